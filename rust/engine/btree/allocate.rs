@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the trees ask of the transaction that changes them.
+
+use crate::disk::{Generation, Key, Logical, ObjectId};
+use kernel::prelude::*;
+
+/// Who holds a reference to a tree block or a data extent: the tree, by its id (`*_REF` keyed by root), or the block
+/// that points at it, by its address (`SHARED_*`, used below blocks with the full-backref flag).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// The tree with this id.
+    Tree(ObjectId),
+    /// The tree block at this address.
+    Parent(Logical),
+}
+
+/// How often a tree block is referenced and how its children's references are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRefs {
+    /// The number of references, with what the running transaction has queued.
+    pub count: u64,
+    /// The block's children are referenced by [`Holder::Parent`] (C: `BTRFS_BLOCK_FLAG_FULL_BACKREF`).
+    pub full_backref: bool,
+}
+
+/// A reference to a data extent, as a file extent item makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataRef {
+    /// The extent's address.
+    pub addr: Logical,
+    /// The extent's length on the device.
+    pub len: u64,
+    /// The tree or leaf that holds it.
+    pub holder: Holder,
+    /// The tree that owns the item now; recorded for `Holder::Tree`.
+    pub root: ObjectId,
+    /// The file.
+    pub inode: ObjectId,
+    /// The file position minus the position in the extent (wrapping, as the format has it).
+    pub offset: u64,
+}
+
+/// The running transaction, as the trees see it. Implemented by `txn`; a plain one serves the tests.
+///
+/// No call searches a tree while the caller holds tree block locks, except [`Self::block_refs`], which reads
+/// the extent tree and is only made for blocks of other trees.
+pub trait Allocate: Send + Sync {
+    /// The running transaction.
+    fn generation(&self) -> Generation;
+
+    /// Takes an address for a new block of `owner` and queues its first reference, held by `holder`.
+    /// `first_key` is recorded where metadata is not skinny. `near` is a hint.
+    fn allocate_block(
+        &self,
+        owner: ObjectId,
+        holder: Holder,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Logical>;
+
+    /// Drops one reference to a block. `written_in` is the generation in its header: a block of the running
+    /// transaction that never went out can be taken again at once, any other is pinned until the commit.
+    fn release_block(&self, addr: Logical, level: u8, owner: ObjectId, holder: Holder, written_in: Generation)
+        -> Result;
+
+    /// Adds one reference to a block.
+    fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result;
+
+    /// How often a block is referenced.
+    fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs>;
+
+    /// Records that the block's children are now referenced by the block's address.
+    fn set_full_backref(&self, addr: Logical, level: u8) -> Result;
+
+    /// Adds a reference to a data extent.
+    fn share_data(&self, data: &DataRef) -> Result;
+
+    /// Drops a reference to a data extent.
+    fn release_data(&self, data: &DataRef) -> Result;
+}

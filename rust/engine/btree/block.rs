@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A tree block in memory, and where blocks come from.
+
+use crate::disk::{Generation, Key, Logical, ObjectId};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::Latched;
+
+/// The bytes of a tree block: a folio in the kernel, a vector on the host. Always one node in length.
+pub trait BlockBytes: Send + Sync {
+    /// The block's bytes.
+    fn bytes(&self) -> &[u8];
+    /// The block's bytes, to change.
+    fn bytes_mut(&mut self) -> &mut [u8];
+}
+
+/// What is known of a block without its lock. Set once, before others can see the block.
+#[derive(Debug)]
+pub struct BlockInfo {
+    /// The block's address.
+    pub addr: Logical,
+}
+
+/// A tree block: its contents stand under a reader-writer lock whose guards own a reference.
+///
+/// Lock order: parent before child, left before right; never a block of another tree.
+pub type Block = Latched<BlockInfo, KBox<dyn BlockBytes>>;
+
+/// What a pointer says of the block it points at; the block must agree or is corrupt (`EUCLEAN`).
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The tree the pointer was found in, for the log line and for the checks that depend on the owner.
+    /// `None` where any tree may own the block (shared blocks of snapshots).
+    pub owner: Option<ObjectId>,
+    /// Height above the leaves.
+    pub level: u8,
+    /// The transaction that wrote the block.
+    pub generation: Generation,
+    /// The first key, where the parent names it.
+    pub first_key: Option<Key>,
+}
+
+/// How far a write of blocks must go. See `Documentation/metadata-io.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteMode {
+    /// Background writeback: what cannot go out now is left (C: `WB_SYNC_NONE`).
+    Background,
+    /// For an fsync: a hole that cannot be filled now is `EAGAIN` (C: `WB_SYNC_ALL`).
+    Integrity,
+    /// By a commit, with the transaction blocked: all of it (C: `WB_SYNC_ALL` with `for_sync`).
+    Commit,
+}
+
+/// The cache of tree blocks, in front of the device.
+///
+/// The kernel's is the btree inode's page cache; the host's is a map. Every implementation passes what it reads
+/// through [`crate::disk::check_block`] and what it writes through [`super::seal`].
+pub trait Store: Send + Sync {
+    /// Bytes in a tree block.
+    fn node_size(&self) -> u32;
+
+    /// The block at `addr`, from the cache or the device; checked against its own rules and `expected`.
+    /// With more than one copy, a bad one is repaired from a good one.
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>>;
+
+    /// Starts reading `addr` without waiting. A hint.
+    fn read_ahead(&self, addr: Logical, expected: &Expected);
+
+    /// A new block at `addr`, all zero, not dirty, without IO. An older block cached there is replaced.
+    fn create(&self, addr: Logical) -> Result<Arc<Block>>;
+
+    /// Marks a block that the caller has locked for writing as needing to go to the device.
+    fn mark_dirty(&self, block: &Arc<Block>);
+
+    /// Tells that the tree no longer needs this block, which was never written. The caller has it locked for writing.
+    /// Its contents stay as they are; on sequential zones the address is written all the same.
+    fn forget(&self, block: &Arc<Block>);
+
+    /// Writes the dirty blocks in `[start, start + len)` in ascending order, without waiting for their completion.
+    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result;
+
+    /// Waits for the writes in `[start, start + len)`; an error if any of them failed since the last call.
+    fn wait(&self, start: Logical, len: u64) -> Result;
+
+    /// Drops what is cached of `[start, start + len)`, dirty or not: the range is no longer allocated.
+    fn discard(&self, start: Logical, len: u64);
+}

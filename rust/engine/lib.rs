@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The engine of rbtrfs: everything that decides *what bytes go where*.
+//!
+//! It knows no kernel object and contains no `unsafe`. The same files are built into the module and,
+//! against small stand-ins for the crates `kernel` and `latch`, into an ordinary crate on the host,
+//! where they are tested at native speed.
+//!
+//! | layer | folder     | what it is                                                            |
+//! |-------|------------|-----------------------------------------------------------------------|
+//! | L1    | [`disk`]   | the on-disk format, and the one gate that validates every block       |
+//! | L2    | [`volume`] | devices, the chunk map, superblock copies; regular or zoned           |
+//! | L3    | [`btree`]  | tree blocks, search, copy-on-write, split, balance                    |
+//! | L4    | [`space`]  | block groups, free space, reservations                                |
+//! | L5    | [`txn`]    | extent references, the transaction, its commit                        |
+//! | L6    | [`fs`]     | inodes, directories, file extents, subvolumes as operations on trees  |
+//!
+//! A layer uses only those above it in this table. See `Documentation/architecture.md`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod map;
+
+pub mod disk;

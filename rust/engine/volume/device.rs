@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the engine asks of a block device.
+
+use crate::disk::Physical;
+use kernel::prelude::*;
+
+/// The smallest unit of device IO here, in bytes. Offsets and lengths are multiples of it.
+pub const SECTOR: u64 = 4096;
+
+/// What a zone takes and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneKind {
+    /// Takes writes anywhere.
+    Conventional,
+    /// Takes writes at its write pointer alone.
+    Sequential,
+}
+
+/// The state of a sequential zone, as far as it matters for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneCondition {
+    /// Nothing written since the last reset.
+    Empty,
+    /// Open or closed: holds one of the device's active resources.
+    Active,
+    /// Full or finished: takes nothing until reset.
+    Full,
+    /// Read-only or offline: broken.
+    Unusable,
+}
+
+/// One zone as the device reports it. All numbers in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Zone {
+    /// Where the zone starts.
+    pub start: Physical,
+    /// From this zone's start to the next zone's.
+    pub len: u64,
+    /// What it can hold: at most `len`.
+    pub capacity: u64,
+    /// Where the next write goes. Without meaning for conventional and full zones.
+    pub write_pointer: Physical,
+    /// Conventional or sequential.
+    pub kind: ZoneKind,
+    /// Empty, active, full or broken.
+    pub condition: ZoneCondition,
+}
+
+/// The zones of a device, for the whole device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneGeometry {
+    /// Bytes from one zone's start to the next; a power of two.
+    pub zone_size: u64,
+    /// How many zones there are.
+    pub zones: u64,
+    /// How many zones may be active at once; `None` is no limit. The lower of the device's open and active limits.
+    pub max_active: Option<u32>,
+    /// The longest zone append, in bytes.
+    pub max_append: u64,
+}
+
+/// What a sequential zone is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneAction {
+    /// Forget the contents; the write pointer returns to the start.
+    Reset,
+    /// Take no more writes; gives its active resource back.
+    Finish,
+    /// Take an active resource now.
+    Open,
+}
+
+/// A block device.
+///
+/// All calls are synchronous and may sleep. Bulk IO does not go through here: the kernel edge submits its own
+/// bios from the mappings that [`super::Volume`] gives. This trait serves superblocks, mount and the zones.
+pub trait Device: Send + Sync {
+    /// Bytes on the device.
+    fn size(&self) -> u64;
+
+    /// The device's zones, or `None` for a device without.
+    fn zones(&self) -> Option<ZoneGeometry>;
+
+    /// Whether the device, or the way it was opened, refuses writes.
+    fn is_read_only(&self) -> bool;
+
+    /// Reads `buf.len()` bytes at `at`.
+    fn read(&self, at: Physical, buf: &mut [u8]) -> Result;
+
+    /// Writes `buf` at `at`; durable only after [`Self::flush`].
+    fn write(&self, at: Physical, buf: &[u8]) -> Result;
+
+    /// Writes `buf` at `at` with a flush before and forced unit access: durable on return, and so is all that
+    /// had completed before the call.
+    fn write_durable(&self, at: Physical, buf: &[u8]) -> Result;
+
+    /// Makes all completed writes durable.
+    fn flush(&self) -> Result;
+
+    /// Tells the device that a range is unused. A hint: errors are the caller's to ignore.
+    fn discard(&self, at: Physical, len: u64) -> Result;
+
+    /// Reports `count` zones from the one that starts at `first`, in order. `EOPNOTSUPP` without zones.
+    fn report_zones(&self, first: Physical, count: u64, each: &mut dyn FnMut(Zone) -> Result) -> Result;
+
+    /// Changes the state of the sequential zone that starts at `start`.
+    fn manage_zone(&self, start: Physical, action: ZoneAction) -> Result;
+}
