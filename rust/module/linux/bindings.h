@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads.  Headers are listed by subject; which declarations of
+ * them are taken is said in bindgen_parameters and inlines.
+ */
+
+/* an enum is used before it is declared: rust/bindings/bindings_helper.h */
+#include <linux/hrtimer_types.h>
+
+/* VFS */
+#include <linux/dcache.h>
+#include <linux/exportfs.h>
+#include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fileattr.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/fserror.h>
+#include <linux/fsverity.h>
+#include <linux/iversion.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/security.h>
+#include <linux/seq_file.h>
+#include <linux/statfs.h>
+#include <linux/xattr.h>
+
+/* page cache, memory */
+#include <linux/backing-dev.h>
+#include <linux/folio_batch.h>
+#include <linux/highmem.h>
+#include <linux/iomap.h>
+#include <linux/memcontrol.h>
+#include <linux/mempool.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/swap.h>
+#include <linux/uio.h>
+#include <linux/vmalloc.h>
+#include <linux/writeback.h>
+
+/* block devices */
+#include <linux/bio.h>
+#include <linux/blk-cgroup.h>
+#include <linux/blkdev.h>
+#include <linux/blkzoned.h>
+
+/* threads, locks, work */
+#include <linux/freezer.h>
+#include <linux/io_uring/cmd.h>
+#include <linux/kobject.h>
+#include <linux/kthread.h>
+#include <linux/percpu_counter.h>
+#include <linux/rwsem.h>
+#include <linux/sched/mm.h>
+#include <linux/sysfs.h>
+#include <linux/uuid.h>
+#include <linux/workqueue.h>
+
+/* checksums, compression */
+#include <crypto/sha2.h>
+#include <linux/crc32.h>
+#include <linux/crc32c.h>
+#include <linux/lzo.h>
+#include <linux/xxhash.h>
+#include <linux/zlib.h>
+#include <linux/zstd.h>
+
+/* btrfs */
+#include <uapi/linux/btrfs.h>
+#include <uapi/linux/btrfs_tree.h>
+
+#include "shim.h"
+
+/* Macros with casts, which bindgen cannot evaluate; the prefix is cut off. */
+const gfp_t RBTRFS_CONST_GFP_NOFS = GFP_NOFS;
+const int RBTRFS_CONST_FMODE_CAN_ODIRECT = (__force int)FMODE_CAN_ODIRECT;
+const int RBTRFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
+const blk_opf_t RBTRFS_CONST_REQ_SYNC = REQ_SYNC;
+const blk_opf_t RBTRFS_CONST_REQ_META = REQ_META;
+const blk_opf_t RBTRFS_CONST_REQ_PREFLUSH = REQ_PREFLUSH;
+const blk_opf_t RBTRFS_CONST_REQ_FUA = REQ_FUA;
+const blk_mode_t RBTRFS_CONST_BLK_OPEN_READ = BLK_OPEN_READ;
+const blk_mode_t RBTRFS_CONST_BLK_OPEN_WRITE = BLK_OPEN_WRITE;
+const blk_mode_t RBTRFS_CONST_BLK_OPEN_RESTRICT_WRITES = BLK_OPEN_RESTRICT_WRITES;
+const blk_status_t RBTRFS_CONST_BLK_STS_IOERR = BLK_STS_IOERR;
+const slab_flags_t RBTRFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
+const slab_flags_t RBTRFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;
+const vm_fault_t RBTRFS_CONST_VM_FAULT_LOCKED = VM_FAULT_LOCKED;
+const vm_fault_t RBTRFS_CONST_VM_FAULT_NOPAGE = VM_FAULT_NOPAGE;

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced by every script here: where things live, and the one way in which a
+# cached thing is made.  Nothing is written outside the checkout and the cache.
+
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rbtrfs
+out=${OUT:-$top/out}
+series=${KVER:-7.3}
+
+export LC_ALL=C.UTF-8
+
+say() { printf '[%s] %s\n' "${0##*/}" "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# once NAME COMMAND...: make $cache/NAME by COMMAND $cache/NAME.part, unless it
+# is there.  COMMAND fills the .part directory; the rename at the end is what
+# makes an interrupted run harmless.  Other checkouts wait for the lock.
+once() {
+    local name=$1 target=$cache/$1
+    shift
+    [ -e "$target" ] && return
+    mkdir -p "$(dirname "$target")"
+    exec {lock}>"$cache/.lock-${name//\//-}"
+    flock -n "$lock" || { say "waiting for another run to make $name"; flock "$lock"; }
+    if [ ! -e "$target" ]; then
+        rm -rf "$target.part"
+        mkdir "$target.part"
+        "$@" "$target.part"
+        mv "$target.part" "$target"
+    fi
+    exec {lock}>&-
+}
