@@ -16,6 +16,8 @@
 //!
 //! A layer uses only those above it in this table. See `Documentation/architecture.md`.
 
+// Kbuild gives every crate `no_std` too; here it is for the host.
+#![allow(unused_attributes)]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -162,8 +162,8 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind.name() {
-            Some(name) => write!(f, "({} {} {})", self.objectid, name, self.offset),
-            None => write!(f, "({} {} {})", self.objectid, self.kind.get(), self.offset),
+            Some(name) => write!(f, "({} {} {})", self.objectid.get(), name, self.offset),
+            None => write!(f, "({} {} {})", self.objectid.get(), self.kind.get(), self.offset),
         }
     }
 }
