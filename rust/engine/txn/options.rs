@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How to open a volume.
+
+use super::Clock;
+use kernel::sync::Arc;
+
+/// Whether the volume may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing is ever written.
+    ReadOnly,
+    /// Changes and commits.
+    ReadWrite,
+}
+
+/// What to do with a log tree (fsyncs after the last commit) found in the superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTree {
+    /// Refuse to open: what was fsynced must not be passed over in silence.
+    Refuse,
+    /// Show the last commit without it; read-only alone (C: `norecovery`, `rescue=nologreplay`).
+    Ignore,
+}
+
+/// Which roots to trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// The superblock's own, nothing else.
+    Current,
+    /// Where they cannot be read, the newest of the superblock's four backups that can (C: `rescue=usebackuproot`).
+    OrBackup,
+}
+
+/// How [`super::Transactions::open`] opens a volume.
+#[derive(Clone)]
+pub struct Options {
+    /// Read-only or read-write; what is opened may be less: see [`super::Transactions::access`].
+    pub access: Access,
+    /// What to do with a log tree.
+    pub log_tree: LogTree,
+    /// Which roots to trust.
+    pub roots: Roots,
+    /// For the counters and for [`super::Transactions::commit_if_older`].
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl Options {
+    /// The usual: a log tree is refused and no backup root is tried.
+    pub const fn new(access: Access) -> Self {
+        Self { access, log_tree: LogTree::Refuse, roots: Roots::Current, clock: None }
+    }
+}
