@@ -1,6 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The reader-writer lock under the engine: the kernel's `rw_semaphore`.
+//! Sleeping locks for the engine, over the kernel's own.
+//!
+//! The kernel's locks must stay where they were initialised. Here each is boxed, so that a struct which
+//! owns one needs no pinning; and the guards of a [`Latched`] own a reference to it, so that a cursor can
+//! keep several. All locks sleep: none is taken in interrupt context.
+//!
+//! | type                             | over                                             |
+//! |----------------------------------|--------------------------------------------------|
+//! | [`Mutex`], [`Condvar`]           | `kernel::sync::{Mutex, CondVar}`                 |
+//! | [`RwLock`], [`Latched`]          | `struct rw_semaphore` (`include/linux/rwsem.h`)  |
+//! | [`NofsScope`]                    | `memalloc_nofs_save` (`include/linux/sched/mm.h`) |
+
+mod class;
+mod latched;
+mod mutex;
+mod nofs;
+mod rwlock;
+mod semaphore;
+
+pub use class::{Class, Nesting, Side, TreeKind};
+pub use latched::{Latched, ReadGuard, WriteGuard};
+pub use mutex::{Condvar, Mutex, MutexGuard};
+pub use nofs::NofsScope;
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+#[doc(hidden)]
+pub use kernel;
 
 #[doc(hidden)]
 const __LOG_PREFIX: &[u8] = b"rbtrfs\0";

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A value under a reader-writer lock whose guards own a reference to it.
+
+use crate::semaphore::Semaphore;
+use crate::Nesting;
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::NotThreadSafe;
+
+/// `value` under a reader-writer lock, with `meta` beside it that needs no lock.
+///
+/// # Invariants
+///
+/// `value` is reached only through a guard, which holds `lock`.
+#[pin_data]
+pub struct Latched<M, T> {
+    #[pin]
+    lock: Semaphore,
+    classed: AtomicBool,
+    meta: M,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: Sending the lock sends what it holds.
+unsafe impl<M: Send, T: Send> Send for Latched<M, T> {}
+// SAFETY: The lock hands out `&T` to many threads and `&mut T` to one at a time, `&M` to all.
+unsafe impl<M: Send + Sync, T: Send + Sync> Sync for Latched<M, T> {}
+
+impl<M, T> Latched<M, T> {
+    /// Allocates the pair.
+    pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
+        let init = pin_init!(Self {
+            lock <- Semaphore::new(crate::class!("rbtrfs-block")),
+            classed: AtomicBool::new(false),
+            meta,
+            value: UnsafeCell::new(value),
+        });
+        Arc::pin_init(init, GFP_KERNEL)
+    }
+
+    /// What is known without the lock.
+    pub fn meta(&self) -> &M {
+        &self.meta
+    }
+
+    /// Waits until no writer holds the lock.
+    pub fn read(this: &Arc<Self>, nesting: Nesting) -> ReadGuard<M, T> {
+        this.classify(nesting);
+        this.lock.down_read_nested(nesting);
+        // INVARIANT: The lock was just taken for reading.
+        ReadGuard { latched: this.clone(), _not_send: NotThreadSafe }
+    }
+
+    /// Waits until nobody else holds the lock.
+    pub fn write(this: &Arc<Self>, nesting: Nesting) -> WriteGuard<M, T> {
+        this.classify(nesting);
+        this.lock.down_write_nested(nesting);
+        // INVARIANT: The lock was just taken for writing.
+        WriteGuard { latched: this.clone(), _not_send: NotThreadSafe }
+    }
+
+    /// Takes the lock for writing unless somebody holds it.
+    pub fn try_write(this: &Arc<Self>) -> Option<WriteGuard<M, T>> {
+        // INVARIANT: If it succeeds the lock was just taken for writing.
+        this.lock
+            .try_down_write()
+            .then(|| WriteGuard { latched: this.clone(), _not_send: NotThreadSafe })
+    }
+
+    /// Tells lockdep the order of this lock at its first use, when the tree is known.
+    fn classify(&self, nesting: Nesting) {
+        if cfg!(CONFIG_DEBUG_LOCK_ALLOC) && !self.classed.swap(true, Ordering::Relaxed) {
+            self.lock.set_class(nesting);
+        }
+    }
+}
+
+/// Shared access to a [`Latched`] value.
+///
+/// # Invariants
+///
+/// The lock of `latched` is held for reading by this guard.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct ReadGuard<M, T> {
+    latched: Arc<Latched<M, T>>,
+    _not_send: NotThreadSafe,
+}
+
+impl<M, T> ReadGuard<M, T> {
+    /// What this guard locks.
+    pub fn latched(&self) -> &Arc<Latched<M, T>> {
+        &self.latched
+    }
+}
+
+impl<M, T> Deref for ReadGuard<M, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: The lock is held for reading: nobody has a mutable reference.
+        unsafe { &*self.latched.value.get() }
+    }
+}
+
+impl<M, T> Drop for ReadGuard<M, T> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; the guard ends here.
+        unsafe { self.latched.lock.up_read() };
+    }
+}
+
+/// Exclusive access to a [`Latched`] value.
+///
+/// # Invariants
+///
+/// The lock of `latched` is held for writing by this guard.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct WriteGuard<M, T> {
+    latched: Arc<Latched<M, T>>,
+    _not_send: NotThreadSafe,
+}
+
+impl<M, T> WriteGuard<M, T> {
+    /// What this guard locks.
+    pub fn latched(&self) -> &Arc<Latched<M, T>> {
+        &self.latched
+    }
+}
+
+impl<M, T> Deref for WriteGuard<M, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: The lock is held for writing: nobody else has a reference.
+        unsafe { &*self.latched.value.get() }
+    }
+}
+
+impl<M, T> DerefMut for WriteGuard<M, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: The lock is held for writing: nobody else has a reference.
+        unsafe { &mut *self.latched.value.get() }
+    }
+}
+
+impl<M, T> Drop for WriteGuard<M, T> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; the guard ends here.
+        unsafe { self.latched.lock.up_write() };
+    }
+}
