@@ -78,4 +78,8 @@ pub trait Allocate: Send + Sync {
 
     /// Drops a reference to a data extent.
     fn release_data(&self, data: &DataRef) -> Result;
+
+    /// Tells that an operation failed half way: the trees in memory are whole, but the references queued so far do
+    /// not match them, so this transaction must never commit. Called with block locks held; waits for nothing.
+    fn poison(&self, error: Error);
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+//! L3: trees of items ordered by key: search, copy-on-write, split, balance.
+//!
+//! | type         | what it is                                                                           |
+//! |--------------|---------------------------------------------------------------------------------------|
+//! | [`Tree`]     | one tree: its id and its root pointer; one call per item                              |
+//! | [`Cursor`]   | walks a tree for reading                                                              |
+//! | [`Writer`]   | changes a tree in batches, with one leaf kept locked                                  |
+//! | [`Block`]    | a tree block in memory under its latch                                                |
+//! | [`Store`]    | the cache of blocks; the kernel edge implements it, the host a plain one              |
+//! | [`Allocate`] | the running transaction as a tree sees it: addresses and references; `txn` implements |
+//! | [`seal`]     | what every block passes on its way to the device                                      |
+//!
+//! Below: `disk` (headers, items, the gate). Above: `space`, `txn` and `fs`, which keep items in trees.
+//! `Documentation/btree.md` is the long form.
+//!
+//! Lock order, outermost first: a parent block > its children, left to right > the root pointer. Blocks of one tree
+//! at a time. Under block locks only [`Allocate`] is called.
+
+mod allocate;
+mod block;
+mod cursor;
+mod seal;
+mod tree;
+mod writer;
+
+pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
+pub use block::{Block, BlockBytes, BlockInfo, Expected, Store, WriteMode};
+pub use cursor::Cursor;
+pub use seal::seal;
+pub use tree::{RootPointer, Tree};
+pub use writer::Writer;
