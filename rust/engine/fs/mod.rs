@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! L6: inodes, directories, file extents and subvolumes as operations on trees, without the VFS.
+//!
+//! [`FileSystem`] is the root; its methods stand in the files of their subject. [`Subvolume`] is a tree with inodes,
+//! [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
+//! above is the kernel edge, which holds the VFS's locks and does pages and bios.
+//!
+//! Lock order: a transaction handle, an inode's extents lock, an inode's state (of two inodes never both), tree
+//! blocks. See `Documentation/fs.md`.
+
+mod attributes;
+mod create;
+mod directory;
+mod evict;
+mod filesystem;
+mod inode;
+mod mapping;
+mod names;
+mod rename;
+mod statistics;
+mod subvolume;
+mod truncate;
+mod write;
+mod xattr;
+
+pub use attributes::{Attributes, Changes, InodeFlags, Time, Times};
+pub use create::{New, NewKind};
+pub use directory::{Entry, EntryType, Target, DIR_START};
+pub use filesystem::{Access, FileSystem, Options};
+pub use inode::Inode;
+pub use mapping::{Compressed, CompressedData, Mapping, MappingKind, SectorSums};
+pub use rename::{Rename, RenameMode, Side};
+pub use statistics::Statistics;
+pub use subvolume::Subvolume;
+pub use write::{FinishedWrite, WriteReservation};
+pub use xattr::XattrMode;
+
+/// The longest name of a directory entry, in bytes (C: `BTRFS_NAME_LEN`).
+pub const NAME_MAX: usize = 255;
