@@ -44,7 +44,7 @@ pub struct DataRef {
 ///
 /// No call searches a tree while the caller holds tree block locks, except [`Self::block_refs`], which reads
 /// the extent tree and is only made for blocks of other trees.
-pub trait Allocate: Send + Sync {
+pub trait Allocate {
     /// The running transaction.
     fn generation(&self) -> Generation;
 

@@ -3,7 +3,7 @@
 
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
-use crate::disk::{Generation, ObjectId};
+use crate::disk::{Generation, Key, ObjectId};
 use crate::space::{Reservation, Space};
 use crate::volume::Volume;
 use kernel::prelude::*;
@@ -63,6 +63,20 @@ impl Transactions {
     /// Reserves metadata for `units` without joining: for [`Self::join_with`] later. May allocate a chunk or commit.
     pub fn reserve(&self, units: Units) -> Result<Reservation> {
         let _ = units;
+        Err(EOPNOTSUPP)
+    }
+
+    /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May allocate a chunk or commit:
+    /// no handle may be held. `ENOSPC`.
+    pub fn reserve_data(&self, bytes: u64) -> Result<Reservation> {
+        let _ = bytes;
+        Err(EOPNOTSUPP)
+    }
+
+    /// Makes a tree that was created in `handle`'s transaction known: [`Self::tree`] finds it and commits update its
+    /// root item, which the caller inserts at `root_item` with the same handle.
+    pub fn add_tree(&self, handle: &Handle, tree: Arc<Tree>, root_item: Key) -> Result {
+        let _ = (handle, tree, root_item);
         Err(EOPNOTSUPP)
     }
 
