@@ -141,19 +141,31 @@ impl Key {
 
     /// A key from its parts.
     pub const fn new(objectid: u64, kind: Kind, offset: u64) -> Self {
-        Self { objectid: ObjectId::new(objectid), kind, offset }
+        Self {
+            objectid: ObjectId::new(objectid),
+            kind,
+            offset,
+        }
     }
 
     /// The next key in order, or `None` after the highest.
     pub const fn successor(self) -> Option<Key> {
-        if self.offset < u64::MAX {
-            return Some(Key { offset: self.offset + 1, ..self });
+        if let Some(offset) = self.offset.checked_add(1) {
+            return Some(Key { offset, ..self });
         }
-        if self.kind.get() < u8::MAX {
-            return Some(Key { kind: Kind::new(self.kind.get() + 1), offset: 0, ..self });
+        if let Some(kind) = self.kind.get().checked_add(1) {
+            return Some(Key {
+                kind: Kind::new(kind),
+                offset: 0,
+                ..self
+            });
         }
         match self.objectid.checked_add(1) {
-            Some(objectid) => Some(Key { objectid, kind: Kind::new(0), offset: 0 }),
+            Some(objectid) => Some(Key {
+                objectid,
+                kind: Kind::new(0),
+                offset: 0,
+            }),
             None => None,
         }
     }
@@ -163,7 +175,13 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind.name() {
             Some(name) => write!(f, "({} {} {})", self.objectid.get(), name, self.offset),
-            None => write!(f, "({} {} {})", self.objectid.get(), self.kind.get(), self.offset),
+            None => write!(
+                f,
+                "({} {} {})",
+                self.objectid.get(),
+                self.kind.get(),
+                self.offset
+            ),
         }
     }
 }

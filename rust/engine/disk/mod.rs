@@ -1,8 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 //! L1: the on-disk format.
+//!
+//! Bytes become types here and nowhere else. [`raw`] has the structures byte for byte; the typed values beside it
+//! are made by parsers that check every member; [`check_block`] is the gate that every tree block passes, and
+//! [`Superblock`] the one for superblocks. Sizes, addresses and counts from the disk are only ever computed with
+//! checked or saturating arithmetic, and no slice is indexed.
+//!
+//! | file          | what it has                                                        |
+//! |---------------|--------------------------------------------------------------------|
+//! | `units`, `key`, `uuid`, `ids`, `flags`, `features` | numbers with meaning          |
+//! | `raw/`        | structures, byte for byte                                           |
+//! | `block`       | reading tree blocks: `Header`, `Leaf`, `Node`                       |
+//! | `inode`, `extent`, `root`, `chunk`, `space` | items as typed values                 |
+//! | `superblock`  | the superblock and its gate                                         |
+//! | `check/`      | the gate for tree blocks                                            |
+//! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
+//!
+//! No locks here, and nothing that allocates but the superblock.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects
+)]
+
+mod block;
+mod check;
+mod checksum;
+mod corrupt;
+mod features;
+mod flags;
+mod ids;
 mod key;
+pub mod raw;
+mod seal;
 mod units;
+mod uuid;
 
+pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE};
+pub use check::{check_block, check_block_to_write, BlockContext, Format};
+pub use checksum::{
+    crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
+};
+pub use corrupt::{Corrupt, Flaw};
+pub use features::{CompatRo, Incompat};
+pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};
+pub use ids::*;
 pub use key::{Key, Kind};
+pub use seal::{is_sealed, seal, seal_block};
 pub use units::{FileOffset, Generation, Logical, ObjectId, Physical, ZoneOffset};
+pub use uuid::Uuid;

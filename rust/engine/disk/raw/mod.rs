@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The structures of the format, byte for byte (C: `include/uapi/linux/btrfs_tree.h`).
+//!
+//! Any bytes are a valid `Raw*`: nothing here is checked. The typed values beside this folder are what
+//! the rest of the engine works with; it comes here to build items and to edit blocks.
+
+mod block;
+mod chunk;
+mod extent;
+mod inode;
+mod persistent;
+mod quota;
+mod root;
+mod space;
+mod superblock;
+
+pub use block::*;
+pub use chunk::*;
+pub use extent::*;
+pub use inode::*;
+pub use persistent::*;
+pub use quota::*;
+pub use root::*;
+pub use space::*;
+pub use superblock::*;
+
+/// Declares on-disk structures: little-endian, without padding, each with its size stated and checked.
+macro_rules! on_disk {
+    ($($(#[$doc:meta])* $name:ident: $size:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            zerocopy_derive::FromBytes,
+            zerocopy_derive::IntoBytes,
+            zerocopy_derive::KnownLayout,
+            zerocopy_derive::Immutable,
+            zerocopy_derive::Unaligned,
+        )]
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        const _: () = assert!(core::mem::size_of::<$name>() == $size);
+
+        impl $name {
+            /// Bytes on disk.
+            pub const SIZE: usize = $size;
+        }
+    )*};
+}
+use on_disk;
