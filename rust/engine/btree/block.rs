@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A tree block in memory, and where blocks come from.
 
-use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::disk::{Generation, Key, Logical, ObjectId, Uuid};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::Latched;
@@ -40,6 +40,15 @@ pub struct Expected {
     pub first_key: Option<Key>,
 }
 
+/// What the header of every block says of the file system it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The (metadata) UUID of the file system.
+    pub fsid: Uuid,
+    /// The UUID of its chunk tree.
+    pub chunk_tree_uuid: Uuid,
+}
+
 /// How far a write of blocks must go. See `Documentation/metadata-io.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteMode {
@@ -58,6 +67,9 @@ pub enum WriteMode {
 pub trait Store: Send + Sync {
     /// Bytes in a tree block.
     fn node_size(&self) -> u32;
+
+    /// What new blocks say of the file system.
+    fn identity(&self) -> Identity;
 
     /// The block at `addr`, from the cache or the device; checked against its own rules and `expected`.
     /// With more than one copy, a bad one is repaired from a good one.

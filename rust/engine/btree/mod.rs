@@ -25,7 +25,7 @@ mod tree;
 mod writer;
 
 pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
-pub use block::{Block, BlockBytes, BlockInfo, Expected, Store, WriteMode};
+pub use block::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 pub use cursor::Cursor;
 pub use seal::seal;
 pub use tree::{RootPointer, Tree};
