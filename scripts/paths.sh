@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source it
 #
 # Sourced by every script here: where things live, and the one way in which a
 # cached thing is made.  Nothing is written outside the checkout and the cache.

@@ -17,7 +17,7 @@
 //! A layer uses only those above it in this table. See `Documentation/architecture.md`.
 
 // Kbuild gives every crate `no_std` too; here it is for the host.
-#![allow(unused_attributes)]
+#![allow(unused_attributes, clippy::duplicated_attributes)]
 #![no_std]
 #![forbid(unsafe_code)]
 
