@@ -21,6 +21,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod map;
 
 pub mod disk;
+
+pub mod btree;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Shared ownership (kernel: `rust/kernel/sync/arc.rs`).
+
+use crate::alloc::{inject, AllocError, Flags};
+use core::marker::Unsize;
+use core::ops::{CoerceUnsized, Deref, DispatchFromDyn, LegacyReceiver};
+
+/// A reference-counted pointer. Allocates fallibly; there is no weak one.
+pub struct Arc<T: ?Sized>(std::sync::Arc<T>);
+
+impl<T> Arc<T> {
+    /// Moves `contents` into a shared allocation.
+    pub fn new(contents: T, flags: Flags) -> Result<Self, AllocError> {
+        inject::allocate(size_of::<T>(), flags)?;
+        Ok(Self(std::sync::Arc::new(contents)))
+    }
+}
+
+impl<T: ?Sized> Arc<T> {
+    /// Whether both point at the same allocation.
+    pub fn ptr_eq(this: &Self, other: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&this.0, &other.0)
+    }
+
+    /// The address of the contents.
+    pub fn as_ptr(this: &Self) -> *const T {
+        std::sync::Arc::as_ptr(&this.0)
+    }
+}
+
+impl<T: ?Sized> Clone for Arc<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: ?Sized> Deref for Arc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> AsRef<T> for Arc<T> {
+    fn as_ref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> core::borrow::Borrow<T> for Arc<T> {
+    fn borrow(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized + core::fmt::Debug> core::fmt::Debug for Arc<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: ?Sized + Unsize<U>, U: ?Sized> CoerceUnsized<Arc<U>> for Arc<T> {}
+impl<T: ?Sized + Unsize<U>, U: ?Sized> DispatchFromDyn<Arc<U>> for Arc<T> {}
+impl<T: ?Sized> LegacyReceiver for Arc<T> {}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A shared value under a reader-writer lock whose guards own a reference.
+
+use crate::lockdep::{self, Attempt, Token};
+use crate::{Nesting, Side, TreeKind};
+use core::ops::{Deref, DerefMut};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use parking_lot::{ArcRwLockReadGuard, ArcRwLockWriteGuard, RawRwLock};
+
+/// A value `T` under a lock, beside what is known of it without the lock, `M`. Lives in an [`Arc`] always.
+pub struct Latched<M, T> {
+    meta: M,
+    lock: std::sync::Arc<parking_lot::RwLock<T>>,
+}
+
+/// Holds a [`Latched`] for reading, and a reference to it.
+pub struct ReadGuard<M, T> {
+    // Fields are dropped in this order: the lock goes before the reference.
+    inner: ArcRwLockReadGuard<RawRwLock, T>,
+    _token: Token,
+    latched: Arc<Latched<M, T>>,
+}
+
+/// Holds a [`Latched`] for writing, and a reference to it.
+pub struct WriteGuard<M, T> {
+    inner: ArcRwLockWriteGuard<RawRwLock, T>,
+    _token: Token,
+    latched: Arc<Latched<M, T>>,
+}
+
+/// The class of a lock that is taken without waiting, which says nothing of its place.
+const TRIED: Nesting = Nesting { tree: TreeKind::Other, level: u8::MAX, side: Side::Path };
+
+impl<M, T> Latched<M, T> {
+    /// A lock around `value`.
+    pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
+        let lock = std::sync::Arc::new(parking_lot::RwLock::new(value));
+        Ok(Arc::new(Self { meta, lock }, GFP_KERNEL)?)
+    }
+
+    /// What is known without the lock.
+    pub fn meta(&self) -> &M {
+        &self.meta
+    }
+
+    fn address(&self) -> usize {
+        std::sync::Arc::as_ptr(&self.lock).addr()
+    }
+
+    /// Takes the lock for reading.
+    pub fn read(this: &Arc<Self>, nesting: Nesting) -> ReadGuard<M, T> {
+        let class = lockdep::of_nesting(nesting);
+        lockdep::check(class, this.address(), Attempt::Wait);
+        let inner = this.lock.read_arc();
+        ReadGuard { inner, _token: lockdep::taken(class, this.address()), latched: this.clone() }
+    }
+
+    /// Takes the lock for writing.
+    pub fn write(this: &Arc<Self>, nesting: Nesting) -> WriteGuard<M, T> {
+        let class = lockdep::of_nesting(nesting);
+        lockdep::check(class, this.address(), Attempt::Wait);
+        let inner = this.lock.write_arc();
+        WriteGuard { inner, _token: lockdep::taken(class, this.address()), latched: this.clone() }
+    }
+
+    /// Takes the lock for writing if it is free.
+    pub fn try_write(this: &Arc<Self>) -> Option<WriteGuard<M, T>> {
+        let class = lockdep::of_nesting(TRIED);
+        let inner = this.lock.try_write_arc()?;
+        Some(WriteGuard { inner, _token: lockdep::taken(class, this.address()), latched: this.clone() })
+    }
+}
+
+impl<M, T> ReadGuard<M, T> {
+    /// What is locked.
+    pub fn latched(&self) -> &Arc<Latched<M, T>> {
+        &self.latched
+    }
+}
+
+impl<M, T> WriteGuard<M, T> {
+    /// What is locked.
+    pub fn latched(&self) -> &Arc<Latched<M, T>> {
+        &self.latched
+    }
+}
+
+impl<M, T> Deref for ReadGuard<M, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<M, T> Deref for WriteGuard<M, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<M, T> DerefMut for WriteGuard<M, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}

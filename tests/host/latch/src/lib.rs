@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The crate `latch` for the host: the same interface as `rust/module/linux/latch`, over `parking_lot`, with a small
+//! lockdep that panics where two locks are taken in an order that can deadlock.
+//!
+//! ```text
+//! class!("rbtrfs_chunk_map") -> &'static Class             one class per call site
+//! Mutex::new(value, class) -> Result<Mutex<T>>              lock() -> MutexGuard<'_, T>, try_lock() -> Option<_>
+//! RwLock::new(value, class) -> Result<RwLock<T>>            read() -> RwLockReadGuard<'_, T>, try_read() -> Option<_>,
+//!                                                           write() -> RwLockWriteGuard<'_, T>
+//! Condvar::new(class) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
+//! Latched::new(meta, value) -> Result<Arc<Latched<M, T>>>   meta() -> &M
+//!     Latched::read(&Arc<Latched>, Nesting) -> ReadGuard<M, T>        owns an Arc; guard.latched() -> &Arc<Latched>
+//!     Latched::write(&Arc<Latched>, Nesting) -> WriteGuard<M, T>      the same
+//!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
+//! NofsScope::enter() -> NofsScope                           until dropped
+//! ```
+//!
+//! `Result` is `kernel::error::Result`: a lock is an allocation and may fail with `ENOMEM`. `Arc` is
+//! `kernel::sync::Arc`. All guards and the scope stay on their thread (`!Send`). Locks are not recursive, not even for
+//! reading.
+
+mod condvar;
+mod latched;
+pub mod lockdep;
+mod mutex;
+mod nesting;
+mod nofs;
+mod rwlock;
+
+pub use condvar::Condvar;
+pub use latched::{Latched, ReadGuard, WriteGuard};
+pub use lockdep::Class;
+pub use mutex::{Mutex, MutexGuard};
+pub use nesting::{Nesting, Side, TreeKind};
+pub use nofs::NofsScope;
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A lock class of this call site: `class!("rbtrfs_chunk_map")` is a `&'static Class`.
+#[macro_export]
+macro_rules! class {
+    ($name:literal) => {{
+        static CLASS: $crate::Class = $crate::Class::new($name);
+        &CLASS
+    }};
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mutual exclusion.
+
+use crate::lockdep::{self, Attempt, Class, Token};
+use core::ops::{Deref, DerefMut};
+use kernel::prelude::*;
+
+/// A sleeping lock for one task at a time.
+pub struct Mutex<T> {
+    // Boxed as in the kernel: the lock's address is its identity.
+    lock: std::boxed::Box<parking_lot::Mutex<T>>,
+    class: &'static Class,
+}
+
+/// Holds a [`Mutex`].
+pub struct MutexGuard<'a, T> {
+    pub(crate) inner: parking_lot::MutexGuard<'a, T>,
+    _token: Token,
+}
+
+impl<T> Mutex<T> {
+    /// A lock around `value`.
+    pub fn new(value: T, class: &'static Class) -> Result<Self> {
+        kernel::alloc::inject::allocate(size_of::<T>(), GFP_KERNEL)?;
+        Ok(Self { lock: std::boxed::Box::new(parking_lot::Mutex::new(value)), class })
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(&*self.lock).addr()
+    }
+
+    /// Takes the lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        let class = lockdep::of_class(self.class);
+        lockdep::check(class, self.address(), Attempt::Wait);
+        let inner = self.lock.lock();
+        MutexGuard { inner, _token: lockdep::taken(class, self.address()) }
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let class = lockdep::of_class(self.class);
+        lockdep::check(class, self.address(), Attempt::Try);
+        let inner = self.lock.try_lock()?;
+        Some(MutexGuard { inner, _token: lockdep::taken(class, self.address()) })
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+// The kernel's mutex pins what is not `Unpin`.
+impl<T: Unpin> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Many readers or one writer.
+
+use crate::lockdep::{self, Attempt, Class, Token};
+use core::ops::{Deref, DerefMut};
+use kernel::prelude::*;
+
+/// A sleeping lock for many readers or one writer. Reading twice in one task is a deadlock when a writer waits.
+pub struct RwLock<T> {
+    // Boxed as in the kernel: the lock's address is its identity.
+    lock: std::boxed::Box<parking_lot::RwLock<T>>,
+    class: &'static Class,
+}
+
+/// Holds a [`RwLock`] for reading.
+pub struct RwLockReadGuard<'a, T> {
+    inner: parking_lot::RwLockReadGuard<'a, T>,
+    _token: Token,
+}
+
+/// Holds a [`RwLock`] for writing.
+pub struct RwLockWriteGuard<'a, T> {
+    inner: parking_lot::RwLockWriteGuard<'a, T>,
+    _token: Token,
+}
+
+impl<T> RwLock<T> {
+    /// A lock around `value`.
+    pub fn new(value: T, class: &'static Class) -> Result<Self> {
+        kernel::alloc::inject::allocate(size_of::<T>(), GFP_KERNEL)?;
+        Ok(Self { lock: std::boxed::Box::new(parking_lot::RwLock::new(value)), class })
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(&*self.lock).addr()
+    }
+
+    /// Takes the lock for reading.
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        let class = lockdep::of_class(self.class);
+        lockdep::check(class, self.address(), Attempt::Wait);
+        let inner = self.lock.read();
+        RwLockReadGuard { inner, _token: lockdep::taken(class, self.address()) }
+    }
+
+    /// Takes the lock for writing.
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        let class = lockdep::of_class(self.class);
+        lockdep::check(class, self.address(), Attempt::Wait);
+        let inner = self.lock.write();
+        RwLockWriteGuard { inner, _token: lockdep::taken(class, self.address()) }
+    }
+
+    /// Takes the lock for reading if no writer has it.
+    pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+        let class = lockdep::of_class(self.class);
+        lockdep::check(class, self.address(), Attempt::Try);
+        let inner = self.lock.try_read()?;
+        Some(RwLockReadGuard { inner, _token: lockdep::taken(class, self.address()) })
+    }
+}
+
+impl<T> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for RwLockWriteGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
