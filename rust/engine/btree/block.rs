@@ -14,11 +14,16 @@ pub trait BlockBytes: Send + Sync {
     fn bytes_mut(&mut self) -> &mut [u8];
 }
 
-/// What is known of a block without its lock. Set once, before others can see the block.
-#[derive(Debug)]
+/// What is known of a block without its lock. Never changes: a block that is copied becomes another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockInfo {
     /// The block's address.
     pub addr: Logical,
+    /// Its height above the leaves. That levels fall on the way down is what makes a circle of pointers, as a bad
+    /// disk may have it, an error and not a deadlock.
+    pub level: u8,
+    /// The generation in its header.
+    pub generation: Generation,
 }
 
 /// A tree block: its contents stand under a reader-writer lock whose guards own a reference.
@@ -71,15 +76,16 @@ pub trait Store: Send + Sync {
     /// What new blocks say of the file system.
     fn identity(&self) -> Identity;
 
-    /// The block at `addr`, from the cache or the device; checked against its own rules and `expected`.
-    /// With more than one copy, a bad one is repaired from a good one.
+    /// The block at `addr`, from the cache or the device. A block that comes from the device passes the gate with
+    /// `expected`; with more than one copy, a bad one is repaired from a good one. A cached block is given as it is:
+    /// the tree compares it with `expected` when it has it locked.
     fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>>;
 
     /// Starts reading `addr` without waiting. A hint.
     fn read_ahead(&self, addr: Logical, expected: &Expected);
 
-    /// A new block at `addr`, all zero, not dirty, without IO. An older block cached there is replaced.
-    fn create(&self, addr: Logical) -> Result<Arc<Block>>;
+    /// A new block at `info.addr`, all zero, not dirty, without IO. An older block cached there is replaced.
+    fn create(&self, info: BlockInfo) -> Result<Arc<Block>>;
 
     /// Marks a block that the caller has locked for writing as needing to go to the device.
     fn mark_dirty(&self, block: &Arc<Block>);

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Editing a leaf's bytes: items in key order behind the header, their data from the end of the block downwards.
+//!
+//! All calls check first and change then: after an error nothing has moved. Errors are `EUCLEAN` and mean a bug or
+//! broken memory, since blocks passed the gate.
+
+use super::node::{count, set_count, shift};
+use crate::disk::raw::{RawHeader, RawItem};
+use crate::disk::{Key, Leaf};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// What an item takes besides its data.
+pub(super) const HEAD: usize = RawItem::SIZE;
+
+/// Bytes that the leaf has for items and data, used or not.
+pub(super) fn capacity(block: &[u8]) -> usize {
+    RawHeader::split(block).map_or(0, |(_, area)| area.len())
+}
+
+/// Where the data of the item before `slot` begin, which is where those of `slot` end.
+pub(super) fn data_end(block: &[u8], slot: usize) -> Result<usize> {
+    match slot.checked_sub(1) {
+        None => Ok(capacity(block)),
+        Some(before) => {
+            let item = Leaf::new(block).raw_items().get(before).ok_or(EUCLEAN)?;
+            Ok(item.bounds().ok_or(EUCLEAN)?.0)
+        }
+    }
+}
+
+/// Bytes that the items in `slots` take, data and heads.
+pub(super) fn weight(block: &[u8], slots: Range<usize>) -> Result<usize> {
+    let data = data_end(block, slots.start)?.checked_sub(data_end(block, slots.end)?).ok_or(EUCLEAN)?;
+    Ok(data.saturating_add(slots.len().saturating_mul(HEAD)))
+}
+
+/// Bytes in use, data and heads.
+pub(super) fn used(block: &[u8]) -> usize {
+    capacity(block).saturating_sub(Leaf::new(block).free_space())
+}
+
+/// Inserts an item of `len` zero bytes before `slot`. The caller has seen that it fits.
+pub(super) fn insert(block: &mut [u8], slot: usize, key: &Key, len: usize) -> Result {
+    let end = open(block, slot, 1, len)?;
+    let start = end.checked_sub(len).ok_or(EUCLEAN)?;
+    let head = RawItem { key: (*key).into(), offset: narrow(start)?, size: narrow(len)? };
+    data_mut(block, start..end)?.fill(0);
+    *heads_mut(block)?.get_mut(slot).ok_or(EUCLEAN)? = head;
+    Ok(())
+}
+
+/// Removes the items in `slots`.
+pub(super) fn remove(block: &mut [u8], slots: Range<usize>) -> Result {
+    let total = count(block);
+    let gone = data_end(block, slots.start)?.checked_sub(data_end(block, slots.end)?).ok_or(EUCLEAN)?;
+    let low = data_end(block, total)?;
+    let kept = low..data_end(block, slots.end)?;
+    let left = total.checked_sub(slots.len()).ok_or(EUCLEAN)?;
+    let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
+    shift(area, kept, low.saturating_add(gone))?;
+    shift(area, bytes_of(&(slots.end..total)), slots.start.saturating_mul(HEAD))?;
+    set_count(block, left)?;
+    for item in heads_mut(block)?.get_mut(slots.start..).ok_or(EUCLEAN)? {
+        item.offset = narrow(usize_of(item.offset.get()).saturating_add(gone))?;
+    }
+    Ok(())
+}
+
+/// Gives the item in `slot` another length: its first bytes stay, new ones are zero. The caller has seen that it fits.
+pub(super) fn resize(block: &mut [u8], slot: usize, len: usize) -> Result {
+    let (start, end) = Leaf::new(block).raw_items().get(slot).and_then(RawItem::bounds).ok_or(EUCLEAN)?;
+    let old = end.saturating_sub(start);
+    let low = Leaf::new(block).data_start();
+    let (kept, target) = if len > old {
+        if Leaf::new(block).free_space() < len.saturating_sub(old) {
+            return Err(EUCLEAN);
+        }
+        (low..end, low.saturating_sub(len.saturating_sub(old)))
+    } else {
+        (low..start.saturating_add(len), low.saturating_add(old.saturating_sub(len)))
+    };
+    let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
+    shift(area, kept, target)?;
+    if len > old {
+        data_mut(block, end.saturating_sub(len.saturating_sub(old))..end)?.fill(0);
+    }
+    let heads = heads_mut(block)?.get_mut(slot..).ok_or(EUCLEAN)?;
+    for item in heads.iter_mut() {
+        item.offset = narrow(usize_of(item.offset.get()).saturating_add(old).saturating_sub(len))?;
+    }
+    heads.first_mut().ok_or(EUCLEAN)?.size = narrow(len)?;
+    Ok(())
+}
+
+/// Gives the item in `slot` another key; the order is the caller's to keep.
+pub(super) fn set_key(block: &mut [u8], slot: usize, key: &Key) -> Result {
+    heads_mut(block)?.get_mut(slot).ok_or(EUCLEAN)?.key = (*key).into();
+    Ok(())
+}
+
+/// The data of the item in `slot`, to change.
+pub(super) fn item_mut(block: &mut [u8], slot: usize) -> Option<&mut [u8]> {
+    let (start, end) = Leaf::new(block).raw_items().get(slot)?.bounds()?;
+    data_mut(block, start..end).ok()
+}
+
+/// Moves the items in `slots` of one leaf to another, before its slot `at`. The caller has seen that they fit.
+pub(super) fn transfer(from: &mut [u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
+    let (low, high) = (data_end(from, slots.end)?, data_end(from, slots.start)?);
+    let len = high.checked_sub(low).ok_or(EUCLEAN)?;
+    let data = RawHeader::split(from).and_then(|(_, area)| area.get(low..high)).ok_or(EUCLEAN)?;
+    let heads = Leaf::new(from).raw_items().get(slots.clone()).ok_or(EUCLEAN)?;
+    let end = open(to, at, slots.len(), len)?;
+    let start = end.checked_sub(len).ok_or(EUCLEAN)?;
+    data_mut(to, start..end)?.copy_from_slice(data);
+    let targets = heads_mut(to)?.get_mut(at..).ok_or(EUCLEAN)?;
+    for (target, head) in targets.iter_mut().zip(heads) {
+        *target = *head;
+        let within = usize_of(head.offset.get()).checked_sub(low).ok_or(EUCLEAN)?;
+        target.offset = narrow(start.saturating_add(within))?;
+    }
+    remove(from, slots)
+}
+
+/// Opens a gap of `heads` items and `len` data bytes before `slot`. Gives where the gap in the data ends; the heads
+/// in the gap are stale until the caller sets them.
+fn open(block: &mut [u8], slot: usize, heads: usize, len: usize) -> Result<usize> {
+    let total = count(block);
+    let need = heads.saturating_mul(HEAD).saturating_add(len);
+    if slot > total || Leaf::new(block).free_space() < need {
+        return Err(EUCLEAN);
+    }
+    let (low, end) = (data_end(block, total)?, data_end(block, slot)?);
+    let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
+    shift(area, low..end, low.saturating_sub(len))?;
+    let behind = slot.saturating_add(heads);
+    shift(area, bytes_of(&(slot..total)), behind.saturating_mul(HEAD))?;
+    set_count(block, total.saturating_add(heads))?;
+    for item in heads_mut(block)?.get_mut(behind..).ok_or(EUCLEAN)? {
+        item.offset = narrow(usize_of(item.offset.get()).saturating_sub(len))?;
+    }
+    Ok(end)
+}
+
+fn heads_mut(block: &mut [u8]) -> Result<&mut [RawItem]> {
+    let total = count(block);
+    let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
+    Ok(RawItem::slice_mut(area, total).ok_or(EUCLEAN)?.0)
+}
+
+fn data_mut(block: &mut [u8], range: Range<usize>) -> Result<&mut [u8]> {
+    let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
+    area.get_mut(range).ok_or(EUCLEAN)
+}
+
+fn bytes_of(slots: &Range<usize>) -> Range<usize> {
+    slots.start.saturating_mul(HEAD)..slots.end.saturating_mul(HEAD)
+}
+
+fn narrow(value: usize) -> Result<zerocopy::little_endian::U32> {
+    Ok(u32::try_from(value).map_err(|_| EUCLEAN)?.into())
+}
+
+/// Lossless: no supported machine has a `usize` below 32 bits.
+fn usize_of(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
