@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What an inode says of itself.
 
-use crate::disk::Generation;
+use crate::disk::raw::{RawInodeItem, RawTimespec};
+use crate::disk::{FileType, Generation, InodeFlags};
 
 /// A moment: seconds since 1970 and nanoseconds below one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,66 +11,6 @@ pub struct Time {
     pub sec: i64,
     /// Nanoseconds, below 1,000,000,000.
     pub nsec: u32,
-}
-
-/// `BTRFS_INODE_*` flags as the inode item has them; unknown bits are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InodeFlags(u64);
-
-impl InodeFlags {
-    /// Data has no checksums.
-    pub const NODATASUM: Self = Self(1 << 0);
-    /// Data is overwritten in place.
-    pub const NODATACOW: Self = Self(1 << 1);
-    /// Data is read-only (unused by C).
-    pub const READONLY: Self = Self(1 << 2);
-    /// Never compress.
-    pub const NOCOMPRESS: Self = Self(1 << 3);
-    /// Has preallocated extents.
-    pub const PREALLOC: Self = Self(1 << 4);
-    /// Every write is synchronous (`FS_SYNC_FL`).
-    pub const SYNC: Self = Self(1 << 5);
-    /// Immutable (`FS_IMMUTABLE_FL`).
-    pub const IMMUTABLE: Self = Self(1 << 6);
-    /// Append only (`FS_APPEND_FL`).
-    pub const APPEND: Self = Self(1 << 7);
-    /// Not to be dumped (`FS_NODUMP_FL`).
-    pub const NODUMP: Self = Self(1 << 8);
-    /// Reading leaves atime alone (`FS_NOATIME_FL`).
-    pub const NOATIME: Self = Self(1 << 9);
-    /// Directory changes are synchronous (`FS_DIRSYNC_FL`).
-    pub const DIRSYNC: Self = Self(1 << 10);
-    /// Compress new data.
-    pub const COMPRESS: Self = Self(1 << 11);
-    /// Made by the converter or mkfs as a tree's own inode.
-    pub const ROOT_ITEM_INIT: Self = Self(1 << 31);
-    /// What a new inode takes from its directory (C: `btrfs_inherit_iflags`), besides what NODATACOW brings.
-    pub const NONE: Self = Self(0);
-
-    /// The bits as stored.
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The bits as stored.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// Whether all bits of `other` are set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Both sets together.
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Without the bits of `other`.
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
 }
 
 /// The attributes of an inode (C: `struct btrfs_inode_item`).
@@ -109,14 +50,110 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// The type bits of the mode (`S_IFMT`).
-    pub const fn file_type(&self) -> u32 {
-        self.mode & 0o170_000
+    /// The type, by the mode's type bits (`S_IFMT`), if those name one.
+    pub const fn file_type(&self) -> Option<FileType> {
+        FileType::of_mode(self.mode)
+    }
+
+    /// Whether this is a directory.
+    pub const fn is_directory(&self) -> bool {
+        matches!(self.file_type(), Some(FileType::Directory))
+    }
+
+    /// Whether this is a regular file.
+    pub const fn is_regular(&self) -> bool {
+        matches!(self.file_type(), Some(FileType::Regular))
     }
 
     /// The last transaction that changed the inode.
     pub const fn changed_in(&self) -> Generation {
         Generation::new(self.transid)
+    }
+
+    /// Takes over what `changes` names.
+    pub(super) fn apply(&mut self, changes: &Changes) {
+        fn set<T: Copy>(to: &mut T, from: Option<T>) {
+            if let Some(value) = from {
+                *to = value;
+            }
+        }
+        set(&mut self.mode, changes.mode);
+        set(&mut self.uid, changes.uid);
+        set(&mut self.gid, changes.gid);
+        set(&mut self.atime, changes.atime);
+        set(&mut self.mtime, changes.mtime);
+        set(&mut self.ctime, changes.ctime);
+        set(&mut self.otime, changes.otime);
+        set(&mut self.sequence, changes.sequence);
+        set(&mut self.flags, changes.flags);
+    }
+
+    /// Notes that names, attributes or contents changed.
+    pub(super) fn touch(&mut self, now: Time) {
+        self.ctime = now;
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Notes that the contents changed.
+    pub(super) fn touch_contents(&mut self, now: Time) {
+        self.mtime = now;
+        self.touch(now);
+    }
+}
+
+impl From<&RawInodeItem> for Attributes {
+    fn from(raw: &RawInodeItem) -> Self {
+        Self {
+            generation: raw.generation.get(),
+            transid: raw.transid.get(),
+            size: raw.size.get(),
+            nbytes: raw.nbytes.get(),
+            nlink: raw.nlink.get(),
+            uid: raw.uid.get(),
+            gid: raw.gid.get(),
+            mode: raw.mode.get(),
+            rdev: raw.rdev.get(),
+            flags: InodeFlags::new(raw.flags.get()),
+            sequence: raw.sequence.get(),
+            atime: raw.atime.into(),
+            ctime: raw.ctime.into(),
+            mtime: raw.mtime.into(),
+            otime: raw.otime.into(),
+        }
+    }
+}
+
+impl Attributes {
+    /// Puts all into an inode item; what is not an attribute stays as it is.
+    pub(super) fn store(&self, raw: &mut RawInodeItem) {
+        raw.generation = self.generation.into();
+        raw.transid = self.transid.into();
+        raw.size = self.size.into();
+        raw.nbytes = self.nbytes.into();
+        raw.nlink = self.nlink.into();
+        raw.uid = self.uid.into();
+        raw.gid = self.gid.into();
+        raw.mode = self.mode.into();
+        raw.rdev = self.rdev.into();
+        raw.flags = self.flags.get().into();
+        raw.sequence = self.sequence.into();
+        raw.atime = self.atime.into();
+        raw.ctime = self.ctime.into();
+        raw.mtime = self.mtime.into();
+        raw.otime = self.otime.into();
+    }
+}
+
+impl From<RawTimespec> for Time {
+    fn from(raw: RawTimespec) -> Self {
+        Self { sec: i64::from_le_bytes(raw.sec.to_bytes()), nsec: raw.nsec.get().min(999_999_999) }
+    }
+}
+
+impl From<Time> for RawTimespec {
+    fn from(time: Time) -> Self {
+        let sec = u64::from_le_bytes(time.sec.to_le_bytes());
+        Self { sec: sec.into(), nsec: time.nsec.into() }
     }
 }
 

@@ -2,42 +2,20 @@
 //! Looking into directories.
 
 use super::{FileSystem, Inode};
-use crate::disk::ObjectId;
+use crate::disk::{FileType, ObjectId};
 use core::ops::ControlFlow;
 use kernel::prelude::*;
-
-/// The position of the first real entry; 0 and 1 are for "." and "..", which the kernel edge makes up.
-pub const DIR_START: u64 = 2;
-
-/// What kind of inode an entry names (C: `BTRFS_FT_*`, the same numbers as `FT_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum EntryType {
-    /// Not known.
-    Unknown = 0,
-    /// Regular file.
-    File = 1,
-    /// Directory.
-    Directory = 2,
-    /// Character device.
-    CharDevice = 3,
-    /// Block device.
-    BlockDevice = 4,
-    /// Named pipe.
-    Fifo = 5,
-    /// Socket.
-    Socket = 6,
-    /// Symbolic link.
-    Symlink = 7,
-}
 
 /// What an entry names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// An inode of the same subvolume.
-    Inode(ObjectId, EntryType),
+    Inode(ObjectId, FileType),
     /// Another subvolume, by its id: its root directory is meant.
     Subvolume(ObjectId),
+    /// The place of a subvolume that this one, a snapshot, did not take along: an empty directory that cannot be
+    /// changed (C: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, inode number 2).
+    EmptyPlace,
 }
 
 /// A directory entry as [`FileSystem::read_dir`] shows it.

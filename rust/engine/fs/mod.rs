@@ -23,9 +23,9 @@ mod truncate;
 mod write;
 mod xattr;
 
-pub use attributes::{Attributes, Changes, InodeFlags, Time, Times};
+pub use attributes::{Attributes, Changes, Time, Times};
 pub use create::{New, NewKind};
-pub use directory::{Entry, EntryType, Target, DIR_START};
+pub use directory::{Entry, Target};
 pub use filesystem::{Access, FileSystem, Options};
 pub use inode::Inode;
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind, SectorSums};
@@ -34,6 +34,3 @@ pub use statistics::Statistics;
 pub use subvolume::Subvolume;
 pub use write::{FinishedWrite, WriteReservation};
 pub use xattr::XattrMode;
-
-/// The longest name of a directory entry, in bytes (C: `BTRFS_NAME_LEN`).
-pub const NAME_MAX: usize = 255;
