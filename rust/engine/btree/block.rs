@@ -34,8 +34,8 @@ pub type Block = Latched<BlockInfo, KBox<dyn BlockBytes>>;
 /// What a pointer says of the block it points at; the block must agree or is corrupt (`EUCLEAN`).
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// The tree the pointer was found in, for the log line and for the checks that depend on the owner.
-    /// `None` where any tree may own the block (shared blocks of snapshots).
+    /// The tree the pointer was found in, for the log line and for the checks that depend on the owner; `None` where
+    /// that is not known. Among subvolumes the header may name another one: they share blocks.
     pub owner: Option<ObjectId>,
     /// Height above the leaves.
     pub level: u8,

@@ -1,20 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Walking a tree for reading.
 
+use super::lock::nesting;
+use super::search::Found;
 use super::Tree;
-use crate::disk::Key;
+use crate::disk::{Key, Kind, Leaf, Node};
 use kernel::prelude::*;
+use latch::{Latched, Side};
 
-/// A place in a tree, for reading. Keeps the leaf it stands in, and at most that leaf's parent, locked for reading:
-/// short-lived, and its owner changes no tree meanwhile.
+/// A place in a tree, for reading. Keeps the leaf it stands in and that leaf's parent locked for reading, so that
+/// the next leaf costs one lock: it is short-lived, and its owner touches no tree while it stands somewhere.
 pub struct Cursor<'a> {
     tree: &'a Tree,
+    place: Option<Place>,
+}
+
+struct Place {
+    found: Found,
+    slot: usize,
+}
+
+/// A way out of a leaf.
+enum Way {
+    /// The other leaf, within the same parent.
+    Neighbour(Place),
+    /// A search for this key leads to it.
+    Search(Key),
+    /// The tree ends here.
+    End,
 }
 
 impl<'a> Cursor<'a> {
     /// A cursor that stands nowhere yet.
     pub fn new(tree: &'a Tree) -> Self {
-        Self { tree }
+        Self { tree, place: None }
     }
 
     /// The tree it walks.
@@ -23,31 +42,123 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves to the first item at or after `key`; whether it is exactly at `key`.
-    pub fn seek(&mut self, _key: &Key) -> Result<bool> {
-        Err(EOPNOTSUPP)
+    pub fn seek(&mut self, key: &Key) -> Result<bool> {
+        // Two searches at once could deadlock with a writer that waits between them.
+        self.release();
+        let found = self.tree.find_leaf(key)?;
+        let result = Leaf::new(found.leaf.bytes()).search(key);
+        let slot = result.unwrap_or_else(|slot| slot);
+        self.place = Some(Place { found, slot });
+        self.skip_forward()?;
+        Ok(result.is_ok())
     }
 
     /// Moves to the last item at or before `key`; whether there is one.
-    pub fn seek_floor(&mut self, _key: &Key) -> Result<bool> {
-        Err(EOPNOTSUPP)
+    pub fn seek_floor(&mut self, key: &Key) -> Result<bool> {
+        self.release();
+        let mut key = *key;
+        loop {
+            let found = self.tree.find_leaf(&key)?;
+            let behind = match Leaf::new(found.leaf.bytes()).search(&key) {
+                Ok(slot) => slot.saturating_add(1),
+                Err(slot) => slot,
+            };
+            if let Some(slot) = behind.checked_sub(1) {
+                self.place = Some(Place { found, slot });
+                return Ok(true);
+            }
+            // Only at the left edge, unless a parent's key is lower than its child's.
+            match found.lower.and_then(predecessor) {
+                Some(before) => key = before,
+                None => return Ok(false),
+            }
+        }
     }
 
     /// The item it stands at; `None` past either end.
     pub fn item(&self) -> Option<(Key, &[u8])> {
-        None
+        let place = self.place.as_ref()?;
+        Leaf::new(place.found.leaf.bytes()).item(place.slot)
     }
 
     /// Moves to the next item; whether there is one.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<bool> {
-        Err(EOPNOTSUPP)
+        if let Some(place) = self.place.as_mut() {
+            place.slot = place.slot.saturating_add(1);
+        }
+        self.skip_forward()
     }
 
     /// Moves to the item before; whether there is one.
     pub fn prev(&mut self) -> Result<bool> {
-        Err(EOPNOTSUPP)
+        let Some(place) = self.place.as_mut() else {
+            return Ok(false);
+        };
+        if let Some(slot) = place.slot.checked_sub(1) {
+            place.slot = slot;
+            return Ok(true);
+        }
+        let first = Leaf::new(place.found.leaf.bytes()).key(0);
+        self.release();
+        match first.and_then(predecessor) {
+            Some(key) => self.seek_floor(&key),
+            None => Ok(false),
+        }
     }
 
     /// Lets go of all locks. The cursor stands nowhere afterwards.
-    pub fn release(&mut self) {}
+    pub fn release(&mut self) {
+        self.place = None;
+    }
+
+    /// Moves on while the slot is behind its leaf's last; whether there is an item.
+    fn skip_forward(&mut self) -> Result<bool> {
+        while let Some(place) = self.place.take() {
+            if place.slot < Leaf::new(place.found.leaf.bytes()).nritems() {
+                self.place = Some(place);
+                return Ok(true);
+            }
+            match self.next_leaf(place.found)? {
+                Way::Neighbour(place) => self.place = Some(place),
+                Way::Search(key) => {
+                    let found = self.tree.find_leaf(&key)?;
+                    let slot = Leaf::new(found.leaf.bytes()).search(&key).unwrap_or_else(|slot| slot);
+                    self.place = Some(Place { found, slot });
+                }
+                Way::End => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// The way to the leaf after `found`, which is let go before any other is locked.
+    fn next_leaf(&self, found: Found) -> Result<Way> {
+        let Found { leaf, parent, beyond, .. } = found;
+        drop(leaf);
+        let Some((parent, slot)) = parent else {
+            return Ok(Way::End);
+        };
+        let slot = slot.saturating_add(1);
+        let Some(child) = Node::new(parent.bytes()).child(slot) else {
+            return Ok(beyond.map_or(Way::End, Way::Search));
+        };
+        let block = self.tree.child_block(&child, 0)?;
+        let leaf = Latched::read(&block, nesting(self.tree.kind(), 0, Side::Path));
+        self.tree.check_child(leaf.bytes(), &child, 0)?;
+        let found = Found { leaf, parent: Some((parent, slot)), lower: Some(child.key), beyond };
+        Ok(Way::Neighbour(Place { found, slot: 0 }))
+    }
+}
+
+/// The key before `key` in order, or `None` before the lowest.
+fn predecessor(key: Key) -> Option<Key> {
+    if let Some(offset) = key.offset.checked_sub(1) {
+        return Some(Key { offset, ..key });
+    }
+    if let Some(kind) = key.kind.get().checked_sub(1) {
+        return Some(Key { kind: Kind::new(kind), offset: u64::MAX, ..key });
+    }
+    let objectid = key.objectid.get().checked_sub(1)?;
+    Some(Key::new(objectid, Kind::new(u8::MAX), u64::MAX))
 }

@@ -20,7 +20,11 @@
 mod allocate;
 mod block;
 mod cursor;
+mod leaf;
+mod lock;
+mod node;
 mod seal;
+mod search;
 mod tree;
 mod writer;
 

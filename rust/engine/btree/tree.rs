@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A tree: its root pointer and the calls for single items.
 
-use super::{Allocate, Store};
-use crate::disk::{Generation, Key, Logical, ObjectId};
+use super::lock;
+use super::{Allocate, Block, Cursor, Expected, Store};
+use crate::disk::{Generation, Key, Leaf, Logical, ObjectId};
 use core::ops::{ControlFlow, RangeInclusive};
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::{RwLock, TreeKind};
 
 /// Where a tree starts, as its root item or the superblock has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +25,54 @@ pub struct RootPointer {
 pub struct Tree {
     store: Arc<dyn Store>,
     id: ObjectId,
+    kind: TreeKind,
+    // Innermost: taken under the latch of the root block, whose holder alone may set it.
+    root: RwLock<Root>,
+    // A `Generation`. Set while nobody changes the tree.
+    last_snapshot: AtomicU64,
+}
+
+struct Root {
+    block: Arc<Block>,
+    pointer: RootPointer,
 }
 
 impl Tree {
     /// The tree `id` whose root block is at `root`. `last_snapshot` is from the root item, zero for trees that are
     /// never shared: blocks not younger may be referenced by other trees. Reads the root block.
     pub fn open(
-        _store: Arc<dyn Store>,
-        _id: ObjectId,
-        _root: RootPointer,
-        _last_snapshot: Generation,
+        store: Arc<dyn Store>,
+        id: ObjectId,
+        root: RootPointer,
+        last_snapshot: Generation,
     ) -> Result<Arc<Self>> {
-        Err(EOPNOTSUPP)
+        let expected =
+            Expected { owner: Some(id), level: root.level, generation: root.generation, first_key: None };
+        let block = store.read(root.addr, &expected)?;
+        let info = block.meta();
+        if info.addr != root.addr || info.level != root.level || info.generation != root.generation {
+            pr_err!("tree {}: root block {} is not the one its pointer names\n", id, root.addr);
+            return Err(EUCLEAN);
+        }
+        Self::with_root(store, id, block, last_snapshot)
+    }
+
+    /// The tree `id` that starts at `block`.
+    pub(super) fn with_root(
+        store: Arc<dyn Store>,
+        id: ObjectId,
+        block: Arc<Block>,
+        last_snapshot: Generation,
+    ) -> Result<Arc<Self>> {
+        let root = RwLock::new(Root::at(block), latch::class!("rbtrfs_tree_root"))?;
+        let tree = Self {
+            store,
+            id,
+            kind: lock::kind(id),
+            root,
+            last_snapshot: AtomicU64::new(last_snapshot.get()),
+        };
+        Ok(Arc::new(tree, GFP_KERNEL)?)
     }
 
     /// A new tree: one empty leaf, allocated from `txn`.
@@ -48,7 +87,7 @@ impl Tree {
 
     /// Where the tree starts now. Stable only while nothing changes the tree: in a commit.
     pub fn root_pointer(&self) -> RootPointer {
-        RootPointer { addr: Logical::new(0), level: 0, generation: Generation::new(0) }
+        self.root.read().pointer
     }
 
     /// The cache that the tree's blocks are in.
@@ -58,32 +97,65 @@ impl Tree {
 
     /// The generation of the tree's last snapshot: blocks not younger may be shared.
     pub fn last_snapshot(&self) -> Generation {
-        Generation::new(0)
+        Generation::new(self.last_snapshot.load(Ordering::Acquire))
+    }
+
+    /// The lock class of the tree's blocks.
+    pub(super) fn kind(&self) -> TreeKind {
+        self.kind
+    }
+
+    /// The root block and its level, now.
+    pub(super) fn root(&self) -> (Arc<Block>, u8) {
+        let root = self.root.read();
+        (root.block.clone(), root.pointer.level)
+    }
+
+    /// Whether `block` is the root. Stays so while the caller has it locked.
+    pub(super) fn is_root(&self, block: &Arc<Block>) -> bool {
+        Arc::ptr_eq(&self.root.read().block, block)
     }
 
     /// Gives the item at `key` to `read`; `None` if there is none.
-    pub fn get<R>(&self, _key: &Key, _read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
-        Err(EOPNOTSUPP)
+    pub fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        let found = self.find_leaf(key)?;
+        let leaf = Leaf::new(found.leaf.bytes());
+        match leaf.search(key) {
+            Ok(slot) => Ok(Some(read(leaf.data(slot).ok_or(EUCLEAN)?))),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Gives the last item at or before `key` to `read`; `None` if there is none.
-    pub fn floor<R>(&self, _key: &Key, _read: impl FnOnce(Key, &[u8]) -> R) -> Result<Option<R>> {
-        Err(EOPNOTSUPP)
+    pub fn floor<R>(&self, key: &Key, read: impl FnOnce(Key, &[u8]) -> R) -> Result<Option<R>> {
+        let mut cursor = Cursor::new(self);
+        cursor.seek_floor(key)?;
+        Ok(cursor.item().map(|(key, bytes)| read(key, bytes)))
     }
 
     /// Gives the first item at or after `key` to `read`; `None` if there is none.
-    pub fn ceiling<R>(&self, _key: &Key, _read: impl FnOnce(Key, &[u8]) -> R) -> Result<Option<R>> {
-        Err(EOPNOTSUPP)
+    pub fn ceiling<R>(&self, key: &Key, read: impl FnOnce(Key, &[u8]) -> R) -> Result<Option<R>> {
+        let mut cursor = Cursor::new(self);
+        cursor.seek(key)?;
+        Ok(cursor.item().map(|(key, bytes)| read(key, bytes)))
     }
 
-    /// Gives the items in `range` to `each`, ascending, until it breaks. No lock is held from one leaf to the next:
-    /// items may come and go between them, but every item that is there all the time is seen once.
+    /// Gives the items in `range` to `each`, ascending, until it breaks. No lock is held from one leaf to the next
+    /// but the parent's: items may come and go between them, but every item that is there all the time is seen once.
     pub fn scan(
         &self,
-        _range: RangeInclusive<Key>,
-        _each: impl FnMut(Key, &[u8]) -> Result<ControlFlow<()>>,
+        range: RangeInclusive<Key>,
+        mut each: impl FnMut(Key, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result {
-        Err(EOPNOTSUPP)
+        let mut cursor = Cursor::new(self);
+        cursor.seek(range.start())?;
+        while let Some((key, bytes)) = cursor.item() {
+            if key > *range.end() || each(key, bytes)?.is_break() {
+                break;
+            }
+            cursor.next()?;
+        }
+        Ok(())
     }
 
     /// Inserts an item. `EEXIST` if `key` is taken, `EOVERFLOW` if no leaf can hold so long an item.
@@ -128,5 +200,13 @@ impl Tree {
     /// Nobody else may change the tree meanwhile: done in a commit.
     pub fn snapshot(&self, _txn: &dyn Allocate, _id: ObjectId) -> Result<RootPointer> {
         Err(EOPNOTSUPP)
+    }
+}
+
+impl Root {
+    fn at(block: Arc<Block>) -> Self {
+        let info = *block.meta();
+        let pointer = RootPointer { addr: info.addr, level: info.level, generation: info.generation };
+        Self { block, pointer }
     }
 }

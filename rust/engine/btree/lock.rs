@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Locking tree blocks: the guards, and what the lock checker is told of them.
+
+use super::{Block, BlockBytes, BlockInfo};
+use crate::disk::ObjectId;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{Latched, Nesting, ReadGuard, Side, TreeKind, WriteGuard};
+
+/// A block locked for reading.
+pub(super) type Reading = ReadGuard<BlockInfo, KBox<dyn BlockBytes>>;
+
+/// A block locked for writing.
+pub(super) type Writing = WriteGuard<BlockInfo, KBox<dyn BlockBytes>>;
+
+/// A block locked in either way.
+pub(super) enum Held {
+    /// For reading.
+    Read(Reading),
+    /// For writing.
+    Write(Writing),
+}
+
+/// How much of a block to lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// With other readers.
+    Read,
+    /// Alone.
+    Write,
+}
+
+impl Held {
+    /// Locks `block`.
+    pub(super) fn lock(block: &Arc<Block>, mode: Mode, nesting: Nesting) -> Self {
+        match mode {
+            Mode::Read => Self::Read(Latched::read(block, nesting)),
+            Mode::Write => Self::Write(Latched::write(block, nesting)),
+        }
+    }
+
+    /// The block's bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Read(guard) => guard.bytes(),
+            Self::Write(guard) => guard.bytes(),
+        }
+    }
+
+    /// What is locked.
+    pub(super) fn block(&self) -> &Arc<Block> {
+        match self {
+            Self::Read(guard) => guard.latched(),
+            Self::Write(guard) => guard.latched(),
+        }
+    }
+}
+
+/// The lock class of a tree's blocks.
+pub(super) fn kind(tree: ObjectId) -> TreeKind {
+    match tree {
+        ObjectId::ROOT_TREE => TreeKind::Root,
+        ObjectId::CHUNK_TREE => TreeKind::Chunk,
+        ObjectId::EXTENT_TREE => TreeKind::Extent,
+        ObjectId::DEV_TREE => TreeKind::Device,
+        ObjectId::CSUM_TREE => TreeKind::Checksums,
+        ObjectId::QUOTA_TREE => TreeKind::Quota,
+        ObjectId::UUID_TREE => TreeKind::Uuid,
+        ObjectId::FREE_SPACE_TREE => TreeKind::FreeSpace,
+        ObjectId::BLOCK_GROUP_TREE => TreeKind::BlockGroups,
+        ObjectId::TREE_LOG => TreeKind::Log,
+        id if id.is_subvolume() => TreeKind::Files,
+        _ => TreeKind::Other,
+    }
+}
+
+/// Where a block of `tree` stands in the lock order.
+pub(super) const fn nesting(tree: TreeKind, level: u8, side: Side) -> Nesting {
+    Nesting { tree, level, side }
+}
