@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every target is a script of scripts/; this file only names them.  What Kbuild
+# reads is Kbuild.  KVER=7.2 or KVER=7.3.4+deb13-amd64 selects another kernel
+# than the newest 7.3 of Debian 13 backports; TESTS="a b" some guest tests.
+
+.DEFAULT_GOAL := all
+
+# ---- build ------------------------------------------------------------------
+all: ## the module, for the running kernel where that is a Debian 13 one with Rust
+	@scripts/make-module
+install: ## the module, into the running kernel's module tree
+	@scripts/make-module --install
+clean: ## remove what was built (the cache stays)
+	@scripts/clean
+rust-analyzer: ## write rust-project.json
+	@scripts/rust-analyzer
+
+# ---- try --------------------------------------------------------------------
+run: ## make a zoned volume in a guest, work on it, let C btrfs judge it
+	@scripts/run
+shell: ## an interactive guest with the module in /results
+	@scripts/build >/dev/null && scripts/guest
+
+# ---- test -------------------------------------------------------------------
+test: ## everything below but the debug kernel and the benchmarks
+	@scripts/test
+check: ## style, lints, layers, unsafe, sizes, panics
+	@scripts/check
+unit: ## the engine's tests, on this machine
+	@scripts/unit
+guest-test: ## tests/guest in a QEMU guest: TESTS="load disks"
+	@scripts/guest-test $(TESTS)
+debug-test: ## the same under KASAN and lockdep (builds that kernel once)
+	@scripts/debug-test $(TESTS)
+bench: ## against the kernel's own file systems
+	@scripts/bench
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
+
+.PHONY: all install clean rust-analyzer run shell test check unit guest-test debug-test bench help
