@@ -29,3 +29,8 @@ pub mod map;
 pub mod disk;
 
 pub mod btree;
+
+/// What the kernel's `pr_*!` puts before each line.
+#[doc(hidden)]
+#[allow(dead_code)]
+const __LOG_PREFIX: &[u8] = b"rbtrfs\0";
