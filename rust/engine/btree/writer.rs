@@ -38,14 +38,15 @@ impl<'a> Writer<'a> {
         Err(EOPNOTSUPP)
     }
 
-    /// The item it stands at; `None` past the end.
-    pub fn item(&self) -> Option<(Key, &[u8])> {
-        None
+    /// The item it stands at; `None` past the end. At a leaf's end this moves to the next leaf, which a caller who
+    /// only inserts does not want: hence not done by [`Self::seek`].
+    pub fn item(&mut self) -> Result<Option<(Key, &[u8])>> {
+        Err(EOPNOTSUPP)
     }
 
     /// The item it stands at, to change in place.
-    pub fn item_mut(&mut self) -> Option<(Key, &mut [u8])> {
-        None
+    pub fn item_mut(&mut self) -> Result<Option<(Key, &mut [u8])>> {
+        Err(EOPNOTSUPP)
     }
 
     /// Moves to the next item; whether there is one.
