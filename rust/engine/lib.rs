@@ -28,6 +28,12 @@ pub mod map;
 
 pub mod disk;
 
+// TODO: the whole folder, once it has bodies.
+pub mod volume {
+    //! L2, as far as it stands.
+    pub mod device;
+}
+
 pub mod btree;
 
 /// What the kernel's `pr_*!` puts before each line.

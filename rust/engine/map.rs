@@ -32,7 +32,10 @@ impl<K: Ord + Copy, V> Default for OrdMap<K, V> {
 impl<K: Ord + Copy, V> OrdMap<K, V> {
     /// An empty map, without an allocation.
     pub fn new() -> Self {
-        Self { tree: RBTree::new(), len: 0 }
+        Self {
+            tree: RBTree::new(),
+            len: 0,
+        }
     }
 
     /// The number of entries.
@@ -153,7 +156,10 @@ impl<K: Ord + Copy, V> OrdMap<K, V> {
 
     /// The entries whose keys are `key` or higher, ascending. Each step is two descents.
     pub fn range_from(&self, key: &K) -> RangeFrom<'_, K, V> {
-        RangeFrom { map: self, next: self.ceiling_key(key) }
+        RangeFrom {
+            map: self,
+            next: self.ceiling_key(key),
+        }
     }
 
     fn entry(&self, key: &K) -> Option<(&K, &V)> {
@@ -188,7 +194,10 @@ impl<K: Ord + Copy, V> OrdMap<K, V> {
     }
 
     fn key_after(&self, key: &K) -> Option<K> {
-        self.tree.cursor_lower_bound(key)?.peek_next().map(|(key, _)| *key)
+        self.tree
+            .cursor_lower_bound(key)?
+            .peek_next()
+            .map(|(key, _)| *key)
     }
 }
 

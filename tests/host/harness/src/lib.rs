@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the engine runs on in tests.
+//!
+//! | module         | what it is                                                                             |
+//! |----------------|----------------------------------------------------------------------------------------|
+//! | [`device`]     | simulated devices: regular and zoned, with power cuts and faults                         |
+//! | [`tools`]      | images made by `mkfs.btrfs` and judged by `btrfs check`                                   |
+//! | [`checksums`]  | the checksum algorithms                                                                  |
+//! | [`random`]     | random numbers that a seed repeats                                                       |
 
+pub mod checksums;
+pub mod device;
 pub mod random;
+pub mod tools;

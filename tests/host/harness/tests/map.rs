@@ -12,19 +12,32 @@ fn step(random: &mut Random, map: &mut OrdMap<u64, u64>, model: &mut BTreeMap<u6
     let value = random.next();
     match random.below(9) {
         0..=2 => assert_eq!(map.insert(key, value).unwrap(), model.insert(key, value)),
-        3 => assert_eq!(map.insert_spare(Spare::new().unwrap(), key, value), model.insert(key, value)),
+        3 => assert_eq!(
+            map.insert_spare(Spare::new().unwrap(), key, value),
+            model.insert(key, value)
+        ),
         4 => assert_eq!(map.remove(&key), model.remove(&key)),
         5 => assert_eq!(map.pop_first(), model.pop_first()),
         6 => assert_eq!(map.pop_last(), model.pop_last()),
         7 => {
-            let ours = map.floor_mut(&key).map(|(key, v)| (*key, std::mem::replace(v, value)));
+            let ours = map
+                .floor_mut(&key)
+                .map(|(key, v)| (*key, std::mem::replace(v, value)));
             let theirs = model.range_mut(..=key).next_back();
-            assert_eq!(ours, theirs.map(|(key, v)| (*key, std::mem::replace(v, value))));
+            assert_eq!(
+                ours,
+                theirs.map(|(key, v)| (*key, std::mem::replace(v, value)))
+            );
         }
         _ => {
-            let ours = map.ceiling_mut(&key).map(|(key, v)| (*key, std::mem::replace(v, value)));
+            let ours = map
+                .ceiling_mut(&key)
+                .map(|(key, v)| (*key, std::mem::replace(v, value)));
             let theirs = model.range_mut(key..).next();
-            assert_eq!(ours, theirs.map(|(key, v)| (*key, std::mem::replace(v, value))));
+            assert_eq!(
+                ours,
+                theirs.map(|(key, v)| (*key, std::mem::replace(v, value)))
+            );
         }
     }
 }

@@ -36,13 +36,19 @@ pub fn fmt(input: TokenStream) -> TokenStream {
 
 fn wrap(arguments: TokenStream) -> TokenStream {
     let mut out: TokenStream = "::core::format_args!".parse().unwrap();
-    out.extend([TokenTree::Group(Group::new(proc_macro::Delimiter::Parenthesis, arguments))]);
+    out.extend([TokenTree::Group(Group::new(
+        proc_macro::Delimiter::Parenthesis,
+        arguments,
+    ))]);
     out
 }
 
 fn adapted(value: TokenStream) -> TokenStream {
     let mut reference: TokenStream = "&".parse().unwrap();
-    reference.extend([TokenTree::Group(Group::new(proc_macro::Delimiter::Parenthesis, value))]);
+    reference.extend([TokenTree::Group(Group::new(
+        proc_macro::Delimiter::Parenthesis,
+        value,
+    ))]);
     let mut out: TokenStream = "::kernel::fmt::Adapter".parse().unwrap();
     let mut group = Group::new(proc_macro::Delimiter::Parenthesis, reference);
     group.set_span(Span::call_site());
@@ -60,7 +66,9 @@ fn captured(literal: &str) -> BTreeSet<String> {
             rest = after;
             continue;
         }
-        let Some((name, after)) = rest.split_once('}') else { break };
+        let Some((name, after)) = rest.split_once('}') else {
+            break;
+        };
         rest = after;
         let name = name.split_once(':').map_or(name, |(name, _)| name);
         if !name.is_empty() && !name.chars().all(|c| c.is_ascii_digit()) {

@@ -28,7 +28,10 @@ impl Error {
 
 impl core::fmt::Debug for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match code::NAMES.iter().find(|(number, _)| *number == -self.0.get()) {
+        match code::NAMES
+            .iter()
+            .find(|(number, _)| *number == -self.0.get())
+        {
             Some((_, name)) => f.write_str(name),
             None => f.debug_tuple("Error").field(&-self.0.get()).finish(),
         }

@@ -49,4 +49,21 @@ macro_rules! display {
         })*
     };
 }
-display!(bool, char, Arguments<'_>, i128, i16, i32, i64, i8, isize, str, u128, u16, u32, u64, u8, usize);
+display!(
+    bool,
+    char,
+    Arguments<'_>,
+    i128,
+    i16,
+    i32,
+    i64,
+    i8,
+    isize,
+    str,
+    u128,
+    u16,
+    u32,
+    u64,
+    u8,
+    usize
+);

@@ -6,7 +6,13 @@
 //! collects the log.
 
 // As the kernel's own: `Arc<T>` and `KBox<T>` coerce to `dyn` and serve as method receivers.
-#![feature(btree_cursors, coerce_unsized, dispatch_from_dyn, legacy_receiver_trait, unsize)]
+#![feature(
+    btree_cursors,
+    coerce_unsized,
+    dispatch_from_dyn,
+    legacy_receiver_trait,
+    unsize
+)]
 
 pub mod alloc;
 pub mod build_assert;

@@ -40,7 +40,11 @@ impl Capture {
 
     /// Whether a line contains `text`.
     pub fn contains(&self, text: &str) -> bool {
-        self.lines.lock().unwrap().iter().any(|line| line.contains(text))
+        self.lines
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains(text))
     }
 }
 
@@ -48,7 +52,10 @@ impl CaptureHandle {
     /// Collects what the calling thread logs, too.
     pub fn attach(self) -> Capture {
         CAPTURES.with_borrow_mut(|captures| captures.push(self.0.clone()));
-        Capture { lines: self.0, _thread: core::marker::PhantomData }
+        Capture {
+            lines: self.0,
+            _thread: core::marker::PhantomData,
+        }
     }
 }
 
@@ -56,7 +63,10 @@ impl Drop for Capture {
     fn drop(&mut self) {
         let _ = CAPTURES.try_with(|captures| {
             let mut captures = captures.borrow_mut();
-            if let Some(at) = captures.iter().rposition(|lines| Arc::ptr_eq(lines, &self.lines)) {
+            if let Some(at) = captures
+                .iter()
+                .rposition(|lines| Arc::ptr_eq(lines, &self.lines))
+            {
                 captures.remove(at);
             }
         });

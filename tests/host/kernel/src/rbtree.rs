@@ -72,7 +72,12 @@ impl<K, V> RBTree<K, V> {
 
 impl<K: Ord, V> RBTree<K, V> {
     /// Inserts with a new allocation; returns what the key had.
-    pub fn try_create_and_insert(&mut self, key: K, value: V, flags: Flags) -> Result<Option<RBTreeNode<K, V>>> {
+    pub fn try_create_and_insert(
+        &mut self,
+        key: K,
+        value: V,
+        flags: Flags,
+    ) -> Result<Option<RBTreeNode<K, V>>> {
         Ok(self.insert(RBTreeNode::new(key, value, flags)?))
     }
 
@@ -95,7 +100,9 @@ impl<K: Ord, V> RBTree<K, V> {
 
     /// Takes a node out.
     pub fn remove_node(&mut self, key: &K) -> Option<RBTreeNode<K, V>> {
-        self.0.remove_entry(key).map(|(key, value)| RBTreeNode(key, value))
+        self.0
+            .remove_entry(key)
+            .map(|(key, value)| RBTreeNode(key, value))
     }
 
     /// Takes a value out.

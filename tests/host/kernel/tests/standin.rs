@@ -59,7 +59,9 @@ fn allocations_fail_on_demand() {
         assert!(Arc::new(1, GFP_KERNEL).is_ok());
     }
     let _failing = inject::fail_randomly(1, 2);
-    let failed = (0..1000).filter(|_| KBox::new(1, GFP_KERNEL).is_err()).count();
+    let failed = (0..1000)
+        .filter(|_| KBox::new(1, GFP_KERNEL).is_err())
+        .count();
     assert!((400..600).contains(&failed), "{failed}");
 }
 
@@ -67,5 +69,8 @@ fn allocations_fail_on_demand() {
 fn kmalloc_has_a_limit() {
     assert!(KVec::from_elem(0u8, (4 << 20) + 1, GFP_KERNEL).is_err());
     assert!(KVVec::from_elem(0u8, (4 << 20) + 1, GFP_KERNEL).is_ok());
-    assert_eq!((EUCLEAN.to_errno(), EOPNOTSUPP.to_errno(), ENOSPC.to_errno()), (-117, -95, -28));
+    assert_eq!(
+        (EUCLEAN.to_errno(), EOPNOTSUPP.to_errno(), ENOSPC.to_errno()),
+        (-117, -95, -28)
+    );
 }

@@ -30,7 +30,11 @@ pub struct WriteGuard<M, T> {
 }
 
 /// The class of a lock that is taken without waiting, which says nothing of its place.
-const TRIED: Nesting = Nesting { tree: TreeKind::Other, level: u8::MAX, side: Side::Path };
+const TRIED: Nesting = Nesting {
+    tree: TreeKind::Other,
+    level: u8::MAX,
+    side: Side::Path,
+};
 
 impl<M, T> Latched<M, T> {
     /// A lock around `value`.
@@ -53,7 +57,11 @@ impl<M, T> Latched<M, T> {
         let class = lockdep::of_nesting(nesting);
         lockdep::check(class, this.address(), Attempt::Wait);
         let inner = this.lock.read_arc();
-        ReadGuard { inner, _token: lockdep::taken(class, this.address()), latched: this.clone() }
+        ReadGuard {
+            inner,
+            _token: lockdep::taken(class, this.address()),
+            latched: this.clone(),
+        }
     }
 
     /// Takes the lock for writing.
@@ -61,14 +69,22 @@ impl<M, T> Latched<M, T> {
         let class = lockdep::of_nesting(nesting);
         lockdep::check(class, this.address(), Attempt::Wait);
         let inner = this.lock.write_arc();
-        WriteGuard { inner, _token: lockdep::taken(class, this.address()), latched: this.clone() }
+        WriteGuard {
+            inner,
+            _token: lockdep::taken(class, this.address()),
+            latched: this.clone(),
+        }
     }
 
     /// Takes the lock for writing if it is free.
     pub fn try_write(this: &Arc<Self>) -> Option<WriteGuard<M, T>> {
         let class = lockdep::of_nesting(TRIED);
         let inner = this.lock.try_write_arc()?;
-        Some(WriteGuard { inner, _token: lockdep::taken(class, this.address()), latched: this.clone() })
+        Some(WriteGuard {
+            inner,
+            _token: lockdep::taken(class, this.address()),
+            latched: this.clone(),
+        })
     }
 }
 

@@ -18,7 +18,10 @@ pub struct Class {
 impl Class {
     /// A class; use [`crate::class`].
     pub const fn new(name: &'static str) -> Self {
-        Self { name, id: AtomicU32::new(0) }
+        Self {
+            name,
+            id: AtomicU32::new(0),
+        }
     }
 
     /// The class's name.
@@ -92,7 +95,10 @@ impl Graph {
 
 fn graph() -> std::sync::MutexGuard<'static, Graph> {
     static GRAPH: OnceLock<Mutex<Graph>> = OnceLock::new();
-    GRAPH.get_or_init(Mutex::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    GRAPH
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// How a lock is taken.
@@ -151,10 +157,16 @@ pub(crate) fn check(class: ClassId, lock: usize, attempt: Attempt) {
 
 fn check_pair(held: Held, class: ClassId, lock: usize) {
     if held.lock == lock {
-        panic!("lock order: {} taken twice by one task", graph().name(class).to_string());
+        panic!(
+            "lock order: {} taken twice by one task",
+            graph().name(class).to_string()
+        );
     }
     if held.class == class {
-        panic!("lock order: two locks of class {} without nesting", graph().name(class).to_string());
+        panic!(
+            "lock order: two locks of class {} without nesting",
+            graph().name(class).to_string()
+        );
     }
     let pair = (held.class, class);
     if KNOWN.with_borrow(|known| known.contains(&pair)) {
@@ -188,7 +200,11 @@ pub(crate) struct Token {
 /// Called when the lock was taken.
 pub(crate) fn taken(class: ClassId, lock: usize) -> Token {
     HELD.with_borrow_mut(|held| held.push(Held { class, lock }));
-    Token { class, lock, _thread: core::marker::PhantomData }
+    Token {
+        class,
+        lock,
+        _thread: core::marker::PhantomData,
+    }
 }
 
 impl Drop for Token {

@@ -22,7 +22,10 @@ impl<T> Mutex<T> {
     /// A lock around `value`.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<T>(), GFP_KERNEL)?;
-        Ok(Self { lock: std::boxed::Box::new(parking_lot::Mutex::new(value)), class })
+        Ok(Self {
+            lock: std::boxed::Box::new(parking_lot::Mutex::new(value)),
+            class,
+        })
     }
 
     fn address(&self) -> usize {
@@ -34,7 +37,10 @@ impl<T> Mutex<T> {
         let class = lockdep::of_class(self.class);
         lockdep::check(class, self.address(), Attempt::Wait);
         let inner = self.lock.lock();
-        MutexGuard { inner, _token: lockdep::taken(class, self.address()) }
+        MutexGuard {
+            inner,
+            _token: lockdep::taken(class, self.address()),
+        }
     }
 
     /// Takes the lock if it is free.
@@ -42,7 +48,10 @@ impl<T> Mutex<T> {
         let class = lockdep::of_class(self.class);
         lockdep::check(class, self.address(), Attempt::Try);
         let inner = self.lock.try_lock()?;
-        Some(MutexGuard { inner, _token: lockdep::taken(class, self.address()) })
+        Some(MutexGuard {
+            inner,
+            _token: lockdep::taken(class, self.address()),
+        })
     }
 }
 

@@ -28,7 +28,10 @@ impl<T> RwLock<T> {
     /// A lock around `value`.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<T>(), GFP_KERNEL)?;
-        Ok(Self { lock: std::boxed::Box::new(parking_lot::RwLock::new(value)), class })
+        Ok(Self {
+            lock: std::boxed::Box::new(parking_lot::RwLock::new(value)),
+            class,
+        })
     }
 
     fn address(&self) -> usize {
@@ -40,7 +43,10 @@ impl<T> RwLock<T> {
         let class = lockdep::of_class(self.class);
         lockdep::check(class, self.address(), Attempt::Wait);
         let inner = self.lock.read();
-        RwLockReadGuard { inner, _token: lockdep::taken(class, self.address()) }
+        RwLockReadGuard {
+            inner,
+            _token: lockdep::taken(class, self.address()),
+        }
     }
 
     /// Takes the lock for writing.
@@ -48,7 +54,10 @@ impl<T> RwLock<T> {
         let class = lockdep::of_class(self.class);
         lockdep::check(class, self.address(), Attempt::Wait);
         let inner = self.lock.write();
-        RwLockWriteGuard { inner, _token: lockdep::taken(class, self.address()) }
+        RwLockWriteGuard {
+            inner,
+            _token: lockdep::taken(class, self.address()),
+        }
     }
 
     /// Takes the lock for reading if no writer has it.
@@ -56,7 +65,10 @@ impl<T> RwLock<T> {
         let class = lockdep::of_class(self.class);
         lockdep::check(class, self.address(), Attempt::Try);
         let inner = self.lock.try_read()?;
-        Some(RwLockReadGuard { inner, _token: lockdep::taken(class, self.address()) })
+        Some(RwLockReadGuard {
+            inner,
+            _token: lockdep::taken(class, self.address()),
+        })
     }
 }
 

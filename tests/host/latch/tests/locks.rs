@@ -8,7 +8,8 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 fn panics(call: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(call)).expect_err("must panic");
     let text = payload.downcast_ref::<String>().cloned();
-    text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string())).unwrap()
+    text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()))
+        .unwrap()
 }
 
 #[test]
@@ -28,7 +29,10 @@ fn inverted_order_panics() {
         let _c = c.lock();
         let _a = a.lock();
     });
-    assert!(text.contains("a taken under c, but before: a -> b -> c"), "{text}");
+    assert!(
+        text.contains("a taken under c, but before: a -> b -> c"),
+        "{text}"
+    );
     assert_eq!(lockdep::held(), 0);
     // Without waiting it is allowed.
     let _c = c.lock();
@@ -59,7 +63,11 @@ fn two_of_a_class_panic() {
 #[test]
 fn tree_blocks_nest_by_level_and_side() {
     let block = |n| Latched::new((), n).unwrap();
-    let at = |level, side| Nesting { tree: TreeKind::Quota, level, side };
+    let at = |level, side| Nesting {
+        tree: TreeKind::Quota,
+        level,
+        side,
+    };
     let (parent, child, right) = (block(1), block(2), block(3));
     {
         let p = Latched::read(&parent, at(1, Side::Path));
@@ -80,14 +88,24 @@ fn tree_blocks_nest_by_level_and_side() {
 #[test]
 fn a_guard_outlives_other_references() {
     let block = Latched::new("meta", std::vec![1, 2, 3]).unwrap();
-    let guard = Latched::read(&block, Nesting { tree: TreeKind::Uuid, level: 0, side: Side::Path });
+    let guard = Latched::read(
+        &block,
+        Nesting {
+            tree: TreeKind::Uuid,
+            level: 0,
+            side: Side::Path,
+        },
+    );
     drop(block);
     assert_eq!((guard.latched().meta(), guard.len()), (&"meta", 3));
 }
 
 #[test]
 fn condvar_wakes() {
-    let state = std::sync::Arc::new((Mutex::new(false, class!("m")).unwrap(), Condvar::new(class!("v")).unwrap()));
+    let state = std::sync::Arc::new((
+        Mutex::new(false, class!("m")).unwrap(),
+        Condvar::new(class!("v")).unwrap(),
+    ));
     let other = state.clone();
     let waiter = std::thread::spawn(move || {
         let mut done = other.0.lock();

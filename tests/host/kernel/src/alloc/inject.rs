@@ -53,7 +53,10 @@ pub fn fail_nth(n: u64) -> Injection {
 
 /// Fails each allocation with the probability 1 / `one_in`.
 pub fn fail_randomly(seed: u64, one_in: u64) -> Injection {
-    PLAN.set(Plan::Random { state: seed, one_in: one_in.max(1) });
+    PLAN.set(Plan::Random {
+        state: seed,
+        one_in: one_in.max(1),
+    });
     Injection(core::marker::PhantomData)
 }
 
@@ -88,7 +91,9 @@ pub fn allocate(bytes: usize, _flags: Flags) -> Result<(), AllocError> {
             false
         }
         Plan::Random { state, one_in } => {
-            let state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             PLAN.set(Plan::Random { state, one_in });
             (state >> 33) % one_in == 0
         }

@@ -59,4 +59,3 @@ impl<T: ?Sized + crate::fmt::Display, A: Allocator> crate::fmt::Display for Box<
 
 impl<T: ?Sized + Unsize<U>, U: ?Sized, A: Allocator> CoerceUnsized<Box<U, A>> for Box<T, A> {}
 impl<T: ?Sized + Unsize<U>, U: ?Sized, A: Allocator> DispatchFromDyn<Box<U, A>> for Box<T, A> {}
-

@@ -125,7 +125,11 @@ impl<T, A: Allocator> Vec<T, A> {
     }
 
     /// Inserts an element where there is room.
-    pub fn insert_within_capacity(&mut self, index: usize, element: T) -> Result<(), InsertError<T>> {
+    pub fn insert_within_capacity(
+        &mut self,
+        index: usize,
+        element: T,
+    ) -> Result<(), InsertError<T>> {
         if index > self.0.len() {
             return Err(InsertError::IndexOutOfBounds(element));
         }
@@ -160,7 +164,10 @@ impl<T, A: Allocator> Vec<T, A> {
         if capacity - len >= additional {
             return Ok(());
         }
-        let wanted = len.checked_add(additional).ok_or(AllocError)?.max(capacity.saturating_mul(2));
+        let wanted = len
+            .checked_add(additional)
+            .ok_or(AllocError)?
+            .max(capacity.saturating_mul(2));
         let bytes = wanted.checked_mul(size_of::<T>()).ok_or(AllocError)?;
         if bytes > A::LARGEST {
             return Err(AllocError);

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a device has stored, and what it would have after a power cut.
+
+use super::pages::{Pages, PAGE};
+use super::zones::{Refusal, ZoneLayout, Zones};
+use crate::random::Random;
+use engine::volume::device::{ZoneAction, ZoneKind};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A device's contents and the state of its zones. Cheap to clone.
+#[derive(Clone)]
+pub struct Image {
+    /// The contents.
+    pub pages: Pages,
+    /// The zones, on a zoned device.
+    pub zones: Option<Zones>,
+}
+
+/// A change of a device.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A write.
+    Write {
+        /// Where.
+        at: u64,
+        /// What.
+        data: Arc<[u8]>,
+    },
+    /// A discard.
+    Discard {
+        /// Where.
+        at: u64,
+        /// How much.
+        len: u64,
+    },
+    /// Zone management.
+    Manage {
+        /// The zone.
+        start: u64,
+        /// What it was told.
+        action: ZoneAction,
+    },
+}
+
+impl Image {
+    /// A device of zeros.
+    pub fn new(size: u64, layout: Option<ZoneLayout>) -> Self {
+        Self {
+            pages: Pages::new(size),
+            zones: layout.map(|layout| Zones::new(layout, size)),
+        }
+    }
+
+    /// The contents of a file, without zones.
+    pub fn load(path: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            pages: Pages::load(path)?,
+            zones: None,
+        })
+    }
+
+    /// Applies a change as a whole, or refuses it.
+    pub fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
+        match change {
+            Change::Write { at, data } => {
+                if let Some(zones) = &mut self.zones {
+                    zones.write(*at, data.len() as u64)?;
+                }
+                self.pages.write(*at, data);
+            }
+            Change::Discard { at, len } => self.discard(*at, *len),
+            Change::Manage { start, action } => {
+                let zones = self.zones.as_mut().ok_or("zone management without zones")?;
+                zones.manage(*start, *action)?;
+                if *action == ZoneAction::Reset {
+                    self.pages.clear(*start, zones.at(*start).len);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was discarded reads as something else: whoever relied on it finds out.
+    fn discard(&mut self, at: u64, len: u64) {
+        const GARBAGE: [u8; PAGE] = [0xdb; PAGE];
+        if self
+            .zones
+            .as_ref()
+            .is_some_and(|zones| zones.at(at).kind == ZoneKind::Sequential)
+        {
+            return;
+        }
+        for page in 0..len / PAGE as u64 {
+            self.pages.write(at + page * PAGE as u64, &GARBAGE);
+        }
+    }
+
+    fn is_sequential(&self, at: u64) -> bool {
+        self.zones
+            .as_ref()
+            .is_some_and(|zones| zones.at(at).kind == ZoneKind::Sequential)
+    }
+}
+
+/// What a device has stored: what it shows, and what of it outlives a power cut.
+#[derive(Clone)]
+pub struct Media {
+    live: Image,
+    durable: Image,
+    // In the order of their arrival.
+    volatile: Vec<Change>,
+}
+
+impl Media {
+    /// All of `image` is durable.
+    pub fn new(image: Image) -> Self {
+        Self {
+            live: image.clone(),
+            durable: image,
+            volatile: Vec::new(),
+        }
+    }
+
+    /// What the device shows.
+    pub fn live(&self) -> &Image {
+        &self.live
+    }
+
+    /// Changes the state of the device outside of IO; durable at once.
+    pub fn damage(&mut self, mut change: impl FnMut(&mut Image)) {
+        change(&mut self.live);
+        change(&mut self.durable);
+    }
+
+    /// Applies a change to the volatile cache, or refuses it.
+    pub fn apply(&mut self, change: Change) -> Result<(), Refusal> {
+        self.live.apply(&change)?;
+        self.volatile.push(change);
+        Ok(())
+    }
+
+    /// Makes all changes durable.
+    pub fn flush(&mut self) {
+        self.durable = self.live.clone();
+        self.volatile.clear();
+    }
+
+    /// How many changes would be at risk in a power cut.
+    pub fn at_risk(&self) -> usize {
+        self.volatile.len()
+    }
+
+    /// What the device holds after a power cut now. Outside of sequential zones any of the volatile changes is kept,
+    /// lost or torn between sectors; in a sequential zone they end somewhere, perhaps inside of a write.
+    pub fn after_power_cut(&self, random: &mut Random) -> Image {
+        let mut image = self.durable.clone();
+        // Extremes are more telling than their share among random choices.
+        let keep_per_16 = *random.choose(&[0, 1, 4, 8, 12, 15, 16]);
+        let mut ended = BTreeMap::new();
+        for change in &self.volatile {
+            let at = change.at();
+            if self.live.is_sequential(at) {
+                let zone = self
+                    .live
+                    .zones
+                    .as_ref()
+                    .map_or(0, |zones| zones.at(at).start.get());
+                let ended = ended.entry(zone).or_insert(false);
+                if !*ended && !Self::survives(random, keep_per_16) {
+                    *ended = true;
+                    change.tear(random).map(|torn| image.apply(&torn));
+                } else if !*ended {
+                    image.apply(change).expect("what went in order goes again");
+                }
+            } else if Self::survives(random, keep_per_16) {
+                image
+                    .apply(change)
+                    .expect("nothing refuses outside of sequential zones");
+            } else if random.one_in(4) {
+                change.shred(random, &mut image.pages);
+            }
+        }
+        image
+    }
+
+    fn survives(random: &mut Random, per_16: u64) -> bool {
+        random.below(16) < per_16
+    }
+}
+
+impl Change {
+    fn at(&self) -> u64 {
+        match *self {
+            Self::Write { at, .. } | Self::Discard { at, .. } => at,
+            Self::Manage { start, .. } => start,
+        }
+    }
+
+    /// The first part of a write.
+    fn tear(&self, random: &mut Random) -> Option<Change> {
+        let Self::Write { at, data } = self else {
+            return None;
+        };
+        let sectors = random.below((data.len() / PAGE) as u64) as usize;
+        (sectors > 0).then(|| Self::Write {
+            at: *at,
+            data: data[..sectors * PAGE].into(),
+        })
+    }
+
+    /// Some sectors of a write.
+    fn shred(&self, random: &mut Random, pages: &mut Pages) {
+        let Self::Write { at, data } = self else {
+            return;
+        };
+        for (index, sector) in data.chunks_exact(PAGE).enumerate() {
+            if random.one_in(2) {
+                pages.write(at + (index * PAGE) as u64, sector);
+            }
+        }
+    }
+}

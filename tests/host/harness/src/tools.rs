@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Images made by `mkfs.btrfs` and judged by `btrfs check`, both of the newest btrfs-progs (`scripts/progs`).
+//!
+//! Zoned images: on a regular file `mkfs.btrfs -O zoned` emulates conventional zones of 256 MiB, with the superblock
+//! in its usual place. [`as_zoned`] turns such an image into what the same volume is on a host-managed device: zones of
+//! that size behind the first two (and the mirrors' zones) take their write pointers from what is written in them, and
+//! the superblock moves into the log in zone 0. Small zones are what a small *capacity* gives. [`as_file`] goes back, for
+//! `btrfs check`.
+
+use crate::device::zones::ZoneLayout;
+use crate::device::{Image, PAGE};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes in an emulated zone (btrfs-progs: `EMULATED_ZONE_SIZE`).
+pub const ZONE_SIZE: u64 = 256 << 20;
+/// Where the primary superblock is on a device without zones.
+const SUPERBLOCK: u64 = 64 << 10;
+
+/// A file that is removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() {
+            memory.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        };
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(dir.join(format!("rbtrfs-test-{}-{number}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Runs a program of btrfs-progs; its output, or what it said when it failed.
+pub fn progs(arguments: &[&str]) -> Result<String, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../scripts/progs");
+    let output = Command::new(script)
+        .args(arguments)
+        .output()
+        .map_err(|e| format!("{script}: {e}"))?;
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    match output.status.success() {
+        true => Ok(text),
+        false => Err(format!("{arguments:?}: {}\n{text}", output.status)),
+    }
+}
+
+/// A file system on a device of `size` bytes, as `mkfs.btrfs` with `options` makes it.
+pub fn mkfs(size: u64, options: &[&str]) -> Image {
+    let file = Scratch::new();
+    std::fs::File::create(&file.0)
+        .and_then(|f| f.set_len(size))
+        .expect("scratch file");
+    let path = file.0.to_str().expect("plain path");
+    let arguments = [&["mkfs.btrfs", "-q"], options, &[path]].concat();
+    progs(&arguments).expect("mkfs.btrfs");
+    Image::load(&file.0).expect("scratch file")
+}
+
+/// A zoned file system on a device of `zones` zones, with every zone behind the conventional ones sequential.
+pub fn mkfs_zoned(zones: u64, options: &[&str], layout: ZoneLayout) -> Image {
+    let image = mkfs(zones * ZONE_SIZE, &[&["-O", "zoned"], options].concat());
+    as_zoned(image, layout)
+}
+
+/// The usual zones: [`ZONE_SIZE`] apart and `capacity` large, all sequential.
+pub fn zone_layout(capacity: u64) -> ZoneLayout {
+    ZoneLayout {
+        zone_size: ZONE_SIZE,
+        capacity,
+        conventional: 0,
+        max_active: None,
+    }
+}
+
+/// Runs `btrfs check`; its output, or what is wrong.
+pub fn check(image: &Image) -> Result<String, String> {
+    check_with(image, &[])
+}
+
+/// Runs `btrfs check` with more options, such as `--check-data-csum`.
+pub fn check_with(image: &Image, options: &[&str]) -> Result<String, String> {
+    let file = Scratch::new();
+    as_file(image)
+        .pages
+        .save(&file.0)
+        .map_err(|e| e.to_string())?;
+    let path = file.0.to_str().ok_or("path")?;
+    progs(&[&["btrfs", "check", "--readonly"], options, &[path]].concat())
+}
+
+/// Runs `btrfs inspect-internal dump-tree` with `options`.
+pub fn dump_tree(image: &Image, options: &[&str]) -> Result<String, String> {
+    let file = Scratch::new();
+    as_file(image)
+        .pages
+        .save(&file.0)
+        .map_err(|e| e.to_string())?;
+    let path = file.0.to_str().ok_or("path")?;
+    progs(
+        &[
+            &["btrfs", "inspect-internal", "dump-tree"],
+            options,
+            &[path],
+        ]
+        .concat(),
+    )
+}
+
+/// Reads a file's bytes out of an image with `btrfs restore` into a folder.
+pub fn restore(image: &Image, into: &Path) -> Result<String, String> {
+    let file = Scratch::new();
+    as_file(image)
+        .pages
+        .save(&file.0)
+        .map_err(|e| e.to_string())?;
+    let path = file.0.to_str().ok_or("path")?;
+    progs(&[
+        "btrfs",
+        "restore",
+        "-S",
+        "-x",
+        path,
+        into.to_str().ok_or("path")?,
+    ])
+}
+
+/// Makes an image with emulated zones one of a host-managed device.
+pub fn as_zoned(image: Image, layout: ZoneLayout) -> Image {
+    let mut zoned = Image::new(image.pages.size(), Some(layout));
+    zoned.pages = image.pages;
+    let mut superblock = [0; PAGE];
+    zoned.pages.read(SUPERBLOCK, &mut superblock);
+    if layout.conventional == 0 {
+        zoned.pages.clear(0, 2 * layout.zone_size);
+        zoned.pages.write(0, &superblock);
+    } else {
+        zoned.pages.clear(SUPERBLOCK, PAGE as u64);
+        zoned.pages.write(0, &superblock);
+    }
+    let zones = zoned.zones.as_mut().expect("made with zones");
+    for number in layout.conventional..zoned.pages.size() / layout.zone_size {
+        let start = number * layout.zone_size;
+        let written = zoned.pages.end_of_data(start, layout.zone_size) - start;
+        // The last pages of a tree block may be zero. Nodes of mkfs are 16 KiB or more.
+        let unit = if number < 2 { PAGE as u64 } else { 16 << 10 };
+        let written = written.next_multiple_of(unit);
+        assert!(
+            written <= layout.capacity,
+            "zone {number} holds {written} bytes"
+        );
+        zones.preset(start, written);
+    }
+    zoned
+}
+
+/// Makes an image of a host-managed device one that tools take as a file: the newest superblock goes to its usual place.
+pub fn as_file(image: &Image) -> Image {
+    let Some(zones) = &image.zones else {
+        return image.clone();
+    };
+    let mut file = Image {
+        pages: image.pages.clone(),
+        zones: None,
+    };
+    let zone_size = zones.geometry().zone_size;
+    if let Some(superblock) = newest_superblock(image, zone_size) {
+        file.pages.clear(0, 2 * zone_size);
+        file.pages.write(SUPERBLOCK, &superblock);
+    }
+    file
+}
+
+/// The newest superblock in the log of the first two zones.
+fn newest_superblock(image: &Image, zone_size: u64) -> Option<[u8; PAGE]> {
+    const MAGIC: &[u8] = b"_BHRfS_M";
+    let end = image.pages.end_of_data(0, 2 * zone_size);
+    let pages = image.pages.written().take_while(|(at, _)| *at < end);
+    let superblocks = pages.filter(|(_, page)| &page[64..72] == MAGIC);
+    let generation =
+        |page: &[u8; PAGE]| u64::from_le_bytes(page[72..80].try_into().expect("eight bytes"));
+    superblocks
+        .max_by_key(|(at, page)| (generation(page), *at))
+        .map(|(_, page)| *page)
+}
