@@ -19,6 +19,7 @@
 #include <linux/fserror.h>
 #include <linux/fsverity.h>
 #include <linux/iversion.h>
+#include <linux/kdev_t.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/posix_acl.h>
@@ -66,6 +67,7 @@
 #include <linux/workqueue.h>
 
 /* checksums, compression */
+#include <crypto/blake2b.h>
 #include <crypto/sha2.h>
 #include <linux/crc32.h>
 #include <linux/crc32c.h>
@@ -96,3 +98,5 @@ const slab_flags_t RBTRFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const slab_flags_t RBTRFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;
 const vm_fault_t RBTRFS_CONST_VM_FAULT_LOCKED = VM_FAULT_LOCKED;
 const vm_fault_t RBTRFS_CONST_VM_FAULT_NOPAGE = VM_FAULT_NOPAGE;
+const u32 RBTRFS_CONST_I_CTIME_QUERIED = I_CTIME_QUERIED;
+const unsigned int RBTRFS_CONST_SB_RDONLY = SB_RDONLY;

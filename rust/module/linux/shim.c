@@ -1,7 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/cred.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/sched/task.h>
 #include "shim.h"
 
 void rbtrfs_folio_start_writeback(struct folio *folio)
 {
 	folio_start_writeback(folio);
+}
+
+void *rbtrfs_folio_address(struct folio *folio)
+{
+	return folio_address(folio);
+}
+
+/* What inode_init_owner() sets, before there is an inode. */
+void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
+		      u32 *uid, u32 *gid)
+{
+	struct user_namespace *ns = i_user_ns(dir);
+
+	*uid = from_kuid(ns, mapped_fsuid(idmap, ns));
+	*gid = from_kgid(ns, mapped_fsgid(idmap, ns));
+	if (dir->i_mode & S_ISGID) {
+		*gid = i_gid_read(dir);
+		if (S_ISDIR(*mode))
+			*mode |= S_ISGID;
+	}
+}
+
+void rbtrfs_get_task(struct task_struct *task)
+{
+	get_task_struct(task);
+}
+
+/* Not lost: kthread_stop() and wake_up_process() make the task running. */
+void rbtrfs_kthread_sleep(long timeout)
+{
+	set_current_state(TASK_IDLE);
+	if (!kthread_should_stop())
+		schedule_timeout(timeout);
+	__set_current_state(TASK_RUNNING);
 }

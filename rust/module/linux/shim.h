@@ -6,8 +6,14 @@
 #ifndef RBTRFS_SHIM_H
 #define RBTRFS_SHIM_H
 
+#include <linux/fs.h>
 #include <linux/pagemap.h>
 
 void rbtrfs_folio_start_writeback(struct folio *folio);
+void *rbtrfs_folio_address(struct folio *folio);
+void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
+		      u32 *uid, u32 *gid);
+void rbtrfs_get_task(struct task_struct *task);
+void rbtrfs_kthread_sleep(long timeout);
 
 #endif

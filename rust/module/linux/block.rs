@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block devices and their zones.
+//!
+//! C header: `include/linux/blkdev.h`
+
+use super::bindings as b;
+use super::{Bio, Folio, Operation};
+use kernel::ffi::{c_int, c_uint, c_void};
+use kernel::error::to_result;
+use kernel::fs::File;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::types::NotThreadSafe;
+
+/// An open block device.
+///
+/// # Invariants
+///
+/// `inner` is the device that `file` keeps open.
+pub(crate) struct BlockDevice {
+    inner: *mut b::block_device,
+    _file: ARef<File>,
+}
+
+// SAFETY: A block device may be used from any thread.
+unsafe impl Send for BlockDevice {}
+// SAFETY: A block device synchronises itself.
+unsafe impl Sync for BlockDevice {}
+
+impl BlockDevice {
+    /// The device a super block was mounted from.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is being mounted by `get_tree_bdev` or was.
+    pub(super) unsafe fn of_super(sb: *mut b::super_block) -> Self {
+        // SAFETY: `setup_bdev_super` set both; nobody uses `fdget_pos` on the file.
+        let (inner, file) = unsafe { ((*sb).s_bdev, File::from_raw_file((*sb).s_bdev_file)) };
+        // INVARIANT: `s_bdev_file` keeps `s_bdev` open.
+        Self { inner, _file: file.into() }
+    }
+
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut b::block_device {
+        self.inner
+    }
+
+    /// Bytes on the device.
+    pub(crate) fn size(&self) -> u64 {
+        // SAFETY: The device is open.
+        u64::try_from(unsafe { b::bdev_nr_bytes(self.inner) }).unwrap_or(0)
+    }
+
+    /// Bytes in the device's smallest unit of IO.
+    pub(crate) fn block_size(&self) -> u32 {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_logical_block_size(self.inner) }
+    }
+
+    /// Whether the device takes no writes.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_read_only(self.inner) }
+    }
+
+    /// Reads or writes a folio's first `len` bytes and waits.
+    pub(crate) fn transfer(&self, operation: Operation, at: u64, folio: &Folio, len: usize) -> Result {
+        let mut bio = Bio::new(self, operation, at, 1);
+        if !bio.add_folio(folio, len, 0) {
+            return Err(EIO);
+        }
+        bio.submit_wait()
+    }
+
+    /// Makes all completed writes durable.
+    pub(crate) fn flush(&self) -> Result {
+        // SAFETY: The device is open.
+        to_result(unsafe { b::blkdev_issue_flush(self.inner) })
+    }
+
+    /// Tells the device that a range is unused; whole 512 byte sectors.
+    pub(crate) fn discard(&self, at: u64, len: u64) -> Result {
+        // SAFETY: The device is open.
+        to_result(unsafe { b::blkdev_issue_discard(self.inner, at >> 9, len >> 9, b::GFP_NOFS) })
+    }
+
+    /// Whether the device has zones.
+    pub(crate) fn is_zoned(&self) -> bool {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_is_zoned(self.inner) }
+    }
+
+    /// Bytes from one zone to the next.
+    pub(crate) fn zone_size(&self) -> u64 {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_zone_sectors(self.inner) }.saturating_mul(512)
+    }
+
+    /// How many zones there are.
+    pub(crate) fn zone_count(&self) -> u32 {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_nr_zones(self.inner) }
+    }
+
+    /// The device's limits of open and of active zones; zero is no limit.
+    pub(crate) fn zone_limits(&self) -> (u32, u32) {
+        // SAFETY: The device is open.
+        unsafe { (b::bdev_max_open_zones(self.inner), b::bdev_max_active_zones(self.inner)) }
+    }
+
+    /// The longest zone append in bytes.
+    pub(crate) fn max_zone_append(&self) -> u64 {
+        // SAFETY: The device is open.
+        u64::from(unsafe { b::bdev_max_zone_append_sectors(self.inner) }).saturating_mul(512)
+    }
+
+    /// Shows `count` zones from the one at byte `first` to `each`, in order, until it fails.
+    pub(crate) fn report_zones(
+        &self,
+        first: u64,
+        count: u32,
+        each: &mut dyn FnMut(&ZoneReport) -> Result,
+    ) -> Result {
+        let mut each = each;
+        // SAFETY: The device is open; the callback gets a pointer to `each` and runs only in this call.
+        let shown = unsafe {
+            b::blkdev_report_zones(
+                self.inner,
+                first >> 9,
+                count,
+                Some(show_zone),
+                core::ptr::from_mut(&mut each).cast::<c_void>(),
+            )
+        };
+        if shown < 0 {
+            return Err(Error::from_errno(shown));
+        }
+        Ok(())
+    }
+
+    /// Changes the state of the zones in `[start, start + len)`.
+    pub(crate) fn manage_zone(&self, operation: ZoneOperation, start: u64, len: u64) -> Result {
+        let operation = match operation {
+            ZoneOperation::Reset => b::req_op_REQ_OP_ZONE_RESET,
+            ZoneOperation::Finish => b::req_op_REQ_OP_ZONE_FINISH,
+            ZoneOperation::Open => b::req_op_REQ_OP_ZONE_OPEN,
+        };
+        let _scope = NoioScope::enter();
+        // SAFETY: The device is open.
+        to_result(unsafe { b::blkdev_zone_mgmt(self.inner, operation, start >> 9, len >> 9) })
+    }
+}
+
+/// What `blkdev_zone_mgmt` can do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ZoneOperation {
+    /// Empty the zone.
+    Reset,
+    /// Take no more writes.
+    Finish,
+    /// Take an active resource.
+    Open,
+}
+
+/// A zone as the device reports it, in bytes (C: `struct blk_zone`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ZoneReport {
+    /// Where it starts.
+    pub(crate) start: u64,
+    /// From its start to the next zone.
+    pub(crate) len: u64,
+    /// What it holds.
+    pub(crate) capacity: u64,
+    /// Where the next write goes.
+    pub(crate) write_pointer: u64,
+    /// It takes writes anywhere.
+    pub(crate) is_conventional: bool,
+    /// Its condition.
+    pub(crate) condition: Condition,
+}
+
+/// A zone's condition, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Nothing written.
+    Empty,
+    /// Open or closed.
+    Active,
+    /// Full or finished.
+    Full,
+    /// Read-only or offline.
+    Broken,
+}
+
+unsafe extern "C" fn show_zone(zone: *mut b::blk_zone, _index: c_uint, data: *mut c_void) -> c_int {
+    // SAFETY: `report_zones` passed the closure, the block layer passes a valid zone.
+    let (zone, each) = unsafe { (&*zone, &mut *data.cast::<&mut dyn FnMut(&ZoneReport) -> Result>()) };
+    let bytes = |sectors: u64| sectors.saturating_mul(512);
+    let report = ZoneReport {
+        start: bytes(zone.start),
+        len: bytes(zone.len),
+        capacity: bytes(zone.capacity),
+        write_pointer: bytes(zone.wp),
+        is_conventional: u32::from(zone.type_) == b::blk_zone_type_BLK_ZONE_TYPE_CONVENTIONAL,
+        condition: match u32::from(zone.cond) {
+            b::blk_zone_cond_BLK_ZONE_COND_EMPTY => Condition::Empty,
+            b::blk_zone_cond_BLK_ZONE_COND_FULL => Condition::Full,
+            b::blk_zone_cond_BLK_ZONE_COND_READONLY | b::blk_zone_cond_BLK_ZONE_COND_OFFLINE => {
+                Condition::Broken
+            }
+            _ => Condition::Active,
+        },
+    };
+    match each(&report) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Until it is dropped, this task's allocations do no IO: zone management may freeze the queue.
+///
+/// # Invariants
+///
+/// `flags` is what `memalloc_noio_save` returned in this task.
+struct NoioScope {
+    flags: c_uint,
+    _not_send: NotThreadSafe,
+}
+
+impl NoioScope {
+    fn enter() -> Self {
+        // SAFETY: It changes only this task's flags. INVARIANT: `flags` is what it returned.
+        Self { flags: unsafe { b::memalloc_noio_save() }, _not_send: NotThreadSafe }
+    }
+}
+
+impl Drop for NoioScope {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::memalloc_noio_restore(self.flags) };
+    }
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registering a file system type, mounting, and the calls for a whole super block.
+//!
+//! C headers: `include/linux/fs_context.h`, `include/linux/fs/super_types.h`
+
+use super::bindings as b;
+use super::super_block::Parameters;
+use super::{private, BlockDevice, Inode, SuperBlock};
+use core::cell::UnsafeCell;
+use kernel::ffi::{c_int, c_long};
+use core::marker::PhantomData;
+use kernel::error::{from_result, to_result};
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::sync::aref::ARef;
+
+/// Whether a mount may change the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// `ro`.
+    ReadOnly,
+    /// `rw`.
+    ReadWrite,
+}
+
+/// Whether an option is this file system's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// It is, and was taken.
+    Known,
+    /// It is not.
+    Unknown,
+}
+
+/// What statfs shows (C: `struct kstatfs`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Statfs {
+    /// Bytes in a block.
+    pub(crate) block_size: u32,
+    /// Blocks in the volume.
+    pub(crate) blocks: u64,
+    /// Blocks not used.
+    pub(crate) free: u64,
+    /// Blocks that can still be written.
+    pub(crate) available: u64,
+    /// The file system's id.
+    pub(crate) fsid: [u32; 2],
+}
+
+/// A mounted file system: the payload of its super block.
+pub(crate) trait FileSystem: super::xattr::Xattrs + Send + Sync + Sized + 'static {
+    /// What the options of one mount call say.
+    type Options: Send + Sync + Default + 'static;
+
+    /// What `stat -f` knows it by, block size and so on.
+    fn parameters(&self) -> Parameters;
+
+    /// Takes one mount option. Errors are reported by the callee, in one line.
+    fn parse(options: &mut Self::Options, name: &[u8], value: Option<&[u8]>) -> Result<Parsed>;
+
+    /// Opens the volume on `device`.
+    fn open(device: BlockDevice, options: &Self::Options, access: Access) -> Result<Self>;
+
+    /// Work that needs the super block, before the root: may read and make inodes.
+    fn prepare(sb: &SuperBlock) -> Result;
+
+    /// The directory at the top of the whole volume.
+    fn top(sb: &SuperBlock) -> Result<ARef<Inode>>;
+
+    /// The directory that a mount with these options shows.
+    fn root(sb: &SuperBlock, options: &Self::Options) -> Result<ARef<Inode>>;
+
+    /// Takes over options and access of a remount.
+    fn reconfigure(sb: &SuperBlock, options: &Self::Options, access: Access) -> Result;
+
+    /// Shows the options for `/proc/mounts`, each after a comma. `root` is the directory mounted.
+    fn show_options(&self, root: &Inode, out: &SeqFile);
+
+    /// What statfs shows.
+    fn statfs(&self, root: &Inode) -> Result<Statfs>;
+
+    /// Makes all that completed before the call durable; `wait` is false when it may be left to a later call.
+    fn sync(sb: &SuperBlock, wait: bool) -> Result;
+
+    /// Forbids and allows changes (C: `freeze_fs`, `unfreeze_fs`).
+    fn freeze(sb: &SuperBlock) -> Result;
+    /// See [`Self::freeze`].
+    fn thaw(sb: &SuperBlock) -> Result;
+
+    /// The last user is gone: end all work. The value is dropped afterwards.
+    fn close(sb: &SuperBlock);
+
+    /// Writes the attributes that are only in memory.
+    fn write_inode(inode: &Inode) -> Result;
+
+    /// The inode leaves memory; its pages are gone already. Without names it is to be deleted.
+    fn evict(inode: &Inode);
+}
+
+/// The operations of a super block.
+struct Table<T>(PhantomData<T>);
+
+impl<T: FileSystem> Table<T> {
+    const SUPER: b::super_operations = b::super_operations {
+        destroy_inode: Some(destroy_inode),
+        free_inode: Some(b::free_inode_nonrcu),
+        write_inode: Some(write_inode::<T>),
+        evict_inode: Some(evict_inode::<T>),
+        put_super: Some(put_super::<T>),
+        sync_fs: Some(sync_fs::<T>),
+        freeze_fs: Some(freeze_fs::<T>),
+        unfreeze_fs: Some(unfreeze_fs::<T>),
+        statfs: Some(statfs::<T>),
+        show_options: Some(show_options::<T>),
+        ..pin_init::zeroed()
+    };
+    const CONTEXT: b::fs_context_operations = b::fs_context_operations {
+        free: Some(free_context),
+        parse_param: Some(parse_param::<T>),
+        get_tree: Some(get_tree::<T>),
+        reconfigure: Some(reconfigure::<T>),
+        ..pin_init::zeroed()
+    };
+}
+
+unsafe extern "C" fn destroy_inode(inode: *mut b::inode) {
+    // SAFETY: The inode is no longer in use; its memory goes later.
+    unsafe {
+        let slot = core::mem::replace(&mut (*inode).i_private, core::ptr::null_mut());
+        private::drop_private(slot);
+    }
+}
+
+unsafe extern "C" fn write_inode<T: FileSystem>(inode: *mut b::inode, _wbc: *mut b::writeback_control) -> c_int {
+    // SAFETY: The VFS lends an inode of ours.
+    let inode = unsafe { Inode::borrow(inode) };
+    from_result(|| T::write_inode(inode).map(|()| 0))
+}
+
+unsafe extern "C" fn evict_inode<T: FileSystem>(inode: *mut b::inode) {
+    // SAFETY: The VFS lends an inode of ours, which nobody else has.
+    let inode = unsafe { Inode::borrow(inode) };
+    inode.truncate_final();
+    T::evict(inode);
+    inode.clear();
+}
+
+unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut b::super_block) {
+    // SAFETY: The VFS lends a super block of ours; no inode and no call is left.
+    unsafe {
+        let sb = SuperBlock::borrow(sb);
+        T::close(sb);
+        sb.drop_payload();
+    }
+}
+
+unsafe extern "C" fn sync_fs<T: FileSystem>(sb: *mut b::super_block, wait: c_int) -> c_int {
+    // SAFETY: The VFS lends a super block of ours.
+    let sb = unsafe { SuperBlock::borrow(sb) };
+    from_result(|| T::sync(sb, wait != 0).map(|()| 0))
+}
+
+unsafe extern "C" fn freeze_fs<T: FileSystem>(sb: *mut b::super_block) -> c_int {
+    // SAFETY: The VFS lends a super block of ours.
+    let sb = unsafe { SuperBlock::borrow(sb) };
+    from_result(|| T::freeze(sb).map(|()| 0))
+}
+
+unsafe extern "C" fn unfreeze_fs<T: FileSystem>(sb: *mut b::super_block) -> c_int {
+    // SAFETY: The VFS lends a super block of ours.
+    let sb = unsafe { SuperBlock::borrow(sb) };
+    from_result(|| T::thaw(sb).map(|()| 0))
+}
+
+unsafe extern "C" fn statfs<T: FileSystem>(
+    dentry: *mut b::dentry,
+    out: *mut kernel::bindings::kstatfs,
+) -> c_int {
+    // SAFETY: The VFS lends a dentry with an inode of ours.
+    let (inode, sb) = unsafe { (Inode::borrow((*dentry).d_inode), SuperBlock::borrow((*dentry).d_sb)) };
+    from_result(|| {
+        let shown = sb.payload::<T>().ok_or(EINVAL)?.statfs(inode)?;
+        let out: *mut b::kstatfs = out.cast();
+        // SAFETY: The VFS lends a zeroed structure.
+        unsafe {
+            (*out).f_type = (*sb.as_ptr()).s_magic as c_long;
+            (*out).f_bsize = shown.block_size as c_long;
+            (*out).f_blocks = shown.blocks;
+            (*out).f_bfree = shown.free;
+            (*out).f_bavail = shown.available;
+            (*out).f_namelen = 255;
+            (*out).f_fsid.val = shown.fsid.map(|half| half as c_int);
+        }
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn show_options<T: FileSystem>(seq: *mut b::seq_file, dentry: *mut b::dentry) -> c_int {
+    // SAFETY: The VFS lends a dentry with an inode of ours, and the only user's sequence file.
+    let (inode, sb, out) = unsafe {
+        (
+            Inode::borrow((*dentry).d_inode),
+            SuperBlock::borrow((*dentry).d_sb),
+            SeqFile::from_raw(seq),
+        )
+    };
+    if let Some(fs) = sb.payload::<T>() {
+        fs.show_options(inode, out);
+    }
+    0
+}
+
+/// The options and access of a context.
+///
+/// # Safety
+///
+/// `fc` is a context that [`init_context`] set up, alive for `'a` and used by nobody else.
+unsafe fn context<'a, T: FileSystem>(fc: *mut b::fs_context) -> Result<(&'a mut T::Options, Access)> {
+    // SAFETY: By the function's contract.
+    let options = unsafe { private::get_mut((*fc).fs_private) }.ok_or(EINVAL)?;
+    // SAFETY: By the function's contract.
+    let access = match unsafe { (*fc).sb_flags } & b::SB_RDONLY {
+        0 => Access::ReadWrite,
+        _ => Access::ReadOnly,
+    };
+    Ok((options, access))
+}
+
+unsafe extern "C" fn free_context(fc: *mut b::fs_context) {
+    // SAFETY: The context ends; `fs_private` is null or from `init_context`.
+    unsafe {
+        let options = core::mem::replace(&mut (*fc).fs_private, core::ptr::null_mut());
+        private::drop_private(options);
+    }
+}
+
+unsafe extern "C" fn parse_param<T: FileSystem>(fc: *mut b::fs_context, param: *mut b::fs_parameter) -> c_int {
+    // SAFETY: The VFS lends both.
+    let source = unsafe { b::vfs_parse_fs_param_source(fc, param) };
+    if source != -c_int::try_from(b::ENOPARAM).unwrap_or(0) {
+        return source;
+    }
+    from_result(|| {
+        // SAFETY: `init_context` set the context up; the VFS serialises its use.
+        let (options, _) = unsafe { context::<T>(fc) }?;
+        // SAFETY: The key is a string; so is the value if the type says so.
+        let (name, value) = unsafe {
+            let name = CStr::from_char_ptr((*param).key).to_bytes();
+            let value = match (*param).type_() {
+                b::fs_value_type_fs_value_is_flag => None,
+                b::fs_value_type_fs_value_is_string => {
+                    Some(CStr::from_char_ptr((*param).__bindgen_anon_1.string).to_bytes())
+                }
+                _ => return Err(EINVAL),
+            };
+            (name, value)
+        };
+        match T::parse(options, name, value)? {
+            Parsed::Known => Ok(0),
+            Parsed::Unknown => Ok(-c_int::try_from(b::ENOPARAM).unwrap_or(0)),
+        }
+    })
+}
+
+unsafe extern "C" fn fill_super<T: FileSystem>(
+    sb: *mut b::super_block,
+    fc: *mut b::fs_context,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: `get_tree` passed a context of ours, in use by this task alone.
+        let (options, access) = unsafe { context::<T>(fc) }?;
+        // SAFETY: `get_tree_bdev` set the device.
+        let device = unsafe { BlockDevice::of_super(sb) };
+        let fs = T::open(device, options, access)?;
+        // SAFETY: The super block is new.
+        let this = unsafe { SuperBlock::borrow(sb) };
+        this.set_parameters(&fs.parameters());
+        let payload = private::put(fs)?;
+        // SAFETY: As above; the tables are static.
+        unsafe {
+            (*sb).s_fs_info = payload.as_ptr();
+            (*sb).s_op = &Table::<T>::SUPER;
+            (*sb).s_xattr = super::xattr::Table::<T>::handlers().cast();
+        }
+        T::prepare(this)?;
+        let root = T::top(this)?;
+        // SAFETY: It takes the inode's reference over.
+        let root = unsafe { b::d_make_root(Inode::into_ptr(root)) };
+        if root.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The super block is new.
+        unsafe { (*sb).s_root = root };
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends the context; it is of ours, and `fill_super` takes those types.
+        to_result(unsafe { b::get_tree_bdev(fc, Some(fill_super::<T>)) })?;
+        // From here `s_umount` is held and `fc->root` is a reference to the super block's root.
+        // SAFETY: `get_tree_bdev` succeeded.
+        let (sb, old) = unsafe { (SuperBlock::borrow((*(*fc).root).d_sb), (*fc).root) };
+        let chosen = mounted_root::<T>(sb, fc);
+        match chosen {
+            Ok(root) => {
+                // SAFETY: Both are references, one given up and one taken over.
+                unsafe {
+                    (*fc).root = root;
+                    b::dput(old);
+                }
+                Ok(0)
+            }
+            Err(error) => {
+                // SAFETY: It gives up `fc->root`, the active reference and `s_umount`.
+                unsafe {
+                    (*fc).root = core::ptr::null_mut();
+                    b::dput(old);
+                    b::deactivate_locked_super(sb.as_ptr());
+                }
+                Err(error)
+            }
+        }
+    })
+}
+
+fn mounted_root<T: FileSystem>(sb: &SuperBlock, fc: *mut b::fs_context) -> Result<*mut b::dentry> {
+    // SAFETY: Called by `get_tree` with its own context.
+    let (options, _) = unsafe { context::<T>(fc) }?;
+    sb.root_dentry(T::root(sb, options)?)
+}
+
+unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends the context, of a mounted super block of ours.
+        let (sb, (options, access)) =
+            unsafe { (SuperBlock::borrow((*(*fc).root).d_sb), context::<T>(fc)?) };
+        if access == Access::ReadOnly && !sb.is_read_only() {
+            // SAFETY: The super block is mounted; `s_umount` is held by the VFS.
+            to_result(unsafe { b::sync_filesystem(sb.as_ptr()) })?;
+        }
+        T::reconfigure(sb, options, access).map(|()| 0)
+    })
+}
+
+unsafe extern "C" fn init_context<T: FileSystem>(fc: *mut kernel::bindings::fs_context) -> c_int {
+    from_result(|| {
+        let fc: *mut b::fs_context = fc.cast();
+        let options = private::put(T::Options::default())?;
+        // SAFETY: The VFS lends a new context.
+        unsafe {
+            (*fc).fs_private = options.as_ptr();
+            (*fc).ops = &Table::<T>::CONTEXT;
+        }
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn kill_super(sb: *mut b::super_block) {
+    // SAFETY: The VFS gives up a super block of ours. Without a root `put_super` is not called: what
+    // `fill_super` left behind goes here, while the device is open.
+    unsafe {
+        if (*sb).s_root.is_null() {
+            SuperBlock::borrow(sb).drop_payload();
+        }
+        b::kill_block_super(sb);
+    }
+}
+
+/// A registered file system type.
+///
+/// # Invariants
+///
+/// `inner` is registered, and stays in place until it is unregistered.
+pub(crate) struct Registration {
+    inner: KBox<UnsafeCell<b::file_system_type>>,
+}
+
+// SAFETY: The type is not touched by us while it is registered.
+unsafe impl Send for Registration {}
+// SAFETY: As above.
+unsafe impl Sync for Registration {}
+
+impl Registration {
+    /// Registers `T` under `name`.
+    pub(crate) fn new<T: FileSystem>(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
+        let kind = b::file_system_type {
+            owner: module.as_ptr(),
+            name: name.as_ptr().cast(),
+            fs_flags: b::FS_REQUIRES_DEV as c_int,
+            init_fs_context: Some(init_context::<T>),
+            kill_sb: Some(kill_super),
+            ..pin_init::zeroed()
+        };
+        let inner = KBox::new(UnsafeCell::new(kind), GFP_KERNEL)?;
+        // SAFETY: The box stays in place until `drop`.
+        to_result(unsafe { b::register_filesystem(inner.get()) })?;
+        // INVARIANT: It was registered.
+        Ok(Self { inner })
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; the module is not in use, so nothing is mounted. Inodes are freed
+        // after a grace period, by functions of the kernel, but their callbacks must have run.
+        unsafe {
+            b::unregister_filesystem(self.inner.get());
+            b::rcu_barrier();
+        }
+    }
+}
+

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tables of calls that the VFS makes on inodes, by kind of inode.
+//!
+//! C header: `include/linux/fs.h`. Each trait has the calls of one table with C's arguments, except that
+//! the inode stands for the dentry where only the inode matters. A failed call returns its errno.
+
+use super::bindings as b;
+use super::dentry::Dentry;
+use super::file::{self, FileData};
+use super::inode::{NewInode, Timespec};
+use super::Inode;
+use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
+use core::marker::PhantomData;
+use core::ptr::null_mut;
+use kernel::error::from_result;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+
+/// The type of an entry in a directory (C: `DT_*`).
+pub(crate) type EntryKind = u8;
+
+/// What a new inode gets from its maker and its directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    /// Type and permissions, with the set-group-id bit of the directory.
+    pub(crate) mode: u32,
+    /// Owner.
+    pub(crate) uid: u32,
+    /// Group.
+    pub(crate) gid: u32,
+}
+
+/// What kind of inode to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NewKind<'a> {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link to this target.
+    Symlink(&'a [u8]),
+    /// A device node, pipe or socket by the mode; the device's number as `new_encode_dev` has it.
+    Special(u32),
+}
+
+/// How rename treats the new name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenameKind {
+    /// Replaces what is there.
+    Replace,
+    /// What is there would be an error (`RENAME_NOREPLACE`).
+    NoReplace,
+    /// Swaps (`RENAME_EXCHANGE`).
+    Exchange,
+    /// Leaves a whiteout behind (`RENAME_WHITEOUT`).
+    Whiteout,
+}
+
+/// Directories.
+pub(crate) trait Directory: 'static {
+    /// Finds a name.
+    fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<ARef<Inode>>>;
+    /// Shows the entries from the position of `out`.
+    fn iterate(dir: &Inode, out: &mut DirContext<'_>) -> Result;
+    /// Makes an inode with a name.
+    fn create(dir: &Inode, name: &[u8], kind: NewKind<'_>, owner: Owner) -> Result<ARef<Inode>>;
+    /// Makes an inode without a name.
+    fn create_unnamed(dir: &Inode, owner: Owner) -> Result<ARef<Inode>>;
+    /// Gives an inode one more name.
+    fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result;
+    /// Removes a name.
+    fn unlink(dir: &Inode, name: &[u8], inode: &Inode) -> Result;
+    /// Removes an empty directory.
+    fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result;
+    /// Renames.
+    fn rename(from: (&Inode, &Dentry), to: (&Inode, &Dentry), kind: RenameKind, owner: Owner) -> Result;
+}
+
+/// What setattr has changed in the VFS inode.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttributeChange {
+    /// Mode, owner, group or a time: those of the VFS inode are to be stored.
+    pub(crate) attributes: bool,
+}
+
+/// What getattr adds to the VFS inode's attributes (C: `struct kstat`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StatExtra {
+    /// The device number of the subvolume.
+    pub(crate) device: u32,
+    /// Creation.
+    pub(crate) btime: Timespec,
+    /// `STATX_ATTR_*` that are set.
+    pub(crate) attributes: u64,
+    /// `STATX_ATTR_*` that are supported.
+    pub(crate) attributes_mask: u64,
+    /// Bytes on disk if they differ from the inode's.
+    pub(crate) block_size: u32,
+}
+
+/// Attributes, of all inodes.
+pub(crate) trait Attributes: 'static {
+    /// What `stat` shows besides the VFS inode.
+    fn stat(inode: &Inode) -> Result<StatExtra>;
+    /// Changes the size; the VFS has checked permissions and limits.
+    fn resize(inode: &Inode, size: i64) -> Result;
+    /// Stores mode, owner, group and times of the VFS inode.
+    fn store(inode: &Inode) -> Result;
+    /// Makes the VFS inode agree with the disk again, after an error.
+    fn refresh(inode: &Inode);
+    /// Notes that times were changed in the VFS inode; stored later.
+    fn note_times(inode: &Inode);
+    /// Names of the extended attributes, each ended by a zero byte, into `out`; their whole length.
+    fn list_xattrs(inode: &Inode, out: &mut [u8]) -> Result<usize>;
+    /// The target of a symbolic link.
+    fn read_link(inode: &Inode) -> Result<KVec<u8>>;
+}
+
+/// Where readdir puts entries (C: `struct dir_context`).
+pub(crate) struct DirContext<'a> {
+    inner: &'a mut b::dir_context,
+    file: *mut b::file,
+}
+
+impl DirContext<'_> {
+    /// Where to go on.
+    pub(crate) fn position(&self) -> u64 {
+        u64::try_from(self.inner.pos).unwrap_or(0)
+    }
+
+    /// Sets where the next call goes on.
+    pub(crate) fn set_position(&mut self, position: u64) {
+        self.inner.pos = i64::try_from(position).unwrap_or(i64::MAX);
+    }
+
+    /// Shows "." and ".."; `false` if there was no room.
+    pub(crate) fn emit_dots(&mut self) -> bool {
+        // SAFETY: The VFS lent both.
+        unsafe { b::dir_emit_dots(self.file, self.inner) }
+    }
+
+    /// Shows an entry; `false` if there was no room.
+    pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: EntryKind) -> bool {
+        let Ok(len) = c_int::try_from(name.len()) else { return false };
+        // SAFETY: The VFS lent the context; the name is valid for its length.
+        unsafe { b::dir_emit(self.inner, name.as_ptr().cast(), len, ino, kind.into()) }
+    }
+}
+
+struct Table<T>(PhantomData<T>);
+
+impl<T: Directory + Attributes> Table<T> {
+    const DIRECTORY: b::inode_operations = b::inode_operations {
+        lookup: Some(lookup::<T>),
+        create: Some(create::<T>),
+        link: Some(link::<T>),
+        unlink: Some(unlink::<T>),
+        symlink: Some(symlink::<T>),
+        mkdir: Some(mkdir::<T>),
+        rmdir: Some(rmdir::<T>),
+        mknod: Some(mknod::<T>),
+        rename: Some(rename::<T>),
+        tmpfile: Some(tmpfile::<T>),
+        ..Self::COMMON
+    };
+    const DIRECTORY_FILE: b::file_operations = b::file_operations {
+        iterate_shared: Some(iterate_shared::<T>),
+        llseek: Some(b::generic_file_llseek),
+        read: Some(b::generic_read_dir),
+        fsync: Some(file::fsync_metadata),
+        ..pin_init::zeroed()
+    };
+}
+
+impl<T: Attributes> Table<T> {
+    const COMMON: b::inode_operations = b::inode_operations {
+        getattr: Some(getattr::<T>),
+        setattr: Some(setattr::<T>),
+        listxattr: Some(listxattr::<T>),
+        update_time: Some(update_time::<T>),
+        ..pin_init::zeroed()
+    };
+    const SYMLINK: b::inode_operations = b::inode_operations {
+        get_link: Some(get_link::<T>),
+        ..Self::COMMON
+    };
+}
+
+impl NewInode {
+    /// Makes it a directory.
+    pub(crate) fn set_directory<T: Directory + Attributes>(&mut self) {
+        self.set_operations(&Table::<T>::DIRECTORY, Some(&Table::<T>::DIRECTORY_FILE), None);
+    }
+
+    /// Makes it a regular file.
+    pub(crate) fn set_regular<T: Attributes + FileData>(&mut self) {
+        self.set_operations(
+            &Table::<T>::COMMON,
+            Some(&file::Table::<T>::FILE),
+            Some(&file::Table::<T>::MAPPING),
+        );
+    }
+
+    /// Makes it a symbolic link.
+    pub(crate) fn set_symlink<T: Attributes>(&mut self) {
+        self.set_operations(&Table::<T>::SYMLINK, None, None);
+        // SAFETY: Nobody else has the inode.
+        unsafe { b::inode_nohighmem(self.as_ptr()) };
+    }
+
+    /// Makes it a device node, pipe or socket.
+    pub(crate) fn set_special<T: Attributes>(&mut self, mode: u32, rdev: u32) {
+        self.init_special(mode, rdev);
+        self.set_operations(&Table::<T>::COMMON, None, None);
+    }
+}
+
+unsafe extern "C" fn lookup<T: Directory>(
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    _flags: c_uint,
+) -> *mut b::dentry {
+    // SAFETY: The VFS lends both, the directory locked.
+    let (dir, entry) = unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) };
+    if entry.name().len() > 255 {
+        return ENAMETOOLONG.to_ptr();
+    }
+    match T::lookup(dir, entry.name()) {
+        Ok(found) => {
+            let inode = found.map_or(null_mut(), Inode::into_ptr);
+            // SAFETY: The inode's reference is taken over.
+            unsafe { b::d_splice_alias(inode, dentry) }
+        }
+        Err(error) => error.to_ptr(),
+    }
+}
+
+unsafe extern "C" fn iterate_shared<T: Directory>(file: *mut b::file, context: *mut b::dir_context) -> c_int {
+    // SAFETY: The VFS lends both, the directory locked for reading.
+    let (dir, inner) = unsafe { (Inode::borrow(b::file_inode(file)), &mut *context) };
+    from_result(|| {
+        let mut out = DirContext { inner, file };
+        if out.emit_dots() {
+            T::iterate(dir, &mut out)?;
+        }
+        Ok(0)
+    })
+}
+
+/// Makes an inode under `dentry`.
+///
+/// # Safety
+///
+/// `dir` and `dentry` are lent by the VFS, the directory locked; `idmap` is the mount's.
+unsafe fn make<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    mode: u32,
+    kind: NewKind<'_>,
+) -> Result {
+    // SAFETY: By the function's contract.
+    let (this, entry) = unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) };
+    if entry.name().len() > 255 {
+        return Err(ENAMETOOLONG);
+    }
+    // SAFETY: By the function's contract.
+    let owner = unsafe { new_owner(idmap, dir, mode) };
+    let inode = T::create(this, entry.name(), kind, owner)?;
+    entry.instantiate(inode);
+    Ok(())
+}
+
+/// Who owns a new inode.
+///
+/// # Safety
+///
+/// `dir` is an inode lent by the VFS, `idmap` its mount's.
+unsafe fn new_owner(idmap: *mut b::mnt_idmap, dir: *mut b::inode, mode: u32) -> Owner {
+    let mut owner = Owner { mode, uid: 0, gid: 0 };
+    // SAFETY: By the function's contract; three numbers are written.
+    unsafe { b::rbtrfs_new_owner(idmap, dir, &mut owner.mode, &mut owner.uid, &mut owner.gid) };
+    owner
+}
+
+unsafe extern "C" fn create<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    mode: b::umode_t,
+) -> c_int {
+    // SAFETY: The VFS lends all.
+    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode.into(), NewKind::File) }.map(|()| 0))
+}
+
+unsafe extern "C" fn mkdir<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    mode: b::umode_t,
+) -> *mut b::dentry {
+    let mode = u32::from(mode) | b::S_IFDIR;
+    // SAFETY: The VFS lends all.
+    match unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Directory) } {
+        Ok(()) => null_mut(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+unsafe extern "C" fn mknod<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    mode: b::umode_t,
+    rdev: b::dev_t,
+) -> c_int {
+    let mode = u32::from(mode);
+    let kind = match mode & b::S_IFMT {
+        b::S_IFREG => NewKind::File,
+        // SAFETY: It computes with numbers.
+        _ => NewKind::Special(unsafe { b::new_encode_dev(rdev) }),
+    };
+    // SAFETY: The VFS lends all.
+    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, kind) }.map(|()| 0))
+}
+
+unsafe extern "C" fn symlink<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    target: *const c_char,
+) -> c_int {
+    // SAFETY: The VFS lends a string.
+    let target = unsafe { CStr::from_char_ptr(target) }.to_bytes();
+    let mode = b::S_IFLNK | 0o777;
+    // SAFETY: The VFS lends all.
+    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Symlink(target)) }.map(|()| 0))
+}
+
+unsafe extern "C" fn tmpfile<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    dir: *mut b::inode,
+    file: *mut b::file,
+    mode: b::umode_t,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends all.
+        let (this, owner) = unsafe { (Inode::borrow(dir), new_owner(idmap, dir, mode.into())) };
+        let inode = T::create_unnamed(this, owner)?;
+        // SAFETY: The file is being opened; the inode's reference is taken over. `d_tmpfile` drops a link,
+        // which the inode on disk does not have.
+        unsafe {
+            let inode = Inode::into_ptr(inode);
+            b::set_nlink(inode, 1);
+            b::d_tmpfile(file, inode);
+            Ok(b::finish_open_simple(file, 0))
+        }
+    })
+}
+
+unsafe extern "C" fn link<T: Directory>(
+    old: *mut b::dentry,
+    dir: *mut b::inode,
+    new: *mut b::dentry,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends all, directory and inode locked.
+        let (inode, dir, new) =
+            unsafe { (Inode::borrow((*old).d_inode), Inode::borrow(dir), Dentry::borrow(new)) };
+        T::link(inode, dir, new.name())?;
+        new.instantiate(inode.into());
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn unlink<T: Directory>(dir: *mut b::inode, dentry: *mut b::dentry) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends both, directory and inode locked.
+        let (dir, entry) = unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) };
+        T::unlink(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
+    })
+}
+
+unsafe extern "C" fn rmdir<T: Directory>(dir: *mut b::inode, dentry: *mut b::dentry) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends both, directory and inode locked.
+        let (dir, entry) = unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) };
+        T::rmdir(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
+    })
+}
+
+unsafe extern "C" fn rename<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    from_dir: *mut b::inode,
+    from: *mut b::dentry,
+    to_dir: *mut b::inode,
+    to: *mut b::dentry,
+    flags: c_uint,
+) -> c_int {
+    from_result(|| {
+        let kind = match flags {
+            0 => RenameKind::Replace,
+            b::RENAME_NOREPLACE => RenameKind::NoReplace,
+            b::RENAME_EXCHANGE => RenameKind::Exchange,
+            b::RENAME_WHITEOUT => RenameKind::Whiteout,
+            _ => return Err(EINVAL),
+        };
+        // SAFETY: The VFS lends all, directories and inodes locked.
+        unsafe {
+            let owner = new_owner(idmap, from_dir, b::S_IFCHR);
+            T::rename(
+                (Inode::borrow(from_dir), Dentry::borrow(from)),
+                (Inode::borrow(to_dir), Dentry::borrow(to)),
+                kind,
+                owner,
+            )
+        }
+        .map(|()| 0)
+    })
+}
+
+unsafe extern "C" fn getattr<T: Attributes>(
+    idmap: *mut b::mnt_idmap,
+    path: *const b::path,
+    stat: *mut b::kstat,
+    mask: u32,
+    _flags: c_uint,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends all.
+        let inode = unsafe { (*(*path).dentry).d_inode };
+        // SAFETY: As above.
+        let extra = T::stat(unsafe { Inode::borrow(inode) })?;
+        // SAFETY: As above.
+        unsafe {
+            b::generic_fillattr(idmap, mask, inode, stat);
+            (*stat).dev = extra.device;
+            (*stat).blksize = extra.block_size;
+            (*stat).result_mask |= b::STATX_BTIME;
+            (*stat).btime.tv_sec = extra.btime.sec;
+            (*stat).btime.tv_nsec = extra.btime.nsec as c_long;
+            (*stat).attributes |= extra.attributes;
+            (*stat).attributes_mask |= extra.attributes_mask;
+        }
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn setattr<T: Attributes>(
+    idmap: *mut b::mnt_idmap,
+    dentry: *mut b::dentry,
+    change: *mut b::iattr,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends all, the inode locked.
+        let (inode, valid) = unsafe {
+            kernel::error::to_result(b::setattr_prepare(idmap, dentry, change))?;
+            (Inode::borrow((*dentry).d_inode), (*change).ia_valid)
+        };
+        if valid & b::ATTR_SIZE != 0 {
+            // SAFETY: As above.
+            let size = unsafe { (*change).ia_size };
+            if size != inode.size() || valid & b::ATTR_MTIME != 0 {
+                T::resize(inode, size)?;
+            }
+        }
+        // SAFETY: As above.
+        unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
+        if let Err(error) = T::store(inode) {
+            T::refresh(inode);
+            return Err(error);
+        }
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn update_time<T: Attributes>(
+    inode: *mut b::inode,
+    kind: b::fs_update_time,
+    flags: c_uint,
+) -> c_int {
+    // SAFETY: The VFS lends the inode.
+    let result = unsafe { b::generic_update_time(inode, kind, flags) };
+    if result == 0 {
+        // SAFETY: As above.
+        T::note_times(unsafe { Inode::borrow(inode) });
+    }
+    result
+}
+
+unsafe extern "C" fn listxattr<T: Attributes>(dentry: *mut b::dentry, out: *mut c_char, size: usize) -> isize {
+    // SAFETY: The VFS lends both; `out` has `size` bytes, or is null.
+    let (inode, out) = unsafe {
+        let out = match out.is_null() {
+            true => &mut [][..],
+            false => core::slice::from_raw_parts_mut(out.cast::<u8>(), size),
+        };
+        (Inode::borrow((*dentry).d_inode), out)
+    };
+    match T::list_xattrs(inode, out) {
+        Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+unsafe extern "C" fn get_link<T: Attributes>(
+    dentry: *mut b::dentry,
+    inode: *mut b::inode,
+    done: *mut b::delayed_call,
+) -> *const c_char {
+    if dentry.is_null() {
+        return ECHILD.to_ptr::<c_char>();
+    }
+    // SAFETY: The VFS lends the inode.
+    let target = T::read_link(unsafe { Inode::borrow(inode) }).and_then(|mut target| {
+        target.push(0, GFP_KERNEL)?;
+        Ok(target)
+    });
+    match target {
+        Ok(target) => {
+            let (at, _, _) = target.into_raw_parts();
+            // SAFETY: The VFS lends `done`; `kfree` frees what a `KVec` owns.
+            unsafe {
+                (*done).fn_ = Some(b::kfree_link);
+                (*done).arg = at.cast::<c_void>();
+            }
+            at.cast()
+        }
+        Err(error) => error.to_ptr::<c_char>(),
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks: mounted file systems as the VFS sees them.
+//!
+//! C header: `include/linux/fs/super_types.h`
+
+use super::bindings as b;
+use super::{private, Inode};
+use core::ptr::addr_of_mut;
+use kernel::error::to_result;
+use kernel::ffi::c_ulong;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// A `struct super_block` of this driver.
+///
+/// # Invariants
+///
+/// `inner` is alive while a `&SuperBlock` to it lives; `s_fs_info` is null or from [`private::put`].
+#[repr(transparent)]
+pub(crate) struct SuperBlock {
+    inner: Opaque<b::super_block>,
+}
+
+// SAFETY: A super block may be used from any thread.
+unsafe impl Send for SuperBlock {}
+// SAFETY: The methods synchronise by the super block's own locks.
+unsafe impl Sync for SuperBlock {}
+
+/// What the VFS is told of a file system at mount.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameters {
+    /// Bytes in a block.
+    pub(crate) block_size: u32,
+    /// The longest file.
+    pub(crate) max_size: i64,
+    /// What statfs and `file` know it by.
+    pub(crate) magic: u32,
+    /// The volume's UUID.
+    pub(crate) uuid: [u8; 16],
+}
+
+impl SuperBlock {
+    /// A super block that C lends.
+    ///
+    /// # Safety
+    ///
+    /// `at` is a super block of this driver, alive for `'a`.
+    pub(super) unsafe fn borrow<'a>(at: *mut b::super_block) -> &'a Self {
+        // SAFETY: By the function's contract; the type is transparent.
+        unsafe { &*at.cast() }
+    }
+
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut b::super_block {
+        self.inner.get()
+    }
+
+    /// What this driver keeps for the super block, if it is a `T`.
+    pub(crate) fn payload<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        // SAFETY: By the type invariant; it is freed when no inode and no call is left.
+        unsafe { private::get((*self.as_ptr()).s_fs_info) }
+    }
+
+    /// Whether it is mounted read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: The super block is alive.
+        unsafe { b::sb_rdonly(self.as_ptr()) }
+    }
+
+    /// Makes it read-only from now on: after an aborted transaction, or because the volume allows no more.
+    pub(crate) fn set_read_only(&self) {
+        // SAFETY: The super block is alive; a single bit is set, as C file systems do on errors.
+        unsafe { (*self.as_ptr()).s_flags |= b::SB_RDONLY as c_ulong };
+    }
+
+    /// Tells the VFS about the file system. Called while nobody else has the super block.
+    pub(super) fn set_parameters(&self, parameters: &Parameters) {
+        let sb = self.as_ptr();
+        // SAFETY: The super block is being filled; `uuid` has 16 bytes.
+        unsafe {
+            (*sb).s_blocksize = parameters.block_size as c_ulong;
+            (*sb).s_blocksize_bits = parameters.block_size.trailing_zeros() as u8;
+            (*sb).s_maxbytes = parameters.max_size;
+            (*sb).s_magic = parameters.magic as c_ulong;
+            (*sb).s_time_gran = 1;
+            b::super_set_uuid(sb, parameters.uuid.as_ptr(), 16);
+        }
+    }
+
+    /// Drops what this driver keeps for the super block.
+    ///
+    /// # Safety
+    ///
+    /// No other call for this super block is running or will come.
+    pub(super) unsafe fn drop_payload(&self) {
+        let sb = self.as_ptr();
+        // SAFETY: By the function's contract this is the last use.
+        unsafe {
+            let payload = core::mem::replace(&mut (*sb).s_fs_info, core::ptr::null_mut());
+            private::drop_private(payload);
+        }
+    }
+
+    /// Finds the dentry under which `root` is mounted, or makes one.
+    ///
+    /// A reference to the dentry is returned.
+    pub(super) fn root_dentry(&self, root: kernel::sync::aref::ARef<Inode>) -> Result<*mut b::dentry> {
+        // SAFETY: It takes the reference over.
+        kernel::error::from_err_ptr(unsafe { b::d_obtain_root(Inode::into_ptr(root)) })
+    }
+}
+
+/// A device number of no device, for the `st_dev` of a subvolume.
+///
+/// # Invariants
+///
+/// `number` is from `get_anon_bdev`.
+pub(crate) struct AnonymousDevice {
+    number: b::dev_t,
+}
+
+impl AnonymousDevice {
+    /// Takes a number.
+    pub(crate) fn new() -> Result<Self> {
+        let mut number = 0;
+        // SAFETY: It writes one number.
+        to_result(unsafe { b::get_anon_bdev(addr_of_mut!(number)) })?;
+        // INVARIANT: It succeeded.
+        Ok(Self { number })
+    }
+
+    /// The number.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for AnonymousDevice {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::free_anon_bdev(self.number) };
+    }
+}

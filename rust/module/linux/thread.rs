@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel threads.
+//!
+//! C header: `include/linux/kthread.h`
+
+use super::bindings as b;
+use kernel::ffi::{c_int, c_long, c_void};
+use core::ptr::NonNull;
+use kernel::error::from_err_ptr;
+use kernel::prelude::*;
+use kernel::types::NotThreadSafe;
+
+/// What a thread does.
+pub(crate) trait Body: Send + 'static {
+    /// Runs until it is told to stop.
+    fn run(self, stop: &Stop);
+}
+
+/// How a thread learns that it shall stop. Only a thread of [`Thread`] has one.
+pub(crate) struct Stop {
+    _not_send: NotThreadSafe,
+}
+
+impl Stop {
+    /// Whether the thread shall return.
+    pub(crate) fn is_requested(&self) -> bool {
+        // SAFETY: The current task is a kthread: the only way to get a `Stop`.
+        unsafe { b::kthread_should_stop() }
+    }
+
+    /// Sleeps until the time is over or somebody wakes the thread or wants it to stop.
+    pub(crate) fn sleep(&self, milliseconds: u32) {
+        // SAFETY: As above; the state is set before the condition is read, as `kthread_stop` needs it.
+        unsafe {
+            let timeout = b::__msecs_to_jiffies(milliseconds);
+            b::rbtrfs_kthread_sleep(c_long::try_from(timeout).unwrap_or(c_long::MAX));
+        }
+    }
+}
+
+/// A running kernel thread. Dropping it stops it and waits for its end.
+///
+/// # Invariants
+///
+/// `task` is a kthread with a reference of ours, not yet stopped.
+pub(crate) struct Thread {
+    task: NonNull<b::task_struct>,
+}
+
+// SAFETY: A kthread may be woken and stopped from any thread.
+unsafe impl Send for Thread {}
+// SAFETY: `wake_up_process` may be called at any time.
+unsafe impl Sync for Thread {}
+
+impl Thread {
+    /// Starts a thread.
+    pub(crate) fn spawn<B: Body>(name: &'static CStr, body: B) -> Result<Self> {
+        let body = KBox::into_raw(KBox::new(body, GFP_KERNEL)?);
+        // SAFETY: The name is formatted with "%s"; `entry` takes the box over.
+        let task = from_err_ptr(unsafe {
+            b::kthread_create_on_node(
+                Some(entry::<B>),
+                body.cast::<c_void>(),
+                -1,
+                c"%s".as_ptr().cast(),
+                name.as_ptr(),
+            )
+        });
+        let task = match task {
+            Ok(task) => task,
+            Err(error) => {
+                // SAFETY: The thread was not made.
+                drop(unsafe { KBox::from_raw(body) });
+                return Err(error);
+            }
+        };
+        // SAFETY: The task is new and sleeps; the reference makes `kthread_stop` safe after its return. It
+        // is woken here, so `entry` runs and takes the box even if it is stopped at once.
+        unsafe {
+            b::rbtrfs_get_task(task);
+            b::wake_up_process(task);
+        }
+        // INVARIANT: The reference was just taken.
+        Ok(Self { task: NonNull::new(task).ok_or(ENOMEM)? })
+    }
+
+    /// Ends the thread's sleep.
+    pub(crate) fn wake(&self) {
+        // SAFETY: The type invariant.
+        unsafe { b::wake_up_process(self.task.as_ptr()) };
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; `kthread_stop_put` drops the reference.
+        unsafe { b::kthread_stop_put(self.task.as_ptr()) };
+    }
+}
+
+unsafe extern "C" fn entry<B: Body>(body: *mut c_void) -> c_int {
+    // SAFETY: `spawn` passed the box.
+    let body = unsafe { KBox::from_raw(body.cast::<B>()) };
+    KBox::into_inner(body).run(&Stop { _not_send: NotThreadSafe });
+    0
+}
