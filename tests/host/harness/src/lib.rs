@@ -4,6 +4,7 @@
 //! | module         | what it is                                                                             |
 //! |----------------|----------------------------------------------------------------------------------------|
 //! | [`device`]     | simulated devices: regular and zoned, with power cuts and faults                         |
+//! | [`store`]      | the block cache under the trees                                                          |
 //! | [`tools`]      | images made by `mkfs.btrfs` and judged by `btrfs check`                                   |
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
@@ -11,4 +12,5 @@
 pub mod checksums;
 pub mod device;
 pub mod random;
+pub mod store;
 pub mod tools;

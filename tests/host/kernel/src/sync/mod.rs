@@ -22,6 +22,11 @@ impl<T: ?Sized> Arc<T> {
         std::sync::Arc::ptr_eq(&this.0, &other.0)
     }
 
+    /// How many there are of this. For tests: the kernel's does not tell.
+    pub fn references(this: &Self) -> usize {
+        std::sync::Arc::strong_count(&this.0)
+    }
+
     /// The address of the contents.
     pub fn as_ptr(this: &Self) -> *const T {
         std::sync::Arc::as_ptr(&this.0)
