@@ -17,6 +17,7 @@ trap 'echo "FAILED: ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/disks.sh"
 
+# shellcheck disable=SC2034 # the tests' folder
 scratch=/mnt/scratch
 mkdir -p "$scratch"
 
