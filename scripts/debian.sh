@@ -32,7 +32,7 @@ debian_tree() {
     sources >"$dir.sources"
     # A tar stream in between leaves the tree to whoever calls, root or not.
     # shellcheck disable=SC2016 # $1 is the hook's
-    mmdebstrap --quiet --mode=$mode --format=tar --include="$packages" \
+    mmdebstrap --quiet --aptopt='Acquire::Retries "3"' --mode=$mode --format=tar --include="$packages" \
         --customize-hook='chroot "$1" apt-get install -y -qq --no-install-recommends \
             -t trixie-backports '"$fresh"' >/dev/null' \
         --skip=cleanup/apt/lists "$@" trixie - - <"$dir.sources" |
