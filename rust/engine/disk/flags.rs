@@ -135,8 +135,8 @@ impl SuperFlags {
     pub const SUPPORTED: Self = Self::WRITTEN
         .with(Self::RELOC)
         .with(Self::ERROR)
-        .with(Self::CHANGING_FSID)
-        .with(Self::CHANGING_FSID_V2);
+        .with(Self::METADUMP)
+        .with(Self::METADUMP_V2);
 }
 
 /// The type of a directory entry (C: `BTRFS_FT_*`).

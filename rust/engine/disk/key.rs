@@ -38,6 +38,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// The header of a free space cache (v1), under its own objectid; elsewhere without meaning.
+    CACHE_HEADER = 0;
     /// An inode's attributes.
     INODE_ITEM = 1;
     /// A name of an inode: (inode, parent directory).
@@ -100,6 +102,12 @@ kinds! {
     CHUNK_ITEM = 228;
     /// RAID stripe tree entry.
     RAID_STRIPE = 230;
+    /// Remap tree.
+    IDENTITY_REMAP = 234;
+    /// Remap tree.
+    REMAP = 235;
+    /// Remap tree.
+    REMAP_BACKREF = 236;
     /// Quota state.
     QGROUP_STATUS = 240;
     /// Quota use.

@@ -11,7 +11,7 @@
 //! | `units`, `key`, `uuid`, `ids`, `flags`, `features` | numbers with meaning          |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`       | reading tree blocks: `Header`, `Leaf`, `Node`                       |
-//! | `inode`, `extent`, `root`, `chunk`, `space` | items as typed values                 |
+//! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk` | items as typed values |
 //! | `superblock`  | the superblock and its gate                                         |
 //! | `check/`      | the gate for tree blocks                                            |
 //! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
@@ -28,13 +28,21 @@
 mod block;
 mod check;
 mod checksum;
+mod chunk;
 mod corrupt;
+mod directory;
+mod extent;
 mod features;
+mod file_extent;
 mod flags;
 mod ids;
+mod inode;
+mod item;
 mod key;
 pub mod raw;
+mod root;
 mod seal;
+mod superblock;
 mod units;
 mod uuid;
 
@@ -43,11 +51,20 @@ pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
 };
+pub use chunk::{BlockGroupItem, ChunkItem, DevExtent, DevItem};
 pub use corrupt::{Corrupt, Flaw};
+pub use directory::{DirEntries, DirEntry, Target};
+pub use extent::{keyed_ref, ExtentItem, FileRef, InlineRef, InlineRefs};
 pub use features::{CompatRo, Incompat};
+pub use file_extent::{Compression, ExtentState, FileExtent, InlineExtent, RegularExtent};
 pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};
 pub use ids::*;
+pub use inode::{InodeExtref, InodeExtrefs, InodeItem, InodeRef, InodeRefs, Timespec};
 pub use key::{Key, Kind};
+pub use root::{RootExtension, RootItem, RootRef};
 pub use seal::{is_sealed, seal, seal_block};
+pub use superblock::{
+    Superblock, SuperblockError, SystemChunks, SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+};
 pub use units::{FileOffset, Generation, Logical, ObjectId, Physical, ZoneOffset};
 pub use uuid::Uuid;

@@ -4,10 +4,21 @@
 //! Nothing behind the gate checks again, nothing before it computes. It looks at one block alone, in one pass from
 //! the first slot to the last, each item against its kind's rules and its neighbour; it allocates nothing and does
 //! not recurse. What C checks (`fs/btrfs/tree-checker.c`) is the least that is checked here.
+//!
+//! Kinds that are not known pass: a volume with compat_ro features that are not known can be mounted read-only.
+
+mod block;
+mod files;
+mod item;
+mod trees;
 
 use super::{
-    ChecksumKind, Checksums, CompatRo, Corrupt, Generation, Incompat, Key, Logical, ObjectId, Uuid,
+    is_sealed, ChecksumKind, Checksums, CompatRo, Corrupt, Flaw, Generation, Incompat, Key,
+    Logical, ObjectId, Uuid,
 };
+use item::{Item, Occasion};
+
+use super::Kind;
 
 /// What is the same for all blocks of a mounted file system.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +35,13 @@ pub struct Format {
     pub incompat: Incompat,
     /// Features.
     pub compat_ro: CompatRo,
+}
+
+impl Format {
+    /// Whether a feature forbids writing.
+    pub const fn is_read_only(&self) -> bool {
+        !CompatRo::SUPPORTED.contains(self.compat_ro)
+    }
 }
 
 /// What the gate knows of the block it is shown.
@@ -50,12 +68,72 @@ pub struct BlockContext<'a> {
 
 /// Checks a block that was read: checksum, place, and all its contents.
 pub fn check_block(block: &[u8], context: &BlockContext<'_>) -> Result<(), Corrupt> {
-    let _ = (block, context);
-    Ok(())
+    if !is_sealed(block, context.format.checksum, context.checksums) {
+        let found = u64::from(block.first().copied().unwrap_or(0));
+        let kind = context.format.checksum.get().into();
+        return Err(Flaw::new("checksum is wrong", found, kind).at(context.addr, None));
+    }
+    block::check(block, context, Occasion::Read)
 }
 
 /// Checks a block that is about to be written: all but the checksum, which [`super::seal_block`] makes next.
+///
+/// What several items must agree on is checked when a block is read, not here: an operation that changes them one
+/// after another may be under way, and the block of the commit will be another one.
 pub fn check_block_to_write(block: &[u8], context: &BlockContext<'_>) -> Result<(), Corrupt> {
-    let _ = (block, context);
-    Ok(())
+    block::check(block, context, Occasion::Write)
+}
+
+/// Checks an item by its kind.
+fn check_item(item: &Item<'_>) -> Result<(), Flaw> {
+    match item.key.kind {
+        Kind::INODE_ITEM => files::inode(item),
+        Kind::INODE_REF => files::inode_ref(item),
+        Kind::INODE_EXTREF => files::inode_extref(item),
+        Kind::XATTR_ITEM | Kind::DIR_ITEM | Kind::DIR_INDEX => files::directory(item),
+        Kind::DIR_LOG_ITEM | Kind::DIR_LOG_INDEX => files::directory_log(item),
+        Kind::ORPHAN_ITEM => files::orphan(item),
+        Kind::VERITY_DESC_ITEM => files::verity(item),
+        Kind::EXTENT_DATA => files::file_extent(item),
+        Kind::EXTENT_CSUM => files::checksums(item),
+        Kind::ROOT_ITEM => trees::root(item),
+        Kind::ROOT_REF | Kind::ROOT_BACKREF => trees::root_ref(item),
+        Kind::EXTENT_ITEM | Kind::METADATA_ITEM => trees::extent(item),
+        Kind::TREE_BLOCK_REF
+        | Kind::SHARED_BLOCK_REF
+        | Kind::EXTENT_DATA_REF
+        | Kind::SHARED_DATA_REF => trees::keyed_reference(item),
+        Kind::BLOCK_GROUP_ITEM => trees::block_group(item),
+        Kind::FREE_SPACE_INFO => trees::free_space_info(item),
+        Kind::FREE_SPACE_EXTENT | Kind::FREE_SPACE_BITMAP => trees::free_space(item),
+        Kind::CHUNK_ITEM => trees::chunk(item),
+        Kind::DEV_ITEM => trees::device(item),
+        Kind::DEV_EXTENT => trees::device_extent(item),
+        Kind::QGROUP_STATUS | Kind::QGROUP_INFO | Kind::QGROUP_LIMIT | Kind::QGROUP_RELATION => {
+            trees::qgroup(item)
+        }
+        Kind::UUID_SUBVOL | Kind::UUID_RECEIVED_SUBVOL => trees::uuid(item),
+        Kind::TEMPORARY_ITEM => trees::temporary(item),
+        Kind::PERSISTENT_ITEM => trees::persistent(item),
+        Kind::DEV_REPLACE => trees::replace(item),
+        Kind::CACHE_HEADER => trees::cache_header(item),
+        kind if needs_refused_feature(kind) => Err(Flaw::new(
+            "item needs a feature that is not set",
+            kind.get().into(),
+            0,
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Kinds of features without which they cannot be, and with which no volume is mounted.
+const fn needs_refused_feature(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::EXTENT_OWNER_REF
+            | Kind::RAID_STRIPE
+            | Kind::IDENTITY_REMAP
+            | Kind::REMAP
+            | Kind::REMAP_BACKREF
+    )
 }

@@ -2,13 +2,13 @@
 //! Items of files and directories.
 
 use super::{on_disk, RawKey};
-use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::little_endian::{I64, U16, U32, U64};
 
 on_disk! {
     /// A point in time (C: `btrfs_timespec`).
     RawTimespec: 12 {
         /// Seconds since 1970, signed.
-        sec: U64,
+        sec: I64,
         /// Nanoseconds within.
         nsec: U32,
     }

@@ -64,7 +64,7 @@ on_disk! {
         fsid: Uuid,
         /// Where this copy stands on its device (the mirror's place, also on zoned devices).
         addr: U64,
-        /// [`super::super::superblock`] flags.
+        /// See [`crate::disk::SuperFlags`].
         flags: U64,
         /// `_BHRfS_M`.
         magic: U64,

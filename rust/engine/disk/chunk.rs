@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Chunks, devices, and block groups.
+
+use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::ids::STRIPE_LEN;
+use super::item::{front, len64, whole};
+use super::raw::{RawBlockGroup, RawChunk, RawDevExtent, RawDevItem, RawStripe};
+use super::{BlockGroupFlags, Key, Kind, Logical, ObjectId, Physical, Uuid};
+use zerocopy::FromBytes;
+
+impl BlockGroupFlags {
+    /// How the chunk is kept; nothing for `single`.
+    pub const fn profile(self) -> Self {
+        self.common(Self::PROFILES)
+    }
+
+    /// The rules for chunks and block groups: one type, at most one profile, nothing unknown.
+    pub(super) fn check(self) -> Result<(), Flaw> {
+        let found = self.get();
+        let known = Self::TYPES
+            .with(Self::PROFILES)
+            .without(Self::METADATA_REMAP);
+        ensure(
+            known.contains(self),
+            "block group has unknown flags",
+            found,
+            known.get(),
+        )?;
+        let types = self.common(Self::TYPES).get().count_ones();
+        ensure_eq("block group has not one type", types.into(), 1)?;
+        ensure_max(
+            "block group has several profiles",
+            self.profile().get().count_ones().into(),
+            1,
+        )
+    }
+
+    /// Whether a chunk of this profile can have that many stripes.
+    fn check_stripes(self, stripes: u16, sub_stripes: u16) -> Result<(), Flaw> {
+        const WRONG: &str = "chunk's stripes do not fit its profile";
+        let found = u64::from(stripes);
+        match self.profile() {
+            Self::RAID0 => ensure(stripes >= 1, WRONG, found, 1),
+            Self::RAID10 => {
+                ensure_eq(
+                    "chunk's sub-stripes do not fit its profile",
+                    sub_stripes.into(),
+                    2,
+                )?;
+                ensure(stripes >= 2 && stripes & 1 == 0, WRONG, found, 4)
+            }
+            Self::RAID1 | Self::DUP => ensure_eq(WRONG, found, 2),
+            Self::RAID1C3 => ensure_eq(WRONG, found, 3),
+            Self::RAID1C4 => ensure_eq(WRONG, found, 4),
+            Self::RAID5 => ensure(stripes >= 2, WRONG, found, 2),
+            Self::RAID6 => ensure(stripes >= 3, WRONG, found, 3),
+            _ => ensure_eq(WRONG, found, 1),
+        }
+    }
+}
+
+/// A chunk (C: `struct btrfs_chunk`). Its address is the key's offset.
+#[derive(Clone, Copy)]
+pub struct ChunkItem<'a> {
+    /// Bytes in the logical space. Not zero.
+    pub len: u64,
+    /// What it holds and how.
+    pub flags: BlockGroupFlags,
+    /// The file system's sector size.
+    pub sector_size: u32,
+    /// Two for RAID10.
+    pub sub_stripes: u16,
+    /// Where it lies.
+    pub stripes: &'a [RawStripe],
+}
+
+impl<'a> ChunkItem<'a> {
+    /// Reads the chunk that `bytes` begin with, and gives what follows: so system chunk arrays have them.
+    pub fn parse_front(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Flaw> {
+        let (raw, rest): (&RawChunk, _) = front(bytes, "chunk item is too short")?;
+        let stripes = raw.num_stripes.get();
+        let Ok((stripes, rest)) =
+            <[RawStripe]>::ref_from_prefix_with_elems(rest, usize::from(stripes))
+        else {
+            return Err(Flaw::new(
+                "chunk has too few bytes for its stripes",
+                stripes.into(),
+                1,
+            ));
+        };
+        let chunk = Self {
+            len: raw.len.get(),
+            flags: BlockGroupFlags::new(raw.flags.get()),
+            sector_size: raw.sector_size.get(),
+            sub_stripes: raw.sub_stripes.get(),
+            stripes,
+        };
+        ensure_eq(
+            "chunk's stripe length is unknown",
+            raw.stripe_len.get(),
+            STRIPE_LEN,
+        )?;
+        chunk.flags.check()?;
+        chunk
+            .flags
+            .check_stripes(raw.num_stripes.get(), chunk.sub_stripes)?;
+        Ok((chunk, rest))
+    }
+
+    /// The rules that depend on the chunk's address and the file system's sector size.
+    pub fn check_place(&self, key: &Key, sector_size: u32) -> Result<(), Flaw> {
+        let mask = u64::from(sector_size).wrapping_sub(1);
+        let (addr, len) = (key.offset, self.len);
+        let kind = key.kind.get();
+        ensure(
+            key.kind == Kind::CHUNK_ITEM,
+            "chunk's key has another kind",
+            kind.into(),
+            228,
+        )?;
+        ensure_eq("chunk's key has another objectid", key.objectid.get(), 256)?;
+        ensure_eq(
+            "chunk has another sector size",
+            self.sector_size.into(),
+            sector_size.into(),
+        )?;
+        ensure(
+            addr & mask == 0,
+            "chunk's address is not aligned",
+            addr,
+            sector_size.into(),
+        )?;
+        ensure(
+            len & mask == 0,
+            "chunk's length is not aligned",
+            len,
+            sector_size.into(),
+        )?;
+        ensure(len > 0, "chunk is empty", len, 1)?;
+        // So that a stripe's number fits 32 bits.
+        let limit = u64::from(u32::MAX).saturating_mul(STRIPE_LEN);
+        ensure(len < limit, "chunk is too long", len, limit)?;
+        ensure(
+            addr.checked_add(len).is_some(),
+            "chunk goes beyond all addresses",
+            len,
+            u64::MAX,
+        )?;
+        for stripe in self.stripes {
+            let (devid, offset) = (stripe.devid.get(), stripe.offset.get());
+            ensure(devid > 0, "stripe is on no device", devid, 1)?;
+            ensure(
+                offset & mask == 0,
+                "stripe is not aligned",
+                offset,
+                sector_size.into(),
+            )?;
+            // A stripe is never longer than its chunk.
+            let end = offset.checked_add(len);
+            ensure(
+                end.is_some(),
+                "stripe goes beyond all addresses",
+                offset,
+                u64::MAX,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> TryFrom<&'a [u8]> for ChunkItem<'a> {
+    type Error = Flaw;
+
+    fn try_from(bytes: &'a [u8]) -> Result<Self, Flaw> {
+        let (chunk, rest) = Self::parse_front(bytes)?;
+        ensure_eq("chunk item has bytes behind its stripes", len64(rest), 0)?;
+        Ok(chunk)
+    }
+}
+
+impl RawChunk {
+    /// The structure for a chunk; its stripes follow it.
+    pub fn new(len: u64, flags: BlockGroupFlags, sector_size: u32, stripes: u16) -> Self {
+        Self {
+            len: len.into(),
+            owner: ObjectId::EXTENT_TREE.get().into(),
+            stripe_len: STRIPE_LEN.into(),
+            flags: flags.get().into(),
+            io_align: 65536.into(),
+            io_width: 65536.into(),
+            sector_size: sector_size.into(),
+            num_stripes: stripes.into(),
+            sub_stripes: 1.into(),
+        }
+    }
+}
+
+/// A device (C: `struct btrfs_dev_item`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DevItem {
+    /// Its number. Not zero.
+    pub devid: u64,
+    /// Bytes that may be used; zero while it is being removed.
+    pub total_bytes: u64,
+    /// Bytes in chunks.
+    pub bytes_used: u64,
+    /// The device's UUID.
+    pub uuid: Uuid,
+    /// The file system's (metadata) UUID.
+    pub fsid: Uuid,
+}
+
+impl TryFrom<&RawDevItem> for DevItem {
+    type Error = Flaw;
+
+    /// The members that nobody uses are not judged: tools left all kinds of values there.
+    fn try_from(raw: &RawDevItem) -> Result<Self, Flaw> {
+        let item = Self {
+            devid: raw.devid.get(),
+            total_bytes: raw.total_bytes.get(),
+            bytes_used: raw.bytes_used.get(),
+            uuid: raw.uuid,
+            fsid: raw.fsid,
+        };
+        ensure(item.devid > 0, "device has no number", item.devid, 1)?;
+        ensure_max(
+            "device uses more than it has",
+            item.bytes_used,
+            item.total_bytes,
+        )?;
+        Ok(item)
+    }
+}
+
+impl TryFrom<&[u8]> for DevItem {
+    type Error = Flaw;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+        whole::<RawDevItem>(bytes, "device item has a wrong size")?.try_into()
+    }
+}
+
+/// A range of a device that a chunk uses (C: `struct btrfs_dev_extent`), keyed (device, its start).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DevExtent {
+    /// The first byte on the device.
+    pub start: Physical,
+    /// Bytes. Not zero.
+    pub len: u64,
+    /// The chunk's address.
+    pub chunk: Logical,
+}
+
+impl DevExtent {
+    /// Reads an item.
+    pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Flaw> {
+        let raw: &RawDevExtent = whole(bytes, "device extent has a wrong size")?;
+        let tree = raw.chunk_tree.get();
+        ensure_eq("device extent names another chunk tree", tree, 3)?;
+        ensure_eq(
+            "device extent names no chunk",
+            raw.chunk_objectid.get(),
+            256,
+        )?;
+        ensure(
+            key.objectid.get() > 0,
+            "device extent is on no device",
+            0,
+            1,
+        )?;
+        let (start, len) = (key.offset, raw.len.get());
+        ensure(len > 0, "device extent is empty", len, 1)?;
+        ensure(
+            start.checked_add(len).is_some(),
+            "device extent is too long",
+            len,
+            u64::MAX,
+        )?;
+        let chunk = Logical::new(raw.chunk_offset.get());
+        Ok(Self {
+            start: Physical::new(start),
+            len,
+            chunk,
+        })
+    }
+}
+
+/// A block group (C: `struct btrfs_block_group_item`), keyed (address, length).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockGroupItem {
+    /// Bytes in extents.
+    pub used: u64,
+    /// The chunk's flags.
+    pub flags: BlockGroupFlags,
+}
+
+impl BlockGroupItem {
+    /// Reads an item.
+    pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Flaw> {
+        let raw: &RawBlockGroup = whole(bytes, "block group item has a wrong size")?;
+        let (used, len) = (raw.used.get(), key.offset);
+        ensure(len > 0, "block group is empty", len, 1)?;
+        let end = key.objectid.checked_add(len);
+        ensure(
+            end.is_some(),
+            "block group goes beyond all addresses",
+            len,
+            u64::MAX,
+        )?;
+        ensure_eq("block group names no chunk", raw.chunk_objectid.get(), 256)?;
+        ensure_max("block group uses more than it has", used, len)?;
+        let flags = BlockGroupFlags::new(raw.flags.get());
+        flags.check()?;
+        Ok(Self { used, flags })
+    }
+}
+
+impl From<&BlockGroupItem> for RawBlockGroup {
+    fn from(item: &BlockGroupItem) -> Self {
+        Self {
+            used: item.used.into(),
+            chunk_objectid: ObjectId::FIRST_CHUNK_TREE.get().into(),
+            flags: item.flags.get().into(),
+        }
+    }
+}

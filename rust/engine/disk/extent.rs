@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Extents and the references to them.
+
+use super::checksum::data_ref_hash;
+use super::corrupt::{ensure, ensure_eq, Flaw};
+use super::ids::MAX_LEVELS;
+use super::item::{front, whole};
+use super::raw::{RawDataRef, RawExtentItem, RawInlineRef, RawSharedDataRef, RawTreeBlockInfo};
+use super::{ExtentFlags, Generation, Key, Kind, Logical, ObjectId};
+
+/// An extent (C: `struct btrfs_extent_item`), of an EXTENT_ITEM or METADATA_ITEM.
+#[derive(Clone, Copy)]
+pub struct ExtentItem<'a> {
+    /// All references, inline or with keys of their own. Not zero.
+    pub refs: u64,
+    /// The transaction that allocated it.
+    pub generation: Generation,
+    /// Data or tree block, exactly one of them.
+    pub flags: ExtentFlags,
+    /// First key and level, of a tree block where the item's kind is EXTENT_ITEM.
+    pub block_info: Option<(Key, u8)>,
+    /// The inline references.
+    pub inline_refs: InlineRefs<'a>,
+}
+
+impl<'a> ExtentItem<'a> {
+    /// Reads an item of this kind. The references are checked as they are read.
+    pub fn parse(kind: Kind, bytes: &'a [u8]) -> Result<Self, Flaw> {
+        let (raw, rest): (&RawExtentItem, _) = front(bytes, "extent item is too short")?;
+        let (refs, flags) = (raw.refs.get(), ExtentFlags::new(raw.flags.get()));
+        ensure(refs > 0, "extent has no references", refs, 1)?;
+        check_flags(kind, flags)?;
+        let (block_info, rest) =
+            if flags.contains(ExtentFlags::TREE_BLOCK) && kind == Kind::EXTENT_ITEM {
+                let (info, rest): (&RawTreeBlockInfo, _) = front(rest, "extent item is too short")?;
+                let level = info.level;
+                ensure(
+                    level < MAX_LEVELS,
+                    "block's level is too high",
+                    level.into(),
+                    7,
+                )?;
+                (Some((info.key.get(), level)), rest)
+            } else {
+                (None, rest)
+            };
+        let inline_refs = InlineRefs {
+            rest,
+            data: flags.contains(ExtentFlags::DATA),
+        };
+        let generation = Generation::new(raw.generation.get());
+        Ok(Self {
+            refs,
+            generation,
+            flags,
+            block_info,
+            inline_refs,
+        })
+    }
+}
+
+fn check_flags(kind: Kind, flags: ExtentFlags) -> Result<(), Flaw> {
+    let known = ExtentFlags::DATA
+        .with(ExtentFlags::TREE_BLOCK)
+        .with(ExtentFlags::FULL_BACKREF);
+    let is_data = flags.contains(ExtentFlags::DATA);
+    let one = is_data != flags.contains(ExtentFlags::TREE_BLOCK);
+    ensure(
+        one,
+        "extent is not one of data and tree block",
+        flags.get(),
+        1,
+    )?;
+    ensure(
+        known.contains(flags),
+        "extent has unknown flags",
+        flags.get(),
+        known.get(),
+    )?;
+    let skinny_data = is_data && kind == Kind::METADATA_ITEM;
+    ensure(
+        !skinny_data,
+        "data extent has a key for tree blocks",
+        flags.get(),
+        2,
+    )?;
+    let full = is_data && flags.contains(ExtentFlags::FULL_BACKREF);
+    ensure(!full, "data extent has full backrefs", flags.get(), 1)
+}
+
+/// A file's reference to a data extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileRef {
+    /// The tree.
+    pub root: ObjectId,
+    /// The inode.
+    pub inode: ObjectId,
+    /// File position minus position in the extent; wraps below zero.
+    pub offset: u64,
+    /// How many file extents like this. Not zero.
+    pub count: u32,
+}
+
+impl FileRef {
+    /// Where it stands among others.
+    pub fn hash(&self) -> u64 {
+        data_ref_hash(self.root.get(), self.inode.get(), self.offset)
+    }
+}
+
+impl TryFrom<&RawDataRef> for FileRef {
+    type Error = Flaw;
+
+    fn try_from(raw: &RawDataRef) -> Result<Self, Flaw> {
+        let item = Self {
+            root: ObjectId::new(raw.root.get()),
+            inode: ObjectId::new(raw.inode.get()),
+            offset: raw.offset.get(),
+            count: raw.count.get(),
+        };
+        let root = item.root;
+        // The tree of trees has the files of the free space cache.
+        let has_files =
+            root.is_subvolume() || root == ObjectId::DATA_RELOC_TREE || root == ObjectId::ROOT_TREE;
+        ensure(
+            has_files,
+            "reference of a tree without files",
+            root.get(),
+            256,
+        )?;
+        ensure(
+            item.inode.is_free(),
+            "reference of no inode",
+            item.inode.get(),
+            256,
+        )?;
+        ensure(item.count > 0, "reference counts nothing", 0, 1)?;
+        Ok(item)
+    }
+}
+
+impl TryFrom<&[u8]> for FileRef {
+    type Error = Flaw;
+
+    /// Reads an EXTENT_DATA_REF item.
+    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+        whole::<RawDataRef>(bytes, "data reference has a wrong size")?.try_into()
+    }
+}
+
+impl From<&FileRef> for RawDataRef {
+    fn from(item: &FileRef) -> Self {
+        Self {
+            root: item.root.get().into(),
+            inode: item.inode.get().into(),
+            offset: item.offset.into(),
+            count: item.count.into(),
+        }
+    }
+}
+
+/// A reference inside an extent item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InlineRef {
+    /// A tree block, by its tree.
+    TreeBlock(ObjectId),
+    /// A tree block, by its parent.
+    SharedBlock(Logical),
+    /// Data, by a file.
+    Data(FileRef),
+    /// Data, by so many file extents in a leaf.
+    SharedData(Logical, u32),
+}
+
+impl InlineRef {
+    /// The kind that the reference has, inline or as an item.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::TreeBlock(_) => Kind::TREE_BLOCK_REF,
+            Self::SharedBlock(_) => Kind::SHARED_BLOCK_REF,
+            Self::Data(_) => Kind::EXTENT_DATA_REF,
+            Self::SharedData(..) => Kind::SHARED_DATA_REF,
+        }
+    }
+
+    /// Its place among those of its kind: they stand in descending order of this number.
+    pub fn sequence(&self) -> u64 {
+        match self {
+            Self::TreeBlock(root) => root.get(),
+            Self::SharedBlock(parent) | Self::SharedData(parent, _) => parent.get(),
+            Self::Data(file) => file.hash(),
+        }
+    }
+
+    /// How many references it stands for.
+    pub const fn count(&self) -> u32 {
+        match self {
+            Self::TreeBlock(_) | Self::SharedBlock(_) => 1,
+            Self::Data(file) => file.count,
+            Self::SharedData(_, count) => *count,
+        }
+    }
+
+    /// Bytes that a reference of this kind takes inline; `None` for what is none.
+    pub const fn size(kind: Kind) -> Option<usize> {
+        match kind {
+            Kind::TREE_BLOCK_REF | Kind::SHARED_BLOCK_REF => Some(RawInlineRef::SIZE),
+            // The kind's byte, then the structure.
+            Kind::EXTENT_DATA_REF => Some(29),
+            Kind::SHARED_DATA_REF => Some(13),
+            _ => None,
+        }
+    }
+}
+
+/// The references inside an extent item.
+#[derive(Clone, Copy)]
+pub struct InlineRefs<'a> {
+    rest: &'a [u8],
+    data: bool,
+}
+
+impl<'a> InlineRefs<'a> {
+    /// Bytes not read yet: with the item's length this gives a reference's place.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn parse(&mut self) -> Result<InlineRef, Flaw> {
+        const SHORT: &str = "inline reference goes beyond its item";
+        let bytes = core::mem::take(&mut self.rest);
+        let (kind, rest): (&u8, _) = front(bytes, SHORT)?;
+        let kind = Kind::new(*kind);
+        let fits = match kind {
+            Kind::TREE_BLOCK_REF | Kind::SHARED_BLOCK_REF => !self.data,
+            Kind::EXTENT_DATA_REF | Kind::SHARED_DATA_REF => self.data,
+            _ => false,
+        };
+        ensure(
+            fits,
+            "inline reference is of a wrong kind",
+            kind.get().into(),
+            0,
+        )?;
+        if kind == Kind::EXTENT_DATA_REF {
+            let (raw, rest): (&RawDataRef, _) = front(rest, SHORT)?;
+            self.rest = rest;
+            return Ok(InlineRef::Data(raw.try_into()?));
+        }
+        let (raw, rest): (&RawInlineRef, _) = front(bytes, SHORT)?;
+        let offset = raw.offset.get();
+        self.rest = rest;
+        Ok(match kind {
+            Kind::TREE_BLOCK_REF => InlineRef::TreeBlock(ObjectId::new(offset)),
+            Kind::SHARED_BLOCK_REF => InlineRef::SharedBlock(Logical::new(offset)),
+            _ => {
+                let (shared, rest): (&RawSharedDataRef, _) = front(rest, SHORT)?;
+                self.rest = rest;
+                InlineRef::SharedData(Logical::new(offset), shared_count(shared)?)
+            }
+        })
+    }
+}
+
+impl Iterator for InlineRefs<'_> {
+    type Item = Result<InlineRef, Flaw>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.rest.is_empty()).then(|| self.parse())
+    }
+}
+
+fn shared_count(raw: &RawSharedDataRef) -> Result<u32, Flaw> {
+    let count = raw.count.get();
+    ensure(count > 0, "reference counts nothing", 0, 1)?;
+    Ok(count)
+}
+
+/// A reference that has a key of its own (C: the `*_REF` items of the extent tree).
+pub fn keyed_ref(key: &Key, bytes: &[u8]) -> Result<InlineRef, Flaw> {
+    const SIZE: &str = "reference has a wrong size";
+    match key.kind {
+        Kind::EXTENT_DATA_REF => Ok(InlineRef::Data(bytes.try_into()?)),
+        Kind::SHARED_DATA_REF => {
+            let count = shared_count(whole(bytes, SIZE)?)?;
+            Ok(InlineRef::SharedData(Logical::new(key.offset), count))
+        }
+        kind => {
+            ensure_eq(SIZE, super::item::len64(bytes), 0)?;
+            match kind {
+                Kind::TREE_BLOCK_REF => Ok(InlineRef::TreeBlock(ObjectId::new(key.offset))),
+                Kind::SHARED_BLOCK_REF => Ok(InlineRef::SharedBlock(Logical::new(key.offset))),
+                _ => Err(Flaw::new("item is no reference", kind.get().into(), 176)),
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The pieces of a file.
+
+use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::ids::{MAX_COMPRESSED_RANGE, MAX_NODE_SIZE};
+use super::item::{front, len64, whole};
+use super::raw::{RawFileExtent, RawFileExtentHead, RawFileExtentTail};
+use super::{Generation, Logical};
+
+/// How an extent is compressed (C: `enum btrfs_compression_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// zlib.
+    Zlib,
+    /// LZO, in the format's own framing.
+    Lzo,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// The byte the disk has.
+    pub const fn get(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Zlib => 1,
+            Self::Lzo => 2,
+            Self::Zstd => 3,
+        }
+    }
+}
+
+impl TryFrom<u8> for Compression {
+    type Error = Flaw;
+
+    fn try_from(value: u8) -> Result<Self, Flaw> {
+        Ok(match value {
+            0 => Self::None,
+            1 => Self::Zlib,
+            2 => Self::Lzo,
+            3 => Self::Zstd,
+            _ => return Err(Flaw::new("compression is unknown", value.into(), 3)),
+        })
+    }
+}
+
+/// Whether a piece of a file was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentState {
+    /// Written: the bytes on disk are the file's.
+    Written,
+    /// Preallocated: reads as zeros.
+    Preallocated,
+}
+
+/// A piece of a file (C: `struct btrfs_file_extent_item`). The key's offset is its position in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileExtent<'a> {
+    /// The data stand in the item. Only at the start of a file.
+    Inline(InlineExtent<'a>),
+    /// The data stand elsewhere, or it is a hole.
+    Regular(RegularExtent),
+}
+
+/// A piece of a file whose data stand in the item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InlineExtent<'a> {
+    /// The transaction that wrote it.
+    pub generation: Generation,
+    /// Bytes of file data, decompressed.
+    pub ram_bytes: u64,
+    /// How the data are compressed.
+    pub compression: Compression,
+    /// The data.
+    pub data: &'a [u8],
+}
+
+/// A piece of a file whose data stand in an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegularExtent {
+    /// The transaction that wrote it.
+    pub generation: Generation,
+    /// Written or preallocated.
+    pub state: ExtentState,
+    /// How the extent is compressed.
+    pub compression: Compression,
+    /// Bytes of the extent, decompressed.
+    pub ram_bytes: u64,
+    /// The extent's address; zero is a hole.
+    pub disk_addr: Logical,
+    /// The extent's bytes on disk.
+    pub disk_len: u64,
+    /// Where in the extent, decompressed, the piece starts.
+    pub offset: u64,
+    /// Bytes of the piece in the file. Not zero.
+    pub len: u64,
+}
+
+/// The format's numbers for the kinds of file extent.
+const INLINE: u8 = 0;
+const REGULAR: u8 = 1;
+const PREALLOCATED: u8 = 2;
+
+impl<'a> TryFrom<&'a [u8]> for FileExtent<'a> {
+    type Error = Flaw;
+
+    fn try_from(bytes: &'a [u8]) -> Result<Self, Flaw> {
+        let (head, data): (&RawFileExtentHead, _) = front(bytes, "file extent is too short")?;
+        ensure_eq("file extent is encrypted", head.encryption.into(), 0)?;
+        ensure_eq(
+            "file extent has an unknown encoding",
+            head.other_encoding.get().into(),
+            0,
+        )?;
+        match head.kind {
+            INLINE => Ok(Self::Inline(inline(head, data)?)),
+            REGULAR | PREALLOCATED => Ok(Self::Regular(regular(head, data)?)),
+            kind => Err(Flaw::new("file extent's type is unknown", kind.into(), 2)),
+        }
+    }
+}
+
+fn inline<'a>(head: &RawFileExtentHead, data: &'a [u8]) -> Result<InlineExtent<'a>, Flaw> {
+    let extent = InlineExtent {
+        generation: Generation::new(head.generation.get()),
+        ram_bytes: head.ram_bytes.get(),
+        compression: head.compression.try_into()?,
+        data,
+    };
+    if extent.compression == Compression::None {
+        ensure_eq(
+            "inline extent's length is not its data's",
+            extent.ram_bytes,
+            len64(data),
+        )?;
+    } else {
+        ensure_max(
+            "inline extent is too long",
+            extent.ram_bytes,
+            MAX_NODE_SIZE.into(),
+        )?;
+    }
+    Ok(extent)
+}
+
+fn regular(head: &RawFileExtentHead, tail: &[u8]) -> Result<RegularExtent, Flaw> {
+    let tail: &RawFileExtentTail = whole(tail, "file extent has a wrong size")?;
+    let state = if head.kind == REGULAR {
+        ExtentState::Written
+    } else {
+        ExtentState::Preallocated
+    };
+    let extent = RegularExtent {
+        generation: Generation::new(head.generation.get()),
+        state,
+        compression: head.compression.try_into()?,
+        ram_bytes: head.ram_bytes.get(),
+        disk_addr: Logical::new(tail.disk_addr.get()),
+        disk_len: tail.disk_len.get(),
+        offset: tail.offset.get(),
+        len: tail.len.get(),
+    };
+    extent.check()?;
+    Ok(extent)
+}
+
+impl RegularExtent {
+    /// Whether there is nothing on disk: reads as zeros.
+    pub fn is_hole(&self) -> bool {
+        self.disk_addr.get() == 0
+    }
+
+    /// The rules between the members.
+    fn check(&self) -> Result<(), Flaw> {
+        let compressed = self.compression != Compression::None;
+        ensure(self.len > 0, "file extent is empty", self.len, 1)?;
+        if compressed {
+            let written = self.state == ExtentState::Written && !self.is_hole();
+            ensure(
+                written,
+                "nothing is there that could be compressed",
+                self.disk_addr.get(),
+                0,
+            )?;
+            ensure_max(
+                "compressed extent is too long",
+                self.ram_bytes,
+                MAX_COMPRESSED_RANGE,
+            )?;
+            ensure_max(
+                "compressed extent is too long",
+                self.disk_len,
+                MAX_COMPRESSED_RANGE,
+            )?;
+        }
+        if self.is_hole() {
+            return Ok(());
+        }
+        let disk_end = self.disk_addr.get().checked_add(self.disk_len);
+        ensure(
+            disk_end.is_some(),
+            "extent goes beyond all addresses",
+            self.disk_len,
+            u64::MAX,
+        )?;
+        // Without compression nothing depends on `ram_bytes`, and old kernels left it wrong.
+        let limit = if compressed {
+            self.ram_bytes
+        } else {
+            self.disk_len
+        };
+        let end = self.offset.saturating_add(self.len);
+        ensure_max("piece goes beyond its extent", end, limit)
+    }
+}
+
+impl From<&RegularExtent> for RawFileExtent {
+    fn from(extent: &RegularExtent) -> Self {
+        let kind = match extent.state {
+            ExtentState::Written => REGULAR,
+            ExtentState::Preallocated => PREALLOCATED,
+        };
+        Self {
+            head: RawFileExtentHead {
+                generation: extent.generation.get().into(),
+                ram_bytes: extent.ram_bytes.into(),
+                compression: extent.compression.get(),
+                encryption: 0,
+                other_encoding: 0.into(),
+                kind,
+            },
+            tail: RawFileExtentTail {
+                disk_addr: extent.disk_addr.get().into(),
+                disk_len: extent.disk_len.into(),
+                offset: extent.offset.into(),
+                len: extent.len.into(),
+            },
+        }
+    }
+}
+
+impl From<&InlineExtent<'_>> for RawFileExtentHead {
+    /// The data follow it.
+    fn from(extent: &InlineExtent<'_>) -> Self {
+        Self {
+            generation: extent.generation.get().into(),
+            ram_bytes: extent.ram_bytes.into(),
+            compression: extent.compression.get(),
+            encryption: 0,
+            other_encoding: 0.into(),
+            kind: INLINE,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Inodes and their names, as typed values.
+
+use super::corrupt::{ensure, ensure_max, Flaw};
+use super::item::{front, len64, split_name, whole};
+use super::raw::{RawInodeExtref, RawInodeItem, RawInodeRef, RawTimespec};
+use super::{FileType, Generation, InodeFlags, ObjectId};
+
+/// A point in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timespec {
+    /// Seconds since 1970.
+    pub sec: i64,
+    /// Nanoseconds within, below a billion.
+    pub nsec: u32,
+}
+
+impl From<RawTimespec> for Timespec {
+    /// Nanoseconds above the range, which old tools left, become the highest in it.
+    fn from(raw: RawTimespec) -> Self {
+        Self {
+            sec: raw.sec.get(),
+            nsec: raw.nsec.get().min(999_999_999),
+        }
+    }
+}
+
+impl From<Timespec> for RawTimespec {
+    fn from(time: Timespec) -> Self {
+        Self {
+            sec: time.sec.into(),
+            nsec: time.nsec.into(),
+        }
+    }
+}
+
+/// An inode's attributes (C: `struct btrfs_inode_item`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InodeItem {
+    /// The transaction that created it.
+    pub generation: Generation,
+    /// The transaction that changed it last.
+    pub transid: Generation,
+    /// Bytes of the file; for directories twice the length of all names.
+    pub size: u64,
+    /// Bytes that its extents take.
+    pub nbytes: u64,
+    /// An allocation hint; unused.
+    pub block_group: u64,
+    /// Names. A directory has one, or none when it is being removed.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permissions, and the type, which is a valid one.
+    pub mode: u32,
+    /// Device number of a device node.
+    pub rdev: u64,
+    /// Properties.
+    pub flags: InodeFlags,
+    /// Change counter.
+    pub sequence: u64,
+    /// Last access.
+    pub atime: Timespec,
+    /// Last change of the inode.
+    pub ctime: Timespec,
+    /// Last change of the contents.
+    pub mtime: Timespec,
+    /// Creation.
+    pub otime: Timespec,
+}
+
+impl InodeItem {
+    /// The type that the mode names.
+    pub fn file_type(&self) -> Option<FileType> {
+        FileType::of_mode(self.mode)
+    }
+}
+
+/// All bits that a mode may have: type, set-id, sticky and permissions.
+const MODE_BITS: u32 = 0o177777;
+
+impl TryFrom<&[u8]> for InodeItem {
+    type Error = Flaw;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+        let raw: &RawInodeItem = whole(bytes, "inode item has a wrong size")?;
+        let item = Self::from(raw);
+        let Self {
+            mode,
+            nlink,
+            flags,
+            size,
+            ..
+        } = item;
+        ensure(
+            mode & !MODE_BITS == 0,
+            "inode mode has unknown bits",
+            mode.into(),
+            MODE_BITS.into(),
+        )?;
+        let Some(kind) = FileType::of_mode(mode) else {
+            return Err(Flaw::new("inode mode names no type", mode.into(), 0));
+        };
+        if kind == FileType::Directory {
+            ensure_max("directory has several names", nlink.into(), 1)?;
+        } else {
+            ensure_max("inode size is out of range", size, i64::MAX.unsigned_abs())?;
+        }
+        let unknown = flags
+            .common(InodeFlags::INCOMPAT)
+            .without(InodeFlags::KNOWN);
+        ensure(
+            unknown.is_empty(),
+            "inode has unknown flags",
+            flags.get(),
+            InodeFlags::KNOWN.get(),
+        )?;
+        Ok(item)
+    }
+}
+
+impl From<&RawInodeItem> for InodeItem {
+    fn from(raw: &RawInodeItem) -> Self {
+        Self {
+            generation: Generation::new(raw.generation.get()),
+            transid: Generation::new(raw.transid.get()),
+            size: raw.size.get(),
+            nbytes: raw.nbytes.get(),
+            block_group: raw.block_group.get(),
+            nlink: raw.nlink.get(),
+            uid: raw.uid.get(),
+            gid: raw.gid.get(),
+            mode: raw.mode.get(),
+            rdev: raw.rdev.get(),
+            flags: InodeFlags::new(raw.flags.get()),
+            sequence: raw.sequence.get(),
+            atime: raw.atime.into(),
+            ctime: raw.ctime.into(),
+            mtime: raw.mtime.into(),
+            otime: raw.otime.into(),
+        }
+    }
+}
+
+impl From<&InodeItem> for RawInodeItem {
+    fn from(item: &InodeItem) -> Self {
+        Self {
+            generation: item.generation.get().into(),
+            transid: item.transid.get().into(),
+            size: item.size.into(),
+            nbytes: item.nbytes.into(),
+            block_group: item.block_group.into(),
+            nlink: item.nlink.into(),
+            uid: item.uid.into(),
+            gid: item.gid.into(),
+            mode: item.mode.into(),
+            rdev: item.rdev.into(),
+            flags: item.flags.get().into(),
+            sequence: item.sequence.into(),
+            reserved: Default::default(),
+            atime: item.atime.into(),
+            ctime: item.ctime.into(),
+            mtime: item.mtime.into(),
+            otime: item.otime.into(),
+        }
+    }
+}
+
+/// A name of an inode in the directory that the key names (C: `struct btrfs_inode_ref`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InodeRef<'a> {
+    /// The entry's index in the directory.
+    pub index: u64,
+    /// The name.
+    pub name: &'a [u8],
+}
+
+/// The names in an INODE_REF item.
+#[derive(Clone, Copy)]
+pub struct InodeRefs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> InodeRefs<'a> {
+    /// Reads an item. A flaw ends the iteration.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes not read yet: with the item's length this gives an entry's place.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn parse(&mut self) -> Result<InodeRef<'a>, Flaw> {
+        let bytes = core::mem::take(&mut self.rest);
+        let (raw, rest): (&RawInodeRef, _) = front(bytes, "inode ref goes beyond its item")?;
+        let (name, rest) = split_name(rest, raw.name_len.get())?;
+        self.rest = rest;
+        Ok(InodeRef {
+            index: raw.index.get(),
+            name,
+        })
+    }
+}
+
+impl<'a> Iterator for InodeRefs<'a> {
+    type Item = Result<InodeRef<'a>, Flaw>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (len64(self.rest) > 0).then(|| self.parse())
+    }
+}
+
+/// A name of an inode with its directory (C: `struct btrfs_inode_extref`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InodeExtref<'a> {
+    /// The directory.
+    pub parent: ObjectId,
+    /// The entry's index in it.
+    pub index: u64,
+    /// The name.
+    pub name: &'a [u8],
+}
+
+/// The names in an INODE_EXTREF item: those with one hash.
+#[derive(Clone, Copy)]
+pub struct InodeExtrefs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> InodeExtrefs<'a> {
+    /// Reads an item. A flaw ends the iteration.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes not read yet: with the item's length this gives an entry's place.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn parse(&mut self) -> Result<InodeExtref<'a>, Flaw> {
+        let bytes = core::mem::take(&mut self.rest);
+        let (raw, rest): (&RawInodeExtref, _) = front(bytes, "inode extref goes beyond its item")?;
+        let (name, rest) = split_name(rest, raw.name_len.get())?;
+        self.rest = rest;
+        Ok(InodeExtref {
+            parent: ObjectId::new(raw.parent.get()),
+            index: raw.index.get(),
+            name,
+        })
+    }
+}
+
+impl<'a> Iterator for InodeExtrefs<'a> {
+    type Item = Result<InodeExtref<'a>, Flaw>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (len64(self.rest) > 0).then(|| self.parse())
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Trees and the places of subvolumes.
+
+use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::ids::MAX_LEVELS;
+use super::item::{front, len64, split_name};
+use super::raw::{RawRootItem, RawRootRef, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY};
+use super::{Generation, Key, Logical, ObjectId, Timespec, Uuid};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+/// A tree (C: `struct btrfs_root_item`).
+#[derive(Clone, Copy, Debug)]
+pub struct RootItem {
+    /// The transaction that changed the tree last: its root block's generation.
+    pub generation: Generation,
+    /// The inode of the root directory; zero for trees without files.
+    pub root_dir: ObjectId,
+    /// The root block.
+    pub addr: Logical,
+    /// The root block's level.
+    pub level: u8,
+    /// Bytes of the tree's own blocks.
+    pub bytes_used: u64,
+    /// The generation of the last snapshot: older blocks may be shared.
+    pub last_snapshot: Generation,
+    /// [`ROOT_READ_ONLY`], [`ROOT_DEAD`].
+    pub flags: u64,
+    /// Zero when the subvolume is to be dropped.
+    pub refs: u32,
+    /// Where an interrupted drop is, and at which level.
+    pub drop_progress: Option<(Key, u8)>,
+    /// What kernels since 3.6 keep of subvolumes; `None` when an older one wrote last.
+    pub extended: Option<RootExtension>,
+}
+
+/// What newer root items have in addition.
+#[derive(Clone, Copy, Debug)]
+pub struct RootExtension {
+    /// The subvolume's UUID.
+    pub uuid: Uuid,
+    /// That of the subvolume it is a snapshot of.
+    pub parent_uuid: Uuid,
+    /// That of the subvolume it was received from.
+    pub received_uuid: Uuid,
+    /// The transaction that changed an inode last.
+    pub ctransid: Generation,
+    /// The transaction that created it.
+    pub otransid: Generation,
+    /// The transaction that sent it.
+    pub stransid: Generation,
+    /// The transaction that received it.
+    pub rtransid: Generation,
+    /// Changed.
+    pub ctime: Timespec,
+    /// Created.
+    pub otime: Timespec,
+}
+
+impl RootItem {
+    /// Whether the subvolume refuses changes.
+    pub const fn is_read_only(&self) -> bool {
+        self.flags & ROOT_READ_ONLY != 0
+    }
+}
+
+impl RawRootItem {
+    /// An item's bytes as the full structure; what an old one lacks is zero.
+    pub fn from_item(bytes: &[u8]) -> Result<Self, Flaw> {
+        let len = bytes.len();
+        let fits = len == Self::SIZE || len == OLD_ROOT_ITEM_SIZE;
+        ensure(fits, "root item has a wrong size", len64(bytes), 439)?;
+        let mut raw = Self::new_zeroed();
+        if let Some(target) = raw.as_mut_bytes().get_mut(..len) {
+            target.copy_from_slice(bytes);
+        }
+        Ok(raw)
+    }
+}
+
+impl TryFrom<&[u8]> for RootItem {
+    type Error = Flaw;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+        match RawRootItem::ref_from_bytes(bytes) {
+            Ok(raw) => raw.try_into(),
+            // Kept apart: a copy of that size is for the few old items alone.
+            Err(_) => old_root_item(bytes),
+        }
+    }
+}
+
+#[inline(never)]
+fn old_root_item(bytes: &[u8]) -> Result<RootItem, Flaw> {
+    (&RawRootItem::from_item(bytes)?).try_into()
+}
+
+impl TryFrom<&RawRootItem> for RootItem {
+    type Error = Flaw;
+
+    fn try_from(raw: &RawRootItem) -> Result<Self, Flaw> {
+        let (level, drop_level) = (raw.level, raw.drop_level);
+        ensure(
+            level < MAX_LEVELS,
+            "root's level is too high",
+            level.into(),
+            7,
+        )?;
+        ensure(
+            drop_level < MAX_LEVELS,
+            "root's drop level is too high",
+            drop_level.into(),
+            7,
+        )?;
+        let progress = raw.drop_progress.get();
+        let dropping = progress.objectid.get() != 0;
+        ensure(
+            !dropping || drop_level > 0,
+            "root is dropped at level 0",
+            drop_level.into(),
+            1,
+        )?;
+        let known = ROOT_READ_ONLY | ROOT_DEAD;
+        ensure(
+            raw.flags.get() & !known == 0,
+            "root has unknown flags",
+            raw.flags.get(),
+            known,
+        )?;
+        // An older kernel changed the item and left what it did not know.
+        let current = raw.generation_v2.get() == raw.generation.get();
+        Ok(Self {
+            generation: Generation::new(raw.generation.get()),
+            root_dir: ObjectId::new(raw.root_dir.get()),
+            addr: Logical::new(raw.addr.get()),
+            level,
+            bytes_used: raw.bytes_used.get(),
+            last_snapshot: Generation::new(raw.last_snapshot.get()),
+            flags: raw.flags.get(),
+            refs: raw.refs.get(),
+            drop_progress: dropping.then_some((progress, drop_level)),
+            extended: current.then(|| raw.into()),
+        })
+    }
+}
+
+impl From<&RawRootItem> for RootExtension {
+    fn from(raw: &RawRootItem) -> Self {
+        Self {
+            uuid: raw.uuid,
+            parent_uuid: raw.parent_uuid,
+            received_uuid: raw.received_uuid,
+            ctransid: Generation::new(raw.ctransid.get()),
+            otransid: Generation::new(raw.otransid.get()),
+            stransid: Generation::new(raw.stransid.get()),
+            rtransid: Generation::new(raw.rtransid.get()),
+            ctime: raw.ctime.into(),
+            otime: raw.otime.into(),
+        }
+    }
+}
+
+/// The key of a tree's root item, checked (C: `check_root_key`).
+pub(super) fn check_root_key(key: &Key) -> Result<(), Flaw> {
+    ensure(key.objectid.get() != 0, "root has no id", 0, 1)?;
+    let of_subvolume = ObjectId::new(key.offset).is_subvolume();
+    let reloc = key.objectid == ObjectId::TREE_RELOC;
+    ensure(
+        !reloc || of_subvolume,
+        "relocation tree is of no subvolume",
+        key.offset,
+        256,
+    )
+}
+
+/// A subvolume's place: of a ROOT_REF, keyed (parent tree, child tree), or a ROOT_BACKREF, keyed the other way
+/// (C: `struct btrfs_root_ref`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootRef<'a> {
+    /// The directory that has the entry.
+    pub dir: ObjectId,
+    /// The entry's index.
+    pub sequence: u64,
+    /// The entry's name.
+    pub name: &'a [u8],
+}
+
+impl<'a> TryFrom<&'a [u8]> for RootRef<'a> {
+    type Error = Flaw;
+
+    fn try_from(bytes: &'a [u8]) -> Result<Self, Flaw> {
+        let (raw, rest): (&RawRootRef, _) = front(bytes, "root ref is too short")?;
+        let (name, rest) = split_name(rest, raw.name_len.get())?;
+        ensure_eq("root ref has bytes behind its name", len64(rest), 0)?;
+        let dir = ObjectId::new(raw.dir.get());
+        ensure_max(
+            "root ref's directory is none",
+            dir.get(),
+            ObjectId::LAST_FREE.get(),
+        )?;
+        Ok(Self {
+            dir,
+            sequence: raw.sequence.get(),
+            name,
+        })
+    }
+}

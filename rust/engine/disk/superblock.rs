@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The superblock and its gate.
+
+use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Corrupt, Flaw};
+use super::ids::{MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
+use super::item::{front, size64};
+use super::raw::{RawKey, RawSuperblock};
+use super::{
+    is_sealed, seal, BlockGroupFlags, ChecksumKind, Checksums, ChunkItem, CompatRo, DevItem,
+    Format, Generation, Incompat, Key, Logical, SuperFlags, Uuid,
+};
+use kernel::error::{
+    code::{EINVAL, EOPNOTSUPP, EUCLEAN},
+    Error,
+};
+use kernel::fmt;
+use zerocopy::IntoBytes;
+
+/// Bytes of a superblock (C: `BTRFS_SUPER_INFO_SIZE`).
+pub const SUPERBLOCK_SIZE: u64 = 4096;
+/// `_BHRfS_M`.
+pub const SUPERBLOCK_MAGIC: u64 = 0x4d5f_5366_5248_425f;
+/// Where the copies stand: 64 KiB, 64 MiB, 256 GiB (C: `btrfs_sb_offset`). On zoned devices these are names only.
+pub const SUPERBLOCK_PLACES: [u64; 3] = [1 << 16, 1 << 26, 1 << 38];
+
+/// What a superblock says, checked (C: `struct btrfs_super_block`).
+#[derive(Clone, Copy, Debug)]
+pub struct Superblock {
+    /// The file system's UUID, as users see it.
+    pub fsid: Uuid,
+    /// The UUID in tree blocks; mostly the same.
+    pub metadata_uuid: Uuid,
+    /// Flags.
+    pub flags: SuperFlags,
+    /// The last committed transaction.
+    pub generation: Generation,
+    /// Root block of the tree of trees. Its generation is `generation`.
+    pub root: Logical,
+    /// Level of the tree of trees.
+    pub root_level: u8,
+    /// Root block of the chunk tree.
+    pub chunk_root: Logical,
+    /// Level of the chunk tree.
+    pub chunk_root_level: u8,
+    /// Generation of the chunk tree's root.
+    pub chunk_root_generation: Generation,
+    /// Root block of the log root tree, or zero. Its generation is `generation` plus one.
+    pub log_root: Logical,
+    /// Level of the log root tree.
+    pub log_root_level: u8,
+    /// Bytes of all devices.
+    pub total_bytes: u64,
+    /// Bytes in extents.
+    pub bytes_used: u64,
+    /// How many devices.
+    pub num_devices: u64,
+    /// Bytes of a sector.
+    pub sector_size: u32,
+    /// Bytes of a tree block.
+    pub node_size: u32,
+    /// The checksums' algorithm.
+    pub checksum: ChecksumKind,
+    /// Features that must be known.
+    pub incompat: Incompat,
+    /// Features that must be known to write.
+    pub compat_ro: CompatRo,
+    /// The device that this copy stands on.
+    pub device: DevItem,
+    /// Generation of the free space cache (v1); all ones for none.
+    pub cache_generation: u64,
+    /// Generation of the UUID tree.
+    pub uuid_tree_generation: u64,
+}
+
+/// Why a superblock is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuperblockError {
+    /// The magic is missing: something else is there.
+    NotBtrfs,
+    /// Its bytes break the format.
+    Corrupt(Corrupt),
+    /// It has features that are not supported here.
+    Unsupported(Incompat),
+    /// A tool that changes the whole file system was interrupted, or other special states.
+    UnsupportedState(SuperFlags),
+}
+
+impl fmt::Display for SuperblockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotBtrfs => write!(f, "no btrfs file system found"),
+            Self::Corrupt(corrupt) => {
+                let Corrupt {
+                    addr,
+                    what,
+                    found,
+                    expected,
+                    ..
+                } = corrupt;
+                let addr = addr.get();
+                write!(
+                    f,
+                    "superblock {addr}: {what}, found {found} ({found:#x}), expected {expected}"
+                )
+            }
+            Self::Unsupported(features) => {
+                write!(f, "unsupported features: ")?;
+                features.fmt(f)
+            }
+            Self::UnsupportedState(flags) => {
+                write!(f, "unsupported state of the file system: ")?;
+                flags.fmt(f)
+            }
+        }
+    }
+}
+
+impl From<SuperblockError> for Error {
+    fn from(error: SuperblockError) -> Error {
+        match error {
+            SuperblockError::NotBtrfs => EINVAL,
+            SuperblockError::Corrupt(_) => EUCLEAN,
+            SuperblockError::Unsupported(_) | SuperblockError::UnsupportedState(_) => EOPNOTSUPP,
+        }
+    }
+}
+
+impl Superblock {
+    /// Checks a superblock that was read, of the copy that belongs at `place`: magic, checksum, every member.
+    pub fn check(
+        raw: &RawSuperblock,
+        place: u64,
+        checksums: &dyn Checksums,
+    ) -> Result<Superblock, SuperblockError> {
+        if raw.magic.get() != SUPERBLOCK_MAGIC {
+            return Err(SuperblockError::NotBtrfs);
+        }
+        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Logical::new(place), None));
+        let kind = ChecksumKind::try_from(raw.csum_type.get()).map_err(corrupt)?;
+        if !is_sealed(raw.as_bytes(), kind, checksums) {
+            return Err(corrupt(Flaw::new(
+                "checksum is wrong",
+                0,
+                kind.get().into(),
+            )));
+        }
+        ensure_eq("superblock is for another place", raw.addr.get(), place).map_err(corrupt)?;
+        Self::check_to_write(raw)
+    }
+
+    /// Checks a superblock that is about to be written: all but what [`RawSuperblock::seal`] sets.
+    pub fn check_to_write(raw: &RawSuperblock) -> Result<Superblock, SuperblockError> {
+        if raw.magic.get() != SUPERBLOCK_MAGIC {
+            return Err(SuperblockError::NotBtrfs);
+        }
+        // Features first: with unknown ones, nothing else has to make sense.
+        let unsupported = Incompat::new(raw.incompat_flags.get()).without(Incompat::SUPPORTED);
+        if !unsupported.is_empty() {
+            return Err(SuperblockError::Unsupported(unsupported));
+        }
+        let state = SuperFlags::new(raw.flags.get()).without(SuperFlags::SUPPORTED);
+        if !state.is_empty() {
+            return Err(SuperblockError::UnsupportedState(state));
+        }
+        let place = Logical::new(raw.addr.get());
+        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(place, None));
+        let superblock = Self::from_raw(raw).map_err(corrupt)?;
+        superblock.check_sizes(raw).map_err(corrupt)?;
+        superblock.check_roots().map_err(corrupt)?;
+        superblock.check_device().map_err(corrupt)?;
+        superblock.check_system_chunks(raw).map_err(corrupt)?;
+        Ok(superblock)
+    }
+
+    /// The constants for the gate of tree blocks.
+    pub const fn format(&self) -> Format {
+        Format {
+            node_size: self.node_size,
+            sector_size: self.sector_size,
+            checksum: self.checksum,
+            metadata_uuid: self.metadata_uuid,
+            incompat: self.incompat,
+            compat_ro: self.compat_ro,
+        }
+    }
+
+    fn from_raw(raw: &RawSuperblock) -> Result<Self, Flaw> {
+        let incompat = Incompat::new(raw.incompat_flags.get());
+        let differs = incompat.contains(Incompat::METADATA_UUID);
+        Ok(Self {
+            fsid: raw.fsid,
+            metadata_uuid: if differs { raw.metadata_uuid } else { raw.fsid },
+            flags: SuperFlags::new(raw.flags.get()),
+            generation: Generation::new(raw.generation.get()),
+            root: Logical::new(raw.root.get()),
+            root_level: raw.root_level,
+            chunk_root: Logical::new(raw.chunk_root.get()),
+            chunk_root_level: raw.chunk_root_level,
+            chunk_root_generation: Generation::new(raw.chunk_root_generation.get()),
+            log_root: Logical::new(raw.log_root.get()),
+            log_root_level: raw.log_root_level,
+            total_bytes: raw.total_bytes.get(),
+            bytes_used: raw.bytes_used.get(),
+            num_devices: raw.num_devices.get(),
+            sector_size: raw.sector_size.get(),
+            node_size: raw.node_size.get(),
+            checksum: raw.csum_type.get().try_into()?,
+            incompat,
+            compat_ro: CompatRo::new(raw.compat_ro_flags.get()),
+            device: (&raw.dev_item).try_into()?,
+            cache_generation: raw.cache_generation.get(),
+            uuid_tree_generation: raw.uuid_tree_generation.get(),
+        })
+    }
+
+    fn check_sizes(&self, raw: &RawSuperblock) -> Result<(), Flaw> {
+        let (sector, node) = (self.sector_size, self.node_size);
+        let fits = |size: u32, least: u32| {
+            size.is_power_of_two() && size >= least && size <= MAX_NODE_SIZE
+        };
+        ensure(
+            fits(sector, MIN_BLOCK_SIZE),
+            "sector size is wrong",
+            sector.into(),
+            4096,
+        )?;
+        ensure(
+            fits(node, sector),
+            "node size is wrong",
+            node.into(),
+            sector.into(),
+        )?;
+        ensure_eq(
+            "leaf size is not the node size",
+            raw.leaf_size.get().into(),
+            node.into(),
+        )?;
+        let stripe = raw.stripe_size.get();
+        ensure(
+            stripe.is_power_of_two(),
+            "stripe size is wrong",
+            stripe.into(),
+            sector.into(),
+        )?;
+        let least = u64::from(node).saturating_mul(6);
+        ensure(
+            self.bytes_used >= least,
+            "too few bytes are used",
+            self.bytes_used,
+            least,
+        )
+    }
+
+    fn check_roots(&self) -> Result<(), Flaw> {
+        for (addr, level) in [
+            (self.root, self.root_level),
+            (self.chunk_root, self.chunk_root_level),
+            (self.log_root, self.log_root_level),
+        ] {
+            ensure(
+                level < MAX_LEVELS,
+                "root's level is too high",
+                level.into(),
+                7,
+            )?;
+            ensure_aligned(
+                "root's address is not aligned",
+                addr.get(),
+                self.sector_size,
+            )?;
+        }
+        ensure(self.root.get() > 0, "tree of trees has no root", 0, 1)?;
+        ensure(self.chunk_root.get() > 0, "chunk tree has no root", 0, 1)?;
+        let generation = self.generation.get();
+        // The next transactions count on from here.
+        ensure_max("generation is out of range", generation, u64::MAX >> 1)?;
+        let chunk = self.chunk_root_generation.get();
+        ensure_max("chunk tree is newer than the superblock", chunk, generation)
+    }
+
+    fn check_device(&self) -> Result<(), Flaw> {
+        ensure(self.num_devices > 0, "there are no devices", 0, 1)?;
+        let (found, _) = self.device.fsid.key_halves();
+        let (expected, _) = self.metadata_uuid.key_halves();
+        let ours = self.device.fsid == self.metadata_uuid;
+        ensure(ours, "device is of another file system", found, expected)
+    }
+
+    fn check_system_chunks(&self, raw: &RawSuperblock) -> Result<(), Flaw> {
+        let size = raw.sys_chunk_array_size.get();
+        let room = size64(raw.sys_chunk_array.len());
+        ensure_max("system chunks are too long", size.into(), room)?;
+        ensure(size > 0, "there are no system chunks", 0, 1)?;
+        for chunk in raw.system_chunks() {
+            let (key, chunk) = chunk?;
+            chunk.check_place(&key, self.sector_size)?;
+            let system = chunk.flags.contains(BlockGroupFlags::SYSTEM);
+            ensure(system, "system chunk is none", chunk.flags.get(), 2)?;
+        }
+        Ok(())
+    }
+}
+
+/// The chunks that a superblock lists: those of the chunk tree.
+#[derive(Clone, Copy)]
+pub struct SystemChunks<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> SystemChunks<'a> {
+    /// Bytes not read yet: with the array's length this gives a chunk's place.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn parse(&mut self) -> Result<(Key, ChunkItem<'a>), Flaw> {
+        let bytes = core::mem::take(&mut self.rest);
+        let (key, rest): (&RawKey, _) = front(bytes, "system chunk's key is cut off")?;
+        let (chunk, rest) = ChunkItem::parse_front(rest)?;
+        self.rest = rest;
+        Ok((key.get(), chunk))
+    }
+}
+
+impl<'a> Iterator for SystemChunks<'a> {
+    type Item = Result<(Key, ChunkItem<'a>), Flaw>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.rest.is_empty()).then(|| self.parse())
+    }
+}
+
+impl RawSuperblock {
+    /// The chunks that it lists.
+    pub fn system_chunks(&self) -> SystemChunks<'_> {
+        let size = usize::try_from(self.sys_chunk_array_size.get()).unwrap_or(usize::MAX);
+        SystemChunks {
+            rest: self
+                .sys_chunk_array
+                .get(..size)
+                .unwrap_or(&self.sys_chunk_array),
+        }
+    }
+
+    /// The name that users gave, up to the first zero.
+    pub fn label(&self) -> &[u8] {
+        self.label.split(|&byte| byte == 0).next().unwrap_or(&[])
+    }
+
+    /// Makes it ready to go out as the copy that belongs at `place`: its address, the flag and the checksum.
+    pub fn seal(&mut self, place: u64, kind: ChecksumKind, checksums: &dyn Checksums) {
+        self.addr.set(place);
+        self.flags.set(
+            SuperFlags::new(self.flags.get())
+                .with(SuperFlags::WRITTEN)
+                .get(),
+        );
+        seal(self.as_mut_bytes(), kind, checksums);
+    }
+}
