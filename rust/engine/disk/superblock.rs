@@ -105,11 +105,11 @@ impl fmt::Display for SuperblockError {
             }
             Self::Unsupported(features) => {
                 write!(f, "unsupported features: ")?;
-                features.fmt(f)
+                fmt::Display::fmt(features, f)
             }
             Self::UnsupportedState(flags) => {
                 write!(f, "unsupported state of the file system: ")?;
-                flags.fmt(f)
+                fmt::Display::fmt(flags, f)
             }
         }
     }

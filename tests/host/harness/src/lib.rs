@@ -7,6 +7,7 @@
 //! | [`store`]      | the block cache under the trees                                                          |
 //! | [`tools`]      | images made by `mkfs.btrfs` and judged by `btrfs check`                                   |
 //! | [`checksums`]  | the checksum algorithms                                                                  |
+//! | [`walker`]     | reads images without the engine's trees                                                 |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
 
 pub mod checksums;
@@ -14,3 +15,4 @@ pub mod device;
 pub mod random;
 pub mod store;
 pub mod tools;
+pub mod walker;
