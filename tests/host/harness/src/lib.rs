@@ -8,10 +8,12 @@
 //! | [`tools`]      | images made by `mkfs.btrfs` and judged by `btrfs check`                                   |
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`walker`]     | reads images without the engine's trees                                                 |
+//! | [`history`]    | random operations and the model that a file system must agree with                       |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
 
 pub mod checksums;
 pub mod device;
+pub mod history;
 pub mod random;
 pub mod store;
 pub mod tools;
