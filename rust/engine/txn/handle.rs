@@ -1,83 +1,161 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The right to change trees.
 
+use super::gate::Joiner;
+use super::refs::{Context, Limit};
+use super::running::Running;
+use super::shared::Shared;
+use super::Transactions;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::space::Reservation;
 use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::NofsScope;
+
+/// From this many queued heads on, handles that end run some.
+const LONG_QUEUE: usize = 1024;
+/// How many such a handle runs.
+const SOME_HEADS: usize = 64;
+/// Blocks of the extent tree and its like that are set aside for each queued head.
+const BLOCKS_PER_HEAD: u64 = 8;
 
 /// The right to change trees in the running transaction, which cannot commit while the handle lives.
 ///
-/// Dropping it ends it and gives back what is left of the reservation. A task holds at most one: a second `start`
-/// inside the first waits for a commit that waits for the first. Allocations of the task do not enter the file
-/// system while it holds a handle.
+/// Dropping it ends it and gives back what is left of the reservation; no tree block lock may be held then. A task
+/// holds at most one: a second `start` inside the first waits for a commit that waits for the first. Allocations of
+/// the task do not enter the file system while it holds a handle.
 pub struct Handle {
-    _private: (),
+    shared: Arc<Shared>,
+    running: Arc<Running>,
+    reservation: Reservation,
+    joiner: Joiner,
+    _nofs: NofsScope,
 }
 
 impl Handle {
+    /// The task has entered `running` as `joiner`.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        running: Arc<Running>,
+        reservation: Reservation,
+        joiner: Joiner,
+        nofs: NofsScope,
+    ) -> Self {
+        Self { shared, running, reservation, joiner, _nofs: nofs }
+    }
+
     /// Queues the first reference to a data extent that [`crate::space::Space`] handed out: its item enters the
     /// extent tree. Further references are [`Allocate::share_data`].
     pub fn add_data(&self, data: &DataRef) -> Result {
-        let _ = data;
-        Err(EOPNOTSUPP)
+        self.context().add_data(data)
     }
 
     /// Ends the handle and commits its transaction; durable on return.
     pub fn commit(self) -> Result {
-        Err(EOPNOTSUPP)
+        let shared = self.shared.clone();
+        drop(self);
+        shared.commit()
     }
 
     /// Gives up the transaction: the volume becomes read-only and nothing of it reaches a superblock.
     /// For callers that changed one of several items that belong together and failed at the next.
     pub fn abort(&self, error: Error) {
-        let _ = error;
+        self.shared.abort(error);
+    }
+
+    /// Whether this handle belongs to `txns`.
+    pub fn is_of(&self, txns: &Transactions) -> bool {
+        core::ptr::eq::<Shared>(&*self.shared, txns.shared())
+    }
+
+    /// The transaction, paid by this handle.
+    pub(super) fn context(&self) -> Context<'_> {
+        Context::new(&self.shared, &self.running, &self.reservation)
+    }
+
+    /// Runs delayed references, paid by the transaction.
+    pub(super) fn run_refs(&self, limit: Limit) -> Result {
+        Context::new(&self.shared, &self.running, &self.running.reservation).run_refs(limit)
+    }
+
+    /// Leaves to the committer what the queued heads may need and gives back the rest.
+    fn settle(&mut self) {
+        let node_size = u64::from(self.shared.store.node_size());
+        let heads = self.running.queue.lock().len() as u64;
+        let wanted = heads.saturating_mul(BLOCKS_PER_HEAD).saturating_mul(node_size);
+        let missing = wanted.saturating_sub(self.running.reservation.bytes());
+        let give = missing.min(self.reservation.bytes());
+        if let Some(part) = self.reservation.split(give) {
+            self.running.reservation.merge(part);
+        }
+    }
+
+    fn shorten_queue(&self) {
+        if self.running.queue.lock().len() < LONG_QUEUE {
+            return;
+        }
+        // An error has aborted the transaction, which the next call of anybody reports.
+        let _ = self.run_refs(Limit::Few(SOME_HEADS));
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.settle();
+        self.shorten_queue();
+        self.shared.leave(self.joiner);
     }
 }
 
 impl Allocate for Handle {
     fn generation(&self) -> Generation {
-        Generation::default()
+        self.running.generation
     }
 
     fn allocate_block(
         &self,
-        _owner: ObjectId,
-        _holder: Holder,
-        _level: u8,
-        _first_key: &Key,
-        _near: Logical,
+        owner: ObjectId,
+        holder: Holder,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
     ) -> Result<Logical> {
-        Err(EOPNOTSUPP)
+        self.context().allocate_block(owner, holder, level, first_key, near)
     }
 
     fn release_block(
         &self,
-        _addr: Logical,
-        _level: u8,
-        _owner: ObjectId,
-        _holder: Holder,
-        _written_in: Generation,
+        addr: Logical,
+        level: u8,
+        owner: ObjectId,
+        holder: Holder,
+        written_in: Generation,
     ) -> Result {
-        Err(EOPNOTSUPP)
+        self.context().release_block(addr, level, owner, holder, written_in)
     }
 
-    fn share_block(&self, _addr: Logical, _level: u8, _holder: Holder) -> Result {
-        Err(EOPNOTSUPP)
+    fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
+        self.context().share_block(addr, level, holder)
     }
 
-    fn block_refs(&self, _addr: Logical, _level: u8) -> Result<BlockRefs> {
-        Err(EOPNOTSUPP)
+    fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
+        self.context().block_refs(addr, level)
     }
 
-    fn set_full_backref(&self, _addr: Logical, _level: u8) -> Result {
-        Err(EOPNOTSUPP)
+    fn set_full_backref(&self, addr: Logical, level: u8) -> Result {
+        self.context().set_full_backref(addr, level)
     }
 
-    fn share_data(&self, _data: &DataRef) -> Result {
-        Err(EOPNOTSUPP)
+    fn share_data(&self, data: &DataRef) -> Result {
+        self.context().share_data(data)
     }
 
-    fn release_data(&self, _data: &DataRef) -> Result {
-        Err(EOPNOTSUPP)
+    fn release_data(&self, data: &DataRef) -> Result {
+        self.context().release_data(data)
+    }
+
+    fn poison(&self, error: Error) {
+        self.shared.abort(error);
     }
 }

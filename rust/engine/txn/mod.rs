@@ -19,9 +19,21 @@
 //!
 //! [`Allocate`]: crate::btree::Allocate
 
+mod checksums;
+mod chunks;
+mod commit;
 mod counters;
+mod gate;
 mod handle;
+mod mount;
 mod options;
+mod ranges;
+mod refs;
+mod registry;
+mod reserve;
+mod running;
+mod shared;
+mod superblock;
 mod transactions;
 mod units;
 

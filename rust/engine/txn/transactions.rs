@@ -1,145 +1,191 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The mounted volume as the layers above see it.
 
+use super::gate::Joiner;
+use super::refs::Limit;
+use super::shared::Shared;
+use super::{mount, reserve};
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
 use crate::disk::{Generation, Key, ObjectId};
-use crate::space::{Reservation, Space};
+use crate::space::{Class, Reservation, Space, Urgency};
 use crate::volume::Volume;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::NofsScope;
 
 /// The mounted volume's trees, its running and its committing transaction.
 pub struct Transactions {
-    volume: Arc<Volume>,
-    store: Arc<dyn Store>,
-    space: Arc<Space>,
+    shared: Arc<Shared>,
 }
 
 impl Transactions {
     /// Mounts: reads the chunk tree into the volume's map, opens the trees and loads the free space.
     ///
-    /// `volume` has its superblock and the system chunks; `store` reads through `volume`. `EROFS` for a volume that
-    /// can only be read and was asked for more is not returned: it is opened read-only and says so once, except for
-    /// an unreplayed log tree, which is refused.
+    /// `volume` has its superblock and the system chunks; `store` reads through `volume`. A volume that can only be
+    /// read and was asked for more is opened read-only and says so once, see [`Self::access`]; but an unreplayed log
+    /// tree is refused with `EROFS`.
     pub fn open(volume: Arc<Volume>, store: Arc<dyn Store>, options: Options) -> Result<Arc<Transactions>> {
-        let _ = (volume, store, options);
-        Err(EOPNOTSUPP)
+        let shared = mount::open(volume, store, options)?;
+        Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
 
     /// What the volume was opened for in the end.
     pub fn access(&self) -> Access {
-        Access::ReadOnly
+        self.shared.access
     }
 
     /// The tree `id`, opened on first use and kept. `ENOENT` where there is none.
     pub fn tree(&self, id: ObjectId) -> Result<Arc<Tree>> {
-        let _ = id;
-        Err(EOPNOTSUPP)
+        self.shared.registry.get(id)
     }
 
     /// Joins the running transaction after reserving metadata for `units`.
     ///
-    /// Waits while a commit blocks joining; may allocate a chunk or commit to find space. No tree block lock and no
+    /// Waits while a commit blocks joining; may make a chunk or commit to find space. No tree block lock and no
     /// other handle may be held. `ENOSPC`, `EROFS` on a read-only volume or after an aborted transaction.
     pub fn start(&self, units: Units) -> Result<Handle> {
-        let _ = units;
-        Err(EOPNOTSUPP)
+        let reservation = self.reserve(units)?;
+        self.enter(Joiner::Starter, reservation)
     }
 
     /// As [`Self::start`], and may draw on the global reserve: for what frees space on a full disk.
     pub fn start_freeing(&self, units: Units) -> Result<Handle> {
-        let _ = units;
-        Err(EOPNOTSUPP)
+        let reservation = self.reserve_metadata(units, Urgency::Freeing)?;
+        self.enter(Joiner::Starter, reservation)
     }
 
     /// Joins with metadata that was reserved before: for completions. Never `ENOSPC`, and lets itself in where
     /// [`Self::start`] already waits for a commit that has yet to wait for its handles.
     pub fn join_with(&self, reservation: Reservation) -> Result<Handle> {
-        let _ = reservation;
-        Err(EOPNOTSUPP)
+        self.enter(Joiner::Completion, reservation)
     }
 
-    /// Reserves metadata for `units` without joining: for [`Self::join_with`] later. May allocate a chunk or commit.
+    /// Reserves metadata for `units` without joining: for [`Self::join_with`] later. May make a chunk or commit: no
+    /// handle may be held. `ENOSPC`.
     pub fn reserve(&self, units: Units) -> Result<Reservation> {
-        let _ = units;
-        Err(EOPNOTSUPP)
+        self.reserve_metadata(units, Urgency::Ordinary)
     }
 
-    /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May allocate a chunk or commit:
-    /// no handle may be held. `ENOSPC`.
+    /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May make a chunk or commit: no
+    /// handle may be held. `ENOSPC`.
     pub fn reserve_data(&self, bytes: u64) -> Result<Reservation> {
-        let _ = bytes;
-        Err(EOPNOTSUPP)
+        self.shared.check_writable()?;
+        reserve::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
     }
 
     /// Makes a tree that was created in `handle`'s transaction known: [`Self::tree`] finds it and commits update its
     /// root item, which the caller inserts at `root_item` with the same handle.
-    pub fn add_tree(&self, handle: &Handle, tree: Arc<Tree>, root_item: Key) -> Result {
-        let _ = (handle, tree, root_item);
-        Err(EOPNOTSUPP)
+    pub fn add_tree(&self, _handle: &Handle, tree: Arc<Tree>, root_item: Key) -> Result {
+        self.shared.registry.add(tree, root_item)
     }
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
     pub fn attach(&self) -> Result<Option<Handle>> {
-        Err(EOPNOTSUPP)
+        let nofs = NofsScope::enter();
+        let Some(running) = self.shared.attach()? else {
+            return Ok(None);
+        };
+        let reservation = self.shared.space.reserve_nothing(Class::Metadata);
+        Ok(Some(Handle::new(self.shared.clone(), running, reservation, Joiner::Starter, nofs)))
     }
 
     /// Makes durable all that completed before the call; waits for a commit in flight. Nothing is written when
     /// nothing changed. The caller holds no handle.
     pub fn commit(&self) -> Result {
-        Err(EOPNOTSUPP)
+        self.shared.commit()
     }
 
     /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer.
     pub fn commit_if_older(&self, age_ns: u64) -> Result {
-        let _ = age_ns;
-        Err(EOPNOTSUPP)
+        let started = {
+            let gate = self.shared.gate.lock();
+            gate.running.as_ref().filter(|running| running.is_changed()).map(|running| running.started_ns)
+        };
+        match started {
+            Some(started) if self.shared.now_ns().saturating_sub(started) >= age_ns => self.commit(),
+            _ => Ok(()),
+        }
     }
 
     /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups.
     /// For the edge's timer.
     pub fn maintain(&self) -> Result {
-        Err(EOPNOTSUPP)
+        if self.shared.check_writable().is_err() {
+            return Ok(());
+        }
+        reserve::make_wanted_chunk(&self.shared)?;
+        reserve::remove_unused(&self.shared)?;
+        match self.attach()? {
+            Some(handle) => handle.run_refs(Limit::Few(usize::MAX)),
+            None => Ok(()),
+        }
     }
 
     /// The last commit before unmount; drops the blocks of an aborted transaction. No handle may be alive.
     pub fn close(&self) -> Result {
-        Err(EOPNOTSUPP)
+        let committed = self.commit();
+        if self.is_aborted().is_some() {
+            self.shared.discard_dead();
+        }
+        committed
     }
 
     /// Gives up the running transaction; see [`Handle::abort`].
     pub fn abort(&self, error: Error) {
-        let _ = error;
+        self.shared.abort(error);
     }
 
     /// The error that aborted a transaction, after which every start is `EROFS`.
     pub fn is_aborted(&self) -> Option<Error> {
-        None
+        self.shared.gate.lock().aborted
     }
 
     /// The last transaction whose superblock is durable.
     pub fn committed(&self) -> Generation {
-        Generation::default()
+        self.shared.committed()
     }
 
     /// What commits cost so far.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let counters = *self.shared.counters.lock();
+        Counters {
+            refs_run: self.shared.refs_run.load(Ordering::Relaxed),
+            refs_cancelled: self.shared.refs_cancelled.load(Ordering::Relaxed),
+            ..counters
+        }
     }
 
     /// The volume below.
     pub fn volume(&self) -> &Arc<Volume> {
-        &self.volume
+        &self.shared.volume
     }
 
     /// The block cache below.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.shared.store
     }
 
     /// Free space and reservations.
     pub fn space(&self) -> &Arc<Space> {
-        &self.space
+        &self.shared.space
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn reserve_metadata(&self, units: Units, urgency: Urgency) -> Result<Reservation> {
+        self.shared.check_writable()?;
+        reserve::make_wanted_chunk(&self.shared)?;
+        let bytes = units.bytes(self.shared.store.node_size());
+        reserve::reserve(&self.shared, Class::Metadata, bytes, urgency)
+    }
+
+    fn enter(&self, joiner: Joiner, reservation: Reservation) -> Result<Handle> {
+        let nofs = NofsScope::enter();
+        let running = self.shared.join(joiner)?;
+        Ok(Handle::new(self.shared.clone(), running, reservation, joiner, nofs))
     }
 }

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Making chunks and removing empty ones.
+
+use super::refs::Context;
+use super::running::Running;
+use super::shared::Shared;
+use crate::btree::{Allocate, Tree};
+use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawStripe};
+use crate::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId, Physical, STRIPE_LEN};
+use crate::space::{Class, Removal};
+use crate::volume::{Chunk, DeviceRange, Stripe};
+use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// The device that chunks are made on: volumes of several devices do not grow.
+const DEVICE: usize = 0;
+
+/// Serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
+pub(super) struct Chunks {
+    /// Removed in transactions that are not durable yet: their device ranges are not free.
+    leaving: KVec<(Generation, Arc<Chunk>)>,
+}
+
+/// How many chunks had been made when somebody found that one is missing: who waited for another's makes none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Made(u64);
+
+impl Chunks {
+    /// At mount.
+    pub(super) fn new() -> Self {
+        Self { leaving: KVec::new() }
+    }
+}
+
+impl Shared {
+    /// To be asked before it is tried whether space suffices.
+    pub(super) fn chunks_made(&self) -> Made {
+        Made(self.chunks_made.load(Ordering::Acquire))
+    }
+
+    /// Makes a chunk, unless one was made since `before`. `ENOSPC` when the device has no room for it; the
+    /// transaction is as before then.
+    pub(super) fn make_chunk(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
+        let chunks = self.chunks.lock();
+        if self.chunks_made() != before {
+            return Ok(());
+        }
+        // The chunk item may split blocks of the chunk tree.
+        if class != Class::System && self.space.chunk_wanted() == Some(Class::System) {
+            self.make_one(context, &chunks, Class::System)?;
+        }
+        self.make_one(context, &chunks, class)
+    }
+
+    fn make_one(&self, context: &Context<'_>, chunks: &Chunks, class: Class) -> Result {
+        let device = self.registry.get(ObjectId::DEV_TREE)?;
+        let used = self.device_ranges(&device, chunks)?;
+        let flags = BlockGroupFlags::new(self.space.new_chunk_flags(class));
+        let planned = self.volume.plan_chunk(flags, DEVICE, &used)?;
+        let made = self.enter(context, &device, planned);
+        match made {
+            Ok(()) => {
+                self.chunks_made.fetch_add(1, Ordering::Release);
+            }
+            // Some of its items may be there.
+            Err(error) => self.abort(error),
+        }
+        made
+    }
+
+    fn enter(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {
+        let stripe_len = stripe_len(&planned)?;
+        for stripe in planned.stripes.iter() {
+            let extent = dev_extent(planned.logical, stripe_len);
+            device.insert(context, &dev_extent_key(stripe), extent.as_bytes())?;
+        }
+        let bytes = chunk_item(&planned, self.volume.format().sector_size)?;
+        self.registry.chunk().insert(context, &chunk_key(planned.logical), &bytes)?;
+        self.change_device_used(context, &planned, |used, len| used.checked_add(len))?;
+        let chunk = self.volume.add_chunk(planned)?;
+        self.space.add_group(context, chunk.logical)?;
+        if chunk.flags.contains(BlockGroupFlags::SYSTEM) {
+            context.running().chunks.lock().system_added.push(chunk, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    /// What the device's items say is used, and what is not free before a commit; ascending.
+    fn device_ranges(&self, device: &Tree, chunks: &Chunks) -> Result<KVec<DeviceRange>> {
+        let devid = self.devid();
+        let mut ranges = KVec::new();
+        let first = Key::new(devid, Kind::DEV_EXTENT, 0);
+        let last = Key::new(devid, Kind::DEV_EXTENT, u64::MAX);
+        device.scan(first..=last, |key, bytes| {
+            let (raw, _) = RawDevExtent::read_from_prefix(bytes).map_err(|_| EUCLEAN)?;
+            let range = DeviceRange { start: Physical::new(key.offset), len: raw.len.get() };
+            ranges.push(range, GFP_KERNEL)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (_, chunk) in chunks.leaving.iter() {
+            let len = stripe_len(chunk)?;
+            for stripe in chunk.stripes.iter().filter(|stripe| stripe.devid == devid) {
+                ranges.push(DeviceRange { start: stripe.at, len }, GFP_KERNEL)?;
+            }
+        }
+        ranges.sort_unstable();
+        Ok(ranges)
+    }
+
+    /// Changes the device items' bytes in chunks by a chunk's stripes.
+    fn change_device_used(
+        &self,
+        context: &Context<'_>,
+        chunk: &Chunk,
+        change: fn(u64, u64) -> Option<u64>,
+    ) -> Result {
+        let len = stripe_len(chunk)?;
+        for stripe in chunk.stripes.iter() {
+            let key = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, stripe.devid);
+            let used = self.registry.chunk().update(context, &key, |bytes| -> Result<u64> {
+                let (raw, _) = RawDevItem::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
+                let used = change(raw.bytes_used.get(), len).ok_or(EUCLEAN)?;
+                raw.bytes_used.set(used);
+                Ok(used)
+            })??;
+            if stripe.devid == self.devid() {
+                context.running().chunks.lock().device_used = Some(used);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the items of an empty block group and its chunk. After an error the transaction must be aborted.
+    pub(super) fn remove_chunk(&self, context: &Context<'_>, removal: Removal) -> Result {
+        let chunk = self.volume.chunk(removal.start())?;
+        let device = self.registry.get(ObjectId::DEV_TREE)?;
+        let mut chunks = self.chunks.lock();
+        chunks.leaving.push((context.generation(), chunk.clone()), GFP_KERNEL)?;
+        for stripe in chunk.stripes.iter() {
+            device.remove(context, &dev_extent_key(stripe))?;
+        }
+        self.registry.chunk().remove(context, &chunk_key(chunk.logical))?;
+        self.change_device_used(context, &chunk, |used, len| used.checked_sub(len))?;
+        removal.delete_items(context)?;
+        context.running().chunks.lock().removed.push(chunk, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// The superblock without the removed chunks is durable: their zones and device ranges are free.
+    pub(super) fn finish_removals(&self, running: &Running) -> Result {
+        let removed = core::mem::take(&mut running.chunks.lock().removed);
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let mut chunks = self.chunks.lock();
+        for chunk in removed.iter() {
+            self.store.discard(chunk.logical, chunk.len);
+            self.volume.reset_zones(chunk)?;
+            self.volume.remove_chunk(chunk.logical);
+        }
+        chunks.leaving.retain(|(generation, _)| *generation > running.generation);
+        Ok(())
+    }
+
+    fn devid(&self) -> u64 {
+        self.volume.with_superblock(|raw| raw.dev_item.devid.get())
+    }
+}
+
+/// Bytes of each stripe on its device.
+fn stripe_len(chunk: &Chunk) -> Result<u64> {
+    let copied = BlockGroupFlags::RAID1
+        .with(BlockGroupFlags::DUP)
+        .with(BlockGroupFlags::RAID1C3)
+        .with(BlockGroupFlags::RAID1C4);
+    if chunk.flags.intersects(BlockGroupFlags::PROFILES.without(copied)) {
+        return Err(EOPNOTSUPP);
+    }
+    Ok(chunk.len)
+}
+
+fn chunk_key(logical: Logical) -> Key {
+    Key::new(ObjectId::FIRST_CHUNK_TREE.get(), Kind::CHUNK_ITEM, logical.get())
+}
+
+fn dev_extent_key(stripe: &Stripe) -> Key {
+    Key::new(stripe.devid, Kind::DEV_EXTENT, stripe.at.get())
+}
+
+fn dev_extent(logical: Logical, len: u64) -> RawDevExtent {
+    RawDevExtent {
+        chunk_tree: ObjectId::CHUNK_TREE.get().into(),
+        chunk_objectid: ObjectId::FIRST_CHUNK_TREE.get().into(),
+        chunk_offset: logical.get().into(),
+        len: len.into(),
+        // C leaves it zero as well.
+        chunk_tree_uuid: zerocopy::FromZeros::new_zeroed(),
+    }
+}
+
+fn chunk_item(chunk: &Chunk, sector_size: u32) -> Result<KVec<u8>> {
+    let align = u32::try_from(STRIPE_LEN).map_err(|_| EUCLEAN)?;
+    let raw = RawChunk {
+        len: chunk.len.into(),
+        owner: ObjectId::EXTENT_TREE.get().into(),
+        stripe_len: STRIPE_LEN.into(),
+        flags: chunk.flags.get().into(),
+        io_align: align.into(),
+        io_width: align.into(),
+        sector_size: sector_size.into(),
+        num_stripes: u16::try_from(chunk.stripes.len()).map_err(|_| EUCLEAN)?.into(),
+        sub_stripes: 1.into(),
+    };
+    let mut bytes = KVec::new();
+    bytes.extend_from_slice(raw.as_bytes(), GFP_KERNEL)?;
+    for stripe in chunk.stripes.iter() {
+        let raw = RawStripe {
+            devid: stripe.devid.into(),
+            offset: stripe.at.get().into(),
+            dev_uuid: stripe.dev_uuid,
+        };
+        bytes.extend_from_slice(raw.as_bytes(), GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The commit: from the running transaction to a superblock.
+
+use super::gate::{Gate, Next, Phase};
+use super::refs::{Context, Limit};
+use super::running::Running;
+use super::shared::Shared;
+use super::superblock;
+use crate::btree::WriteMode;
+use crate::disk::{Generation, Logical, ObjectId};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{MutexGuard, NofsScope};
+
+/// Rounds of references, root items and block groups after which a commit is given up: each round copies blocks that
+/// were not copied before, and needs the more rounds the deeper the trees are. Four are normal.
+const MAX_ROUNDS: u32 = 64;
+
+/// What a committer measures.
+struct Times {
+    begun: u64,
+    closed: u64,
+    unblocked: u64,
+}
+
+impl Shared {
+    /// Makes durable all that completed before the call.
+    pub(super) fn commit(&self) -> Result {
+        let mut gate = self.gate.lock();
+        if let Some(error) = gate.aborted {
+            return Err(error);
+        }
+        let Some(target) = gate.last_changed() else {
+            return Ok(());
+        };
+        loop {
+            match gate.next_step(target)? {
+                Next::Done => return Ok(()),
+                Next::Wait => self.moved.wait(&mut gate),
+                Next::Lead(running) => {
+                    drop(gate);
+                    return self.lead(&running);
+                }
+            }
+        }
+    }
+
+    /// Commits the running transaction. The caller was made its leader.
+    fn lead(&self, running: &Arc<Running>) -> Result {
+        let _nofs = NofsScope::enter();
+        let mut times = Times { begun: self.now_ns(), closed: 0, unblocked: 0 };
+        let committed = self.lead_through(running, &mut times);
+        match committed {
+            Ok(()) => self.measure(&times),
+            Err(error) => self.abort(error),
+        }
+        committed
+    }
+
+    fn lead_through(&self, running: &Arc<Running>, times: &mut Times) -> Result {
+        let context = Context::new(self, running, &running.reservation);
+        self.prepare(&context)?;
+        self.close(times)?;
+        self.finish(&context)?;
+        self.gate.lock().unblock();
+        times.unblocked = self.now_ns();
+        self.moved.notify_all();
+        self.write_out(running)?;
+        self.complete(running)
+    }
+
+    /// Does in advance what would be done with everybody waiting.
+    fn prepare(&self, context: &Context<'_>) -> Result {
+        // Others go on adding: what is there now is enough.
+        context.run_refs(Limit::Many(context.queued()))?;
+        context.make_wanted_chunk()?;
+        self.space.write_dirty_groups(context)?;
+        context.run_refs(Limit::Many(context.queued()))
+    }
+
+    /// Waits for the previous transaction to be durable, then until nobody is in this one.
+    fn close(&self, times: &mut Times) -> Result {
+        let mut gate = self.gate.lock();
+        self.wait_until(&mut gate, |gate| gate.unblocked.is_none())?;
+        times.closed = self.now_ns();
+        gate.phase = Phase::Closing;
+        self.wait_until(&mut gate, |gate| gate.starters == 0)?;
+        gate.phase = Phase::Closed;
+        self.wait_until(&mut gate, |gate| gate.completions == 0)
+    }
+
+    fn wait_until(&self, gate: &mut MutexGuard<'_, Gate>, holds: impl Fn(&Gate) -> bool) -> Result {
+        while !holds(gate) {
+            if let Some(error) = gate.aborted {
+                return Err(error);
+            }
+            self.moved.wait(gate);
+        }
+        gate.aborted.map_or(Ok(()), Err)
+    }
+
+    /// Brings all trees that describe other trees up to date, and the superblock in memory. Nobody else is in.
+    fn finish(&self, context: &Context<'_>) -> Result {
+        for _ in 0..MAX_ROUNDS {
+            context.make_wanted_chunk()?;
+            context.run_refs(Limit::All)?;
+            let roots = self.write_root_items(context)?;
+            let groups = self.space.write_dirty_groups(context)?;
+            let quiet = roots == 0 && groups == 0 && !self.space.has_dirty_groups();
+            if quiet && context.queued() == 0 {
+                return superblock::fill(self, context.running());
+            }
+        }
+        pr_err!("commit of transaction {} does not come to an end\n", context.running().generation);
+        Err(EUCLEAN)
+    }
+
+    /// Writes the root items of the trees that changed since theirs was written; how many.
+    fn write_root_items(&self, context: &Context<'_>) -> Result<usize> {
+        let mut written = 0usize;
+        let mut after = ObjectId::new(0);
+        while let Some((id, touched)) = context.running().take_stale(after) {
+            after = id;
+            // The superblock leads to these, and log trees are gone with the commit.
+            if matches!(id, ObjectId::ROOT_TREE | ObjectId::CHUNK_TREE | ObjectId::TREE_LOG) {
+                continue;
+            }
+            self.registry.write_root_item(context, id, touched)?;
+            written = written.saturating_add(1);
+        }
+        Ok(written)
+    }
+
+    /// Writes the transaction's blocks, lowest address first, and then the superblocks.
+    fn write_out(&self, running: &Running) -> Result {
+        each_range(running, |start, len| self.store.write(start, len, WriteMode::Commit))?;
+        each_range(running, |start, len| self.store.wait(start, len))?;
+        self.check_alive()?;
+        self.volume.write_superblocks()
+    }
+
+    /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.
+    fn complete(&self, running: &Running) -> Result {
+        let freed = self.space.unpin(running.generation).and_then(|()| self.finish_removals(running));
+        let mut gate = self.gate.lock();
+        gate.committed = running.generation;
+        gate.unblocked = None;
+        drop(gate);
+        self.moved.notify_all();
+        freed.and_then(|()| self.size_global_reserve())
+    }
+
+    fn measure(&self, times: &Times) {
+        let critical = times.unblocked.saturating_sub(times.closed);
+        let mut counters = self.counters.lock();
+        counters.commits = counters.commits.saturating_add(1);
+        counters.last_critical_ns = critical;
+        counters.longest_critical_ns = counters.longest_critical_ns.max(critical);
+        counters.last_commit_ns = self.now_ns().saturating_sub(times.begun);
+    }
+
+    /// Drops the blocks of transactions that will never be committed from the cache.
+    pub(super) fn discard_dead(&self) {
+        let mut gate = self.gate.lock();
+        let dead = [gate.running.take(), gate.unblocked.take()];
+        drop(gate);
+        for running in dead.iter().flatten() {
+            let _ = each_range(running, |start, len| {
+                self.store.discard(start, len);
+                Ok(())
+            });
+        }
+    }
+
+    /// The last transaction whose superblock is durable.
+    pub(super) fn committed(&self) -> Generation {
+        self.gate.lock().committed
+    }
+}
+
+/// Gives the ranges of the transaction's blocks to `each`, ascending.
+fn each_range(running: &Running, each: impl Fn(Logical, u64) -> Result) -> Result {
+    let mut from = Logical::new(0);
+    while let Some((start, len)) = running.block_range_from(from) {
+        each(start, len)?;
+        from = start.saturating_add(len.max(1));
+    }
+    Ok(())
+}

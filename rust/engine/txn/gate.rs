@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who may join, and who waits for whom.
+
+use super::running::Running;
+use crate::disk::Generation;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// How far the running transaction is on its way to its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Everybody joins.
+    Open,
+    /// Completions join; others wait for the next transaction.
+    Closing,
+    /// Nobody joins.
+    Closed,
+}
+
+/// Who joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joiner {
+    /// A new operation.
+    Starter,
+    /// The end of one that somebody with a handle may be waiting for.
+    Completion,
+}
+
+/// Whether a task leads the commit of the running transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leader {
+    /// Nobody: the next who wants it committed becomes it.
+    None,
+    /// Somebody does.
+    Some,
+}
+
+/// The state that tasks wait for changes of. Its mutex is a leaf.
+pub(super) struct Gate {
+    /// The running transaction; none before its first handle.
+    pub(super) running: Option<Arc<Running>>,
+    /// Of the running one.
+    pub(super) phase: Phase,
+    /// Of the running one.
+    pub(super) leader: Leader,
+    /// The one whose blocks and superblock are on their way.
+    pub(super) unblocked: Option<Arc<Running>>,
+    /// Handles of the running one.
+    pub(super) starters: u32,
+    /// The same.
+    pub(super) completions: u32,
+    /// The last transaction that began.
+    pub(super) newest: Generation,
+    /// The last one whose superblock is durable.
+    pub(super) committed: Generation,
+    /// What went wrong first.
+    pub(super) aborted: Option<Error>,
+}
+
+/// What somebody who wants all so far to be durable has to do.
+pub(super) enum Next {
+    /// Nothing any more.
+    Done,
+    /// Wait.
+    Wait,
+    /// Lead the commit.
+    Lead(Arc<Running>),
+}
+
+impl Gate {
+    /// Before the first transaction.
+    pub(super) fn new(committed: Generation) -> Self {
+        Self {
+            running: None,
+            phase: Phase::Open,
+            leader: Leader::None,
+            unblocked: None,
+            starters: 0,
+            completions: 0,
+            newest: committed,
+            committed,
+            aborted: None,
+        }
+    }
+
+    /// Whether one of this kind may join now.
+    pub(super) fn admits(&self, joiner: Joiner) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Closing => joiner == Joiner::Completion,
+            Phase::Closed => false,
+        }
+    }
+
+    /// A handle begins.
+    pub(super) fn enter(&mut self, joiner: Joiner) {
+        let count = self.count(joiner);
+        *count = count.saturating_add(1);
+    }
+
+    /// A handle ends; whether somebody may be waiting for that.
+    pub(super) fn leave(&mut self, joiner: Joiner) -> bool {
+        let count = self.count(joiner);
+        *count = count.saturating_sub(1);
+        *count == 0 && self.phase != Phase::Open
+    }
+
+    fn count(&mut self, joiner: Joiner) -> &mut u32 {
+        match joiner {
+            Joiner::Starter => &mut self.starters,
+            Joiner::Completion => &mut self.completions,
+        }
+    }
+
+    /// The transaction that must be durable for all so far to be.
+    pub(super) fn last_changed(&self) -> Option<Generation> {
+        match &self.running {
+            Some(running) if running.is_changed() => Some(running.generation),
+            _ => self.unblocked.as_ref().map(|unblocked| unblocked.generation),
+        }
+    }
+
+    /// What to do to make `target` durable; who is told to lead, leads.
+    pub(super) fn next_step(&mut self, target: Generation) -> Result<Next> {
+        if let Some(error) = self.aborted {
+            return Err(error);
+        }
+        if self.committed >= target {
+            return Ok(Next::Done);
+        }
+        match &self.running {
+            Some(running) if running.generation == target && self.leader == Leader::None => {
+                self.leader = Leader::Some;
+                Ok(Next::Lead(running.clone()))
+            }
+            _ => Ok(Next::Wait),
+        }
+    }
+
+    /// The closed transaction is complete in memory: the next may begin.
+    pub(super) fn unblock(&mut self) {
+        self.unblocked = self.running.take();
+        self.phase = Phase::Open;
+        self.leader = Leader::None;
+    }
+}

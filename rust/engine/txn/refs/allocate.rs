@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A transaction as the trees see it.
+
+use super::queue::{Extent, FullBackref, Head, Origin, Queued, Reference};
+use super::Limit;
+use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
+use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::space::{BlockClass, Reservation, Space};
+use crate::txn::running::Running;
+use crate::txn::shared::Shared;
+use kernel::prelude::*;
+
+/// After how many heads it is asked whether metadata needs a chunk.
+const HEADS_PER_CHUNK_CHECK: usize = 64;
+
+/// A transaction, with the reservation that its blocks are paid from.
+pub(in crate::txn) struct Context<'a> {
+    shared: &'a Shared,
+    running: &'a Running,
+    from: &'a Reservation,
+}
+
+impl<'a> Context<'a> {
+    /// For the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
+    pub(in crate::txn) fn new(shared: &'a Shared, running: &'a Running, from: &'a Reservation) -> Self {
+        Self { shared, running, from }
+    }
+
+    /// Free space.
+    pub(in crate::txn) fn space(&self) -> &Space {
+        &self.shared.space
+    }
+
+    /// The transaction.
+    pub(in crate::txn) fn running(&self) -> &Running {
+        self.running
+    }
+
+    /// How many heads wait.
+    pub(in crate::txn) fn queued(&self) -> usize {
+        self.running.queue.lock().len()
+    }
+
+    /// Queues the first reference of new data.
+    pub(in crate::txn) fn add_data(&self, data: &DataRef) -> Result {
+        self.shared.check_alive()?;
+        let extent = Extent::Data { len: data.len };
+        let mut queue = self.running.queue.lock();
+        let queued = queue.insert_new(data.addr, extent, Key::MIN, Reference::to_data(data));
+        drop(queue);
+        self.or_abort(queued)
+    }
+
+    /// Runs heads from the queue. No tree block lock is held by the caller.
+    pub(in crate::txn) fn run_refs(&self, limit: Limit) -> Result {
+        let mut left = match limit {
+            Limit::Few(count) | Limit::Many(count) => count,
+            Limit::All => usize::MAX,
+        };
+        while left > 0 {
+            let locked = match limit {
+                Limit::Few(_) => self.shared.runner.try_lock(),
+                Limit::Many(_) | Limit::All => Some(self.shared.runner.lock()),
+            };
+            let Some(runner) = locked else {
+                return Ok(());
+            };
+            self.shared.check_alive()?;
+            let popped = self.running.queue.lock().pop();
+            let Some((addr, head)) = popped else {
+                return Ok(());
+            };
+            let applied = runner.run(self, addr, &head);
+            drop(runner);
+            self.or_abort(applied)?;
+            self.shared.count_run();
+            left = left.saturating_sub(1);
+            if left % HEADS_PER_CHUNK_CHECK == 0 {
+                self.make_wanted_chunk()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the chunk that should be made before blocks run short, from inside the transaction. No tree block lock
+    /// is held by the caller. Not to be able to is no error.
+    pub(in crate::txn) fn make_wanted_chunk(&self) -> Result {
+        let before = self.shared.chunks_made();
+        let Some(class) = self.shared.space.chunk_wanted() else {
+            return Ok(());
+        };
+        match self.shared.make_chunk(self, class, before) {
+            Err(error) if error == ENOSPC => Ok(()),
+            made => made,
+        }
+    }
+
+    /// Pins an extent that never had an item.
+    pub(super) fn pin_unknown(&self, addr: Logical, len: u64) -> Result {
+        self.shared.space.pin(addr, len, self.running.generation)
+    }
+
+    fn change(&self, addr: Logical, extent: Extent, reference: Reference, delta: i64) -> Result {
+        let queued = self.running.queue.lock().change(addr, extent, reference, delta);
+        match self.or_abort(queued)? {
+            Queued::Waiting => Ok(()),
+            Queued::Cancelled => {
+                self.shared.count_cancelled();
+                Ok(())
+            }
+            Queued::Vanished => {
+                self.shared.count_cancelled();
+                // It may have been written out, so that its address cannot be taken again before the commit.
+                let pinned = self.pin_unknown(addr, self.shared.store.node_size().into());
+                self.or_abort(pinned)
+            }
+        }
+    }
+
+    /// A reference that is lost would reach the disk as a wrong count.
+    fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.shared.abort(*error);
+        }
+        result
+    }
+
+    fn class(owner: ObjectId) -> BlockClass {
+        match owner {
+            ObjectId::CHUNK_TREE => BlockClass::System,
+            ObjectId::TREE_LOG => BlockClass::TreeLog,
+            _ => BlockClass::Metadata,
+        }
+    }
+}
+
+impl Allocate for Context<'_> {
+    fn generation(&self) -> Generation {
+        self.running.generation
+    }
+
+    fn allocate_block(
+        &self,
+        owner: ObjectId,
+        holder: Holder,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Logical> {
+        self.shared.check_alive()?;
+        let node_size = u64::from(self.shared.store.node_size());
+        let addr = self.shared.space.allocate_block(Self::class(owner), near, self.from)?;
+        let recorded = self.running.note_block(owner, addr, node_size).and_then(|()| {
+            // Log trees are not in the extent tree: they are gone with the next commit.
+            if owner == ObjectId::TREE_LOG {
+                return Ok(());
+            }
+            let reference = Reference::to_block(holder);
+            self.running.queue.lock().insert_new(addr, Extent::Block { level }, *first_key, reference)
+        });
+        match recorded {
+            Ok(()) => Ok(addr),
+            Err(error) => {
+                self.shared.space.release_unwritten(addr, node_size);
+                Err(error)
+            }
+        }
+    }
+
+    fn release_block(
+        &self,
+        addr: Logical,
+        level: u8,
+        owner: ObjectId,
+        holder: Holder,
+        _written_in: Generation,
+    ) -> Result {
+        let node_size = u64::from(self.shared.store.node_size());
+        if owner == ObjectId::TREE_LOG {
+            return self.pin_unknown(addr, node_size);
+        }
+        let noted = self.running.note_release(owner, node_size);
+        self.or_abort(noted)?;
+        self.change(addr, Extent::Block { level }, Reference::to_block(holder), -1)
+    }
+
+    fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
+        self.change(addr, Extent::Block { level }, Reference::to_block(holder), 1)
+    }
+
+    fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
+        // With the runner locked no head is between the queue and the tree. The queue is locked after the tree was
+        // read: tree blocks come before it in the lock order.
+        let runner = self.shared.runner.lock();
+        let known = runner.known_refs(addr, level)?;
+        let queue = self.running.queue.lock();
+        combine(addr, known, queue.get(addr))
+    }
+
+    fn set_full_backref(&self, addr: Logical, level: u8) -> Result {
+        let queued = self.running.queue.lock().set_full_backref(addr, level);
+        self.or_abort(queued)
+    }
+
+    fn share_data(&self, data: &DataRef) -> Result {
+        self.change(data.addr, Extent::Data { len: data.len }, Reference::to_data(data), 1)
+    }
+
+    fn release_data(&self, data: &DataRef) -> Result {
+        self.change(data.addr, Extent::Data { len: data.len }, Reference::to_data(data), -1)
+    }
+
+    fn poison(&self, error: Error) {
+        self.shared.abort(error);
+    }
+}
+
+/// What the tree says of a block and what the queue adds. `EUCLEAN` where neither knows it.
+fn combine(addr: Logical, known: Option<BlockRefs>, queued: Option<&Head>) -> Result<BlockRefs> {
+    let is_new = queued.is_some_and(|head| matches!(head.origin, Origin::New(_)));
+    let none = BlockRefs { count: 0, full_backref: false };
+    let Some(known) = known.or(is_new.then_some(none)) else {
+        pr_err!("tree block {} is not in the extent tree\n", addr);
+        return Err(EUCLEAN);
+    };
+    let delta = queued.map_or(0, |head| head.changes.sum());
+    let set = queued.is_some_and(|head| head.full_backref == FullBackref::Set);
+    let count = known.count.checked_add_signed(delta).ok_or(EUCLEAN)?;
+    Ok(BlockRefs { count, full_backref: known.full_backref || set })
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Delayed references: who references which extent, queued in memory and applied to the extent tree.
+//!
+//! [`Queue`] merges, [`item`] edits an extent item's bytes, [`keyed`] has the references with items of their own,
+//! [`Runner`] takes heads from the queue to the trees. [`Context`] below is a transaction as the trees see it.
+//!
+//! Lock order: runner > extent and checksum tree blocks > queue.
+
+mod allocate;
+mod item;
+mod keyed;
+mod queue;
+mod runner;
+#[cfg(test)]
+mod tests;
+
+pub(super) use allocate::Context;
+pub(super) use queue::Queue;
+pub(super) use runner::{Layout, Limit, Metadata, Runner};

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+//! From a shortage to space: chunks, commits, removal of empty block groups.
+
+use super::gate::Joiner;
+use super::handle::Handle;
+use super::shared::Shared;
+use super::Units;
+use crate::disk::ObjectId;
+use crate::space::{Class, Reservation, Shortage, Urgency};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::NofsScope;
+
+/// What making or removing a chunk changes in metadata: device extents, device items, block group, free space. The
+/// chunk tree's own blocks come from system groups.
+const CHUNK_UNITS: Units = Units::inserts(8);
+
+/// How often space is asked for in all. Others may be faster each time; to go on would be to wait for them.
+const ATTEMPTS: u32 = 12;
+
+/// The trees that commits copy blocks of, whatever was reserved.
+const COMMIT_TREES: [ObjectId; 6] = [
+    ObjectId::EXTENT_TREE,
+    ObjectId::CSUM_TREE,
+    ObjectId::DEV_TREE,
+    ObjectId::FREE_SPACE_TREE,
+    ObjectId::BLOCK_GROUP_TREE,
+    ObjectId::UUID_TREE,
+];
+
+/// What was tried against a shortage.
+#[derive(Default)]
+struct Tried {
+    commits: u32,
+    removals: u32,
+}
+
+/// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`.
+pub(super) fn reserve(shared: &Arc<Shared>, class: Class, bytes: u64, urgency: Urgency) -> Result<Reservation> {
+    let mut tried = Tried::default();
+    for _ in 0..ATTEMPTS {
+        let before = shared.chunks_made();
+        let shortage = match shared.space.reserve(class, bytes, urgency) {
+            Ok(reservation) => return Ok(reservation),
+            Err(shortage) => shortage,
+        };
+        let helped = match shortage {
+            Shortage::NeedChunk(class) => {
+                let made = in_handle(shared, |handle| shared.make_chunk(&handle.context(), class, before));
+                match made {
+                    Err(error) if error == ENOSPC => tried.commit(shared)?,
+                    made => made.map(|()| true)?,
+                }
+            }
+            Shortage::NeedCommit => tried.commit(shared)?,
+            Shortage::Full => false,
+        };
+        if !helped && !tried.remove(shared)? {
+            return Err(ENOSPC);
+        }
+    }
+    Err(ENOSPC)
+}
+
+impl Tried {
+    /// Commits, for the second time only if others may have taken what the first gave.
+    fn commit(&mut self, shared: &Shared) -> Result<bool> {
+        if self.commits >= 2 {
+            return Ok(false);
+        }
+        self.commits = self.commits.saturating_add(1);
+        shared.commit()?;
+        Ok(true)
+    }
+
+    /// Removes empty block groups, whose device ranges other classes can use after a commit.
+    fn remove(&mut self, shared: &Arc<Shared>) -> Result<bool> {
+        if self.removals > 0 {
+            return Ok(false);
+        }
+        self.removals = 1;
+        if remove_unused(shared)? == 0 {
+            return Ok(false);
+        }
+        shared.commit()?;
+        Ok(true)
+    }
+}
+
+/// Makes the chunk that should be made before anybody runs short, if there is one. Not to be able to is no error.
+pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
+    let before = shared.chunks_made();
+    let Some(class) = shared.space.chunk_wanted() else {
+        return Ok(());
+    };
+    match in_handle(shared, |handle| shared.make_chunk(&handle.context(), class, before)) {
+        Err(error) if error == ENOSPC => Ok(()),
+        made => made,
+    }
+}
+
+/// Removes empty block groups; how many.
+pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
+    let mut removed = 0usize;
+    while let Some(removal) = shared.space.next_unused() {
+        in_handle(shared, |handle| {
+            let done = shared.remove_chunk(&handle.context(), removal);
+            done.inspect_err(|error| handle.abort(*error))
+        })?;
+        removed = removed.saturating_add(1);
+    }
+    Ok(removed)
+}
+
+/// Runs `work` with a handle that may use up the global reserve: what it does gives space.
+fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Result {
+    let bytes = CHUNK_UNITS.bytes(shared.store.node_size());
+    let reservation = shared.space.reserve(Class::Metadata, bytes, Urgency::Commit).map_err(|_| ENOSPC)?;
+    let nofs = NofsScope::enter();
+    let running = shared.join(Joiner::Starter)?;
+    let handle = Handle::new(shared.clone(), running, reservation, Joiner::Starter, nofs);
+    work(&handle)
+}
+
+impl Shared {
+    /// Tells how much commits may need, from how large their trees are now.
+    pub(super) fn size_global_reserve(&self) -> Result {
+        let mut bytes = 0u64;
+        let mut trees = 1u32;
+        for id in COMMIT_TREES {
+            let used = self.registry.used(id)?;
+            bytes = bytes.saturating_add(used);
+            trees = trees.saturating_add(u32::from(used > 0));
+        }
+        self.space.size_global_reserve(bytes, trees);
+        Ok(())
+    }
+}

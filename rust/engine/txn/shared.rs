@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What all handles of a mounted volume share.
+
+use super::chunks::Chunks;
+use super::gate::{Gate, Joiner};
+use super::refs::Runner;
+use super::registry::Registry;
+use super::running::Running;
+use super::{Access, Clock, Counters};
+use crate::btree::Store;
+use crate::space::{Class, Space};
+use crate::volume::Volume;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{Condvar, Mutex};
+
+/// The state of a mounted volume below its handles.
+pub(super) struct Shared {
+    pub(super) volume: Arc<Volume>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) space: Arc<Space>,
+    pub(super) registry: Registry,
+    pub(super) access: Access,
+    pub(super) runner: Mutex<Runner>,
+    pub(super) chunks: Mutex<Chunks>,
+    pub(super) chunks_made: AtomicU64,
+    pub(super) gate: Mutex<Gate>,
+    /// Of the gate.
+    pub(super) moved: Condvar,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) counters: Mutex<Counters>,
+    pub(super) refs_run: AtomicU64,
+    pub(super) refs_cancelled: AtomicU64,
+    /// `Gate::aborted` is set.
+    pub(super) dead: AtomicBool,
+}
+
+impl Shared {
+    /// `EROFS` after an abort.
+    pub(super) fn check_alive(&self) -> Result {
+        if self.dead.load(Ordering::Acquire) {
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+
+    /// `EROFS` where nothing can be changed.
+    pub(super) fn check_writable(&self) -> Result {
+        match self.access {
+            Access::ReadOnly => Err(EROFS),
+            Access::ReadWrite => self.check_alive(),
+        }
+    }
+
+    /// Makes the volume read-only for good: no superblock is written from here on. The first error is kept.
+    pub(super) fn abort(&self, error: Error) {
+        let mut gate = self.gate.lock();
+        if gate.aborted.is_none() {
+            gate.aborted = Some(error);
+            self.dead.store(true, Ordering::Release);
+            pr_err!("transaction {} aborted (error {}), read-only from now on\n", gate.newest, error.to_errno());
+        }
+        drop(gate);
+        self.moved.notify_all();
+    }
+
+    /// Enters the running transaction, or begins one.
+    pub(super) fn join(&self, joiner: Joiner) -> Result<Arc<Running>> {
+        let mut gate = self.gate.lock();
+        loop {
+            self.check_writable()?;
+            if gate.admits(joiner) {
+                break;
+            }
+            self.moved.wait(&mut gate);
+        }
+        let running = match &gate.running {
+            Some(running) => running.clone(),
+            None => self.begin(&mut gate)?,
+        };
+        gate.enter(joiner);
+        Ok(running)
+    }
+
+    /// Enters the running transaction if there is one and it takes starters, or waits until it does.
+    pub(super) fn attach(&self) -> Result<Option<Arc<Running>>> {
+        let mut gate = self.gate.lock();
+        loop {
+            self.check_writable()?;
+            let Some(running) = gate.running.clone() else {
+                return Ok(None);
+            };
+            if gate.admits(Joiner::Starter) {
+                gate.enter(Joiner::Starter);
+                return Ok(Some(running));
+            }
+            self.moved.wait(&mut gate);
+        }
+    }
+
+    fn begin(&self, gate: &mut Gate) -> Result<Arc<Running>> {
+        let generation = gate.newest.next();
+        let reservation = self.space.reserve_nothing(Class::Metadata);
+        let running = Running::new(generation, self.now_ns(), reservation)?;
+        gate.newest = generation;
+        gate.running = Some(running.clone());
+        Ok(running)
+    }
+
+    /// Leaves the transaction.
+    pub(super) fn leave(&self, joiner: Joiner) {
+        let wake = self.gate.lock().leave(joiner);
+        if wake {
+            self.moved.notify_all();
+        }
+    }
+
+    /// The time, or zero without a clock.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.as_ref().map_or(0, |clock| clock.now_ns())
+    }
+
+    /// A head went from the queue to the trees.
+    pub(super) fn count_run(&self) {
+        self.refs_run.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A reference met its opposite.
+    pub(super) fn count_cancelled(&self) {
+        self.refs_cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+}
