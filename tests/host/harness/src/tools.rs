@@ -9,6 +9,7 @@
 
 use crate::device::zones::ZoneLayout;
 use crate::device::{Image, PAGE};
+use crate::history::{folder, Snapshot};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +19,13 @@ pub const ZONE_SIZE: u64 = 256 << 20;
 /// Where the primary superblock is on a device without zones.
 const SUPERBLOCK: u64 = 64 << 10;
 
-/// A file that is removed when dropped.
-struct Scratch(PathBuf);
+/// A file or folder that is removed when dropped.
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    /// A path where nothing is.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() {
@@ -35,9 +38,23 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// A new folder.
+    pub fn folder() -> Self {
+        let scratch = Self::new();
+        std::fs::create_dir(&scratch.0).expect("scratch folder");
+        scratch
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.0).or_else(|_| std::fs::remove_dir_all(&self.0));
     }
 }
 
@@ -66,6 +83,14 @@ pub fn mkfs(size: u64, options: &[&str]) -> Image {
     let arguments = [&["mkfs.btrfs", "-q"], options, &[path]].concat();
     progs(&arguments).expect("mkfs.btrfs");
     Image::load(&file.0).expect("scratch file")
+}
+
+/// A file system with the files of `snapshot`, as `mkfs.btrfs --rootdir` makes it.
+pub fn mkfs_with(snapshot: &Snapshot, size: u64, options: &[&str]) -> Image {
+    let folder = Scratch::folder();
+    folder::write(snapshot, folder.path()).expect("scratch folder");
+    let path = folder.path().to_str().expect("plain path");
+    mkfs(size, &[options, &["--rootdir", path]].concat())
 }
 
 /// A zoned file system on a device of `zones` zones, with every zone behind the conventional ones sequential.
@@ -118,22 +143,18 @@ pub fn dump_tree(image: &Image, options: &[&str]) -> Result<String, String> {
     )
 }
 
-/// Reads a file's bytes out of an image with `btrfs restore` into a folder.
-pub fn restore(image: &Image, into: &Path) -> Result<String, String> {
+/// The files of an image's top level subvolume, as `btrfs restore` finds them: without links and special files.
+pub fn restore(image: &Image) -> Result<Snapshot, String> {
     let file = Scratch::new();
     as_file(image)
         .pages
         .save(&file.0)
         .map_err(|e| e.to_string())?;
     let path = file.0.to_str().ok_or("path")?;
-    progs(&[
-        "btrfs",
-        "restore",
-        "-S",
-        "-x",
-        path,
-        into.to_str().ok_or("path")?,
-    ])
+    let folder = Scratch::folder();
+    let into = folder.path().to_str().ok_or("path")?;
+    progs(&["btrfs", "restore", "-S", "-m", "-x", path, into])?;
+    folder::read(folder.path()).map_err(|e| e.to_string())
 }
 
 /// Makes an image with emulated zones one of a host-managed device.

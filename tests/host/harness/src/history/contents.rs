@@ -98,6 +98,13 @@ impl Contents {
         }
     }
 
+    /// The pages that are not zero, with their positions, ascending. The last may reach beyond the size.
+    pub fn pages(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.pages
+            .iter()
+            .map(|(number, page)| (number * PAGE, &page[..]))
+    }
+
     /// A number that equal contents share.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

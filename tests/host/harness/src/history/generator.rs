@@ -105,7 +105,7 @@ impl Generator {
             14..=15 => self.rename(model),
             16..=17 => self.change_xattr(model),
             18 => {
-                let id = self.any(model, |_| true)?;
+                let id = self.any(model, |node| !matches!(node.kind, Kind::Symlink(_)))?;
                 let (mode, owner) = (
                     self.random.below(0o1000) as u32,
                     self.random.below(3) as u32,

@@ -2,6 +2,7 @@
 //! Histories: random operations on a file system and, beside it, on a model that must agree.
 
 mod contents;
+pub mod folder;
 mod generator;
 mod model;
 mod op;

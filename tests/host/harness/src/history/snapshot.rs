@@ -37,6 +37,22 @@ pub struct File {
 }
 
 impl Snapshot {
+    /// What `btrfs restore` brings back: no links, no special files, and not all attributes of directories.
+    pub fn restorable(&self) -> Self {
+        let mut snapshot = self.clone();
+        snapshot
+            .files
+            .retain(|_, file| matches!(file.kind, Kind::File | Kind::Directory | Kind::Symlink(_)));
+        for (path, file) in &mut snapshot.files {
+            file.first_path = path.clone();
+            file.links = 1;
+            if file.kind == Kind::Directory {
+                (file.mode, file.owner, file.mtime) = (0, 0, 0);
+            }
+        }
+        snapshot
+    }
+
     /// The differences, a line each; empty for equal ones.
     pub fn compare(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
