@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What an inode says of itself.
 
-use crate::disk::raw::{RawInodeItem, RawTimespec};
-use crate::disk::{FileType, Generation, InodeFlags};
-
-/// A moment: seconds since 1970 and nanoseconds below one second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
-    /// Seconds since 1970, negative before.
-    pub sec: i64,
-    /// Nanoseconds, below 1,000,000,000.
-    pub nsec: u32,
-}
+use crate::disk::raw::RawInodeItem;
+use crate::disk::{FileType, Generation, InodeFlags, Timespec as Time};
 
 /// The attributes of an inode (C: `struct btrfs_inode_item`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,19 +132,6 @@ impl Attributes {
         raw.ctime = self.ctime.into();
         raw.mtime = self.mtime.into();
         raw.otime = self.otime.into();
-    }
-}
-
-impl From<RawTimespec> for Time {
-    fn from(raw: RawTimespec) -> Self {
-        Self { sec: i64::from_le_bytes(raw.sec.to_bytes()), nsec: raw.nsec.get().min(999_999_999) }
-    }
-}
-
-impl From<Time> for RawTimespec {
-    fn from(time: Time) -> Self {
-        let sec = u64::from_le_bytes(time.sec.to_le_bytes());
-        Self { sec: sec.into(), nsec: time.nsec.into() }
     }
 }
 

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making inodes.
 
-use super::{FileSystem, Inode, Time};
+use super::entries::{self, NewEntry};
+use super::filesystem::or_abort;
+use super::{orphans, refs, xattr, Attributes, FileSystem, Inode, Time};
+use crate::btree::{Allocate, Writer};
+use crate::disk::raw::{RawFileExtentHead, RawInodeItem, RawInodeRef};
+use crate::disk::{FileType, InodeFlags, Kind};
+use crate::txn::{Handle, Units};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use zerocopy::FromBytes;
 
 /// What to make.
 #[derive(Clone, Copy, Debug)]
@@ -39,15 +46,210 @@ pub struct New<'a> {
     pub xattrs: &'a [(&'a [u8], &'a [u8])],
 }
 
+impl New<'_> {
+    /// The type that goes into the directory entry. `EINVAL` where the mode says another than the kind.
+    fn file_type(&self) -> Result<FileType> {
+        let of_mode = FileType::of_mode(self.mode).ok_or(EINVAL)?;
+        let fits = match self.kind {
+            NewKind::File => of_mode == FileType::Regular,
+            NewKind::Directory => of_mode == FileType::Directory,
+            NewKind::Symlink(_) => of_mode == FileType::Symlink,
+            NewKind::Device(_) => matches!(of_mode, FileType::CharDevice | FileType::BlockDevice),
+            NewKind::Fifo => of_mode == FileType::Fifo,
+            NewKind::Socket => of_mode == FileType::Socket,
+        };
+        if fits {
+            Ok(of_mode)
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// Inode, name by inode, name by hash and index, attributes, target; the directory changes.
+    pub(super) fn units(&self) -> Units {
+        let xattrs = u32::try_from(self.xattrs.len()).unwrap_or(u32::MAX);
+        Units::inserts(xattrs.saturating_add(5)).and(Units::updates(1))
+    }
+}
+
 impl FileSystem {
     /// Makes an inode with a name; inode flags are inherited from the directory. `EEXIST`, `EOVERFLOW` when too many
     /// names have this hash, `ENOSPC`, `EROFS`.
-    pub fn create(&self, _dir: &Inode, _name: &[u8], _new: &New<'_>) -> Result<Arc<Inode>> {
-        Err(EOPNOTSUPP)
+    pub fn create(&self, dir: &Inode, name: &[u8], new: &New<'_>) -> Result<Arc<Inode>> {
+        entries::check_name(name)?;
+        self.check_new(new)?;
+        let handle = self.start(dir.subvolume(), new.units())?;
+        self.create_in(&handle, dir, name, new)
+    }
+
+    /// As [`Self::create`], inside another change.
+    pub(super) fn create_in(
+        &self,
+        handle: &Handle,
+        dir: &Inode,
+        name: &[u8],
+        new: &New<'_>,
+    ) -> Result<Arc<Inode>> {
+        self.check_new(new)?;
+        let tree = dir.subvolume().tree();
+        entries::check_room(tree, dir.number(), name)?;
+        let index = dir.take_index()?;
+        let inode = self.prepare(handle, dir, new, 1)?;
+        let entry = NewEntry {
+            dir: dir.number(),
+            name,
+            index,
+            inode: inode.number(),
+            file_type: new.file_type()?,
+        };
+        let made = self
+            .insert_inode(handle, &inode, Some(&entry), new)
+            .and_then(|()| entries::add(tree, handle, &entry))
+            .and_then(|()| dir.change_names(handle, |size| grown(size, name), new.now));
+        or_abort(handle, made)?;
+        Ok(inode)
     }
 
     /// Makes an inode without a name, to be linked or evicted (`O_TMPFILE`).
-    pub fn create_unnamed(&self, _dir: &Inode, _new: &New<'_>) -> Result<Arc<Inode>> {
-        Err(EOPNOTSUPP)
+    pub fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Arc<Inode>> {
+        self.check_new(new)?;
+        let handle = self.start(dir.subvolume(), new.units())?;
+        let inode = self.prepare(&handle, dir, new, 0)?;
+        let made = self
+            .insert_inode(&handle, &inode, None, new)
+            .and_then(|()| orphans::add(dir.subvolume().tree(), &handle, inode.number()));
+        or_abort(&handle, made)?;
+        Ok(inode)
     }
+
+    /// Refuses what cannot be made, before anything is changed.
+    fn check_new(&self, new: &New<'_>) -> Result {
+        new.file_type()?;
+        if let NewKind::Symlink(target) = new.kind {
+            let longest = self
+                .longest_inline()
+                .min(self.sector_size().saturating_sub(1));
+            let len = u64::try_from(target.len())?;
+            if len == 0 || len > longest {
+                return Err(if len == 0 { ENOENT } else { ENAMETOOLONG });
+            }
+        }
+        let limit = xattr::max_len(self.format().node_size);
+        let fits = |(name, value): &(&[u8], &[u8])| name.len().saturating_add(value.len()) <= limit;
+        if new.xattrs.iter().all(fits) {
+            Ok(())
+        } else {
+            Err(ENOSPC)
+        }
+    }
+
+    /// The inode in memory, with a number of its own.
+    fn prepare(
+        &self,
+        txn: &dyn Allocate,
+        dir: &Inode,
+        new: &New<'_>,
+        nlink: u32,
+    ) -> Result<Arc<Inode>> {
+        let number = dir.subvolume().take_inode_number()?;
+        let mut attributes = Attributes {
+            generation: txn.generation().get(),
+            transid: txn.generation().get(),
+            nlink,
+            uid: new.uid,
+            gid: new.gid,
+            mode: new.mode,
+            atime: new.now,
+            ctime: new.now,
+            mtime: new.now,
+            otime: new.now,
+            ..Attributes::default()
+        };
+        attributes.flags = self.inherited_flags(dir.attributes().flags, new);
+        match new.kind {
+            NewKind::Symlink(target) => {
+                attributes.size = u64::try_from(target.len())?;
+                attributes.nbytes = attributes.size;
+            }
+            NewKind::Device(rdev) => attributes.rdev = rdev,
+            _ => {}
+        }
+        Inode::new(dir.subvolume(), number, attributes)
+    }
+
+    /// C: `btrfs_inherit_iflags`, and what the mount options say.
+    fn inherited_flags(&self, of_dir: InodeFlags, new: &New<'_>) -> InodeFlags {
+        let is_file = matches!(new.kind, NewKind::File);
+        let mut flags = InodeFlags::NONE;
+        if of_dir.contains(InodeFlags::NOCOMPRESS) {
+            flags = flags.with(InodeFlags::NOCOMPRESS);
+        } else if of_dir.contains(InodeFlags::COMPRESS) {
+            flags = flags.with(InodeFlags::COMPRESS);
+        }
+        if of_dir.contains(InodeFlags::NODATACOW) {
+            flags = flags.with(InodeFlags::NODATACOW);
+            if is_file {
+                flags = flags.with(InodeFlags::NODATASUM);
+            }
+        }
+        if is_file && !self.makes_checksums() {
+            flags = flags.with(InodeFlags::NODATASUM);
+        }
+        flags
+    }
+
+    /// Inserts all items of a new inode: the item, its first name, attributes, a symbolic link's target.
+    fn insert_inode(
+        &self,
+        txn: &dyn Allocate,
+        inode: &Inode,
+        entry: Option<&NewEntry<'_>>,
+        new: &New<'_>,
+    ) -> Result {
+        let tree = inode.subvolume().tree();
+        let mut writer = Writer::new(tree, txn);
+        writer.seek(&inode.key())?;
+        let item = writer.insert_here(&inode.key(), RawInodeItem::SIZE)?;
+        let (raw, _) = RawInodeItem::mut_from_prefix(item).map_err(|_| EUCLEAN)?;
+        inode.attributes().store(raw);
+        if let Some(entry) = entry {
+            let key = inode.key_of(Kind::INODE_REF, entry.dir.get());
+            let len = RawInodeRef::SIZE.saturating_add(entry.name.len());
+            refs::fill_ref(writer.insert_here(&key, len)?, entry.index, entry.name)?;
+        }
+        if let NewKind::Symlink(target) = new.kind {
+            let key = inode.key_of(Kind::EXTENT_DATA, 0);
+            let len = RawFileExtentHead::SIZE.saturating_add(target.len());
+            super::extents::fill_inline(writer.insert_here(&key, len)?, txn.generation(), target)?;
+        }
+        drop(writer);
+        for (name, value) in new.xattrs {
+            xattr::insert(tree, txn, inode.number(), name, value)?;
+        }
+        Ok(())
+    }
+
+    /// The most bytes that an inline extent can have in a leaf (C: `BTRFS_MAX_INLINE_DATA_SIZE`).
+    pub(super) fn longest_inline(&self) -> u64 {
+        let node_size = self.format().node_size;
+        let overhead = crate::disk::raw::RawItem::SIZE.saturating_add(RawFileExtentHead::SIZE);
+        let area = u64::from(crate::disk::leaf_area(node_size));
+        area.saturating_sub(u64::try_from(overhead).unwrap_or(u64::MAX))
+    }
+}
+
+/// A directory's size with one name more.
+pub(super) fn grown(size: u64, name: &[u8]) -> u64 {
+    size.saturating_add(doubled(name))
+}
+
+/// A directory's size with one name less.
+pub(super) fn shrunk(size: u64, name: &[u8]) -> u64 {
+    size.saturating_sub(doubled(name))
+}
+
+fn doubled(name: &[u8]) -> u64 {
+    u64::try_from(name.len())
+        .unwrap_or(u64::MAX)
+        .saturating_mul(2)
 }

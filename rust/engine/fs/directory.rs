@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Looking into directories.
 
-use super::{FileSystem, Inode};
-use crate::disk::{FileType, ObjectId};
+use super::records::Records;
+use super::{entries, FileSystem, Inode, Subvolume};
+use crate::disk::raw::RawDirItem;
+use crate::disk::{FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX};
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 
@@ -23,26 +25,113 @@ pub enum Target {
 pub struct Entry<'a> {
     /// The name.
     pub name: &'a [u8],
-    /// The entry's own position: to go on after it, pass this plus 1.
+    /// The entry's own position, 2 or more: to go on after it, pass this plus 1.
     pub position: u64,
-    /// What it names.
+    /// What it names. [`Target::EmptyPlace`] shows as [`Target::Subvolume`] here.
     pub target: Target,
 }
 
+/// How many bytes of entries are copied out of the tree at a time.
+const BATCH: usize = 4096;
+
 impl FileSystem {
     /// Finds a name. `ENAMETOOLONG`.
-    pub fn lookup(&self, _dir: &Inode, _name: &[u8]) -> Result<Option<Target>> {
-        Err(EOPNOTSUPP)
+    pub fn lookup(&self, dir: &Inode, name: &[u8]) -> Result<Option<Target>> {
+        entries::check_name(name)?;
+        self.lookup_in(dir.subvolume(), dir.number(), name)
+    }
+
+    /// Finds a name in the directory with this number.
+    pub(super) fn lookup_in(
+        &self,
+        subvolume: &Subvolume,
+        dir: ObjectId,
+        name: &[u8],
+    ) -> Result<Option<Target>> {
+        let target = entries::find(subvolume.tree(), dir, name)?;
+        match target {
+            Some(Target::Subvolume(id)) if !self.is_placed(subvolume, dir, name, id)? => {
+                Ok(Some(Target::EmptyPlace))
+            }
+            other => Ok(other),
+        }
     }
 
     /// Shows the entries at `position` and after, in the order they were made. Positions are stable. No lock is held
     /// while `each` runs, so it may fault on user memory.
     pub fn read_dir(
         &self,
-        _dir: &Inode,
-        _position: u64,
-        _each: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>>,
+        dir: &Inode,
+        position: u64,
+        each: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>>,
     ) -> Result {
-        Err(EOPNOTSUPP)
+        let mut batch = Batch::default();
+        let mut position = position.max(DIR_FIRST_INDEX);
+        loop {
+            batch.fill(dir, position)?;
+            if batch.show(each)?.is_break() {
+                return Ok(());
+            }
+            match batch.next {
+                Some(next) => position = next,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Some entries, copied out of the tree.
+#[derive(Default)]
+struct Batch {
+    /// The items back to back: each one record.
+    bytes: KVec<u8>,
+    /// The index of each.
+    positions: KVec<u64>,
+    /// Where to go on, or `None` at the end.
+    next: Option<u64>,
+}
+
+impl Batch {
+    fn fill(&mut self, dir: &Inode, position: u64) -> Result {
+        self.bytes.clear();
+        self.positions.clear();
+        self.next = None;
+        let first = dir.key_of(Kind::DIR_INDEX, position);
+        let last = dir.key_of(Kind::DIR_INDEX, u64::MAX);
+        dir.subvolume()
+            .tree()
+            .scan(first..=last, |key, item| self.take(key, item))
+    }
+
+    fn take(&mut self, key: Key, item: &[u8]) -> Result<ControlFlow<()>> {
+        if self.bytes.len() >= BATCH {
+            self.next = Some(key.offset);
+            return Ok(ControlFlow::Break(()));
+        }
+        let first = Records::<RawDirItem>::new(item).next().ok_or(EUCLEAN)?;
+        self.bytes
+            .extend_from_slice(item.get(first.range).ok_or(EUCLEAN)?, GFP_KERNEL)?;
+        self.positions.push(key.offset, GFP_KERNEL)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn show(
+        &self,
+        each: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let records = Records::<RawDirItem>::new(&self.bytes);
+        for (record, position) in records.zip(self.positions.iter()) {
+            let target = entries::target(record.head)?;
+            if each(Entry {
+                name: record.name,
+                position: *position,
+                target,
+            })?
+            .is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }

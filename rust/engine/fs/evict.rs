@@ -1,20 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Removing inodes that have no name, now or after a crash.
 
-use super::{FileSystem, Inode, Subvolume};
+use super::filesystem::or_abort;
+use super::{orphans, FileSystem, Inode, Subvolume};
+use crate::disk::{Kind, ObjectId};
+use crate::txn::{Handle, Units};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+/// Items removed in one transaction.
+const BATCH: usize = 128;
+
 impl FileSystem {
     /// Removes an inode without names: data, attributes, orphan item, in batches. A crash or an error in between
-    /// leaves the orphan item for [`Self::clean_orphans`].
-    pub fn evict(&self, _inode: &Inode) -> Result {
-        Err(EOPNOTSUPP)
+    /// leaves the orphan item for [`Self::clean_orphans`]. `EINVAL` for an inode that has a name.
+    pub fn evict(&self, inode: &Inode) -> Result {
+        if inode.attributes().nlink != 0 {
+            return Err(EINVAL);
+        }
+        self.shrink(inode, 0, None)?;
+        let units = Units::updates(8);
+        loop {
+            let handle = self.start_freeing(inode.subvolume(), units)?;
+            if or_abort(&handle, remove_some(&handle, inode))? {
+                return Ok(());
+            }
+        }
     }
 
     /// Finishes what a crash cut: removes inodes without names and cuts files that were being cut. Call it before a
     /// subvolume is used for writing; it does its work once. Returns how many it treated.
-    pub fn clean_orphans(&self, _subvolume: &Arc<Subvolume>) -> Result<u64> {
-        Err(EOPNOTSUPP)
+    pub fn clean_orphans(&self, subvolume: &Arc<Subvolume>) -> Result<u64> {
+        let mut done = subvolume.lock_orphans();
+        if *done || self.check_writable(subvolume).is_err() {
+            return Ok(0);
+        }
+        let (mut from, mut count) = (0, 0_u64);
+        while let Some(number) = orphans::first(subvolume.tree(), from)? {
+            self.clean_orphan(subvolume, number)?;
+            count = count.saturating_add(1);
+            match number.checked_add(1) {
+                Some(next) => from = next.get(),
+                None => break,
+            }
+        }
+        if count > 0 {
+            pr_info!("tree {}: cleaned {count} orphans\n", subvolume.id());
+        }
+        *done = true;
+        Ok(count)
     }
+
+    fn clean_orphan(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result {
+        match self.inode(subvolume, number) {
+            Ok(inode) if inode.attributes().nlink == 0 => return self.evict(&inode),
+            Ok(inode) if inode.attributes().is_regular() => {
+                self.shrink(&inode, inode.attributes().size, None)?;
+            }
+            Ok(_) => {}
+            Err(error) if error == ESTALE => {}
+            Err(error) => return Err(error),
+        }
+        let handle = self.start_freeing(subvolume, Units::updates(1))?;
+        orphans::remove(subvolume.tree(), &handle, number)
+    }
+
+    /// Tells of subvolumes whose deletion was cut off; they stay as they are.
+    pub fn report_deleted_subvolumes(&self) -> Result<u64> {
+        let (mut from, mut count) = (0, 0_u64);
+        while let Some(id) = orphans::first(self.root_tree(), from)? {
+            count = count.saturating_add(1);
+            match id.checked_add(1) {
+                Some(next) => from = next.get(),
+                None => break,
+            }
+        }
+        if count > 0 {
+            pr_warn!("{count} deleted subvolumes still take space\n");
+        }
+        Ok(count)
+    }
+}
+
+/// Removes some of what is left of an inode without data, the inode item and the orphan item last; whether that is all.
+fn remove_some(handle: &Handle, inode: &Inode) -> Result<bool> {
+    let tree = inode.subvolume().tree();
+    let first = inode.key_of(Kind::new(Kind::INODE_ITEM.get().saturating_add(1)), 0);
+    let last = inode.key_of(Kind::new(u8::MAX), u64::MAX);
+    if tree.remove_range(handle, &first, &last, BATCH)? == BATCH {
+        return Ok(false);
+    }
+    tree.remove(handle, &inode.key())?;
+    orphans::remove(tree, handle, inode.number())?;
+    Ok(true)
 }

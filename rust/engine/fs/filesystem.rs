@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The file system: its transactions, its parameters and the subvolumes in use.
 
-use super::{Statistics, Subvolume};
-use crate::disk::ObjectId;
-use crate::txn::Transactions;
+use super::subvolume::RootFacts;
+use super::{entries, Subvolume, Target};
+use crate::btree::Tree;
+use crate::disk::{FileType, Format, Incompat, Key, Kind, ObjectId};
+use crate::map::OrdMap;
+use crate::txn::{Handle, Transactions, Units};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::Mutex;
 
 /// Whether anything may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +32,44 @@ pub struct Options {
     pub checksums: bool,
 }
 
+impl Options {
+    /// C's defaults.
+    pub const fn new(access: Access) -> Self {
+        Self {
+            access,
+            max_inline: 2048,
+            checksums: true,
+        }
+    }
+}
+
 /// The root of the layer.
 pub struct FileSystem {
     txns: Arc<Transactions>,
+    format: Format,
+    root_tree: Arc<Tree>,
+    checksum_tree: Arc<Tree>,
+    max_inline: u32,
+    checksums: bool,
+    read_only: AtomicBool,
+    /// Those in use, so that all users of one share it. Outside tree block locks.
+    subvolumes: Mutex<OrdMap<ObjectId, Arc<Subvolume>>>,
 }
 
 impl FileSystem {
     /// Opens the trees that files need. No subvolume is read before it is used.
-    pub fn open(_txns: Arc<Transactions>, _options: Options) -> Result<Arc<FileSystem>> {
-        Err(EOPNOTSUPP)
+    pub fn open(txns: Arc<Transactions>, options: Options) -> Result<Arc<FileSystem>> {
+        let fs = FileSystem {
+            format: *txns.volume().format(),
+            root_tree: txns.tree(ObjectId::ROOT_TREE)?,
+            checksum_tree: txns.tree(ObjectId::CSUM_TREE)?,
+            max_inline: options.max_inline,
+            checksums: options.checksums,
+            read_only: AtomicBool::new(options.access == Access::ReadOnly),
+            subvolumes: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_subvolumes"))?,
+            txns,
+        };
+        Ok(Arc::new(fs, GFP_KERNEL)?)
     }
 
     /// The transactions under this file system.
@@ -44,25 +78,152 @@ impl FileSystem {
     }
 
     /// Changes between read-only and read-write (remount).
-    pub fn set_access(&self, _access: Access) {}
+    pub fn set_access(&self, access: Access) {
+        self.read_only
+            .store(access == Access::ReadOnly, Ordering::Release);
+    }
 
     /// The subvolume that is mounted when no other is named.
     pub fn default_subvolume(&self) -> Result<Arc<Subvolume>> {
-        Err(EOPNOTSUPP)
+        let found = entries::find(&self.root_tree, ObjectId::ROOT_TREE_DIR, b"default")?;
+        match found {
+            Some(Target::Subvolume(id)) => self.subvolume(id),
+            _ => self.subvolume(ObjectId::FS_TREE),
+        }
     }
 
-    /// The subvolume with this id, the same object for every caller. `ENOENT` for one that is not or is being deleted.
-    pub fn subvolume(&self, _id: ObjectId) -> Result<Arc<Subvolume>> {
-        Err(EOPNOTSUPP)
+    /// The subvolume with this id, the same object for every caller. `ENOENT` for one that is not there or is being
+    /// deleted.
+    pub fn subvolume(&self, id: ObjectId) -> Result<Arc<Subvolume>> {
+        if !id.is_subvolume() {
+            return Err(ENOENT);
+        }
+        let mut subvolumes = self.subvolumes.lock();
+        if let Some(subvolume) = subvolumes.get(&id) {
+            return Ok(subvolume.clone());
+        }
+        let facts = RootFacts::read(&self.root_tree, id)?;
+        if facts.refs == 0 {
+            return Err(ENOENT);
+        }
+        let subvolume = Subvolume::new(self.txns.tree(id)?, facts)?;
+        subvolumes.insert(id, subvolume.clone())?;
+        Ok(subvolume)
     }
 
-    /// The subvolume that ends the path from the top level one (`subvol=`). `ENOENT`; `EINVAL` for a directory.
-    pub fn resolve_path(&self, _path: &[u8]) -> Result<Arc<Subvolume>> {
-        Err(EOPNOTSUPP)
+    /// The subvolume that ends the path from the top level one (`subvol=`). `ENOENT`, `ENOTDIR`; `EINVAL` for a
+    /// directory.
+    pub fn resolve_path(&self, path: &[u8]) -> Result<Arc<Subvolume>> {
+        let mut subvolume = self.subvolume(ObjectId::FS_TREE)?;
+        let mut dir = subvolume.root_directory();
+        for name in path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
+            match self.lookup_in(&subvolume, dir, name)?.ok_or(ENOENT)? {
+                Target::Inode(number, FileType::Directory) => dir = number,
+                Target::Inode(..) => return Err(ENOTDIR),
+                Target::EmptyPlace => return Err(ENOENT),
+                Target::Subvolume(id) => {
+                    subvolume = self.subvolume(id)?;
+                    dir = subvolume.root_directory();
+                }
+            }
+        }
+        if dir == subvolume.root_directory() {
+            Ok(subvolume)
+        } else {
+            Err(EINVAL)
+        }
     }
 
-    /// What statfs shows.
-    pub fn statistics(&self) -> Result<Statistics> {
-        Err(EOPNOTSUPP)
+    /// Where roots are.
+    pub(super) fn root_tree(&self) -> &Tree {
+        &self.root_tree
     }
+
+    /// Where the data's checksums are.
+    pub(super) fn checksum_tree(&self) -> &Tree {
+        &self.checksum_tree
+    }
+
+    /// The constants of the format.
+    pub(super) fn format(&self) -> &Format {
+        &self.format
+    }
+
+    /// Bytes of a sector.
+    pub(super) fn sector_size(&self) -> u64 {
+        self.format.sector_size.into()
+    }
+
+    /// `bytes` up to whole sectors, or the highest whole sector.
+    pub(super) fn round_up(&self, bytes: u64) -> u64 {
+        let mask = self.sector_size().saturating_sub(1);
+        bytes.saturating_add(mask) & !mask
+    }
+
+    /// Whether holes go without items.
+    pub(super) fn has_implicit_holes(&self) -> bool {
+        self.format.incompat.contains(Incompat::NO_HOLES)
+    }
+
+    /// Files up to this many bytes are kept in the tree.
+    pub(super) fn max_inline(&self) -> u32 {
+        self.max_inline
+    }
+
+    /// Whether new files have checksums.
+    pub(super) fn makes_checksums(&self) -> bool {
+        self.checksums
+    }
+
+    /// `EROFS` where nothing may be changed.
+    pub(super) fn check_writable(&self, subvolume: &Subvolume) -> Result {
+        if self.read_only.load(Ordering::Acquire) || subvolume.is_read_only() {
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+
+    /// Starts a change of a subvolume.
+    pub(super) fn start(&self, subvolume: &Subvolume, units: Units) -> Result<Handle> {
+        self.check_writable(subvolume)?;
+        self.txns.start(units)
+    }
+
+    /// Starts a change that gives space back.
+    pub(super) fn start_freeing(&self, subvolume: &Subvolume, units: Units) -> Result<Handle> {
+        self.check_writable(subvolume)?;
+        self.txns.start_freeing(units)
+    }
+
+    /// Whether `child` has its place at this name of this directory, rather than where the snapshot was taken from.
+    pub(super) fn is_placed(
+        &self,
+        parent: &Subvolume,
+        dir: ObjectId,
+        name: &[u8],
+        child: ObjectId,
+    ) -> Result<bool> {
+        let key = Key {
+            objectid: parent.id(),
+            kind: Kind::ROOT_REF,
+            offset: child.get(),
+        };
+        let found = self.root_tree.get(&key, |item| {
+            let record = super::records::Records::<crate::disk::raw::RawRootRef>::new(item).next();
+            record.is_some_and(|record| record.head.dir.get() == dir.get() && record.name == name)
+        })?;
+        Ok(found.unwrap_or(false))
+    }
+}
+
+/// Passes `result` on; an error also gives the transaction up, because some of the items that belong together may be
+/// there and others not.
+pub(super) fn or_abort<R>(handle: &Handle, result: Result<R>) -> Result<R> {
+    if let Err(error) = &result {
+        handle.abort(*error);
+    }
+    result
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An inode in use: its attributes as they go to disk.
 
-use super::{Attributes, Changes, FileSystem, Subvolume, Times};
-use crate::disk::ObjectId;
+use super::{entries, refs, Attributes, Changes, FileSystem, Subvolume, Time, Times};
+use crate::btree::Allocate;
+use crate::disk::raw::RawInodeItem;
+use crate::disk::{Key, Kind, ObjectId};
+use crate::txn::Units;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use latch::Mutex;
+use latch::{Mutex, MutexGuard};
+use zerocopy::FromBytes;
 
 /// An inode in use. The VFS keeps one per inode number and subvolume; the engine keeps no table.
 ///
@@ -13,10 +17,41 @@ use latch::Mutex;
 pub struct Inode {
     subvolume: Arc<Subvolume>,
     number: ObjectId,
-    state: Mutex<Attributes>,
+    /// Held while the file's extent items are rearranged. Outside `state`.
+    extents: Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// What changes of an inode.
+struct State {
+    attributes: Attributes,
+    /// The attributes are newer than the inode item.
+    dirty: bool,
+    /// The directory's next index, once it was looked for.
+    next_index: Option<u64>,
 }
 
 impl Inode {
+    /// An inode that is in the tree with these attributes.
+    pub(super) fn new(
+        subvolume: &Arc<Subvolume>,
+        number: ObjectId,
+        attributes: Attributes,
+    ) -> Result<Arc<Inode>> {
+        let state = State {
+            attributes,
+            dirty: false,
+            next_index: None,
+        };
+        let inode = Inode {
+            subvolume: subvolume.clone(),
+            number,
+            extents: Mutex::new((), latch::class!("rbtrfs_inode_extents"))?,
+            state: Mutex::new(state, latch::class!("rbtrfs_inode_state"))?,
+        };
+        Ok(Arc::new(inode, GFP_KERNEL)?)
+    }
+
     /// The subvolume it lives in.
     pub fn subvolume(&self) -> &Arc<Subvolume> {
         &self.subvolume
@@ -29,31 +64,147 @@ impl Inode {
 
     /// A copy of the attributes.
     pub fn attributes(&self) -> Attributes {
-        *self.state.lock()
+        self.state.lock().attributes
+    }
+
+    /// Whether this is the directory at the top of its subvolume.
+    pub fn is_subvolume_root(&self) -> bool {
+        self.number == self.subvolume.root_directory()
     }
 
     /// Notes times in memory; they go out with the next change or by [`FileSystem::write_attributes`].
-    pub fn note_times(&self, _times: &Times) {}
+    pub fn note_times(&self, times: &Times) {
+        let changes = Changes {
+            atime: times.atime,
+            mtime: times.mtime,
+            ctime: times.ctime,
+            sequence: times.sequence,
+            ..Changes::default()
+        };
+        let mut state = self.state.lock();
+        state.attributes.apply(&changes);
+        state.dirty = true;
+    }
+
+    /// Keeps others from rearranging the file's extents.
+    pub(super) fn lock_extents(&self) -> MutexGuard<'_, ()> {
+        self.extents.lock()
+    }
+
+    /// The inode item's key.
+    pub(super) fn key(&self) -> Key {
+        Key {
+            objectid: self.number,
+            kind: Kind::INODE_ITEM,
+            offset: 0,
+        }
+    }
+
+    /// The key of one of the inode's items.
+    pub(super) fn key_of(&self, kind: Kind, offset: u64) -> Key {
+        Key {
+            objectid: self.number,
+            kind,
+            offset,
+        }
+    }
+
+    /// Changes the attributes, in memory and in the tree. After an error neither changed.
+    pub(super) fn change<R>(
+        &self,
+        txn: &dyn Allocate,
+        change: impl FnOnce(&mut Attributes) -> R,
+    ) -> Result<R> {
+        let mut state = self.state.lock();
+        let mut attributes = state.attributes;
+        let result = change(&mut attributes);
+        attributes.transid = txn.generation().get();
+        self.subvolume.tree().update(txn, &self.key(), |item| {
+            let (raw, _) = RawInodeItem::mut_from_prefix(item).map_err(|_| EUCLEAN)?;
+            attributes.store(raw);
+            Ok::<_, Error>(())
+        })??;
+        state.attributes = attributes;
+        state.dirty = false;
+        Ok(result)
+    }
+
+    /// Takes the directory's next index. The caller has the directory locked (VFS).
+    pub(super) fn take_index(&self) -> Result<u64> {
+        let known = self.state.lock().next_index;
+        let index = match known {
+            Some(index) => index,
+            None => entries::next_index(self.subvolume.tree(), self.number)?,
+        };
+        self.state.lock().next_index = Some(index.checked_add(1).ok_or(ENOSPC)?);
+        Ok(index)
+    }
+
+    /// A directory got or lost a name: its size is twice the bytes of its names.
+    pub(super) fn change_names(
+        &self,
+        txn: &dyn Allocate,
+        change: impl FnOnce(u64) -> u64,
+        now: Time,
+    ) -> Result {
+        self.change(txn, |attributes| {
+            attributes.size = change(attributes.size);
+            attributes.touch_contents(now);
+        })
+    }
 }
 
 impl FileSystem {
     /// Reads an inode. `ESTALE` where there is none. The caller sees to it that it makes no second object.
-    pub fn inode(&self, _subvolume: &Arc<Subvolume>, _number: ObjectId) -> Result<Arc<Inode>> {
-        Err(EOPNOTSUPP)
+    pub fn inode(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result<Arc<Inode>> {
+        let key = Key {
+            objectid: number,
+            kind: Kind::INODE_ITEM,
+            offset: 0,
+        };
+        let attributes = subvolume.tree().get(&key, |item| {
+            let (raw, _) = RawInodeItem::ref_from_prefix(item).map_err(|_| EUCLEAN)?;
+            Ok::<_, Error>(Attributes::from(raw))
+        })?;
+        Inode::new(subvolume, number, attributes.ok_or(ESTALE)??)
+    }
+
+    /// The inode of the subvolume's topmost directory.
+    pub fn root_inode(&self, subvolume: &Arc<Subvolume>) -> Result<Arc<Inode>> {
+        self.inode(subvolume, subvolume.root_directory())
+    }
+
+    /// The number of the directory that `inode` is in, for NFS; of several one. `None` for the top of a subvolume and
+    /// for an inode without names.
+    pub fn parent(&self, inode: &Inode) -> Result<Option<ObjectId>> {
+        if inode.is_subvolume_root() {
+            return Ok(None);
+        }
+        refs::parent(inode.subvolume().tree(), inode.number())
     }
 
     /// Changes attributes and writes them, in one transaction. `EROFS`, `ENOSPC`.
-    pub fn set_attributes(&self, _inode: &Inode, _changes: &Changes) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn set_attributes(&self, inode: &Inode, changes: &Changes) -> Result {
+        let handle = self.start(inode.subvolume(), Units::updates(1))?;
+        inode.change(&handle, |attributes| attributes.apply(changes))
     }
 
     /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left.
-    pub fn write_attributes(&self, _inode: &Inode) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn write_attributes(&self, inode: &Inode) -> Result {
+        if !inode.state.lock().dirty {
+            return Ok(());
+        }
+        let handle = self.start(inode.subvolume(), Units::updates(1))?;
+        inode.change(&handle, |_| ())
     }
 
     /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
-    pub fn sync(&self, _inode: &Inode) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn sync(&self, inode: &Inode) -> Result {
+        self.write_attributes(inode)?;
+        let changed = inode.state.lock().attributes.changed_in();
+        if changed <= self.transactions().committed() {
+            return Ok(());
+        }
+        self.transactions().commit()
     }
 }

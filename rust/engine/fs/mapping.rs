@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where a file's bytes are, and their checksums.
+//! Where a file's bytes are.
 
 use super::{FileSystem, Inode};
-use crate::disk::{FileOffset, Logical};
+use crate::btree::Cursor;
+use crate::disk::{
+    Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
+    RegularExtent,
+};
 use kernel::prelude::*;
 
 /// A piece of a file: one answer for `[offset, offset + len)`.
@@ -21,7 +25,7 @@ pub struct Mapping {
 pub enum MappingKind {
     /// Nothing: reads as zeroes.
     Hole,
-    /// Bytes in the tree: these, from the position asked for; zeroes follow to the end of the sector.
+    /// Bytes in the tree: these, from the position asked for; zeroes follow to the end of the sector. May be none.
     Inline(KVec<u8>),
     /// Space that was never written: reads as zeroes.
     Prealloc {
@@ -40,8 +44,8 @@ pub enum MappingKind {
 /// A piece of a compressed extent.
 #[derive(Debug)]
 pub struct Compressed {
-    /// The algorithm (C: `BTRFS_COMPRESS_*`: 1 zlib, 2 lzo, 3 zstd).
-    pub algorithm: u8,
+    /// The algorithm.
+    pub algorithm: Compression,
     /// Bytes of the whole extent once unpacked.
     pub ram_len: u64,
     /// The position asked for, in the unpacked extent.
@@ -64,34 +68,111 @@ pub enum CompressedData {
     },
 }
 
-/// The checksums of consecutive sectors.
-#[derive(Debug)]
-pub struct SectorSums {
-    size: usize,
-    sums: KVec<u8>,
-    present: KVec<bool>,
-}
-
-impl SectorSums {
-    /// The checksum of the n-th sector; `None` where the disk has none: the data cannot be trusted (`EIO`).
-    pub fn get(&self, sector: usize) -> Option<&[u8]> {
-        if !*self.present.get(sector)? {
-            return None;
-        }
-        let start = sector.checked_mul(self.size)?;
-        self.sums.get(start..start.checked_add(self.size)?)
-    }
+/// What a search found around a position.
+enum Around {
+    /// An item that covers the position: how many bytes from there on, and what they are.
+    Covered(u64, MappingKind),
+    /// None does, up to this position.
+    Gap(u64),
 }
 
 impl FileSystem {
     /// What is at `offset`, for at most `max_len` bytes: one tree search.
-    pub fn map(&self, _inode: &Inode, _offset: FileOffset, _max_len: u64) -> Result<Mapping> {
-        Err(EOPNOTSUPP)
+    pub fn map(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
+        let at = offset.get();
+        let max_len = max_len.min(u64::MAX.saturating_sub(at)).max(1);
+        Ok(match self.look_around(inode, at)? {
+            Around::Covered(len, kind) => Mapping {
+                offset,
+                len: len.min(max_len),
+                kind,
+            },
+            Around::Gap(end) => {
+                let len = end.saturating_sub(at).min(max_len);
+                Mapping {
+                    offset,
+                    len,
+                    kind: MappingKind::Hole,
+                }
+            }
+        })
     }
 
-    /// The checksums of the data at `[logical, logical + len)`, whole sectors. `None`: the file has none
-    /// ([`super::InodeFlags::NODATASUM`]).
-    pub fn checksums(&self, _inode: &Inode, _logical: Logical, _len: u64) -> Result<Option<SectorSums>> {
-        Err(EOPNOTSUPP)
+    fn look_around(&self, inode: &Inode, at: u64) -> Result<Around> {
+        let is_extent = |key: &Key| key.objectid == inode.number() && key.kind == Kind::EXTENT_DATA;
+        let mut cursor = Cursor::new(inode.subvolume().tree());
+        if cursor.seek_floor(&inode.key_of(Kind::EXTENT_DATA, at))? {
+            let (key, item) = cursor.item().ok_or(EUCLEAN)?;
+            if is_extent(&key) {
+                if let Some((len, kind)) = self.cover(&key, item, at)? {
+                    return Ok(Around::Covered(len, kind));
+                }
+            }
+            cursor.next()?;
+        } else {
+            cursor.seek(&inode.key_of(Kind::EXTENT_DATA, at))?;
+        }
+        // Items of other kinds may stand between, if the floor was none of this inode's.
+        match cursor.item() {
+            Some((key, _)) if is_extent(&key) => Ok(Around::Gap(key.offset)),
+            _ => Ok(Around::Gap(u64::MAX)),
+        }
     }
+
+    /// What the item at `key` says of position `at`, or `None` if it ends before.
+    fn cover(&self, key: &Key, item: &[u8], at: u64) -> Result<Option<(u64, MappingKind)>> {
+        let extent = FileExtent::try_from(item)?;
+        let within = at.checked_sub(key.offset).ok_or(EUCLEAN)?;
+        let len = match &extent {
+            FileExtent::Inline(inline) => self.round_up(inline.ram_bytes),
+            FileExtent::Regular(piece) => piece.len,
+        };
+        if within >= len {
+            return Ok(None);
+        }
+        let kind = match &extent {
+            FileExtent::Inline(extent) => inline(extent, within)?,
+            FileExtent::Regular(piece) => regular(piece, within)?,
+        };
+        Ok(Some((len.saturating_sub(within), kind)))
+    }
+}
+
+fn inline(extent: &InlineExtent<'_>, within: u64) -> Result<MappingKind> {
+    let mut bytes = KVec::new();
+    if extent.compression != Compression::None {
+        bytes.extend_from_slice(extent.data, GFP_KERNEL)?;
+        return Ok(MappingKind::Compressed(Compressed {
+            algorithm: extent.compression,
+            ram_len: extent.ram_bytes,
+            offset: within,
+            data: CompressedData::Inline(bytes),
+        }));
+    }
+    let start = usize::try_from(within).unwrap_or(usize::MAX);
+    bytes.extend_from_slice(extent.data.get(start..).unwrap_or(&[]), GFP_KERNEL)?;
+    Ok(MappingKind::Inline(bytes))
+}
+
+fn regular(piece: &RegularExtent, within: u64) -> Result<MappingKind> {
+    if piece.is_hole() {
+        return Ok(MappingKind::Hole);
+    }
+    let offset = piece.offset.checked_add(within).ok_or(EUCLEAN)?;
+    if piece.compression != Compression::None {
+        return Ok(MappingKind::Compressed(Compressed {
+            algorithm: piece.compression,
+            ram_len: piece.ram_bytes,
+            offset,
+            data: CompressedData::Extent {
+                logical: piece.disk_addr,
+                len: piece.disk_len,
+            },
+        }));
+    }
+    let logical = piece.disk_addr.checked_add(offset).ok_or(EUCLEAN)?;
+    Ok(match piece.state {
+        ExtentState::Written => MappingKind::Data { logical },
+        ExtentState::Preallocated => MappingKind::Prealloc { logical },
+    })
 }

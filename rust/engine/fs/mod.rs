@@ -9,13 +9,20 @@
 //! blocks. See `Documentation/fs.md`.
 
 mod attributes;
+mod checksums;
 mod create;
 mod directory;
+mod entries;
 mod evict;
+mod extents;
 mod filesystem;
 mod inode;
 mod mapping;
 mod names;
+mod orphans;
+mod preallocate;
+mod records;
+mod refs;
 mod rename;
 mod statistics;
 mod subvolume;
@@ -23,12 +30,14 @@ mod truncate;
 mod write;
 mod xattr;
 
-pub use attributes::{Attributes, Changes, Time, Times};
+pub use crate::disk::Timespec as Time;
+pub use attributes::{Attributes, Changes, Times};
+pub use checksums::SectorSums;
 pub use create::{New, NewKind};
 pub use directory::{Entry, Target};
 pub use filesystem::{Access, FileSystem, Options};
 pub use inode::Inode;
-pub use mapping::{Compressed, CompressedData, Mapping, MappingKind, SectorSums};
+pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use rename::{Rename, RenameMode, Side};
 pub use statistics::Statistics;
 pub use subvolume::Subvolume;

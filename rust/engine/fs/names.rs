@@ -1,22 +1,184 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Giving names to inodes and taking them away.
 
-use super::{FileSystem, Inode, Time};
+use super::create::{grown, shrunk};
+use super::entries::{self, NewEntry};
+use super::filesystem::or_abort;
+use super::refs::{self, Name};
+use super::{orphans, FileSystem, Inode, Time};
+use crate::disk::{FileType, MAX_LINKS};
+use crate::txn::{Handle, Units};
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
 impl FileSystem {
     /// Gives an inode one more name. `EXDEV` across subvolumes, `EMLINK`, `EEXIST`, `EPERM` for directories.
-    pub fn link(&self, _dir: &Inode, _name: &[u8], _inode: &Inode, _now: Time) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn link(&self, dir: &Inode, name: &[u8], inode: &Inode, now: Time) -> Result {
+        entries::check_name(name)?;
+        check_same_subvolume(dir, inode)?;
+        let attributes = inode.attributes();
+        if attributes.is_directory() {
+            return Err(EPERM);
+        }
+        if attributes.nlink >= MAX_LINKS {
+            return Err(EMLINK);
+        }
+        let handle = self.start(dir.subvolume(), Units::inserts(4).and(Units::updates(3)))?;
+        entries::check_room(dir.subvolume().tree(), dir.number(), name)?;
+        let index = dir.take_index()?;
+        self.add_ref(&handle, dir, name, inode, index)?;
+        let linked = self
+            .add_entry(&handle, dir, name, inode, index, now)
+            .and_then(|()| {
+                inode.change(&handle, |attributes| {
+                    attributes.nlink = attributes.nlink.saturating_add(1);
+                    attributes.touch(now);
+                })?;
+                if attributes.nlink == 0 {
+                    orphans::remove(dir.subvolume().tree(), &handle, inode.number())?;
+                }
+                Ok(())
+            });
+        or_abort(&handle, linked)
     }
 
     /// Takes a name away. With its last name the inode becomes an orphan: [`Self::evict`] it when unused.
-    pub fn unlink(&self, _dir: &Inode, _name: &[u8], _inode: &Inode, _now: Time) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn unlink(&self, dir: &Inode, name: &[u8], inode: &Inode, now: Time) -> Result {
+        entries::check_name(name)?;
+        check_same_subvolume(dir, inode)?;
+        let handle = self.start_freeing(dir.subvolume(), unlink_units())?;
+        self.remove_entry(&handle, dir, name, inode, now)?;
+        let unlinked = self.drop_link(&handle, inode, now);
+        or_abort(&handle, unlinked)
     }
 
     /// Removes an empty directory. `ENOTEMPTY`; `EPERM` for a subvolume.
-    pub fn rmdir(&self, _dir: &Inode, _name: &[u8], _child: &Inode, _now: Time) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn rmdir(&self, dir: &Inode, name: &[u8], child: &Inode, now: Time) -> Result {
+        if child.is_subvolume_root() {
+            return Err(EPERM);
+        }
+        check_empty_directory(child)?;
+        self.unlink(dir, name, child, now)
+    }
+
+    /// Records a name beside the inode. `EMLINK` before anything was changed.
+    pub(super) fn add_ref(
+        &self,
+        handle: &Handle,
+        dir: &Inode,
+        name: &[u8],
+        inode: &Inode,
+        index: u64,
+    ) -> Result {
+        let reference = Name {
+            inode: inode.number(),
+            dir: dir.number(),
+            name,
+        };
+        let features = self.format().incompat;
+        refs::add(
+            inode.subvolume().tree(),
+            handle,
+            &reference,
+            index,
+            features,
+        )
+    }
+
+    /// Makes the entry for a name that is recorded, and updates the directory. An error leaves things half done.
+    pub(super) fn add_entry(
+        &self,
+        handle: &Handle,
+        dir: &Inode,
+        name: &[u8],
+        inode: &Inode,
+        index: u64,
+        now: Time,
+    ) -> Result {
+        let file_type = inode.attributes().file_type().unwrap_or(FileType::Regular);
+        let entry = NewEntry {
+            dir: dir.number(),
+            name,
+            index,
+            inode: inode.number(),
+            file_type,
+        };
+        entries::add(dir.subvolume().tree(), handle, &entry)?;
+        dir.change_names(handle, |size| grown(size, name), now)
+    }
+
+    /// Removes an entry, the record of it beside the inode, and updates the directory. `ENOENT` before anything was
+    /// changed; any later error gives the transaction up.
+    pub(super) fn remove_entry(
+        &self,
+        handle: &Handle,
+        dir: &Inode,
+        name: &[u8],
+        inode: &Inode,
+        now: Time,
+    ) -> Result {
+        let tree = dir.subvolume().tree();
+        entries::remove_item(tree, handle, dir.number(), name, inode.number())?;
+        let reference = Name {
+            inode: inode.number(),
+            dir: dir.number(),
+            name,
+        };
+        let removed = refs::remove(tree, handle, &reference)
+            .map_err(|error| {
+                if error == ENOENT {
+                    let (inode, dir) = (inode.number(), dir.number());
+                    pr_err!(
+                        "tree {}: inode {inode} lacks its name in {dir}\n",
+                        tree.id()
+                    );
+                    return EUCLEAN;
+                }
+                error
+            })
+            .and_then(|index| entries::remove_index(tree, handle, dir.number(), index, name))
+            .and_then(|()| dir.change_names(handle, |size| shrunk(size, name), now));
+        or_abort(handle, removed)
+    }
+
+    /// Counts one name less; an inode without becomes an orphan. A directory has but one name.
+    pub(super) fn drop_link(&self, handle: &Handle, inode: &Inode, now: Time) -> Result {
+        let left = inode.change(handle, |attributes| {
+            attributes.nlink = match attributes.is_directory() {
+                true => 0,
+                false => attributes.nlink.saturating_sub(1),
+            };
+            attributes.touch(now);
+            attributes.nlink
+        })?;
+        if left == 0 {
+            orphans::add(inode.subvolume().tree(), handle, inode.number())?;
+        }
+        Ok(())
+    }
+}
+
+/// Two entries, the name beside the inode, directory and inode change; the orphan is inserted.
+pub(super) fn unlink_units() -> Units {
+    Units::updates(5).and(Units::inserts(1))
+}
+
+/// `EXDEV` for inodes of different subvolumes, and for the topmost directory of one, whose name is in another.
+pub(super) fn check_same_subvolume(dir: &Inode, inode: &Inode) -> Result {
+    if Arc::ptr_eq(dir.subvolume(), inode.subvolume()) && !inode.is_subvolume_root() {
+        Ok(())
+    } else {
+        Err(EXDEV)
+    }
+}
+
+/// `ENOTDIR`, `ENOTEMPTY`.
+pub(super) fn check_empty_directory(inode: &Inode) -> Result {
+    if !inode.attributes().is_directory() {
+        return Err(ENOTDIR);
+    }
+    match entries::is_empty(inode.subvolume().tree(), inode.number())? {
+        true => Ok(()),
+        false => Err(ENOTEMPTY),
     }
 }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Renaming.
 
-use super::{FileSystem, Inode, New, Time};
+use super::filesystem::or_abort;
+use super::names::{check_empty_directory, check_same_subvolume, unlink_units};
+use super::refs::{self, Name};
+use super::{entries, FileSystem, Inode, New, Time};
+use crate::txn::{Handle, Units};
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
 /// One end of a rename.
 #[derive(Clone, Copy)]
@@ -44,8 +49,140 @@ pub struct Rename<'a> {
 }
 
 impl FileSystem {
-    /// Renames, in one transaction. `EXDEV` across subvolumes and for subvolumes, `ENOTEMPTY`, `EEXIST`.
-    pub fn rename(&self, _rename: &Rename<'_>) -> Result {
-        Err(EOPNOTSUPP)
+    /// Renames, in one transaction. `EXDEV` across subvolumes and for subvolumes, `ENOTEMPTY`, `EEXIST`, `EMLINK`.
+    pub fn rename(&self, rename: &Rename<'_>) -> Result {
+        entries::check_name(rename.from.name)?;
+        entries::check_name(rename.to.name)?;
+        check_same_subvolume(rename.from.dir, rename.moved)?;
+        check_same_subvolume(rename.to.dir, rename.moved)?;
+        if rename.from.is_same(&rename.to) {
+            return Ok(());
+        }
+        match rename.mode {
+            RenameMode::Move { replaced, whiteout } => self.move_name(rename, replaced, whiteout),
+            RenameMode::Exchange(other) => self.exchange_names(rename, other),
+        }
+    }
+
+    fn move_name(
+        &self,
+        rename: &Rename<'_>,
+        replaced: Option<&Inode>,
+        whiteout: Option<&New<'_>>,
+    ) -> Result {
+        let Rename {
+            from,
+            to,
+            moved,
+            now,
+            ..
+        } = *rename;
+        if let Some(replaced) = replaced {
+            check_replaceable(moved, replaced)?;
+        }
+        let handle = self.start(from.dir.subvolume(), move_units(replaced, whiteout))?;
+        if replaced.is_none() {
+            entries::check_room(to.dir.subvolume().tree(), to.dir.number(), to.name)?;
+        }
+        let index = to.dir.take_index()?;
+        self.add_ref(&handle, to.dir, to.name, moved, index)?;
+        let done = self
+            .remove_entry(&handle, from.dir, from.name, moved, now)
+            .and_then(|()| self.clear_place(&handle, &to, replaced, now))
+            .and_then(|()| self.add_entry(&handle, to.dir, to.name, moved, index, now))
+            .and_then(|()| moved.change(&handle, |attributes| attributes.touch(now)))
+            .and_then(|()| match whiteout {
+                Some(new) => self.create_in(&handle, from.dir, from.name, new).map(drop),
+                None => Ok(()),
+            });
+        or_abort(&handle, done)
+    }
+
+    /// Takes away what stands at the new name.
+    fn clear_place(
+        &self,
+        handle: &Handle,
+        to: &Side<'_>,
+        replaced: Option<&Inode>,
+        now: Time,
+    ) -> Result {
+        let Some(replaced) = replaced else {
+            return Ok(());
+        };
+        self.remove_entry(handle, to.dir, to.name, replaced, now)?;
+        self.drop_link(handle, replaced, now)
+    }
+
+    fn exchange_names(&self, rename: &Rename<'_>, other: &Inode) -> Result {
+        let Rename {
+            from,
+            to,
+            moved,
+            now,
+            ..
+        } = *rename;
+        check_same_subvolume(to.dir, other)?;
+        let units = Units::inserts(6).and(Units::updates(10));
+        let handle = self.start(from.dir.subvolume(), units)?;
+        let to_index = to.dir.take_index()?;
+        let from_index = from.dir.take_index()?;
+        self.add_ref(&handle, to.dir, to.name, moved, to_index)?;
+        if let Err(error) = self.add_ref(&handle, from.dir, from.name, other, from_index) {
+            let undo = Name {
+                inode: moved.number(),
+                dir: to.dir.number(),
+                name: to.name,
+            };
+            or_abort(
+                &handle,
+                refs::remove(moved.subvolume().tree(), &handle, &undo),
+            )?;
+            return Err(error);
+        }
+        let done = self
+            .remove_entry(&handle, from.dir, from.name, moved, now)
+            .and_then(|()| self.remove_entry(&handle, to.dir, to.name, other, now))
+            .and_then(|()| self.add_entry(&handle, to.dir, to.name, moved, to_index, now))
+            .and_then(|()| self.add_entry(&handle, from.dir, from.name, other, from_index, now))
+            .and_then(|()| moved.change(&handle, |attributes| attributes.touch(now)))
+            .and_then(|()| other.change(&handle, |attributes| attributes.touch(now)));
+        or_abort(&handle, done)
+    }
+}
+
+impl Side<'_> {
+    fn is_same(&self, other: &Self) -> bool {
+        core::ptr::eq(self.dir, other.dir) && self.name == other.name
+    }
+}
+
+/// Two names beside the inode, four entries, two directories, the inode; as much again for what is replaced.
+fn move_units(replaced: Option<&Inode>, whiteout: Option<&New<'_>>) -> Units {
+    let mut units = Units::inserts(3).and(Units::updates(6));
+    if replaced.is_some() {
+        units = units.and(unlink_units());
+    }
+    if let Some(new) = whiteout {
+        units = units.and(new.units());
+    }
+    units
+}
+
+/// `ENOTEMPTY`, `EISDIR`, `ENOTDIR`, `EXDEV`.
+fn check_replaceable(moved: &Inode, replaced: &Inode) -> Result {
+    if replaced.is_subvolume_root() {
+        return Err(ENOTEMPTY);
+    }
+    if !Arc::ptr_eq(moved.subvolume(), replaced.subvolume()) {
+        return Err(EXDEV);
+    }
+    match (
+        moved.attributes().is_directory(),
+        replaced.attributes().is_directory(),
+    ) {
+        (true, true) => check_empty_directory(replaced),
+        (true, false) => Err(ENOTDIR),
+        (false, true) => Err(EISDIR),
+        (false, false) => Ok(()),
     }
 }

@@ -2,18 +2,68 @@
 //! A subvolume: a tree with inodes, entered at its root directory.
 
 use crate::btree::Tree;
-use crate::disk::ObjectId;
+use crate::disk::{Key, Kind, ObjectId, RootItem};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::{Mutex, MutexGuard};
+
+/// What the root item says that files need.
+#[derive(Clone, Copy)]
+pub(super) struct RootFacts {
+    /// The inode number of the topmost directory.
+    pub root_directory: ObjectId,
+    /// Changes are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
+    pub read_only: bool,
+    /// Zero when the subvolume is being deleted.
+    pub refs: u32,
+}
 
 /// A subvolume in use.
 pub struct Subvolume {
     tree: Arc<Tree>,
     root_directory: ObjectId,
-    flags: u64,
+    read_only: bool,
+    /// The next inode number, once it was looked for. Outside tree block locks.
+    next_inode: Mutex<Option<u64>>,
+    /// Whether [`super::FileSystem::clean_orphans`] did its work. Held while it does.
+    orphans: Mutex<bool>,
+}
+
+impl RootFacts {
+    /// Reads the root item of a subvolume. `ENOENT`.
+    pub(super) fn read(root_tree: &Tree, id: ObjectId) -> Result<Self> {
+        let last = Key {
+            objectid: id,
+            kind: Kind::ROOT_ITEM,
+            offset: u64::MAX,
+        };
+        let facts = root_tree.floor(&last, |key, item| {
+            if key.objectid != id || key.kind != Kind::ROOT_ITEM {
+                return None;
+            }
+            Some(RootItem::try_from(item).map(|root| Self {
+                root_directory: root.root_dir,
+                read_only: root.is_read_only(),
+                refs: root.refs,
+            }))
+        })?;
+        Ok(facts.flatten().ok_or(ENOENT)??)
+    }
 }
 
 impl Subvolume {
+    /// A subvolume by its tree and its root item.
+    pub(super) fn new(tree: Arc<Tree>, facts: RootFacts) -> Result<Arc<Self>> {
+        let subvolume = Self {
+            tree,
+            root_directory: facts.root_directory,
+            read_only: facts.read_only,
+            next_inode: Mutex::new(None, latch::class!("rbtrfs_next_inode"))?,
+            orphans: Mutex::new(false, latch::class!("rbtrfs_orphans"))?,
+        };
+        Ok(Arc::new(subvolume, GFP_KERNEL)?)
+    }
+
     /// The tree's id.
     pub fn id(&self) -> ObjectId {
         self.tree.id()
@@ -31,6 +81,32 @@ impl Subvolume {
 
     /// Whether changes are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
     pub fn is_read_only(&self) -> bool {
-        self.flags & 1 != 0
+        self.read_only
+    }
+
+    /// Takes a number for a new inode: one above the highest there is. `ENOSPC` after the last.
+    pub(super) fn take_inode_number(&self) -> Result<ObjectId> {
+        let mut next = self.next_inode.lock();
+        let number = match *next {
+            Some(number) => number,
+            None => self.first_unused()?,
+        };
+        if number > ObjectId::LAST_FREE.get() {
+            return Err(ENOSPC);
+        }
+        *next = Some(number.saturating_add(1));
+        Ok(ObjectId::new(number))
+    }
+
+    fn first_unused(&self) -> Result<u64> {
+        let last = Key::new(ObjectId::LAST_FREE.get(), Kind::new(u8::MAX), u64::MAX);
+        let highest = self.tree.floor(&last, |key, _| key.objectid.get())?;
+        let lowest = ObjectId::FIRST_FREE.get();
+        Ok(highest.map_or(lowest, |number| number.saturating_add(1).max(lowest)))
+    }
+
+    /// Waits until nobody cleans orphans, and tells whether somebody did.
+    pub(super) fn lock_orphans(&self) -> MutexGuard<'_, bool> {
+        self.orphans.lock()
     }
 }

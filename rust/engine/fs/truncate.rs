@@ -1,19 +1,105 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Cutting files and making holes.
 
+use super::extents::{self, Dropped};
+use super::filesystem::or_abort;
 use super::{FileSystem, Inode, Time};
 use crate::disk::FileOffset;
+use crate::txn::{Handle, Units};
 use kernel::prelude::*;
 
+/// Items removed in one transaction.
+const BATCH: usize = 128;
+
+/// The leaves that a batch of neighbours can lie in, the items it may cut in two, and the inode.
+fn batch_units() -> Units {
+    Units::updates(8).and(Units::inserts(2))
+}
+
 impl FileSystem {
-    /// Sets a file's size. Shrinking goes in batches with an orphan item first, so a crash leaves the file to be cut
-    /// at the next mount. The caller has zeroed the tail of the last page and no write of the cut range is under way.
-    pub fn truncate(&self, _inode: &Inode, _new_size: u64, _now: Time) -> Result {
-        Err(EOPNOTSUPP)
+    /// Sets a file's size. Shrinking goes in batches from the end and the size follows: a crash leaves a shorter file
+    /// that is not yet as short as asked for. The caller has zeroed the tail of the last page and no write of the cut
+    /// range is under way. `EFBIG`; `EOPNOTSUPP` to cut within a compressed inline extent.
+    pub fn truncate(&self, inode: &Inode, new_size: u64, now: Time) -> Result {
+        if i64::try_from(new_size).is_err() {
+            return Err(EFBIG);
+        }
+        if new_size > inode.attributes().size {
+            let units = Units::inserts(1).and(Units::updates(1));
+            let handle = self.start(inode.subvolume(), units)?;
+            let _extents = inode.lock_extents();
+            return or_abort(
+                &handle,
+                self.raise_size(&handle, inode, Some(new_size), now),
+            );
+        }
+        self.shrink(inode, new_size, Some(now))
+    }
+
+    /// Removes all behind `new_size`, also where the size is that already.
+    pub(super) fn shrink(&self, inode: &Inode, new_size: u64, now: Option<Time>) -> Result {
+        loop {
+            let handle = self.start_freeing(inode.subvolume(), batch_units())?;
+            let _extents = inode.lock_extents();
+            if or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One batch; whether it was the last.
+    fn shrink_some(
+        &self,
+        handle: &Handle,
+        inode: &Inode,
+        new_size: u64,
+        now: Option<Time>,
+    ) -> Result<bool> {
+        let sector = self.sector_size();
+        let dropped = extents::drop_tail(inode, handle, new_size, sector, BATCH)?;
+        let done = dropped.reached <= new_size;
+        inode.change(handle, |attributes| {
+            attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
+            attributes.size = attributes.size.min(dropped.reached.max(new_size));
+            if let (true, Some(now)) = (done, now) {
+                attributes.touch_contents(now);
+            }
+        })?;
+        Ok(done)
     }
 
     /// Makes a hole of whole sectors. The caller zeroes partial ones and has no write of the range under way.
-    pub fn punch_hole(&self, _inode: &Inode, _offset: FileOffset, _len: u64, _now: Time) -> Result {
-        Err(EOPNOTSUPP)
+    pub fn punch_hole(&self, inode: &Inode, offset: FileOffset, len: u64, now: Time) -> Result {
+        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
+        let mut at = offset.get();
+        while at < end {
+            let handle = self.start_freeing(inode.subvolume(), batch_units())?;
+            let _extents = inode.lock_extents();
+            at = or_abort(&handle, self.punch_some(&handle, inode, at, end, now))?;
+        }
+        Ok(())
+    }
+
+    /// One batch; how far it came.
+    fn punch_some(
+        &self,
+        handle: &Handle,
+        inode: &Inode,
+        start: u64,
+        end: u64,
+        now: Time,
+    ) -> Result<u64> {
+        let Dropped { bytes, reached } = extents::drop_range(inode, handle, start..end, BATCH)?;
+        // Beyond the end of the file a hole needs no item.
+        let hole_end = reached.min(self.round_up(inode.attributes().size));
+        if !self.has_implicit_holes() && hole_end > start {
+            let piece = extents::hole(handle, hole_end.saturating_sub(start));
+            extents::insert(inode, handle, start, &piece)?;
+        }
+        inode.change(handle, |attributes| {
+            attributes.nbytes = attributes.nbytes.saturating_sub(bytes);
+            attributes.touch_contents(now);
+        })?;
+        Ok(reached)
     }
 }

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing file data: reserve at write time, allocate at writeback, finish when the device has it.
 
+use super::extents;
+use super::filesystem::or_abort;
 use super::{FileSystem, Inode, Time};
-use crate::disk::FileOffset;
+use crate::btree::Allocate;
+use crate::disk::raw::RawFileExtentHead;
+use crate::disk::{ExtentState, FileOffset, Kind, MAX_EXTENT_SIZE};
 use crate::space::{DataExtent, Reservation};
+use crate::txn::{Handle, Units};
 use kernel::prelude::*;
+
+/// Bytes of data for which one finished extent is expected, when space is not in pieces.
+const EXTENT_EXPECTED: u64 = 16 * 1024 * 1024;
 
 /// Space promised to dirty bytes of a file: the data's, and the metadata's for finishing. Dropping it gives it back.
 pub struct WriteReservation {
@@ -14,17 +22,35 @@ pub struct WriteReservation {
 
 impl WriteReservation {
     /// Takes `len` data bytes and a share of the metadata out, for one of several extents. `ENOSPC` if less is left.
-    pub fn split(&mut self, _len: u64) -> Result<WriteReservation> {
-        Err(EOPNOTSUPP)
+    pub fn split(&mut self, len: u64) -> Result<WriteReservation> {
+        let share = share(self.metadata.bytes(), len, self.data.bytes());
+        let data = self.data.split(len).ok_or(ENOSPC)?;
+        match self.metadata.split(share) {
+            Some(metadata) => Ok(Self { data, metadata }),
+            None => {
+                self.data.merge(data);
+                Err(ENOSPC)
+            }
+        }
     }
 
     /// Adds what `other` has.
-    pub fn merge(&mut self, _other: WriteReservation) {}
+    pub fn merge(&mut self, other: WriteReservation) {
+        self.data.merge(other.data);
+        self.metadata.merge(other.metadata);
+    }
 
     /// Data bytes not allocated yet.
     pub fn data_len(&self) -> u64 {
-        0
+        self.data.bytes()
     }
+}
+
+/// The part of `all` that `len` of `total` gets.
+fn share(all: u64, len: u64, total: u64) -> u64 {
+    let product = u128::from(all).saturating_mul(u128::from(len));
+    let part = product.checked_div(u128::from(total)).unwrap_or(0);
+    u64::try_from(part).unwrap_or(all).min(all)
 }
 
 /// Data that has reached the device.
@@ -43,51 +69,159 @@ pub struct FinishedWrite<'a> {
 
 impl FileSystem {
     /// Promises space for dirtying `[offset, offset + len)`, whole sectors. `ENOSPC` comes from here and from nowhere
-    /// later; `EROFS`, `EFBIG`.
-    pub fn reserve_write(&self, _inode: &Inode, _offset: FileOffset, _len: u64) -> Result<WriteReservation> {
-        Err(EOPNOTSUPP)
+    /// later: write dirty data out and ask again before you believe it, for finished data needs less than promised.
+    /// `EROFS`, `EFBIG`.
+    pub fn reserve_write(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        len: u64,
+    ) -> Result<WriteReservation> {
+        self.check_writable(inode.subvolume())?;
+        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
+        if i64::try_from(end).is_err() {
+            return Err(EFBIG);
+        }
+        let data = self.transactions().reserve_data(len)?;
+        let metadata = self.transactions().reserve(self.write_units(len))?;
+        Ok(WriteReservation { data, metadata })
     }
 
-    /// Takes an address for up to `len` bytes; may be shorter. Call again for the rest.
-    pub fn allocate_write(&self, _reservation: &mut WriteReservation, _len: u64) -> Result<DataExtent> {
-        Err(EOPNOTSUPP)
+    /// For each extent: its item with the one it splits off an older one, and the inode; and the checksums.
+    fn write_units(&self, len: u64) -> Units {
+        let extents = len
+            .checked_div(EXTENT_EXPECTED)
+            .unwrap_or(0)
+            .saturating_add(1);
+        let sums = len.checked_div(self.sector_size()).unwrap_or(0);
+        let sum_len = u64::try_from(self.format().checksum.size()).unwrap_or(u64::MAX);
+        let half_leaf = u64::from(self.format().node_size / 2);
+        let leaves = sums
+            .saturating_mul(sum_len)
+            .checked_div(half_leaf)
+            .unwrap_or(0);
+        let inserts = extents.saturating_mul(2).saturating_add(leaves);
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Units::inserts(count(inserts)).and(Units::updates(count(extents)))
+    }
+
+    /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest.
+    pub fn allocate_write(
+        &self,
+        reservation: &mut WriteReservation,
+        len: u64,
+    ) -> Result<DataExtent> {
+        let wanted = len.min(MAX_EXTENT_SIZE);
+        let space = self.transactions().space();
+        space.allocate_data(&reservation.data, wanted, self.sector_size())
     }
 
     /// Puts data that is on the device into the file, in one transaction: what stood there before loses its
-    /// references, the checksums go in, size and byte count follow. Pieces of one file may be finished at the same time.
+    /// references, the checksums go in, size and byte count follow. Pieces of one file may be finished at the same
+    /// time, if they do not overlap.
     pub fn finish_write(
         &self,
-        _inode: &Inode,
-        _write: &FinishedWrite<'_>,
-        _reservation: WriteReservation,
+        inode: &Inode,
+        write: &FinishedWrite<'_>,
+        reservation: WriteReservation,
     ) -> Result {
-        Err(EOPNOTSUPP)
+        let handle = self.transactions().join_with(reservation.metadata)?;
+        let _extents = inode.lock_extents();
+        or_abort(&handle, self.finish_in(&handle, inode, write))
     }
 
-    /// Gives an address that was allocated and not finished back: the IO failed or the file was cut.
-    pub fn abandon_write(&self, _extent: DataExtent) -> Result {
-        Err(EOPNOTSUPP)
+    fn finish_in(&self, handle: &Handle, inode: &Inode, write: &FinishedWrite<'_>) -> Result {
+        let DataExtent { logical, len } = write.extent;
+        let start = write.offset.get();
+        let end = start.checked_add(len).ok_or(EFBIG)?;
+        let dropped = extents::drop_range(inode, handle, start..end, usize::MAX)?;
+        let piece = extents::whole(handle, ExtentState::Written, write.extent);
+        extents::insert(inode, handle, start, &piece)?;
+        handle.add_data(&extents::reference(inode, start, &piece))?;
+        self.insert_checksums(handle, logical, write.checksums)?;
+        self.fill_hole_before(handle, inode, start)?;
+        inode.change(handle, |attributes| {
+            attributes.nbytes = attributes
+                .nbytes
+                .saturating_sub(dropped.bytes)
+                .saturating_add(len);
+            attributes.size = attributes.size.max(write.new_size);
+            if let Some(now) = write.now {
+                attributes.mtime = now;
+                attributes.ctime = now;
+            }
+        })
     }
 
-    /// Puts all of a small file into the tree. `false`: it does not qualify, write it as usual.
+    /// Where holes must have items: one from the end of the file to `start`.
+    pub(super) fn fill_hole_before(&self, txn: &dyn Allocate, inode: &Inode, start: u64) -> Result {
+        if self.has_implicit_holes() {
+            return Ok(());
+        }
+        let end = self.round_up(inode.attributes().size);
+        if end >= start {
+            return Ok(());
+        }
+        extents::fill_gaps(inode, txn, end..start, self.sector_size())
+    }
+
+    /// Gives an address that was allocated and not finished back: the IO failed or the file was cut. No IO to it is
+    /// under way any more.
+    pub fn abandon_write(&self, extent: DataExtent) {
+        self.transactions()
+            .space()
+            .release_unwritten(extent.logical, extent.len);
+    }
+
+    /// Puts all of a small file into the tree. Gives the reservation back if it does not qualify: write it as usual
+    /// then.
     pub fn write_inline(
         &self,
-        _inode: &Inode,
-        _bytes: &[u8],
-        _reservation: WriteReservation,
+        inode: &Inode,
+        bytes: &[u8],
+        now: Option<Time>,
+        reservation: WriteReservation,
     ) -> Result<Option<WriteReservation>> {
-        Err(EOPNOTSUPP)
+        let len = u64::try_from(bytes.len())?;
+        let limit = u64::from(self.max_inline()).min(self.longest_inline());
+        let limit = limit.min(self.sector_size().saturating_sub(1));
+        if len == 0 || len > limit || inode.attributes().size > len {
+            return Ok(Some(reservation));
+        }
+        let handle = self.transactions().join_with(reservation.metadata)?;
+        let _extents = inode.lock_extents();
+        or_abort(&handle, self.inline_in(&handle, inode, bytes, len, now))?;
+        Ok(None)
     }
 
-    /// Puts unwritten space into the holes of `[offset, offset + len)` and raises the size to `new_size` if given.
-    pub fn preallocate(
+    fn inline_in(
         &self,
-        _inode: &Inode,
-        _offset: FileOffset,
-        _len: u64,
-        _new_size: Option<u64>,
-        _now: Time,
+        handle: &Handle,
+        inode: &Inode,
+        bytes: &[u8],
+        len: u64,
+        now: Option<Time>,
     ) -> Result {
-        Err(EOPNOTSUPP)
+        let dropped = extents::drop_range(inode, handle, 0..self.sector_size(), usize::MAX)?;
+        let key = inode.key_of(Kind::EXTENT_DATA, 0);
+        let item_len = RawFileExtentHead::SIZE.saturating_add(bytes.len());
+        let generation = handle.generation();
+        inode
+            .subvolume()
+            .tree()
+            .insert_with(handle, &key, item_len, |item| {
+                extents::fill_inline(item, generation, bytes)
+            })??;
+        inode.change(handle, |attributes| {
+            attributes.nbytes = attributes
+                .nbytes
+                .saturating_sub(dropped.bytes)
+                .saturating_add(len);
+            attributes.size = attributes.size.max(len);
+            if let Some(now) = now {
+                attributes.mtime = now;
+                attributes.ctime = now;
+            }
+        })
     }
 }

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Checksums of file data: items of the checksum tree, each with the sums of consecutive sectors.
+
+use super::{FileSystem, Inode};
+use crate::btree::{Allocate, Cursor, Tree, Writer};
+use crate::disk::raw::RawItem;
+use crate::disk::{leaf_area, InodeFlags, Key, Kind, Logical, ObjectId};
+use kernel::prelude::*;
+
+/// The most sums that an item has (C: `MAX_CSUM_ITEMS`, which takes a page's bytes as a count).
+const MAX_SUMS: usize = 4096;
+
+/// The checksums of consecutive sectors.
+#[derive(Debug)]
+pub struct SectorSums {
+    size: usize,
+    sums: KVec<u8>,
+    present: KVec<bool>,
+}
+
+impl SectorSums {
+    /// Room for `sectors` sums, none there yet.
+    fn new(size: usize, sectors: usize) -> Result<Self> {
+        let mut sums = KVec::new();
+        sums.resize(size.checked_mul(sectors).ok_or(EINVAL)?, 0, GFP_KERNEL)?;
+        let mut present = KVec::new();
+        present.resize(sectors, false, GFP_KERNEL)?;
+        Ok(Self {
+            size,
+            sums,
+            present,
+        })
+    }
+
+    /// How many sectors were asked for.
+    pub fn sectors(&self) -> usize {
+        self.present.len()
+    }
+
+    /// The checksum of the n-th sector; `None` where the disk has none: the data cannot be trusted (`EIO`).
+    pub fn get(&self, sector: usize) -> Option<&[u8]> {
+        if !*self.present.get(sector)? {
+            return None;
+        }
+        let start = sector.checked_mul(self.size)?;
+        self.sums.get(start..start.checked_add(self.size)?)
+    }
+
+    /// Takes the sums from `item` for sectors from `sector` on; `skip` of its sums come before those.
+    fn take(&mut self, sector: usize, item: &[u8], skip: usize) -> Result {
+        let from = item
+            .get(skip.checked_mul(self.size).ok_or(EUCLEAN)?..)
+            .unwrap_or(&[]);
+        let start = sector.checked_mul(self.size).ok_or(EUCLEAN)?;
+        let to = self.sums.get_mut(start..).unwrap_or(&mut []);
+        for (to, from) in to
+            .chunks_exact_mut(self.size)
+            .zip(from.chunks_exact(self.size))
+        {
+            to.copy_from_slice(from);
+        }
+        let count = from.len().checked_div(self.size).unwrap_or(0);
+        for present in self.present.iter_mut().skip(sector).take(count) {
+            *present = true;
+        }
+        Ok(())
+    }
+}
+
+/// The key of the sums from this address on.
+fn key(logical: u64) -> Key {
+    Key {
+        objectid: ObjectId::EXTENT_CSUM,
+        kind: Kind::EXTENT_CSUM,
+        offset: logical,
+    }
+}
+
+impl FileSystem {
+    /// The checksums of the data at `[logical, logical + len)`, whole sectors. `None`: the file has none
+    /// ([`InodeFlags::NODATASUM`]).
+    pub fn checksums(
+        &self,
+        inode: &Inode,
+        logical: Logical,
+        len: u64,
+    ) -> Result<Option<SectorSums>> {
+        if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
+            return Ok(None);
+        }
+        let sector_size = self.sector_size();
+        let sectors = usize::try_from(len.checked_div(sector_size).unwrap_or(0))?;
+        let mut sums = SectorSums::new(self.format().checksum.size(), sectors)?;
+        let start = logical.get();
+        let end = start.checked_add(len).ok_or(EUCLEAN)?;
+        let mut cursor = Cursor::new(self.checksum_tree());
+        if !cursor.seek_floor(&key(start))? {
+            cursor.seek(&key(start))?;
+        }
+        while let Some((key, item)) = cursor.item() {
+            let is_sums = key.kind == Kind::EXTENT_CSUM && key.objectid == ObjectId::EXTENT_CSUM;
+            if is_sums && key.offset >= end {
+                break;
+            }
+            if is_sums {
+                let skip = start.saturating_sub(key.offset).checked_div(sector_size);
+                let sector = key.offset.saturating_sub(start).checked_div(sector_size);
+                let skip = usize::try_from(skip.unwrap_or(0))?;
+                sums.take(usize::try_from(sector.unwrap_or(0))?, item, skip)?;
+            }
+            cursor.next()?;
+        }
+        Ok(Some(sums))
+    }
+
+    /// Inserts the sums of newly written data. The range has none: it was just allocated.
+    pub(super) fn insert_checksums(
+        &self,
+        txn: &dyn Allocate,
+        logical: Logical,
+        sums: &[u8],
+    ) -> Result {
+        let layout = Layout {
+            size: self.format().checksum.size(),
+            sector: self.sector_size(),
+            longest: longest(self.format().node_size, self.format().checksum.size()),
+        };
+        let mut at = logical.get();
+        let mut rest = sums;
+        while !rest.is_empty() {
+            let taken = insert_some(self.checksum_tree(), txn, &layout, at, rest)?;
+            at = at.checked_add(layout.covers(taken)).ok_or(EUCLEAN)?;
+            rest = rest.get(taken..).unwrap_or(&[]);
+        }
+        Ok(())
+    }
+}
+
+/// How sums lie in items.
+struct Layout {
+    /// Bytes of a sum.
+    size: usize,
+    /// Bytes of data for each.
+    sector: u64,
+    /// Bytes of the longest item.
+    longest: usize,
+}
+
+impl Layout {
+    /// Bytes of data that these bytes of sums are for.
+    fn covers(&self, bytes: usize) -> u64 {
+        let sums = bytes.checked_div(self.size).unwrap_or(0);
+        u64::try_from(sums)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(self.sector)
+    }
+
+    /// Bytes of the sums for so much data.
+    fn bytes_for(&self, data: u64) -> usize {
+        let sums = data.checked_div(self.sector).unwrap_or(0);
+        usize::try_from(sums)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(self.size)
+    }
+}
+
+/// Bytes of the longest item (C: `MAX_CSUM_ITEMS`).
+fn longest(node_size: u32, size: usize) -> usize {
+    let area = usize::try_from(leaf_area(node_size)).unwrap_or(0);
+    let room = area.saturating_sub(RawItem::SIZE.saturating_mul(2));
+    let sums = room
+        .checked_div(size)
+        .unwrap_or(0)
+        .saturating_sub(1)
+        .min(MAX_SUMS);
+    sums.saturating_mul(size)
+}
+
+/// Inserts some of `sums` for the data at `at`: over what an item has there already, behind the item that ends there,
+/// or as an item. Gives how many bytes.
+fn insert_some(
+    tree: &Tree,
+    txn: &dyn Allocate,
+    layout: &Layout,
+    at: u64,
+    sums: &[u8],
+) -> Result<usize> {
+    let mut writer = Writer::new(tree, txn);
+    if writer.seek_floor(&key(at))? {
+        let (before, item) = writer.item()?.ok_or(EUCLEAN)?;
+        if before.kind == Kind::EXTENT_CSUM && before.objectid == ObjectId::EXTENT_CSUM {
+            let (used, skip) = (
+                item.len(),
+                layout.bytes_for(at.saturating_sub(before.offset)),
+            );
+            let end = match skip < used {
+                true => used,
+                false if skip == used => layout.longest.max(used),
+                false => 0,
+            };
+            let taken = end.saturating_sub(skip).min(sums.len());
+            if taken > 0 {
+                let end = skip.saturating_add(taken);
+                let item = writer.resize_here(used.max(end))?;
+                let to = item.get_mut(skip..end).ok_or(EUCLEAN)?;
+                to.copy_from_slice(sums.get(..taken).ok_or(EUCLEAN)?);
+                return Ok(taken);
+            }
+        }
+    }
+    let len = sums.len().min(layout.longest);
+    let item = writer.insert_here(&key(at), len)?;
+    item.copy_from_slice(sums.get(..len).ok_or(EUCLEAN)?);
+    Ok(len)
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Giving a file space before it is written.
+
+use super::extents;
+use super::filesystem::or_abort;
+use super::{FileSystem, Inode, MappingKind, Time};
+use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE};
+use crate::space::{DataExtent, Reservation};
+use crate::txn::{Handle, Units};
+use kernel::prelude::*;
+
+impl FileSystem {
+    /// Puts unwritten space into the holes of `[offset, offset + len)`, whole sectors, and raises the size to
+    /// `new_size` if given. `EOPNOTSUPP` on zoned volumes, where space that was passed over cannot be written later.
+    pub fn preallocate(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        len: u64,
+        new_size: Option<u64>,
+        now: Time,
+    ) -> Result {
+        if self.format().incompat.contains(Incompat::ZONED) {
+            return Err(EOPNOTSUPP);
+        }
+        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
+        let mut at = offset.get();
+        while at < end {
+            let wanted = end.saturating_sub(at).min(MAX_EXTENT_SIZE);
+            let found = self.map(inode, FileOffset::new(at), wanted)?;
+            let done = match found.kind {
+                MappingKind::Hole => self.fill_hole(inode, at, found.len)?,
+                _ => found.len,
+            };
+            at = at.saturating_add(done.max(1));
+        }
+        let handle = self.start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
+        let _extents = inode.lock_extents();
+        let done = self.raise_size(&handle, inode, new_size, now);
+        or_abort(&handle, done)
+    }
+
+    /// Fills the front of a hole with an unwritten extent, as long as one is to be had. Gives how far it came.
+    fn fill_hole(&self, inode: &Inode, at: u64, len: u64) -> Result<u64> {
+        let data = self.transactions().reserve_data(len)?;
+        let units = Units::inserts(3).and(Units::updates(1));
+        let handle = self.start(inode.subvolume(), units)?;
+        let _extents = inode.lock_extents();
+        // A write may have been finished here since.
+        let found = self.map(inode, FileOffset::new(at), len)?;
+        if !matches!(found.kind, MappingKind::Hole) {
+            return Ok(found.len);
+        }
+        let extent = self.allocate_prealloc(&data, found.len)?;
+        let done = self.insert_prealloc(&handle, inode, at, extent);
+        or_abort(&handle, done)?;
+        Ok(extent.len)
+    }
+
+    fn allocate_prealloc(&self, data: &Reservation, len: u64) -> Result<DataExtent> {
+        self.transactions()
+            .space()
+            .allocate_data(data, len, self.sector_size())
+    }
+
+    fn insert_prealloc(
+        &self,
+        handle: &Handle,
+        inode: &Inode,
+        at: u64,
+        extent: DataExtent,
+    ) -> Result {
+        let end = at.checked_add(extent.len).ok_or(EFBIG)?;
+        let dropped = extents::drop_range(inode, handle, at..end, usize::MAX)?;
+        let piece = extents::whole(handle, ExtentState::Preallocated, extent);
+        extents::insert(inode, handle, at, &piece)?;
+        handle.add_data(&extents::reference(inode, at, &piece))?;
+        inode.change(handle, |attributes| {
+            let nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
+            attributes.nbytes = nbytes.saturating_add(extent.len);
+            attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
+        })
+    }
+
+    /// Raises the size; where holes must have items, those that this uncovers get some.
+    pub(super) fn raise_size(
+        &self,
+        handle: &Handle,
+        inode: &Inode,
+        new_size: Option<u64>,
+        now: Time,
+    ) -> Result {
+        if let Some(new_size) = new_size {
+            self.fill_hole_before(handle, inode, self.round_up(new_size))?;
+        }
+        inode.change(handle, |attributes| {
+            attributes.size = attributes.size.max(new_size.unwrap_or(0));
+            attributes.touch_contents(now);
+        })
+    }
+}
