@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the free space tree has yet to be told about a block group.
+
+use crate::map::OrdMap;
+use kernel::prelude::*;
+
+/// What happened to a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Its extent item was inserted: not free any more.
+    Allocated,
+    /// Its extent item was removed: free.
+    Freed,
+}
+
+/// Ranges that changed since the free space tree was written; disjoint.
+///
+/// The tree is told once for each commit and not once for each extent: neighbours become one change, and what was
+/// allocated and freed in the same transaction becomes none.
+pub(super) struct Changes {
+    by_start: OrdMap<u64, (u64, Change)>,
+}
+
+impl Changes {
+    pub(super) fn new() -> Self {
+        Self {
+            by_start: OrdMap::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_start.is_empty()
+    }
+
+    /// The first change by address.
+    pub(super) fn pop_first(&mut self) -> Option<(u64, u64, Change)> {
+        self.by_start
+            .pop_first()
+            .map(|(start, (end, change))| (start, end, change))
+    }
+
+    /// Notes a change of `[start, end)`. A change back cancels. `EUCLEAN` if the same change is noted already for a
+    /// part of it: an extent was allocated or freed twice. After `ENOMEM` the list is not to be trusted: the
+    /// transaction must be aborted.
+    pub(super) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+        let mut at = start;
+        while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {
+            if other == change {
+                return Err(EUCLEAN);
+            }
+            self.cut(
+                other_start,
+                other_end,
+                at.max(other_start),
+                end.min(other_end),
+                other,
+            )?;
+            if at < other_start {
+                self.add(at, other_start, change)?;
+            }
+            at = end.min(other_end);
+        }
+        if at < end {
+            self.add(at, end, change)?;
+        }
+        Ok(())
+    }
+
+    /// The first noted range that ends behind `at` and starts before `end`.
+    fn next_overlap(&self, at: u64, end: u64) -> Option<(u64, u64, Change)> {
+        let before = self
+            .by_start
+            .floor(&at)
+            .filter(|(_, (other_end, _))| *other_end > at);
+        let (&start, &(other_end, other)) = before.or_else(|| self.by_start.ceiling(&at))?;
+        (start < end).then_some((start, other_end, other))
+    }
+
+    /// Takes `[from, to)` out of the noted range `[start, end)`.
+    fn cut(&mut self, start: u64, end: u64, from: u64, to: u64, change: Change) -> Result {
+        if to < end {
+            self.by_start.insert(to, (end, change))?;
+        }
+        match self.by_start.get_mut(&start) {
+            Some(value) if start < from => value.0 = from,
+            _ => drop(self.by_start.remove(&start)),
+        }
+        Ok(())
+    }
+
+    /// Adds a range that overlaps none, joined with its neighbours of the same kind.
+    fn add(&mut self, start: u64, end: u64, change: Change) -> Result {
+        let mut end = end;
+        if let Some(&(next_end, next)) = self.by_start.get(&end) {
+            if next == change {
+                self.by_start.remove(&end);
+                end = next_end;
+            }
+        }
+        if let Some((_, value)) = self.by_start.floor_mut(&start) {
+            if *value == (start, change) {
+                value.0 = end;
+                return Ok(());
+            }
+        }
+        self.by_start.insert(start, (end, change))?;
+        Ok(())
+    }
+}

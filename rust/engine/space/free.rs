@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Addresses coming back: at once, or when the transaction that freed them is durable.
+
+use super::group::Group;
+use super::spans::Spans;
+use super::totals::State;
+use super::{Class, Space};
+use crate::disk::{Generation, Logical};
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+impl Space {
+    /// Gives back what was allocated and never written, and has no extent item: reserved becomes free, or on
+    /// sequential zones unusable. For data extents too, whose write never started. Memory only.
+    pub fn release_unwritten(&self, addr: Logical, len: u64) {
+        let start = addr.get();
+        let released = self
+            .group_holding(start, len)
+            .and_then(|group| group.give_back(start, start.saturating_add(len), State::Reserved));
+        if let Err(error) = released {
+            // It stays reserved until unmount; what is on disk is right.
+            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
+        }
+    }
+
+    /// Keeps what `generation` freed until [`Self::unpin`]: reserved becomes pinned. For what was written but has no
+    /// extent item: blocks of log trees, blocks that went out before they were dropped, failed data writes. What has
+    /// an extent item is pinned by [`Self::note_freed`]. Memory only.
+    pub fn pin(&self, addr: Logical, len: u64, generation: Generation) -> Result {
+        let group = self.group_holding(addr.get(), len)?;
+        self.pin_in(&group, addr.get(), len, State::Reserved, generation)
+    }
+
+    pub(super) fn pin_in(
+        &self,
+        group: &Group,
+        start: u64,
+        len: u64,
+        from: State,
+        generation: Generation,
+    ) -> Result {
+        group.move_bytes(len, from, State::Pinned)?;
+        self.pins
+            .lock()
+            .push(generation, start, start.saturating_add(len))
+    }
+
+    /// Makes free what was pinned by `generation` and those before; on sequential zones unusable, and groups that hold
+    /// nothing any more are reset. The superblock of `generation` is durable. May talk to devices (discard, zone
+    /// reset); no tree block lock is held.
+    ///
+    /// After `ENOMEM` what could not be freed is still pinned and waits for the next call.
+    pub fn unpin(&self, generation: Generation) -> Result {
+        self.unsettled.store(false, Ordering::Relaxed);
+        let mut result = Ok(());
+        loop {
+            let set = self.pins.lock().pop(generation);
+            let Some((of, mut spans)) = set else { break };
+            if let Err(error) = self.unpin_spans(&mut spans) {
+                pr_warn!("{} ranges stay pinned for now: {error:?}\n", spans.len());
+                self.pins.lock().put_back((of, spans))?;
+                result = Err(error);
+                break;
+            }
+        }
+        self.reset_empty_groups()?;
+        for class in Class::ALL {
+            self.pools.get(class).relax();
+        }
+        result
+    }
+
+    fn unpin_spans(&self, spans: &mut Spans) -> Result {
+        let mut last: Option<Arc<Group>> = None;
+        while let Some((start, end)) = spans.pop() {
+            // Neighbours in the list may belong to neighbouring groups.
+            let found = self
+                .groups
+                .read()
+                .holding(start, start.saturating_add(1))
+                .cloned();
+            let group = found.or(last.take()).ok_or(EUCLEAN)?;
+            let cut = end.min(group.end());
+            if cut < end {
+                spans.push(cut, end)?;
+            }
+            if self.options.discard {
+                self.discard_range(start, cut);
+            }
+            if let Err(error) = group.give_back(start, cut, State::Pinned) {
+                spans.push(start, cut)?;
+                return Err(error);
+            }
+            last = Some(group);
+        }
+        Ok(())
+    }
+
+    /// Tells the devices that a range is unused. A hint: errors do not matter.
+    fn discard_range(&self, start: u64, end: u64) {
+        let mut at = start;
+        while at < end {
+            let Ok(mapping) = self.volume.map(Logical::new(at), end.saturating_sub(at)) else {
+                return;
+            };
+            for place in mapping.copies() {
+                if let Some(device) = self.volume.device(place.device) {
+                    let _ = device.discard(place.at, mapping.len);
+                }
+            }
+            if mapping.len == 0 {
+                return;
+            }
+            at = at.saturating_add(mapping.len);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Free space as one bit for each sector.
+
+use super::Recorded;
+use crate::btree::Writer;
+use crate::disk::{Key, Kind};
+use crate::space::changes::Change;
+use kernel::prelude::*;
+
+/// A bitmap item: the bytes of the volume it covers, and how many each of its bits stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Bitmap {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) sector_size: u64,
+}
+
+impl Bitmap {
+    /// What an item with this key covers; `None` if that makes no sense.
+    pub(super) fn of(key: Key, sector_size: u64) -> Option<Self> {
+        let start = key.objectid.get();
+        let end = start.checked_add(key.offset)?;
+        (key.kind == Kind::FREE_SPACE_BITMAP && start < end).then_some(Self {
+            start,
+            end,
+            sector_size,
+        })
+    }
+
+    /// Bits in use.
+    pub(super) fn bits(&self) -> u64 {
+        self.end
+            .saturating_sub(self.start)
+            .checked_div(self.sector_size)
+            .unwrap_or(0)
+    }
+
+    /// Bytes of the item.
+    pub(super) fn size(&self) -> u64 {
+        self.bits().div_ceil(8)
+    }
+
+    fn bit(&self, at: u64) -> u64 {
+        at.saturating_sub(self.start)
+            .checked_div(self.sector_size)
+            .unwrap_or(0)
+    }
+
+    fn is_set(&self, bytes: &[u8], at: u64) -> bool {
+        is_set(bytes, self.bit(at))
+    }
+
+    /// Sets or clears the bits of `[start, end)`, which may reach beyond the bitmap; an error if one was so already.
+    fn change(&self, bytes: &mut [u8], start: u64, end: u64, change: Change) -> Result {
+        let first = self.bit(start.max(self.start));
+        let last = self.bit(end.min(self.end));
+        for bit in first..last {
+            let (index, mask) = place(bit);
+            let byte = bytes.get_mut(index).ok_or(EUCLEAN)?;
+            let was_free = *byte & mask != 0;
+            if was_free == (change == Change::Freed) {
+                return Err(EUCLEAN);
+            }
+            *byte ^= mask;
+        }
+        Ok(())
+    }
+
+    /// Marks `[start, end)` free in a bitmap that is being built.
+    pub(super) fn fill(&self, bytes: &mut [u8], start: u64, end: u64) -> Result {
+        self.change(bytes, start, end, Change::Freed)
+    }
+
+    /// Gives each free range of the bitmap, ascending.
+    pub(super) fn each_free(
+        &self,
+        bytes: &[u8],
+        each: &mut dyn FnMut(u64, u64) -> Result,
+    ) -> Result {
+        let address = |bit: u64| {
+            self.start
+                .saturating_add(bit.saturating_mul(self.sector_size))
+        };
+        let mut first = None;
+        for bit in 0..self.bits() {
+            match (is_set(bytes, bit), first) {
+                (true, None) => first = Some(bit),
+                (false, Some(start)) => {
+                    each(address(start), address(bit))?;
+                    first = None;
+                }
+                (true, Some(_)) | (false, None) => {}
+            }
+        }
+        match first {
+            Some(start) => each(address(start), self.end),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The byte that a bit is in, and its place there; the lowest bit comes first.
+fn place(bit: u64) -> (usize, u8) {
+    let index = usize::try_from(bit / 8).unwrap_or(usize::MAX);
+    (index, 1u8.wrapping_shl(u32::try_from(bit % 8).unwrap_or(0)))
+}
+
+fn is_set(bytes: &[u8], bit: u64) -> bool {
+    let (index, mask) = place(bit);
+    bytes.get(index).is_some_and(|byte| byte & mask != 0)
+}
+
+/// Moves to the bitmap that covers `at`.
+fn seek(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) -> Result<Bitmap> {
+    let found = writer.seek_floor(&Key::new(at, Kind::FREE_SPACE_BITMAP, u64::MAX))?;
+    let key = writer.item()?.map(|(key, _)| key).filter(|_| found);
+    let bitmap = key.and_then(|key| Bitmap::of(key, sector_size));
+    let covers = |bitmap: &Bitmap| {
+        bitmap.start >= group.start
+            && bitmap.start <= at
+            && at < bitmap.end
+            && bitmap.end <= group.end
+    };
+    bitmap
+        .filter(covers)
+        .ok_or_else(|| group.broken("a bitmap is missing"))
+}
+
+/// Changes the bits of a range. Gives by how much the number of free ranges grew.
+pub(super) fn change(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    sector_size: u64,
+    (start, end): (u64, u64),
+    change: Change,
+) -> Result<i32> {
+    let free_before = group.start < start
+        && is_free(
+            writer,
+            group,
+            sector_size,
+            start.saturating_sub(sector_size),
+        )?;
+    let mut at = start;
+    while at < end {
+        let bitmap = seek(writer, group, sector_size, at)?;
+        let (_, bytes) = writer.item_mut()?.ok_or(EUCLEAN)?;
+        bitmap
+            .change(bytes, at, end, change)
+            .map_err(|_| match change {
+                Change::Allocated => group.broken("an allocated range was not free"),
+                Change::Freed => group.broken("a freed range was free"),
+            })?;
+        at = bitmap.end;
+    }
+    let free_after = end < group.end && is_free(writer, group, sector_size, end)?;
+    let neighbours = i32::from(free_before).wrapping_add(i32::from(free_after));
+    Ok(match change {
+        Change::Allocated => neighbours.wrapping_sub(1),
+        Change::Freed => 1i32.wrapping_sub(neighbours),
+    })
+}
+
+fn is_free(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) -> Result<bool> {
+    let bitmap = seek(writer, group, sector_size, at)?;
+    let (_, bytes) = writer.item()?.ok_or(EUCLEAN)?;
+    Ok(bitmap.is_set(bytes, at))
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Changing the form in which a group's free space is kept.
+
+use super::bitmaps::Bitmap;
+use super::{remove_all, Form, FreeSpaceTree, Recorded};
+use crate::btree::Allocate;
+use crate::disk::{Key, Kind};
+use crate::space::spans::Spans;
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+
+impl FreeSpaceTree {
+    /// Extents become bitmaps. Without memory nothing is changed: both forms are right.
+    pub(super) fn to_bitmaps(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
+        let Some(spans) = self.collect(recorded)? else {
+            return Ok(());
+        };
+        let (first, last) = recorded.range_keys();
+        remove_all(self.tree(), txn, &first, &last)?;
+        let mut spans = spans.iter();
+        let mut next = spans.next();
+        let mut start = recorded.start;
+        while start < recorded.end {
+            let end = start.saturating_add(self.bitmap_range()).min(recorded.end);
+            let bitmap = Bitmap {
+                start,
+                end,
+                sector_size: self.sector_size(),
+            };
+            let key = Key::new(start, Kind::FREE_SPACE_BITMAP, end.saturating_sub(start));
+            let size = usize::try_from(bitmap.size()).map_err(|_| EINVAL)?;
+            self.tree()
+                .insert_with(txn, &key, size, |bytes| -> Result {
+                    while let Some((from, to)) = next.filter(|&(from, _)| from < end) {
+                        bitmap.fill(bytes, from.max(start), to.min(end))?;
+                        if to > end {
+                            break;
+                        }
+                        next = spans.next();
+                    }
+                    Ok(())
+                })??;
+            start = end;
+        }
+        recorded.form = Form::Bitmaps;
+        Ok(())
+    }
+
+    /// Bitmaps become extents. Without memory nothing is changed.
+    pub(super) fn to_extents(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
+        let Some(spans) = self.collect(recorded)? else {
+            return Ok(());
+        };
+        let (first, last) = recorded.range_keys();
+        remove_all(self.tree(), txn, &first, &last)?;
+        for (start, end) in spans.iter() {
+            let key = Key::new(start, Kind::FREE_SPACE_EXTENT, end.saturating_sub(start));
+            self.tree().insert(txn, &key, &[])?;
+        }
+        recorded.form = Form::Extents;
+        Ok(())
+    }
+
+    /// The group's free ranges as the tree has them now, ascending; `None` when memory is short.
+    fn collect(&self, recorded: &Recorded) -> Result<Option<Spans>> {
+        let mut spans = Spans::new();
+        let (first, last) = recorded.range_keys();
+        let collected = self.tree().scan(first..=last, |key, bytes| {
+            match (key.kind, Bitmap::of(key, self.sector_size())) {
+                (Kind::FREE_SPACE_BITMAP, Some(bitmap)) => {
+                    bitmap.each_free(bytes, &mut |start, end| spans.push(start, end))?;
+                }
+                (Kind::FREE_SPACE_EXTENT, _) => {
+                    let start = key.objectid.get();
+                    spans.push(start, start.saturating_add(key.offset))?;
+                }
+                _ => return Err(recorded.broken("an item of another kind among the ranges")),
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match collected {
+            Err(error) if error == ENOMEM => return Ok(None),
+            collected => collected?,
+        }
+        if u32::try_from(spans.len()) != Ok(recorded.extent_count) {
+            return Err(recorded.broken("the count of ranges is wrong"));
+        }
+        Ok(Some(spans))
+    }
+}

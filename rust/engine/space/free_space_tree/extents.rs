@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Free space as one item for each range: cutting a range and joining ranges by changing keys in place.
+
+use super::Recorded;
+use crate::btree::Writer;
+use crate::disk::{Key, Kind};
+use kernel::prelude::*;
+
+fn key(start: u64, end: u64) -> Key {
+    Key::new(start, Kind::FREE_SPACE_EXTENT, end.saturating_sub(start))
+}
+
+/// The free range that starts at or before `at`, which the writer then stands at.
+fn at_or_before(writer: &mut Writer<'_>, group: &Recorded, at: u64) -> Result<Option<(u64, u64)>> {
+    if !writer.seek_floor(&Key::new(at, Kind::FREE_SPACE_EXTENT, u64::MAX))? {
+        return Ok(None);
+    }
+    let Some((found, _)) = writer.item()? else {
+        return Ok(None);
+    };
+    let start = found.objectid.get();
+    if found.kind != Kind::FREE_SPACE_EXTENT || start < group.start {
+        return Ok(None);
+    }
+    let end = start
+        .checked_add(found.offset)
+        .filter(|&end| start < end && end <= group.end);
+    let end = end.ok_or_else(|| group.broken("a range leaves its block group"))?;
+    Ok(Some((start, end)))
+}
+
+/// `[start, end)` is not free any more. Gives by how much the number of ranges grew.
+pub(super) fn remove(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    start: u64,
+    end: u64,
+) -> Result<i32> {
+    let found = at_or_before(writer, group, start)?.filter(|&(_, last)| end <= last);
+    let (first, last) = found.ok_or_else(|| group.broken("an allocated range was not free"))?;
+    match (first < start, end < last) {
+        (false, false) => writer.remove_here().map(|()| -1),
+        (false, true) => writer.rekey_here(&key(end, last)).map(|()| 0),
+        (true, false) => writer.rekey_here(&key(first, start)).map(|()| 0),
+        (true, true) => {
+            writer.rekey_here(&key(first, start))?;
+            writer.insert_here(&key(end, last), 0)?;
+            Ok(1)
+        }
+    }
+}
+
+/// `[start, end)` is free now. Gives by how much the number of ranges grew.
+pub(super) fn add(writer: &mut Writer<'_>, group: &Recorded, start: u64, end: u64) -> Result<i32> {
+    let left = at_or_before(writer, group, start)?;
+    if left.is_some_and(|(_, left_end)| left_end > start) {
+        return Err(group.broken("a freed range was free"));
+    }
+    let left = left.filter(|&(_, left_end)| left_end == start);
+    let right = following(writer, group, start, end)?;
+    match (left, right) {
+        (None, None) => writer.insert_here(&key(start, end), 0).map(|_| 1),
+        (None, Some(right_end)) => writer.rekey_here(&key(start, right_end)).map(|()| 0),
+        (Some((left_start, _)), None) => {
+            at_or_before(writer, group, start)?;
+            writer.rekey_here(&key(left_start, end)).map(|()| 0)
+        }
+        (Some((left_start, _)), Some(right_end)) => {
+            writer.remove_here()?;
+            at_or_before(writer, group, start)?;
+            writer.rekey_here(&key(left_start, right_end)).map(|()| -1)
+        }
+    }
+}
+
+/// The end of the free range that starts at `end`; the writer then stands at it.
+fn following(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    start: u64,
+    end: u64,
+) -> Result<Option<u64>> {
+    writer.seek(&Key::new(start, Kind::FREE_SPACE_EXTENT, 0))?;
+    let Some((found, _)) = writer.item()? else {
+        return Ok(None);
+    };
+    let next = found.objectid.get();
+    if found.kind != Kind::FREE_SPACE_EXTENT || next > end || next >= group.end {
+        return Ok(None);
+    }
+    if next < end {
+        return Err(group.broken("a freed range was free"));
+    }
+    let next_end = next
+        .checked_add(found.offset)
+        .filter(|&next_end| next_end <= group.end);
+    next_end
+        .map(Some)
+        .ok_or_else(|| group.broken("a range leaves its block group"))
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The free space tree: which ranges have no extent item (C: `free-space-tree.c`).
+//!
+//! Each block group has a FREE_SPACE_INFO item at (start, 198, length), which counts its free ranges and names their
+//! form; then either one FREE_SPACE_EXTENT at (start, 199, length) for each range, without contents, or
+//! FREE_SPACE_BITMAP items at (start, 200, length), one bit for each sector, which together cover the group. A range
+//! never touches the next; superblock copies count as free here.
+//!
+//! | file      | what it does                                              |
+//! |-----------|------------------------------------------------------------|
+//! | `extents` | changes one range in the form of extents                    |
+//! | `bitmaps` | the same in the form of bitmaps                             |
+//! | `convert` | from one form to the other                                  |
+//! | `read`    | all of it, at mount                                         |
+//!
+//! Neighbours: `changes` collects what to tell the tree, `writeout` tells it. The caller holds the group's items lock.
+
+mod bitmaps;
+mod convert;
+mod extents;
+mod read;
+
+pub(super) use read::{read, FreeSpaceItem};
+
+use super::changes::{Change, Changes};
+use crate::btree::{Allocate, Tree, Writer};
+use crate::disk::raw::{RawFreeSpaceInfo, FREE_SPACE_BITMAPS, FREE_SPACE_BITMAP_SIZE};
+use crate::disk::{Key, Kind};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// Bits in a bitmap item, at most.
+const BITMAP_BITS: u64 = FREE_SPACE_BITMAP_SIZE as u64 * 8;
+/// Bytes of an item's head in a leaf.
+const ITEM_HEAD: u64 = crate::disk::raw::RawItem::SIZE as u64;
+/// Fewer ranges than the upper threshold by this many, and bitmaps become extents again (C does the same).
+const HYSTERESIS: u64 = 100;
+
+/// How the tree keeps a group's free space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// An item for each range.
+    Extents,
+    /// A bit for each sector.
+    Bitmaps,
+}
+
+/// What the tree says of a group in its FREE_SPACE_INFO item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    /// The group's first byte.
+    pub(super) start: u64,
+    /// The first byte behind it.
+    pub(super) end: u64,
+    /// How its free ranges are kept.
+    pub(super) form: Form,
+    /// How many there are.
+    pub(super) extent_count: u32,
+}
+
+impl Recorded {
+    /// A group that is free from start to end.
+    pub(super) fn all_free(start: u64, end: u64) -> Self {
+        Self {
+            start,
+            end,
+            form: Form::Extents,
+            extent_count: 1,
+        }
+    }
+
+    /// The key of the FREE_SPACE_INFO item.
+    pub(super) fn info_key(&self) -> Key {
+        Key::new(
+            self.start,
+            Kind::FREE_SPACE_INFO,
+            self.end.saturating_sub(self.start),
+        )
+    }
+
+    /// The first key and the last that the group's ranges can have.
+    fn range_keys(&self) -> (Key, Key) {
+        let first = Key::new(self.start, Kind::FREE_SPACE_EXTENT, 0);
+        (
+            first,
+            Key::new(
+                self.end.saturating_sub(1),
+                Kind::FREE_SPACE_BITMAP,
+                u64::MAX,
+            ),
+        )
+    }
+
+    fn info(&self) -> RawFreeSpaceInfo {
+        let flags = match self.form {
+            Form::Extents => 0,
+            Form::Bitmaps => FREE_SPACE_BITMAPS,
+        };
+        RawFreeSpaceInfo {
+            extent_count: self.extent_count.into(),
+            flags: flags.into(),
+        }
+    }
+
+    /// Counts free ranges that came and went.
+    fn count(&mut self, delta: i32) -> Result {
+        self.extent_count = self
+            .extent_count
+            .checked_add_signed(delta)
+            .ok_or_else(|| self.broken("count below 0"))?;
+        Ok(())
+    }
+
+    /// Says that the tree contradicts what is known of the group.
+    #[cold]
+    fn broken(&self, what: &str) -> Error {
+        pr_err!("free space tree, block group {}: {what}\n", self.start);
+        EUCLEAN
+    }
+}
+
+/// The free space tree of a volume.
+pub(super) struct FreeSpaceTree {
+    tree: Arc<Tree>,
+    sector_size: u64,
+}
+
+impl FreeSpaceTree {
+    pub(super) fn new(tree: Arc<Tree>, sector_size: u32) -> Self {
+        Self {
+            tree,
+            sector_size: sector_size.into(),
+        }
+    }
+
+    pub(super) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    pub(super) fn sector_size(&self) -> u64 {
+        self.sector_size
+    }
+
+    /// Writes the items of a new group, all of it free.
+    pub(super) fn add_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
+        self.tree
+            .insert(txn, &recorded.info_key(), recorded.info().as_bytes())?;
+        let len = recorded.end.saturating_sub(recorded.start);
+        self.tree.insert(
+            txn,
+            &Key::new(recorded.start, Kind::FREE_SPACE_EXTENT, len),
+            &[],
+        )
+    }
+
+    /// Removes all items of a group.
+    pub(super) fn remove_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
+        let (_, last) = recorded.range_keys();
+        remove_all(&self.tree, txn, &recorded.info_key(), &last)
+    }
+
+    /// Tells the tree what changed. After an error the transaction must not commit.
+    pub(super) fn write(
+        &self,
+        txn: &dyn Allocate,
+        recorded: &mut Recorded,
+        changes: &mut Changes,
+    ) -> Result {
+        let before = *recorded;
+        let mut writer = Writer::new(&self.tree, txn);
+        while let Some((start, end, change)) = changes.pop_first() {
+            let delta = match (recorded.form, change) {
+                (Form::Extents, Change::Allocated) => {
+                    extents::remove(&mut writer, recorded, start, end)?
+                }
+                (Form::Extents, Change::Freed) => extents::add(&mut writer, recorded, start, end)?,
+                (Form::Bitmaps, change) => bitmaps::change(
+                    &mut writer,
+                    recorded,
+                    self.sector_size,
+                    (start, end),
+                    change,
+                )?,
+            };
+            recorded.count(delta)?;
+        }
+        drop(writer);
+        self.choose_form(txn, recorded)?;
+        if *recorded == before {
+            return Ok(());
+        }
+        let info = recorded.info();
+        self.tree.update(txn, &recorded.info_key(), |bytes| {
+            let to = RawFreeSpaceInfo::mut_from_prefix(bytes)
+                .map_err(|_| EUCLEAN)?
+                .0;
+            *to = info;
+            Ok(())
+        })?
+    }
+
+    /// Converts when the other form takes clearly less space (C: `btrfs_set_free_space_tree_thresholds`).
+    fn choose_form(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
+        let count = u64::from(recorded.extent_count);
+        let upper = self.bitmap_threshold(recorded);
+        match recorded.form {
+            Form::Extents if count > upper => self.to_bitmaps(txn, recorded),
+            Form::Bitmaps if count < upper.saturating_sub(HYSTERESIS) => {
+                self.to_extents(txn, recorded)
+            }
+            Form::Extents | Form::Bitmaps => Ok(()),
+        }
+    }
+
+    /// More ranges than this take more space as extents than as bitmaps.
+    fn bitmap_threshold(&self, recorded: &Recorded) -> u64 {
+        let covered = self.bitmap_range().max(1);
+        let len = recorded.end.saturating_sub(recorded.start);
+        let bitmaps = len.div_ceil(covered);
+        let bytes = bitmaps.saturating_mul(ITEM_HEAD.saturating_add(FREE_SPACE_BITMAP_SIZE as u64));
+        bytes.checked_div(ITEM_HEAD).unwrap_or(0)
+    }
+
+    /// Bytes that a bitmap covers, at most.
+    fn bitmap_range(&self) -> u64 {
+        self.sector_size.saturating_mul(BITMAP_BITS)
+    }
+}
+
+/// Items removed in one call.
+const BATCH: usize = 1024;
+
+fn remove_all(tree: &Tree, txn: &dyn Allocate, first: &Key, last: &Key) -> Result {
+    while tree.remove_range(txn, first, last, BATCH)? == BATCH {}
+    Ok(())
+}

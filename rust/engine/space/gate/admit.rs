@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which block may go out now.
+
+use super::group::{InFlight, Phase, Progress};
+use super::{Serial, State};
+use crate::btree::WriteMode;
+use crate::disk::Logical;
+use crate::volume::Activation;
+use kernel::prelude::*;
+use latch::MutexGuard;
+
+/// The right to write metadata: nobody else sends any while this lives.
+pub struct GateGuard<'g> {
+    serial: Option<(&'g Serial, MutexGuard<'g, State>)>,
+}
+
+/// What is to be done with a block.
+#[must_use]
+pub enum Admission<'a> {
+    /// Submit it, after [`WriteToken::submitting`].
+    Write(WriteToken<'a>),
+    /// Leave it: it was sent already, or must wait for others and the caller can do without.
+    Skip,
+    /// It cannot be written before another that is not there yet. `EAGAIN`: an fsync commits instead. A commit never
+    /// meets this.
+    Hole,
+    /// Drop the guard, wait until all writes in this range have completed, enter again and ask again.
+    Drain {
+        /// Where the range starts.
+        start: Logical,
+        /// Its bytes.
+        len: u64,
+    },
+}
+
+/// The right to write one block now. Dropped unused, nothing has happened.
+#[must_use]
+pub struct WriteToken<'a> {
+    target: Option<(&'a mut State, u64, Logical)>,
+}
+
+impl WriteToken<'_> {
+    /// The block goes out now, come what may: the write pointer moves over it. Called right before submission, when
+    /// nothing can fail any more.
+    pub fn submitting(self) -> InFlight {
+        let Some((state, group, end)) = self.target else {
+            return InFlight::uncounted();
+        };
+        let Some(progress) = state.groups.get_mut(&group) else {
+            return InFlight::uncounted();
+        };
+        let in_flight = progress.submit(end);
+        if end >= progress.capacity_end {
+            progress.phase = Phase::Filled;
+            state.filled = state.filled.saturating_add(1);
+        }
+        in_flight
+    }
+}
+
+/// What stands between a block and the device.
+enum Verdict {
+    Ready,
+    Wait,
+    Drain(Logical, u64),
+}
+
+impl<'g> GateGuard<'g> {
+    pub(super) fn new(serial: Option<(&'g Serial, MutexGuard<'g, State>)>) -> Self {
+        Self { serial }
+    }
+
+    /// The next range behind `from` that should be written before all others: groups that hold active zones. The rest
+    /// follows in the order of addresses. Without zones there is none.
+    pub fn active_after(&self, from: Option<Logical>) -> Option<(Logical, u64)> {
+        let (_, state) = self.serial.as_ref()?;
+        let first = from.map_or(0, |from| from.get().saturating_add(1));
+        let mut groups = state
+            .groups
+            .range_from(&first)
+            .map(|(_, progress)| progress);
+        groups
+            .find(|progress| progress.phase == Phase::Active)
+            .map(|progress| (progress.start, progress.len))
+    }
+
+    /// Whether the dirty block at `addr` may be written. Errors are the device's, or mean that the block must not
+    /// exist: the caller aborts the transaction.
+    pub fn admit(&mut self, addr: Logical, len: u64, mode: WriteMode) -> Result<Admission<'_>> {
+        let Some((serial, state)) = &mut self.serial else {
+            return Ok(Admission::Write(WriteToken { target: None }));
+        };
+        let state: &mut State = state;
+        let end = addr.saturating_add(len);
+        let Some(group) = state.group_of(addr) else {
+            return Ok(Admission::Write(WriteToken { target: None }));
+        };
+        let Some(progress) = state.groups.get(&group) else {
+            return Err(EUCLEAN);
+        };
+        let pointer = progress.pointer.get();
+        if addr < pointer {
+            serial.counters.skip();
+            return Ok(Admission::Skip);
+        }
+        if end > progress.capacity_end {
+            pr_err!("block {addr} lies behind the capacity of its zones\n");
+            return Err(EUCLEAN);
+        }
+        if addr > pointer {
+            serial.counters.hole();
+            return Ok(serial.refuse(mode));
+        }
+        match serial.prepare(state, group)? {
+            Verdict::Ready => Ok(Admission::Write(WriteToken {
+                target: Some((state, group, end)),
+            })),
+            Verdict::Wait => Ok(serial.refuse(mode)),
+            Verdict::Drain(..) if mode == WriteMode::Background => Ok(serial.refuse(mode)),
+            Verdict::Drain(start, len) => {
+                serial.counters.drain();
+                Ok(Admission::Drain { start, len })
+            }
+        }
+    }
+}
+
+impl State {
+    /// The group on sequential zones that an address is in.
+    fn group_of(&self, addr: Logical) -> Option<u64> {
+        let (&start, progress) = self.groups.floor(&addr.get())?;
+        (addr < progress.end()).then_some(start)
+    }
+}
+
+impl Serial {
+    /// The answer to a block that cannot go out now.
+    fn refuse<'a>(&self, mode: WriteMode) -> Admission<'a> {
+        match mode {
+            WriteMode::Background => {
+                self.counters.skip();
+                Admission::Skip
+            }
+            WriteMode::Integrity => {
+                self.counters.again();
+                Admission::Hole
+            }
+            WriteMode::Commit => {
+                // Blocks of a commit leave no hole: those that were dropped are written all the same.
+                pr_err!("a commit met a hole in a zone\n");
+                self.counters.again();
+                Admission::Hole
+            }
+        }
+    }
+
+    /// Makes the zones of `group` writable, at the cost of another group's if the device's budget is spent.
+    fn prepare(&self, state: &mut State, group: u64) -> Result<Verdict> {
+        let Some(progress) = state.groups.get(&group) else {
+            return Err(EUCLEAN);
+        };
+        match progress.phase {
+            Phase::Active => return Ok(Verdict::Ready),
+            Phase::Empty => {}
+            Phase::Filled | Phase::Finished => {
+                pr_err!(
+                    "block group {}: a block for zones that are full\n",
+                    progress.start
+                );
+                return Err(EUCLEAN);
+            }
+        }
+        let start = progress.start;
+        loop {
+            if self.zones.activate(start)? == Activation::Active {
+                self.counters.activate();
+                if let Some(progress) = state.groups.get_mut(&group) {
+                    progress.phase = Phase::Active;
+                }
+                return Ok(Verdict::Ready);
+            }
+            match self.give_way(state, group)? {
+                GaveWay::Yes => {}
+                GaveWay::Drain(start, len) => return Ok(Verdict::Drain(start, len)),
+                GaveWay::No => return Ok(Verdict::Wait),
+            }
+        }
+    }
+
+    /// Gives back the zones of a group that was sent completely: one that is full, or else one that is not and whose
+    /// rest is given up. Each call that says yes leaves fewer groups to ask.
+    fn give_way(&self, state: &mut State, for_group: u64) -> Result<GaveWay> {
+        let before = state.filled;
+        self.reap(state);
+        if state.filled < before {
+            return Ok(GaveWay::Yes);
+        }
+        let busy = |phase: Phase| {
+            move |progress: &&Progress| {
+                progress.phase == phase && progress.is_sent() && progress.is_busy()
+            }
+        };
+        if let Some(full) = state.groups.values().find(busy(Phase::Filled)) {
+            return Ok(GaveWay::Drain(full.start, full.len));
+        }
+        for (&start, progress) in state.groups.iter_mut() {
+            if start == for_group || progress.phase != Phase::Active || !progress.is_quiet() {
+                continue;
+            }
+            if !progress.group.close_at(progress.pointer.get())? {
+                continue;
+            }
+            self.zones.finish(progress.start)?;
+            progress.phase = Phase::Finished;
+            progress.pointer = super::group::WritePointer::at(progress.capacity_end);
+            self.counters.finish();
+            self.counters.force();
+            return Ok(GaveWay::Yes);
+        }
+        let sent = state.groups.values().find(busy(Phase::Active));
+        Ok(sent.map_or(GaveWay::No, |sent| GaveWay::Drain(sent.start, sent.len)))
+    }
+}
+
+/// Whether another group's zones could be given back.
+enum GaveWay {
+    Yes,
+    /// After the writes in this range.
+    Drain(Logical, u64),
+    No,
+}

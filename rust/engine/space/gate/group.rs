@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How far a block group has been written.
+
+use super::{Ending, NewGroup};
+use crate::disk::Logical;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// The allocation state of a group, as the gate sees it.
+pub trait GateGroup: Send + Sync {
+    /// Where the next block will be allocated: all before it is allocated.
+    fn allocated_end(&self) -> Logical;
+
+    /// Ends allocation for good if nothing was allocated behind `pointer`, and tells whether it did. From then on
+    /// [`Self::allocated_end`] is the end of the group's capacity.
+    fn close_at(&self, pointer: Logical) -> Result<bool>;
+}
+
+/// The address of the next byte that may be written to a group. Absolute: what counts from the group's start is a
+/// [`crate::disk::ZoneOffset`], and the two cannot be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WritePointer(Logical);
+
+impl WritePointer {
+    pub(super) fn at(addr: Logical) -> Self {
+        Self(addr)
+    }
+
+    pub(super) fn get(self) -> Logical {
+        self.0
+    }
+}
+
+/// What the zones of a group are to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing was written since the last reset; no active resources.
+    Empty,
+    /// Being written.
+    Active,
+    /// All blocks were sent; active until their writes complete.
+    Filled,
+    /// Takes nothing until it is reset; no active resources.
+    Finished,
+}
+
+/// How far a group has been written, under the gate's mutex.
+pub(super) struct Progress {
+    pub(super) start: Logical,
+    pub(super) len: u64,
+    pub(super) capacity_end: Logical,
+    pub(super) ending: Ending,
+    pub(super) pointer: WritePointer,
+    pub(super) phase: Phase,
+    /// Writes under way. Completions lower it without a lock.
+    pub(super) in_flight: Arc<AtomicU64>,
+    pub(super) group: Arc<dyn GateGroup>,
+}
+
+impl Progress {
+    pub(super) fn new(new: NewGroup) -> Result<Self> {
+        let capacity_end = new.start.saturating_add(new.capacity);
+        let phase = match (new.written_to, new.active) {
+            (at, _) if at >= capacity_end => Phase::Finished,
+            (at, false) if at == new.start => Phase::Empty,
+            _ => Phase::Active,
+        };
+        Ok(Self {
+            start: new.start,
+            len: new.len,
+            capacity_end,
+            ending: new.ending,
+            pointer: WritePointer::at(new.written_to),
+            phase,
+            in_flight: Arc::new(AtomicU64::new(0), GFP_KERNEL)?,
+            group: new.group,
+        })
+    }
+
+    /// The first byte behind the group.
+    pub(super) fn end(&self) -> Logical {
+        self.start.saturating_add(self.len)
+    }
+
+    /// Whether writes are under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether every allocated block was sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.pointer.get() >= self.group.allocated_end()
+    }
+
+    /// Whether every allocated block was sent and has completed, so that the zones can be finished or reset.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_sent() && !self.is_busy()
+    }
+
+    /// Moves the pointer over a block that is about to be submitted.
+    pub(super) fn submit(&mut self, end: Logical) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.pointer = WritePointer::at(end);
+        InFlight {
+            count: Some(self.in_flight.clone()),
+            blocks: 1,
+        }
+    }
+}
+
+/// Writes that were submitted. Dropped when they have completed, well or not, in any context.
+#[must_use = "dropping it says that the write has completed"]
+pub struct InFlight {
+    count: Option<Arc<AtomicU64>>,
+    blocks: u64,
+}
+
+impl InFlight {
+    /// A write that nobody counts.
+    pub(super) fn uncounted() -> Self {
+        Self {
+            count: None,
+            blocks: 0,
+        }
+    }
+
+    /// Joins a write that completes together with this one, in the same bio. Gives it back if it belongs to another
+    /// group.
+    pub fn join(&mut self, mut other: InFlight) -> Result<(), InFlight> {
+        let same = match (&self.count, &other.count) {
+            (None, None) => true,
+            (Some(mine), Some(others)) => Arc::ptr_eq(mine, others),
+            _ => false,
+        };
+        if !same {
+            return Err(other);
+        }
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        other.count = None;
+        Ok(())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(count) = &self.count {
+            count.fetch_sub(self.blocks, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One block group: its bytes by state, and where they are free.
+
+use super::gate::Ending;
+use super::items::Items;
+use super::ranges::Wish;
+use super::room::{Idle, Room};
+use super::totals::{Pool, State, Tally};
+use super::{Class, Reservation};
+use crate::disk::Logical;
+use crate::volume::Chunk;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{Mutex, MutexGuard};
+
+/// Whether addresses may be taken from a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Yes.
+    Open,
+    /// No: it is on its way out, or its zones were finished before they were full.
+    Closed,
+}
+
+/// What changes in a group, under its lock.
+pub(super) struct Body {
+    pub(super) tally: Tally,
+    pub(super) room: Room,
+    pub(super) access: Access,
+    /// The zones hold active resources, or need none. For data; metadata's are activated by the gate when written.
+    pub(super) active: bool,
+    /// Bytes of data whose IO has completed, on sequential zones.
+    pub(super) written: u64,
+    /// What is left of the zones behind the last byte that can be allocated.
+    pub(super) ending: Ending,
+}
+
+/// A block group.
+///
+/// Lock order: `items` > tree block locks > `body` > the pool's totals.
+pub(super) struct Group {
+    chunk: Arc<Chunk>,
+    class: Class,
+    pool: Arc<Pool>,
+    body: Mutex<Body>,
+    /// Nothing longer than this is free: read without the lock, to pass by a group that is full.
+    largest: AtomicU64,
+    /// What the trees have of this group, and what they lack.
+    pub(super) items: Mutex<Items>,
+}
+
+impl Group {
+    /// A group as it was loaded or made, not yet counted in its pool.
+    pub(super) fn new(
+        chunk: Arc<Chunk>,
+        class: Class,
+        pool: Arc<Pool>,
+        body: Body,
+        items: Items,
+    ) -> Result<Self> {
+        Ok(Self {
+            chunk,
+            class,
+            pool,
+            largest: AtomicU64::new(body.room.largest_bound()),
+            body: Mutex::new(body, latch::class!("rbtrfs_block_group"))?,
+            items: Mutex::new(items, latch::class!("rbtrfs_block_group_items"))?,
+        })
+    }
+
+    pub(super) fn chunk(&self) -> &Arc<Chunk> {
+        &self.chunk
+    }
+
+    pub(super) fn class(&self) -> Class {
+        self.class
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(super) fn start(&self) -> Logical {
+        self.chunk.logical
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.chunk.len
+    }
+
+    /// Where the group ends.
+    pub(super) fn end(&self) -> u64 {
+        self.start().saturating_add(self.len()).get()
+    }
+
+    /// Whether `[start, end)` lies in the group.
+    pub(super) fn contains(&self, start: u64, end: u64) -> bool {
+        self.start().get() <= start && start < end && end <= self.end()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Body> {
+        self.body.lock()
+    }
+
+    /// Whether `len` bytes in one piece may be free. A hint.
+    pub(super) fn may_hold(&self, len: u64) -> bool {
+        self.largest.load(Ordering::Relaxed) >= len
+    }
+
+    /// Takes a range for `wish` on account of `from`: free becomes reserved. `None` if nothing fits.
+    pub(super) fn allocate(&self, wish: Wish, from: &Reservation) -> Result<Option<(u64, u64)>> {
+        let mut body = self.body.lock();
+        if body.access == Access::Closed {
+            return Ok(None);
+        }
+        let Some((start, end)) = body.room.take(wish)? else {
+            self.publish(&body);
+            return Ok(None);
+        };
+        self.publish(&body);
+        let len = end.saturating_sub(start);
+        body.tally.shift(len, State::Free, State::Reserved)?;
+        let drawn = from.draw_for(&self.pool, len);
+        self.pool.allocated(len, drawn)?;
+        Ok(Some((start, end)))
+    }
+
+    /// Takes `[start, end)`, which a log tree refers to: idle becomes reserved. `EEXIST` if it is not idle.
+    pub(super) fn take_at(&self, start: u64, end: u64) -> Result {
+        let mut body = self.body.lock();
+        let from = match body.room.take_at(start, end)? {
+            Idle::Free if body.access == Access::Closed => State::ReadOnly,
+            Idle::Free => State::Free,
+            Idle::Unusable => State::Unusable,
+        };
+        self.publish(&body);
+        self.shift(&mut body, end.saturating_sub(start), from, State::Reserved)
+    }
+
+    /// Gives `[start, end)` back: reserved or pinned becomes free, or unusable on sequential zones.
+    pub(super) fn give_back(&self, start: u64, end: u64, from: State) -> Result {
+        let mut body = self.body.lock();
+        let to = match body.room.give_back(start, end)? {
+            Idle::Free if body.access == Access::Closed => State::ReadOnly,
+            Idle::Free => State::Free,
+            Idle::Unusable => State::Unusable,
+        };
+        self.publish(&body);
+        self.shift(&mut body, end.saturating_sub(start), from, to)
+    }
+
+    /// Moves bytes from one state to another where no address becomes free or is taken.
+    pub(super) fn move_bytes(&self, bytes: u64, from: State, to: State) -> Result {
+        self.shift(&mut self.body.lock(), bytes, from, to)
+    }
+
+    /// Stops allocation: what is free becomes read-only.
+    pub(super) fn close(&self, body: &mut Body) -> Result {
+        if body.access == Access::Closed {
+            return Ok(());
+        }
+        body.access = Access::Closed;
+        let free = body.room.free();
+        self.shift(body, free, State::Free, State::ReadOnly)
+    }
+
+    /// Allows allocation again.
+    pub(super) fn open(&self, body: &mut Body) -> Result {
+        if body.access == Access::Open {
+            return Ok(());
+        }
+        body.access = Access::Open;
+        let free = body.room.free();
+        self.shift(body, free, State::ReadOnly, State::Free)
+    }
+
+    /// Renews what is known of the room without the lock.
+    pub(super) fn publish(&self, body: &Body) {
+        self.largest
+            .store(body.room.largest_bound(), Ordering::Relaxed);
+    }
+
+    pub(super) fn shift(&self, body: &mut Body, bytes: u64, from: State, to: State) -> Result {
+        body.tally.shift(bytes, from, to).inspect_err(|_| {
+            pr_err!(
+                "block group {}: {bytes} bytes cannot go from {from:?} to {to:?}\n",
+                self.start()
+            );
+        })?;
+        self.pool.shift(bytes, from, to)
+    }
+}

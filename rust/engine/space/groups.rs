@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+//! All block groups, by address and by class.
+
+use super::group::Group;
+use super::zones::is_worth_reset;
+use super::Class;
+use crate::map::OrdMap;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// One of something for each class.
+pub(super) struct PerClass<T> {
+    data: T,
+    metadata: T,
+    system: T,
+}
+
+impl<T> PerClass<T> {
+    pub(super) fn try_new(mut make: impl FnMut(Class) -> Result<T>) -> Result<Self> {
+        Ok(Self {
+            data: make(Class::Data)?,
+            metadata: make(Class::Metadata)?,
+            system: make(Class::System)?,
+        })
+    }
+
+    pub(super) fn get(&self, class: Class) -> &T {
+        match class {
+            Class::Data => &self.data,
+            Class::Metadata => &self.metadata,
+            Class::System => &self.system,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, class: Class) -> &mut T {
+        match class {
+            Class::Data => &mut self.data,
+            Class::Metadata => &mut self.metadata,
+            Class::System => &mut self.system,
+        }
+    }
+}
+
+/// The set of block groups. Under a lock that is taken before any group's.
+pub(super) struct Groups {
+    all: OrdMap<u64, Arc<Group>>,
+    by_class: PerClass<OrdMap<u64, Arc<Group>>>,
+}
+
+impl Groups {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            all: OrdMap::new(),
+            by_class: PerClass::try_new(|_| Ok(OrdMap::new()))?,
+        })
+    }
+
+    /// Adds a group. Nothing is changed after an error.
+    pub(super) fn insert(&mut self, group: Arc<Group>) -> Result {
+        let start = group.start().get();
+        if self.all.contains_key(&start) {
+            return Err(EEXIST);
+        }
+        self.all.insert(start, group.clone())?;
+        let class = self.by_class.get_mut(group.class());
+        if let Err(error) = class.insert(start, group) {
+            self.all.remove(&start);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Takes a group out.
+    pub(super) fn remove(&mut self, start: u64) -> Option<Arc<Group>> {
+        let group = self.all.remove(&start)?;
+        self.by_class.get_mut(group.class()).remove(&start);
+        Some(group)
+    }
+
+    /// The group that holds all of `[start, end)`.
+    pub(super) fn holding(&self, start: u64, end: u64) -> Option<&Arc<Group>> {
+        let (_, group) = self.all.floor(&start)?;
+        group.contains(start, end).then_some(group)
+    }
+
+    /// How many groups of a class there are.
+    pub(super) fn count(&self, class: Class) -> usize {
+        self.by_class.get(class).len()
+    }
+
+    /// All groups of a class, ascending.
+    pub(super) fn of(&self, class: Class) -> impl Iterator<Item = &Arc<Group>> {
+        self.by_class.get(class).values()
+    }
+
+    /// All groups of a class: first the one that starts at `from` if there is one, then those behind it, then the rest.
+    pub(super) fn around(&self, class: Class, from: u64) -> impl Iterator<Item = &Arc<Group>> {
+        let groups = self.by_class.get(class);
+        let behind = groups.range_from(&from).map(|(_, group)| group);
+        let before = groups
+            .iter()
+            .take_while(move |(&start, _)| start < from)
+            .map(|(_, group)| group);
+        behind.chain(before)
+    }
+
+    /// The first group of a class at or behind `from` whose zones are worth a reset.
+    pub(super) fn empty_appending(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+        let mut groups = self
+            .by_class
+            .get(class)
+            .range_from(&from)
+            .map(|(_, group)| group);
+        groups
+            .find(|group| is_worth_reset(&mut group.lock(), group.pool().is_pressed()))
+            .cloned()
+    }
+
+    /// All groups, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.all.values()
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the trees have of a block group, what they lack, and in which state its write-out is.
+
+use super::changes::{Change, Changes};
+use super::free_space_tree::{FreeSpaceTree, Recorded};
+use crate::btree::{Allocate, Tree};
+use crate::disk::raw::RawBlockGroup;
+use crate::disk::{BlockGroupFlags, Key, Kind, ObjectId};
+use crate::map::OrdMap;
+use kernel::prelude::*;
+
+/// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
+pub(super) struct Items {
+    /// Where the BLOCK_GROUP_ITEM is.
+    key: Key,
+    flags: BlockGroupFlags,
+    /// The `used` that the BLOCK_GROUP_ITEM has.
+    used: u64,
+    /// What the free space tree has; `None` without one.
+    recorded: Option<Recorded>,
+    /// What it lacks.
+    changes: Changes,
+}
+
+impl Items {
+    pub(super) fn new(
+        start: u64,
+        len: u64,
+        flags: BlockGroupFlags,
+        used: u64,
+        recorded: Option<Recorded>,
+    ) -> Self {
+        let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, len);
+        Self {
+            key,
+            flags,
+            used,
+            recorded,
+            changes: Changes::new(),
+        }
+    }
+
+    /// Notes that a range's extent item came or went.
+    pub(super) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+        match self.recorded {
+            Some(_) => self.changes.note(start, end, change),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a new group's items.
+    pub(super) fn insert(
+        &self,
+        txn: &dyn Allocate,
+        groups: &Tree,
+        free_space: Option<&FreeSpaceTree>,
+    ) -> Result {
+        let item = RawBlockGroup {
+            used: self.used.into(),
+            chunk_objectid: ObjectId::FIRST_CHUNK_TREE.get().into(),
+            flags: self.flags.get().into(),
+        };
+        groups.insert(txn, &self.key, item.as_bytes())?;
+        match (free_space, &self.recorded) {
+            (Some(tree), Some(recorded)) => tree.add_group(txn, recorded),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes all items of the group.
+    pub(super) fn remove(
+        &mut self,
+        txn: &dyn Allocate,
+        groups: &Tree,
+        free_space: Option<&FreeSpaceTree>,
+    ) -> Result {
+        groups.remove(txn, &self.key)?;
+        self.changes = Changes::new();
+        match (free_space, &self.recorded) {
+            (Some(tree), Some(recorded)) => tree.remove_group(txn, recorded),
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings the trees up to date; `used` is what the group's item should say.
+    pub(super) fn write(
+        &mut self,
+        txn: &dyn Allocate,
+        groups: &Tree,
+        free_space: Option<&FreeSpaceTree>,
+        used: u64,
+    ) -> Result {
+        if let (Some(tree), Some(recorded)) = (free_space, &mut self.recorded) {
+            if !self.changes.is_empty() {
+                tree.write(txn, recorded, &mut self.changes)?;
+            }
+        }
+        if used == self.used {
+            return Ok(());
+        }
+        groups.update(txn, &self.key, |bytes| {
+            let (item, _) = RawBlockGroup::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
+            item.used.set(used);
+            Ok::<(), Error>(())
+        })??;
+        self.used = used;
+        Ok(())
+    }
+}
+
+/// How far a group's write-out is. A group in none of these is clean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writeout {
+    /// The trees lack something.
+    Dirty,
+    /// Being written; nothing has changed since that began.
+    Writing,
+    /// Being written, and changed since.
+    Redirtied,
+}
+
+/// The groups that the trees are behind of. The one place that knows a group's [`Writeout`].
+pub(super) struct Writeouts {
+    groups: OrdMap<u64, Writeout>,
+}
+
+impl Writeouts {
+    pub(super) fn new() -> Self {
+        Self {
+            groups: OrdMap::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// How many groups are dirty or being written.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The group that starts at `start` changed.
+    pub(super) fn dirty(&mut self, start: u64) -> Result {
+        let next = match self.groups.get(&start) {
+            None | Some(Writeout::Dirty) => Writeout::Dirty,
+            Some(Writeout::Writing | Writeout::Redirtied) => Writeout::Redirtied,
+        };
+        self.groups.insert(start, next)?;
+        Ok(())
+    }
+
+    /// The first dirty group at or behind `from`, which is being written from now on.
+    pub(super) fn begin(&mut self, from: u64) -> Option<u64> {
+        let dirty =
+            |(&start, &state): (&u64, &Writeout)| (state == Writeout::Dirty).then_some(start);
+        let start = self.groups.range_from(&from).find_map(dirty)?;
+        if let Some(state) = self.groups.get_mut(&start) {
+            *state = Writeout::Writing;
+        }
+        Some(start)
+    }
+
+    /// The group was written.
+    pub(super) fn end(&mut self, start: u64) {
+        match self.groups.get_mut(&start) {
+            Some(state) if *state == Writeout::Redirtied => *state = Writeout::Dirty,
+            _ => drop(self.groups.remove(&start)),
+        }
+    }
+
+    /// The group could not be written.
+    pub(super) fn fail(&mut self, start: u64) {
+        if let Some(state) = self.groups.get_mut(&start) {
+            *state = Writeout::Dirty;
+        }
+    }
+
+    /// The group is gone.
+    pub(super) fn forget(&mut self, start: u64) {
+        self.groups.remove(&start);
+    }
+}

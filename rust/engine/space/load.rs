@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reading the block groups and their free space at mount.
+//!
+//! All of it is read before anything can change: one pass over the free space tree, or over the extent tree where
+//! there is none. Loading a group later, while it is in use, is what double allocations were made of elsewhere.
+
+use super::free_space_tree::{self, FreeSpaceItem, Recorded};
+use super::gate::{Ending, MetadataGate, NewGroup};
+use super::group::{Access, Body, Group};
+use super::items::Items;
+use super::ranges::FreeRanges;
+use super::room::{Appending, Room};
+use super::space::{Options, Trees};
+use super::totals::Tally;
+use super::zones::VolumeZones;
+use super::{Class, Space};
+use crate::btree::Tree;
+use crate::disk::raw::RawBlockGroup;
+use crate::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ZoneOffset};
+use crate::map::OrdMap;
+use crate::volume::{self, Chunk, GroupZones, Volume};
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// A group that is being read.
+struct Loading {
+    chunk: Arc<Chunk>,
+    class: Class,
+    used: u64,
+    body: Body,
+    recorded: Option<Recorded>,
+    /// Behind the extents seen so far.
+    seen_to: u64,
+}
+
+impl Loading {
+    fn start(&self) -> u64 {
+        self.chunk.logical.get()
+    }
+
+    fn end(&self) -> u64 {
+        self.chunk.logical.saturating_add(self.chunk.len).get()
+    }
+}
+
+type Loadings = OrdMap<u64, Loading>;
+
+impl Space {
+    /// Reads all block groups and, for a volume that may be written, their free space: from the free space tree, or
+    /// by reading the whole extent tree. The chunks are all in the volume's map.
+    ///
+    /// `EUCLEAN` for what contradicts itself, `EROFS` when a free space tree would have to be rebuilt to write.
+    pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
+        let gate = match volume.is_zoned() {
+            true => MetadataGate::serial(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
+            false => MetadataGate::open(),
+        };
+        let features = volume.format().compat_ro;
+        let writable = volume.access() == volume::Access::ReadWrite;
+        let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
+        if writable && has_tree && !features.contains(CompatRo::FREE_SPACE_TREE_VALID) {
+            pr_err!("the free space tree is not valid: mount once with another driver to rebuild it, or read-only\n");
+            return Err(EROFS);
+        }
+        let free_space = trees.free_space.filter(|_| has_tree);
+        let space = Space::new(volume, trees.block_groups, free_space, options, gate)?;
+        let mut loadings = space.read_groups(&trees.extent, writable)?;
+        if writable {
+            match space.free_space.as_ref() {
+                Some(tree) => read_free_space(
+                    &mut loadings,
+                    tree.tree(),
+                    space.volume.format().sector_size,
+                )?,
+                None => derive_free_space(&mut loadings, &trees.extent, space.node_size)?,
+            }
+        }
+        while let Some((_, loading)) = loadings.pop_first() {
+            space.finish_loading(loading, writable)?;
+        }
+        space.refresh_growth();
+        Ok(Arc::new(space, GFP_KERNEL)?)
+    }
+
+    fn read_groups(&self, extents: &Tree, writable: bool) -> Result<Loadings> {
+        let mut loadings = Loadings::new();
+        let mut from = Logical::new(0);
+        while let Some(chunk) = self.volume.chunk_from(from) {
+            let end = chunk.logical.checked_add(chunk.len);
+            let loading = self.read_group(chunk, extents, writable)?;
+            loadings.insert(loading.start(), loading)?;
+            let Some(end) = end else { break };
+            from = end;
+        }
+        Ok(loadings)
+    }
+
+    fn read_group(&self, chunk: Arc<Chunk>, extents: &Tree, writable: bool) -> Result<Loading> {
+        let start = chunk.logical.get();
+        let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, chunk.len);
+        let item = self.block_groups.get(&key, |bytes| {
+            RawBlockGroup::read_from_prefix(bytes)
+                .ok()
+                .map(|(item, _)| item)
+        })?;
+        let item = item
+            .flatten()
+            .ok_or_else(|| broken(start, "a chunk has no block group item"))?;
+        let used = item.used.get();
+        if item.flags.get() != chunk.flags.get() {
+            return Err(broken(start, "its type is not that of its chunk"));
+        }
+        if used > chunk.len {
+            return Err(broken(start, "more is used than it holds"));
+        }
+        let class = class_of(&chunk)?;
+        let zones = match writable && self.volume.is_zoned() {
+            true => Some(self.volume.load_group_zones(&chunk, &mut || {
+                last_allocated(extents, &chunk, self.node_size)
+            })?),
+            false => None,
+        };
+        let body = new_body(&self.volume, &chunk, zones, used, self.unit_of(class))?;
+        Ok(Loading {
+            class,
+            used,
+            body,
+            recorded: None,
+            seen_to: start,
+            chunk,
+        })
+    }
+
+    /// Checks what was read of a group and makes it known.
+    fn finish_loading(&self, loading: Loading, writable: bool) -> Result {
+        let (start, len) = (loading.start(), loading.chunk.len);
+        let Loading {
+            chunk,
+            class,
+            used,
+            mut body,
+            recorded,
+            ..
+        } = loading;
+        if !writable {
+            body.access = Access::Closed;
+            body.tally.read_only = len.saturating_sub(used);
+        } else if let Room::Anywhere(ranges) = &body.room {
+            if ranges.free() != len.saturating_sub(used) {
+                return Err(broken(
+                    start,
+                    "its free ranges do not add up to what is not used",
+                ));
+            }
+            if recorded
+                .is_some_and(|recorded| usize::try_from(recorded.extent_count) != Ok(ranges.len()))
+            {
+                return Err(broken(start, "the count of its free ranges is wrong"));
+            }
+            exclude_superblocks(&self.volume, &chunk, &mut body)?;
+        }
+        if writable && self.free_space.is_some() && recorded.is_none() {
+            return Err(broken(start, "it is not in the free space tree"));
+        }
+        let items = Items::new(start, len, chunk.flags, used, recorded);
+        let pool = self.pools.get(class).clone();
+        let group = Arc::new(Group::new(chunk, class, pool, body, items)?, GFP_KERNEL)?;
+        self.publish(&group)
+    }
+}
+
+/// What a chunk's type says it holds.
+pub(super) fn class_of(chunk: &Chunk) -> Result<Class> {
+    let types = chunk.flags.common(BlockGroupFlags::TYPES);
+    match types {
+        BlockGroupFlags::DATA => Ok(Class::Data),
+        BlockGroupFlags::METADATA => Ok(Class::Metadata),
+        BlockGroupFlags::SYSTEM => Ok(Class::System),
+        _ => Err(broken(chunk.logical.get(), "it holds more than one type")),
+    }
+}
+
+/// The state of a group of which `used` bytes have extent items. Its free ranges are not known yet; on sequential
+/// zones there is nothing more to know. `unit`: what is allocated is a multiple of this.
+pub(super) fn new_body(
+    volume: &Volume,
+    chunk: &Chunk,
+    zones: Option<GroupZones>,
+    used: u64,
+    unit: u64,
+) -> Result<Body> {
+    let tally = Tally {
+        total: chunk.len,
+        used,
+        ..Tally::default()
+    };
+    let Some(zones) = zones.filter(|zones| zones.sequential && volume.is_zoned()) else {
+        let room = Room::Anywhere(FreeRanges::new());
+        return Ok(Body {
+            tally,
+            room,
+            access: Access::Open,
+            active: true,
+            written: 0,
+            ending: Ending::Full,
+        });
+    };
+    let start = chunk.logical.get();
+    let capacity = zones.capacity.min(chunk.len);
+    let whole = capacity.saturating_sub(capacity.checked_rem(unit).unwrap_or(0));
+    let ending = if whole == zones.capacity {
+        Ending::Full
+    } else {
+        Ending::Short
+    };
+    let offset = zones.alloc_offset.get().min(whole);
+    if used > offset {
+        return Err(broken(
+            start,
+            "more is used than its zones have been written to",
+        ));
+    }
+    let lost = chunk.len.saturating_sub(whole);
+    let unusable = lost.saturating_add(offset.saturating_sub(used));
+    let appending = Appending {
+        start: chunk.logical,
+        offset: ZoneOffset::new(offset),
+        capacity: whole,
+    };
+    Ok(Body {
+        tally: Tally { unusable, ..tally },
+        room: Room::Append(appending),
+        access: Access::Open,
+        active: zones.active,
+        written: offset,
+        ending,
+    })
+}
+
+/// Makes a range of a group free, where that is not told by a write pointer.
+pub(super) fn fill(body: &mut Body, start: u64, end: u64) -> Result {
+    match &mut body.room {
+        Room::Anywhere(ranges) => ranges.insert(start, end),
+        Room::Append(_) => Ok(()),
+    }
+}
+
+/// Keeps the allocator away from superblock copies. Before the group is counted.
+pub(super) fn exclude_superblocks(volume: &Volume, chunk: &Chunk, body: &mut Body) -> Result {
+    let Room::Anywhere(ranges) = &mut body.room else {
+        return Ok(());
+    };
+    for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
+        let excluded = ranges.exclude(start.get(), start.saturating_add(len).get())?;
+        body.tally.read_only = body.tally.read_only.saturating_add(excluded);
+    }
+    Ok(())
+}
+
+/// Metadata on sequential zones passes the gate.
+pub(super) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
+    let body = group.lock();
+    let Room::Append(appending) = &body.room else {
+        return Ok(());
+    };
+    if group.class() == Class::Data {
+        return Ok(());
+    }
+    gate.add(NewGroup {
+        start: group.start(),
+        len: group.len(),
+        capacity: appending.capacity,
+        ending: body.ending,
+        written_to: appending.end_of_allocated(),
+        active: body.active,
+        group: group.clone(),
+    })
+}
+
+/// Free space as the free space tree has it.
+fn read_free_space(loadings: &mut Loadings, tree: &Tree, sector_size: u32) -> Result {
+    let mut current = None;
+    free_space_tree::read(tree, sector_size, |item| match item {
+        FreeSpaceItem::Group(recorded) => {
+            let loading = loadings
+                .get_mut(&recorded.start)
+                .filter(|loading| loading.end() == recorded.end);
+            let loading = loading
+                .ok_or_else(|| broken(recorded.start, "it is in the free space tree alone"))?;
+            loading.recorded = Some(recorded);
+            current = Some(recorded.start);
+            Ok(())
+        }
+        FreeSpaceItem::Free(start, end) => {
+            let loading = current
+                .and_then(|current| loadings.get_mut(&current))
+                .ok_or(EUCLEAN)?;
+            fill(&mut loading.body, start, end).inspect_err(|_| {
+                let _ = broken(loading.start(), "its free ranges overlap");
+            })
+        }
+    })
+}
+
+/// Free space as what the extent tree has no item for.
+fn derive_free_space(loadings: &mut Loadings, extents: &Tree, node_size: u64) -> Result {
+    extents.scan(Key::MIN..=Key::MAX, |key, _| {
+        if let Some((start, end)) = extent(key, node_size) {
+            let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
+            let loading =
+                loading.filter(|loading| start >= loading.seen_to && end <= loading.end());
+            let loading = loading.ok_or_else(|| {
+                broken(start, "an extent overlaps another or no block group has it")
+            })?;
+            if loading.seen_to < start {
+                fill(&mut loading.body, loading.seen_to, start)?;
+            }
+            loading.seen_to = end;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (_, loading) in loadings.iter_mut() {
+        if loading.seen_to < loading.end() {
+            let end = loading.end();
+            fill(&mut loading.body, loading.seen_to, end)?;
+        }
+    }
+    Ok(())
+}
+
+/// The range of an extent item, by its key.
+fn extent(key: Key, node_size: u64) -> Option<(u64, u64)> {
+    let start = key.objectid.get();
+    let len = match key.kind {
+        Kind::EXTENT_ITEM => key.offset,
+        Kind::METADATA_ITEM => node_size,
+        _ => return None,
+    };
+    Some((start, start.saturating_add(len)))
+}
+
+/// Where the last extent of a group ends, from the group's start.
+fn last_allocated(extents: &Tree, chunk: &Chunk, node_size: u64) -> Result<ZoneOffset> {
+    let start = chunk.logical.get();
+    let last = start.saturating_add(chunk.len).saturating_sub(1);
+    // The last item before the end belongs to the last extent, or to the group itself; the extent's own item may
+    // stand before its references.
+    let found = extents.floor(&Key::new(last, Kind::new(u8::MAX), u64::MAX), |key, _| key)?;
+    let Some(found) = found.filter(|key| key.objectid.get() >= start) else {
+        return Ok(ZoneOffset::new(0));
+    };
+    let key = Key::new(found.objectid.get(), Kind::METADATA_ITEM, u64::MAX);
+    let item = extents.floor(&key, |key, _| key)?;
+    let end = item
+        .filter(|key| key.objectid.get() >= start)
+        .and_then(|key| extent(key, node_size));
+    Ok(ZoneOffset::new(
+        end.map_or(0, |(_, end)| end.saturating_sub(start)),
+    ))
+}
+
+#[cold]
+fn broken(start: u64, what: &str) -> Error {
+    pr_err!("block group {start}: {what}\n");
+    EUCLEAN
+}

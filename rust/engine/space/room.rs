@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where in a block group bytes are free: the two policies, chosen for each group when it is loaded.
+
+use super::ranges::{FreeRanges, Wish};
+use crate::disk::{Logical, ZoneOffset};
+use kernel::prelude::*;
+
+/// The free bytes of one block group.
+pub(super) enum Room {
+    /// Anywhere: regular devices and conventional zones.
+    Anywhere(FreeRanges),
+    /// Behind the last allocation only: sequential zones.
+    Append(Appending),
+}
+
+/// The allocation state of a block group on sequential zones (C: `alloc_offset`, `zone_capacity`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Appending {
+    /// The group's address.
+    pub(super) start: Logical,
+    /// Where the next allocation starts.
+    pub(super) offset: ZoneOffset,
+    /// What the zones hold; at most the group's length.
+    pub(super) capacity: u64,
+}
+
+impl Appending {
+    /// Where the next allocation starts.
+    pub(super) fn end_of_allocated(&self) -> Logical {
+        self.start.saturating_add(self.offset.get())
+    }
+
+    /// Bytes that can still be allocated.
+    pub(super) fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.offset.get())
+    }
+
+    fn take(&mut self, wish: Wish) -> Option<(u64, u64)> {
+        let len = self.free().min(wish.wanted);
+        let len = len.saturating_sub(len.checked_rem(wish.align)?);
+        if len == 0 || len < wish.min {
+            return None;
+        }
+        let start = self.end_of_allocated();
+        self.offset = self.offset.saturating_add(len);
+        Some((start.get(), self.end_of_allocated().get()))
+    }
+}
+
+/// What bytes that belong to nothing are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// They can be allocated.
+    Free,
+    /// They wait for the reset of their zone.
+    Unusable,
+}
+
+impl Room {
+    /// Bytes that can be allocated now.
+    pub(super) fn free(&self) -> u64 {
+        match self {
+            Room::Anywhere(ranges) => ranges.free(),
+            Room::Append(appending) => appending.free(),
+        }
+    }
+
+    /// No allocation can be longer than this.
+    pub(super) fn largest_bound(&self) -> u64 {
+        match self {
+            Room::Anywhere(ranges) => ranges.largest_bound(),
+            Room::Append(appending) => appending.free(),
+        }
+    }
+
+    /// Takes a range; `None` if nothing fits.
+    pub(super) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
+        match self {
+            Room::Anywhere(ranges) => ranges.take(wish),
+            Room::Append(appending) => Ok(appending.take(wish)),
+        }
+    }
+
+    /// Takes `[start, end)` and tells what it was; `EEXIST` if it is not idle. On sequential zones that is a range
+    /// before the write pointer, written by the mount that crashed: it belongs to whoever finds it referenced.
+    pub(super) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
+        match self {
+            Room::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
+            Room::Append(appending) if end <= appending.end_of_allocated().get() => {
+                Ok(Idle::Unusable)
+            }
+            Room::Append(_) => Err(EEXIST),
+        }
+    }
+
+    /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free, `ENOMEM`.
+    pub(super) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
+        match self {
+            Room::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
+            Room::Append(appending) if end <= appending.end_of_allocated().get() => {
+                Ok(Idle::Unusable)
+            }
+            Room::Append(_) => Err(EUCLEAN),
+        }
+    }
+}

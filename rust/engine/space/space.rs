@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The root of the layer.
+
+use super::free_space_tree::FreeSpaceTree;
+use super::gate::MetadataGate;
+use super::group::Group;
+use super::groups::{Groups, PerClass};
+use super::items::Writeouts;
+use super::spans::Pins;
+use super::totals::Pool;
+use super::{Class, Reservation, Shortage, Urgency};
+use crate::btree::Tree;
+use crate::disk::Logical;
+use crate::volume::Volume;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{Mutex, RwLock};
+
+/// The trees that describe space. All are those of the running transaction.
+pub struct Trees {
+    /// The extent tree.
+    pub extent: Arc<Tree>,
+    /// Where the BLOCK_GROUP_ITEMs are: the block group tree, or the extent tree.
+    pub block_groups: Arc<Tree>,
+    /// The free space tree, if the volume has one.
+    pub free_space: Option<Arc<Tree>>,
+}
+
+/// What the mount asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Tell devices of freed ranges at [`Space::unpin`], before they can be allocated again.
+    pub discard: bool,
+}
+
+/// Where the last allocation of a kind was; [`NOWHERE`] before the first.
+pub(super) struct Cursors {
+    /// The start of the group that data came from last.
+    pub(super) data: AtomicU64,
+    /// The same for tree blocks.
+    pub(super) metadata: AtomicU64,
+    /// The same for the chunk tree.
+    pub(super) system: AtomicU64,
+    /// The group of the log trees; on sequential zones nothing else is allocated there.
+    pub(super) log: AtomicU64,
+}
+
+/// No group starts here.
+pub(super) const NOWHERE: u64 = u64::MAX;
+
+/// Block groups, free space, pinned ranges, reservations and the metadata write gate of a volume.
+///
+/// All methods may be called by many threads.
+pub struct Space {
+    pub(super) volume: Arc<Volume>,
+    pub(super) block_groups: Arc<Tree>,
+    pub(super) free_space: Option<FreeSpaceTree>,
+    pub(super) options: Options,
+    pub(super) node_size: u64,
+    pub(super) sector_size: u64,
+    pub(super) pools: PerClass<Arc<Pool>>,
+    pub(super) groups: RwLock<Groups>,
+    pub(super) cursors: Cursors,
+    /// A transaction has begun since the last [`Space::unpin`]: its commit may give space back that is not even
+    /// pinned yet, by delayed references.
+    pub(super) unsettled: AtomicBool,
+    pub(super) pins: Mutex<Pins>,
+    pub(super) writeouts: Mutex<Writeouts>,
+    pub(super) gate: MetadataGate,
+}
+
+impl Space {
+    pub(super) fn new(
+        volume: Arc<Volume>,
+        block_groups: Arc<Tree>,
+        free_space: Option<Arc<Tree>>,
+        options: Options,
+        gate: MetadataGate,
+    ) -> Result<Self> {
+        let (node_size, sector_size) = (volume.format().node_size, volume.format().sector_size);
+        Ok(Self {
+            volume,
+            block_groups,
+            free_space: free_space.map(|tree| FreeSpaceTree::new(tree, sector_size)),
+            options,
+            node_size: node_size.into(),
+            sector_size: sector_size.into(),
+            pools: PerClass::try_new(|class| Ok(Arc::new(Pool::new(class)?, GFP_KERNEL)?))?,
+            groups: RwLock::new(Groups::new()?, latch::class!("rbtrfs_block_groups"))?,
+            cursors: Cursors {
+                data: AtomicU64::new(NOWHERE),
+                metadata: AtomicU64::new(NOWHERE),
+                system: AtomicU64::new(NOWHERE),
+                log: AtomicU64::new(NOWHERE),
+            },
+            unsettled: AtomicBool::new(false),
+            pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
+            writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
+            gate,
+        })
+    }
+
+    /// Promises `bytes` of `class`. Memory only.
+    pub fn reserve(
+        &self,
+        class: Class,
+        bytes: u64,
+        urgency: Urgency,
+    ) -> Result<Reservation, Shortage> {
+        let pool = self.pools.get(class);
+        pool.promise(bytes, urgency)
+            .map_err(|shortage| match shortage {
+                Shortage::Full if self.unsettled.load(Ordering::Relaxed) => Shortage::NeedCommit,
+                shortage => shortage,
+            })?;
+        Ok(Reservation::new(pool.clone(), bytes))
+    }
+
+    /// A reservation of nothing, to merge others into.
+    pub fn reserve_nothing(&self, class: Class) -> Reservation {
+        Reservation::new(self.pools.get(class).clone(), 0)
+    }
+
+    /// Sizes what is kept back for commits and for freeing on a full volume, from the bytes of the extent, checksum,
+    /// root, free space and block group trees (`bytes_used` of their root items, together) and how many those are. At
+    /// mount and in each commit.
+    pub fn size_global_reserve(&self, tree_bytes: u64, trees: u32) {
+        const MIN: u64 = 16 << 20;
+        const MAX: u64 = 512 << 20;
+        /// New blocks and splits on each level of one path.
+        const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
+        let pool = self.pools.get(Class::Metadata);
+        let (total, growth) = {
+            let totals = pool.lock();
+            (totals.tally.total, totals.growth.bytes)
+        };
+        let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
+        // A tiny volume must have something left for its files.
+        let affordable = total.saturating_add(growth / 2) / 4;
+        pool.resize_global(tree_bytes.max(paths).clamp(MIN, MAX).min(affordable));
+    }
+
+    /// The gate that serialises metadata IO on sequential zones.
+    pub fn gate(&self) -> &MetadataGate {
+        &self.gate
+    }
+
+    /// The group that holds all of `[start, start + len)`; corruption or a bug where none does.
+    pub(super) fn group_holding(&self, start: u64, len: u64) -> Result<Arc<Group>> {
+        let end = start.checked_add(len).ok_or(EUCLEAN)?;
+        let group = self.groups.read().holding(start, end).cloned();
+        group.ok_or_else(|| {
+            pr_err!("no block group holds {len} bytes at {start}\n");
+            EUCLEAN
+        })
+    }
+
+    /// The group that starts at `start`.
+    pub(super) fn group_at(&self, start: Logical) -> Option<Arc<Group>> {
+        let start = start.get();
+        self.groups
+            .read()
+            .holding(start, start.checked_add(1)?)
+            .filter(|group| group.start().get() == start)
+            .cloned()
+    }
+}
+
+impl Cursors {
+    /// Whether `start` is the group of the log trees.
+    pub(super) fn is_log(&self, start: Logical) -> bool {
+        self.log.load(Ordering::Relaxed) == start.get()
+    }
+
+    /// The log trees leave their group.
+    pub(super) fn forget_log(&self, start: Logical) {
+        let _ =
+            self.log
+                .compare_exchange(start.get(), NOWHERE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Long lists of ranges in small allocations, and the ranges that wait for a commit.
+
+use crate::disk::Generation;
+use kernel::prelude::*;
+
+/// Ranges in one allocation: a page of them.
+const CHUNK: usize = 256;
+
+/// A list of ranges `(start, end)` in the order they came. Grows without copying and without large allocations.
+pub(super) struct Spans {
+    chunks: KVec<KVec<(u64, u64)>>,
+    count: usize,
+}
+
+impl Spans {
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: KVec::new(),
+            count: 0,
+        }
+    }
+
+    /// Adds a range; one that continues the last is joined with it.
+    pub(super) fn push(&mut self, start: u64, end: u64) -> Result {
+        if let Some(last) = self.chunks.last_mut().and_then(|chunk| chunk.last_mut()) {
+            if last.1 == start {
+                last.1 = end;
+                return Ok(());
+            }
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
+            let chunk = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
+            self.chunks.push(chunk, GFP_KERNEL)?;
+        }
+        let chunk = self.chunks.last_mut().ok_or(ENOMEM)?;
+        chunk.push((start, end), GFP_KERNEL)?;
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Takes the range that came last.
+    pub(super) fn pop(&mut self) -> Option<(u64, u64)> {
+        loop {
+            let chunk = self.chunks.last_mut()?;
+            if let Some(span) = chunk.pop() {
+                self.count = self.count.saturating_sub(1);
+                return Some(span);
+            }
+            self.chunks.pop();
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.chunks.iter().flat_map(|chunk| chunk.iter().copied())
+    }
+}
+
+/// What transactions freed that are not durable yet, oldest first: the committing one and the running one, rarely more.
+pub(super) struct Pins {
+    sets: KVec<(Generation, Spans)>,
+}
+
+impl Pins {
+    pub(super) fn new() -> Self {
+        Self { sets: KVec::new() }
+    }
+
+    /// Remembers a range that `generation` freed.
+    pub(super) fn push(&mut self, generation: Generation, start: u64, end: u64) -> Result {
+        if let Some((_, spans)) = self.sets.iter_mut().find(|(of, _)| *of == generation) {
+            return spans.push(start, end);
+        }
+        let mut spans = Spans::new();
+        spans.push(start, end)?;
+        self.sets.push((generation, spans), GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Takes out the ranges of a transaction up to and with `generation`; `None` when there are no more.
+    pub(super) fn pop(&mut self, generation: Generation) -> Option<(Generation, Spans)> {
+        let index = self.sets.iter().position(|(of, _)| *of <= generation)?;
+        self.sets.remove(index).ok()
+    }
+
+    /// Puts back what could not be freed. The set was taken out of here, so that its place is still allocated.
+    pub(super) fn put_back(&mut self, set: (Generation, Spans)) -> Result {
+        if set.1.is_empty() {
+            return Ok(());
+        }
+        self.sets.push(set, GFP_KERNEL)?;
+        Ok(())
+    }
+}

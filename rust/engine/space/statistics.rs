@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Space in numbers.
+
+use super::chunks::copies_of;
+use super::totals::Totals;
+use super::{Class, Space};
+use kernel::prelude::*;
+
+/// A class's bytes, in the logical space (C: `struct btrfs_space_info`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStatistics {
+    /// In all block groups.
+    pub total: u64,
+    /// In extents that have an item.
+    pub used: u64,
+    /// In extents that have none yet.
+    pub reserved: u64,
+    /// Freed by a transaction that is not durable.
+    pub pinned: u64,
+    /// Promised and not allocated, with the global reserve.
+    pub promised: u64,
+    /// In superblock copies and in groups that are closed.
+    pub read_only: u64,
+    /// On zones that have to be reset first.
+    pub unusable: u64,
+}
+
+/// What statfs and the space ioctls tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// File data.
+    pub data: ClassStatistics,
+    /// Tree blocks.
+    pub metadata: ClassStatistics,
+    /// The chunk tree.
+    pub system: ClassStatistics,
+    /// Kept back for commits: what it should hold.
+    pub global_size: u64,
+    /// What it holds; a part of the metadata's `promised`.
+    pub global_held: u64,
+    /// Bytes in extents of all classes: the superblock's `bytes_used`.
+    pub bytes_used: u64,
+    /// Bytes of all devices.
+    pub device_total: u64,
+    /// Bytes of the devices that hold nothing, every copy counted.
+    pub device_free: u64,
+    /// Bytes of file data that can still be written (`f_bavail`).
+    pub available: u64,
+}
+
+impl From<&Totals> for ClassStatistics {
+    fn from(totals: &Totals) -> Self {
+        let tally = totals.tally;
+        Self {
+            total: tally.total,
+            used: tally.used,
+            reserved: tally.reserved,
+            pinned: tally.pinned,
+            promised: totals.promised,
+            read_only: tally.read_only,
+            unusable: tally.unusable,
+        }
+    }
+}
+
+impl Space {
+    /// The numbers now, each class at one moment.
+    pub fn statistics(&self) -> Statistics {
+        let data = *self.pools.get(Class::Data).lock();
+        let metadata = *self.pools.get(Class::Metadata).lock();
+        let system = *self.pools.get(Class::System).lock();
+        let used = [
+            (Class::Data, &data),
+            (Class::Metadata, &metadata),
+            (Class::System, &system),
+        ];
+        let device_used = used.iter().fold(0u64, |sum, &(class, totals)| {
+            let tally = totals.tally;
+            let held = tally.total.saturating_sub(tally.free());
+            sum.saturating_add(held.saturating_mul(copies_of(self.profile(class))))
+        });
+        let device_total = self.volume.total_bytes();
+        let writable = data
+            .tally
+            .free()
+            .saturating_add(data.growth.bytes)
+            .saturating_sub(data.promised);
+        Statistics {
+            data: (&data).into(),
+            metadata: (&metadata).into(),
+            system: (&system).into(),
+            global_size: metadata.global.size,
+            global_held: metadata.global.held,
+            bytes_used: used.iter().fold(0, |sum: u64, (_, totals)| {
+                sum.saturating_add(totals.tally.used)
+            }),
+            device_total,
+            device_free: device_total.saturating_sub(device_used),
+            available: writable,
+        }
+    }
+
+    /// Bytes in extents of all classes: the superblock's `bytes_used`.
+    pub fn used(&self) -> u64 {
+        Class::ALL.iter().fold(0, |sum: u64, &class| {
+            sum.saturating_add(self.pools.get(class).lock().tally.used)
+        })
+    }
+
+    /// Checks that the books agree: each class's totals with its groups, each group's tally with its free space.
+    /// `EUCLEAN` with a line in the log where they do not. For tests and for unmount.
+    pub fn audit(&self) -> Result {
+        let groups = self.groups.read();
+        for class in Class::ALL {
+            let mut sum = super::totals::Tally::default();
+            for group in groups.of(class) {
+                let body = group.lock();
+                let free = if body.access == super::group::Access::Open {
+                    body.room.free()
+                } else {
+                    0
+                };
+                if body.tally.free() != free {
+                    pr_err!(
+                        "block group {}: {} bytes free by its tally, {free} by its room\n",
+                        group.start(),
+                        body.tally.free()
+                    );
+                    return Err(EUCLEAN);
+                }
+                sum.add(&body.tally);
+            }
+            let totals = *self.pools.get(class).lock();
+            if sum != totals.tally {
+                pr_err!(
+                    "{class}: groups have {sum:?}, the class {:?}\n",
+                    totals.tally
+                );
+                return Err(EUCLEAN);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes promised to reservations that are alive, without the global reserve. Zero when all were dropped.
+    pub fn promised(&self, class: Class) -> u64 {
+        let totals = *self.pools.get(class).lock();
+        totals.promised.saturating_sub(totals.global.held)
+    }
+}

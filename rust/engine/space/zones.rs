@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Block groups on sequential zones: when their zones are taken, given back and emptied.
+
+use super::gate::{GateGroup, Zones};
+use super::group::{Access, Body, Group};
+use super::room::{Appending, Room};
+use super::totals::State;
+use super::{Class, DataExtent, Space};
+use crate::disk::{Logical, ZoneOffset};
+use crate::volume::{Activation, Volume};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// The volume's zones by the address of the group above them.
+pub(super) struct VolumeZones(pub(super) Arc<Volume>);
+
+impl Zones for VolumeZones {
+    fn activate(&self, group: Logical) -> Result<Activation> {
+        let chunk = self.0.chunk(group)?;
+        self.0.activate_zones(&chunk)
+    }
+
+    fn finish(&self, group: Logical) -> Result {
+        let chunk = self.0.chunk(group)?;
+        self.0.finish_zones(&chunk)
+    }
+
+    fn filled(&self, group: Logical) {
+        if let Ok(chunk) = self.0.chunk(group) {
+            self.0.zones_filled(&chunk);
+        }
+    }
+
+    fn reset(&self, group: Logical) -> Result {
+        let chunk = self.0.chunk(group)?;
+        self.0.reset_zones(&chunk)
+    }
+}
+
+/// The room of a group on sequential zones.
+fn appending(body: &mut Body) -> Option<&mut Appending> {
+    match &mut body.room {
+        Room::Append(appending) => Some(appending),
+        Room::Anywhere(_) => None,
+    }
+}
+
+impl Group {
+    /// Gives up what is left of the zones: free becomes unusable.
+    fn give_up_rest(&self, body: &mut Body) -> Result {
+        let from = if body.access == Access::Closed {
+            State::ReadOnly
+        } else {
+            State::Free
+        };
+        let Some(appending) = appending(body) else {
+            return Err(EINVAL);
+        };
+        let rest = appending.free();
+        appending.offset = ZoneOffset::new(appending.capacity);
+        self.publish(body);
+        self.shift(body, rest, from, State::Unusable)
+    }
+}
+
+impl GateGroup for Group {
+    fn allocated_end(&self) -> Logical {
+        match appending(&mut self.lock()) {
+            Some(appending) => appending.end_of_allocated(),
+            None => self.start(),
+        }
+    }
+
+    fn close_at(&self, pointer: Logical) -> Result<bool> {
+        let mut body = self.lock();
+        if appending(&mut body).is_none_or(|appending| appending.end_of_allocated() != pointer) {
+            return Ok(false);
+        }
+        self.give_up_rest(&mut body)?;
+        Ok(true)
+    }
+}
+
+impl Space {
+    /// Tells that a data extent has reached the device (or never will): the last one of a group gives its zones' active
+    /// resources back. Without effect on regular devices. Calling it is not needed, but frees them sooner.
+    pub fn data_written(&self, extent: DataExtent) -> Result {
+        let group = self.group_holding(extent.logical.get(), extent.len)?;
+        let mut body = group.lock();
+        body.written = body.written.saturating_add(extent.len);
+        let written = body.written;
+        let done = appending(&mut body)
+            .is_some_and(|room| room.free() == 0 && written >= room.offset.get());
+        if done && body.active {
+            body.active = false;
+            self.volume.zones_filled(group.chunk());
+        }
+        Ok(())
+    }
+
+    /// The same for a group of which nothing is under way: all its extents have items.
+    pub(super) fn finish_filled(&self, group: &Group) -> Result {
+        if group.class() != Class::Data || group.may_hold(1) {
+            return Ok(());
+        }
+        let mut body = group.lock();
+        let full = appending(&mut body).is_some_and(|room| room.free() == 0);
+        if full && body.active && body.tally.reserved == 0 {
+            body.active = false;
+            self.volume.zones_filled(group.chunk());
+        }
+        Ok(())
+    }
+
+    /// Gives up the rest of one data group's zones, so that another's can be activated: the fullest group without
+    /// writes under way. Whether there was one. May talk to the device.
+    pub fn relieve_zones(&self) -> Result<bool> {
+        let Some(group) = self.fullest_idle_data_group() else {
+            return Ok(false);
+        };
+        {
+            let mut body = group.lock();
+            if !body.active || body.tally.reserved > 0 {
+                return Ok(false);
+            }
+            group.give_up_rest(&mut body)?;
+            body.active = false;
+        }
+        self.volume.finish_zones(group.chunk())?;
+        Ok(true)
+    }
+
+    fn fullest_idle_data_group(&self) -> Option<Arc<Group>> {
+        let groups = self.groups.read();
+        let candidates = groups.of(Class::Data).filter_map(|group| {
+            let mut body = group.lock();
+            let idle = body.active && body.tally.reserved == 0;
+            let room = appending(&mut body).filter(|room| idle && room.offset.get() > 0)?;
+            Some((room.free(), group))
+        });
+        candidates
+            .min_by_key(|(free, _)| *free)
+            .map(|(_, group)| group.clone())
+    }
+
+    /// Empties the zones of groups in which nothing is left: they can be written again from their start.
+    pub(super) fn reset_empty_groups(&self) -> Result {
+        if !self.volume.is_zoned() {
+            return Ok(());
+        }
+        for class in [Class::Data, Class::Metadata, Class::System] {
+            let mut from = 0;
+            loop {
+                let next = self.groups.read().empty_appending(class, from);
+                let Some(group) = next else { break };
+                from = group.start().get().saturating_add(1);
+                self.reset_group(&group)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reset_group(&self, group: &Group) -> Result {
+        let start = group.start();
+        if !self.gate.is_quiet(start) || !self.close_if_worth_reset(group)? {
+            return Ok(());
+        }
+        let reset = match group.class() {
+            Class::Data => self.volume.reset_zones(group.chunk()),
+            Class::Metadata | Class::System => self.gate.reset(start),
+        };
+        if let Err(error) = reset {
+            pr_warn!("block group {start}: zones cannot be reset: {error:?}\n");
+            return group.open(&mut group.lock());
+        }
+        let mut body = group.lock();
+        let Some(room) = appending(&mut body) else {
+            return Err(EUCLEAN);
+        };
+        let consumed = room.offset.get();
+        room.offset = ZoneOffset::new(0);
+        body.written = 0;
+        body.active = false;
+        group.shift(&mut body, consumed, State::Unusable, State::ReadOnly)?;
+        group.open(&mut body)?;
+        group.publish(&body);
+        if self.cursors.is_log(start) {
+            self.cursors.forget_log(start);
+        }
+        Ok(())
+    }
+
+    /// Stops allocation from a group that holds nothing, and little of which is left to allocate.
+    fn close_if_worth_reset(&self, group: &Group) -> Result<bool> {
+        let mut body = group.lock();
+        let short = group.pool().is_pressed();
+        if !is_worth_reset(&mut body, short) {
+            return Ok(false);
+        }
+        group.close(&mut body)?;
+        Ok(true)
+    }
+}
+
+/// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.
+pub(super) fn is_worth_reset(body: &mut Body, short: bool) -> bool {
+    let tally = body.tally;
+    let empty =
+        tally.used == 0 && tally.reserved == 0 && tally.pinned == 0 && body.access == Access::Open;
+    appending(body).is_some_and(|room| {
+        let consumed = room.offset.get();
+        empty && consumed > 0 && (short || consumed >= room.capacity / 2)
+    })
+}
