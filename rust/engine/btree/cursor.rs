@@ -4,7 +4,7 @@
 use super::lock::nesting;
 use super::search::Found;
 use super::Tree;
-use crate::disk::{Key, Kind, Leaf, Node};
+use crate::disk::{Key, Leaf, Node};
 use kernel::prelude::*;
 use latch::{Latched, Side};
 
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
                 return Ok(true);
             }
             // Only at the left edge, unless a parent's key is lower than its child's.
-            match found.lower.and_then(predecessor) {
+            match found.lower.and_then(Key::predecessor) {
                 Some(before) => key = before,
                 None => return Ok(false),
             }
@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
         }
         let first = Leaf::new(place.found.leaf.bytes()).key(0);
         self.release();
-        match first.and_then(predecessor) {
+        match first.and_then(Key::predecessor) {
             Some(key) => self.seek_floor(&key),
             None => Ok(false),
         }
@@ -149,16 +149,4 @@ impl<'a> Cursor<'a> {
         let found = Found { leaf, parent: Some((parent, slot)), lower: Some(child.key), beyond };
         Ok(Way::Neighbour(Place { found, slot: 0 }))
     }
-}
-
-/// The key before `key` in order, or `None` before the lowest.
-fn predecessor(key: Key) -> Option<Key> {
-    if let Some(offset) = key.offset.checked_sub(1) {
-        return Some(Key { offset, ..key });
-    }
-    if let Some(kind) = key.kind.get().checked_sub(1) {
-        return Some(Key { kind: Kind::new(kind), offset: u64::MAX, ..key });
-    }
-    let objectid = key.objectid.get().checked_sub(1)?;
-    Some(Key::new(objectid, Kind::new(u8::MAX), u64::MAX))
 }

@@ -40,6 +40,11 @@ pub(super) fn used(block: &[u8]) -> usize {
     capacity(block).saturating_sub(Leaf::new(block).free_space())
 }
 
+/// A leaf with less in use is worth merging.
+pub(super) fn sparse(block: &[u8]) -> usize {
+    capacity(block) / 3
+}
+
 /// Inserts an item of `len` zero bytes before `slot`. The caller has seen that it fits.
 pub(super) fn insert(block: &mut [u8], slot: usize, key: &Key, len: usize) -> Result {
     let end = open(block, slot, 1, len)?;
@@ -105,8 +110,8 @@ pub(super) fn item_mut(block: &mut [u8], slot: usize) -> Option<&mut [u8]> {
     data_mut(block, start..end).ok()
 }
 
-/// Moves the items in `slots` of one leaf to another, before its slot `at`. The caller has seen that they fit.
-pub(super) fn transfer(from: &mut [u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
+/// Copies the items in `slots` of one leaf to another, before its slot `at`. The caller has seen that they fit.
+pub(super) fn copy(from: &[u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
     let (low, high) = (data_end(from, slots.end)?, data_end(from, slots.start)?);
     let len = high.checked_sub(low).ok_or(EUCLEAN)?;
     let data = RawHeader::split(from).and_then(|(_, area)| area.get(low..high)).ok_or(EUCLEAN)?;
@@ -120,6 +125,12 @@ pub(super) fn transfer(from: &mut [u8], slots: Range<usize>, to: &mut [u8], at: 
         let within = usize_of(head.offset.get()).checked_sub(low).ok_or(EUCLEAN)?;
         target.offset = narrow(start.saturating_add(within))?;
     }
+    Ok(())
+}
+
+/// Moves the items in `slots` of one leaf to another, before its slot `at`. The caller has seen that they fit.
+pub(super) fn transfer(from: &mut [u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
+    copy(from, slots.clone(), to, at)?;
     remove(from, slots)
 }
 

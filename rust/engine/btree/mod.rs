@@ -19,12 +19,20 @@
 
 mod allocate;
 mod block;
+mod change;
+mod cow;
 mod cursor;
+mod edit;
 mod leaf;
 mod lock;
 mod node;
+mod path;
+mod room;
 mod seal;
 mod search;
+mod share;
+mod snapshot;
+mod tidy;
 mod tree;
 mod writer;
 

@@ -70,14 +70,20 @@ pub(super) fn remove(block: &mut [u8], slots: Range<usize>) -> Result {
     set_count(block, left)
 }
 
-/// Moves the pointers in `slots` of one node to another, before its slot `at`. The caller has seen that they fit.
-pub(super) fn transfer(from: &mut [u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
+/// Copies the pointers in `slots` of one node to another, before its slot `at`. The caller has seen that they fit.
+pub(super) fn copy(from: &[u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
     let pointers = Node::new(from).raw_pointers().get(slots.clone()).ok_or(EUCLEAN)?;
     open(to, at, slots.len())?;
     let targets = pointers_mut(to)?.get_mut(at..).ok_or(EUCLEAN)?;
     for (target, pointer) in targets.iter_mut().zip(pointers) {
         *target = *pointer;
     }
+    Ok(())
+}
+
+/// Moves the pointers in `slots` of one node to another, before its slot `at`. The caller has seen that they fit.
+pub(super) fn transfer(from: &mut [u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
+    copy(from, slots.clone(), to, at)?;
     remove(from, slots)
 }
 

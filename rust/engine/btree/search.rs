@@ -21,14 +21,6 @@ pub(super) struct Found {
     pub(super) beyond: Option<Key>,
 }
 
-impl Found {
-    /// The key that the next leaf starts with; `None` at the tree's right edge.
-    pub(super) fn upper(&self) -> Option<Key> {
-        let (parent, slot) = self.parent.as_ref()?;
-        Node::new(parent.bytes()).key(slot.saturating_add(1)).or(self.beyond)
-    }
-}
-
 impl Tree {
     /// Locks the leaf that `key` is in or would be in, and its parent.
     pub(super) fn find_leaf(&self, key: &Key) -> Result<Found> {
@@ -67,13 +59,13 @@ impl Tree {
     }
 
     /// Locks the root; for writing if it stands at `write_from` or below.
-    pub(super) fn lock_root(&self, write_from: u8) -> (Held, u8) {
+    pub(super) fn lock_root(&self, write_from: u8) -> Held {
         loop {
             let (block, level) = self.root();
             let mode = if level <= write_from { Mode::Write } else { Mode::Read };
             let held = Held::lock(&block, mode, nesting(self.kind(), level, Side::Path));
             if self.is_root(&block) {
-                return (held, level);
+                return held;
             }
         }
     }

@@ -2,7 +2,7 @@
 //! A tree: its root pointer and the calls for single items.
 
 use super::lock;
-use super::{Allocate, Block, Cursor, Expected, Store};
+use super::{Block, Cursor, Expected, Store};
 use crate::disk::{Generation, Key, Leaf, Logical, ObjectId};
 use core::ops::{ControlFlow, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -75,11 +75,6 @@ impl Tree {
         Ok(Arc::new(tree, GFP_KERNEL)?)
     }
 
-    /// A new tree: one empty leaf, allocated from `txn`.
-    pub fn create(_store: Arc<dyn Store>, _id: ObjectId, _txn: &dyn Allocate) -> Result<Arc<Self>> {
-        Err(EOPNOTSUPP)
-    }
-
     /// The tree's id.
     pub fn id(&self) -> ObjectId {
         self.id
@@ -100,6 +95,10 @@ impl Tree {
         Generation::new(self.last_snapshot.load(Ordering::Acquire))
     }
 
+    pub(super) fn set_last_snapshot(&self, generation: Generation) {
+        self.last_snapshot.store(generation.get(), Ordering::Release);
+    }
+
     /// The lock class of the tree's blocks.
     pub(super) fn kind(&self) -> TreeKind {
         self.kind
@@ -114,6 +113,11 @@ impl Tree {
     /// Whether `block` is the root. Stays so while the caller has it locked.
     pub(super) fn is_root(&self, block: &Arc<Block>) -> bool {
         Arc::ptr_eq(&self.root.read().block, block)
+    }
+
+    /// Makes `block` the root. The caller has it and the old root locked for writing.
+    pub(super) fn set_root(&self, block: &Arc<Block>) {
+        *self.root.write() = Root::at(block.clone());
     }
 
     /// Gives the item at `key` to `read`; `None` if there is none.
@@ -156,50 +160,6 @@ impl Tree {
             cursor.next()?;
         }
         Ok(())
-    }
-
-    /// Inserts an item. `EEXIST` if `key` is taken, `EOVERFLOW` if no leaf can hold so long an item.
-    pub fn insert(&self, _txn: &dyn Allocate, _key: &Key, _bytes: &[u8]) -> Result {
-        Err(EOPNOTSUPP)
-    }
-
-    /// Inserts an item of `len` zero bytes, which `fill` then fills. Errors as [`Self::insert`].
-    pub fn insert_with<R>(
-        &self,
-        _txn: &dyn Allocate,
-        _key: &Key,
-        _len: usize,
-        _fill: impl FnOnce(&mut [u8]) -> R,
-    ) -> Result<R> {
-        Err(EOPNOTSUPP)
-    }
-
-    /// Changes an item in place. `ENOENT` if there is none.
-    pub fn update<R>(&self, _txn: &dyn Allocate, _key: &Key, _change: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        Err(EOPNOTSUPP)
-    }
-
-    /// Gives an item other bytes, of any length. `ENOENT` if there is none, `EOVERFLOW` as [`Self::insert`].
-    pub fn replace(&self, _txn: &dyn Allocate, _key: &Key, _bytes: &[u8]) -> Result {
-        Err(EOPNOTSUPP)
-    }
-
-    /// Removes an item. `ENOENT` if there is none.
-    pub fn remove(&self, _txn: &dyn Allocate, _key: &Key) -> Result {
-        Err(EOPNOTSUPP)
-    }
-
-    /// Removes the first items from `first` to `last` (both included), at most `limit`; gives how many those were.
-    /// Fewer than `limit` means the range is empty now. What the items refer to is the caller's task.
-    pub fn remove_range(&self, _txn: &dyn Allocate, _first: &Key, _last: &Key, _limit: usize) -> Result<usize> {
-        Err(EOPNOTSUPP)
-    }
-
-    /// Makes the tree `id` as a copy of this one: both share all blocks but the root, which is copied. From now on
-    /// this tree's [`Self::last_snapshot`] is the running transaction; the caller writes it into the root items.
-    /// Nobody else may change the tree meanwhile: done in a commit.
-    pub fn snapshot(&self, _txn: &dyn Allocate, _id: ObjectId) -> Result<RootPointer> {
-        Err(EOPNOTSUPP)
     }
 }
 

@@ -179,6 +179,20 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The key before this one in order, or `None` before the lowest.
+    pub fn predecessor(self) -> Option<Key> {
+        if let Some(offset) = self.offset.checked_sub(1) {
+            return Some(Key { offset, ..self });
+        }
+        if let Some(kind) = self.kind.get().checked_sub(1) {
+            return Some(Key { kind: Kind::new(kind), offset: u64::MAX, ..self });
+        }
+        let objectid = self.objectid.get().checked_sub(1)?;
+        Some(Key::new(objectid, Kind::new(u8::MAX), u64::MAX))
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind.name() {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Copy-on-write: which blocks may be changed as they stand, and how the others become such.
+
+use super::lock::{nesting, Writing};
+use super::node::{self, header_mut};
+use super::tree::Tree;
+use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
+use crate::disk::raw::{HEADER_BACKREF_REVISION, HEADER_RELOC, HEADER_WRITTEN};
+use crate::disk::{Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{Latched, Side};
+
+/// A new block, locked, that no pointer names yet. Given back when dropped.
+pub(super) struct Fresh<'a> {
+    tree: &'a Tree,
+    txn: &'a dyn Allocate,
+    owner: ObjectId,
+    guard: Option<Writing>,
+}
+
+impl Fresh<'_> {
+    /// The block, to be linked into the tree in the same step.
+    pub(super) fn keep(mut self) -> Result<Writing> {
+        self.guard.take().ok_or(EUCLEAN)
+    }
+
+    /// The block's bytes, to fill.
+    pub(super) fn bytes_mut(&mut self) -> Result<&mut [u8]> {
+        Ok(self.guard.as_mut().ok_or(EUCLEAN)?.bytes_mut())
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        let Some(guard) = self.guard.take() else { return };
+        let info = *guard.latched().meta();
+        give_back(self.txn, self.owner, &info);
+        self.tree.store().forget(guard.latched());
+    }
+}
+
+/// Gives a new block's address back.
+fn give_back(txn: &dyn Allocate, owner: ObjectId, info: &BlockInfo) {
+    let holder = Holder::Tree(owner);
+    if let Err(error) = txn.release_block(info.addr, info.level, owner, holder, info.generation) {
+        txn.poison(error);
+    }
+}
+
+/// Copies all but the header, and how many items there are.
+pub(super) fn copy_contents(from: &[u8], to: &mut [u8]) -> Result {
+    let header = *header_mut(to)?;
+    if from.len() != to.len() {
+        return Err(EUCLEAN);
+    }
+    to.copy_from_slice(from);
+    let count = header_mut(to)?.nritems;
+    *header_mut(to)? = header;
+    header_mut(to)?.nritems = count;
+    Ok(())
+}
+
+/// The first key of a block.
+pub(super) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
+    if level == 0 {
+        Leaf::new(bytes).key(0)
+    } else {
+        Node::new(bytes).key(0)
+    }
+}
+
+/// A pointer to a locked block that starts with `key`.
+pub(super) fn pointer(guard: &Writing, key: Key) -> Child {
+    let info = guard.latched().meta();
+    Child { key, addr: info.addr, generation: info.generation }
+}
+
+/// Makes `bytes` an empty block.
+fn set_header(bytes: &mut [u8], identity: Identity, info: &BlockInfo, owner: ObjectId) -> Result {
+    let header = header_mut(bytes)?;
+    header.checksum = [0; 32];
+    header.fsid = identity.fsid;
+    header.addr.set(info.addr.get());
+    header.flags.set(HEADER_BACKREF_REVISION);
+    header.chunk_tree_uuid = identity.chunk_tree_uuid;
+    header.generation.set(info.generation.get());
+    header.owner.set(owner.get());
+    header.nritems.set(0);
+    header.level = info.level;
+    Ok(())
+}
+
+impl Tree {
+    /// A new tree: one empty leaf, allocated from `txn`.
+    pub fn create(store: Arc<dyn Store>, id: ObjectId, txn: &dyn Allocate) -> Result<Arc<Self>> {
+        let (generation, holder) = (txn.generation(), Holder::Tree(id));
+        let addr = txn.allocate_block(id, holder, 0, &Key::MIN, Logical::new(0))?;
+        let info = BlockInfo { addr, level: 0, generation };
+        let create = || -> Result<Arc<Self>> {
+            let block = store.create(info)?;
+            let tree = Self::with_root(store.clone(), id, block.clone(), Generation::new(0))?;
+            let mut guard = Latched::write(&block, nesting(tree.kind(), 0, Side::New));
+            set_header(guard.bytes_mut(), store.identity(), &info, id)?;
+            store.mark_dirty(&block);
+            Ok(tree)
+        };
+        create().inspect_err(|_| give_back(txn, id, &info))
+    }
+
+    /// Whether a locked block may be changed as it stands: it is of the running transaction, has not gone out, and
+    /// no snapshot shares it.
+    pub(super) fn is_writable(&self, txn: &dyn Allocate, block: &Arc<Block>, bytes: &[u8]) -> bool {
+        let Some(header) = Header::new(bytes) else {
+            return false;
+        };
+        header.generation == txn.generation()
+            && header.flags & (HEADER_WRITTEN | HEADER_RELOC) == 0
+            && (header.generation > self.last_snapshot() || self.is_root(block))
+    }
+
+    /// Whether a block may be referenced by another tree as well (C: `btrfs_block_can_be_shared`).
+    pub(super) fn may_be_shared(&self, block: &Arc<Block>, header: &Header) -> bool {
+        self.id().is_subvolume()
+            && (header.generation <= self.last_snapshot() || header.flags & HEADER_RELOC != 0)
+            && !self.is_root(block)
+    }
+
+    /// Takes a new, empty block of this tree.
+    pub(super) fn fresh<'a>(
+        &'a self,
+        txn: &'a dyn Allocate,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Fresh<'a>> {
+        self.fresh_of(self.id(), txn, level, first_key, near)
+    }
+
+    /// Takes a new, empty block of the tree `owner`.
+    pub(super) fn fresh_of<'a>(
+        &'a self,
+        owner: ObjectId,
+        txn: &'a dyn Allocate,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Fresh<'a>> {
+        let addr = txn.allocate_block(owner, Holder::Tree(owner), level, first_key, near)?;
+        let info = BlockInfo { addr, level, generation: txn.generation() };
+        let block = self.store().create(info).inspect_err(|_| give_back(txn, owner, &info))?;
+        let guard = match Latched::try_write(&block) {
+            Some(guard) => guard,
+            None => Latched::write(&block, nesting(self.kind(), level, Side::New)),
+        };
+        let mut fresh = Fresh { tree: self, txn, owner, guard: Some(guard) };
+        set_header(fresh.bytes_mut()?, self.store().identity(), &info, owner)?;
+        Ok(fresh)
+    }
+
+    /// Copies a locked block and drops the tree's reference to it. The caller makes the pointer name the copy, which
+    /// cannot fail any more. After an error nothing has changed, or the transaction is poisoned.
+    fn copy(&self, txn: &dyn Allocate, old: &Writing) -> Result<Writing> {
+        let info = *old.latched().meta();
+        let first = first_key(old.bytes(), info.level).unwrap_or(Key::MIN);
+        let mut fresh = self.fresh(txn, info.level, &first, info.addr)?;
+        copy_contents(old.bytes(), fresh.bytes_mut()?)?;
+        self.retire(txn, old)?;
+        let copy = fresh.keep()?;
+        self.store().mark_dirty(copy.latched());
+        Ok(copy)
+    }
+
+    /// Makes the child in `slot` of `parent` one that may be changed. The parent is one already.
+    pub(super) fn writable_child(
+        &self,
+        txn: &dyn Allocate,
+        parent: &mut Writing,
+        slot: usize,
+        child: Writing,
+    ) -> Result<Writing> {
+        if self.is_writable(txn, child.latched(), child.bytes()) {
+            return Ok(child);
+        }
+        let key = Node::new(parent.bytes()).key(slot).ok_or(EUCLEAN)?;
+        let copy = self.copy(txn, &child)?;
+        node::set(parent.bytes_mut(), slot, pointer(&copy, key)).inspect_err(|&error| txn.poison(error))?;
+        self.store().mark_dirty(parent.latched());
+        Ok(copy)
+    }
+
+    /// Makes the locked root one that may be changed.
+    pub(super) fn writable_root(&self, txn: &dyn Allocate, root: Writing) -> Result<Writing> {
+        if self.is_writable(txn, root.latched(), root.bytes()) {
+            return Ok(root);
+        }
+        let copy = self.copy(txn, &root)?;
+        self.set_root(copy.latched());
+        Ok(copy)
+    }
+}

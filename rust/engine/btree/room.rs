@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Making room in a leaf: by giving items to a neighbour, else by splitting.
+
+use super::leaf::{self, HEAD};
+use super::node;
+use super::path::{Path, Step};
+use crate::disk::{Key, Leaf};
+use core::ops::Range;
+use kernel::prelude::*;
+use latch::Side;
+
+/// What a leaf must take more.
+#[derive(Clone, Copy)]
+pub(super) enum Demand {
+    /// A new item at the way's slot, with `len` bytes of data.
+    Item { key: Key, len: usize },
+    /// More data in the item at the way's slot.
+    Growth { by: usize },
+}
+
+/// A leaf as it will be when the demand is met: its items, and their weights summed up from the left.
+struct Plan<'a> {
+    bytes: &'a [u8],
+    slot: usize,
+    demand: Demand,
+    count: usize,
+    capacity: usize,
+}
+
+impl<'a> Plan<'a> {
+    fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
+        let count = node::count(bytes).saturating_add(usize::from(demand.is_item()));
+        Self { bytes, slot, demand, count, capacity: leaf::capacity(bytes) }
+    }
+
+    /// How many of the leaf's present items stand before the boundary `at`.
+    fn present(&self, at: usize) -> usize {
+        if self.demand.is_item() && at > self.slot {
+            at.saturating_sub(1)
+        } else {
+            at
+        }
+    }
+
+    /// What the first `at` items weigh.
+    fn before(&self, at: usize) -> Result<usize> {
+        let weight = leaf::weight(self.bytes, 0..self.present(at))?;
+        Ok(if at > self.slot { weight.saturating_add(self.demand.weight()) } else { weight })
+    }
+
+    fn total(&self) -> Result<usize> {
+        self.before(self.count)
+    }
+
+    /// Among the boundaries in `range` the one that parts the items most evenly between what two leaves have room
+    /// for, the left one `left` and the right one `right` bytes; `None` if none fits.
+    fn boundary(&self, range: Range<usize>, left: usize, right: usize) -> Result<Option<usize>> {
+        let total = self.total()?;
+        let mut best = None;
+        for at in range {
+            let before = self.before(at)?;
+            let after = total.saturating_sub(before);
+            let (Some(spare_left), Some(spare_right)) = (left.checked_sub(before), right.checked_sub(after)) else {
+                continue;
+            };
+            let uneven = spare_left.abs_diff(spare_right);
+            if best.is_none_or(|(least, _)| uneven < least) {
+                best = Some((uneven, at));
+            }
+        }
+        Ok(best.map(|(_, at)| at))
+    }
+}
+
+impl Demand {
+    fn is_item(&self) -> bool {
+        matches!(self, Self::Item { .. })
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Item { len, .. } => len.saturating_add(HEAD),
+            Self::Growth { by } => *by,
+        }
+    }
+}
+
+impl Path<'_> {
+    /// Makes the leaf on the way one with room for `demand`. The way's slot stays with the demand.
+    pub(super) fn make_room(&mut self, demand: Demand) -> Result {
+        if self.has_room(demand)? {
+            return Ok(());
+        }
+        if self.tree.is_root(self.leaf()?.guard.latched()) {
+            let step = self.take(0).ok_or(EUCLEAN)?;
+            let grown = self.grow(&step.guard);
+            self.put(0, step);
+            grown?;
+        }
+        if self.push_right(demand)? || self.push_left(demand)? {
+            return Ok(());
+        }
+        self.split_leaf(demand)
+    }
+
+    fn has_room(&self, demand: Demand) -> Result<bool> {
+        Ok(Leaf::new(self.leaf()?.guard.bytes()).free_space() >= demand.weight())
+    }
+
+    /// Gives items behind the way's slot to the right neighbour; whether that made room.
+    fn push_right(&mut self, demand: Demand) -> Result<bool> {
+        let (siblings, place) = self.place_in_parent(0).ok_or(EUCLEAN)?;
+        let (behind, slot) = (place.saturating_add(1), self.leaf()?.slot);
+        let count = node::count(self.leaf()?.guard.bytes());
+        if behind >= siblings || slot == count {
+            return Ok(false);
+        }
+        // Only a chance: what is wrong with the neighbour is for its own users to find.
+        let Ok(right) = self.lock_child(0, behind, Side::Right) else {
+            return Ok(false);
+        };
+        let step = self.leaf()?;
+        let plan = Plan::new(step.guard.bytes(), slot, demand);
+        let free = Leaf::new(right.bytes()).free_space();
+        let Some(at) = plan.boundary(slot.saturating_add(1)..plan.count, plan.capacity, free)? else {
+            return Ok(false);
+        };
+        let moved = plan.present(at)..count;
+        let mut right = self.make_writable(behind, right)?;
+        self.apply(|path| {
+            leaf::transfer(path.leaf_mut()?.guard.bytes_mut(), moved, right.bytes_mut(), 0)?;
+            path.mark_dirty(0);
+            path.tree.store().mark_dirty(right.latched());
+            let key = Leaf::new(right.bytes()).key(0).ok_or(EUCLEAN)?;
+            path.upper = Some(key);
+            path.set_key_in_parent(0, behind, &key)
+        })?;
+        Ok(true)
+    }
+
+    /// Gives items before the way's slot to the left neighbour; whether that made room.
+    fn push_left(&mut self, demand: Demand) -> Result<bool> {
+        let (_, place) = self.place_in_parent(0).ok_or(EUCLEAN)?;
+        let slot = self.leaf()?.slot;
+        let count = node::count(self.leaf()?.guard.bytes());
+        let Some(before) = place.checked_sub(1) else {
+            return Ok(false);
+        };
+        // Behind the last item new ones will follow in order: a leaf of their own costs less.
+        if slot == 0 || slot == count {
+            return Ok(false);
+        }
+        // Nobody else can get to either while the parent is ours, but a write of the block may have begun.
+        self.take(0);
+        let left = self.lock_child(0, before, Side::Left);
+        let guard = self.lock_child(0, place, Side::Path)?;
+        let guard = self.make_writable(place, guard)?;
+        self.put(0, Step { guard, slot });
+        let Ok(left) = left else {
+            return Ok(false);
+        };
+        let plan = Plan::new(self.leaf()?.guard.bytes(), slot, demand);
+        let free = Leaf::new(left.bytes()).free_space();
+        let Some(at) = plan.boundary(1..slot.saturating_add(1), free, plan.capacity)? else {
+            return Ok(false);
+        };
+        let (moved, end) = (0..at, node::count(left.bytes()));
+        let mut left = self.make_writable(before, left)?;
+        self.apply(|path| {
+            let step = path.leaf_mut()?;
+            leaf::transfer(step.guard.bytes_mut(), moved, left.bytes_mut(), end)?;
+            step.slot = slot.saturating_sub(at);
+            path.mark_dirty(0);
+            path.tree.store().mark_dirty(left.latched());
+            let key = path.starts_with(demand)?;
+            path.lower = Some(key);
+            path.set_key_in_parent(0, place, &key)
+        })?;
+        Ok(true)
+    }
+
+    /// The key that the leaf starts with when the demand is met.
+    fn starts_with(&self, demand: Demand) -> Result<Key> {
+        let step = self.leaf()?;
+        match demand {
+            Demand::Item { key, .. } if step.slot == 0 => Ok(key),
+            _ => Leaf::new(step.guard.bytes()).key(0).ok_or(EUCLEAN),
+        }
+    }
+
+    /// Splits the leaf in two, or in three where a long item fits with neither half.
+    fn split_leaf(&mut self, demand: Demand) -> Result {
+        let step = self.leaf()?;
+        let (bytes, slot) = (step.guard.bytes(), step.slot);
+        let plan = Plan::new(bytes, slot, demand);
+        if slot == node::count(bytes) {
+            return self.split_at(slot, demand);
+        }
+        match plan.boundary(1..plan.count, plan.capacity, plan.capacity)? {
+            Some(at) => self.split_at(at, demand),
+            None => self.split_around(demand),
+        }
+    }
+
+    /// Moves what stands behind the boundary `at` of the [`Plan`] into a new leaf.
+    fn split_at(&mut self, at: usize, demand: Demand) -> Result {
+        let step = self.leaf()?;
+        let (slot, count) = (step.slot, node::count(step.guard.bytes()));
+        let from = Plan::new(step.guard.bytes(), slot, demand).present(at);
+        let key = match demand {
+            Demand::Item { key, .. } if at == slot => key,
+            _ => Leaf::new(step.guard.bytes()).key(from).ok_or(EUCLEAN)?,
+        };
+        let (tree, txn) = (self.tree, self.txn);
+        let mut fresh = tree.fresh(txn, 0, &key, step.guard.latched().meta().addr)?;
+        self.apply(|path| {
+            leaf::transfer(path.leaf_mut()?.guard.bytes_mut(), from..count, fresh.bytes_mut()?, 0)?;
+            let right = fresh.keep()?;
+            path.link(&right, 1, key)?;
+            path.mark_dirty(0);
+            path.tree.store().mark_dirty(right.latched());
+            if at > slot {
+                path.upper = Some(key);
+                return Ok(());
+            }
+            path.lower = Some(key);
+            path.put(0, Step { guard: right, slot: slot.saturating_sub(at) });
+            path.move_in_parent(0, 1)
+        })
+    }
+
+    /// Gives the demand's item a leaf of its own, and what stands behind it another.
+    fn split_around(&mut self, demand: Demand) -> Result {
+        let step = self.leaf()?;
+        let (slot, count) = (step.slot, node::count(step.guard.bytes()));
+        let items = Leaf::new(step.guard.bytes());
+        let (key, behind) = match demand {
+            Demand::Item { key, .. } => (key, slot),
+            Demand::Growth { .. } => (items.key(slot).ok_or(EUCLEAN)?, slot.saturating_add(1)),
+        };
+        let next = items.key(behind).ok_or(EUCLEAN)?;
+        let (tree, txn, near) = (self.tree, self.txn, step.guard.latched().meta().addr);
+        let mut middle = tree.fresh(txn, 0, &key, near)?;
+        let mut last = tree.fresh(txn, 0, &next, near)?;
+        self.apply(|path| {
+            let bytes = path.leaf_mut()?.guard.bytes_mut();
+            leaf::transfer(bytes, behind..count, last.bytes_mut()?, 0)?;
+            leaf::transfer(bytes, slot..behind, middle.bytes_mut()?, 0)?;
+            let (middle, last) = (middle.keep()?, last.keep()?);
+            path.link(&middle, 1, key)?;
+            path.link(&last, 2, next)?;
+            path.mark_dirty(0);
+            path.tree.store().mark_dirty(middle.latched());
+            path.tree.store().mark_dirty(last.latched());
+            (path.lower, path.upper) = (Some(key), Some(next));
+            path.put(0, Step { guard: middle, slot: 0 });
+            path.move_in_parent(0, 1)
+        })
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Blocks that several trees share, and who then references their children.
+//!
+//! A block's children (a node's blocks, the data extents of a leaf) are referenced once for every block that points
+//! at them. Those of an ordinary block are held by the tree that the block belongs to; those of a block with the
+//! full-backref flag by the block's address. A tree that copies a shared block leaves the old one to the others:
+//!
+//! | the old block          | references of its children                                                     |
+//! |------------------------|--------------------------------------------------------------------------------|
+//! | only ours, plain       | the copy takes them over: nothing to do                                         |
+//! | only ours, full        | each: add one of the tree, drop the one of the block                            |
+//! | shared, owned, plain   | the copy takes them over; each: add one of the block, and flag it               |
+//! | shared, else           | each: add one of the tree                                                       |
+//!
+//! (C: `update_ref_for_cow`.)
+
+use super::lock::Writing;
+use super::tree::Tree;
+use super::{Allocate, BlockRefs, DataRef, Holder};
+use crate::disk::raw::{RawFileExtent, HEADER_WRITTEN};
+use crate::disk::{Header, Kind, Leaf, Logical, Node, ObjectId};
+use kernel::prelude::*;
+use zerocopy::FromBytes;
+
+/// The kind of a file extent whose data stand in the item.
+const INLINE: u8 = 0;
+
+/// A change of one reference.
+#[derive(Clone, Copy)]
+enum Change {
+    Share,
+    Release,
+}
+
+impl Tree {
+    /// Drops this tree's reference to a locked block, of which it has made a copy or whose contents it has taken
+    /// over. After an error nothing has changed, or the transaction is poisoned.
+    pub(super) fn retire(&self, txn: &dyn Allocate, old: &Writing) -> Result {
+        let header = Header::new(old.bytes()).ok_or(EUCLEAN)?;
+        let refs = self.block_refs(txn, old, &header)?;
+        let passed = self.pass_on(txn, old, &header, refs)?;
+        if let Err(error) = self.release(txn, old, &header) {
+            if passed == Passed::Some {
+                txn.poison(error);
+            }
+            return Err(error);
+        }
+        if refs.count == 1 && header.generation == txn.generation() && header.flags & HEADER_WRITTEN == 0 {
+            self.store().forget(old.latched());
+        }
+        Ok(())
+    }
+
+    /// Drops the tree's reference to a block without children.
+    pub(super) fn discard(&self, txn: &dyn Allocate, old: &Writing) -> Result {
+        let header = Header::new(old.bytes()).ok_or(EUCLEAN)?;
+        self.release(txn, old, &header)?;
+        if header.generation == txn.generation() && header.flags & HEADER_WRITTEN == 0 {
+            self.store().forget(old.latched());
+        }
+        Ok(())
+    }
+
+    fn release(&self, txn: &dyn Allocate, old: &Writing, header: &Header) -> Result {
+        let addr = old.latched().meta().addr;
+        txn.release_block(addr, header.level, header.owner, Holder::Tree(self.id()), header.generation)
+    }
+
+    fn block_refs(&self, txn: &dyn Allocate, old: &Writing, header: &Header) -> Result<BlockRefs> {
+        let addr = old.latched().meta().addr;
+        if !self.may_be_shared(old.latched(), header) {
+            return Ok(BlockRefs { count: 1, full_backref: false });
+        }
+        let refs = txn.block_refs(addr, header.level)?;
+        if refs.count == 0 || header.owner == ObjectId::TREE_RELOC && !refs.full_backref {
+            pr_err!(
+                "tree {}: block {} of tree {} has {} references\n",
+                self.id(),
+                addr,
+                header.owner,
+                refs.count
+            );
+            return Err(EUCLEAN);
+        }
+        Ok(refs)
+    }
+
+    /// Changes the children's references as the table above has it.
+    fn pass_on(&self, txn: &dyn Allocate, old: &Writing, header: &Header, refs: BlockRefs) -> Result<Passed> {
+        let addr = old.latched().meta().addr;
+        let (tree, block) = (Holder::Tree(self.id()), Holder::Parent(addr));
+        let mut changes = Changes { tree: self.id(), txn, header: *header, done: Passed::None };
+        let bytes = old.bytes();
+        let result = match (refs.count > 1, refs.full_backref) {
+            (false, false) => Ok(()),
+            (false, true) => changes
+                .all(bytes, Change::Share, tree)
+                .and_then(|()| changes.all(bytes, Change::Release, block)),
+            (true, false) if header.owner == self.id() => changes
+                .all(bytes, Change::Share, block)
+                .and_then(|()| txn.set_full_backref(addr, header.level))
+                .inspect(|()| changes.done = Passed::Some),
+            (true, _) => changes.all(bytes, Change::Share, tree),
+        };
+        match result {
+            Ok(()) => Ok(changes.done),
+            Err(error) => {
+                if changes.done == Passed::Some {
+                    txn.poison(error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds references of `holder` to the children of a block that is a copy.
+    pub(super) fn share_children(&self, txn: &dyn Allocate, bytes: &[u8], holder: Holder) -> Result {
+        let header = Header::new(bytes).ok_or(EUCLEAN)?;
+        let root = match holder {
+            Holder::Tree(id) => id,
+            Holder::Parent(_) => self.id(),
+        };
+        let mut changes = Changes { tree: root, txn, header, done: Passed::None };
+        changes.all(bytes, Change::Share, holder).inspect_err(|&error| {
+            if changes.done == Passed::Some {
+                txn.poison(error);
+            }
+        })
+    }
+}
+
+/// Whether references of children have been changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    None,
+    Some,
+}
+
+/// Changes of the references of one block's children.
+struct Changes<'a> {
+    tree: ObjectId,
+    txn: &'a dyn Allocate,
+    header: Header,
+    done: Passed,
+}
+
+impl Changes<'_> {
+    fn all(&mut self, bytes: &[u8], change: Change, holder: Holder) -> Result {
+        match self.header.level.checked_sub(1) {
+            Some(below) => self.blocks(bytes, below, change, holder),
+            None => self.extents(bytes, change, holder),
+        }
+    }
+
+    fn blocks(&mut self, bytes: &[u8], level: u8, change: Change, holder: Holder) -> Result {
+        let node = Node::new(bytes);
+        for slot in 0..node.nritems() {
+            let child = node.child(slot).ok_or(EUCLEAN)?;
+            match change {
+                Change::Share => self.txn.share_block(child.addr, level, holder)?,
+                Change::Release => {
+                    self.txn.release_block(child.addr, level, self.tree, holder, child.generation)?;
+                }
+            }
+            self.done = Passed::Some;
+        }
+        Ok(())
+    }
+
+    fn extents(&mut self, bytes: &[u8], change: Change, holder: Holder) -> Result {
+        if !self.tree.is_subvolume() {
+            return Ok(());
+        }
+        let leaf = Leaf::new(bytes);
+        for slot in 0..leaf.nritems() {
+            let Some(data) = data_ref(&leaf, slot, self.tree, holder) else {
+                continue;
+            };
+            match change {
+                Change::Share => self.txn.share_data(&data)?,
+                Change::Release => self.txn.release_data(&data)?,
+            }
+            self.done = Passed::Some;
+        }
+        Ok(())
+    }
+}
+
+/// The reference that the item in `slot` makes to a data extent, if it makes one.
+fn data_ref(leaf: &Leaf<'_>, slot: usize, root: ObjectId, holder: Holder) -> Option<DataRef> {
+    let (key, bytes) = leaf.item(slot)?;
+    if key.kind != Kind::EXTENT_DATA {
+        return None;
+    }
+    // An inline extent is shorter or longer; its kind stands within the common part.
+    let (extent, _) = RawFileExtent::ref_from_prefix(bytes).ok()?;
+    if extent.head.kind == INLINE || extent.tail.disk_addr.get() == 0 {
+        return None;
+    }
+    Some(DataRef {
+        addr: Logical::new(extent.tail.disk_addr.get()),
+        len: extent.tail.disk_len.get(),
+        holder,
+        root,
+        inode: key.objectid,
+        offset: key.offset.wrapping_sub(extent.tail.offset.get()),
+    })
+}
