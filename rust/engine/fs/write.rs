@@ -18,26 +18,37 @@ const EXTENT_EXPECTED: u64 = 16 * 1024 * 1024;
 pub struct WriteReservation {
     data: Reservation,
     metadata: Reservation,
+    /// The bytes that the metadata is for, allocated or not.
+    covers: u64,
 }
 
 impl WriteReservation {
-    /// Takes `len` data bytes and a share of the metadata out, for one of several extents. `ENOSPC` if less is left.
+    /// Takes what `len` of its bytes have: as much of the data as is not allocated yet, and a share of the metadata.
+    /// `EINVAL` if it is for fewer bytes.
     pub fn split(&mut self, len: u64) -> Result<WriteReservation> {
-        let share = share(self.metadata.bytes(), len, self.data.bytes());
-        let data = self.data.split(len).ok_or(ENOSPC)?;
-        match self.metadata.split(share) {
-            Some(metadata) => Ok(Self { data, metadata }),
+        let covers = self.covers.checked_sub(len).ok_or(EINVAL)?;
+        let share = share(self.metadata.bytes(), len, self.covers);
+        let data = self.data.split(len.min(self.data.bytes())).ok_or(EINVAL)?;
+        let metadata = match self.metadata.split(share) {
+            Some(metadata) => metadata,
             None => {
                 self.data.merge(data);
-                Err(ENOSPC)
+                return Err(EINVAL);
             }
-        }
+        };
+        self.covers = covers;
+        Ok(Self {
+            data,
+            metadata,
+            covers: len,
+        })
     }
 
     /// Adds what `other` has.
     pub fn merge(&mut self, other: WriteReservation) {
         self.data.merge(other.data);
         self.metadata.merge(other.metadata);
+        self.covers = self.covers.saturating_add(other.covers);
     }
 
     /// Data bytes not allocated yet.
@@ -84,7 +95,11 @@ impl FileSystem {
         }
         let data = self.transactions().reserve_data(len)?;
         let metadata = self.transactions().reserve(self.write_units(len))?;
-        Ok(WriteReservation { data, metadata })
+        Ok(WriteReservation {
+            data,
+            metadata,
+            covers: len,
+        })
     }
 
     /// For each extent: its item with the one it splits off an older one, and the inode; and the checksums.
@@ -167,10 +182,10 @@ impl FileSystem {
 
     /// Gives an address that was allocated and not finished back: the IO failed or the file was cut. No IO to it is
     /// under way any more.
-    pub fn abandon_write(&self, extent: DataExtent) {
-        self.transactions()
-            .space()
-            .release_unwritten(extent.logical, extent.len);
+    pub fn abandon_write(&self, extent: DataExtent) -> Result {
+        let space = self.transactions().space();
+        space.release_unwritten(extent.logical, extent.len);
+        Ok(())
     }
 
     /// Puts all of a small file into the tree. Gives the reservation back if it does not qualify: write it as usual
@@ -179,7 +194,6 @@ impl FileSystem {
         &self,
         inode: &Inode,
         bytes: &[u8],
-        now: Option<Time>,
         reservation: WriteReservation,
     ) -> Result<Option<WriteReservation>> {
         let len = u64::try_from(bytes.len())?;
@@ -190,7 +204,7 @@ impl FileSystem {
         }
         let handle = self.transactions().join_with(reservation.metadata)?;
         let _extents = inode.lock_extents();
-        or_abort(&handle, self.inline_in(&handle, inode, bytes, len, now))?;
+        or_abort(&handle, self.inline_in(&handle, inode, bytes, len))?;
         Ok(None)
     }
 
@@ -200,7 +214,6 @@ impl FileSystem {
         inode: &Inode,
         bytes: &[u8],
         len: u64,
-        now: Option<Time>,
     ) -> Result {
         let dropped = extents::drop_range(inode, handle, 0..self.sector_size(), usize::MAX)?;
         let key = inode.key_of(Kind::EXTENT_DATA, 0);
@@ -218,10 +231,6 @@ impl FileSystem {
                 .saturating_sub(dropped.bytes)
                 .saturating_add(len);
             attributes.size = attributes.size.max(len);
-            if let Some(now) = now {
-                attributes.mtime = now;
-                attributes.ctime = now;
-            }
         })
     }
 }
