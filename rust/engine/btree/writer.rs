@@ -161,6 +161,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// By how many bytes the item it stands at can grow while its leaf stays locked. To grow more, the leaf is let go
+    /// of for a moment, in which others may change the item.
+    pub fn room_here(&mut self) -> Result<usize> {
+        match self.settle()? {
+            Some(path) => Ok(Leaf::new(path.leaf()?.guard.bytes()).free_space()),
+            None => Ok(0),
+        }
+    }
+
     /// Changes the length of the item it stands at: cut or filled up with zeros at its end. Gives its bytes.
     /// `ENOENT` past the end, `EOVERFLOW`.
     pub fn resize_here(&mut self, len: usize) -> Result<&mut [u8]> {
