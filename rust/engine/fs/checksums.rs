@@ -5,6 +5,7 @@ use super::{FileSystem, Inode};
 use crate::btree::{Allocate, Cursor, Tree, Writer};
 use crate::disk::raw::RawItem;
 use crate::disk::{leaf_area, InodeFlags, Key, Kind, Logical, ObjectId};
+use core::cmp::Ordering;
 use kernel::prelude::*;
 
 /// The most sums that an item has (C: `MAX_CSUM_ITEMS`, which takes a page's bytes as a count).
@@ -155,6 +156,11 @@ impl Layout {
             .saturating_mul(self.sector)
     }
 
+    /// The whole sums in so many bytes, in bytes.
+    fn whole(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(bytes.checked_rem(self.size).unwrap_or(0))
+    }
+
     /// Bytes of the sums for so much data.
     fn bytes_for(&self, data: u64) -> usize {
         let sums = data.checked_div(self.sector).unwrap_or(0);
@@ -187,18 +193,19 @@ fn insert_some(
 ) -> Result<usize> {
     let mut writer = Writer::new(tree, txn);
     if writer.seek_floor(&key(at))? {
+        let room = writer.room_here()?;
         let (before, item) = writer.item()?.ok_or(EUCLEAN)?;
         if before.kind == Kind::EXTENT_CSUM && before.objectid == ObjectId::EXTENT_CSUM {
-            let (used, skip) = (
-                item.len(),
-                layout.bytes_for(at.saturating_sub(before.offset)),
-            );
-            let end = match skip < used {
-                true => used,
-                false if skip == used => layout.longest.max(used),
-                false => 0,
+            let used = item.len();
+            let skip = layout.bytes_for(at.saturating_sub(before.offset));
+            // Whoever removes sums next to these must not get between reading the item and making it longer.
+            let longest = used.saturating_add(room).min(layout.longest.max(used));
+            let end = match skip.cmp(&used) {
+                Ordering::Less => used,
+                Ordering::Equal => longest,
+                Ordering::Greater => 0,
             };
-            let taken = end.saturating_sub(skip).min(sums.len());
+            let taken = layout.whole(end.saturating_sub(skip)).min(sums.len());
             if taken > 0 {
                 let end = skip.saturating_add(taken);
                 let item = writer.resize_here(used.max(end))?;

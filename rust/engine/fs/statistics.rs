@@ -1,17 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What statfs shows.
 
+use super::FileSystem;
+use crate::disk::Uuid;
+use kernel::prelude::*;
+
 /// Space in the file system, in bytes (C: `btrfs_statfs`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// Bytes in one block, the sector size.
     pub block_size: u32,
-    /// All the devices' bytes, divided by how often data is stored.
+    /// Bytes of all devices.
     pub total: u64,
-    /// What is not used.
+    /// What of those is not used.
     pub free: u64,
-    /// What can still be written.
+    /// Bytes of file data that can still be written.
     pub available: u64,
-    /// From the volume's UUID and the subvolume id, as C makes `f_fsid`.
-    pub fsid: [u8; 16],
+    /// The volume's UUID; with the subvolume's id it makes `f_fsid`.
+    pub fsid: Uuid,
+}
+
+impl FileSystem {
+    /// What statfs shows.
+    pub fn statistics(&self) -> Result<Statistics> {
+        let space = self.transactions().space().statistics();
+        let free = space.device_free.saturating_sub(space.global_size);
+        Ok(Statistics {
+            block_size: self.format().sector_size,
+            total: space.device_total,
+            free: free.max(space.available).min(space.device_total),
+            available: space.available,
+            fsid: self.transactions().volume().superblock().fsid,
+        })
+    }
 }

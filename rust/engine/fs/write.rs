@@ -208,13 +208,7 @@ impl FileSystem {
         Ok(None)
     }
 
-    fn inline_in(
-        &self,
-        handle: &Handle,
-        inode: &Inode,
-        bytes: &[u8],
-        len: u64,
-    ) -> Result {
+    fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: u64) -> Result {
         let dropped = extents::drop_range(inode, handle, 0..self.sector_size(), usize::MAX)?;
         let key = inode.key_of(Kind::EXTENT_DATA, 0);
         let item_len = RawFileExtentHead::SIZE.saturating_add(bytes.len());
