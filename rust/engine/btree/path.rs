@@ -39,6 +39,8 @@ pub(super) enum Aim {
 pub(super) struct Step {
     pub(super) guard: Writing,
     pub(super) slot: usize,
+    /// The key that the block's right neighbour starts with; `None` at the tree's right edge.
+    pub(super) end: Option<Key>,
 }
 
 /// Locked blocks from a leaf upwards, as far as the change may reach: all may be changed as they stand.
@@ -48,7 +50,8 @@ pub(super) struct Path<'a> {
     steps: [Option<Step>; LEVELS],
     /// The leaf's first key as its ancestors have it; `None` at the tree's left edge.
     pub(super) lower: Option<Key>,
-    /// The key that the next leaf starts with; `None` at the tree's right edge.
+    /// The key that the next leaf starts with; `None` at the tree's right edge. On the way down, the same for the
+    /// block at hand.
     pub(super) upper: Option<Key>,
 }
 
@@ -117,7 +120,8 @@ impl<'a> Path<'a> {
         let node = Node::new(held.bytes());
         let slot = node.descend(key);
         let child = node.child(slot).ok_or(EUCLEAN)?;
-        self.upper = node.key(slot.saturating_add(1)).or(self.upper);
+        let end = self.upper;
+        self.upper = node.key(slot.saturating_add(1)).or(end);
         if slot > 0 {
             self.lower = Some(child.key);
         }
@@ -131,7 +135,7 @@ impl<'a> Path<'a> {
         match (held, next) {
             (Held::Write(mut guard), Held::Write(next)) => {
                 let next = self.tree.writable_child(self.txn, &mut guard, slot, next)?;
-                self.put(level, Step { guard, slot });
+                self.put(level, Step { guard, slot, end });
                 Ok(Locked::Ready(Held::Write(next)))
             }
             (_, next) if self.tree.is_writable(self.txn, next.block(), next.bytes()) => Ok(Locked::Ready(next)),
@@ -158,7 +162,7 @@ impl<'a> Path<'a> {
             Aim::Remove { last, limit } => Need::for_remove(bytes, removable(bytes, key, &last, limit))?,
         };
         let is_root = self.tree.is_root(leaf.latched());
-        self.put(0, Step { guard: leaf, slot });
+        self.put_leaf(leaf, slot);
         let missing = match need {
             _ if is_root => None,
             Need::Leaf => None,
@@ -207,6 +211,19 @@ impl<'a> Path<'a> {
     pub(super) fn put(&mut self, level: u8, step: Step) {
         if let Some(place) = self.steps.get_mut(usize::from(level)) {
             *place = Some(step);
+        }
+    }
+
+    /// Sets the leaf and the slot in it.
+    pub(super) fn put_leaf(&mut self, guard: Writing, slot: usize) {
+        self.put(0, Step { guard, slot, end: self.upper });
+    }
+
+    /// Finds anew where the block at `level`, or what will be there, ends: its right neighbour has changed.
+    pub(super) fn find_end(&mut self, level: u8) {
+        if let Some(above) = self.step(level.saturating_add(1)) {
+            let next = Node::new(above.guard.bytes()).key(above.slot.saturating_add(1));
+            self.upper = next.or(above.end);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::leaf::{self, HEAD};
 use super::node;
-use super::path::{Path, Step};
+use super::path::Path;
 use crate::disk::{Key, Leaf};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -155,7 +155,7 @@ impl Path<'_> {
         let left = self.lock_child(0, before, Side::Left);
         let guard = self.lock_child(0, place, Side::Path)?;
         let guard = self.make_writable(place, guard)?;
-        self.put(0, Step { guard, slot });
+        self.put_leaf(guard, slot);
         let Ok(left) = left else {
             return Ok(false);
         };
@@ -224,7 +224,7 @@ impl Path<'_> {
                 return Ok(());
             }
             path.lower = Some(key);
-            path.put(0, Step { guard: right, slot: slot.saturating_sub(at) });
+            path.put_leaf(right, slot.saturating_sub(at));
             path.move_in_parent(0, 1)
         })
     }
@@ -253,7 +253,7 @@ impl Path<'_> {
             path.tree.store().mark_dirty(middle.latched());
             path.tree.store().mark_dirty(last.latched());
             (path.lower, path.upper) = (Some(key), Some(next));
-            path.put(0, Step { guard: middle, slot: 0 });
+            path.put_leaf(middle, 0);
             path.move_in_parent(0, 1)
         })
     }

@@ -198,7 +198,8 @@ impl<'a> Writer<'a> {
             drop(path);
             return self.reinsert(&old, key);
         }
-        if step.slot == 0 {
+        // The next leaf may have lost its first item meanwhile.
+        if step.slot == 0 || path.upper.is_some_and(|upper| *key >= upper) {
             drop(path);
             path = Path::find(self.tree, self.txn, &old, Aim::Rekey)?;
             if !path.is_at(&old)? {
