@@ -57,11 +57,13 @@ impl WriteReservation {
     }
 }
 
-/// The part of `all` that `len` of `total` gets.
+/// The part of `all` that `len` of `total` gets, rounded down. No `u128`: dividing one panics in the kernel.
 fn share(all: u64, len: u64, total: u64) -> u64 {
-    let product = u128::from(all).saturating_mul(u128::from(len));
-    let part = product.checked_div(u128::from(total)).unwrap_or(0);
-    u64::try_from(part).unwrap_or(all).min(all)
+    let (Some(each), Some(rest)) = (all.checked_div(total), all.checked_rem(total)) else {
+        return 0;
+    };
+    let rest = rest.saturating_mul(len).checked_div(total).unwrap_or(0);
+    each.saturating_mul(len).saturating_add(rest).min(all)
 }
 
 /// Data that has reached the device.
