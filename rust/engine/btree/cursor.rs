@@ -134,7 +134,7 @@ impl<'a> Cursor<'a> {
 
     /// The way to the leaf after `found`, which is let go before any other is locked.
     fn next_leaf(&self, found: Found) -> Result<Way> {
-        let Found { leaf, parent, beyond, .. } = found;
+        let Found { leaf, parent, beyond, nofs, .. } = found;
         drop(leaf);
         let Some((parent, slot)) = parent else {
             return Ok(Way::End);
@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
         let block = self.tree.child_block(&child, 0)?;
         let leaf = Latched::read(&block, nesting(self.tree.kind(), 0, Side::Path));
         self.tree.check_child(leaf.bytes(), &child, 0)?;
-        let found = Found { leaf, parent: Some((parent, slot)), lower: Some(child.key), beyond };
+        let found = Found { leaf, parent: Some((parent, slot)), lower: Some(child.key), beyond, nofs };
         Ok(Way::Neighbour(Place { found, slot: 0 }))
     }
 }

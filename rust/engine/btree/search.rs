@@ -7,7 +7,7 @@ use super::{Block, Expected};
 use crate::disk::{Child, Key, Leaf, Node};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use latch::{Latched, Side};
+use latch::{Latched, NofsScope, Side};
 
 /// A leaf locked for reading, and between which keys the tree keeps what belongs into it.
 pub(super) struct Found {
@@ -19,11 +19,14 @@ pub(super) struct Found {
     pub(super) lower: Option<Key>,
     /// The key that the parent's right neighbour starts with; `None` at the tree's right edge.
     pub(super) beyond: Option<Key>,
+    /// Reclaim that enters the file system could want to write to a leaf that is locked here.
+    pub(super) nofs: NofsScope,
 }
 
 impl Tree {
     /// Locks the leaf that `key` is in or would be in, and its parent.
     pub(super) fn find_leaf(&self, key: &Key) -> Result<Found> {
+        let nofs = NofsScope::enter();
         let (mut held, mut level) = self.read_root();
         let mut parent = None;
         let (mut lower, mut beyond) = (None, None);
@@ -44,7 +47,7 @@ impl Tree {
             held = next;
             level = below;
         }
-        Ok(Found { leaf: held, parent, lower, beyond })
+        Ok(Found { leaf: held, parent, lower, beyond, nofs })
     }
 
     /// Locks the root for reading; with it comes its level.
