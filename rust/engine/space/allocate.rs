@@ -3,7 +3,7 @@
 
 use super::group::{Body, Group};
 use super::groups::Groups;
-use super::ranges::Wish;
+use super::ranges::{round_up, Wish};
 use super::room::Room;
 use super::space::NOWHERE;
 use super::{BlockClass, Class, Reservation, Space};
@@ -92,8 +92,8 @@ impl Space {
     /// activated and no more may be: finish some of the writes under way, call [`Self::relieve_zones`], ask again.
     pub fn allocate_data(&self, from: &Reservation, wanted: u64, min: u64) -> Result<DataExtent> {
         let sector = self.sector_size;
-        let min = min.max(sector).next_multiple_of(sector);
-        let wanted = wanted.next_multiple_of(sector).max(min);
+        let min = round_up(min.max(sector), sector).ok_or(EINVAL)?;
+        let wanted = round_up(wanted, sector).ok_or(EINVAL)?.max(min);
         let groups = self.groups.read();
         let cursor = &self.cursors.data;
         let mut asked = wanted;
@@ -115,7 +115,7 @@ impl Space {
             if asked == min {
                 break;
             }
-            asked = (asked / 4).next_multiple_of(sector).max(min);
+            asked = round_up(asked / 4, sector).ok_or(EINVAL)?.max(min);
         }
         let waiting = groups.of(Class::Data).any(|group| {
             let body = group.lock();

@@ -229,7 +229,7 @@ impl Space {
         let unit = self.volume.zone_size().unwrap_or(SMALLEST_CHUNK).max(1);
         for class in Class::ALL {
             let copies = copies_of(self.profile(class));
-            let bytes = left / copies;
+            let bytes = left.checked_div(copies).unwrap_or(0);
             let bytes = bytes.saturating_sub(bytes.checked_rem(unit).unwrap_or(0));
             let data_chunk = self
                 .volume

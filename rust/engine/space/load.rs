@@ -12,7 +12,6 @@ use super::ranges::FreeRanges;
 use super::room::{Appending, Room};
 use super::space::{Options, Trees};
 use super::totals::Tally;
-use super::zones::VolumeZones;
 use super::{Class, Space};
 use crate::btree::Tree;
 use crate::disk::raw::RawBlockGroup;
@@ -52,9 +51,9 @@ impl Space {
     ///
     /// `EUCLEAN` for what contradicts itself, `EROFS` when a free space tree would have to be rebuilt to write.
     pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
-        let gate = match volume.is_zoned() {
-            true => MetadataGate::serial(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
-            false => MetadataGate::open(),
+        let gate = match &options.gate {
+            Some(gate) => gate.clone(),
+            None => MetadataGate::for_volume(&volume)?,
         };
         let features = volume.format().compat_ro;
         let writable = volume.access() == volume::Access::ReadWrite;

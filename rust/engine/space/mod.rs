@@ -48,6 +48,8 @@ mod room;
 mod space;
 mod spans;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod totals;
 mod writeout;
 mod zones;

@@ -40,7 +40,7 @@ fn size_class(len: u64) -> usize {
 }
 
 /// `value` rounded up to a multiple of `align`; `None` past the end of the numbers.
-fn round_up(value: u64, align: u64) -> Option<u64> {
+pub(super) fn round_up(value: u64, align: u64) -> Option<u64> {
     match value.checked_rem(align)? {
         0 => Some(value),
         rest => value.checked_add(align.checked_sub(rest)?),

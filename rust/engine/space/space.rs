@@ -28,10 +28,13 @@ pub struct Trees {
 }
 
 /// What the mount asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Tell devices of freed ranges at [`Space::unpin`], before they can be allocated again.
     pub discard: bool,
+    /// The gate that the block cache passes what it writes through: [`MetadataGate::for_volume`]. `None`: there is no
+    /// cache that writes, or it takes [`Space::gate`] before it writes anything.
+    pub gate: Option<Arc<MetadataGate>>,
 }
 
 /// Where the last allocation of a kind was; [`NOWHERE`] before the first.
@@ -67,7 +70,7 @@ pub struct Space {
     pub(super) unsettled: AtomicBool,
     pub(super) pins: Mutex<Pins>,
     pub(super) writeouts: Mutex<Writeouts>,
-    pub(super) gate: MetadataGate,
+    pub(super) gate: Arc<MetadataGate>,
 }
 
 impl Space {
@@ -76,7 +79,7 @@ impl Space {
         block_groups: Arc<Tree>,
         free_space: Option<Arc<Tree>>,
         options: Options,
-        gate: MetadataGate,
+        gate: Arc<MetadataGate>,
     ) -> Result<Self> {
         let (node_size, sector_size) = (volume.format().node_size, volume.format().sector_size);
         Ok(Self {
@@ -142,7 +145,7 @@ impl Space {
     }
 
     /// The gate that serialises metadata IO on sequential zones.
-    pub fn gate(&self) -> &MetadataGate {
+    pub fn gate(&self) -> &Arc<MetadataGate> {
         &self.gate
     }
 

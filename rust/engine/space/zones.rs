@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Block groups on sequential zones: when their zones are taken, given back and emptied.
 
-use super::gate::{GateGroup, Zones};
+use super::gate::{GateGroup, MetadataGate, Zones};
 use super::group::{Access, Body, Group};
 use super::room::{Appending, Room};
 use super::totals::State;
@@ -34,6 +34,17 @@ impl Zones for VolumeZones {
     fn reset(&self, group: Logical) -> Result {
         let chunk = self.0.chunk(group)?;
         self.0.reset_zones(&chunk)
+    }
+}
+
+impl MetadataGate {
+    /// The gate for a volume's metadata, to be given to its block cache and to [`super::Options`].
+    pub fn for_volume(volume: &Arc<Volume>) -> Result<Arc<Self>> {
+        let gate = match volume.is_zoned() {
+            true => Self::serial(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
+            false => Self::open(),
+        };
+        Ok(Arc::new(gate, GFP_KERNEL)?)
     }
 }
 

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::Random;
+use crate::space::changes::{Change, Changes};
+use kernel::prelude::*;
+use std::vec;
+
+const SECTORS: usize = 128;
+
+/// Alternates what happens to each sector, as it must: allocated, freed, allocated...
+#[test]
+fn what_is_left_to_tell_is_the_difference() {
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let mut changes = Changes::new();
+        let before: vec::Vec<bool> = (0..SECTORS).map(|_| random.one_in(2)).collect();
+        let mut now = before.clone();
+        for _ in 0..random.below(200) {
+            let start = random.below(SECTORS as u64) as usize;
+            let end = (start + 1 + random.below(16) as usize).min(SECTORS);
+            let change = if now[start] { Change::Freed } else { Change::Allocated };
+            if now[start..end].iter().any(|&used| used != now[start]) {
+                continue;
+            }
+            changes.note(start as u64, end as u64, change).unwrap();
+            now[start..end].fill(change == Change::Allocated);
+        }
+        let mut told = before.clone();
+        let mut last = None;
+        while let Some((start, end, change)) = changes.pop_first() {
+            assert!(last.is_none_or(|(last_end, last_change)| {
+                last_end < start || last_end == start && last_change != change
+            }));
+            last = Some((end, change));
+            for sector in start..end {
+                let used = change == Change::Allocated;
+                assert_ne!(told[sector as usize], used, "sector {sector} is told what it knows");
+                told[sector as usize] = used;
+            }
+        }
+        assert_eq!(told, now);
+    }
+}
+
+#[test]
+fn the_same_twice_is_an_error() {
+    let mut changes = Changes::new();
+    changes.note(10, 20, Change::Allocated).unwrap();
+    assert_eq!(changes.note(19, 21, Change::Allocated), Err(EUCLEAN));
+    assert_eq!(changes.note(5, 11, Change::Allocated), Err(EUCLEAN));
+    changes.note(12, 14, Change::Freed).unwrap();
+    changes.note(12, 14, Change::Allocated).unwrap();
+    assert_eq!(changes.pop_first(), Some((10, 20, Change::Allocated)));
+    assert!(changes.is_empty());
+}

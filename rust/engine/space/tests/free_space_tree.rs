@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::trees::{free_space_tree, items, Txn};
+use super::{runs, Random};
+use crate::disk::{Key, Kind};
+use crate::space::changes::{Change, Changes};
+use crate::space::free_space_tree::{read, Form, FreeSpaceItem, FreeSpaceTree, Recorded};
+use kernel::prelude::*;
+use std::vec;
+
+const SECTOR: u64 = 4096;
+/// Two bitmaps and a piece of a third.
+const SECTORS: usize = 2048 * 2 + 600;
+const START: u64 = 1 << 30;
+const END: u64 = START + SECTORS as u64 * SECTOR;
+
+struct Group {
+    txn: Txn,
+    tree: FreeSpaceTree,
+    recorded: Recorded,
+    changes: Changes,
+    /// Free as far as the changes go.
+    free: vec::Vec<bool>,
+}
+
+impl Group {
+    fn new() -> Self {
+        let txn = Txn::new();
+        let tree = FreeSpaceTree::new(free_space_tree(&txn), SECTOR as u32);
+        let recorded = Recorded::all_free(START, END);
+        // Neighbours, which nothing may touch.
+        tree.add_group(&txn, &Recorded::all_free(START - (1 << 20), START)).unwrap();
+        tree.add_group(&txn, &Recorded::all_free(END, END + (1 << 20))).unwrap();
+        tree.add_group(&txn, &recorded).unwrap();
+        Self { txn, tree, recorded, changes: Changes::new(), free: vec![true; SECTORS] }
+    }
+
+    fn toggle(&mut self, start: usize, len: usize) {
+        let end = (start + len).min(SECTORS);
+        let free = self.free[start];
+        if self.free[start..end].iter().any(|&other| other != free) {
+            return;
+        }
+        let change = if free { Change::Allocated } else { Change::Freed };
+        let at = |sector: usize| START + sector as u64 * SECTOR;
+        self.changes.note(at(start), at(end), change).unwrap();
+        self.free[start..end].fill(!free);
+    }
+
+    fn write(&mut self) {
+        self.tree.write(&self.txn, &mut self.recorded, &mut self.changes).unwrap();
+        assert!(self.changes.is_empty());
+        self.agree();
+    }
+
+    /// The tree has what the model has, in the form it names, counted right; and the neighbours are as they were.
+    fn agree(&self) {
+        let expected = runs(&self.free, START, SECTOR);
+        let mut found: vec::Vec<(u64, u64)> = vec::Vec::new();
+        let mut group = None;
+        read(self.tree.tree(), SECTOR as u32, |item| {
+            match item {
+                FreeSpaceItem::Group(recorded) => group = Some(recorded),
+                FreeSpaceItem::Free(start, end) if group.unwrap().start == START => match found.last_mut() {
+                    Some(last) if last.1 == start => last.1 = end,
+                    _ => found.push((start, end)),
+                },
+                FreeSpaceItem::Free(start, end) => {
+                    assert_eq!((start, end), (group.unwrap().start, group.unwrap().end));
+                }
+            }
+            if group.unwrap().start == START {
+                assert_eq!(group.unwrap(), self.recorded);
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(found, expected);
+        assert_eq!(self.recorded.extent_count as usize, expected.len());
+        self.forms();
+    }
+
+    fn forms(&self) {
+        let mut covered = START;
+        for (key, bytes) in items(self.tree.tree()) {
+            if key.objectid.get() < START || key.objectid.get() >= END || key.kind == Kind::FREE_SPACE_INFO {
+                continue;
+            }
+            match self.recorded.form {
+                Form::Extents => assert_eq!((key.kind, bytes.len()), (Kind::FREE_SPACE_EXTENT, 0)),
+                Form::Bitmaps => {
+                    assert_eq!(key, Key::new(covered, Kind::FREE_SPACE_BITMAP, key.offset));
+                    assert_eq!(bytes.len() as u64, (key.offset / SECTOR).div_ceil(8));
+                    covered += key.offset;
+                    assert!(key.offset == 2048 * SECTOR || covered == END);
+                }
+            }
+        }
+        assert!(self.recorded.form == Form::Extents || covered == END);
+    }
+}
+
+#[test]
+fn any_history_agrees_with_a_bitmap() {
+    for seed in 0..12 {
+        let mut random = Random(seed);
+        let mut group = Group::new();
+        for _ in 0..60 {
+            for _ in 0..random.below(30) {
+                let start = random.below(SECTORS as u64) as usize;
+                let len = if random.one_in(10) { 1 + random.below(3000) } else { 1 + random.below(20) };
+                group.toggle(start, len as usize);
+            }
+            group.write();
+        }
+    }
+}
+
+/// The threshold is 3 bitmaps * (25 + 256) / 25 = 33 ranges; below nothing it turns back.
+#[test]
+fn forms_change_at_the_thresholds_of_c() {
+    let mut group = Group::new();
+    for index in 0..32 {
+        group.toggle(index * 100 + 50, 1);
+    }
+    group.write();
+    assert_eq!((group.recorded.extent_count, group.recorded.form), (33, Form::Extents));
+    group.toggle(3300, 1);
+    group.write();
+    assert_eq!((group.recorded.extent_count, group.recorded.form), (34, Form::Bitmaps));
+    group.toggle(0, 50);
+    group.write();
+    assert_eq!(group.recorded.form, Form::Bitmaps);
+}
+
+/// A group so long that the lower threshold is not zero.
+#[test]
+fn bitmaps_become_extents_again() {
+    let txn = Txn::new();
+    let tree = FreeSpaceTree::new(free_space_tree(&txn), SECTOR as u32);
+    let end = START + (256 << 20);
+    let mut recorded = Recorded::all_free(START, end);
+    tree.add_group(&txn, &recorded).unwrap();
+    // 32 bitmaps * 281 / 25 = 359 ranges.
+    let mut changes = Changes::new();
+    for index in 0..360 {
+        let at = START + index * 16 * SECTOR + SECTOR;
+        changes.note(at, at + SECTOR, Change::Allocated).unwrap();
+    }
+    tree.write(&txn, &mut recorded, &mut changes).unwrap();
+    assert_eq!((recorded.extent_count, recorded.form), (361, Form::Bitmaps));
+    for index in 0..102 {
+        let at = START + index * 16 * SECTOR + SECTOR;
+        changes.note(at, at + SECTOR, Change::Freed).unwrap();
+    }
+    tree.write(&txn, &mut recorded, &mut changes).unwrap();
+    assert_eq!((recorded.extent_count, recorded.form), (259, Form::Bitmaps));
+    let at = START + 102 * 16 * SECTOR + SECTOR;
+    changes.note(at, at + SECTOR, Change::Freed).unwrap();
+    tree.write(&txn, &mut recorded, &mut changes).unwrap();
+    assert_eq!((recorded.extent_count, recorded.form), (258, Form::Extents));
+    assert_eq!(items(tree.tree()).len(), 259);
+    tree.remove_group(&txn, &recorded).unwrap();
+    assert!(items(tree.tree()).is_empty());
+}
+
+#[test]
+fn what_contradicts_the_tree_is_refused() {
+    for bitmaps in [false, true] {
+        let mut group = Group::new();
+        if bitmaps {
+            (0..40).for_each(|index| group.toggle(index * 100 + 50, 1));
+        }
+        group.toggle(10, 5);
+        group.write();
+        for (start, change) in [(12, Change::Allocated), (30, Change::Freed)] {
+            let at = START + start * SECTOR;
+            let mut changes = Changes::new();
+            changes.note(at, at + 4 * SECTOR, change).unwrap();
+            let mut recorded = group.recorded;
+            let _quiet = kernel::print::Capture::new();
+            assert_eq!(group.tree.write(&group.txn, &mut recorded, &mut changes), Err(EUCLEAN));
+        }
+    }
+}
