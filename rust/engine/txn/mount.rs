@@ -40,7 +40,7 @@ pub(super) fn open(volume: Arc<Volume>, store: Arc<dyn Store>, options: Options)
         block_groups: block_group_tree(&volume, &registry, &runner.extents)?,
         free_space: free_space_tree(&volume, &registry)?,
     };
-    let space = Space::load(volume.clone(), trees, space::Options { discard: false })?;
+    let space = Space::load(volume.clone(), trees, space::Options { discard: false, gate: options.gate.clone() })?;
     let committed = Generation::new(volume.with_superblock(|raw| raw.generation.get()));
     let shared = Shared {
         volume,

@@ -2,6 +2,7 @@
 //! How to open a volume.
 
 use super::Clock;
+use crate::space::MetadataGate;
 use kernel::sync::Arc;
 
 /// Whether the volume may be changed.
@@ -42,11 +43,13 @@ pub struct Options {
     pub roots: Roots,
     /// For the counters and for [`super::Transactions::commit_if_older`].
     pub clock: Option<Arc<dyn Clock>>,
+    /// The gate that the block cache passes what it writes through; see [`crate::space::Options`].
+    pub gate: Option<Arc<MetadataGate>>,
 }
 
 impl Options {
     /// The usual: a log tree is refused and no backup root is tried.
     pub const fn new(access: Access) -> Self {
-        Self { access, log_tree: LogTree::Refuse, roots: Roots::Current, clock: None }
+        Self { access, log_tree: LogTree::Refuse, roots: Roots::Current, clock: None, gate: None }
     }
 }
