@@ -28,13 +28,15 @@ pub mod map;
 
 pub mod disk;
 
-// TODO: the whole folder, once it has bodies.
-pub mod volume {
-    //! L2, as far as it stands.
-    pub mod device;
-}
+pub mod volume;
 
 pub mod btree;
+
+pub mod space;
+
+pub mod txn;
+
+pub mod fs;
 
 /// What the kernel's `pr_*!` puts before each line.
 #[doc(hidden)]

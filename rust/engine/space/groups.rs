@@ -101,7 +101,7 @@ impl Groups {
             .iter()
             .take_while(move |(&start, _)| start < from)
             .map(|(_, group)| group);
-        behind.chain(before)
+        Iterator::chain(behind, before)
     }
 
     /// The first group of a class at or behind `from` whose zones are worth a reset.

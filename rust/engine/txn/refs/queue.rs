@@ -65,7 +65,7 @@ pub(super) struct Changes {
 impl Changes {
     /// All of them; none is zero.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Reference, i64)> + '_ {
-        self.first.iter().chain(self.more.iter()).copied()
+        Iterator::chain(self.first.iter(), self.more.iter()).copied()
     }
 
     /// Whether they cancelled out.
@@ -80,7 +80,7 @@ impl Changes {
 
     fn add(&mut self, reference: Reference, delta: i64) -> Result {
         let is_empty = self.first.is_none();
-        let mut all = self.first.iter_mut().chain(self.more.iter_mut());
+        let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
         match all.find(|(known, _)| *known == reference) {
             Some((_, sum)) => *sum = sum.saturating_add(delta),
             None if is_empty => self.first = Some((reference, delta)),

@@ -8,12 +8,14 @@
 //! | [`tools`]      | images made by `mkfs.btrfs` and judged by `btrfs check`                                   |
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`walker`]     | reads images without the engine's trees                                                 |
+//! | [`mount`]      | a mounted volume: all layers of the engine                                               |
 //! | [`history`]    | random operations and the model that a file system must agree with                       |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
 
 pub mod checksums;
 pub mod device;
 pub mod history;
+pub mod mount;
 pub mod random;
 pub mod store;
 pub mod tools;

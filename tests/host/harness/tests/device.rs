@@ -169,7 +169,7 @@ fn a_recording_cuts_anywhere() {
             .write(Physical::new(u64::from(n) * 4096), &page(n))
             .unwrap();
         device.write_durable(Physical::new(0), &page(n)).unwrap();
-        recorder.mark(u64::from(n));
+        recorder.promise(u64::from(n));
     }
     let mut replay = recorder.replay(std::vec![base]);
     let mut random = Random::new(1);
@@ -179,7 +179,7 @@ fn a_recording_cuts_anywhere() {
         // The header leads to nothing that is not there, and what was promised is there.
         let header = read(image, 0);
         assert!((1..=header).all(|n| read(image, u64::from(n) * 4096) == n));
-        assert!(u64::from(header) >= replay.mark().unwrap_or(0));
+        assert!(u64::from(header) >= replay.promised());
         cuts += 1;
         if !replay.step() {
             break;

@@ -18,6 +18,7 @@ pub mod alloc;
 pub mod build_assert;
 pub mod error;
 pub mod fmt;
+pub mod init;
 pub mod prelude;
 pub mod print;
 pub mod rbtree;

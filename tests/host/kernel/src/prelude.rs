@@ -6,6 +6,7 @@ pub use core::{
     pin::Pin,
 };
 
+pub use crate::init::Init;
 pub use crate::{
     alloc::{flags::*, Box, KBox, KVBox, KVVec, KVec, VBox, VVec, Vec},
     build_assert::{const_assert, static_assert},

@@ -12,8 +12,10 @@ pub enum Event {
     Change(Change),
     /// A flush.
     Flush,
-    /// A note of the test: something was promised to be durable here.
-    Mark(u64),
+    /// The test began a step.
+    Begun(u64),
+    /// All steps up to this one were promised to be durable.
+    Promised(u64),
 }
 
 /// Where devices put what they see. One for all devices of a volume, so that the order is kept.
@@ -25,9 +27,14 @@ impl Recorder {
         self.0.lock().unwrap().push((device, event));
     }
 
-    /// Records a note; [`Replay::mark`] gives the last one before a cut.
-    pub fn mark(&self, note: u64) {
-        self.add(0, Event::Mark(note));
+    /// Notes that a step of the test begins.
+    pub fn begin(&self, step: u64) {
+        self.add(0, Event::Begun(step));
+    }
+
+    /// Notes that all up to this step was promised to be durable.
+    pub fn promise(&self, step: u64) {
+        self.add(0, Event::Promised(step));
     }
 
     /// How many events there are.
@@ -47,7 +54,8 @@ impl Recorder {
             media,
             events: self.0.lock().unwrap().clone(),
             next: 0,
-            mark: None,
+            begun: 0,
+            promised: 0,
         }
     }
 }
@@ -57,7 +65,8 @@ pub struct Replay {
     media: Vec<Media>,
     events: Vec<(usize, Event)>,
     next: usize,
-    mark: Option<u64>,
+    begun: u64,
+    promised: u64,
 }
 
 impl Replay {
@@ -71,7 +80,8 @@ impl Replay {
         match event {
             Event::Change(change) => media.apply(change.clone()).expect("it was taken before"),
             Event::Flush => media.flush(),
-            Event::Mark(note) => self.mark = Some(*note),
+            Event::Begun(step) => self.begun = *step,
+            Event::Promised(step) => self.promised = *step,
         }
         true
     }
@@ -81,9 +91,29 @@ impl Replay {
         self.next
     }
 
-    /// The last note before this point.
-    pub fn mark(&self) -> Option<u64> {
-        self.mark
+    /// The last step that was begun before this point; 0 before the first.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// The last step that was promised before this point; 0 before the first.
+    pub fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// Whether the next event puts something at risk: cutting the power before others only repeats an outcome.
+    pub fn is_before_change(&self) -> bool {
+        matches!(self.events.get(self.next), Some((_, Event::Change(_))))
+    }
+
+    /// How many events there are in all.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
     }
 
     /// What the devices hold when the power is cut here.

@@ -2,14 +2,18 @@
 //! Histories: random operations on a file system and, beside it, on a model that must agree.
 
 mod contents;
+mod driver;
 pub mod folder;
 mod generator;
 mod model;
 mod op;
 mod snapshot;
+mod survey;
 
 pub use contents::Contents;
+pub use driver::{contents, read, Driver};
 pub use generator::{Generator, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
 pub use snapshot::{show, File, Path, Snapshot};
+pub use survey::survey;

@@ -2,22 +2,25 @@
 //! The host's [`Store`]: a map of blocks in front of simulated devices.
 //!
 //! A written block waits in a queue until somebody waits for it or the queue is full, as IO does: metadata that a
-//! commit forgets to wait for is missing after a power cut. Blocks are sealed under their own lock, one at a time,
-//! with no other lock held.
+//! commit forgets to wait for is missing after a power cut. Blocks are sealed under their own lock, one at a time; on
+//! volumes with an attached [`Space`] they pass its gate in the order of their addresses.
 
 mod backing;
+mod volume;
 
 pub use backing::{Backing, Flat};
+pub use volume::OnVolume;
 
 use crate::checksums::HostChecksums;
 use engine::btree::{seal, Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{check_block, BlockContext, Corrupt, Logical};
+use engine::space::{Admission, GateGuard, InFlight, Space};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::{Latched, Nesting, Side, TreeKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// How many written blocks may be on their way.
 const QUEUE: usize = 64;
@@ -26,14 +29,23 @@ const QUEUE: usize = 64;
 pub struct HostStore<B> {
     backing: B,
     state: Mutex<State>,
+    space: OnceLock<Arc<Space>>,
 }
 
 #[derive(Default)]
 struct State {
     blocks: BTreeMap<u64, Cached>,
-    queue: VecDeque<(u64, std::vec::Vec<u8>)>,
+    queue: VecDeque<Sent>,
     failed: std::vec::Vec<(u64, Error)>,
     counters: Counters,
+}
+
+/// A block on its way.
+struct Sent {
+    addr: u64,
+    bytes: std::vec::Vec<u8>,
+    // Dropped on completion.
+    _in_flight: Option<InFlight>,
 }
 
 struct Cached {
@@ -52,6 +64,14 @@ pub struct Counters {
     pub writes: u64,
     /// Bad copies written anew.
     pub repairs: u64,
+}
+
+/// What became of a block that was to be sent.
+enum Outcome {
+    /// It was sent, or need not be.
+    Passed,
+    /// Others must complete first: those in this range.
+    Drain(Logical, u64),
 }
 
 /// A block's bytes.
@@ -73,7 +93,13 @@ impl<B: Backing> HostStore<B> {
         Self {
             backing,
             state: Mutex::default(),
+            space: OnceLock::new(),
         }
+    }
+
+    /// From now on blocks pass the gate of `space`.
+    pub fn attach(&self, space: Arc<Space>) {
+        assert!(self.space.set(space).is_ok(), "a store is attached once");
     }
 
     /// What the store reads from and writes to.
@@ -166,8 +192,13 @@ impl<B: Backing> HostStore<B> {
         dirty.next().map(|(_, cached)| cached.block.clone())
     }
 
-    /// Seals a block and puts it into the queue.
-    fn send(&self, block: &Arc<Block>) -> Result {
+    /// Seals a block and puts it into the queue, if the gate lets it pass.
+    fn send(
+        &self,
+        block: &Arc<Block>,
+        gate: Option<&mut GateGuard<'_>>,
+        mode: WriteMode,
+    ) -> Result<Outcome> {
         let info = *block.meta();
         let nesting = Nesting {
             tree: TreeKind::Other,
@@ -175,57 +206,127 @@ impl<B: Backing> HostStore<B> {
             side: Side::Path,
         };
         let mut guard = Latched::write(block, nesting);
-        let mut state = self.state();
-        let Some(cached) = state.blocks.get_mut(&info.addr.get()) else {
-            return Ok(());
+        let Some(filler) = self.is_dirty(block) else {
+            return Ok(Outcome::Passed);
         };
-        if !Arc::ptr_eq(&cached.block, block) || !cached.dirty {
-            return Ok(());
-        }
-        let bytes = if cached.filler {
-            vec![0; guard.bytes().len()]
+        let token = match gate {
+            None => None,
+            Some(gate) => match gate.admit(info.addr, guard.bytes().len() as u64, mode)? {
+                Admission::Write(token) => Some(token),
+                Admission::Skip => return Ok(Outcome::Passed),
+                Admission::Hole => return Err(EAGAIN),
+                Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
+            },
+        };
+        let bytes = if filler {
+            std::vec![0; guard.bytes().len()]
         } else {
-            let expected = Expected {
-                owner: None,
-                level: info.level,
-                generation: info.generation,
-                first_key: None,
-            };
-            let format = self.backing.format();
-            let context = self.context(&format, &expected, info.addr);
-            seal(guard.bytes_mut(), &context).map_err(report)?;
-            guard.bytes().to_vec()
+            self.sealed(guard.bytes_mut(), &info)?
         };
-        cached.dirty = false;
-        if cached.filler {
-            state.blocks.remove(&info.addr.get());
+        let addr = info.addr.get();
+        let sent = Sent {
+            addr,
+            bytes,
+            _in_flight: token.map(|token| token.submitting()),
+        };
+        self.enqueue(sent, filler);
+        Ok(Outcome::Passed)
+    }
+
+    /// Whether a block that was found dirty still is, and whether it only fills its place.
+    fn is_dirty(&self, block: &Arc<Block>) -> Option<bool> {
+        let state = self.state();
+        let cached = state.blocks.get(&block.meta().addr.get())?;
+        (Arc::ptr_eq(&cached.block, block) && cached.dirty).then_some(cached.filler)
+    }
+
+    fn sealed(&self, bytes: &mut [u8], info: &BlockInfo) -> Result<std::vec::Vec<u8>> {
+        let expected = Expected {
+            owner: None,
+            level: info.level,
+            generation: info.generation,
+            first_key: None,
+        };
+        let format = self.backing.format();
+        let context = self.context(&format, &expected, info.addr);
+        seal(bytes, &context).map_err(report)?;
+        Ok(bytes.to_vec())
+    }
+
+    fn enqueue(&self, sent: Sent, filler: bool) {
+        let mut state = self.state();
+        if filler {
+            state.blocks.remove(&sent.addr);
+        } else if let Some(cached) = state.blocks.get_mut(&sent.addr) {
+            cached.dirty = false;
         }
-        state.queue.push_back((info.addr.get(), bytes));
+        state.queue.push_back(sent);
         state.counters.writes += 1;
         while state.queue.len() > QUEUE {
             self.submit_first(&mut state);
         }
+    }
+
+    /// Sends the dirty blocks of a range, in ascending order.
+    fn send_range(&self, range: Range<u64>, mode: WriteMode) -> Result {
+        let mut gate = self.space.get().map(|space| space.gate().enter());
+        let mut from = range.start;
+        while let Some(block) = self.next_dirty(from..range.end) {
+            match self.send(&block, gate.as_mut(), mode)? {
+                Outcome::Passed => from = block.meta().addr.get() + 1,
+                Outcome::Drain(start, len) => {
+                    drop(gate);
+                    self.complete(start.get()..start.get() + len);
+                    gate = self.space.get().map(|space| space.gate().enter());
+                }
+            }
+        }
         Ok(())
     }
 
+    /// Groups that hold active zones, in the order in which they should be written.
+    fn active_groups(&self) -> std::vec::Vec<Range<u64>> {
+        let Some(space) = self.space.get() else {
+            return std::vec::Vec::new();
+        };
+        let gate = space.gate().enter();
+        let mut groups = std::vec::Vec::new();
+        let mut after = None;
+        while let Some((start, len)) = gate.active_after(after) {
+            groups.push(start.get()..start.get().saturating_add(len));
+            after = Some(start);
+        }
+        groups
+    }
+
+    /// Waits for the blocks of a range that are on their way.
+    fn complete(&self, range: Range<u64>) {
+        let mut state = self.state();
+        while state.queue.iter().any(|sent| range.contains(&sent.addr)) {
+            self.submit_first(&mut state);
+        }
+    }
+
     fn submit_first(&self, state: &mut State) {
-        let Some((addr, bytes)) = state.queue.pop_front() else {
+        let Some(Sent {
+            addr,
+            bytes,
+            _in_flight,
+        }) = state.queue.pop_front()
+        else {
             return;
         };
-        let result = self
-            .backing
-            .places(Logical::new(addr), bytes.len() as u64)
-            .and_then(|places| {
-                let mut result = Ok(());
-                for (device, at) in places {
-                    let written = self.backing.device(device).write(at, &bytes);
-                    result = result.and(written);
-                }
-                result
-            });
-        if let Err(error) = result {
+        if let Err(error) = self.write_copies(Logical::new(addr), &bytes) {
             state.failed.push((addr, error));
         }
+    }
+
+    fn write_copies(&self, addr: Logical, bytes: &[u8]) -> Result {
+        let mut result = Ok(());
+        for (device, at) in self.backing.places(addr, bytes.len() as u64)? {
+            result = result.and(self.backing.device(device).write(at, bytes));
+        }
+        result
     }
 
     fn submit_all(&self) {
@@ -320,22 +421,18 @@ impl<B: Backing> Store for HostStore<B> {
         }
     }
 
-    fn write(&self, start: Logical, len: u64, _mode: WriteMode) -> Result {
-        let end = start.get().saturating_add(len);
-        let mut from = start.get();
-        while let Some(block) = self.next_dirty(from..end) {
-            self.send(&block)?;
-            from = block.meta().addr.get() + 1;
+    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
+        let all = start.get()..start.get().saturating_add(len);
+        for group in self.active_groups() {
+            self.send_range(all.start.max(group.start)..all.end.min(group.end), mode)?;
         }
-        Ok(())
+        self.send_range(all, mode)
     }
 
     fn wait(&self, start: Logical, len: u64) -> Result {
         let range = start.get()..start.get().saturating_add(len);
+        self.complete(range.clone());
         let mut state = self.state();
-        while state.queue.iter().any(|(addr, _)| range.contains(addr)) {
-            self.submit_first(&mut state);
-        }
         let error = state
             .failed
             .iter()

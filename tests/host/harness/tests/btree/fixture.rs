@@ -31,7 +31,15 @@ impl Fixture {
         let ledger = Ledger::new(node_size);
         let tree = Tree::create(store.clone(), id, &ledger).unwrap();
         let random = Random::new(seed);
-        Self { host, store, ledger, tree, model: BTreeMap::new(), random, committed: None }
+        Self {
+            host,
+            store,
+            ledger,
+            tree,
+            model: BTreeMap::new(),
+            random,
+            committed: None,
+        }
     }
 
     /// A key among about `span`, spread over all three parts. The kind is one whose bytes are free.
@@ -49,7 +57,9 @@ impl Fixture {
 
     /// Writes all that is dirty in the store, as a background writer may at any time.
     pub fn write_back(&self) {
-        self.store.write(Logical::new(0), EVERYTHING, WriteMode::Background).unwrap();
+        self.store
+            .write(Logical::new(0), EVERYTHING, WriteMode::Background)
+            .unwrap();
     }
 
     /// Checks the tree's shape and that it has what the model has.
@@ -66,16 +76,24 @@ impl Fixture {
     /// Commits, after checking that what the last commit left is still there, and reads the tree from the device.
     pub fn commit(&mut self) {
         self.check();
-        self.store.write(Logical::new(0), EVERYTHING, WriteMode::Commit).unwrap();
+        self.store
+            .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
+            .unwrap();
         self.store.wait(Logical::new(0), EVERYTHING).unwrap();
         assert_eq!(self.host.dirty(), 0);
         let on_disk: Arc<dyn Store> =
             Arc::new(HostStore::new(self.host.backing().clone()), GFP_KERNEL).unwrap();
         if let Some((root, items)) = &self.committed {
-            assert!(shape::walk_from(&*on_disk, self.tree.id(), *root).items == *items, "the past changed");
+            assert!(
+                shape::walk_from(&*on_disk, self.tree.id(), *root).items == *items,
+                "the past changed"
+            );
         }
         let root = self.tree.root_pointer();
-        assert!(shape::walk_from(&*on_disk, self.tree.id(), root).items == self.model, "not on the disk");
+        assert!(
+            shape::walk_from(&*on_disk, self.tree.id(), root).items == self.model,
+            "not on the disk"
+        );
         self.committed = Some((root, self.model.clone()));
         let node_size = u64::from(self.store.node_size());
         for addr in self.ledger.commit() {

@@ -67,10 +67,21 @@ fn remove(fixture: &mut Fixture, span: u64) {
 
 fn remove_range(fixture: &mut Fixture, span: u64) {
     let first = fixture.key(span);
-    let last = Key { objectid: ObjectId::new(first.objectid.get() + fixture.random.below(3)), ..first };
+    let last = Key {
+        objectid: ObjectId::new(first.objectid.get() + fixture.random.below(3)),
+        ..first
+    };
     let limit = fixture.random.below(60) as usize;
-    let removed = fixture.tree.remove_range(&fixture.ledger, &first, &last, limit).unwrap();
-    let doomed: Vec<Key> = fixture.model.range(first..=last).map(|(key, _)| *key).take(limit).collect();
+    let removed = fixture
+        .tree
+        .remove_range(&fixture.ledger, &first, &last, limit)
+        .unwrap();
+    let doomed: Vec<Key> = fixture
+        .model
+        .range(first..=last)
+        .map(|(key, _)| *key)
+        .take(limit)
+        .collect();
     assert_eq!(removed, doomed.len());
     for key in doomed {
         fixture.model.remove(&key);
@@ -84,7 +95,13 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
     let mut at = start;
     let steps = fixture.random.below(20);
     let plan: Vec<(u64, Key, Vec<u8>)> = (0..steps)
-        .map(|_| (fixture.random.below(7), fixture.key(span), fixture.bytes(most)))
+        .map(|_| {
+            (
+                fixture.random.below(7),
+                fixture.key(span),
+                fixture.bytes(most),
+            )
+        })
         .collect();
     let mut writer = Writer::new(&tree, &fixture.ledger);
     let exact = writer.seek(&at).unwrap();
@@ -92,10 +109,23 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
     let mut trace = vec![];
     for (action, mut key, bytes) in plan {
         trace.push((action, at, key, bytes.len()));
-        if std::env::var_os("TRACE").is_some() { eprintln!("{:?} {:?}", trace.last(), fixture.model.range(at..).next().map(|(k, v)| (k, v.len()))); }
-        let here = fixture.model.range(at..).next().map(|(key, bytes)| (*key, bytes.clone()));
+        if std::env::var_os("TRACE").is_some() {
+            eprintln!(
+                "{:?} {:?}",
+                trace.last(),
+                fixture.model.range(at..).next().map(|(k, v)| (k, v.len()))
+            );
+        }
+        let here = fixture
+            .model
+            .range(at..)
+            .next()
+            .map(|(key, bytes)| (*key, bytes.clone()));
         if action < 4 || fixture.model.len() % 3 == 0 {
-            assert_eq!(writer.item().unwrap(), here.as_ref().map(|(key, bytes)| (*key, &bytes[..])));
+            assert_eq!(
+                writer.item().unwrap(),
+                here.as_ref().map(|(key, bytes)| (*key, &bytes[..]))
+            );
         }
         match action {
             0 => {
@@ -106,7 +136,9 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
                 }
             }
             1 => {
-                let result = writer.resize_here(bytes.len()).map(|item| item.copy_from_slice(&bytes));
+                let result = writer
+                    .resize_here(bytes.len())
+                    .map(|item| item.copy_from_slice(&bytes));
                 assert_eq!(result, here.as_ref().map(drop).ok_or(ENOENT));
                 if let Some((key, _)) = here {
                     fixture.model.insert(key, bytes);
@@ -122,7 +154,9 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
             3 => {
                 let more = writer.next().unwrap();
                 let next = here.and_then(|(key, _)| key.successor());
-                let next = next.and_then(|key| fixture.model.range(key..).next()).map(|(key, _)| *key);
+                let next = next
+                    .and_then(|key| fixture.model.range(key..).next())
+                    .map(|(key, _)| *key);
                 assert_eq!(more, next.is_some());
                 match next {
                     Some(next) => at = next,
@@ -130,7 +164,10 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
                 }
             }
             4 => {
-                assert_eq!(writer.seek_floor(&key).unwrap(), fixture.model.range(..=key).next().is_some());
+                assert_eq!(
+                    writer.seek_floor(&key).unwrap(),
+                    fixture.model.range(..=key).next().is_some()
+                );
                 match fixture.model.range(..=key).next_back() {
                     Some((floor, _)) => at = *floor,
                     None => return,
@@ -140,9 +177,15 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
             _ => {
                 // Near the place or anywhere.
                 if bytes.len() % 2 == 0 {
-                    key = Key { offset: at.offset + bytes.len() as u64 % 1000, ..at };
+                    key = Key {
+                        offset: at.offset + bytes.len() as u64 % 1000,
+                        ..at
+                    };
                 }
-                match (writer.insert_here(&key, bytes.len()), fixture.model.contains_key(&key)) {
+                match (
+                    writer.insert_here(&key, bytes.len()),
+                    fixture.model.contains_key(&key),
+                ) {
                     (Ok(item), false) => {
                         assert!(item.iter().all(|byte| *byte == 0));
                         item.copy_from_slice(&bytes);
@@ -169,8 +212,15 @@ fn rekey(writer: &mut Writer<'_>, model: &mut Model, at: &mut Key) {
         assert_eq!(writer.item().unwrap().map(|(key, _)| key), Some(old));
         assert_eq!(writer.rekey_here(&before), Err(EINVAL));
     }
-    let lower = Key { offset: old.offset.saturating_sub(1), ..old };
-    let new = if before.is_some_and(|before| lower <= before) { old } else { lower };
+    let lower = Key {
+        offset: old.offset.saturating_sub(1),
+        ..old
+    };
+    let new = if before.is_some_and(|before| lower <= before) {
+        old
+    } else {
+        lower
+    };
     assert_eq!(writer.rekey_here(&new), Ok(()));
     let bytes = model.remove(&old).unwrap();
     model.insert(new, bytes);
@@ -184,18 +234,30 @@ fn look_up(fixture: &mut Fixture, span: u64) {
     let got = tree.get(&key, <[u8]>::to_vec).unwrap();
     assert_eq!(got.as_ref(), model.get(&key));
     let pair = |key: Key, bytes: &[u8]| (key, bytes.to_vec());
-    let floor = model.range(..=key).next_back().map(|(key, bytes)| (*key, bytes.clone()));
+    let floor = model
+        .range(..=key)
+        .next_back()
+        .map(|(key, bytes)| (*key, bytes.clone()));
     assert_eq!(tree.floor(&key, pair).unwrap(), floor);
-    let ceiling = model.range(key..).next().map(|(key, bytes)| (*key, bytes.clone()));
+    let ceiling = model
+        .range(key..)
+        .next()
+        .map(|(key, bytes)| (*key, bytes.clone()));
     assert_eq!(tree.ceiling(&key, pair).unwrap(), ceiling);
-    let last = Key { objectid: ObjectId::new(key.objectid.get() + 2), ..key };
+    let last = Key {
+        objectid: ObjectId::new(key.objectid.get() + 2),
+        ..key
+    };
     let mut seen = vec![];
     tree.scan(key..=last, |key, bytes| {
         seen.push((key, bytes.to_vec()));
         Ok(ControlFlow::Continue(()))
     })
     .unwrap();
-    assert!(seen.iter().map(|(key, bytes)| (key, bytes)).eq(model.range(key..=last)));
+    assert!(seen
+        .iter()
+        .map(|(key, bytes)| (key, bytes))
+        .eq(model.range(key..=last)));
     let mut cursor = Cursor::new(tree);
     cursor.seek_floor(&key).unwrap();
     let mut back = vec![];
@@ -206,7 +268,9 @@ fn look_up(fixture: &mut Fixture, span: u64) {
             break;
         }
     }
-    assert!(back.iter().eq(model.range(..=key).rev().take(100).map(|(key, _)| key)));
+    assert!(back
+        .iter()
+        .eq(model.range(..=key).rev().take(100).map(|(key, _)| key)));
 }
 
 fn run(node_size: u32, seed: u64, rounds: u32, span: u64, most: usize) {
@@ -265,9 +329,18 @@ fn too_long_an_item_is_refused() {
     let fixture = Fixture::new(4096, ObjectId::UUID_TREE, 1);
     let key = Key::new(1, Kind::STRING_ITEM, 1);
     let ledger = &fixture.ledger;
-    assert_eq!(fixture.tree.insert(ledger, &key, &[0; 4096 - 101 - 24]), Err(EOVERFLOW));
-    fixture.tree.insert(ledger, &key, &[0; 4096 - 101 - 25]).unwrap();
-    assert_eq!(fixture.tree.replace(ledger, &key, &[0; 4096 - 101 - 24]), Err(EOVERFLOW));
+    assert_eq!(
+        fixture.tree.insert(ledger, &key, &[0; 4096 - 101 - 24]),
+        Err(EOVERFLOW)
+    );
+    fixture
+        .tree
+        .insert(ledger, &key, &[0; 4096 - 101 - 25])
+        .unwrap();
+    assert_eq!(
+        fixture.tree.replace(ledger, &key, &[0; 4096 - 101 - 24]),
+        Err(EOVERFLOW)
+    );
     let mut writer = Writer::new(&fixture.tree, ledger);
     assert_eq!(writer.insert_here(&Key::MAX, usize::MAX), Err(EOVERFLOW));
     writer.seek(&key).unwrap();
@@ -288,14 +361,22 @@ fn deep_trees_grow_and_shrink() {
         };
         for n in 0..count {
             let key = key(order(n, pattern % 3));
-            fixture.tree.insert(&fixture.ledger, &key, &n.to_le_bytes()).unwrap();
+            fixture
+                .tree
+                .insert(&fixture.ledger, &key, &n.to_le_bytes())
+                .unwrap();
             fixture.model.insert(key, n.to_le_bytes().to_vec());
         }
         let found = fixture.check();
         assert!(fixture.tree.root_pointer().level >= 2);
         if pattern % 3 == 0 {
             // Keys that come in order leave full leaves.
-            assert!(found.used * 100 > found.leaves * (4096 - 101) * 97, "{} in {}", found.used, found.leaves);
+            assert!(
+                found.used * 100 > found.leaves * (4096 - 101) * 97,
+                "{} in {}",
+                found.used,
+                found.leaves
+            );
         }
         fixture.commit();
         for n in 0..count {
@@ -317,17 +398,43 @@ fn a_range_goes_at_once() {
     let mut fixture = Fixture::new(4096, ObjectId::UUID_TREE, 5);
     for n in 0..30_000u64 {
         let key = Key::new(n / 100, Kind::STRING_ITEM, n % 100);
-        fixture.tree.insert(&fixture.ledger, &key, &[1; 30]).unwrap();
+        fixture
+            .tree
+            .insert(&fixture.ledger, &key, &[1; 30])
+            .unwrap();
         fixture.model.insert(key, vec![1; 30]);
     }
     fixture.commit();
-    let (first, last) = (Key::new(10, Kind::STRING_ITEM, 50), Key::new(290, Kind::STRING_ITEM, 49));
-    assert_eq!(fixture.tree.remove_range(&fixture.ledger, &first, &last, 5000), Ok(5000));
-    assert_eq!(fixture.tree.remove_range(&fixture.ledger, &first, &last, usize::MAX), Ok(23_000));
-    assert_eq!(fixture.tree.remove_range(&fixture.ledger, &first, &last, usize::MAX), Ok(0));
+    let (first, last) = (
+        Key::new(10, Kind::STRING_ITEM, 50),
+        Key::new(290, Kind::STRING_ITEM, 49),
+    );
+    assert_eq!(
+        fixture
+            .tree
+            .remove_range(&fixture.ledger, &first, &last, 5000),
+        Ok(5000)
+    );
+    assert_eq!(
+        fixture
+            .tree
+            .remove_range(&fixture.ledger, &first, &last, usize::MAX),
+        Ok(23_000)
+    );
+    assert_eq!(
+        fixture
+            .tree
+            .remove_range(&fixture.ledger, &first, &last, usize::MAX),
+        Ok(0)
+    );
     fixture.model.retain(|key, _| !(first..=last).contains(key));
     fixture.check();
-    assert_eq!(fixture.tree.remove_range(&fixture.ledger, &Key::MIN, &Key::MAX, usize::MAX), Ok(2000));
+    assert_eq!(
+        fixture
+            .tree
+            .remove_range(&fixture.ledger, &Key::MIN, &Key::MAX, usize::MAX),
+        Ok(2000)
+    );
     fixture.model.clear();
     let found = fixture.check();
     assert_eq!(found.blocks, 1);

@@ -34,7 +34,10 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn new(node_size: u32) -> Self {
-        let state = State { next: 1 << 20, ..State::default() };
+        let state = State {
+            next: 1 << 20,
+            ..State::default()
+        };
         Self {
             node_size: node_size.into(),
             generation: AtomicU64::new(10),
@@ -73,13 +76,21 @@ impl Ledger {
     fn change_data(&self, data: &DataRef, by: i64) -> Result {
         may_fail()?;
         // Holders by parent do not record the root's view of the file.
-        let entry = (data.addr.get(), data.len, data.holder, data.inode.get(), data.offset);
+        let entry = (
+            data.addr.get(),
+            data.len,
+            data.holder,
+            data.inode.get(),
+            data.offset,
+        );
         if let Holder::Tree(id) = data.holder {
             assert_eq!(id, data.root);
         }
         let books = &mut self.state.lock().unwrap().books;
         let count = books.data.entry(entry).or_default();
-        *count = count.checked_add_signed(by).unwrap_or_else(|| panic!("no reference to drop: {data:?}"));
+        *count = count
+            .checked_add_signed(by)
+            .unwrap_or_else(|| panic!("no reference to drop: {data:?}"));
         if *count == 0 {
             books.data.remove(&entry);
         }
@@ -114,7 +125,10 @@ impl Allocate for Ledger {
                 state.next - self.node_size
             }
         };
-        let old = state.books.blocks.insert(addr, BTreeMap::from([(holder, 1)]));
+        let old = state
+            .books
+            .blocks
+            .insert(addr, BTreeMap::from([(holder, 1)]));
         assert_eq!(old, None);
         Ok(Logical::new(addr))
     }
@@ -129,8 +143,14 @@ impl Allocate for Ledger {
     ) -> Result {
         may_fail()?;
         let mut state = self.state.lock().unwrap();
-        let refs = state.books.blocks.get_mut(&addr.get()).unwrap_or_else(|| panic!("{addr:?} is free"));
-        let count = refs.get_mut(&holder).unwrap_or_else(|| panic!("{addr:?} is not held by {holder:?}"));
+        let refs = state
+            .books
+            .blocks
+            .get_mut(&addr.get())
+            .unwrap_or_else(|| panic!("{addr:?} is free"));
+        let count = refs
+            .get_mut(&holder)
+            .unwrap_or_else(|| panic!("{addr:?} is not held by {holder:?}"));
         *count -= 1;
         if *count == 0 {
             refs.remove(&holder);
@@ -146,7 +166,11 @@ impl Allocate for Ledger {
     fn share_block(&self, addr: Logical, _level: u8, holder: Holder) -> Result {
         may_fail()?;
         let mut state = self.state.lock().unwrap();
-        let refs = state.books.blocks.get_mut(&addr.get()).unwrap_or_else(|| panic!("{addr:?} is free"));
+        let refs = state
+            .books
+            .blocks
+            .get_mut(&addr.get())
+            .unwrap_or_else(|| panic!("{addr:?} is free"));
         *refs.entry(holder).or_default() += 1;
         Ok(())
     }
@@ -154,9 +178,16 @@ impl Allocate for Ledger {
     fn block_refs(&self, addr: Logical, _level: u8) -> Result<BlockRefs> {
         may_fail()?;
         let state = self.state.lock().unwrap();
-        let refs = state.books.blocks.get(&addr.get()).unwrap_or_else(|| panic!("{addr:?} is free"));
+        let refs = state
+            .books
+            .blocks
+            .get(&addr.get())
+            .unwrap_or_else(|| panic!("{addr:?} is free"));
         let full_backref = state.full.contains(&addr.get());
-        Ok(BlockRefs { count: refs.values().sum(), full_backref })
+        Ok(BlockRefs {
+            count: refs.values().sum(),
+            full_backref,
+        })
     }
 
     fn set_full_backref(&self, addr: Logical, _level: u8) -> Result {

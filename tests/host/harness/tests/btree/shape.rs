@@ -18,11 +18,26 @@ pub struct Found {
 }
 
 /// A copy of a block's bytes.
-pub fn bytes_of(store: &dyn Store, child: &Child, level: u8, owner: ObjectId, first: Option<Key>) -> Vec<u8> {
-    let expected = Expected { owner: Some(owner), level, generation: child.generation, first_key: first };
+pub fn bytes_of(
+    store: &dyn Store,
+    child: &Child,
+    level: u8,
+    owner: ObjectId,
+    first: Option<Key>,
+) -> Vec<u8> {
+    let expected = Expected {
+        owner: Some(owner),
+        level,
+        generation: child.generation,
+        first_key: first,
+    };
     let block = store.read(child.addr, &expected).unwrap();
     assert_eq!((block.meta().addr, block.meta().level), (child.addr, level));
-    let nesting = Nesting { tree: TreeKind::Other, level, side: Side::Path };
+    let nesting = Nesting {
+        tree: TreeKind::Other,
+        level,
+        side: Side::Path,
+    };
     let guard = Latched::read(&block, nesting);
     guard.bytes().to_vec()
 }
@@ -33,7 +48,11 @@ pub fn walk(tree: &Tree) -> Found {
 
 pub fn walk_from(store: &dyn Store, id: ObjectId, root: RootPointer) -> Found {
     let mut found = Found::default();
-    let child = Child { key: Key::MIN, addr: root.addr, generation: root.generation };
+    let child = Child {
+        key: Key::MIN,
+        addr: root.addr,
+        generation: root.generation,
+    };
     let bytes = bytes_of(store, &child, root.level, id, None);
     visit(store, id, &bytes, &child, root.level, None, &mut found);
     found
@@ -64,11 +83,22 @@ fn visit(
     for slot in 0..node.nritems() {
         let child = node.child(slot).unwrap();
         let end = node.key(slot + 1).or(below);
-        assert!(end.is_none_or(|end| child.key < end), "node keys out of order");
+        assert!(
+            end.is_none_or(|end| child.key < end),
+            "node keys out of order"
+        );
         assert!(child.generation <= header.generation);
         let bytes = bytes_of(store, &child, level - 1, id, Some(child.key));
-        let first = if level == 1 { Leaf::new(&bytes).key(0) } else { Node::new(&bytes).key(0) };
-        assert_eq!(first, Some(child.key), "a parent's key is not its child's first");
+        let first = if level == 1 {
+            Leaf::new(&bytes).key(0)
+        } else {
+            Node::new(&bytes).key(0)
+        };
+        assert_eq!(
+            first,
+            Some(child.key),
+            "a parent's key is not its child's first"
+        );
         visit(store, id, &bytes, &child, level - 1, end, found);
     }
 }
@@ -97,31 +127,71 @@ fn visit_leaf(bytes: &[u8], below: Option<Key>, found: &mut Found) {
 pub fn books(store: &dyn Store, ledger: &Ledger, roots: &[(ObjectId, RootPointer)]) -> Books {
     let mut books = Books::default();
     for (id, root) in roots {
-        let child = Child { key: Key::MIN, addr: root.addr, generation: root.generation };
-        reference(store, ledger, &mut books, &child, root.level, Holder::Tree(*id));
+        let child = Child {
+            key: Key::MIN,
+            addr: root.addr,
+            generation: root.generation,
+        };
+        reference(
+            store,
+            ledger,
+            &mut books,
+            &child,
+            root.level,
+            Holder::Tree(*id),
+        );
     }
     books
 }
 
-fn reference(store: &dyn Store, ledger: &Ledger, books: &mut Books, child: &Child, level: u8, holder: Holder) {
+fn reference(
+    store: &dyn Store,
+    ledger: &Ledger,
+    books: &mut Books,
+    child: &Child,
+    level: u8,
+    holder: Holder,
+) {
     let seen = books.blocks.contains_key(&child.addr.get());
-    *books.blocks.entry(child.addr.get()).or_default().entry(holder).or_default() += 1;
+    *books
+        .blocks
+        .entry(child.addr.get())
+        .or_default()
+        .entry(holder)
+        .or_default() += 1;
     if seen {
         return;
     }
     let bytes = bytes_of(store, child, level, ObjectId::FS_TREE, None);
     let owner = Header::new(&bytes).unwrap().owner;
-    let below = if ledger.is_full(child.addr.get()) { Holder::Parent(child.addr) } else { Holder::Tree(owner) };
+    let below = if ledger.is_full(child.addr.get()) {
+        Holder::Parent(child.addr)
+    } else {
+        Holder::Tree(owner)
+    };
     if level == 0 {
         for (key, extent) in extents(&bytes) {
-            let entry = (extent.addr.get(), extent.len, below, key.objectid.get(), key.offset - extent.offset);
+            let entry = (
+                extent.addr.get(),
+                extent.len,
+                below,
+                key.objectid.get(),
+                key.offset - extent.offset,
+            );
             *books.data.entry(entry).or_default() += 1;
         }
         return;
     }
     let node = Node::new(&bytes);
     for slot in 0..node.nritems() {
-        reference(store, ledger, books, &node.child(slot).unwrap(), level - 1, below);
+        reference(
+            store,
+            ledger,
+            books,
+            &node.child(slot).unwrap(),
+            level - 1,
+            below,
+        );
     }
 }
 
@@ -141,7 +211,11 @@ fn extents(bytes: &[u8]) -> Vec<(Key, Extent)> {
             continue;
         }
         let number = |at: usize| u64::from_le_bytes(data[at..at + 8].try_into().unwrap());
-        let extent = Extent { addr: Logical::new(number(21)), len: number(29), offset: number(37) };
+        let extent = Extent {
+            addr: Logical::new(number(21)),
+            len: number(29),
+            offset: number(37),
+        };
         if extent.addr.get() != 0 {
             extents.push((key, extent));
         }

@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Does the steps of a history with the engine, as the kernel edge would: it keeps the inodes, zeroes partial sectors,
+//! writes the data and hands its checksums in.
+
+use super::contents::Contents;
+use super::op::{How, Id, Kind, Op, Open, Place, XattrMode, ROOT};
+use crate::checksums::HostChecksums;
+use crate::mount::Mounted;
+use engine::disk::{Checksums, FileOffset, ObjectId};
+use engine::fs::{
+    self, Changes, FinishedWrite, Inode, MappingKind, New, NewKind, Rename, RenameMode, Side,
+    Target, Time, WriteReservation,
+};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::collections::BTreeMap;
+
+const SECTOR: u64 = 4096;
+const MAX_INLINE: u64 = 2048;
+
+const S_IFCHR: u32 = 0o020000;
+const S_IFDIR: u32 = 0o040000;
+const S_IFREG: u32 = 0o100000;
+const S_IFIFO: u32 = 0o010000;
+const S_IFLNK: u32 = 0o120000;
+
+/// A user of a mounted volume.
+pub struct Driver {
+    mounted: Mounted,
+    inodes: BTreeMap<Id, Arc<Inode>>,
+    numbers: BTreeMap<Id, ObjectId>,
+    now: Time,
+}
+
+/// How a small file may be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In the tree if it qualifies.
+    Any,
+    /// In extents.
+    Regular,
+}
+
+fn align_down(value: u64) -> u64 {
+    value / SECTOR * SECTOR
+}
+
+fn align_up(value: u64) -> u64 {
+    value.next_multiple_of(SECTOR)
+}
+
+impl Driver {
+    /// Uses an empty volume; gives its root directory known attributes.
+    pub fn start(mounted: Mounted) -> Result<Self> {
+        let mut driver = Self::resume(mounted, BTreeMap::new())?;
+        let root = driver.inode(ROOT)?;
+        let zero = Some(Time::default());
+        let mode = Some(S_IFDIR | 0o755);
+        let changes = Changes {
+            mode,
+            uid: Some(0),
+            gid: Some(0),
+            mtime: zero,
+            ctime: zero,
+            ..Changes::default()
+        };
+        driver.mounted.fs.set_attributes(&root, &changes)?;
+        driver.mounted.txns.commit()?;
+        Ok(driver)
+    }
+
+    /// Goes on with a volume whose files are known.
+    pub fn resume(mounted: Mounted, numbers: BTreeMap<Id, ObjectId>) -> Result<Self> {
+        let mut driver = Self {
+            mounted,
+            inodes: BTreeMap::new(),
+            numbers,
+            now: Time::default(),
+        };
+        driver
+            .numbers
+            .insert(ROOT, driver.mounted.subvolume.root_directory());
+        Ok(driver)
+    }
+
+    /// The volume.
+    pub fn mounted(&self) -> &Mounted {
+        &self.mounted
+    }
+
+    /// The inode numbers of the files.
+    pub fn numbers(&self) -> &BTreeMap<Id, ObjectId> {
+        &self.numbers
+    }
+
+    /// Ends the use.
+    pub fn finish(self) -> Mounted {
+        self.mounted
+    }
+
+    fn inode(&mut self, id: Id) -> Result<Arc<Inode>> {
+        if let Some(inode) = self.inodes.get(&id) {
+            return Ok(inode.clone());
+        }
+        let number = *self.numbers.get(&id).expect("the history knows its files");
+        let inode = self.mounted.fs.inode(&self.mounted.subvolume, number)?;
+        self.inodes.insert(id, inode.clone());
+        Ok(inode)
+    }
+
+    fn keep(&mut self, id: Id, inode: Arc<Inode>) {
+        self.numbers.insert(id, inode.number());
+        self.inodes.insert(id, inode);
+    }
+
+    /// What stands at a name, as the VFS would look it up.
+    fn look_up(&mut self, at: &Place) -> Result<Option<(Id, Arc<Inode>)>> {
+        let dir = self.inode(at.dir)?;
+        let Some(target) = self.mounted.fs.lookup(&dir, &at.name)? else {
+            return Ok(None);
+        };
+        let Target::Inode(number, _) = target else {
+            return Err(EXDEV);
+        };
+        let id = self
+            .numbers
+            .iter()
+            .find(|(_, known)| **known == number)
+            .map(|(id, _)| *id);
+        let id = id.expect("a name leads to a file of the history");
+        Ok(Some((id, self.inode(id)?)))
+    }
+
+    /// Does a step. `now` is its time, in seconds.
+    pub fn apply(&mut self, op: &Op, now: i64) -> Result<()> {
+        self.now = Time { sec: now, nsec: 0 };
+        match op {
+            Op::Create { id, at, kind, mode } => self.create(*id, at, kind, *mode),
+            Op::CreateUnnamed { id, dir } => {
+                let dir = self.inode(*dir)?;
+                let new = self.new(NewKind::File, S_IFREG | 0o600);
+                let inode = self.mounted.fs.create_unnamed(&dir, &new)?;
+                self.keep(*id, inode);
+                Ok(())
+            }
+            Op::Link { id, at } => {
+                let (dir, inode) = (self.inode(at.dir)?, self.inode(*id)?);
+                if self.look_up(at)?.is_some() {
+                    return Err(EEXIST);
+                }
+                self.mounted.fs.link(&dir, &at.name, &inode, self.now)
+            }
+            Op::Unlink { at, open } => self.unlink(at, *open),
+            Op::Close { id } => self.close(*id),
+            Op::Rmdir { at } => {
+                let (id, child) = self.look_up(at)?.ok_or(ENOENT)?;
+                let dir = self.inode(at.dir)?;
+                self.mounted.fs.rmdir(&dir, &at.name, &child, self.now)?;
+                self.close(id)
+            }
+            Op::Rename { from, to, how } => self.rename(from, to, how),
+            Op::Write {
+                id,
+                offset,
+                len,
+                seed,
+            } => {
+                let inode = self.inode(*id)?;
+                self.write(&inode, *offset, &Op::bytes(*len, *seed))
+            }
+            Op::Truncate { id, size } => self.truncate(*id, *size),
+            Op::PunchHole { id, offset, len } => self.punch_hole(*id, *offset, *len),
+            Op::Preallocate { id, offset, len } => self.preallocate(*id, *offset, *len),
+            Op::SetXattr {
+                id,
+                name,
+                value,
+                mode,
+            } => {
+                let inode = self.inode(*id)?;
+                let mode = match mode {
+                    XattrMode::Any => fs::XattrMode::Any,
+                    XattrMode::Create => fs::XattrMode::Create,
+                    XattrMode::Replace => fs::XattrMode::Replace,
+                };
+                self.mounted
+                    .fs
+                    .set_xattr(&inode, name, value, mode, self.now)
+            }
+            Op::RemoveXattr { id, name } => {
+                let inode = self.inode(*id)?;
+                self.mounted.fs.remove_xattr(&inode, name, self.now)
+            }
+            Op::SetAttributes { id, mode, owner } => {
+                let inode = self.inode(*id)?;
+                let mode = Some(inode.attributes().mode & !0o7777 | mode);
+                let (uid, gid) = (Some(*owner), Some(*owner));
+                let changes = Changes {
+                    mode,
+                    uid,
+                    gid,
+                    ctime: Some(self.now),
+                    ..Changes::default()
+                };
+                self.mounted.fs.set_attributes(&inode, &changes)
+            }
+            Op::Sync => self.mounted.txns.commit(),
+            Op::Fsync { id } => {
+                let inode = self.inode(*id)?;
+                self.mounted.fs.sync(&inode)
+            }
+            Op::DropCaches => {
+                self.inodes.retain(|_, inode| inode.attributes().nlink == 0);
+                self.mounted.store.shrink();
+                Ok(())
+            }
+            Op::Remount => self.remount(),
+        }
+    }
+
+    fn new<'a>(&self, kind: NewKind<'a>, mode: u32) -> New<'a> {
+        New {
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            now: self.now,
+            xattrs: &[],
+        }
+    }
+
+    fn create(&mut self, id: Id, at: &Place, kind: &Kind, mode: u32) -> Result {
+        let dir = self.inode(at.dir)?;
+        let (kind, file_type) = match kind {
+            Kind::File => (NewKind::File, S_IFREG),
+            Kind::Directory => (NewKind::Directory, S_IFDIR),
+            Kind::Symlink(target) => (NewKind::Symlink(target), S_IFLNK),
+            Kind::Device(number) => (NewKind::Device(*number), S_IFCHR),
+            Kind::Fifo => (NewKind::Fifo, S_IFIFO),
+        };
+        let new = self.new(kind, file_type | mode);
+        let inode = self.mounted.fs.create(&dir, &at.name, &new)?;
+        self.keep(id, inode);
+        Ok(())
+    }
+
+    fn unlink(&mut self, at: &Place, open: Open) -> Result {
+        let (id, child) = self.look_up(at)?.ok_or(ENOENT)?;
+        let dir = self.inode(at.dir)?;
+        self.mounted.fs.unlink(&dir, &at.name, &child, self.now)?;
+        if open == Open::Yes {
+            return Ok(());
+        }
+        self.close(id)
+    }
+
+    /// Evicts a file that has no name any more.
+    fn close(&mut self, id: Id) -> Result {
+        let inode = self.inode(id)?;
+        if inode.attributes().nlink == 0 {
+            self.inodes.remove(&id);
+            self.numbers.remove(&id);
+            self.mounted.fs.evict(&inode)?;
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &Place, to: &Place, how: &How) -> Result {
+        let (_, moved) = self.look_up(from)?.ok_or(ENOENT)?;
+        let target = self.look_up(to)?;
+        if *how == How::NoReplace && target.is_some() {
+            return Err(EEXIST);
+        }
+        let (from_dir, to_dir) = (self.inode(from.dir)?, self.inode(to.dir)?);
+        let new = self.new(NewKind::Device(0), S_IFCHR);
+        let replaced = target.as_ref().map(|(_, inode)| &**inode);
+        let mode = match how {
+            How::Exchange => RenameMode::Exchange(replaced.ok_or(ENOENT)?),
+            How::Whiteout(_) => RenameMode::Move {
+                replaced,
+                whiteout: Some(&new),
+            },
+            How::Replace | How::NoReplace => RenameMode::Move {
+                replaced,
+                whiteout: None,
+            },
+        };
+        let from_side = Side {
+            dir: &from_dir,
+            name: &from.name,
+        };
+        let to_side = Side {
+            dir: &to_dir,
+            name: &to.name,
+        };
+        let rename = Rename {
+            from: from_side,
+            to: to_side,
+            moved: &moved,
+            mode,
+            now: self.now,
+        };
+        self.mounted.fs.rename(&rename)?;
+        if let How::Whiteout(id) = how {
+            let number = match self.mounted.fs.lookup(&from_dir, &from.name)? {
+                Some(Target::Inode(number, _)) => number,
+                _ => return Err(EUCLEAN),
+            };
+            self.numbers.insert(*id, number);
+        }
+        match target {
+            Some((id, _)) if *how != How::Exchange => self.close(id),
+            _ => Ok(()),
+        }
+    }
+
+    fn remount(&mut self) -> Result {
+        self.inodes.clear();
+        self.mounted.txns.close()?;
+        self.mounted = Mounted::mount_on(
+            self.mounted.devices.clone(),
+            crate::mount::Access::ReadWrite,
+        )?;
+        Ok(())
+    }
+
+    /// The bytes of `[offset, offset + buf.len())`, zeros beyond the end of the file.
+    fn read(&self, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result {
+        read(&self.mounted, inode, offset, buf)
+    }
+
+    fn write(&mut self, inode: &Arc<Inode>, offset: u64, data: &[u8]) -> Result {
+        let end = offset + data.len() as u64;
+        let size = inode.attributes().size;
+        if offset > align_up(size) {
+            self.settle_tail(inode)?;
+        } else if offset > size {
+            // The write below covers the tail.
+            return self.write_extended(inode, size, offset, data);
+        }
+        self.write_sectors(inode, offset, data, size.max(end), Form::Any)
+    }
+
+    /// Writes with the gap between the size and `offset` filled.
+    fn write_extended(
+        &mut self,
+        inode: &Arc<Inode>,
+        size: u64,
+        offset: u64,
+        data: &[u8],
+    ) -> Result {
+        let mut bytes = std::vec![0; (offset - size) as usize];
+        bytes.extend_from_slice(data);
+        let end = offset + data.len() as u64;
+        self.write_sectors(inode, size, &bytes, end, Form::Any)
+    }
+
+    /// Rewrites the sector with the end of the file: nothing but zeros is behind the end, and it is not in the tree.
+    /// For when the file is about to grow.
+    fn settle_tail(&mut self, inode: &Arc<Inode>) -> Result {
+        let size = inode.attributes().size;
+        if size % SECTOR == 0 {
+            return Ok(());
+        }
+        let start = align_down(size);
+        if matches!(
+            self.mounted
+                .fs
+                .map(inode, FileOffset::new(start), SECTOR)?
+                .kind,
+            MappingKind::Hole
+        ) {
+            return Ok(());
+        }
+        let mut tail = std::vec![0; (size - start) as usize];
+        self.read(inode, start, &mut tail)?;
+        self.write_sectors(inode, start, &tail, size, Form::Regular)
+    }
+
+    /// Writes the sectors that `data` touches; the file's size is `new_size` when all is done.
+    fn write_sectors(
+        &mut self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        new_size: u64,
+        form: Form,
+    ) -> Result {
+        let (start, end) = (align_down(offset), align_up(offset + data.len() as u64));
+        let mut bytes = std::vec![0; (end - start) as usize];
+        let within = (offset - start) as usize;
+        if within > 0 {
+            self.read(inode, start, &mut bytes[..SECTOR as usize])?;
+        }
+        let last = bytes.len() - SECTOR as usize;
+        if (offset + data.len() as u64) % SECTOR != 0 && (last > 0 || within == 0) {
+            self.read(inode, start + last as u64, &mut bytes[last..])?;
+        }
+        bytes[within..within + data.len()].copy_from_slice(data);
+        let mut reservation =
+            self.mounted
+                .fs
+                .reserve_write(inode, FileOffset::new(start), end - start)?;
+        if form == Form::Any && start == 0 && new_size <= MAX_INLINE {
+            let all = &bytes[..new_size as usize];
+            match self.mounted.fs.write_inline(inode, all, reservation)? {
+                None => return self.note_contents(inode),
+                Some(back) => reservation = back,
+            }
+        }
+        self.write_extents(inode, start, &bytes, new_size, reservation)
+    }
+
+    /// For what changes contents and takes no time.
+    fn note_contents(&self, inode: &Inode) -> Result {
+        let changes = Changes {
+            mtime: Some(self.now),
+            ctime: Some(self.now),
+            ..Changes::default()
+        };
+        self.mounted.fs.set_attributes(inode, &changes)
+    }
+
+    fn write_extents(
+        &mut self,
+        inode: &Inode,
+        start: u64,
+        bytes: &[u8],
+        new_size: u64,
+        reservation: WriteReservation,
+    ) -> Result {
+        let mut reservation = reservation;
+        let (mut at, mut rest) = (start, bytes);
+        while !rest.is_empty() {
+            let extent = self
+                .mounted
+                .fs
+                .allocate_write(&mut reservation, rest.len() as u64)?;
+            let (now, later) = rest.split_at(extent.len as usize);
+            let for_later = reservation.split(later.len() as u64)?;
+            if let Err(error) = self.mounted.write_data(extent.logical, now) {
+                self.mounted.fs.abandon_write(extent)?;
+                return Err(error);
+            }
+            let checksums = checksums(&self.mounted, now);
+            let offset = FileOffset::new(at);
+            let new_size = new_size.min(at + extent.len);
+            let finished = FinishedWrite {
+                offset,
+                extent,
+                checksums: &checksums,
+                new_size,
+                now: Some(self.now),
+            };
+            self.mounted
+                .fs
+                .finish_write(inode, &finished, reservation)?;
+            reservation = for_later;
+            at += extent.len;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, id: Id, size: u64) -> Result {
+        let inode = self.inode(id)?;
+        let old = inode.attributes().size;
+        if size > old {
+            self.settle_tail(&inode)?;
+        }
+        self.mounted.fs.truncate(&inode, size, self.now)?;
+        if size < old {
+            self.settle_tail(&inode)?;
+        }
+        Ok(())
+    }
+
+    fn punch_hole(&mut self, id: Id, offset: u64, len: u64) -> Result {
+        let inode = self.inode(id)?;
+        let size = inode.attributes().size;
+        let end = offset + len;
+        let (first, last) = (align_up(offset), align_down(end));
+        if first < last {
+            self.mounted
+                .fs
+                .punch_hole(&inode, FileOffset::new(first), last - first, self.now)?;
+        }
+        // Partial sectors at both ends, or one.
+        for (from, to) in [(offset, first.min(end)), (last.max(offset), end)] {
+            let to = to.min(size);
+            if from < to && !(from == offset && to <= from) {
+                self.write_sectors(
+                    &inode,
+                    from,
+                    &std::vec![0; (to - from) as usize],
+                    size,
+                    Form::Any,
+                )?;
+            }
+            if first > last {
+                break;
+            }
+        }
+        self.note_contents(&inode)
+    }
+
+    fn preallocate(&mut self, id: Id, offset: u64, len: u64) -> Result {
+        let inode = self.inode(id)?;
+        let (start, end) = (align_down(offset), align_up(offset + len));
+        self.settle_tail(&inode)?;
+        let new_size = (offset + len > inode.attributes().size).then_some(offset + len);
+        self.mounted.fs.preallocate(
+            &inode,
+            FileOffset::new(start),
+            end - start,
+            new_size,
+            self.now,
+        )
+    }
+}
+
+/// The checksums of whole sectors, back to back.
+fn checksums(mounted: &Mounted, bytes: &[u8]) -> std::vec::Vec<u8> {
+    let kind = mounted.volume.format().checksum;
+    let sectors = bytes.chunks_exact(SECTOR as usize);
+    sectors
+        .flat_map(|sector| HostChecksums.digest(kind, sector)[..kind.size()].to_vec())
+        .collect()
+}
+
+/// Reads a file and compares the checksums; zeros beyond its end.
+pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result {
+    let mut at = offset;
+    let end = offset + buf.len() as u64;
+    while at < end {
+        let sector = align_down(at);
+        let mapping = mounted
+            .fs
+            .map(inode, FileOffset::new(sector), align_up(end) - sector)?;
+        if mapping.offset.get() != sector || mapping.len == 0 {
+            pr_err!(
+                "a mapping of {} bytes at {} for {}\n",
+                mapping.len,
+                mapping.offset,
+                sector
+            );
+            return Err(EUCLEAN);
+        }
+        let stop = end.min(sector + mapping.len);
+        let out = &mut buf[(at - offset) as usize..(stop - offset) as usize];
+        let skip = (at - sector) as usize;
+        match mapping.kind {
+            MappingKind::Hole | MappingKind::Prealloc { .. } => out.fill(0),
+            MappingKind::Inline(bytes) => {
+                for (index, byte) in out.iter_mut().enumerate() {
+                    *byte = bytes.get(skip + index).copied().unwrap_or(0);
+                }
+            }
+            MappingKind::Data { logical } => {
+                let len = align_up(stop) - sector;
+                let mut sectors = std::vec![0; len as usize];
+                mounted.read_data(logical, &mut sectors)?;
+                verify(mounted, inode, logical, &sectors)?;
+                out.copy_from_slice(&sectors[skip..skip + out.len()]);
+            }
+            MappingKind::Compressed(_) => return Err(EOPNOTSUPP),
+        }
+        at = stop;
+    }
+    let size = inode.attributes().size;
+    if end > size {
+        let from = size.saturating_sub(offset).min(buf.len() as u64) as usize;
+        buf[from..].fill(0);
+    }
+    Ok(())
+}
+
+fn verify(
+    mounted: &Mounted,
+    inode: &Inode,
+    logical: engine::disk::Logical,
+    sectors: &[u8],
+) -> Result {
+    let Some(sums) = mounted.fs.checksums(inode, logical, sectors.len() as u64)? else {
+        return Ok(());
+    };
+    let kind = mounted.volume.format().checksum;
+    for (index, sector) in sectors.chunks_exact(SECTOR as usize).enumerate() {
+        let expected = sums.get(index).ok_or(EIO)?;
+        if HostChecksums.digest(kind, sector)[..kind.size()] != *expected {
+            pr_err!(
+                "data at {} + {} sectors has another checksum\n",
+                logical,
+                index
+            );
+            return Err(EIO);
+        }
+    }
+    Ok(())
+}
+
+/// All bytes of a file; its holes are not read.
+pub fn contents(mounted: &Mounted, inode: &Inode) -> Result<Contents> {
+    let size = inode.attributes().size;
+    let mut contents = Contents::default();
+    contents.grow(size);
+    let mut at = 0;
+    while at < size {
+        let mapping = mounted
+            .fs
+            .map(inode, FileOffset::new(at), align_up(size) - at)?;
+        let len = mapping.len.min(size - at);
+        if !matches!(
+            mapping.kind,
+            MappingKind::Hole | MappingKind::Prealloc { .. }
+        ) {
+            let mut bytes = std::vec![0; len.min(1 << 20) as usize];
+            read(mounted, inode, at, &mut bytes)?;
+            contents.write(at, &bytes);
+            at += bytes.len() as u64;
+        } else {
+            at += len.max(1);
+        }
+        at = align_up(at);
+    }
+    Ok(contents)
+}
