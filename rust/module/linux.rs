@@ -25,11 +25,13 @@ pub(crate) mod dentry;
 pub(crate) mod file;
 pub(crate) mod folio;
 pub(crate) mod inode;
+pub(crate) mod metadata_pages;
 pub(crate) mod mount;
 pub(crate) mod operations;
 mod private;
 pub(crate) mod super_block;
 pub(crate) mod thread;
+pub(crate) mod time;
 pub(crate) mod xattr;
 
 pub(crate) use bio::{Bio, Operation};
