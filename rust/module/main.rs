@@ -7,6 +7,7 @@
 
 use kernel::prelude::*;
 
+#[allow(dead_code)]
 mod linux;
 
 module! {

@@ -7,7 +7,8 @@
 
 use super::bindings as b;
 use super::dentry::Dentry;
-use super::file::{self, FileData};
+use super::file;
+use super::iomap::{FileData, Tables};
 use super::inode::{NewInode, Timespec};
 use super::Inode;
 use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
@@ -198,7 +199,7 @@ impl NewInode {
         self.set_operations(
             &Table::<T>::COMMON,
             Some(&file::Table::<T>::FILE),
-            Some(&file::Table::<T>::MAPPING),
+            Some(Tables::<T>::ADDRESS_SPACE),
         );
     }
 
