@@ -82,3 +82,55 @@ check_volume() {
 checksums() {
     (cd "$1" && find . -type f -print0 | sort -z | xargs -0 -r sha256sum)
 }
+
+# listing DIR: name, type, mode, owner, links, size, target and mtime of all in it.
+# Directories' link counts and sizes are each file system's own business.
+listing() {
+    (cd "$1" && find . -mindepth 1 \
+        \( -type d -printf '%P d %m %U:%G %T@\n' \) -o \
+        -printf '%P %y %m %U:%G %n %s %l %T@\n' | sort)
+    (cd "$1" && getfattr -R -h -d -m - --absolute-names . 2>/dev/null)
+}
+
+# remember DIR NAME: keep its checksums and listing, to compare with later.
+remember() {
+    checksums "$1" >"/tmp/$2.sums"
+    listing "$1" >"/tmp/$2.list"
+}
+
+# same DIR NAME: it is what it was.
+same() {
+    checksums "$1" | diff "/tmp/$2.sums" - || fail "contents of $1 differ"
+    listing "$1" | diff "/tmp/$2.list" - || fail "attributes in $1 differ"
+}
+
+# populate DIR: something of everything.
+populate() {
+    local i
+    mkdir -p "$1"
+    cp -a /usr/lib/x86_64-linux-gnu/gconv "$1/tree"
+    (
+        cd "$1"
+        head -c 9000000 /dev/urandom >large
+        head -c 300 /dev/urandom >inline
+        : >empty
+        truncate -s 1G sparse
+        printf end | dd of=sparse bs=1 seek=700000000 conv=notrunc status=none
+        head -c 20000 /dev/urandom | dd of=holes bs=4k seek=3 status=none
+        truncate -s 100001 holes
+        ln large hard-link
+        ln -s ../somewhere/else symlink
+        ln -s "$(printf 'x%.0s' {1..900})" long-symlink
+        mkdir -p deep/a/b/c/d/e/f/g many
+        touch "$(printf 'n%.0s' {1..255})" 'name with spaces' $'new\nline'
+        for i in {1..300}; do echo "file $i" >many/$i; done
+        rm many/1? many/2??
+        mkfifo pipe
+        mknod null c 1 3
+        setfattr -n user.colour -v blue large
+        setfattr -n trusted.secret -v "$(printf 'v%.0s' {1..2000})" inline
+        chmod 4711 inline
+        chown 1234:5678 empty
+        touch -d '2001-02-03 04:05:06.789' empty
+    )
+}

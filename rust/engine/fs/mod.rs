@@ -11,6 +11,7 @@
 mod attributes;
 mod checksums;
 mod create;
+mod delalloc;
 mod directory;
 mod entries;
 mod evict;
@@ -35,6 +36,7 @@ pub use attributes::{Attributes, Changes, Times};
 pub use checksums::SectorSums;
 pub use create::{New, NewKind};
 pub use directory::{Entry, Target};
+pub use delalloc::{Added, Delalloc, Divisible};
 pub use filesystem::{Access, FileSystem, Options};
 pub use inode::Inode;
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};

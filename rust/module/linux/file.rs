@@ -1,53 +1,226 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Regular files: the plainest tables that read.
+//! The calls on open regular files.
 //!
-//! C header: `include/linux/fs.h`
+//! C header: `include/linux/fs.h`. Data moves by [`iomap`](super::iomap); here is what a `struct file` adds: positions,
+//! the inode's lock, limits, and when a call must wait for the device.
 
 use super::bindings as b;
-use super::{Folio, Inode};
-use kernel::ffi::c_int;
-use core::marker::PhantomData;
+use super::iomap::{FileData, Tables};
+use super::Inode;
 use kernel::error::{from_result, to_result};
+use kernel::ffi::{c_int, c_uint};
 use kernel::prelude::*;
 
-/// The contents of regular files.
-pub(crate) trait FileData: 'static {
-    /// Fills a locked folio of the page cache; the caller unlocks it.
-    fn read_folio(inode: &Inode, folio: &Folio) -> Result;
-}
-
-/// The operations of a regular file.
-pub(super) struct Table<T>(PhantomData<T>);
+/// The table of `T`'s open files.
+pub(super) struct Table<T>(core::marker::PhantomData<T>);
 
 impl<T: FileData> Table<T> {
     pub(super) const FILE: b::file_operations = b::file_operations {
-        llseek: Some(b::generic_file_llseek),
+        llseek: Some(llseek::<T>),
+        open: Some(open),
         read_iter: Some(b::generic_file_read_iter),
+        write_iter: Some(write_iter::<T>),
         splice_read: Some(b::filemap_splice_read),
-        mmap_prepare: Some(b::generic_file_readonly_mmap_prepare),
+        splice_write: Some(b::iter_file_splice_write),
+        mmap_prepare: Some(mmap_prepare::<T>),
         fsync: Some(fsync_metadata),
         ..pin_init::zeroed()
     };
-    pub(super) const MAPPING: b::address_space_operations = b::address_space_operations {
-        read_folio: Some(read_folio::<T>),
+    const MAPPED: &'static b::vm_operations_struct = &b::vm_operations_struct {
+        fault: Some(b::filemap_fault),
+        map_pages: Some(b::filemap_map_pages),
+        page_mkwrite: Some(page_mkwrite::<T>),
         ..pin_init::zeroed()
     };
 }
 
-unsafe extern "C" fn read_folio<T: FileData>(_file: *mut b::file, folio: *mut b::folio) -> c_int {
-    // SAFETY: The VFS lends a locked folio of one of our inodes.
-    let (folio, inode) = unsafe {
-        let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
-        (Folio::borrow(folio), Inode::borrow((*mapping).host))
+/// Held for as long as an inode's contents change.
+struct Locked(*mut b::inode);
+
+impl Locked {
+    /// # Safety
+    ///
+    /// `inode` is alive for as long as the value, and not locked by this task.
+    unsafe fn new(inode: *mut b::inode) -> Self {
+        // SAFETY: By the function's contract.
+        unsafe { b::inode_lock(inode) };
+        Self(inode)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // SAFETY: `new` locked it.
+        unsafe { b::inode_unlock(self.0) };
+    }
+}
+
+unsafe extern "C" fn open(inode: *mut b::inode, file: *mut b::file) -> c_int {
+    // SAFETY: The VFS lends both. O_DIRECT is taken: such calls go through the page cache and are synced.
+    unsafe {
+        (*file).f_mode |= b::FMODE_CAN_ODIRECT as b::fmode_t;
+        b::generic_file_open(inode, file)
+    }
+}
+
+unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence: c_int) -> i64 {
+    // SAFETY: The VFS lends an open file.
+    unsafe {
+        let inode = b::file_inode(file);
+        let found = match whence as c_uint {
+            b::SEEK_HOLE | b::SEEK_DATA => {
+                // The trees know only what was written back.
+                let result = b::filemap_write_and_wait_range((*inode).i_mapping, 0, i64::MAX);
+                if result != 0 {
+                    return result.into();
+                }
+                if whence as c_uint == b::SEEK_HOLE {
+                    b::iomap_seek_hole(inode, offset, Tables::<T>::READ)
+                } else {
+                    b::iomap_seek_data(inode, offset, Tables::<T>::READ)
+                }
+            }
+            _ => return b::generic_file_llseek(file, offset, whence),
+        };
+        if found < 0 {
+            return found;
+        }
+        b::vfs_setpos(file, found, (*(*inode).i_sb).s_maxbytes)
+    }
+}
+
+unsafe extern "C" fn write_iter<T: FileData>(iocb: *mut b::kiocb, from: *mut b::iov_iter) -> isize {
+    // SAFETY: The VFS lends both.
+    let (inode, flags) = unsafe { (b::file_inode((*iocb).ki_filp), (*iocb).ki_flags) };
+    if flags & b::IOCB_NOWAIT != 0 {
+        return EAGAIN.to_errno() as isize;
+    }
+    let written = {
+        // SAFETY: The file keeps its inode.
+        let _locked = unsafe { Locked::new(inode) };
+        // SAFETY: As above; locked.
+        match unsafe { write_locked::<T>(iocb, from, inode) } {
+            Ok(written) => written,
+            Err(error) => return error.to_errno() as isize,
+        }
     };
-    let result = T::read_folio(inode, folio);
-    folio.end_read(result);
-    from_result(|| result.map(|()| 0))
+    if written <= 0 {
+        return written;
+    }
+    if flags & b::IOCB_DIRECT != 0 {
+        // SAFETY: As above.
+        let end = unsafe { (*iocb).ki_pos };
+        let start = end.saturating_sub(written as i64);
+        // SAFETY: As above. What was written bypasses no cache, but is on the device when the call returns.
+        let result = unsafe {
+            b::filemap_write_and_wait_range((*inode).i_mapping, start, end.saturating_sub(1))
+        };
+        if result != 0 {
+            return result as isize;
+        }
+    }
+    // SAFETY: As above; no lock that fsync takes is held.
+    unsafe { b::generic_write_sync(iocb, written) }
+}
+
+/// A write with the inode locked.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call.
+unsafe fn write_locked<T: FileData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+) -> Result<isize> {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let count = b::generic_write_checks(iocb, from);
+        if count <= 0 {
+            return Ok(count);
+        }
+        to_result(b::file_modified((*iocb).ki_filp))?;
+        let size = b::i_size_read(inode);
+        if (*iocb).ki_pos > size {
+            zero_tail::<T>(inode, size)?;
+        }
+        Ok(Tables::<T>::buffered_write(iocb, from))
+    }
+}
+
+/// Zeroes what stands behind the end of the file in its last block, before the file grows over it: a mapping may have
+/// written there.
+///
+/// # Safety
+///
+/// `inode` is a live file of `T`, locked.
+unsafe fn zero_tail<T: FileData>(inode: *mut b::inode, size: i64) -> Result {
+    let block = engine::volume::device::SECTOR;
+    let size = size as u64;
+    let tail = size.wrapping_neg() & (block - 1);
+    match tail {
+        0 => Ok(()),
+        // SAFETY: By the function's contract.
+        _ => unsafe { Tables::<T>::zero_range(inode, size, tail) },
+    }
+}
+
+unsafe extern "C" fn mmap_prepare<T: FileData>(desc: *mut b::vm_area_desc) -> c_int {
+    // SAFETY: The VFS lends a description to fill; the table lives forever.
+    unsafe {
+        b::file_accessed((*desc).file);
+        (*desc).vm_ops = Table::<T>::MAPPED;
+    }
+    0
+}
+
+unsafe extern "C" fn page_mkwrite<T: FileData>(fault: *mut b::vm_fault) -> b::vm_fault_t {
+    // SAFETY: The VFS lends the fault of a mapping of ours. The file system cannot be frozen meanwhile, and the pages
+    // cannot be cut away.
+    unsafe {
+        let file = (*(*fault).__bindgen_anon_1.vma).vm_file;
+        let inode = b::file_inode(file);
+        b::sb_start_pagefault((*inode).i_sb);
+        b::file_update_time(file);
+        b::filemap_invalidate_lock_shared((*inode).i_mapping);
+        let result = Tables::<T>::page_mkwrite(fault);
+        b::filemap_invalidate_unlock_shared((*inode).i_mapping);
+        b::sb_end_pagefault((*inode).i_sb);
+        result
+    }
+}
+
+/// Cuts or extends the page cache of a file to `size` bytes, around `store`, which does the same to the trees.
+///
+/// The VFS holds the inode's lock.
+pub(crate) fn resize<T: FileData>(inode: &Inode, size: i64, store: impl FnOnce() -> Result) -> Result {
+    let at = inode.as_ptr();
+    let old = inode.size();
+    // SAFETY: The inode is alive and locked; the mapping's lock keeps faults away from what is cut.
+    unsafe {
+        if size > old {
+            zero_tail::<T>(at, old)?;
+            b::truncate_setsize(at, size);
+            b::pagecache_isize_extended(at, old, size);
+            return store();
+        }
+        // The block that is cut keeps its head: its tail must be zero on the device as well.
+        zero_tail::<T>(at, size)?;
+        b::filemap_invalidate_lock((*at).i_mapping);
+        b::truncate_setsize(at, size);
+        b::filemap_invalidate_unlock((*at).i_mapping);
+        store()
+    }
 }
 
 /// fsync by a commit of the whole file system.
-pub(super) unsafe extern "C" fn fsync_metadata(file: *mut b::file, start: i64, end: i64, _datasync: c_int) -> c_int {
+pub(super) unsafe extern "C" fn fsync_metadata(
+    file: *mut b::file,
+    start: i64,
+    end: i64,
+    _datasync: c_int,
+) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends an open file.
         let inode = unsafe {

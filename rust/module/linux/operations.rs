@@ -7,7 +7,8 @@
 
 use super::bindings as b;
 use super::dentry::Dentry;
-use super::file::{self, FileData};
+use super::file;
+use super::iomap::{FileData, Tables};
 use super::inode::{NewInode, Timespec};
 use super::Inode;
 use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
@@ -208,12 +209,18 @@ impl NewInode {
     }
 
     /// Makes it a regular file.
-    pub(crate) fn set_regular<T: Attributes + FileData>(&mut self) {
+    pub(crate) fn set_regular<T: Attributes, D: FileData>(&mut self) {
         self.set_operations(
             &Table::<T>::COMMON,
-            Some(&file::Table::<T>::FILE),
-            Some(&file::Table::<T>::MAPPING),
+            Some(&file::Table::<D>::FILE),
+            Some(Tables::<D>::ADDRESS_SPACE),
         );
+        // SAFETY: Nobody else has the inode. Pages hold still while they are written: they are checksummed.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            b::mapping_set_large_folios(mapping);
+            b::mapping_set_stable_writes(mapping);
+        }
     }
 
     /// Makes it a symbolic link.

@@ -10,6 +10,16 @@ void rbtrfs_folio_start_writeback(struct folio *folio)
 	folio_start_writeback(folio);
 }
 
+struct folio *rbtrfs_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
+void *rbtrfs_page_address(struct page *page)
+{
+	return page_address(page);
+}
+
 void *rbtrfs_folio_address(struct folio *folio)
 {
 	return folio_address(folio);
@@ -48,4 +58,9 @@ void rbtrfs_kthread_sleep(long timeout)
 	if (!kthread_should_stop())
 		schedule_timeout(timeout);
 	__set_current_state(TASK_RUNNING);
+}
+
+size_t rbtrfs_offset_in_folio(struct folio *folio, void *address)
+{
+	return offset_in_folio(folio, address);
 }

@@ -16,5 +16,8 @@ void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
 		      u32 *uid, u32 *gid);
 void rbtrfs_get_task(struct task_struct *task);
 void rbtrfs_kthread_sleep(long timeout);
+struct folio *rbtrfs_page_folio(struct page *page);
+void *rbtrfs_page_address(struct page *page);
+size_t rbtrfs_offset_in_folio(struct folio *folio, void *address);
 
 #endif

@@ -6,10 +6,12 @@ use super::committer::{self, Schedule};
 use super::node::{mount, node, SubvolumeView};
 use super::options::{MountOptions, Shown};
 use crate::io::checksums::KernelChecksums;
+use crate::io::data::DataPath;
 use crate::io::device::Disk;
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, FileSystem, Parsed, Statfs};
 use crate::linux::super_block::{AnonymousDevice, Parameters};
+use crate::linux::queue::OwnedQueue;
 use crate::linux::thread::Thread;
 use crate::linux::{time::KernelClock, BlockDevice, Inode, SuperBlock};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -36,7 +38,7 @@ const MAGIC: u32 = 0x9123_683e;
 pub(crate) struct Mount {
     fs: Arc<fs::FileSystem>,
     cache: Arc<MetadataCache>,
-    devices: Devices,
+    data_path: Arc<DataPath>,
     /// Subvolumes that were met, each with its device number.
     views: Mutex<OrdMap<ObjectId, Arc<SubvolumeView>>>,
     schedule: Arc<Schedule>,
@@ -53,9 +55,9 @@ impl Mount {
         &self.fs
     }
 
-    /// The devices, in the order of [`engine::volume::Place`].
-    pub(crate) fn devices(&self) -> &Devices {
-        &self.devices
+    /// What the mount's regular files share.
+    pub(super) fn data_path(&self) -> &Arc<DataPath> {
+        &self.data_path
     }
 
     /// The volume.
@@ -148,7 +150,7 @@ impl FileSystem for Mount {
             block_size: self.sector_size(),
             max_size: i64::MAX,
             magic: MAGIC,
-            uuid: self.volume().superblock().fsid.bytes(),
+            uuid: self.volume().superblock().fsid.0,
         }
     }
 
@@ -164,11 +166,11 @@ impl FileSystem for Mount {
     ) -> Result<Self> {
         let device = Arc::new(device, GFP_KERNEL)?;
         let mut devices = KVec::new();
-        devices.push(device, GFP_KERNEL)?;
+        devices.push(device.clone(), GFP_KERNEL)?;
         let volume = open_volume(&devices, access)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
-        let txns = Transactions::open(volume, store, txn_options(options, access)?)?;
+        let txns = Transactions::open(volume.clone(), store, txn_options(options, access)?)?;
         cache.set_space(txns.space());
         let access = match txns.access() {
             txn::Access::ReadOnly => fs::Access::ReadOnly,
@@ -184,10 +186,19 @@ impl FileSystem for Mount {
             interval: AtomicU32::new(options.commit_interval.unwrap_or(COMMIT_INTERVAL)),
             is_paused: AtomicBool::new(false),
         };
-        let this = Self {
-            fs: fs::FileSystem::open(txns, fs_options)?,
-            cache,
+        let fs = fs::FileSystem::open(txns, fs_options)?;
+        let data_path = DataPath {
+            fs: fs.clone(),
+            volume,
+            device,
             devices,
+            queue: OwnedQueue::new(c"rbtrfs-data")?,
+            max_inline: u64::from(fs_options.max_inline),
+        };
+        let this = Self {
+            fs,
+            cache,
+            data_path: Arc::new(data_path, GFP_KERNEL)?,
             views: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_views"))?,
             schedule: Arc::new(schedule, GFP_KERNEL)?,
             committer: Mutex::new(None, latch::class!("rbtrfs_committer"))?,
@@ -257,7 +268,7 @@ impl FileSystem for Mount {
             blocks: shown.total / block,
             free: shown.free / block,
             available: shown.available / block,
-            fsid: fsid(&self.volume().superblock().fsid.bytes(), id),
+            fsid: fsid(&self.volume().superblock().fsid.0, id),
         })
     }
 

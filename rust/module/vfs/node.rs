@@ -3,6 +3,7 @@
 //! What an inode owns, and how the VFS's inode is made from the engine's.
 
 use super::{Mount, Rbtrfs};
+use crate::io::data::FileIo;
 use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
 use crate::linux::super_block::AnonymousDevice;
 use crate::linux::{Inode, SuperBlock};
@@ -30,7 +31,10 @@ pub(crate) struct SubvolumeView {
 
 /// What `inode` owns. `ESTALE` for an inode that could not be read.
 pub(crate) fn node(inode: &Inode) -> Result<&Node> {
-    inode.payload::<Node>().ok_or(ESTALE)
+    match inode.payload::<FileIo<Node>>() {
+        Some(file) => Ok(&file.node),
+        None => inode.payload::<Node>().ok_or(ESTALE),
+    }
 }
 
 /// The mount that `inode` belongs to.
@@ -65,7 +69,7 @@ impl Mount {
             Found::Cached(inode) => Ok(inode),
             Found::New(new) => {
                 let inode = self.fs().inode(&view.subvolume, number)?;
-                fill(new, inode, view)
+                self.fill(new, inode, view)
             }
         }
     }
@@ -77,7 +81,38 @@ impl Mount {
         view: &Arc<SubvolumeView>,
         inode: Arc<engine::fs::Inode>,
     ) -> Result<ARef<Inode>> {
-        fill(sb.new_inode(key(view, inode.number()))?, inode, view)
+        self.fill(sb.new_inode(key(view, inode.number()))?, inode, view)
+    }
+
+    /// Makes a new VFS inode from the engine's and lets everybody see it.
+    fn fill(
+        &self,
+        mut new: NewInode,
+        inode: Arc<engine::fs::Inode>,
+        view: &Arc<SubvolumeView>,
+    ) -> Result<ARef<Inode>> {
+        let attributes = inode.attributes();
+        let node = Node { inode: inode.clone(), subvolume: view.clone() };
+        let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
+        let kind = attributes.file_type().ok_or(EUCLEAN)?;
+        match kind {
+            FileType::Directory => new.set_directory::<Rbtrfs>(),
+            FileType::Regular => new.set_regular::<Rbtrfs, FileIo<Node>>(),
+            FileType::Symlink => new.set_symlink::<Rbtrfs>(),
+            FileType::Xattr => return Err(EUCLEAN),
+            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+                new.set_special::<Rbtrfs>(attributes.mode, rdev);
+            }
+        }
+        new.set_size(i64::try_from(attributes.size).map_err(|_| EFBIG)?);
+        new.mirror(&mirror_of(&attributes));
+        match kind {
+            FileType::Regular => {
+                new.set_payload(FileIo::new(self.data_path().clone(), inode, node)?)?;
+            }
+            _ => new.set_payload(node)?,
+        }
+        Ok(new.publish())
     }
 
     /// The directory at the top of a subvolume.
@@ -90,29 +125,6 @@ impl Mount {
 
 fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
     InodeKey { subvolume: view.subvolume.id().get(), number: number.get() }
-}
-
-/// Makes a new VFS inode from the engine's and lets everybody see it.
-fn fill(
-    mut new: NewInode,
-    inode: Arc<engine::fs::Inode>,
-    view: &Arc<SubvolumeView>,
-) -> Result<ARef<Inode>> {
-    let attributes = inode.attributes();
-    let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
-    match attributes.file_type().ok_or(EUCLEAN)? {
-        FileType::Directory => new.set_directory::<Rbtrfs>(),
-        FileType::Regular => new.set_regular::<Rbtrfs>(),
-        FileType::Symlink => new.set_symlink::<Rbtrfs>(),
-        FileType::Xattr => return Err(EUCLEAN),
-        FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
-            new.set_special::<Rbtrfs>(attributes.mode, rdev);
-        }
-    }
-    new.set_size(i64::try_from(attributes.size).map_err(|_| EFBIG)?);
-    new.mirror(&mirror_of(&attributes));
-    new.set_payload(Node { inode, subvolume: view.clone() })?;
-    Ok(new.publish())
 }
 
 impl Node {

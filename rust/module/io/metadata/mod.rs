@@ -25,7 +25,7 @@ use crate::linux::{BlockDevice, SuperBlock};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
 use engine::space::Space;
-use engine::volume::Volume;
+use engine::volume::{Chunk, Volume};
 use index::Index;
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
@@ -197,7 +197,7 @@ impl Store for MetadataCache {
 
     fn forget(&self, block: &Arc<Block>) {
         let addr = block.meta().addr;
-        let is_sequential = |chunk| self.shared.volume.is_sequential(chunk);
+        let is_sequential = |chunk: &Chunk| self.shared.volume.is_sequential(chunk);
         if self.shared.volume.chunk(addr).is_ok_and(|chunk| is_sequential(&chunk)) {
             return;
         }

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced after ktap.sh: the round trip between rbtrfs and C btrfs.
+
+# round_trip DISK [mkfs options]
+round_trip() {
+    local disk=$1
+    shift
+    echo "--- mkfs.btrfs $*"
+    mkfs.btrfs -qf "$@" "$disk"
+
+    mount_ours "$disk" "$scratch"
+    populate "$scratch/ours"
+    remember "$scratch" first
+    sync -f "$scratch"
+    same "$scratch" first
+    umount "$scratch"
+    check_volume "$disk"
+
+    mount_ours "$disk" "$scratch"
+    same "$scratch" first
+    umount "$scratch"
+
+    mount_c "$disk" "$scratch"
+    same "$scratch" first
+    btrfs -q subvolume snapshot "$scratch" "$scratch/snap"
+    populate "$scratch/theirs"
+    rm -r "$scratch/ours/many"
+    echo changed | dd of="$scratch/ours/large" bs=1 seek=5000000 conv=notrunc status=none
+    remember "$scratch" second
+    umount "$scratch"
+
+    mount_ours "$disk" "$scratch"
+    same "$scratch" second
+    # Blocks shared with the snapshot are copied, not changed.
+    mv "$scratch/ours/tree" "$scratch/theirs/moved"
+    echo again | dd of="$scratch/ours/large" bs=1 seek=100000 conv=notrunc status=none
+    truncate -s 12345 "$scratch/theirs/large"
+    rm "$scratch/theirs/holes"
+    remember "$scratch" third
+    umount "$scratch"
+    check_volume "$disk"
+
+    mount_c "$disk" "$scratch"
+    same "$scratch" third
+    umount "$scratch"
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
+
+use engine::fs::{Added, Delalloc, Divisible};
+use harness::random::Random;
+use kernel::alloc::inject;
+use kernel::prelude::*;
+use std::cell::Cell;
+use std::rc::Rc;
+
+const BLOCKS: u64 = 48;
+
+/// So many blocks reserved, counted from outside.
+struct Token {
+    blocks: u64,
+    outstanding: Rc<Cell<u64>>,
+}
+
+impl Token {
+    fn new(blocks: u64, outstanding: &Rc<Cell<u64>>) -> Self {
+        outstanding.set(outstanding.get() + blocks);
+        Self { blocks, outstanding: outstanding.clone() }
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.outstanding.set(self.outstanding.get() - self.blocks);
+    }
+}
+
+impl Divisible for Token {
+    fn merge(&mut self, mut other: Self) {
+        self.blocks += std::mem::take(&mut other.blocks);
+    }
+
+    fn split(&mut self, len: u64) -> Result<Self> {
+        self.blocks = self.blocks.checked_sub(len).ok_or(ENOSPC)?;
+        Ok(Token { blocks: len, outstanding: self.outstanding.clone() })
+    }
+}
+
+struct Run {
+    ranges: Delalloc<Token>,
+    model: [bool; BLOCKS as usize],
+    outstanding: Rc<Cell<u64>>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let ranges = Delalloc::new().unwrap();
+        Self { ranges, model: [false; BLOCKS as usize], outstanding: Rc::new(Cell::new(0)) }
+    }
+
+    fn covered(&self, start: u64, end: u64) -> u64 {
+        self.model[start as usize..end as usize].iter().filter(|set| **set).count() as u64
+    }
+
+    fn check(&self) {
+        for start in 0..BLOCKS {
+            for end in start..=BLOCKS {
+                let missing = end - start - self.covered(start, end);
+                assert_eq!(self.ranges.uncovered(start, end), missing, "[{start}, {end})");
+            }
+        }
+        assert_eq!(self.outstanding.get(), self.covered(0, BLOCKS));
+        assert_eq!(self.ranges.is_empty(), self.covered(0, BLOCKS) == 0);
+    }
+
+    fn add(&mut self, start: u64, end: u64) {
+        let missing = self.ranges.uncovered(start, end);
+        let wrong = Token::new(missing + 1, &self.outstanding);
+        match self.ranges.add(start, end, wrong, missing + 1).unwrap() {
+            Added::Changed(token, now) => assert_eq!((token.blocks, now), (missing + 1, missing)),
+            Added::Covered => panic!("covered by a reservation of the wrong size"),
+        }
+        let token = Token::new(missing, &self.outstanding);
+        if self.ranges.add(start, end, token, missing).is_ok() {
+            self.model[start as usize..end as usize].fill(true);
+        }
+    }
+
+    fn take(&mut self, start: u64, end: u64) {
+        let run = (start..end).take_while(|&block| self.model[block as usize]).count() as u64;
+        let Ok(taken) = self.ranges.take(start, end) else {
+            return; // out of memory: nothing has changed
+        };
+        let taken = taken.map(|(until, token)| (until, token.blocks));
+        assert_eq!(taken, (run > 0).then_some((start + run, run)));
+        self.model[start as usize..(start + run) as usize].fill(false);
+    }
+}
+
+fn history(seed: u64, failing: bool) {
+    let mut random = Random::new(seed);
+    let mut run = Run::new();
+    for _ in 0..200 {
+        let start = random.below(BLOCKS);
+        let end = start + 1 + random.below(BLOCKS - start);
+        let injection = (failing && random.one_in(3)).then(|| inject::fail_nth(random.below(2)));
+        match random.below(4) {
+            0 | 1 => run.add(start, end),
+            2 => run.take(start, end),
+            _ => {
+                drop(injection);
+                run.ranges.punch(start, end).unwrap();
+                run.model[start as usize..end as usize].fill(false);
+            }
+        }
+        run.check();
+    }
+    run.ranges.punch(0, BLOCKS).unwrap();
+    assert_eq!(run.outstanding.get(), 0);
+}
+
+#[test]
+fn random_histories() {
+    (0..60).for_each(|seed| history(seed, false));
+}
+
+#[test]
+fn random_histories_without_memory() {
+    (0..60).for_each(|seed| history(seed, true));
+}
