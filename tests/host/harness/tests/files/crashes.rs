@@ -15,12 +15,22 @@ const NOW: Time = Time { sec: 1, nsec: 0 };
 
 fn file(player: &mut Player, name: &[u8]) -> Arc<Inode> {
     let root = player.inode(ROOT).unwrap();
-    let new = New { kind: NewKind::File, mode: 0o100644, uid: 0, gid: 0, now: NOW, xattrs: &[] };
+    let new = New {
+        kind: NewKind::File,
+        mode: 0o100644,
+        uid: 0,
+        gid: 0,
+        now: NOW,
+        xattrs: &[],
+    };
     player.fs.create(&root, name, &new).unwrap()
 }
 
 fn cut(player: Player, seed: u64) -> Player {
-    let image = player.mounted.device.after_power_cut(&mut Random::new(seed));
+    let image = player
+        .mounted
+        .device
+        .after_power_cut(&mut Random::new(seed));
     drop(player);
     tools::check(&image).unwrap();
     Player::mount(image).unwrap()
@@ -43,9 +53,18 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
     let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
     let root = player.inode(ROOT).unwrap();
     let inode = file(&mut player, b"f");
-    player.write(&inode, 0, &vec![3; 300 * SECTOR as usize]).unwrap();
+    player
+        .write(&inode, 0, &vec![3; 300 * SECTOR as usize])
+        .unwrap();
     player.fs.unlink(&root, b"f", &inode, NOW).unwrap();
-    let unnamed = New { kind: NewKind::File, mode: 0o100600, uid: 0, gid: 0, now: NOW, xattrs: &[] };
+    let unnamed = New {
+        kind: NewKind::File,
+        mode: 0o100600,
+        uid: 0,
+        gid: 0,
+        now: NOW,
+        xattrs: &[],
+    };
     let unnamed = player.fs.create_unnamed(&root, &unnamed).unwrap();
     // It can still be read and written.
     player.write(&inode, 0, &vec![4; SECTOR as usize]).unwrap();
@@ -68,7 +87,14 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
 fn an_unnamed_file_gets_a_name() {
     let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
     let root = player.inode(ROOT).unwrap();
-    let new = New { kind: NewKind::File, mode: 0o100600, uid: 0, gid: 0, now: NOW, xattrs: &[] };
+    let new = New {
+        kind: NewKind::File,
+        mode: 0o100600,
+        uid: 0,
+        gid: 0,
+        now: NOW,
+        xattrs: &[],
+    };
     let inode = player.fs.create_unnamed(&root, &new).unwrap();
     player.fs.link(&root, b"named", &inode, NOW).unwrap();
     assert_eq!((orphans(&player), inode.attributes().nlink), (0, 1));
@@ -84,7 +110,9 @@ fn a_truncate_is_cut() {
         let mut player = Player::new(tools::mkfs(256 * MIB, options)).unwrap();
         let inode = file(&mut player, b"f");
         for n in 0..600 {
-            player.write(&inode, n * SECTOR, &[n as u8; SECTOR as usize]).unwrap();
+            player
+                .write(&inode, n * SECTOR, &[n as u8; SECTOR as usize])
+                .unwrap();
         }
         player.mounted.txns.commit().unwrap();
         let number = inode.number();
@@ -113,7 +141,10 @@ fn a_truncate_is_cut() {
             for n in [0, 5, 9, size / SECTOR - 1] {
                 assert_eq!(player.read(&inode, n * SECTOR, 1).unwrap(), [n as u8]);
             }
-            let behind = player.fs.map(&inode, FileOffset::new(size), 1 << 30).unwrap();
+            let behind = player
+                .fs
+                .map(&inode, FileOffset::new(size), 1 << 30)
+                .unwrap();
             assert!(matches!(behind.kind, engine::fs::MappingKind::Hole) && behind.len == 1 << 30);
         }
     }
@@ -129,7 +160,9 @@ fn what_was_synced_is_there() {
         for n in 0..20_u64 {
             let name = format!("f{n}").into_bytes();
             let inode = file(&mut player, &name);
-            player.write(&inode, 0, &vec![n as u8; 5000 * (n as usize + 1)]).unwrap();
+            player
+                .write(&inode, 0, &vec![n as u8; 5000 * (n as usize + 1)])
+                .unwrap();
             if n == 12 + seed {
                 player.fs.sync(&inode).unwrap();
                 kept = (0..=n).collect();

@@ -31,7 +31,8 @@ pub fn play(image: Image, seed: u64, profile: Profile, steps: usize) -> Image {
     }
     player.compare(&model);
     let image = player.unmount();
-    tools::check_with(&image, &["--check-data-csum"]).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    tools::check_with(&image, &["--check-data-csum"])
+        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     image
 }
 
@@ -59,14 +60,24 @@ fn data() {
 #[test]
 fn small_nodes() {
     for seed in 30..32 {
-        play(tools::mkfs(512 * MIB, &["-n", "4096"]), seed, Profile::MIXED, 400);
+        play(
+            tools::mkfs(512 * MIB, &["-n", "4096"]),
+            seed,
+            Profile::MIXED,
+            400,
+        );
     }
 }
 
 #[test]
 fn holes_with_items() {
     for seed in 40..44 {
-        play(tools::mkfs(512 * MIB, &["-O", "^no-holes"]), seed, Profile::MIXED, 400);
+        play(
+            tools::mkfs(512 * MIB, &["-O", "^no-holes"]),
+            seed,
+            Profile::MIXED,
+            400,
+        );
     }
 }
 
@@ -96,5 +107,8 @@ fn what_restore_finds() {
     let image = play(tools::mkfs(512 * MIB, &[]), 70, Profile::MIXED, 300);
     let restored = tools::restore(&image).unwrap();
     let seen = Player::mount(image).unwrap().snapshot().unwrap();
-    assert_eq!(seen.restorable().compare(&restored.restorable()), Vec::<String>::new());
+    assert_eq!(
+        seen.restorable().compare(&restored.restorable()),
+        Vec::<String>::new()
+    );
 }

@@ -23,7 +23,11 @@ fn model(seed: u64, profile: Profile, steps: usize) -> Model {
 
 #[test]
 fn files_of_mkfs_are_read() {
-    for (seed, options) in [(0, &[][..]), (1, &["-n", "4096"]), (2, &["-O", "^no-holes"])] {
+    for (seed, options) in [
+        (0, &[][..]),
+        (1, &["-n", "4096"]),
+        (2, &["-O", "^no-holes"]),
+    ] {
         let model = model(seed, Profile::MIXED, 300);
         let image = tools::mkfs_with(&model.snapshot(), 512 * MIB, options);
         let mut player = Player::mount(image).unwrap();
@@ -56,9 +60,26 @@ fn names_that_collide_and_long_names() {
     let mut names = colliding(6);
     names.push(vec![b'n'; 255]);
     for (id, name) in (1..).zip(&names) {
-        let at = Place { dir: ROOT, name: name.clone() };
-        model.apply(&Op::Create { id, at, kind: Kind::File, mode: 0o644 }).unwrap();
-        model.apply(&Op::Write { id, offset: 5000 * id, len: 100, seed: id }).unwrap();
+        let at = Place {
+            dir: ROOT,
+            name: name.clone(),
+        };
+        model
+            .apply(&Op::Create {
+                id,
+                at,
+                kind: Kind::File,
+                mode: 0o644,
+            })
+            .unwrap();
+        model
+            .apply(&Op::Write {
+                id,
+                offset: 5000 * id,
+                len: 100,
+                seed: id,
+            })
+            .unwrap();
     }
     let image = tools::mkfs_with(&model.snapshot(), 256 * MIB, &[]);
     let mut player = Player::mount(image).unwrap();

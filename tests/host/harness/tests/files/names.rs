@@ -3,9 +3,7 @@
 
 use crate::player::Player;
 use engine::disk::ObjectId;
-use engine::fs::{
-    Inode, New, NewKind, Rename, RenameMode, Side, Target, Time, XattrMode,
-};
+use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, Time, XattrMode};
 use harness::history::ROOT;
 use harness::tools;
 use kernel::prelude::*;
@@ -16,11 +14,22 @@ const MIB: u64 = 1 << 20;
 const NOW: Time = Time { sec: 1, nsec: 0 };
 
 fn file() -> New<'static> {
-    New { kind: NewKind::File, mode: 0o100644, uid: 1, gid: 2, now: NOW, xattrs: &[] }
+    New {
+        kind: NewKind::File,
+        mode: 0o100644,
+        uid: 1,
+        gid: 2,
+        now: NOW,
+        xattrs: &[],
+    }
 }
 
 fn directory() -> New<'static> {
-    New { kind: NewKind::Directory, mode: 0o040755, ..file() }
+    New {
+        kind: NewKind::Directory,
+        mode: 0o040755,
+        ..file()
+    }
 }
 
 fn player() -> (Player, Arc<Inode>) {
@@ -37,7 +46,10 @@ fn finish(player: Player) {
 fn names_are_checked() {
     let (player, root) = player();
     let fs = &player.fs;
-    assert_eq!(fs.create(&root, &[b'x'; 256], &file()).err(), Some(ENAMETOOLONG));
+    assert_eq!(
+        fs.create(&root, &[b'x'; 256], &file()).err(),
+        Some(ENAMETOOLONG)
+    );
     assert_eq!(fs.lookup(&root, &[b'x'; 256]), Err(ENAMETOOLONG));
     assert_eq!(fs.create(&root, b"", &file()).err(), Some(EINVAL));
     let inode = fs.create(&root, &[b'x'; 255], &file()).unwrap();
@@ -63,10 +75,19 @@ fn a_directory_is_replaced_only_when_empty() {
     let inner = fs.create(&b, b"inner", &file()).unwrap();
     let rename = |moved, from: &'static [u8], to: &'static [u8], replaced| {
         fs.rename(&Rename {
-            from: Side { dir: &root, name: from },
-            to: Side { dir: &root, name: to },
+            from: Side {
+                dir: &root,
+                name: from,
+            },
+            to: Side {
+                dir: &root,
+                name: to,
+            },
             moved,
-            mode: RenameMode::Move { replaced, whiteout: None },
+            mode: RenameMode::Move {
+                replaced,
+                whiteout: None,
+            },
             now: NOW,
         })
     };
@@ -132,9 +153,7 @@ fn attributes_of_all_sizes() {
     let fs = &player.fs;
     let inode = fs.create(&root, b"f", &file()).unwrap();
     let longest = 16384 - 101 - 25 - 30;
-    let set = |name: &[u8], len: usize, mode| {
-        fs.set_xattr(&inode, name, &vec![7; len], mode, NOW)
-    };
+    let set = |name: &[u8], len: usize, mode| fs.set_xattr(&inode, name, &vec![7; len], mode, NOW);
     for len in [0, 1, 100, 4000, longest - 6, 3, longest - 6, 200] {
         set(b"user.a", len, XattrMode::Any).unwrap();
         assert_eq!(fs.get_xattr(&inode, b"user.a").unwrap().unwrap().len(), len);
@@ -143,12 +162,27 @@ fn attributes_of_all_sizes() {
     assert_eq!(set(b"user.a", 1, XattrMode::Create), Err(EEXIST));
     assert_eq!(set(b"user.b", 1, XattrMode::Replace), Err(ENODATA));
     assert_eq!(fs.remove_xattr(&inode, b"user.b", NOW), Err(ENODATA));
-    assert_eq!(fs.get_xattr(&inode, b"user.b").unwrap().map(|v| v.len()), None);
+    assert_eq!(
+        fs.get_xattr(&inode, b"user.b").unwrap().map(|v| v.len()),
+        None
+    );
     set(b"user.b", 5, XattrMode::Create).unwrap();
     fs.remove_xattr(&inode, b"user.a", NOW).unwrap();
     let born = [(&b"user.x"[..], &b"1"[..]), (b"security.y", &[1; 3000])];
-    let born = fs.create(&root, b"g", &New { xattrs: &born, ..file() }).unwrap();
-    assert_eq!(fs.get_xattr(&born, b"security.y").unwrap().unwrap().len(), 3000);
+    let born = fs
+        .create(
+            &root,
+            b"g",
+            &New {
+                xattrs: &born,
+                ..file()
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        fs.get_xattr(&born, b"security.y").unwrap().unwrap().len(),
+        3000
+    );
     drop((inode, born, root));
     finish(player);
 }
@@ -160,13 +194,30 @@ fn symbolic_links() {
     let long = vec![b'l'; 4095];
     for (name, target) in [(&b"s"[..], &b"to"[..]), (b"l", &long)] {
         let kind = NewKind::Symlink(target);
-        let inode = fs.create(&root, name, &New { kind, mode: 0o120777, ..file() }).unwrap();
+        let inode = fs
+            .create(
+                &root,
+                name,
+                &New {
+                    kind,
+                    mode: 0o120777,
+                    ..file()
+                },
+            )
+            .unwrap();
         assert_eq!(&fs.read_link(&inode).unwrap()[..], target);
     }
     let long = vec![b'l'; 4096];
-    let new = New { kind: NewKind::Symlink(&long), mode: 0o120777, ..file() };
+    let new = New {
+        kind: NewKind::Symlink(&long),
+        mode: 0o120777,
+        ..file()
+    };
     assert_eq!(fs.create(&root, b"t", &new).err(), Some(ENAMETOOLONG));
-    let wrong = New { mode: 0o040755, ..file() };
+    let wrong = New {
+        mode: 0o040755,
+        ..file()
+    };
     assert_eq!(fs.create(&root, b"w", &wrong).err(), Some(EINVAL));
     drop(root);
     finish(player);
@@ -177,7 +228,8 @@ fn directories_are_read_from_anywhere() {
     let (player, root) = player();
     let fs = &player.fs;
     for n in 0..400 {
-        fs.create(&root, format!("{n:0>60}").as_bytes(), &file()).unwrap();
+        fs.create(&root, format!("{n:0>60}").as_bytes(), &file())
+            .unwrap();
     }
     let all = player.entries(&root).unwrap();
     assert_eq!(all.len(), 400);
@@ -189,7 +241,11 @@ fn directories_are_read_from_anywhere() {
             positions.push(entry.position);
             position = entry.position + 1;
             seen += 1;
-            Ok(if seen == 7 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) })
+            Ok(if seen == 7 {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            })
         })
         .unwrap();
         if seen < 7 {

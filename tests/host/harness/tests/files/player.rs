@@ -102,7 +102,12 @@ impl Player {
     pub fn remount(self) -> Result<Self> {
         let (numbers, now, inline) = (self.numbers.clone(), self.now, self.inline);
         let player = Self::mount(self.unmount())?;
-        Ok(Self { numbers, now, inline, ..player })
+        Ok(Self {
+            numbers,
+            now,
+            inline,
+            ..player
+        })
     }
 
     /// A step that the player did not see.
@@ -111,7 +116,10 @@ impl Player {
     }
 
     fn time(&self) -> Time {
-        Time { sec: self.now, nsec: 7 }
+        Time {
+            sec: self.now,
+            nsec: 7,
+        }
     }
 
     /// The inode object of a number.
@@ -161,12 +169,18 @@ impl Player {
 
     fn adopt(&mut self, id: Id, inode: Arc<Inode>) {
         self.numbers.insert(id, inode.number());
-        assert!(self.inodes.insert(inode.number(), inode).is_none(), "a number was given twice");
+        assert!(
+            self.inodes.insert(inode.number(), inode).is_none(),
+            "a number was given twice"
+        );
     }
 
     /// The last user of an inode went, unless it is open.
     fn put(&mut self, inode: Arc<Inode>) -> Result {
-        let open = self.open.iter().any(|id| self.numbers[id] == inode.number());
+        let open = self
+            .open
+            .iter()
+            .any(|id| self.numbers[id] == inode.number());
         if inode.attributes().nlink == 0 && !open {
             self.fs.evict(&inode)?;
             self.inodes.remove(&inode.number());
@@ -181,7 +195,9 @@ impl Player {
         match op {
             Op::Create { id, at, kind, mode } => {
                 let dir = self.inode(at.dir)?;
-                let inode = self.fs.create(&dir, &at.name, &self.new_inode(kind, *mode))?;
+                let inode = self
+                    .fs
+                    .create(&dir, &at.name, &self.new_inode(kind, *mode))?;
                 self.adopt(*id, inode);
             }
             Op::CreateUnnamed { id, dir } => {
@@ -200,7 +216,10 @@ impl Player {
                 let (dir, inode) = (self.inode(at.dir)?, self.target(at)?.ok_or(ENOENT)?);
                 self.fs.unlink(&dir, &at.name, &inode, now)?;
                 if *open == Open::Yes {
-                    let found = self.numbers.iter().find(|(_, number)| **number == inode.number());
+                    let found = self
+                        .numbers
+                        .iter()
+                        .find(|(_, number)| **number == inode.number());
                     self.open.push(*found.unwrap().0);
                 }
                 self.put(inode)?;
@@ -216,7 +235,12 @@ impl Player {
                 self.put(inode)?;
             }
             Op::Rename { from, to, how } => self.rename(from, to, how)?,
-            Op::Write { id, offset, len, seed } => {
+            Op::Write {
+                id,
+                offset,
+                len,
+                seed,
+            } => {
                 let inode = self.inode(*id)?;
                 self.write(&inode, *offset, &Op::bytes(*len, *seed))?;
             }
@@ -232,7 +256,12 @@ impl Player {
                 let inode = self.inode(*id)?;
                 self.preallocate(&inode, *offset, *len)?;
             }
-            Op::SetXattr { id, name, value, mode } => {
+            Op::SetXattr {
+                id,
+                name,
+                value,
+                mode,
+            } => {
                 let inode = self.inode(*id)?;
                 let mode = match mode {
                     ModelXattrMode::Any => XattrMode::Any,
@@ -280,15 +309,28 @@ impl Player {
         let hole = self.new_inode(&Kind::Device(0), 0);
         let mode = match how {
             How::Exchange => RenameMode::Exchange(there.as_deref().ok_or(ENOENT)?),
-            How::NoReplace => RenameMode::Move { replaced: None, whiteout: None },
-            How::Replace => RenameMode::Move { replaced: there.as_deref(), whiteout: None },
-            How::Whiteout(_) => {
-                RenameMode::Move { replaced: there.as_deref(), whiteout: Some(&hole) }
-            }
+            How::NoReplace => RenameMode::Move {
+                replaced: None,
+                whiteout: None,
+            },
+            How::Replace => RenameMode::Move {
+                replaced: there.as_deref(),
+                whiteout: None,
+            },
+            How::Whiteout(_) => RenameMode::Move {
+                replaced: there.as_deref(),
+                whiteout: Some(&hole),
+            },
         };
         self.fs.rename(&Rename {
-            from: Side { dir: &from_dir, name: &from.name },
-            to: Side { dir: &to_dir, name: &to.name },
+            from: Side {
+                dir: &from_dir,
+                name: &from.name,
+            },
+            to: Side {
+                dir: &to_dir,
+                name: &to.name,
+            },
             moved: &moved,
             mode,
             now,
@@ -352,7 +394,11 @@ impl Player {
         if let Some(sums) = self.fs.checksums(inode, logical, len)? {
             for (n, sector) in data.chunks(SECTOR as usize).enumerate() {
                 let digest = engine::disk::Checksums::digest(&HostChecksums, kind, sector);
-                assert_eq!(sums.get(n), Some(&digest[..kind.size()]), "checksum of sector {n}");
+                assert_eq!(
+                    sums.get(n),
+                    Some(&digest[..kind.size()]),
+                    "checksum of sector {n}"
+                );
             }
         }
         Ok(data)
@@ -379,7 +425,10 @@ impl Player {
         let mut reservation = self.fs.reserve_write(inode, FileOffset::new(start), len)?;
         let size = inode.attributes().size.max(end);
         if start == 0 && size <= len && self.inline {
-            match self.fs.write_inline(inode, &sectors[..size as usize], reservation)? {
+            match self
+                .fs
+                .write_inline(inode, &sectors[..size as usize], reservation)?
+            {
                 None => {
                     inode.note_times(&self.changed());
                     return Ok(());
@@ -425,7 +474,9 @@ impl Player {
             return Vec::new();
         }
         let digest = |sector: &[u8]| engine::disk::Checksums::digest(&HostChecksums, kind, sector);
-        data.chunks(SECTOR as usize).flat_map(|s| digest(s)[..kind.size()].to_vec()).collect()
+        data.chunks(SECTOR as usize)
+            .flat_map(|s| digest(s)[..kind.size()].to_vec())
+            .collect()
     }
 
     fn write_extent(&self, logical: engine::disk::Logical, data: &[u8]) -> Result {
@@ -446,7 +497,12 @@ impl Player {
     /// Makes the rest of the sector at the end of the file zero, as the page cache does.
     fn zero_range(&mut self, inode: &Inode, start: u64, end: u64) -> Result {
         let end = end.min(inode.attributes().size);
-        if start < end && self.read(inode, start, end - start)?.iter().any(|byte| *byte != 0) {
+        if start < end
+            && self
+                .read(inode, start, end - start)?
+                .iter()
+                .any(|byte| *byte != 0)
+        {
             let zeros = vec![0; (end - start) as usize];
             self.write(inode, start, &zeros)?;
         }
@@ -468,14 +524,19 @@ impl Player {
         }
         let inner_start = offset.next_multiple_of(SECTOR);
         let is_last = end == inode.attributes().size;
-        let inner_end = if is_last { end.next_multiple_of(SECTOR) } else { end / SECTOR * SECTOR };
+        let inner_end = if is_last {
+            end.next_multiple_of(SECTOR)
+        } else {
+            end / SECTOR * SECTOR
+        };
         if inner_start >= inner_end {
             self.zero_range(inode, offset, end)?;
         } else {
             self.zero_range(inode, offset, inner_start)?;
             self.zero_range(inode, inner_end, end)?;
             let offset = FileOffset::new(inner_start);
-            self.fs.punch_hole(inode, offset, inner_end - inner_start, self.time())?;
+            self.fs
+                .punch_hole(inode, offset, inner_end - inner_start, self.time())?;
         }
         inode.note_times(&self.changed());
         Ok(())
@@ -486,7 +547,10 @@ impl Player {
         let end = (offset + len).next_multiple_of(SECTOR);
         let new_size = Some(offset + len);
         let at = FileOffset::new(start);
-        match self.fs.preallocate(inode, at, end - start, new_size, self.time()) {
+        match self
+            .fs
+            .preallocate(inode, at, end - start, new_size, self.time())
+        {
             // On zoned volumes there is no such thing.
             Err(error) if error == EOPNOTSUPP => {
                 let size = inode.attributes().size.max(offset + len);
@@ -515,8 +579,13 @@ impl Player {
         snapshot: &mut Snapshot,
     ) -> Result {
         let attributes = inode.attributes();
-        let first_path = paths.entry(inode.number()).or_insert_with(|| path.clone()).clone();
-        snapshot.files.insert(path.clone(), self.file(inode, &attributes, first_path)?);
+        let first_path = paths
+            .entry(inode.number())
+            .or_insert_with(|| path.clone())
+            .clone();
+        snapshot
+            .files
+            .insert(path.clone(), self.file(inode, &attributes, first_path)?);
         if !attributes.is_directory() {
             return Ok(());
         }
@@ -581,7 +650,11 @@ impl Player {
             if !matches!(found.kind, MappingKind::Hole | MappingKind::Prealloc { .. }) {
                 contents.write(at, &self.read(inode, at, len)?);
             }
-            at += if matches!(found.kind, MappingKind::Hole) { found.len } else { len };
+            at += if matches!(found.kind, MappingKind::Hole) {
+                found.len
+            } else {
+                len
+            };
         }
         contents.grow(size);
         Ok(contents)
@@ -595,7 +668,10 @@ impl Player {
         })?;
         let mut xattrs = BTreeMap::new();
         for name in names {
-            let value = self.fs.get_xattr(inode, &name)?.expect("a listed attribute");
+            let value = self
+                .fs
+                .get_xattr(inode, &name)?
+                .expect("a listed attribute");
             assert!(xattrs.insert(name, bytes(&value)).is_none());
         }
         Ok(xattrs)
