@@ -6,18 +6,43 @@
 //! keeps what is known of every zone and the budget of active ones. It reads no trees: the transaction layer feeds it
 //! the chunks. It moves no bulk data either: callers submit IO for the places that [`Volume::map`] names.
 //!
-//! Lock order, outermost first: superblock, chunk map, zones. None is held while another layer is called.
+//! | file             | what it has                                                                     |
+//! |------------------|----------------------------------------------------------------------------------|
+//! | `device`         | what is asked of a block device                                                   |
+//! | `open`           | from devices to a volume                                                          |
+//! | `superblock`     | finding, holding and writing superblocks                                          |
+//! | `superblock_log` | where they are on zoned devices                                                   |
+//! | `chunk`          | chunks and the map of them                                                        |
+//! | `allocate`       | where new chunks go                                                               |
+//! | `hal/`           | what regular and zoned volumes do differently                                     |
+//!
+//! Lock order, outermost first: superblock writer, superblock, chunk map, zones. The writer's alone is held over IO.
 //! Design: `Documentation/volume.md`.
 
+mod allocate;
+mod chunk;
 pub mod device;
+mod hal;
+mod open;
+mod superblock;
+mod superblock_log;
+mod zone_size;
+
+pub use allocate::DeviceRange;
+pub use chunk::{Chunk, Mapping, Place, Stripe, MAX_COPIES};
 
 use crate::disk::raw::RawSuperblock;
 use crate::disk::{
     BlockGroupFlags, Checksums, Format, Logical, Physical, Superblock, Uuid, ZoneOffset,
+    STRIPE_LEN, SUPERBLOCK_PLACES,
 };
+use chunk::ChunkMap;
 use device::Device;
+use hal::Hal;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::{Mutex, RwLock};
+use superblock::{InMemory, Reach, Writer};
 
 /// Whether the volume may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,68 +71,7 @@ pub struct Options {
     pub copies: Copies,
 }
 
-/// A place on a device of the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The device's index in the volume.
-    pub device: usize,
-    /// The address there.
-    pub at: Physical,
-}
-
-/// Where a logical range lies.
-#[derive(Clone, Copy, Debug)]
-pub struct Mapping {
-    /// Bytes from the address on that lie in one piece, at most what was asked for.
-    pub len: u64,
-    copies: [Place; MAX_COPIES],
-    count: usize,
-}
-
-/// The most copies that a profile has.
-pub const MAX_COPIES: usize = 4;
-
-impl Mapping {
-    /// Where each copy is. Reads take any, writes go to all. Never empty.
-    pub fn copies(&self) -> &[Place] {
-        self.copies.get(..self.count).unwrap_or(&[])
-    }
-}
-
-/// A chunk: a range of the logical space and where it lies.
-#[derive(Debug)]
-pub struct Chunk {
-    /// Its address.
-    pub logical: Logical,
-    /// Its bytes, in the logical space.
-    pub len: u64,
-    /// What it holds and how.
-    pub flags: BlockGroupFlags,
-    /// Where each stripe begins. Two for DUP.
-    pub stripes: KVec<Stripe>,
-}
-
-/// Where a copy or part of a chunk begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stripe {
-    /// The device, by the format's number.
-    pub devid: u64,
-    /// Where on it.
-    pub at: Physical,
-    /// The device's UUID.
-    pub dev_uuid: Uuid,
-}
-
-/// A range of a device that a chunk uses, as DEV_EXTENT items have them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeviceRange {
-    /// The first byte.
-    pub start: Physical,
-    /// Bytes.
-    pub len: u64,
-}
-
-/// What is known of the zones below a block group when it is loaded (zoned volumes).
+/// What is known of the zones below a block group when it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupZones {
     /// At least one of the zones is sequential.
@@ -130,108 +94,349 @@ pub enum Activation {
     NoBudget,
 }
 
-/// A set of devices under one logical address space.
-pub struct Volume {
-    _private: (),
+/// A device as a part of the volume.
+struct Member {
+    device: Arc<dyn Device>,
+    devid: u64,
+    uuid: Uuid,
+    hal: KBox<dyn Hal>,
 }
 
-// Until the bodies come: nobody gets a volume from `open`, so no other call is made.
-#[allow(unused_variables, clippy::empty_loop)]
+/// A set of devices under one logical address space. Today the set has one.
+pub struct Volume {
+    member: Member,
+    format: Format,
+    checksums: Arc<dyn Checksums>,
+    access: Access,
+    writer: Mutex<Writer>,
+    superblock: Mutex<InMemory>,
+    chunks: RwLock<ChunkMap>,
+}
+
 impl Volume {
-    /// Finds the newest valid superblock, checks it, and maps the chunks it lists (those of the chunk tree).
-    ///
-    /// `EINVAL` where there is no btrfs, `EOPNOTSUPP` for features that are not supported, `EUCLEAN` for corruption,
-    /// each with one line in the log.
-    pub fn open(
-        devices: KVec<Arc<dyn Device>>,
-        checksums: Arc<dyn Checksums>,
-        options: Options,
-    ) -> Result<Arc<Volume>> {
-        let _ = (devices, checksums, options);
-        Err(EOPNOTSUPP)
+    /// The constants of the file system, for the gate.
+    pub fn format(&self) -> &Format {
+        &self.format
     }
 
-    /// The constants of the file system, for the gate.
-    pub fn format(&self) -> &Format { loop {} }
     /// The checksum algorithms.
-    pub fn checksums(&self) -> &dyn Checksums { loop {} }
+    pub fn checksums(&self) -> &dyn Checksums {
+        &*self.checksums
+    }
+
     /// Whether the volume may be changed: as asked for, unless the device or an unknown compat_ro feature forbids.
-    pub fn access(&self) -> Access { loop {} }
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
     /// The device with this index (see [`Place`]).
-    pub fn device(&self, index: usize) -> Option<&Arc<dyn Device>> { loop {} }
+    pub fn device(&self, index: usize) -> Option<&Arc<dyn Device>> {
+        (index == 0).then_some(&self.member.device)
+    }
+
     /// How many devices there are.
-    pub fn devices(&self) -> usize { loop {} }
+    pub fn devices(&self) -> usize {
+        1
+    }
+
     /// Bytes of all devices that may be used (C: `total_rw_bytes`).
-    pub fn total_bytes(&self) -> u64 { loop {} }
+    pub fn total_bytes(&self) -> u64 {
+        self.superblock().device.total_bytes
+    }
 
-    // ---- superblock ----
+    fn index_of(&self, devid: u64) -> Option<usize> {
+        (devid == self.member.devid).then_some(0)
+    }
+}
 
+/// The superblock.
+impl Volume {
     /// What the superblock in memory says.
-    pub fn superblock(&self) -> Superblock { loop {} }
+    pub fn superblock(&self) -> Superblock {
+        self.superblock.lock().checked
+    }
+
     /// Reads members of the superblock in memory that [`Superblock`] leaves out (label, backups, system chunks).
-    pub fn with_superblock<R>(&self, read: impl FnOnce(&RawSuperblock) -> R) -> R { loop {} }
+    pub fn with_superblock<R>(&self, read: impl FnOnce(&RawSuperblock) -> R) -> R {
+        read(&self.superblock.lock().raw)
+    }
+
     /// Changes the superblock in memory. It goes out with the next [`Self::write_superblocks`].
-    pub fn update_superblock<R>(&self, change: impl FnOnce(&mut RawSuperblock) -> R) -> R { loop {} }
-    /// Writes the superblock in memory to all its places. All metadata it leads to must have been written (not
-    /// necessarily flushed): the primary goes out with a flush before it and is durable on return. An error means
-    /// that it may not be. Mirrors that fail are counted and logged, no error.
-    pub fn write_superblocks(&self) -> Result { loop {} }
+    pub fn update_superblock<R>(&self, change: impl FnOnce(&mut RawSuperblock) -> R) -> R {
+        let mut superblock = self.superblock.lock();
+        let result = change(&mut superblock.raw);
+        superblock.refresh();
+        result
+    }
+
+    /// Writes the superblock in memory to all its places, as it is at the call.
+    ///
+    /// All metadata it leads to must have been written (not necessarily flushed): the primary goes out with a flush
+    /// before it and is durable on return. An error means that it may not be. Other copies that fail are logged.
+    pub fn write_superblocks(&self) -> Result {
+        self.write(Reach::All)
+    }
+
+    /// As [`Self::write_superblocks`], but the first copy alone: for the sync of a log tree.
+    pub fn write_primary_superblock(&self) -> Result {
+        self.write(Reach::Primary)
+    }
+
+    fn write(&self, reach: Reach) -> Result {
+        if self.access == Access::ReadOnly {
+            return Err(EROFS);
+        }
+        let mut writer = self.writer.lock();
+        writer
+            .raw
+            .as_mut_bytes()
+            .copy_from_slice(self.superblock.lock().raw.as_bytes());
+        writer.write(&*self.member.device, reach, &*self.checksums)
+    }
+
     /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.
-    pub fn add_system_chunk(&self, chunk: &Chunk) -> Result { loop {} }
+    pub fn add_system_chunk(&self, chunk: &Chunk) -> Result {
+        self.superblock.lock().add_chunk(chunk)
+    }
+
     /// Takes one out. `ENOENT`.
-    pub fn remove_system_chunk(&self, logical: Logical) -> Result { loop {} }
+    pub fn remove_system_chunk(&self, logical: Logical) -> Result {
+        self.superblock.lock().remove_chunk(logical)
+    }
+}
 
-    // ---- chunk map ----
-
+/// The chunk map.
+impl Volume {
     /// Maps a chunk that the chunk tree has. The one there already from the superblock must be the same.
-    pub fn add_chunk(&self, chunk: Chunk) -> Result<Arc<Chunk>> { loop {} }
+    pub fn add_chunk(&self, chunk: Chunk) -> Result<Arc<Chunk>> {
+        self.check_chunk(&chunk)?;
+        let chunk = self.chunks.write().insert(chunk)?;
+        self.member.hal.claim(&chunk)?;
+        Ok(chunk)
+    }
+
+    /// Only whole copies on this device can be mapped.
+    fn check_chunk(&self, chunk: &Chunk) -> Result {
+        let start = chunk.logical.get();
+        let Some(copies) = allocate::copies_per_device(chunk.flags) else {
+            pr_err!(
+                "chunk {}: profile {} is not supported\n",
+                start,
+                chunk.flags.profile()
+            );
+            return Err(EOPNOTSUPP);
+        };
+        if u64::try_from(chunk.stripes.len())? != copies {
+            pr_err!(
+                "chunk {} has {} stripes, not {}\n",
+                start,
+                chunk.stripes.len(),
+                copies
+            );
+            return Err(EUCLEAN);
+        }
+        for stripe in chunk.stripes.iter() {
+            let end = stripe.at.checked_add(chunk.len).ok_or(EUCLEAN)?;
+            let ours = stripe.devid == self.member.devid && stripe.dev_uuid == self.member.uuid;
+            if !ours || end.get() > self.member.device.size() {
+                let (devid, end) = (stripe.devid, end.get());
+                pr_err!(
+                    "chunk {} lies on device {} up to {}: not there\n",
+                    start,
+                    devid,
+                    end
+                );
+                return Err(EUCLEAN);
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets a chunk.
-    pub fn remove_chunk(&self, logical: Logical) -> Option<Arc<Chunk>> { loop {} }
+    pub fn remove_chunk(&self, logical: Logical) -> Option<Arc<Chunk>> {
+        self.chunks.write().remove(logical)
+    }
+
     /// The chunk that holds an address. `EUCLEAN` with a line in the log where none does.
-    pub fn chunk(&self, addr: Logical) -> Result<Arc<Chunk>> { loop {} }
-    /// The first chunk at or behind an address: for walking all of them.
-    pub fn chunk_from(&self, addr: Logical) -> Option<Arc<Chunk>> { loop {} }
+    pub fn chunk(&self, addr: Logical) -> Result<Arc<Chunk>> {
+        let chunk = self.chunks.read().find(addr).cloned();
+        chunk.ok_or_else(|| no_chunk(addr))
+    }
+
+    /// The first chunk that starts at or behind an address: for walking all of them.
+    pub fn chunk_from(&self, addr: Logical) -> Option<Arc<Chunk>> {
+        self.chunks.read().from(addr).cloned()
+    }
+
     /// Where `len` bytes at `addr` lie. `EUCLEAN` where no chunk has them.
-    pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> { loop {} }
-    /// The ranges of a chunk under superblock copies: never allocated (C: `exclude_super_stripes`).
-    pub fn superblock_ranges(&self, chunk: &Chunk) -> Result<KVec<(Logical, u64)>> { loop {} }
+    pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
+        let mapping = self
+            .chunks
+            .read()
+            .map(addr, len, |devid| self.index_of(devid));
+        mapping.ok_or_else(|| no_chunk(addr))
+    }
 
-    // ---- new chunks ----
+    /// The ranges of a chunk under superblock copies: never allocated (C: `exclude_super_stripes`). They ascend and
+    /// do not overlap.
+    pub fn superblock_ranges(&self, chunk: &Chunk) -> Result<KVec<(Logical, u64)>> {
+        let mut ranges: KVec<(Logical, u64)> = KVec::new();
+        // An old mkfs made chunks there.
+        let [first, ..] = SUPERBLOCK_PLACES;
+        if let Some(len) = first
+            .checked_sub(chunk.logical.get())
+            .filter(|&len| len > 0)
+        {
+            ranges.push((chunk.logical, len.min(chunk.len)), GFP_KERNEL)?;
+        }
+        for &place in self.member.hal.superblock_places() {
+            for stripe in chunk.stripes.iter() {
+                let Some(offset) = Physical::new(place).checked_since(stripe.at) else {
+                    continue;
+                };
+                if let Some(rest) = chunk.len.checked_sub(offset).filter(|&rest| rest > 0) {
+                    let start = chunk.logical.saturating_add(offset);
+                    ranges.push((start, rest.min(STRIPE_LEN)), GFP_KERNEL)?;
+                }
+            }
+        }
+        ranges.sort_unstable();
+        let mut end = chunk.logical;
+        for (start, len) in ranges.iter_mut() {
+            let range_end = start.saturating_add(*len).max(end);
+            *start = (*start).max(end);
+            *len = range_end.checked_since(*start).unwrap_or(0);
+            end = range_end;
+        }
+        ranges.retain(|(_, len)| *len > 0);
+        Ok(ranges)
+    }
 
-    /// Plans a chunk: where, and how long. Changes nothing; on zoned volumes it takes only empty zones. The caller
-    /// serialises planning and what follows (chunk mutex), then writes CHUNK_ITEM, DEV_EXTENTs, DEV_ITEM and the block
-    /// group, and calls [`Self::add_chunk`]. `used`: all DEV_EXTENTs of the device with this index, ascending.
-    /// `ENOSPC` when nothing large enough is free.
-    pub fn plan_chunk(&self, flags: BlockGroupFlags, device: usize, used: &[DeviceRange]) -> Result<Chunk> { loop {} }
+    /// Plans a chunk: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.
+    ///
+    /// The caller serialises planning and what follows (chunk mutex), then writes CHUNK_ITEM, DEV_EXTENTs, DEV_ITEM
+    /// and the block group, and calls [`Self::add_chunk`]. `used`: all DEV_EXTENTs of the device with this index,
+    /// ascending. `ENOSPC` when nothing large enough is free.
+    pub fn plan_chunk(
+        &self,
+        flags: BlockGroupFlags,
+        device: usize,
+        used: &[DeviceRange],
+    ) -> Result<Chunk> {
+        if device != 0 {
+            return Err(ENODEV);
+        }
+        let copies = allocate::copies_per_device(flags).ok_or(EOPNOTSUPP)?;
+        let DeviceRange { start, len } = self.member.hal.plan(flags, used)?;
+        let logical = self.chunks.read().end();
+        logical.checked_add(len).ok_or(ENOSPC)?;
+        let mut stripes = KVec::new();
+        for copy in 0..copies {
+            let at = start.saturating_add(copy.saturating_mul(len));
+            let Member { devid, uuid, .. } = self.member;
+            stripes.push(
+                Stripe {
+                    devid,
+                    at,
+                    dev_uuid: uuid,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Chunk {
+            logical,
+            len,
+            flags,
+            stripes,
+        })
+    }
+}
 
-    // ---- zones: all but the first three are for zoned volumes ----
-
+/// Zones.
+impl Volume {
     /// Whether the volume is zoned (by its feature; the device may be a regular one, then zones are emulated).
-    pub fn is_zoned(&self) -> bool { loop {} }
-    /// Bytes in a zone, or `None` on regular volumes.
-    pub fn zone_size(&self) -> Option<u64> { loop {} }
+    pub fn is_zoned(&self) -> bool {
+        self.format.incompat.contains(crate::disk::Incompat::ZONED)
+    }
+
+    /// Bytes in a zone; `None` on regular volumes, and on emulated zones until they are set.
+    pub fn zone_size(&self) -> Option<u64> {
+        self.member.hal.zone_size()
+    }
+
     /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
-    pub fn max_extent_len(&self) -> u64 { loop {} }
+    pub fn max_extent_len(&self) -> u64 {
+        self.member.hal.max_extent_len()
+    }
+
     /// Zoned flag on a device without zones: sets the size of the zones to emulate, from the first DEV_EXTENT's
     /// length. Called once, after the device tree can be read and before block groups are loaded.
-    pub fn set_emulated_zone_size(&self, size: u64) -> Result { loop {} }
+    pub fn set_emulated_zone_size(&self, size: u64) -> Result {
+        self.member.hal.set_emulated_zone_size(size)?;
+        // Chunks that were added before could not be compared with zones.
+        let mut next = self.chunk_from(Logical::new(0));
+        while let Some(chunk) = next {
+            self.member.hal.claim(&chunk)?;
+            next = self.chunk_from(chunk.end());
+        }
+        Ok(())
+    }
+
     /// What the zones below a chunk say. `last_allocated` tells the end of the highest extent in the group, from the
     /// group's start, and is only called when a zone is conventional.
+    ///
+    /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed.
     pub fn load_group_zones(
         &self,
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
-    ) -> Result<GroupZones> { loop {} }
+    ) -> Result<GroupZones> {
+        self.member.hal.load(chunk, last_allocated)
+    }
+
     /// Takes active resources for a group's zones. Regular volumes: always active.
-    pub fn activate_zones(&self, chunk: &Chunk) -> Result<Activation> { loop {} }
+    pub fn activate_zones(&self, chunk: &Chunk) -> Result<Activation> {
+        Ok(self.member.hal.activate(chunk))
+    }
+
     /// Whether [`Self::activate_zones`] would succeed for a new group of this kind.
-    pub fn can_activate(&self, flags: BlockGroupFlags) -> bool { loop {} }
+    pub fn can_activate(&self, flags: BlockGroupFlags) -> bool {
+        self.member.hal.can_activate(flags)
+    }
+
     /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
-    pub fn finish_zones(&self, chunk: &Chunk) -> Result { loop {} }
+    pub fn finish_zones(&self, chunk: &Chunk) -> Result {
+        self.member.hal.finish(chunk)
+    }
+
     /// A group was written to its last byte: its zones are full and their resources free without a command.
-    pub fn zones_filled(&self, chunk: &Chunk) { loop {} }
-    /// Resets a group's zones: all contents are gone.
-    pub fn reset_zones(&self, chunk: &Chunk) -> Result { loop {} }
+    pub fn zones_filled(&self, chunk: &Chunk) {
+        self.member.hal.filled(chunk);
+    }
+
+    /// Resets a group's zones: all contents are gone. The chunk's removal must be durable.
+    pub fn reset_zones(&self, chunk: &Chunk) -> Result {
+        self.member.hal.reset(chunk)
+    }
+
+    /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the
+    /// reset. For mount, read-write, with the superblock's own roots. `used`: as for [`Self::plan_chunk`]. How many
+    /// there were.
+    pub fn reset_stray_zones(&self, used: &[DeviceRange]) -> Result<u64> {
+        if self.access == Access::ReadOnly {
+            return Ok(0);
+        }
+        self.member.hal.reset_stray(used)
+    }
+
     /// Whether all zones of a group are sequential (zone append works).
-    pub fn is_sequential(&self, chunk: &Chunk) -> bool { loop {} }
+    pub fn is_sequential(&self, chunk: &Chunk) -> bool {
+        self.member.hal.is_sequential(chunk)
+    }
+}
+
+#[cold]
+fn no_chunk(addr: Logical) -> Error {
+    pr_err!("no chunk has address {}\n", addr.get());
+    EUCLEAN
 }

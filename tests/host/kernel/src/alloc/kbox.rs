@@ -25,9 +25,21 @@ impl<T, A: Allocator> Box<T, A> {
         Ok(Self(std::boxed::Box::new(x), PhantomData))
     }
 
+    /// An allocation without a value.
+    pub fn new_uninit(flags: Flags) -> Result<Box<core::mem::MaybeUninit<T>, A>, AllocError> {
+        Box::new(core::mem::MaybeUninit::uninit(), flags)
+    }
+
     /// Moves the contents out.
     pub fn into_inner(b: Self) -> T {
         *b.0
+    }
+}
+
+impl<T, A: Allocator> Box<core::mem::MaybeUninit<T>, A> {
+    /// Moves `value` into the allocation.
+    pub fn write(self, value: T) -> Box<T, A> {
+        Box(std::boxed::Box::new(value), PhantomData)
     }
 }
 

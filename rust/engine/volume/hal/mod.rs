@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What differs between regular and zoned volumes below the block groups; chosen once, at open.
+
+mod regular;
+mod zoned;
+
+pub(super) use regular::Regular;
+pub(super) use zoned::Zoned;
+
+use super::{Activation, Chunk, DeviceRange, GroupZones};
+use crate::disk::{BlockGroupFlags, ZoneOffset};
+use kernel::prelude::*;
+
+/// The rules for the chunks of one device.
+pub(super) trait Hal: Send + Sync {
+    /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
+    fn zone_size(&self) -> Option<u64>;
+
+    /// See [`super::Volume::set_emulated_zone_size`].
+    fn set_emulated_zone_size(&self, size: u64) -> Result;
+
+    /// The longest data write, in bytes.
+    fn max_extent_len(&self) -> u64;
+
+    /// Places on the device that chunks may cover but must not use.
+    fn superblock_places(&self) -> &'static [u64];
+
+    /// A chunk was mapped: its range of the device is in use. `EUCLEAN` when it cannot lie there.
+    fn claim(&self, chunk: &Chunk) -> Result;
+
+    /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.
+    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange>;
+
+    /// See [`super::Volume::load_group_zones`].
+    fn load(
+        &self,
+        chunk: &Chunk,
+        last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
+    ) -> Result<GroupZones>;
+
+    /// See [`super::Volume::activate_zones`].
+    fn activate(&self, chunk: &Chunk) -> Activation;
+
+    /// See [`super::Volume::can_activate`].
+    fn can_activate(&self, flags: BlockGroupFlags) -> bool;
+
+    /// See [`super::Volume::finish_zones`].
+    fn finish(&self, chunk: &Chunk) -> Result;
+
+    /// See [`super::Volume::zones_filled`].
+    fn filled(&self, chunk: &Chunk);
+
+    /// See [`super::Volume::reset_zones`].
+    fn reset(&self, chunk: &Chunk) -> Result;
+
+    /// See [`super::Volume::reset_stray_zones`].
+    fn reset_stray(&self, used: &[DeviceRange]) -> Result<u64>;
+
+    /// See [`super::Volume::is_sequential`].
+    fn is_sequential(&self, chunk: &Chunk) -> bool;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Volumes without zones: every byte can be written at any time.
+
+use super::super::allocate::plan_regular;
+use super::super::{Activation, Chunk, DeviceRange, GroupZones};
+use super::Hal;
+use crate::disk::{BlockGroupFlags, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES};
+use kernel::prelude::*;
+
+/// A device of a regular volume.
+pub(in super::super) struct Regular {
+    /// Bytes that may be used.
+    pub(in super::super) total_bytes: u64,
+}
+
+impl Hal for Regular {
+    fn zone_size(&self) -> Option<u64> {
+        None
+    }
+
+    fn set_emulated_zone_size(&self, _: u64) -> Result {
+        Err(EINVAL)
+    }
+
+    fn max_extent_len(&self) -> u64 {
+        MAX_EXTENT_SIZE
+    }
+
+    fn superblock_places(&self) -> &'static [u64] {
+        &SUPERBLOCK_PLACES
+    }
+
+    fn claim(&self, _: &Chunk) -> Result {
+        Ok(())
+    }
+
+    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange> {
+        plan_regular(flags, self.total_bytes, used)
+    }
+
+    fn load(&self, chunk: &Chunk, _: &mut dyn FnMut() -> Result<ZoneOffset>) -> Result<GroupZones> {
+        Ok(GroupZones {
+            sequential: false,
+            capacity: chunk.len,
+            alloc_offset: ZoneOffset::new(0),
+            active: true,
+        })
+    }
+
+    fn activate(&self, _: &Chunk) -> Activation {
+        Activation::Active
+    }
+
+    fn can_activate(&self, _: BlockGroupFlags) -> bool {
+        true
+    }
+
+    fn finish(&self, _: &Chunk) -> Result {
+        Ok(())
+    }
+
+    fn filled(&self, _: &Chunk) {}
+
+    fn reset(&self, _: &Chunk) -> Result {
+        Ok(())
+    }
+
+    fn reset_stray(&self, _: &[DeviceRange]) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn is_sequential(&self, _: &Chunk) -> bool {
+        false
+    }
+}

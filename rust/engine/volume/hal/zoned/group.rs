@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A block group's state, from those of its zones.
+
+use crate::disk::ZoneOffset;
+use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
+use crate::volume::{Chunk, GroupZones};
+use kernel::prelude::*;
+
+/// How far the zones of a group are written, from their starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Uneven {
+    /// The stripe that is written the least.
+    pub(super) shorter: usize,
+    /// How far that is.
+    pub(super) least: u64,
+    /// The stripe that is written the most.
+    pub(super) longer: usize,
+    /// How far that is.
+    pub(super) most: u64,
+}
+
+/// What the zones of a group say together.
+pub(super) struct GroupLoad {
+    sequential: bool,
+    conventional: bool,
+    pub(super) active: bool,
+    unusable: bool,
+    /// The least that a zone can hold.
+    capacity: u64,
+    /// The sequential zone that is written the least, and the one that is the most.
+    written: Option<Uneven>,
+    stripes: usize,
+}
+
+impl Default for GroupLoad {
+    fn default() -> Self {
+        Self {
+            sequential: false,
+            conventional: false,
+            active: false,
+            unusable: false,
+            capacity: u64::MAX,
+            written: None,
+            stripes: 0,
+        }
+    }
+}
+
+impl GroupLoad {
+    /// Adds the zone of the next stripe.
+    pub(super) fn add(&mut self, zone: &Zone) {
+        let stripe = self.stripes;
+        self.stripes = stripe.saturating_add(1);
+        self.capacity = self.capacity.min(zone.capacity);
+        if zone.kind == ZoneKind::Conventional {
+            self.conventional = true;
+            return;
+        }
+        self.sequential = true;
+        let written = match zone.condition {
+            ZoneCondition::Empty => 0,
+            ZoneCondition::Full => zone.capacity,
+            ZoneCondition::Unusable => {
+                self.unusable = true;
+                return;
+            }
+            ZoneCondition::Active => {
+                self.active = true;
+                zone.write_pointer
+                    .checked_since(zone.start)
+                    .unwrap_or(u64::MAX)
+            }
+        };
+        let known = self.written.get_or_insert(Uneven {
+            shorter: stripe,
+            least: written,
+            longer: stripe,
+            most: written,
+        });
+        if written < known.least {
+            (known.shorter, known.least) = (stripe, written);
+        }
+        if written > known.most {
+            (known.longer, known.most) = (stripe, written);
+        }
+    }
+
+    /// Two sequential zones that are written to different points and can be evened out.
+    pub(super) fn uneven(&self) -> Option<Uneven> {
+        let written = self
+            .written
+            .filter(|_| !self.unusable && !self.conventional);
+        written.filter(|uneven| uneven.least < uneven.most && uneven.most <= self.capacity)
+    }
+
+    /// The group's state. A group whose zones cannot go on together takes no more allocations: it can be read,
+    /// and moving its contents away mends it.
+    pub(super) fn settle(
+        &self,
+        chunk: &Chunk,
+        last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
+    ) -> Result<GroupZones> {
+        let start = chunk.logical.get();
+        let full = GroupZones {
+            sequential: self.sequential,
+            capacity: self.capacity,
+            alloc_offset: ZoneOffset::new(self.capacity),
+            active: false,
+        };
+        if self.unusable {
+            pr_warn!(
+                "block group {} has a zone that is read-only or offline\n",
+                start
+            );
+            return Ok(full);
+        }
+        let last = if self.conventional {
+            Some(last_allocated()?.get())
+        } else {
+            None
+        };
+        let Some(Uneven { least, most, .. }) = self.written else {
+            let alloc_offset = ZoneOffset::new(last.unwrap_or(0));
+            return Ok(GroupZones {
+                alloc_offset,
+                active: true,
+                ..full
+            });
+        };
+        // On a conventional zone the trees tell how far it is written; the other's pointer may be further, when the
+        // last extents were freed.
+        let behind = last.is_some_and(|last| last > least);
+        if least != most || behind {
+            pr_warn!(
+                "block group {}: its zones are written to {} and {}\n",
+                start,
+                least,
+                most
+            );
+            return Ok(full);
+        }
+        if most > self.capacity {
+            pr_err!(
+                "block group {}: written to {} of {}\n",
+                start,
+                most,
+                self.capacity
+            );
+            return Err(EUCLEAN);
+        }
+        Ok(GroupZones {
+            alloc_offset: ZoneOffset::new(most),
+            active: self.active,
+            ..full
+        })
+    }
+}

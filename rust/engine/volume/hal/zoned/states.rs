@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is known of every zone of a device, and the budget of active ones.
+
+use crate::disk::{BlockGroupFlags, Physical};
+use crate::volume::allocate::copies_per_device;
+use crate::volume::device::{Device, Zone, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR};
+use crate::volume::zone_size::ZoneSize;
+use kernel::prelude::*;
+
+/// The limit where a device without one is used: more open zones make drives slow (C:
+/// `BTRFS_DEFAULT_MAX_ACTIVE_ZONES`).
+const DEFAULT_MAX_ACTIVE: u64 = 128;
+/// How many zones to report at a time.
+const BATCH: u64 = 4096;
+
+/// One zone. Kept small: large drives have a hundred thousand.
+#[derive(Clone, Copy)]
+pub(super) struct ZoneState {
+    /// What it can hold, in sectors.
+    capacity: u32,
+    pub(super) sequential: bool,
+    pub(super) empty: bool,
+    pub(super) active: bool,
+    pub(super) unusable: bool,
+}
+
+impl ZoneState {
+    fn new(zone: &Zone) -> Self {
+        let sequential = zone.kind == ZoneKind::Sequential;
+        let is = |condition| sequential && zone.condition == condition;
+        Self {
+            capacity: u32::try_from(zone.capacity / SECTOR).unwrap_or(u32::MAX),
+            sequential,
+            empty: is(ZoneCondition::Empty),
+            active: is(ZoneCondition::Active),
+            unusable: zone.condition == ZoneCondition::Unusable,
+        }
+    }
+
+    /// What it can hold, in bytes.
+    pub(super) fn capacity(&self) -> u64 {
+        u64::from(self.capacity).saturating_mul(SECTOR)
+    }
+}
+
+/// All zones of a device.
+pub(super) struct States {
+    zone_size: ZoneSize,
+    zones: KVVec<ZoneState>,
+    /// How many zones may still become active; `None` where nobody counts.
+    left: Option<u64>,
+    /// How many of those are kept for metadata and system groups, which a commit cannot do without.
+    reserved: u64,
+}
+
+impl States {
+    /// Conventional zones, for a device without any.
+    pub(super) fn emulated(zone_size: ZoneSize, device_size: u64) -> Result<Self> {
+        let count = usize::try_from(zone_size.number_above(device_size))?;
+        let zone = ZoneState {
+            capacity: u32::try_from(zone_size.get() / SECTOR)?,
+            sequential: false,
+            empty: false,
+            active: false,
+            unusable: false,
+        };
+        let mut zones = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            zones.push(zone, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            zone_size,
+            zones,
+            left: None,
+            reserved: 0,
+        })
+    }
+
+    /// What the device reports. The zones of superblock logs (`is_log`) have active resources set aside for them:
+    /// one for each log, `logs` in all.
+    pub(super) fn report(
+        device: &dyn Device,
+        geometry: &ZoneGeometry,
+        zone_size: ZoneSize,
+        logs: u64,
+        is_log: impl Fn(u64) -> bool,
+    ) -> Result<Self> {
+        let mut zones = KVVec::with_capacity(usize::try_from(geometry.zones)?, GFP_KERNEL)?;
+        let mut first = 0;
+        while first < geometry.zones {
+            let count = BATCH.min(geometry.zones.saturating_sub(first));
+            let start = zone_size.start(first);
+            device.report_zones(Physical::new(start), count, &mut |zone| {
+                zones.push(ZoneState::new(&zone), GFP_KERNEL)?;
+                Ok(())
+            })?;
+            first = first.saturating_add(count);
+        }
+        let reported = u64::try_from(zones.len())?;
+        if reported != geometry.zones {
+            pr_err!(
+                "the device reports {} zones of {}\n",
+                reported,
+                geometry.zones
+            );
+            return Err(EIO);
+        }
+        let mut active = 0u64;
+        for (number, zone) in (0u64..).zip(zones.iter()) {
+            active = active.saturating_add(u64::from(zone.active && !is_log(number)));
+        }
+        let left = budget(geometry, active.saturating_add(logs));
+        Ok(Self {
+            zone_size,
+            zones,
+            left,
+            reserved: 0,
+        })
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.zones.len()).unwrap_or(0)
+    }
+
+    fn index(&self, at: Physical) -> Option<usize> {
+        usize::try_from(self.zone_size.number(at.get())).ok()
+    }
+
+    /// The zone that holds an address.
+    pub(super) fn at(&self, at: Physical) -> Option<&ZoneState> {
+        self.zones.get(self.index(at)?)
+    }
+
+    fn at_mut(&mut self, at: Physical) -> Option<&mut ZoneState> {
+        let index = self.index(at)?;
+        self.zones.get_mut(index)
+    }
+
+    /// The zone with this number.
+    pub(super) fn number(&self, number: u64) -> Option<&ZoneState> {
+        self.zones.get(usize::try_from(number).ok()?)
+    }
+
+    /// A chunk uses the zone: it cannot be taken for another.
+    pub(super) fn claim(&mut self, at: Physical) {
+        if let Some(zone) = self.at_mut(at) {
+            zone.empty = false;
+        }
+    }
+
+    /// Whether nobody counts active zones.
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.left.is_none()
+    }
+
+    /// How many zones have to be kept for groups that a commit cannot do without: one set of zones for metadata,
+    /// one for the log trees, one for system chunks. `profiles`: how those are kept.
+    pub(super) fn set_reserved(&mut self, metadata: BlockGroupFlags, system: BlockGroupFlags) {
+        let copies = |flags| copies_per_device(flags).unwrap_or(1);
+        self.reserved = copies(metadata)
+            .saturating_mul(2)
+            .saturating_add(copies(system));
+    }
+
+    /// How many of the reserved are not in use, when `in_use` zones of metadata and system groups are active.
+    fn held_back(&self, in_use: u64) -> u64 {
+        self.reserved.saturating_sub(in_use)
+    }
+
+    /// Whether `count` zones could become active, for data (which leaves the reserved ones) or others.
+    pub(super) fn can_activate(&self, flags: BlockGroupFlags, count: u64, in_use: u64) -> bool {
+        let is_data = flags.contains(BlockGroupFlags::DATA);
+        let kept = if is_data { self.held_back(in_use) } else { 0 };
+        self.left
+            .is_none_or(|left| left >= count.saturating_add(kept))
+    }
+
+    /// Makes zones active; the caller has asked [`Self::can_activate`].
+    pub(super) fn activate(&mut self, at: Physical) {
+        let Some(zone) = self
+            .at_mut(at)
+            .filter(|zone| zone.sequential && !zone.active)
+        else {
+            return;
+        };
+        zone.active = true;
+        self.left = self.left.map(|left| left.saturating_sub(1));
+    }
+
+    /// A zone became full, was finished or reset.
+    pub(super) fn deactivate(&mut self, at: Physical) {
+        let Some(zone) = self.at_mut(at).filter(|zone| zone.active) else {
+            return;
+        };
+        zone.active = false;
+        self.left = self.left.map(|left| left.saturating_add(1));
+    }
+
+    /// A zone was reset.
+    pub(super) fn emptied(&mut self, at: Physical) {
+        self.deactivate(at);
+        if let Some(zone) = self.at_mut(at) {
+            zone.empty = zone.sequential && !zone.unusable;
+        }
+    }
+}
+
+/// How many more zones may become active. A device without a limit gets the usual one, unless it is over that
+/// already: then an older kernel did not count, and nobody can.
+fn budget(geometry: &ZoneGeometry, taken: u64) -> Option<u64> {
+    match geometry.max_active {
+        Some(limit) => Some(u64::from(limit).saturating_sub(taken)),
+        None => DEFAULT_MAX_ACTIVE
+            .min(geometry.zones / 4)
+            .checked_sub(taken),
+    }
+}

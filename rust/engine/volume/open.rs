@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+//! From devices to a volume.
+
+use super::chunk::ChunkMap;
+use super::device::{Device, SECTOR};
+use super::hal::{Hal, Regular, Zoned};
+use super::superblock::{find, new_raw, InMemory, Places, Writer};
+use super::{Access, Chunk, Member, Options, Volume};
+use crate::disk::{Checksums, Incompat, Logical, Superblock};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use latch::{Mutex, RwLock};
+
+impl Volume {
+    /// Finds the newest valid superblock, checks it, and maps the chunks it lists (those of the chunk tree).
+    ///
+    /// `EINVAL` where there is no btrfs, `EOPNOTSUPP` for features that are not supported, `EUCLEAN` for corruption,
+    /// each with one line in the log.
+    pub fn open(
+        devices: KVec<Arc<dyn Device>>,
+        checksums: Arc<dyn Checksums>,
+        options: Options,
+    ) -> Result<Arc<Volume>> {
+        let [device] = devices.as_slice() else {
+            pr_err!("volumes of {} devices are not supported\n", devices.len());
+            return Err(EOPNOTSUPP);
+        };
+        let device = device.clone();
+        let mut places = Places::of(&*device)?;
+        let (raw, superblock) = find(&*device, &mut places, options.copies, &*checksums)?;
+        check_device(&*device, &superblock)?;
+        let access = settle_access(&*device, &superblock, options.access);
+        let volume = Volume {
+            member: Member {
+                hal: choose_hal(&device, &superblock, access)?,
+                device,
+                devid: superblock.device.devid,
+                uuid: superblock.device.uuid,
+            },
+            format: superblock.format(),
+            checksums,
+            access,
+            writer: Mutex::new(
+                Writer {
+                    places,
+                    raw: new_raw()?,
+                },
+                latch::class!("rbtrfs_superblock_writer"),
+            )?,
+            superblock: Mutex::new(
+                InMemory {
+                    raw,
+                    checked: superblock,
+                },
+                latch::class!("rbtrfs_superblock"),
+            )?,
+            chunks: RwLock::new(ChunkMap::new(), latch::class!("rbtrfs_chunk_map"))?,
+        };
+        volume.add_system_chunks()?;
+        Ok(Arc::new(volume, GFP_KERNEL)?)
+    }
+
+    /// Maps the chunks that the superblock lists: enough to read the chunk tree.
+    fn add_system_chunks(&self) -> Result {
+        let mut chunks = KVec::new();
+        self.with_superblock(|raw| {
+            for chunk in raw.system_chunks() {
+                let (key, item) = chunk?;
+                chunks.push(
+                    Chunk::from_item(Logical::new(key.offset), &item)?,
+                    GFP_KERNEL,
+                )?;
+            }
+            Ok::<(), Error>(())
+        })?;
+        for chunk in chunks {
+            self.add_chunk(chunk)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this code can use the volume on this device.
+fn check_device(device: &dyn Device, superblock: &Superblock) -> Result {
+    if superblock.num_devices != 1 {
+        pr_err!(
+            "volumes of {} devices are not supported\n",
+            superblock.num_devices
+        );
+        return Err(EOPNOTSUPP);
+    }
+    if u64::from(superblock.sector_size) != SECTOR {
+        pr_err!(
+            "sectors of {} bytes are not supported\n",
+            superblock.sector_size
+        );
+        return Err(EOPNOTSUPP);
+    }
+    let (needed, size) = (superblock.device.total_bytes, device.size());
+    if needed > size {
+        pr_err!(
+            "the device has {} bytes, the file system needs {}\n",
+            size,
+            needed
+        );
+        return Err(EINVAL);
+    }
+    if device.zones().is_some() && !superblock.incompat.contains(Incompat::ZONED) {
+        pr_err!("the device has zones, the file system was not made for them\n");
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+fn settle_access(device: &dyn Device, superblock: &Superblock, asked: Access) -> Access {
+    if asked == Access::ReadOnly || device.is_read_only() {
+        return Access::ReadOnly;
+    }
+    if superblock.format().is_read_only() {
+        let unknown = superblock
+            .compat_ro
+            .without(crate::disk::CompatRo::SUPPORTED);
+        pr_warn!("read-only, because of features: {}\n", unknown);
+        return Access::ReadOnly;
+    }
+    Access::ReadWrite
+}
+
+/// The one place that asks what kind of volume it is.
+fn choose_hal(
+    device: &Arc<dyn Device>,
+    superblock: &Superblock,
+    access: Access,
+) -> Result<KBox<dyn Hal>> {
+    let total_bytes = superblock.device.total_bytes;
+    if superblock.incompat.contains(Incompat::ZONED) {
+        let zoned = Zoned::new(device.clone(), access, total_bytes)?;
+        return Ok(KBox::new(zoned, GFP_KERNEL)?);
+    }
+    Ok(KBox::new(Regular { total_bytes }, GFP_KERNEL)?)
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The superblock: finding it, holding it in memory, writing its copies.
+
+use super::chunk::Chunk;
+use super::device::{Device, ZoneGeometry};
+use super::superblock_log::{Durability, SuperblockLog};
+use super::zone_size::ZoneSize;
+use super::Copies;
+use crate::disk::raw::{RawChunk, RawKey, RawStripe, RawSuperblock};
+use crate::disk::{
+    ChecksumKind, Checksums, Key, Kind, Logical, ObjectId, Physical, Superblock, SuperblockError,
+    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+};
+use core::mem::MaybeUninit;
+use kernel::prelude::*;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// A superblock's bytes, all zero.
+pub(super) fn new_raw() -> Result<KBox<RawSuperblock>> {
+    Ok(zeroed(KBox::new_uninit(GFP_KERNEL)?))
+}
+
+/// Apart, so that the value's passage over the stack ends before anything else is called.
+#[inline(never)]
+fn zeroed(memory: KBox<MaybeUninit<RawSuperblock>>) -> KBox<RawSuperblock> {
+    memory.write(RawSuperblock::new_zeroed())
+}
+
+/// How a device keeps superblock copies.
+pub(super) enum Places {
+    /// At [`SUPERBLOCK_PLACES`].
+    Fixed,
+    /// In pairs of zones.
+    Log(SuperblockLog),
+}
+
+impl Places {
+    /// Those of a device, by what it is.
+    pub(super) fn of(device: &dyn Device) -> Result<Self> {
+        match device.zones() {
+            None => Ok(Self::Fixed),
+            Some(ZoneGeometry {
+                zone_size, zones, ..
+            }) => {
+                let zone_size = ZoneSize::new(zone_size).ok_or(EINVAL)?;
+                Ok(Self::Log(SuperblockLog::new(zone_size, zones)))
+            }
+        }
+    }
+
+    /// Where a copy's newest superblock is, and the one before it where there is one.
+    fn newest(&mut self, device: &dyn Device, copy: usize) -> Result<[Option<Physical>; 2]> {
+        match self {
+            Self::Log(log) => log.newest(device, copy),
+            Self::Fixed => {
+                let place = SUPERBLOCK_PLACES.get(copy).copied();
+                let fits = |place: &u64| place.saturating_add(SUPERBLOCK_SIZE) <= device.size();
+                Ok([place.filter(fits).map(Physical::new), None])
+            }
+        }
+    }
+
+    /// Writes a copy; whether there is a place for it. `limit`: bytes of the device that may be used.
+    fn write(
+        &mut self,
+        device: &dyn Device,
+        copy: usize,
+        limit: u64,
+        bytes: &[u8],
+        durability: Durability,
+    ) -> Result<bool> {
+        let log = match self {
+            Self::Log(log) => log,
+            Self::Fixed => {
+                let place = SUPERBLOCK_PLACES.get(copy).copied();
+                let fits = |place: &u64| place.saturating_add(SUPERBLOCK_SIZE) < limit;
+                let Some(place) = place.filter(fits).map(Physical::new) else {
+                    return Ok(false);
+                };
+                match durability {
+                    Durability::Now => device.write_durable(place, bytes)?,
+                    Durability::Later => device.write(place, bytes)?,
+                }
+                return Ok(true);
+            }
+        };
+        log.write(device, copy, bytes, durability)
+    }
+}
+
+/// Finds the newest good superblock of a device.
+pub(super) fn find(
+    device: &dyn Device,
+    places: &mut Places,
+    copies: Copies,
+    checksums: &dyn Checksums,
+) -> Result<(KBox<RawSuperblock>, Superblock)> {
+    let count = match copies {
+        Copies::Primary => 1,
+        Copies::Any => SUPERBLOCK_PLACES.len(),
+    };
+    let mut best: Option<(KBox<RawSuperblock>, Superblock)> = None;
+    let mut failure = EINVAL;
+    for copy in 0..count {
+        match read_copy(device, places, copy, checksums) {
+            Ok(Some(found)) => {
+                let newest = best.as_ref().map(|(_, superblock)| superblock.generation);
+                if newest.is_none_or(|newest| found.1.generation > newest) {
+                    best = Some(found);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                if copy == 0 {
+                    failure = error;
+                }
+            }
+        }
+    }
+    best.ok_or(failure)
+}
+
+/// Reads a copy. `None` where the device has none.
+///
+/// In a log the one before the newest is taken where the newest is broken: its write was cut off, so nobody was told
+/// that its transaction is safe.
+fn read_copy(
+    device: &dyn Device,
+    places: &mut Places,
+    copy: usize,
+    checksums: &dyn Checksums,
+) -> Result<Option<(KBox<RawSuperblock>, Superblock)>> {
+    let Some(&name) = SUPERBLOCK_PLACES.get(copy) else {
+        return Ok(None);
+    };
+    let mut failure = None;
+    for at in places.newest(device, copy)?.into_iter().flatten() {
+        let mut raw = new_raw()?;
+        device.read(at, raw.as_mut_bytes())?;
+        match Superblock::check(&raw, name, checksums) {
+            Ok(superblock) => return Ok(Some((raw, superblock))),
+            Err(error) => {
+                pr_err!("superblock copy {}: {}\n", copy, error);
+                failure = failure.or(Some(error));
+                if !matches!(
+                    error,
+                    SuperblockError::Corrupt(_) | SuperblockError::NotBtrfs
+                ) {
+                    break;
+                }
+            }
+        }
+    }
+    failure.map_or(Ok(None), |error| Err(error.into()))
+}
+
+/// The superblock in memory.
+pub(super) struct InMemory {
+    pub(super) raw: KBox<RawSuperblock>,
+    /// What the bytes said when they last made sense.
+    pub(super) checked: Superblock,
+}
+
+impl InMemory {
+    /// Looks at the bytes again after they were changed.
+    pub(super) fn refresh(&mut self) {
+        if let Ok(checked) = Superblock::check_to_write(&self.raw) {
+            self.checked = checked;
+        }
+    }
+
+    /// Appends a chunk to the list. `EFBIG` when there is no room.
+    pub(super) fn add_chunk(&mut self, chunk: &Chunk) -> Result {
+        let used = usize::try_from(self.raw.sys_chunk_array_size.get())?;
+        let stripes = u16::try_from(chunk.stripes.len())?;
+        let len = entry_len(chunk.stripes.len()).ok_or(EFBIG)?;
+        let end = used.checked_add(len).ok_or(EFBIG)?;
+        let sector_size = self.checked.sector_size;
+        let entry = self.raw.sys_chunk_array.get_mut(used..end).ok_or(EFBIG)?;
+        let key = Key::new(
+            ObjectId::FIRST_CHUNK_TREE.get(),
+            Kind::CHUNK_ITEM,
+            chunk.logical.get(),
+        );
+        let rest = put(entry, RawKey::from(key).as_bytes())?;
+        let raw = RawChunk::new(chunk.len, chunk.flags, sector_size, stripes);
+        let mut rest = put(rest, raw.as_bytes())?;
+        for stripe in chunk.stripes.iter() {
+            let raw = RawStripe {
+                devid: stripe.devid.into(),
+                offset: stripe.at.get().into(),
+                dev_uuid: stripe.dev_uuid,
+            };
+            rest = put(rest, raw.as_bytes())?;
+        }
+        self.raw.sys_chunk_array_size.set(u32::try_from(end)?);
+        Ok(())
+    }
+
+    /// Takes a chunk out of the list. `ENOENT`.
+    pub(super) fn remove_chunk(&mut self, logical: Logical) -> Result {
+        let used = usize::try_from(self.raw.sys_chunk_array_size.get())?;
+        let mut chunks = self.raw.system_chunks();
+        let mut start = 0usize;
+        while let Some(chunk) = chunks.next() {
+            let (key, _) = chunk?;
+            let end = used.checked_sub(chunks.rest().len()).ok_or(EUCLEAN)?;
+            if key.offset == logical.get() {
+                let left = used.checked_sub(end.saturating_sub(start)).ok_or(EUCLEAN)?;
+                let list = self
+                    .raw
+                    .sys_chunk_array
+                    .get_mut(start..used)
+                    .ok_or(EUCLEAN)?;
+                let len = end.saturating_sub(start).min(list.len());
+                list.rotate_left(len);
+                if let Some(unused) = self.raw.sys_chunk_array.get_mut(left..used) {
+                    unused.fill(0);
+                }
+                self.raw.sys_chunk_array_size.set(u32::try_from(left)?);
+                return Ok(());
+            }
+            start = end;
+        }
+        Err(ENOENT)
+    }
+}
+
+/// Bytes of an entry in the list of system chunks.
+fn entry_len(stripes: usize) -> Option<usize> {
+    stripes
+        .checked_mul(RawStripe::SIZE)?
+        .checked_add(RawKey::SIZE.checked_add(RawChunk::SIZE)?)
+}
+
+/// Copies `bytes` to the front of `target`; what is behind them.
+fn put<'a>(target: &'a mut [u8], bytes: &[u8]) -> Result<&'a mut [u8]> {
+    let (front, rest) = target.split_at_mut_checked(bytes.len()).ok_or(EFBIG)?;
+    front.copy_from_slice(bytes);
+    Ok(rest)
+}
+
+/// Which copies a write is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The first, which is all that a mount looks at.
+    Primary,
+    /// All.
+    All,
+}
+
+/// Writes superblocks, one at a time.
+pub(super) struct Writer {
+    pub(super) places: Places,
+    /// What goes out.
+    pub(super) raw: KBox<RawSuperblock>,
+}
+
+impl Writer {
+    /// Writes the superblock in `self.raw`: the primary durably, then the others. An error when the primary may not
+    /// have arrived; the others are a second chance that a mount does not need.
+    pub(super) fn write(
+        &mut self,
+        device: &dyn Device,
+        reach: Reach,
+        checksums: &dyn Checksums,
+    ) -> Result {
+        let superblock = Superblock::check_to_write(&self.raw).map_err(|error| {
+            pr_crit!("a wrong superblock was about to be written: {}\n", error);
+            Error::from(error)
+        })?;
+        let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
+        self.write_copy(device, 0, limit, kind, checksums)
+            .inspect_err(|error| {
+                pr_crit!(
+                    "the superblock could not be written: {}\n",
+                    error.to_errno()
+                );
+            })?;
+        let others = if reach == Reach::All {
+            SUPERBLOCK_PLACES.len()
+        } else {
+            1
+        };
+        for copy in 1..others {
+            if let Err(error) = self.write_copy(device, copy, limit, kind, checksums) {
+                let errno = error.to_errno();
+                pr_err!("superblock copy {} could not be written: {}\n", copy, errno);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_copy(
+        &mut self,
+        device: &dyn Device,
+        copy: usize,
+        limit: u64,
+        kind: ChecksumKind,
+        checksums: &dyn Checksums,
+    ) -> Result {
+        let Some(&place) = SUPERBLOCK_PLACES.get(copy) else {
+            return Ok(());
+        };
+        self.raw.seal(place, kind, checksums);
+        let durability = if copy == 0 {
+            Durability::Now
+        } else {
+            Durability::Later
+        };
+        let written = self
+            .places
+            .write(device, copy, limit, self.raw.as_bytes(), durability)?;
+        match written || copy > 0 {
+            true => Ok(()),
+            false => Err(EIO),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Superblock copies on zoned devices: a log in a pair of zones for each (C: `fs/btrfs/zoned.c`, "superblock logging").
+//!
+//! Superblocks are appended. When a zone is full the log goes on in the other, which is reset just before it is written
+//! again: at all times the newest superblock is the last one before the write pointer.
+
+use super::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
+use super::zone_size::ZoneSize;
+use crate::disk::{Physical, SUPERBLOCK_SIZE};
+use kernel::prelude::*;
+
+/// Zones in a log.
+pub(super) const LOG_ZONES: u64 = 2;
+/// Where the logs of the copies are: at the start, 512 GiB, 4 TiB (C: `BTRFS_SB_LOG_*_OFFSET`).
+const LOG_OFFSETS: [u64; 3] = [0, 1 << 39, 1 << 42];
+
+/// Which zones of a device are for superblock logs.
+#[derive(Clone, Copy)]
+pub(super) struct LogPlaces {
+    zone_size: ZoneSize,
+    zones: u64,
+}
+
+impl LogPlaces {
+    /// For a device of so many zones.
+    pub(super) fn new(zone_size: ZoneSize, zones: u64) -> Self {
+        Self { zone_size, zones }
+    }
+
+    /// The number of a log's first zone, where the device is large enough.
+    fn first(&self, copy: usize) -> Option<u64> {
+        let number = self.zone_size.number(*LOG_OFFSETS.get(copy)?);
+        (number.saturating_add(LOG_ZONES) <= self.zones).then_some(number)
+    }
+
+    /// How many logs there are.
+    pub(super) fn count(&self) -> u64 {
+        (0..LOG_OFFSETS.len())
+            .filter_map(|copy| self.first(copy))
+            .fold(0, |n, _| n.saturating_add(1))
+    }
+
+    /// Whether any of `count` zones is one of a log, or would be if the device were larger.
+    pub(super) fn contains(&self, number: u64, count: u64) -> bool {
+        let end = number.saturating_add(count);
+        LOG_OFFSETS.iter().any(|&offset| {
+            let first = self.zone_size.number(offset);
+            number < first.saturating_add(LOG_ZONES) && first < end
+        })
+    }
+}
+
+/// A log's two zones, as they are now.
+#[derive(Clone, Copy)]
+struct Pair([Zone; 2]);
+
+/// Where a superblock is in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    zone: usize,
+    at: u64,
+}
+
+impl Pair {
+    /// Reads the state of both zones.
+    fn report(device: &dyn Device, start: Physical) -> Result<Self> {
+        let mut zones = (None, None);
+        device.report_zones(start, LOG_ZONES, &mut |zone| {
+            match zones {
+                (None, _) => zones.0 = Some(zone),
+                _ => zones.1 = Some(zone),
+            }
+            Ok(())
+        })?;
+        match zones {
+            (Some(first), Some(second)) => Ok(Self([first, second])),
+            _ => Err(EIO),
+        }
+    }
+
+    fn zone(&self, index: usize) -> Result<&Zone> {
+        self.0.get(index).ok_or(EINVAL)
+    }
+
+    /// One that is written in place holds no log: there is one superblock at its start.
+    fn in_place(&self) -> Option<Slot> {
+        let [first, _] = &self.0;
+        (first.kind == ZoneKind::Conventional).then_some(Slot {
+            zone: 0,
+            at: first.start.get(),
+        })
+    }
+
+    /// Where the next superblock goes; `newer` tells which zone has the newer one when both are full.
+    ///
+    /// | zones 0, 1 | next                                                    |
+    /// |------------|---------------------------------------------------------|
+    /// | 0 not full, 1 empty or full | zone 0                                 |
+    /// | 0 full, 1 not full | zone 1                                          |
+    /// | both full  | the older zone, from its start                          |
+    /// | otherwise  | nobody writes like that                                 |
+    fn next(&self, newer: impl FnOnce(&Self) -> Result<usize>) -> Result<Slot> {
+        let [first, second] = &self.0;
+        let zone = match (is_full(first), is_full(second)) {
+            (true, true) => usize::from(newer(self)? == 0),
+            (true, false) => 1,
+            (false, full) if full || second.condition == ZoneCondition::Empty => 0,
+            _ => {
+                pr_err!(
+                    "superblock log at {}: both zones are in use\n",
+                    first.start.get()
+                );
+                return Err(EUCLEAN);
+            }
+        };
+        let zone_state = self.zone(zone)?;
+        let at = match is_full(zone_state) {
+            true => zone_state.start.get(),
+            false => zone_state.write_pointer.get(),
+        };
+        Ok(Slot { zone, at })
+    }
+
+    /// The slot before one: at a zone's start, the last of the other zone, if that was written.
+    fn before(&self, slot: Slot) -> Result<Option<Slot>> {
+        let zone = self.zone(slot.zone)?;
+        if slot.at > zone.start.get() {
+            return Ok(Some(Slot {
+                at: slot.at.saturating_sub(SUPERBLOCK_SIZE),
+                ..slot
+            }));
+        }
+        let other = usize::from(slot.zone == 0);
+        match is_full(self.zone(other)?) {
+            true => Ok(Some(Slot {
+                zone: other,
+                at: last_slot(self.zone(other)?),
+            })),
+            false => Ok(None),
+        }
+    }
+}
+
+/// Whether no superblock fits any more.
+fn is_full(zone: &Zone) -> bool {
+    let end = zone.start.saturating_add(zone.capacity);
+    zone.condition == ZoneCondition::Full
+        || (zone.condition == ZoneCondition::Active
+            && zone.write_pointer.saturating_add(SUPERBLOCK_SIZE) > end)
+}
+
+/// Where the last superblock of a full zone is.
+fn last_slot(zone: &Zone) -> u64 {
+    let end = zone.start.saturating_add(zone.capacity).get();
+    (end / SUPERBLOCK_SIZE)
+        .saturating_sub(1)
+        .saturating_mul(SUPERBLOCK_SIZE)
+}
+
+/// The logs of a device.
+pub(super) struct SuperblockLog {
+    places: LogPlaces,
+    /// What is known of each log; `None` before it is asked for, and after an error.
+    pairs: [Option<Pair>; LOG_OFFSETS.len()],
+}
+
+/// Whether a write must be durable on return, with all before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// On return.
+    Now,
+    /// With the next flush.
+    Later,
+}
+
+impl SuperblockLog {
+    pub(super) fn new(zone_size: ZoneSize, zones: u64) -> Self {
+        Self {
+            places: LogPlaces::new(zone_size, zones),
+            pairs: [None; LOG_OFFSETS.len()],
+        }
+    }
+
+    /// The state of a copy's log; `None` where the device is too small for one.
+    fn pair(&mut self, device: &dyn Device, copy: usize) -> Result<Option<Pair>> {
+        let (Some(first), Some(known)) = (self.places.first(copy), self.pairs.get_mut(copy)) else {
+            return Ok(None);
+        };
+        if known.is_none() {
+            let start = Physical::new(self.places.zone_size.start(first));
+            *known = Some(Pair::report(device, start)?);
+        }
+        Ok(*known)
+    }
+
+    /// Where a copy's newest superblock is, and the one before it.
+    pub(super) fn newest(
+        &mut self,
+        device: &dyn Device,
+        copy: usize,
+    ) -> Result<[Option<Physical>; 2]> {
+        let Some(pair) = self.pair(device, copy)? else {
+            return Ok([None, None]);
+        };
+        if let Some(slot) = pair.in_place() {
+            return Ok([Some(Physical::new(slot.at)), None]);
+        }
+        let next = pair.next(|pair| newer_zone(device, pair))?;
+        let Some(newest) = pair.before(next)? else {
+            return Ok([None, None]);
+        };
+        // When the newest is its zone's first, the one before it is in the other zone, if that is still there.
+        let before = pair.before(newest)?;
+        Ok([
+            Some(Physical::new(newest.at)),
+            before.map(|slot| Physical::new(slot.at)),
+        ])
+    }
+
+    /// Writes a superblock as the newest of a copy's log; whether the device has one.
+    pub(super) fn write(
+        &mut self,
+        device: &dyn Device,
+        copy: usize,
+        bytes: &[u8],
+        durability: Durability,
+    ) -> Result<bool> {
+        let Some(mut pair) = self.pair(device, copy)? else {
+            return Ok(false);
+        };
+        // Until it is known how the write ended, the device must be asked.
+        if let Some(known) = self.pairs.get_mut(copy) {
+            *known = None;
+        }
+        append(device, &mut pair, bytes, durability)?;
+        if let Some(known) = self.pairs.get_mut(copy) {
+            *known = Some(pair);
+        }
+        Ok(true)
+    }
+}
+
+fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durability) -> Result {
+    if let Some(slot) = pair.in_place() {
+        return write_at(device, slot.at, bytes, durability);
+    }
+    let slot = pair.next(|pair| newer_zone(device, pair))?;
+    let zone = pair.0.get_mut(slot.zone).ok_or(EINVAL)?;
+    if slot.at == zone.start.get() && zone.condition != ZoneCondition::Empty {
+        device.manage_zone(zone.start, ZoneAction::Reset)?;
+        zone.condition = ZoneCondition::Empty;
+        zone.write_pointer = zone.start;
+    }
+    write_at(device, slot.at, bytes, durability)?;
+    zone.condition = ZoneCondition::Active;
+    zone.write_pointer = Physical::new(slot.at.saturating_add(SUPERBLOCK_SIZE));
+    if is_full(zone) {
+        // A zone whose last byte was written is full by itself.
+        if zone.write_pointer != zone.start.saturating_add(zone.capacity) {
+            device.manage_zone(zone.start, ZoneAction::Finish)?;
+        }
+        zone.condition = ZoneCondition::Full;
+    }
+    Ok(())
+}
+
+fn write_at(device: &dyn Device, at: u64, bytes: &[u8], durability: Durability) -> Result {
+    match durability {
+        Durability::Now => device.write_durable(Physical::new(at), bytes),
+        Durability::Later => device.write(Physical::new(at), bytes),
+    }
+}
+
+/// Of two full zones, the one whose last superblock is newer.
+fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<usize> {
+    let [first, second] = &pair.0;
+    let first = generation_at(device, last_slot(first))?;
+    let second = generation_at(device, last_slot(second))?;
+    Ok(usize::from(second >= first))
+}
+
+/// The generation of the superblock at an address, whatever else is there.
+fn generation_at(device: &dyn Device, at: u64) -> Result<u64> {
+    let mut raw = super::superblock::new_raw()?;
+    device.read(Physical::new(at), raw.as_mut_bytes())?;
+    Ok(raw.generation.get())
+}
