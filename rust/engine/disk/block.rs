@@ -6,6 +6,7 @@
 
 use super::raw::{RawHeader, RawItem, RawKeyPtr};
 use super::{Generation, Key, Logical, ObjectId, Uuid};
+use core::cmp::Ordering;
 use zerocopy::FromBytes;
 
 /// Bytes of a block's header: items and pointers start behind it.
@@ -79,6 +80,25 @@ where
     }
 }
 
+/// Binary search; core's own has arithmetic that overflow checks make into panics.
+#[inline]
+fn search<T>(elements: &[T], key: &Key, key_of: impl Fn(&T) -> Key) -> Result<usize, usize> {
+    let mut low = 0usize;
+    let mut high = elements.len();
+    while low < high {
+        let middle = low.saturating_add(high.saturating_sub(low) >> 1);
+        let Some(element) = elements.get(middle) else {
+            break;
+        };
+        match key_of(element).cmp(key) {
+            Ordering::Less => low = middle.saturating_add(1),
+            Ordering::Equal => return Ok(middle),
+            Ordering::Greater => high = middle,
+        }
+    }
+    Err(low)
+}
+
 /// A leaf: items, ordered by key.
 #[derive(Clone, Copy)]
 pub struct Leaf<'a> {
@@ -133,7 +153,7 @@ impl<'a> Leaf<'a> {
     /// The slot that has `key`, or as an error the slot where it belongs.
     #[inline]
     pub fn search(&self, key: &Key) -> Result<usize, usize> {
-        self.items.binary_search_by(|item| item.key.get().cmp(key))
+        search(self.items, key, |item| item.key.get())
     }
 
     /// Where the item data begin, counted from the end of the header: the space before it, up to the last item,

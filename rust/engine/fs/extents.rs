@@ -150,7 +150,57 @@ pub(super) fn drop_range(
     limit: usize,
 ) -> Result<Dropped> {
     let mut writer = Writer::new(inode.subvolume().tree(), txn);
-    seek(&mut writer, inode, range.start)?;
+    drop_items(&mut writer, inode, range, limit)
+}
+
+/// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The
+/// references to the new extent are the caller's; the extents lock is held; an error leaves things half done.
+pub(super) fn replace(
+    inode: &Inode,
+    txn: &dyn Allocate,
+    at: u64,
+    piece: &RegularExtent,
+) -> Result<u64> {
+    let end = at.checked_add(piece.len).ok_or(EFBIG)?;
+    let key = inode.key_of(Kind::EXTENT_DATA, at);
+    let mut writer = Writer::new(inode.subvolume().tree(), txn);
+    if let Some(old) = same_place(&mut writer, &key, piece)? {
+        let (_, item) = writer.item_mut()?.ok_or(EUCLEAN)?;
+        fill(item, piece)?;
+        if old.is_hole() {
+            return Ok(0);
+        }
+        txn.release_data(&reference(inode, at, &old))?;
+        return Ok(old.len);
+    }
+    let dropped = drop_items(&mut writer, inode, at..end, usize::MAX)?;
+    fill(writer.insert_here(&key, RawFileExtent::SIZE)?, piece)?;
+    Ok(dropped.bytes)
+}
+
+/// The piece that stands where `piece` goes, all of it and no more: overwriting in the same units is common.
+fn same_place(
+    writer: &mut Writer<'_>,
+    key: &Key,
+    piece: &RegularExtent,
+) -> Result<Option<RegularExtent>> {
+    if !writer.seek(key)? {
+        return Ok(None);
+    }
+    let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
+    Ok(match FileExtent::try_from(item)? {
+        FileExtent::Regular(old) if old.len == piece.len => Some(old),
+        _ => None,
+    })
+}
+
+fn drop_items(
+    writer: &mut Writer<'_>,
+    inode: &Inode,
+    range: Range<u64>,
+    limit: usize,
+) -> Result<Dropped> {
+    seek(writer, inode, range.start)?;
     let (mut bytes, mut items) = (0_u64, 0_usize);
     while let Some((key, item)) = writer.item()? {
         if !is_extent_of(&key, inode) || key.offset >= range.end {
@@ -172,7 +222,7 @@ pub(super) fn drop_range(
         let from = key.offset.max(range.start);
         let to = end.min(range.end);
         bytes = bytes.saturating_add(counted(&extent, to.saturating_sub(from)));
-        cut(&mut writer, inode, key, from..to)?;
+        cut(writer, inode, key, from..to)?;
     }
     Ok(Dropped {
         bytes,

@@ -70,13 +70,11 @@ impl FileSystem {
         at: u64,
         extent: DataExtent,
     ) -> Result {
-        let end = at.checked_add(extent.len).ok_or(EFBIG)?;
-        let dropped = extents::drop_range(inode, handle, at..end, usize::MAX)?;
         let piece = extents::whole(handle, ExtentState::Preallocated, extent);
-        extents::insert(inode, handle, at, &piece)?;
+        let dropped = extents::replace(inode, handle, at, &piece)?;
         handle.add_data(&extents::reference(inode, at, &piece))?;
         inode.change(handle, |attributes| {
-            let nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
+            let nbytes = attributes.nbytes.saturating_sub(dropped);
             attributes.nbytes = nbytes.saturating_add(extent.len);
             attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
         })

@@ -150,17 +150,15 @@ impl FileSystem {
     fn finish_in(&self, handle: &Handle, inode: &Inode, write: &FinishedWrite<'_>) -> Result {
         let DataExtent { logical, len } = write.extent;
         let start = write.offset.get();
-        let end = start.checked_add(len).ok_or(EFBIG)?;
-        let dropped = extents::drop_range(inode, handle, start..end, usize::MAX)?;
         let piece = extents::whole(handle, ExtentState::Written, write.extent);
-        extents::insert(inode, handle, start, &piece)?;
+        let dropped = extents::replace(inode, handle, start, &piece)?;
         handle.add_data(&extents::reference(inode, start, &piece))?;
         self.insert_checksums(handle, logical, write.checksums)?;
         self.fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes
                 .nbytes
-                .saturating_sub(dropped.bytes)
+                .saturating_sub(dropped)
                 .saturating_add(len);
             attributes.size = attributes.size.max(write.new_size);
             if let Some(now) = write.now {

@@ -59,7 +59,7 @@ impl Space {
             let Some((of, mut spans)) = set else { break };
             if let Err(error) = self.unpin_spans(&mut spans) {
                 pr_warn!("{} ranges stay pinned for now: {error:?}\n", spans.len());
-                self.pins.lock().put_back((of, spans))?;
+                self.pins.lock().put_back((of, spans));
                 result = Err(error);
                 break;
             }

@@ -98,6 +98,12 @@ impl Items {
         if used == self.used {
             return Ok(());
         }
+        self.write_used(txn, groups, used)
+    }
+
+    // A frame of its own, which is gone when the free space tree is written.
+    #[inline(never)]
+    fn write_used(&mut self, txn: &dyn Allocate, groups: &Tree, used: u64) -> Result {
         groups.update(txn, &self.key, |bytes| {
             let (item, _) = RawBlockGroup::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
             item.used.set(used);

@@ -2,6 +2,7 @@
 //! Long lists of ranges in small allocations, and the ranges that wait for a commit.
 
 use crate::disk::Generation;
+use crate::map::OrdMap;
 use kernel::prelude::*;
 
 /// Ranges in one allocation: a page of them.
@@ -34,7 +35,9 @@ impl Spans {
             self.chunks.push(chunk, GFP_KERNEL)?;
         }
         let chunk = self.chunks.last_mut().ok_or(ENOMEM)?;
-        chunk.push((start, end), GFP_KERNEL)?;
+        chunk
+            .push_within_capacity((start, end))
+            .map_err(|_| ENOMEM)?;
         self.count = self.count.saturating_add(1);
         Ok(())
     }
@@ -65,39 +68,46 @@ impl Spans {
     }
 }
 
-/// What transactions freed that are not durable yet, oldest first: the committing one and the running one, rarely more.
+/// What transactions freed that are not durable yet: the committing one and the running one, rarely more.
 pub(super) struct Pins {
-    sets: KVec<(Generation, Spans)>,
+    sets: OrdMap<Generation, Spans>,
 }
 
 impl Pins {
     pub(super) fn new() -> Self {
-        Self { sets: KVec::new() }
+        Self {
+            sets: OrdMap::new(),
+        }
     }
 
     /// Remembers a range that `generation` freed.
     pub(super) fn push(&mut self, generation: Generation, start: u64, end: u64) -> Result {
-        if let Some((_, spans)) = self.sets.iter_mut().find(|(of, _)| *of == generation) {
-            return spans.push(start, end);
+        if !self.sets.contains_key(&generation) {
+            self.sets.insert(generation, Spans::new())?;
         }
-        let mut spans = Spans::new();
-        spans.push(start, end)?;
-        self.sets.push((generation, spans), GFP_KERNEL)?;
-        Ok(())
+        self.sets
+            .get_mut(&generation)
+            .ok_or(ENOMEM)?
+            .push(start, end)
     }
 
-    /// Takes out the ranges of a transaction up to and with `generation`; `None` when there are no more.
+    /// Takes out the ranges of a transaction up to and with `generation`; `None` when there are no more. Its place is
+    /// kept, so that [`Self::put_back`] needs no memory.
     pub(super) fn pop(&mut self, generation: Generation) -> Option<(Generation, Spans)> {
-        let index = self.sets.iter().position(|(of, _)| *of <= generation)?;
-        self.sets.remove(index).ok()
+        loop {
+            let (&of, _) = self.sets.first().filter(|(of, _)| **of <= generation)?;
+            let spans = core::mem::replace(self.sets.get_mut(&of)?, Spans::new());
+            if !spans.is_empty() {
+                return Some((of, spans));
+            }
+            self.sets.remove(&of);
+        }
     }
 
-    /// Puts back what could not be freed. The set was taken out of here, so that its place is still allocated.
-    pub(super) fn put_back(&mut self, set: (Generation, Spans)) -> Result {
-        if set.1.is_empty() {
-            return Ok(());
+    /// Puts back what could not be freed.
+    pub(super) fn put_back(&mut self, (of, spans): (Generation, Spans)) {
+        if let Some(place) = self.sets.get_mut(&of) {
+            *place = spans;
         }
-        self.sets.push(set, GFP_KERNEL)?;
-        Ok(())
     }
 }

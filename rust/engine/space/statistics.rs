@@ -2,8 +2,11 @@
 //! Space in numbers.
 
 use super::chunks::copies_of;
-use super::totals::Totals;
+use super::group::Access;
+use super::room::Room;
+use super::totals::{Tally, Totals};
 use super::{Class, Space};
+use crate::disk::Logical;
 use kernel::prelude::*;
 
 /// A class's bytes, in the logical space (C: `struct btrfs_space_info`).
@@ -107,15 +110,34 @@ impl Space {
         })
     }
 
+    /// Gives every free range to `each`, ascending within a group, with the group's lock held: it must not come back
+    /// here. For trimming and for tests.
+    pub fn each_free(&self, mut each: impl FnMut(Logical, u64)) {
+        let groups = self.groups.read();
+        for group in groups.iter() {
+            let body = group.lock();
+            match &body.room {
+                _ if body.access == Access::Closed => {}
+                Room::Anywhere(ranges) => {
+                    for (start, end) in ranges.iter() {
+                        each(Logical::new(start), end.saturating_sub(start));
+                    }
+                }
+                Room::Append(room) if room.free() > 0 => each(room.end_of_allocated(), room.free()),
+                Room::Append(_) => {}
+            }
+        }
+    }
+
     /// Checks that the books agree: each class's totals with its groups, each group's tally with its free space.
     /// `EUCLEAN` with a line in the log where they do not. For tests and for unmount.
     pub fn audit(&self) -> Result {
         let groups = self.groups.read();
         for class in Class::ALL {
-            let mut sum = super::totals::Tally::default();
+            let mut sum = Tally::default();
             for group in groups.of(class) {
                 let body = group.lock();
-                let free = if body.access == super::group::Access::Open {
+                let free = if body.access == Access::Open {
                     body.room.free()
                 } else {
                     0

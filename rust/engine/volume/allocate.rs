@@ -58,12 +58,18 @@ pub(super) fn plan_regular(
     if len == 0 {
         return Err(ENOSPC);
     }
-    Ok(DeviceRange { start: hole.start, len })
+    Ok(DeviceRange {
+        start: hole.start,
+        len,
+    })
 }
 
 /// The first hole of `wanted` bytes between `start` and `end`, or the largest. `used` ascends.
 fn find_hole(used: &[DeviceRange], start: u64, end: u64, wanted: u64) -> DeviceRange {
-    let mut best = DeviceRange { start: Physical::new(start), len: 0 };
+    let mut best = DeviceRange {
+        start: Physical::new(start),
+        len: 0,
+    };
     for hole in Holes::new(used, start, end) {
         if hole.len > best.len {
             best = hole;
@@ -85,7 +91,11 @@ pub(super) struct Holes<'a> {
 impl<'a> Holes<'a> {
     /// Those between `start` and `end`.
     pub(super) fn new(used: &'a [DeviceRange], start: u64, end: u64) -> Self {
-        Self { used: used.iter(), at: start, end }
+        Self {
+            used: used.iter(),
+            at: start,
+            end,
+        }
     }
 }
 
@@ -102,7 +112,10 @@ impl Iterator for Holes<'_> {
             self.at = self.at.max(behind);
             let len = next.min(self.end).saturating_sub(start);
             if len > 0 {
-                return Some(DeviceRange { start: Physical::new(start), len });
+                return Some(DeviceRange {
+                    start: Physical::new(start),
+                    len,
+                });
             }
         }
         None

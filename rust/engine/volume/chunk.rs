@@ -41,9 +41,21 @@ impl Chunk {
         let mut stripes = KVec::with_capacity(item.stripes.len(), GFP_KERNEL)?;
         for raw in item.stripes {
             let (devid, at) = (raw.devid.get(), Physical::new(raw.offset.get()));
-            stripes.push(Stripe { devid, at, dev_uuid: raw.dev_uuid }, GFP_KERNEL)?;
+            stripes.push(
+                Stripe {
+                    devid,
+                    at,
+                    dev_uuid: raw.dev_uuid,
+                },
+                GFP_KERNEL,
+            )?;
         }
-        Ok(Chunk { logical, len: item.len, flags: item.flags, stripes })
+        Ok(Chunk {
+            logical,
+            len: item.len,
+            flags: item.flags,
+            stripes,
+        })
     }
 
     /// The first address behind it.
@@ -53,7 +65,8 @@ impl Chunk {
 
     /// Whether it holds an address.
     pub fn contains(&self, addr: Logical) -> bool {
-        addr.checked_since(self.logical).is_some_and(|offset| offset < self.len)
+        addr.checked_since(self.logical)
+            .is_some_and(|offset| offset < self.len)
     }
 
     fn is_same(&self, other: &Chunk) -> bool {
@@ -89,7 +102,11 @@ impl Mapping {
     }
 
     fn new(len: u64) -> Self {
-        Self { len, copies: [Place::default(); MAX_COPIES], count: 0 }
+        Self {
+            len,
+            copies: [Place::default(); MAX_COPIES],
+            count: 0,
+        }
     }
 
     fn push(&mut self, place: Place) {
@@ -107,7 +124,9 @@ pub(super) struct ChunkMap {
 
 impl ChunkMap {
     pub(super) fn new() -> Self {
-        Self { chunks: OrdMap::new() }
+        Self {
+            chunks: OrdMap::new(),
+        }
     }
 
     /// Adds a chunk, or finds it there already. `EUCLEAN` when it overlaps another.
@@ -146,7 +165,9 @@ impl ChunkMap {
 
     /// The first address behind all chunks.
     pub(super) fn end(&self) -> Logical {
-        self.chunks.last().map_or(Logical::new(0), |(_, chunk)| chunk.end())
+        self.chunks
+            .last()
+            .map_or(Logical::new(0), |(_, chunk)| chunk.end())
     }
 
     /// Where a range lies; `index` gives a device's index for its number.
@@ -161,7 +182,10 @@ impl ChunkMap {
         let mut mapping = Mapping::new(len.min(chunk.len.checked_sub(offset)?));
         for stripe in chunk.stripes.iter() {
             let at = stripe.at.checked_add(offset)?;
-            mapping.push(Place { device: index(stripe.devid)?, at });
+            mapping.push(Place {
+                device: index(stripe.devid)?,
+                at,
+            });
         }
         (mapping.count > 0).then_some(mapping)
     }

@@ -34,7 +34,7 @@ pub use chunk::{Chunk, Mapping, Place, Stripe, MAX_COPIES};
 use crate::disk::raw::RawSuperblock;
 use crate::disk::{
     BlockGroupFlags, Checksums, Format, Logical, Physical, Superblock, Uuid, ZoneOffset,
-    SUPERBLOCK_PLACES, STRIPE_LEN,
+    STRIPE_LEN, SUPERBLOCK_PLACES,
 };
 use chunk::ChunkMap;
 use device::Device;
@@ -187,7 +187,10 @@ impl Volume {
             return Err(EROFS);
         }
         let mut writer = self.writer.lock();
-        writer.raw.clone_from(&self.superblock.lock().raw);
+        writer
+            .raw
+            .as_mut_bytes()
+            .copy_from_slice(self.superblock.lock().raw.as_bytes());
         writer.write(&*self.member.device, reach, &*self.checksums)
     }
 
@@ -216,11 +219,20 @@ impl Volume {
     fn check_chunk(&self, chunk: &Chunk) -> Result {
         let start = chunk.logical.get();
         let Some(copies) = allocate::copies_per_device(chunk.flags) else {
-            pr_err!("chunk {}: profile {} is not supported\n", start, chunk.flags.profile());
+            pr_err!(
+                "chunk {}: profile {} is not supported\n",
+                start,
+                chunk.flags.profile()
+            );
             return Err(EOPNOTSUPP);
         };
         if u64::try_from(chunk.stripes.len())? != copies {
-            pr_err!("chunk {} has {} stripes, not {}\n", start, chunk.stripes.len(), copies);
+            pr_err!(
+                "chunk {} has {} stripes, not {}\n",
+                start,
+                chunk.stripes.len(),
+                copies
+            );
             return Err(EUCLEAN);
         }
         for stripe in chunk.stripes.iter() {
@@ -228,7 +240,12 @@ impl Volume {
             let ours = stripe.devid == self.member.devid && stripe.dev_uuid == self.member.uuid;
             if !ours || end.get() > self.member.device.size() {
                 let (devid, end) = (stripe.devid, end.get());
-                pr_err!("chunk {} lies on device {} up to {}: not there\n", start, devid, end);
+                pr_err!(
+                    "chunk {} lies on device {} up to {}: not there\n",
+                    start,
+                    devid,
+                    end
+                );
                 return Err(EUCLEAN);
             }
         }
@@ -253,7 +270,10 @@ impl Volume {
 
     /// Where `len` bytes at `addr` lie. `EUCLEAN` where no chunk has them.
     pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
-        let mapping = self.chunks.read().map(addr, len, |devid| self.index_of(devid));
+        let mapping = self
+            .chunks
+            .read()
+            .map(addr, len, |devid| self.index_of(devid));
         mapping.ok_or_else(|| no_chunk(addr))
     }
 
@@ -263,7 +283,10 @@ impl Volume {
         let mut ranges: KVec<(Logical, u64)> = KVec::new();
         // An old mkfs made chunks there.
         let [first, ..] = SUPERBLOCK_PLACES;
-        if let Some(len) = first.checked_sub(chunk.logical.get()).filter(|&len| len > 0) {
+        if let Some(len) = first
+            .checked_sub(chunk.logical.get())
+            .filter(|&len| len > 0)
+        {
             ranges.push((chunk.logical, len.min(chunk.len)), GFP_KERNEL)?;
         }
         for &place in self.member.hal.superblock_places() {
@@ -311,9 +334,21 @@ impl Volume {
         for copy in 0..copies {
             let at = start.saturating_add(copy.saturating_mul(len));
             let Member { devid, uuid, .. } = self.member;
-            stripes.push(Stripe { devid, at, dev_uuid: uuid }, GFP_KERNEL)?;
+            stripes.push(
+                Stripe {
+                    devid,
+                    at,
+                    dev_uuid: uuid,
+                },
+                GFP_KERNEL,
+            )?;
         }
-        Ok(Chunk { logical, len, flags, stripes })
+        Ok(Chunk {
+            logical,
+            len,
+            flags,
+            stripes,
+        })
     }
 }
 

@@ -41,11 +41,17 @@ impl Volume {
             checksums,
             access,
             writer: Mutex::new(
-                Writer { places, raw: new_raw()? },
+                Writer {
+                    places,
+                    raw: new_raw()?,
+                },
                 latch::class!("rbtrfs_superblock_writer"),
             )?,
             superblock: Mutex::new(
-                InMemory { raw, checked: superblock },
+                InMemory {
+                    raw,
+                    checked: superblock,
+                },
                 latch::class!("rbtrfs_superblock"),
             )?,
             chunks: RwLock::new(ChunkMap::new(), latch::class!("rbtrfs_chunk_map"))?,
@@ -60,7 +66,10 @@ impl Volume {
         self.with_superblock(|raw| {
             for chunk in raw.system_chunks() {
                 let (key, item) = chunk?;
-                chunks.push(Chunk::from_item(Logical::new(key.offset), &item)?, GFP_KERNEL)?;
+                chunks.push(
+                    Chunk::from_item(Logical::new(key.offset), &item)?,
+                    GFP_KERNEL,
+                )?;
             }
             Ok::<(), Error>(())
         })?;
@@ -74,16 +83,26 @@ impl Volume {
 /// Whether this code can use the volume on this device.
 fn check_device(device: &dyn Device, superblock: &Superblock) -> Result {
     if superblock.num_devices != 1 {
-        pr_err!("volumes of {} devices are not supported\n", superblock.num_devices);
+        pr_err!(
+            "volumes of {} devices are not supported\n",
+            superblock.num_devices
+        );
         return Err(EOPNOTSUPP);
     }
     if u64::from(superblock.sector_size) != SECTOR {
-        pr_err!("sectors of {} bytes are not supported\n", superblock.sector_size);
+        pr_err!(
+            "sectors of {} bytes are not supported\n",
+            superblock.sector_size
+        );
         return Err(EOPNOTSUPP);
     }
     let (needed, size) = (superblock.device.total_bytes, device.size());
     if needed > size {
-        pr_err!("the device has {} bytes, the file system needs {}\n", size, needed);
+        pr_err!(
+            "the device has {} bytes, the file system needs {}\n",
+            size,
+            needed
+        );
         return Err(EINVAL);
     }
     if device.zones().is_some() && !superblock.incompat.contains(Incompat::ZONED) {
@@ -98,7 +117,9 @@ fn settle_access(device: &dyn Device, superblock: &Superblock, asked: Access) ->
         return Access::ReadOnly;
     }
     if superblock.format().is_read_only() {
-        let unknown = superblock.compat_ro.without(crate::disk::CompatRo::SUPPORTED);
+        let unknown = superblock
+            .compat_ro
+            .without(crate::disk::CompatRo::SUPPORTED);
         pr_warn!("read-only, because of features: {}\n", unknown);
         return Access::ReadOnly;
     }

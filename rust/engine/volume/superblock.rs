@@ -39,7 +39,9 @@ impl Places {
     pub(super) fn of(device: &dyn Device) -> Result<Self> {
         match device.zones() {
             None => Ok(Self::Fixed),
-            Some(ZoneGeometry { zone_size, zones, .. }) => {
+            Some(ZoneGeometry {
+                zone_size, zones, ..
+            }) => {
                 let zone_size = ZoneSize::new(zone_size).ok_or(EINVAL)?;
                 Ok(Self::Log(SuperblockLog::new(zone_size, zones)))
             }
@@ -140,7 +142,10 @@ fn read_copy(
             Err(error) => {
                 pr_err!("superblock copy {}: {}\n", copy, error);
                 failure = failure.or(Some(error));
-                if !matches!(error, SuperblockError::Corrupt(_) | SuperblockError::NotBtrfs) {
+                if !matches!(
+                    error,
+                    SuperblockError::Corrupt(_) | SuperblockError::NotBtrfs
+                ) {
                     break;
                 }
             }
@@ -172,8 +177,11 @@ impl InMemory {
         let end = used.checked_add(len).ok_or(EFBIG)?;
         let sector_size = self.checked.sector_size;
         let entry = self.raw.sys_chunk_array.get_mut(used..end).ok_or(EFBIG)?;
-        let key =
-            Key::new(ObjectId::FIRST_CHUNK_TREE.get(), Kind::CHUNK_ITEM, chunk.logical.get());
+        let key = Key::new(
+            ObjectId::FIRST_CHUNK_TREE.get(),
+            Kind::CHUNK_ITEM,
+            chunk.logical.get(),
+        );
         let rest = put(entry, RawKey::from(key).as_bytes())?;
         let raw = RawChunk::new(chunk.len, chunk.flags, sector_size, stripes);
         let mut rest = put(rest, raw.as_bytes())?;
@@ -199,7 +207,11 @@ impl InMemory {
             let end = used.checked_sub(chunks.rest().len()).ok_or(EUCLEAN)?;
             if key.offset == logical.get() {
                 let left = used.checked_sub(end.saturating_sub(start)).ok_or(EUCLEAN)?;
-                let list = self.raw.sys_chunk_array.get_mut(start..used).ok_or(EUCLEAN)?;
+                let list = self
+                    .raw
+                    .sys_chunk_array
+                    .get_mut(start..used)
+                    .ok_or(EUCLEAN)?;
                 let len = end.saturating_sub(start).min(list.len());
                 list.rotate_left(len);
                 if let Some(unused) = self.raw.sys_chunk_array.get_mut(left..used) {
@@ -216,7 +228,9 @@ impl InMemory {
 
 /// Bytes of an entry in the list of system chunks.
 fn entry_len(stripes: usize) -> Option<usize> {
-    stripes.checked_mul(RawStripe::SIZE)?.checked_add(RawKey::SIZE.checked_add(RawChunk::SIZE)?)
+    stripes
+        .checked_mul(RawStripe::SIZE)?
+        .checked_add(RawKey::SIZE.checked_add(RawChunk::SIZE)?)
 }
 
 /// Copies `bytes` to the front of `target`; what is behind them.
@@ -256,10 +270,18 @@ impl Writer {
             Error::from(error)
         })?;
         let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
-        self.write_copy(device, 0, limit, kind, checksums).inspect_err(|error| {
-            pr_crit!("the superblock could not be written: {}\n", error.to_errno());
-        })?;
-        let others = if reach == Reach::All { SUPERBLOCK_PLACES.len() } else { 1 };
+        self.write_copy(device, 0, limit, kind, checksums)
+            .inspect_err(|error| {
+                pr_crit!(
+                    "the superblock could not be written: {}\n",
+                    error.to_errno()
+                );
+            })?;
+        let others = if reach == Reach::All {
+            SUPERBLOCK_PLACES.len()
+        } else {
+            1
+        };
         for copy in 1..others {
             if let Err(error) = self.write_copy(device, copy, limit, kind, checksums) {
                 let errno = error.to_errno();
@@ -281,8 +303,14 @@ impl Writer {
             return Ok(());
         };
         self.raw.seal(place, kind, checksums);
-        let durability = if copy == 0 { Durability::Now } else { Durability::Later };
-        let written = self.places.write(device, copy, limit, self.raw.as_bytes(), durability)?;
+        let durability = if copy == 0 {
+            Durability::Now
+        } else {
+            Durability::Later
+        };
+        let written = self
+            .places
+            .write(device, copy, limit, self.raw.as_bytes(), durability)?;
         match written || copy > 0 {
             true => Ok(()),
             false => Err(EIO),

@@ -8,7 +8,6 @@ use super::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use super::zone_size::ZoneSize;
 use crate::disk::{Physical, SUPERBLOCK_SIZE};
 use kernel::prelude::*;
-use zerocopy::IntoBytes as _;
 
 /// Zones in a log.
 pub(super) const LOG_ZONES: u64 = 2;
@@ -36,7 +35,9 @@ impl LogPlaces {
 
     /// How many logs there are.
     pub(super) fn count(&self) -> u64 {
-        (0..LOG_OFFSETS.len()).filter_map(|copy| self.first(copy)).fold(0, |n, _| n.saturating_add(1))
+        (0..LOG_OFFSETS.len())
+            .filter_map(|copy| self.first(copy))
+            .fold(0, |n, _| n.saturating_add(1))
     }
 
     /// Whether any of `count` zones is one of a log, or would be if the device were larger.
@@ -84,7 +85,10 @@ impl Pair {
     /// One that is written in place holds no log: there is one superblock at its start.
     fn in_place(&self) -> Option<Slot> {
         let [first, _] = &self.0;
-        (first.kind == ZoneKind::Conventional).then_some(Slot { zone: 0, at: first.start.get() })
+        (first.kind == ZoneKind::Conventional).then_some(Slot {
+            zone: 0,
+            at: first.start.get(),
+        })
     }
 
     /// Where the next superblock goes; `newer` tells which zone has the newer one when both are full.
@@ -102,7 +106,10 @@ impl Pair {
             (true, false) => 1,
             (false, full) if full || second.condition == ZoneCondition::Empty => 0,
             _ => {
-                pr_err!("superblock log at {}: both zones are in use\n", first.start.get());
+                pr_err!(
+                    "superblock log at {}: both zones are in use\n",
+                    first.start.get()
+                );
                 return Err(EUCLEAN);
             }
         };
@@ -118,11 +125,17 @@ impl Pair {
     fn before(&self, slot: Slot) -> Result<Option<Slot>> {
         let zone = self.zone(slot.zone)?;
         if slot.at > zone.start.get() {
-            return Ok(Some(Slot { at: slot.at.saturating_sub(SUPERBLOCK_SIZE), ..slot }));
+            return Ok(Some(Slot {
+                at: slot.at.saturating_sub(SUPERBLOCK_SIZE),
+                ..slot
+            }));
         }
         let other = usize::from(slot.zone == 0);
         match is_full(self.zone(other)?) {
-            true => Ok(Some(Slot { zone: other, at: last_slot(self.zone(other)?) })),
+            true => Ok(Some(Slot {
+                zone: other,
+                at: last_slot(self.zone(other)?),
+            })),
             false => Ok(None),
         }
     }
@@ -139,7 +152,9 @@ fn is_full(zone: &Zone) -> bool {
 /// Where the last superblock of a full zone is.
 fn last_slot(zone: &Zone) -> u64 {
     let end = zone.start.saturating_add(zone.capacity).get();
-    (end / SUPERBLOCK_SIZE).saturating_sub(1).saturating_mul(SUPERBLOCK_SIZE)
+    (end / SUPERBLOCK_SIZE)
+        .saturating_sub(1)
+        .saturating_mul(SUPERBLOCK_SIZE)
 }
 
 /// The logs of a device.
@@ -160,7 +175,10 @@ pub(super) enum Durability {
 
 impl SuperblockLog {
     pub(super) fn new(zone_size: ZoneSize, zones: u64) -> Self {
-        Self { places: LogPlaces::new(zone_size, zones), pairs: [None; LOG_OFFSETS.len()] }
+        Self {
+            places: LogPlaces::new(zone_size, zones),
+            pairs: [None; LOG_OFFSETS.len()],
+        }
     }
 
     /// The state of a copy's log; `None` where the device is too small for one.
@@ -193,7 +211,10 @@ impl SuperblockLog {
         };
         // When the newest is its zone's first, the one before it is in the other zone, if that is still there.
         let before = pair.before(newest)?;
-        Ok([Some(Physical::new(newest.at)), before.map(|slot| Physical::new(slot.at))])
+        Ok([
+            Some(Physical::new(newest.at)),
+            before.map(|slot| Physical::new(slot.at)),
+        ])
     }
 
     /// Writes a superblock as the newest of a copy's log; whether the device has one.
@@ -219,12 +240,7 @@ impl SuperblockLog {
     }
 }
 
-fn append(
-    device: &dyn Device,
-    pair: &mut Pair,
-    bytes: &[u8],
-    durability: Durability,
-) -> Result {
+fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durability) -> Result {
     if let Some(slot) = pair.in_place() {
         return write_at(device, slot.at, bytes, durability);
     }

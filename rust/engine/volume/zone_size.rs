@@ -10,7 +10,9 @@ pub(super) struct ZoneSize(NonZeroU64);
 impl ZoneSize {
     /// `None` when it is no power of two.
     pub(super) fn new(bytes: u64) -> Option<Self> {
-        NonZeroU64::new(bytes).filter(|bytes| bytes.is_power_of_two()).map(Self)
+        NonZeroU64::new(bytes)
+            .filter(|bytes| bytes.is_power_of_two())
+            .map(Self)
     }
 
     /// In bytes.
@@ -25,7 +27,8 @@ impl ZoneSize {
 
     /// How many zones begin below an address: the number of the first that begins there or behind.
     pub(super) fn number_above(self, at: u64) -> u64 {
-        self.number(at).saturating_add(u64::from(!self.is_start(at)))
+        self.number(at)
+            .saturating_add(u64::from(!self.is_start(at)))
     }
 
     /// Where the zone with a number starts.

@@ -11,6 +11,7 @@ use kernel::prelude::*;
 
 impl FreeSpaceTree {
     /// Extents become bitmaps. Without memory nothing is changed: both forms are right.
+    #[inline(never)]
     pub(super) fn to_bitmaps(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
         let Some(spans) = self.collect(recorded)? else {
             return Ok(());
@@ -47,6 +48,7 @@ impl FreeSpaceTree {
     }
 
     /// Bitmaps become extents. Without memory nothing is changed.
+    #[inline(never)]
     pub(super) fn to_extents(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
         let Some(spans) = self.collect(recorded)? else {
             return Ok(());

@@ -159,14 +159,9 @@ impl FreeSpaceTree {
         remove_all(&self.tree, txn, &recorded.info_key(), &last)
     }
 
-    /// Tells the tree what changed. After an error the transaction must not commit.
-    pub(super) fn write(
-        &self,
-        txn: &dyn Allocate,
-        recorded: &mut Recorded,
-        changes: &mut Changes,
-    ) -> Result {
-        let before = *recorded;
+    // A frame of its own: a writer is large, and what converting needs is not needed meanwhile.
+    #[inline(never)]
+    fn apply(&self, txn: &dyn Allocate, recorded: &mut Recorded, changes: &mut Changes) -> Result {
         let mut writer = Writer::new(&self.tree, txn);
         while let Some((start, end, change)) = changes.pop_first() {
             let delta = match (recorded.form, change) {
@@ -184,11 +179,27 @@ impl FreeSpaceTree {
             };
             recorded.count(delta)?;
         }
-        drop(writer);
+        Ok(())
+    }
+
+    /// Tells the tree what changed. After an error the transaction must not commit.
+    pub(super) fn write(
+        &self,
+        txn: &dyn Allocate,
+        recorded: &mut Recorded,
+        changes: &mut Changes,
+    ) -> Result {
+        let before = *recorded;
+        self.apply(txn, recorded, changes)?;
         self.choose_form(txn, recorded)?;
         if *recorded == before {
             return Ok(());
         }
+        self.write_info(txn, recorded)
+    }
+
+    #[inline(never)]
+    fn write_info(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
         let info = recorded.info();
         self.tree.update(txn, &recorded.info_key(), |bytes| {
             let to = RawFreeSpaceInfo::mut_from_prefix(bytes)
@@ -216,7 +227,10 @@ impl FreeSpaceTree {
     fn bitmap_threshold(&self, recorded: &Recorded) -> u64 {
         let covered = self.bitmap_range().max(1);
         let len = recorded.end.saturating_sub(recorded.start);
-        let bitmaps = len.div_ceil(covered);
+        let bitmaps = len
+            .saturating_add(covered.saturating_sub(1))
+            .checked_div(covered)
+            .unwrap_or(0);
         let bytes = bitmaps.saturating_mul(ITEM_HEAD.saturating_add(FREE_SPACE_BITMAP_SIZE as u64));
         bytes.checked_div(ITEM_HEAD).unwrap_or(0)
     }

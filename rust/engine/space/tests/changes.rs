@@ -18,7 +18,11 @@ fn what_is_left_to_tell_is_the_difference() {
         for _ in 0..random.below(200) {
             let start = random.below(SECTORS as u64) as usize;
             let end = (start + 1 + random.below(16) as usize).min(SECTORS);
-            let change = if now[start] { Change::Freed } else { Change::Allocated };
+            let change = if now[start] {
+                Change::Freed
+            } else {
+                Change::Allocated
+            };
             if now[start..end].iter().any(|&used| used != now[start]) {
                 continue;
             }
@@ -34,7 +38,10 @@ fn what_is_left_to_tell_is_the_difference() {
             last = Some((end, change));
             for sector in start..end {
                 let used = change == Change::Allocated;
-                assert_ne!(told[sector as usize], used, "sector {sector} is told what it knows");
+                assert_ne!(
+                    told[sector as usize], used,
+                    "sector {sector} is told what it knows"
+                );
                 told[sector as usize] = used;
             }
         }

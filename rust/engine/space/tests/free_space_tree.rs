@@ -29,10 +29,18 @@ impl Group {
         let tree = FreeSpaceTree::new(free_space_tree(&txn), SECTOR as u32);
         let recorded = Recorded::all_free(START, END);
         // Neighbours, which nothing may touch.
-        tree.add_group(&txn, &Recorded::all_free(START - (1 << 20), START)).unwrap();
-        tree.add_group(&txn, &Recorded::all_free(END, END + (1 << 20))).unwrap();
+        tree.add_group(&txn, &Recorded::all_free(START - (1 << 20), START))
+            .unwrap();
+        tree.add_group(&txn, &Recorded::all_free(END, END + (1 << 20)))
+            .unwrap();
         tree.add_group(&txn, &recorded).unwrap();
-        Self { txn, tree, recorded, changes: Changes::new(), free: vec![true; SECTORS] }
+        Self {
+            txn,
+            tree,
+            recorded,
+            changes: Changes::new(),
+            free: vec![true; SECTORS],
+        }
     }
 
     fn toggle(&mut self, start: usize, len: usize) {
@@ -41,14 +49,20 @@ impl Group {
         if self.free[start..end].iter().any(|&other| other != free) {
             return;
         }
-        let change = if free { Change::Allocated } else { Change::Freed };
+        let change = if free {
+            Change::Allocated
+        } else {
+            Change::Freed
+        };
         let at = |sector: usize| START + sector as u64 * SECTOR;
         self.changes.note(at(start), at(end), change).unwrap();
         self.free[start..end].fill(!free);
     }
 
     fn write(&mut self) {
-        self.tree.write(&self.txn, &mut self.recorded, &mut self.changes).unwrap();
+        self.tree
+            .write(&self.txn, &mut self.recorded, &mut self.changes)
+            .unwrap();
         assert!(self.changes.is_empty());
         self.agree();
     }
@@ -61,10 +75,12 @@ impl Group {
         read(self.tree.tree(), SECTOR as u32, |item| {
             match item {
                 FreeSpaceItem::Group(recorded) => group = Some(recorded),
-                FreeSpaceItem::Free(start, end) if group.unwrap().start == START => match found.last_mut() {
-                    Some(last) if last.1 == start => last.1 = end,
-                    _ => found.push((start, end)),
-                },
+                FreeSpaceItem::Free(start, end) if group.unwrap().start == START => {
+                    match found.last_mut() {
+                        Some(last) if last.1 == start => last.1 = end,
+                        _ => found.push((start, end)),
+                    }
+                }
                 FreeSpaceItem::Free(start, end) => {
                     assert_eq!((start, end), (group.unwrap().start, group.unwrap().end));
                 }
@@ -83,7 +99,10 @@ impl Group {
     fn forms(&self) {
         let mut covered = START;
         for (key, bytes) in items(self.tree.tree()) {
-            if key.objectid.get() < START || key.objectid.get() >= END || key.kind == Kind::FREE_SPACE_INFO {
+            if key.objectid.get() < START
+                || key.objectid.get() >= END
+                || key.kind == Kind::FREE_SPACE_INFO
+            {
                 continue;
             }
             match self.recorded.form {
@@ -108,7 +127,11 @@ fn any_history_agrees_with_a_bitmap() {
         for _ in 0..60 {
             for _ in 0..random.below(30) {
                 let start = random.below(SECTORS as u64) as usize;
-                let len = if random.one_in(10) { 1 + random.below(3000) } else { 1 + random.below(20) };
+                let len = if random.one_in(10) {
+                    1 + random.below(3000)
+                } else {
+                    1 + random.below(20)
+                };
                 group.toggle(start, len as usize);
             }
             group.write();
@@ -124,10 +147,16 @@ fn forms_change_at_the_thresholds_of_c() {
         group.toggle(index * 100 + 50, 1);
     }
     group.write();
-    assert_eq!((group.recorded.extent_count, group.recorded.form), (33, Form::Extents));
+    assert_eq!(
+        (group.recorded.extent_count, group.recorded.form),
+        (33, Form::Extents)
+    );
     group.toggle(3300, 1);
     group.write();
-    assert_eq!((group.recorded.extent_count, group.recorded.form), (34, Form::Bitmaps));
+    assert_eq!(
+        (group.recorded.extent_count, group.recorded.form),
+        (34, Form::Bitmaps)
+    );
     group.toggle(0, 50);
     group.write();
     assert_eq!(group.recorded.form, Form::Bitmaps);
@@ -179,7 +208,10 @@ fn what_contradicts_the_tree_is_refused() {
             changes.note(at, at + 4 * SECTOR, change).unwrap();
             let mut recorded = group.recorded;
             let _quiet = kernel::print::Capture::new();
-            assert_eq!(group.tree.write(&group.txn, &mut recorded, &mut changes), Err(EUCLEAN));
+            assert_eq!(
+                group.tree.write(&group.txn, &mut recorded, &mut changes),
+                Err(EUCLEAN)
+            );
         }
     }
 }

@@ -34,15 +34,29 @@ struct Device {
 
 impl Device {
     fn new(budget: usize) -> Arc<Self> {
-        Arc::new(Self { zones: Mutex::default(), budget }, GFP_KERNEL).unwrap()
+        Arc::new(
+            Self {
+                zones: Mutex::default(),
+                budget,
+            },
+            GFP_KERNEL,
+        )
+        .unwrap()
     }
 
     fn write(&self, addr: u64) {
         let mut zones = self.zones.lock().unwrap();
         let start = addr / ZONE * ZONE;
         let zone = zones.get_mut(&start).expect("a write to no zone");
-        assert!(zone.active && !zone.full, "a write to a zone that is not active");
-        assert_eq!(start + zone.pointer, addr, "a write that is not at the write pointer");
+        assert!(
+            zone.active && !zone.full,
+            "a write to a zone that is not active"
+        );
+        assert_eq!(
+            start + zone.pointer,
+            addr,
+            "a write that is not at the write pointer"
+        );
         zone.pointer += NODE;
         zone.under_way += 1;
         if zone.pointer == ZONE {
@@ -53,14 +67,22 @@ impl Device {
     }
 
     fn complete(&self, addr: u64) {
-        self.zones.lock().unwrap().get_mut(&(addr / ZONE * ZONE)).unwrap().under_way -= 1;
+        self.zones
+            .lock()
+            .unwrap()
+            .get_mut(&(addr / ZONE * ZONE))
+            .unwrap()
+            .under_way -= 1;
     }
 }
 
 impl Zones for Device {
     fn activate(&self, group: Logical) -> Result<Activation> {
         let mut zones = self.zones.lock().unwrap();
-        let active = zones.values().filter(|zone| zone.active || zone.full && zone.under_way > 0).count();
+        let active = zones
+            .values()
+            .filter(|zone| zone.active || zone.full && zone.under_way > 0)
+            .count();
         if active >= self.budget {
             return Ok(Activation::NoBudget);
         }
@@ -101,7 +123,15 @@ struct Allocator {
 
 impl Allocator {
     fn new(start: u64) -> Arc<Self> {
-        Arc::new(Self { start, end: AtomicU64::new(start), lock: Mutex::new(()) }, GFP_KERNEL).unwrap()
+        Arc::new(
+            Self {
+                start,
+                end: AtomicU64::new(start),
+                lock: Mutex::new(()),
+            },
+            GFP_KERNEL,
+        )
+        .unwrap()
     }
 
     fn allocate(&self) -> Option<u64> {
@@ -166,7 +196,10 @@ fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&'static str
 /// Sends a block that must be admitted.
 fn send(gate: &MetadataGate, device: &Device, addr: u64) -> InFlight {
     let mut guard = gate.enter();
-    match guard.admit(Logical::new(addr), NODE, WriteMode::Background).unwrap() {
+    match guard
+        .admit(Logical::new(addr), NODE, WriteMode::Background)
+        .unwrap()
+    {
         Admission::Write(token) => {
             let in_flight = token.submitting();
             device.write(addr);
@@ -183,7 +216,11 @@ fn without_zones_everything_passes() {
         assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
     }
     let (_, gate, _) = setup(2, 1);
-    assert_eq!(admit(&gate, 100 * ZONE, WriteMode::Background), Ok("write"), "a conventional zone");
+    assert_eq!(
+        admit(&gate, 100 * ZONE, WriteMode::Background),
+        Ok("write"),
+        "a conventional zone"
+    );
 }
 
 #[test]
@@ -193,11 +230,18 @@ fn a_hole_is_answered_by_mode() {
     assert_eq!(admit(&gate, addrs[1], WriteMode::Background), Ok("skip"));
     assert_eq!(admit(&gate, addrs[1], WriteMode::Integrity), Ok("hole"));
     let first = send(&gate, &device, addrs[0]);
-    assert_eq!(admit(&gate, addrs[0], WriteMode::Background), Ok("skip"), "it was sent");
+    assert_eq!(
+        admit(&gate, addrs[0], WriteMode::Background),
+        Ok("skip"),
+        "it was sent"
+    );
     drop(send(&gate, &device, addrs[1]));
     drop(first);
     let statistics = gate.statistics();
-    assert_eq!((statistics.holes, statistics.again, statistics.activations), (2, 1, 1));
+    assert_eq!(
+        (statistics.holes, statistics.again, statistics.activations),
+        (2, 1, 1)
+    );
 }
 
 /// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
@@ -235,7 +279,10 @@ fn an_unsent_block_keeps_its_zone() {
     let unsent = groups[0].allocate().unwrap();
     let next = groups[1].allocate().unwrap();
     assert_eq!(admit(&gate, next, WriteMode::Integrity), Ok("hole"));
-    assert_eq!(gate.enter().active_after(None), Some((Logical::new(0), ZONE)));
+    assert_eq!(
+        gate.enter().active_after(None),
+        Some((Logical::new(0), ZONE))
+    );
     drop(send(&gate, &device, unsent));
     device.complete(unsent);
     assert_eq!(admit(&gate, next, WriteMode::Integrity), Ok("write"));
@@ -247,11 +294,17 @@ fn removal_and_reset_wait_for_all_blocks() {
     let (device, gate, groups) = setup(1, 1);
     let start = Logical::new(0);
     let first = send(&gate, &device, groups[0].allocate().unwrap());
-    assert_eq!((gate.reset(start), gate.remove(start)), (Err(EBUSY), Err(EBUSY)));
+    assert_eq!(
+        (gate.reset(start), gate.remove(start)),
+        (Err(EBUSY), Err(EBUSY))
+    );
     device.complete(0);
     drop(first);
     let unsent = groups[0].allocate().unwrap();
-    assert_eq!((gate.reset(start), gate.remove(start)), (Err(EBUSY), Err(EBUSY)));
+    assert_eq!(
+        (gate.reset(start), gate.remove(start)),
+        (Err(EBUSY), Err(EBUSY))
+    );
     drop(send(&gate, &device, unsent));
     device.complete(unsent);
     gate.reset(start).unwrap();
@@ -292,7 +345,9 @@ struct Load {
 impl Load {
     /// Allocates a block and makes it dirty, not at the same moment.
     fn dirty_one(&self, random: &mut Random) {
-        let Some(addr) = self.groups.iter().find_map(|group| group.allocate()) else { return };
+        let Some(addr) = self.groups.iter().find_map(|group| group.allocate()) else {
+            return;
+        };
         if random.one_in(4) {
             std::thread::yield_now();
         }
@@ -320,7 +375,13 @@ impl Load {
     ) -> Result<crate::space::GateGuard<'g>> {
         let mut at = start;
         loop {
-            let next = self.dirty.lock().unwrap().range(at..start.saturating_add(len)).next().copied();
+            let next = self
+                .dirty
+                .lock()
+                .unwrap()
+                .range(at..start.saturating_add(len))
+                .next()
+                .copied();
             let Some(addr) = next else { return Ok(guard) };
             match guard.admit(Logical::new(addr), NODE, mode)? {
                 Admission::Write(token) => {
@@ -342,7 +403,10 @@ impl Load {
 
     fn wait(&self, start: u64, len: u64) {
         let mut under_way = self.under_way.lock().unwrap();
-        while under_way.iter().any(|(addr, _)| (start..start + len).contains(addr)) {
+        while under_way
+            .iter()
+            .any(|(addr, _)| (start..start + len).contains(addr))
+        {
             under_way = self.completed.wait(under_way).unwrap();
         }
     }
@@ -400,9 +464,14 @@ fn threads_keep_the_order() {
                     load.complete(&mut random);
                 }
             });
-            workers.into_iter().for_each(|worker| worker.join().unwrap());
+            workers
+                .into_iter()
+                .for_each(|worker| worker.join().unwrap());
             load.write(WriteMode::Commit).unwrap();
-            assert!(load.dirty.lock().unwrap().is_empty(), "a commit leaves nothing");
+            assert!(
+                load.dirty.lock().unwrap().is_empty(),
+                "a commit leaves nothing"
+            );
             load.stop.store(1, Ordering::Relaxed);
             completer.join().unwrap();
         });
@@ -410,6 +479,9 @@ fn threads_keep_the_order() {
             assert!(load.gate.is_quiet(Logical::new(group.start)));
         }
         let statistics = load.gate.statistics();
-        assert!(statistics.holes > 0 && statistics.activations > 0, "{statistics:?}");
+        assert!(
+            statistics.holes > 0 && statistics.activations > 0,
+            "{statistics:?}"
+        );
     }
 }

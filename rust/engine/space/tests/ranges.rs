@@ -23,7 +23,10 @@ fn agree(ranges: &FreeRanges, bits: &[bool]) {
     let expected = runs(bits, BASE, UNIT);
     assert_eq!(ranges.iter().collect::<vec::Vec<_>>(), expected);
     assert_eq!(ranges.len(), expected.len());
-    assert_eq!(ranges.free(), expected.iter().map(|(s, e)| e - s).sum::<u64>());
+    assert_eq!(
+        ranges.free(),
+        expected.iter().map(|(s, e)| e - s).sum::<u64>()
+    );
     let longest = expected.iter().map(|(s, e)| e - s).max().unwrap_or(0);
     assert!(ranges.largest_bound() >= longest);
     assert!(ranges.largest_bound() < (longest * 2).max(1));
@@ -49,7 +52,10 @@ fn any_history_agrees_with_a_bitmap() {
                 }
                 1 => {
                     let set = bits[start..end].iter().all(|bit| *bit);
-                    assert_eq!(ranges.remove(from, to), if set { Ok(()) } else { Err(EEXIST) });
+                    assert_eq!(
+                        ranges.remove(from, to),
+                        if set { Ok(()) } else { Err(EEXIST) }
+                    );
                     if set {
                         bits[start..end].fill(false);
                     }
@@ -78,12 +84,23 @@ fn take(random: &mut Random, ranges: &mut FreeRanges, bits: &mut [bool]) {
         (end - end % align).saturating_sub(start)
     });
     let longest = longest.max().unwrap_or(0);
-    match ranges.take(Wish { wanted, min, align, cluster }).unwrap() {
+    match ranges
+        .take(Wish {
+            wanted,
+            min,
+            align,
+            cluster,
+        })
+        .unwrap()
+    {
         None => assert!(longest < min, "{longest} bytes are free, {min} were enough"),
         Some((start, end)) => {
             assert_eq!((start % align, end % align), (0, 0));
             assert_eq!(end - start, wanted.min(longest));
-            let (from, to) = (((start - BASE) / UNIT) as usize, ((end - BASE) / UNIT) as usize);
+            let (from, to) = (
+                ((start - BASE) / UNIT) as usize,
+                ((end - BASE) / UNIT) as usize,
+            );
             assert!(bits[from..to].iter().all(|bit| *bit));
             bits[from..to].fill(false);
         }
@@ -95,11 +112,20 @@ fn blocks_of_one_transaction_are_neighbours() {
     let mut ranges = FreeRanges::new();
     // Single free nodes, and behind them a long range.
     for index in 0..64 {
-        ranges.insert(BASE + index * 65536, BASE + index * 65536 + 16384).unwrap();
+        ranges
+            .insert(BASE + index * 65536, BASE + index * 65536 + 16384)
+            .unwrap();
     }
     ranges.insert(BASE + (1 << 23), BASE + (1 << 24)).unwrap();
-    let wish = Wish { wanted: 16384, min: 16384, align: 16384, cluster: 1 << 20 };
-    let taken: vec::Vec<_> = (0..32).map(|_| ranges.take(wish).unwrap().unwrap()).collect();
+    let wish = Wish {
+        wanted: 16384,
+        min: 16384,
+        align: 16384,
+        cluster: 1 << 20,
+    };
+    let taken: vec::Vec<_> = (0..32)
+        .map(|_| ranges.take(wish).unwrap().unwrap())
+        .collect();
     assert_eq!(taken[0].0, BASE + (1 << 23));
     assert!(taken.windows(2).all(|pair| pair[0].1 == pair[1].0));
 }

@@ -11,12 +11,16 @@ const NODE: u64 = 16384;
 
 fn pool(class: Class, total: u64) -> Arc<Pool> {
     let pool = Arc::new(Pool::new(class).unwrap(), GFP_KERNEL).unwrap();
-    pool.add(&Tally { total, ..Tally::default() });
+    pool.add(&Tally {
+        total,
+        ..Tally::default()
+    });
     pool
 }
 
 fn reserve(pool: &Arc<Pool>, bytes: u64, urgency: Urgency) -> Result<Reservation, Shortage> {
-    pool.promise(bytes, urgency).map(|()| Reservation::new(pool.clone(), bytes))
+    pool.promise(bytes, urgency)
+        .map(|()| Reservation::new(pool.clone(), bytes))
 }
 
 #[test]
@@ -24,7 +28,10 @@ fn what_is_dropped_comes_back() {
     let pool = pool(Class::Data, 1 << 20);
     let first = reserve(&pool, 1 << 19, Urgency::Ordinary).unwrap();
     let second = reserve(&pool, 1 << 19, Urgency::Ordinary).unwrap();
-    assert_eq!(reserve(&pool, 1, Urgency::Ordinary).err(), Some(Shortage::Full));
+    assert_eq!(
+        reserve(&pool, 1, Urgency::Ordinary).err(),
+        Some(Shortage::Full)
+    );
     let part = first.split(4096).unwrap();
     assert!(first.split(1 << 19).is_none());
     second.merge(part);
@@ -39,7 +46,11 @@ fn what_is_dropped_comes_back() {
 #[test]
 fn data_is_never_promised_beyond_what_is_free() {
     let pool = pool(Class::Data, 1 << 20);
-    pool.set_growth(Growth { bytes: 1 << 30, next_chunk: 1 << 30, data_chunk: 1 << 30 });
+    pool.set_growth(Growth {
+        bytes: 1 << 30,
+        next_chunk: 1 << 30,
+        data_chunk: 1 << 30,
+    });
     assert!(reserve(&pool, 1 << 20, Urgency::Ordinary).is_ok());
     let shortage = reserve(&pool, (1 << 20) + 1, Urgency::Ordinary).err();
     assert_eq!(shortage, Some(Shortage::NeedChunk(Class::Data)));
@@ -48,8 +59,15 @@ fn data_is_never_promised_beyond_what_is_free() {
 #[test]
 fn metadata_is_overcommitted_only_while_chunks_can_come() {
     let pool = pool(Class::Metadata, 8 << 20);
-    assert_eq!(reserve(&pool, 9 << 20, Urgency::Ordinary).err(), Some(Shortage::Full));
-    pool.set_growth(Growth { bytes: 1 << 30, next_chunk: 256 << 20, data_chunk: 100 << 20 });
+    assert_eq!(
+        reserve(&pool, 9 << 20, Urgency::Ordinary).err(),
+        Some(Shortage::Full)
+    );
+    pool.set_growth(Growth {
+        bytes: 1 << 30,
+        next_chunk: 256 << 20,
+        data_chunk: 100 << 20,
+    });
     let held = reserve(&pool, 50 << 20, Urgency::Ordinary).unwrap();
     // An eighth of what is promised must be there to allocate from.
     let shortage = reserve(&pool, 50 << 20, Urgency::Ordinary).err();
@@ -63,7 +81,10 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
     pool.resize_global(16 << 20);
     assert_eq!(pool.lock().global.held, 16 << 20);
     let all = reserve(&pool, 16 << 20, Urgency::Ordinary).unwrap();
-    assert_eq!(reserve(&pool, NODE, Urgency::Ordinary).err(), Some(Shortage::Full));
+    assert_eq!(
+        reserve(&pool, NODE, Urgency::Ordinary).err(),
+        Some(Shortage::Full)
+    );
     let freeing = reserve(&pool, 14 << 20, Urgency::Freeing).unwrap();
     // The last eighth is for the commit.
     assert!(reserve(&pool, NODE, Urgency::Freeing).is_err());
@@ -79,15 +100,28 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
 fn pinned_bytes_ask_for_a_commit() {
     let pool = pool(Class::Data, 1 << 20);
     pool.shift(1 << 20, State::Free, State::Used).unwrap();
-    assert_eq!(reserve(&pool, 4096, Urgency::Ordinary).err(), Some(Shortage::Full));
+    assert_eq!(
+        reserve(&pool, 4096, Urgency::Ordinary).err(),
+        Some(Shortage::Full)
+    );
     pool.shift(8192, State::Used, State::Pinned).unwrap();
-    assert_eq!(reserve(&pool, 8192, Urgency::Ordinary).err(), Some(Shortage::NeedCommit));
-    assert_eq!(reserve(&pool, 8193, Urgency::Ordinary).err(), Some(Shortage::Full));
+    assert_eq!(
+        reserve(&pool, 8192, Urgency::Ordinary).err(),
+        Some(Shortage::NeedCommit)
+    );
+    assert_eq!(
+        reserve(&pool, 8193, Urgency::Ordinary).err(),
+        Some(Shortage::Full)
+    );
 }
 
 #[test]
 fn the_books_refuse_to_go_negative() {
-    let mut tally = Tally { total: 100, used: 40, ..Tally::default() };
+    let mut tally = Tally {
+        total: 100,
+        used: 40,
+        ..Tally::default()
+    };
     assert_eq!(tally.shift(41, State::Used, State::Pinned), Err(EUCLEAN));
     assert_eq!(tally.shift(61, State::Free, State::Reserved), Err(EUCLEAN));
     tally.shift(60, State::Free, State::Reserved).unwrap();
@@ -112,10 +146,14 @@ fn threads_leak_nothing() {
                         _ => Urgency::Commit,
                     };
                     match random.below(5) {
-                        0 | 1 => held.extend(reserve(&pool, NODE * (1 + random.below(64)), urgency)),
+                        0 | 1 => {
+                            held.extend(reserve(&pool, NODE * (1 + random.below(64)), urgency))
+                        }
                         2 => drop(held.pop()),
                         3 => {
-                            if let Some(part) = held.last().and_then(|last: &Reservation| last.split(NODE)) {
+                            if let Some(part) =
+                                held.last().and_then(|last: &Reservation| last.split(NODE))
+                            {
                                 held.push(part);
                             }
                         }
@@ -135,7 +173,13 @@ fn threads_leak_nothing() {
         }
     });
     let totals = *pool.lock();
-    assert_eq!(totals.tally, Tally { total: 64 << 20, ..Tally::default() });
+    assert_eq!(
+        totals.tally,
+        Tally {
+            total: 64 << 20,
+            ..Tally::default()
+        }
+    );
     assert_eq!(totals.promised, totals.global.held);
     assert_eq!(totals.global.held, totals.global.size);
 }

@@ -2,7 +2,8 @@
 //! Trees over plain memory, and a transaction that only counts.
 
 use crate::btree::{
-    Allocate, Block, BlockBytes, BlockInfo, BlockRefs, DataRef, Expected, Holder, Identity, Store, Tree, WriteMode,
+    Allocate, Block, BlockBytes, BlockInfo, BlockRefs, DataRef, Expected, Holder, Identity, Store,
+    Tree, WriteMode,
 };
 use crate::disk::{Generation, Key, Logical, ObjectId, Uuid};
 use core::ops::ControlFlow;
@@ -37,7 +38,10 @@ impl Store for Memory {
     }
 
     fn identity(&self) -> Identity {
-        Identity { fsid: Uuid::default(), chunk_tree_uuid: Uuid::default() }
+        Identity {
+            fsid: Uuid::default(),
+            chunk_tree_uuid: Uuid::default(),
+        }
     }
 
     fn read(&self, addr: Logical, _expected: &Expected) -> Result<Arc<Block>> {
@@ -50,7 +54,10 @@ impl Store for Memory {
         let bytes = KVec::from_elem(0, NODE as usize, GFP_KERNEL)?;
         let bytes: KBox<dyn BlockBytes> = KBox::new(Bytes(bytes), GFP_KERNEL)?;
         let block = Latched::new(info, bytes)?;
-        self.0.lock().unwrap().insert(info.addr.get(), block.clone());
+        self.0
+            .lock()
+            .unwrap()
+            .insert(info.addr.get(), block.clone());
         Ok(block)
     }
 
@@ -83,8 +90,17 @@ impl Allocate for Txn {
         Generation::new(7)
     }
 
-    fn allocate_block(&self, _: ObjectId, _: Holder, _: u8, _: &Key, _: Logical) -> Result<Logical> {
-        Ok(Logical::new(self.0.fetch_add(NODE.into(), Ordering::Relaxed)))
+    fn allocate_block(
+        &self,
+        _: ObjectId,
+        _: Holder,
+        _: u8,
+        _: &Key,
+        _: Logical,
+    ) -> Result<Logical> {
+        Ok(Logical::new(
+            self.0.fetch_add(NODE.into(), Ordering::Relaxed),
+        ))
     }
 
     fn release_block(&self, _: Logical, _: u8, _: ObjectId, _: Holder, _: Generation) -> Result {
@@ -96,7 +112,10 @@ impl Allocate for Txn {
     }
 
     fn block_refs(&self, _: Logical, _: u8) -> Result<BlockRefs> {
-        Ok(BlockRefs { count: 1, full_backref: false })
+        Ok(BlockRefs {
+            count: 1,
+            full_backref: false,
+        })
     }
 
     fn set_full_backref(&self, _: Logical, _: u8) -> Result {

@@ -66,7 +66,9 @@ impl GroupLoad {
             }
             ZoneCondition::Active => {
                 self.active = true;
-                zone.write_pointer.checked_since(zone.start).unwrap_or(u64::MAX)
+                zone.write_pointer
+                    .checked_since(zone.start)
+                    .unwrap_or(u64::MAX)
             }
         };
         let known = self.written.get_or_insert(Uneven {
@@ -85,7 +87,9 @@ impl GroupLoad {
 
     /// Two sequential zones that are written to different points and can be evened out.
     pub(super) fn uneven(&self) -> Option<Uneven> {
-        let written = self.written.filter(|_| !self.unusable && !self.conventional);
+        let written = self
+            .written
+            .filter(|_| !self.unusable && !self.conventional);
         written.filter(|uneven| uneven.least < uneven.most && uneven.most <= self.capacity)
     }
 
@@ -104,25 +108,50 @@ impl GroupLoad {
             active: false,
         };
         if self.unusable {
-            pr_warn!("block group {} has a zone that is read-only or offline\n", start);
+            pr_warn!(
+                "block group {} has a zone that is read-only or offline\n",
+                start
+            );
             return Ok(full);
         }
-        let last = if self.conventional { Some(last_allocated()?.get()) } else { None };
+        let last = if self.conventional {
+            Some(last_allocated()?.get())
+        } else {
+            None
+        };
         let Some(Uneven { least, most, .. }) = self.written else {
             let alloc_offset = ZoneOffset::new(last.unwrap_or(0));
-            return Ok(GroupZones { alloc_offset, active: true, ..full });
+            return Ok(GroupZones {
+                alloc_offset,
+                active: true,
+                ..full
+            });
         };
         // On a conventional zone the trees tell how far it is written; the other's pointer may be further, when the
         // last extents were freed.
         let behind = last.is_some_and(|last| last > least);
         if least != most || behind {
-            pr_warn!("block group {}: its zones are written to {} and {}\n", start, least, most);
+            pr_warn!(
+                "block group {}: its zones are written to {} and {}\n",
+                start,
+                least,
+                most
+            );
             return Ok(full);
         }
         if most > self.capacity {
-            pr_err!("block group {}: written to {} of {}\n", start, most, self.capacity);
+            pr_err!(
+                "block group {}: written to {} of {}\n",
+                start,
+                most,
+                self.capacity
+            );
             return Err(EUCLEAN);
         }
-        Ok(GroupZones { alloc_offset: ZoneOffset::new(most), active: self.active, ..full })
+        Ok(GroupZones {
+            alloc_offset: ZoneOffset::new(most),
+            active: self.active,
+            ..full
+        })
     }
 }

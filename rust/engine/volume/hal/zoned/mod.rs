@@ -19,11 +19,11 @@ use crate::disk::{
     BlockGroupFlags, Physical, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
+use group::{GroupLoad, Uneven};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::Mutex;
-use group::{GroupLoad, Uneven};
-use states::States;
+use states::{States, ZoneState};
 
 /// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
 const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
@@ -67,7 +67,13 @@ impl Zoned {
                 let zone_size = check_zone_size(geometry.zone_size)?;
                 let places = LogPlaces::new(zone_size, geometry.zones);
                 let is_log = |number| places.contains(number, 1);
-                Some(States::report(&*device, geometry, zone_size, places.count(), is_log)?)
+                Some(States::report(
+                    &*device,
+                    geometry,
+                    zone_size,
+                    places.count(),
+                    is_log,
+                )?)
             }
         };
         let state = State {
@@ -96,24 +102,43 @@ impl Zoned {
         run(&mut self.state.lock(), zone_size)
     }
 
-    /// Whether the zone of a copy is sequential.
-    fn is_sequential_at(&self, at: Physical) -> bool {
+    /// Whether what is known of the zone at an address fits.
+    fn zone_is(&self, at: Physical, fits: impl FnOnce(&ZoneState) -> bool) -> bool {
         let state = self.state.lock();
-        state.zones.as_ref().and_then(|zones| zones.at(at)).is_some_and(|zone| zone.sequential)
+        state
+            .zones
+            .as_ref()
+            .and_then(|zones| zones.at(at))
+            .is_some_and(fits)
+    }
+
+    fn is_manageable(&self, at: Physical) -> bool {
+        self.zone_is(at, |zone| zone.sequential && !zone.unusable)
     }
 
     /// Asks the device for one zone. A zone that is known to be empty is not asked for: with the queue frozen by
     /// another report that would wait for itself.
     fn zone(&self, at: Physical) -> Result<Zone> {
         let known = self.with_zones(|state, zone_size| {
-            let zone = state.zones.as_ref().and_then(|zones| zones.at(at)).ok_or(EUCLEAN)?;
+            let zone = state
+                .zones
+                .as_ref()
+                .and_then(|zones| zones.at(at))
+                .ok_or(EUCLEAN)?;
             let (kind, condition) = match (zone.sequential, zone.empty) {
                 (false, _) => (ZoneKind::Conventional, ZoneCondition::Active),
                 (true, true) => (ZoneKind::Sequential, ZoneCondition::Empty),
                 _ => return Ok(None),
             };
             let (len, capacity) = (zone_size.get(), zone.capacity());
-            Ok(Some(Zone { start: at, len, capacity, write_pointer: at, kind, condition }))
+            Ok(Some(Zone {
+                start: at,
+                len,
+                capacity,
+                write_pointer: at,
+                kind,
+                condition,
+            }))
         })?;
         if let Some(zone) = known {
             return Ok(zone);
@@ -168,14 +193,20 @@ impl Zoned {
     /// The power was cut between the writes of two copies: brings the shorter one up to the longer. What is copied
     /// belongs to no committed transaction (that waits for both), but without it the group could not be written on.
     fn even_out(&self, chunk: &Chunk, uneven: Uneven) -> Result {
-        let (Some(from), Some(to)) =
-            (chunk.stripes.get(uneven.longer), chunk.stripes.get(uneven.shorter))
-        else {
+        let (Some(from), Some(to)) = (
+            chunk.stripes.get(uneven.longer),
+            chunk.stripes.get(uneven.shorter),
+        ) else {
             return Ok(());
         };
         let start = chunk.logical.get();
         let (least, most) = (uneven.least, uneven.most);
-        pr_info!("block group {}: copies written to {} and {}: evened out\n", start, least, most);
+        pr_info!(
+            "block group {}: copies written to {} and {}: evened out\n",
+            start,
+            least,
+            most
+        );
         let mut buffer = KVVec::from_elem(0u8, COPY_UNIT, GFP_KERNEL)?;
         let mut at = least;
         while at < most {
@@ -188,9 +219,13 @@ impl Zoned {
         Ok(())
     }
 
-    /// Runs a command on every sequential zone of a chunk.
+    /// Runs a command on every sequential zone of a chunk, except those that take none any more.
     fn manage(&self, chunk: &Chunk, action: ZoneAction) -> Result {
-        for stripe in chunk.stripes.iter().filter(|stripe| self.is_sequential_at(stripe.at)) {
+        for stripe in chunk
+            .stripes
+            .iter()
+            .filter(|stripe| self.is_manageable(stripe.at))
+        {
             self.device.manage_zone(stripe.at, action)?;
         }
         Ok(())
@@ -200,7 +235,9 @@ impl Zoned {
     fn deactivate(&self, chunk: &Chunk) {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let Some(zones) = &mut state.zones else { return };
+        let Some(zones) = &mut state.zones else {
+            return;
+        };
         for stripe in chunk.stripes.iter() {
             let active = zones.at(stripe.at).is_some_and(|zone| zone.active);
             if active && !chunk.flags.contains(BlockGroupFlags::DATA) {
@@ -257,7 +294,9 @@ impl Hal for Zoned {
     }
 
     fn max_extent_len(&self) -> u64 {
-        let append = self.geometry.map_or(MAX_EXTENT_SIZE, |geometry| geometry.max_append);
+        let append = self
+            .geometry
+            .map_or(MAX_EXTENT_SIZE, |geometry| geometry.max_append);
         (append.min(MAX_EXTENT_SIZE) / SECTOR).saturating_mul(SECTOR)
     }
 
@@ -279,7 +318,11 @@ impl Hal for Zoned {
             let aligned = zone_size.is_start(stripe.at.get()) && chunk.len == zone_size.get();
             if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
                 let (start, at) = (chunk.logical.get(), stripe.at.get());
-                pr_err!("chunk {} at {} of its device is not in one zone\n", start, at);
+                pr_err!(
+                    "chunk {} at {} of its device is not in one zone\n",
+                    start,
+                    at
+                );
                 return Err(EUCLEAN);
             }
             zones.claim(stripe.at);
@@ -319,7 +362,10 @@ impl Hal for Zoned {
             group = self.read_zones(chunk)?;
         }
         let loaded = group.settle(chunk, last_allocated)?;
-        let active = loaded.active || self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
+        let unlimited =
+            self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
+        let has_room = loaded.alloc_offset.get() < loaded.capacity;
+        let active = loaded.active || (unlimited && has_room);
         if group.active && !chunk.flags.contains(BlockGroupFlags::DATA) {
             self.with_zones(|state, _| {
                 let count = u64::try_from(chunk.stripes.len())?;
@@ -329,7 +375,14 @@ impl Hal for Zoned {
         }
         if group.active && !loaded.active && self.access == Access::ReadWrite {
             // Nothing will be written there any more: give the resources back.
-            self.finish(chunk)?;
+            if let Err(error) = self.finish(chunk) {
+                let (start, errno) = (chunk.logical.get(), error.to_errno());
+                pr_warn!(
+                    "block group {}: its zones cannot be finished: {}\n",
+                    start,
+                    errno
+                );
+            }
         }
         Ok(GroupZones { active, ..loaded })
     }
@@ -341,9 +394,15 @@ impl Hal for Zoned {
             return Activation::NoBudget;
         };
         let idle = |zones: &States, at| {
-            zones.at(at).is_some_and(|zone| zone.sequential && !zone.active)
+            zones
+                .at(at)
+                .is_some_and(|zone| zone.sequential && !zone.active)
         };
-        let needed = chunk.stripes.iter().filter(|stripe| idle(zones, stripe.at)).count();
+        let needed = chunk
+            .stripes
+            .iter()
+            .filter(|stripe| idle(zones, stripe.at))
+            .count();
         let needed = u64::try_from(needed).unwrap_or(u64::MAX);
         if !zones.can_activate(chunk.flags, needed, state.active_metadata) {
             return Activation::NoBudget;
@@ -400,7 +459,10 @@ impl Hal for Zoned {
 
     fn is_sequential(&self, chunk: &Chunk) -> bool {
         !chunk.stripes.is_empty()
-            && chunk.stripes.iter().all(|stripe| self.is_sequential_at(stripe.at))
+            && chunk
+                .stripes
+                .iter()
+                .all(|stripe| self.zone_is(stripe.at, |zone| zone.sequential))
     }
 }
 

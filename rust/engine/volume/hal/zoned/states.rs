@@ -68,7 +68,12 @@ impl States {
         for _ in 0..count {
             zones.push(zone, GFP_KERNEL)?;
         }
-        Ok(Self { zone_size, zones, left: None, reserved: 0 })
+        Ok(Self {
+            zone_size,
+            zones,
+            left: None,
+            reserved: 0,
+        })
     }
 
     /// What the device reports. The zones of superblock logs (`is_log`) have active resources set aside for them:
@@ -93,7 +98,11 @@ impl States {
         }
         let reported = u64::try_from(zones.len())?;
         if reported != geometry.zones {
-            pr_err!("the device reports {} zones of {}\n", reported, geometry.zones);
+            pr_err!(
+                "the device reports {} zones of {}\n",
+                reported,
+                geometry.zones
+            );
             return Err(EIO);
         }
         let mut active = 0u64;
@@ -101,7 +110,12 @@ impl States {
             active = active.saturating_add(u64::from(zone.active && !is_log(number)));
         }
         let left = budget(geometry, active.saturating_add(logs));
-        Ok(Self { zone_size, zones, left, reserved: 0 })
+        Ok(Self {
+            zone_size,
+            zones,
+            left,
+            reserved: 0,
+        })
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -143,7 +157,9 @@ impl States {
     /// one for the log trees, one for system chunks. `profiles`: how those are kept.
     pub(super) fn set_reserved(&mut self, metadata: BlockGroupFlags, system: BlockGroupFlags) {
         let copies = |flags| copies_per_device(flags).unwrap_or(1);
-        self.reserved = copies(metadata).saturating_mul(2).saturating_add(copies(system));
+        self.reserved = copies(metadata)
+            .saturating_mul(2)
+            .saturating_add(copies(system));
     }
 
     /// How many of the reserved are not in use, when `in_use` zones of metadata and system groups are active.
@@ -155,12 +171,16 @@ impl States {
     pub(super) fn can_activate(&self, flags: BlockGroupFlags, count: u64, in_use: u64) -> bool {
         let is_data = flags.contains(BlockGroupFlags::DATA);
         let kept = if is_data { self.held_back(in_use) } else { 0 };
-        self.left.is_none_or(|left| left >= count.saturating_add(kept))
+        self.left
+            .is_none_or(|left| left >= count.saturating_add(kept))
     }
 
     /// Makes zones active; the caller has asked [`Self::can_activate`].
     pub(super) fn activate(&mut self, at: Physical) {
-        let Some(zone) = self.at_mut(at).filter(|zone| zone.sequential && !zone.active) else {
+        let Some(zone) = self
+            .at_mut(at)
+            .filter(|zone| zone.sequential && !zone.active)
+        else {
             return;
         };
         zone.active = true;
@@ -180,7 +200,7 @@ impl States {
     pub(super) fn emptied(&mut self, at: Physical) {
         self.deactivate(at);
         if let Some(zone) = self.at_mut(at) {
-            zone.empty = zone.sequential;
+            zone.empty = zone.sequential && !zone.unusable;
         }
     }
 }
@@ -190,6 +210,8 @@ impl States {
 fn budget(geometry: &ZoneGeometry, taken: u64) -> Option<u64> {
     match geometry.max_active {
         Some(limit) => Some(u64::from(limit).saturating_sub(taken)),
-        None => DEFAULT_MAX_ACTIVE.min(geometry.zones / 4).checked_sub(taken),
+        None => DEFAULT_MAX_ACTIVE
+            .min(geometry.zones / 4)
+            .checked_sub(taken),
     }
 }

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+//! File data: extents that are cut, checksums that are missing, writes that end at the same time.
+
+use crate::player::{Player, SECTOR};
+use engine::disk::FileOffset;
+use engine::fs::{Inode, MappingKind, New, NewKind, Time};
+use harness::history::ROOT;
+use harness::tools;
+use kernel::sync::Arc;
+
+const MIB: u64 = 1 << 20;
+const NOW: Time = Time { sec: 1, nsec: 0 };
+
+fn file(player: &mut Player, name: &[u8]) -> Arc<Inode> {
+    let root = player.inode(ROOT).unwrap();
+    let new = New {
+        kind: NewKind::File,
+        mode: 0o100644,
+        uid: 0,
+        gid: 0,
+        now: NOW,
+        xattrs: &[],
+    };
+    player.fs.create(&root, name, &new).unwrap()
+}
+
+#[test]
+fn small_files_live_in_the_tree() {
+    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
+    let inode = file(&mut player, b"f");
+    player.write(&inode, 0, &[1; 2048]).unwrap();
+    let kind = |player: &Player| player.fs.map(&inode, FileOffset::new(0), 10).unwrap().kind;
+    assert!(matches!(kind(&player), MappingKind::Inline(_)));
+    assert_eq!(inode.attributes().nbytes, 2048);
+    player.fs.truncate(&inode, 100, NOW).unwrap();
+    assert_eq!(
+        (inode.attributes().nbytes, inode.attributes().size),
+        (100, 100)
+    );
+    player.fs.truncate(&inode, 9000, NOW).unwrap();
+    assert_eq!(
+        player.read(&inode, 50, 100).unwrap(),
+        [[1; 50], [0; 50]].concat()
+    );
+    player.write(&inode, 2048, &[2; 1]).unwrap();
+    assert!(matches!(kind(&player), MappingKind::Data { .. }));
+    assert_eq!(
+        (inode.attributes().nbytes, inode.attributes().size),
+        (SECTOR, 9000)
+    );
+    drop(inode);
+    tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+#[test]
+fn an_extent_is_cut_in_many_places() {
+    for options in [&[][..], &["-O", "^no-holes"]] {
+        let mut player = Player::new(tools::mkfs(256 * MIB, options)).unwrap();
+        let inode = file(&mut player, b"f");
+        player
+            .fs
+            .preallocate(&inode, FileOffset::new(0), 64 * SECTOR, None, NOW)
+            .unwrap();
+        assert_eq!(inode.attributes().nbytes, 64 * SECTOR);
+        assert_eq!(inode.attributes().size, 0);
+        player
+            .write(&inode, 0, &vec![9; 64 * SECTOR as usize])
+            .unwrap();
+        for n in (1..64).step_by(3) {
+            player
+                .write(&inode, n * SECTOR, &[n as u8; SECTOR as usize])
+                .unwrap();
+        }
+        for n in (2..64).step_by(9) {
+            let at = FileOffset::new(n * SECTOR);
+            player.fs.punch_hole(&inode, at, 2 * SECTOR, NOW).unwrap();
+        }
+        player.fs.truncate(&inode, 33 * SECTOR, NOW).unwrap();
+        let byte = |n: u64| match (n % 9, n % 3) {
+            (2 | 3, _) => 0,
+            (_, 1) => n as u8,
+            _ => 9,
+        };
+        for n in 0..33 {
+            let read = player.read(&inode, n * SECTOR, SECTOR).unwrap();
+            assert!(read.iter().all(|b| *b == byte(n)), "sector {n}");
+        }
+        player.mounted.txns.commit().unwrap();
+        tools::check_with(&player.mounted.device.image(), &["--check-data-csum"]).unwrap();
+        player.fs.truncate(&inode, 0, NOW).unwrap();
+        assert_eq!(inode.attributes().nbytes, 0);
+        drop(inode);
+        tools::check(&player.unmount()).unwrap();
+    }
+}
+
+#[test]
+fn a_long_file_goes_in_batches() {
+    let mut player = Player::new(tools::mkfs(512 * MIB, &[])).unwrap();
+    let inode = file(&mut player, b"f");
+    for n in 0..1000 {
+        player
+            .write(&inode, n * 3 * SECTOR, &[n as u8; SECTOR as usize])
+            .unwrap();
+    }
+    let before = player.mounted.txns.space().statistics().data.used;
+    player.fs.truncate(&inode, 1500 * SECTOR + 1, NOW).unwrap();
+    assert_eq!(inode.attributes().nbytes, 501 * SECTOR);
+    player
+        .fs
+        .punch_hole(&inode, FileOffset::new(0), 1400 * SECTOR, NOW)
+        .unwrap();
+    let root = player.inode(ROOT).unwrap();
+    player.fs.unlink(&root, b"f", &inode, NOW).unwrap();
+    player.fs.evict(&inode).unwrap();
+    player.mounted.txns.commit().unwrap();
+    let after = player.mounted.txns.space().statistics().data.used;
+    assert_eq!(before - after, before.min(1000 * SECTOR));
+    drop((inode, root));
+    tools::check(&player.unmount()).unwrap();
+}
+
+#[test]
+fn missing_checksums_are_told() {
+    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
+    let inode = file(&mut player, b"f");
+    player
+        .write(&inode, 0, &vec![5; 3 * SECTOR as usize])
+        .unwrap();
+    let MappingKind::Data { logical } = player.fs.map(&inode, FileOffset::new(0), 1).unwrap().kind
+    else {
+        panic!();
+    };
+    let end = logical.checked_add(1 << 40).unwrap();
+    let sums = player
+        .fs
+        .checksums(&inode, logical, SECTOR)
+        .unwrap()
+        .unwrap();
+    assert!(sums.get(0).is_some() && sums.get(1).is_none());
+    let sums = player
+        .fs
+        .checksums(&inode, end, 2 * SECTOR)
+        .unwrap()
+        .unwrap();
+    assert!(sums.get(0).is_none() && sums.get(1).is_none());
+}
+
+/// Writes of one file and of several that are finished at the same time.
+#[test]
+fn writes_end_at_the_same_time() {
+    let mut player = Player::new(tools::mkfs(512 * MIB, &["-n", "4096"])).unwrap();
+    let inodes: std::vec::Vec<_> = (0..3)
+        .map(|n| file(&mut player, format!("f{n}").as_bytes()))
+        .collect();
+    let shared = &player;
+    std::thread::scope(|scope| {
+        for task in 0..4_u64 {
+            let inodes = &inodes;
+            scope.spawn(move || {
+                for n in 0..120_u64 {
+                    let at = ((n * 7919) % 120 * 4 + task) * SECTOR;
+                    let data = vec![(task * 50 + n % 50) as u8; SECTOR as usize];
+                    let inode = &inodes[(n % 3) as usize];
+                    shared.write_sectors(inode, at, &data, at + SECTOR).unwrap();
+                    if n % 40 == 39 {
+                        shared.mounted.txns.commit().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let total: u64 = inodes.iter().map(|inode| inode.attributes().nbytes).sum();
+    assert_eq!(total, 480 * SECTOR);
+    drop(inodes);
+    tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
+}

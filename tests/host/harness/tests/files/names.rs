@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The rules of names: what is refused, and what many links do.
+
+use crate::player::Player;
+use engine::disk::ObjectId;
+use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, Time, XattrMode};
+use harness::history::ROOT;
+use harness::tools;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+const NOW: Time = Time { sec: 1, nsec: 0 };
+
+fn file() -> New<'static> {
+    New {
+        kind: NewKind::File,
+        mode: 0o100644,
+        uid: 1,
+        gid: 2,
+        now: NOW,
+        xattrs: &[],
+    }
+}
+
+fn directory() -> New<'static> {
+    New {
+        kind: NewKind::Directory,
+        mode: 0o040755,
+        ..file()
+    }
+}
+
+fn player() -> (Player, Arc<Inode>) {
+    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
+    let root = player.inode(ROOT).unwrap();
+    (player, root)
+}
+
+fn finish(player: Player) {
+    tools::check(&player.unmount()).unwrap();
+}
+
+#[test]
+fn names_are_checked() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    assert_eq!(
+        fs.create(&root, &[b'x'; 256], &file()).err(),
+        Some(ENAMETOOLONG)
+    );
+    assert_eq!(fs.lookup(&root, &[b'x'; 256]), Err(ENAMETOOLONG));
+    assert_eq!(fs.create(&root, b"", &file()).err(), Some(EINVAL));
+    let inode = fs.create(&root, &[b'x'; 255], &file()).unwrap();
+    assert_eq!(fs.create(&root, &[b'x'; 255], &file()).err(), Some(EEXIST));
+    assert_eq!(fs.link(&root, &[b'x'; 255], &inode, NOW), Err(EEXIST));
+    assert_eq!(fs.unlink(&root, b"other", &inode, NOW), Err(ENOENT));
+    assert_eq!(root.attributes().size, 510);
+    let dir = fs.create(&root, b"dir", &directory()).unwrap();
+    assert_eq!(fs.link(&root, b"dir2", &dir, NOW), Err(EPERM));
+    fs.create(&dir, b"a", &file()).unwrap();
+    assert_eq!(fs.rmdir(&root, b"dir", &dir, NOW), Err(ENOTEMPTY));
+    assert_eq!(fs.rmdir(&root, &[b'x'; 255], &inode, NOW), Err(ENOTDIR));
+    drop((inode, dir, root));
+    finish(player);
+}
+
+#[test]
+fn a_directory_is_replaced_only_when_empty() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    let a = fs.create(&root, b"a", &directory()).unwrap();
+    let b = fs.create(&root, b"b", &directory()).unwrap();
+    let inner = fs.create(&b, b"inner", &file()).unwrap();
+    let rename = |moved, from: &'static [u8], to: &'static [u8], replaced| {
+        fs.rename(&Rename {
+            from: Side {
+                dir: &root,
+                name: from,
+            },
+            to: Side {
+                dir: &root,
+                name: to,
+            },
+            moved,
+            mode: RenameMode::Move {
+                replaced,
+                whiteout: None,
+            },
+            now: NOW,
+        })
+    };
+    assert_eq!(rename(&a, b"a", b"b", Some(&b)), Err(ENOTEMPTY));
+    assert_eq!(rename(&a, b"a", b"b", None), Err(EEXIST));
+    fs.unlink(&b, b"inner", &inner, NOW).unwrap();
+    fs.evict(&inner).unwrap();
+    rename(&a, b"a", b"b", Some(&b)).unwrap();
+    assert_eq!(b.attributes().nlink, 0);
+    fs.evict(&b).unwrap();
+    assert_eq!(fs.inode(&player.top, b.number()).err(), Some(ESTALE));
+    assert_eq!(fs.lookup(&root, b"a"), Ok(None));
+    assert!(matches!(fs.lookup(&root, b"b"), Ok(Some(Target::Inode(n, _))) if n == a.number()));
+    drop((a, b, inner, root));
+    finish(player);
+}
+
+/// More names in one directory than an INODE_REF holds: they go on as INODE_EXTREF.
+#[test]
+fn many_links() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    let inode = fs.create(&root, b"first", &file()).unwrap();
+    let name = |n: u32| format!("{n:0>200}").into_bytes();
+    for n in 0..300 {
+        fs.link(&root, &name(n), &inode, NOW).unwrap();
+    }
+    assert_eq!(inode.attributes().nlink, 301);
+    player.mounted.txns.commit().unwrap();
+    tools::check(&player.mounted.device.image()).unwrap();
+    for n in (0..300).rev() {
+        fs.unlink(&root, &name(n), &inode, NOW).unwrap();
+    }
+    assert_eq!(fs.parent(&inode), Ok(Some(ObjectId::new(256))));
+    fs.unlink(&root, b"first", &inode, NOW).unwrap();
+    fs.evict(&inode).unwrap();
+    drop((inode, root));
+    finish(player);
+}
+
+#[test]
+fn link_limits_without_extended_references() {
+    let image = tools::mkfs(256 * MIB, &["-O", "^extref", "-n", "4096"]);
+    let mut player = Player::new(image).unwrap();
+    let root = player.inode(ROOT).unwrap();
+    let inode = player.fs.create(&root, b"first", &file()).unwrap();
+    let name = |n: u32| format!("{n:0>200}").into_bytes();
+    let made = (0..).take_while(|n| match player.fs.link(&root, &name(*n), &inode, NOW) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!(error, EMLINK);
+            false
+        }
+    });
+    assert_eq!(made.count() as u32 + 1, inode.attributes().nlink);
+    drop((inode, root));
+    finish(player);
+}
+
+#[test]
+fn attributes_of_all_sizes() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    let inode = fs.create(&root, b"f", &file()).unwrap();
+    let longest = 16384 - 101 - 25 - 30;
+    let set = |name: &[u8], len: usize, mode| fs.set_xattr(&inode, name, &vec![7; len], mode, NOW);
+    for len in [0, 1, 100, 4000, longest - 6, 3, longest - 6, 200] {
+        set(b"user.a", len, XattrMode::Any).unwrap();
+        assert_eq!(fs.get_xattr(&inode, b"user.a").unwrap().unwrap().len(), len);
+    }
+    assert_eq!(set(b"user.a", longest - 5, XattrMode::Any), Err(ENOSPC));
+    assert_eq!(set(b"user.a", 1, XattrMode::Create), Err(EEXIST));
+    assert_eq!(set(b"user.b", 1, XattrMode::Replace), Err(ENODATA));
+    assert_eq!(fs.remove_xattr(&inode, b"user.b", NOW), Err(ENODATA));
+    assert_eq!(
+        fs.get_xattr(&inode, b"user.b").unwrap().map(|v| v.len()),
+        None
+    );
+    set(b"user.b", 5, XattrMode::Create).unwrap();
+    fs.remove_xattr(&inode, b"user.a", NOW).unwrap();
+    let born = [(&b"user.x"[..], &b"1"[..]), (b"security.y", &[1; 3000])];
+    let born = fs
+        .create(
+            &root,
+            b"g",
+            &New {
+                xattrs: &born,
+                ..file()
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        fs.get_xattr(&born, b"security.y").unwrap().unwrap().len(),
+        3000
+    );
+    drop((inode, born, root));
+    finish(player);
+}
+
+#[test]
+fn symbolic_links() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    let long = vec![b'l'; 4095];
+    for (name, target) in [(&b"s"[..], &b"to"[..]), (b"l", &long)] {
+        let kind = NewKind::Symlink(target);
+        let inode = fs
+            .create(
+                &root,
+                name,
+                &New {
+                    kind,
+                    mode: 0o120777,
+                    ..file()
+                },
+            )
+            .unwrap();
+        assert_eq!(&fs.read_link(&inode).unwrap()[..], target);
+    }
+    let long = vec![b'l'; 4096];
+    let new = New {
+        kind: NewKind::Symlink(&long),
+        mode: 0o120777,
+        ..file()
+    };
+    assert_eq!(fs.create(&root, b"t", &new).err(), Some(ENAMETOOLONG));
+    let wrong = New {
+        mode: 0o040755,
+        ..file()
+    };
+    assert_eq!(fs.create(&root, b"w", &wrong).err(), Some(EINVAL));
+    drop(root);
+    finish(player);
+}
+
+#[test]
+fn directories_are_read_from_anywhere() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    for n in 0..400 {
+        fs.create(&root, format!("{n:0>60}").as_bytes(), &file())
+            .unwrap();
+    }
+    let all = player.entries(&root).unwrap();
+    assert_eq!(all.len(), 400);
+    let mut positions = Vec::new();
+    let mut position = 0;
+    loop {
+        let mut seen = 0;
+        fs.read_dir(&root, position, &mut |entry| {
+            positions.push(entry.position);
+            position = entry.position + 1;
+            seen += 1;
+            Ok(if seen == 7 {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            })
+        })
+        .unwrap();
+        if seen < 7 {
+            break;
+        }
+    }
+    assert_eq!(positions.len(), 400);
+    assert!(positions.windows(2).all(|pair| pair[0] < pair[1]));
+    drop(root);
+    finish(player);
+}
