@@ -25,6 +25,7 @@ pub(crate) mod dentry;
 pub(crate) mod file;
 pub(crate) mod folio;
 pub(crate) mod inode;
+pub(crate) mod metadata_pages;
 pub(crate) mod mount;
 pub(crate) mod operations;
 mod private;

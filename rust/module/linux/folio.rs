@@ -5,7 +5,8 @@
 //! C header: `include/linux/mm_types.h`, `include/linux/pagemap.h`
 
 use super::bindings as b;
-use core::ptr::NonNull;
+use core::ptr::{addr_of_mut, NonNull};
+use core::sync::atomic::AtomicUsize;
 use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
@@ -95,6 +96,83 @@ impl Folio {
         unsafe { b::folio_test_uptodate(self.as_ptr()) }
     }
 
+    /// Marks the contents as those of the file.
+    pub(crate) fn mark_uptodate(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_mark_uptodate(self.as_ptr()) };
+    }
+
+    /// Marks the contents as not those of the file: they did not pass a check.
+    pub(crate) fn clear_uptodate(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_clear_uptodate(self.as_ptr()) };
+    }
+
+    /// Takes the folio's lock unless somebody holds it.
+    pub(crate) fn try_lock(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_trylock(self.as_ptr()) }
+    }
+
+    /// Whether the contents must go to the device.
+    pub(crate) fn is_dirty(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_test_dirty(self.as_ptr()) }
+    }
+
+    /// Whether the contents are on their way to the device.
+    pub(crate) fn is_writeback(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_test_writeback(self.as_ptr()) }
+    }
+
+    /// Marks the contents as to go to the device. `true` if they were not.
+    pub(crate) fn mark_dirty(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_mark_dirty(self.as_ptr()) }
+    }
+
+    /// Takes the dirty mark off a locked folio that is about to be written. `false` if it had none.
+    pub(crate) fn clear_dirty_for_io(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_clear_dirty_for_io(self.as_ptr()) }
+    }
+
+    /// Takes the dirty mark off a locked folio that is not to be written.
+    pub(crate) fn cancel_dirty(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_cancel_dirty(self.as_ptr()) };
+    }
+
+    /// Marks a locked folio as on its way to the device.
+    pub(crate) fn start_writeback(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { b::rbtrfs_folio_start_writeback(self.as_ptr()) };
+    }
+
+    /// Ends [`Self::start_writeback`].
+    pub(crate) fn end_writeback(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_end_writeback(self.as_ptr()) };
+    }
+
+    /// Waits for [`Self::end_writeback`].
+    pub(crate) fn wait_writeback(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_wait_writeback(self.as_ptr()) };
+    }
+
+    /// The folio's private word, for its owner.
+    pub(super) fn private_word(&self) -> &AtomicUsize {
+        // SAFETY: The word is aligned, lives as long as the folio, and is used by its owner alone, which
+        // is this driver, as an atomic.
+        unsafe {
+            let folio = self.as_ptr();
+            let word = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1.__bindgen_anon_3.private);
+            &*word.cast::<AtomicUsize>()
+        }
+    }
+
     /// Ends a read of the whole folio: marks it up to date if it went well, and unlocks it.
     pub(crate) fn end_read(&self, result: Result) {
         // SAFETY: The folio is alive.
@@ -110,6 +188,17 @@ impl Folio {
         // (no highmem on 64 bit). The contents belong to nobody, hence a copy and no reference.
         unsafe {
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address().add(offset), len);
+        }
+    }
+
+    /// Copies out of the folio. What lies behind its end is left alone.
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) {
+        let size = self.size();
+        let offset = offset.min(size);
+        let len = bytes.len().min(size.saturating_sub(offset));
+        // SAFETY: As in `write`.
+        unsafe {
+            core::ptr::copy_nonoverlapping(self.address().add(offset), bytes.as_mut_ptr(), len);
         }
     }
 

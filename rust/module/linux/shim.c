@@ -15,6 +15,12 @@ void *rbtrfs_folio_address(struct folio *folio)
 	return folio_address(folio);
 }
 
+/* Not charged to the memory cgroup of whoever reads first. */
+void rbtrfs_mapping_set_kernel_file(struct address_space *mapping)
+{
+	set_bit(AS_KERNEL_FILE, &mapping->flags);
+}
+
 /* What inode_init_owner() sets, before there is an inode. */
 void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
 		      u32 *uid, u32 *gid)

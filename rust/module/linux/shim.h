@@ -11,6 +11,7 @@
 
 void rbtrfs_folio_start_writeback(struct folio *folio);
 void *rbtrfs_folio_address(struct folio *folio);
+void rbtrfs_mapping_set_kernel_file(struct address_space *mapping);
 void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
 		      u32 *uid, u32 *gid);
 void rbtrfs_get_task(struct task_struct *task);

@@ -6,7 +6,7 @@ use crate::semaphore::Semaphore;
 use crate::Nesting;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::NotThreadSafe;
@@ -69,6 +69,16 @@ impl<M, T> Latched<M, T> {
         this.lock
             .try_down_write()
             .then(|| WriteGuard { latched: this.clone(), _not_send: NotThreadSafe })
+    }
+
+    /// How many references there are. Outdated at once unless the caller keeps others from making more:
+    /// then two, one of them the caller's own, means that nobody uses what the caller keeps.
+    pub fn references(this: &Arc<Self>) -> i32 {
+        let count = Arc::as_ptr(this).cast::<u8>().wrapping_sub(Arc::<Self>::DATA_OFFSET);
+        // SAFETY: An `Arc` keeps its `refcount_t` at the start of the allocation in which the value lies
+        // at `DATA_OFFSET`; it lives as long as `this`.
+        let count = unsafe { &*count.cast::<AtomicI32>() };
+        count.load(Ordering::Acquire)
     }
 
     /// Tells lockdep the order of this lock at its first use, when the tree is known.

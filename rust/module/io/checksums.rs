@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's checksums for the engine.
+
+use crate::linux::checksum;
+use engine::disk::{ChecksumKind, Checksums, Digest};
+
+/// The kernel's implementations.
+pub(crate) struct KernelChecksums;
+
+impl Checksums for KernelChecksums {
+    fn digest(&self, kind: ChecksumKind, data: &[u8]) -> Digest {
+        let mut digest = Digest::default();
+        let out: &mut [u8] = &mut digest;
+        match kind {
+            ChecksumKind::Crc32c => put(out, &(!checksum::crc32c(!0, data)).to_le_bytes()),
+            ChecksumKind::Xxhash => put(out, &checksum::xxh64(data).to_le_bytes()),
+            ChecksumKind::Sha256 => put(out, &checksum::sha256(data)),
+            ChecksumKind::Blake2b => put(out, &checksum::blake2b_256(data)),
+        }
+        digest
+    }
+}
+
+fn put(out: &mut [u8], sum: &[u8]) {
+    if let Some(out) = out.get_mut(..sum.len()) {
+        out.copy_from_slice(sum);
+    }
+}

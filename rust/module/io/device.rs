@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block device as the engine sees it: superblocks, mount, zones.
+
+use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
+use crate::linux::{BlockDevice, Folio, Operation};
+use engine::disk::Physical;
+use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// Bytes of one bounce buffer: four pages.
+const BOUNCE: usize = 16384;
+const BOUNCE_ORDER: u32 = 2;
+
+/// An open device.
+pub(crate) struct Disk {
+    device: Arc<BlockDevice>,
+}
+
+impl Disk {
+    /// Takes the device.
+    pub(crate) fn new(device: Arc<BlockDevice>) -> Self {
+        Self { device }
+    }
+
+    /// Writes piece by piece, in order; every piece is complete before the next.
+    fn write_pieces(&self, operation: Operation, at: Physical, buf: &[u8]) -> Result {
+        let bounce = Folio::alloc(BOUNCE_ORDER)?;
+        let mut pos = at;
+        for piece in buf.chunks(BOUNCE) {
+            bounce.write(0, piece);
+            self.device.transfer(operation, pos.get(), &bounce, piece.len())?;
+            pos = pos.saturating_add(piece.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+impl Device for Disk {
+    fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    fn zones(&self) -> Option<ZoneGeometry> {
+        if !self.device.is_zoned() {
+            return None;
+        }
+        let (open, active) = self.device.zone_limits();
+        let max_active = match (open, active) {
+            (0, 0) => None,
+            (0, limit) | (limit, 0) => Some(limit),
+            (open, active) => Some(open.min(active)),
+        };
+        Some(ZoneGeometry {
+            zone_size: self.device.zone_size(),
+            zones: self.device.zone_count().into(),
+            max_active,
+            max_append: self.device.max_zone_append(),
+        })
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.device.is_read_only()
+    }
+
+    fn read(&self, at: Physical, buf: &mut [u8]) -> Result {
+        let bounce = Folio::alloc(BOUNCE_ORDER)?;
+        let mut pos = at;
+        for piece in buf.chunks_mut(BOUNCE) {
+            self.device.transfer(Operation::ReadMeta, pos.get(), &bounce, piece.len())?;
+            bounce.read(0, piece);
+            pos = pos.saturating_add(piece.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: Physical, buf: &[u8]) -> Result {
+        self.write_pieces(Operation::WriteSync, at, buf)
+    }
+
+    fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {
+        self.write_pieces(Operation::WriteDurable, at, buf)
+    }
+
+    fn flush(&self) -> Result {
+        self.device.flush()
+    }
+
+    fn discard(&self, at: Physical, len: u64) -> Result {
+        self.device.discard(at.get(), len)
+    }
+
+    fn report_zones(
+        &self,
+        first: Physical,
+        count: u64,
+        each: &mut dyn FnMut(Zone) -> Result,
+    ) -> Result {
+        if !self.device.is_zoned() {
+            return Err(EOPNOTSUPP);
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.device.report_zones(first.get(), count, &mut |zone| each(zone_of(zone)))
+    }
+
+    fn manage_zone(&self, start: Physical, action: ZoneAction) -> Result {
+        let operation = match action {
+            ZoneAction::Reset => ZoneOperation::Reset,
+            ZoneAction::Finish => ZoneOperation::Finish,
+            ZoneAction::Open => ZoneOperation::Open,
+        };
+        self.device.manage_zone(operation, start.get(), self.device.zone_size())
+    }
+}
+
+fn zone_of(zone: &ZoneReport) -> Zone {
+    Zone {
+        start: Physical::new(zone.start),
+        len: zone.len,
+        capacity: zone.capacity,
+        write_pointer: Physical::new(zone.write_pointer),
+        kind: match zone.is_conventional {
+            true => ZoneKind::Conventional,
+            false => ZoneKind::Sequential,
+        },
+        condition: match zone.condition {
+            Condition::Empty => ZoneCondition::Empty,
+            Condition::Active => ZoneCondition::Active,
+            Condition::Full => ZoneCondition::Full,
+            Condition::Broken => ZoneCondition::Unusable,
+        },
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Finding a block in memory by its address.
+
+use engine::btree::Block;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::xarray::{AllocKind, XArray};
+use latch::Latched;
+
+/// How many locks the addresses are spread over; a power of two.
+const SHARDS: usize = 64;
+
+/// The blocks in memory, by address. Each lookup takes one spin lock of many, for moments.
+pub(super) struct Index {
+    shards: KVec<Pin<KBox<XArray<Arc<Block>>>>>,
+    node_shift: u32,
+}
+
+impl Index {
+    /// An empty index for blocks of `node_size` bytes.
+    pub(super) fn new(node_size: u32) -> Result<Self> {
+        let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
+        for _ in 0..SHARDS {
+            let shard = KBox::pin_init(XArray::new(AllocKind::Alloc), GFP_KERNEL)?;
+            shards.push(shard, GFP_KERNEL)?;
+        }
+        Ok(Self { shards, node_shift: node_size.trailing_zeros() })
+    }
+
+    fn place(&self, pos: u64) -> Option<(Pin<&XArray<Arc<Block>>>, usize)> {
+        let number = usize::try_from(pos.checked_shr(self.node_shift)?).ok()?;
+        let shard = self.shards.get(number & (SHARDS - 1))?;
+        Some((shard.as_ref(), number / SHARDS))
+    }
+
+    /// The block at `pos`.
+    pub(super) fn get(&self, pos: u64) -> Option<Arc<Block>> {
+        let (shard, slot) = self.place(pos)?;
+        let guard = shard.get_ref().lock();
+        guard.get(slot).map(Arc::from)
+    }
+
+    /// Adds a block where there is none. The caller has the folio locked, so nobody else adds one.
+    pub(super) fn insert(&self, pos: u64, block: Arc<Block>) -> Result {
+        let (shard, slot) = self.place(pos).ok_or(EINVAL)?;
+        let old = shard.get_ref().lock().store(slot, block, GFP_KERNEL);
+        drop(old.map_err(Error::from)?);
+        Ok(())
+    }
+
+    /// Takes the block at `pos` out, whoever uses it.
+    pub(super) fn remove(&self, pos: u64) -> Option<Arc<Block>> {
+        let (shard, slot) = self.place(pos)?;
+        shard.get_ref().lock().remove(slot)
+    }
+
+    /// Takes the block at `pos` out if nobody uses it. Whether there is none now.
+    pub(super) fn release(&self, pos: u64) -> bool {
+        let Some((shard, slot)) = self.place(pos) else { return true };
+        let mut guard = shard.get_ref().lock();
+        let Some(block) = guard.get(slot).map(Arc::from) else { return true };
+        // New references are made under this lock alone, or from one that exists.
+        if Latched::references(&block) != 2 {
+            return false;
+        }
+        let indexed = guard.remove(slot);
+        drop(guard);
+        drop((block, indexed));
+        true
+    }
+}

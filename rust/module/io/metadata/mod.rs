@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The cache of tree blocks: the engine's [`Store`] over the page cache of the btree inode.
+//!
+//! One folio is one block. The folio is the memory, with which the kernel's reclaim, flusher and throttling
+//! work; the [`Block`] is what the trees use, and owns the folio's bytes. The [`Index`] finds a block by its
+//! address and keeps it alive; a block is in the index once its bytes passed the gate, and leaves it only
+//! when nobody else holds it or its address was given up.
+//!
+//! | module    | what it does                                                                  |
+//! |-----------|-------------------------------------------------------------------------------|
+//! | [`index`] | address to block                                                              |
+//! | [`read`]  | blocks from the devices: the gate, copies, repair, read-ahead                 |
+//! | [`write`] | blocks to the devices: the zoned gate, sealing, large requests                |
+//!
+//! Lock order, outermost first: the metadata gate's mutex > a block's latch > a folio's lock > a shard of the
+//! index. Nobody who holds a folio's lock waits for a latch.
+
+mod index;
+mod read;
+mod write;
+
+use crate::linux::metadata_pages::{FolioBytes, MetadataPages, Missing, Owner, Pages};
+use crate::linux::{BlockDevice, SuperBlock};
+use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
+use engine::disk::{BlockContext, Corrupt, Generation, Logical};
+use engine::space::Space;
+use engine::volume::Volume;
+use index::Index;
+use kernel::prelude::*;
+use kernel::sync::{Arc, SetOnce};
+use latch::{Latched, NofsScope};
+
+/// The mounted volume's tree blocks.
+pub(crate) struct MetadataCache {
+    pages: MetadataPages,
+    shared: Arc<Shared>,
+}
+
+/// What both the trees and the page cache's callbacks need.
+struct Shared {
+    index: Index,
+    volume: Arc<Volume>,
+    devices: KVec<Arc<BlockDevice>>,
+    identity: Identity,
+    node_size: u32,
+    /// Whose gate metadata passes; set before anything is written.
+    space: SetOnce<Arc<Space>>,
+}
+
+impl BlockBytes for FolioBytes {
+    fn bytes(&self) -> &[u8] {
+        self.as_slice()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
+
+impl MetadataCache {
+    /// An empty cache of `volume`, whose devices are `devices` in the same order.
+    pub(crate) fn new(
+        sb: &SuperBlock,
+        volume: Arc<Volume>,
+        devices: KVec<Arc<BlockDevice>>,
+    ) -> Result<Arc<Self>> {
+        let node_size = volume.format().node_size;
+        let shared = Shared {
+            index: Index::new(node_size)?,
+            identity: identity(&volume),
+            volume,
+            devices,
+            node_size,
+            space: SetOnce::new(),
+        };
+        let shared = Arc::new(shared, GFP_KERNEL)?;
+        let order = (node_size / kernel::page::PAGE_SIZE as u32).trailing_zeros();
+        let pages = MetadataPages::new(sb, order, shared.clone())?;
+        Ok(Arc::new(Self { pages, shared }, GFP_KERNEL)?)
+    }
+
+    /// Tells whose gate metadata passes. Before that, blocks go out in any order.
+    pub(crate) fn set_space(&self, space: &Arc<Space>) {
+        self.shared.space.populate(space.clone());
+    }
+
+    /// Slows the caller down when there is too much dirty memory. No locks, no transaction may be held.
+    pub(crate) fn throttle(&self) {
+        self.pages.throttle();
+    }
+
+    fn end(&self, start: Logical, len: u64) -> u64 {
+        start.get().saturating_add(len).saturating_sub(1)
+    }
+}
+
+fn identity(volume: &Volume) -> Identity {
+    let format = volume.format();
+    Identity { fsid: format.metadata_uuid, chunk_tree_uuid: format.chunk_tree_uuid }
+}
+
+impl Shared {
+    /// What the gate is told of a block.
+    fn context(&self, addr: Logical, expected: Option<&Expected>) -> BlockContext<'_> {
+        let committed: Generation = self.volume.superblock().generation;
+        BlockContext {
+            format: self.volume.format(),
+            checksums: self.volume.checksums(),
+            addr,
+            owner: expected.and_then(|expected| expected.owner),
+            level: expected.map(|expected| expected.level),
+            generation: expected.map(|expected| expected.generation),
+            first_key: expected.and_then(|expected| expected.first_key),
+            newest: committed.next(),
+        }
+    }
+
+    /// A folio holds a block at a multiple of its size; nothing else is supported.
+    fn check_place(&self, addr: Logical) -> Result {
+        if addr.get() % u64::from(self.node_size) == 0 {
+            return Ok(());
+        }
+        pr_err!("tree block {addr} does not stand at a multiple of the node size\n");
+        Err(EUCLEAN)
+    }
+}
+
+fn report(corrupt: Corrupt) -> Error {
+    pr_err!("{}\n", corrupt);
+    EUCLEAN
+}
+
+impl Owner for Shared {
+    fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result {
+        let _nofs = NofsScope::enter();
+        self.write(pages, start, end, WriteMode::Background, limit)
+    }
+
+    fn release(&self, pos: u64) -> bool {
+        self.index.release(pos)
+    }
+
+    fn invalidate(&self, pos: u64) {
+        drop(self.index.remove(pos));
+    }
+}
+
+impl Store for MetadataCache {
+    fn node_size(&self) -> u32 {
+        self.shared.node_size
+    }
+
+    fn identity(&self) -> Identity {
+        self.shared.identity
+    }
+
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+        match self.shared.index.get(addr.get()) {
+            Some(block) => Ok(block),
+            None => self.shared.read(&self.pages, addr, expected),
+        }
+    }
+
+    fn read_ahead(&self, addr: Logical, _expected: &Expected) {
+        if self.shared.index.get(addr.get()).is_none() {
+            // A hint: whoever needs the block reads it and meets the error.
+            let _ = self.shared.read_ahead(&self.pages, addr);
+        }
+    }
+
+    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+        let _nofs = NofsScope::enter();
+        let pos = info.addr.get();
+        self.shared.check_place(info.addr)?;
+        loop {
+            let folio = self.pages.folio(pos, Missing::Create)?;
+            folio.wait_writeback();
+            drop(self.shared.index.remove(pos));
+            let Some(mut bytes) = folio.bytes() else {
+                // Somebody still holds the block that was here: leave its memory to it.
+                drop(folio);
+                self.pages.truncate(pos, self.end(info.addr, self.shared.node_size.into()));
+                continue;
+            };
+            bytes.as_mut_slice().fill(0);
+            folio.cancel_dirty();
+            folio.mark_uptodate();
+            return self.shared.publish(info, bytes);
+        }
+    }
+
+    fn mark_dirty(&self, block: &Arc<Block>) {
+        if let Some(folio) = self.pages.cached(block.meta().addr.get()) {
+            folio.mark_dirty();
+        }
+    }
+
+    fn forget(&self, block: &Arc<Block>) {
+        let addr = block.meta().addr;
+        let is_sequential = |chunk| self.shared.volume.is_sequential(chunk);
+        if self.shared.volume.chunk(addr).is_ok_and(|chunk| is_sequential(&chunk)) {
+            return;
+        }
+        if let Some(folio) = self.pages.cached(addr.get()) {
+            folio.lock();
+            folio.cancel_dirty();
+            folio.unlock();
+        }
+    }
+
+    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
+        let _nofs = NofsScope::enter();
+        let mut limit = i64::MAX;
+        self.shared.write(&self.pages, start.get(), self.end(start, len), mode, &mut limit)
+    }
+
+    fn wait(&self, start: Logical, len: u64) -> Result {
+        self.pages.wait(start.get(), self.end(start, len))
+    }
+
+    fn discard(&self, start: Logical, len: u64) {
+        self.pages.truncate(start.get(), self.end(start, len));
+    }
+}
+
+impl Shared {
+    /// Makes a block of a locked folio's bytes and lets everybody find it.
+    fn publish(&self, info: BlockInfo, bytes: FolioBytes) -> Result<Arc<Block>> {
+        let bytes: KBox<dyn BlockBytes> = KBox::new(bytes, GFP_KERNEL)?;
+        let block = Latched::new(info, bytes)?;
+        self.index.insert(info.addr.get(), block.clone())?;
+        Ok(block)
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks from the devices.
+
+use super::{report, Shared};
+use crate::linux::bio::Completion;
+use crate::linux::metadata_pages::{LockedFolio, Missing, Pages};
+use crate::linux::{Bio, Folio, Operation};
+use engine::btree::{Block, BlockInfo, Expected};
+use engine::disk::{check_block, Logical};
+use engine::volume::{Access, Mapping, Place};
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use latch::NofsScope;
+
+/// A read that nobody waits for.
+struct ReadAhead {
+    folio: ARef<Folio>,
+}
+
+impl Completion for ReadAhead {
+    fn complete(this: Arc<Self>, result: Result) {
+        // Checked by whoever needs it first.
+        this.folio.end_read(result);
+    }
+}
+
+impl Shared {
+    /// Reads a block that is not in the index. Readers of one block wait for one another at the folio's lock.
+    pub(super) fn read(&self, pages: &Pages, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+        let _nofs = NofsScope::enter();
+        self.check_place(addr)?;
+        loop {
+            let folio = pages.folio(addr.get(), Missing::Create)?;
+            if let Some(block) = self.index.get(addr.get()) {
+                return Ok(block);
+            }
+            let Some(bytes) = folio.bytes() else {
+                // A block that left the index while somebody holds it.
+                drop(folio);
+                let end = addr.get().saturating_add(u64::from(self.node_size)).saturating_sub(1);
+                pages.truncate(addr.get(), end);
+                continue;
+            };
+            let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));
+            if !folio.is_uptodate() || check(bytes.as_slice()).is_err() {
+                folio.clear_uptodate();
+                self.read_good_copy(&folio, addr, || check(bytes.as_slice()).map_err(report))?;
+                folio.mark_uptodate();
+            }
+            let info = BlockInfo { addr, level: expected.level, generation: expected.generation };
+            return self.publish(info, bytes);
+        }
+    }
+
+    /// Reads copy after copy until one passes `check`; those before it are repaired.
+    fn read_good_copy(
+        &self,
+        folio: &LockedFolio,
+        addr: Logical,
+        check: impl Fn() -> Result,
+    ) -> Result {
+        let mapping = self.map(addr)?;
+        let len = folio.size();
+        let mut result = Err(EIO);
+        for (index, place) in mapping.copies().iter().enumerate() {
+            let Some(device) = self.devices.get(place.device) else { continue };
+            result = device.transfer(Operation::ReadMeta, place.at.get(), folio, len);
+            if result.is_err() {
+                pr_err!("tree block {addr}: copy {} cannot be read\n", index.saturating_add(1));
+            } else {
+                result = check();
+            }
+            if result.is_ok() {
+                self.repair(folio, addr, mapping.copies().get(..index).unwrap_or(&[]));
+                break;
+            }
+        }
+        result
+    }
+
+    /// Writes a good block over bad copies, where a place can be written again.
+    fn repair(&self, folio: &LockedFolio, addr: Logical, bad: &[Place]) {
+        let is_fixed = self.volume.access() == Access::ReadOnly
+            || self.volume.chunk(addr).map_or(true, |chunk| self.volume.is_sequential(&chunk));
+        if bad.is_empty() || is_fixed {
+            return;
+        }
+        for place in bad {
+            let Some(device) = self.devices.get(place.device) else { continue };
+            let result = device.transfer(Operation::WriteSync, place.at.get(), folio, folio.size());
+            match result {
+                Ok(()) => pr_warn!("tree block {addr}: repaired the copy at {}\n", place.at),
+                Err(_) => pr_err!("tree block {addr}: the copy at {} stays bad\n", place.at),
+            }
+        }
+    }
+
+    /// Starts reading a block.
+    pub(super) fn read_ahead(&self, pages: &Pages, addr: Logical) -> Result {
+        let _nofs = NofsScope::enter();
+        self.check_place(addr)?;
+        let folio = pages.folio(addr.get(), Missing::TryCreate)?;
+        if folio.is_uptodate() {
+            return Ok(());
+        }
+        let mapping = self.map(addr)?;
+        let place = mapping.copies().first().ok_or(EIO)?;
+        let device = self.devices.get(place.device).ok_or(EIO)?;
+        let mut bio = Bio::new(device, Operation::ReadMeta, place.at.get(), 1);
+        if !bio.add_folio(&folio, folio.size(), 0) {
+            return Err(EIO);
+        }
+        let owner = Arc::new(ReadAhead { folio: folio.clone() }, GFP_KERNEL)?;
+        drop(folio.into_reading());
+        bio.submit(owner);
+        Ok(())
+    }
+
+    /// Where a block lies, in one piece.
+    pub(super) fn map(&self, addr: Logical) -> Result<Mapping> {
+        let len = u64::from(self.node_size);
+        let mapping = self.volume.map(addr, len)?;
+        if mapping.len < len {
+            pr_err!("tree block {addr} does not lie in one piece\n");
+            return Err(EUCLEAN);
+        }
+        Ok(mapping)
+    }
+}

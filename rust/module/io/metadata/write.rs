@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks to the devices: in ascending order, through the gate of zoned volumes, as large requests.
+//!
+//! A block is sealed under its latch and marked as under writeback before the latch is released: from then on
+//! the trees copy it before they change it. Nothing here waits while the gate is held, except for latches,
+//! whose holders wait for neither gate nor commit.
+
+use super::{report, Shared};
+use crate::linux::bio::{Completion, Plug};
+use crate::linux::metadata_pages::{set_error, Pages};
+use crate::linux::{Bio, Folio, Inode, Operation};
+use engine::btree::{seal, WriteMode};
+use engine::disk::Logical;
+use engine::space::{Admission, GateGuard, InFlight, MetadataGate};
+use engine::volume::Mapping;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::{Arc, UniqueArc};
+use latch::{Latched, Nesting, Side, TreeKind};
+
+/// Blocks in one request at most: 1 MiB of the usual size.
+const BATCH: usize = 64;
+
+/// Blocks that lie behind one another, on their way.
+struct Flight {
+    folios: KVec<ARef<Folio>>,
+    copies: usize,
+    inode: ARef<Inode>,
+    /// Ends with the last copy.
+    in_flight: KVec<InFlight>,
+}
+
+impl Completion for Flight {
+    fn complete(this: Arc<Self>, result: Result) {
+        for folio in &this.folios {
+            if folio.copy_written(result, this.copies) == Some(false) {
+                set_error(&this.inode);
+            }
+        }
+    }
+}
+
+/// Blocks that will go out as one request for each copy. All memory is there before the first is added.
+struct Batch {
+    start: Logical,
+    len: u64,
+    flight: UniqueArc<Flight>,
+    operation: Operation,
+}
+
+/// What became of one block.
+enum Outcome {
+    /// It is in the batch.
+    Taken,
+    /// It is left for later, or was clean.
+    Left,
+    /// The writes in a range must complete first.
+    Drain(Logical, u64),
+}
+
+impl Shared {
+    /// Writes the dirty blocks in `[start, end]` until `limit` pages are used up.
+    pub(super) fn write(
+        &self,
+        pages: &Pages,
+        start: u64,
+        end: u64,
+        mode: WriteMode,
+        limit: &mut i64,
+    ) -> Result {
+        let open = MetadataGate::open();
+        let gate = self.space.as_ref().map_or(&open, |space| space.gate());
+        let _plug = Plug::start()?;
+        // Groups that hold active zones first: their completion makes room for the others.
+        let mut active = None;
+        while let Some((group, len)) = gate.enter().active_after(active) {
+            let last = group.get().saturating_add(len).saturating_sub(1);
+            if group.get() <= end && last >= start {
+                self.write_range(pages, gate, start.max(group.get()), end.min(last), mode, limit)?;
+            }
+            active = Some(group);
+        }
+        self.write_range(pages, gate, start, end, mode, limit)
+    }
+
+    fn write_range(
+        &self,
+        pages: &Pages,
+        gate: &MetadataGate,
+        start: u64,
+        end: u64,
+        mode: WriteMode,
+        limit: &mut i64,
+    ) -> Result {
+        let mut from = start;
+        while from <= end && *limit > 0 {
+            let dirty = pages.dirty(from, end)?;
+            let Some(last) = dirty.last() else { break };
+            let next = position(last).saturating_add(last.size() as u64);
+            self.write_folios(pages, gate, &dirty, mode, limit)?;
+            from = next;
+        }
+        Ok(())
+    }
+
+    /// Writes some folios, which ascend.
+    fn write_folios(
+        &self,
+        pages: &Pages,
+        gate: &MetadataGate,
+        dirty: &[ARef<Folio>],
+        mode: WriteMode,
+        limit: &mut i64,
+    ) -> Result {
+        let mut batch = None;
+        let mut guard = gate.enter();
+        let mut rest = dirty;
+        while let Some((folio, tail)) = rest.split_first() {
+            let outcome = self.write_folio(pages, &mut guard, &mut batch, folio, mode);
+            match outcome {
+                Ok(Outcome::Taken) => {
+                    *limit = limit.saturating_sub((folio.size() / kernel::page::PAGE_SIZE) as i64);
+                    rest = tail;
+                }
+                Ok(Outcome::Left) => rest = tail,
+                Ok(Outcome::Drain(start, len)) => {
+                    self.submit(batch.take());
+                    drop(guard);
+                    let end = start.get().saturating_add(len).saturating_sub(1);
+                    pages.settle(start.get(), end);
+                    guard = gate.enter();
+                }
+                Err(error) => {
+                    self.submit(batch.take());
+                    return Err(error);
+                }
+            }
+        }
+        // Before the gate is left: the next writer's blocks come after these.
+        self.submit(batch.take());
+        drop(guard);
+        Ok(())
+    }
+
+    /// Puts one block into the batch, if it may go now.
+    fn write_folio(
+        &self,
+        pages: &Pages,
+        guard: &mut GateGuard<'_>,
+        batch: &mut Option<Batch>,
+        folio: &ARef<Folio>,
+        mode: WriteMode,
+    ) -> Result<Outcome> {
+        let addr = Logical::new(position(folio));
+        let Some(block) = self.index.get(addr.get()) else { return Ok(Outcome::Left) };
+        if !folio.is_dirty() {
+            return Ok(Outcome::Left);
+        }
+        let nesting = Nesting { tree: TreeKind::Other, level: block.meta().level, side: Side::Path };
+        let mut bytes = match mode {
+            WriteMode::Background => match Latched::try_write(&block) {
+                Some(bytes) => bytes,
+                None => return Ok(Outcome::Left),
+            },
+            WriteMode::Integrity | WriteMode::Commit => Latched::write(&block, nesting),
+        };
+        self.make_room(pages, batch, addr, mode)?;
+        let Some(open) = batch.as_mut() else { return Err(EIO) };
+        let token = match guard.admit(addr, self.node_size.into(), mode)? {
+            Admission::Write(token) => token,
+            Admission::Skip => return Ok(Outcome::Left),
+            Admission::Hole => return Err(EAGAIN),
+            Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
+        };
+        seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(report)?;
+        if !start_writeback(folio) {
+            return Ok(Outcome::Left);
+        }
+        // Nothing fails from here on.
+        open.push(folio, token.submitting(), self.node_size.into());
+        drop(bytes);
+        Ok(Outcome::Taken)
+    }
+
+    /// Sees to it that the batch takes a block at `addr`.
+    fn make_room(
+        &self,
+        pages: &Pages,
+        batch: &mut Option<Batch>,
+        addr: Logical,
+        mode: WriteMode,
+    ) -> Result {
+        if let Some(open) = batch {
+            if open.takes(addr) && self.adjoins(open)? {
+                return Ok(());
+            }
+            self.submit(batch.take());
+        }
+        *batch = Some(Batch::new(pages, addr, mode)?);
+        Ok(())
+    }
+
+    /// Whether every copy of the batch goes on for one more block.
+    fn adjoins(&self, batch: &Batch) -> Result<bool> {
+        if batch.len == 0 {
+            return Ok(true);
+        }
+        let len = batch.len.saturating_add(self.node_size.into());
+        Ok(self.volume.map(batch.start, len)?.len >= len)
+    }
+
+    /// Sends a batch, one request for each copy.
+    fn submit(&self, batch: Option<Batch>) {
+        let Some(mut batch) = batch.filter(|batch| batch.len > 0) else { return };
+        let mapping = self.volume.map(batch.start, batch.len);
+        let copies = mapping.as_ref().map_or(1, |mapping| mapping.copies().len());
+        batch.flight.copies = copies;
+        for folio in &batch.flight.folios {
+            folio.expect_copies(copies);
+        }
+        let flight = batch.flight.into();
+        match mapping {
+            Ok(mapping) => self.submit_copies(&mapping, &flight, batch.operation),
+            Err(error) => Flight::complete(flight, Err(error)),
+        }
+    }
+
+    fn submit_copies(&self, mapping: &Mapping, flight: &Arc<Flight>, operation: Operation) {
+        for place in mapping.copies() {
+            let Some(device) = self.devices.get(place.device) else {
+                Flight::complete(flight.clone(), Err(EIO));
+                continue;
+            };
+            let mut bio = Bio::new(device, operation, place.at.get(), BATCH as u16);
+            let fits = flight.folios.iter().all(|folio| bio.add_folio(folio, folio.size(), 0));
+            match fits {
+                true => bio.submit(flight.clone()),
+                false => Flight::complete(flight.clone(), Err(EIO)),
+            }
+        }
+    }
+}
+
+/// Takes the dirty mark of a folio over into writeback. `false` if somebody else did.
+fn start_writeback(folio: &Folio) -> bool {
+    folio.lock();
+    folio.wait_writeback();
+    let is_ours = folio.clear_dirty_for_io();
+    if is_ours {
+        folio.start_writeback();
+    }
+    folio.unlock();
+    is_ours
+}
+
+fn position(folio: &Folio) -> u64 {
+    u64::try_from(folio.pos()).unwrap_or(0)
+}
+
+impl Batch {
+    fn new(pages: &Pages, start: Logical, mode: WriteMode) -> Result<Self> {
+        let flight = Flight {
+            folios: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+            copies: 0,
+            inode: pages.inode(),
+            in_flight: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+        };
+        Ok(Self {
+            start,
+            len: 0,
+            flight: UniqueArc::new(flight, GFP_KERNEL)?,
+            operation: match mode {
+                WriteMode::Background => Operation::Write,
+                WriteMode::Integrity | WriteMode::Commit => Operation::WriteSync,
+            },
+        })
+    }
+
+    fn takes(&self, addr: Logical) -> bool {
+        self.start.checked_add(self.len) == Some(addr) && self.flight.folios.len() < BATCH
+    }
+
+    /// Adds a block; there is room.
+    fn push(&mut self, folio: &ARef<Folio>, in_flight: InFlight, len: u64) {
+        let flight = &mut *self.flight;
+        let _ = flight.folios.push_within_capacity(folio.clone());
+        let alone = match flight.in_flight.last_mut() {
+            Some(last) => last.join(in_flight).err(),
+            None => Some(in_flight),
+        };
+        if let Some(in_flight) = alone {
+            let _ = flight.in_flight.push_within_capacity(in_flight);
+        }
+        self.len = self.len.saturating_add(len);
+    }
+}
