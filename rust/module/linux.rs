@@ -31,6 +31,7 @@ pub(crate) mod operations;
 mod private;
 pub(crate) mod super_block;
 pub(crate) mod thread;
+pub(crate) mod time;
 pub(crate) mod xattr;
 
 pub(crate) use bio::{Bio, Operation};

@@ -2,33 +2,49 @@
 
 //! rbtrfs: the btrfs on-disk format for regular and zoned block devices.
 //!
-//! The kernel edge, bottom layer first: [`linux`] wraps the kernel's objects.
+//! The kernel edge, bottom layer first:
+//!
+//! | layer | module    | what it is                                                      |
+//! |-------|-----------|-----------------------------------------------------------------|
+//! | L0    | [`linux`] | the kernel's objects as safe types; the only `unsafe`            |
+//! | L6    | [`io`]    | metadata and data on their way between memory and the devices   |
+//! | L7    | [`vfs`]   | mount, inodes, directories, files: thin adapters                |
+//!
 //! What bytes go where is decided by the `engine` crate.
 
 use kernel::prelude::*;
 
+mod io;
 mod linux;
+mod vfs;
+
+use linux::mount::Registration;
 
 module! {
-    type: Rbtrfs,
+    type: Module,
     name: "rbtrfs",
     authors: ["The rbtrfs authors"],
     description: "btrfs file system in Rust",
     license: "GPL",
     alias: ["fs-rbtrfs"],
+    params: {
+        as_btrfs: u8 {
+            default: 0,
+            description: "register as 'btrfs' instead of 'rbtrfs'",
+        },
+    },
 }
 
-struct Rbtrfs;
-
-impl kernel::Module for Rbtrfs {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("loaded\n");
-        Ok(Self)
-    }
+struct Module {
+    _registration: Registration,
 }
 
-impl Drop for Rbtrfs {
-    fn drop(&mut self) {
-        pr_info!("unloaded\n");
+impl kernel::Module for Module {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let name = match module_parameters::as_btrfs.value() {
+            0 => c"rbtrfs",
+            _ => c"btrfs",
+        };
+        Ok(Self { _registration: Registration::new::<vfs::Mount>(name, module)? })
     }
 }

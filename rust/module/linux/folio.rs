@@ -202,6 +202,15 @@ impl Folio {
         }
     }
 
+    /// Zeroes `len` bytes from `offset` on. What lies behind the folio's end is left out.
+    pub(crate) fn zero(&self, offset: usize, len: usize) {
+        let size = self.size();
+        let offset = offset.min(size);
+        let len = len.min(size.saturating_sub(offset));
+        // SAFETY: As in `write`.
+        unsafe { core::ptr::write_bytes(self.address().add(offset), 0, len) };
+    }
+
     /// Zeroes from `offset` to the folio's end.
     pub(crate) fn zero_from(&self, offset: usize) {
         let size = self.size();

@@ -80,6 +80,22 @@ impl Drop for Slot {
     }
 }
 
+/// `S_*`: what the VFS is to mind with an inode.
+pub(crate) mod flags {
+    use super::b;
+    /// Every change is synchronous.
+    pub(crate) const SYNC: u32 = b::S_SYNC;
+    /// Cannot be changed.
+    pub(crate) const IMMUTABLE: u32 = b::S_IMMUTABLE;
+    /// Only appended to.
+    pub(crate) const APPEND: u32 = b::S_APPEND;
+    /// Reading leaves the time of access alone.
+    pub(crate) const NOATIME: u32 = b::S_NOATIME;
+    /// Changes of the directory are synchronous.
+    pub(crate) const DIRSYNC: u32 = b::S_DIRSYNC;
+    pub(super) const ALL: u32 = SYNC | IMMUTABLE | APPEND | NOATIME | DIRSYNC;
+}
+
 /// A moment, as the VFS keeps them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timespec {
@@ -168,6 +184,12 @@ impl Inode {
         u32::from(unsafe { (*self.as_ptr()).i_mode })
     }
 
+    /// Owner and group, as stored on disk.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        // SAFETY: The inode is alive.
+        unsafe { (b::i_uid_read(self.as_ptr()), b::i_gid_read(self.as_ptr())) }
+    }
+
     /// Number of names.
     pub(crate) fn nlink(&self) -> u32 {
         // SAFETY: The inode is alive; all members of the union are the same number.
@@ -206,7 +228,7 @@ impl Inode {
             }
             (*inode).i_generation = from.generation;
             b::inode_set_iversion_queried(inode, from.version);
-            b::inode_set_flags(inode, from.flags, b::S_SYNC | b::S_APPEND | b::S_IMMUTABLE | b::S_NOATIME | b::S_DIRSYNC);
+            b::inode_set_flags(inode, from.flags, flags::ALL);
             b::inode_set_atime(inode, from.atime.sec, nanoseconds(from.atime));
             b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
             b::inode_set_ctime(inode, from.ctime.sec, nanoseconds(from.ctime));
@@ -327,6 +349,23 @@ impl SuperBlock {
         }
         // INVARIANT: I_NEW is ours: `iget5_locked` made the inode.
         Ok(Found::New(NewInode { inode: owned }))
+    }
+
+    /// A new inode for an empty directory that cannot be changed. It is found by no key.
+    pub(crate) fn empty_directory(&self, number: u64) -> Result<ARef<Inode>> {
+        // SAFETY: The super block is alive.
+        let inode = NonNull::new(unsafe { b::new_inode(self.as_ptr()) }).ok_or(ENOMEM)?;
+        // SAFETY: Nobody else has the inode; the tables are static.
+        unsafe {
+            let inode = inode.as_ptr();
+            (*inode).i_ino = number;
+            (*inode).i_mode = (b::S_IFDIR | 0o755) as b::umode_t;
+            (*inode).i_op = &b::simple_dir_inode_operations;
+            (*inode).__bindgen_anon_3.i_fop = &b::simple_dir_operations;
+            b::simple_inode_init_ts(inode);
+        }
+        // SAFETY: The reference is ours.
+        Ok(unsafe { ARef::from_raw(inode.cast()) })
     }
 
     /// A new inode with this key, which no one has yet. `EBUSY` if one is in memory.

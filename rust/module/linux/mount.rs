@@ -14,6 +14,7 @@ use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
+use latch::NofsScope;
 
 /// Whether a mount may change the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +60,8 @@ pub(crate) trait FileSystem: super::xattr::Xattrs + Send + Sync + Sized + 'stati
     /// Takes one mount option. Errors are reported by the callee, in one line.
     fn parse(options: &mut Self::Options, name: &[u8], value: Option<&[u8]>) -> Result<Parsed>;
 
-    /// Opens the volume on `device`.
-    fn open(device: BlockDevice, options: &Self::Options, access: Access) -> Result<Self>;
-
-    /// Work that needs the super block, before the root: may read and make inodes.
-    fn prepare(sb: &SuperBlock) -> Result;
+    /// Opens the volume on `device`. `sb` takes inodes already, and has no payload yet.
+    fn open(sb: &SuperBlock, device: BlockDevice, options: &Self::Options, access: Access) -> Result<Self>;
 
     /// The directory at the top of the whole volume.
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>>;
@@ -89,7 +87,7 @@ pub(crate) trait FileSystem: super::xattr::Xattrs + Send + Sync + Sized + 'stati
     fn thaw(sb: &SuperBlock) -> Result;
 
     /// The last user is gone: end all work. The value is dropped afterwards.
-    fn close(sb: &SuperBlock);
+    fn close(&self);
 
     /// Writes the attributes that are only in memory.
     fn write_inode(inode: &Inode) -> Result;
@@ -135,6 +133,7 @@ unsafe extern "C" fn destroy_inode(inode: *mut b::inode) {
 unsafe extern "C" fn write_inode<T: FileSystem>(inode: *mut b::inode, _wbc: *mut b::writeback_control) -> c_int {
     // SAFETY: The VFS lends an inode of ours.
     let inode = unsafe { Inode::borrow(inode) };
+    let _nofs = NofsScope::enter();
     from_result(|| T::write_inode(inode).map(|()| 0))
 }
 
@@ -142,7 +141,10 @@ unsafe extern "C" fn evict_inode<T: FileSystem>(inode: *mut b::inode) {
     // SAFETY: The VFS lends an inode of ours, which nobody else has.
     let inode = unsafe { Inode::borrow(inode) };
     inode.truncate_final();
-    T::evict(inode);
+    {
+        let _nofs = NofsScope::enter();
+        T::evict(inode);
+    }
     inode.clear();
 }
 
@@ -150,7 +152,9 @@ unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut b::super_block) {
     // SAFETY: The VFS lends a super block of ours; no inode and no call is left.
     unsafe {
         let sb = SuperBlock::borrow(sb);
-        T::close(sb);
+        if let Some(fs) = sb.payload::<T>() {
+            fs.close();
+        }
         sb.drop_payload();
     }
 }
@@ -272,18 +276,16 @@ unsafe extern "C" fn fill_super<T: FileSystem>(
         let (options, access) = unsafe { context::<T>(fc) }?;
         // SAFETY: `get_tree_bdev` set the device.
         let device = unsafe { BlockDevice::of_super(sb) };
-        let fs = T::open(device, options, access)?;
-        // SAFETY: The super block is new.
-        let this = unsafe { SuperBlock::borrow(sb) };
-        this.set_parameters(&fs.parameters());
-        let payload = private::put(fs)?;
-        // SAFETY: As above; the tables are static.
-        unsafe {
-            (*sb).s_fs_info = payload.as_ptr();
+        // SAFETY: The super block is new; the tables are static.
+        let this = unsafe {
             (*sb).s_op = &Table::<T>::SUPER;
             (*sb).s_xattr = super::xattr::Table::<T>::handlers().cast();
-        }
-        T::prepare(this)?;
+            SuperBlock::borrow(sb)
+        };
+        let fs = T::open(this, device, options, access)?;
+        this.set_parameters(&fs.parameters());
+        // SAFETY: The super block is new.
+        unsafe { (*sb).s_fs_info = private::put(fs)?.as_ptr() };
         let root = T::top(this)?;
         // SAFETY: It takes the inode's reference over.
         let root = unsafe { b::d_make_root(Inode::into_ptr(root)) };

@@ -16,6 +16,7 @@ use core::ptr::null_mut;
 use kernel::error::from_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use latch::NofsScope;
 
 /// The type of an entry in a directory (C: `DT_*`).
 pub(crate) type EntryKind = u8;
@@ -97,6 +98,19 @@ pub(crate) struct StatExtra {
     pub(crate) attributes_mask: u64,
     /// Bytes on disk if they differ from the inode's.
     pub(crate) block_size: u32,
+}
+
+/// `STATX_ATTR_*`.
+pub(crate) mod stat_flags {
+    use super::b;
+    /// Cannot be changed.
+    pub(crate) const IMMUTABLE: u64 = b::STATX_ATTR_IMMUTABLE as u64;
+    /// Only appended to.
+    pub(crate) const APPEND: u64 = b::STATX_ATTR_APPEND as u64;
+    /// Not to be dumped.
+    pub(crate) const NODUMP: u64 = b::STATX_ATTR_NODUMP as u64;
+    /// Compressed.
+    pub(crate) const COMPRESSED: u64 = b::STATX_ATTR_COMPRESSED as u64;
 }
 
 /// Attributes, of all inodes.
@@ -226,6 +240,7 @@ unsafe extern "C" fn lookup<T: Directory>(
     if entry.name().len() > 255 {
         return ENAMETOOLONG.to_ptr();
     }
+    let _nofs = NofsScope::enter();
     match T::lookup(dir, entry.name()) {
         Ok(found) => {
             let inode = found.map_or(null_mut(), Inode::into_ptr);
@@ -240,6 +255,7 @@ unsafe extern "C" fn iterate_shared<T: Directory>(file: *mut b::file, context: *
     // SAFETY: The VFS lends both, the directory locked for reading.
     let (dir, inner) = unsafe { (Inode::borrow(b::file_inode(file)), &mut *context) };
     from_result(|| {
+        let _nofs = NofsScope::enter();
         let mut out = DirContext { inner, file };
         if out.emit_dots() {
             T::iterate(dir, &mut out)?;
@@ -267,6 +283,7 @@ unsafe fn make<T: Directory>(
     }
     // SAFETY: By the function's contract.
     let owner = unsafe { new_owner(idmap, dir, mode) };
+    let _nofs = NofsScope::enter();
     let inode = T::create(this, entry.name(), kind, owner)?;
     entry.instantiate(inode);
     Ok(())
@@ -347,7 +364,9 @@ unsafe extern "C" fn tmpfile<T: Directory>(
     from_result(|| {
         // SAFETY: The VFS lends all.
         let (this, owner) = unsafe { (Inode::borrow(dir), new_owner(idmap, dir, mode.into())) };
+        let nofs = NofsScope::enter();
         let inode = T::create_unnamed(this, owner)?;
+        drop(nofs);
         // SAFETY: The file is being opened; the inode's reference is taken over. `d_tmpfile` drops a link,
         // which the inode on disk does not have.
         unsafe {
@@ -368,6 +387,7 @@ unsafe extern "C" fn link<T: Directory>(
         // SAFETY: The VFS lends all, directory and inode locked.
         let (inode, dir, new) =
             unsafe { (Inode::borrow((*old).d_inode), Inode::borrow(dir), Dentry::borrow(new)) };
+        let _nofs = NofsScope::enter();
         T::link(inode, dir, new.name())?;
         new.instantiate(inode.into());
         Ok(0)
@@ -378,6 +398,7 @@ unsafe extern "C" fn unlink<T: Directory>(dir: *mut b::inode, dentry: *mut b::de
     from_result(|| {
         // SAFETY: The VFS lends both, directory and inode locked.
         let (dir, entry) = unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) };
+        let _nofs = NofsScope::enter();
         T::unlink(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
     })
 }
@@ -386,6 +407,7 @@ unsafe extern "C" fn rmdir<T: Directory>(dir: *mut b::inode, dentry: *mut b::den
     from_result(|| {
         // SAFETY: The VFS lends both, directory and inode locked.
         let (dir, entry) = unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) };
+        let _nofs = NofsScope::enter();
         T::rmdir(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
     })
 }
@@ -406,6 +428,7 @@ unsafe extern "C" fn rename<T: Directory>(
             b::RENAME_WHITEOUT => RenameKind::Whiteout,
             _ => return Err(EINVAL),
         };
+        let _nofs = NofsScope::enter();
         // SAFETY: The VFS lends all, directories and inodes locked.
         unsafe {
             let owner = new_owner(idmap, from_dir, b::S_IFCHR);
@@ -458,6 +481,7 @@ unsafe extern "C" fn setattr<T: Attributes>(
             kernel::error::to_result(b::setattr_prepare(idmap, dentry, change))?;
             (Inode::borrow((*dentry).d_inode), (*change).ia_valid)
         };
+        let _nofs = NofsScope::enter();
         if valid & b::ATTR_SIZE != 0 {
             // SAFETY: As above.
             let size = unsafe { (*change).ia_size };
@@ -498,6 +522,7 @@ unsafe extern "C" fn listxattr<T: Attributes>(dentry: *mut b::dentry, out: *mut 
         };
         (Inode::borrow((*dentry).d_inode), out)
     };
+    let _nofs = NofsScope::enter();
     match T::list_xattrs(inode, out) {
         Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),
         Err(error) => error.to_errno() as isize,
@@ -512,6 +537,7 @@ unsafe extern "C" fn get_link<T: Attributes>(
     if dentry.is_null() {
         return ECHILD.to_ptr::<c_char>();
     }
+    let _nofs = NofsScope::enter();
     // SAFETY: The VFS lends the inode.
     let target = T::read_link(unsafe { Inode::borrow(inode) }).and_then(|mut target| {
         target.push(0, GFP_KERNEL)?;

@@ -9,6 +9,7 @@ use super::Inode;
 use kernel::ffi::{c_char, c_int, c_void};
 use kernel::error::from_result;
 use kernel::prelude::*;
+use latch::NofsScope;
 
 /// How an attribute is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,7 @@ unsafe extern "C" fn get<T: Xattrs>(
             };
             (Inode::borrow(inode), full_name(handler, name), out)
         };
+        let _nofs = NofsScope::enter();
         T::get(inode, name, out).map(|len| c_int::try_from(len).unwrap_or(c_int::MAX))
     })
 }
@@ -81,6 +83,7 @@ unsafe extern "C" fn set<T: Xattrs>(
             b::XATTR_REPLACE => XattrMode::Replace,
             _ => XattrMode::Any,
         };
+        let _nofs = NofsScope::enter();
         T::set(inode, name, value, mode).map(|()| 0)
     })
 }

@@ -23,7 +23,7 @@ mod write;
 use crate::linux::metadata_pages::{FolioBytes, MetadataPages, Missing, Owner, Pages};
 use crate::linux::{BlockDevice, SuperBlock};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
-use engine::disk::{BlockContext, Corrupt, Generation, Logical};
+use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
 use engine::space::Space;
 use engine::volume::Volume;
 use index::Index;
@@ -42,7 +42,8 @@ struct Shared {
     index: Index,
     volume: Arc<Volume>,
     devices: KVec<Arc<BlockDevice>>,
-    identity: Identity,
+    /// From the first block that is read; the superblock does not have it.
+    chunk_tree_uuid: SetOnce<Uuid>,
     node_size: u32,
     /// Whose gate metadata passes; set before anything is written.
     space: SetOnce<Arc<Space>>,
@@ -68,7 +69,7 @@ impl MetadataCache {
         let node_size = volume.format().node_size;
         let shared = Shared {
             index: Index::new(node_size)?,
-            identity: identity(&volume),
+            chunk_tree_uuid: SetOnce::new(),
             volume,
             devices,
             node_size,
@@ -93,11 +94,6 @@ impl MetadataCache {
     fn end(&self, start: Logical, len: u64) -> u64 {
         start.get().saturating_add(len).saturating_sub(1)
     }
-}
-
-fn identity(volume: &Volume) -> Identity {
-    let format = volume.format();
-    Identity { fsid: format.metadata_uuid, chunk_tree_uuid: format.chunk_tree_uuid }
 }
 
 impl Shared {
@@ -152,7 +148,10 @@ impl Store for MetadataCache {
     }
 
     fn identity(&self) -> Identity {
-        self.shared.identity
+        Identity {
+            fsid: self.shared.volume.format().metadata_uuid,
+            chunk_tree_uuid: self.shared.chunk_tree_uuid.copy().unwrap_or_default(),
+        }
     }
 
     fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
@@ -227,6 +226,11 @@ impl Store for MetadataCache {
 impl Shared {
     /// Makes a block of a locked folio's bytes and lets everybody find it.
     fn publish(&self, info: BlockInfo, bytes: FolioBytes) -> Result<Arc<Block>> {
+        if self.chunk_tree_uuid.as_ref().is_none() {
+            if let Some(header) = Header::new(bytes.as_slice()) {
+                self.chunk_tree_uuid.populate(header.chunk_tree_uuid);
+            }
+        }
         let bytes: KBox<dyn BlockBytes> = KBox::new(bytes, GFP_KERNEL)?;
         let block = Latched::new(info, bytes)?;
         self.index.insert(info.addr.get(), block.clone())?;

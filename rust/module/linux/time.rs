@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's clock.
+//!
+//! C header: `include/linux/timekeeping.h`
+
+use super::bindings as b;
+use engine::txn::Clock;
+
+/// The monotonic clock.
+pub(crate) struct KernelClock;
+
+impl Clock for KernelClock {
+    fn now_ns(&self) -> u64 {
+        // SAFETY: It reads a clock.
+        u64::try_from(unsafe { b::ktime_get() }).unwrap_or(0)
+    }
+}

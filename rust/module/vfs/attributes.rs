@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! stat, setattr, times, and what else every inode has.
+
+use super::node::{mount_of, time, timespec};
+use super::{node, Rbtrfs};
+use crate::linux::operations::{stat_flags, Attributes, StatExtra};
+use crate::linux::Inode;
+use core::ops::ControlFlow;
+use engine::disk::InodeFlags;
+use engine::fs::{Changes, Times};
+use kernel::prelude::*;
+
+impl Attributes for Rbtrfs {
+    fn stat(inode: &Inode) -> Result<StatExtra> {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let attributes = this.inode.attributes();
+        let pairs = [
+            (InodeFlags::IMMUTABLE, stat_flags::IMMUTABLE),
+            (InodeFlags::APPEND, stat_flags::APPEND),
+            (InodeFlags::NODUMP, stat_flags::NODUMP),
+            (InodeFlags::COMPRESS, stat_flags::COMPRESSED),
+        ];
+        let is_set = |flag: &InodeFlags| attributes.flags.contains(*flag);
+        let set = pairs.iter().filter(|(flag, _)| is_set(flag));
+        Ok(StatExtra {
+            device: this.subvolume.device.number(),
+            btime: timespec(attributes.otime),
+            attributes: set.fold(0, |sum, (_, shown)| sum | shown),
+            attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
+            block_size: mount.sector_size(),
+        })
+    }
+
+    fn resize(inode: &Inode, size: i64) -> Result {
+        super::file::resize(inode, size)
+    }
+
+    fn store(inode: &Inode) -> Result {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let [atime, mtime, ctime] = inode.times().map(time);
+        let (uid, gid) = inode.owner();
+        let changes = Changes {
+            mode: Some(inode.mode()),
+            uid: Some(uid),
+            gid: Some(gid),
+            atime: Some(atime),
+            mtime: Some(mtime),
+            ctime: Some(ctime),
+            sequence: Some(this.inode.attributes().sequence.wrapping_add(1)),
+            ..Changes::default()
+        };
+        mount.fs().set_attributes(&this.inode, &changes)?;
+        mount.throttle();
+        Ok(())
+    }
+
+    fn refresh(inode: &Inode) {
+        if let Ok(node) = node(inode) {
+            node.refresh(inode);
+        }
+    }
+
+    fn note_times(inode: &Inode) {
+        let Ok(this) = node(inode) else { return };
+        let [atime, mtime, ctime] = inode.times().map(time);
+        this.inode.note_times(&Times {
+            atime: Some(atime),
+            mtime: Some(mtime),
+            ctime: Some(ctime),
+            sequence: None,
+        });
+    }
+
+    fn list_xattrs(inode: &Inode, out: &mut [u8]) -> Result<usize> {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let mut len = 0_usize;
+        let wants_names = !out.is_empty();
+        mount.fs().list_xattrs(&this.inode, &mut |name| {
+            let start = len;
+            len = len.saturating_add(name.len()).saturating_add(1);
+            if wants_names {
+                let room = out.get_mut(start..len).ok_or(ERANGE)?;
+                let (end, room) = room.split_last_mut().ok_or(ERANGE)?;
+                room.copy_from_slice(name);
+                *end = 0;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(len)
+    }
+
+    fn read_link(inode: &Inode) -> Result<KVec<u8>> {
+        mount_of(inode)?.fs().read_link(&node(inode)?.inode)
+    }
+}

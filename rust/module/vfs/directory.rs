@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names: looking up, listing, making, removing, renaming.
+
+use super::node::{mount_of, time};
+use super::{node, Node, Rbtrfs};
+use crate::linux::dentry::Dentry;
+use crate::linux::operations::{DirContext, Directory, EntryKind, NewKind, Owner, RenameKind};
+use crate::linux::Inode;
+use core::ops::ControlFlow;
+use engine::disk::FileType;
+use engine::fs::{self, New, Rename, RenameMode, Side, Target};
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+
+/// The number that the place of an absent subvolume shows (C: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+const EMPTY_PLACE: u64 = 2;
+
+impl Directory for Rbtrfs {
+    fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<ARef<Inode>>> {
+        let (mount, this) = (mount_of(dir)?, node(dir)?);
+        let sb = dir.super_block();
+        match mount.fs().lookup(&this.inode, name)? {
+            None => Ok(None),
+            Some(Target::Inode(number, _)) => mount.inode(sb, &this.subvolume, number).map(Some),
+            Some(Target::Subvolume(id)) => {
+                let subvolume = mount.fs().subvolume(id)?;
+                mount.top_of(sb, subvolume).map(Some)
+            }
+            Some(Target::EmptyPlace) => sb.empty_directory(EMPTY_PLACE).map(Some),
+        }
+    }
+
+    fn iterate(dir: &Inode, out: &mut DirContext<'_>) -> Result {
+        let (mount, this) = (mount_of(dir)?, node(dir)?);
+        let position = out.position();
+        mount.fs().read_dir(&this.inode, position, &mut |entry| {
+            out.set_position(entry.position);
+            let (number, kind) = match entry.target {
+                Target::Inode(number, kind) => (number.get(), entry_kind(kind)),
+                Target::Subvolume(id) => (id.get(), entry_kind(FileType::Directory)),
+                Target::EmptyPlace => (EMPTY_PLACE, entry_kind(FileType::Directory)),
+            };
+            if !out.emit(entry.name, number, kind) {
+                return Ok(ControlFlow::Break(()));
+            }
+            out.set_position(entry.position.saturating_add(1));
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn create(dir: &Inode, name: &[u8], kind: NewKind<'_>, owner: Owner) -> Result<ARef<Inode>> {
+        let (mount, this) = (mount_of(dir)?, node(dir)?);
+        let made = mount.fs().create(&this.inode, name, &new(dir, kind, owner))?;
+        this.refresh(dir);
+        let made = mount.adopt(dir.super_block(), &this.subvolume, made)?;
+        mount.throttle();
+        Ok(made)
+    }
+
+    fn create_unnamed(dir: &Inode, owner: Owner) -> Result<ARef<Inode>> {
+        let (mount, this) = (mount_of(dir)?, node(dir)?);
+        let made = mount.fs().create_unnamed(&this.inode, &new(dir, NewKind::File, owner))?;
+        mount.adopt(dir.super_block(), &this.subvolume, made)
+    }
+
+    fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result {
+        let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
+        mount.fs().link(&dir_node.inode, name, &this.inode, time(dir.now()))?;
+        refresh_all(&[(dir, dir_node), (inode, this)]);
+        mount.throttle();
+        Ok(())
+    }
+
+    fn unlink(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
+        let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
+        mount.fs().unlink(&dir_node.inode, name, &this.inode, time(dir.now()))?;
+        refresh_all(&[(dir, dir_node), (inode, this)]);
+        mount.throttle();
+        Ok(())
+    }
+
+    fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
+        let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
+        mount.fs().rmdir(&dir_node.inode, name, &this.inode, time(dir.now()))?;
+        refresh_all(&[(dir, dir_node), (inode, this)]);
+        mount.throttle();
+        Ok(())
+    }
+
+    fn rename(
+        (from_dir, from): (&Inode, &Dentry),
+        (to_dir, to): (&Inode, &Dentry),
+        kind: RenameKind,
+        owner: Owner,
+    ) -> Result {
+        let mount = mount_of(from_dir)?;
+        let moved = from.inode().ok_or(ENOENT)?;
+        let replaced = to.inode();
+        let replaced_node = replaced.map(node).transpose()?;
+        let whiteout = new(from_dir, NewKind::Special(0), owner);
+        let target = replaced_node.map(|node| &*node.inode);
+        let mode = match kind {
+            RenameKind::Exchange => RenameMode::Exchange(target.ok_or(ENOENT)?),
+            RenameKind::Whiteout => {
+                RenameMode::Move { replaced: target, whiteout: Some(&whiteout) }
+            }
+            RenameKind::NoReplace if target.is_some() => return Err(EEXIST),
+            RenameKind::NoReplace | RenameKind::Replace => {
+                RenameMode::Move { replaced: target, whiteout: None }
+            }
+        };
+        let (from_node, to_node, moved_node) = (node(from_dir)?, node(to_dir)?, node(moved)?);
+        mount.fs().rename(&Rename {
+            from: Side { dir: &from_node.inode, name: from.name() },
+            to: Side { dir: &to_node.inode, name: to.name() },
+            moved: &moved_node.inode,
+            mode,
+            now: time(from_dir.now()),
+        })?;
+        refresh_all(&[(from_dir, from_node), (to_dir, to_node), (moved, moved_node)]);
+        if let (Some(inode), Some(node)) = (replaced, replaced_node) {
+            node.refresh(inode);
+        }
+        mount.throttle();
+        Ok(())
+    }
+}
+
+fn refresh_all(pairs: &[(&Inode, &Node)]) {
+    for (inode, node) in pairs {
+        node.refresh(inode);
+    }
+}
+
+fn new<'a>(dir: &Inode, kind: NewKind<'a>, owner: Owner) -> New<'a> {
+    New {
+        kind: match kind {
+            NewKind::File => fs::NewKind::File,
+            NewKind::Directory => fs::NewKind::Directory,
+            NewKind::Symlink(target) => fs::NewKind::Symlink(target),
+            NewKind::Special(rdev) => match FileType::of_mode(owner.mode) {
+                Some(FileType::Fifo) => fs::NewKind::Fifo,
+                Some(FileType::Socket) => fs::NewKind::Socket,
+                _ => fs::NewKind::Device(rdev.into()),
+            },
+        },
+        mode: owner.mode,
+        uid: owner.uid,
+        gid: owner.gid,
+        now: time(dir.now()),
+        xattrs: &[],
+    }
+}
+
+/// `DT_*` of a type.
+fn entry_kind(kind: FileType) -> EntryKind {
+    match kind {
+        FileType::Fifo => 1,
+        FileType::CharDevice => 2,
+        FileType::Directory => 4,
+        FileType::BlockDevice => 6,
+        FileType::Regular => 8,
+        FileType::Symlink => 10,
+        FileType::Socket => 12,
+        FileType::Xattr => 0,
+    }
+}
+

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mounted volume: what its super block owns.
+
+use super::committer::{self, Schedule};
+use super::node::{mount, node, SubvolumeView};
+use super::options::{MountOptions, Shown};
+use crate::io::checksums::KernelChecksums;
+use crate::io::device::Disk;
+use crate::io::metadata::MetadataCache;
+use crate::linux::mount::{Access, FileSystem, Parsed, Statfs};
+use crate::linux::super_block::{AnonymousDevice, Parameters};
+use crate::linux::thread::Thread;
+use crate::linux::{time::KernelClock, BlockDevice, Inode, SuperBlock};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use engine::btree::Store;
+use engine::disk::ObjectId;
+use engine::fs::{self, Subvolume};
+use engine::map::OrdMap;
+use engine::txn::{self, LogTree, Roots, Transactions};
+use engine::volume::device::Device;
+use engine::volume::{self, Volume};
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use latch::Mutex;
+
+/// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).
+const COMMIT_INTERVAL: u32 = 30;
+/// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
+const MAGIC: u32 = 0x9123_683e;
+
+/// A mounted volume.
+pub(crate) struct Mount {
+    fs: Arc<fs::FileSystem>,
+    cache: Arc<MetadataCache>,
+    devices: Devices,
+    /// Subvolumes that were met, each with its device number.
+    views: Mutex<OrdMap<ObjectId, Arc<SubvolumeView>>>,
+    schedule: Arc<Schedule>,
+    committer: Mutex<Option<Thread>>,
+    discards: bool,
+}
+
+/// The volume's devices, in its order.
+pub(crate) type Devices = KVec<Arc<BlockDevice>>;
+
+impl Mount {
+    /// The engine's file system.
+    pub(crate) fn fs(&self) -> &fs::FileSystem {
+        &self.fs
+    }
+
+    /// The devices, in the order of [`engine::volume::Place`].
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// The volume.
+    pub(crate) fn volume(&self) -> &Volume {
+        self.fs.transactions().volume()
+    }
+
+    /// Bytes in a sector.
+    pub(crate) fn sector_size(&self) -> u32 {
+        self.volume().format().sector_size
+    }
+
+    /// Slows a writer of metadata down when there is too much unwritten. No locks, no handle may be held.
+    pub(super) fn throttle(&self) {
+        self.cache.throttle();
+    }
+
+    /// The subvolume with what the VFS shows of it.
+    pub(super) fn view(&self, subvolume: Arc<Subvolume>) -> Result<Arc<SubvolumeView>> {
+        let id = subvolume.id();
+        if let Some(view) = self.views.lock().get(&id) {
+            return Ok(view.clone());
+        }
+        self.clean_orphans(&subvolume);
+        let mut views = self.views.lock();
+        if let Some(view) = views.get(&id) {
+            return Ok(view.clone());
+        }
+        let view = SubvolumeView { subvolume, device: AnonymousDevice::new()? };
+        let view = Arc::new(view, GFP_KERNEL)?;
+        views.insert(id, view.clone())?;
+        Ok(view)
+    }
+
+    /// Finishes what a crash cut, if the volume may be written.
+    fn clean_orphans(&self, subvolume: &Arc<Subvolume>) {
+        if let Err(error) = self.fs.clean_orphans(subvolume) {
+            pr_warn!("tree {}: orphans cannot be cleaned: {error:?}\n", subvolume.id());
+        }
+    }
+
+    fn transactions(&self) -> &Arc<Transactions> {
+        self.fs.transactions()
+    }
+
+    fn start_committer(&self) -> Result {
+        let thread = committer::spawn(self.transactions().clone(), self.schedule.clone())?;
+        *self.committer.lock() = Some(thread);
+        Ok(())
+    }
+
+    fn stop_committer(&self) {
+        // Taken out first: the thread's end is waited for without the lock.
+        let thread = self.committer.lock().take();
+        drop(thread);
+    }
+
+    fn set_options(&self, options: &MountOptions) {
+        if let Some(seconds) = options.commit_interval {
+            self.schedule.interval.store(seconds, Ordering::Relaxed);
+        }
+    }
+
+    fn begin_writing(&self) -> Result {
+        self.fs.set_access(fs::Access::ReadWrite);
+        let mut next = Some(ObjectId::new(0));
+        while let Some(from) = next {
+            let view = self.views.lock().ceiling(&from).map(|(id, view)| (*id, view.clone()));
+            next = view.as_ref().and_then(|(id, _)| id.checked_add(1));
+            if let Some((_, view)) = view {
+                self.clean_orphans(&view.subvolume);
+            }
+        }
+        self.start_committer()
+    }
+
+    fn end_writing(&self) -> Result {
+        self.stop_committer();
+        let result = self.transactions().commit();
+        self.fs.set_access(fs::Access::ReadOnly);
+        result
+    }
+}
+
+impl FileSystem for Mount {
+    type Options = MountOptions;
+
+    fn parameters(&self) -> Parameters {
+        Parameters {
+            block_size: self.sector_size(),
+            max_size: i64::MAX,
+            magic: MAGIC,
+            uuid: self.volume().superblock().fsid.bytes(),
+        }
+    }
+
+    fn parse(options: &mut MountOptions, name: &[u8], value: Option<&[u8]>) -> Result<Parsed> {
+        options.parse(name, value)
+    }
+
+    fn open(
+        sb: &SuperBlock,
+        device: BlockDevice,
+        options: &MountOptions,
+        access: Access,
+    ) -> Result<Self> {
+        let device = Arc::new(device, GFP_KERNEL)?;
+        let mut devices = KVec::new();
+        devices.push(device, GFP_KERNEL)?;
+        let volume = open_volume(&devices, access)?;
+        let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
+        let store: Arc<dyn Store> = cache.clone();
+        let txns = Transactions::open(volume, store, txn_options(options, access)?)?;
+        cache.set_space(txns.space());
+        let access = match txns.access() {
+            txn::Access::ReadOnly => fs::Access::ReadOnly,
+            txn::Access::ReadWrite => fs::Access::ReadWrite,
+        };
+        if access == fs::Access::ReadOnly {
+            sb.set_read_only();
+        }
+        let mut fs_options = fs::Options::new(access);
+        fs_options.max_inline = options.max_inline.unwrap_or(fs_options.max_inline);
+        fs_options.checksums = options.checksums.unwrap_or(fs_options.checksums);
+        let schedule = Schedule {
+            interval: AtomicU32::new(options.commit_interval.unwrap_or(COMMIT_INTERVAL)),
+            is_paused: AtomicBool::new(false),
+        };
+        let this = Self {
+            fs: fs::FileSystem::open(txns, fs_options)?,
+            cache,
+            devices,
+            views: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_views"))?,
+            schedule: Arc::new(schedule, GFP_KERNEL)?,
+            committer: Mutex::new(None, latch::class!("rbtrfs_committer"))?,
+            discards: options.discard.unwrap_or(false),
+        };
+        if access == fs::Access::ReadWrite {
+            this.start_committer()?;
+        }
+        Ok(this)
+    }
+
+    fn top(sb: &SuperBlock) -> Result<ARef<Inode>> {
+        let this = mount(sb)?;
+        this.top_of(sb, this.fs.subvolume(ObjectId::FS_TREE)?)
+    }
+
+    fn root(sb: &SuperBlock, options: &MountOptions) -> Result<ARef<Inode>> {
+        let this = mount(sb)?;
+        let subvolume = match &options.shown {
+            None => this.fs.default_subvolume(),
+            Some(Shown::Id(id)) => this.fs.subvolume(*id),
+            Some(Shown::Path(path)) => this.fs.resolve_path(path),
+        };
+        let subvolume = subvolume.inspect_err(|error| {
+            pr_err!("the subvolume asked for cannot be shown: {error:?}\n");
+        })?;
+        this.top_of(sb, subvolume)
+    }
+
+    fn reconfigure(sb: &SuperBlock, options: &MountOptions, access: Access) -> Result {
+        let this = mount(sb)?;
+        this.set_options(options);
+        match (access, sb.is_read_only()) {
+            (Access::ReadWrite, true) => {
+                let is_possible = this.transactions().access() == txn::Access::ReadWrite;
+                if !is_possible || this.transactions().is_aborted().is_some() {
+                    pr_err!("the volume cannot be made writable without mounting it anew\n");
+                    return Err(EROFS);
+                }
+                this.begin_writing()
+            }
+            (Access::ReadOnly, false) => this.end_writing(),
+            _ => Ok(()),
+        }
+    }
+
+    fn show_options(&self, root: &Inode, out: &SeqFile) {
+        if self.discards {
+            seq_print!(out, ",discard");
+        }
+        seq_print!(out, ",space_cache=v2");
+        let seconds = self.schedule.interval.load(Ordering::Relaxed);
+        if seconds != COMMIT_INTERVAL {
+            seq_print!(out, ",commit={}", seconds);
+        }
+        if let Ok(node) = node(root) {
+            seq_print!(out, ",subvolid={}", node.subvolume.subvolume.id());
+        }
+    }
+
+    fn statfs(&self, root: &Inode) -> Result<Statfs> {
+        let shown = self.fs.statistics()?;
+        let block = u64::from(shown.block_size.max(1));
+        let id = node(root)?.subvolume.subvolume.id().get();
+        Ok(Statfs {
+            block_size: shown.block_size,
+            blocks: shown.total / block,
+            free: shown.free / block,
+            available: shown.available / block,
+            fsid: fsid(&self.volume().superblock().fsid.bytes(), id),
+        })
+    }
+
+    fn sync(sb: &SuperBlock, wait: bool) -> Result {
+        if !wait || sb.is_read_only() {
+            return Ok(());
+        }
+        mount(sb)?.transactions().commit()
+    }
+
+    fn freeze(sb: &SuperBlock) -> Result {
+        let this = mount(sb)?;
+        this.schedule.is_paused.store(true, Ordering::Release);
+        this.transactions().commit()
+    }
+
+    fn thaw(sb: &SuperBlock) -> Result {
+        mount(sb)?.schedule.is_paused.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.stop_committer();
+        if let Err(error) = self.transactions().close() {
+            pr_err!("the last commit failed: {error:?}\n");
+        }
+    }
+
+    fn write_inode(inode: &Inode) -> Result {
+        let Ok(this) = node(inode) else { return Ok(()) };
+        mount(inode.super_block())?.fs.write_attributes(&this.inode)
+    }
+
+    fn evict(inode: &Inode) {
+        let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) else { return };
+        if this.inode.attributes().nlink != 0 {
+            return;
+        }
+        match mount.fs.evict(&this.inode) {
+            Ok(()) => {}
+            // The orphan item stays; the next mount that may write goes on.
+            Err(error) if error == EROFS => {}
+            Err(error) => pr_warn!("inode {} is left to the next mount: {error:?}\n", inode.number()),
+        }
+    }
+}
+
+fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
+    let mut disks: KVec<Arc<dyn Device>> = KVec::new();
+    for device in devices {
+        let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone()), GFP_KERNEL)?;
+        disks.push(disk, GFP_KERNEL)?;
+    }
+    let options = volume::Options {
+        access: match access {
+            Access::ReadOnly => volume::Access::ReadOnly,
+            Access::ReadWrite => volume::Access::ReadWrite,
+        },
+        copies: volume::Copies::Primary,
+    };
+    Volume::open(disks, Arc::new(KernelChecksums, GFP_KERNEL)?, options)
+}
+
+fn txn_options(options: &MountOptions, access: Access) -> Result<txn::Options> {
+    let mut txn_options = txn::Options::new(match access {
+        Access::ReadOnly => txn::Access::ReadOnly,
+        Access::ReadWrite => txn::Access::ReadWrite,
+    });
+    if options.ignores_log {
+        if access == Access::ReadWrite {
+            pr_err!("a log tree can be ignored on a read-only mount alone\n");
+            return Err(EINVAL);
+        }
+        txn_options.log_tree = LogTree::Ignore;
+    }
+    if options.tries_backup_roots {
+        txn_options.roots = Roots::OrBackup;
+    }
+    let clock: Arc<dyn txn::Clock> = Arc::new(KernelClock, GFP_KERNEL)?;
+    txn_options.clock = Some(clock);
+    Ok(txn_options)
+}
+
+fn copy(devices: &Devices) -> Result<Devices> {
+    let mut copy = KVec::new();
+    for device in devices {
+        copy.push(device.clone(), GFP_KERNEL)?;
+    }
+    Ok(copy)
+}
+
+/// As C mixes the UUID and the subvolume's id.
+fn fsid(uuid: &[u8; 16], id: u64) -> [u32; 2] {
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(uuid.chunks_exact(4)) {
+        *word = bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    }
+    let [a, b, c, d] = words;
+    [a ^ c ^ (id >> 32) as u32, b ^ d ^ id as u32]
+}

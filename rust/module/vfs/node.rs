@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an inode owns, and how the VFS's inode is made from the engine's.
+
+use super::{Mount, Rbtrfs};
+use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
+use crate::linux::super_block::AnonymousDevice;
+use crate::linux::{Inode, SuperBlock};
+use engine::disk::{FileType, InodeFlags, ObjectId};
+use engine::fs::{Attributes, Subvolume, Time};
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+
+/// What an inode owns.
+pub(crate) struct Node {
+    /// The engine's inode: the truth for what goes to disk.
+    pub(crate) inode: Arc<engine::fs::Inode>,
+    /// Its subvolume.
+    pub(crate) subvolume: Arc<SubvolumeView>,
+}
+
+/// A subvolume with what the VFS shows of it.
+pub(crate) struct SubvolumeView {
+    /// The engine's subvolume.
+    pub(crate) subvolume: Arc<Subvolume>,
+    /// Its `st_dev`.
+    pub(crate) device: AnonymousDevice,
+}
+
+/// What `inode` owns. `ESTALE` for an inode that could not be read.
+pub(crate) fn node(inode: &Inode) -> Result<&Node> {
+    inode.payload::<Node>().ok_or(ESTALE)
+}
+
+/// The mount that `inode` belongs to.
+pub(super) fn mount_of(inode: &Inode) -> Result<&Mount> {
+    mount(inode.super_block())
+}
+
+/// The mount behind a super block.
+pub(super) fn mount(sb: &SuperBlock) -> Result<&Mount> {
+    sb.payload::<Mount>().ok_or(EINVAL)
+}
+
+/// The engine's notion of a moment.
+pub(super) fn time(time: Timespec) -> Time {
+    Time { sec: time.sec, nsec: time.nsec }
+}
+
+/// The VFS's notion of a moment.
+pub(super) fn timespec(time: Time) -> Timespec {
+    Timespec { sec: time.sec, nsec: time.nsec }
+}
+
+impl Mount {
+    /// The inode `number` of a subvolume, from memory or from disk.
+    pub(super) fn inode(
+        &self,
+        sb: &SuperBlock,
+        view: &Arc<SubvolumeView>,
+        number: ObjectId,
+    ) -> Result<ARef<Inode>> {
+        match sb.inode(key(view, number))? {
+            Found::Cached(inode) => Ok(inode),
+            Found::New(new) => {
+                let inode = self.fs().inode(&view.subvolume, number)?;
+                fill(new, inode, view)
+            }
+        }
+    }
+
+    /// The VFS's inode for one that the engine just made.
+    pub(super) fn adopt(
+        &self,
+        sb: &SuperBlock,
+        view: &Arc<SubvolumeView>,
+        inode: Arc<engine::fs::Inode>,
+    ) -> Result<ARef<Inode>> {
+        fill(sb.new_inode(key(view, inode.number()))?, inode, view)
+    }
+
+    /// The directory at the top of a subvolume.
+    pub(super) fn top_of(&self, sb: &SuperBlock, subvolume: Arc<Subvolume>) -> Result<ARef<Inode>> {
+        let view = self.view(subvolume)?;
+        let number = view.subvolume.root_directory();
+        self.inode(sb, &view, number)
+    }
+}
+
+fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
+    InodeKey { subvolume: view.subvolume.id().get(), number: number.get() }
+}
+
+/// Makes a new VFS inode from the engine's and lets everybody see it.
+fn fill(
+    mut new: NewInode,
+    inode: Arc<engine::fs::Inode>,
+    view: &Arc<SubvolumeView>,
+) -> Result<ARef<Inode>> {
+    let attributes = inode.attributes();
+    let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
+    match attributes.file_type().ok_or(EUCLEAN)? {
+        FileType::Directory => new.set_directory::<Rbtrfs>(),
+        FileType::Regular => new.set_regular::<Rbtrfs>(),
+        FileType::Symlink => new.set_symlink::<Rbtrfs>(),
+        FileType::Xattr => return Err(EUCLEAN),
+        FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+            new.set_special::<Rbtrfs>(attributes.mode, rdev);
+        }
+    }
+    new.set_size(i64::try_from(attributes.size).map_err(|_| EFBIG)?);
+    new.mirror(&mirror_of(&attributes));
+    new.set_payload(Node { inode, subvolume: view.clone() })?;
+    Ok(new.publish())
+}
+
+impl Node {
+    /// Makes the VFS's inode agree with the engine's. The size of a regular file is the VFS's own matter.
+    pub(crate) fn refresh(&self, inode: &Inode) {
+        let attributes = self.inode.attributes();
+        inode.mirror(&mirror_of(&attributes));
+        if !attributes.is_regular() {
+            inode.set_size(i64::try_from(attributes.size).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn mirror_of(attributes: &Attributes) -> Mirror {
+    Mirror {
+        mode: attributes.mode,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        nlink: attributes.nlink,
+        nbytes: attributes.nbytes,
+        generation: attributes.generation as u32,
+        version: attributes.sequence,
+        flags: vfs_flags(attributes.flags),
+        atime: timespec(attributes.atime),
+        mtime: timespec(attributes.mtime),
+        ctime: timespec(attributes.ctime),
+    }
+}
+
+/// `S_*` flags of an inode by its own.
+fn vfs_flags(flags: InodeFlags) -> u32 {
+    use crate::linux::inode::flags;
+    let pairs = [
+        (InodeFlags::SYNC, flags::SYNC),
+        (InodeFlags::IMMUTABLE, flags::IMMUTABLE),
+        (InodeFlags::APPEND, flags::APPEND),
+        (InodeFlags::NOATIME, flags::NOATIME),
+        (InodeFlags::DIRSYNC, flags::DIRSYNC),
+    ];
+    pairs.iter().filter(|(ours, _)| flags.contains(*ours)).fold(0, |sum, (_, vfs)| sum | vfs)
+}

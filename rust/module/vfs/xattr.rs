@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Extended attributes by name.
+
+use super::node::{mount_of, time};
+use super::{node, Mount};
+use crate::linux::xattr::{XattrMode, Xattrs};
+use crate::linux::Inode;
+use engine::fs;
+use kernel::prelude::*;
+
+impl Xattrs for Mount {
+    fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize> {
+        let value = mount_of(inode)?.fs().get_xattr(&node(inode)?.inode, name)?.ok_or(ENODATA)?;
+        if !out.is_empty() {
+            out.get_mut(..value.len()).ok_or(ERANGE)?.copy_from_slice(&value);
+        }
+        Ok(value.len())
+    }
+
+    fn set(inode: &Inode, name: &[u8], value: Option<&[u8]>, mode: XattrMode) -> Result {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let now = time(inode.now());
+        let mode = match mode {
+            XattrMode::Any => fs::XattrMode::Any,
+            XattrMode::Create => fs::XattrMode::Create,
+            XattrMode::Replace => fs::XattrMode::Replace,
+        };
+        match value {
+            Some(value) => mount.fs().set_xattr(&this.inode, name, value, mode, now)?,
+            None => mount.fs().remove_xattr(&this.inode, name, now)?,
+        }
+        this.refresh(inode);
+        mount.throttle();
+        Ok(())
+    }
+}
