@@ -14,7 +14,7 @@ impl Checksums for KernelChecksums {
         let out: &mut [u8] = &mut digest;
         match kind {
             ChecksumKind::Crc32c => put(out, &(!checksum::crc32c(!0, data)).to_le_bytes()),
-            ChecksumKind::Xxhash => put(out, &checksum::xxh64(data).to_le_bytes()),
+            ChecksumKind::XxHash64 => put(out, &checksum::xxh64(data).to_le_bytes()),
             ChecksumKind::Sha256 => put(out, &checksum::sha256(data)),
             ChecksumKind::Blake2b => put(out, &checksum::blake2b_256(data)),
         }

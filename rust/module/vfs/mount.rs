@@ -148,7 +148,7 @@ impl FileSystem for Mount {
             block_size: self.sector_size(),
             max_size: i64::MAX,
             magic: MAGIC,
-            uuid: self.volume().superblock().fsid.bytes(),
+            uuid: self.volume().superblock().fsid.0,
         }
     }
 
@@ -257,7 +257,7 @@ impl FileSystem for Mount {
             blocks: shown.total / block,
             free: shown.free / block,
             available: shown.available / block,
-            fsid: fsid(&self.volume().superblock().fsid.bytes(), id),
+            fsid: fsid(&self.volume().superblock().fsid.0, id),
         })
     }
 

@@ -197,8 +197,8 @@ impl Store for MetadataCache {
 
     fn forget(&self, block: &Arc<Block>) {
         let addr = block.meta().addr;
-        let is_sequential = |chunk| self.shared.volume.is_sequential(chunk);
-        if self.shared.volume.chunk(addr).is_ok_and(|chunk| is_sequential(&chunk)) {
+        let volume = &self.shared.volume;
+        if volume.chunk(addr).is_ok_and(|chunk| volume.is_sequential(&chunk)) {
             return;
         }
         if let Some(folio) = self.pages.cached(addr.get()) {
