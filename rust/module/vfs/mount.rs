@@ -169,7 +169,7 @@ impl FileSystem for Mount {
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
         let txns = Transactions::open(volume, store, txn_options(options, access)?)?;
-        cache.set_space(txns.space());
+        cache.set_gate(txns.space().gate());
         let access = match txns.access() {
             txn::Access::ReadOnly => fs::Access::ReadOnly,
             txn::Access::ReadWrite => fs::Access::ReadWrite,
