@@ -6,8 +6,8 @@
 //! |---------------|-----------------------------------------------------------------------------|
 //! | [`device`]    | the engine's view of a block device                                         |
 //! | [`checksums`] | the engine's view of the kernel's checksums                                 |
-//! | [`metadata`]  | the cache of tree blocks, as the page cache of the btree inode              |
 //! | [`data`]      | the contents of files                                                       |
+//! | [`metadata`]  | the cache of tree blocks, as the page cache of the btree inode              |
 //!
 //! Below: `linux` and the engine. Above: `vfs`.
 

@@ -45,6 +45,14 @@ impl kernel::Module for Module {
             0 => c"rbtrfs",
             _ => c"btrfs",
         };
-        Ok(Self { _registration: Registration::new::<vfs::Mount>(name, module)? })
+        let registration = Registration::new::<vfs::Mount>(name, module)?;
+        pr_info!("loaded\n");
+        Ok(Self { _registration: registration })
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        pr_info!("unloaded\n");
     }
 }

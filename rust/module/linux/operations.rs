@@ -79,13 +79,6 @@ pub(crate) trait Directory: 'static {
     fn rename(from: (&Inode, &Dentry), to: (&Inode, &Dentry), kind: RenameKind, owner: Owner) -> Result;
 }
 
-/// What setattr has changed in the VFS inode.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AttributeChange {
-    /// Mode, owner, group or a time: those of the VFS inode are to be stored.
-    pub(crate) attributes: bool,
-}
-
 /// What getattr adds to the VFS inode's attributes (C: `struct kstat`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StatExtra {

@@ -24,8 +24,8 @@ use crate::linux::metadata_pages::{FolioBytes, MetadataPages, Missing, Owner, Pa
 use crate::linux::{BlockDevice, SuperBlock};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
-use engine::space::Space;
-use engine::volume::{Chunk, Volume};
+use engine::space::MetadataGate;
+use engine::volume::Volume;
 use index::Index;
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
@@ -45,8 +45,8 @@ struct Shared {
     /// From the first block that is read; the superblock does not have it.
     chunk_tree_uuid: SetOnce<Uuid>,
     node_size: u32,
-    /// Whose gate metadata passes; set before anything is written.
-    space: SetOnce<Arc<Space>>,
+    /// What metadata passes on its way out; set before anything is written.
+    gate: SetOnce<Arc<MetadataGate>>,
 }
 
 impl BlockBytes for FolioBytes {
@@ -73,7 +73,7 @@ impl MetadataCache {
             volume,
             devices,
             node_size,
-            space: SetOnce::new(),
+            gate: SetOnce::new(),
         };
         let shared = Arc::new(shared, GFP_KERNEL)?;
         let order = (node_size / kernel::page::PAGE_SIZE as u32).trailing_zeros();
@@ -81,9 +81,10 @@ impl MetadataCache {
         Ok(Arc::new(Self { pages, shared }, GFP_KERNEL)?)
     }
 
-    /// Tells whose gate metadata passes. Before that, blocks go out in any order.
-    pub(crate) fn set_space(&self, space: &Arc<Space>) {
-        self.shared.space.populate(space.clone());
+    /// Tells what gate metadata passes. Before that, blocks go out in any order. The gate alone: the space
+    /// has trees, and those have this cache.
+    pub(crate) fn set_gate(&self, gate: &Arc<MetadataGate>) {
+        self.shared.gate.populate(gate.clone());
     }
 
     /// Slows the caller down when there is too much dirty memory. No locks, no transaction may be held.
@@ -197,8 +198,8 @@ impl Store for MetadataCache {
 
     fn forget(&self, block: &Arc<Block>) {
         let addr = block.meta().addr;
-        let is_sequential = |chunk: &Chunk| self.shared.volume.is_sequential(chunk);
-        if self.shared.volume.chunk(addr).is_ok_and(|chunk| is_sequential(&chunk)) {
+        let volume = &self.shared.volume;
+        if volume.chunk(addr).is_ok_and(|chunk| volume.is_sequential(&chunk)) {
             return;
         }
         if let Some(folio) = self.pages.cached(addr.get()) {

@@ -70,7 +70,7 @@ impl Shared {
         limit: &mut i64,
     ) -> Result {
         let open = MetadataGate::open();
-        let gate = self.space.as_ref().map_or(&open, |space| space.gate());
+        let gate = self.gate.as_ref().map_or(&open, |gate| &**gate);
         let _plug = Plug::start()?;
         // Groups that hold active zones first: their completion makes room for the others.
         let mut active = None;
