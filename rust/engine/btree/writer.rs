@@ -141,13 +141,18 @@ impl<'a> Writer<'a> {
         let slots = step.slot..step.slot.saturating_add(1);
         let bytes = step.guard.bytes();
         let key = Leaf::new(bytes).key(step.slot).ok_or(EUCLEAN)?;
-        let left = leaf::used(bytes).saturating_sub(leaf::weight(bytes, slots.clone())?);
+        let weight = leaf::weight(bytes, slots.clone())?;
+        let left = leaf::used(bytes).saturating_sub(weight);
         if slots.start == 0 || left < leaf::sparse(bytes) {
             drop(path);
             path = Path::find(self.tree, self.txn, &key, Aim::Remove { last: key, limit: 1 })?;
             if !path.is_at(&key)? {
                 // Nothing was locked for a moment.
                 return Err(ENOENT);
+            }
+            let step = path.leaf()?;
+            if leaf::weight(step.guard.bytes(), step.slot..step.slot.saturating_add(1))? != weight {
+                return Err(EAGAIN);
             }
         }
         let slot = path.leaf()?.slot;

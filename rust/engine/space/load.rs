@@ -259,22 +259,26 @@ pub(super) fn exclude_superblocks(volume: &Volume, chunk: &Chunk, body: &mut Bod
 
 /// Metadata on sequential zones passes the gate.
 pub(super) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
-    let body = group.lock();
-    let Room::Append(appending) = &body.room else {
-        return Ok(());
+    let new = {
+        let body = group.lock();
+        let Room::Append(appending) = &body.room else {
+            return Ok(());
+        };
+        NewGroup {
+            start: group.start(),
+            len: group.len(),
+            capacity: appending.capacity,
+            ending: body.ending,
+            written_to: appending.end_of_allocated(),
+            active: body.active,
+            group: group.clone(),
+        }
     };
-    if group.class() == Class::Data {
-        return Ok(());
+    match group.class() {
+        Class::Data => Ok(()),
+        // The gate locks groups, not the other way round.
+        Class::Metadata | Class::System => gate.add(new),
     }
-    gate.add(NewGroup {
-        start: group.start(),
-        len: group.len(),
-        capacity: appending.capacity,
-        ending: body.ending,
-        written_to: appending.end_of_allocated(),
-        active: body.active,
-        group: group.clone(),
-    })
 }
 
 /// Free space as the free space tree has it.

@@ -17,8 +17,17 @@ struct Span {
 }
 
 /// Removes the checksums of `len` bytes at `addr`, as far as there are any.
-pub(super) fn delete(tree: &Tree, txn: &dyn Allocate, layout: &Layout, addr: Logical, len: u64) -> Result {
-    let gone = Span { start: addr.get(), end: addr.saturating_add(len).get() };
+pub(super) fn delete(
+    tree: &Tree,
+    txn: &dyn Allocate,
+    layout: &Layout,
+    addr: Logical,
+    len: u64,
+) -> Result {
+    let gone = Span {
+        start: addr.get(),
+        end: addr.saturating_add(len).get(),
+    };
     let mut writer = Writer::new(tree, txn);
     if cut_before(&mut writer, layout, gone)? {
         return Ok(());
@@ -34,7 +43,11 @@ pub(super) fn delete(tree: &Tree, txn: &dyn Allocate, layout: &Layout, addr: Log
         if span.end > gone.end {
             return keep_tail(&mut writer, layout, span, gone.end);
         }
-        writer.remove_here()?;
+        match writer.remove_here() {
+            // Data behind the range got its checksums into the item just now: look again.
+            Err(error) if error == EAGAIN => continue,
+            removed => removed?,
+        }
     }
 }
 
@@ -90,15 +103,25 @@ fn span_here(writer: &mut Writer<'_>, layout: &Layout) -> Result<Option<Span>> {
     if found.objectid != ObjectId::EXTENT_CSUM || found.kind != Kind::EXTENT_CSUM {
         return Ok(None);
     }
-    let sectors = (bytes.len() as u64).checked_div(layout.checksum_len as u64).ok_or(EUCLEAN)?;
+    let sectors = (bytes.len() as u64)
+        .checked_div(layout.checksum_len as u64)
+        .ok_or(EUCLEAN)?;
     let len = sectors.saturating_mul(layout.sector_size.into());
-    Ok(Some(Span { start: found.offset, end: found.offset.saturating_add(len) }))
+    Ok(Some(Span {
+        start: found.offset,
+        end: found.offset.saturating_add(len),
+    }))
 }
 
 /// Bytes that the checksums of the addresses from `start` to `end` take.
 fn bytes_for(layout: &Layout, start: u64, end: u64) -> usize {
-    let sectors = end.saturating_sub(start).checked_div(layout.sector_size.into()).unwrap_or(0);
-    usize::try_from(sectors).unwrap_or(usize::MAX).saturating_mul(layout.checksum_len)
+    let sectors = end
+        .saturating_sub(start)
+        .checked_div(layout.sector_size.into())
+        .unwrap_or(0);
+    usize::try_from(sectors)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(layout.checksum_len)
 }
 
 fn key(addr: u64) -> Key {

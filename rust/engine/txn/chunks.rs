@@ -6,7 +6,9 @@ use super::running::Running;
 use super::shared::Shared;
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawStripe};
-use crate::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId, Physical, STRIPE_LEN};
+use crate::disk::{
+    BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId, Physical, STRIPE_LEN,
+};
 use crate::space::{Class, Removal};
 use crate::volume::{Chunk, DeviceRange, Stripe};
 use core::ops::ControlFlow;
@@ -31,7 +33,9 @@ pub(super) struct Made(u64);
 impl Chunks {
     /// At mount.
     pub(super) fn new() -> Self {
-        Self { leaving: KVec::new() }
+        Self {
+            leaving: KVec::new(),
+        }
     }
 }
 
@@ -59,7 +63,14 @@ impl Shared {
         let device = self.registry.get(ObjectId::DEV_TREE)?;
         let used = self.device_ranges(&device, chunks)?;
         let flags = BlockGroupFlags::new(self.space.new_chunk_flags(class));
-        let planned = self.volume.plan_chunk(flags, DEVICE, &used)?;
+        let planned = self
+            .volume
+            .plan_chunk(flags, DEVICE, &used)
+            .inspect_err(|error| {
+                if *error == ENOSPC {
+                    self.space.chunk_refused(class);
+                }
+            })?;
         let made = self.enter(context, &device, planned);
         match made {
             Ok(()) => {
@@ -78,12 +89,19 @@ impl Shared {
             device.insert(context, &dev_extent_key(stripe), extent.as_bytes())?;
         }
         let bytes = chunk_item(&planned, self.volume.format().sector_size)?;
-        self.registry.chunk().insert(context, &chunk_key(planned.logical), &bytes)?;
+        self.registry
+            .chunk()
+            .insert(context, &chunk_key(planned.logical), &bytes)?;
         self.change_device_used(context, &planned, |used, len| used.checked_add(len))?;
         let chunk = self.volume.add_chunk(planned)?;
         self.space.add_group(context, chunk.logical)?;
         if chunk.flags.contains(BlockGroupFlags::SYSTEM) {
-            context.running().chunks.lock().system_added.push(chunk, GFP_KERNEL)?;
+            context
+                .running()
+                .chunks
+                .lock()
+                .system_added
+                .push(chunk, GFP_KERNEL)?;
         }
         Ok(())
     }
@@ -96,14 +114,23 @@ impl Shared {
         let last = Key::new(devid, Kind::DEV_EXTENT, u64::MAX);
         device.scan(first..=last, |key, bytes| {
             let (raw, _) = RawDevExtent::read_from_prefix(bytes).map_err(|_| EUCLEAN)?;
-            let range = DeviceRange { start: Physical::new(key.offset), len: raw.len.get() };
+            let range = DeviceRange {
+                start: Physical::new(key.offset),
+                len: raw.len.get(),
+            };
             ranges.push(range, GFP_KERNEL)?;
             Ok(ControlFlow::Continue(()))
         })?;
         for (_, chunk) in chunks.leaving.iter() {
             let len = stripe_len(chunk)?;
             for stripe in chunk.stripes.iter().filter(|stripe| stripe.devid == devid) {
-                ranges.push(DeviceRange { start: stripe.at, len }, GFP_KERNEL)?;
+                ranges.push(
+                    DeviceRange {
+                        start: stripe.at,
+                        len,
+                    },
+                    GFP_KERNEL,
+                )?;
             }
         }
         ranges.sort_unstable();
@@ -120,12 +147,15 @@ impl Shared {
         let len = stripe_len(chunk)?;
         for stripe in chunk.stripes.iter() {
             let key = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, stripe.devid);
-            let used = self.registry.chunk().update(context, &key, |bytes| -> Result<u64> {
-                let (raw, _) = RawDevItem::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
-                let used = change(raw.bytes_used.get(), len).ok_or(EUCLEAN)?;
-                raw.bytes_used.set(used);
-                Ok(used)
-            })??;
+            let used = self
+                .registry
+                .chunk()
+                .update(context, &key, |bytes| -> Result<u64> {
+                    let (raw, _) = RawDevItem::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
+                    let used = change(raw.bytes_used.get(), len).ok_or(EUCLEAN)?;
+                    raw.bytes_used.set(used);
+                    Ok(used)
+                })??;
             if stripe.devid == self.devid() {
                 context.running().chunks.lock().device_used = Some(used);
             }
@@ -135,17 +165,26 @@ impl Shared {
 
     /// Removes the items of an empty block group and its chunk. After an error the transaction must be aborted.
     pub(super) fn remove_chunk(&self, context: &Context<'_>, removal: Removal) -> Result {
-        let chunk = self.volume.chunk(removal.start())?;
+        let chunk = removal.chunk().clone();
         let device = self.registry.get(ObjectId::DEV_TREE)?;
         let mut chunks = self.chunks.lock();
-        chunks.leaving.push((context.generation(), chunk.clone()), GFP_KERNEL)?;
+        chunks
+            .leaving
+            .push((context.generation(), chunk.clone()), GFP_KERNEL)?;
         for stripe in chunk.stripes.iter() {
             device.remove(context, &dev_extent_key(stripe))?;
         }
-        self.registry.chunk().remove(context, &chunk_key(chunk.logical))?;
+        self.registry
+            .chunk()
+            .remove(context, &chunk_key(chunk.logical))?;
         self.change_device_used(context, &chunk, |used, len| used.checked_sub(len))?;
         removal.delete_items(context)?;
-        context.running().chunks.lock().removed.push(chunk, GFP_KERNEL)?;
+        context
+            .running()
+            .chunks
+            .lock()
+            .removed
+            .push(chunk, GFP_KERNEL)?;
         Ok(())
     }
 
@@ -161,7 +200,9 @@ impl Shared {
             self.volume.reset_zones(chunk)?;
             self.volume.remove_chunk(chunk.logical);
         }
-        chunks.leaving.retain(|(generation, _)| *generation > running.generation);
+        chunks
+            .leaving
+            .retain(|(generation, _)| *generation > running.generation);
         Ok(())
     }
 
@@ -176,14 +217,21 @@ fn stripe_len(chunk: &Chunk) -> Result<u64> {
         .with(BlockGroupFlags::DUP)
         .with(BlockGroupFlags::RAID1C3)
         .with(BlockGroupFlags::RAID1C4);
-    if chunk.flags.intersects(BlockGroupFlags::PROFILES.without(copied)) {
+    if chunk
+        .flags
+        .intersects(BlockGroupFlags::PROFILES.without(copied))
+    {
         return Err(EOPNOTSUPP);
     }
     Ok(chunk.len)
 }
 
 fn chunk_key(logical: Logical) -> Key {
-    Key::new(ObjectId::FIRST_CHUNK_TREE.get(), Kind::CHUNK_ITEM, logical.get())
+    Key::new(
+        ObjectId::FIRST_CHUNK_TREE.get(),
+        Kind::CHUNK_ITEM,
+        logical.get(),
+    )
 }
 
 fn dev_extent_key(stripe: &Stripe) -> Key {
@@ -211,7 +259,9 @@ fn chunk_item(chunk: &Chunk, sector_size: u32) -> Result<KVec<u8>> {
         io_align: align.into(),
         io_width: align.into(),
         sector_size: sector_size.into(),
-        num_stripes: u16::try_from(chunk.stripes.len()).map_err(|_| EUCLEAN)?.into(),
+        num_stripes: u16::try_from(chunk.stripes.len())
+            .map_err(|_| EUCLEAN)?
+            .into(),
         sub_stripes: 1.into(),
     };
     let mut bytes = KVec::new();

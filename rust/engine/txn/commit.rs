@@ -48,7 +48,11 @@ impl Shared {
     /// Commits the running transaction. The caller was made its leader.
     fn lead(&self, running: &Arc<Running>) -> Result {
         let _nofs = NofsScope::enter();
-        let mut times = Times { begun: self.now_ns(), closed: 0, unblocked: 0 };
+        let mut times = Times {
+            begun: self.now_ns(),
+            closed: 0,
+            unblocked: 0,
+        };
         let committed = self.lead_through(running, &mut times);
         match committed {
             Ok(()) => self.measure(&times),
@@ -62,6 +66,7 @@ impl Shared {
         self.prepare(&context)?;
         self.close(times)?;
         self.finish(&context)?;
+        running.reservation.give_back(u64::MAX);
         self.gate.lock().unblock();
         times.unblocked = self.now_ns();
         self.moved.notify_all();
@@ -111,7 +116,10 @@ impl Shared {
                 return superblock::fill(self, context.running());
             }
         }
-        pr_err!("commit of transaction {} does not come to an end\n", context.running().generation);
+        pr_err!(
+            "commit of transaction {} does not come to an end\n",
+            context.running().generation
+        );
         Err(EUCLEAN)
     }
 
@@ -122,7 +130,10 @@ impl Shared {
         while let Some((id, touched)) = context.running().take_stale(after) {
             after = id;
             // The superblock leads to these, and log trees are gone with the commit.
-            if matches!(id, ObjectId::ROOT_TREE | ObjectId::CHUNK_TREE | ObjectId::TREE_LOG) {
+            if matches!(
+                id,
+                ObjectId::ROOT_TREE | ObjectId::CHUNK_TREE | ObjectId::TREE_LOG
+            ) {
                 continue;
             }
             self.registry.write_root_item(context, id, touched)?;
@@ -133,7 +144,9 @@ impl Shared {
 
     /// Writes the transaction's blocks, lowest address first, and then the superblocks.
     fn write_out(&self, running: &Running) -> Result {
-        each_range(running, |start, len| self.store.write(start, len, WriteMode::Commit))?;
+        each_range(running, |start, len| {
+            self.store.write(start, len, WriteMode::Commit)
+        })?;
         each_range(running, |start, len| self.store.wait(start, len))?;
         self.check_alive()?;
         self.volume.write_superblocks()
@@ -141,7 +154,10 @@ impl Shared {
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.
     fn complete(&self, running: &Running) -> Result {
-        let freed = self.space.unpin(running.generation).and_then(|()| self.finish_removals(running));
+        let freed = self
+            .space
+            .unpin(running.generation)
+            .and_then(|()| self.finish_removals(running));
         let mut gate = self.gate.lock();
         gate.committed = running.generation;
         gate.unblocked = None;

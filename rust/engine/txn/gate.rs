@@ -116,7 +116,10 @@ impl Gate {
     pub(super) fn last_changed(&self) -> Option<Generation> {
         match &self.running {
             Some(running) if running.is_changed() => Some(running.generation),
-            _ => self.unblocked.as_ref().map(|unblocked| unblocked.generation),
+            _ => self
+                .unblocked
+                .as_ref()
+                .map(|unblocked| unblocked.generation),
         }
     }
 

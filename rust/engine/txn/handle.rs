@@ -42,7 +42,13 @@ impl Handle {
         joiner: Joiner,
         nofs: NofsScope,
     ) -> Self {
-        Self { shared, running, reservation, joiner, _nofs: nofs }
+        Self {
+            shared,
+            running,
+            reservation,
+            joiner,
+            _nofs: nofs,
+        }
     }
 
     /// Queues the first reference to a data extent that [`crate::space::Space`] handed out: its item enters the
@@ -74,19 +80,36 @@ impl Handle {
         Context::new(&self.shared, &self.running, &self.reservation)
     }
 
-    /// Runs delayed references, paid by the transaction.
+    /// Runs delayed references, paid by the transaction, and gives back what those had set aside.
     pub(super) fn run_refs(&self, limit: Limit) -> Result {
-        Context::new(&self.shared, &self.running, &self.running.reservation).run_refs(limit)
+        let run =
+            Context::new(&self.shared, &self.running, &self.running.reservation).run_refs(limit);
+        let surplus = self
+            .running
+            .reservation
+            .bytes()
+            .saturating_sub(self.wanted());
+        self.running.reservation.give_back(surplus);
+        run
+    }
+
+    /// Bytes to be set aside for the heads that are queued now.
+    fn wanted(&self) -> u64 {
+        let heads = self.running.queue.lock().len() as u64;
+        heads
+            .saturating_mul(BLOCKS_PER_HEAD)
+            .saturating_mul(self.shared.store.node_size().into())
     }
 
     /// Leaves to the committer what the queued heads may need and gives back the rest.
-    fn settle(&mut self) {
-        let node_size = u64::from(self.shared.store.node_size());
-        let heads = self.running.queue.lock().len() as u64;
-        let wanted = heads.saturating_mul(BLOCKS_PER_HEAD).saturating_mul(node_size);
-        let missing = wanted.saturating_sub(self.running.reservation.bytes());
-        let give = missing.min(self.reservation.bytes());
-        if let Some(part) = self.reservation.split(give) {
+    fn settle(&self) {
+        let missing = self
+            .wanted()
+            .saturating_sub(self.running.reservation.bytes());
+        if let Some(part) = self
+            .reservation
+            .split(missing.min(self.reservation.bytes()))
+        {
             self.running.reservation.merge(part);
         }
     }
@@ -121,7 +144,8 @@ impl Allocate for Handle {
         first_key: &Key,
         near: Logical,
     ) -> Result<Logical> {
-        self.context().allocate_block(owner, holder, level, first_key, near)
+        self.context()
+            .allocate_block(owner, holder, level, first_key, near)
     }
 
     fn release_block(
@@ -132,7 +156,8 @@ impl Allocate for Handle {
         holder: Holder,
         written_in: Generation,
     ) -> Result {
-        self.context().release_block(addr, level, owner, holder, written_in)
+        self.context()
+            .release_block(addr, level, owner, holder, written_in)
     }
 
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {

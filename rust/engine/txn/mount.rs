@@ -6,10 +6,12 @@ use super::gate::Gate;
 use super::refs::{Layout, Metadata, Runner};
 use super::registry::Registry;
 use super::shared::Shared;
-use super::{Access, Counters, LogTree, Options, Roots};
+use super::{Access, Counters, Discard, LogTree, Options, Roots};
 use crate::btree::{RootPointer, Store, Tree};
 use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawRootBackup, RawStripe};
-use crate::disk::{BlockGroupFlags, CompatRo, Generation, Incompat, Key, Kind, Logical, ObjectId, Physical};
+use crate::disk::{
+    BlockGroupFlags, CompatRo, Generation, Incompat, Key, Kind, Logical, ObjectId, Physical,
+};
 use crate::space::{self, Space};
 use crate::volume::{self, Chunk, Stripe, Volume};
 use core::ops::ControlFlow;
@@ -27,12 +29,16 @@ struct Entrance {
 }
 
 /// Opens all that a mounted volume needs.
-pub(super) fn open(volume: Arc<Volume>, store: Arc<dyn Store>, options: Options) -> Result<Arc<Shared>> {
-    let mut access = settle_access(&volume, &options)?;
+pub(super) fn open(
+    volume: Arc<Volume>,
+    store: Arc<dyn Store>,
+    options: Options,
+) -> Result<Arc<Shared>> {
+    let access = settle_access(&volume, &options)?;
     let registry = enter(&volume, &store, &options)?;
     settle_zones(&volume, &registry)?;
     if access == Access::ReadWrite {
-        access = check_writable_trees(&registry)?;
+        tell_leftovers(&registry)?;
     }
     let runner = runner(&volume, &store, &registry)?;
     let trees = space::Trees {
@@ -40,7 +46,7 @@ pub(super) fn open(volume: Arc<Volume>, store: Arc<dyn Store>, options: Options)
         block_groups: block_group_tree(&volume, &registry, &runner.extents)?,
         free_space: free_space_tree(&volume, &registry)?,
     };
-    let space = Space::load(volume.clone(), trees, space::Options { discard: false, gate: options.gate.clone() })?;
+    let space = Space::load(volume.clone(), trees, space_options(&options))?;
     let committed = Generation::new(volume.with_superblock(|raw| raw.generation.get()));
     let shared = Shared {
         volume,
@@ -51,7 +57,10 @@ pub(super) fn open(volume: Arc<Volume>, store: Arc<dyn Store>, options: Options)
         runner: Mutex::new(runner, latch::class!("rbtrfs_delayed_ref_runner"))?,
         chunks: Mutex::new(Chunks::new(), latch::class!("rbtrfs_chunks"))?,
         chunks_made: AtomicU64::new(0),
-        gate: Mutex::new(Gate::new(committed), latch::class!("rbtrfs_transaction_gate"))?,
+        gate: Mutex::new(
+            Gate::new(committed),
+            latch::class!("rbtrfs_transaction_gate"),
+        )?,
         moved: Condvar::new(latch::class!("rbtrfs_transaction_moved"))?,
         clock: options.clock,
         counters: Mutex::new(Counters::default(), latch::class!("rbtrfs_commit_counters"))?,
@@ -92,7 +101,11 @@ fn settle_access(volume: &Volume, options: &Options) -> Result<Access> {
 fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<Registry> {
     let current = volume.with_superblock(|raw| Entrance {
         root: pointer(raw.root.get(), raw.root_level, raw.generation.get()),
-        chunk: pointer(raw.chunk_root.get(), raw.chunk_root_level, raw.chunk_root_generation.get()),
+        chunk: pointer(
+            raw.chunk_root.get(),
+            raw.chunk_root_level,
+            raw.chunk_root_generation.get(),
+        ),
     });
     let entered = enter_at(volume, store, current);
     if entered.is_ok() || options.roots == Roots::Current {
@@ -100,8 +113,14 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<R
     }
     let mut backups = volume.with_superblock(|raw| raw.backups);
     backups.sort_unstable_by_key(|backup| core::cmp::Reverse(backup.tree_root_generation.get()));
-    for backup in backups.iter().filter(|backup| backup.tree_root_generation.get() > 0) {
-        pr_warn!("trying the roots of transaction {}\n", backup.tree_root_generation.get());
+    for backup in backups
+        .iter()
+        .filter(|backup| backup.tree_root_generation.get() > 0)
+    {
+        pr_warn!(
+            "trying the roots of transaction {}\n",
+            backup.tree_root_generation.get()
+        );
         if let Ok(registry) = enter_at(volume, store, entrance(backup)) {
             return Ok(registry);
         }
@@ -112,13 +131,25 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<R
 fn entrance(backup: &RawRootBackup) -> Entrance {
     let chunk_generation = backup.chunk_root_generation.get();
     Entrance {
-        root: pointer(backup.tree_root.get(), backup.tree_root_level, backup.tree_root_generation.get()),
-        chunk: pointer(backup.chunk_root.get(), backup.chunk_root_level, chunk_generation),
+        root: pointer(
+            backup.tree_root.get(),
+            backup.tree_root_level,
+            backup.tree_root_generation.get(),
+        ),
+        chunk: pointer(
+            backup.chunk_root.get(),
+            backup.chunk_root_level,
+            chunk_generation,
+        ),
     }
 }
 
 fn pointer(addr: u64, level: u8, generation: u64) -> RootPointer {
-    RootPointer { addr: Logical::new(addr), level, generation: Generation::new(generation) }
+    RootPointer {
+        addr: Logical::new(addr),
+        level,
+        generation: Generation::new(generation),
+    }
 }
 
 fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Registry> {
@@ -146,11 +177,23 @@ fn parse_chunk(logical: Logical, bytes: &[u8]) -> Result<Chunk> {
     for _ in 0..count {
         let (stripe, behind) = RawStripe::read_from_prefix(rest).map_err(|_| EUCLEAN)?;
         let at = Physical::new(stripe.offset.get());
-        stripes.push(Stripe { devid: stripe.devid.get(), at, dev_uuid: stripe.dev_uuid }, GFP_KERNEL)?;
+        stripes.push(
+            Stripe {
+                devid: stripe.devid.get(),
+                at,
+                dev_uuid: stripe.dev_uuid,
+            },
+            GFP_KERNEL,
+        )?;
         rest = behind;
     }
     let flags = BlockGroupFlags::new(raw.flags.get());
-    Ok(Chunk { logical, len: raw.len.get(), flags, stripes })
+    Ok(Chunk {
+        logical,
+        len: raw.len.get(),
+        flags,
+        stripes,
+    })
 }
 
 /// Compares the device items with the devices that were given.
@@ -165,13 +208,21 @@ fn check_devices(volume: &Volume, tree: &Tree) -> Result {
         Ok(ControlFlow::Continue(()))
     })?;
     if known != volume.devices() {
-        pr_err!("the volume has {} devices, {} were given\n", known, volume.devices());
+        pr_err!(
+            "the volume has {} devices, {} were given\n",
+            known,
+            volume.devices()
+        );
         return Err(ENXIO);
     }
     let size = (0..volume.devices()).filter_map(|index| volume.device(index));
     let size = size.fold(0u64, |sum, device| sum.saturating_add(device.size()));
     if total > size {
-        pr_err!("the devices have {} bytes, the volume was made for {}\n", size, total);
+        pr_err!(
+            "the devices have {} bytes, the volume was made for {}\n",
+            size,
+            total
+        );
         return Err(EINVAL);
     }
     Ok(())
@@ -183,17 +234,23 @@ fn settle_zones(volume: &Volume, registry: &Registry) -> Result {
         return Ok(());
     }
     let first = Key::new(1, Kind::DEV_EXTENT, 0);
-    let size = registry.get(ObjectId::DEV_TREE)?.ceiling(&first, |_, bytes| {
-        RawDevExtent::read_from_prefix(bytes).ok().map(|(raw, _)| raw.len.get())
-    })?;
+    let size = registry
+        .get(ObjectId::DEV_TREE)?
+        .ceiling(&first, |_, bytes| {
+            RawDevExtent::read_from_prefix(bytes)
+                .ok()
+                .map(|(raw, _)| raw.len.get())
+        })?;
     volume.set_emulated_zone_size(size.flatten().ok_or(EUCLEAN)?)
 }
 
-/// Features that live in trees and are not kept up to date here.
-fn check_writable_trees(registry: &Registry) -> Result<Access> {
+/// Tells what is in the trees and not kept up to date here.
+fn tell_leftovers(registry: &Registry) -> Result {
     if registry.get_optional(ObjectId::QUOTA_TREE)?.is_some() {
-        pr_warn!("quotas are enabled, which writing would make wrong: mounted read-only\n");
-        return Ok(Access::ReadOnly);
+        // Their generation falls behind the superblock's, which tells C that they are to be scanned again.
+        pr_warn!(
+            "quotas are not kept up to date: rescan them when the volume is mounted by C btrfs\n"
+        );
     }
     let orphan = |offset| Key::new(ObjectId::ORPHAN.get(), Kind::ORPHAN_ITEM, offset);
     let mut count = 0u32;
@@ -202,9 +259,12 @@ fn check_writable_trees(registry: &Registry) -> Result<Access> {
         Ok(ControlFlow::Continue(()))
     })?;
     if count > 0 {
-        pr_info!("{} deleted subvolumes are left for C btrfs to clean up\n", count);
+        pr_info!(
+            "{} deleted subvolumes are left for C btrfs to clean up\n",
+            count
+        );
     }
-    Ok(Access::ReadWrite)
+    Ok(())
 }
 
 fn runner(volume: &Volume, store: &Arc<dyn Store>, registry: &Registry) -> Result<Runner> {
@@ -225,8 +285,23 @@ fn runner(volume: &Volume, store: &Arc<dyn Store>, registry: &Registry) -> Resul
     })
 }
 
-fn block_group_tree(volume: &Volume, registry: &Registry, extents: &Arc<Tree>) -> Result<Arc<Tree>> {
-    match volume.format().compat_ro.contains(CompatRo::BLOCK_GROUP_TREE) {
+fn space_options(options: &Options) -> space::Options {
+    space::Options {
+        discard: options.discard == Discard::AtUnpin,
+        gate: options.gate.clone(),
+    }
+}
+
+fn block_group_tree(
+    volume: &Volume,
+    registry: &Registry,
+    extents: &Arc<Tree>,
+) -> Result<Arc<Tree>> {
+    match volume
+        .format()
+        .compat_ro
+        .contains(CompatRo::BLOCK_GROUP_TREE)
+    {
         true => registry.get(ObjectId::BLOCK_GROUP_TREE),
         false => Ok(extents.clone()),
     }

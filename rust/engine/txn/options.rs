@@ -32,6 +32,15 @@ pub enum Roots {
     OrBackup,
 }
 
+/// Whether devices are told of freed ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// They are not.
+    Never,
+    /// After the commit that freed them (C: `discard=sync`).
+    AtUnpin,
+}
+
 /// How [`super::Transactions::open`] opens a volume.
 #[derive(Clone)]
 pub struct Options {
@@ -41,6 +50,8 @@ pub struct Options {
     pub log_tree: LogTree,
     /// Which roots to trust.
     pub roots: Roots,
+    /// Whether devices are told of freed ranges.
+    pub discard: Discard,
     /// For the counters and for [`super::Transactions::commit_if_older`].
     pub clock: Option<Arc<dyn Clock>>,
     /// The gate that the block cache passes what it writes through; see [`crate::space::Options`].
@@ -50,6 +61,13 @@ pub struct Options {
 impl Options {
     /// The usual: a log tree is refused and no backup root is tried.
     pub const fn new(access: Access) -> Self {
-        Self { access, log_tree: LogTree::Refuse, roots: Roots::Current, clock: None, gate: None }
+        Self {
+            access,
+            log_tree: LogTree::Refuse,
+            roots: Roots::Current,
+            discard: Discard::Never,
+            clock: None,
+            gate: None,
+        }
     }
 }

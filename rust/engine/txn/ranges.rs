@@ -36,8 +36,13 @@ impl Ranges {
     /// Merges the range that holds `start` with those behind it that it reaches.
     fn absorb(&mut self, start: Logical) {
         while let Some(end) = self.map.floor(&start).map(|(_, end)| *end) {
-            let behind = self.map.ceiling(&start.saturating_add(1)).map(|(next, last)| (*next, *last));
-            let Some((next, last)) = behind.filter(|(next, _)| *next <= end) else { return };
+            let behind = self
+                .map
+                .ceiling(&start.saturating_add(1))
+                .map(|(next, last)| (*next, *last));
+            let Some((next, last)) = behind.filter(|(next, _)| *next <= end) else {
+                return;
+            };
             self.map.remove(&next);
             if let Some((_, end)) = self.map.floor_mut(&start) {
                 *end = last.max(*end);

@@ -40,7 +40,12 @@ impl Registry {
     /// With the two trees that the superblock leads to.
     pub(super) fn new(store: Arc<dyn Store>, root: Arc<Tree>, chunk: Arc<Tree>) -> Result<Self> {
         let open = Mutex::new(OrdMap::new(), latch::class!("rbtrfs_open_trees"))?;
-        Ok(Self { store, root, chunk, open })
+        Ok(Self {
+            store,
+            root,
+            chunk,
+            open,
+        })
     }
 
     /// The tree of trees.
@@ -68,7 +73,13 @@ impl Registry {
             return Err(ENOENT);
         }
         let tree = Tree::open(self.store.clone(), id, rooted.pointer, rooted.last_snapshot)?;
-        self.keep(id, Opened { tree, root_item: rooted.key })
+        self.keep(
+            id,
+            Opened {
+                tree,
+                root_item: rooted.key,
+            },
+        )
     }
 
     /// As [`Self::get`], where the format may do without the tree.
@@ -99,7 +110,11 @@ impl Registry {
 
     /// The root item of `id` with the highest offset: the newest.
     fn look_up(&self, id: ObjectId) -> Result<Option<Rooted>> {
-        let last = Key { objectid: id, kind: Kind::ROOT_ITEM, offset: u64::MAX };
+        let last = Key {
+            objectid: id,
+            kind: Kind::ROOT_ITEM,
+            offset: u64::MAX,
+        };
         let found = self.root.floor(&last, |key, bytes| {
             let is_it = key.objectid == id && key.kind == Kind::ROOT_ITEM;
             is_it.then(|| parse(key, bytes))
@@ -113,7 +128,12 @@ impl Registry {
     }
 
     /// Writes where a tree is now into its root item.
-    pub(super) fn write_root_item(&self, context: &Context<'_>, id: ObjectId, touched: Touched) -> Result {
+    pub(super) fn write_root_item(
+        &self,
+        context: &Context<'_>,
+        id: ObjectId,
+        touched: Touched,
+    ) -> Result {
         let found = self.open.lock().get(&id).cloned();
         let Some(opened) = found else {
             pr_err!("tree {} changed and is not open\n", id);
@@ -131,7 +151,8 @@ impl Registry {
             None => Ok(()),
             Some(mut item) => {
                 fill(&mut item, pointer, touched.used);
-                self.root.replace(context, &opened.root_item, item.as_bytes())
+                self.root
+                    .replace(context, &opened.root_item, item.as_bytes())
             }
         }
     }
@@ -141,7 +162,10 @@ impl Registry {
 fn grown(old: &[u8]) -> Result<RawRootItem> {
     let mut item: RawRootItem = zerocopy::FromZeros::new_zeroed();
     let front = old.get(..OLD_ROOT_ITEM_SIZE).ok_or(EUCLEAN)?;
-    item.as_mut_bytes().get_mut(..OLD_ROOT_ITEM_SIZE).ok_or(EUCLEAN)?.copy_from_slice(front);
+    item.as_mut_bytes()
+        .get_mut(..OLD_ROOT_ITEM_SIZE)
+        .ok_or(EUCLEAN)?
+        .copy_from_slice(front);
     Ok(item)
 }
 
@@ -166,5 +190,6 @@ fn fill(item: &mut RawRootItem, pointer: RootPointer, used: i64) {
     item.level = pointer.level;
     item.generation.set(pointer.generation.get());
     item.generation_v2.set(pointer.generation.get());
-    item.bytes_used.set(item.bytes_used.get().saturating_add_signed(used));
+    item.bytes_used
+        .set(item.bytes_used.get().saturating_add_signed(used));
 }

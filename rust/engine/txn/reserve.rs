@@ -3,6 +3,7 @@
 
 use super::gate::Joiner;
 use super::handle::Handle;
+use super::refs::Limit;
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
@@ -31,12 +32,18 @@ const COMMIT_TREES: [ObjectId; 6] = [
 /// What was tried against a shortage.
 #[derive(Default)]
 struct Tried {
+    runs: u32,
     commits: u32,
     removals: u32,
 }
 
 /// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`.
-pub(super) fn reserve(shared: &Arc<Shared>, class: Class, bytes: u64, urgency: Urgency) -> Result<Reservation> {
+pub(super) fn reserve(
+    shared: &Arc<Shared>,
+    class: Class,
+    bytes: u64,
+    urgency: Urgency,
+) -> Result<Reservation> {
     let mut tried = Tried::default();
     for _ in 0..ATTEMPTS {
         let before = shared.chunks_made();
@@ -46,12 +53,15 @@ pub(super) fn reserve(shared: &Arc<Shared>, class: Class, bytes: u64, urgency: U
         };
         let helped = match shortage {
             Shortage::NeedChunk(class) => {
-                let made = in_handle(shared, |handle| shared.make_chunk(&handle.context(), class, before));
+                let made = in_handle(shared, |handle| {
+                    shared.make_chunk(&handle.context(), class, before)
+                });
                 match made {
                     Err(error) if error == ENOSPC => tried.commit(shared)?,
                     made => made.map(|()| true)?,
                 }
             }
+            Shortage::NeedCommit if tried.run_refs(shared)? => true,
             Shortage::NeedCommit => tried.commit(shared)?,
             Shortage::Full => false,
         };
@@ -63,6 +73,16 @@ pub(super) fn reserve(shared: &Arc<Shared>, class: Class, bytes: u64, urgency: U
 }
 
 impl Tried {
+    /// Runs delayed references: what was set aside for them comes back.
+    fn run_refs(&mut self, shared: &Arc<Shared>) -> Result<bool> {
+        if self.runs > 0 {
+            return Ok(false);
+        }
+        self.runs = 1;
+        run_refs(shared)?;
+        Ok(true)
+    }
+
     /// Commits, for the second time only if others may have taken what the first gave.
     fn commit(&mut self, shared: &Shared) -> Result<bool> {
         if self.commits >= 2 {
@@ -93,7 +113,9 @@ pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
     let Some(class) = shared.space.chunk_wanted() else {
         return Ok(());
     };
-    match in_handle(shared, |handle| shared.make_chunk(&handle.context(), class, before)) {
+    match in_handle(shared, |handle| {
+        shared.make_chunk(&handle.context(), class, before)
+    }) {
         Err(error) if error == ENOSPC => Ok(()),
         made => made,
     }
@@ -112,10 +134,24 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     Ok(removed)
 }
 
+/// Runs the delayed references of the running transaction, if there is one.
+pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
+    let nofs = NofsScope::enter();
+    let Some(running) = shared.attach()? else {
+        return Ok(());
+    };
+    let reservation = shared.space.reserve_nothing(Class::Metadata);
+    Handle::new(shared.clone(), running, reservation, Joiner::Starter, nofs)
+        .run_refs(Limit::Few(usize::MAX))
+}
+
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
 fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Result {
     let bytes = CHUNK_UNITS.bytes(shared.store.node_size());
-    let reservation = shared.space.reserve(Class::Metadata, bytes, Urgency::Commit).map_err(|_| ENOSPC)?;
+    let reservation = shared
+        .space
+        .reserve(Class::Metadata, bytes, Urgency::Commit)
+        .map_err(|_| ENOSPC)?;
     let nofs = NofsScope::enter();
     let running = shared.join(Joiner::Starter)?;
     let handle = Handle::new(shared.clone(), running, reservation, Joiner::Starter, nofs);

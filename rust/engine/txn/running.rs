@@ -67,15 +67,25 @@ pub(super) struct ChunkChanges {
 
 impl Running {
     /// A transaction without changes.
-    pub(super) fn new(generation: Generation, started_ns: u64, reservation: Reservation) -> Result<Arc<Self>> {
-        let record = Record { blocks: Ranges::new(), trees: OrdMap::new() };
+    pub(super) fn new(
+        generation: Generation,
+        started_ns: u64,
+        reservation: Reservation,
+    ) -> Result<Arc<Self>> {
+        let record = Record {
+            blocks: Ranges::new(),
+            trees: OrdMap::new(),
+        };
         let running = Self {
             generation,
             started_ns,
             queue: Mutex::new(Queue::new(), latch::class!("rbtrfs_delayed_refs"))?,
             reservation,
             record: Mutex::new(record, latch::class!("rbtrfs_transaction_record"))?,
-            chunks: Mutex::new(ChunkChanges::default(), latch::class!("rbtrfs_transaction_chunks"))?,
+            chunks: Mutex::new(
+                ChunkChanges::default(),
+                latch::class!("rbtrfs_transaction_chunks"),
+            )?,
             changed: AtomicBool::new(false),
         };
         Ok(Arc::new(running, GFP_KERNEL)?)
@@ -96,7 +106,10 @@ impl Running {
 
     /// A block of `owner` was dropped.
     pub(super) fn note_release(&self, owner: ObjectId, node_size: u64) -> Result {
-        self.record.lock().touch(owner, i64::try_from(node_size).unwrap_or(0).saturating_neg())
+        self.record.lock().touch(
+            owner,
+            i64::try_from(node_size).unwrap_or(0).saturating_neg(),
+        )
     }
 
     /// Takes a tree whose root item is behind, starting after `after`.
@@ -129,7 +142,13 @@ impl Record {
                 touched.freshness = Freshness::Stale;
             }
             None => {
-                self.trees.insert(owner, Touched { used, freshness: Freshness::Stale })?;
+                self.trees.insert(
+                    owner,
+                    Touched {
+                        used,
+                        freshness: Freshness::Stale,
+                    },
+                )?;
             }
         }
         Ok(())

@@ -59,7 +59,11 @@ impl Shared {
         if gate.aborted.is_none() {
             gate.aborted = Some(error);
             self.dead.store(true, Ordering::Release);
-            pr_err!("transaction {} aborted (error {}), read-only from now on\n", gate.newest, error.to_errno());
+            pr_err!(
+                "transaction {} aborted (error {}), read-only from now on\n",
+                gate.newest,
+                error.to_errno()
+            );
         }
         drop(gate);
         self.moved.notify_all();

@@ -13,7 +13,7 @@ use kernel::prelude::*;
 pub(super) fn fill(shared: &Shared, running: &Running) -> Result {
     let backup = Backup::collect(shared)?;
     let device_used = enter_chunks(shared, running)?;
-    let bytes_used = shared.space.used();
+    let bytes_used = shared.space.statistics().bytes_used;
     shared.volume.update_superblock(|raw| {
         raw.generation.set(running.generation.get());
         raw.root.set(backup.root.addr.get());
@@ -62,8 +62,11 @@ struct Backup {
 }
 
 /// A tree that is not there.
-const NOWHERE: RootPointer =
-    RootPointer { addr: Logical::new(0), level: 0, generation: Generation::new(0) };
+const NOWHERE: RootPointer = RootPointer {
+    addr: Logical::new(0),
+    level: 0,
+    generation: Generation::new(0),
+};
 
 impl Backup {
     fn collect(shared: &Shared) -> Result<Self> {
@@ -105,7 +108,11 @@ impl Backup {
         new.total_bytes = raw.total_bytes;
         new.bytes_used = raw.bytes_used;
         new.num_devices = raw.num_devices;
-        if let Some(oldest) = raw.backups.iter_mut().min_by_key(|old| old.tree_root_generation.get()) {
+        if let Some(oldest) = raw
+            .backups
+            .iter_mut()
+            .min_by_key(|old| old.tree_root_generation.get())
+        {
             *oldest = new;
         }
     }

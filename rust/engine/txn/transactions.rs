@@ -2,7 +2,6 @@
 //! The mounted volume as the layers above see it.
 
 use super::gate::Joiner;
-use super::refs::Limit;
 use super::shared::Shared;
 use super::{mount, reserve};
 use super::{Access, Counters, Handle, Options, Units};
@@ -26,7 +25,11 @@ impl Transactions {
     /// `volume` has its superblock and the system chunks; `store` reads through `volume`. A volume that can only be
     /// read and was asked for more is opened read-only and says so once, see [`Self::access`]; but an unreplayed log
     /// tree is refused with `EROFS`.
-    pub fn open(volume: Arc<Volume>, store: Arc<dyn Store>, options: Options) -> Result<Arc<Transactions>> {
+    pub fn open(
+        volume: Arc<Volume>,
+        store: Arc<dyn Store>,
+        options: Options,
+    ) -> Result<Arc<Transactions>> {
         let shared = mount::open(volume, store, options)?;
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
@@ -88,7 +91,13 @@ impl Transactions {
             return Ok(None);
         };
         let reservation = self.shared.space.reserve_nothing(Class::Metadata);
-        Ok(Some(Handle::new(self.shared.clone(), running, reservation, Joiner::Starter, nofs)))
+        Ok(Some(Handle::new(
+            self.shared.clone(),
+            running,
+            reservation,
+            Joiner::Starter,
+            nofs,
+        )))
     }
 
     /// Makes durable all that completed before the call; waits for a commit in flight. Nothing is written when
@@ -101,10 +110,15 @@ impl Transactions {
     pub fn commit_if_older(&self, age_ns: u64) -> Result {
         let started = {
             let gate = self.shared.gate.lock();
-            gate.running.as_ref().filter(|running| running.is_changed()).map(|running| running.started_ns)
+            gate.running
+                .as_ref()
+                .filter(|running| running.is_changed())
+                .map(|running| running.started_ns)
         };
         match started {
-            Some(started) if self.shared.now_ns().saturating_sub(started) >= age_ns => self.commit(),
+            Some(started) if self.shared.now_ns().saturating_sub(started) >= age_ns => {
+                self.commit()
+            }
             _ => Ok(()),
         }
     }
@@ -117,10 +131,7 @@ impl Transactions {
         }
         reserve::make_wanted_chunk(&self.shared)?;
         reserve::remove_unused(&self.shared)?;
-        match self.attach()? {
-            Some(handle) => handle.run_refs(Limit::Few(usize::MAX)),
-            None => Ok(()),
-        }
+        reserve::run_refs(&self.shared)
     }
 
     /// The last commit before unmount; drops the blocks of an aborted transaction. No handle may be alive.
@@ -186,6 +197,12 @@ impl Transactions {
     fn enter(&self, joiner: Joiner, reservation: Reservation) -> Result<Handle> {
         let nofs = NofsScope::enter();
         let running = self.shared.join(joiner)?;
-        Ok(Handle::new(self.shared.clone(), running, reservation, joiner, nofs))
+        Ok(Handle::new(
+            self.shared.clone(),
+            running,
+            reservation,
+            joiner,
+            nofs,
+        ))
     }
 }

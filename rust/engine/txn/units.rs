@@ -17,16 +17,25 @@ pub struct Units {
 
 impl Units {
     /// No items: for handles that only queue data references.
-    pub const NONE: Units = Units { inserts: 0, updates: 0 };
+    pub const NONE: Units = Units {
+        inserts: 0,
+        updates: 0,
+    };
 
     /// `count` items that may be inserted.
     pub const fn inserts(count: u32) -> Self {
-        Self { inserts: count, updates: 0 }
+        Self {
+            inserts: count,
+            updates: 0,
+        }
     }
 
     /// `count` items that are changed in place or removed.
     pub const fn updates(count: u32) -> Self {
-        Self { inserts: 0, updates: count }
+        Self {
+            inserts: 0,
+            updates: count,
+        }
     }
 
     /// Both.
@@ -41,6 +50,8 @@ impl Units {
     pub const fn bytes(self, node_size: u32) -> u64 {
         let inserts = (self.inserts as u64).saturating_mul(2 * LEVELS);
         let updates = (self.updates as u64).saturating_mul(LEVELS);
-        inserts.saturating_add(updates).saturating_mul(node_size as u64)
+        inserts
+            .saturating_add(updates)
+            .saturating_mul(node_size as u64)
     }
 }

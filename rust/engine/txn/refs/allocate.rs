@@ -22,8 +22,16 @@ pub(in crate::txn) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// For the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
-    pub(in crate::txn) fn new(shared: &'a Shared, running: &'a Running, from: &'a Reservation) -> Self {
-        Self { shared, running, from }
+    pub(in crate::txn) fn new(
+        shared: &'a Shared,
+        running: &'a Running,
+        from: &'a Reservation,
+    ) -> Self {
+        Self {
+            shared,
+            running,
+            from,
+        }
     }
 
     /// Free space.
@@ -101,7 +109,11 @@ impl<'a> Context<'a> {
     }
 
     fn change(&self, addr: Logical, extent: Extent, reference: Reference, delta: i64) -> Result {
-        let queued = self.running.queue.lock().change(addr, extent, reference, delta);
+        let queued = self
+            .running
+            .queue
+            .lock()
+            .change(addr, extent, reference, delta);
         match self.or_abort(queued)? {
             Queued::Waiting => Ok(()),
             Queued::Cancelled => {
@@ -149,15 +161,26 @@ impl Allocate for Context<'_> {
     ) -> Result<Logical> {
         self.shared.check_alive()?;
         let node_size = u64::from(self.shared.store.node_size());
-        let addr = self.shared.space.allocate_block(Self::class(owner), near, self.from)?;
-        let recorded = self.running.note_block(owner, addr, node_size).and_then(|()| {
-            // Log trees are not in the extent tree: they are gone with the next commit.
-            if owner == ObjectId::TREE_LOG {
-                return Ok(());
-            }
-            let reference = Reference::to_block(holder);
-            self.running.queue.lock().insert_new(addr, Extent::Block { level }, *first_key, reference)
-        });
+        let addr = self
+            .shared
+            .space
+            .allocate_block(Self::class(owner), near, self.from)?;
+        let recorded = self
+            .running
+            .note_block(owner, addr, node_size)
+            .and_then(|()| {
+                // Log trees are not in the extent tree: they are gone with the next commit.
+                if owner == ObjectId::TREE_LOG {
+                    return Ok(());
+                }
+                let reference = Reference::to_block(holder);
+                self.running.queue.lock().insert_new(
+                    addr,
+                    Extent::Block { level },
+                    *first_key,
+                    reference,
+                )
+            });
         match recorded {
             Ok(()) => Ok(addr),
             Err(error) => {
@@ -179,13 +202,26 @@ impl Allocate for Context<'_> {
         if owner == ObjectId::TREE_LOG {
             return self.pin_unknown(addr, node_size);
         }
-        let noted = self.running.note_release(owner, node_size);
-        self.or_abort(noted)?;
-        self.change(addr, Extent::Block { level }, Reference::to_block(holder), -1)
+        // The block's owner may be another tree, of which this one is a snapshot.
+        if let Holder::Tree(id) = holder {
+            let noted = self.running.note_release(id, node_size);
+            self.or_abort(noted)?;
+        }
+        self.change(
+            addr,
+            Extent::Block { level },
+            Reference::to_block(holder),
+            -1,
+        )
     }
 
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
-        self.change(addr, Extent::Block { level }, Reference::to_block(holder), 1)
+        self.change(
+            addr,
+            Extent::Block { level },
+            Reference::to_block(holder),
+            1,
+        )
     }
 
     fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
@@ -203,11 +239,21 @@ impl Allocate for Context<'_> {
     }
 
     fn share_data(&self, data: &DataRef) -> Result {
-        self.change(data.addr, Extent::Data { len: data.len }, Reference::to_data(data), 1)
+        self.change(
+            data.addr,
+            Extent::Data { len: data.len },
+            Reference::to_data(data),
+            1,
+        )
     }
 
     fn release_data(&self, data: &DataRef) -> Result {
-        self.change(data.addr, Extent::Data { len: data.len }, Reference::to_data(data), -1)
+        self.change(
+            data.addr,
+            Extent::Data { len: data.len },
+            Reference::to_data(data),
+            -1,
+        )
     }
 
     fn poison(&self, error: Error) {
@@ -218,7 +264,10 @@ impl Allocate for Context<'_> {
 /// What the tree says of a block and what the queue adds. `EUCLEAN` where neither knows it.
 fn combine(addr: Logical, known: Option<BlockRefs>, queued: Option<&Head>) -> Result<BlockRefs> {
     let is_new = queued.is_some_and(|head| matches!(head.origin, Origin::New(_)));
-    let none = BlockRefs { count: 0, full_backref: false };
+    let none = BlockRefs {
+        count: 0,
+        full_backref: false,
+    };
     let Some(known) = known.or(is_new.then_some(none)) else {
         pr_err!("tree block {} is not in the extent tree\n", addr);
         return Err(EUCLEAN);
@@ -226,5 +275,8 @@ fn combine(addr: Logical, known: Option<BlockRefs>, queued: Option<&Head>) -> Re
     let delta = queued.map_or(0, |head| head.changes.sum());
     let set = queued.is_some_and(|head| head.full_backref == FullBackref::Set);
     let count = known.count.checked_add_signed(delta).ok_or(EUCLEAN)?;
-    Ok(BlockRefs { count, full_backref: known.full_backref || set })
+    Ok(BlockRefs {
+        count,
+        full_backref: known.full_backref || set,
+    })
 }

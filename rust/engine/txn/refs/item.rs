@@ -5,7 +5,9 @@
 //! their hash.
 
 use super::queue::Reference;
-use crate::disk::raw::{RawDataRef, RawExtentItem, RawInlineRef, RawSharedDataRef, RawTreeBlockInfo};
+use crate::disk::raw::{
+    RawDataRef, RawExtentItem, RawInlineRef, RawSharedDataRef, RawTreeBlockInfo,
+};
 use crate::disk::{data_ref_hash, leaf_area, ExtentFlags, Kind, Logical, ObjectId};
 use kernel::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
@@ -40,21 +42,33 @@ pub(super) enum Edit {
 
 impl ExtentItem {
     /// A new item without references.
-    pub(super) fn new(addr: Logical, head: RawExtentItem, info: Option<RawTreeBlockInfo>) -> Result<Self> {
+    pub(super) fn new(
+        addr: Logical,
+        head: RawExtentItem,
+        info: Option<RawTreeBlockInfo>,
+    ) -> Result<Self> {
         let mut bytes = KVec::with_capacity(64, GFP_KERNEL)?;
         bytes.extend_from_slice(head.as_bytes(), GFP_KERNEL)?;
         if let Some(info) = info {
             bytes.extend_from_slice(info.as_bytes(), GFP_KERNEL)?;
         }
         let inline = bytes.len();
-        Ok(Self { addr, bytes, inline })
+        Ok(Self {
+            addr,
+            bytes,
+            inline,
+        })
     }
 
     /// The item as `kind` has it in the tree.
     pub(super) fn parse(addr: Logical, kind: Kind, from: &[u8]) -> Result<Self> {
         let mut bytes = KVec::with_capacity(from.len(), GFP_KERNEL)?;
         bytes.extend_from_slice(from, GFP_KERNEL)?;
-        let mut item = Self { addr, bytes, inline: RawExtentItem::SIZE };
+        let mut item = Self {
+            addr,
+            bytes,
+            inline: RawExtentItem::SIZE,
+        };
         if kind == Kind::EXTENT_ITEM && item.flags()?.contains(ExtentFlags::TREE_BLOCK) {
             item.inline += RawTreeBlockInfo::SIZE;
         }
@@ -80,7 +94,12 @@ impl ExtentItem {
     pub(super) fn change_refs(&mut self, delta: i64) -> Result {
         let old = self.refs()?;
         let Some(new) = old.checked_add_signed(delta) else {
-            pr_err!("extent {} has {} references, cannot change that by {}\n", self.addr, old, delta);
+            pr_err!(
+                "extent {} has {} references, cannot change that by {}\n",
+                self.addr,
+                old,
+                delta
+            );
             return Err(EUCLEAN);
         };
         self.head_mut()?.refs.set(new);
@@ -135,7 +154,13 @@ impl ExtentItem {
             }
             Some(left) => self.set_count(at, reference, left)?,
             None => {
-                pr_err!("extent {} has {} of {:?}, cannot drop {}\n", self.addr, old, reference, count);
+                pr_err!(
+                    "extent {} has {} of {:?}, cannot drop {}\n",
+                    self.addr,
+                    old,
+                    reference,
+                    count
+                );
                 return Err(EUCLEAN);
             }
         }
@@ -173,15 +198,27 @@ impl ExtentItem {
             _ => parse_block(kind, rest),
         };
         let (Some((reference, count)), Some(len)) = (parsed, inline_len(kind)) else {
-            pr_err!("extent {} has a broken inline reference of kind {}\n", self.addr, kind.get());
+            pr_err!(
+                "extent {} has a broken inline reference of kind {}\n",
+                self.addr,
+                kind.get()
+            );
             return Err(EUCLEAN);
         };
         Ok(Some((reference, count, at.saturating_add(len))))
     }
 
     fn set_count(&mut self, at: usize, reference: Reference, count: u64) -> Result {
-        if matches!(reference, Reference::TreeBlock(_) | Reference::SharedBlock(_)) {
-            pr_err!("extent {} has {} of {:?}, at most one can be\n", self.addr, count, reference);
+        if matches!(
+            reference,
+            Reference::TreeBlock(_) | Reference::SharedBlock(_)
+        ) {
+            pr_err!(
+                "extent {} has {} of {:?}, at most one can be\n",
+                self.addr,
+                count,
+                reference
+            );
             return Err(EUCLEAN);
         }
         self.write(at, reference, count)
@@ -216,11 +253,15 @@ impl ExtentItem {
     }
 
     fn head(&self) -> Result<&RawExtentItem> {
-        RawExtentItem::ref_from_prefix(&self.bytes).map(|(head, _)| head).map_err(|_| EUCLEAN)
+        RawExtentItem::ref_from_prefix(&self.bytes)
+            .map(|(head, _)| head)
+            .map_err(|_| EUCLEAN)
     }
 
     fn head_mut(&mut self) -> Result<&mut RawExtentItem> {
-        RawExtentItem::mut_from_prefix(&mut self.bytes).map(|(head, _)| head).map_err(|_| EUCLEAN)
+        RawExtentItem::mut_from_prefix(&mut self.bytes)
+            .map(|(head, _)| head)
+            .map_err(|_| EUCLEAN)
     }
 }
 
@@ -238,7 +279,10 @@ fn parse_block(kind: Kind, bytes: &[u8]) -> Option<(Option<Reference>, u64)> {
 fn parse_shared_data(bytes: &[u8]) -> Option<(Option<Reference>, u64)> {
     let (front, rest) = RawInlineRef::read_from_prefix(bytes).ok()?;
     let (count, _) = RawSharedDataRef::read_from_prefix(rest).ok()?;
-    Some((Some(Reference::SharedData(Logical::new(front.offset.get()))), count.count.get().into()))
+    Some((
+        Some(Reference::SharedData(Logical::new(front.offset.get()))),
+        count.count.get().into(),
+    ))
 }
 
 fn parse_data(bytes: &[u8]) -> Option<(Option<Reference>, u64)> {
@@ -250,7 +294,11 @@ fn parse_data(bytes: &[u8]) -> Option<(Option<Reference>, u64)> {
 /// The reference that the item of a file's reference to data stands for.
 pub(super) fn data_reference(raw: &RawDataRef) -> Reference {
     let root = ObjectId::new(raw.root.get());
-    Reference::Data { root, inode: ObjectId::new(raw.inode.get()), offset: raw.offset.get() }
+    Reference::Data {
+        root,
+        inode: ObjectId::new(raw.inode.get()),
+        offset: raw.offset.get(),
+    }
 }
 
 /// The kind of a reference's item, inline or keyed.
@@ -268,14 +316,20 @@ pub(super) fn sequence_of(reference: Reference) -> u64 {
     match reference {
         Reference::TreeBlock(root) => root.get(),
         Reference::SharedBlock(addr) | Reference::SharedData(addr) => addr.get(),
-        Reference::Data { root, inode, offset } => data_ref_hash(root.get(), inode.get(), offset),
+        Reference::Data {
+            root,
+            inode,
+            offset,
+        } => data_ref_hash(root.get(), inode.get(), offset),
     }
 }
 
 /// Bytes of an inline reference with its kind.
 fn inline_len(kind: Kind) -> Option<usize> {
     match kind {
-        Kind::TREE_BLOCK_REF | Kind::SHARED_BLOCK_REF | Kind::EXTENT_OWNER_REF => Some(RawInlineRef::SIZE),
+        Kind::TREE_BLOCK_REF | Kind::SHARED_BLOCK_REF | Kind::EXTENT_OWNER_REF => {
+            Some(RawInlineRef::SIZE)
+        }
         Kind::EXTENT_DATA_REF => Some(1 + RawDataRef::SIZE),
         Kind::SHARED_DATA_REF => Some(RawInlineRef::SIZE + RawSharedDataRef::SIZE),
         _ => None,
@@ -307,7 +361,11 @@ fn encode(reference: Reference, count: u64) -> Result<Encoded> {
             put(bytes.get_mut(8..).ok_or(EUCLEAN)?, &count.to_le_bytes())?;
             12
         }
-        Reference::Data { root, inode, offset } => {
+        Reference::Data {
+            root,
+            inode,
+            offset,
+        } => {
             bytes = zerocopy::transmute!(raw_data_ref(root, inode, offset, count));
             RawDataRef::SIZE
         }
@@ -317,10 +375,17 @@ fn encode(reference: Reference, count: u64) -> Result<Encoded> {
 
 /// A file's reference to data.
 pub(super) fn raw_data_ref(root: ObjectId, inode: ObjectId, offset: u64, count: u32) -> RawDataRef {
-    RawDataRef { root: root.get().into(), inode: inode.get().into(), offset: offset.into(), count: count.into() }
+    RawDataRef {
+        root: root.get().into(),
+        inode: inode.get().into(),
+        offset: offset.into(),
+        count: count.into(),
+    }
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Result {
-    room.get_mut(..bytes.len()).ok_or(EUCLEAN)?.copy_from_slice(bytes);
+    room.get_mut(..bytes.len())
+        .ok_or(EUCLEAN)?
+        .copy_from_slice(bytes);
     Ok(())
 }

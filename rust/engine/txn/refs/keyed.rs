@@ -6,6 +6,7 @@ use super::queue::Reference;
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawDataRef, RawSharedDataRef};
 use crate::disk::{Key, Logical};
+use core::ops::ControlFlow;
 use kernel::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -33,17 +34,24 @@ impl Keyed<'_> {
         let count = u32::try_from(count).map_err(|_| EOVERFLOW)?;
         match self.find(reference)? {
             Place::Free(key) => self.insert(&key, reference, count),
-            Place::At(key, old) => self.set_count(&key, reference, old.checked_add(count).ok_or(EOVERFLOW)?),
+            Place::At(key, old) => {
+                self.set_count(&key, reference, old.checked_add(count).ok_or(EOVERFLOW)?)
+            }
         }
     }
 
     /// Drops `count` references. `EUCLEAN` where there are fewer.
     pub(super) fn remove(&self, reference: Reference, count: u64) -> Result {
-        let (key, old) = match self.find(reference)? {
-            Place::At(key, old) => (key, old),
-            Place::Free(_) => return self.missing(reference, 0),
+        let found = match self.find(reference)? {
+            Place::At(key, old) => Some((key, old)),
+            Place::Free(free) => self.find_behind(reference, free)?,
         };
-        let left = u32::try_from(count).ok().and_then(|count| old.checked_sub(count));
+        let Some((key, old)) = found else {
+            return self.missing(reference, 0);
+        };
+        let left = u32::try_from(count)
+            .ok()
+            .and_then(|count| old.checked_sub(count));
         match left {
             Some(0) => self.tree.remove(self.txn, &key),
             Some(left) => self.set_count(&key, reference, left),
@@ -64,13 +72,38 @@ impl Keyed<'_> {
         }
     }
 
+    /// One that had the same hash before it may be gone: then what is looked for stands behind a gap.
+    fn find_behind(&self, reference: Reference, gap: Key) -> Result<Option<(Key, u32)>> {
+        let mut found = None;
+        let last = Key {
+            offset: u64::MAX,
+            ..gap
+        };
+        self.tree.scan(gap..=last, |key, bytes| {
+            if !matches!(reference, Reference::Data { .. }) {
+                return Ok(ControlFlow::Break(()));
+            }
+            found = decode(reference, bytes).map(|count| (key, count));
+            Ok(if found.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        Ok(found)
+    }
+
     fn insert(&self, key: &Key, reference: Reference, count: u32) -> Result {
         match reference {
             Reference::TreeBlock(_) | Reference::SharedBlock(_) if count == 1 => {
                 self.tree.insert(self.txn, key, &[])
             }
             Reference::TreeBlock(_) | Reference::SharedBlock(_) => self.missing(reference, count),
-            Reference::Data { root, inode, offset } => {
+            Reference::Data {
+                root,
+                inode,
+                offset,
+            } => {
                 let raw = raw_data_ref(root, inode, offset, count);
                 self.tree.insert(self.txn, key, raw.as_bytes())
             }
@@ -81,7 +114,11 @@ impl Keyed<'_> {
     fn set_count(&self, key: &Key, reference: Reference, count: u32) -> Result {
         match reference {
             Reference::TreeBlock(_) | Reference::SharedBlock(_) => self.missing(reference, count),
-            Reference::Data { root, inode, offset } => {
+            Reference::Data {
+                root,
+                inode,
+                offset,
+            } => {
                 let raw = raw_data_ref(root, inode, offset, count);
                 self.tree.replace(self.txn, key, raw.as_bytes())
             }
@@ -91,7 +128,12 @@ impl Keyed<'_> {
 
     #[cold]
     fn missing(&self, reference: Reference, count: u32) -> Result {
-        pr_err!("extent {} has {} of {:?}, which does not fit a change\n", self.addr, count, reference);
+        pr_err!(
+            "extent {} has {} of {:?}, which does not fit a change\n",
+            self.addr,
+            count,
+            reference
+        );
         Err(EUCLEAN)
     }
 }
@@ -100,9 +142,9 @@ impl Keyed<'_> {
 fn decode(reference: Reference, bytes: &[u8]) -> Option<u32> {
     match reference {
         Reference::TreeBlock(_) | Reference::SharedBlock(_) => Some(1),
-        Reference::SharedData(_) => {
-            RawSharedDataRef::read_from_prefix(bytes).ok().map(|(raw, _)| raw.count.get())
-        }
+        Reference::SharedData(_) => RawSharedDataRef::read_from_prefix(bytes)
+            .ok()
+            .map(|(raw, _)| raw.count.get()),
         Reference::Data { .. } => {
             let (raw, _) = RawDataRef::read_from_prefix(bytes).ok()?;
             (data_reference(&raw) == reference).then(|| raw.count.get())

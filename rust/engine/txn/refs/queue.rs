@@ -14,7 +14,11 @@ pub(super) enum Reference {
     /// A tree block by its parent's address.
     SharedBlock(Logical),
     /// Data by tree, inode and file position less position in the extent.
-    Data { root: ObjectId, inode: ObjectId, offset: u64 },
+    Data {
+        root: ObjectId,
+        inode: ObjectId,
+        offset: u64,
+    },
     /// Data by the leaf that has the file extent.
     SharedData(Logical),
 }
@@ -31,7 +35,11 @@ impl Reference {
     /// The reference that a file extent makes.
     pub(super) fn to_data(data: &DataRef) -> Self {
         match data.holder {
-            Holder::Tree(root) => Self::Data { root, inode: data.inode, offset: data.offset },
+            Holder::Tree(root) => Self::Data {
+                root,
+                inode: data.inode,
+                offset: data.offset,
+            },
             Holder::Parent(leaf) => Self::SharedData(leaf),
         }
     }
@@ -75,7 +83,8 @@ impl Changes {
 
     /// The change of the count of all references.
     pub(super) fn sum(&self) -> i64 {
-        self.iter().fold(0, |sum, (_, delta)| sum.saturating_add(delta))
+        self.iter()
+            .fold(0, |sum, (_, delta)| sum.saturating_add(delta))
     }
 
     fn add(&mut self, reference: Reference, delta: i64) -> Result {
@@ -145,7 +154,9 @@ pub(in crate::txn) struct Queue {
 impl Queue {
     /// An empty queue.
     pub(in crate::txn) fn new() -> Self {
-        Self { heads: OrdMap::new() }
+        Self {
+            heads: OrdMap::new(),
+        }
     }
 
     /// How many extents are concerned.
@@ -233,7 +244,12 @@ impl Queue {
 
 impl Head {
     fn new(extent: Extent, origin: Origin) -> Self {
-        Self { extent, origin, full_backref: FullBackref::Keep, changes: Changes::default() }
+        Self {
+            extent,
+            origin,
+            full_backref: FullBackref::Keep,
+            changes: Changes::default(),
+        }
     }
 
     /// Two trees that disagree what an address holds are corrupt.
@@ -241,7 +257,12 @@ impl Head {
         if self.extent == extent {
             return Ok(());
         }
-        pr_err!("extent {} is {:?}, referenced as {:?}\n", addr, self.extent, extent);
+        pr_err!(
+            "extent {} is {:?}, referenced as {:?}\n",
+            addr,
+            self.extent,
+            extent
+        );
         Err(EUCLEAN)
     }
 }

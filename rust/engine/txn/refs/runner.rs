@@ -5,7 +5,7 @@ use super::allocate::Context;
 use super::item::{Edit, ExtentItem};
 use super::keyed::Keyed;
 use super::queue::{Extent, FullBackref, Head, Origin, Reference};
-use crate::btree::{Allocate, BlockRefs, Tree};
+use crate::btree::{Allocate, BlockRefs, Tree, Writer};
 use crate::disk::raw::{RawExtentItem, RawKey, RawTreeBlockInfo};
 use crate::disk::{ExtentFlags, Key, Kind, Logical};
 use crate::txn::checksums;
@@ -64,11 +64,22 @@ impl Runner {
 
     /// What the tree says of a tree block; `None` if it has no item.
     pub(super) fn known_refs(&self, addr: Logical, level: u8) -> Result<Option<BlockRefs>> {
-        let Some((_, item)) = self.find(addr, Extent::Block { level })? else {
-            return Ok(None);
-        };
-        let full_backref = item.flags()?.contains(ExtentFlags::FULL_BACKREF);
-        Ok(Some(BlockRefs { count: item.refs()?, full_backref }))
+        let extent = Extent::Block { level };
+        for key in self.keys(addr, extent) {
+            let found = self
+                .extents
+                .get(&key, |bytes| ExtentItem::parse(addr, key.kind, bytes))?;
+            if let Some(item) = found {
+                let item = item?;
+                self.expect_kind(addr, extent, &item)?;
+                let full_backref = item.flags()?.contains(ExtentFlags::FULL_BACKREF);
+                return Ok(Some(BlockRefs {
+                    count: item.refs()?,
+                    full_backref,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// New data that lost its references before it got its item.
@@ -87,7 +98,10 @@ impl Runner {
             }
             Extent::Block { level } => {
                 let key = RawKey::from(first_key);
-                (ExtentFlags::TREE_BLOCK, Some(RawTreeBlockInfo { key, level }))
+                (
+                    ExtentFlags::TREE_BLOCK,
+                    Some(RawTreeBlockInfo { key, level }),
+                )
             }
         };
         let raw = RawExtentItem {
@@ -98,75 +112,97 @@ impl Runner {
         let mut item = ExtentItem::new(addr, raw, info)?;
         let mut keyed = KVec::new();
         for (reference, delta) in head.changes.iter() {
-            let count = u64::try_from(delta).map_err(|_| self.nonsense(addr, head))?;
-            if item.add(reference, count, self.layout.node_size)? == Edit::Keyed {
+            if delta < 0 {
+                return Err(self.nonsense(addr, head));
+            }
+            if self.change_inline(&mut item, reference, delta)? == Edit::Keyed {
                 item.change_refs(delta)?;
-                keyed.push((reference, count), GFP_KERNEL)?;
+                keyed.push((reference, delta), GFP_KERNEL)?;
             }
         }
-        self.extents.insert(context, &self.key(addr, head.extent), item.bytes())?;
-        for (reference, count) in keyed.iter() {
-            self.keyed(context, addr).add(*reference, *count)?;
-        }
-        context.space().note_allocated(context, addr, self.len(head.extent))
+        self.extents
+            .insert(context, &self.key(addr, head.extent), item.bytes())?;
+        self.change_keyed(context, addr, &keyed)?;
+        context
+            .space()
+            .note_allocated(context, addr, self.len(head.extent))
     }
 
     fn change(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
-        let (key, mut item) = self.load(addr, head.extent)?;
-        let old_len = item.bytes().len();
-        let mut order = |wanted: fn(i64) -> bool| -> Result {
+        let mut writer = Writer::new(&self.extents, context);
+        let mut item = self.seek(&mut writer, addr, head.extent)?;
+        let mut keyed = KVec::new();
+        let mut apply = |wanted: fn(i64) -> bool| -> Result {
             for (reference, delta) in head.changes.iter().filter(|(_, delta)| wanted(*delta)) {
-                self.change_one(context, addr, &mut item, reference, delta)?;
+                if self.change_inline(&mut item, reference, delta)? == Edit::Keyed {
+                    item.change_refs(delta)?;
+                    keyed.push((reference, delta), GFP_KERNEL)?;
+                }
             }
             Ok(())
         };
         // The count must not touch zero on the way.
-        order(|delta| delta > 0)?;
-        order(|delta| delta < 0)?;
-        if item.refs()? == 0 {
-            return self.delete(context, addr, head.extent, &key);
+        apply(|delta| delta > 0)?;
+        apply(|delta| delta < 0)?;
+        let gone = item.refs()? == 0;
+        if gone && !item.is_all_inline()? {
+            pr_err!(
+                "extent {} has more inline references than its count says\n",
+                addr
+            );
+            return Err(EUCLEAN);
         }
-        item.add_flags(extra_flags(head))?;
-        if item.bytes().len() != old_len {
-            return self.extents.replace(context, &key, item.bytes());
+        if gone {
+            writer.remove_here()?;
+        } else {
+            item.add_flags(extra_flags(head))?;
+            let room = writer.resize_here(item.bytes().len())?;
+            room.copy_from_slice(item.bytes());
         }
-        self.extents.update(context, &key, |bytes| {
-            if bytes.len() != item.bytes().len() {
-                return Err(EUCLEAN);
-            }
-            bytes.copy_from_slice(item.bytes());
-            Ok(())
-        })?
+        drop(writer);
+        self.change_keyed(context, addr, &keyed)?;
+        match gone {
+            true => self.forget(context, addr, head.extent),
+            false => Ok(()),
+        }
     }
 
-    fn change_one(
+    fn change_inline(
         &self,
-        context: &Context<'_>,
-        addr: Logical,
         item: &mut ExtentItem,
         reference: Reference,
         delta: i64,
-    ) -> Result {
+    ) -> Result<Edit> {
         let count = delta.unsigned_abs();
-        let edit = if delta > 0 {
-            item.add(reference, count, self.layout.node_size)?
-        } else {
-            item.remove(reference, count)?
-        };
-        if edit == Edit::Done {
-            return Ok(());
-        }
-        item.change_refs(delta)?;
-        if delta > 0 {
-            self.keyed(context, addr).add(reference, count)
-        } else {
-            self.keyed(context, addr).remove(reference, count)
+        match delta > 0 {
+            true => item.add(reference, count, self.layout.node_size),
+            false => item.remove(reference, count),
         }
     }
 
-    /// The last reference is gone.
-    fn delete(&self, context: &Context<'_>, addr: Logical, extent: Extent, key: &Key) -> Result {
-        self.extents.remove(context, key)?;
+    fn change_keyed(
+        &self,
+        context: &Context<'_>,
+        addr: Logical,
+        changes: &[(Reference, i64)],
+    ) -> Result {
+        let keyed = Keyed {
+            tree: &self.extents,
+            txn: context,
+            addr,
+        };
+        for (reference, delta) in changes {
+            let count = delta.unsigned_abs();
+            match *delta > 0 {
+                true => keyed.add(*reference, count)?,
+                false => keyed.remove(*reference, count)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The last reference is gone, and the item.
+    fn forget(&self, context: &Context<'_>, addr: Logical, extent: Extent) -> Result {
         if let Extent::Data { len } = extent {
             self.delete_checksums(context, addr, len)?;
         }
@@ -180,28 +216,31 @@ impl Runner {
         }
     }
 
-    /// The extent's item and its key; `EUCLEAN` if it has none.
-    fn load(&self, addr: Logical, extent: Extent) -> Result<(Key, ExtentItem)> {
-        if let Some(found) = self.find(addr, extent)? {
-            return Ok(found);
-        }
-        pr_err!("extent {} ({:?}) is referenced and not in the extent tree\n", addr, extent);
-        Err(EUCLEAN)
+    /// The keys that an extent's item may have. Tree blocks of old file systems have the long one whatever the format
+    /// says.
+    fn keys(&self, addr: Logical, extent: Extent) -> [Key; 2] {
+        [
+            self.key(addr, extent),
+            Key::new(addr.get(), Kind::EXTENT_ITEM, self.len(extent)),
+        ]
     }
 
-    /// Tree blocks of old file systems have the long form whatever the format says.
-    fn find(&self, addr: Logical, extent: Extent) -> Result<Option<(Key, ExtentItem)>> {
-        let short = self.key(addr, extent);
-        let long = Key::new(addr.get(), Kind::EXTENT_ITEM, self.len(extent));
-        for key in [short, long] {
-            let found = self.extents.get(&key, |bytes| ExtentItem::parse(addr, key.kind, bytes))?;
-            if let Some(item) = found {
-                let item = item?;
+    /// Moves to an extent's item and reads it; `EUCLEAN` if it has none.
+    fn seek(&self, writer: &mut Writer<'_>, addr: Logical, extent: Extent) -> Result<ExtentItem> {
+        for key in self.keys(addr, extent) {
+            if writer.seek(&key)? {
+                let (_, bytes) = writer.item()?.ok_or(EUCLEAN)?;
+                let item = ExtentItem::parse(addr, key.kind, bytes)?;
                 self.expect_kind(addr, extent, &item)?;
-                return Ok(Some((key, item)));
+                return Ok(item);
             }
         }
-        Ok(None)
+        pr_err!(
+            "extent {} ({:?}) is referenced and not in the extent tree\n",
+            addr,
+            extent
+        );
+        Err(EUCLEAN)
     }
 
     fn expect_kind(&self, addr: Logical, extent: Extent, item: &ExtentItem) -> Result {
@@ -212,7 +251,12 @@ impl Runner {
         if item.flags()?.contains(wanted) {
             return Ok(());
         }
-        pr_err!("extent {} is referenced as {:?}, its flags are {}\n", addr, extent, item.flags()?);
+        pr_err!(
+            "extent {} is referenced as {:?}, its flags are {}\n",
+            addr,
+            extent,
+            item.flags()?
+        );
         Err(EUCLEAN)
     }
 
@@ -232,13 +276,13 @@ impl Runner {
         }
     }
 
-    fn keyed<'a>(&'a self, context: &'a Context<'_>, addr: Logical) -> Keyed<'a> {
-        Keyed { tree: &self.extents, txn: context, addr }
-    }
-
     #[cold]
     fn nonsense(&self, addr: Logical, head: &Head) -> Error {
-        pr_err!("new extent {} ({:?}) loses references it never had\n", addr, head.extent);
+        pr_err!(
+            "new extent {} ({:?}) loses references it never had\n",
+            addr,
+            head.extent
+        );
         EUCLEAN
     }
 }

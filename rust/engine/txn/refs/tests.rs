@@ -14,13 +14,20 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (self.0 >> 33) % limit
     }
 }
 
 fn empty_item(flags: ExtentFlags) -> ExtentItem {
-    let raw = RawExtentItem { refs: 0.into(), generation: 7.into(), flags: flags.get().into() };
+    let raw = RawExtentItem {
+        refs: 0.into(),
+        generation: 7.into(),
+        flags: flags.get().into(),
+    };
     ExtentItem::new(Logical::new(0x1000), raw, None).unwrap()
 }
 
@@ -28,7 +35,11 @@ fn some_reference(random: &mut Random) -> Reference {
     let small = random.below(12);
     match random.below(2) {
         0 => Reference::SharedData(Logical::new(4096 * (1 + small))),
-        _ => Reference::Data { root: ObjectId::new(5), inode: ObjectId::new(256 + small % 4), offset: 4096 * small },
+        _ => Reference::Data {
+            root: ObjectId::new(5),
+            inode: ObjectId::new(256 + small % 4),
+            offset: 4096 * small,
+        },
     }
 }
 
@@ -40,7 +51,8 @@ fn check_order(bytes: &[u8]) -> u64 {
     while at < bytes.len() {
         let (kind, sequence, count, len) = match bytes[at] {
             178 => {
-                let hash = crate::disk::data_ref_hash(u64_at(at + 1), u64_at(at + 9), u64_at(at + 17));
+                let hash =
+                    crate::disk::data_ref_hash(u64_at(at + 1), u64_at(at + 9), u64_at(at + 17));
                 (178, hash, u64::from(u32_at(at + 25)), 29)
             }
             184 => (184, u64_at(at + 1), u64::from(u32_at(at + 9)), 13),
@@ -88,7 +100,8 @@ fn inline_references_follow_the_model() {
             assert_eq!(check_order(item.bytes()), total);
             assert!(item.is_all_inline().unwrap());
         }
-        let again = ExtentItem::parse(Logical::new(0x1000), Kind::EXTENT_ITEM, item.bytes()).unwrap();
+        let again =
+            ExtentItem::parse(Logical::new(0x1000), Kind::EXTENT_ITEM, item.bytes()).unwrap();
         assert_eq!(again.refs().unwrap(), item.refs().unwrap());
     }
 }
@@ -107,8 +120,16 @@ fn a_full_item_sends_references_elsewhere_and_takes_no_more() {
     assert!(item.bytes().len() < (16384 - 101) / 16 - 25);
     // What the caller does for a keyed one; from now on there is one, and nothing new goes inline.
     item.change_refs(1).unwrap();
-    assert_eq!(item.remove(Reference::SharedData(Logical::new(4096)), 1).unwrap(), Edit::Done);
-    let new = Reference::Data { root: ObjectId::new(5), inode: ObjectId::new(257), offset: 0 };
+    assert_eq!(
+        item.remove(Reference::SharedData(Logical::new(4096)), 1)
+            .unwrap(),
+        Edit::Done
+    );
+    let new = Reference::Data {
+        root: ObjectId::new(5),
+        inode: ObjectId::new(257),
+        offset: 0,
+    };
     assert_eq!(item.add(new, 1, NODE_SIZE).unwrap(), Edit::Keyed);
     // One that is there grows where it is.
     let there = Reference::SharedData(Logical::new(8192));
@@ -132,7 +153,12 @@ fn broken_items_are_errors() {
         ExtentItem::parse(Logical::new(0), Kind::EXTENT_ITEM, &bytes).unwrap()
     };
     let wanted = Reference::SharedData(Logical::new(4096));
-    for tail in [&[178][..], &[184, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], &[1; 9], &[176, 0, 0]] {
+    for tail in [
+        &[178][..],
+        &[184, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0],
+        &[1; 9],
+        &[176, 0, 0],
+    ] {
         assert!(item(tail).remove(wanted, 1).is_err(), "{tail:?}");
     }
 }
@@ -147,18 +173,27 @@ fn opposite_changes_meet_in_the_queue() {
     assert_eq!(queue.change(addr, block, first, 1), Ok(Queued::Waiting));
     assert_eq!(queue.change(addr, block, second, 1), Ok(Queued::Waiting));
     assert_eq!(queue.change(addr, block, first, -1), Ok(Queued::Waiting));
-    assert_eq!(queue.get(addr).unwrap().changes.iter().collect::<Vec<_>>(), [(second, 1)]);
+    assert_eq!(
+        queue.get(addr).unwrap().changes.iter().collect::<Vec<_>>(),
+        [(second, 1)]
+    );
     assert_eq!(queue.change(addr, block, second, -1), Ok(Queued::Cancelled));
     assert_eq!(queue.len(), 0);
 
     queue.insert_new(addr, block, Key::MIN, first).unwrap();
     assert!(queue.insert_new(addr, block, Key::MIN, first).is_err());
-    assert!(queue.change(addr, Extent::Block { level: 1 }, first, -1).is_err());
+    assert!(queue
+        .change(addr, Extent::Block { level: 1 }, first, -1)
+        .is_err());
     assert_eq!(queue.change(addr, block, first, -1), Ok(Queued::Vanished));
     assert_eq!(queue.len(), 0);
 
     let data = Extent::Data { len: 4096 };
-    let file = Reference::Data { root: ObjectId::new(5), inode: ObjectId::new(257), offset: 0 };
+    let file = Reference::Data {
+        root: ObjectId::new(5),
+        inode: ObjectId::new(257),
+        offset: 0,
+    };
     queue.insert_new(addr, data, Key::MIN, file).unwrap();
     assert_eq!(queue.change(addr, data, file, -1), Ok(Queued::Cancelled));
     assert_eq!(queue.len(), 1, "its checksums are to be deleted");
@@ -170,7 +205,11 @@ fn a_flag_keeps_its_head() {
     let addr = Logical::new(1 << 20);
     let held = Reference::TreeBlock(ObjectId::new(5));
     queue.set_full_backref(addr, 1).unwrap();
-    queue.change(addr, Extent::Block { level: 1 }, held, 1).unwrap();
-    queue.change(addr, Extent::Block { level: 1 }, held, -1).unwrap();
+    queue
+        .change(addr, Extent::Block { level: 1 }, held, 1)
+        .unwrap();
+    queue
+        .change(addr, Extent::Block { level: 1 }, held, -1)
+        .unwrap();
     assert_eq!(queue.len(), 1);
 }

@@ -424,7 +424,10 @@ impl<B: Backing> Store for HostStore<B> {
     fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
         let all = start.get()..start.get().saturating_add(len);
         for group in self.active_groups() {
-            self.send_range(all.start.max(group.start)..all.end.min(group.end), mode)?;
+            let both = all.start.max(group.start)..all.end.min(group.end);
+            if !both.is_empty() {
+                self.send_range(both, mode)?;
+            }
         }
         self.send_range(all, mode)
     }

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Power cuts and failing writes.
+
+use crate::files::Files;
+use crate::mounted::Mounted;
+use engine::txn::Units;
+use harness::device::faults::{Extent, Request};
+use harness::device::{Image, Recorder};
+use harness::random::Random;
+use harness::tools;
+use kernel::alloc::inject;
+use kernel::prelude::*;
+use std::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+
+/// A few transactions that create, share and remove; told after each commit.
+fn some_commits(mounted: &Mounted, mut committed: impl FnMut(u64)) -> Result {
+    let files = Files::new(&mounted.txns);
+    let mut kept = Vec::new();
+    for round in 0..4 {
+        for n in 0..6 {
+            kept.push(files.create(&format!("r{round}n{n}"), 12 * 4096, 8192)?);
+        }
+        let shared = files.share(&kept[round], &format!("s{round}"))?;
+        files.remove(&kept.swap_remove(0))?;
+        mounted.txns.commit()?;
+        committed(mounted.txns.committed().get());
+        files.remove(&shared)?;
+    }
+    mounted.txns.commit()?;
+    committed(mounted.txns.committed().get());
+    Ok(())
+}
+
+/// The image is clean, at least at `generation`, and can be written.
+fn judge(image: Image, generation: u64) {
+    tools::check(&image).unwrap();
+    let mounted = Mounted::mount(image).unwrap();
+    assert!(mounted.txns.committed().get() >= generation);
+    let files = Files::new(&mounted.txns);
+    files.create("after", 4096, 4096).unwrap();
+    drop(files);
+    tools::check(&mounted.unmount()).unwrap();
+}
+
+fn cut_power(image: Image, points: usize) {
+    let mounted = Mounted::mount(image.clone()).unwrap();
+    let base = mounted.device.image();
+    let recorder = Recorder::default();
+    mounted.device.record(&recorder, 0);
+    some_commits(&mounted, |generation| recorder.promise(generation)).unwrap();
+    let mut random = Random::new(1);
+    let mut replay = recorder.replay(vec![base]);
+    let every = (recorder.len() / points).max(1);
+    loop {
+        if replay.position() % every == 0 {
+            judge(replay.power_cut(&mut random).remove(0), replay.promised());
+        }
+        if !replay.step() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn power_may_go_at_any_write() {
+    cut_power(tools::mkfs(256 * MIB, &[]), 60);
+}
+
+fn fail_writes(request: Request, extent: Extent, every: u64) {
+    let image = tools::mkfs(256 * MIB, &["-m", "single"]);
+    for n in (0..).map(|n| n * every) {
+        let mounted = Mounted::mount(image.clone()).unwrap();
+        mounted
+            .device
+            .faults(|faults| faults.fail_nth(request, n, extent));
+        let mut last = mounted.txns.committed().get();
+        let done = some_commits(&mounted, |generation| last = generation);
+        let untouched = mounted.device.faults(|faults| faults.seen(request)) <= n;
+        if let Err(error) = done {
+            assert!(error == EIO || error == EROFS, "{error:?}");
+            assert!(mounted.txns.is_aborted().is_some());
+            assert_eq!(mounted.txns.start(Units::inserts(1)).err(), Some(EROFS));
+            assert!(mounted.txns.close().is_err());
+            assert_eq!(mounted.store.dirty(), 0);
+        }
+        judge(mounted.device.image(), last);
+        if untouched {
+            return;
+        }
+    }
+}
+
+#[test]
+fn any_write_may_fail() {
+    fail_writes(Request::Write, Extent::Once, 5);
+}
+
+#[test]
+fn all_writes_may_fail_from_any_on() {
+    fail_writes(Request::Write, Extent::FromThen, 7);
+}
+
+#[test]
+fn any_flush_may_fail() {
+    fail_writes(Request::Flush, Extent::Once, 1);
+}
+
+#[test]
+fn any_allocation_of_a_mount_may_fail() {
+    let image = tools::mkfs(256 * MIB, &[]);
+    let (mounted, spent) = inject::counted(|| Mounted::mount(image.clone()).unwrap());
+    drop(mounted);
+    for n in 0..spent.calls {
+        let failing = inject::fail_nth(n);
+        let mounted = Mounted::mount(image.clone());
+        drop(failing);
+        if let Err(error) = mounted {
+            assert_eq!(error, ENOMEM);
+        }
+    }
+}
+
+#[test]
+fn any_allocation_may_fail() {
+    let image = tools::mkfs(256 * MIB, &["-m", "single"]);
+    for n in (0..).map(|n| n * 7) {
+        let mounted = Mounted::mount(image.clone()).unwrap();
+        let mut last = mounted.txns.committed().get();
+        // It opens trees, with memory.
+        drop(Files::new(&mounted.txns));
+        let failing = inject::fail_nth(n);
+        let before = inject::counters().failed;
+        let done = some_commits(&mounted, |generation| last = generation);
+        let failed = inject::counters().failed > before;
+        drop(failing);
+        if let Err(error) = done {
+            assert!(error == ENOMEM || error == EROFS, "{error:?}");
+        }
+        let closed = mounted.txns.close();
+        assert_eq!(closed.is_err(), mounted.txns.is_aborted().is_some());
+        assert_eq!(mounted.store.dirty(), 0);
+        judge(mounted.device.image(), last);
+        if !failed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Files in the top level subvolume, item by item: enough that `btrfs check` finds nothing to say.
+
+use engine::btree::{Allocate, DataRef, Holder, Tree, Writer};
+use engine::disk::raw::{
+    RawDirItem, RawFileExtent, RawFileExtentHead, RawFileExtentTail, RawInodeItem, RawInodeRef,
+    RawKey,
+};
+use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId};
+use engine::txn::{Handle, Transactions, Units};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec::Vec;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+const ROOT_DIR: u64 = 256;
+const SECTOR: u64 = 4096;
+
+/// A file that exists.
+#[derive(Clone, Debug)]
+pub struct File {
+    pub inode: u64,
+    pub name: String,
+    index: u64,
+    extents: Vec<(Logical, u64)>,
+}
+
+/// The files of the top level subvolume.
+pub struct Files<'a> {
+    txns: &'a Transactions,
+    tree: Arc<Tree>,
+    checksums: Arc<Tree>,
+    next: AtomicU64,
+}
+
+impl<'a> Files<'a> {
+    pub fn new(txns: &'a Transactions) -> Self {
+        let tree = txns.tree(ObjectId::FS_TREE).unwrap();
+        let checksums = txns.tree(ObjectId::CSUM_TREE).unwrap();
+        let last = Key::new(ROOT_DIR, Kind::DIR_INDEX, u64::MAX);
+        let last = tree.floor(&last, |key, _| match key.kind {
+            Kind::DIR_INDEX => key.offset,
+            _ => 1,
+        });
+        let next = AtomicU64::new(last.unwrap().unwrap() + 1);
+        Self {
+            txns,
+            tree,
+            checksums,
+            next,
+        }
+    }
+
+    /// Makes a file of `len` bytes of data in extents of at most `piece`.
+    pub fn create(&self, name: &str, len: u64, piece: u64) -> Result<File> {
+        let extents = self.allocate(len, piece)?;
+        let units = Units::inserts(5 + 2 * extents.len() as u32);
+        let handle = match self.txns.start(units) {
+            Ok(handle) => handle,
+            Err(error) => {
+                for &(addr, len) in &extents {
+                    self.txns.space().release_unwritten(addr, len);
+                }
+                return Err(error);
+            }
+        };
+        let file = self.name(name, extents);
+        let done = self.enter(&handle, &file, Share::New);
+        done.inspect_err(|error| handle.abort(*error))?;
+        Ok(file)
+    }
+
+    /// Makes a file that shares the extents of another.
+    pub fn share(&self, from: &File, name: &str) -> Result<File> {
+        let handle = self
+            .txns
+            .start(Units::inserts(5 + from.extents.len() as u32))?;
+        let file = self.name(name, from.extents.clone());
+        let done = self.enter(&handle, &file, Share::Known);
+        done.inspect_err(|error| handle.abort(*error))?;
+        Ok(file)
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, file: &File) -> Result {
+        let handle = self
+            .txns
+            .start_freeing(Units::updates(5 + 2 * file.extents.len() as u32))?;
+        let done = self.take_out(&handle, file);
+        done.inspect_err(|error| handle.abort(*error))
+    }
+
+    /// Whether all of a file's items are there.
+    pub fn has(&self, file: &File) -> bool {
+        let keys = file_keys(file);
+        let found = keys
+            .iter()
+            .filter(|key| self.tree.get(key, |_| ()).unwrap().is_some())
+            .count();
+        assert!(
+            found == 0 || found == keys.len(),
+            "half of {file:?} is there"
+        );
+        found > 0
+    }
+
+    fn name(&self, name: &str, extents: Vec<(Logical, u64)>) -> File {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        File {
+            inode: ROOT_DIR + index,
+            name: name.into(),
+            index,
+            extents,
+        }
+    }
+
+    fn allocate(&self, len: u64, piece: u64) -> Result<Vec<(Logical, u64)>> {
+        let mut extents = Vec::new();
+        let mut left = len;
+        while left > 0 {
+            let wanted = left.min(piece);
+            let got = self.txns.reserve_data(wanted).and_then(|reservation| {
+                self.txns
+                    .space()
+                    .allocate_data(&reservation, wanted, SECTOR)
+            });
+            match got {
+                Ok(extent) => {
+                    extents.push((extent.logical, extent.len));
+                    left -= extent.len;
+                }
+                Err(error) => {
+                    for &(addr, len) in &extents {
+                        self.txns.space().release_unwritten(addr, len);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(extents)
+    }
+
+    fn enter(&self, handle: &Handle, file: &File, share: Share) -> Result {
+        let len: u64 = file.extents.iter().map(|(_, len)| len).sum();
+        let mut inode = RawInodeItem::new_zeroed();
+        inode.generation.set(handle.generation().get());
+        inode.transid.set(handle.generation().get());
+        inode.size.set(len);
+        inode.nbytes.set(len);
+        inode.nlink.set(1);
+        inode.mode.set(0o100644);
+        let keys = file_keys(file);
+        self.tree.insert(handle, &keys[0], inode.as_bytes())?;
+        let reference = RawInodeRef {
+            index: file.index.into(),
+            name_len: (file.name.len() as u16).into(),
+        };
+        let reference = [reference.as_bytes(), file.name.as_bytes()].concat();
+        self.tree.insert(handle, &keys[1], &reference)?;
+        let entry = RawDirItem {
+            location: RawKey::from(keys[0]),
+            transid: handle.generation().get().into(),
+            data_len: 0.into(),
+            name_len: (file.name.len() as u16).into(),
+            kind: FileType::Regular.get(),
+        };
+        let entry = [entry.as_bytes(), file.name.as_bytes()].concat();
+        self.tree.insert(handle, &keys[2], &entry)?;
+        self.tree.insert(handle, &keys[3], &entry)?;
+        self.grow_root(handle, 2 * file.name.len() as i64)?;
+        let mut offset = 0;
+        for (&(addr, len), key) in file.extents.iter().zip(&keys[4..]) {
+            let extent = file_extent(handle, addr, len);
+            self.tree.insert(handle, key, extent.as_bytes())?;
+            let data = data_ref(file, addr, len, offset);
+            match share {
+                Share::New => {
+                    handle.add_data(&data)?;
+                    self.insert_checksums(handle, addr, len)?;
+                }
+                Share::Known => handle.share_data(&data)?,
+            }
+            offset += len;
+        }
+        Ok(())
+    }
+
+    fn take_out(&self, handle: &Handle, file: &File) -> Result {
+        for key in file_keys(file) {
+            self.tree.remove(handle, &key)?;
+        }
+        self.grow_root(handle, -2 * file.name.len() as i64)?;
+        let mut offset = 0;
+        for &(addr, len) in &file.extents {
+            handle.release_data(&data_ref(file, addr, len, offset))?;
+            offset += len;
+        }
+        Ok(())
+    }
+
+    fn grow_root(&self, handle: &Handle, by: i64) -> Result {
+        let root = Key::new(ROOT_DIR, Kind::INODE_ITEM, 0);
+        self.tree.update(handle, &root, |bytes| {
+            let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
+            inode.size.set(inode.size.get().strict_add_signed(by));
+        })
+    }
+
+    /// Extends the item before, if it ends here.
+    fn insert_checksums(&self, handle: &Handle, addr: Logical, len: u64) -> Result {
+        let size = self.txns.volume().format().checksum.size() as u64;
+        let sums = vec![0xa5; (len / SECTOR * size) as usize];
+        let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, addr.get());
+        let mut writer = Writer::new(&self.checksums, handle);
+        if writer.seek_floor(&key)? {
+            let room = writer.room_here()?;
+            let (before, old) = writer
+                .item()?
+                .map(|(key, bytes)| (key, bytes.len()))
+                .unwrap();
+            let end = before.offset + old as u64 / size * SECTOR;
+            let is_near = before.objectid == key.objectid && end == addr.get();
+            if is_near && sums.len() <= room && old + sums.len() < 3000 {
+                let item = writer.resize_here(old + sums.len())?;
+                item[old..].copy_from_slice(&sums);
+                return Ok(());
+            }
+        }
+        writer.insert_here(&key, sums.len())?.copy_from_slice(&sums);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Share {
+    New,
+    Known,
+}
+
+/// Inode, name, entry, index, extents.
+fn file_keys(file: &File) -> Vec<Key> {
+    let hash = name_hash(file.name.as_bytes());
+    let mut keys = vec![
+        Key::new(file.inode, Kind::INODE_ITEM, 0),
+        Key::new(file.inode, Kind::INODE_REF, ROOT_DIR),
+        Key::new(ROOT_DIR, Kind::DIR_ITEM, hash),
+        Key::new(ROOT_DIR, Kind::DIR_INDEX, file.index),
+    ];
+    let mut offset = 0;
+    for (_, len) in &file.extents {
+        keys.push(Key::new(file.inode, Kind::EXTENT_DATA, offset));
+        offset += len;
+    }
+    keys
+}
+
+fn data_ref(file: &File, addr: Logical, len: u64, offset: u64) -> DataRef {
+    DataRef {
+        addr,
+        len,
+        holder: Holder::Tree(ObjectId::FS_TREE),
+        root: ObjectId::FS_TREE,
+        inode: ObjectId::new(file.inode),
+        offset,
+    }
+}
+
+fn file_extent(handle: &Handle, addr: Logical, len: u64) -> RawFileExtent {
+    RawFileExtent {
+        head: RawFileExtentHead {
+            generation: handle.generation().get().into(),
+            ram_bytes: len.into(),
+            compression: 0,
+            encryption: 0,
+            other_encoding: 0.into(),
+            kind: 1,
+        },
+        tail: RawFileExtentTail {
+            disk_addr: addr.get().into(),
+            disk_len: len.into(),
+            offset: 0.into(),
+            len: len.into(),
+        },
+    }
+}

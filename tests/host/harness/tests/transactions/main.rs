@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Transactions over images of `mkfs.btrfs`, with `btrfs check` as the judge.
+
+mod faults;
+mod files;
+mod load;
+mod mounted;
+mod space;
