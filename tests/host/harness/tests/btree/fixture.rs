@@ -3,8 +3,8 @@
 
 use crate::ledger::Ledger;
 use crate::shape::{self, walk};
-use engine::btree::{Allocate, RootPointer, Store, Tree, WriteMode};
-use engine::disk::{Generation, Key, Kind, Logical, ObjectId};
+use engine::btree::{RootPointer, Store, Tree, WriteMode};
+use engine::disk::{Key, Kind, Logical, ObjectId};
 use harness::random::Random;
 use harness::store::{Flat, HostStore};
 use kernel::prelude::GFP_KERNEL;
@@ -111,9 +111,5 @@ impl Fixture {
         self.host.shrink();
         self.tree = Tree::open(self.store.clone(), id, root, snapshot).unwrap();
         self.host.shrink();
-    }
-
-    pub fn generation(&self) -> Generation {
-        self.ledger.generation()
     }
 }

@@ -106,21 +106,8 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
     let mut writer = Writer::new(&tree, &fixture.ledger);
     let exact = writer.seek(&at).unwrap();
     assert_eq!(exact, fixture.model.contains_key(&at));
-    let mut trace = vec![];
     for (action, mut key, bytes) in plan {
-        trace.push((action, at, key, bytes.len()));
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!(
-                "{:?} {:?}",
-                trace.last(),
-                fixture.model.range(at..).next().map(|(k, v)| (k, v.len()))
-            );
-        }
-        let here = fixture
-            .model
-            .range(at..)
-            .next()
-            .map(|(key, bytes)| (*key, bytes.clone()));
+        let here = fixture.model.range(at..).next().map(|(key, bytes)| (*key, bytes.clone()));
         if action < 4 || fixture.model.len() % 3 == 0 {
             assert_eq!(
                 writer.item().unwrap(),
