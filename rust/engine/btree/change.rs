@@ -97,7 +97,7 @@ impl Tree {
         while removed < limit && first <= *last {
             let limit = limit.saturating_sub(removed);
             let mut path = Path::find(self, txn, &first, Aim::Remove { last: *last, limit })?;
-            let upper = path.upper;
+            let upper = path.upper();
             let slots = removable(path.leaf()?.guard.bytes(), &first, last, limit);
             removed = removed.saturating_add(slots.len());
             path.remove_items(slots)?;

@@ -4,9 +4,9 @@
 use super::leaf;
 use super::lock::Writing;
 use super::node;
-use super::path::Path;
+use super::path::{Path, Step};
 use super::room::Demand;
-use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
+use crate::disk::{Key, Leaf, MAX_LEVELS};
 use core::ops::Range;
 use kernel::prelude::*;
 use latch::Side;
@@ -143,9 +143,7 @@ impl Path<'_> {
             let end = node::count(bytes);
             leaf::copy(right.bytes(), 0..node::count(right.bytes()), bytes, end)?;
             path.mark_dirty(0);
-            path.unlink(0, behind)?;
-            path.find_end(0);
-            Ok(())
+            path.unlink(0, behind)
         })?;
         self.drop_lone_root_above_leaf()
     }
@@ -159,11 +157,11 @@ impl Path<'_> {
         let guard = self.lock_child(0, place, Side::Path)?;
         let guard = self.make_writable(place, guard)?;
         let Ok(left) = left else {
-            self.put_leaf(guard, slot);
+            self.put(0, Step { guard, slot });
             return Ok(());
         };
         if leaf::used(guard.bytes()) > Leaf::new(left.bytes()).free_space() {
-            self.put_leaf(guard, slot);
+            self.put(0, Step { guard, slot });
             return Ok(());
         }
         let mut left = self.make_writable(before, left)?;
@@ -173,11 +171,9 @@ impl Path<'_> {
             let end = node::count(left.bytes());
             leaf::copy(guard.bytes(), 0..node::count(guard.bytes()), left.bytes_mut(), end)?;
             path.tree.store().mark_dirty(left.latched());
-            path.put_leaf(left, end.saturating_add(slot));
+            path.put(0, Step { guard: left, slot: end.saturating_add(slot) });
             path.unlink(0, place)?;
-            let above = path.step_mut(1).ok_or(EUCLEAN)?;
-            above.slot = before;
-            path.lower = Node::new(above.guard.bytes()).key(before);
+            path.step_mut(1).ok_or(EUCLEAN)?.slot = before;
             Ok(())
         })?;
         self.drop_lone_root_above_leaf()

@@ -3,7 +3,7 @@
 
 use super::leaf::{self, HEAD};
 use super::node;
-use super::path::Path;
+use super::path::{Path, Step};
 use crate::disk::{Key, Leaf};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -132,7 +132,6 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(right.latched());
             let key = Leaf::new(right.bytes()).key(0).ok_or(EUCLEAN)?;
-            path.upper = Some(key);
             path.set_key_in_parent(0, behind, &key)
         })?;
         Ok(true)
@@ -155,7 +154,7 @@ impl Path<'_> {
         let left = self.lock_child(0, before, Side::Left);
         let guard = self.lock_child(0, place, Side::Path)?;
         let guard = self.make_writable(place, guard)?;
-        self.put_leaf(guard, slot);
+        self.put(0, Step { guard, slot });
         let Ok(left) = left else {
             return Ok(false);
         };
@@ -173,7 +172,6 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(left.latched());
             let key = path.starts_with(demand)?;
-            path.lower = Some(key);
             path.set_key_in_parent(0, place, &key)
         })?;
         Ok(true)
@@ -220,11 +218,9 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(right.latched());
             if at > slot {
-                path.upper = Some(key);
                 return Ok(());
             }
-            path.lower = Some(key);
-            path.put_leaf(right, slot.saturating_sub(at));
+            path.put(0, Step { guard: right, slot: slot.saturating_sub(at) });
             path.move_in_parent(0, 1)
         })
     }
@@ -252,8 +248,7 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(middle.latched());
             path.tree.store().mark_dirty(last.latched());
-            (path.lower, path.upper) = (Some(key), Some(next));
-            path.put_leaf(middle, 0);
+            path.put(0, Step { guard: middle, slot: 0 });
             path.move_in_parent(0, 1)
         })
     }

@@ -50,7 +50,7 @@ impl Path<'_> {
         let guard = fresh.keep()?;
         self.tree.store().mark_dirty(guard.latched());
         self.tree.set_root(guard.latched());
-        self.put(above, Step { guard, slot: 0, end: None });
+        self.put(above, Step { guard, slot: 0 });
         Ok(())
     }
 
@@ -76,10 +76,8 @@ impl Path<'_> {
             path.tree.store().mark_dirty(left.latched());
             path.tree.store().mark_dirty(right.latched());
             if *key < middle {
-                path.upper = Some(middle);
                 return Ok(left);
             }
-            path.lower = Some(middle);
             path.move_in_parent(level, 1)?;
             Ok(right)
         })
@@ -165,9 +163,7 @@ impl Path<'_> {
             self.apply(|path| {
                 node::copy(right.bytes(), 0..theirs, left.bytes_mut(), ours)?;
                 path.tree.store().mark_dirty(left.latched());
-                path.unlink(level, slot)?;
-                path.find_end(level);
-                Ok(())
+                path.unlink(level, slot)
             })?;
             drop(right);
             self.drop_lone_root(&left)?;
@@ -180,7 +176,6 @@ impl Path<'_> {
             node::transfer(right.bytes_mut(), 0..moved, left.bytes_mut(), ours)?;
             path.tree.store().mark_dirty(left.latched());
             path.tree.store().mark_dirty(right.latched());
-            path.upper = Some(key);
             path.set_key_in_parent(level, slot, &key)
         })?;
         Ok(left)

@@ -61,7 +61,7 @@ impl<'a> Writer<'a> {
             let Place::Leaf(path) = &mut self.place else {
                 return Ok(false);
             };
-            let lower = path.lower;
+            let lower = path.lower();
             let step = path.leaf_mut()?;
             if let Some(slot) = step.slot.checked_sub(1) {
                 step.slot = slot;
@@ -156,12 +156,13 @@ impl<'a> Writer<'a> {
             }
         }
         let slot = path.leaf()?.slot;
+        let upper = path.upper();
         path.remove_items(slot..slot.saturating_add(1))?;
         if path.step(0).is_some() {
             path.release_above(0);
             self.place = Place::Leaf(path);
         } else {
-            self.place = path.upper.map_or(Place::Nowhere, Place::Before);
+            self.place = upper.map_or(Place::Nowhere, Place::Before);
         }
         Ok(())
     }
@@ -199,12 +200,12 @@ impl<'a> Writer<'a> {
         let mut path = self.take()?;
         let step = path.leaf()?;
         let old = Leaf::new(step.guard.bytes()).key(step.slot).ok_or(EUCLEAN)?;
-        if path.lower.is_some_and(|lower| *key < lower) {
+        if path.lower().is_some_and(|lower| *key < lower) {
             drop(path);
             return self.reinsert(&old, key);
         }
         // The next leaf may have lost its first item meanwhile.
-        if step.slot == 0 || path.upper.is_some_and(|upper| *key >= upper) {
+        if step.slot == 0 || path.upper().is_some_and(|upper| *key >= upper) {
             drop(path);
             path = Path::find(self.tree, self.txn, &old, Aim::Rekey)?;
             if !path.is_at(&old)? {
@@ -285,7 +286,7 @@ impl<'a> Writer<'a> {
                 Place::Nowhere => return Ok(None),
                 Place::Before(key) => *key,
                 Place::Leaf(path) if path.has_item()? => break,
-                Place::Leaf(path) => match path.upper {
+                Place::Leaf(path) => match path.upper() {
                     Some(upper) => upper,
                     None => return Ok(None),
                 },
@@ -314,7 +315,9 @@ impl<'a> Writer<'a> {
 impl Path<'_> {
     /// Moves to where `key` is or would be, if that is in the leaf.
     fn seek_within(&mut self, key: &Key) -> Result<bool> {
-        if self.lower.is_some_and(|lower| *key < lower) || self.upper.is_some_and(|upper| *key >= upper) {
+        let within = self.lower().is_none_or(|lower| lower <= *key)
+            && self.upper().is_none_or(|upper| *key < upper);
+        if !within {
             return Ok(false);
         }
         let step = self.leaf_mut()?;
@@ -343,9 +346,9 @@ impl Path<'_> {
         let after = match step.slot.checked_sub(1) {
             Some(before) => leaf.key(before).is_none_or(|before| before < *key),
             // The leaf to the left ends before this.
-            None => self.lower.is_none_or(|lower| lower <= *key),
+            None => self.lower().is_none_or(|lower| lower <= *key),
         };
-        let next = leaf.key(step.slot.saturating_add(1)).or(self.upper);
+        let next = leaf.key(step.slot.saturating_add(1)).or(self.upper());
         Ok(after && next.is_none_or(|next| *key < next))
     }
 }

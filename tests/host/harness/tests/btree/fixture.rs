@@ -3,7 +3,7 @@
 
 use crate::ledger::Ledger;
 use crate::shape::{self, walk};
-use engine::btree::{RootPointer, Store, Tree, WriteMode};
+use engine::btree::{Block, RootPointer, Store, Tree, WriteMode};
 use engine::disk::{Key, Kind, Logical, ObjectId};
 use harness::random::Random;
 use harness::store::{Flat, HostStore};
@@ -22,6 +22,8 @@ pub struct Fixture {
     pub random: Random,
     /// The root of the last commit, and what stood in the tree.
     committed: Option<(RootPointer, BTreeMap<Key, Vec<u8>>)>,
+    /// Blocks that went out, with the bytes they had.
+    written: Vec<(Arc<Block>, Vec<u8>)>,
 }
 
 impl Fixture {
@@ -31,15 +33,7 @@ impl Fixture {
         let ledger = Ledger::new(node_size);
         let tree = Tree::create(store.clone(), id, &ledger).unwrap();
         let random = Random::new(seed);
-        Self {
-            host,
-            store,
-            ledger,
-            tree,
-            model: BTreeMap::new(),
-            random,
-            committed: None,
-        }
+        Self { host, store, ledger, tree, model: BTreeMap::new(), random, committed: None, written: Vec::new() }
     }
 
     /// A key among about `span`, spread over all three parts. The kind is one whose bytes are free.
@@ -62,6 +56,16 @@ impl Fixture {
             .unwrap();
     }
 
+    /// As [`Self::write_back`], and remembers what was written: it must never change again.
+    pub fn write_and_watch(&mut self) {
+        self.write_back();
+        for (child, level) in walk(&self.tree).places {
+            let block = shape::block(&*self.store, &child, level);
+            let bytes = shape::copy(&block);
+            self.written.push((block, bytes));
+        }
+    }
+
     /// Checks the tree's shape and that it has what the model has.
     pub fn check(&self) -> shape::Found {
         let found = walk(&self.tree);
@@ -76,9 +80,10 @@ impl Fixture {
     /// Commits, after checking that what the last commit left is still there, and reads the tree from the device.
     pub fn commit(&mut self) {
         self.check();
-        self.store
-            .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
-            .unwrap();
+        for (block, bytes) in self.written.drain(..) {
+            assert!(shape::copy(&block) == bytes, "a written block changed: {:?}", block.meta());
+        }
+        self.store.write(Logical::new(0), EVERYTHING, WriteMode::Commit).unwrap();
         self.store.wait(Logical::new(0), EVERYTHING).unwrap();
         assert_eq!(self.host.dirty(), 0);
         let on_disk: Arc<dyn Store> =

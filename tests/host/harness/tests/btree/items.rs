@@ -266,7 +266,7 @@ fn run(node_size: u32, seed: u64, rounds: u32, span: u64, most: usize) {
         for _ in 0..100 {
             operate(&mut fixture, span, most);
             if fixture.random.one_in(30) {
-                fixture.write_back();
+                fixture.write_and_watch();
             }
         }
         if round % 4 == 3 {
