@@ -30,7 +30,10 @@ impl Path<'_> {
     /// Gives the item at the way's slot `len` bytes of data: the first ones it has, then zeros.
     pub(super) fn resize_item(&mut self, len: usize) -> Result {
         let step = self.leaf()?;
-        let old = Leaf::new(step.guard.bytes()).data(step.slot).ok_or(EUCLEAN)?.len();
+        let old = Leaf::new(step.guard.bytes())
+            .data(step.slot)
+            .ok_or(EUCLEAN)?
+            .len();
         if let Some(by) = len.checked_sub(old) {
             self.make_room(Demand::Growth { by })?;
         }
@@ -123,7 +126,8 @@ impl Path<'_> {
         let behind = place.saturating_add(1);
         if behind < siblings {
             let right = self.lock_child(0, behind, Side::Right)?;
-            let fits = leaf::used(right.bytes()) <= Leaf::new(self.leaf()?.guard.bytes()).free_space();
+            let fits =
+                leaf::used(right.bytes()) <= Leaf::new(self.leaf()?.guard.bytes()).free_space();
             if fits {
                 return self.merge_right_leaf(&right, behind);
             }
@@ -169,9 +173,20 @@ impl Path<'_> {
         tree.retire(txn, &guard)?;
         self.apply(|path| {
             let end = node::count(left.bytes());
-            leaf::copy(guard.bytes(), 0..node::count(guard.bytes()), left.bytes_mut(), end)?;
+            leaf::copy(
+                guard.bytes(),
+                0..node::count(guard.bytes()),
+                left.bytes_mut(),
+                end,
+            )?;
             path.tree.store().mark_dirty(left.latched());
-            path.put(0, Step { guard: left, slot: end.saturating_add(slot) });
+            path.put(
+                0,
+                Step {
+                    guard: left,
+                    slot: end.saturating_add(slot),
+                },
+            );
             path.unlink(0, place)?;
             path.step_mut(1).ok_or(EUCLEAN)?.slot = before;
             Ok(())

@@ -76,10 +76,17 @@ impl<'a> Path<'a> {
         aim: Aim,
         write_from: u8,
     ) -> Result<Locked<Self>> {
-        let mut path = Path { tree, txn, steps: [const { None }; LEVELS], outer: (None, None) };
+        let mut path = Path {
+            tree,
+            txn,
+            steps: [const { None }; LEVELS],
+            outer: (None, None),
+        };
         let mut held = match tree.lock_root(write_from) {
             Held::Write(root) => Held::Write(tree.writable_root(txn, root)?),
-            Held::Read(root) if tree.is_writable(txn, root.latched(), root.bytes()) => Held::Read(root),
+            Held::Read(root) if tree.is_writable(txn, root.latched(), root.bytes()) => {
+                Held::Read(root)
+            }
             Held::Read(root) => return Ok(Locked::Widen(root.latched().meta().level)),
         };
         loop {
@@ -109,7 +116,13 @@ impl<'a> Path<'a> {
     }
 
     /// From a block to the child that `key` is in or would be in.
-    fn step_down(&mut self, held: Held, key: &Key, aim: Aim, write_from: u8) -> Result<Locked<Held>> {
+    fn step_down(
+        &mut self,
+        held: Held,
+        key: &Key,
+        aim: Aim,
+        write_from: u8,
+    ) -> Result<Locked<Held>> {
         let level = held.block().meta().level;
         let below = level.checked_sub(1).ok_or(EUCLEAN)?;
         let node = Node::new(held.bytes());
@@ -119,7 +132,11 @@ impl<'a> Path<'a> {
             self.release_above(level);
         }
         let block = self.tree.child_block(&child, below)?;
-        let mode = if below <= write_from { Mode::Write } else { Mode::Read };
+        let mode = if below <= write_from {
+            Mode::Write
+        } else {
+            Mode::Read
+        };
         let next = Held::lock(&block, mode, nesting(self.tree.kind(), below, Side::Path));
         self.tree.check_child(next.bytes(), &child, below)?;
         match (held, next) {
@@ -152,7 +169,9 @@ impl<'a> Path<'a> {
             }
             Aim::Rekey if slot == 0 => Need::FirstKey,
             Aim::Rekey => Need::Leaf,
-            Aim::Remove { last, limit } => Need::for_remove(bytes, removable(bytes, key, &last, limit))?,
+            Aim::Remove { last, limit } => {
+                Need::for_remove(bytes, removable(bytes, key, &last, limit))?
+            }
         };
         let is_root = self.tree.is_root(leaf.latched());
         self.put(0, Step { guard: leaf, slot });
@@ -178,7 +197,9 @@ impl<'a> Path<'a> {
         for level in 1..MAX_LEVELS {
             match self.step(level) {
                 None => return Some(level),
-                Some(step) if step.slot > 0 || self.tree.is_root(step.guard.latched()) => return None,
+                Some(step) if step.slot > 0 || self.tree.is_root(step.guard.latched()) => {
+                    return None
+                }
                 Some(_) => {}
             }
         }
@@ -231,7 +252,11 @@ impl<'a> Path<'a> {
     /// Lets go of what is locked above `level`.
     pub(super) fn release_above(&mut self, level: u8) {
         self.outer = self.bounds(level);
-        for step in self.steps.iter_mut().skip(usize::from(level).saturating_add(1)) {
+        for step in self
+            .steps
+            .iter_mut()
+            .skip(usize::from(level).saturating_add(1))
+        {
             *step = None;
         }
     }
@@ -264,7 +289,9 @@ impl<'a> Path<'a> {
     /// Gives `key`, with which the block at `level` starts now, to its ancestors, as far as they have it.
     pub(super) fn fix_key_above(&mut self, level: u8, key: &Key) -> Result {
         for level in level.saturating_add(1)..MAX_LEVELS {
-            let Some(step) = self.step_mut(level) else { break };
+            let Some(step) = self.step_mut(level) else {
+                break;
+            };
             let slot = step.slot;
             node::set_key(step.guard.bytes_mut(), slot, key)?;
             self.mark_dirty(level);
@@ -280,8 +307,16 @@ impl<'a> Path<'a> {
         let above = self.step(level.saturating_add(1)).ok_or(EUCLEAN)?;
         let node = Node::new(above.guard.bytes());
         let child = node.child(slot).ok_or(EUCLEAN)?;
-        if slot != above.slot && node.child(above.slot).is_some_and(|own| own.addr == child.addr) {
-            pr_err!("tree {}: two pointers to block {}\n", self.tree.id(), child.addr);
+        if slot != above.slot
+            && node
+                .child(above.slot)
+                .is_some_and(|own| own.addr == child.addr)
+        {
+            pr_err!(
+                "tree {}: two pointers to block {}\n",
+                self.tree.id(),
+                child.addr
+            );
             return Err(EUCLEAN);
         }
         let block = self.tree.child_block(&child, level)?;
@@ -374,7 +409,10 @@ fn narrowed(
 ) -> (Option<Key>, Option<Key>) {
     let node = Node::new(bytes);
     let lower = if slot > 0 { node.key(slot) } else { None };
-    (lower.or(bounds.0), node.key(slot.saturating_add(1)).or(bounds.1))
+    (
+        lower.or(bounds.0),
+        node.key(slot.saturating_add(1)).or(bounds.1),
+    )
 }
 
 /// The slots of the items from `first` to `last`, at most `limit`.

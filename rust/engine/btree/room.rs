@@ -30,7 +30,13 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
         let count = node::count(bytes).saturating_add(usize::from(demand.is_item()));
-        Self { bytes, slot, demand, count, capacity: leaf::capacity(bytes) }
+        Self {
+            bytes,
+            slot,
+            demand,
+            count,
+            capacity: leaf::capacity(bytes),
+        }
     }
 
     /// How many of the leaf's present items stand before the boundary `at`.
@@ -45,7 +51,11 @@ impl<'a> Plan<'a> {
     /// What the first `at` items weigh.
     fn before(&self, at: usize) -> Result<usize> {
         let weight = leaf::weight(self.bytes, 0..self.present(at))?;
-        Ok(if at > self.slot { weight.saturating_add(self.demand.weight()) } else { weight })
+        Ok(if at > self.slot {
+            weight.saturating_add(self.demand.weight())
+        } else {
+            weight
+        })
     }
 
     fn total(&self) -> Result<usize> {
@@ -60,7 +70,9 @@ impl<'a> Plan<'a> {
         for at in range {
             let before = self.before(at)?;
             let after = total.saturating_sub(before);
-            let (Some(spare_left), Some(spare_right)) = (left.checked_sub(before), right.checked_sub(after)) else {
+            let (Some(spare_left), Some(spare_right)) =
+                (left.checked_sub(before), right.checked_sub(after))
+            else {
                 continue;
             };
             let uneven = spare_left.abs_diff(spare_right);
@@ -122,13 +134,19 @@ impl Path<'_> {
         let step = self.leaf()?;
         let plan = Plan::new(step.guard.bytes(), slot, demand);
         let free = Leaf::new(right.bytes()).free_space();
-        let Some(at) = plan.boundary(slot.saturating_add(1)..plan.count, plan.capacity, free)? else {
+        let Some(at) = plan.boundary(slot.saturating_add(1)..plan.count, plan.capacity, free)?
+        else {
             return Ok(false);
         };
         let moved = plan.present(at)..count;
         let mut right = self.make_writable(behind, right)?;
         self.apply(|path| {
-            leaf::transfer(path.leaf_mut()?.guard.bytes_mut(), moved, right.bytes_mut(), 0)?;
+            leaf::transfer(
+                path.leaf_mut()?.guard.bytes_mut(),
+                moved,
+                right.bytes_mut(),
+                0,
+            )?;
             path.mark_dirty(0);
             path.tree.store().mark_dirty(right.latched());
             let key = Leaf::new(right.bytes()).key(0).ok_or(EUCLEAN)?;
@@ -212,7 +230,12 @@ impl Path<'_> {
         let (tree, txn) = (self.tree, self.txn);
         let mut fresh = tree.fresh(txn, 0, &key, step.guard.latched().meta().addr)?;
         self.apply(|path| {
-            leaf::transfer(path.leaf_mut()?.guard.bytes_mut(), from..count, fresh.bytes_mut()?, 0)?;
+            leaf::transfer(
+                path.leaf_mut()?.guard.bytes_mut(),
+                from..count,
+                fresh.bytes_mut()?,
+                0,
+            )?;
             let right = fresh.keep()?;
             path.link(&right, 1, key)?;
             path.mark_dirty(0);
@@ -220,7 +243,13 @@ impl Path<'_> {
             if at > slot {
                 return Ok(());
             }
-            path.put(0, Step { guard: right, slot: slot.saturating_sub(at) });
+            path.put(
+                0,
+                Step {
+                    guard: right,
+                    slot: slot.saturating_sub(at),
+                },
+            );
             path.move_in_parent(0, 1)
         })
     }
@@ -248,7 +277,13 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(middle.latched());
             path.tree.store().mark_dirty(last.latched());
-            path.put(0, Step { guard: middle, slot: 0 });
+            path.put(
+                0,
+                Step {
+                    guard: middle,
+                    slot: 0,
+                },
+            );
             path.move_in_parent(0, 1)
         })
     }

@@ -33,7 +33,9 @@ impl Path<'_> {
             Aim::Remove { .. } if is_root => Ok(Locked::Ready(guard)),
             _ if !is_root && !has_parent => Ok(Locked::Widen(level.saturating_add(1))),
             Aim::Remove { .. } => Ok(Locked::Ready(self.merge_node(guard)?)),
-            Aim::Insert { .. } | Aim::Resize { .. } => Ok(Locked::Ready(self.split_node(guard, key)?)),
+            Aim::Insert { .. } | Aim::Resize { .. } => {
+                Ok(Locked::Ready(self.split_node(guard, key)?))
+            }
         }
     }
 
@@ -45,7 +47,9 @@ impl Path<'_> {
             return Err(EOVERFLOW);
         }
         let key = first_key(root.bytes(), level).ok_or(EUCLEAN)?;
-        let mut fresh = self.tree.fresh(self.txn, above, &key, root.latched().meta().addr)?;
+        let mut fresh = self
+            .tree
+            .fresh(self.txn, above, &key, root.latched().meta().addr)?;
         node::insert(fresh.bytes_mut()?, 0, pointer(root, key))?;
         let guard = fresh.keep()?;
         self.tree.store().mark_dirty(guard.latched());
@@ -68,7 +72,9 @@ impl Path<'_> {
             count / 2
         };
         let middle = Node::new(left.bytes()).key(at).ok_or(EUCLEAN)?;
-        let mut fresh = self.tree.fresh(self.txn, level, &middle, left.latched().meta().addr)?;
+        let mut fresh = self
+            .tree
+            .fresh(self.txn, level, &middle, left.latched().meta().addr)?;
         self.apply(|path| {
             node::transfer(left.bytes_mut(), at..count, fresh.bytes_mut()?, 0)?;
             let right = fresh.keep()?;

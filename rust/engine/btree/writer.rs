@@ -30,7 +30,11 @@ enum Place<'a> {
 impl<'a> Writer<'a> {
     /// A writer that stands nowhere yet.
     pub fn new(tree: &'a Tree, txn: &'a dyn Allocate) -> Self {
-        Self { tree, txn, place: Place::Nowhere }
+        Self {
+            tree,
+            txn,
+            place: Place::Nowhere,
+        }
     }
 
     /// The tree it changes.
@@ -97,7 +101,9 @@ impl<'a> Writer<'a> {
         };
         path.mark_dirty(0);
         let step = path.leaf_mut()?;
-        let key = Leaf::new(step.guard.bytes()).key(step.slot).ok_or(EUCLEAN)?;
+        let key = Leaf::new(step.guard.bytes())
+            .key(step.slot)
+            .ok_or(EUCLEAN)?;
         Ok(leaf::item_mut(step.guard.bytes_mut(), step.slot).map(|bytes| (key, bytes)))
     }
 
@@ -145,7 +151,15 @@ impl<'a> Writer<'a> {
         let left = leaf::used(bytes).saturating_sub(weight);
         if slots.start == 0 || left < leaf::sparse(bytes) {
             drop(path);
-            path = Path::find(self.tree, self.txn, &key, Aim::Remove { last: key, limit: 1 })?;
+            path = Path::find(
+                self.tree,
+                self.txn,
+                &key,
+                Aim::Remove {
+                    last: key,
+                    limit: 1,
+                },
+            )?;
             if !path.is_at(&key)? {
                 // Nothing was locked for a moment.
                 return Err(ENOENT);
@@ -184,7 +198,9 @@ impl<'a> Writer<'a> {
         }
         let mut path = self.take()?;
         let step = path.leaf()?;
-        let (key, bytes) = Leaf::new(step.guard.bytes()).item(step.slot).ok_or(EUCLEAN)?;
+        let (key, bytes) = Leaf::new(step.guard.bytes())
+            .item(step.slot)
+            .ok_or(EUCLEAN)?;
         let free = Leaf::new(step.guard.bytes()).free_space();
         if len > bytes.len().saturating_add(free) {
             drop(path);
@@ -199,7 +215,9 @@ impl<'a> Writer<'a> {
     pub fn rekey_here(&mut self, key: &Key) -> Result {
         let mut path = self.take()?;
         let step = path.leaf()?;
-        let old = Leaf::new(step.guard.bytes()).key(step.slot).ok_or(EUCLEAN)?;
+        let old = Leaf::new(step.guard.bytes())
+            .key(step.slot)
+            .ok_or(EUCLEAN)?;
         if path.lower().is_some_and(|lower| *key < lower) {
             drop(path);
             return self.reinsert(&old, key);
@@ -274,7 +292,11 @@ impl<'a> Writer<'a> {
     /// The way to `key` if that is the leaf at hand. The writer stands nowhere then.
     fn path_within(&mut self, key: &Key) -> Result<Option<Path<'a>>> {
         match core::mem::replace(&mut self.place, Place::Nowhere) {
-            Place::Leaf(mut path) => Ok(if path.seek_within(key)? { Some(path) } else { None }),
+            Place::Leaf(mut path) => Ok(if path.seek_within(key)? {
+                Some(path)
+            } else {
+                None
+            }),
             _ => Ok(None),
         }
     }
@@ -321,7 +343,9 @@ impl Path<'_> {
             return Ok(false);
         }
         let step = self.leaf_mut()?;
-        step.slot = Leaf::new(step.guard.bytes()).search(key).unwrap_or_else(|slot| slot);
+        step.slot = Leaf::new(step.guard.bytes())
+            .search(key)
+            .unwrap_or_else(|slot| slot);
         Ok(true)
     }
 

@@ -24,7 +24,12 @@ fn every_allocation_may_fail() {
             fixture.write_back();
             let key = fixture.key(3000);
             let bytes = fixture.bytes(2000);
-            let Fixture { tree, ledger, model, .. } = &mut fixture;
+            let Fixture {
+                tree,
+                ledger,
+                model,
+                ..
+            } = &mut fixture;
             for nth in 0.. {
                 let failing = inject::fail_nth(nth);
                 let before = inject::counters().failed;
@@ -38,7 +43,10 @@ fn every_allocation_may_fail() {
                 if result == Err(ENOMEM) {
                     assert!(failed);
                     let found = walk(tree).items;
-                    assert!(same(&found, model), "seed {seed} round {round} allocation {nth}: items were lost");
+                    assert!(
+                        same(&found, model),
+                        "seed {seed} round {round} allocation {nth}: items were lost"
+                    );
                     poisoned += u32::from(ledger.is_poisoned());
                     if ledger.is_poisoned() {
                         break;
@@ -71,7 +79,10 @@ fn memory_is_short() {
         let mut fixture = Fixture::new(4096, ObjectId::UUID_TREE, seed);
         for n in 0..3000u64 {
             let key = Key::new(n * 7919 % 3001, Kind::STRING_ITEM, 0);
-            fixture.tree.insert(&fixture.ledger, &key, &[1; 100]).unwrap();
+            fixture
+                .tree
+                .insert(&fixture.ledger, &key, &[1; 100])
+                .unwrap();
             fixture.model.insert(key, vec![1; 100]);
         }
         fixture.commit();

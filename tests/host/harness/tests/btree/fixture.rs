@@ -33,7 +33,16 @@ impl Fixture {
         let ledger = Ledger::new(node_size);
         let tree = Tree::create(store.clone(), id, &ledger).unwrap();
         let random = Random::new(seed);
-        Self { host, store, ledger, tree, model: BTreeMap::new(), random, committed: None, written: Vec::new() }
+        Self {
+            host,
+            store,
+            ledger,
+            tree,
+            model: BTreeMap::new(),
+            random,
+            committed: None,
+            written: Vec::new(),
+        }
     }
 
     /// A key among about `span`, spread over all three parts. The kind is one whose bytes are free.
@@ -81,9 +90,15 @@ impl Fixture {
     pub fn commit(&mut self) {
         self.check();
         for (block, bytes) in self.written.drain(..) {
-            assert!(shape::copy(&block) == bytes, "a written block changed: {:?}", block.meta());
+            assert!(
+                shape::copy(&block) == bytes,
+                "a written block changed: {:?}",
+                block.meta()
+            );
         }
-        self.store.write(Logical::new(0), EVERYTHING, WriteMode::Commit).unwrap();
+        self.store
+            .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
+            .unwrap();
         self.store.wait(Logical::new(0), EVERYTHING).unwrap();
         assert_eq!(self.host.dirty(), 0);
         let on_disk: Arc<dyn Store> =

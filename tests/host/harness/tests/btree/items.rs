@@ -107,7 +107,11 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
     let exact = writer.seek(&at).unwrap();
     assert_eq!(exact, fixture.model.contains_key(&at));
     for (action, mut key, bytes) in plan {
-        let here = fixture.model.range(at..).next().map(|(key, bytes)| (*key, bytes.clone()));
+        let here = fixture
+            .model
+            .range(at..)
+            .next()
+            .map(|(key, bytes)| (*key, bytes.clone()));
         if action < 4 || fixture.model.len() % 3 == 0 {
             assert_eq!(
                 writer.item().unwrap(),

@@ -22,13 +22,22 @@ pub struct Found {
 
 /// A copy of a locked block's bytes.
 pub fn copy(block: &Arc<Block>) -> Vec<u8> {
-    let nesting = Nesting { tree: TreeKind::Other, level: block.meta().level, side: Side::Path };
+    let nesting = Nesting {
+        tree: TreeKind::Other,
+        level: block.meta().level,
+        side: Side::Path,
+    };
     Latched::read(block, nesting).bytes().to_vec()
 }
 
 /// The block that a pointer names.
 pub fn block(store: &dyn Store, child: &Child, level: u8) -> Arc<Block> {
-    let expected = Expected { owner: None, level, generation: child.generation, first_key: None };
+    let expected = Expected {
+        owner: None,
+        level,
+        generation: child.generation,
+        first_key: None,
+    };
     store.read(child.addr, &expected).unwrap()
 }
 

@@ -51,7 +51,14 @@ impl Forest {
             items.insert(key, item.as_bytes().to_vec());
         }
         let subvolumes = vec![Subvolume { tree, items }];
-        Self { host, store, ledger, subvolumes, random: Random::new(seed), committed: Vec::new() }
+        Self {
+            host,
+            store,
+            ledger,
+            subvolumes,
+            random: Random::new(seed),
+            committed: Vec::new(),
+        }
     }
 
     /// Writes or punches a block of a file.
@@ -78,7 +85,10 @@ impl Forest {
             tree.insert(ledger, &key, new.as_bytes()).unwrap();
             items.insert(key, new.as_bytes().to_vec());
         }
-        assert_eq!(tree.insert(ledger, &Key::new(inode, Kind::INODE_ITEM, 0), &[]), Err(EEXIST));
+        assert_eq!(
+            tree.insert(ledger, &Key::new(inode, Kind::INODE_ITEM, 0), &[]),
+            Err(EEXIST)
+        );
     }
 
     fn snapshot(&mut self) {
@@ -95,7 +105,11 @@ impl Forest {
     fn check(&self) {
         let mut roots = Vec::new();
         for subvolume in &self.subvolumes {
-            assert!(walk(&subvolume.tree).items == subvolume.items, "tree {:?}", subvolume.tree.id());
+            assert!(
+                walk(&subvolume.tree).items == subvolume.items,
+                "tree {:?}",
+                subvolume.tree.id()
+            );
             roots.push((subvolume.tree.id(), subvolume.tree.root_pointer()));
         }
         let found = shape::books(&*self.store, &self.ledger, &roots);
@@ -106,14 +120,23 @@ impl Forest {
 
     fn commit(&mut self) {
         self.check();
-        self.store.write(Logical::new(0), EVERYTHING, WriteMode::Commit).unwrap();
+        self.store
+            .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
+            .unwrap();
         self.store.wait(Logical::new(0), EVERYTHING).unwrap();
         let on_disk = HostStore::new(self.host.backing().clone());
         for (id, root, items) in &self.committed {
-            assert!(shape::walk_from(&on_disk, *id, *root).items == *items, "the past of {id:?} changed");
+            assert!(
+                shape::walk_from(&on_disk, *id, *root).items == *items,
+                "the past of {id:?} changed"
+            );
         }
         let state = |subvolume: &Subvolume| {
-            (subvolume.tree.id(), subvolume.tree.root_pointer(), subvolume.items.clone())
+            (
+                subvolume.tree.id(),
+                subvolume.tree.root_pointer(),
+                subvolume.items.clone(),
+            )
         };
         self.committed = self.subvolumes.iter().map(state).collect();
         for addr in self.ledger.commit() {
@@ -124,7 +147,11 @@ impl Forest {
 }
 
 fn extent(random: &mut Random) -> RawFileExtent {
-    let head = RawFileExtentHead { ram_bytes: 65536.into(), kind: 1, ..RawFileExtentHead::new_zeroed() };
+    let head = RawFileExtentHead {
+        ram_bytes: 65536.into(),
+        kind: 1,
+        ..RawFileExtentHead::new_zeroed()
+    };
     let addr = (1 << 40) + random.below(50) * 65536;
     let tail = RawFileExtentTail {
         disk_addr: addr.into(),
@@ -154,7 +181,10 @@ fn run(seed: u64, snapshots: usize) {
             for _ in 0..forest.random.below(150) {
                 forest.operate();
                 if forest.random.one_in(40) {
-                    forest.store.write(Logical::new(0), EVERYTHING, WriteMode::Background).unwrap();
+                    forest
+                        .store
+                        .write(Logical::new(0), EVERYTHING, WriteMode::Background)
+                        .unwrap();
                 }
             }
             if round == 3 {
@@ -190,16 +220,34 @@ fn an_old_leaf_outlives_its_owner() {
     // The owner copies all: the shared blocks are the snapshot's alone, with references by their addresses.
     let items: Vec<Key> = forest.subvolumes[0].items.keys().copied().collect();
     for key in &items {
-        forest.subvolumes[0].tree.update(&forest.ledger, key, |_| ()).unwrap();
+        forest.subvolumes[0]
+            .tree
+            .update(&forest.ledger, key, |_| ())
+            .unwrap();
     }
     forest.commit();
-    assert!(forest.ledger.books().data.keys().any(|entry| matches!(entry.2, Holder::Parent(_))));
+    assert!(forest
+        .ledger
+        .books()
+        .data
+        .keys()
+        .any(|entry| matches!(entry.2, Holder::Parent(_))));
     // The snapshot copies all: nothing is held by an address any more.
     for key in &items {
-        forest.subvolumes[1].tree.update(&forest.ledger, key, |_| ()).unwrap();
+        forest.subvolumes[1]
+            .tree
+            .update(&forest.ledger, key, |_| ())
+            .unwrap();
     }
     forest.commit();
     let books = forest.ledger.books();
-    assert!(!books.data.keys().any(|entry| matches!(entry.2, Holder::Parent(_))));
-    assert!(books.blocks.values().flatten().all(|(holder, count)| matches!(holder, Holder::Tree(_)) && *count == 1));
+    assert!(!books
+        .data
+        .keys()
+        .any(|entry| matches!(entry.2, Holder::Parent(_))));
+    assert!(books
+        .blocks
+        .values()
+        .flatten()
+        .all(|(holder, count)| matches!(holder, Holder::Tree(_)) && *count == 1));
 }

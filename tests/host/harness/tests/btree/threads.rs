@@ -21,14 +21,32 @@ fn key(writer: u64, n: u64) -> Key {
 /// A value that tells whose it is and cannot be half written without being seen.
 fn value(random: &mut Random, key: &Key) -> Vec<u8> {
     let len = 16 + random.below(150) as usize / 8 * 8;
-    key.objectid.get().to_le_bytes().iter().copied().cycle().take(len).collect()
+    key.objectid
+        .get()
+        .to_le_bytes()
+        .iter()
+        .copied()
+        .cycle()
+        .take(len)
+        .collect()
 }
 
 fn check_value(key: &Key, bytes: &[u8]) {
-    assert!(bytes.chunks(8).all(|chunk| chunk == key.objectid.get().to_le_bytes()), "torn: {key:?}");
+    assert!(
+        bytes
+            .chunks(8)
+            .all(|chunk| chunk == key.objectid.get().to_le_bytes()),
+        "torn: {key:?}"
+    );
 }
 
-fn write(fixture: &Fixture, writer: u64, seed: u64, model: &mut BTreeMap<Key, Vec<u8>>, steps: u32) {
+fn write(
+    fixture: &Fixture,
+    writer: u64,
+    seed: u64,
+    model: &mut BTreeMap<Key, Vec<u8>>,
+    steps: u32,
+) {
     let mut random = Random::new(seed + writer);
     let (tree, ledger) = (&fixture.tree, &fixture.ledger);
     for _ in 0..steps {
@@ -118,7 +136,10 @@ fn run(node_size: u32, seed: u64, steps: u32) {
     let mut fixture = Fixture::new(node_size, ObjectId::FREE_SPACE_TREE, seed);
     let mut fixed = vec![];
     for n in 0..SPAN / 10 {
-        let key = Key { offset: 8, ..key(n % WRITERS, n * 10) };
+        let key = Key {
+            offset: 8,
+            ..key(n % WRITERS, n * 10)
+        };
         let bytes = value(&mut fixture.random, &key);
         fixture.tree.insert(&fixture.ledger, &key, &bytes).unwrap();
         fixture.model.insert(key, bytes);
@@ -141,8 +162,12 @@ fn run(node_size: u32, seed: u64, steps: u32) {
             let writers: Vec<_> = (0..WRITERS)
                 .map(|writer| {
                     let own = |key: &Key| key.objectid.get() % WRITERS == writer && key.offset == 7;
-                    let mut model: BTreeMap<_, _> =
-                        fixture.model.iter().filter(|(key, _)| own(key)).map(|(k, v)| (*k, v.clone())).collect();
+                    let mut model: BTreeMap<_, _> = fixture
+                        .model
+                        .iter()
+                        .filter(|(key, _)| own(key))
+                        .map(|(k, v)| (*k, v.clone()))
+                        .collect();
                     scope.spawn(move || {
                         write(fixture, writer, seed * 100 + round * 10, &mut model, steps);
                         assert_eq!(latch::lockdep::held(), 0);
@@ -150,7 +175,10 @@ fn run(node_size: u32, seed: u64, steps: u32) {
                     })
                 })
                 .collect();
-            let models = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
+            let models = writers
+                .into_iter()
+                .map(|writer| writer.join().unwrap())
+                .collect();
             stop.store(true, Ordering::Relaxed);
             models
         });
