@@ -61,8 +61,14 @@ pub trait Allocate {
 
     /// Drops one reference to a block. `written_in` is the generation in its header: a block of the running
     /// transaction that never went out can be taken again at once, any other is pinned until the commit.
-    fn release_block(&self, addr: Logical, level: u8, owner: ObjectId, holder: Holder, written_in: Generation)
-        -> Result;
+    fn release_block(
+        &self,
+        addr: Logical,
+        level: u8,
+        owner: ObjectId,
+        holder: Holder,
+        written_in: Generation,
+    ) -> Result;
 
     /// Adds one reference to a block.
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result;

@@ -11,7 +11,9 @@ use kernel::prelude::*;
 impl Tree {
     /// The longest item that the tree's leaves can hold, in bytes of data.
     pub fn max_item(&self) -> usize {
-        usize::try_from(leaf_area(self.store().node_size())).unwrap_or(0).saturating_sub(HEAD)
+        usize::try_from(leaf_area(self.store().node_size()))
+            .unwrap_or(0)
+            .saturating_sub(HEAD)
     }
 
     /// Inserts an item. `EEXIST` if `key` is taken, `EOVERFLOW` if no leaf can hold so long an item.
@@ -29,11 +31,18 @@ impl Tree {
     ) -> Result<R> {
         let mut path = self.insert_empty(txn, key, len)?;
         let step = path.leaf_mut()?;
-        Ok(fill(leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?))
+        Ok(fill(
+            leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?,
+        ))
     }
 
     /// Inserts an item of `len` zero bytes and keeps its leaf locked.
-    pub(super) fn insert_empty<'a>(&'a self, txn: &'a dyn Allocate, key: &Key, len: usize) -> Result<Path<'a>> {
+    pub(super) fn insert_empty<'a>(
+        &'a self,
+        txn: &'a dyn Allocate,
+        key: &Key,
+        len: usize,
+    ) -> Result<Path<'a>> {
         if len > self.max_item() {
             return Err(EOVERFLOW);
         }
@@ -47,26 +56,40 @@ impl Tree {
     }
 
     /// Changes an item in place. `ENOENT` if there is none.
-    pub fn update<R>(&self, txn: &dyn Allocate, key: &Key, change: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+    pub fn update<R>(
+        &self,
+        txn: &dyn Allocate,
+        key: &Key,
+        change: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R> {
         let mut path = Path::find(self, txn, key, Aim::Change)?;
         if !path.is_at(key)? {
             return Err(ENOENT);
         }
         path.mark_dirty(0);
         let step = path.leaf_mut()?;
-        Ok(change(leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?))
+        Ok(change(
+            leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?,
+        ))
     }
 
     /// Gives an item other bytes, of any length. `ENOENT` if there is none, `EOVERFLOW` as [`Self::insert`].
     pub fn replace(&self, txn: &dyn Allocate, key: &Key, bytes: &[u8]) -> Result {
         let mut path = self.resize(txn, key, bytes.len())?;
         let step = path.leaf_mut()?;
-        leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?.copy_from_slice(bytes);
+        leaf::item_mut(step.guard.bytes_mut(), step.slot)
+            .ok_or(EUCLEAN)?
+            .copy_from_slice(bytes);
         Ok(())
     }
 
     /// Gives an item another length and keeps its leaf locked.
-    pub(super) fn resize<'a>(&'a self, txn: &'a dyn Allocate, key: &Key, len: usize) -> Result<Path<'a>> {
+    pub(super) fn resize<'a>(
+        &'a self,
+        txn: &'a dyn Allocate,
+        key: &Key,
+        len: usize,
+    ) -> Result<Path<'a>> {
         if len > self.max_item() {
             return Err(EOVERFLOW);
         }
@@ -81,7 +104,15 @@ impl Tree {
 
     /// Removes an item. `ENOENT` if there is none.
     pub fn remove(&self, txn: &dyn Allocate, key: &Key) -> Result {
-        let mut path = Path::find(self, txn, key, Aim::Remove { last: *key, limit: 1 })?;
+        let mut path = Path::find(
+            self,
+            txn,
+            key,
+            Aim::Remove {
+                last: *key,
+                limit: 1,
+            },
+        )?;
         if !path.is_at(key)? {
             return Err(ENOENT);
         }
@@ -91,13 +122,19 @@ impl Tree {
 
     /// Removes the first items from `first` to `last` (both included), at most `limit`; gives how many those were.
     /// Fewer than `limit` means the range is empty now. What the items refer to is the caller's task.
-    pub fn remove_range(&self, txn: &dyn Allocate, first: &Key, last: &Key, limit: usize) -> Result<usize> {
+    pub fn remove_range(
+        &self,
+        txn: &dyn Allocate,
+        first: &Key,
+        last: &Key,
+        limit: usize,
+    ) -> Result<usize> {
         let mut first = *first;
         let mut removed = 0usize;
         while removed < limit && first <= *last {
             let limit = limit.saturating_sub(removed);
             let mut path = Path::find(self, txn, &first, Aim::Remove { last: *last, limit })?;
-            let upper = path.upper;
+            let upper = path.upper();
             let slots = removable(path.leaf()?.guard.bytes(), &first, last, limit);
             removed = removed.saturating_add(slots.len());
             path.remove_items(slots)?;

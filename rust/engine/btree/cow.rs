@@ -33,7 +33,9 @@ impl Fresh<'_> {
 
 impl Drop for Fresh<'_> {
     fn drop(&mut self) {
-        let Some(guard) = self.guard.take() else { return };
+        let Some(guard) = self.guard.take() else {
+            return;
+        };
         let info = *guard.latched().meta();
         give_back(self.txn, self.owner, &info);
         self.tree.store().forget(guard.latched());
@@ -73,7 +75,11 @@ pub(super) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
 /// A pointer to a locked block that starts with `key`.
 pub(super) fn pointer(guard: &Writing, key: Key) -> Child {
     let info = guard.latched().meta();
-    Child { key, addr: info.addr, generation: info.generation }
+    Child {
+        key,
+        addr: info.addr,
+        generation: info.generation,
+    }
 }
 
 /// Makes `bytes` an empty block.
@@ -96,7 +102,11 @@ impl Tree {
     pub fn create(store: Arc<dyn Store>, id: ObjectId, txn: &dyn Allocate) -> Result<Arc<Self>> {
         let (generation, holder) = (txn.generation(), Holder::Tree(id));
         let addr = txn.allocate_block(id, holder, 0, &Key::MIN, Logical::new(0))?;
-        let info = BlockInfo { addr, level: 0, generation };
+        let info = BlockInfo {
+            addr,
+            level: 0,
+            generation,
+        };
         let create = || -> Result<Arc<Self>> {
             let block = store.create(info)?;
             let tree = Self::with_root(store.clone(), id, block.clone(), Generation::new(0))?;
@@ -147,13 +157,25 @@ impl Tree {
         near: Logical,
     ) -> Result<Fresh<'a>> {
         let addr = txn.allocate_block(owner, Holder::Tree(owner), level, first_key, near)?;
-        let info = BlockInfo { addr, level, generation: txn.generation() };
-        let block = self.store().create(info).inspect_err(|_| give_back(txn, owner, &info))?;
+        let info = BlockInfo {
+            addr,
+            level,
+            generation: txn.generation(),
+        };
+        let block = self
+            .store()
+            .create(info)
+            .inspect_err(|_| give_back(txn, owner, &info))?;
         let guard = match Latched::try_write(&block) {
             Some(guard) => guard,
             None => Latched::write(&block, nesting(self.kind(), level, Side::New)),
         };
-        let mut fresh = Fresh { tree: self, txn, owner, guard: Some(guard) };
+        let mut fresh = Fresh {
+            tree: self,
+            txn,
+            owner,
+            guard: Some(guard),
+        };
         set_header(fresh.bytes_mut()?, self.store().identity(), &info, owner)?;
         Ok(fresh)
     }
@@ -184,7 +206,8 @@ impl Tree {
         }
         let key = Node::new(parent.bytes()).key(slot).ok_or(EUCLEAN)?;
         let copy = self.copy(txn, &child)?;
-        node::set(parent.bytes_mut(), slot, pointer(&copy, key)).inspect_err(|&error| txn.poison(error))?;
+        node::set(parent.bytes_mut(), slot, pointer(&copy, key))
+            .inspect_err(|&error| txn.poison(error))?;
         self.store().mark_dirty(parent.latched());
         Ok(copy)
     }

@@ -123,7 +123,9 @@ impl<'a> Cursor<'a> {
                 Way::Neighbour(place) => self.place = Some(place),
                 Way::Search(key) => {
                     let found = self.tree.find_leaf(&key)?;
-                    let slot = Leaf::new(found.leaf.bytes()).search(&key).unwrap_or_else(|slot| slot);
+                    let slot = Leaf::new(found.leaf.bytes())
+                        .search(&key)
+                        .unwrap_or_else(|slot| slot);
                     self.place = Some(Place { found, slot });
                 }
                 Way::End => {}
@@ -134,7 +136,13 @@ impl<'a> Cursor<'a> {
 
     /// The way to the leaf after `found`, which is let go before any other is locked.
     fn next_leaf(&self, found: Found) -> Result<Way> {
-        let Found { leaf, parent, beyond, nofs, .. } = found;
+        let Found {
+            leaf,
+            parent,
+            beyond,
+            nofs,
+            ..
+        } = found;
         drop(leaf);
         let Some((parent, slot)) = parent else {
             return Ok(Way::End);
@@ -146,7 +154,13 @@ impl<'a> Cursor<'a> {
         let block = self.tree.child_block(&child, 0)?;
         let leaf = Latched::read(&block, nesting(self.tree.kind(), 0, Side::Path));
         self.tree.check_child(leaf.bytes(), &child, 0)?;
-        let found = Found { leaf, parent: Some((parent, slot)), lower: Some(child.key), beyond, nofs };
+        let found = Found {
+            leaf,
+            parent: Some((parent, slot)),
+            lower: Some(child.key),
+            beyond,
+            nofs,
+        };
         Ok(Way::Neighbour(Place { found, slot: 0 }))
     }
 }

@@ -4,9 +4,9 @@
 use super::leaf;
 use super::lock::Writing;
 use super::node;
-use super::path::Path;
+use super::path::{Path, Step};
 use super::room::Demand;
-use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
+use crate::disk::{Key, Leaf, MAX_LEVELS};
 use core::ops::Range;
 use kernel::prelude::*;
 use latch::Side;
@@ -30,7 +30,10 @@ impl Path<'_> {
     /// Gives the item at the way's slot `len` bytes of data: the first ones it has, then zeros.
     pub(super) fn resize_item(&mut self, len: usize) -> Result {
         let step = self.leaf()?;
-        let old = Leaf::new(step.guard.bytes()).data(step.slot).ok_or(EUCLEAN)?.len();
+        let old = Leaf::new(step.guard.bytes())
+            .data(step.slot)
+            .ok_or(EUCLEAN)?
+            .len();
         if let Some(by) = len.checked_sub(old) {
             self.make_room(Demand::Growth { by })?;
         }
@@ -123,7 +126,8 @@ impl Path<'_> {
         let behind = place.saturating_add(1);
         if behind < siblings {
             let right = self.lock_child(0, behind, Side::Right)?;
-            let fits = leaf::used(right.bytes()) <= Leaf::new(self.leaf()?.guard.bytes()).free_space();
+            let fits =
+                leaf::used(right.bytes()) <= Leaf::new(self.leaf()?.guard.bytes()).free_space();
             if fits {
                 return self.merge_right_leaf(&right, behind);
             }
@@ -143,9 +147,7 @@ impl Path<'_> {
             let end = node::count(bytes);
             leaf::copy(right.bytes(), 0..node::count(right.bytes()), bytes, end)?;
             path.mark_dirty(0);
-            path.unlink(0, behind)?;
-            path.find_end(0);
-            Ok(())
+            path.unlink(0, behind)
         })?;
         self.drop_lone_root_above_leaf()
     }
@@ -159,11 +161,11 @@ impl Path<'_> {
         let guard = self.lock_child(0, place, Side::Path)?;
         let guard = self.make_writable(place, guard)?;
         let Ok(left) = left else {
-            self.put_leaf(guard, slot);
+            self.put(0, Step { guard, slot });
             return Ok(());
         };
         if leaf::used(guard.bytes()) > Leaf::new(left.bytes()).free_space() {
-            self.put_leaf(guard, slot);
+            self.put(0, Step { guard, slot });
             return Ok(());
         }
         let mut left = self.make_writable(before, left)?;
@@ -171,13 +173,22 @@ impl Path<'_> {
         tree.retire(txn, &guard)?;
         self.apply(|path| {
             let end = node::count(left.bytes());
-            leaf::copy(guard.bytes(), 0..node::count(guard.bytes()), left.bytes_mut(), end)?;
+            leaf::copy(
+                guard.bytes(),
+                0..node::count(guard.bytes()),
+                left.bytes_mut(),
+                end,
+            )?;
             path.tree.store().mark_dirty(left.latched());
-            path.put_leaf(left, end.saturating_add(slot));
+            path.put(
+                0,
+                Step {
+                    guard: left,
+                    slot: end.saturating_add(slot),
+                },
+            );
             path.unlink(0, place)?;
-            let above = path.step_mut(1).ok_or(EUCLEAN)?;
-            above.slot = before;
-            path.lower = Node::new(above.guard.bytes()).key(before);
+            path.step_mut(1).ok_or(EUCLEAN)?.slot = before;
             Ok(())
         })?;
         self.drop_lone_root_above_leaf()

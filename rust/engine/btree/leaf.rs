@@ -31,7 +31,9 @@ pub(super) fn data_end(block: &[u8], slot: usize) -> Result<usize> {
 
 /// Bytes that the items in `slots` take, data and heads.
 pub(super) fn weight(block: &[u8], slots: Range<usize>) -> Result<usize> {
-    let data = data_end(block, slots.start)?.checked_sub(data_end(block, slots.end)?).ok_or(EUCLEAN)?;
+    let data = data_end(block, slots.start)?
+        .checked_sub(data_end(block, slots.end)?)
+        .ok_or(EUCLEAN)?;
     Ok(data.saturating_add(slots.len().saturating_mul(HEAD)))
 }
 
@@ -49,7 +51,11 @@ pub(super) fn sparse(block: &[u8]) -> usize {
 pub(super) fn insert(block: &mut [u8], slot: usize, key: &Key, len: usize) -> Result {
     let end = open(block, slot, 1, len)?;
     let start = end.checked_sub(len).ok_or(EUCLEAN)?;
-    let head = RawItem { key: (*key).into(), offset: narrow(start)?, size: narrow(len)? };
+    let head = RawItem {
+        key: (*key).into(),
+        offset: narrow(start)?,
+        size: narrow(len)?,
+    };
     data_mut(block, start..end)?.fill(0);
     *heads_mut(block)?.get_mut(slot).ok_or(EUCLEAN)? = head;
     Ok(())
@@ -58,13 +64,19 @@ pub(super) fn insert(block: &mut [u8], slot: usize, key: &Key, len: usize) -> Re
 /// Removes the items in `slots`.
 pub(super) fn remove(block: &mut [u8], slots: Range<usize>) -> Result {
     let total = count(block);
-    let gone = data_end(block, slots.start)?.checked_sub(data_end(block, slots.end)?).ok_or(EUCLEAN)?;
+    let gone = data_end(block, slots.start)?
+        .checked_sub(data_end(block, slots.end)?)
+        .ok_or(EUCLEAN)?;
     let low = data_end(block, total)?;
     let kept = low..data_end(block, slots.end)?;
     let left = total.checked_sub(slots.len()).ok_or(EUCLEAN)?;
     let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
     shift(area, kept, low.saturating_add(gone))?;
-    shift(area, bytes_of(&(slots.end..total)), slots.start.saturating_mul(HEAD))?;
+    shift(
+        area,
+        bytes_of(&(slots.end..total)),
+        slots.start.saturating_mul(HEAD),
+    )?;
     set_count(block, left)?;
     for item in heads_mut(block)?.get_mut(slots.start..).ok_or(EUCLEAN)? {
         item.offset = narrow(usize_of(item.offset.get()).saturating_add(gone))?;
@@ -74,7 +86,11 @@ pub(super) fn remove(block: &mut [u8], slots: Range<usize>) -> Result {
 
 /// Gives the item in `slot` another length: its first bytes stay, new ones are zero. The caller has seen that it fits.
 pub(super) fn resize(block: &mut [u8], slot: usize, len: usize) -> Result {
-    let (start, end) = Leaf::new(block).raw_items().get(slot).and_then(RawItem::bounds).ok_or(EUCLEAN)?;
+    let (start, end) = Leaf::new(block)
+        .raw_items()
+        .get(slot)
+        .and_then(RawItem::bounds)
+        .ok_or(EUCLEAN)?;
     let old = end.saturating_sub(start);
     let low = Leaf::new(block).data_start();
     let (kept, target) = if len > old {
@@ -83,7 +99,10 @@ pub(super) fn resize(block: &mut [u8], slot: usize, len: usize) -> Result {
         }
         (low..end, low.saturating_sub(len.saturating_sub(old)))
     } else {
-        (low..start.saturating_add(len), low.saturating_add(old.saturating_sub(len)))
+        (
+            low..start.saturating_add(len),
+            low.saturating_add(old.saturating_sub(len)),
+        )
     };
     let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
     shift(area, kept, target)?;
@@ -92,7 +111,11 @@ pub(super) fn resize(block: &mut [u8], slot: usize, len: usize) -> Result {
     }
     let heads = heads_mut(block)?.get_mut(slot..).ok_or(EUCLEAN)?;
     for item in heads.iter_mut() {
-        item.offset = narrow(usize_of(item.offset.get()).saturating_add(old).saturating_sub(len))?;
+        item.offset = narrow(
+            usize_of(item.offset.get())
+                .saturating_add(old)
+                .saturating_sub(len),
+        )?;
     }
     heads.first_mut().ok_or(EUCLEAN)?.size = narrow(len)?;
     Ok(())
@@ -114,15 +137,22 @@ pub(super) fn item_mut(block: &mut [u8], slot: usize) -> Option<&mut [u8]> {
 pub(super) fn copy(from: &[u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
     let (low, high) = (data_end(from, slots.end)?, data_end(from, slots.start)?);
     let len = high.checked_sub(low).ok_or(EUCLEAN)?;
-    let data = RawHeader::split(from).and_then(|(_, area)| area.get(low..high)).ok_or(EUCLEAN)?;
-    let heads = Leaf::new(from).raw_items().get(slots.clone()).ok_or(EUCLEAN)?;
+    let data = RawHeader::split(from)
+        .and_then(|(_, area)| area.get(low..high))
+        .ok_or(EUCLEAN)?;
+    let heads = Leaf::new(from)
+        .raw_items()
+        .get(slots.clone())
+        .ok_or(EUCLEAN)?;
     let end = open(to, at, slots.len(), len)?;
     let start = end.checked_sub(len).ok_or(EUCLEAN)?;
     data_mut(to, start..end)?.copy_from_slice(data);
     let targets = heads_mut(to)?.get_mut(at..).ok_or(EUCLEAN)?;
     for (target, head) in targets.iter_mut().zip(heads) {
         *target = *head;
-        let within = usize_of(head.offset.get()).checked_sub(low).ok_or(EUCLEAN)?;
+        let within = usize_of(head.offset.get())
+            .checked_sub(low)
+            .ok_or(EUCLEAN)?;
         target.offset = narrow(start.saturating_add(within))?;
     }
     Ok(())

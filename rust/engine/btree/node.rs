@@ -18,7 +18,9 @@ pub(super) fn capacity(block: &[u8]) -> usize {
 
 /// How many items or pointers the header says there are.
 pub(super) fn count(block: &[u8]) -> usize {
-    RawHeader::split(block).map_or(0, |(header, _)| usize::try_from(header.nritems.get()).unwrap_or(0))
+    RawHeader::split(block).map_or(0, |(header, _)| {
+        usize::try_from(header.nritems.get()).unwrap_or(0)
+    })
 }
 
 /// Sets the number of items or pointers.
@@ -30,7 +32,9 @@ pub(super) fn set_count(block: &mut [u8], count: usize) -> Result {
 
 /// The block's header, to change.
 pub(super) fn header_mut(block: &mut [u8]) -> Result<&mut RawHeader> {
-    RawHeader::split_mut(block).map(|(header, _)| header).ok_or(EUCLEAN)
+    RawHeader::split_mut(block)
+        .map(|(header, _)| header)
+        .ok_or(EUCLEAN)
 }
 
 /// Moves bytes within `area`; unlike `copy_within` it cannot panic.
@@ -66,13 +70,20 @@ pub(super) fn remove(block: &mut [u8], slots: Range<usize>) -> Result {
     let total = count(block);
     let left = total.checked_sub(slots.len()).ok_or(EUCLEAN)?;
     let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
-    shift(area, bytes_of(&(slots.end..total)), slots.start.saturating_mul(POINTER))?;
+    shift(
+        area,
+        bytes_of(&(slots.end..total)),
+        slots.start.saturating_mul(POINTER),
+    )?;
     set_count(block, left)
 }
 
 /// Copies the pointers in `slots` of one node to another, before its slot `at`. The caller has seen that they fit.
 pub(super) fn copy(from: &[u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
-    let pointers = Node::new(from).raw_pointers().get(slots.clone()).ok_or(EUCLEAN)?;
+    let pointers = Node::new(from)
+        .raw_pointers()
+        .get(slots.clone())
+        .ok_or(EUCLEAN)?;
     open(to, at, slots.len())?;
     let targets = pointers_mut(to)?.get_mut(at..).ok_or(EUCLEAN)?;
     for (target, pointer) in targets.iter_mut().zip(pointers) {
@@ -95,7 +106,11 @@ fn open(block: &mut [u8], slot: usize, pointers: usize) -> Result {
         return Err(EUCLEAN);
     }
     let (_, area) = RawHeader::split_mut(block).ok_or(EUCLEAN)?;
-    shift(area, bytes_of(&(slot..total)), slot.saturating_add(pointers).saturating_mul(POINTER))?;
+    shift(
+        area,
+        bytes_of(&(slot..total)),
+        slot.saturating_add(pointers).saturating_mul(POINTER),
+    )?;
     set_count(block, grown)
 }
 

@@ -39,8 +39,6 @@ pub(super) enum Aim {
 pub(super) struct Step {
     pub(super) guard: Writing,
     pub(super) slot: usize,
-    /// The key that the block's right neighbour starts with; `None` at the tree's right edge.
-    pub(super) end: Option<Key>,
 }
 
 /// Locked blocks from a leaf upwards, as far as the change may reach: all may be changed as they stand.
@@ -48,11 +46,8 @@ pub(super) struct Path<'a> {
     pub(super) tree: &'a Tree,
     pub(super) txn: &'a dyn Allocate,
     steps: [Option<Step>; LEVELS],
-    /// The leaf's first key as its ancestors have it; `None` at the tree's left edge.
-    pub(super) lower: Option<Key>,
-    /// The key that the next leaf starts with; `None` at the tree's right edge. On the way down, the same for the
-    /// block at hand.
-    pub(super) upper: Option<Key>,
+    /// What [`Self::lower`] and [`Self::upper`] are for the topmost locked block.
+    outer: (Option<Key>, Option<Key>),
 }
 
 /// What comes of a step that may need more locks.
@@ -81,10 +76,17 @@ impl<'a> Path<'a> {
         aim: Aim,
         write_from: u8,
     ) -> Result<Locked<Self>> {
-        let mut path = Path { tree, txn, steps: [const { None }; LEVELS], lower: None, upper: None };
+        let mut path = Path {
+            tree,
+            txn,
+            steps: [const { None }; LEVELS],
+            outer: (None, None),
+        };
         let mut held = match tree.lock_root(write_from) {
             Held::Write(root) => Held::Write(tree.writable_root(txn, root)?),
-            Held::Read(root) if tree.is_writable(txn, root.latched(), root.bytes()) => Held::Read(root),
+            Held::Read(root) if tree.is_writable(txn, root.latched(), root.bytes()) => {
+                Held::Read(root)
+            }
             Held::Read(root) => return Ok(Locked::Widen(root.latched().meta().level)),
         };
         loop {
@@ -114,31 +116,39 @@ impl<'a> Path<'a> {
     }
 
     /// From a block to the child that `key` is in or would be in.
-    fn step_down(&mut self, held: Held, key: &Key, aim: Aim, write_from: u8) -> Result<Locked<Held>> {
+    fn step_down(
+        &mut self,
+        held: Held,
+        key: &Key,
+        aim: Aim,
+        write_from: u8,
+    ) -> Result<Locked<Held>> {
         let level = held.block().meta().level;
         let below = level.checked_sub(1).ok_or(EUCLEAN)?;
         let node = Node::new(held.bytes());
         let slot = node.descend(key);
         let child = node.child(slot).ok_or(EUCLEAN)?;
-        let end = self.upper;
-        self.upper = node.key(slot.saturating_add(1)).or(end);
-        if slot > 0 {
-            self.lower = Some(child.key);
-        }
         if !aim.may_move_first_key(slot, key, &child.key) {
             self.release_above(level);
         }
         let block = self.tree.child_block(&child, below)?;
-        let mode = if below <= write_from { Mode::Write } else { Mode::Read };
+        let mode = if below <= write_from {
+            Mode::Write
+        } else {
+            Mode::Read
+        };
         let next = Held::lock(&block, mode, nesting(self.tree.kind(), below, Side::Path));
         self.tree.check_child(next.bytes(), &child, below)?;
         match (held, next) {
             (Held::Write(mut guard), Held::Write(next)) => {
                 let next = self.tree.writable_child(self.txn, &mut guard, slot, next)?;
-                self.put(level, Step { guard, slot, end });
+                self.put(level, Step { guard, slot });
                 Ok(Locked::Ready(Held::Write(next)))
             }
-            (_, next) if self.tree.is_writable(self.txn, next.block(), next.bytes()) => Ok(Locked::Ready(next)),
+            (held, next) if self.tree.is_writable(self.txn, next.block(), next.bytes()) => {
+                self.outer = narrowed(self.outer, held.bytes(), slot);
+                Ok(Locked::Ready(next))
+            }
             _ => Ok(Locked::Widen(level)),
         }
     }
@@ -159,10 +169,12 @@ impl<'a> Path<'a> {
             }
             Aim::Rekey if slot == 0 => Need::FirstKey,
             Aim::Rekey => Need::Leaf,
-            Aim::Remove { last, limit } => Need::for_remove(bytes, removable(bytes, key, &last, limit))?,
+            Aim::Remove { last, limit } => {
+                Need::for_remove(bytes, removable(bytes, key, &last, limit))?
+            }
         };
         let is_root = self.tree.is_root(leaf.latched());
-        self.put_leaf(leaf, slot);
+        self.put(0, Step { guard: leaf, slot });
         let missing = match need {
             _ if is_root => None,
             Need::Leaf => None,
@@ -185,7 +197,9 @@ impl<'a> Path<'a> {
         for level in 1..MAX_LEVELS {
             match self.step(level) {
                 None => return Some(level),
-                Some(step) if step.slot > 0 || self.tree.is_root(step.guard.latched()) => return None,
+                Some(step) if step.slot > 0 || self.tree.is_root(step.guard.latched()) => {
+                    return None
+                }
                 Some(_) => {}
             }
         }
@@ -214,22 +228,35 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// Sets the leaf and the slot in it.
-    pub(super) fn put_leaf(&mut self, guard: Writing, slot: usize) {
-        self.put(0, Step { guard, slot, end: self.upper });
+    /// Between which keys the block at `level` has its place, whether it is in the path or not.
+    fn bounds(&self, level: u8) -> (Option<Key>, Option<Key>) {
+        let mut bounds = self.outer;
+        for level in (level.saturating_add(1)..MAX_LEVELS).rev() {
+            if let Some(step) = self.step(level) {
+                bounds = narrowed(bounds, step.guard.bytes(), step.slot);
+            }
+        }
+        bounds
     }
 
-    /// Finds anew where the block at `level`, or what will be there, ends: its right neighbour has changed.
-    pub(super) fn find_end(&mut self, level: u8) {
-        if let Some(above) = self.step(level.saturating_add(1)) {
-            let next = Node::new(above.guard.bytes()).key(above.slot.saturating_add(1));
-            self.upper = next.or(above.end);
-        }
+    /// The leaf's first key as its ancestors have it; `None` at the tree's left edge.
+    pub(super) fn lower(&self) -> Option<Key> {
+        self.bounds(0).0
+    }
+
+    /// The key that the next leaf starts with; `None` at the tree's right edge.
+    pub(super) fn upper(&self) -> Option<Key> {
+        self.bounds(0).1
     }
 
     /// Lets go of what is locked above `level`.
     pub(super) fn release_above(&mut self, level: u8) {
-        for step in self.steps.iter_mut().skip(usize::from(level).saturating_add(1)) {
+        self.outer = self.bounds(level);
+        for step in self
+            .steps
+            .iter_mut()
+            .skip(usize::from(level).saturating_add(1))
+        {
             *step = None;
         }
     }
@@ -262,7 +289,9 @@ impl<'a> Path<'a> {
     /// Gives `key`, with which the block at `level` starts now, to its ancestors, as far as they have it.
     pub(super) fn fix_key_above(&mut self, level: u8, key: &Key) -> Result {
         for level in level.saturating_add(1)..MAX_LEVELS {
-            let Some(step) = self.step_mut(level) else { break };
+            let Some(step) = self.step_mut(level) else {
+                break;
+            };
             let slot = step.slot;
             node::set_key(step.guard.bytes_mut(), slot, key)?;
             self.mark_dirty(level);
@@ -278,8 +307,16 @@ impl<'a> Path<'a> {
         let above = self.step(level.saturating_add(1)).ok_or(EUCLEAN)?;
         let node = Node::new(above.guard.bytes());
         let child = node.child(slot).ok_or(EUCLEAN)?;
-        if slot != above.slot && node.child(above.slot).is_some_and(|own| own.addr == child.addr) {
-            pr_err!("tree {}: two pointers to block {}\n", self.tree.id(), child.addr);
+        if slot != above.slot
+            && node
+                .child(above.slot)
+                .is_some_and(|own| own.addr == child.addr)
+        {
+            pr_err!(
+                "tree {}: two pointers to block {}\n",
+                self.tree.id(),
+                child.addr
+            );
             return Err(EUCLEAN);
         }
         let block = self.tree.child_block(&child, level)?;
@@ -362,6 +399,20 @@ impl Need {
         let left = leaf::used(bytes).saturating_sub(leaf::weight(bytes, slots)?);
         Ok(Self::with_room(left >= leaf::sparse(bytes)))
     }
+}
+
+/// The bounds of the child in `slot` of a node that has `bounds`.
+fn narrowed(
+    bounds: (Option<Key>, Option<Key>),
+    bytes: &[u8],
+    slot: usize,
+) -> (Option<Key>, Option<Key>) {
+    let node = Node::new(bytes);
+    let lower = if slot > 0 { node.key(slot) } else { None };
+    (
+        lower.or(bounds.0),
+        node.key(slot.saturating_add(1)).or(bounds.1),
+    )
 }
 
 /// The slots of the items from `first` to `last`, at most `limit`.

@@ -3,7 +3,7 @@
 
 use super::leaf::{self, HEAD};
 use super::node;
-use super::path::Path;
+use super::path::{Path, Step};
 use crate::disk::{Key, Leaf};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -30,7 +30,13 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
         let count = node::count(bytes).saturating_add(usize::from(demand.is_item()));
-        Self { bytes, slot, demand, count, capacity: leaf::capacity(bytes) }
+        Self {
+            bytes,
+            slot,
+            demand,
+            count,
+            capacity: leaf::capacity(bytes),
+        }
     }
 
     /// How many of the leaf's present items stand before the boundary `at`.
@@ -45,7 +51,11 @@ impl<'a> Plan<'a> {
     /// What the first `at` items weigh.
     fn before(&self, at: usize) -> Result<usize> {
         let weight = leaf::weight(self.bytes, 0..self.present(at))?;
-        Ok(if at > self.slot { weight.saturating_add(self.demand.weight()) } else { weight })
+        Ok(if at > self.slot {
+            weight.saturating_add(self.demand.weight())
+        } else {
+            weight
+        })
     }
 
     fn total(&self) -> Result<usize> {
@@ -60,7 +70,9 @@ impl<'a> Plan<'a> {
         for at in range {
             let before = self.before(at)?;
             let after = total.saturating_sub(before);
-            let (Some(spare_left), Some(spare_right)) = (left.checked_sub(before), right.checked_sub(after)) else {
+            let (Some(spare_left), Some(spare_right)) =
+                (left.checked_sub(before), right.checked_sub(after))
+            else {
                 continue;
             };
             let uneven = spare_left.abs_diff(spare_right);
@@ -122,17 +134,22 @@ impl Path<'_> {
         let step = self.leaf()?;
         let plan = Plan::new(step.guard.bytes(), slot, demand);
         let free = Leaf::new(right.bytes()).free_space();
-        let Some(at) = plan.boundary(slot.saturating_add(1)..plan.count, plan.capacity, free)? else {
+        let Some(at) = plan.boundary(slot.saturating_add(1)..plan.count, plan.capacity, free)?
+        else {
             return Ok(false);
         };
         let moved = plan.present(at)..count;
         let mut right = self.make_writable(behind, right)?;
         self.apply(|path| {
-            leaf::transfer(path.leaf_mut()?.guard.bytes_mut(), moved, right.bytes_mut(), 0)?;
+            leaf::transfer(
+                path.leaf_mut()?.guard.bytes_mut(),
+                moved,
+                right.bytes_mut(),
+                0,
+            )?;
             path.mark_dirty(0);
             path.tree.store().mark_dirty(right.latched());
             let key = Leaf::new(right.bytes()).key(0).ok_or(EUCLEAN)?;
-            path.upper = Some(key);
             path.set_key_in_parent(0, behind, &key)
         })?;
         Ok(true)
@@ -155,7 +172,7 @@ impl Path<'_> {
         let left = self.lock_child(0, before, Side::Left);
         let guard = self.lock_child(0, place, Side::Path)?;
         let guard = self.make_writable(place, guard)?;
-        self.put_leaf(guard, slot);
+        self.put(0, Step { guard, slot });
         let Ok(left) = left else {
             return Ok(false);
         };
@@ -173,7 +190,6 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(left.latched());
             let key = path.starts_with(demand)?;
-            path.lower = Some(key);
             path.set_key_in_parent(0, place, &key)
         })?;
         Ok(true)
@@ -214,17 +230,26 @@ impl Path<'_> {
         let (tree, txn) = (self.tree, self.txn);
         let mut fresh = tree.fresh(txn, 0, &key, step.guard.latched().meta().addr)?;
         self.apply(|path| {
-            leaf::transfer(path.leaf_mut()?.guard.bytes_mut(), from..count, fresh.bytes_mut()?, 0)?;
+            leaf::transfer(
+                path.leaf_mut()?.guard.bytes_mut(),
+                from..count,
+                fresh.bytes_mut()?,
+                0,
+            )?;
             let right = fresh.keep()?;
             path.link(&right, 1, key)?;
             path.mark_dirty(0);
             path.tree.store().mark_dirty(right.latched());
             if at > slot {
-                path.upper = Some(key);
                 return Ok(());
             }
-            path.lower = Some(key);
-            path.put_leaf(right, slot.saturating_sub(at));
+            path.put(
+                0,
+                Step {
+                    guard: right,
+                    slot: slot.saturating_sub(at),
+                },
+            );
             path.move_in_parent(0, 1)
         })
     }
@@ -252,8 +277,13 @@ impl Path<'_> {
             path.mark_dirty(0);
             path.tree.store().mark_dirty(middle.latched());
             path.tree.store().mark_dirty(last.latched());
-            (path.lower, path.upper) = (Some(key), Some(next));
-            path.put_leaf(middle, 0);
+            path.put(
+                0,
+                Step {
+                    guard: middle,
+                    slot: 0,
+                },
+            );
             path.move_in_parent(0, 1)
         })
     }

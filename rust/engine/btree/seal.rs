@@ -19,7 +19,9 @@ pub fn seal(block: &mut [u8], context: &BlockContext<'_>) -> Result<(), Corrupt>
 
 /// Fills with zeros what neither items nor their data take: bytes of other files may have stood there.
 fn clear_unused(block: &mut [u8]) {
-    let Some((header, area)) = RawHeader::split(block) else { return };
+    let Some((header, area)) = RawHeader::split(block) else {
+        return;
+    };
     let unused = if header.level == 0 {
         let leaf = Leaf::new(block);
         size_of_val(leaf.raw_items())..leaf.data_start()

@@ -47,7 +47,13 @@ impl Tree {
             held = next;
             level = below;
         }
-        Ok(Found { leaf: held, parent, lower, beyond, nofs })
+        Ok(Found {
+            leaf: held,
+            parent,
+            lower,
+            beyond,
+            nofs,
+        })
     }
 
     /// Locks the root for reading; with it comes its level.
@@ -65,7 +71,11 @@ impl Tree {
     pub(super) fn lock_root(&self, write_from: u8) -> Held {
         loop {
             let (block, level) = self.root();
-            let mode = if level <= write_from { Mode::Write } else { Mode::Read };
+            let mode = if level <= write_from {
+                Mode::Write
+            } else {
+                Mode::Read
+            };
             let held = Held::lock(&block, mode, nesting(self.kind(), level, Side::Path));
             if self.is_root(&block) {
                 return held;
@@ -96,11 +106,20 @@ impl Tree {
     /// Compares a locked block's first key with its parent's: it may have come from the cache, where another pointer
     /// vouched for it.
     pub(super) fn check_child(&self, bytes: &[u8], child: &Child, level: u8) -> Result {
-        let first = if level == 0 { Leaf::new(bytes).key(0) } else { Node::new(bytes).key(0) };
+        let first = if level == 0 {
+            Leaf::new(bytes).key(0)
+        } else {
+            Node::new(bytes).key(0)
+        };
         if first == Some(child.key) {
             return Ok(());
         }
-        pr_err!("tree {}: block {} does not start with {}, its parent's key\n", self.id(), child.addr, child.key);
+        pr_err!(
+            "tree {}: block {} does not start with {}, its parent's key\n",
+            self.id(),
+            child.addr,
+            child.key
+        );
         Err(EUCLEAN)
     }
 

@@ -45,7 +45,10 @@ impl Tree {
             }
             return Err(error);
         }
-        if refs.count == 1 && header.generation == txn.generation() && header.flags & HEADER_WRITTEN == 0 {
+        if refs.count == 1
+            && header.generation == txn.generation()
+            && header.flags & HEADER_WRITTEN == 0
+        {
             self.store().forget(old.latched());
         }
         Ok(())
@@ -63,13 +66,22 @@ impl Tree {
 
     fn release(&self, txn: &dyn Allocate, old: &Writing, header: &Header) -> Result {
         let addr = old.latched().meta().addr;
-        txn.release_block(addr, header.level, header.owner, Holder::Tree(self.id()), header.generation)
+        txn.release_block(
+            addr,
+            header.level,
+            header.owner,
+            Holder::Tree(self.id()),
+            header.generation,
+        )
     }
 
     fn block_refs(&self, txn: &dyn Allocate, old: &Writing, header: &Header) -> Result<BlockRefs> {
         let addr = old.latched().meta().addr;
         if !self.may_be_shared(old.latched(), header) {
-            return Ok(BlockRefs { count: 1, full_backref: false });
+            return Ok(BlockRefs {
+                count: 1,
+                full_backref: false,
+            });
         }
         let refs = txn.block_refs(addr, header.level)?;
         if refs.count == 0 || header.owner == ObjectId::TREE_RELOC && !refs.full_backref {
@@ -86,10 +98,21 @@ impl Tree {
     }
 
     /// Changes the children's references as the table above has it.
-    fn pass_on(&self, txn: &dyn Allocate, old: &Writing, header: &Header, refs: BlockRefs) -> Result<Passed> {
+    fn pass_on(
+        &self,
+        txn: &dyn Allocate,
+        old: &Writing,
+        header: &Header,
+        refs: BlockRefs,
+    ) -> Result<Passed> {
         let addr = old.latched().meta().addr;
         let (tree, block) = (Holder::Tree(self.id()), Holder::Parent(addr));
-        let mut changes = Changes { tree: self.id(), txn, header: *header, done: Passed::None };
+        let mut changes = Changes {
+            tree: self.id(),
+            txn,
+            header: *header,
+            done: Passed::None,
+        };
         let bytes = old.bytes();
         let result = match (refs.count > 1, refs.full_backref) {
             (false, false) => Ok(()),
@@ -114,18 +137,30 @@ impl Tree {
     }
 
     /// Adds references of `holder` to the children of a block that is a copy.
-    pub(super) fn share_children(&self, txn: &dyn Allocate, bytes: &[u8], holder: Holder) -> Result {
+    pub(super) fn share_children(
+        &self,
+        txn: &dyn Allocate,
+        bytes: &[u8],
+        holder: Holder,
+    ) -> Result {
         let header = Header::new(bytes).ok_or(EUCLEAN)?;
         let root = match holder {
             Holder::Tree(id) => id,
             Holder::Parent(_) => self.id(),
         };
-        let mut changes = Changes { tree: root, txn, header, done: Passed::None };
-        changes.all(bytes, Change::Share, holder).inspect_err(|&error| {
-            if changes.done == Passed::Some {
-                txn.poison(error);
-            }
-        })
+        let mut changes = Changes {
+            tree: root,
+            txn,
+            header,
+            done: Passed::None,
+        };
+        changes
+            .all(bytes, Change::Share, holder)
+            .inspect_err(|&error| {
+                if changes.done == Passed::Some {
+                    txn.poison(error);
+                }
+            })
     }
 }
 
@@ -159,7 +194,13 @@ impl Changes<'_> {
             match change {
                 Change::Share => self.txn.share_block(child.addr, level, holder)?,
                 Change::Release => {
-                    self.txn.release_block(child.addr, level, self.tree, holder, child.generation)?;
+                    self.txn.release_block(
+                        child.addr,
+                        level,
+                        self.tree,
+                        holder,
+                        child.generation,
+                    )?;
                 }
             }
             self.done = Passed::Some;

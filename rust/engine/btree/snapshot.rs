@@ -26,6 +26,10 @@ impl Tree {
         self.store().mark_dirty(copy.latched());
         self.set_last_snapshot(txn.generation());
         let info = copy.latched().meta();
-        Ok(RootPointer { addr: info.addr, level: info.level, generation: info.generation })
+        Ok(RootPointer {
+            addr: info.addr,
+            level: info.level,
+            generation: info.generation,
+        })
     }
 }

@@ -33,7 +33,9 @@ impl Path<'_> {
             Aim::Remove { .. } if is_root => Ok(Locked::Ready(guard)),
             _ if !is_root && !has_parent => Ok(Locked::Widen(level.saturating_add(1))),
             Aim::Remove { .. } => Ok(Locked::Ready(self.merge_node(guard)?)),
-            Aim::Insert { .. } | Aim::Resize { .. } => Ok(Locked::Ready(self.split_node(guard, key)?)),
+            Aim::Insert { .. } | Aim::Resize { .. } => {
+                Ok(Locked::Ready(self.split_node(guard, key)?))
+            }
         }
     }
 
@@ -45,12 +47,14 @@ impl Path<'_> {
             return Err(EOVERFLOW);
         }
         let key = first_key(root.bytes(), level).ok_or(EUCLEAN)?;
-        let mut fresh = self.tree.fresh(self.txn, above, &key, root.latched().meta().addr)?;
+        let mut fresh = self
+            .tree
+            .fresh(self.txn, above, &key, root.latched().meta().addr)?;
         node::insert(fresh.bytes_mut()?, 0, pointer(root, key))?;
         let guard = fresh.keep()?;
         self.tree.store().mark_dirty(guard.latched());
         self.tree.set_root(guard.latched());
-        self.put(above, Step { guard, slot: 0, end: None });
+        self.put(above, Step { guard, slot: 0 });
         Ok(())
     }
 
@@ -68,7 +72,9 @@ impl Path<'_> {
             count / 2
         };
         let middle = Node::new(left.bytes()).key(at).ok_or(EUCLEAN)?;
-        let mut fresh = self.tree.fresh(self.txn, level, &middle, left.latched().meta().addr)?;
+        let mut fresh = self
+            .tree
+            .fresh(self.txn, level, &middle, left.latched().meta().addr)?;
         self.apply(|path| {
             node::transfer(left.bytes_mut(), at..count, fresh.bytes_mut()?, 0)?;
             let right = fresh.keep()?;
@@ -76,10 +82,8 @@ impl Path<'_> {
             path.tree.store().mark_dirty(left.latched());
             path.tree.store().mark_dirty(right.latched());
             if *key < middle {
-                path.upper = Some(middle);
                 return Ok(left);
             }
-            path.lower = Some(middle);
             path.move_in_parent(level, 1)?;
             Ok(right)
         })
@@ -165,9 +169,7 @@ impl Path<'_> {
             self.apply(|path| {
                 node::copy(right.bytes(), 0..theirs, left.bytes_mut(), ours)?;
                 path.tree.store().mark_dirty(left.latched());
-                path.unlink(level, slot)?;
-                path.find_end(level);
-                Ok(())
+                path.unlink(level, slot)
             })?;
             drop(right);
             self.drop_lone_root(&left)?;
@@ -180,7 +182,6 @@ impl Path<'_> {
             node::transfer(right.bytes_mut(), 0..moved, left.bytes_mut(), ours)?;
             path.tree.store().mark_dirty(left.latched());
             path.tree.store().mark_dirty(right.latched());
-            path.upper = Some(key);
             path.set_key_in_parent(level, slot, &key)
         })?;
         Ok(left)

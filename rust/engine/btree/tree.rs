@@ -46,12 +46,21 @@ impl Tree {
         root: RootPointer,
         last_snapshot: Generation,
     ) -> Result<Arc<Self>> {
-        let expected =
-            Expected { owner: Some(id), level: root.level, generation: root.generation, first_key: None };
+        let expected = Expected {
+            owner: Some(id),
+            level: root.level,
+            generation: root.generation,
+            first_key: None,
+        };
         let block = store.read(root.addr, &expected)?;
         let info = block.meta();
-        if info.addr != root.addr || info.level != root.level || info.generation != root.generation {
-            pr_err!("tree {}: root block {} is not the one its pointer names\n", id, root.addr);
+        if info.addr != root.addr || info.level != root.level || info.generation != root.generation
+        {
+            pr_err!(
+                "tree {}: root block {} is not the one its pointer names\n",
+                id,
+                root.addr
+            );
             return Err(EUCLEAN);
         }
         Self::with_root(store, id, block, last_snapshot)
@@ -96,7 +105,8 @@ impl Tree {
     }
 
     pub(super) fn set_last_snapshot(&self, generation: Generation) {
-        self.last_snapshot.store(generation.get(), Ordering::Release);
+        self.last_snapshot
+            .store(generation.get(), Ordering::Release);
     }
 
     /// The lock class of the tree's blocks.
@@ -166,7 +176,11 @@ impl Tree {
 impl Root {
     fn at(block: Arc<Block>) -> Self {
         let info = *block.meta();
-        let pointer = RootPointer { addr: info.addr, level: info.level, generation: info.generation };
+        let pointer = RootPointer {
+            addr: info.addr,
+            level: info.level,
+            generation: info.generation,
+        };
         Self { block, pointer }
     }
 }

@@ -30,7 +30,11 @@ enum Place<'a> {
 impl<'a> Writer<'a> {
     /// A writer that stands nowhere yet.
     pub fn new(tree: &'a Tree, txn: &'a dyn Allocate) -> Self {
-        Self { tree, txn, place: Place::Nowhere }
+        Self {
+            tree,
+            txn,
+            place: Place::Nowhere,
+        }
     }
 
     /// The tree it changes.
@@ -61,7 +65,7 @@ impl<'a> Writer<'a> {
             let Place::Leaf(path) = &mut self.place else {
                 return Ok(false);
             };
-            let lower = path.lower;
+            let lower = path.lower();
             let step = path.leaf_mut()?;
             if let Some(slot) = step.slot.checked_sub(1) {
                 step.slot = slot;
@@ -97,7 +101,9 @@ impl<'a> Writer<'a> {
         };
         path.mark_dirty(0);
         let step = path.leaf_mut()?;
-        let key = Leaf::new(step.guard.bytes()).key(step.slot).ok_or(EUCLEAN)?;
+        let key = Leaf::new(step.guard.bytes())
+            .key(step.slot)
+            .ok_or(EUCLEAN)?;
         Ok(leaf::item_mut(step.guard.bytes_mut(), step.slot).map(|bytes| (key, bytes)))
     }
 
@@ -145,7 +151,15 @@ impl<'a> Writer<'a> {
         let left = leaf::used(bytes).saturating_sub(weight);
         if slots.start == 0 || left < leaf::sparse(bytes) {
             drop(path);
-            path = Path::find(self.tree, self.txn, &key, Aim::Remove { last: key, limit: 1 })?;
+            path = Path::find(
+                self.tree,
+                self.txn,
+                &key,
+                Aim::Remove {
+                    last: key,
+                    limit: 1,
+                },
+            )?;
             if !path.is_at(&key)? {
                 // Nothing was locked for a moment.
                 return Err(ENOENT);
@@ -156,12 +170,13 @@ impl<'a> Writer<'a> {
             }
         }
         let slot = path.leaf()?.slot;
+        let upper = path.upper();
         path.remove_items(slot..slot.saturating_add(1))?;
         if path.step(0).is_some() {
             path.release_above(0);
             self.place = Place::Leaf(path);
         } else {
-            self.place = path.upper.map_or(Place::Nowhere, Place::Before);
+            self.place = upper.map_or(Place::Nowhere, Place::Before);
         }
         Ok(())
     }
@@ -183,7 +198,9 @@ impl<'a> Writer<'a> {
         }
         let mut path = self.take()?;
         let step = path.leaf()?;
-        let (key, bytes) = Leaf::new(step.guard.bytes()).item(step.slot).ok_or(EUCLEAN)?;
+        let (key, bytes) = Leaf::new(step.guard.bytes())
+            .item(step.slot)
+            .ok_or(EUCLEAN)?;
         let free = Leaf::new(step.guard.bytes()).free_space();
         if len > bytes.len().saturating_add(free) {
             drop(path);
@@ -198,13 +215,15 @@ impl<'a> Writer<'a> {
     pub fn rekey_here(&mut self, key: &Key) -> Result {
         let mut path = self.take()?;
         let step = path.leaf()?;
-        let old = Leaf::new(step.guard.bytes()).key(step.slot).ok_or(EUCLEAN)?;
-        if path.lower.is_some_and(|lower| *key < lower) {
+        let old = Leaf::new(step.guard.bytes())
+            .key(step.slot)
+            .ok_or(EUCLEAN)?;
+        if path.lower().is_some_and(|lower| *key < lower) {
             drop(path);
             return self.reinsert(&old, key);
         }
         // The next leaf may have lost its first item meanwhile.
-        if step.slot == 0 || path.upper.is_some_and(|upper| *key >= upper) {
+        if step.slot == 0 || path.upper().is_some_and(|upper| *key >= upper) {
             drop(path);
             path = Path::find(self.tree, self.txn, &old, Aim::Rekey)?;
             if !path.is_at(&old)? {
@@ -273,7 +292,11 @@ impl<'a> Writer<'a> {
     /// The way to `key` if that is the leaf at hand. The writer stands nowhere then.
     fn path_within(&mut self, key: &Key) -> Result<Option<Path<'a>>> {
         match core::mem::replace(&mut self.place, Place::Nowhere) {
-            Place::Leaf(mut path) => Ok(if path.seek_within(key)? { Some(path) } else { None }),
+            Place::Leaf(mut path) => Ok(if path.seek_within(key)? {
+                Some(path)
+            } else {
+                None
+            }),
             _ => Ok(None),
         }
     }
@@ -285,7 +308,7 @@ impl<'a> Writer<'a> {
                 Place::Nowhere => return Ok(None),
                 Place::Before(key) => *key,
                 Place::Leaf(path) if path.has_item()? => break,
-                Place::Leaf(path) => match path.upper {
+                Place::Leaf(path) => match path.upper() {
                     Some(upper) => upper,
                     None => return Ok(None),
                 },
@@ -314,11 +337,15 @@ impl<'a> Writer<'a> {
 impl Path<'_> {
     /// Moves to where `key` is or would be, if that is in the leaf.
     fn seek_within(&mut self, key: &Key) -> Result<bool> {
-        if self.lower.is_some_and(|lower| *key < lower) || self.upper.is_some_and(|upper| *key >= upper) {
+        let within = self.lower().is_none_or(|lower| lower <= *key)
+            && self.upper().is_none_or(|upper| *key < upper);
+        if !within {
             return Ok(false);
         }
         let step = self.leaf_mut()?;
-        step.slot = Leaf::new(step.guard.bytes()).search(key).unwrap_or_else(|slot| slot);
+        step.slot = Leaf::new(step.guard.bytes())
+            .search(key)
+            .unwrap_or_else(|slot| slot);
         Ok(true)
     }
 
@@ -343,9 +370,9 @@ impl Path<'_> {
         let after = match step.slot.checked_sub(1) {
             Some(before) => leaf.key(before).is_none_or(|before| before < *key),
             // The leaf to the left ends before this.
-            None => self.lower.is_none_or(|lower| lower <= *key),
+            None => self.lower().is_none_or(|lower| lower <= *key),
         };
-        let next = leaf.key(step.slot.saturating_add(1)).or(self.upper);
+        let next = leaf.key(step.slot.saturating_add(1)).or(self.upper());
         Ok(after && next.is_none_or(|next| *key < next))
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::ledger::Ledger;
 use crate::shape::{self, walk};
-use engine::btree::{Allocate, RootPointer, Store, Tree, WriteMode};
-use engine::disk::{Generation, Key, Kind, Logical, ObjectId};
+use engine::btree::{Block, RootPointer, Store, Tree, WriteMode};
+use engine::disk::{Key, Kind, Logical, ObjectId};
 use harness::random::Random;
 use harness::store::{Flat, HostStore};
 use kernel::prelude::GFP_KERNEL;
@@ -22,6 +22,8 @@ pub struct Fixture {
     pub random: Random,
     /// The root of the last commit, and what stood in the tree.
     committed: Option<(RootPointer, BTreeMap<Key, Vec<u8>>)>,
+    /// Blocks that went out, with the bytes they had.
+    written: Vec<(Arc<Block>, Vec<u8>)>,
 }
 
 impl Fixture {
@@ -39,6 +41,7 @@ impl Fixture {
             model: BTreeMap::new(),
             random,
             committed: None,
+            written: Vec::new(),
         }
     }
 
@@ -62,6 +65,16 @@ impl Fixture {
             .unwrap();
     }
 
+    /// As [`Self::write_back`], and remembers what was written: it must never change again.
+    pub fn write_and_watch(&mut self) {
+        self.write_back();
+        for (child, level) in walk(&self.tree).places {
+            let block = shape::block(&*self.store, &child, level);
+            let bytes = shape::copy(&block);
+            self.written.push((block, bytes));
+        }
+    }
+
     /// Checks the tree's shape and that it has what the model has.
     pub fn check(&self) -> shape::Found {
         let found = walk(&self.tree);
@@ -76,6 +89,13 @@ impl Fixture {
     /// Commits, after checking that what the last commit left is still there, and reads the tree from the device.
     pub fn commit(&mut self) {
         self.check();
+        for (block, bytes) in self.written.drain(..) {
+            assert!(
+                shape::copy(&block) == bytes,
+                "a written block changed: {:?}",
+                block.meta()
+            );
+        }
         self.store
             .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
             .unwrap();
@@ -111,9 +131,5 @@ impl Fixture {
         self.host.shrink();
         self.tree = Tree::open(self.store.clone(), id, root, snapshot).unwrap();
         self.host.shrink();
-    }
-
-    pub fn generation(&self) -> Generation {
-        self.ledger.generation()
     }
 }

@@ -106,16 +106,7 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
     let mut writer = Writer::new(&tree, &fixture.ledger);
     let exact = writer.seek(&at).unwrap();
     assert_eq!(exact, fixture.model.contains_key(&at));
-    let mut trace = vec![];
     for (action, mut key, bytes) in plan {
-        trace.push((action, at, key, bytes.len()));
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!(
-                "{:?} {:?}",
-                trace.last(),
-                fixture.model.range(at..).next().map(|(k, v)| (k, v.len()))
-            );
-        }
         let here = fixture
             .model
             .range(at..)
@@ -279,7 +270,7 @@ fn run(node_size: u32, seed: u64, rounds: u32, span: u64, most: usize) {
         for _ in 0..100 {
             operate(&mut fixture, span, most);
             if fixture.random.one_in(30) {
-                fixture.write_back();
+                fixture.write_and_watch();
             }
         }
         if round % 4 == 3 {

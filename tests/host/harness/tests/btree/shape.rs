@@ -2,8 +2,9 @@
 //! Walks trees block by block, without the engine's search, and checks what must always hold.
 
 use crate::ledger::{Books, Ledger};
-use engine::btree::{Expected, Holder, RootPointer, Store, Tree};
+use engine::btree::{Block, Expected, Holder, RootPointer, Store, Tree};
 use engine::disk::{Child, Header, Key, Kind, Leaf, Logical, Node, ObjectId};
+use kernel::sync::Arc;
 use latch::{Latched, Nesting, Side, TreeKind};
 use std::collections::BTreeMap;
 
@@ -15,6 +16,29 @@ pub struct Found {
     pub leaves: u64,
     /// Bytes in use in leaves.
     pub used: u64,
+    /// Where the blocks are.
+    pub places: Vec<(Child, u8)>,
+}
+
+/// A copy of a locked block's bytes.
+pub fn copy(block: &Arc<Block>) -> Vec<u8> {
+    let nesting = Nesting {
+        tree: TreeKind::Other,
+        level: block.meta().level,
+        side: Side::Path,
+    };
+    Latched::read(block, nesting).bytes().to_vec()
+}
+
+/// The block that a pointer names.
+pub fn block(store: &dyn Store, child: &Child, level: u8) -> Arc<Block> {
+    let expected = Expected {
+        owner: None,
+        level,
+        generation: child.generation,
+        first_key: None,
+    };
+    store.read(child.addr, &expected).unwrap()
 }
 
 /// A copy of a block's bytes.
@@ -33,13 +57,7 @@ pub fn bytes_of(
     };
     let block = store.read(child.addr, &expected).unwrap();
     assert_eq!((block.meta().addr, block.meta().level), (child.addr, level));
-    let nesting = Nesting {
-        tree: TreeKind::Other,
-        level,
-        side: Side::Path,
-    };
-    let guard = Latched::read(&block, nesting);
-    guard.bytes().to_vec()
+    copy(&block)
 }
 
 pub fn walk(tree: &Tree) -> Found {
@@ -73,6 +91,7 @@ fn visit(
     assert_eq!(header.level, level);
     assert_eq!(header.flags >> 56, 1);
     found.blocks += 1;
+    found.places.push((*pointer, level));
     if level == 0 {
         visit_leaf(bytes, below, found);
         return;

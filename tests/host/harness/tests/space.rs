@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Block groups and free space on images of mkfs.btrfs: as loaded, and kept through histories.
+
+use engine::disk::raw::RawBlockGroup;
+use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
+use engine::space::{Class, Space, Statistics, Urgency};
+use harness::device::Image;
+use harness::history::{Driver, Generator, Model, Op, Profile};
+use harness::mount::{Access, Mounted};
+use harness::random::Random;
+use harness::tools;
+use harness::walker::{walk, Walked};
+use std::collections::BTreeMap;
+use zerocopy::FromBytes;
+
+const MIB: u64 = 1 << 20;
+
+/// What the extent tree says, read by other code: group -> (end, flags, used, free ranges).
+struct Truth {
+    groups: BTreeMap<u64, (u64, BlockGroupFlags, u64)>,
+    free: Vec<(u64, u64)>,
+    walked: Walked,
+}
+
+fn truth(image: &Image) -> Truth {
+    let walked = walk(image);
+    let mut items = walked.items(ObjectId::BLOCK_GROUP_TREE, Kind::BLOCK_GROUP_ITEM);
+    items.extend(walked.items(ObjectId::EXTENT_TREE, Kind::BLOCK_GROUP_ITEM));
+    let node_size = u64::from(walked.superblock.node_size);
+    let mut extents: Vec<(u64, u64)> = Vec::new();
+    for kind in [Kind::EXTENT_ITEM, Kind::METADATA_ITEM] {
+        let found = walked.items(ObjectId::EXTENT_TREE, kind);
+        extents.extend(found.iter().map(|(key, _)| (key.objectid.get(), len(key, node_size))));
+    }
+    extents.sort_unstable();
+    let mut groups = BTreeMap::new();
+    let mut free = Vec::new();
+    for (key, bytes) in items {
+        let item = RawBlockGroup::read_from_bytes(&bytes).unwrap();
+        let start = key.objectid.get();
+        let end = start + key.offset;
+        groups.insert(start, (end, BlockGroupFlags::new(item.flags.get()), item.used.get()));
+        let mut at = start;
+        let mut used = 0;
+        for &(extent, len) in extents.iter().filter(|(extent, _)| (start..end).contains(extent)) {
+            assert!(extent >= at && extent + len <= end, "extents overlap");
+            if at < extent {
+                free.push((at, extent));
+            }
+            at = extent + len;
+            used += len;
+        }
+        if at < end {
+            free.push((at, end));
+        }
+        assert_eq!(used, item.used.get(), "block group {start}");
+    }
+    free.sort_unstable();
+    Truth { groups, free, walked }
+}
+
+fn len(key: &Key, node_size: u64) -> u64 {
+    match key.kind {
+        Kind::METADATA_ITEM => node_size,
+        _ => key.offset,
+    }
+}
+
+/// Takes the superblock copies of a single device out of the free ranges.
+fn without_superblocks(truth: &Truth) -> Vec<(u64, u64)> {
+    const COPIES: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
+    let mut kept = truth.free.clone();
+    for chunk in truth.walked.items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM) {
+        let (logical, item) = (chunk.0.offset, &chunk.1);
+        let word = |at: usize| u64::from_le_bytes(item[at..at + 8].try_into().unwrap());
+        let stripes = usize::from(u16::from_le_bytes(item[44..46].try_into().unwrap()));
+        for physical in (0..stripes).map(|stripe| word(48 + 32 * stripe + 8)) {
+            for copy in COPIES.iter().filter(|&&copy| (physical..physical + word(0)).contains(&copy)) {
+                // As C, which keeps off the whole stripe.
+                let start = logical + (copy - physical) / 65536 * 65536;
+                kept = kept.iter().flat_map(|&(from, to)| cut((from, to), (start, start + 65536))).collect();
+            }
+        }
+    }
+    kept
+}
+
+fn cut((from, to): (u64, u64), (start, end): (u64, u64)) -> Vec<(u64, u64)> {
+    let parts = [(from, to.min(start)), (from.max(end), to)];
+    parts.into_iter().filter(|(from, to)| from < to).collect()
+}
+
+fn free(space: &Space) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    space.each_free(|start, len| ranges.push((start.get(), start.get() + len)));
+    ranges.sort_unstable();
+    ranges
+}
+
+fn class(statistics: &Statistics, flags: BlockGroupFlags) -> engine::space::ClassStatistics {
+    match flags.common(BlockGroupFlags::TYPES) {
+        BlockGroupFlags::DATA => statistics.data,
+        BlockGroupFlags::METADATA => statistics.metadata,
+        _ => statistics.system,
+    }
+}
+
+/// The totals are the sums of the image's groups.
+fn agree(statistics: &Statistics, truth: &Truth) {
+    for kind in [BlockGroupFlags::DATA, BlockGroupFlags::METADATA, BlockGroupFlags::SYSTEM] {
+        let of_kind = truth.groups.iter().filter(|(_, (_, flags, _))| flags.contains(kind));
+        let (total, used) = of_kind.fold((0, 0), |(total, used), (start, (end, _, u))| {
+            (total + (end - start), used + u)
+        });
+        let found = class(statistics, kind);
+        assert_eq!((found.total, found.used), (total, used), "{kind:?}");
+    }
+    let used: u64 = truth.groups.values().map(|(_, _, used)| used).sum();
+    assert_eq!(statistics.bytes_used, used);
+}
+
+const FORMATS: &[&[&str]] = &[
+    &[],
+    &["-n", "4096"],
+    &["-n", "65536"],
+    &["-O", "^block-group-tree"],
+    &["-O", "^free-space-tree,^block-group-tree"],
+    &["-m", "single", "-d", "single"],
+];
+
+#[test]
+fn what_is_loaded_is_what_the_image_says() {
+    for options in FORMATS {
+        let image = tools::mkfs(512 * MIB, options);
+        let truth = truth(&image);
+        let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+        mounted.txns.space().audit().unwrap();
+        agree(&mounted.txns.space().statistics(), &truth);
+        assert_eq!(free(mounted.txns.space()), without_superblocks(&truth), "{options:?}");
+        let read_only = Mounted::mount(vec![image], Access::ReadOnly).unwrap();
+        read_only.txns.space().audit().unwrap();
+        agree(&read_only.txns.space().statistics(), &truth);
+    }
+}
+
+/// After any history and an unmount, the image agrees with what was in memory, and `btrfs check` with the image.
+#[test]
+fn histories_keep_the_books() {
+    for (seed, options) in (1..).zip(FORMATS) {
+        let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, options)], Access::ReadWrite).unwrap();
+        let mounted = play(mounted, seed, 1500);
+        let space = mounted.txns.space().clone();
+        let images = mounted.unmount().unwrap();
+        space.audit().unwrap();
+        for class in Class::ALL {
+            assert_eq!(space.promised(class), 0, "{class:?} is promised to nobody");
+        }
+        let truth = truth(&images[0]);
+        agree(&space.statistics(), &truth);
+        assert_eq!(space.statistics().metadata.pinned, 0);
+        tools::check(&images[0]).unwrap();
+        assert_eq!(free(&space), without_superblocks(&truth), "{options:?}");
+    }
+}
+
+fn play(mounted: Mounted, seed: u64, steps: usize) -> Mounted {
+    let mut driver = Driver::start(mounted).unwrap();
+    let mut model = Model::default();
+    let mut generator = Generator::new(seed, Profile::DATA);
+    for step in 0..steps {
+        let op = generator.next(&model);
+        if matches!(op, Op::Remount | Op::DropCaches) {
+            continue;
+        }
+        if model.apply(&op).is_ok() {
+            driver.apply(&op, model.now()).unwrap_or_else(|error| panic!("{step}: {op:?}: {error:?}"));
+        }
+        driver.mounted().txns.space().audit().unwrap();
+    }
+    driver.finish()
+}
+
+/// All of a small volume's data space is promised, allocated in pieces, and comes back.
+#[test]
+fn data_can_be_allocated_to_the_last_sector() {
+    let mounted = Mounted::mount(vec![tools::mkfs(128 * MIB, &[])], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let before = free(mounted.txns.space());
+    let statistics = space.statistics().data;
+    let bytes = statistics.total - statistics.used - statistics.read_only;
+    let reservation = space.reserve(Class::Data, bytes, Urgency::Ordinary).unwrap();
+    assert!(space.reserve(Class::Data, 4096, Urgency::Ordinary).is_err());
+    let mut random = Random::new(1);
+    let mut extents = Vec::new();
+    while reservation.bytes() > 0 {
+        let wanted = 4096 * (1 + random.below(256));
+        let extent = space.allocate_data(&reservation, wanted.min(reservation.bytes()), 4096).unwrap();
+        extents.push(extent);
+        if random.one_in(3) {
+            let extent = extents.swap_remove(random.below(extents.len() as u64) as usize);
+            space.release_unwritten(extent.logical, extent.len);
+            reservation.merge(space.reserve(Class::Data, extent.len, Urgency::Ordinary).unwrap());
+        }
+        space.audit().unwrap();
+    }
+    assert_eq!(space.allocate_data(&reservation, 4096, 4096), Err(kernel::prelude::ENOSPC));
+    extents.sort_unstable_by_key(|extent| extent.logical);
+    assert!(extents.windows(2).all(|pair| pair[0].logical.saturating_add(pair[0].len) <= pair[1].logical));
+    extents.iter().for_each(|extent| space.release_unwritten(extent.logical, extent.len));
+    drop(reservation);
+    assert_eq!(free(mounted.txns.space()), before);
+    assert_eq!(space.promised(Class::Data), 0);
+    assert!(space.take(Logical::new(before[0].0), 4096).is_ok());
+    assert!(space.take(Logical::new(before[0].0), 4096).is_err(), "it is taken");
+    space.release_unwritten(Logical::new(before[0].0), 4096);
+    space.audit().unwrap();
+}
