@@ -7,6 +7,7 @@ pub mod folder;
 mod generator;
 mod model;
 mod op;
+mod run;
 mod snapshot;
 mod survey;
 
@@ -15,5 +16,6 @@ pub use driver::{contents, read, Driver};
 pub use generator::{Generator, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
+pub use run::{compare_files, Failure, History, Outcome};
 pub use snapshot::{show, File, Path, Snapshot};
 pub use survey::survey;
