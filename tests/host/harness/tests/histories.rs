@@ -15,15 +15,25 @@ fn regular() -> Vec<Image> {
 
 fn zoned() -> Vec<Image> {
     static IMAGE: OnceLock<Image> = OnceLock::new();
-    vec![IMAGE.get_or_init(|| tools::mkfs_zoned(24, &[], tools::zone_layout(16 << 20))).clone()]
+    vec![IMAGE
+        .get_or_init(|| tools::mkfs_zoned(24, &[], tools::zone_layout(16 << 20)))
+        .clone()]
 }
 
 /// Runs histories with these seeds and cuts the power in each.
 fn run(base: Vec<Image>, profile: Profile, seeds: std::ops::Range<u64>, steps: u64, cuts: u64) {
     for seed in seeds {
-        let history = History { seed, profile, steps };
-        let outcome = history.run(&base).unwrap_or_else(|failure| panic!("{failure}"));
-        outcome.check().unwrap_or_else(|failure| panic!("{history:?}: {failure}"));
+        let history = History {
+            seed,
+            profile,
+            steps,
+        };
+        let outcome = history
+            .run(&base)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        outcome
+            .check()
+            .unwrap_or_else(|failure| panic!("{history:?}: {failure}"));
         let cut = outcome.cut_power(&mut Random::new(seed), cuts);
         cut.unwrap_or_else(|failure| panic!("{history:?}: {failure}"));
     }

@@ -47,9 +47,13 @@ impl History {
     pub fn run(&self, base: &[Image]) -> Result<Outcome, Failure> {
         let log = Capture::new();
         let at = |step: u64, op: &str, what: String| {
-            format!("{self:?} step {step} {op}: {what}\n{}", log.lines().join("\n"))
+            format!(
+                "{self:?} step {step} {op}: {what}\n{}",
+                log.lines().join("\n")
+            )
         };
-        let mounted = Mounted::mount(base.to_vec(), Access::ReadWrite).map_err(|e| at(0, "mount", format!("{e:?}")))?;
+        let mounted = Mounted::mount(base.to_vec(), Access::ReadWrite)
+            .map_err(|e| at(0, "mount", format!("{e:?}")))?;
         let mut driver = Driver::start(mounted).map_err(|e| at(0, "start", format!("{e:?}")))?;
         let base = driver.mounted().images();
         let recorder = Recorder::default();
@@ -74,7 +78,8 @@ impl History {
                 Op::Sync => recorder.promise(step),
                 Op::Remount => {
                     recorder.promise(step);
-                    compare_files(driver.mounted(), &model).map_err(|what| at(step, &name, what))?;
+                    compare_files(driver.mounted(), &model)
+                        .map_err(|what| at(step, &name, what))?;
                 }
                 _ => {}
             }
@@ -82,12 +87,22 @@ impl History {
         compare_files(driver.mounted(), &model).map_err(|what| at(self.steps, "end", what))?;
         let mounted = driver.finish();
         let devices = mounted.devices.clone();
-        let images = mounted.unmount().map_err(|e| at(self.steps, "unmount", format!("{e:?}")))?;
-        let violations: Vec<String> = devices.iter().flat_map(|device| device.violations()).collect();
+        let images = mounted
+            .unmount()
+            .map_err(|e| at(self.steps, "unmount", format!("{e:?}")))?;
+        let violations: Vec<String> = devices
+            .iter()
+            .flat_map(|device| device.violations())
+            .collect();
         if !violations.is_empty() {
             return Err(at(self.steps, "devices", violations.join("\n")));
         }
-        Ok(Outcome { base, recorder, states, images })
+        Ok(Outcome {
+            base,
+            recorder,
+            states,
+            images,
+        })
     }
 }
 
@@ -116,14 +131,19 @@ pub fn compare_files(mounted: &Mounted, model: &Model) -> Result<(), Failure> {
     let differences = found.compare(&model.snapshot());
     match differences.is_empty() {
         true => Ok(()),
-        false => Err(format!("engine and model differ:\n{}", differences.join("\n"))),
+        false => Err(format!(
+            "engine and model differ:\n{}",
+            differences.join("\n")
+        )),
     }
 }
 
 impl Outcome {
     /// Lets `btrfs check` judge what is left at the end, data checksums included.
     pub fn check(&self) -> Result<(), Failure> {
-        self.images.iter().try_for_each(|image| tools::check_with(image, &["--check-data-csum"]).map(|_| ()))
+        self.images
+            .iter()
+            .try_for_each(|image| tools::check_with(image, &["--check-data-csum"]).map(|_| ()))
     }
 
     /// Cuts the power at about `cuts` of the points where something was at risk, and looks at what is left: it mounts,
@@ -139,9 +159,13 @@ impl Outcome {
                 let images = replay.power_cut(random);
                 let judge = done % 8 == 0;
                 done += 1;
-                self.examine(&images, first..=last, &mut snapshots, judge).map_err(|what| {
-                    format!("power cut before event {} of {total}, steps {first} to {last}: {what}", replay.position())
-                })?;
+                self.examine(&images, first..=last, &mut snapshots, judge)
+                    .map_err(|what| {
+                        format!(
+                            "power cut before event {} of {total}, steps {first} to {last}: {what}",
+                            replay.position()
+                        )
+                    })?;
             }
             if !replay.step() {
                 return Ok(());
@@ -159,15 +183,21 @@ impl Outcome {
         let log = Capture::new();
         let explain = |what: String| format!("{what}\n{}", log.lines().join("\n"));
         if judge {
-            images.iter().try_for_each(|image| tools::check(image).map(|_| ()))?;
+            images
+                .iter()
+                .try_for_each(|image| tools::check(image).map(|_| ()))?;
         }
         let mounted = Mounted::mount(images.to_vec(), Access::ReadWrite)
             .map_err(|error| explain(format!("mount: {error:?}")))?;
         let found = survey(&mounted).map_err(|error| explain(format!("survey: {error:?}")))?;
         snapshots.find(&found, steps).map_err(explain)?;
-        let after = mounted.unmount().map_err(|error| explain(format!("unmount: {error:?}")))?;
+        let after = mounted
+            .unmount()
+            .map_err(|error| explain(format!("unmount: {error:?}")))?;
         if judge {
-            after.iter().try_for_each(|image| tools::check(image).map(|_| ()))?;
+            after
+                .iter()
+                .try_for_each(|image| tools::check(image).map(|_| ()))?;
         }
         Ok(())
     }
@@ -181,24 +211,34 @@ struct Snapshots<'a> {
 
 impl<'a> Snapshots<'a> {
     fn new(states: &'a [Model]) -> Self {
-        Self { states, made: BTreeMap::new() }
+        Self {
+            states,
+            made: BTreeMap::new(),
+        }
     }
 
     /// Open files without a name are gone after a power cut.
     fn get(&mut self, step: u64) -> &Snapshot {
         let states = self.states;
-        self.made.entry(step).or_insert_with(|| states[step as usize].snapshot())
+        self.made
+            .entry(step)
+            .or_insert_with(|| states[step as usize].snapshot())
     }
 
     /// The step whose state this is.
-    fn find(&mut self, found: &Snapshot, steps: std::ops::RangeInclusive<u64>) -> Result<u64, Failure> {
+    fn find(
+        &mut self,
+        found: &Snapshot,
+        steps: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, Failure> {
         let (first, last) = (*steps.start(), *steps.end());
         if let Some(step) = steps.rev().find(|step| self.get(*step) == found) {
             return Ok(step);
         }
         let oldest = found.compare(self.get(first)).join("\n");
         let newest = found.compare(self.get(last)).join("\n");
-        Err(format!("this state never was. Against step {first}:\n{oldest}\nAgainst step {last}:\n{newest}"))
+        Err(format!(
+            "this state never was. Against step {first}:\n{oldest}\nAgainst step {last}:\n{newest}"
+        ))
     }
 }
-
