@@ -56,10 +56,10 @@ fn data_on_a_regular_device() {
 
 #[test]
 fn mixed_on_zones() {
-    run(zoned(), Profile::MIXED, 300..312, 300, 20);
+    run(zoned(), Profile::MIXED.for_zones(), 300..312, 300, 20);
 }
 
 #[test]
 fn data_on_zones() {
-    run(zoned(), Profile::DATA, 400..406, 300, 20);
+    run(zoned(), Profile::DATA.for_zones(), 400..406, 300, 20);
 }

@@ -13,7 +13,7 @@ mod survey;
 
 pub use contents::Contents;
 pub use driver::{contents, read, Driver};
-pub use generator::{Generator, Profile};
+pub use generator::{Generator, Preallocation, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
 pub use run::{compare_files, Failure, History, Outcome};
