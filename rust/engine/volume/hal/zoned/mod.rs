@@ -414,12 +414,8 @@ impl Hal for Zoned {
                 .at(at)
                 .is_some_and(|zone| zone.sequential && !zone.active)
         };
-        let needed = chunk
-            .stripes
-            .iter()
-            .filter(|stripe| idle(zones, stripe.at))
-            .count();
-        let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+        let idle = chunk.stripes.iter().filter(|stripe| idle(zones, stripe.at));
+        let needed = idle.fold(0u64, |count, _| count.saturating_add(1));
         if !zones.can_activate(chunk.flags, needed, state.active_metadata) {
             return Activation::NoBudget;
         }
