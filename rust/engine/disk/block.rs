@@ -236,8 +236,7 @@ impl<'a> Node<'a> {
     /// The slot that has `key`, or as an error the slot where it belongs.
     #[inline]
     pub fn search(&self, key: &Key) -> Result<usize, usize> {
-        self.pointers
-            .binary_search_by(|pointer| pointer.key.get().cmp(key))
+        search(self.pointers, key, |pointer| pointer.key.get())
     }
 
     /// The slot of the child that `key` is in or would be in: the last whose key is not greater, or the first.

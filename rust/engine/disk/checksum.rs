@@ -71,61 +71,83 @@ impl TryFrom<u16> for ChecksumKind {
 pub trait Checksums: Send + Sync {
     /// The checksum of `data`: little-endian for the numbers among them, followed by zeros.
     fn digest(&self, kind: ChecksumKind, data: &[u8]) -> Digest;
+
+    /// crc32c, seed and result as they are (no inversion): for the many names in a leaf.
+    fn crc32c(&self, seed: u32, data: &[u8]) -> u32 {
+        crc32c(seed, data)
+    }
 }
 
-/// crc32c, one byte at a time, seed and result as they are (no inversion).
+/// crc32c, seed and result as they are (no inversion).
 ///
-/// For names in keys alone, which are short; blocks and data go through [`Checksums`].
+/// For names in keys, which are short, where no [`Checksums`] is at hand; blocks and data go through that.
 pub const fn crc32c(seed: u32, data: &[u8]) -> u32 {
     let mut crc = seed;
     let mut rest = data;
+    while let [a, b, c, d, e, f, g, h, tail @ ..] = rest {
+        let [w, x, y, z] = crc.to_le_bytes();
+        crc = at(7, *a ^ w)
+            ^ at(6, *b ^ x)
+            ^ at(5, *c ^ y)
+            ^ at(4, *d ^ z)
+            ^ at(3, *e)
+            ^ at(2, *f)
+            ^ at(1, *g)
+            ^ at(0, *h);
+        rest = tail;
+    }
     while let [byte, tail @ ..] = rest {
         let [low, ..] = crc.to_le_bytes();
-        crc = step(low ^ *byte) ^ (crc >> 8);
+        crc = at(0, low ^ *byte) ^ (crc >> 8);
         rest = tail;
     }
     crc
 }
 
-/// One byte through the polynomial, from a table.
+/// What a byte does to the sum when so many more bytes follow in its group of eight.
 #[inline(always)]
-const fn step(byte: u8) -> u32 {
-    // A u8 indexes a table of 256 within bounds.
+const fn at(following: usize, byte: u8) -> u32 {
+    // The callers name a constant below 8, and a u8 indexes a table of 256.
     #[allow(clippy::indexing_slicing, clippy::as_conversions)]
-    TABLE[byte as usize]
+    TABLES[following][byte as usize]
 }
 
-static TABLE: [u32; 256] = table();
+static TABLES: [[u32; 256]; 8] = tables();
 
 #[allow(
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::arithmetic_side_effects
 )]
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
+const fn tables() -> [[u32; 256]; 8] {
+    let mut tables = [[0; 256]; 8];
     let mut i = 0;
     while i < 256 {
         let mut crc = i as u32;
         let mut bit = 0;
-        while bit < 8 {
+        while bit < 64 {
             crc = if crc & 1 == 1 {
                 (crc >> 1) ^ 0x82f6_3b78
             } else {
                 crc >> 1
             };
             bit += 1;
+            if bit % 8 == 0 {
+                tables[bit / 8 - 1][i] = crc;
+            }
         }
-        table[i] = crc;
         i += 1;
     }
-    table
+    tables
 }
 
 /// The offset of a directory entry's or attribute's key (C: `btrfs_name_hash`).
 pub const fn name_hash(name: &[u8]) -> u64 {
-    widen(crc32c(!1, name))
+    widen(crc32c(NAME_SEED, name))
 }
+
+/// What [`name_hash`] begins with.
+pub(super) const NAME_SEED: u32 = !1;
 
 /// The offset of an extended inode reference's key (C: `btrfs_extref_hash`).
 pub fn extref_hash(parent: u64, name: &[u8]) -> u64 {

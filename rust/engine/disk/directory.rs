@@ -147,7 +147,25 @@ impl DirEntry<'_> {
 
 /// Whether a name can stand in a path. Others would lead a walker out of its directory.
 fn is_file_name(name: &[u8]) -> bool {
-    !matches!(name, b"." | b"..") && !name.iter().any(|&byte| byte == 0 || byte == b'/')
+    !matches!(name, b"." | b"..") && !has_zero_or_slash(name)
+}
+
+/// Eight bytes at a time: names are most of what a directory's leaf holds.
+fn has_zero_or_slash(name: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES << 7;
+    const SLASHES: u64 = ONES.wrapping_mul(0x2f);
+    // The lowest zero byte borrows from its own high bit.
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH != 0;
+    let mut rest = name;
+    while let [a, b, c, d, e, f, g, h, tail @ ..] = rest {
+        let word = u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+        if has_zero(word) || has_zero(word ^ SLASHES) {
+            return true;
+        }
+        rest = tail;
+    }
+    rest.iter().any(|&byte| byte == 0 || byte == b'/')
 }
 
 impl<'a> Iterator for DirEntries<'a> {

@@ -186,7 +186,11 @@ impl Key {
             return Some(Key { offset, ..self });
         }
         if let Some(kind) = self.kind.get().checked_sub(1) {
-            return Some(Key { kind: Kind::new(kind), offset: u64::MAX, ..self });
+            return Some(Key {
+                kind: Kind::new(kind),
+                offset: u64::MAX,
+                ..self
+            });
         }
         let objectid = self.objectid.get().checked_sub(1)?;
         Some(Key::new(objectid, Kind::new(u8::MAX), u64::MAX))

@@ -207,11 +207,12 @@ impl FileSystem {
         new: &New<'_>,
     ) -> Result {
         let tree = inode.subvolume().tree();
+        let attributes = inode.attributes();
         let mut writer = Writer::new(tree, txn);
         writer.seek(&inode.key())?;
         let item = writer.insert_here(&inode.key(), RawInodeItem::SIZE)?;
         let (raw, _) = RawInodeItem::mut_from_prefix(item).map_err(|_| EUCLEAN)?;
-        inode.attributes().store(raw);
+        attributes.store(raw);
         if let Some(entry) = entry {
             let key = inode.key_of(Kind::INODE_REF, entry.dir.get());
             let len = RawInodeRef::SIZE.saturating_add(entry.name.len());

@@ -101,7 +101,12 @@ pub trait Device: Send + Sync {
     fn discard(&self, at: Physical, len: u64) -> Result;
 
     /// Reports `count` zones from the one that starts at `first`, in order. `EOPNOTSUPP` without zones.
-    fn report_zones(&self, first: Physical, count: u64, each: &mut dyn FnMut(Zone) -> Result) -> Result;
+    fn report_zones(
+        &self,
+        first: Physical,
+        count: u64,
+        each: &mut dyn FnMut(Zone) -> Result,
+    ) -> Result;
 
     /// Changes the state of the sequential zone that starts at `start`.
     fn manage_zone(&self, start: Physical, action: ZoneAction) -> Result;

@@ -301,15 +301,16 @@ impl Volume {
             }
         }
         ranges.sort_unstable();
+        let mut apart = KVec::new();
         let mut end = chunk.logical;
-        for (start, len) in ranges.iter_mut() {
-            let range_end = start.saturating_add(*len).max(end);
-            *start = (*start).max(end);
-            *len = range_end.checked_since(*start).unwrap_or(0);
-            end = range_end;
+        for &(start, len) in ranges.iter() {
+            let start = start.max(end);
+            end = start.saturating_add(len).max(end);
+            if let Some(len) = end.checked_since(start).filter(|&len| len > 0) {
+                apart.push((start, len), GFP_KERNEL)?;
+            }
         }
-        ranges.retain(|(_, len)| *len > 0);
-        Ok(ranges)
+        Ok(apart)
     }
 
     /// Plans a chunk: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.

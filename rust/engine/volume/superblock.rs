@@ -11,6 +11,7 @@ use crate::disk::{
     ChecksumKind, Checksums, Key, Kind, Logical, ObjectId, Physical, Superblock, SuperblockError,
     SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
+use core::cell::Cell;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 use zerocopy::{FromZeros, IntoBytes};
@@ -213,7 +214,10 @@ impl InMemory {
                     .get_mut(start..used)
                     .ok_or(EUCLEAN)?;
                 let len = end.saturating_sub(start).min(list.len());
-                list.rotate_left(len);
+                let cells = Cell::from_mut(list).as_slice_of_cells();
+                for (to, from) in cells.iter().zip(cells.iter().skip(len)) {
+                    to.set(from.get());
+                }
                 if let Some(unused) = self.raw.sys_chunk_array.get_mut(left..used) {
                     unused.fill(0);
                 }

@@ -201,6 +201,7 @@ fn check_leaf(
         };
         let item = Item {
             format: context.format,
+            checksums: context.checksums,
             occasion,
             owner: header.owner,
             newest: context.newest,

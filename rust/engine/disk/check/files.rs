@@ -2,13 +2,14 @@
 //! Items of subvolumes: inodes, names, attributes, pieces of files; and the checksums of data.
 
 use super::item::Item;
+use crate::disk::checksum::NAME_SEED;
 use crate::disk::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
 use crate::disk::directory::is_inode_number;
 use crate::disk::item::{ensure_empty, len64, size64, whole};
 use crate::disk::raw::{RawDirItem, RawDirLogItem, RawItem, RawVerityDescriptor};
 use crate::disk::{
-    extref_hash, leaf_area, name_hash, DirEntries, FileExtent, FileType, InodeExtrefs, InodeFlags,
-    InodeItem, InodeRefs, Kind, ObjectId,
+    extref_hash, leaf_area, DirEntries, FileExtent, FileType, InodeExtrefs, InodeFlags, InodeItem,
+    InodeRefs, Kind, ObjectId,
 };
 
 /// The end of all files: the kernel's positions are signed.
@@ -90,11 +91,8 @@ pub(super) fn directory(item: &Item<'_>) -> Result<(), Flaw> {
         let len = len64(entry.name).saturating_add(len64(entry.value));
         ensure_max("name and value are too long", len, most)?;
         if kind != Kind::DIR_INDEX {
-            ensure_eq(
-                "key is not the name's hash",
-                item.key.offset,
-                name_hash(entry.name),
-            )?;
+            let hash = item.checksums.crc32c(NAME_SEED, entry.name);
+            ensure_eq("key is not the name's hash", item.key.offset, hash.into())?;
         }
         entries = entries.saturating_add(1);
     }

@@ -2,7 +2,7 @@
 //! What every item is checked with: itself, its neighbour, and the file system's constants.
 
 use crate::disk::corrupt::{ensure, ensure_max, Flaw};
-use crate::disk::{Generation, Key, ObjectId};
+use crate::disk::{Checksums, Generation, Key, ObjectId};
 
 use super::Format;
 
@@ -20,6 +20,8 @@ pub(super) enum Occasion {
 pub(super) struct Item<'a> {
     /// The file system's constants.
     pub(super) format: &'a Format,
+    /// For the hashes of names.
+    pub(super) checksums: &'a dyn Checksums,
     /// Why it is checked.
     pub(super) occasion: Occasion,
     /// The tree that the leaf's header names.

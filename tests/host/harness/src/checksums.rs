@@ -7,6 +7,10 @@ use engine::disk::{ChecksumKind, Checksums, Digest};
 pub struct HostChecksums;
 
 impl Checksums for HostChecksums {
+    fn crc32c(&self, seed: u32, data: &[u8]) -> u32 {
+        !crc32c::crc32c_append(!seed, data)
+    }
+
     fn digest(&self, kind: ChecksumKind, data: &[u8]) -> Digest {
         use sha2::Digest as _;
         let mut out = Digest::default();

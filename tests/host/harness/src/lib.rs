@@ -9,6 +9,7 @@
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`walker`]     | reads images without the engine's trees                                                 |
 //! | [`mount`]      | a mounted volume: all layers of the engine                                               |
+//! | [`mutate`]     | images with damage that checksums do not tell                                           |
 //! | [`history`]    | random operations and the model that a file system must agree with                       |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
 
@@ -16,6 +17,7 @@ pub mod checksums;
 pub mod device;
 pub mod history;
 pub mod mount;
+pub mod mutate;
 pub mod random;
 pub mod store;
 pub mod tools;

@@ -4,7 +4,6 @@
 use crate::checksums::HostChecksums;
 use crate::device::{self, Image, SimDevice};
 use crate::store::{HostStore, OnVolume};
-use engine::btree::Store;
 use engine::disk::{Checksums, Logical};
 use engine::fs::{self, FileSystem, Subvolume};
 use engine::txn::{self, Transactions};

@@ -342,3 +342,33 @@ fn blocks_of_fuzzed(path: &Path) {
         let _ = check_block(&sealed, &context);
     }
 }
+
+/// Not a test but a figure: `cargo test --release -- --ignored --nocapture how_fast`.
+#[test]
+#[ignore]
+fn how_fast() {
+    let folder = Folder::new("fast");
+    let image = tools::mkfs(512 << 20, &["--rootdir", folder.path()]);
+    let walked = walk(&image);
+    let format = walked.superblock.format();
+    let mut figures = std::collections::BTreeMap::<_, (u32, f64)>::new();
+    for block in &walked.blocks {
+        let context = walked.context(&format, block);
+        let micros = (0..20).map(|_| {
+            let began = Instant::now();
+            for _ in 0..100 {
+                let bytes = std::hint::black_box(&block.bytes);
+                check_block_to_write(bytes, &context).unwrap();
+            }
+            began.elapsed().as_secs_f64() * 1e4
+        });
+        let micros = micros.fold(f64::MAX, f64::min);
+        let items = Header::new(&block.bytes).unwrap().nritems;
+        let figure = figures.entry((block.owner, block.level)).or_default();
+        *figure = (figure.0.max(items), figure.1.max(micros));
+    }
+    for ((owner, level), (items, micros)) in figures {
+        let owner = owner.get();
+        println!("tree {owner} level {level}: up to {items} items, {micros:.2} us");
+    }
+}

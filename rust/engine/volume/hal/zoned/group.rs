@@ -85,12 +85,15 @@ impl GroupLoad {
         }
     }
 
-    /// Two sequential zones that are written to different points and can be evened out.
-    pub(super) fn uneven(&self) -> Option<Uneven> {
+    /// Sequential zones that are written to different points, or not to a multiple of `unit`, and the point to which
+    /// they must be written so that they can go on together.
+    pub(super) fn uneven(&self, unit: u64) -> Option<(Uneven, u64)> {
         let written = self
             .written
-            .filter(|_| !self.unusable && !self.conventional);
-        written.filter(|uneven| uneven.least < uneven.most && uneven.most <= self.capacity)
+            .filter(|_| !self.unusable && !self.conventional)?;
+        let goal = written.most.checked_next_multiple_of(unit)?;
+        let goal = goal.min(self.capacity);
+        (written.least < goal && written.most <= goal).then_some((written, goal))
     }
 
     /// The group's state. A group whose zones cannot go on together takes no more allocations: it can be read,

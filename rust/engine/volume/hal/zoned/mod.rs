@@ -31,6 +31,9 @@ const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
 /// Bytes to copy at a time.
 const COPY_UNIT: usize = 64 * 1024;
 
+/// Tree blocks are aligned to their size, and none is larger.
+const BLOCK_UNIT: u64 = 64 * 1024;
+
 /// A device of a zoned volume.
 pub(in super::super) struct Zoned {
     device: Arc<dyn Device>,
@@ -190,9 +193,10 @@ impl Zoned {
         Ok(group)
     }
 
-    /// The power was cut between the writes of two copies: brings the shorter one up to the longer. What is copied
-    /// belongs to no committed transaction (that waits for both), but without it the group could not be written on.
-    fn even_out(&self, chunk: &Chunk, uneven: Uneven) -> Result {
+    /// The power was cut between the writes of two copies, or in the middle of a tree block: brings the shorter one up
+    /// to the longer and fills both up to `goal`. What is copied belongs to no committed transaction (that waits for
+    /// both), but without it the group could not be written on.
+    fn even_out(&self, chunk: &Chunk, uneven: Uneven, goal: u64) -> Result {
         let (Some(from), Some(to)) = (
             chunk.stripes.get(uneven.longer),
             chunk.stripes.get(uneven.shorter),
@@ -202,10 +206,11 @@ impl Zoned {
         let start = chunk.logical.get();
         let (least, most) = (uneven.least, uneven.most);
         pr_info!(
-            "block group {}: copies written to {} and {}: evened out\n",
+            "block group {}: copies written to {} and {}: evened out to {}\n",
             start,
             least,
-            most
+            most,
+            goal
         );
         let mut buffer = KVVec::from_elem(0u8, COPY_UNIT, GFP_KERNEL)?;
         let mut at = least;
@@ -215,6 +220,12 @@ impl Zoned {
             self.device.read(from.at.saturating_add(at), piece)?;
             self.device.write(to.at.saturating_add(at), piece)?;
             at = at.saturating_add(u64::try_from(len)?);
+        }
+        buffer.fill(0);
+        let rest = usize::try_from(goal.saturating_sub(most))?;
+        let rest = buffer.get(..rest).ok_or(EINVAL)?;
+        for stripe in chunk.stripes.iter().filter(|_| !rest.is_empty()) {
+            self.device.write(stripe.at.saturating_add(most), rest)?;
         }
         Ok(())
     }
@@ -357,8 +368,13 @@ impl Hal for Zoned {
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
         let mut group = self.read_zones(chunk)?;
-        if let Some(uneven) = group.uneven().filter(|_| self.access == Access::ReadWrite) {
-            self.even_out(chunk, uneven)?;
+        let unit = match chunk.flags.contains(BlockGroupFlags::DATA) {
+            true => SECTOR,
+            false => BLOCK_UNIT,
+        };
+        let uneven = group.uneven(unit);
+        if let Some((uneven, goal)) = uneven.filter(|_| self.access == Access::ReadWrite) {
+            self.even_out(chunk, uneven, goal)?;
             group = self.read_zones(chunk)?;
         }
         let loaded = group.settle(chunk, last_allocated)?;
@@ -398,12 +414,8 @@ impl Hal for Zoned {
                 .at(at)
                 .is_some_and(|zone| zone.sequential && !zone.active)
         };
-        let needed = chunk
-            .stripes
-            .iter()
-            .filter(|stripe| idle(zones, stripe.at))
-            .count();
-        let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+        let idle = chunk.stripes.iter().filter(|stripe| idle(zones, stripe.at));
+        let needed = idle.fold(0u64, |count, _| count.saturating_add(1));
         if !zones.can_activate(chunk.flags, needed, state.active_metadata) {
             return Activation::NoBudget;
         }

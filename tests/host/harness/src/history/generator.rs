@@ -21,6 +21,17 @@ pub struct Profile {
     pub syncs: u64,
     /// Of 1000 steps, how many are a remount.
     pub remounts: u64,
+    /// Whether there is preallocation.
+    pub preallocation: Preallocation,
+}
+
+/// Whether the file system can preallocate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preallocation {
+    /// It can.
+    Supported,
+    /// It cannot: on zones.
+    Unsupported,
 }
 
 impl Profile {
@@ -31,6 +42,7 @@ impl Profile {
         files: 60,
         syncs: 30,
         remounts: 5,
+        preallocation: Preallocation::Supported,
     };
     /// Names, links and attributes; next to no data.
     pub const NAMES: Self = Self {
@@ -39,6 +51,7 @@ impl Profile {
         files: 300,
         syncs: 20,
         remounts: 3,
+        preallocation: Preallocation::Supported,
     };
     /// Few files, many writes to them.
     pub const DATA: Self = Self {
@@ -47,7 +60,18 @@ impl Profile {
         files: 8,
         syncs: 30,
         remounts: 5,
+        preallocation: Preallocation::Supported,
     };
+}
+
+impl Profile {
+    /// The same without what zones forbid.
+    pub const fn for_zones(self) -> Self {
+        Self {
+            preallocation: Preallocation::Unsupported,
+            ..self
+        }
+    }
 }
 
 /// Makes steps that fit a [`Model`].
@@ -293,6 +317,7 @@ impl Generator {
                 offset,
                 len: 1 + self.length(self.profile.max_write),
             },
+            _ if self.profile.preallocation == Preallocation::Unsupported => return None,
             _ => Op::Preallocate {
                 id,
                 offset,

@@ -7,13 +7,15 @@ pub mod folder;
 mod generator;
 mod model;
 mod op;
+mod run;
 mod snapshot;
 mod survey;
 
 pub use contents::Contents;
 pub use driver::{contents, read, Driver};
-pub use generator::{Generator, Profile};
+pub use generator::{Generator, Preallocation, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
+pub use run::{compare_files, Failure, History, Outcome};
 pub use snapshot::{show, File, Path, Snapshot};
 pub use survey::survey;

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs histories: engine and model side by side, and the engine again after power cuts.
+
+use super::driver::Driver;
+use super::generator::{Generator, Profile};
+use super::model::Model;
+use super::op::Op;
+use super::snapshot::Snapshot;
+use super::survey::survey;
+use crate::device::{Image, Recorder};
+use crate::mount::{Access, Mounted};
+use crate::random::Random;
+use crate::tools;
+use kernel::prelude::Error;
+use kernel::print::Capture;
+use std::collections::BTreeMap;
+
+/// A history to run.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// Which one.
+    pub seed: u64,
+    /// What it is made of.
+    pub profile: Profile,
+    /// How many steps it has.
+    pub steps: u64,
+}
+
+/// What a history left behind.
+pub struct Outcome {
+    /// What the devices held before.
+    pub base: Vec<Image>,
+    /// All that the devices saw.
+    pub recorder: Recorder,
+    /// The model before each step, and at the end.
+    pub states: Vec<Model>,
+    /// What the devices hold after the unmount.
+    pub images: Vec<Image>,
+}
+
+/// What went wrong, and in which step.
+pub type Failure = String;
+
+impl History {
+    /// Runs the history on the file system in `base`. Every step must end as in the model, and the files at the end
+    /// and after each remount must be the model's. `Err` tells the step and what was logged in it.
+    pub fn run(&self, base: &[Image]) -> Result<Outcome, Failure> {
+        let log = Capture::new();
+        let at = |step: u64, op: &str, what: String| {
+            format!(
+                "{self:?} step {step} {op}: {what}\n{}",
+                log.lines().join("\n")
+            )
+        };
+        let mounted = Mounted::mount(base.to_vec(), Access::ReadWrite)
+            .map_err(|e| at(0, "mount", format!("{e:?}")))?;
+        let mut driver = Driver::start(mounted).map_err(|e| at(0, "start", format!("{e:?}")))?;
+        let base = driver.mounted().images();
+        let recorder = Recorder::default();
+        for (index, device) in driver.mounted().devices.iter().enumerate() {
+            device.record(&recorder, index);
+        }
+        let mut model = Model::default();
+        let mut generator = Generator::new(self.seed, self.profile);
+        let mut states = vec![model.clone()];
+        for step in 1..=self.steps {
+            let op = generator.next(&model);
+            recorder.begin(step);
+            let wanted = model.apply(&op);
+            states.push(model.clone());
+            let done = driver.apply(&op, model.now());
+            let name = format!("{op:.200?}");
+            compare_results(done, wanted).map_err(|what| at(step, &name, what))?;
+            if let Some(leak) = leftovers(&driver) {
+                return Err(at(step, &name, leak));
+            }
+            match op {
+                Op::Sync => recorder.promise(step),
+                Op::Remount => {
+                    recorder.promise(step);
+                    compare_files(driver.mounted(), &model)
+                        .map_err(|what| at(step, &name, what))?;
+                }
+                _ => {}
+            }
+        }
+        compare_files(driver.mounted(), &model).map_err(|what| at(self.steps, "end", what))?;
+        let mounted = driver.finish();
+        let devices = mounted.devices.clone();
+        let images = mounted
+            .unmount()
+            .map_err(|e| at(self.steps, "unmount", format!("{e:?}")))?;
+        let violations: Vec<String> = devices
+            .iter()
+            .flat_map(|device| device.violations())
+            .collect();
+        if !violations.is_empty() {
+            return Err(at(self.steps, "devices", violations.join("\n")));
+        }
+        Ok(Outcome {
+            base,
+            recorder,
+            states,
+            images,
+        })
+    }
+}
+
+/// A step did what the model did.
+fn compare_results(done: Result<(), Error>, wanted: Result<(), Error>) -> Result<(), Failure> {
+    if done == wanted {
+        return Ok(());
+    }
+    Err(format!("ended with {done:?} instead of {wanted:?}"))
+}
+
+/// What a step must not leave behind.
+fn leftovers(driver: &Driver) -> Option<Failure> {
+    if let Some(error) = driver.mounted().txns.is_aborted() {
+        return Some(format!("the transaction was aborted with {error:?}"));
+    }
+    match latch::lockdep::held() {
+        0 => None,
+        held => Some(format!("{held} locks are still held")),
+    }
+}
+
+/// What users see is what the model has.
+pub fn compare_files(mounted: &Mounted, model: &Model) -> Result<(), Failure> {
+    let found = survey(mounted).map_err(|error| format!("survey: {error:?}"))?;
+    let differences = found.compare(&model.snapshot());
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "engine and model differ:\n{}",
+            differences.join("\n")
+        )),
+    }
+}
+
+impl Outcome {
+    /// Lets `btrfs check` judge what is left at the end, data checksums included.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.images
+            .iter()
+            .try_for_each(|image| tools::check_with(image, &["--check-data-csum"]).map(|_| ()))
+    }
+
+    /// Cuts the power at about `cuts` of the points where something was at risk, and looks at what is left: it mounts,
+    /// and shows a state that the file system was in, not older than what was promised.
+    pub fn cut_power(&self, random: &mut Random, cuts: u64) -> Result<(), Failure> {
+        let mut replay = self.recorder.replay(self.base.clone());
+        let mut snapshots = Snapshots::new(&self.states);
+        let total = (replay.len() as u64).max(1);
+        let mut done = 0u64;
+        loop {
+            if replay.is_before_change() && random.below(total) < cuts {
+                let (first, last) = (replay.promised(), replay.begun());
+                let images = replay.power_cut(random);
+                let judge = done % 8 == 0;
+                done += 1;
+                self.examine(&images, first..=last, &mut snapshots, judge)
+                    .map_err(|what| {
+                        format!(
+                            "power cut before event {} of {total}, steps {first} to {last}: {what}",
+                            replay.position()
+                        )
+                    })?;
+            }
+            if !replay.step() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn examine(
+        &self,
+        images: &[Image],
+        steps: std::ops::RangeInclusive<u64>,
+        snapshots: &mut Snapshots<'_>,
+        judge: bool,
+    ) -> Result<(), Failure> {
+        let log = Capture::new();
+        let explain = |what: String| format!("{what}\n{}", log.lines().join("\n"));
+        if judge {
+            images
+                .iter()
+                .try_for_each(|image| tools::check(image).map(|_| ()))?;
+        }
+        let mounted = Mounted::mount(images.to_vec(), Access::ReadWrite)
+            .map_err(|error| explain(format!("mount: {error:?}")))?;
+        let found = survey(&mounted).map_err(|error| explain(format!("survey: {error:?}")))?;
+        snapshots.find(&found, steps).map_err(explain)?;
+        let after = mounted
+            .unmount()
+            .map_err(|error| explain(format!("unmount: {error:?}")))?;
+        if judge {
+            after
+                .iter()
+                .try_for_each(|image| tools::check(image).map(|_| ()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The states of a history as users see them, made when asked for.
+struct Snapshots<'a> {
+    states: &'a [Model],
+    made: BTreeMap<u64, Snapshot>,
+}
+
+impl<'a> Snapshots<'a> {
+    fn new(states: &'a [Model]) -> Self {
+        Self {
+            states,
+            made: BTreeMap::new(),
+        }
+    }
+
+    /// Open files without a name are gone after a power cut.
+    fn get(&mut self, step: u64) -> &Snapshot {
+        let states = self.states;
+        self.made
+            .entry(step)
+            .or_insert_with(|| states[step as usize].snapshot())
+    }
+
+    /// The step whose state this is.
+    fn find(
+        &mut self,
+        found: &Snapshot,
+        steps: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, Failure> {
+        let (first, last) = (*steps.start(), *steps.end());
+        if let Some(step) = steps.rev().find(|step| self.get(*step) == found) {
+            return Ok(step);
+        }
+        let oldest = found.compare(self.get(first)).join("\n");
+        let newest = found.compare(self.get(last)).join("\n");
+        Err(format!(
+            "this state never was. Against step {first}:\n{oldest}\nAgainst step {last}:\n{newest}"
+        ))
+    }
+}
