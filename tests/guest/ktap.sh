@@ -108,14 +108,15 @@ same() {
 populate() {
     local i
     mkdir -p "$1"
-    cp -a /usr/lib/x86_64-linux-gnu/gconv "$1/tree"
+    mkdir "$1/tree"
+    cp -a /usr/lib/x86_64-linux-gnu/gconv/[A-J]* "$1/tree/"
     (
         cd "$1"
         head -c 9000000 /dev/urandom >large
         head -c 300 /dev/urandom >inline
         : >empty
-        truncate -s 1G sparse
-        printf end | dd of=sparse bs=1 seek=700000000 conv=notrunc status=none
+        truncate -s 64M sparse
+        printf end | dd of=sparse bs=1 seek=50000000 conv=notrunc status=none
         head -c 20000 /dev/urandom | dd of=holes bs=4k seek=3 status=none
         truncate -s 100001 holes
         ln large hard-link
@@ -123,7 +124,7 @@ populate() {
         ln -s "$(printf 'x%.0s' {1..900})" long-symlink
         mkdir -p deep/a/b/c/d/e/f/g many
         touch "$(printf 'n%.0s' {1..255})" 'name with spaces' $'new\nline'
-        for i in {1..300}; do echo "file $i" >many/$i; done
+        for i in {1..120}; do echo "file $i" >many/$i; done
         rm many/1? many/2??
         mkfifo pipe
         mknod null c 1 3
