@@ -170,7 +170,7 @@ impl FileSystem for Mount {
         let volume = open_volume(&devices, access)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
-        let txns = Transactions::open(volume, store, txn_options(options, access)?)?;
+        let txns = Transactions::open(volume.clone(), store, txn_options(options, access)?)?;
         cache.set_gate(txns.space().gate());
         let access = match txns.access() {
             txn::Access::ReadOnly => fs::Access::ReadOnly,
