@@ -37,6 +37,17 @@ impl Chunks {
             leaving: KVec::new(),
         }
     }
+
+    /// The transaction is durable: what it removed is gone.
+    fn settle(&mut self, committed: Generation) {
+        let is_gone = |(generation, _): &(Generation, Arc<Chunk>)| *generation <= committed;
+        while let Some(at) = self.leaving.iter().position(is_gone) {
+            let Some(last) = self.leaving.pop() else { return };
+            if let Some(hole) = self.leaving.get_mut(at) {
+                *hole = last;
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -200,9 +211,7 @@ impl Shared {
             self.volume.reset_zones(chunk)?;
             self.volume.remove_chunk(chunk.logical);
         }
-        chunks
-            .leaving
-            .retain(|(generation, _)| *generation > running.generation);
+        chunks.settle(running.generation);
         Ok(())
     }
 

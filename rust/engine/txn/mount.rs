@@ -234,13 +234,11 @@ fn settle_zones(volume: &Volume, registry: &Registry) -> Result {
         return Ok(());
     }
     let first = Key::new(1, Kind::DEV_EXTENT, 0);
-    let size = registry
-        .get(ObjectId::DEV_TREE)?
-        .ceiling(&first, |_, bytes| {
-            RawDevExtent::read_from_prefix(bytes)
-                .ok()
-                .map(|(raw, _)| raw.len.get())
-        })?;
+    let size = required(registry, ObjectId::DEV_TREE)?.ceiling(&first, |_, bytes| {
+        RawDevExtent::read_from_prefix(bytes)
+            .ok()
+            .map(|(raw, _)| raw.len.get())
+    })?;
     volume.set_emulated_zone_size(size.flatten().ok_or(EUCLEAN)?)
 }
 
@@ -274,7 +272,7 @@ fn runner(volume: &Volume, store: &Arc<dyn Store>, registry: &Registry) -> Resul
         false => Metadata::Full,
     };
     Ok(Runner {
-        extents: registry.get(ObjectId::EXTENT_TREE)?,
+        extents: required(registry, ObjectId::EXTENT_TREE)?,
         checksums: registry.get_optional(ObjectId::CSUM_TREE)?,
         layout: Layout {
             node_size: store.node_size(),
@@ -292,6 +290,17 @@ fn space_options(options: &Options) -> space::Options {
     }
 }
 
+/// A tree that the features say is there. To the caller `ENOENT` would mean a file.
+fn required(registry: &Registry, id: ObjectId) -> Result<Arc<Tree>> {
+    match registry.get(id) {
+        Err(error) if error == ENOENT => {
+            pr_err!("there is no tree {}\n", id);
+            Err(EUCLEAN)
+        }
+        tree => tree,
+    }
+}
+
 fn block_group_tree(
     volume: &Volume,
     registry: &Registry,
@@ -302,7 +311,7 @@ fn block_group_tree(
         .compat_ro
         .contains(CompatRo::BLOCK_GROUP_TREE)
     {
-        true => registry.get(ObjectId::BLOCK_GROUP_TREE),
+        true => required(registry, ObjectId::BLOCK_GROUP_TREE),
         false => Ok(extents.clone()),
     }
 }
@@ -310,7 +319,7 @@ fn block_group_tree(
 fn free_space_tree(volume: &Volume, registry: &Registry) -> Result<Option<Arc<Tree>>> {
     let valid = CompatRo::FREE_SPACE_TREE.with(CompatRo::FREE_SPACE_TREE_VALID);
     match volume.format().compat_ro.contains(valid) {
-        true => registry.get(ObjectId::FREE_SPACE_TREE).map(Some),
+        true => required(registry, ObjectId::FREE_SPACE_TREE).map(Some),
         false => Ok(None),
     }
 }

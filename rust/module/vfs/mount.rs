@@ -123,6 +123,7 @@ impl Mount {
 
     fn begin_writing(&self) -> Result {
         self.fs.set_access(fs::Access::ReadWrite);
+        self.cache.set_writable(true);
         let mut next = Some(ObjectId::new(0));
         while let Some(from) = next {
             let view = self.views.lock().ceiling(&from).map(|(id, view)| (*id, view.clone()));
@@ -138,6 +139,7 @@ impl Mount {
         self.stop_committer();
         let result = self.transactions().commit();
         self.fs.set_access(fs::Access::ReadOnly);
+        self.cache.set_writable(false);
         result
     }
 }
@@ -167,18 +169,18 @@ impl FileSystem for Mount {
         let device = Arc::new(device, GFP_KERNEL)?;
         let mut devices = KVec::new();
         devices.push(device.clone(), GFP_KERNEL)?;
-        let volume = open_volume(&devices, access)?;
+        let volume = open_volume(&devices)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
         let txns = Transactions::open(volume.clone(), store, txn_options(options, access)?)?;
         cache.set_gate(txns.space().gate());
-        let access = match txns.access() {
-            txn::Access::ReadOnly => fs::Access::ReadOnly,
-            txn::Access::ReadWrite => fs::Access::ReadWrite,
+        let access = match (txns.access(), access) {
+            (txn::Access::ReadWrite, Access::ReadWrite) => fs::Access::ReadWrite,
+            _ => {
+                sb.set_read_only();
+                fs::Access::ReadOnly
+            }
         };
-        if access == fs::Access::ReadOnly {
-            sb.set_read_only();
-        }
         let mut fs_options = fs::Options::new(access);
         fs_options.max_inline = options.max_inline.unwrap_or(fs_options.max_inline);
         fs_options.checksums = options.checksums.unwrap_or(fs_options.checksums);
@@ -205,7 +207,7 @@ impl FileSystem for Mount {
             discards: options.discard.unwrap_or(false),
         };
         if access == fs::Access::ReadWrite {
-            this.start_committer()?;
+            this.begin_writing()?;
         }
         Ok(this)
     }
@@ -316,32 +318,28 @@ impl FileSystem for Mount {
     }
 }
 
-fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
+/// Opens for writing, whatever the mount asked for: a remount may want it. Nothing is written by that.
+fn open_volume(devices: &Devices) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
         let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone()), GFP_KERNEL)?;
         disks.push(disk, GFP_KERNEL)?;
     }
     let options = volume::Options {
-        access: match access {
-            Access::ReadOnly => volume::Access::ReadOnly,
-            Access::ReadWrite => volume::Access::ReadWrite,
-        },
+        access: volume::Access::ReadWrite,
         copies: volume::Copies::Primary,
     };
     Volume::open(disks, Arc::new(KernelChecksums, GFP_KERNEL)?, options)
 }
 
 fn txn_options(options: &MountOptions, access: Access) -> Result<txn::Options> {
-    let mut txn_options = txn::Options::new(match access {
-        Access::ReadOnly => txn::Access::ReadOnly,
-        Access::ReadWrite => txn::Access::ReadWrite,
-    });
+    let mut txn_options = txn::Options::new(txn::Access::ReadWrite);
     if options.ignores_log {
         if access == Access::ReadWrite {
             pr_err!("a log tree can be ignored on a read-only mount alone\n");
             return Err(EINVAL);
         }
+        txn_options.access = txn::Access::ReadOnly;
         txn_options.log_tree = LogTree::Ignore;
     }
     if options.tries_backup_roots {

@@ -231,24 +231,25 @@ impl ExtentItem {
         put(room, encode(reference, count)?.bytes())
     }
 
+    /// Makes `len` bytes of room at `at`.
     fn open(&mut self, at: usize, len: usize) -> Result {
-        let old = self.bytes.len();
-        if at > old {
+        self.bytes.resize(self.bytes.len().saturating_add(len), 0, GFP_KERNEL)?;
+        let tail = self.bytes.get_mut(at..).ok_or(EUCLEAN)?;
+        if len > tail.len() {
             return Err(EUCLEAN);
         }
-        self.bytes.resize(old.saturating_add(len), 0, GFP_KERNEL)?;
-        self.bytes.copy_within(at..old, at.saturating_add(len));
+        tail.rotate_right(len);
         Ok(())
     }
 
+    /// Takes `len` bytes out at `at`.
     fn close(&mut self, at: usize, len: usize) -> Result {
-        let old = self.bytes.len();
-        let tail = at.saturating_add(len);
-        if tail > old {
+        let tail = self.bytes.get_mut(at..).ok_or(EUCLEAN)?;
+        if len > tail.len() {
             return Err(EUCLEAN);
         }
-        self.bytes.copy_within(tail..old, at);
-        self.bytes.truncate(old.saturating_sub(len));
+        tail.rotate_left(len);
+        self.bytes.truncate(self.bytes.len().saturating_sub(len));
         Ok(())
     }
 

@@ -157,6 +157,9 @@ impl Runner {
         } else {
             item.add_flags(extra_flags(head))?;
             let room = writer.resize_here(item.bytes().len())?;
+            if room.len() != item.bytes().len() {
+                return Err(EUCLEAN);
+            }
             room.copy_from_slice(item.bytes());
         }
         drop(writer);

@@ -26,6 +26,7 @@ use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, Wri
 use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
 use engine::space::MetadataGate;
 use engine::volume::Volume;
+use core::sync::atomic::{AtomicBool, Ordering};
 use index::Index;
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
@@ -45,6 +46,8 @@ struct Shared {
     /// From the first block that is read; the superblock does not have it.
     chunk_tree_uuid: SetOnce<Uuid>,
     node_size: u32,
+    /// The mount may write: bad copies are repaired.
+    is_writable: AtomicBool,
     /// What metadata passes on its way out; set before anything is written.
     gate: SetOnce<Arc<MetadataGate>>,
 }
@@ -73,6 +76,7 @@ impl MetadataCache {
             volume,
             devices,
             node_size,
+            is_writable: AtomicBool::new(false),
             gate: SetOnce::new(),
         };
         let shared = Arc::new(shared, GFP_KERNEL)?;
@@ -85,6 +89,11 @@ impl MetadataCache {
     /// has trees, and those have this cache.
     pub(crate) fn set_gate(&self, gate: &Arc<MetadataGate>) {
         self.shared.gate.populate(gate.clone());
+    }
+
+    /// Tells whether bad copies may be repaired.
+    pub(crate) fn set_writable(&self, is_writable: bool) {
+        self.shared.is_writable.store(is_writable, Ordering::Release);
     }
 
     /// Slows the caller down when there is too much dirty memory. No locks, no transaction may be held.

@@ -6,9 +6,10 @@ use super::{report, Shared};
 use crate::linux::bio::Completion;
 use crate::linux::metadata_pages::{LockedFolio, Missing, Pages};
 use crate::linux::{Bio, Folio, Operation};
+use core::sync::atomic::Ordering;
 use engine::btree::{Block, BlockInfo, Expected};
 use engine::disk::{check_block, Logical};
-use engine::volume::{Access, Mapping, Place};
+use engine::volume::{Mapping, Place};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
@@ -82,7 +83,7 @@ impl Shared {
 
     /// Writes a good block over bad copies, where a place can be written again.
     fn repair(&self, folio: &LockedFolio, addr: Logical, bad: &[Place]) {
-        let is_fixed = self.volume.access() == Access::ReadOnly
+        let is_fixed = !self.is_writable.load(Ordering::Acquire)
             || self.volume.chunk(addr).map_or(true, |chunk| self.volume.is_sequential(&chunk));
         if bad.is_empty() || is_fixed {
             return;

@@ -74,7 +74,10 @@ impl Shared {
         let _plug = Plug::start()?;
         // Groups that hold active zones first: their completion makes room for the others.
         let mut active = None;
-        while let Some((group, len)) = gate.enter().active_after(active) {
+        loop {
+            // A statement of its own: the guard must be gone before the next is taken.
+            let next = gate.enter().active_after(active);
+            let Some((group, len)) = next else { break };
             let last = group.get().saturating_add(len).saturating_sub(1);
             if group.get() <= end && last >= start {
                 self.write_range(pages, gate, start.max(group.get()), end.min(last), mode, limit)?;

@@ -212,3 +212,15 @@ fn changing_large_nodes() {
 fn changing_small_nodes() {
     run(&subject(&["-n", "4096"]), 30_000..31_500, change_all);
 }
+
+#[test]
+fn the_undamaged_image_passes() {
+    for options in [&[][..], &["-n", "4096"]] {
+        let subject = subject(options);
+        let log = Capture::new();
+        let result = read_all(subject.image().clone());
+        assert_eq!(result, Ok(()), "{}", log.lines().join("\n"));
+        let result = change_all(subject.image().clone(), &mut Random::new(1));
+        assert_eq!(result, Ok(()), "{}", log.lines().join("\n"));
+    }
+}

@@ -4,6 +4,7 @@
 use engine::disk::raw::RawBlockGroup;
 use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
 use engine::space::{Class, Space, Statistics, Urgency};
+use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Generator, Model, Op, Profile};
 use harness::mount::{Access, Mounted};
@@ -30,7 +31,11 @@ fn truth(image: &Image) -> Truth {
     let mut extents: Vec<(u64, u64)> = Vec::new();
     for kind in [Kind::EXTENT_ITEM, Kind::METADATA_ITEM] {
         let found = walked.items(ObjectId::EXTENT_TREE, kind);
-        extents.extend(found.iter().map(|(key, _)| (key.objectid.get(), len(key, node_size))));
+        extents.extend(
+            found
+                .iter()
+                .map(|(key, _)| (key.objectid.get(), len(key, node_size))),
+        );
     }
     extents.sort_unstable();
     let mut groups = BTreeMap::new();
@@ -39,10 +44,16 @@ fn truth(image: &Image) -> Truth {
         let item = RawBlockGroup::read_from_bytes(&bytes).unwrap();
         let start = key.objectid.get();
         let end = start + key.offset;
-        groups.insert(start, (end, BlockGroupFlags::new(item.flags.get()), item.used.get()));
+        groups.insert(
+            start,
+            (end, BlockGroupFlags::new(item.flags.get()), item.used.get()),
+        );
         let mut at = start;
         let mut used = 0;
-        for &(extent, len) in extents.iter().filter(|(extent, _)| (start..end).contains(extent)) {
+        for &(extent, len) in extents
+            .iter()
+            .filter(|(extent, _)| (start..end).contains(extent))
+        {
             assert!(extent >= at && extent + len <= end, "extents overlap");
             if at < extent {
                 free.push((at, extent));
@@ -56,7 +67,11 @@ fn truth(image: &Image) -> Truth {
         assert_eq!(used, item.used.get(), "block group {start}");
     }
     free.sort_unstable();
-    Truth { groups, free, walked }
+    Truth {
+        groups,
+        free,
+        walked,
+    }
 }
 
 fn len(key: &Key, node_size: u64) -> u64 {
@@ -75,10 +90,16 @@ fn without_superblocks(truth: &Truth) -> Vec<(u64, u64)> {
         let word = |at: usize| u64::from_le_bytes(item[at..at + 8].try_into().unwrap());
         let stripes = usize::from(u16::from_le_bytes(item[44..46].try_into().unwrap()));
         for physical in (0..stripes).map(|stripe| word(48 + 32 * stripe + 8)) {
-            for copy in COPIES.iter().filter(|&&copy| (physical..physical + word(0)).contains(&copy)) {
+            for copy in COPIES
+                .iter()
+                .filter(|&&copy| (physical..physical + word(0)).contains(&copy))
+            {
                 // As C, which keeps off the whole stripe.
                 let start = logical + (copy - physical) / 65536 * 65536;
-                kept = kept.iter().flat_map(|&(from, to)| cut((from, to), (start, start + 65536))).collect();
+                kept = kept
+                    .iter()
+                    .flat_map(|&(from, to)| cut((from, to), (start, start + 65536)))
+                    .collect();
             }
         }
     }
@@ -107,8 +128,15 @@ fn class(statistics: &Statistics, flags: BlockGroupFlags) -> engine::space::Clas
 
 /// The totals are the sums of the image's groups.
 fn agree(statistics: &Statistics, truth: &Truth) {
-    for kind in [BlockGroupFlags::DATA, BlockGroupFlags::METADATA, BlockGroupFlags::SYSTEM] {
-        let of_kind = truth.groups.iter().filter(|(_, (_, flags, _))| flags.contains(kind));
+    for kind in [
+        BlockGroupFlags::DATA,
+        BlockGroupFlags::METADATA,
+        BlockGroupFlags::SYSTEM,
+    ] {
+        let of_kind = truth
+            .groups
+            .iter()
+            .filter(|(_, (_, flags, _))| flags.contains(kind));
         let (total, used) = of_kind.fold((0, 0), |(total, used), (start, (end, _, u))| {
             (total + (end - start), used + u)
         });
@@ -136,7 +164,11 @@ fn what_is_loaded_is_what_the_image_says() {
         let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
         mounted.txns.space().audit().unwrap();
         agree(&mounted.txns.space().statistics(), &truth);
-        assert_eq!(free(mounted.txns.space()), without_superblocks(&truth), "{options:?}");
+        assert_eq!(
+            free(mounted.txns.space()),
+            without_superblocks(&truth),
+            "{options:?}"
+        );
         let read_only = Mounted::mount(vec![image], Access::ReadOnly).unwrap();
         read_only.txns.space().audit().unwrap();
         agree(&read_only.txns.space().statistics(), &truth);
@@ -147,7 +179,8 @@ fn what_is_loaded_is_what_the_image_says() {
 #[test]
 fn histories_keep_the_books() {
     for (seed, options) in (1..).zip(FORMATS) {
-        let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, options)], Access::ReadWrite).unwrap();
+        let mounted =
+            Mounted::mount(vec![tools::mkfs(512 * MIB, options)], Access::ReadWrite).unwrap();
         let mounted = play(mounted, seed, 1500);
         let space = mounted.txns.space().clone();
         let images = mounted.unmount().unwrap();
@@ -163,17 +196,51 @@ fn histories_keep_the_books() {
     }
 }
 
+/// The same on sequential zones: what is freed is unusable until its zone is reset, and zones are reset.
+#[test]
+fn histories_on_zones_keep_the_books() {
+    for (seed, capacity, max_active) in [(1, 4, None), (2, 3, None), (3, 4, Some(11))] {
+        let layout = ZoneLayout {
+            max_active,
+            ..tools::zone_layout(capacity * MIB)
+        };
+        let image = tools::mkfs_zoned(64, &[], layout);
+        let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+        let mounted = play(mounted, seed, 8000);
+        let space = mounted.txns.space().clone();
+        let violations = mounted.violations();
+        assert!(violations.is_empty(), "{violations:?}");
+        let images = mounted.unmount().unwrap();
+        space.audit().unwrap();
+        for class in Class::ALL {
+            assert_eq!(space.promised(class), 0, "{class:?} is promised to nobody");
+        }
+        tools::check(&images[0]).unwrap();
+        agree(&space.statistics(), &truth(&tools::as_file(&images[0])));
+        let before = space.statistics();
+        let again = Mounted::mount(images, Access::ReadOnly).unwrap();
+        assert_eq!(
+            again.txns.space().statistics().bytes_used,
+            before.bytes_used
+        );
+    }
+}
+
 fn play(mounted: Mounted, seed: u64, steps: usize) -> Mounted {
+    let zoned = mounted.volume.is_zoned();
     let mut driver = Driver::start(mounted).unwrap();
     let mut model = Model::default();
     let mut generator = Generator::new(seed, Profile::DATA);
     for step in 0..steps {
         let op = generator.next(&model);
-        if matches!(op, Op::Remount | Op::DropCaches) {
+        let refused = zoned && matches!(op, Op::Preallocate { .. });
+        if refused || matches!(op, Op::Remount | Op::DropCaches) {
             continue;
         }
         if model.apply(&op).is_ok() {
-            driver.apply(&op, model.now()).unwrap_or_else(|error| panic!("{step}: {op:?}: {error:?}"));
+            driver
+                .apply(&op, model.now())
+                .unwrap_or_else(|error| panic!("{step}: {op:?}: {error:?}"));
         }
         driver.mounted().txns.space().audit().unwrap();
     }
@@ -188,30 +255,48 @@ fn data_can_be_allocated_to_the_last_sector() {
     let before = free(mounted.txns.space());
     let statistics = space.statistics().data;
     let bytes = statistics.total - statistics.used - statistics.read_only;
-    let reservation = space.reserve(Class::Data, bytes, Urgency::Ordinary).unwrap();
+    let reservation = space
+        .reserve(Class::Data, bytes, Urgency::Ordinary)
+        .unwrap();
     assert!(space.reserve(Class::Data, 4096, Urgency::Ordinary).is_err());
     let mut random = Random::new(1);
     let mut extents = Vec::new();
     while reservation.bytes() > 0 {
         let wanted = 4096 * (1 + random.below(256));
-        let extent = space.allocate_data(&reservation, wanted.min(reservation.bytes()), 4096).unwrap();
+        let extent = space
+            .allocate_data(&reservation, wanted.min(reservation.bytes()), 4096)
+            .unwrap();
         extents.push(extent);
         if random.one_in(3) {
             let extent = extents.swap_remove(random.below(extents.len() as u64) as usize);
             space.release_unwritten(extent.logical, extent.len);
-            reservation.merge(space.reserve(Class::Data, extent.len, Urgency::Ordinary).unwrap());
+            reservation.merge(
+                space
+                    .reserve(Class::Data, extent.len, Urgency::Ordinary)
+                    .unwrap(),
+            );
         }
         space.audit().unwrap();
     }
-    assert_eq!(space.allocate_data(&reservation, 4096, 4096), Err(kernel::prelude::ENOSPC));
+    assert_eq!(
+        space.allocate_data(&reservation, 4096, 4096),
+        Err(kernel::prelude::ENOSPC)
+    );
     extents.sort_unstable_by_key(|extent| extent.logical);
-    assert!(extents.windows(2).all(|pair| pair[0].logical.saturating_add(pair[0].len) <= pair[1].logical));
-    extents.iter().for_each(|extent| space.release_unwritten(extent.logical, extent.len));
+    assert!(extents
+        .windows(2)
+        .all(|pair| pair[0].logical.saturating_add(pair[0].len) <= pair[1].logical));
+    extents
+        .iter()
+        .for_each(|extent| space.release_unwritten(extent.logical, extent.len));
     drop(reservation);
     assert_eq!(free(mounted.txns.space()), before);
     assert_eq!(space.promised(Class::Data), 0);
     assert!(space.take(Logical::new(before[0].0), 4096).is_ok());
-    assert!(space.take(Logical::new(before[0].0), 4096).is_err(), "it is taken");
+    assert!(
+        space.take(Logical::new(before[0].0), 4096).is_err(),
+        "it is taken"
+    );
     space.release_unwritten(Logical::new(before[0].0), 4096);
     space.audit().unwrap();
 }

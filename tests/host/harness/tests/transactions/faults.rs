@@ -2,7 +2,7 @@
 //! Power cuts and failing writes.
 
 use crate::files::Files;
-use crate::mounted::Mounted;
+use crate::mounted::{zoned_image, Mounted};
 use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Image, Recorder};
@@ -66,6 +66,11 @@ fn cut_power(image: Image, points: usize) {
 #[test]
 fn power_may_go_at_any_write() {
     cut_power(tools::mkfs(256 * MIB, &[]), 60);
+}
+
+#[test]
+fn power_may_go_at_any_write_of_a_zoned_device() {
+    cut_power(zoned_image(10, 64 * MIB), 40);
 }
 
 fn fail_writes(request: Request, extent: Extent, every: u64) {

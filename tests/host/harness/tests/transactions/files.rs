@@ -7,10 +7,12 @@ use engine::disk::raw::{
     RawKey,
 };
 use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId};
+use engine::space::DataExtent;
 use engine::txn::{Handle, Transactions, Units};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::vec::Vec;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -32,6 +34,7 @@ pub struct Files<'a> {
     tree: Arc<Tree>,
     checksums: Arc<Tree>,
     next: AtomicU64,
+    in_order: Mutex<()>,
 }
 
 impl<'a> Files<'a> {
@@ -49,6 +52,7 @@ impl<'a> Files<'a> {
             tree,
             checksums,
             next,
+            in_order: Mutex::new(()),
         }
     }
 
@@ -119,16 +123,10 @@ impl<'a> Files<'a> {
         let mut extents = Vec::new();
         let mut left = len;
         while left > 0 {
-            let wanted = left.min(piece);
-            let got = self.txns.reserve_data(wanted).and_then(|reservation| {
-                self.txns
-                    .space()
-                    .allocate_data(&reservation, wanted, SECTOR)
-            });
-            match got {
+            match self.allocate_one(left.min(piece)) {
                 Ok(extent) => {
-                    extents.push((extent.logical, extent.len));
                     left -= extent.len;
+                    extents.push((extent.logical, extent.len));
                 }
                 Err(error) => {
                     for &(addr, len) in &extents {
@@ -139,6 +137,34 @@ impl<'a> Files<'a> {
             }
         }
         Ok(extents)
+    }
+
+    fn allocate_one(&self, wanted: u64) -> Result<DataExtent> {
+        let reservation = self.txns.reserve_data(wanted)?;
+        let space = self.txns.space();
+        if !self.txns.volume().is_zoned() {
+            return space.allocate_data(&reservation, wanted, SECTOR);
+        }
+        // Zones are written in the order of allocation.
+        let _in_order = self.in_order.lock().unwrap();
+        let extent = loop {
+            match space.allocate_data(&reservation, wanted, SECTOR) {
+                Err(error) if error == EAGAIN => {
+                    // What was allocated from the active zones becomes extents with items.
+                    if !space.relieve_zones()? {
+                        self.txns.commit()?;
+                    }
+                }
+                extent => break extent?,
+            }
+        };
+        let volume = self.txns.volume();
+        for place in volume.map(extent.logical, extent.len)?.copies() {
+            let device = volume.device(place.device).unwrap();
+            device.write(place.at, &vec![0; extent.len as usize])?;
+        }
+        space.data_written(extent)?;
+        Ok(extent)
     }
 
     fn enter(&self, handle: &Handle, file: &File, share: Share) -> Result {

@@ -2,7 +2,7 @@
 //! Many tasks, many transactions.
 
 use crate::files::{File, Files};
-use crate::mounted::Mounted;
+use crate::mounted::{zoned_image, Mounted};
 use harness::device::Image;
 use harness::random::Random;
 use harness::tools;
@@ -95,6 +95,12 @@ fn without_skinny_metadata_and_block_group_tree() {
 #[test]
 fn other_checksums() {
     many_tasks(tools::mkfs(256 * MIB, &["--csum", "xxhash"]), 1, 60);
+}
+
+#[test]
+fn many_tasks_on_a_zoned_device() {
+    let image = zoned_image(12, 64 * MIB);
+    many_tasks(image, 4, 150);
 }
 
 /// References in items of their own.

@@ -6,11 +6,22 @@ use engine::txn::{Access, Clock, Options, Transactions};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume};
 use harness::checksums::HostChecksums;
+use harness::device::zones::ZoneLayout;
 use harness::device::{Access as DeviceAccess, Image, SimDevice};
 use harness::store::{HostStore, OnVolume};
+use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
+
+/// A file system on a device with so many zones, of which as many are active as C wants at least and some more.
+pub fn zoned_image(zones: u64, capacity: u64) -> Image {
+    let layout = ZoneLayout {
+        max_active: Some(14),
+        ..tools::zone_layout(capacity)
+    };
+    tools::mkfs_zoned(zones, &["-m", "single", "-d", "single"], layout)
+}
 
 struct HostClock(std::time::Instant);
 

@@ -2,7 +2,7 @@
 //! Full volumes and chunks that come and go.
 
 use crate::files::{File, Files};
-use crate::mounted::Mounted;
+use crate::mounted::{zoned_image, Mounted};
 use harness::device::Image;
 use harness::tools;
 use kernel::prelude::*;
@@ -60,11 +60,7 @@ fn data_fills_and_empties() {
 
 #[test]
 fn a_zoned_device_fills_and_empties() {
-    let image = tools::mkfs_zoned(
-        10,
-        &["-m", "single", "-d", "single"],
-        tools::zone_layout(16 * MIB),
-    );
+    let image = zoned_image(10, 16 * MIB);
     fill_twice(image, 2 * MIB, MIB);
 }
 
