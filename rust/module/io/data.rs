@@ -138,6 +138,10 @@ pr_err!(
             }
         });
         result?;
+        // One for each sector, or the file could not be read back.
+        if sums.len() != sectors.saturating_mul(kind.size()) {
+            return Err(EIO);
+        }
         Ok(sums)
     }
 

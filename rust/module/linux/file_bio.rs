@@ -18,11 +18,11 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 
-/// The segments of a bio's vector from `skip` bytes in, `len` bytes of them, as kernel memory.
+/// `len` bytes of a bio's vectors as kernel memory, from `skip` bytes into the vector at `index`.
 ///
 /// # Safety
 ///
-/// The bio's pages stay allocated and hold still, or are ours alone, for as long as `each` runs; there is no high
+/// The bio has that many bytes there: `bi_vcnt` does not count for a bio that was split off another. Its pages stay allocated and hold still, or are ours alone, for as long as `each` runs; there is no high
 /// memory on the machines that this module builds for.
 unsafe fn segments(
     bio: *mut bindings::bio,
@@ -32,9 +32,9 @@ unsafe fn segments(
     each: &mut dyn FnMut(*mut bindings::folio, usize, &mut [u8]),
 ) {
     // SAFETY: By the caller's promise.
-    let (vecs, count) = unsafe { ((*bio).bi_io_vec, usize::from((*bio).bi_vcnt)) };
-    while len > 0 && index < count {
-        // SAFETY: `index` is below the number of vectors. A vector's pages are contiguous but may be those of several
+    let vecs = unsafe { (*bio).bi_io_vec };
+    while len > 0 {
+        // SAFETY: There are `len` bytes more from `skip` on. A vector's pages are contiguous but may be those of several
         // folios: each step stays within one.
         unsafe {
             let vec = &*vecs.add(index);
@@ -137,6 +137,19 @@ impl<T: FileData> Drop for ReadBio<T> {
     }
 }
 
+/// Bytes that were added to a bio that is whole, whatever has become of them.
+///
+/// # Safety
+///
+/// `bio` was not split off another.
+unsafe fn bytes_added(bio: *mut bindings::bio) -> usize {
+    // SAFETY: `bi_vcnt` vectors are in use.
+    let vecs = unsafe {
+        core::slice::from_raw_parts((*bio).bi_io_vec, usize::from((*bio).bi_vcnt))
+    };
+    vecs.iter().map(|vec| vec.bv_len as usize).sum()
+}
+
 /// Ends all of a read with an error.
 ///
 /// # Safety
@@ -145,7 +158,7 @@ impl<T: FileData> Drop for ReadBio<T> {
 unsafe fn end_read(bio: *mut bindings::bio, error: Error) {
     // SAFETY: The folios of a read bio are locked by it.
     unsafe {
-        segments(bio, 0, 0, usize::MAX, &mut |folio, offset, bytes| {
+        segments(bio, 0, 0, bytes_added(bio), &mut |folio, offset, bytes| {
             bindings::iomap_finish_folio_read(folio, offset, bytes.len(), error.to_errno());
         });
         bindings::bio_put(bio);
@@ -194,7 +207,7 @@ impl<T: FileData> WorkItem for ReadDone<T> {
         // SAFETY: The folios are locked by this read: their memory is ours until each is finished, and the inode stays
         // until the last one is.
         unsafe {
-            segments(this.bio, 0, 0, usize::MAX, &mut |folio, in_folio, bytes| {
+            segments(this.bio, 0, 0, bytes_added(this.bio), &mut |folio, in_folio, bytes| {
                 let pos = this.pos.saturating_add(offset);
                 let checked = match status {
                     Ok(()) => file.verify(&this.read, pos, offset, bytes),
