@@ -9,13 +9,13 @@ mod load;
 mod place;
 mod states;
 
-use super::super::allocate::{copies_per_device, Holes};
-use super::super::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
-use super::super::superblock_log::LogPlaces;
-use super::super::zone_size::ZoneSize;
-use super::super::{Access, Activation, Chunk, DeviceRange, GroupZones};
 use super::Hal;
 use crate::disk::{BlockGroupFlags, Physical, ZoneOffset, MAX_EXTENT_SIZE};
+use crate::volume::allocate::{copies_per_device, Holes};
+use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
+use crate::volume::superblock_log::LogPlaces;
+use crate::volume::zone_size::ZoneSize;
+use crate::volume::{Access, Activation, Chunk, DeviceRange, GroupZones};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -26,7 +26,7 @@ use states::{States, ZoneState};
 const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
 
 /// A device of a zoned volume.
-pub(in super::super) struct Zoned {
+pub(in crate::volume) struct Zoned {
     device: Arc<dyn Device>,
     geometry: Option<ZoneGeometry>,
     access: Access,
@@ -49,7 +49,7 @@ struct State {
 
 impl Zoned {
     /// Reads the state of all zones.
-    pub(in super::super) fn new(
+    pub(in crate::volume) fn new(
         device: Arc<dyn Device>,
         access: Access,
         total_bytes: u64,
