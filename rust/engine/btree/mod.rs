@@ -22,7 +22,6 @@ mod block;
 mod change;
 mod cow;
 mod cursor;
-mod descend;
 mod edit;
 mod leaf;
 mod lock;

@@ -201,8 +201,7 @@ pub(super) fn new_body(
             room,
             access: Access::Open,
             active: true,
-            under_way: 0,
-            unwritten: 0,
+            written: 0,
             ending: Ending::Full,
         });
     };
@@ -233,8 +232,7 @@ pub(super) fn new_body(
         room: Room::Append(appending),
         access: Access::Open,
         active: zones.active,
-        under_way: 0,
-        unwritten: 0,
+        written: offset,
         ending,
     })
 }

@@ -62,13 +62,21 @@ impl Volume {
 
     /// Maps the chunks that the superblock lists: enough to read the chunk tree.
     fn add_system_chunks(&self) -> Result {
+        let mut chunks = KVec::new();
         self.with_superblock(|raw| {
             for chunk in raw.system_chunks() {
                 let (key, item) = chunk?;
-                self.add_chunk(Chunk::from_item(Logical::new(key.offset), &item)?)?;
+                chunks.push(
+                    Chunk::from_item(Logical::new(key.offset), &item)?,
+                    GFP_KERNEL,
+                )?;
             }
-            Ok(())
-        })
+            Ok::<(), Error>(())
+        })?;
+        for chunk in chunks {
+            self.add_chunk(chunk)?;
+        }
+        Ok(())
     }
 }
 

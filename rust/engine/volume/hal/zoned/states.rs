@@ -19,10 +19,7 @@ pub(super) struct ZoneState {
     /// What it can hold, in sectors.
     capacity: u32,
     pub(super) sequential: bool,
-    /// Nothing was written since it was reset, as far as is known here.
     pub(super) empty: bool,
-    /// A chunk has it.
-    pub(super) claimed: bool,
     pub(super) active: bool,
     pub(super) unusable: bool,
 }
@@ -35,7 +32,6 @@ impl ZoneState {
             capacity: u32::try_from(zone.capacity / SECTOR).unwrap_or(u32::MAX),
             sequential,
             empty: is(ZoneCondition::Empty),
-            claimed: false,
             active: is(ZoneCondition::Active),
             unusable: zone.condition == ZoneCondition::Unusable,
         }
@@ -65,7 +61,6 @@ impl States {
             capacity: u32::try_from(zone_size.get() / SECTOR)?,
             sequential: false,
             empty: false,
-            claimed: false,
             active: false,
             unusable: false,
         };
@@ -149,7 +144,7 @@ impl States {
     /// A chunk uses the zone: it cannot be taken for another.
     pub(super) fn claim(&mut self, at: Physical) {
         if let Some(zone) = self.at_mut(at) {
-            zone.claimed = true;
+            zone.empty = false;
         }
     }
 
@@ -189,7 +184,6 @@ impl States {
             return;
         };
         zone.active = true;
-        zone.empty = false;
         self.left = self.left.map(|left| left.saturating_sub(1));
     }
 
@@ -207,7 +201,6 @@ impl States {
         self.deactivate(at);
         if let Some(zone) = self.at_mut(at) {
             zone.empty = zone.sequential && !zone.unusable;
-            zone.claimed = false;
         }
     }
 }
