@@ -130,7 +130,14 @@ impl FileSystem {
     ) -> Result<DataExtent> {
         let wanted = len.min(MAX_EXTENT_SIZE);
         let space = self.transactions().space();
-        space.allocate_data(&reservation.data, wanted, self.sector_size())
+        let min = self.sector_size();
+        loop {
+            match space.allocate_data(&reservation.data, wanted, min) {
+                // The device allows no more active zones.
+                Err(error) if error == EAGAIN && space.relieve_zones()? => {}
+                allocated => return allocated,
+            }
+        }
     }
 
     /// Puts data that is on the device into the file, in one transaction: what stood there before loses its
@@ -142,6 +149,7 @@ impl FileSystem {
         write: &FinishedWrite<'_>,
         reservation: WriteReservation,
     ) -> Result {
+        self.transactions().space().data_written(write.extent)?;
         let handle = self.transactions().join_with(reservation.metadata)?;
         let _extents = inode.lock_extents();
         or_abort(&handle, self.finish_in(&handle, inode, write))

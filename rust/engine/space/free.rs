@@ -15,9 +15,10 @@ impl Space {
     /// sequential zones unusable. For data extents too, whose write never started. Memory only.
     pub fn release_unwritten(&self, addr: Logical, len: u64) {
         let start = addr.get();
-        let released = self
-            .group_holding(start, len)
-            .and_then(|group| group.give_back(start, start.saturating_add(len), State::Reserved));
+        let released = self.group_holding(start, len).and_then(|group| {
+            group.give_back(start, start.saturating_add(len), State::Reserved)?;
+            self.data_given_up(&group, len)
+        });
         if let Err(error) = released {
             // It stays reserved until unmount; what is on disk is right.
             pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");

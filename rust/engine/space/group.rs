@@ -30,8 +30,10 @@ pub(super) struct Body {
     pub(super) access: Access,
     /// The zones hold active resources, or need none. For data; metadata's are activated by the gate when written.
     pub(super) active: bool,
-    /// Bytes of data whose IO has completed, on sequential zones.
-    pub(super) written: u64,
+    /// File data whose IO has begun or may begin and has not ended, on sequential zones.
+    pub(super) under_way: u64,
+    /// File data that was given up before it was written: the zones are not full by themselves.
+    pub(super) unwritten: u64,
     /// What is left of the zones behind the last byte that can be allocated.
     pub(super) ending: Ending,
 }
@@ -121,6 +123,9 @@ impl Group {
         self.publish(&body);
         let len = end.saturating_sub(start);
         body.tally.shift(len, State::Free, State::Reserved)?;
+        if self.class == Class::Data && matches!(body.room, Room::Append(_)) {
+            body.under_way = body.under_way.saturating_add(len);
+        }
         let drawn = from.draw_for(&self.pool, len);
         self.pool.allocated(len, drawn)?;
         Ok(Some((start, end)))

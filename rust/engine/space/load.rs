@@ -201,7 +201,8 @@ pub(super) fn new_body(
             room,
             access: Access::Open,
             active: true,
-            written: 0,
+            under_way: 0,
+            unwritten: 0,
             ending: Ending::Full,
         });
     };
@@ -232,7 +233,8 @@ pub(super) fn new_body(
         room: Room::Append(appending),
         access: Access::Open,
         active: zones.active,
-        written: offset,
+        under_way: 0,
+        unwritten: 0,
         ending,
     })
 }

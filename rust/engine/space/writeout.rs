@@ -19,8 +19,7 @@ impl Space {
     pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
         let group = self.group_holding(addr.get(), len)?;
         group.move_bytes(len, State::Reserved, State::Used)?;
-        self.note(&group, addr.get(), len, Change::Allocated)?;
-        self.finish_filled(&group)
+        self.note(&group, addr.get(), len, Change::Allocated)
     }
 
     /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.

@@ -10,6 +10,7 @@ use crate::disk::{Logical, ZoneOffset};
 use crate::volume::{Activation, Volume};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::MutexGuard;
 
 /// The volume's zones by the address of the group above them.
 pub(super) struct VolumeZones(pub(super) Arc<Volume>);
@@ -93,33 +94,43 @@ impl GateGroup for Group {
 }
 
 impl Space {
-    /// Tells that a data extent has reached the device (or never will): the last one of a group gives its zones' active
-    /// resources back. Without effect on regular devices. Calling it is not needed, but frees them sooner.
+    /// Tells that a data extent has reached the device, where the device says it is: the last one of a group gives
+    /// its zones' active resources back. Called once for each extent that was not released, before its reference is
+    /// added. Without effect on regular devices.
     pub fn data_written(&self, extent: DataExtent) -> Result {
+        if !self.volume.is_zoned() {
+            return Ok(());
+        }
         let group = self.group_holding(extent.logical.get(), extent.len)?;
         let mut body = group.lock();
-        body.written = body.written.saturating_add(extent.len);
-        let written = body.written;
-        let done = appending(&mut body)
-            .is_some_and(|room| room.free() == 0 && written >= room.offset.get());
-        if done && body.active {
-            body.active = false;
-            self.volume.zones_filled(group.chunk());
-        }
-        Ok(())
+        body.under_way = body.under_way.saturating_sub(extent.len);
+        self.settle_zones(&group, body)
     }
 
-    /// The same for a group of which nothing is under way: all its extents have items.
-    pub(super) fn finish_filled(&self, group: &Group) -> Result {
-        if group.class() != Class::Data || group.may_hold(1) {
+    /// The same for an extent that will not be written any more.
+    pub(super) fn data_given_up(&self, group: &Group, len: u64) -> Result {
+        if group.class() != Class::Data || !self.volume.is_zoned() {
             return Ok(());
         }
         let mut body = group.lock();
+        body.under_way = body.under_way.saturating_sub(len);
+        body.unwritten = body.unwritten.saturating_add(len);
+        self.settle_zones(group, body)
+    }
+
+    /// Gives the zones of a data group back if they are full and nothing is under way there.
+    fn settle_zones(&self, group: &Group, mut body: MutexGuard<'_, Body>) -> Result {
         let full = appending(&mut body).is_some_and(|room| room.free() == 0);
-        if full && body.active && body.tally.reserved == 0 {
-            body.active = false;
-            self.volume.zones_filled(group.chunk());
+        if !full || !body.active || body.under_way > 0 {
+            return Ok(());
         }
+        body.active = false;
+        let unwritten = body.unwritten;
+        drop(body);
+        if unwritten > 0 {
+            return self.volume.finish_zones(group.chunk());
+        }
+        self.volume.zones_filled(group.chunk());
         Ok(())
     }
 
@@ -131,7 +142,7 @@ impl Space {
         };
         {
             let mut body = group.lock();
-            if !body.active || body.tally.reserved > 0 {
+            if !body.active || body.under_way > 0 {
                 return Ok(false);
             }
             group.give_up_rest(&mut body)?;
@@ -145,7 +156,7 @@ impl Space {
         let groups = self.groups.read();
         let candidates = groups.of(Class::Data).filter_map(|group| {
             let mut body = group.lock();
-            let idle = body.active && body.tally.reserved == 0;
+            let idle = body.active && body.under_way == 0;
             let room = appending(&mut body).filter(|room| idle && room.offset.get() > 0)?;
             Some((room.free(), group))
         });
@@ -190,7 +201,8 @@ impl Space {
         };
         let consumed = room.offset.get();
         room.offset = ZoneOffset::new(0);
-        body.written = 0;
+        body.under_way = 0;
+        body.unwritten = 0;
         body.active = false;
         group.shift(&mut body, consumed, State::Unusable, State::ReadOnly)?;
         group.open(&mut body)?;

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Full volumes: ENOSPC comes in time, `rm` always works, and all space comes back.
+
+use engine::space::{Class, Statistics};
+use harness::device::zones::ZoneLayout;
+use harness::device::Image;
+use harness::history::{Driver, Id, Kind, Op, Open, Place, ROOT};
+use harness::mount::{Access, Mounted};
+use harness::tools;
+use kernel::prelude::*;
+
+const MIB: u64 = 1 << 20;
+
+struct Filler {
+    driver: Driver,
+    next: Id,
+    files: std::vec::Vec<Id>,
+}
+
+impl Filler {
+    fn mount(image: Image) -> Self {
+        let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+        Self {
+            driver: Driver::start(mounted).unwrap(),
+            next: ROOT + 1,
+            files: vec![],
+        }
+    }
+
+    fn place(id: Id) -> Place {
+        Place {
+            dir: ROOT,
+            name: format!("file {id}").into_bytes(),
+        }
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.driver.mounted().txns.space().statistics()
+    }
+
+    /// Makes files of `size` bytes until there is no space; how many bytes went in.
+    fn fill(&mut self, size: u64) -> u64 {
+        let mut written = 0;
+        loop {
+            let id = self.next;
+            self.next += 1;
+            let create = Op::Create {
+                id,
+                at: Self::place(id),
+                kind: Kind::File,
+                mode: 0o644,
+            };
+            match self.driver.apply(&create, 1) {
+                Err(error) if error == ENOSPC => return written,
+                created => created.unwrap(),
+            }
+            self.files.push(id);
+            let mut offset = 0;
+            while offset < size {
+                let len = (size - offset).min(MIB);
+                match self.driver.apply(
+                    &Op::Write {
+                        id,
+                        offset,
+                        len,
+                        seed: id,
+                    },
+                    1,
+                ) {
+                    Err(error) if error == ENOSPC => return written,
+                    done => {
+                        done.unwrap_or_else(|error| panic!("{error:?} {:?}", self.statistics()))
+                    }
+                }
+                offset += len;
+                written += len;
+            }
+        }
+    }
+
+    /// Removes every `nth` file. Nothing may refuse.
+    fn remove(&mut self, nth: usize) {
+        let (gone, kept): (std::vec::Vec<_>, std::vec::Vec<_>) = self
+            .files
+            .drain(..)
+            .enumerate()
+            .partition(|(index, _)| index % nth == 0);
+        self.files = kept.into_iter().map(|(_, id)| id).collect();
+        for (_, id) in gone {
+            let unlink = Op::Unlink {
+                at: Self::place(id),
+                open: Open::No,
+            };
+            let removed = self.driver.apply(&unlink, 1);
+            removed.unwrap_or_else(|error| panic!("rm: {error:?} {:?}", self.statistics()));
+        }
+    }
+
+    fn sync(&mut self) {
+        self.driver.apply(&Op::Sync, 1).unwrap();
+        self.driver.mounted().txns.space().audit().unwrap();
+    }
+
+    fn finish(self) {
+        let mounted = self.driver.finish();
+        let violations = mounted.violations();
+        assert!(violations.is_empty(), "{violations:?}");
+        let space = mounted.txns.space().clone();
+        let images = mounted.unmount().unwrap();
+        space.audit().unwrap();
+        assert_eq!(Class::ALL.map(|class| space.promised(class)), [0; 3]);
+        tools::check(&images[0]).unwrap();
+    }
+}
+
+#[test]
+fn a_full_volume_can_be_emptied_and_filled_again() {
+    for options in [
+        &[][..],
+        &["-m", "single"],
+        &["-O", "^free-space-tree,^block-group-tree"],
+    ] {
+        let mut filler = Filler::mount(tools::mkfs(256 * MIB, options));
+        let first = filler.fill(3 * MIB);
+        assert!(first > 120 * MIB, "only {first} bytes of 256 MiB");
+        for round in 0..2 {
+            filler.remove(1);
+            filler.sync();
+            let bytes = filler.fill((2 + round) * MIB);
+            assert!(
+                bytes > first * 9 / 10,
+                "{round}: {bytes} bytes of {first} came back: {:?}",
+                filler.statistics()
+            );
+            filler.sync();
+        }
+        filler.remove(2);
+        filler.finish();
+    }
+}
+
+/// Small files fill the metadata.
+#[test]
+fn small_files_fill_a_volume_and_go() {
+    let mut filler = Filler::mount(tools::mkfs(128 * MIB, &[]));
+    filler.fill(1500);
+    filler.sync();
+    filler.remove(3);
+    filler.remove(1);
+    filler.sync();
+    assert!(filler.fill(2 * MIB) > 30 * MIB, "{:?}", filler.statistics());
+    filler.remove(1);
+    filler.finish();
+}
+
+#[test]
+fn a_full_zoned_volume_can_be_emptied_and_filled_again() {
+    for max_active in [None, Some(12)] {
+        let layout = ZoneLayout {
+            max_active,
+            ..tools::zone_layout(16 * MIB)
+        };
+        let mut filler = Filler::mount(tools::mkfs_zoned(26, &[], layout));
+        let first = filler.fill(3 * MIB);
+        assert!(
+            first > 100 * MIB,
+            "only {first} bytes: {:?}",
+            filler.statistics()
+        );
+        for round in 0..3 {
+            filler.remove(1);
+            filler.sync();
+            let bytes = filler.fill((2 + round) * MIB);
+            assert!(
+                bytes > first * 8 / 10,
+                "{round}: {bytes} bytes of {first} came back: {:?}",
+                filler.statistics()
+            );
+            filler.sync();
+        }
+        filler.finish();
+    }
+}
