@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of single items, and of ranges of them.
 
+use super::descend::{removable, Aim};
 use super::leaf::{self, HEAD};
-use super::path::{removable, Aim, Path};
+use super::path::Path;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::{leaf_area, Key, Leaf};
@@ -11,14 +12,13 @@ use kernel::prelude::*;
 impl Tree {
     /// The longest item that the tree's leaves can hold, in bytes of data.
     pub fn max_item(&self) -> usize {
-        usize::try_from(leaf_area(self.store().node_size()))
-            .unwrap_or(0)
-            .saturating_sub(HEAD)
+        let area = usize::try_from(leaf_area(self.store().node_size())).unwrap_or(0);
+        area.saturating_sub(HEAD)
     }
 
     /// Inserts an item. `EEXIST` if `key` is taken, `EOVERFLOW` if no leaf can hold so long an item.
     pub fn insert(&self, txn: &dyn Allocate, key: &Key, bytes: &[u8]) -> Result {
-        self.insert_with(txn, key, bytes.len(), |item| item.copy_from_slice(bytes))
+        self.insert_with(txn, key, bytes.len(), |item| leaf::fill(item, bytes))
     }
 
     /// Inserts an item of `len` zero bytes, which `fill` then fills. Errors as [`Self::insert`].
@@ -29,30 +29,9 @@ impl Tree {
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R> {
-        let mut path = self.insert_empty(txn, key, len)?;
-        let step = path.leaf_mut()?;
-        Ok(fill(
-            leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?,
-        ))
-    }
-
-    /// Inserts an item of `len` zero bytes and keeps its leaf locked.
-    pub(super) fn insert_empty<'a>(
-        &'a self,
-        txn: &'a dyn Allocate,
-        key: &Key,
-        len: usize,
-    ) -> Result<Path<'a>> {
-        if len > self.max_item() {
-            return Err(EOVERFLOW);
-        }
-        let mut path = Path::find(self, txn, key, Aim::Insert { len })?;
-        if path.is_at(key)? {
-            return Err(EEXIST);
-        }
-        path.insert_item(key, len)?;
-        path.release_above(0);
-        Ok(path)
+        let mut path = Path::new(self, txn);
+        path.insert(key, len)?;
+        Ok(fill(path.item_mut()?))
     }
 
     /// Changes an item in place. `ENOENT` if there is none.
@@ -62,66 +41,32 @@ impl Tree {
         key: &Key,
         change: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R> {
-        let mut path = Path::find(self, txn, key, Aim::Change)?;
-        if !path.is_at(key)? {
+        let mut path = Path::new(self, txn);
+        path.seek(key, &Aim::Change)?;
+        if !path.is_at(key) {
             return Err(ENOENT);
         }
         path.mark_dirty(0);
-        let step = path.leaf_mut()?;
-        Ok(change(
-            leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)?,
-        ))
+        Ok(change(path.item_mut()?))
     }
 
     /// Gives an item other bytes, of any length. `ENOENT` if there is none, `EOVERFLOW` as [`Self::insert`].
     pub fn replace(&self, txn: &dyn Allocate, key: &Key, bytes: &[u8]) -> Result {
-        let mut path = self.resize(txn, key, bytes.len())?;
-        let step = path.leaf_mut()?;
-        leaf::item_mut(step.guard.bytes_mut(), step.slot)
-            .ok_or(EUCLEAN)?
-            .copy_from_slice(bytes);
+        let mut path = Path::new(self, txn);
+        path.resize(key, bytes.len())?;
+        leaf::fill(path.item_mut()?, bytes);
         Ok(())
-    }
-
-    /// Gives an item another length and keeps its leaf locked.
-    pub(super) fn resize<'a>(
-        &'a self,
-        txn: &'a dyn Allocate,
-        key: &Key,
-        len: usize,
-    ) -> Result<Path<'a>> {
-        if len > self.max_item() {
-            return Err(EOVERFLOW);
-        }
-        let mut path = Path::find(self, txn, key, Aim::Resize { len })?;
-        if !path.is_at(key)? {
-            return Err(ENOENT);
-        }
-        path.resize_item(len)?;
-        path.release_above(0);
-        Ok(path)
     }
 
     /// Removes an item. `ENOENT` if there is none.
     pub fn remove(&self, txn: &dyn Allocate, key: &Key) -> Result {
-        let mut path = Path::find(
-            self,
-            txn,
-            key,
-            Aim::Remove {
-                last: *key,
-                limit: 1,
-            },
-        )?;
-        if !path.is_at(key)? {
-            return Err(ENOENT);
-        }
-        let slot = path.leaf()?.slot;
-        path.remove_items(slot..slot.saturating_add(1))
+        let mut path = Path::new(self, txn);
+        path.remove(key)
     }
 
     /// Removes the first items from `first` to `last` (both included), at most `limit`; gives how many those were.
-    /// Fewer than `limit` means the range is empty now. What the items refer to is the caller's task.
+    /// Fewer than `limit` means the range is empty now. What the items refer to is the caller's task. After an error
+    /// some may be gone.
     pub fn remove_range(
         &self,
         txn: &dyn Allocate,
@@ -131,9 +76,10 @@ impl Tree {
     ) -> Result<usize> {
         let mut first = *first;
         let mut removed = 0usize;
+        let mut path = Path::new(self, txn);
         while removed < limit && first <= *last {
             let limit = limit.saturating_sub(removed);
-            let mut path = Path::find(self, txn, &first, Aim::Remove { last: *last, limit })?;
+            path.seek(&first, &Aim::Remove { last: *last, limit })?;
             let upper = path.upper();
             let slots = removable(path.leaf()?.guard.bytes(), &first, last, limit);
             removed = removed.saturating_add(slots.len());
@@ -148,9 +94,70 @@ impl Tree {
 }
 
 impl Path<'_> {
+    /// Inserts an item of `len` zero bytes and keeps its leaf locked, and that alone.
+    pub(super) fn insert(&mut self, key: &Key, len: usize) -> Result {
+        if len > self.tree.max_item() {
+            return Err(EOVERFLOW);
+        }
+        self.seek(key, &Aim::Insert { len })?;
+        if self.is_at(key) {
+            self.release_above(0);
+            return Err(EEXIST);
+        }
+        let result = self.insert_item(key, len);
+        self.settle_locks(result)
+    }
+
+    /// Gives an item another length and keeps its leaf locked, and that alone.
+    pub(super) fn resize(&mut self, key: &Key, len: usize) -> Result {
+        if len > self.tree.max_item() {
+            return Err(EOVERFLOW);
+        }
+        self.seek(key, &Aim::Resize { len })?;
+        if !self.is_at(key) {
+            self.release();
+            return Err(ENOENT);
+        }
+        let result = self.resize_item(len);
+        self.settle_locks(result)
+    }
+
+    /// Removes an item and keeps the leaf locked, and that alone, if it is still there.
+    pub(super) fn remove(&mut self, key: &Key) -> Result {
+        self.seek(
+            key,
+            &Aim::Remove {
+                last: *key,
+                limit: 1,
+            },
+        )?;
+        if !self.is_at(key) {
+            self.release();
+            return Err(ENOENT);
+        }
+        let slot = self.leaf()?.slot;
+        let result = self.remove_items(slot..slot.saturating_add(1));
+        self.settle_locks(result)
+    }
+
+    /// After a change only the leaf stays locked; after one that failed nothing.
+    pub(super) fn settle_locks(&mut self, result: Result) -> Result {
+        match result {
+            Ok(()) => self.release_above(0),
+            Err(_) => self.release(),
+        }
+        result
+    }
+
     /// Whether the way's slot has the item at `key`.
-    pub(super) fn is_at(&self, key: &Key) -> Result<bool> {
-        let step = self.leaf()?;
-        Ok(Leaf::new(step.guard.bytes()).key(step.slot) == Some(*key))
+    pub(super) fn is_at(&self, key: &Key) -> bool {
+        let step = self.step(0);
+        step.is_some_and(|step| Leaf::new(step.guard.bytes()).key(step.slot) == Some(*key))
+    }
+
+    /// The bytes of the item at the way's slot.
+    pub(super) fn item_mut(&mut self) -> Result<&mut [u8]> {
+        let step = self.leaf_mut()?;
+        leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)
     }
 }

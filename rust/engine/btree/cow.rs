@@ -56,7 +56,7 @@ pub(super) fn copy_contents(from: &[u8], to: &mut [u8]) -> Result {
     if from.len() != to.len() {
         return Err(EUCLEAN);
     }
-    to.copy_from_slice(from);
+    super::leaf::fill(to, from);
     let count = header_mut(to)?.nritems;
     *header_mut(to)? = header;
     header_mut(to)?.nritems = count;

@@ -133,6 +133,13 @@ pub(super) fn item_mut(block: &mut [u8], slot: usize) -> Option<&mut [u8]> {
     data_mut(block, start..end).ok()
 }
 
+/// Fills an item with as many bytes; nothing if their number differs, which callers rule out.
+pub(super) fn fill(item: &mut [u8], bytes: &[u8]) {
+    if item.len() == bytes.len() {
+        item.copy_from_slice(bytes);
+    }
+}
+
 /// Copies the items in `slots` of one leaf to another, before its slot `at`. The caller has seen that they fit.
 pub(super) fn copy(from: &[u8], slots: Range<usize>, to: &mut [u8], at: usize) -> Result {
     let (low, high) = (data_end(from, slots.end)?, data_end(from, slots.start)?);
@@ -146,7 +153,7 @@ pub(super) fn copy(from: &[u8], slots: Range<usize>, to: &mut [u8], at: usize) -
         .ok_or(EUCLEAN)?;
     let end = open(to, at, slots.len(), len)?;
     let start = end.checked_sub(len).ok_or(EUCLEAN)?;
-    data_mut(to, start..end)?.copy_from_slice(data);
+    fill(data_mut(to, start..end)?, data);
     let targets = heads_mut(to)?.get_mut(at..).ok_or(EUCLEAN)?;
     for (target, head) in targets.iter_mut().zip(heads) {
         *target = *head;

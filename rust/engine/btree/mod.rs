@@ -22,6 +22,7 @@ mod block;
 mod change;
 mod cow;
 mod cursor;
+mod descend;
 mod edit;
 mod leaf;
 mod lock;

@@ -39,11 +39,12 @@ pub(super) fn header_mut(block: &mut [u8]) -> Result<&mut RawHeader> {
 
 /// Moves bytes within `area`; unlike `copy_within` it cannot panic.
 pub(super) fn shift(area: &mut [u8], from: Range<usize>, to: usize) -> Result {
-    let end = to.checked_add(from.len()).ok_or(EUCLEAN)?;
-    if from.start > from.end || from.end > area.len() || end > area.len() {
+    let len = from.end.checked_sub(from.start).ok_or(EUCLEAN)?;
+    let room = area.len().checked_sub(len).ok_or(EUCLEAN)?;
+    if from.end > area.len() || to > room {
         return Err(EUCLEAN);
     }
-    area.copy_within(from, to);
+    area.copy_within(from.start..from.end, to);
     Ok(())
 }
 

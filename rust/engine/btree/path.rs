@@ -1,39 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The way down, for writers.
-//!
-//! A writer first takes what readers take, and only the leaf for writing: most changes concern nothing above. Where a
-//! block above must change too (it must be copied, split or merged, or its first key moves) it starts again, and
-//! takes write locks from that block down. On the way it copies what it will change, splits nodes that could not
-//! take two more pointers, and merges nodes that have become small; so nothing that happens below ever needs an
-//! ancestor which was let go, and each step leaves a whole tree behind.
+//! The blocks that a writer has locked.
 
-use super::leaf::{self, HEAD};
-use super::lock::{nesting, Held, Mode, Writing};
+use super::lock::{nesting, Writing};
 use super::node;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
-use core::ops::Range;
 use kernel::prelude::*;
 use latch::Side;
 
 const LEVELS: usize = 8;
 const _: () = assert!(MAX_LEVELS == 8);
-
-/// What a writer means to do in the leaf.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Aim {
-    /// Change bytes of items, or none.
-    Change,
-    /// Insert an item with `len` bytes of data.
-    Insert { len: usize },
-    /// Give the item at the key this many bytes of data.
-    Resize { len: usize },
-    /// Remove items up to `last`, at most `limit`.
-    Remove { last: Key, limit: usize },
-    /// Give the item at the key another one.
-    Rekey,
-}
 
 /// A locked block on the way, and the slot that the way takes through it.
 pub(super) struct Step {
@@ -50,160 +27,21 @@ pub(super) struct Path<'a> {
     outer: (Option<Key>, Option<Key>),
 }
 
-/// What comes of a step that may need more locks.
-pub(super) enum Locked<T> {
-    Ready(T),
-    /// Write locks are needed from this level down.
-    Widen(u8),
-}
-
 impl<'a> Path<'a> {
-    /// Locks the leaf that `key` is in or would be in, and of its ancestors what `aim` needs.
-    pub(super) fn find(tree: &'a Tree, txn: &'a dyn Allocate, key: &Key, aim: Aim) -> Result<Self> {
-        let mut write_from = 0u8;
-        loop {
-            match Self::descend(tree, txn, key, aim, write_from)? {
-                Locked::Ready(path) => return Ok(path),
-                Locked::Widen(level) => write_from = level.max(write_from.saturating_add(1)),
-            }
-        }
-    }
-
-    fn descend(
-        tree: &'a Tree,
-        txn: &'a dyn Allocate,
-        key: &Key,
-        aim: Aim,
-        write_from: u8,
-    ) -> Result<Locked<Self>> {
-        let mut path = Path {
+    /// A path that has nothing locked.
+    pub(super) fn new(tree: &'a Tree, txn: &'a dyn Allocate) -> Self {
+        Self {
             tree,
             txn,
             steps: [const { None }; LEVELS],
             outer: (None, None),
-        };
-        let mut held = match tree.lock_root(write_from) {
-            Held::Write(root) => Held::Write(tree.writable_root(txn, root)?),
-            Held::Read(root) if tree.is_writable(txn, root.latched(), root.bytes()) => {
-                Held::Read(root)
-            }
-            Held::Read(root) => return Ok(Locked::Widen(root.latched().meta().level)),
-        };
-        loop {
-            let level = held.block().meta().level;
-            if let Held::Write(guard) = held {
-                held = match path.tidy(guard, key, aim)? {
-                    Locked::Ready(guard) => Held::Write(guard),
-                    Locked::Widen(level) => return Ok(Locked::Widen(level)),
-                };
-            }
-            if held.block().meta().level < level {
-                // A root gave way to its only child, which may have to as well.
-                continue;
-            }
-            if level == 0 {
-                break;
-            }
-            held = match path.step_down(held, key, aim, write_from)? {
-                Locked::Ready(held) => held,
-                Locked::Widen(level) => return Ok(Locked::Widen(level)),
-            };
-        }
-        match held {
-            Held::Write(leaf) => path.arrive(leaf, key, aim),
-            Held::Read(_) => Ok(Locked::Widen(0)),
         }
     }
 
-    /// From a block to the child that `key` is in or would be in.
-    fn step_down(
-        &mut self,
-        held: Held,
-        key: &Key,
-        aim: Aim,
-        write_from: u8,
-    ) -> Result<Locked<Held>> {
-        let level = held.block().meta().level;
-        let below = level.checked_sub(1).ok_or(EUCLEAN)?;
-        let node = Node::new(held.bytes());
-        let slot = node.descend(key);
-        let child = node.child(slot).ok_or(EUCLEAN)?;
-        if !aim.may_move_first_key(slot, key, &child.key) {
-            self.release_above(level);
-        }
-        let block = self.tree.child_block(&child, below)?;
-        let mode = if below <= write_from {
-            Mode::Write
-        } else {
-            Mode::Read
-        };
-        let next = Held::lock(&block, mode, nesting(self.tree.kind(), below, Side::Path));
-        self.tree.check_child(next.bytes(), &child, below)?;
-        match (held, next) {
-            (Held::Write(mut guard), Held::Write(next)) => {
-                let next = self.tree.writable_child(self.txn, &mut guard, slot, next)?;
-                self.put(level, Step { guard, slot });
-                Ok(Locked::Ready(Held::Write(next)))
-            }
-            (held, next) if self.tree.is_writable(self.txn, next.block(), next.bytes()) => {
-                self.outer = narrowed(self.outer, held.bytes(), slot);
-                Ok(Locked::Ready(next))
-            }
-            _ => Ok(Locked::Widen(level)),
-        }
-    }
-
-    /// Finds the place in the leaf, and whether all blocks are locked that the change will touch.
-    fn arrive(mut self, leaf: Writing, key: &Key, aim: Aim) -> Result<Locked<Self>> {
-        let bytes = leaf.bytes();
-        let found = Leaf::new(bytes).search(key);
-        let slot = found.unwrap_or_else(|slot| slot);
-        let free = Leaf::new(bytes).free_space();
-        let need = match aim {
-            Aim::Change => Need::Leaf,
-            Aim::Insert { .. } if found.is_ok() => Need::Leaf,
-            Aim::Insert { len } => Need::for_insert(slot, len.saturating_add(HEAD) <= free),
-            Aim::Resize { len } => {
-                let old = Leaf::new(bytes).data(slot).map_or(0, <[u8]>::len);
-                Need::with_room(found.is_err() || len <= old.saturating_add(free))
-            }
-            Aim::Rekey if slot == 0 => Need::FirstKey,
-            Aim::Rekey => Need::Leaf,
-            Aim::Remove { last, limit } => {
-                Need::for_remove(bytes, removable(bytes, key, &last, limit))?
-            }
-        };
-        let is_root = self.tree.is_root(leaf.latched());
-        self.put(0, Step { guard: leaf, slot });
-        let missing = match need {
-            _ if is_root => None,
-            Need::Leaf => None,
-            Need::Parent => self.step(1).is_none().then_some(1),
-            Need::FirstKey => self.missing_for_first_key(),
-        };
-        match missing {
-            Some(level) => Ok(Locked::Widen(level)),
-            None => {
-                if need == Need::Leaf {
-                    self.release_above(0);
-                }
-                Ok(Locked::Ready(self))
-            }
-        }
-    }
-
-    /// The lowest level where a block is not locked that has the leaf's first key.
-    fn missing_for_first_key(&self) -> Option<u8> {
-        for level in 1..MAX_LEVELS {
-            match self.step(level) {
-                None => return Some(level),
-                Some(step) if step.slot > 0 || self.tree.is_root(step.guard.latched()) => {
-                    return None
-                }
-                Some(_) => {}
-            }
-        }
-        None
+    /// Lets go of everything.
+    pub(super) fn release(&mut self) {
+        self.steps = [const { None }; LEVELS];
+        self.outer = (None, None);
     }
 
     /// The locked block at `level`.
@@ -226,6 +64,11 @@ impl<'a> Path<'a> {
         if let Some(place) = self.steps.get_mut(usize::from(level)) {
             *place = Some(step);
         }
+    }
+
+    /// Narrows what is known of where the topmost block stands: the way went through `slot` of one that is let go.
+    pub(super) fn narrow(&mut self, bytes: &[u8], slot: usize) {
+        self.outer = narrowed(self.outer, bytes, slot);
     }
 
     /// Between which keys the block at `level` has its place, whether it is in the path or not.
@@ -350,57 +193,6 @@ impl<'a> Path<'a> {
     }
 }
 
-impl Aim {
-    /// Whether the first key of the block may change in whose `slot`, which starts with `first`, the way goes on.
-    fn may_move_first_key(&self, slot: usize, key: &Key, first: &Key) -> bool {
-        match self {
-            Self::Change | Self::Resize { .. } => false,
-            Self::Insert { .. } => slot == 0 && key < first,
-            Self::Remove { .. } | Self::Rekey => slot == 0,
-        }
-    }
-}
-
-/// What must be locked besides the leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// Nothing.
-    Leaf,
-    /// The parent, to split or to merge the leaf.
-    Parent,
-    /// All that have the leaf's first key, and the parent.
-    FirstKey,
-}
-
-impl Need {
-    fn with_room(fits: bool) -> Self {
-        if fits {
-            Self::Leaf
-        } else {
-            Self::Parent
-        }
-    }
-
-    fn for_insert(slot: usize, fits: bool) -> Self {
-        if slot == 0 {
-            Self::FirstKey
-        } else {
-            Self::with_room(fits)
-        }
-    }
-
-    fn for_remove(bytes: &[u8], slots: Range<usize>) -> Result<Self> {
-        if slots.is_empty() {
-            return Ok(Self::Leaf);
-        }
-        if slots.start == 0 {
-            return Ok(Self::FirstKey);
-        }
-        let left = leaf::used(bytes).saturating_sub(leaf::weight(bytes, slots)?);
-        Ok(Self::with_room(left >= leaf::sparse(bytes)))
-    }
-}
-
 /// The bounds of the child in `slot` of a node that has `bounds`.
 fn narrowed(
     bounds: (Option<Key>, Option<Key>),
@@ -413,15 +205,4 @@ fn narrowed(
         lower.or(bounds.0),
         node.key(slot.saturating_add(1)).or(bounds.1),
     )
-}
-
-/// The slots of the items from `first` to `last`, at most `limit`.
-pub(super) fn removable(bytes: &[u8], first: &Key, last: &Key, limit: usize) -> Range<usize> {
-    let leaf = Leaf::new(bytes);
-    let start = leaf.search(first).unwrap_or_else(|slot| slot);
-    let end = match leaf.search(last) {
-        Ok(slot) => slot.saturating_add(1),
-        Err(slot) => slot,
-    };
-    start..end.min(start.saturating_add(limit)).max(start)
 }

@@ -3,9 +3,10 @@
 //! before something is removed. Each step leaves a whole tree.
 
 use super::cow::{first_key, pointer};
+use super::descend::{Aim, Locked};
 use super::lock::Writing;
 use super::node;
-use super::path::{Aim, Locked, Path, Step};
+use super::path::{Path, Step};
 use crate::disk::{Key, Node, MAX_LEVELS};
 use kernel::prelude::*;
 use latch::Side;
@@ -15,7 +16,7 @@ const SPARE: usize = 2;
 
 impl Path<'_> {
     /// Prepares the node `guard` for what `aim` may do to it. What comes back may be a neighbour or a child of it.
-    pub(super) fn tidy(&mut self, guard: Writing, key: &Key, aim: Aim) -> Result<Locked<Writing>> {
+    pub(super) fn tidy(&mut self, guard: Writing, key: &Key, aim: &Aim) -> Result<Locked<Writing>> {
         let level = guard.latched().meta().level;
         if level == 0 {
             return Ok(Locked::Ready(guard));

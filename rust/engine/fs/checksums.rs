@@ -54,10 +54,8 @@ impl SectorSums {
             .unwrap_or(&[]);
         let start = sector.checked_mul(self.size).ok_or(EUCLEAN)?;
         let to = self.sums.get_mut(start..).unwrap_or(&mut []);
-        for (to, from) in to
-            .chunks_exact_mut(self.size)
-            .zip(from.chunks_exact(self.size))
-        {
+        let len = from.len().min(to.len());
+        if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
             to.copy_from_slice(from);
         }
         let count = from.len().checked_div(self.size).unwrap_or(0);
@@ -210,6 +208,7 @@ fn insert_some(
                 let end = skip.saturating_add(taken);
                 let item = writer.resize_here(used.max(end))?;
                 let to = item.get_mut(skip..end).ok_or(EUCLEAN)?;
+                let to = to.get_mut(..taken).ok_or(EUCLEAN)?;
                 to.copy_from_slice(sums.get(..taken).ok_or(EUCLEAN)?);
                 return Ok(taken);
             }
@@ -217,6 +216,7 @@ fn insert_some(
     }
     let len = sums.len().min(layout.longest);
     let item = writer.insert_here(&key(at), len)?;
-    item.copy_from_slice(sums.get(..len).ok_or(EUCLEAN)?);
+    let to = item.get_mut(..len).ok_or(EUCLEAN)?;
+    to.copy_from_slice(sums.get(..len).ok_or(EUCLEAN)?);
     Ok(len)
 }

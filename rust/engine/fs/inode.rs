@@ -8,7 +8,7 @@ use crate::disk::{Key, Kind, ObjectId};
 use crate::txn::Units;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use latch::{Mutex, MutexGuard};
+use latch::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use zerocopy::FromBytes;
 
 /// An inode in use. The VFS keeps one per inode number and subvolume; the engine keeps no table.
@@ -17,8 +17,9 @@ use zerocopy::FromBytes;
 pub struct Inode {
     subvolume: Arc<Subvolume>,
     number: ObjectId,
-    /// Held while the file's extent items are rearranged. Outside `state`.
-    extents: Mutex<()>,
+    /// Held for writing while the file's extent items are rearranged, and for reading by who must not see that half
+    /// done. Outside `state`.
+    extents: RwLock<()>,
     state: Mutex<State>,
 }
 
@@ -46,7 +47,7 @@ impl Inode {
         let inode = Inode {
             subvolume: subvolume.clone(),
             number,
-            extents: Mutex::new((), latch::class!("rbtrfs_inode_extents"))?,
+            extents: RwLock::new((), latch::class!("rbtrfs_inode_extents"))?,
             state: Mutex::new(state, latch::class!("rbtrfs_inode_state"))?,
         };
         Ok(Arc::new(inode, GFP_KERNEL)?)
@@ -86,9 +87,14 @@ impl Inode {
         state.dirty = true;
     }
 
-    /// Keeps others from rearranging the file's extents.
-    pub(super) fn lock_extents(&self) -> MutexGuard<'_, ()> {
-        self.extents.lock()
+    /// Keeps others from rearranging the file's extents, and from looking.
+    pub(super) fn lock_extents(&self) -> RwLockWriteGuard<'_, ()> {
+        self.extents.write()
+    }
+
+    /// Waits until the file's extents are in order, and keeps them so.
+    pub(super) fn hold_extents(&self) -> RwLockReadGuard<'_, ()> {
+        self.extents.read()
     }
 
     /// The inode item's key.

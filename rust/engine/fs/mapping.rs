@@ -77,8 +77,20 @@ enum Around {
 }
 
 impl FileSystem {
-    /// What is at `offset`, for at most `max_len` bytes: one tree search.
+    /// What is at `offset`, for at most `max_len` bytes: one tree search. A write of the same bytes must not be finished
+    /// meanwhile; one of other bytes may.
     pub fn map(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
+        let _extents = inode.hold_extents();
+        self.map_held(inode, offset, max_len)
+    }
+
+    /// As [`Self::map`]; the extents lock is held.
+    pub(super) fn map_held(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        max_len: u64,
+    ) -> Result<Mapping> {
         let at = offset.get();
         let max_len = max_len.min(u64::MAX.saturating_sub(at)).max(1);
         Ok(match self.look_around(inode, at)? {

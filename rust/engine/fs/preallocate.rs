@@ -47,7 +47,7 @@ impl FileSystem {
         let handle = self.start(inode.subvolume(), units)?;
         let _extents = inode.lock_extents();
         // A write may have been finished here since.
-        let found = self.map(inode, FileOffset::new(at), len)?;
+        let found = self.map_held(inode, FileOffset::new(at), len)?;
         if !matches!(found.kind, MappingKind::Hole) {
             return Ok(found.len);
         }

@@ -149,7 +149,9 @@ pub(super) fn remove<H: Head, R>(
         return Ok(Some(found));
     }
     let (_, item) = writer.item_mut()?.ok_or(EUCLEAN)?;
-    item.copy_within(range.end.., range.start);
+    let tail = item.get_mut(range.start..).ok_or(EUCLEAN)?;
+    // What goes comes to the end, where it is cut off.
+    tail.rotate_left(range.len().min(tail.len()));
     writer.resize_here(len.saturating_sub(range.len()))?;
     Ok(Some(found))
 }

@@ -202,7 +202,11 @@ impl FileSystem {
             return Err(EINVAL);
         }
         match self.map(inode, FileOffset::new(0), u64::MAX)?.kind {
-            MappingKind::Inline(target) if !target.is_empty() => Ok(target),
+            MappingKind::Inline(mut target) if !target.is_empty() => {
+                // mkfs puts a zero behind it.
+                target.truncate(usize::try_from(inode.attributes().size)?);
+                Ok(target)
+            }
             _ => {
                 let (tree, number) = (inode.subvolume().id(), inode.number());
                 pr_err!("tree {tree}: symbolic link {number} has no target\n");

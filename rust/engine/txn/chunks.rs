@@ -42,7 +42,9 @@ impl Chunks {
     fn settle(&mut self, committed: Generation) {
         let is_gone = |(generation, _): &(Generation, Arc<Chunk>)| *generation <= committed;
         while let Some(at) = self.leaving.iter().position(is_gone) {
-            let Some(last) = self.leaving.pop() else { return };
+            let Some(last) = self.leaving.pop() else {
+                return;
+            };
             if let Some(hole) = self.leaving.get_mut(at) {
                 *hole = last;
             }

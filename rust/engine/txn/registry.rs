@@ -134,11 +134,11 @@ impl Registry {
         id: ObjectId,
         touched: Touched,
     ) -> Result {
+        // A snapshot was made without being opened.
+        self.get(id)
+            .inspect_err(|_| pr_err!("tree {} changed and has no root item\n", id))?;
         let found = self.open.lock().get(&id).cloned();
-        let Some(opened) = found else {
-            pr_err!("tree {} changed and is not open\n", id);
-            return Err(EUCLEAN);
-        };
+        let opened = found.ok_or(EUCLEAN)?;
         let pointer = opened.tree.root_pointer();
         let written = self.root.update(context, &opened.root_item, |bytes| {
             let Ok((item, _)) = RawRootItem::mut_from_prefix(bytes) else {

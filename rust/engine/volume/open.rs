@@ -62,21 +62,13 @@ impl Volume {
 
     /// Maps the chunks that the superblock lists: enough to read the chunk tree.
     fn add_system_chunks(&self) -> Result {
-        let mut chunks = KVec::new();
         self.with_superblock(|raw| {
             for chunk in raw.system_chunks() {
                 let (key, item) = chunk?;
-                chunks.push(
-                    Chunk::from_item(Logical::new(key.offset), &item)?,
-                    GFP_KERNEL,
-                )?;
+                self.add_chunk(Chunk::from_item(Logical::new(key.offset), &item)?)?;
             }
-            Ok::<(), Error>(())
-        })?;
-        for chunk in chunks {
-            self.add_chunk(chunk)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) enum Places {
     /// At [`SUPERBLOCK_PLACES`].
     Fixed,
     /// In pairs of zones.
-    Log(SuperblockLog),
+    Log(KBox<SuperblockLog>),
 }
 
 impl Places {
@@ -44,7 +44,8 @@ impl Places {
                 zone_size, zones, ..
             }) => {
                 let zone_size = ZoneSize::new(zone_size).ok_or(EINVAL)?;
-                Ok(Self::Log(SuperblockLog::new(zone_size, zones)))
+                let log = SuperblockLog::new(zone_size, zones);
+                Ok(Self::Log(KBox::new(log, GFP_KERNEL)?))
             }
         }
     }
@@ -215,7 +216,7 @@ impl InMemory {
                     .ok_or(EUCLEAN)?;
                 let len = end.saturating_sub(start).min(list.len());
                 let cells = Cell::from_mut(list).as_slice_of_cells();
-                for (to, from) in cells.iter().zip(cells.iter().skip(len)) {
+                for (to, from) in cells.iter().zip(cells.get(len..).unwrap_or(&[])) {
                     to.set(from.get());
                 }
                 if let Some(unused) = self.raw.sys_chunk_array.get_mut(left..used) {

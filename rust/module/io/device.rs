@@ -30,7 +30,8 @@ impl Disk {
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
             bounce.write(0, piece);
-            self.device.transfer(operation, pos.get(), &bounce, piece.len())?;
+            self.device
+                .transfer(operation, pos.get(), &bounce, piece.len())?;
             pos = pos.saturating_add(piece.len() as u64);
         }
         Ok(())
@@ -68,7 +69,8 @@ impl Device for Disk {
         let bounce = Folio::alloc(BOUNCE_ORDER)?;
         let mut pos = at;
         for piece in buf.chunks_mut(BOUNCE) {
-            self.device.transfer(Operation::ReadMeta, pos.get(), &bounce, piece.len())?;
+            self.device
+                .transfer(Operation::ReadMeta, pos.get(), &bounce, piece.len())?;
             bounce.read(0, piece);
             pos = pos.saturating_add(piece.len() as u64);
         }
@@ -101,7 +103,8 @@ impl Device for Disk {
             return Err(EOPNOTSUPP);
         }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.device.report_zones(first.get(), count, &mut |zone| each(zone_of(zone)))
+        self.device
+            .report_zones(first.get(), count, &mut |zone| each(zone_of(zone)))
     }
 
     fn manage_zone(&self, start: Physical, action: ZoneAction) -> Result {
@@ -110,7 +113,8 @@ impl Device for Disk {
             ZoneAction::Finish => ZoneOperation::Finish,
             ZoneAction::Open => ZoneOperation::Open,
         };
-        self.device.manage_zone(operation, start.get(), self.device.zone_size())
+        self.device
+            .manage_zone(operation, start.get(), self.device.zone_size())
     }
 }
 

@@ -116,7 +116,12 @@ impl Drop for Bio {
 
 unsafe extern "C" fn completed<C: Completion>(bio: *mut b::bio) {
     // SAFETY: The block layer gives the bio back once; `submit` put an `Arc<C>` into it.
-    let (owner, status) = unsafe { (Arc::from_raw((*bio).bi_private.cast::<C>().cast_const()), (*bio).bi_status) };
+    let (owner, status) = unsafe {
+        (
+            Arc::from_raw((*bio).bi_private.cast::<C>().cast_const()),
+            (*bio).bi_status,
+        )
+    };
     // SAFETY: The last user puts the bio.
     unsafe { b::bio_put(bio) };
     // SAFETY: A plain conversion of numbers.
@@ -148,7 +153,10 @@ impl Plug {
         });
         let inner = KBox::pin_init(init, GFP_KERNEL)?;
         // INVARIANT: `blk_start_plug` made it the current task's.
-        Ok(Self { inner, _not_send: kernel::types::NotThreadSafe })
+        Ok(Self {
+            inner,
+            _not_send: kernel::types::NotThreadSafe,
+        })
     }
 }
 

@@ -6,8 +6,8 @@
 
 use super::bindings as b;
 use super::{Bio, Folio, Operation};
-use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::error::to_result;
+use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::fs::File;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -38,7 +38,10 @@ impl BlockDevice {
         // SAFETY: `setup_bdev_super` set both; nobody uses `fdget_pos` on the file.
         let (inner, file) = unsafe { ((*sb).s_bdev, File::from_raw_file((*sb).s_bdev_file)) };
         // INVARIANT: `s_bdev_file` keeps `s_bdev` open.
-        Self { inner, _file: file.into() }
+        Self {
+            inner,
+            _file: file.into(),
+        }
     }
 
     /// The C object.
@@ -65,7 +68,13 @@ impl BlockDevice {
     }
 
     /// Reads or writes a folio's first `len` bytes and waits.
-    pub(crate) fn transfer(&self, operation: Operation, at: u64, folio: &Folio, len: usize) -> Result {
+    pub(crate) fn transfer(
+        &self,
+        operation: Operation,
+        at: u64,
+        folio: &Folio,
+        len: usize,
+    ) -> Result {
         let mut bio = Bio::new(self, operation, at, 1);
         if !bio.add_folio(folio, len, 0) {
             return Err(EIO);
@@ -106,7 +115,12 @@ impl BlockDevice {
     /// The device's limits of open and of active zones; zero is no limit.
     pub(crate) fn zone_limits(&self) -> (u32, u32) {
         // SAFETY: The device is open.
-        unsafe { (b::bdev_max_open_zones(self.inner), b::bdev_max_active_zones(self.inner)) }
+        unsafe {
+            (
+                b::bdev_max_open_zones(self.inner),
+                b::bdev_max_active_zones(self.inner),
+            )
+        }
     }
 
     /// The longest zone append in bytes.
@@ -195,7 +209,12 @@ pub(crate) enum Condition {
 
 unsafe extern "C" fn show_zone(zone: *mut b::blk_zone, _index: c_uint, data: *mut c_void) -> c_int {
     // SAFETY: `report_zones` passed the closure, the block layer passes a valid zone.
-    let (zone, each) = unsafe { (&*zone, &mut *data.cast::<&mut dyn FnMut(&ZoneReport) -> Result>()) };
+    let (zone, each) = unsafe {
+        (
+            &*zone,
+            &mut *data.cast::<&mut dyn FnMut(&ZoneReport) -> Result>(),
+        )
+    };
     let bytes = |sectors: u64| sectors.saturating_mul(512);
     let report = ZoneReport {
         start: bytes(zone.start),
@@ -231,7 +250,10 @@ struct NoioScope {
 impl NoioScope {
     fn enter() -> Self {
         // SAFETY: It changes only this task's flags. INVARIANT: `flags` is what it returned.
-        Self { flags: unsafe { b::memalloc_noio_save() }, _not_send: NotThreadSafe }
+        Self {
+            flags: unsafe { b::memalloc_noio_save() },
+            _not_send: NotThreadSafe,
+        }
     }
 }
 

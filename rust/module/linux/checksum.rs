@@ -31,6 +31,15 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub(crate) fn blake2b_256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     // SAFETY: There is no key, the bytes are valid for their length, `out` has 32 bytes.
-    unsafe { b::blake2b(core::ptr::null(), 0, bytes.as_ptr(), bytes.len(), out.as_mut_ptr(), 32) };
+    unsafe {
+        b::blake2b(
+            core::ptr::null(),
+            0,
+            bytes.as_ptr(),
+            bytes.len(),
+            out.as_mut_ptr(),
+            32,
+        )
+    };
     out
 }

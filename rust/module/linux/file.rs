@@ -194,7 +194,11 @@ unsafe extern "C" fn page_mkwrite<T: FileData>(fault: *mut b::vm_fault) -> b::vm
 /// Cuts or extends the page cache of a file to `size` bytes, around `store`, which does the same to the trees.
 ///
 /// The VFS holds the inode's lock.
-pub(crate) fn resize<T: FileData>(inode: &Inode, size: i64, store: impl FnOnce() -> Result) -> Result {
+pub(crate) fn resize<T: FileData>(
+    inode: &Inode,
+    size: i64,
+    store: impl FnOnce() -> Result,
+) -> Result {
     let at = inode.as_ptr();
     let old = inode.size();
     // SAFETY: The inode is alive and locked; the mapping's lock keeps faults away from what is cut.

@@ -168,7 +168,13 @@ impl Folio {
         // is this driver, as an atomic.
         unsafe {
             let folio = self.as_ptr();
-            let word = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1.__bindgen_anon_3.private);
+            let word = addr_of_mut!(
+                (*folio)
+                    .__bindgen_anon_1
+                    .__bindgen_anon_1
+                    .__bindgen_anon_3
+                    .private
+            );
             &*word.cast::<AtomicUsize>()
         }
     }
@@ -216,7 +222,9 @@ impl Folio {
         let size = self.size();
         let offset = offset.min(size);
         // SAFETY: As in `write`.
-        unsafe { core::ptr::write_bytes(self.address().add(offset), 0, size.saturating_sub(offset)) };
+        unsafe {
+            core::ptr::write_bytes(self.address().add(offset), 0, size.saturating_sub(offset))
+        };
     }
 
     /// Where the kernel sees the folio's bytes.

@@ -6,8 +6,8 @@
 
 use super::bindings as b;
 use super::{private, SuperBlock};
-use kernel::ffi::{c_int, c_long, c_void};
 use core::ptr::{addr_of_mut, NonNull};
+use kernel::ffi::{c_int, c_long, c_void};
 use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
@@ -212,7 +212,10 @@ impl Inode {
     pub(crate) fn now(&self) -> Timespec {
         // SAFETY: The inode is alive.
         let now = unsafe { b::current_time(self.as_ptr()) };
-        Timespec { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
+        Timespec {
+            sec: now.tv_sec,
+            nsec: u32::try_from(now.tv_nsec).unwrap_or(0),
+        }
     }
 
     /// Copies attributes into the VFS inode; size and payload are left alone.
@@ -242,9 +245,18 @@ impl Inode {
         // SAFETY: The inode is alive.
         unsafe {
             [
-                Timespec { sec: (*inode).i_atime_sec, nsec: (*inode).i_atime_nsec },
-                Timespec { sec: (*inode).i_mtime_sec, nsec: (*inode).i_mtime_nsec },
-                Timespec { sec: (*inode).i_ctime_sec, nsec: (*inode).i_ctime_nsec & !b::I_CTIME_QUERIED },
+                Timespec {
+                    sec: (*inode).i_atime_sec,
+                    nsec: (*inode).i_atime_nsec,
+                },
+                Timespec {
+                    sec: (*inode).i_mtime_sec,
+                    nsec: (*inode).i_mtime_nsec,
+                },
+                Timespec {
+                    sec: (*inode).i_ctime_sec,
+                    nsec: (*inode).i_ctime_nsec & !b::I_CTIME_QUERIED,
+                },
             ]
         }
     }
@@ -291,7 +303,12 @@ struct Search {
 
 unsafe extern "C" fn matches(inode: *mut b::inode, search: *mut c_void) -> c_int {
     // SAFETY: `lookup` and `get` pass a `Search`; the inode is in the hash and not freed.
-    let (slot, search) = unsafe { (private::get::<Slot>((*inode).i_private), &*search.cast::<Search>()) };
+    let (slot, search) = unsafe {
+        (
+            private::get::<Slot>((*inode).i_private),
+            &*search.cast::<Search>(),
+        )
+    };
     slot.is_some_and(|slot| slot.key == search.key).into()
 }
 
@@ -332,10 +349,14 @@ impl SuperBlock {
         if let Some(inode) = self.cached_inode(key) {
             return Ok(Found::Cached(inode));
         }
-        let mut search = Search { key, slot: Some(new_slot(key)?) };
+        let mut search = Search {
+            key,
+            slot: Some(new_slot(key)?),
+        };
         let at = core::ptr::from_mut(&mut search).cast();
         // SAFETY: The super block is alive; the callbacks take the `Search`.
-        let inode = unsafe { b::iget5_locked(self.as_ptr(), key.hash(), Some(matches), Some(adopt), at) };
+        let inode =
+            unsafe { b::iget5_locked(self.as_ptr(), key.hash(), Some(matches), Some(adopt), at) };
         if let Some(unused) = search.slot.take() {
             // SAFETY: From `private::put`, taken by nobody.
             unsafe { private::drop_private(unused.as_ptr()) };
@@ -344,7 +365,9 @@ impl SuperBlock {
         // SAFETY: `iget5_locked` gives a reference.
         let owned = unsafe { ARef::<Inode>::from_raw(inode.cast()) };
         // SAFETY: The inode is alive.
-        if unsafe { b::inode_state_read_once(inode.as_ptr()) } & b::inode_state_flags_enum_I_NEW == 0 {
+        if unsafe { b::inode_state_read_once(inode.as_ptr()) } & b::inode_state_flags_enum_I_NEW
+            == 0
+        {
             return Ok(Found::Cached(owned));
         }
         // INVARIANT: I_NEW is ours: `iget5_locked` made the inode.
@@ -378,7 +401,10 @@ impl SuperBlock {
 }
 
 fn new_slot(key: InodeKey) -> Result<NonNull<c_void>> {
-    private::put(Slot { key, payload: core::cell::UnsafeCell::new(None) })
+    private::put(Slot {
+        key,
+        payload: core::cell::UnsafeCell::new(None),
+    })
 }
 
 /// An inode in the hash that nobody else can use yet. Dropping it makes it go away again.

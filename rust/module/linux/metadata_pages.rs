@@ -142,7 +142,11 @@ impl FolioBytes {
             return None;
         }
         // INVARIANT: The bit was just set by us.
-        Some(Self { folio: folio.clone(), address, len: folio.size() })
+        Some(Self {
+            folio: folio.clone(),
+            address,
+            len: folio.size(),
+        })
     }
 
     /// The bytes.
@@ -161,7 +165,9 @@ impl FolioBytes {
 
 impl Drop for FolioBytes {
     fn drop(&mut self) {
-        self.folio.private_word().fetch_and(!LENT, Ordering::Release);
+        self.folio
+            .private_word()
+            .fetch_and(!LENT, Ordering::Release);
     }
 }
 
@@ -169,7 +175,8 @@ impl Folio {
     /// Begins a write of a folio of this mapping to `copies` places, each of which ends by
     /// [`Self::copy_written`].
     pub(crate) fn expect_copies(&self, copies: usize) {
-        self.private_word().fetch_add(COPY.wrapping_mul(copies & 0xff), Ordering::Relaxed);
+        self.private_word()
+            .fetch_add(COPY.wrapping_mul(copies & 0xff), Ordering::Relaxed);
     }
 
     /// One of the places was written or not. With the last one writeback ends: `Some(false)` if no place
@@ -195,7 +202,9 @@ impl MetadataPages {
         // SAFETY: The super block is alive and has its operations.
         let inode = NonNull::new(unsafe { b::new_inode(sb.as_ptr()) }).ok_or(ENOMEM)?;
         // SAFETY: The reference is ours.
-        let this = Self { inode: unsafe { ARef::from_raw(inode.cast()) } };
+        let this = Self {
+            inode: unsafe { ARef::from_raw(inode.cast()) },
+        };
         let owner = private::put(owner)?;
         let inode = inode.as_ptr();
         // SAFETY: Nobody else has the inode. It must be hashed to be put on the list of dirty inodes; its
@@ -230,7 +239,8 @@ impl Pages {
         };
         let index = usize::try_from(pos >> PAGE_SHIFT).map_err(|_| EFBIG)?;
         // SAFETY: The mapping is alive.
-        let folio = from_err_ptr(unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) })?;
+        let folio =
+            from_err_ptr(unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) })?;
         // SAFETY: A reference is returned.
         let folio = unsafe { ARef::<Folio>::from_raw(NonNull::new(folio.cast()).ok_or(ENOMEM)?) };
         Ok(LockedFolio { folio })
@@ -345,8 +355,13 @@ unsafe extern "C" fn writepages<O: Owner>(
     control: *mut b::writeback_control,
 ) -> c_int {
     // SAFETY: The VFS lends both; the mapping is of `MetadataPages`.
-    let (owner, control, pages) =
-        unsafe { (owner::<O>(mapping), &mut *control, &*mapping.cast::<Pages>()) };
+    let (owner, control, pages) = unsafe {
+        (
+            owner::<O>(mapping),
+            &mut *control,
+            &*mapping.cast::<Pages>(),
+        )
+    };
     let Some(owner) = owner else { return 0 };
     // The periodic flush is the commit's matter, and so is sync.
     if control.for_kupdate() != 0 || control.sync_mode != b::writeback_sync_modes_WB_SYNC_NONE {
@@ -405,4 +420,3 @@ unsafe extern "C" fn migrate_folio(
 ) -> c_int {
     EAGAIN.to_errno()
 }
-

@@ -8,9 +8,9 @@ use super::bindings as b;
 use super::super_block::Parameters;
 use super::{private, BlockDevice, Inode, SuperBlock};
 use core::cell::UnsafeCell;
-use kernel::ffi::{c_int, c_long};
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
+use kernel::ffi::{c_int, c_long};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
@@ -61,7 +61,12 @@ pub(crate) trait FileSystem: super::xattr::Xattrs + Send + Sync + Sized + 'stati
     fn parse(options: &mut Self::Options, name: &[u8], value: Option<&[u8]>) -> Result<Parsed>;
 
     /// Opens the volume on `device`. `sb` takes inodes already, and has no payload yet.
-    fn open(sb: &SuperBlock, device: BlockDevice, options: &Self::Options, access: Access) -> Result<Self>;
+    fn open(
+        sb: &SuperBlock,
+        device: BlockDevice,
+        options: &Self::Options,
+        access: Access,
+    ) -> Result<Self>;
 
     /// The directory at the top of the whole volume.
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>>;
@@ -130,7 +135,10 @@ unsafe extern "C" fn destroy_inode(inode: *mut b::inode) {
     }
 }
 
-unsafe extern "C" fn write_inode<T: FileSystem>(inode: *mut b::inode, _wbc: *mut b::writeback_control) -> c_int {
+unsafe extern "C" fn write_inode<T: FileSystem>(
+    inode: *mut b::inode,
+    _wbc: *mut b::writeback_control,
+) -> c_int {
     // SAFETY: The VFS lends an inode of ours.
     let inode = unsafe { Inode::borrow(inode) };
     let _nofs = NofsScope::enter();
@@ -182,7 +190,12 @@ unsafe extern "C" fn statfs<T: FileSystem>(
     out: *mut kernel::bindings::kstatfs,
 ) -> c_int {
     // SAFETY: The VFS lends a dentry with an inode of ours.
-    let (inode, sb) = unsafe { (Inode::borrow((*dentry).d_inode), SuperBlock::borrow((*dentry).d_sb)) };
+    let (inode, sb) = unsafe {
+        (
+            Inode::borrow((*dentry).d_inode),
+            SuperBlock::borrow((*dentry).d_sb),
+        )
+    };
     from_result(|| {
         let shown = sb.payload::<T>().ok_or(EINVAL)?.statfs(inode)?;
         let out: *mut b::kstatfs = out.cast();
@@ -200,7 +213,10 @@ unsafe extern "C" fn statfs<T: FileSystem>(
     })
 }
 
-unsafe extern "C" fn show_options<T: FileSystem>(seq: *mut b::seq_file, dentry: *mut b::dentry) -> c_int {
+unsafe extern "C" fn show_options<T: FileSystem>(
+    seq: *mut b::seq_file,
+    dentry: *mut b::dentry,
+) -> c_int {
     // SAFETY: The VFS lends a dentry with an inode of ours, and the only user's sequence file.
     let (inode, sb, out) = unsafe {
         (
@@ -220,7 +236,9 @@ unsafe extern "C" fn show_options<T: FileSystem>(seq: *mut b::seq_file, dentry: 
 /// # Safety
 ///
 /// `fc` is a context that [`init_context`] set up, alive for `'a` and used by nobody else.
-unsafe fn context<'a, T: FileSystem>(fc: *mut b::fs_context) -> Result<(&'a mut T::Options, Access)> {
+unsafe fn context<'a, T: FileSystem>(
+    fc: *mut b::fs_context,
+) -> Result<(&'a mut T::Options, Access)> {
     // SAFETY: By the function's contract.
     let options = unsafe { private::get_mut((*fc).fs_private) }.ok_or(EINVAL)?;
     // SAFETY: By the function's contract.
@@ -239,7 +257,10 @@ unsafe extern "C" fn free_context(fc: *mut b::fs_context) {
     }
 }
 
-unsafe extern "C" fn parse_param<T: FileSystem>(fc: *mut b::fs_context, param: *mut b::fs_parameter) -> c_int {
+unsafe extern "C" fn parse_param<T: FileSystem>(
+    fc: *mut b::fs_context,
+    param: *mut b::fs_parameter,
+) -> c_int {
     // SAFETY: The VFS lends both.
     let source = unsafe { b::vfs_parse_fs_param_source(fc, param) };
     if source != -c_int::try_from(b::ENOPARAM).unwrap_or(0) {
@@ -387,7 +408,10 @@ unsafe impl Sync for Registration {}
 
 impl Registration {
     /// Registers `T` under `name`.
-    pub(crate) fn new<T: FileSystem>(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
+    pub(crate) fn new<T: FileSystem>(
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result<Self> {
         let kind = b::file_system_type {
             owner: module.as_ptr(),
             name: name.as_ptr().cast(),
@@ -414,4 +438,3 @@ impl Drop for Registration {
         }
     }
 }
-

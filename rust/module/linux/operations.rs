@@ -8,13 +8,13 @@
 use super::bindings as b;
 use super::dentry::Dentry;
 use super::file;
-use super::iomap::{FileData, Tables};
 use super::inode::{NewInode, Timespec};
+use super::iomap::{FileData, Tables};
 use super::Inode;
-use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use kernel::error::from_result;
+use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use latch::NofsScope;
@@ -76,7 +76,12 @@ pub(crate) trait Directory: 'static {
     /// Removes an empty directory.
     fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result;
     /// Renames.
-    fn rename(from: (&Inode, &Dentry), to: (&Inode, &Dentry), kind: RenameKind, owner: Owner) -> Result;
+    fn rename(
+        from: (&Inode, &Dentry),
+        to: (&Inode, &Dentry),
+        kind: RenameKind,
+        owner: Owner,
+    ) -> Result;
 }
 
 /// What getattr adds to the VFS inode's attributes (C: `struct kstat`).
@@ -150,7 +155,9 @@ impl DirContext<'_> {
 
     /// Shows an entry; `false` if there was no room.
     pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: EntryKind) -> bool {
-        let Ok(len) = c_int::try_from(name.len()) else { return false };
+        let Ok(len) = c_int::try_from(name.len()) else {
+            return false;
+        };
         // SAFETY: The VFS lent the context; the name is valid for its length.
         unsafe { b::dir_emit(self.inner, name.as_ptr().cast(), len, ino, kind.into()) }
     }
@@ -198,7 +205,11 @@ impl<T: Attributes> Table<T> {
 impl NewInode {
     /// Makes it a directory.
     pub(crate) fn set_directory<T: Directory + Attributes>(&mut self) {
-        self.set_operations(&Table::<T>::DIRECTORY, Some(&Table::<T>::DIRECTORY_FILE), None);
+        self.set_operations(
+            &Table::<T>::DIRECTORY,
+            Some(&Table::<T>::DIRECTORY_FILE),
+            None,
+        );
     }
 
     /// Makes it a regular file.
@@ -251,7 +262,10 @@ unsafe extern "C" fn lookup<T: Directory>(
     }
 }
 
-unsafe extern "C" fn iterate_shared<T: Directory>(file: *mut b::file, context: *mut b::dir_context) -> c_int {
+unsafe extern "C" fn iterate_shared<T: Directory>(
+    file: *mut b::file,
+    context: *mut b::dir_context,
+) -> c_int {
     // SAFETY: The VFS lends both, the directory locked for reading.
     let (dir, inner) = unsafe { (Inode::borrow(b::file_inode(file)), &mut *context) };
     from_result(|| {
@@ -295,7 +309,11 @@ unsafe fn make<T: Directory>(
 ///
 /// `dir` is an inode lent by the VFS, `idmap` its mount's.
 unsafe fn new_owner(idmap: *mut b::mnt_idmap, dir: *mut b::inode, mode: u32) -> Owner {
-    let mut owner = Owner { mode, uid: 0, gid: 0 };
+    let mut owner = Owner {
+        mode,
+        uid: 0,
+        gid: 0,
+    };
     // SAFETY: By the function's contract; three numbers are written.
     unsafe { b::rbtrfs_new_owner(idmap, dir, &mut owner.mode, &mut owner.uid, &mut owner.gid) };
     owner
@@ -352,7 +370,9 @@ unsafe extern "C" fn symlink<T: Directory>(
     let target = unsafe { CStr::from_char_ptr(target) }.to_bytes();
     let mode = b::S_IFLNK | 0o777;
     // SAFETY: The VFS lends all.
-    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Symlink(target)) }.map(|()| 0))
+    from_result(|| {
+        unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Symlink(target)) }.map(|()| 0)
+    })
 }
 
 unsafe extern "C" fn tmpfile<T: Directory>(
@@ -385,8 +405,13 @@ unsafe extern "C" fn link<T: Directory>(
 ) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends all, directory and inode locked.
-        let (inode, dir, new) =
-            unsafe { (Inode::borrow((*old).d_inode), Inode::borrow(dir), Dentry::borrow(new)) };
+        let (inode, dir, new) = unsafe {
+            (
+                Inode::borrow((*old).d_inode),
+                Inode::borrow(dir),
+                Dentry::borrow(new),
+            )
+        };
         let _nofs = NofsScope::enter();
         T::link(inode, dir, new.name())?;
         new.instantiate(inode.into());
@@ -513,7 +538,11 @@ unsafe extern "C" fn update_time<T: Attributes>(
     result
 }
 
-unsafe extern "C" fn listxattr<T: Attributes>(dentry: *mut b::dentry, out: *mut c_char, size: usize) -> isize {
+unsafe extern "C" fn listxattr<T: Attributes>(
+    dentry: *mut b::dentry,
+    out: *mut c_char,
+    size: usize,
+) -> isize {
     // SAFETY: The VFS lends both; `out` has `size` bytes, or is null.
     let (inode, out) = unsafe {
         let out = match out.is_null() {

@@ -5,8 +5,8 @@
 //! The pointer forgets the type; the box remembers it and is asked at every use.
 
 use core::any::TypeId;
-use kernel::ffi::c_void;
 use core::ptr::{addr_of, NonNull};
+use kernel::ffi::c_void;
 use kernel::prelude::*;
 
 /// A value behind a `void *`, with its type before it.
@@ -34,7 +34,11 @@ unsafe fn free<T>(at: *mut c_void) {
 /// Boxes `value` for a `void *` field. [`drop_private`] frees it.
 pub(super) fn put<T: Send + Sync + 'static>(value: T) -> Result<NonNull<c_void>> {
     // INVARIANT: All three are of `T`.
-    let tagged = Tagged { tag: TypeId::of::<T>(), drop: free::<T>, value };
+    let tagged = Tagged {
+        tag: TypeId::of::<T>(),
+        drop: free::<T>,
+        value,
+    };
     let at = KBox::into_raw(KBox::new(tagged, GFP_KERNEL)?).cast();
     // SAFETY: A box is never null.
     Ok(unsafe { NonNull::new_unchecked(at) })

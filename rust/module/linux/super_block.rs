@@ -105,7 +105,10 @@ impl SuperBlock {
     /// Finds the dentry under which `root` is mounted, or makes one.
     ///
     /// A reference to the dentry is returned.
-    pub(super) fn root_dentry(&self, root: kernel::sync::aref::ARef<Inode>) -> Result<*mut b::dentry> {
+    pub(super) fn root_dentry(
+        &self,
+        root: kernel::sync::aref::ARef<Inode>,
+    ) -> Result<*mut b::dentry> {
         // SAFETY: It takes the reference over.
         kernel::error::from_err_ptr(unsafe { b::d_obtain_root(Inode::into_ptr(root)) })
     }

@@ -5,9 +5,9 @@
 //! C header: `include/linux/kthread.h`
 
 use super::bindings as b;
-use kernel::ffi::{c_int, c_long, c_void};
 use core::ptr::NonNull;
 use kernel::error::from_err_ptr;
+use kernel::ffi::{c_int, c_long, c_void};
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
@@ -82,7 +82,9 @@ impl Thread {
             b::wake_up_process(task);
         }
         // INVARIANT: The reference was just taken.
-        Ok(Self { task: NonNull::new(task).ok_or(ENOMEM)? })
+        Ok(Self {
+            task: NonNull::new(task).ok_or(ENOMEM)?,
+        })
     }
 
     /// Ends the thread's sleep.
@@ -102,6 +104,8 @@ impl Drop for Thread {
 unsafe extern "C" fn entry<B: Body>(body: *mut c_void) -> c_int {
     // SAFETY: `spawn` passed the box.
     let body = unsafe { KBox::from_raw(body.cast::<B>()) };
-    KBox::into_inner(body).run(&Stop { _not_send: NotThreadSafe });
+    KBox::into_inner(body).run(&Stop {
+        _not_send: NotThreadSafe,
+    });
     0
 }

@@ -6,8 +6,8 @@
 
 use super::bindings as b;
 use super::Inode;
-use kernel::ffi::{c_char, c_int, c_void};
 use kernel::error::from_result;
+use kernel::ffi::{c_char, c_int, c_void};
 use kernel::prelude::*;
 use latch::NofsScope;
 
@@ -75,7 +75,8 @@ unsafe extern "C" fn set<T: Xattrs>(
     from_result(|| {
         // SAFETY: The VFS lends all; `value` has `size` bytes, or is null for removal.
         let (inode, name, value) = unsafe {
-            let value = (!value.is_null()).then(|| core::slice::from_raw_parts(value.cast::<u8>(), size));
+            let value =
+                (!value.is_null()).then(|| core::slice::from_raw_parts(value.cast::<u8>(), size));
             (Inode::borrow(inode), full_name(handler, name), value)
         };
         let mode = match u32::try_from(flags).unwrap_or(0) {

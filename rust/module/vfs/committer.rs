@@ -27,7 +27,13 @@ struct Committer {
 
 /// Starts the thread. Dropping it ends it; a commit that is under way is finished.
 pub(super) fn spawn(transactions: Arc<Transactions>, schedule: Arc<Schedule>) -> Result<Thread> {
-    Thread::spawn(c"rbtrfs-commit", Committer { transactions, schedule })
+    Thread::spawn(
+        c"rbtrfs-commit",
+        Committer {
+            transactions,
+            schedule,
+        },
+    )
 }
 
 impl Body for Committer {

@@ -51,7 +51,9 @@ impl Directory for Rbtrfs {
 
     fn create(dir: &Inode, name: &[u8], kind: NewKind<'_>, owner: Owner) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount.fs().create(&this.inode, name, &new(dir, kind, owner))?;
+        let made = mount
+            .fs()
+            .create(&this.inode, name, &new(dir, kind, owner))?;
         this.refresh(dir);
         let made = mount.adopt(dir.super_block(), &this.subvolume, made)?;
         mount.throttle();
@@ -60,13 +62,17 @@ impl Directory for Rbtrfs {
 
     fn create_unnamed(dir: &Inode, owner: Owner) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount.fs().create_unnamed(&this.inode, &new(dir, NewKind::File, owner))?;
+        let made = mount
+            .fs()
+            .create_unnamed(&this.inode, &new(dir, NewKind::File, owner))?;
         mount.adopt(dir.super_block(), &this.subvolume, made)
     }
 
     fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result {
         let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
-        mount.fs().link(&dir_node.inode, name, &this.inode, time(dir.now()))?;
+        mount
+            .fs()
+            .link(&dir_node.inode, name, &this.inode, time(dir.now()))?;
         refresh_all(&[(dir, dir_node), (inode, this)]);
         mount.throttle();
         Ok(())
@@ -74,7 +80,9 @@ impl Directory for Rbtrfs {
 
     fn unlink(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
         let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
-        mount.fs().unlink(&dir_node.inode, name, &this.inode, time(dir.now()))?;
+        mount
+            .fs()
+            .unlink(&dir_node.inode, name, &this.inode, time(dir.now()))?;
         refresh_all(&[(dir, dir_node), (inode, this)]);
         mount.throttle();
         Ok(())
@@ -82,7 +90,9 @@ impl Directory for Rbtrfs {
 
     fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
         let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
-        mount.fs().rmdir(&dir_node.inode, name, &this.inode, time(dir.now()))?;
+        mount
+            .fs()
+            .rmdir(&dir_node.inode, name, &this.inode, time(dir.now()))?;
         refresh_all(&[(dir, dir_node), (inode, this)]);
         mount.throttle();
         Ok(())
@@ -102,23 +112,35 @@ impl Directory for Rbtrfs {
         let target = replaced_node.map(|node| &*node.inode);
         let mode = match kind {
             RenameKind::Exchange => RenameMode::Exchange(target.ok_or(ENOENT)?),
-            RenameKind::Whiteout => {
-                RenameMode::Move { replaced: target, whiteout: Some(&whiteout) }
-            }
+            RenameKind::Whiteout => RenameMode::Move {
+                replaced: target,
+                whiteout: Some(&whiteout),
+            },
             RenameKind::NoReplace if target.is_some() => return Err(EEXIST),
-            RenameKind::NoReplace | RenameKind::Replace => {
-                RenameMode::Move { replaced: target, whiteout: None }
-            }
+            RenameKind::NoReplace | RenameKind::Replace => RenameMode::Move {
+                replaced: target,
+                whiteout: None,
+            },
         };
         let (from_node, to_node, moved_node) = (node(from_dir)?, node(to_dir)?, node(moved)?);
         mount.fs().rename(&Rename {
-            from: Side { dir: &from_node.inode, name: from.name() },
-            to: Side { dir: &to_node.inode, name: to.name() },
+            from: Side {
+                dir: &from_node.inode,
+                name: from.name(),
+            },
+            to: Side {
+                dir: &to_node.inode,
+                name: to.name(),
+            },
             moved: &moved_node.inode,
             mode,
             now: time(from_dir.now()),
         })?;
-        refresh_all(&[(from_dir, from_node), (to_dir, to_node), (moved, moved_node)]);
+        refresh_all(&[
+            (from_dir, from_node),
+            (to_dir, to_node),
+            (moved, moved_node),
+        ]);
         if let (Some(inode), Some(node)) = (replaced, replaced_node) {
             node.refresh(inode);
         }
@@ -166,4 +188,3 @@ fn entry_kind(kind: FileType) -> EntryKind {
         FileType::Xattr => 0,
     }
 }
-

@@ -10,8 +10,8 @@ use crate::io::data::DataPath;
 use crate::io::device::Disk;
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, FileSystem, Parsed, Statfs};
-use crate::linux::super_block::{AnonymousDevice, Parameters};
 use crate::linux::queue::OwnedQueue;
+use crate::linux::super_block::{AnonymousDevice, Parameters};
 use crate::linux::thread::Thread;
 use crate::linux::{time::KernelClock, BlockDevice, Inode, SuperBlock};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -86,7 +86,10 @@ impl Mount {
         if let Some(view) = views.get(&id) {
             return Ok(view.clone());
         }
-        let view = SubvolumeView { subvolume, device: AnonymousDevice::new()? };
+        let view = SubvolumeView {
+            subvolume,
+            device: AnonymousDevice::new()?,
+        };
         let view = Arc::new(view, GFP_KERNEL)?;
         views.insert(id, view.clone())?;
         Ok(view)
@@ -95,7 +98,10 @@ impl Mount {
     /// Finishes what a crash cut, if the volume may be written.
     fn clean_orphans(&self, subvolume: &Arc<Subvolume>) {
         if let Err(error) = self.fs.clean_orphans(subvolume) {
-            pr_warn!("tree {}: orphans cannot be cleaned: {error:?}\n", subvolume.id());
+            pr_warn!(
+                "tree {}: orphans cannot be cleaned: {error:?}\n",
+                subvolume.id()
+            );
         }
     }
 
@@ -126,7 +132,11 @@ impl Mount {
         self.cache.set_writable(true);
         let mut next = Some(ObjectId::new(0));
         while let Some(from) = next {
-            let view = self.views.lock().ceiling(&from).map(|(id, view)| (*id, view.clone()));
+            let view = self
+                .views
+                .lock()
+                .ceiling(&from)
+                .map(|(id, view)| (*id, view.clone()));
             next = view.as_ref().and_then(|(id, _)| id.checked_add(1));
             if let Some((_, view)) = view {
                 self.clean_orphans(&view.subvolume);
@@ -169,7 +179,8 @@ impl FileSystem for Mount {
         let device = Arc::new(device, GFP_KERNEL)?;
         let mut devices = KVec::new();
         devices.push(device.clone(), GFP_KERNEL)?;
-        let volume = open_volume(&devices)?;
+        let may_change = access == Access::ReadWrite || !device.is_zoned();
+        let volume = open_volume(&devices, may_change)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
         let txns = Transactions::open(volume.clone(), store, txn_options(options, access)?)?;
@@ -288,7 +299,10 @@ impl FileSystem for Mount {
     }
 
     fn thaw(sb: &SuperBlock) -> Result {
-        mount(sb)?.schedule.is_paused.store(false, Ordering::Release);
+        mount(sb)?
+            .schedule
+            .is_paused
+            .store(false, Ordering::Release);
         Ok(())
     }
 
@@ -305,7 +319,9 @@ impl FileSystem for Mount {
     }
 
     fn evict(inode: &Inode) {
-        let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) else { return };
+        let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) else {
+            return;
+        };
         if this.inode.attributes().nlink != 0 {
             return;
         }
@@ -313,20 +329,27 @@ impl FileSystem for Mount {
             Ok(()) => {}
             // The orphan item stays; the next mount that may write goes on.
             Err(error) if error == EROFS => {}
-            Err(error) => pr_warn!("inode {} is left to the next mount: {error:?}\n", inode.number()),
+            Err(error) => pr_warn!(
+                "inode {} is left to the next mount: {error:?}\n",
+                inode.number()
+            ),
         }
     }
 }
 
-/// Opens for writing, whatever the mount asked for: a remount may want it. Nothing is written by that.
-fn open_volume(devices: &Devices) -> Result<Arc<Volume>> {
+/// Opens for writing even where the mount may not write: a remount may want it, and nothing is written by that.
+/// Not so on zoned devices, whose zones are put in order at once.
+fn open_volume(devices: &Devices, may_change: bool) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
         let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone()), GFP_KERNEL)?;
         disks.push(disk, GFP_KERNEL)?;
     }
     let options = volume::Options {
-        access: volume::Access::ReadWrite,
+        access: match may_change {
+            true => volume::Access::ReadWrite,
+            false => volume::Access::ReadOnly,
+        },
         copies: volume::Copies::Primary,
     };
     Volume::open(disks, Arc::new(KernelChecksums, GFP_KERNEL)?, options)
@@ -362,7 +385,9 @@ fn copy(devices: &Devices) -> Result<Devices> {
 fn fsid(uuid: &[u8; 16], id: u64) -> [u32; 2] {
     let mut words = [0; 4];
     for (word, bytes) in words.iter_mut().zip(uuid.chunks_exact(4)) {
-        *word = bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        *word = bytes
+            .first_chunk()
+            .map_or(0, |bytes| u32::from_be_bytes(*bytes));
     }
     let [a, b, c, d] = words;
     [a ^ c ^ (id >> 32) as u32, b ^ d ^ id as u32]

@@ -49,12 +49,18 @@ pub(super) fn mount(sb: &SuperBlock) -> Result<&Mount> {
 
 /// The engine's notion of a moment.
 pub(super) fn time(time: Timespec) -> Time {
-    Time { sec: time.sec, nsec: time.nsec }
+    Time {
+        sec: time.sec,
+        nsec: time.nsec,
+    }
 }
 
 /// The VFS's notion of a moment.
 pub(super) fn timespec(time: Time) -> Timespec {
-    Timespec { sec: time.sec, nsec: time.nsec }
+    Timespec {
+        sec: time.sec,
+        nsec: time.nsec,
+    }
 }
 
 impl Mount {
@@ -92,7 +98,10 @@ impl Mount {
         view: &Arc<SubvolumeView>,
     ) -> Result<ARef<Inode>> {
         let attributes = inode.attributes();
-        let node = Node { inode: inode.clone(), subvolume: view.clone() };
+        let node = Node {
+            inode: inode.clone(),
+            subvolume: view.clone(),
+        };
         let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
         let kind = attributes.file_type().ok_or(EUCLEAN)?;
         match kind {
@@ -124,7 +133,10 @@ impl Mount {
 }
 
 fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
-    InodeKey { subvolume: view.subvolume.id().get(), number: number.get() }
+    InodeKey {
+        subvolume: view.subvolume.id().get(),
+        number: number.get(),
+    }
 }
 
 impl Node {
@@ -164,5 +176,8 @@ fn vfs_flags(flags: InodeFlags) -> u32 {
         (InodeFlags::NOATIME, flags::NOATIME),
         (InodeFlags::DIRSYNC, flags::DIRSYNC),
     ];
-    pairs.iter().filter(|(ours, _)| flags.contains(*ours)).fold(0, |sum, (_, vfs)| sum | vfs)
+    pairs
+        .iter()
+        .filter(|(ours, _)| flags.contains(*ours))
+        .fold(0, |sum, (_, vfs)| sum | vfs)
 }

@@ -11,9 +11,14 @@ use kernel::prelude::*;
 
 impl Xattrs for Mount {
     fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize> {
-        let value = mount_of(inode)?.fs().get_xattr(&node(inode)?.inode, name)?.ok_or(ENODATA)?;
+        let value = mount_of(inode)?
+            .fs()
+            .get_xattr(&node(inode)?.inode, name)?
+            .ok_or(ENODATA)?;
         if !out.is_empty() {
-            out.get_mut(..value.len()).ok_or(ERANGE)?.copy_from_slice(&value);
+            out.get_mut(..value.len())
+                .ok_or(ERANGE)?
+                .copy_from_slice(&value);
         }
         Ok(value.len())
     }

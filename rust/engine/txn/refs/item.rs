@@ -233,7 +233,8 @@ impl ExtentItem {
 
     /// Makes `len` bytes of room at `at`.
     fn open(&mut self, at: usize, len: usize) -> Result {
-        self.bytes.resize(self.bytes.len().saturating_add(len), 0, GFP_KERNEL)?;
+        self.bytes
+            .resize(self.bytes.len().saturating_add(len), 0, GFP_KERNEL)?;
         let tail = self.bytes.get_mut(at..).ok_or(EUCLEAN)?;
         if len > tail.len() {
             return Err(EUCLEAN);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Volumes without zones: every byte can be written at any time.
 
-use super::super::allocate::plan_regular;
-use super::super::{Activation, Chunk, DeviceRange, GroupZones};
 use super::Hal;
 use crate::disk::{BlockGroupFlags, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES};
+use crate::volume::allocate::plan_regular;
+use crate::volume::{Activation, Chunk, DeviceRange, GroupZones};
 use kernel::prelude::*;
 
 /// A device of a regular volume.
-pub(in super::super) struct Regular {
+pub(in crate::volume) struct Regular {
     /// Bytes that may be used.
-    pub(in super::super) total_bytes: u64,
+    pub(in crate::volume) total_bytes: u64,
 }
 
 impl Hal for Regular {

@@ -25,7 +25,10 @@ impl Index {
             let shard = KBox::pin_init(XArray::new(AllocKind::Alloc), GFP_KERNEL)?;
             shards.push(shard, GFP_KERNEL)?;
         }
-        Ok(Self { shards, node_shift: node_size.trailing_zeros() })
+        Ok(Self {
+            shards,
+            node_shift: node_size.trailing_zeros(),
+        })
     }
 
     fn place(&self, pos: u64) -> Option<(Pin<&XArray<Arc<Block>>>, usize)> {
@@ -57,9 +60,13 @@ impl Index {
 
     /// Takes the block at `pos` out if nobody uses it. Whether there is none now.
     pub(super) fn release(&self, pos: u64) -> bool {
-        let Some((shard, slot)) = self.place(pos) else { return true };
+        let Some((shard, slot)) = self.place(pos) else {
+            return true;
+        };
         let mut guard = shard.get_ref().lock();
-        let Some(block) = guard.get(slot).map(Arc::from) else { return true };
+        let Some(block) = guard.get(slot).map(Arc::from) else {
+            return true;
+        };
         // New references are made under this lock alone, or from one that exists.
         if Latched::references(&block) != 2 {
             return false;

@@ -22,11 +22,11 @@ mod write;
 
 use crate::linux::metadata_pages::{FolioBytes, MetadataPages, Missing, Owner, Pages};
 use crate::linux::{BlockDevice, SuperBlock};
+use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
 use engine::space::MetadataGate;
 use engine::volume::Volume;
-use core::sync::atomic::{AtomicBool, Ordering};
 use index::Index;
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
@@ -93,7 +93,9 @@ impl MetadataCache {
 
     /// Tells whether bad copies may be repaired.
     pub(crate) fn set_writable(&self, is_writable: bool) {
-        self.shared.is_writable.store(is_writable, Ordering::Release);
+        self.shared
+            .is_writable
+            .store(is_writable, Ordering::Release);
     }
 
     /// Slows the caller down when there is too much dirty memory. No locks, no transaction may be held.
@@ -189,7 +191,8 @@ impl Store for MetadataCache {
             let Some(mut bytes) = folio.bytes() else {
                 // Somebody still holds the block that was here: leave its memory to it.
                 drop(folio);
-                self.pages.truncate(pos, self.end(info.addr, self.shared.node_size.into()));
+                self.pages
+                    .truncate(pos, self.end(info.addr, self.shared.node_size.into()));
                 continue;
             };
             bytes.as_mut_slice().fill(0);
@@ -208,7 +211,10 @@ impl Store for MetadataCache {
     fn forget(&self, block: &Arc<Block>) {
         let addr = block.meta().addr;
         let volume = &self.shared.volume;
-        if volume.chunk(addr).is_ok_and(|chunk| volume.is_sequential(&chunk)) {
+        if volume
+            .chunk(addr)
+            .is_ok_and(|chunk| volume.is_sequential(&chunk))
+        {
             return;
         }
         if let Some(folio) = self.pages.cached(addr.get()) {
@@ -221,7 +227,13 @@ impl Store for MetadataCache {
     fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
         let _nofs = NofsScope::enter();
         let mut limit = i64::MAX;
-        self.shared.write(&self.pages, start.get(), self.end(start, len), mode, &mut limit)
+        self.shared.write(
+            &self.pages,
+            start.get(),
+            self.end(start, len),
+            mode,
+            &mut limit,
+        )
     }
 
     fn wait(&self, start: Logical, len: u64) -> Result {

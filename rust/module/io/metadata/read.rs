@@ -29,7 +29,12 @@ impl Completion for ReadAhead {
 
 impl Shared {
     /// Reads a block that is not in the index. Readers of one block wait for one another at the folio's lock.
-    pub(super) fn read(&self, pages: &Pages, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+    pub(super) fn read(
+        &self,
+        pages: &Pages,
+        addr: Logical,
+        expected: &Expected,
+    ) -> Result<Arc<Block>> {
         let _nofs = NofsScope::enter();
         self.check_place(addr)?;
         loop {
@@ -40,7 +45,10 @@ impl Shared {
             let Some(bytes) = folio.bytes() else {
                 // A block that left the index while somebody holds it.
                 drop(folio);
-                let end = addr.get().saturating_add(u64::from(self.node_size)).saturating_sub(1);
+                let end = addr
+                    .get()
+                    .saturating_add(u64::from(self.node_size))
+                    .saturating_sub(1);
                 pages.truncate(addr.get(), end);
                 continue;
             };
@@ -50,7 +58,11 @@ impl Shared {
                 self.read_good_copy(&folio, addr, || check(bytes.as_slice()).map_err(report))?;
                 folio.mark_uptodate();
             }
-            let info = BlockInfo { addr, level: expected.level, generation: expected.generation };
+            let info = BlockInfo {
+                addr,
+                level: expected.level,
+                generation: expected.generation,
+            };
             return self.publish(info, bytes);
         }
     }
@@ -66,10 +78,15 @@ impl Shared {
         let len = folio.size();
         let mut result = Err(EIO);
         for (index, place) in mapping.copies().iter().enumerate() {
-            let Some(device) = self.devices.get(place.device) else { continue };
+            let Some(device) = self.devices.get(place.device) else {
+                continue;
+            };
             result = device.transfer(Operation::ReadMeta, place.at.get(), folio, len);
             if result.is_err() {
-                pr_err!("tree block {addr}: copy {} cannot be read\n", index.saturating_add(1));
+                pr_err!(
+                    "tree block {addr}: copy {} cannot be read\n",
+                    index.saturating_add(1)
+                );
             } else {
                 result = check();
             }
@@ -84,12 +101,17 @@ impl Shared {
     /// Writes a good block over bad copies, where a place can be written again.
     fn repair(&self, folio: &LockedFolio, addr: Logical, bad: &[Place]) {
         let is_fixed = !self.is_writable.load(Ordering::Acquire)
-            || self.volume.chunk(addr).map_or(true, |chunk| self.volume.is_sequential(&chunk));
+            || self
+                .volume
+                .chunk(addr)
+                .map_or(true, |chunk| self.volume.is_sequential(&chunk));
         if bad.is_empty() || is_fixed {
             return;
         }
         for place in bad {
-            let Some(device) = self.devices.get(place.device) else { continue };
+            let Some(device) = self.devices.get(place.device) else {
+                continue;
+            };
             let result = device.transfer(Operation::WriteSync, place.at.get(), folio, folio.size());
             match result {
                 Ok(()) => pr_warn!("tree block {addr}: repaired the copy at {}\n", place.at),
@@ -113,7 +135,12 @@ impl Shared {
         if !bio.add_folio(&folio, folio.size(), 0) {
             return Err(EIO);
         }
-        let owner = Arc::new(ReadAhead { folio: folio.clone() }, GFP_KERNEL)?;
+        let owner = Arc::new(
+            ReadAhead {
+                folio: folio.clone(),
+            },
+            GFP_KERNEL,
+        )?;
         drop(folio.into_reading());
         bio.submit(owner);
         Ok(())

@@ -80,7 +80,14 @@ impl Shared {
             let Some((group, len)) = next else { break };
             let last = group.get().saturating_add(len).saturating_sub(1);
             if group.get() <= end && last >= start {
-                self.write_range(pages, gate, start.max(group.get()), end.min(last), mode, limit)?;
+                self.write_range(
+                    pages,
+                    gate,
+                    start.max(group.get()),
+                    end.min(last),
+                    mode,
+                    limit,
+                )?;
             }
             active = Some(group);
         }
@@ -156,11 +163,17 @@ impl Shared {
         mode: WriteMode,
     ) -> Result<Outcome> {
         let addr = Logical::new(position(folio));
-        let Some(block) = self.index.get(addr.get()) else { return Ok(Outcome::Left) };
+        let Some(block) = self.index.get(addr.get()) else {
+            return Ok(Outcome::Left);
+        };
         if !folio.is_dirty() {
             return Ok(Outcome::Left);
         }
-        let nesting = Nesting { tree: TreeKind::Other, level: block.meta().level, side: Side::Path };
+        let nesting = Nesting {
+            tree: TreeKind::Other,
+            level: block.meta().level,
+            side: Side::Path,
+        };
         let mut bytes = match mode {
             WriteMode::Background => match Latched::try_write(&block) {
                 Some(bytes) => bytes,
@@ -169,7 +182,9 @@ impl Shared {
             WriteMode::Integrity | WriteMode::Commit => Latched::write(&block, nesting),
         };
         self.make_room(pages, batch, addr, mode)?;
-        let Some(open) = batch.as_mut() else { return Err(EIO) };
+        let Some(open) = batch.as_mut() else {
+            return Err(EIO);
+        };
         let token = match guard.admit(addr, self.node_size.into(), mode)? {
             Admission::Write(token) => token,
             Admission::Skip => return Ok(Outcome::Left),
@@ -215,7 +230,9 @@ impl Shared {
 
     /// Sends a batch, one request for each copy.
     fn submit(&self, batch: Option<Batch>) {
-        let Some(mut batch) = batch.filter(|batch| batch.len > 0) else { return };
+        let Some(mut batch) = batch.filter(|batch| batch.len > 0) else {
+            return;
+        };
         let mapping = self.volume.map(batch.start, batch.len);
         let copies = mapping.as_ref().map_or(1, |mapping| mapping.copies().len());
         batch.flight.copies = copies;
@@ -236,7 +253,10 @@ impl Shared {
                 continue;
             };
             let mut bio = Bio::new(device, operation, place.at.get(), BATCH as u16);
-            let fits = flight.folios.iter().all(|folio| bio.add_folio(folio, folio.size(), 0));
+            let fits = flight
+                .folios
+                .iter()
+                .all(|folio| bio.add_folio(folio, folio.size(), 0));
             match fits {
                 true => bio.submit(flight.clone()),
                 false => Flight::complete(flight.clone(), Err(EIO)),

@@ -52,7 +52,10 @@ impl<M, T> Latched<M, T> {
         this.classify(nesting);
         this.lock.down_read_nested(nesting);
         // INVARIANT: The lock was just taken for reading.
-        ReadGuard { latched: this.clone(), _not_send: NotThreadSafe }
+        ReadGuard {
+            latched: this.clone(),
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Waits until nobody else holds the lock.
@@ -60,21 +63,27 @@ impl<M, T> Latched<M, T> {
         this.classify(nesting);
         this.lock.down_write_nested(nesting);
         // INVARIANT: The lock was just taken for writing.
-        WriteGuard { latched: this.clone(), _not_send: NotThreadSafe }
+        WriteGuard {
+            latched: this.clone(),
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Takes the lock for writing unless somebody holds it.
     pub fn try_write(this: &Arc<Self>) -> Option<WriteGuard<M, T>> {
         // INVARIANT: If it succeeds the lock was just taken for writing.
-        this.lock
-            .try_down_write()
-            .then(|| WriteGuard { latched: this.clone(), _not_send: NotThreadSafe })
+        this.lock.try_down_write().then(|| WriteGuard {
+            latched: this.clone(),
+            _not_send: NotThreadSafe,
+        })
     }
 
     /// How many references there are. Outdated at once unless the caller keeps others from making more:
     /// then two, one of them the caller's own, means that nobody uses what the caller keeps.
     pub fn references(this: &Arc<Self>) -> i32 {
-        let count = Arc::as_ptr(this).cast::<u8>().wrapping_sub(Arc::<Self>::DATA_OFFSET);
+        let count = Arc::as_ptr(this)
+            .cast::<u8>()
+            .wrapping_sub(Arc::<Self>::DATA_OFFSET);
         // SAFETY: An `Arc` keeps its `refcount_t` at the start of the allocation in which the value lies
         // at `DATA_OFFSET`; it lives as long as `this`.
         let count = unsafe { &*count.cast::<AtomicI32>() };

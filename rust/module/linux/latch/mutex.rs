@@ -16,12 +16,16 @@ impl<T> Mutex<T> {
     /// Allocates a mutex around `value`.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
         let init = sync::Mutex::new(value, class.name(), class.key());
-        Ok(Self { inner: KBox::pin_init(init, GFP_KERNEL)? })
+        Ok(Self {
+            inner: KBox::pin_init(init, GFP_KERNEL)?,
+        })
     }
 
     /// Waits for the mutex.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { inner: self.inner.lock() }
+        MutexGuard {
+            inner: self.inner.lock(),
+        }
     }
 
     /// Takes the mutex unless somebody holds it.
@@ -59,7 +63,9 @@ impl Condvar {
     /// Allocates a condition variable.
     pub fn new(class: &'static Class) -> Result<Self> {
         let init = sync::CondVar::new(class.name(), class.key());
-        Ok(Self { inner: KBox::pin_init(init, GFP_KERNEL)? })
+        Ok(Self {
+            inner: KBox::pin_init(init, GFP_KERNEL)?,
+        })
     }
 
     /// Releases the mutex, waits for a notification or for nothing at all, and takes the mutex again.

@@ -31,7 +31,10 @@ impl NofsScope {
         // SAFETY: It changes only this task's flags.
         let flags = unsafe { memalloc_nofs_save_inline() };
         // INVARIANT: `flags` was just returned.
-        Self { flags, _not_send: NotThreadSafe }
+        Self {
+            flags,
+            _not_send: NotThreadSafe,
+        }
     }
 }
 

@@ -26,29 +26,39 @@ impl<T> RwLock<T> {
     /// Allocates the lock.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
         let lock = KBox::pin_init(Semaphore::new(class), GFP_KERNEL)?;
-        Ok(Self { lock, value: UnsafeCell::new(value) })
+        Ok(Self {
+            lock,
+            value: UnsafeCell::new(value),
+        })
     }
 
     /// Waits until no writer holds the lock.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.lock.down_read();
         // INVARIANT: The lock was just taken for reading.
-        RwLockReadGuard { lock: self, _not_send: NotThreadSafe }
+        RwLockReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Takes the lock for reading unless a writer holds it or waits for it.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         // INVARIANT: If it succeeds the lock was just taken for reading.
-        self.lock
-            .try_down_read()
-            .then(|| RwLockReadGuard { lock: self, _not_send: NotThreadSafe })
+        self.lock.try_down_read().then(|| RwLockReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
     }
 
     /// Waits until nobody else holds the lock.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.lock.down_write();
         // INVARIANT: The lock was just taken for writing.
-        RwLockWriteGuard { lock: self, _not_send: NotThreadSafe }
+        RwLockWriteGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        }
     }
 }
 

@@ -239,6 +239,17 @@ fn no_mutation_of_a_block_trips_it() {
         mutate_blocks(&walk(&image), &mut random, 4000, &mut tally);
     }
     // It must both take and refuse, for many reasons: else the mutations reach nothing.
+    if let Ok(file) = std::env::var("RBTRFS_TALLY") {
+        fs::write(
+            file,
+            tally
+                .refused
+                .keys()
+                .map(|what| format!("{what}\n"))
+                .collect::<String>(),
+        )
+        .unwrap();
+    }
     assert!(tally.taken > 1000, "taken {}", tally.taken);
     assert!(
         tally.refused.len() > 80,

@@ -583,7 +583,7 @@ fn copies_of_different_length_are_evened_out() {
     let group = load(&volume, &chunk);
     assert_eq!(
         (group.alloc_offset.get(), group.active),
-        (before + (200 << 10), true)
+        ((before + (200 << 10)).next_multiple_of(64 << 10), true)
     );
     let mut copied = vec![0; 200 << 10];
     device
@@ -593,6 +593,39 @@ fn copies_of_different_length_are_evened_out() {
         )
         .unwrap();
     assert_eq!(copied, vec![7; 200 << 10]);
+    assert_eq!(device.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_that_was_never_written_is_evened_out() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let mut used = used(&walked);
+    used.sort();
+    volume.reset_stray_zones(&used).unwrap();
+    let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
+    let plan = volume.plan_chunk(flags, 0, &used).unwrap();
+    let (logical, stripes) = (plan.logical, [plan.stripes[0], plan.stripes[1]]);
+    let chunk = volume.add_chunk(plan).unwrap();
+    assert_eq!(load(&volume, &chunk).alloc_offset, ZoneOffset::new(0));
+    device.write(stripes[0].at, &[5; 64 << 10]).unwrap();
+    let volume = open_whole(&device, &walked);
+    let mut copy = KVec::new();
+    copy.extend_from_slice(&stripes, GFP_KERNEL).unwrap();
+    let chunk = Chunk {
+        logical,
+        len: tools::ZONE_SIZE,
+        flags,
+        stripes: copy,
+    };
+    let chunk = volume.add_chunk(chunk).unwrap();
+    let group = load(&volume, &chunk);
+    assert_eq!((group.alloc_offset.get(), group.active), (64 << 10, true));
+    let zones = device.image().zones.unwrap();
+    assert!(stripes
+        .iter()
+        .all(|s| zones.at(s.at.get()).write_pointer.get() == s.at.get() + (64 << 10)));
     assert_eq!(device.violations(), Vec::<String>::new());
 }
 

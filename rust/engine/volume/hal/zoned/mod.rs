@@ -5,21 +5,18 @@
 //! size that the chunks have are emulated.
 
 mod group;
+mod load;
+mod place;
 mod states;
 
-use super::super::allocate::{copies_per_device, Holes};
-use super::super::device::{
-    Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR,
-};
-use super::super::superblock_log::LogPlaces;
-use super::super::zone_size::ZoneSize;
-use super::super::{Access, Activation, Chunk, DeviceRange, GroupZones};
 use super::Hal;
-use crate::disk::{
-    BlockGroupFlags, Physical, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
-};
+use crate::disk::{BlockGroupFlags, Physical, ZoneOffset, MAX_EXTENT_SIZE};
+use crate::volume::allocate::{copies_per_device, Holes};
+use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
+use crate::volume::superblock_log::LogPlaces;
+use crate::volume::zone_size::ZoneSize;
+use crate::volume::{Access, Activation, Chunk, DeviceRange, GroupZones};
 use core::sync::atomic::{AtomicU64, Ordering};
-use group::{GroupLoad, Uneven};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::Mutex;
@@ -28,14 +25,8 @@ use states::{States, ZoneState};
 /// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
 const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
 
-/// Bytes to copy at a time.
-const COPY_UNIT: usize = 64 * 1024;
-
-/// Tree blocks are aligned to their size, and none is larger.
-const BLOCK_UNIT: u64 = 64 * 1024;
-
 /// A device of a zoned volume.
-pub(in super::super) struct Zoned {
+pub(in crate::volume) struct Zoned {
     device: Arc<dyn Device>,
     geometry: Option<ZoneGeometry>,
     access: Access,
@@ -58,7 +49,7 @@ struct State {
 
 impl Zoned {
     /// Reads the state of all zones.
-    pub(in super::super) fn new(
+    pub(in crate::volume) fn new(
         device: Arc<dyn Device>,
         access: Access,
         total_bytes: u64,
@@ -119,117 +110,6 @@ impl Zoned {
         self.zone_is(at, |zone| zone.sequential && !zone.unusable)
     }
 
-    /// Asks the device for one zone. A zone that is known to be empty is not asked for: with the queue frozen by
-    /// another report that would wait for itself.
-    fn zone(&self, at: Physical) -> Result<Zone> {
-        let known = self.with_zones(|state, zone_size| {
-            let zone = state
-                .zones
-                .as_ref()
-                .and_then(|zones| zones.at(at))
-                .ok_or(EUCLEAN)?;
-            let (kind, condition) = match (zone.sequential, zone.empty) {
-                (false, _) => (ZoneKind::Conventional, ZoneCondition::Active),
-                (true, true) => (ZoneKind::Sequential, ZoneCondition::Empty),
-                _ => return Ok(None),
-            };
-            let (len, capacity) = (zone_size.get(), zone.capacity());
-            Ok(Some(Zone {
-                start: at,
-                len,
-                capacity,
-                write_pointer: at,
-                kind,
-                condition,
-            }))
-        })?;
-        if let Some(zone) = known {
-            return Ok(zone);
-        }
-        let mut found = None;
-        self.device.report_zones(at, 1, &mut |zone| {
-            found = Some(zone);
-            Ok(())
-        })?;
-        found.filter(|zone| zone.start == at).ok_or(EIO)
-    }
-
-    /// The first run of `count` zones inside a hole that a chunk may use.
-    fn find_zones(&self, hole: &DeviceRange, count: u64) -> Result<Option<Physical>> {
-        self.with_zones(|state, zone_size| {
-            let zones = state.zones.as_ref().ok_or(EINVAL)?;
-            let first = zone_size.number_above(hole.start.get());
-            let end = zone_size.number(hole.start.saturating_add(hole.len).get());
-            let places = LogPlaces::new(zone_size, zones.count());
-            let mut number = first;
-            while number.saturating_add(count) <= end.min(zones.count()) {
-                if !places.contains(number, count)
-                    && !covers_superblock(number, count, zone_size)
-                    && is_free_run(zones, number, count)
-                {
-                    return Ok(Some(Physical::new(zone_size.start(number))));
-                }
-                number = number.saturating_add(1);
-            }
-            Ok(None)
-        })
-    }
-
-    /// What the zones of a chunk say now; the account of active ones follows.
-    fn read_zones(&self, chunk: &Chunk) -> Result<GroupLoad> {
-        let mut group = GroupLoad::default();
-        for stripe in chunk.stripes.iter() {
-            let zone = self.zone(stripe.at)?;
-            group.add(&zone);
-            self.with_zones(|state, _| {
-                let zones = state.zones.as_mut().ok_or(EINVAL)?;
-                match zone.condition {
-                    ZoneCondition::Active => zones.activate(stripe.at),
-                    _ => zones.deactivate(stripe.at),
-                }
-                Ok(())
-            })?;
-        }
-        Ok(group)
-    }
-
-    /// The power was cut between the writes of two copies, or in the middle of a tree block: brings the shorter one up
-    /// to the longer and fills both up to `goal`. What is copied belongs to no committed transaction (that waits for
-    /// both), but without it the group could not be written on.
-    fn even_out(&self, chunk: &Chunk, uneven: Uneven, goal: u64) -> Result {
-        let (Some(from), Some(to)) = (
-            chunk.stripes.get(uneven.longer),
-            chunk.stripes.get(uneven.shorter),
-        ) else {
-            return Ok(());
-        };
-        let start = chunk.logical.get();
-        let (least, most) = (uneven.least, uneven.most);
-        pr_info!(
-            "block group {}: copies written to {} and {}: evened out to {}\n",
-            start,
-            least,
-            most,
-            goal
-        );
-        let mut buffer = KVVec::from_elem(0u8, COPY_UNIT, GFP_KERNEL)?;
-        let mut at = least;
-        while at < most {
-            let len = usize::try_from(most.saturating_sub(at))?.min(COPY_UNIT);
-            let piece = buffer.get_mut(..len).ok_or(EINVAL)?;
-            self.device.read(from.at.saturating_add(at), piece)?;
-            self.device.write(to.at.saturating_add(at), piece)?;
-            at = at.saturating_add(u64::try_from(len)?);
-        }
-        buffer.fill(0);
-        let rest = usize::try_from(goal.saturating_sub(most))?;
-        let rest = buffer.get(..rest).ok_or(EINVAL)?;
-        for stripe in chunk.stripes.iter().filter(|_| !rest.is_empty()) {
-            self.device.write(stripe.at.saturating_add(most), rest)?;
-        }
-        Ok(())
-    }
-
     /// Runs a command on every sequential zone of a chunk, except those that take none any more.
     fn manage(&self, chunk: &Chunk, action: ZoneAction) -> Result {
         for stripe in chunk
@@ -265,28 +145,6 @@ fn check_zone_size(size: u64) -> Result<ZoneSize> {
         pr_err!("zones of {} bytes are not supported\n", size);
     }
     supported.ok_or(EINVAL)
-}
-
-/// Whether one of the places of a device without zones is in a run of zones.
-fn covers_superblock(number: u64, count: u64, zone_size: ZoneSize) -> bool {
-    let start = zone_size.start(number);
-    let end = zone_size.start(number.saturating_add(count));
-    SUPERBLOCK_PLACES
-        .iter()
-        .any(|&place| place < end && start < place.saturating_add(SUPERBLOCK_SIZE))
-}
-
-/// Whether a run of zones is of one kind and can be written from its start.
-fn is_free_run(zones: &States, number: u64, count: u64) -> bool {
-    let Some(first) = zones.number(number) else {
-        return false;
-    };
-    (number..number.saturating_add(count)).all(|number| {
-        zones.number(number).is_some_and(|zone| {
-            let fits = zone.sequential == first.sequential && !zone.unusable;
-            fits && (!zone.sequential || zone.empty)
-        })
-    })
 }
 
 impl Hal for Zoned {
@@ -367,40 +225,7 @@ impl Hal for Zoned {
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        let mut group = self.read_zones(chunk)?;
-        let unit = match chunk.flags.contains(BlockGroupFlags::DATA) {
-            true => SECTOR,
-            false => BLOCK_UNIT,
-        };
-        let uneven = group.uneven(unit);
-        if let Some((uneven, goal)) = uneven.filter(|_| self.access == Access::ReadWrite) {
-            self.even_out(chunk, uneven, goal)?;
-            group = self.read_zones(chunk)?;
-        }
-        let loaded = group.settle(chunk, last_allocated)?;
-        let unlimited =
-            self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
-        let has_room = loaded.alloc_offset.get() < loaded.capacity;
-        let active = loaded.active || (unlimited && has_room);
-        if group.active && !chunk.flags.contains(BlockGroupFlags::DATA) {
-            self.with_zones(|state, _| {
-                let count = u64::try_from(chunk.stripes.len())?;
-                state.active_metadata = state.active_metadata.saturating_add(count);
-                Ok(())
-            })?;
-        }
-        if group.active && !loaded.active && self.access == Access::ReadWrite {
-            // Nothing will be written there any more: give the resources back.
-            if let Err(error) = self.finish(chunk) {
-                let (start, errno) = (chunk.logical.get(), error.to_errno());
-                pr_warn!(
-                    "block group {}: its zones cannot be finished: {}\n",
-                    start,
-                    errno
-                );
-            }
-        }
-        Ok(GroupZones { active, ..loaded })
+        self.load_group(chunk, last_allocated)
     }
 
     fn activate(&self, chunk: &Chunk) -> Activation {
@@ -458,15 +283,7 @@ impl Hal for Zoned {
     }
 
     fn reset_stray(&self, used: &[DeviceRange]) -> Result<u64> {
-        let zone_size = self.size().ok_or(EINVAL)?;
-        let mut count = 0u64;
-        for hole in Holes::new(used, 0, self.total_bytes) {
-            let end = zone_size.number(hole.start.saturating_add(hole.len).get());
-            for number in zone_size.number_above(hole.start.get())..end {
-                count = count.saturating_add(u64::from(self.reset_if_stray(number, zone_size)?));
-            }
-        }
-        Ok(count)
+        self.reset_all_stray(used)
     }
 
     fn is_sequential(&self, chunk: &Chunk) -> bool {
@@ -475,30 +292,5 @@ impl Hal for Zoned {
                 .stripes
                 .iter()
                 .all(|stripe| self.zone_is(stripe.at, |zone| zone.sequential))
-    }
-}
-
-impl Zoned {
-    /// Resets a zone that no chunk uses; whether it had to be.
-    fn reset_if_stray(&self, number: u64, zone_size: ZoneSize) -> Result<bool> {
-        let at = Physical::new(zone_size.start(number));
-        let stray = self.with_zones(|state, _| {
-            let zones = state.zones.as_ref().ok_or(EINVAL)?;
-            let places = LogPlaces::new(zone_size, zones.count());
-            let written = zones
-                .number(number)
-                .is_some_and(|zone| zone.sequential && !zone.empty && !zone.unusable);
-            Ok(written && !places.contains(number, 1))
-        })?;
-        if stray {
-            self.device.manage_zone(at, ZoneAction::Reset)?;
-            self.with_zones(|state, _| {
-                if let Some(zones) = &mut state.zones {
-                    zones.emptied(at);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(stray)
     }
 }

@@ -19,7 +19,10 @@ pub(super) struct ZoneState {
     /// What it can hold, in sectors.
     capacity: u32,
     pub(super) sequential: bool,
+    /// Nothing was written since it was reset, as far as is known here.
     pub(super) empty: bool,
+    /// A chunk has it.
+    pub(super) claimed: bool,
     pub(super) active: bool,
     pub(super) unusable: bool,
 }
@@ -32,6 +35,7 @@ impl ZoneState {
             capacity: u32::try_from(zone.capacity / SECTOR).unwrap_or(u32::MAX),
             sequential,
             empty: is(ZoneCondition::Empty),
+            claimed: false,
             active: is(ZoneCondition::Active),
             unusable: zone.condition == ZoneCondition::Unusable,
         }
@@ -61,6 +65,7 @@ impl States {
             capacity: u32::try_from(zone_size.get() / SECTOR)?,
             sequential: false,
             empty: false,
+            claimed: false,
             active: false,
             unusable: false,
         };
@@ -144,7 +149,7 @@ impl States {
     /// A chunk uses the zone: it cannot be taken for another.
     pub(super) fn claim(&mut self, at: Physical) {
         if let Some(zone) = self.at_mut(at) {
-            zone.empty = false;
+            zone.claimed = true;
         }
     }
 
@@ -184,6 +189,7 @@ impl States {
             return;
         };
         zone.active = true;
+        zone.empty = false;
         self.left = self.left.map(|left| left.saturating_sub(1));
     }
 
@@ -201,6 +207,7 @@ impl States {
         self.deactivate(at);
         if let Some(zone) = self.at_mut(at) {
             zone.empty = zone.sequential && !zone.unusable;
+            zone.claimed = false;
         }
     }
 }

@@ -1,42 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Power cuts: what a commit made durable is there, and orphans go at the next mount.
 
-use crate::player::{Player, SECTOR};
+use crate::files::{Files, FILE, NOW, SECTOR};
 use engine::disk::{FileOffset, Key, Kind, ObjectId};
-use engine::fs::{Inode, New, NewKind, Time};
-use harness::history::ROOT;
+use engine::fs::New;
 use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 const MIB: u64 = 1 << 20;
-const NOW: Time = Time { sec: 1, nsec: 0 };
 
-fn file(player: &mut Player, name: &[u8]) -> Arc<Inode> {
-    let root = player.inode(ROOT).unwrap();
-    let new = New {
-        kind: NewKind::File,
-        mode: 0o100644,
-        uid: 0,
-        gid: 0,
-        now: NOW,
-        xattrs: &[],
-    };
-    player.fs.create(&root, name, &new).unwrap()
-}
-
-fn cut(player: Player, seed: u64) -> Player {
-    let image = player
-        .mounted
-        .device
-        .after_power_cut(&mut Random::new(seed));
+fn cut(player: Files, seed: u64) -> Files {
+    let image = player.mounted.devices[0].after_power_cut(&mut Random::new(seed));
     drop(player);
     tools::check(&image).unwrap();
-    Player::mount(image).unwrap()
+    Files::mount(image)
 }
 
-fn orphans(player: &Player) -> usize {
+fn orphans(player: &Files) -> usize {
     let first = Key::new(ObjectId::ORPHAN.get(), Kind::ORPHAN_ITEM, 0);
     let last = Key::new(ObjectId::ORPHAN.get(), Kind::ORPHAN_ITEM, u64::MAX);
     let mut count = 0;
@@ -50,26 +31,22 @@ fn orphans(player: &Player) -> usize {
 
 #[test]
 fn an_open_file_without_a_name_goes_after_a_crash() {
-    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
-    let root = player.inode(ROOT).unwrap();
-    let inode = file(&mut player, b"f");
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let root = player.root.clone();
+    let inode = player.file(b"f");
     player
         .write(&inode, 0, &vec![3; 300 * SECTOR as usize])
         .unwrap();
     player.fs.unlink(&root, b"f", &inode, NOW).unwrap();
     let unnamed = New {
-        kind: NewKind::File,
         mode: 0o100600,
-        uid: 0,
-        gid: 0,
-        now: NOW,
-        xattrs: &[],
+        ..FILE
     };
     let unnamed = player.fs.create_unnamed(&root, &unnamed).unwrap();
     // It can still be read and written.
     player.write(&inode, 0, &vec![4; SECTOR as usize]).unwrap();
     assert_eq!(player.read(&inode, 0, 2).unwrap(), [4, 4]);
-    player.mounted.txns.commit().unwrap();
+    player.txns().commit().unwrap();
     assert_eq!(orphans(&player), 2);
     let numbers = [inode.number(), unnamed.number()];
     drop((root, inode, unnamed));
@@ -78,22 +55,18 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
         assert_eq!(player.fs.inode(&player.top, number).err(), Some(ESTALE));
     }
     assert_eq!(orphans(&player), 0);
-    player.mounted.txns.commit().unwrap();
-    assert_eq!(player.mounted.txns.space().statistics().data.used, 0);
+    player.txns().commit().unwrap();
+    assert_eq!(player.txns().space().statistics().data.used, 0);
     tools::check(&player.unmount()).unwrap();
 }
 
 #[test]
 fn an_unnamed_file_gets_a_name() {
-    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
-    let root = player.inode(ROOT).unwrap();
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let root = player.root.clone();
     let new = New {
-        kind: NewKind::File,
         mode: 0o100600,
-        uid: 0,
-        gid: 0,
-        now: NOW,
-        xattrs: &[],
+        ..FILE
     };
     let inode = player.fs.create_unnamed(&root, &new).unwrap();
     player.fs.link(&root, b"named", &inode, NOW).unwrap();
@@ -107,14 +80,14 @@ fn an_unnamed_file_gets_a_name() {
 #[test]
 fn a_truncate_is_cut() {
     for options in [&[][..], &["-O", "^no-holes"]] {
-        let mut player = Player::new(tools::mkfs(256 * MIB, options)).unwrap();
-        let inode = file(&mut player, b"f");
+        let player = Files::mount(tools::mkfs(256 * MIB, options));
+        let inode = player.file(b"f");
         for n in 0..600 {
             player
                 .write(&inode, n * SECTOR, &[n as u8; SECTOR as usize])
                 .unwrap();
         }
-        player.mounted.txns.commit().unwrap();
+        player.txns().commit().unwrap();
         let number = inode.number();
         // Commits while the truncate goes on: each leaves a state that a crash may find.
         let states = std::sync::Mutex::new(std::vec::Vec::new());
@@ -123,8 +96,8 @@ fn a_truncate_is_cut() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    shared.mounted.txns.commit().unwrap();
-                    states.lock().unwrap().push(shared.mounted.device.image());
+                    shared.txns().commit().unwrap();
+                    states.lock().unwrap().push(shared.image());
                 }
             });
             shared.fs.truncate(&inode, 10 * SECTOR, NOW).unwrap();
@@ -134,7 +107,7 @@ fn a_truncate_is_cut() {
         drop(player);
         for image in states.into_inner().unwrap() {
             tools::check(&image).unwrap();
-            let player = Player::mount(image).unwrap();
+            let player = Files::mount(image);
             let inode = player.fs.inode(&player.top, number).unwrap();
             let size = inode.attributes().size;
             assert!((10 * SECTOR..=600 * SECTOR).contains(&size) && size % SECTOR == 0);
@@ -154,12 +127,12 @@ fn a_truncate_is_cut() {
 #[test]
 fn what_was_synced_is_there() {
     for seed in 0..3 {
-        let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
-        let root = player.inode(ROOT).unwrap();
+        let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+        let root = player.root.clone();
         let mut kept = std::vec::Vec::new();
         for n in 0..20_u64 {
             let name = format!("f{n}").into_bytes();
-            let inode = file(&mut player, &name);
+            let inode = player.file(&name);
             player
                 .write(&inode, 0, &vec![n as u8; 5000 * (n as usize + 1)])
                 .unwrap();
@@ -169,8 +142,8 @@ fn what_was_synced_is_there() {
             }
         }
         drop(root);
-        let mut player = cut(player, seed);
-        let root = player.inode(ROOT).unwrap();
+        let player = cut(player, seed);
+        let root = player.root.clone();
         let entries = player.entries(&root).unwrap();
         for n in kept {
             let number = entries[format!("f{n}").as_bytes()];

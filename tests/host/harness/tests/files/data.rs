@@ -1,35 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! File data: extents that are cut, checksums that are missing, writes that end at the same time.
 
-use crate::player::{Player, SECTOR};
+use crate::files::{Files, NOW, SECTOR};
 use engine::disk::FileOffset;
-use engine::fs::{Inode, MappingKind, New, NewKind, Time};
-use harness::history::ROOT;
+use engine::fs::MappingKind;
 use harness::tools;
-use kernel::sync::Arc;
 
 const MIB: u64 = 1 << 20;
-const NOW: Time = Time { sec: 1, nsec: 0 };
-
-fn file(player: &mut Player, name: &[u8]) -> Arc<Inode> {
-    let root = player.inode(ROOT).unwrap();
-    let new = New {
-        kind: NewKind::File,
-        mode: 0o100644,
-        uid: 0,
-        gid: 0,
-        now: NOW,
-        xattrs: &[],
-    };
-    player.fs.create(&root, name, &new).unwrap()
-}
 
 #[test]
 fn small_files_live_in_the_tree() {
-    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
-    let inode = file(&mut player, b"f");
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = player.file(b"f");
     player.write(&inode, 0, &[1; 2048]).unwrap();
-    let kind = |player: &Player| player.fs.map(&inode, FileOffset::new(0), 10).unwrap().kind;
+    let kind = |player: &Files| player.fs.map(&inode, FileOffset::new(0), 10).unwrap().kind;
     assert!(matches!(kind(&player), MappingKind::Inline(_)));
     assert_eq!(inode.attributes().nbytes, 2048);
     player.fs.truncate(&inode, 100, NOW).unwrap();
@@ -55,8 +39,8 @@ fn small_files_live_in_the_tree() {
 #[test]
 fn an_extent_is_cut_in_many_places() {
     for options in [&[][..], &["-O", "^no-holes"]] {
-        let mut player = Player::new(tools::mkfs(256 * MIB, options)).unwrap();
-        let inode = file(&mut player, b"f");
+        let player = Files::mount(tools::mkfs(256 * MIB, options));
+        let inode = player.file(b"f");
         player
             .fs
             .preallocate(&inode, FileOffset::new(0), 64 * SECTOR, None, NOW)
@@ -85,8 +69,8 @@ fn an_extent_is_cut_in_many_places() {
             let read = player.read(&inode, n * SECTOR, SECTOR).unwrap();
             assert!(read.iter().all(|b| *b == byte(n)), "sector {n}");
         }
-        player.mounted.txns.commit().unwrap();
-        tools::check_with(&player.mounted.device.image(), &["--check-data-csum"]).unwrap();
+        player.txns().commit().unwrap();
+        tools::check_with(&player.image(), &["--check-data-csum"]).unwrap();
         player.fs.truncate(&inode, 0, NOW).unwrap();
         assert_eq!(inode.attributes().nbytes, 0);
         drop(inode);
@@ -96,25 +80,25 @@ fn an_extent_is_cut_in_many_places() {
 
 #[test]
 fn a_long_file_goes_in_batches() {
-    let mut player = Player::new(tools::mkfs(512 * MIB, &[])).unwrap();
-    let inode = file(&mut player, b"f");
+    let player = Files::mount(tools::mkfs(512 * MIB, &[]));
+    let inode = player.file(b"f");
     for n in 0..1000 {
         player
             .write(&inode, n * 3 * SECTOR, &[n as u8; SECTOR as usize])
             .unwrap();
     }
-    let before = player.mounted.txns.space().statistics().data.used;
+    let before = player.txns().space().statistics().data.used;
     player.fs.truncate(&inode, 1500 * SECTOR + 1, NOW).unwrap();
     assert_eq!(inode.attributes().nbytes, 501 * SECTOR);
     player
         .fs
         .punch_hole(&inode, FileOffset::new(0), 1400 * SECTOR, NOW)
         .unwrap();
-    let root = player.inode(ROOT).unwrap();
+    let root = player.root.clone();
     player.fs.unlink(&root, b"f", &inode, NOW).unwrap();
     player.fs.evict(&inode).unwrap();
-    player.mounted.txns.commit().unwrap();
-    let after = player.mounted.txns.space().statistics().data.used;
+    player.txns().commit().unwrap();
+    let after = player.txns().space().statistics().data.used;
     assert_eq!(before - after, before.min(1000 * SECTOR));
     drop((inode, root));
     tools::check(&player.unmount()).unwrap();
@@ -122,8 +106,8 @@ fn a_long_file_goes_in_batches() {
 
 #[test]
 fn missing_checksums_are_told() {
-    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
-    let inode = file(&mut player, b"f");
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = player.file(b"f");
     player
         .write(&inode, 0, &vec![5; 3 * SECTOR as usize])
         .unwrap();
@@ -149,9 +133,9 @@ fn missing_checksums_are_told() {
 /// Writes of one file and of several that are finished at the same time.
 #[test]
 fn writes_end_at_the_same_time() {
-    let mut player = Player::new(tools::mkfs(512 * MIB, &["-n", "4096"])).unwrap();
+    let player = Files::mount(tools::mkfs(512 * MIB, &["-n", "4096"]));
     let inodes: std::vec::Vec<_> = (0..3)
-        .map(|n| file(&mut player, format!("f{n}").as_bytes()))
+        .map(|n| player.file(format!("f{n}").as_bytes()))
         .collect();
     let shared = &player;
     std::thread::scope(|scope| {
@@ -164,7 +148,7 @@ fn writes_end_at_the_same_time() {
                     let inode = &inodes[(n % 3) as usize];
                     shared.write_sectors(inode, at, &data, at + SECTOR).unwrap();
                     if n % 40 == 39 {
-                        shared.mounted.txns.commit().unwrap();
+                        shared.txns().commit().unwrap();
                     }
                 }
             });

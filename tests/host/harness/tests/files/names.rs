@@ -1,44 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The rules of names: what is refused, and what many links do.
 
-use crate::player::Player;
+use crate::files::{Files, FILE, NOW};
 use engine::disk::ObjectId;
-use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, Time, XattrMode};
-use harness::history::ROOT;
+use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
 use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
-const NOW: Time = Time { sec: 1, nsec: 0 };
-
-fn file() -> New<'static> {
-    New {
-        kind: NewKind::File,
-        mode: 0o100644,
-        uid: 1,
-        gid: 2,
-        now: NOW,
-        xattrs: &[],
-    }
-}
 
 fn directory() -> New<'static> {
     New {
         kind: NewKind::Directory,
         mode: 0o040755,
-        ..file()
+        ..FILE
     }
 }
 
-fn player() -> (Player, Arc<Inode>) {
-    let mut player = Player::new(tools::mkfs(256 * MIB, &[])).unwrap();
-    let root = player.inode(ROOT).unwrap();
+fn player() -> (Files, Arc<Inode>) {
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let root = player.root.clone();
     (player, root)
 }
 
-fn finish(player: Player) {
+fn finish(player: Files) {
     tools::check(&player.unmount()).unwrap();
 }
 
@@ -47,19 +34,19 @@ fn names_are_checked() {
     let (player, root) = player();
     let fs = &player.fs;
     assert_eq!(
-        fs.create(&root, &[b'x'; 256], &file()).err(),
+        fs.create(&root, &[b'x'; 256], &FILE).err(),
         Some(ENAMETOOLONG)
     );
     assert_eq!(fs.lookup(&root, &[b'x'; 256]), Err(ENAMETOOLONG));
-    assert_eq!(fs.create(&root, b"", &file()).err(), Some(EINVAL));
-    let inode = fs.create(&root, &[b'x'; 255], &file()).unwrap();
-    assert_eq!(fs.create(&root, &[b'x'; 255], &file()).err(), Some(EEXIST));
+    assert_eq!(fs.create(&root, b"", &FILE).err(), Some(EINVAL));
+    let inode = fs.create(&root, &[b'x'; 255], &FILE).unwrap();
+    assert_eq!(fs.create(&root, &[b'x'; 255], &FILE).err(), Some(EEXIST));
     assert_eq!(fs.link(&root, &[b'x'; 255], &inode, NOW), Err(EEXIST));
     assert_eq!(fs.unlink(&root, b"other", &inode, NOW), Err(ENOENT));
     assert_eq!(root.attributes().size, 510);
     let dir = fs.create(&root, b"dir", &directory()).unwrap();
     assert_eq!(fs.link(&root, b"dir2", &dir, NOW), Err(EPERM));
-    fs.create(&dir, b"a", &file()).unwrap();
+    fs.create(&dir, b"a", &FILE).unwrap();
     assert_eq!(fs.rmdir(&root, b"dir", &dir, NOW), Err(ENOTEMPTY));
     assert_eq!(fs.rmdir(&root, &[b'x'; 255], &inode, NOW), Err(ENOTDIR));
     drop((inode, dir, root));
@@ -72,7 +59,7 @@ fn a_directory_is_replaced_only_when_empty() {
     let fs = &player.fs;
     let a = fs.create(&root, b"a", &directory()).unwrap();
     let b = fs.create(&root, b"b", &directory()).unwrap();
-    let inner = fs.create(&b, b"inner", &file()).unwrap();
+    let inner = fs.create(&b, b"inner", &FILE).unwrap();
     let rename = |moved, from: &'static [u8], to: &'static [u8], replaced| {
         fs.rename(&Rename {
             from: Side {
@@ -110,14 +97,14 @@ fn a_directory_is_replaced_only_when_empty() {
 fn many_links() {
     let (player, root) = player();
     let fs = &player.fs;
-    let inode = fs.create(&root, b"first", &file()).unwrap();
+    let inode = fs.create(&root, b"first", &FILE).unwrap();
     let name = |n: u32| format!("{n:0>200}").into_bytes();
     for n in 0..300 {
         fs.link(&root, &name(n), &inode, NOW).unwrap();
     }
     assert_eq!(inode.attributes().nlink, 301);
-    player.mounted.txns.commit().unwrap();
-    tools::check(&player.mounted.device.image()).unwrap();
+    player.txns().commit().unwrap();
+    tools::check(&player.image()).unwrap();
     for n in (0..300).rev() {
         fs.unlink(&root, &name(n), &inode, NOW).unwrap();
     }
@@ -131,9 +118,9 @@ fn many_links() {
 #[test]
 fn link_limits_without_extended_references() {
     let image = tools::mkfs(256 * MIB, &["-O", "^extref", "-n", "4096"]);
-    let mut player = Player::new(image).unwrap();
-    let root = player.inode(ROOT).unwrap();
-    let inode = player.fs.create(&root, b"first", &file()).unwrap();
+    let player = Files::mount(image);
+    let root = player.root.clone();
+    let inode = player.fs.create(&root, b"first", &FILE).unwrap();
     let name = |n: u32| format!("{n:0>200}").into_bytes();
     let made = (0..).take_while(|n| match player.fs.link(&root, &name(*n), &inode, NOW) {
         Ok(()) => true,
@@ -151,7 +138,7 @@ fn link_limits_without_extended_references() {
 fn attributes_of_all_sizes() {
     let (player, root) = player();
     let fs = &player.fs;
-    let inode = fs.create(&root, b"f", &file()).unwrap();
+    let inode = fs.create(&root, b"f", &FILE).unwrap();
     let longest = 16384 - 101 - 25 - 30;
     let set = |name: &[u8], len: usize, mode| fs.set_xattr(&inode, name, &vec![7; len], mode, NOW);
     for len in [0, 1, 100, 4000, longest - 6, 3, longest - 6, 200] {
@@ -175,7 +162,7 @@ fn attributes_of_all_sizes() {
             b"g",
             &New {
                 xattrs: &born,
-                ..file()
+                ..FILE
             },
         )
         .unwrap();
@@ -201,7 +188,7 @@ fn symbolic_links() {
                 &New {
                     kind,
                     mode: 0o120777,
-                    ..file()
+                    ..FILE
                 },
             )
             .unwrap();
@@ -211,12 +198,12 @@ fn symbolic_links() {
     let new = New {
         kind: NewKind::Symlink(&long),
         mode: 0o120777,
-        ..file()
+        ..FILE
     };
     assert_eq!(fs.create(&root, b"t", &new).err(), Some(ENAMETOOLONG));
     let wrong = New {
         mode: 0o040755,
-        ..file()
+        ..FILE
     };
     assert_eq!(fs.create(&root, b"w", &wrong).err(), Some(EINVAL));
     drop(root);
@@ -228,7 +215,7 @@ fn directories_are_read_from_anywhere() {
     let (player, root) = player();
     let fs = &player.fs;
     for n in 0..400 {
-        fs.create(&root, format!("{n:0>60}").as_bytes(), &file())
+        fs.create(&root, format!("{n:0>60}").as_bytes(), &FILE)
             .unwrap();
     }
     let all = player.entries(&root).unwrap();

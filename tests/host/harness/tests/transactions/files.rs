@@ -4,7 +4,7 @@
 use engine::btree::{Allocate, DataRef, Holder, Tree, Writer};
 use engine::disk::raw::{
     RawDirItem, RawFileExtent, RawFileExtentHead, RawFileExtentTail, RawInodeItem, RawInodeRef,
-    RawKey,
+    RawKey, RawRootItem, RawRootRef,
 };
 use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId};
 use engine::space::DataExtent;
@@ -39,7 +39,12 @@ pub struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub fn new(txns: &'a Transactions) -> Self {
-        let tree = txns.tree(ObjectId::FS_TREE).unwrap();
+        Self::of(txns, ObjectId::FS_TREE)
+    }
+
+    /// The files of a subvolume.
+    pub fn of(txns: &'a Transactions, subvolume: ObjectId) -> Self {
+        let tree = txns.tree(subvolume).unwrap();
         let checksums = txns.tree(ObjectId::CSUM_TREE).unwrap();
         let last = Key::new(ROOT_DIR, Kind::DIR_INDEX, u64::MAX);
         let last = tree.floor(&last, |key, _| match key.kind {
@@ -199,7 +204,7 @@ impl<'a> Files<'a> {
         for (&(addr, len), key) in file.extents.iter().zip(&keys[4..]) {
             let extent = file_extent(handle, addr, len);
             self.tree.insert(handle, key, extent.as_bytes())?;
-            let data = data_ref(file, addr, len, offset);
+            let data = self.data_ref(file, addr, len, offset);
             match share {
                 Share::New => {
                     handle.add_data(&data)?;
@@ -213,16 +218,28 @@ impl<'a> Files<'a> {
     }
 
     fn take_out(&self, handle: &Handle, file: &File) -> Result {
-        for key in file_keys(file) {
-            self.tree.remove(handle, &key)?;
+        // The inode item goes last: blocks are written at any time, and the gate wants it before the others.
+        for key in file_keys(file).iter().rev() {
+            self.tree.remove(handle, key)?;
         }
         self.grow_root(handle, -2 * file.name.len() as i64)?;
         let mut offset = 0;
         for &(addr, len) in &file.extents {
-            handle.release_data(&data_ref(file, addr, len, offset))?;
+            handle.release_data(&self.data_ref(file, addr, len, offset))?;
             offset += len;
         }
         Ok(())
+    }
+
+    fn data_ref(&self, file: &File, addr: Logical, len: u64, offset: u64) -> DataRef {
+        DataRef {
+            addr,
+            len,
+            holder: Holder::Tree(self.tree.id()),
+            root: self.tree.id(),
+            inode: ObjectId::new(file.inode),
+            offset,
+        }
     }
 
     fn grow_root(&self, handle: &Handle, by: i64) -> Result {
@@ -231,6 +248,62 @@ impl<'a> Files<'a> {
             let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
             inode.size.set(inode.size.get().strict_add_signed(by));
         })
+    }
+
+    /// Makes the subvolume `id` as a snapshot of this one, with an entry in this one's root directory. Nobody else is
+    /// at work.
+    pub fn snapshot(&self, id: ObjectId, name: &str) -> Result {
+        let handle = &self.txns.start(Units::inserts(20))?;
+        let roots = self.txns.tree(ObjectId::ROOT_TREE)?;
+        let pointer = self.tree.snapshot(handle, id)?;
+        let generation = handle.generation().get();
+        let last = Key::new(self.tree.id().get(), Kind::ROOT_ITEM, u64::MAX);
+        let source = roots.floor(&last, |key, _| key)?.unwrap();
+        let mut item = roots.update(handle, &source, |bytes| {
+            let item = RawRootItem::mut_from_bytes(bytes).unwrap();
+            item.last_snapshot.set(generation);
+            *item
+        })?;
+        item.addr.set(pointer.addr.get());
+        item.level = pointer.level;
+        item.generation.set(generation);
+        item.generation_v2.set(generation);
+        item.otransid.set(generation);
+        item.uuid.0[0] ^= id.get() as u8;
+        let key = Key::new(id.get(), Kind::ROOT_ITEM, generation);
+        roots.insert(handle, &key, item.as_bytes())?;
+
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let reference = RawRootRef {
+            dir: ROOT_DIR.into(),
+            sequence: index.into(),
+            name_len: (name.len() as u16).into(),
+        };
+        let reference = [reference.as_bytes(), name.as_bytes()].concat();
+        let (parent, child) = (self.tree.id().get(), id.get());
+        roots.insert(handle, &Key::new(parent, Kind::ROOT_REF, child), &reference)?;
+        roots.insert(
+            handle,
+            &Key::new(child, Kind::ROOT_BACKREF, parent),
+            &reference,
+        )?;
+        let entry = RawDirItem {
+            location: RawKey::from(Key {
+                offset: u64::MAX,
+                ..key
+            }),
+            transid: generation.into(),
+            data_len: 0.into(),
+            name_len: (name.len() as u16).into(),
+            kind: FileType::Directory.get(),
+        };
+        let entry = [entry.as_bytes(), name.as_bytes()].concat();
+        let hash = name_hash(name.as_bytes());
+        self.tree
+            .insert(handle, &Key::new(ROOT_DIR, Kind::DIR_ITEM, hash), &entry)?;
+        self.tree
+            .insert(handle, &Key::new(ROOT_DIR, Kind::DIR_INDEX, index), &entry)?;
+        self.grow_root(handle, 2 * name.len() as i64)
     }
 
     /// Extends the item before, if it ends here.
@@ -279,17 +352,6 @@ fn file_keys(file: &File) -> Vec<Key> {
         offset += len;
     }
     keys
-}
-
-fn data_ref(file: &File, addr: Logical, len: u64, offset: u64) -> DataRef {
-    DataRef {
-        addr,
-        len,
-        holder: Holder::Tree(ObjectId::FS_TREE),
-        root: ObjectId::FS_TREE,
-        inode: ObjectId::new(file.inode),
-        offset,
-    }
 }
 
 fn file_extent(handle: &Handle, addr: Logical, len: u64) -> RawFileExtent {

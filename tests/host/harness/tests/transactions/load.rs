@@ -3,9 +3,12 @@
 
 use crate::files::{File, Files};
 use crate::mounted::{zoned_image, Mounted};
+use engine::btree::{Store, WriteMode};
+use engine::disk::Logical;
 use harness::device::Image;
 use harness::random::Random;
 use harness::tools;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MIB: u64 = 1 << 20;
 
@@ -34,9 +37,24 @@ fn work(files: &Files<'_>, mounted: &Mounted, task: u64, steps: u64) -> Vec<File
     mine
 }
 
+/// Writes dirty blocks at any time and drops clean ones, as memory pressure does, until told to end.
+fn press(mounted: &Mounted, done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        let everything = (Logical::new(0), u64::MAX);
+        let store = &mounted.store;
+        store
+            .write(everything.0, everything.1, WriteMode::Background)
+            .unwrap();
+        store.shrink();
+        mounted.txns.maintain().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 fn many_tasks(image: Image, tasks: u64, steps: u64) {
     let mounted = Mounted::mount(image).unwrap();
     let files = Files::new(&mounted.txns);
+    let done = AtomicBool::new(false);
     let kept: Vec<File> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..tasks)
             .map(|task| {
@@ -44,10 +62,10 @@ fn many_tasks(image: Image, tasks: u64, steps: u64) {
                 scope.spawn(move || work(files, mounted, task, steps))
             })
             .collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap())
-            .collect()
+        scope.spawn(|| press(&mounted, &done));
+        let kept: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        kept.into_iter().flat_map(|kept| kept.unwrap()).collect()
     });
     drop(files);
     let counters = mounted.txns.counters();

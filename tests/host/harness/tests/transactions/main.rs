@@ -5,4 +5,6 @@ mod faults;
 mod files;
 mod load;
 mod mounted;
+mod mounting;
+mod snapshots;
 mod space;

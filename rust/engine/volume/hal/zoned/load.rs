@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Loading a block group: what its zones say, and evening out copies that a power cut left different.
+
+use super::group::{GroupLoad, Uneven};
+use super::{States, Zoned};
+use crate::disk::{BlockGroupFlags, Physical, ZoneOffset};
+use crate::volume::device::{Zone, ZoneCondition, ZoneKind, SECTOR};
+use crate::volume::hal::Hal;
+use crate::volume::{Access, Chunk, GroupZones};
+use kernel::prelude::*;
+
+/// Bytes to copy at a time.
+const COPY_UNIT: usize = 64 * 1024;
+/// Tree blocks are aligned to their size, and none is larger.
+const BLOCK_UNIT: u64 = 64 * 1024;
+
+impl Zoned {
+    /// See [`crate::volume::Volume::load_group_zones`].
+    pub(super) fn load_group(
+        &self,
+        chunk: &Chunk,
+        last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
+    ) -> Result<GroupZones> {
+        let mut group = self.read_zones(chunk)?;
+        let unit = match chunk.flags.contains(BlockGroupFlags::DATA) {
+            true => SECTOR,
+            false => BLOCK_UNIT,
+        };
+        let uneven = group.uneven(unit);
+        if let Some((uneven, goal)) = uneven.filter(|_| self.access == Access::ReadWrite) {
+            self.even_out(chunk, uneven, goal)?;
+            group = self.read_zones(chunk)?;
+        }
+        let loaded = group.settle(chunk, last_allocated)?;
+        let unlimited =
+            self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
+        let has_room = loaded.alloc_offset.get() < loaded.capacity;
+        let active = loaded.active || (unlimited && has_room);
+        if group.active && !chunk.flags.contains(BlockGroupFlags::DATA) {
+            self.with_zones(|state, _| {
+                let count = u64::try_from(chunk.stripes.len())?;
+                state.active_metadata = state.active_metadata.saturating_add(count);
+                Ok(())
+            })?;
+        }
+        if group.active && !loaded.active && self.access == Access::ReadWrite {
+            // Nothing will be written there any more: give the resources back.
+            if let Err(error) = self.finish(chunk) {
+                let (start, errno) = (chunk.logical.get(), error.to_errno());
+                pr_warn!(
+                    "block group {}: its zones cannot be finished: {}\n",
+                    start,
+                    errno
+                );
+            }
+        }
+        Ok(GroupZones { active, ..loaded })
+    }
+
+    /// Asks the device for one zone. A zone that is known to be empty is not asked for: with the queue frozen by
+    /// another report that would wait for itself.
+    fn zone(&self, at: Physical) -> Result<Zone> {
+        let known = self.with_zones(|state, zone_size| {
+            let zone = state
+                .zones
+                .as_ref()
+                .and_then(|zones| zones.at(at))
+                .ok_or(EUCLEAN)?;
+            let (kind, condition) = match (zone.sequential, zone.empty) {
+                (false, _) => (ZoneKind::Conventional, ZoneCondition::Active),
+                (true, true) => (ZoneKind::Sequential, ZoneCondition::Empty),
+                _ => return Ok(None),
+            };
+            let (len, capacity) = (zone_size.get(), zone.capacity());
+            Ok(Some(Zone {
+                start: at,
+                len,
+                capacity,
+                write_pointer: at,
+                kind,
+                condition,
+            }))
+        })?;
+        if let Some(zone) = known {
+            return Ok(zone);
+        }
+        let mut found = None;
+        self.device.report_zones(at, 1, &mut |zone| {
+            found = Some(zone);
+            Ok(())
+        })?;
+        found.filter(|zone| zone.start == at).ok_or(EIO)
+    }
+
+    /// What the zones of a chunk say now; the account of active ones follows.
+    fn read_zones(&self, chunk: &Chunk) -> Result<GroupLoad> {
+        let mut group = GroupLoad::default();
+        for stripe in chunk.stripes.iter() {
+            let zone = self.zone(stripe.at)?;
+            group.add(&zone);
+            self.with_zones(|state, _| {
+                let zones = state.zones.as_mut().ok_or(EINVAL)?;
+                match zone.condition {
+                    ZoneCondition::Active => zones.activate(stripe.at),
+                    _ => zones.deactivate(stripe.at),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(group)
+    }
+
+    /// The power was cut between the writes of two copies, or in the middle of a tree block: brings the shorter one up
+    /// to the longer and fills both up to `goal`. What is copied belongs to no committed transaction (that waits for
+    /// both), but without it the group could not be written on.
+    fn even_out(&self, chunk: &Chunk, uneven: Uneven, goal: u64) -> Result {
+        let (Some(from), Some(to)) = (
+            chunk.stripes.get(uneven.longer),
+            chunk.stripes.get(uneven.shorter),
+        ) else {
+            return Ok(());
+        };
+        let start = chunk.logical.get();
+        let (least, most) = (uneven.least, uneven.most);
+        pr_info!(
+            "block group {}: copies written to {} and {}: evened out to {}\n",
+            start,
+            least,
+            most,
+            goal
+        );
+        self.with_zones(|state, _| {
+            let zones = state.zones.as_mut().ok_or(EINVAL)?;
+            chunk
+                .stripes
+                .iter()
+                .for_each(|stripe| zones.activate(stripe.at));
+            Ok(())
+        })?;
+        let mut buffer = KVVec::from_elem(0u8, COPY_UNIT, GFP_KERNEL)?;
+        let mut at = least;
+        while at < most {
+            let len = usize::try_from(most.saturating_sub(at))?.min(COPY_UNIT);
+            let piece = buffer.get_mut(..len).ok_or(EINVAL)?;
+            self.device.read(from.at.saturating_add(at), piece)?;
+            self.device.write(to.at.saturating_add(at), piece)?;
+            at = at.saturating_add(u64::try_from(len)?);
+        }
+        buffer.fill(0);
+        let rest = usize::try_from(goal.saturating_sub(most))?;
+        let rest = buffer.get(..rest).ok_or(EINVAL)?;
+        for stripe in chunk.stripes.iter().filter(|_| !rest.is_empty()) {
+            self.device.write(stripe.at.saturating_add(most), rest)?;
+        }
+        Ok(())
+    }
+}

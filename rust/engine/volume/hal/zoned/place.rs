@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which zones a new chunk can have, and zones that nobody has.
+
+use super::{States, Zoned};
+use crate::disk::{Physical, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
+use crate::volume::allocate::Holes;
+use crate::volume::device::ZoneAction;
+use crate::volume::superblock_log::LogPlaces;
+use crate::volume::zone_size::ZoneSize;
+use crate::volume::DeviceRange;
+use kernel::prelude::*;
+
+impl Zoned {
+    /// The first run of `count` zones inside a hole that a chunk may use.
+    pub(super) fn find_zones(&self, hole: &DeviceRange, count: u64) -> Result<Option<Physical>> {
+        self.with_zones(|state, zone_size| {
+            let zones = state.zones.as_ref().ok_or(EINVAL)?;
+            let first = zone_size.number_above(hole.start.get());
+            let end = zone_size.number(hole.start.saturating_add(hole.len).get());
+            let places = LogPlaces::new(zone_size, zones.count());
+            let mut number = first;
+            while number.saturating_add(count) <= end.min(zones.count()) {
+                if !places.contains(number, count)
+                    && !covers_superblock(number, count, zone_size)
+                    && is_free_run(zones, number, count)
+                {
+                    return Ok(Some(Physical::new(zone_size.start(number))));
+                }
+                number = number.saturating_add(1);
+            }
+            Ok(None)
+        })
+    }
+
+    /// See [`crate::volume::Volume::reset_stray_zones`].
+    pub(super) fn reset_all_stray(&self, used: &[DeviceRange]) -> Result<u64> {
+        let zone_size = self.size().ok_or(EINVAL)?;
+        let mut count = 0u64;
+        for hole in Holes::new(used, 0, self.total_bytes) {
+            let end = zone_size.number(hole.start.saturating_add(hole.len).get());
+            for number in zone_size.number_above(hole.start.get())..end {
+                count = count.saturating_add(u64::from(self.reset_if_stray(number, zone_size)?));
+            }
+        }
+        Ok(count)
+    }
+
+    /// Resets a zone that no chunk uses; whether it had to be.
+    fn reset_if_stray(&self, number: u64, zone_size: ZoneSize) -> Result<bool> {
+        let at = Physical::new(zone_size.start(number));
+        let stray = self.with_zones(|state, _| {
+            let zones = state.zones.as_ref().ok_or(EINVAL)?;
+            let places = LogPlaces::new(zone_size, zones.count());
+            let written = zones.number(number).is_some_and(|zone| {
+                zone.sequential && !zone.empty && !zone.claimed && !zone.unusable
+            });
+            Ok(written && !places.contains(number, 1))
+        })?;
+        if stray {
+            self.device.manage_zone(at, ZoneAction::Reset)?;
+            self.with_zones(|state, _| {
+                if let Some(zones) = &mut state.zones {
+                    zones.emptied(at);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(stray)
+    }
+}
+
+/// Whether one of the places of a device without zones is in a run of zones.
+fn covers_superblock(number: u64, count: u64, zone_size: ZoneSize) -> bool {
+    let start = zone_size.start(number);
+    let end = zone_size.start(number.saturating_add(count));
+    SUPERBLOCK_PLACES
+        .iter()
+        .any(|&place| place < end && start < place.saturating_add(SUPERBLOCK_SIZE))
+}
+
+/// Whether a run of zones is of one kind and can be written from its start.
+fn is_free_run(zones: &States, number: u64, count: u64) -> bool {
+    let Some(first) = zones.number(number) else {
+        return false;
+    };
+    (number..number.saturating_add(count)).all(|number| {
+        zones.number(number).is_some_and(|zone| {
+            let fits = zone.sequential == first.sequential && !zone.unusable;
+            fits && (!zone.sequential || (zone.empty && !zone.claimed))
+        })
+    })
+}

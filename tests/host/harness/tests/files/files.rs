@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Files of a mounted volume, used as the kernel edge would: one inode object for each, data by whole sectors.
+
+use engine::disk::{Checksums, FileOffset, InodeFlags, Logical, ObjectId};
+use engine::fs::{
+    FileSystem, FinishedWrite, Inode, MappingKind, New, NewKind, Subvolume, Target, Time,
+};
+use engine::txn::Transactions;
+use harness::checksums::HostChecksums;
+use harness::device::Image;
+use harness::mount::{Access, Mounted};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::vec::Vec;
+
+/// Bytes of a sector.
+pub const SECTOR: u64 = 4096;
+/// The time of all changes.
+pub const NOW: Time = Time { sec: 1, nsec: 0 };
+
+/// A new regular file.
+pub const FILE: New<'static> = New {
+    kind: NewKind::File,
+    mode: 0o100644,
+    uid: 1,
+    gid: 2,
+    now: NOW,
+    xattrs: &[],
+};
+
+/// A mounted volume.
+pub struct Files {
+    pub mounted: Mounted,
+    pub fs: Arc<FileSystem>,
+    pub top: Arc<Subvolume>,
+    pub root: Arc<Inode>,
+}
+
+impl Files {
+    /// Mounts a device.
+    pub fn mount(image: Image) -> Self {
+        let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("mount");
+        let (fs, top) = (mounted.fs.clone(), mounted.subvolume.clone());
+        let root = fs.root_inode(&top).expect("the topmost directory");
+        Self {
+            mounted,
+            fs,
+            top,
+            root,
+        }
+    }
+
+    /// Unmounts; what the device holds then.
+    pub fn unmount(self) -> Image {
+        let Self {
+            mounted,
+            fs,
+            top,
+            root,
+        } = self;
+        drop((fs, top, root));
+        assert_eq!(mounted.violations(), Vec::<String>::new());
+        mounted.unmount().expect("unmount").remove(0)
+    }
+
+    /// What the device holds now.
+    pub fn image(&self) -> Image {
+        self.mounted.images().remove(0)
+    }
+
+    pub fn txns(&self) -> &Transactions {
+        &self.mounted.txns
+    }
+
+    /// Makes a file in the topmost directory.
+    pub fn file(&self, name: &[u8]) -> Arc<Inode> {
+        self.fs.create(&self.root, name, &FILE).expect("create")
+    }
+
+    /// Reads `len` bytes at `at`, checking what has checksums. Zeros behind the end.
+    pub fn read(&self, inode: &Inode, at: u64, len: u64) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        while (out.len() as u64) < len {
+            let at = at + out.len() as u64;
+            let wanted = len - out.len() as u64;
+            let found = self.fs.map(inode, FileOffset::new(at), wanted)?;
+            assert!(found.len > 0 && found.len <= wanted && found.offset.get() == at);
+            match found.kind {
+                MappingKind::Hole | MappingKind::Prealloc { .. } => {
+                    out.resize(out.len() + found.len as usize, 0);
+                }
+                MappingKind::Inline(data) => {
+                    let end = out.len() + found.len as usize;
+                    out.extend(data.iter().take(found.len as usize));
+                    out.resize(end, 0);
+                }
+                MappingKind::Data { logical } => {
+                    let first = at % SECTOR;
+                    let start = logical.get() - first;
+                    let sectors = (first + found.len).div_ceil(SECTOR);
+                    let data = self.read_extent(inode, start, sectors * SECTOR)?;
+                    out.extend(&data[first as usize..][..found.len as usize]);
+                }
+                MappingKind::Compressed(_) => return Err(EOPNOTSUPP),
+            }
+        }
+        Ok(out)
+    }
+
+    fn read_extent(&self, inode: &Inode, logical: u64, len: u64) -> Result<Vec<u8>> {
+        let logical = Logical::new(logical);
+        let mut data = vec![0; len as usize];
+        self.mounted.read_data(logical, &mut data)?;
+        let kind = self.mounted.volume.format().checksum;
+        if let Some(sums) = self.fs.checksums(inode, logical, len)? {
+            for (n, sector) in data.chunks(SECTOR as usize).enumerate() {
+                let digest = HostChecksums.digest(kind, sector);
+                assert_eq!(
+                    sums.get(n),
+                    Some(&digest[..kind.size()]),
+                    "checksum of sector {n}"
+                );
+            }
+        }
+        Ok(data)
+    }
+
+    /// Writes as the page cache would: whole sectors; a small file goes into the tree.
+    pub fn write(&self, inode: &Inode, offset: u64, data: &[u8]) -> Result {
+        let end = offset + data.len() as u64;
+        let start = offset / SECTOR * SECTOR;
+        let mut sectors = self.read(inode, start, end.next_multiple_of(SECTOR) - start)?;
+        let size = inode.attributes().size;
+        let known = size.saturating_sub(start).min(sectors.len() as u64);
+        sectors[known as usize..].fill(0);
+        sectors[(offset - start) as usize..][..data.len()].copy_from_slice(data);
+        let size = size.max(end);
+        if start == 0 && size <= sectors.len() as u64 {
+            let reservation = self.fs.reserve_write(inode, FileOffset::new(0), SECTOR)?;
+            let bytes = &sectors[..size as usize];
+            if self.fs.write_inline(inode, bytes, reservation)?.is_none() {
+                return Ok(());
+            }
+        }
+        self.write_sectors(inode, start, &sectors, end)
+    }
+
+    /// Writes whole sectors in pieces; the user wrote up to `end`.
+    pub fn write_sectors(&self, inode: &Inode, start: u64, sectors: &[u8], end: u64) -> Result {
+        let len = sectors.len() as u64;
+        let mut reservation = self.fs.reserve_write(inode, FileOffset::new(start), len)?;
+        let mut done = 0;
+        while done < len {
+            let wanted = (len - done).min(SECTOR * (1 + (start / SECTOR + len) % 9));
+            let mut piece = reservation.split(wanted)?;
+            let extent = self.fs.allocate_write(&mut piece, wanted)?;
+            assert!(extent.len > 0 && extent.len <= wanted && extent.len % SECTOR == 0);
+            if extent.len < wanted {
+                reservation.merge(piece.split(wanted - extent.len)?);
+            }
+            let data = &sectors[done as usize..][..extent.len as usize];
+            self.mounted.write_data(extent.logical, data)?;
+            let finished = FinishedWrite {
+                offset: FileOffset::new(start + done),
+                extent,
+                checksums: &self.sums(inode, data),
+                new_size: end.min(start + done + extent.len),
+                now: Some(NOW),
+            };
+            self.fs.finish_write(inode, &finished, piece)?;
+            done += extent.len;
+        }
+        Ok(())
+    }
+
+    fn sums(&self, inode: &Inode, data: &[u8]) -> Vec<u8> {
+        let kind = self.mounted.volume.format().checksum;
+        if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
+            return Vec::new();
+        }
+        let sum = |sector: &[u8]| HostChecksums.digest(kind, sector)[..kind.size()].to_vec();
+        data.chunks(SECTOR as usize).flat_map(sum).collect()
+    }
+
+    /// The entries of a directory, by name; each is looked up too.
+    pub fn entries(&self, dir: &Inode) -> Result<BTreeMap<Vec<u8>, ObjectId>> {
+        let mut entries = BTreeMap::new();
+        let mut last = 1;
+        self.fs.read_dir(dir, 0, &mut |entry| {
+            assert!(entry.position > last);
+            last = entry.position;
+            let Target::Inode(number, _) = entry.target else {
+                panic!("{entry:?}");
+            };
+            assert!(entries.insert(entry.name.to_vec(), number).is_none());
+            assert_eq!(self.fs.lookup(dir, entry.name)?, Some(entry.target));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(entries)
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Files and directories over images of `mkfs.btrfs`, with `btrfs check` as the judge.
+
+mod crashes;
+mod data;
+mod files;
+mod formats;
+mod images;
+mod names;

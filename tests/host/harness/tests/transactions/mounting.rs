@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is mounted, how, and what is refused.
+
+use crate::files::Files;
+use crate::mounted::Mounted;
+use engine::disk::raw::RawSuperblock;
+use engine::disk::{seal, ChecksumKind, Logical, ObjectId};
+use engine::txn::{Access, LogTree, Options, Roots, Units};
+use harness::checksums::HostChecksums;
+use harness::device::Image;
+use harness::tools;
+use kernel::prelude::*;
+use zerocopy::{FromZeros, IntoBytes};
+
+const MIB: u64 = 1 << 20;
+const SUPERBLOCK: u64 = 64 << 10;
+
+fn options(access: Access) -> Options {
+    Options::new(access)
+}
+
+/// Changes the first superblock.
+fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
+    let mut raw = RawSuperblock::new_zeroed();
+    image.pages.read(SUPERBLOCK, raw.as_mut_bytes());
+    change(&mut raw);
+    seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
+    image.pages.write(SUPERBLOCK, raw.as_bytes());
+}
+
+#[test]
+fn a_read_only_mount_starts_nothing_and_writes_nothing() {
+    let image = tools::mkfs(256 * MIB, &[]);
+    let mounted = Mounted::mount_with(image.clone(), options(Access::ReadOnly)).unwrap();
+    assert_eq!(mounted.txns.access(), Access::ReadOnly);
+    assert_eq!(mounted.txns.start(Units::inserts(1)).err(), Some(EROFS));
+    assert_eq!(
+        mounted.txns.start_freeing(Units::updates(1)).err(),
+        Some(EROFS)
+    );
+    assert_eq!(mounted.txns.reserve_data(4096).err(), Some(EROFS));
+    assert!(mounted.txns.tree(ObjectId::FS_TREE).is_ok());
+    assert_eq!(mounted.txns.tree(ObjectId::new(300)).err(), Some(ENOENT));
+    mounted.txns.maintain().unwrap();
+    mounted.txns.commit().unwrap();
+    assert!(mounted.unmount().pages == image.pages);
+}
+
+#[test]
+fn a_log_tree_is_refused_unless_it_may_be_ignored() {
+    let mut image = tools::mkfs(256 * MIB, &[]);
+    edit(&mut image, |raw| raw.log_root = raw.root);
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        assert_eq!(
+            Mounted::mount_with(image.clone(), options(access)).err(),
+            Some(EROFS)
+        );
+    }
+    let ignoring = |access| Options {
+        log_tree: LogTree::Ignore,
+        ..options(access)
+    };
+    let mounted = Mounted::mount_with(image.clone(), ignoring(Access::ReadOnly)).unwrap();
+    assert_eq!(mounted.txns.access(), Access::ReadOnly);
+    assert_eq!(
+        Mounted::mount_with(image, ignoring(Access::ReadWrite)).err(),
+        Some(EROFS)
+    );
+}
+
+#[test]
+fn an_unknown_compat_ro_feature_is_read_only() {
+    let mut image = tools::mkfs(256 * MIB, &[]);
+    edit(&mut image, |raw| {
+        raw.compat_ro_flags.set(raw.compat_ro_flags.get() | 1 << 40)
+    });
+    let mounted = Mounted::mount_with(image, options(Access::ReadWrite)).unwrap();
+    assert_eq!(mounted.txns.access(), Access::ReadOnly);
+}
+
+#[test]
+fn backup_roots_are_tried_when_asked_for() {
+    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &["-m", "single"])).unwrap();
+    let files = Files::new(&mounted.txns);
+    let old = files.create("old", 4096, 4096).unwrap();
+    mounted.txns.commit().unwrap();
+    let new = files.create("new", 4096, 4096).unwrap();
+    drop(files);
+    mounted.txns.commit().unwrap();
+    let volume = mounted.txns.volume().clone();
+    let root = volume.with_superblock(|raw| Logical::new(raw.root.get()));
+    let at = volume.map(root, 4096).unwrap().copies()[0].at;
+    let mut image = mounted.unmount();
+    image.pages.write(at.get(), &[0x55; 4096]);
+
+    assert!(Mounted::mount_with(image.clone(), options(Access::ReadOnly)).is_err());
+    let backup = Options {
+        roots: Roots::OrBackup,
+        ..options(Access::ReadOnly)
+    };
+    let mounted = Mounted::mount_with(image, backup).unwrap();
+    let files = Files::new(&mounted.txns);
+    assert!(files.has(&old) && !files.has(&new));
+}
+
+/// All four places in the superblock are used in turn, and the oldest is replaced.
+#[test]
+fn backup_roots_go_round() {
+    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let files = Files::new(&mounted.txns);
+    for n in 0..6 {
+        files.create(&format!("f{n}"), 0, 4096).unwrap();
+        mounted.txns.commit().unwrap();
+    }
+    let last = mounted.txns.committed().get();
+    let mut kept = mounted
+        .txns
+        .volume()
+        .with_superblock(|raw| raw.backups.map(|backup| backup.tree_root_generation.get()));
+    kept.sort_unstable();
+    assert_eq!(kept, [last - 3, last - 2, last - 1, last]);
+}
