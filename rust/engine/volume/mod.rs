@@ -392,7 +392,11 @@ impl Volume {
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        self.member.hal.load(chunk, last_allocated)
+        let unit = match chunk.flags.contains(BlockGroupFlags::DATA) {
+            true => device::SECTOR,
+            false => u64::from(self.format().node_size),
+        };
+        self.member.hal.load(chunk, unit, last_allocated)
     }
 
     /// Takes active resources for a group's zones. Regular volumes: always active.

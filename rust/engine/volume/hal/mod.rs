@@ -31,10 +31,11 @@ pub(super) trait Hal: Send + Sync {
     /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange>;
 
-    /// See [`super::Volume::load_group_zones`].
+    /// See [`super::Volume::load_group_zones`]. What is allocated there is a multiple of `unit` bytes.
     fn load(
         &self,
         chunk: &Chunk,
+        unit: u64,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones>;
 

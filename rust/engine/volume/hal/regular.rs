@@ -38,7 +38,12 @@ impl Hal for Regular {
         plan_regular(flags, self.total_bytes, used)
     }
 
-    fn load(&self, chunk: &Chunk, _: &mut dyn FnMut() -> Result<ZoneOffset>) -> Result<GroupZones> {
+    fn load(
+        &self,
+        chunk: &Chunk,
+        _unit: u64,
+        _last: &mut dyn FnMut() -> Result<ZoneOffset>,
+    ) -> Result<GroupZones> {
         Ok(GroupZones {
             sequential: false,
             capacity: chunk.len,

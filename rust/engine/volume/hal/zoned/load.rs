@@ -4,28 +4,23 @@
 use super::group::{GroupLoad, Uneven};
 use super::{States, Zoned};
 use crate::disk::{BlockGroupFlags, Physical, ZoneOffset};
-use crate::volume::device::{Zone, ZoneCondition, ZoneKind, SECTOR};
+use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
 use crate::volume::{Access, Chunk, GroupZones};
 use kernel::prelude::*;
 
 /// Bytes to copy at a time.
 const COPY_UNIT: usize = 64 * 1024;
-/// Tree blocks are aligned to their size, and none is larger.
-const BLOCK_UNIT: u64 = 64 * 1024;
 
 impl Zoned {
     /// See [`crate::volume::Volume::load_group_zones`].
     pub(super) fn load_group(
         &self,
         chunk: &Chunk,
+        unit: u64,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
         let mut group = self.read_zones(chunk)?;
-        let unit = match chunk.flags.contains(BlockGroupFlags::DATA) {
-            true => SECTOR,
-            false => BLOCK_UNIT,
-        };
         let uneven = group.uneven(unit);
         if let Some((uneven, goal)) = uneven.filter(|_| self.access == Access::ReadWrite) {
             self.even_out(chunk, uneven, goal)?;

@@ -223,9 +223,10 @@ impl Hal for Zoned {
     fn load(
         &self,
         chunk: &Chunk,
+        unit: u64,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        self.load_group(chunk, last_allocated)
+        self.load_group(chunk, unit, last_allocated)
     }
 
     fn activate(&self, chunk: &Chunk) -> Activation {
