@@ -5,7 +5,7 @@ use super::group::{Body, Group};
 use super::groups::Groups;
 use super::ranges::{round_up, Wish};
 use super::room::Room;
-use super::space::NOWHERE;
+use super::root::NOWHERE;
 use super::{BlockClass, Class, Reservation, Space};
 use crate::disk::Logical;
 use crate::volume::Activation;

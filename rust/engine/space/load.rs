@@ -10,7 +10,7 @@ use super::group::{Access, Body, Group};
 use super::items::Items;
 use super::ranges::FreeRanges;
 use super::room::{Appending, Room};
-use super::space::{Options, Trees};
+use super::root::{Options, Trees};
 use super::totals::Tally;
 use super::{Class, Space};
 use crate::btree::Tree;
