@@ -65,7 +65,7 @@ impl Space {
                 .map(|group| group.start().get());
             cursor.store(first.unwrap_or(0), Ordering::Relaxed);
         }
-        if class == BlockClass::TreeLog {
+        if class == BlockClass::TreeLog && self.volume.is_zoned() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
                 return Ok(Logical::new(start));
             }
