@@ -83,10 +83,8 @@ impl FileSystem {
 /// Some entries, copied out of the tree.
 #[derive(Default)]
 struct Batch {
-    /// The items back to back: each one record.
+    /// Each entry's index in eight bytes, then its record.
     bytes: KVec<u8>,
-    /// The index of each.
-    positions: KVec<u64>,
     /// Where to go on, or `None` at the end.
     next: Option<u64>,
 }
@@ -94,7 +92,6 @@ struct Batch {
 impl Batch {
     fn fill(&mut self, dir: &Inode, position: u64) -> Result {
         self.bytes.clear();
-        self.positions.clear();
         self.next = None;
         let first = dir.key_of(Kind::DIR_INDEX, position);
         let last = dir.key_of(Kind::DIR_INDEX, u64::MAX);
@@ -109,9 +106,10 @@ impl Batch {
             return Ok(ControlFlow::Break(()));
         }
         let first = Records::<RawDirItem>::new(item).next().ok_or(EUCLEAN)?;
+        let record = item.get(first.range).ok_or(EUCLEAN)?;
         self.bytes
-            .extend_from_slice(item.get(first.range).ok_or(EUCLEAN)?, GFP_KERNEL)?;
-        self.positions.push(key.offset, GFP_KERNEL)?;
+            .extend_from_slice(&key.offset.to_le_bytes(), GFP_KERNEL)?;
+        self.bytes.extend_from_slice(record, GFP_KERNEL)?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -119,18 +117,18 @@ impl Batch {
         &self,
         each: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let records = Records::<RawDirItem>::new(&self.bytes);
-        for (record, position) in records.zip(self.positions.iter()) {
-            let target = entries::target(record.head)?;
-            if each(Entry {
+        let mut rest: &[u8] = &self.bytes;
+        while let Some((position, records)) = rest.split_first_chunk() {
+            let record = Records::<RawDirItem>::new(records).next().ok_or(EUCLEAN)?;
+            let entry = Entry {
                 name: record.name,
-                position: *position,
-                target,
-            })?
-            .is_break()
-            {
+                position: u64::from_le_bytes(*position),
+                target: entries::target(record.head)?,
+            };
+            if each(entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
+            rest = records.get(record.range.end..).unwrap_or(&[]);
         }
         Ok(ControlFlow::Continue(()))
     }

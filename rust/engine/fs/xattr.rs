@@ -22,6 +22,9 @@ pub enum XattrMode {
     Replace,
 }
 
+/// The most bytes that a list of names may have (C: `XATTR_LIST_MAX`).
+const LONGEST_LIST: usize = 65536;
+
 /// The most bytes that name and value may have together (C: `BTRFS_MAX_XATTR_SIZE`).
 pub(super) fn max_len(node_size: u32) -> usize {
     let area = usize::try_from(leaf_area(node_size)).unwrap_or(0);
@@ -111,25 +114,34 @@ impl FileSystem {
         found.flatten().transpose()
     }
 
-    /// Shows the full names of all extended attributes. No lock is held while `each` runs.
+    /// Shows the full names of all extended attributes. No lock is held while `each` runs. `E2BIG` when they are more
+    /// than the VFS can show.
     pub fn list_xattrs(
         &self,
         inode: &Inode,
         each: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>>,
     ) -> Result {
+        // Each name with its length in one byte before it.
         let mut names = KVec::new();
         let first = inode.key_of(Kind::XATTR_ITEM, 0);
         let last = inode.key_of(Kind::XATTR_ITEM, u64::MAX);
         inode.subvolume().tree().scan(first..=last, |_, item| {
             for record in Records::<RawDirItem>::new(item) {
-                names.push(copied(record.name)?, GFP_KERNEL)?;
+                names.extend_from_slice(&[u8::try_from(record.name.len())?], GFP_KERNEL)?;
+                names.extend_from_slice(record.name, GFP_KERNEL)?;
             }
-            Ok(ControlFlow::Continue(()))
+            match names.len() > LONGEST_LIST {
+                true => Err(E2BIG),
+                false => Ok(ControlFlow::Continue(())),
+            }
         })?;
-        for name in &names {
+        let mut rest: &[u8] = &names;
+        while let Some((len, behind)) = rest.split_first() {
+            let (name, behind) = behind.split_at_checked((*len).into()).ok_or(EUCLEAN)?;
             if each(name)?.is_break() {
                 break;
             }
+            rest = behind;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::group::{Body, Group};
 use super::groups::Groups;
 use super::ranges::{round_up, Wish};
 use super::room::Room;
-use super::space::NOWHERE;
+use super::root::NOWHERE;
 use super::{BlockClass, Class, Reservation, Space};
 use crate::disk::Logical;
 use crate::volume::Activation;
@@ -65,7 +65,7 @@ impl Space {
                 .map(|group| group.start().get());
             cursor.store(first.unwrap_or(0), Ordering::Relaxed);
         }
-        if class == BlockClass::TreeLog {
+        if class == BlockClass::TreeLog && self.volume.is_zoned() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
                 return Ok(Logical::new(start));
             }

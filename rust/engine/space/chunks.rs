@@ -125,6 +125,17 @@ impl Space {
     /// A chunk was added to the volume's map: makes its block group, usable at once, and inserts its items. `start` is
     /// the chunk's address. No tree block lock is held. After an error the transaction must be aborted.
     pub fn add_group(&self, txn: &dyn Allocate, start: Logical) -> Result {
+        let group = self.new_group(start)?;
+        // Held from before others can find the group until its items exist: they could be asked to change them.
+        let items = group.items.lock();
+        self.publish(&group)?;
+        self.refresh_growth();
+        items.insert(txn, &self.block_groups, self.free_space.as_ref())
+    }
+
+    /// The group of a new chunk, all of it free. In a frame of its own: it is large.
+    #[inline(never)]
+    fn new_group(&self, start: Logical) -> Result<Arc<Group>> {
         let chunk = self.volume.chunk(start)?;
         let class = load::class_of(&chunk)?;
         let (first, end) = (
@@ -146,15 +157,8 @@ impl Space {
             .as_ref()
             .map(|_| Recorded::all_free(first, end));
         let items = Items::new(first, chunk.len, chunk.flags, 0, recorded);
-        let group = Arc::new(
-            Group::new(chunk, class, self.pools.get(class).clone(), body, items)?,
-            GFP_KERNEL,
-        )?;
-        // Held from before others can find the group until its items exist: they could be asked to change them.
-        let items = group.items.lock();
-        self.publish(&group)?;
-        self.refresh_growth();
-        items.insert(txn, &self.block_groups, self.free_space.as_ref())
+        let group = Group::new(chunk, class, self.pools.get(class).clone(), body, items)?;
+        Ok(Arc::new(group, GFP_KERNEL)?)
     }
 
     /// Makes a group known to all.

@@ -148,11 +148,11 @@ impl Writeouts {
 
     /// The group that starts at `start` changed.
     pub(super) fn dirty(&mut self, start: u64) -> Result {
-        let next = match self.groups.get(&start) {
-            None | Some(Writeout::Dirty) => Writeout::Dirty,
-            Some(Writeout::Writing | Writeout::Redirtied) => Writeout::Redirtied,
-        };
-        self.groups.insert(start, next)?;
+        match self.groups.get_mut(&start) {
+            None => drop(self.groups.insert(start, Writeout::Dirty)?),
+            Some(Writeout::Dirty | Writeout::Redirtied) => {}
+            Some(state) => *state = Writeout::Redirtied,
+        }
         Ok(())
     }
 

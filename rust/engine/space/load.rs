@@ -10,7 +10,7 @@ use super::group::{Access, Body, Group};
 use super::items::Items;
 use super::ranges::FreeRanges;
 use super::room::{Appending, Room};
-use super::space::{Options, Trees};
+use super::root::{Options, Trees};
 use super::totals::Tally;
 use super::{Class, Space};
 use crate::btree::Tree;
@@ -82,6 +82,8 @@ impl Space {
         Ok(Arc::new(space, GFP_KERNEL)?)
     }
 
+    // What is read of one group is large, and in frames that are gone before the trees are walked.
+    #[inline(never)]
     fn read_groups(&self, extents: &Tree, writable: bool) -> Result<Loadings> {
         let mut loadings = Loadings::new();
         let mut from = Logical::new(0);
@@ -95,6 +97,7 @@ impl Space {
         Ok(loadings)
     }
 
+    #[inline(never)]
     fn read_group(&self, chunk: Arc<Chunk>, extents: &Tree, writable: bool) -> Result<Loading> {
         let start = chunk.logical.get();
         let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, chunk.len);
@@ -132,6 +135,7 @@ impl Space {
     }
 
     /// Checks what was read of a group and makes it known.
+    #[inline(never)]
     fn finish_loading(&self, loading: Loading, writable: bool) -> Result {
         let (start, len) = (loading.start(), loading.chunk.len);
         let Loading {
@@ -284,6 +288,7 @@ pub(super) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
 }
 
 /// Free space as the free space tree has it.
+#[inline(never)]
 fn read_free_space(loadings: &mut Loadings, tree: &Tree, sector_size: u32) -> Result {
     let mut current = None;
     free_space_tree::read(tree, sector_size, |item| match item {
@@ -309,6 +314,7 @@ fn read_free_space(loadings: &mut Loadings, tree: &Tree, sector_size: u32) -> Re
 }
 
 /// Free space as what the extent tree has no item for.
+#[inline(never)]
 fn derive_free_space(loadings: &mut Loadings, extents: &Tree, node_size: u64) -> Result {
     extents.scan(Key::MIN..=Key::MAX, |key, _| {
         if let Some((start, end)) = extent(key, node_size) {

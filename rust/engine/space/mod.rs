@@ -45,7 +45,7 @@ mod load;
 mod ranges;
 mod reservation;
 mod room;
-mod space;
+mod root;
 mod spans;
 mod statistics;
 #[cfg(test)]
@@ -59,5 +59,5 @@ pub use chunks::Removal;
 pub use class::{BlockClass, Class};
 pub use gate::{Admission, GateGuard, GateStatistics, InFlight, MetadataGate, WriteToken};
 pub use reservation::{Reservation, Shortage, Urgency};
-pub use space::{Options, Space, Trees};
+pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};

@@ -4,8 +4,11 @@
 use crate::map::OrdMap;
 use kernel::prelude::*;
 
-/// Sizes are counted by their binary logarithm: enough to know without a search that nothing fits.
-const SIZE_CLASSES: usize = 64;
+/// Sizes are counted by the binary logarithm of their sectors of 4 KiB: enough to know without a search that nothing
+/// fits.
+const SIZE_CLASSES: usize = 40;
+/// The binary logarithm of the smallest sector.
+const SECTOR_BITS: u32 = 12;
 
 /// Disjoint free ranges, never two that touch. Addresses and lengths in bytes.
 ///
@@ -36,7 +39,18 @@ pub(super) struct Wish {
 type Span = (u64, u64);
 
 fn size_class(len: u64) -> usize {
-    usize::try_from(len.max(1).ilog2()).unwrap_or(0)
+    let class = len.wrapping_shr(SECTOR_BITS).max(1).ilog2();
+    usize::try_from(class).unwrap_or(0).min(SIZE_CLASSES - 1)
+}
+
+/// The longest range that is counted in a class.
+fn longest_in(class: usize) -> u64 {
+    let bits = u32::try_from(class)
+        .ok()
+        .and_then(|class| class.checked_add(SECTOR_BITS + 1));
+    let bits = bits.filter(|_| class < SIZE_CLASSES - 1);
+    bits.and_then(|bits| 1u64.checked_shl(bits))
+        .map_or(u64::MAX, |limit| limit.wrapping_sub(1))
 }
 
 /// `value` rounded up to a multiple of `align`; `None` past the end of the numbers.
@@ -87,12 +101,7 @@ impl FreeRanges {
     /// No range is longer than this.
     pub(super) fn largest_bound(&self) -> u64 {
         let class = self.sizes.iter().rposition(|&count| count > 0);
-        let class = class.and_then(|class| u32::try_from(class).ok());
-        class.map_or(0, |class| {
-            2u64.checked_shl(class)
-                .map_or(u64::MAX, |v| v.wrapping_sub(1))
-                .min(self.free)
-        })
+        class.map_or(0, |class| longest_in(class).min(self.free))
     }
 
     /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already, `ENOMEM`; nothing is changed then.

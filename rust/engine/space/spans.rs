@@ -10,31 +10,35 @@ const CHUNK: usize = 256;
 
 /// A list of ranges `(start, end)` in the order they came. Grows without copying and without large allocations.
 pub(super) struct Spans {
-    chunks: KVec<KVec<(u64, u64)>>,
+    chunks: OrdMap<usize, KVec<(u64, u64)>>,
     count: usize,
 }
 
 impl Spans {
     pub(super) fn new() -> Self {
         Self {
-            chunks: KVec::new(),
+            chunks: OrdMap::new(),
             count: 0,
         }
     }
 
     /// Adds a range; one that continues the last is joined with it.
     pub(super) fn push(&mut self, start: u64, end: u64) -> Result {
-        if let Some(last) = self.chunks.last_mut().and_then(|chunk| chunk.last_mut()) {
+        if let Some(last) = self.last_chunk().and_then(|chunk| chunk.last_mut()) {
             if last.1 == start {
                 last.1 = end;
                 return Ok(());
             }
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
+        if self.last_chunk().is_none_or(|chunk| chunk.len() >= CHUNK) {
+            let number = self
+                .chunks
+                .last()
+                .map_or(0, |(last, _)| last.saturating_add(1));
             let chunk = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
-            self.chunks.push(chunk, GFP_KERNEL)?;
+            self.chunks.insert(number, chunk)?;
         }
-        let chunk = self.chunks.last_mut().ok_or(ENOMEM)?;
+        let chunk = self.last_chunk().ok_or(ENOMEM)?;
         chunk
             .push_within_capacity((start, end))
             .map_err(|_| ENOMEM)?;
@@ -42,15 +46,19 @@ impl Spans {
         Ok(())
     }
 
+    fn last_chunk(&mut self) -> Option<&mut KVec<(u64, u64)>> {
+        self.chunks.floor_mut(&usize::MAX).map(|(_, chunk)| chunk)
+    }
+
     /// Takes the range that came last.
     pub(super) fn pop(&mut self) -> Option<(u64, u64)> {
         loop {
-            let chunk = self.chunks.last_mut()?;
+            let chunk = self.last_chunk()?;
             if let Some(span) = chunk.pop() {
                 self.count = self.count.saturating_sub(1);
                 return Some(span);
             }
-            self.chunks.pop();
+            self.chunks.pop_last();
         }
     }
 
@@ -64,7 +72,7 @@ impl Spans {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.chunks.iter().flat_map(|chunk| chunk.iter().copied())
+        self.chunks.values().flat_map(|chunk| chunk.iter().copied())
     }
 }
 

@@ -2,8 +2,8 @@
 //! Block groups and free space on images of mkfs.btrfs: as loaded, and kept through histories.
 
 use engine::disk::raw::RawBlockGroup;
-use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
-use engine::space::{Class, Space, Statistics, Urgency};
+use engine::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId};
+use engine::space::{BlockClass, Class, Space, Statistics, Urgency};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Generator, Model, Op, Profile};
@@ -12,6 +12,7 @@ use harness::random::Random;
 use harness::tools;
 use harness::walker::{walk, Walked};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use zerocopy::FromBytes;
 
 const MIB: u64 = 1 << 20;
@@ -298,5 +299,111 @@ fn data_can_be_allocated_to_the_last_sector() {
         "it is taken"
     );
     space.release_unwritten(Logical::new(before[0].0), 4096);
+    space.audit().unwrap();
+}
+
+/// Threads allocate and give back data and blocks in every way while another unpins. Nothing is given out twice, and in
+/// the end everything is where it was.
+#[test]
+fn threads_share_space() {
+    let mounted = Mounted::mount(vec![tools::mkfs(256 * MIB, &[])], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let before = (free(&space), space.statistics());
+    let taken = Mutex::new(BTreeMap::new());
+    let take = |start: u64, len: u64| {
+        let mut taken = taken.lock().unwrap();
+        let last = taken
+            .range(..start + len)
+            .next_back()
+            .map(|(&start, &len)| start + len);
+        assert!(
+            last.is_none_or(|end| end <= start),
+            "{start} was given out twice"
+        );
+        taken.insert(start, len);
+    };
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let (space, taken, take) = (&space, &taken, &take);
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                let mut held = Vec::new();
+                for round in 0..1500u64 {
+                    let (start, len) = match random.below(2) {
+                        0 => {
+                            let len = 4096 * (1 + random.below(8));
+                            let from = space.reserve(Class::Data, len, Urgency::Ordinary).unwrap();
+                            let extent = space.allocate_data(&from, len, 4096).unwrap();
+                            (extent.logical, extent.len)
+                        }
+                        _ => {
+                            let from = space
+                                .reserve(Class::Metadata, 16384, Urgency::Commit)
+                                .unwrap();
+                            let class = [BlockClass::Metadata, BlockClass::TreeLog]
+                                [random.below(2) as usize];
+                            (
+                                space.allocate_block(class, Logical::new(0), &from).unwrap(),
+                                16384,
+                            )
+                        }
+                    };
+                    take(start.get(), len);
+                    held.push((start, len));
+                    if held.len() < 20 {
+                        continue;
+                    }
+                    let (start, len) = held.swap_remove(random.below(20) as usize);
+                    // Whoever gets it next may be faster than this thread.
+                    taken.lock().unwrap().remove(&start.get());
+                    match random.below(3) {
+                        0 => space.pin(start, len, Generation::new(round)).unwrap(),
+                        _ => space.release_unwritten(start, len),
+                    }
+                    if random.one_in(8) {
+                        space.unpin(Generation::new(round)).unwrap();
+                    }
+                }
+                held.into_iter()
+                    .for_each(|(start, len)| space.release_unwritten(start, len));
+            });
+        }
+    });
+    space.unpin(Generation::new(u64::MAX)).unwrap();
+    space.audit().unwrap();
+    assert_eq!((free(&space), space.statistics()), before);
+}
+
+/// On sequential zones the log trees' blocks are in a group where no others are.
+#[test]
+fn log_trees_have_a_group_of_their_own() {
+    let image = tools::mkfs_zoned(40, &[], tools::zone_layout(16 * MIB));
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    // Make the volume add metadata groups.
+    while space
+        .reserve(Class::Metadata, 40 * MIB, Urgency::Ordinary)
+        .is_err()
+    {
+        mounted
+            .txns
+            .reserve(engine::txn::Units::inserts(200))
+            .unwrap();
+    }
+    let from = space
+        .reserve(Class::Metadata, MIB, Urgency::Commit)
+        .unwrap();
+    let group = |addr: Logical| mounted.volume.chunk(addr).unwrap().logical;
+    let mut last = [Logical::new(0); 2];
+    let mut groups = [None; 2];
+    for index in 0..40 {
+        let which = index % 2;
+        let class = [BlockClass::Metadata, BlockClass::TreeLog][which];
+        let addr = space.allocate_block(class, Logical::new(0), &from).unwrap();
+        assert!(addr > last[which] || index < 2, "ascending");
+        last[which] = addr;
+        assert_eq!(*groups[which].get_or_insert(group(addr)), group(addr));
+    }
+    assert_ne!(groups[0], groups[1]);
     space.audit().unwrap();
 }

@@ -6,4 +6,6 @@ mod data;
 mod files;
 mod formats;
 mod images;
+mod memory;
 mod names;
+mod tasks;
