@@ -364,8 +364,10 @@ fn threads_share_space() {
                         space.unpin(Generation::new(round)).unwrap();
                     }
                 }
-                held.into_iter()
-                    .for_each(|(start, len)| space.release_unwritten(start, len));
+                for (start, len) in held {
+                    taken.lock().unwrap().remove(&start.get());
+                    space.release_unwritten(start, len);
+                }
             });
         }
     });
