@@ -51,7 +51,11 @@ fn read(dir: &Path) -> Result<()> {
     let mut file = File::open(dir.join("large"))?;
     for index in 0..LARGE {
         file.read_exact(&mut buffer)?;
-        assert_eq!(buffer[..8], index.to_le_bytes(), "MiB {index} is not what was written");
+        assert_eq!(
+            buffer[..8],
+            index.to_le_bytes(),
+            "MiB {index} is not what was written"
+        );
     }
     report("read", start);
     Ok(())
@@ -102,7 +106,11 @@ fn unlink(dir: &Path) -> Result<()> {
 /// 4 KiB written and synced, 200 times: the mean is printed.
 fn fsync(dir: &Path) -> Result<()> {
     let mut buffer = vec![0; 4 << 10];
-    let file = OpenOptions::new().create(true).truncate(true).write(true).open(dir.join("log"))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(dir.join("log"))?;
     let start = Instant::now();
     for index in 0..SYNCS {
         fill(&mut buffer, index as u64);
@@ -121,7 +129,9 @@ fn overwrite(dir: &Path) -> Result<()> {
     let start = Instant::now();
     let mut state = 7u64;
     for _ in 0..4000 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let block = (state >> 33) as usize % (LARGE * MIB / buffer.len());
         file.write_all_at(&buffer, (block * buffer.len()) as u64)?;
     }

@@ -19,7 +19,10 @@ struct Token {
 impl Token {
     fn new(blocks: u64, outstanding: &Rc<Cell<u64>>) -> Self {
         outstanding.set(outstanding.get() + blocks);
-        Self { blocks, outstanding: outstanding.clone() }
+        Self {
+            blocks,
+            outstanding: outstanding.clone(),
+        }
     }
 }
 
@@ -36,7 +39,10 @@ impl Divisible for Token {
 
     fn split(&mut self, len: u64) -> Result<Self> {
         self.blocks = self.blocks.checked_sub(len).ok_or(ENOSPC)?;
-        Ok(Token { blocks: len, outstanding: self.outstanding.clone() })
+        Ok(Token {
+            blocks: len,
+            outstanding: self.outstanding.clone(),
+        })
     }
 }
 
@@ -49,18 +55,29 @@ struct Run {
 impl Run {
     fn new() -> Self {
         let ranges = Delalloc::new().unwrap();
-        Self { ranges, model: [false; BLOCKS as usize], outstanding: Rc::new(Cell::new(0)) }
+        Self {
+            ranges,
+            model: [false; BLOCKS as usize],
+            outstanding: Rc::new(Cell::new(0)),
+        }
     }
 
     fn covered(&self, start: u64, end: u64) -> u64 {
-        self.model[start as usize..end as usize].iter().filter(|set| **set).count() as u64
+        self.model[start as usize..end as usize]
+            .iter()
+            .filter(|set| **set)
+            .count() as u64
     }
 
     fn check(&self) {
         for start in 0..BLOCKS {
             for end in start..=BLOCKS {
                 let missing = end - start - self.covered(start, end);
-                assert_eq!(self.ranges.uncovered(start, end), missing, "[{start}, {end})");
+                assert_eq!(
+                    self.ranges.uncovered(start, end),
+                    missing,
+                    "[{start}, {end})"
+                );
             }
         }
         assert_eq!(self.outstanding.get(), self.covered(0, BLOCKS));
@@ -81,7 +98,9 @@ impl Run {
     }
 
     fn take(&mut self, start: u64, end: u64) {
-        let run = (start..end).take_while(|&block| self.model[block as usize]).count() as u64;
+        let run = (start..end)
+            .take_while(|&block| self.model[block as usize])
+            .count() as u64;
         let Ok(taken) = self.ranges.take(start, end) else {
             return; // out of memory: nothing has changed
         };

@@ -3,6 +3,7 @@
 //! writes the data and hands its checksums in.
 
 use super::contents::Contents;
+use super::model::Model;
 use super::op::{How, Id, Kind, Op, Open, Place, XattrMode, ROOT};
 use crate::checksums::HostChecksums;
 use crate::mount::Mounted;
@@ -26,7 +27,7 @@ const S_IFLNK: u32 = 0o120000;
 
 /// A user of a mounted volume.
 pub struct Driver {
-    mounted: Mounted,
+    mounted: std::sync::Arc<Mounted>,
     inodes: BTreeMap<Id, Arc<Inode>>,
     numbers: BTreeMap<Id, ObjectId>,
     now: Time,
@@ -52,35 +53,54 @@ fn align_up(value: u64) -> u64 {
 impl Driver {
     /// Uses an empty volume; gives its root directory known attributes.
     pub fn start(mounted: Mounted) -> Result<Self> {
-        let mut driver = Self::resume(mounted, BTreeMap::new())?;
-        let root = driver.inode(ROOT)?;
-        let zero = Some(Time::default());
-        let mode = Some(S_IFDIR | 0o755);
-        let changes = Changes {
-            mode,
-            uid: Some(0),
-            gid: Some(0),
-            mtime: zero,
-            ctime: zero,
-            ..Changes::default()
-        };
-        driver.mounted.fs.set_attributes(&root, &changes)?;
+        let root = mounted.subvolume.root_directory();
+        let mut driver = Self::start_at(std::sync::Arc::new(mounted), root)?;
+        driver.adopt_root()?;
         driver.mounted.txns.commit()?;
         Ok(driver)
     }
 
-    /// Goes on with a volume whose files are known.
-    pub fn resume(mounted: Mounted, numbers: BTreeMap<Id, ObjectId>) -> Result<Self> {
-        let mut driver = Self {
+    /// One of several users, each in an empty directory of its own, which is the root of its history.
+    pub fn start_below(mounted: &std::sync::Arc<Mounted>, name: &[u8]) -> Result<Self> {
+        let top = mounted
+            .fs
+            .inode(&mounted.subvolume, mounted.subvolume.root_directory())?;
+        let now = Time::default();
+        let new = New {
+            kind: NewKind::Directory,
+            mode: S_IFDIR | 0o755,
+            uid: 0,
+            gid: 0,
+            now,
+            xattrs: &[],
+        };
+        let directory = mounted.fs.create(&top, name, &new)?;
+        Self::start_at(mounted.clone(), directory.number())
+    }
+
+    fn start_at(mounted: std::sync::Arc<Mounted>, root: ObjectId) -> Result<Self> {
+        let numbers = BTreeMap::from([(ROOT, root)]);
+        Ok(Self {
             mounted,
             inodes: BTreeMap::new(),
             numbers,
             now: Time::default(),
+        })
+    }
+
+    fn adopt_root(&mut self) -> Result {
+        let root = self.inode(ROOT)?;
+        let zero = Some(Time::default());
+        let (mode, id) = (Some(S_IFDIR | 0o755), Some(0));
+        let changes = Changes {
+            mode,
+            uid: id,
+            gid: id,
+            mtime: zero,
+            ctime: zero,
+            ..Changes::default()
         };
-        driver
-            .numbers
-            .insert(ROOT, driver.mounted.subvolume.root_directory());
-        Ok(driver)
+        self.mounted.fs.set_attributes(&root, &changes)
     }
 
     /// The volume.
@@ -88,14 +108,38 @@ impl Driver {
         &self.mounted
     }
 
-    /// The inode numbers of the files.
-    pub fn numbers(&self) -> &BTreeMap<Id, ObjectId> {
-        &self.numbers
+    /// Looks up all files that have a name, after a step that failed half way.
+    pub fn relearn(&mut self, model: &Model) -> Result {
+        let mut dirs = std::vec![ROOT];
+        while let Some(id) = dirs.pop() {
+            let dir = self.inode(id)?;
+            for (name, child) in &model.node(id).entries {
+                let Some(Target::Inode(number, _)) = self.mounted.fs.lookup(&dir, name)? else {
+                    return Err(ENOENT);
+                };
+                self.numbers.insert(*child, number);
+                if model.node(*child).is_directory() {
+                    dirs.push(*child);
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Ends the use.
+    /// The number of the directory that is the history's root.
+    pub fn root(&self) -> ObjectId {
+        self.numbers[&ROOT]
+    }
+
+    /// Ends the use. There is no other user.
     pub fn finish(self) -> Mounted {
-        self.mounted
+        let Self {
+            mounted, inodes, ..
+        } = self;
+        drop(inodes);
+        std::sync::Arc::try_unwrap(mounted)
+            .ok()
+            .expect("the only user")
     }
 
     fn inode(&mut self, id: Id) -> Result<Arc<Inode>> {
@@ -315,12 +359,18 @@ impl Driver {
     }
 
     fn remount(&mut self) -> Result {
-        self.inodes.clear();
+        // Open files without a name are gone, and their numbers may be used again.
+        let inodes = std::mem::take(&mut self.inodes);
+        for (id, _) in inodes
+            .into_iter()
+            .filter(|(_, inode)| inode.attributes().nlink == 0)
+        {
+            self.numbers.remove(&id);
+        }
         self.mounted.txns.close()?;
-        self.mounted = Mounted::mount_on(
-            self.mounted.devices.clone(),
-            crate::mount::Access::ReadWrite,
-        )?;
+        let devices = self.mounted.devices.clone();
+        self.mounted =
+            std::sync::Arc::new(Mounted::mount_on(devices, crate::mount::Access::ReadWrite)?);
         Ok(())
     }
 

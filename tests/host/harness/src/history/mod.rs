@@ -8,6 +8,7 @@ mod generator;
 mod model;
 mod op;
 mod run;
+mod settle;
 mod snapshot;
 mod survey;
 
@@ -17,5 +18,6 @@ pub use generator::{Generator, Preallocation, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
 pub use run::{compare_files, Failure, History, Outcome};
+pub use settle::settle;
 pub use snapshot::{show, File, Path, Snapshot};
-pub use survey::survey;
+pub use survey::{survey, survey_below};

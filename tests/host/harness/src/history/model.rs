@@ -266,6 +266,29 @@ impl Model {
         Ok(())
     }
 
+    /// This with other contents of a file, as after a write that ended half done.
+    pub fn with_contents(&self, id: Id, contents: Contents, mtime: i64) -> Self {
+        let mut model = self.clone();
+        let node = model.change(id);
+        (node.contents, node.mtime) = (contents, mtime);
+        model
+    }
+
+    /// This at another time.
+    pub fn at_time(&self, now: i64) -> Self {
+        Self {
+            now,
+            ..self.clone()
+        }
+    }
+
+    /// A path of a file that has a name.
+    pub fn path(&self, id: Id) -> Option<Path> {
+        let mut paths = BTreeMap::new();
+        self.visit(ROOT, &mut Path::new(), &mut paths, &mut Snapshot::default());
+        paths.remove(&id)
+    }
+
     /// What users can see.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();

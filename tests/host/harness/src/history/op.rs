@@ -2,6 +2,7 @@
 //! The steps of a history.
 
 use super::contents::Contents;
+use super::snapshot::show;
 
 /// A file of the history, in the order they were made. The root directory is [`ROOT`].
 pub type Id = u64;
@@ -13,7 +14,7 @@ pub const ROOT: Id = 0;
 pub type Name = Vec<u8>;
 
 /// What a file is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File,
@@ -27,13 +28,31 @@ pub enum Kind {
     Fifo,
 }
 
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File => f.write_str("File"),
+            Self::Directory => f.write_str("Directory"),
+            Self::Symlink(target) => write!(f, "Symlink({})", show(target)),
+            Self::Device(number) => write!(f, "Device({number})"),
+            Self::Fifo => f.write_str("Fifo"),
+        }
+    }
+}
+
 /// A name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Place {
     /// The directory.
     pub dir: Id,
     /// The name.
     pub name: Name,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.dir, show(&self.name))
+    }
 }
 
 /// How to rename.

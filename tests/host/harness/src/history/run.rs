@@ -69,7 +69,7 @@ impl History {
             let wanted = model.apply(&op);
             states.push(model.clone());
             let done = driver.apply(&op, model.now());
-            let name = format!("{op:.200?}");
+            let name = format!("{op:?}");
             compare_results(done, wanted).map_err(|what| at(step, &name, what))?;
             if let Some(leak) = leftovers(&driver) {
                 return Err(at(step, &name, leak));

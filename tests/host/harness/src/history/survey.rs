@@ -16,13 +16,19 @@ const MAX_DEPTH: usize = 128;
 
 /// Looks at every file of the subvolume that is mounted.
 pub fn survey(mounted: &Mounted) -> Result<Snapshot> {
+    survey_below(mounted, mounted.subvolume.root_directory())
+}
+
+/// Looks at every file in and below a directory.
+pub fn survey_below(mounted: &Mounted, directory: ObjectId) -> Result<Snapshot> {
+    let (first_paths, snapshot) = (BTreeMap::new(), Snapshot::default());
     let mut survey = Survey {
         mounted,
-        first_paths: BTreeMap::new(),
-        snapshot: Snapshot::default(),
+        first_paths,
+        snapshot,
         depth: 0,
     };
-    survey.visit(mounted.subvolume.root_directory(), &mut Path::new())?;
+    survey.visit(directory, &mut Path::new())?;
     Ok(survey.snapshot)
 }
 
