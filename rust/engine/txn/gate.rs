@@ -49,6 +49,8 @@ pub(super) struct Gate {
     pub(super) starters: u32,
     /// The same.
     pub(super) completions: u32,
+    /// Tasks that wait for a handle to end.
+    pub(super) hungry: u32,
     /// The last transaction that began.
     pub(super) newest: Generation,
     /// The last one whose superblock is durable.
@@ -77,6 +79,7 @@ impl Gate {
             unblocked: None,
             starters: 0,
             completions: 0,
+            hungry: 0,
             newest: committed,
             committed,
             aborted: None,
@@ -102,7 +105,8 @@ impl Gate {
     pub(super) fn leave(&mut self, joiner: Joiner) -> bool {
         let count = self.count(joiner);
         *count = count.saturating_sub(1);
-        *count == 0 && self.phase != Phase::Open
+        let last = *count == 0;
+        self.hungry > 0 || last && self.phase != Phase::Open
     }
 
     fn count(&mut self, joiner: Joiner) -> &mut u32 {

@@ -16,8 +16,13 @@ use latch::NofsScope;
 /// chunk tree's own blocks come from system groups.
 const CHUNK_UNITS: Units = Units::inserts(8);
 
-/// How often space is asked for in all. Others may be faster each time; to go on would be to wait for them.
-const ATTEMPTS: u32 = 12;
+/// How often space is asked for in all. Others may be faster each time. Who frees space does not give up easily.
+const fn attempts(urgency: Urgency) -> u32 {
+    match urgency {
+        Urgency::Ordinary => 12,
+        Urgency::Freeing | Urgency::Commit => 100,
+    }
+}
 
 /// The trees that commits copy blocks of, whatever was reserved.
 const COMMIT_TREES: [ObjectId; 6] = [
@@ -35,6 +40,7 @@ struct Tried {
     runs: u32,
     commits: u32,
     removals: u32,
+    waits: u32,
 }
 
 /// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`.
@@ -45,7 +51,7 @@ pub(super) fn reserve(
     urgency: Urgency,
 ) -> Result<Reservation> {
     let mut tried = Tried::default();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..attempts(urgency) {
         let before = shared.chunks_made();
         let shortage = match shared.space.reserve(class, bytes, urgency) {
             Ok(reservation) => return Ok(reservation),
@@ -65,7 +71,7 @@ pub(super) fn reserve(
             Shortage::NeedCommit => tried.commit(shared)?,
             Shortage::Full => false,
         };
-        if !helped && !tried.remove(shared)? {
+        if !helped && !tried.remove(shared)? && !tried.wait(shared, urgency) {
             return Err(ENOSPC);
         }
     }
@@ -91,6 +97,17 @@ impl Tried {
         self.commits = self.commits.saturating_add(1);
         shared.commit()?;
         Ok(true)
+    }
+
+    /// Waits for somebody to give a reservation back: one that asks for little at a time may be kept from it by many
+    /// handles that hold much. What can fail does not wait long.
+    fn wait(&mut self, shared: &Shared, urgency: Urgency) -> bool {
+        if urgency == Urgency::Ordinary && self.waits >= 3 {
+            return false;
+        }
+        self.waits = self.waits.saturating_add(1);
+        self.commits = 0;
+        shared.wait_for_leaver()
     }
 
     /// Removes empty block groups, whose device ranges other classes can use after a commit.

@@ -120,6 +120,18 @@ impl Shared {
         }
     }
 
+    /// Waits until a handle ends; `false` if there is none. The caller has none.
+    pub(super) fn wait_for_leaver(&self) -> bool {
+        let mut gate = self.gate.lock();
+        if gate.starters == 0 && gate.completions == 0 {
+            return false;
+        }
+        gate.hungry = gate.hungry.saturating_add(1);
+        self.moved.wait(&mut gate);
+        gate.hungry = gate.hungry.saturating_sub(1);
+        true
+    }
+
     /// The time, or zero without a clock.
     pub(super) fn now_ns(&self) -> u64 {
         self.clock.as_ref().map_or(0, |clock| clock.now_ns())

@@ -18,6 +18,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 const ROOT_DIR: u64 = 256;
 const SECTOR: u64 = 4096;
+const EXTENTS_AT_ONCE: usize = 4;
 
 /// A file that exists.
 #[derive(Clone, Debug)]
@@ -91,13 +92,41 @@ impl<'a> Files<'a> {
         Ok(file)
     }
 
-    /// Removes a file.
+    /// Removes a file, a few extents at a time.
     pub fn remove(&self, file: &File) -> Result {
-        let handle = self
-            .txns
-            .start_freeing(Units::updates(5 + 2 * file.extents.len() as u32))?;
-        let done = self.take_out(&handle, file);
+        let mut file = file.clone();
+        while file.extents.len() > EXTENTS_AT_ONCE {
+            let left = file.extents.len() - EXTENTS_AT_ONCE;
+            let handle = self
+                .txns
+                .start_freeing(Units::updates(1 + 2 * EXTENTS_AT_ONCE as u32))?;
+            let done = self.cut(&handle, &file, left);
+            done.inspect_err(|error| handle.abort(*error))?;
+            file.extents.truncate(left);
+        }
+        let units = Units::updates(5 + 2 * file.extents.len() as u32);
+        let handle = self.txns.start_freeing(units)?;
+        let done = self.take_out(&handle, &file);
         done.inspect_err(|error| handle.abort(*error))
+    }
+
+    /// Drops the extents of a file from the `left`th on.
+    fn cut(&self, handle: &Handle, file: &File, left: usize) -> Result {
+        let keys = file_keys(file);
+        let mut offset = 0;
+        for (n, (&(addr, len), key)) in file.extents.iter().zip(&keys[4..]).enumerate() {
+            if n >= left {
+                self.tree.remove(handle, key)?;
+                handle.release_data(&self.data_ref(file, addr, len, offset))?;
+            }
+            offset += len;
+        }
+        let size = file.extents[..left].iter().map(|(_, len)| len).sum();
+        self.tree.update(handle, &keys[0], |bytes| {
+            let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
+            inode.size.set(size);
+            inode.nbytes.set(size);
+        })
     }
 
     /// Whether all of a file's items are there.

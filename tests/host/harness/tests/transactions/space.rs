@@ -4,6 +4,7 @@
 use crate::files::{File, Files};
 use crate::mounted::{zoned_image, Mounted};
 use harness::device::Image;
+use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;
 use std::vec::Vec;
@@ -81,4 +82,70 @@ fn chunks_are_made_and_removed() {
     mounted.txns.maintain().unwrap();
     let image = mounted.unmount();
     tools::check(&image).unwrap();
+}
+
+/// Fills the volume and makes room in turns, until it was full a few times; what is left.
+fn press(mounted: &Mounted, files: &Files<'_>, task: u64) -> Vec<File> {
+    let mut random = Random::new(task);
+    let mut mine: Vec<File> = Vec::new();
+    let mut full = 0;
+    for n in 0.. {
+        let len = *random.choose(&[0, 0, 4096, 65536, MIB]);
+        match files.create(&format!("{task}-{n:0>120}"), len, 256 << 10) {
+            Ok(file) => mine.push(file),
+            Err(error) => {
+                assert_eq!(error, ENOSPC);
+                full += 1;
+                for _ in 0..mine.len().min(20) {
+                    let at = random.below(mine.len() as u64) as usize;
+                    let file = mine.swap_remove(at);
+                    files
+                        .remove(&file)
+                        .expect("removing works on a full volume");
+                }
+            }
+        }
+        if full > 4 {
+            break;
+        }
+        if random.one_in(300) {
+            mounted.txns.commit().unwrap();
+        }
+    }
+    mine
+}
+
+fn many_tasks_on_a_full_volume(image: Image) {
+    let mounted = Mounted::mount(image).unwrap();
+    let files = Files::new(&mounted.txns);
+    let kept: Vec<File> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|task| {
+                let (files, mounted) = (&files, &mounted);
+                scope.spawn(move || press(mounted, files, task))
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap())
+            .collect()
+    });
+    mounted.txns.commit().unwrap();
+    tools::check(&mounted.device.image()).unwrap();
+    for file in &kept {
+        files.remove(file).unwrap();
+    }
+    drop(files);
+    tools::check(&mounted.unmount()).unwrap();
+}
+
+#[test]
+fn many_tasks_fill_a_regular_device() {
+    many_tasks_on_a_full_volume(tools::mkfs(160 * MIB, &[]));
+    many_tasks_on_a_full_volume(tools::mkfs(300 * MIB, &["-n", "4096", "-m", "single"]));
+}
+
+#[test]
+fn many_tasks_fill_a_zoned_device() {
+    many_tasks_on_a_full_volume(zoned_image(8, 16 * MIB));
 }
