@@ -20,6 +20,7 @@ pub struct WriteReservation {
     metadata: Reservation,
     /// The bytes that the metadata is for, allocated or not.
     covers: u64,
+    cost: WriteCost,
 }
 
 impl WriteReservation {
@@ -41,19 +42,55 @@ impl WriteReservation {
             data,
             metadata,
             covers: len,
+            cost: self.cost,
         })
     }
 
-    /// Adds what `other` has.
+    /// Adds what `other` has, for bytes that follow or precede these: what one run needs less than two is given back.
     pub fn merge(&mut self, other: WriteReservation) {
         self.data.merge(other.data);
         self.metadata.merge(other.metadata);
         self.covers = self.covers.saturating_add(other.covers);
+        self.metadata
+            .give_back(self.metadata.bytes().saturating_sub(self.cost.of(self.covers)));
     }
 
     /// Data bytes not allocated yet.
     pub fn data_len(&self) -> u64 {
         self.data.bytes()
+    }
+}
+
+/// What the metadata of finished data costs on a volume.
+#[derive(Clone, Copy)]
+struct WriteCost {
+    sector_size: u64,
+    sum_size: u64,
+    node_size: u32,
+}
+
+impl WriteCost {
+    /// For a run of `len` bytes. For each extent: its item with the one it splits off an older one, and the inode; and
+    /// the checksums.
+    fn units(&self, len: u64) -> Units {
+        let extents = len
+            .checked_div(EXTENT_EXPECTED)
+            .unwrap_or(0)
+            .saturating_add(1);
+        let leaves = len
+            .checked_div(self.sector_size)
+            .unwrap_or(0)
+            .saturating_mul(self.sum_size)
+            .checked_div(u64::from(self.node_size / 2))
+            .unwrap_or(0);
+        let inserts = extents.saturating_mul(2).saturating_add(leaves);
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Units::inserts(count(inserts)).and(Units::updates(count(extents)))
+    }
+
+    /// The same in bytes.
+    fn of(&self, len: u64) -> u64 {
+        self.units(len).bytes(self.node_size)
     }
 }
 
@@ -96,30 +133,22 @@ impl FileSystem {
             return Err(EFBIG);
         }
         let data = self.transactions().reserve_data(len)?;
-        let metadata = self.transactions().reserve(self.write_units(len))?;
+        let cost = self.write_cost();
+        let metadata = self.transactions().reserve(cost.units(len))?;
         Ok(WriteReservation {
             data,
             metadata,
             covers: len,
+            cost,
         })
     }
 
-    /// For each extent: its item with the one it splits off an older one, and the inode; and the checksums.
-    fn write_units(&self, len: u64) -> Units {
-        let extents = len
-            .checked_div(EXTENT_EXPECTED)
-            .unwrap_or(0)
-            .saturating_add(1);
-        let sums = len.checked_div(self.sector_size()).unwrap_or(0);
-        let sum_len = u64::try_from(self.format().checksum.size()).unwrap_or(u64::MAX);
-        let half_leaf = u64::from(self.format().node_size / 2);
-        let leaves = sums
-            .saturating_mul(sum_len)
-            .checked_div(half_leaf)
-            .unwrap_or(0);
-        let inserts = extents.saturating_mul(2).saturating_add(leaves);
-        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        Units::inserts(count(inserts)).and(Units::updates(count(extents)))
+    fn write_cost(&self) -> WriteCost {
+        WriteCost {
+            sector_size: self.sector_size(),
+            sum_size: u64::try_from(self.format().checksum.size()).unwrap_or(u64::MAX),
+            node_size: self.format().node_size,
+        }
     }
 
     /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest.
