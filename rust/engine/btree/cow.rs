@@ -33,11 +33,19 @@ impl Fresh<'_> {
 
 impl Drop for Fresh<'_> {
     fn drop(&mut self) {
-        let Some(guard) = self.guard.take() else {
+        let Some(mut guard) = self.guard.take() else {
             return;
         };
         let info = *guard.latched().meta();
         give_back(self.txn, self.owner, &info);
+        // On a sequential zone the address is written all the same: with what passes the gate and nobody reads, an
+        // empty leaf of a tree that may be empty.
+        if let Ok(header) = header_mut(guard.bytes_mut()) {
+            header.level = 0;
+            header.nritems.set(0);
+            header.owner.set(ObjectId::CSUM_TREE.get());
+        }
+        self.tree.store().mark_dirty(guard.latched());
         self.tree.store().forget(guard.latched());
     }
 }
