@@ -20,9 +20,12 @@ pub(super) struct Fresh<'a> {
 }
 
 impl Fresh<'_> {
-    /// The block, to be linked into the tree in the same step.
+    /// The block, to be linked into the tree in the same step. It is dirty from now on until it goes out, and may be
+    /// changed as long: nobody needs to say again that it has changed.
     pub(super) fn keep(mut self) -> Result<Writing> {
-        self.guard.take().ok_or(EUCLEAN)
+        let guard = self.guard.take().ok_or(EUCLEAN)?;
+        self.tree.store().mark_dirty(guard.latched());
+        Ok(guard)
     }
 
     /// The block's bytes, to fill.
@@ -196,9 +199,7 @@ impl Tree {
         let mut fresh = self.fresh(txn, info.level, &first, info.addr)?;
         copy_contents(old.bytes(), fresh.bytes_mut()?)?;
         self.retire(txn, old)?;
-        let copy = fresh.keep()?;
-        self.store().mark_dirty(copy.latched());
-        Ok(copy)
+        fresh.keep()
     }
 
     /// Makes the child in `slot` of `parent` one that may be changed. The parent is one already.
@@ -216,7 +217,6 @@ impl Tree {
         let copy = self.copy(txn, &child)?;
         node::set(parent.bytes_mut(), slot, pointer(&copy, key))
             .inspect_err(|&error| txn.poison(error))?;
-        self.store().mark_dirty(parent.latched());
         Ok(copy)
     }
 
