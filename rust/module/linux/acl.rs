@@ -92,13 +92,24 @@ impl Inherited {
         let (mut default, mut access) = (null_mut(), null_mut());
         // SAFETY: By the function's contract; two references are returned.
         let (default, access) = unsafe {
-            to_result(b::posix_acl_create(dir, &mut mode, &mut default, &mut access))?;
+            to_result(b::posix_acl_create(
+                dir,
+                &mut mode,
+                &mut default,
+                &mut access,
+            ))?;
             (Acl::take(default), Acl::take(access))
         };
         owner.mode = mode.into();
         // SAFETY: Both are ACLs by the type invariant.
-        let bytes = |acl: Option<Acl>| acl.map(|acl| unsafe { bytes_of(acl.inner.as_ptr()) }).transpose();
-        Ok(Self { access: bytes(access)?, default: bytes(default)? })
+        let bytes = |acl: Option<Acl>| {
+            acl.map(|acl| unsafe { bytes_of(acl.inner.as_ptr()) })
+                .transpose()
+        };
+        Ok(Self {
+            access: bytes(access)?,
+            default: bytes(default)?,
+        })
     }
 
     /// Calls `each` with names and values.
@@ -113,7 +124,11 @@ impl Inherited {
 }
 
 /// `inode_operations.get_inode_acl`.
-pub(super) unsafe extern "C" fn get<T: Xattrs>(inode: *mut b::inode, kind: c_int, rcu: bool) -> *mut CAcl {
+pub(super) unsafe extern "C" fn get<T: Xattrs>(
+    inode: *mut b::inode,
+    kind: c_int,
+    rcu: bool,
+) -> *mut CAcl {
     if rcu {
         return ECHILD.to_ptr();
     }
@@ -155,7 +170,9 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
         let mut mode = inode.mode() as b::umode_t;
         if !acl.is_null() && u32::try_from(kind) == Ok(b::ACL_TYPE_ACCESS) {
             // SAFETY: As above; `acl` becomes null if the mode says it all.
-            to_result(unsafe { b::posix_acl_update_mode(idmap, inode.as_ptr(), &mut mode, &mut acl) })?;
+            to_result(unsafe {
+                b::posix_acl_update_mode(idmap, inode.as_ptr(), &mut mode, &mut acl)
+            })?;
         }
         write::<T>(inode, name_of(kind)?, acl)?;
         if u32::from(mode) != inode.mode() {

@@ -5,8 +5,8 @@
 //! C header: `include/linux/fs.h`. Each trait has the calls of one table with C's arguments, except that
 //! the inode stands for the dentry where only the inode matters. A failed call returns its errno.
 
-use super::bindings as b;
 use super::acl;
+use super::bindings as b;
 use super::dentry::Dentry;
 use super::file;
 use super::inode::{NewInode, Timespec};
@@ -294,6 +294,19 @@ unsafe extern "C" fn iterate_shared<T: Directory>(
     })
 }
 
+/// Calls `change`, and once more if there was no space: after all dirty data was written out, which takes less
+/// space than was promised to it. The caller holds no folio's lock.
+pub(super) fn with_room<R>(inode: &Inode, mut change: impl FnMut() -> Result<R>) -> Result<R> {
+    match change() {
+        Err(error) if error == ENOSPC => {
+            // SAFETY: The inode is alive; writeback takes no lock that a VFS call holds here.
+            unsafe { super::iomap::write_out_all(inode.as_ptr()) };
+            change()
+        }
+        result => result,
+    }
+}
+
 /// Makes an inode under `dentry`.
 ///
 /// # Safety
@@ -316,7 +329,19 @@ unsafe fn make<T: Directory>(
     let _nofs = NofsScope::enter();
     // SAFETY: By the function's contract.
     let acls = unsafe { acl::Inherited::new(dir, &mut owner) }?;
-    let inode = acls.with(|xattrs| T::create(this, entry.name(), &NewFile { kind, owner, xattrs }))?;
+    let inode = with_room(this, || {
+        acls.with(|xattrs| {
+            T::create(
+                this,
+                entry.name(),
+                &NewFile {
+                    kind,
+                    owner,
+                    xattrs,
+                },
+            )
+        })
+    })?;
     entry.instantiate(inode);
     Ok(())
 }
@@ -401,14 +426,23 @@ unsafe extern "C" fn tmpfile<T: Directory>(
 ) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends all.
-        let (this, mut owner) =
-            unsafe { (Inode::borrow(dir), new_owner(idmap, dir, mode.into())) };
+        let (this, mut owner) = unsafe { (Inode::borrow(dir), new_owner(idmap, dir, mode.into())) };
         let nofs = NofsScope::enter();
         // SAFETY: As above.
         let acls = unsafe { acl::Inherited::new(dir, &mut owner) }?;
         let kind = NewKind::File;
-        let inode =
-            acls.with(|xattrs| T::create_unnamed(this, &NewFile { kind, owner, xattrs }))?;
+        let inode = with_room(this, || {
+            acls.with(|xattrs| {
+                T::create_unnamed(
+                    this,
+                    &NewFile {
+                        kind,
+                        owner,
+                        xattrs,
+                    },
+                )
+            })
+        })?;
         drop(nofs);
         // SAFETY: The file is being opened; the inode's reference is taken over. `d_tmpfile` drops a link,
         // which the inode on disk does not have.
@@ -436,7 +470,7 @@ unsafe extern "C" fn link<T: Directory>(
             )
         };
         let _nofs = NofsScope::enter();
-        T::link(inode, dir, new.name())?;
+        with_room(dir, || T::link(inode, dir, new.name()))?;
         new.instantiate(inode.into());
         Ok(0)
     })
@@ -478,16 +512,14 @@ unsafe extern "C" fn rename<T: Directory>(
         };
         let _nofs = NofsScope::enter();
         // SAFETY: The VFS lends all, directories and inodes locked.
-        unsafe {
-            let owner = new_owner(idmap, from_dir, b::S_IFCHR);
-            T::rename(
+        let (from, to, owner) = unsafe {
+            (
                 (Inode::borrow(from_dir), Dentry::borrow(from)),
                 (Inode::borrow(to_dir), Dentry::borrow(to)),
-                kind,
-                owner,
+                new_owner(idmap, from_dir, b::S_IFCHR),
             )
-        }
-        .map(|()| 0)
+        };
+        with_room(from.0, || T::rename(from, to, kind, owner)).map(|()| 0)
     })
 }
 
@@ -534,12 +566,12 @@ unsafe extern "C" fn setattr<T: Attributes>(
             // SAFETY: As above.
             let size = unsafe { (*change).ia_size };
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {
-                T::resize(inode, size)?;
+                with_room(inode, || T::resize(inode, size))?;
             }
         }
         // SAFETY: As above.
         unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
-        if let Err(error) = T::store(inode) {
+        if let Err(error) = with_room(inode, || T::store(inode)) {
             T::refresh(inode);
             return Err(error);
         }

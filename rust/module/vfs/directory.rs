@@ -5,7 +5,9 @@
 use super::node::{mount_of, time};
 use super::{node, Node, Rbtrfs};
 use crate::linux::dentry::Dentry;
-use crate::linux::operations::{DirContext, Directory, EntryKind, NewFile, NewKind, Owner, RenameKind};
+use crate::linux::operations::{
+    DirContext, Directory, EntryKind, NewFile, NewKind, Owner, RenameKind,
+};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::FileType;
@@ -51,9 +53,7 @@ impl Directory for Rbtrfs {
 
     fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount
-            .fs()
-            .create(&this.inode, name, &new(dir, file))?;
+        let made = mount.fs().create(&this.inode, name, &new(dir, file))?;
         this.refresh(dir);
         let made = mount.adopt(dir.super_block(), &this.subvolume, made)?;
         mount.throttle();
@@ -62,9 +62,7 @@ impl Directory for Rbtrfs {
 
     fn create_unnamed(dir: &Inode, file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount
-            .fs()
-            .create_unnamed(&this.inode, &new(dir, file))?;
+        let made = mount.fs().create_unnamed(&this.inode, &new(dir, file))?;
         mount.adopt(dir.super_block(), &this.subvolume, made)
     }
 
