@@ -17,6 +17,7 @@
 //! Each file names its C header. A type that wraps a C object states its invariants; methods mirror C's
 //! names without the prefix. Nothing here knows what btrfs is.
 
+mod acl;
 pub(crate) mod bindings;
 pub(crate) mod bio;
 pub(crate) mod block;

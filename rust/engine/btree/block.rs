@@ -87,7 +87,8 @@ pub trait Store: Send + Sync {
     /// A new block at `info.addr`, all zero, not dirty, without IO. An older block cached there is replaced.
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>>;
 
-    /// Marks a block that the caller has locked for writing as needing to go to the device.
+    /// Marks a block that the caller has locked for writing as needing to go to the device. Called once, when the
+    /// block enters its tree: it is dirty until [`super::seal`] makes it one that never changes again.
     fn mark_dirty(&self, block: &Arc<Block>);
 
     /// Tells that the tree no longer needs this block, which was never written. The caller has it locked for writing.

@@ -46,7 +46,6 @@ impl Tree {
         if !path.is_at(key) {
             return Err(ENOENT);
         }
-        path.mark_dirty(0);
         Ok(change(path.item_mut()?))
     }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Walking a tree for reading.
 
-use super::lock::nesting;
+use super::lock::{nesting, Reading};
 use super::search::Found;
 use super::Tree;
 use crate::disk::{Key, Leaf, Node};
 use kernel::prelude::*;
 use latch::{Latched, Side};
+
+/// How many leaves are read ahead of the one that a cursor goes to.
+const READ_AHEAD: usize = 4;
 
 /// A place in a tree, for reading. Keeps the leaf it stands in and that leaf's parent locked for reading, so that
 /// the next leaf costs one lock: it is short-lived, and its owner touches no tree while it stands somewhere.
@@ -151,6 +154,7 @@ impl<'a> Cursor<'a> {
         let Some(child) = Node::new(parent.bytes()).child(slot) else {
             return Ok(beyond.map_or(Way::End, Way::Search));
         };
+        self.read_ahead(&parent, slot);
         let block = self.tree.child_block(&child, 0)?;
         let leaf = Latched::read(&block, nesting(self.tree.kind(), 0, Side::Path));
         self.tree.check_child(leaf.bytes(), &child, 0)?;
@@ -162,5 +166,18 @@ impl<'a> Cursor<'a> {
             nofs,
         };
         Ok(Way::Neighbour(Place { found, slot: 0 }))
+    }
+
+    /// Starts reading the leaves behind `slot`: who goes from one leaf to the next will want more.
+    fn read_ahead(&self, parent: &Reading, slot: usize) {
+        let node = Node::new(parent.bytes());
+        for ahead in 1..=READ_AHEAD {
+            let Some(child) = node.child(slot.saturating_add(ahead)) else {
+                break;
+            };
+            self.tree
+                .store()
+                .read_ahead(child.addr, &self.tree.expected(&child, 0));
+        }
     }
 }

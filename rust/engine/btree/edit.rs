@@ -19,7 +19,6 @@ impl Path<'_> {
             let step = path.leaf_mut()?;
             let slot = step.slot;
             leaf::insert(step.guard.bytes_mut(), slot, key, len)?;
-            path.mark_dirty(0);
             if slot == 0 {
                 path.fix_first_key()?;
             }
@@ -40,7 +39,6 @@ impl Path<'_> {
         self.apply(|path| {
             let step = path.leaf_mut()?;
             leaf::resize(step.guard.bytes_mut(), step.slot, len)?;
-            path.mark_dirty(0);
             Ok(())
         })
     }
@@ -51,7 +49,6 @@ impl Path<'_> {
             let step = path.leaf_mut()?;
             let slot = step.slot;
             leaf::set_key(step.guard.bytes_mut(), slot, key)?;
-            path.mark_dirty(0);
             if slot == 0 {
                 path.fix_first_key()?;
             }
@@ -73,7 +70,6 @@ impl Path<'_> {
             let step = path.leaf_mut()?;
             leaf::remove(step.guard.bytes_mut(), slots.clone())?;
             step.slot = slots.start;
-            path.mark_dirty(0);
             if slots.start == 0 {
                 path.fix_first_key()?;
             }
@@ -146,7 +142,6 @@ impl Path<'_> {
             let bytes = path.leaf_mut()?.guard.bytes_mut();
             let end = node::count(bytes);
             leaf::copy(right.bytes(), 0..node::count(right.bytes()), bytes, end)?;
-            path.mark_dirty(0);
             path.unlink(0, behind)
         })?;
         self.drop_lone_root_above_leaf()
@@ -179,7 +174,6 @@ impl Path<'_> {
                 left.bytes_mut(),
                 end,
             )?;
-            path.tree.store().mark_dirty(left.latched());
             path.put(
                 0,
                 Step {

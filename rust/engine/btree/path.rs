@@ -109,16 +109,9 @@ impl<'a> Path<'a> {
         self.step(0).ok_or(EUCLEAN)
     }
 
-    /// The leaf, to change; the caller marks it dirty.
+    /// The leaf, to change.
     pub(super) fn leaf_mut(&mut self) -> Result<&mut Step> {
         self.step_mut(0).ok_or(EUCLEAN)
-    }
-
-    /// Tells the store that the block at `level` has changed.
-    pub(super) fn mark_dirty(&self, level: u8) {
-        if let Some(step) = self.step(level) {
-            self.tree.store().mark_dirty(step.guard.latched());
-        }
     }
 
     /// Gives the leaf's first key to its ancestors, as far as they have it.
@@ -137,7 +130,6 @@ impl<'a> Path<'a> {
             };
             let slot = step.slot;
             node::set_key(step.guard.bytes_mut(), slot, key)?;
-            self.mark_dirty(level);
             if slot > 0 {
                 break;
             }

@@ -147,8 +147,6 @@ impl Path<'_> {
                 right.bytes_mut(),
                 0,
             )?;
-            path.mark_dirty(0);
-            path.tree.store().mark_dirty(right.latched());
             let key = Leaf::new(right.bytes()).key(0).ok_or(EUCLEAN)?;
             path.set_key_in_parent(0, behind, &key)
         })?;
@@ -187,8 +185,6 @@ impl Path<'_> {
             let step = path.leaf_mut()?;
             leaf::transfer(step.guard.bytes_mut(), moved, left.bytes_mut(), end)?;
             step.slot = slot.saturating_sub(at);
-            path.mark_dirty(0);
-            path.tree.store().mark_dirty(left.latched());
             let key = path.starts_with(demand)?;
             path.set_key_in_parent(0, place, &key)
         })?;
@@ -238,8 +234,6 @@ impl Path<'_> {
             )?;
             let right = fresh.keep()?;
             path.link(&right, 1, key)?;
-            path.mark_dirty(0);
-            path.tree.store().mark_dirty(right.latched());
             if at > slot {
                 return Ok(());
             }
@@ -274,9 +268,6 @@ impl Path<'_> {
             let (middle, last) = (middle.keep()?, last.keep()?);
             path.link(&middle, 1, key)?;
             path.link(&last, 2, next)?;
-            path.mark_dirty(0);
-            path.tree.store().mark_dirty(middle.latched());
-            path.tree.store().mark_dirty(last.latched());
             path.put(
                 0,
                 Step {

@@ -23,7 +23,6 @@ impl Tree {
         copy_contents(root.bytes(), fresh.bytes_mut()?)?;
         self.share_children(txn, fresh.bytes_mut()?, Holder::Tree(id))?;
         let copy = fresh.keep()?;
-        self.store().mark_dirty(copy.latched());
         self.set_last_snapshot(txn.generation());
         let info = copy.latched().meta();
         Ok(RootPointer {

@@ -53,7 +53,6 @@ impl Path<'_> {
             .fresh(self.txn, above, &key, root.latched().meta().addr)?;
         node::insert(fresh.bytes_mut()?, 0, pointer(root, key))?;
         let guard = fresh.keep()?;
-        self.tree.store().mark_dirty(guard.latched());
         self.tree.set_root(guard.latched());
         self.put(above, Step { guard, slot: 0 });
         Ok(())
@@ -80,8 +79,6 @@ impl Path<'_> {
             node::transfer(left.bytes_mut(), at..count, fresh.bytes_mut()?, 0)?;
             let right = fresh.keep()?;
             path.link(&right, 1, middle)?;
-            path.tree.store().mark_dirty(left.latched());
-            path.tree.store().mark_dirty(right.latched());
             if *key < middle {
                 return Ok(left);
             }
@@ -96,7 +93,6 @@ impl Path<'_> {
         let step = self.step_mut(above).ok_or(EUCLEAN)?;
         let slot = step.slot.saturating_add(ahead);
         node::insert(step.guard.bytes_mut(), slot, pointer(block, key))?;
-        self.mark_dirty(above);
         Ok(())
     }
 
@@ -112,7 +108,6 @@ impl Path<'_> {
         let above = level.saturating_add(1);
         let step = self.step_mut(above).ok_or(EUCLEAN)?;
         node::remove(step.guard.bytes_mut(), slot..slot.saturating_add(1))?;
-        self.mark_dirty(above);
         Ok(())
     }
 
@@ -169,7 +164,6 @@ impl Path<'_> {
             self.tree.retire(self.txn, &right)?;
             self.apply(|path| {
                 node::copy(right.bytes(), 0..theirs, left.bytes_mut(), ours)?;
-                path.tree.store().mark_dirty(left.latched());
                 path.unlink(level, slot)
             })?;
             drop(right);
@@ -181,8 +175,6 @@ impl Path<'_> {
         let mut right = self.make_writable(slot, right)?;
         self.apply(|path| {
             node::transfer(right.bytes_mut(), 0..moved, left.bytes_mut(), ours)?;
-            path.tree.store().mark_dirty(left.latched());
-            path.tree.store().mark_dirty(right.latched());
             path.set_key_in_parent(level, slot, &key)
         })?;
         Ok(left)
@@ -206,7 +198,6 @@ impl Path<'_> {
             self.tree.retire(self.txn, &right)?;
             self.apply(|path| {
                 node::copy(right.bytes(), 0..ours, left.bytes_mut(), theirs)?;
-                path.tree.store().mark_dirty(left.latched());
                 path.unlink(level, slot)?;
                 path.step_mut(level.saturating_add(1)).ok_or(EUCLEAN)?.slot = before;
                 Ok(())
@@ -219,8 +210,6 @@ impl Path<'_> {
         let key = Node::new(left.bytes()).key(kept).ok_or(EUCLEAN)?;
         self.apply(|path| {
             node::transfer(left.bytes_mut(), kept..theirs, right.bytes_mut(), 0)?;
-            path.tree.store().mark_dirty(left.latched());
-            path.tree.store().mark_dirty(right.latched());
             path.set_key_in_parent(level, slot, &key)
         })?;
         Ok(right)
@@ -231,7 +220,6 @@ impl Path<'_> {
         let above = level.saturating_add(1);
         let step = self.step_mut(above).ok_or(EUCLEAN)?;
         node::set_key(step.guard.bytes_mut(), slot, key)?;
-        self.mark_dirty(above);
         Ok(())
     }
 }

@@ -85,7 +85,6 @@ impl<'a> Writer<'a> {
             return Ok(None);
         }
         let key = self.key()?;
-        self.path.mark_dirty(0);
         Ok(Some((key, self.path.item_mut()?)))
     }
 

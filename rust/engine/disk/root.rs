@@ -6,7 +6,7 @@ use super::ids::MAX_LEVELS;
 use super::item::{front, len64, split_name};
 use super::raw::{RawRootItem, RawRootRef, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY};
 use super::{Generation, Key, Logical, ObjectId, Timespec, Uuid};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::FromBytes;
 
 /// A tree (C: `struct btrfs_root_item`).
 #[derive(Clone, Copy, Debug)]
@@ -63,20 +63,6 @@ impl RootItem {
     }
 }
 
-impl RawRootItem {
-    /// An item's bytes as the full structure; what an old one lacks is zero.
-    pub fn from_item(bytes: &[u8]) -> Result<Self, Flaw> {
-        let len = bytes.len();
-        let fits = len == Self::SIZE || len == OLD_ROOT_ITEM_SIZE;
-        ensure(fits, "root item has a wrong size", len64(bytes), 439)?;
-        let mut raw = Self::new_zeroed();
-        if let Some(target) = raw.as_mut_bytes().get_mut(..len) {
-            target.copy_from_slice(bytes);
-        }
-        Ok(raw)
-    }
-}
-
 impl TryFrom<&[u8]> for RootItem {
     type Error = Flaw;
 
@@ -91,7 +77,21 @@ impl TryFrom<&[u8]> for RootItem {
 
 #[inline(never)]
 fn old_root_item(bytes: &[u8]) -> Result<RootItem, Flaw> {
-    (&RawRootItem::from_item(bytes)?).try_into()
+    let len = bytes.len();
+    ensure(
+        len == OLD_ROOT_ITEM_SIZE,
+        "root item has a wrong size",
+        len64(bytes),
+        439,
+    )?;
+    let mut full = [0; RawRootItem::SIZE];
+    if let Some((front, _)) = full.split_at_mut_checked(len) {
+        front.copy_from_slice(bytes);
+    }
+    match RawRootItem::ref_from_bytes(&full) {
+        Ok(raw) => raw.try_into(),
+        Err(_) => Err(Flaw::new("root item has a wrong size", len64(bytes), 439)),
+    }
 }
 
 impl TryFrom<&RawRootItem> for RootItem {

@@ -2,7 +2,7 @@
 //! Removing inodes that have no name, now or after a crash.
 
 use super::filesystem::or_abort;
-use super::{orphans, FileSystem, Inode, Subvolume};
+use super::{extents, orphans, FileSystem, Inode, Subvolume};
 use crate::disk::{Kind, ObjectId};
 use crate::txn::{Handle, Units};
 use kernel::prelude::*;
@@ -18,14 +18,28 @@ impl FileSystem {
         if inode.attributes().nlink != 0 {
             return Err(EINVAL);
         }
-        self.shrink(inode, 0, None)?;
-        let units = Units::updates(8);
+        // The leaves of a batch of neighbours, twice, and the orphan item.
+        let units = Units::updates(17);
         loop {
             let handle = self.start_freeing(inode.subvolume(), units)?;
-            if or_abort(&handle, remove_some(&handle, inode))? {
+            let _extents = inode.lock_extents();
+            if or_abort(&handle, self.evict_some(&handle, inode))? {
                 return Ok(());
             }
         }
+    }
+
+    /// One batch; whether it was the last.
+    fn evict_some(&self, handle: &Handle, inode: &Inode) -> Result<bool> {
+        let dropped = extents::drop_tail(inode, handle, 0, self.sector_size(), BATCH)?;
+        if dropped.reached == 0 && remove_rest(handle, inode)? {
+            return Ok(true);
+        }
+        inode.change(handle, |attributes| {
+            attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
+            attributes.size = attributes.size.min(dropped.reached);
+        })?;
+        Ok(false)
     }
 
     /// Finishes what a crash cut: removes inodes without names and cuts files that were being cut. Call it before a
@@ -82,13 +96,18 @@ impl FileSystem {
     }
 }
 
-/// Removes some of what is left of an inode without data, the inode item and the orphan item last; whether that is all.
-fn remove_some(handle: &Handle, inode: &Inode) -> Result<bool> {
+/// Removes what is left of an inode without data, the inode item and the orphan item last; `false` if there is more.
+fn remove_rest(handle: &Handle, inode: &Inode) -> Result<bool> {
     let tree = inode.subvolume().tree();
     let first = inode.key_of(Kind::new(Kind::INODE_ITEM.get().saturating_add(1)), 0);
     let last = inode.key_of(Kind::new(u8::MAX), u64::MAX);
-    if tree.remove_range(handle, &first, &last, BATCH)? == BATCH {
-        return Ok(false);
+    // Most have none, and to look costs less than to lock for writing.
+    let next = tree.ceiling(&first, |key, _| key)?;
+    if next.is_some_and(|key| key <= last) {
+        let removed = tree.remove_range(handle, &first, &last, BATCH)?;
+        if removed == BATCH {
+            return Ok(false);
+        }
     }
     tree.remove(handle, &inode.key())?;
     orphans::remove(tree, handle, inode.number())?;

@@ -5,6 +5,7 @@ use super::free_space_tree::Recorded;
 use super::group::{Access, Group};
 use super::items::Items;
 use super::load::{self, new_body};
+use super::room::Room;
 use super::totals::Growth;
 use super::{Class, Space};
 use crate::btree::Allocate;
@@ -17,6 +18,8 @@ use kernel::sync::Arc;
 const SMALLEST_CHUNK: u64 = 1 << 20;
 /// The largest data chunk (C: `BTRFS_MAX_DATA_CHUNK_SIZE` is 10 GiB; mkfs and C allocate 1 GiB on usual volumes).
 const DATA_CHUNK: u64 = 1 << 30;
+/// Where superblock logs are on zoned volumes, two zones each (C: `BTRFS_SB_LOG_*_OFFSET`).
+const LOG_PLACES: [u64; 3] = [0, 512 << 30, 4096 << 30];
 /// Free bytes for the chunk tree below which it gets a chunk.
 const SYSTEM_MARGIN: u64 = 1 << 20;
 /// Free bytes for metadata, beyond what is needed at worst, below which it gets a chunk.
@@ -226,25 +229,51 @@ impl Space {
         let taken = self.groups.read().iter().fold(0u64, |sum, group| {
             sum.saturating_add(device_bytes(group.chunk()))
         });
-        let kept =
-            DEVICE_RESERVED.saturating_mul(u64::try_from(self.volume.devices()).unwrap_or(0));
         let total = self.volume.total_bytes();
-        let left = total.saturating_sub(taken).saturating_sub(kept);
-        let unit = self.volume.zone_size().unwrap_or(SMALLEST_CHUNK).max(1);
+        let left = total
+            .saturating_sub(taken)
+            .saturating_sub(self.never_in_chunks(total));
+        let zone_size = self.volume.zone_size();
+        let unit = zone_size.unwrap_or(SMALLEST_CHUNK).max(1);
         for class in Class::ALL {
-            let copies = copies_of(self.profile(class));
-            let bytes = left.checked_div(copies).unwrap_or(0);
-            let bytes = bytes.saturating_sub(bytes.checked_rem(unit).unwrap_or(0));
-            let data_chunk = self
-                .volume
-                .zone_size()
-                .unwrap_or(DATA_CHUNK.min(total / 10));
+            let bytes = left
+                .checked_div(copies_of(self.profile(class)))
+                .unwrap_or(0);
+            let chunks = bytes.checked_div(unit).unwrap_or(0);
+            let bytes = chunks.saturating_mul(self.capacity_of(class, unit));
             let growth = Growth {
                 bytes,
                 next_chunk: bytes.min(DATA_CHUNK),
-                data_chunk,
+                data_chunk: zone_size.unwrap_or(DATA_CHUNK.min(total / 10)),
             };
             self.pools.get(class).set_growth(growth);
+        }
+    }
+
+    /// Bytes of the devices that chunks never take: for superblocks.
+    fn never_in_chunks(&self, total: u64) -> u64 {
+        let devices = u64::try_from(self.volume.devices()).unwrap_or(0);
+        match self.volume.zone_size() {
+            None => DEVICE_RESERVED.saturating_mul(devices),
+            Some(zone_size) => {
+                let logs = LOG_PLACES.iter().filter(|&&place| place < total).count();
+                u64::try_from(logs)
+                    .unwrap_or(0)
+                    .saturating_mul(zone_size.saturating_mul(2))
+            }
+        }
+    }
+
+    /// What a chunk of `len` bytes can hold: less, if zones hold less than they are long.
+    fn capacity_of(&self, class: Class, len: u64) -> u64 {
+        let newest = self.groups.read().of(class).last().cloned();
+        let Some(newest) = newest else {
+            return len;
+        };
+        let body = newest.lock();
+        match &body.room {
+            Room::Append(room) => room.capacity.min(len),
+            Room::Anywhere(_) => len,
         }
     }
 }

@@ -109,7 +109,7 @@ pub struct Volume {
     checksums: Arc<dyn Checksums>,
     access: Access,
     writer: Mutex<Writer>,
-    superblock: Mutex<InMemory>,
+    superblock: Mutex<KBox<InMemory>>,
     chunks: RwLock<ChunkMap>,
 }
 

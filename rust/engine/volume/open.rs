@@ -4,7 +4,7 @@
 use super::chunk::ChunkMap;
 use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
-use super::superblock::{find, new_raw, InMemory, Places, Writer};
+use super::superblock::{find, new_raw, Places, Writer};
 use super::{Access, Chunk, Member, Options, Volume};
 use crate::disk::{Checksums, Incompat, Logical, Superblock};
 use kernel::prelude::*;
@@ -27,12 +27,13 @@ impl Volume {
         };
         let device = device.clone();
         let mut places = Places::of(&*device)?;
-        let (raw, superblock) = find(&*device, &mut places, options.copies, &*checksums)?;
-        check_device(&*device, &superblock)?;
-        let access = settle_access(&*device, &superblock, options.access);
+        let found = find(&*device, &mut places, options.copies, &*checksums)?;
+        let superblock = &found.checked;
+        check_device(&*device, superblock)?;
+        let access = settle_access(&*device, superblock, options.access);
         let volume = Volume {
             member: Member {
-                hal: choose_hal(&device, &superblock, access)?,
+                hal: choose_hal(&device, superblock, access)?,
                 device,
                 devid: superblock.device.devid,
                 uuid: superblock.device.uuid,
@@ -47,13 +48,7 @@ impl Volume {
                 },
                 latch::class!("rbtrfs_superblock_writer"),
             )?,
-            superblock: Mutex::new(
-                InMemory {
-                    raw,
-                    checked: superblock,
-                },
-                latch::class!("rbtrfs_superblock"),
-            )?,
+            superblock: Mutex::new(found, latch::class!("rbtrfs_superblock"))?,
             chunks: RwLock::new(ChunkMap::new(), latch::class!("rbtrfs_chunk_map"))?,
         };
         volume.add_system_chunks()?;
@@ -61,6 +56,7 @@ impl Volume {
     }
 
     /// Maps the chunks that the superblock lists: enough to read the chunk tree.
+    #[inline(never)]
     fn add_system_chunks(&self) -> Result {
         self.with_superblock(|raw| {
             for chunk in raw.system_chunks() {
@@ -119,6 +115,7 @@ fn settle_access(device: &dyn Device, superblock: &Superblock, asked: Access) ->
 }
 
 /// The one place that asks what kind of volume it is.
+#[inline(never)]
 fn choose_hal(
     device: &Arc<dyn Device>,
     superblock: &Superblock,

@@ -91,23 +91,24 @@ impl Places {
 }
 
 /// Finds the newest good superblock of a device.
+#[inline(never)]
 pub(super) fn find(
     device: &dyn Device,
     places: &mut Places,
     copies: Copies,
     checksums: &dyn Checksums,
-) -> Result<(KBox<RawSuperblock>, Superblock)> {
+) -> Result<KBox<InMemory>> {
     let count = match copies {
         Copies::Primary => 1,
         Copies::Any => SUPERBLOCK_PLACES.len(),
     };
-    let mut best: Option<(KBox<RawSuperblock>, Superblock)> = None;
+    let mut best: Option<KBox<InMemory>> = None;
     let mut failure = EINVAL;
     for copy in 0..count {
         match read_copy(device, places, copy, checksums) {
             Ok(Some(found)) => {
-                let newest = best.as_ref().map(|(_, superblock)| superblock.generation);
-                if newest.is_none_or(|newest| found.1.generation > newest) {
+                let newest = best.as_ref().map(|best| best.checked.generation);
+                if newest.is_none_or(|newest| found.checked.generation > newest) {
                     best = Some(found);
                 }
             }
@@ -126,12 +127,13 @@ pub(super) fn find(
 ///
 /// In a log the one before the newest is taken where the newest is broken: its write was cut off, so nobody was told
 /// that its transaction is safe.
+#[inline(never)]
 fn read_copy(
     device: &dyn Device,
     places: &mut Places,
     copy: usize,
     checksums: &dyn Checksums,
-) -> Result<Option<(KBox<RawSuperblock>, Superblock)>> {
+) -> Result<Option<KBox<InMemory>>> {
     let Some(&name) = SUPERBLOCK_PLACES.get(copy) else {
         return Ok(None);
     };
@@ -140,7 +142,7 @@ fn read_copy(
         let mut raw = new_raw()?;
         device.read(at, raw.as_mut_bytes())?;
         match Superblock::check(&raw, name, checksums) {
-            Ok(superblock) => return Ok(Some((raw, superblock))),
+            Ok(checked) => return Ok(Some(KBox::new(InMemory { raw, checked }, GFP_KERNEL)?)),
             Err(error) => {
                 pr_err!("superblock copy {}: {}\n", copy, error);
                 failure = failure.or(Some(error));

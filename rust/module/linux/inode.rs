@@ -196,6 +196,12 @@ impl Inode {
         unsafe { (*self.as_ptr()).__bindgen_anon_1.i_nlink }
     }
 
+    /// Sets type and permissions in memory; the caller holds the inode's lock.
+    pub(super) fn set_mode(&self, mode: u32) {
+        // SAFETY: The inode is alive; the mode is read without locks everywhere.
+        unsafe { (*self.as_ptr()).i_mode = mode as b::umode_t };
+    }
+
     /// Bytes in the file.
     pub(crate) fn size(&self) -> i64 {
         // SAFETY: The inode is alive.

@@ -350,7 +350,7 @@ unsafe extern "C" fn write_begin<T: FileData>(
 /// # Safety
 ///
 /// `inode` is alive, and the caller holds no lock that writeback takes.
-unsafe fn write_out_all(inode: *mut bindings::inode) {
+pub(super) unsafe fn write_out_all(inode: *mut bindings::inode) {
     // SAFETY: By the caller's promise; an unmount under way has the lock, and leaves nothing to wait for.
     unsafe {
         let sb = (*inode).i_sb;

@@ -50,12 +50,18 @@ pub(crate) struct Statfs {
 }
 
 /// A mounted file system: the payload of its super block.
-pub(crate) trait FileSystem: super::xattr::Xattrs + Send + Sync + Sized + 'static {
+pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
+    /// Its extended attributes.
+    type Xattrs: super::xattr::Xattrs;
+
     /// What the options of one mount call say.
     type Options: Send + Sync + Default + 'static;
 
     /// What `stat -f` knows it by, block size and so on.
     fn parameters(&self) -> Parameters;
+
+    /// Whether POSIX ACLs are minded.
+    fn has_acls(options: &Self::Options) -> bool;
 
     /// Takes one mount option. Errors are reported by the callee, in one line.
     fn parse(options: &mut Self::Options, name: &[u8], value: Option<&[u8]>) -> Result<Parsed>;
@@ -300,11 +306,14 @@ unsafe extern "C" fn fill_super<T: FileSystem>(
         // SAFETY: The super block is new; the tables are static.
         let this = unsafe {
             (*sb).s_op = &Table::<T>::SUPER;
-            (*sb).s_xattr = super::xattr::Table::<T>::handlers().cast();
+            (*sb).s_xattr = super::xattr::Table::<T::Xattrs>::handlers().cast();
             SuperBlock::borrow(sb)
         };
         let fs = T::open(this, device, options, access)?;
         this.set_parameters(&fs.parameters());
+        if T::has_acls(options) {
+            this.set_acls();
+        }
         // SAFETY: The super block is new.
         unsafe { (*sb).s_fs_info = private::put(fs)?.as_ptr() };
         let root = T::top(this)?;

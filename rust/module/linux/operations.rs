@@ -5,6 +5,7 @@
 //! C header: `include/linux/fs.h`. Each trait has the calls of one table with C's arguments, except that
 //! the inode stands for the dentry where only the inode matters. A failed call returns its errno.
 
+use super::acl;
 use super::bindings as b;
 use super::dentry::Dentry;
 use super::file;
@@ -46,6 +47,17 @@ pub(crate) enum NewKind<'a> {
     Special(u32),
 }
 
+/// An inode to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewFile<'a> {
+    /// What kind.
+    pub(crate) kind: NewKind<'a>,
+    /// Whose.
+    pub(crate) owner: Owner,
+    /// Extended attributes that it is born with.
+    pub(crate) xattrs: &'a [(&'a [u8], &'a [u8])],
+}
+
 /// How rename treats the new name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RenameKind {
@@ -66,9 +78,9 @@ pub(crate) trait Directory: 'static {
     /// Shows the entries from the position of `out`.
     fn iterate(dir: &Inode, out: &mut DirContext<'_>) -> Result;
     /// Makes an inode with a name.
-    fn create(dir: &Inode, name: &[u8], kind: NewKind<'_>, owner: Owner) -> Result<ARef<Inode>>;
+    fn create(dir: &Inode, name: &[u8], new: &NewFile<'_>) -> Result<ARef<Inode>>;
     /// Makes an inode without a name.
-    fn create_unnamed(dir: &Inode, owner: Owner) -> Result<ARef<Inode>>;
+    fn create_unnamed(dir: &Inode, new: &NewFile<'_>) -> Result<ARef<Inode>>;
     /// Gives an inode one more name.
     fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result;
     /// Removes a name.
@@ -113,7 +125,7 @@ pub(crate) mod stat_flags {
 }
 
 /// Attributes, of all inodes.
-pub(crate) trait Attributes: 'static {
+pub(crate) trait Attributes: super::xattr::Xattrs {
     /// What `stat` shows besides the VFS inode.
     fn stat(inode: &Inode) -> Result<StatExtra>;
     /// Changes the size; the VFS has checked permissions and limits.
@@ -194,10 +206,14 @@ impl<T: Attributes> Table<T> {
         setattr: Some(setattr::<T>),
         listxattr: Some(listxattr::<T>),
         update_time: Some(update_time::<T>),
+        get_inode_acl: Some(acl::get::<T>),
+        set_acl: Some(acl::set::<T>),
         ..pin_init::zeroed()
     };
     const SYMLINK: b::inode_operations = b::inode_operations {
         get_link: Some(get_link::<T>),
+        get_inode_acl: None,
+        set_acl: None,
         ..Self::COMMON
     };
 }
@@ -278,6 +294,19 @@ unsafe extern "C" fn iterate_shared<T: Directory>(
     })
 }
 
+/// Calls `change`, and once more if there was no space: after all dirty data was written out, which takes less
+/// space than was promised to it. The caller holds no folio's lock.
+pub(super) fn with_room<R>(inode: &Inode, mut change: impl FnMut() -> Result<R>) -> Result<R> {
+    match change() {
+        Err(error) if error == ENOSPC => {
+            // SAFETY: The inode is alive; writeback takes no lock that a VFS call holds here.
+            unsafe { super::iomap::write_out_all(inode.as_ptr()) };
+            change()
+        }
+        result => result,
+    }
+}
+
 /// Makes an inode under `dentry`.
 ///
 /// # Safety
@@ -296,9 +325,23 @@ unsafe fn make<T: Directory>(
         return Err(ENAMETOOLONG);
     }
     // SAFETY: By the function's contract.
-    let owner = unsafe { new_owner(idmap, dir, mode) };
+    let mut owner = unsafe { new_owner(idmap, dir, mode) };
     let _nofs = NofsScope::enter();
-    let inode = T::create(this, entry.name(), kind, owner)?;
+    // SAFETY: By the function's contract.
+    let acls = unsafe { acl::Inherited::new(dir, &mut owner) }?;
+    let inode = with_room(this, || {
+        acls.with(|xattrs| {
+            T::create(
+                this,
+                entry.name(),
+                &NewFile {
+                    kind,
+                    owner,
+                    xattrs,
+                },
+            )
+        })
+    })?;
     entry.instantiate(inode);
     Ok(())
 }
@@ -383,9 +426,23 @@ unsafe extern "C" fn tmpfile<T: Directory>(
 ) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends all.
-        let (this, owner) = unsafe { (Inode::borrow(dir), new_owner(idmap, dir, mode.into())) };
+        let (this, mut owner) = unsafe { (Inode::borrow(dir), new_owner(idmap, dir, mode.into())) };
         let nofs = NofsScope::enter();
-        let inode = T::create_unnamed(this, owner)?;
+        // SAFETY: As above.
+        let acls = unsafe { acl::Inherited::new(dir, &mut owner) }?;
+        let kind = NewKind::File;
+        let inode = with_room(this, || {
+            acls.with(|xattrs| {
+                T::create_unnamed(
+                    this,
+                    &NewFile {
+                        kind,
+                        owner,
+                        xattrs,
+                    },
+                )
+            })
+        })?;
         drop(nofs);
         // SAFETY: The file is being opened; the inode's reference is taken over. `d_tmpfile` drops a link,
         // which the inode on disk does not have.
@@ -413,7 +470,7 @@ unsafe extern "C" fn link<T: Directory>(
             )
         };
         let _nofs = NofsScope::enter();
-        T::link(inode, dir, new.name())?;
+        with_room(dir, || T::link(inode, dir, new.name()))?;
         new.instantiate(inode.into());
         Ok(0)
     })
@@ -455,16 +512,14 @@ unsafe extern "C" fn rename<T: Directory>(
         };
         let _nofs = NofsScope::enter();
         // SAFETY: The VFS lends all, directories and inodes locked.
-        unsafe {
-            let owner = new_owner(idmap, from_dir, b::S_IFCHR);
-            T::rename(
+        let (from, to, owner) = unsafe {
+            (
                 (Inode::borrow(from_dir), Dentry::borrow(from)),
                 (Inode::borrow(to_dir), Dentry::borrow(to)),
-                kind,
-                owner,
+                new_owner(idmap, from_dir, b::S_IFCHR),
             )
-        }
-        .map(|()| 0)
+        };
+        with_room(from.0, || T::rename(from, to, kind, owner)).map(|()| 0)
     })
 }
 
@@ -511,14 +566,18 @@ unsafe extern "C" fn setattr<T: Attributes>(
             // SAFETY: As above.
             let size = unsafe { (*change).ia_size };
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {
-                T::resize(inode, size)?;
+                with_room(inode, || T::resize(inode, size))?;
             }
         }
         // SAFETY: As above.
         unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
-        if let Err(error) = T::store(inode) {
+        if let Err(error) = with_room(inode, || T::store(inode)) {
             T::refresh(inode);
             return Err(error);
+        }
+        if valid & b::ATTR_MODE != 0 {
+            // SAFETY: As above.
+            unsafe { acl::follow_mode(idmap, dentry) }?;
         }
         Ok(0)
     })

@@ -74,6 +74,12 @@ impl SuperBlock {
         unsafe { (*self.as_ptr()).s_flags |= b::SB_RDONLY as c_ulong };
     }
 
+    /// POSIX ACLs are minded from now on. Called while nobody else has the super block.
+    pub(super) fn set_acls(&self) {
+        // SAFETY: The super block is being filled.
+        unsafe { (*self.as_ptr()).s_flags |= b::SB_POSIXACL as c_ulong };
+    }
+
     /// Tells the VFS about the file system. Called while nobody else has the super block.
     pub(super) fn set_parameters(&self, parameters: &Parameters) {
         let sb = self.as_ptr();

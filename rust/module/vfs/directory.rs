@@ -5,7 +5,9 @@
 use super::node::{mount_of, time};
 use super::{node, Node, Rbtrfs};
 use crate::linux::dentry::Dentry;
-use crate::linux::operations::{DirContext, Directory, EntryKind, NewKind, Owner, RenameKind};
+use crate::linux::operations::{
+    DirContext, Directory, EntryKind, NewFile, NewKind, Owner, RenameKind,
+};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::FileType;
@@ -49,22 +51,18 @@ impl Directory for Rbtrfs {
         })
     }
 
-    fn create(dir: &Inode, name: &[u8], kind: NewKind<'_>, owner: Owner) -> Result<ARef<Inode>> {
+    fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount
-            .fs()
-            .create(&this.inode, name, &new(dir, kind, owner))?;
+        let made = mount.fs().create(&this.inode, name, &new(dir, file))?;
         this.refresh(dir);
         let made = mount.adopt(dir.super_block(), &this.subvolume, made)?;
         mount.throttle();
         Ok(made)
     }
 
-    fn create_unnamed(dir: &Inode, owner: Owner) -> Result<ARef<Inode>> {
+    fn create_unnamed(dir: &Inode, file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount
-            .fs()
-            .create_unnamed(&this.inode, &new(dir, NewKind::File, owner))?;
+        let made = mount.fs().create_unnamed(&this.inode, &new(dir, file))?;
         mount.adopt(dir.super_block(), &this.subvolume, made)
     }
 
@@ -108,7 +106,12 @@ impl Directory for Rbtrfs {
         let moved = from.inode().ok_or(ENOENT)?;
         let replaced = to.inode();
         let replaced_node = replaced.map(node).transpose()?;
-        let whiteout = new(from_dir, NewKind::Special(0), owner);
+        let whiteout = NewFile {
+            kind: NewKind::Special(0),
+            owner,
+            xattrs: &[],
+        };
+        let whiteout = new(from_dir, &whiteout);
         let target = replaced_node.map(|node| &*node.inode);
         let mode = match kind {
             RenameKind::Exchange => RenameMode::Exchange(target.ok_or(ENOENT)?),
@@ -155,9 +158,10 @@ fn refresh_all(pairs: &[(&Inode, &Node)]) {
     }
 }
 
-fn new<'a>(dir: &Inode, kind: NewKind<'a>, owner: Owner) -> New<'a> {
+fn new<'a>(dir: &Inode, file: &NewFile<'a>) -> New<'a> {
+    let owner = file.owner;
     New {
-        kind: match kind {
+        kind: match file.kind {
             NewKind::File => fs::NewKind::File,
             NewKind::Directory => fs::NewKind::Directory,
             NewKind::Symlink(target) => fs::NewKind::Symlink(target),
@@ -171,7 +175,7 @@ fn new<'a>(dir: &Inode, kind: NewKind<'a>, owner: Owner) -> New<'a> {
         uid: owner.uid,
         gid: owner.gid,
         now: time(dir.now()),
-        xattrs: &[],
+        xattrs: file.xattrs,
     }
 }
 

@@ -155,7 +155,12 @@ impl Mount {
 }
 
 impl FileSystem for Mount {
+    type Xattrs = super::Rbtrfs;
     type Options = MountOptions;
+
+    fn has_acls(options: &MountOptions) -> bool {
+        !options.ignores_acls
+    }
 
     fn parameters(&self) -> Parameters {
         Parameters {

@@ -32,14 +32,14 @@ pub(crate) struct MountOptions {
     pub(crate) discard: Option<bool>,
     /// `rescue=nologreplay`, `norecovery`.
     pub(crate) ignores_log: bool,
+    /// `noacl`.
+    pub(crate) ignores_acls: bool,
     /// `rescue=usebackuproot`.
     pub(crate) tries_backup_roots: bool,
 }
 
 /// What asks for the way things are.
-const TAKEN: [&[u8]; 24] = [
-    b"acl",
-    b"noacl",
+const TAKEN: [&[u8]; 22] = [
     b"barrier",
     b"datacow",
     b"noautodefrag",
@@ -92,6 +92,8 @@ impl MountOptions {
             b"subvolid" => self.shown = Some(Shown::Id(word.subvolume_id()?)),
             b"commit" => self.commit_interval = Some(word.number(300)?.max(1)),
             b"max_inline" => self.max_inline = Some(word.number(u32::MAX)?),
+            b"acl" => self.ignores_acls = false,
+            b"noacl" => self.ignores_acls = true,
             b"datasum" => self.checksums = Some(true),
             b"nodatasum" => self.checksums = Some(false),
             b"discard" => self.discard = Some(true),

@@ -3,13 +3,13 @@
 //! Extended attributes by name.
 
 use super::node::{mount_of, time};
-use super::{node, Mount};
+use super::{node, Rbtrfs};
 use crate::linux::xattr::{XattrMode, Xattrs};
 use crate::linux::Inode;
 use engine::fs;
 use kernel::prelude::*;
 
-impl Xattrs for Mount {
+impl Xattrs for Rbtrfs {
     fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize> {
         let value = mount_of(inode)?
             .fs()

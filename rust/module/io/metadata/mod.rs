@@ -126,7 +126,7 @@ impl Shared {
 
     /// A folio holds a block at a multiple of its size; nothing else is supported.
     fn check_place(&self, addr: Logical) -> Result {
-        if addr.get() % u64::from(self.node_size) == 0 {
+        if addr.get().checked_rem(self.node_size.into()) == Some(0) {
             return Ok(());
         }
         pr_err!("tree block {addr} does not stand at a multiple of the node size\n");

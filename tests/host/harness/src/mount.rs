@@ -29,6 +29,9 @@ pub struct Mounted {
     pub fs: Arc<FileSystem>,
     /// The top of the files.
     pub subvolume: Arc<Subvolume>,
+    /// Held from the allocation of file data to the end of its write: on sequential zones data goes where the write
+    /// pointer is, and here nobody appends.
+    pub data_order: std::sync::Mutex<()>,
 }
 
 /// Devices that hold `images`.
@@ -83,6 +86,7 @@ impl Mounted {
             txns,
             fs,
             subvolume,
+            data_order: std::sync::Mutex::new(()),
         })
     }
 

@@ -583,7 +583,10 @@ fn copies_of_different_length_are_evened_out() {
     let group = load(&volume, &chunk);
     assert_eq!(
         (group.alloc_offset.get(), group.active),
-        ((before + (200 << 10)).next_multiple_of(64 << 10), true)
+        (
+            (before + (200 << 10)).next_multiple_of(u64::from(walked.superblock.node_size)),
+            true
+        )
     );
     let mut copied = vec![0; 200 << 10];
     device

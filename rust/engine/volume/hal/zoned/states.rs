@@ -10,6 +10,9 @@ use kernel::prelude::*;
 /// The limit where a device without one is used: more open zones make drives slow (C:
 /// `BTRFS_DEFAULT_MAX_ACTIVE_ZONES`).
 const DEFAULT_MAX_ACTIVE: u64 = 128;
+/// A device without a limit is never taken for one with a smaller limit than this: what is set aside for superblocks,
+/// metadata and system groups leaves nothing for data below about half of it.
+const DEFAULT_MIN_ACTIVE: u64 = 16;
 /// How many zones to report at a time.
 const BATCH: u64 = 4096;
 
@@ -219,6 +222,7 @@ fn budget(geometry: &ZoneGeometry, taken: u64) -> Option<u64> {
         Some(limit) => Some(u64::from(limit).saturating_sub(taken)),
         None => DEFAULT_MAX_ACTIVE
             .min(geometry.zones / 4)
+            .max(DEFAULT_MIN_ACTIVE)
             .checked_sub(taken),
     }
 }

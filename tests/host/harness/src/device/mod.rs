@@ -15,7 +15,7 @@ pub mod zones;
 
 pub use media::{Change, Image, Media};
 pub use pages::{Pages, PAGE};
-pub use recording::{Event, Recorder, Replay};
+pub use recording::{Event, Recorder, Replay, User};
 
 use engine::disk::Physical;
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneGeometry};

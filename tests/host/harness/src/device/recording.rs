@@ -3,7 +3,11 @@
 
 use super::media::{Change, Image, Media};
 use crate::random::Random;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+
+/// One of several users of a volume in a test.
+pub type User = usize;
 
 /// Something a device saw.
 #[derive(Clone, Debug)]
@@ -12,34 +16,45 @@ pub enum Event {
     Change(Change),
     /// A flush.
     Flush,
-    /// The test began a step.
-    Begun(u64),
-    /// All steps up to this one were promised to be durable.
-    Promised(u64),
+    /// A user of the test began a step.
+    Begun(User, u64),
+    /// All steps of a user up to this one were promised to be durable.
+    Promised(User, u64),
 }
 
 /// Where devices put what they see. One for all devices of a volume, so that the order is kept.
 #[derive(Clone, Default)]
-pub struct Recorder(Arc<Mutex<Vec<(usize, Event)>>>);
+pub struct Recorder {
+    events: Arc<Mutex<Vec<(usize, Event)>>>,
+    user: User,
+}
 
 impl Recorder {
+    /// The same recording, for another user to note steps in. The first is user 0.
+    pub fn for_user(&self, user: User) -> Self {
+        Self {
+            events: self.events.clone(),
+            user,
+        }
+    }
+
     pub(super) fn add(&self, device: usize, event: Event) {
-        self.0.lock().unwrap().push((device, event));
+        self.events.lock().unwrap().push((device, event));
     }
 
     /// Notes that a step of the test begins.
     pub fn begin(&self, step: u64) {
-        self.add(0, Event::Begun(step));
+        self.add(0, Event::Begun(self.user, step));
     }
 
     /// Notes that all up to this step was promised to be durable.
     pub fn promise(&self, step: u64) {
-        self.add(0, Event::Promised(step));
+        self.add(0, Event::Promised(self.user, step));
     }
 
     /// How many events there are.
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.events.lock().unwrap().len()
     }
 
     /// Whether there is none.
@@ -52,10 +67,10 @@ impl Recorder {
         let media = base.into_iter().map(Media::new).collect();
         Replay {
             media,
-            events: self.0.lock().unwrap().clone(),
+            events: self.events.lock().unwrap().clone(),
             next: 0,
-            begun: 0,
-            promised: 0,
+            begun: BTreeMap::new(),
+            promised: BTreeMap::new(),
         }
     }
 }
@@ -65,8 +80,8 @@ pub struct Replay {
     media: Vec<Media>,
     events: Vec<(usize, Event)>,
     next: usize,
-    begun: u64,
-    promised: u64,
+    begun: BTreeMap<User, u64>,
+    promised: BTreeMap<User, u64>,
 }
 
 impl Replay {
@@ -80,8 +95,12 @@ impl Replay {
         match event {
             Event::Change(change) => media.apply(change.clone()).expect("it was taken before"),
             Event::Flush => media.flush(),
-            Event::Begun(step) => self.begun = *step,
-            Event::Promised(step) => self.promised = *step,
+            Event::Begun(user, step) => {
+                self.begun.insert(*user, *step);
+            }
+            Event::Promised(user, step) => {
+                self.promised.insert(*user, *step);
+            }
         }
         true
     }
@@ -91,14 +110,24 @@ impl Replay {
         self.next
     }
 
-    /// The last step that was begun before this point; 0 before the first.
+    /// The last step that user 0 began before this point; 0 before the first.
     pub fn begun(&self) -> u64 {
-        self.begun
+        self.begun_by(0)
     }
 
-    /// The last step that was promised before this point; 0 before the first.
+    /// The last step that user 0 was promised before this point; 0 before the first.
     pub fn promised(&self) -> u64 {
-        self.promised
+        self.promised_by(0)
+    }
+
+    /// As [`Self::begun`], for any user.
+    pub fn begun_by(&self, user: User) -> u64 {
+        self.begun.get(&user).copied().unwrap_or(0)
+    }
+
+    /// As [`Self::promised`], for any user.
+    pub fn promised_by(&self, user: User) -> u64 {
+        self.promised.get(&user).copied().unwrap_or(0)
     }
 
     /// Whether the next event puts something at risk: cutting the power before others only repeats an outcome.

@@ -12,6 +12,7 @@ use engine::fs::{
     self, Changes, FinishedWrite, Inode, MappingKind, New, NewKind, Rename, RenameMode, Side,
     Target, Time, WriteReservation,
 };
+use engine::space::DataExtent;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::collections::BTreeMap;
@@ -482,16 +483,9 @@ impl Driver {
         let mut reservation = reservation;
         let (mut at, mut rest) = (start, bytes);
         while !rest.is_empty() {
-            let extent = self
-                .mounted
-                .fs
-                .allocate_write(&mut reservation, rest.len() as u64)?;
+            let extent = self.place(&mut reservation, rest)?;
             let (now, later) = rest.split_at(extent.len as usize);
             let for_later = reservation.split(later.len() as u64)?;
-            if let Err(error) = self.mounted.write_data(extent.logical, now) {
-                self.mounted.fs.abandon_write(extent)?;
-                return Err(error);
-            }
             let checksums = checksums(&self.mounted, now);
             let offset = FileOffset::new(at);
             let new_size = new_size.min(at + extent.len);
@@ -510,6 +504,21 @@ impl Driver {
             rest = later;
         }
         Ok(())
+    }
+
+    /// Puts the first of `bytes` on the devices; where and how many.
+    fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<DataExtent> {
+        let fs = &self.mounted.fs;
+        let _order = self.mounted.data_order.lock().unwrap();
+        let extent = fs.allocate_write(reservation, bytes.len() as u64)?;
+        if let Err(error) = self
+            .mounted
+            .write_data(extent.logical, &bytes[..extent.len as usize])
+        {
+            fs.abandon_write(extent)?;
+            return Err(error);
+        }
+        Ok(extent)
     }
 
     fn truncate(&mut self, id: Id, size: u64) -> Result {

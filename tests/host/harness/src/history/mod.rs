@@ -17,7 +17,7 @@ pub use driver::{contents, read, Driver};
 pub use generator::{Generator, Preallocation, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
-pub use run::{compare_files, Failure, History, Outcome};
+pub use run::{compare_files, Failure, History, Outcome, Snapshots};
 pub use settle::settle;
 pub use snapshot::{show, File, Path, Snapshot};
 pub use survey::{survey, survey_below};

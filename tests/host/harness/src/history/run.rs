@@ -204,13 +204,14 @@ impl Outcome {
 }
 
 /// The states of a history as users see them, made when asked for.
-struct Snapshots<'a> {
+pub struct Snapshots<'a> {
     states: &'a [Model],
     made: BTreeMap<u64, Snapshot>,
 }
 
 impl<'a> Snapshots<'a> {
-    fn new(states: &'a [Model]) -> Self {
+    /// Those of these states, the one before the first step at 0.
+    pub fn new(states: &'a [Model]) -> Self {
         Self {
             states,
             made: BTreeMap::new(),
@@ -225,8 +226,8 @@ impl<'a> Snapshots<'a> {
             .or_insert_with(|| states[step as usize].snapshot())
     }
 
-    /// The step whose state this is.
-    fn find(
+    /// The step among `steps` whose state this is.
+    pub fn find(
         &mut self,
         found: &Snapshot,
         steps: std::ops::RangeInclusive<u64>,

@@ -430,3 +430,58 @@ fn a_range_goes_at_once() {
     let found = fixture.check();
     assert_eq!(found.blocks, 1);
 }
+
+/// What an operation costs, for the eye: `cargo test --release -p harness --test btree -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost() {
+    let mut fixture = Fixture::new(16384, ObjectId::UUID_TREE, 1);
+    let count = 200_000u64;
+    let key = |n: u64| Key::new(256 + n / 10, Kind::STRING_ITEM, n % 10);
+    let time = |what: &str, fixture: &Fixture, each: &dyn Fn(&Fixture, u64)| {
+        let start = std::time::Instant::now();
+        for n in 0..count {
+            each(fixture, n);
+        }
+        println!(
+            "{what}: {} ns",
+            start.elapsed().as_nanos() / u128::from(count)
+        );
+    };
+    let shuffled = |n: u64| n * 7919 % count;
+    time("insert at random", &fixture, &|fixture, n| {
+        fixture
+            .tree
+            .insert(&fixture.ledger, &key(shuffled(n)), &[7; 100])
+            .unwrap();
+    });
+    time("get at random", &fixture, &|fixture, n| {
+        fixture
+            .tree
+            .get(&key(shuffled(n)), |bytes| assert_eq!(bytes.len(), 100))
+            .unwrap();
+    });
+    time("update at random", &fixture, &|fixture, n| {
+        fixture
+            .tree
+            .update(&fixture.ledger, &key(shuffled(n)), |bytes| bytes[0] = 1)
+            .unwrap();
+    });
+    time("remove at random", &fixture, &|fixture, n| {
+        fixture
+            .tree
+            .remove(&fixture.ledger, &key(shuffled(n)))
+            .unwrap();
+    });
+    let mut writer = Writer::new(&fixture.tree, &fixture.ledger);
+    let start = std::time::Instant::now();
+    for n in 0..count {
+        writer.insert_here(&key(n), 100).unwrap();
+    }
+    println!(
+        "insert in order, one writer: {} ns",
+        start.elapsed().as_nanos() / u128::from(count)
+    );
+    writer.release();
+    fixture.reopen();
+}

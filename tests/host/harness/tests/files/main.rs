@@ -8,4 +8,5 @@ mod formats;
 mod images;
 mod memory;
 mod names;
+mod sharing;
 mod tasks;

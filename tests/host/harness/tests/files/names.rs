@@ -2,7 +2,7 @@
 //! The rules of names: what is refused, and what many links do.
 
 use crate::files::{Files, FILE, NOW};
-use engine::disk::ObjectId;
+use engine::disk::{crc32c, name_hash, ObjectId};
 use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
 use harness::tools;
 use kernel::prelude::*;
@@ -242,5 +242,74 @@ fn directories_are_read_from_anywhere() {
     assert_eq!(positions.len(), 400);
     assert!(positions.windows(2).all(|pair| pair[0] < pair[1]));
     drop(root);
+    finish(player);
+}
+
+/// Names that all have the hash of `like`: a chosen prefix, and four bytes that bend the checksum.
+fn forged(like: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut state = name_hash(like) as u32;
+    for _ in 0..4 {
+        let step = |byte: &u8| crc32c(0, &[*byte]) >> 24 == state >> 24;
+        let byte = (0..=255_u8).find(step)?;
+        state = (state ^ crc32c(0, &[byte])) << 8 | u32::from(byte);
+    }
+    let suffix = (state ^ crc32c(!1, prefix)).to_le_bytes();
+    let name = [prefix, &suffix].concat();
+    assert_eq!(name_hash(&name), name_hash(like));
+    (!suffix.contains(&0) && !suffix.contains(&b'/')).then_some(name)
+}
+
+/// An item holds only so many names of one hash: the next is refused, and nothing else goes wrong.
+#[test]
+fn too_many_names_of_one_hash() {
+    let (player, root) = player();
+    let fs = &player.fs;
+    let names: Vec<Vec<u8>> = (0..)
+        .filter_map(|n| forged(b"victim", format!("{n:0>190}").as_bytes()))
+        .take(90)
+        .collect();
+    let mut made = Vec::new();
+    for name in &names {
+        match fs.create(&root, name, &FILE) {
+            Ok(inode) => made.push((name, inode)),
+            Err(error) => {
+                assert_eq!(error, EOVERFLOW);
+                break;
+            }
+        }
+    }
+    assert_eq!(made.len(), (16384 - 101 - 25) / (30 + 194));
+    let other = fs.create(&root, b"other", &FILE).unwrap();
+    let refused = &names[made.len()];
+    assert_eq!(fs.link(&root, refused, &other, NOW), Err(EOVERFLOW));
+    let rename = |to| {
+        fs.rename(&Rename {
+            from: Side {
+                dir: &root,
+                name: b"other",
+            },
+            to: Side {
+                dir: &root,
+                name: to,
+            },
+            moved: &other,
+            mode: RenameMode::Move {
+                replaced: None,
+                whiteout: None,
+            },
+            now: NOW,
+        })
+    };
+    assert_eq!(rename(refused), Err(EOVERFLOW));
+    assert_eq!(player.entries(&root).unwrap().len(), made.len() + 1);
+    player.txns().commit().unwrap();
+    tools::check(&player.image()).unwrap();
+    for (name, inode) in &made[10..] {
+        fs.unlink(&root, name, inode, NOW).unwrap();
+        fs.evict(inode).unwrap();
+    }
+    rename(refused).unwrap();
+    assert_eq!(player.entries(&root).unwrap().len(), 11);
+    drop((made, other, root));
     finish(player);
 }

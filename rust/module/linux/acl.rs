@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! POSIX ACLs, which the disk has as extended attributes.
+//!
+//! C header: `include/linux/posix_acl.h`. What an ACL means is the kernel's matter; here it is only read,
+//! written and inherited.
+
+use super::bindings as b;
+use super::operations::{Attributes, Owner};
+use super::xattr::{XattrMode, Xattrs};
+use super::Inode;
+use core::ptr::{addr_of_mut, null_mut, NonNull};
+use kernel::error::{from_err_ptr, from_result, to_result};
+use kernel::ffi::c_int;
+use kernel::prelude::*;
+use latch::NofsScope;
+
+type CAcl = kernel::bindings::posix_acl;
+
+const ACCESS: &[u8] = b"system.posix_acl_access";
+const DEFAULT: &[u8] = b"system.posix_acl_default";
+
+/// The attribute's name for `ACL_TYPE_*`.
+fn name_of(kind: c_int) -> Result<&'static [u8]> {
+    match u32::try_from(kind) {
+        Ok(b::ACL_TYPE_ACCESS) => Ok(ACCESS),
+        Ok(b::ACL_TYPE_DEFAULT) => Ok(DEFAULT),
+        _ => Err(EINVAL),
+    }
+}
+
+/// A `struct posix_acl`.
+///
+/// # Invariants
+///
+/// `inner` is an ACL with a reference of ours.
+struct Acl {
+    inner: NonNull<b::posix_acl>,
+}
+
+impl Acl {
+    /// Takes over a reference; `None` for null.
+    ///
+    /// # Safety
+    ///
+    /// `at` is null or an ACL with a reference that passes to the value.
+    unsafe fn take(at: *mut b::posix_acl) -> Option<Self> {
+        // INVARIANT: By the function's contract.
+        NonNull::new(at).map(|inner| Self { inner })
+    }
+}
+
+impl Drop for Acl {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::posix_acl_release(self.inner.as_ptr()) };
+    }
+}
+
+/// The bytes that the disk has for an ACL.
+///
+/// # Safety
+///
+/// `acl` is an ACL.
+unsafe fn bytes_of(acl: *const b::posix_acl) -> Result<KVec<u8>> {
+    let mut len = 0_usize;
+    // SAFETY: By the function's contract; it returns memory of `kmalloc`, or null.
+    let bytes =
+        unsafe { b::posix_acl_to_xattr(addr_of_mut!(b::init_user_ns), acl, &mut len, b::GFP_NOFS) };
+    if bytes.is_null() {
+        return Err(ENOMEM);
+    }
+    // SAFETY: It has `len` bytes, all initialised, and a `KVec` frees by `kfree`.
+    Ok(unsafe { KVec::from_raw_parts(bytes.cast(), len, len) })
+}
+
+/// The attributes that a new inode is born with.
+#[derive(Default)]
+pub(super) struct Inherited {
+    access: Option<KVec<u8>>,
+    default: Option<KVec<u8>>,
+}
+
+impl Inherited {
+    /// What a new inode of `dir` inherits; the mode is limited by the ACL, or by the umask where there is none.
+    ///
+    /// # Safety
+    ///
+    /// `dir` is an inode lent by the VFS, locked.
+    pub(super) unsafe fn new(dir: *mut b::inode, owner: &mut Owner) -> Result<Self> {
+        let mut mode = owner.mode as b::umode_t;
+        let (mut default, mut access) = (null_mut(), null_mut());
+        // SAFETY: By the function's contract; two references are returned.
+        let (default, access) = unsafe {
+            to_result(b::posix_acl_create(
+                dir,
+                &mut mode,
+                &mut default,
+                &mut access,
+            ))?;
+            (Acl::take(default), Acl::take(access))
+        };
+        owner.mode = mode.into();
+        // SAFETY: Both are ACLs by the type invariant.
+        let bytes = |acl: Option<Acl>| {
+            acl.map(|acl| unsafe { bytes_of(acl.inner.as_ptr()) })
+                .transpose()
+        };
+        Ok(Self {
+            access: bytes(access)?,
+            default: bytes(default)?,
+        })
+    }
+
+    /// Calls `each` with names and values.
+    pub(super) fn with<R>(&self, each: impl FnOnce(&[(&[u8], &[u8])]) -> R) -> R {
+        match (&self.access, &self.default) {
+            (None, None) => each(&[]),
+            (Some(access), None) => each(&[(ACCESS, access)]),
+            (None, Some(default)) => each(&[(DEFAULT, default)]),
+            (Some(access), Some(default)) => each(&[(ACCESS, access), (DEFAULT, default)]),
+        }
+    }
+}
+
+/// `inode_operations.get_inode_acl`.
+pub(super) unsafe extern "C" fn get<T: Xattrs>(
+    inode: *mut b::inode,
+    kind: c_int,
+    rcu: bool,
+) -> *mut CAcl {
+    if rcu {
+        return ECHILD.to_ptr();
+    }
+    let _nofs = NofsScope::enter();
+    // SAFETY: The VFS lends the inode.
+    match read::<T>(unsafe { Inode::borrow(inode) }, kind) {
+        Ok(acl) => acl.cast(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+fn read<T: Xattrs>(inode: &Inode, kind: c_int) -> Result<*mut b::posix_acl> {
+    let name = name_of(kind)?;
+    let len = match T::get(inode, name, &mut []) {
+        Ok(len) => len,
+        Err(error) if error == ENODATA => return Ok(null_mut()),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
+    let len = T::get(inode, name, &mut bytes)?;
+    // SAFETY: The bytes are valid for their length; C checks what they say.
+    from_err_ptr(unsafe {
+        b::posix_acl_from_xattr(addr_of_mut!(b::init_user_ns), bytes.as_ptr().cast(), len)
+    })
+}
+
+/// `inode_operations.set_acl`.
+pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
+    idmap: *mut b::mnt_idmap,
+    dentry: *mut b::dentry,
+    acl: *mut CAcl,
+    kind: c_int,
+) -> c_int {
+    from_result(|| {
+        let _nofs = NofsScope::enter();
+        // SAFETY: The VFS lends all, the inode locked.
+        let inode = unsafe { Inode::borrow((*dentry).d_inode) };
+        let mut acl: *mut b::posix_acl = acl.cast();
+        let mut mode = inode.mode() as b::umode_t;
+        if !acl.is_null() && u32::try_from(kind) == Ok(b::ACL_TYPE_ACCESS) {
+            // SAFETY: As above; `acl` becomes null if the mode says it all.
+            to_result(unsafe {
+                b::posix_acl_update_mode(idmap, inode.as_ptr(), &mut mode, &mut acl)
+            })?;
+        }
+        write::<T>(inode, name_of(kind)?, acl)?;
+        if u32::from(mode) != inode.mode() {
+            inode.set_mode(mode.into());
+            T::store(inode).inspect_err(|_| T::refresh(inode))?;
+        }
+        // SAFETY: As above.
+        unsafe { b::set_cached_acl(inode.as_ptr(), kind, acl) };
+        Ok(0)
+    })
+}
+
+fn write<T: Xattrs>(inode: &Inode, name: &[u8], acl: *mut b::posix_acl) -> Result {
+    if !acl.is_null() {
+        // SAFETY: Lent by the VFS.
+        let bytes = unsafe { bytes_of(acl) }?;
+        return T::set(inode, name, Some(&bytes), XattrMode::Any);
+    }
+    match T::set(inode, name, None, XattrMode::Any) {
+        Err(error) if error == ENODATA => Ok(()),
+        result => result,
+    }
+}
+
+/// After a change of the mode, the access ACL follows.
+///
+/// # Safety
+///
+/// `idmap` and `dentry` are lent by the VFS, the inode locked.
+pub(super) unsafe fn follow_mode(idmap: *mut b::mnt_idmap, dentry: *mut b::dentry) -> Result {
+    // SAFETY: By the function's contract.
+    to_result(unsafe { b::posix_acl_chmod(idmap, dentry, (*(*dentry).d_inode).i_mode) })
+}

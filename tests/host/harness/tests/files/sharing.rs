@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Extents and tree blocks that several subvolumes share, and extents that were compressed by others.
+
+use crate::files::{Files, FILE, NOW, SECTOR};
+use engine::disk::raw::{RawDirItem, RawInodeItem, RawKey, RawRootItem, RawRootRef};
+use engine::disk::{name_hash, FileOffset, FileType, Key, Kind, ObjectId};
+use engine::fs::{Inode, MappingKind, Subvolume, Target};
+use engine::txn::Units;
+use harness::device::Image;
+use harness::history::{Kind as FileKind, Model, Op, Place, ROOT};
+use harness::random::Random;
+use harness::tools;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::vec::Vec;
+use zerocopy::{FromBytes, IntoBytes};
+
+const MIB: u64 = 1 << 20;
+const ROOT_DIR: u64 = 256;
+
+/// Makes a snapshot of the top level subvolume with an entry in its root directory, and mounts again.
+fn snapshot(files: Files, id: u64, name: &str) -> Files {
+    let mut index = 2;
+    let each = &mut |entry: engine::fs::Entry<'_>| {
+        index = entry.position + 1;
+        Ok(ControlFlow::Continue(()))
+    };
+    files.fs.read_dir(&files.root, 0, each).unwrap();
+    make_snapshot(&files, id, name, index).unwrap();
+    files.txns().commit().unwrap();
+    Files::mount(files.unmount())
+}
+
+fn make_snapshot(files: &Files, id: u64, name: &str, index: u64) -> Result {
+    let handle = &files.txns().start(Units::inserts(20))?;
+    let (tree, roots) = (files.top.tree(), files.txns().tree(ObjectId::ROOT_TREE)?);
+    let pointer = tree.snapshot(handle, ObjectId::new(id))?;
+    let generation = engine::btree::Allocate::generation(handle).get();
+    let parent = tree.id().get();
+    let last = Key::new(parent, Kind::ROOT_ITEM, u64::MAX);
+    let source = roots.floor(&last, |key, _| key)?.unwrap();
+    let mut item = roots.update(handle, &source, |bytes| {
+        let item = RawRootItem::mut_from_bytes(bytes).unwrap();
+        item.last_snapshot.set(generation);
+        *item
+    })?;
+    item.addr.set(pointer.addr.get());
+    item.level = pointer.level;
+    item.generation.set(generation);
+    item.generation_v2.set(generation);
+    item.otransid.set(generation);
+    item.uuid.0[0] ^= id as u8;
+    let key = Key::new(id, Kind::ROOT_ITEM, generation);
+    roots.insert(handle, &key, item.as_bytes())?;
+    let name_len = (name.len() as u16).into();
+    let head = RawRootRef {
+        dir: ROOT_DIR.into(),
+        sequence: index.into(),
+        name_len,
+    };
+    let reference = [head.as_bytes(), name.as_bytes()].concat();
+    roots.insert(handle, &Key::new(parent, Kind::ROOT_REF, id), &reference)?;
+    roots.insert(
+        handle,
+        &Key::new(id, Kind::ROOT_BACKREF, parent),
+        &reference,
+    )?;
+    let head = RawDirItem {
+        location: RawKey::from(Key {
+            offset: u64::MAX,
+            ..key
+        }),
+        transid: generation.into(),
+        data_len: 0.into(),
+        name_len,
+        kind: FileType::Directory.get(),
+    };
+    let entry = [head.as_bytes(), name.as_bytes()].concat();
+    let hash = name_hash(name.as_bytes());
+    tree.insert(handle, &Key::new(ROOT_DIR, Kind::DIR_ITEM, hash), &entry)?;
+    tree.insert(handle, &Key::new(ROOT_DIR, Kind::DIR_INDEX, index), &entry)?;
+    tree.update(handle, &Key::new(ROOT_DIR, Kind::INODE_ITEM, 0), |bytes| {
+        let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
+        inode.size.set(inode.size.get() + 2 * name.len() as u64);
+    })
+}
+
+/// A subvolume and what its files should hold.
+struct Side {
+    root: Arc<Inode>,
+    subvolume: Arc<Subvolume>,
+    contents: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Side {
+    fn new(files: &Files, id: ObjectId, contents: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+        let subvolume = files.fs.subvolume(id).unwrap();
+        let root = files.fs.root_inode(&subvolume).unwrap();
+        Self {
+            root,
+            subvolume,
+            contents,
+        }
+    }
+
+    fn inode(&self, files: &Files, name: &[u8]) -> Arc<Inode> {
+        match files.fs.lookup(&self.root, name).unwrap() {
+            Some(Target::Inode(number, _)) => files.fs.inode(&self.subvolume, number).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn check(&self, files: &Files) {
+        for (name, contents) in &self.contents {
+            let inode = self.inode(files, name);
+            assert_eq!(inode.attributes().size, contents.len() as u64);
+            let found = files.read(&inode, 0, contents.len() as u64).unwrap();
+            assert!(found == *contents, "{}", name.escape_ascii());
+        }
+    }
+
+    /// Cuts, overwrites and removes at random.
+    fn change(&mut self, files: &Files, random: &mut Random) {
+        let names: Vec<Vec<u8>> = self.contents.keys().cloned().collect();
+        let name = random.choose(&names).clone();
+        let inode = self.inode(files, &name);
+        let contents = self.contents.get_mut(&name).unwrap();
+        let sectors = contents.len() as u64 / SECTOR;
+        let at = random.below(sectors.max(1)) * SECTOR;
+        let len = ((1 + random.below(5)) * SECTOR).min(contents.len() as u64 - at);
+        match random.below(8) {
+            0..=4 if len > 0 => {
+                let data = vec![random.next() as u8; len as usize];
+                files.write_sectors(&inode, at, &data, at + len).unwrap();
+                contents[at as usize..][..len as usize].copy_from_slice(&data);
+            }
+            5 if len > 0 => {
+                files
+                    .fs
+                    .punch_hole(&inode, FileOffset::new(at), len, NOW)
+                    .unwrap();
+                contents[at as usize..][..len as usize].fill(0);
+            }
+            6 => {
+                files.fs.truncate(&inode, at, NOW).unwrap();
+                contents.truncate(at as usize);
+            }
+            7 if names.len() > 4 => {
+                files.fs.unlink(&self.root, &name, &inode, NOW).unwrap();
+                files.fs.evict(&inode).unwrap();
+                self.contents.remove(&name);
+            }
+            _ => {
+                let name = format!("new{}", random.next()).into_bytes();
+                let inode = files.fs.create(&self.root, &name, &FILE).unwrap();
+                files
+                    .write_sectors(&inode, 0, &[9; SECTOR as usize], SECTOR)
+                    .unwrap();
+                self.contents.insert(name, vec![9; SECTOR as usize]);
+            }
+        }
+    }
+}
+
+fn share(image: Image, seed: u64) {
+    let mut random = Random::new(seed);
+    let files = Files::mount(image);
+    let mut contents = BTreeMap::new();
+    for n in 0..40 {
+        let name = format!("file{n:0>50}").into_bytes();
+        let inode = files.file(&name);
+        let len = (1 + random.below(30)) * SECTOR;
+        let data = vec![n as u8 + 1; len as usize];
+        files.write_sectors(&inode, 0, &data, len).unwrap();
+        contents.insert(name, data);
+    }
+    let files = snapshot(files, 256, "one");
+    let files = snapshot(files, 257, "two");
+    let side = |id| Side::new(&files, ObjectId::new(id), contents.clone());
+    let mut sides = [side(5), side(256), side(257)];
+    let there = files.fs.lookup(&sides[0].root, b"one").unwrap();
+    assert_eq!(there, Some(Target::Subvolume(ObjectId::new(256))));
+    assert_eq!(
+        files.fs.lookup(&sides[2].root, b"one").unwrap(),
+        Some(Target::EmptyPlace)
+    );
+    assert_eq!(
+        files.fs.resolve_path(b"/two").unwrap().id(),
+        ObjectId::new(257)
+    );
+    assert_eq!(files.fs.resolve_path(b"two/one").err(), Some(ENOENT));
+    for step in 0..500 {
+        let at = random.below(3) as usize;
+        sides[at].change(&files, &mut random);
+        if step % 100 == 99 {
+            files.txns().commit().unwrap();
+            sides.iter().for_each(|side| side.check(&files));
+            tools::check_with(&files.image(), &["--check-data-csum"]).unwrap();
+        }
+    }
+    drop(sides);
+    tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+#[test]
+fn subvolumes_share_extents() {
+    share(tools::mkfs(512 * MIB, &[]), 1);
+}
+
+#[test]
+fn subvolumes_share_extents_in_small_nodes() {
+    share(
+        tools::mkfs(512 * MIB, &["-n", "4096", "-O", "^no-holes"]),
+        2,
+    );
+}
+
+/// Others compressed them: they are cut and replaced as any other, though nobody here can read them.
+#[test]
+fn compressed_extents_are_cut() {
+    for algorithm in ["zlib", "zstd", "lzo"] {
+        let mut model = Model::default();
+        let at = Place {
+            dir: ROOT,
+            name: b"file".to_vec(),
+        };
+        let (id, mode, kind) = (1, 0o644, FileKind::File);
+        model.apply(&Op::Create { id, at, kind, mode }).unwrap();
+        let (offset, len, seed) = (0, 100 * SECTOR, 0x4101);
+        model
+            .apply(&Op::Write {
+                id,
+                offset,
+                len,
+                seed,
+            })
+            .unwrap();
+        let image = tools::mkfs_with(&model.snapshot(), 256 * MIB, &["--compress", algorithm]);
+        let files = Files::mount(image);
+        let number = files.entries(&files.root).unwrap()[&b"file"[..]];
+        let inode = files.fs.inode(&files.top, number).unwrap();
+        let kind = files
+            .fs
+            .map(&inode, FileOffset::new(5 * SECTOR), 1)
+            .unwrap()
+            .kind;
+        assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");
+        for n in (1..100).step_by(7) {
+            let data = [n as u8; SECTOR as usize];
+            files.write_sectors(&inode, n * SECTOR, &data, 0).unwrap();
+        }
+        files
+            .fs
+            .punch_hole(&inode, FileOffset::new(30 * SECTOR), 5 * SECTOR, NOW)
+            .unwrap();
+        files.fs.truncate(&inode, 77 * SECTOR, NOW).unwrap();
+        assert_eq!(inode.attributes().nbytes, 72 * SECTOR);
+        drop(inode);
+        let image = files.unmount();
+        tools::check_with(&image, &["--check-data-csum"]).unwrap();
+        // What is left is what was written, as others see it.
+        let restored = tools::restore(&image).unwrap();
+        let mut wanted = Op::bytes(77 * SECTOR, seed);
+        for n in (1..77).step_by(7) {
+            wanted[(n * SECTOR) as usize..][..SECTOR as usize].fill(n as u8);
+        }
+        wanted[30 * SECTOR as usize..35 * SECTOR as usize].fill(0);
+        let mut found = vec![0; wanted.len()];
+        restored.files[&b"/file"[..]].contents.read(0, &mut found);
+        assert!(found == wanted);
+    }
+}
