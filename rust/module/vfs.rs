@@ -11,6 +11,7 @@
 //! | [`attributes`] | stat, setattr                                                               |
 //! | [`xattr`]      | extended attributes                                                         |
 //! | [`committer`]  | the thread that commits now and then                                        |
+//! | [`counters`]   | what a mount did, in debugfs                                                |
 //!
 //! Below: `io`, `linux`, the engine. The VFS's locks are outermost; nothing here holds one of its own while
 //! it calls the engine.
@@ -19,6 +20,7 @@
 
 mod attributes;
 mod committer;
+mod counters;
 mod directory;
 mod file;
 mod mount;

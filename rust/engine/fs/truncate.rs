@@ -3,8 +3,8 @@
 
 use super::extents::{self, Dropped};
 use super::filesystem::or_abort;
-use super::{FileSystem, Inode, Time};
-use crate::disk::FileOffset;
+use super::{Compressed, CompressedData, FileSystem, Inode, MappingKind, Time};
+use crate::disk::{FileOffset, MAX_NODE_SIZE};
 use crate::txn::{Handle, Units};
 use kernel::prelude::*;
 
@@ -38,12 +38,28 @@ impl FileSystem {
 
     /// Removes all behind `new_size`, also where the size is that already.
     pub(super) fn shrink(&self, inode: &Inode, new_size: u64, now: Option<Time>) -> Result {
+        self.check_cut(inode, new_size)?;
         loop {
             let handle = self.start_freeing(inode.subvolume(), batch_units())?;
             let _extents = inode.lock_extents();
             if or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))? {
                 return Ok(());
             }
+        }
+    }
+
+    /// `EOPNOTSUPP` where the new end is within bytes that are packed in the tree.
+    fn check_cut(&self, inode: &Inode, new_size: u64) -> Result {
+        if new_size == 0 || new_size >= u64::from(MAX_NODE_SIZE) {
+            return Ok(());
+        }
+        match self.map(inode, FileOffset::new(0), 1)?.kind {
+            MappingKind::Compressed(Compressed {
+                data: CompressedData::Inline(_),
+                ram_len,
+                ..
+            }) if ram_len > new_size => Err(EOPNOTSUPP),
+            _ => Ok(()),
         }
     }
 

@@ -62,6 +62,13 @@ impl SuperBlock {
         unsafe { private::get((*self.as_ptr()).s_fs_info) }
     }
 
+    /// What messages call it: the device's name.
+    pub(crate) fn name(&self) -> &str {
+        // SAFETY: The super block is alive; the name, which ends by a zero, was set when it was made.
+        let name = unsafe { CStr::from_char_ptr((*self.as_ptr()).s_id.as_ptr()) };
+        name.to_str().unwrap_or("?")
+    }
+
     /// Whether it is mounted read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: The super block is alive.

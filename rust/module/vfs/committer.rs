@@ -3,7 +3,7 @@
 //! The thread that commits now and then.
 
 use crate::linux::thread::{Body, Stop, Thread};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use engine::txn::Transactions;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -16,8 +16,6 @@ const LOOK: u32 = 1000;
 pub(super) struct Schedule {
     /// Seconds that a transaction may get old (`commit=`).
     pub(super) interval: AtomicU32,
-    /// Nothing may be written now (freeze).
-    pub(super) is_paused: AtomicBool,
 }
 
 struct Committer {
@@ -41,7 +39,7 @@ impl Body for Committer {
         let _nofs = NofsScope::enter();
         while !stop.is_requested() {
             stop.sleep(LOOK);
-            if stop.is_requested() || self.schedule.is_paused.load(Ordering::Acquire) {
+            if stop.is_requested() {
                 continue;
             }
             let seconds = self.schedule.interval.load(Ordering::Relaxed);

@@ -3,6 +3,7 @@
 //! A mounted volume: what its super block owns.
 
 use super::committer::{self, Schedule};
+use super::counters::CounterFile;
 use super::node::{mount, node, SubvolumeView};
 use super::options::{MountOptions, Shown};
 use crate::io::checksums::KernelChecksums;
@@ -14,7 +15,7 @@ use crate::linux::queue::OwnedQueue;
 use crate::linux::super_block::{AnonymousDevice, Parameters};
 use crate::linux::thread::Thread;
 use crate::linux::{time::KernelClock, BlockDevice, Inode, SuperBlock};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use engine::btree::Store;
 use engine::disk::ObjectId;
 use engine::fs::{self, Subvolume};
@@ -43,6 +44,7 @@ pub(crate) struct Mount {
     views: Mutex<OrdMap<ObjectId, Arc<SubvolumeView>>>,
     schedule: Arc<Schedule>,
     committer: Mutex<Option<Thread>>,
+    counters: Mutex<Option<CounterFile>>,
     discards: bool,
 }
 
@@ -202,7 +204,6 @@ impl FileSystem for Mount {
         fs_options.checksums = options.checksums.unwrap_or(fs_options.checksums);
         let schedule = Schedule {
             interval: AtomicU32::new(options.commit_interval.unwrap_or(COMMIT_INTERVAL)),
-            is_paused: AtomicBool::new(false),
         };
         let fs = fs::FileSystem::open(txns, fs_options)?;
         let data_path = DataPath {
@@ -213,6 +214,7 @@ impl FileSystem for Mount {
             queue: OwnedQueue::new(c"rbtrfs-data")?,
             max_inline: u64::from(fs_options.max_inline),
         };
+        let counters = CounterFile::new(sb, fs.transactions().clone())?;
         let this = Self {
             fs,
             cache,
@@ -220,6 +222,7 @@ impl FileSystem for Mount {
             views: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_views"))?,
             schedule: Arc::new(schedule, GFP_KERNEL)?,
             committer: Mutex::new(None, latch::class!("rbtrfs_committer"))?,
+            counters: Mutex::new(Some(counters), latch::class!("rbtrfs_counters"))?,
             discards: options.discard.unwrap_or(false),
         };
         if access == fs::Access::ReadWrite {
@@ -294,25 +297,31 @@ impl FileSystem for Mount {
         if !wait || sb.is_read_only() {
             return Ok(());
         }
-        mount(sb)?.transactions().commit()
+        let this = mount(sb)?;
+        this.transactions().commit().inspect_err(|_| {
+            if this.transactions().is_aborted().is_some() {
+                sb.set_read_only();
+            }
+        })
     }
 
     fn freeze(sb: &SuperBlock) -> Result {
         let this = mount(sb)?;
-        this.schedule.is_paused.store(true, Ordering::Release);
+        this.stop_committer();
         this.transactions().commit()
     }
 
     fn thaw(sb: &SuperBlock) -> Result {
-        mount(sb)?
-            .schedule
-            .is_paused
-            .store(false, Ordering::Release);
-        Ok(())
+        match sb.is_read_only() {
+            true => Ok(()),
+            false => mount(sb)?.start_committer(),
+        }
     }
 
     fn close(&self) {
         self.stop_committer();
+        let counters = self.counters.lock().take();
+        drop(counters);
         if let Err(error) = self.transactions().close() {
             pr_err!("the last commit failed: {error:?}\n");
         }

@@ -10,6 +10,9 @@
 use crate::device::zones::ZoneLayout;
 use crate::device::{Image, PAGE};
 use crate::history::{folder, Snapshot};
+use crate::walker::walk;
+use engine::disk::{ChunkItem, Kind, ObjectId};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -159,20 +162,20 @@ pub fn restore(image: &Image) -> Result<Snapshot, String> {
 
 /// Makes an image with emulated zones one of a host-managed device.
 pub fn as_zoned(image: Image, layout: ZoneLayout) -> Image {
+    let used = used_zones(&image, layout.zone_size);
     let mut zoned = Image::new(image.pages.size(), Some(layout));
     zoned.pages = image.pages;
     let mut superblock = [0; PAGE];
     zoned.pages.read(SUPERBLOCK, &mut superblock);
-    if layout.conventional == 0 {
-        zoned.pages.clear(0, 2 * layout.zone_size);
-        zoned.pages.write(0, &superblock);
-    } else {
-        zoned.pages.clear(SUPERBLOCK, PAGE as u64);
-        zoned.pages.write(0, &superblock);
-    }
+    zoned.pages.clear(0, 2 * layout.zone_size);
+    zoned.pages.write(0, &superblock);
     let zones = zoned.zones.as_mut().expect("made with zones");
     for number in layout.conventional..zoned.pages.size() / layout.zone_size {
         let start = number * layout.zone_size;
+        // mkfs.btrfs resets the zones of its first block groups on a zoned device, and cannot on a file.
+        if number >= 2 && !used.contains(&number) {
+            zoned.pages.clear(start, layout.zone_size);
+        }
         let written = zoned.pages.end_of_data(start, layout.zone_size) - start;
         // The last pages of a tree block may be zero. Nodes of mkfs are 16 KiB or more.
         let unit = if number < 2 { PAGE as u64 } else { 16 << 10 };
@@ -184,6 +187,22 @@ pub fn as_zoned(image: Image, layout: ZoneLayout) -> Image {
         zones.preset(start, written);
     }
     zoned
+}
+
+/// The numbers of the zones below chunks.
+fn used_zones(image: &Image, zone_size: u64) -> BTreeSet<u64> {
+    let items = walk(image).items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM);
+    let mut zones = BTreeSet::new();
+    for (_, bytes) in &items {
+        let chunk = ChunkItem::try_from(&bytes[..]).expect("a chunk");
+        zones.extend(
+            chunk
+                .stripes
+                .iter()
+                .map(|stripe| stripe.offset.get() / zone_size),
+        );
+    }
+    zones
 }
 
 /// Makes an image of a host-managed device one that tools take as a file: the newest superblock goes to its usual place.

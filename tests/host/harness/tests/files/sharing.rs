@@ -272,3 +272,40 @@ fn compressed_extents_are_cut() {
         assert!(found == wanted);
     }
 }
+
+#[test]
+fn what_is_packed_in_the_tree_is_not_cut() {
+    let mut model = Model::default();
+    let at = Place {
+        dir: ROOT,
+        name: b"file".to_vec(),
+    };
+    let (id, mode, kind) = (1, 0o644, FileKind::File);
+    model.apply(&Op::Create { id, at, kind, mode }).unwrap();
+    let (offset, len, seed) = (0, 2000, 0x4101);
+    model
+        .apply(&Op::Write {
+            id,
+            offset,
+            len,
+            seed,
+        })
+        .unwrap();
+    let image = tools::mkfs_with(&model.snapshot(), 256 * MIB, &["--compress", "zstd"]);
+    let files = Files::mount(image);
+    let number = files.entries(&files.root).unwrap()[&b"file"[..]];
+    let inode = files.fs.inode(&files.top, number).unwrap();
+    let kind = files.fs.map(&inode, FileOffset::new(0), 1).unwrap().kind;
+    assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");
+    assert_eq!(files.fs.truncate(&inode, 1000, NOW), Err(EOPNOTSUPP));
+    assert_eq!(files.txns().is_aborted(), None);
+    files.fs.truncate(&inode, 3000, NOW).unwrap();
+    files.fs.truncate(&inode, 2000, NOW).unwrap();
+    files
+        .write_sectors(&inode, 0, &[1; SECTOR as usize], 10)
+        .unwrap();
+    files.fs.truncate(&inode, 1000, NOW).unwrap();
+    assert_eq!(inode.attributes().nbytes, SECTOR);
+    drop(inode);
+    tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}

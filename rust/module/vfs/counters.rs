@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a mount did so far, in `/sys/kernel/debug/rbtrfs-DEVICE/counters`.
+
+use crate::linux::SuperBlock;
+use engine::txn::Transactions;
+use kernel::debugfs::{Dir, File, Writer};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::Arc;
+
+/// The file; it goes when this is dropped, after the last reader.
+pub(super) struct CounterFile {
+    _file: Pin<KBox<File<Source>>>,
+    _dir: Dir,
+}
+
+struct Source(Arc<Transactions>);
+
+impl CounterFile {
+    /// Shows the counters of a mount.
+    pub(super) fn new(sb: &SuperBlock, transactions: Arc<Transactions>) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("rbtrfs-{}", sb.name()))?;
+        let dir = Dir::new(&name);
+        let file = dir.read_only_file(c"counters", Source(transactions));
+        Ok(Self {
+            _file: KBox::pin_init(file, GFP_KERNEL)?,
+            _dir: dir,
+        })
+    }
+}
+
+impl Writer for Source {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let commits = self.0.counters();
+        writeln!(f, "commits {}", commits.commits)?;
+        writeln!(f, "commit_last_ns {}", commits.last_commit_ns)?;
+        writeln!(f, "commit_critical_last_ns {}", commits.last_critical_ns)?;
+        writeln!(
+            f,
+            "commit_critical_longest_ns {}",
+            commits.longest_critical_ns
+        )?;
+        writeln!(f, "refs_run {}", commits.refs_run)?;
+        writeln!(f, "refs_cancelled {}", commits.refs_cancelled)?;
+        let gate = self.0.space().gate().statistics();
+        writeln!(f, "gate_holes {}", gate.holes)?;
+        writeln!(f, "gate_skips {}", gate.skips)?;
+        writeln!(f, "gate_again {}", gate.again)?;
+        writeln!(f, "gate_drains {}", gate.drains)?;
+        writeln!(f, "gate_activations {}", gate.activations)?;
+        writeln!(f, "gate_finishes {}", gate.finishes)?;
+        writeln!(f, "gate_forced {}", gate.forced)
+    }
+}
