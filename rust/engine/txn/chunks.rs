@@ -50,6 +50,15 @@ impl Chunks {
             }
         }
     }
+
+    /// A removed chunk's device ranges are not to be used before the next mount.
+    fn keep(&mut self, logical: Logical) {
+        for (generation, chunk) in self.leaving.iter_mut() {
+            if chunk.logical == logical {
+                *generation = Generation::new(u64::MAX);
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -210,10 +219,36 @@ impl Shared {
         let mut chunks = self.chunks.lock();
         for chunk in removed.iter() {
             self.store.discard(chunk.logical, chunk.len);
-            self.volume.reset_zones(chunk)?;
             self.volume.remove_chunk(chunk.logical);
+            if let Err(error) = self.volume.reset_zones(chunk) {
+                let errno = error.to_errno();
+                pr_warn!(
+                    "removed chunk {}: its zones cannot be reset ({}), they stay unused\n",
+                    chunk.logical,
+                    errno
+                );
+                chunks.keep(chunk.logical);
+            }
         }
         chunks.settle(running.generation);
+        Ok(())
+    }
+
+    /// At mount, with the superblock's own roots: resets zones that were to be reset when the power was cut.
+    pub(super) fn reset_stray_zones(&self) -> Result {
+        if !self.volume.is_zoned() {
+            return Ok(());
+        }
+        let device = self.registry.get(ObjectId::DEV_TREE)?;
+        let used = self.device_ranges(&device, &*self.chunks.lock())?;
+        match self.volume.reset_stray_zones(&used) {
+            Ok(0) => (),
+            Ok(count) => pr_info!("{} zones without a chunk were reset\n", count),
+            Err(error) => pr_warn!(
+                "zones without a chunk cannot be reset ({})\n",
+                error.to_errno()
+            ),
+        }
         Ok(())
     }
 

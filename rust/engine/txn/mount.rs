@@ -68,6 +68,9 @@ pub(super) fn open(
         refs_cancelled: AtomicU64::new(0),
         dead: AtomicBool::new(false),
     };
+    if access == Access::ReadWrite && options.roots == Roots::Current {
+        shared.reset_stray_zones()?;
+    }
     shared.size_global_reserve()?;
     Ok(Arc::new(shared, GFP_KERNEL)?)
 }
