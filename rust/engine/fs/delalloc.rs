@@ -92,7 +92,13 @@ impl<R: Divisible> Delalloc<R> {
         match ranges.get_mut(&base) {
             Some(range) => range.merge(end, Some(reservation)),
             None => {
-                ranges.insert(base, Range { end, reservation: Some(reservation) })?;
+                ranges.insert(
+                    base,
+                    Range {
+                        end,
+                        reservation: Some(reservation),
+                    },
+                )?;
             }
         }
         absorb_followers(&mut ranges, base);
@@ -143,7 +149,9 @@ fn absorb_followers<R: Divisible>(ranges: &mut OrdMap<u64, Range<R>>, base: u64)
         return;
     };
     loop {
-        let next = ranges.ceiling(&base.saturating_add(1)).map(|(&start, _)| start);
+        let next = ranges
+            .ceiling(&base.saturating_add(1))
+            .map(|(&start, _)| start);
         let Some(next) = next.filter(|&start| start <= end) else {
             return;
         };
@@ -169,7 +177,13 @@ fn cut<R: Divisible>(
         return Ok(None);
     };
     if end < last {
-        ranges.insert(end, Range { end: last, reservation: None })?;
+        ranges.insert(
+            end,
+            Range {
+                end: last,
+                reservation: None,
+            },
+        )?;
     }
     match divide(ranges, base, start, end, last) {
         Ok(taken) => Ok(taken),
@@ -214,7 +228,11 @@ fn divide<R: Divisible>(
         if let Some(range) = ranges.get_mut(&base) {
             range.end = start;
         }
-    } else if let Some(Range { reservation: Some(rest), .. }) = ranges.remove(&base) {
+    } else if let Some(Range {
+        reservation: Some(rest),
+        ..
+    }) = ranges.remove(&base)
+    {
         taken.merge(rest);
     }
     Ok(Some(taken))
