@@ -118,8 +118,13 @@ impl Space {
         })
     }
 
+    /// The device ranges of removed chunks can be used again: their transaction is durable.
+    pub fn ranges_freed(&self) {
+        self.refresh_growth();
+    }
+
     /// The volume found no place for a chunk of this class ([`crate::volume::Volume::plan_chunk`] was `ENOSPC`): do not
-    /// count on one until a chunk is removed.
+    /// count on one until [`Self::ranges_freed`].
     pub fn chunk_refused(&self, class: Class) {
         let pool = self.pools.get(class);
         pool.set_growth(Growth::default());

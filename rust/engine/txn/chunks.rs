@@ -231,6 +231,8 @@ impl Shared {
             }
         }
         chunks.settle(running.generation);
+        // A chunk that found no place before may find one now.
+        self.space.ranges_freed();
         Ok(())
     }
 
