@@ -5,7 +5,7 @@ use harness::device::faults::{Extent, Request};
 use harness::device::Image;
 use harness::history::{settle, survey, Driver, Generator, Model, Op, Profile};
 use harness::mount::{Access, Mounted};
-use harness::random::Random;
+use harness::random::{self, Random};
 use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::{Error, ENOMEM, ENOSPC};
@@ -147,7 +147,7 @@ fn memory_runs_out(
 fn memory_on_a_regular_device() {
     let image = regular();
     let (mut failed, mut aborted) = (0, 0);
-    for seed in 0..30 {
+    for seed in random::seeds(0..30) {
         let counts = memory_runs_out(image.clone(), seed, Profile::MIXED, 150)
             .unwrap_or_else(|e| panic!("{e}"));
         (failed, aborted) = (failed + counts.0, aborted + counts.1);
@@ -159,7 +159,7 @@ fn memory_on_a_regular_device() {
 #[test]
 fn memory_on_zones() {
     let image = zoned();
-    for seed in 100..115 {
+    for seed in random::seeds(100..115) {
         let profile = Profile::MIXED.for_zones();
         memory_runs_out(image.clone(), seed, profile, 150).unwrap_or_else(|e| panic!("{e}"));
     }
@@ -219,7 +219,7 @@ fn device_fails(image: Image, seed: u64, profile: Profile, steps: u64) -> Result
 #[test]
 fn requests_on_a_regular_device() {
     let image = regular();
-    for seed in 0..60 {
+    for seed in random::seeds(0..60) {
         device_fails(image.clone(), seed, Profile::MIXED, 120).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -227,7 +227,7 @@ fn requests_on_a_regular_device() {
 #[test]
 fn requests_on_zones() {
     let image = zoned();
-    for seed in 100..140 {
+    for seed in random::seeds(100..140) {
         device_fails(image.clone(), seed, Profile::MIXED.for_zones(), 120)
             .unwrap_or_else(|e| panic!("{e}"));
     }
@@ -293,7 +293,7 @@ const LARGE: Profile = Profile {
 fn space_on_a_regular_device() {
     let image = tools::mkfs(128 << 20, &["-m", "single"]);
     let mut full = 0;
-    for seed in 0..2 {
+    for seed in random::seeds(0..2) {
         let profile = Profile {
             max_file: 24 << 20,
             max_write: 8 << 20,
@@ -310,7 +310,7 @@ fn space_on_a_regular_device() {
 fn space_on_zones() {
     let image = tools::mkfs_zoned(20, &[], tools::zone_layout(4 << 20));
     let mut full = 0;
-    for seed in 100..104 {
+    for seed in random::seeds(100..104) {
         full += space_runs_out(image.clone(), seed, LARGE.for_zones(), 400)
             .unwrap_or_else(|e| panic!("{e}"));
     }
