@@ -101,8 +101,8 @@ impl Inherited {
             (Acl::take(default), Acl::take(access))
         };
         owner.mode = mode.into();
-        // SAFETY: Both are ACLs by the type invariant.
         let bytes = |acl: Option<Acl>| {
+            // SAFETY: Both are ACLs by the type invariant.
             acl.map(|acl| unsafe { bytes_of(acl.inner.as_ptr()) })
                 .transpose()
         };

@@ -14,8 +14,6 @@ use kernel::sync::Arc;
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Read.
-    Read,
     /// Read metadata.
     ReadMeta,
     /// Write; somebody waits for it.
@@ -29,7 +27,6 @@ pub(crate) enum Operation {
 impl Operation {
     fn flags(self) -> b::blk_opf_t {
         match self {
-            Self::Read => b::req_op_REQ_OP_READ,
             Self::ReadMeta => b::req_op_REQ_OP_READ | b::REQ_META,
             Self::WriteSync => b::req_op_REQ_OP_WRITE | b::REQ_SYNC | b::REQ_META,
             Self::Write => b::req_op_REQ_OP_WRITE | b::REQ_META,

@@ -55,12 +55,6 @@ impl BlockDevice {
         u64::try_from(unsafe { b::bdev_nr_bytes(self.inner) }).unwrap_or(0)
     }
 
-    /// Bytes in the device's smallest unit of IO.
-    pub(crate) fn block_size(&self) -> u32 {
-        // SAFETY: The device is open.
-        unsafe { b::bdev_logical_block_size(self.inner) }
-    }
-
     /// Whether the device takes no writes.
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: The device is open.
@@ -249,9 +243,11 @@ struct NoioScope {
 
 impl NoioScope {
     fn enter() -> Self {
-        // SAFETY: It changes only this task's flags. INVARIANT: `flags` is what it returned.
+        // SAFETY: It changes only this task's flags.
+        let flags = unsafe { b::memalloc_noio_save() };
+        // INVARIANT: `flags` was just returned.
         Self {
-            flags: unsafe { b::memalloc_noio_save() },
+            flags,
             _not_send: NotThreadSafe,
         }
     }

@@ -108,12 +108,6 @@ impl Folio {
         unsafe { b::folio_clear_uptodate(self.as_ptr()) };
     }
 
-    /// Takes the folio's lock unless somebody holds it.
-    pub(crate) fn try_lock(&self) -> bool {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_trylock(self.as_ptr()) }
-    }
-
     /// Whether the contents must go to the device.
     pub(crate) fn is_dirty(&self) -> bool {
         // SAFETY: The folio is alive.
@@ -206,25 +200,6 @@ impl Folio {
         unsafe {
             core::ptr::copy_nonoverlapping(self.address().add(offset), bytes.as_mut_ptr(), len);
         }
-    }
-
-    /// Zeroes `len` bytes from `offset` on. What lies behind the folio's end is left out.
-    pub(crate) fn zero(&self, offset: usize, len: usize) {
-        let size = self.size();
-        let offset = offset.min(size);
-        let len = len.min(size.saturating_sub(offset));
-        // SAFETY: As in `write`.
-        unsafe { core::ptr::write_bytes(self.address().add(offset), 0, len) };
-    }
-
-    /// Zeroes from `offset` to the folio's end.
-    pub(crate) fn zero_from(&self, offset: usize) {
-        let size = self.size();
-        let offset = offset.min(size);
-        // SAFETY: As in `write`.
-        unsafe {
-            core::ptr::write_bytes(self.address().add(offset), 0, size.saturating_sub(offset))
-        };
     }
 
     /// Where the kernel sees the folio's bytes.

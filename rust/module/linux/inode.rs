@@ -175,7 +175,7 @@ impl Inode {
     /// Its number.
     pub(crate) fn number(&self) -> u64 {
         // SAFETY: The inode is alive; the number never changes.
-        unsafe { (*self.as_ptr()).i_ino as u64 }
+        unsafe { (*self.as_ptr()).i_ino }
     }
 
     /// Type and permissions.
@@ -267,18 +267,6 @@ impl Inode {
         }
     }
 
-    /// Sets the number of names, after a change on disk.
-    pub(crate) fn set_nlink(&self, nlink: u32) {
-        // SAFETY: The inode is alive.
-        unsafe { b::set_nlink(self.as_ptr(), nlink) };
-    }
-
-    /// Drops the page cache of `[from, to]`, both inclusive.
-    pub(crate) fn truncate_pages(&self, from: i64) {
-        // SAFETY: The inode is alive.
-        unsafe { b::truncate_pagecache(self.as_ptr(), from) };
-    }
-
     /// Drops all pages of an inode that leaves memory, after waiting for those under IO.
     pub(super) fn truncate_final(&self) {
         // SAFETY: Called from `evict_inode`, where nobody else has the inode.
@@ -289,12 +277,6 @@ impl Inode {
     pub(super) fn clear(&self) {
         // SAFETY: Called from `evict_inode`, where nobody else has the inode.
         unsafe { b::clear_inode(self.as_ptr()) };
-    }
-
-    /// Marks the attributes as changed in memory: `write_inode` will come.
-    pub(crate) fn mark_dirty(&self) {
-        // SAFETY: The inode is alive.
-        unsafe { b::mark_inode_dirty(self.as_ptr()) };
     }
 }
 
@@ -471,7 +453,6 @@ impl NewInode {
 
     /// Lets everybody see the inode.
     pub(crate) fn publish(self) -> ARef<Inode> {
-        // SAFETY: The inode is alive.
         let inode = self.inode.clone();
         core::mem::forget(self);
         // The reference of `self` went with it: `clone` took another, give one back.

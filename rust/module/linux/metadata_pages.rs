@@ -85,12 +85,6 @@ impl core::ops::Deref for LockedFolio {
 }
 
 impl LockedFolio {
-    /// Locks a folio.
-    pub(crate) fn lock(folio: ARef<Folio>) -> Self {
-        folio.lock();
-        Self { folio }
-    }
-
     /// Leaves the lock to the completion of a read.
     pub(crate) fn into_reading(self) -> ARef<Folio> {
         let folio = self.folio.clone();
@@ -202,9 +196,8 @@ impl MetadataPages {
         // SAFETY: The super block is alive and has its operations.
         let inode = NonNull::new(unsafe { b::new_inode(sb.as_ptr()) }).ok_or(ENOMEM)?;
         // SAFETY: The reference is ours.
-        let this = Self {
-            inode: unsafe { ARef::from_raw(inode.cast()) },
-        };
+        let owned = unsafe { ARef::from_raw(inode.cast()) };
+        let this = Self { inode: owned };
         let owner = private::put(owner)?;
         let inode = inode.as_ptr();
         // SAFETY: Nobody else has the inode. It must be hashed to be put on the list of dirty inodes; its
@@ -239,8 +232,8 @@ impl Pages {
         };
         let index = usize::try_from(pos >> PAGE_SHIFT).map_err(|_| EFBIG)?;
         // SAFETY: The mapping is alive.
-        let folio =
-            from_err_ptr(unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) })?;
+        let folio = unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) };
+        let folio = from_err_ptr(folio)?;
         // SAFETY: A reference is returned.
         let folio = unsafe { ARef::<Folio>::from_raw(NonNull::new(folio.cast()).ok_or(ENOMEM)?) };
         Ok(LockedFolio { folio })
@@ -274,10 +267,11 @@ impl Pages {
         }
         let taken = batch.folios.iter().take(usize::from(batch.nr));
         for folio in taken {
-            // SAFETY: The batch has a reference to each folio, which passes to `found`: within capacity,
-            // a push does not fail.
             if let Some(folio) = NonNull::new(folio.cast::<Folio>()) {
-                found.push(unsafe { ARef::from_raw(folio) }, GFP_KERNEL)?;
+                // SAFETY: The batch has a reference to each folio, which passes to `found`.
+                let folio = unsafe { ARef::from_raw(folio) };
+                // Within its capacity a push does not fail.
+                found.push(folio, GFP_KERNEL)?;
             }
         }
         Ok(found)

@@ -412,10 +412,10 @@ unsafe extern "C" fn symlink<T: Directory>(
     // SAFETY: The VFS lends a string.
     let target = unsafe { CStr::from_char_ptr(target) }.to_bytes();
     let mode = b::S_IFLNK | 0o777;
+    let kind = NewKind::Symlink(target);
     // SAFETY: The VFS lends all.
-    from_result(|| {
-        unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Symlink(target)) }.map(|()| 0)
-    })
+    let made = unsafe { make::<T>(idmap, dir, dentry, mode, kind) };
+    from_result(|| made.map(|()| 0))
 }
 
 unsafe extern "C" fn tmpfile<T: Directory>(

@@ -86,12 +86,6 @@ impl Thread {
             task: NonNull::new(task).ok_or(ENOMEM)?,
         })
     }
-
-    /// Ends the thread's sleep.
-    pub(crate) fn wake(&self) {
-        // SAFETY: The type invariant.
-        unsafe { b::wake_up_process(self.task.as_ptr()) };
-    }
 }
 
 impl Drop for Thread {

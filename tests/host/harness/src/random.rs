@@ -42,3 +42,14 @@ impl Random {
         }
     }
 }
+
+/// These seeds, and as many more as `RBTRFS_SOAK` in the environment says, times their number.
+pub fn seeds(usual: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
+    let soak = std::env::var("RBTRFS_SOAK")
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
+    // Far from the seeds of others.
+    let more = (usual.start + 1) * 1_000_000;
+    let count = (usual.end - usual.start) * soak.unwrap_or(0);
+    usual.chain(more..more + count)
+}

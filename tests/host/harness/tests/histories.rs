@@ -5,7 +5,7 @@
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{History, Profile};
-use harness::random::Random;
+use harness::random::{self, Random};
 use harness::tools;
 use std::sync::OnceLock;
 
@@ -23,7 +23,7 @@ fn zoned() -> Vec<Image> {
 
 /// Runs histories with these seeds and cuts the power in each.
 fn run(base: Vec<Image>, profile: Profile, seeds: std::ops::Range<u64>, steps: u64, cuts: u64) {
-    for seed in seeds {
+    for seed in random::seeds(seeds) {
         let history = History {
             seed,
             profile,

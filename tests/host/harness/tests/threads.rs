@@ -7,7 +7,7 @@ use harness::history::{
     settle, survey_below, Driver, Generator, Model, Op, Profile, Snapshot, Snapshots,
 };
 use harness::mount::{Access, Mounted};
-use harness::random::Random;
+use harness::random::{self, Random};
 use harness::tools;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -191,7 +191,7 @@ fn cut_power(base: &[Image], recorder: &Recorder, works: &[Work], seed: u64, cut
 #[test]
 fn on_a_regular_device() {
     let image = tools::mkfs(512 << 20, &[]);
-    for seed in 0..3 {
+    for seed in random::seeds(0..3) {
         run(image.clone(), seed, Profile::MIXED, 150, 12);
     }
 }
@@ -199,7 +199,7 @@ fn on_a_regular_device() {
 #[test]
 fn on_small_nodes() {
     let image = tools::mkfs(512 << 20, &["-n", "4096", "-m", "single"]);
-    for seed in 10..13 {
+    for seed in random::seeds(10..13) {
         run(image.clone(), seed, Profile::MIXED, 150, 12);
     }
 }
@@ -207,7 +207,7 @@ fn on_small_nodes() {
 #[test]
 fn on_zones() {
     let image = tools::mkfs_zoned(32, &[], tools::zone_layout(16 << 20));
-    for seed in 20..23 {
+    for seed in random::seeds(20..23) {
         run(image.clone(), seed, Profile::MIXED.for_zones(), 150, 12);
     }
 }

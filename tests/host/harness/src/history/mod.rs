@@ -18,6 +18,6 @@ pub use generator::{Generator, Preallocation, Profile};
 pub use model::{Model, Node};
 pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
 pub use run::{compare_files, Failure, History, Outcome, Snapshots};
-pub use settle::settle;
+pub use settle::{is_seen, settle};
 pub use snapshot::{show, File, Path, Snapshot};
 pub use survey::{survey, survey_below};

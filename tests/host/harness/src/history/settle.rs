@@ -16,6 +16,12 @@ fn changed_in_pieces(op: &Op) -> Option<Id> {
     }
 }
 
+/// Whether a step that fails leaves nothing behind that a look at the files does not show: a file without a name is
+/// not seen.
+pub fn is_seen(op: &Op, model: &Model) -> bool {
+    changed_in_pieces(op).is_none_or(|id| model.path(id).is_some())
+}
+
 /// The state in which `found` is after `op` failed: the one before it, the one after it, or one in between where the
 /// step goes in pieces. `Err` is what differs.
 pub fn settle(found: &Snapshot, before: &Model, after: &Model, op: &Op) -> Result<Model, String> {
