@@ -5,22 +5,22 @@
 use core::ops::ControlFlow;
 use engine::disk::ObjectId;
 use engine::fs::{Changes, New, NewKind, Target, Time};
+use harness::device::Image;
 use harness::history::{survey, Generator, Model, Op, Profile};
 use harness::mount::{Access, Mounted};
 use harness::mutate::Subject;
-use harness::random::Random;
+use harness::random::{self, Random};
 use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::Result;
 use kernel::print::Capture;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Bytes that one look at an image may allocate, all in all.
 const MEMORY: u64 = 512 << 20;
 /// How long one look may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn subject(options: &[&str]) -> Subject {
     let mut model = Model::default();
@@ -40,36 +40,42 @@ fn subject(options: &[&str]) -> Subject {
     ))
 }
 
-/// Ends the process with the seed's number when one takes too long: a loop cannot be caught.
-struct Watchdog(Arc<AtomicU64>);
+/// Ends the process when one look takes too long, and keeps the image: a loop cannot be caught, and the seed alone does
+/// not bring the image back, for mkfs draws UUIDs.
+struct Watchdog(Arc<Mutex<Option<(u64, Image, Instant)>>>);
 
 impl Watchdog {
     fn start() -> Self {
-        let seed = Arc::new(AtomicU64::new(u64::MAX));
-        let watched = seed.clone();
+        let current: Arc<Mutex<Option<(u64, Image, Instant)>>> = Arc::default();
+        let watched = current.clone();
         std::thread::spawn(move || {
-            let (mut last, mut since) = (u64::MAX, Instant::now());
             while Arc::strong_count(&watched) > 1 {
                 std::thread::sleep(Duration::from_millis(200));
-                let now = watched.load(Ordering::Relaxed);
-                if now != last {
-                    (last, since) = (now, Instant::now());
-                } else if since.elapsed() > PATIENCE {
-                    eprintln!("seed {now} does not come to an end");
+                let current = watched.lock().unwrap();
+                let Some((seed, image, since)) = &*current else {
+                    continue;
+                };
+                if since.elapsed() > PATIENCE {
+                    let path = std::env::temp_dir().join("rbtrfs-endless.img");
+                    let saved = image.pages.save(&path);
+                    eprintln!(
+                        "seed {seed} does not come to an end: {} {saved:?}",
+                        path.display()
+                    );
                     std::process::abort();
                 }
             }
         });
-        Self(seed)
+        Self(current)
     }
 
-    fn begin(&self, seed: u64) {
-        self.0.store(seed, Ordering::Relaxed);
+    fn begin(&self, seed: u64, image: &Image) {
+        *self.0.lock().unwrap() = Some((seed, image.clone(), Instant::now()));
     }
 }
 
 /// Mounts, reads all there is, and unmounts.
-fn read_all(image: harness::device::Image) -> Result {
+fn read_all(image: Image) -> Result {
     let mounted = Mounted::mount(vec![image], Access::ReadOnly)?;
     survey(&mounted)?;
     mounted.fs.statistics()?;
@@ -77,7 +83,7 @@ fn read_all(image: harness::device::Image) -> Result {
 }
 
 /// Mounts and changes whatever is found, as long as it goes.
-fn change_all(image: harness::device::Image, random: &mut Random) -> Result {
+fn change_all(image: Image, random: &mut Random) -> Result {
     let mounted = Mounted::mount(vec![image], Access::ReadWrite)?;
     let done = change(&mounted, random);
     // An abort must still let go of everything.
@@ -159,14 +165,14 @@ fn change(mounted: &Mounted, random: &mut Random) -> Result {
 fn run(
     subject: &Subject,
     seeds: std::ops::Range<u64>,
-    look: impl Fn(harness::device::Image, &mut Random) -> Result,
+    look: impl Fn(Image, &mut Random) -> Result,
 ) {
     let watchdog = Watchdog::start();
     let (mut passed, mut refused, mut silent) = (0, 0, Vec::new());
-    for seed in seeds {
-        watchdog.begin(seed);
+    for seed in random::seeds(seeds) {
         let mut random = Random::new(seed);
         let image = subject.mutate(&mut random);
+        watchdog.begin(seed, &image);
         let log = Capture::new();
         let look = std::panic::AssertUnwindSafe(|| inject::counted(|| look(image, &mut random)));
         let Ok((result, spent)) = std::panic::catch_unwind(look) else {

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Directories below each other, at most: a circle on a bad disk must not keep a test.
 const MAX_DEPTH: usize = 128;
+/// Paths, at most: directories that are entries of each other have no end of them.
+const MAX_FILES: usize = 20_000;
 
 /// Looks at every file of the subvolume that is mounted.
 pub fn survey(mounted: &Mounted) -> Result<Snapshot> {
@@ -53,7 +55,7 @@ impl Survey<'_> {
         if !directory {
             return Ok(());
         }
-        if self.depth == MAX_DEPTH {
+        if self.depth == MAX_DEPTH || self.snapshot.files.len() > MAX_FILES {
             return Err(EUCLEAN);
         }
         self.depth += 1;
