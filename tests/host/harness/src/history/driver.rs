@@ -2,12 +2,11 @@
 //! Does the steps of a history with the engine, as the kernel edge would: it keeps the inodes, zeroes partial sectors,
 //! writes the data and hands its checksums in.
 
-use super::contents::Contents;
 use super::model::Model;
 use super::op::{How, Id, Kind, Op, Open, Place, XattrMode, ROOT};
-use crate::checksums::HostChecksums;
+use super::reader::{checksums, read};
 use crate::mount::Mounted;
-use engine::disk::{Checksums, FileOffset, ObjectId};
+use engine::disk::{FileOffset, ObjectId};
 use engine::fs::{
     self, Changes, FinishedWrite, Inode, MappingKind, New, NewKind, Rename, RenameMode, Side,
     Target, Time, WriteReservation,
@@ -576,111 +575,4 @@ impl Driver {
             self.now,
         )
     }
-}
-
-/// The checksums of whole sectors, back to back.
-fn checksums(mounted: &Mounted, bytes: &[u8]) -> std::vec::Vec<u8> {
-    let kind = mounted.volume.format().checksum;
-    let sectors = bytes.chunks_exact(SECTOR as usize);
-    sectors
-        .flat_map(|sector| HostChecksums.digest(kind, sector)[..kind.size()].to_vec())
-        .collect()
-}
-
-/// Reads a file and compares the checksums; zeros beyond its end.
-pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result {
-    let mut at = offset;
-    let end = offset + buf.len() as u64;
-    while at < end {
-        let sector = align_down(at);
-        let mapping = mounted
-            .fs
-            .map(inode, FileOffset::new(sector), align_up(end) - sector)?;
-        if mapping.offset.get() != sector || mapping.len == 0 {
-            pr_err!(
-                "a mapping of {} bytes at {} for {}\n",
-                mapping.len,
-                mapping.offset,
-                sector
-            );
-            return Err(EUCLEAN);
-        }
-        let stop = end.min(sector + mapping.len);
-        let out = &mut buf[(at - offset) as usize..(stop - offset) as usize];
-        let skip = (at - sector) as usize;
-        match mapping.kind {
-            MappingKind::Hole | MappingKind::Prealloc { .. } => out.fill(0),
-            MappingKind::Inline(bytes) => {
-                for (index, byte) in out.iter_mut().enumerate() {
-                    *byte = bytes.get(skip + index).copied().unwrap_or(0);
-                }
-            }
-            MappingKind::Data { logical } => {
-                let len = align_up(stop) - sector;
-                let mut sectors = std::vec![0; len as usize];
-                mounted.read_data(logical, &mut sectors)?;
-                verify(mounted, inode, logical, &sectors)?;
-                out.copy_from_slice(&sectors[skip..skip + out.len()]);
-            }
-            MappingKind::Compressed(_) => return Err(EOPNOTSUPP),
-        }
-        at = stop;
-    }
-    let size = inode.attributes().size;
-    if end > size {
-        let from = size.saturating_sub(offset).min(buf.len() as u64) as usize;
-        buf[from..].fill(0);
-    }
-    Ok(())
-}
-
-fn verify(
-    mounted: &Mounted,
-    inode: &Inode,
-    logical: engine::disk::Logical,
-    sectors: &[u8],
-) -> Result {
-    let Some(sums) = mounted.fs.checksums(inode, logical, sectors.len() as u64)? else {
-        return Ok(());
-    };
-    let kind = mounted.volume.format().checksum;
-    for (index, sector) in sectors.chunks_exact(SECTOR as usize).enumerate() {
-        let expected = sums.get(index).ok_or(EIO)?;
-        if HostChecksums.digest(kind, sector)[..kind.size()] != *expected {
-            pr_err!(
-                "data at {} + {} sectors has another checksum\n",
-                logical,
-                index
-            );
-            return Err(EIO);
-        }
-    }
-    Ok(())
-}
-
-/// All bytes of a file; its holes are not read.
-pub fn contents(mounted: &Mounted, inode: &Inode) -> Result<Contents> {
-    let size = inode.attributes().size;
-    let mut contents = Contents::default();
-    contents.grow(size);
-    let mut at = 0;
-    while at < size {
-        let mapping = mounted
-            .fs
-            .map(inode, FileOffset::new(at), align_up(size) - at)?;
-        let len = mapping.len.min(size - at);
-        if !matches!(
-            mapping.kind,
-            MappingKind::Hole | MappingKind::Prealloc { .. }
-        ) {
-            let mut bytes = std::vec![0; len.min(1 << 20) as usize];
-            read(mounted, inode, at, &mut bytes)?;
-            contents.write(at, &bytes);
-            at += bytes.len() as u64;
-        } else {
-            at += len.max(1);
-        }
-        at = align_up(at);
-    }
-    Ok(contents)
 }

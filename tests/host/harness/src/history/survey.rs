@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What users see of a mounted volume.
 
-use super::driver::contents;
 use super::op::Kind;
+use super::reader::contents;
 use super::snapshot::{File, Path, Snapshot};
 use crate::mount::Mounted;
 use core::ops::ControlFlow;
