@@ -47,7 +47,9 @@ impl kernel::Module for Module {
         };
         let registration = Registration::new::<vfs::Mount>(name, module)?;
         pr_info!("loaded\n");
-        Ok(Self { _registration: registration })
+        Ok(Self {
+            _registration: registration,
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 #
 # Sourced after ktap.sh: the round trip between rbtrfs and C btrfs.
 
+: "${scratch:?source ktap.sh first}"
+
 # round_trip DISK [mkfs options]
 round_trip() {
     local disk=$1

@@ -51,8 +51,11 @@ impl WriteReservation {
         self.data.merge(other.data);
         self.metadata.merge(other.metadata);
         self.covers = self.covers.saturating_add(other.covers);
-        self.metadata
-            .give_back(self.metadata.bytes().saturating_sub(self.cost.of(self.covers)));
+        self.metadata.give_back(
+            self.metadata
+                .bytes()
+                .saturating_sub(self.cost.of(self.covers)),
+        );
     }
 
     /// Data bytes not allocated yet.

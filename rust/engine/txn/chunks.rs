@@ -242,7 +242,7 @@ impl Shared {
             return Ok(());
         }
         let device = self.registry.get(ObjectId::DEV_TREE)?;
-        let used = self.device_ranges(&device, &*self.chunks.lock())?;
+        let used = self.device_ranges(&device, &self.chunks.lock())?;
         match self.volume.reset_stray_zones(&used) {
             Ok(0) => (),
             Ok(count) => pr_info!("{} zones without a chunk were reset\n", count),

@@ -10,14 +10,13 @@
 //! Lock order: inode lock or folio lock, then the delayed ranges (never across a call), then the engine's locks.
 
 use crate::linux::file_bio::{Append, Destination, Ioend, ReadBio};
-use crate::linux::log::may_log;
 use crate::linux::iomap::{Extent, FileData, Joins, Source, WriteEnd};
+use crate::linux::log::may_log;
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use engine::disk::{FileOffset, InodeFlags, Logical, Physical};
 use engine::fs::{
-    Added, Delalloc, FileSystem, FinishedWrite, Inode, MappingKind, SectorSums,
-    WriteReservation,
+    Added, Delalloc, FileSystem, FinishedWrite, Inode, MappingKind, SectorSums, WriteReservation,
 };
 use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
@@ -69,11 +68,20 @@ pub(crate) struct Read {
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// The data of `inode`.
     pub(crate) fn new(path: Arc<DataPath>, inode: Arc<Inode>, node: N) -> Result<Self> {
-        Ok(Self { node, path, inode, delalloc: Delalloc::new()? })
+        Ok(Self {
+            node,
+            path,
+            inode,
+            delalloc: Delalloc::new()?,
+        })
     }
 
     fn has_checksums(&self) -> bool {
-        !self.inode.attributes().flags.contains(InodeFlags::NODATASUM)
+        !self
+            .inode
+            .attributes()
+            .flags
+            .contains(InodeFlags::NODATASUM)
     }
 
     /// The device and sector of the first copy of a logical address, and how far it goes.
@@ -91,12 +99,16 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         };
         let kind = self.path.volume.format().checksum;
         let found = self.path.volume.checksums().digest(kind, sector);
-        sums.get(index).is_some_and(|sum| found.get(..kind.size()) == Some(sum))
+        sums.get(index)
+            .is_some_and(|sum| found.get(..kind.size()) == Some(sum))
     }
 
     /// Reads whole sectors from the first copy of them that is good.
     fn read_data(&self, pos: u64, logical: Logical, bytes: &mut [u8]) -> Result {
-        let sums = self.path.fs.checksums(&self.inode, logical, bytes.len() as u64)?;
+        let sums = self
+            .path
+            .fs
+            .checksums(&self.inode, logical, bytes.len() as u64)?;
         let mapping = self.path.volume.map(logical, bytes.len() as u64)?;
         for place in mapping.copies() {
             let device = self.path.volume.device(place.device).ok_or(EUCLEAN)?;
@@ -109,14 +121,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             }
         }
         if may_log() {
-pr_err!(
+            pr_err!(
             "inode {} of tree {}: data at file offset {} (logical {}) is damaged: no copy has the right checksum\n",
             self.inode.number(),
             self.inode.subvolume().id(),
             pos,
             logical
         );
-}
+        }
         Err(EIO)
     }
 
@@ -180,7 +192,10 @@ pr_err!(
         mut ioend: Ioend<Self>,
         reservation: &mut WriteReservation,
     ) -> Result<Option<Ioend<Self>>> {
-        let wanted = ioend.len().min(self.path.volume.max_extent_len()).min(MAX_EXTENT);
+        let wanted = ioend
+            .len()
+            .min(self.path.volume.max_extent_len())
+            .min(MAX_EXTENT);
         let mut piece = reservation.split(wanted)?;
         let extent = self.path.fs.allocate_write(&mut piece, wanted)?;
         let (destination, device, append) = self.destination(extent)?;
@@ -195,8 +210,12 @@ pr_err!(
         if front.len() != extent.len {
             // The device's segment limits cut the append shorter than the extent that was allocated for it.
             if may_log() {
-pr_err!("zone append of {} bytes cut to {}\n", extent.len, front.len());
-}
+                pr_err!(
+                    "zone append of {} bytes cut to {}\n",
+                    extent.len,
+                    front.len()
+                );
+            }
             return Err(EIO);
         }
         let checksums = self.checksums(&front)?;
@@ -233,8 +252,12 @@ pr_err!("zone append of {} bytes cut to {}\n", extent.len, front.len());
         let offset = at.checked_since(zone).ok_or(EIO)?;
         if offset.saturating_add(extent.len) > chunk.len {
             if may_log() {
-pr_err!("zone append landed at {}, outside of its zone at {}\n", at, zone);
-}
+                pr_err!(
+                    "zone append landed at {}, outside of its zone at {}\n",
+                    at,
+                    zone
+                );
+            }
             return Err(EIO);
         }
         let logical = chunk.logical.checked_add(offset).ok_or(EIO)?;
@@ -261,7 +284,12 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
 
     fn map(&self, pos: u64, len: u64) -> Result<Extent> {
         let found = self.path.fs.map(&self.inode, FileOffset::new(pos), len)?;
-        let mut extent = Extent { pos, len: found.len, source: Source::Hole, joins: Joins::Previous };
+        let mut extent = Extent {
+            pos,
+            len: found.len,
+            source: Source::Hole,
+            joins: Joins::Previous,
+        };
         match found.kind {
             MappingKind::Hole | MappingKind::Prealloc { .. } => {}
             MappingKind::Inline(bytes) => extent.source = Source::Inline(bytes),
@@ -276,12 +304,12 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
             }
             MappingKind::Compressed(_) => {
                 if may_log() {
-pr_warn!(
-                    "inode {} of tree {}: compressed data cannot be read yet\n",
-                    self.inode.number(),
-                    self.inode.subvolume().id()
-                );
-}
+                    pr_warn!(
+                        "inode {} of tree {}: compressed data cannot be read yet\n",
+                        self.inode.number(),
+                        self.inode.subvolume().id()
+                    );
+                }
                 return Err(EOPNOTSUPP);
             }
         }
@@ -312,8 +340,8 @@ pr_warn!(
         if self.delalloc.punch(start, end).is_err() {
             // Out of memory for splitting a range: its space stays reserved until the file is closed for good.
             if may_log() {
-pr_warn!("inode {}: delayed space kept\n", self.inode.number());
-}
+                pr_warn!("inode {}: delayed space kept\n", self.inode.number());
+            }
         }
     }
 
@@ -348,7 +376,9 @@ pr_warn!("inode {}: delayed space kept\n", self.inode.number());
             new_size: write.new_size,
             now: None,
         };
-        self.path.fs.finish_write(&self.inode, &finished, write.reservation)
+        self.path
+            .fs
+            .finish_write(&self.inode, &finished, write.reservation)
     }
 
     fn read(&self, bio: ReadBio<Self>) {
@@ -385,7 +415,9 @@ pr_warn!("inode {}: delayed space kept\n", self.inode.number());
         let mut at = pos;
         while !rest.is_empty() {
             let extent = self.map(at, rest.len() as u64)?;
-            let run = usize::try_from(extent.len).unwrap_or(rest.len()).min(rest.len());
+            let run = usize::try_from(extent.len)
+                .unwrap_or(rest.len())
+                .min(rest.len());
             let Some((part, behind)) = rest.split_at_mut_checked(run) else {
                 return Err(EIO);
             };

@@ -47,10 +47,19 @@ unsafe fn segments(
             let offset = vec.bv_offset as usize + skip;
             let page = vec.bv_page.add(offset / PAGE_SIZE);
             let folio = bindings::rbtrfs_page_folio(page);
-            let address = bindings::rbtrfs_page_address(page).cast::<u8>().add(offset % PAGE_SIZE);
+            let address = bindings::rbtrfs_page_address(page)
+                .cast::<u8>()
+                .add(offset % PAGE_SIZE);
             let in_folio = bindings::rbtrfs_offset_in_folio(folio, address.cast());
-            let take = bindings::folio_size(folio).saturating_sub(in_folio).min(left).min(len);
-            each(folio, in_folio, core::slice::from_raw_parts_mut(address, take));
+            let take = bindings::folio_size(folio)
+                .saturating_sub(in_folio)
+                .min(left)
+                .min(len);
+            each(
+                folio,
+                in_folio,
+                core::slice::from_raw_parts_mut(address, take),
+            );
             len -= take;
             skip += take;
         }
@@ -79,12 +88,12 @@ impl<T: FileData> ReadBio<T> {
         pos: u64,
     ) -> Self {
         // INVARIANT: By the caller's promise.
-        Self { bio, inode, pos, _file: core::marker::PhantomData }
-    }
-
-    /// The file position of the first byte.
-    pub(crate) fn pos(&self) -> u64 {
-        self.pos
+        Self {
+            bio,
+            inode,
+            pos,
+            _file: core::marker::PhantomData,
+        }
     }
 
     /// The logical address of the first byte.
@@ -144,9 +153,8 @@ impl<T: FileData> Drop for ReadBio<T> {
 /// `bio` was not split off another.
 unsafe fn bytes_added(bio: *mut bindings::bio) -> usize {
     // SAFETY: `bi_vcnt` vectors are in use.
-    let vecs = unsafe {
-        core::slice::from_raw_parts((*bio).bi_io_vec, usize::from((*bio).bi_vcnt))
-    };
+    let vecs =
+        unsafe { core::slice::from_raw_parts((*bio).bi_io_vec, usize::from((*bio).bi_vcnt)) };
     vecs.iter().map(|vec| vec.bv_len as usize).sum()
 }
 
@@ -186,7 +194,8 @@ impl_has_work! {
 
 unsafe extern "C" fn read_end_io<T: FileData>(bio: *mut bindings::bio) {
     // SAFETY: `bi_private` was set by `ReadBio::submit` and is taken once.
-    let done = unsafe { Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<ReadDone<T>>())) };
+    let done =
+        unsafe { Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<ReadDone<T>>())) };
     // SAFETY: The inode outlives the locked folios of the bio.
     if let Ok(file) = unsafe { of::<T>(done.inode) } {
         file.queue().enqueue(done);
@@ -207,17 +216,23 @@ impl<T: FileData> WorkItem for ReadDone<T> {
         // SAFETY: The folios are locked by this read: their memory is ours until each is finished, and the inode stays
         // until the last one is.
         unsafe {
-            segments(this.bio, 0, 0, bytes_added(this.bio), &mut |folio, in_folio, bytes| {
-                let pos = this.pos.saturating_add(offset);
-                let checked = match status {
-                    Ok(()) => file.verify(&this.read, pos, offset, bytes),
-                    // The device gave nothing: another copy may do.
-                    Err(_) => file.read_now(pos, bytes),
-                };
-                offset = offset.saturating_add(bytes.len() as u64);
-                let error = checked.err().map_or(0, |error| error.to_errno());
-                bindings::iomap_finish_folio_read(folio, in_folio, bytes.len(), error);
-            });
+            segments(
+                this.bio,
+                0,
+                0,
+                bytes_added(this.bio),
+                &mut |folio, in_folio, bytes| {
+                    let pos = this.pos.saturating_add(offset);
+                    let checked = match status {
+                        Ok(()) => file.verify(&this.read, pos, offset, bytes),
+                        // The device gave nothing: another copy may do.
+                        Err(_) => file.read_now(pos, bytes),
+                    };
+                    offset = offset.saturating_add(bytes.len() as u64);
+                    let error = checked.err().map_or(0, |error| error.to_errno());
+                    bindings::iomap_finish_folio_read(folio, in_folio, bytes.len(), error);
+                },
+            );
             bindings::bio_put(this.bio);
         }
     }
@@ -247,7 +262,10 @@ impl<T: FileData> Ioend<T> {
     /// The invariants of [`Ioend`].
     pub(super) unsafe fn new(ioend: *mut bindings::iomap_ioend) -> Self {
         // INVARIANT: By the caller's promise.
-        Self { ioend, _file: core::marker::PhantomData }
+        Self {
+            ioend,
+            _file: core::marker::PhantomData,
+        }
     }
 
     fn bio(&self) -> *mut bindings::bio {
@@ -294,9 +312,7 @@ impl<T: FileData> Ioend<T> {
     pub(crate) fn split(&mut self, max: u64, append: Append) -> Result<Option<Ioend<T>>> {
         let max = u32::try_from(max).unwrap_or(u32::MAX);
         // SAFETY: The ioend is ours, and still a plain write as the function asks.
-        let front = unsafe {
-            bindings::iomap_split_ioend(self.ioend, max, append == Append::Yes)
-        };
+        let front = unsafe { bindings::iomap_split_ioend(self.ioend, max, append == Append::Yes) };
         let front = kernel::error::from_err_ptr(front)?;
         if front.is_null() {
             return Ok(None);
@@ -410,11 +426,14 @@ unsafe extern "C" fn write_end_io<T: FileData>(bio: *mut bindings::bio) {
     // SAFETY: All bios with this callback are part of an ioend, whose `io_private` `Ioend::submit` set.
     unsafe {
         let ioend = bindings::iomap_ioend_from_bio(bio);
-        let done =
-            Pin::new_unchecked(KBox::from_raw((*ioend).io_private.cast::<WriteDone<T>>()));
+        let done = Pin::new_unchecked(KBox::from_raw((*ioend).io_private.cast::<WriteDone<T>>()));
         (*ioend).io_private = ptr::null_mut();
-        done.sector.store((*bio).bi_iter.bi_sector, Ordering::Relaxed);
-        done.status.store(bindings::blk_status_to_errno((*bio).bi_status), Ordering::Relaxed);
+        done.sector
+            .store((*bio).bi_iter.bi_sector, Ordering::Relaxed);
+        done.status.store(
+            bindings::blk_status_to_errno((*bio).bi_status),
+            Ordering::Relaxed,
+        );
         // The inode outlives the writeback of its folios.
         if let Ok(file) = of::<T>((*ioend).io_inode) {
             file.queue().enqueue(done);

@@ -19,9 +19,6 @@ use kernel::error::{from_result, to_result};
 use kernel::ffi;
 use kernel::prelude::*;
 
-/// Bytes in a sector of bios and of `sector_t`.
-const SECTOR_SHIFT: u32 = 9;
-
 /// What stands at a place of a file.
 pub(crate) enum Source {
     /// Nothing: zeroes.
@@ -281,7 +278,10 @@ unsafe extern "C" fn end<T: FileData>(
 /// Rounds outwards to blocks.
 fn blocks(pos: u64, len: u64) -> (u64, u64) {
     let mask = engine::volume::device::SECTOR - 1;
-    (pos & !mask, pos.saturating_add(len).saturating_add(mask) & !mask)
+    (
+        pos & !mask,
+        pos.saturating_add(len).saturating_add(mask) & !mask,
+    )
 }
 
 unsafe extern "C" fn write_begin<T: FileData>(
@@ -320,7 +320,10 @@ unsafe extern "C" fn write_begin<T: FileData>(
             }
             if !hole {
                 // Its bytes come from `read_now`, which looks for itself: the address does not matter.
-                let source = Extent { source: Source::Mapped(0), ..extent };
+                let source = Extent {
+                    source: Source::Mapped(0),
+                    ..extent
+                };
                 // SAFETY: iomap passes a source mapping for us to fill.
                 describe(unsafe { &mut *srcmap }, file.block_device(), source)?;
             }
@@ -381,7 +384,11 @@ unsafe extern "C" fn write_end<T: FileData>(
     let (start, last) = {
         let done = (pos as u64).saturating_add(written.max(0) as u64);
         let (first, _) = blocks(pos as u64, 0);
-        let start = if written <= 0 { first } else { blocks(done, 0).1 };
+        let start = if written <= 0 {
+            first
+        } else {
+            blocks(done, 0).1
+        };
         (start, blocks(pos as u64, length as u64).1)
     };
     if start < last {
@@ -425,8 +432,13 @@ unsafe extern "C" fn read_folio_range_now<T: FileData>(
         // SAFETY: iomap passes its iterator over a live inode and a locked folio that holds `[pos, pos + len)`.
         let (file, bytes) = unsafe {
             let offset = (pos as u64).saturating_sub(bindings::folio_pos(folio) as u64) as usize;
-            let start = bindings::rbtrfs_folio_address(folio).cast::<u8>().add(offset);
-            (of::<T>((*iter).inode)?, core::slice::from_raw_parts_mut(start, len))
+            let start = bindings::rbtrfs_folio_address(folio)
+                .cast::<u8>()
+                .add(offset);
+            (
+                of::<T>((*iter).inode)?,
+                core::slice::from_raw_parts_mut(start, len),
+            )
         };
         file.read_now(pos as u64, bytes)?;
         Ok(0)
@@ -458,8 +470,11 @@ unsafe extern "C" fn read_folio<T: FileData>(
 
 unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::readahead_control) {
     let ops = read_ops::<T>();
-    let mut context =
-        bindings::iomap_read_folio_ctx { ops: &ops, rac, ..pin_init::zeroed() };
+    let mut context = bindings::iomap_read_folio_ctx {
+        ops: &ops,
+        rac,
+        ..pin_init::zeroed()
+    };
     // SAFETY: As for `read_folio`.
     unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, ptr::null_mut()) };
 }
@@ -496,7 +511,9 @@ unsafe fn copy_inline(iter: *const bindings::iomap_iter, folio: *mut bindings::f
         let data = &*(*iter).iomap.private.cast::<KVec<u8>>();
         let skip = pos.saturating_sub((*iter).iomap.offset as u64) as usize;
         let offset = pos.saturating_sub(bindings::folio_pos(folio) as u64) as usize;
-        let start = bindings::rbtrfs_folio_address(folio).cast::<u8>().add(offset);
+        let start = bindings::rbtrfs_folio_address(folio)
+            .cast::<u8>()
+            .add(offset);
         let bytes = core::slice::from_raw_parts_mut(start, len);
         let data = data.get(skip..).unwrap_or(&[]);
         let (head, tail) = bytes.split_at_mut(data.len().min(len));

@@ -36,12 +36,6 @@ impl OwnedQueue {
         // INVARIANT: It was just made.
         Ok(Self { inner })
     }
-
-    /// Waits until all that was queued before the call has run.
-    pub(crate) fn flush(&self) {
-        // SAFETY: The queue exists by the type invariant.
-        unsafe { bindings::__flush_workqueue(self.inner) };
-    }
 }
 
 impl Deref for OwnedQueue {
