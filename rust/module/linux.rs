@@ -8,6 +8,7 @@
 //! | [`folio`]                    | `folio`                                                      |
 //! | [`inode`], [`dentry`]        | `inode`, `dentry`                                            |
 //! | [`super_block`], [`mount`]   | `super_block`, `fs_context`, `file_system_type`              |
+//! | [`attributes`], [`acl`]      | calls for attributes of all inodes; POSIX ACLs                 |
 //! | [`operations`], [`file`]     | `inode_operations`, `file_operations`, `address_space_operations` |
 //! | [`xattr`]                    | `xattr_handler`                                              |
 //! | [`checksum`]                 | crc32c, xxh64, sha256, blake2b                               |
@@ -18,6 +19,7 @@
 //! names without the prefix. Nothing here knows what btrfs is.
 
 mod acl;
+pub(crate) mod attributes;
 pub(crate) mod bindings;
 pub(crate) mod bio;
 pub(crate) mod block;

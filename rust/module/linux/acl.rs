@@ -5,8 +5,9 @@
 //! C header: `include/linux/posix_acl.h`. What an ACL means is the kernel's matter; here it is only read,
 //! written and inherited.
 
+use super::attributes::Attributes;
 use super::bindings as b;
-use super::operations::{Attributes, Owner};
+use super::operations::Owner;
 use super::xattr::{XattrMode, Xattrs};
 use super::Inode;
 use core::ptr::{addr_of_mut, null_mut, NonNull};

@@ -4,7 +4,7 @@
 
 use super::node::{mount_of, time, timespec};
 use super::{node, Rbtrfs};
-use crate::linux::operations::{stat_flags, Attributes, StatExtra};
+use crate::linux::attributes::{stat_flags, Attributes, StatExtra};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::InodeFlags;

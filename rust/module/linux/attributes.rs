@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The calls for attributes, of inodes of all kinds.
+//!
+//! C headers: `include/linux/fs.h`, `include/linux/stat.h`
+
+use super::acl;
+use super::bindings as b;
+use super::inode::Timespec;
+use super::operations::with_room;
+use super::Inode;
+use kernel::error::from_result;
+use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
+use kernel::prelude::*;
+use latch::NofsScope;
+
+/// What getattr adds to the VFS inode's attributes (C: `struct kstat`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StatExtra {
+    /// The device number of the subvolume.
+    pub(crate) device: u32,
+    /// Creation.
+    pub(crate) btime: Timespec,
+    /// `STATX_ATTR_*` that are set.
+    pub(crate) attributes: u64,
+    /// `STATX_ATTR_*` that are supported.
+    pub(crate) attributes_mask: u64,
+    /// Bytes on disk if they differ from the inode's.
+    pub(crate) block_size: u32,
+}
+
+/// `STATX_ATTR_*`.
+pub(crate) mod stat_flags {
+    use super::b;
+    /// Cannot be changed.
+    pub(crate) const IMMUTABLE: u64 = b::STATX_ATTR_IMMUTABLE as u64;
+    /// Only appended to.
+    pub(crate) const APPEND: u64 = b::STATX_ATTR_APPEND as u64;
+    /// Not to be dumped.
+    pub(crate) const NODUMP: u64 = b::STATX_ATTR_NODUMP as u64;
+    /// Compressed.
+    pub(crate) const COMPRESSED: u64 = b::STATX_ATTR_COMPRESSED as u64;
+}
+
+/// Attributes, of all inodes.
+pub(crate) trait Attributes: super::xattr::Xattrs {
+    /// What `stat` shows besides the VFS inode.
+    fn stat(inode: &Inode) -> Result<StatExtra>;
+    /// Changes the size; the VFS has checked permissions and limits.
+    fn resize(inode: &Inode, size: i64) -> Result;
+    /// Stores mode, owner, group and times of the VFS inode.
+    fn store(inode: &Inode) -> Result;
+    /// Makes the VFS inode agree with the disk again, after an error.
+    fn refresh(inode: &Inode);
+    /// Notes that times were changed in the VFS inode; stored later.
+    fn note_times(inode: &Inode);
+    /// Names of the extended attributes, each ended by a zero byte, into `out`; their whole length.
+    fn list_xattrs(inode: &Inode, out: &mut [u8]) -> Result<usize>;
+    /// The target of a symbolic link.
+    fn read_link(inode: &Inode) -> Result<KVec<u8>>;
+}
+
+/// Part of a table of [`super::operations`].
+pub(super) unsafe extern "C" fn getattr<T: Attributes>(
+    idmap: *mut b::mnt_idmap,
+    path: *const b::path,
+    stat: *mut b::kstat,
+    mask: u32,
+    _flags: c_uint,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends all.
+        let inode = unsafe { (*(*path).dentry).d_inode };
+        // SAFETY: As above.
+        let extra = T::stat(unsafe { Inode::borrow(inode) })?;
+        // SAFETY: As above.
+        unsafe {
+            b::generic_fillattr(idmap, mask, inode, stat);
+            (*stat).dev = extra.device;
+            (*stat).blksize = extra.block_size;
+            (*stat).result_mask |= b::STATX_BTIME;
+            (*stat).btime.tv_sec = extra.btime.sec;
+            (*stat).btime.tv_nsec = extra.btime.nsec as c_long;
+            (*stat).attributes |= extra.attributes;
+            (*stat).attributes_mask |= extra.attributes_mask;
+        }
+        Ok(0)
+    })
+}
+
+/// Part of a table of [`super::operations`].
+pub(super) unsafe extern "C" fn setattr<T: Attributes>(
+    idmap: *mut b::mnt_idmap,
+    dentry: *mut b::dentry,
+    change: *mut b::iattr,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends all, the inode locked.
+        let (inode, valid) = unsafe {
+            kernel::error::to_result(b::setattr_prepare(idmap, dentry, change))?;
+            (Inode::borrow((*dentry).d_inode), (*change).ia_valid)
+        };
+        let _nofs = NofsScope::enter();
+        if valid & b::ATTR_SIZE != 0 {
+            // SAFETY: As above.
+            let size = unsafe { (*change).ia_size };
+            if size != inode.size() || valid & b::ATTR_MTIME != 0 {
+                with_room(inode, || T::resize(inode, size))?;
+            }
+        }
+        // SAFETY: As above.
+        unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
+        if let Err(error) = with_room(inode, || T::store(inode)) {
+            T::refresh(inode);
+            return Err(error);
+        }
+        if valid & b::ATTR_MODE != 0 {
+            // SAFETY: As above.
+            unsafe { acl::follow_mode(idmap, dentry) }?;
+        }
+        Ok(0)
+    })
+}
+
+/// Part of a table of [`super::operations`].
+pub(super) unsafe extern "C" fn update_time<T: Attributes>(
+    inode: *mut b::inode,
+    kind: b::fs_update_time,
+    flags: c_uint,
+) -> c_int {
+    // SAFETY: The VFS lends the inode.
+    let result = unsafe { b::generic_update_time(inode, kind, flags) };
+    if result == 0 {
+        // SAFETY: As above.
+        T::note_times(unsafe { Inode::borrow(inode) });
+    }
+    result
+}
+
+/// Part of a table of [`super::operations`].
+pub(super) unsafe extern "C" fn listxattr<T: Attributes>(
+    dentry: *mut b::dentry,
+    out: *mut c_char,
+    size: usize,
+) -> isize {
+    // SAFETY: The VFS lends both; `out` has `size` bytes, or is null.
+    let (inode, out) = unsafe {
+        let out = match out.is_null() {
+            true => &mut [][..],
+            false => core::slice::from_raw_parts_mut(out.cast::<u8>(), size),
+        };
+        (Inode::borrow((*dentry).d_inode), out)
+    };
+    let _nofs = NofsScope::enter();
+    match T::list_xattrs(inode, out) {
+        Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+/// Part of a table of [`super::operations`].
+pub(super) unsafe extern "C" fn get_link<T: Attributes>(
+    dentry: *mut b::dentry,
+    inode: *mut b::inode,
+    done: *mut b::delayed_call,
+) -> *const c_char {
+    if dentry.is_null() {
+        return ECHILD.to_ptr::<c_char>();
+    }
+    let _nofs = NofsScope::enter();
+    // SAFETY: The VFS lends the inode.
+    let target = T::read_link(unsafe { Inode::borrow(inode) }).and_then(|mut target| {
+        target.push(0, GFP_KERNEL)?;
+        Ok(target)
+    });
+    match target {
+        Ok(target) => {
+            let (at, _, _) = target.into_raw_parts();
+            // SAFETY: The VFS lends `done`; `kfree` frees what a `KVec` owns.
+            unsafe {
+                (*done).fn_ = Some(b::kfree_link);
+                (*done).arg = at.cast::<c_void>();
+            }
+            at.cast()
+        }
+        Err(error) => error.to_ptr::<c_char>(),
+    }
+}
