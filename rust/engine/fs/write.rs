@@ -163,10 +163,20 @@ impl FileSystem {
         let wanted = len.min(MAX_EXTENT_SIZE);
         let space = self.transactions().space();
         let min = self.sector_size();
+        let mut idle = false;
         loop {
+            let seen = space.data_ended();
             match space.allocate_data(&reservation.data, wanted, min) {
-                // The device allows no more active zones.
-                Err(error) if error == EAGAIN && space.relieve_zones()? => {}
+                // The device allows no more active zones: one is finished early, or fills up.
+                Err(error) if error == EAGAIN => {
+                    if space.relieve_zones()? || space.await_data(seen) {
+                        continue;
+                    }
+                    // The last write may have ended in between.
+                    if core::mem::replace(&mut idle, true) {
+                        return Err(error);
+                    }
+                }
                 allocated => return allocated,
             }
         }

@@ -8,6 +8,7 @@ use super::groups::{Groups, PerClass};
 use super::items::Writeouts;
 use super::spans::Pins;
 use super::totals::Pool;
+use super::zones::DataProgress;
 use super::{Class, Reservation, Shortage, Urgency};
 use crate::btree::Tree;
 use crate::disk::Logical;
@@ -70,6 +71,7 @@ pub struct Space {
     pub(super) unsettled: AtomicBool,
     pub(super) pins: Mutex<Pins>,
     pub(super) writeouts: Mutex<Writeouts>,
+    pub(super) progress: DataProgress,
     pub(super) gate: Arc<MetadataGate>,
 }
 
@@ -100,6 +102,7 @@ impl Space {
             unsettled: AtomicBool::new(false),
             pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
             writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
+            progress: DataProgress::new()?,
             gate,
         })
     }

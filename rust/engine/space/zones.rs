@@ -10,7 +10,7 @@ use crate::disk::{Logical, ZoneOffset};
 use crate::volume::{Activation, Volume};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use latch::MutexGuard;
+use latch::{Condvar, Mutex, MutexGuard};
 
 /// The volume's zones by the address of the group above them.
 pub(super) struct VolumeZones(pub(super) Arc<Volume>);
@@ -93,7 +93,52 @@ impl GateGroup for Group {
     }
 }
 
+/// Counts data writes that have ended, for those who wait for the zones they hold.
+pub(super) struct DataProgress {
+    ended: Mutex<u64>,
+    moved: Condvar,
+}
+
+impl DataProgress {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            ended: Mutex::new(0, latch::class!("rbtrfs_data_progress"))?,
+            moved: Condvar::new(latch::class!("rbtrfs_data_ended"))?,
+        })
+    }
+
+    fn advance(&self) {
+        let mut ended = self.ended.lock();
+        *ended = ended.wrapping_add(1);
+        drop(ended);
+        self.moved.notify_all();
+    }
+}
+
 impl Space {
+    /// How many data writes have ended: to be asked before an allocation that [`Self::await_data`] may follow.
+    pub fn data_ended(&self) -> u64 {
+        *self.progress.ended.lock()
+    }
+
+    /// After an allocation was refused with `EAGAIN`: waits for a data write to end since `seen` was counted. `false`
+    /// when none is under way. No lock may be held that ending a write takes.
+    pub fn await_data(&self, seen: u64) -> bool {
+        let mut ended = self.progress.ended.lock();
+        while *ended == seen {
+            let under_way = self
+                .groups
+                .read()
+                .of(Class::Data)
+                .any(|group| group.lock().under_way > 0);
+            if !under_way {
+                return false;
+            }
+            self.progress.moved.wait(&mut ended);
+        }
+        true
+    }
+
     /// Tells that a data extent has reached the device, where the device says it is: the last one of a group gives
     /// its zones' active resources back. Called once for each extent that was not released, before its reference is
     /// added. Without effect on regular devices.
@@ -104,7 +149,9 @@ impl Space {
         let group = self.group_holding(extent.logical.get(), extent.len)?;
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(extent.len);
-        self.settle_zones(&group, body)
+        let settled = self.settle_zones(&group, body);
+        self.progress.advance();
+        settled
     }
 
     /// The same for an extent that will not be written any more.
@@ -115,7 +162,9 @@ impl Space {
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(len);
         body.unwritten = body.unwritten.saturating_add(len);
-        self.settle_zones(group, body)
+        let settled = self.settle_zones(group, body);
+        self.progress.advance();
+        settled
     }
 
     /// Gives the zones of a data group back if they are full and nothing is under way there.

@@ -197,7 +197,15 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .min(self.path.volume.max_extent_len())
             .min(MAX_EXTENT);
         let mut piece = reservation.split(wanted)?;
-        let extent = self.path.fs.allocate_write(&mut piece, wanted)?;
+        let extent = self
+            .path
+            .fs
+            .allocate_write(&mut piece, wanted)
+            .inspect_err(|error| {
+                if may_log() {
+                    pr_err!("{wanted} bytes of data find no place: {error:?}\n");
+                }
+            })?;
         let (destination, device, append) = self.destination(extent)?;
         let front = ioend.split(extent.len, append)?;
         let (front, rest) = match front {
