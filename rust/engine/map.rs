@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An ordered map with fallible insertion, over the kernel's red-black tree.
+//! An ordered map with fallible insertion, over the kernel's red-black tree; short ordered lists.
 
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
@@ -215,4 +215,19 @@ impl<'a, K: Ord + Copy, V> Iterator for RangeFrom<'a, K, V> {
         self.next = self.map.key_after(&key);
         self.map.entry(&key)
     }
+}
+
+/// Adds to an ascending list; equals stay. Costs as many swaps as there are greater ones; `ENOMEM`.
+pub fn insert_in_order<T: Ord>(list: &mut KVec<T>, value: T) -> Result {
+    list.push(value, GFP_KERNEL)?;
+    let mut rest = list.as_mut_slice();
+    while let [front @ .., before, last] = rest {
+        if *before <= *last {
+            break;
+        }
+        core::mem::swap(before, last);
+        let len = front.len().saturating_add(1);
+        rest = rest.get_mut(..len).unwrap_or_default();
+    }
+    Ok(())
 }

@@ -150,8 +150,8 @@ pub(super) fn remove<H: Head, R>(
     }
     let (_, item) = writer.item_mut()?.ok_or(EUCLEAN)?;
     let tail = item.get_mut(range.start..).ok_or(EUCLEAN)?;
-    // What goes comes to the end, where it is cut off.
-    tail.rotate_left(range.len().min(tail.len()));
+    // What stands behind it moves down; the end is cut off.
+    tail.copy_within(range.len().min(tail.len()).., 0);
     writer.resize_here(len.saturating_sub(range.len()))?;
     Ok(Some(found))
 }

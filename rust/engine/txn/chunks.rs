@@ -9,6 +9,7 @@ use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawStripe};
 use crate::disk::{
     BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId, Physical, STRIPE_LEN,
 };
+use crate::map::insert_in_order;
 use crate::space::{Class, Removal};
 use crate::volume::{Chunk, DeviceRange, Stripe};
 use core::ops::ControlFlow;
@@ -140,22 +141,19 @@ impl Shared {
                 start: Physical::new(key.offset),
                 len: raw.len.get(),
             };
-            ranges.push(range, GFP_KERNEL)?;
+            insert_in_order(&mut ranges, range)?;
             Ok(ControlFlow::Continue(()))
         })?;
         for (_, chunk) in chunks.leaving.iter() {
             let len = stripe_len(chunk)?;
             for stripe in chunk.stripes.iter().filter(|stripe| stripe.devid == devid) {
-                ranges.push(
-                    DeviceRange {
-                        start: stripe.at,
-                        len,
-                    },
-                    GFP_KERNEL,
-                )?;
+                let range = DeviceRange {
+                    start: stripe.at,
+                    len,
+                };
+                insert_in_order(&mut ranges, range)?;
             }
         }
-        ranges.sort_unstable();
         Ok(ranges)
     }
 

@@ -36,6 +36,7 @@ use crate::disk::{
     BlockGroupFlags, Checksums, Format, Logical, Physical, Superblock, Uuid, ZoneOffset,
     STRIPE_LEN, SUPERBLOCK_PLACES,
 };
+use crate::map::insert_in_order;
 use chunk::ChunkMap;
 use device::Device;
 use hal::Hal;
@@ -287,7 +288,7 @@ impl Volume {
             .checked_sub(chunk.logical.get())
             .filter(|&len| len > 0)
         {
-            ranges.push((chunk.logical, len.min(chunk.len)), GFP_KERNEL)?;
+            insert_in_order(&mut ranges, (chunk.logical, len.min(chunk.len)))?;
         }
         for &place in self.member.hal.superblock_places() {
             for stripe in chunk.stripes.iter() {
@@ -296,11 +297,10 @@ impl Volume {
                 };
                 if let Some(rest) = chunk.len.checked_sub(offset).filter(|&rest| rest > 0) {
                     let start = chunk.logical.saturating_add(offset);
-                    ranges.push((start, rest.min(STRIPE_LEN)), GFP_KERNEL)?;
+                    insert_in_order(&mut ranges, (start, rest.min(STRIPE_LEN)))?;
                 }
             }
         }
-        ranges.sort_unstable();
         let mut apart = KVec::new();
         let mut end = chunk.logical;
         for &(start, len) in ranges.iter() {

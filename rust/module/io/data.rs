@@ -433,7 +433,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
                 Source::Hole => part.fill(0),
                 Source::Inline(data) => {
                     let (head, tail) = part.split_at_mut(data.len().min(run));
-                    head.copy_from_slice(data.get(..head.len()).unwrap_or(&[]));
+                    head.copy_from_slice(data.get(..head.len()).ok_or(EIO)?);
                     tail.fill(0);
                 }
                 Source::Mapped(logical) => self.read_data(at, Logical::new(logical), part)?,

@@ -41,7 +41,7 @@ unsafe fn segments(
             let left = (vec.bv_len as usize).saturating_sub(skip);
             if left == 0 {
                 skip = 0;
-                index += 1;
+                index = index.saturating_add(1);
                 continue;
             }
             let offset = vec.bv_offset as usize + skip;
@@ -155,7 +155,8 @@ unsafe fn bytes_added(bio: *mut bindings::bio) -> usize {
     // SAFETY: `bi_vcnt` vectors are in use.
     let vecs =
         unsafe { core::slice::from_raw_parts((*bio).bi_io_vec, usize::from((*bio).bi_vcnt)) };
-    vecs.iter().map(|vec| vec.bv_len as usize).sum()
+    vecs.iter()
+        .fold(0, |sum: usize, vec| sum.saturating_add(vec.bv_len as usize))
 }
 
 /// Ends all of a read with an error.

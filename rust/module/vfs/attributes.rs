@@ -82,6 +82,9 @@ impl Attributes for Rbtrfs {
             if wants_names {
                 let room = out.get_mut(start..len).ok_or(ERANGE)?;
                 let (end, room) = room.split_last_mut().ok_or(ERANGE)?;
+                if room.len() != name.len() {
+                    return Err(ERANGE);
+                }
                 room.copy_from_slice(name);
                 *end = 0;
             }

@@ -157,24 +157,36 @@ impl Word<'_> {
     }
 
     fn number(&self, most: u32) -> Result<u32> {
-        let text = core::str::from_utf8(self.value()?).map_err(|_| self.bad())?;
-        let number = text.parse::<u32>().map_err(|_| self.bad())?;
-        if number > most {
-            return Err(self.bad());
-        }
-        Ok(number)
+        digits(self.value()?, 10)
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|&number| number <= most)
+            .ok_or_else(|| self.bad())
     }
 
     /// Zero stands for the topmost subvolume; C takes octal and hexadecimal too.
     fn subvolume_id(&self) -> Result<ObjectId> {
-        let text = core::str::from_utf8(self.value()?).map_err(|_| self.bad())?;
-        let number = match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16),
-            None => text.parse::<u64>(),
+        let text = self.value()?;
+        let number = match text.strip_prefix(b"0x") {
+            Some(text) => digits(text, 16),
+            None => digits(text, 10),
         };
-        match number.map_err(|_| self.bad())? {
+        match number.ok_or_else(|| self.bad())? {
             0 => Ok(ObjectId::FS_TREE),
             id => Ok(ObjectId::new(id)),
         }
     }
+}
+
+/// The number that the text is; `None` if it is none or too large. A plus sign may lead it.
+fn digits(text: &[u8], radix: u32) -> Option<u64> {
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, &digit| {
+        let digit = char::from(digit).to_digit(radix)?;
+        number
+            .checked_mul(u64::from(radix))?
+            .checked_add(u64::from(digit))
+    })
 }

@@ -236,10 +236,8 @@ impl ExtentItem {
         self.bytes
             .resize(self.bytes.len().saturating_add(len), 0, GFP_KERNEL)?;
         let tail = self.bytes.get_mut(at..).ok_or(EUCLEAN)?;
-        if len > tail.len() {
-            return Err(EUCLEAN);
-        }
-        tail.rotate_right(len);
+        let moved = tail.len().checked_sub(len).ok_or(EUCLEAN)?;
+        tail.copy_within(..moved, len);
         Ok(())
     }
 
@@ -249,7 +247,7 @@ impl ExtentItem {
         if len > tail.len() {
             return Err(EUCLEAN);
         }
-        tail.rotate_left(len);
+        tail.copy_within(len.., 0);
         self.bytes.truncate(self.bytes.len().saturating_sub(len));
         Ok(())
     }
