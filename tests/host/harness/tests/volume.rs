@@ -684,9 +684,13 @@ fn data_leaves_active_zones_for_metadata() {
     let mut layout = tools::zone_layout(8 << 20);
     layout.max_active = Some(12);
     let device = device(tools::as_zoned(flat, layout));
+    // A zone that a removed chunk left behind.
+    let stray = Physical::new(device.size() - tools::ZONE_SIZE);
+    device.write(stray, &[1; 4096]).unwrap();
     let volume = open_whole(&device, &walked);
     let mut used = used(&walked);
-    // As mount does: zones that mkfs left behind are reset and all groups loaded. Two of metadata, two of system are active, and the log's zone.
+    // As mount does: stray zones are reset and all groups loaded. Two of metadata, two of system are active, and the
+    // log's zone.
     assert!(volume.reset_stray_zones(&used).unwrap() > 0);
     let mut at = Logical::new(0);
     while let Some(chunk) = volume.chunk_from(at) {
