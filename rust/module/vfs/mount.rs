@@ -184,8 +184,7 @@ impl FileSystem for Mount {
         access: Access,
     ) -> Result<Self> {
         let device = Arc::new(device, GFP_KERNEL)?;
-        let mut devices = KVec::new();
-        devices.push(device.clone(), GFP_KERNEL)?;
+        let devices = copy(core::slice::from_ref(&device))?;
         let may_change = access == Access::ReadWrite || !device.is_zoned();
         let volume = open_volume(&devices, may_change)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
@@ -353,6 +352,8 @@ impl FileSystem for Mount {
 
 /// Opens for writing even where the mount may not write: a remount may want it, and nothing is written by that.
 /// Not so on zoned devices, whose zones are put in order at once.
+/// Apart from its caller: with the frames of all that it opens it would be a large one.
+#[inline(never)]
 fn open_volume(devices: &Devices, may_change: bool) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
@@ -387,7 +388,7 @@ fn txn_options(options: &MountOptions, access: Access) -> Result<txn::Options> {
     Ok(txn_options)
 }
 
-fn copy(devices: &Devices) -> Result<Devices> {
+fn copy(devices: &[Arc<BlockDevice>]) -> Result<Devices> {
     let mut copy = KVec::new();
     for device in devices {
         copy.push(device.clone(), GFP_KERNEL)?;

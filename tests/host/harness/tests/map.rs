@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ordered map does what std's does, and survives failing allocations.
 
-use engine::map::{OrdMap, Spare};
+use engine::map::{insert_in_order, OrdMap, Spare};
 use harness::random::Random;
 use kernel::alloc::inject;
-use kernel::prelude::ENOMEM;
+use kernel::prelude::{KVec, ENOMEM};
 use std::collections::BTreeMap;
 
 fn step(random: &mut Random, map: &mut OrdMap<u64, u64>, model: &mut BTreeMap<u64, u64>) {
@@ -82,4 +82,19 @@ fn replacing_allocates_nothing() {
     map.insert(1u64, 10u64).unwrap();
     let (old, spent) = inject::counted(|| map.insert(1, 11));
     assert_eq!((old, spent.calls), (Ok(Some(10)), 0));
+}
+
+#[test]
+fn lists_are_built_in_order() {
+    let mut random = Random::new(5);
+    for len in 0..40 {
+        let (mut list, mut model) = (KVec::new(), Vec::new());
+        for _ in 0..len {
+            let value = random.below(20);
+            insert_in_order(&mut list, value).unwrap();
+            model.push(value);
+        }
+        model.sort_unstable();
+        assert_eq!(list.as_slice(), model.as_slice());
+    }
 }

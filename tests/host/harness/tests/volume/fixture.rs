@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Images of `mkfs.btrfs`, and volumes opened on them.
+
+use engine::disk::raw::RawSuperblock;
+use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock};
+use engine::volume::device::Device;
+use engine::volume::{Access, Chunk, Copies, DeviceRange, Options, Volume};
+use harness::checksums::HostChecksums;
+use harness::device::{Access as DeviceAccess, Image, SimDevice};
+use harness::tools;
+use harness::walker::{walk, Walked};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::vec::Vec;
+use zerocopy::{FromZeros, IntoBytes};
+
+pub(crate) const READ_WRITE: Options = Options {
+    access: Access::ReadWrite,
+    copies: Copies::Primary,
+};
+pub(crate) const RESCUE: Options = Options {
+    access: Access::ReadOnly,
+    copies: Copies::Any,
+};
+
+pub(crate) fn device(image: Image) -> Arc<SimDevice> {
+    Arc::new(SimDevice::new(image, DeviceAccess::ReadWrite), GFP_KERNEL).unwrap()
+}
+
+pub(crate) fn open(device: &Arc<SimDevice>, options: Options) -> Result<Arc<Volume>> {
+    let mut devices: KVec<Arc<dyn Device>> = KVec::new();
+    devices.push(device.clone(), GFP_KERNEL)?;
+    Volume::open(devices, Arc::new(HostChecksums, GFP_KERNEL)?, options)
+}
+
+/// Opens an image and adds the chunks that its chunk tree has.
+pub(crate) fn open_whole(device: &Arc<SimDevice>, walked: &Walked) -> Arc<Volume> {
+    let volume = open(device, READ_WRITE).unwrap();
+    for (key, data) in walked.items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM) {
+        let item = ChunkItem::try_from(&data[..]).unwrap();
+        volume
+            .add_chunk(Chunk::from_item(Logical::new(key.offset), &item).unwrap())
+            .unwrap();
+    }
+    if volume.is_zoned() && volume.zone_size().is_none() {
+        volume.set_emulated_zone_size(used(walked)[0].len).unwrap();
+    }
+    volume
+}
+
+pub(crate) fn used(walked: &Walked) -> Vec<DeviceRange> {
+    let extents = walked.items(ObjectId::DEV_TREE, Kind::DEV_EXTENT);
+    let range = |(key, data): &(engine::disk::Key, Vec<u8>)| {
+        let extent = DevExtent::parse(key, data).unwrap();
+        DeviceRange {
+            start: extent.start,
+            len: extent.len,
+        }
+    };
+    extents.iter().map(range).collect()
+}
+
+pub(crate) fn zoned_image() -> (Image, Walked) {
+    let flat = tools::mkfs(16 * tools::ZONE_SIZE, &["-O", "zoned"]);
+    let walked = walk(&flat);
+    (tools::as_zoned(flat, tools::zone_layout(8 << 20)), walked)
+}
+
+pub(crate) fn superblock_at(image: &Image, at: u64, place: u64) -> Option<Superblock> {
+    let mut raw = RawSuperblock::new_zeroed();
+    image.pages.read(at, raw.as_mut_bytes());
+    Superblock::check(&raw, place, &HostChecksums).ok()
+}
+
+pub(crate) fn listed(raw: &RawSuperblock) -> Vec<u8> {
+    raw.sys_chunk_array[..raw.sys_chunk_array_size.get() as usize].to_vec()
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Opening, mapping, superblock copies, new chunks.
+
+use crate::fixture::*;
+use engine::disk::raw::{RawSuperblock, HEADER_WRITTEN};
+use engine::disk::{
+    check_block, BlockContext, BlockGroupFlags, Header, Logical, Physical, SUPERBLOCK_PLACES,
+};
+use engine::volume::{Access, Chunk, DeviceRange, Stripe, Volume};
+use harness::checksums::HostChecksums;
+use harness::device::faults::Request;
+use harness::random::Random;
+use harness::tools;
+use harness::walker::walk;
+use kernel::prelude::*;
+use std::vec::Vec;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+#[test]
+fn every_copy_of_every_block_is_where_the_map_says() {
+    let shapes: [&[&str]; 4] = [
+        &["--csum", "xxhash"],
+        &["--csum", "blake2", "-m", "single"],
+        &["-d", "dup", "--nodesize", "65536"],
+        &["-O", "zoned"],
+    ];
+    for shape in shapes {
+        let image = tools::mkfs(16 * tools::ZONE_SIZE, shape);
+        let walked = walk(&image);
+        let device = device(image);
+        let volume = open_whole(&device, &walked);
+        let mut copies = 0;
+        for block in &walked.blocks {
+            let mapping = volume.map(block.addr, block.bytes.len() as u64).unwrap();
+            assert_eq!(mapping.len, block.bytes.len() as u64);
+            for place in mapping.copies() {
+                let mut bytes = vec![0; block.bytes.len()];
+                volume
+                    .device(place.device)
+                    .unwrap()
+                    .read(place.at, &mut bytes)
+                    .unwrap();
+                assert_eq!(bytes, block.bytes);
+                let context = BlockContext {
+                    format: volume.format(),
+                    checksums: volume.checksums(),
+                    addr: block.addr,
+                    owner: Some(block.owner),
+                    level: Some(block.level),
+                    generation: Some(block.generation),
+                    first_key: None,
+                    newest: volume.superblock().generation.next(),
+                };
+                check_block(&bytes, &context).unwrap();
+                copies += 1;
+            }
+        }
+        let single = shape.contains(&"single");
+        assert_eq!(
+            copies,
+            walked.blocks.len() * if single { 1 } else { 2 },
+            "{shape:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mapping_ends_with_its_chunk() {
+    let image = tools::mkfs(1 << 30, &[]);
+    let walked = walk(&image);
+    let volume = open_whole(&device(image), &walked);
+    let (&start, &(len, _)) = walked.chunks.iter().next().unwrap();
+    let last = Logical::new(start + len - 4096);
+    assert_eq!(volume.map(last, 1 << 20).unwrap().len, 4096);
+    let mut at = Logical::new(0);
+    let mut found = Vec::new();
+    while let Some(chunk) = volume.chunk_from(at) {
+        found.push(chunk.logical.get());
+        at = chunk.end();
+    }
+    assert_eq!(found, walked.chunks.keys().copied().collect::<Vec<_>>());
+    assert_eq!(volume.map(at, 4096).unwrap_err(), EUCLEAN);
+    assert_eq!(
+        volume.map(Logical::new(u64::MAX), u64::MAX).unwrap_err(),
+        EUCLEAN
+    );
+}
+
+#[test]
+fn refuses_what_it_cannot_map() {
+    let image = tools::mkfs(1 << 30, &[]);
+    let walked = walk(&image);
+    let volume = open_whole(&device(image), &walked);
+    let known = volume.chunk_from(Logical::new(0)).unwrap();
+    let copy = |logical: Logical, flags: BlockGroupFlags, shift: u64| {
+        let mut stripes = KVec::new();
+        for stripe in known.stripes.iter() {
+            let at = Physical::new(stripe.at.get() + shift);
+            stripes.push(Stripe { at, ..*stripe }, GFP_KERNEL).unwrap();
+        }
+        Chunk {
+            logical,
+            len: known.len,
+            flags,
+            stripes,
+        }
+    };
+    // Again the same is no error; half over another, elsewhere on the device, or striped, it is.
+    volume
+        .add_chunk(copy(known.logical, known.flags, 0))
+        .unwrap();
+    let shifted = Logical::new(known.logical.get() + 4096);
+    assert_eq!(
+        volume.add_chunk(copy(shifted, known.flags, 0)).unwrap_err(),
+        EUCLEAN
+    );
+    let behind = Logical::new(1 << 50);
+    assert_eq!(
+        volume
+            .add_chunk(copy(behind, known.flags, 1 << 40))
+            .unwrap_err(),
+        EUCLEAN
+    );
+    let striped = BlockGroupFlags::DATA.with(BlockGroupFlags::RAID0);
+    assert_eq!(
+        volume.add_chunk(copy(behind, striped, 0)).unwrap_err(),
+        EOPNOTSUPP
+    );
+}
+
+#[test]
+fn superblocks_go_to_all_places() {
+    let image = tools::mkfs(1 << 30, &["--csum", "sha256"]);
+    let walked = walk(&image);
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let next = volume.superblock().generation.next();
+    volume.update_superblock(|raw| raw.generation.set(next.get()));
+    assert_eq!(volume.superblock().generation, next);
+    volume.write_superblocks().unwrap();
+    assert_eq!(device.violations(), Vec::<String>::new());
+    // The first was durable on return; the second is there, if nothing happens.
+    let cut = device.after_power_cut(&mut Random::new(1));
+    assert_eq!(superblock_at(&cut, 65536, 65536).unwrap().generation, next);
+    let now = device.image();
+    for place in &SUPERBLOCK_PLACES[..2] {
+        assert_eq!(
+            superblock_at(&now, *place, *place).unwrap().generation,
+            next
+        );
+    }
+}
+
+#[test]
+fn rescue_takes_the_newest_good_copy() {
+    let device = device(tools::mkfs(1 << 30, &[]));
+    let old = open(&device, READ_WRITE).unwrap().superblock().generation;
+    device.damage(|image| image.pages.write(65536, &[0x5a; 4096]));
+    assert_eq!(open(&device, READ_WRITE).err(), Some(EINVAL));
+    let volume = open(&device, RESCUE).unwrap();
+    assert_eq!(volume.superblock().generation, old);
+    assert_eq!(volume.access(), Access::ReadOnly);
+    assert_eq!(volume.write_superblocks(), Err(EROFS));
+}
+
+#[test]
+fn a_failing_primary_is_an_error_and_a_failing_mirror_is_not() {
+    let device = device(tools::mkfs(1 << 30, &[]));
+    let volume = open(&device, READ_WRITE).unwrap();
+    device.faults(|faults| {
+        faults.fail_range(
+            Request::Write,
+            SUPERBLOCK_PLACES[1]..SUPERBLOCK_PLACES[1] + 4096,
+        )
+    });
+    volume.write_superblocks().unwrap();
+    device.faults(|faults| faults.fail_range(Request::Write, 65536..65536 + 4096));
+    assert_eq!(volume.write_superblocks(), Err(EIO));
+}
+
+#[test]
+fn a_broken_superblock_is_not_written() {
+    let device = device(tools::mkfs(1 << 30, &[]));
+    let volume = open(&device, READ_WRITE).unwrap();
+    let before = device.image();
+    volume.update_superblock(|raw| raw.node_size.set(12345));
+    assert_eq!(
+        volume.superblock().node_size,
+        16384,
+        "the last that made sense"
+    );
+    assert_eq!(volume.write_superblocks(), Err(EUCLEAN));
+    let mut bytes = [[0; 4096]; 2];
+    before.pages.read(65536, &mut bytes[0]);
+    device.image().pages.read(65536, &mut bytes[1]);
+    assert_eq!(bytes[0], bytes[1]);
+}
+
+#[test]
+fn unsupported_features_are_refused_or_read_only() {
+    let device = device(tools::mkfs(1 << 30, &[]));
+    let change = |change: &dyn Fn(&mut RawSuperblock)| {
+        device.damage(|image| {
+            let mut raw = RawSuperblock::new_zeroed();
+            image.pages.read(65536, raw.as_mut_bytes());
+            change(&mut raw);
+            raw.seal(65536, engine::disk::ChecksumKind::Crc32c, &HostChecksums);
+            image.pages.write(65536, raw.as_bytes());
+        });
+    };
+    for bit in [2, 7, 11, 13, 14, 15, 16, 17, 40] {
+        change(&|raw| raw.incompat_flags.set(raw.incompat_flags.get() | 1 << bit));
+        assert_eq!(
+            open(&device, READ_WRITE).err(),
+            Some(EOPNOTSUPP),
+            "bit {bit}"
+        );
+        change(&|raw| {
+            raw.incompat_flags
+                .set(raw.incompat_flags.get() & !(1 << bit))
+        });
+    }
+    for bit in [2, 9] {
+        change(&|raw| {
+            raw.compat_ro_flags
+                .set(raw.compat_ro_flags.get() | 1 << bit)
+        });
+        assert_eq!(
+            open(&device, READ_WRITE).unwrap().access(),
+            Access::ReadOnly,
+            "bit {bit}"
+        );
+        change(&|raw| {
+            raw.compat_ro_flags
+                .set(raw.compat_ro_flags.get() & !(1 << bit))
+        });
+    }
+    assert_eq!(
+        open(&device, READ_WRITE).unwrap().access(),
+        Access::ReadWrite
+    );
+    change(&|raw| raw.flags.set(raw.flags.get() | 1 << 35));
+    assert_eq!(open(&device, READ_WRITE).err(), Some(EOPNOTSUPP));
+    assert_eq!(HEADER_WRITTEN, 1);
+}
+
+#[test]
+fn system_chunks_come_and_go() {
+    let device = device(tools::mkfs(1 << 30, &[]));
+    let volume = open(&device, READ_WRITE).unwrap();
+    let before = volume.with_superblock(|raw| (raw.sys_chunk_array_size.get(), listed(raw)));
+    let known = volume.chunk_from(Logical::new(0)).unwrap();
+    let mut new = Vec::new();
+    loop {
+        let logical = Logical::new((1 << 40) + new.len() as u64 * known.len);
+        let mut stripes = KVec::new();
+        stripes
+            .extend_from_slice(&known.stripes, GFP_KERNEL)
+            .unwrap();
+        let chunk = Chunk {
+            logical,
+            len: known.len,
+            flags: known.flags,
+            stripes,
+        };
+        match volume.add_system_chunk(&chunk) {
+            Ok(()) => new.push(logical),
+            Err(error) => break assert_eq!(error, EFBIG),
+        }
+    }
+    assert!(new.len() >= 10);
+    let count = |volume: &Volume| {
+        volume.with_superblock(|raw| raw.system_chunks().map(|c| c.unwrap()).count())
+    };
+    assert_eq!(count(&volume), new.len() + 1);
+    // In any order.
+    let mut random = Random::new(2);
+    while !new.is_empty() {
+        let logical = new.swap_remove(random.below(new.len() as u64) as usize);
+        volume.remove_system_chunk(logical).unwrap();
+        assert_eq!(volume.remove_system_chunk(logical), Err(ENOENT));
+        assert_eq!(count(&volume), new.len() + 1);
+    }
+    let after = volume.with_superblock(|raw| (raw.sys_chunk_array_size.get(), listed(raw)));
+    assert!(before == after);
+}
+
+#[test]
+fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
+    let mib = 1 << 20;
+    for (size, flags, expected) in [
+        (
+            1 << 30,
+            BlockGroupFlags::DATA,
+            (1 << 30) / 10 / 65536 * 65536,
+        ),
+        (100 << 30, BlockGroupFlags::DATA, 1024 * mib),
+        (
+            100 << 30,
+            BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP),
+            1024 * mib,
+        ),
+        (
+            40 << 30,
+            BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP),
+            256 * mib,
+        ),
+        (40 << 30, BlockGroupFlags::SYSTEM, 32 * mib),
+    ] {
+        let image = tools::mkfs(size, &[]);
+        let walked = walk(&image);
+        let volume = open_whole(&device(image), &walked);
+        let mut used = used(&walked);
+        let mut first = None;
+        loop {
+            let chunk = match volume.plan_chunk(flags, 0, &used) {
+                Ok(chunk) => chunk,
+                Err(error) => break assert_eq!(error, ENOSPC),
+            };
+            first.get_or_insert(chunk.len);
+            for stripe in chunk.stripes.iter() {
+                used.push(DeviceRange {
+                    start: stripe.at,
+                    len: chunk.len,
+                });
+            }
+            used.sort();
+            assert!(used
+                .windows(2)
+                .all(|w| w[0].start.get() + w[0].len <= w[1].start.get()));
+            assert!(used[0].start.get() >= 1 << 20);
+            assert!(used.last().unwrap().start.get() + used.last().unwrap().len <= size);
+            volume.add_chunk(chunk).unwrap();
+        }
+        assert_eq!(first, Some(expected), "{size} {flags:?}");
+        let sum: u64 = used.iter().map(|range| range.len).sum();
+        assert!(
+            size - (1 << 20) - sum < 4 * 65536,
+            "{} bytes are left",
+            size - sum
+        );
+    }
+}
+
+#[test]
+fn superblocks_in_chunks_are_excluded() {
+    let image = tools::mkfs(1 << 30, &[]);
+    let walked = walk(&image);
+    let volume = open_whole(&device(image), &walked);
+    let mut used = used(&walked);
+    let mut at = Logical::new(0);
+    let mut excluded = 0;
+    // Until the device is full, so that something covers 64 MiB.
+    while let Ok(chunk) = volume.plan_chunk(BlockGroupFlags::DATA, 0, &used) {
+        used.push(DeviceRange {
+            start: chunk.stripes[0].at,
+            len: chunk.len,
+        });
+        used.sort();
+        volume.add_chunk(chunk).unwrap();
+    }
+    while let Some(chunk) = volume.chunk_from(at) {
+        at = chunk.end();
+        for (start, len) in volume.superblock_ranges(&chunk).unwrap() {
+            let places = volume.map(start, len).unwrap();
+            assert!(places
+                .copies()
+                .iter()
+                .any(|place| place.at.get() == 64 << 20));
+            assert_eq!(len, 65536);
+            excluded += 1;
+        }
+    }
+    assert_eq!(excluded, 1);
+}
+
+#[test]
+fn every_allocation_may_fail() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let mut n = 0;
+    loop {
+        let injection = kernel::alloc::inject::fail_nth(n);
+        let opened = open(&device, READ_WRITE);
+        drop(injection);
+        match opened {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error, ENOMEM),
+        }
+        n += 1;
+    }
+    assert!(n > 5, "{n} allocations");
+    open_whole(&device, &walked);
+    let _ = Header::new(&[]);
+    let _ = RawSuperblock::read_from_bytes(&[][..]).is_err();
+}

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The superblock log, groups and their zones, active zones.
+
+use crate::fixture::*;
+use engine::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset};
+use engine::volume::device::{Device, ZoneAction, ZoneCondition};
+use engine::volume::{Access, Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume};
+use harness::checksums::HostChecksums;
+use harness::device::Image;
+use harness::random::Random;
+use harness::tools;
+use harness::walker::walk;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::vec::Vec;
+
+#[test]
+fn the_superblock_log_goes_round() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let mut volume = open_whole(&device, &walked);
+    // 8 MiB of 4 KiB superblocks per zone: more than two rounds.
+    for step in 1..5000u64 {
+        let next = volume.superblock().generation.next();
+        volume.update_superblock(|raw| raw.generation.set(next.get()));
+        volume.write_superblocks().unwrap();
+        if step % 97 == 0 || (2040..2056).contains(&step) || (4090..4104).contains(&step) {
+            let cut = device.after_power_cut(&mut Random::new(step));
+            let other = self::device(cut);
+            assert_eq!(
+                open(&other, READ_WRITE).unwrap().superblock().generation,
+                next
+            );
+            volume = open_whole(&device, &walked);
+            assert_eq!(volume.superblock().generation, next);
+        }
+    }
+    assert_eq!(device.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_power_cut_at_any_point_leaves_the_last_or_the_next_superblock() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let mut random = Random::new(7);
+    let first = volume.superblock().generation.get();
+    // To the last slot of the first zone.
+    for _ in 0..2045 {
+        let next = volume.superblock().generation.next();
+        volume.update_superblock(|raw| raw.generation.set(next.get()));
+        volume.write_superblocks().unwrap();
+    }
+    let recorder = harness::device::Recorder::default();
+    device.record(&recorder, 0);
+    let start = device.image();
+    let mut done = volume.superblock().generation.get();
+    for _ in 0..6 {
+        done += 1;
+        volume.update_superblock(|raw| raw.generation.set(done));
+        volume.write_superblocks().unwrap();
+        recorder.promise(done);
+    }
+    let mut replay = recorder.replay(vec![start]);
+    let mut cuts = 0;
+    loop {
+        for _ in 0..4 {
+            let [image] = <[Image; 1]>::try_from(replay.power_cut(&mut random))
+                .ok()
+                .unwrap();
+            let opened = open(&self::device(image), READ_WRITE).unwrap();
+            let found = opened.superblock().generation.get();
+            assert!(found > first && found <= done);
+            assert!(found >= replay.promised());
+            cuts += 1;
+        }
+        if !replay.step() {
+            break;
+        }
+    }
+    assert!(cuts > 60);
+}
+
+fn group_of(volume: &Volume, flags: BlockGroupFlags) -> Arc<Chunk> {
+    let mut at = Logical::new(0);
+    while let Some(chunk) = volume.chunk_from(at) {
+        if chunk.flags.contains(flags) {
+            return chunk;
+        }
+        at = chunk.end();
+    }
+    panic!("no group of {flags:?}");
+}
+
+fn load(volume: &Volume, chunk: &Chunk) -> GroupZones {
+    volume
+        .load_group_zones(chunk, &mut || panic!("no zone is conventional"))
+        .unwrap()
+}
+
+#[test]
+fn groups_load_from_their_zones() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    for flags in [BlockGroupFlags::SYSTEM, BlockGroupFlags::METADATA] {
+        let chunk = group_of(&volume, flags);
+        assert_eq!(chunk.stripes.len(), 2, "mkfs makes metadata DUP");
+        let group = load(&volume, &chunk);
+        assert!(group.sequential && group.active);
+        assert_eq!(group.capacity, 8 << 20);
+        // The pointer is behind every block that is there.
+        let end = walked
+            .blocks
+            .iter()
+            .map(|block| block.addr.get() + block.bytes.len() as u64);
+        let end = end
+            .filter(|end| *end <= chunk.end().get() && *end > chunk.logical.get())
+            .max();
+        assert!(group.alloc_offset.get() >= end.unwrap() - chunk.logical.get());
+        assert!(volume.is_sequential(&chunk));
+    }
+    let data = group_of(&volume, BlockGroupFlags::DATA);
+    assert_eq!(load(&volume, &data).alloc_offset, ZoneOffset::new(0));
+}
+
+#[test]
+fn copies_of_different_length_are_evened_out() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let chunk = group_of(&volume, BlockGroupFlags::METADATA);
+    let before = load(&volume, &chunk).alloc_offset.get();
+    let longer = chunk.stripes[1].at.get() + before;
+    device
+        .write(Physical::new(longer), &[7; 200 << 10])
+        .unwrap();
+    drop(volume);
+
+    // Read-only nothing is written, and nothing will be.
+    let mut devices: KVec<Arc<dyn Device>> = KVec::new();
+    devices.push(device.clone(), GFP_KERNEL).unwrap();
+    let options = Options {
+        access: Access::ReadOnly,
+        copies: Copies::Primary,
+    };
+    let checksums = Arc::new(HostChecksums, GFP_KERNEL).unwrap();
+    let read_only = Volume::open(devices, checksums, options).unwrap();
+    let group = load(&read_only, &chunk);
+    assert_eq!((group.alloc_offset.get(), group.active), (8 << 20, false));
+    drop(read_only);
+
+    let volume = open_whole(&device, &walked);
+    let group = load(&volume, &chunk);
+    assert_eq!(
+        (group.alloc_offset.get(), group.active),
+        (
+            (before + (200 << 10)).next_multiple_of(u64::from(walked.superblock.node_size)),
+            true
+        )
+    );
+    let mut copied = vec![0; 200 << 10];
+    device
+        .read(
+            Physical::new(chunk.stripes[0].at.get() + before),
+            &mut copied,
+        )
+        .unwrap();
+    assert_eq!(copied, vec![7; 200 << 10]);
+    assert_eq!(device.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_that_was_never_written_is_evened_out() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let mut used = used(&walked);
+    used.sort();
+    volume.reset_stray_zones(&used).unwrap();
+    let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
+    let plan = volume.plan_chunk(flags, 0, &used).unwrap();
+    let (logical, stripes) = (plan.logical, [plan.stripes[0], plan.stripes[1]]);
+    let chunk = volume.add_chunk(plan).unwrap();
+    assert_eq!(load(&volume, &chunk).alloc_offset, ZoneOffset::new(0));
+    device.write(stripes[0].at, &[5; 64 << 10]).unwrap();
+    let volume = open_whole(&device, &walked);
+    let mut copy = KVec::new();
+    copy.extend_from_slice(&stripes, GFP_KERNEL).unwrap();
+    let chunk = Chunk {
+        logical,
+        len: tools::ZONE_SIZE,
+        flags,
+        stripes: copy,
+    };
+    let chunk = volume.add_chunk(chunk).unwrap();
+    let group = load(&volume, &chunk);
+    assert_eq!((group.alloc_offset.get(), group.active), (64 << 10, true));
+    let zones = device.image().zones.unwrap();
+    assert!(stripes
+        .iter()
+        .all(|s| zones.at(s.at.get()).write_pointer.get() == s.at.get() + (64 << 10)));
+    assert_eq!(device.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn chunks_take_empty_zones_and_never_those_of_the_log() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let mut used = used(&walked);
+    let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
+    // A zone that holds something is not taken.
+    volume.reset_stray_zones(&used).unwrap();
+    let is_free = |at: &u64| used.iter().all(|range| range.start.get() != *at);
+    let stray = (4..16)
+        .map(|number| number * tools::ZONE_SIZE)
+        .find(is_free)
+        .unwrap();
+    device.write(Physical::new(stray), &[1; 4096]).unwrap();
+    let volume = {
+        drop(volume);
+        open_whole(&device, &walked)
+    };
+    let mut planned = 0;
+    while let Ok(chunk) = volume.plan_chunk(flags, 0, &used) {
+        assert_eq!(chunk.len, tools::ZONE_SIZE);
+        for stripe in chunk.stripes.iter() {
+            assert!(stripe.at.get() >= 2 * tools::ZONE_SIZE && stripe.at.get() != stray);
+            used.push(DeviceRange {
+                start: stripe.at,
+                len: chunk.len,
+            });
+        }
+        used.sort();
+        volume.add_chunk(chunk).unwrap();
+        planned += 1;
+    }
+    assert!(planned >= 3);
+    assert!(used
+        .windows(2)
+        .all(|w| w[0].start.get() + w[0].len <= w[1].start.get()));
+    // Now it is.
+    assert_eq!(volume.reset_stray_zones(&used).unwrap(), 1);
+    assert_eq!(volume.reset_stray_zones(&used).unwrap(), 0);
+    let single = volume.plan_chunk(BlockGroupFlags::DATA, 0, &used).unwrap();
+    assert_eq!(single.len, tools::ZONE_SIZE);
+    assert_eq!(device.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn data_leaves_active_zones_for_metadata() {
+    let flat = tools::mkfs(32 * tools::ZONE_SIZE, &["-O", "zoned"]);
+    let walked = walk(&flat);
+    let mut layout = tools::zone_layout(8 << 20);
+    layout.max_active = Some(12);
+    let device = device(tools::as_zoned(flat, layout));
+    // A zone that a removed chunk left behind.
+    let stray = Physical::new(device.size() - tools::ZONE_SIZE);
+    device.write(stray, &[1; 4096]).unwrap();
+    let volume = open_whole(&device, &walked);
+    let mut used = used(&walked);
+    // As mount does: stray zones are reset and all groups loaded. Two of metadata, two of system are active, and the
+    // log's zone.
+    assert!(volume.reset_stray_zones(&used).unwrap() > 0);
+    let mut at = Logical::new(0);
+    while let Some(chunk) = volume.chunk_from(at) {
+        load(&volume, &chunk);
+        at = chunk.end();
+    }
+    let mut chunk = |flags| {
+        let chunk = volume.plan_chunk(flags, 0, &used).unwrap();
+        for stripe in chunk.stripes.iter() {
+            used.push(DeviceRange {
+                start: stripe.at,
+                len: chunk.len,
+            });
+        }
+        used.sort();
+        volume.add_chunk(chunk).unwrap()
+    };
+    let mut data = vec![group_of(&volume, BlockGroupFlags::DATA)];
+    while volume.can_activate(BlockGroupFlags::DATA) {
+        if data.len() > 12 {
+            panic!("no limit");
+        }
+        let next = data.last().unwrap().clone();
+        assert_eq!(volume.activate_zones(&next).unwrap(), Activation::Active);
+        device.write(next.stripes[0].at, &[1; 4096]).unwrap();
+        data.push(chunk(BlockGroupFlags::DATA));
+    }
+    // 12 less 1 for the log, 4 in use, 2 kept for the log trees' group.
+    assert_eq!(data.len() - 1, 12 - 1 - 4 - 2);
+    let unused = data.pop().unwrap();
+    assert_eq!(
+        volume.activate_zones(&unused).unwrap(),
+        Activation::NoBudget
+    );
+    // Metadata may take what data could not.
+    let metadata = chunk(BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP));
+    assert_eq!(
+        volume.activate_zones(&metadata).unwrap(),
+        Activation::Active
+    );
+    for stripe in metadata.stripes.iter() {
+        device.write(stripe.at, &[2; 4096]).unwrap();
+    }
+    assert_eq!(device.image().zones.unwrap().active(), 12);
+    // Finishing gives one back, filling another, resetting a third.
+    volume.finish_zones(&data[0]).unwrap();
+    assert_eq!(volume.activate_zones(&unused).unwrap(), Activation::Active);
+    device.write(unused.stripes[0].at, &[1; 4096]).unwrap();
+    device
+        .write(
+            Physical::new(unused.stripes[0].at.get() + 4096),
+            &vec![3; (8 << 20) - 4096],
+        )
+        .unwrap();
+    volume.zones_filled(&unused);
+    assert!(volume.can_activate(BlockGroupFlags::DATA));
+    volume.reset_zones(&data[1]).unwrap();
+    assert_eq!(
+        device
+            .image()
+            .zones
+            .unwrap()
+            .at(data[1].stripes[0].at.get())
+            .condition,
+        ZoneCondition::Empty
+    );
+    assert_eq!(device.violations(), Vec::<String>::new());
+    // Whoever mounts next sees the same.
+    let again = open_whole(&device, &walked);
+    assert!(again.can_activate(BlockGroupFlags::METADATA));
+}
+
+#[test]
+fn emulated_zones_are_conventional() {
+    let image = tools::mkfs(16 * tools::ZONE_SIZE, &["-O", "zoned"]);
+    let walked = walk(&image);
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    assert_eq!(volume.zone_size(), Some(tools::ZONE_SIZE));
+    let chunk = group_of(&volume, BlockGroupFlags::METADATA);
+    let group = volume
+        .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(1 << 20)))
+        .unwrap();
+    let expected = GroupZones {
+        sequential: false,
+        capacity: tools::ZONE_SIZE,
+        alloc_offset: ZoneOffset::new(1 << 20),
+        active: true,
+    };
+    assert_eq!(group, expected);
+    assert!(!volume.is_sequential(&chunk));
+    volume.finish_zones(&chunk).unwrap();
+    volume.reset_zones(&chunk).unwrap();
+    volume.write_superblocks().unwrap();
+    assert_eq!(
+        device
+            .manage_zone(Physical::new(0), ZoneAction::Reset)
+            .err()
+            .is_some(),
+        true
+    );
+    let planned = volume
+        .plan_chunk(BlockGroupFlags::DATA, 0, &used(&walked))
+        .unwrap();
+    assert_eq!(planned.stripes[0].at.get() % tools::ZONE_SIZE, 0);
+    assert!(planned.stripes[0].at.get() >= 2 * tools::ZONE_SIZE);
+}
+
+#[test]
+fn a_zone_gone_bad_makes_its_group_read_only() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let chunk = group_of(&volume, BlockGroupFlags::METADATA);
+    device.damage(|image| {
+        image
+            .zones
+            .as_mut()
+            .unwrap()
+            .break_zone(chunk.stripes[0].at.get())
+    });
+    drop(volume);
+    let volume = open_whole(&device, &walked);
+    let group = load(&volume, &chunk);
+    assert_eq!(
+        (group.alloc_offset.get(), group.active),
+        (group.capacity, false)
+    );
+}
+
+#[test]
+fn a_zoned_device_needs_its_feature() {
+    let flat = tools::mkfs(16 * tools::ZONE_SIZE, &[]);
+    let zoned = tools::as_zoned(flat, tools::zone_layout(tools::ZONE_SIZE));
+    assert_eq!(open(&device(zoned), READ_WRITE).err(), Some(EINVAL));
+}
