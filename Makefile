@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Every target is a script of scripts/; this file only names them.  What Kbuild
-# reads is Kbuild.  KVER=7.2 or KVER=7.3.4+deb13-amd64 selects another kernel
+# reads is Kbuild.  KVER=7.3.4+deb13-amd64 or KVER=debug selects another kernel
 # than the newest 7.3 of Debian 13 backports; TESTS="a b" some guest tests.
 
 .DEFAULT_GOAL := all
