@@ -45,6 +45,17 @@ impl Shared {
         }
     }
 
+    /// Sends the running transaction's blocks while everybody goes on changing it. At a hole this ends, and the full
+    /// commit that follows does the rest; it also meets every error again.
+    pub(super) fn write_ahead(&self) {
+        let running = self.gate.lock().running.clone();
+        if let Some(running) = running {
+            let _ = each_range(&running, |start, len| {
+                self.store.write(start, len, WriteMode::Integrity)
+            });
+        }
+    }
+
     /// Commits the running transaction. The caller was made its leader.
     fn lead(&self, running: &Arc<Running>) -> Result {
         let _nofs = NofsScope::enter();

@@ -106,7 +106,8 @@ impl Transactions {
         self.shared.commit()
     }
 
-    /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer.
+    /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer. Nobody
+    /// waits for such a commit: most of it goes out before others are kept from joining or from committing.
     pub fn commit_if_older(&self, age_ns: u64) -> Result {
         let started = {
             let gate = self.shared.gate.lock();
@@ -117,6 +118,7 @@ impl Transactions {
         };
         match started {
             Some(started) if self.shared.now_ns().saturating_sub(started) >= age_ns => {
+                self.shared.write_ahead();
                 self.commit()
             }
             _ => Ok(()),
