@@ -41,3 +41,13 @@ drop_disks() {
         rmdir "$dir"
     done
 }
+
+# The disk with this serial number: see scripts/guest --archive.
+disk_of_serial() { # serial
+    local file
+    for file in /sys/block/*/serial; do
+        [ "$(cat "$file")" != "$1" ] || { file=${file%/serial}; echo "/dev/${file##*/}"; return; }
+    done
+    echo "no disk has the serial number $1" >&2
+    return 1
+}

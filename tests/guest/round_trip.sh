@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Sourced after ktap.sh: the round trip between rbtrfs and C btrfs.
+# Sourced after ktap.sh: round trips between rbtrfs and C btrfs.
 
 : "${scratch:?source ktap.sh first}"
 
@@ -47,4 +47,50 @@ round_trip() {
     mount_c "$disk" "$scratch"
     same "$scratch" third
     umount "$scratch"
+}
+
+# round_trip_of_linux DISK [mkfs options]: the kernel's sources, which tar compares
+# with the archive byte by byte after each step.
+round_trip_of_linux() {
+    local disk=$1 archive
+    shift
+    archive=$(disk_of_serial linux-source)
+    mkfs.btrfs -qf "$@" "$disk"
+
+    step "rbtrfs unpacks"
+    mount_ours "$disk" "$scratch"
+    mkdir "$scratch/ours"
+    tar -xf "$archive" -C "$scratch/ours"
+    umount "$scratch"
+    step "btrfs check"
+    check_volume "$disk"
+
+    step "rbtrfs compares"
+    mount_ours "$disk" "$scratch"
+    tar -df "$archive" -C "$scratch/ours"
+    umount "$scratch"
+
+    step "C btrfs compares and copies"
+    mount_c "$disk" "$scratch"
+    tar -df "$archive" -C "$scratch/ours"
+    cp -a --reflink=never "$scratch/ours" "$scratch/theirs"
+    umount "$scratch"
+
+    step "rbtrfs compares the copy and removes the first"
+    mount_ours "$disk" "$scratch"
+    tar -df "$archive" -C "$scratch/theirs"
+    rm -r "$scratch/ours"
+    umount "$scratch"
+    step "btrfs check"
+    check_volume "$disk"
+
+    step "C btrfs compares"
+    mount_c "$disk" "$scratch"
+    expect "$(ls "$scratch")" theirs "what is left"
+    tar -df "$archive" -C "$scratch/theirs"
+    umount "$scratch"
+}
+
+step() {
+    echo "--- $SECONDS s: $*"
 }
