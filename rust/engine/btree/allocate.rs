@@ -59,6 +59,10 @@ pub trait Allocate {
         near: Logical,
     ) -> Result<Logical>;
 
+    /// Tells that no block will come to stand at an address of [`Self::allocate_block`]; its reference is dropped by
+    /// itself. Cannot fail.
+    fn abandon_block(&self, addr: Logical);
+
     /// Drops one reference to a block. `written_in` is the generation in its header: a block of the running
     /// transaction that never went out can be taken again at once, any other is pinned until the commit.
     fn release_block(

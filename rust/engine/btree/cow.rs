@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Copy-on-write: which blocks may be changed as they stand, and how the others become such.
 
-use super::lock::{nesting, Writing};
+use super::lock::{kind, nesting, Writing};
 use super::node::{self, header_mut};
 use super::tree::Tree;
 use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
@@ -11,20 +11,89 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::{Latched, Side};
 
+/// An address for a new block that is not in the cache yet. Given back when dropped.
+struct Address<'a> {
+    txn: &'a dyn Allocate,
+    owner: ObjectId,
+    info: BlockInfo,
+}
+
+impl<'a> Address<'a> {
+    fn take(
+        txn: &'a dyn Allocate,
+        owner: ObjectId,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Self> {
+        let addr = txn.allocate_block(owner, Holder::Tree(owner), level, first_key, near)?;
+        let info = BlockInfo {
+            addr,
+            level,
+            generation: txn.generation(),
+        };
+        Ok(Self { txn, owner, info })
+    }
+
+    /// Makes the block.
+    fn into_block(self, store: &'a dyn Store) -> Result<Fresh<'a>> {
+        let (txn, owner, info) = (self.txn, self.owner, self.info);
+        let block = store.create(info)?;
+        // From here on it is the block that gives the address back.
+        core::mem::forget(self);
+        let guard = match Latched::try_write(&block) {
+            Some(guard) => guard,
+            None => Latched::write(&block, nesting(kind(owner), info.level, Side::New)),
+        };
+        let mut fresh = Fresh {
+            store,
+            txn,
+            owner,
+            guard: Some(guard),
+        };
+        set_header(fresh.bytes_mut()?, store.identity(), &info, owner)?;
+        Ok(fresh)
+    }
+}
+
+impl Drop for Address<'_> {
+    fn drop(&mut self) {
+        self.txn.abandon_block(self.info.addr);
+        give_back(self.txn, self.owner, &self.info);
+    }
+}
+
 /// A new block, locked, that no pointer names yet. Given back when dropped.
 pub(super) struct Fresh<'a> {
-    tree: &'a Tree,
+    store: &'a dyn Store,
     txn: &'a dyn Allocate,
     owner: ObjectId,
     guard: Option<Writing>,
 }
 
-impl Fresh<'_> {
+impl<'a> Fresh<'a> {
+    /// Takes a new, empty block of the tree `owner`.
+    fn of(
+        store: &'a dyn Store,
+        owner: ObjectId,
+        txn: &'a dyn Allocate,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Self> {
+        Address::take(txn, owner, level, first_key, near)?.into_block(store)
+    }
+
+    /// The block, before it is locked by anybody else.
+    fn block(&self) -> Result<&Arc<Block>> {
+        Ok(self.guard.as_ref().ok_or(EUCLEAN)?.latched())
+    }
+
     /// The block, to be linked into the tree in the same step. It is dirty from now on until it goes out, and may be
     /// changed as long: nobody needs to say again that it has changed.
     pub(super) fn keep(mut self) -> Result<Writing> {
         let guard = self.guard.take().ok_or(EUCLEAN)?;
-        self.tree.store().mark_dirty(guard.latched());
+        self.store.mark_dirty(guard.latched());
         Ok(guard)
     }
 
@@ -48,8 +117,8 @@ impl Drop for Fresh<'_> {
             header.nritems.set(0);
             header.owner.set(ObjectId::CSUM_TREE.get());
         }
-        self.tree.store().mark_dirty(guard.latched());
-        self.tree.store().forget(guard.latched());
+        self.store.mark_dirty(guard.latched());
+        self.store.forget(guard.latched());
     }
 }
 
@@ -111,22 +180,11 @@ fn set_header(bytes: &mut [u8], identity: Identity, info: &BlockInfo, owner: Obj
 impl Tree {
     /// A new tree: one empty leaf, allocated from `txn`.
     pub fn create(store: Arc<dyn Store>, id: ObjectId, txn: &dyn Allocate) -> Result<Arc<Self>> {
-        let (generation, holder) = (txn.generation(), Holder::Tree(id));
-        let addr = txn.allocate_block(id, holder, 0, &Key::MIN, Logical::new(0))?;
-        let info = BlockInfo {
-            addr,
-            level: 0,
-            generation,
-        };
-        let create = || -> Result<Arc<Self>> {
-            let block = store.create(info)?;
-            let tree = Self::with_root(store.clone(), id, block.clone(), Generation::new(0))?;
-            let mut guard = Latched::write(&block, nesting(tree.kind(), 0, Side::New));
-            set_header(guard.bytes_mut(), store.identity(), &info, id)?;
-            store.mark_dirty(&block);
-            Ok(tree)
-        };
-        create().inspect_err(|_| give_back(txn, id, &info))
+        let fresh = Fresh::of(&*store, id, txn, 0, &Key::MIN, Logical::new(0))?;
+        let root = fresh.block()?.clone();
+        let tree = Self::with_root(store.clone(), id, root, Generation::new(0))?;
+        drop(fresh.keep()?);
+        Ok(tree)
     }
 
     /// Whether a locked block may be changed as it stands: it is of the running transaction, has not gone out, and
@@ -167,28 +225,7 @@ impl Tree {
         first_key: &Key,
         near: Logical,
     ) -> Result<Fresh<'a>> {
-        let addr = txn.allocate_block(owner, Holder::Tree(owner), level, first_key, near)?;
-        let info = BlockInfo {
-            addr,
-            level,
-            generation: txn.generation(),
-        };
-        let block = self
-            .store()
-            .create(info)
-            .inspect_err(|_| give_back(txn, owner, &info))?;
-        let guard = match Latched::try_write(&block) {
-            Some(guard) => guard,
-            None => Latched::write(&block, nesting(self.kind(), level, Side::New)),
-        };
-        let mut fresh = Fresh {
-            tree: self,
-            txn,
-            owner,
-            guard: Some(guard),
-        };
-        set_header(fresh.bytes_mut()?, self.store().identity(), &info, owner)?;
-        Ok(fresh)
+        Fresh::of(&**self.store(), owner, txn, level, first_key, near)
     }
 
     /// Copies a locked block and drops the tree's reference to it. The caller makes the pointer name the copy, which

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
+use super::abandoned::BlockAddress;
 use super::group::{Body, Group};
 use super::groups::Groups;
 use super::ranges::{round_up, Wish};
@@ -45,7 +46,7 @@ impl Space {
         class: BlockClass,
         near: Logical,
         from: &Reservation,
-    ) -> Result<Logical> {
+    ) -> Result<BlockAddress<'_>> {
         let size = self.node_size;
         let wish = Wish {
             wanted: size,
@@ -67,7 +68,7 @@ impl Space {
         }
         if class == BlockClass::TreeLog && self.volume.is_zoned() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
-                return Ok(Logical::new(start));
+                return Ok(BlockAddress::new(self, Logical::new(start)));
             }
         }
         let mut found = self.search(&groups, class.class(), cursor, wish, from, |group| {
@@ -77,7 +78,7 @@ impl Space {
             found = self.search(&groups, class.class(), cursor, wish, from, |_| true)?;
         }
         match found {
-            Some((start, _)) => Ok(Logical::new(start)),
+            Some((start, _)) => Ok(BlockAddress::new(self, Logical::new(start))),
             None => {
                 pr_err!("no room for a {} block\n", class.class());
                 Err(ENOSPC)

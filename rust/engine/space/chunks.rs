@@ -157,7 +157,7 @@ impl Space {
             ),
             false => None,
         };
-        let mut body = new_body(&self.volume, &chunk, zones, 0, self.unit_of(class))?;
+        let mut body = new_body(&self.volume, &chunk, zones, class, 0, self.unit_of(class))?;
         load::fill(&mut body, first, end)?;
         load::exclude_superblocks(&self.volume, &chunk, &mut body)?;
         let recorded = self

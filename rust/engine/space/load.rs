@@ -4,6 +4,7 @@
 //! All of it is read before anything can change: one pass over the free space tree, or over the extent tree where
 //! there is none. Loading a group later, while it is in use, is what double allocations were made of elsewhere.
 
+use super::abandoned::Abandoned;
 use super::free_space_tree::{self, FreeSpaceItem, Recorded};
 use super::gate::{Ending, MetadataGate, NewGroup};
 use super::group::{Access, Body, Group};
@@ -123,7 +124,14 @@ impl Space {
             })?),
             false => None,
         };
-        let body = new_body(&self.volume, &chunk, zones, used, self.unit_of(class))?;
+        let body = new_body(
+            &self.volume,
+            &chunk,
+            zones,
+            class,
+            used,
+            self.unit_of(class),
+        )?;
         Ok(Loading {
             class,
             used,
@@ -190,6 +198,7 @@ pub(super) fn new_body(
     volume: &Volume,
     chunk: &Chunk,
     zones: Option<GroupZones>,
+    class: Class,
     used: u64,
     unit: u64,
 ) -> Result<Body> {
@@ -231,6 +240,7 @@ pub(super) fn new_body(
         start: chunk.logical,
         offset: ZoneOffset::new(offset),
         capacity: whole,
+        abandoned: Abandoned::new(class, whole, unit)?,
     };
     Ok(Body {
         tally: Tally { unusable, ..tally },

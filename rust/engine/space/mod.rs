@@ -20,6 +20,7 @@
 //! | [`Space`]        | all of it, for one volume                                                         |
 //! | [`Reservation`]  | promised bytes; [`Shortage`] is why there were none                               |
 //! | [`DataExtent`]   | an address for file data                                                          |
+//! | [`BlockAddress`] | an address for a tree block                                                       |
 //! | [`Removal`]      | an empty group on its way out                                                     |
 //! | [`MetadataGate`] | the order of metadata writes on sequential zones                                  |
 //! | [`Statistics`]   | the numbers                                                                       |
@@ -31,6 +32,7 @@
 //! pinned ranges, dirty groups > a class's totals > volume. Calls marked "memory only" may be made under tree block
 //! locks; the others want none held.
 
+mod abandoned;
 mod allocate;
 mod changes;
 mod chunks;
@@ -54,6 +56,7 @@ mod totals;
 mod writeout;
 mod zones;
 
+pub use abandoned::BlockAddress;
 pub use allocate::DataExtent;
 pub use chunks::Removal;
 pub use class::{BlockClass, Class};

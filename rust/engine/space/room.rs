@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where in a block group bytes are free: the two policies, chosen for each group when it is loaded.
 
+use super::abandoned::Abandoned;
 use super::ranges::{FreeRanges, Wish};
 use crate::disk::{Logical, ZoneOffset};
 use kernel::prelude::*;
@@ -14,7 +15,6 @@ pub(super) enum Room {
 }
 
 /// The allocation state of a block group on sequential zones (C: `alloc_offset`, `zone_capacity`).
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Appending {
     /// The group's address.
     pub(super) start: Logical,
@@ -22,12 +22,39 @@ pub(super) struct Appending {
     pub(super) offset: ZoneOffset,
     /// What the zones hold; at most the group's length.
     pub(super) capacity: u64,
+    /// What was allocated and will not be written, but by the gate.
+    pub(super) abandoned: Abandoned,
 }
 
 impl Appending {
     /// Where the next allocation starts.
     pub(super) fn end_of_allocated(&self) -> Logical {
         self.start.saturating_add(self.offset.get())
+    }
+
+    /// Where the last block ends that will be written: there is none in what was allocated behind it.
+    pub(super) fn end_of_blocks(&self) -> Logical {
+        self.start
+            .saturating_add(self.abandoned.trim(self.offset).get())
+    }
+
+    /// No block will stand at `addr`.
+    pub(super) fn abandon(&mut self, addr: Logical) {
+        if let Some(offset) = addr.checked_since(self.start) {
+            self.abandoned.note(ZoneOffset::new(offset));
+        }
+    }
+
+    /// Whether [`Self::abandon`] was told so.
+    pub(super) fn is_abandoned(&self, addr: Logical) -> bool {
+        addr.checked_since(self.start)
+            .is_some_and(|offset| self.abandoned.contains(ZoneOffset::new(offset)))
+    }
+
+    /// The zones are empty.
+    pub(super) fn restart(&mut self) {
+        self.offset = ZoneOffset::new(0);
+        self.abandoned.clear();
     }
 
     /// Bytes that can still be allocated.

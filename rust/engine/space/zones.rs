@@ -58,6 +58,13 @@ fn appending(body: &mut Body) -> Option<&mut Appending> {
 }
 
 impl Group {
+    /// No block will stand at `addr`.
+    pub(super) fn abandon(&self, addr: Logical) {
+        if let Some(appending) = appending(&mut self.lock()) {
+            appending.abandon(addr);
+        }
+    }
+
     /// Gives up what is left of the zones: free becomes unusable.
     fn give_up_rest(&self, body: &mut Body) -> Result {
         let from = if body.access == Access::Closed {
@@ -76,16 +83,20 @@ impl Group {
 }
 
 impl GateGroup for Group {
-    fn allocated_end(&self) -> Logical {
+    fn blocks_end(&self) -> Logical {
         match appending(&mut self.lock()) {
-            Some(appending) => appending.end_of_allocated(),
+            Some(appending) => appending.end_of_blocks(),
             None => self.start(),
         }
     }
 
+    fn is_abandoned(&self, addr: Logical) -> bool {
+        appending(&mut self.lock()).is_some_and(|appending| appending.is_abandoned(addr))
+    }
+
     fn close_at(&self, pointer: Logical) -> Result<bool> {
         let mut body = self.lock();
-        if appending(&mut body).is_none_or(|appending| appending.end_of_allocated() != pointer) {
+        if appending(&mut body).is_none_or(|appending| appending.end_of_blocks() > pointer) {
             return Ok(false);
         }
         self.give_up_rest(&mut body)?;
@@ -249,7 +260,7 @@ impl Space {
             return Err(EUCLEAN);
         };
         let consumed = room.offset.get();
-        room.offset = ZoneOffset::new(0);
+        room.restart();
         body.under_way = 0;
         body.unwritten = 0;
         body.active = false;

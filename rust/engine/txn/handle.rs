@@ -148,6 +148,10 @@ impl Allocate for Handle {
             .allocate_block(owner, holder, level, first_key, near)
     }
 
+    fn abandon_block(&self, addr: Logical) {
+        self.context().abandon_block(addr);
+    }
+
     fn release_block(
         &self,
         addr: Logical,

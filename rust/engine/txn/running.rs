@@ -104,6 +104,12 @@ impl Running {
         record.touch(owner, i64::try_from(node_size).unwrap_or(0))
     }
 
+    /// [`Self::note_block`] was told of a block that there will not be.
+    pub(super) fn forget_block(&self, owner: ObjectId, node_size: u64) {
+        // The tree's entry is there: nothing is allocated.
+        let _ = self.note_release(owner, node_size);
+    }
+
     /// A block of `owner` was dropped.
     pub(super) fn note_release(&self, owner: ObjectId, node_size: u64) -> Result {
         self.record.lock().touch(

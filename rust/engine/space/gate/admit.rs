@@ -19,6 +19,14 @@ pub struct GateGuard<'g> {
 pub enum Admission<'a> {
     /// Submit it, after [`WriteToken::submitting`].
     Write(WriteToken<'a>),
+    /// An address before it was allocated and got no block. Submit zeros, as many as the block has bytes, to `at`, after
+    /// [`WriteToken::submitting`]; then ask for the same block again.
+    Fill {
+        /// Where.
+        at: Logical,
+        /// The right to do so.
+        token: WriteToken<'a>,
+    },
     /// Leave it: it was sent already, or must wait for others and the caller can do without.
     Skip,
     /// It cannot be written before another that is not there yet. `EAGAIN`: an fsync commits instead. A commit never
@@ -107,11 +115,21 @@ impl<'g> GateGuard<'g> {
             pr_err!("block {addr} lies behind the capacity of its zones\n");
             return Err(EUCLEAN);
         }
-        if addr > pointer {
+        let fills = addr > pointer && progress.group.is_abandoned(pointer);
+        if addr > pointer && !fills {
             serial.counters.hole();
             return Ok(serial.refuse(mode));
         }
         match serial.prepare(state, group)? {
+            Verdict::Ready if fills => {
+                serial.counters.fill();
+                Ok(Admission::Fill {
+                    at: pointer,
+                    token: WriteToken {
+                        target: Some((state, group, pointer.saturating_add(len))),
+                    },
+                })
+            }
             Verdict::Ready => Ok(Admission::Write(WriteToken {
                 target: Some((state, group, end)),
             })),
@@ -146,7 +164,8 @@ impl Serial {
                 Admission::Hole
             }
             WriteMode::Commit => {
-                // Blocks of a commit leave no hole: those that were dropped are written all the same.
+                // Blocks of a commit leave no hole: those that were dropped are written all the same, and addresses
+                // without a block are filled.
                 pr_err!("a commit met a hole in a zone\n");
                 self.counters.again();
                 Admission::Hole

@@ -9,11 +9,13 @@ use kernel::sync::Arc;
 
 /// The allocation state of a group, as the gate sees it.
 pub trait GateGroup: Send + Sync {
-    /// Where the next block will be allocated: all before it is allocated.
-    fn allocated_end(&self) -> Logical;
+    /// Where the last block ends that was allocated and not abandoned.
+    fn blocks_end(&self) -> Logical;
 
-    /// Ends allocation for good if nothing was allocated behind `pointer`, and tells whether it did. From then on
-    /// [`Self::allocated_end`] is the end of the group's capacity.
+    /// Whether `addr` was allocated and no block will ever stand there: zeros are written in its place.
+    fn is_abandoned(&self, addr: Logical) -> bool;
+
+    /// Ends allocation for good if no block will be written behind `pointer`, and tells whether it did.
     fn close_at(&self, pointer: Logical) -> Result<bool>;
 }
 
@@ -88,9 +90,9 @@ impl Progress {
         self.in_flight.load(Ordering::Acquire) > 0
     }
 
-    /// Whether every allocated block was sent.
+    /// Whether every block was sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.pointer.get() >= self.group.allocated_end()
+        self.pointer.get() >= self.group.blocks_end()
     }
 
     /// Whether every allocated block was sent and has completed, so that the zones can be finished or reset.

@@ -10,6 +10,7 @@
 //! let mut guard = gate.enter();
 //! match guard.admit(addr, len, mode)? {
 //!     Admission::Write(token) => { in_flight = token.submitting(); submit(block, in_flight) }
+//!     Admission::Fill { at, token } => { in_flight = token.submitting(); submit(zeros, at); the same block again }
 //!     Admission::Skip         => next block
 //!     Admission::Hole         => return Err(EAGAIN)
 //!     Admission::Drain(range) => { drop(guard); wait for the writes in range; enter again, the same block again }

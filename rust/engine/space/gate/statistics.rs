@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub struct GateStatistics {
     /// Blocks that could not go out because one before them had not.
     pub holes: u64,
+    /// Addresses without a block that were filled with zeros.
+    pub fills: u64,
     /// Blocks that were left for later.
     pub skips: u64,
     /// Times that a caller was told to commit instead.
@@ -26,6 +28,7 @@ pub struct GateStatistics {
 #[derive(Default)]
 pub(super) struct Counters {
     holes: AtomicU64,
+    fills: AtomicU64,
     skips: AtomicU64,
     again: AtomicU64,
     drains: AtomicU64,
@@ -51,6 +54,7 @@ macro_rules! counters {
 
 counters! {
     hole -> holes;
+    fill -> fills;
     skip -> skips;
     again -> again;
     drain -> drains;

@@ -119,6 +119,7 @@ struct Allocator {
     start: u64,
     end: AtomicU64,
     lock: Mutex<()>,
+    abandoned: Mutex<BTreeSet<u64>>,
 }
 
 impl Allocator {
@@ -128,6 +129,7 @@ impl Allocator {
                 start,
                 end: AtomicU64::new(start),
                 lock: Mutex::new(()),
+                abandoned: Mutex::default(),
             },
             GFP_KERNEL,
         )
@@ -143,16 +145,32 @@ impl Allocator {
         self.end.store(addr + NODE, Ordering::Relaxed);
         Some(addr)
     }
+
+    /// Takes an address for nothing.
+    fn abandon(&self) {
+        if let Some(addr) = self.allocate() {
+            self.abandoned.lock().unwrap().insert(addr);
+        }
+    }
 }
 
 impl GateGroup for Allocator {
-    fn allocated_end(&self) -> Logical {
-        Logical::new(self.end.load(Ordering::Relaxed))
+    fn blocks_end(&self) -> Logical {
+        let abandoned = self.abandoned.lock().unwrap();
+        let mut end = self.end.load(Ordering::Relaxed);
+        while end > self.start && abandoned.contains(&(end - NODE)) {
+            end -= NODE;
+        }
+        Logical::new(end)
+    }
+
+    fn is_abandoned(&self, addr: Logical) -> bool {
+        self.abandoned.lock().unwrap().contains(&addr.get())
     }
 
     fn close_at(&self, pointer: Logical) -> Result<bool> {
         let _lock = self.lock.lock().unwrap();
-        if self.end.load(Ordering::Relaxed) != pointer.get() {
+        if self.blocks_end() > pointer {
             return Ok(false);
         }
         self.end.store(self.start + ZONE, Ordering::Relaxed);
@@ -187,6 +205,7 @@ fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&'static str
     let admission = guard.admit(Logical::new(addr), NODE, mode)?;
     Ok(match admission {
         Admission::Write(_) => "write",
+        Admission::Fill { .. } => "fill",
         Admission::Skip => "skip",
         Admission::Hole => "hole",
         Admission::Drain { .. } => "drain",
@@ -253,6 +272,49 @@ fn the_pointer_moves_at_submission_only() {
     assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("write"));
     drop(send(&gate, &device, addr));
     assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("skip"));
+}
+
+/// An address that got no block is filled before what lies behind it goes out, and keeps nobody waiting at the end.
+#[test]
+fn an_address_without_a_block_is_no_hole() {
+    let (device, gate, groups) = setup(1, 2);
+    let fill = |addr: u64| {
+        let mut guard = gate.enter();
+        match guard
+            .admit(Logical::new(addr), NODE, WriteMode::Commit)
+            .unwrap()
+        {
+            Admission::Fill { at, token } => {
+                let in_flight = token.submitting();
+                device.write(at.get());
+                device.complete(at.get());
+                drop(in_flight);
+            }
+            _ => panic!("{addr} asks for no zeros"),
+        }
+    };
+    groups[0].abandon();
+    groups[0].abandon();
+    let missing = groups[0].allocate().unwrap();
+    let behind = groups[0].allocate().unwrap();
+    assert_eq!(admit(&gate, missing, WriteMode::Background), Ok("fill"));
+    fill(behind);
+    fill(behind);
+    assert_eq!(
+        admit(&gate, behind, WriteMode::Commit),
+        Ok("hole"),
+        "a block that is only late"
+    );
+    for addr in [missing, behind] {
+        drop(send(&gate, &device, addr));
+        device.complete(addr);
+    }
+    groups[0].abandon();
+    assert!(gate.is_quiet(Logical::new(0)));
+    let next = groups[1].allocate().unwrap();
+    drop(send(&gate, &device, next));
+    let statistics = gate.statistics();
+    assert_eq!((statistics.fills, statistics.forced), (3, 1));
 }
 
 /// C1 b: a zone is finished after the last of its writes, never before.
@@ -345,6 +407,10 @@ struct Load {
 impl Load {
     /// Allocates a block and makes it dirty, not at the same moment.
     fn dirty_one(&self, random: &mut Random) {
+        if random.one_in(16) {
+            let group = random.below(self.groups.len() as u64);
+            self.groups[group as usize].abandon();
+        }
         let Some(addr) = self.groups.iter().find_map(|group| group.allocate()) else {
             return;
         };
@@ -389,6 +455,11 @@ impl Load {
                     let in_flight = token.submitting();
                     self.device.write(addr);
                     self.under_way.lock().unwrap().push((addr, in_flight));
+                }
+                Admission::Fill { at, token } => {
+                    let in_flight = token.submitting();
+                    self.device.write(at.get());
+                    self.under_way.lock().unwrap().push((at.get(), in_flight));
                 }
                 Admission::Skip => at = addr + 1,
                 Admission::Hole => return Err(EAGAIN),
@@ -480,7 +551,7 @@ fn threads_keep_the_order() {
         }
         let statistics = load.gate.statistics();
         assert!(
-            statistics.holes > 0 && statistics.activations > 0,
+            statistics.holes > 0 && statistics.fills > 0 && statistics.activations > 0,
             "{statistics:?}"
         );
     }

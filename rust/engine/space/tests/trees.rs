@@ -103,6 +103,8 @@ impl Allocate for Txn {
         ))
     }
 
+    fn abandon_block(&self, _: Logical) {}
+
     fn release_block(&self, _: Logical, _: u8, _: ObjectId, _: Holder, _: Generation) -> Result {
         Ok(())
     }

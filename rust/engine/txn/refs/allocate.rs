@@ -161,33 +161,27 @@ impl Allocate for Context<'_> {
     ) -> Result<Logical> {
         self.shared.check_alive()?;
         let node_size = u64::from(self.shared.store.node_size());
-        let addr = self
+        let address = self
             .shared
             .space
             .allocate_block(Self::class(owner), near, self.from)?;
-        let recorded = self
-            .running
-            .note_block(owner, addr, node_size)
-            .and_then(|()| {
-                // Log trees are not in the extent tree: they are gone with the next commit.
-                if owner == ObjectId::TREE_LOG {
-                    return Ok(());
-                }
-                let reference = Reference::to_block(holder);
-                self.running.queue.lock().insert_new(
-                    addr,
-                    Extent::Block { level },
-                    *first_key,
-                    reference,
-                )
-            });
-        match recorded {
-            Ok(()) => Ok(addr),
-            Err(error) => {
-                self.shared.space.release_unwritten(addr, node_size);
-                Err(error)
-            }
+        let addr = address.get();
+        self.running.note_block(owner, addr, node_size)?;
+        // Log trees are not in the extent tree: they are gone with the next commit.
+        if owner != ObjectId::TREE_LOG {
+            let (extent, reference) = (Extent::Block { level }, Reference::to_block(holder));
+            let queued = self
+                .running
+                .queue
+                .lock()
+                .insert_new(addr, extent, *first_key, reference);
+            queued.inspect_err(|_| self.running.forget_block(owner, node_size))?;
         }
+        Ok(address.keep())
+    }
+
+    fn abandon_block(&self, addr: Logical) {
+        self.shared.space.abandon_block(addr);
     }
 
     fn release_block(

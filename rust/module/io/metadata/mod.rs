@@ -20,7 +20,7 @@ mod index;
 mod read;
 mod write;
 
-use crate::linux::metadata_pages::{FolioBytes, MetadataPages, Missing, Owner, Pages};
+use crate::linux::metadata_pages::{FolioBytes, LockedFolio, MetadataPages, Missing, Owner, Pages};
 use crate::linux::{BlockDevice, SuperBlock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
@@ -182,24 +182,8 @@ impl Store for MetadataCache {
 
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
         let _nofs = NofsScope::enter();
-        let pos = info.addr.get();
-        self.shared.check_place(info.addr)?;
-        loop {
-            let folio = self.pages.folio(pos, Missing::Create)?;
-            folio.wait_writeback();
-            drop(self.shared.index.remove(pos));
-            let Some(mut bytes) = folio.bytes() else {
-                // Somebody still holds the block that was here: leave its memory to it.
-                drop(folio);
-                self.pages
-                    .truncate(pos, self.end(info.addr, self.shared.node_size.into()));
-                continue;
-            };
-            bytes.as_mut_slice().fill(0);
-            folio.cancel_dirty();
-            folio.mark_uptodate();
-            return self.shared.publish(info, bytes);
-        }
+        let (_folio, bytes) = self.shared.blank(&self.pages, info.addr)?;
+        self.shared.publish(info, bytes)
     }
 
     fn mark_dirty(&self, block: &Arc<Block>) {
@@ -246,6 +230,28 @@ impl Store for MetadataCache {
 }
 
 impl Shared {
+    /// A locked folio of zeros for `addr`, clean. What was cached there is replaced.
+    fn blank(&self, pages: &Pages, addr: Logical) -> Result<(LockedFolio, FolioBytes)> {
+        let pos = addr.get();
+        self.check_place(addr)?;
+        loop {
+            let folio = pages.folio(pos, Missing::Create)?;
+            folio.wait_writeback();
+            drop(self.index.remove(pos));
+            let Some(mut bytes) = folio.bytes() else {
+                // Somebody still holds the block that was here: leave its memory to it.
+                drop(folio);
+                let len = u64::from(self.node_size);
+                pages.truncate(pos, pos.saturating_add(len).saturating_sub(1));
+                continue;
+            };
+            bytes.as_mut_slice().fill(0);
+            folio.cancel_dirty();
+            folio.mark_uptodate();
+            return Ok((folio, bytes));
+        }
+    }
+
     /// Makes a block of a locked folio's bytes and lets everybody find it.
     fn publish(&self, info: BlockInfo, bytes: FolioBytes) -> Result<Arc<Block>> {
         if self.chunk_tree_uuid.as_ref().is_none() {

@@ -12,7 +12,7 @@ use crate::linux::metadata_pages::{set_error, Pages};
 use crate::linux::{Bio, Folio, Inode, Operation};
 use engine::btree::{seal, WriteMode};
 use engine::disk::Logical;
-use engine::space::{Admission, GateGuard, InFlight, MetadataGate};
+use engine::space::{Admission, GateGuard, InFlight, MetadataGate, WriteToken};
 use engine::volume::Mapping;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -181,42 +181,62 @@ impl Shared {
             },
             WriteMode::Integrity | WriteMode::Commit => Latched::write(&block, nesting),
         };
-        self.make_room(pages, batch, addr, mode)?;
-        let Some(open) = batch.as_mut() else {
-            return Err(EIO);
-        };
-        let token = match guard.admit(addr, self.node_size.into(), mode)? {
-            Admission::Write(token) => token,
-            Admission::Skip => return Ok(Outcome::Left),
-            Admission::Hole => return Err(EAGAIN),
-            Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
-        };
-        seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(report)?;
-        if !start_writeback(folio) {
-            return Ok(Outcome::Left);
+        loop {
+            let token = match guard.admit(addr, self.node_size.into(), mode)? {
+                Admission::Write(token) => token,
+                Admission::Fill { at, token } => {
+                    self.fill(pages, batch, at, token, mode)?;
+                    continue;
+                }
+                Admission::Skip => return Ok(Outcome::Left),
+                Admission::Hole => return Err(EAGAIN),
+                Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
+            };
+            let open = self.make_room(pages, batch, addr, mode)?;
+            seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(report)?;
+            if !start_writeback(folio) {
+                return Ok(Outcome::Left);
+            }
+            // Nothing fails from here on.
+            open.push(folio, token.submitting(), self.node_size.into());
+            return Ok(Outcome::Taken);
         }
-        // Nothing fails from here on.
-        open.push(folio, token.submitting(), self.node_size.into());
-        drop(bytes);
-        Ok(Outcome::Taken)
     }
 
-    /// Sees to it that the batch takes a block at `addr`.
-    fn make_room(
+    /// Puts zeros into the batch for an address without a block.
+    fn fill(
         &self,
         pages: &Pages,
         batch: &mut Option<Batch>,
-        addr: Logical,
+        at: Logical,
+        token: WriteToken<'_>,
         mode: WriteMode,
     ) -> Result {
-        if let Some(open) = batch {
-            if open.takes(addr) && self.adjoins(open)? {
-                return Ok(());
-            }
-            self.submit(batch.take());
-        }
-        *batch = Some(Batch::new(pages, addr, mode)?);
+        let (folio, bytes) = self.blank(pages, at)?;
+        let open = self.make_room(pages, batch, at, mode)?;
+        folio.start_writeback();
+        open.push(&folio, token.submitting(), self.node_size.into());
+        drop(bytes);
         Ok(())
+    }
+
+    /// The batch, which takes a block at `addr` now.
+    fn make_room<'b>(
+        &self,
+        pages: &Pages,
+        batch: &'b mut Option<Batch>,
+        addr: Logical,
+        mode: WriteMode,
+    ) -> Result<&'b mut Batch> {
+        let fits = match batch.as_ref() {
+            Some(open) => open.takes(addr) && self.adjoins(open)?,
+            None => false,
+        };
+        if !fits {
+            self.submit(batch.take());
+            *batch = Some(Batch::new(pages, addr, mode)?);
+        }
+        batch.as_mut().ok_or(EIO)
     }
 
     /// Whether every copy of the batch goes on for one more block.

@@ -343,7 +343,10 @@ fn threads_share_space() {
                             let class = [BlockClass::Metadata, BlockClass::TreeLog]
                                 [random.below(2) as usize];
                             (
-                                space.allocate_block(class, Logical::new(0), &from).unwrap(),
+                                space
+                                    .allocate_block(class, Logical::new(0), &from)
+                                    .unwrap()
+                                    .keep(),
                                 16384,
                             )
                         }
@@ -401,7 +404,10 @@ fn log_trees_have_a_group_of_their_own() {
     for index in 0..40 {
         let which = index % 2;
         let class = [BlockClass::Metadata, BlockClass::TreeLog][which];
-        let addr = space.allocate_block(class, Logical::new(0), &from).unwrap();
+        let addr = space
+            .allocate_block(class, Logical::new(0), &from)
+            .unwrap()
+            .keep();
         assert!(addr > last[which] || index < 2, "ascending");
         last[which] = addr;
         assert_eq!(*groups[which].get_or_insert(group(addr)), group(addr));

@@ -70,6 +70,8 @@ pub struct Counters {
 enum Outcome {
     /// It was sent, or need not be.
     Passed,
+    /// Zeros were sent that had to go before it.
+    Filled,
     /// Others must complete first: those in this range.
     Drain(Logical, u64),
 }
@@ -209,10 +211,15 @@ impl<B: Backing> HostStore<B> {
         let Some(filler) = self.is_dirty(block) else {
             return Ok(Outcome::Passed);
         };
+        let len = guard.bytes().len();
         let token = match gate {
             None => None,
-            Some(gate) => match gate.admit(info.addr, guard.bytes().len() as u64, mode)? {
+            Some(gate) => match gate.admit(info.addr, len as u64, mode)? {
                 Admission::Write(token) => Some(token),
+                Admission::Fill { at, token } => {
+                    self.fill(at, len, token.submitting());
+                    return Ok(Outcome::Filled);
+                }
                 Admission::Skip => return Ok(Outcome::Passed),
                 Admission::Hole => return Err(EAGAIN),
                 Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
@@ -253,6 +260,16 @@ impl<B: Backing> HostStore<B> {
         Ok(bytes.to_vec())
     }
 
+    /// Zeros for an address without a block.
+    fn fill(&self, at: Logical, len: usize, in_flight: InFlight) {
+        let sent = Sent {
+            addr: at.get(),
+            bytes: std::vec![0; len],
+            _in_flight: Some(in_flight),
+        };
+        self.enqueue(sent, true);
+    }
+
     fn enqueue(&self, sent: Sent, filler: bool) {
         let mut state = self.state();
         if filler {
@@ -274,6 +291,7 @@ impl<B: Backing> HostStore<B> {
         while let Some(block) = self.next_dirty(from..range.end) {
             match self.send(&block, gate.as_mut(), mode)? {
                 Outcome::Passed => from = block.meta().addr.get() + 1,
+                Outcome::Filled => {}
                 Outcome::Drain(start, len) => {
                     drop(gate);
                     self.complete(start.get()..start.get() + len);

@@ -133,6 +133,11 @@ impl Allocate for Ledger {
         Ok(Logical::new(addr))
     }
 
+    fn abandon_block(&self, addr: Logical) {
+        let state = self.state.lock().unwrap();
+        assert!(state.books.blocks.contains_key(&addr.get()));
+    }
+
     fn release_block(
         &self,
         addr: Logical,

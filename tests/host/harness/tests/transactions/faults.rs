@@ -3,6 +3,7 @@
 
 use crate::files::Files;
 use crate::mounted::{zoned_image, Mounted};
+use engine::disk::{Key, Kind, ObjectId};
 use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Image, Recorder};
@@ -151,4 +152,38 @@ fn any_allocation_may_fail() {
             return;
         }
     }
+}
+
+/// An address is taken for a block for which there is no memory then: on zones it must be written all the same, or
+/// nothing behind it could be.
+#[test]
+fn an_address_without_memory_is_no_hole() {
+    let image = zoned_image(10, 64 * MIB);
+    let root = Key::new(256, Kind::INODE_ITEM, 0);
+    let (mut fills, mut kept) = (0, 0);
+    for n in 0.. {
+        let mounted = Mounted::mount(image.clone()).unwrap();
+        let files = Files::new(&mounted.txns);
+        files.create("first", 4096, 4096).unwrap();
+        mounted.txns.commit().unwrap();
+        let tree = mounted.txns.tree(ObjectId::FS_TREE).unwrap();
+        let handle = mounted.txns.start(Units::updates(1)).unwrap();
+        let failing = inject::fail_nth(n);
+        let before = inject::counters().failed;
+        let changed = tree.update(&handle, &root, |_| ());
+        let failed = inject::counters().failed > before;
+        drop((failing, handle));
+        if changed.is_err() && mounted.txns.is_aborted().is_none() {
+            kept += 1;
+            files.create("second", 4096, 4096).unwrap();
+            mounted.txns.commit().unwrap();
+            fills += mounted.txns.space().gate().statistics().fills;
+            drop(files);
+            tools::check(&mounted.unmount()).unwrap();
+        }
+        if !failed {
+            break;
+        }
+    }
+    assert!(kept > 2 && fills > 2, "{kept} failures, {fills} fills");
 }

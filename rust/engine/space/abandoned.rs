@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Addresses that were taken for tree blocks and never got one.
+//!
+//! On sequential zones such an address cannot be taken again, and what lies behind it cannot be written before it. So
+//! it is noted, for the gate to have zeros written there. Often it was memory that lacked: noting needs none.
+
+use super::{Class, Space};
+use crate::disk::{Logical, ZoneOffset};
+use kernel::prelude::*;
+
+/// Units of a group on sequential zones that nobody will write, as a bitmap.
+pub(super) struct Abandoned {
+    unit: u64,
+    words: KVVec<u64>,
+}
+
+impl Abandoned {
+    /// For a group that holds `capacity` bytes. File data is appended wherever the device likes: it leaves no holes.
+    pub(super) fn new(class: Class, capacity: u64, unit: u64) -> Result<Self> {
+        let units = match class {
+            Class::Data => 0,
+            Class::Metadata | Class::System => capacity.checked_div(unit).unwrap_or(0),
+        };
+        let words = usize::try_from(units.div_ceil(u64::BITS.into()))?;
+        Ok(Self {
+            unit,
+            words: KVVec::from_elem(0, words, GFP_KERNEL)?,
+        })
+    }
+
+    /// Notes the unit at `offset`.
+    pub(super) fn note(&mut self, offset: ZoneOffset) {
+        let Some((word, bit)) = self.place(offset) else {
+            return;
+        };
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    /// Whether the unit at `offset` was noted.
+    pub(super) fn contains(&self, offset: ZoneOffset) -> bool {
+        self.place(offset)
+            .and_then(|(word, bit)| Some(self.words.get(word)? & bit != 0))
+            .unwrap_or(false)
+    }
+
+    /// The end of what was not noted, in what was allocated up to `end`.
+    pub(super) fn trim(&self, end: ZoneOffset) -> ZoneOffset {
+        let mut end = end;
+        while let Some(last) = end.get().checked_sub(self.unit).map(ZoneOffset::new) {
+            if !self.contains(last) {
+                break;
+            }
+            end = last;
+        }
+        end
+    }
+
+    /// The zones were reset.
+    pub(super) fn clear(&mut self) {
+        self.words.iter_mut().for_each(|word| *word = 0);
+    }
+
+    fn place(&self, offset: ZoneOffset) -> Option<(usize, u64)> {
+        let unit = offset.get().checked_div(self.unit)?;
+        let word = usize::try_from(unit / u64::from(u64::BITS)).ok()?;
+        let bit = u32::try_from(unit % u64::from(u64::BITS)).ok()?;
+        Some((word, 1u64.checked_shl(bit)?))
+    }
+}
+
+/// An address for a tree block of which nothing is recorded yet. Dropped, it is given back, and noted as one without a
+/// block.
+#[must_use = "dropped, the address is given back"]
+pub struct BlockAddress<'a> {
+    space: &'a Space,
+    addr: Logical,
+}
+
+impl<'a> BlockAddress<'a> {
+    pub(super) fn new(space: &'a Space, addr: Logical) -> Self {
+        Self { space, addr }
+    }
+
+    /// The address.
+    pub fn get(&self) -> Logical {
+        self.addr
+    }
+
+    /// It is recorded: from now on it is the caller who gives it back, and who tells if no block comes to stand there
+    /// ([`Space::abandon_block`]).
+    pub fn keep(self) -> Logical {
+        let addr = self.addr;
+        core::mem::forget(self);
+        addr
+    }
+}
+
+impl Drop for BlockAddress<'_> {
+    fn drop(&mut self) {
+        self.space.abandon_block(self.addr);
+        self.space
+            .release_unwritten(self.addr, self.space.node_size);
+    }
+}
+
+impl Space {
+    /// Tells that no block will stand at an address of [`Self::allocate_block`], which stays allocated. Without effect
+    /// where blocks can be written in any order. Memory only, and needs none.
+    pub fn abandon_block(&self, addr: Logical) {
+        // An error has been logged: an address without a group is corruption that others meet as well.
+        if let Ok(group) = self.group_holding(addr.get(), self.node_size) {
+            group.abandon(addr);
+        }
+    }
+}
