@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::superblock;
 use crate::btree::WriteMode;
 use crate::disk::{Generation, Logical, ObjectId};
+use crate::volume::SuperblockImage;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::{MutexGuard, NofsScope};
@@ -76,12 +77,12 @@ impl Shared {
         let context = Context::new(self, running, &running.reservation);
         self.prepare(&context)?;
         self.close(times)?;
-        self.finish(&context)?;
+        let superblock = self.finish(&context)?;
         running.reservation.give_back(u64::MAX);
         self.gate.lock().unblock();
         times.unblocked = self.now_ns();
         self.moved.notify_all();
-        self.write_out(running)?;
+        self.write_out(running, superblock)?;
         self.complete(running)
     }
 
@@ -115,8 +116,8 @@ impl Shared {
         gate.aborted.map_or(Ok(()), Err)
     }
 
-    /// Brings all trees that describe other trees up to date, and the superblock in memory. Nobody else is in.
-    fn finish(&self, context: &Context<'_>) -> Result {
+    /// Brings all trees that describe other trees up to date, and makes the superblock. Nobody else is in.
+    fn finish(&self, context: &Context<'_>) -> Result<SuperblockImage> {
         for _ in 0..MAX_ROUNDS {
             context.make_wanted_chunk()?;
             context.run_refs(Limit::All)?;
@@ -154,13 +155,13 @@ impl Shared {
     }
 
     /// Writes the transaction's blocks, lowest address first, and then the superblocks.
-    fn write_out(&self, running: &Running) -> Result {
+    fn write_out(&self, running: &Running, superblock: SuperblockImage) -> Result {
         each_range(running, |start, len| {
             self.store.write(start, len, WriteMode::Commit)
         })?;
         each_range(running, |start, len| self.store.wait(start, len))?;
         self.check_alive()?;
-        self.volume.write_superblocks()
+        self.volume.write_superblocks(superblock)
     }
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.

@@ -6,11 +6,12 @@ use super::shared::Shared;
 use crate::btree::RootPointer;
 use crate::disk::raw::{RawRootBackup, RawSuperblock};
 use crate::disk::{Generation, Logical, ObjectId};
+use crate::volume::SuperblockImage;
 use kernel::prelude::*;
 
-/// Brings the superblock in memory up to date with the closed transaction. Nobody changes trees meanwhile; nothing
-/// else changes these members.
-pub(super) fn fill(shared: &Shared, running: &Running) -> Result {
+/// Brings the superblock in memory up to date with the closed transaction, and takes it as it is then: nobody changes
+/// trees or makes chunks meanwhile, but many will before it is written.
+pub(super) fn fill(shared: &Shared, running: &Running) -> Result<SuperblockImage> {
     let backup = Backup::collect(shared)?;
     let device_used = enter_chunks(shared, running)?;
     let bytes_used = shared.space.statistics().bytes_used;
@@ -30,7 +31,7 @@ pub(super) fn fill(shared: &Shared, running: &Running) -> Result {
         keep_uuid_tree_in_step(raw, running.generation);
         backup.push(raw);
     });
-    Ok(())
+    shared.volume.take_superblock()
 }
 
 /// Enters and takes out system chunks. Returns the bytes in chunks on the device, if they changed.

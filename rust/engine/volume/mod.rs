@@ -30,6 +30,7 @@ mod zone_size;
 
 pub use allocate::DeviceRange;
 pub use chunk::{Chunk, Mapping, Place, Stripe, MAX_COPIES};
+pub use superblock::SuperblockImage;
 
 use crate::disk::raw::RawSuperblock;
 use crate::disk::{
@@ -162,7 +163,7 @@ impl Volume {
         read(&self.superblock.lock().raw)
     }
 
-    /// Changes the superblock in memory. It goes out with the next [`Self::write_superblocks`].
+    /// Changes the superblock in memory. It goes out with the next [`Self::take_superblock`].
     pub fn update_superblock<R>(&self, change: impl FnOnce(&mut RawSuperblock) -> R) -> R {
         let mut superblock = self.superblock.lock();
         let result = change(&mut superblock.raw);
@@ -170,29 +171,32 @@ impl Volume {
         result
     }
 
-    /// Writes the superblock in memory to all its places, as it is at the call.
+    /// The superblock in memory as it is now, to be written later.
+    pub fn take_superblock(&self) -> Result<SuperblockImage> {
+        let mut image = SuperblockImage::new()?;
+        image.copy(&self.superblock.lock().raw);
+        Ok(image)
+    }
+
+    /// Writes a superblock to all its places.
     ///
     /// All metadata it leads to must have been written (not necessarily flushed): the primary goes out with a flush
     /// before it and is durable on return. An error means that it may not be. Other copies that fail are logged.
-    pub fn write_superblocks(&self) -> Result {
-        self.write(Reach::All)
+    pub fn write_superblocks(&self, image: SuperblockImage) -> Result {
+        self.write(image, Reach::All)
     }
 
     /// As [`Self::write_superblocks`], but the first copy alone: for the sync of a log tree.
-    pub fn write_primary_superblock(&self) -> Result {
-        self.write(Reach::Primary)
+    pub fn write_primary_superblock(&self, image: SuperblockImage) -> Result {
+        self.write(image, Reach::Primary)
     }
 
-    fn write(&self, reach: Reach) -> Result {
+    fn write(&self, image: SuperblockImage, reach: Reach) -> Result {
         if self.access == Access::ReadOnly {
             return Err(EROFS);
         }
         let mut writer = self.writer.lock();
-        writer
-            .raw
-            .as_mut_bytes()
-            .copy_from_slice(self.superblock.lock().raw.as_bytes());
-        writer.write(&*self.member.device, reach, &*self.checksums)
+        writer.write(&*self.member.device, image, reach, &*self.checksums)
     }
 
     /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.

@@ -4,7 +4,7 @@
 use super::chunk::ChunkMap;
 use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
-use super::superblock::{find, new_raw, Places, Writer};
+use super::superblock::{find, Places, Writer};
 use super::{Access, Chunk, Member, Options, Volume};
 use crate::disk::{Checksums, Incompat, Logical, Superblock};
 use kernel::prelude::*;
@@ -41,13 +41,7 @@ impl Volume {
             format: superblock.format(),
             checksums,
             access,
-            writer: Mutex::new(
-                Writer {
-                    places,
-                    raw: new_raw()?,
-                },
-                latch::class!("rbtrfs_superblock_writer"),
-            )?,
+            writer: Mutex::new(Writer { places }, latch::class!("rbtrfs_superblock_writer"))?,
             superblock: Mutex::new(found, latch::class!("rbtrfs_superblock"))?,
             chunks: RwLock::new(ChunkMap::new(), latch::class!("rbtrfs_chunk_map"))?,
         };

@@ -256,28 +256,43 @@ pub(super) enum Reach {
     All,
 }
 
+/// A superblock to be written: as it was when it was taken, whatever is changed in memory meanwhile.
+#[must_use = "a commit without its superblock is none"]
+pub struct SuperblockImage(KBox<RawSuperblock>);
+
+impl SuperblockImage {
+    /// Of nothing yet.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self(new_raw()?))
+    }
+
+    pub(super) fn copy(&mut self, raw: &RawSuperblock) {
+        self.0.as_mut_bytes().copy_from_slice(raw.as_bytes());
+    }
+}
+
 /// Writes superblocks, one at a time.
 pub(super) struct Writer {
     pub(super) places: Places,
-    /// What goes out.
-    pub(super) raw: KBox<RawSuperblock>,
 }
 
 impl Writer {
-    /// Writes the superblock in `self.raw`: the primary durably, then the others. An error when the primary may not
+    /// Writes a superblock: the primary durably, then the others. An error when the primary may not
     /// have arrived; the others are a second chance that a mount does not need.
     pub(super) fn write(
         &mut self,
         device: &dyn Device,
+        mut image: SuperblockImage,
         reach: Reach,
         checksums: &dyn Checksums,
     ) -> Result {
-        let superblock = Superblock::check_to_write(&self.raw).map_err(|error| {
+        let raw = &mut *image.0;
+        let superblock = Superblock::check_to_write(raw).map_err(|error| {
             pr_crit!("a wrong superblock was about to be written: {}\n", error);
             Error::from(error)
         })?;
         let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
-        self.write_copy(device, 0, limit, kind, checksums)
+        self.write_copy(device, raw, 0, limit, kind, checksums)
             .inspect_err(|error| {
                 pr_crit!(
                     "the superblock could not be written: {}\n",
@@ -290,7 +305,7 @@ impl Writer {
             1
         };
         for copy in 1..others {
-            if let Err(error) = self.write_copy(device, copy, limit, kind, checksums) {
+            if let Err(error) = self.write_copy(device, raw, copy, limit, kind, checksums) {
                 let errno = error.to_errno();
                 pr_err!("superblock copy {} could not be written: {}\n", copy, errno);
             }
@@ -301,6 +316,7 @@ impl Writer {
     fn write_copy(
         &mut self,
         device: &dyn Device,
+        raw: &mut RawSuperblock,
         copy: usize,
         limit: u64,
         kind: ChecksumKind,
@@ -309,7 +325,7 @@ impl Writer {
         let Some(&place) = SUPERBLOCK_PLACES.get(copy) else {
             return Ok(());
         };
-        self.raw.seal(place, kind, checksums);
+        raw.seal(place, kind, checksums);
         let durability = if copy == 0 {
             Durability::Now
         } else {
@@ -317,7 +333,7 @@ impl Writer {
         };
         let written = self
             .places
-            .write(device, copy, limit, self.raw.as_bytes(), durability)?;
+            .write(device, copy, limit, raw.as_bytes(), durability)?;
         match written || copy > 0 {
             true => Ok(()),
             false => Err(EIO),

@@ -8,3 +8,4 @@ mod mounted;
 mod mounting;
 mod snapshots;
 mod space;
+mod superblocks;

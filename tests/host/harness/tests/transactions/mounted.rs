@@ -45,7 +45,16 @@ impl Mounted {
     }
 
     /// The same, with options.
-    pub fn mount_with(image: Image, mut options: Options) -> Result<Self> {
+    pub fn mount_with(image: Image, options: Options) -> Result<Self> {
+        Self::mount_over(image, options, |store| Ok(store))
+    }
+
+    /// The same, with something between the transactions and the store.
+    pub fn mount_over<S: Store + 'static>(
+        image: Image,
+        mut options: Options,
+        wrap: impl FnOnce(Arc<HostStore<OnVolume>>) -> Result<Arc<S>>,
+    ) -> Result<Self> {
         let device = Arc::new(SimDevice::new(image, DeviceAccess::ReadWrite), GFP_KERNEL)?;
         let as_dyn: Arc<dyn Device> = device.clone();
         let mut devices = KVec::new();
@@ -60,7 +69,7 @@ impl Mounted {
         let store = Arc::new(HostStore::new(OnVolume::new(volume.clone())), GFP_KERNEL)?;
         let clock: Arc<dyn Clock> = Arc::new(HostClock(std::time::Instant::now()), GFP_KERNEL)?;
         options.clock = Some(clock);
-        let as_dyn: Arc<dyn Store> = store.clone();
+        let as_dyn: Arc<dyn Store> = wrap(store.clone())?;
         let txns = Transactions::open(volume, as_dyn, options)?;
         store.attach(txns.space().clone());
         Ok(Self {

@@ -23,6 +23,11 @@ pub(crate) const RESCUE: Options = Options {
     copies: Copies::Any,
 };
 
+/// Writes the superblock as it is in memory now.
+pub(crate) fn write_superblocks(volume: &Volume) -> Result {
+    volume.write_superblocks(volume.take_superblock()?)
+}
+
 pub(crate) fn device(image: Image) -> Arc<SimDevice> {
     Arc::new(SimDevice::new(image, DeviceAccess::ReadWrite), GFP_KERNEL).unwrap()
 }

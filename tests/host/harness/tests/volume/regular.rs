@@ -137,7 +137,7 @@ fn superblocks_go_to_all_places() {
     let next = volume.superblock().generation.next();
     volume.update_superblock(|raw| raw.generation.set(next.get()));
     assert_eq!(volume.superblock().generation, next);
-    volume.write_superblocks().unwrap();
+    write_superblocks(&volume).unwrap();
     assert_eq!(device.violations(), Vec::<String>::new());
     // The first was durable on return; the second is there, if nothing happens.
     let cut = device.after_power_cut(&mut Random::new(1));
@@ -160,7 +160,7 @@ fn rescue_takes_the_newest_good_copy() {
     let volume = open(&device, RESCUE).unwrap();
     assert_eq!(volume.superblock().generation, old);
     assert_eq!(volume.access(), Access::ReadOnly);
-    assert_eq!(volume.write_superblocks(), Err(EROFS));
+    assert_eq!(write_superblocks(&volume), Err(EROFS));
 }
 
 #[test]
@@ -173,9 +173,9 @@ fn a_failing_primary_is_an_error_and_a_failing_mirror_is_not() {
             SUPERBLOCK_PLACES[1]..SUPERBLOCK_PLACES[1] + 4096,
         )
     });
-    volume.write_superblocks().unwrap();
+    write_superblocks(&volume).unwrap();
     device.faults(|faults| faults.fail_range(Request::Write, 65536..65536 + 4096));
-    assert_eq!(volume.write_superblocks(), Err(EIO));
+    assert_eq!(write_superblocks(&volume), Err(EIO));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_broken_superblock_is_not_written() {
         16384,
         "the last that made sense"
     );
-    assert_eq!(volume.write_superblocks(), Err(EUCLEAN));
+    assert_eq!(write_superblocks(&volume), Err(EUCLEAN));
     let mut bytes = [[0; 4096]; 2];
     before.pages.read(65536, &mut bytes[0]);
     device.image().pages.read(65536, &mut bytes[1]);

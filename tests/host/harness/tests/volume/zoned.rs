@@ -23,7 +23,7 @@ fn the_superblock_log_goes_round() {
     for step in 1..5000u64 {
         let next = volume.superblock().generation.next();
         volume.update_superblock(|raw| raw.generation.set(next.get()));
-        volume.write_superblocks().unwrap();
+        write_superblocks(&volume).unwrap();
         if step % 97 == 0 || (2040..2056).contains(&step) || (4090..4104).contains(&step) {
             let cut = device.after_power_cut(&mut Random::new(step));
             let other = self::device(cut);
@@ -49,7 +49,7 @@ fn a_power_cut_at_any_point_leaves_the_last_or_the_next_superblock() {
     for _ in 0..2045 {
         let next = volume.superblock().generation.next();
         volume.update_superblock(|raw| raw.generation.set(next.get()));
-        volume.write_superblocks().unwrap();
+        write_superblocks(&volume).unwrap();
     }
     let recorder = harness::device::Recorder::default();
     device.record(&recorder, 0);
@@ -58,7 +58,7 @@ fn a_power_cut_at_any_point_leaves_the_last_or_the_next_superblock() {
     for _ in 0..6 {
         done += 1;
         volume.update_superblock(|raw| raw.generation.set(done));
-        volume.write_superblocks().unwrap();
+        write_superblocks(&volume).unwrap();
         recorder.promise(done);
     }
     let mut replay = recorder.replay(vec![start]);
@@ -355,7 +355,7 @@ fn emulated_zones_are_conventional() {
     assert!(!volume.is_sequential(&chunk));
     volume.finish_zones(&chunk).unwrap();
     volume.reset_zones(&chunk).unwrap();
-    volume.write_superblocks().unwrap();
+    write_superblocks(&volume).unwrap();
     assert_eq!(
         device
             .manage_zone(Physical::new(0), ZoneAction::Reset)

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What superblocks say of chunks, and when.
+
+use crate::files::Files;
+use crate::mounted::Mounted;
+use engine::btree::{Block, BlockInfo, Expected, Identity, Store, WriteMode};
+use engine::disk::raw::RawSuperblock;
+use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
+use engine::txn::{Access, Options, Transactions, Units};
+use engine::volume::{Chunk, Volume};
+use harness::device::zones::ZoneLayout;
+use harness::device::Image;
+use harness::random::Random;
+use harness::store::{HostStore, OnVolume};
+use harness::tools;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+const MIB: u64 = 1 << 20;
+
+type Hook = std::boxed::Box<dyn FnOnce() + Send>;
+
+/// A store that calls somebody before the next write of a commit: the transaction is closed, the next one open.
+struct Hooked {
+    store: Arc<HostStore<OnVolume>>,
+    hook: Mutex<Option<Hook>>,
+}
+
+impl Store for Hooked {
+    fn node_size(&self) -> u32 {
+        self.store.node_size()
+    }
+
+    fn identity(&self) -> Identity {
+        self.store.identity()
+    }
+
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+        self.store.read(addr, expected)
+    }
+
+    fn read_ahead(&self, addr: Logical, expected: &Expected) {
+        self.store.read_ahead(addr, expected);
+    }
+
+    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+        self.store.create(info)
+    }
+
+    fn mark_dirty(&self, block: &Arc<Block>) {
+        self.store.mark_dirty(block);
+    }
+
+    fn forget(&self, block: &Arc<Block>) {
+        self.store.forget(block);
+    }
+
+    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
+        if mode == WriteMode::Commit {
+            let hook = self.hook.lock().unwrap().take();
+            hook.into_iter().for_each(|hook| hook());
+        }
+        self.store.write(start, len, mode)
+    }
+
+    fn wait(&self, start: Logical, len: u64) -> Result {
+        self.store.wait(start, len)
+    }
+
+    fn discard(&self, start: Logical, len: u64) {
+        self.store.discard(start, len);
+    }
+}
+
+impl Hooked {
+    fn hook(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.hook.lock().unwrap() = Some(std::boxed::Box::new(hook));
+    }
+}
+
+/// A mount, and where to hook in.
+fn mount_hooked(image: Image) -> (Mounted, Arc<Hooked>) {
+    let mut hooked = None;
+    let mounted = Mounted::mount_over(image, Options::new(Access::ReadWrite), |store| {
+        let hook = Mutex::default();
+        let made = Arc::new(Hooked { store, hook }, GFP_KERNEL)?;
+        hooked = Some(made.clone());
+        Ok(made)
+    });
+    (mounted.unwrap(), hooked.unwrap())
+}
+
+/// The system chunks in the superblock in memory.
+fn listed(volume: &Volume) -> BTreeSet<u64> {
+    volume.with_superblock(|raw| {
+        let chunks = raw.system_chunks();
+        chunks.map(|chunk| chunk.unwrap().0.offset).collect()
+    })
+}
+
+/// A system chunk behind all others.
+fn another(volume: &Volume) -> Chunk {
+    let first = *listed(volume).first().unwrap();
+    let old = volume.chunk(Logical::new(first)).unwrap();
+    let mut stripes = KVec::new();
+    for stripe in old.stripes.iter() {
+        stripes.push(*stripe, GFP_KERNEL).unwrap();
+    }
+    Chunk {
+        logical: Logical::new(1 << 50),
+        len: old.len,
+        flags: old.flags,
+        stripes,
+    }
+}
+
+/// The next transaction may change the superblock in memory before this one's is written.
+#[test]
+fn a_superblock_is_that_of_its_own_transaction() {
+    let (mounted, hooked) = mount_hooked(tools::mkfs(256 * MIB, &["-m", "single"]));
+    Files::new(&mounted.txns)
+        .create("first", 4096, 4096)
+        .unwrap();
+    let volume = mounted.txns.volume().clone();
+    let before = listed(&volume);
+    hooked.hook(move || volume.add_system_chunk(&another(&volume)).unwrap());
+    mounted.txns.commit().unwrap();
+    let committed = mounted.txns.committed();
+    let image = mounted.device.after_power_cut(&mut Random::new(1));
+    drop(mounted);
+    tools::check(&image).unwrap();
+    let mounted = Mounted::mount(image).unwrap();
+    assert_eq!(mounted.txns.committed(), committed);
+    assert_eq!(listed(mounted.txns.volume()), before);
+}
+
+/// Zones of which the chunk tree fills one soon.
+fn small_zones() -> Image {
+    let layout = ZoneLayout {
+        max_active: Some(14),
+        ..tools::zone_layout(16 * MIB)
+    };
+    tools::mkfs_zoned(16, &["-m", "single", "-d", "single"], layout)
+}
+
+fn system_groups(volume: &Volume) -> BTreeSet<u64> {
+    let mut groups = BTreeSet::new();
+    let mut next = volume.chunk_from(Logical::new(0));
+    while let Some(chunk) = next {
+        if chunk.flags.contains(BlockGroupFlags::SYSTEM) {
+            groups.insert(chunk.logical.get());
+        }
+        next = volume.chunk_from(chunk.end());
+    }
+    groups
+}
+
+/// Changes the chunk tree and writes it out in turns, in one transaction, until it needs another system chunk.
+fn use_up_system_group(txns: &Transactions, store: &HostStore<OnVolume>) {
+    let before = system_groups(txns.volume());
+    let tree = txns.tree(ObjectId::CHUNK_TREE).unwrap();
+    let device = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, 1);
+    for _ in 0..2000 {
+        let handle = txns.start(Units::updates(1)).unwrap();
+        tree.update(&handle, &device, |_| ()).unwrap();
+        drop(handle);
+        if system_groups(txns.volume()) != before {
+            return;
+        }
+        store
+            .write(Logical::new(0), u64::MAX, WriteMode::Background)
+            .unwrap();
+    }
+    panic!("no system chunk was made");
+}
+
+/// A system chunk that is made while the transaction before is on its way is in the next superblock, and not before.
+#[test]
+fn a_system_chunk_is_listed_when_it_is_durable() {
+    let (mounted, hooked) = mount_hooked(small_zones());
+    let volume = mounted.txns.volume().clone();
+    let files = Files::new(&mounted.txns);
+    let first = listed(&volume);
+    assert_eq!(first, system_groups(&volume));
+    files.create("before", 4096, 4096).unwrap();
+    let (txns, store) = (mounted.txns.clone(), mounted.store.clone());
+    hooked.hook(move || use_up_system_group(&txns, &store));
+    mounted.txns.commit().unwrap();
+    let early = mounted.device.after_power_cut(&mut Random::new(1));
+    tools::check(&early).unwrap();
+    let groups = system_groups(&volume);
+    assert!(groups.len() > first.len());
+    assert_eq!(listed(&volume), first);
+
+    mounted.txns.commit().unwrap();
+    assert_eq!(listed(&volume), groups);
+    let late = mounted.device.after_power_cut(&mut Random::new(2));
+    tools::check(&late).unwrap();
+    files.create("behind", 4096, 4096).unwrap();
+    drop(files);
+    tools::check(&mounted.unmount()).unwrap();
+
+    // The power went before the chunk was durable, or after.
+    for (image, known) in [(early, first), (late, groups)] {
+        let mounted = Mounted::mount(image).unwrap();
+        assert_eq!(listed(mounted.txns.volume()), known);
+        assert_eq!(system_groups(mounted.txns.volume()), known);
+        Files::new(&mounted.txns)
+            .create("after", 4096, 4096)
+            .unwrap();
+        tools::check(&mounted.unmount()).unwrap();
+    }
+}
+
+/// The chunk tree moves to another group when the first is full, and back when that is empty.
+#[test]
+fn the_chunk_tree_moves_from_group_to_group() {
+    let mounted = Mounted::mount(small_zones()).unwrap();
+    let volume = mounted.txns.volume().clone();
+    let root = |raw: &RawSuperblock| Logical::new(raw.chunk_root.get());
+    let mut homes = BTreeSet::new();
+    for _ in 0..3 {
+        let tree = mounted.txns.tree(ObjectId::CHUNK_TREE).unwrap();
+        let device = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, 1);
+        for _ in 0..700 {
+            let handle = mounted.txns.start(Units::updates(1)).unwrap();
+            tree.update(&handle, &device, |_| ()).unwrap();
+            handle.commit().unwrap();
+        }
+        let chunk = volume.chunk(volume.with_superblock(root)).unwrap();
+        homes.insert(chunk.logical.get());
+        tools::check(&mounted.device.after_power_cut(&mut Random::new(3))).unwrap();
+    }
+    assert_eq!(homes, system_groups(&volume));
+    assert_eq!(homes, listed(&volume));
+    assert_eq!(homes.len(), 2);
+    drop(volume);
+    tools::check(&mounted.unmount()).unwrap();
+}
