@@ -10,12 +10,14 @@
 //! | [`walker`]     | reads images without the engine's trees                                                 |
 //! | [`mount`]      | a mounted volume: all layers of the engine                                               |
 //! | [`mutate`]     | images with damage that checksums do not tell                                           |
+//! | [`hostile`]    | looks at images that may hold anything                                                   |
 //! | [`history`]    | random operations and the model that a file system must agree with                       |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
 
 pub mod checksums;
 pub mod device;
 pub mod history;
+pub mod hostile;
 pub mod mount;
 pub mod mutate;
 pub mod random;

@@ -5,6 +5,7 @@
 use crate::checksums::HostChecksums;
 use crate::device::{Image, PAGE};
 use crate::random::Random;
+use crate::tools;
 use crate::walker::{walk, Walked};
 use engine::disk::{seal, seal_block, SUPERBLOCK_PLACES};
 
@@ -12,6 +13,8 @@ use engine::disk::{seal, seal_block, SUPERBLOCK_PLACES};
 pub struct Subject {
     image: Image,
     walked: Walked,
+    // Where the newest superblock is.
+    superblock: u64,
 }
 
 /// Bytes in a block's header.
@@ -20,10 +23,14 @@ const HEADER: usize = 101;
 const ITEM: usize = 25;
 
 impl Subject {
-    /// Finds the blocks of an image without zones.
+    /// Finds the blocks of an image.
     pub fn new(image: Image) -> Self {
-        let walked = walk(&image);
-        Self { image, walked }
+        let superblock = tools::newest_superblock(&image);
+        Self {
+            walked: walk(&tools::as_file(&image)),
+            superblock: superblock.map_or(SUPERBLOCK_PLACES[0], |(place, _)| place),
+            image,
+        }
     }
 
     /// The image as it was.
@@ -46,14 +53,14 @@ impl Subject {
 
     fn change_superblock(&self, image: &mut Image, random: &mut Random) {
         let mut sector = [0; PAGE];
-        image.pages.read(SUPERBLOCK_PLACES[0], &mut sector);
+        image.pages.read(self.superblock, &mut sector);
         // Behind checksum and UUID; what is at the end is unused.
         let at = 48 + random.below(0xb30 - 48) as usize;
         self.change_bytes(&mut sector, at, random);
         if !random.one_in(16) {
             seal(&mut sector, self.walked.superblock.checksum, &HostChecksums);
         }
-        image.pages.write(SUPERBLOCK_PLACES[0], &sector);
+        image.pages.write(self.superblock, &sector);
     }
 
     fn change_block(&self, image: &mut Image, random: &mut Random) {

@@ -215,16 +215,17 @@ pub fn as_file(image: &Image) -> Image {
         zones: None,
     };
     let zone_size = zones.geometry().zone_size;
-    if let Some(superblock) = newest_superblock(image, zone_size) {
+    if let Some((_, superblock)) = newest_superblock(image) {
         file.pages.clear(0, 2 * zone_size);
         file.pages.write(SUPERBLOCK, &superblock);
     }
     file
 }
 
-/// The newest superblock in the log of the first two zones.
-fn newest_superblock(image: &Image, zone_size: u64) -> Option<[u8; PAGE]> {
+/// The newest superblock in the log of the first two zones, and its place.
+pub fn newest_superblock(image: &Image) -> Option<(u64, [u8; PAGE])> {
     const MAGIC: &[u8] = b"_BHRfS_M";
+    let zone_size = image.zones.as_ref()?.geometry().zone_size;
     let end = image.pages.end_of_data(0, 2 * zone_size);
     let pages = image.pages.written().take_while(|(at, _)| *at < end);
     let superblocks = pages.filter(|(_, page)| &page[64..72] == MAGIC);
@@ -232,5 +233,5 @@ fn newest_superblock(image: &Image, zone_size: u64) -> Option<[u8; PAGE]> {
         |page: &[u8; PAGE]| u64::from_le_bytes(page[72..80].try_into().expect("eight bytes"));
     superblocks
         .max_by_key(|(at, page)| (generation(page), *at))
-        .map(|(_, page)| *page)
+        .map(|(at, page)| (at, *page))
 }

@@ -146,7 +146,8 @@ impl Driver {
         if let Some(inode) = self.inodes.get(&id) {
             return Ok(inode.clone());
         }
-        let number = *self.numbers.get(&id).expect("the history knows its files");
+        // Unknown after a step that failed, as on a damaged volume.
+        let number = *self.numbers.get(&id).ok_or(ENOENT)?;
         let inode = self.mounted.fs.inode(&self.mounted.subvolume, number)?;
         self.inodes.insert(id, inode.clone());
         Ok(inode)
@@ -166,12 +167,12 @@ impl Driver {
         let Target::Inode(number, _) = target else {
             return Err(EXDEV);
         };
-        let id = self
-            .numbers
-            .iter()
+        let mut known = self.numbers.iter();
+        let id = known
             .find(|(_, known)| **known == number)
             .map(|(id, _)| *id);
-        let id = id.expect("a name leads to a file of the history");
+        // A name that leads to no file of the history.
+        let id = id.ok_or(EUCLEAN)?;
         Ok(Some((id, self.inode(id)?)))
     }
 
