@@ -23,12 +23,14 @@ shell: ## an interactive guest with the module in /results
 	@scripts/build >/dev/null && scripts/guest
 
 # ---- test -------------------------------------------------------------------
-test: ## everything below but the debug kernel and the benchmarks
+test: ## checks, unit and guest tests
 	@scripts/test
 check: ## style, lints, layers, unsafe, sizes, panics
 	@scripts/check
 unit: ## the engine's tests, on this machine
 	@scripts/unit
+soak: ## on this machine: many random histories, and power cuts in every write
+	@scripts/soak
 guest-test: ## tests/guest in a QEMU guest: TESTS="load disks"
 	@scripts/guest-test $(TESTS)
 debug-test: ## the same under KASAN and lockdep (builds that kernel once)
@@ -43,4 +45,4 @@ bench: ## against the kernel's own file systems
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit guest-test debug-test long-test stress bench help
+.PHONY: all install clean rust-analyzer run shell test check unit soak guest-test debug-test long-test stress bench help

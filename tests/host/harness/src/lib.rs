@@ -5,6 +5,7 @@
 //! |----------------|----------------------------------------------------------------------------------------|
 //! | [`device`]     | simulated devices: regular and zoned, with power cuts and faults                         |
 //! | [`store`]      | the block cache under the trees                                                          |
+//! | [`kinds`]      | the kinds of devices there are                                                           |
 //! | [`tools`]      | images made by `mkfs.btrfs` and judged by `btrfs check`                                   |
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`walker`]     | reads images without the engine's trees                                                 |
@@ -18,6 +19,7 @@ pub mod checksums;
 pub mod device;
 pub mod history;
 pub mod hostile;
+pub mod kinds;
 pub mod mount;
 pub mod mutate;
 pub mod random;

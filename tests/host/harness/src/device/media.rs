@@ -104,6 +104,31 @@ impl Image {
     }
 }
 
+/// What becomes of the changes that are not durable when the power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// All of them are kept.
+    Kept,
+    /// None is kept, though some may be torn.
+    Lost,
+    /// Some are kept, in any order, and some torn.
+    Mixed,
+}
+
+impl Fate {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Kept, Self::Lost, Self::Mixed];
+
+    /// How many of 16 changes are kept.
+    fn kept_per_16(self, random: &mut Random) -> u64 {
+        match self {
+            Self::Kept => 16,
+            Self::Lost => 0,
+            Self::Mixed => *random.choose(&[1, 4, 8, 12, 15]),
+        }
+    }
+}
+
 /// What a device has stored: what it shows, and what of it outlives a power cut.
 #[derive(Clone)]
 pub struct Media {
@@ -155,9 +180,19 @@ impl Media {
     /// What the device holds after a power cut now. Outside of sequential zones any of the volatile changes is kept,
     /// lost or torn between sectors; in a sequential zone they end somewhere, perhaps inside of a write.
     pub fn after_power_cut(&self, random: &mut Random) -> Image {
-        let mut image = self.durable.clone();
         // Extremes are more telling than their share among random choices.
-        let keep_per_16 = *random.choose(&[0, 1, 4, 8, 12, 15, 16]);
+        let fate = match random.below(7) {
+            0 => Fate::Lost,
+            1 => Fate::Kept,
+            _ => Fate::Mixed,
+        };
+        self.after_power_cut_with(fate, random)
+    }
+
+    /// As [`Self::after_power_cut`], with this fate for the volatile changes.
+    pub fn after_power_cut_with(&self, fate: Fate, random: &mut Random) -> Image {
+        let mut image = self.durable.clone();
+        let keep_per_16 = fate.kept_per_16(random);
         let mut ended = BTreeMap::new();
         for change in &self.volatile {
             let at = change.at();

@@ -13,7 +13,7 @@ mod pages;
 mod recording;
 pub mod zones;
 
-pub use media::{Change, Image, Media};
+pub use media::{Change, Fate, Image, Media};
 pub use pages::{Pages, PAGE};
 pub use recording::{Event, Recorder, Replay, User};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything that was done to a set of devices, to cut the power at each point of it.
 
-use super::media::{Change, Image, Media};
+use super::media::{Change, Fate, Image, Media};
 use crate::random::Random;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -99,7 +99,8 @@ impl Replay {
                 self.begun.insert(*user, *step);
             }
             Event::Promised(user, step) => {
-                self.promised.insert(*user, *step);
+                let promised = self.promised.entry(*user).or_default();
+                *promised = (*promised).max(*step);
             }
         }
         true
@@ -135,6 +136,12 @@ impl Replay {
         matches!(self.events.get(self.next), Some((_, Event::Change(_))))
     }
 
+    /// Whether the last event put something at risk: the write under way when the power is cut here.
+    pub fn is_after_change(&self) -> bool {
+        let last = self.next.checked_sub(1).and_then(|at| self.events.get(at));
+        matches!(last, Some((_, Event::Change(_))))
+    }
+
     /// How many events there are in all.
     pub fn len(&self) -> usize {
         self.events.len()
@@ -150,6 +157,14 @@ impl Replay {
         self.media
             .iter()
             .map(|media| media.after_power_cut(random))
+            .collect()
+    }
+
+    /// As [`Self::power_cut`], with this fate for the changes that are not durable.
+    pub fn power_cut_with(&self, fate: Fate, random: &mut Random) -> Vec<Image> {
+        self.media
+            .iter()
+            .map(|media| media.after_power_cut_with(fate, random))
             .collect()
     }
 

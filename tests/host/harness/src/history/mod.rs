@@ -2,6 +2,7 @@
 //! Histories: random operations on a file system and, beside it, on a model that must agree.
 
 mod contents;
+mod cuts;
 mod driver;
 pub mod folder;
 mod generator;
@@ -14,6 +15,7 @@ mod snapshot;
 mod survey;
 
 pub use contents::Contents;
+pub use cuts::Cuts;
 pub use driver::Driver;
 pub use generator::{Generator, Preallocation, Profile};
 pub use model::{Model, Node};

@@ -282,6 +282,14 @@ impl Model {
         }
     }
 
+    /// Whether a file is the same here and there: nobody changed it in between.
+    pub fn same_file(&self, other: &Self, id: Id) -> bool {
+        match (self.nodes.get(&id), other.nodes.get(&id)) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        }
+    }
+
     /// A path of a file that has a name.
     pub fn path(&self, id: Id) -> Option<Path> {
         let mut paths = BTreeMap::new();

@@ -4,12 +4,11 @@
 use super::driver::Driver;
 use super::generator::{Generator, Profile};
 use super::model::Model;
-use super::op::Op;
+use super::op::{Id, Op};
 use super::snapshot::Snapshot;
 use super::survey::survey;
 use crate::device::{Image, Recorder};
 use crate::mount::{Access, Mounted};
-use crate::random::Random;
 use crate::tools;
 use kernel::prelude::Error;
 use kernel::print::Capture;
@@ -28,6 +27,8 @@ pub struct History {
 
 /// What a history left behind.
 pub struct Outcome {
+    /// The history.
+    pub history: History,
     /// What the devices held before.
     pub base: Vec<Image>,
     /// All that the devices saw.
@@ -76,6 +77,7 @@ impl History {
             }
             match op {
                 Op::Sync => recorder.promise(step),
+                Op::Fsync { id } => recorder.promise(last_change(&states, id)),
                 Op::Remount => {
                     recorder.promise(step);
                     compare_files(driver.mounted(), &model)
@@ -98,6 +100,7 @@ impl History {
             return Err(at(self.steps, "devices", violations.join("\n")));
         }
         Ok(Outcome {
+            history: *self,
             base,
             recorder,
             states,
@@ -106,8 +109,22 @@ impl History {
     }
 }
 
+/// The step that changed a file last: an fsync promises no more than that, and nothing of what came later.
+fn last_change(states: &[Model], id: Id) -> u64 {
+    let unchanged = |pair: &&[Model]| pair[0].same_file(&pair[1], id);
+    let since = states
+        .windows(2)
+        .rev()
+        .take_while(|pair| unchanged(&pair))
+        .count();
+    (states.len() - 1 - since) as u64
+}
+
 /// A step did what the model did.
-fn compare_results(done: Result<(), Error>, wanted: Result<(), Error>) -> Result<(), Failure> {
+pub(super) fn compare_results(
+    done: Result<(), Error>,
+    wanted: Result<(), Error>,
+) -> Result<(), Failure> {
     if done == wanted {
         return Ok(());
     }
@@ -144,62 +161,6 @@ impl Outcome {
         self.images
             .iter()
             .try_for_each(|image| tools::check_with(image, &["--check-data-csum"]).map(|_| ()))
-    }
-
-    /// Cuts the power at about `cuts` of the points where something was at risk, and looks at what is left: it mounts,
-    /// and shows a state that the file system was in, not older than what was promised.
-    pub fn cut_power(&self, random: &mut Random, cuts: u64) -> Result<(), Failure> {
-        let mut replay = self.recorder.replay(self.base.clone());
-        let mut snapshots = Snapshots::new(&self.states);
-        let total = (replay.len() as u64).max(1);
-        let mut done = 0u64;
-        loop {
-            if replay.is_before_change() && random.below(total) < cuts {
-                let (first, last) = (replay.promised(), replay.begun());
-                let images = replay.power_cut(random);
-                let judge = done % 8 == 0;
-                done += 1;
-                self.examine(&images, first..=last, &mut snapshots, judge)
-                    .map_err(|what| {
-                        format!(
-                            "power cut before event {} of {total}, steps {first} to {last}: {what}",
-                            replay.position()
-                        )
-                    })?;
-            }
-            if !replay.step() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn examine(
-        &self,
-        images: &[Image],
-        steps: std::ops::RangeInclusive<u64>,
-        snapshots: &mut Snapshots<'_>,
-        judge: bool,
-    ) -> Result<(), Failure> {
-        let log = Capture::new();
-        let explain = |what: String| format!("{what}\n{}", log.lines().join("\n"));
-        if judge {
-            images
-                .iter()
-                .try_for_each(|image| tools::check(image).map(|_| ()))?;
-        }
-        let mounted = Mounted::mount(images.to_vec(), Access::ReadWrite)
-            .map_err(|error| explain(format!("mount: {error:?}")))?;
-        let found = survey(&mounted).map_err(|error| explain(format!("survey: {error:?}")))?;
-        snapshots.find(&found, steps).map_err(explain)?;
-        let after = mounted
-            .unmount()
-            .map_err(|error| explain(format!("unmount: {error:?}")))?;
-        if judge {
-            after
-                .iter()
-                .try_for_each(|image| tools::check(image).map(|_| ()))?;
-        }
-        Ok(())
     }
 }
 
