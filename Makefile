@@ -31,6 +31,8 @@ unit: ## the engine's tests, on this machine
 	@scripts/unit
 soak: ## on this machine: many random histories, and power cuts in every write
 	@scripts/soak
+fuzz-images: ## on this machine: what btrfs-progs keeps of fuzzers: DIR=/folder
+	@scripts/fuzz-images $(DIR)
 guest-test: ## tests/guest in a QEMU guest: TESTS="load disks"
 	@scripts/guest-test $(TESTS)
 debug-test: ## the same under KASAN and lockdep (builds that kernel once)
@@ -45,4 +47,4 @@ bench: ## against the kernel's own file systems
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit soak guest-test debug-test long-test stress bench help
+.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test long-test stress bench help

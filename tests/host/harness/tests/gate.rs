@@ -12,9 +12,9 @@ use harness::random::Random;
 use harness::walker::{walk, Walked};
 use harness::{tools, walker};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes};
 
 /// A folder with files of all kinds, for `mkfs.btrfs --rootdir`. Removed when dropped.
 struct Folder(PathBuf);
@@ -290,68 +290,6 @@ fn no_mutation_of_a_superblock_trips_it() {
         }
     }
     assert!(taken > 100 && refused.len() > 20, "{taken}, {refused:?}");
-}
-
-/// The images that btrfs-progs keeps of what fuzzers found: given as a folder, they must be refused or taken.
-#[test]
-fn fuzzed_images() {
-    let Ok(folder) = std::env::var("RBTRFS_FUZZ_IMAGES") else {
-        eprintln!(
-            "fuzzed_images: RBTRFS_FUZZ_IMAGES names no folder of raw images; nothing was tested"
-        );
-        return;
-    };
-    let mut count = 0;
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|ending| ending == "raw" || ending == "img")
-        {
-            blocks_of_fuzzed(&path);
-            count += 1;
-        }
-    }
-    assert!(count > 0, "{folder} has no .raw or .img files");
-}
-
-/// Every 4 KiB of the image is tried as a superblock and as a tree block.
-fn blocks_of_fuzzed(path: &Path) {
-    let bytes = fs::read(path).unwrap();
-    let mut format = None;
-    for place in SUPERBLOCK_PLACES {
-        let Some(sector) = bytes.get(place as usize..place as usize + 4096) else {
-            continue;
-        };
-        let mut raw = RawSuperblock::read_from_bytes(sector).unwrap();
-        let _ = Superblock::check(&raw, place, &HostChecksums);
-        engine::disk::seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
-        if let Ok(superblock) = Superblock::check(&raw, place, &HostChecksums) {
-            format = Some((superblock.format(), superblock.generation));
-        }
-    }
-    let Some((format, generation)) = format else {
-        return;
-    };
-    for block in bytes.windows(format.node_size as usize).step_by(4096) {
-        let Some(header) = Header::new(block) else {
-            continue;
-        };
-        let context = engine::disk::BlockContext {
-            format: &format,
-            checksums: &HostChecksums,
-            addr: header.addr,
-            owner: None,
-            level: None,
-            generation: None,
-            first_key: None,
-            newest: generation.next(),
-        };
-        let mut sealed = block.to_vec();
-        let _ = check_block(block, &context);
-        seal_block(&mut sealed, format.checksum, &HostChecksums);
-        let _ = check_block(&sealed, &context);
-    }
 }
 
 /// Not a test but a figure: `cargo test --release -- --ignored --nocapture how_fast`.
