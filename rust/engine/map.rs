@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An ordered map with fallible insertion, over the kernel's red-black tree; short ordered lists.
 
-use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use latch::prelude::*;
 
 /// A map ordered by its keys. Insertion allocates and may fail; nothing else does.
 ///

@@ -12,7 +12,7 @@
 //!
 //! What bytes go where is decided by the `engine` crate.
 
-use kernel::prelude::*;
+use latch::prelude::*;
 
 mod io;
 mod linux;

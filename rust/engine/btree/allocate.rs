@@ -2,7 +2,7 @@
 //! What the trees ask of the transaction that changes them.
 
 use crate::disk::{Generation, Key, Logical, ObjectId};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Who holds a reference to a tree block or a data extent: the tree, by its id (`*_REF` keyed by root), or the block
 /// that points at it, by its address (`SHARED_*`, used below blocks with the full-backref flag).

@@ -2,8 +2,8 @@
 //! A tree block in memory, and where blocks come from.
 
 use crate::disk::{Generation, Key, Logical, ObjectId, Uuid};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Latched;
 
 /// The bytes of a tree block: a folio in the kernel, a vector on the host. Always one node in length.

@@ -7,7 +7,7 @@ use super::path::Path;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::{leaf_area, Key, Leaf};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl Tree {
     /// The longest item that the tree's leaves can hold, in bytes of data.

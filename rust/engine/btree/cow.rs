@@ -7,8 +7,8 @@ use super::tree::Tree;
 use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
 use crate::disk::raw::{HEADER_BACKREF_REVISION, HEADER_RELOC, HEADER_WRITTEN};
 use crate::disk::{Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Latched, Side};
 
 /// An address for a new block that is not in the cache yet. Given back when dropped.

@@ -5,7 +5,7 @@ use super::lock::{nesting, Reading};
 use super::search::Found;
 use super::Tree;
 use crate::disk::{Key, Leaf, Node};
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::{Latched, Side};
 
 /// How many leaves are read ahead of the one that a cursor goes to.

@@ -12,7 +12,7 @@ use super::lock::{nesting, Held, Mode, Writing};
 use super::path::{Path, Step};
 use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
 use core::ops::Range;
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::Side;
 
 /// What a writer means to do in the leaf.

@@ -8,7 +8,7 @@ use super::path::{Path, Step};
 use super::room::Demand;
 use crate::disk::{Key, Leaf, MAX_LEVELS};
 use core::ops::Range;
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::Side;
 
 impl Path<'_> {

@@ -8,7 +8,7 @@ use super::node::{count, set_count, shift};
 use crate::disk::raw::{RawHeader, RawItem};
 use crate::disk::{Key, Leaf};
 use core::ops::Range;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// What an item takes besides its data.
 pub(super) const HEAD: usize = RawItem::SIZE;

@@ -3,8 +3,8 @@
 
 use super::{Block, BlockBytes, BlockInfo};
 use crate::disk::ObjectId;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Latched, Nesting, ReadGuard, Side, TreeKind, WriteGuard};
 
 /// A block locked for reading.

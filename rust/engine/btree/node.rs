@@ -7,7 +7,7 @@
 use crate::disk::raw::{RawHeader, RawKeyPtr};
 use crate::disk::{Child, Key, Node};
 use core::ops::Range;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 const POINTER: usize = RawKeyPtr::SIZE;
 

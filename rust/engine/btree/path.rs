@@ -6,7 +6,7 @@ use super::node;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::Side;
 
 const LEVELS: usize = 8;

@@ -6,7 +6,7 @@ use super::node;
 use super::path::{Path, Step};
 use crate::disk::{Key, Leaf};
 use core::ops::Range;
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::Side;
 
 /// What a leaf must take more.

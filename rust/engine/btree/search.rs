@@ -5,8 +5,8 @@ use super::lock::{nesting, Held, Mode, Reading};
 use super::tree::Tree;
 use super::{Block, Expected};
 use crate::disk::{Child, Key, Leaf, Node};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
 
 /// A leaf locked for reading, and between which keys the tree keeps what belongs into it.

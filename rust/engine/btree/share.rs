@@ -19,7 +19,7 @@ use super::tree::Tree;
 use super::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::raw::{RawFileExtent, HEADER_WRITTEN};
 use crate::disk::{Header, Kind, Leaf, Logical, Node, ObjectId};
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::FromBytes;
 
 /// The kind of a file extent whose data stand in the item.

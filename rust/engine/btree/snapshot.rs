@@ -6,7 +6,7 @@ use super::lock::Held;
 use super::tree::{RootPointer, Tree};
 use super::{Allocate, Holder};
 use crate::disk::{Key, ObjectId, MAX_LEVELS};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl Tree {
     /// Makes the tree `id` as a copy of this one: both share all blocks but the root, which is copied. From now on

@@ -8,7 +8,7 @@ use super::lock::Writing;
 use super::node;
 use super::path::{Path, Step};
 use crate::disk::{Key, Node, MAX_LEVELS};
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::Side;
 
 /// Pointers that splitting one leaf may add to its parent.

@@ -6,8 +6,8 @@ use super::{Block, Cursor, Expected, Store};
 use crate::disk::{Generation, Key, Leaf, Logical, ObjectId};
 use core::ops::{ControlFlow, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{RwLock, TreeKind};
 
 /// Where a tree starts, as its root item or the superblock has it.

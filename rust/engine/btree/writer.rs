@@ -6,7 +6,7 @@ use super::leaf;
 use super::path::Path;
 use super::{Allocate, Tree};
 use crate::disk::{Key, Leaf};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A place in a tree, for changes. Keeps the leaf it stands in locked for writing, so that changes near each other
 /// cost one search. Its owner touches no other tree until it is released or dropped.

@@ -2,8 +2,8 @@
 //! What is said of bytes that break the format.
 
 use super::Logical;
-use kernel::error::{code::EUCLEAN, Error};
 use kernel::fmt;
+use latch::prelude::{Error, EUCLEAN};
 
 /// A rule that some bytes break, without the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

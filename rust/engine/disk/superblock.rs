@@ -9,11 +9,8 @@ use super::{
     is_sealed, seal, BlockGroupFlags, ChecksumKind, Checksums, ChunkItem, CompatRo, DevItem,
     Format, Generation, Incompat, Key, Logical, SuperFlags, Uuid,
 };
-use kernel::error::{
-    code::{EINVAL, EOPNOTSUPP, EUCLEAN},
-    Error,
-};
 use kernel::fmt;
+use latch::prelude::{Error, EINVAL, EOPNOTSUPP, EUCLEAN};
 use zerocopy::IntoBytes;
 
 /// Bytes of a superblock (C: `BTRFS_SUPER_INFO_SIZE`).

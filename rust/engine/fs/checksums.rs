@@ -6,7 +6,7 @@ use crate::btree::{Allocate, Cursor, Tree, Writer};
 use crate::disk::raw::RawItem;
 use crate::disk::{leaf_area, InodeFlags, Key, Kind, Logical, ObjectId};
 use core::cmp::Ordering;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The most sums that an item has (C: `MAX_CSUM_ITEMS`, which takes a page's bytes as a count).
 const MAX_SUMS: usize = 4096;

@@ -8,8 +8,8 @@ use crate::btree::{Allocate, Writer};
 use crate::disk::raw::{RawFileExtentHead, RawInodeItem, RawInodeRef};
 use crate::disk::{FileType, InodeFlags, Kind};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use zerocopy::FromBytes;
 
 /// What to make.

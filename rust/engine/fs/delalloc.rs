@@ -7,7 +7,7 @@
 
 use super::WriteReservation;
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::Mutex;
 
 /// Reserved space that can be cut and joined by the bytes of file data it stands for.

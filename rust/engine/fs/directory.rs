@@ -6,7 +6,7 @@ use super::{entries, FileSystem, Inode, Subvolume};
 use crate::disk::raw::RawDirItem;
 use crate::disk::{FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX};
 use core::ops::ControlFlow;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// What an entry names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::Target;
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::raw::{RawDirItem, RawKey};
 use crate::disk::{name_hash, FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX, MAX_NAME_LEN};
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::FromBytes;
 
 /// `ENAMETOOLONG` for a name that no entry can have, `EINVAL` for none at all.

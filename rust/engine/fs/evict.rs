@@ -5,8 +5,8 @@ use super::filesystem::or_abort;
 use super::{extents, orphans, FileSystem, Inode, Subvolume};
 use crate::disk::{Kind, ObjectId};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// Items removed in one transaction.
 const BATCH: usize = 128;

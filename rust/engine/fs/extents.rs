@@ -10,7 +10,7 @@ use crate::disk::{
 };
 use crate::space::DataExtent;
 use core::ops::{ControlFlow, Range};
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of the file from the item's position on.

@@ -8,8 +8,8 @@ use crate::disk::{FileType, Format, Incompat, Key, Kind, ObjectId};
 use crate::map::OrdMap;
 use crate::txn::{Handle, Transactions, Units};
 use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Mutex;
 
 /// Whether anything may be changed.

@@ -6,8 +6,8 @@ use crate::btree::Allocate;
 use crate::disk::raw::RawInodeItem;
 use crate::disk::{Key, Kind, ObjectId};
 use crate::txn::Units;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use zerocopy::FromBytes;
 

@@ -7,7 +7,7 @@ use crate::disk::{
     Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
     RegularExtent,
 };
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A piece of a file: one answer for `[offset, offset + len)`.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use super::refs::{self, Name};
 use super::{orphans, FileSystem, Inode, Time};
 use crate::disk::{FileType, MAX_LINKS};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 impl FileSystem {
     /// Gives an inode one more name. `EXDEV` across subvolumes, `EMLINK`, `EEXIST`, `EPERM` for directories.

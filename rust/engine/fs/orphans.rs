@@ -3,7 +3,7 @@
 
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Key, Kind, ObjectId};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The note's key.
 fn key(inode: ObjectId) -> Key {

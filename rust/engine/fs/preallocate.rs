@@ -7,7 +7,7 @@ use super::{FileSystem, Inode, MappingKind, Time};
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE};
 use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl FileSystem {
     /// Puts unwritten space into the holes of `[offset, offset + len)`, whole sectors, and raises the size to

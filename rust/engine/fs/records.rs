@@ -6,7 +6,7 @@ use crate::disk::raw::{RawDirItem, RawInodeExtref, RawInodeRef, RawItem, RawRoot
 use crate::disk::{leaf_area, Key};
 use core::marker::PhantomData;
 use core::ops::Range;
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// What stands before a record's name.

@@ -5,7 +5,7 @@ use super::records::{self, Record, Records};
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawInodeExtref, RawInodeRef};
 use crate::disk::{extref_hash, Incompat, Key, Kind, ObjectId};
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::FromBytes;
 
 /// One name of an inode.

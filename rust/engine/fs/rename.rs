@@ -6,8 +6,8 @@ use super::names::{check_empty_directory, check_same_subvolume, unlink_units};
 use super::refs::{self, Name};
 use super::{entries, FileSystem, Inode, New, Time};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// One end of a rename.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 
 use super::FileSystem;
 use crate::disk::Uuid;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Space in the file system, in bytes (C: `btrfs_statfs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

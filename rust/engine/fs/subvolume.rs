@@ -3,8 +3,8 @@
 
 use crate::btree::Tree;
 use crate::disk::{Key, Kind, ObjectId, RootItem};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Mutex, MutexGuard};
 
 /// What the root item says that files need.

@@ -6,7 +6,7 @@ use super::filesystem::or_abort;
 use super::{Compressed, CompressedData, FileSystem, Inode, MappingKind, Time};
 use crate::disk::{FileOffset, MAX_NODE_SIZE};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Items removed in one transaction.
 const BATCH: usize = 128;

@@ -9,7 +9,7 @@ use crate::disk::raw::RawFileExtentHead;
 use crate::disk::{ExtentState, FileOffset, Kind, MAX_EXTENT_SIZE};
 use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Bytes of data for which one finished extent is expected, when space is not in pieces.
 const EXTENT_EXPECTED: u64 = 16 * 1024 * 1024;

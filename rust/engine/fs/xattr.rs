@@ -9,7 +9,7 @@ use crate::disk::raw::{RawDirItem, RawItem};
 use crate::disk::{leaf_area, name_hash, FileOffset, FileType, Key, Kind, ObjectId, MAX_NAME_LEN};
 use crate::txn::Units;
 use core::ops::ControlFlow;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// How an extended attribute may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

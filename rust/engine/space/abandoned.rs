@@ -6,7 +6,7 @@
 
 use super::{Class, Space};
 use crate::disk::{Logical, ZoneOffset};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Units of a group on sequential zones that nobody will write, as a bitmap.
 pub(super) struct Abandoned {

@@ -11,8 +11,8 @@ use super::{BlockClass, Class, Reservation, Space};
 use crate::disk::Logical;
 use crate::volume::Activation;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// A newly allocated range for file data, contiguous in the logical space, both ends multiples of the sector size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

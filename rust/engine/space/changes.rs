@@ -2,7 +2,7 @@
 //! What the free space tree has yet to be told about a block group.
 
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// What happened to a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::{Class, Space};
 use crate::btree::Allocate;
 use crate::disk::{BlockGroupFlags, Logical, ZoneOffset, DEVICE_RESERVED};
 use crate::volume::Chunk;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// Devices with less than this left, for one copy, are full.
 const SMALLEST_CHUNK: u64 = 1 << 20;

@@ -7,8 +7,8 @@ use super::totals::State;
 use super::{Class, Space};
 use crate::disk::{Generation, Logical};
 use core::sync::atomic::Ordering;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 impl Space {
     /// Gives back what was allocated and never written, and has no extent item: reserved becomes free, or on

@@ -10,8 +10,8 @@ use super::{Class, Reservation};
 use crate::disk::Logical;
 use crate::volume::Chunk;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Mutex, MutexGuard};
 
 /// Whether addresses may be taken from a group.

@@ -5,8 +5,8 @@ use super::group::Group;
 use super::zones::is_worth_reset;
 use super::Class;
 use crate::map::OrdMap;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// One of something for each class.
 pub(super) struct PerClass<T> {

@@ -7,7 +7,7 @@ use crate::btree::{Allocate, Tree};
 use crate::disk::raw::RawBlockGroup;
 use crate::disk::{BlockGroupFlags, Key, Kind, ObjectId};
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
 pub(super) struct Items {

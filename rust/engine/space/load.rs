@@ -20,8 +20,8 @@ use crate::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ZoneOffset};
 use crate::map::OrdMap;
 use crate::volume::{self, Chunk, GroupZones, Volume};
 use core::ops::ControlFlow;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// A group that is being read.
 struct Loading {

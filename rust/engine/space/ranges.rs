@@ -2,7 +2,7 @@
 //! The free ranges of a block group that can be written anywhere.
 
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Sizes are counted by the binary logarithm of their sectors of 4 KiB: enough to know without a search that nothing
 /// fits.

@@ -4,7 +4,7 @@
 use super::abandoned::Abandoned;
 use super::ranges::{FreeRanges, Wish};
 use crate::disk::{Logical, ZoneOffset};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The free bytes of one block group.
 pub(super) enum Room {

@@ -14,8 +14,8 @@ use crate::btree::Tree;
 use crate::disk::Logical;
 use crate::volume::Volume;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Mutex, RwLock};
 
 /// The trees that describe space. All are those of the running transaction.

@@ -3,7 +3,7 @@
 
 use crate::disk::Generation;
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Ranges in one allocation: a page of them.
 const CHUNK: usize = 256;

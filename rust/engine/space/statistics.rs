@@ -7,7 +7,7 @@ use super::room::Room;
 use super::totals::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::Logical;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A class's bytes, in the logical space (C: `struct btrfs_space_info`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

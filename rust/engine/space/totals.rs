@@ -2,7 +2,7 @@
 //! What a class of block groups has and has promised: where ENOSPC is decided.
 
 use super::{Class, Shortage, Urgency};
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::{Mutex, MutexGuard};
 
 /// The state of a byte of a block group. See the picture in [`super`].

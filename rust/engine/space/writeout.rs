@@ -12,7 +12,7 @@ use super::totals::State;
 use super::Space;
 use crate::btree::Allocate;
 use crate::disk::Logical;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl Space {
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.

@@ -8,8 +8,8 @@ use super::totals::State;
 use super::{Class, DataExtent, Space};
 use crate::disk::{Logical, ZoneOffset};
 use crate::volume::{Activation, Volume};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Condvar, Mutex, MutexGuard};
 
 /// The volume's zones by the address of the group above them.

@@ -7,7 +7,7 @@
 use super::refs::Layout;
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{Key, Kind, Logical, ObjectId};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Which addresses an item has checksums of.
 #[derive(Clone, Copy)]

@@ -14,8 +14,8 @@ use crate::space::{Class, Removal};
 use crate::volume::{Chunk, DeviceRange, Stripe};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The device that chunks are made on: volumes of several devices do not grow.

@@ -9,8 +9,8 @@ use super::superblock;
 use crate::btree::WriteMode;
 use crate::disk::{Generation, Logical, ObjectId};
 use crate::volume::SuperblockImage;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{MutexGuard, NofsScope};
 
 /// Rounds of references, root items and block groups after which a commit is given up: each round copies blocks that

@@ -3,8 +3,8 @@
 
 use super::running::Running;
 use crate::disk::Generation;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// How far the running transaction is on its way to its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

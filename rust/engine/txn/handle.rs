@@ -9,8 +9,8 @@ use super::Transactions;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Generation, Key, Logical, ObjectId};
 use crate::space::Reservation;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// From this many queued heads on, handles that end run some.

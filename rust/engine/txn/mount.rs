@@ -16,8 +16,8 @@ use crate::space::{self, Space};
 use crate::volume::{self, Chunk, Stripe, Volume};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, AtomicU64};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Condvar, Mutex};
 use zerocopy::FromBytes;
 

@@ -3,7 +3,7 @@
 
 use crate::disk::Logical;
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A set of addresses as ranges.
 pub(super) struct Ranges {

@@ -7,8 +7,8 @@ use crate::btree::{RootPointer, Store, Tree};
 use crate::disk::raw::{RawRootItem, OLD_ROOT_ITEM_SIZE};
 use crate::disk::{Generation, Key, Kind, Logical, ObjectId};
 use crate::map::OrdMap;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
 

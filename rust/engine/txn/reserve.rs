@@ -8,8 +8,8 @@ use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
 use crate::space::{Class, Reservation, Shortage, Urgency};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// What making or removing a chunk changes in metadata: device extents, device items, block group, free space. The

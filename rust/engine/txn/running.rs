@@ -8,8 +8,8 @@ use crate::map::OrdMap;
 use crate::space::Reservation;
 use crate::volume::Chunk;
 use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Mutex;
 
 /// A transaction from its first handle to its superblock.

@@ -11,8 +11,8 @@ use crate::btree::Store;
 use crate::space::{Class, Space};
 use crate::volume::Volume;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Condvar, Mutex};
 
 /// The state of a mounted volume below its handles.

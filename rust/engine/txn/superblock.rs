@@ -7,7 +7,7 @@ use crate::btree::RootPointer;
 use crate::disk::raw::{RawRootBackup, RawSuperblock};
 use crate::disk::{Generation, Logical, ObjectId};
 use crate::volume::SuperblockImage;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Brings the superblock in memory up to date with the closed transaction, and takes it as it is then: nobody changes
 /// trees or makes chunks meanwhile, but many will before it is written.

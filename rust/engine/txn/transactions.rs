@@ -10,8 +10,8 @@ use crate::disk::{Generation, Key, ObjectId};
 use crate::space::{Class, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// The mounted volume's trees, its running and its committing transaction.

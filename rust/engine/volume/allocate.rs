@@ -2,7 +2,7 @@
 //! Where a new chunk goes, and how long it gets. Pure functions of what is in use.
 
 use crate::disk::{BlockGroupFlags, Physical, DEVICE_RESERVED, STRIPE_LEN};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A range of a device that a chunk uses, as DEV_EXTENT items have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

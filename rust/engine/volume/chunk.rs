@@ -3,8 +3,8 @@
 
 use crate::disk::{BlockGroupFlags, ChunkItem, Logical, Physical, Uuid};
 use crate::map::OrdMap;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// The most copies that a profile has.
 pub const MAX_COPIES: usize = 4;

@@ -2,7 +2,7 @@
 //! What the engine asks of a block device.
 
 use crate::disk::Physical;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The smallest unit of device IO here, in bytes. Offsets and lengths are multiples of it.
 pub const SECTOR: u64 = 4096;

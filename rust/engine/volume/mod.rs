@@ -41,8 +41,8 @@ use crate::map::insert_in_order;
 use chunk::ChunkMap;
 use device::Device;
 use hal::Hal;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Mutex, RwLock};
 use superblock::{InMemory, Reach, Writer};
 

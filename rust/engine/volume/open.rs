@@ -7,8 +7,8 @@ use super::hal::{Hal, Regular, Zoned};
 use super::superblock::{find, Places, Writer};
 use super::{Access, Chunk, Member, Options, Volume};
 use crate::disk::{Checksums, Incompat, Logical, Superblock};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::{Mutex, RwLock};
 
 impl Volume {

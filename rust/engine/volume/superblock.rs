@@ -13,7 +13,7 @@ use crate::disk::{
 };
 use core::cell::Cell;
 use core::mem::MaybeUninit;
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A superblock's bytes, all zero.

@@ -7,7 +7,7 @@
 use super::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use super::zone_size::ZoneSize;
 use crate::disk::{Physical, SUPERBLOCK_SIZE};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Zones in a log.
 pub(super) const LOG_ZONES: u64 = 2;

@@ -21,8 +21,8 @@ use engine::fs::{
 use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
 use engine::volume::Volume;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// The longest data extent, in bytes (C: `BTRFS_MAX_EXTENT_SIZE`).
 const MAX_EXTENT: u64 = 128 << 20;

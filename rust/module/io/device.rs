@@ -6,8 +6,8 @@ use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
 use crate::linux::{BlockDevice, Folio, Operation};
 use engine::disk::Physical;
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// Bytes of one bounce buffer: four pages.
 const BOUNCE: usize = 16384;

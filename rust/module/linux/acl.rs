@@ -13,7 +13,7 @@ use super::Inode;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::c_int;
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::NofsScope;
 
 type CAcl = kernel::bindings::posix_acl;

@@ -11,7 +11,7 @@ use super::operations::with_room;
 use super::Inode;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// What getattr adds to the VFS inode's attributes (C: `struct kstat`).

@@ -8,8 +8,8 @@ use super::bindings as b;
 use super::{BlockDevice, Folio};
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

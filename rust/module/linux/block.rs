@@ -9,9 +9,9 @@ use super::{Bio, Folio, Operation};
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::fs::File;
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::types::NotThreadSafe;
+use latch::prelude::*;
 
 /// An open block device.
 ///

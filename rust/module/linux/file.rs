@@ -10,7 +10,7 @@ use super::iomap::{FileData, Tables};
 use super::Inode;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The table of `T`'s open files.
 pub(super) struct Table<T>(core::marker::PhantomData<T>);

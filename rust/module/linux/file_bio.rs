@@ -15,8 +15,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
+use latch::prelude::*;
 
 /// `len` bytes of a bio's vectors as kernel memory, from `skip` bytes into the vector at `index`.
 ///

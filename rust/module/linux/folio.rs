@@ -7,9 +7,9 @@
 use super::bindings as b;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::AtomicUsize;
-use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
+use latch::prelude::*;
 
 /// A `struct folio`.
 ///

@@ -8,9 +8,9 @@ use super::bindings as b;
 use super::{private, SuperBlock};
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::ffi::{c_int, c_long, c_void};
-use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
+use latch::prelude::*;
 
 /// A `struct inode` of this driver's super blocks.
 ///

@@ -17,7 +17,7 @@ use core::ptr;
 use engine::fs::Divisible;
 use kernel::error::{from_result, to_result};
 use kernel::ffi;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// What stands at a place of a file.
 pub(crate) enum Source {

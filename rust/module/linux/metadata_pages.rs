@@ -14,10 +14,10 @@ use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::c_int;
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
+use latch::prelude::*;
 
 const PAGE_SHIFT: u32 = kernel::page::PAGE_SHIFT as u32;
 

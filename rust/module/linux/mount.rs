@@ -11,9 +11,9 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long};
-use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// Whether a mount may change the volume.

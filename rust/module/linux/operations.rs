@@ -17,8 +17,8 @@ use core::marker::PhantomData;
 use core::ptr::null_mut;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_uint};
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// The type of an entry in a directory (C: `DT_*`).

@@ -7,7 +7,7 @@
 use core::any::TypeId;
 use core::ptr::{addr_of, NonNull};
 use kernel::ffi::c_void;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A value behind a `void *`, with its type before it.
 ///

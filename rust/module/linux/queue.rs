@@ -7,8 +7,8 @@
 
 use super::bindings;
 use core::ops::Deref;
-use kernel::prelude::*;
 use kernel::workqueue::Queue;
+use latch::prelude::*;
 
 /// A work queue whose items run in any order, on any processor, also when memory is short.
 ///

@@ -9,8 +9,8 @@ use super::{private, Inode};
 use core::ptr::addr_of_mut;
 use kernel::error::to_result;
 use kernel::ffi::c_ulong;
-use kernel::prelude::*;
 use kernel::types::Opaque;
+use latch::prelude::*;
 
 /// A `struct super_block` of this driver.
 ///

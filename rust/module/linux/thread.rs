@@ -8,8 +8,8 @@ use super::bindings as b;
 use core::ptr::NonNull;
 use kernel::error::from_err_ptr;
 use kernel::ffi::{c_int, c_long, c_void};
-use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
+use latch::prelude::*;
 
 /// What a thread does.
 pub(crate) trait Body: Send + 'static {

@@ -8,7 +8,7 @@ use super::bindings as b;
 use super::Inode;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_void};
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// How an attribute is set.

@@ -9,7 +9,7 @@ use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::InodeFlags;
 use engine::fs::{Changes, Times};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl Attributes for Rbtrfs {
     fn stat(inode: &Inode) -> Result<StatExtra> {

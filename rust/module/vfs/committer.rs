@@ -5,8 +5,8 @@
 use crate::linux::thread::{Body, Stop, Thread};
 use core::sync::atomic::{AtomicU32, Ordering};
 use engine::txn::Transactions;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// How often the thread looks, in milliseconds.

@@ -6,9 +6,9 @@ use crate::linux::SuperBlock;
 use engine::txn::Transactions;
 use kernel::debugfs::{Dir, File, Writer};
 use kernel::fmt;
-use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// The file; it goes when this is dropped, after the last reader.
 pub(super) struct CounterFile {

@@ -12,8 +12,8 @@ use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::FileType;
 use engine::fs::{self, New, Rename, RenameMode, Side, Target};
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use latch::prelude::*;
 
 /// The number that the place of an absent subvolume shows (C: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
 const EMPTY_PLACE: u64 = 2;

@@ -6,7 +6,7 @@ use super::node::{mount_of, time};
 use super::{node, Node};
 use crate::io::data::FileIo;
 use crate::linux::{file, Inode};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Sets a file's size. The caller holds the inode's lock.
 pub(super) fn resize(inode: &Inode, size: i64) -> Result {

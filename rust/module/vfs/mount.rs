@@ -23,11 +23,11 @@ use engine::map::OrdMap;
 use engine::txn::{self, LogTree, Roots, Transactions};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume};
-use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Mutex;
 
 /// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).

@@ -9,9 +9,9 @@ use crate::linux::super_block::AnonymousDevice;
 use crate::linux::{Inode, SuperBlock};
 use engine::disk::{FileType, InodeFlags, ObjectId};
 use engine::fs::{Attributes, Subvolume, Time};
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// What an inode owns.
 pub(crate) struct Node {

@@ -6,7 +6,7 @@
 
 use crate::linux::mount::Parsed;
 use engine::disk::ObjectId;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Which subvolume a mount shows.
 #[derive(Debug)]

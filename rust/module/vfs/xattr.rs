@@ -7,7 +7,7 @@ use super::{node, Rbtrfs};
 use crate::linux::xattr::{XattrMode, Xattrs};
 use crate::linux::Inode;
 use engine::fs;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl Xattrs for Rbtrfs {
     fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize> {

@@ -7,7 +7,7 @@ use crate::btree::Allocate;
 use crate::disk::{Key, Kind};
 use crate::space::spans::Spans;
 use core::ops::ControlFlow;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl FreeSpaceTree {
     /// Extents become bitmaps. Without memory nothing is changed: both forms are right.

@@ -4,7 +4,7 @@
 use super::Recorded;
 use crate::btree::Writer;
 use crate::disk::{Key, Kind};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 fn key(start: u64, end: u64) -> Key {
     Key::new(start, Kind::FREE_SPACE_EXTENT, end.saturating_sub(start))

@@ -26,8 +26,8 @@ use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::raw::{RawFreeSpaceInfo, FREE_SPACE_BITMAPS, FREE_SPACE_BITMAP_SIZE};
 use crate::disk::{Key, Kind};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// Bits in a bitmap item, at most.
 const BITMAP_BITS: u64 = FREE_SPACE_BITMAP_SIZE as u64 * 8;

@@ -7,7 +7,7 @@ use crate::btree::Tree;
 use crate::disk::raw::{RawFreeSpaceInfo, FREE_SPACE_BITMAPS};
 use crate::disk::{Key, Kind};
 use core::ops::ControlFlow;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// What [`read`] meets.
 pub(in crate::space) enum FreeSpaceItem {

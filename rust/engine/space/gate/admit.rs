@@ -6,7 +6,7 @@ use super::{Serial, State};
 use crate::btree::WriteMode;
 use crate::disk::Logical;
 use crate::volume::Activation;
-use kernel::prelude::*;
+use latch::prelude::*;
 use latch::MutexGuard;
 
 /// The right to write metadata: nobody else sends any while this lives.

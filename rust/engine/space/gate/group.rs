@@ -4,8 +4,8 @@
 use super::{Ending, NewGroup};
 use crate::disk::Logical;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// The allocation state of a group, as the gate sees it.
 pub trait GateGroup: Send + Sync {

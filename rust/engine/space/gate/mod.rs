@@ -41,8 +41,8 @@ use crate::disk::Logical;
 use crate::map::OrdMap;
 use crate::volume::Activation;
 use group::{Phase, Progress, WritePointer};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Mutex;
 use statistics::Counters;
 

@@ -2,7 +2,7 @@
 
 use super::Random;
 use crate::space::changes::{Change, Changes};
-use kernel::prelude::*;
+use latch::prelude::*;
 use std::vec;
 
 const SECTORS: usize = 128;

@@ -5,7 +5,7 @@ use super::{runs, Random};
 use crate::disk::{Key, Kind};
 use crate::space::changes::{Change, Changes};
 use crate::space::free_space_tree::{read, Form, FreeSpaceItem, FreeSpaceTree, Recorded};
-use kernel::prelude::*;
+use latch::prelude::*;
 use std::vec;
 
 const SECTOR: u64 = 4096;

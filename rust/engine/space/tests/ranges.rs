@@ -2,7 +2,7 @@
 
 use super::{runs, Random};
 use crate::space::ranges::{FreeRanges, Wish};
-use kernel::prelude::*;
+use latch::prelude::*;
 use std::vec;
 
 const UNIT: u64 = 4096;

@@ -3,8 +3,8 @@
 use super::Random;
 use crate::space::totals::{Growth, Pool, State, Tally};
 use crate::space::{Class, Reservation, Shortage, Urgency};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use std::vec;
 
 const NODE: u64 = 16384;

@@ -8,8 +8,8 @@ use crate::btree::{
 use crate::disk::{Generation, Key, Logical, ObjectId, Uuid};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Latched;
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -8,7 +8,7 @@ use crate::disk::{Generation, Key, Logical, ObjectId};
 use crate::space::{BlockClass, Reservation, Space};
 use crate::txn::running::Running;
 use crate::txn::shared::Shared;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// After how many heads it is asked whether metadata needs a chunk.
 const HEADS_PER_CHUNK_CHECK: usize = 64;

@@ -9,7 +9,7 @@ use crate::disk::raw::{
     RawDataRef, RawExtentItem, RawInlineRef, RawSharedDataRef, RawTreeBlockInfo,
 };
 use crate::disk::{data_ref_hash, leaf_area, ExtentFlags, Kind, Logical, ObjectId};
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// A leaf's overhead for an item (C: `struct btrfs_item`).

@@ -7,7 +7,7 @@ use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawDataRef, RawSharedDataRef};
 use crate::disk::{Key, Logical};
 use core::ops::ControlFlow;
-use kernel::prelude::*;
+use latch::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The items of one extent's keyed references.

@@ -4,7 +4,7 @@
 use crate::btree::{DataRef, Holder};
 use crate::disk::{Key, Logical, ObjectId};
 use crate::map::OrdMap;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// One way to reference an extent: what distinguishes inline references and keyed ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use crate::btree::{Allocate, BlockRefs, Tree, Writer};
 use crate::disk::raw::{RawExtentItem, RawKey, RawTreeBlockInfo};
 use crate::disk::{ExtentFlags, Key, Kind, Logical};
 use crate::txn::checksums;
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// How much of the queue to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ pub(super) use zoned::Zoned;
 
 use super::{Activation, Chunk, DeviceRange, GroupZones};
 use crate::disk::{BlockGroupFlags, ZoneOffset};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The rules for the chunks of one device.
 pub(super) trait Hal: Send + Sync {

@@ -5,7 +5,7 @@ use super::Hal;
 use crate::disk::{BlockGroupFlags, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES};
 use crate::volume::allocate::plan_regular;
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// A device of a regular volume.
 pub(in crate::volume) struct Regular {

@@ -3,9 +3,9 @@
 //! Finding a block in memory by its address.
 
 use engine::btree::Block;
-use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::xarray::{AllocKind, XArray};
+use latch::prelude::*;
 use latch::Latched;
 
 /// How many locks the addresses are spread over; a power of two.

@@ -28,8 +28,8 @@ use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
 use engine::space::MetadataGate;
 use engine::volume::Volume;
 use index::Index;
-use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
+use latch::prelude::*;
 use latch::{Latched, NofsScope};
 
 /// The mounted volume's tree blocks.

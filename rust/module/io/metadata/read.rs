@@ -10,9 +10,9 @@ use core::sync::atomic::Ordering;
 use engine::btree::{Block, BlockInfo, Expected};
 use engine::disk::{check_block, Logical};
 use engine::volume::{Mapping, Place};
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::NofsScope;
 
 /// A read that nobody waits for.

@@ -14,9 +14,9 @@ use engine::btree::{seal, WriteMode};
 use engine::disk::Logical;
 use engine::space::{Admission, GateGuard, InFlight, MetadataGate, WriteToken};
 use engine::volume::Mapping;
-use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, UniqueArc};
+use latch::prelude::*;
 use latch::{Latched, Nesting, Side, TreeKind};
 
 /// Blocks in one request at most: 1 MiB of the usual size.

@@ -11,11 +11,14 @@
 //! | [`Mutex`], [`Condvar`]           | `kernel::sync::{Mutex, CondVar}`                 |
 //! | [`RwLock`], [`Latched`]          | `struct rw_semaphore` (`include/linux/rwsem.h`)  |
 //! | [`NofsScope`]                    | `memalloc_nofs_save` (`include/linux/sched/mm.h`) |
+//!
+//! Since all others stand on this crate, it has their [`prelude`] too.
 
 mod class;
 mod latched;
 mod mutex;
 mod nofs;
+pub mod prelude;
 mod rwlock;
 mod semaphore;
 

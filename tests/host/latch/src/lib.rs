@@ -13,6 +13,7 @@
 //!     Latched::write(&Arc<Latched>, Nesting) -> WriteGuard<M, T>      the same
 //!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
 //! NofsScope::enter() -> NofsScope                           until dropped
+//! prelude                                                   that of the kernel crate, which lacks nothing here
 //! ```
 //!
 //! `Result` is `kernel::error::Result`: a lock is an allocation and may fail with `ENOMEM`. `Arc` is
@@ -34,6 +35,8 @@ pub use mutex::{Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub use kernel::prelude;
 
 /// A lock class of this call site: `class!("rbtrfs_chunk_map")` is a `&'static Class`.
 #[macro_export]

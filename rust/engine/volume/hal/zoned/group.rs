@@ -4,7 +4,7 @@
 use crate::disk::ZoneOffset;
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::{Chunk, GroupZones};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// How far the zones of a group are written, from their starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::disk::{BlockGroupFlags, Physical, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
 use crate::volume::{Access, Chunk, GroupZones};
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// Bytes to copy at a time.
 const COPY_UNIT: usize = 64 * 1024;

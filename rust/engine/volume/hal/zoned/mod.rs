@@ -17,8 +17,8 @@ use crate::volume::superblock_log::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::{Access, Activation, Chunk, DeviceRange, GroupZones};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
+use latch::prelude::*;
 use latch::Mutex;
 use states::{States, ZoneState};
 

@@ -8,7 +8,7 @@ use crate::volume::device::ZoneAction;
 use crate::volume::superblock_log::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::DeviceRange;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 impl Zoned {
     /// The first run of `count` zones inside a hole that a chunk may use.

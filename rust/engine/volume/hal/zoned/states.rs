@@ -5,7 +5,7 @@ use crate::disk::{BlockGroupFlags, Physical};
 use crate::volume::allocate::copies_per_device;
 use crate::volume::device::{Device, Zone, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR};
 use crate::volume::zone_size::ZoneSize;
-use kernel::prelude::*;
+use latch::prelude::*;
 
 /// The limit where a device without one is used: more open zones make drives slow (C:
 /// `BTRFS_DEFAULT_MAX_ACTIVE_ZONES`).
