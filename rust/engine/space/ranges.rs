@@ -39,7 +39,7 @@ pub(super) struct Wish {
 type Span = (u64, u64);
 
 fn size_class(len: u64) -> usize {
-    let class = len.wrapping_shr(SECTOR_BITS).max(1).ilog2();
+    let class = len.wrapping_shr(SECTOR_BITS).checked_ilog2().unwrap_or(0);
     usize::try_from(class).unwrap_or(0).min(SIZE_CLASSES - 1)
 }
 
