@@ -301,7 +301,7 @@ impl<T: FileData> Ioend<T> {
             segments(
                 self.bio(),
                 iter.bi_idx as usize,
-                iter.bi_offset as usize,
+                bindings::rbtrfs_bio_vec_done(self.bio()) as usize,
                 iter.bi_size as usize,
                 &mut |_, _, bytes| each(bytes),
             );

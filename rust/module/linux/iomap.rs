@@ -645,6 +645,8 @@ unsafe extern "C" fn writeback_submit<T: FileData>(
     let writeback = unsafe { &mut *context.cast::<Writeback<T>>() };
     // SAFETY: `wb_ctx` is the ioend that iomap built and hands over here.
     let ioend = unsafe { Ioend::<T>::new(writeback.context.wb_ctx.cast()) };
+    // Up to 7.2 iomap goes on with it, and submits it again, where this call fails.
+    writeback.context.wb_ctx = ptr::null_mut();
     // SAFETY: The inode of the mapping under writeback.
     let file = unsafe { of::<T>((*context).inode) };
     let sent = to_result(error).and(file).and_then(|file| {

@@ -322,6 +322,8 @@ unsafe extern "C" fn create<T: Directory>(
     dir: *mut b::inode,
     dentry: *mut b::dentry,
     mode: b::umode_t,
+    // Up to 7.2: that the name is new, which the VFS has seen to.
+    #[cfg(CREATE_HAS_EXCL)] _excl: bool,
 ) -> c_int {
     // SAFETY: The VFS lends all.
     from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode.into(), NewKind::File) }.map(|()| 0))

@@ -64,3 +64,11 @@ size_t rbtrfs_offset_in_folio(struct folio *folio, void *address)
 {
 	return offset_in_folio(folio, address);
 }
+
+/* The field is bi_bvec_done in 7.2 and bi_offset in 7.3. */
+unsigned int rbtrfs_bio_vec_done(struct bio *bio)
+{
+	const struct bio_vec *vec = &bio->bi_io_vec[bio->bi_iter.bi_idx];
+
+	return mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter) - vec->bv_offset;
+}

@@ -6,6 +6,7 @@
 #ifndef RBTRFS_SHIM_H
 #define RBTRFS_SHIM_H
 
+#include <linux/bio.h>
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 
@@ -19,5 +20,6 @@ void rbtrfs_kthread_sleep(long timeout);
 struct folio *rbtrfs_page_folio(struct page *page);
 void *rbtrfs_page_address(struct page *page);
 size_t rbtrfs_offset_in_folio(struct folio *folio, void *address);
+unsigned int rbtrfs_bio_vec_done(struct bio *bio);
 
 #endif
