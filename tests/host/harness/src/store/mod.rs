@@ -3,7 +3,7 @@
 //!
 //! A written block waits in a queue until somebody waits for it or the queue is full, as IO does: metadata that a
 //! commit forgets to wait for is missing after a power cut. Blocks are sealed under their own lock, one at a time; on
-//! volumes with an attached [`Space`] they pass its gate in the order of their addresses.
+//! volumes with an attached [`MetadataGate`] they pass it in the order of their addresses.
 
 mod backing;
 mod volume;
@@ -14,7 +14,7 @@ pub use volume::OnVolume;
 use crate::checksums::HostChecksums;
 use engine::btree::{seal, Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{check_block, BlockContext, Corrupt, Logical};
-use engine::space::{Admission, GateGuard, InFlight, Space};
+use engine::space::{Admission, GateGuard, InFlight, MetadataGate};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::{Latched, Nesting, Side, TreeKind};
@@ -29,7 +29,8 @@ const QUEUE: usize = 64;
 pub struct HostStore<B> {
     backing: B,
     state: Mutex<State>,
-    space: OnceLock<Arc<Space>>,
+    // Not the space, whose trees hold this store.
+    gate: OnceLock<Arc<MetadataGate>>,
 }
 
 #[derive(Default)]
@@ -95,13 +96,13 @@ impl<B: Backing> HostStore<B> {
         Self {
             backing,
             state: Mutex::default(),
-            space: OnceLock::new(),
+            gate: OnceLock::new(),
         }
     }
 
-    /// From now on blocks pass the gate of `space`.
-    pub fn attach(&self, space: Arc<Space>) {
-        assert!(self.space.set(space).is_ok(), "a store is attached once");
+    /// From now on blocks pass `gate`.
+    pub fn attach(&self, gate: Arc<MetadataGate>) {
+        assert!(self.gate.set(gate).is_ok(), "a store is attached once");
     }
 
     /// What the store reads from and writes to.
@@ -286,7 +287,7 @@ impl<B: Backing> HostStore<B> {
 
     /// Sends the dirty blocks of a range, in ascending order.
     fn send_range(&self, range: Range<u64>, mode: WriteMode) -> Result {
-        let mut gate = self.space.get().map(|space| space.gate().enter());
+        let mut gate = self.gate.get().map(|gate| gate.enter());
         let mut from = range.start;
         while let Some(block) = self.next_dirty(from..range.end) {
             match self.send(&block, gate.as_mut(), mode)? {
@@ -295,7 +296,7 @@ impl<B: Backing> HostStore<B> {
                 Outcome::Drain(start, len) => {
                     drop(gate);
                     self.complete(start.get()..start.get() + len);
-                    gate = self.space.get().map(|space| space.gate().enter());
+                    gate = self.gate.get().map(|gate| gate.enter());
                 }
             }
         }
@@ -304,10 +305,10 @@ impl<B: Backing> HostStore<B> {
 
     /// Groups that hold active zones, in the order in which they should be written.
     fn active_groups(&self) -> std::vec::Vec<Range<u64>> {
-        let Some(space) = self.space.get() else {
+        let Some(gate) = self.gate.get() else {
             return std::vec::Vec::new();
         };
-        let gate = space.gate().enter();
+        let gate = gate.enter();
         let mut groups = std::vec::Vec::new();
         let mut after = None;
         while let Some((start, len)) = gate.active_after(after) {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory that runs out: an operation is done, or refused, or gives the transaction up; nothing in between.
+//! Memory that runs out: an operation is done, or refused, or gives the transaction up; nothing in between. And memory
+//! that is given back.
 
 use crate::files::{Files, FILE, NOW, SECTOR};
 use engine::fs::{Rename, RenameMode, Side, XattrMode};
+use harness::kinds::DeviceKind;
+use harness::mount::{self, Access, Mounted};
 use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
@@ -86,4 +90,15 @@ fn allocations_fail_one_by_one() {
         }
     }
     assert!(refused > 50, "{refused} refused, {aborted} aborted");
+}
+
+#[test]
+fn an_unmounted_volume_leaves_nothing_behind() {
+    for kind in DeviceKind::ALL {
+        let devices = mount::devices(std::vec![kind.image(0)]);
+        let mounted = Mounted::mount_on(devices.clone(), Access::ReadWrite).unwrap();
+        assert!(Arc::references(&devices[0]) > 1);
+        mounted.unmount().unwrap();
+        assert_eq!(Arc::references(&devices[0]), 1, "{kind:?}");
+    }
 }
