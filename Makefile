@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Every target is a script of scripts/; this file only names them.  What Kbuild
-# reads is Kbuild.  KVER=7.3.4+deb13-amd64 or KVER=debug selects another kernel
-# than the newest 7.3 of Debian 13 backports; TESTS="a b" some guest tests.
+# reads is Kbuild.  KVER=7.2, KVER=7.3.4+deb13-amd64 or KVER=debug selects another
+# kernel than the newest 7.3 of Debian 13 backports; TESTS="a b" some guest tests.
 
 .DEFAULT_GOAL := all
 

@@ -17,13 +17,6 @@ export LC_ALL=C.UTF-8
 say() { printf '[%s] %s\n' "${0##*/}" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# supported KERNEL: a series or a version that the module can be built for.
-supported() {
-    case $1 in
-    7.2 | 7.2.*) die "rbtrfs does not support the kernel $1 yet: take 7.3 (KVER=7.3)" ;;
-    esac
-}
-
 # once NAME COMMAND...: make $cache/NAME by COMMAND $cache/NAME.part, unless it
 # is there.  COMMAND fills the .part directory; the rename at the end is what
 # makes an interrupted run harmless.  Other checkouts wait for the lock.
