@@ -43,5 +43,5 @@ pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use rename::{Rename, RenameMode, Side};
 pub use statistics::Statistics;
 pub use subvolume::Subvolume;
-pub use write::{FinishedWrite, WriteReservation};
+pub use write::{FinishedWrite, NewExtent, WriteReservation};
 pub use xattr::XattrMode;

@@ -6,9 +6,10 @@ use super::filesystem::or_abort;
 use super::{FileSystem, Inode, Time};
 use crate::btree::Allocate;
 use crate::disk::raw::RawFileExtentHead;
-use crate::disk::{ExtentState, FileOffset, Kind, MAX_EXTENT_SIZE};
-use crate::space::{DataExtent, Reservation};
+use crate::disk::{ExtentState, FileOffset, Kind, Logical, MAX_EXTENT_SIZE};
+use crate::space::{DataExtent, Reservation, Space};
 use crate::txn::{Handle, Units};
+use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// Bytes of data for which one finished extent is expected, when space is not in pieces.
@@ -106,12 +107,67 @@ fn share(all: u64, len: u64, total: u64) -> u64 {
     each.saturating_mul(len).saturating_add(rest).min(all)
 }
 
+/// Where data is going to be written. Dropped, it is given back: the IO failed or never began, or its end could not be
+/// entered; none is under way any more.
+#[must_use = "dropped, the address is given back"]
+pub struct NewExtent {
+    space: Arc<Space>,
+    extent: DataExtent,
+    progress: Progress,
+}
+
+/// How far a new extent has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Not on the device.
+    Allocated,
+    /// On the device, in no tree.
+    Written,
+    /// Others see to it.
+    Kept,
+}
+
+impl NewExtent {
+    /// Where and how long.
+    pub fn get(&self) -> DataExtent {
+        self.extent
+    }
+
+    /// The device has put it elsewhere in the same group: a zone append.
+    pub fn move_to(&mut self, logical: Logical) {
+        self.extent.logical = logical;
+    }
+
+    /// It has reached the device.
+    fn written(&mut self) -> Result {
+        self.progress = Progress::Written;
+        self.space.data_written(self.extent)
+    }
+
+    /// A transaction is going to enter it, or to be given up.
+    fn keep(mut self) -> DataExtent {
+        self.progress = Progress::Kept;
+        self.extent
+    }
+}
+
+impl Drop for NewExtent {
+    fn drop(&mut self) {
+        let DataExtent { logical, len } = self.extent;
+        match self.progress {
+            Progress::Allocated => self.space.release_unwritten(logical, len),
+            Progress::Written => self.space.release_written(logical, len),
+            Progress::Kept => {}
+        }
+    }
+}
+
 /// Data that has reached the device.
 pub struct FinishedWrite<'a> {
     /// Where in the file; a multiple of the sector size.
     pub offset: FileOffset,
     /// Where on the volume; its length is the piece's, the last sector padded with zeroes.
-    pub extent: DataExtent,
+    pub extent: NewExtent,
     /// One checksum per sector, back to back; empty for files without.
     pub checksums: &'a [u8],
     /// The file's size is raised to this if it is smaller: the end of the bytes the user wrote in this piece.
@@ -159,7 +215,7 @@ impl FileSystem {
         &self,
         reservation: &mut WriteReservation,
         len: u64,
-    ) -> Result<DataExtent> {
+    ) -> Result<NewExtent> {
         let wanted = len.min(MAX_EXTENT_SIZE);
         let space = self.transactions().space();
         let min = self.sector_size();
@@ -167,7 +223,7 @@ impl FileSystem {
         loop {
             let seen = space.data_ended();
             match space.allocate_data(&reservation.data, wanted, min) {
-                // The device allows no more active zones: one is finished early, or fills up.
+                // The device allows no more active zones until one is full.
                 Err(error) if error == EAGAIN => {
                     if space.relieve_zones()? || space.await_data(seen) {
                         continue;
@@ -177,7 +233,13 @@ impl FileSystem {
                         return Err(error);
                     }
                 }
-                allocated => return allocated,
+                allocated => {
+                    return Ok(NewExtent {
+                        extent: allocated?,
+                        space: space.clone(),
+                        progress: Progress::Allocated,
+                    })
+                }
             }
         }
     }
@@ -188,19 +250,20 @@ impl FileSystem {
     pub fn finish_write(
         &self,
         inode: &Inode,
-        write: &FinishedWrite<'_>,
+        mut write: FinishedWrite<'_>,
         reservation: WriteReservation,
     ) -> Result {
-        self.transactions().space().data_written(write.extent)?;
+        write.extent.written()?;
         let handle = self.transactions().join_with(reservation.metadata)?;
         let _extents = inode.lock_extents();
         or_abort(&handle, self.finish_in(&handle, inode, write))
     }
 
-    fn finish_in(&self, handle: &Handle, inode: &Inode, write: &FinishedWrite<'_>) -> Result {
-        let DataExtent { logical, len } = write.extent;
+    fn finish_in(&self, handle: &Handle, inode: &Inode, write: FinishedWrite<'_>) -> Result {
+        let extent = write.extent.keep();
+        let DataExtent { logical, len } = extent;
         let start = write.offset.get();
-        let piece = extents::whole(handle, ExtentState::Written, write.extent);
+        let piece = extents::whole(handle, ExtentState::Written, extent);
         let dropped = extents::replace(inode, handle, start, &piece)?;
         handle.add_data(&extents::reference(inode, start, &piece))?;
         self.insert_checksums(handle, logical, write.checksums)?;
@@ -228,14 +291,6 @@ impl FileSystem {
             return Ok(());
         }
         extents::fill_gaps(inode, txn, end..start, self.sector_size())
-    }
-
-    /// Gives an address that was allocated and not finished back: the IO failed or the file was cut. No IO to it is
-    /// under way any more.
-    pub fn abandon_write(&self, extent: DataExtent) -> Result {
-        let space = self.transactions().space();
-        space.release_unwritten(extent.logical, extent.len);
-        Ok(())
     }
 
     /// Puts all of a small file into the tree. Gives the reservation back if it does not qualify: write it as usual

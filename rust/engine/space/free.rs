@@ -25,6 +25,17 @@ impl Space {
         }
     }
 
+    /// The same for a data extent that was written, of which [`Self::data_written`] has been told.
+    pub fn release_written(&self, addr: Logical, len: u64) {
+        let start = addr.get();
+        let released = self
+            .group_holding(start, len)
+            .and_then(|group| group.give_back(start, start.saturating_add(len), State::Reserved));
+        if let Err(error) = released {
+            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
+        }
+    }
+
     /// Keeps what `generation` freed until [`Self::unpin`]: reserved becomes pinned. For what was written but has no
     /// extent item: blocks of log trees, blocks that went out before they were dropped, failed data writes. What has
     /// an extent item is pinned by [`Self::note_freed`]. Memory only.

@@ -16,7 +16,8 @@ use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use engine::disk::{FileOffset, InodeFlags, Logical, Physical};
 use engine::fs::{
-    Added, Delalloc, FileSystem, FinishedWrite, Inode, MappingKind, SectorSums, WriteReservation,
+    Added, Delalloc, FileSystem, FinishedWrite, Inode, MappingKind, NewExtent, SectorSums,
+    WriteReservation,
 };
 use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
@@ -53,7 +54,7 @@ pub(crate) struct FileIo<N> {
 /// What finishing a write takes.
 pub(crate) struct Write {
     pos: u64,
-    extent: DataExtent,
+    extent: NewExtent,
     checksums: KVec<u8>,
     new_size: u64,
     append: Append,
@@ -197,7 +198,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .min(self.path.volume.max_extent_len())
             .min(MAX_EXTENT);
         let mut piece = reservation.split(wanted)?;
-        let extent = self
+        let new = self
             .path
             .fs
             .allocate_write(&mut piece, wanted)
@@ -206,6 +207,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                     pr_err!("{wanted} bytes of data find no place: {error:?}\n");
                 }
             })?;
+        let extent = new.get();
         let (destination, device, append) = self.destination(extent)?;
         let front = ioend.split(extent.len, append)?;
         let (front, rest) = match front {
@@ -229,7 +231,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let checksums = self.checksums(&front)?;
         let write = Write {
             pos: front.pos(),
-            extent,
+            extent: new,
             checksums,
             new_size: front.user_end(),
             append,
@@ -253,7 +255,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Where a zone append went.
-    fn appended_at(&self, extent: DataExtent, sector: u64) -> Result<DataExtent> {
+    fn appended_at(&self, extent: DataExtent, sector: u64) -> Result<Logical> {
         let chunk = self.path.volume.chunk(extent.logical)?;
         let zone = chunk.stripes.first().ok_or(EUCLEAN)?.at;
         let at = Physical::new(sector.checked_shl(9).ok_or(EIO)?);
@@ -268,8 +270,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             }
             return Err(EIO);
         }
-        let logical = chunk.logical.checked_add(offset).ok_or(EIO)?;
-        Ok(DataExtent { logical, ..extent })
+        chunk.logical.checked_add(offset).ok_or(EIO)
     }
 }
 
@@ -370,12 +371,10 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     }
 
     fn written(&self, mut write: Write, end: WriteEnd) -> Result {
-        if let Err(error) = end.result {
-            self.path.fs.abandon_write(write.extent)?;
-            return Err(error);
-        }
+        end.result?;
         if write.append == Append::Yes {
-            write.extent = self.appended_at(write.extent, end.sector)?;
+            let at = self.appended_at(write.extent.get(), end.sector)?;
+            write.extent.move_to(at);
         }
         let finished = FinishedWrite {
             offset: FileOffset::new(write.pos),
@@ -386,7 +385,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         };
         self.path
             .fs
-            .finish_write(&self.inode, &finished, write.reservation)
+            .finish_write(&self.inode, finished, write.reservation)
     }
 
     fn read(&self, bio: ReadBio<Self>) {

@@ -8,8 +8,8 @@ use super::reader::{checksums, read};
 use crate::mount::Mounted;
 use engine::disk::{FileOffset, ObjectId};
 use engine::fs::{
-    self, Changes, FinishedWrite, Inode, MappingKind, New, NewKind, Rename, RenameMode, Side,
-    Target, Time, WriteReservation,
+    self, Changes, FinishedWrite, Inode, MappingKind, New, NewExtent, NewKind, Rename, RenameMode,
+    Side, Target, Time, WriteReservation,
 };
 use engine::space::DataExtent;
 use kernel::prelude::*;
@@ -484,11 +484,12 @@ impl Driver {
         let (mut at, mut rest) = (start, bytes);
         while !rest.is_empty() {
             let extent = self.place(&mut reservation, rest)?;
-            let (now, later) = rest.split_at(extent.len as usize);
+            let len = extent.get().len;
+            let (now, later) = rest.split_at(len as usize);
             let for_later = reservation.split(later.len() as u64)?;
             let checksums = checksums(&self.mounted, now);
             let offset = FileOffset::new(at);
-            let new_size = new_size.min(at + extent.len);
+            let new_size = new_size.min(at + len);
             let finished = FinishedWrite {
                 offset,
                 extent,
@@ -496,28 +497,21 @@ impl Driver {
                 new_size,
                 now: Some(self.now),
             };
-            self.mounted
-                .fs
-                .finish_write(inode, &finished, reservation)?;
+            self.mounted.fs.finish_write(inode, finished, reservation)?;
             reservation = for_later;
-            at += extent.len;
+            at += len;
             rest = later;
         }
         Ok(())
     }
 
     /// Puts the first of `bytes` on the devices; where and how many.
-    fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<DataExtent> {
+    fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
         let fs = &self.mounted.fs;
         let _order = self.mounted.data_order.lock().unwrap();
         let extent = fs.allocate_write(reservation, bytes.len() as u64)?;
-        if let Err(error) = self
-            .mounted
-            .write_data(extent.logical, &bytes[..extent.len as usize])
-        {
-            fs.abandon_write(extent)?;
-            return Err(error);
-        }
+        let DataExtent { logical, len } = extent.get();
+        self.mounted.write_data(logical, &bytes[..len as usize])?;
         Ok(extent)
     }
 

@@ -4,6 +4,7 @@
 use engine::disk::{Checksums, FileOffset, InodeFlags, Logical, ObjectId};
 use engine::fs::{
     FileSystem, FinishedWrite, Inode, MappingKind, New, NewKind, Subvolume, Target, Time,
+    WriteReservation,
 };
 use engine::txn::Transactions;
 use harness::checksums::HostChecksums;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
+const MIB: u64 = 1 << 20;
 /// Bytes of a sector.
 pub const SECTOR: u64 = 4096;
 /// The time of all changes.
@@ -150,38 +152,62 @@ impl Files {
     /// Writes whole sectors in pieces; the user wrote up to `end`.
     pub fn write_sectors(&self, inode: &Inode, start: u64, sectors: &[u8], end: u64) -> Result {
         let len = sectors.len() as u64;
-        let mut reservation = self.fs.reserve_write(inode, FileOffset::new(start), len)?;
+        let reservation = self.fs.reserve_write(inode, FileOffset::new(start), len)?;
+        self.write_reserved(inode, start, sectors, end, reservation)
+    }
+
+    /// The same, with space that was promised before.
+    pub fn write_reserved(
+        &self,
+        inode: &Inode,
+        start: u64,
+        sectors: &[u8],
+        end: u64,
+        mut reservation: WriteReservation,
+    ) -> Result {
+        let len = sectors.len() as u64;
         let mut done = 0;
         while done < len {
-            let wanted = (len - done).min(SECTOR * (1 + (start / SECTOR + len) % 9));
+            let longest = match len > MIB {
+                true => MIB,
+                false => SECTOR * (1 + (start / SECTOR + len) % 9),
+            };
+            let wanted = (len - done).min(longest);
             let mut piece = reservation.split(wanted)?;
-            let extent = self.fs.allocate_write(&mut piece, wanted)?;
+            let order = self.mounted.data_order.lock().unwrap();
+            let new = self.fs.allocate_write(&mut piece, wanted)?;
+            let extent = new.get();
             assert!(extent.len > 0 && extent.len <= wanted && extent.len % SECTOR == 0);
             if extent.len < wanted {
                 reservation.merge(piece.split(wanted - extent.len)?);
             }
             let data = &sectors[done as usize..][..extent.len as usize];
             self.mounted.write_data(extent.logical, data)?;
+            drop(order);
             let finished = FinishedWrite {
                 offset: FileOffset::new(start + done),
-                extent,
-                checksums: &self.sums(inode, data),
+                extent: new,
+                checksums: &self.sums(inode, data)?,
                 new_size: end.min(start + done + extent.len),
                 now: Some(NOW),
             };
-            self.fs.finish_write(inode, &finished, piece)?;
+            self.fs.finish_write(inode, finished, piece)?;
             done += extent.len;
         }
         Ok(())
     }
 
-    fn sums(&self, inode: &Inode, data: &[u8]) -> Vec<u8> {
+    fn sums(&self, inode: &Inode, data: &[u8]) -> Result<KVec<u8>> {
         let kind = self.mounted.volume.format().checksum;
+        let mut sums = KVec::new();
         if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
-            return Vec::new();
+            return Ok(sums);
         }
-        let sum = |sector: &[u8]| HostChecksums.digest(kind, sector)[..kind.size()].to_vec();
-        data.chunks(SECTOR as usize).flat_map(sum).collect()
+        for sector in data.chunks(SECTOR as usize) {
+            let digest = HostChecksums.digest(kind, sector);
+            sums.extend_from_slice(&digest[..kind.size()], GFP_KERNEL)?;
+        }
+        Ok(sums)
     }
 
     /// The entries of a directory, by name; each is looked up too.

@@ -8,5 +8,6 @@ mod formats;
 mod images;
 mod memory;
 mod names;
+mod promises;
 mod sharing;
 mod tasks;
