@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Block groups on sequential zones: when their zones are taken, given back and emptied.
 
-use super::gate::{GateGroup, MetadataGate, Zones};
+use super::gate::{Ending, GateGroup, MetadataGate, Zones};
 use super::group::{Access, Body, Group};
 use super::room::{Appending, Room};
 use super::totals::State;
@@ -185,24 +185,26 @@ impl Space {
             return Ok(());
         }
         body.active = false;
-        let unwritten = body.unwritten;
+        let is_short = body.unwritten > 0 || body.ending == Ending::Short;
         drop(body);
-        if unwritten > 0 {
+        if is_short {
             return self.volume.finish_zones(group.chunk());
         }
         self.volume.zones_filled(group.chunk());
         Ok(())
     }
 
-    /// Gives up the rest of one data group's zones, so that another's can be activated: the fullest group without
-    /// writes under way. Whether there was one. May talk to the device.
+    /// Gives back the zones of a data group that nothing can be allocated from and nothing is on its way to, so that
+    /// another's can be activated. Whether there was one. May talk to the device.
+    ///
+    /// What is free is never given up for that: it may be promised, and the smallest allocation can have it.
     pub fn relieve_zones(&self) -> Result<bool> {
-        let Some(group) = self.fullest_idle_data_group() else {
+        let Some(group) = self.spent_data_group() else {
             return Ok(false);
         };
         {
             let mut body = group.lock();
-            if !body.active || body.under_way > 0 {
+            if !is_spent(&mut body) {
                 return Ok(false);
             }
             group.give_up_rest(&mut body)?;
@@ -212,17 +214,13 @@ impl Space {
         Ok(true)
     }
 
-    fn fullest_idle_data_group(&self) -> Option<Arc<Group>> {
+    fn spent_data_group(&self) -> Option<Arc<Group>> {
         let groups = self.groups.read();
-        let candidates = groups.of(Class::Data).filter_map(|group| {
-            let mut body = group.lock();
-            let idle = body.active && body.under_way == 0;
-            let room = appending(&mut body).filter(|room| idle && room.offset.get() > 0)?;
-            Some((room.free(), group))
-        });
-        candidates
-            .min_by_key(|(free, _)| *free)
-            .map(|(_, group)| group.clone())
+        let spent = groups
+            .of(Class::Data)
+            .find(|group| is_spent(&mut group.lock()))
+            .cloned();
+        spent
     }
 
     /// Empties the zones of groups in which nothing is left: they can be written again from their start.
@@ -283,6 +281,14 @@ impl Space {
         group.close(&mut body)?;
         Ok(true)
     }
+}
+
+/// Whether a group holds active zones for nothing.
+fn is_spent(body: &mut Body) -> bool {
+    let idle = body.active && body.under_way == 0;
+    let closed = body.access == Access::Closed;
+    appending(body)
+        .is_some_and(|room| idle && room.offset.get() > 0 && (closed || room.free() == 0))
 }
 
 /// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.

@@ -3,10 +3,14 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::FileOffset;
+use engine::fs::{Inode, WriteReservation};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::tools;
 use kernel::alloc::inject;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
 
@@ -70,5 +74,54 @@ fn a_write_that_cannot_be_finished_is_given_back() {
         if !failed {
             return;
         }
+    }
+}
+
+/// Reserves for file after file until nothing is left.
+fn reserve_all(files: &Files, piece: u64) -> Vec<(Arc<Inode>, WriteReservation)> {
+    let mut all = Vec::new();
+    loop {
+        let inode = files.file(format!("f{}", all.len()).as_bytes());
+        let offset = FileOffset::new(0);
+        match files.fs.reserve_write(&inode, offset, piece) {
+            Ok(reservation) => all.push((inode, reservation)),
+            Err(error) => {
+                assert_eq!(error, ENOSPC);
+                return all;
+            }
+        }
+    }
+}
+
+/// Zones are given up in the midst of writes, as tasks do that met a device without active zones to give.
+#[test]
+fn what_is_promised_is_not_given_up() {
+    for max_active in [6, 8, 14] {
+        let files = Files::mount(narrow_zones(max_active));
+        let piece = 3 * MIB;
+        let data = vec![5; piece as usize];
+        let all = reserve_all(&files, piece);
+        assert!(all.len() > 10, "{} files", all.len());
+        let files = &files;
+        std::thread::scope(|scope| {
+            let mut parts: [Vec<_>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+            for (n, file) in all.into_iter().enumerate() {
+                parts[n % 3].push(file);
+            }
+            for part in parts {
+                let data = &data;
+                scope.spawn(move || {
+                    for (inode, reservation) in part {
+                        files
+                            .write_reserved(&inode, 0, data, piece, reservation)
+                            .unwrap_or_else(|error| panic!("{error:?} after a promise"));
+                        files.txns().space().relieve_zones().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(files.mounted.violations(), Vec::<String>::new());
+        files.txns().commit().unwrap();
+        tools::check_with(&files.image(), &["--check-data-csum"]).unwrap();
     }
 }
