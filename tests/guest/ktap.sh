@@ -43,12 +43,8 @@ said() {
     dmesg | grep -E -- "$1" || fail "the kernel did not log: $1"
 }
 
-# load_module [parameters], and the modules it needs.
+# load_module [parameters]: a plain insmod, as on a kernel just booted.
 load_module() {
-    local needed
-    for needed in $(modinfo -F depends /results/rbtrfs.ko | tr ',' ' '); do
-        modprobe "$needed"
-    done
     insmod /results/rbtrfs.ko "$@"
 }
 

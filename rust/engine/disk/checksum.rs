@@ -72,6 +72,11 @@ pub trait Checksums: Send + Sync {
     /// The checksum of `data`: little-endian for the numbers among them, followed by zeros.
     fn digest(&self, kind: ChecksumKind, data: &[u8]) -> Digest;
 
+    /// Whether the algorithm can be computed here. Where not, a file system that uses it is not opened.
+    fn has(&self, _kind: ChecksumKind) -> bool {
+        true
+    }
+
     /// crc32c, seed and result as they are (no inversion): for the many names in a leaf.
     fn crc32c(&self, seed: u32, data: &[u8]) -> u32 {
         crc32c(seed, data)

@@ -80,6 +80,8 @@ pub enum SuperblockError {
     Unsupported(Incompat),
     /// A tool that changes the whole file system was interrupted, or other special states.
     UnsupportedState(SuperFlags),
+    /// Its checksums cannot be computed here.
+    NoChecksum(ChecksumKind),
 }
 
 impl fmt::Display for SuperblockError {
@@ -108,6 +110,10 @@ impl fmt::Display for SuperblockError {
                 write!(f, "unsupported state of the file system: ")?;
                 fmt::Display::fmt(flags, f)
             }
+            Self::NoChecksum(kind) => {
+                let name = kind.name();
+                write!(f, "no {name} when this module was loaded: modprobe lib{name}, then load it again")
+            }
         }
     }
 }
@@ -117,7 +123,9 @@ impl From<SuperblockError> for Error {
         match error {
             SuperblockError::NotBtrfs => EINVAL,
             SuperblockError::Corrupt(_) => EUCLEAN,
-            SuperblockError::Unsupported(_) | SuperblockError::UnsupportedState(_) => EOPNOTSUPP,
+            SuperblockError::Unsupported(_)
+            | SuperblockError::UnsupportedState(_)
+            | SuperblockError::NoChecksum(_) => EOPNOTSUPP,
         }
     }
 }
@@ -134,6 +142,9 @@ impl Superblock {
         }
         let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Logical::new(place), None));
         let kind = ChecksumKind::try_from(raw.csum_type.get()).map_err(corrupt)?;
+        if !checksums.has(kind) {
+            return Err(SuperblockError::NoChecksum(kind));
+        }
         if !is_sealed(raw.as_bytes(), kind, checksums) {
             return Err(corrupt(Flaw::new(
                 "checksum is wrong",

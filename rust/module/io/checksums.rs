@@ -20,6 +20,10 @@ impl Checksums for KernelChecksums {
         }
         digest
     }
+
+    fn has(&self, kind: ChecksumKind) -> bool {
+        kind != ChecksumKind::Blake2b || checksum::has_blake2b()
+    }
 }
 
 fn put(out: &mut [u8], sum: &[u8]) {

@@ -27,19 +27,18 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-/// BLAKE2b with 32 bytes of output.
+/// Whether the kernel's BLAKE2b was there when this module was loaded: it is a module of its own.
+pub(crate) fn has_blake2b() -> bool {
+    // SAFETY: It compares addresses.
+    unsafe { b::rbtrfs_has_blake2b() }
+}
+
+/// BLAKE2b with 32 bytes of output; zeros where there is none.
 pub(crate) fn blake2b_256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
-    // SAFETY: There is no key, the bytes are valid for their length, `out` has 32 bytes.
-    unsafe {
-        b::blake2b(
-            core::ptr::null(),
-            0,
-            bytes.as_ptr(),
-            bytes.len(),
-            out.as_mut_ptr(),
-            32,
-        )
-    };
+    if has_blake2b() {
+        // SAFETY: The function is there, the bytes are valid for their length, `out` has 32 bytes.
+        unsafe { b::rbtrfs_blake2b_256(bytes.as_ptr(), bytes.len(), out.as_mut_ptr()) };
+    }
     out
 }

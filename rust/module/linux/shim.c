@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * Weak, so that the module loads without libblake2b.ko, which few volumes need:
+ * the crypto API does not have the algorithm in the stock kernel, and
+ * symbol_get() takes GPL-only symbols alone.
+ */
+#pragma weak blake2b_update
+#pragma weak blake2b_final
+#include <crypto/blake2b.h>
 #include <linux/cred.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -71,4 +79,15 @@ unsigned int rbtrfs_bio_vec_done(struct bio *bio)
 	const struct bio_vec *vec = &bio->bi_io_vec[bio->bi_iter.bi_idx];
 
 	return mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter) - vec->bv_offset;
+}
+
+bool rbtrfs_has_blake2b(void)
+{
+	return blake2b_update && blake2b_final;
+}
+
+/* Only where rbtrfs_has_blake2b(). */
+void rbtrfs_blake2b_256(const u8 *in, size_t len, u8 *out)
+{
+	blake2b(NULL, 0, in, len, out, BLAKE2B_256_HASH_SIZE);
 }
