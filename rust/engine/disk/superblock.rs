@@ -112,7 +112,10 @@ impl fmt::Display for SuperblockError {
             }
             Self::NoChecksum(kind) => {
                 let name = kind.name();
-                write!(f, "no {name} when this module was loaded: modprobe lib{name}, then load it again")
+                write!(
+                    f,
+                    "no {name} when this module was loaded: modprobe lib{name}, then load it again"
+                )
             }
         }
     }

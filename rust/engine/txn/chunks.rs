@@ -4,6 +4,7 @@
 use super::refs::Context;
 use super::running::Running;
 use super::shared::Shared;
+use super::Roots;
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawStripe};
 use crate::disk::{
@@ -236,7 +237,7 @@ impl Shared {
 
     /// At mount, with the superblock's own roots: resets zones that were to be reset when the power was cut.
     pub(super) fn reset_stray_zones(&self) -> Result {
-        if !self.volume.is_zoned() {
+        if !self.volume.is_zoned() || self.roots != Roots::Current {
             return Ok(());
         }
         let device = self.registry.get(ObjectId::DEV_TREE)?;

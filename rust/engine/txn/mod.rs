@@ -39,6 +39,6 @@ mod units;
 
 pub use counters::{Clock, Counters};
 pub use handle::Handle;
-pub use options::{Access, Discard, LogTree, Options, Roots};
+pub use options::{Access, Discard, LogTree, Options, Roots, Witness};
 pub use transactions::Transactions;
 pub use units::Units;

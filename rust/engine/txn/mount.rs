@@ -67,8 +67,10 @@ pub(super) fn open(
         refs_run: AtomicU64::new(0),
         refs_cancelled: AtomicU64::new(0),
         dead: AtomicBool::new(false),
+        roots: options.roots,
+        witness: options.witness,
     };
-    if access == Access::ReadWrite && options.roots == Roots::Current {
+    if access == Access::ReadWrite {
         shared.reset_stray_zones()?;
     }
     shared.size_global_reserve()?;
@@ -78,12 +80,12 @@ pub(super) fn open(
 /// What can be granted of what was asked for, by the superblock alone.
 fn settle_access(volume: &Volume, options: &Options) -> Result<Access> {
     let access = match (options.access, volume.access()) {
-        (Access::ReadWrite, volume::Access::ReadWrite) => Access::ReadWrite,
+        (Access::ReadOnly, _) => Access::ReadOnly,
         (Access::ReadWrite, volume::Access::ReadOnly) => {
             pr_warn!("the volume can only be read: mounted read-only\n");
             Access::ReadOnly
         }
-        (Access::ReadOnly, _) => Access::ReadOnly,
+        (Access::ReadWrite, _) => Access::ReadWrite,
     };
     if volume.with_superblock(|raw| raw.log_root.get()) == 0 {
         return Ok(access);

@@ -41,6 +41,12 @@ pub enum Discard {
     AtUnpin,
 }
 
+/// Who is told, once, that a transaction was aborted: the mount is read-only from then on.
+pub trait Witness: Send + Sync {
+    /// The first transaction was aborted. Any lock of this driver may be held.
+    fn aborted(&self);
+}
+
 /// How [`super::Transactions::open`] opens a volume.
 #[derive(Clone)]
 pub struct Options {
@@ -54,6 +60,8 @@ pub struct Options {
     pub discard: Discard,
     /// For the counters and for [`super::Transactions::commit_if_older`].
     pub clock: Option<Arc<dyn Clock>>,
+    /// Who is told of an abort.
+    pub witness: Option<Arc<dyn Witness>>,
     /// The gate that the block cache passes what it writes through; see [`crate::space::Options`].
     pub gate: Option<Arc<MetadataGate>>,
 }
@@ -67,6 +75,7 @@ impl Options {
             roots: Roots::Current,
             discard: Discard::Never,
             clock: None,
+            witness: None,
             gate: None,
         }
     }

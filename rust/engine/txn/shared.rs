@@ -6,7 +6,7 @@ use super::gate::{Gate, Joiner};
 use super::refs::Runner;
 use super::registry::Registry;
 use super::running::Running;
-use super::{Access, Clock, Counters};
+use super::{Access, Clock, Counters, Roots, Witness};
 use crate::btree::Store;
 use crate::space::{Class, Space};
 use crate::volume::Volume;
@@ -34,6 +34,9 @@ pub(super) struct Shared {
     pub(super) refs_cancelled: AtomicU64,
     /// `Gate::aborted` is set.
     pub(super) dead: AtomicBool,
+    /// What it was opened with.
+    pub(super) roots: Roots,
+    pub(super) witness: Option<Arc<dyn Witness>>,
 }
 
 impl Shared {
@@ -56,7 +59,8 @@ impl Shared {
     /// Makes the volume read-only for good: no superblock is written from here on. The first error is kept.
     pub(super) fn abort(&self, error: Error) {
         let mut gate = self.gate.lock();
-        if gate.aborted.is_none() {
+        let is_first = gate.aborted.is_none();
+        if is_first {
             gate.aborted = Some(error);
             self.dead.store(true, Ordering::Release);
             pr_err!(
@@ -67,6 +71,17 @@ impl Shared {
         }
         drop(gate);
         self.moved.notify_all();
+        if let Some(witness) = self.witness.as_ref().filter(|_| is_first) {
+            witness.aborted();
+        }
+    }
+
+    /// The first write may follow.
+    pub(super) fn begin_writing(&self) -> Result {
+        match self.volume.begin_writing()? {
+            true => self.reset_stray_zones(),
+            false => Ok(()),
+        }
     }
 
     /// Enters the running transaction, or begins one.

@@ -39,6 +39,13 @@ impl Transactions {
         self.shared.access
     }
 
+    /// A read-only mount becomes writable: does what [`crate::volume::Access::Deferred`] left for now. Calls are
+    /// serialised by the caller. `EROFS` where nothing can be changed.
+    pub fn begin_writing(&self) -> Result {
+        self.shared.check_writable()?;
+        self.shared.begin_writing()
+    }
+
     /// The tree `id`, opened on first use and kept. `ENOENT` where there is none.
     pub fn tree(&self, id: ObjectId) -> Result<Arc<Tree>> {
         self.shared.registry.get(id)

@@ -39,6 +39,7 @@ use crate::disk::{
 };
 use crate::map::insert_in_order;
 use chunk::ChunkMap;
+use core::sync::atomic::{AtomicBool, Ordering};
 use device::Device;
 use hal::Hal;
 use kernel::sync::Arc;
@@ -51,8 +52,21 @@ use superblock::{InMemory, Reach, Writer};
 pub enum Access {
     /// Nothing is written.
     ReadOnly,
+    /// Everything may be, once [`Volume::begin_writing`] was called: for a read-only mount that may be remounted.
+    Deferred,
     /// Everything may be.
     ReadWrite,
+}
+
+/// Whether the devices may be written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::volume) enum Writes {
+    /// Not by this volume.
+    Never,
+    /// From [`Volume::begin_writing`] on.
+    Later,
+    /// Yes.
+    Now,
 }
 
 /// Which superblock copies `open` looks at.
@@ -110,6 +124,8 @@ pub struct Volume {
     format: Format,
     checksums: Arc<dyn Checksums>,
     access: Access,
+    /// [`Access::Deferred`] has become [`Access::ReadWrite`].
+    begun: AtomicBool,
     writer: Mutex<Writer>,
     superblock: Mutex<KBox<InMemory>>,
     chunks: RwLock<ChunkMap>,
@@ -127,8 +143,38 @@ impl Volume {
     }
 
     /// Whether the volume may be changed: as asked for, unless the device or an unknown compat_ro feature forbids.
+    ///
+    /// [`Access::Deferred`] is told as [`Access::ReadWrite`]: all is read that a writer needs.
     pub fn access(&self) -> Access {
-        self.access
+        match self.access {
+            Access::ReadOnly => Access::ReadOnly,
+            Access::Deferred | Access::ReadWrite => Access::ReadWrite,
+        }
+    }
+
+    /// Does what was deferred at open, and allows writes; whether this call was the first to. Calls are serialised by
+    /// the caller. `EROFS`.
+    pub fn begin_writing(&self) -> Result<bool> {
+        match self.writes() {
+            Writes::Never => return Err(EROFS),
+            Writes::Now => return Ok(false),
+            Writes::Later => {}
+        }
+        let mut next = self.chunk_from(Logical::new(0));
+        while let Some(chunk) = next {
+            self.member.hal.begin_writing(&chunk, self.unit(&chunk))?;
+            next = self.chunk_from(chunk.end());
+        }
+        self.begun.store(true, Ordering::Release);
+        Ok(true)
+    }
+
+    fn writes(&self) -> Writes {
+        match self.access {
+            Access::ReadOnly => Writes::Never,
+            Access::Deferred if !self.begun.load(Ordering::Acquire) => Writes::Later,
+            Access::Deferred | Access::ReadWrite => Writes::Now,
+        }
     }
 
     /// The device with this index (see [`Place`]).
@@ -192,7 +238,7 @@ impl Volume {
     }
 
     fn write(&self, image: SuperblockImage, reach: Reach) -> Result {
-        if self.access == Access::ReadOnly {
+        if self.writes() != Writes::Now {
             return Err(EROFS);
         }
         let mut writer = self.writer.lock();
@@ -390,17 +436,24 @@ impl Volume {
     /// What the zones below a chunk say. `last_allocated` tells the end of the highest extent in the group, from the
     /// group's start, and is only called when a zone is conventional.
     ///
-    /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed.
+    /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed; with
+    /// [`Access::Deferred`] the answer is as if they were, and [`Self::begin_writing`] does it.
     pub fn load_group_zones(
         &self,
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        let unit = match chunk.flags.contains(BlockGroupFlags::DATA) {
+        self.member
+            .hal
+            .load(chunk, self.unit(chunk), self.writes(), last_allocated)
+    }
+
+    /// What is allocated in a chunk is a multiple of this, in bytes.
+    fn unit(&self, chunk: &Chunk) -> u64 {
+        match chunk.flags.contains(BlockGroupFlags::DATA) {
             true => device::SECTOR,
             false => u64::from(self.format().node_size),
-        };
-        self.member.hal.load(chunk, unit, last_allocated)
+        }
     }
 
     /// Takes active resources for a group's zones. Regular volumes: always active.
@@ -432,7 +485,7 @@ impl Volume {
     /// reset. For mount, read-write, with the superblock's own roots. `used`: as for [`Self::plan_chunk`]. How many
     /// there were.
     pub fn reset_stray_zones(&self, used: &[DeviceRange]) -> Result<u64> {
-        if self.access == Access::ReadOnly {
+        if self.writes() != Writes::Now {
             return Ok(0);
         }
         self.member.hal.reset_stray(used)

@@ -6,7 +6,8 @@ use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
 use super::superblock::{find, Places, Writer};
 use super::{Access, Chunk, Member, Options, Volume};
-use crate::disk::{Checksums, Incompat, Logical, Superblock};
+use crate::disk::{Checksums, CompatRo, Incompat, Logical, Superblock};
+use core::sync::atomic::AtomicBool;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, RwLock};
@@ -33,7 +34,7 @@ impl Volume {
         let access = settle_access(&*device, superblock, options.access);
         let volume = Volume {
             member: Member {
-                hal: choose_hal(&device, superblock, access)?,
+                hal: choose_hal(&device, superblock)?,
                 device,
                 devid: superblock.device.devid,
                 uuid: superblock.device.uuid,
@@ -41,6 +42,7 @@ impl Volume {
             format: superblock.format(),
             checksums,
             access,
+            begun: AtomicBool::new(false),
             writer: Mutex::new(Writer { places }, latch::class!("rbtrfs_superblock_writer"))?,
             superblock: Mutex::new(found, latch::class!("rbtrfs_superblock"))?,
             chunks: RwLock::new(ChunkMap::new(), latch::class!("rbtrfs_chunk_map"))?,
@@ -99,25 +101,25 @@ fn settle_access(device: &dyn Device, superblock: &Superblock, asked: Access) ->
         return Access::ReadOnly;
     }
     if superblock.format().is_read_only() {
-        let unknown = superblock
-            .compat_ro
-            .without(crate::disk::CompatRo::SUPPORTED);
+        let unknown = superblock.compat_ro.without(CompatRo::SUPPORTED);
         pr_warn!("read-only, because of features: {}\n", unknown);
         return Access::ReadOnly;
     }
-    Access::ReadWrite
+    let has = |feature| superblock.compat_ro.contains(feature);
+    let stale = has(CompatRo::FREE_SPACE_TREE) && !has(CompatRo::FREE_SPACE_TREE_VALID);
+    if asked == Access::Deferred && stale {
+        // Free space is not known, and not needed by who only reads.
+        return Access::ReadOnly;
+    }
+    asked
 }
 
 /// The one place that asks what kind of volume it is.
 #[inline(never)]
-fn choose_hal(
-    device: &Arc<dyn Device>,
-    superblock: &Superblock,
-    access: Access,
-) -> Result<KBox<dyn Hal>> {
+fn choose_hal(device: &Arc<dyn Device>, superblock: &Superblock) -> Result<KBox<dyn Hal>> {
     let total_bytes = superblock.device.total_bytes;
     if superblock.incompat.contains(Incompat::ZONED) {
-        let zoned = Zoned::new(device.clone(), access, total_bytes)?;
+        let zoned = Zoned::new(device.clone(), total_bytes)?;
         return Ok(KBox::new(zoned, GFP_KERNEL)?);
     }
     Ok(KBox::new(Regular { total_bytes }, GFP_KERNEL)?)

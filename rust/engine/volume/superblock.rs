@@ -292,13 +292,7 @@ impl Writer {
             Error::from(error)
         })?;
         let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
-        self.write_copy(device, raw, 0, limit, kind, checksums)
-            .inspect_err(|error| {
-                pr_crit!(
-                    "the superblock could not be written: {}\n",
-                    error.to_errno()
-                );
-            })?;
+        self.write_copy(device, raw, 0, limit, kind, checksums)?;
         let others = if reach == Reach::All {
             SUPERBLOCK_PLACES.len()
         } else {

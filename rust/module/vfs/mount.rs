@@ -20,7 +20,7 @@ use engine::btree::Store;
 use engine::disk::ObjectId;
 use engine::fs::{self, Subvolume};
 use engine::map::OrdMap;
-use engine::txn::{self, LogTree, Roots, Transactions};
+use engine::txn::{self, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume};
 use kernel::seq_file::SeqFile;
@@ -130,6 +130,7 @@ impl Mount {
     }
 
     fn begin_writing(&self) -> Result {
+        self.transactions().begin_writing()?;
         self.fs.set_access(fs::Access::ReadWrite);
         self.cache.set_writable(true);
         let mut next = Some(ObjectId::new(0));
@@ -185,11 +186,13 @@ impl FileSystem for Mount {
     ) -> Result<Self> {
         let device = Arc::new(device, GFP_KERNEL)?;
         let devices = copy(core::slice::from_ref(&device))?;
-        let may_change = access == Access::ReadWrite || !device.is_zoned();
-        let volume = open_volume(&devices, may_change)?;
+        let volume = open_volume(&devices, access)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
-        let txns = Transactions::open(volume.clone(), store, txn_options(options, access)?)?;
+        let mut txn_options = txn_options(options, access)?;
+        let witness: Arc<dyn Witness> = cache.clone();
+        txn_options.witness = Some(witness);
+        let txns = Transactions::open(volume.clone(), store, txn_options)?;
         cache.set_gate(txns.space().gate());
         let access = match (txns.access(), access) {
             (txn::Access::ReadWrite, Access::ReadWrite) => fs::Access::ReadWrite,
@@ -297,11 +300,7 @@ impl FileSystem for Mount {
             return Ok(());
         }
         let this = mount(sb)?;
-        this.transactions().commit().inspect_err(|_| {
-            if this.transactions().is_aborted().is_some() {
-                sb.set_read_only();
-            }
-        })
+        this.transactions().commit()
     }
 
     fn freeze(sb: &SuperBlock) -> Result {
@@ -321,8 +320,11 @@ impl FileSystem for Mount {
         self.stop_committer();
         let counters = self.counters.lock().take();
         drop(counters);
-        if let Err(error) = self.transactions().close() {
-            pr_err!("the last commit failed: {error:?}\n");
+        // An abort was reported when it happened.
+        let was_aborted = self.transactions().is_aborted().is_some();
+        match self.transactions().close() {
+            Err(error) if !was_aborted => pr_err!("the last commit failed: {error:?}\n"),
+            _ => {}
         }
     }
 
@@ -350,20 +352,19 @@ impl FileSystem for Mount {
     }
 }
 
-/// Opens for writing even where the mount may not write: a remount may want it, and nothing is written by that.
-/// Not so on zoned devices, whose zones are put in order at once.
+/// Opens so that a remount can make a read-only mount writable.
 /// Apart from its caller: with the frames of all that it opens it would be a large one.
 #[inline(never)]
-fn open_volume(devices: &Devices, may_change: bool) -> Result<Arc<Volume>> {
+fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
         let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone()), GFP_KERNEL)?;
         disks.push(disk, GFP_KERNEL)?;
     }
     let options = volume::Options {
-        access: match may_change {
-            true => volume::Access::ReadWrite,
-            false => volume::Access::ReadOnly,
+        access: match access {
+            Access::ReadWrite => volume::Access::ReadWrite,
+            Access::ReadOnly => volume::Access::Deferred,
         },
         copies: volume::Copies::Primary,
     };

@@ -7,7 +7,7 @@ mod zoned;
 pub(super) use regular::Regular;
 pub(super) use zoned::Zoned;
 
-use super::{Activation, Chunk, DeviceRange, GroupZones};
+use super::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use crate::disk::{BlockGroupFlags, ZoneOffset};
 use latch::prelude::*;
 
@@ -36,8 +36,12 @@ pub(super) trait Hal: Send + Sync {
         &self,
         chunk: &Chunk,
         unit: u64,
+        writes: Writes,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones>;
+
+    /// Does what [`Self::load`] left for later; see [`super::Volume::begin_writing`].
+    fn begin_writing(&self, chunk: &Chunk, unit: u64) -> Result;
 
     /// See [`super::Volume::activate_zones`].
     fn activate(&self, chunk: &Chunk) -> Activation;

@@ -4,7 +4,7 @@
 use super::Hal;
 use crate::disk::{BlockGroupFlags, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES};
 use crate::volume::allocate::plan_regular;
-use crate::volume::{Activation, Chunk, DeviceRange, GroupZones};
+use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use latch::prelude::*;
 
 /// A device of a regular volume.
@@ -42,6 +42,7 @@ impl Hal for Regular {
         &self,
         chunk: &Chunk,
         _unit: u64,
+        _writes: Writes,
         _last: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
         Ok(GroupZones {
@@ -50,6 +51,10 @@ impl Hal for Regular {
             alloc_offset: ZoneOffset::new(0),
             active: true,
         })
+    }
+
+    fn begin_writing(&self, _: &Chunk, _: u64) -> Result {
+        Ok(())
     }
 
     fn activate(&self, _: &Chunk) -> Activation {

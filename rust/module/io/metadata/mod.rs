@@ -26,6 +26,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
 use engine::space::MetadataGate;
+use engine::txn::Witness;
 use engine::volume::Volume;
 use index::Index;
 use kernel::sync::{Arc, SetOnce};
@@ -151,6 +152,13 @@ impl Owner for Shared {
 
     fn invalidate(&self, pos: u64) {
         drop(self.index.remove(pos));
+    }
+}
+
+impl Witness for MetadataCache {
+    fn aborted(&self) {
+        self.set_writable(false);
+        self.pages.inode().super_block().set_read_only();
     }
 }
 

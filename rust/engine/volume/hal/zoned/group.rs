@@ -96,6 +96,14 @@ impl GroupLoad {
         (written.least < goal && written.most <= goal).then_some((written, goal))
     }
 
+    /// What it will be when its zones were evened out to `goal`.
+    pub(super) fn expect(&mut self, goal: u64) {
+        if let Some(written) = &mut self.written {
+            (written.least, written.most) = (goal, goal);
+        }
+        self.active = goal < self.capacity;
+    }
+
     /// The group's state. A group whose zones cannot go on together takes no more allocations: it can be read,
     /// and moving its contents away mends it.
     pub(super) fn settle(

@@ -2,11 +2,11 @@
 //! Loading a block group: what its zones say, and evening out copies that a power cut left different.
 
 use super::group::{GroupLoad, Uneven};
-use super::{States, Zoned};
+use super::{Postponed, States, Zoned};
 use crate::disk::{BlockGroupFlags, Physical, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
-use crate::volume::{Access, Chunk, GroupZones};
+use crate::volume::{Chunk, GroupZones, Writes};
 use latch::prelude::*;
 
 /// Bytes to copy at a time.
@@ -18,13 +18,21 @@ impl Zoned {
         &self,
         chunk: &Chunk,
         unit: u64,
+        writes: Writes,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
         let mut group = self.read_zones(chunk)?;
-        let uneven = group.uneven(unit);
-        if let Some((uneven, goal)) = uneven.filter(|_| self.access == Access::ReadWrite) {
-            self.even_out(chunk, uneven, goal)?;
-            group = self.read_zones(chunk)?;
+        match (writes, group.uneven(unit)) {
+            (Writes::Now, Some((uneven, goal))) => {
+                self.even_out(chunk, uneven, goal)?;
+                group = self.read_zones(chunk)?;
+            }
+            (Writes::Later, Some((_, goal))) => {
+                self.postpone(chunk, Postponed::EvenOut)?;
+                self.take_active(chunk)?;
+                group.expect(goal);
+            }
+            _ => {}
         }
         let loaded = group.settle(chunk, last_allocated)?;
         let unlimited =
@@ -38,18 +46,65 @@ impl Zoned {
                 Ok(())
             })?;
         }
-        if group.active && !loaded.active && self.access == Access::ReadWrite {
-            // Nothing will be written there any more: give the resources back.
-            if let Err(error) = self.finish(chunk) {
-                let (start, errno) = (chunk.logical.get(), error.to_errno());
-                pr_warn!(
-                    "block group {}: its zones cannot be finished: {}\n",
-                    start,
-                    errno
-                );
+        // Nothing will be written there any more: give the resources back.
+        match writes {
+            Writes::Now if group.active && !loaded.active => self.finish_unused(chunk),
+            Writes::Later if group.active && !loaded.active => {
+                self.postpone(chunk, Postponed::Finish)?;
             }
+            _ => {}
         }
         Ok(GroupZones { active, ..loaded })
+    }
+
+    /// Does for a group what was left for later. Done once more it changes nothing.
+    pub(super) fn catch_up(&self, chunk: &Chunk, unit: u64) -> Result {
+        let is_postponed = |what| {
+            let state = self.state.lock();
+            state
+                .postponed
+                .iter()
+                .any(|&entry| entry == (chunk.logical, what))
+        };
+        if is_postponed(Postponed::EvenOut) {
+            if let Some((uneven, goal)) = self.read_zones(chunk)?.uneven(unit) {
+                self.even_out(chunk, uneven, goal)?;
+                self.read_zones(chunk)?;
+            }
+        }
+        if is_postponed(Postponed::Finish) {
+            self.finish_unused(chunk);
+        }
+        Ok(())
+    }
+
+    fn postpone(&self, chunk: &Chunk, what: Postponed) -> Result {
+        let mut state = self.state.lock();
+        state.postponed.push((chunk.logical, what), GFP_KERNEL)?;
+        Ok(())
+    }
+
+    fn finish_unused(&self, chunk: &Chunk) {
+        if let Err(error) = self.finish(chunk) {
+            let (start, errno) = (chunk.logical.get(), error.to_errno());
+            pr_warn!(
+                "block group {}: its zones cannot be finished: {}\n",
+                start,
+                errno
+            );
+        }
+    }
+
+    /// Counts a chunk's zones as active.
+    fn take_active(&self, chunk: &Chunk) -> Result {
+        self.with_zones(|state, _| {
+            let zones = state.zones.as_mut().ok_or(EINVAL)?;
+            chunk
+                .stripes
+                .iter()
+                .for_each(|stripe| zones.activate(stripe.at));
+            Ok(())
+        })
     }
 
     /// Asks the device for one zone. A zone that is known to be empty is not asked for: with the queue frozen by
@@ -124,14 +179,7 @@ impl Zoned {
             most,
             goal
         );
-        self.with_zones(|state, _| {
-            let zones = state.zones.as_mut().ok_or(EINVAL)?;
-            chunk
-                .stripes
-                .iter()
-                .for_each(|stripe| zones.activate(stripe.at));
-            Ok(())
-        })?;
+        self.take_active(chunk)?;
         let mut buffer = KVVec::from_elem(0u8, COPY_UNIT, GFP_KERNEL)?;
         let mut at = least;
         while at < most {

@@ -10,12 +10,12 @@ mod place;
 mod states;
 
 use super::Hal;
-use crate::disk::{BlockGroupFlags, Physical, ZoneOffset, MAX_EXTENT_SIZE};
+use crate::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset, MAX_EXTENT_SIZE};
 use crate::volume::allocate::{copies_per_device, Holes};
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
 use crate::volume::superblock_log::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
-use crate::volume::{Access, Activation, Chunk, DeviceRange, GroupZones};
+use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -29,7 +29,6 @@ const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
 pub(in crate::volume) struct Zoned {
     device: Arc<dyn Device>,
     geometry: Option<ZoneGeometry>,
-    access: Access,
     /// Bytes that may be used.
     total_bytes: u64,
     /// Zero until an emulated size is known.
@@ -45,15 +44,22 @@ struct State {
     system: BlockGroupFlags,
     /// Active zones of metadata and system groups.
     active_metadata: u64,
+    /// What is to be done before anything is written.
+    postponed: KVec<(Logical, Postponed)>,
+}
+
+/// What loading a group left for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Postponed {
+    /// Evening out its zones.
+    EvenOut,
+    /// Finishing them.
+    Finish,
 }
 
 impl Zoned {
     /// Reads the state of all zones.
-    pub(in crate::volume) fn new(
-        device: Arc<dyn Device>,
-        access: Access,
-        total_bytes: u64,
-    ) -> Result<Self> {
+    pub(in crate::volume) fn new(device: Arc<dyn Device>, total_bytes: u64) -> Result<Self> {
         let geometry = device.zones();
         let zones = match &geometry {
             None => None,
@@ -75,11 +81,11 @@ impl Zoned {
             metadata: BlockGroupFlags::NONE,
             system: BlockGroupFlags::NONE,
             active_metadata: 0,
+            postponed: KVec::new(),
         };
         Ok(Self {
             device,
             geometry,
-            access,
             total_bytes,
             zone_size: AtomicU64::new(geometry.map_or(0, |geometry| geometry.zone_size)),
             state: Mutex::new(state, latch::class!("rbtrfs_zones"))?,
@@ -224,9 +230,14 @@ impl Hal for Zoned {
         &self,
         chunk: &Chunk,
         unit: u64,
+        writes: Writes,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        self.load_group(chunk, unit, last_allocated)
+        self.load_group(chunk, unit, writes, last_allocated)
+    }
+
+    fn begin_writing(&self, chunk: &Chunk, unit: u64) -> Result {
+        self.catch_up(chunk, unit)
     }
 
     fn activate(&self, chunk: &Chunk) -> Activation {

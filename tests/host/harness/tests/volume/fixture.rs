@@ -18,6 +18,10 @@ pub(crate) const READ_WRITE: Options = Options {
     access: Access::ReadWrite,
     copies: Copies::Primary,
 };
+pub(crate) const DEFERRED: Options = Options {
+    access: Access::Deferred,
+    copies: Copies::Primary,
+};
 pub(crate) const RESCUE: Options = Options {
     access: Access::ReadOnly,
     copies: Copies::Any,
@@ -40,7 +44,16 @@ pub(crate) fn open(device: &Arc<SimDevice>, options: Options) -> Result<Arc<Volu
 
 /// Opens an image and adds the chunks that its chunk tree has.
 pub(crate) fn open_whole(device: &Arc<SimDevice>, walked: &Walked) -> Arc<Volume> {
-    let volume = open(device, READ_WRITE).unwrap();
+    open_whole_with(device, walked, READ_WRITE)
+}
+
+/// The same, with options.
+pub(crate) fn open_whole_with(
+    device: &Arc<SimDevice>,
+    walked: &Walked,
+    options: Options,
+) -> Arc<Volume> {
+    let volume = open(device, options).unwrap();
     for (key, data) in walked.items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM) {
         let item = ChunkItem::try_from(&data[..]).unwrap();
         volume

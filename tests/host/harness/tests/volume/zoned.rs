@@ -3,7 +3,7 @@
 
 use crate::fixture::*;
 use engine::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset};
-use engine::volume::device::{Device, ZoneAction, ZoneCondition};
+use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
 use engine::volume::{Access, Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume};
 use harness::checksums::HostChecksums;
 use harness::device::Image;
@@ -167,6 +167,53 @@ fn copies_of_different_length_are_evened_out() {
         )
         .unwrap();
     assert_eq!(copied, vec![7; 200 << 10]);
+    assert_eq!(device.violations(), Vec::<String>::new());
+}
+
+/// Where the zones of a chunk are written to.
+fn pointers(device: &dyn Device, chunk: &Chunk) -> Vec<u64> {
+    let pointer = |at: Physical| {
+        let mut pointer = 0;
+        let mut each = |zone: Zone| {
+            pointer = zone.write_pointer.get() - at.get();
+            Ok(())
+        };
+        device.report_zones(at, 1, &mut each).unwrap();
+        pointer
+    };
+    chunk
+        .stripes
+        .iter()
+        .map(|stripe| pointer(stripe.at))
+        .collect()
+}
+
+#[test]
+fn evening_out_waits_for_the_first_write() {
+    let (image, walked) = zoned_image();
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let chunk = group_of(&volume, BlockGroupFlags::METADATA);
+    let before = load(&volume, &chunk).alloc_offset.get();
+    let longer = chunk.stripes[1].at.get() + before;
+    let node_size = u64::from(walked.superblock.node_size);
+    device
+        .write(Physical::new(longer), &[7; 200 << 10])
+        .unwrap();
+    drop(volume);
+
+    let volume = open_whole_with(&device, &walked, DEFERRED);
+    let group = load(&volume, &chunk);
+    let end = (before + (200 << 10)).next_multiple_of(node_size);
+    assert_eq!((group.alloc_offset.get(), group.active), (end, true));
+    assert_eq!(volume.write_superblocks().unwrap_err(), EROFS);
+    assert_eq!(pointers(&*device, &chunk), [before, before + (200 << 10)]);
+    assert!(volume.begin_writing().unwrap());
+    assert_eq!(pointers(&*device, &chunk), [end, end]);
+    assert!(!volume.begin_writing().unwrap(), "done already");
+    volume.write_superblocks().unwrap();
+    drop(volume);
+    assert_eq!(load(&open_whole(&device, &walked), &chunk), group);
     assert_eq!(device.violations(), Vec::<String>::new());
 }
 
