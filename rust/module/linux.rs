@@ -10,6 +10,7 @@
 //! | [`super_block`], [`mount`]   | `super_block`, `fs_context`, `file_system_type`              |
 //! | [`attributes`], [`acl`]      | calls for attributes of all inodes; POSIX ACLs                 |
 //! | [`operations`], [`file`]     | `inode_operations`, `file_operations`, `address_space_operations` |
+//! | [`seq`]                      | `seq_file`, for mount options                                |
 //! | [`xattr`]                    | `xattr_handler`                                              |
 //! | [`checksum`]                 | crc32c, xxh64, sha256, blake2b                               |
 //! | [`thread`]                   | `kthread`                                                    |
@@ -36,6 +37,7 @@ pub(crate) mod mount;
 pub(crate) mod operations;
 mod private;
 pub(crate) mod queue;
+pub(crate) mod seq;
 pub(crate) mod super_block;
 pub(crate) mod thread;
 pub(crate) mod time;

@@ -6,6 +6,7 @@
 //! |----------------|-----------------------------------------------------------------------------|
 //! | [`mount`]      | [`Mount`]: what a super block owns; mounting, sync, remount, unmount           |
 //! | [`options`]    | mount options, in the words of C btrfs                                      |
+//! | [`settings`]   | the options in force, as `/proc/mounts` shows them                          |
 //! | [`node`]       | [`Node`]: what an inode owns; the inode cache; attributes mirrored            |
 //! | [`directory`]  | names                                                                       |
 //! | [`attributes`] | stat, setattr                                                               |
@@ -26,6 +27,7 @@ mod file;
 mod mount;
 mod node;
 mod options;
+mod settings;
 mod xattr;
 
 pub(crate) use mount::Mount;

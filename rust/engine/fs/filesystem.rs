@@ -7,7 +7,7 @@ use crate::btree::Tree;
 use crate::disk::{FileType, Format, Incompat, Key, Kind, ObjectId};
 use crate::map::OrdMap;
 use crate::txn::{Handle, Transactions, Units};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Mutex;
@@ -49,8 +49,8 @@ pub struct FileSystem {
     format: Format,
     root_tree: Arc<Tree>,
     checksum_tree: Arc<Tree>,
-    max_inline: u32,
-    checksums: bool,
+    max_inline: AtomicU32,
+    checksums: AtomicBool,
     read_only: AtomicBool,
     /// Those in use, so that all users of one share it. Outside tree block locks.
     subvolumes: Mutex<OrdMap<ObjectId, Arc<Subvolume>>>,
@@ -63,8 +63,8 @@ impl FileSystem {
             format: *txns.volume().format(),
             root_tree: txns.tree(ObjectId::ROOT_TREE)?,
             checksum_tree: txns.tree(ObjectId::CSUM_TREE)?,
-            max_inline: options.max_inline,
-            checksums: options.checksums,
+            max_inline: AtomicU32::new(options.max_inline),
+            checksums: AtomicBool::new(options.checksums),
             read_only: AtomicBool::new(options.access == Access::ReadOnly),
             subvolumes: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_subvolumes"))?,
             txns,
@@ -81,6 +81,12 @@ impl FileSystem {
     pub fn set_access(&self, access: Access) {
         self.read_only
             .store(access == Access::ReadOnly, Ordering::Release);
+    }
+
+    /// Changes what becomes of new data and new files (remount).
+    pub fn set_file_options(&self, max_inline: u32, checksums: bool) {
+        self.max_inline.store(max_inline, Ordering::Relaxed);
+        self.checksums.store(checksums, Ordering::Relaxed);
     }
 
     /// The subvolume that is mounted when no other is named.
@@ -169,13 +175,13 @@ impl FileSystem {
     }
 
     /// Files up to this many bytes are kept in the tree.
-    pub(super) fn max_inline(&self) -> u32 {
-        self.max_inline
+    pub fn max_inline(&self) -> u32 {
+        self.max_inline.load(Ordering::Relaxed)
     }
 
     /// Whether new files have checksums.
     pub(super) fn makes_checksums(&self) -> bool {
-        self.checksums
+        self.checksums.load(Ordering::Relaxed)
     }
 
     /// `EROFS` where nothing may be changed.

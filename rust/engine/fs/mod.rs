@@ -21,6 +21,7 @@ mod inode;
 mod mapping;
 mod names;
 mod orphans;
+mod paths;
 mod preallocate;
 mod records;
 mod refs;

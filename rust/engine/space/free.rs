@@ -4,8 +4,10 @@
 use super::group::Group;
 use super::spans::Spans;
 use super::totals::State;
+use super::trim::Discard;
 use super::{Class, Space};
 use crate::disk::{Generation, Logical};
+use crate::volume::Chunk;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -97,22 +99,28 @@ impl Space {
             if cut < end {
                 spans.push(cut, end)?;
             }
-            if self.options.discard {
+            if self.trims.discard() == Discard::AtUnpin {
                 self.discard_range(start, cut);
             }
             if let Err(error) = group.give_back(start, cut, State::Pinned) {
                 spans.push(start, cut)?;
                 return Err(error);
             }
+            self.trims.note(start, cut);
             last = Some(group);
         }
         Ok(())
     }
 
     /// Tells the devices that a range is unused. A hint: errors do not matter.
-    fn discard_range(&self, start: u64, end: u64) {
+    pub(super) fn discard_range(&self, start: u64, end: u64) {
         let mut at = start;
         while at < end {
+            // Sequential zones are reset instead.
+            let sequential = |chunk: Arc<Chunk>| self.volume.is_sequential(&chunk);
+            if self.volume.chunk(Logical::new(at)).is_ok_and(sequential) {
+                return;
+            }
             let Ok(mapping) = self.volume.map(Logical::new(at), end.saturating_sub(at)) else {
                 return;
             };

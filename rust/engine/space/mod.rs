@@ -53,6 +53,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod trim;
 mod writeout;
 mod zones;
 
@@ -64,3 +65,4 @@ pub use gate::{Admission, GateGuard, GateStatistics, InFlight, MetadataGate, Wri
 pub use reservation::{Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
+pub use trim::Discard;

@@ -104,6 +104,13 @@ impl FreeRanges {
         class.map_or(0, |class| longest_in(class).min(self.free))
     }
 
+    /// The first free piece of `[start, end)`.
+    pub(super) fn first_in(&self, start: u64, end: u64) -> Option<Span> {
+        let (first, last) = self.next_ending_after(start)?;
+        let piece = (first.max(start), last.min(end));
+        (piece.0 < piece.1).then_some(piece)
+    }
+
     /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already, `ENOMEM`; nothing is changed then.
     pub(super) fn insert(&mut self, start: u64, end: u64) -> Result {
         if start >= end {

@@ -8,6 +8,7 @@ use super::groups::{Groups, PerClass};
 use super::items::Writeouts;
 use super::spans::Pins;
 use super::totals::Pool;
+use super::trim::{Discard, Trims};
 use super::zones::DataProgress;
 use super::{Class, Reservation, Shortage, Urgency};
 use crate::btree::Tree;
@@ -31,8 +32,8 @@ pub struct Trees {
 /// What the mount asked for.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Tell devices of freed ranges at [`Space::unpin`], before they can be allocated again.
-    pub discard: bool,
+    /// Whether devices are told of freed ranges, at first.
+    pub discard: Discard,
     /// The gate that the block cache passes what it writes through: [`MetadataGate::for_volume`]. `None`: there is no
     /// cache that writes, or it takes [`Space::gate`] before it writes anything.
     pub gate: Option<Arc<MetadataGate>>,
@@ -60,7 +61,7 @@ pub struct Space {
     pub(super) volume: Arc<Volume>,
     pub(super) block_groups: Arc<Tree>,
     pub(super) free_space: Option<FreeSpaceTree>,
-    pub(super) options: Options,
+    pub(super) trims: Trims,
     pub(super) node_size: u64,
     pub(super) sector_size: u64,
     pub(super) pools: PerClass<Arc<Pool>>,
@@ -85,10 +86,10 @@ impl Space {
     ) -> Result<Self> {
         let (node_size, sector_size) = (volume.format().node_size, volume.format().sector_size);
         Ok(Self {
+            trims: Trims::new(options.discard)?,
             volume,
             block_groups,
             free_space: free_space.map(|tree| FreeSpaceTree::new(tree, sector_size)),
-            options,
             node_size: node_size.into(),
             sector_size: sector_size.into(),
             pools: PerClass::try_new(|class| Ok(Arc::new(Pool::new(class)?, GFP_KERNEL)?))?,

@@ -37,8 +37,9 @@ mod superblock;
 mod transactions;
 mod units;
 
+pub use crate::space::Discard;
 pub use counters::{Clock, Counters};
 pub use handle::Handle;
-pub use options::{Access, Discard, LogTree, Options, Roots, Witness};
+pub use options::{Access, LogTree, Options, Roots, Witness};
 pub use transactions::Transactions;
 pub use units::Units;

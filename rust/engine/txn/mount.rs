@@ -6,7 +6,7 @@ use super::gate::Gate;
 use super::refs::{Layout, Metadata, Runner};
 use super::registry::Registry;
 use super::shared::Shared;
-use super::{Access, Counters, Discard, LogTree, Options, Roots};
+use super::{Access, Counters, LogTree, Options, Roots};
 use crate::btree::{RootPointer, Store, Tree};
 use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawRootBackup, RawStripe};
 use crate::disk::{
@@ -290,7 +290,7 @@ fn runner(volume: &Volume, store: &Arc<dyn Store>, registry: &Registry) -> Resul
 
 fn space_options(options: &Options) -> space::Options {
     space::Options {
-        discard: options.discard == Discard::AtUnpin,
+        discard: options.discard,
         gate: options.gate.clone(),
     }
 }

@@ -2,7 +2,7 @@
 //! How to open a volume.
 
 use super::Clock;
-use crate::space::MetadataGate;
+use crate::space::{Discard, MetadataGate};
 use kernel::sync::Arc;
 
 /// Whether the volume may be changed.
@@ -32,15 +32,6 @@ pub enum Roots {
     OrBackup,
 }
 
-/// Whether devices are told of freed ranges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discard {
-    /// They are not.
-    Never,
-    /// After the commit that freed them (C: `discard=sync`).
-    AtUnpin,
-}
-
 /// Who is told, once, that a transaction was aborted: the mount is read-only from then on.
 pub trait Witness: Send + Sync {
     /// The first transaction was aborted. Any lock of this driver may be held.
@@ -56,7 +47,7 @@ pub struct Options {
     pub log_tree: LogTree,
     /// Which roots to trust.
     pub roots: Roots,
-    /// Whether devices are told of freed ranges.
+    /// Whether devices are told of freed ranges, at first.
     pub discard: Discard,
     /// For the counters and for [`super::Transactions::commit_if_older`].
     pub clock: Option<Arc<dyn Clock>>,

@@ -14,6 +14,9 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
 
+/// How many ranges devices are told of in one round of maintenance (C: 1000 in a second).
+const TRIMS: usize = 1000;
+
 /// The mounted volume's trees, its running and its committing transaction.
 pub struct Transactions {
     shared: Arc<Shared>,
@@ -132,13 +135,14 @@ impl Transactions {
         }
     }
 
-    /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups.
-    /// For the edge's timer.
+    /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups,
+    /// telling devices what is free. For the edge's timer.
     pub fn maintain(&self) -> Result {
         if self.shared.check_writable().is_err() {
             return Ok(());
         }
         reserve::make_wanted_chunk(&self.shared)?;
+        self.shared.space.trim_waiting(TRIMS)?;
         reserve::remove_unused(&self.shared)?;
         reserve::run_refs(&self.shared)
     }

@@ -38,8 +38,6 @@ pub(crate) struct DataPath {
     pub(crate) devices: KVec<Arc<BlockDevice>>,
     /// Where completions run.
     pub(crate) queue: OwnedQueue,
-    /// The largest file that lives in the tree, in bytes.
-    pub(crate) max_inline: u64,
 }
 
 /// What a regular file's inode owns: its data, and `node`, what inodes of all kinds own.
@@ -165,7 +163,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         reservation: WriteReservation,
     ) -> Result<Option<(Ioend<Self>, WriteReservation)>> {
         let size = ioend.user_end();
-        if ioend.pos() != 0 || size > self.path.max_inline || ioend.len() > SECTOR {
+        if ioend.pos() != 0 || size > u64::from(self.path.fs.max_inline()) || ioend.len() > SECTOR {
             return Ok(Some((ioend, reservation)));
         }
         let mut bytes = KVec::with_capacity(SECTOR as usize, GFP_KERNEL)?;

@@ -82,6 +82,18 @@ impl BlockDevice {
         to_result(unsafe { b::blkdev_issue_flush(self.inner) })
     }
 
+    /// Whether the device takes discards.
+    pub(crate) fn takes_discards(&self) -> bool {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_max_discard_sectors(self.inner) > 0 }
+    }
+
+    /// Whether the device has moving parts.
+    pub(crate) fn is_rotational(&self) -> bool {
+        // SAFETY: The device is open.
+        unsafe { b::bdev_rot(self.inner) }
+    }
+
     /// Tells the device that a range is unused; whole 512 byte sectors.
     pub(crate) fn discard(&self, at: u64, len: u64) -> Result {
         // SAFETY: The device is open.

@@ -5,13 +5,13 @@
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs/super_types.h`
 
 use super::bindings as b;
+use super::seq::ShownOptions;
 use super::super_block::Parameters;
 use super::{private, BlockDevice, Inode, SuperBlock};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long};
-use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use latch::NofsScope;
@@ -84,7 +84,7 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     fn reconfigure(sb: &SuperBlock, options: &Self::Options, access: Access) -> Result;
 
     /// Shows the options for `/proc/mounts`, each after a comma. `root` is the directory mounted.
-    fn show_options(&self, root: &Inode, out: &SeqFile);
+    fn show_options(&self, root: &Inode, out: &ShownOptions<'_>);
 
     /// What statfs shows.
     fn statfs(&self, root: &Inode) -> Result<Statfs>;
@@ -228,11 +228,12 @@ unsafe extern "C" fn show_options<T: FileSystem>(
         (
             Inode::borrow((*dentry).d_inode),
             SuperBlock::borrow((*dentry).d_sb),
-            SeqFile::from_raw(seq),
+            ShownOptions::new(seq),
         )
     };
     if let Some(fs) = sb.payload::<T>() {
-        fs.show_options(inode, out);
+        let _nofs = NofsScope::enter();
+        fs.show_options(inode, &out);
     }
     0
 }

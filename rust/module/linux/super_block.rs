@@ -87,6 +87,12 @@ impl SuperBlock {
         unsafe { (*self.as_ptr()).s_flags |= b::SB_POSIXACL as c_ulong };
     }
 
+    /// Whether POSIX ACLs are minded.
+    pub(crate) fn has_acls(&self) -> bool {
+        // SAFETY: The super block is alive; the flag is set before anybody else has it.
+        unsafe { (*self.as_ptr()).s_flags & b::SB_POSIXACL as c_ulong != 0 }
+    }
+
     /// Tells the VFS about the file system. Called while nobody else has the super block.
     pub(super) fn set_parameters(&self, parameters: &Parameters) {
         let sb = self.as_ptr();

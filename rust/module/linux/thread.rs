@@ -103,3 +103,9 @@ unsafe extern "C" fn entry<B: Body>(body: *mut c_void) -> c_int {
     });
     0
 }
+
+/// How many processors there are now.
+pub(crate) fn online_processors() -> u32 {
+    // SAFETY: It reads a number.
+    unsafe { b::num_online_cpus() }
+}

@@ -6,32 +6,30 @@ use super::committer::{self, Schedule};
 use super::counters::CounterFile;
 use super::node::{mount, node, SubvolumeView};
 use super::options::{MountOptions, Shown};
+use super::settings::{Facts, Settings, SpaceCache};
 use crate::io::checksums::KernelChecksums;
 use crate::io::data::DataPath;
 use crate::io::device::Disk;
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, FileSystem, Parsed, Statfs};
 use crate::linux::queue::OwnedQueue;
+use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::{AnonymousDevice, Parameters};
 use crate::linux::thread::Thread;
 use crate::linux::{time::KernelClock, BlockDevice, Inode, SuperBlock};
 use core::sync::atomic::{AtomicU32, Ordering};
 use engine::btree::Store;
-use engine::disk::ObjectId;
+use engine::disk::{CompatRo, ObjectId};
 use engine::fs::{self, Subvolume};
 use engine::map::OrdMap;
 use engine::txn::{self, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume};
-use kernel::seq_file::SeqFile;
-use kernel::seq_print;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Mutex;
 
-/// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).
-const COMMIT_INTERVAL: u32 = 30;
 /// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
 const MAGIC: u32 = 0x9123_683e;
 
@@ -45,7 +43,7 @@ pub(crate) struct Mount {
     schedule: Arc<Schedule>,
     committer: Mutex<Option<Thread>>,
     counters: Mutex<Option<CounterFile>>,
-    discards: bool,
+    settings: Mutex<Settings>,
 }
 
 /// The volume's devices, in its order.
@@ -123,10 +121,21 @@ impl Mount {
         drop(thread);
     }
 
-    fn set_options(&self, options: &MountOptions) {
-        if let Some(seconds) = options.commit_interval {
-            self.schedule.interval.store(seconds, Ordering::Relaxed);
-        }
+    /// Takes over what a remount says.
+    fn set_options(&self, options: &MountOptions) -> Result {
+        check_space_cache(self.volume(), options)?;
+        let settings = {
+            let mut settings = self.settings.lock();
+            settings.change(options, facts(self.volume()));
+            *settings
+        };
+        self.schedule
+            .interval
+            .store(settings.commit_interval, Ordering::Relaxed);
+        self.fs
+            .set_file_options(settings.max_inline, settings.makes_checksums());
+        self.transactions().space().set_discard(settings.discard);
+        Ok(())
     }
 
     fn begin_writing(&self) -> Result {
@@ -189,7 +198,10 @@ impl FileSystem for Mount {
         let volume = open_volume(&devices, access)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
+        check_space_cache(&volume, options)?;
+        let settings = Settings::new(options, facts(&volume), &device);
         let mut txn_options = txn_options(options, access)?;
+        txn_options.discard = settings.discard;
         let witness: Arc<dyn Witness> = cache.clone();
         txn_options.witness = Some(witness);
         let txns = Transactions::open(volume.clone(), store, txn_options)?;
@@ -202,10 +214,10 @@ impl FileSystem for Mount {
             }
         };
         let mut fs_options = fs::Options::new(access);
-        fs_options.max_inline = options.max_inline.unwrap_or(fs_options.max_inline);
-        fs_options.checksums = options.checksums.unwrap_or(fs_options.checksums);
+        fs_options.max_inline = settings.max_inline;
+        fs_options.checksums = settings.makes_checksums();
         let schedule = Schedule {
-            interval: AtomicU32::new(options.commit_interval.unwrap_or(COMMIT_INTERVAL)),
+            interval: AtomicU32::new(settings.commit_interval),
         };
         let fs = fs::FileSystem::open(txns, fs_options)?;
         let data_path = DataPath {
@@ -214,7 +226,6 @@ impl FileSystem for Mount {
             device,
             devices,
             queue: OwnedQueue::new(c"rbtrfs-data")?,
-            max_inline: u64::from(fs_options.max_inline),
         };
         let counters = CounterFile::new(sb, fs.transactions().clone())?;
         let this = Self {
@@ -225,7 +236,7 @@ impl FileSystem for Mount {
             schedule: Arc::new(schedule, GFP_KERNEL)?,
             committer: Mutex::new(None, latch::class!("rbtrfs_committer"))?,
             counters: Mutex::new(Some(counters), latch::class!("rbtrfs_counters"))?,
-            discards: options.discard.unwrap_or(false),
+            settings: Mutex::new(settings, latch::class!("rbtrfs_settings"))?,
         };
         if access == fs::Access::ReadWrite {
             this.begin_writing()?;
@@ -253,7 +264,7 @@ impl FileSystem for Mount {
 
     fn reconfigure(sb: &SuperBlock, options: &MountOptions, access: Access) -> Result {
         let this = mount(sb)?;
-        this.set_options(options);
+        this.set_options(options)?;
         match (access, sb.is_read_only()) {
             (Access::ReadWrite, true) => {
                 let is_possible = this.transactions().access() == txn::Access::ReadWrite;
@@ -268,17 +279,23 @@ impl FileSystem for Mount {
         }
     }
 
-    fn show_options(&self, root: &Inode, out: &SeqFile) {
-        if self.discards {
-            seq_print!(out, ",discard");
-        }
-        seq_print!(out, ",space_cache=v2");
-        let seconds = self.schedule.interval.load(Ordering::Relaxed);
-        if seconds != COMMIT_INTERVAL {
-            seq_print!(out, ",commit={}", seconds);
-        }
-        if let Ok(node) = node(root) {
-            seq_print!(out, ",subvolid={}", node.subvolume.subvolume.id());
+    fn show_options(&self, root: &Inode, out: &ShownOptions<'_>) {
+        let settings = *self.settings.lock();
+        settings.show(
+            space_cache(self.volume()),
+            root.super_block().has_acls(),
+            out,
+        );
+        let Ok(node) = node(root) else { return };
+        let id = node.subvolume.subvolume.id();
+        out.number(c"subvolid", id.get());
+        let path = self.fs.subvolume_path(id).and_then(|mut path| {
+            path.push(0, GFP_KERNEL)?;
+            Ok(path)
+        });
+        let path = path.as_deref().ok();
+        if let Some(path) = path.and_then(|path| CStr::from_bytes_with_nul(path).ok()) {
+            out.value(c"subvol", path);
         }
     }
 
@@ -387,6 +404,40 @@ fn txn_options(options: &MountOptions, access: Access) -> Result<txn::Options> {
     let clock: Arc<dyn txn::Clock> = Arc::new(KernelClock, GFP_KERNEL)?;
     txn_options.clock = Some(clock);
     Ok(txn_options)
+}
+
+fn facts(volume: &Volume) -> Facts {
+    Facts {
+        is_zoned: volume.is_zoned(),
+        sector_size: volume.format().sector_size,
+    }
+}
+
+/// A free space tree that is there is kept up to date, whatever is asked for.
+fn check_space_cache(volume: &Volume, options: &MountOptions) -> Result {
+    let has_tree = volume
+        .format()
+        .compat_ro
+        .contains(CompatRo::FREE_SPACE_TREE);
+    if options.drops_tree && has_tree {
+        pr_err!("the free space tree cannot be given up: mount with space_cache=v2\n");
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// As C shows it: the old cache, which is neither read nor written here, is what C will use.
+fn space_cache(volume: &Volume) -> SpaceCache {
+    let old = || volume.with_superblock(|raw| raw.cache_generation.get());
+    match volume
+        .format()
+        .compat_ro
+        .contains(CompatRo::FREE_SPACE_TREE)
+    {
+        true => SpaceCache::Tree,
+        false if old() != 0 => SpaceCache::Old,
+        false => SpaceCache::None,
+    }
 }
 
 fn copy(devices: &[Arc<BlockDevice>]) -> Result<Devices> {

@@ -4,9 +4,15 @@
 //!
 //! What this driver does not do is refused in one line; what asks for what it does anyway is taken.
 
+use super::settings::COMMIT_INTERVAL;
 use crate::linux::mount::Parsed;
+use core::ops::RangeInclusive;
 use engine::disk::ObjectId;
+use engine::txn::Discard;
 use latch::prelude::*;
+
+/// More seconds between commits than this are worth a warning (C: `BTRFS_WARNING_COMMIT_INTERVAL`).
+const LONG_INTERVAL: u32 = 300;
 
 /// Which subvolume a mount shows.
 #[derive(Debug)]
@@ -25,47 +31,114 @@ pub(crate) struct MountOptions {
     /// `commit=`: seconds.
     pub(crate) commit_interval: Option<u32>,
     /// `max_inline=`: bytes.
-    pub(crate) max_inline: Option<u32>,
-    /// `datasum`, `nodatasum`.
-    pub(crate) checksums: Option<bool>,
-    /// `discard`, `nodiscard`.
-    pub(crate) discard: Option<bool>,
+    pub(super) max_inline: Option<u32>,
+    /// `thread_pool=`: nothing but shown.
+    pub(super) thread_pool: Option<u32>,
+    /// `metadata_ratio=`: nothing but shown.
+    pub(super) metadata_ratio: Option<u32>,
+    /// `discard`, `discard=sync`, `discard=async`, `nodiscard`.
+    pub(super) discard: Option<Discard>,
+    /// Words without a value.
+    pub(super) flags: FlagChange,
     /// `rescue=nologreplay`, `norecovery`.
     pub(crate) ignores_log: bool,
+    /// `nospace_cache`, `space_cache=v1`: no free space tree, and no other cache either.
+    pub(super) drops_tree: bool,
     /// `noacl`.
     pub(crate) ignores_acls: bool,
     /// `rescue=usebackuproot`.
     pub(crate) tries_backup_roots: bool,
 }
 
-/// What asks for the way things are.
-const TAKEN: [&[u8]; 22] = [
-    b"barrier",
-    b"datacow",
-    b"noautodefrag",
-    b"nocompress",
-    b"noflushoncommit",
-    b"nossd",
-    b"nossd_spread",
-    b"ssd",
-    b"ssd_spread",
-    b"treelog",
-    b"notreelog",
-    b"nouser_subvol_rm_allowed",
-    b"user_subvol_rm_allowed",
-    b"noenospc_debug",
-    b"enospc_debug",
-    b"skip_balance",
-    b"noskip_balance",
-    b"metadata_ratio",
-    b"thread_pool",
-    b"nodegraded",
-    b"norescan_uuid_tree",
-    b"noref_verify",
+/// Options that are on or off, some of which are nothing but shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(u16);
+
+impl Flags {
+    const NONE: Self = Self(0);
+    /// `nodatasum`.
+    pub(super) const NO_DATASUM: Self = Self(1);
+    /// `nossd`.
+    pub(super) const NO_SSD: Self = Self(1 << 1);
+    /// `ssd`, or the device has no moving parts.
+    pub(super) const SSD: Self = Self(1 << 2);
+    /// `ssd_spread`.
+    pub(super) const SSD_SPREAD: Self = Self(1 << 3);
+    /// `notreelog`.
+    pub(super) const NO_TREELOG: Self = Self(1 << 4);
+    /// `user_subvol_rm_allowed`.
+    pub(super) const USER_SUBVOL_RM_ALLOWED: Self = Self(1 << 5);
+    /// `enospc_debug`.
+    pub(super) const ENOSPC_DEBUG: Self = Self(1 << 6);
+    /// `skip_balance`.
+    pub(super) const SKIP_BALANCE: Self = Self(1 << 7);
+
+    /// These and others.
+    pub(super) const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether all of `others` are on.
+    pub(super) const fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+/// What words of one mount call do to the flags.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FlagChange {
+    on: Flags,
+    off: Flags,
+}
+
+impl FlagChange {
+    /// The flags afterwards.
+    pub(super) const fn apply(self, before: Flags) -> Flags {
+        before.without(self.off).with(self.on)
+    }
+
+    /// One more word: the later one counts.
+    const fn then(self, next: Self) -> Self {
+        Self {
+            on: self.on.without(next.off).with(next.on),
+            off: self.off.without(next.on).with(next.off),
+        }
+    }
+}
+
+/// Words that change flags as C has it: the word, what it turns on, what off.
+const WORDS: [(&[u8], Flags, Flags); 12] = [
+    (b"datasum", Flags::NONE, Flags::NO_DATASUM),
+    (b"nodatasum", Flags::NO_DATASUM, Flags::NONE),
+    (b"ssd", Flags::SSD, Flags::NO_SSD),
+    (b"nossd", Flags::NO_SSD, Flags::SSD.with(Flags::SSD_SPREAD)),
+    (
+        b"ssd_spread",
+        Flags::SSD.with(Flags::SSD_SPREAD),
+        Flags::NO_SSD,
+    ),
+    (b"nossd_spread", Flags::NONE, Flags::SSD_SPREAD),
+    (b"treelog", Flags::NONE, Flags::NO_TREELOG),
+    (b"notreelog", Flags::NO_TREELOG, Flags::NONE),
+    (
+        b"user_subvol_rm_allowed",
+        Flags::USER_SUBVOL_RM_ALLOWED,
+        Flags::NONE,
+    ),
+    (b"enospc_debug", Flags::ENOSPC_DEBUG, Flags::NONE),
+    (b"noenospc_debug", Flags::NONE, Flags::ENOSPC_DEBUG),
+    (b"skip_balance", Flags::SKIP_BALANCE, Flags::NONE),
 ];
 
+/// What asks for the way things are.
+const TAKEN: [&[u8]; 4] = [b"barrier", b"datacow", b"noautodefrag", b"noflushoncommit"];
+
 /// What C knows and this driver does not do.
-const REFUSED: [&[u8]; 15] = [
+const REFUSED: [&[u8]; 14] = [
     b"autodefrag",
     b"nobarrier",
     b"clear_cache",
@@ -77,7 +150,6 @@ const REFUSED: [&[u8]; 15] = [
     b"fatal_errors",
     b"flushoncommit",
     b"rescan_uuid_tree",
-    b"nospace_cache",
     b"ref_verify",
     b"fragment",
     b"usebackuproot",
@@ -90,23 +162,36 @@ impl MountOptions {
         match name {
             b"subvol" => self.shown = Some(Shown::Path(copy(word.value()?)?)),
             b"subvolid" => self.shown = Some(Shown::Id(word.subvolume_id()?)),
-            b"commit" => self.commit_interval = Some(word.number(300)?.max(1)),
-            b"max_inline" => self.max_inline = Some(word.number(u32::MAX)?),
+            b"commit" => self.commit_interval = Some(word.commit_interval()?),
+            b"max_inline" => self.max_inline = Some(word.size()?),
+            b"thread_pool" => self.thread_pool = Some(word.number(1..=u32::MAX)?),
+            b"metadata_ratio" => self.metadata_ratio = Some(word.number(0..=u32::MAX)?),
             b"acl" => self.ignores_acls = false,
             b"noacl" => self.ignores_acls = true,
-            b"datasum" => self.checksums = Some(true),
-            b"nodatasum" => self.checksums = Some(false),
-            b"discard" => self.discard = Some(true),
-            b"nodiscard" => self.discard = Some(false),
+            b"discard" => self.discard = Some(word.discard()?),
+            b"nodiscard" => self.discard = Some(Discard::Never),
             b"norecovery" | b"nologreplay" => self.ignores_log = true,
             b"rescue" => self.rescue(&word)?,
             b"space_cache" if value == Some(b"v2") => {}
+            b"compress" if value == Some(b"no") || value == Some(b"none") => {}
             _ if TAKEN.contains(&name) => {}
+            _ if value.is_none() && self.flag(name) => {}
+            b"space_cache" if matches!(value, None | Some(b"v1")) => self.drops_tree = true,
+            b"nospace_cache" => self.drops_tree = true,
             b"space_cache" => return Err(word.refuse()),
             _ if REFUSED.contains(&name) => return Err(word.refuse()),
             _ => return Ok(Parsed::Unknown),
         }
         Ok(Parsed::Known)
+    }
+
+    /// Takes a word that changes flags; whether it is one.
+    fn flag(&mut self, name: &[u8]) -> bool {
+        let found = WORDS.iter().find(|(word, ..)| *word == name);
+        if let Some(&(_, on, off)) = found {
+            self.flags = self.flags.then(FlagChange { on, off });
+        }
+        found.is_some()
     }
 
     fn rescue(&mut self, word: &Word<'_>) -> Result {
@@ -156,11 +241,46 @@ impl Word<'_> {
         EINVAL
     }
 
-    fn number(&self, most: u32) -> Result<u32> {
+    fn number(&self, allowed: RangeInclusive<u32>) -> Result<u32> {
         digits(self.value()?, 10)
             .and_then(|number| u32::try_from(number).ok())
-            .filter(|&number| number <= most)
+            .filter(|number| allowed.contains(number))
             .ok_or_else(|| self.bad())
+    }
+
+    /// Seconds; zero stands for the default.
+    fn commit_interval(&self) -> Result<u32> {
+        match self.number(0..=u32::MAX)? {
+            0 => Ok(COMMIT_INTERVAL),
+            seconds => {
+                if seconds > LONG_INTERVAL {
+                    pr_warn!("a commit only every {seconds} seconds: much may be lost\n");
+                }
+                Ok(seconds)
+            }
+        }
+    }
+
+    /// Bytes, in units of 1024 and its powers where `k`, `m` or `g` follows.
+    fn size(&self) -> Result<u32> {
+        let text = self.value()?;
+        let (text, shift) = match text.split_last() {
+            Some((b'k' | b'K', text)) => (text, 10),
+            Some((b'm' | b'M', text)) => (text, 20),
+            Some((b'g' | b'G', text)) => (text, 30),
+            _ => (text, 0),
+        };
+        let bytes = digits(text, 10).ok_or_else(|| self.bad())?;
+        let bytes = bytes.saturating_mul(1 << shift);
+        Ok(u32::try_from(bytes).unwrap_or(u32::MAX))
+    }
+
+    fn discard(&self) -> Result<Discard> {
+        match self.value {
+            None | Some(b"sync") => Ok(Discard::AtUnpin),
+            Some(b"async") => Ok(Discard::Later),
+            Some(_) => Err(self.bad()),
+        }
     }
 
     /// Zero stands for the topmost subvolume; C takes octal and hexadecimal too.

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
+
+use super::group::{Access, Group};
+use super::room::Room;
+use super::totals::State;
+use super::{Class, Reservation, Space, Urgency};
+use core::sync::atomic::{AtomicU8, Ordering};
+use latch::prelude::*;
+use latch::Mutex;
+
+/// Whether devices are told of freed ranges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discard {
+    /// They are not.
+    #[default]
+    Never,
+    /// By the commit that freed them, once it is durable (C: `discard=sync`).
+    AtUnpin,
+    /// Some time after it, by [`Space::trim_waiting`], as far as they are still free (C: `discard=async`).
+    Later,
+}
+
+/// Bytes that are kept from being allocated at a time. Little of the metadata: more of that may be promised than is
+/// free, and a commit must find what it needs.
+const fn piece(class: Class) -> u64 {
+    match class {
+        Class::Data => 16 << 20,
+        Class::Metadata | Class::System => 256 << 10,
+    }
+}
+
+/// Ranges that may wait; more are forgotten.
+const MOST_WAITING: usize = 1 << 14;
+
+/// What devices have yet to be told.
+pub(super) struct Trims {
+    mode: AtomicU8,
+    /// Ranges that were freed, `[start, end)`, in no order. A leaf lock.
+    waiting: Mutex<KVec<(u64, u64)>>,
+}
+
+impl Trims {
+    pub(super) fn new(discard: Discard) -> Result<Self> {
+        let trims = Self {
+            mode: AtomicU8::new(0),
+            waiting: Mutex::new(KVec::new(), latch::class!("rbtrfs_waiting_trims"))?,
+        };
+        trims.set(discard);
+        Ok(trims)
+    }
+
+    fn set(&self, discard: Discard) {
+        let mode = match discard {
+            Discard::Never => 0,
+            Discard::AtUnpin => 1,
+            Discard::Later => 2,
+        };
+        self.mode.store(mode, Ordering::Relaxed);
+    }
+
+    pub(super) fn discard(&self) -> Discard {
+        match self.mode.load(Ordering::Relaxed) {
+            0 => Discard::Never,
+            1 => Discard::AtUnpin,
+            _ => Discard::Later,
+        }
+    }
+
+    /// `[start, end)` has become free. A hint: without memory it is forgotten.
+    pub(super) fn note(&self, start: u64, end: u64) {
+        if self.discard() != Discard::Later {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.len() < MOST_WAITING {
+            let _ = waiting.push((start, end), GFP_KERNEL);
+        }
+    }
+}
+
+impl Space {
+    /// Changes whether devices are told of what is freed from now on.
+    pub fn set_discard(&self, discard: Discard) {
+        self.trims.set(discard);
+    }
+
+    /// Tells the devices of up to `most` of the ranges that wait for it, as far as they are free. Talks to devices; no
+    /// lock may be held.
+    pub fn trim_waiting(&self, most: usize) -> Result {
+        for _ in 0..most {
+            let next = self.trims.waiting.lock().pop();
+            let Some((start, end)) = next else { break };
+            self.trim(start, end)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the devices of what is free in `[start, end)`. What is being trimmed is allocated meanwhile; the bytes
+    /// are reserved first, so that nobody misses them who was promised some.
+    fn trim(&self, start: u64, end: u64) -> Result {
+        let mut at = start;
+        while at < end {
+            let group = self
+                .groups
+                .read()
+                .holding(at, at.saturating_add(1))
+                .cloned();
+            let Some(group) = group else { return Ok(()) };
+            let until = end.min(group.end());
+            let bytes = until.saturating_sub(at).min(piece(group.class()));
+            let Ok(reservation) = self.reserve(group.class(), bytes, Urgency::Ordinary) else {
+                // Space is short: the next commit frees it again.
+                return Ok(());
+            };
+            let Some((from, to)) = group.take_free(at, until, &reservation)? else {
+                at = until;
+                continue;
+            };
+            self.discard_range(from, to);
+            group.give_back(from, to, State::Reserved)?;
+            at = to;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Takes the first free piece of `[start, end)` that `from` pays for: free becomes reserved.
+    fn take_free(&self, start: u64, end: u64, from: &Reservation) -> Result<Option<(u64, u64)>> {
+        let mut body = self.lock();
+        if body.access == Access::Closed {
+            return Ok(None);
+        }
+        let Room::Anywhere(ranges) = &mut body.room else {
+            return Ok(None);
+        };
+        let Some((first, last)) = ranges.first_in(start, end) else {
+            return Ok(None);
+        };
+        let last = last.min(first.saturating_add(from.bytes()));
+        ranges.remove(first, last)?;
+        self.publish(&body);
+        let len = last.saturating_sub(first);
+        body.tally.shift(len, State::Free, State::Reserved)?;
+        let drawn = from.draw_for(self.pool(), len);
+        self.pool().allocated(len, drawn)?;
+        Ok(Some((first, last)))
+    }
+}

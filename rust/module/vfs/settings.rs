@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a mount was asked for and its defaults, as `/proc/mounts` shows it: C's words in C's order.
+
+use super::options::{Flags, MountOptions};
+use crate::linux::seq::ShownOptions;
+use crate::linux::BlockDevice;
+use engine::txn::Discard;
+use latch::prelude::*;
+
+/// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).
+pub(super) const COMMIT_INTERVAL: u32 = 30;
+/// C: `BTRFS_DEFAULT_MAX_INLINE`.
+const MAX_INLINE: u32 = 2048;
+
+/// The options in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    flags: Flags,
+    /// Seconds that a transaction may get old.
+    pub(super) commit_interval: u32,
+    /// Files up to this many bytes are kept in the tree.
+    pub(super) max_inline: u32,
+    thread_pool: Option<u32>,
+    metadata_ratio: u32,
+    /// What devices are told of freed ranges.
+    pub(super) discard: Discard,
+    ignores_log: bool,
+    tries_backup_roots: bool,
+}
+
+/// How the volume keeps its free space.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SpaceCache {
+    /// In the free space tree.
+    Tree,
+    /// In files, the way before that.
+    Old,
+    /// Not.
+    None,
+}
+
+/// What the volume says to some words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// The volume is zoned.
+    pub(super) is_zoned: bool,
+    /// The longest that a file in the tree may be.
+    pub(super) sector_size: u32,
+}
+
+impl Settings {
+    /// Those of a new mount.
+    pub(super) fn new(options: &MountOptions, facts: Facts, device: &BlockDevice) -> Self {
+        let mut settings = Self {
+            flags: Flags::default(),
+            commit_interval: COMMIT_INTERVAL,
+            max_inline: MAX_INLINE.min(facts.sector_size),
+            thread_pool: None,
+            metadata_ratio: 0,
+            discard: match device.takes_discards() && !facts.is_zoned {
+                true => Discard::Later,
+                false => Discard::Never,
+            },
+            ignores_log: options.ignores_log,
+            tries_backup_roots: options.tries_backup_roots,
+        };
+        settings.change(options, facts);
+        if !device.is_rotational() && !settings.flags.contains(Flags::NO_SSD) {
+            settings.flags = settings.flags.with(Flags::SSD);
+        }
+        settings
+    }
+
+    /// Takes over what a remount says.
+    pub(super) fn change(&mut self, options: &MountOptions, facts: Facts) {
+        self.flags = options.flags.apply(self.flags);
+        self.commit_interval = options.commit_interval.unwrap_or(self.commit_interval);
+        self.max_inline = options
+            .max_inline
+            .map_or(self.max_inline, |bytes| bytes.min(facts.sector_size));
+        self.thread_pool = options.thread_pool.or(self.thread_pool);
+        self.metadata_ratio = options.metadata_ratio.unwrap_or(self.metadata_ratio);
+        self.discard = options.discard.unwrap_or(self.discard);
+        if self.discard == Discard::Later && facts.is_zoned {
+            pr_info!("discard=async has no meaning on a zoned volume and is ignored\n");
+            self.discard = Discard::Never;
+        }
+    }
+
+    /// Whether new files have checksums.
+    pub(super) fn makes_checksums(&self) -> bool {
+        !self.flags.contains(Flags::NO_DATASUM)
+    }
+
+    /// Shows all but the subvolume, in C's order.
+    pub(super) fn show(&self, space_cache: SpaceCache, has_acls: bool, out: &ShownOptions<'_>) {
+        self.show_flags(&[(Flags::NO_DATASUM, c"nodatasum")], out);
+        if self.max_inline != MAX_INLINE {
+            out.number(c"max_inline", self.max_inline.into());
+        }
+        if let Some(threads) = self
+            .thread_pool
+            .filter(|&threads| threads != default_threads())
+        {
+            out.number(c"thread_pool", threads.into());
+        }
+        self.show_flags(&[(Flags::NO_SSD, c"nossd")], out);
+        match self.flags.contains(Flags::SSD_SPREAD) {
+            true => out.flag(c"ssd_spread"),
+            false => self.show_flags(&[(Flags::SSD, c"ssd")], out),
+        }
+        self.show_flags(&[(Flags::NO_TREELOG, c"notreelog")], out);
+        match (self.ignores_log, self.tries_backup_roots) {
+            (true, true) => out.value(c"rescue", c"nologreplay:usebackuproot"),
+            (true, false) => out.value(c"rescue", c"nologreplay"),
+            (false, true) => out.value(c"rescue", c"usebackuproot"),
+            (false, false) => {}
+        }
+        match self.discard {
+            Discard::Never => {}
+            Discard::AtUnpin => out.flag(c"discard"),
+            Discard::Later => out.value(c"discard", c"async"),
+        }
+        if !has_acls {
+            out.flag(c"noacl");
+        }
+        match space_cache {
+            SpaceCache::Tree => out.value(c"space_cache", c"v2"),
+            SpaceCache::Old => out.flag(c"space_cache"),
+            SpaceCache::None => out.flag(c"nospace_cache"),
+        }
+        let flags = [
+            (Flags::USER_SUBVOL_RM_ALLOWED, c"user_subvol_rm_allowed"),
+            (Flags::ENOSPC_DEBUG, c"enospc_debug"),
+            (Flags::SKIP_BALANCE, c"skip_balance"),
+        ];
+        self.show_flags(&flags, out);
+        if self.metadata_ratio != 0 {
+            out.number(c"metadata_ratio", self.metadata_ratio.into());
+        }
+        if self.commit_interval != COMMIT_INTERVAL {
+            out.number(c"commit", self.commit_interval.into());
+        }
+    }
+
+    fn show_flags(&self, flags: &[(Flags, &'static CStr)], out: &ShownOptions<'_>) {
+        for (flag, word) in flags {
+            if self.flags.contains(*flag) {
+                out.flag(word);
+            }
+        }
+    }
+}
+
+/// C's number of worker threads, which are not shown. There are none here.
+fn default_threads() -> u32 {
+    crate::linux::thread::online_processors()
+        .saturating_add(2)
+        .min(8)
+}
