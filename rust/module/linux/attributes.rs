@@ -19,6 +19,8 @@ use latch::NofsScope;
 pub(crate) struct StatExtra {
     /// The device number of the subvolume.
     pub(crate) device: u32,
+    /// The subvolume.
+    pub(crate) subvolume: u64,
     /// Creation.
     pub(crate) btime: Timespec,
     /// `STATX_ATTR_*` that are set.
@@ -78,7 +80,8 @@ pub(super) unsafe extern "C" fn getattr<T: Attributes>(
             b::generic_fillattr(idmap, mask, inode, stat);
             (*stat).dev = extra.device;
             (*stat).blksize = extra.block_size;
-            (*stat).result_mask |= b::STATX_BTIME;
+            (*stat).subvol = extra.subvolume;
+            (*stat).result_mask |= b::STATX_BTIME | b::STATX_SUBVOL;
             (*stat).btime.tv_sec = extra.btime.sec;
             (*stat).btime.tv_nsec = extra.btime.nsec as c_long;
             (*stat).attributes |= extra.attributes;

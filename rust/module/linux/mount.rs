@@ -425,7 +425,8 @@ impl Registration {
         let kind = b::file_system_type {
             owner: module.as_ptr(),
             name: name.as_ptr().cast(),
-            fs_flags: b::FS_REQUIRES_DEV as c_int,
+            // The calls that make inodes or change owners are given the mount's map and use it.
+            fs_flags: (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP) as c_int,
             init_fs_context: Some(init_context::<T>),
             kill_sb: Some(kill_super),
             ..pin_init::zeroed()

@@ -25,6 +25,7 @@ impl Attributes for Rbtrfs {
         let set = pairs.iter().filter(|(flag, _)| is_set(flag));
         Ok(StatExtra {
             device: this.subvolume.device.number(),
+            subvolume: this.subvolume.subvolume.id().get(),
             btime: timespec(attributes.otime),
             attributes: set.fold(0, |sum, (_, shown)| sum | shown),
             attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
