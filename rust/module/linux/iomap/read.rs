@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading into the page cache: mappings, inline bytes, bios with checksums to be verified.
+
+use super::{bindings, describe, forget, of, FileData, Tables};
+use crate::linux::file_bio::ReadBio;
+use core::ptr;
+use kernel::error::from_result;
+use kernel::ffi;
+use latch::prelude::*;
+
+pub(super) unsafe extern "C" fn read_begin<T: FileData>(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    length: bindings::loff_t,
+    _flags: ffi::c_uint,
+    iomap: *mut bindings::iomap,
+    _srcmap: *mut bindings::iomap,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
+        let file = unsafe { of::<T>(inode) }?;
+        let extent = file.map(pos as u64, length as u64)?;
+        // SAFETY: iomap passes a mapping for us to fill.
+        describe(unsafe { &mut *iomap }, file.block_device(), extent)?;
+        Ok(0)
+    })
+}
+
+pub(super) unsafe extern "C" fn end<T: FileData>(
+    _inode: *mut bindings::inode,
+    _pos: bindings::loff_t,
+    _length: bindings::loff_t,
+    _written: isize,
+    _flags: ffi::c_uint,
+    iomap: *mut bindings::iomap,
+) -> ffi::c_int {
+    // SAFETY: iomap is done with the mapping.
+    unsafe { forget(iomap) };
+    0
+}
+
+const fn read_ops<T: FileData>() -> bindings::iomap_read_ops {
+    bindings::iomap_read_ops {
+        read_folio_range: Some(read_folio_range::<T>),
+        submit_read: Some(submit_read::<T>),
+        bio_set: ptr::null_mut(),
+    }
+}
+
+pub(super) unsafe extern "C" fn read_folio<T: FileData>(
+    _file: *mut bindings::file,
+    folio: *mut bindings::folio,
+) -> ffi::c_int {
+    let ops = read_ops::<T>();
+    let mut context = bindings::iomap_read_folio_ctx {
+        ops: &ops,
+        cur_folio: folio,
+        ..pin_init::zeroed()
+    };
+    // SAFETY: The VFS passes a locked folio of ours; `ops` and `context` outlive the call, which submits all it makes.
+    unsafe { bindings::iomap_read_folio(Tables::<T>::READ, &mut context, ptr::null_mut()) };
+    0
+}
+
+pub(super) unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::readahead_control) {
+    let ops = read_ops::<T>();
+    let mut context = bindings::iomap_read_folio_ctx {
+        ops: &ops,
+        rac,
+        ..pin_init::zeroed()
+    };
+    // SAFETY: As for `read_folio`.
+    unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, ptr::null_mut()) };
+}
+
+unsafe extern "C" fn read_folio_range<T: FileData>(
+    iter: *const bindings::iomap_iter,
+    context: *mut bindings::iomap_read_folio_ctx,
+    len: usize,
+) -> ffi::c_int {
+    // SAFETY: iomap passes its own iterator and context.
+    unsafe {
+        let iomap = &(*iter).iomap;
+        let alone = u32::from(iomap.flags) & bindings::IOMAP_F_PRIVATE != 0;
+        if !iomap.private.is_null() {
+            copy_inline(iter, (*context).cur_folio, len);
+            return 0;
+        }
+        if alone && (*iter).pos == iomap.offset && !(*context).read_ctx.is_null() {
+            submit_read::<T>(iter, context);
+        }
+        bindings::iomap_bio_read_folio_range(iter, context, len)
+    }
+}
+
+/// Finishes the read of `len` bytes at the iterator's position from the inline bytes of its mapping.
+///
+/// # Safety
+///
+/// The mapping was filled by [`describe`] from [`Source::Inline`]; `folio` is locked and holds the range.
+unsafe fn copy_inline(iter: *const bindings::iomap_iter, folio: *mut bindings::folio, len: usize) {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let pos = (*iter).pos as u64;
+        let data = &*(*iter).iomap.private.cast::<KVec<u8>>();
+        let skip = pos.saturating_sub((*iter).iomap.offset as u64) as usize;
+        let offset = pos.saturating_sub(bindings::folio_pos(folio) as u64) as usize;
+        let start = bindings::rbtrfs_folio_address(folio)
+            .cast::<u8>()
+            .add(offset);
+        let bytes = core::slice::from_raw_parts_mut(start, len);
+        let data = data.get(skip..).unwrap_or(&[]);
+        let (head, tail) = bytes.split_at_mut(data.len().min(len));
+        head.copy_from_slice(&data[..head.len()]);
+        tail.fill(0);
+        bindings::iomap_finish_folio_read(folio, offset, len, 0);
+    }
+}
+
+unsafe extern "C" fn submit_read<T: FileData>(
+    iter: *const bindings::iomap_iter,
+    context: *mut bindings::iomap_read_folio_ctx,
+) {
+    // SAFETY: iomap passes its own iterator and context; `read_ctx` is the bio it built, or null.
+    unsafe {
+        let bio = (*context).read_ctx.cast::<bindings::bio>();
+        if bio.is_null() {
+            return;
+        }
+        (*context).read_ctx = ptr::null_mut();
+        let bio = ReadBio::new(bio, (*iter).inode, (*context).read_ctx_file_offset as u64);
+        if let Ok(file) = of::<T>((*iter).inode) {
+            file.read(bio);
+        }
+    }
+}
