@@ -10,6 +10,7 @@ use super::super_block::Parameters;
 use super::{private, BlockDevice, Inode, SuperBlock};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long};
 use kernel::sync::aref::ARef;
@@ -402,40 +403,52 @@ unsafe extern "C" fn kill_super(sb: *mut b::super_block) {
     }
 }
 
-/// A registered file system type.
+/// Where the type stands while it is registered: lockdep takes the keys in it only from static memory.
 ///
 /// # Invariants
 ///
-/// `inner` is registered, and stays in place until it is unregistered.
-pub(crate) struct Registration {
-    inner: KBox<UnsafeCell<b::file_system_type>>,
-}
+/// Only the [`Registration`] that set `TAKEN` writes it, and not while it is registered.
+struct Slot(UnsafeCell<b::file_system_type>);
 
-// SAFETY: The type is not touched by us while it is registered.
-unsafe impl Send for Registration {}
-// SAFETY: As above.
-unsafe impl Sync for Registration {}
+// SAFETY: By the type invariant.
+unsafe impl Sync for Slot {}
+
+static SLOT: Slot = Slot(UnsafeCell::new(pin_init::zeroed()));
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The registered file system type.
+///
+/// # Invariants
+///
+/// `TAKEN` is set, and `SLOT` registered.
+pub(crate) struct Registration(());
 
 impl Registration {
-    /// Registers `T` under `name`.
+    /// Registers `T` under `name`. `EBUSY` if there is a registration.
     pub(crate) fn new<T: FileSystem>(
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result<Self> {
-        let kind = b::file_system_type {
-            owner: module.as_ptr(),
-            name: name.as_ptr().cast(),
+        if TAKEN.swap(true, Ordering::Acquire) {
+            return Err(EBUSY);
+        }
+        // SAFETY: `TAKEN` makes it ours, and it is not registered yet. It is static and so stays.
+        let result = unsafe {
+            let kind = &mut *SLOT.0.get();
+            kind.owner = module.as_ptr();
+            kind.name = name.as_ptr().cast();
             // The calls that make inodes or change owners are given the mount's map and use it.
-            fs_flags: (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP) as c_int,
-            init_fs_context: Some(init_context::<T>),
-            kill_sb: Some(kill_super),
-            ..pin_init::zeroed()
+            kind.fs_flags = (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP) as c_int;
+            kind.init_fs_context = Some(init_context::<T>);
+            kind.kill_sb = Some(kill_super);
+            to_result(b::register_filesystem(kind))
         };
-        let inner = KBox::new(UnsafeCell::new(kind), GFP_KERNEL)?;
-        // SAFETY: The box stays in place until `drop`.
-        to_result(unsafe { b::register_filesystem(inner.get()) })?;
-        // INVARIANT: It was registered.
-        Ok(Self { inner })
+        if let Err(error) = result {
+            TAKEN.store(false, Ordering::Release);
+            return Err(error);
+        }
+        // INVARIANT: Both were done.
+        Ok(Self(()))
     }
 }
 
@@ -444,8 +457,9 @@ impl Drop for Registration {
         // SAFETY: The type invariant; the module is not in use, so nothing is mounted. Inodes are freed
         // after a grace period, by functions of the kernel, but their callbacks must have run.
         unsafe {
-            b::unregister_filesystem(self.inner.get());
+            b::unregister_filesystem(SLOT.0.get());
             b::rcu_barrier();
         }
+        TAKEN.store(false, Ordering::Release);
     }
 }
