@@ -173,20 +173,26 @@ impl Folio {
             .fetch_add(COPY.wrapping_mul(copies & 0xff), Ordering::Relaxed);
     }
 
-    /// One of the places was written or not. With the last one writeback ends: `Some(false)` if no place
-    /// has the contents now.
-    pub(crate) fn copy_written(&self, result: Result, copies: usize) -> Option<bool> {
+    /// One of `copies` places was written or not. With the last one writeback ends; if no place has the contents
+    /// then, the mapping remembers an error. Any context.
+    pub(crate) fn copy_written(&self, result: Result, copies: usize) {
         let word: &AtomicUsize = self.private_word();
         if result.is_err() {
             word.fetch_add(FAILED, Ordering::Relaxed);
         }
         let before = word.fetch_sub(COPY, Ordering::AcqRel);
         if before & COPIES != COPY {
-            return None;
+            return;
         }
         let failures = word.fetch_and(!FAILURES, Ordering::Relaxed) & FAILURES;
+        if failures / FAILED >= copies {
+            // SAFETY: A folio under writeback stays in its mapping, which lives as long; that ends below.
+            unsafe {
+                let mapping = (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping;
+                b::mapping_set_error(mapping, EIO.to_errno());
+            }
+        }
         self.end_writeback();
-        Some(failures / FAILED < copies)
     }
 }
 
@@ -211,6 +217,10 @@ impl MetadataPages {
             (*mapping).a_ops = &Table::<O>::MAPPING;
             b::mapping_set_gfp_mask(mapping, b::GFP_NOFS);
             b::mapping_set_folio_order_range(mapping, order, order);
+            if b::mapping_min_folio_order(mapping) != order {
+                pr_err!("this kernel has no large folios (CONFIG_TRANSPARENT_HUGEPAGE): the nodes are too large\n");
+                return Err(EINVAL);
+            }
             b::mapping_set_release_always(mapping);
             b::rbtrfs_mapping_set_kernel_file(mapping);
             b::__insert_inode_hash(inode, 0);
@@ -304,17 +314,11 @@ impl Pages {
         unsafe { b::balance_dirty_pages_ratelimited(self.mapping()) };
     }
 
-    /// The inode, for completions.
+    /// The inode. To give it back may sleep: not for completions.
     pub(crate) fn inode(&self) -> ARef<Inode> {
         // SAFETY: A mapping's host outlives it.
         unsafe { Inode::borrow((*self.mapping()).host) }.into()
     }
-}
-
-/// Remembers in an inode that a write of its pages failed. Any context.
-pub(crate) fn set_error(inode: &Inode) {
-    // SAFETY: The inode is alive.
-    unsafe { b::mapping_set_error((*inode.as_ptr()).i_mapping, EIO.to_errno()) };
 }
 
 fn offset(pos: u64) -> i64 {

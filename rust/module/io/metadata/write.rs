@@ -8,8 +8,8 @@
 
 use super::{report, Shared};
 use crate::linux::bio::{Completion, Plug};
-use crate::linux::metadata_pages::{set_error, Pages};
-use crate::linux::{Bio, Folio, Inode, Operation};
+use crate::linux::metadata_pages::Pages;
+use crate::linux::{Bio, Folio, Operation};
 use engine::btree::{seal, WriteMode};
 use engine::disk::Logical;
 use engine::space::{Admission, GateGuard, InFlight, MetadataGate, WriteToken};
@@ -26,7 +26,6 @@ const BATCH: usize = 64;
 struct Flight {
     folios: KVec<ARef<Folio>>,
     copies: usize,
-    inode: ARef<Inode>,
     /// Ends with the last copy.
     in_flight: KVec<InFlight>,
 }
@@ -34,9 +33,7 @@ struct Flight {
 impl Completion for Flight {
     fn complete(this: Arc<Self>, result: Result) {
         for folio in &this.folios {
-            if folio.copy_written(result, this.copies) == Some(false) {
-                set_error(&this.inode);
-            }
+            folio.copy_written(result, this.copies);
         }
     }
 }
@@ -192,7 +189,7 @@ impl Shared {
                 Admission::Hole => return Err(EAGAIN),
                 Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
             };
-            let open = self.make_room(pages, batch, addr, mode)?;
+            let open = self.make_room(batch, addr, mode)?;
             seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(report)?;
             if !start_writeback(folio) {
                 return Ok(Outcome::Left);
@@ -213,7 +210,7 @@ impl Shared {
         mode: WriteMode,
     ) -> Result {
         let (folio, bytes) = self.blank(pages, at)?;
-        let open = self.make_room(pages, batch, at, mode)?;
+        let open = self.make_room(batch, at, mode)?;
         folio.start_writeback();
         open.push(&folio, token.submitting(), self.node_size.into());
         drop(bytes);
@@ -223,7 +220,6 @@ impl Shared {
     /// The batch, which takes a block at `addr` now.
     fn make_room<'b>(
         &self,
-        pages: &Pages,
         batch: &'b mut Option<Batch>,
         addr: Logical,
         mode: WriteMode,
@@ -234,7 +230,7 @@ impl Shared {
         };
         if !fits {
             self.submit(batch.take());
-            *batch = Some(Batch::new(pages, addr, mode)?);
+            *batch = Some(Batch::new(addr, mode)?);
         }
         batch.as_mut().ok_or(EIO)
     }
@@ -302,11 +298,10 @@ fn position(folio: &Folio) -> u64 {
 }
 
 impl Batch {
-    fn new(pages: &Pages, start: Logical, mode: WriteMode) -> Result<Self> {
+    fn new(start: Logical, mode: WriteMode) -> Result<Self> {
         let flight = Flight {
             folios: KVec::with_capacity(BATCH, GFP_KERNEL)?,
             copies: 0,
-            inode: pages.inode(),
             in_flight: KVec::with_capacity(BATCH, GFP_KERNEL)?,
         };
         Ok(Self {
