@@ -45,6 +45,8 @@ drop_disks() {
 # The disk with this serial number: see scripts/guest --archive.
 disk_of_serial() { # serial
     local file
+    # The disks of User Mode Linux have none; the one behind the root is meant.
+    [ ! -e /dev/ubdb ] || { echo /dev/ubdb; return; }
     for file in /sys/block/*/serial; do
         [ "$(cat "$file")" != "$1" ] || { file=${file%/serial}; echo "/dev/${file##*/}"; return; }
     done

@@ -38,6 +38,12 @@ refuses() {
     fi
 }
 
+# User Mode Linux has no large folios: nodes are as large as a page there, unless
+# a test says otherwise (and then fails).
+if [[ $(uname -r) == *-uml ]]; then
+    mkfs.btrfs() { command mkfs.btrfs -n 4096 "$@"; }
+fi
+
 # said REGEX: the kernel has logged this since the test began.
 said() {
     dmesg | grep -E -- "$1" || fail "the kernel did not log: $1"
