@@ -3,7 +3,7 @@
 
 use super::group::{GroupLoad, Uneven};
 use super::{Postponed, States, Zoned};
-use crate::disk::{BlockGroupFlags, Physical, ZoneOffset};
+use crate::disk::{Physical, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
 use crate::volume::{Chunk, GroupZones, Writes};
@@ -39,10 +39,10 @@ impl Zoned {
             self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
         let has_room = loaded.alloc_offset.get() < loaded.capacity;
         let active = loaded.active || (unlimited && has_room);
-        if group.active && !chunk.flags.contains(BlockGroupFlags::DATA) {
+        if group.active {
             self.with_zones(|state, _| {
                 let count = u64::try_from(chunk.stripes.len())?;
-                state.active_metadata = state.active_metadata.saturating_add(count);
+                state.in_use.add(chunk.flags, count);
                 Ok(())
             })?;
         }

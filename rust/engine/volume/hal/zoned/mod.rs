@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Mutex;
-use states::{States, ZoneState};
+use states::{InUse, States, ZoneState};
 
 /// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
 const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
@@ -42,8 +42,8 @@ struct State {
     /// How metadata and system chunks are kept.
     metadata: BlockGroupFlags,
     system: BlockGroupFlags,
-    /// Active zones of metadata and system groups.
-    active_metadata: u64,
+    /// Active zones of groups.
+    in_use: InUse,
     /// What is to be done before anything is written.
     postponed: KVec<(Logical, Postponed)>,
 }
@@ -80,7 +80,7 @@ impl Zoned {
             zones,
             metadata: BlockGroupFlags::NONE,
             system: BlockGroupFlags::NONE,
-            active_metadata: 0,
+            in_use: InUse::default(),
             postponed: KVec::new(),
         };
         Ok(Self {
@@ -137,8 +137,8 @@ impl Zoned {
         };
         for stripe in chunk.stripes.iter() {
             let active = zones.at(stripe.at).is_some_and(|zone| zone.active);
-            if active && !chunk.flags.contains(BlockGroupFlags::DATA) {
-                state.active_metadata = state.active_metadata.saturating_sub(1);
+            if active {
+                state.in_use.remove_one(chunk.flags);
             }
             zones.deactivate(stripe.at);
         }
@@ -253,15 +253,13 @@ impl Hal for Zoned {
         };
         let idle = chunk.stripes.iter().filter(|stripe| idle(zones, stripe.at));
         let needed = idle.fold(0u64, |count, _| count.saturating_add(1));
-        if !zones.can_activate(chunk.flags, needed, state.active_metadata) {
+        if !zones.can_activate(chunk.flags, needed, &state.in_use) {
             return Activation::NoBudget;
         }
         for stripe in chunk.stripes.iter() {
             zones.activate(stripe.at);
         }
-        if !chunk.flags.contains(BlockGroupFlags::DATA) {
-            state.active_metadata = state.active_metadata.saturating_add(needed);
-        }
+        state.in_use.add(chunk.flags, needed);
         Activation::Active
     }
 
@@ -269,7 +267,7 @@ impl Hal for Zoned {
         let state = self.state.lock();
         let copies = copies_per_device(flags).unwrap_or(1);
         let zones = state.zones.as_ref();
-        zones.is_some_and(|zones| zones.can_activate(flags, copies, state.active_metadata))
+        zones.is_some_and(|zones| zones.can_activate(flags, copies, &state.in_use))
     }
 
     fn finish(&self, chunk: &Chunk) -> Result {

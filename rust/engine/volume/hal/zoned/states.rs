@@ -50,6 +50,36 @@ impl ZoneState {
     }
 }
 
+/// Active zones by what they are used for.
+#[derive(Default)]
+pub(super) struct InUse {
+    /// Those of data groups.
+    data: u64,
+    /// Those of metadata and system groups.
+    metadata: u64,
+}
+
+impl InUse {
+    fn of(&mut self, flags: BlockGroupFlags) -> &mut u64 {
+        match flags.contains(BlockGroupFlags::DATA) {
+            true => &mut self.data,
+            false => &mut self.metadata,
+        }
+    }
+
+    /// `count` zones of such a group have become active.
+    pub(super) fn add(&mut self, flags: BlockGroupFlags, count: u64) {
+        let used = self.of(flags);
+        *used = used.saturating_add(count);
+    }
+
+    /// One zone of such a group is active no more.
+    pub(super) fn remove_one(&mut self, flags: BlockGroupFlags) {
+        let used = self.of(flags);
+        *used = used.saturating_sub(1);
+    }
+}
+
 /// All zones of a device.
 pub(super) struct States {
     zone_size: ZoneSize,
@@ -170,15 +200,16 @@ impl States {
             .saturating_add(copies(system));
     }
 
-    /// How many of the reserved are not in use, when `in_use` zones of metadata and system groups are active.
-    fn held_back(&self, in_use: u64) -> u64 {
-        self.reserved.saturating_sub(in_use)
-    }
-
-    /// Whether `count` zones could become active, for data (which leaves the reserved ones) or others.
-    pub(super) fn can_activate(&self, flags: BlockGroupFlags, count: u64, in_use: u64) -> bool {
-        let is_data = flags.contains(BlockGroupFlags::DATA);
-        let kept = if is_data { self.held_back(in_use) } else { 0 };
+    /// Whether `count` zones could become active for a group. Data leaves what is reserved; metadata, once it has all
+    /// that is reserved, leaves one for data: a write that was promised space must find a zone.
+    pub(super) fn can_activate(&self, flags: BlockGroupFlags, count: u64, in_use: &InUse) -> bool {
+        let kept = if flags.contains(BlockGroupFlags::DATA) {
+            self.reserved.saturating_sub(in_use.metadata)
+        } else if in_use.metadata.saturating_add(count) > self.reserved {
+            1u64.saturating_sub(in_use.data)
+        } else {
+            0
+        };
         self.left
             .is_none_or(|left| left >= count.saturating_add(kept))
     }

@@ -382,6 +382,40 @@ fn data_leaves_active_zones_for_metadata() {
 }
 
 #[test]
+fn metadata_leaves_a_zone_for_data() {
+    let flat = tools::mkfs(40 * tools::ZONE_SIZE, &["-O", "zoned"]);
+    let walked = walk(&flat);
+    let mut layout = tools::zone_layout(8 << 20);
+    layout.max_active = Some(13);
+    let device = device(tools::as_zoned(flat, layout));
+    let volume = open_whole(&device, &walked);
+    let mut used = used(&walked);
+    let mut at = Logical::new(0);
+    while let Some(chunk) = volume.chunk_from(at) {
+        load(&volume, &chunk);
+        at = chunk.end();
+    }
+    let data = group_of(&volume, BlockGroupFlags::DATA);
+    let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
+    let mut groups = 0;
+    while volume.can_activate(flags) {
+        assert!(groups < 12, "no limit");
+        let chunk = volume.plan_chunk(flags, 0, &used).unwrap();
+        used.extend(chunk.stripes.iter().map(|stripe| DeviceRange {
+            start: stripe.at,
+            len: chunk.len,
+        }));
+        used.sort();
+        let chunk = volume.add_chunk(chunk).unwrap();
+        assert_eq!(volume.activate_zones(&chunk).unwrap(), Activation::Active);
+        groups += 1;
+    }
+    // 13 less 1 for the log and 4 in use: eight are left, and the last group would leave none.
+    assert_eq!(groups, 3);
+    assert_eq!(volume.activate_zones(&data).unwrap(), Activation::Active);
+}
+
+#[test]
 fn emulated_zones_are_conventional() {
     let image = tools::mkfs(16 * tools::ZONE_SIZE, &["-O", "zoned"]);
     let walked = walk(&image);
