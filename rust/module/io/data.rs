@@ -191,10 +191,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         mut ioend: Ioend<Self>,
         reservation: &mut WriteReservation,
     ) -> Result<Option<Ioend<Self>>> {
-        let wanted = ioend
-            .len()
-            .min(self.path.volume.max_extent_len())
-            .min(MAX_EXTENT);
+        let max = self.path.volume.max_extent_len().min(MAX_EXTENT);
+        // What an append cannot take must not be allocated: whether it is one is known only then.
+        let wanted = match self.path.volume.is_zoned() {
+            true => ioend.append_len(ioend.len().min(max), SECTOR)?,
+            false => ioend.len().min(max),
+        };
         let mut piece = reservation.split(wanted)?;
         let new = self
             .path
@@ -216,14 +218,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             reservation.merge(piece.split(wanted.saturating_sub(extent.len))?);
         }
         if front.len() != extent.len {
-            // The device's segment limits cut the append shorter than the extent that was allocated for it.
-            if may_log() {
-                pr_err!(
-                    "zone append of {} bytes cut to {}\n",
-                    extent.len,
-                    front.len()
-                );
-            }
+            // Not even the limits that were asked for allow it.
             return Err(EIO);
         }
         let checksums = self.checksums(&front)?;

@@ -308,6 +308,28 @@ impl<T: FileData> Ioend<T> {
         }
     }
 
+    /// How many of the first `max` bytes one zone append takes: the device limits its bytes and its pieces of memory.
+    /// Whole blocks of the file system.
+    pub(crate) fn append_len(&self, max: u64, block: u64) -> Result<u64> {
+        let max = u32::try_from(max).unwrap_or(u32::MAX);
+        let mut segments = 0;
+        // SAFETY: The bio is ours, and has its device since iomap made it.
+        let sectors = unsafe {
+            let limits = bindings::bdev_limits((*self.bio()).bi_bdev);
+            bindings::bio_split_rw_at(self.bio(), limits, &mut segments, max)
+        };
+        let bytes = match u64::try_from(sectors) {
+            Err(_) => return Err(Error::from_errno(sectors)),
+            Ok(0) => self.len(), // no split is needed
+            Ok(sectors) => sectors.saturating_mul(512),
+        };
+        bytes
+            .checked_div(block)
+            .map(|blocks| blocks.saturating_mul(block))
+            .filter(|bytes| *bytes > 0)
+            .ok_or(EIO)
+    }
+
     /// Splits off the first `max` bytes, or fewer where `append` and the device's limits for zone append ask for it.
     /// `None`: all of it is within the limits.
     pub(crate) fn split(&mut self, max: u64, append: Append) -> Result<Option<Ioend<T>>> {
