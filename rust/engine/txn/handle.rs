@@ -11,7 +11,7 @@ use crate::disk::{Generation, Key, Logical, ObjectId};
 use crate::space::Reservation;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::NofsScope;
+use latch::{NofsScope, Place};
 
 /// From this many queued heads on, handles that end run some.
 const LONG_QUEUE: usize = 1024;
@@ -20,17 +20,34 @@ const SOME_HEADS: usize = 64;
 /// Blocks of the extent tree and its like that are set aside for each queued head.
 const BLOCKS_PER_HEAD: u64 = 8;
 
+/// What a task needs from before it joins a transaction until its handle ends: its allocations do not enter the file
+/// system, and it has its place in the order of locks: outside of everything that is taken with a handle.
+pub(super) struct Joining {
+    _place: Place,
+    _nofs: NofsScope,
+}
+
+impl Joining {
+    pub(super) fn begin() -> Self {
+        Self {
+            _place: Place::take(latch::class!("rbtrfs_transaction")),
+            _nofs: NofsScope::enter(),
+        }
+    }
+}
+
 /// The right to change trees in the running transaction, which cannot commit while the handle lives.
 ///
 /// Dropping it ends it and gives back what is left of the reservation; no tree block lock may be held then. A task
-/// holds at most one: a second `start` inside the first waits for a commit that waits for the first. Allocations of
+/// holds at most one: a second `start` inside the first waits for a commit that waits for the first, and the host's
+/// tests fail. Allocations of
 /// the task do not enter the file system while it holds a handle.
 pub struct Handle {
     shared: Arc<Shared>,
     running: Arc<Running>,
     reservation: Reservation,
     joiner: Joiner,
-    _nofs: NofsScope,
+    _joining: Joining,
 }
 
 impl Handle {
@@ -40,14 +57,14 @@ impl Handle {
         running: Arc<Running>,
         reservation: Reservation,
         joiner: Joiner,
-        nofs: NofsScope,
+        joining: Joining,
     ) -> Self {
         Self {
             shared,
             running,
             reservation,
             joiner,
-            _nofs: nofs,
+            _joining: joining,
         }
     }
 

@@ -2,7 +2,7 @@
 //! From a shortage to space: chunks, commits, removal of empty block groups.
 
 use super::gate::Joiner;
-use super::handle::Handle;
+use super::handle::{Handle, Joining};
 use super::refs::Limit;
 use super::shared::Shared;
 use super::Units;
@@ -10,7 +10,6 @@ use crate::disk::ObjectId;
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::NofsScope;
 
 /// What making or removing a chunk changes in metadata: device extents, device items, block group, free space. The
 /// chunk tree's own blocks come from system groups.
@@ -153,13 +152,19 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
 
 /// Runs the delayed references of the running transaction, if there is one.
 pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
-    let nofs = NofsScope::enter();
+    let joining = Joining::begin();
     let Some(running) = shared.attach()? else {
         return Ok(());
     };
     let reservation = shared.space.reserve_nothing(Class::Metadata);
-    Handle::new(shared.clone(), running, reservation, Joiner::Starter, nofs)
-        .run_refs(Limit::Few(usize::MAX))
+    Handle::new(
+        shared.clone(),
+        running,
+        reservation,
+        Joiner::Starter,
+        joining,
+    )
+    .run_refs(Limit::Few(usize::MAX))
 }
 
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
@@ -169,9 +174,15 @@ fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Resu
         .space
         .reserve(Class::Metadata, bytes, Urgency::Commit)
         .map_err(|_| ENOSPC)?;
-    let nofs = NofsScope::enter();
+    let joining = Joining::begin();
     let running = shared.join(Joiner::Starter)?;
-    let handle = Handle::new(shared.clone(), running, reservation, Joiner::Starter, nofs);
+    let handle = Handle::new(
+        shared.clone(),
+        running,
+        reservation,
+        Joiner::Starter,
+        joining,
+    );
     work(&handle)
 }
 

@@ -2,6 +2,7 @@
 //! The mounted volume as the layers above see it.
 
 use super::gate::Joiner;
+use super::handle::Joining;
 use super::shared::Shared;
 use super::{mount, reserve};
 use super::{Access, Counters, Handle, Options, Units};
@@ -12,7 +13,6 @@ use crate::volume::Volume;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::NofsScope;
 
 /// How many ranges devices are told of in one round of maintenance (C: 1000 in a second).
 const TRIMS: usize = 1000;
@@ -96,7 +96,7 @@ impl Transactions {
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
     pub fn attach(&self) -> Result<Option<Handle>> {
-        let nofs = NofsScope::enter();
+        let joining = Joining::begin();
         let Some(running) = self.shared.attach()? else {
             return Ok(None);
         };
@@ -106,7 +106,7 @@ impl Transactions {
             running,
             reservation,
             Joiner::Starter,
-            nofs,
+            joining,
         )))
     }
 
@@ -208,14 +208,14 @@ impl Transactions {
     }
 
     fn enter(&self, joiner: Joiner, reservation: Reservation) -> Result<Handle> {
-        let nofs = NofsScope::enter();
+        let joining = Joining::begin();
         let running = self.shared.join(joiner)?;
         Ok(Handle::new(
             self.shared.clone(),
             running,
             reservation,
             joiner,
-            nofs,
+            joining,
         ))
     }
 }

@@ -10,6 +10,7 @@
 //! |----------------------------------|--------------------------------------------------|
 //! | [`Mutex`], [`Condvar`]           | `kernel::sync::{Mutex, CondVar}`                 |
 //! | [`RwLock`], [`Latched`]          | `struct rw_semaphore` (`include/linux/rwsem.h`)  |
+//! | [`Place`]                        | nothing: the host checks the order               |
 //! | [`NofsScope`]                    | `memalloc_nofs_save` (`include/linux/sched/mm.h`) |
 //!
 //! Since all others stand on this crate, it has their [`prelude`] too.
@@ -18,6 +19,7 @@ mod class;
 mod latched;
 mod mutex;
 mod nofs;
+mod place;
 pub mod prelude;
 mod rwlock;
 mod semaphore;
@@ -26,6 +28,7 @@ pub use class::{Class, Nesting, Side, TreeKind};
 pub use latched::{Latched, ReadGuard, WriteGuard};
 pub use mutex::{Condvar, Mutex, MutexGuard};
 pub use nofs::NofsScope;
+pub use place::Place;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[doc(hidden)]

@@ -13,6 +13,7 @@
 //!     Latched::write(&Arc<Latched>, Nesting) -> WriteGuard<M, T>      the same
 //!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
 //! NofsScope::enter() -> NofsScope                           until dropped
+//! Place::take(class) -> Place                               until dropped
 //! prelude                                                   that of the kernel crate, which lacks nothing here
 //! ```
 //!
@@ -26,6 +27,7 @@ pub mod lockdep;
 mod mutex;
 mod nesting;
 mod nofs;
+mod place;
 mod rwlock;
 
 pub use condvar::Condvar;
@@ -34,6 +36,7 @@ pub use lockdep::Class;
 pub use mutex::{Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;
+pub use place::Place;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use kernel::prelude;

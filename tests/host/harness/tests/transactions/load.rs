@@ -171,3 +171,11 @@ fn an_idle_commit_writes_nothing() {
     assert_eq!(mounted.txns.committed(), committed.next());
     assert_eq!(mounted.txns.counters().commits, 1);
 }
+
+#[test]
+#[should_panic(expected = "rbtrfs_transaction taken twice by one task")]
+fn a_task_has_one_handle() {
+    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let _outer = mounted.txns.start(engine::txn::Units::inserts(3)).unwrap();
+    let _inner = mounted.txns.start(engine::txn::Units::inserts(3));
+}
