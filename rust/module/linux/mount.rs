@@ -10,6 +10,7 @@ use super::super_block::Parameters;
 use super::{private, BlockDevice, Inode, SuperBlock};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::ptr::addr_of_mut;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long};
@@ -311,6 +312,8 @@ unsafe extern "C" fn fill_super<T: FileSystem>(
             (*sb).s_xattr = super::xattr::Table::<T::Xattrs>::handlers().cast();
             SuperBlock::borrow(sb)
         };
+        // SAFETY: The super block is new and has no inodes.
+        unsafe { own_bdi(sb) }?;
         let fs = T::open(this, device, options, access)?;
         this.set_parameters(&fs.parameters());
         if T::has_acls(options) {
@@ -328,6 +331,27 @@ unsafe extern "C" fn fill_super<T: FileSystem>(
         unsafe { (*sb).s_root = root };
         Ok(0)
     })
+}
+
+/// What is read ahead at least, in bytes: a request of that size keeps a drive busy while the one before is checked.
+const READ_AHEAD: usize = 4 << 20;
+
+/// Gives a super block write-back and read-ahead of its own, in place of the device's.
+///
+/// # Safety
+///
+/// `sb` is being filled and has no inodes.
+unsafe fn own_bdi(sb: *mut b::super_block) -> Result {
+    // SAFETY: By the function's contract nobody else uses the field. The reference of `setup_bdev_super` is given
+    // back; the kernel's own placeholder needs none, and `generic_shutdown_super` gives up whichever is there.
+    unsafe {
+        b::bdi_put((*sb).s_bdi);
+        (*sb).s_bdi = addr_of_mut!(b::noop_backing_dev_info);
+        to_result(b::super_setup_bdi(sb))?;
+        let pages = &mut (*(*sb).s_bdi).ra_pages;
+        *pages = (*pages).max(READ_AHEAD / kernel::page::PAGE_SIZE);
+    }
+    Ok(())
 }
 
 unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
