@@ -5,19 +5,12 @@ use super::adapt;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
     check_block, seal, seal_block, BlockContext, ChecksumKind, Format, Generation, Header,
-    Superblock, SUPERBLOCK_PLACES,
+    Superblock, SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES,
 };
 use harness::checksums::HostChecksums;
 use harness::device::{Image, PAGE};
 use std::fmt;
 use zerocopy::{FromZeros, IntoBytes};
-
-/// Bytes in a block's header.
-pub const HEADER: usize = 101;
-
-/// Where a superblock has its magic, and that.
-const MAGIC_AT: usize = 64;
-const MAGIC: &[u8] = b"_BHRfS_M";
 
 /// What the gate did.
 #[derive(Default)]
@@ -88,12 +81,12 @@ impl Blocks {
         let mut raw = RawSuperblock::new_zeroed();
         adapted.pages.read(place, raw.as_mut_bytes());
         let taken = Superblock::check(&raw, place, &HostChecksums).is_ok();
-        adapt::superblock(raw.as_mut_bytes());
+        adapt::superblock(&mut raw);
         let kind = ChecksumKind::try_from(raw.csum_type.get()).unwrap_or(ChecksumKind::Crc32c);
         seal(raw.as_mut_bytes(), kind, &HostChecksums);
         let superblock = Superblock::check(&raw, place, &HostChecksums).ok();
         self.superblocks.add(taken, superblock.is_some());
-        if raw.as_bytes()[MAGIC_AT..].starts_with(MAGIC) {
+        if raw.magic.get() == SUPERBLOCK_MAGIC {
             adapted.pages.write(place, raw.as_bytes());
         }
         let superblock = superblock?;
