@@ -6,10 +6,10 @@ use engine::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
 use engine::volume::{Access, Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume};
 use harness::checksums::HostChecksums;
-use harness::device::Image;
+use harness::device::{Image, SimDevice};
 use harness::random::Random;
 use harness::tools;
-use harness::walker::walk;
+use harness::walker::{walk, Walked};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
@@ -96,6 +96,35 @@ fn load(volume: &Volume, chunk: &Chunk) -> GroupZones {
     volume
         .load_group_zones(chunk, &mut || panic!("no zone is conventional"))
         .unwrap()
+}
+
+/// Loads all groups, as mount does.
+fn load_all(volume: &Volume) {
+    let mut at = Logical::new(0);
+    while let Some(chunk) = volume.chunk_from(at) {
+        load(volume, &chunk);
+        at = chunk.end();
+    }
+}
+
+/// Makes a chunk in zones that are not in `used`, and takes them.
+fn make_chunk(volume: &Volume, flags: BlockGroupFlags, used: &mut Vec<DeviceRange>) -> Arc<Chunk> {
+    let chunk = volume.plan_chunk(flags, 0, used).unwrap();
+    used.extend(chunk.stripes.iter().map(|stripe| DeviceRange {
+        start: stripe.at,
+        len: chunk.len,
+    }));
+    used.sort();
+    volume.add_chunk(chunk).unwrap()
+}
+
+/// A volume of `zones` zones, of which `max_active` may be active.
+fn limited(zones: u64, max_active: u32) -> (Arc<SimDevice>, Walked) {
+    let flat = tools::mkfs(zones * tools::ZONE_SIZE, &["-O", "zoned"]);
+    let walked = walk(&flat);
+    let mut layout = tools::zone_layout(8 << 20);
+    layout.max_active = Some(max_active);
+    (device(tools::as_zoned(flat, layout)), walked)
 }
 
 #[test]
@@ -297,11 +326,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
 
 #[test]
 fn data_leaves_active_zones_for_metadata() {
-    let flat = tools::mkfs(32 * tools::ZONE_SIZE, &["-O", "zoned"]);
-    let walked = walk(&flat);
-    let mut layout = tools::zone_layout(8 << 20);
-    layout.max_active = Some(12);
-    let device = device(tools::as_zoned(flat, layout));
+    let (device, walked) = limited(32, 12);
     // A zone that a removed chunk left behind.
     let stray = Physical::new(device.size() - tools::ZONE_SIZE);
     device.write(stray, &[1; 4096]).unwrap();
@@ -310,22 +335,8 @@ fn data_leaves_active_zones_for_metadata() {
     // As mount does: stray zones are reset and all groups loaded. Two of metadata, two of system are active, and the
     // log's zone.
     assert!(volume.reset_stray_zones(&used).unwrap() > 0);
-    let mut at = Logical::new(0);
-    while let Some(chunk) = volume.chunk_from(at) {
-        load(&volume, &chunk);
-        at = chunk.end();
-    }
-    let mut chunk = |flags| {
-        let chunk = volume.plan_chunk(flags, 0, &used).unwrap();
-        for stripe in chunk.stripes.iter() {
-            used.push(DeviceRange {
-                start: stripe.at,
-                len: chunk.len,
-            });
-        }
-        used.sort();
-        volume.add_chunk(chunk).unwrap()
-    };
+    load_all(&volume);
+    let mut chunk = |flags| make_chunk(&volume, flags, &mut used);
     let mut data = vec![group_of(&volume, BlockGroupFlags::DATA)];
     while volume.can_activate(BlockGroupFlags::DATA) {
         if data.len() > 12 {
@@ -383,30 +394,16 @@ fn data_leaves_active_zones_for_metadata() {
 
 #[test]
 fn metadata_leaves_a_zone_for_data() {
-    let flat = tools::mkfs(40 * tools::ZONE_SIZE, &["-O", "zoned"]);
-    let walked = walk(&flat);
-    let mut layout = tools::zone_layout(8 << 20);
-    layout.max_active = Some(13);
-    let device = device(tools::as_zoned(flat, layout));
+    let (device, walked) = limited(40, 13);
     let volume = open_whole(&device, &walked);
     let mut used = used(&walked);
-    let mut at = Logical::new(0);
-    while let Some(chunk) = volume.chunk_from(at) {
-        load(&volume, &chunk);
-        at = chunk.end();
-    }
+    load_all(&volume);
     let data = group_of(&volume, BlockGroupFlags::DATA);
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
     let mut groups = 0;
     while volume.can_activate(flags) {
         assert!(groups < 12, "no limit");
-        let chunk = volume.plan_chunk(flags, 0, &used).unwrap();
-        used.extend(chunk.stripes.iter().map(|stripe| DeviceRange {
-            start: stripe.at,
-            len: chunk.len,
-        }));
-        used.sort();
-        let chunk = volume.add_chunk(chunk).unwrap();
+        let chunk = make_chunk(&volume, flags, &mut used);
         assert_eq!(volume.activate_zones(&chunk).unwrap(), Activation::Active);
         groups += 1;
     }
