@@ -267,6 +267,23 @@ fn whole(pos: u64, len: u64) -> (u64, u64) {
     (round_up(pos), round_down(pos.saturating_add(len)))
 }
 
+/// The `len` bytes of a folio at the file position `pos`, and how far into the folio they are.
+///
+/// # Safety
+///
+/// `folio` is locked and holds the range; nobody else uses these bytes for as long as they are borrowed.
+unsafe fn bytes_at<'a>(folio: *mut bindings::folio, pos: u64, len: usize) -> (usize, &'a mut [u8]) {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let offset = pos.saturating_sub(bindings::folio_pos(folio) as u64) as usize;
+        let start = bindings::rbtrfs_folio_address(folio).cast::<u8>();
+        (
+            offset,
+            core::slice::from_raw_parts_mut(start.add(offset), len),
+        )
+    }
+}
+
 const BLOCK_MASK: u64 = engine::volume::device::SECTOR - 1;
 
 fn round_down(pos: u64) -> u64 {

@@ -2,7 +2,7 @@
 
 //! Reading into the page cache: mappings, inline bytes, bios with checksums to be verified.
 
-use super::{bindings, describe, forget, of, FileData, Tables};
+use super::{bindings, bytes_at, describe, forget, of, FileData, Tables};
 use crate::linux::file_bio::ReadBio;
 use core::ptr;
 use kernel::error::from_result;
@@ -105,11 +105,7 @@ unsafe fn copy_inline(iter: *const bindings::iomap_iter, folio: *mut bindings::f
         let pos = (*iter).pos as u64;
         let data = &*(*iter).iomap.private.cast::<KVec<u8>>();
         let skip = pos.saturating_sub((*iter).iomap.offset as u64) as usize;
-        let offset = pos.saturating_sub(bindings::folio_pos(folio) as u64) as usize;
-        let start = bindings::rbtrfs_folio_address(folio)
-            .cast::<u8>()
-            .add(offset);
-        let bytes = core::slice::from_raw_parts_mut(start, len);
+        let (offset, bytes) = bytes_at(folio, pos, len);
         let data = data.get(skip..).unwrap_or(&[]);
         let (head, tail) = bytes.split_at_mut(data.len().min(len));
         head.copy_from_slice(&data[..head.len()]);

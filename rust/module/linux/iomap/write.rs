@@ -3,7 +3,8 @@
 //! Writing into the page cache and dropping from it: delayed blocks come and go.
 
 use super::{
-    bindings, describe, of, round_down, round_up, touched, whole, Extent, FileData, Source,
+    bindings, bytes_at, describe, of, round_down, round_up, touched, whole, Extent, FileData,
+    Source,
 };
 use core::ptr;
 use kernel::error::{from_result, to_result};
@@ -153,16 +154,8 @@ pub(super) unsafe extern "C" fn read_folio_range_now<T: FileData>(
 ) -> ffi::c_int {
     from_result(|| {
         // SAFETY: iomap passes its iterator over a live inode and a locked folio that holds `[pos, pos + len)`.
-        let (file, bytes) = unsafe {
-            let offset = (pos as u64).saturating_sub(bindings::folio_pos(folio) as u64) as usize;
-            let start = bindings::rbtrfs_folio_address(folio)
-                .cast::<u8>()
-                .add(offset);
-            (
-                of::<T>((*iter).inode)?,
-                core::slice::from_raw_parts_mut(start, len),
-            )
-        };
+        let (file, (_, bytes)) =
+            unsafe { (of::<T>((*iter).inode)?, bytes_at(folio, pos as u64, len)) };
         file.read_now(pos as u64, bytes)?;
         Ok(0)
     })
