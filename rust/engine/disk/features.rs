@@ -159,4 +159,9 @@ impl CompatRo {
     pub const SUPPORTED: CompatRo = Self::FREE_SPACE_TREE
         .with(Self::FREE_SPACE_TREE_VALID)
         .with(Self::BLOCK_GROUP_TREE);
+
+    /// There is a free space tree, and it does not tell what is free.
+    pub fn has_stale_free_space(self) -> bool {
+        self.contains(Self::FREE_SPACE_TREE) && !self.contains(Self::FREE_SPACE_TREE_VALID)
+    }
 }

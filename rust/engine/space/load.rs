@@ -58,11 +58,11 @@ impl Space {
         };
         let features = volume.format().compat_ro;
         let writable = volume.access() == volume::Access::ReadWrite;
-        let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
-        if writable && has_tree && !features.contains(CompatRo::FREE_SPACE_TREE_VALID) {
+        if writable && features.has_stale_free_space() {
             pr_err!("the free space tree is not valid: mount once with another driver to rebuild it, or read-only\n");
             return Err(EROFS);
         }
+        let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let free_space = trees.free_space.filter(|_| has_tree);
         let space = Space::new(volume, trees.block_groups, free_space, options, gate)?;
         let mut loadings = space.read_groups(&trees.extent, writable)?;

@@ -105,9 +105,7 @@ fn settle_access(device: &dyn Device, superblock: &Superblock, asked: Access) ->
         pr_warn!("read-only, because of features: {}\n", unknown);
         return Access::ReadOnly;
     }
-    let has = |feature| superblock.compat_ro.contains(feature);
-    let stale = has(CompatRo::FREE_SPACE_TREE) && !has(CompatRo::FREE_SPACE_TREE_VALID);
-    if asked == Access::Deferred && stale {
+    if asked == Access::Deferred && superblock.compat_ro.has_stale_free_space() {
         // Free space is not known, and not needed by who only reads.
         return Access::ReadOnly;
     }

@@ -413,13 +413,14 @@ fn facts(volume: &Volume) -> Facts {
     }
 }
 
+fn has_free_space_tree(volume: &Volume) -> bool {
+    let features = volume.format().compat_ro;
+    features.contains(CompatRo::FREE_SPACE_TREE)
+}
+
 /// A free space tree that is there is kept up to date, whatever is asked for.
 fn check_space_cache(volume: &Volume, options: &MountOptions) -> Result {
-    let has_tree = volume
-        .format()
-        .compat_ro
-        .contains(CompatRo::FREE_SPACE_TREE);
-    if options.drops_tree && has_tree {
+    if options.drops_tree && has_free_space_tree(volume) {
         pr_err!("the free space tree cannot be given up: mount with space_cache=v2\n");
         return Err(EINVAL);
     }
@@ -429,11 +430,7 @@ fn check_space_cache(volume: &Volume, options: &MountOptions) -> Result {
 /// As C shows it: the old cache, which is neither read nor written here, is what C will use.
 fn space_cache(volume: &Volume) -> SpaceCache {
     let old = || volume.with_superblock(|raw| raw.cache_generation.get());
-    match volume
-        .format()
-        .compat_ro
-        .contains(CompatRo::FREE_SPACE_TREE)
-    {
+    match has_free_space_tree(volume) {
         true => SpaceCache::Tree,
         false if old() != 0 => SpaceCache::Old,
         false => SpaceCache::None,
