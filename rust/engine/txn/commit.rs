@@ -51,9 +51,7 @@ impl Shared {
     pub(super) fn write_ahead(&self) {
         let running = self.gate.lock().running.clone();
         if let Some(running) = running {
-            let _ = each_range(&running, |start, len| {
-                self.store.write(start, len, WriteMode::Integrity)
-            });
+            let _ = self.send(&running, WriteMode::Integrity);
         }
     }
 
@@ -156,12 +154,15 @@ impl Shared {
 
     /// Writes the transaction's blocks, lowest address first, and then the superblocks.
     fn write_out(&self, running: &Running, superblock: SuperblockImage) -> Result {
-        each_range(running, |start, len| {
-            self.store.write(start, len, WriteMode::Commit)
-        })?;
+        self.send(running, WriteMode::Commit)?;
         each_range(running, |start, len| self.store.wait(start, len))?;
         self.check_alive()?;
         self.volume.write_superblocks(superblock)
+    }
+
+    /// Sends the transaction's blocks, lowest address first.
+    fn send(&self, running: &Running, mode: WriteMode) -> Result {
+        each_range(running, |start, len| self.store.write(start, len, mode))
     }
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.
