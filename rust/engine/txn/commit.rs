@@ -48,11 +48,8 @@ impl Shared {
 
     /// Sends the running transaction's blocks while everybody goes on changing it. At a hole this ends, and the full
     /// commit that follows does the rest; it also meets every error again.
-    pub(super) fn write_ahead(&self) {
-        let running = self.gate.lock().running.clone();
-        if let Some(running) = running {
-            let _ = self.send(&running, WriteMode::Integrity);
-        }
+    pub(super) fn write_ahead(&self, running: &Running) {
+        let _ = self.send(running, WriteMode::Integrity);
     }
 
     /// Commits the running transaction. The caller was made its leader.
@@ -74,6 +71,10 @@ impl Shared {
     fn lead_through(&self, running: &Arc<Running>, times: &mut Times) -> Result {
         let context = Context::new(self, running, &running.reservation);
         self.prepare(&context)?;
+        if self.gate.lock().unblocked.is_some() {
+            // The device is still busy with the previous one, and `close` waits for it.
+            self.write_ahead(running);
+        }
         self.close(times)?;
         let superblock = self.finish(&context)?;
         running.reservation.give_back(u64::MAX);

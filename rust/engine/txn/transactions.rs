@@ -3,6 +3,7 @@
 
 use super::gate::Joiner;
 use super::handle::Joining;
+use super::running::Running;
 use super::shared::Shared;
 use super::{mount, reserve};
 use super::{Access, Counters, Handle, Options, Units};
@@ -119,20 +120,16 @@ impl Transactions {
     /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer. Nobody
     /// waits for such a commit: most of it goes out before others are kept from joining or from committing.
     pub fn commit_if_older(&self, age_ns: u64) -> Result {
-        let started = {
-            let gate = self.shared.gate.lock();
-            gate.running
-                .as_ref()
-                .filter(|running| running.is_changed())
-                .map(|running| running.started_ns)
+        let running = self.shared.gate.lock().running.clone();
+        let old = |running: &Running| {
+            let age = self.shared.now_ns().saturating_sub(running.started_ns);
+            running.is_changed() && age >= age_ns
         };
-        match started {
-            Some(started) if self.shared.now_ns().saturating_sub(started) >= age_ns => {
-                self.shared.write_ahead();
-                self.commit()
-            }
-            _ => Ok(()),
-        }
+        let Some(running) = running.filter(|running| old(running)) else {
+            return Ok(());
+        };
+        self.shared.write_ahead(&running);
+        self.commit()
     }
 
     /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups,
