@@ -200,7 +200,8 @@ impl Space {
         None
     }
 
-    fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+    /// The first group of a class at or behind `from`.
+    pub(super) fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
         let groups = self.groups.read();
         let found = groups
             .around(class, from)
@@ -270,7 +271,7 @@ impl Space {
     }
 
     /// What a chunk of `len` bytes can hold: less, if zones hold less than they are long.
-    fn capacity_of(&self, class: Class, len: u64) -> u64 {
+    pub(super) fn capacity_of(&self, class: Class, len: u64) -> u64 {
         let newest = self.groups.read().of(class).last().cloned();
         let Some(newest) = newest else {
             return len;

@@ -36,6 +36,8 @@ pub(super) struct Body {
     pub(super) unwritten: u64,
     /// What is left of the zones behind the last byte that can be allocated.
     pub(super) ending: Ending,
+    /// Bytes that were still in use when an attempt to empty the group ended.
+    pub(super) in_use_when_tried: u64,
 }
 
 /// A block group.

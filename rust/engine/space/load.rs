@@ -217,6 +217,7 @@ pub(super) fn new_body(
             under_way: 0,
             unwritten: 0,
             ending: Ending::Full,
+            in_use_when_tried: u64::MAX,
         });
     };
     let start = chunk.logical.get();
@@ -250,6 +251,7 @@ pub(super) fn new_body(
         under_way: 0,
         unwritten: 0,
         ending,
+        in_use_when_tried: u64::MAX,
     })
 }
 

@@ -49,6 +49,7 @@ mod reservation;
 mod room;
 mod root;
 mod spans;
+mod sparse;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -64,5 +65,6 @@ pub use class::{BlockClass, Class};
 pub use gate::{Admission, GateGuard, GateStatistics, InFlight, MetadataGate, WriteToken};
 pub use reservation::{Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
+pub use sparse::{Need, Sparse};
 pub use statistics::{ClassStatistics, Statistics};
 pub use trim::Discard;

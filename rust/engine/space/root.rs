@@ -143,9 +143,15 @@ impl Space {
             (totals.tally.total, totals.growth.bytes)
         };
         let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
+        // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
+        let group = match self.volume.zone_size() {
+            Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
+            None => 0,
+        };
         // A tiny volume must have something left for its files.
         let affordable = total.saturating_add(growth / 2) / 4;
-        pool.resize_global(tree_bytes.max(paths).clamp(MIN, MAX).min(affordable));
+        let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
+        pool.resize_global(size.min(affordable));
     }
 
     /// The gate that serialises metadata IO on sequential zones.

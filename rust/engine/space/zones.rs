@@ -262,6 +262,7 @@ impl Space {
         body.under_way = 0;
         body.unwritten = 0;
         body.active = false;
+        body.in_use_when_tried = u64::MAX;
         group.shift(&mut body, consumed, State::Unusable, State::ReadOnly)?;
         group.open(&mut body)?;
         group.publish(&body);

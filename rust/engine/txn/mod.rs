@@ -28,6 +28,7 @@ mod handle;
 mod mount;
 mod options;
 mod ranges;
+mod reclaim;
 mod refs;
 mod registry;
 mod reserve;

@@ -3,11 +3,12 @@
 
 use super::gate::Joiner;
 use super::handle::{Handle, Joining};
+use super::reclaim::reclaim;
 use super::refs::Limit;
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
-use crate::space::{Class, Reservation, Shortage, Urgency};
+use crate::space::{Class, Need, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -49,6 +50,15 @@ pub(super) fn reserve(
     bytes: u64,
     urgency: Urgency,
 ) -> Result<Reservation> {
+    if urgency == Urgency::Freeing {
+        if let Ok(reservation) = shared.space.reserve(class, bytes, Urgency::Ordinary) {
+            return Ok(reservation);
+        }
+        // On zones nothing that is freed can be used at once: fill the global reserve before drawing on it.
+        if reclaim(shared, Need::Now)? {
+            shared.commit()?;
+        }
+    }
     let mut tried = Tried::default();
     for _ in 0..attempts(urgency) {
         let before = shared.chunks_made();
@@ -109,13 +119,14 @@ impl Tried {
         shared.wait_for_leaver()
     }
 
-    /// Removes empty block groups, whose device ranges other classes can use after a commit.
+    /// Removes empty block groups, whose device ranges other classes can use after a commit. If there are none, empties
+    /// one: its zones are reset by the commit.
     fn remove(&mut self, shared: &Arc<Shared>) -> Result<bool> {
         if self.removals > 0 {
             return Ok(false);
         }
         self.removals = 1;
-        if remove_unused(shared)? == 0 {
+        if remove_unused(shared)? == 0 && !reclaim(shared, Need::Now)? {
             return Ok(false);
         }
         shared.commit()?;
@@ -169,10 +180,20 @@ pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
 
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
 fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Result {
-    let bytes = CHUNK_UNITS.bytes(shared.store.node_size());
+    with_handle(shared, CHUNK_UNITS, Urgency::Commit, work)
+}
+
+/// Runs `work` with a handle, for which nothing but the memory is asked: `ENOSPC` at once.
+pub(super) fn with_handle<R>(
+    shared: &Arc<Shared>,
+    units: Units,
+    urgency: Urgency,
+    work: impl FnOnce(&Handle) -> Result<R>,
+) -> Result<R> {
+    let bytes = units.bytes(shared.store.node_size());
     let reservation = shared
         .space
-        .reserve(Class::Metadata, bytes, Urgency::Commit)
+        .reserve(Class::Metadata, bytes, urgency)
         .map_err(|_| ENOSPC)?;
     let joining = Joining::begin();
     let running = shared.join(Joiner::Starter)?;

@@ -3,13 +3,14 @@
 
 use super::gate::Joiner;
 use super::handle::Joining;
+use super::reclaim::reclaim;
 use super::running::Running;
 use super::shared::Shared;
 use super::{mount, reserve};
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
 use crate::disk::{Generation, Key, ObjectId};
-use crate::space::{Class, Reservation, Space, Urgency};
+use crate::space::{Class, Need, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -132,8 +133,8 @@ impl Transactions {
         self.commit()
     }
 
-    /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups,
-    /// telling devices what is free. For the edge's timer.
+    /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups
+    /// and emptying of sparse ones, telling devices what is free. For the edge's timer.
     pub fn maintain(&self) -> Result {
         if self.shared.check_writable().is_err() {
             return Ok(());
@@ -141,6 +142,7 @@ impl Transactions {
         reserve::make_wanted_chunk(&self.shared)?;
         self.shared.space.trim_waiting(TRIMS)?;
         reserve::remove_unused(&self.shared)?;
+        reclaim(&self.shared, Need::Soon)?;
         reserve::run_refs(&self.shared)
     }
 

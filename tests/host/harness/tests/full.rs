@@ -6,6 +6,7 @@ use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Id, Kind, Op, Open, Place, ROOT};
 use harness::mount::{Access, Mounted};
+use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;
 
@@ -186,4 +187,76 @@ fn a_full_zoned_volume_can_be_emptied_and_filled_again() {
         }
         filler.finish();
     }
+}
+
+/// Makes a file of `size` bytes, or overwrites one.
+fn write_file(filler: &mut Filler, id: Id, size: u64) -> Result {
+    if !filler.files.contains(&id) {
+        let create = Op::Create {
+            id,
+            at: Filler::place(id),
+            kind: Kind::File,
+            mode: 0o644,
+        };
+        filler.driver.apply(&create, 1)?;
+        filler.files.push(id);
+    }
+    let write = Op::Write {
+        id,
+        offset: 0,
+        len: size,
+        seed: id,
+    };
+    filler.driver.apply(&write, 1)
+}
+
+/// Removes all files in no order, and commits after each.
+fn remove_one_by_one(filler: &mut Filler, random: &mut Random) {
+    while !filler.files.is_empty() {
+        let at = random.below(filler.files.len() as u64) as usize;
+        filler.files.swap(0, at);
+        let kept = filler.files.split_off(1);
+        filler.remove(1);
+        filler.files = kept;
+        filler.sync();
+    }
+}
+
+/// Every commit leaves dead blocks behind, and old blocks that are in use keep their zones from being reset. The
+/// volume would be full after 400 commits.
+#[test]
+fn old_metadata_does_not_fill_the_zones() {
+    let mut filler = Filler::mount(tools::mkfs_zoned(40, &[], tools::zone_layout(4 * MIB)));
+    let mut random = Random::new(7);
+    for id in 0..2000 {
+        write_file(&mut filler, ROOT + 1 + id, 2000).unwrap();
+    }
+    for _ in 0..3000 {
+        let id = ROOT + 1 + random.below(2000);
+        write_file(&mut filler, id, 2000).unwrap();
+        filler.sync();
+    }
+    filler.finish();
+}
+
+/// Metadata fills all zones. What a removal frees can be used again only with the rest of its zone.
+#[test]
+fn a_zoned_volume_full_of_metadata_can_be_emptied() {
+    let mut filler = Filler::mount(tools::mkfs_zoned(24, &[], tools::zone_layout(4 * MIB)));
+    let mut random = Random::new(8);
+    let mut id = ROOT;
+    loop {
+        id += 1;
+        match write_file(&mut filler, id, 2000) {
+            Err(error) if error == ENOSPC => break,
+            done => done.unwrap(),
+        }
+        if random.one_in(30) {
+            filler.sync();
+        }
+    }
+    let full = filler.statistics();
+    assert!(full.metadata.used > 4 * MIB, "{full:?}");
+    remove_one_by_one(&mut filler, &mut random);
+    filler.finish();
 }

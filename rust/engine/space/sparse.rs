@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Groups of tree blocks on sequential zones in which little is left: what is there is worth copying elsewhere, for
+//! the zones then can be written again.
+
+use super::group::{Body, Group};
+use super::room::Room;
+use super::{Class, Space};
+use crate::disk::Logical;
+use kernel::sync::Arc;
+
+/// How badly zones are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// More is dead than can still be written: groups are worth it in which three quarters are dead.
+    Soon,
+    /// Somebody is about to be refused: whatever the global reserve can pay for is worth it.
+    Now,
+}
+
+/// A full group that is to be emptied (C: `btrfs_reclaim_bgs`). Its blocks stay where they are until whoever has this
+/// rewrites them.
+pub struct Sparse(Arc<Group>);
+
+impl Sparse {
+    /// Where the group starts.
+    pub fn start(&self) -> Logical {
+        self.0.start()
+    }
+
+    /// Where it ends.
+    pub fn end(&self) -> Logical {
+        Logical::new(self.0.end())
+    }
+
+    /// All its blocks were rewritten. What is still in use, as by a snapshot, stays: the group is not tried again
+    /// before less of it is in use.
+    pub fn rewritten(self) {
+        let mut body = self.0.lock();
+        body.in_use_when_tried = body.tally.used;
+    }
+
+    /// Its blocks cannot be rewritten.
+    pub fn give_up(self) {
+        self.0.lock().in_use_when_tried = 0;
+    }
+}
+
+impl Space {
+    /// The group with the least in use of those that are worth emptying. Memory only.
+    pub fn next_sparse(&self, need: Need) -> Option<Sparse> {
+        if !self.volume.is_zoned() {
+            return None;
+        }
+        [Class::Metadata, Class::System]
+            .into_iter()
+            .find_map(|class| self.sparsest(class, need))
+    }
+
+    fn sparsest(&self, class: Class, need: Need) -> Option<Sparse> {
+        let totals = *self.pools.get(class).lock();
+        let left = totals.tally.free().saturating_add(totals.growth.bytes);
+        if need == Need::Soon && totals.tally.unusable <= left {
+            return None;
+        }
+        // An eighth is for commits; copying a block copies some of those above it, and what describes it.
+        let affordable = totals.global.held.saturating_sub(totals.global.size / 8) / 4 * 3;
+        let mut best: Option<(u64, Arc<Group>)> = None;
+        let mut from = 0;
+        while let Some(group) = self.next_in(class, from) {
+            from = group.end();
+            let Some((used, capacity)) = in_use(&group.lock()) else {
+                continue;
+            };
+            let worth = match need {
+                Need::Soon => used <= capacity / 4,
+                Need::Now => used <= affordable.min(capacity / 4 * 3),
+            };
+            let least = best.as_ref().is_none_or(|(least, _)| used < *least);
+            if worth && least && self.gate.is_quiet(group.start()) {
+                best = Some((used, group));
+            }
+        }
+        best.map(|(_, group)| Sparse(group))
+    }
+}
+
+/// Bytes in use, and what the zones hold, of a group that is full and was not tried as it is.
+fn in_use(body: &Body) -> Option<(u64, u64)> {
+    let Room::Append(room) = &body.room else {
+        return None;
+    };
+    let used = body.tally.used;
+    let eligible = used > 0 && used < body.in_use_when_tried && room.free() == 0;
+    eligible.then_some((used, room.capacity))
+}
