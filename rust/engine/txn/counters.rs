@@ -22,4 +22,6 @@ pub struct Counters {
     pub refs_run: u64,
     /// Delayed references that met their opposite in the queue and never reached the extent tree.
     pub refs_cancelled: u64,
+    /// Groups whose blocks were rewritten elsewhere, for their zones.
+    pub groups_emptied: u64,
 }

@@ -66,6 +66,7 @@ pub(super) fn open(
         counters: Mutex::new(Counters::default(), latch::class!("rbtrfs_commit_counters"))?,
         refs_run: AtomicU64::new(0),
         refs_cancelled: AtomicU64::new(0),
+        groups_emptied: AtomicU64::new(0),
         dead: AtomicBool::new(false),
         roots: options.roots,
         witness: options.witness,

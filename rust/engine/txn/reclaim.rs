@@ -12,6 +12,7 @@ use crate::btree::{way_to, Expected, Tree};
 use crate::disk::{ExtentFlags, ExtentItem, Generation, Key, Kind, Logical, ObjectId};
 use crate::space::{Need, Sparse, Urgency};
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -38,6 +39,7 @@ pub(super) fn reclaim(shared: &Arc<Shared>, need: Need) -> Result<bool> {
         Ok(()) => {
             reserve::run_refs(shared)?;
             sparse.rewritten();
+            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
             Ok(true)
         }
         // Others need the space more.

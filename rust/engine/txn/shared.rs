@@ -32,6 +32,7 @@ pub(super) struct Shared {
     pub(super) counters: Mutex<Counters>,
     pub(super) refs_run: AtomicU64,
     pub(super) refs_cancelled: AtomicU64,
+    pub(super) groups_emptied: AtomicU64,
     /// `Gate::aborted` is set.
     pub(super) dead: AtomicBool,
     /// What it was opened with.

@@ -176,6 +176,7 @@ impl Transactions {
         Counters {
             refs_run: self.shared.refs_run.load(Ordering::Relaxed),
             refs_cancelled: self.shared.refs_cancelled.load(Ordering::Relaxed),
+            groups_emptied: self.shared.groups_emptied.load(Ordering::Relaxed),
             ..counters
         }
     }

@@ -44,6 +44,7 @@ impl Writer for Source {
         )?;
         writeln!(f, "refs_run {}", commits.refs_run)?;
         writeln!(f, "refs_cancelled {}", commits.refs_cancelled)?;
+        writeln!(f, "groups_emptied {}", commits.groups_emptied)?;
         let gate = self.0.space().gate().statistics();
         writeln!(f, "gate_holes {}", gate.holes)?;
         writeln!(f, "gate_skips {}", gate.skips)?;

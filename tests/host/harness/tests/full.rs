@@ -236,6 +236,7 @@ fn old_metadata_does_not_fill_the_zones() {
         write_file(&mut filler, id, 2000).unwrap();
         filler.sync();
     }
+    assert!(filler.driver.mounted().txns.counters().groups_emptied > 0);
     filler.finish();
 }
 

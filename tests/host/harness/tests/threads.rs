@@ -2,6 +2,7 @@
 //! Several users at once, and commits under way all the time: nobody waits for ever, nobody sees another's files, and a
 //! power cut leaves each of them a state that was.
 
+use engine::txn::Counters;
 use harness::device::{Image, Recorder, User};
 use harness::history::{
     settle, survey_below, Driver, Generator, Model, Op, Profile, Snapshot, Snapshots,
@@ -104,7 +105,8 @@ fn watch(done: &Arc<AtomicBool>) {
     });
 }
 
-fn run(base: Image, seed: u64, kind: Profile, steps: u64, cuts: u64) {
+/// What commits cost in it.
+fn run(base: Image, seed: u64, kind: Profile, steps: u64, cuts: u64) -> Counters {
     let mounted = Arc::new(Mounted::mount(vec![base], Access::ReadWrite).unwrap());
     let name = |user: User| format!("user {user}").into_bytes();
     let drivers: Vec<Driver> = (0..USERS)
@@ -147,11 +149,13 @@ fn run(base: Image, seed: u64, kind: Profile, steps: u64, cuts: u64) {
             .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     }
     assert_eq!(mounted.violations(), Vec::<String>::new());
+    let counters = mounted.txns.counters();
     let mounted = Arc::try_unwrap(mounted).ok().expect("the only user");
     let images = mounted.unmount().unwrap();
     tools::check_with(&images[0], &["--check-data-csum"])
         .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     cut_power(&base, &recorder, &works, seed, cuts);
+    counters
 }
 
 fn cut_power(base: &[Image], recorder: &Recorder, works: &[Work], seed: u64, cuts: u64) {
@@ -210,5 +214,16 @@ fn on_zones() {
     let image = tools::mkfs_zoned(32, &[], tools::zone_layout(16 << 20));
     for seed in random::seeds(20..23) {
         run(image.clone(), seed, Profile::MIXED.for_zones(), 150, 12);
+    }
+}
+
+/// Zones of 256 blocks fill in some twenty commits.
+#[test]
+fn on_zones_that_must_be_emptied() {
+    let image = tools::mkfs_zoned(24, &[], tools::zone_layout(4 << 20));
+    for seed in random::seeds(30..33) {
+        let profile = Profile::MIXED.for_zones();
+        let counters = run(image.clone(), seed, profile, 600, 30);
+        assert!(counters.groups_emptied > 0, "seed {seed}: {counters:?}");
     }
 }
