@@ -2,22 +2,16 @@
 //! Does the steps of a history with the engine, as the kernel edge would: it keeps the inodes, zeroes partial sectors,
 //! writes the data and hands its checksums in.
 
+mod data;
+
 use super::model::Model;
 use super::op::{How, Id, Kind, Op, Open, Place, XattrMode, ROOT};
-use super::reader::{checksums, read};
 use crate::mount::Mounted;
-use engine::disk::{FileOffset, ObjectId};
-use engine::fs::{
-    self, Changes, FinishedWrite, Inode, MappingKind, New, NewExtent, NewKind, Rename, RenameMode,
-    Side, Target, Time, WriteReservation,
-};
-use engine::space::DataExtent;
+use engine::disk::ObjectId;
+use engine::fs::{self, Changes, Inode, New, NewKind, Rename, RenameMode, Side, Target, Time};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::collections::BTreeMap;
-
-const SECTOR: u64 = 4096;
-const MAX_INLINE: u64 = 2048;
 
 const S_IFCHR: u32 = 0o020000;
 const S_IFDIR: u32 = 0o040000;
@@ -31,23 +25,6 @@ pub struct Driver {
     inodes: BTreeMap<Id, Arc<Inode>>,
     numbers: BTreeMap<Id, ObjectId>,
     now: Time,
-}
-
-/// How a small file may be stored.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// In the tree if it qualifies.
-    Any,
-    /// In extents.
-    Regular,
-}
-
-fn align_down(value: u64) -> u64 {
-    value / SECTOR * SECTOR
-}
-
-fn align_up(value: u64) -> u64 {
-    value.next_multiple_of(SECTOR)
 }
 
 impl Driver {
@@ -373,201 +350,5 @@ impl Driver {
         self.mounted =
             std::sync::Arc::new(Mounted::mount_on(devices, crate::mount::Access::ReadWrite)?);
         Ok(())
-    }
-
-    /// The bytes of `[offset, offset + buf.len())`, zeros beyond the end of the file.
-    fn read(&self, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result {
-        read(&self.mounted, inode, offset, buf)
-    }
-
-    fn write(&mut self, inode: &Arc<Inode>, offset: u64, data: &[u8]) -> Result {
-        let end = offset + data.len() as u64;
-        let size = inode.attributes().size;
-        if offset > align_up(size) {
-            self.settle_tail(inode)?;
-        } else if offset > size {
-            // The write below covers the tail.
-            return self.write_extended(inode, size, offset, data);
-        }
-        self.write_sectors(inode, offset, data, size.max(end), Form::Any)
-    }
-
-    /// Writes with the gap between the size and `offset` filled.
-    fn write_extended(
-        &mut self,
-        inode: &Arc<Inode>,
-        size: u64,
-        offset: u64,
-        data: &[u8],
-    ) -> Result {
-        let mut bytes = std::vec![0; (offset - size) as usize];
-        bytes.extend_from_slice(data);
-        let end = offset + data.len() as u64;
-        self.write_sectors(inode, size, &bytes, end, Form::Any)
-    }
-
-    /// Rewrites the sector with the end of the file: nothing but zeros is behind the end, and it is not in the tree.
-    /// For when the file is about to grow.
-    fn settle_tail(&mut self, inode: &Arc<Inode>) -> Result {
-        let size = inode.attributes().size;
-        if size % SECTOR == 0 {
-            return Ok(());
-        }
-        let start = align_down(size);
-        if matches!(
-            self.mounted
-                .fs
-                .map(inode, FileOffset::new(start), SECTOR)?
-                .kind,
-            MappingKind::Hole
-        ) {
-            return Ok(());
-        }
-        let mut tail = std::vec![0; (size - start) as usize];
-        self.read(inode, start, &mut tail)?;
-        self.write_sectors(inode, start, &tail, size, Form::Regular)
-    }
-
-    /// Writes the sectors that `data` touches; the file's size is `new_size` when all is done.
-    fn write_sectors(
-        &mut self,
-        inode: &Arc<Inode>,
-        offset: u64,
-        data: &[u8],
-        new_size: u64,
-        form: Form,
-    ) -> Result {
-        let (start, end) = (align_down(offset), align_up(offset + data.len() as u64));
-        let mut bytes = std::vec![0; (end - start) as usize];
-        let within = (offset - start) as usize;
-        if within > 0 {
-            self.read(inode, start, &mut bytes[..SECTOR as usize])?;
-        }
-        let last = bytes.len() - SECTOR as usize;
-        if (offset + data.len() as u64) % SECTOR != 0 && (last > 0 || within == 0) {
-            self.read(inode, start + last as u64, &mut bytes[last..])?;
-        }
-        bytes[within..within + data.len()].copy_from_slice(data);
-        let mut reservation =
-            self.mounted
-                .fs
-                .reserve_write(inode, FileOffset::new(start), end - start)?;
-        if form == Form::Any && start == 0 && new_size <= MAX_INLINE {
-            let all = &bytes[..new_size as usize];
-            match self.mounted.fs.write_inline(inode, all, reservation)? {
-                None => return self.note_contents(inode),
-                Some(back) => reservation = back,
-            }
-        }
-        self.write_extents(inode, start, &bytes, new_size, reservation)
-    }
-
-    /// For what changes contents and takes no time.
-    fn note_contents(&self, inode: &Inode) -> Result {
-        let changes = Changes {
-            mtime: Some(self.now),
-            ctime: Some(self.now),
-            ..Changes::default()
-        };
-        self.mounted.fs.set_attributes(inode, &changes)
-    }
-
-    fn write_extents(
-        &mut self,
-        inode: &Inode,
-        start: u64,
-        bytes: &[u8],
-        new_size: u64,
-        reservation: WriteReservation,
-    ) -> Result {
-        let mut reservation = reservation;
-        let (mut at, mut rest) = (start, bytes);
-        while !rest.is_empty() {
-            let extent = self.place(&mut reservation, rest)?;
-            let len = extent.get().len;
-            let (now, later) = rest.split_at(len as usize);
-            let for_later = reservation.split(later.len() as u64)?;
-            let checksums = checksums(&self.mounted, now);
-            let offset = FileOffset::new(at);
-            let new_size = new_size.min(at + len);
-            let finished = FinishedWrite {
-                offset,
-                extent,
-                checksums: &checksums,
-                new_size,
-                now: Some(self.now),
-            };
-            self.mounted.fs.finish_write(inode, finished, reservation)?;
-            reservation = for_later;
-            at += len;
-            rest = later;
-        }
-        Ok(())
-    }
-
-    /// Puts the first of `bytes` on the devices; where and how many.
-    fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
-        let fs = &self.mounted.fs;
-        let _order = self.mounted.data_order.lock().unwrap();
-        let extent = fs.allocate_write(reservation, bytes.len() as u64)?;
-        let DataExtent { logical, len } = extent.get();
-        self.mounted.write_data(logical, &bytes[..len as usize])?;
-        Ok(extent)
-    }
-
-    fn truncate(&mut self, id: Id, size: u64) -> Result {
-        let inode = self.inode(id)?;
-        let old = inode.attributes().size;
-        if size > old {
-            self.settle_tail(&inode)?;
-        }
-        self.mounted.fs.truncate(&inode, size, self.now)?;
-        if size < old {
-            self.settle_tail(&inode)?;
-        }
-        Ok(())
-    }
-
-    fn punch_hole(&mut self, id: Id, offset: u64, len: u64) -> Result {
-        let inode = self.inode(id)?;
-        let size = inode.attributes().size;
-        let end = offset + len;
-        let (first, last) = (align_up(offset), align_down(end));
-        if first < last {
-            self.mounted
-                .fs
-                .punch_hole(&inode, FileOffset::new(first), last - first, self.now)?;
-        }
-        // Partial sectors at both ends, or one.
-        for (from, to) in [(offset, first.min(end)), (last.max(offset), end)] {
-            let to = to.min(size);
-            if from < to && !(from == offset && to <= from) {
-                self.write_sectors(
-                    &inode,
-                    from,
-                    &std::vec![0; (to - from) as usize],
-                    size,
-                    Form::Any,
-                )?;
-            }
-            if first > last {
-                break;
-            }
-        }
-        self.note_contents(&inode)
-    }
-
-    fn preallocate(&mut self, id: Id, offset: u64, len: u64) -> Result {
-        let inode = self.inode(id)?;
-        let (start, end) = (align_down(offset), align_up(offset + len));
-        self.settle_tail(&inode)?;
-        let new_size = (offset + len > inode.attributes().size).then_some(offset + len);
-        self.mounted.fs.preallocate(
-            &inode,
-            FileOffset::new(start),
-            end - start,
-            new_size,
-            self.now,
-        )
     }
 }

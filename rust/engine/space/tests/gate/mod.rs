@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The gate over a model of a zoned device.
+
+mod model;
+mod threads;
+
+use crate::btree::WriteMode;
+use crate::disk::Logical;
+use crate::space::gate::{Admission, MetadataGate};
+use core::sync::atomic::Ordering;
+use latch::prelude::*;
+use model::*;
+use std::vec;
+
+#[test]
+fn without_zones_everything_passes() {
+    let gate = MetadataGate::open();
+    for addr in [NODE * 7, 0, NODE * 3] {
+        assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
+    }
+    let (_, gate, _) = setup(2, 1);
+    assert_eq!(
+        admit(&gate, 100 * ZONE, WriteMode::Background),
+        Ok("write"),
+        "a conventional zone"
+    );
+}
+
+#[test]
+fn a_hole_is_answered_by_mode() {
+    let (device, gate, groups) = setup(2, 1);
+    let addrs: vec::Vec<_> = (0..3).map(|_| groups[0].allocate().unwrap()).collect();
+    assert_eq!(admit(&gate, addrs[1], WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&gate, addrs[1], WriteMode::Integrity), Ok("hole"));
+    let first = send(&gate, &device, addrs[0]);
+    assert_eq!(
+        admit(&gate, addrs[0], WriteMode::Background),
+        Ok("skip"),
+        "it was sent"
+    );
+    drop(send(&gate, &device, addrs[1]));
+    drop(first);
+    let statistics = gate.statistics();
+    assert_eq!(
+        (statistics.holes, statistics.again, statistics.activations),
+        (2, 1, 1)
+    );
+}
+
+/// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
+#[test]
+fn the_pointer_moves_at_submission_only() {
+    let (device, gate, groups) = setup(2, 1);
+    let addr = groups[0].allocate().unwrap();
+    assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("write"));
+    assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("write"));
+    drop(send(&gate, &device, addr));
+    assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("skip"));
+}
+
+/// An address that got no block is filled before what lies behind it goes out, and keeps nobody waiting at the end.
+#[test]
+fn an_address_without_a_block_is_no_hole() {
+    let (device, gate, groups) = setup(1, 2);
+    let fill = |addr: u64| {
+        let mut guard = gate.enter();
+        match guard
+            .admit(Logical::new(addr), NODE, WriteMode::Commit)
+            .unwrap()
+        {
+            Admission::Fill { at, token } => {
+                let in_flight = token.submitting();
+                device.write(at.get());
+                device.complete(at.get());
+                drop(in_flight);
+            }
+            _ => panic!("{addr} asks for no zeros"),
+        }
+    };
+    groups[0].abandon();
+    groups[0].abandon();
+    let missing = groups[0].allocate().unwrap();
+    let behind = groups[0].allocate().unwrap();
+    assert_eq!(admit(&gate, missing, WriteMode::Background), Ok("fill"));
+    fill(behind);
+    fill(behind);
+    assert_eq!(
+        admit(&gate, behind, WriteMode::Commit),
+        Ok("hole"),
+        "a block that is only late"
+    );
+    for addr in [missing, behind] {
+        drop(send(&gate, &device, addr));
+        device.complete(addr);
+    }
+    groups[0].abandon();
+    assert!(gate.is_quiet(Logical::new(0)));
+    let next = groups[1].allocate().unwrap();
+    drop(send(&gate, &device, next));
+    let statistics = gate.statistics();
+    assert_eq!((statistics.fills, statistics.forced), (3, 1));
+}
+
+/// C1 b: a zone is finished after the last of its writes, never before.
+#[test]
+fn a_zone_gives_way_after_its_writes() {
+    let (device, gate, groups) = setup(1, 2);
+    let in_flight = send(&gate, &device, groups[0].allocate().unwrap());
+    let next = groups[1].allocate().unwrap();
+    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&gate, next, WriteMode::Commit), Ok("drain"));
+    device.complete(0);
+    drop(in_flight);
+    drop(send(&gate, &device, next));
+    assert_eq!(gate.statistics().forced, 1);
+    assert_eq!(groups[0].allocate(), None, "what is finished takes nothing");
+}
+
+/// C1: the old zone cannot give way while a block allocated there was not sent.
+#[test]
+fn an_unsent_block_keeps_its_zone() {
+    let (device, gate, groups) = setup(1, 2);
+    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+    let unsent = groups[0].allocate().unwrap();
+    let next = groups[1].allocate().unwrap();
+    assert_eq!(admit(&gate, next, WriteMode::Integrity), Ok("hole"));
+    assert_eq!(
+        gate.enter().active_after(None),
+        Some((Logical::new(0), ZONE))
+    );
+    drop(send(&gate, &device, unsent));
+    device.complete(unsent);
+    assert_eq!(admit(&gate, next, WriteMode::Integrity), Ok("write"));
+}
+
+/// C1 h, l, p: removal and reset wait for all blocks; after a reset the group starts anew.
+#[test]
+fn removal_and_reset_wait_for_all_blocks() {
+    let (device, gate, groups) = setup(1, 1);
+    let start = Logical::new(0);
+    let first = send(&gate, &device, groups[0].allocate().unwrap());
+    assert_eq!(
+        (gate.reset(start), gate.remove(start)),
+        (Err(EBUSY), Err(EBUSY))
+    );
+    device.complete(0);
+    drop(first);
+    let unsent = groups[0].allocate().unwrap();
+    assert_eq!(
+        (gate.reset(start), gate.remove(start)),
+        (Err(EBUSY), Err(EBUSY))
+    );
+    drop(send(&gate, &device, unsent));
+    device.complete(unsent);
+    gate.reset(start).unwrap();
+    groups[0].end.store(0, Ordering::Relaxed);
+    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+    gate.remove(start).unwrap();
+}
+
+#[test]
+fn writes_of_one_group_join() {
+    let (device, gate, groups) = setup(2, 2);
+    let mut first = send(&gate, &device, groups[0].allocate().unwrap());
+    let second = send(&gate, &device, groups[0].allocate().unwrap());
+    let other = send(&gate, &device, groups[1].allocate().unwrap());
+    assert!(first.join(second).is_ok());
+    let other = first.join(other).err().unwrap();
+    assert_eq!(gate.remove(Logical::new(0)), Err(EBUSY));
+    drop(first);
+    gate.remove(Logical::new(0)).unwrap();
+    drop(other);
+    gate.remove(Logical::new(ZONE)).unwrap();
+}

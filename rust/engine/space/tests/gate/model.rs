@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A model of a zoned device, and of who allocates on it.
+
+use crate::btree::WriteMode;
+use crate::disk::Logical;
+use crate::space::gate::{Admission, Ending, GateGroup, InFlight, MetadataGate, NewGroup, Zones};
+use crate::volume::Activation;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::sync::Arc;
+use latch::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::vec;
+
+pub(super) const NODE: u64 = 16384;
+pub(super) const ZONE: u64 = 64 * NODE;
+
+/// A zone as the device sees it.
+#[derive(Default)]
+pub(super) struct Zone {
+    pointer: u64,
+    active: bool,
+    full: bool,
+    /// Written, and reported or not yet.
+    under_way: usize,
+}
+
+/// A device that refuses what a zoned device refuses, by failing the test.
+pub(super) struct Device {
+    zones: Mutex<BTreeMap<u64, Zone>>,
+    budget: usize,
+}
+
+impl Device {
+    pub(super) fn new(budget: usize) -> Arc<Self> {
+        Arc::new(
+            Self {
+                zones: Mutex::default(),
+                budget,
+            },
+            GFP_KERNEL,
+        )
+        .unwrap()
+    }
+
+    pub(super) fn write(&self, addr: u64) {
+        let mut zones = self.zones.lock().unwrap();
+        let start = addr / ZONE * ZONE;
+        let zone = zones.get_mut(&start).expect("a write to no zone");
+        assert!(
+            zone.active && !zone.full,
+            "a write to a zone that is not active"
+        );
+        assert_eq!(
+            start + zone.pointer,
+            addr,
+            "a write that is not at the write pointer"
+        );
+        zone.pointer += NODE;
+        zone.under_way += 1;
+        if zone.pointer == ZONE {
+            (zone.full, zone.active) = (true, false);
+        }
+        let active = zones.values().filter(|zone| zone.active).count();
+        assert!(active <= self.budget, "too many active zones");
+    }
+
+    pub(super) fn complete(&self, addr: u64) {
+        self.zones
+            .lock()
+            .unwrap()
+            .get_mut(&(addr / ZONE * ZONE))
+            .unwrap()
+            .under_way -= 1;
+    }
+}
+
+impl Zones for Device {
+    fn activate(&self, group: Logical) -> Result<Activation> {
+        let mut zones = self.zones.lock().unwrap();
+        let active = zones
+            .values()
+            .filter(|zone| zone.active || zone.full && zone.under_way > 0)
+            .count();
+        if active >= self.budget {
+            return Ok(Activation::NoBudget);
+        }
+        let zone = zones.entry(group.get()).or_default();
+        assert_eq!(zone.pointer, 0);
+        zone.active = true;
+        Ok(Activation::Active)
+    }
+
+    fn finish(&self, group: Logical) -> Result {
+        let mut zones = self.zones.lock().unwrap();
+        let zone = zones.get_mut(&group.get()).unwrap();
+        assert_eq!(zone.under_way, 0, "a zone finished under a write");
+        (zone.full, zone.active) = (true, false);
+        Ok(())
+    }
+
+    fn filled(&self, group: Logical) {
+        let zones = self.zones.lock().unwrap();
+        assert!(zones[&group.get()].full && zones[&group.get()].under_way == 0);
+    }
+
+    fn reset(&self, group: Logical) -> Result {
+        let mut zones = self.zones.lock().unwrap();
+        let zone = zones.get_mut(&group.get()).unwrap();
+        assert_eq!(zone.under_way, 0, "a zone reset under a write");
+        *zone = Zone::default();
+        Ok(())
+    }
+}
+
+/// The allocator of one group.
+pub(super) struct Allocator {
+    pub(super) start: u64,
+    pub(super) end: AtomicU64,
+    lock: Mutex<()>,
+    abandoned: Mutex<BTreeSet<u64>>,
+}
+
+impl Allocator {
+    pub(super) fn new(start: u64) -> Arc<Self> {
+        Arc::new(
+            Self {
+                start,
+                end: AtomicU64::new(start),
+                lock: Mutex::new(()),
+                abandoned: Mutex::default(),
+            },
+            GFP_KERNEL,
+        )
+        .unwrap()
+    }
+
+    pub(super) fn allocate(&self) -> Option<u64> {
+        let _lock = self.lock.lock().unwrap();
+        let addr = self.end.load(Ordering::Relaxed);
+        if addr >= self.start + ZONE {
+            return None;
+        }
+        self.end.store(addr + NODE, Ordering::Relaxed);
+        Some(addr)
+    }
+
+    /// Takes an address for nothing.
+    pub(super) fn abandon(&self) {
+        if let Some(addr) = self.allocate() {
+            self.abandoned.lock().unwrap().insert(addr);
+        }
+    }
+}
+
+impl GateGroup for Allocator {
+    fn blocks_end(&self) -> Logical {
+        let abandoned = self.abandoned.lock().unwrap();
+        let mut end = self.end.load(Ordering::Relaxed);
+        while end > self.start && abandoned.contains(&(end - NODE)) {
+            end -= NODE;
+        }
+        Logical::new(end)
+    }
+
+    fn is_abandoned(&self, addr: Logical) -> bool {
+        self.abandoned.lock().unwrap().contains(&addr.get())
+    }
+
+    fn close_at(&self, pointer: Logical) -> Result<bool> {
+        let _lock = self.lock.lock().unwrap();
+        if self.blocks_end() > pointer {
+            return Ok(false);
+        }
+        self.end.store(self.start + ZONE, Ordering::Relaxed);
+        Ok(true)
+    }
+}
+
+pub(super) fn add(gate: &MetadataGate, group: &Arc<Allocator>) {
+    let start = Logical::new(group.start);
+    gate.add(NewGroup {
+        start,
+        len: ZONE,
+        capacity: ZONE,
+        ending: Ending::Full,
+        written_to: start,
+        active: false,
+        group: group.clone(),
+    })
+    .unwrap();
+}
+
+pub(super) fn setup(
+    budget: usize,
+    zones: u64,
+) -> (Arc<Device>, MetadataGate, vec::Vec<Arc<Allocator>>) {
+    let device = Device::new(budget);
+    let gate = MetadataGate::serial(device.clone()).unwrap();
+    let groups: vec::Vec<_> = (0..zones).map(|zone| Allocator::new(zone * ZONE)).collect();
+    groups.iter().for_each(|group| add(&gate, group));
+    (device, gate, groups)
+}
+
+pub(super) fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&'static str> {
+    let mut guard = gate.enter();
+    let admission = guard.admit(Logical::new(addr), NODE, mode)?;
+    Ok(match admission {
+        Admission::Write(_) => "write",
+        Admission::Fill { .. } => "fill",
+        Admission::Skip => "skip",
+        Admission::Hole => "hole",
+        Admission::Drain { .. } => "drain",
+    })
+}
+
+/// Sends a block that must be admitted.
+pub(super) fn send(gate: &MetadataGate, device: &Device, addr: u64) -> InFlight {
+    let mut guard = gate.enter();
+    match guard
+        .admit(Logical::new(addr), NODE, WriteMode::Background)
+        .unwrap()
+    {
+        Admission::Write(token) => {
+            let in_flight = token.submitting();
+            device.write(addr);
+            in_flight
+        }
+        _ => panic!("{addr} was not admitted"),
+    }
+}

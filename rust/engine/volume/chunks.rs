@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The volume's map of chunks, and new ones.
+
+use super::allocate::{self, DeviceRange};
+use super::{Chunk, Mapping, Member, Stripe, Volume};
+use crate::disk::{BlockGroupFlags, Logical, Physical, STRIPE_LEN, SUPERBLOCK_PLACES};
+use crate::map::insert_in_order;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+impl Volume {
+    /// Maps a chunk that the chunk tree has. The one there already from the superblock must be the same.
+    pub fn add_chunk(&self, chunk: Chunk) -> Result<Arc<Chunk>> {
+        self.check_chunk(&chunk)?;
+        let chunk = self.chunks.write().insert(chunk)?;
+        self.member.hal.claim(&chunk)?;
+        Ok(chunk)
+    }
+
+    /// Only whole copies on this device can be mapped.
+    fn check_chunk(&self, chunk: &Chunk) -> Result {
+        let start = chunk.logical.get();
+        let Some(copies) = allocate::copies_per_device(chunk.flags) else {
+            pr_err!(
+                "chunk {}: profile {} is not supported\n",
+                start,
+                chunk.flags.profile()
+            );
+            return Err(EOPNOTSUPP);
+        };
+        if u64::try_from(chunk.stripes.len())? != copies {
+            pr_err!(
+                "chunk {} has {} stripes, not {}\n",
+                start,
+                chunk.stripes.len(),
+                copies
+            );
+            return Err(EUCLEAN);
+        }
+        for stripe in chunk.stripes.iter() {
+            let end = stripe.at.checked_add(chunk.len).ok_or(EUCLEAN)?;
+            let ours = stripe.devid == self.member.devid && stripe.dev_uuid == self.member.uuid;
+            if !ours || end.get() > self.member.device.size() {
+                let (devid, end) = (stripe.devid, end.get());
+                pr_err!(
+                    "chunk {} lies on device {} up to {}: not there\n",
+                    start,
+                    devid,
+                    end
+                );
+                return Err(EUCLEAN);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a chunk.
+    pub fn remove_chunk(&self, logical: Logical) -> Option<Arc<Chunk>> {
+        self.chunks.write().remove(logical)
+    }
+
+    /// The chunk that holds an address. `EUCLEAN` with a line in the log where none does.
+    pub fn chunk(&self, addr: Logical) -> Result<Arc<Chunk>> {
+        let chunk = self.chunks.read().find(addr).cloned();
+        chunk.ok_or_else(|| no_chunk(addr))
+    }
+
+    /// The first chunk that starts at or behind an address: for walking all of them.
+    pub fn chunk_from(&self, addr: Logical) -> Option<Arc<Chunk>> {
+        self.chunks.read().from(addr).cloned()
+    }
+
+    /// Where `len` bytes at `addr` lie. `EUCLEAN` where no chunk has them.
+    pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
+        let mapping = self
+            .chunks
+            .read()
+            .map(addr, len, |devid| self.index_of(devid));
+        mapping.ok_or_else(|| no_chunk(addr))
+    }
+
+    /// The ranges of a chunk under superblock copies: never allocated (C: `exclude_super_stripes`). They ascend and
+    /// do not overlap.
+    pub fn superblock_ranges(&self, chunk: &Chunk) -> Result<KVec<(Logical, u64)>> {
+        let mut ranges: KVec<(Logical, u64)> = KVec::new();
+        // An old mkfs made chunks there.
+        let [first, ..] = SUPERBLOCK_PLACES;
+        if let Some(len) = first
+            .checked_sub(chunk.logical.get())
+            .filter(|&len| len > 0)
+        {
+            insert_in_order(&mut ranges, (chunk.logical, len.min(chunk.len)))?;
+        }
+        for &place in self.member.hal.superblock_places() {
+            for stripe in chunk.stripes.iter() {
+                let Some(offset) = Physical::new(place).checked_since(stripe.at) else {
+                    continue;
+                };
+                if let Some(rest) = chunk.len.checked_sub(offset).filter(|&rest| rest > 0) {
+                    let start = chunk.logical.saturating_add(offset);
+                    insert_in_order(&mut ranges, (start, rest.min(STRIPE_LEN)))?;
+                }
+            }
+        }
+        let mut apart = KVec::new();
+        let mut end = chunk.logical;
+        for &(start, len) in ranges.iter() {
+            let start = start.max(end);
+            end = start.saturating_add(len).max(end);
+            if let Some(len) = end.checked_since(start).filter(|&len| len > 0) {
+                apart.push((start, len), GFP_KERNEL)?;
+            }
+        }
+        Ok(apart)
+    }
+
+    /// Plans a chunk: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.
+    ///
+    /// The caller serialises planning and what follows (chunk mutex), then writes CHUNK_ITEM, DEV_EXTENTs, DEV_ITEM
+    /// and the block group, and calls [`Self::add_chunk`]. `used`: all DEV_EXTENTs of the device with this index,
+    /// ascending. `ENOSPC` when nothing large enough is free.
+    pub fn plan_chunk(
+        &self,
+        flags: BlockGroupFlags,
+        device: usize,
+        used: &[DeviceRange],
+    ) -> Result<Chunk> {
+        if device != 0 {
+            return Err(ENODEV);
+        }
+        let copies = allocate::copies_per_device(flags).ok_or(EOPNOTSUPP)?;
+        let DeviceRange { start, len } = self.member.hal.plan(flags, used)?;
+        let logical = self.chunks.read().end();
+        logical.checked_add(len).ok_or(ENOSPC)?;
+        let mut stripes = KVec::new();
+        for copy in 0..copies {
+            let at = start.saturating_add(copy.saturating_mul(len));
+            let Member { devid, uuid, .. } = self.member;
+            stripes.push(
+                Stripe {
+                    devid,
+                    at,
+                    dev_uuid: uuid,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Chunk {
+            logical,
+            len,
+            flags,
+            stripes,
+        })
+    }
+}
+
+#[cold]
+fn no_chunk(addr: Logical) -> Error {
+    pr_err!("no chunk has address {}\n", addr.get());
+    EUCLEAN
+}

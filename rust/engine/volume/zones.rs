@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The volume's zones, by the chunks above them.
+
+use super::{device, Activation, Chunk, DeviceRange, GroupZones, Volume, Writes};
+use crate::disk::{BlockGroupFlags, Logical, ZoneOffset};
+use latch::prelude::*;
+
+impl Volume {
+    /// Whether the volume is zoned (by its feature; the device may be a regular one, then zones are emulated).
+    pub fn is_zoned(&self) -> bool {
+        self.format.incompat.contains(crate::disk::Incompat::ZONED)
+    }
+
+    /// Bytes in a zone; `None` on regular volumes, and on emulated zones until they are set.
+    pub fn zone_size(&self) -> Option<u64> {
+        self.member.hal.zone_size()
+    }
+
+    /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
+    pub fn max_extent_len(&self) -> u64 {
+        self.member.hal.max_extent_len()
+    }
+
+    /// Zoned flag on a device without zones: sets the size of the zones to emulate, from the first DEV_EXTENT's
+    /// length. Called once, after the device tree can be read and before block groups are loaded.
+    pub fn set_emulated_zone_size(&self, size: u64) -> Result {
+        self.member.hal.set_emulated_zone_size(size)?;
+        // Chunks that were added before could not be compared with zones.
+        let mut next = self.chunk_from(Logical::new(0));
+        while let Some(chunk) = next {
+            self.member.hal.claim(&chunk)?;
+            next = self.chunk_from(chunk.end());
+        }
+        Ok(())
+    }
+
+    /// What the zones below a chunk say. `last_allocated` tells the end of the highest extent in the group, from the
+    /// group's start, and is only called when a zone is conventional.
+    ///
+    /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed; with
+    /// [`Access::Deferred`] the answer is as if they were, and [`Self::begin_writing`] does it.
+    pub fn load_group_zones(
+        &self,
+        chunk: &Chunk,
+        last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
+    ) -> Result<GroupZones> {
+        self.member
+            .hal
+            .load(chunk, self.unit(chunk), self.writes(), last_allocated)
+    }
+
+    /// What is allocated in a chunk is a multiple of this, in bytes.
+    pub(super) fn unit(&self, chunk: &Chunk) -> u64 {
+        match chunk.flags.contains(BlockGroupFlags::DATA) {
+            true => device::SECTOR,
+            false => u64::from(self.format().node_size),
+        }
+    }
+
+    /// Takes active resources for a group's zones. Regular volumes: always active.
+    pub fn activate_zones(&self, chunk: &Chunk) -> Result<Activation> {
+        Ok(self.member.hal.activate(chunk))
+    }
+
+    /// Whether [`Self::activate_zones`] would succeed for a new group of this kind.
+    pub fn can_activate(&self, flags: BlockGroupFlags) -> bool {
+        self.member.hal.can_activate(flags)
+    }
+
+    /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
+    pub fn finish_zones(&self, chunk: &Chunk) -> Result {
+        self.member.hal.finish(chunk)
+    }
+
+    /// A group was written to its last byte: its zones are full and their resources free without a command.
+    pub fn zones_filled(&self, chunk: &Chunk) {
+        self.member.hal.filled(chunk);
+    }
+
+    /// Resets a group's zones: all contents are gone. The chunk's removal must be durable.
+    pub fn reset_zones(&self, chunk: &Chunk) -> Result {
+        self.member.hal.reset(chunk)
+    }
+
+    /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the
+    /// reset. For mount, read-write, with the superblock's own roots. `used`: as for [`Self::plan_chunk`]. How many
+    /// there were.
+    pub fn reset_stray_zones(&self, used: &[DeviceRange]) -> Result<u64> {
+        if self.writes() != Writes::Now {
+            return Ok(0);
+        }
+        self.member.hal.reset_stray(used)
+    }
+
+    /// Whether all zones of a group are sequential (zone append works).
+    pub fn is_sequential(&self, chunk: &Chunk) -> bool {
+        self.member.hal.is_sequential(chunk)
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The driver's steps that change what is in a file.
+
+use super::super::op::Id;
+use super::super::reader::{checksums, read};
+use super::Driver;
+use engine::disk::FileOffset;
+use engine::fs::{Changes, FinishedWrite, Inode, MappingKind, NewExtent, WriteReservation};
+use engine::space::DataExtent;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+const SECTOR: u64 = 4096;
+const MAX_INLINE: u64 = 2048;
+
+/// How a small file may be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In the tree if it qualifies.
+    Any,
+    /// In extents.
+    Regular,
+}
+
+fn align_down(value: u64) -> u64 {
+    value / SECTOR * SECTOR
+}
+
+fn align_up(value: u64) -> u64 {
+    value.next_multiple_of(SECTOR)
+}
+
+impl Driver {
+    /// The bytes of `[offset, offset + buf.len())`, zeros beyond the end of the file.
+    pub(super) fn read(&self, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result {
+        read(&self.mounted, inode, offset, buf)
+    }
+
+    pub(super) fn write(&mut self, inode: &Arc<Inode>, offset: u64, data: &[u8]) -> Result {
+        let end = offset + data.len() as u64;
+        let size = inode.attributes().size;
+        if offset > align_up(size) {
+            self.settle_tail(inode)?;
+        } else if offset > size {
+            // The write below covers the tail.
+            return self.write_extended(inode, size, offset, data);
+        }
+        self.write_sectors(inode, offset, data, size.max(end), Form::Any)
+    }
+
+    /// Writes with the gap between the size and `offset` filled.
+    pub(super) fn write_extended(
+        &mut self,
+        inode: &Arc<Inode>,
+        size: u64,
+        offset: u64,
+        data: &[u8],
+    ) -> Result {
+        let mut bytes = std::vec![0; (offset - size) as usize];
+        bytes.extend_from_slice(data);
+        let end = offset + data.len() as u64;
+        self.write_sectors(inode, size, &bytes, end, Form::Any)
+    }
+
+    /// Rewrites the sector with the end of the file: nothing but zeros is behind the end, and it is not in the tree.
+    /// For when the file is about to grow.
+    pub(super) fn settle_tail(&mut self, inode: &Arc<Inode>) -> Result {
+        let size = inode.attributes().size;
+        if size % SECTOR == 0 {
+            return Ok(());
+        }
+        let start = align_down(size);
+        if matches!(
+            self.mounted
+                .fs
+                .map(inode, FileOffset::new(start), SECTOR)?
+                .kind,
+            MappingKind::Hole
+        ) {
+            return Ok(());
+        }
+        let mut tail = std::vec![0; (size - start) as usize];
+        self.read(inode, start, &mut tail)?;
+        self.write_sectors(inode, start, &tail, size, Form::Regular)
+    }
+
+    /// Writes the sectors that `data` touches; the file's size is `new_size` when all is done.
+    fn write_sectors(
+        &mut self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        new_size: u64,
+        form: Form,
+    ) -> Result {
+        let (start, end) = (align_down(offset), align_up(offset + data.len() as u64));
+        let mut bytes = std::vec![0; (end - start) as usize];
+        let within = (offset - start) as usize;
+        if within > 0 {
+            self.read(inode, start, &mut bytes[..SECTOR as usize])?;
+        }
+        let last = bytes.len() - SECTOR as usize;
+        if (offset + data.len() as u64) % SECTOR != 0 && (last > 0 || within == 0) {
+            self.read(inode, start + last as u64, &mut bytes[last..])?;
+        }
+        bytes[within..within + data.len()].copy_from_slice(data);
+        let mut reservation =
+            self.mounted
+                .fs
+                .reserve_write(inode, FileOffset::new(start), end - start)?;
+        if form == Form::Any && start == 0 && new_size <= MAX_INLINE {
+            let all = &bytes[..new_size as usize];
+            match self.mounted.fs.write_inline(inode, all, reservation)? {
+                None => return self.note_contents(inode),
+                Some(back) => reservation = back,
+            }
+        }
+        self.write_extents(inode, start, &bytes, new_size, reservation)
+    }
+
+    /// For what changes contents and takes no time.
+    fn note_contents(&self, inode: &Inode) -> Result {
+        let changes = Changes {
+            mtime: Some(self.now),
+            ctime: Some(self.now),
+            ..Changes::default()
+        };
+        self.mounted.fs.set_attributes(inode, &changes)
+    }
+
+    fn write_extents(
+        &mut self,
+        inode: &Inode,
+        start: u64,
+        bytes: &[u8],
+        new_size: u64,
+        reservation: WriteReservation,
+    ) -> Result {
+        let mut reservation = reservation;
+        let (mut at, mut rest) = (start, bytes);
+        while !rest.is_empty() {
+            let extent = self.place(&mut reservation, rest)?;
+            let len = extent.get().len;
+            let (now, later) = rest.split_at(len as usize);
+            let for_later = reservation.split(later.len() as u64)?;
+            let checksums = checksums(&self.mounted, now);
+            let offset = FileOffset::new(at);
+            let new_size = new_size.min(at + len);
+            let finished = FinishedWrite {
+                offset,
+                extent,
+                checksums: &checksums,
+                new_size,
+                now: Some(self.now),
+            };
+            self.mounted.fs.finish_write(inode, finished, reservation)?;
+            reservation = for_later;
+            at += len;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Puts the first of `bytes` on the devices; where and how many.
+    fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
+        let fs = &self.mounted.fs;
+        let _order = self.mounted.data_order.lock().unwrap();
+        let extent = fs.allocate_write(reservation, bytes.len() as u64)?;
+        let DataExtent { logical, len } = extent.get();
+        self.mounted.write_data(logical, &bytes[..len as usize])?;
+        Ok(extent)
+    }
+
+    pub(super) fn truncate(&mut self, id: Id, size: u64) -> Result {
+        let inode = self.inode(id)?;
+        let old = inode.attributes().size;
+        if size > old {
+            self.settle_tail(&inode)?;
+        }
+        self.mounted.fs.truncate(&inode, size, self.now)?;
+        if size < old {
+            self.settle_tail(&inode)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn punch_hole(&mut self, id: Id, offset: u64, len: u64) -> Result {
+        let inode = self.inode(id)?;
+        let size = inode.attributes().size;
+        let end = offset + len;
+        let (first, last) = (align_up(offset), align_down(end));
+        if first < last {
+            self.mounted
+                .fs
+                .punch_hole(&inode, FileOffset::new(first), last - first, self.now)?;
+        }
+        // Partial sectors at both ends, or one.
+        for (from, to) in [(offset, first.min(end)), (last.max(offset), end)] {
+            let to = to.min(size);
+            if from < to && !(from == offset && to <= from) {
+                self.write_sectors(
+                    &inode,
+                    from,
+                    &std::vec![0; (to - from) as usize],
+                    size,
+                    Form::Any,
+                )?;
+            }
+            if first > last {
+                break;
+            }
+        }
+        self.note_contents(&inode)
+    }
+
+    pub(super) fn preallocate(&mut self, id: Id, offset: u64, len: u64) -> Result {
+        let inode = self.inode(id)?;
+        let (start, end) = (align_down(offset), align_up(offset + len));
+        self.settle_tail(&inode)?;
+        let new_size = (offset + len > inode.attributes().size).then_some(offset + len);
+        self.mounted.fs.preallocate(
+            &inode,
+            FileOffset::new(start),
+            end - start,
+            new_size,
+            self.now,
+        )
+    }
+}
