@@ -38,11 +38,13 @@ refuses() {
     fi
 }
 
-# User Mode Linux has no large folios: nodes are as large as a page there, unless
-# a test says otherwise (and then fails).
-if [[ $(uname -r) == *-uml ]]; then
-    mkfs.btrfs() { command mkfs.btrfs -n 4096 "$@"; }
-fi
+# What mkfs.btrfs does unless a test says otherwise. User Mode Linux has no large folios:
+# nodes are as large as a page. The debug kernel's crc32c is slow, and then C btrfs 7.3
+# lets parts of an extent in sequential zones change places, unnoticed.
+case $(uname -r) in
+*-uml) mkfs.btrfs() { command mkfs.btrfs -n 4096 "$@"; } ;;
+*-dbg) mkfs.btrfs() { command mkfs.btrfs --csum xxhash "$@"; } ;;
+esac
 
 # said REGEX: the kernel has logged this since the test began.
 said() {
@@ -66,24 +68,19 @@ mount_ours() {
     mount -t rbtrfs "$@" "$device" "$dir"
 }
 
-# On the debug kernel C btrfs 7.3 has two faults of its own. Where checksums are slow it
-# computes them in several threads, and parts of an extent in sequential zones change
-# places, unnoticed; and lockdep complains of its old free space cache and is silent
-# from then on.
-keep_c_quiet() { # device
-    c_options=()
-    grep -q none "/sys/block/${1##*/}/queue/zoned" || c_options+=(-o thread_pool=1)
-    btrfs inspect-internal dump-super "$1" | grep FREE_SPACE_TREE >/dev/null || c_options+=(-o nospace_cache)
-}
-
 # mount_c DEVICE DIR [mount options]: by the kernel's own btrfs, the judge.
 mount_c() {
     local device=$1 dir=$2
     shift 2
     mkdir -p "$dir"
     modprobe btrfs
-    [[ $(uname -r) != *-dbg ]] || keep_c_quiet "$device"
-    mount -t btrfs ${c_options[@]+"${c_options[@]}"} "$@" "$device" "$dir"
+    # Lockdep complains of how C btrfs 7.3 writes its old free space cache, and is silent
+    # from then on.
+    if [[ $(uname -r) == *-dbg ]] &&
+        ! btrfs inspect-internal dump-super "$device" | grep FREE_SPACE_TREE >/dev/null; then
+        set -- -o nospace_cache "$@"
+    fi
+    mount -t btrfs "$@" "$device" "$dir"
 }
 
 # check_volume DEVICE: btrfs check, data checksums included.
