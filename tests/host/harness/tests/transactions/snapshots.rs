@@ -6,6 +6,7 @@ use crate::mounted::Mounted;
 use engine::disk::ObjectId;
 use harness::random::Random;
 use harness::tools;
+use kernel::prelude::ENOSPC;
 
 const MIB: u64 = 1 << 20;
 
@@ -83,4 +84,89 @@ fn snapshots_of_deep_trees() {
     for seed in 2..6 {
         snapshots("4096", seed);
     }
+}
+
+/// What is left in use of metadata.
+fn metadata_used(mounted: &Mounted) -> u64 {
+    mounted.txns.space().statistics().metadata.used
+}
+
+/// Commits fill zones that are emptied again, while a few names come and go in a tree of which a snapshot has all
+/// blocks. Only what the names change is parted.
+#[test]
+fn emptying_zones_does_not_part_what_a_snapshot_shares() {
+    let layout = tools::zone_layout(4 * MIB);
+    let image = tools::mkfs_zoned(40, &["-m", "single"], layout);
+    let mounted = Mounted::mount(image).unwrap();
+    let txns = &mounted.txns;
+    let files = Files::new(txns);
+    for n in 0..4000 {
+        // Long names: few to a leaf.
+        files.create(&format!("{n:0>200}"), 0, 4096).unwrap();
+        if n % 40 == 0 {
+            txns.commit().unwrap();
+        }
+    }
+    files.snapshot(ObjectId::new(256), "snapshot").unwrap();
+    txns.commit().unwrap();
+    let before = metadata_used(&mounted);
+    for n in 0..1000 {
+        let file = files.create(&format!("churn{n}"), 0, 4096).unwrap();
+        txns.commit().unwrap();
+        files.remove(&file).unwrap();
+        txns.commit().unwrap();
+        txns.maintain().unwrap();
+    }
+    let after = metadata_used(&mounted);
+    assert!(txns.counters().groups_emptied > 0);
+    assert!(after < before + before / 2, "{before} bytes became {after}");
+    drop(files);
+    tools::check(&mounted.unmount()).unwrap();
+}
+
+/// A snapshot holds blocks in most zones of a full volume: names can be removed, and it is not full too early.
+#[test]
+fn a_zoned_volume_with_a_snapshot_fills_and_empties() {
+    let layout = tools::zone_layout(4 * MIB);
+    let image = tools::mkfs_zoned(20, &["-m", "single"], layout);
+    let mounted = Mounted::mount(image).unwrap();
+    let txns = &mounted.txns;
+    let files = Files::new(txns);
+    let mut random = Random::new(3);
+    let mut mine = Vec::new();
+    let (mut snapshot, mut refused) = (false, 0);
+    for n in 0.. {
+        match files.create(&format!("{n:0>200}"), 0, 4096) {
+            Ok(file) => mine.push(file),
+            Err(error) => {
+                assert_eq!(error, ENOSPC);
+                refused += 1;
+                for _ in 0..3 {
+                    let at = random.below(mine.len() as u64) as usize;
+                    files.remove(&mine.swap_remove(at)).unwrap();
+                }
+                if refused > 40 {
+                    break;
+                }
+            }
+        }
+        if n % 40 == 0 {
+            txns.commit().unwrap();
+        }
+        if !snapshot && metadata_used(&mounted) > 4 * MIB {
+            files.snapshot(ObjectId::new(256), "snapshot").unwrap();
+            txns.commit().unwrap();
+            snapshot = true;
+        }
+    }
+    assert!(snapshot);
+    while !mine.is_empty() {
+        let at = random.below(mine.len() as u64) as usize;
+        files.remove(&mine.swap_remove(at)).unwrap();
+        if random.one_in(3) {
+            txns.commit().unwrap();
+        }
+    }
+    drop(files);
+    tools::check(&mounted.unmount()).unwrap();
 }

@@ -149,3 +149,12 @@ fn many_tasks_fill_a_regular_device() {
 fn many_tasks_fill_a_zoned_device() {
     many_tasks_on_a_full_volume(zoned_image(8, 16 * MIB));
 }
+
+/// Each reservation that is refused empties zones, which all tasks choose at once.
+#[test]
+fn many_tasks_fill_small_zones() {
+    for options in [&["-m", "single"][..], &["-m", "single", "-n", "4096"], &[]] {
+        let layout = tools::zone_layout(4 * MIB);
+        many_tasks_on_a_full_volume(tools::mkfs_zoned(24, options, layout));
+    }
+}
