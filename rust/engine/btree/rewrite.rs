@@ -5,15 +5,53 @@ use super::cow::first_key;
 use super::descend::Aim;
 use super::lock::{kind, nesting};
 use super::path::Path;
-use super::{Expected, Store, Tree};
-use crate::disk::{Header, Key, Logical, ObjectId};
+use super::{Allocate, Expected, Store, Tree};
+use crate::disk::{Header, Key, Logical, Node, ObjectId};
 use latch::prelude::*;
 use latch::{Latched, Side};
 
+/// Where a block stands towards a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In it, and nowhere else.
+    Alone,
+    /// In it, and another tree has it or a block above it as well.
+    Shared,
+    /// Not in it.
+    Elsewhere,
+}
+
 impl Tree {
     /// Copies all blocks on the way to `key` that the transaction has not: they leave their addresses.
-    pub fn rewrite(&self, txn: &dyn super::Allocate, key: &Key) -> Result {
+    pub fn rewrite(&self, txn: &dyn Allocate, key: &Key) -> Result {
         Path::new(self, txn).seek(key, &Aim::Change)
+    }
+
+    /// Whether the block at `addr` is on the way to `key`, and whose it is.
+    pub fn standing(&self, txn: &dyn Allocate, key: &Key, addr: Logical) -> Result<Standing> {
+        let (mut held, mut level) = self.read_root();
+        let mut standing = Standing::Alone;
+        loop {
+            let header = Header::new(held.bytes()).ok_or(EUCLEAN)?;
+            let own = held.latched().meta().addr;
+            if self.may_be_shared(held.latched(), &header) && txn.block_refs(own, level)?.count > 1
+            {
+                standing = Standing::Shared;
+            }
+            if own == addr {
+                return Ok(standing);
+            }
+            let Some(below) = level.checked_sub(1) else {
+                return Ok(Standing::Elsewhere);
+            };
+            let node = Node::new(held.bytes());
+            let child = node.child(node.descend(key)).ok_or(EUCLEAN)?;
+            let block = self.child_block(&child, below)?;
+            let next = Latched::read(&block, nesting(self.kind(), below, Side::Path));
+            self.check_child(next.bytes(), &child, below)?;
+            held = next;
+            level = below;
+        }
     }
 }
 

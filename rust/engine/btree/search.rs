@@ -57,7 +57,7 @@ impl Tree {
     }
 
     /// Locks the root for reading; with it comes its level.
-    fn read_root(&self) -> (Reading, u8) {
+    pub(super) fn read_root(&self) -> (Reading, u8) {
         loop {
             let (block, level) = self.root();
             let guard = Latched::read(&block, nesting(self.kind(), level, Side::Path));

@@ -32,17 +32,35 @@ impl Sparse {
         Logical::new(self.0.end())
     }
 
-    /// All its blocks were rewritten. What is still in use, as by a snapshot, stays: the group is not tried again
-    /// before less of it is in use.
-    pub fn rewritten(self) {
+    /// Whether it is still as it was found: nobody else emptied it, and nothing new is there.
+    pub fn is_full(&self) -> bool {
+        is_full(&self.0.lock())
+    }
+
+    /// All its blocks were rewritten that can be; whether nothing is in use any more. What is, as by a snapshot, stays:
+    /// the group is not tried again before much less of it is in use.
+    pub fn rewritten(self) -> bool {
         let mut body = self.0.lock();
-        body.in_use_when_tried = body.tally.used;
+        let used = body.tally.used;
+        note_tried(&mut body, used);
+        used == 0
     }
 
     /// Its blocks cannot be rewritten.
     pub fn give_up(self) {
-        self.0.lock().in_use_when_tried = 0;
+        note_tried(&mut self.0.lock(), 0);
     }
+}
+
+/// Remembers how an attempt ended, unless the zones were reset meanwhile.
+fn note_tried(body: &mut Body, in_use: u64) {
+    if is_full(body) {
+        body.in_use_when_tried = in_use;
+    }
+}
+
+fn is_full(body: &Body) -> bool {
+    matches!(&body.room, Room::Append(room) if room.free() == 0)
 }
 
 impl Space {
@@ -90,6 +108,8 @@ fn in_use(body: &Body) -> Option<(u64, u64)> {
         return None;
     };
     let used = body.tally.used;
-    let eligible = used > 0 && used < body.in_use_when_tried && room.free() == 0;
+    // To try costs reading all that is in use, which must not come again with each block that goes.
+    let tried = body.in_use_when_tried;
+    let eligible = used > 0 && used < tried.saturating_sub(tried / 4) && room.free() == 0;
     eligible.then_some((used, room.capacity))
 }

@@ -8,7 +8,7 @@
 use super::reserve;
 use super::shared::Shared;
 use super::{Handle, Units};
-use crate::btree::{way_to, Expected, Tree};
+use crate::btree::{way_to, Expected, Standing, Tree};
 use crate::disk::{ExtentFlags, ExtentItem, Generation, Key, Kind, Logical, ObjectId};
 use crate::space::{Need, Sparse, Urgency};
 use core::ops::ControlFlow;
@@ -25,56 +25,98 @@ struct InUse {
     addr: Logical,
     level: u8,
     generation: Generation,
+    /// More than the tree that it was made for has, or had, it.
+    was_shared: bool,
 }
 
-/// Rewrites the blocks of one group that is worth it; whether there was one. Its zones are free after the next commit,
-/// unless a snapshot has some of the blocks, too. No handle may be held.
+/// Rewrites the blocks of a group that is worth it; whether it is empty then, and its zones free after the next commit.
+/// Blocks that a snapshot has, too, stay: when zones are needed now, the next group is tried. No handle may be held.
 pub(super) fn reclaim(shared: &Arc<Shared>, need: Need) -> Result<bool> {
-    let Some(sparse) = shared.space.next_sparse(need) else {
-        return Ok(false);
-    };
+    while let Some(sparse) = shared.space.next_sparse(need) {
+        match empty(shared, sparse)? {
+            Outcome::Emptied => {
+                shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
+                return Ok(true);
+            }
+            Outcome::Stays if need == Need::Now => {}
+            Outcome::Stays | Outcome::NoSpace => break,
+        }
+    }
+    Ok(false)
+}
+
+/// What became of a group.
+enum Outcome {
+    /// Nothing is in use.
+    Emptied,
+    /// Something is, and cannot be moved. The group is not chosen again as it is.
+    Stays,
+    /// Others need the space, or the memory, more.
+    NoSpace,
+}
+
+fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
     // So that the extent tree has all blocks of the group.
     reserve::run_refs(shared)?;
     match rewrite_all(shared, &sparse) {
         Ok(()) => {
             reserve::run_refs(shared)?;
-            sparse.rewritten();
-            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
-            Ok(true)
+            Ok(match sparse.rewritten() {
+                true => Outcome::Emptied,
+                false => Outcome::Stays,
+            })
         }
-        // Others need the space more.
-        Err(error) if error == ENOSPC || error == ENOMEM => Ok(false),
+        Err(error) if error == ENOSPC || error == ENOMEM => Ok(Outcome::NoSpace),
         Err(error) => {
-            let errno = error.to_errno();
+            shared.check_writable()?;
             pr_warn!(
                 "block group {}: cannot be emptied ({})\n",
                 sparse.start(),
-                errno
+                error.to_errno()
             );
             sparse.give_up();
-            shared.check_writable().map(|()| false)
+            Ok(Outcome::Stays)
         }
     }
 }
 
+/// Rewrites nothing if a block must stay: the others' copies would take space, and no zone would be free.
 fn rewrite_all(shared: &Arc<Shared>, sparse: &Sparse) -> Result {
-    let extents = shared.registry.get(ObjectId::EXTENT_TREE)?;
-    let mut from = sparse.start();
-    loop {
-        // What is found can be read as long as the handle lives: before that ends no zone is reset.
-        // In one handle: before it ends the group's zones are not reset, and what was found can be read.
-        let last = reserve::with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
-            let blocks = in_use(&extents, from, sparse.end())?;
-            for block in blocks.iter() {
-                rewrite(shared, handle, block)?;
-            }
-            Ok(blocks.last().map(|block| block.addr))
+    if each_block(shared, sparse, |handle, block| {
+        may_move(shared, handle, block)
+    })? {
+        each_block(shared, sparse, |handle, block| {
+            rewrite(shared, handle, block).map(|()| true)
         })?;
-        match last {
-            Some(last) => from = last.saturating_add(1),
-            None => return Ok(()),
+    }
+    Ok(())
+}
+
+/// Gives the blocks in use to `each` as long as it says so; whether it did to the end.
+fn each_block(
+    shared: &Arc<Shared>,
+    sparse: &Sparse,
+    each: impl Fn(&Handle, &InUse) -> Result<bool>,
+) -> Result<bool> {
+    let extents = shared.registry.get(ObjectId::EXTENT_TREE)?;
+    let mut from = Some(sparse.start());
+    while let Some(start) = from.filter(|_| sparse.is_full()) {
+        // In one handle: before it ends the group's zones are not reset, and what was found can be read.
+        let all = reserve::with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
+            let blocks = in_use(&extents, start, sparse.end())?;
+            for block in blocks.iter() {
+                if !each(handle, block)? {
+                    return Ok(false);
+                }
+            }
+            from = blocks.last().map(|last| last.addr.saturating_add(1));
+            Ok(true)
+        })?;
+        if !all {
+            return Ok(false);
         }
     }
+    Ok(true)
 }
 
 /// The first blocks in use from `from` to `end`.
@@ -108,11 +150,37 @@ impl InUse {
             addr: Logical::new(key.objectid.get()),
             level,
             generation: item.generation,
+            was_shared: item.refs > 1 || item.flags.contains(ExtentFlags::FULL_BACKREF),
         })
     }
 }
 
+/// Whether the block leaves its address when the tree that it was made for is rewritten, or has left it.
+fn may_move(shared: &Shared, handle: &Handle, block: &InUse) -> Result<bool> {
+    let Some((tree, key)) = find(shared, block)? else {
+        return Ok(false);
+    };
+    Ok(match tree.standing(handle, &key, block.addr)? {
+        Standing::Alone => true,
+        Standing::Shared => false,
+        // Freed in this transaction, if nobody else had it.
+        Standing::Elsewhere => !block.was_shared,
+    })
+}
+
 fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
+    let Some((tree, key)) = find(shared, block)? else {
+        return Ok(());
+    };
+    match tree.standing(handle, &key, block.addr)? {
+        Standing::Alone => tree.rewrite(handle, &key),
+        Standing::Shared | Standing::Elsewhere => Ok(()),
+    }
+}
+
+/// The tree that a block was made for, and a key on its way; `None` if that is a subvolume which was deleted, and
+/// something else has the block.
+fn find(shared: &Shared, block: &InUse) -> Result<Option<(Arc<Tree>, Key)>> {
     let expected = Expected {
         owner: None,
         level: block.level,
@@ -121,9 +189,8 @@ fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
     };
     let (owner, key) = way_to(&*shared.store, block.addr, &expected)?;
     match shared.registry.get(owner) {
-        Ok(tree) => tree.rewrite(handle, &key),
-        // Of a subvolume that was deleted, and kept by a snapshot of it.
-        Err(error) if error == ENOENT => Ok(()),
+        Ok(tree) => Ok(Some((tree, key))),
+        Err(error) if error == ENOENT => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -24,6 +24,9 @@ const fn attempts(urgency: Urgency) -> u32 {
     }
 }
 
+/// How often block groups are removed or emptied for one reservation.
+const REMOVALS: u32 = 4;
+
 /// The trees that commits copy blocks of, whatever was reserved.
 const COMMIT_TREES: [ObjectId; 6] = [
     ObjectId::EXTENT_TREE,
@@ -120,12 +123,12 @@ impl Tried {
     }
 
     /// Removes empty block groups, whose device ranges other classes can use after a commit. If there are none, empties
-    /// one: its zones are reset by the commit.
+    /// one: its zones are reset by the commit. One may not be enough.
     fn remove(&mut self, shared: &Arc<Shared>) -> Result<bool> {
-        if self.removals > 0 {
+        if self.removals >= REMOVALS {
             return Ok(false);
         }
-        self.removals = 1;
+        self.removals = self.removals.saturating_add(1);
         if remove_unused(shared)? == 0 && !reclaim(shared, Need::Now)? {
             return Ok(false);
         }
