@@ -77,16 +77,18 @@ impl Space {
     fn sparsest(&self, class: Class, need: Need) -> Option<Sparse> {
         let totals = *self.pools.get(class).lock();
         let left = totals.tally.free().saturating_add(totals.growth.bytes);
-        if need == Need::Soon && totals.tally.unusable <= left {
-            return None;
-        }
         // An eighth is for commits; copying a block copies some of those above it, and what describes it.
         let affordable = totals.global.held.saturating_sub(totals.global.size / 8) / 4 * 3;
         let mut best: Option<(u64, Arc<Group>)> = None;
-        let mut from = 0;
+        let (mut dead, mut from) = (0u64, 0);
         while let Some(group) = self.next_in(class, from) {
             from = group.end();
-            let Some((used, capacity)) = in_use(&group.lock()) else {
+            let found = {
+                let body = group.lock();
+                dead = dead.saturating_add(dead_in(&body, group.len()));
+                in_use(&body)
+            };
+            let Some((used, capacity)) = found else {
                 continue;
             };
             let worth = match need {
@@ -98,8 +100,20 @@ impl Space {
                 best = Some((used, group));
             }
         }
-        best.map(|(_, group)| Sparse(group))
+        let enough = need == Need::Soon && dead <= left;
+        best.filter(|_| !enough).map(|(_, group)| Sparse(group))
     }
+}
+
+/// Bytes that a reset would make free: not those by which the zones hold less than they are long.
+fn dead_in(body: &Body, len: u64) -> u64 {
+    let capacity = match &body.room {
+        Room::Append(room) => room.capacity,
+        Room::Anywhere(_) => len,
+    };
+    body.tally
+        .unusable
+        .saturating_sub(len.saturating_sub(capacity))
 }
 
 /// Bytes in use, and what the zones hold, of a group that is full and was not tried as it is.
