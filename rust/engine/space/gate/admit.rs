@@ -120,6 +120,10 @@ impl<'g> GateGuard<'g> {
             serial.counters.hole();
             return Ok(serial.refuse(mode));
         }
+        // The commit under way may need the last zones that can be activated for blocks of its own.
+        if mode == WriteMode::Integrity && progress.phase == Phase::Empty {
+            return Ok(serial.refuse(mode));
+        }
         match serial.prepare(state, group)? {
             Verdict::Ready if fills => {
                 serial.counters.fill();

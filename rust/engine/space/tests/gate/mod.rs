@@ -49,6 +49,15 @@ fn a_hole_is_answered_by_mode() {
 
 /// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
 #[test]
+fn zones_are_not_activated_ahead_of_a_commit() {
+    let (_device, gate, groups) = setup(4, 2);
+    let addr = groups[0].allocate().unwrap();
+    assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("hole"));
+    assert_eq!(admit(&gate, addr, WriteMode::Commit), Ok("write"));
+    assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
+}
+
+#[test]
 fn the_pointer_moves_at_submission_only() {
     let (device, gate, groups) = setup(2, 1);
     let addr = groups[0].allocate().unwrap();
@@ -124,14 +133,14 @@ fn an_unsent_block_keeps_its_zone() {
     device.complete(0);
     let unsent = groups[0].allocate().unwrap();
     let next = groups[1].allocate().unwrap();
-    assert_eq!(admit(&gate, next, WriteMode::Integrity), Ok("hole"));
+    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
     assert_eq!(
         gate.enter().active_after(None),
         Some((Logical::new(0), ZONE))
     );
     drop(send(&gate, &device, unsent));
     device.complete(unsent);
-    assert_eq!(admit(&gate, next, WriteMode::Integrity), Ok("write"));
+    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("write"));
 }
 
 /// C1 h, l, p: removal and reset wait for all blocks; after a reset the group starts anew.
