@@ -6,7 +6,7 @@ use crate::semaphore::Semaphore;
 use crate::Nesting;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::NotThreadSafe;
@@ -20,7 +20,8 @@ use kernel::types::NotThreadSafe;
 pub struct Latched<M, T> {
     #[pin]
     lock: Semaphore,
-    classed: AtomicBool,
+    /// Whether lockdep knows its order.
+    class: AtomicU8,
     meta: M,
     value: UnsafeCell<T>,
 }
@@ -30,12 +31,19 @@ unsafe impl<M: Send, T: Send> Send for Latched<M, T> {}
 // SAFETY: The lock hands out `&T` to many threads and `&mut T` to one at a time, `&M` to all.
 unsafe impl<M: Send + Sync, T: Send + Sync> Sync for Latched<M, T> {}
 
+/// No task has named the lock's class.
+const NONE: u8 = 0;
+/// One is doing so.
+const COMING: u8 = 1;
+/// It has.
+const KNOWN: u8 = 2;
+
 impl<M, T> Latched<M, T> {
     /// Allocates the pair.
     pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
         let init = pin_init!(Self {
             lock <- Semaphore::new(crate::class!("rbtrfs-block")),
-            classed: AtomicBool::new(false),
+            class: AtomicU8::new(NONE),
             meta,
             value: UnsafeCell::new(value),
         });
@@ -92,8 +100,23 @@ impl<M, T> Latched<M, T> {
 
     /// Tells lockdep the order of this lock at its first use, when the tree is known.
     fn classify(&self, nesting: Nesting) {
-        if cfg!(CONFIG_DEBUG_LOCK_ALLOC) && !self.classed.swap(true, Ordering::Relaxed) {
-            self.lock.set_class(nesting);
+        if !cfg!(CONFIG_DEBUG_LOCK_ALLOC) {
+            return;
+        }
+        let first = self
+            .class
+            .compare_exchange(NONE, COMING, Ordering::Acquire, Ordering::Acquire);
+        match first {
+            Ok(_) => {
+                self.lock.set_class(nesting);
+                self.class.store(KNOWN, Ordering::Release);
+            }
+            // Another task is at it: lockdep must not see it half done.
+            Err(_) => {
+                while self.class.load(Ordering::Acquire) != KNOWN {
+                    core::hint::spin_loop();
+                }
+            }
         }
     }
 }
