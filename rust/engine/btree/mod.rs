@@ -41,7 +41,7 @@ mod writer;
 pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
 pub use block::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 pub use cursor::Cursor;
-pub use rewrite::{way_to, Standing};
+pub use rewrite::Standing;
 pub use seal::seal;
 pub use tree::{RootPointer, Tree};
 pub use writer::Writer;

@@ -3,10 +3,10 @@
 
 use super::cow::first_key;
 use super::descend::Aim;
-use super::lock::{kind, nesting};
+use super::lock::nesting;
 use super::path::Path;
-use super::{Allocate, Expected, Store, Tree};
-use crate::disk::{Header, Key, Logical, Node, ObjectId};
+use super::{Allocate, Expected, Tree};
+use crate::disk::{Generation, Header, Key, Logical, Node};
 use latch::prelude::*;
 use latch::{Latched, Side};
 
@@ -25,6 +25,19 @@ impl Tree {
     /// Copies all blocks on the way to `key` that the transaction has not: they leave their addresses.
     pub fn rewrite(&self, txn: &dyn Allocate, key: &Key) -> Result {
         Path::new(self, txn).seek(key, &Aim::Change)
+    }
+
+    /// A key on whose way the tree's block at `addr` is. Reads the block. No tree block lock is held.
+    pub fn way_to(&self, addr: Logical, level: u8, generation: Generation) -> Result<Key> {
+        let expected = Expected {
+            owner: Some(self.id()),
+            level,
+            generation,
+            first_key: None,
+        };
+        let block = self.store().read(addr, &expected)?;
+        let guard = Latched::read(&block, nesting(self.kind(), level, Side::Path));
+        Ok(first_key(guard.bytes(), level).unwrap_or(Key::MIN))
     }
 
     /// Whether the block at `addr` is on the way to `key`, and whose it is.
@@ -53,15 +66,4 @@ impl Tree {
             level = below;
         }
     }
-}
-
-/// The tree that a block was made for, and a key on whose way it is there. Reads the block. No tree block lock is held.
-pub fn way_to(store: &dyn Store, addr: Logical, expected: &Expected) -> Result<(ObjectId, Key)> {
-    let block = store.read(addr, expected)?;
-    // Of no tree as long as nobody knows of which.
-    let other = kind(ObjectId::new(0));
-    let guard = Latched::read(&block, nesting(other, expected.level, Side::Path));
-    let header = Header::new(guard.bytes()).ok_or(EUCLEAN)?;
-    let key = first_key(guard.bytes(), expected.level).unwrap_or(Key::MIN);
-    Ok((header.owner, key))
 }

@@ -8,8 +8,8 @@
 use super::reserve;
 use super::shared::Shared;
 use super::{Handle, Units};
-use crate::btree::{way_to, Expected, Standing, Tree};
-use crate::disk::{ExtentFlags, ExtentItem, Generation, Key, Kind, Logical, ObjectId};
+use crate::btree::{Standing, Tree};
+use crate::disk::{ExtentFlags, ExtentItem, Generation, InlineRef, Key, Kind, Logical, ObjectId};
 use crate::space::{Need, Sparse, Urgency};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -25,8 +25,8 @@ struct InUse {
     addr: Logical,
     level: u8,
     generation: Generation,
-    /// More than the tree that it was made for has, or had, it.
-    was_shared: bool,
+    /// The only tree that has it; `None` if there are more.
+    tree: Option<ObjectId>,
 }
 
 /// Rewrites the blocks of a group that is worth it; whether it is empty then, and its zones free after the next commit.
@@ -150,12 +150,24 @@ impl InUse {
             addr: Logical::new(key.objectid.get()),
             level,
             generation: item.generation,
-            was_shared: item.refs > 1 || item.flags.contains(ExtentFlags::FULL_BACKREF),
+            tree: holder(&item)?,
         })
     }
 }
 
-/// Whether the block leaves its address when the tree that it was made for is rewritten, or has left it.
+/// The only tree that has a block; `None` if there are more, or it is not known as a tree's.
+fn holder(item: &ExtentItem<'_>) -> Result<Option<ObjectId>> {
+    if item.refs > 1 || item.flags.contains(ExtentFlags::FULL_BACKREF) {
+        return Ok(None);
+    }
+    let mut refs = item.inline_refs;
+    Ok(match refs.next().transpose().map_err(|_| EUCLEAN)? {
+        Some(InlineRef::TreeBlock(tree)) => Some(tree),
+        _ => None,
+    })
+}
+
+/// Whether the block leaves its address when its tree is rewritten, or has left it.
 fn may_move(shared: &Shared, handle: &Handle, block: &InUse) -> Result<bool> {
     let Some((tree, key)) = find(shared, block)? else {
         return Ok(false);
@@ -163,8 +175,8 @@ fn may_move(shared: &Shared, handle: &Handle, block: &InUse) -> Result<bool> {
     Ok(match tree.standing(handle, &key, block.addr)? {
         Standing::Alone => true,
         Standing::Shared => false,
-        // Freed in this transaction, if nobody else had it.
-        Standing::Elsewhere => !block.was_shared,
+        // Freed in this transaction.
+        Standing::Elsewhere => true,
     })
 }
 
@@ -178,18 +190,16 @@ fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
     }
 }
 
-/// The tree that a block was made for, and a key on its way; `None` if that is a subvolume which was deleted, and
-/// something else has the block.
+/// The tree that has a block, and a key on its way; `None` if it is not alone, or half deleted.
 fn find(shared: &Shared, block: &InUse) -> Result<Option<(Arc<Tree>, Key)>> {
-    let expected = Expected {
-        owner: None,
-        level: block.level,
-        generation: block.generation,
-        first_key: None,
+    let Some(tree) = block.tree else {
+        return Ok(None);
     };
-    let (owner, key) = way_to(&*shared.store, block.addr, &expected)?;
-    match shared.registry.get(owner) {
-        Ok(tree) => Ok(Some((tree, key))),
+    match shared.registry.get(tree) {
+        Ok(tree) => {
+            let key = tree.way_to(block.addr, block.level, block.generation)?;
+            Ok(Some((tree, key)))
+        }
         Err(error) if error == ENOENT => Ok(None),
         Err(error) => Err(error),
     }
