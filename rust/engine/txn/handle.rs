@@ -8,7 +8,7 @@ use super::shared::Shared;
 use super::Transactions;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Generation, Key, Logical, ObjectId};
-use crate::space::Reservation;
+use crate::space::{Class, Reservation};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{NofsScope, Place};
@@ -22,13 +22,13 @@ const BLOCKS_PER_HEAD: u64 = 8;
 
 /// What a task needs from before it joins a transaction until its handle ends: its allocations do not enter the file
 /// system, and it has its place in the order of locks: outside of everything that is taken with a handle.
-pub(super) struct Joining {
+struct Joining {
     _place: Place,
     _nofs: NofsScope,
 }
 
 impl Joining {
-    pub(super) fn begin() -> Self {
+    fn begin() -> Self {
         Self {
             _place: Place::take(latch::class!("rbtrfs_transaction")),
             _nofs: NofsScope::enter(),
@@ -40,8 +40,7 @@ impl Joining {
 ///
 /// Dropping it ends it and gives back what is left of the reservation; no tree block lock may be held then. A task
 /// holds at most one: a second `start` inside the first waits for a commit that waits for the first, and the host's
-/// tests fail. Allocations of
-/// the task do not enter the file system while it holds a handle.
+/// tests fail. Allocations of the task do not enter the file system while it holds a handle.
 pub struct Handle {
     shared: Arc<Shared>,
     running: Arc<Running>,
@@ -51,21 +50,36 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The task has entered `running` as `joiner`.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        running: Arc<Running>,
-        reservation: Reservation,
+    /// Joins the running transaction as `joiner`, or begins one.
+    pub(super) fn enter(
+        shared: &Arc<Shared>,
         joiner: Joiner,
-        joining: Joining,
-    ) -> Self {
-        Self {
-            shared,
+        reservation: Reservation,
+    ) -> Result<Self> {
+        let joining = Joining::begin();
+        let running = shared.join(joiner)?;
+        Ok(Self {
+            shared: shared.clone(),
             running,
             reservation,
             joiner,
             _joining: joining,
-        }
+        })
+    }
+
+    /// Joins the running transaction if there is one that takes joiners; reserves nothing.
+    pub(super) fn attach(shared: &Arc<Shared>) -> Result<Option<Self>> {
+        let joining = Joining::begin();
+        let Some(running) = shared.attach()? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            shared: shared.clone(),
+            running,
+            reservation: shared.space.reserve_nothing(Class::Metadata),
+            joiner: Joiner::Starter,
+            _joining: joining,
+        }))
     }
 
     /// Queues the first reference to a data extent that [`crate::space::Space`] handed out: its item enters the

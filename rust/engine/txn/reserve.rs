@@ -2,7 +2,7 @@
 //! From a shortage to space: chunks, commits, removal of empty block groups.
 
 use super::gate::Joiner;
-use super::handle::{Handle, Joining};
+use super::handle::Handle;
 use super::reclaim::reclaim;
 use super::refs::Limit;
 use super::shared::Shared;
@@ -166,19 +166,10 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
 
 /// Runs the delayed references of the running transaction, if there is one.
 pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
-    let joining = Joining::begin();
-    let Some(running) = shared.attach()? else {
-        return Ok(());
-    };
-    let reservation = shared.space.reserve_nothing(Class::Metadata);
-    Handle::new(
-        shared.clone(),
-        running,
-        reservation,
-        Joiner::Starter,
-        joining,
-    )
-    .run_refs(Limit::Few(usize::MAX))
+    match Handle::attach(shared)? {
+        Some(handle) => handle.run_refs(Limit::Few(usize::MAX)),
+        None => Ok(()),
+    }
 }
 
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
@@ -198,16 +189,7 @@ pub(super) fn with_handle<R>(
         .space
         .reserve(Class::Metadata, bytes, urgency)
         .map_err(|_| ENOSPC)?;
-    let joining = Joining::begin();
-    let running = shared.join(Joiner::Starter)?;
-    let handle = Handle::new(
-        shared.clone(),
-        running,
-        reservation,
-        Joiner::Starter,
-        joining,
-    );
-    work(&handle)
+    work(&Handle::enter(shared, Joiner::Starter, reservation)?)
 }
 
 impl Shared {

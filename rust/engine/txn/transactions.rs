@@ -2,7 +2,6 @@
 //! The mounted volume as the layers above see it.
 
 use super::gate::Joiner;
-use super::handle::Joining;
 use super::reclaim::reclaim;
 use super::running::Running;
 use super::shared::Shared;
@@ -62,19 +61,19 @@ impl Transactions {
     /// other handle may be held. `ENOSPC`, `EROFS` on a read-only volume or after an aborted transaction.
     pub fn start(&self, units: Units) -> Result<Handle> {
         let reservation = self.reserve(units)?;
-        self.enter(Joiner::Starter, reservation)
+        Handle::enter(&self.shared, Joiner::Starter, reservation)
     }
 
     /// As [`Self::start`], and may draw on the global reserve: for what frees space on a full disk.
     pub fn start_freeing(&self, units: Units) -> Result<Handle> {
         let reservation = self.reserve_metadata(units, Urgency::Freeing)?;
-        self.enter(Joiner::Starter, reservation)
+        Handle::enter(&self.shared, Joiner::Starter, reservation)
     }
 
     /// Joins with metadata that was reserved before: for completions. Never `ENOSPC`, and lets itself in where
     /// [`Self::start`] already waits for a commit that has yet to wait for its handles.
     pub fn join_with(&self, reservation: Reservation) -> Result<Handle> {
-        self.enter(Joiner::Completion, reservation)
+        Handle::enter(&self.shared, Joiner::Completion, reservation)
     }
 
     /// Reserves metadata for `units` without joining: for [`Self::join_with`] later. May make a chunk or commit: no
@@ -98,18 +97,7 @@ impl Transactions {
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
     pub fn attach(&self) -> Result<Option<Handle>> {
-        let joining = Joining::begin();
-        let Some(running) = self.shared.attach()? else {
-            return Ok(None);
-        };
-        let reservation = self.shared.space.reserve_nothing(Class::Metadata);
-        Ok(Some(Handle::new(
-            self.shared.clone(),
-            running,
-            reservation,
-            Joiner::Starter,
-            joining,
-        )))
+        Handle::attach(&self.shared)
     }
 
     /// Makes durable all that completed before the call; waits for a commit in flight. Nothing is written when
@@ -205,17 +193,5 @@ impl Transactions {
         reserve::make_wanted_chunk(&self.shared)?;
         let bytes = units.bytes(self.shared.store.node_size());
         reserve::reserve(&self.shared, Class::Metadata, bytes, urgency)
-    }
-
-    fn enter(&self, joiner: Joiner, reservation: Reservation) -> Result<Handle> {
-        let joining = Joining::begin();
-        let running = self.shared.join(joiner)?;
-        Ok(Handle::new(
-            self.shared.clone(),
-            running,
-            reservation,
-            joiner,
-            joining,
-        ))
     }
 }
