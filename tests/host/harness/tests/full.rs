@@ -39,35 +39,42 @@ impl Filler {
         self.driver.mounted().txns.space().statistics()
     }
 
+    fn create(&mut self, id: Id) -> Result {
+        let create = Op::Create {
+            id,
+            at: Self::place(id),
+            kind: Kind::File,
+            mode: 0o644,
+        };
+        self.driver.apply(&create, 1)?;
+        self.files.push(id);
+        Ok(())
+    }
+
+    fn write(&mut self, id: Id, offset: u64, len: u64) -> Result {
+        let write = Op::Write {
+            id,
+            offset,
+            len,
+            seed: id,
+        };
+        self.driver.apply(&write, 1)
+    }
+
     /// Makes files of `size` bytes until there is no space; how many bytes went in.
     fn fill(&mut self, size: u64) -> u64 {
         let mut written = 0;
         loop {
             let id = self.next;
             self.next += 1;
-            let create = Op::Create {
-                id,
-                at: Self::place(id),
-                kind: Kind::File,
-                mode: 0o644,
-            };
-            match self.driver.apply(&create, 1) {
+            match self.create(id) {
                 Err(error) if error == ENOSPC => return written,
                 created => created.unwrap(),
             }
-            self.files.push(id);
             let mut offset = 0;
             while offset < size {
                 let len = (size - offset).min(MIB);
-                match self.driver.apply(
-                    &Op::Write {
-                        id,
-                        offset,
-                        len,
-                        seed: id,
-                    },
-                    1,
-                ) {
+                match self.write(id, offset, len) {
                     Err(error) if error == ENOSPC => return written,
                     done => {
                         done.unwrap_or_else(|error| panic!("{error:?} {:?}", self.statistics()))
@@ -192,22 +199,9 @@ fn a_full_zoned_volume_can_be_emptied_and_filled_again() {
 /// Makes a file of `size` bytes, or overwrites one.
 fn write_file(filler: &mut Filler, id: Id, size: u64) -> Result {
     if !filler.files.contains(&id) {
-        let create = Op::Create {
-            id,
-            at: Filler::place(id),
-            kind: Kind::File,
-            mode: 0o644,
-        };
-        filler.driver.apply(&create, 1)?;
-        filler.files.push(id);
+        filler.create(id)?;
     }
-    let write = Op::Write {
-        id,
-        offset: 0,
-        len: size,
-        seed: id,
-    };
-    filler.driver.apply(&write, 1)
+    filler.write(id, 0, size)
 }
 
 /// Removes all files in no order, and commits after each.
