@@ -47,7 +47,7 @@ fn a_hole_is_answered_by_mode() {
     );
 }
 
-/// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
+/// The commit under way may need them.
 #[test]
 fn zones_are_not_activated_ahead_of_a_commit() {
     let (_device, gate, groups) = setup(4, 2);
@@ -57,6 +57,7 @@ fn zones_are_not_activated_ahead_of_a_commit() {
     assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
 }
 
+/// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
 #[test]
 fn the_pointer_moves_at_submission_only() {
     let (device, gate, groups) = setup(2, 1);
