@@ -167,40 +167,34 @@ fn holder(item: &ExtentItem<'_>) -> Result<Option<ObjectId>> {
     })
 }
 
-/// Whether the block leaves its address when its tree is rewritten, or has left it.
+/// Whether the block leaves its address when its tree is rewritten, or has left it, freed in this transaction.
 fn may_move(shared: &Shared, handle: &Handle, block: &InUse) -> Result<bool> {
-    let Some((tree, key)) = find(shared, block)? else {
-        return Ok(false);
-    };
-    Ok(match tree.standing(handle, &key, block.addr)? {
-        Standing::Alone => true,
-        Standing::Shared => false,
-        // Freed in this transaction.
-        Standing::Elsewhere => true,
-    })
+    let found = find(shared, handle, block)?;
+    Ok(!matches!(found, None | Some((_, _, Standing::Shared))))
 }
 
 fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
-    let Some((tree, key)) = find(shared, block)? else {
-        return Ok(());
-    };
-    match tree.standing(handle, &key, block.addr)? {
-        Standing::Alone => tree.rewrite(handle, &key),
-        Standing::Shared | Standing::Elsewhere => Ok(()),
+    match find(shared, handle, block)? {
+        Some((tree, key, Standing::Alone)) => tree.rewrite(handle, &key),
+        _ => Ok(()),
     }
 }
 
-/// The tree that has a block, and a key on its way; `None` if it is not alone, or half deleted.
-fn find(shared: &Shared, block: &InUse) -> Result<Option<(Arc<Tree>, Key)>> {
+/// The tree that has a block, a key on its way, and how it stands there; `None` if the tree is not alone, or half
+/// deleted.
+fn find(
+    shared: &Shared,
+    handle: &Handle,
+    block: &InUse,
+) -> Result<Option<(Arc<Tree>, Key, Standing)>> {
     let Some(tree) = block.tree else {
         return Ok(None);
     };
-    match shared.registry.get(tree) {
-        Ok(tree) => {
-            let key = tree.way_to(block.addr, block.level, block.generation)?;
-            Ok(Some((tree, key)))
-        }
-        Err(error) if error == ENOENT => Ok(None),
-        Err(error) => Err(error),
-    }
+    let tree = match shared.registry.get(tree) {
+        Err(error) if error == ENOENT => return Ok(None),
+        tree => tree?,
+    };
+    let key = tree.way_to(block.addr, block.level, block.generation)?;
+    let standing = tree.standing(handle, &key, block.addr)?;
+    Ok(Some((tree, key, standing)))
 }
