@@ -21,6 +21,11 @@ impl Zones for VolumeZones {
         self.0.activate_zones(&chunk)
     }
 
+    fn has_spare(&self, group: Logical) -> bool {
+        let chunk = self.0.chunk(group);
+        chunk.is_ok_and(|chunk| self.0.has_spare_zones(&chunk))
+    }
+
     fn finish(&self, group: Logical) -> Result {
         let chunk = self.0.chunk(group)?;
         self.0.finish_zones(&chunk)

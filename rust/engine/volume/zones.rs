@@ -67,6 +67,12 @@ impl Volume {
         self.member.hal.can_activate(flags)
     }
 
+    /// Whether [`Self::activate_zones`] would succeed and leave all that a commit may need: one group each for
+    /// metadata, log trees and system chunks.
+    pub fn has_spare_zones(&self, chunk: &Chunk) -> bool {
+        self.member.hal.has_spare(chunk)
+    }
+
     /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
     pub fn finish_zones(&self, chunk: &Chunk) -> Result {
         self.member.hal.finish(chunk)

@@ -120,8 +120,7 @@ impl<'g> GateGuard<'g> {
             serial.counters.hole();
             return Ok(serial.refuse(mode));
         }
-        // The commit under way may need the last zones that can be activated for blocks of its own.
-        if mode == WriteMode::Integrity && progress.phase == Phase::Empty {
+        if progress.phase == Phase::Empty && !serial.may_activate(addr, mode) {
             return Ok(serial.refuse(mode));
         }
         match serial.prepare(state, group)? {
@@ -174,6 +173,16 @@ impl Serial {
                 self.counters.again();
                 Admission::Hole
             }
+        }
+    }
+
+    /// Whether somebody may have zones activated. The commit under way needs some for its own blocks, and those of the
+    /// next transaction could hold all of them.
+    fn may_activate(&self, addr: Logical, mode: WriteMode) -> bool {
+        match mode {
+            WriteMode::Commit => true,
+            WriteMode::Background => self.zones.has_spare(addr),
+            WriteMode::Integrity => false,
         }
     }
 

@@ -50,6 +50,8 @@ use statistics::Counters;
 pub trait Zones: Send + Sync {
     /// Takes active resources for a group.
     fn activate(&self, group: Logical) -> Result<Activation>;
+    /// Whether [`Self::activate`] would leave all that a commit may need.
+    fn has_spare(&self, group: Logical) -> bool;
     /// Finishes a group's zones before they are full, and gives their active resources back.
     fn finish(&self, group: Logical) -> Result;
     /// All bytes of a group were written: its zones are full by themselves and their active resources free.

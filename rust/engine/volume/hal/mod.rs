@@ -49,6 +49,9 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::can_activate`].
     fn can_activate(&self, flags: BlockGroupFlags) -> bool;
 
+    /// See [`super::Volume::has_spare_zones`].
+    fn has_spare(&self, chunk: &Chunk) -> bool;
+
     /// See [`super::Volume::finish_zones`].
     fn finish(&self, chunk: &Chunk) -> Result;
 

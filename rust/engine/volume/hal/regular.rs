@@ -65,6 +65,10 @@ impl Hal for Regular {
         true
     }
 
+    fn has_spare(&self, _: &Chunk) -> bool {
+        true
+    }
+
     fn finish(&self, _: &Chunk) -> Result {
         Ok(())
     }

@@ -50,11 +50,34 @@ fn a_hole_is_answered_by_mode() {
 /// The commit under way may need them.
 #[test]
 fn zones_are_not_activated_ahead_of_a_commit() {
-    let (_device, gate, groups) = setup(4, 2);
+    let (_, gate, groups) = setup(4, 2);
     let addr = groups[0].allocate().unwrap();
     assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("hole"));
     assert_eq!(admit(&gate, addr, WriteMode::Commit), Ok("write"));
     assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
+}
+
+/// Background writeback of what the next transaction dirtied leaves zones for the blocks of the commit under way.
+#[test]
+fn background_writeback_leaves_a_commit_its_zones() {
+    let (device, gate, groups) = setup(3, 4);
+    device.reserve(2);
+    let mut unsent = vec::Vec::new();
+    for group in &groups[..3] {
+        let addr = group.allocate().unwrap();
+        unsent.push(group.allocate().unwrap());
+        if admit(&gate, addr, WriteMode::Background) == Ok("write") {
+            drop(send(&gate, &device, addr));
+            device.complete(addr);
+        }
+    }
+    let of_the_commit = groups[3].allocate().unwrap();
+    assert_eq!(admit(&gate, of_the_commit, WriteMode::Commit), Ok("write"));
+    assert_eq!(
+        admit(&gate, unsent[0], WriteMode::Background),
+        Ok("write"),
+        "its zones are active"
+    );
 }
 
 /// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
@@ -135,13 +158,15 @@ fn an_unsent_block_keeps_its_zone() {
     let unsent = groups[0].allocate().unwrap();
     let next = groups[1].allocate().unwrap();
     assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&gate, next, WriteMode::Commit), Ok("hole"));
     assert_eq!(
         gate.enter().active_after(None),
         Some((Logical::new(0), ZONE))
     );
     drop(send(&gate, &device, unsent));
     device.complete(unsent);
-    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("write"));
+    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&gate, next, WriteMode::Commit), Ok("write"));
 }
 
 /// C1 h, l, p: removal and reset wait for all blocks; after a reset the group starts anew.

@@ -5,7 +5,7 @@ use crate::btree::WriteMode;
 use crate::disk::Logical;
 use crate::space::gate::{Admission, Ending, GateGroup, InFlight, MetadataGate, NewGroup, Zones};
 use crate::volume::Activation;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,8 @@ pub(super) struct Zone {
 pub(super) struct Device {
     zones: Mutex<BTreeMap<u64, Zone>>,
     budget: usize,
+    /// Of the budget, for commits alone.
+    reserved: AtomicUsize,
 }
 
 impl Device {
@@ -37,10 +39,20 @@ impl Device {
             Self {
                 zones: Mutex::default(),
                 budget,
+                reserved: AtomicUsize::new(0),
             },
             GFP_KERNEL,
         )
         .unwrap()
+    }
+
+    pub(super) fn reserve(&self, zones: usize) {
+        self.reserved.store(zones, Ordering::Relaxed);
+    }
+
+    fn left(&self, zones: &BTreeMap<u64, Zone>) -> usize {
+        let holds = |zone: &&Zone| zone.active || zone.full && zone.under_way > 0;
+        self.budget - zones.values().filter(holds).count()
     }
 
     pub(super) fn write(&self, addr: u64) {
@@ -78,17 +90,17 @@ impl Device {
 impl Zones for Device {
     fn activate(&self, group: Logical) -> Result<Activation> {
         let mut zones = self.zones.lock().unwrap();
-        let active = zones
-            .values()
-            .filter(|zone| zone.active || zone.full && zone.under_way > 0)
-            .count();
-        if active >= self.budget {
+        if self.left(&zones) == 0 {
             return Ok(Activation::NoBudget);
         }
         let zone = zones.entry(group.get()).or_default();
         assert_eq!(zone.pointer, 0);
         zone.active = true;
         Ok(Activation::Active)
+    }
+
+    fn has_spare(&self, _: Logical) -> bool {
+        self.left(&self.zones.lock().unwrap()) > self.reserved.load(Ordering::Relaxed)
     }
 
     fn finish(&self, group: Logical) -> Result {
@@ -218,7 +230,7 @@ pub(super) fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&
 pub(super) fn send(gate: &MetadataGate, device: &Device, addr: u64) -> InFlight {
     let mut guard = gate.enter();
     match guard
-        .admit(Logical::new(addr), NODE, WriteMode::Background)
+        .admit(Logical::new(addr), NODE, WriteMode::Commit)
         .unwrap()
     {
         Admission::Write(token) => {

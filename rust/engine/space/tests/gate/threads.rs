@@ -138,9 +138,11 @@ fn threads_keep_the_order() {
                     scope.spawn(move || {
                         let mut random = Random(seed * 100 + worker);
                         for _ in 0..220 {
-                            match random.below(4) {
-                                0 => drop(load.write(WriteMode::Background)),
-                                1 => drop(load.write(WriteMode::Integrity)),
+                            match random.below(12) {
+                                0..=2 => drop(load.write(WriteMode::Background)),
+                                3 | 4 => drop(load.write(WriteMode::Integrity)),
+                                // With others at work it meets holes.
+                                5 => drop(load.write(WriteMode::Commit)),
                                 _ => load.dirty_one(&mut random),
                             }
                         }

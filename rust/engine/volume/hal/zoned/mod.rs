@@ -270,6 +270,13 @@ impl Hal for Zoned {
         zones.is_some_and(|zones| zones.can_activate(flags, copies, &state.in_use))
     }
 
+    fn has_spare(&self, chunk: &Chunk) -> bool {
+        let state = self.state.lock();
+        let copies = copies_per_device(chunk.flags).unwrap_or(1);
+        let zones = state.zones.as_ref();
+        zones.is_some_and(|zones| zones.has_spare(copies))
+    }
+
     fn finish(&self, chunk: &Chunk) -> Result {
         self.manage(chunk, ZoneAction::Finish)?;
         self.deactivate(chunk);

@@ -214,6 +214,12 @@ impl States {
             .is_none_or(|left| left >= count.saturating_add(kept))
     }
 
+    /// Whether `count` zones could become active and all be left that is reserved, whoever holds active ones now.
+    pub(super) fn has_spare(&self, count: u64) -> bool {
+        self.left
+            .is_none_or(|left| left >= count.saturating_add(self.reserved))
+    }
+
     /// Makes zones active; the caller has asked [`Self::can_activate`].
     pub(super) fn activate(&mut self, at: Physical) {
         let Some(zone) = self
