@@ -31,7 +31,6 @@ pub(crate) mod file_bio;
 pub(crate) mod folio;
 pub(crate) mod inode;
 pub(crate) mod iomap;
-pub(crate) mod log;
 pub(crate) mod metadata_pages;
 pub(crate) mod mount;
 pub(crate) mod operations;

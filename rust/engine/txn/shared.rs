@@ -64,7 +64,7 @@ impl Shared {
         if is_first {
             gate.aborted = Some(error);
             self.dead.store(true, Ordering::Release);
-            pr_err!(
+            pr_crit!(
                 "transaction {} aborted (error {}), read-only from now on\n",
                 gate.newest,
                 error.to_errno()

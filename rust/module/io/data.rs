@@ -11,7 +11,6 @@
 
 use crate::linux::file_bio::{Append, Destination, Ioend, ReadBio};
 use crate::linux::iomap::{Extent, FileData, Joins, Source, WriteEnd};
-use crate::linux::log::may_log;
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use engine::disk::{FileOffset, InodeFlags, Logical, Physical};
@@ -119,15 +118,13 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 return Ok(());
             }
         }
-        if may_log() {
-            pr_err!(
+        pr_err!(
             "inode {} of tree {}: data at file offset {} (logical {}) is damaged: no copy has the right checksum\n",
             self.inode.number(),
             self.inode.subvolume().id(),
             pos,
             logical
         );
-        }
         Err(EIO)
     }
 
@@ -203,9 +200,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .fs
             .allocate_write(&mut piece, wanted)
             .inspect_err(|error| {
-                if may_log() {
-                    pr_err!("{wanted} bytes of data find no place: {error:?}\n");
-                }
+                pr_err!("{wanted} bytes of data find no place: {error:?}\n");
             })?;
         let extent = new.get();
         let (destination, device, append) = self.destination(extent)?;
@@ -254,13 +249,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let at = Physical::new(sector.checked_shl(9).ok_or(EIO)?);
         let offset = at.checked_since(zone).ok_or(EIO)?;
         if offset.saturating_add(extent.len) > chunk.len {
-            if may_log() {
-                pr_err!(
-                    "zone append landed at {}, outside of its zone at {}\n",
-                    at,
-                    zone
-                );
-            }
+            pr_err!(
+                "zone append landed at {}, outside of its zone at {}\n",
+                at,
+                zone
+            );
             return Err(EIO);
         }
         chunk.logical.checked_add(offset).ok_or(EIO)
@@ -305,13 +298,11 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
                 }
             }
             MappingKind::Compressed(_) => {
-                if may_log() {
-                    pr_warn!(
-                        "inode {} of tree {}: compressed data cannot be read yet\n",
-                        self.inode.number(),
-                        self.inode.subvolume().id()
-                    );
-                }
+                pr_warn!(
+                    "inode {} of tree {}: compressed data cannot be read yet\n",
+                    self.inode.number(),
+                    self.inode.subvolume().id()
+                );
                 return Err(EOPNOTSUPP);
             }
         }
@@ -341,9 +332,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     fn punch(&self, start: u64, end: u64) {
         if self.delalloc.punch(start, end).is_err() {
             // Out of memory for splitting a range: its space stays reserved until the file is closed for good.
-            if may_log() {
-                pr_warn!("inode {}: delayed space kept\n", self.inode.number());
-            }
+            pr_warn!("inode {}: delayed space kept\n", self.inode.number());
         }
     }
 

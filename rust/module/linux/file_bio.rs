@@ -22,8 +22,9 @@ use latch::prelude::*;
 ///
 /// # Safety
 ///
-/// The bio has that many bytes there: `bi_vcnt` does not count for a bio that was split off another. Its pages stay allocated and hold still, or are ours alone, for as long as `each` runs; there is no high
-/// memory on the machines that this module builds for.
+/// The bio has that many bytes there: `bi_vcnt` does not count for a bio that was split off another. Its pages stay
+/// allocated and hold still, or are ours alone, for as long as `each` runs; there is no high memory on the machines
+/// that this module builds for.
 unsafe fn segments(
     bio: *mut bindings::bio,
     mut index: usize,

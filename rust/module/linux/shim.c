@@ -10,6 +10,7 @@
 #include <linux/cred.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/ratelimit.h>
 #include <linux/sched/task.h>
 #include "shim.h"
 
@@ -52,6 +53,21 @@ void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
 		if (S_ISDIR(*mode))
 			*mode |= S_ISGID;
 	}
+}
+
+/* As many lines as C btrfs. */
+bool rbtrfs_may_log_error(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, 100);
+
+	return __ratelimit(&limit);
+}
+
+bool rbtrfs_may_log_warning(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, 100);
+
+	return __ratelimit(&limit);
 }
 
 void rbtrfs_get_task(struct task_struct *task)

@@ -17,6 +17,7 @@
 
 mod class;
 mod latched;
+mod log;
 mod mutex;
 mod nofs;
 mod place;
@@ -33,6 +34,8 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[doc(hidden)]
 pub use kernel;
+#[doc(hidden)]
+pub use log::{may_log_error, may_log_warning};
 
 #[doc(hidden)]
 const __LOG_PREFIX: &[u8] = b"rbtrfs\0";

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What every file of the engine and the module has in scope: the prelude of the kernel crate, and the error codes
-//! which that of 7.2 does not name.
+//! What every file of the engine and the module has in scope: the prelude of the kernel crate, the error codes which
+//! that of 7.2 does not name, and errors and warnings that do not flood the log.
 //!
 //! C header: `include/uapi/linux/errno.h`
 
 use core::mem::transmute;
 use kernel::bindings;
 
+pub use crate::{pr_err, pr_warn};
 pub use kernel::prelude::*;
 
 /// The error of a positive errno, for constants, which `Error::from_errno` is not.
