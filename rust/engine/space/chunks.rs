@@ -5,7 +5,6 @@ use super::free_space_tree::Recorded;
 use super::group::{Access, Group};
 use super::items::Items;
 use super::load::{self, new_body};
-use super::room::Room;
 use super::totals::Growth;
 use super::{Class, Space};
 use crate::btree::Allocate;
@@ -270,17 +269,11 @@ impl Space {
         }
     }
 
-    /// What a chunk of `len` bytes can hold: less, if zones hold less than they are long.
+    /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
     pub(super) fn capacity_of(&self, class: Class, len: u64) -> u64 {
-        let newest = self.groups.read().of(class).last().cloned();
-        let Some(newest) = newest else {
-            return len;
-        };
-        let body = newest.lock();
-        match &body.room {
-            Room::Append(room) => room.capacity.min(len),
-            Room::Anywhere(_) => len,
-        }
+        let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
+        let rest = capacity.checked_rem(self.unit_of(class)).unwrap_or(0);
+        capacity.saturating_sub(rest)
     }
 }
 

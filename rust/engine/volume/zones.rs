@@ -16,6 +16,11 @@ impl Volume {
         self.member.hal.zone_size()
     }
 
+    /// Bytes that a sequential zone holds; `None` as for [`Self::zone_size`]. Conventional ones may hold more.
+    pub fn zone_capacity(&self) -> Option<u64> {
+        self.member.hal.zone_capacity()
+    }
+
     /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
     pub fn max_extent_len(&self) -> u64 {
         self.member.hal.max_extent_len()

@@ -16,6 +16,9 @@ pub(super) trait Hal: Send + Sync {
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
     fn zone_size(&self) -> Option<u64>;
 
+    /// See [`super::Volume::zone_capacity`].
+    fn zone_capacity(&self) -> Option<u64>;
+
     /// See [`super::Volume::set_emulated_zone_size`].
     fn set_emulated_zone_size(&self, size: u64) -> Result;
 

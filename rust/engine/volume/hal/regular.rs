@@ -18,6 +18,10 @@ impl Hal for Regular {
         None
     }
 
+    fn zone_capacity(&self) -> Option<u64> {
+        None
+    }
+
     fn set_emulated_zone_size(&self, _: u64) -> Result {
         Err(EINVAL)
     }

@@ -5,6 +5,7 @@ use engine::space::{Class, Statistics};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Id, Kind, Op, Open, Place, ROOT};
+use harness::kinds::DeviceKind;
 use harness::mount::{Access, Mounted};
 use harness::random::Random;
 use harness::tools;
@@ -214,6 +215,20 @@ fn remove_one_by_one(filler: &mut Filler, random: &mut Random) {
         filler.files = kept;
         filler.sync();
     }
+}
+
+/// A new chunk holds what sequential zones hold. The reserve was as large as a conventional zone, and metadata took
+/// zone after zone for it, for 400 KiB of tree blocks.
+#[test]
+fn a_group_on_a_conventional_zone_is_not_what_others_hold() {
+    let mut filler = Filler::mount(DeviceKind::PartlyConventional.image(1));
+    for id in 0..100 {
+        write_file(&mut filler, ROOT + 1 + id, 2000).unwrap();
+        filler.sync();
+    }
+    let found = filler.statistics();
+    assert!(found.metadata.total <= 2 * tools::ZONE_SIZE, "{found:?}");
+    filler.finish();
 }
 
 /// Every commit leaves dead blocks behind, and old blocks that are in use keep their zones from being reset. The

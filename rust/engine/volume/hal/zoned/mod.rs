@@ -158,6 +158,10 @@ impl Hal for Zoned {
         self.size().map(ZoneSize::get)
     }
 
+    fn zone_capacity(&self) -> Option<u64> {
+        self.state.lock().zones.as_ref()?.capacity()
+    }
+
     fn set_emulated_zone_size(&self, size: u64) -> Result {
         if self.geometry.is_some() {
             return Err(EINVAL);

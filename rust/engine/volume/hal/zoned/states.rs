@@ -160,6 +160,13 @@ impl States {
         u64::try_from(self.zones.len()).unwrap_or(0)
     }
 
+    /// What a zone can hold, in bytes: the first sequential one, or any if there is none.
+    pub(super) fn capacity(&self) -> Option<u64> {
+        let usable = |zone: &&ZoneState| zone.sequential && !zone.unusable;
+        let zone = self.zones.iter().find(usable).or(self.zones.first());
+        zone.map(ZoneState::capacity)
+    }
+
     fn index(&self, at: Physical) -> Option<usize> {
         usize::try_from(self.zone_size.number(at.get())).ok()
     }
