@@ -92,6 +92,14 @@ impl Room {
         }
     }
 
+    /// What fits into a group of `len` bytes: less, where zones hold less than they are long.
+    pub(super) fn capacity(&self, len: u64) -> u64 {
+        match self {
+            Room::Anywhere(_) => len,
+            Room::Append(appending) => appending.capacity,
+        }
+    }
+
     /// No allocation can be longer than this.
     pub(super) fn largest_bound(&self) -> u64 {
         match self {

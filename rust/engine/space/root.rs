@@ -138,20 +138,26 @@ impl Space {
         /// New blocks and splits on each level of one path.
         const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
         let pool = self.pools.get(Class::Metadata);
-        let (total, growth) = {
-            let totals = pool.lock();
-            (totals.tally.total, totals.growth.bytes)
-        };
+        let growth = pool.lock().growth.bytes;
         let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
         // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
         let group = match self.volume.zone_size() {
             Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
             None => 0,
         };
-        // A tiny volume must have something left for its files.
-        let affordable = total.saturating_add(growth / 2) / 4;
         let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
+        let all = self.metadata_capacity().saturating_add(growth / 2);
+        // A tiny volume must have something left for its files; but a group must fill up and another be emptied.
+        let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
         pool.resize_global(size.min(affordable));
+    }
+
+    /// What all groups of metadata hold.
+    fn metadata_capacity(&self) -> u64 {
+        let groups = self.groups.read();
+        groups.of(Class::Metadata).fold(0u64, |sum, group| {
+            sum.saturating_add(group.lock().room.capacity(group.len()))
+        })
     }
 
     /// The gate that serialises metadata IO on sequential zones.

@@ -107,13 +107,8 @@ impl Space {
 
 /// Bytes that a reset would make free: not those by which the zones hold less than they are long.
 fn dead_in(body: &Body, len: u64) -> u64 {
-    let capacity = match &body.room {
-        Room::Append(room) => room.capacity,
-        Room::Anywhere(_) => len,
-    };
-    body.tally
-        .unusable
-        .saturating_sub(len.saturating_sub(capacity))
+    let never = len.saturating_sub(body.room.capacity(len));
+    body.tally.unusable.saturating_sub(never)
 }
 
 /// Bytes in use, and what the zones hold, of a group that is full and was not tried as it is.
