@@ -43,12 +43,15 @@ impl Stop {
 ///
 /// # Invariants
 ///
-/// `task` is a kthread with a reference of ours, not yet stopped.
+/// `task` is a kthread with a reference of ours, not yet stopped, that calls `entry` with `body`. `give_back` takes a
+/// `body` for which `entry` was not called.
 pub(crate) struct Thread {
     task: NonNull<b::task_struct>,
+    body: *mut c_void,
+    give_back: unsafe fn(*mut c_void),
 }
 
-// SAFETY: A kthread may be woken and stopped from any thread.
+// SAFETY: A kthread may be woken and stopped from any thread, and its body be dropped: it is `Send`.
 unsafe impl Send for Thread {}
 // SAFETY: `wake_up_process` may be called at any time.
 unsafe impl Sync for Thread {}
@@ -56,12 +59,12 @@ unsafe impl Sync for Thread {}
 impl Thread {
     /// Starts a thread.
     pub(crate) fn spawn<B: Body>(name: &'static CStr, body: B) -> Result<Self> {
-        let body = KBox::into_raw(KBox::new(body, GFP_KERNEL)?);
+        let body = KBox::into_raw(KBox::new(body, GFP_KERNEL)?).cast::<c_void>();
         // SAFETY: The name is formatted with "%s"; `entry` takes the box over.
         let task = from_err_ptr(unsafe {
             b::kthread_create_on_node(
                 Some(entry::<B>),
-                body.cast::<c_void>(),
+                body,
                 -1,
                 c"%s".as_ptr().cast(),
                 name.as_ptr(),
@@ -71,28 +74,42 @@ impl Thread {
             Ok(task) => task,
             Err(error) => {
                 // SAFETY: The thread was not made.
-                drop(unsafe { KBox::from_raw(body) });
+                unsafe { give_back::<B>(body) };
                 return Err(error);
             }
         };
-        // SAFETY: The task is new and sleeps; the reference makes `kthread_stop` safe after its return. It
-        // is woken here, so `entry` runs and takes the box even if it is stopped at once.
+        // SAFETY: The task is new and sleeps; the reference makes `kthread_stop` safe after its return.
         unsafe {
             b::rbtrfs_get_task(task);
             b::wake_up_process(task);
         }
-        // INVARIANT: The reference was just taken.
+        // INVARIANT: The reference was just taken, and the task was made with this body.
         Ok(Self {
             task: NonNull::new(task).ok_or(ENOMEM)?,
+            body,
+            give_back: give_back::<B>,
         })
     }
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // SAFETY: The type invariant; `kthread_stop_put` drops the reference.
-        unsafe { b::kthread_stop_put(self.task.as_ptr()) };
+        // SAFETY: The type invariant; `kthread_stop_put` drops the reference. A thread that is stopped before it first
+        // runs does not call `entry`, which returns 0.
+        unsafe {
+            if b::kthread_stop_put(self.task.as_ptr()) != 0 {
+                (self.give_back)(self.body);
+            }
+        }
     }
+}
+
+/// # Safety
+///
+/// `body` is a `KBox<B>` made raw, which nobody else takes.
+unsafe fn give_back<B: Body>(body: *mut c_void) {
+    // SAFETY: By the caller's promise.
+    drop(unsafe { KBox::from_raw(body.cast::<B>()) });
 }
 
 unsafe extern "C" fn entry<B: Body>(body: *mut c_void) -> c_int {
