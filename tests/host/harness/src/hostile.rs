@@ -28,6 +28,8 @@ const MAX_DIRECTORIES: usize = 20;
 const MAX_NAMES: usize = 500;
 /// Changes that are tried.
 const CHANGES: u64 = 40;
+/// How often the commit thread tidies up.
+const ROUNDS: u64 = 4;
 /// Steps of a history that are tried.
 const STEPS: u64 = 40;
 
@@ -81,6 +83,17 @@ pub fn read_all(image: Image) -> Seen {
 /// Mounts and changes whatever is found, as long as it goes.
 pub fn change_all(image: Image, random: &mut Random) -> Seen {
     on_mounted(image, Access::ReadWrite, |mounted| change(mounted, random))
+}
+
+/// Mounts and lets the commit thread tidy up, which empties zones where it can.
+pub fn maintain_all(image: Image) -> Seen {
+    on_mounted(image, Access::ReadWrite, |mounted| {
+        for _ in 0..ROUNDS {
+            mounted.txns.maintain()?;
+            mounted.txns.commit()?;
+        }
+        Ok(())
+    })
 }
 
 fn on_mounted(image: Image, access: Access, use_it: impl FnOnce(&Arc<Mounted>) -> Result) -> Seen {

@@ -10,6 +10,7 @@
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`walker`]     | reads images without the engine's trees                                                 |
 //! | [`mount`]      | a mounted volume: all layers of the engine                                               |
+//! | [`worn`]       | zoned volumes whose zones are worth emptying                                             |
 //! | [`mutate`]     | images with damage that checksums do not tell                                           |
 //! | [`hostile`]    | looks at images that may hold anything                                                   |
 //! | [`history`]    | random operations and the model that a file system must agree with                       |
@@ -26,3 +27,4 @@ pub mod random;
 pub mod store;
 pub mod tools;
 pub mod walker;
+pub mod worn;

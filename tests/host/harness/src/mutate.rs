@@ -6,8 +6,8 @@ use crate::checksums::HostChecksums;
 use crate::device::{Image, PAGE};
 use crate::random::Random;
 use crate::tools;
-use crate::walker::{walk, Walked};
-use engine::disk::{seal, seal_block, SUPERBLOCK_PLACES};
+use crate::walker::{walk, Found, Walked};
+use engine::disk::{seal, seal_block, Kind, ObjectId, SUPERBLOCK_PLACES};
 
 /// An image whose blocks are known. For volumes with one copy of everything.
 pub struct Subject {
@@ -16,6 +16,22 @@ pub struct Subject {
     // Where the newest superblock is.
     superblock: u64,
 }
+
+/// Numbers of trees that may have a block, some of which are none: the last two are log and relocation trees'.
+const TREES: [u64; 12] = [
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    9,
+    10,
+    256,
+    1 << 40,
+    -6i64 as u64,
+    -8i64 as u64,
+];
 
 /// Bytes in a block's header.
 const HEADER: usize = 101;
@@ -49,6 +65,52 @@ impl Subject {
             }
         }
         image
+    }
+
+    /// The image with one to four changes in what the extent tree says of tree blocks: each could be true of another.
+    pub fn mutate_extents(&self, random: &mut Random) -> Image {
+        let mut image = self.image.clone();
+        for _ in 0..1 + random.below(4) {
+            let leaf = self.block_of(ObjectId::EXTENT_TREE, 0, random);
+            let mut block = self.walked.read(&image, leaf.addr);
+            self.change_extent(&mut block, random);
+            seal_block(&mut block, self.walked.superblock.checksum, &HostChecksums);
+            self.write(&mut image, leaf, &block);
+        }
+        image
+    }
+
+    /// A block of a tree.
+    fn block_of(&self, tree: ObjectId, level: u8, random: &mut Random) -> &Found {
+        let wanted = |found: &&Found| found.owner == tree && found.level == level;
+        let blocks: Vec<&Found> = self.walked.blocks.iter().filter(wanted).collect();
+        *random.choose(&blocks)
+    }
+
+    /// Changes a member of a tree block's item, or its key.
+    fn change_extent(&self, leaf: &mut [u8], random: &mut Random) {
+        let of_block = |head: &usize| leaf[head + 8] == Kind::METADATA_ITEM.get();
+        let items = u32::from_le_bytes(leaf[96..100].try_into().expect("four bytes")) as usize;
+        let heads = (0..items).map(|item| HEADER + item * ITEM);
+        let heads: Vec<usize> = heads.filter(of_block).collect();
+        let head = *random.choose(&heads);
+        let data = u32::from_le_bytes(leaf[head + 17..head + 21].try_into().expect("four bytes"));
+        let data = HEADER + data as usize;
+        let other = random.choose(&self.walked.blocks);
+        let (at, value) = match random.below(7) {
+            // Level, count, generation, flags, kind of the reference, tree or parent, address.
+            0 => (head + 9, *random.choose(&[0, 1, 2, 7, 8, 255])),
+            1 => (data, *random.choose(&[1, 2, 3, u64::MAX])),
+            2 => (data + 8, other.generation.get()),
+            3 => (data + 16, *random.choose(&[1, 2, 0x102])),
+            4 => {
+                leaf[data + 24] = *random.choose(&[176, 178, 182, 184]);
+                return;
+            }
+            5 => (data + 25, *random.choose(&TREES)),
+            _ => (head, other.addr.get() + random.below(3) * 4096),
+        };
+        leaf[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }
 
     fn change_superblock(&self, image: &mut Image, random: &mut Random) {
@@ -90,15 +152,13 @@ impl Subject {
         if !random.one_in(16) {
             seal_block(&mut block, self.walked.superblock.checksum, &HostChecksums);
         }
-        let (start, (_, place)) = self
-            .walked
-            .chunks
-            .range(..=found.addr.get())
-            .next_back()
-            .expect("a chunk");
-        image
-            .pages
-            .write(place + (found.addr.get() - start), &block);
+        self.write(image, found, &block);
+    }
+
+    fn write(&self, image: &mut Image, found: &Found, block: &[u8]) {
+        let mut chunks = self.walked.chunks.range(..=found.addr.get());
+        let (start, (_, place)) = chunks.next_back().expect("a chunk");
+        image.pages.write(place + (found.addr.get() - start), block);
     }
 
     /// A byte of an item's data, where there is any: most of a block is empty.

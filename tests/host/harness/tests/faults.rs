@@ -6,9 +6,9 @@ use harness::device::Image;
 use harness::history::{is_seen, settle, survey, Driver, Generator, Model, Op, Profile};
 use harness::mount::{Access, Mounted};
 use harness::random::{self, Random};
-use harness::tools;
+use harness::{tools, worn};
 use kernel::alloc::inject;
-use kernel::prelude::{Error, ENOMEM, ENOSPC};
+use kernel::prelude::{Error, ENOMEM, ENOSPC, EROFS};
 use kernel::print::Capture;
 
 /// A file system under a history, and the state it is in.
@@ -175,6 +175,55 @@ fn memory_on_zones() {
     }
     println!("{failed} steps failed, {aborted} transactions aborted");
     assert!(failed + aborted > 15);
+}
+
+/// One allocation fails while a group is emptied. What was there is there, and it is emptied the next time. How many
+/// attempts ended early, and how many of those aborted the transaction.
+fn empty_without_memory(image: &Image, every: usize) -> (u64, u64) {
+    let before = survey(&mount(image)).unwrap();
+    let whole = mount(image);
+    let (done, spent) = inject::counted(|| whole.txns.maintain());
+    done.unwrap();
+    assert_eq!(whole.txns.counters().groups_emptied, 1);
+    let (mut failed, mut aborted) = (0, 0);
+    for n in (0..spent.calls).step_by(every) {
+        let mut mounted = mount(image);
+        let failing = inject::fail_nth(n);
+        let done = mounted.txns.maintain();
+        drop(failing);
+        let expected = matches!(done, Ok(()) | Err(ENOMEM | EROFS));
+        assert!(expected, "allocation {n}: {done:?}");
+        assert_eq!(latch::lockdep::held(), 0, "allocation {n}");
+        failed += u64::from(mounted.txns.counters().groups_emptied == 0);
+        if let Some(error) = mounted.txns.is_aborted() {
+            assert_eq!(error, ENOMEM, "allocation {n}");
+            assert!(mounted.txns.close().is_err());
+            aborted += 1;
+            mounted = mount(&mounted.images()[0]);
+        }
+        let dead = |mounted: &Mounted| mounted.txns.space().statistics().metadata.unusable;
+        let before_it = dead(&mounted);
+        mounted.txns.maintain().unwrap();
+        mounted.txns.commit().unwrap();
+        let reset = before_it.saturating_sub(dead(&mounted));
+        assert!(reset > 2 << 20, "allocation {n}: nothing was emptied");
+        assert!(survey(&mounted).unwrap() == before, "allocation {n}");
+        assert_eq!(mounted.violations(), Vec::<String>::new());
+        tools::check(&mounted.unmount().unwrap()[0]).unwrap();
+    }
+    (failed, aborted)
+}
+
+#[test]
+fn memory_while_zones_are_emptied() {
+    let large = empty_without_memory(&worn::image(&["-m", "single"]), 3);
+    let small = empty_without_memory(&worn::image(&["-m", "single", "-n", "4096"]), 14);
+    println!("ended early, aborted: {large:?} {small:?}");
+    assert!(large.0 > large.1 && large.0 + small.0 > 12);
+}
+
+fn mount(image: &Image) -> Mounted {
+    Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap()
 }
 
 /// One request fails somewhere in a history.

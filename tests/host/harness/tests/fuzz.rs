@@ -4,10 +4,10 @@
 
 use harness::device::Image;
 use harness::history::{Generator, History, Model, Op, Profile};
-use harness::hostile::{self, change_all, read_all, Seen};
+use harness::hostile::{self, change_all, maintain_all, read_all, Seen};
 use harness::mutate::Subject;
 use harness::random::{self, Random};
-use harness::tools;
+use harness::{tools, worn};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,8 @@ struct Tally {
     mounted: u64,
     all: u64,
     silent: Vec<u64>,
+    /// Groups that were not emptied for what was found there.
+    kept: u64,
 }
 
 impl Tally {
@@ -101,6 +103,8 @@ impl Tally {
             Seen::Mounted(_) => self.mounted += 1,
             Seen::All => self.all += 1,
         }
+        let kept = |line: &&String| line.contains("cannot be emptied");
+        self.kept += report.log.iter().filter(kept).count() as u64;
         if report.seen != Seen::All && report.log.is_empty() {
             self.silent.push(seed);
         }
@@ -117,17 +121,25 @@ impl Tally {
 
 /// Looks at this many mutations.
 fn run(subject: &Subject, seeds: std::ops::Range<u64>, look: impl Fn(Image, &mut Random) -> Seen) {
+    run_on(|random| subject.mutate(random), seeds, look).assert_telling();
+}
+
+fn run_on(
+    mutate: impl Fn(&mut Random) -> Image,
+    seeds: std::ops::Range<u64>,
+    look: impl Fn(Image, &mut Random) -> Seen,
+) -> Tally {
     let watchdog = Watchdog::start();
     let mut tally = Tally::default();
     for seed in random::seeds(seeds) {
         let mut random = Random::new(seed);
-        let image = subject.mutate(&mut random);
+        let image = mutate(&mut random);
         watchdog.begin(seed, &image);
         let report = hostile::look(|| look(image, &mut random));
         let report = report.unwrap_or_else(|what| panic!("seed {seed}: {what}"));
         tally.add(seed, &report);
     }
-    tally.assert_telling();
+    tally
 }
 
 #[test]
@@ -160,6 +172,30 @@ fn changing_small_nodes() {
 #[test]
 fn changing_zones() {
     run(&zoned_subject(), 50_000..51_000, change_all);
+}
+
+/// What the extent tree says of blocks tells how to empty zones.
+#[test]
+fn emptying_zones() {
+    let options = [&["-m", "single"][..], &["-m", "single", "-n", "4096"]];
+    for (options, seeds) in options.into_iter().zip([60_000..60_250, 61_000..61_250]) {
+        let subject = Subject::new(worn::image(options));
+        let report = hostile::look(|| maintain_all(subject.image().clone())).unwrap();
+        assert_eq!(report.seen, Seen::All, "{}", report.log.join("\n"));
+        let tally = run_on(
+            |random| match random.one_in(4) {
+                true => subject.mutate(random),
+                false => subject.mutate_extents(random),
+            },
+            seeds,
+            |image, _| maintain_all(image),
+        );
+        println!("{tally:?}");
+        assert!(
+            tally.refused > 0 && tally.mounted > 0 && tally.kept > 0,
+            "{tally:?}"
+        );
+    }
 }
 
 #[test]
