@@ -7,7 +7,7 @@ use super::running::Running;
 use super::shared::Shared;
 use super::superblock;
 use crate::btree::WriteMode;
-use crate::disk::{Generation, Logical, ObjectId};
+use crate::disk::{Generation, Key, Logical, ObjectId};
 use crate::volume::SuperblockImage;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -123,9 +123,15 @@ impl Shared {
             let roots = self.write_root_items(context)?;
             let groups = self.space.write_dirty_groups(context)?;
             let quiet = roots == 0 && groups == 0 && !self.space.has_dirty_groups();
-            if quiet && context.queued() == 0 {
+            if !quiet || context.queued() > 0 {
+                continue;
+            }
+            let root = self.registry.root();
+            if root.root_pointer().generation == context.running().generation {
                 return superblock::fill(self, context.running());
             }
+            // Whoever began it failed before anything changed. A superblock's root is of its generation all the same.
+            root.rewrite(context, &Key::MIN)?;
         }
         pr_err!(
             "commit of transaction {} does not come to an end\n",

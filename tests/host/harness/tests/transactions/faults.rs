@@ -187,3 +187,29 @@ fn an_address_without_memory_is_no_hole() {
     }
     assert!(kept > 2 && fills > 2, "{kept} failures, {fills} fills");
 }
+
+/// A change fails before anything has changed: a commit that follows has nothing to write, or all that a superblock
+/// leads to.
+#[test]
+fn a_commit_may_follow_a_change_that_failed() {
+    let root = Key::new(256, Kind::INODE_ITEM, 0);
+    for image in [zoned_image(10, 64 * MIB), tools::mkfs(256 * MIB, &[])] {
+        let mut kept = 0;
+        for n in 0.. {
+            let mounted = Mounted::mount(image.clone()).unwrap();
+            let tree = mounted.txns.tree(ObjectId::FS_TREE).unwrap();
+            let handle = mounted.txns.start(Units::updates(1)).unwrap();
+            let failing = inject::fail_nth(n);
+            let changed = tree.update(&handle, &root, |_| ());
+            drop((failing, handle));
+            if mounted.txns.is_aborted().is_none() {
+                kept += u64::from(changed.is_err());
+                tools::check(&mounted.unmount()).unwrap();
+            }
+            if changed.is_ok() {
+                break;
+            }
+        }
+        assert!(kept > 1, "{kept} failures");
+    }
+}
