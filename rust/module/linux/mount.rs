@@ -105,7 +105,8 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// Writes the attributes that are only in memory.
     fn write_inode(inode: &Inode) -> Result;
 
-    /// The inode leaves memory; its pages are gone already. Without names it is to be deleted.
+    /// An inode without names leaves memory and is to be deleted; its pages are gone already. The file system cannot be
+    /// frozen meanwhile.
     fn evict(inode: &Inode);
 }
 
@@ -157,9 +158,15 @@ unsafe extern "C" fn evict_inode<T: FileSystem>(inode: *mut b::inode) {
     // SAFETY: The VFS lends an inode of ours, which nobody else has.
     let inode = unsafe { Inode::borrow(inode) };
     inode.truncate_final();
-    {
+    // Only then is anything written: no other waits for a file system that is frozen.
+    if inode.nlink() == 0 {
         let _nofs = NofsScope::enter();
+        let sb = inode.super_block().as_ptr();
+        // SAFETY: The super block outlives its inode. The VFS orders this behind all that its callers have.
+        unsafe { b::sb_start_intwrite(sb) };
         T::evict(inode);
+        // SAFETY: As above; the same task started it.
+        unsafe { b::sb_end_intwrite(sb) };
     }
     inode.clear();
 }

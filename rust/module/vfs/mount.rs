@@ -354,9 +354,6 @@ impl FileSystem for Mount {
         let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) else {
             return;
         };
-        if this.inode.attributes().nlink != 0 {
-            return;
-        }
         match mount.fs.evict(&this.inode) {
             Ok(()) => {}
             // The orphan item stays; the next mount that may write goes on.
