@@ -37,25 +37,16 @@ impl Sparse {
         is_full(&self.0.lock())
     }
 
-    /// All its blocks were rewritten that can be; whether nothing is in use any more. What is, as by a snapshot, stays:
-    /// the group is not tried again before much less of it is in use.
-    pub fn rewritten(self) -> bool {
+    /// All its blocks were rewritten that can be; whether nothing is in use any more. What is, as by a snapshot or
+    /// because it cannot be read, stays: the group is not tried again before much less of it is in use.
+    pub fn tried(self) -> bool {
         let mut body = self.0.lock();
         let used = body.tally.used;
-        note_tried(&mut body, used);
+        // Unless the zones were reset meanwhile.
+        if is_full(&body) {
+            body.in_use_when_tried = used;
+        }
         used == 0
-    }
-
-    /// Its blocks cannot be rewritten.
-    pub fn give_up(self) {
-        note_tried(&mut self.0.lock(), 0);
-    }
-}
-
-/// Remembers how an attempt ended, unless the zones were reset meanwhile.
-fn note_tried(body: &mut Body, in_use: u64) {
-    if is_full(body) {
-        body.in_use_when_tried = in_use;
     }
 }
 

@@ -61,10 +61,7 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
     match rewrite_all(shared, &sparse) {
         Ok(()) => {
             reserve::run_refs(shared)?;
-            Ok(match sparse.rewritten() {
-                true => Outcome::Emptied,
-                false => Outcome::Stays,
-            })
+            Ok(outcome(sparse))
         }
         Err(error) if error == ENOSPC || error == ENOMEM => Ok(Outcome::NoSpace),
         Err(error) => {
@@ -74,9 +71,15 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
                 sparse.start(),
                 error.to_errno()
             );
-            sparse.give_up();
-            Ok(Outcome::Stays)
+            Ok(outcome(sparse))
         }
+    }
+}
+
+fn outcome(sparse: Sparse) -> Outcome {
+    match sparse.tried() {
+        true => Outcome::Emptied,
+        false => Outcome::Stays,
     }
 }
 

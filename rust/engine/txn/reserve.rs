@@ -164,10 +164,10 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     Ok(removed)
 }
 
-/// Runs the delayed references of the running transaction, if there is one.
+/// Runs the delayed references of the running transaction, if there is one; waits for those that another task runs.
 pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
     match Handle::attach(shared)? {
-        Some(handle) => handle.run_refs(Limit::Few(usize::MAX)),
+        Some(handle) => handle.run_refs(Limit::All),
         None => Ok(()),
     }
 }
