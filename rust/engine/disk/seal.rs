@@ -3,7 +3,7 @@
 
 use super::checksum::CHECKSUM_FIELD;
 use super::raw::{RawHeader, HEADER_WRITTEN};
-use super::{ChecksumKind, Checksums};
+use super::{ChecksumKind, Checksums, Flaw};
 
 /// Makes a tree block ready to go out: marks it written and puts its checksum in place.
 ///
@@ -22,11 +22,21 @@ pub fn seal(bytes: &mut [u8], kind: ChecksumKind, checksums: &dyn Checksums) {
     }
 }
 
-/// Whether the checksum in its field at the front of `bytes` is right. Only the algorithm's own bytes count.
-pub fn is_sealed(bytes: &[u8], kind: ChecksumKind, checksums: &dyn Checksums) -> bool {
+/// Whether the checksum in its field at the front of `bytes` is right. Only the algorithm's own bytes count, the first
+/// of which the flaw names.
+pub fn check_seal(bytes: &[u8], kind: ChecksumKind, checksums: &dyn Checksums) -> Result<(), Flaw> {
     let Some((field, rest)) = bytes.split_first_chunk::<CHECKSUM_FIELD>() else {
-        return false;
+        return Err(Flaw::new("checksum is missing", 0, 0));
     };
     let digest = checksums.digest(kind, rest);
-    field.get(..kind.size()) == digest.get(..kind.size())
+    if field.get(..kind.size()) == digest.get(..kind.size()) {
+        return Ok(());
+    }
+    let [found, expected] = [field, &digest].map(|sum| {
+        let first = sum
+            .first_chunk()
+            .map_or(0, |first| u32::from_le_bytes(*first));
+        u64::from(first)
+    });
+    Err(Flaw::new("checksum is wrong", found, expected))
 }

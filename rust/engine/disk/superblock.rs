@@ -6,7 +6,7 @@ use super::ids::{MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
 use super::item::{front, size64};
 use super::raw::{RawKey, RawSuperblock};
 use super::{
-    is_sealed, seal, BlockGroupFlags, ChecksumKind, Checksums, ChunkItem, CompatRo, DevItem,
+    check_seal, seal, BlockGroupFlags, ChecksumKind, Checksums, ChunkItem, CompatRo, DevItem,
     Format, Generation, Incompat, Key, Logical, SuperFlags, Uuid,
 };
 use kernel::fmt;
@@ -148,13 +148,7 @@ impl Superblock {
         if !checksums.has(kind) {
             return Err(SuperblockError::NoChecksum(kind));
         }
-        if !is_sealed(raw.as_bytes(), kind, checksums) {
-            return Err(corrupt(Flaw::new(
-                "checksum is wrong",
-                0,
-                kind.get().into(),
-            )));
-        }
+        check_seal(raw.as_bytes(), kind, checksums).map_err(corrupt)?;
         ensure_eq("superblock is for another place", raw.addr.get(), place).map_err(corrupt)?;
         Self::check_to_write(raw)
     }

@@ -13,7 +13,7 @@ mod item;
 mod trees;
 
 use super::{
-    is_sealed, ChecksumKind, Checksums, CompatRo, Corrupt, Flaw, Generation, Incompat, Key,
+    check_seal, ChecksumKind, Checksums, CompatRo, Corrupt, Flaw, Generation, Incompat, Key,
     Logical, ObjectId, Uuid,
 };
 use item::{Item, Occasion};
@@ -68,11 +68,8 @@ pub struct BlockContext<'a> {
 
 /// Checks a block that was read: checksum, place, and all its contents.
 pub fn check_block(block: &[u8], context: &BlockContext<'_>) -> Result<(), Corrupt> {
-    if !is_sealed(block, context.format.checksum, context.checksums) {
-        let found = u64::from(block.first().copied().unwrap_or(0));
-        let kind = context.format.checksum.get().into();
-        return Err(Flaw::new("checksum is wrong", found, kind).at(context.addr, None));
-    }
+    check_seal(block, context.format.checksum, context.checksums)
+        .map_err(|flaw| flaw.at(context.addr, None))?;
     block::check(block, context, Occasion::Read)
 }
 

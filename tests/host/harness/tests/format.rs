@@ -3,7 +3,7 @@
 
 use engine::disk::raw::*;
 use engine::disk::{
-    crc32c, data_ref_hash, extref_hash, is_sealed, name_hash, seal, BlockGroupFlags, ChecksumKind,
+    check_seal, crc32c, data_ref_hash, extref_hash, name_hash, seal, BlockGroupFlags, ChecksumKind,
     Checksums, Compression, DirEntries, DirEntry, ExtentState, FileExtent, FileType, Generation,
     Incompat, InlineExtent, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, Node, ObjectId,
     RegularExtent, Target, Timespec, Uuid,
@@ -93,15 +93,16 @@ fn checksums_seal() {
         let kind = ChecksumKind::try_from(number).unwrap();
         let mut bytes = vec![7; 4096];
         seal(&mut bytes, kind, &HostChecksums);
-        assert!(is_sealed(&bytes, kind, &HostChecksums));
+        assert_eq!(check_seal(&bytes, kind, &HostChecksums), Ok(()));
         for at in [0, kind.size() - 1, 32, 4095] {
             bytes[at] ^= 4;
-            assert!(!is_sealed(&bytes, kind, &HostChecksums), "{kind:?} at {at}");
+            let flaw = check_seal(&bytes, kind, &HostChecksums).unwrap_err();
+            assert_eq!(flaw.what, "checksum is wrong", "{kind:?} at {at}");
             bytes[at] ^= 4;
         }
     }
     assert!(ChecksumKind::try_from(4).is_err());
-    assert!(!is_sealed(&[0; 31], ChecksumKind::Crc32c, &HostChecksums));
+    assert!(check_seal(&[0; 31], ChecksumKind::Crc32c, &HostChecksums).is_err());
 }
 
 #[test]

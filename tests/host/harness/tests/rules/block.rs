@@ -163,10 +163,11 @@ fn the_block_around_the_items() {
         first_key: Some(Key::new(257, Kind::INODE_ITEM, 0)),
         newest: Generation::new(11),
     };
-    assert_eq!(
-        check_block(&block, &context).unwrap_err().what,
-        "checksum is wrong"
-    );
+    let flaw = check_block(&block, &context).unwrap_err();
+    assert_eq!(flaw.what, "checksum is wrong");
+    let stored = u32::from_le_bytes(*block.first_chunk().unwrap());
+    assert_eq!(flaw.found, u64::from(stored));
+    assert_ne!(flaw.found, flaw.expected);
     block[5000] ^= 1;
     // A subvolume finds blocks of another one.
     check_block(&block, &context).unwrap();
