@@ -8,8 +8,23 @@ use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// Items removed in one transaction.
-const BATCH: usize = 128;
+/// How much is removed with one handle.
+struct Batch {
+    items: usize,
+    units: Units,
+}
+
+/// The leaves of neighbours, twice, and the orphan item.
+const BATCH: Batch = Batch {
+    items: 128,
+    units: Units::updates(17),
+};
+
+/// On a tiny volume that is full no more is to be had: less than an unlink takes.
+const LITTLE: Batch = Batch {
+    items: 2,
+    units: Units::updates(5),
+};
 
 impl FileSystem {
     /// Removes an inode without names: data, attributes, orphan item, in batches. A crash or an error in between
@@ -18,21 +33,25 @@ impl FileSystem {
         if inode.attributes().nlink != 0 {
             return Err(EINVAL);
         }
-        // The leaves of a batch of neighbours, twice, and the orphan item.
-        let units = Units::updates(17);
         loop {
-            let handle = self.start_freeing(inode.subvolume(), units)?;
+            let (handle, items) = match self.start_freeing(inode.subvolume(), BATCH.units) {
+                Err(error) if error == ENOSPC => (
+                    self.start_freeing(inode.subvolume(), LITTLE.units)?,
+                    LITTLE.items,
+                ),
+                started => (started?, BATCH.items),
+            };
             let _extents = inode.lock_extents();
-            if or_abort(&handle, self.evict_some(&handle, inode))? {
+            if or_abort(&handle, self.evict_some(&handle, inode, items))? {
                 return Ok(());
             }
         }
     }
 
     /// One batch; whether it was the last.
-    fn evict_some(&self, handle: &Handle, inode: &Inode) -> Result<bool> {
-        let dropped = extents::drop_tail(inode, handle, 0, self.sector_size(), BATCH)?;
-        if dropped.reached == 0 && remove_rest(handle, inode)? {
+    fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
+        let dropped = extents::drop_tail(inode, handle, 0, self.sector_size(), items)?;
+        if dropped.reached == 0 && remove_rest(handle, inode, items)? {
             return Ok(true);
         }
         inode.change(handle, |attributes| {
@@ -97,15 +116,15 @@ impl FileSystem {
 }
 
 /// Removes what is left of an inode without data, the inode item and the orphan item last; `false` if there is more.
-fn remove_rest(handle: &Handle, inode: &Inode) -> Result<bool> {
+fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
     let tree = inode.subvolume().tree();
     let first = inode.key_of(Kind::new(Kind::INODE_ITEM.get().saturating_add(1)), 0);
     let last = inode.key_of(Kind::new(u8::MAX), u64::MAX);
     // Most have none, and to look costs less than to lock for writing.
     let next = tree.ceiling(&first, |key, _| key)?;
     if next.is_some_and(|key| key <= last) {
-        let removed = tree.remove_range(handle, &first, &last, BATCH)?;
-        if removed == BATCH {
+        let removed = tree.remove_range(handle, &first, &last, items)?;
+        if removed == items {
             return Ok(false);
         }
     }
