@@ -19,7 +19,7 @@ impl<T: FileData> Table<T> {
     pub(super) const FILE: b::file_operations = b::file_operations {
         llseek: Some(llseek::<T>),
         open: Some(open),
-        read_iter: Some(b::generic_file_read_iter),
+        read_iter: Some(read_iter),
         write_iter: Some(write_iter::<T>),
         splice_read: Some(b::filemap_splice_read),
         splice_write: Some(b::iter_file_splice_write),
@@ -88,6 +88,12 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
         }
         b::vfs_setpos(file, found, (*(*inode).i_sb).s_maxbytes)
     }
+}
+
+/// `generic_file_read_iter` would pass O_DIRECT on to `direct_IO`, which the mapping does not have.
+unsafe extern "C" fn read_iter(iocb: *mut b::kiocb, to: *mut b::iov_iter) -> isize {
+    // SAFETY: The VFS lends both.
+    unsafe { b::filemap_read(iocb, to, 0) }
 }
 
 unsafe extern "C" fn write_iter<T: FileData>(iocb: *mut b::kiocb, from: *mut b::iov_iter) -> isize {
