@@ -11,6 +11,7 @@
 //! | [`attributes`], [`acl`]      | calls for attributes of all inodes; POSIX ACLs                 |
 //! | [`operations`], [`file`]     | `inode_operations`, `file_operations`, `address_space_operations` |
 //! | [`seq`]                      | `seq_file`, for mount options                                |
+//! | [`debugfs`]                  | a file in debugfs                                            |
 //! | [`xattr`]                    | `xattr_handler`                                              |
 //! | [`checksum`]                 | crc32c, xxh64, sha256, blake2b                               |
 //! | [`thread`]                   | `kthread`                                                    |
@@ -25,6 +26,7 @@ pub(crate) mod bindings;
 pub(crate) mod bio;
 pub(crate) mod block;
 pub(crate) mod checksum;
+pub(crate) mod debugfs;
 pub(crate) mod dentry;
 pub(crate) mod file;
 pub(crate) mod file_bio;

@@ -2,9 +2,9 @@
 
 //! What a mount did so far, in `/sys/kernel/debug/rbtrfs-DEVICE/counters`.
 
+use crate::linux::debugfs::{Text, TextFile};
 use crate::linux::SuperBlock;
 use engine::txn::Transactions;
-use kernel::debugfs::{Dir, File, Writer};
 use kernel::fmt;
 use kernel::str::CString;
 use kernel::sync::Arc;
@@ -12,8 +12,7 @@ use latch::prelude::*;
 
 /// The file; it goes when this is dropped, after the last reader.
 pub(super) struct CounterFile {
-    _file: Pin<KBox<File<Source>>>,
-    _dir: Dir,
+    _file: TextFile<Source>,
 }
 
 struct Source(Arc<Transactions>);
@@ -22,16 +21,12 @@ impl CounterFile {
     /// Shows the counters of a mount.
     pub(super) fn new(sb: &SuperBlock, transactions: Arc<Transactions>) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("rbtrfs-{}", sb.name()))?;
-        let dir = Dir::new(&name);
-        let file = dir.read_only_file(c"counters", Source(transactions));
-        Ok(Self {
-            _file: KBox::pin_init(file, GFP_KERNEL)?,
-            _dir: dir,
-        })
+        let file = TextFile::new(&name, c"counters", Source(transactions))?;
+        Ok(Self { _file: file })
     }
 }
 
-impl Writer for Source {
+impl Text for Source {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let commits = self.0.counters();
         writeln!(f, "commits {}", commits.commits)?;
