@@ -57,6 +57,12 @@ impl FileSystem {
         }
     }
 
+    /// The position behind all entries that there are now: who stops there does not meet those that are made while it
+    /// reads, of which there may be no end.
+    pub fn dir_end(&self, dir: &Inode) -> Result<u64> {
+        dir.next_index()
+    }
+
     /// Shows the entries at `position` and after, in the order they were made. Positions are stable. No lock is held
     /// while `each` runs, so it may fault on user memory.
     pub fn read_dir(

@@ -135,13 +135,18 @@ impl Inode {
         Ok(result)
     }
 
+    /// The directory's next index: entries to come have this one or a higher one.
+    pub(super) fn next_index(&self) -> Result<u64> {
+        let known = self.state.lock().next_index;
+        match known {
+            Some(index) => Ok(index),
+            None => entries::next_index(self.subvolume.tree(), self.number),
+        }
+    }
+
     /// Takes the directory's next index. The caller has the directory locked (VFS).
     pub(super) fn take_index(&self) -> Result<u64> {
-        let known = self.state.lock().next_index;
-        let index = match known {
-            Some(index) => index,
-            None => entries::next_index(self.subvolume.tree(), self.number)?,
-        };
+        let index = self.next_index()?;
         self.state.lock().next_index = Some(index.checked_add(1).ok_or(ENOSPC)?);
         Ok(index)
     }

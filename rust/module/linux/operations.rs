@@ -16,7 +16,7 @@ use super::Inode;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use kernel::error::from_result;
-use kernel::ffi::{c_char, c_int, c_uint};
+use kernel::ffi::{c_char, c_int, c_uint, c_void};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use latch::NofsScope;
@@ -76,8 +76,10 @@ pub(crate) enum RenameKind {
 pub(crate) trait Directory: 'static {
     /// Finds a name.
     fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<ARef<Inode>>>;
-    /// Shows the entries from the position of `out`.
+    /// Shows the entries from the position of `out` up to its end.
     fn iterate(dir: &Inode, out: &mut DirContext<'_>) -> Result;
+    /// The position behind all entries that there are now.
+    fn end(dir: &Inode) -> Result<u64>;
     /// Makes an inode with a name.
     fn create(dir: &Inode, name: &[u8], new: &NewFile<'_>) -> Result<ARef<Inode>>;
     /// Makes an inode without a name.
@@ -107,6 +109,14 @@ impl DirContext<'_> {
     /// Where to go on.
     pub(crate) fn position(&self) -> u64 {
         u64::try_from(self.inner.pos).unwrap_or(0)
+    }
+
+    /// Where to stop: behind the last entry there was when the file was opened or last sought in. Whoever renames what
+    /// it reads would otherwise meet it again for ever.
+    pub(crate) fn end(&self) -> u64 {
+        // SAFETY: The VFS lent the file, an open directory.
+        let end = unsafe { (*self.file).private_data } as u64;
+        end.min(i64::MAX as u64)
     }
 
     /// Sets where the next call goes on.
@@ -148,7 +158,8 @@ impl<T: Directory + Attributes> Table<T> {
     };
     const DIRECTORY_FILE: b::file_operations = b::file_operations {
         iterate_shared: Some(iterate_shared::<T>),
-        llseek: Some(b::generic_file_llseek),
+        open: Some(open_directory::<T>),
+        llseek: Some(seek_directory::<T>),
         read: Some(b::generic_read_dir),
         fsync: Some(file::fsync_metadata),
         ..pin_init::zeroed()
@@ -230,6 +241,42 @@ unsafe extern "C" fn lookup<T: Directory>(
             unsafe { b::d_splice_alias(inode, dentry) }
         }
         Err(error) => error.to_ptr(),
+    }
+}
+
+/// Keeps [`Directory::end`] in the open file, in the word itself.
+///
+/// # Safety
+///
+/// `file` is an open directory of `T`, lent by the VFS.
+unsafe fn note_end<T: Directory>(file: *mut b::file) -> Result {
+    let _nofs = NofsScope::enter();
+    // SAFETY: By the function's contract.
+    unsafe {
+        let end = T::end(Inode::borrow(b::file_inode(file)))?;
+        (*file).private_data = end as *mut c_void;
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn open_directory<T: Directory>(
+    _inode: *mut b::inode,
+    file: *mut b::file,
+) -> c_int {
+    // SAFETY: The VFS lends the file.
+    from_result(|| unsafe { note_end::<T>(file) }.map(|()| 0))
+}
+
+unsafe extern "C" fn seek_directory<T: Directory>(
+    file: *mut b::file,
+    offset: i64,
+    whence: c_int,
+) -> i64 {
+    // SAFETY: The VFS lends the file, its position locked.
+    match unsafe { note_end::<T>(file) } {
+        // SAFETY: As above.
+        Ok(()) => unsafe { b::generic_file_llseek(file, offset, whence) },
+        Err(error) => error.to_errno().into(),
     }
 }
 

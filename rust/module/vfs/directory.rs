@@ -35,8 +35,11 @@ impl Directory for Rbtrfs {
 
     fn iterate(dir: &Inode, out: &mut DirContext<'_>) -> Result {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let position = out.position();
+        let (position, end) = (out.position(), out.end());
         mount.fs().read_dir(&this.inode, position, &mut |entry| {
+            if entry.position >= end {
+                return Ok(ControlFlow::Break(()));
+            }
             out.set_position(entry.position);
             let (number, kind) = match entry.target {
                 Target::Inode(number, kind) => (number.get(), entry_kind(kind)),
@@ -49,6 +52,10 @@ impl Directory for Rbtrfs {
             out.set_position(entry.position.saturating_add(1));
             Ok(ControlFlow::Continue(()))
         })
+    }
+
+    fn end(dir: &Inode) -> Result<u64> {
+        mount_of(dir)?.fs().dir_end(&node(dir)?.inode)
     }
 
     fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<ARef<Inode>> {
