@@ -140,6 +140,8 @@ impl Mount {
 
     fn begin_writing(&self) -> Result {
         self.transactions().begin_writing()?;
+        // Before the rest, as it can fail: then nothing has become writable.
+        self.start_committer()?;
         self.fs.set_access(fs::Access::ReadWrite);
         self.cache.set_writable(true);
         let mut next = Some(ObjectId::new(0));
@@ -154,7 +156,7 @@ impl Mount {
                 self.clean_orphans(&view.subvolume);
             }
         }
-        self.start_committer()
+        Ok(())
     }
 
     fn end_writing(&self) -> Result {
