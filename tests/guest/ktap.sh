@@ -99,6 +99,7 @@ listing() {
     (cd "$1" && find . -mindepth 1 \
         \( -type d -printf '%P d %m %U:%G %T@\n' \) -o \
         -printf '%P %y %m %U:%G %n %s %l %T@\n' | sort)
+    (cd "$1" && find . \( -type b -o -type c \) -exec stat -c '%n %t:%T' {} + | sort)
     (cd "$1" && getfattr -R -h -d -m - --absolute-names . 2>/dev/null)
 }
 

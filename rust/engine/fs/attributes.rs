@@ -24,7 +24,7 @@ pub struct Attributes {
     pub gid: u32,
     /// Type and permission bits (`S_IFMT` and below).
     pub mode: u32,
-    /// Device number as stored (C: `new_encode_dev` of the kernel's number).
+    /// Device number as stored: the kernel's own (`dev_t`: 12 bits of major above 20 of minor).
     pub rdev: u64,
     /// `BTRFS_INODE_*`, and in the upper half the read-only compatible flags.
     pub flags: InodeFlags,

@@ -44,7 +44,7 @@ pub(crate) enum NewKind<'a> {
     Directory,
     /// A symbolic link to this target.
     Symlink(&'a [u8]),
-    /// A device node, pipe or socket by the mode; the device's number as `new_encode_dev` has it.
+    /// A device node, pipe or socket by the mode; the device's number as the kernel has it (`dev_t`).
     Special(u32),
 }
 
@@ -400,8 +400,7 @@ unsafe extern "C" fn mknod<T: Directory>(
     let mode = u32::from(mode);
     let kind = match mode & b::S_IFMT {
         b::S_IFREG => NewKind::File,
-        // SAFETY: It computes with numbers.
-        _ => NewKind::Special(unsafe { b::new_encode_dev(rdev) }),
+        _ => NewKind::Special(rdev),
     };
     // SAFETY: The VFS lends all.
     from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, kind) }.map(|()| 0))

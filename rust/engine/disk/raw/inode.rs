@@ -33,7 +33,7 @@ on_disk! {
         gid: U32,
         /// Type and permissions.
         mode: U32,
-        /// Device number of a device node.
+        /// Device number of a device node, as the kernel has it (`dev_t`).
         rdev: U64,
         /// Inode flags.
         flags: U64,

@@ -46,7 +46,7 @@ fn make(file: &File, place: &StdPath) -> io::Result<()> {
         Kind::Symlink(target) => std::os::unix::fs::symlink(OsStr::from_bytes(target), place)?,
         Kind::Fifo => sys::mknodat(sys::CWD, place, sys::FileType::Fifo, mode, 0)?,
         Kind::Device(number) => {
-            // As inode items have it: C's new_encode_dev.
+            // So that mkfs.btrfs, which takes over what stat(2) says, puts this number into the inode item.
             let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xfff00);
             let device = sys::makedev(major as u32, minor as u32);
             sys::mknodat(
