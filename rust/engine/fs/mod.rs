@@ -44,5 +44,6 @@ pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use rename::{Rename, RenameMode, Side};
 pub use statistics::Statistics;
 pub use subvolume::Subvolume;
+pub use truncate::Truncation;
 pub use write::{FinishedWrite, NewExtent, WriteReservation};
 pub use xattr::XattrMode;

@@ -5,6 +5,7 @@ use super::extents::{self, Dropped};
 use super::filesystem::or_abort;
 use super::{Compressed, CompressedData, FileSystem, Inode, MappingKind, Time};
 use crate::disk::{FileOffset, MAX_NODE_SIZE};
+use crate::space::Reservation;
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
@@ -16,24 +17,60 @@ fn batch_units() -> Units {
     Units::updates(8).and(Units::inserts(2))
 }
 
+/// A file's new size, granted: all that can refuse it was asked, and what its first step may need is reserved. So the
+/// page cache can be cut between asking and doing. Dropped, it has changed nothing.
+#[must_use = "dropped, it has changed nothing"]
+pub struct Truncation<'a> {
+    fs: &'a FileSystem,
+    inode: &'a Inode,
+    size: u64,
+    reservation: Reservation,
+}
+
+impl Truncation<'_> {
+    /// Sets the size. Shrinking goes in batches from the end and the size follows: a crash, or an error of a later
+    /// batch, leaves a shorter file that is not yet as short as asked for. The caller has zeroed the tail of the last
+    /// page and no write of the cut range is under way.
+    pub fn run(self, now: Time) -> Result {
+        let (fs, inode, size) = (self.fs, self.inode, self.size);
+        let handle = fs.transactions().join_with(self.reservation)?;
+        // Writes that ended meanwhile may have made the file longer than it was.
+        if size > inode.attributes().size {
+            let _extents = inode.lock_extents();
+            return or_abort(&handle, fs.raise_size(&handle, inode, Some(size), now));
+        }
+        match fs.shrink_batch(handle, inode, size, Some(now))? {
+            true => Ok(()),
+            false => fs.shrink(inode, size, Some(now)),
+        }
+    }
+}
+
 impl FileSystem {
-    /// Sets a file's size. Shrinking goes in batches from the end and the size follows: a crash leaves a shorter file
-    /// that is not yet as short as asked for. The caller has zeroed the tail of the last page and no write of the cut
-    /// range is under way. `EFBIG`; `EOPNOTSUPP` to cut within a compressed inline extent.
-    pub fn truncate(&self, inode: &Inode, new_size: u64, now: Time) -> Result {
-        if i64::try_from(new_size).is_err() {
+    /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`; `EOPNOTSUPP` to cut within a compressed inline extent.
+    pub fn ask_truncate<'a>(&'a self, inode: &'a Inode, size: u64) -> Result<Truncation<'a>> {
+        if i64::try_from(size).is_err() {
             return Err(EFBIG);
         }
-        if new_size > inode.attributes().size {
+        self.check_writable(inode.subvolume())?;
+        let reservation = if size > inode.attributes().size {
             let units = Units::inserts(1).and(Units::updates(1));
-            let handle = self.start(inode.subvolume(), units)?;
-            let _extents = inode.lock_extents();
-            return or_abort(
-                &handle,
-                self.raise_size(&handle, inode, Some(new_size), now),
-            );
-        }
-        self.shrink(inode, new_size, Some(now))
+            self.transactions().reserve(units)?
+        } else {
+            self.check_cut(inode, size)?;
+            self.transactions().reserve_freeing(batch_units())?
+        };
+        Ok(Truncation {
+            fs: self,
+            inode,
+            size,
+            reservation,
+        })
+    }
+
+    /// Asks for a new size and sets it; see [`Truncation::run`].
+    pub fn truncate(&self, inode: &Inode, new_size: u64, now: Time) -> Result {
+        self.ask_truncate(inode, new_size)?.run(now)
     }
 
     /// Removes all behind `new_size`, also where the size is that already.
@@ -41,11 +78,22 @@ impl FileSystem {
         self.check_cut(inode, new_size)?;
         loop {
             let handle = self.start_freeing(inode.subvolume(), batch_units())?;
-            let _extents = inode.lock_extents();
-            if or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))? {
+            if self.shrink_batch(handle, inode, new_size, now)? {
                 return Ok(());
             }
         }
+    }
+
+    /// One batch in a transaction of its own; whether it was the last.
+    fn shrink_batch(
+        &self,
+        handle: Handle,
+        inode: &Inode,
+        new_size: u64,
+        now: Option<Time>,
+    ) -> Result<bool> {
+        let _extents = inode.lock_extents();
+        or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))
     }
 
     /// `EOPNOTSUPP` where the new end is within bytes that are packed in the tree.

@@ -25,12 +25,11 @@ struct Times {
 }
 
 impl Shared {
-    /// Makes durable all that completed before the call.
+    /// Makes durable all that completed before the call. `EROFS` after an abort; who is there when it happens gets its
+    /// error.
     pub(super) fn commit(&self) -> Result {
         let mut gate = self.gate.lock();
-        if let Some(error) = gate.aborted {
-            return Err(error);
-        }
+        self.check_alive()?;
         let Some(target) = gate.last_changed() else {
             return Ok(());
         };

@@ -82,6 +82,11 @@ impl Transactions {
         self.reserve_metadata(units, Urgency::Ordinary)
     }
 
+    /// As [`Self::reserve`], and may draw on the global reserve like [`Self::start_freeing`].
+    pub fn reserve_freeing(&self, units: Units) -> Result<Reservation> {
+        self.reserve_metadata(units, Urgency::Freeing)
+    }
+
     /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May make a chunk or commit: no
     /// handle may be held. `ENOSPC`.
     pub fn reserve_data(&self, bytes: u64) -> Result<Reservation> {

@@ -48,7 +48,14 @@ pub(crate) mod stat_flags {
 pub(crate) trait Attributes: super::xattr::Xattrs {
     /// What `stat` shows besides the VFS inode.
     fn stat(inode: &Inode) -> Result<StatExtra>;
-    /// Changes the size; the VFS has checked permissions and limits.
+    /// Whether any attribute may be changed: `EROFS` in a read-only subvolume.
+    fn check_change(inode: &Inode) -> Result;
+    /// Whether the contents may be changed, whoever asks.
+    fn check_write(inode: &Inode) -> Result;
+    /// Makes all that was done to it durable; its data is written.
+    fn sync(inode: &Inode) -> Result;
+    /// Changes the size; the VFS has checked permissions and limits. After an error the VFS inode is as the disk will
+    /// be.
     fn resize(inode: &Inode, size: i64) -> Result;
     /// Stores mode, owner, group and times of the VFS inode.
     fn store(inode: &Inode) -> Result;
@@ -99,10 +106,10 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
 ) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends all, the inode locked.
-        let (inode, valid) = unsafe {
-            kernel::error::to_result(b::setattr_prepare(idmap, dentry, change))?;
-            (Inode::borrow((*dentry).d_inode), (*change).ia_valid)
-        };
+        let (inode, valid) = unsafe { (Inode::borrow((*dentry).d_inode), (*change).ia_valid) };
+        T::check_change(inode)?;
+        // SAFETY: As above.
+        kernel::error::to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
         let _nofs = NofsScope::enter();
         if valid & b::ATTR_SIZE != 0 {
             // SAFETY: As above.
@@ -132,12 +139,37 @@ pub(super) unsafe extern "C" fn update_time<T: Attributes>(
     flags: c_uint,
 ) -> c_int {
     // SAFETY: The VFS lends the inode.
+    let this = unsafe { Inode::borrow(inode) };
+    if let Err(error) = T::check_change(this) {
+        return error.to_errno();
+    }
+    // SAFETY: As above.
     let result = unsafe { b::generic_update_time(inode, kind, flags) };
     if result == 0 {
-        // SAFETY: As above.
-        T::note_times(unsafe { Inode::borrow(inode) });
+        T::note_times(this);
     }
     result
+}
+
+/// Part of a table of [`super::operations`].
+pub(super) unsafe extern "C" fn permission<T: Attributes>(
+    idmap: *mut b::mnt_idmap,
+    inode: *mut b::inode,
+    mask: c_int,
+) -> c_int {
+    let asked = mask as u32;
+    if asked & b::MAY_WRITE != 0 {
+        // What an inode owns goes before the grace period of those who walk without references.
+        if asked & b::MAY_NOT_BLOCK != 0 {
+            return ECHILD.to_errno();
+        }
+        // SAFETY: The VFS lends the inode, with a reference.
+        if let Err(error) = T::check_write(unsafe { Inode::borrow(inode) }) {
+            return error.to_errno();
+        }
+    }
+    // SAFETY: The VFS lends both.
+    unsafe { b::generic_permission(idmap, inode, mask) }
 }
 
 /// Part of a table of [`super::operations`].

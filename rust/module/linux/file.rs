@@ -5,12 +5,14 @@
 //! C header: `include/linux/fs.h`. Data moves by [`iomap`](super::iomap); here is what a `struct file` adds: positions,
 //! the inode's lock, limits, and when a call must wait for the device.
 
+use super::attributes::Attributes;
 use super::bindings as b;
 use super::iomap::{FileData, Tables};
-use super::Inode;
+use super::{Inode, SuperBlock};
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
 use latch::prelude::*;
+use latch::NofsScope;
 
 /// The table of `T`'s open files.
 pub(super) struct Table<T>(core::marker::PhantomData<T>);
@@ -24,7 +26,6 @@ impl<T: FileData> Table<T> {
         splice_read: Some(b::filemap_splice_read),
         splice_write: Some(b::iter_file_splice_write),
         mmap_prepare: Some(mmap_prepare::<T>),
-        fsync: Some(fsync_metadata),
         ..pin_init::zeroed()
     };
     const MAPPED: &'static b::vm_operations_struct = &b::vm_operations_struct {
@@ -60,6 +61,7 @@ unsafe extern "C" fn open(inode: *mut b::inode, file: *mut b::file) -> c_int {
     // SAFETY: The VFS lends both. O_DIRECT is taken: such calls go through the page cache and are synced.
     unsafe {
         (*file).f_mode |= b::FMODE_CAN_ODIRECT as b::fmode_t;
+        SuperBlock::borrow((*inode).i_sb).remind_of_failure();
         b::generic_file_open(inode, file)
     }
 }
@@ -197,7 +199,9 @@ unsafe extern "C" fn page_mkwrite<T: FileData>(fault: *mut b::vm_fault) -> b::vm
     }
 }
 
-/// Cuts or extends the page cache of a file to `size` bytes, around `store`, which does the same to the trees.
+/// Cuts or extends the page cache of a file to `size` bytes, around `store`, which does the same to the trees and was
+/// asked before whether it will. After an error the size is what it was, or, where pages were cut already, what `store`
+/// left.
 ///
 /// The VFS holds the inode's lock.
 pub(crate) fn resize<T: FileData>(
@@ -211,9 +215,9 @@ pub(crate) fn resize<T: FileData>(
     unsafe {
         if size > old {
             zero_tail::<T>(at, old)?;
+            store()?;
             b::truncate_setsize(at, size);
-            b::pagecache_isize_extended(at, old, size);
-            return store();
+            return Ok(());
         }
         // The block that is cut keeps its head: its tail must be zero on the device as well.
         zero_tail::<T>(at, size)?;
@@ -224,25 +228,22 @@ pub(crate) fn resize<T: FileData>(
     }
 }
 
-/// fsync by a commit of the whole file system.
-pub(super) unsafe extern "C" fn fsync_metadata(
+/// fsync of a file or directory: its data, then all else that the file system has of it.
+pub(super) unsafe extern "C" fn fsync<T: Attributes>(
     file: *mut b::file,
     start: i64,
     end: i64,
     _datasync: c_int,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: The VFS lends an open file.
+        // SAFETY: The VFS lends an open file, which keeps its inode.
         let inode = unsafe {
             to_result(b::file_write_and_wait_range(file, start, end))?;
-            b::file_inode(file)
-        };
-        // SAFETY: As above; the super block has `sync_fs`.
-        unsafe {
+            let inode = b::file_inode(file);
             to_result(b::sync_inode_metadata(inode, 1))?;
-            let sync = (*(*(*inode).i_sb).s_op).sync_fs.ok_or(EINVAL)?;
-            to_result(sync((*inode).i_sb, 1))?;
-        }
-        Ok(0)
+            Inode::borrow(inode)
+        };
+        let _nofs = NofsScope::enter();
+        T::sync(inode).map(|()| 0)
     })
 }

@@ -190,6 +190,12 @@ impl Inode {
         unsafe { (b::i_uid_read(self.as_ptr()), b::i_gid_read(self.as_ptr())) }
     }
 
+    /// Whether pages of it could not be written since it is in memory.
+    pub(crate) fn has_lost_writes(&self) -> bool {
+        // SAFETY: The inode is alive, and so is its mapping.
+        unsafe { b::errseq_check(addr_of_mut!((*(*self.as_ptr()).i_mapping).wb_err), 0) != 0 }
+    }
+
     /// Number of names.
     pub(crate) fn nlink(&self) -> u32 {
         // SAFETY: The inode is alive; all members of the union are the same number.

@@ -12,7 +12,7 @@ use super::dentry::Dentry;
 use super::file;
 use super::inode::NewInode;
 use super::iomap::{FileData, Tables};
-use super::Inode;
+use super::{Inode, SuperBlock};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use kernel::error::from_result;
@@ -161,7 +161,7 @@ impl<T: Directory + Attributes> Table<T> {
         open: Some(open_directory::<T>),
         llseek: Some(seek_directory::<T>),
         read: Some(b::generic_read_dir),
-        fsync: Some(file::fsync_metadata),
+        fsync: Some(file::fsync::<T>),
         ..pin_init::zeroed()
     };
 }
@@ -174,6 +174,7 @@ impl<T: Attributes> Table<T> {
         update_time: Some(attributes::update_time::<T>),
         get_inode_acl: Some(acl::get::<T>),
         set_acl: Some(acl::set::<T>),
+        permission: Some(attributes::permission::<T>),
         ..pin_init::zeroed()
     };
     const SYMLINK: b::inode_operations = b::inode_operations {
@@ -181,6 +182,16 @@ impl<T: Attributes> Table<T> {
         get_inode_acl: None,
         set_acl: None,
         ..Self::COMMON
+    };
+}
+
+/// The calls on open files of `T` with data by `D`.
+struct Regular<T, D>(PhantomData<(T, D)>);
+
+impl<T: Attributes, D: FileData> Regular<T, D> {
+    const FILE: b::file_operations = b::file_operations {
+        fsync: Some(file::fsync::<T>),
+        ..file::Table::<D>::FILE
     };
 }
 
@@ -198,7 +209,7 @@ impl NewInode {
     pub(crate) fn set_regular<T: Attributes, D: FileData>(&mut self) {
         self.set_operations(
             &Table::<T>::COMMON,
-            Some(&file::Table::<D>::FILE),
+            Some(&Regular::<T, D>::FILE),
             Some(Tables::<D>::ADDRESS_SPACE),
         );
         // SAFETY: Nobody else has the inode. Pages hold still while they are written: they are checksummed.
@@ -263,8 +274,14 @@ unsafe extern "C" fn open_directory<T: Directory>(
     _inode: *mut b::inode,
     file: *mut b::file,
 ) -> c_int {
-    // SAFETY: The VFS lends the file.
-    from_result(|| unsafe { note_end::<T>(file) }.map(|()| 0))
+    from_result(|| {
+        // SAFETY: The VFS lends the file.
+        unsafe {
+            SuperBlock::borrow((*b::file_inode(file)).i_sb).remind_of_failure();
+            note_end::<T>(file)
+        }
+        .map(|()| 0)
+    })
 }
 
 unsafe extern "C" fn seek_directory<T: Directory>(

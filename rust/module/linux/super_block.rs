@@ -75,7 +75,25 @@ impl SuperBlock {
         unsafe { b::sb_rdonly(self.as_ptr()) }
     }
 
-    /// Makes it read-only from now on: after an aborted transaction, or because the volume allows no more.
+    /// After an aborted transaction: it is read-only from now on, and syncfs fails once for each open file, since what
+    /// was changed last is not on disk. The VFS asks no file system that is read-only.
+    pub(crate) fn set_failed(&self) {
+        self.set_read_only();
+        // SAFETY: The super block is alive; the word is atomic.
+        unsafe { b::errseq_set(addr_of_mut!((*self.as_ptr()).s_wb_err), EROFS.to_errno()) };
+    }
+
+    /// To be called when a file is opened: whoever opens one after a failure learns of it by syncfs as well. The word
+    /// has `EROFS` from [`Self::set_failed`] alone.
+    pub(super) fn remind_of_failure(&self) {
+        // SAFETY: The super block is alive.
+        let seen = unsafe { b::errseq_check(addr_of_mut!((*self.as_ptr()).s_wb_err), 0) };
+        if seen == EROFS.to_errno() && self.is_read_only() {
+            self.set_failed();
+        }
+    }
+
+    /// Makes it read-only from now on, because the volume allows no more.
     pub(crate) fn set_read_only(&self) {
         // SAFETY: The super block is alive; a single bit is set, as C file systems do on errors.
         unsafe { (*self.as_ptr()).s_flags |= b::SB_RDONLY as c_ulong };

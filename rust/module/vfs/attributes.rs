@@ -7,7 +7,7 @@ use super::{node, Rbtrfs};
 use crate::linux::attributes::{stat_flags, Attributes, StatExtra};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
-use engine::disk::InodeFlags;
+use engine::disk::{FileType, InodeFlags};
 use engine::fs::{Changes, Times};
 use latch::prelude::*;
 
@@ -31,6 +31,38 @@ impl Attributes for Rbtrfs {
             attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
             block_size: mount.sector_size(),
         })
+    }
+
+    fn check_change(inode: &Inode) -> Result {
+        match node(inode)?.subvolume.subvolume.is_read_only() {
+            true => Err(EROFS),
+            false => Ok(()),
+        }
+    }
+
+    fn check_write(inode: &Inode) -> Result {
+        let attributes = node(inode)?.inode.attributes();
+        // The others are written elsewhere.
+        let is_contents = matches!(
+            attributes.file_type(),
+            Some(FileType::Regular | FileType::Directory | FileType::Symlink)
+        );
+        if !is_contents {
+            return Ok(());
+        }
+        Self::check_change(inode)?;
+        match attributes.flags.contains(InodeFlags::READONLY) {
+            true => Err(EACCES),
+            false => Ok(()),
+        }
+    }
+
+    fn sync(inode: &Inode) -> Result {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        if mount.has_failed() && inode.has_lost_writes() {
+            return Err(EROFS);
+        }
+        mount.fs().sync(&this.inode)
     }
 
     fn resize(inode: &Inode, size: i64) -> Result {

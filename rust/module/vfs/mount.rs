@@ -105,6 +105,11 @@ impl Mount {
         }
     }
 
+    /// Whether a transaction was aborted: what was done last will never be on disk.
+    pub(super) fn has_failed(&self) -> bool {
+        self.transactions().is_aborted().is_some()
+    }
+
     fn transactions(&self) -> &Arc<Transactions> {
         self.fs.transactions()
     }
@@ -270,7 +275,7 @@ impl FileSystem for Mount {
         match (access, sb.is_read_only()) {
             (Access::ReadWrite, true) => {
                 let is_possible = this.transactions().access() == txn::Access::ReadWrite;
-                if !is_possible || this.transactions().is_aborted().is_some() {
+                if !is_possible || this.has_failed() {
                     pr_err!("the volume cannot be made writable without mounting it anew\n");
                     return Err(EROFS);
                 }
@@ -315,11 +320,14 @@ impl FileSystem for Mount {
     }
 
     fn sync(sb: &SuperBlock, wait: bool) -> Result {
-        if !wait || sb.is_read_only() {
-            return Ok(());
-        }
         let this = mount(sb)?;
-        this.transactions().commit()
+        if this.has_failed() {
+            return Err(EROFS);
+        }
+        match wait && !sb.is_read_only() {
+            true => this.transactions().commit(),
+            false => Ok(()),
+        }
     }
 
     fn freeze(sb: &SuperBlock) -> Result {
@@ -340,7 +348,7 @@ impl FileSystem for Mount {
         let counters = self.counters.lock().take();
         drop(counters);
         // An abort was reported when it happened.
-        let was_aborted = self.transactions().is_aborted().is_some();
+        let was_aborted = self.has_failed();
         match self.transactions().close() {
             Err(error) if !was_aborted => pr_err!("the last commit failed: {error:?}\n"),
             _ => {}

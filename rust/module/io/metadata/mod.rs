@@ -158,7 +158,7 @@ impl Owner for Shared {
 impl Witness for MetadataCache {
     fn aborted(&self) {
         self.set_writable(false);
-        self.pages.inode().super_block().set_read_only();
+        self.pages.inode().super_block().set_failed();
     }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Space that was promised is there at writeback, and comes back from a write that did not come about.
 
-use crate::files::{Files, SECTOR};
+use crate::files::{Files, NOW, SECTOR};
 use engine::disk::FileOffset;
 use engine::fs::{Inode, WriteReservation};
+use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::tools;
@@ -124,4 +125,42 @@ fn what_is_promised_is_not_given_up() {
         files.txns().commit().unwrap();
         tools::check_with(&files.image(), &["--check-data-csum"]).unwrap();
     }
+}
+
+/// A truncation that was granted is done, whatever becomes of the space meanwhile. One that is refused, or dropped, has
+/// changed nothing.
+#[test]
+fn a_granted_truncation_finds_its_space() {
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = files.file(b"f");
+    let data = [7; 40 * SECTOR as usize];
+    files.write_sectors(&inode, 0, &data, 40 * SECTOR).unwrap();
+    files.txns().commit().unwrap();
+    let before = inode.attributes();
+    let ask = |size| files.fs.ask_truncate(&inode, size);
+    drop(ask(0).unwrap());
+    assert_eq!(ask(u64::MAX).err(), Some(EFBIG));
+    let (shorter, longer) = (ask(100).unwrap(), ask(MIB).unwrap());
+    let mut taken = Vec::new();
+    while let Ok(reservation) = files.txns().reserve(Units::inserts(4)) {
+        taken.push(reservation);
+    }
+    assert!(taken.len() > 10);
+    assert_eq!(ask(MIB).err(), Some(ENOSPC));
+    assert_eq!(inode.attributes(), before);
+    longer.run(NOW).unwrap();
+    assert_eq!(inode.attributes().size, MIB);
+    shorter.run(NOW).unwrap();
+    assert_eq!(inode.attributes().size, 100);
+    drop(taken);
+    let granted = ask(50).unwrap();
+    let before = inode.attributes();
+    files.txns().abort(EIO);
+    assert_eq!(granted.run(NOW), Err(EROFS));
+    assert_eq!(ask(50).err(), Some(EROFS));
+    assert_eq!(inode.attributes(), before);
+    // What was never committed is told each time.
+    assert_eq!(files.fs.sync(&inode), Err(EROFS));
+    assert_eq!(files.fs.sync(&inode), Err(EROFS));
+    assert_eq!(files.fs.sync(&files.root), Ok(()));
 }
