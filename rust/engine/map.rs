@@ -90,6 +90,13 @@ impl<K: Ord + Copy, V> OrdMap<K, V> {
         Some(value)
     }
 
+    /// Drops the key's value and keeps the entry's memory for another insertion.
+    pub fn remove_into_spare(&mut self, key: &K) -> Option<Spare<K, V>> {
+        let node = self.tree.remove_node(key)?;
+        self.len = self.len.saturating_sub(1);
+        Some(Spare(node.into_reservation()))
+    }
+
     /// The lowest entry.
     pub fn first(&self) -> Option<(&K, &V)> {
         self.entry(&self.first_key()?)

@@ -10,6 +10,11 @@
 //! | [`super_block`], [`mount`]   | `super_block`, `fs_context`, `file_system_type`              |
 //! | [`attributes`], [`acl`]      | calls for attributes of all inodes; POSIX ACLs                 |
 //! | [`operations`], [`file`]     | `inode_operations`, `file_operations`, `address_space_operations` |
+//! | [`iomap`]                    | `address_space` of regular files, iomap, their bios          |
+//! | [`metadata_pages`]           | `address_space` of tree blocks                               |
+//! | [`memory`]                   | bytes that others may change                                 |
+//! | [`queue`]                    | `workqueue_struct`                                           |
+//! | [`time`]                     | the clock                                                    |
 //! | [`seq`]                      | `seq_file`, for mount options                                |
 //! | [`debugfs`]                  | a file in debugfs                                            |
 //! | [`xattr`]                    | `xattr_handler`                                              |
@@ -29,10 +34,10 @@ pub(crate) mod checksum;
 pub(crate) mod debugfs;
 pub(crate) mod dentry;
 pub(crate) mod file;
-pub(crate) mod file_bio;
 pub(crate) mod folio;
 pub(crate) mod inode;
 pub(crate) mod iomap;
+pub(crate) mod memory;
 pub(crate) mod metadata_pages;
 pub(crate) mod mount;
 pub(crate) mod operations;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delayed allocation: which bytes of a file are dirty in memory without an address, and the space kept for them.
 //!
-//! A buffered write reserves and [`Delalloc::add`]s; writeback [`Delalloc::take`]s what it is about to send;
-//! truncation and failed writes [`Delalloc::punch`]. A range holds its reservation, so that no byte can be dirty
-//! without space and no space be kept without a byte.
+//! A task that is about to dirty blocks reserves first, into an [`Allowance`] of its own, without a folio's lock. With
+//! the folio locked it lets [`Delalloc::cover`] move what is missing from there to the blocks. Writeback, which has the
+//! folio locked too, [`Delalloc::take`]s what it is about to send; truncation [`Delalloc::punch`]es. So look-up and
+//! reservation are one step as far as a folio's blocks are concerned, and neither waits with the folio locked.
+//!
+//! A range holds its reservation: no space is kept without a byte. A dirty block without a range was dirtied behind
+//! the file system's back; that is how writeback knows it, see `Documentation/life-of-a-byte.md`.
 
 use super::WriteReservation;
-use crate::map::OrdMap;
+use crate::map::{OrdMap, Spare};
 use latch::prelude::*;
 use latch::Mutex;
 
@@ -28,6 +32,51 @@ impl Divisible for WriteReservation {
     }
 }
 
+/// Space for blocks that one task is about to dirty, and the memory to note them. Dropping it gives the space back.
+pub struct Allowance<R> {
+    reservation: Option<R>,
+    bytes: u64,
+    spare: Option<Spare<u64, Range<R>>>,
+}
+
+impl<R> Default for Allowance<R> {
+    fn default() -> Self {
+        Self {
+            reservation: None,
+            bytes: 0,
+            spare: None,
+        }
+    }
+}
+
+impl<R: Divisible> Allowance<R> {
+    /// Bytes of data that it can still cover.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes in a reservation for `bytes` bytes of data.
+    pub fn add(&mut self, reservation: R, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        match &mut self.reservation {
+            Some(own) => own.merge(reservation),
+            own @ None => *own = Some(reservation),
+        }
+    }
+
+    /// Allocates what the next [`Delalloc::cover`] may need; `ENOMEM`.
+    pub fn make_ready(&mut self) -> Result {
+        if self.spare.is_none() {
+            self.spare = Some(Spare::new()?);
+        }
+        Ok(())
+    }
+}
+
+/// An allowance is too small, or not ready: nothing was changed.
+#[derive(Debug)]
+pub struct Short;
+
 struct Range<R> {
     end: u64,
     /// `None` only while a range is being cut.
@@ -47,69 +96,78 @@ impl<R: Divisible> Range<R> {
 
 /// The delayed ranges of one file, in bytes, sector aligned, disjoint and never touching.
 pub struct Delalloc<R> {
-    ranges: Mutex<OrdMap<u64, Range<R>>>,
+    ranges: Mutex<Ranges<R>>,
 }
 
-/// What [`Delalloc::add`] did with a reservation.
-pub enum Added<R> {
-    /// The range is covered.
-    Covered,
-    /// The uncovered part of the range is not what was reserved for: try again with a reservation for this many bytes.
-    Changed(R, u64),
+struct Ranges<R> {
+    map: OrdMap<u64, Range<R>>,
+    /// The sum of the ranges' lengths.
+    bytes: u64,
 }
 
 impl<R: Divisible> Delalloc<R> {
     /// No delayed ranges.
     pub fn new() -> Result<Self> {
-        let ranges = Mutex::new(OrdMap::new(), latch::class!("rbtrfs_delalloc"))?;
-        Ok(Self { ranges })
-    }
-
-    /// How many bytes of `[start, end)` are not delayed yet.
-    pub fn uncovered(&self, start: u64, end: u64) -> u64 {
-        uncovered(&self.ranges.lock(), start, end)
-    }
-
-    /// Whether any byte is delayed.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.lock().is_empty()
-    }
-
-    /// Covers `[start, end)`; `reservation` stands for `reserved` bytes, the uncovered ones as the caller saw them.
-    pub fn add(&self, start: u64, end: u64, reservation: R, reserved: u64) -> Result<Added<R>> {
-        let mut ranges = self.ranges.lock();
-        let missing = uncovered(&ranges, start, end);
-        if missing != reserved {
-            return Ok(Added::Changed(reservation, missing));
-        }
-        if missing == 0 {
-            return Ok(Added::Covered);
-        }
-        let base = match ranges.floor(&start) {
-            Some((&base, range)) if range.end >= start => base,
-            _ => start,
+        let ranges = Ranges {
+            map: OrdMap::new(),
+            bytes: 0,
         };
-        match ranges.get_mut(&base) {
-            Some(range) => range.merge(end, Some(reservation)),
-            None => {
-                ranges.insert(
-                    base,
-                    Range {
-                        end,
-                        reservation: Some(reservation),
-                    },
-                )?;
-            }
+        Ok(Self {
+            ranges: Mutex::new(ranges, latch::class!("rbtrfs_delalloc"))?,
+        })
+    }
+
+    /// How many bytes are delayed.
+    pub fn bytes(&self) -> u64 {
+        self.ranges.lock().bytes
+    }
+
+    /// How many bytes of `[start, end)` are not delayed. The answer holds while the folios there are locked.
+    pub fn uncovered(&self, start: u64, end: u64) -> u64 {
+        self.ranges.lock().uncovered(start, end)
+    }
+
+    /// Whether [`Self::cover`] of `[start, end)`, or of a part of it, will succeed while the folio there is locked.
+    pub fn can_cover(&self, allowance: &Allowance<R>, start: u64, end: u64) -> bool {
+        allowance.spare.is_some()
+            && (allowance.bytes >= end.saturating_sub(start)
+                || allowance.bytes >= self.uncovered(start, end))
+    }
+
+    /// Makes all of `[start, end)` delayed, with space from `allowance` for what was not. The folio there is locked,
+    /// and is dirty when its lock is given up.
+    pub fn cover(
+        &self,
+        allowance: &mut Allowance<R>,
+        start: u64,
+        end: u64,
+    ) -> core::result::Result<(), Short> {
+        let mut ranges = self.ranges.lock();
+        let missing = ranges.uncovered(start, end);
+        if missing == 0 {
+            return Ok(());
         }
-        absorb_followers(&mut ranges, base);
-        Ok(Added::Covered)
+        let spare = allowance.spare.take().ok_or(Short)?;
+        let share = allowance.reservation.as_mut();
+        let Some(Ok(share)) = share.map(|whole| whole.split(missing)) else {
+            allowance.spare = Some(spare);
+            return Err(Short);
+        };
+        allowance.bytes = allowance.bytes.saturating_sub(missing);
+        allowance.spare = ranges.add(spare, start, end, share);
+        ranges.bytes = ranges.bytes.saturating_add(missing);
+        Ok(())
     }
 
     /// Takes the delayed range that starts at `start`, at most up to `end`, with its reservation: the caller will write
-    /// it. `None` when the byte at `start` is not delayed.
+    /// it. `None` when the byte at `start` is not delayed. `ENOMEM`, with nothing changed, only where what is before
+    /// and what is behind both stay.
     pub fn take(&self, start: u64, end: u64) -> Result<Option<(u64, R)>> {
         let mut ranges = self.ranges.lock();
-        let found = ranges.floor(&start).map(|(&base, range)| (base, range.end));
+        let found = ranges
+            .map
+            .floor(&start)
+            .map(|(&base, range)| (base, range.end));
         let Some((base, last)) = found.filter(|&(_, last)| last > start) else {
             return Ok(None);
         };
@@ -117,11 +175,12 @@ impl<R: Divisible> Delalloc<R> {
         if end <= start {
             return Ok(None);
         }
-        let taken = cut(&mut ranges, base, start, end)?;
+        let taken = ranges.cut(base, start, end)?;
+        ranges.bytes = ranges.bytes.saturating_sub(end.saturating_sub(start));
         Ok(taken.map(|reservation| (end, reservation)))
     }
 
-    /// Gives up what is delayed in `[start, end)`: the bytes are gone.
+    /// Gives up what is delayed in `[start, end)`: the bytes are gone. `ENOMEM`, with the rest still delayed.
     pub fn punch(&self, start: u64, end: u64) -> Result {
         let mut at = start;
         while at < end {
@@ -138,118 +197,157 @@ impl<R: Divisible> Delalloc<R> {
         Ok(())
     }
 
-    fn next_start(&self, after: u64) -> Option<u64> {
-        self.ranges.lock().ceiling(&after).map(|(&start, _)| start)
+    /// The first delayed range, or what is left of it, at `after` or behind it.
+    pub fn next_range(&self, after: u64) -> Option<(u64, u64)> {
+        let ranges = self.ranges.lock();
+        let around = ranges.map.floor(&after);
+        if let Some((_, range)) = around.filter(|(_, range)| range.end > after) {
+            return Some((after, range.end));
+        }
+        ranges
+            .map
+            .ceiling(&after)
+            .map(|(&start, range)| (start, range.end))
+    }
+
+    /// Where the first delayed range begins that begins at `after` or behind it.
+    pub fn next_start(&self, after: u64) -> Option<u64> {
+        let ranges = self.ranges.lock();
+        ranges.map.ceiling(&after).map(|(&start, _)| start)
     }
 }
 
-/// Joins to the range at `base` all that it now reaches.
-fn absorb_followers<R: Divisible>(ranges: &mut OrdMap<u64, Range<R>>, base: u64) {
-    let Some(mut end) = ranges.get(&base).map(|range| range.end) else {
-        return;
-    };
-    loop {
-        let next = ranges
-            .ceiling(&base.saturating_add(1))
-            .map(|(&start, _)| start);
-        let Some(next) = next.filter(|&start| start <= end) else {
+impl<R: Divisible> Ranges<R> {
+    fn uncovered(&self, start: u64, end: u64) -> u64 {
+        let mut at = start;
+        if let Some((_, range)) = self.map.floor(&start) {
+            at = at.max(range.end);
+        }
+        if at >= end {
+            return 0;
+        }
+        let mut missing = 0u64;
+        for (&next, range) in self.map.range_from(&start) {
+            if next >= end || at >= end {
+                break;
+            }
+            missing = missing.saturating_add(next.saturating_sub(at));
+            at = at.max(range.end);
+        }
+        missing.saturating_add(end.saturating_sub(at))
+    }
+
+    /// Adds a range that is new in part, with the space for that part. Gives back memory that was not needed.
+    fn add(
+        &mut self,
+        spare: Spare<u64, Range<R>>,
+        start: u64,
+        end: u64,
+        share: R,
+    ) -> Option<Spare<u64, Range<R>>> {
+        let base = match self.map.floor(&start) {
+            Some((&base, range)) if range.end >= start => base,
+            _ => start,
+        };
+        let mut unused = None;
+        match self.map.get_mut(&base) {
+            Some(range) => {
+                range.merge(end, Some(share));
+                unused = Some(spare);
+            }
+            None => {
+                let range = Range {
+                    end,
+                    reservation: Some(share),
+                };
+                self.map.insert_spare(spare, base, range);
+            }
+        }
+        self.absorb_followers(base);
+        unused
+    }
+
+    /// Joins to the range at `base` all that it now reaches.
+    fn absorb_followers(&mut self, base: u64) {
+        let Some(mut end) = self.map.get(&base).map(|range| range.end) else {
             return;
         };
-        let Some(follower) = ranges.remove(&next) else {
-            return;
-        };
-        end = end.max(follower.end);
-        if let Some(range) = ranges.get_mut(&base) {
-            range.merge(end, follower.reservation);
+        loop {
+            let next = self
+                .map
+                .ceiling(&base.saturating_add(1))
+                .map(|(&start, _)| start);
+            let Some(next) = next.filter(|&start| start <= end) else {
+                return;
+            };
+            let Some(follower) = self.map.remove(&next) else {
+                return;
+            };
+            end = end.max(follower.end);
+            if let Some(range) = self.map.get_mut(&base) {
+                range.merge(end, follower.reservation);
+            }
         }
     }
+
+    /// Cuts `[start, end)` out of the range at `base`, which covers it. Nothing has changed when this fails.
+    fn cut(&mut self, base: u64, start: u64, end: u64) -> Result<Option<R>> {
+        let Some(range) = self.map.get_mut(&base) else {
+            return Ok(None);
+        };
+        let last = range.end;
+        // The memory of the range itself serves for what is left behind the cut, unless something is left before it.
+        let spare = match base < start && end < last {
+            true => Some(Spare::new()?),
+            false => None,
+        };
+        let Some(mut before) = range.reservation.take() else {
+            return Ok(None);
+        };
+        let parts = divide(&mut before, start, end, last);
+        let (taken, behind) = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                range.reservation = Some(before);
+                return Err(error);
+            }
+        };
+        let mut taken = taken;
+        let spare = match base < start {
+            true => {
+                range.end = start;
+                range.reservation = Some(before);
+                spare
+            }
+            false => {
+                // What rounding has left belongs to somebody.
+                taken.merge(before);
+                self.map.remove_into_spare(&base)
+            }
+        };
+        if let (Some(behind), Some(spare)) = (behind, spare) {
+            let range = Range {
+                end: last,
+                reservation: Some(behind),
+            };
+            self.map.insert_spare(spare, end, range);
+        }
+        Ok(Some(taken))
+    }
 }
 
-/// Cuts `[start, end)` out of the range at `base`, which covers it. Nothing has changed when this fails: what must be
-/// allocated stands, empty, before any reservation moves.
-fn cut<R: Divisible>(
-    ranges: &mut OrdMap<u64, Range<R>>,
-    base: u64,
-    start: u64,
-    end: u64,
-) -> Result<Option<R>> {
-    let Some(last) = ranges.get(&base).map(|range| range.end) else {
-        return Ok(None);
-    };
-    if end < last {
-        ranges.insert(
-            end,
-            Range {
-                end: last,
-                reservation: None,
-            },
-        )?;
+/// Parts `whole`, of a range that ends at `last`, into the share of `[start, end)` and that of what is behind it; the
+/// share of what is before stays. Nothing has changed when this fails.
+fn divide<R: Divisible>(whole: &mut R, start: u64, end: u64, last: u64) -> Result<(R, Option<R>)> {
+    let taken = whole.split(end.saturating_sub(start))?;
+    if end >= last {
+        return Ok((taken, None));
     }
-    match divide(ranges, base, start, end, last) {
-        Ok(taken) => Ok(taken),
+    match whole.split(last.saturating_sub(end)) {
+        Ok(behind) => Ok((taken, Some(behind))),
         Err(error) => {
-            if end < last {
-                ranges.remove(&end);
-            }
+            whole.merge(taken);
             Err(error)
         }
     }
-}
-
-/// Moves the reservations for [`cut`]: before the cut, the cut, behind it.
-fn divide<R: Divisible>(
-    ranges: &mut OrdMap<u64, Range<R>>,
-    base: u64,
-    start: u64,
-    end: u64,
-    last: u64,
-) -> Result<Option<R>> {
-    let Some(range) = ranges.get_mut(&base) else {
-        return Ok(None);
-    };
-    let Some(whole) = range.reservation.as_mut() else {
-        return Ok(None);
-    };
-    let mut taken = whole.split(end.saturating_sub(start))?;
-    if end < last {
-        match whole.split(last.saturating_sub(end)) {
-            Ok(behind) => {
-                if let Some(follower) = ranges.get_mut(&end) {
-                    follower.reservation = Some(behind);
-                }
-            }
-            Err(error) => {
-                whole.merge(taken);
-                return Err(error);
-            }
-        }
-    }
-    if base < start {
-        if let Some(range) = ranges.get_mut(&base) {
-            range.end = start;
-        }
-    } else if let Some(Range {
-        reservation: Some(rest),
-        ..
-    }) = ranges.remove(&base)
-    {
-        taken.merge(rest);
-    }
-    Ok(Some(taken))
-}
-
-fn uncovered<R>(ranges: &OrdMap<u64, Range<R>>, start: u64, end: u64) -> u64 {
-    let mut at = start;
-    if let Some((_, range)) = ranges.floor(&start) {
-        at = at.max(range.end);
-    }
-    let mut missing = 0u64;
-    for (&next, range) in ranges.range_from(&start) {
-        if next >= end || at >= end {
-            break;
-        }
-        missing = missing.saturating_add(next.saturating_sub(at));
-        at = at.max(range.end);
-    }
-    missing.saturating_add(end.saturating_sub(at))
 }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Writing file data: reserve at write time, allocate at writeback, finish when the device has it.
+//! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
 use super::extents;
 use super::filesystem::or_abort;
-use super::{FileSystem, Inode, Time};
+use super::{FileSystem, Inode};
 use crate::btree::Allocate;
 use crate::disk::raw::RawFileExtentHead;
-use crate::disk::{ExtentState, FileOffset, Kind, Logical, MAX_EXTENT_SIZE};
-use crate::space::{DataExtent, Reservation, Space};
+use crate::disk::{FileOffset, Kind};
+use crate::space::Reservation;
 use crate::txn::{Handle, Units};
-use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// Bytes of data for which one finished extent is expected, when space is not in pieces.
@@ -17,8 +16,8 @@ const EXTENT_EXPECTED: u64 = 16 * 1024 * 1024;
 
 /// Space promised to dirty bytes of a file: the data's, and the metadata's for finishing. Dropping it gives it back.
 pub struct WriteReservation {
-    data: Reservation,
-    metadata: Reservation,
+    pub(super) data: Reservation,
+    pub(super) metadata: Reservation,
     /// The bytes that the metadata is for, allocated or not.
     covers: u64,
     cost: WriteCost,
@@ -57,6 +56,12 @@ impl WriteReservation {
                 .bytes()
                 .saturating_sub(self.cost.of(self.covers)),
         );
+    }
+
+    /// Takes all that is for metadata out.
+    pub(super) fn take_metadata(&self) -> Result<Reservation> {
+        let all = self.metadata.bytes();
+        self.metadata.split(all).ok_or(EINVAL)
     }
 
     /// Data bytes not allocated yet.
@@ -107,75 +112,6 @@ fn share(all: u64, len: u64, total: u64) -> u64 {
     each.saturating_mul(len).saturating_add(rest).min(all)
 }
 
-/// Where data is going to be written. Dropped, it is given back: the IO failed or never began, or its end could not be
-/// entered; none is under way any more.
-#[must_use = "dropped, the address is given back"]
-pub struct NewExtent {
-    space: Arc<Space>,
-    extent: DataExtent,
-    progress: Progress,
-}
-
-/// How far a new extent has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// Not on the device.
-    Allocated,
-    /// On the device, in no tree.
-    Written,
-    /// Others see to it.
-    Kept,
-}
-
-impl NewExtent {
-    /// Where and how long.
-    pub fn get(&self) -> DataExtent {
-        self.extent
-    }
-
-    /// The device has put it elsewhere in the same group: a zone append.
-    pub fn move_to(&mut self, logical: Logical) {
-        self.extent.logical = logical;
-    }
-
-    /// It has reached the device.
-    fn written(&mut self) -> Result {
-        self.progress = Progress::Written;
-        self.space.data_written(self.extent)
-    }
-
-    /// A transaction is going to enter it, or to be given up.
-    fn keep(mut self) -> DataExtent {
-        self.progress = Progress::Kept;
-        self.extent
-    }
-}
-
-impl Drop for NewExtent {
-    fn drop(&mut self) {
-        let DataExtent { logical, len } = self.extent;
-        match self.progress {
-            Progress::Allocated => self.space.release_unwritten(logical, len),
-            Progress::Written => self.space.release_written(logical, len),
-            Progress::Kept => {}
-        }
-    }
-}
-
-/// Data that has reached the device.
-pub struct FinishedWrite<'a> {
-    /// Where in the file; a multiple of the sector size.
-    pub offset: FileOffset,
-    /// Where on the volume; its length is the piece's, the last sector padded with zeroes.
-    pub extent: NewExtent,
-    /// One checksum per sector, back to back; empty for files without.
-    pub checksums: &'a [u8],
-    /// The file's size is raised to this if it is smaller: the end of the bytes the user wrote in this piece.
-    pub new_size: u64,
-    /// mtime and ctime, if they changed.
-    pub now: Option<Time>,
-}
-
 impl FileSystem {
     /// Promises space for dirtying `[offset, offset + len)`, whole sectors. `ENOSPC` comes from here and from nowhere
     /// later: write dirty data out and ask again before you believe it, for finished data needs less than promised.
@@ -186,11 +122,7 @@ impl FileSystem {
         offset: FileOffset,
         len: u64,
     ) -> Result<WriteReservation> {
-        self.check_writable(inode.subvolume())?;
-        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
-        if i64::try_from(end).is_err() {
-            return Err(EFBIG);
-        }
+        self.check_write(inode, offset, len)?;
         let data = self.transactions().reserve_data(len)?;
         let cost = self.write_cost();
         let metadata = self.transactions().reserve(cost.units(len))?;
@@ -202,83 +134,37 @@ impl FileSystem {
         })
     }
 
+    /// As [`Self::reserve_write`], for who must not wait: `EAGAIN` where a chunk or a commit would be needed.
+    pub fn try_reserve_write(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        len: u64,
+    ) -> Result<WriteReservation> {
+        self.check_write(inode, offset, len)?;
+        let cost = self.write_cost();
+        let (data, metadata) = self.transactions().try_reserve(len, cost.units(len))?;
+        Ok(WriteReservation {
+            data,
+            metadata,
+            covers: len,
+            cost,
+        })
+    }
+
+    fn check_write(&self, inode: &Inode, offset: FileOffset, len: u64) -> Result {
+        self.check_writable(inode.subvolume())?;
+        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
+        i64::try_from(end).map_err(|_| EFBIG)?;
+        Ok(())
+    }
+
     fn write_cost(&self) -> WriteCost {
         WriteCost {
             sector_size: self.sector_size(),
             sum_size: u64::try_from(self.format().checksum.size()).unwrap_or(u64::MAX),
             node_size: self.format().node_size,
         }
-    }
-
-    /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest.
-    pub fn allocate_write(
-        &self,
-        reservation: &mut WriteReservation,
-        len: u64,
-    ) -> Result<NewExtent> {
-        let wanted = len.min(MAX_EXTENT_SIZE);
-        let space = self.transactions().space();
-        let min = self.sector_size();
-        let mut idle = false;
-        loop {
-            let seen = space.data_ended();
-            match space.allocate_data(&reservation.data, wanted, min) {
-                // The device allows no more active zones until one is full.
-                Err(error) if error == EAGAIN => {
-                    if space.relieve_zones()? || space.await_data(seen) {
-                        continue;
-                    }
-                    // The last write may have ended in between.
-                    if core::mem::replace(&mut idle, true) {
-                        return Err(error);
-                    }
-                }
-                allocated => {
-                    return Ok(NewExtent {
-                        extent: allocated?,
-                        space: space.clone(),
-                        progress: Progress::Allocated,
-                    })
-                }
-            }
-        }
-    }
-
-    /// Puts data that is on the device into the file, in one transaction: what stood there before loses its
-    /// references, the checksums go in, size and byte count follow. Pieces of one file may be finished at the same
-    /// time, if they do not overlap.
-    pub fn finish_write(
-        &self,
-        inode: &Inode,
-        mut write: FinishedWrite<'_>,
-        reservation: WriteReservation,
-    ) -> Result {
-        write.extent.written()?;
-        let handle = self.transactions().join_with(reservation.metadata)?;
-        let _extents = inode.lock_extents();
-        or_abort(&handle, self.finish_in(&handle, inode, write))
-    }
-
-    fn finish_in(&self, handle: &Handle, inode: &Inode, write: FinishedWrite<'_>) -> Result {
-        let extent = write.extent.keep();
-        let DataExtent { logical, len } = extent;
-        let start = write.offset.get();
-        let piece = extents::whole(handle, ExtentState::Written, extent);
-        let dropped = extents::replace(inode, handle, start, &piece)?;
-        handle.add_data(&extents::reference(inode, start, &piece))?;
-        self.insert_checksums(handle, logical, write.checksums)?;
-        self.fill_hole_before(handle, inode, start)?;
-        inode.change(handle, |attributes| {
-            attributes.nbytes = attributes
-                .nbytes
-                .saturating_sub(dropped)
-                .saturating_add(len);
-            attributes.size = attributes.size.max(write.new_size);
-            if let Some(now) = write.now {
-                attributes.mtime = now;
-                attributes.ctime = now;
-            }
-        })
     }
 
     /// Where holes must have items: one from the end of the file to `start`.

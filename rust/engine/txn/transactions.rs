@@ -94,6 +94,19 @@ impl Transactions {
         reserve::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
     }
 
+    /// Reserves space for file data and for metadata if that is to be had without waiting: `EAGAIN` otherwise.
+    pub fn try_reserve(&self, data: u64, metadata: Units) -> Result<(Reservation, Reservation)> {
+        self.shared.check_writable()?;
+        let space = &self.shared.space;
+        let now = |class, bytes| {
+            let reserved = space.reserve(class, bytes, Urgency::Ordinary);
+            reserved.map_err(|_| EAGAIN)
+        };
+        let data = now(Class::Data, data)?;
+        let metadata = metadata.bytes(self.shared.store.node_size());
+        Ok((data, now(Class::Metadata, metadata)?))
+    }
+
     /// Makes a tree that was created in `handle`'s transaction known: [`Self::tree`] finds it and commits update its
     /// root item, which the caller inserts at `root_item` with the same handle.
     pub fn add_tree(&self, _handle: &Handle, tree: Arc<Tree>, root_item: Key) -> Result {

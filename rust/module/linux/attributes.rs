@@ -27,8 +27,10 @@ pub(crate) struct StatExtra {
     pub(crate) attributes: u64,
     /// `STATX_ATTR_*` that are supported.
     pub(crate) attributes_mask: u64,
-    /// Bytes on disk if they differ from the inode's.
+    /// Bytes in a block.
     pub(crate) block_size: u32,
+    /// Bytes of data, those included that are not on disk yet.
+    pub(crate) bytes: u64,
 }
 
 /// `STATX_ATTR_*`.
@@ -52,6 +54,8 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     fn check_change(inode: &Inode) -> Result;
     /// Whether the contents may be changed, whoever asks.
     fn check_write(inode: &Inode) -> Result;
+    /// Lets `write` write out data and wait for it, as often as it takes to have all that was there before the call.
+    fn settle(inode: &Inode, write: &dyn Fn() -> Result) -> Result;
     /// Makes all that was done to it durable; its data is written.
     fn sync(inode: &Inode) -> Result;
     /// Changes the size; the VFS has checked permissions and limits. After an error the VFS inode is as the disk will
@@ -87,6 +91,7 @@ pub(super) unsafe extern "C" fn getattr<T: Attributes>(
             b::generic_fillattr(idmap, mask, inode, stat);
             (*stat).dev = extra.device;
             (*stat).blksize = extra.block_size;
+            (*stat).blocks = extra.bytes.div_ceil(512);
             (*stat).subvol = extra.subvolume;
             (*stat).result_mask |= b::STATX_BTIME | b::STATX_SUBVOL;
             (*stat).btime.tv_sec = extra.btime.sec;

@@ -6,23 +6,24 @@
 //! `include/crypto/blake2b.h`
 
 use super::bindings as b;
+use super::memory::Memory;
 
 /// CRC-32C of `bytes`, continued from `seed`, without inversions.
-pub(crate) fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
-    // SAFETY: The bytes are valid for their length.
+pub(crate) fn crc32c(seed: u32, bytes: Memory<'_>) -> u32 {
+    // SAFETY: The memory is valid for its length.
     unsafe { b::crc32c(seed, bytes.as_ptr().cast(), bytes.len()) }
 }
 
 /// XXH64 with seed zero.
-pub(crate) fn xxh64(bytes: &[u8]) -> u64 {
-    // SAFETY: The bytes are valid for their length.
+pub(crate) fn xxh64(bytes: Memory<'_>) -> u64 {
+    // SAFETY: The memory is valid for its length.
     unsafe { b::xxh64(bytes.as_ptr().cast(), bytes.len(), 0) }
 }
 
 /// SHA-256.
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: Memory<'_>) -> [u8; 32] {
     let mut out = [0; 32];
-    // SAFETY: The bytes are valid for their length, `out` has 32 bytes.
+    // SAFETY: The memory is valid for its length, `out` has 32 bytes.
     unsafe { b::sha256(bytes.as_ptr(), bytes.len(), out.as_mut_ptr()) };
     out
 }
@@ -34,10 +35,10 @@ pub(crate) fn has_blake2b() -> bool {
 }
 
 /// BLAKE2b with 32 bytes of output; zeros where there is none.
-pub(crate) fn blake2b_256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn blake2b_256(bytes: Memory<'_>) -> [u8; 32] {
     let mut out = [0; 32];
     if has_blake2b() {
-        // SAFETY: The function is there, the bytes are valid for their length, `out` has 32 bytes.
+        // SAFETY: The function is there, the memory is valid for its length, `out` has 32 bytes.
         unsafe { b::rbtrfs_blake2b_256(bytes.as_ptr(), bytes.len(), out.as_mut_ptr()) };
     }
     out

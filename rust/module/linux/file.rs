@@ -7,7 +7,7 @@
 
 use super::attributes::Attributes;
 use super::bindings as b;
-use super::iomap::{FileData, Tables};
+use super::iomap::{settle, FileData, Tables};
 use super::{Inode, SuperBlock};
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
@@ -73,9 +73,8 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
         let found = match whence as c_uint {
             b::SEEK_HOLE | b::SEEK_DATA => {
                 // The trees know only what was written back.
-                let result = b::filemap_write_and_wait_range((*inode).i_mapping, 0, i64::MAX);
-                if result != 0 {
-                    return result.into();
+                if let Err(error) = settle::<T>(inode, 0, i64::MAX) {
+                    return error.to_errno().into();
                 }
                 if whence as c_uint == b::SEEK_HOLE {
                     b::iomap_seek_hole(inode, offset, Tables::<T>::READ)
@@ -237,12 +236,13 @@ pub(super) unsafe extern "C" fn fsync<T: Attributes>(
 ) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends an open file, which keeps its inode.
-        let inode = unsafe {
-            to_result(b::file_write_and_wait_range(file, start, end))?;
-            let inode = b::file_inode(file);
-            to_result(b::sync_inode_metadata(inode, 1))?;
-            Inode::borrow(inode)
-        };
+        let inode = unsafe { Inode::borrow(b::file_inode(file)) };
+        T::settle(inode, &|| {
+            // SAFETY: As above.
+            to_result(unsafe { b::file_write_and_wait_range(file, start, end) })
+        })?;
+        // SAFETY: As above.
+        to_result(unsafe { b::sync_inode_metadata(inode.as_ptr(), 1) })?;
         let _nofs = NofsScope::enter();
         T::sync(inode).map(|()| 0)
     })

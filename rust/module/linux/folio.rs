@@ -5,6 +5,7 @@
 //! C header: `include/linux/mm_types.h`, `include/linux/pagemap.h`
 
 use super::bindings as b;
+use super::memory::Memory;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::AtomicUsize;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
@@ -188,6 +189,17 @@ impl Folio {
         // (no highmem on 64 bit). The contents belong to nobody, hence a copy and no reference.
         unsafe {
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address().add(offset), len);
+        }
+    }
+
+    /// Copies memory that others may change into the folio. What does not fit is left out.
+    pub(super) fn copy_from(&self, offset: usize, from: Memory<'_>) {
+        let size = self.size();
+        let offset = offset.min(size);
+        let len = from.len().min(size.saturating_sub(offset));
+        // SAFETY: As in `write`; the source is valid for its length.
+        unsafe {
+            core::ptr::copy_nonoverlapping(from.as_ptr(), self.address().add(offset), len);
         }
     }
 

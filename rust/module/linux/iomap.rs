@@ -9,27 +9,41 @@
 //! [`FileData::send`] gives it a device and a place there. Writes have no address before they are sent
 //! (`IOMAP_F_ANON_WRITE`), as in zoned XFS.
 //!
-//! | module        | what it has                                              |
-//! |---------------|----------------------------------------------------------|
-//! | [`read`]      | from the device into the page cache                      |
-//! | [`write`]     | from the user into the page cache, and out of it again   |
-//! | [`writeback`] | from the page cache to the device                        |
+//! | module        | what it has                                                                    |
+//! |---------------|--------------------------------------------------------------------------------|
+//! | [`read`]      | from the device into the page cache                                            |
+//! | [`read_bio`]  | the bio of such a read, until its folios are unlocked                          |
+//! | [`write`]     | from the user into the page cache, and out of it again                         |
+//! | [`fault`]     | stores through a mapping                                                       |
+//! | [`writeback`] | from the page cache to the device                                              |
+//! | [`ioend`]     | a run of bytes under writeback, until writeback of its folios ends             |
+//! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
+//! | [`fixup`]     | folios that were dirtied behind the file system's back                         |
+//! | [`segments`]  | the memory of a bio                                                            |
 //!
 //! Here: what a file must offer, the tables, C's description of a mapping, rounding to blocks.
 
 use super::bindings;
-use super::file_bio::{Ioend, ReadBio};
 use super::{BlockDevice, Inode};
 use core::marker::PhantomData;
 use core::ptr;
-use engine::fs::Divisible;
 use kernel::error::to_result;
 use latch::prelude::*;
+use latch::Mutex;
 
+mod bounce;
+mod fault;
+mod fixup;
+pub(crate) mod ioend;
 mod read;
+pub(crate) mod read_bio;
+mod segments;
 mod write;
 mod writeback;
 
+pub(crate) use fixup::{settle, Fixups, Tally};
+pub(crate) use ioend::Ioend;
+pub(crate) use read_bio::ReadBio;
 pub(super) use write::write_out_all;
 
 /// What stands at a place of a file.
@@ -63,41 +77,84 @@ pub(crate) struct Extent {
     pub(crate) joins: Joins,
 }
 
+/// Whether a call may wait for others to give space back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It may: for a commit, for dirty data to be written out.
+    Waits,
+    /// It may not: `EAGAIN` instead (`IOCB_NOWAIT`).
+    None,
+}
+
+/// What [`FileData::take`] found at a position.
+pub(crate) enum Taken {
+    /// Delayed blocks up to this position, now the caller's to write.
+    Until(u64),
+    /// Up to this position nothing is delayed: whatever is dirty there was dirtied behind the file system's back.
+    NothingUntil(u64),
+}
+
 /// A file whose data iomap moves.
 pub(crate) trait FileData: Sized + Send + Sync + 'static {
-    /// The file data behind an inode; `None` for one that is not a regular file of this driver.
-    fn of(inode: &Inode) -> Option<&Self>;
-    /// Space kept for delayed bytes.
-    type Reservation: Divisible + Send + 'static;
+    /// Space for blocks that a task is about to dirty. Dropped, it is given back.
+    type Allowance: Default + Send + Unpin + 'static;
+    /// Space of the delayed ranges that one run of writeback has taken and not sent yet.
+    type Taken: Default + 'static;
     /// What [`Self::written`] needs to know of a write.
     type Write: Send + 'static;
     /// What [`Self::verify`] needs to know of a read.
     type Read: Send + 'static;
 
+    /// The file data behind an inode; `None` for one that is not a regular file of this driver.
+    fn of(inode: &Inode) -> Option<&Self>;
     /// The device that new bios name until they get their real one.
     fn block_device(&self) -> &BlockDevice;
     /// Where completions run.
     fn queue(&self) -> &kernel::workqueue::Queue;
+    /// Where folios that were dirtied behind the file system's back are seen to.
+    fn fixup_queue(&self) -> &kernel::workqueue::Queue;
+    /// Those of them that are this file's.
+    fn fixups(&self) -> &Fixups;
+    /// What became of those of the whole mount.
+    fn fixup_tally(&self) -> &Tally;
+
     /// What is at `pos`, for at most `len` bytes.
     fn map(&self, pos: u64, len: u64) -> Result<Extent>;
-    /// Promises space for the blocks of `[start, end)`, block aligned, that are not delayed yet.
-    fn delay(&self, start: u64, end: u64) -> Result;
-    /// Whether all of `[start, end)` is delayed.
-    fn is_delayed(&self, start: u64, end: u64) -> bool;
-    /// Gives up the delayed blocks in `[start, end)`.
-    fn punch(&self, start: u64, end: u64);
-    /// Takes the delayed range that begins at `start`, at most up to `end`.
-    fn take(&self, start: u64, end: u64) -> Result<Option<(u64, Self::Reservation)>>;
-    /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes.
-    fn send(&self, ioend: Ioend<Self>, reservation: Self::Reservation) -> Result;
-    /// `len` bytes for `pos` are on the device, at sector `sector` (or `error`). In a worker.
-    fn written(&self, write: Self::Write, end: WriteEnd) -> Result;
     /// Sends a read on its way.
     fn read(&self, bio: ReadBio<Self>);
     /// Checks, and may mend, the bytes read for `pos`, which lie `offset` bytes into what was asked. In a worker.
     fn verify(&self, read: &Self::Read, pos: u64, offset: u64, bytes: &mut [u8]) -> Result;
     /// Reads and checks `bytes` at `pos`, whole blocks.
     fn read_now(&self, pos: u64, bytes: &mut [u8]) -> Result;
+
+    /// The allowance of the task that writes: it has the inode locked. Never held across another call.
+    fn writer(&self) -> &Mutex<Self::Allowance>;
+    /// Makes `allowance` large enough for the blocks of `[start, end)`, block aligned, that are not delayed. No folio
+    /// is locked. `ENOSPC` comes from here and from nowhere later.
+    fn reserve(
+        &self,
+        allowance: &mut Self::Allowance,
+        start: u64,
+        end: u64,
+        patience: Patience,
+    ) -> Result;
+    /// Whether `allowance` is large enough for `[start, end)` now.
+    fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool;
+    /// Makes the blocks of `[start, end)` delayed. Their folio is locked, and dirty or about to be.
+    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64);
+    /// How many bytes of `[start, end)` are not delayed.
+    fn uncovered(&self, start: u64, end: u64) -> u64;
+    /// Gives up the delayed blocks in `[start, end)`: their folio is locked and no longer dirty there.
+    fn punch(&self, start: u64, end: u64);
+
+    /// Takes what is delayed from `start` on, at most up to `end`. The folio there is locked. An error leaves all as it
+    /// was.
+    fn take(&self, taken: &mut Self::Taken, start: u64, end: u64) -> Result<Taken>;
+    /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. `ENOMEM`: what was not
+    /// sent is dirty again. After other errors it is lost, and the file's next fsync says so.
+    fn send(&self, ioend: Ioend<Self>, taken: &mut Self::Taken) -> Result;
+    /// A write has ended. In a worker.
+    fn written(&self, write: Self::Write, end: WriteEnd) -> Result;
 }
 
 /// The file data behind `inode`.
@@ -132,15 +189,22 @@ impl<T: FileData> Tables<T> {
     /// For writing into the page cache and for zeroing there.
     pub(crate) const WRITE: &'static bindings::iomap_ops = &bindings::iomap_ops {
         iomap_begin: Some(write::write_begin::<T>),
-        iomap_end: Some(write::write_end::<T>),
+        iomap_end: None,
         iomap_next: None,
     };
 
     const WRITE_FOLIO: &'static bindings::iomap_write_ops = &bindings::iomap_write_ops {
         get_folio: None,
-        put_folio: None,
-        iomap_valid: None,
+        put_folio: Some(write::put_folio::<T>),
+        iomap_valid: Some(write::can_write::<T>),
         read_folio_range: Some(write::read_folio_range_now::<T>),
+    };
+
+    /// For the page of a fault.
+    const FAULT: &'static bindings::iomap_ops = &bindings::iomap_ops {
+        iomap_begin: Some(fault::begin::<T>),
+        iomap_end: None,
+        iomap_next: None,
     };
 
     const WRITEBACK: &'static bindings::iomap_writeback_ops = &bindings::iomap_writeback_ops {
@@ -173,7 +237,7 @@ impl<T: FileData> Tables<T> {
         from: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the caller's promise; the tables live forever.
-        unsafe {
+        let written = unsafe {
             bindings::iomap_file_buffered_write(
                 iocb,
                 from,
@@ -181,17 +245,10 @@ impl<T: FileData> Tables<T> {
                 Self::WRITE_FOLIO,
                 ptr::null_mut(),
             )
-        }
-    }
-
-    /// Makes the page of a fault writable.
-    ///
-    /// # Safety
-    ///
-    /// `fault` is that of a `page_mkwrite` call on a mapping of a file of `T`.
-    pub(crate) unsafe fn page_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        };
         // SAFETY: By the caller's promise.
-        unsafe { bindings::iomap_page_mkwrite(fault, Self::WRITE, ptr::null_mut()) }
+        unsafe { write::done::<T>(bindings::file_inode((*iocb).ki_filp)) };
+        written
     }
 
     /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes.
@@ -202,7 +259,7 @@ impl<T: FileData> Tables<T> {
     pub(crate) unsafe fn zero_range(inode: *mut bindings::inode, pos: u64, len: u64) -> Result {
         let mut zeroed = false;
         // SAFETY: By the caller's promise; `zeroed` outlives the call.
-        to_result(unsafe {
+        let result = to_result(unsafe {
             bindings::iomap_zero_range(
                 inode,
                 pos as bindings::loff_t,
@@ -212,7 +269,10 @@ impl<T: FileData> Tables<T> {
                 Self::WRITE_FOLIO,
                 ptr::null_mut(),
             )
-        })
+        });
+        // SAFETY: By the caller's promise.
+        unsafe { write::done::<T>(inode) };
+        result
     }
 }
 
@@ -257,14 +317,74 @@ unsafe fn forget(iomap: *mut bindings::iomap) {
     }
 }
 
-/// The blocks that `[pos, pos + len)` touches, from the first one's start to the last one's end, in bytes.
-fn touched(pos: u64, len: u64) -> (u64, u64) {
-    (round_down(pos), round_up(pos.saturating_add(len)))
+/// The blocks of an inode.
+#[derive(Clone, Copy)]
+struct Blocks {
+    mask: u64,
 }
 
-/// The blocks that lie in `[pos, pos + len)` as a whole; not ascending if there is none.
-fn whole(pos: u64, len: u64) -> (u64, u64) {
-    (round_up(pos), round_down(pos.saturating_add(len)))
+impl Blocks {
+    /// # Safety
+    ///
+    /// `inode` is alive.
+    unsafe fn of(inode: *mut bindings::inode) -> Self {
+        // SAFETY: By the caller's promise; the size of blocks never changes.
+        let bits = unsafe { (*inode).i_blkbits };
+        Self {
+            mask: 1u64.checked_shl(bits.into()).unwrap_or(1).wrapping_sub(1),
+        }
+    }
+
+    fn size(self) -> u64 {
+        self.mask.wrapping_add(1)
+    }
+
+    fn round_down(self, pos: u64) -> u64 {
+        pos & !self.mask
+    }
+
+    fn round_up(self, pos: u64) -> u64 {
+        self.round_down(pos.saturating_add(self.mask))
+    }
+
+    /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end, in bytes.
+    fn touched(self, pos: u64, len: u64) -> (u64, u64) {
+        (self.round_down(pos), self.round_up(pos.saturating_add(len)))
+    }
+
+    /// Those that lie in `[pos, pos + len)` as a whole; not ascending if there is none.
+    fn whole(self, pos: u64, len: u64) -> (u64, u64) {
+        (self.round_up(pos), self.round_down(pos.saturating_add(len)))
+    }
+}
+
+/// The file that a folio belongs to.
+///
+/// # Safety
+///
+/// `folio` is locked or under writeback, and in a mapping.
+unsafe fn mapping_of(folio: *mut bindings::folio) -> *mut bindings::address_space {
+    // SAFETY: By the caller's promise.
+    unsafe { (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping }
+}
+
+/// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and
+/// they must not count as dirty when the file grows.
+///
+/// # Safety
+///
+/// `folio` is locked and in a mapping of this driver.
+unsafe fn clean_behind(folio: *mut bindings::folio, end: u64) {
+    // SAFETY: By the caller's promise. A part of a folio is no invalidation: iomap only clears its marks (from 7.3 on;
+    // in 7.2 they stay, and are seen to as what was dirtied behind the file system's back).
+    unsafe {
+        let size = bindings::folio_size(folio);
+        let inside = end.saturating_sub(bindings::folio_pos(folio) as u64);
+        let inside = usize::try_from(inside).unwrap_or(size).min(size);
+        if inside > 0 && inside < size {
+            bindings::iomap_invalidate_folio(folio, inside, size - inside);
+        }
+    }
 }
 
 /// The `len` bytes of a folio at the file position `pos`, and how far into the folio they are.
@@ -282,14 +402,4 @@ unsafe fn bytes_at<'a>(folio: *mut bindings::folio, pos: u64, len: usize) -> (us
             core::slice::from_raw_parts_mut(start.add(offset), len),
         )
     }
-}
-
-const BLOCK_MASK: u64 = engine::volume::device::SECTOR - 1;
-
-fn round_down(pos: u64) -> u64 {
-    pos & !BLOCK_MASK
-}
-
-fn round_up(pos: u64) -> u64 {
-    round_down(pos.saturating_add(BLOCK_MASK))
 }

@@ -99,6 +99,9 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// See [`Self::freeze`].
     fn thaw(sb: &SuperBlock) -> Result;
 
+    /// The last user is going, all that was dirty is written: no work may keep an inode any more.
+    fn drain(&self);
+
     /// The last user is gone: end all work. The value is dropped afterwards.
     fn close(&self);
 
@@ -423,12 +426,17 @@ unsafe extern "C" fn init_context<T: FileSystem>(fc: *mut kernel::bindings::fs_c
     })
 }
 
-unsafe extern "C" fn kill_super(sb: *mut b::super_block) {
-    // SAFETY: The VFS gives up a super block of ours. Without a root `put_super` is not called: what
-    // `fill_super` left behind goes here, while the device is open.
+unsafe extern "C" fn kill_super<T: FileSystem>(sb: *mut b::super_block) {
+    // SAFETY: The VFS gives up a super block of ours, with `s_umount` held. Without a root `put_super` is not called:
+    // what `fill_super` left behind goes here, while the device is open.
     unsafe {
+        let this = SuperBlock::borrow(sb);
         if (*sb).s_root.is_null() {
-            SuperBlock::borrow(sb).drop_payload();
+            this.drop_payload();
+        } else if let Some(fs) = this.payload::<T>() {
+            // An error was told to whoever waits for one; nobody does here.
+            b::sync_filesystem(sb);
+            fs.drain();
         }
         b::kill_block_super(sb);
     }
@@ -471,7 +479,7 @@ impl Registration {
             // The calls that make inodes or change owners are given the mount's map and use it.
             kind.fs_flags = (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP) as c_int;
             kind.init_fs_context = Some(init_context::<T>);
-            kind.kill_sb = Some(kill_super);
+            kind.kill_sb = Some(kill_super::<T>);
             to_result(b::register_filesystem(kind))
         };
         if let Err(error) = result {

@@ -38,6 +38,14 @@ impl OwnedQueue {
     }
 }
 
+impl OwnedQueue {
+    /// Waits for all that was queued before the call.
+    pub(crate) fn flush(&self) {
+        // SAFETY: The queue exists by the type invariant.
+        unsafe { bindings::__flush_workqueue(self.inner) };
+    }
+}
+
 impl Deref for OwnedQueue {
     type Target = Queue;
 

@@ -111,6 +111,12 @@ impl SuperBlock {
         unsafe { (*self.as_ptr()).s_flags & b::SB_POSIXACL as c_ulong != 0 }
     }
 
+    /// Writes out all dirty data and waits for it. Called where the VFS holds `s_umount`: sync, freeze, unmount.
+    pub(crate) fn write_out(&self) {
+        // SAFETY: The super block is alive and, as the caller promises, will not be shut down meanwhile.
+        unsafe { b::sync_inodes_sb(self.as_ptr()) };
+    }
+
     /// Tells the VFS about the file system. Called while nobody else has the super block.
     pub(super) fn set_parameters(&self, parameters: &Parameters) {
         let sb = self.as_ptr();

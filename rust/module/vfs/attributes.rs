@@ -3,8 +3,10 @@
 //! stat, setattr, times, and what else every inode has.
 
 use super::node::{mount_of, time, timespec};
-use super::{node, Rbtrfs};
+use super::{node, Node, Rbtrfs};
+use crate::io::data::FileIo;
 use crate::linux::attributes::{stat_flags, Attributes, StatExtra};
+use crate::linux::iomap::FileData;
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::{FileType, InodeFlags};
@@ -30,6 +32,10 @@ impl Attributes for Rbtrfs {
             attributes: set.fold(0, |sum, (_, shown)| sum | shown),
             attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
             block_size: mount.sector_size(),
+            bytes: match inode.payload::<FileIo<Node>>() {
+                Some(file) => file.bytes(u64::try_from(inode.size()).unwrap_or(0)),
+                None => attributes.nbytes,
+            },
         })
     }
 
@@ -54,6 +60,13 @@ impl Attributes for Rbtrfs {
         match attributes.flags.contains(InodeFlags::READONLY) {
             true => Err(EACCES),
             false => Ok(()),
+        }
+    }
+
+    fn settle(inode: &Inode, write: &dyn Fn() -> Result) -> Result {
+        match inode.payload::<FileIo<Node>>() {
+            Some(file) => file.fixups().settle(write),
+            None => write(),
         }
     }
 

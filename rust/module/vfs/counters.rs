@@ -2,8 +2,10 @@
 
 //! What a mount did so far, in `/sys/kernel/debug/rbtrfs-DEVICE/counters`.
 
+use crate::io::data::DataPath;
 use crate::linux::debugfs::{Text, TextFile};
 use crate::linux::SuperBlock;
+use core::sync::atomic::{AtomicU64, Ordering};
 use engine::txn::Transactions;
 use kernel::fmt;
 use kernel::str::CString;
@@ -15,20 +17,28 @@ pub(super) struct CounterFile {
     _file: TextFile<Source>,
 }
 
-struct Source(Arc<Transactions>);
+struct Source {
+    transactions: Arc<Transactions>,
+    data: Arc<DataPath>,
+}
 
 impl CounterFile {
     /// Shows the counters of a mount.
-    pub(super) fn new(sb: &SuperBlock, transactions: Arc<Transactions>) -> Result<Self> {
+    pub(super) fn new(
+        sb: &SuperBlock,
+        transactions: Arc<Transactions>,
+        data: Arc<DataPath>,
+    ) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("rbtrfs-{}", sb.name()))?;
-        let file = TextFile::new(&name, c"counters", Source(transactions))?;
+        let source = Source { transactions, data };
+        let file = TextFile::new(&name, c"counters", source)?;
         Ok(Self { _file: file })
     }
 }
 
 impl Text for Source {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let commits = self.0.counters();
+        let commits = self.transactions.counters();
         writeln!(f, "commits {}", commits.commits)?;
         writeln!(f, "commit_last_ns {}", commits.last_commit_ns)?;
         writeln!(f, "commit_critical_last_ns {}", commits.last_critical_ns)?;
@@ -40,13 +50,27 @@ impl Text for Source {
         writeln!(f, "refs_run {}", commits.refs_run)?;
         writeln!(f, "refs_cancelled {}", commits.refs_cancelled)?;
         writeln!(f, "groups_emptied {}", commits.groups_emptied)?;
-        let gate = self.0.space().gate().statistics();
+        let gate = self.transactions.space().gate().statistics();
         writeln!(f, "gate_holes {}", gate.holes)?;
         writeln!(f, "gate_skips {}", gate.skips)?;
         writeln!(f, "gate_again {}", gate.again)?;
         writeln!(f, "gate_drains {}", gate.drains)?;
         writeln!(f, "gate_activations {}", gate.activations)?;
         writeln!(f, "gate_finishes {}", gate.finishes)?;
-        writeln!(f, "gate_forced {}", gate.forced)
+        writeln!(f, "gate_forced {}", gate.forced)?;
+        let data = &self.data.tally;
+        let shown: [(&str, &AtomicU64); 7] = [
+            ("fixups_queued", &data.fixups.queued),
+            ("fixups_mended", &data.fixups.mended),
+            ("fixups_cancelled", &data.fixups.cancelled),
+            ("fixups_failed", &data.fixups.failed),
+            ("writes_copied", &data.copied),
+            ("writes_put_off", &data.put_off),
+            ("writes_failed", &data.failed),
+        ];
+        for (name, count) in shown {
+            writeln!(f, "{name} {}", count.load(Ordering::Relaxed))?;
+        }
+        Ok(())
     }
 }

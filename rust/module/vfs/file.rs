@@ -20,7 +20,7 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
         if result.is_err() && size < old_size {
             // The pages are cut: what can be read is what the trees have left.
             let left = i64::try_from(this.inode.attributes().size).unwrap_or(i64::MAX);
-            inode.set_size(left.clamp(size, old_size));
+            inode.set_size(left.min(old_size).max(size));
         }
         result
     });

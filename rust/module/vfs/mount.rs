@@ -8,7 +8,7 @@ use super::node::{mount, node, SubvolumeView};
 use super::options::{MountOptions, Shown};
 use super::settings::{Facts, Settings, SpaceCache};
 use crate::io::checksums::KernelChecksums;
-use crate::io::data::DataPath;
+use crate::io::data::{DataPath, DataTally};
 use crate::io::device::Disk;
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, FileSystem, Parsed, Statfs};
@@ -233,12 +233,15 @@ impl FileSystem for Mount {
             device,
             devices,
             queue: OwnedQueue::new(c"rbtrfs-data")?,
+            fixup_queue: OwnedQueue::new(c"rbtrfs-fixup")?,
+            tally: DataTally::default(),
         };
-        let counters = CounterFile::new(sb, fs.transactions().clone())?;
+        let data_path = Arc::new(data_path, GFP_KERNEL)?;
+        let counters = CounterFile::new(sb, fs.transactions().clone(), data_path.clone())?;
         let this = Self {
             fs,
             cache,
-            data_path: Arc::new(data_path, GFP_KERNEL)?,
+            data_path,
             views: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_views"))?,
             schedule: Arc::new(schedule, GFP_KERNEL)?,
             committer: Mutex::new(None, latch::class!("rbtrfs_committer"))?,
@@ -324,10 +327,16 @@ impl FileSystem for Mount {
         if this.has_failed() {
             return Err(EROFS);
         }
-        match wait && !sb.is_read_only() {
-            true => this.transactions().commit(),
-            false => Ok(()),
+        if !wait || sb.is_read_only() {
+            return Ok(());
         }
+        // What was dirtied behind our back was passed over by who called: it has space now, and goes out.
+        let path = &this.data_path;
+        path.tally.fixups.settle(|| {
+            path.fixup_queue.flush();
+            sb.write_out();
+        });
+        this.transactions().commit()
     }
 
     fn freeze(sb: &SuperBlock) -> Result {
@@ -341,6 +350,11 @@ impl FileSystem for Mount {
             true => Ok(()),
             false => mount(sb)?.start_committer(),
         }
+    }
+
+    fn drain(&self) {
+        self.data_path.tally.fixups.close();
+        self.data_path.fixup_queue.flush();
     }
 
     fn close(&self) {

@@ -2,8 +2,7 @@
 
 //! Reading into the page cache: mappings, inline bytes, bios with checksums to be verified.
 
-use super::{bindings, bytes_at, describe, forget, of, FileData, Tables};
-use crate::linux::file_bio::ReadBio;
+use super::{bindings, bytes_at, describe, forget, of, FileData, ReadBio, Tables};
 use core::ptr;
 use kernel::error::from_result;
 use kernel::ffi;

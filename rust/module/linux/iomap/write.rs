@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Writing into the page cache and dropping from it: delayed blocks come and go.
+//!
+//! iomap asks for a mapping without a folio's lock, then locks a folio, copies, marks it dirty and gives it back. What
+//! is decided without the lock is how much space to reserve, no more: [`can_write`] asks under the lock whether it is
+//! still enough, what stands at a block is looked up under it, and [`put_folio`] makes the blocks delayed before it is
+//! given up.
 
-use super::{
-    bindings, bytes_at, describe, of, round_down, round_up, touched, whole, Extent, FileData,
-    Source,
-};
+use super::{bindings, bytes_at, describe, mapping_of, of, Blocks, FileData, Patience, Source};
 use core::ptr;
-use kernel::error::{from_result, to_result};
+use kernel::error::from_result;
 use kernel::ffi;
 use latch::prelude::*;
+use latch::NofsScope;
+
+/// How much one call reserves for at the most, in bytes: as much as iomap writes before it asks again.
+const MAX_DELAY: u64 = 4 << 20;
 
 pub(super) unsafe extern "C" fn write_begin<T: FileData>(
     inode: *mut bindings::inode,
@@ -21,58 +27,135 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
 ) -> ffi::c_int {
     from_result(|| {
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
-        let file = unsafe { of::<T>(inode) }?;
-        let (start, mut end) = touched(pos as u64, (length as u64).min(MAX_DELAY));
-        let partial = pos as u64 != start || (pos as u64).saturating_add(length as u64) < end;
-        let zeroing = flags & bindings::IOMAP_ZERO != 0;
-        if zeroing && !file.is_delayed(start, end) {
-            // What is dirty or on its way is not in the tree yet, where holes are looked up.
-            // SAFETY: The mapping of a live inode.
-            to_result(unsafe {
-                bindings::filemap_write_and_wait_range(
-                    (*inode).i_mapping,
-                    start as bindings::loff_t,
-                    end.saturating_sub(1) as bindings::loff_t,
-                )
-            })?;
-        }
-        if partial || zeroing {
+        let (file, blocks) = unsafe { (of::<T>(inode)?, Blocks::of(inode)) };
+        let (start, mut end) = blocks.touched(pos as u64, (length as u64).min(MAX_DELAY));
+        // SAFETY: As above.
+        if flags & bindings::IOMAP_ZERO != 0 && !unsafe { is_busy(inode, start, end) } {
             let extent = file.map(start, end.saturating_sub(start))?;
-            end = end.min(touched(extent.pos, extent.len).1);
-            let hole = matches!(extent.source, Source::Hole);
-            if hole && zeroing && !file.is_delayed(start, end) {
+            end = end.min(blocks.touched(extent.pos, extent.len).1);
+            if matches!(extent.source, Source::Hole) {
                 // SAFETY: iomap passes a mapping for us to fill.
                 describe(unsafe { &mut *iomap }, file.block_device(), extent)?;
                 return Ok(0);
             }
-            if !hole {
-                // Its bytes come from `read_now`, which looks for itself: the address does not matter.
-                let source = Extent {
-                    source: Source::Mapped(0),
-                    ..extent
-                };
-                // SAFETY: iomap passes a source mapping for us to fill.
-                describe(unsafe { &mut *srcmap }, file.block_device(), source)?;
-            }
         }
-        match file.delay(start, end) {
-            // A fault holds its folio's lock, which writing out would wait for.
-            Err(error) if error == ENOSPC && flags & bindings::IOMAP_FAULT == 0 => {
-                // SAFETY: A live inode, no folio of which is locked by this task.
-                unsafe { write_out_all(inode) };
-                file.delay(start, end)?;
-            }
-            delayed => delayed?,
+        // SAFETY: As above; no folio is locked.
+        let end = unsafe { reserve(file, inode, start, end, flags) }?;
+        // SAFETY: iomap passes mappings for us to fill. What stands there already is found by `read_folio_range_now`,
+        // which looks for itself: the address does not matter.
+        let (iomap, srcmap) = unsafe { (&mut *iomap, &mut *srcmap) };
+        for map in [&mut *iomap, srcmap] {
+            map.offset = start as bindings::loff_t;
+            map.length = end.saturating_sub(start);
+            map.bdev = file.block_device().as_ptr();
+            map.addr = 0;
+            map.type_ = bindings::IOMAP_MAPPED as u16;
         }
-        // SAFETY: iomap passes a mapping for us to fill.
-        let iomap = unsafe { &mut *iomap };
-        iomap.offset = start as bindings::loff_t;
-        iomap.length = end.saturating_sub(start);
-        iomap.bdev = file.block_device().as_ptr();
         iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
         iomap.type_ = bindings::IOMAP_DELALLOC as u16;
         Ok(0)
     })
+}
+
+/// Whether a folio of `[start, end)` is dirty, under writeback or locked: the trees may not know yet what is there.
+///
+/// # Safety
+///
+/// `inode` is alive.
+unsafe fn is_busy(inode: *mut bindings::inode, start: u64, end: u64) -> bool {
+    let last = end.saturating_sub(1);
+    // SAFETY: By the caller's promise.
+    unsafe {
+        bindings::filemap_range_has_writeback(
+            (*inode).i_mapping,
+            start as bindings::loff_t,
+            last as bindings::loff_t,
+        )
+    }
+}
+
+/// Makes the writer's allowance large enough for `[start, end)`, or for a part of it where space is short; gives the
+/// end of that.
+///
+/// # Safety
+///
+/// `inode` is alive and locked by this task, which holds no folio's lock.
+unsafe fn reserve<T: FileData>(
+    file: &T,
+    inode: *mut bindings::inode,
+    start: u64,
+    end: u64,
+    flags: ffi::c_uint,
+) -> Result<u64> {
+    // SAFETY: By the caller's promise.
+    let block = unsafe { Blocks::of(inode) }.size();
+    let patience = match flags & bindings::IOMAP_NOWAIT {
+        0 => Patience::Waits,
+        _ => Patience::None,
+    };
+    let mut allowance = core::mem::take(&mut *file.writer().lock());
+    let mut end = end;
+    let mut wrote_out = false;
+    let result = loop {
+        match file.reserve(&mut allowance, start, end, patience) {
+            Err(error) if error == ENOSPC && !wrote_out && patience == Patience::Waits => {
+                wrote_out = true;
+                // SAFETY: By the caller's promise.
+                unsafe { write_out_all(inode) };
+            }
+            Err(error) if error == ENOSPC && end.saturating_sub(start) > block => {
+                let half = end.saturating_sub(start) / 2;
+                end = start.saturating_add((half & !(block - 1)).max(block));
+            }
+            reserved => break reserved,
+        }
+    };
+    *file.writer().lock() = allowance;
+    result.map(|()| end)
+}
+
+/// Gives back what a call has not used of the writer's allowance.
+///
+/// # Safety
+///
+/// `inode` is an inode of `T`, locked by this task.
+pub(super) unsafe fn done<T: FileData>(inode: *mut bindings::inode) {
+    // SAFETY: By the caller's promise.
+    if let Ok(file) = unsafe { of::<T>(inode) } {
+        let allowance = core::mem::take(&mut *file.writer().lock());
+        drop(allowance);
+    }
+}
+
+/// With the folio locked: whether what was reserved is still enough. If not, iomap asks for a mapping again.
+pub(super) unsafe extern "C" fn can_write<T: FileData>(
+    inode: *mut bindings::inode,
+    iomap: *const bindings::iomap,
+) -> bool {
+    // SAFETY: iomap passes its inode and the mapping that `write_begin` filled.
+    let (file, start, len) = unsafe { (of::<T>(inode), (*iomap).offset as u64, (*iomap).length) };
+    file.is_ok_and(|file| {
+        let allowance = file.writer().lock();
+        file.can_cover(&allowance, start, start.saturating_add(len))
+    })
+}
+
+/// With the folio locked and dirty: its new blocks become delayed, then the folio is given back.
+pub(super) unsafe extern "C" fn put_folio<T: FileData>(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    copied: ffi::c_uint,
+    folio: *mut bindings::folio,
+) {
+    // SAFETY: iomap passes its inode and the folio that it locked, with a reference for us to give up.
+    unsafe {
+        if let (Ok(file), 1..) = (of::<T>(inode), copied) {
+            let (start, end) = Blocks::of(inode).touched(pos as u64, u64::from(copied));
+            file.cover(&mut file.writer().lock(), start, end);
+        }
+        bindings::folio_unlock(folio);
+        bindings::folio_put(folio);
+    }
 }
 
 /// Writes out all dirty data of the file system and waits for it: finished data needs less space than was promised.
@@ -89,60 +172,6 @@ pub(in crate::linux) unsafe fn write_out_all(inode: *mut bindings::inode) {
             bindings::sync_inodes_sb(sb);
             bindings::up_read(lock);
         }
-    }
-}
-
-/// How much one call delays at the most, in bytes: as much as iomap writes before it asks again.
-const MAX_DELAY: u64 = 4 << 20;
-
-pub(super) unsafe extern "C" fn write_end<T: FileData>(
-    inode: *mut bindings::inode,
-    pos: bindings::loff_t,
-    length: bindings::loff_t,
-    written: isize,
-    flags: ffi::c_uint,
-    iomap: *mut bindings::iomap,
-) -> ffi::c_int {
-    // SAFETY: iomap passes the mapping that `write_begin` filled.
-    let delayed = unsafe { (*iomap).type_ } == bindings::IOMAP_DELALLOC as u16;
-    if !delayed || written as i64 >= length || flags & bindings::IOMAP_FAULT != 0 {
-        return 0;
-    }
-    let done = (pos as u64).saturating_add(written.max(0) as u64);
-    let start = if written <= 0 {
-        round_down(done)
-    } else {
-        round_up(done)
-    };
-    let (_, last) = touched(pos as u64, length as u64);
-    if start < last {
-        // Gives up the delayed blocks that no dirty folio covers. The lock keeps faults out, as the function asks.
-        // SAFETY: The inode is live and locked; the callback is for inodes of `T`.
-        unsafe {
-            bindings::filemap_invalidate_lock((*inode).i_mapping);
-            bindings::iomap_write_delalloc_release(
-                inode,
-                start as bindings::loff_t,
-                last as bindings::loff_t,
-                flags,
-                iomap,
-                Some(punch::<T>),
-            );
-            bindings::filemap_invalidate_unlock((*inode).i_mapping);
-        }
-    }
-    0
-}
-
-unsafe extern "C" fn punch<T: FileData>(
-    inode: *mut bindings::inode,
-    offset: bindings::loff_t,
-    length: bindings::loff_t,
-    _iomap: *mut bindings::iomap,
-) {
-    // SAFETY: iomap calls this for the inode it was given.
-    if let Ok(file) = unsafe { of::<T>(inode) } {
-        file.punch(offset as u64, (offset as u64).saturating_add(length as u64));
     }
 }
 
@@ -168,15 +197,28 @@ pub(super) unsafe extern "C" fn invalidate_folio<T: FileData>(
 ) {
     // SAFETY: The VFS passes a locked folio of one of our inodes, which the mapping keeps.
     unsafe {
+        let mapping = mapping_of(folio);
+        let inode = (*mapping).host;
         let start = (bindings::folio_pos(folio) as u64).saturating_add(offset as u64);
-        // Only whole blocks are given up: a block that is cut keeps its dirty head.
-        let (first, last) = whole(start, len as u64);
-        if first < last {
-            let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
-            if let Ok(file) = of::<T>((*mapping).host) {
-                file.punch(first, last);
+        // iomap marks dirty blocks one by one only where it has begun to: else all of a dirty folio is.
+        let is_part = offset != 0 || len != bindings::folio_size(folio);
+        if is_part && bindings::folio_test_dirty(folio) {
+            let _nofs = NofsScope::enter();
+            if (*folio)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_3
+                .private
+                .is_null()
+            {
+                bindings::iomap_dirty_folio(mapping, folio);
             }
         }
         bindings::iomap_invalidate_folio(folio, offset, len);
+        // Only whole blocks are given up: a block that is cut keeps its dirty head.
+        let (first, last) = Blocks::of(inode).whole(start, len as u64);
+        if let (Ok(file), true) = (of::<T>(inode), first < last) {
+            file.punch(first, last);
+        }
     }
 }

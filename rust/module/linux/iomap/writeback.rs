@@ -1,21 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From dirty folios to requests, each with the space that was promised to it.
+//! From dirty folios to requests, each with the space that was reserved for it.
+//!
+//! A block that is dirty and not delayed was dirtied behind the file system's back. It is left out of what is sent, its
+//! folio stays dirty, and a worker sees to it ([`fixup`](super::fixup)). A folio stays dirty, too, where memory is short.
 
-use super::{bindings, of, FileData, Tables};
-use crate::linux::file_bio::Ioend;
+use super::{bindings, fixup, mapping_of, of, FileData, Ioend, Tables, Taken};
 use core::ptr;
-use engine::fs::Divisible;
 use kernel::error::to_result;
 use kernel::ffi;
 use latch::prelude::*;
 
-/// One run of writeback: iomap's context first, so that its address is ours.
-#[repr(C)]
+/// Why a folio must stay dirty.
+#[derive(Clone, Copy)]
+enum Left {
+    /// Some of its blocks have no space.
+    WithoutSpace,
+    /// This went wrong before anything of it was lost.
+    Failed(Error),
+}
+
+/// One run of writeback.
 struct Writeback<T: FileData> {
     context: bindings::iomap_writepage_ctx,
     /// Space of the ranges taken and not sent yet.
-    pending: Option<T::Reservation>,
+    taken: T::Taken,
+    /// Whether the folio in hand stays dirty.
+    left: Option<Left>,
+    /// The first error that cost or kept anything.
+    result: Result,
+}
+
+impl<T: FileData> Writeback<T> {
+    /// What the context of a callback is part of.
+    ///
+    /// # Safety
+    ///
+    /// `context` is that of [`writepages`] with this `T`, and nobody else uses it for `'a`.
+    unsafe fn of<'a>(context: *mut bindings::iomap_writepage_ctx) -> &'a mut Self {
+        // SAFETY: `writepages` passes a pointer into the value that was made from one to all of it.
+        unsafe { &mut *kernel::container_of!(context, Self, context) }
+    }
+
+    fn note(&mut self, result: Result) {
+        self.result = self.result.and(result);
+    }
 }
 
 pub(super) unsafe extern "C" fn writepages<T: FileData>(
@@ -30,10 +59,59 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
             ops: Tables::<T>::WRITEBACK,
             ..pin_init::zeroed()
         },
-        pending: None,
+        taken: T::Taken::default(),
+        left: None,
+        result: Ok(()),
     };
-    // SAFETY: The context outlives the call; iomap submits or ends all that it builds.
-    unsafe { bindings::iomap_writepages(&mut writeback.context) }
+    let this = ptr::addr_of_mut!(writeback);
+    let mut folio = ptr::null_mut();
+    let mut error = 0;
+    // SAFETY: The VFS lends mapping and control; `this` is used through this pointer alone, by the callbacks too. A
+    // folio is locked from when the iterator gives it.
+    unsafe {
+        let context = ptr::addr_of_mut!((*this).context);
+        loop {
+            folio = bindings::writeback_iter(mapping, control, folio, &mut error);
+            if folio.is_null() {
+                break;
+            }
+            (*this).left = None;
+            error = bindings::iomap_writeback_folio(context, folio);
+            if let Some(left) = (*this).left {
+                let kept = keep_dirty::<T>(folio, control, left);
+                (*this).note(kept);
+            }
+            bindings::folio_unlock(folio);
+        }
+        if !(*context).wb_ctx.is_null() {
+            writeback_submit::<T>(context, 0);
+        }
+        to_result(error)
+            .and((*this).result)
+            .err()
+            .map_or(0, |error| error.to_errno())
+    }
+}
+
+/// Makes the folio dirty again after writeback went over it. All of it becomes so, as iomap has it.
+///
+/// # Safety
+///
+/// `folio` is locked and in a file of `T`; `control` is that of the writeback.
+unsafe fn keep_dirty<T: FileData>(
+    folio: *mut bindings::folio,
+    control: *mut bindings::writeback_control,
+    left: Left,
+) -> Result {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        bindings::iomap_dirty_folio(mapping_of(folio), folio);
+        bindings::folio_redirty_for_writepage(control, folio);
+        match left {
+            Left::WithoutSpace => fixup::queue::<T>(folio),
+            Left::Failed(error) => Err(error),
+        }
+    }
 }
 
 pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
@@ -43,69 +121,65 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     len: ffi::c_uint,
     end_pos: u64,
 ) -> isize {
-    // SAFETY: All contexts with this callback are the first field of a `Writeback<T>`.
-    let writeback = unsafe { &mut *context.cast::<Writeback<T>>() };
+    // SAFETY: iomap passes the context of `writepages`.
+    let this = unsafe { Writeback::<T>::of(context) };
     // SAFETY: The inode of the mapping under writeback.
-    let file = match unsafe { of::<T>((*context).inode) } {
-        Ok(file) => file,
-        Err(error) => return error.to_errno() as isize,
-    };
+    let file = unsafe { of::<T>(this.context.inode) };
     let end = pos.saturating_add(u64::from(len));
-    let taken = match file.take(pos, end) {
-        Ok(taken) => taken,
-        Err(error) => return error.to_errno() as isize,
-    };
-    let iomap = &mut writeback.context.iomap;
-    iomap.offset = pos as bindings::loff_t;
-    iomap.bdev = file.block_device().as_ptr();
-    iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-    match taken {
-        Some((until, reservation)) => {
+    let taken = file.and_then(|file| Ok((file, file.take(&mut this.taken, pos, end)?)));
+    let iomap = &mut this.context.iomap;
+    let until = match taken {
+        Ok((file, Taken::Until(until))) => {
+            iomap.offset = pos as bindings::loff_t;
             iomap.length = until.saturating_sub(pos);
+            iomap.bdev = file.block_device().as_ptr();
+            iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
             iomap.type_ = bindings::IOMAP_MAPPED as u16;
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
-            match writeback.pending.as_mut() {
-                Some(pending) => pending.merge(reservation),
-                None => writeback.pending = Some(reservation),
-            }
+            // SAFETY: iomap passes its own context and the folio it is writing back; `this` is not used after.
+            return unsafe {
+                bindings::iomap_add_to_ioend(
+                    context,
+                    folio,
+                    pos as bindings::loff_t,
+                    end_pos as bindings::loff_t,
+                    len,
+                )
+            };
         }
-        // Dirty without a reservation: nothing may be lost silently.
-        None => return EIO.to_errno() as isize,
-    }
-    // SAFETY: iomap passes its own context and the folio it is writing back.
-    unsafe {
-        bindings::iomap_add_to_ioend(
-            context,
-            folio,
-            pos as bindings::loff_t,
-            end_pos as bindings::loff_t,
-            len,
-        )
-    }
+        Ok((_, Taken::NothingUntil(until))) => {
+            this.left = this.left.or(Some(Left::WithoutSpace));
+            until
+        }
+        Err(error) => {
+            this.left = Some(Left::Failed(error));
+            end
+        }
+    };
+    // Not written now.
+    iomap.type_ = bindings::IOMAP_HOLE as u16;
+    until.saturating_sub(pos) as isize
 }
 
+/// Never fails: iomap would drop what it has in hand. The error is told when all is done.
 pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
     context: *mut bindings::iomap_writepage_ctx,
     error: ffi::c_int,
 ) -> ffi::c_int {
-    // SAFETY: All contexts with this callback are the first field of a `Writeback<T>`.
-    let writeback = unsafe { &mut *context.cast::<Writeback<T>>() };
+    // SAFETY: iomap passes the context of `writepages`.
+    let this = unsafe { Writeback::<T>::of(context) };
     // SAFETY: `wb_ctx` is the ioend that iomap built and hands over here.
-    let ioend = unsafe { Ioend::<T>::new(writeback.context.wb_ctx.cast()) };
-    // Up to 7.2 iomap goes on with it, and submits it again, where this call fails.
-    writeback.context.wb_ctx = ptr::null_mut();
+    let ioend = unsafe { Ioend::<T>::new(this.context.wb_ctx.cast()) };
+    this.context.wb_ctx = ptr::null_mut();
     // SAFETY: The inode of the mapping under writeback.
-    let file = unsafe { of::<T>((*context).inode) };
-    let sent = to_result(error).and(file).and_then(|file| {
-        let pending = writeback.pending.as_mut().ok_or(EIO)?;
-        Ok((file, pending.split(ioend.len())?))
-    });
-    let sent = match sent {
-        Ok((file, reservation)) => file.send(ioend, reservation),
+    let file = unsafe { of::<T>(this.context.inode) };
+    let sent = match to_result(error).and(file) {
+        Ok(file) => file.send(ioend, &mut this.taken),
         Err(error) => {
-            ioend.end(Err(error));
+            ioend.fail(error);
             Err(error)
         }
     };
-    sent.err().map_or(0, |error| error.to_errno())
+    this.note(sent);
+    0
 }

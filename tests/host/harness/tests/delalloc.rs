@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
 
-use engine::fs::{Added, Delalloc, Divisible};
+use engine::fs::{Allowance, Delalloc, Divisible};
 use harness::random::Random;
 use kernel::alloc::inject;
 use kernel::prelude::*;
@@ -70,6 +70,11 @@ impl Run {
     }
 
     fn check(&self) {
+        self.check_with(0);
+    }
+
+    /// `outside`: blocks reserved and not covered.
+    fn check_with(&self, outside: u64) {
         for start in 0..BLOCKS {
             for end in start..=BLOCKS {
                 let missing = end - start - self.covered(start, end);
@@ -80,21 +85,30 @@ impl Run {
                 );
             }
         }
-        assert_eq!(self.outstanding.get(), self.covered(0, BLOCKS));
-        assert_eq!(self.ranges.is_empty(), self.covered(0, BLOCKS) == 0);
+        let covered = self.covered(0, BLOCKS);
+        assert_eq!(self.outstanding.get(), covered + outside);
+        assert_eq!(self.ranges.bytes(), covered);
     }
 
-    fn add(&mut self, start: u64, end: u64) {
+    fn cover(&mut self, start: u64, end: u64) {
         let missing = self.ranges.uncovered(start, end);
-        let wrong = Token::new(missing + 1, &self.outstanding);
-        match self.ranges.add(start, end, wrong, missing + 1).unwrap() {
-            Added::Changed(token, now) => assert_eq!((token.blocks, now), (missing + 1, missing)),
-            Added::Covered => panic!("covered by a reservation of the wrong size"),
+        let mut allowance = Allowance::default();
+        if allowance.make_ready().is_err() {
+            return;
         }
-        let token = Token::new(missing, &self.outstanding);
-        if self.ranges.add(start, end, token, missing).is_ok() {
-            self.model[start as usize..end as usize].fill(true);
+        if missing > 0 {
+            allowance.add(Token::new(missing - 1, &self.outstanding), missing - 1);
+            assert!(!self.ranges.can_cover(&allowance, start, end));
+            assert!(self.ranges.cover(&mut allowance, start, end).is_err());
+            self.check_with(missing - 1);
         }
+        allowance.add(Token::new(4, &self.outstanding), 4);
+        assert!(self.ranges.can_cover(&allowance, start, end));
+        self.ranges.cover(&mut allowance, start, end).unwrap();
+        let rest = missing.max(1) - 1 + 4 - missing;
+        assert_eq!(allowance.bytes(), rest);
+        self.model[start as usize..end as usize].fill(true);
+        self.check_with(rest);
     }
 
     fn take(&mut self, start: u64, end: u64) {
@@ -118,7 +132,7 @@ fn history(seed: u64, failing: bool) {
         let end = start + 1 + random.below(BLOCKS - start);
         let injection = (failing && random.one_in(3)).then(|| inject::fail_nth(random.below(2)));
         match random.below(4) {
-            0 | 1 => run.add(start, end),
+            0 | 1 => run.cover(start, end),
             2 => run.take(start, end),
             _ => {
                 drop(injection);

@@ -3,7 +3,7 @@
 
 use engine::disk::{Checksums, FileOffset, InodeFlags, Logical, ObjectId};
 use engine::fs::{
-    FileSystem, FinishedWrite, Inode, MappingKind, New, NewKind, Subvolume, Target, Time,
+    FileSystem, Inode, MappingKind, New, NewKind, OrderedExtent, Subvolume, Target, Time, Times,
     WriteReservation,
 };
 use engine::txn::Transactions;
@@ -184,22 +184,27 @@ impl Files {
             let data = &sectors[done as usize..][..extent.len as usize];
             self.mounted.write_data(extent.logical, data)?;
             drop(order);
-            let finished = FinishedWrite {
+            let ordered = OrderedExtent {
                 offset: FileOffset::new(start + done),
                 extent: new,
-                checksums: &self.sums(inode, data)?,
+                checksums: self.sums(inode, data)?,
                 new_size: end.min(start + done + extent.len),
-                now: Some(NOW),
+                reservation: piece,
             };
-            self.fs.finish_write(inode, finished, piece)?;
+            inode.note_times(&Times {
+                mtime: Some(NOW),
+                ctime: Some(NOW),
+                ..Times::default()
+            });
+            self.fs.finish_ordered(inode, ordered)?;
             done += extent.len;
         }
         Ok(())
     }
 
-    fn sums(&self, inode: &Inode, data: &[u8]) -> Result<KVec<u8>> {
+    fn sums(&self, inode: &Inode, data: &[u8]) -> Result<KVVec<u8>> {
         let kind = self.mounted.volume.format().checksum;
-        let mut sums = KVec::new();
+        let mut sums = KVVec::new();
         if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
             return Ok(sums);
         }

@@ -5,7 +5,7 @@ use super::super::op::Id;
 use super::super::reader::{checksums, read};
 use super::Driver;
 use engine::disk::FileOffset;
-use engine::fs::{Changes, FinishedWrite, Inode, MappingKind, NewExtent, WriteReservation};
+use engine::fs::{Changes, Inode, MappingKind, NewExtent, OrderedExtent, Times, WriteReservation};
 use engine::space::DataExtent;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -143,17 +143,23 @@ impl Driver {
             let len = extent.get().len;
             let (now, later) = rest.split_at(len as usize);
             let for_later = reservation.split(later.len() as u64)?;
-            let checksums = checksums(&self.mounted, now);
+            let mut sums = KVVec::new();
+            sums.extend_from_slice(&checksums(&self.mounted, now), GFP_KERNEL)?;
             let offset = FileOffset::new(at);
             let new_size = new_size.min(at + len);
-            let finished = FinishedWrite {
+            let ordered = OrderedExtent {
                 offset,
                 extent,
-                checksums: &checksums,
+                checksums: sums,
                 new_size,
-                now: Some(self.now),
+                reservation,
             };
-            self.mounted.fs.finish_write(inode, finished, reservation)?;
+            inode.note_times(&Times {
+                mtime: Some(self.now),
+                ctime: Some(self.now),
+                ..Times::default()
+            });
+            self.mounted.fs.finish_ordered(inode, ordered)?;
             reservation = for_later;
             at += len;
             rest = later;

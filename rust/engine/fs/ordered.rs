@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Ordered extents: data that has an address and is on its way to the device, or there, and is in no tree yet.
+//!
+//! An [`OrderedExtent`] is opened by [`FileSystem::allocate_write`] and the caller's checksums, and closed by
+//! [`FileSystem::finish_ordered`] when the device has the data. Dropped before, it gives address and space back.
+
+use super::extents;
+use super::filesystem::or_abort;
+use super::{FileSystem, Inode, WriteReservation};
+use crate::disk::{ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
+use crate::space::{DataExtent, Space};
+use crate::txn::Handle;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+/// Where data is going to be written. Dropped, it is given back: the IO failed or never began, or its end could not be
+/// entered; none is under way any more.
+#[must_use = "dropped, the address is given back"]
+pub struct NewExtent {
+    space: Arc<Space>,
+    extent: DataExtent,
+    progress: Progress,
+}
+
+/// How far a new extent has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Not on the device.
+    Allocated,
+    /// On the device, in no tree.
+    Written,
+    /// Others see to it.
+    Kept,
+}
+
+impl NewExtent {
+    /// Where and how long.
+    pub fn get(&self) -> DataExtent {
+        self.extent
+    }
+
+    /// The device has put it elsewhere in the same group: a zone append.
+    pub fn move_to(&mut self, logical: Logical) {
+        self.extent.logical = logical;
+    }
+
+    /// It has reached the device.
+    fn written(&mut self) -> Result {
+        self.progress = Progress::Written;
+        self.space.data_written(self.extent)
+    }
+
+    /// A transaction is going to enter it, or to be given up.
+    fn keep(mut self) -> DataExtent {
+        self.progress = Progress::Kept;
+        self.extent
+    }
+}
+
+impl Drop for NewExtent {
+    fn drop(&mut self) {
+        let DataExtent { logical, len } = self.extent;
+        match self.progress {
+            Progress::Allocated => self.space.release_unwritten(logical, len),
+            Progress::Written => self.space.release_written(logical, len),
+            Progress::Kept => {}
+        }
+    }
+}
+
+/// Data of a file between the allocation of its address and its entry in the trees (C: `struct btrfs_ordered_extent`).
+#[must_use = "dropped, address and space are given back"]
+pub struct OrderedExtent {
+    /// Where in the file; a multiple of the sector size.
+    pub offset: FileOffset,
+    /// Where on the volume; its length is the piece's, the last sector padded with zeroes.
+    pub extent: NewExtent,
+    /// One checksum per sector, back to back; empty for files without.
+    pub checksums: KVVec<u8>,
+    /// The file's size is raised to this if it is smaller: the end of the bytes the user wrote in this piece.
+    pub new_size: u64,
+    /// What entering it takes.
+    pub reservation: WriteReservation,
+}
+
+impl FileSystem {
+    /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest.
+    pub fn allocate_write(
+        &self,
+        reservation: &mut WriteReservation,
+        len: u64,
+    ) -> Result<NewExtent> {
+        let wanted = len.min(MAX_EXTENT_SIZE);
+        let space = self.transactions().space();
+        let min = self.sector_size();
+        let mut idle = false;
+        loop {
+            let seen = space.data_ended();
+            match space.allocate_data(&reservation.data, wanted, min) {
+                // The device allows no more active zones until one is full.
+                Err(error) if error == EAGAIN => {
+                    if space.relieve_zones()? || space.await_data(seen) {
+                        continue;
+                    }
+                    // The last write may have ended in between.
+                    if core::mem::replace(&mut idle, true) {
+                        return Err(error);
+                    }
+                }
+                allocated => {
+                    return Ok(NewExtent {
+                        extent: allocated?,
+                        space: space.clone(),
+                        progress: Progress::Allocated,
+                    })
+                }
+            }
+        }
+    }
+
+    /// Puts data that is on the device into the file, in one transaction: what stood there before loses its
+    /// references, the checksums go in, size and byte count follow. Pieces of one file may be finished at the same
+    /// time, if they do not overlap.
+    pub fn finish_ordered(&self, inode: &Inode, mut ordered: OrderedExtent) -> Result {
+        ordered.extent.written()?;
+        let handle = self
+            .transactions()
+            .join_with(ordered.reservation.take_metadata()?)?;
+        let _extents = inode.lock_extents();
+        or_abort(&handle, self.finish_in(&handle, inode, ordered))
+    }
+
+    fn finish_in(&self, handle: &Handle, inode: &Inode, ordered: OrderedExtent) -> Result {
+        let extent = ordered.extent.keep();
+        let DataExtent { logical, len } = extent;
+        let start = ordered.offset.get();
+        let piece = extents::whole(handle, ExtentState::Written, extent);
+        let dropped = extents::replace(inode, handle, start, &piece)?;
+        handle.add_data(&extents::reference(inode, start, &piece))?;
+        self.insert_checksums(handle, logical, &ordered.checksums)?;
+        self.fill_hole_before(handle, inode, start)?;
+        inode.change(handle, |attributes| {
+            attributes.nbytes = attributes
+                .nbytes
+                .saturating_sub(dropped)
+                .saturating_add(len);
+            attributes.size = attributes.size.max(ordered.new_size);
+        })
+    }
+}

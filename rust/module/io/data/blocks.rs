@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many bytes a file takes (`st_blocks`): a file whose data is not written yet must not look like one hole.
+
+use super::FileIo;
+use core::sync::atomic::Ordering;
+use engine::disk::FileOffset;
+use engine::fs::MappingKind;
+use engine::volume::device::SECTOR;
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// How many pieces of delayed ranges are looked up; what is behind them counts as new.
+const MAX_LOOKUPS: u32 = 1000;
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    /// Bytes of data in whole sectors, those included that are dirty or on their way: of those that are dirty, only what
+    /// takes a hole's place counts. `size` is the file's, in bytes.
+    pub(crate) fn bytes(&self, size: u64) -> u64 {
+        let _nofs = NofsScope::enter();
+        // In this order: what is finished in between counts twice rather than not at all.
+        let new = self.new_bytes();
+        let under_way = self.under_way.load(Ordering::Acquire);
+        let stored = self.inode.attributes().nbytes;
+        let stored = stored.checked_next_multiple_of(SECTOR).unwrap_or(stored);
+        let size = size.checked_next_multiple_of(SECTOR).unwrap_or(size);
+        let most = size.max(stored);
+        stored
+            .saturating_add(new)
+            .saturating_add(under_way)
+            .min(most)
+    }
+
+    /// Delayed bytes where the trees have a hole.
+    fn new_bytes(&self) -> u64 {
+        let (mut at, mut lookups) = (0u64, 0u32);
+        let mut new = 0u64;
+        while let Some((start, end)) = self.delalloc.next_range(at) {
+            let len = end.saturating_sub(start);
+            lookups = lookups.saturating_add(1);
+            let found = match lookups > MAX_LOOKUPS {
+                true => Err(E2BIG),
+                false => self.path.fs.map(&self.inode, FileOffset::new(start), len),
+            };
+            let (step, is_new) = match found {
+                Ok(found) => (found.len.max(1), matches!(found.kind, MappingKind::Hole)),
+                Err(_) => (len, true),
+            };
+            let step = step.min(len);
+            if is_new {
+                new = new.saturating_add(step);
+            }
+            at = start.saturating_add(step);
+        }
+        new
+    }
+}

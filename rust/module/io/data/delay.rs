@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Space for bytes that are about to become dirty, and its end where they never reach the device.
+
+use super::{FileIo, TakenSpace};
+use crate::linux::iomap::{Patience, Taken};
+use core::sync::atomic::Ordering;
+use engine::disk::FileOffset;
+use engine::fs::{Allowance, WriteReservation};
+use latch::prelude::*;
+use latch::NofsScope;
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    /// Makes `allowance` large enough for what of `[start, end)` is not delayed yet.
+    pub(super) fn reserve_missing(
+        &self,
+        allowance: &mut Allowance<WriteReservation>,
+        start: u64,
+        end: u64,
+        patience: Patience,
+    ) -> Result {
+        let _nofs = NofsScope::enter();
+        allowance.make_ready()?;
+        let missing = self.delalloc.uncovered(start, end);
+        let lacking = missing.saturating_sub(allowance.bytes());
+        if lacking == 0 {
+            return Ok(());
+        }
+        let (fs, offset) = (&self.path.fs, FileOffset::new(start));
+        let reservation = match patience {
+            Patience::Waits => fs.reserve_write(&self.inode, offset, lacking)?,
+            Patience::None => fs.try_reserve_write(&self.inode, offset, lacking)?,
+        };
+        allowance.add(reservation, lacking);
+        Ok(())
+    }
+
+    /// Gives up what is delayed in `[start, end)`.
+    pub(super) fn give_up(&self, start: u64, end: u64) {
+        if self.delalloc.punch(start, end).is_err() {
+            // Out of memory for cutting a range in two: its space stays until the file is written or goes.
+            pr_warn!("inode {}: delayed space kept\n", self.inode.number());
+        }
+    }
+
+    /// Takes what is delayed from `start` on for writing.
+    pub(super) fn take_delayed(
+        &self,
+        taken: &mut TakenSpace,
+        start: u64,
+        end: u64,
+    ) -> Result<Taken> {
+        match self.delalloc.take(start, end)? {
+            Some((until, reservation)) => {
+                let len = until.saturating_sub(start);
+                self.under_way.fetch_add(len, Ordering::Relaxed);
+                taken.add(reservation);
+                Ok(Taken::Until(until))
+            }
+            None => {
+                let next = self.delalloc.next_start(start);
+                Ok(Taken::NothingUntil(next.map_or(end, |next| next.min(end))))
+            }
+        }
+    }
+
+    /// Makes bytes that were taken delayed again: they could not be sent. What finds no memory goes without, and is
+    /// mended as what was dirtied behind our back.
+    pub(super) fn delay_again(&self, start: u64, end: u64, reservation: WriteReservation) {
+        let mut allowance = Allowance::default();
+        allowance.add(reservation, end.saturating_sub(start));
+        if allowance.make_ready().is_ok() {
+            let _ = self.delalloc.cover(&mut allowance, start, end);
+        }
+    }
+}

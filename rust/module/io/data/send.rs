@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From bytes under writeback to ordered extents and requests.
+//!
+//! What needs memory comes first, while nothing is lost by giving up: then the bytes are delayed and dirty again. From
+//! an address on, an error costs the piece in hand and what is behind it, no more.
+
+use super::FileIo;
+use crate::io::checksums::digest;
+use crate::linux::iomap::ioend::{Append, Destination, Envelope, Ioend, Still, MAX_COPY};
+use crate::linux::BlockDevice;
+use core::sync::atomic::Ordering;
+use engine::disk::FileOffset;
+use engine::fs::{NewExtent, OrderedExtent, WriteReservation};
+use engine::volume::device::SECTOR;
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// The longest data extent, in bytes (C: `BTRFS_MAX_EXTENT_SIZE`).
+const MAX_EXTENT: u64 = 128 << 20;
+
+/// Space of ranges that a run of writeback has taken and not sent.
+#[derive(Default)]
+pub(crate) struct TakenSpace(Option<WriteReservation>);
+
+impl TakenSpace {
+    /// Adds that of one more range.
+    pub(super) fn add(&mut self, reservation: WriteReservation) {
+        match &mut self.0 {
+            Some(own) => own.merge(reservation),
+            own @ None => *own = Some(reservation),
+        }
+    }
+
+    fn split(&mut self, len: u64) -> Result<WriteReservation> {
+        self.0.as_mut().ok_or(EIO)?.split(len)
+    }
+}
+
+/// What finishing a write takes.
+pub(crate) struct Write {
+    pub(super) ordered: OrderedExtent,
+    pub(super) append: Append,
+}
+
+/// Bytes under writeback with their space.
+struct Parcel<N: Send + Sync + 'static> {
+    ioend: Ioend<FileIo<N>>,
+    reservation: WriteReservation,
+}
+
+/// Bytes that could not be sent. What becomes of them is still to be said.
+struct Unsent<N: Send + Sync + 'static> {
+    parcel: Parcel<N>,
+    error: Error,
+}
+
+/// Everything that sending a piece takes, but its bytes.
+struct Place<'a, N: Send + Sync + 'static> {
+    extent: NewExtent,
+    reservation: WriteReservation,
+    destination: Destination,
+    device: &'a BlockDevice,
+    append: Append,
+    /// Room for them.
+    checksums: KVVec<u8>,
+    envelope: Envelope<FileIo<N>>,
+}
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    /// Sends all of `ioend`, whose space is in `taken`.
+    pub(super) fn send_ioend(&self, ioend: Ioend<Self>, taken: &mut TakenSpace) -> Result {
+        let _nofs = NofsScope::enter();
+        let parcel = match taken.split(ioend.len()) {
+            Ok(reservation) => Parcel { ioend, reservation },
+            Err(error) => return Err(self.lose(ioend, error)),
+        };
+        let mut next = self.send_inline(parcel)?;
+        while let Some(parcel) = next {
+            next = self
+                .send_piece(parcel)
+                .map_err(|unsent| self.settle_unsent(unsent))?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of `ioend` are lost.
+    fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
+        self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
+        self.report(ioend.pos(), ioend.len(), error);
+        ioend.fail(error);
+        error
+    }
+
+    /// Memory comes back: then the bytes are sent once more. Nothing else does.
+    fn settle_unsent(&self, unsent: Unsent<N>) -> Error {
+        let Parcel { ioend, reservation } = unsent.parcel;
+        if unsent.error != ENOMEM {
+            return self.lose(ioend, unsent.error);
+        }
+        self.path.tally.put_off.fetch_add(1, Ordering::Relaxed);
+        self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
+        let end = ioend.pos().saturating_add(ioend.len());
+        self.delay_again(ioend.pos(), end, reservation);
+        ioend.keep_dirty();
+        unsent.error
+    }
+
+    /// Puts the bytes of a small file into the tree instead of an extent. Gives back what it did not do.
+    fn send_inline(&self, parcel: Parcel<N>) -> Result<Option<Parcel<N>>> {
+        let Parcel { ioend, reservation } = parcel;
+        let size = ioend.user_end();
+        if ioend.pos() != 0 || size > u64::from(self.path.fs.max_inline()) || ioend.len() > SECTOR {
+            return Ok(Some(Parcel { ioend, reservation }));
+        }
+        let mut bytes = KVec::new();
+        if let Err(error) = bytes.resize(SECTOR as usize, 0, GFP_KERNEL) {
+            return Err(self.settle_unsent(Unsent {
+                parcel: Parcel { ioend, reservation },
+                error: error.into(),
+            }));
+        }
+        ioend.memory(&mut |part| part.copy_to(&mut bytes));
+        bytes.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        match self.path.fs.write_inline(&self.inode, &bytes, reservation) {
+            Ok(None) => {
+                self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
+                ioend.end();
+                Ok(None)
+            }
+            Ok(Some(reservation)) => Ok(Some(Parcel { ioend, reservation })),
+            Err(error) => Err(self.lose(ioend, error)),
+        }
+    }
+
+    /// Opens an ordered extent for as much of the bytes as one takes, and sends those. Gives back the rest.
+    fn send_piece(
+        &self,
+        mut parcel: Parcel<N>,
+    ) -> core::result::Result<Option<Parcel<N>>, Unsent<N>> {
+        let place = match self.find_place(&mut parcel) {
+            Ok(place) => place,
+            Err(error) => return Err(Unsent { parcel, error }),
+        };
+        let len = place.extent.get().len;
+        let (front, rest) = match parcel.ioend.split(len, place.append) {
+            Ok(Some(front)) => (front, Some(parcel)),
+            Ok(None) => (parcel.ioend, None),
+            Err(error) => {
+                parcel.reservation.merge(place.reservation);
+                return Err(Unsent { parcel, error });
+            }
+        };
+        let still = match front.hold_still() {
+            Ok(still) => still,
+            Err((ioend, error)) => {
+                // What is behind it is not tried either.
+                if let Some(parcel) = rest {
+                    self.settle_unsent(Unsent { parcel, error });
+                }
+                let reservation = place.reservation;
+                let parcel = Parcel { ioend, reservation };
+                return Err(Unsent { parcel, error });
+            }
+        };
+        self.send_still(still, place);
+        Ok(rest)
+    }
+
+    /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails.
+    fn find_place(&self, parcel: &mut Parcel<N>) -> Result<Place<'_, N>> {
+        let envelope = Envelope::new()?;
+        let (checksums, wanted) = self.room_for_checksums(self.piece_len(&parcel.ioend)?)?;
+        let mut reservation = parcel.reservation.split(wanted)?;
+        let allocated = self.path.fs.allocate_write(&mut reservation, wanted);
+        let placed = allocated.and_then(|extent| {
+            let placed = self.destination(extent.get())?;
+            let unneeded = wanted.saturating_sub(extent.get().len);
+            parcel.reservation.merge(reservation.split(unneeded)?);
+            Ok((extent, placed))
+        });
+        match placed {
+            Ok((extent, (destination, device, append))) => Ok(Place {
+                extent,
+                reservation,
+                destination,
+                device,
+                append,
+                checksums,
+                envelope,
+            }),
+            Err(error) => {
+                parcel.reservation.merge(reservation);
+                Err(error)
+            }
+        }
+    }
+
+    /// How much of `ioend` one piece may have.
+    fn piece_len(&self, ioend: &Ioend<Self>) -> Result<u64> {
+        let mut max = self.path.volume.max_extent_len().min(MAX_EXTENT);
+        if ioend.is_pinned() {
+            max = max.min(MAX_COPY);
+        }
+        // What an append cannot take must not be allocated: whether it is one is known only then.
+        match self.path.volume.is_zoned() {
+            true => ioend.append_len(ioend.len().min(max), SECTOR),
+            false => Ok(ioend.len().min(max)),
+        }
+    }
+
+    /// Room for the checksums of `wanted` bytes, or of fewer where there is no such memory.
+    fn room_for_checksums(&self, wanted: u64) -> Result<(KVVec<u8>, u64)> {
+        let mut wanted = wanted;
+        if !self.has_checksums() {
+            return Ok((KVVec::new(), wanted));
+        }
+        let size = self.path.volume.format().checksum.size();
+        loop {
+            let sectors = usize::try_from(wanted / SECTOR).map_err(|_| EFBIG)?;
+            match KVVec::with_capacity(sectors.saturating_mul(size), GFP_KERNEL) {
+                Ok(room) => return Ok((room, wanted)),
+                Err(_) if wanted > SECTOR => wanted = (wanted / 2 / SECTOR).max(1) * SECTOR,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn send_still(&self, still: Still<Self>, place: Place<'_, N>) {
+        if still.is_copy() {
+            self.path.tally.copied.fetch_add(1, Ordering::Relaxed);
+        }
+        let ordered = OrderedExtent {
+            offset: FileOffset::new(still.ioend().pos()),
+            extent: place.extent,
+            checksums: self.checksums_of(&still, place.checksums),
+            new_size: still.ioend().user_end(),
+            reservation: place.reservation,
+        };
+        let append = place.append;
+        let write = Write { ordered, append };
+        still.submit(place.device, place.destination, place.envelope, write);
+    }
+
+    /// One checksum for each sector, in the room that was made.
+    fn checksums_of(&self, still: &Still<Self>, mut sums: KVVec<u8>) -> KVVec<u8> {
+        if !self.has_checksums() {
+            return sums;
+        }
+        let kind = self.path.volume.format().checksum;
+        still.memory(&mut |part| {
+            for sector in part.chunks(SECTOR as usize) {
+                let digest = digest(kind, sector);
+                // It fits: the pieces of a bio are whole sectors.
+                let sum = digest.get(..kind.size()).unwrap_or(&digest);
+                let _ = sums.extend_from_slice(sum, GFP_KERNEL);
+            }
+        });
+        sums
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What was read is compared with its checksums; another copy serves where one is damaged.
+
+use super::{FileIo, Read};
+use crate::linux::iomap::{Extent, Joins, ReadBio, Source};
+use engine::disk::{FileOffset, Logical};
+use engine::fs::{MappingKind, SectorSums};
+use engine::volume::device::SECTOR;
+use latch::prelude::*;
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    /// What is at `pos`, for at most `len` bytes.
+    pub(super) fn look_up(&self, pos: u64, len: u64) -> Result<Extent> {
+        let found = self.path.fs.map(&self.inode, FileOffset::new(pos), len)?;
+        let mut extent = Extent {
+            pos,
+            len: found.len,
+            source: Source::Hole,
+            joins: Joins::Previous,
+        };
+        match found.kind {
+            MappingKind::Hole | MappingKind::Prealloc { .. } => {}
+            MappingKind::Inline(bytes) => extent.source = Source::Inline(bytes),
+            MappingKind::Data { logical } => {
+                let chunk = self.path.volume.chunk(logical)?;
+                let (_, _, run) = self.locate(logical, found.len)?;
+                extent.len = run;
+                extent.source = Source::Mapped(logical.get());
+                if chunk.logical == logical {
+                    extent.joins = Joins::Nothing;
+                }
+            }
+            MappingKind::Compressed(_) => {
+                pr_warn!(
+                    "inode {} of tree {}: compressed data cannot be read yet\n",
+                    self.inode.number(),
+                    self.inode.subvolume().id()
+                );
+                return Err(EOPNOTSUPP);
+            }
+        }
+        Ok(extent)
+    }
+
+    /// Sends a read on its way, with the checksums that it must have.
+    pub(super) fn send_read(&self, bio: ReadBio<Self>) {
+        let logical = Logical::new(bio.logical());
+        let found = self.locate(logical, bio.len()).and_then(|place| {
+            let sums = self.path.fs.checksums(&self.inode, logical, bio.len())?;
+            Ok((place, sums))
+        });
+        match found {
+            Ok(((device, at, len), sums)) if len >= bio.len() => {
+                bio.submit(device, at.get() >> 9, Read { sums });
+            }
+            Ok(_) => bio.fail(EUCLEAN),
+            Err(error) => bio.fail(error),
+        }
+    }
+
+    /// Checks the bytes read for `pos`, `offset` bytes into what was asked, and reads those again that are wrong.
+    pub(super) fn verify_read(
+        &self,
+        read: &Read,
+        pos: u64,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result {
+        let mut index = usize::try_from(offset / SECTOR).map_err(|_| EIO)?;
+        let mut at = pos;
+        for sector in bytes.chunks_mut(SECTOR as usize) {
+            if !self.matches(read.sums.as_ref(), index, sector) {
+                // Another copy may be good, or the file has been rewritten since it was mapped.
+                self.read_blocks(at, sector)?;
+            }
+            index = index.saturating_add(1);
+            at = at.saturating_add(SECTOR);
+        }
+        Ok(())
+    }
+
+    /// Reads and checks whole blocks.
+    pub(super) fn read_blocks(&self, pos: u64, bytes: &mut [u8]) -> Result {
+        let mut rest = bytes;
+        let mut at = pos;
+        while !rest.is_empty() {
+            let extent = self.look_up(at, rest.len() as u64)?;
+            let run = usize::try_from(extent.len)
+                .unwrap_or(rest.len())
+                .min(rest.len());
+            let Some((part, behind)) = rest.split_at_mut_checked(run) else {
+                return Err(EIO);
+            };
+            match extent.source {
+                Source::Hole => part.fill(0),
+                Source::Inline(data) => {
+                    let (head, tail) = part.split_at_mut(data.len().min(run));
+                    head.copy_from_slice(data.get(..head.len()).ok_or(EIO)?);
+                    tail.fill(0);
+                }
+                Source::Mapped(logical) => self.read_data(at, Logical::new(logical), part)?,
+            }
+            at = at.saturating_add(run as u64);
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Whether `sector` is what `sums` says of the sector with this index; no checksum at all is a yes.
+    fn matches(&self, sums: Option<&SectorSums>, index: usize, sector: &[u8]) -> bool {
+        let Some(sums) = sums else {
+            return true;
+        };
+        let kind = self.path.volume.format().checksum;
+        let found = self.path.volume.checksums().digest(kind, sector);
+        sums.get(index)
+            .is_some_and(|sum| found.get(..kind.size()) == Some(sum))
+    }
+
+    /// Reads whole sectors from the first copy of them that is good.
+    fn read_data(&self, pos: u64, logical: Logical, bytes: &mut [u8]) -> Result {
+        let sums = self
+            .path
+            .fs
+            .checksums(&self.inode, logical, bytes.len() as u64)?;
+        let mapping = self.path.volume.map(logical, bytes.len() as u64)?;
+        for place in mapping.copies() {
+            let device = self.path.volume.device(place.device).ok_or(EUCLEAN)?;
+            if device.read(place.at, bytes).is_err() {
+                continue;
+            }
+            let mut sectors = bytes.chunks(SECTOR as usize).enumerate();
+            if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector)) {
+                return Ok(());
+            }
+        }
+        pr_err!(
+            "inode {} of tree {}: data at file offset {} (logical {}) is damaged: no copy has the right checksum\n",
+            self.inode.number(),
+            self.inode.subvolume().id(),
+            pos,
+            logical
+        );
+        Err(EIO)
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stores through a mapping: a page becomes writable when its folio has its space.
+//!
+//! C header: `include/linux/iomap.h`
+
+use super::write::write_out_all;
+use super::{bindings, clean_behind, of, Blocks, FileData, Patience, Tables};
+use core::ptr;
+use kernel::error::from_result;
+use kernel::ffi;
+use latch::prelude::*;
+
+/// What a fault brings along: iomap's `private`.
+struct Fault<T: FileData> {
+    allowance: T::Allowance,
+    /// The allowance was too small when the folio was locked.
+    is_short: bool,
+}
+
+impl<T: FileData> Tables<T> {
+    /// Makes the page of a fault writable.
+    ///
+    /// # Safety
+    ///
+    /// `vmf` is that of a `page_mkwrite` call on a mapping of a file of `T`, which is not frozen, and whose pages
+    /// are not cut away meanwhile.
+    pub(crate) unsafe fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: By the caller's promise; the page is referenced by the fault, so its folio is neither freed nor split.
+        let (inode, folio) = unsafe {
+            let file = (*(*vmf).__bindgen_anon_1.vma).vm_file;
+            (
+                bindings::file_inode(file),
+                bindings::rbtrfs_page_folio((*vmf).page),
+            )
+        };
+        let mut fault = Fault::<T> {
+            allowance: T::Allowance::default(),
+            is_short: false,
+        };
+        loop {
+            // SAFETY: As above; no folio is locked.
+            if let Err(error) = unsafe { reserve(&mut fault, inode, folio) } {
+                return match error {
+                    ENOMEM => bindings::vm_fault_reason_VM_FAULT_OOM,
+                    _ => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+                };
+            }
+            fault.is_short = false;
+            let private = ptr::addr_of_mut!(fault).cast();
+            // SAFETY: By the caller's promise; `fault` outlives the call.
+            let answer = unsafe { bindings::iomap_page_mkwrite(vmf, Self::FAULT, private) };
+            if fault.is_short {
+                continue;
+            }
+            if answer & bindings::VM_FAULT_LOCKED != 0 {
+                // SAFETY: The answer says that the folio is locked, and in the file.
+                unsafe {
+                    let end = bindings::i_size_read(inode) as u64;
+                    clean_behind(folio, Blocks::of(inode).round_up(end));
+                }
+            }
+            return answer;
+        }
+    }
+}
+
+/// Makes the fault's allowance large enough for the folio.
+///
+/// # Safety
+///
+/// `inode` is a live inode of `T` and `folio` a referenced folio of its; this task holds no folio's lock.
+unsafe fn reserve<T: FileData>(
+    fault: &mut Fault<T>,
+    inode: *mut bindings::inode,
+    folio: *mut bindings::folio,
+) -> Result {
+    // SAFETY: By the caller's promise.
+    let (file, start, len) = unsafe {
+        (
+            of::<T>(inode)?,
+            bindings::folio_pos(folio) as u64,
+            bindings::folio_size(folio) as u64,
+        )
+    };
+    let end = start.saturating_add(len);
+    match file.reserve(&mut fault.allowance, start, end, Patience::Waits) {
+        Err(error) if error == ENOSPC => {
+            // SAFETY: By the caller's promise.
+            unsafe { write_out_all(inode) };
+            file.reserve(&mut fault.allowance, start, end, Patience::Waits)
+        }
+        reserved => reserved,
+    }
+}
+
+/// With the folio locked: the blocks up to the end of the file become delayed; iomap marks them dirty next.
+pub(super) unsafe extern "C" fn begin<T: FileData>(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    length: bindings::loff_t,
+    _flags: ffi::c_uint,
+    iomap: *mut bindings::iomap,
+    _srcmap: *mut bindings::iomap,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: iomap passes the mapping in its iterator, whose `private` is the `Fault` of `page_mkwrite`.
+        let fault = unsafe {
+            let iter = kernel::container_of!(iomap, bindings::iomap_iter, iomap);
+            &mut *(*iter).private.cast::<Fault<T>>()
+        };
+        // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
+        let (file, blocks) = unsafe { (of::<T>(inode)?, Blocks::of(inode)) };
+        let (start, end) = blocks.touched(pos as u64, length as u64);
+        if !file.can_cover(&fault.allowance, start, end) {
+            fault.is_short = true;
+            return Err(EAGAIN);
+        }
+        file.cover(&mut fault.allowance, start, end);
+        // SAFETY: iomap passes a mapping for us to fill.
+        let iomap = unsafe { &mut *iomap };
+        iomap.offset = start as bindings::loff_t;
+        iomap.length = end.saturating_sub(start);
+        iomap.bdev = file.block_device().as_ptr();
+        iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
+        iomap.type_ = bindings::IOMAP_DELALLOC as u16;
+        Ok(0)
+    })
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bios that iomap builds for reads into the page cache, on their way to the device and back.
+//!
+//! C headers: `include/linux/bio.h`, `include/linux/iomap.h`. Completions arrive in interrupt context; they only
+//! queue a worker, which checks what was read. What the worker needs was allocated before the bio was sent.
+//!
+//! The memory of a read is the read's alone: its folios are locked, and nobody maps or copies from blocks that are not
+//! up to date.
+
+use super::segments::{bytes_added, segments};
+use super::{bindings, of, FileData};
+use crate::linux::BlockDevice;
+use core::mem::ManuallyDrop;
+use core::pin::Pin;
+use kernel::error::to_result;
+use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
+use latch::prelude::*;
+
+/// A read that iomap built; its sector is a logical address.
+///
+/// # Invariants
+///
+/// `bio` is a bio that iomap built for locked folios of `inode`'s mapping, not submitted, and owned by this value.
+pub(crate) struct ReadBio<T: FileData> {
+    bio: *mut bindings::bio,
+    inode: *mut bindings::inode,
+    pos: u64,
+    _file: core::marker::PhantomData<T>,
+}
+
+impl<T: FileData> ReadBio<T> {
+    /// # Safety
+    ///
+    /// The invariants of [`ReadBio`].
+    pub(super) unsafe fn new(
+        bio: *mut bindings::bio,
+        inode: *mut bindings::inode,
+        pos: u64,
+    ) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self {
+            bio,
+            inode,
+            pos,
+            _file: core::marker::PhantomData,
+        }
+    }
+
+    /// The logical address of the first byte.
+    pub(crate) fn logical(&self) -> u64 {
+        // SAFETY: The bio is ours.
+        let sector = unsafe { (*self.bio).bi_iter.bi_sector };
+        sector << 9
+    }
+
+    /// Bytes to read.
+    pub(crate) fn len(&self) -> u64 {
+        // SAFETY: The bio is ours.
+        u64::from(unsafe { (*self.bio).bi_iter.bi_size })
+    }
+
+    /// Sends the read to `sector` of `device`; [`FileData::verify`] gets `read`.
+    pub(crate) fn submit(self, device: &BlockDevice, sector: u64, read: T::Read) {
+        let (bio, inode, pos) = (self.bio, self.inode, self.pos);
+        core::mem::forget(self);
+        let done = KBox::pin_init(
+            pin_init!(ReadDone::<T> { work <- new_work!("rbtrfs_read"), bio, inode, pos, read }),
+            GFP_KERNEL,
+        );
+        match done {
+            // SAFETY: The bio was ours; `bi_private` is unused until now and read by `read_end_io` alone.
+            Ok(done) => unsafe {
+                (*bio).bi_private = KBox::into_raw(Pin::into_inner_unchecked(done)).cast();
+                (*bio).bi_end_io = Some(read_end_io::<T>);
+                (*bio).bi_iter.bi_sector = sector;
+                bindings::bio_set_dev(bio, device.as_ptr());
+                bindings::submit_bio(bio);
+            },
+            // SAFETY: The bio was ours and was not sent.
+            Err(error) => unsafe { end_read(bio, error) },
+        }
+    }
+
+    /// Ends the read without sending it.
+    pub(crate) fn fail(self, error: Error) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: The bio is ours and was not sent.
+        unsafe { end_read(this.bio, error) }
+    }
+}
+
+impl<T: FileData> Drop for ReadBio<T> {
+    fn drop(&mut self) {
+        // SAFETY: The bio is ours and was not sent: its folios must be unlocked.
+        unsafe { end_read(self.bio, EIO) }
+    }
+}
+
+/// Ends all of a read with an error.
+///
+/// # Safety
+///
+/// `bio` is a read bio that iomap built and that is not in flight; it is gone afterwards.
+unsafe fn end_read(bio: *mut bindings::bio, error: Error) {
+    // SAFETY: The folios of a read bio are locked by it.
+    unsafe {
+        segments(bio, 0, 0, bytes_added(bio), &mut |part| {
+            let errno = error.to_errno();
+            bindings::iomap_finish_folio_read(part.folio, part.offset, part.len, errno);
+        });
+        bindings::bio_put(bio);
+    }
+}
+
+#[pin_data]
+struct ReadDone<T: FileData> {
+    #[pin]
+    work: Work<ReadDone<T>>,
+    bio: *mut bindings::bio,
+    inode: *mut bindings::inode,
+    pos: u64,
+    read: T::Read,
+}
+
+// SAFETY: The bio belongs to the value; the inode outlives the locked folios of its bio.
+unsafe impl<T: FileData> Send for ReadDone<T> {}
+// SAFETY: Nothing is reached through a shared reference.
+unsafe impl<T: FileData> Sync for ReadDone<T> {}
+
+impl_has_work! {
+    impl{T: FileData} HasWork<ReadDone<T>> for ReadDone<T> { self.work }
+}
+
+unsafe extern "C" fn read_end_io<T: FileData>(bio: *mut bindings::bio) {
+    // SAFETY: `bi_private` was set by `ReadBio::submit` and is taken once.
+    let done =
+        unsafe { Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<ReadDone<T>>())) };
+    // SAFETY: The inode outlives the locked folios of the bio.
+    if let Ok(file) = unsafe { of::<T>(done.inode) } {
+        file.queue().enqueue(done);
+    }
+}
+
+impl<T: FileData> WorkItem for ReadDone<T> {
+    type Pointer = Pin<KBox<Self>>;
+
+    fn run(this: Pin<KBox<Self>>) {
+        // SAFETY: The inode outlives the locked folios of the bio, the last of which is unlocked below.
+        let Ok(file) = (unsafe { of::<T>(this.inode) }) else {
+            return;
+        };
+        // SAFETY: The bio has completed and is ours.
+        let status = to_result(unsafe { bindings::blk_status_to_errno((*this.bio).bi_status) });
+        let mut offset = 0u64;
+        // SAFETY: The folios are locked by this read: their memory is ours until each is finished, and the inode stays
+        // until the last one is.
+        unsafe {
+            segments(this.bio, 0, 0, bytes_added(this.bio), &mut |part| {
+                let bytes = core::slice::from_raw_parts_mut(part.at, part.len);
+                let pos = this.pos.saturating_add(offset);
+                let checked = match status {
+                    Ok(()) => file.verify(&this.read, pos, offset, bytes),
+                    // The device gave nothing: another copy may do.
+                    Err(_) => file.read_now(pos, bytes),
+                };
+                offset = offset.saturating_add(part.len as u64);
+                let errno = checked.err().map_or(0, |error| error.to_errno());
+                bindings::iomap_finish_folio_read(part.folio, part.offset, part.len, errno);
+            });
+            bindings::bio_put(this.bio);
+        }
+    }
+}
