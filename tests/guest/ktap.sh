@@ -51,8 +51,12 @@ said() {
     dmesg | grep -E -- "$1" || fail "the kernel did not log: $1"
 }
 
+# Who is judged: this module, or with DRIVER=btrfs the kernel's own.
+driver=${DRIVER:-rbtrfs}
+
 # load_module [parameters]: a plain insmod, as on a kernel just booted.
 load_module() {
+    [ "$driver" = rbtrfs ] || { modprobe "$driver"; return; }
     insmod /results/rbtrfs.ko "$@"
 }
 
@@ -65,7 +69,7 @@ mount_ours() {
     local device=$1 dir=$2
     shift 2
     mkdir -p "$dir"
-    mount -t rbtrfs "$@" "$device" "$dir"
+    mount -t "$driver" "$@" "$device" "$dir"
 }
 
 # mount_c DEVICE DIR [mount options]: by the kernel's own btrfs, the judge.
@@ -81,6 +85,13 @@ mount_c() {
         set -- -o nospace_cache "$@"
     fi
     mount -t btrfs "$@" "$device" "$dir"
+}
+
+# judge SUBCOMMAND...: see tests/programs; a copy, since shared folders are slow.
+judge() {
+    [ -x /run/judge ] || cp /results/programs/judge /run/
+    echo "--- judge $*"
+    /run/judge "$@"
 }
 
 # check_volume DEVICE: btrfs check, data checksums included.

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced by tests that do the same on a regular and on a zoned disk.
+
+# on_each_kind SIZE COMMAND...: for either kind of disk makes a volume of SIZE MiB, mounts it on
+# $scratch, runs COMMAND with the disk in $disk and its kind in $kind, and has the volume judged
+# by btrfs check and by what C btrfs reads of it.
+# shellcheck disable=SC2154 # ktap.sh has it
+on_each_kind() {
+    local size=$1
+    shift
+    for kind in ${KINDS:-regular zoned}; do
+        echo "=== $kind"
+        make_volume "$size"
+        "$@"
+        remember "$scratch" kinds
+        umount "$scratch"
+        check_volume "$disk"
+        mount_c "$disk" "$scratch" -o ro
+        same "$scratch" kinds
+        umount "$scratch"
+        drop_disks
+    done
+}
+
+make_volume() { # size
+    case $kind in
+    regular)
+        disk=$(regular_disk size="$1")
+        mkfs.btrfs -qf "$disk"
+        ;;
+    zoned)
+        disk=$(zoned_disk size="$1" zone_size=16)
+        mkfs.btrfs -qf -O zoned "$disk"
+        ;;
+    esac
+    mount_ours "$disk" "$scratch"
+}
+
+# flusher_always: the kernel writes out what is dirty all the time.
+flusher_always() {
+    echo 1 >/proc/sys/vm/dirty_writeback_centisecs
+    echo 1 >/proc/sys/vm/dirty_expire_centisecs
+}
+
+# flusher_as_usual: it leaves what was just written alone.
+flusher_as_usual() {
+    echo 500 >/proc/sys/vm/dirty_writeback_centisecs
+    echo 3000 >/proc/sys/vm/dirty_expire_centisecs
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file is cut in the middle of what may be one large folio and grows again, before or after
+//! it was written out, with and without stores to a mapping between: no race, every combination.
+
+use crate::mapping::Mapping;
+use crate::pattern;
+use crate::settle::{self, Settle};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Options {
+    /// A folder of the file system.
+    dir: PathBuf,
+    /// Who brings the bytes to the disk.
+    #[arg(long, value_enum, default_values = ["fsync"])]
+    settle: Vec<Settle>,
+}
+
+/// Before the cut.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Dirty,
+    Written,
+    /// Written, and read again from the disk.
+    Cold,
+}
+
+/// Between the cut and growth: a store to the mapping.
+#[derive(Clone, Copy, Debug)]
+enum Store {
+    Nowhere,
+    First,
+    /// In the block with the end of the file.
+    Last,
+}
+
+/// How the file grows again.
+#[derive(Clone, Copy, Debug)]
+enum Growth {
+    /// It does not.
+    No,
+    Truncate,
+    /// A write where it ended before, which leaves a hole.
+    WriteAtEnd,
+    /// A write right behind the cut.
+    Append,
+    /// By truncation, then a store to the mapping in what was added.
+    TruncateAndStore,
+}
+
+const SIZES: [usize; 4] = [12 << 10, 64 << 10, 256 << 10, 1 << 20];
+
+pub fn run(options: &Options) -> Result<()> {
+    let mut cases = Vec::new();
+    for size in SIZES {
+        for cut in [100, size / 3 + 7, size / 2 & !4095, size - 5000] {
+            for before in [Before::Dirty, Before::Written, Before::Cold] {
+                for store in [Store::Nowhere, Store::First, Store::Last] {
+                    for growth in growths() {
+                        cases.push(Case { size, cut, before, store, growth });
+                    }
+                }
+            }
+        }
+    }
+    let mut failed = 0;
+    for settle in &options.settle {
+        failed += run_all(options, *settle, &cases)?;
+    }
+    anyhow::ensure!(failed == 0, "{failed} of {} cases failed", cases.len() * options.settle.len());
+    println!("{} cases", cases.len() * options.settle.len());
+    Ok(())
+}
+
+fn growths() -> [Growth; 5] {
+    [
+        Growth::No,
+        Growth::Truncate,
+        Growth::WriteAtEnd,
+        Growth::Append,
+        Growth::TruncateAndStore,
+    ]
+}
+
+#[derive(Debug)]
+struct Case {
+    size: usize,
+    cut: usize,
+    before: Before,
+    store: Store,
+    growth: Growth,
+}
+
+/// A file whose contents are known.
+struct Known {
+    file: File,
+    mapping: Mapping,
+    bytes: Vec<u8>,
+    version: u64,
+}
+
+/// All files are made and settled, then all are judged from the disk: the caches are dropped
+/// once.  The number of cases that failed.
+fn run_all(options: &Options, settle: Settle, cases: &[Case]) -> Result<usize> {
+    let mut failed = 0;
+    for batch in cases.chunks(60) {
+        let mut made = Vec::new();
+        for (number, case) in batch.iter().enumerate() {
+            let path = options.dir.join(format!("cut{number}"));
+            match Known::new(&path, case).and_then(|mut known| {
+                known.run(case)?;
+                known.settle(settle)?;
+                Ok(known)
+            }) {
+                Ok(known) => made.push((case, known)),
+                Err(error) => {
+                    failed += 1;
+                    println!("{case:?} {settle:?}: {error:#}");
+                }
+            }
+        }
+        settle::drop_caches()?;
+        for (case, known) in made {
+            if let Err(error) = known.judge() {
+                failed += 1;
+                println!("{case:?} {settle:?}: {error:#}");
+            }
+        }
+    }
+    Ok(failed)
+}
+
+impl Known {
+    fn new(path: &std::path::Path, case: &Case) -> Result<Self> {
+        let mut open = OpenOptions::new();
+        let file = open.read(true).write(true).create(true).truncate(true).open(path)?;
+        let mapping = Mapping::shared(&file, case.size)?;
+        let bytes = Vec::new();
+        Ok(Self { file, mapping, bytes, version: 0 })
+    }
+
+    fn run(&mut self, case: &Case) -> Result<()> {
+        self.write(0, case.size)?;
+        match case.before {
+            Before::Dirty => {}
+            Before::Written => self.file.sync_all().context("the first fsync")?,
+            Before::Cold => {
+                self.file.sync_all().context("the first fsync")?;
+                settle::forget(&self.file, 0, 0);
+                settle::contents(&self.file)?;
+            }
+        }
+        self.truncate(case.cut)?;
+        match case.store {
+            Store::Nowhere => {}
+            Store::First => self.store(0, 10),
+            Store::Last => self.store(case.cut - 20, 20),
+        }
+        match case.growth {
+            Growth::No => {}
+            Growth::Truncate => self.truncate(case.size)?,
+            Growth::WriteAtEnd => self.write(case.size - 3, 3)?,
+            Growth::Append => self.write(case.cut, 4096.min(case.size - case.cut))?,
+            Growth::TruncateAndStore => {
+                self.truncate(case.size)?;
+                self.store(case.size - 100, 100);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: usize, len: usize) -> Result<()> {
+        self.version += 1;
+        let bytes = pattern::bytes(1, self.version, offset as u64, len);
+        self.file.write_all_at(&bytes, offset as u64).context("write")?;
+        self.bytes.resize(self.bytes.len().max(offset + len), 0);
+        self.bytes[offset..offset + len].copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) -> Result<()> {
+        self.file.set_len(len as u64).context("truncate")?;
+        self.bytes.resize(len, 0);
+        Ok(())
+    }
+
+    fn store(&mut self, offset: usize, len: usize) {
+        self.version += 1;
+        let bytes = pattern::bytes(1, self.version, offset as u64, len);
+        self.mapping.store(offset, &bytes);
+        self.bytes[offset..offset + len].copy_from_slice(&bytes);
+    }
+
+    /// Twice: an error is told once only.
+    fn settle(&mut self, settle: Settle) -> Result<()> {
+        settle.settle(&self.file, &self.mapping)?;
+        let again = pattern::bytes(1, 99, 0, 8);
+        self.file.write_all_at(&again, 0).context("write")?;
+        self.bytes[..8].copy_from_slice(&again);
+        settle.settle(&self.file, &self.mapping).context("the second time")?;
+        pattern::same("in memory", &self.bytes, &settle::contents(&self.file)?, 0)
+    }
+
+    fn judge(&self) -> Result<()> {
+        // What is mapped stays in the page cache.
+        self.mapping.forget()?;
+        settle::forget(&self.file, 0, 0);
+        let cached = settle::cached(&self.file)?;
+        anyhow::ensure!(cached.pages == 0, "still in the page cache: {cached:?}");
+        pattern::same("on disk", &self.bytes, &settle::contents(&self.file)?, 0)
+    }
+}

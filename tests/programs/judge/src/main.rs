@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Judges of a mounted file system: each subcommand does to it what once lost bytes, or might,
+//! and fails if a byte is not what it must be.
+
+mod beside;
+mod faults;
+mod mapping;
+mod pattern;
+mod pin;
+mod pressure;
+mod settle;
+mod source;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use faults::{append, changing, copies, overwrite, partial, pinned, space, truncate};
+
+#[derive(Parser)]
+#[command(about, long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    judge: Judge,
+}
+
+#[derive(Subcommand)]
+enum Judge {
+    /// Logs: lines appended while the file is written out beside.
+    Append(append::Options),
+    /// Pinned pages that change while they are written out.
+    Changing(changing::Options),
+    /// Writes from bad addresses and from a mapping of the same file.
+    Copies(copies::Options),
+    /// Takes memory, so that the kernel reclaims.
+    Hog(pressure::Options),
+    /// Blocks written over and over while they are written out.
+    Overwrite(overwrite::Options),
+    /// Pieces of blocks that are written out and evicted meanwhile.
+    Partial(partial::Options),
+    /// Pages dirtied behind the file system's back.
+    Pinned(pinned::Options),
+    /// st_blocks, SEEK_DATA and SEEK_HOLE of what was just written.
+    Space(space::Options),
+    /// Files cut in the middle of a folio, which grow again.
+    Truncate(truncate::Options),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().judge {
+        Judge::Append(options) => append::run(&options),
+        Judge::Changing(options) => changing::run(&options),
+        Judge::Copies(options) => copies::run(&options),
+        Judge::Hog(options) => pressure::run(&options),
+        Judge::Overwrite(options) => overwrite::run(&options),
+        Judge::Partial(options) => partial::run(&options),
+        Judge::Pinned(options) => pinned::run(&options),
+        Judge::Space(options) => space::run(&options),
+        Judge::Truncate(options) => truncate::run(&options),
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes that a device puts into a mapping: the kernel pins the pages when the read begins and
+//! marks them dirty when it ends, without asking the file system again.
+
+use crate::mapping::Mapping;
+use anyhow::{bail, ensure, Context, Result};
+use io_uring::{opcode, types, IoUring};
+use std::fs::{File, OpenOptions};
+use std::io::Error;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// A file or a block device that is read by O_DIRECT.
+pub struct Source {
+    direct: File,
+    /// What it holds, from its beginning.
+    pub bytes: Vec<u8>,
+}
+
+/// How the read is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Read,
+    /// io_uring, into memory as it is.
+    Uring,
+    /// io_uring, into a registered buffer, where the kernel registers such memory.
+    Registered,
+}
+
+impl Source {
+    /// Fills the first bytes of what is at `path`, and opens it.
+    pub fn fill(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let mut open = OpenOptions::new();
+        let file = open.write(true).create(true).truncate(false).open(path);
+        let file = file.with_context(|| path.display().to_string())?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_all()?;
+        let mut open = OpenOptions::new();
+        let direct = open.read(true).custom_flags(libc::O_DIRECT).open(path)?;
+        Ok(Self { direct, bytes })
+    }
+
+    /// Reads `len` bytes from the beginning to `offset` of the mapping.
+    pub fn read(&self, call: Call, to: &Mapping, offset: usize, len: usize) -> Result<()> {
+        let done = match call {
+            Call::Read => self.read_by_call(to, offset, len)?,
+            Call::Uring => self.read_by_ring(to, offset, len, Registering::No)?,
+            Call::Registered => self.read_by_ring(to, offset, len, Registering::Yes)?,
+        };
+        ensure!(done == len, "a direct read of {len} bytes gave {done}");
+        Ok(())
+    }
+
+    fn read_by_call(&self, to: &Mapping, offset: usize, len: usize) -> Result<usize> {
+        assert!(len <= self.bytes.len());
+        // SAFETY: memory of the mapping, which nobody borrows.
+        let done =
+            unsafe { libc::pread(self.direct.as_raw_fd(), to.at(offset).cast(), len, 0) };
+        usize::try_from(done).map_err(|_| Error::last_os_error()).context("direct read")
+    }
+
+    fn read_by_ring(
+        &self,
+        to: &Mapping,
+        offset: usize,
+        len: usize,
+        registering: Registering,
+    ) -> Result<usize> {
+        assert!(len <= self.bytes.len());
+        let mut ring = IoUring::new(4)?;
+        let fd = types::Fd(self.direct.as_raw_fd());
+        let mut entry = opcode::Read::new(fd, to.at(offset), len as u32).build();
+        if registering == Registering::Yes && register(&ring, to, offset, len)? {
+            entry = opcode::ReadFixed::new(fd, to.at(offset), len as u32, 0).build();
+        }
+        // SAFETY: the mapping outlives the request, which is waited for.
+        unsafe { ring.submission().push(&entry)? };
+        ring.submit_and_wait(1)?;
+        let result = ring.completion().next().context("no completion")?.result();
+        usize::try_from(result).map_err(|_| Error::from_raw_os_error(-result)).context("io_uring")
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Registering {
+    Yes,
+    No,
+}
+
+/// Whether the kernel took the memory: since Linux 6.5 it refuses to pin pages of a file for
+/// long where the file system is to be told of stores.
+fn register(ring: &IoUring, to: &Mapping, offset: usize, len: usize) -> Result<bool> {
+    let vector = libc::iovec {
+        iov_base: to.at(offset).cast(),
+        iov_len: len,
+    };
+    // SAFETY: the mapping outlives the ring.
+    match unsafe { ring.submitter().register_buffers(&[vector]) } {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+        Err(error) => bail!("register_buffers: {error}"),
+    }
+}
