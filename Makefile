@@ -43,10 +43,14 @@ long-test: ## round trips of the kernel's sources between rbtrfs and C btrfs
 	@scripts/guest-test 'long/*'
 stress: ## five minutes of writers on each kind of zoned device (STRESS_KINDS="*zone_size=4*")
 	@STRESS_SECONDS=300 scripts/guest-test zoned_stress
+hammer: ## half an hour of many tasks on a few files whose every byte is known, per kind of disk
+	@HAMMER_SECONDS=1800 scripts/guest-test hammer
+fsx: ## a million random operations with each of four seeds in each of four ways, per kind of disk
+	@FSX_OPS=1000000 FSX_SEEDS=4 scripts/guest-test fsx
 bench: ## against the kernel's own file systems
 	@scripts/bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress bench help
+.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx bench help

@@ -5,6 +5,7 @@
 
 mod beside;
 mod faults;
+mod hammer;
 mod mapping;
 mod pattern;
 mod pin;
@@ -31,6 +32,8 @@ enum Judge {
     Changing(changing::Options),
     /// Writes from bad addresses and from a mapping of the same file.
     Copies(copies::Options),
+    /// All that can be done to files, by many tasks, with every byte known.
+    Hammer(hammer::Options),
     /// Takes memory, so that the kernel reclaims.
     Hog(pressure::Options),
     /// Blocks written over and over while they are written out.
@@ -50,6 +53,7 @@ fn main() -> Result<()> {
         Judge::Append(options) => append::run(&options),
         Judge::Changing(options) => changing::run(&options),
         Judge::Copies(options) => copies::run(&options),
+        Judge::Hammer(options) => hammer::run(&options),
         Judge::Hog(options) => pressure::run(&options),
         Judge::Overwrite(options) => overwrite::run(&options),
         Judge::Partial(options) => partial::run(&options),

@@ -36,7 +36,11 @@ impl Pinned {
     pub fn begin(target: &Mapping, offset: usize, bytes: Vec<u8>) -> Result<Self> {
         let source = Mapping::anonymous(bytes.len().next_multiple_of(PAGE))?;
         let faults = watch(&source, bytes.len().next_multiple_of(PAGE))?;
-        let (from, to, len) = (source.at(0) as usize, target.at(offset) as usize, bytes.len());
+        let (from, to, len) = (
+            source.at(0) as usize,
+            target.at(offset) as usize,
+            bytes.len(),
+        );
         let writer = thread::spawn(move || copy(from, to, len));
         let pinned = Self {
             source,
@@ -126,8 +130,7 @@ pub fn copy(from: usize, to: usize, len: usize) -> Result<usize> {
         iov_len: len,
     };
     // SAFETY: one vector each; the kernel checks the addresses, which whoever asks keeps mapped.
-    let done = unsafe {
-        libc::process_vm_writev(libc::getpid(), &vector(from), 1, &vector(to), 1, 0)
-    };
+    let done =
+        unsafe { libc::process_vm_writev(libc::getpid(), &vector(from), 1, &vector(to), 1, 0) };
     usize::try_from(done).map_err(|_| Error::last_os_error().into())
 }

@@ -51,7 +51,9 @@ pub fn squeeze(time: Duration, leave: u64) -> Result<()> {
 /// Bytes that could be had without harm.
 fn available() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
     let number = line.and_then(|rest| rest.split_whitespace().next());
     Ok(number.context("no MemAvailable")?.parse::<u64>()? << 10)
 }

@@ -76,11 +76,7 @@ pub fn cached(file: &File) -> Result<Cached> {
             0,
         )
     };
-    ensure!(
-        result == 0,
-        "cachestat(2): {}",
-        io::Error::last_os_error()
-    );
+    ensure!(result == 0, "cachestat(2): {}", io::Error::last_os_error());
     Ok(cached)
 }
 

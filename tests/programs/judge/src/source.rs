@@ -56,9 +56,10 @@ impl Source {
     fn read_by_call(&self, to: &Mapping, offset: usize, len: usize) -> Result<usize> {
         assert!(len <= self.bytes.len());
         // SAFETY: memory of the mapping, which nobody borrows.
-        let done =
-            unsafe { libc::pread(self.direct.as_raw_fd(), to.at(offset).cast(), len, 0) };
-        usize::try_from(done).map_err(|_| Error::last_os_error()).context("direct read")
+        let done = unsafe { libc::pread(self.direct.as_raw_fd(), to.at(offset).cast(), len, 0) };
+        usize::try_from(done)
+            .map_err(|_| Error::last_os_error())
+            .context("direct read")
     }
 
     fn read_by_ring(
@@ -79,7 +80,9 @@ impl Source {
         unsafe { ring.submission().push(&entry)? };
         ring.submit_and_wait(1)?;
         let result = ring.completion().next().context("no completion")?.result();
-        usize::try_from(result).map_err(|_| Error::from_raw_os_error(-result)).context("io_uring")
+        usize::try_from(result)
+            .map_err(|_| Error::from_raw_os_error(-result))
+            .context("io_uring")
     }
 }
 

@@ -55,7 +55,9 @@ impl Request {
     /// Whole blocks by O_DIRECT, from and to memory that is aligned for it.
     fn call_direct(self, file: &File) -> ssize_t {
         let mut room = vec![0u8; self.len + BLOCK];
-        let aligned = room.as_mut_ptr().wrapping_add(room.as_ptr().align_offset(BLOCK));
+        let aligned = room
+            .as_mut_ptr()
+            .wrapping_add(room.as_ptr().align_offset(BLOCK));
         let copy = |from: *const u8, to: *mut u8, len| {
             // SAFETY: the program's memory, which it lent us for the call, and ours.
             unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
@@ -63,7 +65,10 @@ impl Request {
         if matches!(self.way, Way::Write) {
             copy(self.memory, aligned, self.len);
         }
-        let request = Self { memory: aligned, ..self };
+        let request = Self {
+            memory: aligned,
+            ..self
+        };
         let done = request.call(file.as_raw_fd());
         if matches!(self.way, Way::Read) && done > 0 {
             copy(aligned, self.memory, done as usize);
@@ -77,12 +82,20 @@ impl Request {
         let head = (self.offset.next_multiple_of(BLOCK) - self.offset).min(self.len);
         let middle = (self.len - head) / BLOCK * BLOCK;
         let mut done = 0;
-        for (len, direct) in [(head, false), (middle, true), (self.len - head - middle, false)] {
+        for (len, direct) in [
+            (head, false),
+            (middle, true),
+            (self.len - head - middle, false),
+        ] {
             if len == 0 {
                 continue;
             }
             let piece = self.behind(done).first(len);
-            let now = if direct { piece.call_direct(file) } else { piece.call(fd) };
+            let now = if direct {
+                piece.call_direct(file)
+            } else {
+                piece.call(fd)
+            };
             match usize::try_from(now) {
                 Ok(now) => done += now,
                 Err(_) if done == 0 => return -1,
@@ -117,14 +130,30 @@ fn serve(fd: c_int, request: Request) -> ssize_t {
 #[no_mangle]
 pub extern "C" fn pread64(fd: c_int, memory: *mut c_void, len: size_t, at: off64_t) -> ssize_t {
     let (memory, offset) = (memory.cast(), at as usize);
-    serve(fd, Request { way: Way::Read, memory, len, offset })
+    serve(
+        fd,
+        Request {
+            way: Way::Read,
+            memory,
+            len,
+            offset,
+        },
+    )
 }
 
 /// pwrite(2) in place of the C library's.
 #[no_mangle]
 pub extern "C" fn pwrite64(fd: c_int, memory: *const c_void, len: size_t, at: off64_t) -> ssize_t {
     let (memory, offset) = (memory.cast_mut().cast(), at as usize);
-    serve(fd, Request { way: Way::Write, memory, len, offset })
+    serve(
+        fd,
+        Request {
+            way: Way::Write,
+            memory,
+            len,
+            offset,
+        },
+    )
 }
 
 /// The same, by its other name.

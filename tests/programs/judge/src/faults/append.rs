@@ -57,7 +57,11 @@ pub fn run(options: &Options) -> Result<()> {
 /// Writes one log and reads it back; the number of its lines.
 fn log(options: &Options, until: &Until, task: u64) -> Result<u64> {
     let path = options.dir.join(format!("log{task}"));
-    let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create_new(true)
+        .open(&path)?;
     let lines = thread::scope(|scope| {
         let beside = until.repeat(scope, || write_out(options.beside, &file, until));
         let lines = append(&file, options.most, until).inspect_err(|_| until.stop());
@@ -128,7 +132,11 @@ fn judge(file: &File, lines: u64) -> Result<()> {
         }
         place = end;
     }
-    ensure!(found.len() == place, "{} bytes where {place} were written", found.len());
+    ensure!(
+        found.len() == place,
+        "{} bytes where {place} were written",
+        found.len()
+    );
     if let Some((number, place)) = first {
         bail!("{damaged} of {lines} lines damaged, the first is {number} at offset {place}");
     }

@@ -7,8 +7,8 @@
 //! between the two, and a copy of it be judged before the pages are written again.
 
 use crate::mapping::Mapping;
-use crate::pin::Pinned;
 use crate::pattern;
+use crate::pin::Pinned;
 use anyhow::{ensure, Context, Result};
 use clap::{Args, Subcommand};
 use std::fs::{File, OpenOptions};
@@ -58,7 +58,11 @@ fn change(dir: &Path, after: Duration) -> Result<()> {
     let mut files = Vec::new();
     for number in 0..FILES {
         let path = path(dir, number);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
         file.write_all_at(&vec![0; SIZE], 0)?;
         let mapping = Mapping::shared(&file, SIZE)?;
         files.push((file, mapping));
@@ -70,13 +74,13 @@ fn change(dir: &Path, after: Duration) -> Result<()> {
     }
     let pins: Vec<_> = (0..)
         .zip(&files)
-        .map(|(number, (_, mapping))| {
-            Pinned::begin(mapping, 0, pattern::bytes(number, 2, 0, SIZE))
-        })
+        .map(|(number, (_, mapping))| Pinned::begin(mapping, 0, pattern::bytes(number, 2, 0, SIZE)))
         .collect::<Result<_>>()?;
     thread::scope(|scope| {
-        let syncs: Vec<_> =
-            files.iter().map(|(file, _)| scope.spawn(|| file.sync_all().context("fsync"))).collect();
+        let syncs: Vec<_> = files
+            .iter()
+            .map(|(file, _)| scope.spawn(|| file.sync_all().context("fsync")))
+            .collect();
         thread::sleep(after);
         let early = syncs.iter().filter(|sync| sync.is_finished()).count();
         for pin in pins {
@@ -85,7 +89,10 @@ fn change(dir: &Path, after: Duration) -> Result<()> {
         for sync in syncs {
             sync.join().expect("no panic")?;
         }
-        ensure!(early < FILES as usize, "the disk is too fast: no page changed while written");
+        ensure!(
+            early < FILES as usize,
+            "the disk is too fast: no page changed while written"
+        );
         println!("{early} of {FILES} files were written before their pages changed");
         Ok(())
     })
@@ -98,9 +105,12 @@ fn judge(dir: &Path, versions: &[u64]) -> Result<()> {
         let file = File::open(&path)?;
         let mut found = vec![0; SIZE];
         let what = path.display();
-        file.read_exact_at(&mut found, 0).with_context(|| format!("{what}: read"))?;
-        let wanted: Vec<_> =
-            versions.iter().map(|version| pattern::bytes(number, *version, 0, SIZE)).collect();
+        file.read_exact_at(&mut found, 0)
+            .with_context(|| format!("{what}: read"))?;
+        let wanted: Vec<_> = versions
+            .iter()
+            .map(|version| pattern::bytes(number, *version, 0, SIZE))
+            .collect();
         for (place, byte) in found.iter().enumerate() {
             ensure!(
                 wanted.iter().any(|bytes| bytes[place] == *byte),

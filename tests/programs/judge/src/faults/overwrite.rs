@@ -3,8 +3,8 @@
 //! Blocks written over and over by some tasks while writeback of the same file goes on.
 
 use crate::beside::{rounds, Until};
-use crate::settle::{self, evict};
 use crate::pattern;
+use crate::settle::{self, evict};
 use anyhow::{ensure, Context, Result};
 use clap::Args;
 use std::fs::{File, OpenOptions};
@@ -37,7 +37,11 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("overwritten");
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)?;
     let until = Until::seconds(options.seconds);
     let versions = thread::scope(|scope| {
         let starter = until.repeat(scope, || {
@@ -55,7 +59,10 @@ pub fn run(options: &Options) -> Result<()> {
                 })
             })
             .collect();
-        let versions: Vec<_> = tasks.into_iter().map(|t| t.join().expect("no panic")).collect();
+        let versions: Vec<_> = tasks
+            .into_iter()
+            .map(|t| t.join().expect("no panic"))
+            .collect();
         rounds([starter])?;
         versions.into_iter().collect::<Result<Vec<_>>>()
     })?;
@@ -65,7 +72,10 @@ pub fn run(options: &Options) -> Result<()> {
         judge(options, &file, task, versions)?;
     }
     let writes: u64 = versions.iter().flatten().sum();
-    println!("{writes} writes of {} bytes, the last of each block is there", options.block);
+    println!(
+        "{writes} writes of {} bytes, the last of each block is there",
+        options.block
+    );
     Ok(())
 }
 
@@ -81,7 +91,8 @@ fn write_over(options: &Options, file: &File, until: &Until, task: u64) -> Resul
             file.write_all_at(&bytes, offset).context("write")?;
             count += 1;
             if count % options.fsync == 0 {
-                file.sync_all().with_context(|| format!("fsync after {count} writes"))?;
+                file.sync_all()
+                    .with_context(|| format!("fsync after {count} writes"))?;
             }
         }
     }
@@ -100,7 +111,12 @@ fn judge(options: &Options, file: &File, task: u64, versions: &[u64]) -> Result<
         let wanted = pattern::bytes(task, *version, offset, options.block as usize);
         let mut found = vec![0; wanted.len()];
         file.read_exact_at(&mut found, offset).context("read")?;
-        pattern::same(&format!("block {number} of task {task}"), &wanted, &found, offset)?;
+        pattern::same(
+            &format!("block {number} of task {task}"),
+            &wanted,
+            &found,
+            offset,
+        )?;
     }
     Ok(())
 }

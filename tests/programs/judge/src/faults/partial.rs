@@ -56,7 +56,12 @@ pub fn run(options: &Options) -> Result<()> {
 fn fill_file(options: &Options, task: u64, number: u64) -> Result<()> {
     let path = options.dir.join(format!("pieces{task}"));
     let mut open = OpenOptions::new();
-    let file = open.read(true).write(true).create(true).truncate(true).open(&path)?;
+    let file = open
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)?;
     file.set_len(BLOCKS * BLOCK)?;
     let mut wanted = vec![0; (BLOCKS * BLOCK) as usize];
     let until = Until::seconds(600);
@@ -73,7 +78,12 @@ fn fill_file(options: &Options, task: u64, number: u64) -> Result<()> {
     file.sync_all().context("fsync")?;
     settle::forget(&file, 0, 0);
     let found = settle::contents(&file)?;
-    pattern::same(&format!("{}, file {number}", path.display()), &wanted, &found, 0)
+    pattern::same(
+        &format!("{}, file {number}", path.display()),
+        &wanted,
+        &found,
+        0,
+    )
 }
 
 fn evict(file: &File) -> Result<()> {

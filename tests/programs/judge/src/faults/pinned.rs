@@ -4,10 +4,10 @@
 //! changed and marked dirty by whoever pinned them.
 
 use crate::mapping::Mapping;
+use crate::pattern;
 use crate::pin::Pinned;
 use crate::settle::{self, Settle};
 use crate::source::{Call, Source};
-use crate::pattern;
 use anyhow::{ensure, Context, Result};
 use clap::{Args, ValueEnum};
 use std::fs::{File, OpenOptions};
@@ -25,11 +25,20 @@ pub struct Options {
     #[arg(long)]
     source: PathBuf,
     /// Who brings the bytes to the disk.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "fsync,fdatasync,sync,msync")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "fsync,fdatasync,sync,msync"
+    )]
     settle: Vec<Settle>,
     /// Who dirties the pages.
-    #[arg(long, value_enum, value_delimiter = ',',
-        default_value = "writev,short-writev,read,uring,registered")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "writev,short-writev,read,uring,registered"
+    )]
     by: Vec<By>,
 }
 
@@ -67,7 +76,12 @@ pub fn run(options: &Options) -> Result<()> {
     let (mut failed, mut cases) = (0, 0);
     for by in &options.by {
         for settle in &options.settle {
-            for after in [After::Nothing, After::Cut, After::CutAndGrown, After::Written] {
+            for after in [
+                After::Nothing,
+                After::Cut,
+                After::CutAndGrown,
+                After::Written,
+            ] {
                 cases += 1;
                 let path = options.dir.join(format!("pinned{cases}"));
                 let result = Victim::new(&path)
@@ -93,12 +107,20 @@ struct Victim {
 
 impl Victim {
     fn new(path: &std::path::Path) -> Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
         let bytes = pattern::bytes(1, 1, 0, SIZE);
         file.write_all_at(&bytes, 0)?;
         file.sync_all().context("the first fsync")?;
         let mapping = Mapping::shared(&file, SIZE)?;
-        Ok(Self { file, mapping, bytes })
+        Ok(Self {
+            file,
+            mapping,
+            bytes,
+        })
     }
 
     fn run(&mut self, source: &Source, by: By, settle: Settle, after: After) -> Result<()> {
@@ -121,7 +143,9 @@ impl Victim {
         let bytes = pattern::bytes(1, 2, offset as u64, len);
         let pinned = Pinned::begin(&self.mapping, offset, bytes.clone())?;
         self.file.sync_all().context("fsync while pinned")?;
-        self.file.sync_all().context("the second fsync while pinned")?;
+        self.file
+            .sync_all()
+            .context("the second fsync while pinned")?;
         pinned.finish()?;
         self.bytes[offset..offset + len].copy_from_slice(&bytes);
         Ok(())
@@ -156,7 +180,9 @@ impl Victim {
             }
             After::Written => {
                 let bytes = pattern::bytes(1, 3, cut as u64, 5000);
-                self.file.write_all_at(&bytes, cut as u64).context("write")?;
+                self.file
+                    .write_all_at(&bytes, cut as u64)
+                    .context("write")?;
                 self.bytes[cut..cut + 5000].copy_from_slice(&bytes);
             }
         }

@@ -3,8 +3,8 @@
 //! What a file says of the space it takes, and of where its bytes are, right after it was
 //! written: sparse copies and archives leave out what is said to be empty.
 
-use crate::settle::{self, Settle};
 use crate::pattern;
+use crate::settle::{self, Settle};
 use anyhow::{ensure, Context, Result};
 use clap::Args;
 use std::fs::{File, OpenOptions};
@@ -28,7 +28,11 @@ const CASES: [(&str, u64, Parts); 5] = [
     ("full", 175, &[(0, 175)]),
     ("sparse", 25_000, &[(1220, 1)]),
     ("ends", 2000, &[(0, 3), (1997, 3)]),
-    ("comb", 640, &[(0, 16), (64, 16), (200, 1), (202, 1), (400, 100)]),
+    (
+        "comb",
+        640,
+        &[(0, 16), (64, 16), (200, 1), (202, 1), (400, 100)],
+    ),
     ("empty", 512, &[]),
 ];
 
@@ -46,7 +50,11 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn judge(options: &Options, name: &str, size: u64, parts: Parts) -> Result<()> {
     let path = options.dir.join(name);
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
     file.set_len(size * BLOCK)?;
     for (begin, count) in parts {
         let bytes = pattern::bytes(1, 1, begin * BLOCK, (count * BLOCK) as usize);
@@ -79,7 +87,11 @@ fn judge(options: &Options, name: &str, size: u64, parts: Parts) -> Result<()> {
 /// The file says that it takes `blocks`, and has bytes just where they are.
 fn says(file: &File, blocks: u64, size: u64, parts: &[(u64, u64)]) -> Result<()> {
     let sectors = file.metadata()?.blocks();
-    ensure!(sectors == blocks * 8, "st_blocks is {sectors}, not {}", blocks * 8);
+    ensure!(
+        sectors == blocks * 8,
+        "st_blocks is {sectors}, not {}",
+        blocks * 8
+    );
     let mut place = 0;
     for (begin, count) in parts {
         finds(file, place, libc::SEEK_DATA, Some(begin * BLOCK))?;
@@ -95,7 +107,11 @@ fn says(file: &File, blocks: u64, size: u64, parts: &[(u64, u64)]) -> Result<()>
 fn finds(file: &File, from: u64, whence: i32, wanted: Option<u64>) -> Result<()> {
     // SAFETY: plain numbers.
     let found = unsafe { libc::lseek(file.as_raw_fd(), from as i64, whence) };
-    let what = if whence == libc::SEEK_DATA { "data" } else { "a hole" };
+    let what = if whence == libc::SEEK_DATA {
+        "data"
+    } else {
+        "a hole"
+    };
     match (u64::try_from(found), wanted) {
         (Ok(found), Some(wanted)) if found == wanted => Ok(()),
         (Err(_), None) if io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) => Ok(()),

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hammer: many tasks do to a few files all that can be done to files, while memory is short
+//! and the kernel writes out all the time, and at any moment every byte is known.
+//!
+//! Each file has a copy of its bytes in memory, cut into chunks with a lock each (see `model`).
+//! Chunks are not whole blocks, so that tasks meet in blocks and folios.
+
+mod act;
+mod check;
+mod history;
+mod model;
+mod worker;
+
+use crate::beside::{rounds, Until};
+use crate::source::Source;
+use crate::{pattern, pressure, settle};
+use anyhow::{Context, Result};
+use clap::Args;
+use model::Known;
+use std::path::PathBuf;
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
+use worker::{Counts, Worker};
+
+#[derive(Args)]
+pub struct Options {
+    /// A folder of the file system.
+    dir: PathBuf,
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    #[arg(long, default_value_t = 6)]
+    tasks: u64,
+    #[arg(long, default_value_t = 3)]
+    files: u64,
+    /// MiB of each file at most.
+    #[arg(long, default_value_t = 6)]
+    size: usize,
+    /// What O_DIRECT reads into mappings come from: a block device or a file.
+    #[arg(long)]
+    source: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// MiB of memory left to others; none is taken without it.
+    #[arg(long)]
+    leave: Option<u64>,
+    /// System calls may fail, for want of memory, and then may or may not have done what they
+    /// were to do; bytes may still not be lost.
+    #[arg(long)]
+    failing: bool,
+    /// Only these acts, and the checks.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<act::Act>,
+}
+
+const PAGE: usize = 4096;
+
+pub fn run(options: &Options) -> Result<()> {
+    let source = Source::fill(&options.source, pattern::bytes(200, 1, 0, 256 << 10))?;
+    let files = (1..=options.files)
+        .map(|number| Known::create(&options.dir, number, options.size << 20))
+        .collect::<Result<Vec<_>>>()?;
+    let counts = Counts::default();
+    let until = Until::seconds(options.seconds);
+    let worked = thread::scope(|scope| {
+        let mut threads = company(options, scope, &until, &files);
+        for task in 1..=options.tasks {
+            let mut worker = Worker::new(options, task, &files, &source, &counts)?;
+            threads.push(until.repeat(scope, move || worker.work()));
+        }
+        rounds(threads)
+    });
+    println!("{counts}");
+    println!("{} rounds, seed {}", worked?, options.seed);
+    for file in &files {
+        file.settled(options.failing)?;
+    }
+    Ok(())
+}
+
+/// Those who only make it harder for the others.
+fn company<'s, 'e>(
+    options: &'s Options,
+    scope: &'s Scope<'s, 'e>,
+    until: &'s Until,
+    files: &'s [Known],
+) -> Vec<ScopedJoinHandle<'s, Result<u64>>> {
+    let mut threads = vec![until.repeat(scope, || {
+        until.sleep(300);
+        settle::drop_caches()
+    })];
+    threads.push(until.repeat(scope, move || {
+        for file in files {
+            until.sleep(5);
+            let begun = settle::write_out(&file.file, settle::BEGIN);
+            options.unless_failing(begun.context("sync_file_range beside"))?;
+        }
+        until.sleep(10);
+        Ok(())
+    }));
+    threads.push(until.repeat(scope, move || {
+        for file in files {
+            until.sleep(20);
+            file.sweep(options.failing)?;
+        }
+        Ok(())
+    }));
+    if let Some(leave) = options.leave {
+        threads.push(until.repeat(scope, move || {
+            let squeezed = pressure::squeeze(Duration::from_secs(3), leave << 20);
+            until.sleep(500);
+            options.unless_failing(squeezed)
+        }));
+    }
+    threads
+}
+
+impl Options {
+    /// An error counts, unless they are to be expected.
+    fn unless_failing(&self, result: Result<()>) -> Result<()> {
+        if self.failing {
+            return Ok(());
+        }
+        result
+    }
+}
