@@ -94,6 +94,12 @@ judge() {
     /run/judge "$@"
 }
 
+# in_time SECONDS COMMAND...: for those whose length is chosen; a hang does not wait for the
+# limit of the longest.
+in_time() {
+    timeout --kill-after=5 $(($1 * ${TIME_SCALE:-1})) "${@:2}"
+}
+
 # check_volume DEVICE: btrfs check, data checksums included.
 check_volume() {
     btrfs check --check-data-csum "$1" || fail "btrfs check refuses $1"

@@ -16,8 +16,10 @@ use crate::beside::{rounds, Until};
 use crate::source::Source;
 use crate::{pattern, pressure, settle};
 use anyhow::{Context, Result};
+use check::Wrong;
 use clap::Args;
 use model::Known;
+use std::fs;
 use std::path::PathBuf;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -44,10 +46,13 @@ pub struct Options {
     /// MiB of memory left to others; none is taken without it.
     #[arg(long)]
     leave: Option<u64>,
-    /// System calls may fail, for want of memory, and then may or may not have done what they
-    /// were to do; bytes may still not be lost.
+    /// A file that takes a percentage of allocations to fail, as /sys/kernel/debug/failslab has
+    /// one.  System calls may fail then, and may or may not have done what they were to do; no
+    /// byte may be lost.
     #[arg(long)]
-    failing: bool,
+    failing: Vec<PathBuf>,
+    #[arg(long, default_value_t = 1)]
+    percent: u32,
     /// Only these acts, and the checks.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<act::Act>,
@@ -62,6 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let counts = Counts::default();
     let until = Until::seconds(options.seconds);
+    options.fail(options.percent)?;
     let worked = thread::scope(|scope| {
         let mut threads = company(options, scope, &until, &files);
         for task in 1..=options.tasks {
@@ -70,10 +76,11 @@ pub fn run(options: &Options) -> Result<()> {
         }
         rounds(threads)
     });
+    options.fail(0)?;
     println!("{counts}");
     println!("{} rounds, seed {}", worked?, options.seed);
     for file in &files {
-        file.settled(options.failing)?;
+        file.settled(!options.failing.is_empty())?;
     }
     Ok(())
 }
@@ -87,7 +94,7 @@ fn company<'s, 'e>(
 ) -> Vec<ScopedJoinHandle<'s, Result<u64>>> {
     let mut threads = vec![until.repeat(scope, || {
         until.sleep(300);
-        settle::drop_caches()
+        options.unless_failing(settle::drop_caches())
     })];
     threads.push(until.repeat(scope, move || {
         for file in files {
@@ -101,7 +108,7 @@ fn company<'s, 'e>(
     threads.push(until.repeat(scope, move || {
         for file in files {
             until.sleep(20);
-            file.sweep(options.failing)?;
+            options.unless_failing(file.sweep())?;
         }
         Ok(())
     }));
@@ -116,11 +123,19 @@ fn company<'s, 'e>(
 }
 
 impl Options {
-    /// An error counts, unless they are to be expected.
+    /// An error counts, unless it tells of no wrong byte and errors are to be expected.
     fn unless_failing(&self, result: Result<()>) -> Result<()> {
-        if self.failing {
-            return Ok(());
+        result.or_else(|error| match error.downcast_ref::<Wrong>() {
+            None if !self.failing.is_empty() => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    /// From now on so many of a hundred allocations fail.
+    fn fail(&self, percent: u32) -> Result<()> {
+        for path in &self.failing {
+            fs::write(path, percent.to_string()).with_context(|| path.display().to_string())?;
         }
-        result
+        Ok(())
     }
 }

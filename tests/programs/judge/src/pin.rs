@@ -41,7 +41,8 @@ impl Pinned {
             target.at(offset) as usize,
             bytes.len(),
         );
-        let writer = thread::spawn(move || copy(from, to, len));
+        // A thread that cannot be had is an error here, not the end of the program.
+        let writer = thread::Builder::new().spawn(move || copy(from, to, len))?;
         let pinned = Self {
             source,
             faults,

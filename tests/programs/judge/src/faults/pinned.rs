@@ -32,6 +32,10 @@ pub struct Options {
         default_value = "fsync,fdatasync,sync,msync"
     )]
     settle: Vec<Settle>,
+    /// Settle again and again while pages are dirty: fsync of C btrfs 7.3 does not wait for those
+    /// that it learns of late.
+    #[arg(long)]
+    patient: bool,
     /// Who dirties the pages.
     #[arg(
         long,
@@ -84,8 +88,12 @@ pub fn run(options: &Options) -> Result<()> {
             ] {
                 cases += 1;
                 let path = options.dir.join(format!("pinned{cases}"));
-                let result = Victim::new(&path)
-                    .and_then(|mut victim| victim.run(&source, *by, *settle, after));
+                let result = Victim::new(&path).and_then(|mut victim| {
+                    victim.dirty(&source, *by)?;
+                    victim.change(after)?;
+                    victim.settle(*settle, options.patient)?;
+                    victim.judge()
+                });
                 if let Err(error) = result {
                     println!("{by:?} {after:?} {settle:?}: {error:#}");
                     failed += 1;
@@ -123,16 +131,28 @@ impl Victim {
         })
     }
 
-    fn run(&mut self, source: &Source, by: By, settle: Settle, after: After) -> Result<()> {
+    fn dirty(&mut self, source: &Source, by: By) -> Result<()> {
         match by {
-            By::Writev => self.stall(8 * PAGE, 20 * PAGE)?,
-            By::ShortWritev => self.stall(8 * PAGE + 100, PAGE)?,
-            By::Read => self.read(source, Call::Read)?,
-            By::Uring => self.read(source, Call::Uring)?,
-            By::Registered => self.read(source, Call::Registered)?,
+            By::Writev => self.stall(8 * PAGE, 20 * PAGE),
+            By::ShortWritev => self.stall(8 * PAGE + 100, PAGE),
+            By::Read => self.read(source, Call::Read),
+            By::Uring => self.read(source, Call::Uring),
+            By::Registered => self.read(source, Call::Registered),
         }
-        self.change(after)?;
+    }
+
+    fn settle(&self, settle: Settle, patient: bool) -> Result<()> {
         settle.settle(&self.file, &self.mapping)?;
+        let mut turns = if patient { 50 } else { 0 };
+        while turns > 0 && settle::cached(&self.file)?.dirty > 0 {
+            thread::sleep(Duration::from_millis(20));
+            settle.settle(&self.file, &self.mapping)?;
+            turns -= 1;
+        }
+        Ok(())
+    }
+
+    fn judge(&self) -> Result<()> {
         self.mapping.forget()?;
         settle::holds("the file", &self.file, &self.bytes)?;
         self.file.sync_all().context("the last fsync")

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Options {
@@ -116,44 +116,76 @@ struct Known {
     version: u64,
 }
 
-/// All files of a batch are made, then settled twice, since an error is told only once, then
-/// judged from the disk.  The number of cases that failed.
+/// Files that are made, settled and judged together.
+struct Batch<'a> {
+    settle: Settle,
+    files: Vec<(&'a Case, Known)>,
+    /// Cases that failed in some step.
+    failed: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn make(dir: &Path, settle: Settle, cases: &'a [Case]) -> Result<Self> {
+        let mut files = Vec::new();
+        for (number, case) in cases.iter().enumerate() {
+            files.push((case, Known::new(&dir.join(format!("cut{number}")), case)?));
+        }
+        Ok(Self {
+            settle,
+            files,
+            failed: 0,
+        })
+    }
+
+    /// Takes every file a step further; those that fail are told and left behind.
+    fn step(&mut self, mut step: impl FnMut(&Case, &mut Known) -> Result<()>) {
+        let settle = self.settle;
+        self.files
+            .retain_mut(|(case, known)| match step(case, known) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.failed += 1;
+                    println!("{case:?} {settle:?}: {error:#}");
+                    false
+                }
+            });
+    }
+
+    /// What settles all files at once is done for one of them.
+    fn settle(&mut self) {
+        let settle = self.settle;
+        let mut turns = match settle {
+            Settle::Sync | Settle::Flusher | Settle::Pressure => 1,
+            Settle::Fsync | Settle::Fdatasync | Settle::Msync => usize::MAX,
+        };
+        self.step(|_, known| {
+            if turns == 0 {
+                return Ok(());
+            }
+            turns -= 1;
+            settle.settle(&known.file, &known.mapping)
+        });
+    }
+}
+
+/// The number of cases that failed.  All is settled twice: an error is told only once.
 fn run_all(options: &Options, settle: Settle, cases: &[Case]) -> Result<usize> {
     let mut failed = 0;
-    for batch in cases.chunks(BATCH) {
-        let mut files = Vec::new();
-        let mut step = |case: &Case, result: Result<()>| {
-            if let Err(error) = &result {
-                failed += 1;
-                println!("{case:?} {settle:?}: {error:#}");
-            }
-            result.is_ok()
-        };
-        for (number, case) in batch.iter().enumerate() {
-            let path = options.dir.join(format!("cut{number}"));
-            let mut known = Known::new(&path, case)?;
-            if step(case, known.run(case)) {
-                files.push((case, known));
-            }
-        }
-        let turns = if settle == Settle::Sync {
-            1
-        } else {
-            usize::MAX
-        };
-        let all = files.iter().take(turns);
-        all.for_each(|(case, known)| _ = step(case, settle.settle(&known.file, &known.mapping)));
-        files.retain_mut(|(case, known)| step(case, known.write_again()));
-        let all = files.iter().take(turns);
-        all.for_each(|(case, known)| _ = step(case, settle.settle(&known.file, &known.mapping)));
+    for cases in cases.chunks(BATCH) {
+        let mut batch = Batch::make(&options.dir, settle, cases)?;
+        batch.step(|case, known| known.run(case));
+        batch.settle();
+        batch.step(|_, known| known.write_again());
+        batch.settle();
         settle::drop_caches()?;
-        files.retain_mut(|(case, known)| step(case, known.judge()));
+        batch.step(|_, known| known.judge());
+        failed += batch.failed;
     }
     Ok(failed)
 }
 
 impl Known {
-    fn new(path: &std::path::Path, case: &Case) -> Result<Self> {
+    fn new(path: &Path, case: &Case) -> Result<Self> {
         let mut open = OpenOptions::new();
         let file = open
             .read(true)

@@ -2,15 +2,15 @@
 
 //! What a task does to a file.
 
-use super::check::By;
+use super::check::{By, Wrong};
 use super::model::{Held, Known};
-use super::worker::{Refused, Worker};
+use super::worker::Worker;
 use super::PAGE;
 use crate::mapping::Mapping;
 use crate::pin::{self, Pinned};
 use crate::settle;
 use crate::source::Call;
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use rand::RngExt;
 use std::io::Error;
@@ -118,7 +118,7 @@ impl Worker<'_> {
         known
             .history
             .note(self.task, 0, usize::MAX, format!("{act:?}: {result:?}"));
-        result.map_err(|error| Refused(error).into())
+        Ok(result?)
     }
 
     /// A range that begins inside the file, or near the end of a short one.
@@ -156,20 +156,17 @@ impl Worker<'_> {
         bytes: &[u8],
         result: Result<usize>,
     ) -> Result<()> {
-        if let Ok(count) = result {
+        if let Ok(count) = &result {
+            let count = *count;
             held.put(begin, &bytes[..count]);
             if count == bytes.len() {
                 return Ok(());
             }
         }
-        ensure!(
-            self.failing,
-            "wrote {result:?} of {} bytes at {begin}",
-            bytes.len()
-        );
-        let count = result.as_ref().ok().copied().unwrap_or(0);
+        let count = result.as_ref().map_or(0, |count| *count);
         held.adopt(begin + count, &bytes[count..])?;
-        Err(Refused(Error::other(format!("{result:?}"))).into())
+        result.map(drop)?;
+        bail!("wrote {count} of {} bytes", bytes.len())
     }
 
     fn store(&mut self, act: Act, known: &Known) -> Result<()> {
@@ -263,19 +260,13 @@ impl Worker<'_> {
         let (low, high) = (size.min(known.size()), size.max(known.size()));
         let what = format!("truncate from {} to {size}", known.size());
         known.history.note(self.task, low, high.max(low + 1), what);
-        match known.file.set_len(size as u64) {
-            Ok(()) => held.resize(size),
-            Err(error) => {
-                ensure!(
-                    self.failing,
-                    "truncate from {} to {size}: {error}",
-                    known.size()
-                );
-                held.adopt(low, &vec![0; high - low])?;
-                return Err(Refused(error).into());
-            }
+        let result = known.file.set_len(size as u64).context("truncate");
+        if result.is_ok() || known.file.metadata()?.len() as usize == size {
+            held.resize(size);
+        } else {
+            held.adopt(low, &vec![0; high - low])?;
         }
-        Ok(())
+        result
     }
 
     fn punch(&mut self, known: &Known) -> Result<()> {
@@ -295,52 +286,57 @@ impl Worker<'_> {
     fn check(&mut self, known: &Known, by: By) -> Result<()> {
         let (begin, end) = self.range(known.size());
         let held = known.hold(begin, end);
-        held.check(by, begin, end, self.failing)
+        held.check(by, begin, end)
     }
 
     fn check_direct(&mut self, known: &Known) -> Result<()> {
         let (begin, end) = self.range(known.size());
         match known.hold_pages(begin, end) {
-            Some((held, begin, end)) => held.check(By::Direct, begin, end, self.failing),
+            Some((held, begin, end)) => held.check(By::Direct, begin, end),
             None => Ok(()),
         }
     }
 }
 
 impl Held<'_> {
-    /// After a call that failed: of each byte there is the old or the new one, and the size is
-    /// one or the other; what is there is what must be there from now on.
+    /// After a call that failed: of each byte there is the old or the new one, and the file may
+    /// have grown; what is there is what must be there from now on.
     fn adopt(&mut self, begin: usize, new: &[u8]) -> Result<()> {
         let known = self.known;
-        let end = begin + new.len();
         let size = known.file.metadata()?.len() as usize;
         if size != known.size() {
-            let grown = known.size() <= size && size <= end;
-            let cut = size == begin;
-            ensure!(
-                grown || cut,
-                "a call that failed left {size} bytes, not {}",
-                known.size()
-            );
+            if size < known.size() || begin + new.len() < size {
+                bail!(Wrong(format!(
+                    "a call that failed left {size} bytes, not {}",
+                    known.size()
+                )));
+            }
             self.resize(size);
         }
-        let (begin, end) = self.inside(begin, end);
-        let mut found = vec![0; end - begin];
-        let mut tries = 0;
-        while let Err(error) = known.file.read_exact_at(&mut found, begin as u64) {
-            tries += 1;
-            ensure!(tries < 1000, "unreadable after a call that failed: {error}");
-            thread::sleep(Duration::from_millis(1));
-        }
+        let (begin, end) = self.inside(begin, begin + new.len());
+        let found = known.read_at_last(begin, end)?;
         let old = self.bytes(begin, end);
-        for (index, byte) in found.iter().enumerate() {
-            if *byte != old[index] && *byte != new[index] {
-                self.compare(By::Read, begin, &found, end)
-                    .context("neither old nor new")?;
-            }
+        let neither = |index: &usize| found[*index] != old[*index] && found[*index] != new[*index];
+        if (0..found.len()).any(|index| neither(&index)) {
+            self.compare(By::Read, begin, &found, end)
+                .context("neither old nor new after a call that failed")?;
         }
         self.put(begin, &found);
         Ok(())
+    }
+}
+
+impl Known {
+    /// Reads again and again where reading fails too.
+    fn read_at_last(&self, begin: usize, end: usize) -> Result<Vec<u8>> {
+        let mut found = vec![0; end - begin];
+        for _ in 0..1000 {
+            match self.file.read_exact_at(&mut found, begin as u64) {
+                Ok(()) => return Ok(found),
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        bail!(Wrong(format!("{begin}..{end} cannot be read any more")))
     }
 }
 

@@ -10,6 +10,18 @@ use std::io::Error;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+/// What is there is not what must be: never to be forgiven.
+#[derive(Debug)]
+pub struct Wrong(pub String);
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
 /// How bytes are looked at.
 #[derive(Clone, Copy, Debug)]
 pub enum By {
@@ -21,21 +33,21 @@ pub enum By {
 }
 
 impl Held<'_> {
-    /// What is found in a range is what must be there.  With `failing`, it may be that nothing
-    /// can be found out.
-    pub fn check(&self, by: By, begin: usize, end: usize, failing: bool) -> Result<()> {
+    /// What is found in a range is what must be there.
+    pub fn check(&self, by: By, begin: usize, end: usize) -> Result<()> {
         let (begin, end) = self.inside(begin, end);
         if begin == end {
             return Ok(());
         }
-        match self.look(by, begin, end) {
-            Ok(found) => self.compare(by, begin, &found, end),
-            Err(_) if failing => Ok(()),
-            Err(error) => {
-                let what = format!("file {}: {by:?} {begin}..{end}", self.known.number);
-                Err(error.context(format!("{what}{}", self.known.history.of(begin))))
-            }
-        }
+        let found = self.look(by, begin, end).with_context(|| {
+            let known = self.known;
+            format!(
+                "file {}: {by:?} {begin}..{end}{}",
+                known.number,
+                known.history.of(begin)
+            )
+        })?;
+        self.compare(by, begin, &found, end)
     }
 
     pub fn compare(&self, by: By, begin: usize, found: &[u8], end: usize) -> Result<()> {
@@ -44,12 +56,12 @@ impl Held<'_> {
             return Ok(());
         };
         let known = self.known;
-        bail!(
+        bail!(Wrong(format!(
             "MISMATCH: file {} of {} bytes, {by:?} of {begin}..{end}: {mismatch}{}",
             known.number,
             known.size(),
             known.history.of(mismatch.offset as usize)
-        )
+        )))
     }
 
     fn look(&self, by: By, begin: usize, end: usize) -> Result<Vec<u8>> {
@@ -96,10 +108,10 @@ fn write_out(known: &Known, begin: usize, end: usize) -> Result<(), Error> {
 
 impl Known {
     /// Reads all of the file, chunk by chunk, while others go on.
-    pub fn sweep(&self, failing: bool) -> Result<()> {
+    pub fn sweep(&self) -> Result<()> {
         for begin in (0..self.capacity).step_by(CHUNK) {
             let held = self.hold(begin, begin + CHUNK);
-            held.check(By::Read, begin, begin + CHUNK, failing)?;
+            held.check(By::Read, begin, begin + CHUNK)?;
         }
         Ok(())
     }
@@ -109,7 +121,7 @@ impl Known {
         let held = self.hold(0, self.capacity);
         let size = self.file.metadata()?.len() as usize;
         anyhow::ensure!(size == self.size(), "{size} bytes, not {}", self.size());
-        held.check(By::Read, 0, self.capacity, false)
+        held.check(By::Read, 0, self.capacity)
             .context("in the end")?;
         // An error of before is told once.
         if let (Err(error), false) = (self.file.sync_all(), failing) {
@@ -117,7 +129,7 @@ impl Known {
         }
         self.file.sync_all().context("fsync again")?;
         settle::evict(&self.file)?;
-        held.check(By::Read, 0, self.capacity, false)
+        held.check(By::Read, 0, self.capacity)
             .context("from disk, in the end")
     }
 }

@@ -3,6 +3,7 @@
 //! A task that does one random thing after another.
 
 use super::act::Act;
+use super::check::Wrong;
 use super::model::Known;
 use super::{Options, PAGE};
 use crate::source::Source;
@@ -53,13 +54,13 @@ impl<'a> Worker<'a> {
             |act: &Act| act.is_check() || options.only.is_empty() || options.only.contains(act);
         let acts = Act::value_variants().iter().copied().filter(wanted);
         let mut acts: Vec<_> = acts.map(|act| (act, act.weight())).collect();
-        acts.retain(|(act, _)| !(options.failing && act.may_raise_a_signal()));
+        acts.retain(|(act, _)| options.failing.is_empty() || !act.may_raise_a_signal());
         if !super::act::punches(&files[0])? {
             acts.retain(|(act, _)| *act != Act::Punch);
         }
         Ok(Self {
             task,
-            failing: options.failing,
+            failing: !options.failing.is_empty(),
             source,
             random: SmallRng::seed_from_u64(options.seed * 1000 + task),
             files,
@@ -76,7 +77,7 @@ impl<'a> Worker<'a> {
         self.counts.done[act as usize].fetch_add(1, Ordering::Relaxed);
         match self.act(act, known) {
             Ok(()) => Ok(()),
-            Err(error) if self.failing && error.downcast_ref::<Refused>().is_some() => {
+            Err(error) if self.failing && error.downcast_ref::<Wrong>().is_none() => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
@@ -120,15 +121,3 @@ impl<'a> Worker<'a> {
         (begin, (begin + len).min(limit))
     }
 }
-
-/// A system call that failed where it may.
-#[derive(Debug)]
-pub struct Refused(pub std::io::Error);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Refused {}
