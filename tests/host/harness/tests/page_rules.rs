@@ -1,0 +1,616 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The rules by which blocks of the page cache become dirty, get their space and lose it: `Documentation/life-of-a-byte.md`
+//! as a model of folios, tasks and a disk around the engine's own delayed ranges, run in random interleavings.
+//!
+//! A task is a few steps; between two of them any other may run. What is done with a folio locked is one step. Faults
+//! are planted in the rules to see that the checks find them.
+
+use engine::fs::{Allowance, Delalloc, Divisible};
+use harness::random::Random;
+use kernel::alloc::inject;
+use kernel::prelude::*;
+use std::boxed::Box;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::string::String;
+use std::vec::Vec;
+
+const FOLIO: u64 = 4;
+const FOLIOS: u64 = 6;
+const BLOCKS: u64 = FOLIO * FOLIOS;
+
+/// What is done otherwise than the rules say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Plant {
+    Nothing,
+    /// A writer makes blocks delayed when it reserves, and does not look again under the lock.
+    CoverEarly,
+    /// A writer looks up what is at a block when it first reserves.
+    LookUpEarly,
+    /// Writeback drops blocks without space.
+    ForgetTheUncovered,
+    /// fsync does not wait for the workers.
+    DoNotSettle,
+    /// Truncation keeps the space of what it cuts.
+    KeepSpace,
+}
+
+struct Token {
+    blocks: u64,
+    outstanding: Rc<Cell<u64>>,
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.outstanding.set(self.outstanding.get() - self.blocks);
+    }
+}
+
+impl Divisible for Token {
+    fn merge(&mut self, mut other: Self) {
+        self.blocks += std::mem::take(&mut other.blocks);
+    }
+
+    fn split(&mut self, len: u64) -> Result<Self> {
+        self.blocks = self.blocks.checked_sub(len).ok_or(ENOSPC)?;
+        Ok(Token {
+            blocks: len,
+            outstanding: self.outstanding.clone(),
+        })
+    }
+}
+
+/// A block of the cache. Its contents are two halves: a store changes one and must not lose the other.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Contents([u32; 2]);
+
+#[derive(Clone, Copy, Default)]
+struct Block {
+    cached: Option<Contents>,
+    dirty: bool,
+    /// Contents that are on their way to the disk.
+    under_way: Option<Contents>,
+    /// A write of it failed: the disk does not have what the cache has, and fsync has said so.
+    is_lost: bool,
+}
+
+enum Task {
+    /// Writes a half of each of these blocks.
+    Write {
+        start: u64,
+        end: u64,
+        half: usize,
+        allowance: Allowance<Token>,
+        seen: BTreeMap<u64, Contents>,
+        reserved: bool,
+    },
+    /// A store through a mapping.
+    Store {
+        block: u64,
+        allowance: Allowance<Token>,
+        reserved: bool,
+    },
+    /// A worker's care for a folio.
+    Mend {
+        folio: u64,
+        allowance: Allowance<Token>,
+        reserved: bool,
+    },
+    /// A write on its way: it will end, well or not.
+    UnderWay { blocks: Vec<u64>, space: Token },
+}
+
+struct World {
+    plant: Plant,
+    random: Random,
+    blocks: [Block; BLOCKS as usize],
+    disk: [Contents; BLOCKS as usize],
+    /// What the user has a right to find.
+    truth: [Contents; BLOCKS as usize],
+    size: u64,
+    delalloc: Delalloc<Token>,
+    outstanding: Rc<Cell<u64>>,
+    tasks: Vec<Task>,
+    mending: Vec<u64>,
+    versions: u32,
+    memory_fails: bool,
+}
+
+impl World {
+    fn new(seed: u64, plant: Plant) -> Self {
+        Self {
+            plant,
+            random: Random::new(seed),
+            blocks: [Block::default(); BLOCKS as usize],
+            disk: [Contents::default(); BLOCKS as usize],
+            truth: [Contents::default(); BLOCKS as usize],
+            size: BLOCKS,
+            delalloc: Delalloc::new().unwrap(),
+            outstanding: Rc::default(),
+            tasks: Vec::new(),
+            mending: Vec::new(),
+            versions: 0,
+            memory_fails: true,
+        }
+    }
+
+    fn reserve(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
+        allowance.make_ready().unwrap();
+        let missing = self.delalloc.uncovered(start, end);
+        let lacking = missing.saturating_sub(allowance.bytes());
+        if lacking > 0 {
+            self.outstanding.set(self.outstanding.get() + lacking);
+            let token = Token {
+                blocks: lacking,
+                outstanding: self.outstanding.clone(),
+            };
+            allowance.add(token, lacking);
+        }
+    }
+
+    /// As a block that is not in the cache is read: only with its folio locked is the disk right.
+    fn load(&mut self, block: u64) -> Contents {
+        let at = block as usize;
+        *self.blocks[at].cached.get_or_insert(self.disk[at])
+    }
+
+    fn is_under_writeback(&self, folio: u64) -> bool {
+        blocks_of(folio).any(|block| self.blocks[block as usize].under_way.is_some())
+    }
+
+    fn next_version(&mut self) -> u32 {
+        self.versions += 1;
+        self.versions
+    }
+
+    /// One step of a task; gives it back unless it has ended.
+    fn step(&mut self, task: Task) -> Option<Task> {
+        match task {
+            Task::Write { .. } => self.write(task),
+            Task::Store {
+                block,
+                mut allowance,
+                reserved,
+            } => {
+                let (start, end) = (
+                    block / FOLIO * FOLIO,
+                    (block / FOLIO * FOLIO + FOLIO).min(self.size),
+                );
+                if block >= self.size {
+                    return None;
+                }
+                if !reserved || !self.delalloc.can_cover(&allowance, start, end) {
+                    self.reserve(&mut allowance, start, end);
+                    return Some(Task::Store {
+                        block,
+                        allowance,
+                        reserved: true,
+                    });
+                }
+                if self.is_under_writeback(block / FOLIO) {
+                    return Some(Task::Store {
+                        block,
+                        allowance,
+                        reserved,
+                    });
+                }
+                self.delalloc.cover(&mut allowance, start, end).unwrap();
+                for other in start..end {
+                    self.load(other);
+                    self.blocks[other as usize].dirty = true;
+                }
+                self.change(block, 0);
+                None
+            }
+            Task::Mend {
+                folio,
+                mut allowance,
+                reserved,
+            } => {
+                let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
+                let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
+                let done = end <= start || !is_dirty || self.delalloc.uncovered(start, end) == 0;
+                if reserved && done {
+                    self.mending.retain(|&other| other != folio);
+                    return None;
+                }
+                let can = self.delalloc.can_cover(&allowance, start, end.max(start));
+                if !reserved || !can || self.is_under_writeback(folio) {
+                    self.reserve(&mut allowance, start, end.max(start));
+                    return Some(Task::Mend {
+                        folio,
+                        allowance,
+                        reserved: true,
+                    });
+                }
+                for block in start..end {
+                    self.load(block);
+                    self.blocks[block as usize].dirty = true;
+                }
+                self.delalloc.cover(&mut allowance, start, end).unwrap();
+                self.mending.retain(|&other| other != folio);
+                None
+            }
+            Task::UnderWay { blocks, space } => {
+                let fails = self.random.one_in(10);
+                for block in blocks {
+                    let at = block as usize;
+                    let written = self.blocks[at].under_way.take().unwrap();
+                    self.blocks[at].is_lost = fails;
+                    if !fails {
+                        self.disk[at] = written;
+                    }
+                }
+                drop(space);
+                None
+            }
+        }
+    }
+
+    fn write(&mut self, task: Task) -> Option<Task> {
+        let Task::Write {
+            start,
+            end,
+            half,
+            mut allowance,
+            mut seen,
+            reserved,
+        } = task
+        else {
+            return None;
+        };
+        let fits = self.delalloc.can_cover(&allowance, start, end);
+        if !reserved || !fits && self.plant != Plant::CoverEarly {
+            self.reserve(&mut allowance, start, end);
+            if self.plant == Plant::CoverEarly {
+                self.delalloc.cover(&mut allowance, start, end).unwrap();
+            }
+            if self.plant == Plant::LookUpEarly {
+                for block in start..end {
+                    let early = self.disk[block as usize];
+                    seen.entry(block).or_insert(early);
+                }
+            }
+            return Some(Task::Write {
+                start,
+                end,
+                half,
+                allowance,
+                seen,
+                reserved: true,
+            });
+        }
+        let last = end.min(start / FOLIO * FOLIO + FOLIO);
+        if !self.is_under_writeback(start / FOLIO) {
+            for block in start..last {
+                match seen.get(&block) {
+                    Some(&early) => {
+                        self.blocks[block as usize].cached.get_or_insert(early);
+                    }
+                    None => {
+                        self.load(block);
+                    }
+                }
+                self.blocks[block as usize].dirty = true;
+                self.change(block, half);
+            }
+            if self.plant != Plant::CoverEarly {
+                self.delalloc.cover(&mut allowance, start, last).unwrap();
+            }
+            self.size = self.size.max(last);
+            if last == end {
+                return None;
+            }
+            return self.again(last, end, half, allowance, seen);
+        }
+        self.again(start, end, half, allowance, seen)
+    }
+
+    fn again(
+        &self,
+        start: u64,
+        end: u64,
+        half: usize,
+        allowance: Allowance<Token>,
+        seen: BTreeMap<u64, Contents>,
+    ) -> Option<Task> {
+        Some(Task::Write {
+            start,
+            end,
+            half,
+            allowance,
+            seen,
+            reserved: true,
+        })
+    }
+
+    fn change(&mut self, block: u64, half: usize) {
+        let version = self.next_version();
+        let cached = self.blocks[block as usize].cached.as_mut().unwrap();
+        cached.0[half] = version;
+        self.truth[block as usize].0[half] = version;
+    }
+
+    /// Somebody who has a page pinned writes it and marks the folio dirty; nobody was asked.
+    fn pin_dirty(&mut self, block: u64) {
+        let folio = block / FOLIO;
+        let is_cached = blocks_of(folio).all(|block| self.blocks[block as usize].cached.is_some());
+        // What is under writeback then goes out as a copy, taken before.
+        if !is_cached || block >= self.size {
+            return;
+        }
+        self.change(block, 1);
+        for other in blocks_of(folio) {
+            self.blocks[other as usize].dirty = true;
+        }
+    }
+
+    fn write_back(&mut self, folio: u64) {
+        if self.is_under_writeback(folio) {
+            return; // waits
+        }
+        let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
+        let mut left = false;
+        let mut at = start;
+        while at < end {
+            if !self.blocks[at as usize].dirty {
+                at += 1;
+                continue;
+            }
+            let run = (at..end)
+                .take_while(|&block| self.blocks[block as usize].dirty)
+                .count() as u64;
+            let fails = self.memory_fails && self.random.one_in(8);
+            let injection = fails.then(|| inject::fail_nth(0));
+            let taken = self.delalloc.take(at, at + run);
+            drop(injection);
+            match taken {
+                Ok(Some((until, space))) => {
+                    let blocks: Vec<u64> = (at..until).collect();
+                    for &block in &blocks {
+                        self.blocks[block as usize].under_way = self.blocks[block as usize].cached;
+                    }
+                    self.tasks.push(Task::UnderWay { blocks, space });
+                    at = until;
+                }
+                Ok(None) => {
+                    left |= self.plant != Plant::ForgetTheUncovered;
+                    at += 1;
+                }
+                Err(_) => {
+                    left = true;
+                    at += run;
+                }
+            }
+        }
+        for block in blocks_of(folio) {
+            self.blocks[block as usize].dirty = left;
+        }
+        if left && !self.mending.contains(&folio) {
+            self.mending.push(folio);
+            self.tasks.push(Task::Mend {
+                folio,
+                allowance: Allowance::default(),
+                reserved: false,
+            });
+        }
+    }
+
+    fn truncate(&mut self, size: u64) {
+        // Waits for writeback of what it cuts.
+        if (size / FOLIO..FOLIOS).any(|folio| self.is_under_writeback(folio)) {
+            return;
+        }
+        for block in size..BLOCKS {
+            let at = block as usize;
+            let cut = Block {
+                cached: self.blocks[at].cached.map(|_| Contents::default()),
+                ..Block::default()
+            };
+            self.blocks[at] = cut;
+            self.disk[at] = Contents::default();
+            self.truth[at] = Contents::default();
+        }
+        if self.plant != Plant::KeepSpace {
+            self.delalloc.punch(size, BLOCKS).unwrap();
+        }
+        self.size = size;
+    }
+
+    fn evict(&mut self, folio: u64) {
+        let mut blocks = blocks_of(folio).map(|block| &self.blocks[block as usize]);
+        if blocks.all(|block| !block.dirty && block.under_way.is_none()) {
+            for at in blocks_of(folio).map(|block| block as usize) {
+                if self.blocks[at].is_lost {
+                    self.truth[at] = self.disk[at];
+                }
+                self.blocks[at] = Block::default();
+            }
+        }
+    }
+
+    /// All of a folio's way in one go, as memory pressure has it.
+    fn reclaim(&mut self, folio: u64) {
+        self.write_back(folio);
+        while let Some(index) = self.tasks.iter().position(|task| match task {
+            Task::UnderWay { blocks, .. } => blocks.iter().any(|block| block / FOLIO == folio),
+            _ => false,
+        }) {
+            let task = self.tasks.swap_remove(index);
+            let next = self.step(task);
+            self.tasks.extend(next);
+        }
+        self.evict(folio);
+    }
+
+    fn random_task(&mut self) -> Option<Task> {
+        let start = self.random.below(BLOCKS);
+        let end = start + 1 + self.random.below((BLOCKS - start).min(2 * FOLIO));
+        match self.random.below(10) {
+            0..=2 => Some(Task::Write {
+                start,
+                end,
+                half: self.random.below(2) as usize,
+                allowance: Allowance::default(),
+                seen: BTreeMap::new(),
+                reserved: false,
+            }),
+            3 => Some(Task::Store {
+                block: start,
+                allowance: Allowance::default(),
+                reserved: false,
+            }),
+            4 => {
+                self.pin_dirty(start);
+                None
+            }
+            5 | 6 => {
+                self.write_back(start / FOLIO);
+                None
+            }
+            7 => {
+                self.evict(start / FOLIO);
+                None
+            }
+            8 => {
+                self.reclaim(start / FOLIO);
+                None
+            }
+            _ if self.random.one_in(4) => {
+                let writers = |task: &Task| matches!(task, Task::Write { .. });
+                // Both have the inode locked.
+                if !self.tasks.iter().any(writers) {
+                    self.truncate(self.size.min(start));
+                    self.size = self.size.max(end);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn step_any(&mut self) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.tasks.len() as u64) as usize;
+        let task = self.tasks.swap_remove(index);
+        let next = self.step(task);
+        self.tasks.extend(next);
+    }
+
+    fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..10_000 {
+            if done(self) {
+                return;
+            }
+            self.step_any();
+        }
+        panic!("a task does not end");
+    }
+
+    fn check(&self) {
+        for (index, block) in self.blocks.iter().enumerate() {
+            let at = index as u64;
+            let is_delayed = self.delalloc.uncovered(at, at + 1) == 0;
+            if is_delayed {
+                assert!(block.dirty, "block {at} has space and is clean");
+                assert!(at < self.size, "block {at} has space behind the end");
+            }
+            if block.dirty {
+                assert!(block.cached.is_some(), "block {at} is dirty and gone");
+            }
+            if at < self.size {
+                let cached = block.cached.unwrap_or(self.disk[index]);
+                assert_eq!(cached, self.truth[index], "block {at} as it is read");
+            }
+        }
+    }
+
+    /// As fsync: when it is done the disk has what was there when it began.
+    fn sync(&mut self) {
+        let idle = |world: &Self| {
+            let under_way = |task: &Task| matches!(task, Task::UnderWay { .. });
+            !world.tasks.iter().any(under_way)
+        };
+        let passes = 1 + usize::from(self.plant != Plant::DoNotSettle);
+        for pass in 0..passes {
+            self.run_until(idle);
+            (0..FOLIOS).for_each(|folio| self.write_back(folio));
+            self.run_until(idle);
+            if pass + 1 < passes {
+                self.run_until(|world| world.mending.is_empty());
+            }
+        }
+    }
+
+    /// No task is left: one sync takes all that is dirty out, and leaves nothing behind.
+    fn finish(&mut self) {
+        self.run_until(|world| world.tasks.is_empty());
+        self.memory_fails = false;
+        self.sync();
+        for at in 0..self.size as usize {
+            let as_it_must = self.blocks[at].is_lost || self.disk[at] == self.truth[at];
+            assert!(as_it_must, "block {at} on the disk");
+        }
+        self.run_until(|world| world.tasks.is_empty());
+        self.check();
+        assert_eq!(self.delalloc.bytes(), 0, "space is left");
+        assert_eq!(self.outstanding.get(), 0, "a reservation is left");
+    }
+}
+
+fn blocks_of(folio: u64) -> std::ops::Range<u64> {
+    folio * FOLIO..folio * FOLIO + FOLIO
+}
+
+fn history(seed: u64, plant: Plant) {
+    let mut world = World::new(seed, plant);
+    for _ in 0..400 {
+        if world.random.one_in(3) {
+            let writers = |task: &Task| matches!(task, Task::Write { .. });
+            let has_writer = world.tasks.iter().any(writers);
+            match world.random_task() {
+                // One writer: it has the inode locked.
+                Some(Task::Write { .. }) if has_writer => {}
+                task => world.tasks.extend(task),
+            }
+        } else {
+            world.step_any();
+        }
+        world.check();
+    }
+    world.finish();
+}
+
+#[test]
+fn no_block_is_lost() {
+    harness::random::seeds(0..400).for_each(|seed| history(seed, Plant::Nothing));
+}
+
+/// Each of these is found, and soon.
+#[test]
+fn planted_faults_are_found() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some("planted_faults_are_found") {
+            usual(info);
+        } else if let Some(text) = info.payload().downcast_ref::<String>() {
+            std::eprintln!("planted: {text}");
+        }
+    }));
+    for plant in [
+        Plant::CoverEarly,
+        Plant::LookUpEarly,
+        Plant::ForgetTheUncovered,
+        Plant::DoNotSettle,
+        Plant::KeepSpace,
+    ] {
+        let found = (0..5000).any(|seed| {
+            let run = std::panic::AssertUnwindSafe(|| history(seed, plant));
+            std::panic::catch_unwind(run).is_err()
+        });
+        assert!(found, "{plant:?}");
+    }
+}
