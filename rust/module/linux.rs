@@ -44,6 +44,7 @@ pub(crate) mod operations;
 mod private;
 pub(crate) mod queue;
 pub(crate) mod seq;
+mod subtree;
 pub(crate) mod super_block;
 pub(crate) mod thread;
 pub(crate) mod time;

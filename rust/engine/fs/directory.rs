@@ -42,7 +42,7 @@ impl FileSystem {
     }
 
     /// Finds a name in the directory with this number.
-    pub(super) fn lookup_in(
+    fn lookup_in(
         &self,
         subvolume: &Subvolume,
         dir: ObjectId,

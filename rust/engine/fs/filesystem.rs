@@ -4,7 +4,7 @@
 use super::subvolume::RootFacts;
 use super::{entries, Subvolume, Target};
 use crate::btree::Tree;
-use crate::disk::{FileType, Format, Incompat, Key, Kind, ObjectId};
+use crate::disk::{Format, Incompat, Key, Kind, ObjectId};
 use crate::map::OrdMap;
 use crate::txn::{Handle, Transactions, Units};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -115,32 +115,6 @@ impl FileSystem {
         let subvolume = Subvolume::new(self.txns.tree(id)?, facts)?;
         subvolumes.insert(id, subvolume.clone())?;
         Ok(subvolume)
-    }
-
-    /// The subvolume that ends the path from the top level one (`subvol=`). `ENOENT`, `ENOTDIR`; `EINVAL` for a
-    /// directory.
-    pub fn resolve_path(&self, path: &[u8]) -> Result<Arc<Subvolume>> {
-        let mut subvolume = self.subvolume(ObjectId::FS_TREE)?;
-        let mut dir = subvolume.root_directory();
-        for name in path
-            .split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty())
-        {
-            match self.lookup_in(&subvolume, dir, name)?.ok_or(ENOENT)? {
-                Target::Inode(number, FileType::Directory) => dir = number,
-                Target::Inode(..) => return Err(ENOTDIR),
-                Target::EmptyPlace => return Err(ENOENT),
-                Target::Subvolume(id) => {
-                    subvolume = self.subvolume(id)?;
-                    dir = subvolume.root_directory();
-                }
-            }
-        }
-        if dir == subvolume.root_directory() {
-            Ok(subvolume)
-        } else {
-            Err(EINVAL)
-        }
     }
 
     /// Where roots are.

@@ -7,7 +7,7 @@
 use super::bindings as b;
 use super::seq::ShownOptions;
 use super::super_block::Parameters;
-use super::{private, BlockDevice, Inode, SuperBlock};
+use super::{private, subtree, BlockDevice, Inode, SuperBlock};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ptr::addr_of_mut;
@@ -79,8 +79,11 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// The directory at the top of the whole volume.
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>>;
 
-    /// The directory that a mount with these options shows.
-    fn root(sb: &SuperBlock, options: &Self::Options) -> Result<ARef<Inode>>;
+    /// The path, from [`Self::top`], of the directory that a mount with these options shows; a zero byte ends it.
+    fn shown_path(sb: &SuperBlock, options: &Self::Options) -> Result<KVec<u8>>;
+
+    /// Whether the inode that was found there is what the options mean.
+    fn check_root(root: &Inode, options: &Self::Options) -> Result;
 
     /// Takes over options and access of a remount.
     fn reconfigure(sb: &SuperBlock, options: &Self::Options, access: Access) -> Result;
@@ -133,7 +136,7 @@ impl<T: FileSystem> Table<T> {
     const CONTEXT: b::fs_context_operations = b::fs_context_operations {
         free: Some(free_context),
         parse_param: Some(parse_param::<T>),
-        get_tree: Some(get_tree::<T>),
+        get_tree: Some(subtree::get_tree::<T>),
         reconfigure: Some(reconfigure::<T>),
         ..pin_init::zeroed()
     };
@@ -255,7 +258,7 @@ unsafe extern "C" fn show_options<T: FileSystem>(
 /// # Safety
 ///
 /// `fc` is a context that [`init_context`] set up, alive for `'a` and used by nobody else.
-unsafe fn context<'a, T: FileSystem>(
+pub(super) unsafe fn context<'a, T: FileSystem>(
     fc: *mut b::fs_context,
 ) -> Result<(&'a mut T::Options, Access)> {
     // SAFETY: By the function's contract.
@@ -307,14 +310,15 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
     })
 }
 
-unsafe extern "C" fn fill_super<T: FileSystem>(
+/// Opens the volume on the device of a new super block. Called by [`subtree`].
+pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
     sb: *mut b::super_block,
     fc: *mut b::fs_context,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: `get_tree` passed a context of ours, in use by this task alone.
+        // SAFETY: `subtree` passed a context of ours, in use by this task alone.
         let (options, access) = unsafe { context::<T>(fc) }?;
-        // SAFETY: `get_tree_bdev` set the device.
+        // SAFETY: `setup_bdev_super` set the device.
         let device = unsafe { BlockDevice::of_super(sb) };
         // SAFETY: The super block is new; the tables are static.
         let this = unsafe {
@@ -362,42 +366,6 @@ unsafe fn own_bdi(sb: *mut b::super_block) -> Result {
         *pages = (*pages).max(READ_AHEAD / kernel::page::PAGE_SIZE);
     }
     Ok(())
-}
-
-unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
-    from_result(|| {
-        // SAFETY: The VFS lends the context; it is of ours, and `fill_super` takes those types.
-        to_result(unsafe { b::get_tree_bdev(fc, Some(fill_super::<T>)) })?;
-        // From here `s_umount` is held and `fc->root` is a reference to the super block's root.
-        // SAFETY: `get_tree_bdev` succeeded.
-        let (sb, old) = unsafe { (SuperBlock::borrow((*(*fc).root).d_sb), (*fc).root) };
-        let chosen = mounted_root::<T>(sb, fc);
-        match chosen {
-            Ok(root) => {
-                // SAFETY: Both are references, one given up and one taken over.
-                unsafe {
-                    (*fc).root = root;
-                    b::dput(old);
-                }
-                Ok(0)
-            }
-            Err(error) => {
-                // SAFETY: It gives up `fc->root`, the active reference and `s_umount`.
-                unsafe {
-                    (*fc).root = core::ptr::null_mut();
-                    b::dput(old);
-                    b::deactivate_locked_super(sb.as_ptr());
-                }
-                Err(error)
-            }
-        }
-    })
-}
-
-fn mounted_root<T: FileSystem>(sb: &SuperBlock, fc: *mut b::fs_context) -> Result<*mut b::dentry> {
-    // SAFETY: Called by `get_tree` with its own context.
-    let (options, _) = unsafe { context::<T>(fc) }?;
-    sb.root_dentry(T::root(sb, options)?)
 }
 
 unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int {

@@ -5,11 +5,11 @@
 //! C header: `include/linux/fs/super_types.h`
 
 use super::bindings as b;
-use super::{private, Inode};
+use super::private;
 use core::ptr::addr_of_mut;
 use kernel::error::to_result;
 use kernel::ffi::c_ulong;
-use kernel::types::Opaque;
+use kernel::types::{NotThreadSafe, Opaque};
 use latch::prelude::*;
 
 /// A `struct super_block` of this driver.
@@ -145,15 +145,32 @@ impl SuperBlock {
         }
     }
 
-    /// Finds the dentry under which `root` is mounted, or makes one.
-    ///
-    /// A reference to the dentry is returned.
-    pub(super) fn root_dentry(
-        &self,
-        root: kernel::sync::aref::ARef<Inode>,
-    ) -> Result<*mut b::dentry> {
-        // SAFETY: It takes the reference over.
-        kernel::error::from_err_ptr(unsafe { b::d_obtain_root(Inode::into_ptr(root)) })
+    /// Holds off whoever wants to freeze the file system. `None` while it is frozen or about to be.
+    pub(crate) fn hold_unfrozen(&self) -> Option<Unfrozen<'_>> {
+        // SAFETY: The super block is alive.
+        let held = unsafe { b::sb_start_intwrite_trylock(self.as_ptr()) };
+        // INVARIANT: It was taken.
+        held.then_some(Unfrozen {
+            sb: self,
+            _not_send: NotThreadSafe,
+        })
+    }
+}
+
+/// While this lives the file system is not frozen.
+///
+/// # Invariants
+///
+/// This task started an internal write.
+pub(crate) struct Unfrozen<'a> {
+    sb: &'a SuperBlock,
+    _not_send: NotThreadSafe,
+}
+
+impl Drop for Unfrozen<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::sb_end_intwrite(self.sb.as_ptr()) };
     }
 }
 

@@ -5,7 +5,7 @@
 use super::committer::{self, Schedule};
 use super::counters::CounterFile;
 use super::node::{mount, node, SubvolumeView};
-use super::options::{MountOptions, Shown};
+use super::options::{self, MountOptions};
 use super::settings::{Facts, Settings, SpaceCache};
 use crate::io::checksums::KernelChecksums;
 use crate::io::data::{DataPath, DataTally};
@@ -76,12 +76,18 @@ impl Mount {
     }
 
     /// The subvolume with what the VFS shows of it.
-    pub(super) fn view(&self, subvolume: Arc<Subvolume>) -> Result<Arc<SubvolumeView>> {
+    pub(super) fn view(
+        &self,
+        sb: &SuperBlock,
+        subvolume: Arc<Subvolume>,
+    ) -> Result<Arc<SubvolumeView>> {
         let id = subvolume.id();
         if let Some(view) = self.views.lock().get(&id) {
             return Ok(view.clone());
         }
-        self.clean_orphans(&subvolume);
+        if let Some(_unfrozen) = sb.hold_unfrozen() {
+            self.clean_orphans(&subvolume);
+        }
         let mut views = self.views.lock();
         if let Some(view) = views.get(&id) {
             return Ok(view.clone());
@@ -149,6 +155,12 @@ impl Mount {
         self.start_committer()?;
         self.fs.set_access(fs::Access::ReadWrite);
         self.cache.set_writable(true);
+        self.clean_all_orphans();
+        Ok(())
+    }
+
+    /// The same for all subvolumes that were met while nothing could be written.
+    fn clean_all_orphans(&self) {
         let mut next = Some(ObjectId::new(0));
         while let Some(from) = next {
             let view = self
@@ -161,7 +173,6 @@ impl Mount {
                 self.clean_orphans(&view.subvolume);
             }
         }
-        Ok(())
     }
 
     fn end_writing(&self) -> Result {
@@ -259,17 +270,35 @@ impl FileSystem for Mount {
         this.top_of(sb, this.fs.subvolume(ObjectId::FS_TREE)?)
     }
 
-    fn root(sb: &SuperBlock, options: &MountOptions) -> Result<ARef<Inode>> {
-        let this = mount(sb)?;
-        let subvolume = match &options.shown {
-            None => this.fs.default_subvolume(),
-            Some(Shown::Id(id)) => this.fs.subvolume(*id),
-            Some(Shown::Path(path)) => this.fs.resolve_path(path),
+    fn shown_path(sb: &SuperBlock, options: &MountOptions) -> Result<KVec<u8>> {
+        let fs = &mount(sb)?.fs;
+        let path = match (&options.shown_path, options.shown_id) {
+            (Some(path), _) => options::copy(path),
+            (None, Some(id)) => fs.subvolume_path(id),
+            (None, None) => fs
+                .default_subvolume()
+                .and_then(|subvolume| fs.subvolume_path(subvolume.id())),
         };
-        let subvolume = subvolume.inspect_err(|error| {
+        let mut path = path.inspect_err(|error| {
             pr_err!("the subvolume asked for cannot be shown: {error:?}\n");
         })?;
-        this.top_of(sb, subvolume)
+        path.push(0, GFP_KERNEL)?;
+        Ok(path)
+    }
+
+    fn check_root(root: &Inode, options: &MountOptions) -> Result {
+        let inode = node(root).map(|node| &node.inode);
+        let is_meant = inode.is_ok_and(|inode| {
+            let found = inode.subvolume().id();
+            inode.is_subvolume_root() && options.shown_id.is_none_or(|id| id == found)
+        });
+        match is_meant {
+            true => Ok(()),
+            false => {
+                pr_err!("what is at the path asked for is not the subvolume asked for\n");
+                Err(EINVAL)
+            }
+        }
     }
 
     fn reconfigure(sb: &SuperBlock, options: &MountOptions, access: Access) -> Result {
@@ -348,7 +377,12 @@ impl FileSystem for Mount {
     fn thaw(sb: &SuperBlock) -> Result {
         match sb.is_read_only() {
             true => Ok(()),
-            false => mount(sb)?.start_committer(),
+            false => {
+                let this = mount(sb)?;
+                this.start_committer()?;
+                this.clean_all_orphans();
+                Ok(())
+            }
         }
     }
 

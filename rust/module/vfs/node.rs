@@ -126,7 +126,7 @@ impl Mount {
 
     /// The directory at the top of a subvolume.
     pub(super) fn top_of(&self, sb: &SuperBlock, subvolume: Arc<Subvolume>) -> Result<ARef<Inode>> {
-        let view = self.view(subvolume)?;
+        let view = self.view(sb, subvolume)?;
         let number = view.subvolume.root_directory();
         self.inode(sb, &view, number)
     }

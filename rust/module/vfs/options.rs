@@ -14,20 +14,13 @@ use latch::prelude::*;
 /// More seconds between commits than this are worth a warning (C: `BTRFS_WARNING_COMMIT_INTERVAL`).
 const LONG_INTERVAL: u32 = 300;
 
-/// Which subvolume a mount shows.
-#[derive(Debug)]
-pub(crate) enum Shown {
-    /// `subvolid=`.
-    Id(ObjectId),
-    /// `subvol=`.
-    Path(KVec<u8>),
-}
-
 /// What one mount call says; `None` is the default, or at a remount what was before.
 #[derive(Debug, Default)]
 pub(crate) struct MountOptions {
-    /// `subvol=`, `subvolid=`.
-    pub(crate) shown: Option<Shown>,
+    /// `subvol=`: where the subvolume is that the mount shows.
+    pub(crate) shown_path: Option<KVec<u8>>,
+    /// `subvolid=`: which it is.
+    pub(crate) shown_id: Option<ObjectId>,
     /// `commit=`: seconds.
     pub(crate) commit_interval: Option<u32>,
     /// `max_inline=`: bytes.
@@ -160,8 +153,8 @@ impl MountOptions {
     pub(super) fn parse(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<Parsed> {
         let word = Word { name, value };
         match name {
-            b"subvol" => self.shown = Some(Shown::Path(copy(word.value()?)?)),
-            b"subvolid" => self.shown = Some(Shown::Id(word.subvolume_id()?)),
+            b"subvol" => self.shown_path = Some(copy(word.value()?)?),
+            b"subvolid" => self.shown_id = Some(word.subvolume_id()?),
             b"commit" => self.commit_interval = Some(word.commit_interval()?),
             b"max_inline" => self.max_inline = Some(word.size()?),
             b"thread_pool" => self.thread_pool = Some(word.number(1..=u32::MAX)?),
@@ -206,7 +199,7 @@ impl MountOptions {
     }
 }
 
-fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
+pub(super) fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
     let mut copy = KVec::new();
     copy.extend_from_slice(bytes, GFP_KERNEL)?;
     Ok(copy)

@@ -55,7 +55,9 @@ impl Shared {
             let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));
             if !folio.is_uptodate() || check(bytes.as_slice()).is_err() {
                 folio.clear_uptodate();
-                self.read_good_copy(&folio, addr, || check(bytes.as_slice()).map_err(report))?;
+                self.read_good_copy(pages, &folio, addr, || {
+                    check(bytes.as_slice()).map_err(report)
+                })?;
                 folio.mark_uptodate();
             }
             let info = BlockInfo {
@@ -70,6 +72,7 @@ impl Shared {
     /// Reads copy after copy until one passes `check`; those before it are repaired.
     fn read_good_copy(
         &self,
+        pages: &Pages,
         folio: &LockedFolio,
         addr: Logical,
         check: impl Fn() -> Result,
@@ -91,15 +94,16 @@ impl Shared {
                 result = check();
             }
             if result.is_ok() {
-                self.repair(folio, addr, mapping.copies().get(..index).unwrap_or(&[]));
+                let bad = mapping.copies().get(..index).unwrap_or(&[]);
+                self.repair(pages, folio, addr, bad);
                 break;
             }
         }
         result
     }
 
-    /// Writes a good block over bad copies, where a place can be written again.
-    fn repair(&self, folio: &LockedFolio, addr: Logical, bad: &[Place]) {
+    /// Writes a good block over bad copies, where a place can be written again and the volume is not frozen.
+    fn repair(&self, pages: &Pages, folio: &LockedFolio, addr: Logical, bad: &[Place]) {
         let is_fixed = !self.is_writable.load(Ordering::Acquire)
             || self
                 .volume
@@ -108,6 +112,10 @@ impl Shared {
         if bad.is_empty() || is_fixed {
             return;
         }
+        let inode = pages.inode();
+        let Some(_unfrozen) = inode.super_block().hold_unfrozen() else {
+            return;
+        };
         for place in bad {
             let Some(device) = self.devices.get(place.device) else {
                 continue;

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a mount call to the dentry that it shows.
+//!
+//! C headers: `include/linux/fs_context.h`, `include/linux/mount.h`
+//!
+//! A mount shows a directory below the super block's root, which is the top of the volume. As C btrfs does, the whole is
+//! mounted where nobody sees it, and a path is walked there: so the dentry found hangs on the root's, and
+//! `/proc/self/mountinfo` has its path.
+//!
+//! mount(8) says `ro` of the super block when it means the mount. So a call that asks for `ro` takes a super block that
+//! is read-write as it is: the VFS makes the mount alone read-only. One that does not ask for it makes a read-only super
+//! block writable, and mounts that were read-only stay so.
+
+use super::bindings as b;
+use super::mount::{context, fill_super, Access, FileSystem};
+use super::{Inode, SuperBlock};
+use core::ptr::{addr_of_mut, null_mut};
+use kernel::error::{from_err_ptr, from_result, to_result};
+use kernel::ffi::{c_int, c_ulong};
+use latch::prelude::*;
+
+/// An active reference to a super block whose `s_umount` this task holds for writing.
+///
+/// # Invariants
+///
+/// Both are this value's to give up.
+struct Locked(*mut b::super_block);
+
+impl Locked {
+    /// Gives up the lock and keeps the reference.
+    fn unlock(self) -> Active {
+        let sb = core::mem::ManuallyDrop::new(self).0;
+        // SAFETY: The type invariant.
+        unsafe { b::up_write(addr_of_mut!((*sb).s_umount)) };
+        // INVARIANT: The reference was this value's.
+        Active(sb)
+    }
+
+    /// Passes both on to who takes them over.
+    fn pass_on(self) {
+        let _ = core::mem::ManuallyDrop::new(self);
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::deactivate_locked_super(self.0) };
+    }
+}
+
+/// An active reference to a super block.
+///
+/// # Invariants
+///
+/// It is this value's to give up.
+struct Active(*mut b::super_block);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; `s_umount` is not held.
+        unsafe { b::deactivate_super(self.0) };
+    }
+}
+
+/// Part of the table of [`super::mount`].
+pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends a context of ours, used by this task alone.
+        let sb = unsafe { super_of::<T>(fc) }?;
+        // SAFETY: As above; the reference keeps the super block.
+        let (this, (options, _)) = unsafe { (SuperBlock::borrow(sb.0), context::<T>(fc)?) };
+        let path = T::shown_path(this, options)?;
+        // SAFETY: The super block has a root.
+        let whole = unsafe { mount_whole(fc, sb.unlock()) }?;
+        // SAFETY: It takes the mount over; `KVec` gives a path that ends in a zero byte. What is returned is a dentry of
+        // the same super block, with a reference, an active reference to that, and `s_umount` held.
+        let (root, sb) = unsafe {
+            let root = from_err_ptr(b::mount_subtree(whole, path.as_ptr().cast()))?;
+            (root, Locked((*root).d_sb))
+        };
+        // SAFETY: The dentry has an inode of ours: it was found by a walk that ends at one.
+        if let Err(error) = T::check_root(unsafe { Inode::borrow((*root).d_inode) }, options) {
+            // SAFETY: The reference is given up, before the super block's.
+            unsafe { b::dput(root) };
+            return Err(error);
+        }
+        sb.pass_on();
+        // SAFETY: The context takes dentry, reference and lock over.
+        unsafe { (*fc).root = root };
+        Ok(0)
+    })
+}
+
+/// The super block of the context's device, as writable as the context asks.
+///
+/// # Safety
+///
+/// `fc` is a context of [`super::mount`] for `T`, used by this task alone.
+unsafe fn super_of<T: FileSystem>(fc: *mut b::fs_context) -> Result<Locked> {
+    // SAFETY: By the function's contract; the source is null or a string.
+    unsafe {
+        if (*fc).source.is_null() {
+            return Err(EINVAL);
+        }
+        let mut dev = 0;
+        to_result(b::lookup_bdev((*fc).source, &mut dev))?;
+        (*fc).sb_flags |= b::SB_NOSEC;
+        // INVARIANT: Both are given to the caller.
+        let sb = Locked(from_err_ptr(b::sget_dev(fc.cast(), dev))?);
+        if (*sb.0).s_root.is_null() {
+            to_result(b::setup_bdev_super(
+                sb.0,
+                (*fc).sb_flags as c_int,
+                fc.cast(),
+            ))?;
+            to_result(fill_super::<T>(sb.0, fc))?;
+            (*sb.0).s_flags |= b::SB_ACTIVE as c_ulong;
+        } else {
+            make_writable::<T>(&sb, fc)?;
+        }
+        Ok(sb)
+    }
+}
+
+/// Makes the super block of an earlier mount writable, if it is not and the context asks for it.
+///
+/// # Safety
+///
+/// As [`super_of`]; `sb` is of the same type and has a root.
+unsafe fn make_writable<T: FileSystem>(sb: &Locked, fc: *mut b::fs_context) -> Result {
+    // SAFETY: By the function's contract.
+    let (this, (options, access)) = unsafe { (SuperBlock::borrow(sb.0), context::<T>(fc)?) };
+    if access == Access::ReadOnly || !this.is_read_only() {
+        return Ok(());
+    }
+    // SAFETY: The super block is alive and locked; a block device is mounted. These are the checks of a remount.
+    unsafe {
+        if b::bdev_read_only((*sb.0).s_bdev) {
+            return Err(EACCES);
+        }
+        if (*sb.0).s_writers.frozen != b::SB_UNFROZEN as _ {
+            return Err(EBUSY);
+        }
+    }
+    T::reconfigure(this, options, access)?;
+    // SAFETY: As above.
+    unsafe { (*sb.0).s_flags &= !(b::SB_RDONLY as c_ulong) };
+    Ok(())
+}
+
+/// Mounts the super block's root where nobody sees it.
+///
+/// # Safety
+///
+/// `fc` is a context without a root, used by this task alone; `sb` has a root.
+unsafe fn mount_whole(fc: *mut b::fs_context, sb: Active) -> Result<*mut b::vfsmount> {
+    // SAFETY: By the function's contract. The mount takes references of its own; those of the context are given up again,
+    // the super block's by `sb`.
+    unsafe {
+        (*fc).root = b::dget((*sb.0).s_root);
+        let mount = b::vfs_create_mount(fc.cast());
+        b::dput(core::mem::replace(&mut (*fc).root, null_mut()));
+        from_err_ptr(mount)
+    }
+}
