@@ -283,6 +283,7 @@ pub(super) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
             return Ok(());
         };
         NewGroup {
+            class: group.class(),
             start: group.start(),
             len: group.len(),
             capacity: appending.capacity,
@@ -293,7 +294,7 @@ pub(super) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
         }
     };
     match group.class() {
-        Class::Data => Ok(()),
+        Class::Data => gate.add_data(group.start(), group.clone()),
         // The gate locks groups, not the other way round.
         Class::Metadata | Class::System => gate.add(new),
     }

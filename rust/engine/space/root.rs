@@ -72,7 +72,7 @@ pub struct Space {
     pub(super) unsettled: AtomicBool,
     pub(super) pins: Mutex<Pins>,
     pub(super) writeouts: Mutex<Writeouts>,
-    pub(super) progress: DataProgress,
+    pub(super) progress: Arc<DataProgress>,
     pub(super) gate: Arc<MetadataGate>,
 }
 
@@ -103,7 +103,7 @@ impl Space {
             unsettled: AtomicBool::new(false),
             pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
             writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
-            progress: DataProgress::new()?,
+            progress: gate.data_progress()?,
             gate,
         })
     }

@@ -220,6 +220,11 @@ impl Totals {
         left >= self.promised && left >= (total / 8).min(group.total)
     }
 
+    /// Whether `bytes` of what is free were promised to nobody.
+    fn can_lose(&self, bytes: u64) -> bool {
+        self.promised.saturating_add(bytes) <= self.tally.free()
+    }
+
     /// Fills the global reserve as far as free space allows.
     fn fill_global(&mut self, class: Class) {
         let missing = self.global.size.saturating_sub(self.global.held);
@@ -277,6 +282,21 @@ impl Pool {
             totals.pressed = true;
             totals.shortage(self.class, bytes)
         })
+    }
+
+    /// Whether nobody was promised `bytes` of what is free.
+    pub(super) fn can_lose(&self, bytes: u64) -> bool {
+        self.totals.lock().can_lose(bytes)
+    }
+
+    /// Makes free bytes unusable, unless they were promised; whether it did.
+    pub(super) fn lose(&self, bytes: u64) -> Result<bool> {
+        let mut totals = self.totals.lock();
+        if !totals.can_lose(bytes) {
+            return Ok(false);
+        }
+        totals.tally.shift(bytes, State::Free, State::Unusable)?;
+        Ok(true)
     }
 
     /// Whether a reservation was refused since the last commit.

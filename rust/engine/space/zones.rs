@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Block groups on sequential zones: when their zones are taken, given back and emptied.
 
-use super::gate::{Ending, GateGroup, MetadataGate, Zones};
+use super::gate::{DataGroup, Ending, GateGroup, MetadataGate, Share, Zones};
 use super::group::{Access, Body, Group};
 use super::room::{Appending, Room};
 use super::totals::State;
@@ -19,6 +19,14 @@ impl Zones for VolumeZones {
     fn activate(&self, group: Logical) -> Result<Activation> {
         let chunk = self.0.chunk(group)?;
         self.0.activate_zones(&chunk)
+    }
+
+    fn share(&self, group: Logical) -> Share {
+        let chunk = self.0.chunk(group);
+        match chunk.is_ok_and(|chunk| self.0.owes_zones(&chunk)) {
+            true => Share::Owed,
+            false => Share::Held,
+        }
     }
 
     fn has_spare(&self, group: Logical) -> bool {
@@ -109,6 +117,52 @@ impl GateGroup for Group {
     }
 }
 
+impl DataGroup for Group {
+    fn spare(&self) -> Option<u64> {
+        let mut body = self.lock();
+        let left = idle_rest(&mut body)?;
+        (body.access == Access::Closed || self.pool().can_lose(left)).then_some(left)
+    }
+
+    fn is_busy(&self) -> bool {
+        let body = self.lock();
+        body.active && body.under_way > 0
+    }
+
+    fn give_up(&self) -> Result<bool> {
+        let mut body = self.lock();
+        let Some(left) = idle_rest(&mut body) else {
+            return Ok(false);
+        };
+        // Between asking and this nobody else may be promised it.
+        let promised = body.access == Access::Open && !self.pool().lose(left)?;
+        if promised {
+            return Ok(false);
+        }
+        let from = match body.access {
+            Access::Open => State::Free,
+            Access::Closed => State::ReadOnly,
+        };
+        body.tally.shift(left, from, State::Unusable)?;
+        if body.access == Access::Closed {
+            self.pool().shift(left, from, State::Unusable)?;
+        }
+        if let Some(room) = appending(&mut body) {
+            room.offset = ZoneOffset::new(room.capacity);
+        }
+        body.active = false;
+        self.publish(&body);
+        Ok(true)
+    }
+}
+
+/// What is left in a data group that holds active zones to which nothing is on its way.
+fn idle_rest(body: &mut Body) -> Option<u64> {
+    let idle = body.active && body.under_way == 0;
+    let room = appending(body)?;
+    (idle && room.offset.get() > 0).then(|| room.free())
+}
+
 /// Counts data writes that have ended, for those who wait for the zones they hold.
 pub(super) struct DataProgress {
     ended: Mutex<u64>,
@@ -123,6 +177,19 @@ impl DataProgress {
         })
     }
 
+    /// How many there were.
+    pub(super) fn ended(&self) -> u64 {
+        *self.ended.lock()
+    }
+
+    /// Waits until there were more than `seen`. One must be under way.
+    pub(super) fn await_next(&self, seen: u64) {
+        let mut ended = self.ended.lock();
+        while *ended == seen {
+            self.moved.wait(&mut ended);
+        }
+    }
+
     fn advance(&self) {
         let mut ended = self.ended.lock();
         *ended = ended.wrapping_add(1);
@@ -134,7 +201,7 @@ impl DataProgress {
 impl Space {
     /// How many data writes have ended: to be asked before an allocation that [`Self::await_data`] may follow.
     pub fn data_ended(&self) -> u64 {
-        *self.progress.ended.lock()
+        self.progress.ended()
     }
 
     /// After an allocation was refused with `EAGAIN`: waits for a data write to end since `seen` was counted. `false`

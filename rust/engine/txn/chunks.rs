@@ -107,18 +107,19 @@ impl Shared {
     }
 
     fn enter(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {
-        let stripe_len = stripe_len(&planned)?;
-        for stripe in planned.stripes.iter() {
-            let extent = dev_extent(planned.logical, stripe_len);
-            device.insert(context, &dev_extent_key(stripe), extent.as_bytes())?;
-        }
-        let bytes = chunk_item(&planned, self.volume.format().sector_size)?;
-        self.registry
-            .chunk()
-            .insert(context, &chunk_key(planned.logical), &bytes)?;
-        self.change_device_used(context, &planned, |used, len| used.checked_add(len))?;
+        // Usable before its items are inserted: those of the chunk tree may find no other place.
         let chunk = self.volume.add_chunk(planned)?;
         self.space.add_group(context, chunk.logical)?;
+        let stripe_len = stripe_len(&chunk)?;
+        for stripe in chunk.stripes.iter() {
+            let extent = dev_extent(chunk.logical, stripe_len);
+            device.insert(context, &dev_extent_key(stripe), extent.as_bytes())?;
+        }
+        let bytes = chunk_item(&chunk, self.volume.format().sector_size)?;
+        self.registry
+            .chunk()
+            .insert(context, &chunk_key(chunk.logical), &bytes)?;
+        self.change_device_used(context, &chunk, |used, len| used.checked_add(len))?;
         if chunk.flags.contains(BlockGroupFlags::SYSTEM) {
             context
                 .running()

@@ -38,6 +38,7 @@ pub(super) fn open(
     let registry = enter(&volume, &store, &options)?;
     settle_zones(&volume, &registry)?;
     if access == Access::ReadWrite {
+        volume.check_active_zones()?;
         tell_leftovers(&registry)?;
     }
     let runner = runner(&volume, &store, &registry)?;

@@ -160,6 +160,7 @@ impl Volume {
             Writes::Now => return Ok(false),
             Writes::Later => {}
         }
+        self.member.hal.check_active()?;
         let mut next = self.chunk_from(Logical::new(0));
         while let Some(chunk) = next {
             self.member.hal.begin_writing(&chunk, self.unit(&chunk))?;

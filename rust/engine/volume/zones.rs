@@ -78,6 +78,20 @@ impl Volume {
         self.member.hal.has_spare(chunk)
     }
 
+    /// Whether the active zones that a group of metadata or system asks for are of those that are kept for them.
+    pub fn owes_zones(&self, chunk: &Chunk) -> bool {
+        self.member.hal.owes(chunk)
+    }
+
+    /// `EINVAL`, with one line in the log, where the device lets fewer zones be active than writing takes. Asked when all
+    /// chunks are mapped; with [`Access::Deferred`], [`Self::begin_writing`] asks.
+    pub fn check_active_zones(&self) -> Result {
+        match self.writes() {
+            Writes::Now => self.member.hal.check_active(),
+            Writes::Never | Writes::Later => Ok(()),
+        }
+    }
+
     /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
     pub fn finish_zones(&self, chunk: &Chunk) -> Result {
         self.member.hal.finish(chunk)

@@ -140,7 +140,7 @@ unsafe fn make_writable<T: FileSystem>(sb: &Locked, fc: *mut b::fs_context) -> R
         if b::bdev_read_only((*sb.0).s_bdev) {
             return Err(EACCES);
         }
-        if (*sb.0).s_writers.frozen != b::SB_UNFROZEN as _ {
+        if u32::from((*sb.0).s_writers.frozen) != b::SB_UNFROZEN {
             return Err(EBUSY);
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which block may go out now.
 
-use super::group::{InFlight, Phase, Progress};
+use super::group::{InFlight, Phase};
 use super::{Serial, State};
 use crate::btree::WriteMode;
 use crate::disk::Logical;
@@ -39,6 +39,8 @@ pub enum Admission<'a> {
         /// Its bytes.
         len: u64,
     },
+    /// Drop the guard, call [`super::MetadataGate::await_data`], enter again and ask again.
+    AwaitData(u64),
 }
 
 /// The right to write one block now. Dropped unused, nothing has happened.
@@ -67,10 +69,11 @@ impl WriteToken<'_> {
 }
 
 /// What stands between a block and the device.
-enum Verdict {
+pub(super) enum Verdict {
     Ready,
     Wait,
     Drain(Logical, u64),
+    AwaitData(u64),
 }
 
 impl<'g> GateGuard<'g> {
@@ -137,7 +140,13 @@ impl<'g> GateGuard<'g> {
                 target: Some((state, group, end)),
             })),
             Verdict::Wait => Ok(serial.refuse(mode)),
-            Verdict::Drain(..) if mode == WriteMode::Background => Ok(serial.refuse(mode)),
+            Verdict::Drain(..) | Verdict::AwaitData(_) if mode == WriteMode::Background => {
+                Ok(serial.refuse(mode))
+            }
+            Verdict::AwaitData(seen) => {
+                serial.counters.drain();
+                Ok(Admission::AwaitData(seen))
+            }
             Verdict::Drain(start, len) => {
                 serial.counters.drain();
                 Ok(Admission::Drain { start, len })
@@ -211,53 +220,9 @@ impl Serial {
                 }
                 return Ok(Verdict::Ready);
             }
-            match self.give_way(state, group)? {
-                GaveWay::Yes => {}
-                GaveWay::Drain(start, len) => return Ok(Verdict::Drain(start, len)),
-                GaveWay::No => return Ok(Verdict::Wait),
+            if let Some(verdict) = self.make_way(state, group)? {
+                return Ok(verdict);
             }
         }
     }
-
-    /// Gives back the zones of a group that was sent completely: one that is full, or else one that is not and whose
-    /// rest is given up. Each call that says yes leaves fewer groups to ask.
-    fn give_way(&self, state: &mut State, for_group: u64) -> Result<GaveWay> {
-        let before = state.filled;
-        self.reap(state);
-        if state.filled < before {
-            return Ok(GaveWay::Yes);
-        }
-        let busy = |phase: Phase| {
-            move |progress: &&Progress| {
-                progress.phase == phase && progress.is_sent() && progress.is_busy()
-            }
-        };
-        if let Some(full) = state.groups.values().find(busy(Phase::Filled)) {
-            return Ok(GaveWay::Drain(full.start, full.len));
-        }
-        for (&start, progress) in state.groups.iter_mut() {
-            if start == for_group || progress.phase != Phase::Active || !progress.is_quiet() {
-                continue;
-            }
-            if !progress.group.close_at(progress.pointer.get())? {
-                continue;
-            }
-            self.zones.finish(progress.start)?;
-            progress.phase = Phase::Finished;
-            progress.pointer = super::group::WritePointer::at(progress.capacity_end);
-            self.counters.finish();
-            self.counters.force();
-            return Ok(GaveWay::Yes);
-        }
-        let sent = state.groups.values().find(busy(Phase::Active));
-        Ok(sent.map_or(GaveWay::No, |sent| GaveWay::Drain(sent.start, sent.len)))
-    }
-}
-
-/// Whether another group's zones could be given back.
-enum GaveWay {
-    Yes,
-    /// After the writes in this range.
-    Drain(Logical, u64),
-    No,
 }

@@ -3,6 +3,7 @@
 
 use super::{Ending, NewGroup};
 use crate::disk::Logical;
+use crate::space::Class;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -17,6 +18,20 @@ pub trait GateGroup: Send + Sync {
 
     /// Ends allocation for good if no block will be written behind `pointer`, and tells whether it did.
     fn close_at(&self, pointer: Logical) -> Result<bool>;
+}
+
+/// A data group that holds active zones or may do so, as the gate sees it.
+pub trait DataGroup: Send + Sync {
+    /// What is left to allocate in it, if it holds active zones, nothing is on its way to them, and what is left was
+    /// promised to nobody.
+    fn spare(&self) -> Option<u64>;
+
+    /// Whether writes to its active zones are under way.
+    fn is_busy(&self) -> bool;
+
+    /// Ends allocation for good if [`Self::spare`] still says so, and tells whether it did. The zones are to be finished
+    /// then.
+    fn give_up(&self) -> Result<bool>;
 }
 
 /// The address of the next byte that may be written to a group. Absolute: what counts from the group's start is a
@@ -49,6 +64,7 @@ pub(super) enum Phase {
 
 /// How far a group has been written, under the gate's mutex.
 pub(super) struct Progress {
+    pub(super) class: Class,
     pub(super) start: Logical,
     pub(super) len: u64,
     pub(super) capacity_end: Logical,
@@ -69,6 +85,7 @@ impl Progress {
             _ => Phase::Active,
         };
         Ok(Self {
+            class: new.class,
             start: new.start,
             len: new.len,
             capacity_end,
@@ -83,6 +100,12 @@ impl Progress {
     /// The first byte behind the group.
     pub(super) fn end(&self) -> Logical {
         self.start.saturating_add(self.len)
+    }
+
+    /// Bytes that were not sent.
+    pub(super) fn left(&self) -> u64 {
+        let pointer = self.pointer.get();
+        self.capacity_end.checked_since(pointer).unwrap_or(0)
     }
 
     /// Whether writes are under way.

@@ -14,6 +14,7 @@
 //!     Admission::Skip         => next block
 //!     Admission::Hole         => return Err(EAGAIN)
 //!     Admission::Drain(range) => { drop(guard); wait for the writes in range; enter again, the same block again }
+//!     Admission::AwaitData(n) => { drop(guard); gate.await_data(n); enter again, the same block again }
 //! }
 //! ```
 //!
@@ -25,18 +26,22 @@
 //! | [`InFlight`]      | a write that was submitted; dropped when it has completed                       |
 //! | [`Zones`]         | what the gate asks of the volume                                                |
 //! | [`GateGroup`]     | what it asks of the allocator                                                   |
+//! | [`DataGroup`]     | the same of a group of file data, which it knows only for its active zones       |
 //!
 //! The mutex is taken before a block group's lock and under no tree block lock that a commit needs. Under it nothing
 //! waits: not for IO ([`Admission::Drain`] hands that to the caller), not for a transaction.
 
 mod admit;
+mod giving_way;
 mod group;
 mod statistics;
 
 pub use admit::{Admission, GateGuard, WriteToken};
-pub use group::{GateGroup, InFlight};
+pub use group::{DataGroup, GateGroup, InFlight};
 pub use statistics::GateStatistics;
 
+use super::zones::DataProgress;
+use super::Class;
 use crate::disk::Logical;
 use crate::map::OrdMap;
 use crate::volume::Activation;
@@ -50,6 +55,8 @@ use statistics::Counters;
 pub trait Zones: Send + Sync {
     /// Takes active resources for a group.
     fn activate(&self, group: Logical) -> Result<Activation>;
+    /// How the active zones are shared between metadata, for which `group` asks, and data.
+    fn share(&self, group: Logical) -> Share;
     /// Whether [`Self::activate`] would leave all that a commit may need.
     fn has_spare(&self, group: Logical) -> bool;
     /// Finishes a group's zones before they are full, and gives their active resources back.
@@ -60,8 +67,19 @@ pub trait Zones: Send + Sync {
     fn reset(&self, group: Logical) -> Result;
 }
 
+/// What metadata has of its share of the active zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Less than all of it: data holds more than is left to it.
+    Owed,
+    /// All.
+    Held,
+}
+
 /// What a group on sequential zones starts with.
 pub(super) struct NewGroup {
+    /// Metadata or system.
+    pub(super) class: Class,
     /// Its address.
     pub(super) start: Logical,
     /// Its bytes in the logical space.
@@ -96,12 +114,16 @@ pub struct MetadataGate {
 struct Serial {
     zones: Arc<dyn Zones>,
     state: Mutex<State>,
+    /// Data writes that have ended.
+    data: Arc<DataProgress>,
     counters: Counters,
 }
 
 /// The groups on sequential zones. A group that is not here takes writes in any order.
 struct State {
     groups: OrdMap<u64, Progress>,
+    /// The data groups on sequential zones.
+    data: OrdMap<u64, Arc<dyn DataGroup>>,
     /// Groups that are written to the end and wait for the last completions.
     filled: usize,
 }
@@ -116,6 +138,7 @@ impl MetadataGate {
     pub fn serial(zones: Arc<dyn Zones>) -> Result<Self> {
         let state = State {
             groups: OrdMap::new(),
+            data: OrdMap::new(),
             filled: 0,
         };
         let state = Mutex::new(state, latch::class!("rbtrfs_metadata_gate"))?;
@@ -123,6 +146,7 @@ impl MetadataGate {
             serial: Some(Serial {
                 zones,
                 state,
+                data: Arc::new(DataProgress::new()?, GFP_KERNEL)?,
                 counters: Counters::default(),
             }),
         })
@@ -149,6 +173,30 @@ impl MetadataGate {
         drop(self.enter());
     }
 
+    /// Counts the data writes of the groups that the gate knows.
+    pub(super) fn data_progress(&self) -> Result<Arc<DataProgress>> {
+        match &self.serial {
+            Some(serial) => Ok(serial.data.clone()),
+            None => Ok(Arc::new(DataProgress::new()?, GFP_KERNEL)?),
+        }
+    }
+
+    /// After [`Admission::AwaitData`]: waits until a data write has ended. No guard may be held.
+    pub fn await_data(&self, seen: u64) {
+        if let Some(serial) = &self.serial {
+            serial.data.await_next(seen);
+        }
+    }
+
+    /// A data group on sequential zones joins.
+    pub(super) fn add_data(&self, start: Logical, group: Arc<dyn DataGroup>) -> Result {
+        let Some(serial) = &self.serial else {
+            return Ok(());
+        };
+        serial.state.lock().data.insert(start.get(), group)?;
+        Ok(())
+    }
+
     /// A group on sequential zones joins.
     pub(super) fn add(&self, new: NewGroup) -> Result {
         let Some(serial) = &self.serial else {
@@ -171,6 +219,7 @@ impl MetadataGate {
             Some(progress) if !progress.is_quiet() => Err(EBUSY),
             _ => {
                 state.groups.remove(&start.get());
+                state.data.remove(&start.get());
                 Ok(())
             }
         }

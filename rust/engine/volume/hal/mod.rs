@@ -55,6 +55,12 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::has_spare_zones`].
     fn has_spare(&self, chunk: &Chunk) -> bool;
 
+    /// See [`super::Volume::owes_zones`].
+    fn owes(&self, chunk: &Chunk) -> bool;
+
+    /// See [`super::Volume::check_active_zones`].
+    fn check_active(&self) -> Result;
+
     /// See [`super::Volume::finish_zones`].
     fn finish(&self, chunk: &Chunk) -> Result;
 

@@ -69,6 +69,14 @@ impl Hal for Regular {
         true
     }
 
+    fn owes(&self, _: &Chunk) -> bool {
+        false
+    }
+
+    fn check_active(&self) -> Result {
+        Ok(())
+    }
+
     fn has_spare(&self, _: &Chunk) -> bool {
         true
     }

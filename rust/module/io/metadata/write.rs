@@ -54,6 +54,8 @@ enum Outcome {
     Left,
     /// The writes in a range must complete first.
     Drain(Logical, u64),
+    /// A data write must end first.
+    AwaitData(u64),
 }
 
 impl Shared {
@@ -138,6 +140,12 @@ impl Shared {
                     pages.settle(start.get(), end);
                     guard = gate.enter();
                 }
+                Ok(Outcome::AwaitData(seen)) => {
+                    self.submit(batch.take());
+                    drop(guard);
+                    gate.await_data(seen);
+                    guard = gate.enter();
+                }
                 Err(error) => {
                     self.submit(batch.take());
                     return Err(error);
@@ -188,6 +196,7 @@ impl Shared {
                 Admission::Skip => return Ok(Outcome::Left),
                 Admission::Hole => return Err(EAGAIN),
                 Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
+                Admission::AwaitData(seen) => return Ok(Outcome::AwaitData(seen)),
             };
             let open = self.make_room(batch, addr, mode)?;
             seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(report)?;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Full volumes: ENOSPC comes in time, `rm` always works, and all space comes back.
 
+use engine::disk::{BlockGroupFlags, Kind as NodeKind, ObjectId};
 use engine::space::{Class, Statistics};
+use engine::volume::device::ZoneCondition;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Id, Kind, Op, Open, Place, ROOT};
@@ -9,6 +11,7 @@ use harness::kinds::DeviceKind;
 use harness::mount::{Access, Mounted};
 use harness::random::Random;
 use harness::tools;
+use harness::walker::{walk, Walked};
 use kernel::prelude::*;
 
 const MIB: u64 = 1 << 20;
@@ -290,4 +293,75 @@ fn a_tiny_zoned_volume_full_of_metadata_can_be_emptied() {
     // Four groups, and five: a batch of evict() would be promised more than the reserve.
     fill_zones_with_metadata(9, &["-n", "65536", "-m", "single"], None);
     fill_zones_with_metadata(10, &["-n", "65536", "-m", "single"], None);
+}
+
+/// The chunks of a class, each by where its zones start.
+fn chunks_of(walked: &Walked, class: BlockGroupFlags) -> std::vec::Vec<std::vec::Vec<u64>> {
+    let items = walked.items(ObjectId::CHUNK_TREE, NodeKind::CHUNK_ITEM);
+    let places = |item: &[u8]| {
+        let word = |at: usize| u64::from_le_bytes(item[at..at + 8].try_into().unwrap());
+        let stripes = usize::from(u16::from_le_bytes(item[44..46].try_into().unwrap()));
+        let is_meant = BlockGroupFlags::new(word(24)).contains(class);
+        is_meant.then(|| (0..stripes).map(|at| word(48 + 32 * at + 8)).collect())
+    };
+    items.iter().filter_map(|(_, item)| places(item)).collect()
+}
+
+/// A volume all of whose active zones are held by data, but those of the chunk tree: the zones of metadata are full, or
+/// empty.
+fn held_by_data(options: &[&str]) -> (Image, u32) {
+    let mut filler = Filler::mount(tools::mkfs_zoned(40, options, tools::zone_layout(4 * MIB)));
+    for id in 1..=8 {
+        write_file(&mut filler, ROOT + 5000 + id, 3 * MIB).unwrap();
+    }
+    for id in 1..2000 {
+        write_file(&mut filler, ROOT + id, 2000).unwrap();
+    }
+    filler.sync();
+    filler.remove(1);
+    for id in 1..4 {
+        filler.sync();
+        filler.create(ROOT + 6000 + id).unwrap();
+    }
+    let mut image = filler.driver.finish().unmount().unwrap().remove(0);
+    let walked = walk(&tools::as_file(&image));
+    let zones = image.zones.as_mut().unwrap();
+    // As a power cut leaves it.
+    for places in chunks_of(&walked, BlockGroupFlags::DATA) {
+        zones.preset(places[0], 64 << 10);
+    }
+    let groups = chunks_of(&walked, BlockGroupFlags::METADATA);
+    let (empty, others): (std::vec::Vec<_>, std::vec::Vec<_>) = groups
+        .iter()
+        .partition(|places| zones.at(places[0]).condition == ZoneCondition::Empty);
+    assert!(!empty.is_empty(), "metadata can go nowhere");
+    for place in others.into_iter().flatten() {
+        zones.preset(*place, 4 * MIB);
+    }
+    let active = zones.limit_to_active();
+    (image, active)
+}
+
+/// Data holds all zones that may be active when metadata needs some: it is data that gives way, not the chunk tree's
+/// group, without which no chunk can be made any more.
+#[test]
+fn the_chunk_tree_keeps_its_zones() {
+    for options in [&[][..], &["-m", "single"]] {
+        let (image, active) = held_by_data(options);
+        assert!((8..=12).contains(&active), "{active} active zones");
+        let mut filler = Filler::mount(image);
+        for round in 0..6 {
+            for id in 0..700 {
+                write_file(&mut filler, ROOT + 1 + 1000 * round + id, 2000).unwrap();
+                if id % 50 == 0 {
+                    filler.sync();
+                }
+            }
+            write_file(&mut filler, ROOT + 9000 + round, 3 * MIB).unwrap();
+            filler.sync();
+            filler.remove(2);
+            filler.driver.apply(&Op::Remount, 1).unwrap();
+        }
+        filler.finish();
+    }
 }

@@ -6,7 +6,8 @@ mod threads;
 
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::gate::{Admission, MetadataGate};
+use crate::space::gate::{Admission, MetadataGate, Share};
+use crate::space::Class;
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
 use model::*;
@@ -147,6 +148,91 @@ fn a_zone_gives_way_after_its_writes() {
     drop(send(&gate, &device, next));
     assert_eq!(gate.statistics().forced, 1);
     assert_eq!(groups[0].allocate(), None, "what is finished takes nothing");
+}
+
+/// The chunk tree has no other group, although it comes first and was sent: a chunk could not be entered any more.
+#[test]
+fn the_last_group_of_its_class_never_gives_way() {
+    let (device, gate, groups) = setup(2, 0);
+    assert!(groups.is_empty());
+    let make = |start: u64, class| {
+        let group = Allocator::new(start * ZONE);
+        add(&gate, &group, class);
+        group
+    };
+    let write = |group: &Allocator| {
+        let addr = group.allocate().unwrap();
+        drop(send(&gate, &device, addr));
+        device.complete(addr);
+    };
+    let system = make(0, Class::System);
+    let old = make(1, Class::Metadata);
+    write(&system);
+    write(&old);
+    // A group of the class that asks does; the chunk tree goes on.
+    let new = make(2, Class::Metadata);
+    write(&new);
+    assert_eq!(old.allocate(), None, "it gave way");
+    write(&system);
+    // One of two of the chunk tree does as well: the one with less left.
+    write(&new);
+    let second = make(3, Class::System);
+    write(&second);
+    assert_eq!(system.allocate(), None, "it gave way");
+    write(&new);
+    // Nobody can.
+    let third = make(4, Class::System).allocate().unwrap();
+    device.reserve(0);
+    assert_eq!(second.allocate().map(|_| ()), Some(()));
+    assert_eq!(admit(&gate, third, WriteMode::Background), Ok("skip"));
+    write(&new);
+}
+
+/// While metadata has less than its share, data gives way: what nobody was promised and nothing is on its way to, the
+/// least of it first.
+#[test]
+fn data_gives_way_where_it_holds_too_much() {
+    let (device, gate, groups) = setup(4, 3);
+    let data: vec::Vec<_> = [(10, 9), (11, 3), (12, 5)]
+        .into_iter()
+        .map(|(zone, left)| Data::add(&gate, &device, zone * ZONE, left))
+        .collect();
+    let active = || {
+        data.iter()
+            .map(|data| data.is_active())
+            .collect::<vec::Vec<_>>()
+    };
+    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+    *device.share.lock().unwrap() = Share::Owed;
+    let next = groups[1].allocate().unwrap();
+    data[1].is_promised.store(true, Ordering::Relaxed);
+    drop(send(&gate, &device, next));
+    device.complete(next);
+    assert_eq!(active(), [true, true, false]);
+    assert!(groups[0].allocate().is_some(), "metadata keeps its own");
+    // What is left is written to, or promised.
+    data[0].under_way.store(1, Ordering::Relaxed);
+    let last = groups[2].allocate().unwrap();
+    groups[1].allocate().unwrap();
+    assert_eq!(admit(&gate, last, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&gate, last, WriteMode::Commit), Ok("data"));
+    data[0].under_way.store(0, Ordering::Relaxed);
+    drop(send(&gate, &device, last));
+    assert_eq!(active(), [false, true, false]);
+    assert_eq!(gate.statistics().forced, 2);
+}
+
+/// With all that is its share, metadata helps itself.
+#[test]
+fn metadata_gives_way_where_it_holds_its_share() {
+    let (device, gate, groups) = setup(2, 2);
+    let data = Data::add(&gate, &device, 10 * ZONE, 1);
+    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+    drop(send(&gate, &device, groups[1].allocate().unwrap()));
+    assert!(data.is_active());
+    assert_eq!(groups[0].allocate(), None, "it gave way");
 }
 
 /// C1: the old zone cannot give way while a block allocated there was not sent.

@@ -3,9 +3,12 @@
 
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::gate::{Admission, Ending, GateGroup, InFlight, MetadataGate, NewGroup, Zones};
+use crate::space::gate::{
+    Admission, DataGroup, Ending, GateGroup, InFlight, MetadataGate, NewGroup, Share, Zones,
+};
+use crate::space::Class;
 use crate::volume::Activation;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +34,7 @@ pub(super) struct Device {
     budget: usize,
     /// Of the budget, for commits alone.
     reserved: AtomicUsize,
+    pub(super) share: Mutex<Share>,
 }
 
 impl Device {
@@ -40,6 +44,7 @@ impl Device {
                 zones: Mutex::default(),
                 budget,
                 reserved: AtomicUsize::new(0),
+                share: Mutex::new(Share::Held),
             },
             GFP_KERNEL,
         )
@@ -97,6 +102,10 @@ impl Zones for Device {
         assert_eq!(zone.pointer, 0);
         zone.active = true;
         Ok(Activation::Active)
+    }
+
+    fn share(&self, _: Logical) -> Share {
+        *self.share.lock().unwrap()
     }
 
     fn has_spare(&self, _: Logical) -> bool {
@@ -189,9 +198,10 @@ impl GateGroup for Allocator {
     }
 }
 
-pub(super) fn add(gate: &MetadataGate, group: &Arc<Allocator>) {
+pub(super) fn add(gate: &MetadataGate, group: &Arc<Allocator>, class: Class) {
     let start = Logical::new(group.start);
     gate.add(NewGroup {
+        class,
         start,
         len: ZONE,
         capacity: ZONE,
@@ -203,6 +213,53 @@ pub(super) fn add(gate: &MetadataGate, group: &Arc<Allocator>) {
     .unwrap();
 }
 
+/// A data group with an active zone of the device: what is left in it, how many writes are under way, and how much of
+/// it was promised.
+pub(super) struct Data {
+    left: u64,
+    pub(super) under_way: AtomicUsize,
+    pub(super) is_promised: AtomicBool,
+    is_active: AtomicBool,
+}
+
+impl Data {
+    /// Takes one of the device's zones.
+    pub(super) fn add(gate: &MetadataGate, device: &Device, start: u64, left: u64) -> Arc<Self> {
+        let this = Self {
+            left,
+            under_way: AtomicUsize::new(0),
+            is_promised: AtomicBool::new(false),
+            is_active: AtomicBool::new(true),
+        };
+        let this = Arc::new(this, GFP_KERNEL).unwrap();
+        let start = Logical::new(start);
+        assert_eq!(device.activate(start), Ok(Activation::Active));
+        gate.add_data(start, this.clone()).unwrap();
+        this
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.is_active.load(Ordering::Relaxed)
+    }
+}
+
+impl DataGroup for Data {
+    fn spare(&self) -> Option<u64> {
+        let is_idle = self.is_active() && self.under_way.load(Ordering::Relaxed) == 0;
+        (is_idle && !self.is_promised.load(Ordering::Relaxed)).then_some(self.left)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_active() && self.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    fn give_up(&self) -> Result<bool> {
+        let spare = self.spare().is_some();
+        self.is_active.fetch_and(!spare, Ordering::Relaxed);
+        Ok(spare)
+    }
+}
+
 pub(super) fn setup(
     budget: usize,
     zones: u64,
@@ -210,7 +267,9 @@ pub(super) fn setup(
     let device = Device::new(budget);
     let gate = MetadataGate::serial(device.clone()).unwrap();
     let groups: vec::Vec<_> = (0..zones).map(|zone| Allocator::new(zone * ZONE)).collect();
-    groups.iter().for_each(|group| add(&gate, group));
+    groups
+        .iter()
+        .for_each(|group| add(&gate, group, Class::Metadata));
     (device, gate, groups)
 }
 
@@ -223,6 +282,7 @@ pub(super) fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&
         Admission::Skip => "skip",
         Admission::Hole => "hole",
         Admission::Drain { .. } => "drain",
+        Admission::AwaitData(_) => "data",
     })
 }
 

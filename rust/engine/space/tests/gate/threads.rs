@@ -85,6 +85,7 @@ impl Load {
                 }
                 Admission::Skip => at = addr + 1,
                 Admission::Hole => return Err(EAGAIN),
+                Admission::AwaitData(_) => panic!("there is no data"),
                 Admission::Drain { start, len } => {
                     drop(guard);
                     self.wait(start.get(), len);

@@ -281,6 +281,33 @@ impl Hal for Zoned {
         zones.is_some_and(|zones| zones.has_spare(copies))
     }
 
+    fn owes(&self, chunk: &Chunk) -> bool {
+        let state = self.state.lock();
+        let copies = copies_per_device(chunk.flags).unwrap_or(1);
+        let zones = state.zones.as_ref();
+        zones.is_some_and(|zones| zones.is_reserved_for(copies, &state.in_use))
+    }
+
+    fn check_active(&self) -> Result {
+        let limit = self.geometry.and_then(|geometry| geometry.max_active);
+        let Some(limit) = limit else {
+            return Ok(());
+        };
+        let needed = self.with_zones(|state, _| {
+            let zones = state.zones.as_ref().ok_or(EINVAL)?;
+            Ok(zones.needed())
+        })?;
+        if u64::from(limit) < needed {
+            pr_err!(
+                "the device lets {} zones be active, to write takes {}\n",
+                limit,
+                needed
+            );
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
     fn finish(&self, chunk: &Chunk) -> Result {
         self.manage(chunk, ZoneAction::Finish)?;
         self.deactivate(chunk);

@@ -13,6 +13,9 @@ const DEFAULT_MAX_ACTIVE: u64 = 128;
 /// A device without a limit is never taken for one with a smaller limit than this: what is set aside for superblocks,
 /// metadata and system groups leaves nothing for data below about half of it.
 const DEFAULT_MIN_ACTIVE: u64 = 16;
+/// Who lets fewer zones be active is not written to (C: `BTRFS_MIN_ACTIVE_ZONES`): three for superblock logs, one each
+/// for metadata, log trees, system chunks and data, and one to move data.
+const MIN_ACTIVE: u64 = 8;
 /// How many zones to report at a time.
 const BATCH: u64 = 4096;
 
@@ -88,6 +91,8 @@ pub(super) struct States {
     left: Option<u64>,
     /// How many of those are kept for metadata and system groups, which a commit cannot do without.
     reserved: u64,
+    /// How many more are set aside for superblock logs.
+    logs: u64,
 }
 
 impl States {
@@ -111,6 +116,7 @@ impl States {
             zones,
             left: None,
             reserved: 0,
+            logs: 0,
         })
     }
 
@@ -153,6 +159,7 @@ impl States {
             zones,
             left,
             reserved: 0,
+            logs,
         })
     }
 
@@ -207,12 +214,23 @@ impl States {
             .saturating_add(copies(system));
     }
 
+    /// Whether `count` more zones for metadata are within what is kept for it.
+    pub(super) fn is_reserved_for(&self, count: u64, in_use: &InUse) -> bool {
+        in_use.metadata.saturating_add(count) <= self.reserved
+    }
+
+    /// How many zones must be allowed to be active, so that a commit finds all it may need and data one.
+    pub(super) fn needed(&self) -> u64 {
+        let used = self.reserved.saturating_add(self.logs);
+        used.saturating_add(1).max(MIN_ACTIVE)
+    }
+
     /// Whether `count` zones could become active for a group. Data leaves what is reserved; metadata, once it has all
     /// that is reserved, leaves one for data: a write that was promised space must find a zone.
     pub(super) fn can_activate(&self, flags: BlockGroupFlags, count: u64, in_use: &InUse) -> bool {
         let kept = if flags.contains(BlockGroupFlags::DATA) {
             self.reserved.saturating_sub(in_use.metadata)
-        } else if in_use.metadata.saturating_add(count) > self.reserved {
+        } else if !self.is_reserved_for(count, in_use) {
             1u64.saturating_sub(in_use.data)
         } else {
             0

@@ -102,6 +102,13 @@ impl Zones {
         };
     }
 
+    /// From now on as many zones may be active as are.
+    pub fn limit_to_active(&mut self) -> u32 {
+        let active = self.active();
+        self.layout.max_active = Some(active);
+        active
+    }
+
     /// Breaks a zone: it takes no writes any more.
     pub fn break_zone(&mut self, start: u64) {
         self.at_mut(start).condition = ZoneCondition::Unusable;

@@ -75,6 +75,8 @@ enum Outcome {
     Filled,
     /// Others must complete first: those in this range.
     Drain(Logical, u64),
+    /// A data write must end first.
+    AwaitData(u64),
 }
 
 /// A block's bytes.
@@ -224,6 +226,7 @@ impl<B: Backing> HostStore<B> {
                 Admission::Skip => return Ok(Outcome::Passed),
                 Admission::Hole => return Err(EAGAIN),
                 Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
+                Admission::AwaitData(seen) => return Ok(Outcome::AwaitData(seen)),
             },
         };
         let bytes = if filler {
@@ -296,6 +299,11 @@ impl<B: Backing> HostStore<B> {
                 Outcome::Drain(start, len) => {
                     drop(gate);
                     self.complete(start.get()..start.get() + len);
+                    gate = self.gate.get().map(|gate| gate.enter());
+                }
+                Outcome::AwaitData(seen) => {
+                    drop(gate);
+                    self.gate.get().inspect(|gate| gate.await_data(seen));
                     gate = self.gate.get().map(|gate| gate.enter());
                 }
             }

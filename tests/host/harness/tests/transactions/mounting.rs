@@ -7,6 +7,7 @@ use engine::disk::raw::RawSuperblock;
 use engine::disk::{seal, ChecksumKind, Logical, ObjectId};
 use engine::txn::{Access, LogTree, Options, Roots, Units};
 use harness::checksums::HostChecksums;
+use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::tools;
 use kernel::prelude::*;
@@ -44,6 +45,30 @@ fn a_read_only_mount_starts_nothing_and_writes_nothing() {
     mounted.txns.maintain().unwrap();
     mounted.txns.commit().unwrap();
     assert!(mounted.unmount().pages == image.pages);
+}
+
+/// With fewer active zones than a commit may need a volume can be read, and is not written to.
+#[test]
+fn a_device_of_few_active_zones_is_read_only() {
+    let mount = |max_active, options: &[&str], access| {
+        let layout = ZoneLayout {
+            max_active: Some(max_active),
+            ..tools::zone_layout(16 * MIB)
+        };
+        Mounted::mount_with(tools::mkfs_zoned(16, options, layout), Options::new(access))
+    };
+    for options in [&[][..], &["-m", "single"]] {
+        for max_active in [4, 7] {
+            let refused = mount(max_active, options, Access::ReadWrite);
+            assert_eq!(refused.err(), Some(EINVAL), "{max_active} {options:?}");
+            drop(
+                mount(max_active, options, Access::ReadOnly)
+                    .unwrap()
+                    .unmount(),
+            );
+        }
+        drop(mount(8, options, Access::ReadWrite).unwrap().unmount());
+    }
 }
 
 #[test]

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whose zones are given back when a block needs some and the device lets no more be active.
+//!
+//! Metadata has a share of the active zones: what a commit may need. While it holds less than that, data has the rest
+//! and gives way; once it holds all of it, another group of metadata does. Either way the one with the least left, which
+//! is lost until the zones are reset. A group that the next transaction cannot do without never gives way: what is free
+//! in a data group may be promised, and a class of metadata keeps a group that can be written - without one the chunk
+//! tree could not even enter a new chunk.
+
+use super::admit::Verdict;
+use super::group::{DataGroup, Phase, Progress, WritePointer};
+use super::{Serial, Share, State};
+use crate::disk::Logical;
+use crate::space::Class;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+/// Whether a group's zones could be given back.
+enum GaveWay {
+    Yes,
+    /// Not before this was waited for.
+    Waits(Verdict),
+    No,
+}
+
+impl Serial {
+    /// Makes another group give way to `for_group`. `None`: one did, ask for zones again. Each time leaves fewer groups to
+    /// ask.
+    pub(super) fn make_way(&self, state: &mut State, for_group: u64) -> Result<Option<Verdict>> {
+        let before = state.filled;
+        self.reap(state);
+        if state.filled < before {
+            return Ok(None);
+        }
+        let full = |progress: &&Progress| progress.phase == Phase::Filled && progress.is_busy();
+        if let Some(full) = state.groups.values().find(full) {
+            return Ok(Some(Verdict::Drain(full.start, full.len)));
+        }
+        let mut waits = None;
+        let shares = match self.zones.share(Logical::new(for_group)) {
+            Share::Owed => [Class::Data, Class::Metadata],
+            Share::Held => [Class::Metadata, Class::Data],
+        };
+        for class in shares {
+            let gave = match class {
+                Class::Data => self.data_gives_way(state)?,
+                Class::Metadata | Class::System => self.metadata_gives_way(state, for_group)?,
+            };
+            match gave {
+                GaveWay::Yes => return Ok(None),
+                GaveWay::Waits(verdict) => waits = waits.or(Some(verdict)),
+                GaveWay::No => {}
+            }
+        }
+        Ok(Some(waits.unwrap_or(Verdict::Wait)))
+    }
+
+    /// Finishes the data group with the least left that nothing is on its way to.
+    fn data_gives_way(&self, state: &State) -> Result<GaveWay> {
+        // Before the groups are asked: a write that ends in between is not waited for.
+        let seen = self.data.ended();
+        let idle = |(&start, group): (&u64, &Arc<dyn DataGroup>)| {
+            let left = group.spare()?;
+            Some((left, start, group.clone()))
+        };
+        let least = state
+            .data
+            .iter()
+            .filter_map(idle)
+            .min_by_key(|(left, ..)| *left);
+        if let Some((_, start, group)) = least {
+            if group.give_up()? {
+                self.zones.finish(Logical::new(start))?;
+                self.counters.force();
+                return Ok(GaveWay::Yes);
+            }
+        }
+        let is_busy = state.data.values().any(|group| group.is_busy());
+        Ok(match is_busy {
+            true => GaveWay::Waits(Verdict::AwaitData(seen)),
+            false => GaveWay::No,
+        })
+    }
+
+    /// Finishes the group of tree blocks with the least left of which all was sent, if its class keeps another.
+    fn metadata_gives_way(&self, state: &mut State, for_group: u64) -> Result<GaveWay> {
+        let mut busy = None;
+        let mut least: Option<(u64, u64)> = None;
+        for (&start, progress) in state.groups.iter() {
+            let is_kept = start == for_group || !state.has_other(start, progress, for_group);
+            if is_kept || progress.phase != Phase::Active || !progress.is_sent() {
+                continue;
+            }
+            if progress.is_busy() {
+                busy = Some(Verdict::Drain(progress.start, progress.len));
+                continue;
+            }
+            let left = progress.left();
+            if least.is_none_or(|(fewest, _)| left < fewest) {
+                least = Some((left, start));
+            }
+        }
+        if let Some(progress) = least.and_then(|(_, start)| state.groups.get_mut(&start)) {
+            if progress.group.close_at(progress.pointer.get())? {
+                self.zones.finish(progress.start)?;
+                progress.phase = Phase::Finished;
+                progress.pointer = WritePointer::at(progress.capacity_end);
+                self.counters.finish();
+                self.counters.force();
+                return Ok(GaveWay::Yes);
+            }
+        }
+        Ok(busy.map_or(GaveWay::No, GaveWay::Waits))
+    }
+}
+
+impl State {
+    /// Whether the class of a group has another one that can be written, or will be when `for_group` can.
+    fn has_other(&self, start: u64, group: &Progress, for_group: u64) -> bool {
+        self.groups.iter().any(|(&other, progress)| {
+            let can_be_written =
+                other == for_group || (progress.phase == Phase::Active && progress.left() > 0);
+            other != start && progress.class == group.class && can_be_written
+        })
+    }
+}
