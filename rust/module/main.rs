@@ -32,6 +32,10 @@ module! {
             default: 0,
             description: "register as 'btrfs' instead of 'rbtrfs'",
         },
+        audit: u8 {
+            default: 0,
+            description: "compare pages with reservations at every fsync, for tests",
+        },
     },
 }
 
@@ -45,6 +49,10 @@ impl kernel::Module for Module {
             0 => c"rbtrfs",
             _ => c"btrfs",
         };
+        match module_parameters::audit.value() {
+            0 => {}
+            _ => linux::iomap::audit::enable(),
+        }
         let registration = Registration::new::<vfs::Mount>(name, module)?;
         pr_info!("loaded\n");
         Ok(Self {

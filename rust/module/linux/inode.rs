@@ -273,6 +273,12 @@ impl Inode {
         }
     }
 
+    /// Compares the pages of a file with its reservations, if the module was loaded so.
+    pub(crate) fn audit<T: super::iomap::FileData>(&self) {
+        // SAFETY: The inode is alive; a reference to it is not lent with a folio's lock held.
+        unsafe { super::iomap::audit::audit::<T>(self.as_ptr()) };
+    }
+
     /// Drops all pages of an inode that leaves memory, after waiting for those under IO.
     pub(super) fn truncate_final(&self) {
         // SAFETY: Called from `evict_inode`, where nobody else has the inode.

@@ -20,6 +20,7 @@
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
 //! | [`fixup`]     | folios that were dirtied behind the file system's back                         |
 //! | [`segments`]  | the memory of a bio                                                            |
+//! | [`audit`]     | folios compared with reservations, when asked for                              |
 //!
 //! Here: what a file must offer, the tables, C's description of a mapping, rounding to blocks.
 
@@ -31,6 +32,7 @@ use kernel::error::to_result;
 use latch::prelude::*;
 use latch::Mutex;
 
+pub(crate) mod audit;
 mod bounce;
 mod fault;
 mod fixup;

@@ -65,7 +65,11 @@ impl Attributes for Rbtrfs {
 
     fn settle(inode: &Inode, write: &dyn Fn() -> Result) -> Result {
         match inode.payload::<FileIo<Node>>() {
-            Some(file) => file.fixups().settle(write),
+            Some(file) => {
+                let result = file.fixups().settle(write);
+                inode.audit::<FileIo<Node>>();
+                result
+            }
             None => write(),
         }
     }

@@ -101,8 +101,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         self.path.tally.put_off.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
         let end = ioend.pos().saturating_add(ioend.len());
+        ioend.dirty_again();
         self.delay_again(ioend.pos(), end, reservation);
-        ioend.keep_dirty();
+        ioend.end();
         unsent.error
     }
 

@@ -195,16 +195,15 @@ impl<T: FileData> Ioend<T> {
         unsafe { finish(this.ioend, Err(error)) }
     }
 
-    /// Ends the write without sending it: the bytes are dirty again. All of their folios is, as iomap has it; what of
-    /// that has no reservation is mended as what was dirtied behind the file system's back.
-    pub(crate) fn keep_dirty(self) {
+    /// Makes the bytes dirty again while they are still under writeback. All of their folios becomes so, as iomap has it;
+    /// what of that has no reservation is mended as what was dirtied behind the file system's back.
+    pub(crate) fn dirty_again(&self) {
         // SAFETY: The ioend is ours; folios under writeback stay in their mapping.
         unsafe {
             self.segments(&mut |part| {
                 bindings::iomap_dirty_folio(super::mapping_of(part.folio), part.folio);
             });
         }
-        self.end();
     }
 }
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file's folios compared with its delayed ranges, where the module was loaded with `audit=1`.
+//!
+//! C header: `include/linux/pagemap.h`
+
+use super::{bindings, of, FileData};
+use core::sync::atomic::{AtomicBool, Ordering};
+use latch::prelude::*;
+
+static IS_ON: AtomicBool = AtomicBool::new(false);
+
+/// Compares from now on.
+pub(crate) fn enable() {
+    IS_ON.store(true, Ordering::Relaxed);
+}
+
+/// Looks at every folio of the file: one that is clean has no space, or that space would be kept for ever. (That a
+/// dirty one has none is no fault: it was dirtied behind the file system's back, or the end of the file is before it.)
+///
+/// # Safety
+///
+/// `inode` is a live inode of `T`; the caller holds no folio's lock.
+pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
+    if !IS_ON.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut next = 0usize;
+    let mut wrong = 0u64;
+    // SAFETY: By the caller's promise; a batch keeps its folios.
+    unsafe {
+        let Ok(file) = of::<T>(inode) else { return };
+        let mapping = (*inode).i_mapping;
+        let mut batch = pin_init::zeroed();
+        bindings::folio_batch_init(&mut batch);
+        while bindings::filemap_get_folios(mapping, &mut next, usize::MAX, &mut batch) > 0 {
+            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
+                bindings::folio_lock(folio);
+                if super::mapping_of(folio) == mapping && !bindings::folio_test_dirty(folio) {
+                    let start = bindings::folio_pos(folio) as u64;
+                    let len = bindings::folio_size(folio) as u64;
+                    let missing = file.uncovered(start, start.saturating_add(len));
+                    if missing != len {
+                        wrong = wrong.saturating_add(1);
+                    }
+                }
+                bindings::folio_unlock(folio);
+            }
+            bindings::folio_batch_release(&mut batch);
+        }
+        if wrong > 0 {
+            pr_err!(
+                "audit: inode {}: {wrong} clean folios have space\n",
+                (*inode).i_ino
+            );
+        }
+    }
+}
