@@ -28,6 +28,7 @@ mod mount;
 mod node;
 mod options;
 mod settings;
+mod shown;
 mod xattr;
 
 pub(crate) use mount::Mount;

@@ -5,8 +5,9 @@
 use super::committer::{self, Schedule};
 use super::counters::CounterFile;
 use super::node::{mount, node, SubvolumeView};
-use super::options::{self, MountOptions};
+use super::options::MountOptions;
 use super::settings::{Facts, Settings, SpaceCache};
+use super::shown;
 use crate::io::checksums::KernelChecksums;
 use crate::io::data::{DataPath, DataTally};
 use crate::io::device::Disk;
@@ -271,34 +272,11 @@ impl FileSystem for Mount {
     }
 
     fn shown_path(sb: &SuperBlock, options: &MountOptions) -> Result<KVec<u8>> {
-        let fs = &mount(sb)?.fs;
-        let path = match (&options.shown_path, options.shown_id) {
-            (Some(path), _) => options::copy(path),
-            (None, Some(id)) => fs.subvolume_path(id),
-            (None, None) => fs
-                .default_subvolume()
-                .and_then(|subvolume| fs.subvolume_path(subvolume.id())),
-        };
-        let mut path = path.inspect_err(|error| {
-            pr_err!("the subvolume asked for cannot be shown: {error:?}\n");
-        })?;
-        path.push(0, GFP_KERNEL)?;
-        Ok(path)
+        shown::path(&mount(sb)?.fs, options)
     }
 
     fn check_root(root: &Inode, options: &MountOptions) -> Result {
-        let inode = node(root).map(|node| &node.inode);
-        let is_meant = inode.is_ok_and(|inode| {
-            let found = inode.subvolume().id();
-            inode.is_subvolume_root() && options.shown_id.is_none_or(|id| id == found)
-        });
-        match is_meant {
-            true => Ok(()),
-            false => {
-                pr_err!("what is at the path asked for is not the subvolume asked for\n");
-                Err(EINVAL)
-            }
-        }
+        shown::check(root, options)
     }
 
     fn reconfigure(sb: &SuperBlock, options: &MountOptions, access: Access) -> Result {

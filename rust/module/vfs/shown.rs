@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which directory a mount shows: `subvol=`, `subvolid=`, or the volume's default.
+
+use super::node;
+use super::options::{copy, MountOptions};
+use crate::linux::Inode;
+use engine::fs::FileSystem;
+use latch::prelude::*;
+
+/// Its path from the top of the volume; a zero byte ends it.
+pub(super) fn path(fs: &FileSystem, options: &MountOptions) -> Result<KVec<u8>> {
+    let path = match (&options.shown_path, options.shown_id) {
+        (Some(path), _) => copy(path),
+        (None, Some(id)) => fs.subvolume_path(id),
+        (None, None) => fs
+            .default_subvolume()
+            .and_then(|subvolume| fs.subvolume_path(subvolume.id())),
+    };
+    let mut path = path.inspect_err(|error| {
+        pr_err!("the subvolume asked for cannot be shown: {error:?}\n");
+    })?;
+    path.push(0, GFP_KERNEL)?;
+    Ok(path)
+}
+
+/// Whether what was found there is a subvolume, and the one that is meant.
+pub(super) fn check(root: &Inode, options: &MountOptions) -> Result {
+    let inode = node(root).map(|node| &node.inode);
+    let is_meant = inode.is_ok_and(|inode| {
+        let found = inode.subvolume().id();
+        inode.is_subvolume_root() && options.shown_id.is_none_or(|id| id == found)
+    });
+    match is_meant {
+        true => Ok(()),
+        false => {
+            pr_err!("what is at the path asked for is not the subvolume asked for\n");
+            Err(EINVAL)
+        }
+    }
+}
