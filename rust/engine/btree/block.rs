@@ -65,6 +65,15 @@ pub enum WriteMode {
     Commit,
 }
 
+/// How far who reads a tree goes for a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the device.
+    Device,
+    /// No further than the cache, and waits for nobody: `EAGAIN` where that is not enough.
+    Cache,
+}
+
 /// The cache of tree blocks, in front of the device.
 ///
 /// The kernel's is the btree inode's page cache; the host's is a map. Every implementation passes what it reads
@@ -80,6 +89,9 @@ pub trait Store: Send + Sync {
     /// `expected`; with more than one copy, a bad one is repaired from a good one. A cached block is given as it is:
     /// the tree compares it with `expected` when it has it locked.
     fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>>;
+
+    /// The block at `addr` if it is in the cache. Waits for nobody.
+    fn cached(&self, addr: Logical) -> Option<Arc<Block>>;
 
     /// Starts reading `addr` without waiting. A hint.
     fn read_ahead(&self, addr: Logical, expected: &Expected);

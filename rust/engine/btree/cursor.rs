@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Walking a tree for reading.
 
-use super::lock::{nesting, Reading};
+use super::lock::Reading;
 use super::search::Found;
-use super::Tree;
+use super::{Reach, Tree};
 use crate::disk::{Key, Leaf, Node};
 use latch::prelude::*;
-use latch::{Latched, Side};
 
 /// How many leaves are read ahead of the one that a cursor goes to.
 const READ_AHEAD: usize = 4;
@@ -15,6 +14,7 @@ const READ_AHEAD: usize = 4;
 /// the next leaf costs one lock: it is short-lived, and its owner touches no tree while it stands somewhere.
 pub struct Cursor<'a> {
     tree: &'a Tree,
+    reach: Reach,
     place: Option<Place>,
 }
 
@@ -36,7 +36,16 @@ enum Way {
 impl<'a> Cursor<'a> {
     /// A cursor that stands nowhere yet.
     pub fn new(tree: &'a Tree) -> Self {
-        Self { tree, place: None }
+        Self::reaching(tree, Reach::Device)
+    }
+
+    /// A cursor that goes so far for the blocks it needs.
+    pub fn reaching(tree: &'a Tree, reach: Reach) -> Self {
+        Self {
+            tree,
+            reach,
+            place: None,
+        }
     }
 
     /// The tree it walks.
@@ -48,7 +57,7 @@ impl<'a> Cursor<'a> {
     pub fn seek(&mut self, key: &Key) -> Result<bool> {
         // Two searches at once could deadlock with a writer that waits between them.
         self.release();
-        let found = self.tree.find_leaf(key)?;
+        let found = self.tree.find_leaf(key, self.reach)?;
         let result = Leaf::new(found.leaf.bytes()).search(key);
         let slot = result.unwrap_or_else(|slot| slot);
         self.place = Some(Place { found, slot });
@@ -61,7 +70,7 @@ impl<'a> Cursor<'a> {
         self.release();
         let mut key = *key;
         loop {
-            let found = self.tree.find_leaf(&key)?;
+            let found = self.tree.find_leaf(&key, self.reach)?;
             let behind = match Leaf::new(found.leaf.bytes()).search(&key) {
                 Ok(slot) => slot.saturating_add(1),
                 Err(slot) => slot,
@@ -125,7 +134,7 @@ impl<'a> Cursor<'a> {
             match self.next_leaf(place.found)? {
                 Way::Neighbour(place) => self.place = Some(place),
                 Way::Search(key) => {
-                    let found = self.tree.find_leaf(&key)?;
+                    let found = self.tree.find_leaf(&key, self.reach)?;
                     let slot = Leaf::new(found.leaf.bytes())
                         .search(&key)
                         .unwrap_or_else(|slot| slot);
@@ -154,10 +163,10 @@ impl<'a> Cursor<'a> {
         let Some(child) = Node::new(parent.bytes()).child(slot) else {
             return Ok(beyond.map_or(Way::End, Way::Search));
         };
-        self.read_ahead(&parent, slot);
-        let block = self.tree.child_block(&child, 0)?;
-        let leaf = Latched::read(&block, nesting(self.tree.kind(), 0, Side::Path));
-        self.tree.check_child(leaf.bytes(), &child, 0)?;
+        if self.reach == Reach::Device {
+            self.read_ahead(&parent, slot);
+        }
+        let leaf = self.tree.read_child(&child, 0, self.reach)?;
         let found = Found {
             leaf,
             parent: Some((parent, slot)),

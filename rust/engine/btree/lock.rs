@@ -56,6 +56,11 @@ impl Held {
     }
 }
 
+/// Locks `block` for reading unless a writer is in the way.
+pub(super) fn try_reading(block: &Arc<Block>) -> Option<Reading> {
+    Latched::try_read(block)
+}
+
 /// The lock class of a tree's blocks.
 pub(super) fn kind(tree: ObjectId) -> TreeKind {
     match tree {

@@ -39,7 +39,7 @@ mod tree;
 mod writer;
 
 pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
-pub use block::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
+pub use block::{Block, BlockBytes, BlockInfo, Expected, Identity, Reach, Store, WriteMode};
 pub use cursor::Cursor;
 pub use rewrite::Standing;
 pub use seal::seal;

@@ -5,7 +5,7 @@ use super::cow::first_key;
 use super::descend::Aim;
 use super::lock::nesting;
 use super::path::Path;
-use super::{Allocate, Expected, Tree};
+use super::{Allocate, Expected, Reach, Tree};
 use crate::disk::{Generation, Header, Key, Logical, Node};
 use latch::prelude::*;
 use latch::{Latched, Side};
@@ -42,7 +42,7 @@ impl Tree {
 
     /// Whether the block at `addr` is on the way to `key`, and whose it is.
     pub fn standing(&self, txn: &dyn Allocate, key: &Key, addr: Logical) -> Result<Standing> {
-        let (mut held, mut level) = self.read_root();
+        let (mut held, mut level) = self.read_root(Reach::Device)?;
         let mut standing = Standing::Alone;
         loop {
             let header = Header::new(held.bytes()).ok_or(EUCLEAN)?;
@@ -59,10 +59,7 @@ impl Tree {
             };
             let node = Node::new(held.bytes());
             let child = node.child(node.descend(key)).ok_or(EUCLEAN)?;
-            let block = self.child_block(&child, below)?;
-            let next = Latched::read(&block, nesting(self.kind(), below, Side::Path));
-            self.check_child(next.bytes(), &child, below)?;
-            held = next;
+            held = self.read_child(&child, below, Reach::Device)?;
             level = below;
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The way down, for readers: each block is locked before its parent is let go.
 
-use super::lock::{nesting, Held, Mode, Reading};
+use super::lock::{nesting, try_reading, Held, Mode, Reading};
 use super::tree::Tree;
-use super::{Block, Expected};
+use super::{Block, Expected, Reach};
 use crate::disk::{Child, Key, Leaf, Node};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -25,9 +25,9 @@ pub(super) struct Found {
 
 impl Tree {
     /// Locks the leaf that `key` is in or would be in, and its parent.
-    pub(super) fn find_leaf(&self, key: &Key) -> Result<Found> {
+    pub(super) fn find_leaf(&self, key: &Key, reach: Reach) -> Result<Found> {
         let nofs = NofsScope::enter();
-        let (mut held, mut level) = self.read_root();
+        let (mut held, mut level) = self.read_root(reach)?;
         let mut parent = None;
         let (mut lower, mut beyond) = (None, None);
         while let Some(below) = level.checked_sub(1) {
@@ -40,9 +40,7 @@ impl Tree {
             if slot > 0 {
                 lower = Some(child.key);
             }
-            let block = self.child_block(&child, below)?;
-            let next = Latched::read(&block, nesting(self.kind(), below, Side::Path));
-            self.check_child(next.bytes(), &child, below)?;
+            let next = self.read_child(&child, below, reach)?;
             parent = Some((held, slot));
             held = next;
             level = below;
@@ -57,13 +55,37 @@ impl Tree {
     }
 
     /// Locks the root for reading; with it comes its level.
-    pub(super) fn read_root(&self) -> (Reading, u8) {
+    pub(super) fn read_root(&self, reach: Reach) -> Result<(Reading, u8)> {
         loop {
             let (block, level) = self.root();
-            let guard = Latched::read(&block, nesting(self.kind(), level, Side::Path));
+            let guard = self.lock_reading(&block, level, reach)?;
             if self.is_root(&block) {
-                return (guard, level);
+                return Ok((guard, level));
             }
+        }
+    }
+
+    /// Gets the block a pointer names and locks it for reading. The caller has the parent locked.
+    pub(super) fn read_child(&self, child: &Child, level: u8, reach: Reach) -> Result<Reading> {
+        let block = match reach {
+            Reach::Device => self.child_block(child, level)?,
+            Reach::Cache => {
+                let cached = self.store().cached(child.addr).ok_or(EAGAIN)?;
+                self.check_block(cached, child, level)?
+            }
+        };
+        let guard = self.lock_reading(&block, level, reach)?;
+        self.check_child(guard.bytes(), child, level)?;
+        Ok(guard)
+    }
+
+    fn lock_reading(&self, block: &Arc<Block>, level: u8, reach: Reach) -> Result<Reading> {
+        match reach {
+            Reach::Device => Ok(Latched::read(
+                block,
+                nesting(self.kind(), level, Side::Path),
+            )),
+            Reach::Cache => try_reading(block).ok_or(EAGAIN),
         }
     }
 
@@ -87,6 +109,11 @@ impl Tree {
     pub(super) fn child_block(&self, child: &Child, level: u8) -> Result<Arc<Block>> {
         let expected = self.expected(child, level);
         let block = self.store().read(child.addr, &expected)?;
+        self.check_block(block, child, level)
+    }
+
+    /// Whether a block is the one that a pointer names.
+    fn check_block(&self, block: Arc<Block>, child: &Child, level: u8) -> Result<Arc<Block>> {
         let info = block.meta();
         if info.addr != child.addr || info.level != level || info.generation != child.generation {
             pr_err!(

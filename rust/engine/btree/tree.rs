@@ -2,7 +2,7 @@
 //! A tree: its root pointer and the calls for single items.
 
 use super::lock;
-use super::{Block, Cursor, Expected, Store};
+use super::{Block, Cursor, Expected, Reach, Store};
 use crate::disk::{Generation, Key, Leaf, Logical, ObjectId};
 use core::ops::{ControlFlow, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -132,7 +132,7 @@ impl Tree {
 
     /// Gives the item at `key` to `read`; `None` if there is none.
     pub fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
-        let found = self.find_leaf(key)?;
+        let found = self.find_leaf(key, Reach::Device)?;
         let leaf = Leaf::new(found.leaf.bytes());
         match leaf.search(key) {
             Ok(slot) => Ok(Some(read(leaf.data(slot).ok_or(EUCLEAN)?))),

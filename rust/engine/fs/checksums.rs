@@ -2,7 +2,7 @@
 //! Checksums of file data: items of the checksum tree, each with the sums of consecutive sectors.
 
 use super::{FileSystem, Inode};
-use crate::btree::{Allocate, Cursor, Tree, Writer};
+use crate::btree::{Allocate, Cursor, Reach, Tree, Writer};
 use crate::disk::raw::RawItem;
 use crate::disk::{leaf_area, InodeFlags, Key, Kind, Logical, ObjectId};
 use core::cmp::Ordering;
@@ -84,6 +84,17 @@ impl FileSystem {
         logical: Logical,
         len: u64,
     ) -> Result<Option<SectorSums>> {
+        self.checksums_within(inode, logical, len, Reach::Device)
+    }
+
+    /// The same, as far as `reach` goes for them.
+    pub fn checksums_within(
+        &self,
+        inode: &Inode,
+        logical: Logical,
+        len: u64,
+        reach: Reach,
+    ) -> Result<Option<SectorSums>> {
         if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
             return Ok(None);
         }
@@ -92,7 +103,7 @@ impl FileSystem {
         let mut sums = SectorSums::new(self.format().checksum.size(), sectors)?;
         let start = logical.get();
         let end = start.checked_add(len).ok_or(EUCLEAN)?;
-        let mut cursor = Cursor::new(self.checksum_tree());
+        let mut cursor = Cursor::reaching(self.checksum_tree(), reach);
         if !cursor.seek_floor(&key(start))? {
             cursor.seek(&key(start))?;
         }

@@ -97,6 +97,11 @@ impl Inode {
         self.extents.read()
     }
 
+    /// The same, without waiting.
+    pub(super) fn try_hold_extents(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        self.extents.try_read()
+    }
+
     /// The inode item's key.
     pub(super) fn key(&self) -> Key {
         Key {

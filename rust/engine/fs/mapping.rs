@@ -2,7 +2,7 @@
 //! Where a file's bytes are.
 
 use super::{FileSystem, Inode};
-use crate::btree::Cursor;
+use crate::btree::{Cursor, Reach};
 use crate::disk::{
     Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
     RegularExtent,
@@ -84,6 +84,12 @@ impl FileSystem {
         self.map_held(inode, offset, max_len)
     }
 
+    /// As [`Self::map`], without waiting for anything: `EAGAIN` where that is not to be had.
+    pub fn map_cached(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
+        let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
+        self.map_within(inode, offset, max_len, Reach::Cache)
+    }
+
     /// As [`Self::map`]; the extents lock is held.
     pub(super) fn map_held(
         &self,
@@ -91,9 +97,19 @@ impl FileSystem {
         offset: FileOffset,
         max_len: u64,
     ) -> Result<Mapping> {
+        self.map_within(inode, offset, max_len, Reach::Device)
+    }
+
+    fn map_within(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        max_len: u64,
+        reach: Reach,
+    ) -> Result<Mapping> {
         let at = offset.get();
         let max_len = max_len.min(u64::MAX.saturating_sub(at)).max(1);
-        Ok(match self.look_around(inode, at)? {
+        Ok(match self.look_around(inode, at, reach)? {
             Around::Covered(len, kind) => Mapping {
                 offset,
                 len: len.min(max_len),
@@ -110,9 +126,9 @@ impl FileSystem {
         })
     }
 
-    fn look_around(&self, inode: &Inode, at: u64) -> Result<Around> {
+    fn look_around(&self, inode: &Inode, at: u64, reach: Reach) -> Result<Around> {
         let is_extent = |key: &Key| key.objectid == inode.number() && key.kind == Kind::EXTENT_DATA;
-        let mut cursor = Cursor::new(inode.subvolume().tree());
+        let mut cursor = Cursor::reaching(inode.subvolume().tree(), reach);
         if cursor.seek_floor(&inode.key_of(Kind::EXTENT_DATA, at))? {
             let (key, item) = cursor.item().ok_or(EUCLEAN)?;
             if is_extent(&key) {

@@ -60,6 +60,12 @@ impl Space {
             .push(generation, start, start.saturating_add(len))
     }
 
+    /// How often addresses that were freed have become free to be used again. Who looked up an address, read there, and
+    /// finds this number unchanged has read what was meant; [`Self::unpin`] changes it before it does anything.
+    pub fn reuses(&self) -> u64 {
+        self.reuses.load(Ordering::Acquire)
+    }
+
     /// Makes free what was pinned by `generation` and those before; on sequential zones unusable, and groups that hold
     /// nothing any more are reset. The superblock of `generation` is durable. May talk to devices (discard, zone
     /// reset); no tree block lock is held.
@@ -67,6 +73,8 @@ impl Space {
     /// After `ENOMEM` what could not be freed is still pinned and waits for the next call.
     pub fn unpin(&self, generation: Generation) -> Result {
         self.unsettled.store(false, Ordering::Relaxed);
+        // Before any address can be allocated again.
+        self.reuses.fetch_add(1, Ordering::AcqRel);
         let mut result = Ok(());
         loop {
             let set = self.pins.lock().pop(generation);

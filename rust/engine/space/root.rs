@@ -70,6 +70,8 @@ pub struct Space {
     /// A transaction has begun since the last [`Space::unpin`]: its commit may give space back that is not even
     /// pinned yet, by delayed references.
     pub(super) unsettled: AtomicBool,
+    /// Calls of [`Space::unpin`].
+    pub(super) reuses: AtomicU64,
     pub(super) pins: Mutex<Pins>,
     pub(super) writeouts: Mutex<Writeouts>,
     pub(super) progress: Arc<DataProgress>,
@@ -101,6 +103,7 @@ impl Space {
                 log: AtomicU64::new(NOWHERE),
             },
             unsettled: AtomicBool::new(false),
+            reuses: AtomicU64::new(0),
             pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
             writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
             progress: gate.data_progress()?,

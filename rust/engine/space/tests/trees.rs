@@ -48,6 +48,10 @@ impl Store for Memory {
         self.0.lock().unwrap().get(&addr.get()).cloned().ok_or(EIO)
     }
 
+    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+        self.0.lock().unwrap().get(&addr.get()).cloned()
+    }
+
     fn read_ahead(&self, _addr: Logical, _expected: &Expected) {}
 
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {

@@ -181,6 +181,10 @@ impl Store for MetadataCache {
         }
     }
 
+    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+        self.shared.index.get(addr.get())
+    }
+
     fn read_ahead(&self, addr: Logical, _expected: &Expected) {
         if self.shared.index.get(addr.get()).is_none() {
             // A hint: whoever needs the block reads it and meets the error.

@@ -66,6 +66,15 @@ impl<M, T> Latched<M, T> {
         }
     }
 
+    /// Takes the lock for reading unless a writer holds it or waits for it.
+    pub fn try_read(this: &Arc<Self>) -> Option<ReadGuard<M, T>> {
+        // INVARIANT: If it succeeds the lock was just taken for reading.
+        this.lock.try_down_read().then(|| ReadGuard {
+            latched: this.clone(),
+            _not_send: NotThreadSafe,
+        })
+    }
+
     /// Waits until nobody else holds the lock.
     pub fn write(this: &Arc<Self>, nesting: Nesting) -> WriteGuard<M, T> {
         this.classify(nesting);

@@ -64,6 +64,17 @@ impl<M, T> Latched<M, T> {
         }
     }
 
+    /// Takes the lock for reading if no writer has it.
+    pub fn try_read(this: &Arc<Self>) -> Option<ReadGuard<M, T>> {
+        let class = lockdep::of_nesting(TRIED);
+        let inner = this.lock.try_read_arc()?;
+        Some(ReadGuard {
+            inner,
+            _token: lockdep::taken(class, this.address()),
+            latched: this.clone(),
+        })
+    }
+
     /// Takes the lock for writing.
     pub fn write(this: &Arc<Self>, nesting: Nesting) -> WriteGuard<M, T> {
         let class = lockdep::of_nesting(nesting);

@@ -11,6 +11,7 @@
 //! Latched::new(meta, value) -> Result<Arc<Latched<M, T>>>   meta() -> &M
 //!     Latched::read(&Arc<Latched>, Nesting) -> ReadGuard<M, T>        owns an Arc; guard.latched() -> &Arc<Latched>
 //!     Latched::write(&Arc<Latched>, Nesting) -> WriteGuard<M, T>      the same
+//!     Latched::try_read(&Arc<Latched>) -> Option<ReadGuard<M, T>>
 //!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
 //! NofsScope::enter() -> NofsScope                           until dropped
 //! Place::take(class) -> Place                               until dropped

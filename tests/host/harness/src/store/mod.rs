@@ -406,6 +406,14 @@ impl<B: Backing> Store for HostStore<B> {
             .clone())
     }
 
+    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+        let state = self.state();
+        state
+            .blocks
+            .get(&addr.get())
+            .map(|cached| cached.block.clone())
+    }
+
     fn read_ahead(&self, _addr: Logical, _expected: &Expected) {}
 
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {

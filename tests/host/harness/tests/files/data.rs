@@ -2,9 +2,11 @@
 //! File data: extents that are cut, checksums that are missing, writes that end at the same time.
 
 use crate::files::{Files, NOW, SECTOR};
+use engine::btree::Reach;
 use engine::disk::FileOffset;
 use engine::fs::MappingKind;
 use harness::tools;
+use kernel::prelude::*;
 
 const MIB: u64 = 1 << 20;
 
@@ -34,6 +36,51 @@ fn small_files_live_in_the_tree() {
     );
     drop(inode);
     tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+#[test]
+fn who_must_not_wait_is_told_what_is_in_memory() {
+    let player = Files::mount(tools::mkfs(256 * MIB, &["-n", "4096"]));
+    let inode = player.file(b"f");
+    for n in 0..400 {
+        // Every other sector: an item for each.
+        player
+            .write(&inode, 2 * n * SECTOR, &[1; SECTOR as usize])
+            .unwrap();
+    }
+    player.txns().commit().unwrap();
+    let at = FileOffset::new(2 * 200 * SECTOR);
+    let logical = |kind| match kind {
+        MappingKind::Data { logical } => logical,
+        other => panic!("{other:?}"),
+    };
+    let sums = |logical, reach| player.fs.checksums_within(&inode, logical, SECTOR, reach);
+    player.mounted.store.shrink();
+    assert_eq!(
+        player.fs.map_cached(&inode, at, SECTOR).unwrap_err(),
+        EAGAIN
+    );
+    let found = logical(player.fs.map(&inode, at, SECTOR).unwrap().kind);
+    let cached = logical(player.fs.map_cached(&inode, at, SECTOR).unwrap().kind);
+    assert_eq!(found, cached);
+    let waited = sums(found, Reach::Device).unwrap().unwrap();
+    let at_once = sums(found, Reach::Cache).unwrap().unwrap();
+    assert_eq!(waited.get(0), at_once.get(0));
+    drop(inode);
+    tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+#[test]
+fn freed_addresses_are_used_again_only_after_saying_so() {
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = player.file(b"f");
+    player.write(&inode, 0, &[1; SECTOR as usize]).unwrap();
+    player.txns().commit().unwrap();
+    let reuses = player.txns().space().reuses();
+    player.write(&inode, 0, &[2; SECTOR as usize]).unwrap();
+    assert_eq!(player.txns().space().reuses(), reuses);
+    player.txns().commit().unwrap();
+    assert!(player.txns().space().reuses() > reuses);
 }
 
 #[test]

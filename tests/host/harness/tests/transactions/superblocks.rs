@@ -41,6 +41,10 @@ impl Store for Hooked {
         self.store.read(addr, expected)
     }
 
+    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+        self.store.cached(addr)
+    }
+
     fn read_ahead(&self, addr: Logical, expected: &Expected) {
         self.store.read_ahead(addr, expected);
     }
