@@ -90,13 +90,11 @@ impl FileSystem {
         reservation: &mut WriteReservation,
         len: u64,
     ) -> Result<NewExtent> {
-        let wanted = len.min(MAX_EXTENT_SIZE);
         let space = self.transactions().space();
-        let min = self.sector_size();
         let mut idle = false;
         loop {
             let seen = space.data_ended();
-            match space.allocate_data(&reservation.data, wanted, min) {
+            match self.try_allocate_write(reservation, len) {
                 // The device allows no more active zones until one is full.
                 Err(error) if error == EAGAIN => {
                     if space.relieve_zones()? || space.await_data(seen) {
@@ -107,15 +105,25 @@ impl FileSystem {
                         return Err(error);
                     }
                 }
-                allocated => {
-                    return Ok(NewExtent {
-                        extent: allocated?,
-                        space: space.clone(),
-                        progress: Progress::Allocated,
-                    })
-                }
+                allocated => return allocated,
             }
         }
+    }
+
+    /// The same, without waiting: `EAGAIN` where the device allows no more active zones until one is full.
+    pub fn try_allocate_write(
+        &self,
+        reservation: &mut WriteReservation,
+        len: u64,
+    ) -> Result<NewExtent> {
+        let space = self.transactions().space();
+        let wanted = len.min(MAX_EXTENT_SIZE);
+        let extent = space.allocate_data(&reservation.data, wanted, self.sector_size())?;
+        Ok(NewExtent {
+            extent,
+            space: space.clone(),
+            progress: Progress::Allocated,
+        })
     }
 
     /// Puts data that is on the device into the file, in one transaction: what stood there before loses its

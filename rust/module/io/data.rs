@@ -10,6 +10,7 @@
 //! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them      | an ordered extent           |
 //! | [`complete`] | the device has them; extent and checksums go into the trees          | the trees                   |
 //! | [`verify`]   | they are read, and compared with their checksums                     |                             |
+//! | [`direct`]   | or all of this past the page cache                                   | an ordered extent           |
 //! | [`place`]    | where on which device a logical address is                           |                             |
 //! | [`blocks`]   | how many bytes the file takes, those included that are in no tree yet |                             |
 //!
@@ -34,6 +35,7 @@ use latch::Mutex;
 mod blocks;
 mod complete;
 mod delay;
+mod direct;
 mod place;
 mod send;
 mod verify;
@@ -65,6 +67,8 @@ pub(crate) struct DataTally {
     pub(crate) copied: AtomicU64,
     /// Writes that were put off for want of memory.
     pub(crate) put_off: AtomicU64,
+    /// Sectors of direct reads that were read again.
+    pub(crate) reread: AtomicU64,
     /// Writes that failed.
     pub(crate) failed: AtomicU64,
 }

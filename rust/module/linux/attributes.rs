@@ -98,6 +98,12 @@ pub(super) unsafe extern "C" fn getattr<T: Attributes>(
             (*stat).btime.tv_nsec = extra.btime.nsec as c_long;
             (*stat).attributes |= extra.attributes;
             (*stat).attributes_mask |= extra.attributes_mask;
+            if u32::from((*inode).i_mode) & b::S_IFMT == b::S_IFREG {
+                (*stat).result_mask |= b::STATX_DIOALIGN | b::STATX_DIO_READ_ALIGN;
+                (*stat).dio_mem_align = extra.block_size;
+                (*stat).dio_offset_align = extra.block_size;
+                (*stat).dio_read_offset_align = extra.block_size;
+            }
         }
         Ok(0)
     })
@@ -120,6 +126,9 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
             // SAFETY: As above.
             let size = unsafe { (*change).ia_size };
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {
+                // Direct requests under way began with the size as it was.
+                // SAFETY: The inode is locked: none begins.
+                unsafe { b::inode_dio_wait(inode.as_ptr()) };
                 with_room(inode, || T::resize(inode, size))?;
             }
         }

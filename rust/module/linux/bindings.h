@@ -44,6 +44,7 @@
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/swap.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
 #include <linux/writeback.h>
@@ -87,6 +88,13 @@ const gfp_t RBTRFS_CONST_GFP_NOFS = GFP_NOFS;
 const int RBTRFS_CONST_FMODE_CAN_ODIRECT = (__force int)FMODE_CAN_ODIRECT;
 const int RBTRFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
 const int RBTRFS_CONST_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
+const int RBTRFS_CONST_IOCB_APPEND = (__force int)IOCB_APPEND;
+const int RBTRFS_CONST_IOCB_DSYNC = (__force int)IOCB_DSYNC;
+const int RBTRFS_CONST_IOCB_SYNC = (__force int)IOCB_SYNC;
+const int RBTRFS_CONST_FMODE_NOWAIT = (__force int)FMODE_NOWAIT;
+const fop_flags_t RBTRFS_CONST_FOP_BUFFER_RASYNC = FOP_BUFFER_RASYNC;
+const fop_flags_t RBTRFS_CONST_FOP_BUFFER_WASYNC = FOP_BUFFER_WASYNC;
+const fop_flags_t RBTRFS_CONST_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;
 const blk_opf_t RBTRFS_CONST_REQ_OP_MASK = REQ_OP_MASK;
 const blk_opf_t RBTRFS_CONST_REQ_SYNC = REQ_SYNC;
 const blk_opf_t RBTRFS_CONST_REQ_META = REQ_META;

@@ -3,10 +3,12 @@
 //! The calls on open regular files.
 //!
 //! C header: `include/linux/fs.h`. Data moves by [`iomap`](super::iomap); here is what a `struct file` adds: positions,
-//! the inode's lock, limits, and when a call must wait for the device.
+//! the inode's lock, limits, and when a call must wait for the device. [`read`] and [`write`] have the calls that move
+//! data, [`lock`] the inode's lock.
 
 use super::attributes::Attributes;
 use super::bindings as b;
+use super::iomap::direct::DirectData;
 use super::iomap::{settle, FileData, Tables};
 use super::{Inode, SuperBlock};
 use kernel::error::{from_result, to_result};
@@ -14,18 +16,23 @@ use kernel::ffi::{c_int, c_uint};
 use latch::prelude::*;
 use latch::NofsScope;
 
+mod lock;
+mod read;
+mod write;
+
 /// The table of `T`'s open files.
 pub(super) struct Table<T>(core::marker::PhantomData<T>);
 
-impl<T: FileData> Table<T> {
+impl<T: DirectData> Table<T> {
     pub(super) const FILE: b::file_operations = b::file_operations {
         llseek: Some(llseek::<T>),
         open: Some(open),
-        read_iter: Some(read_iter),
-        write_iter: Some(write_iter::<T>),
+        read_iter: Some(read::read_iter::<T>),
+        write_iter: Some(write::write_iter::<T>),
         splice_read: Some(b::filemap_splice_read),
         splice_write: Some(b::iter_file_splice_write),
         mmap_prepare: Some(mmap_prepare::<T>),
+        fop_flags: b::FOP_BUFFER_RASYNC | b::FOP_BUFFER_WASYNC | b::FOP_DIO_PARALLEL_WRITE,
         ..pin_init::zeroed()
     };
     const MAPPED: &'static b::vm_operations_struct = &b::vm_operations_struct {
@@ -36,31 +43,10 @@ impl<T: FileData> Table<T> {
     };
 }
 
-/// Held for as long as an inode's contents change.
-struct Locked(*mut b::inode);
-
-impl Locked {
-    /// # Safety
-    ///
-    /// `inode` is alive for as long as the value, and not locked by this task.
-    unsafe fn new(inode: *mut b::inode) -> Self {
-        // SAFETY: By the function's contract.
-        unsafe { b::inode_lock(inode) };
-        Self(inode)
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // SAFETY: `new` locked it.
-        unsafe { b::inode_unlock(self.0) };
-    }
-}
-
 unsafe extern "C" fn open(inode: *mut b::inode, file: *mut b::file) -> c_int {
-    // SAFETY: The VFS lends both. O_DIRECT is taken: such calls go through the page cache and are synced.
+    // SAFETY: The VFS lends both.
     unsafe {
-        (*file).f_mode |= b::FMODE_CAN_ODIRECT as b::fmode_t;
+        (*file).f_mode |= (b::FMODE_CAN_ODIRECT | b::FMODE_NOWAIT) as b::fmode_t;
         SuperBlock::borrow((*inode).i_sb).remind_of_failure();
         b::generic_file_open(inode, file)
     }
@@ -91,71 +77,6 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
     }
 }
 
-/// `generic_file_read_iter` would pass O_DIRECT on to `direct_IO`, which the mapping does not have.
-unsafe extern "C" fn read_iter(iocb: *mut b::kiocb, to: *mut b::iov_iter) -> isize {
-    // SAFETY: The VFS lends both.
-    unsafe { b::filemap_read(iocb, to, 0) }
-}
-
-unsafe extern "C" fn write_iter<T: FileData>(iocb: *mut b::kiocb, from: *mut b::iov_iter) -> isize {
-    // SAFETY: The VFS lends both.
-    let (inode, flags) = unsafe { (b::file_inode((*iocb).ki_filp), (*iocb).ki_flags) };
-    if flags & b::IOCB_NOWAIT != 0 {
-        return EAGAIN.to_errno() as isize;
-    }
-    let written = {
-        // SAFETY: The file keeps its inode.
-        let _locked = unsafe { Locked::new(inode) };
-        // SAFETY: As above; locked.
-        match unsafe { write_locked::<T>(iocb, from, inode) } {
-            Ok(written) => written,
-            Err(error) => return error.to_errno() as isize,
-        }
-    };
-    if written <= 0 {
-        return written;
-    }
-    if flags & b::IOCB_DIRECT != 0 {
-        // SAFETY: As above.
-        let end = unsafe { (*iocb).ki_pos };
-        let start = end.saturating_sub(written as i64);
-        // SAFETY: As above. What was written bypasses no cache, but is on the device when the call returns.
-        let result = unsafe {
-            b::filemap_write_and_wait_range((*inode).i_mapping, start, end.saturating_sub(1))
-        };
-        if result != 0 {
-            return result as isize;
-        }
-    }
-    // SAFETY: As above; no lock that fsync takes is held.
-    unsafe { b::generic_write_sync(iocb, written) }
-}
-
-/// A write with the inode locked.
-///
-/// # Safety
-///
-/// The arguments are those of a `write_iter` call.
-unsafe fn write_locked<T: FileData>(
-    iocb: *mut b::kiocb,
-    from: *mut b::iov_iter,
-    inode: *mut b::inode,
-) -> Result<isize> {
-    // SAFETY: By the function's contract.
-    unsafe {
-        let count = b::generic_write_checks(iocb, from);
-        if count <= 0 {
-            return Ok(count);
-        }
-        to_result(b::file_modified((*iocb).ki_filp))?;
-        let size = b::i_size_read(inode);
-        if (*iocb).ki_pos > size {
-            zero_tail::<T>(inode, size)?;
-        }
-        Ok(Tables::<T>::buffered_write(iocb, from))
-    }
-}
-
 /// Zeroes what stands behind the end of the file in its last block, before the file grows over it: a mapping may have
 /// written there.
 ///
@@ -173,7 +94,7 @@ unsafe fn zero_tail<T: FileData>(inode: *mut b::inode, size: i64) -> Result {
     }
 }
 
-unsafe extern "C" fn mmap_prepare<T: FileData>(desc: *mut b::vm_area_desc) -> c_int {
+unsafe extern "C" fn mmap_prepare<T: DirectData>(desc: *mut b::vm_area_desc) -> c_int {
     // SAFETY: The VFS lends a description to fill; the table lives forever.
     unsafe {
         b::file_accessed((*desc).file);

@@ -19,6 +19,7 @@
 //! | [`ioend`]     | a run of bytes under writeback, until writeback of its folios ends             |
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
 //! | [`fixup`]     | folios that were dirtied behind the file system's back                         |
+//! | [`direct`]    | between user memory and the device                                             |
 //! | [`segments`]  | the memory of a bio                                                            |
 //! | [`audit`]     | folios compared with reservations, when asked for                              |
 //!
@@ -34,6 +35,7 @@ use latch::Mutex;
 
 pub(crate) mod audit;
 mod bounce;
+pub(crate) mod direct;
 mod fault;
 mod fixup;
 pub(crate) mod ioend;

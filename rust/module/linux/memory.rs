@@ -17,6 +17,62 @@ pub(crate) struct Memory<'a> {
     _lent: PhantomData<&'a [u8]>,
 }
 
+/// As [`Memory`], to be written to as well: the buffer of a read.
+///
+/// # Invariants
+///
+/// `at` is valid for reads and writes of `len` bytes for `'a`.
+pub(crate) struct MemoryMut<'a> {
+    at: *mut u8,
+    len: usize,
+    _lent: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> MemoryMut<'a> {
+    /// # Safety
+    ///
+    /// `at` is valid for reads and writes of `len` bytes for `'a`, by whoever else uses it at the same time.
+    pub(super) unsafe fn new(at: *mut u8, len: usize) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self {
+            at,
+            len,
+            _lent: PhantomData,
+        }
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The same, to be read.
+    pub(crate) fn as_memory(&self) -> Memory<'_> {
+        // SAFETY: The type invariant.
+        unsafe { Memory::new(self.at, self.len) }
+    }
+
+    /// The first `len` bytes, or all, and the rest.
+    pub(crate) fn split_at(self, len: usize) -> (Self, Self) {
+        let len = len.min(self.len);
+        // SAFETY: `len` is at most the length.
+        // INVARIANT: Both are parts of what is valid.
+        unsafe {
+            (
+                Self::new(self.at, len),
+                Self::new(self.at.add(len), self.len - len),
+            )
+        }
+    }
+
+    /// Copies `from` over the bytes, as many as both have.
+    pub(crate) fn copy_from(&self, from: &[u8]) {
+        let len = self.len.min(from.len());
+        // SAFETY: Both are valid for `len` bytes, and `from` is no part of what others write.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), self.at, len) };
+    }
+}
+
 impl<'a> From<&'a [u8]> for Memory<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         // INVARIANT: A slice is valid for its length.

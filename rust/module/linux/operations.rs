@@ -11,7 +11,8 @@ use super::bindings as b;
 use super::dentry::Dentry;
 use super::file;
 use super::inode::NewInode;
-use super::iomap::{FileData, Tables};
+use super::iomap::direct::DirectData;
+use super::iomap::Tables;
 use super::{Inode, SuperBlock};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
@@ -188,7 +189,7 @@ impl<T: Attributes> Table<T> {
 /// The calls on open files of `T` with data by `D`.
 struct Regular<T, D>(PhantomData<(T, D)>);
 
-impl<T: Attributes, D: FileData> Regular<T, D> {
+impl<T: Attributes, D: DirectData> Regular<T, D> {
     const FILE: b::file_operations = b::file_operations {
         fsync: Some(file::fsync::<T>),
         ..file::Table::<D>::FILE
@@ -206,7 +207,7 @@ impl NewInode {
     }
 
     /// Makes it a regular file.
-    pub(crate) fn set_regular<T: Attributes, D: FileData>(&mut self) {
+    pub(crate) fn set_regular<T: Attributes, D: DirectData>(&mut self) {
         self.set_operations(
             &Table::<T>::COMMON,
             Some(&Regular::<T, D>::FILE),

@@ -59,13 +59,14 @@ impl Text for Source {
         writeln!(f, "gate_finishes {}", gate.finishes)?;
         writeln!(f, "gate_forced {}", gate.forced)?;
         let data = &self.data.tally;
-        let shown: [(&str, &AtomicU64); 7] = [
+        let shown: [(&str, &AtomicU64); 8] = [
             ("fixups_queued", &data.fixups.queued),
             ("fixups_mended", &data.fixups.mended),
             ("fixups_cancelled", &data.fixups.cancelled),
             ("fixups_failed", &data.fixups.failed),
             ("writes_copied", &data.copied),
             ("writes_put_off", &data.put_off),
+            ("reads_repeated", &data.reread),
             ("writes_failed", &data.failed),
         ];
         for (name, count) in shown {

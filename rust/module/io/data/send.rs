@@ -8,6 +8,7 @@
 use super::FileIo;
 use crate::io::checksums::digest;
 use crate::linux::iomap::ioend::{Append, Destination, Envelope, Ioend, Still, MAX_COPY};
+use crate::linux::iomap::Patience;
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
 use engine::disk::FileOffset;
@@ -78,10 +79,36 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let mut next = self.send_inline(parcel)?;
         while let Some(parcel) = next {
             next = self
-                .send_piece(parcel)
+                .send_piece(parcel, Patience::Waits)
                 .map_err(|unsent| self.settle_unsent(unsent))?;
         }
         Ok(())
+    }
+
+    /// Sends all of a direct request's `ioend`, whose space is in `taken`. An error is its caller's to hear of.
+    pub(super) fn send_pieces(
+        &self,
+        ioend: Ioend<Self>,
+        taken: &mut TakenSpace,
+        patience: Patience,
+    ) {
+        let _nofs = NofsScope::enter();
+        let reservation = match taken.split(ioend.len()) {
+            Ok(reservation) => reservation,
+            Err(error) => return ioend.fail(error),
+        };
+        self.under_way.fetch_add(ioend.len(), Ordering::Relaxed);
+        let mut next = Some(Parcel { ioend, reservation });
+        while let Some(parcel) = next {
+            next = match self.send_piece(parcel, patience) {
+                Ok(rest) => rest,
+                Err(Unsent { parcel, error }) => {
+                    let len = parcel.ioend.len();
+                    self.under_way.fetch_sub(len, Ordering::Relaxed);
+                    return parcel.ioend.fail(error);
+                }
+            };
+        }
     }
 
     /// The bytes of `ioend` are lost.
@@ -138,8 +165,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn send_piece(
         &self,
         mut parcel: Parcel<N>,
+        patience: Patience,
     ) -> core::result::Result<Option<Parcel<N>>, Unsent<N>> {
-        let place = match self.find_place(&mut parcel) {
+        let place = match self.find_place(&mut parcel, patience) {
             Ok(place) => place,
             Err(error) => return Err(Unsent { parcel, error }),
         };
@@ -169,11 +197,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails.
-    fn find_place(&self, parcel: &mut Parcel<N>) -> Result<Place<'_, N>> {
+    fn find_place(&self, parcel: &mut Parcel<N>, patience: Patience) -> Result<Place<'_, N>> {
         let envelope = Envelope::new()?;
         let (checksums, wanted) = self.room_for_checksums(self.piece_len(&parcel.ioend)?)?;
         let mut reservation = parcel.reservation.split(wanted)?;
-        let allocated = self.path.fs.allocate_write(&mut reservation, wanted);
+        let allocated = match patience {
+            Patience::Waits => self.path.fs.allocate_write(&mut reservation, wanted),
+            Patience::None => self.path.fs.try_allocate_write(&mut reservation, wanted),
+        };
         let placed = allocated.and_then(|extent| {
             let placed = self.destination(extent.get())?;
             let unneeded = wanted.saturating_sub(extent.get().len);

@@ -5,7 +5,7 @@
 use super::{FileIo, Read};
 use crate::linux::iomap::{Extent, Joins, ReadBio, Source};
 use engine::disk::{FileOffset, Logical};
-use engine::fs::{MappingKind, SectorSums};
+use engine::fs::{Mapping, MappingKind, SectorSums};
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
 
@@ -13,6 +13,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// What is at `pos`, for at most `len` bytes.
     pub(super) fn look_up(&self, pos: u64, len: u64) -> Result<Extent> {
         let found = self.path.fs.map(&self.inode, FileOffset::new(pos), len)?;
+        self.as_extent(pos, found)
+    }
+
+    /// What was found at `pos`, as far as one device goes.
+    pub(super) fn as_extent(&self, pos: u64, found: Mapping) -> Result<Extent> {
         let mut extent = Extent {
             pos,
             len: found.len,

@@ -8,6 +8,7 @@
 
 use super::bounce::Bounce;
 pub(crate) use super::bounce::MAX_BYTES as MAX_COPY;
+use super::direct::end_ioend;
 use super::segments::segments;
 use super::{bindings, of, FileData, WriteEnd};
 use crate::linux::memory::Memory;
@@ -147,9 +148,14 @@ impl<T: FileData> Ioend<T> {
         Ok(Some(unsafe { Ioend::new(front) }))
     }
 
-    /// Whether somebody may write the bytes without a fault: a page of theirs is pinned (`pin_user_pages`).
+    /// Whether somebody may write the bytes without a fault: a page of theirs is pinned (`pin_user_pages`). Where that
+    /// matters for a direct request, iomap has copied them (`IOMAP_DIO_BOUNCE`).
     pub(crate) fn is_pinned(&self) -> bool {
         let mut pinned = false;
+        // SAFETY: The ioend is ours.
+        if unsafe { is_direct(self.ioend) } {
+            return false;
+        }
         // SAFETY: The ioend is ours. Who pins a page from now on faults first, and waits for the end of writeback: the
         // mapping asks for stable writes.
         unsafe {
@@ -254,12 +260,14 @@ impl<T: FileData> Still<T> {
             work <- new_work!("rbtrfs_write"),
             ioend,
             copy,
+            // SAFETY: The bio is ours.
+            private: unsafe { (*bio).bi_private },
             sector: AtomicU64::new(0),
             status: AtomicI32::new(0),
             write,
         }));
-        // SAFETY: The bio is ours or belongs to the copy in `done`, and `bi_private` is unused: `write_end_io` owns
-        // both from here.
+        // SAFETY: The bio is ours or belongs to the copy in `done`: `write_end_io` owns both from here. What was in
+        // `bi_private` comes back before anybody wants it.
         unsafe {
             (*bio).bi_private = KBox::into_raw(Pin::into_inner_unchecked(done)).cast();
             (*bio).bi_end_io = Some(write_end_io::<T>);
@@ -296,7 +304,17 @@ impl<T: FileData> Envelope<T> {
     }
 }
 
-/// Ends writeback of an ioend's folios.
+/// Whether an ioend is of a direct request.
+///
+/// # Safety
+///
+/// `ioend` is the caller's.
+unsafe fn is_direct(ioend: *mut bindings::iomap_ioend) -> bool {
+    // SAFETY: By the caller's promise.
+    u32::from(unsafe { (*ioend).io_flags }) & bindings::IOMAP_IOEND_DIRECT != 0
+}
+
+/// Ends writeback of an ioend's folios, or its part of a direct request.
 ///
 /// # Safety
 ///
@@ -304,7 +322,12 @@ impl<T: FileData> Envelope<T> {
 unsafe fn finish(ioend: *mut bindings::iomap_ioend, result: Result) {
     let error = result.err().map_or(0, |error| error.to_errno());
     // SAFETY: By the caller's promise; the list of merged ioends is empty.
-    unsafe { bindings::iomap_finish_ioends(ioend, error) }
+    unsafe {
+        match is_direct(ioend) {
+            false => bindings::iomap_finish_ioends(ioend, error),
+            true => end_ioend(ioend, error),
+        }
+    }
 }
 
 #[pin_data]
@@ -313,6 +336,8 @@ struct WriteDone<T: FileData> {
     work: Work<WriteDone<T>>,
     ioend: *mut bindings::iomap_ioend,
     copy: Option<Bounce>,
+    /// What the bio's `bi_private` was: iomap's direct request.
+    private: *mut kernel::ffi::c_void,
     sector: AtomicU64,
     status: AtomicI32,
     write: T::Write,
@@ -357,9 +382,15 @@ impl<T: FileData> WorkItem for WriteDone<T> {
         };
         // SAFETY: Nothing in a `WriteDone` is pinned but the work, which is not queued any more.
         let done = KBox::into_inner(unsafe { Pin::into_inner_unchecked(this) });
+        // SAFETY: The IO has completed; the ioend is ours.
+        unsafe {
+            if done.copy.is_none() {
+                (*ioend).io_bio.bi_private = done.private;
+            }
+        }
         drop(done.copy);
         let result = file.and_then(|file| file.written(done.write, end));
-        // SAFETY: The IO has completed; the ioend is ours.
+        // SAFETY: As above.
         unsafe { finish(ioend, result) }
     }
 }

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct IO: between user memory and the engine.
+//!
+//! A write is an ordered extent from the moment its bio gets an address until a worker has put extent and checksums into
+//! the trees; only then is the bio given back. A read is checked in place. Memory belongs to the user meanwhile: a check
+//! that fails is repeated on memory of ours before anybody is told.
+
+use super::{FileIo, TakenSpace};
+use crate::io::checksums::digest;
+use crate::linux::iomap::direct::{DirectData, DirectRead};
+use crate::linux::iomap::{Extent, Ioend, Patience, Source};
+use crate::linux::memory::{Memory, MemoryMut};
+use core::sync::atomic::Ordering;
+use engine::btree::Reach;
+use engine::disk::{FileOffset, Logical};
+use engine::fs::SectorSums;
+use engine::volume::device::SECTOR;
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// How often a read begins again because what it looked up was freed and used again before it ended.
+const ATTEMPTS: u32 = 64;
+
+/// What is known of an extent before it is read.
+pub(crate) struct Check {
+    pos: u64,
+    logical: Logical,
+    sums: Option<SectorSums>,
+    /// Of [`engine::space::Space::reuses`], before the extent was looked up.
+    reuses: u64,
+}
+
+impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
+    type Check = Check;
+
+    fn needs_stable_writes(&self) -> bool {
+        self.has_checksums()
+    }
+
+    fn reserve_direct(
+        &self,
+        space: &mut TakenSpace,
+        pos: u64,
+        len: u64,
+        patience: Patience,
+    ) -> Result {
+        let _nofs = NofsScope::enter();
+        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+        space.add(match patience {
+            Patience::Waits => fs.reserve_write(&self.inode, offset, len)?,
+            Patience::None => fs.try_reserve_write(&self.inode, offset, len)?,
+        });
+        Ok(())
+    }
+
+    fn send_direct(&self, ioend: Ioend<Self>, space: &mut TakenSpace, patience: Patience) {
+        self.send_pieces(ioend, space, patience);
+    }
+
+    fn forget_behind(&self, size: u64) -> Result {
+        let attributes = self.inode.attributes();
+        if attributes.size <= size {
+            return Ok(());
+        }
+        let _nofs = NofsScope::enter();
+        self.path.fs.truncate(&self.inode, size, attributes.mtime)
+    }
+
+    fn find(&self, pos: u64, len: u64, patience: Patience) -> Result<(Extent, Option<Arc<Check>>)> {
+        let reuses = self.reuses();
+        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+        let (found, reach) = match patience {
+            Patience::Waits => (fs.map(&self.inode, offset, len)?, Reach::Device),
+            Patience::None => (fs.map_cached(&self.inode, offset, len)?, Reach::Cache),
+        };
+        let extent = self.as_extent(pos, found)?;
+        let Source::Mapped(logical) = extent.source else {
+            return Ok((extent, None));
+        };
+        let logical = Logical::new(logical);
+        let check = Check {
+            pos,
+            logical,
+            sums: fs.checksums_within(&self.inode, logical, extent.len, reach)?,
+            reuses,
+        };
+        Ok((extent, Some(Arc::new(check, GFP_KERNEL)?)))
+    }
+
+    fn read_direct(&self, bio: DirectRead<Self>) {
+        match self.locate(Logical::new(bio.logical()), bio.len()) {
+            Ok((device, at, len)) if len >= bio.len() => bio.submit(device, at.get() >> 9),
+            Ok(_) => bio.fail(EUCLEAN),
+            Err(error) => bio.fail(error),
+        }
+    }
+
+    fn verify_direct(&self, check: &Check, pos: u64, bytes: MemoryMut<'_>) -> Result {
+        let is_there = self.is_still_there(check, pos, bytes.len() as u64)?;
+        if is_there && check.sums.is_none() {
+            return Ok(());
+        }
+        each_sector(pos, bytes, |at, bytes| {
+            let index = usize::try_from(at.saturating_sub(check.pos) / SECTOR).map_err(|_| EIO)?;
+            match is_there && self.matches_memory(check, index, bytes.as_memory()) {
+                true => Ok(()),
+                false => self.reread(at, bytes),
+            }
+        })
+    }
+
+    fn reread_direct(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
+        each_sector(pos, bytes, |at, bytes| self.reread(at, bytes))
+    }
+}
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    fn reuses(&self) -> u64 {
+        self.path.fs.transactions().space().reuses()
+    }
+
+    /// Whether what was read was the file's all the time since it was looked up: nobody keeps a file from being written
+    /// over, and the old extent from being used by another one after a commit, while it is read.
+    fn is_still_there(&self, check: &Check, pos: u64, len: u64) -> Result<bool> {
+        if self.reuses() == check.reuses {
+            return Ok(true);
+        }
+        let logical = check
+            .logical
+            .saturating_add(pos.saturating_sub(check.pos))
+            .get();
+        let now = self.look_up(pos, len)?;
+        let reuses = self.reuses();
+        // An address that went to another file takes two commits to come back.
+        Ok(reuses == check.reuses.wrapping_add(1)
+            && now.len >= len
+            && matches!(now.source, Source::Mapped(at) if at == logical))
+    }
+
+    /// Whether memory has what the checksum of the sector with this index says.
+    fn matches_memory(&self, check: &Check, index: usize, sector: Memory<'_>) -> bool {
+        let Some(sums) = &check.sums else {
+            return true;
+        };
+        let kind = self.path.volume.format().checksum;
+        let found = digest(kind, sector);
+        sums.get(index)
+            .is_some_and(|sum| found.get(..kind.size()) == Some(sum))
+    }
+
+    /// Reads the sector at `pos` of the file again, into memory of ours, and gives it to the user.
+    fn reread(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
+        self.path.tally.reread.fetch_add(1, Ordering::Relaxed);
+        let mut copy = KVec::from_elem(0, SECTOR as usize, GFP_KERNEL)?;
+        for _ in 0..ATTEMPTS {
+            let reuses = self.reuses();
+            let result = self.read_blocks(pos, &mut copy);
+            if self.reuses() == reuses {
+                result?;
+                bytes.copy_from(&copy);
+                return Ok(());
+            }
+        }
+        Err(EIO)
+    }
+}
+
+/// Calls `each` for the sectors of `bytes`, the first of which stands at `pos`.
+fn each_sector(
+    mut pos: u64,
+    bytes: MemoryMut<'_>,
+    mut each: impl FnMut(u64, MemoryMut<'_>) -> Result,
+) -> Result {
+    let mut rest = bytes;
+    while rest.len() > 0 {
+        let (sector, behind) = rest.split_at(SECTOR as usize);
+        each(pos, sector)?;
+        pos = pos.saturating_add(SECTOR);
+        rest = behind;
+    }
+    Ok(())
+}

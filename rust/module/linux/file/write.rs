@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing to an open file: into the page cache, or past it.
+//!
+//! Whether a request must be durable before it counts stands in its `kiocb` from beginning to end. Who completes it syncs,
+//! once, with no lock held: the caller here, or iomap's worker for a request that went on without its caller.
+
+use super::b;
+use super::lock::{Locked, Mode};
+use crate::linux::iomap::direct::{direct_write, is_aligned, DirectData, DirectWrite};
+use crate::linux::iomap::{settle, Tables};
+use kernel::error::to_result;
+use latch::prelude::*;
+
+pub(super) unsafe extern "C" fn write_iter<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+) -> isize {
+    // SAFETY: The VFS lends both; the file keeps its inode.
+    let written = unsafe {
+        let inode = b::file_inode((*iocb).ki_filp);
+        match (*iocb).ki_flags & b::IOCB_DIRECT != 0 {
+            true => write_past_cache::<T>(iocb, from, inode),
+            false => write_into_cache::<T>(iocb, from, inode),
+        }
+    };
+    match written {
+        Ok(0) => 0,
+        // SAFETY: As above; no lock that fsync takes is held, and the request is still ours.
+        Ok(written) => unsafe { b::generic_write_sync(iocb, written as isize) },
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+/// A write into the page cache.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call.
+unsafe fn write_into_cache<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+) -> Result<usize> {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let _locked = Locked::take(inode, Mode::Exclusive, (*iocb).ki_flags)?;
+        let count = b::generic_write_checks(iocb, from);
+        if count <= 0 {
+            return answer(count);
+        }
+        to_result(b::kiocb_modified(iocb))?;
+        answer(write_rest_into_cache::<T>(iocb, from, inode)?)
+    }
+}
+
+fn answer(result: isize) -> Result<usize> {
+    usize::try_from(result).map_err(|_| Error::from_errno(result as i32))
+}
+
+/// Writes what is left of a request that passed the checks into the page cache.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call; the inode is locked exclusively.
+unsafe fn write_rest_into_cache<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+) -> Result<isize> {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let size = b::i_size_read(inode);
+        if (*iocb).ki_pos > size {
+            // May read, and write out.
+            if (*iocb).ki_flags & b::IOCB_NOWAIT != 0 {
+                return Err(EAGAIN);
+            }
+            super::zero_tail::<T>(inode, size)?;
+        }
+        Ok(Tables::<T>::buffered_write(iocb, from))
+    }
+}
+
+/// Whether a request makes the file longer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    Grows,
+    Stays,
+}
+
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call.
+unsafe fn growth(iocb: *mut b::kiocb, from: *mut b::iov_iter, inode: *mut b::inode) -> Growth {
+    // SAFETY: By the function's contract.
+    let (end, size) = unsafe {
+        let count = i64::try_from(b::iov_iter_count(from)).unwrap_or(i64::MAX);
+        ((*iocb).ki_pos.saturating_add(count), b::i_size_read(inode))
+    };
+    match end > size {
+        true => Growth::Grows,
+        false => Growth::Stays,
+    }
+}
+
+/// A write past the page cache; what cannot go that way goes into the cache, and is on the device on return as well.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call.
+unsafe fn write_past_cache<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+) -> Result<usize> {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let Some((locked, growth)) = lock_checked(iocb, from, inode)? else {
+            return Ok(0);
+        };
+        let mut written = 0;
+        if is_aligned(inode, from, (*iocb).ki_pos) {
+            if (*iocb).ki_pos > b::i_size_read(inode) {
+                super::zero_tail::<T>(inode, b::i_size_read(inode))?;
+            }
+            settle_cached::<T>(iocb, from, inode)?;
+            let end = submit::<T>(iocb, from, inode, growth, &mut written);
+            match end {
+                Err(error) if error != ENOTBLK && written == 0 => return Err(error),
+                Err(error) if error != ENOTBLK => return Ok(written),
+                _ if b::iov_iter_count(from) == 0 => return Ok(written),
+                _ => {}
+            }
+        }
+        if (*iocb).ki_flags & b::IOCB_NOWAIT != 0 {
+            return match written {
+                0 => Err(EAGAIN),
+                written => Ok(written),
+            };
+        }
+        match write_through_cache::<T>(iocb, from, inode, locked) {
+            Err(error) if written == 0 => Err(error),
+            result => Ok(result.unwrap_or(0).saturating_add(written)),
+        }
+    }
+}
+
+/// Locks the inode as the request needs it and checks the request. `None`: there is nothing to write.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call.
+unsafe fn lock_checked(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+) -> Result<Option<(Locked, Growth)>> {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let flags = (*iocb).ki_flags;
+        let has_no_privileges = || (*inode).i_flags & b::S_NOSEC != 0;
+        let mut mode = match growth(iocb, from, inode) {
+            Growth::Stays
+                if flags & b::IOCB_APPEND == 0
+                    && has_no_privileges()
+                    && is_aligned(inode, from, (*iocb).ki_pos) =>
+            {
+                Mode::Shared
+            }
+            _ => Mode::Exclusive,
+        };
+        loop {
+            let locked = Locked::take(inode, mode, flags)?;
+            let count = b::generic_write_checks(iocb, from);
+            if count <= 0 {
+                return answer(count).map(|_| None);
+            }
+            let growth = growth(iocb, from, inode);
+            // Both were looked at before the lock was there.
+            if mode == Mode::Shared && (growth == Growth::Grows || !has_no_privileges()) {
+                mode = Mode::Exclusive;
+                continue;
+            }
+            // Growing waits for the device.
+            if growth == Growth::Grows && flags & b::IOCB_NOWAIT != 0 {
+                return Err(EAGAIN);
+            }
+            to_result(b::kiocb_modified(iocb))?;
+            return Ok(Some((locked, growth)));
+        }
+    }
+}
+
+/// Sees to it that what the page cache has of a request's range is on the device, before the device is asked; also what
+/// was dirtied behind the file system's back, which iomap would not wait for. A call that must not wait leaves it to
+/// iomap to find dirty folios.
+///
+/// # Safety
+///
+/// The arguments are those of a `read_iter` or `write_iter` call.
+pub(super) unsafe fn settle_cached<T: DirectData>(
+    iocb: *mut b::kiocb,
+    iter: *const b::iov_iter,
+    inode: *mut b::inode,
+) -> Result {
+    // SAFETY: By the function's contract; the caller holds no folio's lock.
+    unsafe {
+        if (*(*inode).i_mapping).nrpages == 0 || (*iocb).ki_flags & b::IOCB_NOWAIT != 0 {
+            return Ok(());
+        }
+        let start = (*iocb).ki_pos;
+        let count = i64::try_from(b::iov_iter_count(iter)).unwrap_or(i64::MAX);
+        settle::<T>(inode, start, start.saturating_add(count).saturating_sub(1))
+    }
+}
+
+/// Sends the request, memory that is not there being fetched in between; `written` is how much is done. `ENOTBLK`: the
+/// rest is for the page cache. `EIOCBQUEUED`: the request goes on without us.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call; the inode is locked, exclusively if the file grows.
+unsafe fn submit<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+    growth: Growth,
+    written: &mut usize,
+) -> Result {
+    // SAFETY: By the function's contract. After `EIOCBQUEUED` the request is touched no more.
+    unsafe {
+        let file = crate::linux::iomap::of::<T>(inode)?;
+        let mut flags = 0;
+        if file.needs_stable_writes() {
+            flags |= b::IOMAP_DIO_BOUNCE;
+        }
+        if growth == Growth::Grows {
+            // The size follows the data, while nobody else can look for the end of the file.
+            flags |= b::IOMAP_DIO_FORCE_WAIT;
+        }
+        let nowait = (*iocb).ki_flags & b::IOCB_NOWAIT != 0;
+        let mut write = DirectWrite::new((*iocb).ki_pos);
+        let mut left = 0;
+        loop {
+            (*from).nofault = !nowait;
+            let dio = direct_write::<T>(iocb, from, &mut write, flags, *written);
+            (*from).nofault = false;
+            let result = match dio {
+                Ok(dio) if dio.is_null() => 0,
+                Ok(dio) => complete(iocb, dio),
+                Err(error) => error.to_errno() as isize,
+            };
+            *written = usize::try_from(result).unwrap_or(0).max(*written);
+            if result < 0 && result != EFAULT.to_errno() as isize {
+                return Err(Error::from_errno(result as i32));
+            }
+            let before = core::mem::replace(&mut left, b::iov_iter_count(from));
+            if left == 0 {
+                return Ok(());
+            }
+            // A mapping of the range that is written goes away again and again.
+            if left == before || nowait {
+                return Err(ENOTBLK);
+            }
+            b::fault_in_iov_iter_readable(from, left);
+        }
+    }
+}
+
+/// Completes a part of a request for its caller, who syncs in the end.
+///
+/// # Safety
+///
+/// `dio` is what `__iomap_dio_rw` returned for `iocb`.
+unsafe fn complete(iocb: *mut b::kiocb, dio: *mut b::iomap_dio) -> isize {
+    // SAFETY: By the function's contract: nobody else has the request now.
+    unsafe {
+        let sync = (*iocb).ki_flags & (b::IOCB_DSYNC | b::IOCB_SYNC);
+        (*iocb).ki_flags &= !sync;
+        let result = b::iomap_dio_complete(dio);
+        (*iocb).ki_flags |= sync;
+        result
+    }
+}
+
+/// Writes the rest of a request into the page cache and from there to the device.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call; `locked` is the lock of the inode.
+unsafe fn write_through_cache<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+    locked: Locked,
+) -> Result<usize> {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let locked = match locked.mode() {
+            Mode::Exclusive => locked,
+            Mode::Shared => {
+                drop(locked);
+                Locked::new(inode, Mode::Exclusive)
+            }
+        };
+        let start = (*iocb).ki_pos;
+        let written = answer(write_rest_into_cache::<T>(iocb, from, inode)?)?;
+        drop(locked);
+        if written > 0 {
+            let last = (*iocb).ki_pos.saturating_sub(1);
+            let mapping = (*inode).i_mapping;
+            settle::<T>(inode, start, last)?;
+            let page = |pos: i64| pos as usize >> b::PAGE_SHIFT;
+            b::invalidate_mapping_pages(mapping, page(start), page(last));
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Between the user's memory and the device, past the page cache.
+//!
+//! | module    | what it has                                                           |
+//! |-----------|-----------------------------------------------------------------------|
+//! | [`read`]  | mappings for reading; bios whose bytes are checked before they count    |
+//! | [`write`] | reservations, bios that become ordered extents, the end of a request    |
+//!
+//! Here: what a file must offer, alignment, and the numbers that both use.
+
+use super::{bindings, Extent, FileData, Ioend, Patience};
+use crate::linux::memory::MemoryMut;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+mod read;
+mod write;
+
+pub(in crate::linux) use read::direct_read;
+pub(crate) use read::DirectRead;
+pub(in crate::linux) use write::{direct_write, end_ioend, DirectWrite};
+
+/// A file whose data moves between user memory and the device.
+pub(crate) trait DirectData: FileData {
+    /// Whether the bytes of a write must hold still until it is done: they are checksummed, or go to several places.
+    fn needs_stable_writes(&self) -> bool;
+    /// Promises space for writing `[pos, pos + len)`, whole blocks: in `space`. `ENOSPC` comes from here and from
+    /// nowhere later.
+    fn reserve_direct(
+        &self,
+        space: &mut Self::Taken,
+        pos: u64,
+        len: u64,
+        patience: Patience,
+    ) -> Result;
+    /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. What cannot be sent ends
+    /// with the error.
+    fn send_direct(&self, ioend: Ioend<Self>, space: &mut Self::Taken, patience: Patience);
+    /// The write that began behind or at `size`, the end of the file, has failed: what of it is in the file goes.
+    fn forget_behind(&self, size: u64) -> Result;
+    /// What checking a read takes.
+    type Check: Send + Sync + 'static;
+    /// What is at `pos`, for at most `len` bytes, and for bytes on a device what checking them takes.
+    fn find(
+        &self,
+        pos: u64,
+        len: u64,
+        patience: Patience,
+    ) -> Result<(Extent, Option<Arc<Self::Check>>)>;
+    /// Sends a read on its way.
+    fn read_direct(&self, bio: DirectRead<Self>);
+    /// Checks the bytes read for `pos`, in memory that its owner may change or use again meanwhile, and mends them where
+    /// they are wrong. In a worker.
+    fn verify_direct(&self, check: &Self::Check, pos: u64, bytes: MemoryMut<'_>) -> Result;
+    /// The device did not give the bytes for `pos`: another copy may. In a worker.
+    fn reread_direct(&self, pos: u64, bytes: MemoryMut<'_>) -> Result;
+}
+
+/// Whether position and memory of a request are whole blocks of the file system; others go through the page cache.
+///
+/// # Safety
+///
+/// `inode` and `iter` are alive.
+pub(in crate::linux) unsafe fn is_aligned(
+    inode: *mut bindings::inode,
+    iter: *const bindings::iov_iter,
+    pos: bindings::loff_t,
+) -> bool {
+    // SAFETY: By the function's contract.
+    let (bits, memory) = unsafe { ((*inode).i_blkbits, bindings::iov_iter_alignment(iter)) };
+    let mask = 1u64.checked_shl(bits.into()).unwrap_or(0).wrapping_sub(1);
+    (pos as u64 | memory as u64) & mask == 0
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct writes: space is promised for a piece of the request, each bio of it finds its place when it is sent, and is in
+//! the trees before iomap hears of its end.
+
+use super::{bindings, DirectData};
+use crate::linux::iomap::{of, settle, write_out_all, Ioend, Patience};
+use core::marker::PhantomData;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, Ordering};
+use kernel::error::{from_err_ptr, from_result, to_result};
+use kernel::ffi;
+use latch::prelude::*;
+
+/// The most that is promised space at once, in bytes.
+const MAX_WRITE: u64 = 16 << 20;
+
+/// The most that a request may ask for which must not wait: it is one bio, so that it cannot be done in part.
+const MAX_NOWAIT: u64 = 512 << 10;
+
+/// How often a folio may be made dirty again while it is being dropped.
+const DROP_ATTEMPTS: u32 = 8;
+
+struct Ops<T>(PhantomData<T>);
+
+impl<T: DirectData> Ops<T> {
+    const MAPPING: &'static bindings::iomap_ops = &bindings::iomap_ops {
+        iomap_begin: Some(begin::<T>),
+        iomap_end: Some(end::<T>),
+        iomap_next: None,
+    };
+    const DIRECT: &'static bindings::iomap_dio_ops = &bindings::iomap_dio_ops {
+        end_io: Some(end_io::<T>),
+        submit_io: Some(submit::<T>),
+        bio_set: ptr::addr_of_mut!(bindings::iomap_ioend_bioset),
+    };
+}
+
+/// A request that writes, as long as its caller submits it.
+pub(in crate::linux) struct DirectWrite<T: DirectData> {
+    /// Space of the mapping that is being sent.
+    space: T::Taken,
+    /// Whether it may wait.
+    patience: Patience,
+    /// Where the request began.
+    start: bindings::loff_t,
+}
+
+impl<T: DirectData> DirectWrite<T> {
+    /// For a request that begins at `start`.
+    pub(in crate::linux) fn new(start: bindings::loff_t) -> Self {
+        Self {
+            space: T::Taken::default(),
+            patience: Patience::Waits,
+            start,
+        }
+    }
+}
+
+/// Writes `from` at the position of `iocb`; `done` bytes of the request have been written before. `Ok(None)`: nothing to
+/// do. A request that `iomap_dio_complete` must be called for, or `EIOCBQUEUED`: it is under way, and `iocb` not ours.
+///
+/// # Safety
+///
+/// The pointers are those of a `write_iter` call on a file of `T`; the inode is locked, and exclusively if the file grows.
+pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
+    iocb: *mut bindings::kiocb,
+    from: *mut bindings::iov_iter,
+    write: &mut DirectWrite<T>,
+    flags: u32,
+    done: usize,
+) -> Result<*mut bindings::iomap_dio> {
+    // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone.
+    unsafe {
+        from_err_ptr(bindings::__iomap_dio_rw(
+            iocb,
+            from,
+            Ops::<T>::MAPPING,
+            Ops::<T>::DIRECT,
+            flags | bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED,
+            ptr::from_mut(write).cast(),
+            done,
+        ))
+    }
+}
+
+/// The request whose mapping `iomap` is.
+///
+/// # Safety
+///
+/// `iomap` is the mapping of an iterator of [`direct_write`].
+unsafe fn request<'a, T: DirectData>(iomap: *mut bindings::iomap) -> &'a mut DirectWrite<T> {
+    // SAFETY: By the caller's promise; `private` is what `direct_write` passed, and nobody else uses it meanwhile.
+    unsafe {
+        let iter = kernel::container_of!(iomap, bindings::iomap_iter, iomap);
+        &mut *(*iter).private.cast::<DirectWrite<T>>()
+    }
+}
+
+unsafe extern "C" fn begin<T: DirectData>(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    length: bindings::loff_t,
+    flags: ffi::c_uint,
+    iomap: *mut bindings::iomap,
+    _srcmap: *mut bindings::iomap,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: iomap calls this for inodes whose tables are `T`'s, within `direct_write`, with a mapping to fill.
+        let (file, write, iomap) = unsafe { (of::<T>(inode)?, request::<T>(iomap), &mut *iomap) };
+        let (start, len) = (pos as u64, (length as u64).min(MAX_WRITE));
+        write.patience = match flags & bindings::IOMAP_NOWAIT {
+            0 => Patience::Waits,
+            _ => Patience::None,
+        };
+        let reserved = match write.patience {
+            Patience::None if length as u64 > MAX_NOWAIT => Err(EAGAIN),
+            Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),
+            // SAFETY: The inode is alive; its lock is none that writeback takes.
+            Patience::Waits => unsafe { reserve_or_make_room(file, inode, write, start, len) },
+        };
+        match reserved {
+            // Some of the request is under way: that must not become an error. The page cache has the last word.
+            Err(error) if error == ENOSPC && pos > write.start => return Ok(ENOTBLK.to_errno()),
+            reserved => reserved?,
+        }
+        iomap.offset = pos;
+        iomap.length = len;
+        iomap.bdev = file.block_device().as_ptr();
+        iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
+        iomap.type_ = bindings::IOMAP_MAPPED as u16;
+        // No address yet. Metadata are to be committed before the write is durable, and to be changed when it ends.
+        iomap.flags = (bindings::IOMAP_F_ANON_WRITE
+            | bindings::IOMAP_F_DIRTY
+            | bindings::IOMAP_F_SHARED) as u16;
+        Ok(0)
+    })
+}
+
+/// Promises space for `[pos, pos + len)`, after writing out all dirty data where there is none.
+///
+/// # Safety
+///
+/// `inode` is alive, and the caller holds no lock that writeback takes.
+unsafe fn reserve_or_make_room<T: DirectData>(
+    file: &T,
+    inode: *mut bindings::inode,
+    write: &mut DirectWrite<T>,
+    pos: u64,
+    len: u64,
+) -> Result {
+    match file.reserve_direct(&mut write.space, pos, len, Patience::Waits) {
+        Err(error) if error == ENOSPC => {
+            // SAFETY: By the caller's promise.
+            unsafe { write_out_all(inode) };
+            file.reserve_direct(&mut write.space, pos, len, Patience::Waits)
+        }
+        reserved => reserved,
+    }
+}
+
+unsafe extern "C" fn end<T: DirectData>(
+    _inode: *mut bindings::inode,
+    _pos: bindings::loff_t,
+    _length: bindings::loff_t,
+    _written: isize,
+    _flags: ffi::c_uint,
+    iomap: *mut bindings::iomap,
+) -> ffi::c_int {
+    // SAFETY: iomap calls this within `direct_write`. What was not sent needs no space.
+    unsafe { request::<T>(iomap) }.space = T::Taken::default();
+    0
+}
+
+unsafe extern "C" fn submit<T: DirectData>(
+    iter: *const bindings::iomap_iter,
+    bio: *mut bindings::bio,
+    pos: bindings::loff_t,
+) {
+    // SAFETY: iomap passes its own iterator, within `direct_write`, and a bio of `bio_set` that is ours from here.
+    let (file, write, ioend) = unsafe {
+        let flags = bindings::IOMAP_IOEND_DIRECT as u16;
+        let ioend = bindings::iomap_init_ioend((*iter).inode, bio, pos, flags);
+        (
+            of::<T>((*iter).inode),
+            &mut *(*iter).private.cast::<DirectWrite<T>>(),
+            Ioend::<T>::new(ioend),
+        )
+    };
+    match file {
+        Ok(file) => file.send_direct(ioend, &mut write.space, write.patience),
+        Err(error) => ioend.fail(error),
+    }
+}
+
+/// All of a request is done. The inode is locked exclusively if the file grows: such a request was waited for.
+unsafe extern "C" fn end_io<T: DirectData>(
+    iocb: *mut bindings::kiocb,
+    size: isize,
+    error: ffi::c_int,
+    _flags: ffi::c_uint,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: iomap passes the request's iocb, whose file keeps its inode.
+        let (file, inode, pos, old) = unsafe {
+            let inode = bindings::file_inode((*iocb).ki_filp);
+            let old = bindings::i_size_read(inode);
+            (of::<T>(inode)?, inode, (*iocb).ki_pos, old)
+        };
+        let end = pos.saturating_add(size as bindings::loff_t);
+        if error != 0 {
+            if size > 0 && end > old {
+                file.forget_behind(old as u64)?;
+            }
+            return to_result(error).map(|()| 0);
+        }
+        if size > 0 {
+            // SAFETY: As above; locked, if the file grows.
+            unsafe {
+                if end > old {
+                    bindings::i_size_write(inode, end);
+                }
+                drop_cached::<T>(inode, pos, end.saturating_sub(1));
+            }
+        }
+        Ok(0)
+    })
+}
+
+/// Drops what the page cache has of `[first, last]`, which is not any more what the file has. A folio that is dirty
+/// elsewhere is written first. iomap does the same afterwards and once, and blames the application where it fails.
+///
+/// # Safety
+///
+/// `inode` is a live inode of `T`; the caller holds no lock that writeback takes.
+unsafe fn drop_cached<T: DirectData>(
+    inode: *mut bindings::inode,
+    first: bindings::loff_t,
+    last: bindings::loff_t,
+) {
+    let page = |pos: bindings::loff_t| pos as usize >> bindings::PAGE_SHIFT;
+    for _ in 0..DROP_ATTEMPTS {
+        // SAFETY: By the function's contract.
+        unsafe {
+            let mapping = (*inode).i_mapping;
+            if (*mapping).nrpages == 0
+                || bindings::invalidate_inode_pages2_range(mapping, page(first), page(last)) == 0
+                || settle::<T>(inode, first, last).is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Ends an ioend of a direct request, and with the last of those that were split off one bio, the bio. Unlike
+/// `iomap_finish_ioends`, it leaves it to iomap where the request is completed: what must be synced is not synced by a
+/// worker of the queue that the sync waits for.
+///
+/// # Safety
+///
+/// `ioend` is one of a direct request, not in flight, and is gone afterwards.
+pub(in crate::linux) unsafe fn end_ioend(mut ioend: *mut bindings::iomap_ioend, error: i32) {
+    // SAFETY: By the caller's promise. The parent stays until all that was split off it is done, and both fields are
+    // reached atomically by everybody.
+    unsafe {
+        if !(*ioend).io_parent.is_null() {
+            let part = ptr::addr_of_mut!((*ioend).io_bio);
+            ioend = (*ioend).io_parent;
+            bindings::bio_put(part);
+        }
+        let first = AtomicI32::from_ptr(ptr::addr_of_mut!((*ioend).io_error));
+        if error != 0 {
+            let _ = first.compare_exchange(0, error, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let left = AtomicI32::from_ptr(ptr::addr_of_mut!((*ioend).io_remaining.counter));
+        if left.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let bio = ptr::addr_of_mut!((*ioend).io_bio);
+        (*bio).bi_status = bindings::errno_to_blk_status(first.load(Ordering::Relaxed));
+        bindings::iomap_dio_bio_end_io(bio);
+    }
+}
