@@ -4,6 +4,7 @@
 //! and fails if a byte is not what it must be.
 
 mod beside;
+mod direct;
 mod faults;
 mod hammer;
 mod mapping;
@@ -32,6 +33,8 @@ enum Judge {
     Changing(changing::Options),
     /// Writes from bad addresses and from a mapping of the same file.
     Copies(copies::Options),
+    /// Direct IO.
+    Direct(direct::Options),
     /// All that can be done to files, by many tasks, with every byte known.
     Hammer(hammer::Options),
     /// Takes memory, so that the kernel reclaims.
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         Judge::Append(options) => append::run(&options),
         Judge::Changing(options) => changing::run(&options),
         Judge::Copies(options) => copies::run(&options),
+        Judge::Direct(options) => direct::run(&options),
         Judge::Hammer(options) => hammer::run(&options),
         Judge::Hog(options) => pressure::run(&options),
         Judge::Overwrite(options) => overwrite::run(&options),

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct IO, with buffers that do not hold still and beside everything else.
+
+mod append;
+mod cut;
+mod itself;
+mod mixed;
+mod nowait;
+mod scribble;
+mod transfer;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+#[derive(Args)]
+pub struct Options {
+    #[command(subcommand)]
+    judge: Judge,
+}
+
+#[derive(Subcommand)]
+enum Judge {
+    /// Many tasks append at the same time.
+    Append(append::Options),
+    /// The file is cut and grows while it is written.
+    Cut(cut::Options),
+    /// The buffer is a mapping of the file itself.
+    Itself(itself::Options),
+    /// Direct, buffered and mapped writers of one file.
+    Mixed(mixed::Options),
+    /// Calls that must not wait.
+    Nowait(nowait::Options),
+    /// Buffers that change while they are read into or written from.
+    Scribble(scribble::Options),
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    match &options.judge {
+        Judge::Append(options) => append::run(options),
+        Judge::Cut(options) => cut::run(options),
+        Judge::Itself(options) => itself::run(options),
+        Judge::Mixed(options) => mixed::run(options),
+        Judge::Nowait(options) => nowait::run(options),
+        Judge::Scribble(options) => scribble::run(options),
+    }
+}
