@@ -84,14 +84,24 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
 ///
 /// `inode` is a live file of `T`, locked.
 unsafe fn zero_tail<T: FileData>(inode: *mut b::inode, size: i64) -> Result {
-    let block = engine::volume::device::SECTOR;
-    let size = size as u64;
-    let tail = size.wrapping_neg() & (block - 1);
-    match tail {
+    // SAFETY: By the function's contract.
+    match unsafe { tail_of(inode, size) } {
         0 => Ok(()),
         // SAFETY: By the function's contract.
-        _ => unsafe { Tables::<T>::zero_range(inode, size, tail) },
+        tail => unsafe { Tables::<T>::zero_range(inode, size as u64, tail) },
     }
+}
+
+/// How many bytes are behind `size` in its block.
+///
+/// # Safety
+///
+/// `inode` is alive.
+unsafe fn tail_of(inode: *mut b::inode, size: i64) -> u64 {
+    // SAFETY: By the function's contract; the size of blocks never changes.
+    let bits = unsafe { (*inode).i_blkbits };
+    let mask = 1u64.checked_shl(bits.into()).unwrap_or(1).wrapping_sub(1);
+    (size as u64).wrapping_neg() & mask
 }
 
 unsafe extern "C" fn mmap_prepare<T: DirectData>(desc: *mut b::vm_area_desc) -> c_int {
@@ -135,6 +145,10 @@ pub(crate) fn resize<T: FileData>(
     unsafe {
         if size > old {
             zero_tail::<T>(at, old)?;
+            // Before the size: what was behind the old end must not appear if the power fails in between.
+            if tail_of(at, old) != 0 {
+                settle::<T>(at, old, old)?;
+            }
             store()?;
             b::truncate_setsize(at, size);
             return Ok(());
