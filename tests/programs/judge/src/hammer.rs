@@ -22,7 +22,6 @@ use model::Known;
 use std::fs;
 use std::path::PathBuf;
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::Duration;
 use worker::{Counts, Worker};
 
 #[derive(Args)]
@@ -113,11 +112,8 @@ fn company<'s, 'e>(
         Ok(())
     }));
     if let Some(leave) = options.leave {
-        threads.push(until.repeat(scope, move || {
-            let squeezed = pressure::squeeze(Duration::from_secs(3), leave << 20);
-            until.sleep(500);
-            options.unless_failing(squeezed)
-        }));
+        let mut hog = pressure::Hog::new(leave << 20);
+        threads.push(until.repeat(scope, move || options.unless_failing(hog.press())));
     }
     threads
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PIECE: usize = 16 << 20;
+const PIECE: usize = 8 << 20;
 
 #[derive(Args)]
 pub struct Options {
@@ -22,30 +22,48 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(options.seconds);
-    while Instant::now() < end {
-        let left = end.saturating_duration_since(Instant::now());
-        squeeze(left.min(Duration::from_secs(10)), options.leave << 20)?;
-    }
-    Ok(())
+    squeeze(Duration::from_secs(options.seconds), options.leave << 20)
 }
 
 /// Leaves `leave` bytes to all others for that time, then gives all back.
 pub fn squeeze(time: Duration, leave: u64) -> Result<()> {
     let end = Instant::now() + time;
-    let mut taken = Vec::new();
+    let mut hog = Hog::new(leave);
     while Instant::now() < end {
-        if available()? > leave + PIECE as u64 {
-            let piece = Mapping::anonymous(PIECE)?;
-            for page in (0..PIECE).step_by(4096) {
-                piece.store(page, &[1]);
-            }
-            taken.push(piece);
-        } else {
-            thread::sleep(Duration::from_millis(20));
-        }
+        hog.press()?;
     }
     Ok(())
+}
+
+/// Who holds the memory.
+pub struct Hog {
+    leave: u64,
+    taken: Vec<Mapping>,
+}
+
+impl Hog {
+    pub fn new(leave: u64) -> Self {
+        Self {
+            leave,
+            taken: Vec::new(),
+        }
+    }
+
+    /// Takes a piece; or, where little is left, gives one back after a while: it is taken again
+    /// at once, and the kernel has to find it.
+    pub fn press(&mut self) -> Result<()> {
+        if available()? < self.leave + PIECE as u64 {
+            thread::sleep(Duration::from_millis(50));
+            self.taken.pop();
+            return Ok(());
+        }
+        let piece = Mapping::anonymous(PIECE)?;
+        for page in (0..PIECE).step_by(4096) {
+            piece.store(page, &[1]);
+        }
+        self.taken.push(piece);
+        Ok(())
+    }
 }
 
 /// Bytes that could be had without harm.

@@ -143,7 +143,9 @@ impl Victim {
 
     fn settle(&self, settle: Settle, patient: bool) -> Result<()> {
         settle.settle(&self.file, &self.mapping)?;
-        let mut turns = if patient { 50 } else { 0 };
+        // The flusher has been waited for.
+        let late = !matches!(settle, Settle::Flusher | Settle::Pressure);
+        let mut turns = if patient && late { 50 } else { 0 };
         while turns > 0 && settle::cached(&self.file)?.dirty > 0 {
             thread::sleep(Duration::from_millis(20));
             settle.settle(&self.file, &self.mapping)?;
