@@ -47,10 +47,12 @@ hammer: ## half an hour of many tasks on a few files whose every byte is known, 
 	@HAMMER_SECONDS=1800 scripts/guest-test hammer
 fsx: ## a million random operations with each of four seeds in each of four ways, per kind of disk
 	@FSX_OPS=1000000 FSX_SEEDS=4 scripts/guest-test fsx
+power-cut: ## a thousand power cuts under the module, half of them on either kind of disk (CUTS=5000)
+	@CUTS=$(or $(CUTS),1000) scripts/guest-test power_cut
 bench: ## against the kernel's own file systems
 	@scripts/bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx bench help
+.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut bench help
