@@ -39,6 +39,8 @@ debug-test: ## the same under KASAN and lockdep (builds that kernel once)
 	@scripts/debug-test $(TESTS)
 uml-test: ## guest tests on a kernel that is a program of this machine: quick
 	@KVER=uml scripts/guest-test $(TESTS)
+xfstests: ## those of XFSTESTS=FOLDER, compared with C btrfs: GROUP="rw aio" DEVICE=zoned
+	@scripts/xfstests
 long-test: ## round trips of the kernel's sources between rbtrfs and C btrfs
 	@scripts/guest-test 'long/*'
 stress: ## five minutes of writers on each kind of zoned device (STRESS_KINDS="*zone_size=4*")
@@ -55,4 +57,4 @@ bench: ## against the kernel's own file systems
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut bench help
+.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut bench help xfstests
