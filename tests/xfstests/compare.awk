@@ -28,13 +28,14 @@ file == 3 { ours[$1] = $2; text[$1] = why($0); next }
 
 {
     count++
-    by_c[c[$1]]++
+    if ($1 in c) by_c[c[$1]]++
     by_us[ours[$1]]++
     # Whatever C says of a test; but a test too slow for C says nothing of us.
     if (ours[$1] ~ /^(check|kernel|died|late)$/ && c[$1] != ours[$1]) {
         bad[++bads] = sprintf("%-12s %-7s %s", $1, ours[$1], text[$1])
         next
     }
+    if (!($1 in c)) unasked++
     if (c[$1] != "pass") {
         if (ours[$1] == "pass") more++
         next
@@ -69,6 +70,8 @@ END {
     printf "C passes %d; of those rbtrfs passes %d", by_c["pass"], both
     printf "; %d differ with a known reason, %d without one", explained, unexplained
     printf "; %d pass that C does not pass\n", more
+    if (unasked) printf "; %d that C was not asked", unasked
+    print ""
     for (i = 1; i <= kinds; i++)
         printf "\n%s (%d)\n%s", features[i], number[features[i]], listed[features[i]]
     if (unexplained) print "\nDIFFERENCES WITHOUT A REASON"
