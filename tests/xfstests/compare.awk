@@ -69,7 +69,7 @@ END {
     printf "  rbtrfs:  %s\n", all_of(by_us)
     printf "C passes %d; of those rbtrfs passes %d", by_c["pass"], both
     printf "; %d differ with a known reason, %d without one", explained, unexplained
-    printf "; %d pass that C does not pass\n", more
+    printf "; %d pass that C does not pass", more
     if (unasked) printf "; %d that C was not asked", unasked
     print ""
     for (i = 1; i <= kinds; i++)
