@@ -51,7 +51,7 @@ fsx: ## a million random operations with each of four seeds in each of four ways
 	@FSX_OPS=1000000 FSX_SEEDS=4 scripts/guest-test fsx
 power-cut: ## a thousand power cuts under the module, half of them on either kind of disk (CUTS=5000)
 	@CUTS=$(or $(CUTS),1000) scripts/guest-test power_cut
-bench: ## against the kernel's own file systems
+bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* fsync" KINDS=zoned BASE=commit
 	@scripts/bench
 
 help: ## this list

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The jobs of `make bench`: run in a guest on a mounted file system, one line `JOB NANOSECONDS` each.
-//!
-//! A program of its own and not shell or fio: under emulation their cost would be most of what is measured.
 
+//! The jobs on whole files and on many: timed here and not by fio, which has no names for them.
+
+use anyhow::{ensure, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Result, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A job: it works in a folder and tells how long that took.
+pub type Job = fn(&Path) -> Result<Duration>;
+
+/// All of them, in the order in which they share one volume: most need what one before them has left.
+pub const JOBS: &[(&str, Job)] = &[
+    ("write", write),
+    ("read", read),
+    ("overwrite", overwrite),
+    ("create", create),
+    ("stat", stat),
+    ("unlink", unlink),
+    ("fsync", fsync),
+];
 
 const MIB: usize = 1 << 20;
 const LARGE: usize = 512;
 const FILES: usize = 5000;
-const SYNCS: usize = 200;
+const SYNCS: u32 = 200;
 
 /// Bytes that differ from block to block, so that nothing on the way can take a short cut.
-fn fill(buffer: &mut [u8], seed: u64) {
+pub fn fill(buffer: &mut [u8], seed: u64) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for word in buffer.chunks_exact_mut(8) {
         state ^= state << 13;
@@ -25,12 +39,8 @@ fn fill(buffer: &mut [u8], seed: u64) {
     }
 }
 
-fn report(job: &str, start: Instant) {
-    println!("{job} {}", start.elapsed().as_nanos());
-}
-
 /// 512 MiB in 1 MiB writes, then fsync.
-fn write(dir: &Path) -> Result<()> {
+fn write(dir: &Path) -> Result<Duration> {
     let mut buffer = vec![0; MIB];
     fill(&mut buffer, 1);
     let start = Instant::now();
@@ -40,25 +50,22 @@ fn write(dir: &Path) -> Result<()> {
         file.write_all(&buffer)?;
     }
     file.sync_all()?;
-    report("write", start);
-    Ok(())
+    Ok(start.elapsed())
 }
 
 /// The same file, from its beginning to its end. The caller has dropped the caches.
-fn read(dir: &Path) -> Result<()> {
+fn read(dir: &Path) -> Result<Duration> {
     let mut buffer = vec![0; MIB];
     let start = Instant::now();
     let mut file = File::open(dir.join("large"))?;
     for index in 0..LARGE {
         file.read_exact(&mut buffer)?;
-        assert_eq!(
-            buffer[..8],
-            index.to_le_bytes(),
+        ensure!(
+            buffer[..8] == index.to_le_bytes(),
             "MiB {index} is not what was written"
         );
     }
-    report("read", start);
-    Ok(())
+    Ok(start.elapsed())
 }
 
 fn small(dir: &Path, index: usize) -> PathBuf {
@@ -66,7 +73,7 @@ fn small(dir: &Path, index: usize) -> PathBuf {
 }
 
 /// 5,000 files of 0 to 16 KiB in 50 directories, then a sync of the file system.
-fn create(dir: &Path) -> Result<()> {
+fn create(dir: &Path) -> Result<Duration> {
     let mut buffer = vec![0; 16 << 10];
     fill(&mut buffer, 2);
     let start = Instant::now();
@@ -77,34 +84,34 @@ fn create(dir: &Path) -> Result<()> {
         File::create(small(dir, index))?.write_all(&buffer[..index * 7919 % buffer.len()])?;
     }
     sync(dir)?;
-    report("create", start);
-    Ok(())
+    Ok(start.elapsed())
 }
 
 /// Attributes of those files. The caller has dropped the caches.
-fn stat(dir: &Path) -> Result<()> {
+fn stat(dir: &Path) -> Result<Duration> {
     let start = Instant::now();
     for index in 0..FILES {
         let size = fs::metadata(small(dir, index))?.len();
-        assert_eq!(size, (index * 7919 % (16 << 10)) as u64);
+        ensure!(
+            size == (index * 7919 % (16 << 10)) as u64,
+            "file {index} has {size} bytes"
+        );
     }
-    report("stat", start);
-    Ok(())
+    Ok(start.elapsed())
 }
 
 /// All of them gone, and a sync.
-fn unlink(dir: &Path) -> Result<()> {
+fn unlink(dir: &Path) -> Result<Duration> {
     let start = Instant::now();
     for index in 0..FILES {
         fs::remove_file(small(dir, index))?;
     }
     sync(dir)?;
-    report("unlink", start);
-    Ok(())
+    Ok(start.elapsed())
 }
 
-/// 4 KiB written and synced, 200 times: the mean is printed.
-fn fsync(dir: &Path) -> Result<()> {
+/// 4 KiB written and synced, 200 times: the mean.
+fn fsync(dir: &Path) -> Result<Duration> {
     let mut buffer = vec![0; 4 << 10];
     let file = OpenOptions::new()
         .create(true)
@@ -113,16 +120,15 @@ fn fsync(dir: &Path) -> Result<()> {
         .open(dir.join("log"))?;
     let start = Instant::now();
     for index in 0..SYNCS {
-        fill(&mut buffer, index as u64);
-        file.write_all_at(&buffer, (index * buffer.len()) as u64)?;
+        fill(&mut buffer, index.into());
+        file.write_all_at(&buffer, u64::from(index) * buffer.len() as u64)?;
         file.sync_all()?;
     }
-    println!("fsync {}", start.elapsed().as_nanos() / SYNCS as u128);
-    Ok(())
+    Ok(start.elapsed() / SYNCS)
 }
 
 /// 4 KiB to random places of the large file, then fsync.
-fn overwrite(dir: &Path) -> Result<()> {
+fn overwrite(dir: &Path) -> Result<Duration> {
     let mut buffer = vec![0; 4 << 10];
     fill(&mut buffer, 3);
     let file = OpenOptions::new().write(true).open(dir.join("large"))?;
@@ -136,30 +142,10 @@ fn overwrite(dir: &Path) -> Result<()> {
         file.write_all_at(&buffer, (block * buffer.len()) as u64)?;
     }
     file.sync_all()?;
-    report("overwrite", start);
-    Ok(())
+    Ok(start.elapsed())
 }
 
 /// Waits until all of the file system is on the device.
 fn sync(dir: &Path) -> Result<()> {
     Ok(rustix::fs::syncfs(File::open(dir)?)?)
-}
-
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [job, dir] = arguments.as_slice() else {
-        eprintln!("usage: bench write|read|overwrite|create|stat|unlink|fsync DIR");
-        std::process::exit(2);
-    };
-    let dir = Path::new(dir);
-    match job.as_str() {
-        "write" => write(dir),
-        "read" => read(dir),
-        "overwrite" => overwrite(dir),
-        "create" => create(dir),
-        "stat" => stat(dir),
-        "unlink" => unlink(dir),
-        "fsync" => fsync(dir),
-        other => panic!("no job called {other}"),
-    }
 }
