@@ -213,10 +213,13 @@ impl NewInode {
             Some(&Regular::<T, D>::FILE),
             Some(Tables::<D>::ADDRESS_SPACE),
         );
-        // SAFETY: Nobody else has the inode. Pages hold still while they are written: they are checksummed.
+        // Pages hold still while they are written: they are checksummed. `invalidate_folio`, which gives up the space of
+        // what is cut, is called for folios of one block too, to which iomap attaches nothing.
+        // SAFETY: Nobody else has the inode.
         unsafe {
             let mapping = (*self.as_ptr()).i_mapping;
             b::mapping_set_large_folios(mapping);
+            b::mapping_set_release_always(mapping);
             b::mapping_set_stable_writes(mapping);
         }
     }
