@@ -6,6 +6,7 @@
 //! |---------------|-----------------------------------------------------------------------------|
 //! | [`device`]    | the engine's view of a block device                                         |
 //! | [`checksums`] | the engine's view of the kernel's checksums                                 |
+//! | [`clock`]     | the engine's view of the kernel's clock                                     |
 //! | [`data`]      | the contents of files                                                       |
 //! | [`metadata`]  | the cache of tree blocks, as the page cache of the btree inode              |
 //!
@@ -14,6 +15,7 @@
 #![deny(unsafe_code)]
 
 pub(crate) mod checksums;
+pub(crate) mod clock;
 pub(crate) mod data;
 pub(crate) mod device;
 pub(crate) mod metadata;

@@ -5,14 +5,9 @@
 //! C header: `include/linux/timekeeping.h`
 
 use super::bindings as b;
-use engine::txn::Clock;
 
-/// The monotonic clock.
-pub(crate) struct KernelClock;
-
-impl Clock for KernelClock {
-    fn now_ns(&self) -> u64 {
-        // SAFETY: It reads a clock.
-        u64::try_from(unsafe { b::ktime_get() }).unwrap_or(0)
-    }
+/// The monotonic clock, in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    // SAFETY: It reads a clock.
+    u64::try_from(unsafe { b::ktime_get() }).unwrap_or(0)
 }
