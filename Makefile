@@ -49,6 +49,8 @@ hammer: ## half an hour of many tasks on a few files whose every byte is known, 
 	@HAMMER_SECONDS=1800 scripts/guest-test hammer
 fsx: ## a million random operations with each of four seeds in each of four ways, per kind of disk
 	@FSX_OPS=1000000 FSX_SEEDS=4 scripts/guest-test fsx
+stress-ng: ## every stressor of stress-ng's file system class, ten minutes for each kind of disk
+	@STRESS_SECONDS=$(or $(STRESS_SECONDS),8) scripts/guest-test long/stress_ng
 power-cut: ## a thousand power cuts under the module, half of them on either kind of disk (CUTS=5000)
 	@CUTS=$(or $(CUTS),1000) scripts/guest-test power_cut
 bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* fsync" KINDS=zoned BASE=commit
@@ -57,4 +59,4 @@ bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* f
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut bench help xfstests
+.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests
