@@ -121,8 +121,11 @@ unsafe fn write_past_cache<T: DirectData>(
         };
         let mut written = 0;
         if is_aligned(inode, from, (*iocb).ki_pos) {
-            if (*iocb).ki_pos > b::i_size_read(inode) {
-                super::zero_tail::<T>(inode, b::i_size_read(inode))?;
+            let size = b::i_size_read(inode);
+            if (*iocb).ki_pos > size {
+                super::zero_tail::<T>(inode, size)?;
+                // What was behind the old end must not appear if the power fails after the file has grown.
+                settle::<T>(inode, size, size)?;
             }
             settle_cached::<T>(iocb, from, inode)?;
             let end = submit::<T>(iocb, from, inode, growth, &mut written);
