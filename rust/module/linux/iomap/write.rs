@@ -95,21 +95,22 @@ unsafe fn reserve<T: FileData>(
     };
     let mut allowance = core::mem::take(&mut *file.writer().lock());
     let mut end = end;
-    let mut wrote_out = false;
-    let result = loop {
-        match file.reserve(&mut allowance, start, end, patience) {
-            Err(error) if error == ENOSPC && !wrote_out && patience == Patience::Waits => {
-                wrote_out = true;
-                // SAFETY: By the caller's promise.
-                unsafe { write_out_all(inode) };
-            }
-            Err(error) if error == ENOSPC && end.saturating_sub(start) > block => {
-                let half = end.saturating_sub(start) / 2;
-                end = start.saturating_add((half & !(block - 1)).max(block));
-            }
-            reserved => break reserved,
+    let mut result = file.reserve(&mut allowance, start, end, patience);
+    if result == Err(ENOSPC) && patience == Patience::Waits {
+        // SAFETY: By the caller's promise.
+        unsafe { write_out_all(inode) };
+        result = file.reserve(&mut allowance, start, end, patience);
+        // Then for less: to wait once more would not help but for the last block.
+        while result.is_err() && end.saturating_sub(start) > block {
+            let half = end.saturating_sub(start) / 2;
+            end = start.saturating_add((half & !(block - 1)).max(block));
+            let patience = match end.saturating_sub(start) > block {
+                true => Patience::None,
+                false => Patience::Waits,
+            };
+            result = file.reserve(&mut allowance, start, end, patience);
         }
-    };
+    }
     *file.writer().lock() = allowance;
     result.map(|()| end)
 }
