@@ -12,7 +12,7 @@ function why(text) {
 
 file == 1 {
     if ($0 ~ /^#/ || NF == 0) next
-    if (NF < 4 || $2 !~ /^(both|regular|zoned)$/ || $3 !~ /:$/) {
+    if (NF < 4 || $2 !~ /^(both|regular|zoned)$/ || $0 !~ /: ./) {
         print known ": not a line of it: " $0
         wrong++
         next
@@ -37,7 +37,7 @@ file == 3 { ours[$1] = $2; text[$1] = why($0); next }
     }
     if (!($1 in c)) unasked++
     if (c[$1] != "pass") {
-        if (ours[$1] == "pass") more++
+        if (ours[$1] == "pass" && $1 in c) more++
         next
     }
     if (ours[$1] == "pass") {
