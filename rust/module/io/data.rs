@@ -25,7 +25,7 @@ use crate::linux::iomap::{
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use core::sync::atomic::AtomicU64;
-use engine::disk::InodeFlags;
+use engine::disk::{InodeFlags, Logical};
 use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, WriteReservation};
 use engine::volume::Volume;
 use kernel::sync::Arc;
@@ -87,9 +87,14 @@ pub(crate) struct FileIo<N> {
     under_way: AtomicU64,
 }
 
-/// What checking a read takes.
-pub(crate) struct Read {
+/// What is known of an extent before it is read.
+pub(crate) struct Check {
+    /// Where in the file, in bytes.
+    pos: u64,
+    logical: Logical,
     sums: Option<SectorSums>,
+    /// Of [`engine::space::Space::reuses`], before the extent was looked up.
+    reuses: u64,
 }
 
 impl<N: Send + Sync + 'static> FileIo<N> {
@@ -132,7 +137,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     type Allowance = Allowance<WriteReservation>;
     type Taken = TakenSpace;
     type Write = Write;
-    type Read = Read;
+    type Read = Check;
 
     fn of(inode: &linux::Inode) -> Option<&Self> {
         inode.payload()
@@ -166,8 +171,12 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         self.send_read(bio);
     }
 
-    fn verify(&self, read: &Read, pos: u64, offset: u64, bytes: &mut [u8]) -> Result {
-        self.verify_read(read, pos, offset, bytes)
+    fn age_of_addresses(&self) -> u64 {
+        self.reuses()
+    }
+
+    fn verify(&self, check: &Check, pos: u64, bytes: &mut [u8]) -> Result {
+        self.verify_read(check, pos, bytes)
     }
 
     fn read_now(&self, pos: u64, bytes: &mut [u8]) -> Result {

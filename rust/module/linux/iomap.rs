@@ -122,12 +122,15 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     /// What became of those of the whole mount.
     fn fixup_tally(&self) -> &Tally;
 
+    /// A number that changes when addresses that were given up may be used again: what was looked up before may be
+    /// another file's since.
+    fn age_of_addresses(&self) -> u64;
     /// What is at `pos`, for at most `len` bytes.
     fn map(&self, pos: u64, len: u64) -> Result<Extent>;
     /// Sends a read on its way.
     fn read(&self, bio: ReadBio<Self>);
-    /// Checks, and may mend, the bytes read for `pos`, which lie `offset` bytes into what was asked. In a worker.
-    fn verify(&self, read: &Self::Read, pos: u64, offset: u64, bytes: &mut [u8]) -> Result;
+    /// Checks, and may mend, the bytes read for `pos`. In a worker.
+    fn verify(&self, read: &Self::Read, pos: u64, bytes: &mut [u8]) -> Result;
     /// Reads and checks `bytes` at `pos`, whole blocks.
     fn read_now(&self, pos: u64, bytes: &mut [u8]) -> Result;
 

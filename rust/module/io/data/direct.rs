@@ -6,7 +6,7 @@
 //! the trees; only then is the bio given back. A read is checked in place. Memory belongs to the user meanwhile: a check
 //! that fails is repeated on memory of ours before anybody is told.
 
-use super::{FileIo, TakenSpace};
+use super::{Check, FileIo, TakenSpace};
 use crate::io::checksums::digest;
 use crate::linux::iomap::direct::{DirectData, DirectRead};
 use crate::linux::iomap::{Extent, Ioend, Patience, Source};
@@ -14,23 +14,10 @@ use crate::linux::memory::{Memory, MemoryMut};
 use core::sync::atomic::Ordering;
 use engine::btree::Reach;
 use engine::disk::{FileOffset, Logical};
-use engine::fs::SectorSums;
 use engine::volume::device::SECTOR;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
-
-/// How often a read begins again because what it looked up was freed and used again before it ended.
-const ATTEMPTS: u32 = 64;
-
-/// What is known of an extent before it is read.
-pub(crate) struct Check {
-    pos: u64,
-    logical: Logical,
-    sums: Option<SectorSums>,
-    /// Of [`engine::space::Space::reuses`], before the extent was looked up.
-    reuses: u64,
-}
 
 impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     type Check = Check;
@@ -117,28 +104,6 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 }
 
 impl<N: Send + Sync + 'static> FileIo<N> {
-    fn reuses(&self) -> u64 {
-        self.path.fs.transactions().space().reuses()
-    }
-
-    /// Whether what was read was the file's all the time since it was looked up: nobody keeps a file from being written
-    /// over, and the old extent from being used by another one after a commit, while it is read.
-    fn is_still_there(&self, check: &Check, pos: u64, len: u64) -> Result<bool> {
-        if self.reuses() == check.reuses {
-            return Ok(true);
-        }
-        let logical = check
-            .logical
-            .saturating_add(pos.saturating_sub(check.pos))
-            .get();
-        let now = self.look_up(pos, len)?;
-        let reuses = self.reuses();
-        // An address that went to another file takes two commits to come back.
-        Ok(reuses == check.reuses.wrapping_add(1)
-            && now.len >= len
-            && matches!(now.source, Source::Mapped(at) if at == logical))
-    }
-
     /// Whether memory has what the checksum of the sector with this index says.
     fn matches_memory(&self, check: &Check, index: usize, sector: Memory<'_>) -> bool {
         let Some(sums) = &check.sums else {
@@ -154,16 +119,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn reread(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
         self.path.tally.reread.fetch_add(1, Ordering::Relaxed);
         let mut copy = KVec::from_elem(0, SECTOR as usize, GFP_KERNEL)?;
-        for _ in 0..ATTEMPTS {
-            let reuses = self.reuses();
-            let result = self.read_blocks(pos, &mut copy);
-            if self.reuses() == reuses {
-                result?;
-                bytes.copy_from(&copy);
-                return Ok(());
-            }
-        }
-        Err(EIO)
+        self.read_blocks(pos, &mut copy)?;
+        bytes.copy_from(&copy);
+        Ok(())
     }
 }
 

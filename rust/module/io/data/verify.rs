@@ -2,12 +2,15 @@
 
 //! What was read is compared with its checksums; another copy serves where one is damaged.
 
-use super::{FileIo, Read};
+use super::{Check, FileIo};
 use crate::linux::iomap::{Extent, Joins, ReadBio, Source};
 use engine::disk::{FileOffset, Logical};
 use engine::fs::{Mapping, MappingKind, SectorSums};
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
+
+/// How often a read begins again because what it looked up was freed and used again before it ended.
+const ATTEMPTS: u32 = 64;
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// What is at `pos`, for at most `len` bytes.
@@ -57,25 +60,30 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         });
         match found {
             Ok(((device, at, len), sums)) if len >= bio.len() => {
-                bio.submit(device, at.get() >> 9, Read { sums });
+                let check = Check {
+                    pos: bio.pos(),
+                    logical,
+                    sums,
+                    reuses: bio.age(),
+                };
+                bio.submit(device, at.get() >> 9, check);
             }
             Ok(_) => bio.fail(EUCLEAN),
             Err(error) => bio.fail(error),
         }
     }
 
-    /// Checks the bytes read for `pos`, `offset` bytes into what was asked, and reads those again that are wrong.
-    pub(super) fn verify_read(
-        &self,
-        read: &Read,
-        pos: u64,
-        offset: u64,
-        bytes: &mut [u8],
-    ) -> Result {
+    /// Checks the bytes read for `pos`, and reads those again that are wrong.
+    pub(super) fn verify_read(&self, check: &Check, pos: u64, bytes: &mut [u8]) -> Result {
+        // Else the checksums may be those of another file as well.
+        if !self.is_still_there(check, pos, bytes.len() as u64)? {
+            return self.read_blocks(pos, bytes);
+        }
+        let offset = pos.saturating_sub(check.pos);
         let mut index = usize::try_from(offset / SECTOR).map_err(|_| EIO)?;
         let mut at = pos;
         for sector in bytes.chunks_mut(SECTOR as usize) {
-            if !self.matches(read.sums.as_ref(), index, sector) {
+            if !self.matches(check.sums.as_ref(), index, sector) {
                 // Another copy may be good, or the file has been rewritten since it was mapped.
                 self.read_blocks(at, sector)?;
             }
@@ -85,8 +93,42 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         Ok(())
     }
 
-    /// Reads and checks whole blocks.
+    /// How often addresses that were given up have been let go for others.
+    pub(super) fn reuses(&self) -> u64 {
+        self.path.fs.transactions().space().reuses()
+    }
+
+    /// Whether what was read was the file's all the time since it was looked up: nobody keeps a file from being written
+    /// over, and the old extent from being used by another one after a commit, while it is read.
+    pub(super) fn is_still_there(&self, check: &Check, pos: u64, len: u64) -> Result<bool> {
+        if self.reuses() == check.reuses {
+            return Ok(true);
+        }
+        let logical = check
+            .logical
+            .saturating_add(pos.saturating_sub(check.pos))
+            .get();
+        let now = self.look_up(pos, len)?;
+        let reuses = self.reuses();
+        // An address that went to another file takes two commits to come back.
+        Ok(reuses == check.reuses.wrapping_add(1)
+            && now.len >= len
+            && matches!(now.source, Source::Mapped(at) if at == logical))
+    }
+
+    /// Reads and checks whole blocks; once more if what was looked up may have become another file's meanwhile.
     pub(super) fn read_blocks(&self, pos: u64, bytes: &mut [u8]) -> Result {
+        for _ in 0..ATTEMPTS {
+            let reuses = self.reuses();
+            let result = self.read_blocks_once(pos, bytes);
+            if self.reuses() == reuses {
+                return result;
+            }
+        }
+        Err(EIO)
+    }
+
+    fn read_blocks_once(&self, pos: u64, bytes: &mut [u8]) -> Result {
         let mut rest = bytes;
         let mut at = pos;
         while !rest.is_empty() {

@@ -19,9 +19,13 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     from_result(|| {
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
         let file = unsafe { of::<T>(inode) }?;
+        // Before the look-up: what happens in between must be noticed.
+        let age = file.age_of_addresses();
         let extent = file.map(pos as u64, length as u64)?;
         // SAFETY: iomap passes a mapping for us to fill.
-        describe(unsafe { &mut *iomap }, file.block_device(), extent)?;
+        let iomap = unsafe { &mut *iomap };
+        describe(iomap, file.block_device(), extent)?;
+        iomap.validity_cookie = age;
         Ok(0)
     })
 }
@@ -124,7 +128,13 @@ unsafe extern "C" fn submit_read<T: FileData>(
             return;
         }
         (*context).read_ctx = ptr::null_mut();
-        let bio = ReadBio::new(bio, (*iter).inode, (*context).read_ctx_file_offset as u64);
+        // A bio is of one mapping: this is called at the end of each.
+        let bio = ReadBio::new(
+            bio,
+            (*iter).inode,
+            (*context).read_ctx_file_offset as u64,
+            (*iter).iomap.validity_cookie,
+        );
         if let Ok(file) = of::<T>((*iter).inode) {
             file.read(bio);
         }

@@ -26,6 +26,7 @@ pub(crate) struct ReadBio<T: FileData> {
     bio: *mut bindings::bio,
     inode: *mut bindings::inode,
     pos: u64,
+    age: u64,
     _file: core::marker::PhantomData<T>,
 }
 
@@ -37,14 +38,26 @@ impl<T: FileData> ReadBio<T> {
         bio: *mut bindings::bio,
         inode: *mut bindings::inode,
         pos: u64,
+        age: u64,
     ) -> Self {
         // INVARIANT: By the caller's promise.
         Self {
             bio,
             inode,
             pos,
+            age,
             _file: core::marker::PhantomData,
         }
+    }
+
+    /// The file position of the first byte.
+    pub(crate) fn pos(&self) -> u64 {
+        self.pos
+    }
+
+    /// [`FileData::age_of_addresses`] before the address was looked up.
+    pub(crate) fn age(&self) -> u64 {
+        self.age
     }
 
     /// The logical address of the first byte.
@@ -160,7 +173,7 @@ impl<T: FileData> WorkItem for ReadDone<T> {
                 let bytes = core::slice::from_raw_parts_mut(part.at, part.len);
                 let pos = this.pos.saturating_add(offset);
                 let checked = match status {
-                    Ok(()) => file.verify(&this.read, pos, offset, bytes),
+                    Ok(()) => file.verify(&this.read, pos, bytes),
                     // The device gave nothing: another copy may do.
                     Err(_) => file.read_now(pos, bytes),
                 };
