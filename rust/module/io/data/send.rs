@@ -7,7 +7,7 @@
 
 use super::FileIo;
 use crate::io::checksums::digest;
-use crate::linux::iomap::ioend::{Append, Destination, Envelope, Ioend, Still, MAX_COPY};
+use crate::linux::iomap::ioend::{Append, Destination, Envelope, Ioend, Pins, Still, MAX_COPY};
 use crate::linux::iomap::Patience;
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
@@ -63,6 +63,7 @@ struct Place<'a, N: Send + Sync + 'static> {
     destination: Destination,
     device: &'a BlockDevice,
     append: Append,
+    pins: Pins,
     /// Room for them.
     checksums: KVVec<u8>,
     envelope: Envelope<FileIo<N>>,
@@ -180,7 +181,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 return Err(Unsent { parcel, error });
             }
         };
-        let still = match front.hold_still() {
+        let still = match front.hold_still(place.pins) {
             Ok(still) => still,
             Err((ioend, error)) => {
                 // What is behind it is not tried either.
@@ -199,7 +200,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails.
     fn find_place(&self, parcel: &mut Parcel<N>, patience: Patience) -> Result<Place<'_, N>> {
         let envelope = Envelope::new()?;
-        let (checksums, wanted) = self.room_for_checksums(self.piece_len(&parcel.ioend)?)?;
+        let pins = parcel.ioend.pins();
+        let wanted = self.piece_len(&parcel.ioend, pins)?;
+        let (checksums, wanted) = self.room_for_checksums(wanted)?;
         let mut reservation = parcel.reservation.split(wanted)?;
         let allocated = match patience {
             Patience::Waits => self.path.fs.allocate_write(&mut reservation, wanted),
@@ -218,6 +221,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 destination,
                 device,
                 append,
+                pins,
                 checksums,
                 envelope,
             }),
@@ -229,9 +233,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// How much of `ioend` one piece may have.
-    fn piece_len(&self, ioend: &Ioend<Self>) -> Result<u64> {
+    fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<u64> {
         let mut max = self.path.volume.max_extent_len().min(MAX_EXTENT);
-        if ioend.is_pinned() {
+        if pins == Pins::Some {
             max = max.min(MAX_COPY);
         }
         // What an append cannot take must not be allocated: whether it is one is known only then.

@@ -38,6 +38,15 @@ pub(crate) enum Append {
     No,
 }
 
+/// Whether pages of a write were pinned when it was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pins {
+    /// One was.
+    Some,
+    /// None was.
+    None,
+}
+
 /// A write that iomap built: bytes under writeback that have no place yet.
 ///
 /// # Invariants
@@ -150,25 +159,28 @@ impl<T: FileData> Ioend<T> {
 
     /// Whether somebody may write the bytes without a fault: a page of theirs is pinned (`pin_user_pages`). Where that
     /// matters for a direct request, iomap has copied them (`IOMAP_DIO_BOUNCE`).
-    pub(crate) fn is_pinned(&self) -> bool {
+    ///
+    /// Asked once for a piece, before its length is chosen: who pins a page to write it later than this faults first, and
+    /// waits for the end of writeback, as the mapping asks for stable writes; who pins it to read may come at any time.
+    pub(crate) fn pins(&self) -> Pins {
         let mut pinned = false;
         // SAFETY: The ioend is ours.
-        if unsafe { is_direct(self.ioend) } {
-            return false;
-        }
-        // SAFETY: The ioend is ours. Who pins a page from now on faults first, and waits for the end of writeback: the
-        // mapping asks for stable writes.
         unsafe {
-            self.segments(&mut |part| pinned |= bindings::folio_maybe_dma_pinned(part.folio));
+            if !is_direct(self.ioend) {
+                self.segments(&mut |part| pinned |= bindings::folio_maybe_dma_pinned(part.folio));
+            }
         }
-        pinned
+        match pinned {
+            true => Pins::Some,
+            false => Pins::None,
+        }
     }
 
     /// Sees to it that the bytes hold still until they are on the device: they do while they are under writeback, as
-    /// writers and faults wait for its end, unless their pages are pinned; then they are copied. `ENOMEM` gives the
-    /// ioend back.
-    pub(crate) fn hold_still(self) -> core::result::Result<Still<T>, (Self, Error)> {
-        if !self.is_pinned() {
+    /// writers and faults wait for its end, unless their pages were pinned; then they are copied, at most [`MAX_COPY`] of
+    /// them. `ENOMEM` gives the ioend back.
+    pub(crate) fn hold_still(self, pins: Pins) -> core::result::Result<Still<T>, (Self, Error)> {
+        if pins == Pins::None {
             return Ok(Still {
                 ioend: self,
                 copy: None,
