@@ -189,8 +189,8 @@ impl<R: Divisible> Delalloc<R> {
                 at = next;
                 continue;
             }
-            match self.next_start(at) {
-                Some(next) => at = next,
+            match self.next_range(at) {
+                Some((next, _)) => at = next,
                 None => break,
             }
         }
@@ -208,12 +208,6 @@ impl<R: Divisible> Delalloc<R> {
             .map
             .ceiling(&after)
             .map(|(&start, range)| (start, range.end))
-    }
-
-    /// Where the first delayed range begins that begins at `after` or behind it.
-    pub fn next_start(&self, after: u64) -> Option<u64> {
-        let ranges = self.ranges.lock();
-        ranges.map.ceiling(&after).map(|(&start, _)| start)
     }
 }
 

@@ -90,6 +90,16 @@ pub(crate) enum Patience {
     None,
 }
 
+impl Patience {
+    /// That of a call of iomap with these flags (`IOMAP_*`).
+    fn of(flags: kernel::ffi::c_uint) -> Self {
+        match flags & bindings::IOMAP_NOWAIT {
+            0 => Self::Waits,
+            _ => Self::None,
+        }
+    }
+}
+
 /// What [`FileData::take`] found at a position.
 pub(crate) enum Taken {
     /// Delayed blocks up to this position, now the caller's to write.
@@ -306,6 +316,21 @@ fn describe(iomap: &mut bindings::iomap, device: &BlockDevice, extent: Extent) -
         }
     }
     Ok(())
+}
+
+/// Fills the C description of a mapping whose bytes get their address when they are sent.
+fn describe_unplaced(
+    iomap: &mut bindings::iomap,
+    device: &BlockDevice,
+    start: u64,
+    end: u64,
+    kind: u32,
+) {
+    iomap.offset = start as bindings::loff_t;
+    iomap.length = end.saturating_sub(start);
+    iomap.bdev = device.as_ptr();
+    iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
+    iomap.type_ = kind as u16;
 }
 
 /// Frees what [`describe`] attached.

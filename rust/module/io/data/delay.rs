@@ -26,13 +26,22 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if lacking == 0 {
             return Ok(());
         }
-        let (fs, offset) = (&self.path.fs, FileOffset::new(start));
-        let reservation = match patience {
-            Patience::Waits => fs.reserve_write(&self.inode, offset, lacking)?,
-            Patience::None => fs.try_reserve_write(&self.inode, offset, lacking)?,
-        };
-        allowance.add(reservation, lacking);
+        allowance.add(self.reserve_space(start, lacking, patience)?, lacking);
         Ok(())
+    }
+
+    /// Space for writing `len` bytes, whole sectors, at `pos`.
+    pub(super) fn reserve_space(
+        &self,
+        pos: u64,
+        len: u64,
+        patience: Patience,
+    ) -> Result<WriteReservation> {
+        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+        match patience {
+            Patience::Waits => fs.reserve_write(&self.inode, offset, len),
+            Patience::None => fs.try_reserve_write(&self.inode, offset, len),
+        }
     }
 
     /// Gives up what is delayed in `[start, end)`.
@@ -58,8 +67,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 Ok(Taken::Until(until))
             }
             None => {
-                let next = self.delalloc.next_start(start);
-                Ok(Taken::NothingUntil(next.map_or(end, |next| next.min(end))))
+                let next = self.delalloc.next_range(start);
+                let until = next.map_or(end, |(next, _)| next.min(end));
+                Ok(Taken::NothingUntil(until))
             }
         }
     }

@@ -7,10 +7,9 @@
 //! that fails is repeated on memory of ours before anybody is told.
 
 use super::{Check, FileIo, TakenSpace};
-use crate::io::checksums::digest;
 use crate::linux::iomap::direct::{DirectData, DirectRead};
 use crate::linux::iomap::{Extent, Ioend, Patience, Source};
-use crate::linux::memory::{Memory, MemoryMut};
+use crate::linux::memory::MemoryMut;
 use core::sync::atomic::Ordering;
 use engine::btree::Reach;
 use engine::disk::{FileOffset, Logical};
@@ -34,11 +33,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         patience: Patience,
     ) -> Result {
         let _nofs = NofsScope::enter();
-        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
-        space.add(match patience {
-            Patience::Waits => fs.reserve_write(&self.inode, offset, len)?,
-            Patience::None => fs.try_reserve_write(&self.inode, offset, len)?,
-        });
+        space.add(self.reserve_space(pos, len, patience)?);
         Ok(())
     }
 
@@ -91,7 +86,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         }
         each_sector(pos, bytes, |at, bytes| {
             let index = usize::try_from(at.saturating_sub(check.pos) / SECTOR).map_err(|_| EIO)?;
-            match is_there && self.matches_memory(check, index, bytes.as_memory()) {
+            match is_there && self.matches(check.sums.as_ref(), index, bytes.as_memory()) {
                 true => Ok(()),
                 false => self.reread(at, bytes),
             }
@@ -104,17 +99,6 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 }
 
 impl<N: Send + Sync + 'static> FileIo<N> {
-    /// Whether memory has what the checksum of the sector with this index says.
-    fn matches_memory(&self, check: &Check, index: usize, sector: Memory<'_>) -> bool {
-        let Some(sums) = &check.sums else {
-            return true;
-        };
-        let kind = self.path.volume.format().checksum;
-        let found = digest(kind, sector);
-        sums.get(index)
-            .is_some_and(|sum| found.get(..kind.size()) == Some(sum))
-    }
-
     /// Reads the sector at `pos` of the file again, into memory of ours, and gives it to the user.
     fn reread(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
         self.path.tally.reread.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,9 @@
 //! What was read is compared with its checksums; another copy serves where one is damaged.
 
 use super::{Check, FileIo};
+use crate::io::checksums::digest;
 use crate::linux::iomap::{Extent, Joins, ReadBio, Source};
+use crate::linux::memory::Memory;
 use engine::disk::{FileOffset, Logical};
 use engine::fs::{Mapping, MappingKind, SectorSums};
 use engine::volume::device::SECTOR;
@@ -83,7 +85,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let mut index = usize::try_from(offset / SECTOR).map_err(|_| EIO)?;
         let mut at = pos;
         for sector in bytes.chunks_mut(SECTOR as usize) {
-            if !self.matches(check.sums.as_ref(), index, sector) {
+            if !self.matches(check.sums.as_ref(), index, (&*sector).into()) {
                 // Another copy may be good, or the file has been rewritten since it was mapped.
                 self.read_blocks(at, sector)?;
             }
@@ -155,12 +157,17 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Whether `sector` is what `sums` says of the sector with this index; no checksum at all is a yes.
-    fn matches(&self, sums: Option<&SectorSums>, index: usize, sector: &[u8]) -> bool {
+    pub(super) fn matches(
+        &self,
+        sums: Option<&SectorSums>,
+        index: usize,
+        sector: Memory<'_>,
+    ) -> bool {
         let Some(sums) = sums else {
             return true;
         };
         let kind = self.path.volume.format().checksum;
-        let found = self.path.volume.checksums().digest(kind, sector);
+        let found = digest(kind, sector);
         sums.get(index)
             .is_some_and(|sum| found.get(..kind.size()) == Some(sum))
     }
@@ -178,7 +185,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 continue;
             }
             let mut sectors = bytes.chunks(SECTOR as usize).enumerate();
-            if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector)) {
+            if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector.into())) {
                 return Ok(());
             }
         }

@@ -4,8 +4,9 @@
 //!
 //! C header: `include/linux/iomap.h`
 
-use super::write::write_out_all;
-use super::{bindings, clean_behind, of, Blocks, FileData, Patience, Tables};
+use super::{bindings, clean_behind, describe_unplaced, of, Blocks, FileData, Patience, Tables};
+use crate::linux::operations::with_room;
+use crate::linux::Inode;
 use core::ptr;
 use kernel::error::from_result;
 use kernel::ffi;
@@ -84,14 +85,10 @@ unsafe fn reserve<T: FileData>(
         )
     };
     let end = start.saturating_add(len);
-    match file.reserve(&mut fault.allowance, start, end, Patience::Waits) {
-        Err(error) if error == ENOSPC => {
-            // SAFETY: By the caller's promise.
-            unsafe { write_out_all(inode) };
-            file.reserve(&mut fault.allowance, start, end, Patience::Waits)
-        }
-        reserved => reserved,
-    }
+    // SAFETY: By the caller's promise.
+    with_room(unsafe { Inode::borrow(inode) }, || {
+        file.reserve(&mut fault.allowance, start, end, Patience::Waits)
+    })
 }
 
 /// With the folio locked: the blocks up to the end of the file become delayed; iomap marks them dirty next.
@@ -119,11 +116,8 @@ pub(super) unsafe extern "C" fn begin<T: FileData>(
         file.cover(&mut fault.allowance, start, end);
         // SAFETY: iomap passes a mapping for us to fill.
         let iomap = unsafe { &mut *iomap };
-        iomap.offset = start as bindings::loff_t;
-        iomap.length = end.saturating_sub(start);
-        iomap.bdev = file.block_device().as_ptr();
-        iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-        iomap.type_ = bindings::IOMAP_DELALLOC as u16;
+        let kind = bindings::IOMAP_DELALLOC;
+        describe_unplaced(iomap, file.block_device(), start, end, kind);
         Ok(0)
     })
 }

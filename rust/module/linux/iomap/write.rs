@@ -7,7 +7,10 @@
 //! still enough, what stands at a block is looked up under it, and [`put_folio`] makes the blocks delayed before it is
 //! given up.
 
-use super::{bindings, bytes_at, describe, mapping_of, of, Blocks, FileData, Patience, Source};
+use super::{
+    bindings, bytes_at, describe, describe_unplaced, mapping_of, of, Blocks, FileData, Patience,
+    Source,
+};
 use core::ptr;
 use kernel::error::from_result;
 use kernel::ffi;
@@ -44,15 +47,10 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         // SAFETY: iomap passes mappings for us to fill. What stands there already is found by `read_folio_range_now`,
         // which looks for itself: the address does not matter.
         let (iomap, srcmap) = unsafe { (&mut *iomap, &mut *srcmap) };
-        for map in [&mut *iomap, srcmap] {
-            map.offset = start as bindings::loff_t;
-            map.length = end.saturating_sub(start);
-            map.bdev = file.block_device().as_ptr();
-            map.addr = 0;
-            map.type_ = bindings::IOMAP_MAPPED as u16;
-        }
-        iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-        iomap.type_ = bindings::IOMAP_DELALLOC as u16;
+        let device = file.block_device();
+        describe_unplaced(iomap, device, start, end, bindings::IOMAP_DELALLOC);
+        describe_unplaced(srcmap, device, start, end, bindings::IOMAP_MAPPED);
+        srcmap.addr = 0;
         Ok(0)
     })
 }
@@ -89,10 +87,7 @@ unsafe fn reserve<T: FileData>(
 ) -> Result<u64> {
     // SAFETY: By the caller's promise.
     let block = unsafe { Blocks::of(inode) }.size();
-    let patience = match flags & bindings::IOMAP_NOWAIT {
-        0 => Patience::Waits,
-        _ => Patience::None,
-    };
+    let patience = Patience::of(flags);
     let mut allowance = core::mem::take(&mut *file.writer().lock());
     let mut end = end;
     let mut result = file.reserve(&mut allowance, start, end, patience);

@@ -5,7 +5,7 @@
 //! A block that is dirty and not delayed was dirtied behind the file system's back. It is left out of what is sent, its
 //! folio stays dirty, and a worker sees to it ([`fixup`](super::fixup)). A folio stays dirty, too, where memory is short.
 
-use super::{bindings, fixup, mapping_of, of, FileData, Ioend, Tables, Taken};
+use super::{bindings, describe_unplaced, fixup, mapping_of, of, FileData, Ioend, Tables, Taken};
 use core::ptr;
 use kernel::error::to_result;
 use kernel::ffi;
@@ -130,11 +130,8 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     let iomap = &mut this.context.iomap;
     let until = match taken {
         Ok((file, Taken::Until(until))) => {
-            iomap.offset = pos as bindings::loff_t;
-            iomap.length = until.saturating_sub(pos);
-            iomap.bdev = file.block_device().as_ptr();
-            iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-            iomap.type_ = bindings::IOMAP_MAPPED as u16;
+            let kind = bindings::IOMAP_MAPPED;
+            describe_unplaced(iomap, file.block_device(), pos, until, kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
             // SAFETY: iomap passes its own context and the folio it is writing back; `this` is not used after.
             return unsafe {

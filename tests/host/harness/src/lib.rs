@@ -25,6 +25,7 @@ pub mod mount;
 pub mod mutate;
 pub mod random;
 pub mod store;
+pub mod token;
 pub mod tools;
 pub mod walker;
 pub mod worn;

@@ -1,50 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
 
-use engine::fs::{Allowance, Delalloc, Divisible};
+use engine::fs::{Allowance, Delalloc};
 use harness::random::Random;
+use harness::token::Token;
 use kernel::alloc::inject;
-use kernel::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
 
 const BLOCKS: u64 = 48;
-
-/// So many blocks reserved, counted from outside.
-struct Token {
-    blocks: u64,
-    outstanding: Rc<Cell<u64>>,
-}
-
-impl Token {
-    fn new(blocks: u64, outstanding: &Rc<Cell<u64>>) -> Self {
-        outstanding.set(outstanding.get() + blocks);
-        Self {
-            blocks,
-            outstanding: outstanding.clone(),
-        }
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.outstanding.set(self.outstanding.get() - self.blocks);
-    }
-}
-
-impl Divisible for Token {
-    fn merge(&mut self, mut other: Self) {
-        self.blocks += std::mem::take(&mut other.blocks);
-    }
-
-    fn split(&mut self, len: u64) -> Result<Self> {
-        self.blocks = self.blocks.checked_sub(len).ok_or(ENOSPC)?;
-        Ok(Token {
-            blocks: len,
-            outstanding: self.outstanding.clone(),
-        })
-    }
-}
 
 struct Run {
     ranges: Delalloc<Token>,

@@ -5,10 +5,10 @@
 //! A task is a few steps; between two of them any other may run. What is done with a folio locked is one step. Faults
 //! are planted in the rules to see that the checks find them.
 
-use engine::fs::{Allowance, Delalloc, Divisible};
+use engine::fs::{Allowance, Delalloc};
 use harness::random::Random;
+use harness::token::Token;
 use kernel::alloc::inject;
-use kernel::prelude::*;
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -34,31 +34,6 @@ enum Plant {
     DoNotSettle,
     /// Truncation keeps the space of what it cuts.
     KeepSpace,
-}
-
-struct Token {
-    blocks: u64,
-    outstanding: Rc<Cell<u64>>,
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.outstanding.set(self.outstanding.get() - self.blocks);
-    }
-}
-
-impl Divisible for Token {
-    fn merge(&mut self, mut other: Self) {
-        self.blocks += std::mem::take(&mut other.blocks);
-    }
-
-    fn split(&mut self, len: u64) -> Result<Self> {
-        self.blocks = self.blocks.checked_sub(len).ok_or(ENOSPC)?;
-        Ok(Token {
-            blocks: len,
-            outstanding: self.outstanding.clone(),
-        })
-    }
 }
 
 /// A block of the cache. Its contents are two halves: a store changes one and must not lose the other.
@@ -140,12 +115,7 @@ impl World {
         let missing = self.delalloc.uncovered(start, end);
         let lacking = missing.saturating_sub(allowance.bytes());
         if lacking > 0 {
-            self.outstanding.set(self.outstanding.get() + lacking);
-            let token = Token {
-                blocks: lacking,
-                outstanding: self.outstanding.clone(),
-            };
-            allowance.add(token, lacking);
+            allowance.add(Token::new(lacking, &self.outstanding), lacking);
         }
     }
 

@@ -70,10 +70,7 @@ unsafe extern "C" fn begin<T: DirectData>(
     from_result(|| {
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
         let file = unsafe { of::<T>(inode) }?;
-        let patience = match flags & bindings::IOMAP_NOWAIT {
-            0 => Patience::Waits,
-            _ => Patience::None,
-        };
+        let patience = Patience::of(flags);
         let (extent, check) = file.find(pos as u64, (length as u64).min(MAX_READ), patience)?;
         // Part of what was asked for would be all that the caller gets.
         if patience == Patience::None && extent.len < length as u64 {

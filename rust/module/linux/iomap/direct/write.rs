@@ -4,7 +4,9 @@
 //! the trees before iomap hears of its end.
 
 use super::{bindings, DirectData};
-use crate::linux::iomap::{of, settle, write_out_all, Ioend, Patience};
+use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
+use crate::linux::operations::with_room;
+use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -109,54 +111,29 @@ unsafe extern "C" fn begin<T: DirectData>(
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, within `direct_write`, with a mapping to fill.
         let (file, write, iomap) = unsafe { (of::<T>(inode)?, request::<T>(iomap), &mut *iomap) };
         let (start, len) = (pos as u64, (length as u64).min(MAX_WRITE));
-        write.patience = match flags & bindings::IOMAP_NOWAIT {
-            0 => Patience::Waits,
-            _ => Patience::None,
-        };
+        write.patience = Patience::of(flags);
         let reserved = match write.patience {
             Patience::None if length as u64 > MAX_NOWAIT => Err(EAGAIN),
             Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),
             // SAFETY: The inode is alive; its lock is none that writeback takes.
-            Patience::Waits => unsafe { reserve_or_make_room(file, inode, write, start, len) },
+            Patience::Waits => with_room(unsafe { Inode::borrow(inode) }, || {
+                file.reserve_direct(&mut write.space, start, len, Patience::Waits)
+            }),
         };
         match reserved {
             // Some of the request is under way: that must not become an error. The page cache has the last word.
             Err(error) if error == ENOSPC && pos > write.start => return Ok(ENOTBLK.to_errno()),
             reserved => reserved?,
         }
-        iomap.offset = pos;
-        iomap.length = len;
-        iomap.bdev = file.block_device().as_ptr();
-        iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-        iomap.type_ = bindings::IOMAP_MAPPED as u16;
+        let end = start.saturating_add(len);
+        let kind = bindings::IOMAP_MAPPED;
+        describe_unplaced(iomap, file.block_device(), start, end, kind);
         // No address yet. Metadata are to be committed before the write is durable, and to be changed when it ends.
         iomap.flags = (bindings::IOMAP_F_ANON_WRITE
             | bindings::IOMAP_F_DIRTY
             | bindings::IOMAP_F_SHARED) as u16;
         Ok(0)
     })
-}
-
-/// Promises space for `[pos, pos + len)`, after writing out all dirty data where there is none.
-///
-/// # Safety
-///
-/// `inode` is alive, and the caller holds no lock that writeback takes.
-unsafe fn reserve_or_make_room<T: DirectData>(
-    file: &T,
-    inode: *mut bindings::inode,
-    write: &mut DirectWrite<T>,
-    pos: u64,
-    len: u64,
-) -> Result {
-    match file.reserve_direct(&mut write.space, pos, len, Patience::Waits) {
-        Err(error) if error == ENOSPC => {
-            // SAFETY: By the caller's promise.
-            unsafe { write_out_all(inode) };
-            file.reserve_direct(&mut write.space, pos, len, Patience::Waits)
-        }
-        reserved => reserved,
-    }
 }
 
 unsafe extern "C" fn end<T: DirectData>(
