@@ -6,7 +6,7 @@
 
 mirror_of() { # label
     apt-get indextargets --format '$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
-        sed -n "s/^$1|//p" | sort -u | head -n 1
+        sed -n "s/^$1|//p" | sort -u | awk 'NR == 1'
 }
 
 sources() {
