@@ -50,6 +50,10 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         self.path.fs.truncate(&self.inode, size, attributes.mtime)
     }
 
+    fn stored_size(&self) -> u64 {
+        self.inode.attributes().size
+    }
+
     fn find(&self, pos: u64, len: u64, patience: Patience) -> Result<(Extent, Option<Arc<Check>>)> {
         let reuses = self.reuses();
         let (fs, offset) = (&self.path.fs, FileOffset::new(pos));

@@ -9,6 +9,8 @@ use super::b;
 use super::lock::{Locked, Mode};
 use crate::linux::iomap::direct::{direct_write, is_aligned, DirectData, DirectWrite};
 use crate::linux::iomap::{settle, Tables};
+use core::ptr;
+use core::sync::atomic::{AtomicI32, Ordering};
 use kernel::error::to_result;
 use latch::prelude::*;
 
@@ -45,6 +47,9 @@ unsafe fn write_into_cache<T: DirectData>(
     // SAFETY: By the function's contract.
     unsafe {
         let _locked = Locked::take(inode, Mode::Exclusive, (*iocb).ki_flags)?;
+        if (*iocb).ki_flags & b::IOCB_APPEND != 0 {
+            wait_for_growth(iocb, inode)?;
+        }
         let count = b::generic_write_checks(iocb, from);
         if count <= 0 {
             return answer(count);
@@ -70,6 +75,9 @@ unsafe fn write_rest_into_cache<T: DirectData>(
 ) -> Result<isize> {
     // SAFETY: By the function's contract.
     unsafe {
+        if growth(iocb, from, inode) == Growth::Grows {
+            wait_for_growth(iocb, inode)?;
+        }
         let size = b::i_size_read(inode);
         if (*iocb).ki_pos > size {
             // May read, and write out.
@@ -104,6 +112,27 @@ unsafe fn growth(iocb: *mut b::kiocb, from: *mut b::iov_iter, inode: *mut b::ino
     }
 }
 
+/// Waits until the size is what all direct requests so far make it: one that goes on without its caller raises it when it
+/// ends. `EAGAIN` for a call that must not wait.
+///
+/// # Safety
+///
+/// `iocb` is that of a `write_iter` call; `inode` is locked exclusively, so that no request begins meanwhile.
+unsafe fn wait_for_growth(iocb: *mut b::kiocb, inode: *mut b::inode) -> Result {
+    // SAFETY: By the function's contract; everybody reaches the counter atomically.
+    unsafe {
+        let under_way = AtomicI32::from_ptr(ptr::addr_of_mut!((*inode).i_dio_count.counter));
+        if under_way.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
+        if (*iocb).ki_flags & b::IOCB_NOWAIT != 0 {
+            return Err(EAGAIN);
+        }
+        b::inode_dio_wait(inode);
+    }
+    Ok(())
+}
+
 /// A write past the page cache; what cannot go that way goes into the cache, and is on the device on return as well.
 ///
 /// # Safety
@@ -116,19 +145,14 @@ unsafe fn write_past_cache<T: DirectData>(
 ) -> Result<usize> {
     // SAFETY: By the function's contract.
     unsafe {
-        let Some((locked, growth)) = lock_checked(iocb, from, inode)? else {
+        let Some(locked) = lock_checked(iocb, from, inode)? else {
             return Ok(0);
         };
         let mut written = 0;
         if is_aligned(inode, from, (*iocb).ki_pos) {
-            let size = b::i_size_read(inode);
-            if (*iocb).ki_pos > size {
-                super::zero_tail::<T>(inode, size)?;
-                // What was behind the old end must not appear if the power fails after the file has grown.
-                settle::<T>(inode, size, size)?;
-            }
+            prepare_growth::<T>(iocb, from, inode)?;
             settle_cached::<T>(iocb, from, inode)?;
-            let end = submit::<T>(iocb, from, inode, growth, &mut written);
+            let end = submit::<T>(iocb, from, inode, &mut written);
             match end {
                 Err(error) if error != ENOTBLK && written == 0 => return Err(error),
                 Err(error) if error != ENOTBLK => return Ok(written),
@@ -149,6 +173,43 @@ unsafe fn write_past_cache<T: DirectData>(
     }
 }
 
+/// Before a direct request makes the file longer. Requests in whole blocks behind one another, the usual case, go on side
+/// by side; who is waited for by its caller is alone, so that its failure can be undone.
+///
+/// # Safety
+///
+/// The arguments are those of a `write_iter` call; the inode is locked, exclusively if the file grows.
+unsafe fn prepare_growth<T: DirectData>(
+    iocb: *mut b::kiocb,
+    from: *mut b::iov_iter,
+    inode: *mut b::inode,
+) -> Result {
+    // SAFETY: By the function's contract.
+    unsafe {
+        if growth(iocb, from, inode) == Growth::Stays {
+            return Ok(());
+        }
+        let cut_block = || {
+            let size = b::i_size_read(inode);
+            ((*iocb).ki_pos > size && super::tail_of(inode, size) != 0).then_some(size)
+        };
+        if cut_block().is_none() && (*iocb).ki_complete.is_some() {
+            return Ok(());
+        }
+        // The device is waited for.
+        if (*iocb).ki_flags & b::IOCB_NOWAIT != 0 {
+            return Err(EAGAIN);
+        }
+        wait_for_growth(iocb, inode)?;
+        if let Some(size) = cut_block() {
+            super::zero_tail::<T>(inode, size)?;
+            // What was behind the old end must not appear if the power fails after the file has grown.
+            settle::<T>(inode, size, size)?;
+        }
+        Ok(())
+    }
+}
+
 /// Locks the inode as the request needs it and checks the request. `None`: there is nothing to write.
 ///
 /// # Safety
@@ -158,7 +219,7 @@ unsafe fn lock_checked(
     iocb: *mut b::kiocb,
     from: *mut b::iov_iter,
     inode: *mut b::inode,
-) -> Result<Option<(Locked, Growth)>> {
+) -> Result<Option<Locked>> {
     // SAFETY: By the function's contract.
     unsafe {
         let flags = (*iocb).ki_flags;
@@ -175,6 +236,9 @@ unsafe fn lock_checked(
         };
         loop {
             let locked = Locked::take(inode, mode, flags)?;
+            if flags & b::IOCB_APPEND != 0 {
+                wait_for_growth(iocb, inode)?;
+            }
             let count = b::generic_write_checks(iocb, from);
             if count <= 0 {
                 return answer(count).map(|_| None);
@@ -185,12 +249,8 @@ unsafe fn lock_checked(
                 mode = Mode::Exclusive;
                 continue;
             }
-            // Growing waits for the device.
-            if growth == Growth::Grows && flags & b::IOCB_NOWAIT != 0 {
-                return Err(EAGAIN);
-            }
             to_result(b::kiocb_modified(iocb))?;
-            return Ok(Some((locked, growth)));
+            return Ok(Some(locked));
         }
     }
 }
@@ -228,7 +288,6 @@ unsafe fn submit<T: DirectData>(
     iocb: *mut b::kiocb,
     from: *mut b::iov_iter,
     inode: *mut b::inode,
-    growth: Growth,
     written: &mut usize,
 ) -> Result {
     // SAFETY: By the function's contract. After `EIOCBQUEUED` the request is touched no more.
@@ -237,10 +296,6 @@ unsafe fn submit<T: DirectData>(
         let mut flags = 0;
         if file.needs_stable_writes() {
             flags |= b::IOMAP_DIO_BOUNCE;
-        }
-        if growth == Growth::Grows {
-            // The size follows the data, while nobody else can look for the end of the file.
-            flags |= b::IOMAP_DIO_FORCE_WAIT;
         }
         let nowait = (*iocb).ki_flags & b::IOCB_NOWAIT != 0;
         let mut write = DirectWrite::new((*iocb).ki_pos);

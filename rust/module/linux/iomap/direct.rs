@@ -39,6 +39,8 @@ pub(crate) trait DirectData: FileData {
     fn send_direct(&self, ioend: Ioend<Self>, space: &mut Self::Taken, patience: Patience);
     /// The write that began behind or at `size`, the end of the file, has failed: what of it is in the file goes.
     fn forget_behind(&self, size: u64) -> Result;
+    /// The file's size in the trees, in bytes.
+    fn stored_size(&self) -> u64;
     /// What checking a read takes.
     type Check: Send + Sync + 'static;
     /// What is at `pos`, for at most `len` bytes, and for bytes on a device what checking them takes.

@@ -4,6 +4,7 @@
 
 mod append;
 mod cut;
+mod grow;
 mod itself;
 mod mixed;
 mod nowait;
@@ -25,6 +26,8 @@ enum Judge {
     Append(append::Options),
     /// The file is cut and grows while it is written.
     Cut(cut::Options),
+    /// Many requests at once make the file longer.
+    Grow(grow::Options),
     /// The buffer is a mapping of the file itself.
     Itself(itself::Options),
     /// Direct, buffered and mapped writers of one file.
@@ -39,6 +42,7 @@ pub fn run(options: &Options) -> Result<()> {
     match &options.judge {
         Judge::Append(options) => append::run(options),
         Judge::Cut(options) => cut::run(options),
+        Judge::Grow(options) => grow::run(options),
         Judge::Itself(options) => itself::run(options),
         Judge::Mixed(options) => mixed::run(options),
         Judge::Nowait(options) => nowait::run(options),

@@ -9,7 +9,7 @@ use crate::linux::operations::with_room;
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
@@ -170,7 +170,8 @@ unsafe extern "C" fn submit<T: DirectData>(
     }
 }
 
-/// All of a request is done. The inode is locked exclusively if the file grows: such a request was waited for.
+/// All of a request is done; the size follows the data. If its caller waits for it, and the file grows, the caller has the
+/// inode locked, and no other request is under way.
 unsafe extern "C" fn end_io<T: DirectData>(
     iocb: *mut bindings::kiocb,
     size: isize,
@@ -187,21 +188,37 @@ unsafe extern "C" fn end_io<T: DirectData>(
         let end = pos.saturating_add(size as bindings::loff_t);
         if error != 0 {
             if size > 0 && end > old {
-                file.forget_behind(old as u64)?;
+                // SAFETY: As above.
+                match unsafe { (*iocb).ki_complete } {
+                    None => file.forget_behind(old as u64)?,
+                    // Others may have gone on behind it: the file is as long as what of it is there.
+                    // SAFETY: The inode is alive.
+                    Some(_) => unsafe { raise_size(inode, file.stored_size()) },
+                }
             }
             return to_result(error).map(|()| 0);
         }
         if size > 0 {
-            // SAFETY: As above; locked, if the file grows.
+            // SAFETY: The inode is alive; the file holds no lock that writeback takes.
             unsafe {
-                if end > old {
-                    bindings::i_size_write(inode, end);
-                }
+                raise_size(inode, end as u64);
                 drop_cached::<T>(inode, pos, end.saturating_sub(1));
             }
         }
         Ok(0)
     })
+}
+
+/// Makes the inode's size at least `size`.
+///
+/// # Safety
+///
+/// `inode` is alive. Who else writes its size waits for direct requests first.
+unsafe fn raise_size(inode: *mut bindings::inode, size: u64) {
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    // SAFETY: By the caller's promise. On 64 bits, where alone the module is built, `i_size_write` is such a store as well.
+    let field = unsafe { AtomicI64::from_ptr(ptr::addr_of_mut!((*inode).i_size)) };
+    field.fetch_max(size, Ordering::Release);
 }
 
 /// Drops what the page cache has of `[first, last]`, which is not any more what the file has. A folio that is dirty

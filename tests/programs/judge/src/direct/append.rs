@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocks appended by many tasks at once, directly: none is lost and none stands twice, by
-//! write(2) and by io_uring.
+//! Blocks appended by many tasks at once, directly by write(2) and by io_uring, and through the page
+//! cache: none is lost and none stands twice.
 
-use super::transfer::{open, open_direct, write, BLOCK};
+use super::transfer::{open, open_append, open_direct, write, BLOCK};
 use crate::mapping::Mapping;
 use crate::{pattern, settle};
 use anyhow::{bail, ensure, Context, Result};
@@ -17,7 +17,7 @@ use std::thread;
 #[derive(Args)]
 pub struct Options {
     dir: PathBuf,
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 6)]
     tasks: u64,
     /// Blocks of each.
     #[arg(long, default_value_t = 100)]
@@ -33,10 +33,11 @@ pub fn run(options: &Options) -> Result<()> {
             .map(|task| {
                 let path = &path;
                 scope.spawn(move || {
-                    let file = open_direct(path, libc::O_APPEND)?;
-                    match task % 2 {
-                        0 => by_write(&file, task, options.blocks),
-                        _ => by_ring(&file, task, options.blocks),
+                    let direct = open_direct(path, libc::O_APPEND)?;
+                    match task % 3 {
+                        0 => by_write(&direct, task, options.blocks),
+                        1 => by_ring(&direct, task, options.blocks),
+                        _ => by_write(&open_append(path)?, task, options.blocks),
                     }
                 })
             })

@@ -23,6 +23,11 @@ pub fn open_direct(path: &Path, flags: i32) -> Result<File> {
         .open(path)
 }
 
+/// Opens a file for appending through the page cache.
+pub fn open_append(path: &Path) -> Result<File> {
+    OpenOptions::new().append(true).open(path)
+}
+
 /// A file for all other ways.
 pub fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
