@@ -129,9 +129,12 @@ impl<R: Divisible> Delalloc<R> {
 
     /// Whether [`Self::cover`] of `[start, end)`, or of a part of it, will succeed while the folio there is locked.
     pub fn can_cover(&self, allowance: &Allowance<R>, start: u64, end: u64) -> bool {
-        allowance.spare.is_some()
-            && (allowance.bytes >= end.saturating_sub(start)
-                || allowance.bytes >= self.uncovered(start, end))
+        let is_ready = allowance.spare.is_some();
+        if is_ready && allowance.bytes >= end.saturating_sub(start) {
+            return true;
+        }
+        let missing = self.uncovered(start, end);
+        missing == 0 || is_ready && allowance.bytes >= missing
     }
 
     /// Makes all of `[start, end)` delayed, with space from `allowance` for what was not. The folio there is locked,

@@ -26,7 +26,7 @@ use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use core::sync::atomic::AtomicU64;
 use engine::disk::{InodeFlags, Logical};
-use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, WriteReservation};
+use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, Short, WriteReservation};
 use engine::volume::Volume;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -201,10 +201,10 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         self.delalloc.can_cover(allowance, start, end)
     }
 
-    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) {
-        // Too small an allowance, which `can_cover` has seen to: the blocks get their space as those that were
-        // dirtied behind our back.
-        let _ = self.delalloc.cover(allowance, start, end);
+    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result {
+        self.delalloc
+            .cover(allowance, start, end)
+            .map_err(|Short| EAGAIN)
     }
 
     fn uncovered(&self, start: u64, end: u64) -> u64 {

@@ -157,8 +157,9 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     ) -> Result;
     /// Whether `allowance` is large enough for `[start, end)` now.
     fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool;
-    /// Makes the blocks of `[start, end)` delayed. Their folio is locked, and dirty or about to be.
-    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64);
+    /// Makes the blocks of `[start, end)` delayed. Their folio is locked, and dirty or about to be. `EAGAIN`, with
+    /// nothing changed: `allowance` is too small.
+    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result;
     /// How many bytes of `[start, end)` are not delayed.
     fn uncovered(&self, start: u64, end: u64) -> u64;
     /// Gives up the delayed blocks in `[start, end)`: their folio is locked and no longer dirty there.

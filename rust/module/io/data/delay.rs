@@ -19,9 +19,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         end: u64,
         patience: Patience,
     ) -> Result {
+        let missing = self.delalloc.uncovered(start, end);
+        if missing == 0 {
+            return Ok(());
+        }
         let _nofs = NofsScope::enter();
         allowance.make_ready()?;
-        let missing = self.delalloc.uncovered(start, end);
         let lacking = missing.saturating_sub(allowance.bytes());
         if lacking == 0 {
             return Ok(());

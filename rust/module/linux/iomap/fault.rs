@@ -109,11 +109,10 @@ pub(super) unsafe extern "C" fn begin<T: FileData>(
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
         let (file, blocks) = unsafe { (of::<T>(inode)?, Blocks::of(inode)) };
         let (start, end) = blocks.touched(pos as u64, length as u64);
-        if !file.can_cover(&fault.allowance, start, end) {
+        if let Err(short) = file.cover(&mut fault.allowance, start, end) {
             fault.is_short = true;
-            return Err(EAGAIN);
+            return Err(short);
         }
-        file.cover(&mut fault.allowance, start, end);
         // SAFETY: iomap passes a mapping for us to fill.
         let iomap = unsafe { &mut *iomap };
         let kind = bindings::IOMAP_DELALLOC;

@@ -294,7 +294,7 @@ unsafe fn mend_locked<T: FileData>(
     if end <= start || file.uncovered(start, end) == 0 {
         return Tried::Done(Mended::NothingToDo);
     }
-    if !file.can_cover(allowance, start, end) {
+    if file.cover(allowance, start, end).is_err() {
         return Tried::Short;
     }
     // Which of its blocks are dirty is not for us to know: all become so.
@@ -303,7 +303,6 @@ unsafe fn mend_locked<T: FileData>(
         bindings::iomap_dirty_folio(mapping, at);
         clean_behind(at, end);
     }
-    file.cover(allowance, start, end);
     Tried::Done(Mended::Yes)
 }
 

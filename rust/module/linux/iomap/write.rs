@@ -147,7 +147,9 @@ pub(super) unsafe extern "C" fn put_folio<T: FileData>(
     unsafe {
         if let (Ok(file), 1..) = (of::<T>(inode), copied) {
             let (start, end) = Blocks::of(inode).touched(pos as u64, u64::from(copied));
-            file.cover(&mut file.writer().lock(), start, end);
+            // `can_write` has seen to it that there is enough: else the blocks would get their space as those that
+            // were dirtied behind our back.
+            let _ = file.cover(&mut file.writer().lock(), start, end);
         }
         bindings::folio_unlock(folio);
         bindings::folio_put(folio);
