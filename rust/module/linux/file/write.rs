@@ -154,6 +154,8 @@ unsafe fn write_past_cache<T: DirectData>(
             settle_cached::<T>(iocb, from, inode)?;
             let end = submit::<T>(iocb, from, inode, &mut written);
             match end {
+                // Whoever completes the request counts what is written already.
+                Err(error) if error == EIOCBQUEUED => return Err(error),
                 Err(error) if error != ENOTBLK && written == 0 => return Err(error),
                 Err(error) if error != ENOTBLK => return Ok(written),
                 _ if b::iov_iter_count(from) == 0 => return Ok(written),

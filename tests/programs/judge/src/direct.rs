@@ -4,11 +4,13 @@
 
 mod append;
 mod cut;
+mod engine;
 mod grow;
 mod itself;
 mod mixed;
 mod nowait;
 mod scribble;
+mod shapes;
 mod transfer;
 
 use anyhow::Result;
@@ -36,6 +38,8 @@ enum Judge {
     Nowait(nowait::Options),
     /// Buffers that change while they are read into or written from.
     Scribble(scribble::Options),
+    /// Requests of all sizes, places and pieces of memory, compared with a model.
+    Shapes(shapes::Options),
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -47,5 +51,6 @@ pub fn run(options: &Options) -> Result<()> {
         Judge::Mixed(options) => mixed::run(options),
         Judge::Nowait(options) => nowait::run(options),
         Judge::Scribble(options) => scribble::run(options),
+        Judge::Shapes(options) => shapes::run(options),
     }
 }

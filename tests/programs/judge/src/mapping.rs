@@ -41,6 +41,11 @@ impl Mapping {
         Ok(Self { address, len })
     }
 
+    /// Bytes of memory.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where byte `offset` lies in memory.
     pub fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset <= self.len);
@@ -81,8 +86,14 @@ impl Mapping {
 
     /// Forgets the pages: anonymous ones are missing again, those of files are mapped anew.
     pub fn forget(&self) -> Result<()> {
+        self.forget_part(0, self.len)
+    }
+
+    /// The same with whole pages of it.
+    pub fn forget_part(&self, offset: usize, len: usize) -> Result<()> {
+        assert!(offset + len <= self.len);
         // SAFETY: pages of this mapping, which nobody borrows.
-        done(unsafe { libc::madvise(self.address.cast(), self.len, libc::MADV_DONTNEED) })
+        done(unsafe { libc::madvise(self.at(offset).cast(), len, libc::MADV_DONTNEED) })
     }
 }
 

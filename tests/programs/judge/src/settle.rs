@@ -4,7 +4,7 @@
 
 use crate::mapping::Mapping;
 use crate::pressure;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -76,8 +76,16 @@ pub fn cached(file: &File) -> Result<Cached> {
             0,
         )
     };
-    ensure!(result == 0, "cachestat(2): {}", io::Error::last_os_error());
+    if result != 0 {
+        return Err(io::Error::last_os_error()).context("cachestat(2)");
+    }
     Ok(cached)
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.raw_os_error() == Some(libc::ENOSYS))
 }
 
 /// Gives the kernel's flusher, which must be told to be quick, time to write the file.  Whether it
@@ -104,8 +112,12 @@ pub fn evict(file: &File) -> Result<()> {
     for pause in [0, 10, 50, 200, 1000] {
         thread::sleep(Duration::from_millis(pause));
         drop_caches()?;
-        if cached(file)?.pages == 0 {
-            return Ok(());
+        match cached(file) {
+            // User Mode Linux lacks the call.
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(Cached { pages: 0, .. }) => return Ok(()),
+            Ok(_) => {}
         }
     }
     bail!("the page cache does not let go: {:?}", cached(file)?)
