@@ -70,6 +70,20 @@ impl Volume {
         self.chunks.read().from(addr).cloned()
     }
 
+    /// For who writes file data to one place: `EROFS` with a line in the log, where it is kept in several
+    /// (`mkfs.btrfs -d dup`). Copies that nobody wrote would be left.
+    pub fn check_data_copies(&self) -> Result {
+        let mut next = self.chunk_from(Logical::new(0));
+        while let Some(chunk) = next {
+            if chunk.flags.contains(BlockGroupFlags::DATA) && chunk.stripes.len() > 1 {
+                pr_err!("file data in several copies (DUP) can only be read: use ro\n");
+                return Err(EROFS);
+            }
+            next = self.chunk_from(chunk.end());
+        }
+        Ok(())
+    }
+
     /// Where `len` bytes at `addr` lie. `EUCLEAN` where no chunk has them.
     pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
         let mapping = self

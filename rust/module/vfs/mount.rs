@@ -152,6 +152,7 @@ impl Mount {
     }
 
     fn begin_writing(&self) -> Result {
+        self.volume().check_data_copies()?;
         self.transactions().begin_writing()?;
         // Before the rest, as it can fail: then nothing has become writable.
         self.start_committer()?;
