@@ -13,6 +13,7 @@
 //! | [`iomap`]                    | `address_space` of regular files, iomap, their bios          |
 //! | [`metadata_pages`]           | `address_space` of tree blocks                               |
 //! | [`memory`]                   | bytes that others may change                                 |
+//! | [`noio`]                     | `PF_MEMALLOC_NOIO`                                           |
 //! | [`queue`]                    | `workqueue_struct`                                           |
 //! | [`time`]                     | the clock                                                    |
 //! | [`seq`]                      | `seq_file`, for mount options                                |
@@ -40,6 +41,7 @@ pub(crate) mod iomap;
 pub(crate) mod memory;
 pub(crate) mod metadata_pages;
 pub(crate) mod mount;
+mod noio;
 pub(crate) mod operations;
 mod private;
 pub(crate) mod queue;

@@ -20,7 +20,7 @@
 //! Lock order: inode lock or folio lock, then the delayed ranges (never across a call), then the engine's locks.
 
 use crate::linux::iomap::{
-    Extent, FileData, Fixups, Ioend, Patience, ReadBio, Taken, Tally, WriteEnd,
+    Extent, FileData, Fixups, Ioend, Patience, ReadBio, Source, Taken, Tally, WriteEnd,
 };
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
@@ -163,12 +163,16 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         &self.path.tally.fixups
     }
 
-    fn map(&self, pos: u64, len: u64) -> Result<Extent> {
-        self.look_up(pos, len)
+    fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
+        let extent = self.look_up(pos, len, patience)?;
+        if let (Patience::None, Source::Mapped(logical)) = (patience, &extent.source) {
+            self.sums(Logical::new(*logical), extent.len, patience)?;
+        }
+        Ok(extent)
     }
 
-    fn read(&self, bio: ReadBio<Self>) {
-        self.send_read(bio);
+    fn read(&self, bio: ReadBio<Self>, patience: Patience) {
+        self.send_read(bio, patience);
     }
 
     fn age_of_addresses(&self) -> u64 {

@@ -5,12 +5,12 @@
 //! C header: `include/linux/blkdev.h`
 
 use super::bindings as b;
+use super::noio::NoioScope;
 use super::{Bio, Folio, Operation};
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::fs::File;
 use kernel::sync::aref::ARef;
-use kernel::types::NotThreadSafe;
 use latch::prelude::*;
 
 /// An open block device.
@@ -240,34 +240,5 @@ unsafe extern "C" fn show_zone(zone: *mut b::blk_zone, _index: c_uint, data: *mu
     match each(&report) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
-    }
-}
-
-/// Until it is dropped, this task's allocations do no IO: zone management may freeze the queue.
-///
-/// # Invariants
-///
-/// `flags` is what `memalloc_noio_save` returned in this task.
-struct NoioScope {
-    flags: c_uint,
-    _not_send: NotThreadSafe,
-}
-
-impl NoioScope {
-    fn enter() -> Self {
-        // SAFETY: It changes only this task's flags.
-        let flags = unsafe { b::memalloc_noio_save() };
-        // INVARIANT: `flags` was just returned.
-        Self {
-            flags,
-            _not_send: NotThreadSafe,
-        }
-    }
-}
-
-impl Drop for NoioScope {
-    fn drop(&mut self) {
-        // SAFETY: The type invariant.
-        unsafe { b::memalloc_noio_restore(self.flags) };
     }
 }

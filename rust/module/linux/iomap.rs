@@ -81,10 +81,10 @@ pub(crate) struct Extent {
     pub(crate) joins: Joins,
 }
 
-/// Whether a call may wait for others to give space back.
+/// Whether a call may wait for others: for the device, for space.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// It may: for a commit, for dirty data to be written out.
+    /// It may: for metadata to be read, for a commit, for dirty data to be written out.
     Waits,
     /// It may not: `EAGAIN` instead (`IOCB_NOWAIT`).
     None,
@@ -135,10 +135,11 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     /// A number that changes when addresses that were given up may be used again: what was looked up before may be
     /// another file's since.
     fn age_of_addresses(&self) -> u64;
-    /// What is at `pos`, for at most `len` bytes.
-    fn map(&self, pos: u64, len: u64) -> Result<Extent>;
+    /// What is at `pos`, for at most `len` bytes. Without patience: `EAGAIN` where this, or what [`Self::read`] needs for
+    /// it, is not in memory.
+    fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent>;
     /// Sends a read on its way.
-    fn read(&self, bio: ReadBio<Self>);
+    fn read(&self, bio: ReadBio<Self>, patience: Patience);
     /// Checks, and may mend, the bytes read for `pos`. In a worker.
     fn verify(&self, read: &Self::Read, pos: u64, bytes: &mut [u8]) -> Result;
     /// Reads and checks `bytes` at `pos`, whole blocks.

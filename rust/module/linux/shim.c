@@ -97,6 +97,11 @@ unsigned int rbtrfs_bio_vec_done(struct bio *bio)
 	return mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter) - vec->bv_offset;
 }
 
+bool rbtrfs_task_does_no_io(void)
+{
+	return current->flags & PF_MEMALLOC_NOIO;
+}
+
 bool rbtrfs_has_blake2b(void)
 {
 	return blake2b_update && blake2b_final;

@@ -23,6 +23,7 @@ struct folio *rbtrfs_page_folio(struct page *page);
 void *rbtrfs_page_address(struct page *page);
 size_t rbtrfs_offset_in_folio(struct folio *folio, void *address);
 unsigned int rbtrfs_bio_vec_done(struct bio *bio);
+bool rbtrfs_task_does_no_io(void);
 bool rbtrfs_has_blake2b(void);
 void rbtrfs_blake2b_256(const u8 *in, size_t len, u8 *out);
 

@@ -11,8 +11,7 @@ use crate::linux::iomap::direct::{DirectData, DirectRead};
 use crate::linux::iomap::{Extent, Ioend, Patience, Source};
 use crate::linux::memory::MemoryMut;
 use core::sync::atomic::Ordering;
-use engine::btree::Reach;
-use engine::disk::{FileOffset, Logical};
+use engine::disk::Logical;
 use engine::volume::device::SECTOR;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -56,12 +55,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 
     fn find(&self, pos: u64, len: u64, patience: Patience) -> Result<(Extent, Option<Arc<Check>>)> {
         let reuses = self.reuses();
-        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
-        let (found, reach) = match patience {
-            Patience::Waits => (fs.map(&self.inode, offset, len)?, Reach::Device),
-            Patience::None => (fs.map_cached(&self.inode, offset, len)?, Reach::Cache),
-        };
-        let extent = self.as_extent(pos, found)?;
+        let extent = self.look_up(pos, len, patience)?;
         let Source::Mapped(logical) = extent.source else {
             return Ok((extent, None));
         };
@@ -69,7 +63,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         let check = Check {
             pos,
             logical,
-            sums: fs.checksums_within(&self.inode, logical, extent.len, reach)?,
+            sums: self.sums(logical, extent.len, patience)?,
             reuses,
         };
         Ok((extent, Some(Arc::new(check, GFP_KERNEL)?)))

@@ -4,8 +4,9 @@
 
 use super::{Check, FileIo};
 use crate::io::checksums::digest;
-use crate::linux::iomap::{Extent, Joins, ReadBio, Source};
+use crate::linux::iomap::{Extent, Joins, Patience, ReadBio, Source};
 use crate::linux::memory::Memory;
+use engine::btree::Reach;
 use engine::disk::{FileOffset, Logical};
 use engine::fs::{Mapping, MappingKind, SectorSums};
 use engine::volume::device::SECTOR;
@@ -16,13 +17,33 @@ const ATTEMPTS: u32 = 64;
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// What is at `pos`, for at most `len` bytes.
-    pub(super) fn look_up(&self, pos: u64, len: u64) -> Result<Extent> {
-        let found = self.path.fs.map(&self.inode, FileOffset::new(pos), len)?;
+    pub(super) fn look_up(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
+        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+        let found = match patience {
+            Patience::Waits => fs.map(&self.inode, offset, len)?,
+            Patience::None => fs.map_cached(&self.inode, offset, len)?,
+        };
         self.as_extent(pos, found)
     }
 
+    /// The checksums of what is at `logical`.
+    pub(super) fn sums(
+        &self,
+        logical: Logical,
+        len: u64,
+        patience: Patience,
+    ) -> Result<Option<SectorSums>> {
+        let reach = match patience {
+            Patience::Waits => Reach::Device,
+            Patience::None => Reach::Cache,
+        };
+        self.path
+            .fs
+            .checksums_within(&self.inode, logical, len, reach)
+    }
+
     /// What was found at `pos`, as far as one device goes.
-    pub(super) fn as_extent(&self, pos: u64, found: Mapping) -> Result<Extent> {
+    fn as_extent(&self, pos: u64, found: Mapping) -> Result<Extent> {
         let mut extent = Extent {
             pos,
             len: found.len,
@@ -54,12 +75,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Sends a read on its way, with the checksums that it must have.
-    pub(super) fn send_read(&self, bio: ReadBio<Self>) {
+    pub(super) fn send_read(&self, bio: ReadBio<Self>, patience: Patience) {
         let logical = Logical::new(bio.logical());
-        let found = self.locate(logical, bio.len()).and_then(|place| {
-            let sums = self.path.fs.checksums(&self.inode, logical, bio.len())?;
-            Ok((place, sums))
-        });
+        let found = self
+            .locate(logical, bio.len())
+            .and_then(|place| Ok((place, self.sums(logical, bio.len(), patience)?)));
         match found {
             Ok(((device, at, len), sums)) if len >= bio.len() => {
                 let check = Check {
@@ -110,7 +130,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .logical
             .saturating_add(pos.saturating_sub(check.pos))
             .get();
-        let now = self.look_up(pos, len)?;
+        let now = self.look_up(pos, len, Patience::Waits)?;
         let reuses = self.reuses();
         // An address that went to another file takes two commits to come back.
         Ok(reuses == check.reuses.wrapping_add(1)
@@ -134,7 +154,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let mut rest = bytes;
         let mut at = pos;
         while !rest.is_empty() {
-            let extent = self.look_up(at, rest.len() as u64)?;
+            let extent = self.look_up(at, rest.len() as u64, Patience::Waits)?;
             let run = usize::try_from(extent.len)
                 .unwrap_or(rest.len())
                 .min(rest.len());
@@ -174,10 +194,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Reads whole sectors from the first copy of them that is good.
     fn read_data(&self, pos: u64, logical: Logical, bytes: &mut [u8]) -> Result {
-        let sums = self
-            .path
-            .fs
-            .checksums(&self.inode, logical, bytes.len() as u64)?;
+        let sums = self.sums(logical, bytes.len() as u64, Patience::Waits)?;
         let mapping = self.path.volume.map(logical, bytes.len() as u64)?;
         for place in mapping.copies() {
             let device = self.path.volume.device(place.device).ok_or(EUCLEAN)?;

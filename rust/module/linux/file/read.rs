@@ -6,6 +6,7 @@ use super::b;
 use super::lock::{Locked, Mode};
 use super::write::settle_cached;
 use crate::linux::iomap::direct::{direct_read, is_aligned, DirectData};
+use crate::linux::noio::NoioScope;
 use latch::prelude::*;
 
 pub(super) unsafe extern "C" fn read_iter<T: DirectData>(
@@ -15,7 +16,7 @@ pub(super) unsafe extern "C" fn read_iter<T: DirectData>(
     // SAFETY: The VFS lends both; the file keeps its inode.
     unsafe {
         if (*iocb).ki_flags & b::IOCB_DIRECT == 0 {
-            return b::filemap_read(iocb, to, 0);
+            return read_cached(iocb, to, 0);
         }
         let inode = b::file_inode((*iocb).ki_filp);
         let done = match read_past_cache::<T>(iocb, to, inode) {
@@ -26,7 +27,22 @@ pub(super) unsafe extern "C" fn read_iter<T: DirectData>(
         if b::iov_iter_count(to) == 0 || (*iocb).ki_pos >= b::i_size_read(inode) {
             return done as isize;
         }
-        b::filemap_read(iocb, to, done as isize)
+        read_cached(iocb, to, done as isize)
+    }
+}
+
+/// Reads through the page cache; `done` bytes have been read before. A call that must not wait, or that goes on when a
+/// folio is unlocked, starts readahead: that has no other way to know than its task's flags.
+///
+/// # Safety
+///
+/// The arguments are those of a `read_iter` call.
+unsafe fn read_cached(iocb: *mut b::kiocb, to: *mut b::iov_iter, done: isize) -> isize {
+    // SAFETY: By the function's contract.
+    unsafe {
+        let hurries = (*iocb).ki_flags & (b::IOCB_NOWAIT | b::IOCB_WAITQ) != 0;
+        let _scope = hurries.then(NoioScope::enter);
+        b::filemap_read(iocb, to, done)
     }
 }
 

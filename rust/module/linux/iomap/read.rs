@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Reading into the page cache: mappings, inline bytes, bios with checksums to be verified.
+//!
+//! Readahead of a task that must not wait does without what is not in memory: what was not read then is read when
+//! somebody waits for it.
 
-use super::{bindings, bytes_at, describe, forget, of, FileData, ReadBio, Tables};
+use super::{bindings, bytes_at, describe, forget, of, FileData, Patience, ReadBio, Tables};
+use crate::linux::noio::NoioScope;
 use core::ptr;
+use kernel::container_of;
 use kernel::error::from_result;
 use kernel::ffi;
 use latch::prelude::*;
@@ -21,13 +26,28 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
         let file = unsafe { of::<T>(inode) }?;
         // Before the look-up: what happens in between must be noticed.
         let age = file.age_of_addresses();
-        let extent = file.map(pos as u64, length as u64)?;
+        // SAFETY: All of iomap's mappings are those of iterators.
+        let patience = unsafe { patience(container_of!(iomap, bindings::iomap_iter, iomap)) };
+        let extent = file.map(pos as u64, length as u64, patience)?;
         // SAFETY: iomap passes a mapping for us to fill.
         let iomap = unsafe { &mut *iomap };
         describe(iomap, file.block_device(), extent)?;
         iomap.validity_cookie = age;
         Ok(0)
     })
+}
+
+/// Whether the call that `iter` is of may wait: [`readahead`] passes something where it may not.
+///
+/// # Safety
+///
+/// `iter` is alive.
+unsafe fn patience(iter: *const bindings::iomap_iter) -> Patience {
+    // SAFETY: By the caller's promise.
+    match unsafe { (*iter).private.is_null() } {
+        true => Patience::Waits,
+        false => Patience::None,
+    }
 }
 
 pub(super) unsafe extern "C" fn end<T: FileData>(
@@ -73,8 +93,12 @@ pub(super) unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::reada
         rac,
         ..pin_init::zeroed()
     };
-    // SAFETY: As for `read_folio`.
-    unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, ptr::null_mut()) };
+    let private = match NoioScope::is_entered() {
+        true => ptr::addr_of!(ops).cast_mut().cast(),
+        false => ptr::null_mut(),
+    };
+    // SAFETY: As for `read_folio`; nothing but whether there is one is asked of `private`.
+    unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, private) };
 }
 
 unsafe extern "C" fn read_folio_range<T: FileData>(
@@ -136,7 +160,7 @@ unsafe extern "C" fn submit_read<T: FileData>(
             (*iter).iomap.validity_cookie,
         );
         if let Ok(file) = of::<T>((*iter).inode) {
-            file.read(bio);
+            file.read(bio, patience(iter));
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         let (start, mut end) = blocks.touched(pos as u64, (length as u64).min(MAX_DELAY));
         // SAFETY: As above.
         if flags & bindings::IOMAP_ZERO != 0 && !unsafe { is_busy(inode, start, end) } {
-            let extent = file.map(start, end.saturating_sub(start))?;
+            let extent = file.map(start, end.saturating_sub(start), Patience::Waits)?;
             end = end.min(blocks.touched(extent.pos, extent.len).1);
             if matches!(extent.source, Source::Hole) {
                 // SAFETY: iomap passes a mapping for us to fill.

@@ -3,6 +3,7 @@
 //! Direct IO, with buffers that do not hold still and beside everything else.
 
 mod append;
+mod cold;
 mod cut;
 mod engine;
 mod grow;
@@ -26,6 +27,8 @@ pub struct Options {
 enum Judge {
     /// Many tasks append at the same time.
     Append(append::Options),
+    /// Calls that must not wait, on a file whose metadata are not in memory.
+    Cold(cold::Options),
     /// The file is cut and grows while it is written.
     Cut(cut::Options),
     /// Many requests at once make the file longer.
@@ -45,6 +48,7 @@ enum Judge {
 pub fn run(options: &Options) -> Result<()> {
     match &options.judge {
         Judge::Append(options) => append::run(options),
+        Judge::Cold(options) => cold::run(options),
         Judge::Cut(options) => cut::run(options),
         Judge::Grow(options) => grow::run(options),
         Judge::Itself(options) => itself::run(options),
