@@ -6,12 +6,15 @@ mod append;
 mod cold;
 mod cut;
 mod engine;
+mod errors;
+mod full;
 mod grow;
 mod itself;
 mod mixed;
 mod nowait;
 mod scribble;
 mod shapes;
+mod stream;
 mod transfer;
 
 use anyhow::Result;
@@ -31,6 +34,10 @@ enum Judge {
     Cold(cold::Options),
     /// The file is cut and grows while it is written.
     Cut(cut::Options),
+    /// The device fails in the middle of requests.
+    Errors(errors::Options),
+    /// The volume runs full in the middle of requests.
+    Full(full::Options),
     /// Many requests at once make the file longer.
     Grow(grow::Options),
     /// The buffer is a mapping of the file itself.
@@ -43,6 +50,8 @@ enum Judge {
     Scribble(scribble::Options),
     /// Requests of all sizes, places and pieces of memory, compared with a model.
     Shapes(shapes::Options),
+    /// Requests under way all the time, while others do things to the mount.
+    Stream(stream::Options),
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -50,11 +59,14 @@ pub fn run(options: &Options) -> Result<()> {
         Judge::Append(options) => append::run(options),
         Judge::Cold(options) => cold::run(options),
         Judge::Cut(options) => cut::run(options),
+        Judge::Errors(options) => errors::run(options),
+        Judge::Full(options) => full::run(options),
         Judge::Grow(options) => grow::run(options),
         Judge::Itself(options) => itself::run(options),
         Judge::Mixed(options) => mixed::run(options),
         Judge::Nowait(options) => nowait::run(options),
         Judge::Scribble(options) => scribble::run(options),
         Judge::Shapes(options) => shapes::run(options),
+        Judge::Stream(options) => stream::run(options),
     }
 }
