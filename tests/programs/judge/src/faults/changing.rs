@@ -31,6 +31,9 @@ enum Step {
         /// Milliseconds from the beginning of the fsync to the change.
         #[arg(long, default_value_t = 400)]
         after: u64,
+        /// Pins the pages then, not before the fsync: it takes until they are written.
+        #[arg(long)]
+        late: bool,
     },
     /// Judges the files in a copy of the disk: of each byte the old or the new version.
     Either { dir: PathBuf },
@@ -43,7 +46,13 @@ const SIZE: usize = 1 << 20;
 
 pub fn run(options: &Options) -> Result<()> {
     match &options.step {
-        Step::Change { dir, after } => change(dir, Duration::from_millis(*after)),
+        Step::Change { dir, after, late } => {
+            let when = match late {
+                false => Pin::Before,
+                true => Pin::Meanwhile,
+            };
+            change(dir, Duration::from_millis(*after), when)
+        }
         Step::Either { dir } => judge(dir, &[1, 2]),
         Step::Last { dir } => judge(dir, &[2]),
     }
@@ -53,8 +62,15 @@ fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("changing{number}"))
 }
 
+/// When pages are pinned: before they are written out, or meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pin {
+    Before,
+    Meanwhile,
+}
+
 /// The files' bytes; only their last pages are stored to again once they are pinned.
-fn change(dir: &Path, after: Duration) -> Result<()> {
+fn change(dir: &Path, after: Duration, when: Pin) -> Result<()> {
     let mut files = Vec::new();
     for number in 0..FILES {
         let path = path(dir, number);
@@ -72,10 +88,16 @@ fn change(dir: &Path, after: Duration) -> Result<()> {
     for (number, (_, mapping)) in (0..).zip(&files) {
         mapping.store(0, &pattern::bytes(number, 1, 0, SIZE));
     }
-    let pins: Vec<_> = (0..)
-        .zip(&files)
-        .map(|(number, (_, mapping))| Pinned::begin(mapping, 0, pattern::bytes(number, 2, 0, SIZE)))
-        .collect::<Result<_>>()?;
+    let pin = || -> Result<Vec<Pinned>> {
+        (0..)
+            .zip(&files)
+            .map(|(number, (_, map))| Pinned::begin(map, 0, pattern::bytes(number, 2, 0, SIZE)))
+            .collect()
+    };
+    let before = match when {
+        Pin::Before => Some(pin()?),
+        Pin::Meanwhile => None,
+    };
     thread::scope(|scope| {
         let syncs: Vec<_> = files
             .iter()
@@ -83,6 +105,7 @@ fn change(dir: &Path, after: Duration) -> Result<()> {
             .collect();
         thread::sleep(after);
         let early = syncs.iter().filter(|sync| sync.is_finished()).count();
+        let pins = before.map_or_else(pin, Ok)?;
         for pin in pins {
             pin.finish()?;
         }
