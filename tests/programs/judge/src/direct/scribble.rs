@@ -22,7 +22,8 @@ pub struct Options {
 }
 
 const SIZE: usize = 4 << 20;
-const LENGTHS: [usize; 5] = [BLOCK, 4 * BLOCK, 16 * BLOCK, 64 * BLOCK, 256 * BLOCK];
+const LENGTHS: [usize; 5] = [BLOCK, 4 * BLOCK, 16 * BLOCK, 64 * BLOCK, LONGEST];
+const LONGEST: usize = 256 * BLOCK;
 
 pub fn run(options: &Options) -> Result<()> {
     reads(options)?;
@@ -61,7 +62,7 @@ fn reads(options: &Options) -> Result<()> {
 
 /// A word here and there.
 fn scribble(memory: &Mapping) -> Result<()> {
-    for offset in (0..SIZE).step_by(BLOCK / 2) {
+    for offset in (0..LONGEST).step_by(BLOCK / 2) {
         memory.store(offset + 8, &[0x5a; 16]);
     }
     Ok(())
