@@ -176,6 +176,37 @@ impl<'a> Writer<'a> {
         result
     }
 
+    /// Cuts `skip` bytes off the front of the item it stands at and gives the rest another key, behind its own and before
+    /// the next item's (`EINVAL`). Nobody sees one without the other. `EAGAIN`: the item has become another meanwhile.
+    pub fn cut_front_here(&mut self, skip: usize, key: &Key) -> Result {
+        let old = self.key()?;
+        let behind = self.path.upper().is_some_and(|upper| *key >= upper);
+        if behind || self.path.leaf()?.slot == 0 {
+            // For a moment nothing is locked.
+            self.path.seek(&old, &Aim::Rekey)?;
+            if !self.path.is_at(&old) {
+                return Err(EAGAIN);
+            }
+        }
+        let result = self.cut_front(skip, key);
+        self.path.release_above(0);
+        result
+    }
+
+    fn cut_front(&mut self, skip: usize, key: &Key) -> Result {
+        if !self.path.may_rekey(key)? {
+            return Err(EINVAL);
+        }
+        let bytes = self.path.item_mut()?;
+        let left = bytes.len().saturating_sub(skip);
+        if left == 0 {
+            return Err(EAGAIN);
+        }
+        bytes.copy_within(skip.., 0);
+        self.path.resize_item(left)?;
+        self.path.rekey_item(key)
+    }
+
     /// Moves an item to a key that belongs into another leaf, though between the same neighbours.
     fn reinsert(&mut self, old: &Key, key: &Key) -> Result {
         let (tree, txn) = (self.path.tree, self.path.txn);

@@ -2,10 +2,12 @@
 //! Removing checksums of data that is gone from the checksum tree.
 //!
 //! An item holds the checksums of consecutive sectors from the address in its key on; items do not overlap. Who
-//! changes one does so with its leaf locked from reading it to changing it: several tasks do at the same time.
+//! changes one does so with its leaf locked from reading it to changing it: several tasks add some at the same time. One
+//! removes them, as the runner of delayed references is locked; and at every moment those that stay can be read.
 
 use super::refs::Layout;
 use crate::btree::{Allocate, Tree, Writer};
+use crate::disk::raw::RawItem;
 use crate::disk::{Key, Kind, Logical, ObjectId};
 use latch::prelude::*;
 
@@ -41,7 +43,11 @@ pub(super) fn delete(
             return Ok(());
         }
         if span.end > gone.end {
-            return keep_tail(&mut writer, layout, span, gone.end);
+            let skip = bytes_for(layout, span.start, gone.end);
+            match writer.cut_front_here(skip, &key(gone.end)) {
+                Err(error) if error == EAGAIN => continue,
+                kept => return kept,
+            }
         }
         match writer.remove_here() {
             // Data behind the range got its checksums into the item just now: look again.
@@ -66,24 +72,44 @@ fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<bo
         writer.resize_here(bytes_for(layout, span.start, gone.start))?;
         return Ok(false);
     }
-    let tail = copy_from(writer, bytes_for(layout, span.start, gone.end))?;
-    writer.resize_here(bytes_for(layout, span.start, gone.start))?;
-    let room = writer.insert_here(&key(gone.end), tail.len())?;
-    if room.len() != tail.len() {
-        return Err(EUCLEAN);
+    let freed = bytes_for(layout, gone.start, gone.end).saturating_add(writer.room_here()?);
+    match freed >= RawItem::SIZE {
+        true => {
+            let tail = copy_from(writer, bytes_for(layout, span.start, gone.end))?;
+            writer.resize_here(bytes_for(layout, span.start, gone.start))?;
+            insert(writer, gone.end, &tail)?;
+        }
+        false => copy_out(writer, layout, span.start, gone)?,
     }
-    room.copy_from_slice(&tail);
     Ok(true)
 }
 
-/// The item begins in the range and ends behind it: what is behind stays, under another key.
-fn keep_tail(writer: &mut Writer<'_>, layout: &Layout, span: Span, from: u64) -> Result {
-    let skip = bytes_for(layout, span.start, from);
-    let (_, bytes) = writer.item_mut()?.ok_or(EUCLEAN)?;
-    let left = bytes.len().checked_sub(skip).ok_or(EUCLEAN)?;
-    bytes.copy_within(skip.., 0);
-    writer.resize_here(left)?;
-    writer.rekey_here(&key(from))
+/// Cuts the range out of the middle of an item whose leaf has no room for another one. It is let go of meanwhile: what is
+/// behind the range stands in an item of its own before it goes from this one, so that whoever reads finds it.
+fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: u64, gone: Span) -> Result {
+    let mut copied = gone.end;
+    loop {
+        let here = span_here(writer, layout)?.filter(|here| here.start == start);
+        let end = here.ok_or(EUCLEAN)?.end;
+        // It may have got longer.
+        if end <= copied {
+            writer.resize_here(bytes_for(layout, start, gone.start))?;
+            return Ok(());
+        }
+        let tail = copy_from(writer, bytes_for(layout, start, copied))?;
+        insert(writer, copied, &tail)?;
+        copied = end;
+        writer.seek(&key(start))?;
+    }
+}
+
+fn insert(writer: &mut Writer<'_>, addr: u64, sums: &[u8]) -> Result {
+    let room = writer.insert_here(&key(addr), sums.len())?;
+    if room.len() != sums.len() {
+        return Err(EUCLEAN);
+    }
+    room.copy_from_slice(sums);
+    Ok(())
 }
 
 /// The bytes of the item from `at` on.

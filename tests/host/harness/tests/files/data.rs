@@ -4,7 +4,7 @@
 use crate::files::{Files, NOW, SECTOR};
 use engine::btree::Reach;
 use engine::disk::FileOffset;
-use engine::fs::MappingKind;
+use engine::fs::{Inode, MappingKind};
 use harness::tools;
 use kernel::prelude::*;
 
@@ -205,4 +205,92 @@ fn writes_end_at_the_same_time() {
     assert_eq!(total, 480 * SECTOR);
     drop(inodes);
     tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+/// Where the sectors of data that goes are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Going {
+    InFront,
+    Between,
+}
+
+/// Says that it is done when it is dropped.
+struct Ending<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Checksums of data that stays are found at every moment, while those in the same item go.
+fn checksums_can_always_be_read(going: Going) {
+    const SECTORS: u64 = 600;
+    let player = Files::mount(tools::mkfs(512 * MIB, &["-n", "4096"]));
+    let (stays, goes) = (player.file(b"stays"), player.file(b"goes"));
+    let write = |inode: &Inode, at: u64, byte: u64| {
+        let data = vec![byte as u8; SECTOR as usize];
+        player.write_sectors(inode, at, &data, at + SECTOR).unwrap();
+    };
+    for n in 0..SECTORS {
+        write(&goes, n * SECTOR, n);
+        if going == Going::Between {
+            write(&stays, n * SECTOR, n);
+        }
+    }
+    for n in (0..SECTORS / 2).filter(|_| going == Going::InFront) {
+        write(&stays, n * SECTOR, n);
+    }
+    player.txns().commit().unwrap();
+    let count = stays.attributes().size / SECTOR;
+    let places: std::vec::Vec<_> = (0..count)
+        .map(|n| {
+            let at = FileOffset::new(n * SECTOR);
+            match player.fs.map(&stays, at, 1).unwrap().kind {
+                MappingKind::Data { logical } => logical,
+                other => panic!("{other:?} in sector {n}"),
+            }
+        })
+        .collect();
+    let sum = |n: u64| {
+        let sums = player.fs.checksums(&stays, places[n as usize], SECTOR);
+        sums.unwrap().unwrap().get(0).map(<[u8]>::to_vec)
+    };
+    let wanted: std::vec::Vec<_> = (0..count).map(|n| sum(n).unwrap()).collect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (sum, wanted, done) = (&sum, &wanted, &done);
+        let read = move |first| {
+            for n in (first..count).cycle() {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                assert_eq!(sum(n).as_ref(), wanted.get(n as usize), "sector {n}");
+            }
+        };
+        // Who reads ends with who writes, however that ends.
+        let _end = Ending(done);
+        // Many, so that one of them waits for each leaf.
+        for reader in 0..8 {
+            scope.spawn(move || read(reader * count / 8));
+        }
+        for n in 0..SECTORS {
+            write(&goes, n * SECTOR, 3);
+            if n % 20 == 19 {
+                player.txns().commit().unwrap();
+            }
+        }
+    });
+    drop((stays, goes));
+    tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+#[test]
+fn checksums_behind_others_that_go_can_always_be_read() {
+    checksums_can_always_be_read(Going::InFront);
+}
+
+#[test]
+fn checksums_among_others_that_go_can_always_be_read() {
+    checksums_can_always_be_read(Going::Between);
 }
