@@ -66,6 +66,16 @@ fn allocations_fail_on_demand() {
 }
 
 #[test]
+fn some_allocations_do_not_fail() {
+    let _failing = inject::fail_randomly(1, 1);
+    assert!(KBox::new(1, GFP_KERNEL).is_err());
+    assert!(KBox::new(1, GFP_NOFAIL).is_ok());
+    assert!(KVVec::from_elem(0u8, 16384, GFP_NOFAIL).is_ok());
+    let large = std::panic::catch_unwind(|| KVec::from_elem(0u8, 16384, GFP_NOFAIL));
+    assert!(large.is_err(), "kmalloc is not asked for that much");
+}
+
+#[test]
 fn kmalloc_has_a_limit() {
     assert!(KVec::from_elem(0u8, (4 << 20) + 1, GFP_KERNEL).is_err());
     assert!(KVVec::from_elem(0u8, (4 << 20) + 1, GFP_KERNEL).is_ok());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Makes allocations fail and counts them, for the calling thread.
+//! Makes allocations fail and counts them, for the calling thread. Those with `GFP_NOFAIL` never do.
 //!
 //! ```text
 //! let count = inject::counted(|| operation()).1.calls;
@@ -9,7 +9,8 @@
 //! }
 //! ```
 
-use super::{AllocError, Flags};
+use super::flags::GFP_NOFAIL;
+use super::{AllocError, Allocator, Flags, Kmalloc};
 use std::cell::Cell;
 
 #[derive(Clone, Copy)]
@@ -45,13 +46,13 @@ impl Drop for Injection {
     }
 }
 
-/// Fails the `n`th allocation from now, counted from 0, and no other.
+/// Fails the `n`th allocation from now of those that may, counted from 0, and no other.
 pub fn fail_nth(n: u64) -> Injection {
     PLAN.set(Plan::Nth(n));
     Injection(core::marker::PhantomData)
 }
 
-/// Fails each allocation with the probability 1 / `one_in`.
+/// Fails each allocation that may with the probability 1 / `one_in`.
 pub fn fail_randomly(seed: u64, one_in: u64) -> Injection {
     PLAN.set(Plan::Random {
         state: seed,
@@ -78,9 +79,20 @@ pub fn counted<R>(call: impl FnOnce() -> R) -> (R, Counters) {
     (result, spent)
 }
 
-/// Counts an allocation of `bytes` and decides whether it fails. The stand-ins call it for each.
-pub fn allocate(bytes: usize, _flags: Flags) -> Result<(), AllocError> {
+/// Counts an allocation of `bytes` by `kmalloc` and decides whether it fails. The stand-ins call it for each.
+pub fn allocate(bytes: usize, flags: Flags) -> Result<(), AllocError> {
+    allocate_from::<Kmalloc>(bytes, flags)
+}
+
+/// As [`allocate`], by any allocator.
+pub fn allocate_from<A: Allocator>(bytes: usize, flags: Flags) -> Result<(), AllocError> {
+    let may_fail = !flags.contains(GFP_NOFAIL);
+    assert!(
+        may_fail || bytes <= A::LARGEST_UNFAILING,
+        "{bytes} bytes are too many to be waited for"
+    );
     let fails = match PLAN.get() {
+        _ if !may_fail => false,
         Plan::Nothing => false,
         Plan::Nth(0) => {
             PLAN.set(Plan::Nothing);

@@ -21,7 +21,7 @@ impl<T, A: Allocator> Box<T, A> {
         if size_of::<T>() > A::LARGEST {
             return Err(AllocError);
         }
-        inject::allocate(size_of::<T>(), flags)?;
+        inject::allocate_from::<A>(size_of::<T>(), flags)?;
         Ok(Self(std::boxed::Box::new(x), PhantomData))
     }
 

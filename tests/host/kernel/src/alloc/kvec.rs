@@ -172,7 +172,7 @@ impl<T, A: Allocator> Vec<T, A> {
         if bytes > A::LARGEST {
             return Err(AllocError);
         }
-        inject::allocate(bytes, flags)?;
+        inject::allocate_from::<A>(bytes, flags)?;
         self.0.reserve_exact(wanted - len);
         Ok(())
     }

@@ -62,12 +62,16 @@ pub mod flags {
     pub const GFP_NOWAIT: Flags = Flags(32);
     /// No report of a failure.
     pub const __GFP_NOWARN: Flags = Flags(64);
+    /// Does not fail. The kernel crate lacks it: there `latch::prelude` makes it.
+    pub const GFP_NOFAIL: Flags = Flags(8 | 128);
 }
 
 /// Which allocator; sets what the largest allocation is.
 pub trait Allocator {
     /// Bytes in the largest allocation.
     const LARGEST: usize;
+    /// Bytes in the largest allocation that does not fail.
+    const LARGEST_UNFAILING: usize;
 }
 
 /// `kmalloc`: physically contiguous (`KMALLOC_MAX_SIZE`).
@@ -84,10 +88,16 @@ pub mod allocator {
 
 impl Allocator for Kmalloc {
     const LARGEST: usize = 4 << 20;
+    // The kernel documents no more than two pages.
+    const LARGEST_UNFAILING: usize = 8192;
 }
 impl Allocator for Vmalloc {
     const LARGEST: usize = i32::MAX as usize;
+    // As much as a bounded list takes.
+    const LARGEST_UNFAILING: usize = 1 << 20;
 }
 impl Allocator for KVmalloc {
     const LARGEST: usize = i32::MAX as usize;
+    // As much as a bounded list takes.
+    const LARGEST_UNFAILING: usize = 1 << 20;
 }
