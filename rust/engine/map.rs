@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An ordered map with fallible insertion, over the kernel's red-black tree; short ordered lists.
+//! An ordered map, over the kernel's red-black tree; short ordered lists.
 
+use kernel::alloc::Allocator;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use latch::prelude::*;
 
-/// A map ordered by its keys. Insertion allocates and may fail; nothing else does.
+/// A map ordered by its keys. Insertion waits for memory; nothing else allocates.
 ///
 /// Each call is one or two descents. A tree's cursor lends what it shows for as long as the cursor lives, which is
 /// less than callers need; so the key is found by a cursor and the entry by the key, and the entry holds a copy of it.
@@ -48,12 +49,13 @@ impl<K: Ord + Copy, V> OrdMap<K, V> {
         self.len == 0
     }
 
-    /// Sets the key's value; returns the one it had. `ENOMEM`, with the map unchanged.
+    /// Sets the key's value; returns the one it had.
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>> {
         if let Some(slot) = self.get_mut(&key) {
             return Ok(Some(core::mem::replace(slot, value)));
         }
-        self.insert_spare(Spare::new()?, key, value);
+        let spare = Spare(RBTreeNodeReservation::new(GFP_NOFAIL)?);
+        self.insert_spare(spare, key, value);
         Ok(None)
     }
 
@@ -224,9 +226,9 @@ impl<'a, K: Ord + Copy, V> Iterator for RangeFrom<'a, K, V> {
     }
 }
 
-/// Adds to an ascending list; equals stay. Costs as many swaps as there are greater ones; `ENOMEM`.
-pub fn insert_in_order<T: Ord>(list: &mut KVec<T>, value: T) -> Result {
-    list.push(value, GFP_KERNEL)?;
+/// Adds to an ascending list; equals stay. Costs as many swaps as there are greater ones.
+pub fn insert_in_order<T: Ord, A: Allocator>(list: &mut Vec<T, A>, value: T) -> Result {
+    list.push(value, GFP_NOFAIL)?;
     let mut rest = list.as_mut_slice();
     while let [front @ .., before, last] = rest {
         if *before <= *last {

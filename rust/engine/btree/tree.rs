@@ -81,7 +81,7 @@ impl Tree {
             root,
             last_snapshot: AtomicU64::new(last_snapshot.get()),
         };
-        Ok(Arc::new(tree, GFP_KERNEL)?)
+        Ok(Arc::new(tree, GFP_NOFAIL)?)
     }
 
     /// The tree's id.

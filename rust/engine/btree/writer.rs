@@ -214,9 +214,9 @@ impl<'a> Writer<'a> {
             self.seek(old)?;
             return Err(EINVAL);
         }
-        let copy = |bytes: &[u8]| -> Result<KVec<u8>> {
-            let mut copy = KVec::with_capacity(bytes.len(), GFP_KERNEL)?;
-            copy.extend_from_slice(bytes, GFP_KERNEL)?;
+        let copy = |bytes: &[u8]| -> Result<KVVec<u8>> {
+            let mut copy = KVVec::with_capacity(bytes.len(), GFP_NOFAIL)?;
+            copy.extend_from_slice(bytes, GFP_NOFAIL)?;
             Ok(copy)
         };
         let bytes = tree.get(old, copy)?.ok_or(ENOENT)??;

@@ -50,7 +50,7 @@ impl Inode {
             extents: RwLock::new((), latch::class!("rbtrfs_inode_extents"))?,
             state: Mutex::new(state, latch::class!("rbtrfs_inode_state"))?,
         };
-        Ok(Arc::new(inode, GFP_KERNEL)?)
+        Ok(Arc::new(inode, GFP_NOFAIL)?)
     }
 
     /// The subvolume it lives in.

@@ -2,7 +2,7 @@
 //! Addresses that were taken for tree blocks and never got one.
 //!
 //! On sequential zones such an address cannot be taken again, and what lies behind it cannot be written before it. So
-//! it is noted, for the gate to have zeros written there. Often it was memory that lacked: noting needs none.
+//! it is noted, for the gate to have zeros written there. Noting needs no memory.
 
 use super::{Class, Space};
 use crate::disk::{Logical, ZoneOffset};
@@ -24,7 +24,7 @@ impl Abandoned {
         let words = usize::try_from(units.div_ceil(u64::BITS.into()))?;
         Ok(Self {
             unit,
-            words: KVVec::from_elem(0, words, GFP_KERNEL)?,
+            words: KVVec::from_elem(0, words, GFP_NOFAIL)?,
         })
     }
 

@@ -40,8 +40,7 @@ impl Changes {
     }
 
     /// Notes a change of `[start, end)`. A change back cancels. `EUCLEAN` if the same change is noted already for a
-    /// part of it: an extent was allocated or freed twice. After `ENOMEM` the list is not to be trusted: the
-    /// transaction must be aborted.
+    /// part of it: an extent was allocated or freed twice.
     pub(super) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         let mut at = start;
         while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {

@@ -165,7 +165,7 @@ impl Space {
             .map(|_| Recorded::all_free(first, end));
         let items = Items::new(first, chunk.len, chunk.flags, 0, recorded);
         let group = Group::new(chunk, class, self.pools.get(class).clone(), body, items)?;
-        Ok(Arc::new(group, GFP_KERNEL)?)
+        Ok(Arc::new(group, GFP_NOFAIL)?)
     }
 
     /// Makes a group known to all.

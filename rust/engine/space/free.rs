@@ -70,7 +70,7 @@ impl Space {
     /// nothing any more are reset. The superblock of `generation` is durable. May talk to devices (discard, zone
     /// reset); no tree block lock is held.
     ///
-    /// After `ENOMEM` what could not be freed is still pinned and waits for the next call.
+    /// After an error what could not be freed is still pinned and waits for the next call.
     pub fn unpin(&self, generation: Generation) -> Result {
         self.unsettled.store(false, Ordering::Relaxed);
         // Before any address can be allocated again.

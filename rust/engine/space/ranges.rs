@@ -111,7 +111,7 @@ impl FreeRanges {
         (piece.0 < piece.1).then_some(piece)
     }
 
-    /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already, `ENOMEM`; nothing is changed then.
+    /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already; nothing is changed then.
     pub(super) fn insert(&mut self, start: u64, end: u64) -> Result {
         if start >= end {
             return Err(EINVAL);
@@ -142,7 +142,7 @@ impl FreeRanges {
         Ok(())
     }
 
-    /// Makes `[start, end)` not free. `EEXIST` if a part of it is not free now, `ENOMEM`; nothing is changed then.
+    /// Makes `[start, end)` not free. `EEXIST` if a part of it is not free now; nothing is changed then.
     pub(super) fn remove(&mut self, start: u64, end: u64) -> Result {
         if start >= end {
             return Err(EINVAL);
@@ -186,7 +186,7 @@ impl FreeRanges {
     }
 
     /// Takes a range for `wish`: behind the last one if it fits there, else the first that holds `cluster` bytes,
-    /// else the first that holds `wanted`, else the longest. `None` if nothing holds `min`; `ENOMEM`.
+    /// else the first that holds `wanted`, else the longest. `None` if nothing holds `min`.
     pub(super) fn take(&mut self, wish: Wish) -> Result<Option<Span>> {
         let Some((start, end)) = self.find(wish) else {
             return Ok(None);

@@ -128,7 +128,7 @@ impl Room {
         }
     }
 
-    /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free, `ENOMEM`.
+    /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free.
     pub(super) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
             Room::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),

@@ -35,7 +35,7 @@ impl Spans {
                 .chunks
                 .last()
                 .map_or(0, |(last, _)| last.saturating_add(1));
-            let chunk = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
+            let chunk = KVec::with_capacity(CHUNK, GFP_NOFAIL)?;
             self.chunks.insert(number, chunk)?;
         }
         let chunk = self.last_chunk().ok_or(ENOMEM)?;

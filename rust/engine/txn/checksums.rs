@@ -113,11 +113,11 @@ fn insert(writer: &mut Writer<'_>, addr: u64, sums: &[u8]) -> Result {
 }
 
 /// The bytes of the item from `at` on.
-fn copy_from(writer: &mut Writer<'_>, at: usize) -> Result<KVec<u8>> {
+fn copy_from(writer: &mut Writer<'_>, at: usize) -> Result<KVVec<u8>> {
     let (_, bytes) = writer.item()?.ok_or(EUCLEAN)?;
     let tail = bytes.get(at..).ok_or(EUCLEAN)?;
-    let mut copy = KVec::with_capacity(tail.len(), GFP_KERNEL)?;
-    copy.extend_from_slice(tail, GFP_KERNEL)?;
+    let mut copy = KVVec::with_capacity(tail.len(), GFP_NOFAIL)?;
+    copy.extend_from_slice(tail, GFP_NOFAIL)?;
     Ok(copy)
 }
 

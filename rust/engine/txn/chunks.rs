@@ -25,7 +25,7 @@ const DEVICE: usize = 0;
 /// Serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
 pub(super) struct Chunks {
     /// Removed in transactions that are not durable yet: their device ranges are not free.
-    leaving: KVec<(Generation, Arc<Chunk>)>,
+    leaving: KVVec<(Generation, Arc<Chunk>)>,
 }
 
 /// How many chunks had been made when somebody found that one is missing: who waited for another's makes none.
@@ -36,7 +36,7 @@ impl Chunks {
     /// At mount.
     pub(super) fn new() -> Self {
         Self {
-            leaving: KVec::new(),
+            leaving: KVVec::new(),
         }
     }
 
@@ -126,15 +126,15 @@ impl Shared {
                 .chunks
                 .lock()
                 .system_added
-                .push(chunk, GFP_KERNEL)?;
+                .push(chunk, GFP_NOFAIL)?;
         }
         Ok(())
     }
 
     /// What the device's items say is used, and what is not free before a commit; ascending.
-    fn device_ranges(&self, device: &Tree, chunks: &Chunks) -> Result<KVec<DeviceRange>> {
+    fn device_ranges(&self, device: &Tree, chunks: &Chunks) -> Result<KVVec<DeviceRange>> {
         let devid = self.devid();
-        let mut ranges = KVec::new();
+        let mut ranges = KVVec::new();
         let first = Key::new(devid, Kind::DEV_EXTENT, 0);
         let last = Key::new(devid, Kind::DEV_EXTENT, u64::MAX);
         device.scan(first..=last, |key, bytes| {
@@ -192,7 +192,7 @@ impl Shared {
         let mut chunks = self.chunks.lock();
         chunks
             .leaving
-            .push((context.generation(), chunk.clone()), GFP_KERNEL)?;
+            .push((context.generation(), chunk.clone()), GFP_NOFAIL)?;
         for stripe in chunk.stripes.iter() {
             device.remove(context, &dev_extent_key(stripe))?;
         }
@@ -206,7 +206,7 @@ impl Shared {
             .chunks
             .lock()
             .removed
-            .push(chunk, GFP_KERNEL)?;
+            .push(chunk, GFP_NOFAIL)?;
         Ok(())
     }
 
@@ -297,7 +297,7 @@ fn dev_extent(logical: Logical, len: u64) -> RawDevExtent {
     }
 }
 
-fn chunk_item(chunk: &Chunk, sector_size: u32) -> Result<KVec<u8>> {
+fn chunk_item(chunk: &Chunk, sector_size: u32) -> Result<KVVec<u8>> {
     let align = u32::try_from(STRIPE_LEN).map_err(|_| EUCLEAN)?;
     let raw = RawChunk {
         len: chunk.len.into(),
@@ -312,15 +312,15 @@ fn chunk_item(chunk: &Chunk, sector_size: u32) -> Result<KVec<u8>> {
             .into(),
         sub_stripes: 1.into(),
     };
-    let mut bytes = KVec::new();
-    bytes.extend_from_slice(raw.as_bytes(), GFP_KERNEL)?;
+    let mut bytes = KVVec::new();
+    bytes.extend_from_slice(raw.as_bytes(), GFP_NOFAIL)?;
     for stripe in chunk.stripes.iter() {
         let raw = RawStripe {
             devid: stripe.devid.into(),
             offset: stripe.at.get().into(),
             dev_uuid: stripe.dev_uuid,
         };
-        bytes.extend_from_slice(raw.as_bytes(), GFP_KERNEL)?;
+        bytes.extend_from_slice(raw.as_bytes(), GFP_NOFAIL)?;
     }
     Ok(bytes)
 }

@@ -51,7 +51,7 @@ enum Outcome {
     Emptied,
     /// Something is, and cannot be moved. The group is not chosen again as it is.
     Stays,
-    /// Others need the space, or the memory, more.
+    /// Others need the space more.
     NoSpace,
 }
 
@@ -63,7 +63,7 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
             reserve::run_refs(shared)?;
             Ok(outcome(sparse))
         }
-        Err(error) if error == ENOSPC || error == ENOMEM => Ok(Outcome::NoSpace),
+        Err(error) if error == ENOSPC => Ok(Outcome::NoSpace),
         Err(error) => {
             shared.check_writable()?;
             pr_warn!(
@@ -124,12 +124,12 @@ fn each_block(
 
 /// The first blocks in use from `from` to `end`.
 fn in_use(extents: &Tree, from: Logical, end: Logical) -> Result<KVec<InUse>> {
-    let mut blocks = KVec::with_capacity(BATCH, GFP_KERNEL)?;
+    let mut blocks = KVec::with_capacity(BATCH, GFP_NOFAIL)?;
     let first = Key::new(from.get(), Kind::new(0), 0);
     let last = Key::new(end.get().saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
     extents.scan(first..=last, |key, bytes| {
         if matches!(key.kind, Kind::EXTENT_ITEM | Kind::METADATA_ITEM) {
-            blocks.push(InUse::parse(&key, bytes)?, GFP_KERNEL)?;
+            blocks.push(InUse::parse(&key, bytes)?, GFP_NOFAIL)?;
         }
         Ok(match blocks.len() < BATCH {
             true => ControlFlow::Continue(()),

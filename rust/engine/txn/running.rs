@@ -88,7 +88,7 @@ impl Running {
             )?,
             changed: AtomicBool::new(false),
         };
-        Ok(Arc::new(running, GFP_KERNEL)?)
+        Ok(Arc::new(running, GFP_NOFAIL)?)
     }
 
     /// Whether any tree changed.

@@ -143,7 +143,7 @@ impl ChunkMap {
             pr_err!("chunk {} of {} bytes overlaps another\n", start, len);
             return Err(EUCLEAN);
         }
-        let chunk = Arc::new(chunk, GFP_KERNEL)?;
+        let chunk = Arc::new(chunk, GFP_NOFAIL)?;
         self.chunks.insert(chunk.logical, chunk.clone())?;
         Ok(chunk)
     }

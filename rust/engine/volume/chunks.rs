@@ -122,7 +122,7 @@ impl Volume {
             let start = start.max(end);
             end = start.saturating_add(len).max(end);
             if let Some(len) = end.checked_since(start).filter(|&len| len > 0) {
-                apart.push((start, len), GFP_KERNEL)?;
+                apart.push((start, len), GFP_NOFAIL)?;
             }
         }
         Ok(apart)
@@ -156,7 +156,7 @@ impl Volume {
                     at,
                     dev_uuid: uuid,
                 },
-                GFP_KERNEL,
+                GFP_NOFAIL,
             )?;
         }
         Ok(Chunk {

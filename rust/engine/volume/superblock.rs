@@ -18,7 +18,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 /// A superblock's bytes, all zero.
 pub(super) fn new_raw() -> Result<KBox<RawSuperblock>> {
-    Ok(zeroed(KBox::new_uninit(GFP_KERNEL)?))
+    Ok(zeroed(KBox::new_uninit(GFP_NOFAIL)?))
 }
 
 /// Apart, so that the value's passage over the stack ends before anything else is called.

@@ -6,8 +6,10 @@ use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
 use crate::linux::{BlockDevice, Folio, Operation};
 use engine::disk::Physical;
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
+use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use latch::Mutex;
 
 /// Bytes of one bounce buffer: four pages.
 const BOUNCE: usize = 16384;
@@ -16,17 +18,23 @@ const BOUNCE_ORDER: u32 = 2;
 /// An open device.
 pub(crate) struct Disk {
     device: Arc<BlockDevice>,
+    /// What goes to the device or comes from it, for one task at a time: a superblock is written without memory.
+    bounce: Mutex<ARef<Folio>>,
 }
 
 impl Disk {
     /// Takes the device.
-    pub(crate) fn new(device: Arc<BlockDevice>) -> Self {
-        Self { device }
+    pub(crate) fn new(device: Arc<BlockDevice>) -> Result<Self> {
+        let bounce = Folio::alloc(BOUNCE_ORDER)?;
+        Ok(Self {
+            device,
+            bounce: Mutex::new(bounce, latch::class!("rbtrfs_bounce"))?,
+        })
     }
 
     /// Writes piece by piece, in order; every piece is complete before the next.
     fn write_pieces(&self, operation: Operation, at: Physical, buf: &[u8]) -> Result {
-        let bounce = Folio::alloc(BOUNCE_ORDER)?;
+        let bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
             bounce.write(0, piece);
@@ -66,7 +74,7 @@ impl Device for Disk {
     }
 
     fn read(&self, at: Physical, buf: &mut [u8]) -> Result {
-        let bounce = Folio::alloc(BOUNCE_ORDER)?;
+        let bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks_mut(BOUNCE) {
             self.device

@@ -85,6 +85,7 @@
 
 /* Macros with casts, which bindgen cannot evaluate; the prefix is cut off. */
 const gfp_t RBTRFS_CONST_GFP_NOFS = GFP_NOFS;
+const gfp_t RBTRFS_CONST_GFP_NOFS_NOFAIL = GFP_NOFS | __GFP_NOFAIL;
 const int RBTRFS_CONST_FMODE_CAN_ODIRECT = (__force int)FMODE_CAN_ODIRECT;
 const int RBTRFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
 const int RBTRFS_CONST_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;

@@ -148,7 +148,7 @@ impl Plug {
             // SAFETY: The slot stays in place until `blk_finish_plug`.
             plug <- kernel::types::Opaque::ffi_init(|slot| unsafe { b::blk_start_plug(slot) }),
         });
-        let inner = KBox::pin_init(init, GFP_KERNEL)?;
+        let inner = KBox::pin_init(init, GFP_NOFAIL)?;
         // INVARIANT: `blk_start_plug` made it the current task's.
         Ok(Self {
             inner,

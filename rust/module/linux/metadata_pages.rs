@@ -237,7 +237,10 @@ impl Pages {
     /// The locked folio for the block at `pos`, which must be a multiple of its size.
     pub(crate) fn folio(&self, pos: u64, missing: Missing) -> Result<LockedFolio> {
         let (flags, gfp) = match missing {
-            Missing::Create => (b::FGP_LOCK | b::FGP_CREAT | b::FGP_ACCESSED, b::GFP_NOFS),
+            Missing::Create => (
+                b::FGP_LOCK | b::FGP_CREAT | b::FGP_ACCESSED,
+                b::GFP_NOFS_NOFAIL,
+            ),
             Missing::TryCreate => (b::FGP_LOCK | b::FGP_CREAT | b::FGP_NOWAIT, b::GFP_NOWAIT),
         };
         let index = usize::try_from(pos >> PAGE_SHIFT).map_err(|_| EFBIG)?;
@@ -261,8 +264,8 @@ impl Pages {
     /// The first dirty folios that begin in `[start, end]`, ascending, up to a batch.
     pub(crate) fn dirty(&self, start: u64, end: u64) -> Result<KVec<ARef<Folio>>> {
         let index = |pos: u64| usize::try_from(pos >> PAGE_SHIFT).unwrap_or(usize::MAX);
-        let mut found = KVec::with_capacity(31, GFP_KERNEL)?;
-        let mut batch = KBox::<b::folio_batch>::new(pin_init::zeroed(), GFP_KERNEL)?;
+        let mut found = KVec::with_capacity(31, GFP_NOFAIL)?;
+        let mut batch = KBox::<b::folio_batch>::new(pin_init::zeroed(), GFP_NOFAIL)?;
         let mut from = index(start);
         // SAFETY: The mapping is alive; the batch is ours and gives its references up below.
         unsafe {
@@ -281,7 +284,7 @@ impl Pages {
                 // SAFETY: The batch has a reference to each folio, which passes to `found`.
                 let folio = unsafe { ARef::from_raw(folio) };
                 // Within its capacity a push does not fail.
-                found.push(folio, GFP_KERNEL)?;
+                found.push(folio, GFP_NOFAIL)?;
             }
         }
         Ok(found)

@@ -410,7 +410,7 @@ impl FileSystem for Mount {
 fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
-        let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone()), GFP_KERNEL)?;
+        let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone())?, GFP_KERNEL)?;
         disks.push(disk, GFP_KERNEL)?;
     }
     let options = volume::Options {

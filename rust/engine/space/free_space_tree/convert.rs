@@ -10,12 +10,10 @@ use core::ops::ControlFlow;
 use latch::prelude::*;
 
 impl FreeSpaceTree {
-    /// Extents become bitmaps. Without memory nothing is changed: both forms are right.
+    /// Extents become bitmaps.
     #[inline(never)]
     pub(super) fn to_bitmaps(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
-        let Some(spans) = self.collect(recorded)? else {
-            return Ok(());
-        };
+        let spans = self.collect(recorded)?;
         let (first, last) = recorded.range_keys();
         remove_all(self.tree(), txn, &first, &last)?;
         let mut spans = spans.iter();
@@ -47,12 +45,10 @@ impl FreeSpaceTree {
         Ok(())
     }
 
-    /// Bitmaps become extents. Without memory nothing is changed.
+    /// Bitmaps become extents.
     #[inline(never)]
     pub(super) fn to_extents(&self, txn: &dyn Allocate, recorded: &mut Recorded) -> Result {
-        let Some(spans) = self.collect(recorded)? else {
-            return Ok(());
-        };
+        let spans = self.collect(recorded)?;
         let (first, last) = recorded.range_keys();
         remove_all(self.tree(), txn, &first, &last)?;
         for (start, end) in spans.iter() {
@@ -63,11 +59,11 @@ impl FreeSpaceTree {
         Ok(())
     }
 
-    /// The group's free ranges as the tree has them now, ascending; `None` when memory is short.
-    fn collect(&self, recorded: &Recorded) -> Result<Option<Spans>> {
+    /// The group's free ranges as the tree has them now, ascending.
+    fn collect(&self, recorded: &Recorded) -> Result<Spans> {
         let mut spans = Spans::new();
         let (first, last) = recorded.range_keys();
-        let collected = self.tree().scan(first..=last, |key, bytes| {
+        self.tree().scan(first..=last, |key, bytes| {
             match (key.kind, Bitmap::of(key, self.sector_size())) {
                 (Kind::FREE_SPACE_BITMAP, Some(bitmap)) => {
                     bitmap.each_free(bytes, &mut |start, end| spans.push(start, end))?;
@@ -79,14 +75,10 @@ impl FreeSpaceTree {
                 _ => return Err(recorded.broken("an item of another kind among the ranges")),
             }
             Ok(ControlFlow::Continue(()))
-        });
-        match collected {
-            Err(error) if error == ENOMEM => return Ok(None),
-            collected => collected?,
-        }
+        })?;
         if u32::try_from(spans.len()) != Ok(recorded.extent_count) {
             return Err(recorded.broken("the count of ranges is wrong"));
         }
-        Ok(Some(spans))
+        Ok(spans)
     }
 }

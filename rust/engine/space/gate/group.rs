@@ -92,7 +92,7 @@ impl Progress {
             ending: new.ending,
             pointer: WritePointer::at(new.written_to),
             phase,
-            in_flight: Arc::new(AtomicU64::new(0), GFP_KERNEL)?,
+            in_flight: Arc::new(AtomicU64::new(0), GFP_NOFAIL)?,
             group: new.group,
         })
     }

@@ -146,7 +146,7 @@ impl MetadataGate {
             serial: Some(Serial {
                 zones,
                 state,
-                data: Arc::new(DataProgress::new()?, GFP_KERNEL)?,
+                data: Arc::new(DataProgress::new()?, GFP_NOFAIL)?,
                 counters: Counters::default(),
             }),
         })
@@ -177,7 +177,7 @@ impl MetadataGate {
     pub(super) fn data_progress(&self) -> Result<Arc<DataProgress>> {
         match &self.serial {
             Some(serial) => Ok(serial.data.clone()),
-            None => Ok(Arc::new(DataProgress::new()?, GFP_KERNEL)?),
+            None => Ok(Arc::new(DataProgress::new()?, GFP_NOFAIL)?),
         }
     }
 

@@ -18,7 +18,7 @@ const ITEM_HEADER: u32 = 25;
 /// An extent item taken out of its leaf, to be edited and put back.
 pub(super) struct ExtentItem {
     addr: Logical,
-    bytes: KVec<u8>,
+    bytes: KVVec<u8>,
     /// Where the inline references begin.
     inline: usize,
 }
@@ -47,10 +47,10 @@ impl ExtentItem {
         head: RawExtentItem,
         info: Option<RawTreeBlockInfo>,
     ) -> Result<Self> {
-        let mut bytes = KVec::with_capacity(64, GFP_KERNEL)?;
-        bytes.extend_from_slice(head.as_bytes(), GFP_KERNEL)?;
+        let mut bytes = KVVec::with_capacity(64, GFP_NOFAIL)?;
+        bytes.extend_from_slice(head.as_bytes(), GFP_NOFAIL)?;
         if let Some(info) = info {
-            bytes.extend_from_slice(info.as_bytes(), GFP_KERNEL)?;
+            bytes.extend_from_slice(info.as_bytes(), GFP_NOFAIL)?;
         }
         let inline = bytes.len();
         Ok(Self {
@@ -62,8 +62,8 @@ impl ExtentItem {
 
     /// The item as `kind` has it in the tree.
     pub(super) fn parse(addr: Logical, kind: Kind, from: &[u8]) -> Result<Self> {
-        let mut bytes = KVec::with_capacity(from.len(), GFP_KERNEL)?;
-        bytes.extend_from_slice(from, GFP_KERNEL)?;
+        let mut bytes = KVVec::with_capacity(from.len(), GFP_NOFAIL)?;
+        bytes.extend_from_slice(from, GFP_NOFAIL)?;
         let mut item = Self {
             addr,
             bytes,
@@ -234,7 +234,7 @@ impl ExtentItem {
     /// Makes `len` bytes of room at `at`.
     fn open(&mut self, at: usize, len: usize) -> Result {
         self.bytes
-            .resize(self.bytes.len().saturating_add(len), 0, GFP_KERNEL)?;
+            .resize(self.bytes.len().saturating_add(len), 0, GFP_NOFAIL)?;
         let tail = self.bytes.get_mut(at..).ok_or(EUCLEAN)?;
         let moved = tail.len().checked_sub(len).ok_or(EUCLEAN)?;
         tail.copy_within(..moved, len);

@@ -67,7 +67,7 @@ pub(super) enum Origin {
 #[derive(Default)]
 pub(super) struct Changes {
     first: Option<(Reference, i64)>,
-    more: KVec<(Reference, i64)>,
+    more: KVVec<(Reference, i64)>,
 }
 
 impl Changes {
@@ -93,7 +93,7 @@ impl Changes {
         match all.find(|(known, _)| *known == reference) {
             Some((_, sum)) => *sum = sum.saturating_add(delta),
             None if is_empty => self.first = Some((reference, delta)),
-            None => self.more.push((reference, delta), GFP_KERNEL)?,
+            None => self.more.push((reference, delta), GFP_NOFAIL)?,
         }
         self.drop_zero();
         Ok(())

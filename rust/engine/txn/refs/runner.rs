@@ -110,14 +110,14 @@ impl Runner {
             flags: flags.with(extra_flags(head)).get().into(),
         };
         let mut item = ExtentItem::new(addr, raw, info)?;
-        let mut keyed = KVec::new();
+        let mut keyed = KVVec::new();
         for (reference, delta) in head.changes.iter() {
             if delta < 0 {
                 return Err(self.nonsense(addr, head));
             }
             if self.change_inline(&mut item, reference, delta)? == Edit::Keyed {
                 item.change_refs(delta)?;
-                keyed.push((reference, delta), GFP_KERNEL)?;
+                keyed.push((reference, delta), GFP_NOFAIL)?;
             }
         }
         self.extents
@@ -131,12 +131,12 @@ impl Runner {
     fn change(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
         let mut writer = Writer::new(&self.extents, context);
         let mut item = self.seek(&mut writer, addr, head.extent)?;
-        let mut keyed = KVec::new();
+        let mut keyed = KVVec::new();
         let mut apply = |wanted: fn(i64) -> bool| -> Result {
             for (reference, delta) in head.changes.iter().filter(|(_, delta)| wanted(*delta)) {
                 if self.change_inline(&mut item, reference, delta)? == Edit::Keyed {
                     item.change_refs(delta)?;
-                    keyed.push((reference, delta), GFP_KERNEL)?;
+                    keyed.push((reference, delta), GFP_NOFAIL)?;
                 }
             }
             Ok(())

@@ -47,7 +47,7 @@ impl Index {
     /// Adds a block where there is none. The caller has the folio locked, so nobody else adds one.
     pub(super) fn insert(&self, pos: u64, block: Arc<Block>) -> Result {
         let (shard, slot) = self.place(pos).ok_or(EINVAL)?;
-        let old = shard.get_ref().lock().store(slot, block, GFP_KERNEL);
+        let old = shard.get_ref().lock().store(slot, block, GFP_NOFAIL);
         drop(old.map_err(Error::from)?);
         Ok(())
     }

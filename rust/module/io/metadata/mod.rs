@@ -271,7 +271,7 @@ impl Shared {
                 self.chunk_tree_uuid.populate(header.chunk_tree_uuid);
             }
         }
-        let bytes: KBox<dyn BlockBytes> = KBox::new(bytes, GFP_KERNEL)?;
+        let bytes: KBox<dyn BlockBytes> = KBox::new(bytes, GFP_NOFAIL)?;
         let block = Latched::new(info, bytes)?;
         self.index.insert(info.addr.get(), block.clone())?;
         Ok(block)

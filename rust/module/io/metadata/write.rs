@@ -309,14 +309,14 @@ fn position(folio: &Folio) -> u64 {
 impl Batch {
     fn new(start: Logical, mode: WriteMode) -> Result<Self> {
         let flight = Flight {
-            folios: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+            folios: KVec::with_capacity(BATCH, GFP_NOFAIL)?,
             copies: 0,
-            in_flight: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+            in_flight: KVec::with_capacity(BATCH, GFP_NOFAIL)?,
         };
         Ok(Self {
             start,
             len: 0,
-            flight: UniqueArc::new(flight, GFP_KERNEL)?,
+            flight: UniqueArc::new(flight, GFP_NOFAIL)?,
             operation: match mode {
                 WriteMode::Background => Operation::Write,
                 WriteMode::Integrity | WriteMode::Commit => Operation::WriteSync,

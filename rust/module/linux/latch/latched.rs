@@ -2,12 +2,12 @@
 
 //! A value under a reader-writer lock whose guards own a reference to it.
 
+use crate::prelude::*;
 use crate::semaphore::Semaphore;
 use crate::Nesting;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
-use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::NotThreadSafe;
 
@@ -47,7 +47,7 @@ impl<M, T> Latched<M, T> {
             meta,
             value: UnsafeCell::new(value),
         });
-        Arc::pin_init(init, GFP_KERNEL)
+        Arc::pin_init(init, GFP_NOFAIL)
     }
 
     /// What is known without the lock.

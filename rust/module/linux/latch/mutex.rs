@@ -2,9 +2,9 @@
 
 //! The kernel's mutex and condition variable, boxed.
 
+use crate::prelude::*;
 use crate::Class;
 use core::ops::{Deref, DerefMut};
-use kernel::prelude::*;
 use kernel::sync;
 
 /// A mutex that can be moved.
@@ -17,7 +17,7 @@ impl<T> Mutex<T> {
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
         let init = sync::Mutex::new(value, class.name(), class.key());
         Ok(Self {
-            inner: KBox::pin_init(init, GFP_KERNEL)?,
+            inner: KBox::pin_init(init, GFP_NOFAIL)?,
         })
     }
 
@@ -64,7 +64,7 @@ impl Condvar {
     pub fn new(class: &'static Class) -> Result<Self> {
         let init = sync::CondVar::new(class.name(), class.key());
         Ok(Self {
-            inner: KBox::pin_init(init, GFP_KERNEL)?,
+            inner: KBox::pin_init(init, GFP_NOFAIL)?,
         })
     }
 

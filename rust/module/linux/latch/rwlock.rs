@@ -2,11 +2,11 @@
 
 //! A reader-writer lock that can be moved.
 
+use crate::prelude::*;
 use crate::semaphore::Semaphore;
 use crate::Class;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
 /// A reader-writer lock around `value`.
@@ -25,7 +25,7 @@ unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
 impl<T> RwLock<T> {
     /// Allocates the lock.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
-        let lock = KBox::pin_init(Semaphore::new(class), GFP_KERNEL)?;
+        let lock = KBox::pin_init(Semaphore::new(class), GFP_NOFAIL)?;
         Ok(Self {
             lock,
             value: UnsafeCell::new(value),

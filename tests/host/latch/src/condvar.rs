@@ -11,7 +11,7 @@ pub struct Condvar(parking_lot::Condvar);
 impl Condvar {
     /// A queue without waiters.
     pub fn new(_class: &'static Class) -> Result<Self> {
-        kernel::alloc::inject::allocate(size_of::<usize>(), GFP_KERNEL)?;
+        kernel::alloc::inject::allocate(size_of::<usize>(), GFP_NOFAIL)?;
         Ok(Self(parking_lot::Condvar::new()))
     }
 

@@ -40,7 +40,7 @@ impl<M, T> Latched<M, T> {
     /// A lock around `value`.
     pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
         let lock = std::sync::Arc::new(parking_lot::RwLock::new(value));
-        Ok(Arc::new(Self { meta, lock }, GFP_KERNEL)?)
+        Ok(Arc::new(Self { meta, lock }, GFP_NOFAIL)?)
     }
 
     /// What is known without the lock.

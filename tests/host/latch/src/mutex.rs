@@ -21,7 +21,7 @@ pub struct MutexGuard<'a, T> {
 impl<T> Mutex<T> {
     /// A lock around `value`.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
-        kernel::alloc::inject::allocate(size_of::<T>(), GFP_KERNEL)?;
+        kernel::alloc::inject::allocate(size_of::<T>(), GFP_NOFAIL)?;
         Ok(Self {
             lock: std::boxed::Box::new(parking_lot::Mutex::new(value)),
             class,

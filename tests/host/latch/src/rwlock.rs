@@ -27,7 +27,7 @@ pub struct RwLockWriteGuard<'a, T> {
 impl<T> RwLock<T> {
     /// A lock around `value`.
     pub fn new(value: T, class: &'static Class) -> Result<Self> {
-        kernel::alloc::inject::allocate(size_of::<T>(), GFP_KERNEL)?;
+        kernel::alloc::inject::allocate(size_of::<T>(), GFP_NOFAIL)?;
         Ok(Self {
             lock: std::boxed::Box::new(parking_lot::RwLock::new(value)),
             class,

@@ -39,6 +39,8 @@ struct State {
     queue: VecDeque<Sent>,
     failed: std::vec::Vec<(u64, Error)>,
     counters: Counters,
+    // Blocks that will be made before one is refused.
+    until_refused: Option<u64>,
 }
 
 /// A block on its way.
@@ -80,7 +82,7 @@ enum Outcome {
 }
 
 /// A block's bytes.
-struct HostBytes(KVec<u8>);
+struct HostBytes(KVVec<u8>);
 
 impl BlockBytes for HostBytes {
     fn bytes(&self) -> &[u8] {
@@ -130,6 +132,11 @@ impl<B: Backing> HostStore<B> {
             .count()
     }
 
+    /// The `n`th block that is to be made from now on, counted from 0, is not (`EIO`).
+    pub fn refuse_creation(&self, n: Option<u64>) {
+        self.state().until_refused = n;
+    }
+
     /// Drops the clean blocks that nobody uses, as memory pressure does.
     pub fn shrink(&self) {
         self.state()
@@ -156,11 +163,11 @@ impl<B: Backing> HostStore<B> {
     }
 
     /// The first copy that passes the gate; earlier ones are repaired.
-    fn read_good_copy(&self, addr: Logical, expected: &Expected) -> Result<KVec<u8>> {
+    fn read_good_copy(&self, addr: Logical, expected: &Expected) -> Result<KVVec<u8>> {
         let format = self.backing.format();
         let context = self.context(&format, expected, addr);
         let places = self.backing.places(addr, u64::from(format.node_size))?;
-        let mut bytes = KVec::from_elem(0, format.node_size as usize, GFP_KERNEL)?;
+        let mut bytes = KVVec::from_elem(0, format.node_size as usize, GFP_NOFAIL)?;
         let mut result = Err(EIO);
         for (index, &(device, at)) in places.iter().enumerate() {
             result = self.backing.device(device).read(at, &mut bytes);
@@ -185,8 +192,8 @@ impl<B: Backing> HostStore<B> {
         }
     }
 
-    fn new_block(info: BlockInfo, bytes: KVec<u8>) -> Result<Arc<Block>> {
-        let bytes: KBox<dyn BlockBytes> = KBox::new(HostBytes(bytes), GFP_KERNEL)?;
+    fn new_block(info: BlockInfo, bytes: KVVec<u8>) -> Result<Arc<Block>> {
+        let bytes: KBox<dyn BlockBytes> = KBox::new(HostBytes(bytes), GFP_NOFAIL)?;
         Latched::new(info, bytes)
     }
 
@@ -417,7 +424,10 @@ impl<B: Backing> Store for HostStore<B> {
     fn read_ahead(&self, _addr: Logical, _expected: &Expected) {}
 
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
-        let bytes = KVec::from_elem(0, self.node_size() as usize, GFP_KERNEL)?;
+        let until_refused = self.state().until_refused;
+        self.state().until_refused = until_refused.and_then(|left| left.checked_sub(1));
+        (until_refused != Some(0)).then_some(()).ok_or(EIO)?;
+        let bytes = KVVec::from_elem(0, self.node_size() as usize, GFP_NOFAIL)?;
         let block = Self::new_block(info, bytes)?;
         let cached = Cached {
             block: block.clone(),

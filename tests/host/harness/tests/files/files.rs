@@ -173,33 +173,47 @@ impl Files {
                 false => SECTOR * (1 + (start / SECTOR + len) % 9),
             };
             let wanted = (len - done).min(longest);
-            let mut piece = reservation.split(wanted)?;
-            let order = self.mounted.data_order.lock().unwrap();
-            let new = self.fs.allocate_write(&mut piece, wanted)?;
-            let extent = new.get();
-            assert!(extent.len > 0 && extent.len <= wanted && extent.len % SECTOR == 0);
-            if extent.len < wanted {
-                reservation.merge(piece.split(wanted - extent.len)?);
-            }
-            let data = &sectors[done as usize..][..extent.len as usize];
-            self.mounted.write_data(extent.logical, data)?;
-            drop(order);
-            let ordered = OrderedExtent {
-                offset: FileOffset::new(start + done),
-                extent: new,
-                checksums: self.sums(inode, data)?,
-                new_size: end.min(start + done + extent.len),
-                reservation: piece,
-            };
+            let data = &sectors[done as usize..][..wanted as usize];
+            let ordered = self.to_device(inode, start + done, data, end, &mut reservation)?;
             inode.note_times(&Times {
                 mtime: Some(NOW),
                 ctime: Some(NOW),
                 ..Times::default()
             });
+            done += ordered.extent.get().len;
             self.fs.finish_ordered(inode, ordered)?;
-            done += extent.len;
         }
         Ok(())
+    }
+
+    /// Brings as much of `sectors` to the device as one extent takes.
+    pub fn to_device(
+        &self,
+        inode: &Inode,
+        start: u64,
+        sectors: &[u8],
+        end: u64,
+        reservation: &mut WriteReservation,
+    ) -> Result<OrderedExtent> {
+        let wanted = sectors.len() as u64;
+        let mut piece = reservation.split(wanted)?;
+        let order = self.mounted.data_order.lock().unwrap();
+        let new = self.fs.allocate_write(&mut piece, wanted)?;
+        let extent = new.get();
+        assert!(extent.len > 0 && extent.len <= wanted && extent.len % SECTOR == 0);
+        if extent.len < wanted {
+            reservation.merge(piece.split(wanted - extent.len)?);
+        }
+        let data = &sectors[..extent.len as usize];
+        self.mounted.write_data(extent.logical, data)?;
+        drop(order);
+        Ok(OrderedExtent {
+            offset: FileOffset::new(start),
+            extent: new,
+            checksums: self.sums(inode, data)?,
+            new_size: end.min(start + extent.len),
+            reservation: piece,
+        })
     }
 
     fn sums(&self, inode: &Inode, data: &[u8]) -> Result<KVVec<u8>> {

@@ -8,7 +8,6 @@ use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::tools;
-use kernel::alloc::inject;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
@@ -52,30 +51,26 @@ fn an_address_without_a_write_is_given_back() {
     }
 }
 
-/// The same for what is on the device and then cannot be entered.
+/// The same for what is on the device and then cannot be entered, because the transaction was given up.
 #[test]
 fn a_write_that_cannot_be_finished_is_given_back() {
-    let base = tools::mkfs(256 * MIB, &[]);
-    for n in 0.. {
-        let files = Files::mount(base.clone());
-        let inode = files.file(b"f");
-        files.txns().commit().unwrap();
-        let data = [7; 4 * SECTOR as usize];
-        let before = inject::counters().failed;
-        let failing = inject::fail_nth(n);
-        let written = files.write_sectors(&inode, 0, &data, 4 * SECTOR);
-        drop(failing);
-        let failed = inject::counters().failed > before;
-        if written.is_err() && files.txns().is_aborted().is_none() {
-            assert_eq!(reserved(&files), 0, "allocation {n}");
-            files.write_sectors(&inode, 0, &data, 4 * SECTOR).unwrap();
-            drop(inode);
-            tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
-        }
-        if !failed {
-            return;
-        }
-    }
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = files.file(b"f");
+    files.txns().commit().unwrap();
+    let (data, len) = ([7; 4 * SECTOR as usize], 4 * SECTOR);
+    let mut reservation = files
+        .fs
+        .reserve_write(&inode, FileOffset::new(0), len)
+        .unwrap();
+    let written = files
+        .to_device(&inode, 0, &data, len, &mut reservation)
+        .unwrap();
+    drop(reservation);
+    assert_eq!(reserved(&files), len);
+    files.txns().abort(EIO);
+    assert_eq!(files.fs.finish_ordered(&inode, written), Err(EROFS));
+    assert_eq!(reserved(&files), 0);
+    tools::check(&files.image()).unwrap();
 }
 
 /// Reserves for file after file until nothing is left.
