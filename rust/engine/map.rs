@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An ordered map, over the kernel's red-black tree; short ordered lists.
 
-use kernel::alloc::Allocator;
+use kernel::alloc::{Allocator, Flags};
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use latch::prelude::*;
 
@@ -18,9 +18,9 @@ pub struct OrdMap<K, V> {
 pub struct Spare<K, V>(RBTreeNodeReservation<K, (K, V)>);
 
 impl<K, V> Spare<K, V> {
-    /// Allocates room for an entry; `ENOMEM`.
-    pub fn new() -> Result<Self> {
-        Ok(Self(RBTreeNodeReservation::new(GFP_KERNEL)?))
+    /// Allocates room for an entry; `ENOMEM`, where `flags` let it.
+    pub fn new(flags: Flags) -> Result<Self> {
+        Ok(Self(RBTreeNodeReservation::new(flags)?))
     }
 }
 
@@ -54,8 +54,7 @@ impl<K: Ord + Copy, V> OrdMap<K, V> {
         if let Some(slot) = self.get_mut(&key) {
             return Ok(Some(core::mem::replace(slot, value)));
         }
-        let spare = Spare(RBTreeNodeReservation::new(GFP_NOFAIL)?);
-        self.insert_spare(spare, key, value);
+        self.insert_spare(Spare::new(GFP_NOFAIL)?, key, value);
         Ok(None)
     }
 

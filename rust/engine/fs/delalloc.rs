@@ -64,10 +64,11 @@ impl<R: Divisible> Allowance<R> {
         }
     }
 
-    /// Allocates what the next [`Delalloc::cover`] may need; `ENOMEM`.
+    /// Allocates what the next [`Delalloc::cover`] may need. It waits for memory: space that was promised to bytes must
+    /// find its way back to them.
     pub fn make_ready(&mut self) -> Result {
         if self.spare.is_none() {
-            self.spare = Some(Spare::new()?);
+            self.spare = Some(Spare::new(GFP_NOFAIL)?);
         }
         Ok(())
     }
@@ -295,7 +296,7 @@ impl<R: Divisible> Ranges<R> {
         let last = range.end;
         // The memory of the range itself serves for what is left behind the cut, unless something is left before it.
         let spare = match base < start && end < last {
-            true => Some(Spare::new()?),
+            true => Some(Spare::new(GFP_KERNEL)?),
             false => None,
         };
         let Some(mut before) = range.reservation.take() else {

@@ -77,8 +77,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
     }
 
-    /// Makes bytes that were taken delayed again: they could not be sent. What finds no memory goes without, and is
-    /// mended as what was dirtied behind our back.
+    /// Makes bytes that were taken delayed again: they could not be sent.
     pub(super) fn delay_again(&self, start: u64, end: u64, reservation: WriteReservation) {
         let mut allowance = Allowance::default();
         allowance.add(reservation, end.saturating_sub(start));

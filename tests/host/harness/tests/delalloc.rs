@@ -57,9 +57,7 @@ impl Run {
     fn cover(&mut self, start: u64, end: u64) {
         let missing = self.ranges.uncovered(start, end);
         let mut allowance = Allowance::default();
-        if allowance.make_ready().is_err() {
-            return;
-        }
+        allowance.make_ready().unwrap();
         if missing > 0 {
             allowance.add(Token::new(missing - 1, &self.outstanding), missing - 1);
             assert!(!self.ranges.can_cover(&allowance, start, end));

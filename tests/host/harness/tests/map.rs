@@ -4,7 +4,7 @@
 use engine::map::{insert_in_order, OrdMap, Spare};
 use harness::random::Random;
 use kernel::alloc::inject;
-use kernel::prelude::KVec;
+use kernel::prelude::{KVec, GFP_KERNEL};
 use std::collections::BTreeMap;
 
 fn step(random: &mut Random, map: &mut OrdMap<u64, u64>, model: &mut BTreeMap<u64, u64>) {
@@ -13,7 +13,7 @@ fn step(random: &mut Random, map: &mut OrdMap<u64, u64>, model: &mut BTreeMap<u6
     match random.below(9) {
         0..=2 => assert_eq!(map.insert(key, value).unwrap(), model.insert(key, value)),
         3 => assert_eq!(
-            map.insert_spare(Spare::new().unwrap(), key, value),
+            map.insert_spare(Spare::new(GFP_KERNEL).unwrap(), key, value),
             model.insert(key, value)
         ),
         4 => assert_eq!(map.remove(&key), model.remove(&key)),
@@ -71,7 +71,7 @@ fn behaves_as_std() {
 fn insertion_waits_for_memory() {
     let mut map = OrdMap::new();
     let _failing = inject::fail_randomly(1, 1);
-    assert!(Spare::<u64, u64>::new().is_err());
+    assert!(Spare::<u64, u64>::new(GFP_KERNEL).is_err());
     for key in 0..100u64 {
         assert_eq!(map.insert(key, key), Ok(None));
     }
