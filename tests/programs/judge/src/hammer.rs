@@ -15,7 +15,7 @@ mod worker;
 use crate::beside::{rounds, Until};
 use crate::source::Source;
 use crate::{pattern, pressure, settle};
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use check::Wrong;
 use clap::Args;
 use model::Known;
@@ -78,6 +78,10 @@ pub fn run(options: &Options) -> Result<()> {
     options.fail(0)?;
     println!("{counts}");
     println!("{} rounds, seed {}", worked?, options.seed);
+    ensure!(
+        options.failing.is_empty() || counts.failed() > 0,
+        "no call failed"
+    );
     for file in &files {
         file.settled(!options.failing.is_empty())?;
     }

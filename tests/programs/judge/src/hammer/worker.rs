@@ -32,13 +32,19 @@ pub struct Counts {
     failed: AtomicU64,
 }
 
+impl Counts {
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for act in Act::value_variants() {
             let count = self.done[*act as usize].load(Ordering::Relaxed);
             write!(f, "{act:?} {count}, ")?;
         }
-        write!(f, "failed {}", self.failed.load(Ordering::Relaxed))
+        write!(f, "failed {}", self.failed())
     }
 }
 
