@@ -238,7 +238,7 @@ impl<T: FileData> Tables<T> {
             readahead: Some(read::readahead::<T>),
             writepages: Some(writeback::writepages::<T>),
             dirty_folio: Some(bindings::iomap_dirty_folio),
-            release_folio: Some(bindings::iomap_release_folio),
+            release_folio: Some(write::release_folio),
             invalidate_folio: Some(write::invalidate_folio::<T>),
             migrate_folio: Some(bindings::filemap_migrate_folio),
             is_partially_uptodate: Some(bindings::iomap_is_partially_uptodate),

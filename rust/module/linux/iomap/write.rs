@@ -188,6 +188,17 @@ pub(super) unsafe extern "C" fn read_folio_range_now<T: FileData>(
     })
 }
 
+/// Whether a folio may go from the page cache. While somebody has its pages pinned it may not: what he stores would go
+/// nowhere. A direct write to another part of it asks this, with the folio locked and in nobody's page tables, so no pin
+/// can come behind the answer.
+pub(super) unsafe extern "C" fn release_folio(
+    folio: *mut bindings::folio,
+    gfp: bindings::gfp_t,
+) -> bool {
+    // SAFETY: The VFS passes a locked folio of ours.
+    unsafe { !bindings::folio_maybe_dma_pinned(folio) && bindings::iomap_release_folio(folio, gfp) }
+}
+
 pub(super) unsafe extern "C" fn invalidate_folio<T: FileData>(
     folio: *mut bindings::folio,
     offset: usize,

@@ -16,6 +16,9 @@ use latch::prelude::*;
 enum Left {
     /// Some of its blocks have no space.
     WithoutSpace,
+    /// Somebody has its pages pinned and may store to them yet. Who unpins them marks only a clean folio, and knows of no
+    /// blocks: what is dirty elsewhere would hide what he stored.
+    Pinned,
     /// This went wrong before anything of it was lost.
     Failed(Error),
 }
@@ -77,6 +80,10 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
             }
             (*this).left = None;
             error = bindings::iomap_writeback_folio(context, folio);
+            // Now nobody can pin it without a fault, which waits for the folio's lock.
+            if (*this).left.is_none() && bindings::folio_maybe_dma_pinned(folio) {
+                (*this).left = Some(Left::Pinned);
+            }
             if let Some(left) = (*this).left {
                 let kept = keep_dirty::<T>(folio, control, left);
                 (*this).note(kept);
@@ -109,6 +116,8 @@ unsafe fn keep_dirty<T: FileData>(
         bindings::folio_redirty_for_writepage(control, folio);
         match left {
             Left::WithoutSpace => fixup::queue::<T>(folio),
+            // It gets its space when it is written again.
+            Left::Pinned => Ok(()),
             Left::Failed(error) => Err(error),
         }
     }

@@ -4,7 +4,7 @@
 //! the trees before iomap hears of its end.
 
 use super::{bindings, DirectData};
-use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
+use crate::linux::iomap::{bytes_at, describe_unplaced, mapping_of, of, settle, Ioend, Patience};
 use crate::linux::operations::with_room;
 use crate::linux::Inode;
 use core::marker::PhantomData;
@@ -221,8 +221,9 @@ unsafe fn raise_size(inode: *mut bindings::inode, size: u64) {
     field.fetch_max(size, Ordering::Release);
 }
 
-/// Drops what the page cache has of `[first, last]`, which is not any more what the file has. A folio that is dirty
-/// elsewhere is written first. iomap does the same afterwards and once, and blames the application where it fails.
+/// Drops what the page cache has of `[first, last]`, which is not any more what the file has. A folio that does not go, as
+/// it is dirty elsewhere or pinned, gets what the file has, and is written. iomap does the same afterwards and once, and
+/// blames the application where it fails.
 ///
 /// # Safety
 ///
@@ -239,12 +240,47 @@ unsafe fn drop_cached<T: DirectData>(
             let mapping = (*inode).i_mapping;
             if (*mapping).nrpages == 0
                 || bindings::invalidate_inode_pages2_range(mapping, page(first), page(last)) == 0
+                || refresh::<T>(inode, first as u64, last as u64).is_err()
                 || settle::<T>(inode, first, last).is_err()
             {
                 return;
             }
         }
     }
+}
+
+/// Reads `[first, last]`, whole blocks, into the folios that the page cache has of it.
+///
+/// # Safety
+///
+/// `inode` is a live inode of `T`; the caller holds no folio's lock.
+unsafe fn refresh<T: DirectData>(inode: *mut bindings::inode, first: u64, last: u64) -> Result {
+    let end = last.saturating_add(1);
+    let page = |pos: u64| pos as usize >> bindings::PAGE_SHIFT;
+    let mut next = page(first);
+    let mut result = Ok(());
+    // SAFETY: By the function's contract; a batch keeps its folios.
+    unsafe {
+        let file = of::<T>(inode)?;
+        let mapping = (*inode).i_mapping;
+        let mut batch = pin_init::zeroed();
+        bindings::folio_batch_init(&mut batch);
+        while bindings::filemap_get_folios(mapping, &mut next, page(last), &mut batch) > 0 {
+            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
+                bindings::folio_lock(folio);
+                let start = bindings::folio_pos(folio) as u64;
+                let behind = start.saturating_add(bindings::folio_size(folio) as u64);
+                let (from, to) = (start.max(first), behind.min(end));
+                if mapping_of(folio) == mapping && from < to {
+                    let (_, bytes) = bytes_at(folio, from, to.saturating_sub(from) as usize);
+                    result = result.and(file.read_now(from, bytes));
+                }
+                bindings::folio_unlock(folio);
+            }
+            bindings::folio_batch_release(&mut batch);
+        }
+    }
+    result
 }
 
 /// Ends an ioend of a direct request, and with the last of those that were split off one bio, the bio. Unlike
