@@ -87,6 +87,17 @@ mount_c() {
     mount -t btrfs "$@" "$device" "$dir"
 }
 
+# counter NAME: of the mount of $disk.
+# shellcheck disable=SC2154 # the test sets it
+counter() {
+    sed -n "s/^$1 //p" "/sys/kernel/debug/rbtrfs-${disk##*/}/counters"
+}
+
+# writes DISK: requests that changed something on the device so far.
+writes() {
+    awk '{ print $5 + $12 }' "/sys/block/${1##*/}/stat"
+}
+
 # judge SUBCOMMAND...: see tests/programs; a copy, since shared folders are slow.
 judge() {
     [ -x /run/judge ] || cp /results/programs/judge /run/

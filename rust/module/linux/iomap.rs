@@ -402,6 +402,36 @@ unsafe fn mapping_of(folio: *mut bindings::folio) -> *mut bindings::address_spac
     unsafe { (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping }
 }
 
+/// Calls `each` for the folios that the page cache has of the bytes `[first, last]`, locked and in `mapping`.
+///
+/// # Safety
+///
+/// `mapping` is alive; the caller holds no folio's lock.
+unsafe fn each_folio(
+    mapping: *mut bindings::address_space,
+    first: u64,
+    last: u64,
+    mut each: impl FnMut(*mut bindings::folio),
+) {
+    let page = |pos: u64| pos as usize >> bindings::PAGE_SHIFT;
+    let mut next = page(first);
+    // SAFETY: By the caller's promise; a batch keeps its folios.
+    unsafe {
+        let mut batch = pin_init::zeroed();
+        bindings::folio_batch_init(&mut batch);
+        while bindings::filemap_get_folios(mapping, &mut next, page(last), &mut batch) > 0 {
+            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
+                bindings::folio_lock(folio);
+                if mapping_of(folio) == mapping {
+                    each(folio);
+                }
+                bindings::folio_unlock(folio);
+            }
+            bindings::folio_batch_release(&mut batch);
+        }
+    }
+}
+
 /// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and
 /// they must not count as dirty when the file grows.
 ///

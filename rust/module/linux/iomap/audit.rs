@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/pagemap.h`
 
-use super::{bindings, of, Blocks, FileData};
+use super::{bindings, each_folio, of, Blocks, FileData};
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
 
@@ -25,32 +25,24 @@ pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
     if !IS_ON.load(Ordering::Relaxed) {
         return;
     }
-    let mut next = 0usize;
     let mut wrong = 0u64;
-    // SAFETY: By the caller's promise; a batch keeps its folios.
+    // SAFETY: By the caller's promise.
     unsafe {
         let Ok(file) = of::<T>(inode) else { return };
-        let mapping = (*inode).i_mapping;
-        let mut batch = pin_init::zeroed();
-        bindings::folio_batch_init(&mut batch);
-        while bindings::filemap_get_folios(mapping, &mut next, usize::MAX, &mut batch) > 0 {
-            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
-                bindings::folio_lock(folio);
-                if super::mapping_of(folio) == mapping && !bindings::folio_test_dirty(folio) {
-                    let start = bindings::folio_pos(folio) as u64;
-                    let len = bindings::folio_size(folio) as u64;
-                    // Behind the end a truncation is at work: it gives up what writeback has passed over.
-                    let size = bindings::i_size_read(inode) as u64;
-                    let end = Blocks::of(inode).round_up(size);
-                    let end = end.min(start.saturating_add(len)).max(start);
-                    if file.uncovered(start, end) != end.saturating_sub(start) {
-                        wrong = wrong.saturating_add(1);
-                    }
-                }
-                bindings::folio_unlock(folio);
+        each_folio((*inode).i_mapping, 0, u64::MAX, |folio| {
+            if bindings::folio_test_dirty(folio) {
+                return;
             }
-            bindings::folio_batch_release(&mut batch);
-        }
+            let start = bindings::folio_pos(folio) as u64;
+            let len = bindings::folio_size(folio) as u64;
+            // Behind the end a truncation is at work: it gives up what writeback has passed over.
+            let size = bindings::i_size_read(inode) as u64;
+            let end = Blocks::of(inode).round_up(size);
+            let end = end.min(start.saturating_add(len)).max(start);
+            if file.uncovered(start, end) != end.saturating_sub(start) {
+                wrong = wrong.saturating_add(1);
+            }
+        });
         if wrong > 0 {
             pr_err!(
                 "audit: inode {}: {wrong} clean folios have space\n",

@@ -4,7 +4,7 @@
 //! the trees before iomap hears of its end.
 
 use super::{bindings, DirectData};
-use crate::linux::iomap::{bytes_at, describe_unplaced, mapping_of, of, settle, Ioend, Patience};
+use crate::linux::iomap::{bytes_at, describe_unplaced, each_folio, of, settle, Ioend, Patience};
 use crate::linux::operations::with_room;
 use crate::linux::Inode;
 use core::marker::PhantomData;
@@ -256,29 +256,19 @@ unsafe fn drop_cached<T: DirectData>(
 /// `inode` is a live inode of `T`; the caller holds no folio's lock.
 unsafe fn refresh<T: DirectData>(inode: *mut bindings::inode, first: u64, last: u64) -> Result {
     let end = last.saturating_add(1);
-    let page = |pos: u64| pos as usize >> bindings::PAGE_SHIFT;
-    let mut next = page(first);
     let mut result = Ok(());
-    // SAFETY: By the function's contract; a batch keeps its folios.
+    // SAFETY: By the function's contract; a folio has its bytes and is locked while they are borrowed.
     unsafe {
         let file = of::<T>(inode)?;
-        let mapping = (*inode).i_mapping;
-        let mut batch = pin_init::zeroed();
-        bindings::folio_batch_init(&mut batch);
-        while bindings::filemap_get_folios(mapping, &mut next, page(last), &mut batch) > 0 {
-            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
-                bindings::folio_lock(folio);
-                let start = bindings::folio_pos(folio) as u64;
-                let behind = start.saturating_add(bindings::folio_size(folio) as u64);
-                let (from, to) = (start.max(first), behind.min(end));
-                if mapping_of(folio) == mapping && from < to {
-                    let (_, bytes) = bytes_at(folio, from, to.saturating_sub(from) as usize);
-                    result = result.and(file.read_now(from, bytes));
-                }
-                bindings::folio_unlock(folio);
+        each_folio((*inode).i_mapping, first, last, |folio| {
+            let start = bindings::folio_pos(folio) as u64;
+            let behind = start.saturating_add(bindings::folio_size(folio) as u64);
+            let (from, to) = (start.max(first), behind.min(end));
+            if from < to {
+                let (_, bytes) = bytes_at(folio, from, to.saturating_sub(from) as usize);
+                result = result.and(file.read_now(from, bytes));
             }
-            bindings::folio_batch_release(&mut batch);
-        }
+        });
     }
     result
 }

@@ -173,6 +173,22 @@ impl Judge {
         Ok(())
     }
 
+    /// One request, which must not fail, and how many bytes it moved.
+    fn ask(
+        &mut self,
+        way: Way,
+        pos: usize,
+        pieces: Vec<(usize, usize)>,
+    ) -> Result<(Request, usize)> {
+        let pos = pos as u64;
+        let request = Request { way, pos, pieces };
+        let done = self
+            .engine
+            .one(&self.direct, &request)?
+            .with_context(|| format!("{request:x?} of {} bytes", self.model.len()))?;
+        Ok((request, done))
+    }
+
     fn write(&mut self) -> Result<()> {
         let pos = self.number(MAX_SIZE - 1);
         let len = self.number(MAX_SIZE - pos).max(1);
@@ -186,15 +202,7 @@ impl Judge {
             // What is not there must not be fetched by looking.
             bytes.extend(self.peek(&memory, *begin, *len)?);
         }
-        let request = Request {
-            way: Way::Write,
-            pos: pos as u64,
-            pieces,
-        };
-        let done = self
-            .engine
-            .one(&self.direct, &request)?
-            .with_context(|| format!("{request:x?} of {} bytes", self.model.len()))?;
+        let (request, done) = self.ask(Way::Write, pos, pieces)?;
         ensure!(done == len, "{done} of {len} bytes: {request:x?}");
         let size = self.model.len().max(pos + len);
         self.model.resize(size, 0);
@@ -232,15 +240,7 @@ impl Judge {
         let mut wanted = vec![CANARY; MEMORY];
         self.memory.store(0, &wanted);
         self.forget_some(&pieces)?;
-        let request = Request {
-            way: Way::Read,
-            pos: pos as u64,
-            pieces,
-        };
-        let done = self
-            .engine
-            .one(&self.direct, &request)?
-            .with_context(|| format!("{request:x?} of {} bytes", self.model.len()))?;
+        let (request, done) = self.ask(Way::Read, pos, pieces)?;
         let want = self.model.len().saturating_sub(pos).min(len);
         ensure!(
             done == want,
