@@ -3,6 +3,7 @@
 //! What a file says of the space it takes, and of where its bytes are, right after it was
 //! written: sparse copies and archives leave out what is said to be empty.
 
+use crate::beside::Until;
 use crate::pattern;
 use crate::settle::{self, Settle};
 use anyhow::{ensure, Context, Result};
@@ -12,11 +13,15 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
+use std::thread;
 
 #[derive(Args)]
 pub struct Options {
     /// A folder of the file system.
     dir: PathBuf,
+    /// For cutting a file that is written out meanwhile.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
 }
 
 const BLOCK: u64 = 4096;
@@ -45,6 +50,34 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     ensure!(failed == 0, "{failed} of {} cases failed", CASES.len());
+    cut_beside(options)
+}
+
+/// A file that is cut to nothing takes no space, even where its end is written out and evicted before the cut gets there.
+fn cut_beside(options: &Options) -> Result<()> {
+    let file = File::create_new(options.dir.join("cut"))?;
+    let until = Until::seconds(options.seconds);
+    let mut cuts = 0;
+    while until.goes_on() {
+        // One by one: many folios.
+        for block in 0..1000 {
+            file.write_all_at(&[1; BLOCK as usize], block * BLOCK)?;
+        }
+        thread::scope(|scope| {
+            let cut = scope.spawn(|| file.set_len(0));
+            while !cut.is_finished() {
+                if file.metadata()?.len() == 0 {
+                    // Writes out what is there first.
+                    settle::forget(&file, 900 * BLOCK, 100 * BLOCK);
+                }
+            }
+            cut.join().expect("no thread panics")
+        })?;
+        file.set_len(1000 * BLOCK)?;
+        says(&file, 0, 1000, &[]).with_context(|| format!("after {cuts} cuts"))?;
+        cuts += 1;
+    }
+    println!("cut {cuts} times while written out");
     Ok(())
 }
 
