@@ -28,6 +28,7 @@
 use super::bindings;
 use super::{BlockDevice, Inode};
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
 use latch::prelude::*;
@@ -400,6 +401,22 @@ impl Blocks {
 unsafe fn mapping_of(folio: *mut bindings::folio) -> *mut bindings::address_space {
     // SAFETY: By the caller's promise.
     unsafe { (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping }
+}
+
+/// The bytes of its file that a folio has.
+///
+/// # Safety
+///
+/// `folio` is referenced, and locked or otherwise kept from being split.
+unsafe fn range_of(folio: *mut bindings::folio) -> Range<u64> {
+    // SAFETY: By the caller's promise.
+    let (start, len) = unsafe {
+        (
+            bindings::folio_pos(folio) as u64,
+            bindings::folio_size(folio) as u64,
+        )
+    };
+    start..start.saturating_add(len)
 }
 
 /// Calls `each` for the folios that the page cache has of the bytes `[first, last]`, locked and in `mapping`.

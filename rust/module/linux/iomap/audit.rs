@@ -4,7 +4,8 @@
 //!
 //! C header: `include/linux/pagemap.h`
 
-use super::{bindings, each_folio, of, Blocks, FileData};
+use super::{bindings, each_folio, of, range_of, Blocks, FileData};
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
 
@@ -33,12 +34,10 @@ pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
             if bindings::folio_test_dirty(folio) {
                 return;
             }
-            let start = bindings::folio_pos(folio) as u64;
-            let len = bindings::folio_size(folio) as u64;
+            let Range { start, end } = range_of(folio);
             // Behind the end a truncation is at work: it gives up what writeback has passed over.
             let size = bindings::i_size_read(inode) as u64;
-            let end = Blocks::of(inode).round_up(size);
-            let end = end.min(start.saturating_add(len)).max(start);
+            let end = Blocks::of(inode).round_up(size).clamp(start, end);
             if file.uncovered(start, end) != end.saturating_sub(start) {
                 wrong = wrong.saturating_add(1);
             }

@@ -4,7 +4,9 @@
 //!
 //! C header: `include/linux/iomap.h`
 
-use super::{bindings, clean_behind, describe_unplaced, of, Blocks, FileData, Patience, Tables};
+use super::{
+    bindings, clean_behind, describe_unplaced, of, range_of, Blocks, FileData, Patience, Tables,
+};
 use crate::linux::operations::with_room;
 use crate::linux::Inode;
 use core::ptr;
@@ -77,17 +79,15 @@ unsafe fn reserve<T: FileData>(
     folio: *mut bindings::folio,
 ) -> Result {
     // SAFETY: By the caller's promise.
-    let (file, start, len) = unsafe {
-        (
-            of::<T>(inode)?,
-            bindings::folio_pos(folio) as u64,
-            bindings::folio_size(folio) as u64,
-        )
-    };
-    let end = start.saturating_add(len);
+    let (file, range) = unsafe { (of::<T>(inode)?, range_of(folio)) };
     // SAFETY: By the caller's promise.
     with_room(unsafe { Inode::borrow(inode) }, || {
-        file.reserve(&mut fault.allowance, start, end, Patience::Waits)
+        file.reserve(
+            &mut fault.allowance,
+            range.start,
+            range.end,
+            Patience::Waits,
+        )
     })
 }
 

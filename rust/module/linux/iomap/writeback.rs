@@ -5,7 +5,10 @@
 //! A block that is dirty and not delayed was dirtied behind the file system's back. It is left out of what is sent, its
 //! folio stays dirty, and a worker sees to it ([`fixup`](super::fixup)). A folio stays dirty, too, where memory is short.
 
-use super::{bindings, describe_unplaced, fixup, mapping_of, of, FileData, Ioend, Tables, Taken};
+use super::{
+    bindings, describe_unplaced, fixup, mapping_of, of, range_of, FileData, Ioend, Tables, Taken,
+};
+use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
 use kernel::ffi;
@@ -28,6 +31,8 @@ struct Writeback<T: FileData> {
     context: bindings::iomap_writepage_ctx,
     /// Space of the ranges taken and not sent yet.
     taken: T::Taken,
+    /// Where the folio in hand is in the file, in bytes.
+    in_hand: Range<u64>,
     /// Whether the folio in hand stays dirty.
     left: Option<Left>,
     /// The first error that cost or kept anything.
@@ -63,6 +68,7 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
             ..pin_init::zeroed()
         },
         taken: T::Taken::default(),
+        in_hand: 0..0,
         left: None,
         result: Ok(()),
     };
@@ -79,6 +85,7 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
                 break;
             }
             (*this).left = None;
+            (*this).in_hand = range_of(folio);
             error = bindings::iomap_writeback_folio(context, folio);
             // Now nobody can pin it without a fault, which waits for the folio's lock.
             if (*this).left.is_none() && bindings::folio_maybe_dma_pinned(folio) {
@@ -88,6 +95,7 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
                 let kept = keep_dirty::<T>(folio, control, left);
                 (*this).note(kept);
             }
+            (*this).in_hand = 0..0;
             bindings::folio_unlock(folio);
         }
         if !(*context).wb_ctx.is_null() {
@@ -176,6 +184,7 @@ pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
     let this = unsafe { Writeback::<T>::of(context) };
     // SAFETY: `wb_ctx` is the ioend that iomap built and hands over here.
     let ioend = unsafe { Ioend::<T>::new(this.context.wb_ctx.cast()) };
+    let (start, end) = (ioend.pos(), ioend.pos().saturating_add(ioend.len()));
     this.context.wb_ctx = ptr::null_mut();
     // SAFETY: The inode of the mapping under writeback.
     let file = unsafe { of::<T>(this.context.inode) };
@@ -186,6 +195,10 @@ pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
             Err(error)
         }
     };
+    // What is dirty again is so in all its folios, but iomap is about to take the marks off the one in hand.
+    if sent == Err(ENOMEM) && start < this.in_hand.end && this.in_hand.start < end {
+        this.left = this.left.or(Some(Left::Failed(ENOMEM)));
+    }
     this.note(sent);
     0
 }

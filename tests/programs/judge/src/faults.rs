@@ -9,4 +9,5 @@ pub mod overwrite;
 pub mod partial;
 pub mod pinned;
 pub mod space;
+pub mod starved;
 pub mod truncate;

@@ -16,7 +16,7 @@ mod source;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use faults::{append, changing, copies, overwrite, partial, pinned, space, truncate};
+use faults::{append, changing, copies, overwrite, partial, pinned, space, starved, truncate};
 
 #[derive(Parser)]
 #[command(about, long_about = None)]
@@ -47,6 +47,8 @@ enum Judge {
     Pinned(pinned::Options),
     /// st_blocks, SEEK_DATA and SEEK_HOLE of what was just written.
     Space(space::Options),
+    /// Writeback without memory (the kernel must let allocations fail).
+    Starved(starved::Options),
     /// Files cut in the middle of a folio, which grow again.
     Truncate(truncate::Options),
 }
@@ -63,6 +65,7 @@ fn main() -> Result<()> {
         Judge::Partial(options) => partial::run(&options),
         Judge::Pinned(options) => pinned::run(&options),
         Judge::Space(options) => space::run(&options),
+        Judge::Starved(options) => starved::run(&options),
         Judge::Truncate(options) => truncate::run(&options),
     }
 }
