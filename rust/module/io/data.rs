@@ -19,6 +19,7 @@
 //!
 //! Lock order: inode lock or folio lock, then the delayed ranges (never across a call), then the engine's locks.
 
+use crate::linux::iomap::direct::DirectRanges;
 use crate::linux::iomap::{
     Extent, FileData, Fixups, Ioend, Patience, ReadBio, Source, Taken, Tally, WriteEnd,
 };
@@ -83,6 +84,7 @@ pub(crate) struct FileIo<N> {
     /// See [`FileData::writer`].
     writer: Mutex<Allowance<WriteReservation>>,
     fixups: Fixups,
+    direct_ranges: DirectRanges,
     /// Bytes that writeback has taken and that are in no tree yet.
     under_way: AtomicU64,
 }
@@ -107,6 +109,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             delalloc: Delalloc::new()?,
             writer: Mutex::new(Allowance::default(), latch::class!("rbtrfs_writer"))?,
             fixups: Fixups::new()?,
+            direct_ranges: DirectRanges::new()?,
             under_way: AtomicU64::new(0),
         })
     }
@@ -161,6 +164,10 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
 
     fn fixup_tally(&self) -> &Tally {
         &self.path.tally.fixups
+    }
+
+    fn direct_ranges(&self) -> &DirectRanges {
+        &self.direct_ranges
     }
 
     fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {

@@ -46,6 +46,7 @@ mod segments;
 mod write;
 mod writeback;
 
+use direct::DirectRanges;
 pub(crate) use fixup::{settle, Fixups, Tally};
 pub(crate) use ioend::Ioend;
 pub(crate) use read_bio::ReadBio;
@@ -132,6 +133,9 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     fn fixups(&self) -> &Fixups;
     /// What became of those of the whole mount.
     fn fixup_tally(&self) -> &Tally;
+
+    /// What direct writes are under way to.
+    fn direct_ranges(&self) -> &DirectRanges;
 
     /// A number that changes when addresses that were given up may be used again: what was looked up before may be
     /// another file's since.
@@ -417,36 +421,6 @@ unsafe fn range_of(folio: *mut bindings::folio) -> Range<u64> {
         )
     };
     start..start.saturating_add(len)
-}
-
-/// Calls `each` for the folios that the page cache has of the bytes `[first, last]`, locked and in `mapping`.
-///
-/// # Safety
-///
-/// `mapping` is alive; the caller holds no folio's lock.
-unsafe fn each_folio(
-    mapping: *mut bindings::address_space,
-    first: u64,
-    last: u64,
-    mut each: impl FnMut(*mut bindings::folio),
-) {
-    let page = |pos: u64| pos as usize >> bindings::PAGE_SHIFT;
-    let mut next = page(first);
-    // SAFETY: By the caller's promise; a batch keeps its folios.
-    unsafe {
-        let mut batch = pin_init::zeroed();
-        bindings::folio_batch_init(&mut batch);
-        while bindings::filemap_get_folios(mapping, &mut next, page(last), &mut batch) > 0 {
-            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
-                bindings::folio_lock(folio);
-                if mapping_of(folio) == mapping {
-                    each(folio);
-                }
-                bindings::folio_unlock(folio);
-            }
-            bindings::folio_batch_release(&mut batch);
-        }
-    }
 }
 
 /// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and

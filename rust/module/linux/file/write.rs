@@ -302,8 +302,11 @@ unsafe fn submit<T: DirectData>(
         let nowait = (*iocb).ki_flags & b::IOCB_NOWAIT != 0;
         let mut write = DirectWrite::new((*iocb).ki_pos);
         let mut left = 0;
+        // The rest of a call that must not wait cannot be sent later: all its memory is to be there at once.
+        if nowait && b::fault_in_iov_iter_readable(from, b::iov_iter_count(from)) != 0 {
+            return Err(ENOTBLK);
+        }
         loop {
-            (*from).nofault = !nowait;
             let dio = direct_write::<T>(iocb, from, &mut write, flags, *written);
             (*from).nofault = false;
             let result = match dio {

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/pagemap.h`
 
-use super::{bindings, each_folio, of, range_of, Blocks, FileData};
+use super::{bindings, mapping_of, of, range_of, Blocks, FileData};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
@@ -30,7 +30,7 @@ pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
     // SAFETY: By the caller's promise.
     unsafe {
         let Ok(file) = of::<T>(inode) else { return };
-        each_folio((*inode).i_mapping, 0, u64::MAX, |folio| {
+        each_folio((*inode).i_mapping, |folio| {
             if bindings::folio_test_dirty(folio) {
                 return;
             }
@@ -47,6 +47,33 @@ pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
                 "audit: inode {}: {wrong} clean folios have space\n",
                 (*inode).i_ino
             );
+        }
+    }
+}
+
+/// Calls `each` for the folios of `mapping`, locked and in it.
+///
+/// # Safety
+///
+/// `mapping` is alive; the caller holds no folio's lock.
+unsafe fn each_folio(
+    mapping: *mut bindings::address_space,
+    mut each: impl FnMut(*mut bindings::folio),
+) {
+    let mut next = 0;
+    // SAFETY: By the caller's promise; a batch keeps its folios.
+    unsafe {
+        let mut batch = pin_init::zeroed();
+        bindings::folio_batch_init(&mut batch);
+        while bindings::filemap_get_folios(mapping, &mut next, usize::MAX, &mut batch) > 0 {
+            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
+                bindings::folio_lock(folio);
+                if mapping_of(folio) == mapping {
+                    each(folio);
+                }
+                bindings::folio_unlock(folio);
+            }
+            bindings::folio_batch_release(&mut batch);
         }
     }
 }

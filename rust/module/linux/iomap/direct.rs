@@ -4,6 +4,7 @@
 //!
 //! | module    | what it has                                                           |
 //! |-----------|-----------------------------------------------------------------------|
+//! | [`ranges`] | which bytes direct writes are under way to, and who waits for them     |
 //! | [`read`]  | mappings for reading; bios whose bytes are checked before they count    |
 //! | [`write`] | reservations, bios that become ordered extents, the end of a request    |
 //!
@@ -14,9 +15,11 @@ use crate::linux::memory::MemoryMut;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
+mod ranges;
 mod read;
 mod write;
 
+pub(crate) use ranges::DirectRanges;
 pub(in crate::linux) use read::direct_read;
 pub(crate) use read::DirectRead;
 pub(in crate::linux) use write::{direct_write, end_ioend, DirectWrite};

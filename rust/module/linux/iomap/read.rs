@@ -2,10 +2,13 @@
 
 //! Reading into the page cache: mappings, inline bytes, bios with checksums to be verified.
 //!
-//! Readahead of a task that must not wait does without what is not in memory: what was not read then is read when
-//! somebody waits for it.
+//! Readahead of a task that must not wait does without what is not in memory, and no readahead waits for a direct write
+//! that is under way: what was not read then is read when somebody waits for it.
 
-use super::{bindings, bytes_at, describe, forget, of, FileData, Patience, ReadBio, Tables};
+use super::{
+    bindings, bytes_at, describe, forget, mapping_of, of, range_of, FileData, Patience, ReadBio,
+    Tables,
+};
 use crate::linux::noio::NoioScope;
 use core::ptr;
 use kernel::container_of;
@@ -27,8 +30,17 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
         // Before the look-up: what happens in between must be noticed.
         let age = file.age_of_addresses();
         // SAFETY: All of iomap's mappings are those of iterators.
-        let patience = unsafe { patience(container_of!(iomap, bindings::iomap_iter, iomap)) };
-        let extent = file.map(pos as u64, length as u64, patience)?;
+        let ahead = unsafe { ahead(container_of!(iomap, bindings::iomap_iter, iomap)) };
+        let (pos, mut len) = (pos as u64, length as u64);
+        if ahead.is_some() {
+            let end = pos.saturating_add(len);
+            let free = file.direct_ranges().free_until(&(pos..end));
+            len = free.saturating_sub(pos);
+            if len == 0 {
+                return Err(EAGAIN);
+            }
+        }
+        let extent = file.map(pos, len, ahead.unwrap_or(Patience::Waits))?;
         // SAFETY: iomap passes a mapping for us to fill.
         let iomap = unsafe { &mut *iomap };
         describe(iomap, file.block_device(), extent)?;
@@ -37,17 +49,14 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     })
 }
 
-/// Whether the call that `iter` is of may wait: [`readahead`] passes something where it may not.
+/// Whether readahead, which passes it, may wait; `None` for others.
 ///
 /// # Safety
 ///
-/// `iter` is alive.
-unsafe fn patience(iter: *const bindings::iomap_iter) -> Patience {
-    // SAFETY: By the caller's promise.
-    match unsafe { (*iter).private.is_null() } {
-        true => Patience::Waits,
-        false => Patience::None,
-    }
+/// `iter` is that of a call of iomap from this file, or has no `private`.
+unsafe fn ahead(iter: *const bindings::iomap_iter) -> Option<Patience> {
+    // SAFETY: By the caller's promise; `readahead` lends its patience until iomap returns.
+    unsafe { (*iter).private.cast::<Patience>().as_ref() }.copied()
 }
 
 pub(super) unsafe extern "C" fn end<T: FileData>(
@@ -75,6 +84,19 @@ pub(super) unsafe extern "C" fn read_folio<T: FileData>(
     _file: *mut bindings::file,
     folio: *mut bindings::folio,
 ) -> ffi::c_int {
+    // SAFETY: The VFS passes a locked folio of ours, and keeps the inode.
+    unsafe {
+        let range = range_of(folio);
+        if let Ok(file) = of::<T>((*mapping_of(folio)).host) {
+            let ranges = file.direct_ranges();
+            if ranges.free_until(&range) < range.end {
+                bindings::folio_unlock(folio);
+                let _ = ranges.wait(&range, Patience::Waits);
+                // The VFS looks the folio up again.
+                return bindings::positive_aop_returns_AOP_TRUNCATED_PAGE as ffi::c_int;
+            }
+        }
+    }
     let ops = read_ops::<T>();
     let mut context = bindings::iomap_read_folio_ctx {
         ops: &ops,
@@ -93,11 +115,12 @@ pub(super) unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::reada
         rac,
         ..pin_init::zeroed()
     };
-    let private = match NoioScope::is_entered() {
-        true => ptr::addr_of!(ops).cast_mut().cast(),
-        false => ptr::null_mut(),
+    let mut patience = match NoioScope::is_entered() {
+        true => Patience::None,
+        false => Patience::Waits,
     };
-    // SAFETY: As for `read_folio`; nothing but whether there is one is asked of `private`.
+    let private = ptr::addr_of_mut!(patience).cast();
+    // SAFETY: As for `read_folio`; `patience` outlives the call.
     unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, private) };
 }
 
@@ -160,7 +183,7 @@ unsafe extern "C" fn submit_read<T: FileData>(
             (*iter).iomap.validity_cookie,
         );
         if let Ok(file) = of::<T>((*iter).inode) {
-            file.read(bio, patience(iter));
+            file.read(bio, ahead(iter).unwrap_or(Patience::Waits));
         }
     }
 }

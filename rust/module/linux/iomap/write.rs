@@ -32,6 +32,9 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
         let (file, blocks) = unsafe { (of::<T>(inode)?, Blocks::of(inode)) };
         let (start, mut end) = blocks.touched(pos as u64, (length as u64).min(MAX_DELAY));
+        // No more begin: the inode is locked.
+        file.direct_ranges()
+            .wait(&(start..end), Patience::of(flags))?;
         // SAFETY: As above.
         if flags & bindings::IOMAP_ZERO != 0 && !unsafe { is_busy(inode, start, end) } {
             let extent = file.map(start, end.saturating_sub(start), Patience::Waits)?;

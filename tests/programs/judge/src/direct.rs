@@ -14,6 +14,7 @@ mod mixed;
 mod nowait;
 mod scribble;
 mod shapes;
+mod stale;
 mod stream;
 mod transfer;
 
@@ -50,6 +51,8 @@ enum Judge {
     Scribble(scribble::Options),
     /// Requests of all sizes, places and pieces of memory, compared with a model.
     Shapes(shapes::Options),
+    /// A folio is read, stored to and written while a write to another part of it is under way.
+    Stale(stale::Options),
     /// Requests under way all the time, while others do things to the mount.
     Stream(stream::Options),
 }
@@ -67,6 +70,7 @@ pub fn run(options: &Options) -> Result<()> {
         Judge::Nowait(options) => nowait::run(options),
         Judge::Scribble(options) => scribble::run(options),
         Judge::Shapes(options) => shapes::run(options),
+        Judge::Stale(options) => stale::run(options),
         Judge::Stream(options) => stream::run(options),
     }
 }

@@ -3,8 +3,9 @@
 //! Direct writes: space is promised for a piece of the request, each bio of it finds its place when it is sent, and is in
 //! the trees before iomap hears of its end.
 
+use super::ranges::Request;
 use super::{bindings, DirectData};
-use crate::linux::iomap::{bytes_at, describe_unplaced, each_folio, of, settle, Ioend, Patience};
+use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
 use crate::linux::operations::with_room;
 use crate::linux::Inode;
 use core::marker::PhantomData;
@@ -59,8 +60,8 @@ impl<T: DirectData> DirectWrite<T> {
     }
 }
 
-/// Writes `from` at the position of `iocb`; `done` bytes of the request have been written before. `Ok(None)`: nothing to
-/// do. A request that `iomap_dio_complete` must be called for, or `EIOCBQUEUED`: it is under way, and `iocb` not ours.
+/// Writes `from`, whose memory is not fetched where it is not there, at the position of `iocb`; `done` bytes of the request
+/// have been written before. `Ok(None)`: nothing to do. A request that `iomap_dio_complete` must be called for, or `EIOCBQUEUED`: it is under way, and `iocb` not ours.
 ///
 /// # Safety
 ///
@@ -72,8 +73,18 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     flags: u32,
     done: usize,
 ) -> Result<*mut bindings::iomap_dio> {
+    // SAFETY: By the caller's promise.
+    let (file, range) = unsafe {
+        // A fault might read the range that is entered, and wait for this task.
+        (*from).nofault = true;
+        let start = (*iocb).ki_pos as u64;
+        let len = bindings::iov_iter_count(from) as u64;
+        let file = of::<T>(bindings::file_inode((*iocb).ki_filp))?;
+        (file, start..start.saturating_add(len))
+    };
+    let entered = file.direct_ranges().enter(Request::of(iocb), range)?;
     // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone.
-    unsafe {
+    let result = unsafe {
         from_err_ptr(bindings::__iomap_dio_rw(
             iocb,
             from,
@@ -83,7 +94,14 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
             ptr::from_mut(write).cast(),
             done,
         ))
+    };
+    match result {
+        Ok(dio) if !dio.is_null() => entered.goes_on(),
+        Err(error) if error == EIOCBQUEUED => entered.goes_on(),
+        // It has not begun.
+        _ => {}
     }
+    result
 }
 
 /// The request whose mapping `iomap` is.
@@ -185,6 +203,7 @@ unsafe extern "C" fn end_io<T: DirectData>(
             let old = bindings::i_size_read(inode);
             (of::<T>(inode)?, inode, (*iocb).ki_pos, old)
         };
+        let _entered = file.direct_ranges().take_over(Request::of(iocb));
         let end = pos.saturating_add(size as bindings::loff_t);
         if error != 0 {
             if size > 0 && end > old {
@@ -221,9 +240,9 @@ unsafe fn raise_size(inode: *mut bindings::inode, size: u64) {
     field.fetch_max(size, Ordering::Release);
 }
 
-/// Drops what the page cache has of `[first, last]`, which is not any more what the file has. A folio that does not go, as
-/// it is dirty elsewhere or pinned, gets what the file has, and is written. iomap does the same afterwards and once, and
-/// blames the application where it fails.
+/// Drops the folios that the page cache has of `[first, last]`: none of these bytes is up to date there, but a large folio
+/// may be dirty elsewhere, and is written first. iomap does the same afterwards and once, and blames the application where
+/// it fails.
 ///
 /// # Safety
 ///
@@ -240,37 +259,12 @@ unsafe fn drop_cached<T: DirectData>(
             let mapping = (*inode).i_mapping;
             if (*mapping).nrpages == 0
                 || bindings::invalidate_inode_pages2_range(mapping, page(first), page(last)) == 0
-                || refresh::<T>(inode, first as u64, last as u64).is_err()
                 || settle::<T>(inode, first, last).is_err()
             {
                 return;
             }
         }
     }
-}
-
-/// Reads `[first, last]`, whole blocks, into the folios that the page cache has of it.
-///
-/// # Safety
-///
-/// `inode` is a live inode of `T`; the caller holds no folio's lock.
-unsafe fn refresh<T: DirectData>(inode: *mut bindings::inode, first: u64, last: u64) -> Result {
-    let end = last.saturating_add(1);
-    let mut result = Ok(());
-    // SAFETY: By the function's contract; a folio has its bytes and is locked while they are borrowed.
-    unsafe {
-        let file = of::<T>(inode)?;
-        each_folio((*inode).i_mapping, first, last, |folio| {
-            let start = bindings::folio_pos(folio) as u64;
-            let behind = start.saturating_add(bindings::folio_size(folio) as u64);
-            let (from, to) = (start.max(first), behind.min(end));
-            if from < to {
-                let (_, bytes) = bytes_at(folio, from, to.saturating_sub(from) as usize);
-                result = result.and(file.read_now(from, bytes));
-            }
-        });
-    }
-    result
 }
 
 /// Ends an ioend of a direct request, and with the last of those that were split off one bio, the bio. Unlike
