@@ -423,6 +423,39 @@ unsafe fn range_of(folio: *mut bindings::folio) -> Range<u64> {
     start..start.saturating_add(len)
 }
 
+/// The first run of blocks in `range` that are up to date. The others hold nothing, also where they are marked dirty with
+/// all of their folio.
+///
+/// # Safety
+///
+/// `folio` is locked, in a file with these `blocks`, and has `range`, which is of whole blocks.
+unsafe fn next_up_to_date(
+    folio: *mut bindings::folio,
+    blocks: Blocks,
+    range: Range<u64>,
+) -> Option<Range<u64>> {
+    // SAFETY: By the caller's promise.
+    let start = unsafe { bindings::folio_pos(folio) as u64 };
+    let size = blocks.size();
+    let is_up_to_date = |pos: u64| {
+        let offset = pos.saturating_sub(start) as usize;
+        // SAFETY: By the caller's promise.
+        unsafe {
+            bindings::folio_test_uptodate(folio)
+                || bindings::iomap_is_partially_uptodate(folio, offset, size as usize)
+        }
+    };
+    let mut first = range.start;
+    while first < range.end && !is_up_to_date(first) {
+        first = first.saturating_add(size);
+    }
+    let mut end = first;
+    while end < range.end && is_up_to_date(end) {
+        end = end.saturating_add(size);
+    }
+    (first < end).then_some(first..end)
+}
+
 /// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and
 /// they must not count as dirty when the file grows.
 ///

@@ -12,7 +12,9 @@
 //! An item keeps inode and folio. [`settle`] is what fsync and its like wait by.
 
 use super::write::write_out_all;
-use super::{bindings, clean_behind, mapping_of, of, Blocks, FileData, Patience};
+use super::{
+    bindings, clean_behind, mapping_of, next_up_to_date, of, range_of, Blocks, FileData, Patience,
+};
 use crate::linux::{Folio, Inode};
 use core::pin::Pin;
 use core::ptr::NonNull;
@@ -287,23 +289,29 @@ unsafe fn mend_locked<T: FileData>(
     if folio.is_writeback() {
         return Tried::UnderWriteback;
     }
-    let start = folio.pos() as u64;
     // SAFETY: As above.
-    let end = unsafe { Blocks::of(inode) }.round_up(size);
-    let end = end.min(start.saturating_add(folio.size() as u64));
-    if end <= start || file.uncovered(start, end) == 0 {
-        return Tried::Done(Mended::NothingToDo);
-    }
-    if file.cover(allowance, start, end).is_err() {
-        return Tried::Short;
-    }
-    // Which of its blocks are dirty is not for us to know: all become so.
+    let (blocks, range) = unsafe { (Blocks::of(inode), range_of(at)) };
+    let end = blocks.round_up(size).min(range.end);
+    let mut from = range.start;
+    let mut mended = Mended::NothingToDo;
     // SAFETY: As above.
-    unsafe {
-        bindings::iomap_dirty_folio(mapping, at);
-        clean_behind(at, end);
+    while let Some(run) = unsafe { next_up_to_date(at, blocks, from..end) } {
+        from = run.end;
+        if file.uncovered(run.start, run.end) == 0 {
+            continue;
+        }
+        // Which of its blocks are dirty is not for us to know: all become so.
+        // SAFETY: As above.
+        unsafe {
+            bindings::iomap_dirty_folio(mapping, at);
+            clean_behind(at, end);
+        }
+        if file.cover(allowance, run.start, run.end).is_err() {
+            return Tried::Short;
+        }
+        mended = Mended::Yes;
     }
-    Tried::Done(Mended::Yes)
+    Tried::Done(mended)
 }
 
 /// Writes out what is dirty in `[start, end]` of an inode and waits until it is on the device: also what was dirtied

@@ -6,7 +6,8 @@
 //! folio stays dirty, and a worker sees to it ([`fixup`](super::fixup)). A folio stays dirty, too, where memory is short.
 
 use super::{
-    bindings, describe_unplaced, fixup, mapping_of, of, range_of, FileData, Ioend, Tables, Taken,
+    bindings, describe_unplaced, fixup, mapping_of, next_up_to_date, of, range_of, Blocks,
+    FileData, Ioend, Tables, Taken,
 };
 use core::ops::Range;
 use core::ptr;
@@ -162,7 +163,14 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
             };
         }
         Ok((_, Taken::NothingUntil(until))) => {
-            this.left = this.left.or(Some(Left::WithoutSpace));
+            // SAFETY: iomap passes a locked folio of the inode, which has these whole blocks.
+            let found = unsafe {
+                let blocks = Blocks::of(this.context.inode);
+                next_up_to_date(folio, blocks, pos..until)
+            };
+            if found.is_some() {
+                this.left = this.left.or(Some(Left::WithoutSpace));
+            }
             until
         }
         Err(error) => {

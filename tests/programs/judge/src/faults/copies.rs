@@ -159,7 +159,7 @@ impl Target {
 }
 
 /// One pwrite(2) from an address.
-fn write(file: &File, from: *const u8, len: usize, place: usize) -> Result<usize, Error> {
+pub fn write(file: &File, from: *const u8, len: usize, place: usize) -> Result<usize, Error> {
     // SAFETY: the kernel checks the address, which belongs to a mapping that nobody borrows.
     let done = unsafe { libc::pwrite(file.as_raw_fd(), from.cast(), len, place as i64) };
     usize::try_from(done).map_err(|_| Error::last_os_error())
