@@ -9,7 +9,7 @@
 use super::attributes::Attributes;
 use super::bindings as b;
 use super::iomap::direct::DirectData;
-use super::iomap::{of, settle, FileData, Tables};
+use super::iomap::{settle, FileData, Tables};
 use super::{Inode, SuperBlock};
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
@@ -157,25 +157,9 @@ pub(crate) fn resize<T: FileData>(
         zero_tail::<T>(at, size)?;
         b::filemap_invalidate_lock((*at).i_mapping);
         b::truncate_setsize(at, size);
-        forget_behind::<T>(at, size);
+        Tables::<T>::give_up_behind(at, (size as u64).saturating_add(tail_of(at, size)));
         b::filemap_invalidate_unlock((*at).i_mapping);
         store()
-    }
-}
-
-/// Gives up what is delayed behind `size`, the end of the file. Most of it went with its folios, but writeback cleans a
-/// folio behind the end without writing it, and who evicts it then tells nobody.
-///
-/// # Safety
-///
-/// `inode` is a live inode of `T`, locked, whose folios behind `size` are gone and stay away.
-unsafe fn forget_behind<T: FileData>(inode: *mut b::inode, size: i64) {
-    // SAFETY: By the function's contract.
-    unsafe {
-        if let Ok(file) = of::<T>(inode) {
-            let end = (size as u64).saturating_add(tail_of(inode, size));
-            file.punch(end, u64::MAX);
-        }
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! | module        | what it has                                                                    |
 //! |---------------|--------------------------------------------------------------------------------|
+//! | [`blocks`]    | folios and their blocks                                                        |
 //! | [`read`]      | from the device into the page cache                                            |
 //! | [`read_bio`]  | the bio of such a read, until its folios are unlocked                          |
 //! | [`write`]     | from the user into the page cache, and out of it again                         |
@@ -23,18 +24,18 @@
 //! | [`segments`]  | the memory of a bio                                                            |
 //! | [`audit`]     | folios compared with reservations, when asked for                              |
 //!
-//! Here: what a file must offer, the tables, C's description of a mapping, rounding to blocks.
+//! Here: what a file must offer, the tables, C's description of a mapping.
 
 use super::bindings;
 use super::{BlockDevice, Inode};
 use core::marker::PhantomData;
-use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
 use latch::prelude::*;
 use latch::Mutex;
 
 pub(crate) mod audit;
+mod blocks;
 mod bounce;
 pub(crate) mod direct;
 mod fault;
@@ -46,6 +47,7 @@ mod segments;
 mod write;
 mod writeback;
 
+use blocks::{bytes_at, clean_behind, mapping_of, next_up_to_date, range_of, Blocks};
 use direct::DirectRanges;
 pub(crate) use fixup::{settle, Fixups, Tally};
 pub(crate) use ioend::Ioend;
@@ -168,7 +170,8 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result;
     /// How many bytes of `[start, end)` are not delayed.
     fn uncovered(&self, start: u64, end: u64) -> u64;
-    /// Gives up the delayed blocks in `[start, end)`: their folio is locked and no longer dirty there.
+    /// Gives up the delayed blocks in `[start, end)`: their folio is locked and no longer dirty there, or there is none and
+    /// none can become dirty.
     fn punch(&self, start: u64, end: u64);
 
     /// Takes what is delayed from `start` on, at most up to `end`. The folio there is locked. An error leaves all as it
@@ -275,6 +278,19 @@ impl<T: FileData> Tables<T> {
         written
     }
 
+    /// Gives up what is delayed from `end` on, a block boundary at or behind the end of the file. Most of it went with its
+    /// folios, but writeback cleans a folio behind the end without writing it, and who evicts it then tells nobody.
+    ///
+    /// # Safety
+    ///
+    /// `inode` is a live inode of `T`, locked, whose folios behind `end` are gone and stay away.
+    pub(crate) unsafe fn give_up_behind(inode: *mut bindings::inode, end: u64) {
+        // SAFETY: By the caller's promise.
+        if let Ok(file) = unsafe { of::<T>(inode) } {
+            file.punch(end, u64::MAX);
+        }
+    }
+
     /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes.
     ///
     /// # Safety
@@ -353,141 +369,5 @@ unsafe fn forget(iomap: *mut bindings::iomap) {
         drop(unsafe { KBox::from_raw(bytes) });
         // SAFETY: By the caller's promise.
         unsafe { (*iomap).private = ptr::null_mut() };
-    }
-}
-
-/// The blocks of an inode.
-#[derive(Clone, Copy)]
-struct Blocks {
-    mask: u64,
-}
-
-impl Blocks {
-    /// # Safety
-    ///
-    /// `inode` is alive.
-    unsafe fn of(inode: *mut bindings::inode) -> Self {
-        // SAFETY: By the caller's promise; the size of blocks never changes.
-        let bits = unsafe { (*inode).i_blkbits };
-        Self {
-            mask: 1u64.checked_shl(bits.into()).unwrap_or(1).wrapping_sub(1),
-        }
-    }
-
-    fn size(self) -> u64 {
-        self.mask.wrapping_add(1)
-    }
-
-    fn round_down(self, pos: u64) -> u64 {
-        pos & !self.mask
-    }
-
-    fn round_up(self, pos: u64) -> u64 {
-        self.round_down(pos.saturating_add(self.mask))
-    }
-
-    /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end, in bytes.
-    fn touched(self, pos: u64, len: u64) -> (u64, u64) {
-        (self.round_down(pos), self.round_up(pos.saturating_add(len)))
-    }
-
-    /// Those that lie in `[pos, pos + len)` as a whole; not ascending if there is none.
-    fn whole(self, pos: u64, len: u64) -> (u64, u64) {
-        (self.round_up(pos), self.round_down(pos.saturating_add(len)))
-    }
-}
-
-/// The file that a folio belongs to.
-///
-/// # Safety
-///
-/// `folio` is locked or under writeback, and in a mapping.
-unsafe fn mapping_of(folio: *mut bindings::folio) -> *mut bindings::address_space {
-    // SAFETY: By the caller's promise.
-    unsafe { (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping }
-}
-
-/// The bytes of its file that a folio has.
-///
-/// # Safety
-///
-/// `folio` is referenced, and locked or otherwise kept from being split.
-unsafe fn range_of(folio: *mut bindings::folio) -> Range<u64> {
-    // SAFETY: By the caller's promise.
-    let (start, len) = unsafe {
-        (
-            bindings::folio_pos(folio) as u64,
-            bindings::folio_size(folio) as u64,
-        )
-    };
-    start..start.saturating_add(len)
-}
-
-/// The first run of blocks in `range` that are up to date. The others hold nothing, also where they are marked dirty with
-/// all of their folio.
-///
-/// # Safety
-///
-/// `folio` is locked, in a file with these `blocks`, and has `range`, which is of whole blocks.
-unsafe fn next_up_to_date(
-    folio: *mut bindings::folio,
-    blocks: Blocks,
-    range: Range<u64>,
-) -> Option<Range<u64>> {
-    // SAFETY: By the caller's promise.
-    let start = unsafe { bindings::folio_pos(folio) as u64 };
-    let size = blocks.size();
-    let is_up_to_date = |pos: u64| {
-        let offset = pos.saturating_sub(start) as usize;
-        // SAFETY: By the caller's promise.
-        unsafe {
-            bindings::folio_test_uptodate(folio)
-                || bindings::iomap_is_partially_uptodate(folio, offset, size as usize)
-        }
-    };
-    let mut first = range.start;
-    while first < range.end && !is_up_to_date(first) {
-        first = first.saturating_add(size);
-    }
-    let mut end = first;
-    while end < range.end && is_up_to_date(end) {
-        end = end.saturating_add(size);
-    }
-    (first < end).then_some(first..end)
-}
-
-/// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and
-/// they must not count as dirty when the file grows.
-///
-/// # Safety
-///
-/// `folio` is locked and in a mapping of this driver.
-unsafe fn clean_behind(folio: *mut bindings::folio, end: u64) {
-    // SAFETY: By the caller's promise. A part of a folio is no invalidation: iomap only clears its marks (from 7.3 on;
-    // in 7.2 they stay, and are seen to as what was dirtied behind the file system's back).
-    unsafe {
-        let size = bindings::folio_size(folio);
-        let inside = end.saturating_sub(bindings::folio_pos(folio) as u64);
-        let inside = usize::try_from(inside).unwrap_or(size).min(size);
-        if inside > 0 && inside < size {
-            bindings::iomap_invalidate_folio(folio, inside, size - inside);
-        }
-    }
-}
-
-/// The `len` bytes of a folio at the file position `pos`, and how far into the folio they are.
-///
-/// # Safety
-///
-/// `folio` is locked and holds the range; nobody else uses these bytes for as long as they are borrowed.
-unsafe fn bytes_at<'a>(folio: *mut bindings::folio, pos: u64, len: usize) -> (usize, &'a mut [u8]) {
-    // SAFETY: By the caller's promise.
-    unsafe {
-        let offset = pos.saturating_sub(bindings::folio_pos(folio) as u64) as usize;
-        let start = bindings::rbtrfs_folio_address(folio).cast::<u8>();
-        (
-            offset,
-            core::slice::from_raw_parts_mut(start.add(offset), len),
-        )
     }
 }

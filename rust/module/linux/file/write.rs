@@ -152,7 +152,7 @@ unsafe fn write_past_cache<T: DirectData>(
         if is_aligned(inode, from, (*iocb).ki_pos) {
             prepare_growth::<T>(iocb, from, inode)?;
             settle_cached::<T>(iocb, from, inode)?;
-            let end = submit::<T>(iocb, from, inode, &mut written);
+            let end = submit::<T>(iocb, from, &mut written);
             match end {
                 // Whoever completes the request counts what is written already.
                 Err(error) if error == EIOCBQUEUED => return Err(error),
@@ -289,27 +289,15 @@ pub(super) unsafe fn settle_cached<T: DirectData>(
 unsafe fn submit<T: DirectData>(
     iocb: *mut b::kiocb,
     from: *mut b::iov_iter,
-    inode: *mut b::inode,
     written: &mut usize,
 ) -> Result {
     // SAFETY: By the function's contract. After `EIOCBQUEUED` the request is touched no more.
     unsafe {
-        let file = crate::linux::iomap::of::<T>(inode)?;
-        let mut flags = 0;
-        if file.needs_stable_writes() {
-            flags |= b::IOMAP_DIO_BOUNCE;
-        }
         let nowait = (*iocb).ki_flags & b::IOCB_NOWAIT != 0;
         let mut write = DirectWrite::new((*iocb).ki_pos);
         let mut left = 0;
-        // The rest of a call that must not wait cannot be sent later: all its memory is to be there at once.
-        if nowait && b::fault_in_iov_iter_readable(from, b::iov_iter_count(from)) != 0 {
-            return Err(ENOTBLK);
-        }
         loop {
-            let dio = direct_write::<T>(iocb, from, &mut write, flags, *written);
-            (*from).nofault = false;
-            let result = match dio {
+            let result = match direct_write::<T>(iocb, from, &mut write, *written) {
                 Ok(dio) if dio.is_null() => 0,
                 Ok(dio) => complete(iocb, dio),
                 Err(error) => error.to_errno() as isize,

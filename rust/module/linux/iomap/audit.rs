@@ -37,7 +37,7 @@ pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
             let Range { start, end } = range_of(folio);
             // Behind the end a truncation is at work: it gives up what writeback has passed over.
             let size = bindings::i_size_read(inode) as u64;
-            let end = Blocks::of(inode).round_up(size).clamp(start, end);
+            let end = Blocks::of(inode).round_up(size).min(end).max(start);
             if file.uncovered(start, end) != end.saturating_sub(start) {
                 wrong = wrong.saturating_add(1);
             }

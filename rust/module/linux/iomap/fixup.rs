@@ -11,10 +11,10 @@
 //!
 //! An item keeps inode and folio. [`settle`] is what fsync and its like wait by.
 
-use super::write::write_out_all;
 use super::{
     bindings, clean_behind, mapping_of, next_up_to_date, of, range_of, Blocks, FileData, Patience,
 };
+use crate::linux::operations::with_room;
 use crate::linux::{Folio, Inode};
 use core::pin::Pin;
 use core::ptr::NonNull;
@@ -234,18 +234,11 @@ enum Mended {
 fn mend<T: FileData>(file: &T, item: &Item<T>) -> Result<Mended> {
     let inode = item.inode.as_ptr();
     let mut allowance = T::Allowance::default();
-    let mut wrote_out = false;
     loop {
         let end = item.pos.saturating_add(item.folio.size() as u64);
-        match file.reserve(&mut allowance, item.pos, end, Patience::Waits) {
-            Err(error) if error == ENOSPC && !wrote_out => {
-                wrote_out = true;
-                // SAFETY: The inode is alive; no folio is locked.
-                unsafe { write_out_all(inode) };
-                continue;
-            }
-            reserved => reserved?,
-        }
+        with_room(&item.inode, || {
+            file.reserve(&mut allowance, item.pos, end, Patience::Waits)
+        })?;
         item.folio.lock();
         // SAFETY: The folio is locked, the inode alive.
         let tried = unsafe { mend_locked(file, inode, &item.folio, &mut allowance) };

@@ -29,10 +29,10 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
         let file = unsafe { of::<T>(inode) }?;
         // Before the look-up: what happens in between must be noticed.
         let age = file.age_of_addresses();
-        // SAFETY: All of iomap's mappings are those of iterators.
-        let ahead = unsafe { ahead(container_of!(iomap, bindings::iomap_iter, iomap)) };
+        // SAFETY: All of iomap's mappings are those of iterators, of calls from here or without `private` (seeks).
+        let patience = unsafe { of_readahead(container_of!(iomap, bindings::iomap_iter, iomap)) };
         let (pos, mut len) = (pos as u64, length as u64);
-        if ahead.is_some() {
+        if patience.is_some() {
             let end = pos.saturating_add(len);
             let free = file.direct_ranges().free_until(&(pos..end));
             len = free.saturating_sub(pos);
@@ -40,7 +40,7 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
                 return Err(EAGAIN);
             }
         }
-        let extent = file.map(pos, len, ahead.unwrap_or(Patience::Waits))?;
+        let extent = file.map(pos, len, patience.unwrap_or(Patience::Waits))?;
         // SAFETY: iomap passes a mapping for us to fill.
         let iomap = unsafe { &mut *iomap };
         describe(iomap, file.block_device(), extent)?;
@@ -49,12 +49,12 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     })
 }
 
-/// Whether readahead, which passes it, may wait; `None` for others.
+/// The patience of readahead; `None` for others, who wait.
 ///
 /// # Safety
 ///
 /// `iter` is that of a call of iomap from this file, or has no `private`.
-unsafe fn ahead(iter: *const bindings::iomap_iter) -> Option<Patience> {
+unsafe fn of_readahead(iter: *const bindings::iomap_iter) -> Option<Patience> {
     // SAFETY: By the caller's promise; `readahead` lends its patience until iomap returns.
     unsafe { (*iter).private.cast::<Patience>().as_ref() }.copied()
 }
@@ -84,28 +84,43 @@ pub(super) unsafe extern "C" fn read_folio<T: FileData>(
     _file: *mut bindings::file,
     folio: *mut bindings::folio,
 ) -> ffi::c_int {
-    // SAFETY: The VFS passes a locked folio of ours, and keeps the inode.
-    unsafe {
-        let range = range_of(folio);
-        if let Ok(file) = of::<T>((*mapping_of(folio)).host) {
-            let ranges = file.direct_ranges();
-            if ranges.free_until(&range) < range.end {
+    // SAFETY: The VFS passes a locked folio of ours, keeps it and the inode, and looks again for `AOP_TRUNCATED_PAGE`.
+    from_result(|| unsafe {
+        let (mapping, range) = (mapping_of(folio), range_of(folio));
+        let ranges = of::<T>((*mapping).host)
+            .inspect_err(|_| bindings::folio_unlock(folio))?
+            .direct_ranges();
+        let mut kept_out = None;
+        if ranges.free_until(&range) < range.end {
+            bindings::folio_unlock(folio);
+            kept_out = Some(ranges.keep_out(&range)?);
+            bindings::folio_lock(folio);
+            if mapping_of(folio) != mapping || bindings::folio_test_uptodate(folio) {
                 bindings::folio_unlock(folio);
-                let _ = ranges.wait(&range, Patience::Waits);
-                // The VFS looks the folio up again.
-                return bindings::positive_aop_returns_AOP_TRUNCATED_PAGE as ffi::c_int;
+                return Ok(bindings::positive_aop_returns_AOP_TRUNCATED_PAGE as ffi::c_int);
             }
         }
-    }
+        start_reading::<T>(folio);
+        // From here on it is the folio's lock that is waited for.
+        drop(kept_out);
+        Ok(0)
+    })
+}
+
+/// Reads what of `folio` is not up to date. Its lock is given up when all is there.
+///
+/// # Safety
+///
+/// `folio` is locked and in a file of `T`, and no direct write is under way to it.
+unsafe fn start_reading<T: FileData>(folio: *mut bindings::folio) {
     let ops = read_ops::<T>();
     let mut context = bindings::iomap_read_folio_ctx {
         ops: &ops,
         cur_folio: folio,
         ..pin_init::zeroed()
     };
-    // SAFETY: The VFS passes a locked folio of ours; `ops` and `context` outlive the call, which submits all it makes.
+    // SAFETY: By the caller's promise; `ops` and `context` outlive the call, which submits all it makes.
     unsafe { bindings::iomap_read_folio(Tables::<T>::READ, &mut context, ptr::null_mut()) };
-    0
 }
 
 pub(super) unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::readahead_control) {
@@ -183,7 +198,7 @@ unsafe extern "C" fn submit_read<T: FileData>(
             (*iter).iomap.validity_cookie,
         );
         if let Ok(file) = of::<T>((*iter).inode) {
-            file.read(bio, ahead(iter).unwrap_or(Patience::Waits));
+            file.read(bio, of_readahead(iter).unwrap_or(Patience::Waits));
         }
     }
 }

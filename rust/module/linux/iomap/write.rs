@@ -32,9 +32,14 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
         let (file, blocks) = unsafe { (of::<T>(inode)?, Blocks::of(inode)) };
         let (start, mut end) = blocks.touched(pos as u64, (length as u64).min(MAX_DELAY));
-        // No more begin: the inode is locked.
-        file.direct_ranges()
-            .wait(&(start..end), Patience::of(flags))?;
+        if file.direct_ranges().free_until(&(start..end)) < end {
+            if Patience::of(flags) == Patience::None {
+                return Err(EAGAIN);
+            }
+            // SAFETY: As above; the inode is locked, so that no direct request begins. That those under way have dropped
+            // what the cache had of their ranges comes after they left them.
+            unsafe { bindings::inode_dio_wait(inode) };
+        }
         // SAFETY: As above.
         if flags & bindings::IOMAP_ZERO != 0 && !unsafe { is_busy(inode, start, end) } {
             let extent = file.map(start, end.saturating_sub(start), Patience::Waits)?;

@@ -6,10 +6,9 @@
 //! folio stays dirty, and a worker sees to it ([`fixup`](super::fixup)). A folio stays dirty, too, where memory is short.
 
 use super::{
-    bindings, describe_unplaced, fixup, mapping_of, next_up_to_date, of, range_of, Blocks,
-    FileData, Ioend, Tables, Taken,
+    bindings, describe_unplaced, fixup, mapping_of, next_up_to_date, of, Blocks, FileData, Ioend,
+    Tables, Taken,
 };
-use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
 use kernel::ffi;
@@ -23,6 +22,9 @@ enum Left {
     /// Somebody has its pages pinned and may store to them yet. Who unpins them marks only a clean folio, and knows of no
     /// blocks: what is dirty elsewhere would hide what he stored.
     Pinned,
+    /// It became dirty in the meantime, without its lock: by `set_page_dirty`, or as bytes of it could not be sent. iomap
+    /// has taken the marks off its blocks since.
+    DirtyAgain,
     /// This went wrong before anything of it was lost.
     Failed(Error),
 }
@@ -32,8 +34,6 @@ struct Writeback<T: FileData> {
     context: bindings::iomap_writepage_ctx,
     /// Space of the ranges taken and not sent yet.
     taken: T::Taken,
-    /// Where the folio in hand is in the file, in bytes.
-    in_hand: Range<u64>,
     /// Whether the folio in hand stays dirty.
     left: Option<Left>,
     /// The first error that cost or kept anything.
@@ -69,7 +69,6 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
             ..pin_init::zeroed()
         },
         taken: T::Taken::default(),
-        in_hand: 0..0,
         left: None,
         result: Ok(()),
     };
@@ -86,17 +85,19 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
                 break;
             }
             (*this).left = None;
-            (*this).in_hand = range_of(folio);
             error = bindings::iomap_writeback_folio(context, folio);
-            // Now nobody can pin it without a fault, which waits for the folio's lock.
+            // Now nobody can pin it without a fault, which waits for the folio's lock. Whoever unpins it marks it first:
+            // in this order nothing is missed.
             if (*this).left.is_none() && bindings::folio_maybe_dma_pinned(folio) {
                 (*this).left = Some(Left::Pinned);
+            }
+            if (*this).left.is_none() && bindings::folio_test_dirty(folio) {
+                (*this).left = Some(Left::DirtyAgain);
             }
             if let Some(left) = (*this).left {
                 let kept = keep_dirty::<T>(folio, control, left);
                 (*this).note(kept);
             }
-            (*this).in_hand = 0..0;
             bindings::folio_unlock(folio);
         }
         if !(*context).wb_ctx.is_null() {
@@ -125,8 +126,8 @@ unsafe fn keep_dirty<T: FileData>(
         bindings::folio_redirty_for_writepage(control, folio);
         match left {
             Left::WithoutSpace => fixup::queue::<T>(folio),
-            // It gets its space when it is written again.
-            Left::Pinned => Ok(()),
+            // What has no space gets it when it is written again.
+            Left::Pinned | Left::DirtyAgain => Ok(()),
             Left::Failed(error) => Err(error),
         }
     }
@@ -192,7 +193,6 @@ pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
     let this = unsafe { Writeback::<T>::of(context) };
     // SAFETY: `wb_ctx` is the ioend that iomap built and hands over here.
     let ioend = unsafe { Ioend::<T>::new(this.context.wb_ctx.cast()) };
-    let (start, end) = (ioend.pos(), ioend.pos().saturating_add(ioend.len()));
     this.context.wb_ctx = ptr::null_mut();
     // SAFETY: The inode of the mapping under writeback.
     let file = unsafe { of::<T>(this.context.inode) };
@@ -203,10 +203,6 @@ pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
             Err(error)
         }
     };
-    // What is dirty again is so in all its folios, but iomap is about to take the marks off the one in hand.
-    if sent == Err(ENOMEM) && start < this.in_hand.end && this.in_hand.start < end {
-        this.left = this.left.or(Some(Left::Failed(ENOMEM)));
-    }
     this.note(sent);
     0
 }

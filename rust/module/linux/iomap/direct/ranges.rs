@@ -6,94 +6,138 @@
 //! is dropped before, and nobody fills a folio there until the write has ended. So nothing older than the write can
 //! become dirty in between, be it by a store to another block of the same folio, and be written over it.
 //!
-//! A range is entered before the cache is dropped. Who fills a folio has it in the cache, locked, before he asks here:
-//! either he sees the range, or the drop finds his folio and waits for its lock. Nobody waits here with a folio locked,
-//! and whoever is in here waits for no page fault.
+//! A write enters its range before the cache is dropped. Who fills a folio has it in the cache, locked, before he asks
+//! here: either he sees the range, or the drop finds his folio and waits for its lock. Nobody waits here with a folio
+//! locked. Who must fill a folio keeps writes out and waits for those under way: so he has his turn.
 
-use super::super::Patience;
+use super::{bindings, Patience};
 use core::mem;
 use core::ops::Range;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use latch::prelude::*;
 use latch::{Condvar, Mutex};
 
-/// The byte ranges of one file that direct writes are under way to.
+/// The byte ranges of one file that direct writes are under way to, and those that they are kept out of.
 pub(crate) struct DirectRanges {
-    entries: Mutex<KVec<Entry>>,
-    one_ended: Condvar,
+    entries: Mutex<Entries>,
+    one_left: Condvar,
 }
 
-struct Entry {
-    request: Request,
-    range: Range<u64>,
+struct Entries {
+    ranges: RBTree<Entrant, Range<u64>>,
+    /// The number of those who kept writes out, in all.
+    fills: u64,
 }
 
-/// Tells requests apart: the address of their `kiocb`, which is theirs from beginning to end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::linux) struct Request(usize);
+/// Who has entered a range.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Entrant {
+    /// A direct write: the address of its `kiocb`, which is its own from beginning to end.
+    Write(usize),
+    /// Who fills a folio: a number.
+    Fill(u64),
+}
 
-impl Request {
-    pub(super) fn of(iocb: *mut crate::linux::bindings::kiocb) -> Self {
-        Self(iocb.addr())
+impl Entrant {
+    /// The direct write that `iocb` is of.
+    pub(super) fn write(iocb: *mut bindings::kiocb) -> Self {
+        Self::Write(iocb.addr())
+    }
+
+    /// Writes and fills exclude each other, but not their like.
+    fn excludes(self, other: Self) -> bool {
+        matches!(self, Self::Write(_)) != matches!(other, Self::Write(_))
     }
 }
 
 impl DirectRanges {
-    /// None.
+    /// Without a range.
     pub(crate) fn new() -> Result<Self> {
+        let entries = Entries {
+            ranges: RBTree::new(),
+            fills: 0,
+        };
         Ok(Self {
-            entries: Mutex::new(KVec::new(), latch::class!("rbtrfs_direct_ranges"))?,
-            one_ended: Condvar::new(latch::class!("rbtrfs_direct_ended"))?,
+            entries: Mutex::new(entries, latch::class!("rbtrfs_direct_ranges"))?,
+            one_left: Condvar::new(latch::class!("rbtrfs_direct_left"))?,
         })
     }
 
-    /// Enters `range` for `request`, until the value is dropped or [`Entered::goes_on`].
-    pub(super) fn enter(&self, request: Request, range: Range<u64>) -> Result<Entered<'_>> {
+    /// Enters `range` for a direct write, as soon as it is not kept out, until the value is dropped or
+    /// [`Entered::goes_on`]. `EAGAIN`, `ENOMEM`.
+    pub(super) fn enter(
+        &self,
+        write: Entrant,
+        range: Range<u64>,
+        patience: Patience,
+    ) -> Result<Entered<'_>> {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut entries = self.entries.lock();
-        entries.push(Entry { request, range }, GFP_KERNEL)?;
-        Ok(Entered {
-            ranges: self,
-            request,
-        })
+        while entries.exclude(write, &range) {
+            match patience {
+                Patience::Waits => self.one_left.wait(&mut entries),
+                Patience::None => return Err(EAGAIN),
+            }
+        }
+        entries.ranges.insert(node.into_node(write, range));
+        Ok(self.entered(write))
     }
 
-    /// Takes over from a request whose submission [`Entered::goes_on`].
-    pub(super) fn take_over(&self, request: Request) -> Entered<'_> {
+    /// The entry of a write that [`Entered::goes_on`], for who completes it.
+    pub(super) fn entered(&self, entrant: Entrant) -> Entered<'_> {
         Entered {
             ranges: self,
-            request,
+            entrant,
         }
+    }
+
+    /// Keeps writes out of `range` until the value is dropped, and waits for those under way there. The caller holds no
+    /// folio's lock. `ENOMEM`.
+    pub(in crate::linux::iomap) fn keep_out(&self, range: &Range<u64>) -> Result<Entered<'_>> {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut entries = self.entries.lock();
+        entries.fills = entries.fills.wrapping_add(1);
+        let fill = Entrant::Fill(entries.fills);
+        entries.ranges.insert(node.into_node(fill, range.clone()));
+        while entries.exclude(fill, range) {
+            self.one_left.wait(&mut entries);
+        }
+        Ok(self.entered(fill))
     }
 
     /// The end of the longest part at the beginning of `range` that no write is under way to.
     pub(in crate::linux::iomap) fn free_until(&self, range: &Range<u64>) -> u64 {
         let entries = self.entries.lock();
-        let met = entries.iter().filter(|entry| meets(&entry.range, range));
-        met.map(|entry| entry.range.start.max(range.start))
-            .fold(range.end, u64::min)
-    }
-
-    /// Waits until no write is under way to `range`. The caller holds no folio's lock; writes may begin at any time, unless
-    /// the inode's lock keeps them away.
-    pub(in crate::linux::iomap) fn wait(&self, range: &Range<u64>, patience: Patience) -> Result {
-        let mut entries = self.entries.lock();
-        while entries.iter().any(|entry| meets(&entry.range, range)) {
-            match patience {
-                Patience::Waits => self.one_ended.wait(&mut entries),
-                Patience::None => return Err(EAGAIN),
+        let mut end = range.end;
+        for (entrant, entry) in entries.ranges.iter() {
+            if matches!(entrant, Entrant::Write(_)) && meets(entry, range) {
+                end = end.min(entry.start.max(range.start));
             }
         }
-        Ok(())
+        end
     }
 
-    fn leave(&self, request: Request) {
-        let mut entries = self.entries.lock();
-        let found = entries.iter().position(|entry| entry.request == request);
-        if let Some(index) = found {
-            let last = entries.len().saturating_sub(1);
-            entries.swap(index, last);
-            entries.pop();
+    fn leave(&self, entrant: Entrant) {
+        if self.entries.lock().ranges.remove(&entrant).is_none() {
+            pr_err!("a direct request ended that had not begun\n");
         }
-        self.one_ended.notify_all();
+        self.one_left.notify_all();
+    }
+}
+
+impl Drop for DirectRanges {
+    fn drop(&mut self) {
+        if !self.entries.lock().ranges.is_empty() {
+            pr_err!("a file goes whose direct requests have not ended\n");
+        }
+    }
+}
+
+impl Entries {
+    /// Whether somebody is in `range` whom `entrant` must wait for.
+    fn exclude(&self, entrant: Entrant, range: &Range<u64>) -> bool {
+        let mut others = self.ranges.iter();
+        others.any(|(other, entry)| entrant.excludes(*other) && meets(entry, range))
     }
 }
 
@@ -101,15 +145,15 @@ fn meets(one: &Range<u64>, other: &Range<u64>) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// A request whose range is entered. Dropped, it has ended.
-#[must_use = "the range is free when this is dropped"]
-pub(super) struct Entered<'a> {
+/// A range that is entered, until this is dropped.
+#[must_use = "the range is left when this is dropped"]
+pub(in crate::linux::iomap) struct Entered<'a> {
     ranges: &'a DirectRanges,
-    request: Request,
+    entrant: Entrant,
 }
 
 impl Entered<'_> {
-    /// The request is under way: who completes it takes over.
+    /// The write is under way: who completes it has the entry from now on.
     pub(super) fn goes_on(self) {
         mem::forget(self);
     }
@@ -117,6 +161,6 @@ impl Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.ranges.leave(self.request);
+        self.ranges.leave(self.entrant);
     }
 }

@@ -3,7 +3,7 @@
 //! Direct writes: space is promised for a piece of the request, each bio of it finds its place when it is sent, and is in
 //! the trees before iomap hears of its end.
 
-use super::ranges::Request;
+use super::ranges::Entrant;
 use super::{bindings, DirectData};
 use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
 use crate::linux::operations::with_room;
@@ -60,40 +60,53 @@ impl<T: DirectData> DirectWrite<T> {
     }
 }
 
-/// Writes `from`, whose memory is not fetched where it is not there, at the position of `iocb`; `done` bytes of the request
-/// have been written before. `Ok(None)`: nothing to do. A request that `iomap_dio_complete` must be called for, or `EIOCBQUEUED`: it is under way, and `iocb` not ours.
+/// Writes `from` at the position of `iocb`; `done` bytes of the request have been written before. Memory that is not there
+/// is not fetched. Null: there is nothing to do. Else a request that `iomap_dio_complete` must be called for, or
+/// `EIOCBQUEUED`: it is under way, and `iocb` not ours.
 ///
 /// # Safety
 ///
-/// The pointers are those of a `write_iter` call on a file of `T`; the inode is locked, and exclusively if the file grows.
+/// The pointers are those of a `write_iter` call on a file of `T`; the inode is locked, exclusively if the file grows, and
+/// the caller keeps it until this returns.
 pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     iocb: *mut bindings::kiocb,
     from: *mut bindings::iov_iter,
     write: &mut DirectWrite<T>,
-    flags: u32,
     done: usize,
 ) -> Result<*mut bindings::iomap_dio> {
     // SAFETY: By the caller's promise.
-    let (file, range) = unsafe {
-        // A fault might read the range that is entered, and wait for this task.
-        (*from).nofault = true;
-        let start = (*iocb).ki_pos as u64;
-        let len = bindings::iov_iter_count(from) as u64;
+    let (file, entrant, range, patience) = unsafe {
+        let (start, len) = ((*iocb).ki_pos as u64, bindings::iov_iter_count(from) as u64);
+        let patience = match (*iocb).ki_flags & bindings::IOCB_NOWAIT {
+            0 => Patience::Waits,
+            _ => Patience::None,
+        };
         let file = of::<T>(bindings::file_inode((*iocb).ki_filp))?;
-        (file, start..start.saturating_add(len))
+        let range = start..start.saturating_add(len);
+        (file, Entrant::write(iocb), range, patience)
     };
-    let entered = file.direct_ranges().enter(Request::of(iocb), range)?;
+    let mut flags = bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED;
+    // The user's memory is copied also where it may change: to pin it would take `mmap_lock`, which a fault that waits
+    // for this range may hold.
+    // SAFETY: By the caller's promise.
+    if file.needs_stable_writes() || unsafe { bindings::user_backed_iter(from) } {
+        flags |= bindings::IOMAP_DIO_BOUNCE;
+    }
+    let entered = file.direct_ranges().enter(entrant, range, patience)?;
     // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone.
     let result = unsafe {
-        from_err_ptr(bindings::__iomap_dio_rw(
+        (*from).nofault = true;
+        let dio = bindings::__iomap_dio_rw(
             iocb,
             from,
             Ops::<T>::MAPPING,
             Ops::<T>::DIRECT,
-            flags | bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED,
+            flags,
             ptr::from_mut(write).cast(),
             done,
-        ))
+        );
+        (*from).nofault = false;
+        from_err_ptr(dio)
     };
     match result {
         Ok(dio) if !dio.is_null() => entered.goes_on(),
@@ -203,7 +216,7 @@ unsafe extern "C" fn end_io<T: DirectData>(
             let old = bindings::i_size_read(inode);
             (of::<T>(inode)?, inode, (*iocb).ki_pos, old)
         };
-        let _entered = file.direct_ranges().take_over(Request::of(iocb));
+        let _entered = file.direct_ranges().entered(Entrant::write(iocb));
         let end = pos.saturating_add(size as bindings::loff_t);
         if error != 0 {
             if size > 0 && end > old {
