@@ -8,8 +8,8 @@
 //! The memory of a read is the read's alone: its folios are locked, and nobody maps or copies from blocks that are not
 //! up to date.
 
-use super::segments::{bytes_added, segments};
-use super::{bindings, of, FileData};
+use super::segments::{bytes_added, segments, Segment};
+use super::{bindings, of, Blocks, FileData};
 use crate::linux::BlockDevice;
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
@@ -165,23 +165,53 @@ impl<T: FileData> WorkItem for ReadDone<T> {
         };
         // SAFETY: The bio has completed and is ours.
         let status = to_result(unsafe { bindings::blk_status_to_errno((*this.bio).bi_status) });
-        let mut offset = 0u64;
+        let check = |pos, bytes: &mut [u8]| match status {
+            Ok(()) => file.verify(&this.read, pos, bytes),
+            // The device gave nothing: another copy may do.
+            Err(_) => file.read_now(pos, bytes),
+        };
+        let mut pos = this.pos;
         // SAFETY: The folios are locked by this read: their memory is ours until each is finished, and the inode stays
         // until the last one is.
         unsafe {
+            let block = Blocks::of(this.inode).size() as usize;
             segments(this.bio, 0, 0, bytes_added(this.bio), &mut |part| {
-                let bytes = core::slice::from_raw_parts_mut(part.at, part.len);
-                let pos = this.pos.saturating_add(offset);
-                let checked = match status {
-                    Ok(()) => file.verify(&this.read, pos, bytes),
-                    // The device gave nothing: another copy may do.
-                    Err(_) => file.read_now(pos, bytes),
-                };
-                offset = offset.saturating_add(part.len as u64);
-                let errno = checked.err().map_or(0, |error| error.to_errno());
-                bindings::iomap_finish_folio_read(part.folio, part.offset, part.len, errno);
+                finish(&part, block, |offset, bytes| {
+                    check(pos.saturating_add(offset as u64), bytes)
+                });
+                pos = pos.saturating_add(part.len as u64);
             });
             bindings::bio_put(this.bio);
         }
+    }
+}
+
+/// Finishes the read of `part`, blocks of one folio, as `check` says of each: one that is damaged costs no other. They are
+/// told to iomap in runs that fared alike.
+///
+/// # Safety
+///
+/// The folio is locked by a read of its that has come from the device; its memory is nobody else's until it is finished.
+unsafe fn finish(part: &Segment, block: usize, check: impl Fn(usize, &mut [u8]) -> Result) {
+    let (mut begin, mut at) = (0, 0);
+    let mut so_far = 0;
+    // SAFETY: By the caller's promise: a block is borrowed before it is finished.
+    unsafe {
+        let tell = |begin: usize, end: usize, errno| {
+            let (offset, len) = (part.offset.saturating_add(begin), end.saturating_sub(begin));
+            bindings::iomap_finish_folio_read(part.folio, offset, len, errno);
+        };
+        while at < part.len {
+            let len = block.min(part.len.saturating_sub(at));
+            let bytes = core::slice::from_raw_parts_mut(part.at.add(at), len);
+            let errno = check(at, bytes).err().map_or(0, |error| error.to_errno());
+            if errno != so_far && at > begin {
+                tell(begin, at, so_far);
+                begin = at;
+            }
+            so_far = errno;
+            at = at.saturating_add(len);
+        }
+        tell(begin, at, so_far);
     }
 }
