@@ -49,6 +49,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Gives up what is delayed in `[start, end)`.
     pub(super) fn give_up(&self, start: u64, end: u64) {
+        let _nofs = NofsScope::enter();
         if self.delalloc.punch(start, end).is_err() {
             // Out of memory for cutting a range in two: its space stays until the file is written or goes.
             pr_warn!("inode {}: delayed space kept\n", self.inode.number());
@@ -62,6 +63,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         start: u64,
         end: u64,
     ) -> Result<Taken> {
+        // A folio is locked, and reclaim may punch other files.
+        let _nofs = NofsScope::enter();
         match self.delalloc.take(start, end)? {
             Some((until, reservation)) => {
                 let len = until.saturating_sub(start);
