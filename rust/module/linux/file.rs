@@ -150,6 +150,7 @@ pub(crate) fn resize<T: FileData>(
                 settle::<T>(at, old, old)?;
             }
             store()?;
+            Tables::<T>::clear_behind_end(at, || b::i_size_write(at, size));
             b::truncate_setsize(at, size);
             return Ok(());
         }

@@ -16,6 +16,7 @@
 //! | [`read_bio`]  | the bio of such a read, until its folios are unlocked                          |
 //! | [`write`]     | from the user into the page cache, and out of it again                         |
 //! | [`fault`]     | stores through a mapping                                                       |
+//! | [`growth`]    | the folio across the end of a file that grows                                  |
 //! | [`writeback`] | from the page cache to the device                                              |
 //! | [`ioend`]     | a run of bytes under writeback, until writeback of its folios ends             |
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
@@ -40,6 +41,7 @@ mod bounce;
 pub(crate) mod direct;
 mod fault;
 mod fixup;
+mod growth;
 pub(crate) mod ioend;
 mod read;
 pub(crate) mod read_bio;
@@ -50,6 +52,7 @@ mod writeback;
 use blocks::{bytes_at, clean_behind, mapping_of, next_up_to_date, range_of, Blocks};
 use direct::DirectRanges;
 pub(crate) use fixup::{settle, Fixups, Tally};
+pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use read_bio::ReadBio;
 pub(super) use write::write_out_all;

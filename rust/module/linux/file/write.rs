@@ -8,7 +8,7 @@
 use super::b;
 use super::lock::{Locked, Mode};
 use crate::linux::iomap::direct::{direct_write, is_aligned, DirectData, DirectWrite};
-use crate::linux::iomap::{settle, Tables};
+use crate::linux::iomap::{is_folio_across_end, settle, Tables};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
 use kernel::error::to_result;
@@ -85,6 +85,7 @@ unsafe fn write_rest_into_cache<T: DirectData>(
                 return Err(EAGAIN);
             }
             super::zero_tail::<T>(inode, size)?;
+            Tables::<T>::clear_behind_end(inode, || ());
         }
         Ok(Tables::<T>::buffered_write(iocb, from))
     }
@@ -191,11 +192,12 @@ unsafe fn prepare_growth<T: DirectData>(
         if growth(iocb, from, inode) == Growth::Stays {
             return Ok(());
         }
-        let cut_block = || {
+        let cut = || {
             let size = b::i_size_read(inode);
-            ((*iocb).ki_pos > size && super::tail_of(inode, size) != 0).then_some(size)
+            let is_cut = || super::tail_of(inode, size) != 0 || is_folio_across_end(inode);
+            ((*iocb).ki_pos > size && is_cut()).then_some(size)
         };
-        if cut_block().is_none() && (*iocb).ki_complete.is_some() {
+        if cut().is_none() && (*iocb).ki_complete.is_some() {
             return Ok(());
         }
         // The device is waited for.
@@ -203,10 +205,11 @@ unsafe fn prepare_growth<T: DirectData>(
             return Err(EAGAIN);
         }
         wait_for_growth(iocb, inode)?;
-        if let Some(size) = cut_block() {
+        if let Some(size) = cut() {
             super::zero_tail::<T>(inode, size)?;
             // What was behind the old end must not appear if the power fails after the file has grown.
             settle::<T>(inode, size, size)?;
+            Tables::<T>::clear_behind_end(inode, || ());
         }
         Ok(())
     }

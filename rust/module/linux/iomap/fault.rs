@@ -4,9 +4,7 @@
 //!
 //! C header: `include/linux/iomap.h`
 
-use super::{
-    bindings, clean_behind, describe_unplaced, of, range_of, Blocks, FileData, Patience, Tables,
-};
+use super::{bindings, describe_unplaced, of, range_of, Blocks, FileData, Patience, Tables};
 use crate::linux::operations::with_room;
 use crate::linux::Inode;
 use core::ptr;
@@ -56,19 +54,12 @@ impl<T: FileData> Tables<T> {
             if fault.is_short {
                 continue;
             }
-            if answer & bindings::VM_FAULT_LOCKED != 0 {
-                // SAFETY: The answer says that the folio is locked, and in the file.
-                unsafe {
-                    let end = bindings::i_size_read(inode) as u64;
-                    clean_behind(folio, Blocks::of(inode).round_up(end));
-                }
-            }
             return answer;
         }
     }
 }
 
-/// Makes the fault's allowance large enough for the folio.
+/// Makes the fault's allowance large enough for what the folio has of the file: it may go on far behind its end.
 ///
 /// # Safety
 ///
@@ -79,15 +70,18 @@ unsafe fn reserve<T: FileData>(
     folio: *mut bindings::folio,
 ) -> Result {
     // SAFETY: By the caller's promise.
-    let (file, range) = unsafe { (of::<T>(inode)?, range_of(folio)) };
+    let (file, range, end) = unsafe {
+        let size = bindings::i_size_read(inode) as u64;
+        (
+            of::<T>(inode)?,
+            range_of(folio),
+            Blocks::of(inode).round_up(size),
+        )
+    };
+    let end = end.min(range.end).max(range.start);
     // SAFETY: By the caller's promise.
     with_room(unsafe { Inode::borrow(inode) }, || {
-        file.reserve(
-            &mut fault.allowance,
-            range.start,
-            range.end,
-            Patience::Waits,
-        )
+        file.reserve(&mut fault.allowance, range.start, end, Patience::Waits)
     })
 }
 

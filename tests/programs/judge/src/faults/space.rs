@@ -15,6 +15,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::thread;
 
+mod grown;
+mod when_full;
+
 #[derive(Args)]
 pub struct Options {
     /// A folder of the file system.
@@ -22,6 +25,9 @@ pub struct Options {
     /// For cutting a file that is written out meanwhile.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Fills the volume, and asks only what must work on a full one.
+    #[arg(long)]
+    full: bool,
 }
 
 const BLOCK: u64 = 4096;
@@ -42,6 +48,9 @@ const CASES: [(&str, u64, Parts); 5] = [
 ];
 
 pub fn run(options: &Options) -> Result<()> {
+    if options.full {
+        return when_full::run(&options.dir);
+    }
     let mut failed = 0;
     for (name, size, parts) in CASES {
         if let Err(error) = judge(options, name, size, parts) {
@@ -50,6 +59,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     ensure!(failed == 0, "{failed} of {} cases failed", CASES.len());
+    grown::run(&options.dir)?;
     cut_beside(options)
 }
 
