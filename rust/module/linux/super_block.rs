@@ -150,7 +150,7 @@ impl SuperBlock {
         // SAFETY: The super block is alive.
         let held = unsafe { b::sb_start_intwrite_trylock(self.as_ptr()) };
         // INVARIANT: It was taken.
-        held.then_some(Unfrozen {
+        held.then(|| Unfrozen {
             sb: self,
             _not_send: NotThreadSafe,
         })
