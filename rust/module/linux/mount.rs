@@ -167,12 +167,10 @@ unsafe extern "C" fn evict_inode<T: FileSystem>(inode: *mut b::inode) {
     // Only then is anything written: no other waits for a file system that is frozen.
     if inode.nlink() == 0 {
         let _nofs = NofsScope::enter();
-        let sb = inode.super_block().as_ptr();
-        // SAFETY: The super block outlives its inode. The VFS orders this behind all that its callers have.
-        unsafe { b::sb_start_intwrite(sb) };
+        // The VFS orders this behind all that its callers have.
+        let unfrozen = inode.super_block().wait_unfrozen();
         T::evict(inode);
-        // SAFETY: As above; the same task started it.
-        unsafe { b::sb_end_intwrite(sb) };
+        drop(unfrozen);
     }
     inode.clear();
 }

@@ -155,6 +155,18 @@ impl SuperBlock {
             _not_send: NotThreadSafe,
         })
     }
+
+    /// The same, but waits until the file system is thawed. A thaw needs `s_umount`: nobody who holds that may wait here,
+    /// or for somebody who does.
+    pub(super) fn wait_unfrozen(&self) -> Unfrozen<'_> {
+        // SAFETY: The super block is alive.
+        unsafe { b::sb_start_intwrite(self.as_ptr()) };
+        // INVARIANT: It was taken.
+        Unfrozen {
+            sb: self,
+            _not_send: NotThreadSafe,
+        }
+    }
 }
 
 /// While this lives the file system is not frozen.

@@ -122,6 +122,20 @@ impl Mount {
         self.fs.transactions()
     }
 
+    /// Writes out what was dirtied behind our back, which whoever called has left out: the workers find space for it.
+    ///
+    /// They wait while the volume is frozen, and a thaw waits for the caller, who holds `s_umount`. So it is `EAGAIN`
+    /// then, and what there is stays dirty. Where the volume is not frozen, the same lock keeps it so.
+    fn settle(&self, sb: &SuperBlock) -> Result {
+        let path = &self.data_path;
+        path.tally.fixups.settle(|| {
+            drop(sb.hold_unfrozen().ok_or(EAGAIN)?);
+            path.fixup_queue.flush();
+            sb.write_out();
+            Ok(())
+        })
+    }
+
     fn start_committer(&self) -> Result {
         let thread = committer::spawn(self.transactions().clone(), self.schedule.clone())?;
         *self.committer.lock() = Some(thread);
@@ -339,13 +353,8 @@ impl FileSystem for Mount {
         if !wait || sb.is_read_only() {
             return Ok(());
         }
-        // What was dirtied behind our back was passed over by who called: it has space now, and goes out.
-        let path = &this.data_path;
-        path.tally.fixups.settle(|| {
-            path.fixup_queue.flush();
-            sb.write_out();
-        });
-        this.transactions().commit()
+        let settled = this.settle(sb);
+        this.transactions().commit().and(settled)
     }
 
     fn freeze(sb: &SuperBlock) -> Result {

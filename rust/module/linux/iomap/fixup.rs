@@ -9,7 +9,13 @@
 //! dirty and queues an item. The item's worker reserves first, then locks the folio and looks again. A writer that
 //! reserves for such a block, and truncation, cancel the item by that alone.
 //!
-//! An item keeps inode and folio. [`settle`] is what fsync and its like wait by.
+//! An item keeps the inode, and its place ([`Fixups`]) the folio. [`settle`] is what fsync and its like wait by. An item
+//! waits until the volume is not frozen, and so does who waits for it. A thaw needs `s_umount`: whoever holds that waits
+//! only where the volume is not frozen, which cannot change meanwhile.
+
+mod waiting;
+
+pub(crate) use waiting::{Fixups, Tally};
 
 use super::{
     bindings, clean_behind, mapping_of, next_up_to_date, of, range_of, Blocks, FileData, Patience,
@@ -18,122 +24,19 @@ use crate::linux::operations::with_room;
 use crate::linux::{Folio, Inode};
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use kernel::error::to_result;
-use kernel::rbtree::RBTree;
 use kernel::sync::aref::ARef;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
-use latch::{Condvar, Mutex};
+use waiting::Vacancy;
 
-/// A file's folios that wait for a worker, by position.
-pub(crate) struct Fixups {
-    waiting: Mutex<Waiting>,
-    one_done: Condvar,
-}
-
-struct Waiting {
-    folios: RBTree<u64, ()>,
-    /// Items that have ended, in all.
-    ended: u64,
-}
-
-/// What became of the items of a mount so far.
-#[derive(Default)]
-pub(crate) struct Tally {
-    /// Queued.
-    pub(crate) queued: AtomicU64,
-    /// Space was found: the folio goes out with the next writeback.
-    pub(crate) mended: AtomicU64,
-    /// There was nothing left to do.
-    pub(crate) cancelled: AtomicU64,
-    /// No space was found; the folio is still dirty, and fsync was told.
-    pub(crate) failed: AtomicU64,
-    /// No more are taken: the file system goes away.
-    is_closed: AtomicBool,
-    /// Of those queued, how many [`Self::settle`] has followed.
-    settled: AtomicU64,
-}
-
-impl Tally {
-    /// Takes no more items. What is dirtied behind the file system's back from now on is lost, and said so.
-    pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-    }
-
-    /// Lets `write_out` follow what is queued, if anything was since the last time: what was seen to meanwhile is dirty
-    /// and was passed over.
-    pub(crate) fn settle(&self, write_out: impl FnOnce()) {
-        let queued = self.queued.load(Ordering::Acquire);
-        if self.settled.load(Ordering::Acquire) != queued {
-            write_out();
-            self.settled.store(queued, Ordering::Release);
-        }
-    }
-}
-
-impl Fixups {
-    /// None.
-    pub(crate) fn new() -> Result<Self> {
-        let waiting = Waiting {
-            folios: RBTree::new(),
-            ended: 0,
-        };
-        Ok(Self {
-            waiting: Mutex::new(waiting, latch::class!("rbtrfs_fixups"))?,
-            one_done: Condvar::new(latch::class!("rbtrfs_fixup_done"))?,
-        })
-    }
-
-    fn ended(&self) -> u64 {
-        self.waiting.lock().ended
-    }
-
-    /// Waits until no folio waits any more; how many have not to, in all.
-    fn wait(&self) -> u64 {
-        let mut waiting = self.waiting.lock();
-        while !waiting.folios.is_empty() {
-            self.one_done.wait(&mut waiting);
-        }
-        waiting.ended
-    }
-
-    fn is_known(&self, pos: u64) -> bool {
-        self.waiting.lock().folios.get(&pos).is_some()
-    }
-
-    fn add(&self, pos: u64) -> Result {
-        let mut waiting = self.waiting.lock();
-        waiting.folios.try_create_and_insert(pos, (), GFP_KERNEL)?;
-        Ok(())
-    }
-
-    fn remove(&self, pos: u64) {
-        let mut waiting = self.waiting.lock();
-        waiting.folios.remove(&pos);
-        waiting.ended = waiting.ended.wrapping_add(1);
-        self.one_done.notify_all();
-    }
-
-    /// Lets `write` write out a range and wait for it, and once more if folios of the file were seen to meanwhile,
-    /// which `write` may have passed over.
-    pub(crate) fn settle(&self, write: impl Fn() -> Result) -> Result {
-        let before = self.ended();
-        let first = write();
-        match self.wait() == before {
-            true => first,
-            false => first.and(write()),
-        }
-    }
-}
-
-/// A folio to see to.
+/// A place where folios are to be seen to.
 #[pin_data]
 struct Item<T: FileData> {
     #[pin]
     work: Work<Item<T>>,
     inode: ARef<Inode>,
-    folio: ARef<Folio>,
     pos: u64,
     _file: core::marker::PhantomData<T>,
 }
@@ -142,7 +45,7 @@ impl_has_work! {
     impl{T: FileData} HasWork<Item<T>> for Item<T> { self.work }
 }
 
-/// Queues an item for a folio, unless it has one. `ENOMEM`: the next writeback tries again.
+/// Leaves a folio to a worker. `ENOMEM`: the next writeback tries again.
 ///
 /// # Safety
 ///
@@ -152,39 +55,54 @@ pub(super) unsafe fn queue<T: FileData>(folio: *mut bindings::folio) -> Result {
     let (inode, pos) = unsafe { ((*mapping_of(folio)).host, bindings::folio_pos(folio) as u64) };
     // SAFETY: A locked folio keeps its inode.
     let file = unsafe { of::<T>(inode) }?;
-    if file.fixups().is_known(pos) {
-        return Ok(());
+    let folio = NonNull::new(folio).ok_or(EIO)?;
+    // SAFETY: `folio_get` takes a reference.
+    let folio = unsafe {
+        bindings::folio_get(folio.as_ptr());
+        ARef::<Folio>::from_raw(folio.cast())
+    };
+    // The folio's lock keeps others from making a place here meanwhile.
+    if let Some(folio) = file.fixups().put(pos, folio) {
+        if file.fixup_tally().is_closed() {
+            pr_err!("unmounted while {pos} of an inode was dirty without space\n");
+            return Ok(());
+        }
+        // SAFETY: As above.
+        unsafe { send_worker(file, inode, pos, folio) }?;
     }
-    if file.fixup_tally().is_closed.load(Ordering::Acquire) {
-        pr_err!("unmounted while {pos} of an inode was dirty without space\n");
-        return Ok(());
-    }
-    // An inode that is about to leave memory takes its folios along.
-    // SAFETY: As above.
+    file.fixup_tally().leave_out();
+    Ok(())
+}
+
+/// # Safety
+///
+/// `inode` is that of `file`, and `folio` is locked.
+unsafe fn send_worker<T: FileData>(
+    file: &T,
+    inode: *mut bindings::inode,
+    pos: u64,
+    folio: ARef<Folio>,
+) -> Result {
+    let vacancy = Vacancy::new()?;
+    let room = KBox::<Item<T>>::new_uninit(GFP_KERNEL)?;
+    // From here on nothing fails: the last reference to an inode must not be given back with a folio locked.
+    // SAFETY: By the caller's promise.
     let Some(inode) = NonNull::new(unsafe { bindings::igrab(inode) }) else {
+        // An inode that is about to leave memory takes its folios along.
         return Ok(());
     };
-    // SAFETY: `igrab` gave a reference, and `folio_get` takes one.
-    let (inode, folio) = unsafe {
-        bindings::folio_get(folio);
-        (
-            ARef::<Inode>::from_raw(inode.cast()),
-            ARef::<Folio>::from_raw(NonNull::new(folio.cast()).ok_or(EIO)?),
-        )
-    };
-    let item = KBox::pin_init(
-        pin_init!(Item::<T> {
-            work <- new_work!("rbtrfs_fixup"),
-            inode,
-            folio,
-            pos,
-            _file: core::marker::PhantomData,
-        }),
-        GFP_KERNEL,
-    )?;
-    file.fixups().add(pos)?;
-    file.fixup_tally().queued.fetch_add(1, Ordering::AcqRel);
-    file.fixup_queue().enqueue(item);
+    // SAFETY: `igrab` gave a reference.
+    let inode = unsafe { ARef::<Inode>::from_raw(inode.cast()) };
+    let item = room.write_pin_init(pin_init!(Item::<T> {
+        work <- new_work!("rbtrfs_fixup"),
+        inode,
+        pos,
+        _file: core::marker::PhantomData,
+    }))?;
+    file.fixups().open(pos, folio, vacancy, || {
+        file.fixup_tally().queued.fetch_add(1, Ordering::AcqRel);
+        file.fixup_queue().enqueue(item);
+    });
     Ok(())
 }
 
@@ -195,12 +113,18 @@ impl<T: FileData> WorkItem for Item<T> {
         let Some(file) = T::of(&this.inode) else {
             return;
         };
-        let sb = this.inode.super_block().as_ptr();
-        // SAFETY: The inode keeps the super block. Finding space may change the volume, which must not be frozen.
-        unsafe { bindings::sb_start_intwrite(sb) };
-        let result = mend(file, &this);
-        // SAFETY: As above; this task started it.
-        unsafe { bindings::sb_end_intwrite(sb) };
+        // Finding space may change the volume.
+        let unfrozen = this.inode.super_block().wait_unfrozen();
+        while let Some(folio) = file.fixups().take_up(this.pos) {
+            this.note(file, mend(file, &this.inode, this.pos, &folio));
+        }
+        drop(unfrozen);
+        // The inode may go with the item.
+    }
+}
+
+impl<T: FileData> Item<T> {
+    fn note(&self, file: &T, result: Result<Mended>) {
         let tally = file.fixup_tally();
         let count = match result {
             Ok(Mended::Yes) => &tally.mended,
@@ -208,20 +132,18 @@ impl<T: FileData> WorkItem for Item<T> {
             Err(error) => {
                 pr_err!(
                     "inode {}: no space for what was written at {} through a pinned page: {error:?}\n",
-                    this.inode.number(),
-                    this.pos
+                    self.inode.number(),
+                    self.pos
                 );
                 // SAFETY: The inode is alive.
                 unsafe {
-                    let mapping = (*this.inode.as_ptr()).i_mapping;
+                    let mapping = (*self.inode.as_ptr()).i_mapping;
                     bindings::mapping_set_error(mapping, error.to_errno());
                 }
                 &tally.failed
             }
         };
         count.fetch_add(1, Ordering::AcqRel);
-        file.fixups().remove(this.pos);
-        // The inode may go with the item.
     }
 }
 
@@ -231,22 +153,21 @@ enum Mended {
 }
 
 /// Gives a folio's dirty blocks the space that they lack.
-fn mend<T: FileData>(file: &T, item: &Item<T>) -> Result<Mended> {
-    let inode = item.inode.as_ptr();
+fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
     loop {
-        let end = item.pos.saturating_add(item.folio.size() as u64);
-        with_room(&item.inode, || {
-            file.reserve(&mut allowance, item.pos, end, Patience::Waits)
+        let end = pos.saturating_add(folio.size() as u64);
+        with_room(inode, || {
+            file.reserve(&mut allowance, pos, end, Patience::Waits)
         })?;
-        item.folio.lock();
+        folio.lock();
         // SAFETY: The folio is locked, the inode alive.
-        let tried = unsafe { mend_locked(file, inode, &item.folio, &mut allowance) };
-        item.folio.unlock();
+        let tried = unsafe { mend_locked(file, inode.as_ptr(), folio, &mut allowance) };
+        folio.unlock();
         match tried {
             Tried::Done(mended) => return Ok(mended),
             // Without the lock: whoever writes it back may want that.
-            Tried::UnderWriteback => item.folio.wait_writeback(),
+            Tried::UnderWriteback => folio.wait_writeback(),
             Tried::Short => {}
         }
     }

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which folios wait for a worker, and how to wait for them.
+//!
+//! Writeback puts a folio down each time it leaves it out, and whoever sees to it takes it up again. A folio that is put
+//! down meanwhile is looked at once more before its place is given up: whoever finds a place taken after his own
+//! writeback knows that when the place is free, what he left out has been seen to since.
+
+use crate::linux::Folio;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::aref::ARef;
+use latch::prelude::*;
+use latch::{Condvar, Mutex};
+
+/// A file's folios that wait for a worker, by position.
+pub(crate) struct Fixups {
+    waiting: Mutex<Waiting>,
+    one_done: Condvar,
+}
+
+struct Waiting {
+    places: RBTree<u64, Place>,
+    /// The tickets of all places: whose is smallest waits longest.
+    tickets: RBTree<u64, ()>,
+    next_ticket: u64,
+    /// Places that were given up, in all.
+    ended: u64,
+}
+
+struct Place {
+    ticket: u64,
+    /// To be seen to; `None` while a worker is at it.
+    folio: Option<ARef<Folio>>,
+}
+
+/// Memory for a place.
+pub(super) struct Vacancy {
+    place: RBTreeNodeReservation<u64, Place>,
+    ticket: RBTreeNodeReservation<u64, ()>,
+}
+
+impl Vacancy {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            place: RBTreeNodeReservation::new(GFP_KERNEL)?,
+            ticket: RBTreeNodeReservation::new(GFP_KERNEL)?,
+        })
+    }
+}
+
+impl Fixups {
+    /// None.
+    pub(crate) fn new() -> Result<Self> {
+        let waiting = Waiting {
+            places: RBTree::new(),
+            tickets: RBTree::new(),
+            next_ticket: 0,
+            ended: 0,
+        };
+        Ok(Self {
+            waiting: Mutex::new(waiting, latch::class!("rbtrfs_fixups"))?,
+            one_done: Condvar::new(latch::class!("rbtrfs_fixup_done"))?,
+        })
+    }
+
+    /// Puts a folio down at its place. Without one it is given back: [`Self::open`] makes one.
+    pub(super) fn put(&self, pos: u64, folio: ARef<Folio>) -> Option<ARef<Folio>> {
+        let mut waiting = self.waiting.lock();
+        match waiting.places.get_mut(&pos) {
+            // The one before was cut away, or is the same.
+            Some(place) => {
+                place.folio = Some(folio);
+                None
+            }
+            None => Some(folio),
+        }
+    }
+
+    /// Makes a place, puts the folio down there, and lets `enqueue` send a worker before anybody can wait for it.
+    pub(super) fn open(
+        &self,
+        pos: u64,
+        folio: ARef<Folio>,
+        vacancy: Vacancy,
+        enqueue: impl FnOnce(),
+    ) {
+        let mut waiting = self.waiting.lock();
+        let ticket = waiting.next_ticket;
+        waiting.next_ticket = ticket.wrapping_add(1);
+        let place = Place {
+            ticket,
+            folio: Some(folio),
+        };
+        waiting.places.insert(vacancy.place.into_node(pos, place));
+        waiting.tickets.insert(vacancy.ticket.into_node(ticket, ()));
+        enqueue();
+    }
+
+    /// Takes up the folio at a place. If none was put down since the last time, the place is given up.
+    pub(super) fn take_up(&self, pos: u64) -> Option<ARef<Folio>> {
+        let mut waiting = self.waiting.lock();
+        let place = waiting.places.get_mut(&pos)?;
+        let (ticket, folio) = (place.ticket, place.folio.take());
+        if folio.is_none() {
+            waiting.places.remove(&pos);
+            waiting.tickets.remove(&ticket);
+            waiting.ended = waiting.ended.wrapping_add(1);
+            self.one_done.notify_all();
+        }
+        folio
+    }
+
+    fn ended(&self) -> u64 {
+        self.waiting.lock().ended
+    }
+
+    /// Waits until all places that there are now are given up, not for those that are made meanwhile; how many have been,
+    /// in all.
+    fn wait(&self) -> u64 {
+        let mut waiting = self.waiting.lock();
+        let end = waiting.next_ticket;
+        while waiting.has_before(end) {
+            self.one_done.wait(&mut waiting);
+        }
+        waiting.ended
+    }
+
+    /// Lets `write` write out a range and wait for it, and once more if folios of the file were seen to meanwhile,
+    /// which `write` may have left out. What the second turn leaves out was dirtied after the first.
+    pub(crate) fn settle(&self, write: impl Fn() -> Result) -> Result {
+        let before = self.ended();
+        let first = write();
+        match self.wait() == before {
+            true => first,
+            false => first.and(write()),
+        }
+    }
+}
+
+impl Waiting {
+    fn has_before(&self, end: u64) -> bool {
+        self.tickets.keys().next().is_some_and(|first| *first < end)
+    }
+}
+
+/// What became of the folios of a mount so far.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// Queued.
+    pub(crate) queued: AtomicU64,
+    /// Space was found: the folio goes out with the next writeback.
+    pub(crate) mended: AtomicU64,
+    /// There was nothing left to do.
+    pub(crate) cancelled: AtomicU64,
+    /// No space was found; the folio is still dirty, and fsync was told.
+    pub(crate) failed: AtomicU64,
+    /// No more are taken: the file system goes away.
+    is_closed: AtomicBool,
+    /// How often writeback left a folio out. Counted when the folio is where a worker takes it up.
+    left_out: AtomicU64,
+    /// How many of those [`Self::settle`] has followed.
+    settled: AtomicU64,
+}
+
+impl Tally {
+    /// Takes no more folios. What is dirtied behind the file system's back from now on is lost, and said so.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Writeback left a folio out, which has a place.
+    pub(super) fn leave_out(&self) {
+        self.left_out.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Lets `follow` wait for the workers and write out once more, if writeback left anything out since the last time
+    /// that this went well. What `follow` leaves out itself was dirtied after the caller's own writeback.
+    pub(crate) fn settle(&self, follow: impl FnOnce() -> Result) -> Result {
+        let left_out = self.left_out.load(Ordering::Acquire);
+        if self.settled.load(Ordering::Acquire) >= left_out {
+            return Ok(());
+        }
+        follow()?;
+        self.settled.fetch_max(left_out, Ordering::AcqRel);
+        Ok(())
+    }
+}
