@@ -44,6 +44,17 @@ impl NewExtent {
         self.extent.logical = logical;
     }
 
+    /// Gives the address back, and its bytes to the reservation they were drawn from, as one: it is as if it had not been
+    /// allocated. For what was not sent and will be sent later. An error, never `ENOMEM`: the bytes have no promise any
+    /// more.
+    pub fn take_back(mut self, reservation: &mut WriteReservation) -> Result {
+        self.progress = Progress::Kept;
+        let DataExtent { logical, len } = self.extent;
+        self.space
+            .take_back_unwritten(logical, len, &reservation.data)
+            .map_err(|error| if error == ENOMEM { ENOSPC } else { error })
+    }
+
     /// It has reached the device.
     fn written(&mut self) -> Result {
         self.progress = Progress::Written;

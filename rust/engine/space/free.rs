@@ -5,7 +5,7 @@ use super::group::Group;
 use super::spans::Spans;
 use super::totals::State;
 use super::trim::Discard;
-use super::{Class, Space};
+use super::{Class, Reservation, Space};
 use crate::disk::{Generation, Logical};
 use crate::volume::Chunk;
 use core::sync::atomic::Ordering;
@@ -27,7 +27,19 @@ impl Space {
         }
     }
 
-    /// The same for a data extent that was written, of which [`Self::data_written`] has been told.
+    /// As [`Self::release_unwritten`], but the bytes are promised to `to` as they were before they were allocated: nobody
+    /// else gets them in between. `ENOSPC`: the address has come back, and the promise has not. That is on sequential
+    /// zones, where the same bytes cannot be had again, or in a group that is on its way out, and if all else that is
+    /// free is promised.
+    pub fn take_back_unwritten(&self, addr: Logical, len: u64, to: &Reservation) -> Result {
+        let start = addr.get();
+        let group = self.group_holding(start, len)?;
+        let taken = group.take_back(start, start.saturating_add(len), to);
+        self.data_given_up(&group, len)?;
+        taken
+    }
+
+    /// As [`Self::release_unwritten`] for a data extent that was written, of which [`Self::data_written`] has been told.
     pub fn release_written(&self, addr: Logical, len: u64) {
         let start = addr.get();
         let released = self

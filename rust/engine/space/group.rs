@@ -157,6 +157,25 @@ impl Group {
         self.shift(&mut body, end.saturating_sub(start), from, to)
     }
 
+    /// The reverse of [`Self::allocate`], for what was not written: address and promise come back as one. `ENOSPC`: the
+    /// address has come back, and all that is free is promised to others.
+    pub(super) fn take_back(&self, start: u64, end: u64, to: &Reservation) -> Result {
+        let mut body = self.body.lock();
+        let state = match body.room.give_back(start, end)? {
+            Idle::Free if body.access == Access::Closed => State::ReadOnly,
+            Idle::Free => State::Free,
+            Idle::Unusable => State::Unusable,
+        };
+        self.publish(&body);
+        let len = end.saturating_sub(start);
+        body.tally.shift(len, State::Reserved, state)?;
+        match self.pool.give_back_promised(len, state)? {
+            true => to.take_in(&self.pool, len),
+            false => return Err(ENOSPC),
+        }
+        Ok(())
+    }
+
     /// Moves bytes from one state to another where no address becomes free or is taken.
     pub(super) fn move_bytes(&self, bytes: u64, from: State, to: State) -> Result {
         self.shift(&mut self.body.lock(), bytes, from, to)

@@ -87,6 +87,11 @@ impl Reservation {
         }
     }
 
+    /// Takes in `bytes` that `pool` has promised, if it is the pool this was promised from; gives them back if not.
+    pub(super) fn take_in(&self, pool: &Arc<Pool>, bytes: u64) {
+        self.merge(Reservation::new(pool.clone(), bytes));
+    }
+
     /// Takes up to `bytes` out; the caller accounts for them.
     fn draw(&self, bytes: u64) -> u64 {
         let drawn = self

@@ -325,6 +325,18 @@ impl Pool {
         Ok(())
     }
 
+    /// An allocation that was not written becomes `to`, and its bytes are promised to who had them, with nobody coming in
+    /// between. Whether they are: on sequential zones the same bytes cannot be had again, and others may be promised.
+    pub(super) fn give_back_promised(&self, bytes: u64, to: State) -> Result<bool> {
+        let mut totals = self.totals.lock();
+        totals.tally.shift(bytes, State::Reserved, to)?;
+        let promised = totals.promise(self.class, bytes, Urgency::Ordinary);
+        if to == State::Free {
+            totals.fill_global(self.class);
+        }
+        Ok(promised.is_some())
+    }
+
     /// What a commit could give back has come back.
     pub(super) fn relax(&self) {
         self.totals.lock().pressed = false;

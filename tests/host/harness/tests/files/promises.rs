@@ -89,6 +89,99 @@ fn reserve_all(files: &Files, piece: u64) -> Vec<(Arc<Inode>, WriteReservation)>
     }
 }
 
+/// Free bytes of data that nobody was promised.
+fn spare(files: &Files) -> u64 {
+    let data = files.txns().space().statistics().data;
+    let taken = [
+        data.used,
+        data.reserved,
+        data.pinned,
+        data.read_only,
+        data.unusable,
+        data.promised,
+    ];
+    data.total - taken.iter().sum::<u64>()
+}
+
+/// Reserves all there is, the last bytes for `inode`.
+fn reserve_to_the_end(
+    files: &Files,
+    inode: &Arc<Inode>,
+    piece: u64,
+) -> Vec<(Arc<Inode>, WriteReservation)> {
+    let mut all = reserve_all(files, piece);
+    let rest = spare(files);
+    if rest > 0 {
+        let last = files.fs.reserve_write(inode, FileOffset::new(0), rest);
+        all.push((inode.clone(), last.unwrap()));
+    }
+    assert!(all.len() > 5 && spare(files) == 0);
+    let refused = files.fs.reserve_write(inode, FileOffset::new(0), SECTOR);
+    assert_eq!(refused.err(), Some(ENOSPC));
+    all
+}
+
+/// An address that is taken back leaves the bytes their promise: on a full volume nobody else gets them, and all that
+/// was promised can be written.
+#[test]
+fn an_address_taken_back_leaves_its_promise() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let other = files.file(b"other");
+    let mut all = reserve_to_the_end(&files, &other, 3 * MIB);
+    for (_, reservation) in &mut all {
+        let all = reservation.data_len();
+        for wanted in [SECTOR, all, (5 * SECTOR).min(all)] {
+            let mut part = reservation.split(wanted).unwrap();
+            let extent = files.fs.allocate_write(&mut part, wanted).unwrap();
+            assert_eq!(reserved(&files), extent.get().len);
+            extent.take_back(&mut part).unwrap();
+            assert_eq!((reserved(&files), part.data_len()), (0, wanted));
+            let refused = files.fs.reserve_write(&other, FileOffset::new(0), SECTOR);
+            assert_eq!((refused.err(), spare(&files)), (Some(ENOSPC), 0));
+            reservation.merge(part);
+        }
+        assert_eq!(reservation.data_len(), all);
+        files.txns().space().audit().unwrap();
+    }
+    for (inode, reservation) in all {
+        let len = reservation.data_len();
+        let data = vec![3; len as usize];
+        files
+            .write_reserved(&inode, 0, &data, len, reservation)
+            .unwrap();
+    }
+    drop(other);
+    tools::check(&files.unmount()).unwrap();
+}
+
+/// On sequential zones the address itself is gone. Others are promised in its stead while there are any that nobody was
+/// promised, and who asks hears when there are none.
+#[test]
+fn a_zone_takes_no_address_back() {
+    let files = Files::mount(narrow_zones(14));
+    let inode = files.file(b"f");
+    let other = files.file(b"other");
+    let space = files.txns().space();
+    let offset = FileOffset::new(0);
+    let mut reservation = files.fs.reserve_write(&inode, offset, MIB).unwrap();
+    let before = space.statistics().data;
+    for _ in 0..3 {
+        let extent = files.fs.allocate_write(&mut reservation, MIB).unwrap();
+        extent.take_back(&mut reservation).unwrap();
+        assert_eq!((reserved(&files), reservation.data_len()), (0, MIB));
+    }
+    let after = space.statistics().data;
+    assert_eq!(after.promised, before.promised);
+    assert_eq!(after.unusable, before.unusable + 3 * MIB);
+    let all = reserve_to_the_end(&files, &other, MIB);
+    let extent = files.fs.allocate_write(&mut reservation, MIB).unwrap();
+    assert_eq!(extent.take_back(&mut reservation), Err(ENOSPC));
+    assert_eq!((reserved(&files), reservation.data_len()), (0, 0));
+    space.audit().unwrap();
+    drop((inode, other, reservation, all));
+    tools::check(&files.unmount()).unwrap();
+}
+
 /// Zones are given up in the midst of writes, as tasks do that met a device without active zones to give.
 #[test]
 fn what_is_promised_is_not_given_up() {
