@@ -2,12 +2,15 @@
 
 //! From bytes under writeback to ordered extents and requests.
 //!
-//! What needs memory comes first, while nothing is lost by giving up: then the bytes are delayed and dirty again. From
-//! an address on, an error costs the piece in hand and what is behind it, no more.
+//! What needs memory comes first, while nothing is lost by giving up: then the bytes are delayed and dirty again, and
+//! still have the space they were promised. From an address on, an error costs the piece in hand and what is behind it,
+//! no more; the address and the promise it was drawn from come back as one.
 
 use super::FileIo;
 use crate::io::checksums::digest;
-use crate::linux::iomap::ioend::{Append, Destination, Envelope, Ioend, Pins, Still, MAX_COPY};
+use crate::linux::iomap::ioend::{
+    Append, CopyRoom, Destination, Envelope, Ioend, Pins, Still, MAX_COPY,
+};
 use crate::linux::iomap::Patience;
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
@@ -63,9 +66,14 @@ struct Place<'a, N: Send + Sync + 'static> {
     destination: Destination,
     device: &'a BlockDevice,
     append: Append,
-    pins: Pins,
+    memory: Memory<N>,
+}
+
+/// What sending a piece takes of memory: all of it is there before the piece has an address.
+struct Memory<N: Send + Sync + 'static> {
     /// Room for them.
     checksums: KVVec<u8>,
+    copy: CopyRoom,
     envelope: Envelope<FileIo<N>>,
 }
 
@@ -176,59 +184,74 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let (front, rest) = match parcel.ioend.split(len, place.append) {
             Ok(Some(front)) => (front, Some(parcel)),
             Ok(None) => (parcel.ioend, None),
+            // It waits for memory: no lack of that is an error here.
             Err(error) => {
-                parcel.reservation.merge(place.reservation);
+                let mut reservation = place.reservation;
+                let error = take_back(place.extent, &mut reservation, error);
+                parcel.reservation.merge(reservation);
                 return Err(Unsent { parcel, error });
             }
         };
-        let still = match front.hold_still(place.pins) {
-            Ok(still) => still,
-            Err((ioend, error)) => {
-                // What is behind it is not tried either.
-                if let Some(parcel) = rest {
-                    self.settle_unsent(Unsent { parcel, error });
-                }
-                let reservation = place.reservation;
-                let parcel = Parcel { ioend, reservation };
-                return Err(Unsent { parcel, error });
-            }
-        };
-        self.send_still(still, place);
+        self.send_front(front, place);
         Ok(rest)
     }
 
-    /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails.
+    /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails for want of memory.
     fn find_place(&self, parcel: &mut Parcel<N>, patience: Patience) -> Result<Place<'_, N>> {
-        let envelope = Envelope::new()?;
-        let pins = parcel.ioend.pins();
-        let wanted = self.piece_len(&parcel.ioend, pins)?;
-        let (checksums, wanted) = self.room_for_checksums(wanted)?;
+        let (memory, wanted) = self.find_memory(&parcel.ioend)?;
         let mut reservation = parcel.reservation.split(wanted)?;
-        let allocated = match patience {
-            Patience::Waits => self.path.fs.allocate_write(&mut reservation, wanted),
-            Patience::None => self.path.fs.try_allocate_write(&mut reservation, wanted),
-        };
-        let placed = allocated.and_then(|extent| {
-            let placed = self.destination(extent.get())?;
-            let unneeded = wanted.saturating_sub(extent.get().len);
-            parcel.reservation.merge(reservation.split(unneeded)?);
-            Ok((extent, placed))
-        });
-        match placed {
-            Ok((extent, (destination, device, append))) => Ok(Place {
-                extent,
-                reservation,
-                destination,
-                device,
-                append,
-                pins,
-                checksums,
-                envelope,
-            }),
+        match self.find_address(&mut reservation, wanted, patience) {
+            Ok((extent, (destination, device, append))) => {
+                let unneeded = wanted.saturating_sub(extent.get().len);
+                // It covers them: it is for all that was wanted.
+                if let Ok(unneeded) = reservation.split(unneeded) {
+                    parcel.reservation.merge(unneeded);
+                }
+                Ok(Place {
+                    extent,
+                    reservation,
+                    destination,
+                    device,
+                    append,
+                    memory,
+                })
+            }
             Err(error) => {
                 parcel.reservation.merge(reservation);
                 Err(error)
             }
+        }
+    }
+
+    /// All the memory that a piece of `ioend` takes, and how long the piece may be: shorter where memory is short.
+    fn find_memory(&self, ioend: &Ioend<Self>) -> Result<(Memory<N>, u64)> {
+        let envelope = Envelope::new()?;
+        let pins = ioend.pins();
+        let wanted = self.piece_len(ioend, pins)?;
+        let (copy, wanted) = ioend.room_for_copy(pins, wanted)?;
+        let (checksums, wanted) = self.room_for_checksums(wanted)?;
+        let memory = Memory {
+            checksums,
+            copy,
+            envelope,
+        };
+        Ok((memory, wanted))
+    }
+
+    /// An address for up to `wanted` bytes, and where on the devices it is.
+    fn find_address(
+        &self,
+        reservation: &mut WriteReservation,
+        wanted: u64,
+        patience: Patience,
+    ) -> Result<(NewExtent, (Destination, &BlockDevice, Append))> {
+        let extent = match patience {
+            Patience::Waits => self.path.fs.allocate_write(reservation, wanted),
+            Patience::None => self.path.fs.try_allocate_write(reservation, wanted),
+        }?;
+        match self.destination(extent.get()) {
+            Ok((destination, device, append)) => Ok((extent, (destination, device, append))),
+            Err(error) => Err(take_back(extent, reservation, error)),
         }
     }
 
@@ -262,20 +285,22 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
     }
 
-    fn send_still(&self, still: Still<Self>, place: Place<'_, N>) {
+    fn send_front(&self, front: Ioend<Self>, place: Place<'_, N>) {
+        let memory = place.memory;
+        let still = front.hold_still(memory.copy);
         if still.is_copy() {
             self.path.tally.copied.fetch_add(1, Ordering::Relaxed);
         }
         let ordered = OrderedExtent {
             offset: FileOffset::new(still.ioend().pos()),
             extent: place.extent,
-            checksums: self.checksums_of(&still, place.checksums),
+            checksums: self.checksums_of(&still, memory.checksums),
             new_size: still.ioend().user_end(),
             reservation: place.reservation,
         };
         let append = place.append;
         let write = Write { ordered, append };
-        still.submit(place.device, place.destination, place.envelope, write);
+        still.submit(place.device, place.destination, memory.envelope, write);
     }
 
     /// One checksum for each sector, in the room that was made.
@@ -294,4 +319,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         });
         sums
     }
+}
+
+/// Gives an address back for which nothing was sent, and the promise of its bytes. The error to go on with: another where
+/// the promise is gone, as then there is no use in keeping the bytes.
+fn take_back(extent: NewExtent, reservation: &mut WriteReservation, error: Error) -> Error {
+    extent.take_back(reservation).err().unwrap_or(error)
 }

@@ -16,11 +16,12 @@ const MAX_ORDER: u32 = 3;
 /// The most bytes that one copy is made of.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
-/// A copy of a bio's bytes, with a bio of its own.
+/// A copy of a bio's bytes, or room for one, with a bio of its own.
 ///
 /// # Invariants
 ///
-/// `bio` is not in flight while the value can be reached, and its vectors are `folios`.
+/// `bio` is not in flight while the value can be reached. Its vectors are `folios` as far as they are filled, once
+/// [`Bounce::seal`] was called, and it has room for them before.
 pub(super) struct Bounce {
     bio: *mut bindings::bio,
     folios: KVec<ARef<Folio>>,
@@ -31,45 +32,35 @@ pub(super) struct Bounce {
 unsafe impl Send for Bounce {}
 
 impl Bounce {
-    /// Room for the `len` bytes of `like`, whose device and operation the new bio gets. `ENOMEM`; `EFBIG` for more
-    /// than [`MAX_BYTES`].
+    /// Room for the first `len` bytes of `like` or, where memory is short, for fewer: see [`Self::room`]. The new bio
+    /// gets its device and operation. `ENOMEM` if there is no room for a page.
     ///
     /// # Safety
     ///
     /// `like` is a bio of the caller's, not in flight.
-    pub(super) unsafe fn of(like: *mut bindings::bio, len: u64) -> Result<Self> {
-        let mut left = usize::try_from(len).map_err(|_| EFBIG)?;
-        if len > MAX_BYTES {
-            return Err(EFBIG);
-        }
-        let mut folios = KVec::new();
-        while left > 0 {
-            let folio = alloc(left)?;
-            left = left.saturating_sub(folio.size());
-            folios.push(folio, GFP_KERNEL)?;
-        }
+    pub(super) unsafe fn new(like: *mut bindings::bio, len: u64) -> Result<Self> {
+        let folios = alloc_folios(len.min(MAX_BYTES))?;
         let count = u16::try_from(folios.len()).map_err(|_| EFBIG)?;
-        // SAFETY: By the caller's promise; the vectors are within what the bio was allocated for.
-        unsafe {
-            let bio =
-                bindings::bio_alloc((*like).bi_bdev, count, (*like).bi_opf, bindings::GFP_NOFS);
-            if bio.is_null() {
-                return Err(ENOMEM);
-            }
-            // INVARIANT: The bio is new, its vectors are the folios.
-            let this = Self {
-                bio,
-                folios,
-                filled: 0,
-            };
-            let mut left = usize::try_from(len).map_err(|_| EFBIG)?;
-            for folio in &this.folios {
-                let size = folio.size().min(left);
-                bindings::bio_add_folio_nofail(bio, folio.as_ptr(), size, 0);
-                left = left.saturating_sub(size);
-            }
-            Ok(this)
+        // SAFETY: By the caller's promise.
+        let bio = unsafe {
+            bindings::bio_alloc((*like).bi_bdev, count, (*like).bi_opf, bindings::GFP_NOFS)
+        };
+        if bio.is_null() {
+            return Err(ENOMEM);
         }
+        // INVARIANT: The bio is new, and was allocated for as many vectors as there are folios.
+        Ok(Self {
+            bio,
+            folios,
+            filled: 0,
+        })
+    }
+
+    /// How many bytes there is room for.
+    pub(super) fn room(&self) -> u64 {
+        self.folios
+            .iter()
+            .fold(0, |sum: u64, folio| sum.saturating_add(folio.size() as u64))
     }
 
     /// Copies the next bytes. What there is no room for is left out.
@@ -84,6 +75,20 @@ impl Bounce {
                 from = later;
             }
             start = end;
+        }
+    }
+
+    /// The copy is whole: makes it what the bio writes. Called once.
+    pub(super) fn seal(&mut self) {
+        let mut left = self.filled;
+        for folio in &self.folios {
+            let len = folio.size().min(left);
+            if len == 0 {
+                return;
+            }
+            // SAFETY: The bio has room for a vector for each folio, which stays as long as this value.
+            unsafe { bindings::bio_add_folio_nofail(self.bio, folio.as_ptr(), len, 0) };
+            left = left.saturating_sub(len);
         }
     }
 
@@ -109,6 +114,24 @@ impl Drop for Bounce {
         // SAFETY: By the type invariant the bio is not in flight.
         unsafe { bindings::bio_put(self.bio) };
     }
+}
+
+/// Folios for `len` bytes; fewer where memory ends, but one.
+fn alloc_folios(len: u64) -> Result<KVec<ARef<Folio>>> {
+    let mut left = usize::try_from(len).map_err(|_| EFBIG)?;
+    let mut folios = KVec::new();
+    while left > 0 {
+        let more = alloc(left).and_then(|folio| {
+            left = left.saturating_sub(folio.size());
+            Ok(folios.push(folio, GFP_KERNEL)?)
+        });
+        match more {
+            Err(error) if folios.is_empty() => return Err(error),
+            Err(_) => break,
+            Ok(()) => {}
+        }
+    }
+    Ok(folios)
 }
 
 /// A folio for up to `left` bytes: a smaller one where there is no such memory.

@@ -4,7 +4,8 @@
 //!
 //! C header: `include/linux/iomap.h`. An [`Ioend`] has no place yet. [`Ioend::hold_still`] makes it a [`Still`], whose
 //! bytes nobody changes: that is what is checksummed and sent. Completions arrive in interrupt context; they only note
-//! the result and queue a worker. What the worker needs is in an [`Envelope`], allocated before anything else.
+//! the result and queue a worker. What the worker needs is in an [`Envelope`], allocated before anything else,
+//! and what a copy of the bytes needs is in a [`CopyRoom`].
 
 use super::bounce::Bounce;
 pub(crate) use super::bounce::MAX_BYTES as MAX_COPY;
@@ -176,27 +177,28 @@ impl<T: FileData> Ioend<T> {
         }
     }
 
-    /// Sees to it that the bytes hold still until they are on the device: they do while they are under writeback, as
-    /// writers and faults wait for its end, unless their pages were pinned; then they are copied, at most [`MAX_COPY`] of
-    /// them. `ENOMEM` gives the ioend back.
-    pub(crate) fn hold_still(self, pins: Pins) -> core::result::Result<Still<T>, (Self, Error)> {
+    /// Allocates what [`Self::hold_still`] takes for the first `len` bytes or, where memory is short, for fewer; tells for
+    /// how many. `ENOMEM`.
+    pub(crate) fn room_for_copy(&self, pins: Pins, len: u64) -> Result<(CopyRoom, u64)> {
         if pins == Pins::None {
-            return Ok(Still {
-                ioend: self,
-                copy: None,
-            });
+            return Ok((CopyRoom(None), len));
         }
-        // SAFETY: The bio is ours and stays until its copy has been written.
-        match unsafe { Bounce::of(self.bio(), self.len()) } {
-            Ok(mut copy) => {
-                self.memory(&mut |part| copy.append(part));
-                Ok(Still {
-                    ioend: self,
-                    copy: Some(copy),
-                })
-            }
-            Err(error) => Err((self, error)),
-        }
+        // SAFETY: The bio is ours.
+        let room = unsafe { Bounce::new(self.bio(), len) }?;
+        let len = room.room().min(len);
+        Ok((CopyRoom(Some(room)), len))
+    }
+
+    /// Sees to it that the bytes hold still until they are on the device: they do while they are under writeback, as
+    /// writers and faults wait for its end, unless their pages were pinned; then they are copied to `room`, which was made
+    /// for no fewer than they are.
+    pub(crate) fn hold_still(self, room: CopyRoom) -> Still<T> {
+        let copy = room.0.map(|mut copy| {
+            self.memory(&mut |part| copy.append(part));
+            copy.seal();
+            copy
+        });
+        Still { ioend: self, copy }
     }
 
     /// Ends the write without sending it: the bytes have reached their place in another way.
@@ -305,6 +307,9 @@ impl<T: FileData> Still<T> {
         }
     }
 }
+
+/// Memory for a copy of a write's bytes, where they need one.
+pub(crate) struct CopyRoom(Option<Bounce>);
 
 /// Memory for the completion of a write.
 pub(crate) struct Envelope<T: FileData>(KBox<MaybeUninit<WriteDone<T>>>);
