@@ -3,15 +3,21 @@
 //! An fsync whose first allocation fails, then its second, and so on: no byte is lost by it.
 //!
 //! Every other block of a folio is dirty, so that it has bytes in several writes; or some of its blocks
-//! are not up to date.
+//! are not up to date; or some of its pages are pinned, so that a copy is sent. Bytes that could not be
+//! sent still have the space that they were promised.
 
 use crate::mapping::Mapping;
+use crate::pin::Pinned;
 use crate::{pattern, settle};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::fs::{self, File, OpenOptions};
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct Options {
@@ -20,6 +26,9 @@ pub struct Options {
     /// Allocations at most that are to fail, one at a time.
     #[arg(long, default_value_t = 400)]
     most: u64,
+    /// Where the file system counts the writes that it has put off.
+    #[arg(long)]
+    counters: PathBuf,
 }
 
 const BLOCK: usize = 4096;
@@ -42,6 +51,10 @@ pub fn run(options: &Options) -> Result<()> {
     let mut open = OpenOptions::new();
     let file = open.read(true).write(true).create(true).open(&path)?;
     let mut errors = 0;
+    let mut copies = Copies {
+        counters: &options.counters,
+        put_off: 0,
+    };
     for number in 1..=options.most {
         let mut failed = false;
         for dirty in [Dirty::Even, Dirty::Odd, Dirty::Front] {
@@ -53,11 +66,14 @@ pub fn run(options: &Options) -> Result<()> {
             repeat(&file).with_context(|| what.clone())?;
             settle::holds(&what, &file, &wanted)?;
         }
+        failed |= copies.starve(&file, number)?;
         if !failed {
             println!(
                 "{} allocations failed, {errors} calls with them",
                 number - 1
             );
+            println!("{} copies put off", copies.put_off);
+            ensure!(copies.put_off > 0, "no copy was put off");
             ensure!(number > 10, "an fsync takes more than {number} allocations");
             return Ok(());
         }
@@ -93,6 +109,102 @@ impl Dirty {
         }
         Ok(wanted)
     }
+}
+
+/// A folio all of which is dirty, and whose first half is pinned.
+struct Copies<'a> {
+    counters: &'a Path,
+    /// Times that its bytes were put off.
+    put_off: u64,
+}
+
+impl Copies<'_> {
+    /// Whether the `number`th allocation failed.
+    fn starve(&mut self, file: &File, number: u64) -> Result<bool> {
+        let what = format!("a copy, allocation {number} failed");
+        one_folio(file, number * 4 + 3)?;
+        // What is on disk has let go of what it replaces: from here on only these bytes take space.
+        sync_all_files(file)?;
+        let mut wanted = pattern::bytes(3, number, 0, BLOCK * BLOCKS);
+        let late = pattern::bytes(4, number, 0, BLOCK * BLOCKS / 2);
+        let mapping = Mapping::shared(file, BLOCK * BLOCKS)?;
+        mapping.store(0, &wanted);
+        let pinned = Pinned::begin(&mapping, 0, late.clone())?;
+        let before = (Room::of(file)?, self.count()?);
+        // An fsync would try again until they are sent.
+        let (failed, _) = starve(number, || settle::write_out(file, settle::BEGIN))?;
+        let after = (Room::of(file)?, self.count()?);
+        if after.1 > before.1 {
+            self.put_off += 1;
+            ensure!(
+                after.0 == before.0,
+                "{what}: {:?} free, now {:?}",
+                before.0,
+                after.0
+            );
+        }
+        repeat(file).with_context(|| what.clone())?;
+        pinned.finish()?;
+        drop(mapping);
+        wanted[..late.len()].copy_from_slice(&late);
+        clean(file).with_context(|| what.clone())?;
+        settle::holds(&what, file, &wanted)?;
+        Ok(failed)
+    }
+
+    /// Writes put off so far.
+    fn count(&self) -> Result<u64> {
+        let all = fs::read_to_string(self.counters).context("counters")?;
+        let number = all
+            .lines()
+            .find_map(|line| line.strip_prefix("writes_put_off "));
+        Ok(number.context("writes_put_off")?.trim().parse()?)
+    }
+}
+
+/// What statvfs(3) says of a volume, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    /// In no extent and in no zone before what was written there.
+    free: u64,
+    /// Of that, promised to nobody.
+    available: u64,
+}
+
+impl Room {
+    fn of(file: &File) -> Result<Self> {
+        let mut found = MaybeUninit::<libc::statvfs>::zeroed();
+        // SAFETY: a structure as the call wants it, which outlives it, of plain numbers.
+        let found = unsafe {
+            let result = libc::fstatvfs(file.as_raw_fd(), found.as_mut_ptr());
+            ensure!(result == 0, std::io::Error::last_os_error());
+            found.assume_init()
+        };
+        Ok(Self {
+            free: found.f_bfree,
+            available: found.f_bavail,
+        })
+    }
+}
+
+/// syncfs(2).
+fn sync_all_files(file: &File) -> Result<()> {
+    // SAFETY: a plain number.
+    let result = unsafe { libc::syncfs(file.as_raw_fd()) };
+    ensure!(result == 0, std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// Writes until nothing is dirty: a worker sees to pages that were pinned.
+fn clean(file: &File) -> Result<()> {
+    for _ in 0..50 {
+        file.sync_all()?;
+        if settle::cached(file)?.dirty == 0 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// The file is cached as one folio, clean, with bytes that were never there before.
