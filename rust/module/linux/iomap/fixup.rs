@@ -156,7 +156,11 @@ enum Mended {
 fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
     loop {
+        // SAFETY: The inode is alive.
+        let blocks = unsafe { Blocks::of(inode.as_ptr()) };
+        // No space for what the folio has behind the end of the file.
         let end = pos.saturating_add(folio.size() as u64);
+        let end = blocks.round_up(inode.size() as u64).min(end).max(pos);
         with_room(inode, || {
             file.reserve(&mut allowance, pos, end, Patience::Waits)
         })?;

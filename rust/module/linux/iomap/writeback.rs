@@ -23,10 +23,8 @@ enum Left {
     /// blocks: what is dirty elsewhere would hide what he stored.
     Pinned,
     /// It became dirty in the meantime, without its lock: by `set_page_dirty`, or as bytes of it could not be sent. iomap
-    /// has taken the marks off its blocks since.
+    /// has taken the marks off its blocks since. Or something went wrong before anything of it was lost.
     DirtyAgain,
-    /// This went wrong before anything of it was lost.
-    Failed(Error),
 }
 
 /// One run of writeback.
@@ -49,6 +47,21 @@ impl<T: FileData> Writeback<T> {
     unsafe fn of<'a>(context: *mut bindings::iomap_writepage_ctx) -> &'a mut Self {
         // SAFETY: `writepages` passes a pointer into the value that was made from one to all of it.
         unsafe { &mut *kernel::container_of!(context, Self, context) }
+    }
+
+    /// The folio in hand stays dirty. It is so from now on: when its writeback ends, an fsync must find the one or the other.
+    /// Its blocks get their marks in the end.
+    ///
+    /// # Safety
+    ///
+    /// `folio` is locked and in a file of `T`.
+    unsafe fn leave(&mut self, folio: *mut bindings::folio, left: Left) {
+        // SAFETY: By the caller's promise.
+        unsafe { bindings::filemap_dirty_folio(mapping_of(folio), folio) };
+        // Who lacks space is seen to by a worker, whatever else keeps the folio dirty.
+        if !matches!(self.left, Some(Left::WithoutSpace)) {
+            self.left = Some(left);
+        }
     }
 
     fn note(&mut self, result: Result) {
@@ -128,7 +141,6 @@ unsafe fn keep_dirty<T: FileData>(
             Left::WithoutSpace => fixup::queue::<T>(folio),
             // What has no space gets it when it is written again.
             Left::Pinned | Left::DirtyAgain => Ok(()),
-            Left::Failed(error) => Err(error),
         }
     }
 }
@@ -140,15 +152,24 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     len: ffi::c_uint,
     end_pos: u64,
 ) -> isize {
-    // SAFETY: iomap passes the context of `writepages`.
-    let this = unsafe { Writeback::<T>::of(context) };
+    // SAFETY: iomap passes the context of `writepages`, and the locked folio that it is writing back.
+    let (this, is_pinned) = unsafe {
+        (
+            Writeback::<T>::of(context),
+            bindings::folio_maybe_dma_pinned(folio),
+        )
+    };
+    if is_pinned {
+        // SAFETY: As above.
+        unsafe { this.leave(folio, Left::Pinned) };
+    }
     // SAFETY: The inode of the mapping under writeback.
     let file = unsafe { of::<T>(this.context.inode) };
     let end = pos.saturating_add(u64::from(len));
     let taken = file.and_then(|file| Ok((file, file.take(&mut this.taken, pos, end)?)));
-    let iomap = &mut this.context.iomap;
     let until = match taken {
         Ok((file, Taken::Until(until))) => {
+            let iomap = &mut this.context.iomap;
             let kind = bindings::IOMAP_MAPPED;
             describe_unplaced(iomap, file.block_device(), pos, until, kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
@@ -170,17 +191,20 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
                 next_up_to_date(folio, blocks, pos..until)
             };
             if found.is_some() {
-                this.left = this.left.or(Some(Left::WithoutSpace));
+                // SAFETY: As above.
+                unsafe { this.leave(folio, Left::WithoutSpace) };
             }
             until
         }
         Err(error) => {
-            this.left = Some(Left::Failed(error));
+            this.note(Err(error));
+            // SAFETY: As above.
+            unsafe { this.leave(folio, Left::DirtyAgain) };
             end
         }
     };
     // Not written now.
-    iomap.type_ = bindings::IOMAP_HOLE as u16;
+    this.context.iomap.type_ = bindings::IOMAP_HOLE as u16;
     until.saturating_sub(pos) as isize
 }
 
