@@ -40,6 +40,17 @@ pub(super) struct Body {
     pub(super) in_use_when_tried: u64,
 }
 
+impl Body {
+    /// How bytes that are idle count.
+    fn state_of(&self, idle: Idle) -> State {
+        match idle {
+            Idle::Free if self.access == Access::Closed => State::ReadOnly,
+            Idle::Free => State::Free,
+            Idle::Unusable => State::Unusable,
+        }
+    }
+}
+
 /// A block group.
 ///
 /// Lock order: `items` > tree block locks > `body` > the pool's totals.
@@ -136,11 +147,8 @@ impl Group {
     /// Takes `[start, end)`, which a log tree refers to: idle becomes reserved. `EEXIST` if it is not idle.
     pub(super) fn take_at(&self, start: u64, end: u64) -> Result {
         let mut body = self.body.lock();
-        let from = match body.room.take_at(start, end)? {
-            Idle::Free if body.access == Access::Closed => State::ReadOnly,
-            Idle::Free => State::Free,
-            Idle::Unusable => State::Unusable,
-        };
+        let idle = body.room.take_at(start, end)?;
+        let from = body.state_of(idle);
         self.publish(&body);
         self.shift(&mut body, end.saturating_sub(start), from, State::Reserved)
     }
@@ -148,11 +156,8 @@ impl Group {
     /// Gives `[start, end)` back: reserved or pinned becomes free, or unusable on sequential zones.
     pub(super) fn give_back(&self, start: u64, end: u64, from: State) -> Result {
         let mut body = self.body.lock();
-        let to = match body.room.give_back(start, end)? {
-            Idle::Free if body.access == Access::Closed => State::ReadOnly,
-            Idle::Free => State::Free,
-            Idle::Unusable => State::Unusable,
-        };
+        let idle = body.room.give_back(start, end)?;
+        let to = body.state_of(idle);
         self.publish(&body);
         self.shift(&mut body, end.saturating_sub(start), from, to)
     }
@@ -161,11 +166,8 @@ impl Group {
     /// address has come back, and all that is free is promised to others.
     pub(super) fn take_back(&self, start: u64, end: u64, to: &Reservation) -> Result {
         let mut body = self.body.lock();
-        let state = match body.room.give_back(start, end)? {
-            Idle::Free if body.access == Access::Closed => State::ReadOnly,
-            Idle::Free => State::Free,
-            Idle::Unusable => State::Unusable,
-        };
+        let idle = body.room.give_back(start, end)?;
+        let state = body.state_of(idle);
         self.publish(&body);
         let len = end.saturating_sub(start);
         body.tally.shift(len, State::Reserved, state)?;

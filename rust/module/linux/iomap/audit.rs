@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/pagemap.h`
 
-use super::{bindings, mapping_of, of, range_of, Blocks, FileData};
+use super::{bindings, inside_file, mapping_of, of, range_of, FileData};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
@@ -34,10 +34,8 @@ pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
             if bindings::folio_test_dirty(folio) {
                 return;
             }
-            let Range { start, end } = range_of(folio);
             // Behind the end a truncation is at work: it gives up what writeback has passed over.
-            let size = bindings::i_size_read(inode) as u64;
-            let end = Blocks::of(inode).round_up(size).min(end).max(start);
+            let Range { start, end } = inside_file(inode, range_of(folio));
             if file.uncovered(start, end) != end.saturating_sub(start) {
                 wrong = wrong.saturating_add(1);
             }

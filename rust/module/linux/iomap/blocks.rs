@@ -74,6 +74,17 @@ pub(super) unsafe fn range_of(folio: *mut bindings::folio) -> Range<u64> {
     start..start.saturating_add(len)
 }
 
+/// What of `range`, the bytes of a folio, the file has: it ends with the block of the file's last byte.
+///
+/// # Safety
+///
+/// `inode` is alive.
+pub(super) unsafe fn inside_file(inode: *mut bindings::inode, range: Range<u64>) -> Range<u64> {
+    // SAFETY: By the caller's promise.
+    let end = unsafe { Blocks::of(inode).round_up(bindings::i_size_read(inode) as u64) };
+    range.start..end.min(range.end).max(range.start)
+}
+
 /// The first run of blocks in `range` that are up to date. The others hold nothing, also where they are marked dirty with
 /// all of their folio.
 ///

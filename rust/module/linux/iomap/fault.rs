@@ -4,9 +4,12 @@
 //!
 //! C header: `include/linux/iomap.h`
 
-use super::{bindings, describe_unplaced, of, range_of, Blocks, FileData, Patience, Tables};
+use super::{
+    bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Tables,
+};
 use crate::linux::operations::with_room;
 use crate::linux::Inode;
+use core::ops::Range;
 use core::ptr;
 use kernel::error::from_result;
 use kernel::ffi;
@@ -70,18 +73,11 @@ unsafe fn reserve<T: FileData>(
     folio: *mut bindings::folio,
 ) -> Result {
     // SAFETY: By the caller's promise.
-    let (file, range, end) = unsafe {
-        let size = bindings::i_size_read(inode) as u64;
-        (
-            of::<T>(inode)?,
-            range_of(folio),
-            Blocks::of(inode).round_up(size),
-        )
-    };
-    let end = end.min(range.end).max(range.start);
+    let (file, Range { start, end }) =
+        unsafe { (of::<T>(inode)?, inside_file(inode, range_of(folio))) };
     // SAFETY: By the caller's promise.
     with_room(unsafe { Inode::borrow(inode) }, || {
-        file.reserve(&mut fault.allowance, range.start, end, Patience::Waits)
+        file.reserve(&mut fault.allowance, start, end, Patience::Waits)
     })
 }
 

@@ -18,7 +18,8 @@ mod waiting;
 pub(crate) use waiting::{Fixups, Tally};
 
 use super::{
-    bindings, clean_behind, mapping_of, next_up_to_date, of, range_of, Blocks, FileData, Patience,
+    bindings, clean_behind, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks,
+    FileData, Patience,
 };
 use crate::linux::operations::with_room;
 use crate::linux::{Folio, Inode};
@@ -156,11 +157,10 @@ enum Mended {
 fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
     loop {
-        // SAFETY: The inode is alive.
-        let blocks = unsafe { Blocks::of(inode.as_ptr()) };
+        let range = pos..pos.saturating_add(folio.size() as u64);
         // No space for what the folio has behind the end of the file.
-        let end = pos.saturating_add(folio.size() as u64);
-        let end = blocks.round_up(inode.size() as u64).min(end).max(pos);
+        // SAFETY: The inode is alive.
+        let end = unsafe { inside_file(inode.as_ptr(), range) }.end;
         with_room(inode, || {
             file.reserve(&mut allowance, pos, end, Patience::Waits)
         })?;
@@ -196,10 +196,9 @@ unsafe fn mend_locked<T: FileData>(
 ) -> Tried {
     let at = folio.as_ptr();
     // SAFETY: By the caller's promise.
-    let (mapping, is_ours, size) = unsafe {
+    let (mapping, is_ours) = unsafe {
         let mapping = (*inode).i_mapping;
-        let size = bindings::i_size_read(inode) as u64;
-        (mapping, mapping_of(at) == mapping, size)
+        (mapping, mapping_of(at) == mapping)
     };
     if !is_ours || !folio.is_dirty() {
         return Tried::Done(Mended::NothingToDo);
@@ -208,9 +207,8 @@ unsafe fn mend_locked<T: FileData>(
         return Tried::UnderWriteback;
     }
     // SAFETY: As above.
-    let (blocks, range) = unsafe { (Blocks::of(inode), range_of(at)) };
-    let end = blocks.round_up(size).min(range.end);
-    let mut from = range.start;
+    let (blocks, range) = unsafe { (Blocks::of(inode), inside_file(inode, range_of(at))) };
+    let (mut from, end) = (range.start, range.end);
     let mut mended = Mended::NothingToDo;
     // SAFETY: As above.
     while let Some(run) = unsafe { next_up_to_date(at, blocks, from..end) } {
