@@ -8,6 +8,7 @@
 //! | [`folio`]                    | `folio`                                                      |
 //! | [`inode`], [`dentry`]        | `inode`, `dentry`                                            |
 //! | [`super_block`], [`mount`]   | `super_block`, `fs_context`, `file_system_type`              |
+//! | [`room`]                     | `sync_inodes_sb`, where there is no space                    |
 //! | [`attributes`], [`acl`]      | calls for attributes of all inodes; POSIX ACLs                 |
 //! | [`operations`], [`file`]     | `inode_operations`, `file_operations`, `address_space_operations` |
 //! | [`iomap`]                    | `address_space` of regular files, iomap, their bios          |
@@ -45,6 +46,7 @@ mod noio;
 pub(crate) mod operations;
 mod private;
 pub(crate) mod queue;
+mod room;
 pub(crate) mod seq;
 mod subtree;
 pub(crate) mod super_block;

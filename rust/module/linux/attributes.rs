@@ -7,7 +7,7 @@
 use super::acl;
 use super::bindings as b;
 use super::inode::Timespec;
-use super::operations::with_room;
+use super::room::with_room;
 use super::Inode;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};

@@ -55,7 +55,6 @@ pub(crate) use fixup::{settle, Fixups, Tally};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use read_bio::ReadBio;
-pub(super) use write::write_out_all;
 
 /// What stands at a place of a file.
 pub(crate) enum Source {

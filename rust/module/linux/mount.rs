@@ -331,8 +331,7 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
         if T::has_acls(options) {
             this.set_acls();
         }
-        // SAFETY: The super block is new.
-        unsafe { (*sb).s_fs_info = private::put(fs)?.as_ptr() };
+        this.set_payload(fs)?;
         let root = T::top(this)?;
         // SAFETY: It takes the inode's reference over.
         let root = unsafe { b::d_make_root(Inode::into_ptr(root)) };

@@ -13,6 +13,7 @@ use super::file;
 use super::inode::NewInode;
 use super::iomap::direct::DirectData;
 use super::iomap::Tables;
+use super::room::with_room;
 use super::{Inode, SuperBlock};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
@@ -315,19 +316,6 @@ unsafe extern "C" fn iterate_shared<T: Directory>(
         }
         Ok(0)
     })
-}
-
-/// Calls `change`, and once more if there was no space: after all dirty data was written out, which takes less
-/// space than was promised to it. The caller holds no folio's lock.
-pub(super) fn with_room<R>(inode: &Inode, mut change: impl FnMut() -> Result<R>) -> Result<R> {
-    match change() {
-        Err(error) if error == ENOSPC => {
-            // SAFETY: The inode is alive; writeback takes no lock that a VFS call holds here.
-            unsafe { super::iomap::write_out_all(inode.as_ptr()) };
-            change()
-        }
-        result => result,
-    }
 }
 
 /// Makes an inode under `dentry`.

@@ -6,17 +6,19 @@
 
 use super::bindings as b;
 use super::private;
-use core::ptr::addr_of_mut;
+use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
-use kernel::ffi::c_ulong;
+use kernel::ffi::{c_ulong, c_void};
 use kernel::types::{NotThreadSafe, Opaque};
 use latch::prelude::*;
+use latch::Rounds;
 
 /// A `struct super_block` of this driver.
 ///
 /// # Invariants
 ///
-/// `inner` is alive while a `&SuperBlock` to it lives; `s_fs_info` is null or from [`private::put`].
+/// `inner` is alive while a `&SuperBlock` to it lives; `s_fs_info` is
+/// null or a [`Slot`] in a box of [`private::put`].
 #[repr(transparent)]
 pub(crate) struct SuperBlock {
     inner: Opaque<b::super_block>,
@@ -26,6 +28,28 @@ pub(crate) struct SuperBlock {
 unsafe impl Send for SuperBlock {}
 // SAFETY: The methods synchronise by the super block's own locks.
 unsafe impl Sync for SuperBlock {}
+
+/// What hangs on `s_fs_info`.
+///
+/// # Invariants
+///
+/// `payload` is from [`private::put`].
+struct Slot {
+    write_outs: Rounds,
+    payload: NonNull<c_void>,
+}
+
+// SAFETY: The payload may be, see `private::put`, and the rest is so by itself.
+unsafe impl Send for Slot {}
+// SAFETY: As above.
+unsafe impl Sync for Slot {}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; nobody uses it after the slot.
+        unsafe { private::drop_private(self.payload.as_ptr()) };
+    }
+}
 
 /// What the VFS is told of a file system at mount.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +82,27 @@ impl SuperBlock {
 
     /// What this driver keeps for the super block, if it is a `T`.
     pub(crate) fn payload<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        // SAFETY: It is from `private::put` and freed only with the slot.
+        unsafe { private::get(self.slot()?.payload.as_ptr()) }
+    }
+
+    /// Keeps `payload` for the super block. Called once, while nobody else has it.
+    pub(super) fn set_payload<T: Send + Sync + 'static>(&self, payload: T) -> Result {
+        let slot = Slot {
+            write_outs: Rounds::new(latch::class!("rbtrfs_write_out"))?,
+            payload: private::put(payload)?,
+        };
+        // SAFETY: The super block is being filled.
+        unsafe { (*self.as_ptr()).s_fs_info = private::put(slot)?.as_ptr() };
+        Ok(())
+    }
+
+    /// The write-outs that tasks without space have asked for; `None` before [`Self::set_payload`].
+    pub(super) fn write_outs(&self) -> Option<&Rounds> {
+        Some(&self.slot()?.write_outs)
+    }
+
+    fn slot(&self) -> Option<&Slot> {
         // SAFETY: By the type invariant; it is freed when no inode and no call is left.
         unsafe { private::get((*self.as_ptr()).s_fs_info) }
     }

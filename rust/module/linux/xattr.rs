@@ -85,7 +85,7 @@ unsafe extern "C" fn set<T: Xattrs>(
             _ => XattrMode::Any,
         };
         let _nofs = NofsScope::enter();
-        super::operations::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
+        super::room::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
     })
 }
 

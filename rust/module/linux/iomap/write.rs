@@ -11,7 +11,8 @@ use super::{
     bindings, bytes_at, describe, describe_unplaced, mapping_of, of, Blocks, FileData, Patience,
     Source,
 };
-use core::ptr;
+use crate::linux::room::write_out_all;
+use crate::linux::Inode;
 use kernel::error::from_result;
 use kernel::ffi;
 use latch::prelude::*;
@@ -100,8 +101,8 @@ unsafe fn reserve<T: FileData>(
     let mut end = end;
     let mut result = file.reserve(&mut allowance, start, end, patience);
     if result == Err(ENOSPC) && patience == Patience::Waits {
-        // SAFETY: By the caller's promise.
-        unsafe { write_out_all(inode) };
+        // SAFETY: The inode is alive.
+        write_out_all(unsafe { Inode::borrow(inode) }.super_block());
         result = file.reserve(&mut allowance, start, end, patience);
         // Then for less: to wait once more would not help but for the last block.
         while result.is_err() && end.saturating_sub(start) > block {
@@ -161,23 +162,6 @@ pub(super) unsafe extern "C" fn put_folio<T: FileData>(
         }
         bindings::folio_unlock(folio);
         bindings::folio_put(folio);
-    }
-}
-
-/// Writes out all dirty data of the file system and waits for it: finished data needs less space than was promised.
-///
-/// # Safety
-///
-/// `inode` is alive, and the caller holds no lock that writeback takes.
-pub(in crate::linux) unsafe fn write_out_all(inode: *mut bindings::inode) {
-    // SAFETY: By the caller's promise; an unmount under way has the lock, and leaves nothing to wait for.
-    unsafe {
-        let sb = (*inode).i_sb;
-        let lock = ptr::addr_of_mut!((*sb).s_umount);
-        if bindings::down_read_trylock(lock) != 0 {
-            bindings::sync_inodes_sb(sb);
-            bindings::up_read(lock);
-        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! |----------------------------------|--------------------------------------------------|
 //! | [`Mutex`], [`Condvar`]           | `kernel::sync::{Mutex, CondVar}`                 |
 //! | [`RwLock`], [`Latched`]          | `struct rw_semaphore` (`include/linux/rwsem.h`)  |
+//! | [`Rounds`]                       | a [`Mutex`]                                      |
 //! | [`Place`]                        | nothing: the host checks the order               |
 //! | [`NofsScope`]                    | `memalloc_nofs_save` (`include/linux/sched/mm.h`) |
 //!
@@ -22,6 +23,7 @@ mod mutex;
 mod nofs;
 mod place;
 pub mod prelude;
+mod rounds;
 mod rwlock;
 mod semaphore;
 
@@ -30,6 +32,7 @@ pub use latched::{Latched, ReadGuard, WriteGuard};
 pub use mutex::{Condvar, Mutex, MutexGuard};
 pub use nofs::NofsScope;
 pub use place::Place;
+pub use rounds::Rounds;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[doc(hidden)]

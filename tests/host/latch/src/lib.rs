@@ -14,6 +14,7 @@
 //!     Latched::try_read(&Arc<Latched>) -> Option<ReadGuard<M, T>>
 //!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
 //! NofsScope::enter() -> NofsScope                           until dropped
+//! Rounds::new(class) -> Result<Rounds>                      share(work): the module's own
 //! Place::take(class) -> Place                               until dropped
 //! prelude                                                   that of the kernel crate, which lacks nothing here
 //! ```
@@ -29,6 +30,8 @@ mod mutex;
 mod nesting;
 mod nofs;
 mod place;
+#[path = "../../../../rust/module/linux/latch/rounds.rs"]
+mod rounds;
 mod rwlock;
 
 pub use condvar::Condvar;
@@ -38,6 +41,7 @@ pub use mutex::{Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;
 pub use place::Place;
+pub use rounds::Rounds;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use kernel::prelude;

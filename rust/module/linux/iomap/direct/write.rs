@@ -6,7 +6,7 @@
 use super::ranges::Entrant;
 use super::{bindings, DirectData};
 use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
-use crate::linux::operations::with_room;
+use crate::linux::room::with_room;
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;
