@@ -49,7 +49,7 @@ def add(name, root, *needs):
     )
 
 
-add("latch", "rust/module/linux/latch/lib.rs")
+add("latch", "rust/latch/lib.rs")
 add("engine", "rust/engine/lib.rs", "latch")
 add("rbtrfs", "rust/module/main.rs", "latch", "engine")
 json.dump(project, sys.stdout, indent=4)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's objects as safe types: the only folder that may say `unsafe`.
+//! The kernel's objects as safe types: besides `rust/latch` the only folder that may say `unsafe`.
 //!
 //! | module                       | C objects                                                    |
 //! |------------------------------|--------------------------------------------------------------|

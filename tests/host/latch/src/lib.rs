@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The crate `latch` for the host: the same interface as `rust/module/linux/latch`, over `parking_lot`, with a small
+//! The crate `latch` for the host: the same interface as `rust/latch`, over `parking_lot`, with a small
 //! lockdep that panics where two locks are taken in an order that can deadlock.
 //!
 //! ```text
@@ -30,7 +30,7 @@ mod mutex;
 mod nesting;
 mod nofs;
 mod place;
-#[path = "../../../../rust/module/linux/latch/rounds.rs"]
+#[path = "../../../../rust/latch/rounds.rs"]
 mod rounds;
 mod rwlock;
 
