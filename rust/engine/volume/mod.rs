@@ -6,29 +6,28 @@
 //! keeps what is known of every zone and the budget of active ones. It reads no trees: the transaction layer feeds it
 //! the chunks. It moves no bulk data either: callers submit IO for the places that [`Volume::map`] names.
 //!
-//! | file             | what it has                                                                     |
-//! |------------------|----------------------------------------------------------------------------------|
-//! | `device`         | what is asked of a block device                                                   |
-//! | `open`           | from devices to a volume                                                          |
-//! | `superblock`     | finding, holding and writing superblocks                                          |
-//! | `superblock_log` | where they are on zoned devices                                                   |
-//! | `chunk`          | chunks and the map of them                                                        |
-//! | `chunks`         | what the volume does with it                                                      |
-//! | `zones`          | what is done to zones                                                             |
-//! | `allocate`       | where new chunks go                                                               |
-//! | `hal/`           | what regular and zoned volumes do differently                                     |
+//! | module        | what it has                                                                      |
+//! |---------------|----------------------------------------------------------------------------------|
+//! | `device`      | what is asked of a block device                                                   |
+//! | `open`        | from devices to a volume                                                          |
+//! | `superblock/` | finding, holding and writing superblocks; where they are on zoned devices         |
+//! | `chunk`       | chunks and the map of them                                                        |
+//! | `chunk_map`   | what the volume does with it                                                      |
+//! | `allocate`    | where new chunks go                                                               |
+//! | `zones`       | what is done to zones                                                             |
+//! | `zone_size`   | arithmetic with zones                                                             |
+//! | `hal/`        | what regular and zoned volumes do differently                                     |
 //!
 //! Lock order, outermost first: superblock writer, superblock, chunk map, zones. The writer's alone is held over IO.
 //! Design: `Documentation/volume.md`.
 
 mod allocate;
 mod chunk;
-mod chunks;
+mod chunk_map;
 pub mod device;
 mod hal;
 mod open;
 mod superblock;
-mod superblock_log;
 mod zone_size;
 mod zones;
 

@@ -13,7 +13,7 @@ use super::Hal;
 use crate::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset, MAX_EXTENT_SIZE};
 use crate::volume::allocate::{copies_per_device, Holes};
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
-use crate::volume::superblock_log::LogPlaces;
+use crate::volume::superblock::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use core::sync::atomic::{AtomicU64, Ordering};

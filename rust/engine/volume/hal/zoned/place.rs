@@ -5,7 +5,7 @@ use super::{States, Zoned};
 use crate::disk::{Physical, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
 use crate::volume::allocate::Holes;
 use crate::volume::device::ZoneAction;
-use crate::volume::superblock_log::LogPlaces;
+use crate::volume::superblock::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::DeviceRange;
 use latch::prelude::*;

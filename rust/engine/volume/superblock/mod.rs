@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The superblock: finding it, holding it in memory, writing its copies.
 
-use super::chunk::Chunk;
-use super::device::{Device, ZoneGeometry};
-use super::superblock_log::{Durability, SuperblockLog};
-use super::zone_size::ZoneSize;
-use super::Copies;
+mod log;
+
+pub(super) use log::LogPlaces;
+
 use crate::disk::raw::{RawChunk, RawKey, RawStripe, RawSuperblock};
 use crate::disk::{
     ChecksumKind, Checksums, Key, Kind, Logical, ObjectId, Physical, Superblock, SuperblockError,
     SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
+use crate::volume::chunk::Chunk;
+use crate::volume::device::{Device, ZoneGeometry};
+use crate::volume::zone_size::ZoneSize;
+use crate::volume::Copies;
 use core::cell::Cell;
 use core::mem::MaybeUninit;
 use latch::prelude::*;
+use log::{Durability, SuperblockLog};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A superblock's bytes, all zero.

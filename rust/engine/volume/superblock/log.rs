@@ -4,26 +4,26 @@
 //! Superblocks are appended. When a zone is full the log goes on in the other, which is reset just before it is written
 //! again: at all times the newest superblock is the last one before the write pointer.
 
-use super::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
-use super::zone_size::ZoneSize;
 use crate::disk::{Physical, SUPERBLOCK_SIZE};
+use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
+use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
 
 /// Zones in a log.
-pub(super) const LOG_ZONES: u64 = 2;
+const LOG_ZONES: u64 = 2;
 /// Where the logs of the copies are: at the start, 512 GiB, 4 TiB (C: `BTRFS_SB_LOG_*_OFFSET`).
 const LOG_OFFSETS: [u64; 3] = [0, 1 << 39, 1 << 42];
 
 /// Which zones of a device are for superblock logs.
 #[derive(Clone, Copy)]
-pub(super) struct LogPlaces {
+pub(in crate::volume) struct LogPlaces {
     zone_size: ZoneSize,
     zones: u64,
 }
 
 impl LogPlaces {
     /// For a device of so many zones.
-    pub(super) fn new(zone_size: ZoneSize, zones: u64) -> Self {
+    pub(in crate::volume) fn new(zone_size: ZoneSize, zones: u64) -> Self {
         Self { zone_size, zones }
     }
 
@@ -34,14 +34,14 @@ impl LogPlaces {
     }
 
     /// How many logs there are.
-    pub(super) fn count(&self) -> u64 {
+    pub(in crate::volume) fn count(&self) -> u64 {
         (0..LOG_OFFSETS.len())
             .filter_map(|copy| self.first(copy))
             .fold(0, |n, _| n.saturating_add(1))
     }
 
     /// Whether any of `count` zones is one of a log, or would be if the device were larger.
-    pub(super) fn contains(&self, number: u64, count: u64) -> bool {
+    pub(in crate::volume) fn contains(&self, number: u64, count: u64) -> bool {
         let end = number.saturating_add(count);
         LOG_OFFSETS.iter().any(|&offset| {
             let first = self.zone_size.number(offset);
@@ -158,7 +158,7 @@ fn last_slot(zone: &Zone) -> u64 {
 }
 
 /// The logs of a device.
-pub(super) struct SuperblockLog {
+pub(in crate::volume) struct SuperblockLog {
     places: LogPlaces,
     /// What is known of each log; `None` before it is asked for, and after an error.
     pairs: [Option<Pair>; LOG_OFFSETS.len()],
@@ -281,7 +281,7 @@ fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<usize> {
 
 /// The generation of the superblock at an address, whatever else is there.
 fn generation_at(device: &dyn Device, at: u64) -> Result<u64> {
-    let mut raw = super::superblock::new_raw()?;
+    let mut raw = super::new_raw()?;
     device.read(Physical::new(at), raw.as_mut_bytes())?;
     Ok(raw.generation.get())
 }
