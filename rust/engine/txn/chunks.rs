@@ -2,8 +2,8 @@
 //! Making chunks and removing empty ones.
 
 use super::refs::Context;
-use super::running::Running;
 use super::shared::Shared;
+use super::transaction::Running;
 use super::Roots;
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawStripe};

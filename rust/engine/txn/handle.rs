@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The right to change trees.
 
-use super::gate::Joiner;
+use super::join::Joiner;
 use super::refs::{Context, Limit};
-use super::running::Running;
 use super::shared::Shared;
-use super::Transactions;
+use super::transaction::Running;
+use super::{Transactions, Units};
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Generation, Key, Logical, ObjectId};
-use crate::space::{Class, Reservation};
+use crate::space::{Class, Reservation, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{NofsScope, Place};
@@ -152,6 +152,29 @@ impl Handle {
         // An error has aborted the transaction, which the next call of anybody reports.
         let _ = self.run_refs(Limit::Few(SOME_HEADS));
     }
+}
+
+/// Runs the delayed references of the running transaction, if there is one; waits for those that another task runs.
+pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
+    match Handle::attach(shared)? {
+        Some(handle) => handle.run_refs(Limit::All),
+        None => Ok(()),
+    }
+}
+
+/// Runs `work` with a handle, for which nothing but the memory is asked: `ENOSPC` at once.
+pub(super) fn with_handle<R>(
+    shared: &Arc<Shared>,
+    units: Units,
+    urgency: Urgency,
+    work: impl FnOnce(&Handle) -> Result<R>,
+) -> Result<R> {
+    let bytes = units.bytes(shared.store.node_size());
+    let reservation = shared
+        .space
+        .reserve(Class::Metadata, bytes, urgency)
+        .map_err(|_| ENOSPC)?;
+    work(&Handle::enter(shared, Joiner::Starter, reservation)?)
 }
 
 impl Drop for Handle {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who may join, and who waits for whom.
 
-use super::running::Running;
+use super::transaction::Running;
 use crate::disk::Generation;
 use kernel::sync::Arc;
 use latch::prelude::*;

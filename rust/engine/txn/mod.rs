@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 //! L5: the transaction: what makes many changes to many trees one step from one superblock to the next.
 //!
-//! | type             | what it is                                                                       |
-//! |------------------|----------------------------------------------------------------------------------|
-//! | [`Transactions`] | the mounted volume's trees, its running and its committing transaction            |
-//! | [`Handle`]       | the right to change trees in the running transaction; given back when dropped     |
-//! | [`Units`]        | how much a change may grow the trees: what a handle reserves                      |
-//! | [`Options`]      | how to open                                                                       |
-//! | [`Counters`]     | what commits cost                                                                 |
+//! | module         | what it has                                                                          |
+//! |----------------|--------------------------------------------------------------------------------------|
+//! | `transactions` | [`Transactions`]: all of this as the layers above see it                              |
+//! | `mount`        | from a superblock to open trees                                                       |
+//! | `options`      | how to open                                                                           |
+//! | `roots`        | the open trees and their root items                                                   |
+//! | `join`         | who may join the running transaction, and who waits for whom                          |
+//! | `handle`       | [`Handle`]: the right to change trees                                                 |
+//! | `units`        | how much a change may grow the trees                                                  |
+//! | `shortage`     | from a shortage to space: chunks, commits, removal of empty block groups              |
+//! | `transaction`  | one transaction: what it has changed so far                                           |
+//! | `shared`       | what all handles of a mounted volume share                                            |
+//! | `refs/`        | delayed references: who references which extent                                       |
+//! | `checksums`    | removing the checksums of data that is gone                                           |
+//! | `commit/`      | from the running transaction to a superblock                                          |
+//! | `chunks`       | making chunks and removing empty ones                                                 |
+//! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
+//! | `ranges`       | ranges of addresses, ascending, neighbours merged                                     |
+//! | `counters`     | what commits cost                                                                     |
 //!
 //! Below: `volume` (superblock, chunk map), `btree` (the trees, which see a transaction as [`Allocate`]) and `space`
 //! (where bytes are free). Above: `fs`, and the edge, which brings the [`Clock`] and calls the periodic work: this
@@ -15,7 +27,7 @@
 //!
 //! Lock order, outermost first: a handle (joined) > tree block locks of a file tree > the runner of delayed
 //! references > tree block locks of the extent, checksum, free space and block group trees > the queue of delayed
-//! references > `space`. The gate mutex is a leaf: it is held for moments and nothing is called under it.
+//! references > `space`. The mutex of `join` is a leaf: it is held for moments and nothing is called under it.
 //!
 //! [`Allocate`]: crate::btree::Allocate
 
@@ -23,18 +35,17 @@ mod checksums;
 mod chunks;
 mod commit;
 mod counters;
-mod gate;
 mod handle;
+mod join;
 mod mount;
 mod options;
 mod ranges;
 mod reclaim;
 mod refs;
-mod registry;
-mod reserve;
-mod running;
+mod roots;
 mod shared;
-mod superblock;
+mod shortage;
+mod transaction;
 mod transactions;
 mod units;
 

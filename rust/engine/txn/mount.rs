@@ -2,9 +2,9 @@
 //! Mounting: from a superblock to open trees.
 
 use super::chunks::Chunks;
-use super::gate::Gate;
+use super::join::Gate;
 use super::refs::{Layout, Metadata, Runner};
-use super::registry::Registry;
+use super::roots::Registry;
 use super::shared::Shared;
 use super::{Access, Counters, LogTree, Options, Roots};
 use crate::btree::{RootPointer, Store, Tree};

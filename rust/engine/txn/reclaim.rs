@@ -5,7 +5,7 @@
 //! again when all of it is dead, which a single old block prevents. So old blocks are rewritten: copy on write puts
 //! them elsewhere, and no reference needs to be known but the one of the tree they are in.
 
-use super::reserve;
+use super::handle::{run_refs, with_handle};
 use super::shared::Shared;
 use super::{Handle, Units};
 use crate::btree::{Standing, Tree};
@@ -57,10 +57,10 @@ enum Outcome {
 
 fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
     // So that the extent tree has all blocks of the group.
-    reserve::run_refs(shared)?;
+    run_refs(shared)?;
     match rewrite_all(shared, &sparse) {
         Ok(()) => {
-            reserve::run_refs(shared)?;
+            run_refs(shared)?;
             Ok(outcome(sparse))
         }
         Err(error) if error == ENOSPC => Ok(Outcome::NoSpace),
@@ -105,7 +105,7 @@ fn each_block(
     let mut from = Some(sparse.start());
     while let Some(start) = from.filter(|_| sparse.is_full()) {
         // In one handle: before it ends the group's zones are not reset, and what was found can be read.
-        let all = reserve::with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
+        let all = with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
             let blocks = in_use(&extents, start, sparse.end())?;
             for block in blocks.iter() {
                 if !each(handle, block)? {

@@ -2,7 +2,7 @@
 //! The open trees and their root items.
 
 use super::refs::Context;
-use super::running::Touched;
+use super::transaction::Touched;
 use crate::btree::{RootPointer, Store, Tree};
 use crate::disk::raw::{RawRootItem, OLD_ROOT_ITEM_SIZE};
 use crate::disk::{Generation, Key, Kind, Logical, ObjectId};

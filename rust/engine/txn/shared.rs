@@ -2,10 +2,10 @@
 //! What all handles of a mounted volume share.
 
 use super::chunks::Chunks;
-use super::gate::{Gate, Joiner};
+use super::join::{Gate, Joiner};
 use super::refs::Runner;
-use super::registry::Registry;
-use super::running::Running;
+use super::roots::Registry;
+use super::transaction::Running;
 use super::{Access, Clock, Counters, Roots, Witness};
 use crate::btree::Store;
 use crate::space::{Class, Space};

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a shortage to space: chunks, commits, removal of empty block groups.
 
-use super::gate::Joiner;
-use super::handle::Handle;
+use super::handle::{run_refs, with_handle, Handle};
 use super::reclaim::reclaim;
-use super::refs::Limit;
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
@@ -164,32 +162,9 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     Ok(removed)
 }
 
-/// Runs the delayed references of the running transaction, if there is one; waits for those that another task runs.
-pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
-    match Handle::attach(shared)? {
-        Some(handle) => handle.run_refs(Limit::All),
-        None => Ok(()),
-    }
-}
-
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
 fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Result {
     with_handle(shared, CHUNK_UNITS, Urgency::Commit, work)
-}
-
-/// Runs `work` with a handle, for which nothing but the memory is asked: `ENOSPC` at once.
-pub(super) fn with_handle<R>(
-    shared: &Arc<Shared>,
-    units: Units,
-    urgency: Urgency,
-    work: impl FnOnce(&Handle) -> Result<R>,
-) -> Result<R> {
-    let bytes = units.bytes(shared.store.node_size());
-    let reservation = shared
-        .space
-        .reserve(Class::Metadata, bytes, urgency)
-        .map_err(|_| ENOSPC)?;
-    work(&Handle::enter(shared, Joiner::Starter, reservation)?)
 }
 
 impl Shared {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The mounted volume as the layers above see it.
 
-use super::gate::Joiner;
+use super::handle::run_refs;
+use super::join::Joiner;
 use super::reclaim::reclaim;
-use super::running::Running;
 use super::shared::Shared;
-use super::{mount, reserve};
+use super::transaction::Running;
+use super::{mount, shortage};
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
 use crate::disk::{Generation, Key, ObjectId};
@@ -91,7 +92,7 @@ impl Transactions {
     /// handle may be held. `ENOSPC`.
     pub fn reserve_data(&self, bytes: u64) -> Result<Reservation> {
         self.shared.check_writable()?;
-        reserve::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
+        shortage::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
     }
 
     /// Reserves space for file data and for metadata if that is to be had without waiting: `EAGAIN` otherwise.
@@ -145,11 +146,11 @@ impl Transactions {
         if self.shared.check_writable().is_err() {
             return Ok(());
         }
-        reserve::make_wanted_chunk(&self.shared)?;
+        shortage::make_wanted_chunk(&self.shared)?;
         self.shared.space.trim_waiting(TRIMS)?;
-        reserve::remove_unused(&self.shared)?;
+        shortage::remove_unused(&self.shared)?;
         reclaim(&self.shared, Need::Soon)?;
-        reserve::run_refs(&self.shared)
+        run_refs(&self.shared)
     }
 
     /// The last commit before unmount; drops the blocks of an aborted transaction. No handle may be alive.
@@ -208,8 +209,8 @@ impl Transactions {
 
     fn reserve_metadata(&self, units: Units, urgency: Urgency) -> Result<Reservation> {
         self.shared.check_writable()?;
-        reserve::make_wanted_chunk(&self.shared)?;
+        shortage::make_wanted_chunk(&self.shared)?;
         let bytes = units.bytes(self.shared.store.node_size());
-        reserve::reserve(&self.shared, Class::Metadata, bytes, urgency)
+        shortage::reserve(&self.shared, Class::Metadata, bytes, urgency)
     }
 }

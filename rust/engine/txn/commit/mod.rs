@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The commit: from the running transaction to a superblock.
 
-use super::gate::{Gate, Next, Phase};
-use super::refs::{Context, Limit};
-use super::running::Running;
-use super::shared::Shared;
-use super::superblock;
+mod superblock;
+
 use crate::btree::WriteMode;
 use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::txn::join::{Gate, Next, Phase};
+use crate::txn::refs::{Context, Limit};
+use crate::txn::shared::Shared;
+use crate::txn::transaction::Running;
 use crate::volume::SuperblockImage;
 use kernel::sync::Arc;
 use latch::prelude::*;

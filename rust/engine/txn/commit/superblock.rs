@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a commit puts into the superblock.
 
-use super::running::Running;
-use super::shared::Shared;
 use crate::btree::RootPointer;
 use crate::disk::raw::{RawRootBackup, RawSuperblock};
 use crate::disk::{Generation, Logical, ObjectId};
+use crate::txn::shared::Shared;
+use crate::txn::transaction::Running;
 use crate::volume::SuperblockImage;
 use latch::prelude::*;
 

@@ -6,8 +6,8 @@ use super::Limit;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Generation, Key, Logical, ObjectId};
 use crate::space::{BlockClass, Reservation, Space};
-use crate::txn::running::Running;
 use crate::txn::shared::Shared;
+use crate::txn::transaction::Running;
 use latch::prelude::*;
 
 /// After how many heads it is asked whether metadata needs a chunk.
