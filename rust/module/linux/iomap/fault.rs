@@ -7,7 +7,7 @@
 use super::{
     bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Tables,
 };
-use crate::linux::room::with_room;
+use crate::linux::enospc::with_room;
 use crate::linux::Inode;
 use core::ops::Range;
 use core::ptr;

@@ -11,7 +11,7 @@ use super::{
     bindings, bytes_at, describe, describe_unplaced, mapping_of, of, Blocks, FileData, Patience,
     Source,
 };
-use crate::linux::room::write_out_all;
+use crate::linux::enospc::write_out_all;
 use crate::linux::Inode;
 use kernel::error::from_result;
 use kernel::ffi;

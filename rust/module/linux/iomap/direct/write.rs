@@ -5,8 +5,8 @@
 
 use super::ranges::Entrant;
 use super::{bindings, DirectData};
+use crate::linux::enospc::with_room;
 use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
-use crate::linux::room::with_room;
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/timekeeping.h`
 
-use super::bindings as b;
+use crate::linux::bindings as b;
 
 /// The monotonic clock, in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {

@@ -27,8 +27,8 @@
 //!
 //! Here: what a file must offer, the tables, C's description of a mapping.
 
-use super::bindings;
-use super::{BlockDevice, Inode};
+use crate::linux::bindings;
+use crate::linux::{BlockDevice, Inode};
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;

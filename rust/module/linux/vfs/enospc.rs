@@ -4,13 +4,17 @@
 //!
 //! On a full volume many tasks come here at once, and share what is written out.
 
-use super::{bindings as b, Inode, SuperBlock};
+use super::{Inode, SuperBlock};
+use crate::linux::bindings as b;
 use core::ptr::addr_of_mut;
 use latch::prelude::*;
 
 /// Calls `change`, and once more if there was no space: after all dirty data was written out. The caller holds no
 /// folio's lock and nothing else that writeback takes.
-pub(super) fn with_room<R>(inode: &Inode, mut change: impl FnMut() -> Result<R>) -> Result<R> {
+pub(in crate::linux) fn with_room<R>(
+    inode: &Inode,
+    mut change: impl FnMut() -> Result<R>,
+) -> Result<R> {
     match change() {
         Err(error) if error == ENOSPC => {
             write_out_all(inode.super_block());
@@ -21,7 +25,7 @@ pub(super) fn with_room<R>(inode: &Inode, mut change: impl FnMut() -> Result<R>)
 }
 
 /// Writes out all dirty data of the file system and waits for it. The caller holds nothing that writeback takes.
-pub(super) fn write_out_all(sb: &SuperBlock) {
+pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
     let write_out = || {
         let at = sb.as_ptr();
         // SAFETY: The super block is alive. An unmount under way has the lock, and leaves nothing to wait for.

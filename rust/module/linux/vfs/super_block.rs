@@ -4,8 +4,8 @@
 //!
 //! C header: `include/linux/fs/super_types.h`
 
-use super::bindings as b;
 use super::private;
+use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::ffi::{c_ulong, c_void};
@@ -76,7 +76,7 @@ impl SuperBlock {
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut b::super_block {
+    pub(in crate::linux) fn as_ptr(&self) -> *mut b::super_block {
         self.inner.get()
     }
 
@@ -203,7 +203,7 @@ impl SuperBlock {
 
     /// The same, but waits until the file system is thawed. A thaw needs `s_umount`: nobody who holds that may wait here,
     /// or for somebody who does.
-    pub(super) fn wait_unfrozen(&self) -> Unfrozen<'_> {
+    pub(in crate::linux) fn wait_unfrozen(&self) -> Unfrozen<'_> {
         // SAFETY: The super block is alive.
         unsafe { b::sb_start_intwrite(self.as_ptr()) };
         // INVARIANT: It was taken.

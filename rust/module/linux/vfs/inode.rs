@@ -4,8 +4,8 @@
 //!
 //! C header: `include/linux/fs.h`
 
-use super::bindings as b;
 use super::{private, SuperBlock};
+use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::ffi::{c_int, c_long, c_void};
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
@@ -138,13 +138,13 @@ impl Inode {
     /// # Safety
     ///
     /// `at` is an inode of this driver, alive for `'a`.
-    pub(super) unsafe fn borrow<'a>(at: *mut b::inode) -> &'a Self {
+    pub(in crate::linux) unsafe fn borrow<'a>(at: *mut b::inode) -> &'a Self {
         // SAFETY: By the function's contract; the type is transparent.
         unsafe { &*at.cast() }
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut b::inode {
+    pub(in crate::linux) fn as_ptr(&self) -> *mut b::inode {
         self.inner.get()
     }
 
@@ -274,9 +274,9 @@ impl Inode {
     }
 
     /// Compares the pages of a file with its reservations, if the module was loaded so.
-    pub(crate) fn audit<T: super::iomap::FileData>(&self) {
+    pub(crate) fn audit<T: crate::linux::iomap::FileData>(&self) {
         // SAFETY: The inode is alive; a reference to it is not lent with a folio's lock held.
-        unsafe { super::iomap::audit::audit::<T>(self.as_ptr()) };
+        unsafe { crate::linux::iomap::audit::audit::<T>(self.as_ptr()) };
     }
 
     /// Drops all pages of an inode that leaves memory, after waiting for those under IO.

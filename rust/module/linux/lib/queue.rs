@@ -5,7 +5,7 @@
 //! C header: `include/linux/workqueue.h`. The kernel crate has only the system's queues; our own can be waited for
 //! before the module's text goes away.
 
-use super::bindings;
+use crate::linux::bindings;
 use core::ops::Deref;
 use kernel::workqueue::Queue;
 use latch::prelude::*;

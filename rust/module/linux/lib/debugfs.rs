@@ -5,7 +5,7 @@
 //! C header: `include/linux/debugfs.h`. The kernel crate's files do not keep the module: one that is still open when
 //! the module goes would be closed by code that is gone.
 
-use super::bindings as b;
+use crate::linux::bindings as b;
 use core::marker::PhantomData;
 use core::ptr::addr_of;
 use kernel::ffi::{c_int, c_void};

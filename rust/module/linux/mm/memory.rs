@@ -32,7 +32,7 @@ impl<'a> MemoryMut<'a> {
     /// # Safety
     ///
     /// `at` is valid for reads and writes of `len` bytes for `'a`, by whoever else uses it at the same time.
-    pub(super) unsafe fn new(at: *mut u8, len: usize) -> Self {
+    pub(in crate::linux) unsafe fn new(at: *mut u8, len: usize) -> Self {
         // INVARIANT: By the caller's promise.
         Self {
             at,
@@ -88,7 +88,7 @@ impl<'a> Memory<'a> {
     /// # Safety
     ///
     /// `at` is valid for reads of `len` bytes for `'a`, by whoever writes it at the same time.
-    pub(super) unsafe fn new(at: *const u8, len: usize) -> Self {
+    pub(in crate::linux) unsafe fn new(at: *const u8, len: usize) -> Self {
         // INVARIANT: By the caller's promise.
         Self {
             at,
@@ -98,7 +98,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Where the bytes begin.
-    pub(super) fn as_ptr(self) -> *const u8 {
+    pub(in crate::linux) fn as_ptr(self) -> *const u8 {
         self.at
     }
 

@@ -4,8 +4,8 @@
 //!
 //! C header: `include/linux/dcache.h`
 
-use super::bindings as b;
 use super::Inode;
+use crate::linux::bindings as b;
 use kernel::sync::aref::ARef;
 use kernel::types::Opaque;
 

@@ -4,8 +4,8 @@
 //!
 //! C header: `include/linux/xattr.h`
 
-use super::bindings as b;
 use super::Inode;
+use crate::linux::bindings as b;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_void};
 use latch::prelude::*;
@@ -85,7 +85,7 @@ unsafe extern "C" fn set<T: Xattrs>(
             _ => XattrMode::Any,
         };
         let _nofs = NofsScope::enter();
-        super::room::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
+        super::enospc::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
     })
 }
 

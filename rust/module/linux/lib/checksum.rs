@@ -5,8 +5,8 @@
 //! C headers: `include/linux/crc32c.h`, `include/linux/xxhash.h`, `include/crypto/sha2.h`,
 //! `include/crypto/blake2b.h`
 
-use super::bindings as b;
-use super::memory::Memory;
+use crate::linux::bindings as b;
+use crate::linux::memory::Memory;
 
 /// CRC-32C of `bytes`, continued from `seed`, without inversions.
 pub(crate) fn crc32c(seed: u32, bytes: Memory<'_>) -> u32 {

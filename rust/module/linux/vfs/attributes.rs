@@ -5,10 +5,10 @@
 //! C headers: `include/linux/fs.h`, `include/linux/stat.h`
 
 use super::acl;
-use super::bindings as b;
+use super::enospc::with_room;
 use super::inode::Timespec;
-use super::room::with_room;
 use super::Inode;
+use crate::linux::bindings as b;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use latch::prelude::*;

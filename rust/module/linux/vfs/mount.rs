@@ -4,10 +4,11 @@
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs/super_types.h`
 
-use super::bindings as b;
-use super::seq::ShownOptions;
 use super::super_block::Parameters;
-use super::{private, subtree, BlockDevice, Inode, SuperBlock};
+use super::{private, subtree};
+use crate::linux::bindings as b;
+use crate::linux::seq::ShownOptions;
+use crate::linux::{BlockDevice, Inode, SuperBlock};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ptr::addr_of_mut;

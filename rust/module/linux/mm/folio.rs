@@ -4,8 +4,8 @@
 //!
 //! C header: `include/linux/mm_types.h`, `include/linux/pagemap.h`
 
-use super::bindings as b;
 use super::memory::Memory;
+use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::AtomicUsize;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
@@ -63,7 +63,7 @@ impl Folio {
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut b::folio {
+    pub(in crate::linux) fn as_ptr(&self) -> *mut b::folio {
         self.inner.get()
     }
 
@@ -193,7 +193,7 @@ impl Folio {
     }
 
     /// Copies memory that others may change into the folio. What does not fit is left out.
-    pub(super) fn copy_from(&self, offset: usize, from: Memory<'_>) {
+    pub(in crate::linux) fn copy_from(&self, offset: usize, from: Memory<'_>) {
         let size = self.size();
         let offset = offset.min(size);
         let len = from.len().min(size.saturating_sub(offset));
@@ -215,7 +215,7 @@ impl Folio {
     }
 
     /// Where the kernel sees the folio's bytes.
-    pub(super) fn address(&self) -> *mut u8 {
+    pub(in crate::linux) fn address(&self) -> *mut u8 {
         // SAFETY: The folio is alive.
         unsafe { b::rbtrfs_folio_address(self.as_ptr()) }.cast()
     }

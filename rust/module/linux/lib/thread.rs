@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/kthread.h`
 
-use super::bindings as b;
+use crate::linux::bindings as b;
 use core::ptr::NonNull;
 use kernel::error::from_err_ptr;
 use kernel::ffi::{c_int, c_long, c_void};

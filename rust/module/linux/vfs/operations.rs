@@ -7,14 +7,14 @@
 
 use super::acl;
 use super::attributes::{self, Attributes};
-use super::bindings as b;
 use super::dentry::Dentry;
+use super::enospc::with_room;
 use super::file;
 use super::inode::NewInode;
-use super::iomap::direct::DirectData;
-use super::iomap::Tables;
-use super::room::with_room;
 use super::{Inode, SuperBlock};
+use crate::linux::bindings as b;
+use crate::linux::iomap::direct::DirectData;
+use crate::linux::iomap::Tables;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use kernel::error::from_result;

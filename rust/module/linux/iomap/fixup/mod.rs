@@ -21,7 +21,7 @@ use super::{
     bindings, clean_behind, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks,
     FileData, Patience,
 };
-use crate::linux::room::with_room;
+use crate::linux::enospc::with_room;
 use crate::linux::{Folio, Inode};
 use core::pin::Pin;
 use core::ptr::NonNull;

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/seq_file.h`
 
-use super::bindings as b;
+use crate::linux::bindings as b;
 use core::ptr::null;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
@@ -26,7 +26,7 @@ impl ShownOptions<'_> {
     /// # Safety
     ///
     /// `seq` is a sequence file that is used by nobody else while the value lives.
-    pub(super) unsafe fn new(seq: *mut b::seq_file) -> Self {
+    pub(in crate::linux) unsafe fn new(seq: *mut b::seq_file) -> Self {
         // INVARIANT: By the function's contract.
         Self {
             inner: seq,

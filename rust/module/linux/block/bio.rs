@@ -4,8 +4,9 @@
 //!
 //! C header: `include/linux/bio.h`
 
-use super::bindings as b;
-use super::{BlockDevice, Folio};
+use super::BlockDevice;
+use crate::linux::bindings as b;
+use crate::linux::Folio;
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::sync::Arc;

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/sched/mm.h`
 
-use super::bindings as b;
+use crate::linux::bindings as b;
 use kernel::ffi::c_uint;
 use kernel::types::NotThreadSafe;
 
@@ -15,14 +15,14 @@ use kernel::types::NotThreadSafe;
 ///
 /// `flags` is what `memalloc_noio_save` returned in this task.
 #[must_use = "the scope ends when this is dropped"]
-pub(super) struct NoioScope {
+pub(in crate::linux) struct NoioScope {
     flags: c_uint,
     _not_send: NotThreadSafe,
 }
 
 impl NoioScope {
     /// Enters the scope.
-    pub(super) fn enter() -> Self {
+    pub(in crate::linux) fn enter() -> Self {
         // SAFETY: It changes only this task's flags.
         let flags = unsafe { b::memalloc_noio_save() };
         // INVARIANT: `flags` was just returned.
@@ -33,7 +33,7 @@ impl NoioScope {
     }
 
     /// Whether this task is in such a scope, of whomever.
-    pub(super) fn is_entered() -> bool {
+    pub(in crate::linux) fn is_entered() -> bool {
         // SAFETY: It looks at this task's flags.
         unsafe { b::rbtrfs_task_does_no_io() }
     }

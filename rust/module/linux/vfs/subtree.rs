@@ -12,9 +12,9 @@
 //! is read-write as it is: the VFS makes the mount alone read-only. One that does not ask for it makes a read-only super
 //! block writable, and mounts that were read-only stay so.
 
-use super::bindings as b;
 use super::mount::{context, fill_super, Access, FileSystem};
 use super::{Inode, SuperBlock};
+use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, null_mut};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::{c_int, c_ulong};

@@ -2,15 +2,15 @@
 
 //! The calls on open regular files.
 //!
-//! C header: `include/linux/fs.h`. Data moves by [`iomap`](super::iomap); here is what a `struct file` adds: positions,
+//! C header: `include/linux/fs.h`. Data moves by [`iomap`](crate::linux::iomap); here is what a `struct file` adds: positions,
 //! the inode's lock, limits, and when a call must wait for the device. [`read`] and [`write`] have the calls that move
 //! data, [`lock`] the inode's lock.
 
 use super::attributes::Attributes;
-use super::bindings as b;
-use super::iomap::direct::DirectData;
-use super::iomap::{settle, FileData, Tables};
 use super::{Inode, SuperBlock};
+use crate::linux::bindings as b;
+use crate::linux::iomap::direct::DirectData;
+use crate::linux::iomap::{settle, FileData, Tables};
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
 use latch::prelude::*;

@@ -32,7 +32,7 @@ unsafe fn free<T>(at: *mut c_void) {
 }
 
 /// Boxes `value` for a `void *` field. [`drop_private`] frees it.
-pub(super) fn put<T: Send + Sync + 'static>(value: T) -> Result<NonNull<c_void>> {
+pub(in crate::linux) fn put<T: Send + Sync + 'static>(value: T) -> Result<NonNull<c_void>> {
     // INVARIANT: All three are of `T`.
     let tagged = Tagged {
         tag: TypeId::of::<T>(),
@@ -49,7 +49,7 @@ pub(super) fn put<T: Send + Sync + 'static>(value: T) -> Result<NonNull<c_void>>
 /// # Safety
 ///
 /// `at` is null or from [`put`], and stays so for `'a`.
-pub(super) unsafe fn get<'a, T: Send + Sync + 'static>(at: *mut c_void) -> Option<&'a T> {
+pub(in crate::linux) unsafe fn get<'a, T: Send + Sync + 'static>(at: *mut c_void) -> Option<&'a T> {
     let at = NonNull::new(at.cast::<Tagged<T>>())?;
     // SAFETY: Every box of `put` starts with a tag: `Tagged` is `repr(C)`.
     let tag = unsafe { *addr_of!((*at.as_ptr()).tag) };

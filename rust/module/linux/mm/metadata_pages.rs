@@ -7,8 +7,8 @@
 //!
 //! C headers: `include/linux/pagemap.h`, `include/linux/writeback.h`
 
-use super::bindings as b;
-use super::{private, Folio, Inode, SuperBlock};
+use crate::linux::bindings as b;
+use crate::linux::{private, Folio, Inode, SuperBlock};
 use core::marker::PhantomData;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};

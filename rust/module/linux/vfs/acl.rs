@@ -6,10 +6,10 @@
 //! written and inherited.
 
 use super::attributes::Attributes;
-use super::bindings as b;
 use super::operations::Owner;
 use super::xattr::{XattrMode, Xattrs};
 use super::Inode;
+use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::c_int;

@@ -4,9 +4,10 @@
 //!
 //! C header: `include/linux/blkdev.h`
 
-use super::bindings as b;
-use super::noio::NoioScope;
-use super::{Bio, Folio, Operation};
+use super::{Bio, Operation};
+use crate::linux::bindings as b;
+use crate::linux::noio::NoioScope;
+use crate::linux::Folio;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::fs::File;
@@ -34,7 +35,7 @@ impl BlockDevice {
     /// # Safety
     ///
     /// `sb` is being mounted by `get_tree_bdev` or was.
-    pub(super) unsafe fn of_super(sb: *mut b::super_block) -> Self {
+    pub(in crate::linux) unsafe fn of_super(sb: *mut b::super_block) -> Self {
         // SAFETY: `setup_bdev_super` set both; nobody uses `fdget_pos` on the file.
         let (inner, file) = unsafe { ((*sb).s_bdev, File::from_raw_file((*sb).s_bdev_file)) };
         // INVARIANT: `s_bdev_file` keeps `s_bdev` open.
@@ -45,7 +46,7 @@ impl BlockDevice {
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut b::block_device {
+    pub(in crate::linux) fn as_ptr(&self) -> *mut b::block_device {
         self.inner
     }
 

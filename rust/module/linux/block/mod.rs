@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The block layer: devices, their zones, and bios of metadata.
+//!
+//! | module     | what is in it                            |
+//! |------------|------------------------------------------|
+//! | [`device`] | `block_device`, zones, opening, flushing |
+//! | [`bio`]    | `bio`, `blk_plug`                        |
+
+pub(crate) mod bio;
+mod device;
+
+pub(crate) use bio::{Bio, Operation};
+pub(crate) use device::{BlockDevice, Condition, ZoneOperation, ZoneReport};

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory: folios, the page cache of tree blocks, bytes that are not Rust's alone.
+//!
+//! | module             | what is in it                                     |
+//! |--------------------|---------------------------------------------------|
+//! | [`folio`]          | `folio`                                           |
+//! | [`metadata_pages`] | `address_space` of tree blocks                    |
+//! | [`memory`]         | bytes that others may change while they are read  |
+//! | [`noio`]           | `PF_MEMALLOC_NOIO`                                |
+
+pub(crate) mod folio;
+pub(crate) mod memory;
+pub(crate) mod metadata_pages;
+pub(in crate::linux) mod noio;
+
+pub(crate) use folio::Folio;
