@@ -15,6 +15,15 @@
 //! Above the groups, a [`Reservation`] promises bytes of a class before any address is chosen; ENOSPC is decided
 //! there and nowhere later.
 //!
+//! | module        | what it is                                                                          |
+//! |---------------|-------------------------------------------------------------------------------------|
+//! | `free`        | which bytes of a group are free, and how bytes leave and come back                   |
+//! | `groups`      | block groups: their set, their items in the trees, how they come and go              |
+//! | `reserve`     | promises: where ENOSPC is decided                                                    |
+//! | `root`        | the layer's root, [`Space`]                                                          |
+//! | `statistics`  | space in numbers                                                                     |
+//! | `write_order` | the order of metadata writes on sequential zones                                     |
+//!
 //! | type             | what it is                                                                       |
 //! |------------------|----------------------------------------------------------------------------------|
 //! | [`Space`]        | all of it, for one volume                                                         |
@@ -32,39 +41,22 @@
 //! pinned ranges, dirty groups > a class's totals > volume. Calls marked "memory only" may be made under tree block
 //! locks; the others want none held.
 
-mod abandoned;
-mod allocate;
-mod changes;
-mod chunks;
-mod class;
 mod free;
-mod free_space_tree;
-pub mod gate;
-mod group;
 mod groups;
-mod items;
-mod load;
-mod ranges;
-mod reservation;
-mod room;
+mod reserve;
 mod root;
-mod spans;
-mod sparse;
 mod statistics;
 #[cfg(test)]
 mod tests;
-mod totals;
-mod trim;
-mod writeout;
-mod zones;
+mod write_order;
 
-pub use abandoned::BlockAddress;
-pub use allocate::DataExtent;
-pub use chunks::Removal;
-pub use class::{BlockClass, Class};
-pub use gate::{Admission, GateGuard, GateStatistics, InFlight, MetadataGate, WriteToken};
-pub use reservation::{Reservation, Shortage, Urgency};
+pub use free::abandoned::BlockAddress;
+pub use free::allocate::DataExtent;
+pub use free::trim::Discard;
+pub use groups::sparse::{Need, Sparse};
+pub use groups::supply::Removal;
+pub use reserve::class::{BlockClass, Class};
+pub use reserve::{Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
-pub use sparse::{Need, Sparse};
 pub use statistics::{ClassStatistics, Statistics};
-pub use trim::Discard;
+pub use write_order::{Admission, GateGuard, GateStatistics, InFlight, MetadataGate, WriteToken};

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The root of the layer.
 
-use super::free_space_tree::FreeSpaceTree;
-use super::gate::MetadataGate;
-use super::group::Group;
+use super::free::pinned::Pins;
+use super::free::tree::FreeSpaceTree;
+use super::free::trim::{Discard, Trims};
+use super::groups::group::Group;
+use super::groups::items::Writeouts;
+use super::groups::zones::DataProgress;
 use super::groups::{Groups, PerClass};
-use super::items::Writeouts;
-use super::spans::Pins;
-use super::totals::Pool;
-use super::trim::{Discard, Trims};
-use super::zones::DataProgress;
+use super::reserve::pool::Pool;
+use super::write_order::MetadataGate;
 use super::{Class, Reservation, Shortage, Urgency};
 use crate::btree::Tree;
 use crate::disk::Logical;

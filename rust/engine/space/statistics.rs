@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Space in numbers.
 
-use super::chunks::copies_of;
-use super::group::Access;
-use super::room::Room;
-use super::totals::{Tally, Totals};
+use super::free::policy::Room;
+use super::groups::group::Access;
+use super::groups::supply::copies_of;
+use super::reserve::pool::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::Logical;
 use latch::prelude::*;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Random;
-use crate::space::changes::{Change, Changes};
+use crate::space::free::changes::{Change, Changes};
 use latch::prelude::*;
 use std::vec;
 

@@ -3,8 +3,8 @@
 use super::trees::{free_space_tree, items, Txn};
 use super::{runs, Random};
 use crate::disk::{Key, Kind};
-use crate::space::changes::{Change, Changes};
-use crate::space::free_space_tree::{read, Form, FreeSpaceItem, FreeSpaceTree, Recorded};
+use crate::space::free::changes::{Change, Changes};
+use crate::space::free::tree::{read, Form, FreeSpaceItem, FreeSpaceTree, Recorded};
 use latch::prelude::*;
 use std::vec;
 

@@ -3,10 +3,10 @@
 
 mod changes;
 mod free_space_tree;
-mod gate;
 mod ranges;
 mod reservations;
 mod trees;
+mod write_order;
 
 /// Random numbers that a seed repeats (SplitMix64).
 pub(super) struct Random(pub(super) u64);

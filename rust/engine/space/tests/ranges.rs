@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::{runs, Random};
-use crate::space::ranges::{FreeRanges, Wish};
+use crate::space::free::ranges::{FreeRanges, Wish};
 use latch::prelude::*;
 use std::vec;
 

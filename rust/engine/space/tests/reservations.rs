@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Random;
-use crate::space::totals::{Growth, Pool, State, Tally};
+use crate::space::reserve::pool::{Growth, Pool, State, Tally};
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;

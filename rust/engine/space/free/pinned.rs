@@ -9,13 +9,13 @@ use latch::prelude::*;
 const CHUNK: usize = 256;
 
 /// A list of ranges `(start, end)` in the order they came. Grows without copying and without large allocations.
-pub(super) struct Spans {
+pub(in crate::space) struct Spans {
     chunks: OrdMap<usize, KVec<(u64, u64)>>,
     count: usize,
 }
 
 impl Spans {
-    pub(super) fn new() -> Self {
+    pub(in crate::space) fn new() -> Self {
         Self {
             chunks: OrdMap::new(),
             count: 0,
@@ -23,7 +23,7 @@ impl Spans {
     }
 
     /// Adds a range; one that continues the last is joined with it.
-    pub(super) fn push(&mut self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn push(&mut self, start: u64, end: u64) -> Result {
         if let Some(last) = self.last_chunk().and_then(|chunk| chunk.last_mut()) {
             if last.1 == start {
                 last.1 = end;
@@ -51,7 +51,7 @@ impl Spans {
     }
 
     /// Takes the range that came last.
-    pub(super) fn pop(&mut self) -> Option<(u64, u64)> {
+    pub(in crate::space) fn pop(&mut self) -> Option<(u64, u64)> {
         loop {
             let chunk = self.last_chunk()?;
             if let Some(span) = chunk.pop() {
@@ -63,33 +63,38 @@ impl Spans {
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::space) fn len(&self) -> usize {
         self.count
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::space) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.chunks.values().flat_map(|chunk| chunk.iter().copied())
     }
 }
 
 /// What transactions freed that are not durable yet: the committing one and the running one, rarely more.
-pub(super) struct Pins {
+pub(in crate::space) struct Pins {
     sets: OrdMap<Generation, Spans>,
 }
 
 impl Pins {
-    pub(super) fn new() -> Self {
+    pub(in crate::space) fn new() -> Self {
         Self {
             sets: OrdMap::new(),
         }
     }
 
     /// Remembers a range that `generation` freed.
-    pub(super) fn push(&mut self, generation: Generation, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn push(
+        &mut self,
+        generation: Generation,
+        start: u64,
+        end: u64,
+    ) -> Result {
         if !self.sets.contains_key(&generation) {
             self.sets.insert(generation, Spans::new())?;
         }
@@ -101,7 +106,7 @@ impl Pins {
 
     /// Takes out the ranges of a transaction up to and with `generation`; `None` when there are no more. Its place is
     /// kept, so that [`Self::put_back`] needs no memory.
-    pub(super) fn pop(&mut self, generation: Generation) -> Option<(Generation, Spans)> {
+    pub(in crate::space) fn pop(&mut self, generation: Generation) -> Option<(Generation, Spans)> {
         loop {
             let (&of, _) = self.sets.first().filter(|(of, _)| **of <= generation)?;
             let spans = core::mem::replace(self.sets.get_mut(&of)?, Spans::new());
@@ -113,7 +118,7 @@ impl Pins {
     }
 
     /// Puts back what could not be freed.
-    pub(super) fn put_back(&mut self, (of, spans): (Generation, Spans)) {
+    pub(in crate::space) fn put_back(&mut self, (of, spans): (Generation, Spans)) {
         if let Some(place) = self.sets.get_mut(&of) {
             *place = spans;
         }

@@ -1,22 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All block groups, by address and by class.
+//!
+//! | module     | what it is                                                                        |
+//! |------------|-----------------------------------------------------------------------------------|
+//! | `group`    | one block group: its bytes by state, and where they are free                      |
+//! | `items`    | what the trees have of a group, what they lack                                    |
+//! | `load`     | reading all groups at mount                                                       |
+//! | `sparse`   | full groups on sequential zones of which little is in use                         |
+//! | `supply`   | groups coming and going with their chunks                                         |
+//! | `writeout` | extent items that come and go, and telling the trees                              |
+//! | `zones`    | the zones below groups: when they are taken, given back and emptied               |
 
-use super::group::Group;
-use super::zones::is_worth_reset;
+pub(in crate::space) mod group;
+pub(in crate::space) mod items;
+mod load;
+pub(in crate::space) mod sparse;
+pub(in crate::space) mod supply;
+mod writeout;
+pub(in crate::space) mod zones;
+
 use super::Class;
 use crate::map::OrdMap;
+use group::Group;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use zones::is_worth_reset;
 
 /// One of something for each class.
-pub(super) struct PerClass<T> {
+pub(in crate::space) struct PerClass<T> {
     data: T,
     metadata: T,
     system: T,
 }
 
 impl<T> PerClass<T> {
-    pub(super) fn try_new(mut make: impl FnMut(Class) -> Result<T>) -> Result<Self> {
+    pub(in crate::space) fn try_new(mut make: impl FnMut(Class) -> Result<T>) -> Result<Self> {
         Ok(Self {
             data: make(Class::Data)?,
             metadata: make(Class::Metadata)?,
@@ -24,7 +42,7 @@ impl<T> PerClass<T> {
         })
     }
 
-    pub(super) fn get(&self, class: Class) -> &T {
+    pub(in crate::space) fn get(&self, class: Class) -> &T {
         match class {
             Class::Data => &self.data,
             Class::Metadata => &self.metadata,
@@ -32,7 +50,7 @@ impl<T> PerClass<T> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, class: Class) -> &mut T {
+    pub(in crate::space) fn get_mut(&mut self, class: Class) -> &mut T {
         match class {
             Class::Data => &mut self.data,
             Class::Metadata => &mut self.metadata,
@@ -42,13 +60,13 @@ impl<T> PerClass<T> {
 }
 
 /// The set of block groups. Under a lock that is taken before any group's.
-pub(super) struct Groups {
+pub(in crate::space) struct Groups {
     all: OrdMap<u64, Arc<Group>>,
     by_class: PerClass<OrdMap<u64, Arc<Group>>>,
 }
 
 impl Groups {
-    pub(super) fn new() -> Result<Self> {
+    pub(in crate::space) fn new() -> Result<Self> {
         Ok(Self {
             all: OrdMap::new(),
             by_class: PerClass::try_new(|_| Ok(OrdMap::new()))?,
@@ -56,7 +74,7 @@ impl Groups {
     }
 
     /// Adds a group. Nothing is changed after an error.
-    pub(super) fn insert(&mut self, group: Arc<Group>) -> Result {
+    pub(in crate::space) fn insert(&mut self, group: Arc<Group>) -> Result {
         let start = group.start().get();
         if self.all.contains_key(&start) {
             return Err(EEXIST);
@@ -71,30 +89,34 @@ impl Groups {
     }
 
     /// Takes a group out.
-    pub(super) fn remove(&mut self, start: u64) -> Option<Arc<Group>> {
+    pub(in crate::space) fn remove(&mut self, start: u64) -> Option<Arc<Group>> {
         let group = self.all.remove(&start)?;
         self.by_class.get_mut(group.class()).remove(&start);
         Some(group)
     }
 
     /// The group that holds all of `[start, end)`.
-    pub(super) fn holding(&self, start: u64, end: u64) -> Option<&Arc<Group>> {
+    pub(in crate::space) fn holding(&self, start: u64, end: u64) -> Option<&Arc<Group>> {
         let (_, group) = self.all.floor(&start)?;
         group.contains(start, end).then_some(group)
     }
 
     /// How many groups of a class there are.
-    pub(super) fn count(&self, class: Class) -> usize {
+    pub(in crate::space) fn count(&self, class: Class) -> usize {
         self.by_class.get(class).len()
     }
 
     /// All groups of a class, ascending.
-    pub(super) fn of(&self, class: Class) -> impl Iterator<Item = &Arc<Group>> {
+    pub(in crate::space) fn of(&self, class: Class) -> impl Iterator<Item = &Arc<Group>> {
         self.by_class.get(class).values()
     }
 
     /// All groups of a class: first the one that starts at `from` if there is one, then those behind it, then the rest.
-    pub(super) fn around(&self, class: Class, from: u64) -> impl Iterator<Item = &Arc<Group>> {
+    pub(in crate::space) fn around(
+        &self,
+        class: Class,
+        from: u64,
+    ) -> impl Iterator<Item = &Arc<Group>> {
         let groups = self.by_class.get(class);
         let behind = groups.range_from(&from).map(|(_, group)| group);
         let before = groups
@@ -105,7 +127,7 @@ impl Groups {
     }
 
     /// The first group of a class at or behind `from` whose zones are worth a reset.
-    pub(super) fn empty_appending(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+    pub(in crate::space) fn empty_appending(&self, class: Class, from: u64) -> Option<Arc<Group>> {
         let mut groups = self
             .by_class
             .get(class)
@@ -117,7 +139,7 @@ impl Groups {
     }
 
     /// All groups, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Group>> {
+    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.all.values()
     }
 }

@@ -18,6 +18,13 @@
 //! }
 //! ```
 //!
+//! | module       | what it is                                                                         |
+//! |--------------|------------------------------------------------------------------------------------|
+//! | `admit`      | whether a block may be written now                                                 |
+//! | `giving_way` | which group gives its active zones up when there are too few                       |
+//! | `group`      | how far a group has been written, and what the order asks of groups                |
+//! | `statistics` | what is counted                                                                    |
+//!
 //! | type              | what it is                                                                    |
 //! |-------------------|-------------------------------------------------------------------------------|
 //! | [`MetadataGate`]  | one for each volume; on volumes without zones it lets everything pass           |
@@ -40,10 +47,10 @@ pub use admit::{Admission, GateGuard, WriteToken};
 pub use group::{DataGroup, GateGroup, InFlight};
 pub use statistics::GateStatistics;
 
-use super::zones::DataProgress;
-use super::Class;
 use crate::disk::Logical;
 use crate::map::OrdMap;
+use crate::space::groups::zones::DataProgress;
+use crate::space::Class;
 use crate::volume::Activation;
 use group::{Phase, Progress, WritePointer};
 use kernel::sync::Arc;
@@ -77,28 +84,28 @@ pub enum Share {
 }
 
 /// What a group on sequential zones starts with.
-pub(super) struct NewGroup {
+pub(in crate::space) struct NewGroup {
     /// Metadata or system.
-    pub(super) class: Class,
+    pub(in crate::space) class: Class,
     /// Its address.
-    pub(super) start: Logical,
+    pub(in crate::space) start: Logical,
     /// Its bytes in the logical space.
-    pub(super) len: u64,
+    pub(in crate::space) len: u64,
     /// What its zones hold in whole blocks.
-    pub(super) capacity: u64,
+    pub(in crate::space) capacity: u64,
     /// Whether that is all they hold.
-    pub(super) ending: Ending,
+    pub(in crate::space) ending: Ending,
     /// Where the device's write pointer stands.
-    pub(super) written_to: Logical,
+    pub(in crate::space) written_to: Logical,
     /// Its zones hold active resources.
-    pub(super) active: bool,
+    pub(in crate::space) active: bool,
     /// Its allocation state.
-    pub(super) group: Arc<dyn GateGroup>,
+    pub(in crate::space) group: Arc<dyn GateGroup>,
 }
 
 /// What is left of a group's zones behind its last block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::space) enum Ending {
     /// Nothing: they are full by themselves.
     Full,
     /// Less than a block: they must be finished.
@@ -174,7 +181,7 @@ impl MetadataGate {
     }
 
     /// Counts the data writes of the groups that the gate knows.
-    pub(super) fn data_progress(&self) -> Result<Arc<DataProgress>> {
+    pub(in crate::space) fn data_progress(&self) -> Result<Arc<DataProgress>> {
         match &self.serial {
             Some(serial) => Ok(serial.data.clone()),
             None => Ok(Arc::new(DataProgress::new()?, GFP_NOFAIL)?),
@@ -189,7 +196,7 @@ impl MetadataGate {
     }
 
     /// A data group on sequential zones joins.
-    pub(super) fn add_data(&self, start: Logical, group: Arc<dyn DataGroup>) -> Result {
+    pub(in crate::space) fn add_data(&self, start: Logical, group: Arc<dyn DataGroup>) -> Result {
         let Some(serial) = &self.serial else {
             return Ok(());
         };
@@ -198,7 +205,7 @@ impl MetadataGate {
     }
 
     /// A group on sequential zones joins.
-    pub(super) fn add(&self, new: NewGroup) -> Result {
+    pub(in crate::space) fn add(&self, new: NewGroup) -> Result {
         let Some(serial) = &self.serial else {
             return Ok(());
         };
@@ -209,7 +216,7 @@ impl MetadataGate {
     }
 
     /// A group leaves. `EBUSY` while blocks of it were not sent or have not completed.
-    pub(super) fn remove(&self, start: Logical) -> Result {
+    pub(in crate::space) fn remove(&self, start: Logical) -> Result {
         let Some(serial) = &self.serial else {
             return Ok(());
         };
@@ -226,7 +233,7 @@ impl MetadataGate {
     }
 
     /// Whether nothing of a group is unsent or under way: it may be removed or reset.
-    pub(super) fn is_quiet(&self, start: Logical) -> bool {
+    pub(in crate::space) fn is_quiet(&self, start: Logical) -> bool {
         let Some(serial) = &self.serial else {
             return true;
         };
@@ -239,7 +246,7 @@ impl MetadataGate {
     }
 
     /// Empties a group's zones. The allocator gives out nothing of the group meanwhile. `EBUSY` as [`Self::remove`].
-    pub(super) fn reset(&self, start: Logical) -> Result {
+    pub(in crate::space) fn reset(&self, start: Logical) -> Result {
         let Some(serial) = &self.serial else {
             return Ok(());
         };

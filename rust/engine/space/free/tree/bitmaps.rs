@@ -4,7 +4,7 @@
 use super::Recorded;
 use crate::btree::Writer;
 use crate::disk::{Key, Kind};
-use crate::space::changes::Change;
+use crate::space::free::changes::Change;
 use latch::prelude::*;
 
 /// A bitmap item: the bytes of the volume it covers, and how many each of its bits stands for.

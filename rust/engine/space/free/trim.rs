@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
-use super::group::{Access, Group};
-use super::room::Room;
-use super::totals::State;
-use super::{Class, Reservation, Space, Urgency};
+use super::policy::Room;
+use crate::space::groups::group::{Access, Group};
+use crate::space::reserve::pool::State;
+use crate::space::{Class, Reservation, Space, Urgency};
 use core::sync::atomic::{AtomicU8, Ordering};
 use latch::prelude::*;
 use latch::Mutex;
@@ -34,14 +34,14 @@ const fn piece(class: Class) -> u64 {
 const MOST_WAITING: usize = 1 << 14;
 
 /// What devices have yet to be told.
-pub(super) struct Trims {
+pub(in crate::space) struct Trims {
     mode: AtomicU8,
     /// Ranges that were freed, `[start, end)`, in no order. A leaf lock.
     waiting: Mutex<KVec<(u64, u64)>>,
 }
 
 impl Trims {
-    pub(super) fn new(discard: Discard) -> Result<Self> {
+    pub(in crate::space) fn new(discard: Discard) -> Result<Self> {
         let trims = Self {
             mode: AtomicU8::new(0),
             waiting: Mutex::new(KVec::new(), latch::class!("rbtrfs_waiting_trims"))?,
@@ -59,7 +59,7 @@ impl Trims {
         self.mode.store(mode, Ordering::Relaxed);
     }
 
-    pub(super) fn discard(&self) -> Discard {
+    pub(in crate::space) fn discard(&self) -> Discard {
         match self.mode.load(Ordering::Relaxed) {
             0 => Discard::Never,
             1 => Discard::AtUnpin,
@@ -68,7 +68,7 @@ impl Trims {
     }
 
     /// `[start, end)` has become free. A hint: without memory it is forgotten.
-    pub(super) fn note(&self, start: u64, end: u64) {
+    pub(in crate::space) fn note(&self, start: u64, end: u64) {
         if self.discard() != Discard::Later {
             return;
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Addresses coming back: at once, or when the transaction that freed them is durable.
 
-use super::group::Group;
-use super::spans::Spans;
-use super::totals::State;
+use super::pinned::Spans;
 use super::trim::Discard;
-use super::{Class, Reservation, Space};
 use crate::disk::{Generation, Logical};
+use crate::space::groups::group::Group;
+use crate::space::reserve::pool::State;
+use crate::space::{Class, Reservation, Space};
 use crate::volume::Chunk;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -58,7 +58,7 @@ impl Space {
         self.pin_in(&group, addr.get(), len, State::Reserved, generation)
     }
 
-    pub(super) fn pin_in(
+    pub(in crate::space) fn pin_in(
         &self,
         group: &Group,
         start: u64,
@@ -133,7 +133,7 @@ impl Space {
     }
 
     /// Tells the devices that a range is unused. A hint: errors do not matter.
-    pub(super) fn discard_range(&self, start: u64, end: u64) {
+    pub(in crate::space) fn discard_range(&self, start: u64, end: u64) {
         let mut at = start;
         while at < end {
             // Sequential zones are reset instead.

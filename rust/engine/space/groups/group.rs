@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One block group: its bytes by state, and where they are free.
 
-use super::gate::Ending;
 use super::items::Items;
-use super::ranges::Wish;
-use super::room::{Idle, Room};
-use super::totals::{Pool, State, Tally};
-use super::{Class, Reservation};
 use crate::disk::Logical;
+use crate::space::free::policy::{Idle, Room};
+use crate::space::free::ranges::Wish;
+use crate::space::reserve::pool::{Pool, State, Tally};
+use crate::space::write_order::Ending;
+use crate::space::{Class, Reservation};
 use crate::volume::Chunk;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -16,7 +16,7 @@ use latch::{Mutex, MutexGuard};
 
 /// Whether addresses may be taken from a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(in crate::space) enum Access {
     /// Yes.
     Open,
     /// No: it is on its way out, or its zones were finished before they were full.
@@ -24,20 +24,20 @@ pub(super) enum Access {
 }
 
 /// What changes in a group, under its lock.
-pub(super) struct Body {
-    pub(super) tally: Tally,
-    pub(super) room: Room,
-    pub(super) access: Access,
+pub(in crate::space) struct Body {
+    pub(in crate::space) tally: Tally,
+    pub(in crate::space) room: Room,
+    pub(in crate::space) access: Access,
     /// The zones hold active resources, or need none. For data; metadata's are activated by the gate when written.
-    pub(super) active: bool,
+    pub(in crate::space) active: bool,
     /// File data whose IO has begun or may begin and has not ended, on sequential zones.
-    pub(super) under_way: u64,
+    pub(in crate::space) under_way: u64,
     /// File data that was given up before it was written: the zones are not full by themselves.
-    pub(super) unwritten: u64,
+    pub(in crate::space) unwritten: u64,
     /// What is left of the zones behind the last byte that can be allocated.
-    pub(super) ending: Ending,
+    pub(in crate::space) ending: Ending,
     /// Bytes that were still in use when an attempt to empty the group ended.
-    pub(super) in_use_when_tried: u64,
+    pub(in crate::space) in_use_when_tried: u64,
 }
 
 impl Body {
@@ -54,7 +54,7 @@ impl Body {
 /// A block group.
 ///
 /// Lock order: `items` > tree block locks > `body` > the pool's totals.
-pub(super) struct Group {
+pub(in crate::space) struct Group {
     chunk: Arc<Chunk>,
     class: Class,
     pool: Arc<Pool>,
@@ -62,12 +62,12 @@ pub(super) struct Group {
     /// Nothing longer than this is free: read without the lock, to pass by a group that is full.
     largest: AtomicU64,
     /// What the trees have of this group, and what they lack.
-    pub(super) items: Mutex<Items>,
+    pub(in crate::space) items: Mutex<Items>,
 }
 
 impl Group {
     /// A group as it was loaded or made, not yet counted in its pool.
-    pub(super) fn new(
+    pub(in crate::space) fn new(
         chunk: Arc<Chunk>,
         class: Class,
         pool: Arc<Pool>,
@@ -84,47 +84,51 @@ impl Group {
         })
     }
 
-    pub(super) fn chunk(&self) -> &Arc<Chunk> {
+    pub(in crate::space) fn chunk(&self) -> &Arc<Chunk> {
         &self.chunk
     }
 
-    pub(super) fn class(&self) -> Class {
+    pub(in crate::space) fn class(&self) -> Class {
         self.class
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool> {
+    pub(in crate::space) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    pub(super) fn start(&self) -> Logical {
+    pub(in crate::space) fn start(&self) -> Logical {
         self.chunk.logical
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::space) fn len(&self) -> u64 {
         self.chunk.len
     }
 
     /// Where the group ends.
-    pub(super) fn end(&self) -> u64 {
+    pub(in crate::space) fn end(&self) -> u64 {
         self.start().saturating_add(self.len()).get()
     }
 
     /// Whether `[start, end)` lies in the group.
-    pub(super) fn contains(&self, start: u64, end: u64) -> bool {
+    pub(in crate::space) fn contains(&self, start: u64, end: u64) -> bool {
         self.start().get() <= start && start < end && end <= self.end()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Body> {
+    pub(in crate::space) fn lock(&self) -> MutexGuard<'_, Body> {
         self.body.lock()
     }
 
     /// Whether `len` bytes in one piece may be free. A hint.
-    pub(super) fn may_hold(&self, len: u64) -> bool {
+    pub(in crate::space) fn may_hold(&self, len: u64) -> bool {
         self.largest.load(Ordering::Relaxed) >= len
     }
 
     /// Takes a range for `wish` on account of `from`: free becomes reserved. `None` if nothing fits.
-    pub(super) fn allocate(&self, wish: Wish, from: &Reservation) -> Result<Option<(u64, u64)>> {
+    pub(in crate::space) fn allocate(
+        &self,
+        wish: Wish,
+        from: &Reservation,
+    ) -> Result<Option<(u64, u64)>> {
         let mut body = self.body.lock();
         if body.access == Access::Closed {
             return Ok(None);
@@ -145,7 +149,7 @@ impl Group {
     }
 
     /// Takes `[start, end)`, which a log tree refers to: idle becomes reserved. `EEXIST` if it is not idle.
-    pub(super) fn take_at(&self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn take_at(&self, start: u64, end: u64) -> Result {
         let mut body = self.body.lock();
         let idle = body.room.take_at(start, end)?;
         let from = body.state_of(idle);
@@ -154,7 +158,7 @@ impl Group {
     }
 
     /// Gives `[start, end)` back: reserved or pinned becomes free, or unusable on sequential zones.
-    pub(super) fn give_back(&self, start: u64, end: u64, from: State) -> Result {
+    pub(in crate::space) fn give_back(&self, start: u64, end: u64, from: State) -> Result {
         let mut body = self.body.lock();
         let idle = body.room.give_back(start, end)?;
         let to = body.state_of(idle);
@@ -164,7 +168,7 @@ impl Group {
 
     /// The reverse of [`Self::allocate`], for what was not written: address and promise come back as one. `ENOSPC`: the
     /// address has come back, and all that is free is promised to others.
-    pub(super) fn take_back(&self, start: u64, end: u64, to: &Reservation) -> Result {
+    pub(in crate::space) fn take_back(&self, start: u64, end: u64, to: &Reservation) -> Result {
         let mut body = self.body.lock();
         let idle = body.room.give_back(start, end)?;
         let state = body.state_of(idle);
@@ -179,12 +183,12 @@ impl Group {
     }
 
     /// Moves bytes from one state to another where no address becomes free or is taken.
-    pub(super) fn move_bytes(&self, bytes: u64, from: State, to: State) -> Result {
+    pub(in crate::space) fn move_bytes(&self, bytes: u64, from: State, to: State) -> Result {
         self.shift(&mut self.body.lock(), bytes, from, to)
     }
 
     /// Stops allocation: what is free becomes read-only.
-    pub(super) fn close(&self, body: &mut Body) -> Result {
+    pub(in crate::space) fn close(&self, body: &mut Body) -> Result {
         if body.access == Access::Closed {
             return Ok(());
         }
@@ -194,7 +198,7 @@ impl Group {
     }
 
     /// Allows allocation again.
-    pub(super) fn open(&self, body: &mut Body) -> Result {
+    pub(in crate::space) fn open(&self, body: &mut Body) -> Result {
         if body.access == Access::Open {
             return Ok(());
         }
@@ -204,12 +208,18 @@ impl Group {
     }
 
     /// Renews what is known of the room without the lock.
-    pub(super) fn publish(&self, body: &Body) {
+    pub(in crate::space) fn publish(&self, body: &Body) {
         self.largest
             .store(body.room.largest_bound(), Ordering::Relaxed);
     }
 
-    pub(super) fn shift(&self, body: &mut Body, bytes: u64, from: State, to: State) -> Result {
+    pub(in crate::space) fn shift(
+        &self,
+        body: &mut Body,
+        bytes: u64,
+        from: State,
+        to: State,
+    ) -> Result {
         body.tally.shift(bytes, from, to).inspect_err(|_| {
             pr_err!(
                 "block group {}: {bytes} bytes cannot go from {from:?} to {to:?}\n",

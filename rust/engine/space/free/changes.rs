@@ -6,7 +6,7 @@ use latch::prelude::*;
 
 /// What happened to a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(in crate::space) enum Change {
     /// Its extent item was inserted: not free any more.
     Allocated,
     /// Its extent item was removed: free.
@@ -17,23 +17,23 @@ pub(super) enum Change {
 ///
 /// The tree is told once for each commit and not once for each extent: neighbours become one change, and what was
 /// allocated and freed in the same transaction becomes none.
-pub(super) struct Changes {
+pub(in crate::space) struct Changes {
     by_start: OrdMap<u64, (u64, Change)>,
 }
 
 impl Changes {
-    pub(super) fn new() -> Self {
+    pub(in crate::space) fn new() -> Self {
         Self {
             by_start: OrdMap::new(),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::space) fn is_empty(&self) -> bool {
         self.by_start.is_empty()
     }
 
     /// The first change by address.
-    pub(super) fn pop_first(&mut self) -> Option<(u64, u64, Change)> {
+    pub(in crate::space) fn pop_first(&mut self) -> Option<(u64, u64, Change)> {
         self.by_start
             .pop_first()
             .map(|(start, (end, change))| (start, end, change))
@@ -41,7 +41,7 @@ impl Changes {
 
     /// Notes a change of `[start, end)`. A change back cancels. `EUCLEAN` if the same change is noted already for a
     /// part of it: an extent was allocated or freed twice.
-    pub(super) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+    pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         let mut at = start;
         while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {
             if other == change {

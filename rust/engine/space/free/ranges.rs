@@ -14,7 +14,7 @@ const SECTOR_BITS: u32 = 12;
 ///
 /// The map's key is a range's **end**: taking from a range's front, which is what allocation does nearly always,
 /// changes the value in place and allocates no memory.
-pub(super) struct FreeRanges {
+pub(in crate::space) struct FreeRanges {
     start_by_end: OrdMap<u64, u64>,
     sizes: [u32; SIZE_CLASSES],
     free: u64,
@@ -24,15 +24,15 @@ pub(super) struct FreeRanges {
 
 /// What a search wants.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(in crate::space) struct Wish {
     /// Bytes wanted.
-    pub(super) wanted: u64,
+    pub(in crate::space) wanted: u64,
     /// Fewer bytes than this are no use.
-    pub(super) min: u64,
+    pub(in crate::space) min: u64,
     /// Both ends are multiples of this.
-    pub(super) align: u64,
+    pub(in crate::space) align: u64,
     /// A start that is not right behind the cursor should have this many free bytes, if such a place exists.
-    pub(super) cluster: u64,
+    pub(in crate::space) cluster: u64,
 }
 
 /// A range, `[start, end)`.
@@ -54,7 +54,7 @@ fn longest_in(class: usize) -> u64 {
 }
 
 /// `value` rounded up to a multiple of `align`; `None` past the end of the numbers.
-pub(super) fn round_up(value: u64, align: u64) -> Option<u64> {
+pub(in crate::space) fn round_up(value: u64, align: u64) -> Option<u64> {
     match value.checked_rem(align)? {
         0 => Some(value),
         rest => value.checked_add(align.checked_sub(rest)?),
@@ -74,7 +74,7 @@ fn aligned((start, end): Span, align: u64) -> Option<Span> {
 }
 
 impl FreeRanges {
-    pub(super) fn new() -> Self {
+    pub(in crate::space) fn new() -> Self {
         Self {
             start_by_end: OrdMap::new(),
             sizes: [0; SIZE_CLASSES],
@@ -84,35 +84,35 @@ impl FreeRanges {
     }
 
     /// Free bytes in all ranges.
-    pub(super) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> u64 {
         self.free
     }
 
     /// How many ranges there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::space) fn len(&self) -> usize {
         self.start_by_end.len()
     }
 
     /// The ranges, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Span> + '_ {
+    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = Span> + '_ {
         self.start_by_end.iter().map(|(&end, &start)| (start, end))
     }
 
     /// No range is longer than this.
-    pub(super) fn largest_bound(&self) -> u64 {
+    pub(in crate::space) fn largest_bound(&self) -> u64 {
         let class = self.sizes.iter().rposition(|&count| count > 0);
         class.map_or(0, |class| longest_in(class).min(self.free))
     }
 
     /// The first free piece of `[start, end)`.
-    pub(super) fn first_in(&self, start: u64, end: u64) -> Option<Span> {
+    pub(in crate::space) fn first_in(&self, start: u64, end: u64) -> Option<Span> {
         let (first, last) = self.next_ending_after(start)?;
         let piece = (first.max(start), last.min(end));
         (piece.0 < piece.1).then_some(piece)
     }
 
     /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already; nothing is changed then.
-    pub(super) fn insert(&mut self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn insert(&mut self, start: u64, end: u64) -> Result {
         if start >= end {
             return Err(EINVAL);
         }
@@ -143,7 +143,7 @@ impl FreeRanges {
     }
 
     /// Makes `[start, end)` not free. `EEXIST` if a part of it is not free now; nothing is changed then.
-    pub(super) fn remove(&mut self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn remove(&mut self, start: u64, end: u64) -> Result {
         if start >= end {
             return Err(EINVAL);
         }
@@ -172,7 +172,7 @@ impl FreeRanges {
     }
 
     /// Makes all of `[start, end)` not free, whatever of it is free now; gives how much that was.
-    pub(super) fn exclude(&mut self, start: u64, end: u64) -> Result<u64> {
+    pub(in crate::space) fn exclude(&mut self, start: u64, end: u64) -> Result<u64> {
         let mut excluded = 0u64;
         while let Some((first, last)) = self.next_ending_after(start) {
             if first >= end {
@@ -187,7 +187,7 @@ impl FreeRanges {
 
     /// Takes a range for `wish`: behind the last one if it fits there, else the first that holds `cluster` bytes,
     /// else the first that holds `wanted`, else the longest. `None` if nothing holds `min`.
-    pub(super) fn take(&mut self, wish: Wish) -> Result<Option<Span>> {
+    pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<Span>> {
         let Some((start, end)) = self.find(wish) else {
             return Ok(None);
         };

@@ -7,7 +7,7 @@ use crate::disk::{Logical, ZoneOffset};
 use latch::prelude::*;
 
 /// The free bytes of one block group.
-pub(super) enum Room {
+pub(in crate::space) enum Room {
     /// Anywhere: regular devices and conventional zones.
     Anywhere(FreeRanges),
     /// Behind the last allocation only: sequential zones.
@@ -15,50 +15,50 @@ pub(super) enum Room {
 }
 
 /// The allocation state of a block group on sequential zones (C: `alloc_offset`, `zone_capacity`).
-pub(super) struct Appending {
+pub(in crate::space) struct Appending {
     /// The group's address.
-    pub(super) start: Logical,
+    pub(in crate::space) start: Logical,
     /// Where the next allocation starts.
-    pub(super) offset: ZoneOffset,
+    pub(in crate::space) offset: ZoneOffset,
     /// What the zones hold; at most the group's length.
-    pub(super) capacity: u64,
+    pub(in crate::space) capacity: u64,
     /// What was allocated and will not be written, but by the gate.
-    pub(super) abandoned: Abandoned,
+    pub(in crate::space) abandoned: Abandoned,
 }
 
 impl Appending {
     /// Where the next allocation starts.
-    pub(super) fn end_of_allocated(&self) -> Logical {
+    pub(in crate::space) fn end_of_allocated(&self) -> Logical {
         self.start.saturating_add(self.offset.get())
     }
 
     /// Where the last block ends that will be written: there is none in what was allocated behind it.
-    pub(super) fn end_of_blocks(&self) -> Logical {
+    pub(in crate::space) fn end_of_blocks(&self) -> Logical {
         self.start
             .saturating_add(self.abandoned.trim(self.offset).get())
     }
 
     /// No block will stand at `addr`.
-    pub(super) fn abandon(&mut self, addr: Logical) {
+    pub(in crate::space) fn abandon(&mut self, addr: Logical) {
         if let Some(offset) = addr.checked_since(self.start) {
             self.abandoned.note(ZoneOffset::new(offset));
         }
     }
 
     /// Whether [`Self::abandon`] was told so.
-    pub(super) fn is_abandoned(&self, addr: Logical) -> bool {
+    pub(in crate::space) fn is_abandoned(&self, addr: Logical) -> bool {
         addr.checked_since(self.start)
             .is_some_and(|offset| self.abandoned.contains(ZoneOffset::new(offset)))
     }
 
     /// The zones are empty.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::space) fn restart(&mut self) {
         self.offset = ZoneOffset::new(0);
         self.abandoned.clear();
     }
 
     /// Bytes that can still be allocated.
-    pub(super) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> u64 {
         self.capacity.saturating_sub(self.offset.get())
     }
 
@@ -76,7 +76,7 @@ impl Appending {
 
 /// What bytes that belong to nothing are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Idle {
+pub(in crate::space) enum Idle {
     /// They can be allocated.
     Free,
     /// They wait for the reset of their zone.
@@ -85,7 +85,7 @@ pub(super) enum Idle {
 
 impl Room {
     /// Bytes that can be allocated now.
-    pub(super) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> u64 {
         match self {
             Room::Anywhere(ranges) => ranges.free(),
             Room::Append(appending) => appending.free(),
@@ -93,7 +93,7 @@ impl Room {
     }
 
     /// What fits into a group of `len` bytes: less, where zones hold less than they are long.
-    pub(super) fn capacity(&self, len: u64) -> u64 {
+    pub(in crate::space) fn capacity(&self, len: u64) -> u64 {
         match self {
             Room::Anywhere(_) => len,
             Room::Append(appending) => appending.capacity,
@@ -101,7 +101,7 @@ impl Room {
     }
 
     /// No allocation can be longer than this.
-    pub(super) fn largest_bound(&self) -> u64 {
+    pub(in crate::space) fn largest_bound(&self) -> u64 {
         match self {
             Room::Anywhere(ranges) => ranges.largest_bound(),
             Room::Append(appending) => appending.free(),
@@ -109,7 +109,7 @@ impl Room {
     }
 
     /// Takes a range; `None` if nothing fits.
-    pub(super) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
+    pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
         match self {
             Room::Anywhere(ranges) => ranges.take(wish),
             Room::Append(appending) => Ok(appending.take(wish)),
@@ -118,7 +118,7 @@ impl Room {
 
     /// Takes `[start, end)` and tells what it was; `EEXIST` if it is not idle. On sequential zones that is a range
     /// before the write pointer, written by the mount that crashed: it belongs to whoever finds it referenced.
-    pub(super) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
+    pub(in crate::space) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
             Room::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
             Room::Append(appending) if end <= appending.end_of_allocated().get() => {
@@ -129,7 +129,7 @@ impl Room {
     }
 
     /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free.
-    pub(super) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
+    pub(in crate::space) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
             Room::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
             Room::Append(appending) if end <= appending.end_of_allocated().get() => {

@@ -4,8 +4,8 @@
 use super::model::*;
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::gate::{Admission, InFlight, MetadataGate};
 use crate::space::tests::Random;
+use crate::space::write_order::{Admission, InFlight, MetadataGate};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Block groups on sequential zones: when their zones are taken, given back and emptied.
 
-use super::gate::{DataGroup, Ending, GateGroup, MetadataGate, Share, Zones};
 use super::group::{Access, Body, Group};
-use super::room::{Appending, Room};
-use super::totals::State;
-use super::{Class, DataExtent, Space};
 use crate::disk::{Logical, ZoneOffset};
+use crate::space::free::policy::{Appending, Room};
+use crate::space::reserve::pool::State;
+use crate::space::write_order::{DataGroup, Ending, GateGroup, MetadataGate, Share, Zones};
+use crate::space::{Class, DataExtent, Space};
 use crate::volume::{Activation, Volume};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex, MutexGuard};
 
 /// The volume's zones by the address of the group above them.
-pub(super) struct VolumeZones(pub(super) Arc<Volume>);
+pub(in crate::space) struct VolumeZones(pub(in crate::space) Arc<Volume>);
 
 impl Zones for VolumeZones {
     fn activate(&self, group: Logical) -> Result<Activation> {
@@ -52,7 +52,7 @@ impl Zones for VolumeZones {
 }
 
 impl MetadataGate {
-    /// The gate for a volume's metadata, to be given to its block cache and to [`super::Options`].
+    /// The gate for a volume's metadata, to be given to its block cache and to [`crate::space::Options`].
     pub fn for_volume(volume: &Arc<Volume>) -> Result<Arc<Self>> {
         let gate = match volume.is_zoned() {
             true => Self::serial(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
@@ -72,7 +72,7 @@ fn appending(body: &mut Body) -> Option<&mut Appending> {
 
 impl Group {
     /// No block will stand at `addr`.
-    pub(super) fn abandon(&self, addr: Logical) {
+    pub(in crate::space) fn abandon(&self, addr: Logical) {
         if let Some(appending) = appending(&mut self.lock()) {
             appending.abandon(addr);
         }
@@ -164,13 +164,13 @@ fn idle_rest(body: &mut Body) -> Option<u64> {
 }
 
 /// Counts data writes that have ended, for those who wait for the zones they hold.
-pub(super) struct DataProgress {
+pub(in crate::space) struct DataProgress {
     ended: Mutex<u64>,
     moved: Condvar,
 }
 
 impl DataProgress {
-    pub(super) fn new() -> Result<Self> {
+    pub(in crate::space) fn new() -> Result<Self> {
         Ok(Self {
             ended: Mutex::new(0, latch::class!("rbtrfs_data_progress"))?,
             moved: Condvar::new(latch::class!("rbtrfs_data_ended"))?,
@@ -178,12 +178,12 @@ impl DataProgress {
     }
 
     /// How many there were.
-    pub(super) fn ended(&self) -> u64 {
+    pub(in crate::space) fn ended(&self) -> u64 {
         *self.ended.lock()
     }
 
     /// Waits until there were more than `seen`. One must be under way.
-    pub(super) fn await_next(&self, seen: u64) {
+    pub(in crate::space) fn await_next(&self, seen: u64) {
         let mut ended = self.ended.lock();
         while *ended == seen {
             self.moved.wait(&mut ended);
@@ -238,7 +238,7 @@ impl Space {
     }
 
     /// The same for an extent that will not be written any more.
-    pub(super) fn data_given_up(&self, group: &Group, len: u64) -> Result {
+    pub(in crate::space) fn data_given_up(&self, group: &Group, len: u64) -> Result {
         if group.class() != Class::Data || !self.volume.is_zoned() {
             return Ok(());
         }
@@ -296,7 +296,7 @@ impl Space {
     }
 
     /// Empties the zones of groups in which nothing is left: they can be written again from their start.
-    pub(super) fn reset_empty_groups(&self) -> Result {
+    pub(in crate::space) fn reset_empty_groups(&self) -> Result {
         if !self.volume.is_zoned() {
             return Ok(());
         }
@@ -365,7 +365,7 @@ fn is_spent(body: &mut Body) -> bool {
 }
 
 /// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.
-pub(super) fn is_worth_reset(body: &mut Body, short: bool) -> bool {
+pub(in crate::space) fn is_worth_reset(body: &mut Body, short: bool) -> bool {
     let tally = body.tally;
     let empty =
         tally.used == 0 && tally.reserved == 0 && tally.pinned == 0 && body.access == Access::Open;

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Promised bytes as values.
+//!
+//! | module  | what it is                                                               |
+//! |---------|--------------------------------------------------------------------------|
+//! | `class` | what block groups hold                                                   |
+//! | `pool`  | what a class has and has promised: where ENOSPC is decided               |
 
-use super::totals::Pool;
+pub(in crate::space) mod class;
+pub(in crate::space) mod pool;
+
 use super::Class;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
+use pool::Pool;
 
 /// How hard a reservation may press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +45,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    pub(super) fn new(pool: Arc<Pool>, bytes: u64) -> Self {
+    pub(in crate::space) fn new(pool: Arc<Pool>, bytes: u64) -> Self {
         Self {
             pool,
             bytes: AtomicU64::new(bytes),
@@ -79,7 +87,7 @@ impl Reservation {
     }
 
     /// Takes up to `bytes` out for an allocation from `pool`; nothing if the bytes were promised from another.
-    pub(super) fn draw_for(&self, pool: &Arc<Pool>, bytes: u64) -> u64 {
+    pub(in crate::space) fn draw_for(&self, pool: &Arc<Pool>, bytes: u64) -> u64 {
         if Arc::ptr_eq(&self.pool, pool) {
             self.draw(bytes)
         } else {
@@ -88,7 +96,7 @@ impl Reservation {
     }
 
     /// Takes in `bytes` that `pool` has promised, if it is the pool this was promised from; gives them back if not.
-    pub(super) fn take_in(&self, pool: &Arc<Pool>, bytes: u64) {
+    pub(in crate::space) fn take_in(&self, pool: &Arc<Pool>, bytes: u64) {
         self.merge(Reservation::new(pool.clone(), bytes));
     }
 

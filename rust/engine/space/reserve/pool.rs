@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a class of block groups has and has promised: where ENOSPC is decided.
 
-use super::{Class, Shortage, Urgency};
+use crate::space::{Class, Shortage, Urgency};
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard};
 
 /// The state of a byte of a block group. See the picture in [`super`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::space) enum State {
     /// Can be allocated.
     Free,
     /// Allocated, no extent item yet.
@@ -24,18 +24,18 @@ pub(super) enum State {
 
 /// Bytes by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) total: u64,
-    pub(super) reserved: u64,
-    pub(super) used: u64,
-    pub(super) pinned: u64,
-    pub(super) unusable: u64,
-    pub(super) read_only: u64,
+pub(in crate::space) struct Tally {
+    pub(in crate::space) total: u64,
+    pub(in crate::space) reserved: u64,
+    pub(in crate::space) used: u64,
+    pub(in crate::space) pinned: u64,
+    pub(in crate::space) unusable: u64,
+    pub(in crate::space) read_only: u64,
 }
 
 impl Tally {
     /// Bytes that can be allocated.
-    pub(super) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> u64 {
         let taken = [
             self.reserved,
             self.used,
@@ -49,7 +49,7 @@ impl Tally {
     }
 
     /// Moves bytes from one state to another. `EUCLEAN` if there are not as many: the books are wrong.
-    pub(super) fn shift(&mut self, bytes: u64, from: State, to: State) -> Result {
+    pub(in crate::space) fn shift(&mut self, bytes: u64, from: State, to: State) -> Result {
         let left = self.of(from).checked_sub(bytes).ok_or(EUCLEAN)?;
         let more = self.of(to).checked_add(bytes).ok_or(EUCLEAN)?;
         if from == to {
@@ -61,12 +61,12 @@ impl Tally {
     }
 
     /// Adds another's bytes: a group joins a class.
-    pub(super) fn add(&mut self, other: &Tally) {
+    pub(in crate::space) fn add(&mut self, other: &Tally) {
         self.combine(other, u64::saturating_add);
     }
 
     /// Takes another's bytes off: a group leaves a class.
-    pub(super) fn subtract(&mut self, other: &Tally) {
+    pub(in crate::space) fn subtract(&mut self, other: &Tally) {
         self.combine(other, u64::saturating_sub);
     }
 
@@ -104,37 +104,37 @@ impl Tally {
 
 /// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct GlobalReserve {
+pub(in crate::space) struct GlobalReserve {
     /// What it should hold.
-    pub(super) size: u64,
+    pub(in crate::space) size: u64,
     /// What it holds; a part of [`Totals::promised`].
-    pub(super) held: u64,
+    pub(in crate::space) held: u64,
 }
 
 /// What the devices could add to a class.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Growth {
+pub(in crate::space) struct Growth {
     /// Bytes of new chunks of the class's profile.
-    pub(super) bytes: u64,
+    pub(in crate::space) bytes: u64,
     /// Bytes of the next one of them; zero when the devices are full.
-    pub(super) next_chunk: u64,
+    pub(in crate::space) next_chunk: u64,
     /// Bytes that the next data chunk would take from these.
-    pub(super) data_chunk: u64,
+    pub(in crate::space) data_chunk: u64,
 }
 
 /// The books of one class.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
+pub(in crate::space) struct Totals {
     /// All groups of the class.
-    pub(super) tally: Tally,
+    pub(in crate::space) tally: Tally,
     /// Bytes promised and not allocated (C: `bytes_may_use`), with the global reserve.
-    pub(super) promised: u64,
+    pub(in crate::space) promised: u64,
     /// Kept back; metadata only.
-    pub(super) global: GlobalReserve,
+    pub(in crate::space) global: GlobalReserve,
     /// What chunks could still be allocated.
-    pub(super) growth: Growth,
+    pub(in crate::space) growth: Growth,
     /// A reservation was refused since the last commit.
-    pub(super) pressed: bool,
+    pub(in crate::space) pressed: bool,
 }
 
 /// One in this many bytes that handles reserve is what they may really come to use: a reservation counts eight new
@@ -206,7 +206,7 @@ impl Totals {
     }
 
     /// Whether so little is free that a chunk should be added before it is asked for.
-    pub(super) fn is_low(&self, margin: u64) -> bool {
+    pub(in crate::space) fn is_low(&self, margin: u64) -> bool {
         self.tally.free()
             < self
                 .floor(self.promised)
@@ -214,7 +214,7 @@ impl Totals {
     }
 
     /// Whether the class does without a group with this tally.
-    pub(super) fn can_spare(&self, group: &Tally) -> bool {
+    pub(in crate::space) fn can_spare(&self, group: &Tally) -> bool {
         let left = self.tally.free().saturating_sub(group.free());
         let total = self.tally.total.saturating_sub(group.total);
         left >= self.promised && left >= (total / 8).min(group.total)
@@ -254,29 +254,29 @@ impl Totals {
 }
 
 /// A class's books under their lock, the innermost of this layer.
-pub(super) struct Pool {
+pub(in crate::space) struct Pool {
     class: Class,
     totals: Mutex<Totals>,
 }
 
 impl Pool {
-    pub(super) fn new(class: Class) -> Result<Self> {
+    pub(in crate::space) fn new(class: Class) -> Result<Self> {
         Ok(Self {
             class,
             totals: Mutex::new(Totals::default(), latch::class!("rbtrfs_space_totals"))?,
         })
     }
 
-    pub(super) fn class(&self) -> Class {
+    pub(in crate::space) fn class(&self) -> Class {
         self.class
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Totals> {
+    pub(in crate::space) fn lock(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock()
     }
 
     /// Promises bytes, or tells what would help.
-    pub(super) fn promise(&self, bytes: u64, urgency: Urgency) -> Result<(), Shortage> {
+    pub(in crate::space) fn promise(&self, bytes: u64, urgency: Urgency) -> Result<(), Shortage> {
         let mut totals = self.totals.lock();
         totals.promise(self.class, bytes, urgency).ok_or_else(|| {
             totals.pressed = true;
@@ -285,12 +285,12 @@ impl Pool {
     }
 
     /// Whether nobody was promised `bytes` of what is free.
-    pub(super) fn can_lose(&self, bytes: u64) -> bool {
+    pub(in crate::space) fn can_lose(&self, bytes: u64) -> bool {
         self.totals.lock().can_lose(bytes)
     }
 
     /// Makes free bytes unusable, unless they were promised; whether it did.
-    pub(super) fn lose(&self, bytes: u64) -> Result<bool> {
+    pub(in crate::space) fn lose(&self, bytes: u64) -> Result<bool> {
         let mut totals = self.totals.lock();
         if !totals.can_lose(bytes) {
             return Ok(false);
@@ -300,12 +300,12 @@ impl Pool {
     }
 
     /// Whether a reservation was refused since the last commit.
-    pub(super) fn is_pressed(&self) -> bool {
+    pub(in crate::space) fn is_pressed(&self) -> bool {
         self.totals.lock().pressed
     }
 
     /// Takes a promise back.
-    pub(super) fn unpromise(&self, bytes: u64) {
+    pub(in crate::space) fn unpromise(&self, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -316,7 +316,7 @@ impl Pool {
 
     /// A promise becomes an allocation: `drawn` of its `bytes` come from a reservation, the rest from the global
     /// reserve as far as that goes.
-    pub(super) fn allocated(&self, bytes: u64, drawn: u64) -> Result {
+    pub(in crate::space) fn allocated(&self, bytes: u64, drawn: u64) -> Result {
         let mut totals = self.totals.lock();
         totals.tally.shift(bytes, State::Free, State::Reserved)?;
         let from_global = bytes.saturating_sub(drawn).min(totals.global.held);
@@ -327,7 +327,7 @@ impl Pool {
 
     /// An allocation that was not written becomes `to`, and its bytes are promised to who had them, with nobody coming in
     /// between. Whether they are: on sequential zones the same bytes cannot be had again, and others may be promised.
-    pub(super) fn give_back_promised(&self, bytes: u64, to: State) -> Result<bool> {
+    pub(in crate::space) fn give_back_promised(&self, bytes: u64, to: State) -> Result<bool> {
         let mut totals = self.totals.lock();
         totals.tally.shift(bytes, State::Reserved, to)?;
         let promised = totals.promise(self.class, bytes, Urgency::Ordinary);
@@ -338,12 +338,12 @@ impl Pool {
     }
 
     /// What a commit could give back has come back.
-    pub(super) fn relax(&self) {
+    pub(in crate::space) fn relax(&self) {
         self.totals.lock().pressed = false;
     }
 
     /// Moves bytes from one state to another.
-    pub(super) fn shift(&self, bytes: u64, from: State, to: State) -> Result {
+    pub(in crate::space) fn shift(&self, bytes: u64, from: State, to: State) -> Result {
         let mut totals = self.totals.lock();
         totals.tally.shift(bytes, from, to)?;
         if to == State::Free {
@@ -353,26 +353,26 @@ impl Pool {
     }
 
     /// A group joins.
-    pub(super) fn add(&self, tally: &Tally) {
+    pub(in crate::space) fn add(&self, tally: &Tally) {
         let mut totals = self.totals.lock();
         totals.tally.add(tally);
         totals.fill_global(self.class);
     }
 
     /// A group leaves.
-    pub(super) fn subtract(&self, tally: &Tally) {
+    pub(in crate::space) fn subtract(&self, tally: &Tally) {
         self.totals.lock().tally.subtract(tally);
     }
 
     /// Tells what the devices could still add.
-    pub(super) fn set_growth(&self, growth: Growth) {
+    pub(in crate::space) fn set_growth(&self, growth: Growth) {
         let mut totals = self.totals.lock();
         totals.growth = growth;
         totals.fill_global(self.class);
     }
 
     /// Gives the global reserve a new size.
-    pub(super) fn resize_global(&self, size: u64) {
+    pub(in crate::space) fn resize_global(&self, size: u64) {
         self.totals.lock().resize_global(self.class, size);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::gate::{
+use crate::space::write_order::{
     Admission, DataGroup, Ending, GateGroup, InFlight, MetadataGate, NewGroup, Share, Zones,
 };
 use crate::space::Class;

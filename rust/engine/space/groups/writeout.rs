@@ -6,12 +6,12 @@
 //! is dirty. That ends: each round only dirties the groups of tree blocks copied in the round before, and no block is
 //! copied twice in a transaction.
 
-use super::changes::Change;
 use super::group::Group;
-use super::totals::State;
-use super::Space;
 use crate::btree::Allocate;
 use crate::disk::Logical;
+use crate::space::free::changes::Change;
+use crate::space::reserve::pool::State;
+use crate::space::Space;
 use latch::prelude::*;
 
 impl Space {

@@ -20,7 +20,7 @@ mod convert;
 mod extents;
 mod read;
 
-pub(super) use read::{read, FreeSpaceItem};
+pub(in crate::space) use read::{read, FreeSpaceItem};
 
 use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
@@ -38,7 +38,7 @@ const HYSTERESIS: u64 = 100;
 
 /// How the tree keeps a group's free space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::space) enum Form {
     /// An item for each range.
     Extents,
     /// A bit for each sector.
@@ -47,20 +47,20 @@ pub(super) enum Form {
 
 /// What the tree says of a group in its FREE_SPACE_INFO item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Recorded {
+pub(in crate::space) struct Recorded {
     /// The group's first byte.
-    pub(super) start: u64,
+    pub(in crate::space) start: u64,
     /// The first byte behind it.
-    pub(super) end: u64,
+    pub(in crate::space) end: u64,
     /// How its free ranges are kept.
-    pub(super) form: Form,
+    pub(in crate::space) form: Form,
     /// How many there are.
-    pub(super) extent_count: u32,
+    pub(in crate::space) extent_count: u32,
 }
 
 impl Recorded {
     /// A group that is free from start to end.
-    pub(super) fn all_free(start: u64, end: u64) -> Self {
+    pub(in crate::space) fn all_free(start: u64, end: u64) -> Self {
         Self {
             start,
             end,
@@ -70,7 +70,7 @@ impl Recorded {
     }
 
     /// The key of the FREE_SPACE_INFO item.
-    pub(super) fn info_key(&self) -> Key {
+    pub(in crate::space) fn info_key(&self) -> Key {
         Key::new(
             self.start,
             Kind::FREE_SPACE_INFO,
@@ -120,29 +120,29 @@ impl Recorded {
 }
 
 /// The free space tree of a volume.
-pub(super) struct FreeSpaceTree {
+pub(in crate::space) struct FreeSpaceTree {
     tree: Arc<Tree>,
     sector_size: u64,
 }
 
 impl FreeSpaceTree {
-    pub(super) fn new(tree: Arc<Tree>, sector_size: u32) -> Self {
+    pub(in crate::space) fn new(tree: Arc<Tree>, sector_size: u32) -> Self {
         Self {
             tree,
             sector_size: sector_size.into(),
         }
     }
 
-    pub(super) fn tree(&self) -> &Arc<Tree> {
+    pub(in crate::space) fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
 
-    pub(super) fn sector_size(&self) -> u64 {
+    pub(in crate::space) fn sector_size(&self) -> u64 {
         self.sector_size
     }
 
     /// Writes the items of a new group, all of it free.
-    pub(super) fn add_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
+    pub(in crate::space) fn add_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
         self.tree
             .insert(txn, &recorded.info_key(), recorded.info().as_bytes())?;
         let len = recorded.end.saturating_sub(recorded.start);
@@ -154,7 +154,7 @@ impl FreeSpaceTree {
     }
 
     /// Removes all items of a group.
-    pub(super) fn remove_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
+    pub(in crate::space) fn remove_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
         let (_, last) = recorded.range_keys();
         remove_all(&self.tree, txn, &recorded.info_key(), &last)
     }
@@ -183,7 +183,7 @@ impl FreeSpaceTree {
     }
 
     /// Tells the tree what changed. After an error the transaction must not commit.
-    pub(super) fn write(
+    pub(in crate::space) fn write(
         &self,
         txn: &dyn Allocate,
         recorded: &mut Recorded,

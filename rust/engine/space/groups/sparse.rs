@@ -3,9 +3,9 @@
 //! the zones then can be written again.
 
 use super::group::{Body, Group};
-use super::room::Room;
-use super::{Class, Space};
 use crate::disk::Logical;
+use crate::space::free::policy::Room;
+use crate::space::{Class, Space};
 use kernel::sync::Arc;
 
 /// How badly zones are needed.

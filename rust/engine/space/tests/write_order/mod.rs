@@ -6,7 +6,7 @@ mod threads;
 
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::gate::{Admission, MetadataGate, Share};
+use crate::space::write_order::{Admission, MetadataGate, Share};
 use crate::space::Class;
 use core::sync::atomic::Ordering;
 use latch::prelude::*;

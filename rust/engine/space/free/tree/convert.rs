@@ -5,7 +5,7 @@ use super::bitmaps::Bitmap;
 use super::{remove_all, Form, FreeSpaceTree, Recorded};
 use crate::btree::Allocate;
 use crate::disk::{Key, Kind};
-use crate::space::spans::Spans;
+use crate::space::free::pinned::Spans;
 use core::ops::ControlFlow;
 use latch::prelude::*;
 

@@ -2,13 +2,13 @@
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
 use super::abandoned::BlockAddress;
-use super::group::{Body, Group};
-use super::groups::Groups;
+use super::policy::Room;
 use super::ranges::{round_up, Wish};
-use super::room::Room;
-use super::root::NOWHERE;
-use super::{BlockClass, Class, Reservation, Space};
 use crate::disk::Logical;
+use crate::space::groups::group::{Body, Group};
+use crate::space::groups::Groups;
+use crate::space::root::NOWHERE;
+use crate::space::{BlockClass, Class, Reservation, Space};
 use crate::volume::Activation;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;

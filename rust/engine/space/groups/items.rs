@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the trees have of a block group, what they lack, and in which state its write-out is.
 
-use super::changes::{Change, Changes};
-use super::free_space_tree::{FreeSpaceTree, Recorded};
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::RawBlockGroup;
 use crate::disk::{BlockGroupFlags, Key, Kind, ObjectId};
 use crate::map::OrdMap;
+use crate::space::free::changes::{Change, Changes};
+use crate::space::free::tree::{FreeSpaceTree, Recorded};
 use latch::prelude::*;
 
 /// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
-pub(super) struct Items {
+pub(in crate::space) struct Items {
     /// Where the BLOCK_GROUP_ITEM is.
     key: Key,
     flags: BlockGroupFlags,
@@ -23,7 +23,7 @@ pub(super) struct Items {
 }
 
 impl Items {
-    pub(super) fn new(
+    pub(in crate::space) fn new(
         start: u64,
         len: u64,
         flags: BlockGroupFlags,
@@ -41,7 +41,7 @@ impl Items {
     }
 
     /// Notes that a range's extent item came or went.
-    pub(super) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+    pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         match self.recorded {
             Some(_) => self.changes.note(start, end, change),
             None => Ok(()),
@@ -49,7 +49,7 @@ impl Items {
     }
 
     /// Writes a new group's items.
-    pub(super) fn insert(
+    pub(in crate::space) fn insert(
         &self,
         txn: &dyn Allocate,
         groups: &Tree,
@@ -68,7 +68,7 @@ impl Items {
     }
 
     /// Removes all items of the group.
-    pub(super) fn remove(
+    pub(in crate::space) fn remove(
         &mut self,
         txn: &dyn Allocate,
         groups: &Tree,
@@ -83,7 +83,7 @@ impl Items {
     }
 
     /// Brings the trees up to date; `used` is what the group's item should say.
-    pub(super) fn write(
+    pub(in crate::space) fn write(
         &mut self,
         txn: &dyn Allocate,
         groups: &Tree,
@@ -126,28 +126,28 @@ enum Writeout {
 }
 
 /// The groups that the trees are behind of. The one place that knows a group's [`Writeout`].
-pub(super) struct Writeouts {
+pub(in crate::space) struct Writeouts {
     groups: OrdMap<u64, Writeout>,
 }
 
 impl Writeouts {
-    pub(super) fn new() -> Self {
+    pub(in crate::space) fn new() -> Self {
         Self {
             groups: OrdMap::new(),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::space) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
     /// How many groups are dirty or being written.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::space) fn len(&self) -> usize {
         self.groups.len()
     }
 
     /// The group that starts at `start` changed.
-    pub(super) fn dirty(&mut self, start: u64) -> Result {
+    pub(in crate::space) fn dirty(&mut self, start: u64) -> Result {
         match self.groups.get_mut(&start) {
             None => drop(self.groups.insert(start, Writeout::Dirty)?),
             Some(Writeout::Dirty | Writeout::Redirtied) => {}
@@ -157,7 +157,7 @@ impl Writeouts {
     }
 
     /// The first dirty group at or behind `from`, which is being written from now on.
-    pub(super) fn begin(&mut self, from: u64) -> Option<u64> {
+    pub(in crate::space) fn begin(&mut self, from: u64) -> Option<u64> {
         let dirty =
             |(&start, &state): (&u64, &Writeout)| (state == Writeout::Dirty).then_some(start);
         let start = self.groups.range_from(&from).find_map(dirty)?;
@@ -168,7 +168,7 @@ impl Writeouts {
     }
 
     /// The group was written.
-    pub(super) fn end(&mut self, start: u64) {
+    pub(in crate::space) fn end(&mut self, start: u64) {
         match self.groups.get_mut(&start) {
             Some(state) if *state == Writeout::Redirtied => *state = Writeout::Dirty,
             _ => drop(self.groups.remove(&start)),
@@ -176,14 +176,14 @@ impl Writeouts {
     }
 
     /// The group could not be written.
-    pub(super) fn fail(&mut self, start: u64) {
+    pub(in crate::space) fn fail(&mut self, start: u64) {
         if let Some(state) = self.groups.get_mut(&start) {
             *state = Writeout::Dirty;
         }
     }
 
     /// The group is gone.
-    pub(super) fn forget(&mut self, start: u64) {
+    pub(in crate::space) fn forget(&mut self, start: u64) {
         self.groups.remove(&start);
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When to add a chunk and when to remove one. The trees of chunks and devices are txn's; the groups are ours.
 
-use super::free_space_tree::Recorded;
 use super::group::{Access, Group};
 use super::items::Items;
 use super::load::{self, new_body};
-use super::totals::Growth;
-use super::{Class, Space};
 use crate::btree::Allocate;
 use crate::disk::{BlockGroupFlags, Logical, ZoneOffset, DEVICE_RESERVED};
+use crate::space::free::tree::Recorded;
+use crate::space::reserve::pool::Growth;
+use crate::space::{Class, Space};
 use crate::volume::Chunk;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -103,7 +103,7 @@ impl Space {
     }
 
     /// The same, typed.
-    pub(super) fn profile(&self, class: Class) -> BlockGroupFlags {
+    pub(in crate::space) fn profile(&self, class: Class) -> BlockGroupFlags {
         let newest = self
             .groups
             .read()
@@ -169,7 +169,7 @@ impl Space {
     }
 
     /// Makes a group known to all.
-    pub(super) fn publish(&self, group: &Arc<Group>) -> Result {
+    pub(in crate::space) fn publish(&self, group: &Arc<Group>) -> Result {
         let tally = group.lock().tally;
         load::join_gate(&self.gate, group)?;
         self.groups.write().insert(group.clone())?;
@@ -200,7 +200,7 @@ impl Space {
     }
 
     /// The first group of a class at or behind `from`.
-    pub(super) fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+    pub(in crate::space) fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
         let groups = self.groups.read();
         let found = groups
             .around(class, from)
@@ -222,7 +222,7 @@ impl Space {
     }
 
     /// Bytes in which a class is allocated.
-    pub(super) fn unit_of(&self, class: Class) -> u64 {
+    pub(in crate::space) fn unit_of(&self, class: Class) -> u64 {
         match class {
             Class::Data => self.sector_size,
             Class::Metadata | Class::System => self.node_size,
@@ -230,7 +230,7 @@ impl Space {
     }
 
     /// Recounts what the devices could still add to each class.
-    pub(super) fn refresh_growth(&self) {
+    pub(in crate::space) fn refresh_growth(&self) {
         let taken = self.groups.read().iter().fold(0u64, |sum, group| {
             sum.saturating_add(device_bytes(group.chunk()))
         });
@@ -270,7 +270,7 @@ impl Space {
     }
 
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
-    pub(super) fn capacity_of(&self, class: Class, len: u64) -> u64 {
+    pub(in crate::space) fn capacity_of(&self, class: Class, len: u64) -> u64 {
         let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
         let rest = capacity.checked_rem(self.unit_of(class)).unwrap_or(0);
         capacity.saturating_sub(rest)
@@ -285,7 +285,7 @@ fn device_bytes(chunk: &Chunk) -> u64 {
 }
 
 /// How many copies a profile keeps.
-pub(super) fn copies_of(flags: BlockGroupFlags) -> u64 {
+pub(in crate::space) fn copies_of(flags: BlockGroupFlags) -> u64 {
     let two = BlockGroupFlags::DUP
         .with(BlockGroupFlags::RAID1)
         .with(BlockGroupFlags::RAID10);

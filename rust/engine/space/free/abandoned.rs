@@ -4,19 +4,19 @@
 //! On sequential zones such an address cannot be taken again, and what lies behind it cannot be written before it. So
 //! it is noted, for the gate to have zeros written there. Noting needs no memory.
 
-use super::{Class, Space};
 use crate::disk::{Logical, ZoneOffset};
+use crate::space::{Class, Space};
 use latch::prelude::*;
 
 /// Units of a group on sequential zones that nobody will write, as a bitmap.
-pub(super) struct Abandoned {
+pub(in crate::space) struct Abandoned {
     unit: u64,
     words: KVVec<u64>,
 }
 
 impl Abandoned {
     /// For a group that holds `capacity` bytes. File data is appended wherever the device likes: it leaves no holes.
-    pub(super) fn new(class: Class, capacity: u64, unit: u64) -> Result<Self> {
+    pub(in crate::space) fn new(class: Class, capacity: u64, unit: u64) -> Result<Self> {
         let units = match class {
             Class::Data => 0,
             Class::Metadata | Class::System => capacity.checked_div(unit).unwrap_or(0),
@@ -29,7 +29,7 @@ impl Abandoned {
     }
 
     /// Notes the unit at `offset`.
-    pub(super) fn note(&mut self, offset: ZoneOffset) {
+    pub(in crate::space) fn note(&mut self, offset: ZoneOffset) {
         let Some((word, bit)) = self.place(offset) else {
             return;
         };
@@ -39,14 +39,14 @@ impl Abandoned {
     }
 
     /// Whether the unit at `offset` was noted.
-    pub(super) fn contains(&self, offset: ZoneOffset) -> bool {
+    pub(in crate::space) fn contains(&self, offset: ZoneOffset) -> bool {
         self.place(offset)
             .and_then(|(word, bit)| Some(self.words.get(word)? & bit != 0))
             .unwrap_or(false)
     }
 
     /// The end of what was not noted, in what was allocated up to `end`.
-    pub(super) fn trim(&self, end: ZoneOffset) -> ZoneOffset {
+    pub(in crate::space) fn trim(&self, end: ZoneOffset) -> ZoneOffset {
         let mut end = end;
         while let Some(last) = end.get().checked_sub(self.unit).map(ZoneOffset::new) {
             if !self.contains(last) {
@@ -58,7 +58,7 @@ impl Abandoned {
     }
 
     /// The zones were reset.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::space) fn clear(&mut self) {
         self.words.iter_mut().for_each(|word| *word = 0);
     }
 
@@ -79,7 +79,7 @@ pub struct BlockAddress<'a> {
 }
 
 impl<'a> BlockAddress<'a> {
-    pub(super) fn new(space: &'a Space, addr: Logical) -> Self {
+    pub(in crate::space) fn new(space: &'a Space, addr: Logical) -> Self {
         Self { space, addr }
     }
 

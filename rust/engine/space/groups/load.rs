@@ -4,20 +4,20 @@
 //! All of it is read before anything can change: one pass over the free space tree, or over the extent tree where
 //! there is none. Loading a group later, while it is in use, is what double allocations were made of elsewhere.
 
-use super::abandoned::Abandoned;
-use super::free_space_tree::{self, FreeSpaceItem, Recorded};
-use super::gate::{Ending, MetadataGate, NewGroup};
 use super::group::{Access, Body, Group};
 use super::items::Items;
-use super::ranges::FreeRanges;
-use super::room::{Appending, Room};
-use super::root::{Options, Trees};
-use super::totals::Tally;
-use super::{Class, Space};
 use crate::btree::Tree;
 use crate::disk::raw::RawBlockGroup;
 use crate::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ZoneOffset};
 use crate::map::OrdMap;
+use crate::space::free::abandoned::Abandoned;
+use crate::space::free::policy::{Appending, Room};
+use crate::space::free::ranges::FreeRanges;
+use crate::space::free::tree::{self as free_space_tree, FreeSpaceItem, Recorded};
+use crate::space::reserve::pool::Tally;
+use crate::space::root::{Options, Trees};
+use crate::space::write_order::{Ending, MetadataGate, NewGroup};
+use crate::space::{Class, Space};
 use crate::volume::{self, Chunk, GroupZones, Volume};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
@@ -182,7 +182,7 @@ impl Space {
 }
 
 /// What a chunk's type says it holds.
-pub(super) fn class_of(chunk: &Chunk) -> Result<Class> {
+pub(in crate::space) fn class_of(chunk: &Chunk) -> Result<Class> {
     let types = chunk.flags.common(BlockGroupFlags::TYPES);
     match types {
         BlockGroupFlags::DATA => Ok(Class::Data),
@@ -194,7 +194,7 @@ pub(super) fn class_of(chunk: &Chunk) -> Result<Class> {
 
 /// The state of a group of which `used` bytes have extent items. Its free ranges are not known yet; on sequential
 /// zones there is nothing more to know. `unit`: what is allocated is a multiple of this.
-pub(super) fn new_body(
+pub(in crate::space) fn new_body(
     volume: &Volume,
     chunk: &Chunk,
     zones: Option<GroupZones>,
@@ -256,7 +256,7 @@ pub(super) fn new_body(
 }
 
 /// Makes a range of a group free, where that is not told by a write pointer.
-pub(super) fn fill(body: &mut Body, start: u64, end: u64) -> Result {
+pub(in crate::space) fn fill(body: &mut Body, start: u64, end: u64) -> Result {
     match &mut body.room {
         Room::Anywhere(ranges) => ranges.insert(start, end),
         Room::Append(_) => Ok(()),
@@ -264,7 +264,11 @@ pub(super) fn fill(body: &mut Body, start: u64, end: u64) -> Result {
 }
 
 /// Keeps the allocator away from superblock copies. Before the group is counted.
-pub(super) fn exclude_superblocks(volume: &Volume, chunk: &Chunk, body: &mut Body) -> Result {
+pub(in crate::space) fn exclude_superblocks(
+    volume: &Volume,
+    chunk: &Chunk,
+    body: &mut Body,
+) -> Result {
     let Room::Anywhere(ranges) = &mut body.room else {
         return Ok(());
     };
@@ -276,7 +280,7 @@ pub(super) fn exclude_superblocks(volume: &Volume, chunk: &Chunk, body: &mut Bod
 }
 
 /// Metadata on sequential zones passes the gate.
-pub(super) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
+pub(in crate::space) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
     let new = {
         let body = group.lock();
         let Room::Append(appending) = &body.room else {
