@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! L7: the file system as the VFS calls it: thin adapters between `linux`'s traits and the engine.
+//!
+//! | module         | what it is                                                                   |
+//! |----------------|------------------------------------------------------------------------------|
+//! | [`mount`]      | [`Mount`]: what a super block owns; mounting, sync, remount, unmount         |
+//! | [`options`]    | mount options, in the words of C btrfs                                       |
+//! | [`settings`]   | the options in force, as `/proc/mounts` shows them                           |
+//! | [`shown`]      | the directory that a mount shows: `subvol=`, `subvolid=`                     |
+//! | [`node`]       | [`Node`]: what an inode owns; the inode cache; attributes mirrored           |
+//! | [`directory`]  | names                                                                        |
+//! | [`file`]       | sizes of regular files                                                       |
+//! | [`attributes`] | stat, setattr                                                                |
+//! | [`xattr`]      | extended attributes                                                          |
+//! | [`committer`]  | the thread that commits now and then                                         |
+//! | [`counters`]   | what a mount did, in debugfs                                                 |
+//!
+//! Below: `io`, `linux`, the engine. The VFS's locks are outermost; nothing here holds one of its own while
+//! it calls the engine.
+
+#![deny(unsafe_code)]
+
+mod attributes;
+mod committer;
+mod counters;
+mod directory;
+mod file;
+mod mount;
+mod node;
+mod options;
+mod settings;
+mod shown;
+mod xattr;
+
+pub(crate) use mount::Mount;
+pub(crate) use node::{node, Node};
+
+/// The tables of this file system: `linux`'s traits are implemented for it.
+pub(crate) struct Rbtrfs;
