@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The file system: its transactions, its parameters and the subvolumes in use.
 
+use super::names::entries;
 use super::subvolume::RootFacts;
-use super::{entries, Subvolume, Target};
+use super::{Subvolume, Target};
 use crate::btree::Tree;
 use crate::disk::{Format, Incompat, Key, Kind, ObjectId};
 use crate::map::OrdMap;
@@ -192,7 +193,8 @@ impl FileSystem {
             offset: child.get(),
         };
         let found = self.root_tree.get(&key, |item| {
-            let record = super::records::Records::<crate::disk::raw::RawRootRef>::new(item).next();
+            let record =
+                super::inode::records::Records::<crate::disk::raw::RawRootRef>::new(item).next();
             record.is_some_and(|record| record.head.dir.get() == dir.get() && record.name == name)
         })?;
         Ok(found.unwrap_or(false))

@@ -62,7 +62,7 @@ impl Attributes {
     }
 
     /// Takes over what `changes` names.
-    pub(super) fn apply(&mut self, changes: &Changes) {
+    pub(in crate::fs) fn apply(&mut self, changes: &Changes) {
         fn set<T: Copy>(to: &mut T, from: Option<T>) {
             if let Some(value) = from {
                 *to = value;
@@ -80,13 +80,13 @@ impl Attributes {
     }
 
     /// Notes that names, attributes or contents changed.
-    pub(super) fn touch(&mut self, now: Time) {
+    pub(in crate::fs) fn touch(&mut self, now: Time) {
         self.ctime = now;
         self.sequence = self.sequence.wrapping_add(1);
     }
 
     /// Notes that the contents changed.
-    pub(super) fn touch_contents(&mut self, now: Time) {
+    pub(in crate::fs) fn touch_contents(&mut self, now: Time) {
         self.mtime = now;
         self.touch(now);
     }
@@ -116,7 +116,7 @@ impl From<&RawInodeItem> for Attributes {
 
 impl Attributes {
     /// Puts all into an inode item; what is not an attribute stays as it is.
-    pub(super) fn store(&self, raw: &mut RawInodeItem) {
+    pub(in crate::fs) fn store(&self, raw: &mut RawInodeItem) {
         raw.generation = self.generation.into();
         raw.transid = self.transid.into();
         raw.size = self.size.into();

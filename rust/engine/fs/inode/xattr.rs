@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Extended attributes and symbolic link targets.
 
-use super::entries::fill_record;
 use super::records::{self, Records};
-use super::{FileSystem, Inode, MappingKind, Time};
 use crate::btree::{Allocate, Tree};
 use crate::disk::raw::{RawDirItem, RawItem};
 use crate::disk::{leaf_area, name_hash, FileOffset, FileType, Key, Kind, ObjectId, MAX_NAME_LEN};
+use crate::fs::names::entries::fill_record;
+use crate::fs::{FileSystem, Inode, MappingKind, Time};
 use crate::txn::Units;
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -26,7 +26,7 @@ pub enum XattrMode {
 const LONGEST_LIST: usize = 65536;
 
 /// The most bytes that name and value may have together (C: `BTRFS_MAX_XATTR_SIZE`).
-pub(super) fn max_len(node_size: u32) -> usize {
+pub(in crate::fs) fn max_len(node_size: u32) -> usize {
     let area = usize::try_from(leaf_area(node_size)).unwrap_or(0);
     area.saturating_sub(RawItem::SIZE.saturating_add(RawDirItem::SIZE))
 }
@@ -40,7 +40,7 @@ fn key(inode: ObjectId, name: &[u8]) -> Key {
 }
 
 /// Adds an attribute that the inode does not have. `EOVERFLOW` when too many names have this hash.
-pub(super) fn insert(
+pub(in crate::fs) fn insert(
     tree: &Tree,
     txn: &dyn Allocate,
     inode: ObjectId,
@@ -189,7 +189,7 @@ impl FileSystem {
         };
         stored.map_err(|error| if error == EOVERFLOW { ENOSPC } else { error })?;
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
-        super::filesystem::or_abort(&handle, touched)
+        crate::fs::filesystem::or_abort(&handle, touched)
     }
 
     /// Removes an extended attribute. `ENODATA`.
@@ -205,7 +205,7 @@ impl FileSystem {
         )?;
         removed.ok_or(ENODATA)?;
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
-        super::filesystem::or_abort(&handle, touched)
+        crate::fs::filesystem::or_abort(&handle, touched)
     }
 
     /// The target of a symbolic link.

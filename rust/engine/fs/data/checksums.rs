@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Checksums of file data: items of the checksum tree, each with the sums of consecutive sectors.
 
-use super::{FileSystem, Inode};
 use crate::btree::{Allocate, Cursor, Reach, Tree, Writer};
 use crate::disk::raw::RawItem;
 use crate::disk::{leaf_area, InodeFlags, Key, Kind, Logical, ObjectId};
+use crate::fs::{FileSystem, Inode};
 use core::cmp::Ordering;
 use latch::prelude::*;
 
@@ -124,7 +124,7 @@ impl FileSystem {
     }
 
     /// Inserts the sums of newly written data. The range has none: it was just allocated.
-    pub(super) fn insert_checksums(
+    pub(in crate::fs) fn insert_checksums(
         &self,
         txn: &dyn Allocate,
         logical: Logical,

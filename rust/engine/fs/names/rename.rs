@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Renaming.
 
-use super::filesystem::or_abort;
-use super::names::{check_empty_directory, check_same_subvolume, unlink_units};
-use super::refs::{self, Name};
-use super::{entries, FileSystem, Inode, New, Time};
+use super::entries;
+use super::{check_empty_directory, check_same_subvolume, unlink_units};
+use crate::fs::filesystem::or_abort;
+use crate::fs::inode::refs::{self, Name};
+use crate::fs::{FileSystem, Inode, New, Time};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;

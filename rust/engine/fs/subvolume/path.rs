@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a subvolume back to its path.
 
-use super::records::{Head, Record, Records};
-use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::raw::{RawInodeRef, RawRootRef};
 use crate::disk::{Key, Kind, ObjectId};
+use crate::fs::inode::records::{Head, Record, Records};
+use crate::fs::FileSystem;
 use latch::prelude::*;
 
 /// Bytes of the longest path (C: `PATH_MAX`). It ends walks in a circle too.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Removing inodes that have no name, now or after a crash.
 
-use super::filesystem::or_abort;
-use super::{extents, orphans, FileSystem, Inode, Subvolume};
+use super::orphans;
 use crate::disk::{Kind, ObjectId};
+use crate::fs::data::extents;
+use crate::fs::filesystem::or_abort;
+use crate::fs::{FileSystem, Inode, Subvolume};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;

@@ -5,9 +5,9 @@
 //! [`FileSystem::finish_ordered`] when the device has the data. Dropped before, it gives address and space back.
 
 use super::extents;
-use super::filesystem::or_abort;
-use super::{FileSystem, Inode, WriteReservation};
 use crate::disk::{ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
+use crate::fs::filesystem::or_abort;
+use crate::fs::{FileSystem, Inode, WriteReservation};
 use crate::space::{DataExtent, Space};
 use crate::txn::Handle;
 use kernel::sync::Arc;

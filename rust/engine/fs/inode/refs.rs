@@ -10,7 +10,7 @@ use zerocopy::FromBytes;
 
 /// One name of an inode.
 #[derive(Clone, Copy)]
-pub(super) struct Name<'a> {
+pub(in crate::fs) struct Name<'a> {
     /// The inode.
     pub inode: ObjectId,
     /// The directory.
@@ -39,7 +39,7 @@ impl Name<'_> {
 }
 
 /// Records a name. `EMLINK` when there is no room for it: nothing was changed then.
-pub(super) fn add(
+pub(in crate::fs) fn add(
     tree: &Tree,
     txn: &dyn Allocate,
     name: &Name<'_>,
@@ -72,7 +72,7 @@ pub(super) fn add(
 }
 
 /// Writes a plain reference.
-pub(super) fn fill_ref(bytes: &mut [u8], index: u64, name: &[u8]) -> Result {
+pub(in crate::fs) fn fill_ref(bytes: &mut [u8], index: u64, name: &[u8]) -> Result {
     let (head, rest) = RawInodeRef::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
     head.index = index.into();
     head.name_len = u16::try_from(name.len())?.into();
@@ -83,7 +83,7 @@ pub(super) fn fill_ref(bytes: &mut [u8], index: u64, name: &[u8]) -> Result {
 }
 
 /// Forgets a name and gives its index in the directory. `ENOENT` if it was not recorded: nothing was changed then.
-pub(super) fn remove(tree: &Tree, txn: &dyn Allocate, name: &Name<'_>) -> Result<u64> {
+pub(in crate::fs) fn remove(tree: &Tree, txn: &dyn Allocate, name: &Name<'_>) -> Result<u64> {
     let plain = |record: &Record<'_, RawInodeRef>| record.name == name.name;
     let index = records::remove(tree, txn, &name.ref_key(), plain, |record| {
         record.head.index.get()
@@ -101,7 +101,7 @@ pub(super) fn remove(tree: &Tree, txn: &dyn Allocate, name: &Name<'_>) -> Result
 }
 
 /// The directory of one name of an inode, `None` where it has none: for a directory the only one.
-pub(super) fn parent(tree: &Tree, inode: ObjectId) -> Result<Option<ObjectId>> {
+pub(in crate::fs) fn parent(tree: &Tree, inode: ObjectId) -> Result<Option<ObjectId>> {
     let first = Key {
         objectid: inode,
         kind: Kind::INODE_REF,

@@ -1,10 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An inode in use: its attributes as they go to disk.
+//!
+//! | module       | what it has                                                       |
+//! |--------------|-------------------------------------------------------------------|
+//! | `attributes` | the attributes, and what may be changed of them                    |
+//! | `create`     | making inodes, with a name or without                              |
+//! | `evict`      | removing inodes that have no name, now or after a crash            |
+//! | `orphans`    | the notes by which a mount finds inodes without names               |
+//! | `records`    | items that hold several records back to back                       |
+//! | `refs`       | an inode's names as items beside it                                |
+//! | `xattr`      | extended attributes and symbolic link targets                       |
 
-use super::{entries, refs, Attributes, Changes, FileSystem, Subvolume, Time, Times};
+mod attributes;
+pub(super) mod create;
+mod evict;
+pub(super) mod orphans;
+pub(super) mod records;
+pub(super) mod refs;
+mod xattr;
+
+pub use attributes::{Attributes, Changes, Times};
+pub use create::{New, NewKind};
+pub use xattr::XattrMode;
+
 use crate::btree::Allocate;
 use crate::disk::raw::RawInodeItem;
 use crate::disk::{Key, Kind, ObjectId};
+use crate::fs::names::entries;
+use crate::fs::{FileSystem, Subvolume, Time};
 use crate::txn::Units;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -34,7 +57,7 @@ struct State {
 
 impl Inode {
     /// An inode that is in the tree with these attributes.
-    pub(super) fn new(
+    pub(in crate::fs) fn new(
         subvolume: &Arc<Subvolume>,
         number: ObjectId,
         attributes: Attributes,
@@ -88,22 +111,22 @@ impl Inode {
     }
 
     /// Keeps others from rearranging the file's extents, and from looking.
-    pub(super) fn lock_extents(&self) -> RwLockWriteGuard<'_, ()> {
+    pub(in crate::fs) fn lock_extents(&self) -> RwLockWriteGuard<'_, ()> {
         self.extents.write()
     }
 
     /// Waits until the file's extents are in order, and keeps them so.
-    pub(super) fn hold_extents(&self) -> RwLockReadGuard<'_, ()> {
+    pub(in crate::fs) fn hold_extents(&self) -> RwLockReadGuard<'_, ()> {
         self.extents.read()
     }
 
     /// The same, without waiting.
-    pub(super) fn try_hold_extents(&self) -> Option<RwLockReadGuard<'_, ()>> {
+    pub(in crate::fs) fn try_hold_extents(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.extents.try_read()
     }
 
     /// The inode item's key.
-    pub(super) fn key(&self) -> Key {
+    pub(in crate::fs) fn key(&self) -> Key {
         Key {
             objectid: self.number,
             kind: Kind::INODE_ITEM,
@@ -112,7 +135,7 @@ impl Inode {
     }
 
     /// The key of one of the inode's items.
-    pub(super) fn key_of(&self, kind: Kind, offset: u64) -> Key {
+    pub(in crate::fs) fn key_of(&self, kind: Kind, offset: u64) -> Key {
         Key {
             objectid: self.number,
             kind,
@@ -121,7 +144,7 @@ impl Inode {
     }
 
     /// Changes the attributes, in memory and in the tree. After an error neither changed.
-    pub(super) fn change<R>(
+    pub(in crate::fs) fn change<R>(
         &self,
         txn: &dyn Allocate,
         change: impl FnOnce(&mut Attributes) -> R,
@@ -141,7 +164,7 @@ impl Inode {
     }
 
     /// The directory's next index: entries to come have this one or a higher one.
-    pub(super) fn next_index(&self) -> Result<u64> {
+    pub(in crate::fs) fn next_index(&self) -> Result<u64> {
         let known = self.state.lock().next_index;
         match known {
             Some(index) => Ok(index),
@@ -150,14 +173,14 @@ impl Inode {
     }
 
     /// Takes the directory's next index. The caller has the directory locked (VFS).
-    pub(super) fn take_index(&self) -> Result<u64> {
+    pub(in crate::fs) fn take_index(&self) -> Result<u64> {
         let index = self.next_index()?;
         self.state.lock().next_index = Some(index.checked_add(1).ok_or(ENOSPC)?);
         Ok(index)
     }
 
     /// A directory got or lost a name: its size is twice the bytes of its names.
-    pub(super) fn change_names(
+    pub(in crate::fs) fn change_names(
         &self,
         txn: &dyn Allocate,
         change: impl FnOnce(u64) -> u64,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where a file's bytes are.
 
-use super::{FileSystem, Inode};
 use crate::btree::{Cursor, Reach};
 use crate::disk::{
     Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
     RegularExtent,
 };
+use crate::fs::{FileSystem, Inode};
 use latch::prelude::*;
 
 /// A piece of a file: one answer for `[offset, offset + len)`.
@@ -91,7 +91,7 @@ impl FileSystem {
     }
 
     /// As [`Self::map`]; the extents lock is held.
-    pub(super) fn map_held(
+    pub(in crate::fs) fn map_held(
         &self,
         inode: &Inode,
         offset: FileOffset,

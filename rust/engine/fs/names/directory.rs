@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Looking into directories.
 
-use super::records::Records;
-use super::{entries, FileSystem, Inode, Subvolume};
+use super::entries;
 use crate::disk::raw::RawDirItem;
 use crate::disk::{FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX};
+use crate::fs::inode::records::Records;
+use crate::fs::{FileSystem, Inode, Subvolume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 

@@ -9,7 +9,7 @@
 //! A range holds its reservation: no space is kept without a byte. A dirty block without a range was dirtied behind
 //! the file system's back; that is how writeback knows it, see `Documentation/life-of-a-byte.md`.
 
-use super::WriteReservation;
+use crate::fs::WriteReservation;
 use crate::map::{OrdMap, Spare};
 use latch::prelude::*;
 use latch::Mutex;

@@ -1,13 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Giving names to inodes and taking them away.
+//! Names: directories, what stands in them, and how it gets there and away.
+//!
+//! | module      | what it has                                                        |
+//! |-------------|--------------------------------------------------------------------|
+//! | `directory` | looking a name up, and showing all entries of a directory          |
+//! | `entries`   | directory entries as items: by the name's hash and by index        |
+//! | `rename`    | moving a name, replacing what it meets, exchanging two              |
+//!
+//! Here are giving one more name to an inode and taking one away. The names that stand beside an inode are in
+//! `inode::refs`.
 
-use super::create::{grown, shrunk};
-use super::entries::{self, NewEntry};
-use super::filesystem::or_abort;
-use super::refs::{self, Name};
-use super::{orphans, FileSystem, Inode, Time};
+mod directory;
+pub(super) mod entries;
+mod rename;
+
+pub use directory::{Entry, Target};
+pub use rename::{Rename, RenameMode, Side};
+
 use crate::disk::{FileType, MAX_LINKS};
+use crate::fs::filesystem::or_abort;
+use crate::fs::inode::create::{grown, shrunk};
+use crate::fs::inode::orphans;
+use crate::fs::inode::refs::{self, Name};
+use crate::fs::{FileSystem, Inode, Time};
 use crate::txn::{Handle, Units};
+use entries::NewEntry;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -62,7 +79,7 @@ impl FileSystem {
     }
 
     /// Records a name beside the inode. `EMLINK` before anything was changed.
-    pub(super) fn add_ref(
+    pub(in crate::fs) fn add_ref(
         &self,
         handle: &Handle,
         dir: &Inode,
@@ -86,7 +103,7 @@ impl FileSystem {
     }
 
     /// Makes the entry for a name that is recorded, and updates the directory. An error leaves things half done.
-    pub(super) fn add_entry(
+    pub(in crate::fs) fn add_entry(
         &self,
         handle: &Handle,
         dir: &Inode,
@@ -109,7 +126,7 @@ impl FileSystem {
 
     /// Removes an entry, the record of it beside the inode, and updates the directory. `ENOENT` before anything was
     /// changed; any later error gives the transaction up.
-    pub(super) fn remove_entry(
+    pub(in crate::fs) fn remove_entry(
         &self,
         handle: &Handle,
         dir: &Inode,
@@ -142,7 +159,7 @@ impl FileSystem {
     }
 
     /// Counts one name less; an inode without becomes an orphan. A directory has but one name.
-    pub(super) fn drop_link(&self, handle: &Handle, inode: &Inode, now: Time) -> Result {
+    pub(in crate::fs) fn drop_link(&self, handle: &Handle, inode: &Inode, now: Time) -> Result {
         let left = inode.change(handle, |attributes| {
             attributes.nlink = match attributes.is_directory() {
                 true => 0,
@@ -159,12 +176,12 @@ impl FileSystem {
 }
 
 /// Two entries, the name beside the inode, directory and inode change; the orphan is inserted.
-pub(super) fn unlink_units() -> Units {
+pub(in crate::fs) fn unlink_units() -> Units {
     Units::updates(5).and(Units::inserts(1))
 }
 
 /// `EXDEV` for inodes of different subvolumes, and for the topmost directory of one, whose name is in another.
-pub(super) fn check_same_subvolume(dir: &Inode, inode: &Inode) -> Result {
+pub(in crate::fs) fn check_same_subvolume(dir: &Inode, inode: &Inode) -> Result {
     if Arc::ptr_eq(dir.subvolume(), inode.subvolume()) && !inode.is_subvolume_root() {
         Ok(())
     } else {
@@ -173,7 +190,7 @@ pub(super) fn check_same_subvolume(dir: &Inode, inode: &Inode) -> Result {
 }
 
 /// `ENOTDIR`, `ENOTEMPTY`.
-pub(super) fn check_empty_directory(inode: &Inode) -> Result {
+pub(in crate::fs) fn check_empty_directory(inode: &Inode) -> Result {
     if !inode.attributes().is_directory() {
         return Err(ENOTDIR);
     }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! File extent items: reading them, making them, and taking a range out of a file.
 
-use super::Inode;
 use crate::btree::{Allocate, DataRef, Holder, Writer};
 use crate::disk::raw::{RawFileExtent, RawFileExtentHead};
 use crate::disk::{
     Compression, ExtentState, FileExtent, Generation, InlineExtent, Key, Kind, Logical,
     RegularExtent,
 };
+use crate::fs::Inode;
 use crate::space::DataExtent;
 use core::ops::{ControlFlow, Range};
 use latch::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of the file from the item's position on.
-pub(super) fn len(extent: &FileExtent<'_>) -> u64 {
+pub(in crate::fs) fn len(extent: &FileExtent<'_>) -> u64 {
     match extent {
         FileExtent::Inline(inline) => inline.ram_bytes,
         FileExtent::Regular(piece) => piece.len,
@@ -30,7 +30,11 @@ fn counted(extent: &FileExtent<'_>, len: u64) -> u64 {
 }
 
 /// All of a new extent, as a piece of a file.
-pub(super) fn whole(txn: &dyn Allocate, state: ExtentState, extent: DataExtent) -> RegularExtent {
+pub(in crate::fs) fn whole(
+    txn: &dyn Allocate,
+    state: ExtentState,
+    extent: DataExtent,
+) -> RegularExtent {
     RegularExtent {
         generation: txn.generation(),
         state,
@@ -44,7 +48,7 @@ pub(super) fn whole(txn: &dyn Allocate, state: ExtentState, extent: DataExtent) 
 }
 
 /// A hole, as a piece of a file.
-pub(super) fn hole(txn: &dyn Allocate, len: u64) -> RegularExtent {
+pub(in crate::fs) fn hole(txn: &dyn Allocate, len: u64) -> RegularExtent {
     RegularExtent {
         generation: txn.generation(),
         state: ExtentState::Written,
@@ -58,7 +62,7 @@ pub(super) fn hole(txn: &dyn Allocate, len: u64) -> RegularExtent {
 }
 
 /// The reference that `piece` at `at` of the file makes to its extent.
-pub(super) fn reference(inode: &Inode, at: u64, piece: &RegularExtent) -> DataRef {
+pub(in crate::fs) fn reference(inode: &Inode, at: u64, piece: &RegularExtent) -> DataRef {
     let root = inode.subvolume().id();
     DataRef {
         addr: piece.disk_addr,
@@ -88,7 +92,7 @@ fn fill(item: &mut [u8], piece: &RegularExtent) -> Result {
 }
 
 /// Fills an inline item: its head and the bytes.
-pub(super) fn fill_inline(item: &mut [u8], generation: Generation, bytes: &[u8]) -> Result {
+pub(in crate::fs) fn fill_inline(item: &mut [u8], generation: Generation, bytes: &[u8]) -> Result {
     let inline = InlineExtent {
         generation,
         ram_bytes: u64::try_from(bytes.len())?,
@@ -108,7 +112,12 @@ pub(super) fn fill_inline(item: &mut [u8], generation: Generation, bytes: &[u8])
 }
 
 /// Inserts an item at `at` of the file, where there is none. The references are the caller's.
-pub(super) fn insert(inode: &Inode, txn: &dyn Allocate, at: u64, piece: &RegularExtent) -> Result {
+pub(in crate::fs) fn insert(
+    inode: &Inode,
+    txn: &dyn Allocate,
+    at: u64,
+    piece: &RegularExtent,
+) -> Result {
     let key = inode.key_of(Kind::EXTENT_DATA, at);
     inode
         .subvolume()
@@ -134,7 +143,7 @@ fn is_extent_of(key: &Key, inode: &Inode) -> bool {
 }
 
 /// What [`drop_range`] did.
-pub(super) struct Dropped {
+pub(in crate::fs) struct Dropped {
     /// Bytes that no longer count as the file's (`nbytes`).
     pub bytes: u64,
     /// The range is done up to here.
@@ -143,7 +152,7 @@ pub(super) struct Dropped {
 
 /// Takes `range` out of the file: items in it go, items that reach into it are cut, and their extents lose or gain
 /// references; at most `limit` items. The extents lock is held; an error leaves things half done.
-pub(super) fn drop_range(
+pub(in crate::fs) fn drop_range(
     inode: &Inode,
     txn: &dyn Allocate,
     range: Range<u64>,
@@ -155,7 +164,7 @@ pub(super) fn drop_range(
 
 /// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The
 /// references to the new extent are the caller's; the extents lock is held; an error leaves things half done.
-pub(super) fn replace(
+pub(in crate::fs) fn replace(
     inode: &Inode,
     txn: &dyn Allocate,
     at: u64,
@@ -233,7 +242,7 @@ fn drop_items(
 /// Takes what lies behind `size` (whole sectors, or all of it) out of the file, last items first, at most `limit` of
 /// them. [`Dropped::reached`] is where the file's items end now, `size` if that is all. The extents lock is held; an
 /// error leaves things half done.
-pub(super) fn drop_tail(
+pub(in crate::fs) fn drop_tail(
     inode: &Inode,
     txn: &dyn Allocate,
     size: u64,
@@ -358,7 +367,7 @@ fn uncuttable(inode: &Inode) -> Error {
 }
 
 /// Gives holes in `range` items of their own, for volumes where a hole must have one.
-pub(super) fn fill_gaps(
+pub(in crate::fs) fn fill_gaps(
     inode: &Inode,
     txn: &dyn Allocate,
     range: Range<u64>,
@@ -382,7 +391,7 @@ pub(super) fn fill_gaps(
 }
 
 /// The first range at or behind `at` that no item covers, up to the item behind it. Empty only at the end of all.
-pub(super) fn gap(inode: &Inode, at: u64, sector: u64) -> Result<Range<u64>> {
+pub(in crate::fs) fn gap(inode: &Inode, at: u64, sector: u64) -> Result<Range<u64>> {
     let tree = inode.subvolume().tree();
     let mut start = at;
     let floor = tree.floor(&inode.key_of(Kind::EXTENT_DATA, at), |key, item| {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making inodes.
 
-use super::entries::{self, NewEntry};
-use super::filesystem::or_abort;
-use super::{orphans, refs, xattr, Attributes, FileSystem, Inode, Time};
+use super::{orphans, refs, xattr};
 use crate::btree::{Allocate, Writer};
 use crate::disk::raw::{RawFileExtentHead, RawInodeItem, RawInodeRef};
 use crate::disk::{FileType, InodeFlags, Kind};
+use crate::fs::filesystem::or_abort;
+use crate::fs::names::entries::{self, NewEntry};
+use crate::fs::{Attributes, FileSystem, Inode, Time};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -66,7 +67,7 @@ impl New<'_> {
     }
 
     /// Inode, name by inode, name by hash and index, attributes, target; the directory changes.
-    pub(super) fn units(&self) -> Units {
+    pub(in crate::fs) fn units(&self) -> Units {
         let xattrs = u32::try_from(self.xattrs.len()).unwrap_or(u32::MAX);
         Units::inserts(xattrs.saturating_add(5)).and(Units::updates(1))
     }
@@ -83,7 +84,7 @@ impl FileSystem {
     }
 
     /// As [`Self::create`], inside another change.
-    pub(super) fn create_in(
+    pub(in crate::fs) fn create_in(
         &self,
         handle: &Handle,
         dir: &Inode,
@@ -221,7 +222,11 @@ impl FileSystem {
         if let NewKind::Symlink(target) = new.kind {
             let key = inode.key_of(Kind::EXTENT_DATA, 0);
             let len = RawFileExtentHead::SIZE.saturating_add(target.len());
-            super::extents::fill_inline(writer.insert_here(&key, len)?, txn.generation(), target)?;
+            crate::fs::data::extents::fill_inline(
+                writer.insert_here(&key, len)?,
+                txn.generation(),
+                target,
+            )?;
         }
         drop(writer);
         for (name, value) in new.xattrs {
@@ -231,7 +236,7 @@ impl FileSystem {
     }
 
     /// The most bytes that an inline extent can have in a leaf (C: `BTRFS_MAX_INLINE_DATA_SIZE`).
-    pub(super) fn longest_inline(&self) -> u64 {
+    pub(in crate::fs) fn longest_inline(&self) -> u64 {
         let node_size = self.format().node_size;
         let overhead = crate::disk::raw::RawItem::SIZE.saturating_add(RawFileExtentHead::SIZE);
         let area = u64::from(crate::disk::leaf_area(node_size));
@@ -240,12 +245,12 @@ impl FileSystem {
 }
 
 /// A directory's size with one name more.
-pub(super) fn grown(size: u64, name: &[u8]) -> u64 {
+pub(in crate::fs) fn grown(size: u64, name: &[u8]) -> u64 {
     size.saturating_add(doubled(name))
 }
 
 /// A directory's size with one name less.
-pub(super) fn shrunk(size: u64, name: &[u8]) -> u64 {
+pub(in crate::fs) fn shrunk(size: u64, name: &[u8]) -> u64 {
     size.saturating_sub(doubled(name))
 }
 

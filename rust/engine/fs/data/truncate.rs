@@ -2,9 +2,9 @@
 //! Cutting files and making holes.
 
 use super::extents::{self, Dropped};
-use super::filesystem::or_abort;
-use super::{Compressed, CompressedData, FileSystem, Inode, MappingKind, Time};
 use crate::disk::{FileOffset, MAX_NODE_SIZE};
+use crate::fs::filesystem::or_abort;
+use crate::fs::{Compressed, CompressedData, FileSystem, Inode, MappingKind, Time};
 use crate::space::Reservation;
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
@@ -74,7 +74,7 @@ impl FileSystem {
     }
 
     /// Removes all behind `new_size`, also where the size is that already.
-    pub(super) fn shrink(&self, inode: &Inode, new_size: u64, now: Option<Time>) -> Result {
+    pub(in crate::fs) fn shrink(&self, inode: &Inode, new_size: u64, now: Option<Time>) -> Result {
         self.check_cut(inode, new_size)?;
         loop {
             let handle = self.start_freeing(inode.subvolume(), batch_units())?;

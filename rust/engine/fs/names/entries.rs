@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Directory entries as items: `DIR_ITEM` by the name's hash, `DIR_INDEX` by the order they were made in.
 
-use super::records::{self, Record, Records};
-use super::Target;
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::raw::{RawDirItem, RawKey};
 use crate::disk::{name_hash, FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX, MAX_NAME_LEN};
+use crate::fs::inode::records::{self, Record, Records};
+use crate::fs::Target;
 use latch::prelude::*;
 use zerocopy::FromBytes;
 
 /// `ENAMETOOLONG` for a name that no entry can have, `EINVAL` for none at all.
-pub(super) fn check_name(name: &[u8]) -> Result {
+pub(in crate::fs) fn check_name(name: &[u8]) -> Result {
     match name.len() {
         0 => Err(EINVAL),
         len if len > MAX_NAME_LEN => Err(ENAMETOOLONG),
@@ -19,7 +19,7 @@ pub(super) fn check_name(name: &[u8]) -> Result {
 }
 
 /// The key of the entry by name.
-pub(super) fn item_key(dir: ObjectId, name: &[u8]) -> Key {
+pub(in crate::fs) fn item_key(dir: ObjectId, name: &[u8]) -> Key {
     Key {
         objectid: dir,
         kind: Kind::DIR_ITEM,
@@ -28,7 +28,7 @@ pub(super) fn item_key(dir: ObjectId, name: &[u8]) -> Key {
 }
 
 /// The key of the entry by index.
-pub(super) fn index_key(dir: ObjectId, index: u64) -> Key {
+pub(in crate::fs) fn index_key(dir: ObjectId, index: u64) -> Key {
     Key {
         objectid: dir,
         kind: Kind::DIR_INDEX,
@@ -37,7 +37,7 @@ pub(super) fn index_key(dir: ObjectId, index: u64) -> Key {
 }
 
 /// What a directory entry names, as far as the entry itself tells.
-pub(super) fn target(head: &RawDirItem) -> Result<Target> {
+pub(in crate::fs) fn target(head: &RawDirItem) -> Result<Target> {
     let location = head.location.get();
     match location.kind {
         Kind::INODE_ITEM => Ok(Target::Inode(
@@ -50,7 +50,7 @@ pub(super) fn target(head: &RawDirItem) -> Result<Target> {
 }
 
 /// Finds an entry by name.
-pub(super) fn find(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result<Option<Target>> {
+pub(in crate::fs) fn find(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result<Option<Target>> {
     let found = tree.get(&item_key(dir, name), |item| {
         let mut records = Records::<RawDirItem>::new(item);
         records
@@ -61,7 +61,7 @@ pub(super) fn find(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result<Option<Tar
 }
 
 /// Whether a new entry may be made: `EEXIST`, `EOVERFLOW` when too many names have this hash.
-pub(super) fn check_room(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result {
+pub(in crate::fs) fn check_room(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result {
     let node_size = tree.store().node_size();
     let len = RawDirItem::SIZE.saturating_add(name.len());
     let room = tree.get(&item_key(dir, name), |item| {
@@ -77,7 +77,7 @@ pub(super) fn check_room(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result {
 }
 
 /// A new entry.
-pub(super) struct NewEntry<'a> {
+pub(in crate::fs) struct NewEntry<'a> {
     /// The directory.
     pub dir: ObjectId,
     /// The name.
@@ -91,7 +91,7 @@ pub(super) struct NewEntry<'a> {
 }
 
 /// Makes an entry, by name and by index. After an error one of the two may be there.
-pub(super) fn add(tree: &Tree, txn: &dyn Allocate, entry: &NewEntry<'_>) -> Result {
+pub(in crate::fs) fn add(tree: &Tree, txn: &dyn Allocate, entry: &NewEntry<'_>) -> Result {
     let location = Key {
         objectid: entry.inode,
         kind: Kind::INODE_ITEM,
@@ -108,7 +108,7 @@ pub(super) fn add(tree: &Tree, txn: &dyn Allocate, entry: &NewEntry<'_>) -> Resu
 }
 
 /// Writes a record: what stands before the name, the name, the value.
-pub(super) fn fill_record(
+pub(in crate::fs) fn fill_record(
     bytes: &mut [u8],
     location: &Key,
     generation: u64,
@@ -131,7 +131,7 @@ pub(super) fn fill_record(
 }
 
 /// Removes the entry by name. `ENOENT` if there is none that names `inode`: nothing was changed then.
-pub(super) fn remove_item(
+pub(in crate::fs) fn remove_item(
     tree: &Tree,
     txn: &dyn Allocate,
     dir: ObjectId,
@@ -146,7 +146,7 @@ pub(super) fn remove_item(
 }
 
 /// Removes the entry by index. `EUCLEAN` if it is not the one with this name.
-pub(super) fn remove_index(
+pub(in crate::fs) fn remove_index(
     tree: &Tree,
     txn: &dyn Allocate,
     dir: ObjectId,
@@ -171,7 +171,7 @@ pub(super) fn remove_index(
 }
 
 /// The index for a directory's next entry: one above the highest.
-pub(super) fn next_index(tree: &Tree, dir: ObjectId) -> Result<u64> {
+pub(in crate::fs) fn next_index(tree: &Tree, dir: ObjectId) -> Result<u64> {
     let last = tree.floor(&index_key(dir, u64::MAX), |key, _| key)?;
     match last {
         Some(key) if key.objectid == dir && key.kind == Kind::DIR_INDEX => {
@@ -183,7 +183,7 @@ pub(super) fn next_index(tree: &Tree, dir: ObjectId) -> Result<u64> {
 }
 
 /// Whether a directory has no entry.
-pub(super) fn is_empty(tree: &Tree, dir: ObjectId) -> Result<bool> {
+pub(in crate::fs) fn is_empty(tree: &Tree, dir: ObjectId) -> Result<bool> {
     for kind in [Kind::DIR_ITEM, Kind::DIR_INDEX] {
         let first = tree.ceiling(
             &Key {

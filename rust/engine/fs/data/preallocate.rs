@@ -2,9 +2,9 @@
 //! Giving a file space before it is written.
 
 use super::extents;
-use super::filesystem::or_abort;
-use super::{FileSystem, Inode, MappingKind, Time};
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE};
+use crate::fs::filesystem::or_abort;
+use crate::fs::{FileSystem, Inode, MappingKind, Time};
 use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
@@ -81,7 +81,7 @@ impl FileSystem {
     }
 
     /// Raises the size; where holes must have items, those that this uncovers get some.
-    pub(super) fn raise_size(
+    pub(in crate::fs) fn raise_size(
         &self,
         handle: &Handle,
         inode: &Inode,

@@ -2,11 +2,11 @@
 //! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
 use super::extents;
-use super::filesystem::or_abort;
-use super::{FileSystem, Inode};
 use crate::btree::Allocate;
 use crate::disk::raw::RawFileExtentHead;
 use crate::disk::{FileOffset, Kind};
+use crate::fs::filesystem::or_abort;
+use crate::fs::{FileSystem, Inode};
 use crate::space::Reservation;
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
@@ -16,8 +16,8 @@ const EXTENT_EXPECTED: u64 = 16 * 1024 * 1024;
 
 /// Space promised to dirty bytes of a file: the data's, and the metadata's for finishing. Dropping it gives it back.
 pub struct WriteReservation {
-    pub(super) data: Reservation,
-    pub(super) metadata: Reservation,
+    pub(in crate::fs) data: Reservation,
+    pub(in crate::fs) metadata: Reservation,
     /// The bytes that the metadata is for, allocated or not.
     covers: u64,
     cost: WriteCost,
@@ -59,7 +59,7 @@ impl WriteReservation {
     }
 
     /// Takes all that is for metadata out.
-    pub(super) fn take_metadata(&self) -> Result<Reservation> {
+    pub(in crate::fs) fn take_metadata(&self) -> Result<Reservation> {
         let all = self.metadata.bytes();
         self.metadata.split(all).ok_or(EINVAL)
     }
@@ -168,7 +168,12 @@ impl FileSystem {
     }
 
     /// Where holes must have items: one from the end of the file to `start`.
-    pub(super) fn fill_hole_before(&self, txn: &dyn Allocate, inode: &Inode, start: u64) -> Result {
+    pub(in crate::fs) fn fill_hole_before(
+        &self,
+        txn: &dyn Allocate,
+        inode: &Inode,
+        start: u64,
+    ) -> Result {
         if self.has_implicit_holes() {
             return Ok(());
         }

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A subvolume: a tree with inodes, entered at its root directory.
+//!
+//! | module | what it has                              |
+//! |--------|------------------------------------------|
+//! | `path` | from a subvolume back to its path        |
+
+mod path;
 
 use crate::btree::Tree;
 use crate::disk::{Key, Kind, ObjectId, RootItem};
@@ -9,7 +15,7 @@ use latch::{Mutex, MutexGuard};
 
 /// What the root item says that files need.
 #[derive(Clone, Copy)]
-pub(super) struct RootFacts {
+pub(in crate::fs) struct RootFacts {
     /// The inode number of the topmost directory.
     pub root_directory: ObjectId,
     /// Changes are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
@@ -25,13 +31,13 @@ pub struct Subvolume {
     read_only: bool,
     /// The next inode number, once it was looked for. Outside tree block locks.
     next_inode: Mutex<Option<u64>>,
-    /// Whether [`super::FileSystem::clean_orphans`] did its work. Held while it does.
+    /// Whether [`crate::fs::FileSystem::clean_orphans`] did its work. Held while it does.
     orphans: Mutex<bool>,
 }
 
 impl RootFacts {
     /// Reads the root item of a subvolume. `ENOENT`.
-    pub(super) fn read(root_tree: &Tree, id: ObjectId) -> Result<Self> {
+    pub(in crate::fs) fn read(root_tree: &Tree, id: ObjectId) -> Result<Self> {
         let last = Key {
             objectid: id,
             kind: Kind::ROOT_ITEM,
@@ -53,7 +59,7 @@ impl RootFacts {
 
 impl Subvolume {
     /// A subvolume by its tree and its root item.
-    pub(super) fn new(tree: Arc<Tree>, facts: RootFacts) -> Result<Arc<Self>> {
+    pub(in crate::fs) fn new(tree: Arc<Tree>, facts: RootFacts) -> Result<Arc<Self>> {
         let subvolume = Self {
             tree,
             root_directory: facts.root_directory,
@@ -85,7 +91,7 @@ impl Subvolume {
     }
 
     /// Takes a number for a new inode: one above the highest there is. `ENOSPC` after the last.
-    pub(super) fn take_inode_number(&self) -> Result<ObjectId> {
+    pub(in crate::fs) fn take_inode_number(&self) -> Result<ObjectId> {
         let mut next = self.next_inode.lock();
         let number = match *next {
             Some(number) => number,
@@ -106,7 +112,7 @@ impl Subvolume {
     }
 
     /// Waits until nobody cleans orphans, and tells whether somebody did.
-    pub(super) fn lock_orphans(&self) -> MutexGuard<'_, bool> {
+    pub(in crate::fs) fn lock_orphans(&self) -> MutexGuard<'_, bool> {
         self.orphans.lock()
     }
 }

@@ -15,7 +15,7 @@ fn key(inode: ObjectId) -> Key {
 }
 
 /// Makes the note.
-pub(super) fn add(tree: &Tree, txn: &dyn Allocate, inode: ObjectId) -> Result {
+pub(in crate::fs) fn add(tree: &Tree, txn: &dyn Allocate, inode: ObjectId) -> Result {
     match tree.insert(txn, &key(inode), &[]) {
         Err(error) if error == EEXIST => Ok(()),
         other => other,
@@ -23,7 +23,7 @@ pub(super) fn add(tree: &Tree, txn: &dyn Allocate, inode: ObjectId) -> Result {
 }
 
 /// Removes the note; there may be none.
-pub(super) fn remove(tree: &Tree, txn: &dyn Allocate, inode: ObjectId) -> Result {
+pub(in crate::fs) fn remove(tree: &Tree, txn: &dyn Allocate, inode: ObjectId) -> Result {
     match tree.remove(txn, &key(inode)) {
         Err(error) if error == ENOENT => Ok(()),
         other => other,
@@ -31,7 +31,7 @@ pub(super) fn remove(tree: &Tree, txn: &dyn Allocate, inode: ObjectId) -> Result
 }
 
 /// The first inode with a note whose number is at least `from`.
-pub(super) fn first(tree: &Tree, from: u64) -> Result<Option<ObjectId>> {
+pub(in crate::fs) fn first(tree: &Tree, from: u64) -> Result<Option<ObjectId>> {
     let found = tree.ceiling(&key(ObjectId::new(from)), |key, _| key)?;
     Ok(found
         .filter(|key| key.objectid == ObjectId::ORPHAN && key.kind == Kind::ORPHAN_ITEM)

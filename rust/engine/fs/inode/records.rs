@@ -10,7 +10,9 @@ use latch::prelude::*;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// What stands before a record's name.
-pub(super) trait Head: FromBytes + KnownLayout + Immutable + Unaligned {
+pub(in crate::fs) trait Head:
+    FromBytes + KnownLayout + Immutable + Unaligned
+{
     /// Bytes of the name behind it.
     fn name_len(&self) -> usize;
 
@@ -49,7 +51,7 @@ impl Head for RawRootRef {
 }
 
 /// One record of an item.
-pub(super) struct Record<'a, H> {
+pub(in crate::fs) struct Record<'a, H> {
     /// What stands before the name.
     pub head: &'a H,
     /// The name.
@@ -61,7 +63,7 @@ pub(super) struct Record<'a, H> {
 }
 
 /// The records of an item, first to last. What does not fit the item ends it; the gate lets no such item pass.
-pub(super) struct Records<'a, H> {
+pub(in crate::fs) struct Records<'a, H> {
     item: &'a [u8],
     at: usize,
     head: PhantomData<H>,
@@ -69,7 +71,7 @@ pub(super) struct Records<'a, H> {
 
 impl<'a, H> Records<'a, H> {
     /// The records in `item`.
-    pub(super) fn new(item: &'a [u8]) -> Self {
+    pub(in crate::fs) fn new(item: &'a [u8]) -> Self {
         Self {
             item,
             at: 0,
@@ -99,14 +101,14 @@ impl<'a, H: Head + 'a> Iterator for Records<'a, H> {
 }
 
 /// Whether a record of `len` bytes more fits into the item that has `used` bytes now (C: `EOVERFLOW`).
-pub(super) fn fits(node_size: u32, used: usize, len: usize) -> bool {
+pub(in crate::fs) fn fits(node_size: u32, used: usize, len: usize) -> bool {
     let limit = usize::try_from(leaf_area(node_size)).unwrap_or(0);
     used.saturating_add(len).saturating_add(RawItem::SIZE) <= limit
 }
 
 /// Adds a record of `len` bytes to the item at `key`, or makes the item. `fill` gets zeros to write over. `EOVERFLOW`
 /// when no leaf can hold the item: nothing was changed then.
-pub(super) fn append(
+pub(in crate::fs) fn append(
     tree: &Tree,
     txn: &dyn Allocate,
     key: &Key,
@@ -127,7 +129,7 @@ pub(super) fn append(
 
 /// Takes the first record that is `wanted` out of the item at `key`, and the item with its last one. What `read` made
 /// of it, or `None` if there was none: nothing was changed then.
-pub(super) fn remove<H: Head, R>(
+pub(in crate::fs) fn remove<H: Head, R>(
     tree: &Tree,
     txn: &dyn Allocate,
     key: &Key,

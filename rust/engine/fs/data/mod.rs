@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! File data: where it is, how it gets there, and its checksums.
+//!
+//! | module        | what it has                                                                     |
+//! |---------------|---------------------------------------------------------------------------------|
+//! | `mapping`     | where a file's bytes are                                                        |
+//! | `delalloc`    | which bytes are dirty without an address, and the space kept for them            |
+//! | `write`       | the promise of space before bytes become dirty; small files in the tree          |
+//! | `ordered`     | data that has an address and is in no tree yet                                   |
+//! | `extents`     | file extent items: reading, making, and taking a range out of a file             |
+//! | `checksums`   | checksums of data: items of the checksum tree                                    |
+//! | `truncate`    | cutting files and making holes                                                   |
+//! | `preallocate` | giving a file space before it is written                                         |
+
+mod checksums;
+mod delalloc;
+pub(super) mod extents;
+mod mapping;
+mod ordered;
+mod preallocate;
+mod truncate;
+mod write;
+
+pub use checksums::SectorSums;
+pub use delalloc::{Allowance, Delalloc, Divisible, Short};
+pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
+pub use ordered::{NewExtent, OrderedExtent};
+pub use truncate::Truncation;
+pub use write::WriteReservation;
