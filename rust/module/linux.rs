@@ -26,7 +26,7 @@ pub(crate) use block::{bio, Bio, BlockDevice, Operation};
 pub(crate) use lib::{checksum, debugfs, queue, seq, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, metadata_pages, Folio};
+use vfs::{acl, enospc, private};
 pub(crate) use vfs::{
-    attributes, dentry, file, inode, mount, operations, super_block, xattr, Inode, SuperBlock,
+    attributes, dentry, directory, file, inode, mount, owner, super_block, xattr, Inode, SuperBlock,
 };
-use vfs::{enospc, private};

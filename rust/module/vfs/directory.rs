@@ -5,9 +5,8 @@
 use super::node::{mount_of, time};
 use super::{node, Node, Rbtrfs};
 use crate::linux::dentry::Dentry;
-use crate::linux::operations::{
-    DirContext, Directory, EntryKind, NewFile, NewKind, Owner, RenameKind,
-};
+use crate::linux::directory::{DirContext, Directory, EntryKind, NewFile, NewKind, RenameKind};
+use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::FileType;

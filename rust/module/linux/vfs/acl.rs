@@ -6,7 +6,7 @@
 //! written and inherited.
 
 use super::attributes::Attributes;
-use super::operations::Owner;
+use super::owner::Owner;
 use super::xattr::{XattrMode, Xattrs};
 use super::Inode;
 use crate::linux::bindings as b;
@@ -196,14 +196,4 @@ fn write<T: Xattrs>(inode: &Inode, name: &[u8], acl: *mut b::posix_acl) -> Resul
         Err(error) if error == ENODATA => Ok(()),
         result => result,
     }
-}
-
-/// After a change of the mode, the access ACL follows.
-///
-/// # Safety
-///
-/// `idmap` and `dentry` are lent by the VFS, the inode locked.
-pub(super) unsafe fn follow_mode(idmap: *mut b::mnt_idmap, dentry: *mut b::dentry) -> Result {
-    // SAFETY: By the function's contract.
-    to_result(unsafe { b::posix_acl_chmod(idmap, dentry, (*(*dentry).d_inode).i_mode) })
 }

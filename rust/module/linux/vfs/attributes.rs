@@ -4,13 +4,12 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/stat.h`
 
-use super::acl;
 use super::enospc::with_room;
 use super::inode::Timespec;
 use super::Inode;
 use crate::linux::bindings as b;
-use kernel::error::from_result;
-use kernel::ffi::{c_char, c_int, c_long, c_uint, c_void};
+use kernel::error::{from_result, to_result};
+use kernel::ffi::{c_char, c_int, c_long, c_uint};
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -73,7 +72,7 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     fn read_link(inode: &Inode) -> Result<KVec<u8>>;
 }
 
-/// Part of a table of [`super::operations`].
+/// Part of the table of [`super::operations`].
 pub(super) unsafe extern "C" fn getattr<T: Attributes>(
     idmap: *mut b::mnt_idmap,
     path: *const b::path,
@@ -109,7 +108,7 @@ pub(super) unsafe extern "C" fn getattr<T: Attributes>(
     })
 }
 
-/// Part of a table of [`super::operations`].
+/// Part of the table of [`super::operations`].
 pub(super) unsafe extern "C" fn setattr<T: Attributes>(
     idmap: *mut b::mnt_idmap,
     dentry: *mut b::dentry,
@@ -120,7 +119,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
         let (inode, valid) = unsafe { (Inode::borrow((*dentry).d_inode), (*change).ia_valid) };
         T::check_change(inode)?;
         // SAFETY: As above.
-        kernel::error::to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
+        to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
         let _nofs = NofsScope::enter();
         if valid & b::ATTR_SIZE != 0 {
             // SAFETY: As above.
@@ -139,14 +138,15 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
             return Err(error);
         }
         if valid & b::ATTR_MODE != 0 {
-            // SAFETY: As above.
-            unsafe { acl::follow_mode(idmap, dentry) }?;
+            // The access ACL follows the mode.
+            // SAFETY: As above; the mode is what was just set.
+            to_result(unsafe { b::posix_acl_chmod(idmap, dentry, (*inode.as_ptr()).i_mode) })?;
         }
         Ok(0)
     })
 }
 
-/// Part of a table of [`super::operations`].
+/// Part of the table of [`super::operations`].
 pub(super) unsafe extern "C" fn update_time<T: Attributes>(
     inode: *mut b::inode,
     kind: b::fs_update_time,
@@ -165,7 +165,7 @@ pub(super) unsafe extern "C" fn update_time<T: Attributes>(
     result
 }
 
-/// Part of a table of [`super::operations`].
+/// Part of the table of [`super::operations`].
 pub(super) unsafe extern "C" fn permission<T: Attributes>(
     idmap: *mut b::mnt_idmap,
     inode: *mut b::inode,
@@ -186,7 +186,7 @@ pub(super) unsafe extern "C" fn permission<T: Attributes>(
     unsafe { b::generic_permission(idmap, inode, mask) }
 }
 
-/// Part of a table of [`super::operations`].
+/// Part of the table of [`super::operations`].
 pub(super) unsafe extern "C" fn listxattr<T: Attributes>(
     dentry: *mut b::dentry,
     out: *mut c_char,
@@ -204,34 +204,5 @@ pub(super) unsafe extern "C" fn listxattr<T: Attributes>(
     match T::list_xattrs(inode, out) {
         Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),
         Err(error) => error.to_errno() as isize,
-    }
-}
-
-/// Part of a table of [`super::operations`].
-pub(super) unsafe extern "C" fn get_link<T: Attributes>(
-    dentry: *mut b::dentry,
-    inode: *mut b::inode,
-    done: *mut b::delayed_call,
-) -> *const c_char {
-    if dentry.is_null() {
-        return ECHILD.to_ptr::<c_char>();
-    }
-    let _nofs = NofsScope::enter();
-    // SAFETY: The VFS lends the inode.
-    let target = T::read_link(unsafe { Inode::borrow(inode) }).and_then(|mut target| {
-        target.push(0, GFP_KERNEL)?;
-        Ok(target)
-    });
-    match target {
-        Ok(target) => {
-            let (at, _, _) = target.into_raw_parts();
-            // SAFETY: The VFS lends `done`; `kfree` frees what a `KVec` owns.
-            unsafe {
-                (*done).fn_ = Some(b::kfree_link);
-                (*done).arg = at.cast::<c_void>();
-            }
-            at.cast()
-        }
-        Err(error) => error.to_ptr::<c_char>(),
     }
 }

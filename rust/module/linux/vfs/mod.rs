@@ -9,25 +9,33 @@
 //! | [`super_block`] | `super_block`, and holding off a freeze                             |
 //! | [`inode`]       | `inode`: found, made, mirrored                                      |
 //! | [`dentry`]      | `dentry`                                                            |
-//! | [`operations`]  | `inode_operations` and `file_operations`, chosen by kind of inode   |
+//! | [`owner`]       | who owns a new inode                                                |
+//! | [`operations`]  | the calls that inodes of all kinds have                             |
+//! | [`directory`]   | directories                                                         |
+//! | [`file`]        | regular files                                                       |
+//! | [`symlink`]     | symbolic links                                                      |
+//! | [`special`]     | device nodes, pipes, sockets                                        |
 //! | [`attributes`]  | calls for attributes of all inodes: `getattr`, `setattr`, times     |
 //! | [`acl`]         | POSIX ACLs                                                          |
 //! | [`xattr`]       | `xattr_handler`                                                     |
-//! | [`file`]        | `file_operations` of regular files                                  |
 //! | [`enospc`]      | a call that finds no space lets delayed data be written out         |
 //! | [`private`]     | what hangs on `s_fs_info`, `i_private`, `fs_private`                |
 
-mod acl;
+pub(in crate::linux) mod acl;
 pub(crate) mod attributes;
 pub(crate) mod dentry;
+pub(crate) mod directory;
 pub(in crate::linux) mod enospc;
 pub(crate) mod file;
 pub(crate) mod inode;
 pub(crate) mod mount;
-pub(crate) mod operations;
+mod operations;
+pub(crate) mod owner;
 pub(in crate::linux) mod private;
+mod special;
 mod subtree;
 pub(crate) mod super_block;
+mod symlink;
 pub(crate) mod xattr;
 
 pub(crate) use inode::Inode;

@@ -7,6 +7,7 @@
 
 use super::b;
 use super::lock::{Locked, Mode};
+use super::resize::{tail_of, zero_tail};
 use crate::linux::iomap::direct::{direct_write, is_aligned, DirectData, DirectWrite};
 use crate::linux::iomap::{is_folio_across_end, settle, Tables};
 use core::ptr;
@@ -84,7 +85,7 @@ unsafe fn write_rest_into_cache<T: DirectData>(
             if (*iocb).ki_flags & b::IOCB_NOWAIT != 0 {
                 return Err(EAGAIN);
             }
-            super::zero_tail::<T>(inode, size)?;
+            zero_tail::<T>(inode, size)?;
             Tables::<T>::clear_behind_end(inode, || ());
         }
         Ok(Tables::<T>::buffered_write(iocb, from))
@@ -194,7 +195,7 @@ unsafe fn prepare_growth<T: DirectData>(
         }
         let cut = || {
             let size = b::i_size_read(inode);
-            let is_cut = || super::tail_of(inode, size) != 0 || is_folio_across_end(inode);
+            let is_cut = || tail_of(inode, size) != 0 || is_folio_across_end(inode);
             ((*iocb).ki_pos > size && is_cut()).then_some(size)
         };
         if cut().is_none() && (*iocb).ki_complete.is_some() {
@@ -206,7 +207,7 @@ unsafe fn prepare_growth<T: DirectData>(
         }
         wait_for_growth(iocb, inode)?;
         if let Some(size) = cut() {
-            super::zero_tail::<T>(inode, size)?;
+            zero_tail::<T>(inode, size)?;
             // What was behind the old end must not appear if the power fails after the file has grown.
             settle::<T>(inode, size, size)?;
             Tables::<T>::clear_behind_end(inode, || ());

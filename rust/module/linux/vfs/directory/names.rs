@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names of inodes that are there.
+
+use super::{Directory, NAME_MAX};
+use crate::linux::bindings as b;
+use crate::linux::dentry::Dentry;
+use crate::linux::enospc::with_room;
+use crate::linux::owner::Owner;
+use crate::linux::Inode;
+use core::ptr::null_mut;
+use kernel::error::from_result;
+use kernel::ffi::{c_int, c_uint};
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// How rename treats the new name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenameKind {
+    /// Replaces what is there.
+    Replace,
+    /// What is there would be an error (`RENAME_NOREPLACE`).
+    NoReplace,
+    /// Swaps (`RENAME_EXCHANGE`).
+    Exchange,
+    /// Leaves a whiteout behind (`RENAME_WHITEOUT`).
+    Whiteout,
+}
+
+impl RenameKind {
+    /// That of the flags of `renameat2`.
+    fn of(flags: c_uint) -> Result<Self> {
+        match flags {
+            0 => Ok(Self::Replace),
+            b::RENAME_NOREPLACE => Ok(Self::NoReplace),
+            b::RENAME_EXCHANGE => Ok(Self::Exchange),
+            b::RENAME_WHITEOUT => Ok(Self::Whiteout),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// A name in a directory, as the VFS lends both for a call.
+///
+/// # Safety
+///
+/// `dir` and `dentry` are alive for `'a`, the directory locked, and it is the dentry's parent.
+unsafe fn lent<'a>(dir: *mut b::inode, dentry: *mut b::dentry) -> (&'a Inode, &'a Dentry) {
+    // SAFETY: By the function's contract.
+    unsafe { (Inode::borrow(dir), Dentry::borrow(dentry)) }
+}
+
+pub(super) unsafe extern "C" fn lookup<T: Directory>(
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+    _flags: c_uint,
+) -> *mut b::dentry {
+    // SAFETY: The VFS lends both for the call; the name of a dentry that is looked up is stable.
+    let (dir, entry) = unsafe { lent(dir, dentry) };
+    if entry.name().len() > NAME_MAX {
+        return ENAMETOOLONG.to_ptr();
+    }
+    let _nofs = NofsScope::enter();
+    match T::lookup(dir, entry.name()) {
+        Ok(found) => {
+            let inode = found.map_or(null_mut(), Inode::into_ptr);
+            // SAFETY: The dentry is in lookup; C takes over the inode's reference, or null for a name that is not there.
+            unsafe { b::d_splice_alias(inode, dentry) }
+        }
+        Err(error) => error.to_ptr(),
+    }
+}
+
+pub(super) unsafe extern "C" fn link<T: Directory>(
+    old: *mut b::dentry,
+    dir: *mut b::inode,
+    new: *mut b::dentry,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends the old name for the call, and it has a reference to its inode.
+        let inode = unsafe { Inode::borrow((*old).d_inode) };
+        // SAFETY: The VFS lends both for the call, the directory locked.
+        let (dir, new) = unsafe { lent(dir, new) };
+        let _nofs = NofsScope::enter();
+        with_room(dir, || T::link(inode, dir, new.name()))?;
+        new.instantiate(inode.into());
+        Ok(0)
+    })
+}
+
+pub(super) unsafe extern "C" fn unlink<T: Directory>(
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends both for the call, the directory locked.
+        let (dir, entry) = unsafe { lent(dir, dentry) };
+        let _nofs = NofsScope::enter();
+        T::unlink(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
+    })
+}
+
+pub(super) unsafe extern "C" fn rmdir<T: Directory>(
+    dir: *mut b::inode,
+    dentry: *mut b::dentry,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends both for the call, the directory locked.
+        let (dir, entry) = unsafe { lent(dir, dentry) };
+        let _nofs = NofsScope::enter();
+        T::rmdir(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
+    })
+}
+
+pub(super) unsafe extern "C" fn rename<T: Directory>(
+    idmap: *mut b::mnt_idmap,
+    from_dir: *mut b::inode,
+    from: *mut b::dentry,
+    to_dir: *mut b::inode,
+    to: *mut b::dentry,
+    flags: c_uint,
+) -> c_int {
+    from_result(|| {
+        let kind = RenameKind::of(flags)?;
+        let _nofs = NofsScope::enter();
+        // SAFETY: The VFS lends the map for the call. It is the owner of a whiteout, a character device.
+        let owner = unsafe { Owner::of_new(idmap, from_dir, b::S_IFCHR) };
+        // SAFETY: The VFS lends these and those below for the call, both directories locked.
+        let from = unsafe { lent(from_dir, from) };
+        // SAFETY: As above.
+        let to = unsafe { lent(to_dir, to) };
+        with_room(from.0, || T::rename(from, to, kind, owner)).map(|()| 0)
+    })
+}
