@@ -1,12 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is said of bytes that break the format.
+//! What is said of bytes that break the format, and of code that broke its own promise.
+//!
+//! A parser answers a [`Flaw`]: the rule that does not hold, what it found and what it expected. Whoever knows where
+//! the bytes stand gives the flaw its [`Place`], which makes it [`Corrupt`]; and [`Corrupt::report`] logs one line and
+//! answers `EUCLEAN`. There is no other way to that error, so none of them is silent. Who gets the error passes it on
+//! and says nothing more.
+//!
+//! ```ignore
+//! use crate::disk::{Bug, Flaw, InodeItem, Place};
+//!
+//! // Bytes of an item, whose key is known.
+//! let inode = InodeItem::parse(bytes).map_err(|flaw| flaw.in_item(tree.id(), &key).report())?;
+//! // A rule between things that are well-formed by themselves.
+//! let group = group.ok_or_else(|| Flaw::missing("chunk has no block group").at(Place::Chunk(addr)).report())?;
+//! ```
+//!
+//! What only a mistake in this code can break is a [`Bug`], whatever the disk holds: a line of its own, and `EIO`.
+//!
+//! ```ignore
+//! let step = self.step(level).ok_or_else(|| Bug::new("path has no block at a level").of(level.into()).report())?;
+//! ```
+//!
+//! All of it is cold code: in a hot loop the only cost is the branch. Build the value in the closure, as above, never
+//! before it is needed.
 
-use super::Logical;
+use super::{Key, Logical, ObjectId};
 use kernel::fmt;
-use latch::prelude::{Error, EUCLEAN};
+use latch::prelude::{pr_err, Error, EIO, EUCLEAN};
 
 /// A rule that some bytes break, without the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a flaw that nobody reports is an error without a reason"]
 pub struct Flaw {
     /// The rule, as "this is not so".
     pub what: &'static str,
@@ -27,69 +51,176 @@ impl Flaw {
         }
     }
 
-    /// The flaw with its place: `slot` is the item in a tree block, if it is in one.
+    /// Names what must be there and is not: none was found, one expected.
     #[cold]
-    pub const fn at(self, addr: Logical, slot: Option<usize>) -> Corrupt {
-        Corrupt {
-            addr,
-            slot,
-            what: self.what,
-            found: self.found,
-            expected: self.expected,
-        }
+    pub const fn missing(what: &'static str) -> Self {
+        Self::new(what, 0, 1)
+    }
+
+    /// Says where the flaw is.
+    #[cold]
+    pub const fn at(self, place: Place) -> Corrupt {
+        Corrupt { place, flaw: self }
+    }
+
+    /// Says that the flaw is in a tree block: of its header, or of the block as a whole.
+    #[cold]
+    pub const fn in_block(self, addr: Logical) -> Corrupt {
+        self.at(Place::Block(addr))
+    }
+
+    /// Says that the flaw is in one slot of a tree block.
+    #[cold]
+    pub const fn in_slot(self, addr: Logical, slot: usize) -> Corrupt {
+        self.at(Place::Slot(addr, slot))
+    }
+
+    /// Says that the flaw is in the item of a tree that has this key.
+    #[cold]
+    pub const fn in_item(self, tree: ObjectId, key: &Key) -> Corrupt {
+        self.at(Place::Item(tree, *key))
     }
 }
 
-/// A place on the disk whose bytes break the format. Printed once, where it is met; `EUCLEAN` from there on.
+/// Where on the disk a flaw is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A tree block.
+    Block(Logical),
+    /// An item or a pointer of a tree block, by its slot.
+    Slot(Logical, usize),
+    /// An item of a tree, by its key.
+    Item(ObjectId, Key),
+    /// A tree as a whole.
+    Tree(ObjectId),
+    /// An inode of a subvolume.
+    Inode(ObjectId, ObjectId),
+    /// The copy of the superblock that belongs at this byte of a device.
+    Superblock(u64),
+    /// The chunk that begins at this address.
+    Chunk(Logical),
+    /// The block group that begins at this address.
+    BlockGroup(Logical),
+    /// An extent: a tree block or data, as the extent tree counts it.
+    Extent(Logical),
+    /// A device, by its id.
+    Device(u64),
+}
+
+/// A place on the disk whose bytes break the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a flaw that nobody reports is an error without a reason"]
 pub struct Corrupt {
-    /// The tree block, or the superblock's place on its device.
-    pub addr: Logical,
-    /// The item in the block.
-    pub slot: Option<usize>,
-    /// The rule, as "this is not so".
-    pub what: &'static str,
-    /// What stands there.
-    pub found: u64,
-    /// What should, or the limit.
-    pub expected: u64,
+    /// Where it is.
+    pub place: Place,
+    /// Which rule is broken.
+    pub flaw: Flaw,
+}
+
+impl Corrupt {
+    /// Logs the line, unless there were too many lately, and gives the error for the caller.
+    #[cold]
+    #[inline(never)]
+    #[must_use = "the line is logged: the error is for the caller"]
+    pub fn report(self) -> Error {
+        pr_err!("{}\n", self);
+        EUCLEAN
+    }
+}
+
+/// A promise of this code that does not hold, whatever the disk has: a mistake of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a bug that nobody reports is an error without a reason"]
+pub struct Bug {
+    what: &'static str,
+    of: Option<u64>,
+}
+
+impl Bug {
+    /// Names what is not so.
+    #[cold]
+    pub const fn new(what: &'static str) -> Self {
+        Self { what, of: None }
+    }
+
+    /// Adds the number that helps to find it: an address, a level, a length.
+    #[cold]
+    pub const fn of(self, number: u64) -> Self {
+        Self {
+            of: Some(number),
+            ..self
+        }
+    }
+
+    /// Logs the line, unless there were too many lately, and gives the error for the caller.
+    #[cold]
+    #[inline(never)]
+    #[must_use = "the line is logged: the error is for the caller"]
+    pub fn report(self) -> Error {
+        pr_err!("{}\n", self);
+        EIO
+    }
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, found {} ({:#x}), expected {}",
-            self.what, self.found, self.found, self.expected
-        )
+        let Self {
+            what,
+            found,
+            expected,
+        } = self;
+        write!(f, "{what}, found {found} ({found:#x}), expected {expected}")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(addr) => write!(f, "block {}", addr.get()),
+            Self::Slot(addr, slot) => write!(f, "block {} slot {slot}", addr.get()),
+            Self::Item(tree, key) => {
+                write!(f, "item ")?;
+                key.fmt(f)?;
+                write!(f, " of tree {}", tree.get())
+            }
+            Self::Tree(tree) => write!(f, "tree {}", tree.get()),
+            Self::Inode(tree, number) => write!(f, "inode {} of tree {}", number.get(), tree.get()),
+            Self::Superblock(place) => write!(f, "superblock {place}"),
+            Self::Chunk(addr) => write!(f, "chunk {}", addr.get()),
+            Self::BlockGroup(addr) => write!(f, "block group {}", addr.get()),
+            Self::Extent(addr) => write!(f, "extent {}", addr.get()),
+            Self::Device(id) => write!(f, "device {id}"),
+        }
     }
 }
 
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "corrupt block {}", self.addr.get())?;
-        if let Some(slot) = self.slot {
-            write!(f, " slot {slot}")?;
-        }
-        let Self {
-            what,
-            found,
-            expected,
-            ..
-        } = self;
-        write!(
-            f,
-            ": {what}, found {found} ({found:#x}), expected {expected}"
-        )
+        write!(f, "corrupt ")?;
+        self.place.fmt(f)?;
+        write!(f, ": ")?;
+        self.flaw.fmt(f)
     }
 }
 
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bug of this driver: {}", self.what)?;
+        match self.of {
+            Some(number) => write!(f, " ({number})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A bridge for callers that do not report yet; do not use it.
 impl From<Flaw> for Error {
     fn from(_: Flaw) -> Error {
         EUCLEAN
     }
 }
 
+/// A bridge for callers that do not report yet; do not use it.
 impl From<Corrupt> for Error {
     fn from(_: Corrupt) -> Error {
         EUCLEAN

@@ -43,6 +43,8 @@ pub mod raw;
 mod root;
 mod seal;
 mod superblock;
+#[cfg(test)]
+mod tests;
 mod units;
 mod uuid;
 
@@ -52,7 +54,7 @@ pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
 };
 pub use chunk::{BlockGroupItem, ChunkItem, DevExtent, DevItem};
-pub use corrupt::{Corrupt, Flaw};
+pub use corrupt::{Bug, Corrupt, Flaw, Place};
 pub use directory::{DirEntries, DirEntry, Target};
 pub use extent::{keyed_ref, ExtentItem, FileRef, InlineRef, InlineRefs};
 pub use features::{CompatRo, Incompat};

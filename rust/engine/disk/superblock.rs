@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The superblock and its gate.
 
-use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Corrupt, Flaw};
+use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Corrupt, Flaw, Place};
 use super::ids::{MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
 use super::item::{front, size64};
 use super::raw::{RawKey, RawSuperblock};
@@ -88,20 +88,7 @@ impl fmt::Display for SuperblockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotBtrfs => write!(f, "no btrfs file system found"),
-            Self::Corrupt(corrupt) => {
-                let Corrupt {
-                    addr,
-                    what,
-                    found,
-                    expected,
-                    ..
-                } = corrupt;
-                let addr = addr.get();
-                write!(
-                    f,
-                    "superblock {addr}: {what}, found {found} ({found:#x}), expected {expected}"
-                )
-            }
+            Self::Corrupt(corrupt) => fmt::Display::fmt(corrupt, f),
             Self::Unsupported(features) => {
                 write!(f, "unsupported features: ")?;
                 fmt::Display::fmt(features, f)
@@ -143,7 +130,7 @@ impl Superblock {
         if raw.magic.get() != SUPERBLOCK_MAGIC {
             return Err(SuperblockError::NotBtrfs);
         }
-        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Logical::new(place), None));
+        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Place::Superblock(place)));
         let kind = ChecksumKind::try_from(raw.csum_type.get()).map_err(corrupt)?;
         if !checksums.has(kind) {
             return Err(SuperblockError::NoChecksum(kind));
@@ -167,8 +154,8 @@ impl Superblock {
         if !state.is_empty() {
             return Err(SuperblockError::UnsupportedState(state));
         }
-        let place = Logical::new(raw.addr.get());
-        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(place, None));
+        let place = raw.addr.get();
+        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Place::Superblock(place)));
         let superblock = Self::from_raw(raw).map_err(corrupt)?;
         superblock.check_sizes(raw).map_err(corrupt)?;
         superblock.check_roots().map_err(corrupt)?;

@@ -16,7 +16,7 @@ pub(super) fn check(
     context: &BlockContext<'_>,
     occasion: Occasion,
 ) -> Result<(), Corrupt> {
-    let in_header = |flaw: Flaw| flaw.at(context.addr, None);
+    let in_header = |flaw: Flaw| flaw.in_block(context.addr);
     let header = check_header(block, context, occasion).map_err(in_header)?;
     if header.level > 0 {
         check_node(block, &header, context)
@@ -124,14 +124,14 @@ fn check_node(block: &[u8], header: &Header, context: &BlockContext<'_>) -> Resu
     let nritems = u64::from(header.nritems);
     let most = max_pointers(context.format.node_size).into();
     let node = Node::new(block);
-    let in_header = |flaw: Flaw| flaw.at(context.addr, None);
+    let in_header = |flaw: Flaw| flaw.in_block(context.addr);
     ensure(nritems > 0, "node is empty", 0, 1).map_err(in_header)?;
     ensure_max("node has too many pointers", nritems, most).map_err(in_header)?;
     check_first_key(node.key(0), context.first_key).map_err(in_header)?;
     let mut previous: Option<Key> = None;
     for (slot, pointer) in node.raw_pointers().iter().enumerate() {
         let child = pointer.get();
-        let at_slot = |flaw: Flaw| flaw.at(context.addr, Some(slot));
+        let at_slot = |flaw: Flaw| flaw.in_slot(context.addr, slot);
         check_order(previous, &child.key).map_err(at_slot)?;
         let addr = child.addr.get();
         ensure(addr != 0, "pointer leads nowhere", addr, 1).map_err(at_slot)?;
@@ -174,7 +174,7 @@ fn check_leaf(
     occasion: Occasion,
 ) -> Result<(), Corrupt> {
     let leaf = Leaf::new(block);
-    let in_header = |flaw: Flaw| flaw.at(context.addr, None);
+    let in_header = |flaw: Flaw| flaw.in_block(context.addr);
     let area = leaf_area(context.format.node_size);
     let most = u64::from(area)
         .checked_div(size64(RawItem::SIZE))
@@ -188,7 +188,7 @@ fn check_leaf(
     let mut data_end = u64::from(area);
     let mut previous = None;
     for (slot, raw) in leaf.raw_items().iter().enumerate() {
-        let at_slot = |flaw: Flaw| flaw.at(context.addr, Some(slot));
+        let at_slot = |flaw: Flaw| flaw.in_slot(context.addr, slot);
         let key = raw.key.get();
         check_order(previous.map(|(key, _)| key), &key).map_err(at_slot)?;
         data_end = check_bounds(raw, data_end, items_end).map_err(at_slot)?;

@@ -69,7 +69,7 @@ pub struct BlockContext<'a> {
 /// Checks a block that was read: checksum, place, and all its contents.
 pub fn check_block(block: &[u8], context: &BlockContext<'_>) -> Result<(), Corrupt> {
     check_seal(block, context.format.checksum, context.checksums)
-        .map_err(|flaw| flaw.at(context.addr, None))?;
+        .map_err(|flaw| flaw.in_block(context.addr))?;
     block::check(block, context, Occasion::Read)
 }
 

@@ -24,7 +24,7 @@ use crate::linux::metadata_pages::{FolioBytes, LockedFolio, MetadataPages, Missi
 use crate::linux::{BlockDevice, SuperBlock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
-use engine::disk::{BlockContext, Corrupt, Generation, Header, Logical, Uuid};
+use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
 use engine::space::MetadataGate;
 use engine::txn::Witness;
 use engine::volume::Volume;
@@ -130,14 +130,13 @@ impl Shared {
         if addr.get().checked_rem(self.node_size.into()) == Some(0) {
             return Ok(());
         }
-        pr_err!("tree block {addr} does not stand at a multiple of the node size\n");
-        Err(EUCLEAN)
+        let flaw = Flaw::new(
+            "block does not stand at a multiple of the node size",
+            addr.get(),
+            self.node_size.into(),
+        );
+        Err(flaw.in_block(addr).report())
     }
-}
-
-fn report(corrupt: Corrupt) -> Error {
-    pr_err!("{}\n", corrupt);
-    EUCLEAN
 }
 
 impl Owner for Shared {

@@ -2,13 +2,13 @@
 
 //! Blocks from the devices.
 
-use super::{report, Shared};
+use super::Shared;
 use crate::linux::bio::Completion;
 use crate::linux::metadata_pages::{LockedFolio, Missing, Pages};
 use crate::linux::{Bio, Folio, Operation};
 use core::sync::atomic::Ordering;
 use engine::btree::{Block, BlockInfo, Expected};
-use engine::disk::{check_block, Logical};
+use engine::disk::{check_block, Corrupt, Logical};
 use engine::volume::{Mapping, Place};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
@@ -56,7 +56,7 @@ impl Shared {
             if !folio.is_uptodate() || check(bytes.as_slice()).is_err() {
                 folio.clear_uptodate();
                 self.read_good_copy(pages, &folio, addr, || {
-                    check(bytes.as_slice()).map_err(report)
+                    check(bytes.as_slice()).map_err(Corrupt::report)
                 })?;
                 folio.mark_uptodate();
             }

@@ -6,12 +6,12 @@
 //! the trees copy it before they change it. Nothing here waits while the gate is held, except for latches,
 //! whose holders wait for neither gate nor commit.
 
-use super::{report, Shared};
+use super::Shared;
 use crate::linux::bio::{Completion, Plug};
 use crate::linux::metadata_pages::Pages;
 use crate::linux::{Bio, Folio, Operation};
 use engine::btree::{seal, WriteMode};
-use engine::disk::Logical;
+use engine::disk::{Corrupt, Logical};
 use engine::space::{Admission, GateGuard, InFlight, MetadataGate, WriteToken};
 use engine::volume::Mapping;
 use kernel::sync::aref::ARef;
@@ -199,7 +199,7 @@ impl Shared {
                 Admission::AwaitData(seen) => return Ok(Outcome::AwaitData(seen)),
             };
             let open = self.make_room(batch, addr, mode)?;
-            seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(report)?;
+            seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(Corrupt::report)?;
             if !start_writeback(folio) {
                 return Ok(Outcome::Left);
             }

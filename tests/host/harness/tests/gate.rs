@@ -132,7 +132,7 @@ fn refuses_other_places_and_trees() {
     let wrong = |change: &dyn Fn(&mut engine::disk::BlockContext<'_>)| {
         let mut context = right;
         change(&mut context);
-        check_block(&block.bytes, &context).unwrap_err().what
+        check_block(&block.bytes, &context).unwrap_err().flaw.what
     };
     check_block(&block.bytes, &right).unwrap();
     assert_eq!(
@@ -220,7 +220,7 @@ fn mutate_blocks(walked: &Walked, random: &mut Random, rounds: usize, tally: &mu
             Ok(()) => tally.taken += 1,
             Err(corrupt) => {
                 assert!(!format!("{}", kernel::fmt::Adapter(&corrupt)).is_empty());
-                *tally.refused.entry(corrupt.what).or_default() += 1;
+                *tally.refused.entry(corrupt.flaw.what).or_default() += 1;
             }
         }
         assert!(
@@ -283,7 +283,7 @@ fn no_mutation_of_a_superblock_trips_it() {
             Ok(_) => taken += 1,
             Err(error) => {
                 refused.insert(match error {
-                    engine::disk::SuperblockError::Corrupt(corrupt) => corrupt.what,
+                    engine::disk::SuperblockError::Corrupt(corrupt) => corrupt.flaw.what,
                     _ => "unsupported",
                 });
             }

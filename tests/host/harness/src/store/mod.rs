@@ -172,7 +172,7 @@ impl<B: Backing> HostStore<B> {
         for (index, &(device, at)) in places.iter().enumerate() {
             result = self.backing.device(device).read(at, &mut bytes);
             if result.is_ok() {
-                result = check_block(&bytes, &context).map_err(report);
+                result = check_block(&bytes, &context).map_err(Corrupt::report);
             }
             if result.is_ok() {
                 self.repair(&places[..index], &bytes);
@@ -267,7 +267,7 @@ impl<B: Backing> HostStore<B> {
         };
         let format = self.backing.format();
         let context = self.context(&format, &expected, info.addr);
-        seal(bytes, &context).map_err(report)?;
+        seal(bytes, &context).map_err(Corrupt::report)?;
         Ok(bytes.to_vec())
     }
 
@@ -369,11 +369,6 @@ impl<B: Backing> HostStore<B> {
             self.submit_first(&mut state);
         }
     }
-}
-
-fn report(corrupt: Corrupt) -> Error {
-    pr_err!("{}\n", corrupt);
-    EUCLEAN
 }
 
 impl<B: Backing> Store for HostStore<B> {

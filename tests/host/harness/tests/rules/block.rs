@@ -163,7 +163,7 @@ fn the_block_around_the_items() {
         first_key: Some(Key::new(257, Kind::INODE_ITEM, 0)),
         newest: Generation::new(11),
     };
-    let flaw = check_block(&block, &context).unwrap_err();
+    let flaw = check_block(&block, &context).unwrap_err().flaw;
     assert_eq!(flaw.what, "checksum is wrong");
     let stored = u32::from_le_bytes(*block.first_chunk().unwrap());
     assert_eq!(flaw.found, u64::from(stored));
@@ -175,7 +175,7 @@ fn the_block_around_the_items() {
     header.flags.set(HEADER_BACKREF_REVISION);
     engine::disk::seal(&mut block, ChecksumKind::Crc32c, &HostChecksums);
     assert_eq!(
-        check_block(&block, &context).unwrap_err().what,
+        check_block(&block, &context).unwrap_err().flaw.what,
         "block is not marked as written"
     );
 }

@@ -86,7 +86,7 @@ pub(crate) fn judge(mut block: Vec<u8>, format: &Format) -> Result<(), &'static 
     };
     let write = check_block_to_write(&block, &context);
     seal_block(&mut block, format.checksum, &HostChecksums);
-    let read = check_block(&block, &context).map_err(|corrupt| corrupt.what);
+    let read = check_block(&block, &context).map_err(|corrupt| corrupt.flaw.what);
     // What may be written can be read, but for rules between items, which are for reading alone.
     assert!(read.is_err() || write.is_ok());
     read
