@@ -2,18 +2,18 @@
 //! Changes of single items, and of ranges of them.
 
 use super::descend::{removable, Aim};
-use super::leaf::{self, HEAD};
-use super::path::Path;
+use super::path::{Path, NO_ITEM};
 use super::tree::Tree;
 use super::Allocate;
-use crate::disk::{leaf_area, Key, Leaf};
+use crate::disk::edit::leaf;
+use crate::disk::{leaf_area, Key, Leaf, ITEM_HEAD};
 use latch::prelude::*;
 
 impl Tree {
     /// The longest item that the tree's leaves can hold, in bytes of data.
     pub fn max_item(&self) -> usize {
         let area = usize::try_from(leaf_area(self.store().node_size())).unwrap_or(0);
-        area.saturating_sub(HEAD)
+        area.saturating_sub(ITEM_HEAD)
     }
 
     /// Inserts an item. `EEXIST` if `key` is taken, `EOVERFLOW` if no leaf can hold so long an item.
@@ -157,6 +157,7 @@ impl Path<'_> {
     /// The bytes of the item at the way's slot.
     pub(super) fn item_mut(&mut self) -> Result<&mut [u8]> {
         let step = self.leaf_mut()?;
-        leaf::item_mut(step.guard.bytes_mut(), step.slot).ok_or(EUCLEAN)
+        let item = leaf::item_mut(step.guard.bytes_mut(), step.slot);
+        Ok(item.ok_or(NO_ITEM)?)
     }
 }

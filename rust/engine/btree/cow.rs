@@ -2,14 +2,17 @@
 //! Copy-on-write: which blocks may be changed as they stand, and how the others become such.
 
 use super::lock::{kind, nesting, Writing};
-use super::node::{self, header_mut};
+use super::path::NO_CHILD;
 use super::tree::Tree;
 use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
-use crate::disk::raw::{HEADER_BACKREF_REVISION, HEADER_RELOC, HEADER_WRITTEN};
-use crate::disk::{Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId};
+use crate::disk::edit::{self, node};
+use crate::disk::{Bug, Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Side};
+
+/// A new block was asked for after it was given away.
+const TAKEN: Bug = Bug::new("a new block is used after it was kept");
 
 /// An address for a new block that is not in the cache yet. Given back when dropped.
 struct Address<'a> {
@@ -51,7 +54,10 @@ impl<'a> Address<'a> {
             owner,
             guard: Some(guard),
         };
-        set_header(fresh.bytes_mut()?, store.identity(), &info, owner)?;
+        edit::start(
+            fresh.bytes_mut()?,
+            &header_of(store.identity(), &info, owner),
+        )?;
         Ok(fresh)
     }
 }
@@ -86,20 +92,20 @@ impl<'a> Fresh<'a> {
 
     /// The block, before it is locked by anybody else.
     fn block(&self) -> Result<&Arc<Block>> {
-        Ok(self.guard.as_ref().ok_or(EUCLEAN)?.latched())
+        Ok(self.guard.as_ref().ok_or(TAKEN)?.latched())
     }
 
     /// The block, to be linked into the tree in the same step. It is dirty from now on until it goes out, and may be
     /// changed as long: nobody needs to say again that it has changed.
     pub(super) fn keep(mut self) -> Result<Writing> {
-        let guard = self.guard.take().ok_or(EUCLEAN)?;
+        let guard = self.guard.take().ok_or(TAKEN)?;
         self.store.mark_dirty(guard.latched());
         Ok(guard)
     }
 
     /// The block's bytes, to fill.
     pub(super) fn bytes_mut(&mut self) -> Result<&mut [u8]> {
-        Ok(self.guard.as_mut().ok_or(EUCLEAN)?.bytes_mut())
+        Ok(self.guard.as_mut().ok_or(TAKEN)?.bytes_mut())
     }
 }
 
@@ -112,10 +118,8 @@ impl Drop for Fresh<'_> {
         give_back(self.txn, self.owner, &info);
         // On a sequential zone the address is written all the same: with what passes the gate and nobody reads, an
         // empty leaf of a tree that may be empty.
-        if let Ok(header) = header_mut(guard.bytes_mut()) {
-            header.level = 0;
-            header.nritems.set(0);
-            header.owner.set(ObjectId::CSUM_TREE.get());
+        if let Err(bug) = edit::abandon(guard.bytes_mut(), ObjectId::CSUM_TREE) {
+            self.txn.poison(bug.report());
         }
         self.store.mark_dirty(guard.latched());
         self.store.forget(guard.latched());
@@ -128,19 +132,6 @@ fn give_back(txn: &dyn Allocate, owner: ObjectId, info: &BlockInfo) {
     if let Err(error) = txn.release_block(info.addr, info.level, owner, holder, info.generation) {
         txn.poison(error);
     }
-}
-
-/// Copies all but the header, and how many items there are.
-pub(super) fn copy_contents(from: &[u8], to: &mut [u8]) -> Result {
-    let header = *header_mut(to)?;
-    if from.len() != to.len() {
-        return Err(EUCLEAN);
-    }
-    super::leaf::fill(to, from);
-    let count = header_mut(to)?.nritems;
-    *header_mut(to)? = header;
-    header_mut(to)?.nritems = count;
-    Ok(())
 }
 
 /// The first key of a block.
@@ -162,19 +153,18 @@ pub(super) fn pointer(guard: &Writing, key: Key) -> Child {
     }
 }
 
-/// Makes `bytes` an empty block.
-fn set_header(bytes: &mut [u8], identity: Identity, info: &BlockInfo, owner: ObjectId) -> Result {
-    let header = header_mut(bytes)?;
-    header.checksum = [0; 32];
-    header.fsid = identity.fsid;
-    header.addr.set(info.addr.get());
-    header.flags.set(HEADER_BACKREF_REVISION);
-    header.chunk_tree_uuid = identity.chunk_tree_uuid;
-    header.generation.set(info.generation.get());
-    header.owner.set(owner.get());
-    header.nritems.set(0);
-    header.level = info.level;
-    Ok(())
+/// The header of a new, empty block.
+fn header_of(identity: Identity, info: &BlockInfo, owner: ObjectId) -> Header {
+    Header {
+        addr: info.addr,
+        generation: info.generation,
+        owner,
+        nritems: 0,
+        level: info.level,
+        flags: 0,
+        fsid: identity.fsid,
+        chunk_tree_uuid: identity.chunk_tree_uuid,
+    }
 }
 
 impl Tree {
@@ -194,14 +184,15 @@ impl Tree {
             return false;
         };
         header.generation == txn.generation()
-            && header.flags & (HEADER_WRITTEN | HEADER_RELOC) == 0
+            && !header.is_written()
+            && !header.is_relocated()
             && (header.generation > self.last_snapshot() || self.is_root(block))
     }
 
     /// Whether a block may be referenced by another tree as well (C: `btrfs_block_can_be_shared`).
     pub(super) fn may_be_shared(&self, block: &Arc<Block>, header: &Header) -> bool {
         self.id().is_subvolume()
-            && (header.generation <= self.last_snapshot() || header.flags & HEADER_RELOC != 0)
+            && (header.generation <= self.last_snapshot() || header.is_relocated())
             && !self.is_root(block)
     }
 
@@ -234,7 +225,7 @@ impl Tree {
         let info = *old.latched().meta();
         let first = first_key(old.bytes(), info.level).unwrap_or(Key::MIN);
         let mut fresh = self.fresh(txn, info.level, &first, info.addr)?;
-        copy_contents(old.bytes(), fresh.bytes_mut()?)?;
+        edit::copy_contents(old.bytes(), fresh.bytes_mut()?)?;
         self.retire(txn, old)?;
         fresh.keep()
     }
@@ -250,9 +241,10 @@ impl Tree {
         if self.is_writable(txn, child.latched(), child.bytes()) {
             return Ok(child);
         }
-        let key = Node::new(parent.bytes()).key(slot).ok_or(EUCLEAN)?;
+        let key = Node::new(parent.bytes()).key(slot).ok_or(NO_CHILD)?;
         let copy = self.copy(txn, &child)?;
         node::set(parent.bytes_mut(), slot, pointer(&copy, key))
+            .map_err(Bug::report)
             .inspect_err(|&error| txn.poison(error))?;
         Ok(copy)
     }

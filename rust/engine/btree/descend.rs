@@ -7,10 +7,10 @@
 //! take two more pointers, and merges nodes that have become small; so nothing that happens below ever needs an
 //! ancestor which was let go, and each step leaves a whole tree behind.
 
-use super::leaf::{self, HEAD};
 use super::lock::{nesting, Held, Mode, Writing};
-use super::path::{Path, Step};
-use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
+use super::path::{Path, Step, NO_CHILD, NO_LEVEL};
+use crate::disk::edit::leaf;
+use crate::disk::{Key, Leaf, Node, ITEM_HEAD, MAX_LEVELS};
 use core::ops::Range;
 use latch::prelude::*;
 use latch::Side;
@@ -100,10 +100,10 @@ impl Path<'_> {
         write_from: u8,
     ) -> Result<Locked<Held>> {
         let level = held.block().meta().level;
-        let below = level.checked_sub(1).ok_or(EUCLEAN)?;
+        let below = level.checked_sub(1).ok_or(NO_LEVEL)?;
         let node = Node::new(held.bytes());
         let slot = node.descend(key);
-        let child = node.child(slot).ok_or(EUCLEAN)?;
+        let child = node.child(slot).ok_or(NO_CHILD)?;
         if !aim.may_move_first_key(slot, key, &child.key) {
             self.release_above(level);
         }
@@ -138,7 +138,7 @@ impl Path<'_> {
         let need = match aim {
             Aim::Change => Need::Leaf,
             Aim::Insert { .. } if found.is_ok() => Need::Leaf,
-            Aim::Insert { len } => Need::for_insert(slot, len.saturating_add(HEAD) <= free),
+            Aim::Insert { len } => Need::for_insert(slot, len.saturating_add(ITEM_HEAD) <= free),
             Aim::Resize { len } => {
                 let old = Leaf::new(bytes).data(slot).map_or(0, <[u8]>::len);
                 Need::with_room(found.is_err() || *len <= old.saturating_add(free))

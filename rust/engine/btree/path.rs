@@ -2,15 +2,24 @@
 //! The blocks that a writer has locked.
 
 use super::lock::{nesting, Writing};
-use super::node;
 use super::tree::Tree;
 use super::Allocate;
-use crate::disk::{Key, Leaf, Node, MAX_LEVELS};
+use crate::disk::edit::{self, node};
+use crate::disk::{Bug, Flaw, Key, Leaf, Node, MAX_LEVELS};
 use latch::prelude::*;
 use latch::Side;
 
 const LEVELS: usize = 8;
 const _: () = assert!(MAX_LEVELS == 8);
+
+/// A block that was to be locked with this way is not.
+pub(super) const NOT_LOCKED: Bug = Bug::new("a block that a change needs is not locked");
+/// A node was searched, and nodes are never empty.
+pub(super) const NO_CHILD: Bug = Bug::new("node has no pointer in the slot of a way");
+/// A block that is no empty root was asked for its first key, or for one of its items.
+pub(super) const NO_ITEM: Bug = Bug::new("leaf has no item in the slot of a way");
+/// The level of a node was counted down.
+pub(super) const NO_LEVEL: Bug = Bug::new("a way goes on below a leaf");
 
 /// A locked block on the way, and the slot that the way takes through it.
 pub(super) struct Step {
@@ -52,6 +61,16 @@ impl<'a> Path<'a> {
     /// The locked block at `level`, to change.
     pub(super) fn step_mut(&mut self, level: u8) -> Option<&mut Step> {
         self.steps.get_mut(usize::from(level))?.as_mut()
+    }
+
+    /// The locked block at `level`, which the change cannot do without.
+    pub(super) fn locked(&self, level: u8) -> Result<&Step> {
+        Ok(self.step(level).ok_or(NOT_LOCKED)?)
+    }
+
+    /// The locked block at `level`, which the change cannot do without, to change.
+    pub(super) fn locked_mut(&mut self, level: u8) -> Result<&mut Step> {
+        Ok(self.step_mut(level).ok_or(NOT_LOCKED)?)
     }
 
     /// The locked block at `level`, out of the path.
@@ -106,12 +125,12 @@ impl<'a> Path<'a> {
 
     /// The leaf.
     pub(super) fn leaf(&self) -> Result<&Step> {
-        self.step(0).ok_or(EUCLEAN)
+        self.locked(0)
     }
 
     /// The leaf, to change.
     pub(super) fn leaf_mut(&mut self) -> Result<&mut Step> {
-        self.step_mut(0).ok_or(EUCLEAN)
+        self.locked_mut(0)
     }
 
     /// Gives the leaf's first key to its ancestors, as far as they have it.
@@ -139,20 +158,18 @@ impl<'a> Path<'a> {
 
     /// Locks another child of the block above `level`, never one to the left of one that is locked.
     pub(super) fn lock_child(&self, level: u8, slot: usize, side: Side) -> Result<Writing> {
-        let above = self.step(level.saturating_add(1)).ok_or(EUCLEAN)?;
+        let above = self.locked(level.saturating_add(1))?;
         let node = Node::new(above.guard.bytes());
-        let child = node.child(slot).ok_or(EUCLEAN)?;
+        let child = node.child(slot).ok_or(NO_CHILD)?;
         if slot != above.slot
             && node
                 .child(above.slot)
                 .is_some_and(|own| own.addr == child.addr)
         {
-            pr_err!(
-                "tree {}: two pointers to block {}\n",
-                self.tree.id(),
-                child.addr
-            );
-            return Err(EUCLEAN);
+            let flaw = Flaw::new("two pointers of a node name one block", child.addr.get(), 0);
+            return Err(flaw
+                .in_slot(above.guard.latched().meta().addr, slot)
+                .report());
         }
         let block = self.tree.child_block(&child, level)?;
         let guard = latch::Latched::write(&block, nesting(self.tree.kind(), level, side));
@@ -164,14 +181,14 @@ impl<'a> Path<'a> {
     pub(super) fn make_writable(&mut self, slot: usize, child: Writing) -> Result<Writing> {
         let (tree, txn) = (self.tree, self.txn);
         let level = child.latched().meta().level;
-        let above = self.step_mut(level.saturating_add(1)).ok_or(EUCLEAN)?;
+        let above = self.locked_mut(level.saturating_add(1))?;
         tree.writable_child(txn, &mut above.guard, slot, child)
     }
 
-    /// How many children the block above `level` has, and the way's slot in it; `None` if it is not locked.
-    pub(super) fn place_in_parent(&self, level: u8) -> Option<(usize, usize)> {
-        let above = self.step(level.saturating_add(1))?;
-        Some((node::count(above.guard.bytes()), above.slot))
+    /// How many children the block above `level` has, and the way's slot in it.
+    pub(super) fn place_in_parent(&self, level: u8) -> Result<(usize, usize)> {
+        let above = self.locked(level.saturating_add(1))?;
+        Ok((edit::count(above.guard.bytes()), above.slot))
     }
 
     /// Runs a change that cannot be taken back: an error in it is a bug, and the transaction must not commit.

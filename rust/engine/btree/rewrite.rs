@@ -4,7 +4,8 @@
 use super::cow::first_key;
 use super::descend::Aim;
 use super::lock::nesting;
-use super::path::Path;
+use super::path::{Path, NO_CHILD};
+use super::share::NO_HEADER;
 use super::{Allocate, Expected, Reach, Tree};
 use crate::disk::{Generation, Header, Key, Logical, Node};
 use latch::prelude::*;
@@ -45,7 +46,7 @@ impl Tree {
         let (mut held, mut level) = self.read_root(Reach::Device)?;
         let mut standing = Standing::Alone;
         loop {
-            let header = Header::new(held.bytes()).ok_or(EUCLEAN)?;
+            let header = Header::new(held.bytes()).ok_or(NO_HEADER)?;
             let own = held.latched().meta().addr;
             if self.may_be_shared(held.latched(), &header) && txn.block_refs(own, level)?.count > 1
             {
@@ -58,7 +59,7 @@ impl Tree {
                 return Ok(Standing::Elsewhere);
             };
             let node = Node::new(held.bytes());
-            let child = node.child(node.descend(key)).ok_or(EUCLEAN)?;
+            let child = node.child(node.descend(key)).ok_or(NO_CHILD)?;
             held = self.read_child(&child, below, Reach::Device)?;
             level = below;
         }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making room in a leaf: by giving items to a neighbour, else by splitting.
 
-use super::leaf::{self, HEAD};
-use super::node;
-use super::path::{Path, Step};
-use crate::disk::{Key, Leaf};
+use super::path::{Path, Step, NOT_LOCKED, NO_ITEM};
+use crate::disk::edit::{self, leaf};
+use crate::disk::{Key, Leaf, ITEM_HEAD};
 use core::ops::Range;
 use latch::prelude::*;
 use latch::Side;
@@ -29,7 +28,7 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
-        let count = node::count(bytes).saturating_add(usize::from(demand.is_item()));
+        let count = edit::count(bytes).saturating_add(usize::from(demand.is_item()));
         Self {
             bytes,
             slot,
@@ -91,7 +90,7 @@ impl Demand {
 
     fn weight(&self) -> usize {
         match self {
-            Self::Item { len, .. } => len.saturating_add(HEAD),
+            Self::Item { len, .. } => len.saturating_add(ITEM_HEAD),
             Self::Growth { by } => *by,
         }
     }
@@ -104,7 +103,7 @@ impl Path<'_> {
             return Ok(());
         }
         if self.tree.is_root(self.leaf()?.guard.latched()) {
-            let step = self.take(0).ok_or(EUCLEAN)?;
+            let step = self.take(0).ok_or(NOT_LOCKED)?;
             let grown = self.grow(&step.guard);
             self.put(0, step);
             grown?;
@@ -121,9 +120,9 @@ impl Path<'_> {
 
     /// Gives items behind the way's slot to the right neighbour; whether that made room.
     fn push_right(&mut self, demand: Demand) -> Result<bool> {
-        let (siblings, place) = self.place_in_parent(0).ok_or(EUCLEAN)?;
+        let (siblings, place) = self.place_in_parent(0)?;
         let (behind, slot) = (place.saturating_add(1), self.leaf()?.slot);
-        let count = node::count(self.leaf()?.guard.bytes());
+        let count = edit::count(self.leaf()?.guard.bytes());
         if behind >= siblings || slot == count {
             return Ok(false);
         }
@@ -147,7 +146,7 @@ impl Path<'_> {
                 right.bytes_mut(),
                 0,
             )?;
-            let key = Leaf::new(right.bytes()).key(0).ok_or(EUCLEAN)?;
+            let key = Leaf::new(right.bytes()).key(0).ok_or(NO_ITEM)?;
             path.set_key_in_parent(0, behind, &key)
         })?;
         Ok(true)
@@ -155,9 +154,9 @@ impl Path<'_> {
 
     /// Gives items before the way's slot to the left neighbour; whether that made room.
     fn push_left(&mut self, demand: Demand) -> Result<bool> {
-        let (_, place) = self.place_in_parent(0).ok_or(EUCLEAN)?;
+        let (_, place) = self.place_in_parent(0)?;
         let slot = self.leaf()?.slot;
-        let count = node::count(self.leaf()?.guard.bytes());
+        let count = edit::count(self.leaf()?.guard.bytes());
         let Some(before) = place.checked_sub(1) else {
             return Ok(false);
         };
@@ -179,7 +178,7 @@ impl Path<'_> {
         let Some(at) = plan.boundary(1..slot.saturating_add(1), free, plan.capacity)? else {
             return Ok(false);
         };
-        let (moved, end) = (0..at, node::count(left.bytes()));
+        let (moved, end) = (0..at, edit::count(left.bytes()));
         let mut left = self.make_writable(before, left)?;
         self.apply(|path| {
             let step = path.leaf_mut()?;
@@ -196,7 +195,7 @@ impl Path<'_> {
         let step = self.leaf()?;
         match demand {
             Demand::Item { key, .. } if step.slot == 0 => Ok(key),
-            _ => Leaf::new(step.guard.bytes()).key(0).ok_or(EUCLEAN),
+            _ => Ok(Leaf::new(step.guard.bytes()).key(0).ok_or(NO_ITEM)?),
         }
     }
 
@@ -205,7 +204,7 @@ impl Path<'_> {
         let step = self.leaf()?;
         let (bytes, slot) = (step.guard.bytes(), step.slot);
         let plan = Plan::new(bytes, slot, demand);
-        if slot == node::count(bytes) {
+        if slot == edit::count(bytes) {
             return self.split_at(slot, demand);
         }
         match plan.boundary(1..plan.count, plan.capacity, plan.capacity)? {
@@ -217,11 +216,11 @@ impl Path<'_> {
     /// Moves what stands behind the boundary `at` of the [`Plan`] into a new leaf.
     fn split_at(&mut self, at: usize, demand: Demand) -> Result {
         let step = self.leaf()?;
-        let (slot, count) = (step.slot, node::count(step.guard.bytes()));
+        let (slot, count) = (step.slot, edit::count(step.guard.bytes()));
         let from = Plan::new(step.guard.bytes(), slot, demand).present(at);
         let key = match demand {
             Demand::Item { key, .. } if at == slot => key,
-            _ => Leaf::new(step.guard.bytes()).key(from).ok_or(EUCLEAN)?,
+            _ => Leaf::new(step.guard.bytes()).key(from).ok_or(NO_ITEM)?,
         };
         let (tree, txn) = (self.tree, self.txn);
         let mut fresh = tree.fresh(txn, 0, &key, step.guard.latched().meta().addr)?;
@@ -251,13 +250,13 @@ impl Path<'_> {
     /// Gives the demand's item a leaf of its own, and what stands behind it another.
     fn split_around(&mut self, demand: Demand) -> Result {
         let step = self.leaf()?;
-        let (slot, count) = (step.slot, node::count(step.guard.bytes()));
+        let (slot, count) = (step.slot, edit::count(step.guard.bytes()));
         let items = Leaf::new(step.guard.bytes());
         let (key, behind) = match demand {
             Demand::Item { key, .. } => (key, slot),
-            Demand::Growth { .. } => (items.key(slot).ok_or(EUCLEAN)?, slot.saturating_add(1)),
+            Demand::Growth { .. } => (items.key(slot).ok_or(NO_ITEM)?, slot.saturating_add(1)),
         };
-        let next = items.key(behind).ok_or(EUCLEAN)?;
+        let next = items.key(behind).ok_or(NO_ITEM)?;
         let (tree, txn, near) = (self.tree, self.txn, step.guard.latched().meta().addr);
         let mut middle = tree.fresh(txn, 0, &key, near)?;
         let mut last = tree.fresh(txn, 0, &next, near)?;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The way down, for readers: each block is locked before its parent is let go.
 
+use super::cow::first_key;
 use super::lock::{nesting, try_reading, Held, Mode, Reading};
+use super::path::NO_CHILD;
 use super::tree::Tree;
-use super::{Block, Expected, Reach};
-use crate::disk::{Child, Key, Leaf, Node};
+use super::{Block, BlockInfo, Expected, Reach};
+use crate::disk::{Child, Flaw, Generation, Key, Logical, Node};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
@@ -33,7 +35,7 @@ impl Tree {
         while let Some(below) = level.checked_sub(1) {
             let node = Node::new(held.bytes());
             let slot = node.descend(key);
-            let child = node.child(slot).ok_or(EUCLEAN)?;
+            let child = node.child(slot).ok_or(NO_CHILD)?;
             if below > 0 {
                 beyond = node.key(slot.saturating_add(1)).or(beyond);
             }
@@ -114,40 +116,18 @@ impl Tree {
 
     /// Whether a block is the one that a pointer names.
     fn check_block(&self, block: Arc<Block>, child: &Child, level: u8) -> Result<Arc<Block>> {
-        let info = block.meta();
-        if info.addr != child.addr || info.level != level || info.generation != child.generation {
-            pr_err!(
-                "tree {}: block {} has level {} generation {}, its parent says level {} generation {}\n",
-                self.id(),
-                child.addr,
-                info.level,
-                info.generation,
-                level,
-                child.generation
-            );
-            return Err(EUCLEAN);
-        }
+        check_named(block.meta(), child.addr, level, child.generation)?;
         Ok(block)
     }
 
     /// Compares a locked block's first key with its parent's: it may have come from the cache, where another pointer
     /// vouched for it.
     pub(super) fn check_child(&self, bytes: &[u8], child: &Child, level: u8) -> Result {
-        let first = if level == 0 {
-            Leaf::new(bytes).key(0)
-        } else {
-            Node::new(bytes).key(0)
-        };
+        let first = first_key(bytes, level);
         if first == Some(child.key) {
             return Ok(());
         }
-        pr_err!(
-            "tree {}: block {} does not start with {}, its parent's key\n",
-            self.id(),
-            child.addr,
-            child.key
-        );
-        Err(EUCLEAN)
+        Err(wrong_first_key(first, child))
     }
 
     /// What a pointer says of the block at `level`.
@@ -159,4 +139,50 @@ impl Tree {
             first_key: Some(child.key),
         }
     }
+}
+
+/// Compares what is known of a block with what a pointer says of it.
+pub(super) fn check_named(
+    info: &BlockInfo,
+    addr: Logical,
+    level: u8,
+    generation: Generation,
+) -> Result {
+    if info.addr == addr && info.level == level && info.generation == generation {
+        return Ok(());
+    }
+    Err(other_block(info, addr, level, generation))
+}
+
+#[cold]
+fn other_block(info: &BlockInfo, addr: Logical, level: u8, generation: Generation) -> Error {
+    let flaw = if info.addr != addr {
+        let what = "pointer leads to a block of another address";
+        Flaw::new(what, info.addr.get(), addr.get())
+    } else if info.level != level {
+        let what = "block has another level than its pointer says";
+        Flaw::new(what, info.level.into(), level.into())
+    } else {
+        let what = "block has another generation than its pointer says";
+        Flaw::new(what, info.generation.get(), generation.get())
+    };
+    flaw.in_block(addr).report()
+}
+
+#[cold]
+fn wrong_first_key(first: Option<Key>, child: &Child) -> Error {
+    let first = first.unwrap_or(Key::MIN);
+    let (what, found, expected) = if first.objectid != child.key.objectid {
+        let what = "block starts with another objectid than its parent says";
+        (what, first.objectid.get(), child.key.objectid.get())
+    } else if first.kind != child.key.kind {
+        let what = "block starts with an item of another kind than its parent says";
+        (what, first.kind.get().into(), child.key.kind.get().into())
+    } else {
+        let what = "block starts with another key's offset than its parent says";
+        (what, first.offset, child.key.offset)
+    };
+    Flaw::new(what, found, expected)
+        .in_block(child.addr)
+        .report()
 }

@@ -15,15 +15,14 @@
 //! (C: `update_ref_for_cow`.)
 
 use super::lock::Writing;
+use super::path::NO_CHILD;
 use super::tree::Tree;
 use super::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::raw::{RawFileExtent, HEADER_WRITTEN};
-use crate::disk::{Header, Kind, Leaf, Logical, Node, ObjectId};
+use crate::disk::{Bug, FileExtent, Flaw, Header, Kind, Leaf, Node, ObjectId, Place};
 use latch::prelude::*;
-use zerocopy::FromBytes;
 
-/// The kind of a file extent whose data stand in the item.
-const INLINE: u8 = 0;
+/// A block was looked at whose bytes are fewer than its header.
+pub(super) const NO_HEADER: Bug = Bug::new("block is shorter than its header");
 
 /// A change of one reference.
 #[derive(Clone, Copy)]
@@ -36,7 +35,7 @@ impl Tree {
     /// Drops this tree's reference to a locked block, of which it has made a copy or whose contents it has taken
     /// over. After an error nothing has changed, or the transaction is poisoned.
     pub(super) fn retire(&self, txn: &dyn Allocate, old: &Writing) -> Result {
-        let header = Header::new(old.bytes()).ok_or(EUCLEAN)?;
+        let header = Header::new(old.bytes()).ok_or(NO_HEADER)?;
         let refs = self.block_refs(txn, old, &header)?;
         let passed = self.pass_on(txn, old, &header, refs)?;
         if let Err(error) = self.release(txn, old, &header) {
@@ -45,10 +44,7 @@ impl Tree {
             }
             return Err(error);
         }
-        if refs.count == 1
-            && header.generation == txn.generation()
-            && header.flags & HEADER_WRITTEN == 0
-        {
+        if refs.count == 1 && header.generation == txn.generation() && !header.is_written() {
             self.store().forget(old.latched());
         }
         Ok(())
@@ -56,9 +52,9 @@ impl Tree {
 
     /// Drops the tree's reference to a block without children.
     pub(super) fn discard(&self, txn: &dyn Allocate, old: &Writing) -> Result {
-        let header = Header::new(old.bytes()).ok_or(EUCLEAN)?;
+        let header = Header::new(old.bytes()).ok_or(NO_HEADER)?;
         self.release(txn, old, &header)?;
-        if header.generation == txn.generation() && header.flags & HEADER_WRITTEN == 0 {
+        if header.generation == txn.generation() && !header.is_written() {
             self.store().forget(old.latched());
         }
         Ok(())
@@ -84,15 +80,17 @@ impl Tree {
             });
         }
         let refs = txn.block_refs(addr, header.level)?;
-        if refs.count == 0 || header.owner == ObjectId::TREE_RELOC && !refs.full_backref {
-            pr_err!(
-                "tree {}: block {} of tree {} has {} references\n",
-                self.id(),
-                addr,
-                header.owner,
-                refs.count
+        if refs.count == 0 {
+            return Err(Flaw::missing("block of a tree has no references")
+                .at(Place::Extent(addr))
+                .report());
+        }
+        if header.owner == ObjectId::TREE_RELOC && !refs.full_backref {
+            return Err(
+                Flaw::missing("block of a relocation tree does not hold its children")
+                    .at(Place::Extent(addr))
+                    .report(),
             );
-            return Err(EUCLEAN);
         }
         Ok(refs)
     }
@@ -143,7 +141,7 @@ impl Tree {
         bytes: &[u8],
         holder: Holder,
     ) -> Result {
-        let header = Header::new(bytes).ok_or(EUCLEAN)?;
+        let header = Header::new(bytes).ok_or(NO_HEADER)?;
         let root = match holder {
             Holder::Tree(id) => id,
             Holder::Parent(_) => self.id(),
@@ -190,7 +188,7 @@ impl Changes<'_> {
     fn blocks(&mut self, bytes: &[u8], level: u8, change: Change, holder: Holder) -> Result {
         let node = Node::new(bytes);
         for slot in 0..node.nritems() {
-            let child = node.child(slot).ok_or(EUCLEAN)?;
+            let child = node.child(slot).ok_or(NO_CHILD)?;
             match change {
                 Change::Share => self.txn.share_block(child.addr, level, holder)?,
                 Change::Release => {
@@ -214,7 +212,7 @@ impl Changes<'_> {
         }
         let leaf = Leaf::new(bytes);
         for slot in 0..leaf.nritems() {
-            let Some(data) = data_ref(&leaf, slot, self.tree, holder) else {
+            let Some(data) = data_ref(&leaf, slot, self.tree, holder)? else {
                 continue;
             };
             match change {
@@ -228,22 +226,29 @@ impl Changes<'_> {
 }
 
 /// The reference that the item in `slot` makes to a data extent, if it makes one.
-fn data_ref(leaf: &Leaf<'_>, slot: usize, root: ObjectId, holder: Holder) -> Option<DataRef> {
-    let (key, bytes) = leaf.item(slot)?;
+fn data_ref(
+    leaf: &Leaf<'_>,
+    slot: usize,
+    root: ObjectId,
+    holder: Holder,
+) -> Result<Option<DataRef>> {
+    let Some((key, bytes)) = leaf.item(slot) else {
+        return Ok(None);
+    };
     if key.kind != Kind::EXTENT_DATA {
-        return None;
+        return Ok(None);
     }
-    // An inline extent is shorter or longer; its kind stands within the common part.
-    let (extent, _) = RawFileExtent::ref_from_prefix(bytes).ok()?;
-    if extent.head.kind == INLINE || extent.tail.disk_addr.get() == 0 {
-        return None;
-    }
-    Some(DataRef {
-        addr: Logical::new(extent.tail.disk_addr.get()),
-        len: extent.tail.disk_len.get(),
+    let extent = match FileExtent::try_from(bytes) {
+        Ok(FileExtent::Regular(extent)) if !extent.is_hole() => extent,
+        Ok(_) => return Ok(None),
+        Err(flaw) => return Err(flaw.in_item(root, &key).report()),
+    };
+    Ok(Some(DataRef {
+        addr: extent.disk_addr,
+        len: extent.disk_len,
         holder,
         root,
         inode: key.objectid,
-        offset: key.offset.wrapping_sub(extent.tail.offset.get()),
-    })
+        offset: key.offset.wrapping_sub(extent.offset),
+    }))
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making a tree that shares all blocks of another.
 
-use super::cow::{copy_contents, first_key};
+use super::cow::first_key;
 use super::lock::Held;
 use super::tree::{RootPointer, Tree};
 use super::{Allocate, Holder};
-use crate::disk::{Key, ObjectId, MAX_LEVELS};
+use crate::disk::edit::copy_contents;
+use crate::disk::{Bug, Key, ObjectId, MAX_LEVELS};
 use latch::prelude::*;
 
 impl Tree {
@@ -14,7 +15,9 @@ impl Tree {
     /// Nobody else may change the tree until the commit is over: until then every change copies its way anew.
     pub fn snapshot(&self, txn: &dyn Allocate, id: ObjectId) -> Result<RootPointer> {
         let Held::Write(root) = self.lock_root(MAX_LEVELS) else {
-            return Err(EUCLEAN);
+            return Err(
+                Bug::new("root is not locked for writing though any level was to be").report(),
+            );
         };
         let root = self.writable_root(txn, root)?;
         let info = *root.latched().meta();

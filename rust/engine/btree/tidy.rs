@@ -5,8 +5,8 @@
 use super::cow::{first_key, pointer};
 use super::descend::{Aim, Locked};
 use super::lock::Writing;
-use super::node;
-use super::path::{Path, Step};
+use super::path::{Path, Step, NO_CHILD, NO_ITEM, NO_LEVEL};
+use crate::disk::edit::{count, node};
 use crate::disk::{Key, Node, MAX_LEVELS};
 use latch::prelude::*;
 use latch::Side;
@@ -21,16 +21,18 @@ impl Path<'_> {
         if level == 0 {
             return Ok(Locked::Ready(guard));
         }
-        let (count, capacity) = (node::count(guard.bytes()), node::capacity(guard.bytes()));
+        let (children, capacity) = (count(guard.bytes()), node::capacity(guard.bytes()));
         let is_root = self.tree.is_root(guard.latched());
         let has_parent = self.step(level.saturating_add(1)).is_some();
         match aim {
             Aim::Change | Aim::Rekey => Ok(Locked::Ready(guard)),
-            Aim::Insert { .. } | Aim::Resize { .. } if count.saturating_add(SPARE) <= capacity => {
+            Aim::Insert { .. } | Aim::Resize { .. }
+                if children.saturating_add(SPARE) <= capacity =>
+            {
                 Ok(Locked::Ready(guard))
             }
-            Aim::Remove { .. } if count > capacity / 4 => Ok(Locked::Ready(guard)),
-            Aim::Remove { .. } if is_root && count == 1 => self.descend_root(guard),
+            Aim::Remove { .. } if children > capacity / 4 => Ok(Locked::Ready(guard)),
+            Aim::Remove { .. } if is_root && children == 1 => self.descend_root(guard),
             Aim::Remove { .. } if is_root => Ok(Locked::Ready(guard)),
             _ if !is_root && !has_parent => Ok(Locked::Widen(level.saturating_add(1))),
             Aim::Remove { .. } => Ok(Locked::Ready(self.merge_node(guard)?)),
@@ -47,7 +49,7 @@ impl Path<'_> {
         if above >= MAX_LEVELS {
             return Err(EOVERFLOW);
         }
-        let key = first_key(root.bytes(), level).ok_or(EUCLEAN)?;
+        let key = first_key(root.bytes(), level).ok_or(NO_ITEM)?;
         let mut fresh = self
             .tree
             .fresh(self.txn, above, &key, root.latched().meta().addr)?;
@@ -64,19 +66,19 @@ impl Path<'_> {
             self.grow(&left)?;
         }
         let level = left.latched().meta().level;
-        let count = node::count(left.bytes());
+        let children = count(left.bytes());
         // Keys that come in order leave full nodes behind.
-        let at = if Node::new(left.bytes()).descend(key).saturating_add(1) == count {
-            count.saturating_sub(count / 8).saturating_sub(1)
+        let at = if Node::new(left.bytes()).descend(key).saturating_add(1) == children {
+            children.saturating_sub(children / 8).saturating_sub(1)
         } else {
-            count / 2
+            children / 2
         };
-        let middle = Node::new(left.bytes()).key(at).ok_or(EUCLEAN)?;
+        let middle = Node::new(left.bytes()).key(at).ok_or(NO_CHILD)?;
         let mut fresh = self
             .tree
             .fresh(self.txn, level, &middle, left.latched().meta().addr)?;
         self.apply(|path| {
-            node::transfer(left.bytes_mut(), at..count, fresh.bytes_mut()?, 0)?;
+            node::transfer(left.bytes_mut(), at..children, fresh.bytes_mut()?, 0)?;
             let right = fresh.keep()?;
             path.link(&right, 1, middle)?;
             if *key < middle {
@@ -90,7 +92,7 @@ impl Path<'_> {
     /// Adds a pointer to `block`, `ahead` slots after the way's.
     pub(super) fn link(&mut self, block: &Writing, ahead: usize, key: Key) -> Result {
         let above = block.latched().meta().level.saturating_add(1);
-        let step = self.step_mut(above).ok_or(EUCLEAN)?;
+        let step = self.locked_mut(above)?;
         let slot = step.slot.saturating_add(ahead);
         node::insert(step.guard.bytes_mut(), slot, pointer(block, key))?;
         Ok(())
@@ -98,7 +100,7 @@ impl Path<'_> {
 
     /// Makes the way go through the pointer `ahead` slots further in the block above `level`.
     pub(super) fn move_in_parent(&mut self, level: u8, ahead: usize) -> Result {
-        let step = self.step_mut(level.saturating_add(1)).ok_or(EUCLEAN)?;
+        let step = self.locked_mut(level.saturating_add(1))?;
         step.slot = step.slot.saturating_add(ahead);
         Ok(())
     }
@@ -106,15 +108,15 @@ impl Path<'_> {
     /// Takes the pointer at `slot` out of the block above `level`.
     pub(super) fn unlink(&mut self, level: u8, slot: usize) -> Result {
         let above = level.saturating_add(1);
-        let step = self.step_mut(above).ok_or(EUCLEAN)?;
+        let step = self.locked_mut(above)?;
         node::remove(step.guard.bytes_mut(), slot..slot.saturating_add(1))?;
         Ok(())
     }
 
     /// Makes a root's only child the root.
     fn descend_root(&mut self, mut root: Writing) -> Result<Locked<Writing>> {
-        let below = root.latched().meta().level.checked_sub(1).ok_or(EUCLEAN)?;
-        let child = Node::new(root.bytes()).child(0).ok_or(EUCLEAN)?;
+        let below = root.latched().meta().level.checked_sub(1).ok_or(NO_LEVEL)?;
+        let child = Node::new(root.bytes()).child(0).ok_or(NO_CHILD)?;
         let block = self.tree.child_block(&child, below)?;
         let nesting = super::lock::nesting(self.tree.kind(), below, Side::Path);
         let guard = latch::Latched::write(&block, nesting);
@@ -131,7 +133,7 @@ impl Path<'_> {
         let Some(step) = self.step(above) else {
             return Ok(());
         };
-        if node::count(step.guard.bytes()) == 1 && self.tree.is_root(step.guard.latched()) {
+        if count(step.guard.bytes()) == 1 && self.tree.is_root(step.guard.latched()) {
             self.tree.discard(self.txn, &step.guard)?;
             self.tree.set_root(guard.latched());
             self.take(above);
@@ -143,7 +145,7 @@ impl Path<'_> {
     /// neighbour cannot be read, the node stays as it is.
     fn merge_node(&mut self, guard: Writing) -> Result<Writing> {
         let level = guard.latched().meta().level;
-        let (siblings, slot) = self.place_in_parent(level).ok_or(EUCLEAN)?;
+        let (siblings, slot) = self.place_in_parent(level)?;
         let behind = slot.saturating_add(1);
         if behind < siblings {
             return match self.lock_child(level, behind, Side::Right) {
@@ -159,7 +161,7 @@ impl Path<'_> {
 
     fn merge_right(&mut self, mut left: Writing, right: Writing, slot: usize) -> Result<Writing> {
         let level = left.latched().meta().level;
-        let (ours, theirs) = (node::count(left.bytes()), node::count(right.bytes()));
+        let (ours, theirs) = (count(left.bytes()), count(right.bytes()));
         if ours.saturating_add(theirs) <= node::capacity(left.bytes()) {
             self.tree.retire(self.txn, &right)?;
             self.apply(|path| {
@@ -171,7 +173,7 @@ impl Path<'_> {
             return Ok(left);
         }
         let moved = theirs.saturating_sub(ours) / 2;
-        let key = Node::new(right.bytes()).key(moved).ok_or(EUCLEAN)?;
+        let key = Node::new(right.bytes()).key(moved).ok_or(NO_CHILD)?;
         let mut right = self.make_writable(slot, right)?;
         self.apply(|path| {
             node::transfer(right.bytes_mut(), 0..moved, left.bytes_mut(), ours)?;
@@ -191,7 +193,7 @@ impl Path<'_> {
         let Ok(left) = left else {
             return Ok(right);
         };
-        let (theirs, ours) = (node::count(left.bytes()), node::count(right.bytes()));
+        let (theirs, ours) = (count(left.bytes()), count(right.bytes()));
         let fits = ours.saturating_add(theirs) <= node::capacity(left.bytes());
         let mut left = self.make_writable(before, left)?;
         if fits {
@@ -199,7 +201,7 @@ impl Path<'_> {
             self.apply(|path| {
                 node::copy(right.bytes(), 0..ours, left.bytes_mut(), theirs)?;
                 path.unlink(level, slot)?;
-                path.step_mut(level.saturating_add(1)).ok_or(EUCLEAN)?.slot = before;
+                path.locked_mut(level.saturating_add(1))?.slot = before;
                 Ok(())
             })?;
             drop(right);
@@ -207,7 +209,7 @@ impl Path<'_> {
             return Ok(left);
         }
         let kept = theirs.saturating_sub(theirs.saturating_sub(ours) / 2);
-        let key = Node::new(left.bytes()).key(kept).ok_or(EUCLEAN)?;
+        let key = Node::new(left.bytes()).key(kept).ok_or(NO_CHILD)?;
         self.apply(|path| {
             node::transfer(left.bytes_mut(), kept..theirs, right.bytes_mut(), 0)?;
             path.set_key_in_parent(level, slot, &key)
@@ -218,7 +220,7 @@ impl Path<'_> {
     /// Sets the key at `slot` of the block above `level`.
     pub(super) fn set_key_in_parent(&mut self, level: u8, slot: usize, key: &Key) -> Result {
         let above = level.saturating_add(1);
-        let step = self.step_mut(above).ok_or(EUCLEAN)?;
+        let step = self.locked_mut(above)?;
         node::set_key(step.guard.bytes_mut(), slot, key)?;
         Ok(())
     }

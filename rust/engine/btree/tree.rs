@@ -2,6 +2,8 @@
 //! A tree: its root pointer and the calls for single items.
 
 use super::lock;
+use super::path::NO_ITEM;
+use super::search::check_named;
 use super::{Block, Cursor, Expected, Reach, Store};
 use crate::disk::{Generation, Key, Leaf, Logical, ObjectId};
 use core::ops::{ControlFlow, RangeInclusive};
@@ -53,16 +55,7 @@ impl Tree {
             first_key: None,
         };
         let block = store.read(root.addr, &expected)?;
-        let info = block.meta();
-        if info.addr != root.addr || info.level != root.level || info.generation != root.generation
-        {
-            pr_err!(
-                "tree {}: root block {} is not the one its pointer names\n",
-                id,
-                root.addr
-            );
-            return Err(EUCLEAN);
-        }
+        check_named(block.meta(), root.addr, root.level, root.generation)?;
         Self::with_root(store, id, block, last_snapshot)
     }
 
@@ -135,7 +128,7 @@ impl Tree {
         let found = self.find_leaf(key, Reach::Device)?;
         let leaf = Leaf::new(found.leaf.bytes());
         match leaf.search(key) {
-            Ok(slot) => Ok(Some(read(leaf.data(slot).ok_or(EUCLEAN)?))),
+            Ok(slot) => Ok(Some(read(leaf.data(slot).ok_or(NO_ITEM)?))),
             Err(_) => Ok(None),
         }
     }

@@ -2,10 +2,10 @@
 //! Changing a tree in batches.
 
 use super::descend::Aim;
-use super::leaf;
-use super::path::Path;
+use super::path::{Path, NO_ITEM};
 use super::{Allocate, Tree};
-use crate::disk::{Key, Leaf};
+use crate::disk::edit::leaf;
+use crate::disk::{Key, Leaf, ITEM_HEAD};
 use latch::prelude::*;
 
 /// A place in a tree, for changes. Keeps the leaf it stands in locked for writing, so that changes near each other
@@ -241,7 +241,8 @@ impl<'a> Writer<'a> {
             return Err(ENOENT);
         }
         let step = self.path.leaf()?;
-        Leaf::new(step.guard.bytes()).key(step.slot).ok_or(EUCLEAN)
+        let key = Leaf::new(step.guard.bytes()).key(step.slot);
+        Ok(key.ok_or(NO_ITEM)?)
     }
 
     /// Moves on while it stands behind a leaf's last item; whether it stands at one then.
@@ -283,7 +284,7 @@ impl Path<'_> {
     fn takes(&self, len: usize) -> Result<bool> {
         let step = self.leaf()?;
         let free = Leaf::new(step.guard.bytes()).free_space();
-        let fits = len.checked_add(leaf::HEAD).is_some_and(|need| need <= free);
+        let fits = len.checked_add(ITEM_HEAD).is_some_and(|need| need <= free);
         Ok(fits && (step.slot > 0 || self.tree.is_root(step.guard.latched())))
     }
 

@@ -4,13 +4,16 @@
 //! The views take any bytes and never panic. Of a block that passed [`super::check_block`] they show all there is;
 //! of other bytes, what fits.
 
-use super::raw::{RawHeader, RawItem, RawKeyPtr};
+use super::raw::{RawHeader, RawItem, RawKeyPtr, HEADER_RELOC, HEADER_WRITTEN};
 use super::{Generation, Key, Logical, ObjectId, Uuid};
 use core::cmp::Ordering;
+use core::ops::Range;
 use zerocopy::FromBytes;
 
 /// Bytes of a block's header: items and pointers start behind it.
 pub const HEADER_SIZE: usize = RawHeader::SIZE;
+/// Bytes that an item of a leaf takes besides its data: its key, and where the data are.
+pub const ITEM_HEAD: usize = RawItem::SIZE;
 
 /// A block's header (C: `struct btrfs_header`, less its checksum).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub struct Header {
     pub nritems: u32,
     /// Height above the leaves.
     pub level: u8,
-    /// [`super::raw::HEADER_WRITTEN`] and others.
+    /// The bits that [`Self::is_written`] and [`Self::is_relocated`] name, and the backref revision in the top byte.
     pub flags: u64,
     /// The file system's (metadata) UUID.
     pub fsid: Uuid,
@@ -40,9 +43,14 @@ impl Header {
         Some(raw.get())
     }
 
-    /// Whether the block has been written since it was made.
+    /// Whether the block has been written since it was made: to change it, it must be copied.
     pub const fn is_written(&self) -> bool {
-        self.flags & super::raw::HEADER_WRITTEN != 0
+        self.flags & HEADER_WRITTEN != 0
+    }
+
+    /// Whether the block belongs to a relocation tree.
+    pub const fn is_relocated(&self) -> bool {
+        self.flags & HEADER_RELOC != 0
     }
 }
 
@@ -136,8 +144,14 @@ impl<'a> Leaf<'a> {
     /// The bytes of the item in `slot`.
     #[inline]
     pub fn data(&self, slot: usize) -> Option<&'a [u8]> {
+        self.area.get(self.bounds(slot)?)
+    }
+
+    /// Where the bytes of the item in `slot` stand, counted from the end of the header.
+    #[inline]
+    pub fn bounds(&self, slot: usize) -> Option<Range<usize>> {
         let (start, end) = self.items.get(slot)?.bounds()?;
-        self.area.get(start..end)
+        Some(start..end)
     }
 
     /// Key and bytes of the item in `slot`.
@@ -146,7 +160,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The items as they stand: offsets count from the end of the header.
-    pub const fn raw_items(&self) -> &'a [RawItem] {
+    pub(super) const fn raw_items(&self) -> &'a [RawItem] {
         self.items
     }
 
@@ -165,7 +179,7 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// Free bytes between items and data. A new item needs its data and [`RawItem::SIZE`].
+    /// Free bytes between items and data. A new item needs its data and [`ITEM_HEAD`].
     pub fn free_space(&self) -> usize {
         self.data_start()
             .saturating_sub(core::mem::size_of_val(self.items))
@@ -229,7 +243,7 @@ impl<'a> Node<'a> {
     }
 
     /// The pointers as they stand.
-    pub const fn raw_pointers(&self) -> &'a [RawKeyPtr] {
+    pub(super) const fn raw_pointers(&self) -> &'a [RawKeyPtr] {
         self.pointers
     }
 

@@ -15,14 +15,16 @@
 //! let group = group.ok_or_else(|| Flaw::missing("chunk has no block group").at(Place::Chunk(addr)).report())?;
 //! ```
 //!
-//! What only a mistake in this code can break is a [`Bug`], whatever the disk holds: a line of its own, and `EIO`.
+//! What only a mistake in this code can break is a [`Bug`], whatever the disk holds: a line of its own, and `EIO`. A bug
+//! needs no place, so `?` reports it too.
 //!
 //! ```ignore
-//! let step = self.step(level).ok_or_else(|| Bug::new("path has no block at a level").of(level.into()).report())?;
+//! const NOT_LOCKED: Bug = Bug::new("a block that a change needs is not locked");
+//! let step = self.step(level).ok_or(NOT_LOCKED)?;
 //! ```
 //!
-//! All of it is cold code: in a hot loop the only cost is the branch. Build the value in the closure, as above, never
-//! before it is needed.
+//! All of it is cold code: in a hot loop the only cost is the branch. Build the value in a closure or as a constant, as
+//! above, never before it is needed.
 
 use super::{Key, Logical, ObjectId};
 use kernel::fmt;
@@ -210,6 +212,14 @@ impl fmt::Display for Bug {
             Some(number) => write!(f, " ({number})"),
             None => Ok(()),
         }
+    }
+}
+
+/// `?` reports a bug: it needs no place to make sense.
+impl From<Bug> for Error {
+    #[cold]
+    fn from(bug: Bug) -> Error {
+        bug.report()
     }
 }
 

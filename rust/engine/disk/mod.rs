@@ -10,7 +10,7 @@
 //! |---------------|--------------------------------------------------------------------|
 //! | `units`, `key`, `uuid`, `ids`, `flags`, `features` | numbers with meaning          |
 //! | `raw/`        | structures, byte for byte                                           |
-//! | `block`       | reading tree blocks: `Header`, `Leaf`, `Node`                       |
+//! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
 //! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk` | items as typed values |
 //! | `superblock`  | the superblock and its gate                                         |
 //! | `check/`      | the gate for tree blocks                                            |
@@ -31,6 +31,7 @@ mod checksum;
 mod chunk;
 mod corrupt;
 mod directory;
+pub mod edit;
 mod extent;
 mod features;
 mod file_extent;
@@ -48,7 +49,7 @@ mod tests;
 mod units;
 mod uuid;
 
-pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE};
+pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,

@@ -132,9 +132,9 @@ fn visit_leaf(bytes: &[u8], below: Option<Key>, found: &mut Found) {
     let mut end = area;
     for slot in 0..leaf.nritems() {
         let (key, data) = leaf.item(slot).unwrap();
-        let (start, item_end) = leaf.raw_items()[slot].bounds().unwrap();
-        assert_eq!(item_end, end, "a gap between items' data");
-        end = start;
+        let bounds = leaf.bounds(slot).unwrap();
+        assert_eq!(bounds.end, end, "a gap between items' data");
+        end = bounds.start;
         let next = leaf.key(slot + 1).or(below);
         assert!(next.is_none_or(|next| key < next), "items out of order");
         assert_eq!(found.items.insert(key, data.to_vec()), None);

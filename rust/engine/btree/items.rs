@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of items at a place that has been found, and what they mean for the blocks around.
 
-use super::leaf;
 use super::lock::Writing;
-use super::node;
-use super::path::{Path, Step};
+use super::path::{Path, Step, NOT_LOCKED, NO_ITEM};
 use super::room::Demand;
-use crate::disk::{Key, Leaf, MAX_LEVELS};
+use crate::disk::edit::{count, leaf};
+use crate::disk::{Bug, Key, Leaf, MAX_LEVELS};
 use core::ops::Range;
 use latch::prelude::*;
 use latch::Side;
@@ -31,7 +30,7 @@ impl Path<'_> {
         let step = self.leaf()?;
         let old = Leaf::new(step.guard.bytes())
             .data(step.slot)
-            .ok_or(EUCLEAN)?
+            .ok_or(NO_ITEM)?
             .len();
         if let Some(by) = len.checked_sub(old) {
             self.make_room(Demand::Growth { by })?;
@@ -63,7 +62,7 @@ impl Path<'_> {
         }
         let step = self.leaf()?;
         let is_root = self.tree.is_root(step.guard.latched());
-        if !is_root && slots.len() == node::count(step.guard.bytes()) {
+        if !is_root && slots.len() == count(step.guard.bytes()) {
             return self.delete_leaf();
         }
         self.apply(|path| {
@@ -90,14 +89,14 @@ impl Path<'_> {
         self.apply(|path| {
             path.take(0);
             for level in 1..top {
-                let step = path.take(level).ok_or(EUCLEAN)?;
+                let step = path.take(level).ok_or(NOT_LOCKED)?;
                 path.tree.discard(path.txn, &step.guard)?;
             }
-            let slot = path.step(top).ok_or(EUCLEAN)?.slot;
+            let slot = path.locked(top)?.slot;
             path.unlink(top.saturating_sub(1), slot)?;
-            let first = super::cow::first_key(path.step(top).ok_or(EUCLEAN)?.guard.bytes(), top);
+            let first = super::cow::first_key(path.locked(top)?.guard.bytes(), top);
             if slot == 0 {
-                path.fix_key_above(top, &first.ok_or(EUCLEAN)?)?;
+                path.fix_key_above(top, &first.ok_or(NO_ITEM)?)?;
             }
             Ok(())
         })?;
@@ -108,17 +107,17 @@ impl Path<'_> {
     /// The lowest level whose block on the path has another child than the path's.
     fn lowest_with_siblings(&self) -> Result<u8> {
         for level in 1..MAX_LEVELS {
-            let step = self.step(level).ok_or(EUCLEAN)?;
-            if node::count(step.guard.bytes()) > 1 {
+            let step = self.locked(level)?;
+            if count(step.guard.bytes()) > 1 {
                 return Ok(level);
             }
         }
-        Err(EUCLEAN)
+        Err(Bug::new("a leaf that is not the root has no siblings on any level").report())
     }
 
     /// Merges the leaf with a neighbour if both fit into one.
     fn merge_leaf(&mut self) -> Result {
-        let (siblings, place) = self.place_in_parent(0).ok_or(EUCLEAN)?;
+        let (siblings, place) = self.place_in_parent(0)?;
         let behind = place.saturating_add(1);
         if behind < siblings {
             let right = self.lock_child(0, behind, Side::Right)?;
@@ -140,8 +139,8 @@ impl Path<'_> {
         tree.retire(txn, right)?;
         self.apply(|path| {
             let bytes = path.leaf_mut()?.guard.bytes_mut();
-            let end = node::count(bytes);
-            leaf::copy(right.bytes(), 0..node::count(right.bytes()), bytes, end)?;
+            let end = count(bytes);
+            leaf::copy(right.bytes(), 0..count(right.bytes()), bytes, end)?;
             path.unlink(0, behind)
         })?;
         self.drop_lone_root_above_leaf()
@@ -150,7 +149,7 @@ impl Path<'_> {
     /// Hands the items to the left neighbour, which becomes the leaf of the path.
     fn merge_left_leaf(&mut self, before: usize) -> Result {
         let place = before.saturating_add(1);
-        let slot = self.take(0).ok_or(EUCLEAN)?.slot;
+        let slot = self.take(0).ok_or(NOT_LOCKED)?.slot;
         // Nobody else can get to either while the parent is ours, but a write of the block may have begun.
         let left = self.lock_child(0, before, Side::Left);
         let guard = self.lock_child(0, place, Side::Path)?;
@@ -167,10 +166,10 @@ impl Path<'_> {
         let (tree, txn) = (self.tree, self.txn);
         tree.retire(txn, &guard)?;
         self.apply(|path| {
-            let end = node::count(left.bytes());
+            let end = count(left.bytes());
             leaf::copy(
                 guard.bytes(),
-                0..node::count(guard.bytes()),
+                0..count(guard.bytes()),
                 left.bytes_mut(),
                 end,
             )?;
@@ -182,7 +181,7 @@ impl Path<'_> {
                 },
             );
             path.unlink(0, place)?;
-            path.step_mut(1).ok_or(EUCLEAN)?.slot = before;
+            path.locked_mut(1)?.slot = before;
             Ok(())
         })?;
         self.drop_lone_root_above_leaf()
