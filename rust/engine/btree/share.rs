@@ -238,7 +238,7 @@ fn data_ref(
     if key.kind != Kind::EXTENT_DATA {
         return Ok(None);
     }
-    let extent = match FileExtent::try_from(bytes) {
+    let extent = match FileExtent::parse(bytes) {
         Ok(FileExtent::Regular(extent)) if !extent.is_hole() => extent,
         Ok(_) => return Ok(None),
         Err(flaw) => return Err(flaw.in_item(root, &key).report()),

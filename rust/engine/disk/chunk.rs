@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Chunks, devices, and block groups.
 
-use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::STRIPE_LEN;
-use super::item::{front, len64, whole};
+use super::item::{front, len64, put, put_front, put_strings, whole, whole_mut};
 use super::raw::{RawBlockGroup, RawChunk, RawDevExtent, RawDevItem, RawStripe};
 use super::{BlockGroupFlags, Key, Kind, Logical, ObjectId, Physical, Uuid};
 use zerocopy::FromBytes;
@@ -70,8 +70,71 @@ pub struct ChunkItem<'a> {
     pub sector_size: u32,
     /// Two for RAID10.
     pub sub_stripes: u16,
+    stripes: &'a [RawStripe],
+}
+
+/// Where a copy or part of a chunk begins (C: `struct btrfs_stripe`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stripe {
+    /// The device, by its number.
+    pub devid: u64,
+    /// Where on it.
+    pub at: Physical,
+    /// The device's UUID.
+    pub dev_uuid: Uuid,
+}
+
+impl From<&RawStripe> for Stripe {
+    fn from(raw: &RawStripe) -> Self {
+        Self {
+            devid: raw.devid.get(),
+            at: Physical::new(raw.offset.get()),
+            dev_uuid: raw.dev_uuid,
+        }
+    }
+}
+
+impl From<&Stripe> for RawStripe {
+    fn from(stripe: &Stripe) -> Self {
+        Self {
+            devid: stripe.devid.into(),
+            offset: stripe.at.get().into(),
+            dev_uuid: stripe.dev_uuid,
+        }
+    }
+}
+
+/// A chunk to be written. Not for RAID10, whose sub-stripes are two.
+#[derive(Clone, Copy, Debug)]
+pub struct NewChunk<'a> {
+    /// Bytes in the logical space.
+    pub len: u64,
+    /// What it holds and how.
+    pub flags: BlockGroupFlags,
+    /// The file system's sector size.
+    pub sector_size: u32,
     /// Where it lies.
-    pub stripes: &'a [RawStripe],
+    pub stripes: &'a [Stripe],
+}
+
+impl NewChunk<'_> {
+    /// Bytes of the item.
+    pub const fn encoded_len(&self) -> usize {
+        let stripes = self.stripes.len().saturating_mul(RawStripe::SIZE);
+        RawChunk::SIZE.saturating_add(stripes)
+    }
+
+    /// Writes the item to [`Self::encoded_len`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        const TOO_MANY: Bug = Bug::new("chunk has more stripes than the format can say");
+        let stripes = u16::try_from(self.stripes.len()).map_err(|_| TOO_MANY)?;
+        let head = RawChunk::new(self.len, self.flags, self.sector_size, stripes);
+        let mut rest = put_front(bytes, &head)?;
+        for stripe in self.stripes {
+            rest = put_front(rest, &RawStripe::from(stripe))?;
+        }
+        put_strings(rest, &[], &[])
+    }
 }
 
 impl<'a> ChunkItem<'a> {
@@ -105,6 +168,11 @@ impl<'a> ChunkItem<'a> {
             .flags
             .check_stripes(raw.num_stripes.get(), chunk.sub_stripes)?;
         Ok((chunk, rest))
+    }
+
+    /// Where it lies.
+    pub fn stripes(&self) -> impl ExactSizeIterator<Item = Stripe> + use<'a> {
+        self.stripes.iter().map(Stripe::from)
     }
 
     /// The rules that depend on the chunk's address and the file system's sector size.
@@ -168,10 +236,9 @@ impl<'a> ChunkItem<'a> {
     }
 }
 
-impl<'a> TryFrom<&'a [u8]> for ChunkItem<'a> {
-    type Error = Flaw;
-
-    fn try_from(bytes: &'a [u8]) -> Result<Self, Flaw> {
+impl<'a> ChunkItem<'a> {
+    /// Reads an item.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Flaw> {
         let (chunk, rest) = Self::parse_front(bytes)?;
         ensure_eq("chunk item has bytes behind its stripes", len64(rest), 0)?;
         Ok(chunk)
@@ -232,10 +299,23 @@ impl TryFrom<&RawDevItem> for DevItem {
     }
 }
 
-impl TryFrom<&[u8]> for DevItem {
-    type Error = Flaw;
+impl DevItem {
+    /// Bytes of the item.
+    pub const SIZE: usize = RawDevItem::SIZE;
 
-    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+    /// Writes the members into an item; those that nobody uses stay as they are.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let raw: &mut RawDevItem = whole_mut(bytes)?;
+        raw.devid.set(self.devid);
+        raw.total_bytes.set(self.total_bytes);
+        raw.bytes_used.set(self.bytes_used);
+        raw.uuid = self.uuid;
+        raw.fsid = self.fsid;
+        Ok(())
+    }
+
+    /// Reads an item.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
         whole::<RawDevItem>(bytes, "device item has a wrong size")?.try_into()
     }
 }
@@ -252,6 +332,22 @@ pub struct DevExtent {
 }
 
 impl DevExtent {
+    /// Bytes of the item.
+    pub const SIZE: usize = RawDevExtent::SIZE;
+
+    /// Writes the item; its start on the device is the key's.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let raw = RawDevExtent {
+            chunk_tree: ObjectId::CHUNK_TREE.get().into(),
+            chunk_objectid: ObjectId::FIRST_CHUNK_TREE.get().into(),
+            chunk_offset: self.chunk.get().into(),
+            len: self.len.into(),
+            // C leaves it zero as well.
+            chunk_tree_uuid: Uuid::default(),
+        };
+        put(bytes, &raw)
+    }
+
     /// Reads an item.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Flaw> {
         let raw: &RawDevExtent = whole(bytes, "device extent has a wrong size")?;
@@ -295,6 +391,14 @@ pub struct BlockGroupItem {
 }
 
 impl BlockGroupItem {
+    /// Bytes of the item.
+    pub const SIZE: usize = RawBlockGroup::SIZE;
+
+    /// Writes the item.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        put(bytes, &RawBlockGroup::from(self))
+    }
+
     /// Reads an item.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Flaw> {
         let raw: &RawBlockGroup = whole(bytes, "block group item has a wrong size")?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Directory entries and extended attributes, which share a structure.
 
-use super::corrupt::{ensure, ensure_eq, Flaw};
-use super::item::{front, split, split_name};
+use super::corrupt::{ensure, ensure_eq, Bug, Flaw};
+use super::item::{front, len16, put_front, put_strings, split, split_name};
 use super::raw::RawDirItem;
 use super::{FileType, Generation, Key, Kind, ObjectId};
 
@@ -113,6 +113,28 @@ impl<'a> DirEntries<'a> {
 }
 
 impl DirEntry<'_> {
+    /// Bytes that an entry takes besides its name and value.
+    pub const HEAD: usize = RawDirItem::SIZE;
+
+    /// Bytes that the entry takes in an item.
+    pub const fn encoded_len(&self) -> usize {
+        Self::HEAD
+            .saturating_add(self.name.len())
+            .saturating_add(self.value.len())
+    }
+
+    /// Writes the entry to [`Self::encoded_len`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let head = RawDirItem {
+            location: self.target.key().into(),
+            transid: self.transid.get().into(),
+            data_len: len16(self.value)?.into(),
+            name_len: len16(self.name)?.into(),
+            kind: self.kind.get(),
+        };
+        put_strings(put_front(bytes, &head)?, self.name, self.value)
+    }
+
     /// The rules between the members.
     fn check(&self) -> Result<(), Flaw> {
         let kind = self.kind.get().into();
@@ -173,18 +195,5 @@ impl<'a> Iterator for DirEntries<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         (!self.rest.is_empty()).then(|| self.parse())
-    }
-}
-
-impl RawDirItem {
-    /// The structure for an entry; name and value follow it. `None` when these are too long for the format.
-    pub fn new(entry: &DirEntry<'_>) -> Option<Self> {
-        Some(Self {
-            location: entry.target.key().into(),
-            transid: entry.transid.get().into(),
-            data_len: u16::try_from(entry.value.len()).ok()?.into(),
-            name_len: u16::try_from(entry.name.len()).ok()?.into(),
-            kind: entry.kind.get(),
-        })
     }
 }

@@ -2,11 +2,12 @@
 //! Extents and the references to them.
 
 use super::checksum::data_ref_hash;
-use super::corrupt::{ensure, ensure_eq, Flaw};
+use super::corrupt::{ensure, ensure_eq, Bug, Flaw};
 use super::ids::MAX_LEVELS;
-use super::item::{front, whole};
+use super::item::{front, put_front, put_strings, whole};
 use super::raw::{RawDataRef, RawExtentItem, RawInlineRef, RawSharedDataRef, RawTreeBlockInfo};
 use super::{ExtentFlags, Generation, Key, Kind, Logical, ObjectId};
+use zerocopy::little_endian::U64;
 
 /// An extent (C: `struct btrfs_extent_item`), of an EXTENT_ITEM or METADATA_ITEM.
 #[derive(Clone, Copy)]
@@ -26,29 +27,26 @@ pub struct ExtentItem<'a> {
 impl<'a> ExtentItem<'a> {
     /// Reads an item of this kind. The references are checked as they are read.
     pub fn parse(kind: Kind, bytes: &'a [u8]) -> Result<Self, Flaw> {
-        let (raw, rest): (&RawExtentItem, _) = front(bytes, "extent item is too short")?;
-        let (refs, flags) = (raw.refs.get(), ExtentFlags::new(raw.flags.get()));
+        let (head, rest) = ExtentHead::parse(kind, bytes)?;
+        let ExtentHead {
+            refs,
+            generation,
+            flags,
+            block_info,
+        } = head;
         ensure(refs > 0, "extent has no references", refs, 1)?;
         check_flags(kind, flags)?;
-        let (block_info, rest) =
-            if flags.contains(ExtentFlags::TREE_BLOCK) && kind == Kind::EXTENT_ITEM {
-                let (info, rest): (&RawTreeBlockInfo, _) = front(rest, "extent item is too short")?;
-                let level = info.level;
-                ensure(
-                    level < MAX_LEVELS,
-                    "block's level is too high",
-                    level.into(),
-                    7,
-                )?;
-                (Some((info.key.get(), level)), rest)
-            } else {
-                (None, rest)
-            };
+        let level = block_info.map_or(0, |(_, level)| level);
+        ensure(
+            level < MAX_LEVELS,
+            "block's level is too high",
+            level.into(),
+            7,
+        )?;
         let inline_refs = InlineRefs {
             rest,
             data: flags.contains(ExtentFlags::DATA),
         };
-        let generation = Generation::new(raw.generation.get());
         Ok(Self {
             refs,
             generation,
@@ -56,6 +54,62 @@ impl<'a> ExtentItem<'a> {
             block_info,
             inline_refs,
         })
+    }
+}
+
+/// The front of an extent item: what stands before the inline references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtentHead {
+    /// All references, inline or with keys of their own.
+    pub refs: u64,
+    /// The transaction that allocated it.
+    pub generation: Generation,
+    /// Data or tree block.
+    pub flags: ExtentFlags,
+    /// First key and level, of a tree block where the item's kind is EXTENT_ITEM.
+    pub block_info: Option<(Key, u8)>,
+}
+
+impl ExtentHead {
+    /// The front of an item of this kind, and the inline references as they stand. No rule is checked but the length.
+    pub fn parse(kind: Kind, bytes: &[u8]) -> Result<(Self, &[u8]), Flaw> {
+        let (raw, rest): (&RawExtentItem, _) = front(bytes, "extent item is too short")?;
+        let flags = ExtentFlags::new(raw.flags.get());
+        let mut head = Self {
+            refs: raw.refs.get(),
+            generation: Generation::new(raw.generation.get()),
+            flags,
+            block_info: None,
+        };
+        if !flags.contains(ExtentFlags::TREE_BLOCK) || kind != Kind::EXTENT_ITEM {
+            return Ok((head, rest));
+        }
+        let (info, rest): (&RawTreeBlockInfo, _) = front(rest, "extent item is too short")?;
+        head.block_info = Some((info.key.get(), info.level));
+        Ok((head, rest))
+    }
+
+    /// Bytes that it takes.
+    pub const fn encoded_len(&self) -> usize {
+        match self.block_info {
+            Some(_) => RawExtentItem::SIZE.saturating_add(RawTreeBlockInfo::SIZE),
+            None => RawExtentItem::SIZE,
+        }
+    }
+
+    /// Writes it to the front of an item; what follows stays as it is.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let raw = RawExtentItem {
+            refs: self.refs.into(),
+            generation: self.generation.get().into(),
+            flags: self.flags.get().into(),
+        };
+        let rest = put_front(bytes, &raw)?;
+        if let Some((key, level)) = self.block_info {
+            let key = key.into();
+            put_front(rest, &RawTreeBlockInfo { key, level })?;
+        }
+        Ok(())
     }
 }
 
@@ -139,11 +193,9 @@ impl TryFrom<&RawDataRef> for FileRef {
     }
 }
 
-impl TryFrom<&[u8]> for FileRef {
-    type Error = Flaw;
-
+impl FileRef {
     /// Reads an EXTENT_DATA_REF item.
-    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
         whole::<RawDataRef>(bytes, "data reference has a wrong size")?.try_into()
     }
 }
@@ -210,6 +262,50 @@ impl InlineRef {
             Kind::SHARED_DATA_REF => Some(13),
             _ => None,
         }
+    }
+}
+
+impl InlineRef {
+    /// Bytes that the reference takes inside an extent item.
+    pub const fn encoded_len(&self) -> usize {
+        match Self::size(self.kind()) {
+            Some(size) => size,
+            None => 0,
+        }
+    }
+
+    /// Writes the reference to [`Self::encoded_len`] bytes of an extent item.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let rest = put_front(bytes, &self.kind().get())?;
+        match self {
+            Self::Data(_) => self.write_keyed_to(rest),
+            Self::TreeBlock(_) | Self::SharedBlock(_) | Self::SharedData(..) => {
+                let rest = put_front(rest, &U64::new(self.sequence()))?;
+                self.write_keyed_to(rest)
+            }
+        }
+    }
+
+    /// Bytes of the item of a reference that has a key of its own.
+    pub const fn keyed_len(&self) -> usize {
+        match self {
+            Self::TreeBlock(_) | Self::SharedBlock(_) => 0,
+            Self::Data(_) => RawDataRef::SIZE,
+            Self::SharedData(..) => RawSharedDataRef::SIZE,
+        }
+    }
+
+    /// Writes the item of a reference that has a key of its own, to [`Self::keyed_len`] bytes.
+    pub fn write_keyed_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let rest = match self {
+            Self::TreeBlock(_) | Self::SharedBlock(_) => bytes,
+            Self::Data(file) => put_front(bytes, &RawDataRef::from(file))?,
+            Self::SharedData(_, count) => {
+                let count = (*count).into();
+                put_front(bytes, &RawSharedDataRef { count })?
+            }
+        };
+        put_strings(rest, &[], &[])
     }
 }
 
@@ -280,7 +376,7 @@ fn shared_count(raw: &RawSharedDataRef) -> Result<u32, Flaw> {
 pub fn keyed_ref(key: &Key, bytes: &[u8]) -> Result<InlineRef, Flaw> {
     const SIZE: &str = "reference has a wrong size";
     match key.kind {
-        Kind::EXTENT_DATA_REF => Ok(InlineRef::Data(bytes.try_into()?)),
+        Kind::EXTENT_DATA_REF => Ok(InlineRef::Data(FileRef::parse(bytes)?)),
         Kind::SHARED_DATA_REF => {
             let count = shared_count(whole(bytes, SIZE)?)?;
             Ok(InlineRef::SharedData(Logical::new(key.offset), count))

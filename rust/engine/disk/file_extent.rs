@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The pieces of a file.
 
-use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::{MAX_COMPRESSED_RANGE, MAX_NODE_SIZE};
-use super::item::{front, len64, whole};
+use super::item::{front, len64, put, put_front, put_strings, whole};
 use super::raw::{RawFileExtent, RawFileExtentHead, RawFileExtentTail};
 use super::{Generation, Logical};
 
@@ -103,10 +103,9 @@ const INLINE: u8 = 0;
 const REGULAR: u8 = 1;
 const PREALLOCATED: u8 = 2;
 
-impl<'a> TryFrom<&'a [u8]> for FileExtent<'a> {
-    type Error = Flaw;
-
-    fn try_from(bytes: &'a [u8]) -> Result<Self, Flaw> {
+impl<'a> FileExtent<'a> {
+    /// Reads an item.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Flaw> {
         let (head, data): (&RawFileExtentHead, _) = front(bytes, "file extent is too short")?;
         ensure_eq("file extent is encrypted", head.encryption.into(), 0)?;
         ensure_eq(
@@ -166,7 +165,31 @@ fn regular(head: &RawFileExtentHead, tail: &[u8]) -> Result<RegularExtent, Flaw>
     Ok(extent)
 }
 
+impl InlineExtent<'_> {
+    /// Bytes that the item takes besides the data.
+    pub const HEAD: usize = RawFileExtentHead::SIZE;
+
+    /// Bytes that the item takes.
+    pub const fn encoded_len(&self) -> usize {
+        Self::HEAD.saturating_add(self.data.len())
+    }
+
+    /// Writes the item to [`Self::encoded_len`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let rest = put_front(bytes, &RawFileExtentHead::from(self))?;
+        put_strings(rest, self.data, &[])
+    }
+}
+
 impl RegularExtent {
+    /// Bytes of the item.
+    pub const SIZE: usize = RawFileExtent::SIZE;
+
+    /// Writes the item.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        put(bytes, &RawFileExtent::from(self))
+    }
+
     /// Whether there is nothing on disk: reads as zeros.
     pub fn is_hole(&self) -> bool {
         self.disk_addr.get() == 0

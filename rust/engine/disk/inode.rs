@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Inodes and their names, as typed values.
 
-use super::corrupt::{ensure, ensure_max, Flaw};
-use super::item::{front, len64, split_name, whole};
+use super::corrupt::{ensure, ensure_max, Bug, Flaw};
+use super::item::{front, len16, len64, put_front, put_strings, split_name, whole, whole_mut};
 use super::raw::{RawInodeExtref, RawInodeItem, RawInodeRef, RawTimespec};
 use super::{FileType, Generation, InodeFlags, ObjectId};
 
@@ -81,10 +81,22 @@ impl InodeItem {
 /// All bits that a mode may have: type, set-id, sticky and permissions.
 const MODE_BITS: u32 = 0o177777;
 
-impl TryFrom<&[u8]> for InodeItem {
-    type Error = Flaw;
+impl InodeItem {
+    /// Bytes of the item.
+    pub const SIZE: usize = RawInodeItem::SIZE;
 
-    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+    /// Writes the attributes into an item; what is reserved stays as it is.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let raw: &mut RawInodeItem = whole_mut(bytes)?;
+        *raw = RawInodeItem {
+            reserved: raw.reserved,
+            ..self.into()
+        };
+        Ok(())
+    }
+
+    /// Reads an item.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
         let raw: &RawInodeItem = whole(bytes, "inode item has a wrong size")?;
         let item = Self::from(raw);
         let Self {
@@ -177,6 +189,22 @@ pub struct InodeRef<'a> {
     pub name: &'a [u8],
 }
 
+impl InodeRef<'_> {
+    /// Bytes that the name takes in an item.
+    pub const fn encoded_len(&self) -> usize {
+        RawInodeRef::SIZE.saturating_add(self.name.len())
+    }
+
+    /// Writes the name to [`Self::encoded_len`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let head = RawInodeRef {
+            index: self.index.into(),
+            name_len: len16(self.name)?.into(),
+        };
+        put_strings(put_front(bytes, &head)?, self.name, &[])
+    }
+}
+
 /// The names in an INODE_REF item.
 #[derive(Clone, Copy)]
 pub struct InodeRefs<'a> {
@@ -223,6 +251,23 @@ pub struct InodeExtref<'a> {
     pub index: u64,
     /// The name.
     pub name: &'a [u8],
+}
+
+impl InodeExtref<'_> {
+    /// Bytes that the name takes in an item.
+    pub const fn encoded_len(&self) -> usize {
+        RawInodeExtref::SIZE.saturating_add(self.name.len())
+    }
+
+    /// Writes the name to [`Self::encoded_len`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let head = RawInodeExtref {
+            parent: self.parent.get().into(),
+            index: self.index.into(),
+            name_len: len16(self.name)?.into(),
+        };
+        put_strings(put_front(bytes, &head)?, self.name, &[])
+    }
 }
 
 /// The names in an INODE_EXTREF item: those with one hash.

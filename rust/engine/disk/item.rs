@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Taking structures out of an item's bytes.
+//! Taking structures out of an item's bytes, and putting them there.
 
-use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::MAX_NAME_LEN;
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A byte count as the numbers in [`Flaw`] are.
 #[inline(always)]
@@ -64,4 +64,42 @@ pub(super) fn split_name(bytes: &[u8], len: u16) -> Result<(&[u8], &[u8]), Flaw>
 /// Whether an item has no bytes.
 pub(super) fn ensure_empty(bytes: &[u8], what: &'static str) -> Result<(), Flaw> {
     ensure_eq(what, len64(bytes), 0)
+}
+
+const OTHER_LENGTH: Bug = Bug::new("item has another length than what is written to it");
+
+/// All of `bytes` as one structure, to change.
+pub(super) fn whole_mut<T>(bytes: &mut [u8]) -> Result<&mut T, Bug>
+where
+    T: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned,
+{
+    T::mut_from_bytes(bytes).map_err(|_| OTHER_LENGTH)
+}
+
+/// Makes all of `bytes` one structure.
+pub(super) fn put<T: IntoBytes + Immutable>(bytes: &mut [u8], raw: &T) -> Result<(), Bug> {
+    raw.write_to(bytes).map_err(|_| OTHER_LENGTH)
+}
+
+/// Makes `bytes` begin with a structure, and gives what follows.
+pub(super) fn put_front<'a, T>(bytes: &'a mut [u8], raw: &T) -> Result<&'a mut [u8], Bug>
+where
+    T: IntoBytes + Immutable + ?Sized,
+{
+    let len = core::mem::size_of_val(raw);
+    let (front, rest) = bytes.split_at_mut_checked(len).ok_or(OTHER_LENGTH)?;
+    raw.write_to(front).map_err(|_| OTHER_LENGTH)?;
+    Ok(rest)
+}
+
+/// Makes `bytes` two strings, one behind the other.
+pub(super) fn put_strings(bytes: &mut [u8], first: &[u8], second: &[u8]) -> Result<(), Bug> {
+    let rest = put_front(bytes, first)?;
+    second.write_to(rest).map_err(|_| OTHER_LENGTH)
+}
+
+/// The length of a string as the format has it.
+pub(super) fn len16(string: &[u8]) -> Result<u16, Bug> {
+    const TOO_LONG: Bug = Bug::new("a string is longer than the format can say");
+    u16::try_from(string.len()).map_err(|_| TOO_LONG)
 }

@@ -11,7 +11,7 @@
 //! | `units`, `key`, `uuid`, `ids`, `flags`, `features` | numbers with meaning          |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
-//! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk` | items as typed values |
+//! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
 //! | `superblock`  | the superblock and its gate                                         |
 //! | `check/`      | the gate for tree blocks                                            |
 //! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
@@ -36,6 +36,7 @@ mod extent;
 mod features;
 mod file_extent;
 mod flags;
+mod free_space;
 mod ids;
 mod inode;
 mod item;
@@ -54,16 +55,18 @@ pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
 };
-pub use chunk::{BlockGroupItem, ChunkItem, DevExtent, DevItem};
+pub use chunk::{BlockGroupItem, ChunkItem, DevExtent, DevItem, NewChunk, Stripe};
 pub use corrupt::{Bug, Corrupt, Flaw, Place};
 pub use directory::{DirEntries, DirEntry, Target};
-pub use extent::{keyed_ref, ExtentItem, FileRef, InlineRef, InlineRefs};
+pub use extent::{keyed_ref, ExtentHead, ExtentItem, FileRef, InlineRef, InlineRefs};
 pub use features::{CompatRo, Incompat};
 pub use file_extent::{Compression, ExtentState, FileExtent, InlineExtent, RegularExtent};
 pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};
+pub use free_space::{FreeSpaceForm, FreeSpaceInfo};
 pub use ids::*;
 pub use inode::{InodeExtref, InodeExtrefs, InodeItem, InodeRef, InodeRefs, Timespec};
 pub use key::{Key, Kind};
+pub use raw::FREE_SPACE_BITMAP_SIZE;
 pub use root::{RootExtension, RootItem, RootRef};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Trees and the places of subvolumes.
 
-use super::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
+use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::MAX_LEVELS;
-use super::item::{front, len64, split_name};
+use super::item::{front, len16, len64, put_front, put_strings, split_name, whole_mut};
 use super::raw::{RawRootItem, RawRootRef, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY};
 use super::{Generation, Key, Logical, ObjectId, Timespec, Uuid};
 use zerocopy::FromBytes;
 
 /// A tree (C: `struct btrfs_root_item`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootItem {
     /// The transaction that changed the tree last: its root block's generation.
     pub generation: Generation,
@@ -34,7 +34,7 @@ pub struct RootItem {
 }
 
 /// What newer root items have in addition.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootExtension {
     /// The subvolume's UUID.
     pub uuid: Uuid,
@@ -63,10 +63,33 @@ impl RootItem {
     }
 }
 
-impl TryFrom<&[u8]> for RootItem {
-    type Error = Flaw;
+impl RootItem {
+    /// Bytes of an item as it is written today. Old ones are shorter.
+    pub const SIZE: usize = RawRootItem::SIZE;
 
-    fn try_from(bytes: &[u8]) -> Result<Self, Flaw> {
+    /// Writes the members into an item of today's size; what is not among them, such as the inode, stays as it is.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let raw: &mut RawRootItem = whole_mut(bytes)?;
+        raw.generation.set(self.generation.get());
+        raw.root_dir.set(self.root_dir.get());
+        raw.addr.set(self.addr.get());
+        raw.level = self.level;
+        raw.bytes_used.set(self.bytes_used);
+        raw.last_snapshot.set(self.last_snapshot.get());
+        raw.flags.set(self.flags);
+        raw.refs.set(self.refs);
+        let (progress, level) = self.drop_progress.unwrap_or((Key::MIN, 0));
+        raw.drop_progress = progress.into();
+        raw.drop_level = level;
+        if let Some(extended) = &self.extended {
+            extended.fill(raw);
+            raw.generation_v2 = raw.generation;
+        }
+        Ok(())
+    }
+
+    /// Reads an item, of today's size or the old one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
         match RawRootItem::ref_from_bytes(bytes) {
             Ok(raw) => raw.try_into(),
             // Kept apart: a copy of that size is for the few old items alone.
@@ -143,6 +166,20 @@ impl TryFrom<&RawRootItem> for RootItem {
     }
 }
 
+impl RootExtension {
+    fn fill(&self, raw: &mut RawRootItem) {
+        raw.uuid = self.uuid;
+        raw.parent_uuid = self.parent_uuid;
+        raw.received_uuid = self.received_uuid;
+        raw.ctransid.set(self.ctransid.get());
+        raw.otransid.set(self.otransid.get());
+        raw.stransid.set(self.stransid.get());
+        raw.rtransid.set(self.rtransid.get());
+        raw.ctime = self.ctime.into();
+        raw.otime = self.otime.into();
+    }
+}
+
 impl From<&RawRootItem> for RootExtension {
     fn from(raw: &RawRootItem) -> Self {
         Self {
@@ -184,10 +221,24 @@ pub struct RootRef<'a> {
     pub name: &'a [u8],
 }
 
-impl<'a> TryFrom<&'a [u8]> for RootRef<'a> {
-    type Error = Flaw;
+impl<'a> RootRef<'a> {
+    /// Bytes that the place takes in an item.
+    pub const fn encoded_len(&self) -> usize {
+        RawRootRef::SIZE.saturating_add(self.name.len())
+    }
 
-    fn try_from(bytes: &'a [u8]) -> Result<Self, Flaw> {
+    /// Writes the place to [`Self::encoded_len`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        let head = RawRootRef {
+            dir: self.dir.get().into(),
+            sequence: self.sequence.into(),
+            name_len: len16(self.name)?.into(),
+        };
+        put_strings(put_front(bytes, &head)?, self.name, &[])
+    }
+
+    /// Reads an item.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Flaw> {
         let (raw, rest): (&RawRootRef, _) = front(bytes, "root ref is too short")?;
         let (name, rest) = split_name(rest, raw.name_len.get())?;
         ensure_eq("root ref has bytes behind its name", len64(rest), 0)?;

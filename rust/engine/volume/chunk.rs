@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Chunks, and the map from logical addresses to places on devices.
 
-use crate::disk::{BlockGroupFlags, ChunkItem, Logical, Physical, Uuid};
+pub use crate::disk::Stripe;
+use crate::disk::{BlockGroupFlags, ChunkItem, Logical, Physical};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// The most copies that a profile has.
 pub const MAX_COPIES: usize = 4;
-
-/// Where a copy or part of a chunk begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stripe {
-    /// The device, by the format's number.
-    pub devid: u64,
-    /// Where on it.
-    pub at: Physical,
-    /// The device's UUID.
-    pub dev_uuid: Uuid,
-}
 
 /// A chunk: a range of the logical space and where it lies.
 ///
@@ -38,17 +28,9 @@ pub struct Chunk {
 impl Chunk {
     /// The chunk of an item that passed the gate, at the address that its key names.
     pub fn from_item(logical: Logical, item: &ChunkItem<'_>) -> Result<Chunk> {
-        let mut stripes = KVec::with_capacity(item.stripes.len(), GFP_KERNEL)?;
-        for raw in item.stripes {
-            let (devid, at) = (raw.devid.get(), Physical::new(raw.offset.get()));
-            stripes.push(
-                Stripe {
-                    devid,
-                    at,
-                    dev_uuid: raw.dev_uuid,
-                },
-                GFP_KERNEL,
-            )?;
+        let mut stripes = KVec::with_capacity(item.stripes().len(), GFP_KERNEL)?;
+        for stripe in item.stripes() {
+            stripes.push(stripe, GFP_KERNEL)?;
         }
         Ok(Chunk {
             logical,

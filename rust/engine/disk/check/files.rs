@@ -24,7 +24,7 @@ pub(super) fn inode(item: &Item<'_>) -> Result<(), Flaw> {
         256,
     )?;
     ensure_eq("inode's key has an offset", offset, 0)?;
-    let inode = InodeItem::try_from(item.data)?;
+    let inode = InodeItem::parse(item.data)?;
     item.check_generation(inode.generation)?;
     item.check_generation(inode.transid)?;
     // Flags in the upper half only hinder those who write.
@@ -143,7 +143,7 @@ pub(super) fn file_extent(item: &Item<'_>) -> Result<(), Flaw> {
     item.check_same_inode()?;
     let position = item.key.offset;
     item.check_aligned("file extent's position is not aligned", position)?;
-    match FileExtent::try_from(item.data)? {
+    match FileExtent::parse(item.data)? {
         FileExtent::Inline(extent) => {
             ensure_eq("inline extent is not at the file's start", position, 0)?;
             item.check_generation(extent.generation)?;
@@ -170,7 +170,7 @@ pub(super) fn file_extent(item: &Item<'_>) -> Result<(), Flaw> {
 
 /// Where a file extent, which was checked before, ends in its file.
 fn file_extent_end(position: u64, data: &[u8], sector_size: u32) -> u64 {
-    match FileExtent::try_from(data) {
+    match FileExtent::parse(data) {
         Ok(FileExtent::Regular(extent)) => position.saturating_add(extent.len),
         Ok(FileExtent::Inline(extent)) => extent
             .ram_bytes

@@ -6,19 +6,19 @@ use crate::disk::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
 use crate::disk::extent::keyed_ref;
 use crate::disk::item::{ensure_empty, len64, size64, whole};
 use crate::disk::raw::{
-    RawBalance, RawCacheHeader, RawDevReplace, RawDevStats, RawFreeSpaceInfo, RawQgroupInfo,
-    RawQgroupLimit, RawQgroupStatus, RawRootItem, FREE_SPACE_BITMAPS, FREE_SPACE_BITMAP_SIZE,
+    RawBalance, RawCacheHeader, RawDevReplace, RawDevStats, RawQgroupInfo, RawQgroupLimit,
+    RawQgroupStatus, RawRootItem, FREE_SPACE_BITMAP_SIZE,
 };
 use crate::disk::root::check_root_key;
 use crate::disk::{
-    BlockGroupItem, ChunkItem, DevExtent, DevItem, ExtentItem, Generation, Incompat, InlineRef,
-    Key, Kind, ObjectId, RootItem, RootRef, MAX_LEVELS,
+    BlockGroupItem, ChunkItem, DevExtent, DevItem, ExtentItem, FreeSpaceForm, FreeSpaceInfo,
+    Generation, Incompat, InlineRef, Key, Kind, ObjectId, RootItem, RootRef, MAX_LEVELS,
 };
 use zerocopy::FromBytes;
 
 pub(super) fn root(item: &Item<'_>) -> Result<(), Flaw> {
     check_root_key(&item.key)?;
-    let root = RootItem::try_from(item.data)?;
+    let root = RootItem::parse(item.data)?;
     item.check_generation(root.generation)?;
     item.check_generation(root.last_snapshot)?;
     if let Ok(raw) = RawRootItem::ref_from_bytes(item.data) {
@@ -28,7 +28,7 @@ pub(super) fn root(item: &Item<'_>) -> Result<(), Flaw> {
 }
 
 pub(super) fn root_ref(item: &Item<'_>) -> Result<(), Flaw> {
-    RootRef::try_from(item.data)?;
+    RootRef::parse(item.data)?;
     for id in [item.key.objectid, ObjectId::new(item.key.offset)] {
         ensure(
             id.is_subvolume(),
@@ -163,11 +163,11 @@ pub(super) fn block_group(item: &Item<'_>) -> Result<(), Flaw> {
 }
 
 pub(super) fn chunk(item: &Item<'_>) -> Result<(), Flaw> {
-    let chunk = ChunkItem::try_from(item.data)?;
+    let chunk = ChunkItem::parse(item.data)?;
     chunk.check_place(&item.key, item.format.sector_size)?;
     match item.sibling() {
         Some((before, data)) => {
-            let len = ChunkItem::try_from(data).map_or(u64::MAX, |chunk| chunk.len);
+            let len = ChunkItem::parse(data).map_or(u64::MAX, |chunk| chunk.len);
             let end = before.offset.saturating_add(len);
             ensure_max("chunk overlaps the one before", end, item.key.offset)
         }
@@ -176,7 +176,7 @@ pub(super) fn chunk(item: &Item<'_>) -> Result<(), Flaw> {
 }
 
 pub(super) fn device(item: &Item<'_>) -> Result<(), Flaw> {
-    let device = DevItem::try_from(item.data)?;
+    let device = DevItem::parse(item.data)?;
     ensure_eq(
         "device's key has another objectid",
         item.key.objectid.get(),
@@ -232,18 +232,10 @@ fn sectors(item: &Item<'_>) -> u64 {
 
 pub(super) fn free_space_info(item: &Item<'_>) -> Result<(), Flaw> {
     free_range(item)?;
-    let raw: &RawFreeSpaceInfo = whole(item.data, "free space info has a wrong size")?;
-    let flags = raw.flags.get();
-    let known = flags & !FREE_SPACE_BITMAPS == 0;
-    ensure(
-        known,
-        "free space info has unknown flags",
-        flags.into(),
-        FREE_SPACE_BITMAPS.into(),
-    )?;
+    let info = FreeSpaceInfo::parse(item.data)?;
     ensure_max(
         "free space has too many ranges",
-        raw.extent_count.get().into(),
+        info.extent_count.into(),
         sectors(item),
     )?;
     match item.previous {
@@ -292,13 +284,9 @@ pub(super) fn free_space(item: &Item<'_>) -> Result<(), Flaw> {
         );
     }
     ensure_max("free space goes beyond its block group", end, before_end)?;
-    let bitmaps = whole::<RawFreeSpaceInfo>(data, "free space info has a wrong size")?
-        .flags
-        .get();
-    let expected = if bitmaps == 0 {
-        Kind::FREE_SPACE_EXTENT
-    } else {
-        Kind::FREE_SPACE_BITMAP
+    let expected = match FreeSpaceInfo::parse(data)?.form {
+        FreeSpaceForm::Extents => Kind::FREE_SPACE_EXTENT,
+        FreeSpaceForm::Bitmaps => Kind::FREE_SPACE_BITMAP,
     };
     let same = item.key.kind == expected || item.occasion == Occasion::Write;
     ensure(

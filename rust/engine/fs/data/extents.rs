@@ -197,7 +197,7 @@ fn same_place(
         return Ok(None);
     }
     let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
-    Ok(match FileExtent::try_from(item)? {
+    Ok(match FileExtent::parse(item)? {
         FileExtent::Regular(old) if old.len == piece.len => Some(old),
         _ => None,
     })
@@ -215,7 +215,7 @@ fn drop_items(
         if !is_extent_of(&key, inode) || key.offset >= range.end {
             break;
         }
-        let extent = FileExtent::try_from(item)?;
+        let extent = FileExtent::parse(item)?;
         let end = key.offset.checked_add(len(&extent)).ok_or(EUCLEAN)?;
         if end <= range.start && key.offset < range.start {
             writer.next()?;
@@ -267,7 +267,7 @@ pub(in crate::fs) fn drop_tail(
                 reached: size,
             });
         }
-        let extent = FileExtent::try_from(item)?;
+        let extent = FileExtent::parse(item)?;
         let end = key.offset.checked_add(len(&extent)).ok_or(EUCLEAN)?;
         if key.offset < kept {
             bytes = bytes.saturating_add(cut_last(&mut writer, inode, key, size..kept)?);
@@ -287,7 +287,7 @@ pub(in crate::fs) fn drop_tail(
 /// up to whole sectors. Gives the bytes that no longer count.
 fn cut_last(writer: &mut Writer<'_>, inode: &Inode, key: Key, ends: Range<u64>) -> Result<u64> {
     let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
-    let extent = FileExtent::try_from(item)?;
+    let extent = FileExtent::parse(item)?;
     let end = key.offset.saturating_add(len(&extent));
     let (ram_bytes, compression) = match extent {
         FileExtent::Inline(inline) => (inline.ram_bytes, inline.compression),
@@ -315,7 +315,7 @@ fn cut_last(writer: &mut Writer<'_>, inode: &Inode, key: Key, ends: Range<u64>) 
 /// Takes `range` out of the item that the writer stands at, all of which is within the item. Moves on.
 fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<u64>) -> Result {
     let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
-    let extent = FileExtent::try_from(item)?;
+    let extent = FileExtent::parse(item)?;
     let end = key.offset.saturating_add(len(&extent));
     let (front, back) = (key.offset < range.start, range.end < end);
     let piece = match extent {
@@ -395,9 +395,8 @@ pub(in crate::fs) fn gap(inode: &Inode, at: u64, sector: u64) -> Result<Range<u6
     let tree = inode.subvolume().tree();
     let mut start = at;
     let floor = tree.floor(&inode.key_of(Kind::EXTENT_DATA, at), |key, item| {
-        is_extent_of(&key, inode).then(|| {
-            FileExtent::try_from(item).map(|extent| key.offset.saturating_add(len(&extent)))
-        })
+        is_extent_of(&key, inode)
+            .then(|| FileExtent::parse(item).map(|extent| key.offset.saturating_add(len(&extent))))
     })?;
     if let Some(found) = floor.flatten() {
         start = start.max(round_up(found?, sector));
@@ -410,7 +409,7 @@ pub(in crate::fs) fn gap(inode: &Inode, at: u64, sector: u64) -> Result<Range<u6
             end = key.offset;
             return Ok(ControlFlow::Break(()));
         }
-        let len = len(&FileExtent::try_from(item)?);
+        let len = len(&FileExtent::parse(item)?);
         start = round_up(key.offset.saturating_add(len), sector).max(start);
         Ok(ControlFlow::Continue(()))
     })?;

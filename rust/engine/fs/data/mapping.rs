@@ -149,7 +149,7 @@ impl FileSystem {
 
     /// What the item at `key` says of position `at`, or `None` if it ends before.
     fn cover(&self, key: &Key, item: &[u8], at: u64) -> Result<Option<(u64, MappingKind)>> {
-        let extent = FileExtent::try_from(item)?;
+        let extent = FileExtent::parse(item)?;
         let within = at.checked_sub(key.offset).ok_or(EUCLEAN)?;
         let len = match &extent {
             FileExtent::Inline(inline) => self.round_up(inline.ram_bytes),

@@ -47,7 +47,7 @@ impl RootFacts {
             if key.objectid != id || key.kind != Kind::ROOT_ITEM {
                 return None;
             }
-            Some(RootItem::try_from(item).map(|root| Self {
+            Some(RootItem::parse(item).map(|root| Self {
                 root_directory: root.root_dir,
                 read_only: root.is_read_only(),
                 refs: root.refs,

@@ -194,13 +194,8 @@ fn used_zones(image: &Image, zone_size: u64) -> BTreeSet<u64> {
     let items = walk(image).items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM);
     let mut zones = BTreeSet::new();
     for (_, bytes) in &items {
-        let chunk = ChunkItem::try_from(&bytes[..]).expect("a chunk");
-        zones.extend(
-            chunk
-                .stripes
-                .iter()
-                .map(|stripe| stripe.offset.get() / zone_size),
-        );
+        let chunk = ChunkItem::parse(&bytes[..]).expect("a chunk");
+        zones.extend(chunk.stripes().map(|stripe| stripe.at.get() / zone_size));
     }
     zones
 }

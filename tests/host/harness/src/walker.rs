@@ -74,10 +74,7 @@ pub fn walk(image: &Image) -> Walked {
     walked.tree(image, &mut seen, ObjectId::CHUNK_TREE, chunk_root);
     let chunks = walked.items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM);
     for (key, data) in &chunks {
-        walked.add_chunk(
-            key.offset,
-            &ChunkItem::try_from(&data[..]).expect("a chunk"),
-        );
+        walked.add_chunk(key.offset, &ChunkItem::parse(&data[..]).expect("a chunk"));
     }
     walked.tree(
         image,
@@ -86,7 +83,7 @@ pub fn walk(image: &Image) -> Walked {
         (superblock.root, superblock.root_level),
     );
     for (key, data) in walked.items(ObjectId::ROOT_TREE, Kind::ROOT_ITEM) {
-        let root = RootItem::try_from(&data[..]).expect("a root");
+        let root = RootItem::parse(&data[..]).expect("a root");
         walked.tree(image, &mut seen, key.objectid, (root.addr, root.level));
     }
     walked
@@ -94,8 +91,8 @@ pub fn walk(image: &Image) -> Walked {
 
 impl Walked {
     fn add_chunk(&mut self, addr: u64, chunk: &ChunkItem<'_>) {
-        self.chunks
-            .insert(addr, (chunk.len, chunk.stripes[0].offset.get()));
+        let first = chunk.stripes().next().expect("a stripe");
+        self.chunks.insert(addr, (chunk.len, first.at.get()));
     }
 
     /// All items of this kind in a tree that was walked.

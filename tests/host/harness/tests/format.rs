@@ -158,8 +158,9 @@ fn items_go_there_and_back() {
             nsec: 0,
         },
     };
-    let raw = RawInodeItem::from(&inode);
-    assert_eq!(InodeItem::try_from(raw.as_bytes()).unwrap(), inode);
+    let mut bytes = [0; InodeItem::SIZE];
+    inode.write_to(&mut bytes).unwrap();
+    assert_eq!(InodeItem::parse(&bytes).unwrap(), inode);
 
     let extent = RegularExtent {
         generation: Generation::new(3),
@@ -173,7 +174,7 @@ fn items_go_there_and_back() {
     };
     let raw = RawFileExtent::from(&extent);
     assert_eq!(
-        FileExtent::try_from(raw.as_bytes()).unwrap(),
+        FileExtent::parse(raw.as_bytes()).unwrap(),
         FileExtent::Regular(extent)
     );
     let data = b"hello";
@@ -185,7 +186,7 @@ fn items_go_there_and_back() {
     };
     let bytes = [RawFileExtentHead::from(&inline).as_bytes(), data].concat();
     assert_eq!(
-        FileExtent::try_from(&bytes[..]).unwrap(),
+        FileExtent::parse(&bytes[..]).unwrap(),
         FileExtent::Inline(inline)
     );
 
@@ -214,9 +215,7 @@ fn items_go_there_and_back() {
     ];
     let mut bytes = Vec::new();
     for entry in &entries {
-        bytes.extend_from_slice(RawDirItem::new(entry).unwrap().as_bytes());
-        bytes.extend_from_slice(entry.name);
-        bytes.extend_from_slice(entry.value);
+        bytes.extend_from_slice(&written(entry));
     }
     let found: Vec<_> = DirEntries::new(&bytes).map(Result::unwrap).collect();
     assert_eq!(found, entries);
@@ -234,7 +233,7 @@ fn items_go_there_and_back() {
             name: name.as_bytes(),
             ..entries[0]
         };
-        let bytes = [RawDirItem::new(&entry).unwrap().as_bytes(), name.as_bytes()].concat();
+        let bytes = written(&entry);
         assert!(
             DirEntries::new(&bytes).any(|entry| entry.is_err()),
             "{name:?}"
@@ -245,12 +244,18 @@ fn items_go_there_and_back() {
             name: name.as_bytes(),
             ..entries[0]
         };
-        let bytes = [RawDirItem::new(&entry).unwrap().as_bytes(), name.as_bytes()].concat();
+        let bytes = written(&entry);
         assert!(
             DirEntries::new(&bytes).all(|entry| entry.is_ok()),
             "{name:?}"
         );
     }
+}
+
+fn written(entry: &DirEntry<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; entry.encoded_len()];
+    entry.write_to(&mut bytes).unwrap();
+    bytes
 }
 
 /// The views show what fits of anything, and a search in them is that of a sorted list.

@@ -55,7 +55,7 @@ pub(crate) fn open_whole_with(
 ) -> Arc<Volume> {
     let volume = open(device, options).unwrap();
     for (key, data) in walked.items(ObjectId::CHUNK_TREE, Kind::CHUNK_ITEM) {
-        let item = ChunkItem::try_from(&data[..]).unwrap();
+        let item = ChunkItem::parse(&data[..]).unwrap();
         volume
             .add_chunk(Chunk::from_item(Logical::new(key.offset), &item).unwrap())
             .unwrap();
