@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L4: block groups, free space, pinned ranges, reservations and the metadata write gate.
+//! L4: block groups, free space, pinned ranges, reservations and the order of metadata writes.
 //!
 //! A byte of a block group is in one state at a time, and each call moves bytes from one to another:
 //!
@@ -31,13 +31,13 @@
 //! | [`DataExtent`]   | an address for file data                                                          |
 //! | [`BlockAddress`] | an address for a tree block                                                       |
 //! | [`Removal`]      | an empty group on its way out                                                     |
-//! | [`MetadataGate`] | the order of metadata writes on sequential zones                                  |
+//! | [`WriteOrder`] | the order of metadata writes on sequential zones                                  |
 //! | [`Statistics`]   | the numbers                                                                       |
 //!
 //! Below: `volume` (chunks, zones), `btree` (the trees that record all this). Above: `txn`, which calls here when
 //! references change and when it commits. Design: `Documentation/space.md`, `Documentation/metadata-io.md`.
 //!
-//! Lock order, outermost first: a group's items > tree block locks > the metadata gate > the set of groups > a group >
+//! Lock order, outermost first: a group's items > tree block locks > the write order > the set of groups > a group >
 //! pinned ranges, dirty groups > a class's totals > volume. Calls marked "memory only" may be made under tree block
 //! locks; the others want none held.
 
@@ -59,4 +59,6 @@ pub use reserve::class::{BlockClass, Class};
 pub use reserve::{Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
-pub use write_order::{Admission, GateGuard, GateStatistics, InFlight, MetadataGate, WriteToken};
+pub use write_order::{
+    Admission, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,
+};

@@ -9,7 +9,7 @@ use super::groups::items::Writeouts;
 use super::groups::zones::DataProgress;
 use super::groups::{Groups, PerClass};
 use super::reserve::pool::Pool;
-use super::write_order::MetadataGate;
+use super::write_order::WriteOrder;
 use super::{Class, Reservation, Shortage, Urgency};
 use crate::btree::Tree;
 use crate::disk::Logical;
@@ -34,9 +34,9 @@ pub struct Trees {
 pub struct Options {
     /// Whether devices are told of freed ranges, at first.
     pub discard: Discard,
-    /// The gate that the block cache passes what it writes through: [`MetadataGate::for_volume`]. `None`: there is no
-    /// cache that writes, or it takes [`Space::gate`] before it writes anything.
-    pub gate: Option<Arc<MetadataGate>>,
+    /// The order in which the block cache writes: [`WriteOrder::for_volume`]. It is `None` when there is no cache that
+    /// writes, or when the cache takes [`Space::write_order`] before it writes anything.
+    pub write_order: Option<Arc<WriteOrder>>,
 }
 
 /// Where the last allocation of a kind was; [`NOWHERE`] before the first.
@@ -54,7 +54,7 @@ pub(super) struct Cursors {
 /// No group starts here.
 pub(super) const NOWHERE: u64 = u64::MAX;
 
-/// Block groups, free space, pinned ranges, reservations and the metadata write gate of a volume.
+/// Block groups, free space, pinned ranges, reservations and the order of metadata writes of a volume.
 ///
 /// All methods may be called by many threads.
 pub struct Space {
@@ -75,7 +75,7 @@ pub struct Space {
     pub(super) pins: Mutex<Pins>,
     pub(super) writeouts: Mutex<Writeouts>,
     pub(super) progress: Arc<DataProgress>,
-    pub(super) gate: Arc<MetadataGate>,
+    pub(super) write_order: Arc<WriteOrder>,
 }
 
 impl Space {
@@ -84,7 +84,7 @@ impl Space {
         block_groups: Arc<Tree>,
         free_space: Option<Arc<Tree>>,
         options: Options,
-        gate: Arc<MetadataGate>,
+        order: Arc<WriteOrder>,
     ) -> Result<Self> {
         let (node_size, sector_size) = (volume.format().node_size, volume.format().sector_size);
         Ok(Self {
@@ -106,8 +106,8 @@ impl Space {
             reuses: AtomicU64::new(0),
             pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
             writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
-            progress: gate.data_progress()?,
-            gate,
+            progress: order.data_progress()?,
+            write_order: order,
         })
     }
 
@@ -163,9 +163,9 @@ impl Space {
         })
     }
 
-    /// The gate that serialises metadata IO on sequential zones.
-    pub fn gate(&self) -> &Arc<MetadataGate> {
-        &self.gate
+    /// The order of metadata writes on sequential zones.
+    pub fn write_order(&self) -> &Arc<WriteOrder> {
+        &self.write_order
     }
 
     /// The group that holds all of `[start, start + len)`; corruption or a bug where none does.

@@ -293,7 +293,7 @@ fn runner(volume: &Volume, store: &Arc<dyn Store>, registry: &Registry) -> Resul
 fn space_options(options: &Options) -> space::Options {
     space::Options {
         discard: options.discard,
-        gate: options.gate.clone(),
+        write_order: options.write_order.clone(),
     }
 }
 

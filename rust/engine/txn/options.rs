@@ -2,7 +2,7 @@
 //! How to open a volume.
 
 use super::Clock;
-use crate::space::{Discard, MetadataGate};
+use crate::space::{Discard, WriteOrder};
 use kernel::sync::Arc;
 
 /// Whether the volume may be changed.
@@ -53,8 +53,8 @@ pub struct Options {
     pub clock: Option<Arc<dyn Clock>>,
     /// Who is told of an abort.
     pub witness: Option<Arc<dyn Witness>>,
-    /// The gate that the block cache passes what it writes through; see [`crate::space::Options`].
-    pub gate: Option<Arc<MetadataGate>>,
+    /// The order in which the block cache writes; see [`crate::space::Options`].
+    pub write_order: Option<Arc<WriteOrder>>,
 }
 
 impl Options {
@@ -67,7 +67,7 @@ impl Options {
             discard: Discard::Never,
             clock: None,
             witness: None,
-            gate: None,
+            write_order: None,
         }
     }
 }

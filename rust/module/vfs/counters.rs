@@ -50,14 +50,14 @@ impl Text for Source {
         writeln!(f, "refs_run {}", commits.refs_run)?;
         writeln!(f, "refs_cancelled {}", commits.refs_cancelled)?;
         writeln!(f, "groups_emptied {}", commits.groups_emptied)?;
-        let gate = self.transactions.space().gate().statistics();
-        writeln!(f, "gate_holes {}", gate.holes)?;
-        writeln!(f, "gate_skips {}", gate.skips)?;
-        writeln!(f, "gate_again {}", gate.again)?;
-        writeln!(f, "gate_drains {}", gate.drains)?;
-        writeln!(f, "gate_activations {}", gate.activations)?;
-        writeln!(f, "gate_finishes {}", gate.finishes)?;
-        writeln!(f, "gate_forced {}", gate.forced)?;
+        let order = self.transactions.space().write_order().statistics();
+        writeln!(f, "gate_holes {}", order.holes)?;
+        writeln!(f, "gate_skips {}", order.skips)?;
+        writeln!(f, "gate_again {}", order.again)?;
+        writeln!(f, "gate_drains {}", order.drains)?;
+        writeln!(f, "gate_activations {}", order.activations)?;
+        writeln!(f, "gate_finishes {}", order.finishes)?;
+        writeln!(f, "gate_forced {}", order.forced)?;
         let data = &self.data.tally;
         let shown: [(&str, &AtomicU64); 8] = [
             ("fixups_queued", &data.fixups.queued),

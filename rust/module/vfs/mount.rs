@@ -240,7 +240,7 @@ impl FileSystem for Mount {
         let witness: Arc<dyn Witness> = cache.clone();
         txn_options.witness = Some(witness);
         let txns = Transactions::open(volume.clone(), store, txn_options)?;
-        cache.set_gate(txns.space().gate());
+        cache.set_write_order(txns.space().write_order());
         let access = match (txns.access(), access) {
             (txn::Access::ReadWrite, Access::ReadWrite) => fs::Access::ReadWrite,
             _ => {

@@ -2,7 +2,7 @@
 //! Addresses that were taken for tree blocks and never got one.
 //!
 //! On sequential zones such an address cannot be taken again, and what lies behind it cannot be written before it. So
-//! it is noted, for the gate to have zeros written there. Noting needs no memory.
+//! it is noted, for the write order to have zeros written there. Noting needs no memory.
 
 use crate::disk::{Logical, ZoneOffset};
 use crate::space::{Class, Space};

@@ -156,7 +156,7 @@ impl Space {
         Ok(None)
     }
 
-    /// Whether a group can be written, and makes it so if `reach` allows. Metadata's zones are the gate's matter.
+    /// Whether a group can be written, and makes it so if `reach` allows. Metadata's zones are the write order's matter.
     fn reaches(&self, group: &Group, reach: Reach) -> Result<bool> {
         if group.class() != Class::Data {
             return Ok(reach == Reach::Active);

@@ -22,7 +22,7 @@ pub(in crate::space) struct Appending {
     pub(in crate::space) offset: ZoneOffset,
     /// What the zones hold; at most the group's length.
     pub(in crate::space) capacity: u64,
-    /// What was allocated and will not be written, but by the gate.
+    /// What was allocated and will not be written, but by the write order.
     pub(in crate::space) abandoned: Abandoned,
 }
 

@@ -28,7 +28,7 @@ pub(in crate::space) struct Body {
     pub(in crate::space) tally: Tally,
     pub(in crate::space) room: Room,
     pub(in crate::space) access: Access,
-    /// The zones hold active resources, or need none. For data; metadata's are activated by the gate when written.
+    /// The zones hold active resources, or need none. For data; metadata's are activated by the write order when written.
     pub(in crate::space) active: bool,
     /// File data whose IO has begun or may begin and has not ended, on sequential zones.
     pub(in crate::space) under_way: u64,

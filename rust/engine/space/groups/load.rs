@@ -16,7 +16,7 @@ use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::{self as free_space_tree, FreeSpaceItem, Recorded};
 use crate::space::reserve::pool::Tally;
 use crate::space::root::{Options, Trees};
-use crate::space::write_order::{Ending, MetadataGate, NewGroup};
+use crate::space::write_order::{Ending, NewGroup, WriteOrder};
 use crate::space::{Class, Space};
 use crate::volume::{self, Chunk, GroupZones, Volume};
 use core::ops::ControlFlow;
@@ -52,9 +52,9 @@ impl Space {
     ///
     /// `EUCLEAN` for what contradicts itself, `EROFS` when a free space tree would have to be rebuilt to write.
     pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
-        let gate = match &options.gate {
-            Some(gate) => gate.clone(),
-            None => MetadataGate::for_volume(&volume)?,
+        let order = match &options.write_order {
+            Some(order) => order.clone(),
+            None => WriteOrder::for_volume(&volume)?,
         };
         let features = volume.format().compat_ro;
         let writable = volume.access() == volume::Access::ReadWrite;
@@ -64,7 +64,7 @@ impl Space {
         }
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let free_space = trees.free_space.filter(|_| has_tree);
-        let space = Space::new(volume, trees.block_groups, free_space, options, gate)?;
+        let space = Space::new(volume, trees.block_groups, free_space, options, order)?;
         let mut loadings = space.read_groups(&trees.extent, writable)?;
         if writable {
             match space.free_space.as_ref() {
@@ -279,8 +279,8 @@ pub(in crate::space) fn exclude_superblocks(
     Ok(())
 }
 
-/// Metadata on sequential zones passes the gate.
-pub(in crate::space) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Result {
+/// Metadata on sequential zones is written in order.
+pub(in crate::space) fn join_write_order(order: &WriteOrder, group: &Arc<Group>) -> Result {
     let new = {
         let body = group.lock();
         let Room::Append(appending) = &body.room else {
@@ -298,9 +298,9 @@ pub(in crate::space) fn join_gate(gate: &MetadataGate, group: &Arc<Group>) -> Re
         }
     };
     match group.class() {
-        Class::Data => gate.add_data(group.start(), group.clone()),
-        // The gate locks groups, not the other way round.
-        Class::Metadata | Class::System => gate.add(new),
+        Class::Data => order.add_data(group.start(), group.clone()),
+        // The write order locks groups, not the other way round.
+        Class::Metadata | Class::System => order.add(new),
     }
 }
 

@@ -87,7 +87,7 @@ impl Space {
                 Need::Now => used <= affordable.min(capacity / 4 * 3),
             };
             let least = best.as_ref().is_none_or(|(least, _)| used < *least);
-            if worth && least && self.gate.is_quiet(group.start()) {
+            if worth && least && self.write_order.is_quiet(group.start()) {
                 best = Some((used, group));
             }
         }

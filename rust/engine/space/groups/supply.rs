@@ -55,7 +55,7 @@ impl Removal {
     /// Deletes the group's items: the group is gone. No tree block lock is held. After an error the transaction must
     /// be aborted.
     pub fn delete_items(mut self, txn: &dyn Allocate) -> Result {
-        self.space.gate.remove(self.group.start())?;
+        self.space.write_order.remove(self.group.start())?;
         self.fate = Fate::Gone;
         let (space, group) = (&self.space, &self.group);
         let start = group.start().get();
@@ -171,7 +171,7 @@ impl Space {
     /// Makes a group known to all.
     pub(in crate::space) fn publish(&self, group: &Arc<Group>) -> Result {
         let tally = group.lock().tally;
-        load::join_gate(&self.gate, group)?;
+        load::join_write_order(&self.write_order, group)?;
         self.groups.write().insert(group.clone())?;
         group.pool().add(&tally);
         Ok(())
@@ -187,7 +187,7 @@ impl Space {
             let mut from = 0;
             while let Some(group) = self.next_in(class, from) {
                 from = group.start().get().saturating_add(1);
-                if self.gate.is_quiet(group.start()) && self.close_if_unused(&group) {
+                if self.write_order.is_quiet(group.start()) && self.close_if_unused(&group) {
                     return Some(Removal {
                         space: self.clone(),
                         group,

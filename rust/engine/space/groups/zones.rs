@@ -5,7 +5,7 @@ use super::group::{Access, Body, Group};
 use crate::disk::{Logical, ZoneOffset};
 use crate::space::free::policy::{Appending, Room};
 use crate::space::reserve::pool::State;
-use crate::space::write_order::{DataGroup, Ending, GateGroup, MetadataGate, Share, Zones};
+use crate::space::write_order::{DataGroup, Ending, OrderedGroup, Share, WriteOrder, Zones};
 use crate::space::{Class, DataExtent, Space};
 use crate::volume::{Activation, Volume};
 use kernel::sync::Arc;
@@ -51,14 +51,14 @@ impl Zones for VolumeZones {
     }
 }
 
-impl MetadataGate {
-    /// The gate for a volume's metadata, to be given to its block cache and to [`crate::space::Options`].
+impl WriteOrder {
+    /// The order for a volume's metadata, to be given to its block cache and to [`crate::space::Options`].
     pub fn for_volume(volume: &Arc<Volume>) -> Result<Arc<Self>> {
-        let gate = match volume.is_zoned() {
-            true => Self::serial(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
-            false => Self::open(),
+        let order = match volume.is_zoned() {
+            true => Self::sequential(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
+            false => Self::none(),
         };
-        Ok(Arc::new(gate, GFP_KERNEL)?)
+        Ok(Arc::new(order, GFP_KERNEL)?)
     }
 }
 
@@ -95,7 +95,7 @@ impl Group {
     }
 }
 
-impl GateGroup for Group {
+impl OrderedGroup for Group {
     fn blocks_end(&self) -> Logical {
         match appending(&mut self.lock()) {
             Some(appending) => appending.end_of_blocks(),
@@ -314,12 +314,12 @@ impl Space {
 
     fn reset_group(&self, group: &Group) -> Result {
         let start = group.start();
-        if !self.gate.is_quiet(start) || !self.close_if_worth_reset(group)? {
+        if !self.write_order.is_quiet(start) || !self.close_if_worth_reset(group)? {
             return Ok(());
         }
         let reset = match group.class() {
             Class::Data => self.volume.reset_zones(group.chunk()),
-            Class::Metadata | Class::System => self.gate.reset(start),
+            Class::Metadata | Class::System => self.write_order.reset(start),
         };
         if let Err(error) = reset {
             pr_warn!("block group {start}: zones cannot be reset: {error:?}\n");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which block may go out now.
 
-use super::group::{InFlight, Phase};
-use super::{Serial, State};
+use super::group::{InFlight, ZoneState};
+use super::{Groups, Sequential};
 use crate::btree::WriteMode;
 use crate::disk::Logical;
 use crate::volume::Activation;
@@ -10,8 +10,8 @@ use latch::prelude::*;
 use latch::MutexGuard;
 
 /// The right to write metadata: nobody else sends any while this lives.
-pub struct GateGuard<'g> {
-    serial: Option<(&'g Serial, MutexGuard<'g, State>)>,
+pub struct WriteTurn<'g> {
+    sequential: Option<(&'g Sequential, MutexGuard<'g, Groups>)>,
 }
 
 /// What is to be done with a block.
@@ -32,21 +32,21 @@ pub enum Admission<'a> {
     /// It cannot be written before another that is not there yet. `EAGAIN`: an fsync commits instead. A commit never
     /// meets this.
     Hole,
-    /// Drop the guard, wait until all writes in this range have completed, enter again and ask again.
+    /// Drop the guard, wait until all writes in this range have completed, take another turn and ask again.
     Drain {
         /// Where the range starts.
         start: Logical,
         /// Its bytes.
         len: u64,
     },
-    /// Drop the guard, call [`super::MetadataGate::await_data`], enter again and ask again.
+    /// Drop the guard, call [`super::WriteOrder::await_data`], take another turn and ask again.
     AwaitData(u64),
 }
 
 /// The right to write one block now. Dropped unused, nothing has happened.
 #[must_use]
 pub struct WriteToken<'a> {
-    target: Option<(&'a mut State, u64, Logical)>,
+    target: Option<(&'a mut Groups, u64, Logical)>,
 }
 
 impl WriteToken<'_> {
@@ -61,7 +61,7 @@ impl WriteToken<'_> {
         };
         let in_flight = progress.submit(end);
         if end >= progress.capacity_end {
-            progress.phase = Phase::Filled;
+            progress.zone_state = ZoneState::Filled;
             state.filled = state.filled.saturating_add(1);
         }
         in_flight
@@ -76,32 +76,32 @@ pub(super) enum Verdict {
     AwaitData(u64),
 }
 
-impl<'g> GateGuard<'g> {
-    pub(super) fn new(serial: Option<(&'g Serial, MutexGuard<'g, State>)>) -> Self {
-        Self { serial }
+impl<'g> WriteTurn<'g> {
+    pub(super) fn new(sequential: Option<(&'g Sequential, MutexGuard<'g, Groups>)>) -> Self {
+        Self { sequential }
     }
 
     /// The next range behind `from` that should be written before all others: groups that hold active zones. The rest
     /// follows in the order of addresses. Without zones there is none.
     pub fn active_after(&self, from: Option<Logical>) -> Option<(Logical, u64)> {
-        let (_, state) = self.serial.as_ref()?;
+        let (_, state) = self.sequential.as_ref()?;
         let first = from.map_or(0, |from| from.get().saturating_add(1));
         let mut groups = state
             .groups
             .range_from(&first)
             .map(|(_, progress)| progress);
         groups
-            .find(|progress| progress.phase == Phase::Active)
+            .find(|progress| progress.zone_state == ZoneState::Active)
             .map(|progress| (progress.start, progress.len))
     }
 
     /// Whether the dirty block at `addr` may be written. Errors are the device's, or mean that the block must not
     /// exist: the caller aborts the transaction.
     pub fn admit(&mut self, addr: Logical, len: u64, mode: WriteMode) -> Result<Admission<'_>> {
-        let Some((serial, state)) = &mut self.serial else {
+        let Some((sequential, state)) = &mut self.sequential else {
             return Ok(Admission::Write(WriteToken { target: None }));
         };
-        let state: &mut State = state;
+        let state: &mut Groups = state;
         let end = addr.saturating_add(len);
         let Some(group) = state.group_of(addr) else {
             return Ok(Admission::Write(WriteToken { target: None }));
@@ -111,7 +111,7 @@ impl<'g> GateGuard<'g> {
         };
         let pointer = progress.pointer.get();
         if addr < pointer {
-            serial.counters.skip();
+            sequential.counters.skip();
             return Ok(Admission::Skip);
         }
         if end > progress.capacity_end {
@@ -120,15 +120,15 @@ impl<'g> GateGuard<'g> {
         }
         let fills = addr > pointer && progress.group.is_abandoned(pointer);
         if addr > pointer && !fills {
-            serial.counters.hole();
-            return Ok(serial.refuse(mode));
+            sequential.counters.hole();
+            return Ok(sequential.refuse(mode));
         }
-        if progress.phase == Phase::Empty && !serial.may_activate(addr, mode) {
-            return Ok(serial.refuse(mode));
+        if progress.zone_state == ZoneState::Empty && !sequential.may_activate(addr, mode) {
+            return Ok(sequential.refuse(mode));
         }
-        match serial.prepare(state, group)? {
+        match sequential.prepare(state, group)? {
             Verdict::Ready if fills => {
-                serial.counters.fill();
+                sequential.counters.fill();
                 Ok(Admission::Fill {
                     at: pointer,
                     token: WriteToken {
@@ -139,23 +139,23 @@ impl<'g> GateGuard<'g> {
             Verdict::Ready => Ok(Admission::Write(WriteToken {
                 target: Some((state, group, end)),
             })),
-            Verdict::Wait => Ok(serial.refuse(mode)),
+            Verdict::Wait => Ok(sequential.refuse(mode)),
             Verdict::Drain(..) | Verdict::AwaitData(_) if mode == WriteMode::Background => {
-                Ok(serial.refuse(mode))
+                Ok(sequential.refuse(mode))
             }
             Verdict::AwaitData(seen) => {
-                serial.counters.drain();
+                sequential.counters.drain();
                 Ok(Admission::AwaitData(seen))
             }
             Verdict::Drain(start, len) => {
-                serial.counters.drain();
+                sequential.counters.drain();
                 Ok(Admission::Drain { start, len })
             }
         }
     }
 }
 
-impl State {
+impl Groups {
     /// The group on sequential zones that an address is in.
     fn group_of(&self, addr: Logical) -> Option<u64> {
         let (&start, progress) = self.groups.floor(&addr.get())?;
@@ -163,7 +163,7 @@ impl State {
     }
 }
 
-impl Serial {
+impl Sequential {
     /// The answer to a block that cannot go out now.
     fn refuse<'a>(&self, mode: WriteMode) -> Admission<'a> {
         match mode {
@@ -196,14 +196,14 @@ impl Serial {
     }
 
     /// Makes the zones of `group` writable, at the cost of another group's if the device's budget is spent.
-    fn prepare(&self, state: &mut State, group: u64) -> Result<Verdict> {
+    fn prepare(&self, state: &mut Groups, group: u64) -> Result<Verdict> {
         let Some(progress) = state.groups.get(&group) else {
             return Err(EUCLEAN);
         };
-        match progress.phase {
-            Phase::Active => return Ok(Verdict::Ready),
-            Phase::Empty => {}
-            Phase::Filled | Phase::Finished => {
+        match progress.zone_state {
+            ZoneState::Active => return Ok(Verdict::Ready),
+            ZoneState::Empty => {}
+            ZoneState::Filled | ZoneState::Finished => {
                 pr_err!(
                     "block group {}: a block for zones that are full\n",
                     progress.start
@@ -216,7 +216,7 @@ impl Serial {
             if self.zones.activate(start)? == Activation::Active {
                 self.counters.activate();
                 if let Some(progress) = state.groups.get_mut(&group) {
-                    progress.phase = Phase::Active;
+                    progress.zone_state = ZoneState::Active;
                 }
                 return Ok(Verdict::Ready);
             }

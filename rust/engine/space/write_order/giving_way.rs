@@ -8,8 +8,8 @@
 //! tree could not even enter a new chunk.
 
 use super::admit::Verdict;
-use super::group::{DataGroup, Phase, Progress, WritePointer};
-use super::{Serial, Share, State};
+use super::group::{DataGroup, Progress, WritePointer, ZoneState};
+use super::{Groups, Sequential, Share};
 use crate::disk::Logical;
 use crate::space::Class;
 use kernel::sync::Arc;
@@ -23,16 +23,17 @@ enum GaveWay {
     No,
 }
 
-impl Serial {
+impl Sequential {
     /// Makes another group give way to `for_group`. `None`: one did, ask for zones again. Each time leaves fewer groups to
     /// ask.
-    pub(super) fn make_way(&self, state: &mut State, for_group: u64) -> Result<Option<Verdict>> {
+    pub(super) fn make_way(&self, state: &mut Groups, for_group: u64) -> Result<Option<Verdict>> {
         let before = state.filled;
         self.reap(state);
         if state.filled < before {
             return Ok(None);
         }
-        let full = |progress: &&Progress| progress.phase == Phase::Filled && progress.is_busy();
+        let full =
+            |progress: &&Progress| progress.zone_state == ZoneState::Filled && progress.is_busy();
         if let Some(full) = state.groups.values().find(full) {
             return Ok(Some(Verdict::Drain(full.start, full.len)));
         }
@@ -56,7 +57,7 @@ impl Serial {
     }
 
     /// Finishes the data group with the least left that nothing is on its way to.
-    fn data_gives_way(&self, state: &State) -> Result<GaveWay> {
+    fn data_gives_way(&self, state: &Groups) -> Result<GaveWay> {
         // Before the groups are asked: a write that ends in between is not waited for.
         let seen = self.data.ended();
         let idle = |(&start, group): (&u64, &Arc<dyn DataGroup>)| {
@@ -83,12 +84,12 @@ impl Serial {
     }
 
     /// Finishes the group of tree blocks with the least left of which all was sent, if its class keeps another.
-    fn metadata_gives_way(&self, state: &mut State, for_group: u64) -> Result<GaveWay> {
+    fn metadata_gives_way(&self, state: &mut Groups, for_group: u64) -> Result<GaveWay> {
         let mut busy = None;
         let mut least: Option<(u64, u64)> = None;
         for (&start, progress) in state.groups.iter() {
             let is_kept = start == for_group || !state.has_other(start, progress, for_group);
-            if is_kept || progress.phase != Phase::Active || !progress.is_sent() {
+            if is_kept || progress.zone_state != ZoneState::Active || !progress.is_sent() {
                 continue;
             }
             if progress.is_busy() {
@@ -103,7 +104,7 @@ impl Serial {
         if let Some(progress) = least.and_then(|(_, start)| state.groups.get_mut(&start)) {
             if progress.group.close_at(progress.pointer.get())? {
                 self.zones.finish(progress.start)?;
-                progress.phase = Phase::Finished;
+                progress.zone_state = ZoneState::Finished;
                 progress.pointer = WritePointer::at(progress.capacity_end);
                 self.counters.finish();
                 self.counters.force();
@@ -114,12 +115,12 @@ impl Serial {
     }
 }
 
-impl State {
+impl Groups {
     /// Whether the class of a group has another one that can be written, or will be when `for_group` can.
     fn has_other(&self, start: u64, group: &Progress, for_group: u64) -> bool {
         self.groups.iter().any(|(&other, progress)| {
-            let can_be_written =
-                other == for_group || (progress.phase == Phase::Active && progress.left() > 0);
+            let can_be_written = other == for_group
+                || (progress.zone_state == ZoneState::Active && progress.left() > 0);
             other != start && progress.class == group.class && can_be_written
         })
     }

@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// The allocation state of a group, as the gate sees it.
-pub trait GateGroup: Send + Sync {
+/// The allocation state of a group of tree blocks, as the write order sees it.
+pub trait OrderedGroup: Send + Sync {
     /// Where the last block ends that was allocated and not abandoned.
     fn blocks_end(&self) -> Logical;
 
@@ -20,7 +20,7 @@ pub trait GateGroup: Send + Sync {
     fn close_at(&self, pointer: Logical) -> Result<bool>;
 }
 
-/// A data group that holds active zones or may do so, as the gate sees it.
+/// A data group that holds active zones or may do so, as the write order sees it.
 pub trait DataGroup: Send + Sync {
     /// What is left to allocate in it, if it holds active zones, nothing is on its way to them, and what is left was
     /// promised to nobody.
@@ -51,7 +51,7 @@ impl WritePointer {
 
 /// What the zones of a group are to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ZoneState {
     /// Nothing was written since the last reset; no active resources.
     Empty,
     /// Being written.
@@ -62,7 +62,7 @@ pub(super) enum Phase {
     Finished,
 }
 
-/// How far a group has been written, under the gate's mutex.
+/// How far a group has been written, under the write order's mutex.
 pub(super) struct Progress {
     pub(super) class: Class,
     pub(super) start: Logical,
@@ -70,19 +70,19 @@ pub(super) struct Progress {
     pub(super) capacity_end: Logical,
     pub(super) ending: Ending,
     pub(super) pointer: WritePointer,
-    pub(super) phase: Phase,
+    pub(super) zone_state: ZoneState,
     /// Writes under way. Completions lower it without a lock.
     pub(super) in_flight: Arc<AtomicU64>,
-    pub(super) group: Arc<dyn GateGroup>,
+    pub(super) group: Arc<dyn OrderedGroup>,
 }
 
 impl Progress {
     pub(super) fn new(new: NewGroup) -> Result<Self> {
         let capacity_end = new.start.saturating_add(new.capacity);
-        let phase = match (new.written_to, new.active) {
-            (at, _) if at >= capacity_end => Phase::Finished,
-            (at, false) if at == new.start => Phase::Empty,
-            _ => Phase::Active,
+        let zone_state = match (new.written_to, new.active) {
+            (at, _) if at >= capacity_end => ZoneState::Finished,
+            (at, false) if at == new.start => ZoneState::Empty,
+            _ => ZoneState::Active,
         };
         Ok(Self {
             class: new.class,
@@ -91,7 +91,7 @@ impl Progress {
             capacity_end,
             ending: new.ending,
             pointer: WritePointer::at(new.written_to),
-            phase,
+            zone_state,
             in_flight: Arc::new(AtomicU64::new(0), GFP_NOFAIL)?,
             group: new.group,
         })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The gate that metadata passes on its way to sequential zones, one block after the other.
+//! The order of metadata writes on sequential zones: one block after the other.
 //!
 //! Tree blocks cannot be written by zone append: their addresses stand in other blocks before they are written. So
 //! they go out in the order of their addresses, each at the write pointer of its group, under one mutex. What cannot
@@ -7,14 +7,14 @@
 //! `Documentation/metadata-io.md` has the protocol and the reasons.
 //!
 //! ```text
-//! let mut guard = gate.enter();
-//! match guard.admit(addr, len, mode)? {
+//! let mut turn = order.take_turn();
+//! match turn.admit(addr, len, mode)? {
 //!     Admission::Write(token) => { in_flight = token.submitting(); submit(block, in_flight) }
 //!     Admission::Fill { at, token } => { in_flight = token.submitting(); submit(zeros, at); the same block again }
 //!     Admission::Skip         => next block
 //!     Admission::Hole         => return Err(EAGAIN)
-//!     Admission::Drain(range) => { drop(guard); wait for the writes in range; enter again, the same block again }
-//!     Admission::AwaitData(n) => { drop(guard); gate.await_data(n); enter again, the same block again }
+//!     Admission::Drain(range) => { drop(turn); wait for the writes in range; take another turn, the same block again }
+//!     Admission::AwaitData(n) => { drop(turn); order.await_data(n); take another turn, the same block again }
 //! }
 //! ```
 //!
@@ -27,12 +27,12 @@
 //!
 //! | type              | what it is                                                                    |
 //! |-------------------|-------------------------------------------------------------------------------|
-//! | [`MetadataGate`]  | one for each volume; on volumes without zones it lets everything pass           |
-//! | [`GateGuard`]     | the right to write metadata                                                     |
+//! | [`WriteOrder`]  | one for each volume; on volumes without zones blocks go out in any order        |
+//! | [`WriteTurn`]     | the right to write metadata                                                     |
 //! | [`WriteToken`]    | the right to write one block: the pointer moves when it is used up              |
 //! | [`InFlight`]      | a write that was submitted; dropped when it has completed                       |
-//! | [`Zones`]         | what the gate asks of the volume                                                |
-//! | [`GateGroup`]     | what it asks of the allocator                                                   |
+//! | [`Zones`]         | what the write order asks of the volume                                                |
+//! | [`OrderedGroup`]     | what it asks of the allocator                                                   |
 //! | [`DataGroup`]     | the same of a group of file data, which it knows only for its active zones       |
 //!
 //! The mutex is taken before a block group's lock and under no tree block lock that a commit needs. Under it nothing
@@ -43,16 +43,16 @@ mod giving_way;
 mod group;
 mod statistics;
 
-pub use admit::{Admission, GateGuard, WriteToken};
-pub use group::{DataGroup, GateGroup, InFlight};
-pub use statistics::GateStatistics;
+pub use admit::{Admission, WriteToken, WriteTurn};
+pub use group::{DataGroup, InFlight, OrderedGroup};
+pub use statistics::WriteOrderStatistics;
 
 use crate::disk::Logical;
 use crate::map::OrdMap;
 use crate::space::groups::zones::DataProgress;
 use crate::space::Class;
 use crate::volume::Activation;
-use group::{Phase, Progress, WritePointer};
+use group::{Progress, WritePointer, ZoneState};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Mutex;
@@ -100,7 +100,7 @@ pub(in crate::space) struct NewGroup {
     /// Its zones hold active resources.
     pub(in crate::space) active: bool,
     /// Its allocation state.
-    pub(in crate::space) group: Arc<dyn GateGroup>,
+    pub(in crate::space) group: Arc<dyn OrderedGroup>,
 }
 
 /// What is left of a group's zones behind its last block.
@@ -112,22 +112,22 @@ pub(in crate::space) enum Ending {
     Short,
 }
 
-/// The gate of a volume: see the module's text.
-pub struct MetadataGate {
-    serial: Option<Serial>,
+/// The order of a volume: see the module's text.
+pub struct WriteOrder {
+    sequential: Option<Sequential>,
 }
 
-/// The gate of a zoned volume.
-struct Serial {
+/// The order of a zoned volume.
+struct Sequential {
     zones: Arc<dyn Zones>,
-    state: Mutex<State>,
+    state: Mutex<Groups>,
     /// Data writes that have ended.
     data: Arc<DataProgress>,
     counters: Counters,
 }
 
 /// The groups on sequential zones. A group that is not here takes writes in any order.
-struct State {
+struct Groups {
     groups: OrdMap<u64, Progress>,
     /// The data groups on sequential zones.
     data: OrdMap<u64, Arc<dyn DataGroup>>,
@@ -135,22 +135,22 @@ struct State {
     filled: usize,
 }
 
-impl MetadataGate {
-    /// For volumes without zones: everything passes and no lock is taken.
-    pub fn open() -> Self {
-        Self { serial: None }
+impl WriteOrder {
+    /// For volumes without zones: blocks go out in any order and no lock is taken.
+    pub fn none() -> Self {
+        Self { sequential: None }
     }
 
     /// For zoned volumes.
-    pub fn serial(zones: Arc<dyn Zones>) -> Result<Self> {
-        let state = State {
+    pub fn sequential(zones: Arc<dyn Zones>) -> Result<Self> {
+        let state = Groups {
             groups: OrdMap::new(),
             data: OrdMap::new(),
             filled: 0,
         };
         let state = Mutex::new(state, latch::class!("rbtrfs_metadata_gate"))?;
         Ok(Self {
-            serial: Some(Serial {
+            sequential: Some(Sequential {
                 zones,
                 state,
                 data: Arc::new(DataProgress::new()?, GFP_NOFAIL)?,
@@ -160,68 +160,70 @@ impl MetadataGate {
     }
 
     /// Waits for the right to write metadata. No tree block may be locked that another writer could wait for.
-    pub fn enter(&self) -> GateGuard<'_> {
-        GateGuard::new(self.serial.as_ref().map(|serial| {
-            let mut state = serial.state.lock();
-            serial.reap(&mut state);
-            (serial, state)
+    pub fn take_turn(&self) -> WriteTurn<'_> {
+        WriteTurn::new(self.sequential.as_ref().map(|sequential| {
+            let mut state = sequential.state.lock();
+            sequential.reap(&mut state);
+            (sequential, state)
         }))
     }
 
-    /// What the gate did so far.
-    pub fn statistics(&self) -> GateStatistics {
-        self.serial
+    /// What the write order did so far.
+    pub fn statistics(&self) -> WriteOrderStatistics {
+        self.sequential
             .as_ref()
-            .map_or_else(GateStatistics::default, |serial| serial.counters.read())
+            .map_or_else(WriteOrderStatistics::default, |sequential| {
+                sequential.counters.read()
+            })
     }
 
     /// Gives back the active resources of groups that were written to the end.
     pub fn reap(&self) {
-        drop(self.enter());
+        drop(self.take_turn());
     }
 
-    /// Counts the data writes of the groups that the gate knows.
+    /// Counts the data writes of the groups that the write order knows.
     pub(in crate::space) fn data_progress(&self) -> Result<Arc<DataProgress>> {
-        match &self.serial {
-            Some(serial) => Ok(serial.data.clone()),
+        match &self.sequential {
+            Some(sequential) => Ok(sequential.data.clone()),
             None => Ok(Arc::new(DataProgress::new()?, GFP_NOFAIL)?),
         }
     }
 
-    /// After [`Admission::AwaitData`]: waits until a data write has ended. No guard may be held.
+    /// After [`Admission::AwaitData`]: waits until a data write has ended. No turn may be held.
     pub fn await_data(&self, seen: u64) {
-        if let Some(serial) = &self.serial {
-            serial.data.await_next(seen);
+        if let Some(sequential) = &self.sequential {
+            sequential.data.await_next(seen);
         }
     }
 
     /// A data group on sequential zones joins.
     pub(in crate::space) fn add_data(&self, start: Logical, group: Arc<dyn DataGroup>) -> Result {
-        let Some(serial) = &self.serial else {
+        let Some(sequential) = &self.sequential else {
             return Ok(());
         };
-        serial.state.lock().data.insert(start.get(), group)?;
+        sequential.state.lock().data.insert(start.get(), group)?;
         Ok(())
     }
 
     /// A group on sequential zones joins.
     pub(in crate::space) fn add(&self, new: NewGroup) -> Result {
-        let Some(serial) = &self.serial else {
+        let Some(sequential) = &self.sequential else {
             return Ok(());
         };
         let start = new.start.get();
         let progress = Progress::new(new)?;
-        serial.state.lock().groups.insert(start, progress)?;
+        sequential.state.lock().groups.insert(start, progress)?;
         Ok(())
     }
 
     /// A group leaves. `EBUSY` while blocks of it were not sent or have not completed.
     pub(in crate::space) fn remove(&self, start: Logical) -> Result {
-        let Some(serial) = &self.serial else {
+        let Some(sequential) = &self.sequential else {
             return Ok(());
         };
-        let mut state = serial.state.lock();
-        serial.reap(&mut state);
+        let mut state = sequential.state.lock();
+        sequential.reap(&mut state);
         match state.groups.get(&start.get()) {
             Some(progress) if !progress.is_quiet() => Err(EBUSY),
             _ => {
@@ -234,11 +236,11 @@ impl MetadataGate {
 
     /// Whether nothing of a group is unsent or under way: it may be removed or reset.
     pub(in crate::space) fn is_quiet(&self, start: Logical) -> bool {
-        let Some(serial) = &self.serial else {
+        let Some(sequential) = &self.sequential else {
             return true;
         };
-        let mut state = serial.state.lock();
-        serial.reap(&mut state);
+        let mut state = sequential.state.lock();
+        sequential.reap(&mut state);
         state
             .groups
             .get(&start.get())
@@ -247,37 +249,37 @@ impl MetadataGate {
 
     /// Empties a group's zones. The allocator gives out nothing of the group meanwhile. `EBUSY` as [`Self::remove`].
     pub(in crate::space) fn reset(&self, start: Logical) -> Result {
-        let Some(serial) = &self.serial else {
+        let Some(sequential) = &self.sequential else {
             return Ok(());
         };
         {
-            let mut state = serial.state.lock();
-            serial.reap(&mut state);
+            let mut state = sequential.state.lock();
+            sequential.reap(&mut state);
             let progress = state.groups.get_mut(&start.get()).ok_or(ENOENT)?;
             if !progress.is_quiet() {
                 return Err(EBUSY);
             }
-            progress.phase = Phase::Finished;
+            progress.zone_state = ZoneState::Finished;
         }
-        serial.zones.reset(start)?;
+        sequential.zones.reset(start)?;
         // The device is not asked where its pointer is: it could be frozen, and a reset leaves no doubt.
-        let mut state = serial.state.lock();
+        let mut state = sequential.state.lock();
         if let Some(progress) = state.groups.get_mut(&start.get()) {
-            progress.phase = Phase::Empty;
+            progress.zone_state = ZoneState::Empty;
             progress.pointer = WritePointer::at(start);
         }
         Ok(())
     }
 }
 
-impl Serial {
+impl Sequential {
     /// Gives back what groups hold that were written to the end and whose writes have all completed.
-    fn reap(&self, state: &mut State) {
+    fn reap(&self, state: &mut Groups) {
         if state.filled == 0 {
             return;
         }
         for (_, progress) in state.groups.iter_mut() {
-            if progress.phase != Phase::Filled || progress.is_busy() {
+            if progress.zone_state != ZoneState::Filled || progress.is_busy() {
                 continue;
             }
             match progress.ending {
@@ -292,7 +294,7 @@ impl Serial {
                     }
                 }
             }
-            progress.phase = Phase::Finished;
+            progress.zone_state = ZoneState::Finished;
             state.filled = state.filled.saturating_sub(1);
             self.counters.finish();
         }

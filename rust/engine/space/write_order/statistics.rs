@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the gate counts.
+//! What the write order counts.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What the gate did since mount.
+/// What the write order did since mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GateStatistics {
+pub struct WriteOrderStatistics {
     /// Blocks that could not go out because one before them had not.
     pub holes: u64,
     /// Addresses without a block that were filled with zeros.
@@ -45,8 +45,8 @@ macro_rules! counters {
             })*
 
             /// The counts now.
-            pub(super) fn read(&self) -> GateStatistics {
-                GateStatistics { $($field: self.$field.load(Ordering::Relaxed),)* }
+            pub(super) fn read(&self) -> WriteOrderStatistics {
+                WriteOrderStatistics { $($field: self.$field.load(Ordering::Relaxed),)* }
             }
         }
     };

@@ -11,9 +11,9 @@
 //! |-----------|-------------------------------------------------------------------------------|
 //! | [`index`] | address to block                                                              |
 //! | [`read`]  | blocks from the devices: the gate, copies, repair, read-ahead                 |
-//! | [`write`] | blocks to the devices: the zoned gate, sealing, large requests                |
+//! | [`write`] | blocks to the devices: the write order, sealing, large requests                |
 //!
-//! Lock order, outermost first: the metadata gate's mutex > a block's latch > a folio's lock > a shard of the
+//! Lock order, outermost first: the write order's mutex > a block's latch > a folio's lock > a shard of the
 //! index. Nobody who holds a folio's lock waits for a latch.
 
 mod index;
@@ -25,7 +25,7 @@ use crate::linux::{BlockDevice, SuperBlock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
-use engine::space::MetadataGate;
+use engine::space::WriteOrder;
 use engine::txn::Witness;
 use engine::volume::Volume;
 use index::Index;
@@ -50,7 +50,7 @@ struct Shared {
     /// The mount may write: bad copies are repaired.
     is_writable: AtomicBool,
     /// What metadata passes on its way out; set before anything is written.
-    gate: SetOnce<Arc<MetadataGate>>,
+    order: SetOnce<Arc<WriteOrder>>,
 }
 
 impl BlockBytes for FolioBytes {
@@ -78,7 +78,7 @@ impl MetadataCache {
             devices,
             node_size,
             is_writable: AtomicBool::new(false),
-            gate: SetOnce::new(),
+            order: SetOnce::new(),
         };
         let shared = Arc::new(shared, GFP_KERNEL)?;
         let order = (node_size / kernel::page::PAGE_SIZE as u32).trailing_zeros();
@@ -86,10 +86,10 @@ impl MetadataCache {
         Ok(Arc::new(Self { pages, shared }, GFP_KERNEL)?)
     }
 
-    /// Tells what gate metadata passes. Before that, blocks go out in any order. The gate alone: the space
+    /// Tells the order in which metadata is written. Before that, blocks go out in any order. The order alone: the space
     /// has trees, and those have this cache.
-    pub(crate) fn set_gate(&self, gate: &Arc<MetadataGate>) {
-        self.shared.gate.populate(gate.clone());
+    pub(crate) fn set_write_order(&self, order: &Arc<WriteOrder>) {
+        self.shared.order.populate(order.clone());
     }
 
     /// Tells whether bad copies may be repaired.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocks to the devices: in ascending order, through the gate of zoned volumes, as large requests.
+//! Blocks to the devices: in ascending order, on zoned volumes in the write order, as large requests.
 //!
 //! A block is sealed under its latch and marked as under writeback before the latch is released: from then on
-//! the trees copy it before they change it. Nothing here waits while the gate is held, except for latches,
-//! whose holders wait for neither gate nor commit.
+//! the trees copy it before they change it. Nothing here waits during a turn, except for latches,
+//! whose holders wait for neither turn nor commit.
 
 use super::Shared;
 use crate::linux::bio::{Completion, Plug};
@@ -12,7 +12,7 @@ use crate::linux::metadata_pages::Pages;
 use crate::linux::{Bio, Folio, Operation};
 use engine::btree::{seal, WriteMode};
 use engine::disk::{Corrupt, Logical};
-use engine::space::{Admission, GateGuard, InFlight, MetadataGate, WriteToken};
+use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
 use engine::volume::Mapping;
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, UniqueArc};
@@ -68,20 +68,20 @@ impl Shared {
         mode: WriteMode,
         limit: &mut i64,
     ) -> Result {
-        let open = MetadataGate::open();
-        let gate = self.gate.as_ref().map_or(&open, |gate| &**gate);
+        let none = WriteOrder::none();
+        let order = self.order.as_ref().map_or(&none, |order| &**order);
         let _plug = Plug::start()?;
         // Groups that hold active zones first: their completion makes room for the others.
         let mut active = None;
         loop {
             // A statement of its own: the guard must be gone before the next is taken.
-            let next = gate.enter().active_after(active);
+            let next = order.take_turn().active_after(active);
             let Some((group, len)) = next else { break };
             let last = group.get().saturating_add(len).saturating_sub(1);
             if group.get() <= end && last >= start {
                 self.write_range(
                     pages,
-                    gate,
+                    order,
                     start.max(group.get()),
                     end.min(last),
                     mode,
@@ -90,13 +90,13 @@ impl Shared {
             }
             active = Some(group);
         }
-        self.write_range(pages, gate, start, end, mode, limit)
+        self.write_range(pages, order, start, end, mode, limit)
     }
 
     fn write_range(
         &self,
         pages: &Pages,
-        gate: &MetadataGate,
+        order: &WriteOrder,
         start: u64,
         end: u64,
         mode: WriteMode,
@@ -107,7 +107,7 @@ impl Shared {
             let dirty = pages.dirty(from, end)?;
             let Some(last) = dirty.last() else { break };
             let next = position(last).saturating_add(last.size() as u64);
-            self.write_folios(pages, gate, &dirty, mode, limit)?;
+            self.write_folios(pages, order, &dirty, mode, limit)?;
             from = next;
         }
         Ok(())
@@ -117,13 +117,13 @@ impl Shared {
     fn write_folios(
         &self,
         pages: &Pages,
-        gate: &MetadataGate,
+        order: &WriteOrder,
         dirty: &[ARef<Folio>],
         mode: WriteMode,
         limit: &mut i64,
     ) -> Result {
         let mut batch = None;
-        let mut guard = gate.enter();
+        let mut guard = order.take_turn();
         let mut rest = dirty;
         while let Some((folio, tail)) = rest.split_first() {
             let outcome = self.write_folio(pages, &mut guard, &mut batch, folio, mode);
@@ -138,13 +138,13 @@ impl Shared {
                     drop(guard);
                     let end = start.get().saturating_add(len).saturating_sub(1);
                     pages.settle(start.get(), end);
-                    guard = gate.enter();
+                    guard = order.take_turn();
                 }
                 Ok(Outcome::AwaitData(seen)) => {
                     self.submit(batch.take());
                     drop(guard);
-                    gate.await_data(seen);
-                    guard = gate.enter();
+                    order.await_data(seen);
+                    guard = order.take_turn();
                 }
                 Err(error) => {
                     self.submit(batch.take());
@@ -152,7 +152,7 @@ impl Shared {
                 }
             }
         }
-        // Before the gate is left: the next writer's blocks come after these.
+        // Before the turn ends: the next writer's blocks come after these.
         self.submit(batch.take());
         drop(guard);
         Ok(())
@@ -162,7 +162,7 @@ impl Shared {
     fn write_folio(
         &self,
         pages: &Pages,
-        guard: &mut GateGuard<'_>,
+        guard: &mut WriteTurn<'_>,
         batch: &mut Option<Batch>,
         folio: &ARef<Folio>,
         mode: WriteMode,

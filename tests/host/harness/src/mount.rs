@@ -68,7 +68,7 @@ impl Mounted {
         let volume = Volume::open(dynamic, checksums, options)?;
         let store = Arc::new(HostStore::new(OnVolume::new(volume.clone())), GFP_KERNEL)?;
         let txns = Transactions::open(volume.clone(), store.clone(), txn::Options::new(access))?;
-        store.attach(txns.space().gate().clone());
+        store.attach(txns.space().write_order().clone());
         let options = fs::Options {
             access: for_files,
             max_inline: 2048,

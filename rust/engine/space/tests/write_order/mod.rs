@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The gate over a model of a zoned device.
+//! The write order over a model of a zoned device.
 
 mod model;
 mod threads;
 
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::write_order::{Admission, MetadataGate, Share};
+use crate::space::write_order::{Admission, Share, WriteOrder};
 use crate::space::Class;
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
@@ -15,13 +15,13 @@ use std::vec;
 
 #[test]
 fn without_zones_everything_passes() {
-    let gate = MetadataGate::open();
+    let order = WriteOrder::none();
     for addr in [NODE * 7, 0, NODE * 3] {
-        assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
+        assert_eq!(admit(&order, addr, WriteMode::Integrity), Ok("write"));
     }
-    let (_, gate, _) = setup(2, 1);
+    let (_, order, _) = setup(2, 1);
     assert_eq!(
-        admit(&gate, 100 * ZONE, WriteMode::Background),
+        admit(&order, 100 * ZONE, WriteMode::Background),
         Ok("write"),
         "a conventional zone"
     );
@@ -29,19 +29,19 @@ fn without_zones_everything_passes() {
 
 #[test]
 fn a_hole_is_answered_by_mode() {
-    let (device, gate, groups) = setup(2, 1);
+    let (device, order, groups) = setup(2, 1);
     let addrs: vec::Vec<_> = (0..3).map(|_| groups[0].allocate().unwrap()).collect();
-    assert_eq!(admit(&gate, addrs[1], WriteMode::Background), Ok("skip"));
-    assert_eq!(admit(&gate, addrs[1], WriteMode::Integrity), Ok("hole"));
-    let first = send(&gate, &device, addrs[0]);
+    assert_eq!(admit(&order, addrs[1], WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, addrs[1], WriteMode::Integrity), Ok("hole"));
+    let first = send(&order, &device, addrs[0]);
     assert_eq!(
-        admit(&gate, addrs[0], WriteMode::Background),
+        admit(&order, addrs[0], WriteMode::Background),
         Ok("skip"),
         "it was sent"
     );
-    drop(send(&gate, &device, addrs[1]));
+    drop(send(&order, &device, addrs[1]));
     drop(first);
-    let statistics = gate.statistics();
+    let statistics = order.statistics();
     assert_eq!(
         (statistics.holes, statistics.again, statistics.activations),
         (2, 1, 1)
@@ -51,31 +51,31 @@ fn a_hole_is_answered_by_mode() {
 /// The commit under way may need them.
 #[test]
 fn zones_are_not_activated_ahead_of_a_commit() {
-    let (_, gate, groups) = setup(4, 2);
+    let (_, order, groups) = setup(4, 2);
     let addr = groups[0].allocate().unwrap();
-    assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("hole"));
-    assert_eq!(admit(&gate, addr, WriteMode::Commit), Ok("write"));
-    assert_eq!(admit(&gate, addr, WriteMode::Integrity), Ok("write"));
+    assert_eq!(admit(&order, addr, WriteMode::Integrity), Ok("hole"));
+    assert_eq!(admit(&order, addr, WriteMode::Commit), Ok("write"));
+    assert_eq!(admit(&order, addr, WriteMode::Integrity), Ok("write"));
 }
 
 /// Background writeback of what the next transaction dirtied leaves zones for the blocks of the commit under way.
 #[test]
 fn background_writeback_leaves_a_commit_its_zones() {
-    let (device, gate, groups) = setup(3, 4);
+    let (device, order, groups) = setup(3, 4);
     device.reserve(2);
     let mut unsent = vec::Vec::new();
     for group in &groups[..3] {
         let addr = group.allocate().unwrap();
         unsent.push(group.allocate().unwrap());
-        if admit(&gate, addr, WriteMode::Background) == Ok("write") {
-            drop(send(&gate, &device, addr));
+        if admit(&order, addr, WriteMode::Background) == Ok("write") {
+            drop(send(&order, &device, addr));
             device.complete(addr);
         }
     }
     let of_the_commit = groups[3].allocate().unwrap();
-    assert_eq!(admit(&gate, of_the_commit, WriteMode::Commit), Ok("write"));
+    assert_eq!(admit(&order, of_the_commit, WriteMode::Commit), Ok("write"));
     assert_eq!(
-        admit(&gate, unsent[0], WriteMode::Background),
+        admit(&order, unsent[0], WriteMode::Background),
         Ok("write"),
         "its zones are active"
     );
@@ -84,20 +84,20 @@ fn background_writeback_leaves_a_commit_its_zones() {
 /// C1 d: a block that was admitted and not submitted leaves the pointer where it is.
 #[test]
 fn the_pointer_moves_at_submission_only() {
-    let (device, gate, groups) = setup(2, 1);
+    let (device, order, groups) = setup(2, 1);
     let addr = groups[0].allocate().unwrap();
-    assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("write"));
-    assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("write"));
-    drop(send(&gate, &device, addr));
-    assert_eq!(admit(&gate, addr, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, addr, WriteMode::Background), Ok("write"));
+    assert_eq!(admit(&order, addr, WriteMode::Background), Ok("write"));
+    drop(send(&order, &device, addr));
+    assert_eq!(admit(&order, addr, WriteMode::Background), Ok("skip"));
 }
 
 /// An address that got no block is filled before what lies behind it goes out, and keeps nobody waiting at the end.
 #[test]
 fn an_address_without_a_block_is_no_hole() {
-    let (device, gate, groups) = setup(1, 2);
+    let (device, order, groups) = setup(1, 2);
     let fill = |addr: u64| {
-        let mut guard = gate.enter();
+        let mut guard = order.take_turn();
         match guard
             .admit(Logical::new(addr), NODE, WriteMode::Commit)
             .unwrap()
@@ -115,54 +115,54 @@ fn an_address_without_a_block_is_no_hole() {
     groups[0].abandon();
     let missing = groups[0].allocate().unwrap();
     let behind = groups[0].allocate().unwrap();
-    assert_eq!(admit(&gate, missing, WriteMode::Background), Ok("fill"));
+    assert_eq!(admit(&order, missing, WriteMode::Background), Ok("fill"));
     fill(behind);
     fill(behind);
     assert_eq!(
-        admit(&gate, behind, WriteMode::Commit),
+        admit(&order, behind, WriteMode::Commit),
         Ok("hole"),
         "a block that is only late"
     );
     for addr in [missing, behind] {
-        drop(send(&gate, &device, addr));
+        drop(send(&order, &device, addr));
         device.complete(addr);
     }
     groups[0].abandon();
-    assert!(gate.is_quiet(Logical::new(0)));
+    assert!(order.is_quiet(Logical::new(0)));
     let next = groups[1].allocate().unwrap();
-    drop(send(&gate, &device, next));
-    let statistics = gate.statistics();
+    drop(send(&order, &device, next));
+    let statistics = order.statistics();
     assert_eq!((statistics.fills, statistics.forced), (3, 1));
 }
 
 /// C1 b: a zone is finished after the last of its writes, never before.
 #[test]
 fn a_zone_gives_way_after_its_writes() {
-    let (device, gate, groups) = setup(1, 2);
-    let in_flight = send(&gate, &device, groups[0].allocate().unwrap());
+    let (device, order, groups) = setup(1, 2);
+    let in_flight = send(&order, &device, groups[0].allocate().unwrap());
     let next = groups[1].allocate().unwrap();
-    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
-    assert_eq!(admit(&gate, next, WriteMode::Commit), Ok("drain"));
+    assert_eq!(admit(&order, next, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, next, WriteMode::Commit), Ok("drain"));
     device.complete(0);
     drop(in_flight);
-    drop(send(&gate, &device, next));
-    assert_eq!(gate.statistics().forced, 1);
+    drop(send(&order, &device, next));
+    assert_eq!(order.statistics().forced, 1);
     assert_eq!(groups[0].allocate(), None, "what is finished takes nothing");
 }
 
 /// The chunk tree has no other group, although it comes first and was sent: a chunk could not be entered any more.
 #[test]
 fn the_last_group_of_its_class_never_gives_way() {
-    let (device, gate, groups) = setup(2, 0);
+    let (device, order, groups) = setup(2, 0);
     assert!(groups.is_empty());
     let make = |start: u64, class| {
         let group = Allocator::new(start * ZONE);
-        add(&gate, &group, class);
+        add(&order, &group, class);
         group
     };
     let write = |group: &Allocator| {
         let addr = group.allocate().unwrap();
-        drop(send(&gate, &device, addr));
+        drop(send(&order, &device, addr));
         device.complete(addr);
     };
     let system = make(0, Class::System);
@@ -184,7 +184,7 @@ fn the_last_group_of_its_class_never_gives_way() {
     let third = make(4, Class::System).allocate().unwrap();
     device.reserve(0);
     assert_eq!(second.allocate().map(|_| ()), Some(()));
-    assert_eq!(admit(&gate, third, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, third, WriteMode::Background), Ok("skip"));
     write(&new);
 }
 
@@ -192,22 +192,22 @@ fn the_last_group_of_its_class_never_gives_way() {
 /// least of it first.
 #[test]
 fn data_gives_way_where_it_holds_too_much() {
-    let (device, gate, groups) = setup(4, 3);
+    let (device, order, groups) = setup(4, 3);
     let data: vec::Vec<_> = [(10, 9), (11, 3), (12, 5)]
         .into_iter()
-        .map(|(zone, left)| Data::add(&gate, &device, zone * ZONE, left))
+        .map(|(zone, left)| Data::add(&order, &device, zone * ZONE, left))
         .collect();
     let active = || {
         data.iter()
             .map(|data| data.is_active())
             .collect::<vec::Vec<_>>()
     };
-    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
     device.complete(0);
     *device.share.lock().unwrap() = Share::Owed;
     let next = groups[1].allocate().unwrap();
     data[1].is_promised.store(true, Ordering::Relaxed);
-    drop(send(&gate, &device, next));
+    drop(send(&order, &device, next));
     device.complete(next);
     assert_eq!(active(), [true, true, false]);
     assert!(groups[0].allocate().is_some(), "metadata keeps its own");
@@ -215,22 +215,22 @@ fn data_gives_way_where_it_holds_too_much() {
     data[0].under_way.store(1, Ordering::Relaxed);
     let last = groups[2].allocate().unwrap();
     groups[1].allocate().unwrap();
-    assert_eq!(admit(&gate, last, WriteMode::Background), Ok("skip"));
-    assert_eq!(admit(&gate, last, WriteMode::Commit), Ok("data"));
+    assert_eq!(admit(&order, last, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, last, WriteMode::Commit), Ok("data"));
     data[0].under_way.store(0, Ordering::Relaxed);
-    drop(send(&gate, &device, last));
+    drop(send(&order, &device, last));
     assert_eq!(active(), [false, true, false]);
-    assert_eq!(gate.statistics().forced, 2);
+    assert_eq!(order.statistics().forced, 2);
 }
 
 /// With all that is its share, metadata helps itself.
 #[test]
 fn metadata_gives_way_where_it_holds_its_share() {
-    let (device, gate, groups) = setup(2, 2);
-    let data = Data::add(&gate, &device, 10 * ZONE, 1);
-    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    let (device, order, groups) = setup(2, 2);
+    let data = Data::add(&order, &device, 10 * ZONE, 1);
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
     device.complete(0);
-    drop(send(&gate, &device, groups[1].allocate().unwrap()));
+    drop(send(&order, &device, groups[1].allocate().unwrap()));
     assert!(data.is_active());
     assert_eq!(groups[0].allocate(), None, "it gave way");
 }
@@ -238,60 +238,60 @@ fn metadata_gives_way_where_it_holds_its_share() {
 /// C1: the old zone cannot give way while a block allocated there was not sent.
 #[test]
 fn an_unsent_block_keeps_its_zone() {
-    let (device, gate, groups) = setup(1, 2);
-    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    let (device, order, groups) = setup(1, 2);
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
     device.complete(0);
     let unsent = groups[0].allocate().unwrap();
     let next = groups[1].allocate().unwrap();
-    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
-    assert_eq!(admit(&gate, next, WriteMode::Commit), Ok("hole"));
+    assert_eq!(admit(&order, next, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, next, WriteMode::Commit), Ok("hole"));
     assert_eq!(
-        gate.enter().active_after(None),
+        order.take_turn().active_after(None),
         Some((Logical::new(0), ZONE))
     );
-    drop(send(&gate, &device, unsent));
+    drop(send(&order, &device, unsent));
     device.complete(unsent);
-    assert_eq!(admit(&gate, next, WriteMode::Background), Ok("skip"));
-    assert_eq!(admit(&gate, next, WriteMode::Commit), Ok("write"));
+    assert_eq!(admit(&order, next, WriteMode::Background), Ok("skip"));
+    assert_eq!(admit(&order, next, WriteMode::Commit), Ok("write"));
 }
 
 /// C1 h, l, p: removal and reset wait for all blocks; after a reset the group starts anew.
 #[test]
 fn removal_and_reset_wait_for_all_blocks() {
-    let (device, gate, groups) = setup(1, 1);
+    let (device, order, groups) = setup(1, 1);
     let start = Logical::new(0);
-    let first = send(&gate, &device, groups[0].allocate().unwrap());
+    let first = send(&order, &device, groups[0].allocate().unwrap());
     assert_eq!(
-        (gate.reset(start), gate.remove(start)),
+        (order.reset(start), order.remove(start)),
         (Err(EBUSY), Err(EBUSY))
     );
     device.complete(0);
     drop(first);
     let unsent = groups[0].allocate().unwrap();
     assert_eq!(
-        (gate.reset(start), gate.remove(start)),
+        (order.reset(start), order.remove(start)),
         (Err(EBUSY), Err(EBUSY))
     );
-    drop(send(&gate, &device, unsent));
+    drop(send(&order, &device, unsent));
     device.complete(unsent);
-    gate.reset(start).unwrap();
+    order.reset(start).unwrap();
     groups[0].end.store(0, Ordering::Relaxed);
-    drop(send(&gate, &device, groups[0].allocate().unwrap()));
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
     device.complete(0);
-    gate.remove(start).unwrap();
+    order.remove(start).unwrap();
 }
 
 #[test]
 fn writes_of_one_group_join() {
-    let (device, gate, groups) = setup(2, 2);
-    let mut first = send(&gate, &device, groups[0].allocate().unwrap());
-    let second = send(&gate, &device, groups[0].allocate().unwrap());
-    let other = send(&gate, &device, groups[1].allocate().unwrap());
+    let (device, order, groups) = setup(2, 2);
+    let mut first = send(&order, &device, groups[0].allocate().unwrap());
+    let second = send(&order, &device, groups[0].allocate().unwrap());
+    let other = send(&order, &device, groups[1].allocate().unwrap());
     assert!(first.join(second).is_ok());
     let other = first.join(other).err().unwrap();
-    assert_eq!(gate.remove(Logical::new(0)), Err(EBUSY));
+    assert_eq!(order.remove(Logical::new(0)), Err(EBUSY));
     drop(first);
-    gate.remove(Logical::new(0)).unwrap();
+    order.remove(Logical::new(0)).unwrap();
     drop(other);
-    gate.remove(Logical::new(ZONE)).unwrap();
+    order.remove(Logical::new(ZONE)).unwrap();
 }

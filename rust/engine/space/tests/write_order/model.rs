@@ -4,7 +4,7 @@
 use crate::btree::WriteMode;
 use crate::disk::Logical;
 use crate::space::write_order::{
-    Admission, DataGroup, Ending, GateGroup, InFlight, MetadataGate, NewGroup, Share, Zones,
+    Admission, DataGroup, Ending, InFlight, NewGroup, OrderedGroup, Share, WriteOrder, Zones,
 };
 use crate::space::Class;
 use crate::volume::Activation;
@@ -174,7 +174,7 @@ impl Allocator {
     }
 }
 
-impl GateGroup for Allocator {
+impl OrderedGroup for Allocator {
     fn blocks_end(&self) -> Logical {
         let abandoned = self.abandoned.lock().unwrap();
         let mut end = self.end.load(Ordering::Relaxed);
@@ -198,19 +198,20 @@ impl GateGroup for Allocator {
     }
 }
 
-pub(super) fn add(gate: &MetadataGate, group: &Arc<Allocator>, class: Class) {
+pub(super) fn add(order: &WriteOrder, group: &Arc<Allocator>, class: Class) {
     let start = Logical::new(group.start);
-    gate.add(NewGroup {
-        class,
-        start,
-        len: ZONE,
-        capacity: ZONE,
-        ending: Ending::Full,
-        written_to: start,
-        active: false,
-        group: group.clone(),
-    })
-    .unwrap();
+    order
+        .add(NewGroup {
+            class,
+            start,
+            len: ZONE,
+            capacity: ZONE,
+            ending: Ending::Full,
+            written_to: start,
+            active: false,
+            group: group.clone(),
+        })
+        .unwrap();
 }
 
 /// A data group with an active zone of the device: what is left in it, how many writes are under way, and how much of
@@ -224,7 +225,7 @@ pub(super) struct Data {
 
 impl Data {
     /// Takes one of the device's zones.
-    pub(super) fn add(gate: &MetadataGate, device: &Device, start: u64, left: u64) -> Arc<Self> {
+    pub(super) fn add(order: &WriteOrder, device: &Device, start: u64, left: u64) -> Arc<Self> {
         let this = Self {
             left,
             under_way: AtomicUsize::new(0),
@@ -234,7 +235,7 @@ impl Data {
         let this = Arc::new(this, GFP_KERNEL).unwrap();
         let start = Logical::new(start);
         assert_eq!(device.activate(start), Ok(Activation::Active));
-        gate.add_data(start, this.clone()).unwrap();
+        order.add_data(start, this.clone()).unwrap();
         this
     }
 
@@ -263,18 +264,18 @@ impl DataGroup for Data {
 pub(super) fn setup(
     budget: usize,
     zones: u64,
-) -> (Arc<Device>, MetadataGate, vec::Vec<Arc<Allocator>>) {
+) -> (Arc<Device>, WriteOrder, vec::Vec<Arc<Allocator>>) {
     let device = Device::new(budget);
-    let gate = MetadataGate::serial(device.clone()).unwrap();
+    let order = WriteOrder::sequential(device.clone()).unwrap();
     let groups: vec::Vec<_> = (0..zones).map(|zone| Allocator::new(zone * ZONE)).collect();
     groups
         .iter()
-        .for_each(|group| add(&gate, group, Class::Metadata));
-    (device, gate, groups)
+        .for_each(|group| add(&order, group, Class::Metadata));
+    (device, order, groups)
 }
 
-pub(super) fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&'static str> {
-    let mut guard = gate.enter();
+pub(super) fn admit(order: &WriteOrder, addr: u64, mode: WriteMode) -> Result<&'static str> {
+    let mut guard = order.take_turn();
     let admission = guard.admit(Logical::new(addr), NODE, mode)?;
     Ok(match admission {
         Admission::Write(_) => "write",
@@ -287,8 +288,8 @@ pub(super) fn admit(gate: &MetadataGate, addr: u64, mode: WriteMode) -> Result<&
 }
 
 /// Sends a block that must be admitted.
-pub(super) fn send(gate: &MetadataGate, device: &Device, addr: u64) -> InFlight {
-    let mut guard = gate.enter();
+pub(super) fn send(order: &WriteOrder, device: &Device, addr: u64) -> InFlight {
+    let mut guard = order.take_turn();
     match guard
         .admit(Logical::new(addr), NODE, WriteMode::Commit)
         .unwrap()

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Many threads write through the gate.
+//! Many threads write through the write order.
 
 use super::model::*;
 use crate::btree::WriteMode;
 use crate::disk::Logical;
 use crate::space::tests::Random;
-use crate::space::write_order::{Admission, InFlight, MetadataGate};
+use crate::space::write_order::{Admission, InFlight, WriteOrder};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -16,7 +16,7 @@ use std::vec;
 /// What threads that write metadata share.
 struct Load {
     device: Arc<Device>,
-    gate: MetadataGate,
+    order: WriteOrder,
     groups: vec::Vec<Arc<Allocator>>,
     /// Dirty blocks.
     dirty: Mutex<BTreeSet<u64>>,
@@ -44,7 +44,7 @@ impl Load {
 
     /// As a store writes: the active zones first, then all, ascending.
     fn write(&self, mode: WriteMode) -> Result {
-        let mut guard = self.gate.enter();
+        let mut guard = self.order.take_turn();
         let mut from = None;
         while let Some((start, len)) = guard.active_after(from) {
             guard = self.write_range(guard, start.get(), len, mode)?;
@@ -56,11 +56,11 @@ impl Load {
 
     fn write_range<'g>(
         &'g self,
-        mut guard: crate::space::GateGuard<'g>,
+        mut guard: crate::space::WriteTurn<'g>,
         start: u64,
         len: u64,
         mode: WriteMode,
-    ) -> Result<crate::space::GateGuard<'g>> {
+    ) -> Result<crate::space::WriteTurn<'g>> {
         let mut at = start;
         loop {
             let next = self
@@ -89,7 +89,7 @@ impl Load {
                 Admission::Drain { start, len } => {
                     drop(guard);
                     self.wait(start.get(), len);
-                    guard = self.gate.enter();
+                    guard = self.order.take_turn();
                 }
             }
         }
@@ -122,10 +122,10 @@ impl Load {
 #[test]
 fn threads_keep_the_order() {
     for (seed, budget) in [(1, 1), (2, 2), (3, 3), (4, 8)] {
-        let (device, gate, groups) = setup(budget, 24);
+        let (device, order, groups) = setup(budget, 24);
         let load = Load {
             device,
-            gate,
+            order,
             groups,
             dirty: Mutex::default(),
             under_way: Mutex::default(),
@@ -172,9 +172,9 @@ fn threads_keep_the_order() {
             completer.join().unwrap();
         });
         for group in &load.groups {
-            assert!(load.gate.is_quiet(Logical::new(group.start)));
+            assert!(load.order.is_quiet(Logical::new(group.start)));
         }
-        let statistics = load.gate.statistics();
+        let statistics = load.order.statistics();
         assert!(
             statistics.holes > 0 && statistics.fills > 0 && statistics.activations > 0,
             "{statistics:?}"

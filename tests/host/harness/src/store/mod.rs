@@ -3,7 +3,7 @@
 //!
 //! A written block waits in a queue until somebody waits for it or the queue is full, as IO does: metadata that a
 //! commit forgets to wait for is missing after a power cut. Blocks are sealed under their own lock, one at a time; on
-//! volumes with an attached [`MetadataGate`] they pass it in the order of their addresses.
+//! volumes with an attached [`WriteOrder`] they pass it in the order of their addresses.
 
 mod backing;
 mod volume;
@@ -14,7 +14,7 @@ pub use volume::OnVolume;
 use crate::checksums::HostChecksums;
 use engine::btree::{seal, Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{check_block, BlockContext, Corrupt, Logical};
-use engine::space::{Admission, GateGuard, InFlight, MetadataGate};
+use engine::space::{Admission, InFlight, WriteOrder, WriteTurn};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::{Latched, Nesting, Side, TreeKind};
@@ -30,7 +30,7 @@ pub struct HostStore<B> {
     backing: B,
     state: Mutex<State>,
     // Not the space, whose trees hold this store.
-    gate: OnceLock<Arc<MetadataGate>>,
+    order: OnceLock<Arc<WriteOrder>>,
 }
 
 #[derive(Default)]
@@ -100,13 +100,13 @@ impl<B: Backing> HostStore<B> {
         Self {
             backing,
             state: Mutex::default(),
-            gate: OnceLock::new(),
+            order: OnceLock::new(),
         }
     }
 
-    /// From now on blocks pass `gate`.
-    pub fn attach(&self, gate: Arc<MetadataGate>) {
-        assert!(self.gate.set(gate).is_ok(), "a store is attached once");
+    /// From now on blocks pass `order`.
+    pub fn attach(&self, order: Arc<WriteOrder>) {
+        assert!(self.order.set(order).is_ok(), "a store is attached once");
     }
 
     /// What the store reads from and writes to.
@@ -204,11 +204,11 @@ impl<B: Backing> HostStore<B> {
         dirty.next().map(|(_, cached)| cached.block.clone())
     }
 
-    /// Seals a block and puts it into the queue, if the gate lets it pass.
+    /// Seals a block and puts it into the queue, if the write order lets it pass.
     fn send(
         &self,
         block: &Arc<Block>,
-        gate: Option<&mut GateGuard<'_>>,
+        order: Option<&mut WriteTurn<'_>>,
         mode: WriteMode,
     ) -> Result<Outcome> {
         let info = *block.meta();
@@ -222,9 +222,9 @@ impl<B: Backing> HostStore<B> {
             return Ok(Outcome::Passed);
         };
         let len = guard.bytes().len();
-        let token = match gate {
+        let token = match order {
             None => None,
-            Some(gate) => match gate.admit(info.addr, len as u64, mode)? {
+            Some(order) => match order.admit(info.addr, len as u64, mode)? {
                 Admission::Write(token) => Some(token),
                 Admission::Fill { at, token } => {
                     self.fill(at, len, token.submitting());
@@ -297,21 +297,21 @@ impl<B: Backing> HostStore<B> {
 
     /// Sends the dirty blocks of a range, in ascending order.
     fn send_range(&self, range: Range<u64>, mode: WriteMode) -> Result {
-        let mut gate = self.gate.get().map(|gate| gate.enter());
+        let mut order = self.order.get().map(|order| order.take_turn());
         let mut from = range.start;
         while let Some(block) = self.next_dirty(from..range.end) {
-            match self.send(&block, gate.as_mut(), mode)? {
+            match self.send(&block, order.as_mut(), mode)? {
                 Outcome::Passed => from = block.meta().addr.get() + 1,
                 Outcome::Filled => {}
                 Outcome::Drain(start, len) => {
-                    drop(gate);
+                    drop(order);
                     self.complete(start.get()..start.get() + len);
-                    gate = self.gate.get().map(|gate| gate.enter());
+                    order = self.order.get().map(|order| order.take_turn());
                 }
                 Outcome::AwaitData(seen) => {
-                    drop(gate);
-                    self.gate.get().inspect(|gate| gate.await_data(seen));
-                    gate = self.gate.get().map(|gate| gate.enter());
+                    drop(order);
+                    self.order.get().inspect(|order| order.await_data(seen));
+                    order = self.order.get().map(|order| order.take_turn());
                 }
             }
         }
@@ -320,13 +320,13 @@ impl<B: Backing> HostStore<B> {
 
     /// Groups that hold active zones, in the order in which they should be written.
     fn active_groups(&self) -> std::vec::Vec<Range<u64>> {
-        let Some(gate) = self.gate.get() else {
+        let Some(order) = self.order.get() else {
             return std::vec::Vec::new();
         };
-        let gate = gate.enter();
+        let order = order.take_turn();
         let mut groups = std::vec::Vec::new();
         let mut after = None;
-        while let Some((start, len)) = gate.active_after(after) {
+        while let Some((start, len)) = order.active_after(after) {
             groups.push(start.get()..start.get().saturating_add(len));
             after = Some(start);
         }

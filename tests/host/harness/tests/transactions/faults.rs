@@ -168,7 +168,7 @@ fn an_address_without_a_block_is_no_hole() {
             kept += 1;
             files.create("second", 4096, 4096).unwrap();
             mounted.txns.commit().unwrap();
-            fills += mounted.txns.space().gate().statistics().fills;
+            fills += mounted.txns.space().write_order().statistics().fills;
             drop(files);
             tools::check(&mounted.unmount()).unwrap();
         }

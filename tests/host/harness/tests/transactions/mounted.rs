@@ -71,7 +71,7 @@ impl Mounted {
         options.clock = Some(clock);
         let as_dyn: Arc<dyn Store> = wrap(store.clone())?;
         let txns = Transactions::open(volume, as_dyn, options)?;
-        store.attach(txns.space().gate().clone());
+        store.attach(txns.space().write_order().clone());
         Ok(Self {
             device,
             store,
