@@ -53,10 +53,9 @@ mod write_order;
 pub use free::abandoned::BlockAddress;
 pub use free::allocate::DataExtent;
 pub use free::trim::Discard;
-pub use groups::sparse::{Need, Sparse};
+pub use groups::sparse::{Reclaim, Sparse};
 pub use groups::supply::Removal;
-pub use reserve::class::{BlockClass, Class};
-pub use reserve::{Reservation, Shortage, Urgency};
+pub use reserve::{BlockClass, Class, Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{

@@ -8,7 +8,7 @@ use super::groups::group::Group;
 use super::groups::items::Writeouts;
 use super::groups::zones::DataProgress;
 use super::groups::{Groups, PerClass};
-use super::reserve::pool::Pool;
+use super::reserve::SpaceInfo;
 use super::write_order::WriteOrder;
 use super::{Class, Reservation, Shortage, Urgency};
 use crate::btree::Tree;
@@ -64,12 +64,12 @@ pub struct Space {
     pub(super) trims: Trims,
     pub(super) node_size: u64,
     pub(super) sector_size: u64,
-    pub(super) pools: PerClass<Arc<Pool>>,
+    pub(super) space_infos: PerClass<Arc<SpaceInfo>>,
     pub(super) groups: RwLock<Groups>,
     pub(super) cursors: Cursors,
     /// A transaction has begun since the last [`Space::unpin`]: its commit may give space back that is not even
     /// pinned yet, by delayed references.
-    pub(super) unsettled: AtomicBool,
+    pub(super) commit_may_free: AtomicBool,
     /// Calls of [`Space::unpin`].
     pub(super) reuses: AtomicU64,
     pub(super) pins: Mutex<Pins>,
@@ -94,7 +94,9 @@ impl Space {
             free_space: free_space.map(|tree| FreeSpaceTree::new(tree, sector_size)),
             node_size: node_size.into(),
             sector_size: sector_size.into(),
-            pools: PerClass::try_new(|class| Ok(Arc::new(Pool::new(class)?, GFP_KERNEL)?))?,
+            space_infos: PerClass::try_new(|class| {
+                Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
+            })?,
             groups: RwLock::new(Groups::new()?, latch::class!("rbtrfs_block_groups"))?,
             cursors: Cursors {
                 data: AtomicU64::new(NOWHERE),
@@ -102,7 +104,7 @@ impl Space {
                 system: AtomicU64::new(NOWHERE),
                 log: AtomicU64::new(NOWHERE),
             },
-            unsettled: AtomicBool::new(false),
+            commit_may_free: AtomicBool::new(false),
             reuses: AtomicU64::new(0),
             pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
             writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
@@ -118,18 +120,21 @@ impl Space {
         bytes: u64,
         urgency: Urgency,
     ) -> Result<Reservation, Shortage> {
-        let pool = self.pools.get(class);
-        pool.promise(bytes, urgency)
+        let space_info = self.space_infos.get(class);
+        space_info
+            .promise(bytes, urgency)
             .map_err(|shortage| match shortage {
-                Shortage::Full if self.unsettled.load(Ordering::Relaxed) => Shortage::NeedCommit,
+                Shortage::Full if self.commit_may_free.load(Ordering::Relaxed) => {
+                    Shortage::NeedCommit
+                }
                 shortage => shortage,
             })?;
-        Ok(Reservation::new(pool.clone(), bytes))
+        Ok(Reservation::new(space_info.clone(), bytes))
     }
 
     /// A reservation of nothing, to merge others into.
     pub fn reserve_nothing(&self, class: Class) -> Reservation {
-        Reservation::new(self.pools.get(class).clone(), 0)
+        Reservation::new(self.space_infos.get(class).clone(), 0)
     }
 
     /// Sizes what is kept back for commits and for freeing on a full volume, from the bytes of the extent, checksum,
@@ -140,8 +145,8 @@ impl Space {
         const MAX: u64 = 512 << 20;
         /// New blocks and splits on each level of one path.
         const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
-        let pool = self.pools.get(Class::Metadata);
-        let growth = pool.lock().growth.bytes;
+        let space_info = self.space_infos.get(Class::Metadata);
+        let growth = space_info.lock().growth.bytes;
         let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
         // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
         let group = match self.volume.zone_size() {
@@ -152,14 +157,14 @@ impl Space {
         let all = self.metadata_capacity().saturating_add(growth / 2);
         // A tiny volume must have something left for its files; but a group must fill up and another be emptied.
         let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
-        pool.resize_global(size.min(affordable));
+        space_info.resize_global(size.min(affordable));
     }
 
     /// What all groups of metadata hold.
     fn metadata_capacity(&self) -> u64 {
         let groups = self.groups.read();
         groups.of(Class::Metadata).fold(0u64, |sum, group| {
-            sum.saturating_add(group.lock().room.capacity(group.len()))
+            sum.saturating_add(group.lock().free_space.capacity(group.len()))
         })
     }
 

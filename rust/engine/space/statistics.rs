@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Space in numbers.
 
-use super::free::policy::Room;
-use super::groups::group::Access;
+use super::free::policy::FreeSpace;
+use super::groups::group::Allocation;
 use super::groups::supply::copies_of;
-use super::reserve::pool::{Tally, Totals};
+use super::reserve::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::Logical;
 use latch::prelude::*;
@@ -69,9 +69,9 @@ impl From<&Totals> for ClassStatistics {
 impl Space {
     /// The numbers now, each class at one moment.
     pub fn statistics(&self) -> Statistics {
-        let data = *self.pools.get(Class::Data).lock();
-        let metadata = *self.pools.get(Class::Metadata).lock();
-        let system = *self.pools.get(Class::System).lock();
+        let data = *self.space_infos.get(Class::Data).lock();
+        let metadata = *self.space_infos.get(Class::Metadata).lock();
+        let system = *self.space_infos.get(Class::System).lock();
         let used = [
             (Class::Data, &data),
             (Class::Metadata, &metadata),
@@ -106,7 +106,7 @@ impl Space {
     /// Bytes in extents of all classes: the superblock's `bytes_used`.
     pub fn used(&self) -> u64 {
         Class::ALL.iter().fold(0, |sum: u64, &class| {
-            sum.saturating_add(self.pools.get(class).lock().tally.used)
+            sum.saturating_add(self.space_infos.get(class).lock().tally.used)
         })
     }
 
@@ -116,15 +116,17 @@ impl Space {
         let groups = self.groups.read();
         for group in groups.iter() {
             let body = group.lock();
-            match &body.room {
-                _ if body.access == Access::Closed => {}
-                Room::Anywhere(ranges) => {
+            match &body.free_space {
+                _ if body.allocation == Allocation::Closed => {}
+                FreeSpace::Anywhere(ranges) => {
                     for (start, end) in ranges.iter() {
                         each(Logical::new(start), end.saturating_sub(start));
                     }
                 }
-                Room::Append(room) if room.free() > 0 => each(room.end_of_allocated(), room.free()),
-                Room::Append(_) => {}
+                FreeSpace::Append(appending) if appending.free() > 0 => {
+                    each(appending.end_of_allocated(), appending.free())
+                }
+                FreeSpace::Append(_) => {}
             }
         }
     }
@@ -137,14 +139,14 @@ impl Space {
             let mut sum = Tally::default();
             for group in groups.of(class) {
                 let body = group.lock();
-                let free = if body.access == Access::Open {
-                    body.room.free()
+                let free = if body.allocation == Allocation::Open {
+                    body.free_space.free()
                 } else {
                     0
                 };
                 if body.tally.free() != free {
                     pr_err!(
-                        "block group {}: {} bytes free by its tally, {free} by its room\n",
+                        "block group {}: {} bytes free by its tally, {free} by its ranges\n",
                         group.start(),
                         body.tally.free()
                     );
@@ -152,7 +154,7 @@ impl Space {
                 }
                 sum.add(&body.tally);
             }
-            let totals = *self.pools.get(class).lock();
+            let totals = *self.space_infos.get(class).lock();
             if sum != totals.tally {
                 pr_err!(
                     "{class}: groups have {sum:?}, the class {:?}\n",
@@ -166,7 +168,7 @@ impl Space {
 
     /// Bytes promised to reservations that are alive, without the global reserve. Zero when all were dropped.
     pub fn promised(&self, class: Class) -> u64 {
-        let totals = *self.pools.get(class).lock();
+        let totals = *self.space_infos.get(class).lock();
         totals.promised.saturating_sub(totals.global.held)
     }
 }

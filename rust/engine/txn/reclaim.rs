@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::{Handle, Units};
 use crate::btree::{Standing, Tree};
 use crate::disk::{ExtentFlags, ExtentItem, Generation, InlineRef, Key, Kind, Logical, ObjectId};
-use crate::space::{Need, Sparse, Urgency};
+use crate::space::{Reclaim, Sparse, Urgency};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -31,14 +31,14 @@ struct InUse {
 
 /// Rewrites the blocks of a group that is worth it; whether it is empty then, and its zones free after the next commit.
 /// Blocks that a snapshot has, too, stay: when zones are needed now, the next group is tried. No handle may be held.
-pub(super) fn reclaim(shared: &Arc<Shared>, need: Need) -> Result<bool> {
-    while let Some(sparse) = shared.space.next_sparse(need) {
+pub(super) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<bool> {
+    while let Some(sparse) = shared.space.next_sparse(when) {
         match empty(shared, sparse)? {
             Outcome::Emptied => {
                 shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
                 return Ok(true);
             }
-            Outcome::Stays if need == Need::Now => {}
+            Outcome::Stays if when == Reclaim::Now => {}
             Outcome::Stays | Outcome::NoSpace => break,
         }
     }

@@ -6,7 +6,7 @@ use super::reclaim::reclaim;
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
-use crate::space::{Class, Need, Reservation, Shortage, Urgency};
+use crate::space::{Class, Reclaim, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -56,7 +56,7 @@ pub(super) fn reserve(
             return Ok(reservation);
         }
         // On zones nothing that is freed can be used at once: fill the global reserve before drawing on it.
-        if reclaim(shared, Need::Now)? {
+        if reclaim(shared, Reclaim::Now)? {
             shared.commit()?;
         }
     }
@@ -127,7 +127,7 @@ impl Tried {
             return Ok(false);
         }
         self.removals = self.removals.saturating_add(1);
-        if remove_unused(shared)? == 0 && !reclaim(shared, Need::Now)? {
+        if remove_unused(shared)? == 0 && !reclaim(shared, Reclaim::Now)? {
             return Ok(false);
         }
         shared.commit()?;

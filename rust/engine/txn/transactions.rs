@@ -10,7 +10,7 @@ use super::{mount, shortage};
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
 use crate::disk::{Generation, Key, ObjectId};
-use crate::space::{Class, Need, Reservation, Space, Urgency};
+use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -149,7 +149,7 @@ impl Transactions {
         shortage::make_wanted_chunk(&self.shared)?;
         self.shared.space.trim_waiting(TRIMS)?;
         shortage::remove_unused(&self.shared)?;
-        reclaim(&self.shared, Need::Soon)?;
+        reclaim(&self.shared, Reclaim::Soon)?;
         run_refs(&self.shared)
     }
 

@@ -8,27 +8,27 @@ use crate::disk::{Logical, ZoneOffset};
 use crate::space::{Class, Space};
 use latch::prelude::*;
 
-/// Units of a group on sequential zones that nobody will write, as a bitmap.
+/// The places for blocks in a group on sequential zones that nobody will write, as a bitmap.
 pub(in crate::space) struct Abandoned {
-    unit: u64,
+    block_size: u64,
     words: KVVec<u64>,
 }
 
 impl Abandoned {
     /// For a group that holds `capacity` bytes. File data is appended wherever the device likes: it leaves no holes.
-    pub(in crate::space) fn new(class: Class, capacity: u64, unit: u64) -> Result<Self> {
-        let units = match class {
+    pub(in crate::space) fn new(class: Class, capacity: u64, block_size: u64) -> Result<Self> {
+        let blocks = match class {
             Class::Data => 0,
-            Class::Metadata | Class::System => capacity.checked_div(unit).unwrap_or(0),
+            Class::Metadata | Class::System => capacity.checked_div(block_size).unwrap_or(0),
         };
-        let words = usize::try_from(units.div_ceil(u64::BITS.into()))?;
+        let words = usize::try_from(blocks.div_ceil(u64::BITS.into()))?;
         Ok(Self {
-            unit,
+            block_size,
             words: KVVec::from_elem(0, words, GFP_NOFAIL)?,
         })
     }
 
-    /// Notes the unit at `offset`.
+    /// Notes the block at `offset`.
     pub(in crate::space) fn note(&mut self, offset: ZoneOffset) {
         let Some((word, bit)) = self.place(offset) else {
             return;
@@ -38,7 +38,7 @@ impl Abandoned {
         }
     }
 
-    /// Whether the unit at `offset` was noted.
+    /// Whether the block at `offset` was noted.
     pub(in crate::space) fn contains(&self, offset: ZoneOffset) -> bool {
         self.place(offset)
             .and_then(|(word, bit)| Some(self.words.get(word)? & bit != 0))
@@ -48,7 +48,7 @@ impl Abandoned {
     /// The end of what was not noted, in what was allocated up to `end`.
     pub(in crate::space) fn trim(&self, end: ZoneOffset) -> ZoneOffset {
         let mut end = end;
-        while let Some(last) = end.get().checked_sub(self.unit).map(ZoneOffset::new) {
+        while let Some(last) = end.get().checked_sub(self.block_size).map(ZoneOffset::new) {
             if !self.contains(last) {
                 break;
             }
@@ -63,9 +63,9 @@ impl Abandoned {
     }
 
     fn place(&self, offset: ZoneOffset) -> Option<(usize, u64)> {
-        let unit = offset.get().checked_div(self.unit)?;
-        let word = usize::try_from(unit / u64::from(u64::BITS)).ok()?;
-        let bit = u32::try_from(unit % u64::from(u64::BITS)).ok()?;
+        let index = offset.get().checked_div(self.block_size)?;
+        let word = usize::try_from(index / u64::from(u64::BITS)).ok()?;
+        let bit = u32::try_from(index % u64::from(u64::BITS)).ok()?;
         Some((word, 1u64.checked_shl(bit)?))
     }
 }

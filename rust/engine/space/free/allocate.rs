@@ -2,7 +2,7 @@
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
 use super::abandoned::BlockAddress;
-use super::policy::Room;
+use super::policy::FreeSpace;
 use super::ranges::{round_up, Wish};
 use crate::disk::Logical;
 use crate::space::groups::group::{Body, Group};
@@ -54,7 +54,7 @@ impl Space {
             align: size,
             cluster: CLUSTER,
         };
-        self.unsettled.store(true, Ordering::Relaxed);
+        self.commit_may_free.store(true, Ordering::Relaxed);
         let groups = self.groups.read();
         let cursor = match class {
             BlockClass::System => &self.cursors.system,
@@ -80,7 +80,7 @@ impl Space {
         match found {
             Some((start, _)) => Ok(BlockAddress::new(self, Logical::new(start))),
             None => {
-                pr_err!("no room for a {} block\n", class.class());
+                pr_err!("no space for a {} block\n", class.class());
                 Err(ENOSPC)
             }
         }
@@ -197,5 +197,5 @@ impl Space {
 
 /// Whether a group lies on sequential zones and nothing was allocated there since their reset.
 fn is_fresh(body: &Body) -> bool {
-    matches!(&body.room, Room::Append(appending) if appending.offset.get() == 0)
+    matches!(&body.free_space, FreeSpace::Append(appending) if appending.offset.get() == 0)
 }

@@ -7,7 +7,7 @@ use crate::disk::{Logical, ZoneOffset};
 use latch::prelude::*;
 
 /// The free bytes of one block group.
-pub(in crate::space) enum Room {
+pub(in crate::space) enum FreeSpace {
     /// Anywhere: regular devices and conventional zones.
     Anywhere(FreeRanges),
     /// Behind the last allocation only: sequential zones.
@@ -83,36 +83,36 @@ pub(in crate::space) enum Idle {
     Unusable,
 }
 
-impl Room {
+impl FreeSpace {
     /// Bytes that can be allocated now.
     pub(in crate::space) fn free(&self) -> u64 {
         match self {
-            Room::Anywhere(ranges) => ranges.free(),
-            Room::Append(appending) => appending.free(),
+            FreeSpace::Anywhere(ranges) => ranges.free(),
+            FreeSpace::Append(appending) => appending.free(),
         }
     }
 
     /// What fits into a group of `len` bytes: less, where zones hold less than they are long.
     pub(in crate::space) fn capacity(&self, len: u64) -> u64 {
         match self {
-            Room::Anywhere(_) => len,
-            Room::Append(appending) => appending.capacity,
+            FreeSpace::Anywhere(_) => len,
+            FreeSpace::Append(appending) => appending.capacity,
         }
     }
 
     /// No allocation can be longer than this.
     pub(in crate::space) fn largest_bound(&self) -> u64 {
         match self {
-            Room::Anywhere(ranges) => ranges.largest_bound(),
-            Room::Append(appending) => appending.free(),
+            FreeSpace::Anywhere(ranges) => ranges.largest_bound(),
+            FreeSpace::Append(appending) => appending.free(),
         }
     }
 
     /// Takes a range; `None` if nothing fits.
     pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
         match self {
-            Room::Anywhere(ranges) => ranges.take(wish),
-            Room::Append(appending) => Ok(appending.take(wish)),
+            FreeSpace::Anywhere(ranges) => ranges.take(wish),
+            FreeSpace::Append(appending) => Ok(appending.take(wish)),
         }
     }
 
@@ -120,22 +120,22 @@ impl Room {
     /// before the write pointer, written by the mount that crashed: it belongs to whoever finds it referenced.
     pub(in crate::space) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
-            Room::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
-            Room::Append(appending) if end <= appending.end_of_allocated().get() => {
+            FreeSpace::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
+            FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }
-            Room::Append(_) => Err(EEXIST),
+            FreeSpace::Append(_) => Err(EEXIST),
         }
     }
 
     /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free.
     pub(in crate::space) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
-            Room::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
-            Room::Append(appending) if end <= appending.end_of_allocated().get() => {
+            FreeSpace::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
+            FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }
-            Room::Append(_) => Err(EUCLEAN),
+            FreeSpace::Append(_) => Err(EUCLEAN),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::pinned::Spans;
 use super::trim::Discard;
 use crate::disk::{Generation, Logical};
 use crate::space::groups::group::Group;
-use crate::space::reserve::pool::State;
+use crate::space::reserve::ByteState;
 use crate::space::{Class, Reservation, Space};
 use crate::volume::Chunk;
 use core::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ impl Space {
     pub fn release_unwritten(&self, addr: Logical, len: u64) {
         let start = addr.get();
         let released = self.group_holding(start, len).and_then(|group| {
-            group.give_back(start, start.saturating_add(len), State::Reserved)?;
+            group.give_back(start, start.saturating_add(len), ByteState::Reserved)?;
             self.data_given_up(&group, len)
         });
         if let Err(error) = released {
@@ -42,9 +42,9 @@ impl Space {
     /// As [`Self::release_unwritten`] for a data extent that was written, of which [`Self::data_written`] has been told.
     pub fn release_written(&self, addr: Logical, len: u64) {
         let start = addr.get();
-        let released = self
-            .group_holding(start, len)
-            .and_then(|group| group.give_back(start, start.saturating_add(len), State::Reserved));
+        let released = self.group_holding(start, len).and_then(|group| {
+            group.give_back(start, start.saturating_add(len), ByteState::Reserved)
+        });
         if let Err(error) = released {
             pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
         }
@@ -55,7 +55,7 @@ impl Space {
     /// an extent item is pinned by [`Self::note_freed`]. Memory only.
     pub fn pin(&self, addr: Logical, len: u64, generation: Generation) -> Result {
         let group = self.group_holding(addr.get(), len)?;
-        self.pin_in(&group, addr.get(), len, State::Reserved, generation)
+        self.pin_in(&group, addr.get(), len, ByteState::Reserved, generation)
     }
 
     pub(in crate::space) fn pin_in(
@@ -63,10 +63,10 @@ impl Space {
         group: &Group,
         start: u64,
         len: u64,
-        from: State,
+        from: ByteState,
         generation: Generation,
     ) -> Result {
-        group.move_bytes(len, from, State::Pinned)?;
+        group.move_bytes(len, from, ByteState::Pinned)?;
         self.pins
             .lock()
             .push(generation, start, start.saturating_add(len))
@@ -84,7 +84,7 @@ impl Space {
     ///
     /// After an error what could not be freed is still pinned and waits for the next call.
     pub fn unpin(&self, generation: Generation) -> Result {
-        self.unsettled.store(false, Ordering::Relaxed);
+        self.commit_may_free.store(false, Ordering::Relaxed);
         // Before any address can be allocated again.
         self.reuses.fetch_add(1, Ordering::AcqRel);
         let mut result = Ok(());
@@ -100,7 +100,7 @@ impl Space {
         }
         self.reset_empty_groups()?;
         for class in Class::ALL {
-            self.pools.get(class).relax();
+            self.space_infos.get(class).relax();
         }
         result
     }
@@ -122,7 +122,7 @@ impl Space {
             if self.trims.discard() == Discard::AtUnpin {
                 self.discard_range(start, cut);
             }
-            if let Err(error) = group.give_back(start, cut, State::Pinned) {
+            if let Err(error) = group.give_back(start, cut, ByteState::Pinned) {
                 spans.push(start, cut)?;
                 return Err(error);
             }

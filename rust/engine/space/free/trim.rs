@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
-use super::policy::Room;
-use crate::space::groups::group::{Access, Group};
-use crate::space::reserve::pool::State;
+use super::policy::FreeSpace;
+use crate::space::groups::group::{Allocation, Group};
+use crate::space::reserve::ByteState;
 use crate::space::{Class, Reservation, Space, Urgency};
 use core::sync::atomic::{AtomicU8, Ordering};
 use latch::prelude::*;
@@ -118,7 +118,7 @@ impl Space {
                 continue;
             };
             self.discard_range(from, to);
-            group.give_back(from, to, State::Reserved)?;
+            group.give_back(from, to, ByteState::Reserved)?;
             at = to;
         }
         Ok(())
@@ -129,10 +129,10 @@ impl Group {
     /// Takes the first free piece of `[start, end)` that `from` pays for: free becomes reserved.
     fn take_free(&self, start: u64, end: u64, from: &Reservation) -> Result<Option<(u64, u64)>> {
         let mut body = self.lock();
-        if body.access == Access::Closed {
+        if body.allocation == Allocation::Closed {
             return Ok(None);
         }
-        let Room::Anywhere(ranges) = &mut body.room else {
+        let FreeSpace::Anywhere(ranges) = &mut body.free_space else {
             return Ok(None);
         };
         let Some((first, last)) = ranges.first_in(start, end) else {
@@ -142,9 +142,10 @@ impl Group {
         ranges.remove(first, last)?;
         self.publish(&body);
         let len = last.saturating_sub(first);
-        body.tally.shift(len, State::Free, State::Reserved)?;
-        let drawn = from.draw_for(self.pool(), len);
-        self.pool().allocated(len, drawn)?;
+        body.tally
+            .shift(len, ByteState::Free, ByteState::Reserved)?;
+        let drawn = from.draw_for(self.space_info(), len);
+        self.space_info().allocated(len, drawn)?;
         Ok(Some((first, last)))
     }
 }

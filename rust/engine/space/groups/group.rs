@@ -3,9 +3,9 @@
 
 use super::items::Items;
 use crate::disk::Logical;
-use crate::space::free::policy::{Idle, Room};
+use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
-use crate::space::reserve::pool::{Pool, State, Tally};
+use crate::space::reserve::{ByteState, SpaceInfo, Tally};
 use crate::space::write_order::Ending;
 use crate::space::{Class, Reservation};
 use crate::volume::Chunk;
@@ -16,7 +16,7 @@ use latch::{Mutex, MutexGuard};
 
 /// Whether addresses may be taken from a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::space) enum Access {
+pub(in crate::space) enum Allocation {
     /// Yes.
     Open,
     /// No: it is on its way out, or its zones were finished before they were full.
@@ -26,8 +26,8 @@ pub(in crate::space) enum Access {
 /// What changes in a group, under its lock.
 pub(in crate::space) struct Body {
     pub(in crate::space) tally: Tally,
-    pub(in crate::space) room: Room,
-    pub(in crate::space) access: Access,
+    pub(in crate::space) free_space: FreeSpace,
+    pub(in crate::space) allocation: Allocation,
     /// The zones hold active resources, or need none. For data; metadata's are activated by the write order when written.
     pub(in crate::space) active: bool,
     /// File data whose IO has begun or may begin and has not ended, on sequential zones.
@@ -42,22 +42,22 @@ pub(in crate::space) struct Body {
 
 impl Body {
     /// How bytes that are idle count.
-    fn state_of(&self, idle: Idle) -> State {
+    fn state_of(&self, idle: Idle) -> ByteState {
         match idle {
-            Idle::Free if self.access == Access::Closed => State::ReadOnly,
-            Idle::Free => State::Free,
-            Idle::Unusable => State::Unusable,
+            Idle::Free if self.allocation == Allocation::Closed => ByteState::ReadOnly,
+            Idle::Free => ByteState::Free,
+            Idle::Unusable => ByteState::Unusable,
         }
     }
 }
 
 /// A block group.
 ///
-/// Lock order: `items` > tree block locks > `body` > the pool's totals.
+/// Lock order: `items` > tree block locks > `body` > the space_info's totals.
 pub(in crate::space) struct Group {
     chunk: Arc<Chunk>,
     class: Class,
-    pool: Arc<Pool>,
+    space_info: Arc<SpaceInfo>,
     body: Mutex<Body>,
     /// Nothing longer than this is free: read without the lock, to pass by a group that is full.
     largest: AtomicU64,
@@ -66,19 +66,19 @@ pub(in crate::space) struct Group {
 }
 
 impl Group {
-    /// A group as it was loaded or made, not yet counted in its pool.
+    /// A group as it was loaded or made, not yet counted in its space_info.
     pub(in crate::space) fn new(
         chunk: Arc<Chunk>,
         class: Class,
-        pool: Arc<Pool>,
+        space_info: Arc<SpaceInfo>,
         body: Body,
         items: Items,
     ) -> Result<Self> {
         Ok(Self {
             chunk,
             class,
-            pool,
-            largest: AtomicU64::new(body.room.largest_bound()),
+            space_info,
+            largest: AtomicU64::new(body.free_space.largest_bound()),
             body: Mutex::new(body, latch::class!("rbtrfs_block_group"))?,
             items: Mutex::new(items, latch::class!("rbtrfs_block_group_items"))?,
         })
@@ -92,8 +92,8 @@ impl Group {
         self.class
     }
 
-    pub(in crate::space) fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+    pub(in crate::space) fn space_info(&self) -> &Arc<SpaceInfo> {
+        &self.space_info
     }
 
     pub(in crate::space) fn start(&self) -> Logical {
@@ -130,37 +130,43 @@ impl Group {
         from: &Reservation,
     ) -> Result<Option<(u64, u64)>> {
         let mut body = self.body.lock();
-        if body.access == Access::Closed {
+        if body.allocation == Allocation::Closed {
             return Ok(None);
         }
-        let Some((start, end)) = body.room.take(wish)? else {
+        let Some((start, end)) = body.free_space.take(wish)? else {
             self.publish(&body);
             return Ok(None);
         };
         self.publish(&body);
         let len = end.saturating_sub(start);
-        body.tally.shift(len, State::Free, State::Reserved)?;
-        if self.class == Class::Data && matches!(body.room, Room::Append(_)) {
+        body.tally
+            .shift(len, ByteState::Free, ByteState::Reserved)?;
+        if self.class == Class::Data && matches!(body.free_space, FreeSpace::Append(_)) {
             body.under_way = body.under_way.saturating_add(len);
         }
-        let drawn = from.draw_for(&self.pool, len);
-        self.pool.allocated(len, drawn)?;
+        let drawn = from.draw_for(&self.space_info, len);
+        self.space_info.allocated(len, drawn)?;
         Ok(Some((start, end)))
     }
 
     /// Takes `[start, end)`, which a log tree refers to: idle becomes reserved. `EEXIST` if it is not idle.
     pub(in crate::space) fn take_at(&self, start: u64, end: u64) -> Result {
         let mut body = self.body.lock();
-        let idle = body.room.take_at(start, end)?;
+        let idle = body.free_space.take_at(start, end)?;
         let from = body.state_of(idle);
         self.publish(&body);
-        self.shift(&mut body, end.saturating_sub(start), from, State::Reserved)
+        self.shift(
+            &mut body,
+            end.saturating_sub(start),
+            from,
+            ByteState::Reserved,
+        )
     }
 
     /// Gives `[start, end)` back: reserved or pinned becomes free, or unusable on sequential zones.
-    pub(in crate::space) fn give_back(&self, start: u64, end: u64, from: State) -> Result {
+    pub(in crate::space) fn give_back(&self, start: u64, end: u64, from: ByteState) -> Result {
         let mut body = self.body.lock();
-        let idle = body.room.give_back(start, end)?;
+        let idle = body.free_space.give_back(start, end)?;
         let to = body.state_of(idle);
         self.publish(&body);
         self.shift(&mut body, end.saturating_sub(start), from, to)
@@ -170,55 +176,60 @@ impl Group {
     /// address has come back, and all that is free is promised to others.
     pub(in crate::space) fn take_back(&self, start: u64, end: u64, to: &Reservation) -> Result {
         let mut body = self.body.lock();
-        let idle = body.room.give_back(start, end)?;
+        let idle = body.free_space.give_back(start, end)?;
         let state = body.state_of(idle);
         self.publish(&body);
         let len = end.saturating_sub(start);
-        body.tally.shift(len, State::Reserved, state)?;
-        match self.pool.give_back_promised(len, state)? {
-            true => to.take_in(&self.pool, len),
+        body.tally.shift(len, ByteState::Reserved, state)?;
+        match self.space_info.give_back_promised(len, state)? {
+            true => to.take_in(&self.space_info, len),
             false => return Err(ENOSPC),
         }
         Ok(())
     }
 
     /// Moves bytes from one state to another where no address becomes free or is taken.
-    pub(in crate::space) fn move_bytes(&self, bytes: u64, from: State, to: State) -> Result {
+    pub(in crate::space) fn move_bytes(
+        &self,
+        bytes: u64,
+        from: ByteState,
+        to: ByteState,
+    ) -> Result {
         self.shift(&mut self.body.lock(), bytes, from, to)
     }
 
     /// Stops allocation: what is free becomes read-only.
     pub(in crate::space) fn close(&self, body: &mut Body) -> Result {
-        if body.access == Access::Closed {
+        if body.allocation == Allocation::Closed {
             return Ok(());
         }
-        body.access = Access::Closed;
-        let free = body.room.free();
-        self.shift(body, free, State::Free, State::ReadOnly)
+        body.allocation = Allocation::Closed;
+        let free = body.free_space.free();
+        self.shift(body, free, ByteState::Free, ByteState::ReadOnly)
     }
 
     /// Allows allocation again.
     pub(in crate::space) fn open(&self, body: &mut Body) -> Result {
-        if body.access == Access::Open {
+        if body.allocation == Allocation::Open {
             return Ok(());
         }
-        body.access = Access::Open;
-        let free = body.room.free();
-        self.shift(body, free, State::ReadOnly, State::Free)
+        body.allocation = Allocation::Open;
+        let free = body.free_space.free();
+        self.shift(body, free, ByteState::ReadOnly, ByteState::Free)
     }
 
-    /// Renews what is known of the room without the lock.
+    /// Renews what is known of the free space without the lock.
     pub(in crate::space) fn publish(&self, body: &Body) {
         self.largest
-            .store(body.room.largest_bound(), Ordering::Relaxed);
+            .store(body.free_space.largest_bound(), Ordering::Relaxed);
     }
 
     pub(in crate::space) fn shift(
         &self,
         body: &mut Body,
         bytes: u64,
-        from: State,
-        to: State,
+        from: ByteState,
+        to: ByteState,
     ) -> Result {
         body.tally.shift(bytes, from, to).inspect_err(|_| {
             pr_err!(
@@ -226,6 +237,6 @@ impl Group {
                 self.start()
             );
         })?;
-        self.pool.shift(bytes, from, to)
+        self.space_info.shift(bytes, from, to)
     }
 }

@@ -4,17 +4,17 @@
 //! All of it is read before anything can change: one pass over the free space tree, or over the extent tree where
 //! there is none. Loading a group later, while it is in use, is what double allocations were made of elsewhere.
 
-use super::group::{Access, Body, Group};
+use super::group::{Allocation, Body, Group};
 use super::items::Items;
 use crate::btree::Tree;
 use crate::disk::raw::RawBlockGroup;
 use crate::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ZoneOffset};
 use crate::map::OrdMap;
 use crate::space::free::abandoned::Abandoned;
-use crate::space::free::policy::{Appending, Room};
+use crate::space::free::policy::{Appending, FreeSpace};
 use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::{self as free_space_tree, FreeSpaceItem, Recorded};
-use crate::space::reserve::pool::Tally;
+use crate::space::reserve::Tally;
 use crate::space::root::{Options, Trees};
 use crate::space::write_order::{Ending, NewGroup, WriteOrder};
 use crate::space::{Class, Space};
@@ -130,7 +130,7 @@ impl Space {
             zones,
             class,
             used,
-            self.unit_of(class),
+            self.granularity_of(class),
         )?;
         Ok(Loading {
             class,
@@ -155,9 +155,9 @@ impl Space {
             ..
         } = loading;
         if !writable {
-            body.access = Access::Closed;
+            body.allocation = Allocation::Closed;
             body.tally.read_only = len.saturating_sub(used);
-        } else if let Room::Anywhere(ranges) = &body.room {
+        } else if let FreeSpace::Anywhere(ranges) = &body.free_space {
             if ranges.free() != len.saturating_sub(used) {
                 return Err(broken(
                     start,
@@ -175,8 +175,11 @@ impl Space {
             return Err(broken(start, "it is not in the free space tree"));
         }
         let items = Items::new(start, len, chunk.flags, used, recorded);
-        let pool = self.pools.get(class).clone();
-        let group = Arc::new(Group::new(chunk, class, pool, body, items)?, GFP_KERNEL)?;
+        let space_info = self.space_infos.get(class).clone();
+        let group = Arc::new(
+            Group::new(chunk, class, space_info, body, items)?,
+            GFP_KERNEL,
+        )?;
         self.publish(&group)
     }
 }
@@ -193,14 +196,14 @@ pub(in crate::space) fn class_of(chunk: &Chunk) -> Result<Class> {
 }
 
 /// The state of a group of which `used` bytes have extent items. Its free ranges are not known yet; on sequential
-/// zones there is nothing more to know. `unit`: what is allocated is a multiple of this.
+/// zones there is nothing more to know. What is allocated is a multiple of `granularity`.
 pub(in crate::space) fn new_body(
     volume: &Volume,
     chunk: &Chunk,
     zones: Option<GroupZones>,
     class: Class,
     used: u64,
-    unit: u64,
+    granularity: u64,
 ) -> Result<Body> {
     let tally = Tally {
         total: chunk.len,
@@ -208,11 +211,11 @@ pub(in crate::space) fn new_body(
         ..Tally::default()
     };
     let Some(zones) = zones.filter(|zones| zones.sequential && volume.is_zoned()) else {
-        let room = Room::Anywhere(FreeRanges::new());
+        let free_space = FreeSpace::Anywhere(FreeRanges::new());
         return Ok(Body {
             tally,
-            room,
-            access: Access::Open,
+            free_space,
+            allocation: Allocation::Open,
             active: true,
             under_way: 0,
             unwritten: 0,
@@ -222,7 +225,7 @@ pub(in crate::space) fn new_body(
     };
     let start = chunk.logical.get();
     let capacity = zones.capacity.min(chunk.len);
-    let whole = capacity.saturating_sub(capacity.checked_rem(unit).unwrap_or(0));
+    let whole = capacity.saturating_sub(capacity.checked_rem(granularity).unwrap_or(0));
     let ending = if whole == zones.capacity {
         Ending::Full
     } else {
@@ -241,12 +244,12 @@ pub(in crate::space) fn new_body(
         start: chunk.logical,
         offset: ZoneOffset::new(offset),
         capacity: whole,
-        abandoned: Abandoned::new(class, whole, unit)?,
+        abandoned: Abandoned::new(class, whole, granularity)?,
     };
     Ok(Body {
         tally: Tally { unusable, ..tally },
-        room: Room::Append(appending),
-        access: Access::Open,
+        free_space: FreeSpace::Append(appending),
+        allocation: Allocation::Open,
         active: zones.active,
         under_way: 0,
         unwritten: 0,
@@ -257,9 +260,9 @@ pub(in crate::space) fn new_body(
 
 /// Makes a range of a group free, where that is not told by a write pointer.
 pub(in crate::space) fn fill(body: &mut Body, start: u64, end: u64) -> Result {
-    match &mut body.room {
-        Room::Anywhere(ranges) => ranges.insert(start, end),
-        Room::Append(_) => Ok(()),
+    match &mut body.free_space {
+        FreeSpace::Anywhere(ranges) => ranges.insert(start, end),
+        FreeSpace::Append(_) => Ok(()),
     }
 }
 
@@ -269,7 +272,7 @@ pub(in crate::space) fn exclude_superblocks(
     chunk: &Chunk,
     body: &mut Body,
 ) -> Result {
-    let Room::Anywhere(ranges) = &mut body.room else {
+    let FreeSpace::Anywhere(ranges) = &mut body.free_space else {
         return Ok(());
     };
     for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
@@ -283,7 +286,7 @@ pub(in crate::space) fn exclude_superblocks(
 pub(in crate::space) fn join_write_order(order: &WriteOrder, group: &Arc<Group>) -> Result {
     let new = {
         let body = group.lock();
-        let Room::Append(appending) = &body.room else {
+        let FreeSpace::Append(appending) = &body.free_space else {
             return Ok(());
         };
         NewGroup {

@@ -134,7 +134,7 @@ impl Groups {
             .range_from(&from)
             .map(|(_, group)| group);
         groups
-            .find(|group| is_worth_reset(&mut group.lock(), group.pool().is_pressed()))
+            .find(|group| is_worth_reset(&mut group.lock(), group.space_info().is_pressed()))
             .cloned()
     }
 

@@ -4,13 +4,13 @@
 
 use super::group::{Body, Group};
 use crate::disk::Logical;
-use crate::space::free::policy::Room;
+use crate::space::free::policy::FreeSpace;
 use crate::space::{Class, Space};
 use kernel::sync::Arc;
 
-/// How badly zones are needed.
+/// When groups are to be emptied, which is how badly zones are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Reclaim {
     /// More is dead than can still be written: groups are worth it in which three quarters are dead.
     Soon,
     /// Somebody is about to be refused: whatever the global reserve can pay for is worth it.
@@ -51,22 +51,22 @@ impl Sparse {
 }
 
 fn is_full(body: &Body) -> bool {
-    matches!(&body.room, Room::Append(room) if room.free() == 0)
+    matches!(&body.free_space, FreeSpace::Append(appending) if appending.free() == 0)
 }
 
 impl Space {
     /// The group with the least in use of those that are worth emptying. Memory only.
-    pub fn next_sparse(&self, need: Need) -> Option<Sparse> {
+    pub fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
         if !self.volume.is_zoned() {
             return None;
         }
         [Class::Metadata, Class::System]
             .into_iter()
-            .find_map(|class| self.sparsest(class, need))
+            .find_map(|class| self.sparsest(class, when))
     }
 
-    fn sparsest(&self, class: Class, need: Need) -> Option<Sparse> {
-        let totals = *self.pools.get(class).lock();
+    fn sparsest(&self, class: Class, when: Reclaim) -> Option<Sparse> {
+        let totals = *self.space_infos.get(class).lock();
         let left = totals.tally.free().saturating_add(totals.growth.bytes);
         // An eighth is for commits; copying a block copies some of those above it, and what describes it.
         let affordable = totals.global.held.saturating_sub(totals.global.size / 8) / 4 * 3;
@@ -82,34 +82,34 @@ impl Space {
             let Some((used, capacity)) = found else {
                 continue;
             };
-            let worth = match need {
-                Need::Soon => used <= capacity / 4,
-                Need::Now => used <= affordable.min(capacity / 4 * 3),
+            let worth = match when {
+                Reclaim::Soon => used <= capacity / 4,
+                Reclaim::Now => used <= affordable.min(capacity / 4 * 3),
             };
             let least = best.as_ref().is_none_or(|(least, _)| used < *least);
             if worth && least && self.write_order.is_quiet(group.start()) {
                 best = Some((used, group));
             }
         }
-        let enough = need == Need::Soon && dead <= left;
+        let enough = when == Reclaim::Soon && dead <= left;
         best.filter(|_| !enough).map(|(_, group)| Sparse(group))
     }
 }
 
 /// Bytes that a reset would make free: not those by which the zones hold less than they are long.
 fn dead_in(body: &Body, len: u64) -> u64 {
-    let never = len.saturating_sub(body.room.capacity(len));
+    let never = len.saturating_sub(body.free_space.capacity(len));
     body.tally.unusable.saturating_sub(never)
 }
 
 /// Bytes in use, and what the zones hold, of a group that is full and was not tried as it is.
 fn in_use(body: &Body) -> Option<(u64, u64)> {
-    let Room::Append(room) = &body.room else {
+    let FreeSpace::Append(appending) = &body.free_space else {
         return None;
     };
     let used = body.tally.used;
     // To try costs reading all that is in use, which must not come again with each block that goes.
     let tried = body.in_use_when_tried;
-    let eligible = used > 0 && used < tried.saturating_sub(tried / 4) && room.free() == 0;
-    eligible.then_some((used, room.capacity))
+    let eligible = used > 0 && used < tried.saturating_sub(tried / 4) && appending.free() == 0;
+    eligible.then_some((used, appending.capacity))
 }

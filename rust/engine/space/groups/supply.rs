@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When to add a chunk and when to remove one. The trees of chunks and devices are txn's; the groups are ours.
 
-use super::group::{Access, Group};
+use super::group::{Allocation, Group};
 use super::items::Items;
 use super::load::{self, new_body};
 use crate::btree::Allocate;
 use crate::disk::{BlockGroupFlags, Logical, ZoneOffset, DEVICE_RESERVED};
 use crate::space::free::tree::Recorded;
-use crate::space::reserve::pool::Growth;
+use crate::space::reserve::Growth;
 use crate::space::{Class, Space};
 use crate::volume::Chunk;
 use kernel::sync::Arc;
@@ -61,7 +61,7 @@ impl Removal {
         let start = group.start().get();
         space.groups.write().remove(start);
         space.writeouts.lock().forget(start);
-        group.pool().subtract(&group.lock().tally);
+        group.space_info().subtract(&group.lock().tally);
         space.cursors.forget_log(group.start());
         let mut items = group.items.lock();
         items.remove(txn, &space.block_groups, space.free_space.as_ref())?;
@@ -86,13 +86,13 @@ impl Space {
     /// The class that should get a chunk now, before anyone runs short; `None` also when the devices are full. Asked
     /// by txn at each start of a handle and between batches of delayed references. Memory only.
     pub fn chunk_wanted(&self) -> Option<Class> {
-        let system = *self.pools.get(Class::System).lock();
+        let system = *self.space_infos.get(Class::System).lock();
         if system.growth.next_chunk > 0
             && system.tally.free() < SYSTEM_MARGIN.min(system.tally.total / 2)
         {
             return Some(Class::System);
         }
-        let metadata = *self.pools.get(Class::Metadata).lock();
+        let metadata = *self.space_infos.get(Class::Metadata).lock();
         (metadata.growth.next_chunk > 0 && metadata.is_low(METADATA_MARGIN))
             .then_some(Class::Metadata)
     }
@@ -125,8 +125,8 @@ impl Space {
     /// The volume found no place for a chunk of this class ([`crate::volume::Volume::plan_chunk`] was `ENOSPC`): do not
     /// count on one until [`Self::ranges_freed`].
     pub fn chunk_refused(&self, class: Class) {
-        let pool = self.pools.get(class);
-        pool.set_growth(Growth::default());
+        let space_info = self.space_infos.get(class);
+        space_info.set_growth(Growth::default());
     }
 
     /// A chunk was added to the volume's map: makes its block group, usable at once, and inserts its items. `start` is
@@ -156,7 +156,14 @@ impl Space {
             ),
             false => None,
         };
-        let mut body = new_body(&self.volume, &chunk, zones, class, 0, self.unit_of(class))?;
+        let mut body = new_body(
+            &self.volume,
+            &chunk,
+            zones,
+            class,
+            0,
+            self.granularity_of(class),
+        )?;
         load::fill(&mut body, first, end)?;
         load::exclude_superblocks(&self.volume, &chunk, &mut body)?;
         let recorded = self
@@ -164,7 +171,13 @@ impl Space {
             .as_ref()
             .map(|_| Recorded::all_free(first, end));
         let items = Items::new(first, chunk.len, chunk.flags, 0, recorded);
-        let group = Group::new(chunk, class, self.pools.get(class).clone(), body, items)?;
+        let group = Group::new(
+            chunk,
+            class,
+            self.space_infos.get(class).clone(),
+            body,
+            items,
+        )?;
         Ok(Arc::new(group, GFP_NOFAIL)?)
     }
 
@@ -173,7 +186,7 @@ impl Space {
         let tally = group.lock().tally;
         load::join_write_order(&self.write_order, group)?;
         self.groups.write().insert(group.clone())?;
-        group.pool().add(&tally);
+        group.space_info().add(&tally);
         Ok(())
     }
 
@@ -214,15 +227,15 @@ impl Space {
         let mut body = group.lock();
         let tally = body.tally;
         let empty = tally.used == 0 && tally.reserved == 0 && tally.pinned == 0;
-        if !empty || body.access == Access::Closed {
+        if !empty || body.allocation == Allocation::Closed {
             return false;
         }
-        let spare = group.pool().lock().can_spare(&tally);
+        let spare = group.space_info().lock().can_spare(&tally);
         spare && group.close(&mut body).is_ok()
     }
 
     /// Bytes in which a class is allocated.
-    pub(in crate::space) fn unit_of(&self, class: Class) -> u64 {
+    pub(in crate::space) fn granularity_of(&self, class: Class) -> u64 {
         match class {
             Class::Data => self.sector_size,
             Class::Metadata | Class::System => self.node_size,
@@ -239,19 +252,19 @@ impl Space {
             .saturating_sub(taken)
             .saturating_sub(self.never_in_chunks(total));
         let zone_size = self.volume.zone_size();
-        let unit = zone_size.unwrap_or(SMALLEST_CHUNK).max(1);
+        let step = zone_size.unwrap_or(SMALLEST_CHUNK).max(1);
         for class in Class::ALL {
             let bytes = left
                 .checked_div(copies_of(self.profile(class)))
                 .unwrap_or(0);
-            let chunks = bytes.checked_div(unit).unwrap_or(0);
-            let bytes = chunks.saturating_mul(self.capacity_of(class, unit));
+            let chunks = bytes.checked_div(step).unwrap_or(0);
+            let bytes = chunks.saturating_mul(self.capacity_of(class, step));
             let growth = Growth {
                 bytes,
                 next_chunk: bytes.min(DATA_CHUNK),
                 data_chunk: zone_size.unwrap_or(DATA_CHUNK.min(total / 10)),
             };
-            self.pools.get(class).set_growth(growth);
+            self.space_infos.get(class).set_growth(growth);
         }
     }
 
@@ -272,7 +285,9 @@ impl Space {
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
     pub(in crate::space) fn capacity_of(&self, class: Class, len: u64) -> u64 {
         let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
-        let rest = capacity.checked_rem(self.unit_of(class)).unwrap_or(0);
+        let rest = capacity
+            .checked_rem(self.granularity_of(class))
+            .unwrap_or(0);
         capacity.saturating_sub(rest)
     }
 }

@@ -10,7 +10,7 @@ use super::group::Group;
 use crate::btree::Allocate;
 use crate::disk::Logical;
 use crate::space::free::changes::Change;
-use crate::space::reserve::pool::State;
+use crate::space::reserve::ByteState;
 use crate::space::Space;
 use latch::prelude::*;
 
@@ -18,14 +18,14 @@ impl Space {
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.
     pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
         let group = self.group_holding(addr.get(), len)?;
-        group.move_bytes(len, State::Reserved, State::Used)?;
+        group.move_bytes(len, ByteState::Reserved, ByteState::Used)?;
         self.note(&group, addr.get(), len, Change::Allocated)
     }
 
     /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.
     pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
         let group = self.group_holding(addr.get(), len)?;
-        self.pin_in(&group, addr.get(), len, State::Used, txn.generation())?;
+        self.pin_in(&group, addr.get(), len, ByteState::Used, txn.generation())?;
         self.note(&group, addr.get(), len, Change::Freed)
     }
 

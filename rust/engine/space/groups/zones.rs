@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Block groups on sequential zones: when their zones are taken, given back and emptied.
 
-use super::group::{Access, Body, Group};
+use super::group::{Allocation, Body, Group};
 use crate::disk::{Logical, ZoneOffset};
-use crate::space::free::policy::{Appending, Room};
-use crate::space::reserve::pool::State;
+use crate::space::free::policy::{Appending, FreeSpace};
+use crate::space::reserve::ByteState;
 use crate::space::write_order::{DataGroup, Ending, OrderedGroup, Share, WriteOrder, Zones};
 use crate::space::{Class, DataExtent, Space};
 use crate::volume::{Activation, Volume};
@@ -62,11 +62,11 @@ impl WriteOrder {
     }
 }
 
-/// The room of a group on sequential zones.
+/// The allocation state of a group on sequential zones.
 fn appending(body: &mut Body) -> Option<&mut Appending> {
-    match &mut body.room {
-        Room::Append(appending) => Some(appending),
-        Room::Anywhere(_) => None,
+    match &mut body.free_space {
+        FreeSpace::Append(appending) => Some(appending),
+        FreeSpace::Anywhere(_) => None,
     }
 }
 
@@ -80,10 +80,10 @@ impl Group {
 
     /// Gives up what is left of the zones: free becomes unusable.
     fn give_up_rest(&self, body: &mut Body) -> Result {
-        let from = if body.access == Access::Closed {
-            State::ReadOnly
+        let from = if body.allocation == Allocation::Closed {
+            ByteState::ReadOnly
         } else {
-            State::Free
+            ByteState::Free
         };
         let Some(appending) = appending(body) else {
             return Err(EINVAL);
@@ -91,7 +91,7 @@ impl Group {
         let rest = appending.free();
         appending.offset = ZoneOffset::new(appending.capacity);
         self.publish(body);
-        self.shift(body, rest, from, State::Unusable)
+        self.shift(body, rest, from, ByteState::Unusable)
     }
 }
 
@@ -121,7 +121,7 @@ impl DataGroup for Group {
     fn spare(&self) -> Option<u64> {
         let mut body = self.lock();
         let left = idle_rest(&mut body)?;
-        (body.access == Access::Closed || self.pool().can_lose(left)).then_some(left)
+        (body.allocation == Allocation::Closed || self.space_info().can_lose(left)).then_some(left)
     }
 
     fn is_busy(&self) -> bool {
@@ -135,20 +135,20 @@ impl DataGroup for Group {
             return Ok(false);
         };
         // Between asking and this nobody else may be promised it.
-        let promised = body.access == Access::Open && !self.pool().lose(left)?;
+        let promised = body.allocation == Allocation::Open && !self.space_info().lose(left)?;
         if promised {
             return Ok(false);
         }
-        let from = match body.access {
-            Access::Open => State::Free,
-            Access::Closed => State::ReadOnly,
+        let from = match body.allocation {
+            Allocation::Open => ByteState::Free,
+            Allocation::Closed => ByteState::ReadOnly,
         };
-        body.tally.shift(left, from, State::Unusable)?;
-        if body.access == Access::Closed {
-            self.pool().shift(left, from, State::Unusable)?;
+        body.tally.shift(left, from, ByteState::Unusable)?;
+        if body.allocation == Allocation::Closed {
+            self.space_info().shift(left, from, ByteState::Unusable)?;
         }
-        if let Some(room) = appending(&mut body) {
-            room.offset = ZoneOffset::new(room.capacity);
+        if let Some(appending) = appending(&mut body) {
+            appending.offset = ZoneOffset::new(appending.capacity);
         }
         body.active = false;
         self.publish(&body);
@@ -159,8 +159,8 @@ impl DataGroup for Group {
 /// What is left in a data group that holds active zones to which nothing is on its way.
 fn idle_rest(body: &mut Body) -> Option<u64> {
     let idle = body.active && body.under_way == 0;
-    let room = appending(body)?;
-    (idle && room.offset.get() > 0).then(|| room.free())
+    let zones = appending(body)?;
+    (idle && zones.offset.get() > 0).then(|| zones.free())
 }
 
 /// Counts data writes that have ended, for those who wait for the zones they hold.
@@ -232,9 +232,9 @@ impl Space {
         let group = self.group_holding(extent.logical.get(), extent.len)?;
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(extent.len);
-        let settled = self.settle_zones(&group, body);
+        let released = self.release_full_zones(&group, body);
         self.progress.advance();
-        settled
+        released
     }
 
     /// The same for an extent that will not be written any more.
@@ -245,14 +245,14 @@ impl Space {
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(len);
         body.unwritten = body.unwritten.saturating_add(len);
-        let settled = self.settle_zones(group, body);
+        let released = self.release_full_zones(group, body);
         self.progress.advance();
-        settled
+        released
     }
 
     /// Gives the zones of a data group back if they are full and nothing is under way there.
-    fn settle_zones(&self, group: &Group, mut body: MutexGuard<'_, Body>) -> Result {
-        let full = appending(&mut body).is_some_and(|room| room.free() == 0);
+    fn release_full_zones(&self, group: &Group, mut body: MutexGuard<'_, Body>) -> Result {
+        let full = appending(&mut body).is_some_and(|appending| appending.free() == 0);
         if !full || !body.active || body.under_way > 0 {
             return Ok(());
         }
@@ -326,16 +326,21 @@ impl Space {
             return group.open(&mut group.lock());
         }
         let mut body = group.lock();
-        let Some(room) = appending(&mut body) else {
+        let Some(zones) = appending(&mut body) else {
             return Err(EUCLEAN);
         };
-        let consumed = room.offset.get();
-        room.restart();
+        let consumed = zones.offset.get();
+        zones.restart();
         body.under_way = 0;
         body.unwritten = 0;
         body.active = false;
         body.in_use_when_tried = u64::MAX;
-        group.shift(&mut body, consumed, State::Unusable, State::ReadOnly)?;
+        group.shift(
+            &mut body,
+            consumed,
+            ByteState::Unusable,
+            ByteState::ReadOnly,
+        )?;
         group.open(&mut body)?;
         group.publish(&body);
         if self.cursors.is_log(start) {
@@ -347,7 +352,7 @@ impl Space {
     /// Stops allocation from a group that holds nothing, and little of which is left to allocate.
     fn close_if_worth_reset(&self, group: &Group) -> Result<bool> {
         let mut body = group.lock();
-        let short = group.pool().is_pressed();
+        let short = group.space_info().is_pressed();
         if !is_worth_reset(&mut body, short) {
             return Ok(false);
         }
@@ -359,18 +364,21 @@ impl Space {
 /// Whether a group holds active zones for nothing.
 fn is_spent(body: &mut Body) -> bool {
     let idle = body.active && body.under_way == 0;
-    let closed = body.access == Access::Closed;
-    appending(body)
-        .is_some_and(|room| idle && room.offset.get() > 0 && (closed || room.free() == 0))
+    let closed = body.allocation == Allocation::Closed;
+    appending(body).is_some_and(|appending| {
+        idle && appending.offset.get() > 0 && (closed || appending.free() == 0)
+    })
 }
 
 /// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.
 pub(in crate::space) fn is_worth_reset(body: &mut Body, short: bool) -> bool {
     let tally = body.tally;
-    let empty =
-        tally.used == 0 && tally.reserved == 0 && tally.pinned == 0 && body.access == Access::Open;
-    appending(body).is_some_and(|room| {
-        let consumed = room.offset.get();
-        empty && consumed > 0 && (short || consumed >= room.capacity / 2)
+    let empty = tally.used == 0
+        && tally.reserved == 0
+        && tally.pinned == 0
+        && body.allocation == Allocation::Open;
+    appending(body).is_some_and(|appending| {
+        let consumed = appending.offset.get();
+        empty && consumed > 0 && (short || consumed >= appending.capacity / 2)
     })
 }

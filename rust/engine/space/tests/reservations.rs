@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Random;
-use crate::space::reserve::pool::{Growth, Pool, State, Tally};
+use crate::space::reserve::{ByteState, Growth, SpaceInfo, Tally};
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -9,27 +9,32 @@ use std::vec;
 
 const NODE: u64 = 16384;
 
-fn pool(class: Class, total: u64) -> Arc<Pool> {
-    let pool = Arc::new(Pool::new(class).unwrap(), GFP_KERNEL).unwrap();
-    pool.add(&Tally {
+fn space_info(class: Class, total: u64) -> Arc<SpaceInfo> {
+    let space_info = Arc::new(SpaceInfo::new(class).unwrap(), GFP_KERNEL).unwrap();
+    space_info.add(&Tally {
         total,
         ..Tally::default()
     });
-    pool
+    space_info
 }
 
-fn reserve(pool: &Arc<Pool>, bytes: u64, urgency: Urgency) -> Result<Reservation, Shortage> {
-    pool.promise(bytes, urgency)
-        .map(|()| Reservation::new(pool.clone(), bytes))
+fn reserve(
+    space_info: &Arc<SpaceInfo>,
+    bytes: u64,
+    urgency: Urgency,
+) -> Result<Reservation, Shortage> {
+    space_info
+        .promise(bytes, urgency)
+        .map(|()| Reservation::new(space_info.clone(), bytes))
 }
 
 #[test]
 fn what_is_dropped_comes_back() {
-    let pool = pool(Class::Data, 1 << 20);
-    let first = reserve(&pool, 1 << 19, Urgency::Ordinary).unwrap();
-    let second = reserve(&pool, 1 << 19, Urgency::Ordinary).unwrap();
+    let space_info = space_info(Class::Data, 1 << 20);
+    let first = reserve(&space_info, 1 << 19, Urgency::Ordinary).unwrap();
+    let second = reserve(&space_info, 1 << 19, Urgency::Ordinary).unwrap();
     assert_eq!(
-        reserve(&pool, 1, Urgency::Ordinary).err(),
+        reserve(&space_info, 1, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
     let part = first.split(4096).unwrap();
@@ -37,80 +42,84 @@ fn what_is_dropped_comes_back() {
     second.merge(part);
     assert_eq!(second.bytes(), (1 << 19) + 4096);
     second.give_back(4096);
-    assert_eq!(pool.lock().promised, (1 << 20) - 4096);
+    assert_eq!(space_info.lock().promised, (1 << 20) - 4096);
     drop(first);
     drop(second);
-    assert_eq!(pool.lock().promised, 0);
+    assert_eq!(space_info.lock().promised, 0);
 }
 
 #[test]
 fn data_is_never_promised_beyond_what_is_free() {
-    let pool = pool(Class::Data, 1 << 20);
-    pool.set_growth(Growth {
+    let space_info = space_info(Class::Data, 1 << 20);
+    space_info.set_growth(Growth {
         bytes: 1 << 30,
         next_chunk: 1 << 30,
         data_chunk: 1 << 30,
     });
-    assert!(reserve(&pool, 1 << 20, Urgency::Ordinary).is_ok());
-    let shortage = reserve(&pool, (1 << 20) + 1, Urgency::Ordinary).err();
+    assert!(reserve(&space_info, 1 << 20, Urgency::Ordinary).is_ok());
+    let shortage = reserve(&space_info, (1 << 20) + 1, Urgency::Ordinary).err();
     assert_eq!(shortage, Some(Shortage::NeedChunk(Class::Data)));
 }
 
 #[test]
 fn metadata_is_overcommitted_only_while_chunks_can_come() {
-    let pool = pool(Class::Metadata, 8 << 20);
+    let space_info = space_info(Class::Metadata, 8 << 20);
     assert_eq!(
-        reserve(&pool, 9 << 20, Urgency::Ordinary).err(),
+        reserve(&space_info, 9 << 20, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
-    pool.set_growth(Growth {
+    space_info.set_growth(Growth {
         bytes: 1 << 30,
         next_chunk: 256 << 20,
         data_chunk: 100 << 20,
     });
-    let held = reserve(&pool, 50 << 20, Urgency::Ordinary).unwrap();
+    let held = reserve(&space_info, 50 << 20, Urgency::Ordinary).unwrap();
     // An eighth of what is promised must be there to allocate from.
-    let shortage = reserve(&pool, 50 << 20, Urgency::Ordinary).err();
+    let shortage = reserve(&space_info, 50 << 20, Urgency::Ordinary).err();
     assert_eq!(shortage, Some(Shortage::NeedChunk(Class::Metadata)));
     drop(held);
 }
 
 #[test]
 fn freeing_and_commits_draw_on_the_global_reserve() {
-    let pool = pool(Class::Metadata, 32 << 20);
-    pool.resize_global(16 << 20);
-    assert_eq!(pool.lock().global.held, 16 << 20);
-    let all = reserve(&pool, 16 << 20, Urgency::Ordinary).unwrap();
+    let space_info = space_info(Class::Metadata, 32 << 20);
+    space_info.resize_global(16 << 20);
+    assert_eq!(space_info.lock().global.held, 16 << 20);
+    let all = reserve(&space_info, 16 << 20, Urgency::Ordinary).unwrap();
     assert_eq!(
-        reserve(&pool, NODE, Urgency::Ordinary).err(),
+        reserve(&space_info, NODE, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
-    let freeing = reserve(&pool, 14 << 20, Urgency::Freeing).unwrap();
+    let freeing = reserve(&space_info, 14 << 20, Urgency::Freeing).unwrap();
     // The last eighth is for the commit.
-    assert!(reserve(&pool, NODE, Urgency::Freeing).is_err());
-    let commit = reserve(&pool, 2 << 20, Urgency::Commit).unwrap();
-    assert_eq!(pool.lock().global.held, 0);
+    assert!(reserve(&space_info, NODE, Urgency::Freeing).is_err());
+    let commit = reserve(&space_info, 2 << 20, Urgency::Commit).unwrap();
+    assert_eq!(space_info.lock().global.held, 0);
     drop((freeing, commit));
-    assert_eq!(pool.lock().global.held, 16 << 20);
+    assert_eq!(space_info.lock().global.held, 16 << 20);
     drop(all);
-    assert_eq!(pool.lock().promised, 16 << 20);
+    assert_eq!(space_info.lock().promised, 16 << 20);
 }
 
 #[test]
 fn pinned_bytes_ask_for_a_commit() {
-    let pool = pool(Class::Data, 1 << 20);
-    pool.shift(1 << 20, State::Free, State::Used).unwrap();
+    let space_info = space_info(Class::Data, 1 << 20);
+    space_info
+        .shift(1 << 20, ByteState::Free, ByteState::Used)
+        .unwrap();
     assert_eq!(
-        reserve(&pool, 4096, Urgency::Ordinary).err(),
+        reserve(&space_info, 4096, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
-    pool.shift(8192, State::Used, State::Pinned).unwrap();
+    space_info
+        .shift(8192, ByteState::Used, ByteState::Pinned)
+        .unwrap();
     assert_eq!(
-        reserve(&pool, 8192, Urgency::Ordinary).err(),
+        reserve(&space_info, 8192, Urgency::Ordinary).err(),
         Some(Shortage::NeedCommit)
     );
     assert_eq!(
-        reserve(&pool, 8193, Urgency::Ordinary).err(),
+        reserve(&space_info, 8193, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
 }
@@ -122,20 +131,28 @@ fn the_books_refuse_to_go_negative() {
         used: 40,
         ..Tally::default()
     };
-    assert_eq!(tally.shift(41, State::Used, State::Pinned), Err(EUCLEAN));
-    assert_eq!(tally.shift(61, State::Free, State::Reserved), Err(EUCLEAN));
-    tally.shift(60, State::Free, State::Reserved).unwrap();
+    assert_eq!(
+        tally.shift(41, ByteState::Used, ByteState::Pinned),
+        Err(EUCLEAN)
+    );
+    assert_eq!(
+        tally.shift(61, ByteState::Free, ByteState::Reserved),
+        Err(EUCLEAN)
+    );
+    tally
+        .shift(60, ByteState::Free, ByteState::Reserved)
+        .unwrap();
     assert_eq!((tally.free(), tally.reserved), (0, 60));
 }
 
 /// Threads reserve, split, merge, allocate and drop; in the end nothing is promised but the global reserve.
 #[test]
 fn threads_leak_nothing() {
-    let pool = pool(Class::Metadata, 64 << 20);
-    pool.resize_global(16 << 20);
+    let space_info = space_info(Class::Metadata, 64 << 20);
+    space_info.resize_global(16 << 20);
     std::thread::scope(|scope| {
         for seed in 0..4 {
-            let pool = pool.clone();
+            let space_info = space_info.clone();
             scope.spawn(move || {
                 let mut random = Random(seed);
                 let mut held = vec::Vec::new();
@@ -146,9 +163,11 @@ fn threads_leak_nothing() {
                         _ => Urgency::Commit,
                     };
                     match random.below(5) {
-                        0 | 1 => {
-                            held.extend(reserve(&pool, NODE * (1 + random.below(64)), urgency))
-                        }
+                        0 | 1 => held.extend(reserve(
+                            &space_info,
+                            NODE * (1 + random.below(64)),
+                            urgency,
+                        )),
                         2 => drop(held.pop()),
                         3 => {
                             if let Some(part) =
@@ -159,11 +178,13 @@ fn threads_leak_nothing() {
                         }
                         _ => {
                             if let Some(last) = held.last() {
-                                let drawn = last.draw_for(&pool, NODE);
-                                if pool.allocated(NODE, drawn).is_ok() {
-                                    pool.shift(NODE, State::Reserved, State::Free).unwrap();
+                                let drawn = last.draw_for(&space_info, NODE);
+                                if space_info.allocated(NODE, drawn).is_ok() {
+                                    space_info
+                                        .shift(NODE, ByteState::Reserved, ByteState::Free)
+                                        .unwrap();
                                 } else {
-                                    drop(Reservation::new(pool.clone(), drawn));
+                                    drop(Reservation::new(space_info.clone(), drawn));
                                 }
                             }
                         }
@@ -172,7 +193,7 @@ fn threads_leak_nothing() {
             });
         }
     });
-    let totals = *pool.lock();
+    let totals = *space_info.lock();
     assert_eq!(
         totals.tally,
         Tally {

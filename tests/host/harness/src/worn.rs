@@ -6,7 +6,7 @@ use crate::history::{Driver, Kind, Op, Place, ROOT};
 use crate::mount::{Access, Mounted};
 use crate::random::Random;
 use crate::tools;
-use engine::space::Need;
+use engine::space::Reclaim;
 use kernel::prelude::Result;
 
 const FILES: u64 = 300;
@@ -22,7 +22,7 @@ pub fn image(options: &[&str]) -> Image {
         .mounted()
         .txns
         .space()
-        .next_sparse(Need::Soon)
+        .next_sparse(Reclaim::Soon)
         .is_none()
     {
         let id = 1 + random.below(FILES);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Promised bytes as values.
+
+use super::class::Class;
+use super::space_info::SpaceInfo;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::sync::Arc;
+
+/// Bytes of a class, promised. Dropping it gives back what was not used.
+///
+/// Many threads can draw from one `&Reservation`, as those do that share a transaction handle.
+pub struct Reservation {
+    space_info: Arc<SpaceInfo>,
+    bytes: AtomicU64,
+}
+
+impl Reservation {
+    pub(in crate::space) fn new(space_info: Arc<SpaceInfo>, bytes: u64) -> Self {
+        Self {
+            space_info,
+            bytes: AtomicU64::new(bytes),
+        }
+    }
+
+    /// What is left, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the bytes are for.
+    pub fn class(&self) -> Class {
+        self.space_info.class()
+    }
+
+    /// Parts `bytes` off; `None` when it has fewer.
+    pub fn split(&self, bytes: u64) -> Option<Reservation> {
+        let part = self
+            .bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(bytes)
+            });
+        part.ok()
+            .map(|_| Reservation::new(self.space_info.clone(), bytes))
+    }
+
+    /// Takes over all of `other`. Of another class it would be lost to its own: it is given back instead.
+    pub fn merge(&self, other: Reservation) {
+        if Arc::ptr_eq(&self.space_info, &other.space_info) {
+            self.bytes
+                .fetch_add(other.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives `bytes`, or all that is left, back to where they were promised from.
+    pub fn give_back(&self, bytes: u64) {
+        self.space_info.unpromise(self.draw(bytes));
+    }
+
+    /// Takes up to `bytes` out for an allocation from `space_info`; nothing if the bytes were promised from another.
+    pub(in crate::space) fn draw_for(&self, space_info: &Arc<SpaceInfo>, bytes: u64) -> u64 {
+        if Arc::ptr_eq(&self.space_info, space_info) {
+            self.draw(bytes)
+        } else {
+            0
+        }
+    }
+
+    /// Takes in `bytes` that `space_info` has promised, if it is the space_info this was promised from; gives them back if not.
+    pub(in crate::space) fn take_in(&self, space_info: &Arc<SpaceInfo>, bytes: u64) {
+        self.merge(Reservation::new(space_info.clone(), bytes));
+    }
+
+    /// Takes up to `bytes` out; the caller accounts for them.
+    fn draw(&self, bytes: u64) -> u64 {
+        let drawn = self
+            .bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_sub(bytes))
+            });
+        drawn.map_or(0, |before| before.min(bytes))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.space_info
+            .unpromise(self.bytes.swap(0, Ordering::Relaxed));
+    }
+}

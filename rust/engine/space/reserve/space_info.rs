@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a class of block groups has and has promised, under its lock: where ENOSPC is decided (C: `space-info.c`).
+
+use super::tally::{ByteState, Tally};
+use super::totals::{Growth, Totals};
+use crate::space::{Class, Shortage, Urgency};
+use latch::prelude::*;
+use latch::{Mutex, MutexGuard};
+
+/// A class's books under their lock, the innermost of this layer.
+pub(in crate::space) struct SpaceInfo {
+    class: Class,
+    totals: Mutex<Totals>,
+}
+
+impl SpaceInfo {
+    pub(in crate::space) fn new(class: Class) -> Result<Self> {
+        Ok(Self {
+            class,
+            totals: Mutex::new(Totals::default(), latch::class!("rbtrfs_space_totals"))?,
+        })
+    }
+
+    pub(in crate::space) fn class(&self) -> Class {
+        self.class
+    }
+
+    pub(in crate::space) fn lock(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock()
+    }
+
+    /// Promises bytes, or tells what would help.
+    pub(in crate::space) fn promise(&self, bytes: u64, urgency: Urgency) -> Result<(), Shortage> {
+        let mut totals = self.totals.lock();
+        totals.promise(self.class, bytes, urgency).ok_or_else(|| {
+            totals.pressed = true;
+            totals.shortage(self.class, bytes)
+        })
+    }
+
+    /// Whether nobody was promised `bytes` of what is free.
+    pub(in crate::space) fn can_lose(&self, bytes: u64) -> bool {
+        self.totals.lock().can_lose(bytes)
+    }
+
+    /// Makes free bytes unusable, unless they were promised; whether it did.
+    pub(in crate::space) fn lose(&self, bytes: u64) -> Result<bool> {
+        let mut totals = self.totals.lock();
+        if !totals.can_lose(bytes) {
+            return Ok(false);
+        }
+        totals
+            .tally
+            .shift(bytes, ByteState::Free, ByteState::Unusable)?;
+        Ok(true)
+    }
+
+    /// Whether a reservation was refused since the last commit.
+    pub(in crate::space) fn is_pressed(&self) -> bool {
+        self.totals.lock().pressed
+    }
+
+    /// Takes a promise back.
+    pub(in crate::space) fn unpromise(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let mut totals = self.totals.lock();
+        totals.unpromise(bytes);
+        totals.fill_global(self.class);
+    }
+
+    /// A promise becomes an allocation: `drawn` of its `bytes` come from a reservation, the rest from the global
+    /// reserve as far as that goes.
+    pub(in crate::space) fn allocated(&self, bytes: u64, drawn: u64) -> Result {
+        let mut totals = self.totals.lock();
+        totals
+            .tally
+            .shift(bytes, ByteState::Free, ByteState::Reserved)?;
+        let from_global = bytes.saturating_sub(drawn).min(totals.global.held);
+        totals.global.held = totals.global.held.saturating_sub(from_global);
+        totals.unpromise(drawn.saturating_add(from_global));
+        Ok(())
+    }
+
+    /// An allocation that was not written becomes `to`, and its bytes are promised to who had them, with nobody coming in
+    /// between. Whether they are: on sequential zones the same bytes cannot be had again, and others may be promised.
+    pub(in crate::space) fn give_back_promised(&self, bytes: u64, to: ByteState) -> Result<bool> {
+        let mut totals = self.totals.lock();
+        totals.tally.shift(bytes, ByteState::Reserved, to)?;
+        let promised = totals.promise(self.class, bytes, Urgency::Ordinary);
+        if to == ByteState::Free {
+            totals.fill_global(self.class);
+        }
+        Ok(promised.is_some())
+    }
+
+    /// What a commit could give back has come back.
+    pub(in crate::space) fn relax(&self) {
+        self.totals.lock().pressed = false;
+    }
+
+    /// Moves bytes from one state to another.
+    pub(in crate::space) fn shift(&self, bytes: u64, from: ByteState, to: ByteState) -> Result {
+        let mut totals = self.totals.lock();
+        totals.tally.shift(bytes, from, to)?;
+        if to == ByteState::Free {
+            totals.fill_global(self.class);
+        }
+        Ok(())
+    }
+
+    /// A group joins.
+    pub(in crate::space) fn add(&self, tally: &Tally) {
+        let mut totals = self.totals.lock();
+        totals.tally.add(tally);
+        totals.fill_global(self.class);
+    }
+
+    /// A group leaves.
+    pub(in crate::space) fn subtract(&self, tally: &Tally) {
+        self.totals.lock().tally.subtract(tally);
+    }
+
+    /// Tells what the devices could still add.
+    pub(in crate::space) fn set_growth(&self, growth: Growth) {
+        let mut totals = self.totals.lock();
+        totals.growth = growth;
+        totals.fill_global(self.class);
+    }
+
+    /// Gives the global reserve a new size.
+    pub(in crate::space) fn resize_global(&self, size: u64) {
+        self.totals.lock().resize_global(self.class, size);
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Bytes of a block group or a class, by the state they are in.
+
+use latch::prelude::*;
+
+/// The state of a byte of a block group. See the picture in [`crate::space`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::space) enum ByteState {
+    /// Can be allocated.
+    Free,
+    /// Allocated, no extent item yet.
+    Reserved,
+    /// Has an extent item.
+    Used,
+    /// Freed by a transaction that is not durable yet.
+    Pinned,
+    /// On a sequential zone, before the write pointer, belonging to nothing.
+    Unusable,
+    /// In a group that must not be allocated from, or part of a superblock copy.
+    ReadOnly,
+}
+
+/// Bytes by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::space) struct Tally {
+    pub(in crate::space) total: u64,
+    pub(in crate::space) reserved: u64,
+    pub(in crate::space) used: u64,
+    pub(in crate::space) pinned: u64,
+    pub(in crate::space) unusable: u64,
+    pub(in crate::space) read_only: u64,
+}
+
+impl Tally {
+    /// Bytes that can be allocated.
+    pub(in crate::space) fn free(&self) -> u64 {
+        let taken = [
+            self.reserved,
+            self.used,
+            self.pinned,
+            self.unusable,
+            self.read_only,
+        ];
+        taken
+            .iter()
+            .fold(self.total, |left, &bytes| left.saturating_sub(bytes))
+    }
+
+    /// Moves bytes from one state to another. `EUCLEAN` if there are not as many: the books are wrong.
+    pub(in crate::space) fn shift(&mut self, bytes: u64, from: ByteState, to: ByteState) -> Result {
+        let left = self.of(from).checked_sub(bytes).ok_or(EUCLEAN)?;
+        let more = self.of(to).checked_add(bytes).ok_or(EUCLEAN)?;
+        if from == to {
+            return Ok(());
+        }
+        self.set(from, left);
+        self.set(to, more);
+        Ok(())
+    }
+
+    /// Adds another's bytes: a group joins a class.
+    pub(in crate::space) fn add(&mut self, other: &Tally) {
+        self.combine(other, u64::saturating_add);
+    }
+
+    /// Takes another's bytes off: a group leaves a class.
+    pub(in crate::space) fn subtract(&mut self, other: &Tally) {
+        self.combine(other, u64::saturating_sub);
+    }
+
+    fn combine(&mut self, other: &Tally, with: impl Fn(u64, u64) -> u64) {
+        self.total = with(self.total, other.total);
+        self.reserved = with(self.reserved, other.reserved);
+        self.used = with(self.used, other.used);
+        self.pinned = with(self.pinned, other.pinned);
+        self.unusable = with(self.unusable, other.unusable);
+        self.read_only = with(self.read_only, other.read_only);
+    }
+
+    fn of(&self, state: ByteState) -> u64 {
+        match state {
+            ByteState::Free => self.free(),
+            ByteState::Reserved => self.reserved,
+            ByteState::Used => self.used,
+            ByteState::Pinned => self.pinned,
+            ByteState::Unusable => self.unusable,
+            ByteState::ReadOnly => self.read_only,
+        }
+    }
+
+    fn set(&mut self, state: ByteState, bytes: u64) {
+        match state {
+            ByteState::Free => {}
+            ByteState::Reserved => self.reserved = bytes,
+            ByteState::Used => self.used = bytes,
+            ByteState::Pinned => self.pinned = bytes,
+            ByteState::Unusable => self.unusable = bytes,
+            ByteState::ReadOnly => self.read_only = bytes,
+        }
+    }
+}

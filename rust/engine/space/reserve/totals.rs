@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a class of block groups has and has promised, and whether it can promise more.
+
+use super::tally::Tally;
+use crate::space::{Class, Shortage, Urgency};
+
+/// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::space) struct GlobalReserve {
+    /// What it should hold.
+    pub(in crate::space) size: u64,
+    /// What it holds; a part of [`Totals::promised`].
+    pub(in crate::space) held: u64,
+}
+
+/// What the devices could add to a class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::space) struct Growth {
+    /// Bytes of new chunks of the class's profile.
+    pub(in crate::space) bytes: u64,
+    /// Bytes of the next one of them; zero when the devices are full.
+    pub(in crate::space) next_chunk: u64,
+    /// Bytes that the next data chunk would take from these.
+    pub(in crate::space) data_chunk: u64,
+}
+
+/// The books of one class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::space) struct Totals {
+    /// All groups of the class.
+    pub(in crate::space) tally: Tally,
+    /// Bytes promised and not allocated (C: `bytes_may_use`), with the global reserve.
+    pub(in crate::space) promised: u64,
+    /// Kept back; metadata only.
+    pub(in crate::space) global: GlobalReserve,
+    /// What chunks could still be allocated.
+    pub(in crate::space) growth: Growth,
+    /// A reservation was refused since the last commit.
+    pub(in crate::space) pressed: bool,
+}
+
+/// One in this many bytes that handles reserve is what they may really come to use: a reservation counts eight new
+/// blocks and eight splits for each item.
+const WORST_CASE: u64 = 8;
+
+impl Totals {
+    /// Promises that groups and chunks to come may hold beyond what is free now. Data is used to the last byte and is
+    /// promised only where it can lie.
+    fn overcommit(&self, class: Class) -> u64 {
+        match class {
+            Class::Data => 0,
+            Class::Metadata | Class::System => self
+                .growth
+                .bytes
+                .saturating_sub(self.growth.data_chunk)
+                .wrapping_shr(1),
+        }
+    }
+
+    /// Free bytes without which blocks might run out before a chunk can be added: the global reserve in full, and
+    /// what the handles' promises can come to.
+    fn floor(&self, promised: u64) -> u64 {
+        let others = promised.saturating_sub(self.global.held);
+        self.global
+            .held
+            .saturating_add(others.checked_div(WORST_CASE).unwrap_or(others))
+    }
+
+    fn fits(&self, class: Class, promised: u64) -> bool {
+        let free = self.tally.free();
+        promised <= free
+            || (promised <= free.saturating_add(self.overcommit(class))
+                && self.floor(promised) <= free)
+    }
+
+    pub(super) fn promise(&mut self, class: Class, bytes: u64, urgency: Urgency) -> Option<()> {
+        let promised = self.promised.checked_add(bytes)?;
+        if self.fits(class, promised) {
+            self.promised = promised;
+            return Some(());
+        }
+        let spare = match urgency {
+            Urgency::Ordinary => return None,
+            Urgency::Freeing => self
+                .global
+                .held
+                .saturating_sub(self.global.size.wrapping_shr(3)),
+            Urgency::Commit => self.global.held,
+        };
+        if spare < bytes && urgency == Urgency::Freeing {
+            return None;
+        }
+        let drawn = spare.min(bytes);
+        self.global.held = self.global.held.saturating_sub(drawn);
+        self.promised = self.promised.saturating_add(bytes.saturating_sub(drawn));
+        Some(())
+    }
+
+    pub(super) fn shortage(&self, class: Class, bytes: u64) -> Shortage {
+        if self.growth.next_chunk > 0 {
+            return Shortage::NeedChunk(class);
+        }
+        let needed = self.promised.saturating_add(bytes);
+        if needed <= self.tally.free().saturating_add(self.tally.pinned) {
+            return Shortage::NeedCommit;
+        }
+        Shortage::Full
+    }
+
+    /// Whether so little is free that a chunk should be added before it is asked for.
+    pub(in crate::space) fn is_low(&self, margin: u64) -> bool {
+        self.tally.free()
+            < self
+                .floor(self.promised)
+                .saturating_add(margin.min(self.tally.total / 8))
+    }
+
+    /// Whether the class does without a group with this tally.
+    pub(in crate::space) fn can_spare(&self, group: &Tally) -> bool {
+        let left = self.tally.free().saturating_sub(group.free());
+        let total = self.tally.total.saturating_sub(group.total);
+        left >= self.promised && left >= (total / 8).min(group.total)
+    }
+
+    /// Whether `bytes` of what is free were promised to nobody.
+    pub(super) fn can_lose(&self, bytes: u64) -> bool {
+        self.promised.saturating_add(bytes) <= self.tally.free()
+    }
+
+    /// Fills the global reserve as far as free space allows.
+    pub(super) fn fill_global(&mut self, class: Class) {
+        let missing = self.global.size.saturating_sub(self.global.held);
+        let spare = self
+            .tally
+            .free()
+            .saturating_add(self.overcommit(class))
+            .saturating_sub(self.promised);
+        let more = missing.min(spare);
+        self.global.held = self.global.held.saturating_add(more);
+        self.promised = self.promised.saturating_add(more);
+    }
+
+    /// Takes promised bytes back: `bytes` are not needed any more.
+    pub(super) fn unpromise(&mut self, bytes: u64) {
+        self.promised = self.promised.saturating_sub(bytes);
+    }
+
+    /// Gives the global reserve a new size.
+    pub(super) fn resize_global(&mut self, class: Class, size: u64) {
+        self.global.size = size;
+        let surplus = self.global.held.saturating_sub(size);
+        self.global.held = self.global.held.saturating_sub(surplus);
+        self.unpromise(surplus);
+        self.fill_global(class);
+    }
+}
