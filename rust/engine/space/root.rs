@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The root of the layer.
 
+use super::free::on_disk::OnDisk;
 use super::free::pinned::Pins;
-use super::free::tree::FreeSpaceTree;
 use super::free::trim::{Discard, Trims};
 use super::groups::group::Group;
 use super::groups::items::Writeouts;
@@ -12,7 +12,7 @@ use super::reserve::SpaceInfo;
 use super::write_order::WriteOrder;
 use super::{Class, Reservation, Shortage, Urgency};
 use crate::btree::Tree;
-use crate::disk::Logical;
+use crate::disk::{Flaw, Logical, Place};
 use crate::volume::Volume;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -60,7 +60,7 @@ pub(super) const NOWHERE: u64 = u64::MAX;
 pub struct Space {
     pub(super) volume: Arc<Volume>,
     pub(super) block_groups: Arc<Tree>,
-    pub(super) free_space: Option<FreeSpaceTree>,
+    pub(super) free_space: OnDisk,
     pub(super) trims: Trims,
     pub(super) node_size: u64,
     pub(super) sector_size: u64,
@@ -91,7 +91,7 @@ impl Space {
             trims: Trims::new(options.discard)?,
             volume,
             block_groups,
-            free_space: free_space.map(|tree| FreeSpaceTree::new(tree, sector_size)),
+            free_space: OnDisk::new(free_space, sector_size),
             node_size: node_size.into(),
             sector_size: sector_size.into(),
             space_infos: PerClass::try_new(|class| {
@@ -173,13 +173,14 @@ impl Space {
         &self.write_order
     }
 
-    /// The group that holds all of `[start, start + len)`; corruption or a bug where none does.
+    /// The group that holds all of `[start, start + len)`. Where none does, the extent is corrupt.
     pub(super) fn group_holding(&self, start: u64, len: u64) -> Result<Arc<Group>> {
-        let end = start.checked_add(len).ok_or(EUCLEAN)?;
-        let group = self.groups.read().holding(start, end).cloned();
+        let group = start
+            .checked_add(len)
+            .and_then(|end| self.groups.read().holding(start, end).cloned());
         group.ok_or_else(|| {
-            pr_err!("no block group holds {len} bytes at {start}\n");
-            EUCLEAN
+            let flaw = Flaw::missing("extent lies in no block group");
+            flaw.at(Place::Extent(Logical::new(start))).report()
         })
     }
 

@@ -6,7 +6,7 @@ use super::groups::group::Allocation;
 use super::groups::supply::copies_of;
 use super::reserve::{Tally, Totals};
 use super::{Class, Space};
-use crate::disk::Logical;
+use crate::disk::{Bug, Flaw, Logical};
 use latch::prelude::*;
 
 /// A class's bytes, in the logical space (C: `struct btrfs_space_info`).
@@ -132,7 +132,7 @@ impl Space {
     }
 
     /// Checks that the books agree: each class's totals with its groups, each group's tally with its free space.
-    /// `EUCLEAN` with a line in the log where they do not. For tests and for unmount.
+    /// For tests.
     pub fn audit(&self) -> Result {
         let groups = self.groups.read();
         for class in Class::ALL {
@@ -145,22 +145,16 @@ impl Space {
                     0
                 };
                 if body.tally.free() != free {
-                    pr_err!(
-                        "block group {}: {} bytes free by its tally, {free} by its ranges\n",
-                        group.start(),
-                        body.tally.free()
-                    );
-                    return Err(EUCLEAN);
+                    let found = body.tally.free();
+                    let flaw = Flaw::new("tally differs from the free ranges", found, free);
+                    return Err(group.broken(flaw));
                 }
                 sum.add(&body.tally);
             }
             let totals = *self.space_infos.get(class).lock();
             if sum != totals.tally {
-                pr_err!(
-                    "{class}: groups have {sum:?}, the class {:?}\n",
-                    totals.tally
-                );
-                return Err(EUCLEAN);
+                let bug = Bug::new("totals of a class are not the sum of its groups");
+                return Err(bug.of(totals.tally.total).report());
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the free space tree has yet to be told about a block group.
 
+use crate::disk::{Flaw, Logical, Place};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -11,6 +12,17 @@ pub(in crate::space) enum Change {
     Allocated,
     /// Its extent item was removed: free.
     Freed,
+}
+
+impl Change {
+    /// The flaw of a change to a range that was so already, at `addr`.
+    #[cold]
+    pub(in crate::space) fn contradicted(self, addr: u64) -> Flaw {
+        match self {
+            Change::Allocated => Flaw::new("extent takes what is not free", addr, 0),
+            Change::Freed => Flaw::new("extent frees what is free", addr, 0),
+        }
+    }
 }
 
 /// Ranges that changed since the free space tree was written; disjoint.
@@ -45,7 +57,8 @@ impl Changes {
         let mut at = start;
         while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {
             if other == change {
-                return Err(EUCLEAN);
+                let place = Place::Extent(Logical::new(start));
+                return Err(change.contradicted(other_start).at(place).report());
             }
             self.cut(
                 other_start,

@@ -6,6 +6,7 @@
 //! | `abandoned` | addresses on sequential zones that got no block                                  |
 //! | `allocate`  | addresses for tree blocks and file data                                          |
 //! | `changes`   | what the free space tree has not been told yet                                   |
+//! | `on_disk`   | where the disk has what is free, for the next mount                              |
 //! | `pinned`    | ranges that a transaction freed, until it is durable                             |
 //! | `policy`    | where in a group bytes are free: anywhere, or behind the last allocation         |
 //! | `ranges`    | the free ranges of a group that can be written anywhere                          |
@@ -16,6 +17,7 @@
 pub(in crate::space) mod abandoned;
 pub(in crate::space) mod allocate;
 pub(in crate::space) mod changes;
+pub(in crate::space) mod on_disk;
 pub(in crate::space) mod pinned;
 pub(in crate::space) mod policy;
 pub(in crate::space) mod ranges;

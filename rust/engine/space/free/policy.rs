@@ -3,7 +3,7 @@
 
 use super::abandoned::Abandoned;
 use super::ranges::{FreeRanges, Wish};
-use crate::disk::{Logical, ZoneOffset};
+use crate::disk::{Flaw, Logical, Place, ZoneOffset};
 use latch::prelude::*;
 
 /// The free bytes of one block group.
@@ -135,7 +135,11 @@ impl FreeSpace {
             FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }
-            FreeSpace::Append(_) => Err(EUCLEAN),
+            FreeSpace::Append(appending) => {
+                let allocated = appending.end_of_allocated().get();
+                let flaw = Flaw::new("range becomes free that was not allocated", end, allocated);
+                Err(flaw.at(Place::Extent(Logical::new(start))).report())
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The free ranges of a block group that can be written anywhere.
 
+use crate::disk::{Flaw, Logical, Place};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -117,8 +118,9 @@ impl FreeRanges {
             return Err(EINVAL);
         }
         let next = self.next_ending_after(start);
-        if next.is_some_and(|(next_start, _)| next_start < end) {
-            return Err(EUCLEAN);
+        if let Some((next_start, _)) = next.filter(|&(next_start, _)| next_start < end) {
+            let flaw = Flaw::new("range becomes free that is free", next_start, end);
+            return Err(flaw.at(Place::Extent(Logical::new(start))).report());
         }
         let right = next.filter(|&(next_start, _)| next_start == end);
         let left = self

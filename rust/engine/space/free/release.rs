@@ -3,7 +3,7 @@
 
 use super::pinned::Spans;
 use super::trim::Discard;
-use crate::disk::{Generation, Logical};
+use crate::disk::{Bug, Generation, Logical};
 use crate::space::groups::group::Group;
 use crate::space::reserve::ByteState;
 use crate::space::{Class, Reservation, Space};
@@ -114,7 +114,11 @@ impl Space {
                 .read()
                 .holding(start, start.saturating_add(1))
                 .cloned();
-            let group = found.or(last.take()).ok_or(EUCLEAN)?;
+            let group = found.or(last.take()).ok_or_else(|| {
+                Bug::new("pinned range lies in no block group")
+                    .of(start)
+                    .report()
+            })?;
             let cut = end.min(group.end());
             if cut < end {
                 spans.push(cut, end)?;

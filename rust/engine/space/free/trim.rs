@@ -142,8 +142,7 @@ impl Group {
         ranges.remove(first, last)?;
         self.publish(&body);
         let len = last.saturating_sub(first);
-        body.tally
-            .shift(len, ByteState::Free, ByteState::Reserved)?;
+        self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         let drawn = from.draw_for(self.space_info(), len);
         self.space_info().allocated(len, drawn)?;
         Ok(Some((first, last)))

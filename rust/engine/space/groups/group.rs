@@ -2,7 +2,7 @@
 //! One block group: its bytes by state, and where they are free.
 
 use super::items::Items;
-use crate::disk::Logical;
+use crate::disk::{Flaw, Logical, Place};
 use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
 use crate::space::reserve::{ByteState, SpaceInfo, Tally};
@@ -139,8 +139,7 @@ impl Group {
         };
         self.publish(&body);
         let len = end.saturating_sub(start);
-        body.tally
-            .shift(len, ByteState::Free, ByteState::Reserved)?;
+        self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         if self.class == Class::Data && matches!(body.free_space, FreeSpace::Append(_)) {
             body.under_way = body.under_way.saturating_add(len);
         }
@@ -180,7 +179,7 @@ impl Group {
         let state = body.state_of(idle);
         self.publish(&body);
         let len = end.saturating_sub(start);
-        body.tally.shift(len, ByteState::Reserved, state)?;
+        self.count(&mut body, len, ByteState::Reserved, state)?;
         match self.space_info.give_back_promised(len, state)? {
             true => to.take_in(&self.space_info, len),
             false => return Err(ENOSPC),
@@ -231,12 +230,25 @@ impl Group {
         from: ByteState,
         to: ByteState,
     ) -> Result {
-        body.tally.shift(bytes, from, to).inspect_err(|_| {
-            pr_err!(
-                "block group {}: {bytes} bytes cannot go from {from:?} to {to:?}\n",
-                self.start()
-            );
-        })?;
+        self.count(body, bytes, from, to)?;
         self.space_info.shift(bytes, from, to)
+    }
+    /// Moves bytes from one state to another in the group's own tally.
+    pub(in crate::space) fn count(
+        &self,
+        body: &mut Body,
+        bytes: u64,
+        from: ByteState,
+        to: ByteState,
+    ) -> Result {
+        body.tally
+            .shift(bytes, from, to)
+            .map_err(|flaw| self.broken(flaw))
+    }
+
+    /// Reports what contradicts itself in the group.
+    #[cold]
+    pub(in crate::space) fn broken(&self, flaw: Flaw) -> Error {
+        flaw.at(Place::BlockGroup(self.start())).report()
     }
 }

@@ -2,24 +2,20 @@
 //! What the trees have of a block group, what they lack, and in which state its write-out is.
 
 use crate::btree::{Allocate, Tree};
-use crate::disk::raw::RawBlockGroup;
-use crate::disk::{BlockGroupFlags, Key, Kind, ObjectId};
+use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Key, Kind};
 use crate::map::OrdMap;
-use crate::space::free::changes::{Change, Changes};
-use crate::space::free::tree::{FreeSpaceTree, Recorded};
+use crate::space::free::changes::Change;
+use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use latch::prelude::*;
 
 /// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
 pub(in crate::space) struct Items {
     /// Where the BLOCK_GROUP_ITEM is.
     key: Key,
-    flags: BlockGroupFlags,
-    /// The `used` that the BLOCK_GROUP_ITEM has.
-    used: u64,
-    /// What the free space tree has; `None` without one.
-    recorded: Option<Recorded>,
-    /// What it lacks.
-    changes: Changes,
+    /// The BLOCK_GROUP_ITEM.
+    item: BlockGroupItem,
+    /// What the disk has of the group's free space.
+    free_space: GroupOnDisk,
 }
 
 impl Items {
@@ -28,24 +24,18 @@ impl Items {
         len: u64,
         flags: BlockGroupFlags,
         used: u64,
-        recorded: Option<Recorded>,
+        free_space: GroupOnDisk,
     ) -> Self {
-        let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, len);
         Self {
-            key,
-            flags,
-            used,
-            recorded,
-            changes: Changes::new(),
+            key: Key::new(start, Kind::BLOCK_GROUP_ITEM, len),
+            item: BlockGroupItem { used, flags },
+            free_space,
         }
     }
 
     /// Notes that a range's extent item came or went.
     pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
-        match self.recorded {
-            Some(_) => self.changes.note(start, end, change),
-            None => Ok(()),
-        }
+        self.free_space.note(start, end, change)
     }
 
     /// Writes a new group's items.
@@ -53,18 +43,15 @@ impl Items {
         &self,
         txn: &dyn Allocate,
         groups: &Tree,
-        free_space: Option<&FreeSpaceTree>,
+        free_space: &OnDisk,
     ) -> Result {
-        let item = RawBlockGroup {
-            used: self.used.into(),
-            chunk_objectid: ObjectId::FIRST_CHUNK_TREE.get().into(),
-            flags: self.flags.get().into(),
-        };
-        groups.insert(txn, &self.key, item.as_bytes())?;
-        match (free_space, &self.recorded) {
-            (Some(tree), Some(recorded)) => tree.add_group(txn, recorded),
-            _ => Ok(()),
-        }
+        let item = self.item;
+        groups
+            .insert_with(txn, &self.key, BlockGroupItem::SIZE, |bytes| {
+                item.write_to(bytes)
+            })?
+            .map_err(Bug::report)?;
+        free_space.insert(txn, &self.free_space)
     }
 
     /// Removes all items of the group.
@@ -72,14 +59,10 @@ impl Items {
         &mut self,
         txn: &dyn Allocate,
         groups: &Tree,
-        free_space: Option<&FreeSpaceTree>,
+        free_space: &OnDisk,
     ) -> Result {
         groups.remove(txn, &self.key)?;
-        self.changes = Changes::new();
-        match (free_space, &self.recorded) {
-            (Some(tree), Some(recorded)) => tree.remove_group(txn, recorded),
-            _ => Ok(()),
-        }
+        free_space.remove(txn, &mut self.free_space)
     }
 
     /// Brings the trees up to date; `used` is what the group's item should say.
@@ -87,15 +70,11 @@ impl Items {
         &mut self,
         txn: &dyn Allocate,
         groups: &Tree,
-        free_space: Option<&FreeSpaceTree>,
+        free_space: &OnDisk,
         used: u64,
     ) -> Result {
-        if let (Some(tree), Some(recorded)) = (free_space, &mut self.recorded) {
-            if !self.changes.is_empty() {
-                tree.write(txn, recorded, &mut self.changes)?;
-            }
-        }
-        if used == self.used {
+        free_space.write(txn, &mut self.free_space)?;
+        if used == self.item.used {
             return Ok(());
         }
         self.write_used(txn, groups, used)
@@ -104,12 +83,11 @@ impl Items {
     // A frame of its own, which is gone when the free space tree is written.
     #[inline(never)]
     fn write_used(&mut self, txn: &dyn Allocate, groups: &Tree, used: u64) -> Result {
-        groups.update(txn, &self.key, |bytes| {
-            let (item, _) = RawBlockGroup::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
-            item.used.set(used);
-            Ok::<(), Error>(())
-        })??;
-        self.used = used;
+        let item = BlockGroupItem { used, ..self.item };
+        groups
+            .update(txn, &self.key, |bytes| item.write_to(bytes))?
+            .map_err(Bug::report)?;
+        self.item = item;
         Ok(())
     }
 }

@@ -7,13 +7,15 @@
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
 use crate::btree::Tree;
-use crate::disk::raw::RawBlockGroup;
-use crate::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ZoneOffset};
+use crate::disk::{
+    BlockGroupFlags, BlockGroupItem, Bug, CompatRo, Flaw, Key, Kind, Logical, Place, ZoneOffset,
+};
 use crate::map::OrdMap;
 use crate::space::free::abandoned::Abandoned;
+use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use crate::space::free::policy::{Appending, FreeSpace};
 use crate::space::free::ranges::FreeRanges;
-use crate::space::free::tree::{self as free_space_tree, FreeSpaceItem, Recorded};
+use crate::space::free::tree::{self as free_space_tree, FreeSpaceItem};
 use crate::space::reserve::Tally;
 use crate::space::root::{Options, Trees};
 use crate::space::write_order::{Ending, NewGroup, WriteOrder};
@@ -29,7 +31,7 @@ struct Loading {
     class: Class,
     used: u64,
     body: Body,
-    recorded: Option<Recorded>,
+    free_space: GroupOnDisk,
     /// Behind the extents seen so far.
     seen_to: u64,
 }
@@ -67,13 +69,15 @@ impl Space {
         let space = Space::new(volume, trees.block_groups, free_space, options, order)?;
         let mut loadings = space.read_groups(&trees.extent, writable)?;
         if writable {
-            match space.free_space.as_ref() {
-                Some(tree) => read_free_space(
+            match &space.free_space {
+                OnDisk::Tree(tree) => read_free_space(
                     &mut loadings,
                     tree.tree(),
                     space.volume.format().sector_size,
                 )?,
-                None => derive_free_space(&mut loadings, &trees.extent, space.node_size)?,
+                OnDisk::Nowhere => {
+                    derive_free_space(&mut loadings, &trees.extent, space.node_size)?
+                }
             }
         }
         while let Some((_, loading)) = loadings.pop_first() {
@@ -102,20 +106,19 @@ impl Space {
     fn read_group(&self, chunk: Arc<Chunk>, extents: &Tree, writable: bool) -> Result<Loading> {
         let start = chunk.logical.get();
         let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, chunk.len);
-        let item = self.block_groups.get(&key, |bytes| {
-            RawBlockGroup::read_from_prefix(bytes)
-                .ok()
-                .map(|(item, _)| item)
-        })?;
-        let item = item
-            .flatten()
-            .ok_or_else(|| broken(start, "a chunk has no block group item"))?;
-        let used = item.used.get();
-        if item.flags.get() != chunk.flags.get() {
-            return Err(broken(start, "its type is not that of its chunk"));
-        }
-        if used > chunk.len {
-            return Err(broken(start, "more is used than it holds"));
+        let item = self
+            .block_groups
+            .get(&key, |bytes| BlockGroupItem::parse(&key, bytes))?
+            .ok_or_else(|| {
+                let flaw = Flaw::missing("chunk has no block group item");
+                flaw.at(Place::Chunk(chunk.logical)).report()
+            })?;
+        let BlockGroupItem { used, flags } =
+            item.map_err(|flaw| flaw.in_item(self.block_groups.id(), &key).report())?;
+        if flags != chunk.flags {
+            let (found, expected) = (flags.get(), chunk.flags.get());
+            let flaw = Flaw::new("block group is not of its chunk's type", found, expected);
+            return Err(broken(start, flaw));
         }
         let class = class_of(&chunk)?;
         let zones = match writable && self.volume.is_zoned() {
@@ -136,7 +139,7 @@ impl Space {
             class,
             used,
             body,
-            recorded: None,
+            free_space: GroupOnDisk::Nowhere,
             seen_to: start,
             chunk,
         })
@@ -146,41 +149,59 @@ impl Space {
     #[inline(never)]
     fn finish_loading(&self, loading: Loading, writable: bool) -> Result {
         let (start, len) = (loading.start(), loading.chunk.len);
+        if writable {
+            self.check_free_space(&loading)?;
+        }
         let Loading {
             chunk,
             class,
             used,
             mut body,
-            recorded,
+            free_space,
             ..
         } = loading;
-        if !writable {
+        if writable {
+            exclude_superblocks(&self.volume, &chunk, &mut body)?;
+        } else {
             body.allocation = Allocation::Closed;
             body.tally.read_only = len.saturating_sub(used);
-        } else if let FreeSpace::Anywhere(ranges) = &body.free_space {
-            if ranges.free() != len.saturating_sub(used) {
-                return Err(broken(
-                    start,
-                    "its free ranges do not add up to what is not used",
-                ));
-            }
-            if recorded
-                .is_some_and(|recorded| usize::try_from(recorded.extent_count) != Ok(ranges.len()))
-            {
-                return Err(broken(start, "the count of its free ranges is wrong"));
-            }
-            exclude_superblocks(&self.volume, &chunk, &mut body)?;
         }
-        if writable && self.free_space.is_some() && recorded.is_none() {
-            return Err(broken(start, "it is not in the free space tree"));
-        }
-        let items = Items::new(start, len, chunk.flags, used, recorded);
+        let items = Items::new(start, len, chunk.flags, used, free_space);
         let space_info = self.space_infos.get(class).clone();
-        let group = Arc::new(
-            Group::new(chunk, class, space_info, body, items)?,
-            GFP_KERNEL,
-        )?;
-        self.publish(&group)
+        let group = Group::new(chunk, class, space_info, body, items)?;
+        self.publish(&Arc::new(group, GFP_KERNEL)?)
+    }
+
+    /// Checks that a group's free space is on the disk, if it is for others, and that it adds up.
+    fn check_free_space(&self, loading: &Loading) -> Result {
+        let start = loading.start();
+        let recorded = match (&self.free_space, &loading.free_space) {
+            (OnDisk::Tree(_), GroupOnDisk::Nowhere) => {
+                let flaw = Flaw::missing("block group is not in the free space tree");
+                return Err(broken(start, flaw));
+            }
+            (_, GroupOnDisk::Tree(recorded, _)) => Some(recorded.extent_count),
+            (OnDisk::Nowhere, GroupOnDisk::Nowhere) => None,
+        };
+        let FreeSpace::Anywhere(ranges) = &loading.body.free_space else {
+            return Ok(());
+        };
+        let unused = loading.chunk.len.saturating_sub(loading.used);
+        if ranges.free() != unused {
+            let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
+            return Err(broken(start, flaw));
+        }
+        let count = u64::try_from(ranges.len()).unwrap_or(u64::MAX);
+        match recorded
+            .map(u64::from)
+            .filter(|&recorded| recorded != count)
+        {
+            Some(recorded) => {
+                let flaw = Flaw::new("free ranges are counted wrongly", recorded, count);
+                Err(broken(start, flaw))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -191,7 +212,10 @@ pub(in crate::space) fn class_of(chunk: &Chunk) -> Result<Class> {
         BlockGroupFlags::DATA => Ok(Class::Data),
         BlockGroupFlags::METADATA => Ok(Class::Metadata),
         BlockGroupFlags::SYSTEM => Ok(Class::System),
-        _ => Err(broken(chunk.logical.get(), "it holds more than one type")),
+        _ => {
+            let flaw = Flaw::new("chunk is not of one type", types.get(), 1);
+            Err(flaw.at(Place::Chunk(chunk.logical)).report())
+        }
     }
 }
 
@@ -233,10 +257,8 @@ pub(in crate::space) fn new_body(
     };
     let offset = zones.alloc_offset.get().min(whole);
     if used > offset {
-        return Err(broken(
-            start,
-            "more is used than its zones have been written to",
-        ));
+        let flaw = Flaw::new("more is used than was written to the zones", used, offset);
+        return Err(broken(start, flaw));
     }
     let lost = chunk.len.saturating_sub(whole);
     let unusable = lost.saturating_add(offset.saturating_sub(used));
@@ -316,19 +338,19 @@ fn read_free_space(loadings: &mut Loadings, tree: &Tree, sector_size: u32) -> Re
             let loading = loadings
                 .get_mut(&recorded.start)
                 .filter(|loading| loading.end() == recorded.end);
-            let loading = loading
-                .ok_or_else(|| broken(recorded.start, "it is in the free space tree alone"))?;
-            loading.recorded = Some(recorded);
+            let loading = loading.ok_or_else(|| {
+                let flaw = Flaw::missing("free space tree has a block group that has no item");
+                broken(recorded.start, flaw)
+            })?;
+            loading.free_space = GroupOnDisk::tree(recorded);
             current = Some(recorded.start);
             Ok(())
         }
         FreeSpaceItem::Free(start, end) => {
             let loading = current
                 .and_then(|current| loadings.get_mut(&current))
-                .ok_or(EUCLEAN)?;
-            fill(&mut loading.body, start, end).inspect_err(|_| {
-                let _ = broken(loading.start(), "its free ranges overlap");
-            })
+                .ok_or_else(|| Bug::new("free range was read before its group").report())?;
+            fill(&mut loading.body, start, end)
         }
     })
 }
@@ -342,7 +364,8 @@ fn derive_free_space(loadings: &mut Loadings, extents: &Tree, node_size: u64) ->
             let loading =
                 loading.filter(|loading| start >= loading.seen_to && end <= loading.end());
             let loading = loading.ok_or_else(|| {
-                broken(start, "an extent overlaps another or no block group has it")
+                let flaw = Flaw::missing("extent overlaps another, or lies in no block group");
+                flaw.at(Place::Extent(Logical::new(start))).report()
             })?;
             if loading.seen_to < start {
                 fill(&mut loading.body, loading.seen_to, start)?;
@@ -391,8 +414,8 @@ fn last_allocated(extents: &Tree, chunk: &Chunk, node_size: u64) -> Result<ZoneO
     ))
 }
 
+/// Reports what contradicts itself in the block group at `start`.
 #[cold]
-fn broken(start: u64, what: &str) -> Error {
-    pr_err!("block group {start}: {what}\n");
-    EUCLEAN
+fn broken(start: u64, flaw: Flaw) -> Error {
+    flaw.at(Place::BlockGroup(Logical::new(start))).report()
 }

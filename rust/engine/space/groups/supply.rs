@@ -6,7 +6,6 @@ use super::items::Items;
 use super::load::{self, new_body};
 use crate::btree::Allocate;
 use crate::disk::{BlockGroupFlags, Logical, ZoneOffset, DEVICE_RESERVED};
-use crate::space::free::tree::Recorded;
 use crate::space::reserve::Growth;
 use crate::space::{Class, Space};
 use crate::volume::Chunk;
@@ -64,7 +63,7 @@ impl Removal {
         group.space_info().subtract(&group.lock().tally);
         space.cursors.forget_log(group.start());
         let mut items = group.items.lock();
-        items.remove(txn, &space.block_groups, space.free_space.as_ref())?;
+        items.remove(txn, &space.block_groups, &space.free_space)?;
         space.refresh_growth();
         Ok(())
     }
@@ -137,7 +136,7 @@ impl Space {
         let items = group.items.lock();
         self.publish(&group)?;
         self.refresh_growth();
-        items.insert(txn, &self.block_groups, self.free_space.as_ref())
+        items.insert(txn, &self.block_groups, &self.free_space)
     }
 
     /// The group of a new chunk, all of it free. In a frame of its own: it is large.
@@ -166,11 +165,8 @@ impl Space {
         )?;
         load::fill(&mut body, first, end)?;
         load::exclude_superblocks(&self.volume, &chunk, &mut body)?;
-        let recorded = self
-            .free_space
-            .as_ref()
-            .map(|_| Recorded::all_free(first, end));
-        let items = Items::new(first, chunk.len, chunk.flags, 0, recorded);
+        let free_space = self.free_space.new_group(first, end);
+        let items = Items::new(first, chunk.len, chunk.flags, 0, free_space);
         let group = Group::new(
             chunk,
             class,

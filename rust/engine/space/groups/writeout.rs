@@ -30,12 +30,8 @@ impl Space {
     }
 
     fn note(&self, group: &Group, start: u64, len: u64, change: Change) -> Result {
-        let noted = group
-            .items
-            .lock()
-            .note(start, start.saturating_add(len), change);
-        noted
-            .inspect_err(|error| pr_err!("{len} bytes at {start} {change:?} twice: {error:?}\n"))?;
+        let end = start.saturating_add(len);
+        group.items.lock().note(start, end, change)?;
         self.writeouts.lock().dirty(group.start().get())
     }
 
@@ -79,6 +75,6 @@ impl Space {
         };
         let mut items = group.items.lock();
         let used = group.lock().tally.used;
-        items.write(txn, &self.block_groups, self.free_space.as_ref(), used)
+        items.write(txn, &self.block_groups, &self.free_space, used)
     }
 }

@@ -2,7 +2,7 @@
 //! Block groups on sequential zones: when their zones are taken, given back and emptied.
 
 use super::group::{Allocation, Body, Group};
-use crate::disk::{Logical, ZoneOffset};
+use crate::disk::{Bug, Logical, ZoneOffset};
 use crate::space::free::policy::{Appending, FreeSpace};
 use crate::space::reserve::ByteState;
 use crate::space::write_order::{DataGroup, Ending, OrderedGroup, Share, WriteOrder, Zones};
@@ -143,7 +143,7 @@ impl DataGroup for Group {
             Allocation::Open => ByteState::Free,
             Allocation::Closed => ByteState::ReadOnly,
         };
-        body.tally.shift(left, from, ByteState::Unusable)?;
+        self.count(&mut body, left, from, ByteState::Unusable)?;
         if body.allocation == Allocation::Closed {
             self.space_info().shift(left, from, ByteState::Unusable)?;
         }
@@ -327,7 +327,8 @@ impl Space {
         }
         let mut body = group.lock();
         let Some(zones) = appending(&mut body) else {
-            return Err(EUCLEAN);
+            let bug = Bug::new("zones of a group were reset that has none");
+            return Err(bug.of(start.get()).report());
         };
         let consumed = zones.offset.get();
         zones.restart();

@@ -3,6 +3,7 @@
 
 use super::tally::{ByteState, Tally};
 use super::totals::{Growth, Totals};
+use crate::disk::{Bug, Flaw};
 use crate::space::{Class, Shortage, Urgency};
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard};
@@ -51,7 +52,8 @@ impl SpaceInfo {
         }
         totals
             .tally
-            .shift(bytes, ByteState::Free, ByteState::Unusable)?;
+            .shift(bytes, ByteState::Free, ByteState::Unusable)
+            .map_err(differs)?;
         Ok(true)
     }
 
@@ -76,7 +78,8 @@ impl SpaceInfo {
         let mut totals = self.totals.lock();
         totals
             .tally
-            .shift(bytes, ByteState::Free, ByteState::Reserved)?;
+            .shift(bytes, ByteState::Free, ByteState::Reserved)
+            .map_err(differs)?;
         let from_global = bytes.saturating_sub(drawn).min(totals.global.held);
         totals.global.held = totals.global.held.saturating_sub(from_global);
         totals.unpromise(drawn.saturating_add(from_global));
@@ -87,7 +90,10 @@ impl SpaceInfo {
     /// between. Whether they are: on sequential zones the same bytes cannot be had again, and others may be promised.
     pub(in crate::space) fn give_back_promised(&self, bytes: u64, to: ByteState) -> Result<bool> {
         let mut totals = self.totals.lock();
-        totals.tally.shift(bytes, ByteState::Reserved, to)?;
+        totals
+            .tally
+            .shift(bytes, ByteState::Reserved, to)
+            .map_err(differs)?;
         let promised = totals.promise(self.class, bytes, Urgency::Ordinary);
         if to == ByteState::Free {
             totals.fill_global(self.class);
@@ -103,7 +109,7 @@ impl SpaceInfo {
     /// Moves bytes from one state to another.
     pub(in crate::space) fn shift(&self, bytes: u64, from: ByteState, to: ByteState) -> Result {
         let mut totals = self.totals.lock();
-        totals.tally.shift(bytes, from, to)?;
+        totals.tally.shift(bytes, from, to).map_err(differs)?;
         if to == ByteState::Free {
             totals.fill_global(self.class);
         }
@@ -133,4 +139,10 @@ impl SpaceInfo {
     pub(in crate::space) fn resize_global(&self, size: u64) {
         self.totals.lock().resize_global(self.class, size);
     }
+}
+
+/// The totals of a class are not the sum of its groups, whose own tallies let the bytes pass.
+#[cold]
+fn differs(flaw: Flaw) -> Error {
+    Bug::new(flaw.what).of(flaw.found).report()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Bytes of a block group or a class, by the state they are in.
 
-use latch::prelude::*;
+use crate::disk::Flaw;
 
 /// The state of a byte of a block group. See the picture in [`crate::space`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub(in crate::space) enum ByteState {
     Unusable,
     /// In a group that must not be allocated from, or part of a superblock copy.
     ReadOnly,
+}
+
+impl ByteState {
+    /// What is wrong when more bytes leave the state than are in it.
+    const fn runs_short(self) -> &'static str {
+        match self {
+            Self::Free => "more bytes are taken than are free",
+            Self::Reserved => "more bytes leave the reserved than are reserved",
+            Self::Used => "more bytes are freed than are used",
+            Self::Pinned => "more bytes are unpinned than are pinned",
+            Self::Unusable => "more bytes are reset than are unusable",
+            Self::ReadOnly => "more bytes are opened than are read-only",
+        }
+    }
 }
 
 /// Bytes by state.
@@ -46,10 +60,20 @@ impl Tally {
             .fold(self.total, |left, &bytes| left.saturating_sub(bytes))
     }
 
-    /// Moves bytes from one state to another. `EUCLEAN` if there are not as many: the books are wrong.
-    pub(in crate::space) fn shift(&mut self, bytes: u64, from: ByteState, to: ByteState) -> Result {
-        let left = self.of(from).checked_sub(bytes).ok_or(EUCLEAN)?;
-        let more = self.of(to).checked_add(bytes).ok_or(EUCLEAN)?;
+    /// Moves bytes from one state to another. The tally is wrong, and stays as it is, if there are not as many.
+    pub(in crate::space) fn shift(
+        &mut self,
+        bytes: u64,
+        from: ByteState,
+        to: ByteState,
+    ) -> Result<(), Flaw> {
+        let (had, has) = (self.of(from), self.of(to));
+        let left = had
+            .checked_sub(bytes)
+            .ok_or_else(|| Flaw::new(from.runs_short(), bytes, had))?;
+        let more = has
+            .checked_add(bytes)
+            .ok_or_else(|| Flaw::new("more bytes change state than can be counted", bytes, has))?;
         if from == to {
             return Ok(());
         }

@@ -2,9 +2,9 @@
 
 use super::trees::{free_space_tree, items, Txn};
 use super::{runs, Random};
-use crate::disk::{Key, Kind};
+use crate::disk::{FreeSpaceForm, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
-use crate::space::free::tree::{read, Form, FreeSpaceItem, FreeSpaceTree, Recorded};
+use crate::space::free::tree::{read, FreeSpaceItem, FreeSpaceTree, Recorded};
 use latch::prelude::*;
 use std::vec;
 
@@ -106,8 +106,10 @@ impl Group {
                 continue;
             }
             match self.recorded.form {
-                Form::Extents => assert_eq!((key.kind, bytes.len()), (Kind::FREE_SPACE_EXTENT, 0)),
-                Form::Bitmaps => {
+                FreeSpaceForm::Extents => {
+                    assert_eq!((key.kind, bytes.len()), (Kind::FREE_SPACE_EXTENT, 0))
+                }
+                FreeSpaceForm::Bitmaps => {
                     assert_eq!(key, Key::new(covered, Kind::FREE_SPACE_BITMAP, key.offset));
                     assert_eq!(bytes.len() as u64, (key.offset / SECTOR).div_ceil(8));
                     covered += key.offset;
@@ -115,7 +117,7 @@ impl Group {
                 }
             }
         }
-        assert!(self.recorded.form == Form::Extents || covered == END);
+        assert!(self.recorded.form == FreeSpaceForm::Extents || covered == END);
     }
 }
 
@@ -149,17 +151,17 @@ fn forms_change_at_the_thresholds_of_c() {
     group.write();
     assert_eq!(
         (group.recorded.extent_count, group.recorded.form),
-        (33, Form::Extents)
+        (33, FreeSpaceForm::Extents)
     );
     group.toggle(3300, 1);
     group.write();
     assert_eq!(
         (group.recorded.extent_count, group.recorded.form),
-        (34, Form::Bitmaps)
+        (34, FreeSpaceForm::Bitmaps)
     );
     group.toggle(0, 50);
     group.write();
-    assert_eq!(group.recorded.form, Form::Bitmaps);
+    assert_eq!(group.recorded.form, FreeSpaceForm::Bitmaps);
 }
 
 /// A group so long that the lower threshold is not zero.
@@ -177,17 +179,26 @@ fn bitmaps_become_extents_again() {
         changes.note(at, at + SECTOR, Change::Allocated).unwrap();
     }
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
-    assert_eq!((recorded.extent_count, recorded.form), (361, Form::Bitmaps));
+    assert_eq!(
+        (recorded.extent_count, recorded.form),
+        (361, FreeSpaceForm::Bitmaps)
+    );
     for index in 0..102 {
         let at = START + index * 16 * SECTOR + SECTOR;
         changes.note(at, at + SECTOR, Change::Freed).unwrap();
     }
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
-    assert_eq!((recorded.extent_count, recorded.form), (259, Form::Bitmaps));
+    assert_eq!(
+        (recorded.extent_count, recorded.form),
+        (259, FreeSpaceForm::Bitmaps)
+    );
     let at = START + 102 * 16 * SECTOR + SECTOR;
     changes.note(at, at + SECTOR, Change::Freed).unwrap();
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
-    assert_eq!((recorded.extent_count, recorded.form), (258, Form::Extents));
+    assert_eq!(
+        (recorded.extent_count, recorded.form),
+        (258, FreeSpaceForm::Extents)
+    );
     assert_eq!(items(tree.tree()).len(), 259);
     tree.remove_group(&txn, &recorded).unwrap();
     assert!(items(tree.tree()).is_empty());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Random;
+use crate::disk::Flaw;
 use crate::space::reserve::{ByteState, Growth, SpaceInfo, Tally};
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
@@ -133,11 +134,11 @@ fn the_books_refuse_to_go_negative() {
     };
     assert_eq!(
         tally.shift(41, ByteState::Used, ByteState::Pinned),
-        Err(EUCLEAN)
+        Err(Flaw::new("more bytes are freed than are used", 41, 40))
     );
     assert_eq!(
         tally.shift(61, ByteState::Free, ByteState::Reserved),
-        Err(EUCLEAN)
+        Err(Flaw::new("more bytes are taken than are free", 61, 60))
     );
     tally
         .shift(60, ByteState::Free, ByteState::Reserved)

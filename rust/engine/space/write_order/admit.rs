@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which block may go out now.
 
-use super::group::{InFlight, ZoneState};
+use super::group::{InFlight, Progress, ZoneState};
 use super::{Groups, Sequential};
 use crate::btree::WriteMode;
-use crate::disk::Logical;
+use crate::disk::{Bug, Flaw, Logical};
 use crate::volume::Activation;
 use latch::prelude::*;
 use latch::MutexGuard;
@@ -103,11 +103,8 @@ impl<'g> WriteTurn<'g> {
         };
         let state: &mut Groups = state;
         let end = addr.saturating_add(len);
-        let Some(group) = state.group_of(addr) else {
+        let Some((group, progress)) = state.group_of(addr) else {
             return Ok(Admission::Write(WriteToken { target: None }));
-        };
-        let Some(progress) = state.groups.get(&group) else {
-            return Err(EUCLEAN);
         };
         let pointer = progress.pointer.get();
         if addr < pointer {
@@ -115,8 +112,13 @@ impl<'g> WriteTurn<'g> {
             return Ok(Admission::Skip);
         }
         if end > progress.capacity_end {
-            pr_err!("block {addr} lies behind the capacity of its zones\n");
-            return Err(EUCLEAN);
+            let (found, expected) = (end.get(), progress.capacity_end.get());
+            let flaw = Flaw::new(
+                "block lies behind the capacity of its zones",
+                found,
+                expected,
+            );
+            return Err(flaw.in_block(addr).report());
         }
         let fills = addr > pointer && progress.group.is_abandoned(pointer);
         if addr > pointer && !fills {
@@ -157,9 +159,9 @@ impl<'g> WriteTurn<'g> {
 
 impl Groups {
     /// The group on sequential zones that an address is in.
-    fn group_of(&self, addr: Logical) -> Option<u64> {
+    fn group_of(&self, addr: Logical) -> Option<(u64, &Progress)> {
         let (&start, progress) = self.groups.floor(&addr.get())?;
-        (addr < progress.end()).then_some(start)
+        (addr < progress.end()).then_some((start, progress))
     }
 }
 
@@ -198,17 +200,16 @@ impl Sequential {
     /// Makes the zones of `group` writable, at the cost of another group's if the device's budget is spent.
     fn prepare(&self, state: &mut Groups, group: u64) -> Result<Verdict> {
         let Some(progress) = state.groups.get(&group) else {
-            return Err(EUCLEAN);
+            return Err(Bug::new("block group is not in the write order")
+                .of(group)
+                .report());
         };
         match progress.zone_state {
             ZoneState::Active => return Ok(Verdict::Ready),
             ZoneState::Empty => {}
             ZoneState::Filled | ZoneState::Finished => {
-                pr_err!(
-                    "block group {}: a block for zones that are full\n",
-                    progress.start
-                );
-                return Err(EUCLEAN);
+                let bug = Bug::new("a block was allocated in zones that are full");
+                return Err(bug.of(group).report());
             }
         }
         let start = progress.start;

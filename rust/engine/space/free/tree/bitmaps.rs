@@ -3,7 +3,7 @@
 
 use super::Recorded;
 use crate::btree::Writer;
-use crate::disk::{Key, Kind};
+use crate::disk::{Bug, Flaw, Key, Kind};
 use crate::space::free::changes::Change;
 use latch::prelude::*;
 
@@ -40,6 +40,25 @@ impl Bitmap {
         self.bits().div_ceil(8)
     }
 
+    /// Checks that an item has the bytes of this bitmap.
+    pub(super) fn check_size(&self, bytes: &[u8]) -> Result<(), Flaw> {
+        let found = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if found == self.size() {
+            return Ok(());
+        }
+        Err(Flaw::new(
+            "free space bitmap has a wrong size",
+            found,
+            self.size(),
+        ))
+    }
+
+    /// The address that a bit stands for.
+    fn address(&self, bit: u64) -> u64 {
+        self.start
+            .saturating_add(bit.saturating_mul(self.sector_size))
+    }
+
     fn bit(&self, at: u64) -> u64 {
         at.saturating_sub(self.start)
             .checked_div(self.sector_size)
@@ -51,15 +70,18 @@ impl Bitmap {
     }
 
     /// Sets or clears the bits of `[start, end)`, which may reach beyond the bitmap; an error if one was so already.
-    fn change(&self, bytes: &mut [u8], start: u64, end: u64, change: Change) -> Result {
+    fn change(&self, bytes: &mut [u8], start: u64, end: u64, change: Change) -> Result<(), Flaw> {
+        self.check_size(bytes)?;
         let first = self.bit(start.max(self.start));
         let last = self.bit(end.min(self.end));
         for bit in first..last {
             let (index, mask) = place(bit);
-            let byte = bytes.get_mut(index).ok_or(EUCLEAN)?;
+            let Some(byte) = bytes.get_mut(index) else {
+                break;
+            };
             let was_free = *byte & mask != 0;
             if was_free == (change == Change::Freed) {
-                return Err(EUCLEAN);
+                return Err(change.contradicted(self.address(bit)));
             }
             *byte ^= mask;
         }
@@ -67,7 +89,7 @@ impl Bitmap {
     }
 
     /// Marks `[start, end)` free in a bitmap that is being built.
-    pub(super) fn fill(&self, bytes: &mut [u8], start: u64, end: u64) -> Result {
+    pub(super) fn fill(&self, bytes: &mut [u8], start: u64, end: u64) -> Result<(), Flaw> {
         self.change(bytes, start, end, Change::Freed)
     }
 
@@ -77,23 +99,19 @@ impl Bitmap {
         bytes: &[u8],
         each: &mut dyn FnMut(u64, u64) -> Result,
     ) -> Result {
-        let address = |bit: u64| {
-            self.start
-                .saturating_add(bit.saturating_mul(self.sector_size))
-        };
         let mut first = None;
         for bit in 0..self.bits() {
             match (is_set(bytes, bit), first) {
                 (true, None) => first = Some(bit),
                 (false, Some(start)) => {
-                    each(address(start), address(bit))?;
+                    each(self.address(start), self.address(bit))?;
                     first = None;
                 }
                 (true, Some(_)) | (false, None) => {}
             }
         }
         match first {
-            Some(start) => each(address(start), self.end),
+            Some(start) => each(self.address(start), self.end),
             None => Ok(()),
         }
     }
@@ -123,7 +141,13 @@ fn seek(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) ->
     };
     bitmap
         .filter(covers)
-        .ok_or_else(|| group.broken("a bitmap is missing"))
+        .ok_or_else(|| group.broken(Flaw::missing("free space bitmap is missing")))
+}
+
+/// The item that a writer was moved to is not there.
+#[cold]
+fn lost() -> Error {
+    Bug::new("a writer lost the item that it was moved to").report()
 }
 
 /// Changes the bits of a range. Gives by how much the number of free ranges grew.
@@ -144,13 +168,10 @@ pub(super) fn change(
     let mut at = start;
     while at < end {
         let bitmap = seek(writer, group, sector_size, at)?;
-        let (_, bytes) = writer.item_mut()?.ok_or(EUCLEAN)?;
+        let (_, bytes) = writer.item_mut()?.ok_or_else(lost)?;
         bitmap
             .change(bytes, at, end, change)
-            .map_err(|_| match change {
-                Change::Allocated => group.broken("an allocated range was not free"),
-                Change::Freed => group.broken("a freed range was free"),
-            })?;
+            .map_err(|flaw| group.broken(flaw))?;
         at = bitmap.end;
     }
     let free_after = end < group.end && is_free(writer, group, sector_size, end)?;
@@ -163,6 +184,6 @@ pub(super) fn change(
 
 fn is_free(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) -> Result<bool> {
     let bitmap = seek(writer, group, sector_size, at)?;
-    let (_, bytes) = writer.item()?.ok_or(EUCLEAN)?;
+    let (_, bytes) = writer.item()?.ok_or_else(lost)?;
     Ok(bitmap.is_set(bytes, at))
 }

@@ -2,12 +2,15 @@
 //! Changing the form in which a group's free space is kept.
 
 use super::bitmaps::Bitmap;
-use super::{remove_all, Form, FreeSpaceTree, Recorded};
+use super::{remove_all, FreeSpaceTree, Recorded};
 use crate::btree::Allocate;
-use crate::disk::{Key, Kind};
+use crate::disk::{Flaw, FreeSpaceForm, Key, Kind};
 use crate::space::free::pinned::Spans;
 use core::ops::ControlFlow;
 use latch::prelude::*;
+
+/// The rule that FREE_SPACE_INFO items keep.
+const WRONG_COUNT: &str = "free space tree counts its ranges wrongly";
 
 impl FreeSpaceTree {
     /// Extents become bitmaps.
@@ -29,7 +32,7 @@ impl FreeSpaceTree {
             let key = Key::new(start, Kind::FREE_SPACE_BITMAP, end.saturating_sub(start));
             let size = usize::try_from(bitmap.size()).map_err(|_| EINVAL)?;
             self.tree()
-                .insert_with(txn, &key, size, |bytes| -> Result {
+                .insert_with(txn, &key, size, |bytes| -> Result<(), Flaw> {
                     while let Some((from, to)) = next.filter(|&(from, _)| from < end) {
                         bitmap.fill(bytes, from.max(start), to.min(end))?;
                         if to > end {
@@ -38,10 +41,11 @@ impl FreeSpaceTree {
                         next = spans.next();
                     }
                     Ok(())
-                })??;
+                })?
+                .map_err(|flaw| recorded.broken(flaw))?;
             start = end;
         }
-        recorded.form = Form::Bitmaps;
+        recorded.form = FreeSpaceForm::Bitmaps;
         Ok(())
     }
 
@@ -55,7 +59,7 @@ impl FreeSpaceTree {
             let key = Key::new(start, Kind::FREE_SPACE_EXTENT, end.saturating_sub(start));
             self.tree().insert(txn, &key, &[])?;
         }
-        recorded.form = Form::Extents;
+        recorded.form = FreeSpaceForm::Extents;
         Ok(())
     }
 
@@ -72,12 +76,18 @@ impl FreeSpaceTree {
                     let start = key.objectid.get();
                     spans.push(start, start.saturating_add(key.offset))?;
                 }
-                _ => return Err(recorded.broken("an item of another kind among the ranges")),
+                (kind, _) => {
+                    let kind = kind.get().into();
+                    let flaw = Flaw::new("free space is of no known kind", kind, 199);
+                    return Err(recorded.broken(flaw));
+                }
             }
             Ok(ControlFlow::Continue(()))
         })?;
         if u32::try_from(spans.len()) != Ok(recorded.extent_count) {
-            return Err(recorded.broken("the count of ranges is wrong"));
+            let found = u64::try_from(spans.len()).unwrap_or(u64::MAX);
+            let expected = recorded.extent_count.into();
+            return Err(recorded.broken(Flaw::new(WRONG_COUNT, found, expected)));
         }
         Ok(spans)
     }

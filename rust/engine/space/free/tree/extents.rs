@@ -3,7 +3,8 @@
 
 use super::Recorded;
 use crate::btree::Writer;
-use crate::disk::{Key, Kind};
+use crate::disk::{Flaw, Key, Kind};
+use crate::space::free::changes::Change;
 use latch::prelude::*;
 
 fn key(start: u64, end: u64) -> Key {
@@ -25,7 +26,7 @@ fn at_or_before(writer: &mut Writer<'_>, group: &Recorded, at: u64) -> Result<Op
     let end = start
         .checked_add(found.offset)
         .filter(|&end| start < end && end <= group.end);
-    let end = end.ok_or_else(|| group.broken("a range leaves its block group"))?;
+    let end = end.ok_or_else(|| leaves(group, &found))?;
     Ok(Some((start, end)))
 }
 
@@ -37,7 +38,7 @@ pub(super) fn remove(
     end: u64,
 ) -> Result<i32> {
     let found = at_or_before(writer, group, start)?.filter(|&(_, last)| end <= last);
-    let (first, last) = found.ok_or_else(|| group.broken("an allocated range was not free"))?;
+    let (first, last) = found.ok_or_else(|| group.broken(Change::Allocated.contradicted(start)))?;
     match (first < start, end < last) {
         (false, false) => writer.remove_here().map(|()| -1),
         (false, true) => writer.rekey_here(&key(end, last)).map(|()| 0),
@@ -54,7 +55,7 @@ pub(super) fn remove(
 pub(super) fn add(writer: &mut Writer<'_>, group: &Recorded, start: u64, end: u64) -> Result<i32> {
     let left = at_or_before(writer, group, start)?;
     if left.is_some_and(|(_, left_end)| left_end > start) {
-        return Err(group.broken("a freed range was free"));
+        return Err(group.broken(Change::Freed.contradicted(start)));
     }
     let left = left.filter(|&(_, left_end)| left_end == start);
     let right = following(writer, group, start, end)?;
@@ -89,12 +90,21 @@ fn following(
         return Ok(None);
     }
     if next < end {
-        return Err(group.broken("a freed range was free"));
+        return Err(group.broken(Change::Freed.contradicted(start)));
     }
     let next_end = next
         .checked_add(found.offset)
         .filter(|&next_end| next_end <= group.end);
-    next_end
-        .map(Some)
-        .ok_or_else(|| group.broken("a range leaves its block group"))
+    next_end.map(Some).ok_or_else(|| leaves(group, &found))
+}
+
+/// The free range of an item does not lie in its group.
+#[cold]
+fn leaves(group: &Recorded, key: &Key) -> Error {
+    let end = key.objectid.get().saturating_add(key.offset);
+    group.broken(Flaw::new(
+        "free space leaves its block group",
+        end,
+        group.end,
+    ))
 }

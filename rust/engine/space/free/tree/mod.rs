@@ -24,26 +24,19 @@ pub(in crate::space) use read::{read, FreeSpaceItem};
 
 use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
-use crate::disk::raw::{RawFreeSpaceInfo, FREE_SPACE_BITMAPS, FREE_SPACE_BITMAP_SIZE};
-use crate::disk::{Key, Kind};
+use crate::disk::{
+    Bug, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Place, FREE_SPACE_BITMAP_SIZE,
+    ITEM_HEAD,
+};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// Bits in a bitmap item, at most.
 const BITMAP_BITS: u64 = FREE_SPACE_BITMAP_SIZE as u64 * 8;
 /// Bytes of an item's head in a leaf.
-const ITEM_HEAD: u64 = crate::disk::raw::RawItem::SIZE as u64;
+const HEAD_BYTES: u64 = ITEM_HEAD as u64;
 /// Fewer ranges than the upper threshold by this many, and bitmaps become extents again (C does the same).
 const HYSTERESIS: u64 = 100;
-
-/// How the tree keeps a group's free space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::space) enum Form {
-    /// An item for each range.
-    Extents,
-    /// A bit for each sector.
-    Bitmaps,
-}
 
 /// What the tree says of a group in its FREE_SPACE_INFO item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +46,7 @@ pub(in crate::space) struct Recorded {
     /// The first byte behind it.
     pub(in crate::space) end: u64,
     /// How its free ranges are kept.
-    pub(in crate::space) form: Form,
+    pub(in crate::space) form: FreeSpaceForm,
     /// How many there are.
     pub(in crate::space) extent_count: u32,
 }
@@ -64,7 +57,7 @@ impl Recorded {
         Self {
             start,
             end,
-            form: Form::Extents,
+            form: FreeSpaceForm::Extents,
             extent_count: 1,
         }
     }
@@ -91,31 +84,27 @@ impl Recorded {
         )
     }
 
-    fn info(&self) -> RawFreeSpaceInfo {
-        let flags = match self.form {
-            Form::Extents => 0,
-            Form::Bitmaps => FREE_SPACE_BITMAPS,
-        };
-        RawFreeSpaceInfo {
-            extent_count: self.extent_count.into(),
-            flags: flags.into(),
+    fn info(&self) -> FreeSpaceInfo {
+        FreeSpaceInfo {
+            extent_count: self.extent_count,
+            form: self.form,
         }
     }
 
     /// Counts free ranges that came and went.
     fn count(&mut self, delta: i32) -> Result {
-        self.extent_count = self
-            .extent_count
-            .checked_add_signed(delta)
-            .ok_or_else(|| self.broken("count below 0"))?;
+        self.extent_count = self.extent_count.checked_add_signed(delta).ok_or_else(|| {
+            let flaw = Flaw::missing("free space tree counts fewer ranges than it has");
+            self.broken(flaw)
+        })?;
         Ok(())
     }
 
-    /// Says that the tree contradicts what is known of the group.
+    /// Reports that the tree contradicts what is known of the group.
     #[cold]
-    fn broken(&self, what: &str) -> Error {
-        pr_err!("free space tree, block group {}: {what}\n", self.start);
-        EUCLEAN
+    fn broken(&self, flaw: Flaw) -> Error {
+        flaw.at(Place::BlockGroup(Logical::new(self.start)))
+            .report()
     }
 }
 
@@ -143,8 +132,12 @@ impl FreeSpaceTree {
 
     /// Writes the items of a new group, all of it free.
     pub(in crate::space) fn add_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
+        let info = recorded.info();
         self.tree
-            .insert(txn, &recorded.info_key(), recorded.info().as_bytes())?;
+            .insert_with(txn, &recorded.info_key(), FreeSpaceInfo::SIZE, |bytes| {
+                info.write_to(bytes)
+            })?
+            .map_err(Bug::report)?;
         let len = recorded.end.saturating_sub(recorded.start);
         self.tree.insert(
             txn,
@@ -165,11 +158,13 @@ impl FreeSpaceTree {
         let mut writer = Writer::new(&self.tree, txn);
         while let Some((start, end, change)) = changes.pop_first() {
             let delta = match (recorded.form, change) {
-                (Form::Extents, Change::Allocated) => {
+                (FreeSpaceForm::Extents, Change::Allocated) => {
                     extents::remove(&mut writer, recorded, start, end)?
                 }
-                (Form::Extents, Change::Freed) => extents::add(&mut writer, recorded, start, end)?,
-                (Form::Bitmaps, change) => bitmaps::change(
+                (FreeSpaceForm::Extents, Change::Freed) => {
+                    extents::add(&mut writer, recorded, start, end)?
+                }
+                (FreeSpaceForm::Bitmaps, change) => bitmaps::change(
                     &mut writer,
                     recorded,
                     self.sector_size,
@@ -201,13 +196,9 @@ impl FreeSpaceTree {
     #[inline(never)]
     fn write_info(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
         let info = recorded.info();
-        self.tree.update(txn, &recorded.info_key(), |bytes| {
-            let to = RawFreeSpaceInfo::mut_from_prefix(bytes)
-                .map_err(|_| EUCLEAN)?
-                .0;
-            *to = info;
-            Ok(())
-        })?
+        self.tree
+            .update(txn, &recorded.info_key(), |bytes| info.write_to(bytes))?
+            .map_err(Bug::report)
     }
 
     /// Converts when the other form takes clearly less space (C: `btrfs_set_free_space_tree_thresholds`).
@@ -215,11 +206,11 @@ impl FreeSpaceTree {
         let count = u64::from(recorded.extent_count);
         let upper = self.bitmap_threshold(recorded);
         match recorded.form {
-            Form::Extents if count > upper => self.to_bitmaps(txn, recorded),
-            Form::Bitmaps if count < upper.saturating_sub(HYSTERESIS) => {
+            FreeSpaceForm::Extents if count > upper => self.to_bitmaps(txn, recorded),
+            FreeSpaceForm::Bitmaps if count < upper.saturating_sub(HYSTERESIS) => {
                 self.to_extents(txn, recorded)
             }
-            Form::Extents | Form::Bitmaps => Ok(()),
+            FreeSpaceForm::Extents | FreeSpaceForm::Bitmaps => Ok(()),
         }
     }
 
@@ -231,8 +222,9 @@ impl FreeSpaceTree {
             .saturating_add(covered.saturating_sub(1))
             .checked_div(covered)
             .unwrap_or(0);
-        let bytes = bitmaps.saturating_mul(ITEM_HEAD.saturating_add(FREE_SPACE_BITMAP_SIZE as u64));
-        bytes.checked_div(ITEM_HEAD).unwrap_or(0)
+        let bytes =
+            bitmaps.saturating_mul(HEAD_BYTES.saturating_add(FREE_SPACE_BITMAP_SIZE as u64));
+        bytes.checked_div(HEAD_BYTES).unwrap_or(0)
     }
 
     /// Bytes that a bitmap covers, at most.
