@@ -11,6 +11,11 @@ impl Volume {
         self.format.incompat.contains(crate::disk::Incompat::ZONED)
     }
 
+    /// Whether there may be zones that must be written from their start to their end.
+    pub fn has_sequential_zones(&self) -> bool {
+        self.member.hal.has_sequential_zones()
+    }
+
     /// Bytes in a zone; `None` on regular volumes, and on emulated zones until they are set.
     pub fn zone_size(&self) -> Option<u64> {
         self.member.hal.zone_size()

@@ -13,6 +13,9 @@ use latch::prelude::*;
 
 /// The rules for the chunks of one device.
 pub(super) trait Hal: Send + Sync {
+    /// See [`super::Volume::has_sequential_zones`].
+    fn has_sequential_zones(&self) -> bool;
+
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
     fn zone_size(&self) -> Option<u64>;
 

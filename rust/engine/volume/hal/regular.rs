@@ -14,6 +14,10 @@ pub(in crate::volume) struct Regular {
 }
 
 impl Hal for Regular {
+    fn has_sequential_zones(&self) -> bool {
+        false
+    }
+
     fn zone_size(&self) -> Option<u64> {
         None
     }

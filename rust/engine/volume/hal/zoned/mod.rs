@@ -154,6 +154,10 @@ fn check_zone_size(size: u64) -> Result<ZoneSize> {
 }
 
 impl Hal for Zoned {
+    fn has_sequential_zones(&self) -> bool {
+        true
+    }
+
     fn zone_size(&self) -> Option<u64> {
         self.size().map(ZoneSize::get)
     }
