@@ -20,7 +20,7 @@
 //! | `free`        | which bytes of a group are free, and how bytes leave and come back                   |
 //! | `groups`      | block groups: their set, their items in the trees, how they come and go              |
 //! | `reserve`     | promises: where ENOSPC is decided                                                    |
-//! | `root`        | the layer's root, [`Space`]                                                          |
+//! | `root`        | the face of the layer, [`Space`]: what the layers above call                         |
 //! | `statistics`  | space in numbers                                                                     |
 //! | `write_order` | the order of metadata writes on sequential zones                                     |
 //!
@@ -31,7 +31,7 @@
 //! | [`DataExtent`]   | an address for file data                                                          |
 //! | [`BlockAddress`] | an address for a tree block                                                       |
 //! | [`Removal`]      | an empty group on its way out                                                     |
-//! | [`WriteOrder`] | the order of metadata writes on sequential zones                                  |
+//! | [`WriteOrder`]   | the order of metadata writes on sequential zones                                  |
 //! | [`Statistics`]   | the numbers                                                                       |
 //!
 //! Below: `volume` (chunks, zones), `btree` (the trees that record all this). Above: `txn`, which calls here when
@@ -50,11 +50,11 @@ mod statistics;
 mod tests;
 mod write_order;
 
-pub use free::abandoned::BlockAddress;
 pub use free::allocate::DataExtent;
+pub use free::block_address::BlockAddress;
 pub use free::trim::Discard;
+pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Sparse};
-pub use groups::supply::Removal;
 pub use reserve::{BlockClass, Class, Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};

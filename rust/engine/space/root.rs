@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The root of the layer.
+//! The face of the layer: what the layers above call. Each call goes to the part that does it.
 
+use super::free::allocate::{Allocator, DataExtent};
+use super::free::block_address::BlockAddress;
+use super::free::changes::Change;
 use super::free::on_disk::OnDisk;
-use super::free::pinned::Pins;
+use super::free::release::Releases;
 use super::free::trim::{Discard, Trims};
-use super::groups::group::Group;
-use super::groups::items::Writeouts;
-use super::groups::zones::DataProgress;
-use super::groups::{Groups, PerClass};
-use super::reserve::SpaceInfo;
+use super::groups::block_groups::BlockGroups;
+use super::groups::data_zones::DataZones;
+use super::groups::load::Loader;
+use super::groups::removal::Removal;
+use super::groups::sparse::{Reclaim, Sparse};
+use super::groups::writeout::Writeout;
+use super::reserve::ByteState;
 use super::write_order::WriteOrder;
-use super::{Class, Reservation, Shortage, Urgency};
-use crate::btree::Tree;
-use crate::disk::{Flaw, Logical, Place};
-use crate::volume::Volume;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::{BlockClass, Class, Reservation, Shortage, Urgency};
+use crate::btree::{Allocate, Tree};
+use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
+use crate::volume::{self, Volume};
+use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, RwLock};
 
 /// The trees that describe space. All are those of the running transaction.
 pub struct Trees {
@@ -39,78 +43,55 @@ pub struct Options {
     pub write_order: Option<Arc<WriteOrder>>,
 }
 
-/// Where the last allocation of a kind was; [`NOWHERE`] before the first.
-pub(super) struct Cursors {
-    /// The start of the group that data came from last.
-    pub(super) data: AtomicU64,
-    /// The same for tree blocks.
-    pub(super) metadata: AtomicU64,
-    /// The same for the chunk tree.
-    pub(super) system: AtomicU64,
-    /// The group of the log trees; on sequential zones nothing else is allocated there.
-    pub(super) log: AtomicU64,
-}
-
-/// No group starts here.
-pub(super) const NOWHERE: u64 = u64::MAX;
-
 /// Block groups, free space, pinned ranges, reservations and the order of metadata writes of a volume.
 ///
 /// All methods may be called by many threads.
 pub struct Space {
-    pub(super) volume: Arc<Volume>,
-    pub(super) block_groups: Arc<Tree>,
-    pub(super) free_space: OnDisk,
-    pub(super) trims: Trims,
-    pub(super) node_size: u64,
-    pub(super) sector_size: u64,
-    pub(super) space_infos: PerClass<Arc<SpaceInfo>>,
-    pub(super) groups: RwLock<Groups>,
-    pub(super) cursors: Cursors,
-    /// A transaction has begun since the last [`Space::unpin`]: its commit may give space back that is not even
-    /// pinned yet, by delayed references.
-    pub(super) commit_may_free: AtomicBool,
-    /// Calls of [`Space::unpin`].
-    pub(super) reuses: AtomicU64,
-    pub(super) pins: Mutex<Pins>,
-    pub(super) writeouts: Mutex<Writeouts>,
-    pub(super) progress: Arc<DataProgress>,
-    pub(super) write_order: Arc<WriteOrder>,
+    pub(super) groups: Arc<BlockGroups>,
+    allocator: Arc<Allocator>,
+    releases: Releases,
+    trims: Trims,
+    writeout: Arc<Writeout>,
+    data_zones: DataZones,
 }
 
 impl Space {
-    pub(super) fn new(
-        volume: Arc<Volume>,
-        block_groups: Arc<Tree>,
-        free_space: Option<Arc<Tree>>,
-        options: Options,
-        order: Arc<WriteOrder>,
-    ) -> Result<Self> {
-        let (node_size, sector_size) = (volume.format().node_size, volume.format().sector_size);
-        Ok(Self {
-            trims: Trims::new(options.discard)?,
-            volume,
-            block_groups,
-            free_space: OnDisk::new(free_space, sector_size),
-            node_size: node_size.into(),
-            sector_size: sector_size.into(),
-            space_infos: PerClass::try_new(|class| {
-                Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
-            })?,
-            groups: RwLock::new(Groups::new()?, latch::class!("rbtrfs_block_groups"))?,
-            cursors: Cursors {
-                data: AtomicU64::new(NOWHERE),
-                metadata: AtomicU64::new(NOWHERE),
-                system: AtomicU64::new(NOWHERE),
-                log: AtomicU64::new(NOWHERE),
-            },
-            commit_may_free: AtomicBool::new(false),
-            reuses: AtomicU64::new(0),
-            pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
-            writeouts: Mutex::new(Writeouts::new(), latch::class!("rbtrfs_dirty_block_groups"))?,
-            progress: order.data_progress()?,
-            write_order: order,
-        })
+    /// Reads all block groups and, for a volume that may be written, their free space: from the free space tree, or
+    /// by reading the whole extent tree. The chunks are all in the volume's map.
+    ///
+    /// Fails with `EROFS` when a free space tree would have to be rebuilt to write.
+    pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
+        let order = match options.write_order {
+            Some(order) => order,
+            None => WriteOrder::for_volume(&volume)?,
+        };
+        let (features, sector_size) = (volume.format().compat_ro, volume.format().sector_size);
+        let writable = volume.access() == volume::Access::ReadWrite;
+        if writable && features.has_stale_free_space() {
+            pr_err!("the free space tree is not valid: mount once with another driver to rebuild it, or read-only\n");
+            return Err(EROFS);
+        }
+        let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
+        let free_space = OnDisk::new(trees.free_space.filter(|_| has_tree), sector_size);
+        let groups = Arc::new(BlockGroups::new(volume, order)?, GFP_KERNEL)?;
+        let loader = Loader {
+            groups: &groups,
+            items: &trees.block_groups,
+            free_space: &free_space,
+            extents: &trees.extent,
+            writable,
+        };
+        loader.load()?;
+        let writeout = Writeout::new(groups.clone(), trees.block_groups, free_space)?;
+        let space = Self {
+            allocator: Arc::new(Allocator::new(groups.clone()), GFP_KERNEL)?,
+            releases: Releases::new(groups.clone())?,
+            trims: Trims::new(groups.clone(), options.discard)?,
+            writeout: Arc::new(writeout, GFP_KERNEL)?,
+            data_zones: DataZones::new(groups.clone())?,
+            groups,
+        };
+        Ok(Arc::new(space, GFP_KERNEL)?)
     }
 
     /// Promises `bytes` of `class`. Memory only.
@@ -120,91 +101,230 @@ impl Space {
         bytes: u64,
         urgency: Urgency,
     ) -> Result<Reservation, Shortage> {
-        let space_info = self.space_infos.get(class);
-        space_info
-            .promise(bytes, urgency)
-            .map_err(|shortage| match shortage {
-                Shortage::Full if self.commit_may_free.load(Ordering::Relaxed) => {
-                    Shortage::NeedCommit
-                }
-                shortage => shortage,
-            })?;
-        Ok(Reservation::new(space_info.clone(), bytes))
+        let promised = Reservation::promised(self.groups.info(class), bytes, urgency);
+        promised.map_err(|shortage| match shortage {
+            Shortage::Full if self.groups.commit_may_free.load(Ordering::Relaxed) => {
+                Shortage::NeedCommit
+            }
+            shortage => shortage,
+        })
     }
 
     /// A reservation of nothing, to merge others into.
     pub fn reserve_nothing(&self, class: Class) -> Reservation {
-        Reservation::new(self.space_infos.get(class).clone(), 0)
+        Reservation::new(self.groups.info(class).clone(), 0)
     }
 
     /// Sizes what is kept back for commits and for freeing on a full volume, from the bytes of the extent, checksum,
     /// root, free space and block group trees (`bytes_used` of their root items, together) and how many those are. At
     /// mount and in each commit.
     pub fn size_global_reserve(&self, tree_bytes: u64, trees: u32) {
-        const MIN: u64 = 16 << 20;
-        const MAX: u64 = 512 << 20;
-        /// New blocks and splits on each level of one path.
-        const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
-        let space_info = self.space_infos.get(Class::Metadata);
-        let growth = space_info.lock().growth.bytes;
-        let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
-        // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
-        let group = match self.volume.zone_size() {
-            Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
-            None => 0,
-        };
-        let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
-        let all = self.metadata_capacity().saturating_add(growth / 2);
-        // A tiny volume must have something left for its files; but a group must fill up and another be emptied.
-        let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
-        space_info.resize_global(size.min(affordable));
-    }
-
-    /// What all groups of metadata hold.
-    fn metadata_capacity(&self) -> u64 {
-        let groups = self.groups.read();
-        groups.of(Class::Metadata).fold(0u64, |sum, group| {
-            sum.saturating_add(group.lock().free_space.capacity(group.len()))
-        })
+        self.groups.size_global_reserve(tree_bytes, trees);
     }
 
     /// The order of metadata writes on sequential zones.
     pub fn write_order(&self) -> &Arc<WriteOrder> {
-        &self.write_order
+        &self.groups.write_order
     }
 
-    /// The group that holds all of `[start, start + len)`. Where none does, the extent is corrupt.
-    pub(super) fn group_holding(&self, start: u64, len: u64) -> Result<Arc<Group>> {
-        let group = start
-            .checked_add(len)
-            .and_then(|end| self.groups.read().holding(start, end).cloned());
-        group.ok_or_else(|| {
-            let flaw = Flaw::missing("extent lies in no block group");
-            flaw.at(Place::Extent(Logical::new(start))).report()
-        })
+    /// An address for a tree block, aligned to its size: free becomes reserved. Draws from `from`, and from the global
+    /// reserve when that is empty or of another class. Memory only. `ENOSPC` where reservations were not what they
+    /// should be: the transaction must be aborted.
+    pub fn allocate_block(
+        &self,
+        class: BlockClass,
+        near: Logical,
+        from: &Reservation,
+    ) -> Result<BlockAddress<'_>> {
+        let addr = self.allocator.allocate_block(class, near, from)?;
+        Ok(BlockAddress::new(&self.allocator, addr))
     }
 
-    /// The group that starts at `start`.
-    pub(super) fn group_at(&self, start: Logical) -> Option<Arc<Group>> {
-        let start = start.get();
+    /// Tells that no block will stand at an address of [`Self::allocate_block`], which stays allocated. Without effect
+    /// where blocks can be written in any order. Memory only, and needs none.
+    pub fn abandon_block(&self, addr: Logical) {
+        self.allocator.abandon_block(addr);
+    }
+
+    /// A data extent of at most `wanted` bytes, as long as free space allows but not under `min`; both are rounded to
+    /// sectors. Free becomes reserved, drawn from `from`. May take zones' active resources; reads no tree.
+    ///
+    /// `ENOSPC` when every free range is shorter than `min`; `EAGAIN` on sequential zones when a zone would have to be
+    /// activated and no more may be: finish some of the writes under way, call [`Self::relieve_zones`], ask again.
+    pub fn allocate_data(&self, from: &Reservation, wanted: u64, min: u64) -> Result<DataExtent> {
+        self.allocator.allocate_data(from, wanted, min)
+    }
+
+    /// Takes a given range, which a log tree refers to: idle becomes reserved. `EEXIST` if a part of it is in use.
+    pub fn take(&self, addr: Logical, len: u64) -> Result {
+        self.allocator.take(addr, len)
+    }
+
+    /// Gives back what was allocated and never written, and has no extent item: reserved becomes free, or on
+    /// sequential zones unusable. For data extents too, whose write never started. Memory only.
+    pub fn release_unwritten(&self, addr: Logical, len: u64) {
+        let start = addr.get();
+        let released = self.groups.holding(start, len).and_then(|group| {
+            group.give_back(start, start.saturating_add(len), ByteState::Reserved)?;
+            self.data_zones.given_up(&group, len)
+        });
+        if let Err(error) = released {
+            // It stays reserved until unmount; what is on disk is right.
+            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
+        }
+    }
+
+    /// As [`Self::release_unwritten`], but the bytes are promised to `to` as they were before they were allocated: nobody
+    /// else gets them in between. `ENOSPC`: the address has come back, and the promise has not. That is on sequential
+    /// zones, where the same bytes cannot be had again, or in a group that is on its way out, and if all else that is
+    /// free is promised.
+    pub fn take_back_unwritten(&self, addr: Logical, len: u64, to: &Reservation) -> Result {
+        let start = addr.get();
+        let group = self.groups.holding(start, len)?;
+        let taken = group.take_back(start, start.saturating_add(len), to);
+        self.data_zones.given_up(&group, len)?;
+        taken
+    }
+
+    /// As [`Self::release_unwritten`] for a data extent that was written, of which [`Self::data_written`] has been told.
+    pub fn release_written(&self, addr: Logical, len: u64) {
+        let start = addr.get();
+        let released = self.groups.holding(start, len).and_then(|group| {
+            group.give_back(start, start.saturating_add(len), ByteState::Reserved)
+        });
+        if let Err(error) = released {
+            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
+        }
+    }
+
+    /// Keeps what `generation` freed until [`Self::unpin`]: reserved becomes pinned. For what was written but has no
+    /// extent item: blocks of log trees, blocks that went out before they were dropped, failed data writes. What has
+    /// an extent item is pinned by [`Self::note_freed`]. Memory only.
+    pub fn pin(&self, addr: Logical, len: u64, generation: Generation) -> Result {
+        let group = self.groups.holding(addr.get(), len)?;
+        self.releases
+            .pin(&group, addr.get(), len, ByteState::Reserved, generation)
+    }
+
+    /// Makes free what was pinned by `generation` and those before; on sequential zones unusable, and groups that hold
+    /// nothing any more are reset. The superblock of `generation` is durable. May talk to devices (discard, zone
+    /// reset); no tree block lock is held.
+    ///
+    /// After an error what could not be freed is still pinned and waits for the next call.
+    pub fn unpin(&self, generation: Generation) -> Result {
+        let unpinned = self.releases.unpin(generation, &self.trims);
         self.groups
-            .read()
-            .holding(start, start.checked_add(1)?)
-            .filter(|group| group.start().get() == start)
-            .cloned()
-    }
-}
-
-impl Cursors {
-    /// Whether `start` is the group of the log trees.
-    pub(super) fn is_log(&self, start: Logical) -> bool {
-        self.log.load(Ordering::Relaxed) == start.get()
+            .reset_empty(&|group| self.allocator.forget_log(group))?;
+        for class in Class::ALL {
+            self.groups.info(class).relax();
+        }
+        unpinned
     }
 
-    /// The log trees leave their group.
-    pub(super) fn forget_log(&self, start: Logical) {
-        let _ =
-            self.log
-                .compare_exchange(start.get(), NOWHERE, Ordering::Relaxed, Ordering::Relaxed);
+    /// How often addresses that were freed have become free to be used again. Who looked up an address, read there, and
+    /// finds this number unchanged has read what was meant; [`Self::unpin`] changes it before it does anything.
+    pub fn reuses(&self) -> u64 {
+        self.releases.reuses()
+    }
+
+    /// Changes whether devices are told of what is freed from now on.
+    pub fn set_discard(&self, discard: Discard) {
+        self.trims.set(discard);
+    }
+
+    /// Tells the devices of up to `most` of the ranges that wait for it, as far as they are free. Talks to devices; no
+    /// lock may be held.
+    pub fn trim_waiting(&self, most: usize) -> Result {
+        self.trims.trim_waiting(most)
+    }
+
+    /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.
+    pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
+        let group = self.groups.holding(addr.get(), len)?;
+        group.move_bytes(len, ByteState::Reserved, ByteState::Used)?;
+        self.writeout.note(&group, addr, len, Change::Allocated)
+    }
+
+    /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.
+    pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
+        let group = self.groups.holding(addr.get(), len)?;
+        self.releases
+            .pin(&group, addr.get(), len, ByteState::Used, txn.generation())?;
+        self.writeout.note(&group, addr, len, Change::Freed)
+    }
+
+    /// Whether a group's items in the trees are behind.
+    pub fn has_dirty_groups(&self) -> bool {
+        self.writeout.has_dirty()
+    }
+
+    /// Writes the items of the groups that are dirty now, each once; gives how many. What writing them dirties again
+    /// is left for the next call. No tree block lock is held. After an error the transaction must be aborted.
+    pub fn write_dirty_groups(&self, txn: &dyn Allocate) -> Result<usize> {
+        self.writeout.write_dirty(txn)
+    }
+
+    /// The class that should get a chunk now, before anyone runs short; `None` also when the devices are full. Asked
+    /// by txn at each start of a handle and between batches of delayed references. Memory only.
+    pub fn chunk_wanted(&self) -> Option<Class> {
+        self.groups.chunk_wanted()
+    }
+
+    /// Type and profile for a new chunk: those of the newest group of the class.
+    pub fn new_chunk_flags(&self, class: Class) -> BlockGroupFlags {
+        self.groups.profile(class)
+    }
+
+    /// The device ranges of removed chunks can be used again: their transaction is durable.
+    pub fn ranges_freed(&self) {
+        self.groups.refresh_growth();
+    }
+
+    /// The volume found no place for a chunk of this class ([`crate::volume::Volume::plan_chunk`] was `ENOSPC`): do not
+    /// count on one until [`Self::ranges_freed`].
+    pub fn chunk_refused(&self, class: Class) {
+        self.groups.chunk_refused(class);
+    }
+
+    /// A chunk was added to the volume's map: makes its block group, usable at once, and inserts its items. `start` is
+    /// the chunk's address. No tree block lock is held. After an error the transaction must be aborted.
+    pub fn add_group(&self, txn: &dyn Allocate, start: Logical) -> Result {
+        self.writeout.add(txn, start)
+    }
+
+    /// An empty group that is worth removing, never the last of its class; it is closed from now on.
+    pub fn next_unused(&self) -> Option<Removal> {
+        Removal::next(&self.groups, &self.allocator, &self.writeout)
+    }
+
+    /// The group with the least in use of those that are worth emptying. Memory only.
+    pub fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
+        self.groups.next_sparse(when)
+    }
+
+    /// How many data writes have ended: to be asked before an allocation that [`Self::await_data`] may follow.
+    pub fn data_ended(&self) -> u64 {
+        self.data_zones.ended()
+    }
+
+    /// After an allocation was refused with `EAGAIN`: waits for a data write to end since `seen` was counted. `false`
+    /// when none is under way. No lock may be held that ending a write takes.
+    pub fn await_data(&self, seen: u64) -> bool {
+        self.data_zones.wait(seen)
+    }
+
+    /// Tells that a data extent has reached the device, where the device says it is: the last one of a group gives
+    /// its zones' active resources back. Called once for each extent that was not released, before its reference is
+    /// added. Without effect on regular devices.
+    pub fn data_written(&self, extent: DataExtent) -> Result {
+        self.data_zones.written(extent)
+    }
+
+    /// Gives back the zones of a data group that nothing can be allocated from and nothing is on its way to, so that
+    /// another's can be activated. Whether there was one. May talk to the device.
+    ///
+    /// What is free is never given up for that: it may be promised, and the smallest allocation can have it.
+    pub fn relieve_zones(&self) -> Result<bool> {
+        self.data_zones.relieve()
     }
 }

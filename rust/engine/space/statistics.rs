@@ -3,7 +3,7 @@
 
 use super::free::policy::FreeSpace;
 use super::groups::group::Allocation;
-use super::groups::supply::copies_of;
+use super::groups::growth::copies_of;
 use super::reserve::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::{Bug, Flaw, Logical};
@@ -69,9 +69,9 @@ impl From<&Totals> for ClassStatistics {
 impl Space {
     /// The numbers now, each class at one moment.
     pub fn statistics(&self) -> Statistics {
-        let data = *self.space_infos.get(Class::Data).lock();
-        let metadata = *self.space_infos.get(Class::Metadata).lock();
-        let system = *self.space_infos.get(Class::System).lock();
+        let data = *self.groups.info(Class::Data).lock();
+        let metadata = *self.groups.info(Class::Metadata).lock();
+        let system = *self.groups.info(Class::System).lock();
         let used = [
             (Class::Data, &data),
             (Class::Metadata, &metadata),
@@ -80,9 +80,9 @@ impl Space {
         let device_used = used.iter().fold(0u64, |sum, &(class, totals)| {
             let tally = totals.tally;
             let held = tally.total.saturating_sub(tally.free());
-            sum.saturating_add(held.saturating_mul(copies_of(self.profile(class))))
+            sum.saturating_add(held.saturating_mul(copies_of(self.groups.profile(class))))
         });
-        let device_total = self.volume.total_bytes();
+        let device_total = self.groups.volume.total_bytes();
         let writable = data
             .tally
             .free()
@@ -106,7 +106,7 @@ impl Space {
     /// Bytes in extents of all classes: the superblock's `bytes_used`.
     pub fn used(&self) -> u64 {
         Class::ALL.iter().fold(0, |sum: u64, &class| {
-            sum.saturating_add(self.space_infos.get(class).lock().tally.used)
+            sum.saturating_add(self.groups.info(class).lock().tally.used)
         })
     }
 
@@ -151,7 +151,7 @@ impl Space {
                 }
                 sum.add(&body.tally);
             }
-            let totals = *self.space_infos.get(class).lock();
+            let totals = *self.groups.info(class).lock();
             if sum != totals.tally {
                 let bug = Bug::new("totals of a class are not the sum of its groups");
                 return Err(bug.of(totals.tally.total).report());
@@ -162,7 +162,7 @@ impl Space {
 
     /// Bytes promised to reservations that are alive, without the global reserve. Zero when all were dropped.
     pub fn promised(&self, class: Class) -> u64 {
-        let totals = *self.space_infos.get(class).lock();
+        let totals = *self.groups.info(class).lock();
         totals.promised.saturating_sub(totals.global.held)
     }
 }

@@ -86,7 +86,7 @@ impl Shared {
     fn make_one(&self, context: &Context<'_>, chunks: &Chunks, class: Class) -> Result {
         let device = self.registry.get(ObjectId::DEV_TREE)?;
         let used = self.device_ranges(&device, chunks)?;
-        let flags = BlockGroupFlags::new(self.space.new_chunk_flags(class));
+        let flags = self.space.new_chunk_flags(class);
         let planned = self
             .volume
             .plan_chunk(flags, DEVICE, &used)

@@ -4,8 +4,8 @@
 //! On sequential zones such an address cannot be taken again, and what lies behind it cannot be written before it. So
 //! it is noted, for the write order to have zeros written there. Noting needs no memory.
 
-use crate::disk::{Logical, ZoneOffset};
-use crate::space::{Class, Space};
+use crate::disk::ZoneOffset;
+use crate::space::Class;
 use latch::prelude::*;
 
 /// The places for blocks in a group on sequential zones that nobody will write, as a bitmap.
@@ -67,51 +67,5 @@ impl Abandoned {
         let word = usize::try_from(index / u64::from(u64::BITS)).ok()?;
         let bit = u32::try_from(index % u64::from(u64::BITS)).ok()?;
         Some((word, 1u64.checked_shl(bit)?))
-    }
-}
-
-/// An address for a tree block of which nothing is recorded yet. Dropped, it is given back, and noted as one without a
-/// block.
-#[must_use = "dropped, the address is given back"]
-pub struct BlockAddress<'a> {
-    space: &'a Space,
-    addr: Logical,
-}
-
-impl<'a> BlockAddress<'a> {
-    pub(in crate::space) fn new(space: &'a Space, addr: Logical) -> Self {
-        Self { space, addr }
-    }
-
-    /// The address.
-    pub fn get(&self) -> Logical {
-        self.addr
-    }
-
-    /// It is recorded: from now on it is the caller who gives it back, and who tells if no block comes to stand there
-    /// ([`Space::abandon_block`]).
-    pub fn keep(self) -> Logical {
-        let addr = self.addr;
-        core::mem::forget(self);
-        addr
-    }
-}
-
-impl Drop for BlockAddress<'_> {
-    fn drop(&mut self) {
-        self.space.abandon_block(self.addr);
-        self.space
-            .release_unwritten(self.addr, self.space.node_size);
-    }
-}
-
-impl Space {
-    /// Tells that no block will stand at an address of [`Self::allocate_block`], which stays allocated. Without effect
-    /// where blocks can be written in any order. Memory only, and needs none.
-    pub fn abandon_block(&self, addr: Logical) {
-        // An error has been logged: an address without a group is corruption that others meet as well.
-        if let Ok(group) = self.group_holding(addr.get(), self.node_size) {
-            group.abandon(addr);
-        }
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
-use super::abandoned::BlockAddress;
 use super::policy::FreeSpace;
 use super::ranges::{round_up, Wish};
 use crate::disk::Logical;
+use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
-use crate::space::groups::Groups;
-use crate::space::root::NOWHERE;
-use crate::space::{BlockClass, Class, Reservation, Space};
+use crate::space::groups::set::GroupSet;
+use crate::space::reserve::ByteState;
+use crate::space::{BlockClass, Class, Reservation};
 use crate::volume::Activation;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -37,24 +37,94 @@ enum Reach {
     All,
 }
 
-impl Space {
-    /// An address for a tree block, aligned to its size: free becomes reserved. Draws from `from`, and from the global
-    /// reserve when that is empty or of another class. Memory only. `ENOSPC` where reservations were not what they
-    /// should be: the transaction must be aborted.
-    pub fn allocate_block(
+/// Where the last allocation of a kind was; [`NOWHERE`] before the first.
+struct Cursors {
+    /// The start of the group that data came from last.
+    data: AtomicU64,
+    /// The same for tree blocks.
+    metadata: AtomicU64,
+    /// The same for the chunk tree.
+    system: AtomicU64,
+    /// The group of the log trees; on sequential zones nothing else is allocated there.
+    log: AtomicU64,
+}
+
+/// No group starts here.
+const NOWHERE: u64 = u64::MAX;
+
+impl Cursors {
+    /// Whether `start` is the group of the log trees.
+    fn is_log(&self, start: Logical) -> bool {
+        self.log.load(Ordering::Relaxed) == start.get()
+    }
+
+    /// The log trees leave their group.
+    fn forget_log(&self, start: Logical) {
+        let _ =
+            self.log
+                .compare_exchange(start.get(), NOWHERE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Chooses addresses.
+pub(in crate::space) struct Allocator {
+    groups: Arc<BlockGroups>,
+    cursors: Cursors,
+}
+
+impl Allocator {
+    pub(in crate::space) fn new(groups: Arc<BlockGroups>) -> Self {
+        Self {
+            groups,
+            cursors: Cursors {
+                data: AtomicU64::new(NOWHERE),
+                metadata: AtomicU64::new(NOWHERE),
+                system: AtomicU64::new(NOWHERE),
+                log: AtomicU64::new(NOWHERE),
+            },
+        }
+    }
+
+    /// The log trees leave a group, if it is theirs.
+    pub(in crate::space) fn forget_log(&self, start: Logical) {
+        self.cursors.forget_log(start);
+    }
+
+    /// Tells that no block will stand at `addr`, which stays allocated.
+    pub(in crate::space) fn abandon_block(&self, addr: Logical) {
+        // An error has been logged: an address without a group is corruption that others meet as well.
+        if let Ok(group) = self.groups.holding(addr.get(), self.groups.node_size) {
+            group.abandon(addr);
+        }
+    }
+
+    /// Gives back the address of a block that was never written. What cannot be given back stays reserved until
+    /// unmount; what is on disk is right.
+    pub(in crate::space) fn give_back_block(&self, addr: Logical) {
+        let len = self.groups.node_size;
+        let group = self.groups.holding(addr.get(), len);
+        let end = addr.saturating_add(len).get();
+        let given = group.and_then(|group| group.give_back(addr.get(), end, ByteState::Reserved));
+        if let Err(error) = given {
+            pr_warn!("{len} bytes at {addr} could not be given back: {error:?}\n");
+        }
+    }
+
+    /// See [`crate::space::Space::allocate_block`]. What nobody keeps is given back by [`Self::give_back_block`].
+    pub(in crate::space) fn allocate_block(
         &self,
         class: BlockClass,
         near: Logical,
         from: &Reservation,
-    ) -> Result<BlockAddress<'_>> {
-        let size = self.node_size;
+    ) -> Result<Logical> {
+        let size = self.groups.node_size;
         let wish = Wish {
             wanted: size,
             min: size,
             align: size,
             cluster: CLUSTER,
         };
-        self.commit_may_free.store(true, Ordering::Relaxed);
+        self.groups.commit_may_free.store(true, Ordering::Relaxed);
         let groups = self.groups.read();
         let cursor = match class {
             BlockClass::System => &self.cursors.system,
@@ -66,9 +136,9 @@ impl Space {
                 .map(|group| group.start().get());
             cursor.store(first.unwrap_or(0), Ordering::Relaxed);
         }
-        if class == BlockClass::TreeLog && self.volume.is_zoned() {
+        if class == BlockClass::TreeLog && self.groups.volume.has_sequential_zones() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
-                return Ok(BlockAddress::new(self, Logical::new(start)));
+                return Ok(Logical::new(start));
             }
         }
         let mut found = self.search(&groups, class.class(), cursor, wish, from, |group| {
@@ -78,7 +148,7 @@ impl Space {
             found = self.search(&groups, class.class(), cursor, wish, from, |_| true)?;
         }
         match found {
-            Some((start, _)) => Ok(BlockAddress::new(self, Logical::new(start))),
+            Some((start, _)) => Ok(Logical::new(start)),
             None => {
                 pr_err!("no space for a {} block\n", class.class());
                 Err(ENOSPC)
@@ -86,13 +156,14 @@ impl Space {
         }
     }
 
-    /// A data extent of at most `wanted` bytes, as long as free space allows but not under `min`; both are rounded to
-    /// sectors. Free becomes reserved, drawn from `from`. May take zones' active resources; reads no tree.
-    ///
-    /// `ENOSPC` when every free range is shorter than `min`; `EAGAIN` on sequential zones when a zone would have to be
-    /// activated and no more may be: finish some of the writes under way, call [`Self::relieve_zones`], ask again.
-    pub fn allocate_data(&self, from: &Reservation, wanted: u64, min: u64) -> Result<DataExtent> {
-        let sector = self.sector_size;
+    /// See [`crate::space::Space::allocate_data`].
+    pub(in crate::space) fn allocate_data(
+        &self,
+        from: &Reservation,
+        wanted: u64,
+        min: u64,
+    ) -> Result<DataExtent> {
+        let sector = self.groups.sector_size;
         let min = round_up(min.max(sector), sector).ok_or(EINVAL)?;
         let wanted = round_up(wanted, sector).ok_or(EINVAL)?.max(min);
         let groups = self.groups.read();
@@ -125,16 +196,16 @@ impl Space {
         Err(if waiting { EAGAIN } else { ENOSPC })
     }
 
-    /// Takes a given range, which a log tree refers to: idle becomes reserved. `EEXIST` if a part of it is in use.
-    pub fn take(&self, addr: Logical, len: u64) -> Result {
-        let group = self.group_holding(addr.get(), len)?;
+    /// See [`crate::space::Space::take`].
+    pub(in crate::space) fn take(&self, addr: Logical, len: u64) -> Result {
+        let group = self.groups.holding(addr.get(), len)?;
         group.take_at(addr.get(), addr.get().saturating_add(len))
     }
 
     /// Tries the groups of a class, first the one of the last allocation.
     fn search(
         &self,
-        groups: &Groups,
+        groups: &GroupSet,
         class: Class,
         cursor: &AtomicU64,
         wish: Wish,
@@ -165,14 +236,14 @@ impl Space {
         if body.active || reach == Reach::Active {
             return Ok(body.active);
         }
-        body.active = self.volume.activate_zones(group.chunk())? == Activation::Active;
+        body.active = self.groups.volume.activate_zones(group.chunk())? == Activation::Active;
         Ok(body.active)
     }
 
     /// A block from the log trees' own group on sequential zones; `None` where there is no such group.
     fn allocate_log_block(
         &self,
-        groups: &Groups,
+        groups: &GroupSet,
         wish: Wish,
         from: &Reservation,
     ) -> Result<Option<u64>> {

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which bytes of a block group are free, and how bytes leave and come back.
 //!
-//! | module      | what it is                                                                       |
-//! |-------------|----------------------------------------------------------------------------------|
-//! | `abandoned` | addresses on sequential zones that got no block                                  |
-//! | `allocate`  | addresses for tree blocks and file data                                          |
-//! | `changes`   | what the free space tree has not been told yet                                   |
-//! | `on_disk`   | where the disk has what is free, for the next mount                              |
-//! | `pinned`    | ranges that a transaction freed, until it is durable                             |
-//! | `policy`    | where in a group bytes are free: anywhere, or behind the last allocation         |
-//! | `ranges`    | the free ranges of a group that can be written anywhere                          |
-//! | `release`   | addresses coming back                                                            |
-//! | `tree`      | the free space tree                                                              |
-//! | `trim`      | telling the devices of freed ranges                                              |
+//! | module          | what it is                                                                   |
+//! |-----------------|------------------------------------------------------------------------------|
+//! | `abandoned`     | addresses on sequential zones that got no block                              |
+//! | `allocate`      | which address a tree block or file data gets                                 |
+//! | `block_address` | an address on its way to a tree block                                        |
+//! | `changes`       | what the free space tree has not been told yet                               |
+//! | `on_disk`       | where the disk has what is free, for the next mount                          |
+//! | `pinned`        | long lists of ranges, and those that wait for a commit                       |
+//! | `policy`        | where in a group bytes are free: anywhere, or behind the last allocation     |
+//! | `ranges`        | the free ranges of a group that can be written anywhere                      |
+//! | `release`       | addresses coming back when a transaction is durable                          |
+//! | `tree`          | the free space tree                                                          |
+//! | `trim`          | telling the devices of freed ranges                                          |
 
 pub(in crate::space) mod abandoned;
 pub(in crate::space) mod allocate;
+pub(in crate::space) mod block_address;
 pub(in crate::space) mod changes;
 pub(in crate::space) mod on_disk;
 pub(in crate::space) mod pinned;
 pub(in crate::space) mod policy;
 pub(in crate::space) mod ranges;
-mod release;
+pub(in crate::space) mod release;
 pub(in crate::space) mod tree;
 pub(in crate::space) mod trim;

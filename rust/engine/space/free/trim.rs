@@ -2,10 +2,14 @@
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
 use super::policy::FreeSpace;
+use crate::disk::Logical;
+use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
 use crate::space::reserve::ByteState;
-use crate::space::{Class, Reservation, Space, Urgency};
+use crate::space::{Class, Reservation, Urgency};
+use crate::volume::Chunk;
 use core::sync::atomic::{AtomicU8, Ordering};
+use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Mutex;
 
@@ -17,7 +21,7 @@ pub enum Discard {
     Never,
     /// By the commit that freed them, once it is durable (C: `discard=sync`).
     AtUnpin,
-    /// Some time after it, by [`Space::trim_waiting`], as far as they are still free (C: `discard=async`).
+    /// Some time after it, by [`crate::space::Space::trim_waiting`], as far as they are still free (C: `discard=async`).
     Later,
 }
 
@@ -35,14 +39,16 @@ const MOST_WAITING: usize = 1 << 14;
 
 /// What devices have yet to be told.
 pub(in crate::space) struct Trims {
+    groups: Arc<BlockGroups>,
     mode: AtomicU8,
     /// Ranges that were freed, `[start, end)`, in no order. A leaf lock.
     waiting: Mutex<KVec<(u64, u64)>>,
 }
 
 impl Trims {
-    pub(in crate::space) fn new(discard: Discard) -> Result<Self> {
+    pub(in crate::space) fn new(groups: Arc<BlockGroups>, discard: Discard) -> Result<Self> {
         let trims = Self {
+            groups,
             mode: AtomicU8::new(0),
             waiting: Mutex::new(KVec::new(), latch::class!("rbtrfs_waiting_trims"))?,
         };
@@ -50,7 +56,7 @@ impl Trims {
         Ok(trims)
     }
 
-    fn set(&self, discard: Discard) {
+    pub(in crate::space) fn set(&self, discard: Discard) {
         let mode = match discard {
             Discard::Never => 0,
             Discard::AtUnpin => 1,
@@ -77,19 +83,11 @@ impl Trims {
             let _ = waiting.push((start, end), GFP_KERNEL);
         }
     }
-}
 
-impl Space {
-    /// Changes whether devices are told of what is freed from now on.
-    pub fn set_discard(&self, discard: Discard) {
-        self.trims.set(discard);
-    }
-
-    /// Tells the devices of up to `most` of the ranges that wait for it, as far as they are free. Talks to devices; no
-    /// lock may be held.
-    pub fn trim_waiting(&self, most: usize) -> Result {
+    /// See [`crate::space::Space::trim_waiting`].
+    pub(in crate::space) fn trim_waiting(&self, most: usize) -> Result {
         for _ in 0..most {
-            let next = self.trims.waiting.lock().pop();
+            let next = self.waiting.lock().pop();
             let Some((start, end)) = next else { break };
             self.trim(start, end)?;
         }
@@ -109,7 +107,9 @@ impl Space {
             let Some(group) = group else { return Ok(()) };
             let until = end.min(group.end());
             let bytes = until.saturating_sub(at).min(piece(group.class()));
-            let Ok(reservation) = self.reserve(group.class(), bytes, Urgency::Ordinary) else {
+            let Ok(reservation) =
+                Reservation::promised(group.space_info(), bytes, Urgency::Ordinary)
+            else {
                 // Space is short: the next commit frees it again.
                 return Ok(());
             };
@@ -122,6 +122,39 @@ impl Space {
             at = to;
         }
         Ok(())
+    }
+
+    /// Tells the devices that a range is unused. A hint: errors do not matter.
+    pub(in crate::space) fn discard_range(&self, start: u64, end: u64) {
+        let mut at = start;
+        while at < end {
+            // Sequential zones are reset instead.
+            let sequential = |chunk: Arc<Chunk>| self.groups.volume.is_sequential(&chunk);
+            if self
+                .groups
+                .volume
+                .chunk(Logical::new(at))
+                .is_ok_and(sequential)
+            {
+                return;
+            }
+            let Ok(mapping) = self
+                .groups
+                .volume
+                .map(Logical::new(at), end.saturating_sub(at))
+            else {
+                return;
+            };
+            for place in mapping.copies() {
+                if let Some(device) = self.groups.volume.device(place.device) {
+                    let _ = device.discard(place.at, mapping.len);
+                }
+            }
+            if mapping.len == 0 {
+                return;
+            }
+            at = at.saturating_add(mapping.len);
+        }
     }
 }
 

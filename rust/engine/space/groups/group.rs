@@ -3,7 +3,7 @@
 
 use super::items::Items;
 use crate::disk::{Flaw, Logical, Place};
-use crate::space::free::policy::{FreeSpace, Idle};
+use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
 use crate::space::reserve::{ByteState, SpaceInfo, Tally};
 use crate::space::write_order::Ending;
@@ -41,6 +41,22 @@ pub(in crate::space) struct Body {
 }
 
 impl Body {
+    /// The allocation state, on sequential zones.
+    pub(in crate::space) fn as_appending(&self) -> Option<&Appending> {
+        match &self.free_space {
+            FreeSpace::Append(appending) => Some(appending),
+            FreeSpace::Anywhere(_) => None,
+        }
+    }
+
+    /// The allocation state, on sequential zones, to change.
+    pub(in crate::space) fn appending(&mut self) -> Option<&mut Appending> {
+        match &mut self.free_space {
+            FreeSpace::Append(appending) => Some(appending),
+            FreeSpace::Anywhere(_) => None,
+        }
+    }
+
     /// How bytes that are idle count.
     fn state_of(&self, idle: Idle) -> ByteState {
         match idle {

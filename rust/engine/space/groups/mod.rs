@@ -1,145 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All block groups, by address and by class.
+//! Block groups: which there are, what the trees have of them, and how they come and go.
 //!
-//! | module     | what it is                                                                        |
-//! |------------|-----------------------------------------------------------------------------------|
-//! | `group`    | one block group: its bytes by state, and where they are free                      |
-//! | `items`    | what the trees have of a group, what they lack                                    |
-//! | `load`     | reading all groups at mount                                                       |
-//! | `sparse`   | full groups on sequential zones of which little is in use                         |
-//! | `supply`   | groups coming and going with their chunks                                         |
-//! | `writeout` | extent items that come and go, and telling the trees                              |
-//! | `zones`    | the zones below groups: when they are taken, given back and emptied               |
+//! | module         | what it is                                                                    |
+//! |----------------|-------------------------------------------------------------------------------|
+//! | `block_groups` | all block groups of a volume, and the space infos of their classes            |
+//! | `data_zones`   | the active zones of groups of file data                                       |
+//! | `dirty`        | the groups that the trees are behind of                                       |
+//! | `group`        | one block group: its bytes by state, and where they are free                  |
+//! | `growth`       | what chunks could still be added, and when one should be                      |
+//! | `items`        | what the trees have of a group, what they lack                                |
+//! | `load`         | reading all groups at mount                                                   |
+//! | `make`         | the state that a group begins with                                            |
+//! | `removal`      | an empty group on its way out                                                 |
+//! | `reset`        | emptying the zones of groups in which nothing is left                         |
+//! | `set`          | the set of block groups, by address and by class                              |
+//! | `sparse`       | full groups on sequential zones of which little is in use                     |
+//! | `writeout`     | telling the trees what changed in groups                                      |
+//! | `zones`        | what the write order asks of groups and of the volume                         |
 
+pub(in crate::space) mod block_groups;
+pub(in crate::space) mod data_zones;
+mod dirty;
 pub(in crate::space) mod group;
+pub(in crate::space) mod growth;
 pub(in crate::space) mod items;
-mod load;
+pub(in crate::space) mod load;
+pub(in crate::space) mod make;
+pub(in crate::space) mod removal;
+mod reset;
+pub(in crate::space) mod set;
 pub(in crate::space) mod sparse;
-pub(in crate::space) mod supply;
-mod writeout;
-pub(in crate::space) mod zones;
-
-use super::Class;
-use crate::map::OrdMap;
-use group::Group;
-use kernel::sync::Arc;
-use latch::prelude::*;
-use zones::is_worth_reset;
-
-/// One of something for each class.
-pub(in crate::space) struct PerClass<T> {
-    data: T,
-    metadata: T,
-    system: T,
-}
-
-impl<T> PerClass<T> {
-    pub(in crate::space) fn try_new(mut make: impl FnMut(Class) -> Result<T>) -> Result<Self> {
-        Ok(Self {
-            data: make(Class::Data)?,
-            metadata: make(Class::Metadata)?,
-            system: make(Class::System)?,
-        })
-    }
-
-    pub(in crate::space) fn get(&self, class: Class) -> &T {
-        match class {
-            Class::Data => &self.data,
-            Class::Metadata => &self.metadata,
-            Class::System => &self.system,
-        }
-    }
-
-    pub(in crate::space) fn get_mut(&mut self, class: Class) -> &mut T {
-        match class {
-            Class::Data => &mut self.data,
-            Class::Metadata => &mut self.metadata,
-            Class::System => &mut self.system,
-        }
-    }
-}
-
-/// The set of block groups. Under a lock that is taken before any group's.
-pub(in crate::space) struct Groups {
-    all: OrdMap<u64, Arc<Group>>,
-    by_class: PerClass<OrdMap<u64, Arc<Group>>>,
-}
-
-impl Groups {
-    pub(in crate::space) fn new() -> Result<Self> {
-        Ok(Self {
-            all: OrdMap::new(),
-            by_class: PerClass::try_new(|_| Ok(OrdMap::new()))?,
-        })
-    }
-
-    /// Adds a group. Nothing is changed after an error.
-    pub(in crate::space) fn insert(&mut self, group: Arc<Group>) -> Result {
-        let start = group.start().get();
-        if self.all.contains_key(&start) {
-            return Err(EEXIST);
-        }
-        self.all.insert(start, group.clone())?;
-        let class = self.by_class.get_mut(group.class());
-        if let Err(error) = class.insert(start, group) {
-            self.all.remove(&start);
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Takes a group out.
-    pub(in crate::space) fn remove(&mut self, start: u64) -> Option<Arc<Group>> {
-        let group = self.all.remove(&start)?;
-        self.by_class.get_mut(group.class()).remove(&start);
-        Some(group)
-    }
-
-    /// The group that holds all of `[start, end)`.
-    pub(in crate::space) fn holding(&self, start: u64, end: u64) -> Option<&Arc<Group>> {
-        let (_, group) = self.all.floor(&start)?;
-        group.contains(start, end).then_some(group)
-    }
-
-    /// How many groups of a class there are.
-    pub(in crate::space) fn count(&self, class: Class) -> usize {
-        self.by_class.get(class).len()
-    }
-
-    /// All groups of a class, ascending.
-    pub(in crate::space) fn of(&self, class: Class) -> impl Iterator<Item = &Arc<Group>> {
-        self.by_class.get(class).values()
-    }
-
-    /// All groups of a class: first the one that starts at `from` if there is one, then those behind it, then the rest.
-    pub(in crate::space) fn around(
-        &self,
-        class: Class,
-        from: u64,
-    ) -> impl Iterator<Item = &Arc<Group>> {
-        let groups = self.by_class.get(class);
-        let behind = groups.range_from(&from).map(|(_, group)| group);
-        let before = groups
-            .iter()
-            .take_while(move |(&start, _)| start < from)
-            .map(|(_, group)| group);
-        Iterator::chain(behind, before)
-    }
-
-    /// The first group of a class at or behind `from` whose zones are worth a reset.
-    pub(in crate::space) fn empty_appending(&self, class: Class, from: u64) -> Option<Arc<Group>> {
-        let mut groups = self
-            .by_class
-            .get(class)
-            .range_from(&from)
-            .map(|(_, group)| group);
-        groups
-            .find(|group| is_worth_reset(&mut group.lock(), group.space_info().is_pressed()))
-            .cloned()
-    }
-
-    /// All groups, ascending.
-    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = &Arc<Group>> {
-        self.all.values()
-    }
-}
+pub(in crate::space) mod writeout;
+mod zones;

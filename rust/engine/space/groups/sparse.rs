@@ -2,10 +2,11 @@
 //! Groups of tree blocks on sequential zones in which little is left: what is there is worth copying elsewhere, for
 //! the zones then can be written again.
 
+use super::block_groups::BlockGroups;
 use super::group::{Body, Group};
 use crate::disk::Logical;
 use crate::space::free::policy::FreeSpace;
-use crate::space::{Class, Space};
+use crate::space::Class;
 use kernel::sync::Arc;
 
 /// When groups are to be emptied, which is how badly zones are needed.
@@ -54,10 +55,10 @@ fn is_full(body: &Body) -> bool {
     matches!(&body.free_space, FreeSpace::Append(appending) if appending.free() == 0)
 }
 
-impl Space {
-    /// The group with the least in use of those that are worth emptying. Memory only.
-    pub fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
-        if !self.volume.is_zoned() {
+impl BlockGroups {
+    /// See [`crate::space::Space::next_sparse`].
+    pub(in crate::space) fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
+        if !self.volume.has_sequential_zones() {
             return None;
         }
         [Class::Metadata, Class::System]
@@ -66,7 +67,7 @@ impl Space {
     }
 
     fn sparsest(&self, class: Class, when: Reclaim) -> Option<Sparse> {
-        let totals = *self.space_infos.get(class).lock();
+        let totals = *self.info(class).lock();
         let left = totals.tally.free().saturating_add(totals.growth.bytes);
         // An eighth is for commits; copying a block copies some of those above it, and what describes it.
         let affordable = totals.global.held.saturating_sub(totals.global.size / 8) / 4 * 3;

@@ -1,62 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Keeping the block group items and the free space tree in step with the extent tree.
 //!
-//! Written in two stages: txn calls [`Space::write_dirty_groups`] once while others may still join the transaction,
-//! which does most of the work, and then in the critical section, in turn with its delayed references, until no group
-//! is dirty. That ends: each round only dirties the groups of tree blocks copied in the round before, and no block is
-//! copied twice in a transaction.
+//! Written in two stages: txn calls [`crate::space::Space::write_dirty_groups`] once while others may still join the
+//! transaction, which does most of the work, and then in the critical section, in turn with its delayed references,
+//! until no group is dirty. That ends: each round only dirties the groups of tree blocks copied in the round before,
+//! and no block is copied twice in a transaction.
 
+use super::block_groups::BlockGroups;
+use super::dirty::DirtyGroups;
 use super::group::Group;
-use crate::btree::Allocate;
+use super::make::new_group;
+use crate::btree::{Allocate, Tree};
 use crate::disk::Logical;
 use crate::space::free::changes::Change;
-use crate::space::reserve::ByteState;
-use crate::space::Space;
+use crate::space::free::on_disk::OnDisk;
+use kernel::sync::Arc;
 use latch::prelude::*;
+use latch::Mutex;
 
-impl Space {
-    /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.
-    pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
-        let group = self.group_holding(addr.get(), len)?;
-        group.move_bytes(len, ByteState::Reserved, ByteState::Used)?;
-        self.note(&group, addr.get(), len, Change::Allocated)
+/// What the trees have of the block groups, and which of these they are behind of.
+pub(in crate::space) struct Writeout {
+    groups: Arc<BlockGroups>,
+    /// Where the BLOCK_GROUP_ITEMs are.
+    tree: Arc<Tree>,
+    free_space: OnDisk,
+    dirty: Mutex<DirtyGroups>,
+}
+
+impl Writeout {
+    pub(in crate::space) fn new(
+        groups: Arc<BlockGroups>,
+        tree: Arc<Tree>,
+        free_space: OnDisk,
+    ) -> Result<Self> {
+        Ok(Self {
+            groups,
+            tree,
+            free_space,
+            dirty: Mutex::new(
+                DirtyGroups::new(),
+                latch::class!("rbtrfs_dirty_block_groups"),
+            )?,
+        })
     }
 
-    /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.
-    pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
-        let group = self.group_holding(addr.get(), len)?;
-        self.pin_in(&group, addr.get(), len, ByteState::Used, txn.generation())?;
-        self.note(&group, addr.get(), len, Change::Freed)
-    }
-
-    fn note(&self, group: &Group, start: u64, len: u64, change: Change) -> Result {
-        let end = start.saturating_add(len);
+    /// Notes that the extent item for a range of a group came or went.
+    pub(in crate::space) fn note(
+        &self,
+        group: &Group,
+        start: Logical,
+        len: u64,
+        change: Change,
+    ) -> Result {
+        let (start, end) = (start.get(), start.saturating_add(len).get());
         group.items.lock().note(start, end, change)?;
-        self.writeouts.lock().dirty(group.start().get())
+        self.dirty.lock().dirty(group.start().get())
+    }
+
+    /// Makes the group of the new chunk at `start`, usable at once, and inserts its items.
+    pub(in crate::space) fn add(&self, txn: &dyn Allocate, start: Logical) -> Result {
+        let group = new_group(&self.groups, &self.free_space, start)?;
+        // Held from before others can find the group until its items exist: they could be asked to change them.
+        let items = group.items.lock();
+        self.groups.add(&group)?;
+        self.groups.refresh_growth();
+        items.insert(txn, &self.tree, &self.free_space)
+    }
+
+    /// Deletes the items of a group that others cannot find any more.
+    pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &Group) -> Result {
+        self.dirty.lock().forget(group.start().get());
+        group.items.lock().remove(txn, &self.tree, &self.free_space)
     }
 
     /// Whether a group's items in the trees are behind.
-    pub fn has_dirty_groups(&self) -> bool {
-        !self.writeouts.lock().is_empty()
+    pub(in crate::space) fn has_dirty(&self) -> bool {
+        !self.dirty.lock().is_empty()
     }
 
-    /// How many groups' items are behind.
-    pub fn dirty_groups(&self) -> usize {
-        self.writeouts.lock().len()
-    }
-
-    /// Writes the items of the groups that are dirty now, each once; gives how many. What writing them dirties again
-    /// is left for the next call. No tree block lock is held. After an error the transaction must be aborted.
-    pub fn write_dirty_groups(&self, txn: &dyn Allocate) -> Result<usize> {
+    /// See [`crate::space::Space::write_dirty_groups`].
+    pub(in crate::space) fn write_dirty(&self, txn: &dyn Allocate) -> Result<usize> {
         let mut from = 0;
         let mut written = 0usize;
         loop {
-            let next = self.writeouts.lock().begin(from);
+            let next = self.dirty.lock().begin(from);
             let Some(start) = next else {
                 return Ok(written);
             };
             let result = self.write_group(txn, start);
-            let mut writeouts = self.writeouts.lock();
+            let mut writeouts = self.dirty.lock();
             match result {
                 Ok(()) => writeouts.end(start),
                 Err(error) => {
@@ -70,11 +102,11 @@ impl Space {
     }
 
     fn write_group(&self, txn: &dyn Allocate, start: u64) -> Result {
-        let Some(group) = self.group_at(Logical::new(start)) else {
+        let Some(group) = self.groups.at(Logical::new(start)) else {
             return Ok(());
         };
         let mut items = group.items.lock();
         let used = group.lock().tally.used;
-        items.write(txn, &self.block_groups, &self.free_space, used)
+        items.write(txn, &self.tree, &self.free_space, used)
     }
 }

@@ -2,6 +2,7 @@
 //! What block groups hold.
 
 use kernel::fmt;
+use latch::prelude::*;
 
 /// What a chunk holds (C: `BTRFS_BLOCK_GROUP_TYPE_MASK`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +48,39 @@ impl BlockClass {
         match self {
             BlockClass::Metadata | BlockClass::TreeLog => Class::Metadata,
             BlockClass::System => Class::System,
+        }
+    }
+}
+
+/// One of something for each class.
+pub(in crate::space) struct PerClass<T> {
+    data: T,
+    metadata: T,
+    system: T,
+}
+
+impl<T> PerClass<T> {
+    pub(in crate::space) fn try_new(mut make: impl FnMut(Class) -> Result<T>) -> Result<Self> {
+        Ok(Self {
+            data: make(Class::Data)?,
+            metadata: make(Class::Metadata)?,
+            system: make(Class::System)?,
+        })
+    }
+
+    pub(in crate::space) fn get(&self, class: Class) -> &T {
+        match class {
+            Class::Data => &self.data,
+            Class::Metadata => &self.metadata,
+            Class::System => &self.system,
+        }
+    }
+
+    pub(in crate::space) fn get_mut(&mut self, class: Class) -> &mut T {
+        match class {
+            Class::Data => &mut self.data,
+            Class::Metadata => &mut self.metadata,
+            Class::System => &mut self.system,
         }
     }
 }

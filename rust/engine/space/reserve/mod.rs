@@ -21,6 +21,7 @@ pub use class::{BlockClass, Class};
 pub use demand::{Shortage, Urgency};
 pub use reservation::Reservation;
 
+pub(in crate::space) use class::PerClass;
 pub(in crate::space) use space_info::SpaceInfo;
 pub(in crate::space) use tally::{ByteState, Tally};
 pub(in crate::space) use totals::{Growth, Totals};

@@ -2,6 +2,7 @@
 //! Promised bytes as values.
 
 use super::class::Class;
+use super::demand::{Shortage, Urgency};
 use super::space_info::SpaceInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -20,6 +21,16 @@ impl Reservation {
             space_info,
             bytes: AtomicU64::new(bytes),
         }
+    }
+
+    /// Promises `bytes`, or tells what would help.
+    pub(in crate::space) fn promised(
+        space_info: &Arc<SpaceInfo>,
+        bytes: u64,
+        urgency: Urgency,
+    ) -> Result<Self, Shortage> {
+        space_info.promise(bytes, urgency)?;
+        Ok(Self::new(space_info.clone(), bytes))
     }
 
     /// What is left, in bytes.

@@ -72,7 +72,7 @@ impl Group {
         let expected = runs(&self.free, START, SECTOR);
         let mut found: vec::Vec<(u64, u64)> = vec::Vec::new();
         let mut group = None;
-        read(self.tree.tree(), SECTOR as u32, |item| {
+        read(self.tree.tree(), SECTOR, |item| {
             match item {
                 FreeSpaceItem::Group(recorded) => group = Some(recorded),
                 FreeSpaceItem::Free(start, end) if group.unwrap().start == START => {

@@ -23,6 +23,7 @@
 //! | `admit`      | whether a block may be written now                                                 |
 //! | `giving_way` | which group gives its active zones up when there are too few                       |
 //! | `group`      | how far a group has been written, and what the order asks of groups                |
+//! | `progress`   | waiting for data writes to end                                                     |
 //! | `statistics` | what is counted                                                                    |
 //!
 //! | type              | what it is                                                                    |
@@ -41,15 +42,17 @@
 mod admit;
 mod giving_way;
 mod group;
+mod progress;
 mod statistics;
 
 pub use admit::{Admission, WriteToken, WriteTurn};
 pub use group::{DataGroup, InFlight, OrderedGroup};
 pub use statistics::WriteOrderStatistics;
 
+pub(in crate::space) use progress::DataProgress;
+
 use crate::disk::Logical;
 use crate::map::OrdMap;
-use crate::space::groups::zones::DataProgress;
 use crate::space::Class;
 use crate::volume::Activation;
 use group::{Progress, WritePointer, ZoneState};

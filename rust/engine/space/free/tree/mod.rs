@@ -6,11 +6,11 @@
 //! FREE_SPACE_BITMAP items at (start, 200, length), one bit for each sector, which together cover the group. A range
 //! never touches the next; superblock copies count as free here.
 //!
-//! | file      | what it does                                              |
+//! | module    | what it does                                              |
 //! |-----------|------------------------------------------------------------|
-//! | `extents` | changes one range in the form of extents                    |
-//! | `bitmaps` | the same in the form of bitmaps                             |
+//! | `bitmaps` | changes one range in the form of bitmaps                    |
 //! | `convert` | from one form to the other                                  |
+//! | `extents` | changes one range in the form of extents                    |
 //! | `read`    | all of it, at mount                                         |
 //!
 //! Neighbours: `changes` collects what to tell the tree, `writeout` tells it. The caller holds the group's items lock.
@@ -126,8 +126,13 @@ impl FreeSpaceTree {
         &self.tree
     }
 
-    pub(in crate::space) fn sector_size(&self) -> u64 {
+    fn sector_size(&self) -> u64 {
         self.sector_size
+    }
+
+    /// Gives all of the tree to `each`, as [`read`] does.
+    pub(in crate::space) fn read(&self, each: impl FnMut(FreeSpaceItem) -> Result) -> Result {
+        read(&self.tree, self.sector_size, each)
     }
 
     /// Writes the items of a new group, all of it free.

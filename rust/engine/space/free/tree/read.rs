@@ -19,7 +19,7 @@ pub(in crate::space) enum FreeSpaceItem {
 /// Gives all of the tree to `each`, group after group, the ranges of a group ascending. One pass over the leaves.
 pub(in crate::space) fn read(
     tree: &Tree,
-    sector_size: u32,
+    sector_size: u64,
     mut each: impl FnMut(FreeSpaceItem) -> Result,
 ) -> Result {
     let mut group: Option<Recorded> = None;
@@ -52,7 +52,7 @@ enum Free {
 }
 
 /// What an item of `group` says, if it belongs there.
-fn free(group: &Recorded, key: Key, bytes: &[u8], sector_size: u32) -> Result<Free, Flaw> {
+fn free(group: &Recorded, key: Key, bytes: &[u8], sector_size: u64) -> Result<Free, Flaw> {
     let start = key.objectid.get();
     let end = start.saturating_add(key.offset);
     if start >= end || start < group.start || end > group.end {
@@ -68,7 +68,7 @@ fn free(group: &Recorded, key: Key, bytes: &[u8], sector_size: u32) -> Result<Fr
             let bitmap = Bitmap {
                 start,
                 end,
-                sector_size: sector_size.into(),
+                sector_size,
             };
             bitmap.check_size(bytes)?;
             Ok(Free::Bitmap(bitmap))

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+//! All block groups of a volume, and the space infos of their classes.
+
+use super::group::Group;
+use super::set::GroupSet;
+use super::zones::join_write_order;
+use crate::disk::{Flaw, Logical, Place};
+use crate::space::reserve::{PerClass, SpaceInfo};
+use crate::space::write_order::WriteOrder;
+use crate::space::Class;
+use crate::volume::Volume;
+use core::sync::atomic::AtomicBool;
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::{RwLock, RwLockReadGuard};
+
+/// The block groups of a volume. The parts of the layer share it.
+pub(in crate::space) struct BlockGroups {
+    pub(in crate::space) volume: Arc<Volume>,
+    pub(in crate::space) write_order: Arc<WriteOrder>,
+    pub(in crate::space) node_size: u64,
+    pub(in crate::space) sector_size: u64,
+    /// A transaction has begun since the last one became durable: its commit may free space that is not even pinned
+    /// yet, by delayed references.
+    pub(in crate::space) commit_may_free: AtomicBool,
+    space_infos: PerClass<Arc<SpaceInfo>>,
+    set: RwLock<GroupSet>,
+}
+
+impl BlockGroups {
+    pub(in crate::space) fn new(volume: Arc<Volume>, write_order: Arc<WriteOrder>) -> Result<Self> {
+        Ok(Self {
+            write_order,
+            node_size: volume.format().node_size.into(),
+            sector_size: volume.format().sector_size.into(),
+            commit_may_free: AtomicBool::new(false),
+            space_infos: PerClass::try_new(|class| {
+                Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
+            })?,
+            set: RwLock::new(GroupSet::new()?, latch::class!("rbtrfs_block_groups"))?,
+            volume,
+        })
+    }
+
+    /// The set of groups, which does not change meanwhile.
+    pub(in crate::space) fn read(&self) -> RwLockReadGuard<'_, GroupSet> {
+        self.set.read()
+    }
+
+    /// The space info of a class.
+    pub(in crate::space) fn info(&self, class: Class) -> &Arc<SpaceInfo> {
+        self.space_infos.get(class)
+    }
+
+    /// Bytes in which a class is allocated.
+    pub(in crate::space) fn granularity_of(&self, class: Class) -> u64 {
+        match class {
+            Class::Data => self.sector_size,
+            Class::Metadata | Class::System => self.node_size,
+        }
+    }
+
+    /// The group that holds all of `[start, start + len)`. Where none does, the extent is corrupt.
+    pub(in crate::space) fn holding(&self, start: u64, len: u64) -> Result<Arc<Group>> {
+        let group = start
+            .checked_add(len)
+            .and_then(|end| self.read().holding(start, end).cloned());
+        group.ok_or_else(|| {
+            let flaw = Flaw::missing("extent lies in no block group");
+            flaw.at(Place::Extent(Logical::new(start))).report()
+        })
+    }
+
+    /// The group that starts at `start`.
+    pub(in crate::space) fn at(&self, start: Logical) -> Option<Arc<Group>> {
+        let start = start.get();
+        self.read()
+            .holding(start, start.checked_add(1)?)
+            .filter(|group| group.start().get() == start)
+            .cloned()
+    }
+
+    /// The first group of a class at or behind `from`.
+    pub(in crate::space) fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+        let groups = self.read();
+        let found = groups
+            .around(class, from)
+            .next()
+            .filter(|group| group.start().get() >= from)
+            .cloned();
+        found
+    }
+
+    /// Makes a group known to all, from the next lookup on.
+    pub(in crate::space) fn add(&self, group: &Arc<Group>) -> Result {
+        let tally = group.lock().tally;
+        join_write_order(&self.write_order, group)?;
+        self.set.write().insert(group.clone())?;
+        group.space_info().add(&tally);
+        Ok(())
+    }
+
+    /// Takes a group out of the set and its bytes out of its class. `EBUSY` while blocks of it are on their way.
+    pub(in crate::space) fn remove(&self, group: &Group) -> Result {
+        self.write_order.remove(group.start())?;
+        self.set.write().remove(group.start().get());
+        group.space_info().subtract(&group.lock().tally);
+        Ok(())
+    }
+}

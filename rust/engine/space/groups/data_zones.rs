@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The active zones of groups of file data: when they are given back, and waiting for that.
+
+use super::block_groups::BlockGroups;
+use super::group::{Allocation, Body, Group};
+use crate::space::write_order::{DataProgress, Ending};
+use crate::space::{Class, DataExtent};
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::MutexGuard;
+
+/// The active zones of the data groups.
+pub(in crate::space) struct DataZones {
+    groups: Arc<BlockGroups>,
+    progress: Arc<DataProgress>,
+}
+
+impl DataZones {
+    pub(in crate::space) fn new(groups: Arc<BlockGroups>) -> Result<Self> {
+        let progress = groups.write_order.data_progress()?;
+        Ok(Self { groups, progress })
+    }
+
+    /// See [`crate::space::Space::data_ended`].
+    pub(in crate::space) fn ended(&self) -> u64 {
+        self.progress.ended()
+    }
+
+    /// See [`crate::space::Space::await_data`].
+    pub(in crate::space) fn wait(&self, seen: u64) -> bool {
+        self.progress.await_while(seen, || {
+            self.groups
+                .read()
+                .of(Class::Data)
+                .any(|group| group.lock().under_way > 0)
+        })
+    }
+
+    /// See [`crate::space::Space::data_written`].
+    pub(in crate::space) fn written(&self, extent: DataExtent) -> Result {
+        if !self.groups.volume.has_sequential_zones() {
+            return Ok(());
+        }
+        let group = self.groups.holding(extent.logical.get(), extent.len)?;
+        let mut body = group.lock();
+        body.under_way = body.under_way.saturating_sub(extent.len);
+        let released = self.release_full_zones(&group, body);
+        self.progress.advance();
+        released
+    }
+
+    /// Tells that an extent of `len` bytes of a group will not be written any more.
+    pub(in crate::space) fn given_up(&self, group: &Group, len: u64) -> Result {
+        if group.class() != Class::Data || !self.groups.volume.has_sequential_zones() {
+            return Ok(());
+        }
+        let mut body = group.lock();
+        body.under_way = body.under_way.saturating_sub(len);
+        body.unwritten = body.unwritten.saturating_add(len);
+        let released = self.release_full_zones(group, body);
+        self.progress.advance();
+        released
+    }
+
+    /// Gives the zones of a data group back if they are full and nothing is under way there.
+    fn release_full_zones(&self, group: &Group, mut body: MutexGuard<'_, Body>) -> Result {
+        let full = body
+            .appending()
+            .is_some_and(|appending| appending.free() == 0);
+        if !full || !body.active || body.under_way > 0 {
+            return Ok(());
+        }
+        body.active = false;
+        let is_short = body.unwritten > 0 || body.ending == Ending::Short;
+        drop(body);
+        if is_short {
+            return self.groups.volume.finish_zones(group.chunk());
+        }
+        self.groups.volume.zones_filled(group.chunk());
+        Ok(())
+    }
+
+    /// See [`crate::space::Space::relieve_zones`].
+    pub(in crate::space) fn relieve(&self) -> Result<bool> {
+        let Some(group) = self.spent_group() else {
+            return Ok(false);
+        };
+        {
+            let mut body = group.lock();
+            if !is_spent(&body) {
+                return Ok(false);
+            }
+            group.give_up_rest(&mut body)?;
+            body.active = false;
+        }
+        self.groups.volume.finish_zones(group.chunk())?;
+        Ok(true)
+    }
+
+    fn spent_group(&self) -> Option<Arc<Group>> {
+        let groups = self.groups.read();
+        let spent = groups
+            .of(Class::Data)
+            .find(|group| is_spent(&group.lock()))
+            .cloned();
+        spent
+    }
+}
+
+/// Whether a group holds active zones for nothing.
+fn is_spent(body: &Body) -> bool {
+    let idle = body.active && body.under_way == 0;
+    let closed = body.allocation == Allocation::Closed;
+    body.as_appending().is_some_and(|appending| {
+        idle && appending.offset.get() > 0 && (closed || appending.free() == 0)
+    })
+}

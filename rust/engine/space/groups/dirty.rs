@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The groups that the trees are behind of.
+
+use crate::map::OrdMap;
+use latch::prelude::*;
+
+/// How far a group's write-out is. A group in none of these is clean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The trees lack something.
+    Dirty,
+    /// Being written; nothing has changed since that began.
+    Writing,
+    /// Being written, and changed since.
+    Redirtied,
+}
+
+/// The groups that the trees are behind of. The one place that knows a group's [`State`].
+pub(super) struct DirtyGroups {
+    groups: OrdMap<u64, State>,
+}
+
+impl DirtyGroups {
+    pub(super) fn new() -> Self {
+        Self {
+            groups: OrdMap::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The group that starts at `start` changed.
+    pub(super) fn dirty(&mut self, start: u64) -> Result {
+        match self.groups.get_mut(&start) {
+            None => drop(self.groups.insert(start, State::Dirty)?),
+            Some(State::Dirty | State::Redirtied) => {}
+            Some(state) => *state = State::Redirtied,
+        }
+        Ok(())
+    }
+
+    /// The first dirty group at or behind `from`, which is being written from now on.
+    pub(super) fn begin(&mut self, from: u64) -> Option<u64> {
+        let dirty = |(&start, &state): (&u64, &State)| (state == State::Dirty).then_some(start);
+        let start = self.groups.range_from(&from).find_map(dirty)?;
+        if let Some(state) = self.groups.get_mut(&start) {
+            *state = State::Writing;
+        }
+        Some(start)
+    }
+
+    /// The group was written.
+    pub(super) fn end(&mut self, start: u64) {
+        match self.groups.get_mut(&start) {
+            Some(state) if *state == State::Redirtied => *state = State::Dirty,
+            _ => drop(self.groups.remove(&start)),
+        }
+    }
+
+    /// The group could not be written.
+    pub(super) fn fail(&mut self, start: u64) {
+        if let Some(state) = self.groups.get_mut(&start) {
+            *state = State::Dirty;
+        }
+    }
+
+    /// The group is gone.
+    pub(super) fn forget(&mut self, start: u64) {
+        self.groups.remove(&start);
+    }
+}

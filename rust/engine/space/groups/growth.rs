@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What chunks could still be added to a class, and when one should be.
+
+use super::block_groups::BlockGroups;
+use crate::disk::{BlockGroupFlags, DEVICE_RESERVED};
+use crate::space::reserve::Growth;
+use crate::space::Class;
+use crate::volume::Chunk;
+
+/// Devices with less than this left, for one copy, are full.
+const SMALLEST_CHUNK: u64 = 1 << 20;
+/// The largest data chunk (C: `BTRFS_MAX_DATA_CHUNK_SIZE` is 10 GiB; mkfs and C allocate 1 GiB on usual volumes).
+const DATA_CHUNK: u64 = 1 << 30;
+/// Where superblock logs are on zoned volumes, two zones each (C: `BTRFS_SB_LOG_*_OFFSET`).
+const LOG_PLACES: [u64; 3] = [0, 512 << 30, 4096 << 30];
+/// Free bytes for the chunk tree below which it gets a chunk.
+const SYSTEM_MARGIN: u64 = 1 << 20;
+/// Free bytes for metadata, beyond what is needed at worst, below which it gets a chunk.
+const METADATA_MARGIN: u64 = 16 << 20;
+
+impl BlockGroups {
+    /// See [`crate::space::Space::chunk_wanted`].
+    pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
+        let system = *self.info(Class::System).lock();
+        if system.growth.next_chunk > 0
+            && system.tally.free() < SYSTEM_MARGIN.min(system.tally.total / 2)
+        {
+            return Some(Class::System);
+        }
+        let metadata = *self.info(Class::Metadata).lock();
+        (metadata.growth.next_chunk > 0 && metadata.is_low(METADATA_MARGIN))
+            .then_some(Class::Metadata)
+    }
+
+    /// Type and profile for a new chunk: those of the newest group of the class.
+    pub(in crate::space) fn profile(&self, class: Class) -> BlockGroupFlags {
+        let newest = self
+            .read()
+            .of(class)
+            .last()
+            .map(|group| group.chunk().flags);
+        newest.unwrap_or(match class {
+            Class::Data => BlockGroupFlags::DATA,
+            Class::Metadata => BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP),
+            Class::System => BlockGroupFlags::SYSTEM.with(BlockGroupFlags::DUP),
+        })
+    }
+
+    /// See [`crate::space::Space::chunk_refused`].
+    pub(in crate::space) fn chunk_refused(&self, class: Class) {
+        self.info(class).set_growth(Growth::default());
+    }
+
+    /// Recounts what the devices could still add to each class.
+    pub(in crate::space) fn refresh_growth(&self) {
+        let taken = self.read().iter().fold(0u64, |sum, group| {
+            sum.saturating_add(device_bytes(group.chunk()))
+        });
+        let total = self.volume.total_bytes();
+        let left = total
+            .saturating_sub(taken)
+            .saturating_sub(self.never_in_chunks(total));
+        let zone_size = self.volume.zone_size();
+        let step = zone_size.unwrap_or(SMALLEST_CHUNK).max(1);
+        for class in Class::ALL {
+            let bytes = left
+                .checked_div(copies_of(self.profile(class)))
+                .unwrap_or(0);
+            let chunks = bytes.checked_div(step).unwrap_or(0);
+            let bytes = chunks.saturating_mul(self.capacity_of(class, step));
+            let growth = Growth {
+                bytes,
+                next_chunk: bytes.min(DATA_CHUNK),
+                data_chunk: zone_size.unwrap_or(DATA_CHUNK.min(total / 10)),
+            };
+            self.info(class).set_growth(growth);
+        }
+    }
+
+    /// Bytes of the devices that chunks never take: for superblocks.
+    fn never_in_chunks(&self, total: u64) -> u64 {
+        let devices = u64::try_from(self.volume.devices()).unwrap_or(0);
+        match self.volume.zone_size() {
+            None => DEVICE_RESERVED.saturating_mul(devices),
+            Some(zone_size) => {
+                let logs = LOG_PLACES.iter().filter(|&&place| place < total).count();
+                u64::try_from(logs)
+                    .unwrap_or(0)
+                    .saturating_mul(zone_size.saturating_mul(2))
+            }
+        }
+    }
+
+    /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
+    pub(in crate::space) fn capacity_of(&self, class: Class, len: u64) -> u64 {
+        let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
+        let rest = capacity
+            .checked_rem(self.granularity_of(class))
+            .unwrap_or(0);
+        capacity.saturating_sub(rest)
+    }
+
+    /// See [`crate::space::Space::size_global_reserve`].
+    pub(in crate::space) fn size_global_reserve(&self, tree_bytes: u64, trees: u32) {
+        const MIN: u64 = 16 << 20;
+        const MAX: u64 = 512 << 20;
+        /// New blocks and splits on each level of one path.
+        const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
+        let space_info = self.info(Class::Metadata);
+        let growth = space_info.lock().growth.bytes;
+        let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
+        // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
+        let group = match self.volume.zone_size() {
+            Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
+            None => 0,
+        };
+        let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
+        let all = self.metadata_capacity().saturating_add(growth / 2);
+        // A tiny volume must have something left for its files; but a group must fill up and another be emptied.
+        let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
+        space_info.resize_global(size.min(affordable));
+    }
+
+    /// What all groups of metadata hold.
+    fn metadata_capacity(&self) -> u64 {
+        let groups = self.read();
+        groups.of(Class::Metadata).fold(0u64, |sum, group| {
+            sum.saturating_add(group.lock().free_space.capacity(group.len()))
+        })
+    }
+}
+
+/// Bytes that a chunk takes on its devices.
+fn device_bytes(chunk: &Chunk) -> u64 {
+    chunk
+        .len
+        .saturating_mul(u64::try_from(chunk.stripes.len()).unwrap_or(1))
+}
+
+/// How many copies a profile keeps.
+pub(in crate::space) fn copies_of(flags: BlockGroupFlags) -> u64 {
+    let two = BlockGroupFlags::DUP
+        .with(BlockGroupFlags::RAID1)
+        .with(BlockGroupFlags::RAID10);
+    if flags.intersects(BlockGroupFlags::RAID1C4) {
+        4
+    } else if flags.intersects(BlockGroupFlags::RAID1C3) {
+        3
+    } else if flags.intersects(two) {
+        2
+    } else {
+        1
+    }
+}

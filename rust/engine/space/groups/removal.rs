@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An empty group on its way out.
+
+use super::block_groups::BlockGroups;
+use super::group::{Allocation, Group};
+use super::writeout::Writeout;
+use crate::btree::Allocate;
+use crate::disk::Logical;
+use crate::space::free::allocate::Allocator;
+use crate::space::Class;
+use crate::volume::Chunk;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+/// An empty group on its way out: nothing is allocated from it any more. Dropped, it is usable again.
+///
+/// txn removes the DEV_EXTENTs and the chunk item and calls [`Removal::delete_items`] in the same transaction; when
+/// that is durable the zones are reset ([`crate::volume::Volume::reset_zones`]) and the chunk leaves the map.
+pub struct Removal {
+    groups: Arc<BlockGroups>,
+    allocator: Arc<Allocator>,
+    writeout: Arc<Writeout>,
+    group: Arc<Group>,
+    fate: Fate,
+}
+
+/// What becomes of a group when its [`Removal`] is dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Reopens,
+    Gone,
+}
+
+impl Removal {
+    /// An empty group that is worth removing, never the last of its class; it is closed from now on.
+    pub(in crate::space) fn next(
+        groups: &Arc<BlockGroups>,
+        allocator: &Arc<Allocator>,
+        writeout: &Arc<Writeout>,
+    ) -> Option<Removal> {
+        let group = groups.close_unused()?;
+        Some(Removal {
+            groups: groups.clone(),
+            allocator: allocator.clone(),
+            writeout: writeout.clone(),
+            group,
+            fate: Fate::Reopens,
+        })
+    }
+
+    /// The group's, and the chunk's, address.
+    pub fn start(&self) -> Logical {
+        self.group.start()
+    }
+
+    /// The chunk.
+    pub fn chunk(&self) -> &Arc<Chunk> {
+        self.group.chunk()
+    }
+
+    /// Deletes the group's items: the group is gone. No tree block lock is held. After an error the transaction must
+    /// be aborted.
+    pub fn delete_items(mut self, txn: &dyn Allocate) -> Result {
+        self.groups.remove(&self.group)?;
+        self.fate = Fate::Gone;
+        self.allocator.forget_log(self.group.start());
+        self.writeout.remove(txn, &self.group)?;
+        self.groups.refresh_growth();
+        Ok(())
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        if self.fate == Fate::Gone {
+            return;
+        }
+        let mut body = self.group.lock();
+        if self.group.open(&mut body).is_ok() {
+            self.group.publish(&body);
+        }
+    }
+}
+
+impl BlockGroups {
+    /// Closes a group that is empty and that its class can spare.
+    fn close_unused(&self) -> Option<Arc<Group>> {
+        for class in [Class::Data, Class::Metadata] {
+            if self.read().count(class) < 2 {
+                continue;
+            }
+            let mut from = 0;
+            while let Some(group) = self.next_in(class, from) {
+                from = group.start().get().saturating_add(1);
+                if self.write_order.is_quiet(group.start()) && group.close_if_unused() {
+                    return Some(group);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Group {
+    /// Closes the group if it is empty and its class can spare it, and tells whether it did.
+    fn close_if_unused(&self) -> bool {
+        let mut body = self.lock();
+        let tally = body.tally;
+        let empty = tally.used == 0 && tally.reserved == 0 && tally.pinned == 0;
+        if !empty || body.allocation == Allocation::Closed {
+            return false;
+        }
+        let spare = self.space_info().lock().can_spare(&tally);
+        spare && self.close(&mut body).is_ok()
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Emptying the zones of groups in which nothing is left.
+
+use super::block_groups::BlockGroups;
+use super::group::{Allocation, Body, Group};
+use crate::disk::{Bug, Logical};
+use crate::space::reserve::ByteState;
+use crate::space::Class;
+use latch::prelude::*;
+
+impl BlockGroups {
+    /// Empties the zones of groups in which nothing is left: they can be written again from their start. `on_reset` is
+    /// told of each.
+    pub(in crate::space) fn reset_empty(&self, on_reset: &dyn Fn(Logical)) -> Result {
+        if !self.volume.has_sequential_zones() {
+            return Ok(());
+        }
+        for class in [Class::Data, Class::Metadata, Class::System] {
+            let mut from = 0;
+            loop {
+                let next = self.read().empty_appending(class, from);
+                let Some(group) = next else { break };
+                from = group.start().get().saturating_add(1);
+                self.reset(&group, on_reset)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical)) -> Result {
+        let start = group.start();
+        if !self.write_order.is_quiet(start) || !self.close_if_worth_reset(group)? {
+            return Ok(());
+        }
+        let reset = match group.class() {
+            Class::Data => self.volume.reset_zones(group.chunk()),
+            Class::Metadata | Class::System => self.write_order.reset(start),
+        };
+        if let Err(error) = reset {
+            pr_warn!("block group {start}: zones cannot be reset: {error:?}\n");
+            return group.open(&mut group.lock());
+        }
+        let mut body = group.lock();
+        let Some(zones) = body.appending() else {
+            let bug = Bug::new("zones of a group were reset that has none");
+            return Err(bug.of(start.get()).report());
+        };
+        let consumed = zones.offset.get();
+        zones.restart();
+        body.under_way = 0;
+        body.unwritten = 0;
+        body.active = false;
+        body.in_use_when_tried = u64::MAX;
+        group.shift(
+            &mut body,
+            consumed,
+            ByteState::Unusable,
+            ByteState::ReadOnly,
+        )?;
+        group.open(&mut body)?;
+        group.publish(&body);
+        on_reset(start);
+        Ok(())
+    }
+
+    /// Stops allocation from a group that holds nothing, and little of which is left to allocate.
+    fn close_if_worth_reset(&self, group: &Group) -> Result<bool> {
+        let mut body = group.lock();
+        let short = group.space_info().is_pressed();
+        if !body.is_worth_reset(short) {
+            return Ok(false);
+        }
+        group.close(&mut body)?;
+        Ok(true)
+    }
+}
+
+impl Body {
+    /// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.
+    pub(in crate::space) fn is_worth_reset(&self, short: bool) -> bool {
+        let tally = self.tally;
+        let empty = tally.used == 0
+            && tally.reserved == 0
+            && tally.pinned == 0
+            && self.allocation == Allocation::Open;
+        self.as_appending().is_some_and(|appending| {
+            let consumed = appending.offset.get();
+            empty && consumed > 0 && (short || consumed >= appending.capacity / 2)
+        })
+    }
+}

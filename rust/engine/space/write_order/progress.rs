@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Waiting for data writes to end, for the zones that they hold.
+
+use latch::prelude::*;
+use latch::{Condvar, Mutex};
+
+/// Counts data writes that have ended, for those who wait for the zones they hold.
+pub(in crate::space) struct DataProgress {
+    ended: Mutex<u64>,
+    moved: Condvar,
+}
+
+impl DataProgress {
+    pub(in crate::space) fn new() -> Result<Self> {
+        Ok(Self {
+            ended: Mutex::new(0, latch::class!("rbtrfs_data_progress"))?,
+            moved: Condvar::new(latch::class!("rbtrfs_data_ended"))?,
+        })
+    }
+
+    /// How many there were.
+    pub(in crate::space) fn ended(&self) -> u64 {
+        *self.ended.lock()
+    }
+
+    /// Waits until there were more than `seen`. One must be under way.
+    pub(in crate::space) fn await_next(&self, seen: u64) {
+        let mut ended = self.ended.lock();
+        while *ended == seen {
+            self.moved.wait(&mut ended);
+        }
+    }
+
+    /// Counts one more.
+    pub(in crate::space) fn advance(&self) {
+        let mut ended = self.ended.lock();
+        *ended = ended.wrapping_add(1);
+        drop(ended);
+        self.moved.notify_all();
+    }
+
+    /// Waits until there were more than `seen`, as long as `under_way` says that one may come. Whether there were.
+    pub(in crate::space) fn await_while(&self, seen: u64, under_way: impl Fn() -> bool) -> bool {
+        let mut ended = self.ended.lock();
+        while *ended == seen {
+            if !under_way() {
+                return false;
+            }
+            self.moved.wait(&mut ended);
+        }
+        true
+    }
+}
