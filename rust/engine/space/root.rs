@@ -174,10 +174,10 @@ impl Space {
         }
     }
 
-    /// As [`Self::release_unwritten`], but the bytes are promised to `to` as they were before they were allocated: nobody
-    /// else gets them in between. `ENOSPC`: the address has come back, and the promise has not. That is on sequential
-    /// zones, where the same bytes cannot be had again, or in a group that is on its way out, and if all else that is
-    /// free is promised.
+    /// Does what [`Self::release_unwritten`] does, and promises the bytes to `to` as they were before they were allocated:
+    /// nobody else gets them in between. With `ENOSPC` the address has come back and the promise has not. That can be on
+    /// sequential zones, where the same bytes cannot be had again, or in a group that is on its way out, when all else
+    /// that is free is promised.
     pub fn take_back_unwritten(&self, addr: Logical, len: u64, to: &Reservation) -> Result {
         let start = addr.get();
         let group = self.groups.holding(start, len)?;
@@ -186,7 +186,8 @@ impl Space {
         taken
     }
 
-    /// As [`Self::release_unwritten`] for a data extent that was written, of which [`Self::data_written`] has been told.
+    /// Does what [`Self::release_unwritten`] does, for a data extent that was written: [`Self::data_written`] has been
+    /// told of it.
     pub fn release_written(&self, addr: Logical, len: u64) {
         let start = addr.get();
         let released = self.groups.holding(start, len).and_then(|group| {
@@ -307,8 +308,8 @@ impl Space {
         self.data_zones.ended()
     }
 
-    /// After an allocation was refused with `EAGAIN`: waits for a data write to end since `seen` was counted. `false`
-    /// when none is under way. No lock may be held that ending a write takes.
+    /// Waits for a data write to end since `seen` was counted, after an allocation was refused with `EAGAIN`. Tells
+    /// whether one did; none does when none is under way. No lock may be held that ending a write takes.
     pub fn await_data(&self, seen: u64) -> bool {
         self.data_zones.wait(seen)
     }

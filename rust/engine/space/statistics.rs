@@ -12,19 +12,19 @@ use latch::prelude::*;
 /// A class's bytes, in the logical space (C: `struct btrfs_space_info`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassStatistics {
-    /// In all block groups.
+    /// Bytes in all block groups.
     pub total: u64,
-    /// In extents that have an item.
+    /// Bytes in extents that have an item.
     pub used: u64,
-    /// In extents that have none yet.
+    /// Bytes in extents that have no item yet.
     pub reserved: u64,
-    /// Freed by a transaction that is not durable.
+    /// Bytes freed by a transaction that is not durable.
     pub pinned: u64,
-    /// Promised and not allocated, with the global reserve.
+    /// Bytes promised and not allocated, with the global reserve.
     pub promised: u64,
-    /// In superblock copies and in groups that are closed.
+    /// Bytes in superblock copies and in groups that are closed.
     pub read_only: u64,
-    /// On zones that have to be reset first.
+    /// Bytes on zones that have to be reset first.
     pub unusable: u64,
 }
 
@@ -37,9 +37,9 @@ pub struct Statistics {
     pub metadata: ClassStatistics,
     /// The chunk tree.
     pub system: ClassStatistics,
-    /// Kept back for commits: what it should hold.
+    /// What the global reserve, which is kept back for commits, should hold.
     pub global_size: u64,
-    /// What it holds; a part of the metadata's `promised`.
+    /// What the global reserve holds: a part of the metadata's `promised`.
     pub global_held: u64,
     /// Bytes in extents of all classes: the superblock's `bytes_used`.
     pub bytes_used: u64,

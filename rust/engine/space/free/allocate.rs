@@ -17,10 +17,10 @@ use latch::prelude::*;
 /// A newly allocated range for file data, contiguous in the logical space, both ends multiples of the sector size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataExtent {
-    /// Its address. On sequential zones data is written by zone append, and the device tells where in the same group
-    /// it really went.
+    /// The address of the range. On sequential zones data is written by zone append, and the device tells where in the
+    /// same group it really went.
     pub logical: Logical,
-    /// Its bytes.
+    /// The length of the range, in bytes.
     pub len: u64,
 }
 
@@ -31,9 +31,9 @@ const CLUSTER: u64 = 1 << 20;
 /// Which groups a search looks at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// Those that can be written without further ado.
+    /// Only groups that can be written without further ado are looked at.
     Active,
-    /// Those whose zones must be activated too.
+    /// Groups whose zones must be activated first are looked at, too.
     All,
 }
 
@@ -41,9 +41,9 @@ enum Reach {
 struct Cursors {
     /// The start of the group that data came from last.
     data: AtomicU64,
-    /// The same for tree blocks.
+    /// The start of the group that tree blocks came from last.
     metadata: AtomicU64,
-    /// The same for the chunk tree.
+    /// The start of the group that blocks of the chunk tree came from last.
     system: AtomicU64,
     /// The group of the log trees; on sequential zones nothing else is allocated there.
     log: AtomicU64,

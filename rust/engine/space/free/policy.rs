@@ -8,9 +8,9 @@ use latch::prelude::*;
 
 /// The free bytes of one block group.
 pub(in crate::space) enum FreeSpace {
-    /// Anywhere: regular devices and conventional zones.
+    /// Bytes are free anywhere: on regular devices and conventional zones.
     Anywhere(FreeRanges),
-    /// Behind the last allocation only: sequential zones.
+    /// Bytes are free behind the last allocation only: on sequential zones.
     Append(Appending),
 }
 

@@ -16,12 +16,12 @@ use latch::Mutex;
 /// Whether devices are told of freed ranges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Discard {
-    /// They are not.
+    /// Devices are not told.
     #[default]
     Never,
-    /// By the commit that freed them, once it is durable (C: `discard=sync`).
+    /// The commit that freed them tells, once it is durable (C: `discard=sync`).
     AtUnpin,
-    /// Some time after it, by [`crate::space::Space::trim_waiting`], as far as they are still free (C: `discard=async`).
+    /// [`crate::space::Space::trim_waiting`] tells some time later, as far as they are still free (C: `discard=async`).
     Later,
 }
 

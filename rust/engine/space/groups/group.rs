@@ -17,9 +17,9 @@ use latch::{Mutex, MutexGuard};
 /// Whether addresses may be taken from a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum Allocation {
-    /// Yes.
+    /// Addresses may be taken.
     Open,
-    /// No: it is on its way out, or its zones were finished before they were full.
+    /// No address may be taken: the group is on its way out, or its zones were finished before they were full.
     Closed,
 }
 
@@ -28,7 +28,7 @@ pub(in crate::space) struct Body {
     pub(in crate::space) tally: Tally,
     pub(in crate::space) free_space: FreeSpace,
     pub(in crate::space) allocation: Allocation,
-    /// The zones hold active resources, or need none. For data; metadata's are activated by the write order when written.
+    /// Whether the zones hold active resources, or need none. For data: the write order activates those of metadata.
     pub(in crate::space) active: bool,
     /// File data whose IO has begun or may begin and has not ended, on sequential zones.
     pub(in crate::space) under_way: u64,

@@ -16,7 +16,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Class; 3] = [Class::Data, Class::Metadata, Class::System];
 }
 
@@ -33,12 +33,12 @@ impl fmt::Display for Class {
 /// Which tree blocks a block belongs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockClass {
-    /// All but the following.
+    /// Blocks of all trees but the following.
     Metadata,
-    /// The log trees: on sequential zones they have a group of their own, so that an fsync meets no hole that only
+    /// Blocks of the log trees: on sequential zones they have a group of their own, so that an fsync meets no hole that only
     /// a commit can fill.
     TreeLog,
-    /// The chunk tree.
+    /// Blocks of the chunk tree.
     System,
 }
 
@@ -52,7 +52,7 @@ impl BlockClass {
     }
 }
 
-/// One of something for each class.
+/// One thing for each class.
 pub(in crate::space) struct PerClass<T> {
     data: T,
     metadata: T,

@@ -6,21 +6,21 @@ use super::class::Class;
 /// How hard a reservation may press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// Anything that can fail with ENOSPC.
+    /// The caller can fail with ENOSPC.
     Ordinary,
-    /// What gives space back (unlink, truncate, orphans): may draw on the global reserve.
+    /// The caller gives space back (unlink, truncate, orphans), and may draw on the global reserve.
     Freeing,
-    /// What a commit cannot do without: never refused.
+    /// A commit cannot do without the bytes: it is never refused.
     Commit,
 }
 
 /// Why a reservation was refused now, and what may help. The caller does it once and asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Allocate a chunk of this class, then ask again.
+    /// A chunk of this class can be allocated: do so, then ask again.
     NeedChunk(Class),
     /// Freed bytes wait for the running transaction: commit, then ask again.
     NeedCommit,
-    /// Neither would help: ENOSPC.
+    /// Neither a chunk nor a commit would help: ENOSPC.
     Full,
 }

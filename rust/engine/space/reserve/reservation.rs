@@ -76,7 +76,7 @@ impl Reservation {
         }
     }
 
-    /// Takes in `bytes` that `space_info` has promised, if it is the space_info this was promised from; gives them back if not.
+    /// Takes in `bytes` that `space_info` has promised, if this was promised from the same; gives them back if not.
     pub(in crate::space) fn take_in(&self, space_info: &Arc<SpaceInfo>, bytes: u64) {
         self.merge(Reservation::new(space_info.clone(), bytes));
     }

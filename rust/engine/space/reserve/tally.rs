@@ -6,17 +6,17 @@ use crate::disk::Flaw;
 /// The state of a byte of a block group. See the picture in [`crate::space`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum ByteState {
-    /// Can be allocated.
+    /// The byte can be allocated.
     Free,
-    /// Allocated, no extent item yet.
+    /// The byte was allocated and has no extent item yet.
     Reserved,
-    /// Has an extent item.
+    /// The byte has an extent item.
     Used,
-    /// Freed by a transaction that is not durable yet.
+    /// The byte was freed by a transaction that is not durable yet.
     Pinned,
-    /// On a sequential zone, before the write pointer, belonging to nothing.
+    /// The byte is on a sequential zone, before the write pointer, and belongs to nothing.
     Unusable,
-    /// In a group that must not be allocated from, or part of a superblock copy.
+    /// The byte is in a group that must not be allocated from, or part of a superblock copy.
     ReadOnly,
 }
 

@@ -7,9 +7,9 @@ use crate::space::{Class, Shortage, Urgency};
 /// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::space) struct GlobalReserve {
-    /// What it should hold.
+    /// The bytes that it should hold.
     pub(in crate::space) size: u64,
-    /// What it holds; a part of [`Totals::promised`].
+    /// The bytes that it holds: a part of [`Totals::promised`].
     pub(in crate::space) held: u64,
 }
 
@@ -27,15 +27,15 @@ pub(in crate::space) struct Growth {
 /// The books of one class.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::space) struct Totals {
-    /// All groups of the class.
+    /// The bytes of all groups of the class, by state.
     pub(in crate::space) tally: Tally,
     /// Bytes promised and not allocated (C: `bytes_may_use`), with the global reserve.
     pub(in crate::space) promised: u64,
-    /// Kept back; metadata only.
+    /// What is kept back. Only metadata has some.
     pub(in crate::space) global: GlobalReserve,
     /// What chunks could still be allocated.
     pub(in crate::space) growth: Growth,
-    /// A reservation was refused since the last commit.
+    /// Whether a reservation was refused since the last commit.
     pub(in crate::space) pressed: bool,
 }
 

@@ -22,9 +22,9 @@ pub enum Admission<'a> {
     /// An address before it was allocated and got no block. Submit zeros, as many as the block has bytes, to `at`, after
     /// [`WriteToken::submitting`]; then ask for the same block again.
     Fill {
-        /// Where.
+        /// The address to fill.
         at: Logical,
-        /// The right to do so.
+        /// The right to write there.
         token: WriteToken<'a>,
     },
     /// Leave it: it was sent already, or must wait for others and the caller can do without.

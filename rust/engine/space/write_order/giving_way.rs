@@ -18,7 +18,7 @@ use latch::prelude::*;
 /// Whether a group's zones could be given back.
 enum GaveWay {
     Yes,
-    /// Not before this was waited for.
+    /// They can be, once this was waited for.
     Waits(Verdict),
     No,
 }

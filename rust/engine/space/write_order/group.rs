@@ -52,13 +52,13 @@ impl WritePointer {
 /// What the zones of a group are to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ZoneState {
-    /// Nothing was written since the last reset; no active resources.
+    /// Nothing was written since the last reset, and the zones hold no active resources.
     Empty,
-    /// Being written.
+    /// Blocks are being written.
     Active,
-    /// All blocks were sent; active until their writes complete.
+    /// All blocks were sent; the zones stay active until the writes complete.
     Filled,
-    /// Takes nothing until it is reset; no active resources.
+    /// The zones take nothing until they are reset, and hold no active resources.
     Finished,
 }
 

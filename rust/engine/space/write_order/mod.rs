@@ -28,13 +28,13 @@
 //!
 //! | type              | what it is                                                                    |
 //! |-------------------|-------------------------------------------------------------------------------|
-//! | [`WriteOrder`]  | one for each volume; on volumes without zones blocks go out in any order        |
+//! | [`WriteOrder`]    | one for each volume; on volumes without zones blocks go out in any order        |
 //! | [`WriteTurn`]     | the right to write metadata                                                     |
 //! | [`WriteToken`]    | the right to write one block: the pointer moves when it is used up              |
 //! | [`InFlight`]      | a write that was submitted; dropped when it has completed                       |
-//! | [`Zones`]         | what the write order asks of the volume                                                |
-//! | [`OrderedGroup`]     | what it asks of the allocator                                                   |
-//! | [`DataGroup`]     | the same of a group of file data, which it knows only for its active zones       |
+//! | [`Zones`]         | what the write order asks of the volume                                         |
+//! | [`OrderedGroup`]  | what it asks of a group of tree blocks                                           |
+//! | [`DataGroup`]     | what it asks of a group of file data, which it knows only for its active zones       |
 //!
 //! The mutex is taken before a block group's lock and under no tree block lock that a commit needs. Under it nothing
 //! waits: not for IO ([`Admission::Drain`] hands that to the caller), not for a transaction.
@@ -80,38 +80,38 @@ pub trait Zones: Send + Sync {
 /// What metadata has of its share of the active zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// Less than all of it: data holds more than is left to it.
+    /// Metadata has less than all of it: data holds more than is left to it.
     Owed,
-    /// All.
+    /// Metadata has all of it.
     Held,
 }
 
 /// What a group on sequential zones starts with.
 pub(in crate::space) struct NewGroup {
-    /// Metadata or system.
+    /// The class is metadata or system.
     pub(in crate::space) class: Class,
-    /// Its address.
+    /// The address of the group.
     pub(in crate::space) start: Logical,
-    /// Its bytes in the logical space.
+    /// The bytes of the group in the logical space.
     pub(in crate::space) len: u64,
     /// What its zones hold in whole blocks.
     pub(in crate::space) capacity: u64,
-    /// Whether that is all they hold.
+    /// What is left behind these.
     pub(in crate::space) ending: Ending,
-    /// Where the device's write pointer stands.
+    /// The address that the device's write pointer stands at.
     pub(in crate::space) written_to: Logical,
-    /// Its zones hold active resources.
+    /// Whether the zones hold active resources.
     pub(in crate::space) active: bool,
-    /// Its allocation state.
+    /// The allocation state of the group.
     pub(in crate::space) group: Arc<dyn OrderedGroup>,
 }
 
 /// What is left of a group's zones behind its last block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum Ending {
-    /// Nothing: they are full by themselves.
+    /// Nothing is left: the zones are full by themselves.
     Full,
-    /// Less than a block: they must be finished.
+    /// Less than a block is left: the zones must be finished.
     Short,
 }
 

@@ -24,7 +24,7 @@ pub struct WriteOrderStatistics {
     pub forced: u64,
 }
 
-/// The same, being counted.
+/// What [`WriteOrderStatistics`] tells, while it is counted.
 #[derive(Default)]
 pub(super) struct Counters {
     holes: AtomicU64,
