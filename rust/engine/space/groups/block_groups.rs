@@ -3,7 +3,6 @@
 
 use super::group::Group;
 use super::set::GroupSet;
-use super::zones::join_write_order;
 use crate::disk::{Flaw, Logical, Place};
 use crate::space::reserve::{PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
@@ -91,10 +90,9 @@ impl BlockGroups {
         found
     }
 
-    /// Makes a group known to all, from the next lookup on.
+    /// Makes a group known to all; the write order knows it.
     pub(in crate::space) fn add(&self, group: &Arc<Group>) -> Result {
         let tally = group.lock().tally;
-        join_write_order(&self.write_order, group)?;
         self.set.write().insert(group.clone())?;
         group.space_info().add(&tally);
         Ok(())

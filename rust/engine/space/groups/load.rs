@@ -8,6 +8,7 @@ use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
 use super::make::{class_of, exclude_superblocks, fill, new_body};
+use super::zones::join_write_order;
 use crate::btree::Tree;
 use crate::disk::{BlockGroupItem, Bug, Flaw, Key, Kind, Logical, Place, ZoneOffset};
 use crate::map::OrdMap;
@@ -150,7 +151,9 @@ impl Loader<'_> {
         let items = Items::new(start, len, chunk.flags, used, free_space);
         let space_info = self.groups.info(class).clone();
         let group = Group::new(chunk, class, space_info, body, items)?;
-        self.groups.add(&Arc::new(group, GFP_KERNEL)?)
+        let group = Arc::new(group, GFP_KERNEL)?;
+        join_write_order(&self.groups.write_order, &group)?;
+        self.groups.add(&group)
     }
 
     /// Checks that a group's free space is on the disk, if it is for others, and that it adds up.

@@ -10,6 +10,7 @@ use super::block_groups::BlockGroups;
 use super::dirty::DirtyGroups;
 use super::group::Group;
 use super::make::new_group;
+use super::zones::join_write_order;
 use crate::btree::{Allocate, Tree};
 use crate::disk::Logical;
 use crate::space::free::changes::Change;
@@ -60,6 +61,8 @@ impl Writeout {
     /// Makes the group of the new chunk at `start`, usable at once, and inserts its items.
     pub(in crate::space) fn add(&self, txn: &dyn Allocate, start: Logical) -> Result {
         let group = new_group(&self.groups, &self.free_space, start)?;
+        // Before the items are locked: who has the right to write waits for tree blocks, and who has those for items.
+        join_write_order(&self.groups.write_order, &group)?;
         // Held from before others can find the group until its items exist: they could be asked to change them.
         let items = group.items.lock();
         self.groups.add(&group)?;
