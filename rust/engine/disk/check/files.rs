@@ -9,11 +9,8 @@ use crate::disk::item::{ensure_empty, len64, size64, whole};
 use crate::disk::raw::{RawDirItem, RawDirLogItem, RawItem, RawVerityDescriptor};
 use crate::disk::{
     extref_hash, leaf_area, DirEntries, FileExtent, FileType, InodeExtrefs, InodeFlags, InodeItem,
-    InodeRefs, Kind, ObjectId,
+    InodeRefs, Kind, ObjectId, MAX_FILE_END,
 };
-
-/// The end of all files: the kernel's positions are signed.
-const MAX_FILE_END: u64 = 1 << 63;
 
 pub(super) fn inode(item: &Item<'_>) -> Result<(), Flaw> {
     let (id, offset) = (item.key.objectid, item.key.offset);

@@ -4,7 +4,7 @@
 use super::extents;
 use crate::btree::Allocate;
 use crate::disk::raw::RawFileExtentHead;
-use crate::disk::{FileOffset, Kind};
+use crate::disk::{FileOffset, Kind, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{FileSystem, Inode};
 use crate::space::Reservation;
@@ -155,8 +155,10 @@ impl FileSystem {
     fn check_write(&self, inode: &Inode, offset: FileOffset, len: u64) -> Result {
         self.check_writable(inode.subvolume())?;
         let end = offset.get().checked_add(len).ok_or(EFBIG)?;
-        i64::try_from(end).map_err(|_| EFBIG)?;
-        Ok(())
+        match end <= MAX_FILE_END {
+            true => Ok(()),
+            false => Err(EFBIG),
+        }
     }
 
     fn write_cost(&self) -> WriteCost {
