@@ -1,97 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What lockdep is told about a lock.
+//! What lockdep is told about a lock: a class for each rank.
 
+use crate::Rank;
 use core::pin::Pin;
-use kernel::prelude::*;
 use kernel::sync::LockClassKey;
 
-/// A lockdep class: all locks made from one [`crate::class!`] call obey one order.
-pub struct Class {
-    name: &'static CStr,
-    key: &'static LockClassKey,
-}
+type Keys = [LockClassKey; Rank::COUNT];
 
-impl Class {
-    #[doc(hidden)]
-    pub const fn new(name: &'static CStr, key: &'static LockClassKey) -> Self {
-        Self { name, key }
+/// The classes of the locks.
+// SAFETY: The keys lie in static memory and are never dropped.
+static LOCKS: Keys = [const { unsafe { LockClassKey::new_static() } }; Rank::COUNT];
+
+/// The classes of the queues of those who wait for a change of what a mutex guards.
+// SAFETY: As above.
+static QUEUES: Keys = [const { unsafe { LockClassKey::new_static() } }; Rank::COUNT];
+
+impl Rank {
+    /// The class of the locks of this rank.
+    pub(crate) fn key(self) -> Pin<&'static LockClassKey> {
+        self.of(&LOCKS)
     }
 
-    pub(crate) fn name(&self) -> &'static CStr {
-        self.name
+    /// The class of the wait queues of the condition variables beside them.
+    pub(crate) fn queue_key(self) -> Pin<&'static LockClassKey> {
+        self.of(&QUEUES)
     }
 
-    pub(crate) fn key(&self) -> Pin<&'static LockClassKey> {
-        Pin::static_ref(self.key)
+    fn of(self, keys: &'static Keys) -> Pin<&'static LockClassKey> {
+        let [first, ..] = keys;
+        Pin::static_ref(keys.get(usize::from(self as u8)).unwrap_or(first))
     }
-}
-
-/// The lockdep class of this call site, `&'static Class`.
-#[macro_export]
-macro_rules! class {
-    ($name:literal) => {{
-        static KEY: $crate::kernel::sync::LockClassKey =
-            // SAFETY: The key lies in static memory and is never dropped.
-            unsafe { $crate::kernel::sync::LockClassKey::new_static() };
-        static CLASS: $crate::Class = $crate::Class::new($crate::kernel::c_str!($name), &KEY);
-        &CLASS
-    }};
-}
-
-/// The trees, as far as their blocks' lock order differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TreeKind {
-    /// The tree of tree roots.
-    Root,
-    /// Logical to physical mapping.
-    Chunk,
-    /// References to extents.
-    Extent,
-    /// Device extents.
-    Device,
-    /// A subvolume.
-    Files,
-    /// Data checksums.
-    Checksums,
-    /// Quota groups.
-    Quota,
-    /// Subvolumes by UUID.
-    Uuid,
-    /// Free space.
-    FreeSpace,
-    /// Block groups.
-    BlockGroups,
-    /// A log tree.
-    Log,
-    /// Any other.
-    Other,
-}
-
-/// Which of the blocks of one level that a task holds at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Side {
-    /// The block on the path.
-    Path,
-    /// Its left neighbour.
-    Left,
-    /// Its right neighbour.
-    Right,
-    /// A new block that no other task can reach: a copy, a split's other half.
-    New,
-    /// A new root.
-    NewRoot,
-}
-
-/// Where in the lock order a tree block stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Nesting {
-    /// The tree it is reached from.
-    pub tree: TreeKind,
-    /// Its height above the leaves.
-    pub level: u8,
-    /// Its role.
-    pub side: Side,
 }

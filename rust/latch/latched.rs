@@ -4,11 +4,11 @@
 
 use crate::prelude::*;
 use crate::semaphore::Semaphore;
-use crate::Nesting;
+use crate::{Nesting, Rank};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
-use kernel::sync::Arc;
+use kernel::sync::{Arc, Refcount};
 use kernel::types::NotThreadSafe;
 
 /// `value` under a reader-writer lock, with `meta` beside it that needs no lock.
@@ -42,7 +42,7 @@ impl<M, T> Latched<M, T> {
     /// Allocates the pair.
     pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
         let init = pin_init!(Self {
-            lock <- Semaphore::new(crate::class!("rbtrfs-block")),
+            lock <- Semaphore::new(Rank::FileTree),
             class: AtomicU8::new(NONE),
             meta,
             value: UnsafeCell::new(value),
@@ -98,12 +98,20 @@ impl<M, T> Latched<M, T> {
     /// How many references there are. Outdated at once unless the caller keeps others from making more:
     /// then two, one of them the caller's own, means that nobody uses what the caller keeps.
     pub fn references(this: &Arc<Self>) -> i32 {
-        let count = Arc::as_ptr(this)
-            .cast::<u8>()
-            .wrapping_sub(Arc::<Self>::DATA_OFFSET);
-        // SAFETY: An `Arc` keeps its `refcount_t` at the start of the allocation in which the value lies
-        // at `DATA_OFFSET`; it lives as long as `this`.
-        let count = unsafe { &*count.cast::<AtomicI32>() };
+        // The kernel's `Arc` does not tell. It keeps its count, a C `refcount_t`, and the value in one `repr(C)` pair:
+        // the value stands as near behind the start as its alignment lets it, so the count is at the start.
+        const {
+            assert!(size_of::<Refcount>() == size_of::<AtomicI32>());
+            let behind_count = size_of::<Refcount>().next_multiple_of(align_of::<Self>());
+            assert!(Arc::<Self>::DATA_OFFSET == behind_count);
+        }
+        // SAFETY: The value lies at that offset in the allocation that the pointer is of, and which it may reach all of.
+        // The count is only ever changed as an atomic, and lives as long as `this`.
+        let count = unsafe {
+            &*Arc::as_ptr(this)
+                .byte_sub(Arc::<Self>::DATA_OFFSET)
+                .cast::<AtomicI32>()
+        };
         count.load(Ordering::Acquire)
     }
 

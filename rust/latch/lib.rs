@@ -20,18 +20,21 @@ mod class;
 mod latched;
 mod log;
 mod mutex;
+mod nesting;
 mod nofs;
 mod place;
 pub mod prelude;
+mod rank;
 mod rounds;
 mod rwlock;
 mod semaphore;
 
-pub use class::{Class, Nesting, Side, TreeKind};
 pub use latched::{Latched, ReadGuard, WriteGuard};
 pub use mutex::{Condvar, Mutex, MutexGuard};
+pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;
 pub use place::Place;
+pub use rank::Rank;
 pub use rounds::Rounds;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -3,7 +3,7 @@
 //! The kernel's mutex and condition variable, boxed.
 
 use crate::prelude::*;
-use crate::Class;
+use crate::Rank;
 use core::ops::{Deref, DerefMut};
 use kernel::sync;
 
@@ -13,9 +13,9 @@ pub struct Mutex<T> {
 }
 
 impl<T> Mutex<T> {
-    /// Allocates a mutex around `value`.
-    pub fn new(value: T, class: &'static Class) -> Result<Self> {
-        let init = sync::Mutex::new(value, class.name(), class.key());
+    /// Allocates a mutex of `rank` around `value`.
+    pub fn new(value: T, rank: Rank) -> Result<Self> {
+        let init = sync::Mutex::new(value, rank.name(), rank.key());
         Ok(Self {
             inner: KBox::pin_init(init, GFP_NOFAIL)?,
         })
@@ -60,9 +60,9 @@ pub struct Condvar {
 }
 
 impl Condvar {
-    /// Allocates a condition variable.
-    pub fn new(class: &'static Class) -> Result<Self> {
-        let init = sync::CondVar::new(class.name(), class.key());
+    /// Allocates a condition variable for what a mutex of `rank` guards.
+    pub fn new(rank: Rank) -> Result<Self> {
+        let init = sync::CondVar::new(rank.name(), rank.queue_key());
         Ok(Self {
             inner: KBox::pin_init(init, GFP_NOFAIL)?,
         })

@@ -2,7 +2,7 @@
 
 //! What has a place in the order of locks and is none.
 
-use super::Class;
+use crate::Rank;
 use kernel::types::NotThreadSafe;
 
 /// A place in the order of locks for what excludes nobody but is waited for: a transaction's handle. The
@@ -12,7 +12,7 @@ pub struct Place(#[allow(dead_code)] NotThreadSafe);
 
 impl Place {
     /// Takes the place, until dropped.
-    pub fn take(_class: &'static Class) -> Self {
+    pub fn take(_rank: Rank) -> Self {
         Self(NotThreadSafe)
     }
 }

@@ -3,7 +3,7 @@
 //! Work that one task does for all who wait for it.
 
 use crate::prelude::*;
-use crate::{Class, Mutex};
+use crate::{Mutex, Rank};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Rounds of work, one at a time.
@@ -18,10 +18,10 @@ pub struct Rounds {
 
 impl Rounds {
     /// None has begun.
-    pub fn new(class: &'static Class) -> Result<Self> {
+    pub fn new(rank: Rank) -> Result<Self> {
         Ok(Self {
             begun: AtomicU64::new(0),
-            turn: Mutex::new((), class)?,
+            turn: Mutex::new((), rank)?,
         })
     }
 

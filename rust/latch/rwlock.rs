@@ -4,7 +4,7 @@
 
 use crate::prelude::*;
 use crate::semaphore::Semaphore;
-use crate::Class;
+use crate::Rank;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use kernel::types::NotThreadSafe;
@@ -24,8 +24,8 @@ unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
     /// Allocates the lock.
-    pub fn new(value: T, class: &'static Class) -> Result<Self> {
-        let lock = KBox::pin_init(Semaphore::new(class), GFP_NOFAIL)?;
+    pub fn new(value: T, rank: Rank) -> Result<Self> {
+        let lock = KBox::pin_init(Semaphore::new(rank), GFP_NOFAIL)?;
         Ok(Self {
             lock,
             value: UnsafeCell::new(value),

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/rwsem.h`
 
-use crate::{Class, Nesting};
+use crate::{Nesting, Rank};
 use kernel::bindings;
 use kernel::prelude::*;
 use kernel::types::Opaque;
@@ -26,12 +26,12 @@ unsafe impl Send for Semaphore {}
 unsafe impl Sync for Semaphore {}
 
 impl Semaphore {
-    pub(crate) fn new(class: &'static Class) -> impl PinInit<Self> {
+    pub(crate) fn new(rank: Rank) -> impl PinInit<Self> {
         // INVARIANT: `__init_rwsem` initialises it.
         pin_init!(Self {
             // SAFETY: `slot` is valid for writes, name and key are static.
             inner <- Opaque::ffi_init(|slot| unsafe {
-                bindings::__init_rwsem(slot, class.name().as_char_ptr(), class.key().as_ptr())
+                bindings::__init_rwsem(slot, rank.name().as_char_ptr(), rank.key().as_ptr())
             }),
         })
     }

@@ -28,7 +28,8 @@ pub struct BlockInfo {
 
 /// A tree block: its contents stand under a reader-writer lock whose guards own a reference.
 ///
-/// Lock order: parent before child, left before right; never a block of another tree.
+/// A parent is locked before its child, the left before the right one, and never a block of another tree with it: see
+/// [`latch::Nesting::precedes`].
 pub type Block = Latched<BlockInfo, KBox<dyn BlockBytes>>;
 
 /// What a pointer says of the block it points at; the block must agree or is corrupt (`EUCLEAN`).

@@ -79,7 +79,7 @@ pub(super) fn kind(tree: ObjectId) -> TreeKind {
     }
 }
 
-/// Where a block of `tree` stands in the lock order.
+/// Where a block of `tree` stands among the locks.
 pub(super) const fn nesting(tree: TreeKind, level: u8, side: Side) -> Nesting {
     Nesting { tree, level, side }
 }

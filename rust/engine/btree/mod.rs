@@ -14,8 +14,8 @@
 //! Below: `disk` (headers, items, the gate). Above: `space`, `txn` and `fs`, which keep items in trees.
 //! `Documentation/btree.md` is the long form.
 //!
-//! Lock order, outermost first: a parent block > its children, left to right > the root pointer. Blocks of one tree
-//! at a time. Under block locks only [`Allocate`] is called.
+//! Lock order: `FileTree` > `TreeRoot` and `MetadataTree` > `TreeRoot`, a parent block before its children, these from
+//! left to right, blocks of one tree at a time. Under block locks only [`Allocate`] is called.
 
 mod allocate;
 mod block;

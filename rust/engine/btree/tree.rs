@@ -10,7 +10,7 @@ use core::ops::{ControlFlow, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{RwLock, TreeKind};
+use latch::{Rank, RwLock, TreeKind};
 
 /// Where a tree starts, as its root item or the superblock has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Tree {
         block: Arc<Block>,
         last_snapshot: Generation,
     ) -> Result<Arc<Self>> {
-        let root = RwLock::new(Root::at(block), latch::class!("rbtrfs_tree_root"))?;
+        let root = RwLock::new(Root::at(block), Rank::TreeRoot)?;
         let tree = Self {
             store,
             id,

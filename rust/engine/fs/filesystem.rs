@@ -11,7 +11,7 @@ use crate::txn::{Handle, Transactions, Units};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// Whether anything may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl FileSystem {
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
             read_only: AtomicBool::new(options.access == Access::ReadOnly),
-            subvolumes: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_subvolumes"))?,
+            subvolumes: Mutex::new(OrdMap::new(), Rank::Subvolumes)?,
             txns,
         };
         Ok(Arc::new(fs, GFP_KERNEL)?)

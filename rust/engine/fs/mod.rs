@@ -14,8 +14,8 @@
 //! [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
-//! Lock order: a transaction handle, an inode's extents lock, an inode's state (of two inodes never both), tree
-//! blocks. See `Documentation/fs.md`.
+//! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` > `Subvolumes` >
+//! `FileTree`; of two inodes never both. See `Documentation/fs.md`.
 
 mod data;
 mod filesystem;

@@ -37,9 +37,9 @@
 //! Below: `volume` (chunks, zones), `btree` (the trees that record all this). Above: `txn`, which calls here when
 //! references change and when it commits. Design: `Documentation/space.md`, `Documentation/metadata-io.md`.
 //!
-//! Lock order, outermost first: a group's items > tree block locks > the write order > the set of groups > a group >
-//! pinned ranges, dirty groups > a class's totals > volume. Calls marked "memory only" may be made under tree block
-//! locks; the others want none held.
+//! Lock order: `WriteOrder` > `FileTree` > `BlockGroupItems` > `MetadataTree` > `DataProgress` > `BlockGroups` >
+//! `BlockGroup` > `Pinned` > `DirtyBlockGroups` > `WaitingTrims` > `SpaceTotals` > `ChunkMap`. Calls marked "memory only" may
+//! be made under tree block locks; the others want none held.
 
 mod free;
 mod groups;

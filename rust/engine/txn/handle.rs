@@ -11,7 +11,7 @@ use crate::disk::{Generation, Key, Logical, ObjectId};
 use crate::space::{Class, Reservation, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{NofsScope, Place};
+use latch::{NofsScope, Place, Rank};
 
 /// From this many queued heads on, handles that end run some.
 const LONG_QUEUE: usize = 1024;
@@ -30,7 +30,7 @@ struct Joining {
 impl Joining {
     fn begin() -> Self {
         Self {
-            _place: Place::take(latch::class!("rbtrfs_transaction")),
+            _place: Place::take(Rank::Transaction),
             _nofs: NofsScope::enter(),
         }
     }

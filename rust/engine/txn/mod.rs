@@ -25,9 +25,9 @@
 //! (where bytes are free). Above: `fs`, and the edge, which brings the [`Clock`] and calls the periodic work: this
 //! layer has no thread of its own. `Documentation/transaction.md` is the long form.
 //!
-//! Lock order, outermost first: a handle (joined) > tree block locks of a file tree > the runner of delayed
-//! references > tree block locks of the extent, checksum, free space and block group trees > the queue of delayed
-//! references > `space`. The mutex of `join` is a leaf: it is held for moments and nothing is called under it.
+//! Lock order: `Transaction` > `Chunks` > `FileTree` > `RefsRunner` > `BlockGroupItems` > `MetadataTree` > `OpenTrees` >
+//! `DelayedRefs` > `TransactionRecord` > `TransactionChunks` > `Joining` > `CommitCounters`. That of `Joining` is held for
+//! moments and nothing is called under it. All ranks: [`latch::Rank`].
 //!
 //! [`Allocate`]: crate::btree::Allocate
 

@@ -18,7 +18,7 @@ use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Condvar, Mutex};
+use latch::{Condvar, Mutex, Rank};
 use zerocopy::FromBytes;
 
 /// Where the two trees are that no root item leads to.
@@ -55,16 +55,13 @@ pub(super) fn open(
         space,
         registry,
         access,
-        runner: Mutex::new(runner, latch::class!("rbtrfs_delayed_ref_runner"))?,
-        chunks: Mutex::new(Chunks::new(), latch::class!("rbtrfs_chunks"))?,
+        runner: Mutex::new(runner, Rank::RefsRunner)?,
+        chunks: Mutex::new(Chunks::new(), Rank::Chunks)?,
         chunks_made: AtomicU64::new(0),
-        gate: Mutex::new(
-            Gate::new(committed),
-            latch::class!("rbtrfs_transaction_gate"),
-        )?,
-        moved: Condvar::new(latch::class!("rbtrfs_transaction_moved"))?,
+        gate: Mutex::new(Gate::new(committed), Rank::Joining)?,
+        moved: Condvar::new(Rank::Joining)?,
         clock: options.clock,
-        counters: Mutex::new(Counters::default(), latch::class!("rbtrfs_commit_counters"))?,
+        counters: Mutex::new(Counters::default(), Rank::CommitCounters)?,
         refs_run: AtomicU64::new(0),
         refs_cancelled: AtomicU64::new(0),
         groups_emptied: AtomicU64::new(0),

@@ -9,7 +9,7 @@ use crate::disk::{Generation, Key, Kind, Logical, ObjectId};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// All trees that somebody asked for. They stay open.
@@ -39,7 +39,7 @@ struct Rooted {
 impl Registry {
     /// With the two trees that the superblock leads to.
     pub(super) fn new(store: Arc<dyn Store>, root: Arc<Tree>, chunk: Arc<Tree>) -> Result<Self> {
-        let open = Mutex::new(OrdMap::new(), latch::class!("rbtrfs_open_trees"))?;
+        let open = Mutex::new(OrdMap::new(), Rank::OpenTrees)?;
         Ok(Self {
             store,
             root,

@@ -10,7 +10,7 @@ use crate::volume::Chunk;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// A transaction from its first handle to its superblock.
 pub(super) struct Running {
@@ -79,13 +79,10 @@ impl Running {
         let running = Self {
             generation,
             started_ns,
-            queue: Mutex::new(Queue::new(), latch::class!("rbtrfs_delayed_refs"))?,
+            queue: Mutex::new(Queue::new(), Rank::DelayedRefs)?,
             reservation,
-            record: Mutex::new(record, latch::class!("rbtrfs_transaction_record"))?,
-            chunks: Mutex::new(
-                ChunkChanges::default(),
-                latch::class!("rbtrfs_transaction_chunks"),
-            )?,
+            record: Mutex::new(record, Rank::TransactionRecord)?,
+            chunks: Mutex::new(ChunkChanges::default(), Rank::TransactionChunks)?,
             changed: AtomicBool::new(false),
         };
         Ok(Arc::new(running, GFP_NOFAIL)?)

@@ -18,7 +18,7 @@
 //! | `zone_size`   | arithmetic with zones                                                             |
 //! | `hal/`        | what regular and zoned volumes do differently                                     |
 //!
-//! Lock order, outermost first: superblock writer, superblock, chunk map, zones. The writer's alone is held over IO.
+//! Lock order: `SuperblockWriter` > `Superblock` > `ChunkMap` > `Zones`. The writer's alone is held over IO.
 //! Design: `Documentation/volume.md`.
 
 mod allocate;

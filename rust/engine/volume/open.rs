@@ -10,7 +10,7 @@ use crate::disk::{Checksums, CompatRo, Incompat, Logical, Superblock};
 use core::sync::atomic::AtomicBool;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, RwLock};
+use latch::{Mutex, Rank, RwLock};
 
 impl Volume {
     /// Finds the newest valid superblock, checks it, and maps the chunks it lists (those of the chunk tree).
@@ -43,9 +43,9 @@ impl Volume {
             checksums,
             access,
             begun: AtomicBool::new(false),
-            writer: Mutex::new(Writer { places }, latch::class!("rbtrfs_superblock_writer"))?,
-            superblock: Mutex::new(found, latch::class!("rbtrfs_superblock"))?,
-            chunks: RwLock::new(ChunkMap::new(), latch::class!("rbtrfs_chunk_map"))?,
+            writer: Mutex::new(Writer { places }, Rank::SuperblockWriter)?,
+            superblock: Mutex::new(found, Rank::Superblock)?,
+            chunks: RwLock::new(ChunkMap::new(), Rank::ChunkMap)?,
         };
         volume.add_system_chunks()?;
         Ok(Arc::new(volume, GFP_KERNEL)?)

@@ -9,7 +9,7 @@ use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeomet
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// Bytes of one bounce buffer: four pages.
 const BOUNCE: usize = 16384;
@@ -28,7 +28,7 @@ impl Disk {
         let bounce = Folio::alloc(BOUNCE_ORDER)?;
         Ok(Self {
             device,
-            bounce: Mutex::new(bounce, latch::class!("rbtrfs_bounce"))?,
+            bounce: Mutex::new(bounce, Rank::Bounce)?,
         })
     }
 

@@ -30,7 +30,7 @@ use engine::volume::{self, Volume};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
 const MAGIC: u32 = 0x9123_683e;
@@ -270,11 +270,11 @@ impl FileSystem for Mount {
             fs,
             cache,
             data_path,
-            views: Mutex::new(OrdMap::new(), latch::class!("rbtrfs_views"))?,
+            views: Mutex::new(OrdMap::new(), Rank::Views)?,
             schedule: Arc::new(schedule, GFP_KERNEL)?,
-            committer: Mutex::new(None, latch::class!("rbtrfs_committer"))?,
-            counters: Mutex::new(Some(counters), latch::class!("rbtrfs_counters"))?,
-            settings: Mutex::new(settings, latch::class!("rbtrfs_settings"))?,
+            committer: Mutex::new(None, Rank::Committer)?,
+            counters: Mutex::new(Some(counters), Rank::CounterFile)?,
+            settings: Mutex::new(settings, Rank::Settings)?,
         };
         if access == fs::Access::ReadWrite {
             this.begin_writing()?;

@@ -12,7 +12,7 @@
 use crate::fs::WriteReservation;
 use crate::map::{OrdMap, Spare};
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// Reserved space that can be cut and joined by the bytes of file data it stands for.
 pub trait Divisible: Sized + Unpin {
@@ -114,7 +114,7 @@ impl<R: Divisible> Delalloc<R> {
             bytes: 0,
         };
         Ok(Self {
-            ranges: Mutex::new(ranges, latch::class!("rbtrfs_delalloc"))?,
+            ranges: Mutex::new(ranges, Rank::Delalloc)?,
         })
     }
 

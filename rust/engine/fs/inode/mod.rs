@@ -31,7 +31,7 @@ use crate::fs::{FileSystem, Subvolume, Time};
 use crate::txn::Units;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use latch::{Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use zerocopy::FromBytes;
 
 /// An inode in use. The VFS keeps one per inode number and subvolume; the engine keeps no table.
@@ -70,8 +70,8 @@ impl Inode {
         let inode = Inode {
             subvolume: subvolume.clone(),
             number,
-            extents: RwLock::new((), latch::class!("rbtrfs_inode_extents"))?,
-            state: Mutex::new(state, latch::class!("rbtrfs_inode_state"))?,
+            extents: RwLock::new((), Rank::InodeExtents)?,
+            state: Mutex::new(state, Rank::InodeState)?,
         };
         Ok(Arc::new(inode, GFP_NOFAIL)?)
     }

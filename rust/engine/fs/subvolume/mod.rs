@@ -11,7 +11,7 @@ use crate::btree::Tree;
 use crate::disk::{Key, Kind, ObjectId, RootItem};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, MutexGuard};
+use latch::{Mutex, MutexGuard, Rank};
 
 /// What the root item says that files need.
 #[derive(Clone, Copy)]
@@ -64,8 +64,8 @@ impl Subvolume {
             tree,
             root_directory: facts.root_directory,
             read_only: facts.read_only,
-            next_inode: Mutex::new(None, latch::class!("rbtrfs_next_inode"))?,
-            orphans: Mutex::new(false, latch::class!("rbtrfs_orphans"))?,
+            next_inode: Mutex::new(None, Rank::NextInode)?,
+            orphans: Mutex::new(false, Rank::Orphans)?,
         };
         Ok(Arc::new(subvolume, GFP_KERNEL)?)
     }

@@ -10,7 +10,7 @@ use crate::space::reserve::ByteState;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// Keeps what was freed until it may be used again.
 pub(in crate::space) struct Releases {
@@ -24,7 +24,7 @@ impl Releases {
     pub(in crate::space) fn new(groups: Arc<BlockGroups>) -> Result<Self> {
         Ok(Self {
             groups,
-            pins: Mutex::new(Pins::new(), latch::class!("rbtrfs_pinned"))?,
+            pins: Mutex::new(Pins::new(), Rank::Pinned)?,
             reuses: AtomicU64::new(0),
         })
     }

@@ -11,7 +11,7 @@ use crate::volume::Chunk;
 use core::sync::atomic::{AtomicU8, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// Whether devices are told of freed ranges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Trims {
         let trims = Self {
             groups,
             mode: AtomicU8::new(0),
-            waiting: Mutex::new(KVec::new(), latch::class!("rbtrfs_waiting_trims"))?,
+            waiting: Mutex::new(KVec::new(), Rank::WaitingTrims)?,
         };
         trims.set(discard);
         Ok(trims)

@@ -11,7 +11,7 @@ use crate::volume::Volume;
 use core::sync::atomic::AtomicBool;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{RwLock, RwLockReadGuard};
+use latch::{Rank, RwLock, RwLockReadGuard};
 
 /// The block groups of a volume. The parts of the layer share it.
 pub(in crate::space) struct BlockGroups {
@@ -36,7 +36,7 @@ impl BlockGroups {
             space_infos: PerClass::try_new(|class| {
                 Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
             })?,
-            set: RwLock::new(GroupSet::new()?, latch::class!("rbtrfs_block_groups"))?,
+            set: RwLock::new(GroupSet::new()?, Rank::BlockGroups)?,
             volume,
         })
     }

@@ -12,7 +12,7 @@ use crate::volume::Chunk;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, MutexGuard};
+use latch::{Mutex, MutexGuard, Rank};
 
 /// Whether addresses may be taken from a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Body {
 
 /// A block group.
 ///
-/// Lock order: `items` > tree block locks > `body` > the space_info's totals.
+/// Lock order, of items, body and the totals: `BlockGroupItems` > `MetadataTree` > `BlockGroup` > `SpaceTotals`.
 pub(in crate::space) struct Group {
     chunk: Arc<Chunk>,
     class: Class,
@@ -95,8 +95,8 @@ impl Group {
             class,
             space_info,
             largest: AtomicU64::new(body.free_space.largest_bound()),
-            body: Mutex::new(body, latch::class!("rbtrfs_block_group"))?,
-            items: Mutex::new(items, latch::class!("rbtrfs_block_group_items"))?,
+            body: Mutex::new(body, Rank::BlockGroup)?,
+            items: Mutex::new(items, Rank::BlockGroupItems)?,
         })
     }
 

@@ -17,7 +17,7 @@ use crate::space::free::changes::Change;
 use crate::space::free::on_disk::OnDisk;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 /// What the trees have of the block groups, and which of these they are behind of.
 pub(in crate::space) struct Writeout {
@@ -38,10 +38,7 @@ impl Writeout {
             groups,
             tree,
             free_space,
-            dirty: Mutex::new(
-                DirtyGroups::new(),
-                latch::class!("rbtrfs_dirty_block_groups"),
-            )?,
+            dirty: Mutex::new(DirtyGroups::new(), Rank::DirtyBlockGroups)?,
         })
     }
 

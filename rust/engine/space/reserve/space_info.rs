@@ -6,7 +6,7 @@ use super::totals::{Growth, Totals};
 use crate::disk::{Bug, Flaw};
 use crate::space::{Class, Shortage, Urgency};
 use latch::prelude::*;
-use latch::{Mutex, MutexGuard};
+use latch::{Mutex, MutexGuard, Rank};
 
 /// A class's books under their lock, the innermost of this layer.
 pub(in crate::space) struct SpaceInfo {
@@ -18,7 +18,7 @@ impl SpaceInfo {
     pub(in crate::space) fn new(class: Class) -> Result<Self> {
         Ok(Self {
             class,
-            totals: Mutex::new(Totals::default(), latch::class!("rbtrfs_space_totals"))?,
+            totals: Mutex::new(Totals::default(), Rank::SpaceTotals)?,
         })
     }
 

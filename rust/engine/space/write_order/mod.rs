@@ -58,7 +58,7 @@ use crate::volume::Activation;
 use group::{Progress, WritePointer, ZoneState};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 use statistics::Counters;
 
 /// The zones below block groups, by the groups' addresses.
@@ -151,7 +151,7 @@ impl WriteOrder {
             data: OrdMap::new(),
             filled: 0,
         };
-        let state = Mutex::new(state, latch::class!("rbtrfs_metadata_gate"))?;
+        let state = Mutex::new(state, Rank::WriteOrder)?;
         Ok(Self {
             sequential: Some(Sequential {
                 zones,

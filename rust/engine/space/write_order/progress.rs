@@ -2,7 +2,7 @@
 //! Waiting for data writes to end, for the zones that they hold.
 
 use latch::prelude::*;
-use latch::{Condvar, Mutex};
+use latch::{Condvar, Mutex, Rank};
 
 /// Counts data writes that have ended, for those who wait for the zones they hold.
 pub(in crate::space) struct DataProgress {
@@ -13,8 +13,8 @@ pub(in crate::space) struct DataProgress {
 impl DataProgress {
     pub(in crate::space) fn new() -> Result<Self> {
         Ok(Self {
-            ended: Mutex::new(0, latch::class!("rbtrfs_data_progress"))?,
-            moved: Condvar::new(latch::class!("rbtrfs_data_ended"))?,
+            ended: Mutex::new(0, Rank::DataProgress)?,
+            moved: Condvar::new(Rank::DataProgress)?,
         })
     }
 

@@ -220,7 +220,7 @@ impl Allocate for Context<'_> {
 
     fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
         // With the runner locked no head is between the queue and the tree. The queue is locked after the tree was
-        // read: tree blocks come before it in the lock order.
+        // read. Lock order: `FileTree` > `RefsRunner` > `MetadataTree` > `DelayedRefs`.
         let runner = self.shared.runner.lock();
         let known = runner.known_refs(addr, level)?;
         let queue = self.running.queue.lock();

@@ -4,7 +4,7 @@
 //! [`Queue`] merges, [`item`] edits an extent item's bytes, [`keyed`] has the references with items of their own,
 //! [`Runner`] takes heads from the queue to the trees. [`Context`] below is a transaction as the trees see it.
 //!
-//! Lock order: runner > extent and checksum tree blocks > queue.
+//! Lock order: `RefsRunner` > `MetadataTree` > `DelayedRefs`.
 
 mod allocate;
 mod item;

@@ -17,7 +17,7 @@
 //! Writeback of a folio ends only when the trees have its bytes. So an fsync that waited for writeback has all it must
 //! commit, and a reader never meets a mapping older than its folio.
 //!
-//! Lock order: inode lock or folio lock, then the delayed ranges (never across a call), then the engine's locks.
+//! Lock order: `InodeLock` > `DataFolio` > `Writer` > `Delalloc` > `Transaction`; the delayed ranges never across a call.
 
 use crate::linux::iomap::direct::DirectRanges;
 use crate::linux::iomap::{
@@ -31,7 +31,7 @@ use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, Short, Writ
 use engine::volume::Volume;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 
 mod blocks;
 mod complete;
@@ -107,7 +107,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             path,
             inode,
             delalloc: Delalloc::new()?,
-            writer: Mutex::new(Allowance::default(), latch::class!("rbtrfs_writer"))?,
+            writer: Mutex::new(Allowance::default(), Rank::Writer)?,
             fixups: Fixups::new()?,
             direct_ranges: DirectRanges::new()?,
             under_way: AtomicU64::new(0),

@@ -13,8 +13,8 @@
 //! | [`read`]  | blocks from the devices: the gate, copies, repair, read-ahead                 |
 //! | [`write`] | blocks to the devices: the write order, sealing, large requests                |
 //!
-//! Lock order, outermost first: the write order's mutex > a block's latch > a folio's lock > a shard of the
-//! index. Nobody who holds a folio's lock waits for a latch.
+//! Lock order: `WriteOrder` > `FileTree` > `MetadataTree` > `MetadataFolio`, then a shard of the index. Nobody who holds a
+//! folio's lock waits for a block's.
 
 mod index;
 mod read;

@@ -11,7 +11,7 @@ use kernel::error::to_result;
 use kernel::ffi::{c_ulong, c_void};
 use kernel::types::{NotThreadSafe, Opaque};
 use latch::prelude::*;
-use latch::Rounds;
+use latch::{Rank, Rounds};
 
 /// A `struct super_block` of this driver.
 ///
@@ -89,7 +89,7 @@ impl SuperBlock {
     /// Keeps `payload` for the super block. Called once, while nobody else has it.
     pub(super) fn set_payload<T: Send + Sync + 'static>(&self, payload: T) -> Result {
         let slot = Slot {
-            write_outs: Rounds::new(latch::class!("rbtrfs_write_out"))?,
+            write_outs: Rounds::new(Rank::WriteOut)?,
             payload: private::put(payload)?,
         };
         // SAFETY: The super block is being filled.

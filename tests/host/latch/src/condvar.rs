@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Waiting for a change of what a mutex guards.
 
-use crate::lockdep::Class;
-use crate::MutexGuard;
+use crate::{MutexGuard, Rank};
 use kernel::prelude::*;
 
 /// Tasks wait here for others to change what a mutex guards.
@@ -10,7 +9,7 @@ pub struct Condvar(parking_lot::Condvar);
 
 impl Condvar {
     /// A queue without waiters.
-    pub fn new(_class: &'static Class) -> Result<Self> {
+    pub fn new(_rank: Rank) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<usize>(), GFP_NOFAIL)?;
         Ok(Self(parking_lot::Condvar::new()))
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A shared value under a reader-writer lock whose guards own a reference.
 
-use crate::lockdep::{self, Attempt, Token};
-use crate::{Nesting, Side, TreeKind};
+use crate::lockdep::{self, Standing, Token};
+use crate::Nesting;
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -29,13 +29,6 @@ pub struct WriteGuard<M, T> {
     latched: Arc<Latched<M, T>>,
 }
 
-/// The class of a lock that is taken without waiting, which says nothing of its place.
-const TRIED: Nesting = Nesting {
-    tree: TreeKind::Other,
-    level: u8::MAX,
-    side: Side::Path,
-};
-
 impl<M, T> Latched<M, T> {
     /// A lock around `value`.
     pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
@@ -53,47 +46,49 @@ impl<M, T> Latched<M, T> {
     }
 
     /// Takes the lock for reading.
+    #[track_caller]
     pub fn read(this: &Arc<Self>, nesting: Nesting) -> ReadGuard<M, T> {
-        let class = lockdep::of_nesting(nesting);
-        lockdep::check(class, this.address(), Attempt::Wait);
+        let at = Standing::Block(nesting);
+        lockdep::check(at, this.address());
         let inner = this.lock.read_arc();
         ReadGuard {
             inner,
-            _token: lockdep::taken(class, this.address()),
+            _token: lockdep::taken(at, this.address()),
             latched: this.clone(),
         }
     }
 
     /// Takes the lock for reading if no writer has it.
     pub fn try_read(this: &Arc<Self>) -> Option<ReadGuard<M, T>> {
-        let class = lockdep::of_nesting(TRIED);
+        let at = Standing::TriedBlock;
         let inner = this.lock.try_read_arc()?;
         Some(ReadGuard {
             inner,
-            _token: lockdep::taken(class, this.address()),
+            _token: lockdep::taken(at, this.address()),
             latched: this.clone(),
         })
     }
 
     /// Takes the lock for writing.
+    #[track_caller]
     pub fn write(this: &Arc<Self>, nesting: Nesting) -> WriteGuard<M, T> {
-        let class = lockdep::of_nesting(nesting);
-        lockdep::check(class, this.address(), Attempt::Wait);
+        let at = Standing::Block(nesting);
+        lockdep::check(at, this.address());
         let inner = this.lock.write_arc();
         WriteGuard {
             inner,
-            _token: lockdep::taken(class, this.address()),
+            _token: lockdep::taken(at, this.address()),
             latched: this.clone(),
         }
     }
 
     /// Takes the lock for writing if it is free.
     pub fn try_write(this: &Arc<Self>) -> Option<WriteGuard<M, T>> {
-        let class = lockdep::of_nesting(TRIED);
+        let at = Standing::TriedBlock;
         let inner = this.lock.try_write_arc()?;
         Some(WriteGuard {
             inner,
-            _token: lockdep::taken(class, this.address()),
+            _token: lockdep::taken(at, this.address()),
             latched: this.clone(),
         })
     }

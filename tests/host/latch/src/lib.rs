@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The crate `latch` for the host: the same interface as `rust/latch`, over `parking_lot`, with a small
-//! lockdep that panics where two locks are taken in an order that can deadlock.
+//! The crate `latch` for the host: the same interface as `rust/latch`, over `parking_lot`, where a task that takes
+//! locks against the order of their ranks panics.
 //!
 //! ```text
-//! class!("rbtrfs_chunk_map") -> &'static Class             one class per call site
-//! Mutex::new(value, class) -> Result<Mutex<T>>              lock() -> MutexGuard<'_, T>, try_lock() -> Option<_>
-//! RwLock::new(value, class) -> Result<RwLock<T>>            read() -> RwLockReadGuard<'_, T>, try_read() -> Option<_>,
+//! Rank                                                      the module's own: the list of all locks
+//! Mutex::new(value, rank) -> Result<Mutex<T>>              lock() -> MutexGuard<'_, T>, try_lock() -> Option<_>
+//! RwLock::new(value, rank) -> Result<RwLock<T>>            read() -> RwLockReadGuard<'_, T>, try_read() -> Option<_>,
 //!                                                           write() -> RwLockWriteGuard<'_, T>
-//! Condvar::new(class) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
+//! Condvar::new(rank) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
 //! Latched::new(meta, value) -> Result<Arc<Latched<M, T>>>   meta() -> &M
 //!     Latched::read(&Arc<Latched>, Nesting) -> ReadGuard<M, T>        owns an Arc; guard.latched() -> &Arc<Latched>
 //!     Latched::write(&Arc<Latched>, Nesting) -> WriteGuard<M, T>      the same
 //!     Latched::try_read(&Arc<Latched>) -> Option<ReadGuard<M, T>>
 //!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
 //! NofsScope::enter() -> NofsScope                           until dropped
-//! Rounds::new(class) -> Result<Rounds>                      share(work): the module's own
-//! Place::take(class) -> Place                               until dropped
+//! Rounds::new(rank) -> Result<Rounds>                      share(work): the module's own
+//! Place::take(rank) -> Place                               until dropped
 //! prelude                                                   that of the kernel crate, which lacks nothing here
 //! ```
 //!
@@ -27,30 +27,24 @@ mod condvar;
 mod latched;
 pub mod lockdep;
 mod mutex;
+#[path = "../../../../rust/latch/nesting.rs"]
 mod nesting;
 mod nofs;
 mod place;
+#[path = "../../../../rust/latch/rank.rs"]
+mod rank;
 #[path = "../../../../rust/latch/rounds.rs"]
 mod rounds;
 mod rwlock;
 
 pub use condvar::Condvar;
 pub use latched::{Latched, ReadGuard, WriteGuard};
-pub use lockdep::Class;
 pub use mutex::{Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;
 pub use place::Place;
+pub use rank::Rank;
 pub use rounds::Rounds;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use kernel::prelude;
-
-/// A lock class of this call site: `class!("rbtrfs_chunk_map")` is a `&'static Class`.
-#[macro_export]
-macro_rules! class {
-    ($name:literal) => {{
-        static CLASS: $crate::Class = $crate::Class::new($name);
-        &CLASS
-    }};
-}

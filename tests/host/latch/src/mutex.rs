@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mutual exclusion.
 
-use crate::lockdep::{self, Attempt, Class, Token};
+use crate::lockdep::{self, Standing, Token};
+use crate::Rank;
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 
@@ -9,7 +10,7 @@ use kernel::prelude::*;
 pub struct Mutex<T> {
     // Boxed as in the kernel: the lock's address is its identity.
     lock: std::boxed::Box<parking_lot::Mutex<T>>,
-    class: &'static Class,
+    rank: Rank,
 }
 
 /// Holds a [`Mutex`].
@@ -20,11 +21,11 @@ pub struct MutexGuard<'a, T> {
 
 impl<T> Mutex<T> {
     /// A lock around `value`.
-    pub fn new(value: T, class: &'static Class) -> Result<Self> {
+    pub fn new(value: T, rank: Rank) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<T>(), GFP_NOFAIL)?;
         Ok(Self {
             lock: std::boxed::Box::new(parking_lot::Mutex::new(value)),
-            class,
+            rank,
         })
     }
 
@@ -32,25 +33,27 @@ impl<T> Mutex<T> {
         core::ptr::from_ref(&*self.lock).addr()
     }
 
+    fn standing(&self) -> Standing {
+        Standing::Rank(self.rank)
+    }
+
     /// Takes the lock.
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        let class = lockdep::of_class(self.class);
-        lockdep::check(class, self.address(), Attempt::Wait);
+        lockdep::check(self.standing(), self.address());
         let inner = self.lock.lock();
         MutexGuard {
             inner,
-            _token: lockdep::taken(class, self.address()),
+            _token: lockdep::taken(self.standing(), self.address()),
         }
     }
 
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let class = lockdep::of_class(self.class);
-        lockdep::check(class, self.address(), Attempt::Try);
         let inner = self.lock.try_lock()?;
         Some(MutexGuard {
             inner,
-            _token: lockdep::taken(class, self.address()),
+            _token: lockdep::taken(self.standing(), self.address()),
         })
     }
 }

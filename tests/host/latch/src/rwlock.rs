@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Many readers or one writer.
 
-use crate::lockdep::{self, Attempt, Class, Token};
+use crate::lockdep::{self, Standing, Token};
+use crate::Rank;
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 
@@ -9,7 +10,7 @@ use kernel::prelude::*;
 pub struct RwLock<T> {
     // Boxed as in the kernel: the lock's address is its identity.
     lock: std::boxed::Box<parking_lot::RwLock<T>>,
-    class: &'static Class,
+    rank: Rank,
 }
 
 /// Holds a [`RwLock`] for reading.
@@ -26,11 +27,11 @@ pub struct RwLockWriteGuard<'a, T> {
 
 impl<T> RwLock<T> {
     /// A lock around `value`.
-    pub fn new(value: T, class: &'static Class) -> Result<Self> {
+    pub fn new(value: T, rank: Rank) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<T>(), GFP_NOFAIL)?;
         Ok(Self {
             lock: std::boxed::Box::new(parking_lot::RwLock::new(value)),
-            class,
+            rank,
         })
     }
 
@@ -38,36 +39,38 @@ impl<T> RwLock<T> {
         core::ptr::from_ref(&*self.lock).addr()
     }
 
+    fn standing(&self) -> Standing {
+        Standing::Rank(self.rank)
+    }
+
     /// Takes the lock for reading.
+    #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        let class = lockdep::of_class(self.class);
-        lockdep::check(class, self.address(), Attempt::Wait);
+        lockdep::check(self.standing(), self.address());
         let inner = self.lock.read();
         RwLockReadGuard {
             inner,
-            _token: lockdep::taken(class, self.address()),
+            _token: lockdep::taken(self.standing(), self.address()),
         }
     }
 
     /// Takes the lock for writing.
+    #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        let class = lockdep::of_class(self.class);
-        lockdep::check(class, self.address(), Attempt::Wait);
+        lockdep::check(self.standing(), self.address());
         let inner = self.lock.write();
         RwLockWriteGuard {
             inner,
-            _token: lockdep::taken(class, self.address()),
+            _token: lockdep::taken(self.standing(), self.address()),
         }
     }
 
     /// Takes the lock for reading if no writer has it.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        let class = lockdep::of_class(self.class);
-        lockdep::check(class, self.address(), Attempt::Try);
         let inner = self.lock.try_read()?;
         Some(RwLockReadGuard {
             inner,
-            _token: lockdep::taken(class, self.address()),
+            _token: lockdep::taken(self.standing(), self.address()),
         })
     }
 }

@@ -2,7 +2,7 @@
 //! The stand-in's lock order checker finds what it is there for.
 
 use kernel::sync::Arc;
-use latch::{class, lockdep, Condvar, Latched, Mutex, Nesting, RwLock, Side, TreeKind};
+use latch::{lockdep, Condvar, Latched, Mutex, Nesting, Place, Rank, RwLock, Side, TreeKind};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 fn panics(call: impl FnOnce()) -> String {
@@ -12,36 +12,62 @@ fn panics(call: impl FnOnce()) -> String {
         .unwrap()
 }
 
+const FILES: TreeKind = TreeKind::Files;
+
+fn at(tree: TreeKind, level: u8, side: Side) -> Nesting {
+    Nesting { tree, level, side }
+}
+
 #[test]
-fn inverted_order_panics() {
-    let a = Mutex::new(1, class!("a")).unwrap();
-    let b = RwLock::new(2, class!("b")).unwrap();
-    let c = Mutex::new(3, class!("c")).unwrap();
-    {
-        let _a = a.lock();
-        let _b = b.read();
-    }
-    {
-        let _b = b.write();
-        let _c = c.lock();
-    }
+fn an_earlier_rank_is_refused_the_first_time() {
+    let outer = Mutex::new(1, Rank::InodeState).unwrap();
+    let inner = RwLock::new(2, Rank::BlockGroups).unwrap();
+    // Nobody has taken them in the right order yet, and nobody else takes them at all.
     let text = panics(|| {
-        let _c = c.lock();
-        let _a = a.lock();
+        let _inner = inner.read();
+        let _outer = outer.lock();
     });
     assert!(
-        text.contains("a taken under c, but before: a -> b -> c"),
+        text.contains("InodeState taken under BlockGroups"),
         "{text}"
     );
     assert_eq!(lockdep::held(), 0);
+    {
+        let _outer = outer.lock();
+        let _inner = inner.write();
+    }
     // Without waiting it is allowed.
-    let _c = c.lock();
-    assert!(a.try_lock().is_some());
+    let _inner = inner.read();
+    assert!(outer.try_lock().is_some());
+}
+
+#[test]
+fn what_was_only_tried_has_its_rank_as_well() {
+    let outer = Mutex::new(1, Rank::InodeState).unwrap();
+    let inner = Mutex::new(2, Rank::BlockGroup).unwrap();
+    let text = panics(|| {
+        let _inner = inner.try_lock();
+        let _outer = outer.lock();
+    });
+    assert!(text.contains("InodeState taken under BlockGroup"), "{text}");
+}
+
+#[test]
+fn the_order_of_ranks_does_not_hang_on_what_was_between() {
+    let outer = Mutex::new(1, Rank::InodeState).unwrap();
+    let between = Mutex::new(2, Rank::DelayedRefs).unwrap();
+    let inner = Mutex::new(3, Rank::SpaceTotals).unwrap();
+    let text = panics(|| {
+        let _inner = inner.lock();
+        let _between = between.try_lock();
+        let _outer = outer.lock();
+    });
+    assert!(text.contains("InodeState taken under"), "{text}");
 }
 
 #[test]
 fn recursion_panics() {
-    let lock = RwLock::new(1, class!("recursive")).unwrap();
+    let lock = RwLock::new(1, Rank::BlockGroups).unwrap();
     let text = panics(|| {
         let _first = lock.read();
         let _second = lock.read();
@@ -50,29 +76,99 @@ fn recursion_panics() {
 }
 
 #[test]
-fn two_of_a_class_panic() {
-    let make = || Mutex::new(1, class!("siblings")).unwrap();
+fn two_of_a_rank_panic() {
+    let make = || Mutex::new(1, Rank::BlockGroup).unwrap();
     let (first, second) = (make(), make());
     let text = panics(|| {
         let _first = first.lock();
         let _second = second.lock();
     });
-    assert!(text.contains("without nesting"), "{text}");
+    assert!(text.contains("BlockGroup taken under BlockGroup"), "{text}");
+}
+
+#[test]
+fn a_place_is_taken_once_and_in_its_order() {
+    let text = panics(|| {
+        let _first = Place::take(Rank::Transaction);
+        let _second = Place::take(Rank::Transaction);
+    });
+    assert!(text.contains("taken twice"), "{text}");
+    let state = Mutex::new(1, Rank::InodeState).unwrap();
+    let text = panics(|| {
+        let _state = state.lock();
+        let _handle = Place::take(Rank::Transaction);
+    });
+    assert!(
+        text.contains("Transaction taken under InodeState"),
+        "{text}"
+    );
+}
+
+#[test]
+fn blocks_of_extents_come_after_those_of_files() {
+    let block = |n| Latched::new((), n).unwrap();
+    let (file, extent, sums) = (block(1), block(2), block(3));
+    let runner = Mutex::new((), Rank::RefsRunner).unwrap();
+    {
+        let _file = Latched::write(&file, at(FILES, 0, Side::Path));
+        let _runner = runner.lock();
+        let _extent = Latched::read(&extent, at(TreeKind::Extent, 3, Side::Path));
+    }
+    let text = panics(|| {
+        let _extent = Latched::read(&extent, at(TreeKind::Extent, 3, Side::Path));
+        let _file = Latched::write(&file, at(FILES, 0, Side::Path));
+    });
+    assert!(text.contains("FileTree"), "{text}");
+    // Those of one tree at a time.
+    let text = panics(|| {
+        let _extent = Latched::read(&extent, at(TreeKind::Extent, 3, Side::Path));
+        let _sums = Latched::read(&sums, at(TreeKind::Checksums, 0, Side::Path));
+    });
+    assert!(text.contains("MetadataTree"), "{text}");
+}
+
+#[test]
+fn the_right_to_write_comes_before_tree_blocks() {
+    let order = Mutex::new((), Rank::WriteOrder).unwrap();
+    let block = Latched::new((), ()).unwrap();
+    for tree in [FILES, TreeKind::Root, TreeKind::Chunk, TreeKind::Other] {
+        let text = panics(|| {
+            let _block = Latched::read(&block, at(tree, 0, Side::Path));
+            let _order = order.lock();
+        });
+        assert!(text.contains("WriteOrder taken under"), "{text}");
+        let _order = order.lock();
+        let _block = Latched::write(&block, at(tree, 0, Side::Path));
+    }
+    // Nor where the block was only tried.
+    let text = panics(|| {
+        let _block = Latched::try_write(&block);
+        let _order = order.lock();
+    });
+    assert!(text.contains("WriteOrder taken under"), "{text}");
+}
+
+#[test]
+fn a_writer_of_blocks_takes_nothing_that_comes_before_them() {
+    let block = Latched::new((), ()).unwrap();
+    let state = Mutex::new((), Rank::InodeState).unwrap();
+    let text = panics(|| {
+        let _block = Latched::write(&block, at(TreeKind::Other, 0, Side::Path));
+        let _state = state.lock();
+    });
+    assert!(text.contains("InodeState taken under FileTree"), "{text}");
 }
 
 #[test]
 fn tree_blocks_nest_by_level_and_side() {
     let block = |n| Latched::new((), n).unwrap();
-    let at = |level, side| Nesting {
-        tree: TreeKind::Quota,
-        level,
-        side,
-    };
-    let (parent, child, right) = (block(1), block(2), block(3));
+    let at = |level, side| at(TreeKind::Quota, level, side);
+    let (parent, child, right, new) = (block(1), block(2), block(3), block(4));
     {
         let p = Latched::read(&parent, at(1, Side::Path));
         let mut c = Latched::write(&child, at(0, Side::Path));
         let _r = Latched::write(&right, at(0, Side::Right));
+        let _n = Latched::write(&new, at(1, Side::New));
         *c += *p;
         assert!(Arc::ptr_eq(c.latched(), &child));
         assert!(Latched::try_write(&child).is_none());
@@ -83,19 +179,17 @@ fn tree_blocks_nest_by_level_and_side() {
         let _p = Latched::read(&parent, at(1, Side::Path));
     });
     assert!(text.contains("lock order"), "{text}");
+    let text = panics(|| {
+        let _c = Latched::read(&child, at(0, Side::Path));
+        let _l = Latched::read(&right, at(0, Side::Left));
+    });
+    assert!(text.contains("lock order"), "{text}");
 }
 
 #[test]
 fn a_guard_outlives_other_references() {
     let block = Latched::new("meta", std::vec![1, 2, 3]).unwrap();
-    let guard = Latched::read(
-        &block,
-        Nesting {
-            tree: TreeKind::Uuid,
-            level: 0,
-            side: Side::Path,
-        },
-    );
+    let guard = Latched::read(&block, at(TreeKind::Uuid, 0, Side::Path));
     drop(block);
     assert_eq!((guard.latched().meta(), guard.len()), (&"meta", 3));
 }
@@ -103,8 +197,8 @@ fn a_guard_outlives_other_references() {
 #[test]
 fn condvar_wakes() {
     let state = std::sync::Arc::new((
-        Mutex::new(false, class!("m")).unwrap(),
-        Condvar::new(class!("v")).unwrap(),
+        Mutex::new(false, Rank::Joining).unwrap(),
+        Condvar::new(Rank::Joining).unwrap(),
     ));
     let other = state.clone();
     let waiter = std::thread::spawn(move || {

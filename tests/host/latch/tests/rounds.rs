@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whoever asks for a round waits for one that began after he asked, and no more are made than that takes.
 
-use latch::{class, Rounds};
+use latch::{Rank, Rounds};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Barrier;
 use std::thread::{scope, sleep};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 #[test]
 fn each_is_served_by_a_round_that_began_after_it_asked() {
-    let rounds = Rounds::new(class!("rounds")).unwrap();
+    let rounds = Rounds::new(Rank::WriteOut).unwrap();
     let (asked, served) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let task = || {
         for _ in 0..2000 {
@@ -28,7 +28,7 @@ fn each_is_served_by_a_round_that_began_after_it_asked() {
 #[test]
 fn many_who_ask_during_a_round_share_the_next() {
     const TASKS: usize = 20;
-    let rounds = Rounds::new(class!("rounds")).unwrap();
+    let rounds = Rounds::new(Rank::WriteOut).unwrap();
     let made = AtomicUsize::new(0);
     let (under_way, ready) = (Barrier::new(2), Barrier::new(TASKS + 1));
     scope(|scope| {

@@ -19,7 +19,7 @@ use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Mutex, Rank};
 use states::{InUse, States, ZoneState};
 
 /// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
@@ -88,7 +88,7 @@ impl Zoned {
             geometry,
             total_bytes,
             zone_size: AtomicU64::new(geometry.map_or(0, |geometry| geometry.zone_size)),
-            state: Mutex::new(state, latch::class!("rbtrfs_zones"))?,
+            state: Mutex::new(state, Rank::Zones)?,
         })
     }
 

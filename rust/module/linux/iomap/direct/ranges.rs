@@ -15,7 +15,7 @@ use core::mem;
 use core::ops::Range;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use latch::prelude::*;
-use latch::{Condvar, Mutex};
+use latch::{Condvar, Mutex, Rank};
 
 /// The byte ranges of one file that direct writes are under way to, and those that they are kept out of.
 pub(crate) struct DirectRanges {
@@ -58,8 +58,8 @@ impl DirectRanges {
             fills: 0,
         };
         Ok(Self {
-            entries: Mutex::new(entries, latch::class!("rbtrfs_direct_ranges"))?,
-            one_left: Condvar::new(latch::class!("rbtrfs_direct_left"))?,
+            entries: Mutex::new(entries, Rank::DirectRanges)?,
+            one_left: Condvar::new(Rank::DirectRanges)?,
         })
     }
 

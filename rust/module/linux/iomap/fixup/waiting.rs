@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
-use latch::{Condvar, Mutex};
+use latch::{Condvar, Mutex, Rank};
 
 /// A file's folios that wait for a worker, by position.
 pub(crate) struct Fixups {
@@ -59,8 +59,8 @@ impl Fixups {
             ended: 0,
         };
         Ok(Self {
-            waiting: Mutex::new(waiting, latch::class!("rbtrfs_fixups"))?,
-            one_done: Condvar::new(latch::class!("rbtrfs_fixup_done"))?,
+            waiting: Mutex::new(waiting, Rank::Fixups)?,
+            one_done: Condvar::new(Rank::Fixups)?,
         })
     }
 

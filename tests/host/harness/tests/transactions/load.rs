@@ -173,7 +173,7 @@ fn an_idle_commit_writes_nothing() {
 }
 
 #[test]
-#[should_panic(expected = "rbtrfs_transaction taken twice by one task")]
+#[should_panic(expected = "Transaction taken twice by one task")]
 fn a_task_has_one_handle() {
     let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
     let _outer = mounted.txns.start(engine::txn::Units::inserts(3)).unwrap();
