@@ -14,6 +14,16 @@ series=${KVER:-7.3}
 
 export LC_ALL=C.UTF-8
 
+# What a check looks at is this checkout, or the folder that is its argument.
+folder() { # [FOLDER]
+    cd "${1:-$top}" && pwd -P
+}
+
+# Python programs of scripts/, by the sysroot's Python.
+python() { # PROGRAM ARGS...
+    "$top/scripts/in-sysroot" python3 -B "$top/scripts/$1" "${@:2}"
+}
+
 say() { printf '[%s] %s\n' "${0##*/}" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 

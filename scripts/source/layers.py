@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The rules of check-layers, which tells them."""
+
+import sys
+from pathlib import Path
+
+from rust import Crate
+
+# Of each crate: its layers, lowest first, and the crates that it may name.
+CRATES = {
+    "rust/latch": ([], {"kernel"}),
+    "rust/engine": (["map", "disk", "volume", "btree", "space", "txn", "fs"], {"kernel", "latch"}),
+    "rust/module": (["linux", "io", "vfs"], {"kernel", "latch", "engine"}),
+}
+OURS = {"latch", "engine", "rbtrfs"}
+PRELUDE = {("kernel", "prelude"), ("kernel", "error", "code")}
+
+
+class Report:
+    """Complaints, counted."""
+
+    def __init__(self, root):
+        self.root, self.lines = root, []
+
+    def say(self, module, line, what):
+        self.lines.append(f"{module.file.relative_to(self.root)}:{line}: {what}")
+
+
+def arrows(report, crate, layers):
+    """Count the uses between layers; complain of those that point up."""
+    rank = {name: i for i, name in enumerate(layers)}
+    upward = set()
+    for module in crate.modules.values():
+        if module.path and module.path[0] not in rank and layers:
+            report.say(module, 1, f"{module.path[0]} is in no layer; see scripts/source/layers.py")
+    for user, used, line in crate.edges(tests=True):
+        if not user.path or not used.path:
+            continue
+        own, other = user.path[0], used.path[0]
+        if rank.get(other, 0) > rank.get(own, len(rank)):
+            upward.add((own, other))
+            report.say(user, line, f"{own} uses {other}, which is above it")
+    return upward
+
+
+def circles(crate):
+    """Of each folder, the groups of members that need each other: [(folder, [member])]."""
+    graphs = {}
+    for user, used, _ in crate.edges():
+        a, b = user.path, used.path
+        shared = 0
+        while shared < min(len(a), len(b)) and a[shared] == b[shared]:
+            shared += 1
+        if shared == len(a) or shared == len(b):
+            continue  # a file and one below it
+        graph = graphs.setdefault(a[:shared], {})
+        graph.setdefault(a[shared], set()).add(b[shared])
+        graph.setdefault(b[shared], set())
+    found = []
+    for folder, graph in sorted(graphs.items()):
+        for group in components(graph):
+            if len(group) > 1:
+                found.append((folder, sorted(group)))
+    return found
+
+
+def components(graph):
+    """The strongly connected components."""
+    reach = {}
+    for start in graph:
+        seen, todo = set(), [start]
+        while todo:
+            for following in graph[todo.pop()]:
+                if following not in seen:
+                    seen.add(following)
+                    todo.append(following)
+        reach[start] = seen
+    done = set()
+    for start in sorted(graph):
+        if start not in done:
+            group = {start} | {other for other in reach[start] if start in reach[other]}
+            done |= group
+            yield group
+
+
+def names(report, name, module):
+    """What a single file may not name."""
+    edge = name == "rust/module" and module.path[:1] == ("linux",)
+    for use in module.uses:
+        if edge and use.path[0] == "engine":
+            report.say(module, use.line, "linux knows nothing of the engine")
+        if not edge and name != "rust/latch" and "bindings" in use.path:
+            report.say(module, use.line, "raw bindings belong in rust/module/linux")
+        if name != "rust/latch" and PRELUDE & {use.path[:2], use.path[:3]}:
+            report.say(module, use.line, "the prelude and the error codes come from latch::prelude")
+        if use.path[:3] == ("super", "super", "super"):
+            report.say(module, use.line, "name the layer by crate::, not by climbing")
+
+
+def foreign(report, name, allowed, crate):
+    """Complain of our own crates above this one."""
+    for module in crate.modules.values():
+        for use in module.uses:
+            if use.path[0] in OURS - allowed and crate.resolve(module, use.path, use.within) is None:
+                report.say(module, use.line, f"{name} is below the crate {use.path[0]}")
+
+
+def main(root):
+    report = Report(root)
+    upward, found = [], []
+    for name, (layers, allowed) in CRATES.items():
+        if not (root / name).exists():
+            continue
+        crate = Crate(root / name)
+        for module in crate.modules.values():
+            names(report, name, module)
+        foreign(report, name, allowed, crate)
+        upward += sorted(arrows(report, crate, layers))
+        found += [(name, folder, group) for folder, group in circles(crate)]
+    for name, folder, group in found:
+        print(f"warning: circle in {'/'.join((name,) + folder)}: {' '.join(group)}")
+    if not any((root / name).exists() for name in CRATES):
+        report.lines.append(f"{root}: no crate of ours")
+    print(f"{len(upward)} arrows upward, {len(found)} circles of files")
+    print(*report.lines, sep="\n")
+    return 1 if report.lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

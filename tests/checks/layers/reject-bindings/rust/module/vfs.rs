@@ -1,0 +1,3 @@
+use engine::fs::Inode;
+use crate::linux;
+use crate::linux::{bindings, Folio};

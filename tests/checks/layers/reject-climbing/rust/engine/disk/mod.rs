@@ -1,0 +1,2 @@
+pub struct Key;
+use super::super::super::x;

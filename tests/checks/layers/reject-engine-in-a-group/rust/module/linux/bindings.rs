@@ -1,0 +1,2 @@
+pub(crate) use kernel::bindings::*;
+use {engine as e, latch};

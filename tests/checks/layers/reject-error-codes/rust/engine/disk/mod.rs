@@ -1,0 +1,2 @@
+pub struct Key;
+use kernel::error::{code, code::EIO};

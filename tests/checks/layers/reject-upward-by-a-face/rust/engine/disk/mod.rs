@@ -1,0 +1,2 @@
+pub struct Key;
+fn inode() -> crate::Inode {}

@@ -1,0 +1,3 @@
+pub mod disk;
+pub mod fs;
+pub use fs::Inode;

@@ -1,0 +1,2 @@
+pub struct Key;
+use crate::{fs::Inode};

@@ -1,0 +1,2 @@
+#![no_std]
+//! No unsafe here: only the word.
