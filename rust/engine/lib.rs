@@ -7,6 +7,7 @@
 //!
 //! | layer | folder     | what it is                                                            |
 //! |-------|------------|-----------------------------------------------------------------------|
+//! | L0    | [`map`]    | an ordered map, over the kernel's red-black tree; short ordered lists |
 //! | L1    | [`disk`]   | the on-disk format, and the one gate that validates every block       |
 //! | L2    | [`volume`] | devices, the chunk map, superblock copies; regular or zoned           |
 //! | L3    | [`btree`]  | tree blocks, search, copy-on-write, split, balance                    |

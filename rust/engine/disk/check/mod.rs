@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The gate: every tree block passes here when it is read, and again before it is written.
 //!
+//! | module  | what it has                                                                      |
+//! |---------|----------------------------------------------------------------------------------|
+//! | `block` | the block around the items: header, order of keys, places of the bytes, pointers |
+//! | `files` | items of subvolumes, and the checksums of data                                   |
+//! | `trees` | items of the trees that describe the volume                                      |
+//! | `item`  | what every item is checked with                                                  |
+//!
 //! Nothing behind the gate checks again, nothing before it computes. It looks at one block alone, in one pass from
 //! the first slot to the last, each item against its kind's rules and its neighbour; it allocates nothing and does
 //! not recurse. What C checks (`fs/btrfs/tree-checker.c`) is the least that is checked here.

@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The structures of the format, byte for byte (C: `include/uapi/linux/btrfs_tree.h`).
 //!
+//! | module       | what it has                                                              |
+//! |--------------|--------------------------------------------------------------------------|
+//! | `superblock` | the superblock                                                           |
+//! | `block`      | tree blocks: header, items of a leaf, pointers of a node                 |
+//! | `root`       | items of the root tree                                                   |
+//! | `chunk`      | items of the chunk tree and the device tree                              |
+//! | `extent`     | items of the extent tree                                                 |
+//! | `space`      | block groups and free space                                              |
+//! | `inode`      | items of files and directories                                           |
+//! | `quota`      | items of the quota tree, of which only the shape is known                |
+//! | `persistent` | the state of the volume's long jobs: replace, balance, device statistics |
+//!
 //! Any bytes are a valid `Raw*`: nothing here is checked. The typed values beside this folder are what
 //! the rest of the engine works with; it comes here to build items and to edit blocks.
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The commit: from the running transaction to a superblock.
+//!
+//! What a commit puts into the superblock is in `superblock`.
 
 mod superblock;
 

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What differs between regular and zoned volumes below the block groups; chosen once, at open.
+//!
+//! | module    | what it has                                            |
+//! |-----------|--------------------------------------------------------|
+//! | `regular` | volumes on which every byte can be written at any time |
+//! | `zoned`   | volumes whose chunks are whole zones                   |
 
 mod regular;
 mod zoned;

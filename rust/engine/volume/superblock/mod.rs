@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The superblock: finding it, holding it in memory, writing its copies.
+//!
+//! On zoned devices `log` finds and writes the copies: each is a log in a pair of zones.
 
 mod log;
 

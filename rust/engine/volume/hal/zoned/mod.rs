@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Zoned volumes: a chunk's copies are whole zones, written from their start to their end.
 //!
+//! | module   | what it has                                                |
+//! |----------|------------------------------------------------------------|
+//! | `states` | what is known of every zone, and the budget of active ones |
+//! | `place`  | which zones a new chunk can have                           |
+//! | `group`  | a block group's state, from those of its zones             |
+//! | `load`   | loading a block group, and evening out its copies          |
+//!
 //! On a device without zones (the feature is set, the device is a file or an ordinary disk) conventional zones of the
 //! size that the chunks have are emulated.
 

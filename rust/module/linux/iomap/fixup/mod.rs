@@ -3,6 +3,8 @@
 //! Folios that were dirtied behind the file system's back: their pages were pinned while they were clean or about to
 //! be, by a direct read into a mapping, by `process_vm_writev`, by a device.
 //!
+//! `waiting` has which folios wait for a worker, and how to wait for them.
+//!
 //! C header: `include/linux/mm.h` (`pin_user_pages`). Nobody asked for space then, and nobody could have: `dirty_folio`
 //! may be called under a spinlock. The mark that is left is that a block is dirty and not delayed, which takes no memory
 //! and cannot be forgotten. Writeback, which finds it, must not wait for space with the folio locked: it leaves the folio

@@ -1,0 +1,3 @@
+//! The format.
+
+mod key;

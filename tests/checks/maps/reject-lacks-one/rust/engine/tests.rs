@@ -1,0 +1,1 @@
+//! Only for tests: no map has it.

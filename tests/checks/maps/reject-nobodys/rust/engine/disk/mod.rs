@@ -1,0 +1,3 @@
+//! The format; `key` has the keys, the only module here.
+
+mod key;
