@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The rules of check-paths, which tells them."""
+
+import re
+import sys
+from pathlib import Path
+
+from rust import tokens
+
+# A path: at least a folder or a name of these kinds. C's own files are in the kernel.
+PATH = re.compile(r"(?<![\w/.~$}*:-])(?:[\w*-][\w.*-]*/)*[\w.*-]*[\w*-](?:\.(?:rs|md|sh|py|toml)\b|/(?![\w{$<(*]))?")
+OURS = ("rust/latch", "rust/engine", "rust/module", "scripts/", "tests/", "Documentation/")
+# What is not here: the kernel's sources, a library's, xfstests and btrfs-progs, what a build or a test makes.
+FOREIGN = (
+    *("include/", "fs/btrfs", "fs/iomap", "rust/kernel", "core/src", "tests/generic", "tests/btrfs"),
+    *("tests/fuzz-tests", "out/", "kernel/", "xfstests/", "detail/", "fio/"),
+)
+
+
+def names(text):
+    """The paths in a piece of prose."""
+    for match in PATH.finditer(text):
+        word = match.group().rstrip(".")
+        if word.startswith(OURS) or word.endswith((".rs", ".md", ".sh", ".py", ".toml")):
+            yield word
+        elif word.endswith("/") and word.islower():
+            yield word
+
+
+def prose(file, text):
+    """(line, words) of what people read in a file: its comments; of a page, what is code or a link."""
+    if file.suffix == ".md":
+        for number, line in enumerate(text.splitlines(), 1):
+            for match in re.finditer(r"`([^`]+)`|\]\(([^)#]+)[^)]*\)", line):
+                yield number, match.group(1) or match.group(2)
+    elif file.suffix == ".rs":
+        for token in tokens(text):
+            if token.kind == "comment":
+                yield token.line, token.text
+    else:
+        for number, line in enumerate(text.splitlines(), 1):
+            found = re.search(r"(?:^|\s)#\s(.*)", line)
+            if found:
+                yield number, found.group(1)
+
+
+def exists(root, all_, file, word):
+    """Whether a path is there: from the root, beside the file that names it, or as the end of one."""
+    if word.startswith(FOREIGN) or re.search("NAME|VERSION|RULE", word):
+        return True
+    bare = word.rstrip("/")
+    for base in (root, file.parent):
+        if (base / bare).exists() or ("*" in bare and any(base.glob(bare))):
+            return True
+    pattern = re.compile("(^|/)" + re.escape(bare).replace(r"\*", "[^/]*") + "$")
+    return not word.startswith(OURS) and any(pattern.search(one) for one in all_)
+
+
+def main(root, listed):
+    files = [Path(line) for line in listed.read().splitlines()]
+    all_ = {str(file) for file in files} | {str(parent) for file in files for parent in file.parents}
+    bad = not files
+    for file in files:
+        full = root / file
+        if file.suffix not in (".md", ".rs", ".sh", "") or not full.is_file() or full.is_symlink():
+            continue
+        for line, words in prose(file, full.read_text(errors="replace")):
+            for word in names(words):
+                if not exists(root, all_, full, word):
+                    print(f"{file}:{line}: there is no {word}")
+                    bad = True
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.stdin))

@@ -1,0 +1,3 @@
+//! See `Documentation/map.md`
+const NAME: &str = "rust/engine/gone.rs";
+// As in txn/gone.rs.
