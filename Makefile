@@ -13,6 +13,8 @@ install: ## the module, into the running kernel's module tree
 	@scripts/make-module --install
 clean: ## remove what was built (the cache stays)
 	@scripts/clean
+doc: ## the documentation of all crates, private items too, in out/doc
+	@scripts/doc
 rust-analyzer: ## write rust-project.json
 	@scripts/rust-analyzer
 
@@ -25,7 +27,7 @@ shell: ## an interactive guest with the module in /results
 # ---- test -------------------------------------------------------------------
 test: ## checks, unit and guest tests
 	@scripts/test
-check: ## style, lints, layers, unsafe, sizes, panics
+check: ## style, lints, layers, maps, unsafe, sizes, panics, and that each check can fail
 	@scripts/check
 unit: ## the engine's tests, on this machine
 	@scripts/unit
@@ -59,4 +61,4 @@ bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* f
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests
+.PHONY: all install clean doc rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests

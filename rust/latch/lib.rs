@@ -2,6 +2,19 @@
 
 //! Sleeping locks for the engine, over the kernel's own.
 //!
+//! | module      | what it has                                                 |
+//! |-------------|-------------------------------------------------------------|
+//! | `mutex`     | [`Mutex`], [`Condvar`]                                      |
+//! | `rwlock`    | [`RwLock`]                                                  |
+//! | `latched`   | [`Latched`], whose guards own a reference to it             |
+//! | `semaphore` | the kernel's reader-writer semaphore, under both            |
+//! | `class`     | what lockdep is told of a lock                              |
+//! | `place`     | what has a place in that order and is no lock               |
+//! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
+//! | `nofs`      | allocations that must not enter a file system               |
+//! | `log`       | errors and warnings that do not flood the log               |
+//! | `prelude`   | what every file of the other crates has in scope            |
+//!
 //! The kernel's locks must stay where they were initialised. Here each is boxed, so that a struct which
 //! owns one needs no pinning; and the guards of a [`Latched`] own a reference to it, so that a cursor can
 //! keep several. All locks sleep: none is taken in interrupt context.

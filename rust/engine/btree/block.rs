@@ -78,7 +78,7 @@ pub enum Reach {
 /// The cache of tree blocks, in front of the device.
 ///
 /// The kernel's is the btree inode's page cache; the host's is a map. Every implementation passes what it reads
-/// through [`crate::disk::check_block`] and what it writes through [`super::seal`].
+/// through [`crate::disk::check_block`] and what it writes through [`super::seal()`].
 pub trait Store: Send + Sync {
     /// Bytes in a tree block.
     fn node_size(&self) -> u32;
@@ -101,7 +101,7 @@ pub trait Store: Send + Sync {
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>>;
 
     /// Marks a block that the caller has locked for writing as needing to go to the device. Called once, when the
-    /// block enters its tree: it is dirty until [`super::seal`] makes it one that never changes again.
+    /// block enters its tree: it is dirty until [`super::seal()`] makes it one that never changes again.
     fn mark_dirty(&self, block: &Arc<Block>);
 
     /// Tells that the tree no longer needs this block, which was never written. The caller has it locked for writing.

@@ -1,6 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! L3: trees of items ordered by key: search, copy-on-write, split, balance.
 //!
+//! | module     | what it has                                                               |
+//! |------------|---------------------------------------------------------------------------|
+//! | `tree`     | a tree: its root pointer and the calls for single items                   |
+//! | `block`    | a tree block in memory, and where blocks come from                        |
+//! | `lock`     | locking tree blocks, and what the lock checker is told                    |
+//! | `search`   | the way down, for readers                                                 |
+//! | `cursor`   | walking a tree for reading                                                |
+//! | `writer`   | changing a tree in batches                                                |
+//! | `change`   | changes of single items, and of ranges of them                            |
+//! | `descend`  | the way down, for writers                                                 |
+//! | `path`     | the blocks that a writer has locked                                       |
+//! | `cow`      | which blocks may be changed as they stand, and how the others become such |
+//! | `rewrite`  | moving blocks to new addresses                                            |
+//! | `share`    | blocks that several trees share                                           |
+//! | `snapshot` | making a tree that shares all blocks of another                           |
+//! | `items`    | changes of items at a place that has been found                           |
+//! | `room`     | making room in a leaf                                                     |
+//! | `tidy`     | splitting and merging the nodes on a writer's way                         |
+//! | `allocate` | what the trees ask of the transaction that changes them                   |
+//! | `seal`     | the last station of a block before the device                             |
+//!
 //! | type         | what it is                                                                           |
 //! |--------------|---------------------------------------------------------------------------------------|
 //! | [`Tree`]     | one tree: its id and its root pointer; one call per item                              |
@@ -9,7 +30,7 @@
 //! | [`Block`]    | a tree block in memory under its latch                                                |
 //! | [`Store`]    | the cache of blocks; the kernel edge implements it, the host a plain one              |
 //! | [`Allocate`] | the running transaction as a tree sees it: addresses and references; `txn` implements |
-//! | [`seal`]     | what every block passes on its way to the device                                      |
+//! | [`seal()`]   | what every block passes on its way to the device                                      |
 //!
 //! Below: `disk` (headers, items, the gate). Above: `space`, `txn` and `fs`, which keep items in trees.
 //! `Documentation/btree.md` is the long form.

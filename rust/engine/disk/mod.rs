@@ -13,6 +13,7 @@
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
 //! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
 //! | `superblock`  | the superblock and its gate                                         |
+//! | `item`        | structures taken out of an item's bytes, and put there              |
 //! | `check/`      | the gate for tree blocks                                            |
 //! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
 //!

@@ -48,7 +48,7 @@ impl Volume {
     /// group's start, and is only called when a zone is conventional.
     ///
     /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed; with
-    /// [`Access::Deferred`] the answer is as if they were, and [`Self::begin_writing`] does it.
+    /// `Access::Deferred` the answer is as if they were, and [`Self::begin_writing`] does it.
     pub fn load_group_zones(
         &self,
         chunk: &Chunk,
@@ -89,7 +89,7 @@ impl Volume {
     }
 
     /// `EINVAL`, with one line in the log, where the device lets fewer zones be active than writing takes. Asked when all
-    /// chunks are mapped; with [`Access::Deferred`], [`Self::begin_writing`] asks.
+    /// chunks are mapped; with `Access::Deferred`, [`Self::begin_writing`] asks.
     pub fn check_active_zones(&self) -> Result {
         match self.writes() {
             Writes::Now => self.member.hal.check_active(),

@@ -8,9 +8,9 @@
 //! | [`options`]    | mount options, in the words of C btrfs                                       |
 //! | [`settings`]   | the options in force, as `/proc/mounts` shows them                           |
 //! | [`shown`]      | the directory that a mount shows: `subvol=`, `subvolid=`                     |
-//! | [`node`]       | [`Node`]: what an inode owns; the inode cache; attributes mirrored           |
+//! | `node`         | [`Node`]: what an inode owns; the inode cache; attributes mirrored           |
 //! | [`directory`]  | names                                                                        |
-//! | [`file`]       | sizes of regular files                                                       |
+//! | `file`         | sizes of regular files                                                       |
 //! | [`attributes`] | stat, setattr                                                                |
 //! | [`xattr`]      | extended attributes                                                          |
 //! | [`committer`]  | the thread that commits now and then                                         |

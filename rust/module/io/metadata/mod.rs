@@ -11,7 +11,7 @@
 //! |-----------|-------------------------------------------------------------------------------|
 //! | [`index`] | address to block                                                              |
 //! | [`read`]  | blocks from the devices: the gate, copies, repair, read-ahead                 |
-//! | [`write`] | blocks to the devices: the write order, sealing, large requests                |
+//! | `write`   | blocks to the devices: the write order, sealing, large requests                |
 //!
 //! Lock order: `WriteOrder` > `FileTree` > `MetadataTree` > `MetadataFolio`, then a shard of the index. Nobody who holds a
 //! folio's lock waits for a block's.

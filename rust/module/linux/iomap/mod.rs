@@ -14,7 +14,7 @@
 //! | [`blocks`]    | folios and their blocks                                                        |
 //! | [`read`]      | from the device into the page cache                                            |
 //! | [`read_bio`]  | the bio of such a read, until its folios are unlocked                          |
-//! | [`write`]     | from the user into the page cache, and out of it again                         |
+//! | `write`       | from the user into the page cache, and out of it again                         |
 //! | [`fault`]     | stores through a mapping                                                       |
 //! | [`growth`]    | the folio across the end of a file that grows                                  |
 //! | [`writeback`] | from the page cache to the device                                              |

@@ -163,7 +163,7 @@ unsafe extern "C" fn read_folio_range<T: FileData>(
 ///
 /// # Safety
 ///
-/// The mapping was filled by [`describe`] from [`Source::Inline`]; `folio` is locked and holds the range.
+/// The mapping was filled by [`describe`] from `Source::Inline`; `folio` is locked and holds the range.
 unsafe fn copy_inline(iter: *const bindings::iomap_iter, folio: *mut bindings::folio, len: usize) {
     // SAFETY: By the caller's promise.
     unsafe {

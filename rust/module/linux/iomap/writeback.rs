@@ -3,7 +3,7 @@
 //! From dirty folios to requests, each with the space that was reserved for it.
 //!
 //! A block that is dirty and not delayed was dirtied behind the file system's back. It is left out of what is sent, its
-//! folio stays dirty, and a worker sees to it ([`fixup`](super::fixup)). A folio stays dirty, too, where memory is short.
+//! folio stays dirty, and a worker sees to it ([`fixup`]). A folio stays dirty, too, where memory is short.
 
 use super::{
     bindings, describe_unplaced, fixup, mapping_of, next_up_to_date, of, Blocks, FileData, Ioend,

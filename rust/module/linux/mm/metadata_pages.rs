@@ -62,7 +62,7 @@ impl core::ops::Deref for MetadataPages {
     }
 }
 
-/// What [`MetadataPages::folio`] does where there is none.
+/// What `MetadataPages::folio` does where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// Makes one.

@@ -12,7 +12,7 @@
 //! | [`owner`]       | who owns a new inode                                                |
 //! | [`operations`]  | the calls that inodes of all kinds have                             |
 //! | [`directory`]   | directories                                                         |
-//! | [`file`]        | regular files                                                       |
+//! | `file`          | regular files                                                       |
 //! | [`symlink`]     | symbolic links                                                      |
 //! | [`special`]     | device nodes, pipes, sockets                                        |
 //! | [`attributes`]  | calls for attributes of all inodes: `getattr`, `setattr`, times     |

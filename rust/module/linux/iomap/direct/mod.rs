@@ -6,7 +6,7 @@
 //! |-----------|-----------------------------------------------------------------------|
 //! | [`ranges`] | which bytes direct writes are under way to, and who waits for them     |
 //! | [`read`]  | mappings for reading; bios whose bytes are checked before they count    |
-//! | [`write`] | reservations, bios that become ordered extents, the end of a request    |
+//! | `write`   | reservations, bios that become ordered extents, the end of a request    |
 //!
 //! Here: what a file must offer, alignment, and the numbers that both use.
 

@@ -1,0 +1,4 @@
+//! What a [`Key`] is.
+
+/// A key.
+pub struct Key;

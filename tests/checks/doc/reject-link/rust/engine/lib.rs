@@ -1,0 +1,4 @@
+//! What a [`Item`] is.
+
+/// A key.
+pub struct Key;

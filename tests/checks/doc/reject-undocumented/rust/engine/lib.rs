@@ -1,0 +1,4 @@
+//! What a [`Key`] is.
+
+
+pub struct Key;
