@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """The rules of check-layers, which tells them."""
 
+import re
 import sys
 from pathlib import Path
 
-from rust import Crate
+from debts import Debts
+from rust import Crate, code
 
 # Of each crate: its layers, lowest first, and the crates that it may name.
 CRATES = {
@@ -13,6 +15,7 @@ CRATES = {
     "rust/module": (["linux", "io", "vfs"], {"kernel", "latch", "engine"}),
 }
 OURS = {"latch", "engine", "rbtrfs"}
+RAW = re.compile("Raw[A-Z]\\w*")
 PRELUDE = {("kernel", "prelude"), ("kernel", "error", "code")}
 
 
@@ -105,8 +108,25 @@ def foreign(report, name, allowed, crate):
                 report.say(module, use.line, f"{name} is below the crate {use.path[0]}")
 
 
+def raw(module):
+    """How often a file names a structure of the disk, byte for byte."""
+    return sum(1 for token in code(module.text) if token.kind == "word" and RAW.fullmatch(token.text))
+
+
+def layered(report, name, crate, debts):
+    """Complain of structures of the disk that others than `disk` name."""
+    count = {}
+    for module in crate.modules.values():
+        if module.path[:1] != ("disk",) and not module.test and raw(module):
+            count.setdefault(module.path[:1], []).append(module)
+    for top, modules in sorted(count.items()):
+        if not debts.covers_number("Raw", "/".join((name,) + top), sum(map(raw, modules))):
+            for module in modules:
+                report.say(module, 1, f"bytes become types in disk/: {raw(module)} times Raw..")
+
+
 def main(root):
-    report = Report(root)
+    report, debts = Report(root), Debts(root)
     upward, found = [], []
     for name, (layers, allowed) in CRATES.items():
         if not (root / name).exists():
@@ -115,10 +135,15 @@ def main(root):
         for module in crate.modules.values():
             names(report, name, module)
         foreign(report, name, allowed, crate)
+        layered(report, name, crate, debts)
         upward += sorted(arrows(report, crate, layers))
         found += [(name, folder, group) for folder, group in circles(crate)]
     for name, folder, group in found:
-        print(f"warning: circle in {'/'.join((name,) + folder)}: {' '.join(group)}")
+        place, members = "/".join((name,) + folder), " ".join(group)
+        print(f"circle {place}: {members}")
+        if not debts.covers_names("circle", place, group):
+            report.lines.append(f"{place}: these need each other, open the circle: {members}")
+    print(*debts.paid, *debts.paid_names("circle"), sep="\n")
     if not any((root / name).exists() for name in CRATES):
         report.lines.append(f"{root}: no crate of ours")
     print(f"{len(upward)} arrows upward, {len(found)} circles of files")

@@ -16,6 +16,13 @@ FOREIGN = (
     *("tests/fuzz-tests", "out/", "kernel/", "xfstests/", "detail/", "fio/"),
 )
 
+# A name of the code: it has an underscore, or capitals inside or before small letters.
+CODE = re.compile(r"[A-Za-z_][\w:]*(?:\(\))?")
+NAME = re.compile(r"[A-Z]?[a-z0-9]+[A-Z]\w*|\w+_\w+|[A-Z][a-z]\w*")
+WORD = re.compile(r"[A-Za-z_]\w*")
+# Names of C btrfs that pages compare with.
+THEIRS = {"btrfs_zone_finish_one_bg", "decide_stripe_size_regular", "bg_reclaim_threshold"}
+
 
 def names(text):
     """The paths in a piece of prose."""
@@ -56,9 +63,21 @@ def exists(root, all_, file, word):
     return not word.startswith(OURS) and any(pattern.search(one) for one in all_)
 
 
+def unknown(words, known):
+    """The names in a piece of code on a page that nothing has."""
+    if CODE.fullmatch(words):
+        for word in WORD.findall(words):
+            if NAME.fullmatch(word) and word not in known | THEIRS:
+                yield word
+
+
 def main(root, listed):
     files = [Path(line) for line in listed.read().splitlines()]
     all_ = {str(file) for file in files} | {str(parent) for file in files for parent in file.parents}
+    known = {word for file in files for word in WORD.findall(file.name)}
+    for file in files:
+        if file.suffix != ".md" and (root / file).is_file():
+            known.update(WORD.findall((root / file).read_text(errors="replace")))
     bad = not files
     for file in files:
         full = root / file
@@ -69,6 +88,9 @@ def main(root, listed):
                 if not exists(root, all_, full, word):
                     print(f"{file}:{line}: there is no {word}")
                     bad = True
+            for word in unknown(words, known) if file.suffix == ".md" else ():
+                print(f"{file}:{line}: nothing is called {word}")
+                bad = True
     return bad
 
 

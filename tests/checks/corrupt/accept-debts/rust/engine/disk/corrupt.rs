@@ -1,0 +1,1 @@
+fn report() -> Error { EUCLEAN }

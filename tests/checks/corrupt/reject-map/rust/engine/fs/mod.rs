@@ -1,0 +1,10 @@
+use latch::prelude::EUCLEAN;
+
+/// EUCLEAN in words is none.
+fn f(error: Error) -> bool {
+    match error {
+        EUCLEAN => true,
+        _ => error == EUCLEAN || EUCLEAN == error,
+    }
+}
+fn g() -> Result { h().map_err(|_| EUCLEAN) }

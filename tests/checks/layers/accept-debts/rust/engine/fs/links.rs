@@ -1,0 +1,1 @@
+pub struct Link(super::names::Name);

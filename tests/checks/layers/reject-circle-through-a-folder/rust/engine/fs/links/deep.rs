@@ -1,0 +1,1 @@
+use crate::fs::names::Name; pub struct Link;

@@ -1,0 +1,3 @@
+use crate::disk::Key;
+pub struct Inode(Key);
+mod names; mod links;

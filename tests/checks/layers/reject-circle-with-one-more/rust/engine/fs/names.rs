@@ -1,0 +1,2 @@
+use super::links::Link; pub struct Name;
+use super::more;

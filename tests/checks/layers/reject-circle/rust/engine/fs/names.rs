@@ -1,0 +1,1 @@
+use super::links::Link; pub struct Name;

@@ -1,0 +1,2 @@
+//! See `Documentation/map.md`
+const NAME: &str = "rust/engine/gone.rs";
