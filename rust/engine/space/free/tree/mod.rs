@@ -130,7 +130,7 @@ impl FreeSpaceTree {
         self.sector_size
     }
 
-    /// Gives all of the tree to `each`, as [`read`] does.
+    /// Gives all of the tree to `each`, as [`read()`] does.
     pub(in crate::space) fn read(&self, each: impl FnMut(FreeSpaceItem) -> Result) -> Result {
         read(&self.tree, self.sector_size, each)
     }

@@ -10,7 +10,7 @@
 //! | [`read`]   | `read_iter`: direct, or from the page cache         |
 //! | `write`    | `write_iter`: direct, or into the page cache; syncs |
 //! | [`mmap`]   | mappings, and stores through them                   |
-//! | [`resize`] | a file becomes longer or shorter                    |
+//! | `resize`   | a file becomes longer or shorter                    |
 //! | [`lock`]   | the inode's lock as a value                         |
 
 use super::attributes::Attributes;
