@@ -9,6 +9,8 @@
 //! | `latched`   | [`Latched`], whose guards own a reference to it             |
 //! | `semaphore` | the kernel's reader-writer semaphore, under both            |
 //! | `class`     | what lockdep is told of a lock                              |
+//! | `rank`      | the order of all locks, the one list of it                  |
+//! | `nesting`   | which blocks of trees a task may hold together              |
 //! | `place`     | what has a place in that order and is no lock               |
 //! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
 //! | `nofs`      | allocations that must not enter a file system               |

@@ -1,0 +1,3 @@
+//! Lock order: `Inode` > `Tree`.
+fn locks() { (Mutex::new((), Rank::Inode), RwLock::new((), Rank::Tree)) }
+use kernel::sync::Mutex;

@@ -1,0 +1,2 @@
+//! Lock order: `Inode` > `Tree`.
+fn locks() { (Mutex::new((), Rank::Inode), RwLock::new((), Rank::Tree)) }
