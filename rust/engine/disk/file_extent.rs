@@ -6,6 +6,7 @@ use super::ids::{MAX_COMPRESSED_RANGE, MAX_NODE_SIZE};
 use super::item::{front, len64, put, put_front, put_strings, whole};
 use super::raw::{RawFileExtent, RawFileExtentHead, RawFileExtentTail};
 use super::{Generation, Logical};
+use zerocopy::FromBytes;
 
 /// How an extent is compressed (C: `enum btrfs_compression_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +179,14 @@ impl InlineExtent<'_> {
     pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
         let rest = put_front(bytes, &RawFileExtentHead::from(self))?;
         put_strings(rest, self.data, &[])
+    }
+
+    /// Makes the item of an extent that is not compressed, and whose end was cut off, tell how long it is now.
+    pub fn shorten(bytes: &mut [u8]) -> Result<(), Bug> {
+        const HEADLESS: Bug = Bug::new("inline extent was cut within its head");
+        let (head, data) = RawFileExtentHead::mut_from_prefix(bytes).map_err(|_| HEADLESS)?;
+        head.ram_bytes = len64(data).into();
+        Ok(())
     }
 }
 

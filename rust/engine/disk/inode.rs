@@ -35,7 +35,7 @@ impl From<Timespec> for RawTimespec {
 }
 
 /// An inode's attributes (C: `struct btrfs_inode_item`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InodeItem {
     /// The transaction that created it.
     pub generation: Generation,

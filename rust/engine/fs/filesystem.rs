@@ -3,9 +3,9 @@
 
 use super::names::entries;
 use super::subvolume::RootFacts;
-use super::{Subvolume, Target};
+use super::{items, Subvolume, Target};
 use crate::btree::Tree;
-use crate::disk::{Format, Incompat, Key, Kind, ObjectId};
+use crate::disk::{Flaw, Format, Incompat, Key, Kind, ObjectId, Place, RootRef};
 use crate::map::OrdMap;
 use crate::txn::{Handle, Transactions, Units};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -63,7 +63,9 @@ impl FileSystem {
         let fs = FileSystem {
             format: *txns.volume().format(),
             root_tree: txns.tree(ObjectId::ROOT_TREE)?,
-            checksum_tree: txns.tree(ObjectId::CSUM_TREE)?,
+            checksum_tree: txns
+                .tree(ObjectId::CSUM_TREE)
+                .map_err(missing("checksum tree is missing", ObjectId::CSUM_TREE))?,
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
             read_only: AtomicBool::new(options.access == Access::ReadOnly),
@@ -93,10 +95,12 @@ impl FileSystem {
     /// The subvolume that is mounted when no other is named.
     pub fn default_subvolume(&self) -> Result<Arc<Subvolume>> {
         let found = entries::find(&self.root_tree, ObjectId::ROOT_TREE_DIR, b"default")?;
-        match found {
-            Some(Target::Subvolume(id)) => self.subvolume(id),
-            _ => self.subvolume(ObjectId::FS_TREE),
-        }
+        let id = match found {
+            Some(Target::Subvolume(id)) => id,
+            _ => ObjectId::FS_TREE,
+        };
+        self.subvolume(id)
+            .map_err(missing("default subvolume is missing", id))
     }
 
     /// The subvolume with this id, the same object for every caller. `ENOENT` for one that is not there or is being
@@ -192,12 +196,19 @@ impl FileSystem {
             kind: Kind::ROOT_REF,
             offset: child.get(),
         };
-        let found = self.root_tree.get(&key, |item| {
-            let record =
-                super::inode::records::Records::<crate::disk::raw::RawRootRef>::new(item).next();
-            record.is_some_and(|record| record.head.dir.get() == dir.get() && record.name == name)
+        let found = items::get(&self.root_tree, &key, |item| {
+            let place = RootRef::parse(item)?;
+            Ok(place.dir == dir && place.name == name)
         })?;
         Ok(found.unwrap_or(false))
+    }
+}
+
+/// Reports a tree that a mount cannot do without, where looking for it found none.
+fn missing(what: &'static str, id: ObjectId) -> impl Fn(Error) -> Error {
+    move |error| match error == ENOENT {
+        true => Flaw::missing(what).at(Place::Tree(id)).report(),
+        false => error,
     }
 }
 

@@ -5,6 +5,7 @@
 //! |--------------|--------------------------------------------------------------------------|
 //! | `filesystem` | the root of the layer: transactions, parameters, subvolumes in use        |
 //! | `inode`      | inodes: attributes, making, removing, extended attributes                 |
+//! | `items`      | items of trees as typed values, several records in one                    |
 //! | `names`      | directories, links, renaming                                             |
 //! | `data`       | file data: mapping, writing, cutting, checksums                          |
 //! | `subvolume`  | trees with inodes, and their paths                                       |
@@ -20,17 +21,18 @@
 mod data;
 mod filesystem;
 mod inode;
+mod items;
 mod names;
 mod statistics;
 mod subvolume;
 
-pub use crate::disk::Timespec as Time;
+pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
     Allowance, Compressed, CompressedData, Delalloc, Divisible, Mapping, MappingKind, NewExtent,
     OrderedExtent, SectorSums, Short, Truncation, WriteReservation,
 };
 pub use filesystem::{Access, FileSystem, Options};
-pub use inode::{Attributes, Changes, Inode, New, NewKind, Times, XattrMode};
+pub use inode::{Changes, Inode, New, NewKind, Times, XattrMode};
 pub use names::{Entry, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;
 pub use subvolume::Subvolume;

@@ -157,7 +157,7 @@ fn mirror_of(attributes: &Attributes) -> Mirror {
         gid: attributes.gid,
         nlink: attributes.nlink,
         nbytes: attributes.nbytes,
-        generation: attributes.generation as u32,
+        generation: attributes.generation.get() as u32,
         version: attributes.sequence,
         flags: vfs_flags(attributes.flags),
         atime: timespec(attributes.atime),

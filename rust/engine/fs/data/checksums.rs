@@ -2,9 +2,8 @@
 //! Checksums of file data: items of the checksum tree, each with the sums of consecutive sectors.
 
 use crate::btree::{Allocate, Cursor, Reach, Tree, Writer};
-use crate::disk::raw::RawItem;
-use crate::disk::{leaf_area, InodeFlags, Key, Kind, Logical, ObjectId};
-use crate::fs::{FileSystem, Inode};
+use crate::disk::{leaf_area, Bug, InodeFlags, Key, Kind, Logical, ObjectId, ITEM_HEAD};
+use crate::fs::{items, FileSystem, Inode};
 use core::cmp::Ordering;
 use latch::prelude::*;
 
@@ -48,11 +47,9 @@ impl SectorSums {
     }
 
     /// Takes the sums from `item` for sectors from `sector` on; `skip` of its sums come before those.
-    fn take(&mut self, sector: usize, item: &[u8], skip: usize) -> Result {
-        let from = item
-            .get(skip.checked_mul(self.size).ok_or(EUCLEAN)?..)
-            .unwrap_or(&[]);
-        let start = sector.checked_mul(self.size).ok_or(EUCLEAN)?;
+    fn take(&mut self, sector: usize, item: &[u8], skip: usize) {
+        let from = item.get(skip.saturating_mul(self.size)..).unwrap_or(&[]);
+        let start = sector.saturating_mul(self.size);
         let to = self.sums.get_mut(start..).unwrap_or(&mut []);
         let len = from.len().min(to.len());
         if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
@@ -62,7 +59,6 @@ impl SectorSums {
         for present in self.present.iter_mut().skip(sector).take(count) {
             *present = true;
         }
-        Ok(())
     }
 }
 
@@ -102,7 +98,7 @@ impl FileSystem {
         let sectors = usize::try_from(len.checked_div(sector_size).unwrap_or(0))?;
         let mut sums = SectorSums::new(self.format().checksum.size(), sectors)?;
         let start = logical.get();
-        let end = start.checked_add(len).ok_or(EUCLEAN)?;
+        let end = start.saturating_add(len);
         let mut cursor = Cursor::reaching(self.checksum_tree(), reach);
         if !cursor.seek_floor(&key(start))? {
             cursor.seek(&key(start))?;
@@ -116,7 +112,7 @@ impl FileSystem {
                 let skip = start.saturating_sub(key.offset).checked_div(sector_size);
                 let sector = key.offset.saturating_sub(start).checked_div(sector_size);
                 let skip = usize::try_from(skip.unwrap_or(0))?;
-                sums.take(usize::try_from(sector.unwrap_or(0))?, item, skip)?;
+                sums.take(usize::try_from(sector.unwrap_or(0))?, item, skip);
             }
             cursor.next()?;
         }
@@ -139,7 +135,7 @@ impl FileSystem {
         let mut rest = sums;
         while !rest.is_empty() {
             let taken = insert_some(self.checksum_tree(), txn, &layout, at, rest)?;
-            at = at.checked_add(layout.covers(taken)).ok_or(EUCLEAN)?;
+            at = at.saturating_add(layout.covers(taken));
             rest = rest.get(taken..).unwrap_or(&[]);
         }
         Ok(())
@@ -182,7 +178,7 @@ impl Layout {
 /// Bytes of the longest item (C: `MAX_CSUM_ITEMS`).
 fn longest(node_size: u32, size: usize) -> usize {
     let area = usize::try_from(leaf_area(node_size)).unwrap_or(0);
-    let room = area.saturating_sub(RawItem::SIZE.saturating_mul(2));
+    let room = area.saturating_sub(ITEM_HEAD.saturating_mul(2));
     let sums = room
         .checked_div(size)
         .unwrap_or(0)
@@ -203,7 +199,7 @@ fn insert_some(
     let mut writer = Writer::new(tree, txn);
     if writer.seek_floor(&key(at))? {
         let room = writer.room_here()?;
-        let (before, item) = writer.item()?.ok_or(EUCLEAN)?;
+        let (before, item) = items::here(&mut writer)?;
         if before.kind == Kind::EXTENT_CSUM && before.objectid == ObjectId::EXTENT_CSUM {
             let used = item.len();
             let skip = layout.bytes_for(at.saturating_sub(before.offset));
@@ -218,16 +214,20 @@ fn insert_some(
             if taken > 0 {
                 let end = skip.saturating_add(taken);
                 let item = writer.resize_here(used.max(end))?;
-                let to = item.get_mut(skip..end).ok_or(EUCLEAN)?;
-                let to = to.get_mut(..taken).ok_or(EUCLEAN)?;
-                to.copy_from_slice(sums.get(..taken).ok_or(EUCLEAN)?);
+                put(item.get_mut(skip..end), sums)?;
                 return Ok(taken);
             }
         }
     }
     let len = sums.len().min(layout.longest);
-    let item = writer.insert_here(&key(at), len)?;
-    let to = item.get_mut(..len).ok_or(EUCLEAN)?;
-    to.copy_from_slice(sums.get(..len).ok_or(EUCLEAN)?);
+    put(Some(writer.insert_here(&key(at), len)?), sums)?;
     Ok(len)
+}
+
+/// Fills a part of an item with the first of `sums`.
+fn put(to: Option<&mut [u8]>, sums: &[u8]) -> Result<(), Bug> {
+    const SHORT: Bug = Bug::new("checksum item is shorter than it was made");
+    let to = to.ok_or(SHORT)?;
+    to.copy_from_slice(sums.get(..to.len()).ok_or(SHORT)?);
+    Ok(())
 }

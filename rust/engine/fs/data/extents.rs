@@ -2,16 +2,13 @@
 //! File extent items: reading them, making them, and taking a range out of a file.
 
 use crate::btree::{Allocate, DataRef, Holder, Writer};
-use crate::disk::raw::{RawFileExtent, RawFileExtentHead};
 use crate::disk::{
-    Compression, ExtentState, FileExtent, Generation, InlineExtent, Key, Kind, Logical,
-    RegularExtent,
+    Compression, ExtentState, FileExtent, Flaw, InlineExtent, Key, Kind, Logical, RegularExtent,
 };
-use crate::fs::Inode;
+use crate::fs::{items, Inode};
 use crate::space::DataExtent;
 use core::ops::{ControlFlow, Range};
 use latch::prelude::*;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of the file from the item's position on.
 pub(in crate::fs) fn len(extent: &FileExtent<'_>) -> u64 {
@@ -84,31 +81,28 @@ fn behind(piece: &RegularExtent, cut: u64) -> RegularExtent {
     }
 }
 
-/// Fills an item of [`RawFileExtent::SIZE`] bytes.
-fn fill(item: &mut [u8], piece: &RegularExtent) -> Result {
-    RawFileExtent::from(piece)
-        .write_to(item)
-        .map_err(|_| EUCLEAN)
+/// Bytes of a small file or of a symbolic link's target, as an item.
+pub(in crate::fs) fn inline<'a>(txn: &dyn Allocate, data: &'a [u8]) -> Result<InlineExtent<'a>> {
+    Ok(InlineExtent {
+        generation: txn.generation(),
+        ram_bytes: u64::try_from(data.len())?,
+        compression: Compression::None,
+        data,
+    })
 }
 
-/// Fills an inline item: its head and the bytes.
-pub(in crate::fs) fn fill_inline(item: &mut [u8], generation: Generation, bytes: &[u8]) -> Result {
-    let inline = InlineExtent {
-        generation,
-        ram_bytes: u64::try_from(bytes.len())?,
-        compression: Compression::None,
-        data: bytes,
-    };
-    let (head, rest) = item
-        .split_at_mut_checked(RawFileExtentHead::SIZE)
-        .ok_or(EUCLEAN)?;
-    RawFileExtentHead::from(&inline)
-        .write_to(head)
-        .map_err(|_| EUCLEAN)?;
-    rest.get_mut(..bytes.len())
-        .ok_or(EUCLEAN)?
-        .copy_from_slice(bytes);
-    Ok(())
+/// Reads the item at `key` of an inode.
+fn parse<'a>(inode: &Inode, key: &Key, item: &'a [u8]) -> Result<FileExtent<'a>> {
+    FileExtent::parse(item).map_err(items::flawed(inode.subvolume().tree(), key))
+}
+
+/// Where the item at `key` ends in the file.
+fn end_of(inode: &Inode, key: &Key, extent: &FileExtent<'_>) -> Result<u64> {
+    let len = len(extent);
+    key.offset.checked_add(len).ok_or_else(|| {
+        let flaw = Flaw::new("file extent goes beyond all positions", len, u64::MAX);
+        items::report(inode.subvolume().tree(), key, flaw)
+    })
 }
 
 /// Inserts an item at `at` of the file, where there is none. The references are the caller's.
@@ -119,10 +113,9 @@ pub(in crate::fs) fn insert(
     piece: &RegularExtent,
 ) -> Result {
     let key = inode.key_of(Kind::EXTENT_DATA, at);
-    inode
-        .subvolume()
-        .tree()
-        .insert_with(txn, &key, RawFileExtent::SIZE, |item| fill(item, piece))?
+    let tree = inode.subvolume().tree();
+    let fill = |item: &mut [u8]| piece.write_to(item);
+    Ok(tree.insert_with(txn, &key, RegularExtent::SIZE, fill)??)
 }
 
 /// Moves `writer` to the first item that may reach into the file from `at` on.
@@ -173,9 +166,8 @@ pub(in crate::fs) fn replace(
     let end = at.checked_add(piece.len).ok_or(EFBIG)?;
     let key = inode.key_of(Kind::EXTENT_DATA, at);
     let mut writer = Writer::new(inode.subvolume().tree(), txn);
-    if let Some(old) = same_place(&mut writer, &key, piece)? {
-        let (_, item) = writer.item_mut()?.ok_or(EUCLEAN)?;
-        fill(item, piece)?;
+    if let Some(old) = same_place(&mut writer, inode, &key, piece)? {
+        piece.write_to(items::here_mut(&mut writer)?)?;
         if old.is_hole() {
             return Ok(0);
         }
@@ -183,21 +175,22 @@ pub(in crate::fs) fn replace(
         return Ok(old.len);
     }
     let dropped = drop_items(&mut writer, inode, at..end, usize::MAX)?;
-    fill(writer.insert_here(&key, RawFileExtent::SIZE)?, piece)?;
+    piece.write_to(writer.insert_here(&key, RegularExtent::SIZE)?)?;
     Ok(dropped.bytes)
 }
 
 /// The piece that stands where `piece` goes, all of it and no more: overwriting in the same units is common.
 fn same_place(
     writer: &mut Writer<'_>,
+    inode: &Inode,
     key: &Key,
     piece: &RegularExtent,
 ) -> Result<Option<RegularExtent>> {
     if !writer.seek(key)? {
         return Ok(None);
     }
-    let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
-    Ok(match FileExtent::parse(item)? {
+    let (key, item) = items::here(writer)?;
+    Ok(match parse(inode, &key, item)? {
         FileExtent::Regular(old) if old.len == piece.len => Some(old),
         _ => None,
     })
@@ -215,8 +208,8 @@ fn drop_items(
         if !is_extent_of(&key, inode) || key.offset >= range.end {
             break;
         }
-        let extent = FileExtent::parse(item)?;
-        let end = key.offset.checked_add(len(&extent)).ok_or(EUCLEAN)?;
+        let extent = parse(inode, &key, item)?;
+        let end = end_of(inode, &key, &extent)?;
         if end <= range.start && key.offset < range.start {
             writer.next()?;
             continue;
@@ -260,15 +253,15 @@ pub(in crate::fs) fn drop_tail(
                 reached: size,
             });
         }
-        let (key, item) = writer.item()?.ok_or(EUCLEAN)?;
+        let (key, item) = items::here(&mut writer)?;
         if !is_extent_of(&key, inode) {
             return Ok(Dropped {
                 bytes,
                 reached: size,
             });
         }
-        let extent = FileExtent::parse(item)?;
-        let end = key.offset.checked_add(len(&extent)).ok_or(EUCLEAN)?;
+        let extent = parse(inode, &key, item)?;
+        let end = end_of(inode, &key, &extent)?;
         if key.offset < kept {
             bytes = bytes.saturating_add(cut_last(&mut writer, inode, key, size..kept)?);
             return Ok(Dropped {
@@ -286,11 +279,11 @@ pub(in crate::fs) fn drop_tail(
 /// Cuts the item that the writer stands at and that begins before the file's new end. `ends` are the new size and that
 /// up to whole sectors. Gives the bytes that no longer count.
 fn cut_last(writer: &mut Writer<'_>, inode: &Inode, key: Key, ends: Range<u64>) -> Result<u64> {
-    let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
-    let extent = FileExtent::parse(item)?;
+    let (_, item) = items::here(writer)?;
+    let extent = parse(inode, &key, item)?;
     let end = key.offset.saturating_add(len(&extent));
-    let (ram_bytes, compression) = match extent {
-        FileExtent::Inline(inline) => (inline.ram_bytes, inline.compression),
+    let inline = match extent {
+        FileExtent::Inline(inline) => inline,
         FileExtent::Regular(_) if end <= ends.end => return Ok(0),
         FileExtent::Regular(_) => {
             let bytes = counted(&extent, end.saturating_sub(ends.end));
@@ -299,23 +292,22 @@ fn cut_last(writer: &mut Writer<'_>, inode: &Inode, key: Key, ends: Range<u64>) 
         }
     };
     let len = ends.start.saturating_sub(key.offset);
+    let ram_bytes = inline.ram_bytes;
     if len >= ram_bytes {
         return Ok(0);
     }
-    if compression != Compression::None {
+    if inline.compression != Compression::None {
         return Err(EOPNOTSUPP);
     }
-    let item_len = RawFileExtentHead::SIZE.saturating_add(usize::try_from(len)?);
-    let item = writer.resize_here(item_len)?;
-    let (head, _) = RawFileExtentHead::mut_from_prefix(item).map_err(|_| EUCLEAN)?;
-    head.ram_bytes = len.into();
+    let item_len = InlineExtent::HEAD.saturating_add(usize::try_from(len)?);
+    InlineExtent::shorten(writer.resize_here(item_len)?)?;
     Ok(ram_bytes.saturating_sub(len))
 }
 
 /// Takes `range` out of the item that the writer stands at, all of which is within the item. Moves on.
 fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<u64>) -> Result {
-    let (_, item) = writer.item()?.ok_or(EUCLEAN)?;
-    let extent = FileExtent::parse(item)?;
+    let (_, item) = items::here(writer)?;
+    let extent = parse(inode, &key, item)?;
     let end = key.offset.saturating_add(len(&extent));
     let (front, back) = (key.offset < range.start, range.end < end);
     let piece = match extent {
@@ -338,19 +330,14 @@ fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<u64>) -> R
     };
     if !front {
         writer.rekey_here(&behind_key)?;
-        let (_, item) = writer.item_mut()?.ok_or(EUCLEAN)?;
-        fill(item, &behind)?;
+        behind.write_to(items::here_mut(writer)?)?;
         writer.next()?;
         return Ok(());
     }
-    let (_, item) = writer.item_mut()?.ok_or(EUCLEAN)?;
     let len = range.start.saturating_sub(key.offset);
-    fill(item, &RegularExtent { len, ..piece })?;
+    RegularExtent { len, ..piece }.write_to(items::here_mut(writer)?)?;
     if back {
-        fill(
-            writer.insert_here(&behind_key, RawFileExtent::SIZE)?,
-            &behind,
-        )?;
+        behind.write_to(writer.insert_here(&behind_key, RegularExtent::SIZE)?)?;
         if !piece.is_hole() {
             txn.share_data(&reference(inode, range.end, &behind))?;
         }
@@ -395,8 +382,10 @@ pub(in crate::fs) fn gap(inode: &Inode, at: u64, sector: u64) -> Result<Range<u6
     let tree = inode.subvolume().tree();
     let mut start = at;
     let floor = tree.floor(&inode.key_of(Kind::EXTENT_DATA, at), |key, item| {
-        is_extent_of(&key, inode)
-            .then(|| FileExtent::parse(item).map(|extent| key.offset.saturating_add(len(&extent))))
+        is_extent_of(&key, inode).then(|| {
+            let extent = parse(inode, &key, item)?;
+            Ok::<_, Error>(key.offset.saturating_add(len(&extent)))
+        })
     })?;
     if let Some(found) = floor.flatten() {
         start = start.max(round_up(found?, sector));
@@ -409,7 +398,7 @@ pub(in crate::fs) fn gap(inode: &Inode, at: u64, sector: u64) -> Result<Range<u6
             end = key.offset;
             return Ok(ControlFlow::Break(()));
         }
-        let len = len(&FileExtent::parse(item)?);
+        let len = len(&parse(inode, &key, item)?);
         start = round_up(key.offset.saturating_add(len), sector).max(start);
         Ok(ControlFlow::Continue(()))
     })?;

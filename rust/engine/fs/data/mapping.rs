@@ -3,10 +3,10 @@
 
 use crate::btree::{Cursor, Reach};
 use crate::disk::{
-    Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
+    Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
     RegularExtent,
 };
-use crate::fs::{FileSystem, Inode};
+use crate::fs::{items, FileSystem, Inode};
 use latch::prelude::*;
 
 /// A piece of a file: one answer for `[offset, offset + len)`.
@@ -130,9 +130,13 @@ impl FileSystem {
         let is_extent = |key: &Key| key.objectid == inode.number() && key.kind == Kind::EXTENT_DATA;
         let mut cursor = Cursor::reaching(inode.subvolume().tree(), reach);
         if cursor.seek_floor(&inode.key_of(Kind::EXTENT_DATA, at))? {
-            let (key, item) = cursor.item().ok_or(EUCLEAN)?;
+            const NOWHERE: Bug = Bug::new("cursor stands at no item");
+            let (key, item) = cursor.item().ok_or(NOWHERE)?;
             if is_extent(&key) {
-                if let Some((len, kind)) = self.cover(&key, item, at)? {
+                let tree = inode.subvolume().tree();
+                let extent = FileExtent::parse(item).map_err(items::flawed(tree, &key))?;
+                let within = at.saturating_sub(key.offset);
+                if let Some((len, kind)) = self.cover(&extent, within)? {
                     return Ok(Around::Covered(len, kind));
                 }
             }
@@ -147,20 +151,18 @@ impl FileSystem {
         }
     }
 
-    /// What the item at `key` says of position `at`, or `None` if it ends before.
-    fn cover(&self, key: &Key, item: &[u8], at: u64) -> Result<Option<(u64, MappingKind)>> {
-        let extent = FileExtent::parse(item)?;
-        let within = at.checked_sub(key.offset).ok_or(EUCLEAN)?;
-        let len = match &extent {
+    /// What an item says of a position `within` bytes behind its own, or `None` if it ends before.
+    fn cover(&self, extent: &FileExtent<'_>, within: u64) -> Result<Option<(u64, MappingKind)>> {
+        let len = match extent {
             FileExtent::Inline(inline) => self.round_up(inline.ram_bytes),
             FileExtent::Regular(piece) => piece.len,
         };
         if within >= len {
             return Ok(None);
         }
-        let kind = match &extent {
+        let kind = match extent {
             FileExtent::Inline(extent) => inline(extent, within)?,
-            FileExtent::Regular(piece) => regular(piece, within)?,
+            FileExtent::Regular(piece) => regular(piece, within),
         };
         Ok(Some((len.saturating_sub(within), kind)))
     }
@@ -182,13 +184,14 @@ fn inline(extent: &InlineExtent<'_>, within: u64) -> Result<MappingKind> {
     Ok(MappingKind::Inline(bytes))
 }
 
-fn regular(piece: &RegularExtent, within: u64) -> Result<MappingKind> {
+/// A piece was parsed, so all of it has addresses.
+fn regular(piece: &RegularExtent, within: u64) -> MappingKind {
     if piece.is_hole() {
-        return Ok(MappingKind::Hole);
+        return MappingKind::Hole;
     }
-    let offset = piece.offset.checked_add(within).ok_or(EUCLEAN)?;
+    let offset = piece.offset.saturating_add(within);
     if piece.compression != Compression::None {
-        return Ok(MappingKind::Compressed(Compressed {
+        return MappingKind::Compressed(Compressed {
             algorithm: piece.compression,
             ram_len: piece.ram_bytes,
             offset,
@@ -196,11 +199,11 @@ fn regular(piece: &RegularExtent, within: u64) -> Result<MappingKind> {
                 logical: piece.disk_addr,
                 len: piece.disk_len,
             },
-        }));
+        });
     }
-    let logical = piece.disk_addr.checked_add(offset).ok_or(EUCLEAN)?;
-    Ok(match piece.state {
+    let logical = piece.disk_addr.saturating_add(offset);
+    match piece.state {
         ExtentState::Written => MappingKind::Data { logical },
         ExtentState::Preallocated => MappingKind::Prealloc { logical },
-    })
+    }
 }

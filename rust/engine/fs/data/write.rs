@@ -3,7 +3,6 @@
 
 use super::extents;
 use crate::btree::Allocate;
-use crate::disk::raw::RawFileExtentHead;
 use crate::disk::{FileOffset, Kind, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{FileSystem, Inode};
@@ -209,14 +208,10 @@ impl FileSystem {
     fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: u64) -> Result {
         let dropped = extents::drop_range(inode, handle, 0..self.sector_size(), usize::MAX)?;
         let key = inode.key_of(Kind::EXTENT_DATA, 0);
-        let item_len = RawFileExtentHead::SIZE.saturating_add(bytes.len());
-        let generation = handle.generation();
-        inode
-            .subvolume()
-            .tree()
-            .insert_with(handle, &key, item_len, |item| {
-                extents::fill_inline(item, generation, bytes)
-            })??;
+        let extent = extents::inline(handle, bytes)?;
+        let fill = |item: &mut [u8]| extent.write_to(item);
+        let tree = inode.subvolume().tree();
+        tree.insert_with(handle, &key, extent.encoded_len(), fill)??;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes
                 .nbytes

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making inodes.
 
-use super::{orphans, refs, xattr};
+use super::{orphans, xattr};
 use crate::btree::{Allocate, Writer};
-use crate::disk::raw::{RawFileExtentHead, RawInodeItem, RawInodeRef};
-use crate::disk::{FileType, InodeFlags, Kind};
+use crate::disk::{self, FileType, InlineExtent, InodeFlags, InodeItem, InodeRef, Kind, ITEM_HEAD};
+use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
 use crate::fs::{Attributes, FileSystem, Inode, Time};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use zerocopy::FromBytes;
 
 /// What to make.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +99,7 @@ impl FileSystem {
             dir: dir.number(),
             name,
             index,
-            inode: inode.number(),
+            target: disk::Target::Inode(inode.number()),
             file_type: new.file_type()?,
         };
         let made = self
@@ -154,8 +153,8 @@ impl FileSystem {
     ) -> Result<Arc<Inode>> {
         let number = dir.subvolume().take_inode_number()?;
         let mut attributes = Attributes {
-            generation: txn.generation().get(),
-            transid: txn.generation().get(),
+            generation: txn.generation(),
+            transid: txn.generation(),
             nlink,
             uid: new.uid,
             gid: new.gid,
@@ -211,22 +210,19 @@ impl FileSystem {
         let attributes = inode.attributes();
         let mut writer = Writer::new(tree, txn);
         writer.seek(&inode.key())?;
-        let item = writer.insert_here(&inode.key(), RawInodeItem::SIZE)?;
-        let (raw, _) = RawInodeItem::mut_from_prefix(item).map_err(|_| EUCLEAN)?;
-        attributes.store(raw);
+        attributes.write_to(writer.insert_here(&inode.key(), InodeItem::SIZE)?)?;
         if let Some(entry) = entry {
             let key = inode.key_of(Kind::INODE_REF, entry.dir.get());
-            let len = RawInodeRef::SIZE.saturating_add(entry.name.len());
-            refs::fill_ref(writer.insert_here(&key, len)?, entry.index, entry.name)?;
+            let reference = InodeRef {
+                index: entry.index,
+                name: entry.name,
+            };
+            reference.write_to(writer.insert_here(&key, reference.encoded_len())?)?;
         }
         if let NewKind::Symlink(target) = new.kind {
             let key = inode.key_of(Kind::EXTENT_DATA, 0);
-            let len = RawFileExtentHead::SIZE.saturating_add(target.len());
-            crate::fs::data::extents::fill_inline(
-                writer.insert_here(&key, len)?,
-                txn.generation(),
-                target,
-            )?;
+            let extent = extents::inline(txn, target)?;
+            extent.write_to(writer.insert_here(&key, extent.encoded_len())?)?;
         }
         drop(writer);
         for (name, value) in new.xattrs {
@@ -238,8 +234,8 @@ impl FileSystem {
     /// The most bytes that an inline extent can have in a leaf (C: `BTRFS_MAX_INLINE_DATA_SIZE`).
     pub(in crate::fs) fn longest_inline(&self) -> u64 {
         let node_size = self.format().node_size;
-        let overhead = crate::disk::raw::RawItem::SIZE.saturating_add(RawFileExtentHead::SIZE);
-        let area = u64::from(crate::disk::leaf_area(node_size));
+        let overhead = ITEM_HEAD.saturating_add(InlineExtent::HEAD);
+        let area = u64::from(disk::leaf_area(node_size));
         area.saturating_sub(u64::try_from(overhead).unwrap_or(u64::MAX))
     }
 }

@@ -7,7 +7,6 @@
 //! | `create`     | making inodes, with a name or without                              |
 //! | `evict`      | removing inodes that have no name, now or after a crash            |
 //! | `orphans`    | the notes by which a mount finds inodes without names               |
-//! | `records`    | items that hold several records back to back                       |
 //! | `refs`       | an inode's names as items beside it                                |
 //! | `xattr`      | extended attributes and symbolic link targets                       |
 
@@ -15,24 +14,21 @@ mod attributes;
 pub(super) mod create;
 mod evict;
 pub(super) mod orphans;
-pub(super) mod records;
 pub(super) mod refs;
 mod xattr;
 
-pub use attributes::{Attributes, Changes, Times};
+pub use attributes::{Changes, Times};
 pub use create::{New, NewKind};
 pub use xattr::XattrMode;
 
 use crate::btree::Allocate;
-use crate::disk::raw::RawInodeItem;
-use crate::disk::{Key, Kind, ObjectId};
+use crate::disk::{InodeItem, Key, Kind, ObjectId};
 use crate::fs::names::entries;
-use crate::fs::{FileSystem, Subvolume, Time};
+use crate::fs::{items, Attributes, FileSystem, Subvolume, Time};
 use crate::txn::Units;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use zerocopy::FromBytes;
 
 /// An inode in use. The VFS keeps one per inode number and subvolume; the engine keeps no table.
 ///
@@ -152,12 +148,9 @@ impl Inode {
         let mut state = self.state.lock();
         let mut attributes = state.attributes;
         let result = change(&mut attributes);
-        attributes.transid = txn.generation().get();
-        self.subvolume.tree().update(txn, &self.key(), |item| {
-            let (raw, _) = RawInodeItem::mut_from_prefix(item).map_err(|_| EUCLEAN)?;
-            attributes.store(raw);
-            Ok::<_, Error>(())
-        })??;
+        attributes.transid = txn.generation();
+        let tree = self.subvolume.tree();
+        tree.update(txn, &self.key(), |item| attributes.write_to(item))??;
         state.attributes = attributes;
         state.dirty = false;
         Ok(result)
@@ -196,16 +189,9 @@ impl Inode {
 impl FileSystem {
     /// Reads an inode. `ESTALE` where there is none. The caller sees to it that it makes no second object.
     pub fn inode(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result<Arc<Inode>> {
-        let key = Key {
-            objectid: number,
-            kind: Kind::INODE_ITEM,
-            offset: 0,
-        };
-        let attributes = subvolume.tree().get(&key, |item| {
-            let (raw, _) = RawInodeItem::ref_from_prefix(item).map_err(|_| EUCLEAN)?;
-            Ok::<_, Error>(Attributes::from(raw))
-        })?;
-        Inode::new(subvolume, number, attributes.ok_or(ESTALE)??)
+        let key = Key::new(number.get(), Kind::INODE_ITEM, 0);
+        let attributes = items::get(subvolume.tree(), &key, InodeItem::parse)?;
+        Inode::new(subvolume, number, attributes.ok_or(ESTALE)?)
     }
 
     /// The inode of the subvolume's topmost directory.
@@ -240,7 +226,7 @@ impl FileSystem {
     /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
     pub fn sync(&self, inode: &Inode) -> Result {
         self.write_attributes(inode)?;
-        let changed = inode.state.lock().attributes.changed_in();
+        let changed = inode.state.lock().attributes.transid;
         if changed <= self.transactions().committed() {
             return Ok(());
         }

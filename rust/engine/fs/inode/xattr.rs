@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Extended attributes and symbolic link targets.
 
-use super::records::{self, Records};
 use crate::btree::{Allocate, Tree};
-use crate::disk::raw::{RawDirItem, RawItem};
-use crate::disk::{leaf_area, name_hash, FileOffset, FileType, Key, Kind, ObjectId, MAX_NAME_LEN};
-use crate::fs::names::entries::fill_record;
-use crate::fs::{FileSystem, Inode, MappingKind, Time};
+use crate::disk::{self, leaf_area, name_hash, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD};
+use crate::disk::{FileOffset, FileType, Generation, Key, Kind, ObjectId, MAX_NAME_LEN};
+use crate::fs::filesystem::or_abort;
+use crate::fs::{items, FileSystem, Inode, MappingKind, Time};
 use crate::txn::Units;
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -28,14 +27,20 @@ const LONGEST_LIST: usize = 65536;
 /// The most bytes that name and value may have together (C: `BTRFS_MAX_XATTR_SIZE`).
 pub(in crate::fs) fn max_len(node_size: u32) -> usize {
     let area = usize::try_from(leaf_area(node_size)).unwrap_or(0);
-    area.saturating_sub(RawItem::SIZE.saturating_add(RawDirItem::SIZE))
+    area.saturating_sub(ITEM_HEAD.saturating_add(DirEntry::HEAD))
 }
 
 fn key(inode: ObjectId, name: &[u8]) -> Key {
-    Key {
-        objectid: inode,
-        kind: Kind::XATTR_ITEM,
-        offset: name_hash(name),
+    Key::new(inode.get(), Kind::XATTR_ITEM, name_hash(name))
+}
+
+fn attribute<'a>(generation: Generation, name: &'a [u8], value: &'a [u8]) -> DirEntry<'a> {
+    DirEntry {
+        target: disk::Target::Attribute,
+        transid: generation,
+        kind: FileType::Xattr,
+        name,
+        value,
     }
 }
 
@@ -47,22 +52,13 @@ pub(in crate::fs) fn insert(
     name: &[u8],
     value: &[u8],
 ) -> Result {
-    let len = RawDirItem::SIZE
-        .saturating_add(name.len())
-        .saturating_add(value.len());
-    records::append(tree, txn, &key(inode, name), len, |bytes| {
-        fill_record(
-            bytes,
-            &Key::MIN,
-            txn.generation().get(),
-            FileType::Xattr,
-            name,
-            value,
-        )
-    })
+    let entry = attribute(txn.generation(), name, value);
+    let fill = |item: &mut [u8]| entry.write_to(item);
+    items::append(tree, txn, &key(inode, name), entry.encoded_len(), fill)
 }
 
 /// What an item becomes when one attribute goes and another may come.
+#[derive(Default)]
 struct Rewritten {
     /// The other attributes.
     rest: KVec<u8>,
@@ -73,16 +69,12 @@ struct Rewritten {
 impl Rewritten {
     fn read(tree: &Tree, key: &Key, name: &[u8]) -> Result<Option<Self>> {
         let found = tree.get(key, |item| {
-            let mut rewritten = Self {
-                rest: KVec::new(),
-                existed: false,
-            };
-            for record in Records::<RawDirItem>::new(item) {
-                if record.name == name {
-                    rewritten.existed = true;
-                } else {
-                    let bytes = item.get(record.range).ok_or(EUCLEAN)?;
-                    rewritten.rest.extend_from_slice(bytes, GFP_KERNEL)?;
+            let mut rewritten = Self::default();
+            for entry in DirEntries::new(item) {
+                let entry = entry.map_err(items::flawed(tree, key))?;
+                match entry.name == name {
+                    true => rewritten.existed = true,
+                    false => rewritten.add(&entry)?,
                 }
             }
             Ok(rewritten)
@@ -90,27 +82,24 @@ impl Rewritten {
         found.transpose()
     }
 
-    fn add(&mut self, generation: u64, name: &[u8], value: &[u8]) -> Result {
+    fn add(&mut self, entry: &DirEntry<'_>) -> Result {
         let start = self.rest.len();
-        let len = RawDirItem::SIZE
-            .saturating_add(name.len())
-            .saturating_add(value.len());
-        self.rest.resize(start.saturating_add(len), 0, GFP_KERNEL)?;
-        let bytes = self.rest.get_mut(start..).ok_or(EUCLEAN)?;
-        fill_record(bytes, &Key::MIN, generation, FileType::Xattr, name, value)
+        let len = start.saturating_add(entry.encoded_len());
+        self.rest.resize(len, 0, GFP_KERNEL)?;
+        let to = self.rest.get_mut(start..).unwrap_or(&mut []);
+        Ok(entry.write_to(to)?)
     }
 }
 
 impl FileSystem {
     /// The value of an extended attribute by its full name.
     pub fn get_xattr(&self, inode: &Inode, name: &[u8]) -> Result<Option<KVec<u8>>> {
-        let found = inode
-            .subvolume()
-            .tree()
-            .get(&key(inode.number(), name), |item| {
-                let record = Records::<RawDirItem>::new(item).find(|record| record.name == name);
-                record.map(|record| copied(record.data))
-            })?;
+        let key = key(inode.number(), name);
+        let found = items::get(inode.subvolume().tree(), &key, |item| {
+            items::find(DirEntries::new(item), |entry| {
+                (entry.name == name).then(|| copied(entry.value))
+            })
+        })?;
         found.flatten().transpose()
     }
 
@@ -125,10 +114,12 @@ impl FileSystem {
         let mut names = KVec::new();
         let first = inode.key_of(Kind::XATTR_ITEM, 0);
         let last = inode.key_of(Kind::XATTR_ITEM, u64::MAX);
-        inode.subvolume().tree().scan(first..=last, |_, item| {
-            for record in Records::<RawDirItem>::new(item) {
-                names.extend_from_slice(&[u8::try_from(record.name.len())?], GFP_KERNEL)?;
-                names.extend_from_slice(record.name, GFP_KERNEL)?;
+        let tree = inode.subvolume().tree();
+        tree.scan(first..=last, |key, item| {
+            for entry in DirEntries::new(item) {
+                let name = entry.map_err(items::flawed(tree, &key))?.name;
+                names.extend_from_slice(&[u8::try_from(name.len())?], GFP_KERNEL)?;
+                names.extend_from_slice(name, GFP_KERNEL)?;
             }
             match names.len() > LONGEST_LIST {
                 true => Err(E2BIG),
@@ -137,7 +128,9 @@ impl FileSystem {
         })?;
         let mut rest: &[u8] = &names;
         while let Some((len, behind)) = rest.split_first() {
-            let (name, behind) = behind.split_at_checked((*len).into()).ok_or(EUCLEAN)?;
+            let Some((name, behind)) = behind.split_at_checked((*len).into()) else {
+                break;
+            };
             if each(name)?.is_break() {
                 break;
             }
@@ -167,45 +160,35 @@ impl FileSystem {
         let tree = inode.subvolume().tree();
         let key = key(inode.number(), name);
         let found = Rewritten::read(tree, &key, name)?;
-        let (in_tree, mut item) = match found {
-            Some(item) => (true, item),
-            None => (
-                false,
-                Rewritten {
-                    rest: KVec::new(),
-                    existed: false,
-                },
-            ),
-        };
+        let in_tree = found.is_some();
+        let mut item = found.unwrap_or_default();
         match mode {
             XattrMode::Create if item.existed => return Err(EEXIST),
             XattrMode::Replace if !item.existed => return Err(ENODATA),
             _ => {}
         }
-        item.add(handle.generation().get(), name, value)?;
+        item.add(&attribute(handle.generation(), name, value))?;
         let stored = match in_tree {
             true => tree.replace(&handle, &key, &item.rest),
             false => tree.insert(&handle, &key, &item.rest),
         };
         stored.map_err(|error| if error == EOVERFLOW { ENOSPC } else { error })?;
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
-        crate::fs::filesystem::or_abort(&handle, touched)
+        or_abort(&handle, touched)
     }
 
     /// Removes an extended attribute. `ENODATA`.
     pub fn remove_xattr(&self, inode: &Inode, name: &[u8], now: Time) -> Result {
         let handle = self.start(inode.subvolume(), Units::updates(2))?;
         let (tree, key) = (inode.subvolume().tree(), key(inode.number(), name));
-        let removed = records::remove::<RawDirItem, _>(
-            tree,
-            &handle,
-            &key,
-            |record| record.name == name,
-            |_| (),
-        )?;
+        let removed = items::remove(tree, &handle, &key, |item| {
+            items::locate(DirEntries::new(item), |entry| {
+                (entry.name == name).then_some(())
+            })
+        })?;
         removed.ok_or(ENODATA)?;
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
-        crate::fs::filesystem::or_abort(&handle, touched)
+        or_abort(&handle, touched)
     }
 
     /// The target of a symbolic link.
@@ -220,9 +203,10 @@ impl FileSystem {
                 Ok(target)
             }
             _ => {
-                let (tree, number) = (inode.subvolume().id(), inode.number());
-                pr_err!("tree {tree}: symbolic link {number} has no target\n");
-                Err(EUCLEAN)
+                let place = Place::Inode(inode.subvolume().id(), inode.number());
+                Err(Flaw::missing("symbolic link has no target")
+                    .at(place)
+                    .report())
             }
         }
     }

@@ -2,10 +2,8 @@
 //! Looking into directories.
 
 use super::entries;
-use crate::disk::raw::RawDirItem;
-use crate::disk::{FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX};
-use crate::fs::inode::records::Records;
-use crate::fs::{FileSystem, Inode, Subvolume};
+use crate::disk::{DirEntries, FileType, Flaw, Key, Kind, ObjectId, DIR_FIRST_INDEX};
+use crate::fs::{items, FileSystem, Inode, Subvolume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
@@ -76,7 +74,7 @@ impl FileSystem {
         let mut position = position.max(DIR_FIRST_INDEX);
         loop {
             batch.fill(dir, position)?;
-            if batch.show(each)?.is_break() {
+            if batch.show(dir, each)?.is_break() {
                 return Ok(());
             }
             match batch.next {
@@ -90,7 +88,7 @@ impl FileSystem {
 /// Some entries, copied out of the tree.
 #[derive(Default)]
 struct Batch {
-    /// Each entry's index in eight bytes, then its record.
+    /// Each entry's index in eight bytes, then its item.
     bytes: KVec<u8>,
     /// Where to go on, or `None` at the end.
     next: Option<u64>,
@@ -112,31 +110,42 @@ impl Batch {
             self.next = Some(key.offset);
             return Ok(ControlFlow::Break(()));
         }
-        let first = Records::<RawDirItem>::new(item).next().ok_or(EUCLEAN)?;
-        let record = item.get(first.range).ok_or(EUCLEAN)?;
         self.bytes
             .extend_from_slice(&key.offset.to_le_bytes(), GFP_KERNEL)?;
-        self.bytes.extend_from_slice(record, GFP_KERNEL)?;
+        self.bytes.extend_from_slice(item, GFP_KERNEL)?;
         Ok(ControlFlow::Continue(()))
     }
 
     fn show(
         &self,
+        dir: &Inode,
         each: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let mut rest: &[u8] = &self.bytes;
-        while let Some((position, records)) = rest.split_first_chunk() {
-            let record = Records::<RawDirItem>::new(records).next().ok_or(EUCLEAN)?;
-            let entry = Entry {
-                name: record.name,
-                position: u64::from_le_bytes(*position),
-                target: entries::target(record.head)?,
-            };
-            if each(entry)?.is_break() {
+        while let Some((position, behind)) = rest.split_first_chunk() {
+            let position = u64::from_le_bytes(*position);
+            let mut item = DirEntries::new(behind);
+            let shown = shown(&mut item, position).map_err(|flaw| {
+                let key = dir.key_of(Kind::DIR_INDEX, position);
+                items::report(dir.subvolume().tree(), &key, flaw)
+            })?;
+            if each(shown)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            rest = records.get(record.range.end..).unwrap_or(&[]);
+            rest = item.rest();
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// What a reader sees of the entry that an item begins with; an index has one.
+fn shown<'a>(item: &mut DirEntries<'a>, position: u64) -> Result<Entry<'a>, Flaw> {
+    let entry = item
+        .next()
+        .unwrap_or(Err(Flaw::missing("directory index has no entry")))?;
+    Ok(Entry {
+        name: entry.name,
+        position,
+        target: entries::target(&entry)?,
+    })
 }

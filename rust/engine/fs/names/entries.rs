@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Directory entries as items: `DIR_ITEM` by the name's hash, `DIR_INDEX` by the order they were made in.
 
+use super::directory::Target;
 use crate::btree::{Allocate, Tree, Writer};
-use crate::disk::raw::{RawDirItem, RawKey};
-use crate::disk::{name_hash, FileType, Key, Kind, ObjectId, DIR_FIRST_INDEX, MAX_NAME_LEN};
-use crate::fs::inode::records::{self, Record, Records};
-use crate::fs::Target;
+use crate::disk::{self, name_hash, DirEntries, DirEntry, FileType, Flaw, Key, Kind, ObjectId};
+use crate::disk::{DIR_FIRST_INDEX, MAX_NAME_LEN};
+use crate::fs::items;
 use latch::prelude::*;
-use zerocopy::FromBytes;
 
 /// `ENAMETOOLONG` for a name that no entry can have, `EINVAL` for none at all.
 pub(in crate::fs) fn check_name(name: &[u8]) -> Result {
@@ -19,59 +18,49 @@ pub(in crate::fs) fn check_name(name: &[u8]) -> Result {
 }
 
 /// The key of the entry by name.
-pub(in crate::fs) fn item_key(dir: ObjectId, name: &[u8]) -> Key {
-    Key {
-        objectid: dir,
-        kind: Kind::DIR_ITEM,
-        offset: name_hash(name),
-    }
+fn item_key(dir: ObjectId, name: &[u8]) -> Key {
+    Key::new(dir.get(), Kind::DIR_ITEM, name_hash(name))
 }
 
 /// The key of the entry by index.
-pub(in crate::fs) fn index_key(dir: ObjectId, index: u64) -> Key {
-    Key {
-        objectid: dir,
-        kind: Kind::DIR_INDEX,
-        offset: index,
-    }
+fn index_key(dir: ObjectId, index: u64) -> Key {
+    Key::new(dir.get(), Kind::DIR_INDEX, index)
 }
 
 /// What a directory entry names, as far as the entry itself tells.
-pub(in crate::fs) fn target(head: &RawDirItem) -> Result<Target> {
-    let location = head.location.get();
-    match location.kind {
-        Kind::INODE_ITEM => Ok(Target::Inode(
-            location.objectid,
-            FileType::try_from(head.kind)?,
-        )),
-        Kind::ROOT_ITEM => Ok(Target::Subvolume(location.objectid)),
-        _ => Err(EUCLEAN),
+pub(super) fn target(entry: &DirEntry<'_>) -> Result<Target, Flaw> {
+    match entry.target {
+        disk::Target::Inode(number) => Ok(Target::Inode(number, entry.kind)),
+        disk::Target::Subvolume(id) => Ok(Target::Subvolume(id)),
+        disk::Target::Attribute => {
+            let kind = entry.kind.get().into();
+            Err(Flaw::new("directory entry is an attribute", kind, 1))
+        }
     }
 }
 
 /// Finds an entry by name.
 pub(in crate::fs) fn find(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result<Option<Target>> {
-    let found = tree.get(&item_key(dir, name), |item| {
-        let mut records = Records::<RawDirItem>::new(item);
-        records
-            .find(|record| record.name == name)
-            .map(|record| target(record.head))
+    let found = items::get(tree, &item_key(dir, name), |item| {
+        let named = |entry: &DirEntry<'_>| (entry.name == name).then(|| target(entry));
+        items::find(DirEntries::new(item), named)?.transpose()
     })?;
-    found.flatten().transpose()
+    Ok(found.flatten())
 }
 
 /// Whether a new entry may be made: `EEXIST`, `EOVERFLOW` when too many names have this hash.
 pub(in crate::fs) fn check_room(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result {
     let node_size = tree.store().node_size();
-    let len = RawDirItem::SIZE.saturating_add(name.len());
-    let room = tree.get(&item_key(dir, name), |item| {
-        if Records::<RawDirItem>::new(item).any(|record| record.name == name) {
-            Err(EEXIST)
-        } else if !records::fits(node_size, item.len(), len) {
-            Err(EOVERFLOW)
-        } else {
-            Ok(())
+    let len = DirEntry::HEAD.saturating_add(name.len());
+    let room = items::get(tree, &item_key(dir, name), |item| {
+        let same = |entry: &DirEntry<'_>| (entry.name == name).then_some(());
+        if items::find(DirEntries::new(item), same)?.is_some() {
+            return Ok(Err(EEXIST));
         }
+        Ok(match items::fits(node_size, item.len(), len) {
+            true => Ok(()),
+            false => Err(EOVERFLOW),
+        })
     })?;
     room.unwrap_or(Ok(()))
 }
@@ -84,50 +73,26 @@ pub(in crate::fs) struct NewEntry<'a> {
     pub name: &'a [u8],
     /// The directory's index for it.
     pub index: u64,
-    /// The inode.
-    pub inode: ObjectId,
-    /// Its type.
+    /// What it names.
+    pub target: disk::Target,
+    /// The type of that.
     pub file_type: FileType,
 }
 
 /// Makes an entry, by name and by index. After an error one of the two may be there.
 pub(in crate::fs) fn add(tree: &Tree, txn: &dyn Allocate, entry: &NewEntry<'_>) -> Result {
-    let location = Key {
-        objectid: entry.inode,
-        kind: Kind::INODE_ITEM,
-        offset: 0,
+    let record = DirEntry {
+        target: entry.target,
+        transid: txn.generation(),
+        kind: entry.file_type,
+        name: entry.name,
+        value: &[],
     };
-    let len = RawDirItem::SIZE.saturating_add(entry.name.len());
-    let generation = txn.generation().get();
-    let fill = |bytes: &mut [u8]| {
-        let kind = entry.file_type;
-        fill_record(bytes, &location, generation, kind, entry.name, &[])
-    };
-    records::append(tree, txn, &item_key(entry.dir, entry.name), len, fill)?;
-    tree.insert_with(txn, &index_key(entry.dir, entry.index), len, fill)?
-}
-
-/// Writes a record: what stands before the name, the name, the value.
-pub(in crate::fs) fn fill_record(
-    bytes: &mut [u8],
-    location: &Key,
-    generation: u64,
-    file_type: FileType,
-    name: &[u8],
-    data: &[u8],
-) -> Result {
-    let (head, rest) = RawDirItem::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
-    head.location = RawKey::from(*location);
-    head.transid = generation.into();
-    head.data_len = u16::try_from(data.len())?.into();
-    head.name_len = u16::try_from(name.len())?.into();
-    head.kind = file_type.get();
-    let (to_name, rest) = rest.split_at_mut_checked(name.len()).ok_or(EUCLEAN)?;
-    to_name.copy_from_slice(name);
-    rest.get_mut(..data.len())
-        .ok_or(EUCLEAN)?
-        .copy_from_slice(data);
-    Ok(())
+    let (len, fill) = (record.encoded_len(), |item: &mut [u8]| {
+        record.write_to(item)
+    });
+    items::append(tree, txn, &item_key(entry.dir, entry.name), len, fill)?;
+    Ok(tree.insert_with(txn, &index_key(entry.dir, entry.index), len, fill)??)
 }
 
 /// Removes the entry by name. `ENOENT` if there is none that names `inode`: nothing was changed then.
@@ -138,14 +103,15 @@ pub(in crate::fs) fn remove_item(
     name: &[u8],
     inode: ObjectId,
 ) -> Result {
-    let wanted = |record: &Record<'_, RawDirItem>| {
-        let location = record.head.location.get();
-        record.name == name && location.kind == Kind::INODE_ITEM && location.objectid == inode
+    let wanted = |entry: &DirEntry<'_>| {
+        let same = entry.name == name && entry.target == disk::Target::Inode(inode);
+        same.then_some(())
     };
-    records::remove(tree, txn, &item_key(dir, name), wanted, |_| ())?.ok_or(ENOENT)
+    let find = |item: &[u8]| items::locate(DirEntries::new(item), wanted);
+    items::remove(tree, txn, &item_key(dir, name), find)?.ok_or(ENOENT)
 }
 
-/// Removes the entry by index. `EUCLEAN` if it is not the one with this name.
+/// Removes the entry by index, which must be the one with this name.
 pub(in crate::fs) fn remove_index(
     tree: &Tree,
     txn: &dyn Allocate,
@@ -153,21 +119,27 @@ pub(in crate::fs) fn remove_index(
     index: u64,
     name: &[u8],
 ) -> Result {
+    let key = index_key(dir, index);
     let mut writer = Writer::new(tree, txn);
-    let exact = writer.seek(&index_key(dir, index))?;
-    let same = writer.item()?.is_some_and(|(_, item)| {
-        let mut records = Records::<RawDirItem>::new(item);
-        records.next().is_some_and(|record| record.name == name)
-    });
-    if !exact || !same {
+    let found = match writer.seek(&key)? {
+        true => first_is_named(items::here(&mut writer)?.1, name),
+        false => Err(Flaw::missing("directory has no entry with an index")),
+    };
+    if let Err(flaw) = found {
         writer.release();
-        pr_err!(
-            "tree {}: directory {dir} has no entry {index} of the right name\n",
-            tree.id()
-        );
-        return Err(EUCLEAN);
+        return Err(items::report(tree, &key, flaw));
     }
     writer.remove_here()
+}
+
+/// Whether the first entry of an item has this name.
+fn first_is_named(item: &[u8], name: &[u8]) -> Result<(), Flaw> {
+    match DirEntries::new(item).next().transpose()? {
+        Some(entry) if entry.name == name => Ok(()),
+        _ => Err(Flaw::missing(
+            "entry by index has not the name of that by hash",
+        )),
+    }
 }
 
 /// The index for a directory's next entry: one above the highest.
@@ -185,14 +157,7 @@ pub(in crate::fs) fn next_index(tree: &Tree, dir: ObjectId) -> Result<u64> {
 /// Whether a directory has no entry.
 pub(in crate::fs) fn is_empty(tree: &Tree, dir: ObjectId) -> Result<bool> {
     for kind in [Kind::DIR_ITEM, Kind::DIR_INDEX] {
-        let first = tree.ceiling(
-            &Key {
-                objectid: dir,
-                kind,
-                offset: 0,
-            },
-            |key, _| key,
-        )?;
+        let first = tree.ceiling(&Key::new(dir.get(), kind, 0), |key, _| key)?;
         if first.is_some_and(|key| key.objectid == dir && key.kind == kind) {
             return Ok(false);
         }

@@ -17,7 +17,7 @@ mod rename;
 pub use directory::{Entry, Target};
 pub use rename::{Rename, RenameMode, Side};
 
-use crate::disk::{FileType, MAX_LINKS};
+use crate::disk::{self, FileType, Flaw, Place, MAX_LINKS};
 use crate::fs::filesystem::or_abort;
 use crate::fs::inode::create::{grown, shrunk};
 use crate::fs::inode::orphans;
@@ -117,7 +117,7 @@ impl FileSystem {
             dir: dir.number(),
             name,
             index,
-            inode: inode.number(),
+            target: disk::Target::Inode(inode.number()),
             file_type,
         };
         entries::add(dir.subvolume().tree(), handle, &entry)?;
@@ -142,17 +142,7 @@ impl FileSystem {
             name,
         };
         let removed = refs::remove(tree, handle, &reference)
-            .map_err(|error| {
-                if error == ENOENT {
-                    let (inode, dir) = (inode.number(), dir.number());
-                    pr_err!(
-                        "tree {}: inode {inode} lacks its name in {dir}\n",
-                        tree.id()
-                    );
-                    return EUCLEAN;
-                }
-                error
-            })
+            .and_then(|index| index.ok_or_else(|| lacks_name(inode, dir)))
             .and_then(|index| entries::remove_index(tree, handle, dir.number(), index, name))
             .and_then(|()| dir.change_names(handle, |size| shrunk(size, name), now));
         or_abort(handle, removed)
@@ -173,6 +163,16 @@ impl FileSystem {
         }
         Ok(())
     }
+}
+
+/// An entry names an inode that does not know the name.
+#[cold]
+fn lacks_name(inode: &Inode, dir: &Inode) -> Error {
+    let place = Place::Inode(inode.subvolume().id(), inode.number());
+    let dir = dir.number().get();
+    Flaw::new("inode lacks its name in a directory", 0, dir)
+        .at(place)
+        .report()
 }
 
 /// Two entries, the name beside the inode, directory and inode change; the orphan is inserted.

@@ -9,6 +9,7 @@ mod path;
 
 use crate::btree::Tree;
 use crate::disk::{Key, Kind, ObjectId, RootItem};
+use crate::fs::items;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
@@ -38,22 +39,19 @@ pub struct Subvolume {
 impl RootFacts {
     /// Reads the root item of a subvolume. `ENOENT`.
     pub(in crate::fs) fn read(root_tree: &Tree, id: ObjectId) -> Result<Self> {
-        let last = Key {
-            objectid: id,
-            kind: Kind::ROOT_ITEM,
-            offset: u64::MAX,
-        };
+        let last = Key::new(id.get(), Kind::ROOT_ITEM, u64::MAX);
         let facts = root_tree.floor(&last, |key, item| {
             if key.objectid != id || key.kind != Kind::ROOT_ITEM {
-                return None;
+                return Err(ENOENT);
             }
-            Some(RootItem::parse(item).map(|root| Self {
+            let root = RootItem::parse(item).map_err(items::flawed(root_tree, &key))?;
+            Ok(Self {
                 root_directory: root.root_dir,
                 read_only: root.is_read_only(),
                 refs: root.refs,
-            }))
+            })
         })?;
-        Ok(facts.flatten().ok_or(ENOENT)??)
+        facts.unwrap_or(Err(ENOENT))
     }
 }
 

@@ -2,10 +2,8 @@
 //! From a subvolume back to its path.
 
 use crate::btree::Tree;
-use crate::disk::raw::{RawInodeRef, RawRootRef};
-use crate::disk::{Key, Kind, ObjectId};
-use crate::fs::inode::records::{Head, Record, Records};
-use crate::fs::FileSystem;
+use crate::disk::{Flaw, InodeRefs, Key, Kind, ObjectId, RootRef};
+use crate::fs::{items, FileSystem};
 use latch::prelude::*;
 
 /// Bytes of the longest path (C: `PATH_MAX`). It ends walks in a circle too.
@@ -16,8 +14,6 @@ struct Step {
     name: KVec<u8>,
     /// The directory's number.
     dir: ObjectId,
-    /// The tree the directory is in, for a subvolume's name.
-    tree: ObjectId,
 }
 
 /// A path from its end to its beginning, each name's bytes backwards.
@@ -42,16 +38,16 @@ impl FileSystem {
         let mut path = Backwards(KVec::new());
         let mut id = id;
         while id != ObjectId::FS_TREE {
-            let Step { name, dir, tree } = subvolume_step(self.root_tree(), id)?;
-            path.prepend(&name)?;
-            let parent = self.subvolume(tree)?;
-            let mut dir = dir;
+            let (step, parent) = subvolume_step(self.root_tree(), id)?;
+            path.prepend(&step.name)?;
+            let parent = self.subvolume(parent)?;
+            let mut dir = step.dir;
             while dir != parent.root_directory() {
                 let step = directory_step(parent.tree(), dir)?;
                 path.prepend(&step.name)?;
                 dir = step.dir;
             }
-            id = tree;
+            id = parent.id();
         }
         let Backwards(mut path) = path;
         if path.is_empty() {
@@ -62,13 +58,14 @@ impl FileSystem {
     }
 }
 
-/// Where a subvolume's name stands.
-fn subvolume_step(root_tree: &Tree, id: ObjectId) -> Result<Step> {
+/// Where a subvolume's name stands, and in which subvolume.
+fn subvolume_step(root_tree: &Tree, id: ObjectId) -> Result<(Step, ObjectId)> {
     let last = Key::new(id.get(), Kind::ROOT_BACKREF, u64::MAX);
     let found = root_tree.floor(&last, |key, item| {
-        let record = first::<RawRootRef>(key, &last, item)?;
-        let (dir, tree) = (record.head.dir.get(), key.offset);
-        Some(step(record.name, dir, tree))
+        is_of(&key, &last).then(|| {
+            let place = RootRef::parse(item).map_err(items::flawed(root_tree, &key))?;
+            Ok((step(place.name, place.dir)?, ObjectId::new(key.offset)))
+        })
     })?;
     found.flatten().ok_or(ENOENT)?
 }
@@ -77,24 +74,23 @@ fn subvolume_step(root_tree: &Tree, id: ObjectId) -> Result<Step> {
 fn directory_step(tree: &Tree, dir: ObjectId) -> Result<Step> {
     let lowest = Key::new(dir.get(), Kind::INODE_REF, 0);
     let found = tree.ceiling(&lowest, |key, item| {
-        let record = first::<RawInodeRef>(key, &lowest, item)?;
-        Some(step(record.name, key.offset, tree.id().get()))
+        is_of(&key, &lowest).then(|| {
+            let name = InodeRefs::new(item).next();
+            let name = name.unwrap_or(Err(Flaw::missing("inode ref has no name")));
+            let name = name.map_err(items::flawed(tree, &key))?;
+            step(name.name, ObjectId::new(key.offset))
+        })
     })?;
     found.flatten().ok_or(ENOENT)?
 }
 
-/// The first record of an item, if that is of the object and kind looked for.
-fn first<'a, H: Head + 'a>(found: Key, wanted: &Key, item: &'a [u8]) -> Option<Record<'a, H>> {
-    let fits = found.objectid == wanted.objectid && found.kind == wanted.kind;
-    fits.then(|| Records::<H>::new(item).next()).flatten()
+/// Whether both keys are of one object and kind.
+fn is_of(found: &Key, wanted: &Key) -> bool {
+    found.objectid == wanted.objectid && found.kind == wanted.kind
 }
 
-fn step(name: &[u8], dir: u64, tree: u64) -> Result<Step> {
+fn step(name: &[u8], dir: ObjectId) -> Result<Step> {
     let mut copy = KVec::new();
     copy.extend_from_slice(name, GFP_KERNEL)?;
-    Ok(Step {
-        name: copy,
-        dir: ObjectId::new(dir),
-        tree: ObjectId::new(tree),
-    })
+    Ok(Step { name: copy, dir })
 }
