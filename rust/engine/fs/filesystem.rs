@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file system: its transactions, its parameters and the subvolumes in use.
+//! The file system: its transactions, its parameters, and the way to its parts.
 
-use super::names::entries;
-use super::subvolume::RootFacts;
-use super::{items, Subvolume, Target};
+use super::subvolume::Opened;
+use super::{Data, FileSpace, Inode, Inodes, Names, Subvolume, Subvolumes};
 use crate::btree::Tree;
-use crate::disk::{Flaw, Format, Incompat, Key, Kind, ObjectId, Place, RootRef};
-use crate::map::OrdMap;
+use crate::disk::{leaf_area, Flaw, Format, Incompat, InlineExtent, ObjectId, Place, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, Rank};
 
 /// Whether anything may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +50,8 @@ pub struct FileSystem {
     max_inline: AtomicU32,
     checksums: AtomicBool,
     read_only: AtomicBool,
-    /// Those in use, so that all users of one share it. Outside tree block locks.
-    subvolumes: Mutex<OrdMap<ObjectId, Arc<Subvolume>>>,
+    /// The subvolumes in use.
+    pub(super) opened: Opened,
 }
 
 impl FileSystem {
@@ -69,10 +66,44 @@ impl FileSystem {
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
             read_only: AtomicBool::new(options.access == Access::ReadOnly),
-            subvolumes: Mutex::new(OrdMap::new(), Rank::Subvolumes)?,
+            opened: Opened::new()?,
             txns,
         };
         Ok(Arc::new(fs, GFP_KERNEL)?)
+    }
+
+    /// Names: directories and what stands in them.
+    pub fn names(&self) -> Names<'_> {
+        Names { fs: self }
+    }
+
+    /// Inodes: attributes, and what becomes of them.
+    pub fn inodes(&self) -> Inodes<'_> {
+        Inodes { fs: self }
+    }
+
+    /// What files contain: reading and writing.
+    pub fn data(&self) -> Data<'_> {
+        Data { fs: self }
+    }
+
+    /// The space that files have: sizes, holes, preallocation.
+    pub fn file_space(&self) -> FileSpace<'_> {
+        FileSpace { fs: self }
+    }
+
+    /// Subvolumes.
+    pub fn subvolumes(&self) -> Subvolumes<'_> {
+        Subvolumes { fs: self }
+    }
+
+    /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
+    pub fn sync(&self, inode: &Inode) -> Result {
+        self.inodes().write_attributes(inode)?;
+        if inode.attributes().transid <= self.txns.committed() {
+            return Ok(());
+        }
+        self.txns.commit()
     }
 
     /// The transactions under this file system.
@@ -90,36 +121,6 @@ impl FileSystem {
     pub fn set_file_options(&self, max_inline: u32, checksums: bool) {
         self.max_inline.store(max_inline, Ordering::Relaxed);
         self.checksums.store(checksums, Ordering::Relaxed);
-    }
-
-    /// The subvolume that is mounted when no other is named.
-    pub fn default_subvolume(&self) -> Result<Arc<Subvolume>> {
-        let found = entries::find(&self.root_tree, ObjectId::ROOT_TREE_DIR, b"default")?;
-        let id = match found {
-            Some(Target::Subvolume(id)) => id,
-            _ => ObjectId::FS_TREE,
-        };
-        self.subvolume(id)
-            .map_err(missing("default subvolume is missing", id))
-    }
-
-    /// The subvolume with this id, the same object for every caller. `ENOENT` for one that is not there or is being
-    /// deleted.
-    pub fn subvolume(&self, id: ObjectId) -> Result<Arc<Subvolume>> {
-        if !id.is_subvolume() {
-            return Err(ENOENT);
-        }
-        let mut subvolumes = self.subvolumes.lock();
-        if let Some(subvolume) = subvolumes.get(&id) {
-            return Ok(subvolume.clone());
-        }
-        let facts = RootFacts::read(&self.root_tree, id)?;
-        if facts.refs == 0 {
-            return Err(ENOENT);
-        }
-        let subvolume = Subvolume::new(self.txns.tree(id)?, facts)?;
-        subvolumes.insert(id, subvolume.clone())?;
-        Ok(subvolume)
     }
 
     /// Where roots are.
@@ -163,6 +164,14 @@ impl FileSystem {
         self.checksums.load(Ordering::Relaxed)
     }
 
+    /// The most bytes that an inline extent can have in a leaf (C: `BTRFS_MAX_INLINE_DATA_SIZE`).
+    pub(super) fn longest_inline(&self) -> u64 {
+        let node_size = self.format().node_size;
+        let overhead = ITEM_HEAD.saturating_add(InlineExtent::HEAD);
+        let area = u64::from(leaf_area(node_size));
+        area.saturating_sub(u64::try_from(overhead).unwrap_or(u64::MAX))
+    }
+
     /// `EROFS` where nothing may be changed.
     pub(super) fn check_writable(&self, subvolume: &Subvolume) -> Result {
         if self.read_only.load(Ordering::Acquire) || subvolume.is_read_only() {
@@ -182,30 +191,10 @@ impl FileSystem {
         self.check_writable(subvolume)?;
         self.txns.start_freeing(units)
     }
-
-    /// Whether `child` has its place at this name of this directory, rather than where the snapshot was taken from.
-    pub(super) fn is_placed(
-        &self,
-        parent: &Subvolume,
-        dir: ObjectId,
-        name: &[u8],
-        child: ObjectId,
-    ) -> Result<bool> {
-        let key = Key {
-            objectid: parent.id(),
-            kind: Kind::ROOT_REF,
-            offset: child.get(),
-        };
-        let found = items::get(&self.root_tree, &key, |item| {
-            let place = RootRef::parse(item)?;
-            Ok(place.dir == dir && place.name == name)
-        })?;
-        Ok(found.unwrap_or(false))
-    }
 }
 
 /// Reports a tree that a mount cannot do without, where looking for it found none.
-fn missing(what: &'static str, id: ObjectId) -> impl Fn(Error) -> Error {
+pub(super) fn missing(what: &'static str, id: ObjectId) -> impl Fn(Error) -> Error {
     move |error| match error == ENOENT {
         true => Flaw::missing(what).at(Place::Tree(id)).report(),
         false => error,

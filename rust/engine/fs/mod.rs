@@ -28,11 +28,11 @@ mod subvolume;
 
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
-    Allowance, Compressed, CompressedData, Delalloc, Divisible, Mapping, MappingKind, NewExtent,
-    OrderedExtent, SectorSums, Short, Truncation, WriteReservation,
+    Allowance, Compressed, CompressedData, Data, Delalloc, Divisible, FileSpace, Mapping,
+    MappingKind, NewExtent, OrderedExtent, SectorSums, Short, Truncation, WriteReservation,
 };
 pub use filesystem::{Access, FileSystem, Options};
-pub use inode::{Changes, Inode, New, NewKind, Times, XattrMode};
-pub use names::{Entry, Rename, RenameMode, Side, Target};
+pub use inode::{Changes, Inode, Inodes, New, NewKind, Times, XattrMode};
+pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;
-pub use subvolume::Subvolume;
+pub use subvolume::{Subvolume, Subvolumes};

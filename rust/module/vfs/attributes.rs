@@ -100,7 +100,7 @@ impl Attributes for Rbtrfs {
             sequence: Some(this.inode.attributes().sequence.wrapping_add(1)),
             ..Changes::default()
         };
-        mount.fs().set_attributes(&this.inode, &changes)?;
+        mount.fs().inodes().set_attributes(&this.inode, &changes)?;
         mount.throttle();
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Attributes for Rbtrfs {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let mut len = 0_usize;
         let wants_names = !out.is_empty();
-        mount.fs().list_xattrs(&this.inode, &mut |name| {
+        mount.fs().inodes().list_xattrs(&this.inode, &mut |name| {
             let start = len;
             len = len.saturating_add(name.len()).saturating_add(1);
             if wants_names {
@@ -144,6 +144,9 @@ impl Attributes for Rbtrfs {
     }
 
     fn read_link(inode: &Inode) -> Result<KVec<u8>> {
-        mount_of(inode)?.fs().read_link(&node(inode)?.inode)
+        mount_of(inode)?
+            .fs()
+            .inodes()
+            .read_link(&node(inode)?.inode)
     }
 }

@@ -21,11 +21,11 @@ impl Directory for Rbtrfs {
     fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<ARef<Inode>>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
         let sb = dir.super_block();
-        match mount.fs().lookup(&this.inode, name)? {
+        match mount.fs().names().lookup(&this.inode, name)? {
             None => Ok(None),
             Some(Target::Inode(number, _)) => mount.inode(sb, &this.subvolume, number).map(Some),
             Some(Target::Subvolume(id)) => {
-                let subvolume = mount.fs().subvolume(id)?;
+                let subvolume = mount.fs().subvolumes().get(id)?;
                 mount.top_of(sb, subvolume).map(Some)
             }
             Some(Target::EmptyPlace) => sb.empty_directory(EMPTY_PLACE).map(Some),
@@ -35,31 +35,37 @@ impl Directory for Rbtrfs {
     fn iterate(dir: &Inode, out: &mut DirContext<'_>) -> Result {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
         let (position, end) = (out.position(), out.end());
-        mount.fs().read_dir(&this.inode, position, &mut |entry| {
-            if entry.position >= end {
-                return Ok(ControlFlow::Break(()));
-            }
-            out.set_position(entry.position);
-            let (number, kind) = match entry.target {
-                Target::Inode(number, kind) => (number.get(), entry_kind(kind)),
-                Target::Subvolume(id) => (id.get(), entry_kind(FileType::Directory)),
-                Target::EmptyPlace => (EMPTY_PLACE, entry_kind(FileType::Directory)),
-            };
-            if !out.emit(entry.name, number, kind) {
-                return Ok(ControlFlow::Break(()));
-            }
-            out.set_position(entry.position.saturating_add(1));
-            Ok(ControlFlow::Continue(()))
-        })
+        mount
+            .fs()
+            .names()
+            .read_dir(&this.inode, position, &mut |entry| {
+                if entry.position >= end {
+                    return Ok(ControlFlow::Break(()));
+                }
+                out.set_position(entry.position);
+                let (number, kind) = match entry.target {
+                    Target::Inode(number, kind) => (number.get(), entry_kind(kind)),
+                    Target::Subvolume(id) => (id.get(), entry_kind(FileType::Directory)),
+                    Target::EmptyPlace => (EMPTY_PLACE, entry_kind(FileType::Directory)),
+                };
+                if !out.emit(entry.name, number, kind) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                out.set_position(entry.position.saturating_add(1));
+                Ok(ControlFlow::Continue(()))
+            })
     }
 
     fn end(dir: &Inode) -> Result<u64> {
-        mount_of(dir)?.fs().dir_end(&node(dir)?.inode)
+        mount_of(dir)?.fs().names().dir_end(&node(dir)?.inode)
     }
 
     fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount.fs().create(&this.inode, name, &new(dir, file))?;
+        let made = mount
+            .fs()
+            .names()
+            .create(&this.inode, name, &new(dir, file))?;
         this.refresh(dir);
         let made = mount.adopt(dir.super_block(), &this.subvolume, made)?;
         mount.throttle();
@@ -68,7 +74,10 @@ impl Directory for Rbtrfs {
 
     fn create_unnamed(dir: &Inode, file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount.fs().create_unnamed(&this.inode, &new(dir, file))?;
+        let made = mount
+            .fs()
+            .names()
+            .create_unnamed(&this.inode, &new(dir, file))?;
         mount.adopt(dir.super_block(), &this.subvolume, made)
     }
 
@@ -76,6 +85,7 @@ impl Directory for Rbtrfs {
         let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
         mount
             .fs()
+            .names()
             .link(&dir_node.inode, name, &this.inode, time(dir.now()))?;
         refresh_all(&[(dir, dir_node), (inode, this)]);
         mount.throttle();
@@ -86,6 +96,7 @@ impl Directory for Rbtrfs {
         let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
         mount
             .fs()
+            .names()
             .unlink(&dir_node.inode, name, &this.inode, time(dir.now()))?;
         refresh_all(&[(dir, dir_node), (inode, this)]);
         mount.throttle();
@@ -96,6 +107,7 @@ impl Directory for Rbtrfs {
         let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
         mount
             .fs()
+            .names()
             .rmdir(&dir_node.inode, name, &this.inode, time(dir.now()))?;
         refresh_all(&[(dir, dir_node), (inode, this)]);
         mount.throttle();
@@ -132,7 +144,7 @@ impl Directory for Rbtrfs {
             },
         };
         let (from_node, to_node, moved_node) = (node(from_dir)?, node(to_dir)?, node(moved)?);
-        mount.fs().rename(&Rename {
+        mount.fs().names().rename(&Rename {
             from: Side {
                 dir: &from_node.inode,
                 name: from.name(),

@@ -14,7 +14,10 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
     let now = time(inode.now());
     let new_size = u64::try_from(size).map_err(|_| EINVAL)?;
     let old_size = inode.size();
-    let truncation = mount.fs().ask_truncate(&this.inode, new_size)?;
+    let truncation = mount
+        .fs()
+        .file_space()
+        .ask_truncate(&this.inode, new_size)?;
     let result = file::resize::<FileIo<Node>>(inode, size, || {
         let result = truncation.run(now);
         if result.is_err() && size < old_size {

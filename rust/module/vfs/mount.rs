@@ -105,7 +105,7 @@ impl Mount {
 
     /// Finishes what a crash cut, if the volume may be written.
     fn clean_orphans(&self, subvolume: &Arc<Subvolume>) {
-        if let Err(error) = self.fs.clean_orphans(subvolume) {
+        if let Err(error) = self.fs.inodes().clean_orphans(subvolume) {
             pr_warn!(
                 "tree {}: orphans cannot be cleaned: {error:?}\n",
                 subvolume.id()
@@ -284,7 +284,7 @@ impl FileSystem for Mount {
 
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>> {
         let this = mount(sb)?;
-        this.top_of(sb, this.fs.subvolume(ObjectId::FS_TREE)?)
+        this.top_of(sb, this.fs.subvolumes().get(ObjectId::FS_TREE)?)
     }
 
     fn shown_path(sb: &SuperBlock, options: &MountOptions) -> Result<KVec<u8>> {
@@ -322,7 +322,7 @@ impl FileSystem for Mount {
         let Ok(node) = node(root) else { return };
         let id = node.subvolume.subvolume.id();
         out.number(c"subvolid", id.get());
-        let path = self.fs.subvolume_path(id).and_then(|mut path| {
+        let path = self.fs.subvolumes().path(id).and_then(|mut path| {
             path.push(0, GFP_KERNEL)?;
             Ok(path)
         });
@@ -394,14 +394,17 @@ impl FileSystem for Mount {
 
     fn write_inode(inode: &Inode) -> Result {
         let Ok(this) = node(inode) else { return Ok(()) };
-        mount(inode.super_block())?.fs.write_attributes(&this.inode)
+        mount(inode.super_block())?
+            .fs
+            .inodes()
+            .write_attributes(&this.inode)
     }
 
     fn evict(inode: &Inode) {
         let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) else {
             return;
         };
-        match mount.fs.evict(&this.inode) {
+        match mount.fs.inodes().evict(&this.inode) {
             Ok(()) => {}
             // The orphan item stays; the next mount that may write goes on.
             Err(error) if error == EROFS => {}

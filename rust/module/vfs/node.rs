@@ -74,7 +74,7 @@ impl Mount {
         match sb.inode(key(view, number))? {
             Found::Cached(inode) => Ok(inode),
             Found::New(new) => {
-                let inode = self.fs().inode(&view.subvolume, number)?;
+                let inode = self.fs().inodes().get(&view.subvolume, number)?;
                 self.fill(new, inode, view)
             }
         }

@@ -12,10 +12,11 @@ use latch::prelude::*;
 pub(super) fn path(fs: &FileSystem, options: &MountOptions) -> Result<KVec<u8>> {
     let path = match (&options.shown_path, options.shown_id) {
         (Some(path), _) => copy(path),
-        (None, Some(id)) => fs.subvolume_path(id),
+        (None, Some(id)) => fs.subvolumes().path(id),
         (None, None) => fs
-            .default_subvolume()
-            .and_then(|subvolume| fs.subvolume_path(subvolume.id())),
+            .subvolumes()
+            .default()
+            .and_then(|subvolume| fs.subvolumes().path(subvolume.id())),
     };
     let mut path = path.inspect_err(|error| {
         pr_err!("the subvolume asked for cannot be shown: {error:?}\n");

@@ -13,6 +13,7 @@ impl Xattrs for Rbtrfs {
     fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize> {
         let value = mount_of(inode)?
             .fs()
+            .inodes()
             .get_xattr(&node(inode)?.inode, name)?
             .ok_or(ENODATA)?;
         if !out.is_empty() {
@@ -32,8 +33,11 @@ impl Xattrs for Rbtrfs {
             XattrMode::Replace => fs::XattrMode::Replace,
         };
         match value {
-            Some(value) => mount.fs().set_xattr(&this.inode, name, value, mode, now)?,
-            None => mount.fs().remove_xattr(&this.inode, name, now)?,
+            Some(value) => mount
+                .fs()
+                .inodes()
+                .set_xattr(&this.inode, name, value, mode, now)?,
+            None => mount.fs().inodes().remove_xattr(&this.inode, name, now)?,
         }
         this.refresh(inode);
         mount.throttle();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Checksums of file data: items of the checksum tree, each with the sums of consecutive sectors.
 
+use super::Data;
 use crate::btree::{Allocate, Cursor, Reach, Tree, Writer};
 use crate::disk::{leaf_area, Bug, InodeFlags, Key, Kind, Logical, ObjectId, ITEM_HEAD};
-use crate::fs::{items, FileSystem, Inode};
+use crate::fs::{items, Inode};
 use core::cmp::Ordering;
 use latch::prelude::*;
 
@@ -71,7 +72,7 @@ fn key(logical: u64) -> Key {
     }
 }
 
-impl FileSystem {
+impl Data<'_> {
     /// The checksums of the data at `[logical, logical + len)`, whole sectors. `None`: the file has none
     /// ([`InodeFlags::NODATASUM`]).
     pub fn checksums(
@@ -94,12 +95,12 @@ impl FileSystem {
         if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
             return Ok(None);
         }
-        let sector_size = self.sector_size();
+        let sector_size = self.fs.sector_size();
         let sectors = usize::try_from(len.checked_div(sector_size).unwrap_or(0))?;
-        let mut sums = SectorSums::new(self.format().checksum.size(), sectors)?;
+        let mut sums = SectorSums::new(self.fs.format().checksum.size(), sectors)?;
         let start = logical.get();
         let end = start.saturating_add(len);
-        let mut cursor = Cursor::reaching(self.checksum_tree(), reach);
+        let mut cursor = Cursor::reaching(self.fs.checksum_tree(), reach);
         if !cursor.seek_floor(&key(start))? {
             cursor.seek(&key(start))?;
         }
@@ -127,14 +128,14 @@ impl FileSystem {
         sums: &[u8],
     ) -> Result {
         let layout = Layout {
-            size: self.format().checksum.size(),
-            sector: self.sector_size(),
-            longest: longest(self.format().node_size, self.format().checksum.size()),
+            size: self.fs.format().checksum.size(),
+            sector: self.fs.sector_size(),
+            longest: longest(self.fs.format().node_size, self.fs.format().checksum.size()),
         };
         let mut at = logical.get();
         let mut rest = sums;
         while !rest.is_empty() {
-            let taken = insert_some(self.checksum_tree(), txn, &layout, at, rest)?;
+            let taken = insert_some(self.fs.checksum_tree(), txn, &layout, at, rest)?;
             at = at.saturating_add(layout.covers(taken));
             rest = rest.get(taken..).unwrap_or(&[]);
         }

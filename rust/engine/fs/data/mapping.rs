@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where a file's bytes are.
 
+use super::Data;
 use crate::btree::{Cursor, Reach};
 use crate::disk::{
     Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
     RegularExtent,
 };
-use crate::fs::{items, FileSystem, Inode};
+use crate::fs::{items, Inode};
 use latch::prelude::*;
 
 /// A piece of a file: one answer for `[offset, offset + len)`.
@@ -76,7 +77,7 @@ enum Around {
     Gap(u64),
 }
 
-impl FileSystem {
+impl Data<'_> {
     /// What is at `offset`, for at most `max_len` bytes: one tree search. A write of the same bytes must not be finished
     /// meanwhile; one of other bytes may.
     pub fn map(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
@@ -154,7 +155,7 @@ impl FileSystem {
     /// What an item says of a position `within` bytes behind its own, or `None` if it ends before.
     fn cover(&self, extent: &FileExtent<'_>, within: u64) -> Result<Option<(u64, MappingKind)>> {
         let len = match extent {
-            FileExtent::Inline(inline) => self.round_up(inline.ram_bytes),
+            FileExtent::Inline(inline) => self.fs.round_up(inline.ram_bytes),
             FileExtent::Regular(piece) => piece.len,
         };
         if within >= len {

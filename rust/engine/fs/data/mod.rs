@@ -27,3 +27,17 @@ pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
 pub use truncate::Truncation;
 pub use write::WriteReservation;
+
+use super::FileSystem;
+
+/// What the files of a file system contain.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    pub(super) fs: &'a FileSystem,
+}
+
+/// The space that the files of a file system have.
+#[derive(Clone, Copy)]
+pub struct FileSpace<'a> {
+    pub(super) fs: &'a FileSystem,
+}

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Ordered extents: data that has an address and is on its way to the device, or there, and is in no tree yet.
 //!
-//! An [`OrderedExtent`] is opened by [`FileSystem::allocate_write`] and the caller's checksums, and closed by
-//! [`FileSystem::finish_ordered`] when the device has the data. Dropped before, it gives address and space back.
+//! An [`OrderedExtent`] is opened by [`Data::allocate_write`] and the caller's checksums, and closed by
+//! [`Data::finish_ordered`] when the device has the data. Dropped before, it gives address and space back.
 
 use super::extents;
+use super::Data;
 use crate::disk::{ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{FileSystem, Inode, WriteReservation};
+use crate::fs::{Inode, WriteReservation};
 use crate::space::{DataExtent, Space};
 use crate::txn::Handle;
 use kernel::sync::Arc;
@@ -94,14 +95,14 @@ pub struct OrderedExtent {
     pub reservation: WriteReservation,
 }
 
-impl FileSystem {
+impl Data<'_> {
     /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest.
     pub fn allocate_write(
         &self,
         reservation: &mut WriteReservation,
         len: u64,
     ) -> Result<NewExtent> {
-        let space = self.transactions().space();
+        let space = self.fs.transactions().space();
         let mut idle = false;
         loop {
             let seen = space.data_ended();
@@ -127,9 +128,9 @@ impl FileSystem {
         reservation: &mut WriteReservation,
         len: u64,
     ) -> Result<NewExtent> {
-        let space = self.transactions().space();
+        let space = self.fs.transactions().space();
         let wanted = len.min(MAX_EXTENT_SIZE);
-        let extent = space.allocate_data(&reservation.data, wanted, self.sector_size())?;
+        let extent = space.allocate_data(&reservation.data, wanted, self.fs.sector_size())?;
         Ok(NewExtent {
             extent,
             space: space.clone(),
@@ -143,6 +144,7 @@ impl FileSystem {
     pub fn finish_ordered(&self, inode: &Inode, mut ordered: OrderedExtent) -> Result {
         ordered.extent.written()?;
         let handle = self
+            .fs
             .transactions()
             .join_with(ordered.reservation.take_metadata()?)?;
         let _extents = inode.lock_extents();

@@ -2,14 +2,15 @@
 //! Giving a file space before it is written.
 
 use super::extents;
+use super::FileSpace;
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{FileSystem, Inode, MappingKind, Time};
+use crate::fs::{Inode, MappingKind, Time};
 use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
-impl FileSystem {
+impl FileSpace<'_> {
     /// Puts unwritten space into the holes of `[offset, offset + len)`, whole sectors, and raises the size to
     /// `new_size` if given. `EOPNOTSUPP` on zoned volumes, where space that was passed over cannot be written later.
     pub fn preallocate(
@@ -20,21 +21,23 @@ impl FileSystem {
         new_size: Option<u64>,
         now: Time,
     ) -> Result {
-        if self.format().incompat.contains(Incompat::ZONED) {
+        if self.fs.format().incompat.contains(Incompat::ZONED) {
             return Err(EOPNOTSUPP);
         }
         let end = offset.get().checked_add(len).ok_or(EFBIG)?;
         let mut at = offset.get();
         while at < end {
             let wanted = end.saturating_sub(at).min(MAX_EXTENT_SIZE);
-            let found = self.map(inode, FileOffset::new(at), wanted)?;
+            let found = self.fs.data().map(inode, FileOffset::new(at), wanted)?;
             let done = match found.kind {
                 MappingKind::Hole => self.fill_hole(inode, at, found.len)?,
                 _ => found.len,
             };
             at = at.saturating_add(done.max(1));
         }
-        let handle = self.start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
+        let handle = self
+            .fs
+            .start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
         let _extents = inode.lock_extents();
         let done = self.raise_size(&handle, inode, new_size, now);
         or_abort(&handle, done)
@@ -42,12 +45,12 @@ impl FileSystem {
 
     /// Fills the front of a hole with an unwritten extent, as long as one is to be had. Gives how far it came.
     fn fill_hole(&self, inode: &Inode, at: u64, len: u64) -> Result<u64> {
-        let data = self.transactions().reserve_data(len)?;
+        let data = self.fs.transactions().reserve_data(len)?;
         let units = Units::inserts(3).and(Units::updates(1));
-        let handle = self.start(inode.subvolume(), units)?;
+        let handle = self.fs.start(inode.subvolume(), units)?;
         let _extents = inode.lock_extents();
         // A write may have been finished here since.
-        let found = self.map_held(inode, FileOffset::new(at), len)?;
+        let found = self.fs.data().map_held(inode, FileOffset::new(at), len)?;
         if !matches!(found.kind, MappingKind::Hole) {
             return Ok(found.len);
         }
@@ -58,9 +61,10 @@ impl FileSystem {
     }
 
     fn allocate_prealloc(&self, data: &Reservation, len: u64) -> Result<DataExtent> {
-        self.transactions()
+        self.fs
+            .transactions()
             .space()
-            .allocate_data(data, len, self.sector_size())
+            .allocate_data(data, len, self.fs.sector_size())
     }
 
     fn insert_prealloc(
@@ -89,7 +93,9 @@ impl FileSystem {
         now: Time,
     ) -> Result {
         if let Some(new_size) = new_size {
-            self.fill_hole_before(handle, inode, self.round_up(new_size))?;
+            self.fs
+                .data()
+                .fill_hole_before(handle, inode, self.fs.round_up(new_size))?;
         }
         inode.change(handle, |attributes| {
             attributes.size = attributes.size.max(new_size.unwrap_or(0));

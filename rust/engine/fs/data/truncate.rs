@@ -2,9 +2,10 @@
 //! Cutting files and making holes.
 
 use super::extents::{self, Dropped};
+use super::FileSpace;
 use crate::disk::{FileOffset, MAX_NODE_SIZE};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{Compressed, CompressedData, FileSystem, Inode, MappingKind, Time};
+use crate::fs::{Compressed, CompressedData, Inode, MappingKind, Time};
 use crate::space::Reservation;
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
@@ -21,7 +22,7 @@ fn batch_units() -> Units {
 /// page cache can be cut between asking and doing. Dropped, it has changed nothing.
 #[must_use = "dropped, it has changed nothing"]
 pub struct Truncation<'a> {
-    fs: &'a FileSystem,
+    space: FileSpace<'a>,
     inode: &'a Inode,
     size: u64,
     reservation: Reservation,
@@ -32,36 +33,36 @@ impl Truncation<'_> {
     /// batch, leaves a shorter file that is not yet as short as asked for. The caller has zeroed the tail of the last
     /// page and no write of the cut range is under way.
     pub fn run(self, now: Time) -> Result {
-        let (fs, inode, size) = (self.fs, self.inode, self.size);
-        let handle = fs.transactions().join_with(self.reservation)?;
+        let (space, inode, size) = (self.space, self.inode, self.size);
+        let handle = space.fs.transactions().join_with(self.reservation)?;
         // Writes that ended meanwhile may have made the file longer than it was.
         if size > inode.attributes().size {
             let _extents = inode.lock_extents();
-            return or_abort(&handle, fs.raise_size(&handle, inode, Some(size), now));
+            return or_abort(&handle, space.raise_size(&handle, inode, Some(size), now));
         }
-        match fs.shrink_batch(handle, inode, size, Some(now))? {
+        match space.shrink_batch(handle, inode, size, Some(now))? {
             true => Ok(()),
-            false => fs.shrink(inode, size, Some(now)),
+            false => space.shrink(inode, size, Some(now)),
         }
     }
 }
 
-impl FileSystem {
+impl<'a> FileSpace<'a> {
     /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`; `EOPNOTSUPP` to cut within a compressed inline extent.
-    pub fn ask_truncate<'a>(&'a self, inode: &'a Inode, size: u64) -> Result<Truncation<'a>> {
+    pub fn ask_truncate(&self, inode: &'a Inode, size: u64) -> Result<Truncation<'a>> {
         if i64::try_from(size).is_err() {
             return Err(EFBIG);
         }
-        self.check_writable(inode.subvolume())?;
+        self.fs.check_writable(inode.subvolume())?;
         let reservation = if size > inode.attributes().size {
             let units = Units::inserts(1).and(Units::updates(1));
-            self.transactions().reserve(units)?
+            self.fs.transactions().reserve(units)?
         } else {
             self.check_cut(inode, size)?;
-            self.transactions().reserve_freeing(batch_units())?
+            self.fs.transactions().reserve_freeing(batch_units())?
         };
         Ok(Truncation {
-            fs: self,
+            space: *self,
             inode,
             size,
             reservation,
@@ -70,14 +71,14 @@ impl FileSystem {
 
     /// Asks for a new size and sets it; see [`Truncation::run`].
     pub fn truncate(&self, inode: &Inode, new_size: u64, now: Time) -> Result {
-        self.ask_truncate(inode, new_size)?.run(now)
+        self.fs.file_space().ask_truncate(inode, new_size)?.run(now)
     }
 
     /// Removes all behind `new_size`, also where the size is that already.
     pub(in crate::fs) fn shrink(&self, inode: &Inode, new_size: u64, now: Option<Time>) -> Result {
         self.check_cut(inode, new_size)?;
         loop {
-            let handle = self.start_freeing(inode.subvolume(), batch_units())?;
+            let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
             if self.shrink_batch(handle, inode, new_size, now)? {
                 return Ok(());
             }
@@ -101,7 +102,7 @@ impl FileSystem {
         if new_size == 0 || new_size >= u64::from(MAX_NODE_SIZE) {
             return Ok(());
         }
-        match self.map(inode, FileOffset::new(0), 1)?.kind {
+        match self.fs.data().map(inode, FileOffset::new(0), 1)?.kind {
             MappingKind::Compressed(Compressed {
                 data: CompressedData::Inline(_),
                 ram_len,
@@ -119,7 +120,7 @@ impl FileSystem {
         new_size: u64,
         now: Option<Time>,
     ) -> Result<bool> {
-        let sector = self.sector_size();
+        let sector = self.fs.sector_size();
         let dropped = extents::drop_tail(inode, handle, new_size, sector, BATCH)?;
         let done = dropped.reached <= new_size;
         inode.change(handle, |attributes| {
@@ -137,7 +138,7 @@ impl FileSystem {
         let end = offset.get().checked_add(len).ok_or(EFBIG)?;
         let mut at = offset.get();
         while at < end {
-            let handle = self.start_freeing(inode.subvolume(), batch_units())?;
+            let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
             let _extents = inode.lock_extents();
             at = or_abort(&handle, self.punch_some(&handle, inode, at, end, now))?;
         }
@@ -155,8 +156,8 @@ impl FileSystem {
     ) -> Result<u64> {
         let Dropped { bytes, reached } = extents::drop_range(inode, handle, start..end, BATCH)?;
         // Beyond the end of the file a hole needs no item.
-        let hole_end = reached.min(self.round_up(inode.attributes().size));
-        if !self.has_implicit_holes() && hole_end > start {
+        let hole_end = reached.min(self.fs.round_up(inode.attributes().size));
+        if !self.fs.has_implicit_holes() && hole_end > start {
             let piece = extents::hole(handle, hole_end.saturating_sub(start));
             extents::insert(inode, handle, start, &piece)?;
         }

@@ -2,10 +2,11 @@
 //! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
 use super::extents;
+use super::Data;
 use crate::btree::Allocate;
 use crate::disk::{FileOffset, Kind, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{FileSystem, Inode};
+use crate::fs::Inode;
 use crate::space::Reservation;
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
@@ -111,7 +112,7 @@ fn share(all: u64, len: u64, total: u64) -> u64 {
     each.saturating_mul(len).saturating_add(rest).min(all)
 }
 
-impl FileSystem {
+impl Data<'_> {
     /// Promises space for dirtying `[offset, offset + len)`, whole sectors. `ENOSPC` comes from here and from nowhere
     /// later: write dirty data out and ask again before you believe it, for finished data needs less than promised.
     /// `EROFS`, `EFBIG`.
@@ -122,9 +123,9 @@ impl FileSystem {
         len: u64,
     ) -> Result<WriteReservation> {
         self.check_write(inode, offset, len)?;
-        let data = self.transactions().reserve_data(len)?;
+        let data = self.fs.transactions().reserve_data(len)?;
         let cost = self.write_cost();
-        let metadata = self.transactions().reserve(cost.units(len))?;
+        let metadata = self.fs.transactions().reserve(cost.units(len))?;
         Ok(WriteReservation {
             data,
             metadata,
@@ -142,7 +143,7 @@ impl FileSystem {
     ) -> Result<WriteReservation> {
         self.check_write(inode, offset, len)?;
         let cost = self.write_cost();
-        let (data, metadata) = self.transactions().try_reserve(len, cost.units(len))?;
+        let (data, metadata) = self.fs.transactions().try_reserve(len, cost.units(len))?;
         Ok(WriteReservation {
             data,
             metadata,
@@ -152,7 +153,7 @@ impl FileSystem {
     }
 
     fn check_write(&self, inode: &Inode, offset: FileOffset, len: u64) -> Result {
-        self.check_writable(inode.subvolume())?;
+        self.fs.check_writable(inode.subvolume())?;
         let end = offset.get().checked_add(len).ok_or(EFBIG)?;
         match end <= MAX_FILE_END {
             true => Ok(()),
@@ -162,9 +163,9 @@ impl FileSystem {
 
     fn write_cost(&self) -> WriteCost {
         WriteCost {
-            sector_size: self.sector_size(),
-            sum_size: u64::try_from(self.format().checksum.size()).unwrap_or(u64::MAX),
-            node_size: self.format().node_size,
+            sector_size: self.fs.sector_size(),
+            sum_size: u64::try_from(self.fs.format().checksum.size()).unwrap_or(u64::MAX),
+            node_size: self.fs.format().node_size,
         }
     }
 
@@ -175,14 +176,14 @@ impl FileSystem {
         inode: &Inode,
         start: u64,
     ) -> Result {
-        if self.has_implicit_holes() {
+        if self.fs.has_implicit_holes() {
             return Ok(());
         }
-        let end = self.round_up(inode.attributes().size);
+        let end = self.fs.round_up(inode.attributes().size);
         if end >= start {
             return Ok(());
         }
-        extents::fill_gaps(inode, txn, end..start, self.sector_size())
+        extents::fill_gaps(inode, txn, end..start, self.fs.sector_size())
     }
 
     /// Puts all of a small file into the tree. Gives the reservation back if it does not qualify: write it as usual
@@ -194,19 +195,19 @@ impl FileSystem {
         reservation: WriteReservation,
     ) -> Result<Option<WriteReservation>> {
         let len = u64::try_from(bytes.len())?;
-        let limit = u64::from(self.max_inline()).min(self.longest_inline());
-        let limit = limit.min(self.sector_size().saturating_sub(1));
+        let limit = u64::from(self.fs.max_inline()).min(self.fs.longest_inline());
+        let limit = limit.min(self.fs.sector_size().saturating_sub(1));
         if len == 0 || len > limit || inode.attributes().size > len {
             return Ok(Some(reservation));
         }
-        let handle = self.transactions().join_with(reservation.metadata)?;
+        let handle = self.fs.transactions().join_with(reservation.metadata)?;
         let _extents = inode.lock_extents();
         or_abort(&handle, self.inline_in(&handle, inode, bytes, len))?;
         Ok(None)
     }
 
     fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: u64) -> Result {
-        let dropped = extents::drop_range(inode, handle, 0..self.sector_size(), usize::MAX)?;
+        let dropped = extents::drop_range(inode, handle, 0..self.fs.sector_size(), usize::MAX)?;
         let key = inode.key_of(Kind::EXTENT_DATA, 0);
         let extent = extents::inline(handle, bytes)?;
         let fill = |item: &mut [u8]| extent.write_to(item);

@@ -3,11 +3,11 @@
 
 use super::{orphans, xattr};
 use crate::btree::{Allocate, Writer};
-use crate::disk::{self, FileType, InlineExtent, InodeFlags, InodeItem, InodeRef, Kind, ITEM_HEAD};
+use crate::disk::{self, FileType, InodeFlags, InodeItem, InodeRef, Kind};
 use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
-use crate::fs::{Attributes, FileSystem, Inode, Time};
+use crate::fs::{Attributes, Inode, Names, Time};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -72,13 +72,13 @@ impl New<'_> {
     }
 }
 
-impl FileSystem {
+impl Names<'_> {
     /// Makes an inode with a name; inode flags are inherited from the directory. `EEXIST`, `EOVERFLOW` when too many
     /// names have this hash, `ENOSPC`, `EROFS`.
     pub fn create(&self, dir: &Inode, name: &[u8], new: &New<'_>) -> Result<Arc<Inode>> {
         entries::check_name(name)?;
         self.check_new(new)?;
-        let handle = self.start(dir.subvolume(), new.units())?;
+        let handle = self.fs.start(dir.subvolume(), new.units())?;
         self.create_in(&handle, dir, name, new)
     }
 
@@ -113,7 +113,7 @@ impl FileSystem {
     /// Makes an inode without a name, to be linked or evicted (`O_TMPFILE`).
     pub fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Arc<Inode>> {
         self.check_new(new)?;
-        let handle = self.start(dir.subvolume(), new.units())?;
+        let handle = self.fs.start(dir.subvolume(), new.units())?;
         let inode = self.prepare(&handle, dir, new, 0)?;
         let made = self
             .insert_inode(&handle, &inode, None, new)
@@ -127,14 +127,15 @@ impl FileSystem {
         new.file_type()?;
         if let NewKind::Symlink(target) = new.kind {
             let longest = self
+                .fs
                 .longest_inline()
-                .min(self.sector_size().saturating_sub(1));
+                .min(self.fs.sector_size().saturating_sub(1));
             let len = u64::try_from(target.len())?;
             if len == 0 || len > longest {
                 return Err(if len == 0 { ENOENT } else { ENAMETOOLONG });
             }
         }
-        let limit = xattr::max_len(self.format().node_size);
+        let limit = xattr::max_len(self.fs.format().node_size);
         let fits = |(name, value): &(&[u8], &[u8])| name.len().saturating_add(value.len()) <= limit;
         if new.xattrs.iter().all(fits) {
             Ok(())
@@ -192,7 +193,7 @@ impl FileSystem {
                 flags = flags.with(InodeFlags::NODATASUM);
             }
         }
-        if is_file && !self.makes_checksums() {
+        if is_file && !self.fs.makes_checksums() {
             flags = flags.with(InodeFlags::NODATASUM);
         }
         flags
@@ -229,14 +230,6 @@ impl FileSystem {
             xattr::insert(tree, txn, inode.number(), name, value)?;
         }
         Ok(())
-    }
-
-    /// The most bytes that an inline extent can have in a leaf (C: `BTRFS_MAX_INLINE_DATA_SIZE`).
-    pub(in crate::fs) fn longest_inline(&self) -> u64 {
-        let node_size = self.format().node_size;
-        let overhead = ITEM_HEAD.saturating_add(InlineExtent::HEAD);
-        let area = u64::from(disk::leaf_area(node_size));
-        area.saturating_sub(u64::try_from(overhead).unwrap_or(u64::MAX))
     }
 }
 

@@ -5,7 +5,7 @@ use super::orphans;
 use crate::disk::{Kind, ObjectId};
 use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
-use crate::fs::{FileSystem, Inode, Subvolume};
+use crate::fs::{Inode, Inodes, Subvolume};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -28,7 +28,7 @@ const LITTLE: Batch = Batch {
     units: Units::updates(5),
 };
 
-impl FileSystem {
+impl Inodes<'_> {
     /// Removes an inode without names: data, attributes, orphan item, in batches. A crash or an error in between
     /// leaves the orphan item for [`Self::clean_orphans`]. `EINVAL` for an inode that has a name.
     pub fn evict(&self, inode: &Inode) -> Result {
@@ -36,9 +36,9 @@ impl FileSystem {
             return Err(EINVAL);
         }
         loop {
-            let (handle, items) = match self.start_freeing(inode.subvolume(), BATCH.units) {
+            let (handle, items) = match self.fs.start_freeing(inode.subvolume(), BATCH.units) {
                 Err(error) if error == ENOSPC => (
-                    self.start_freeing(inode.subvolume(), LITTLE.units)?,
+                    self.fs.start_freeing(inode.subvolume(), LITTLE.units)?,
                     LITTLE.items,
                 ),
                 started => (started?, BATCH.items),
@@ -52,7 +52,7 @@ impl FileSystem {
 
     /// One batch; whether it was the last.
     fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
-        let dropped = extents::drop_tail(inode, handle, 0, self.sector_size(), items)?;
+        let dropped = extents::drop_tail(inode, handle, 0, self.fs.sector_size(), items)?;
         if dropped.reached == 0 && remove_rest(handle, inode, items)? {
             return Ok(true);
         }
@@ -67,7 +67,7 @@ impl FileSystem {
     /// subvolume is used for writing; it does its work once. Returns how many it treated.
     pub fn clean_orphans(&self, subvolume: &Arc<Subvolume>) -> Result<u64> {
         let mut done = subvolume.lock_orphans();
-        if *done || self.check_writable(subvolume).is_err() {
+        if *done || self.fs.check_writable(subvolume).is_err() {
             return Ok(0);
         }
         let (mut from, mut count) = (0, 0_u64);
@@ -87,33 +87,19 @@ impl FileSystem {
     }
 
     fn clean_orphan(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result {
-        match self.inode(subvolume, number) {
+        match self.get(subvolume, number) {
             Ok(inode) if inode.attributes().nlink == 0 => return self.evict(&inode),
             Ok(inode) if inode.attributes().is_regular() => {
-                self.shrink(&inode, inode.attributes().size, None)?;
+                self.fs
+                    .file_space()
+                    .shrink(&inode, inode.attributes().size, None)?;
             }
             Ok(_) => {}
             Err(error) if error == ESTALE => {}
             Err(error) => return Err(error),
         }
-        let handle = self.start_freeing(subvolume, Units::updates(1))?;
+        let handle = self.fs.start_freeing(subvolume, Units::updates(1))?;
         orphans::remove(subvolume.tree(), &handle, number)
-    }
-
-    /// Tells of subvolumes whose deletion was cut off; they stay as they are.
-    pub fn report_deleted_subvolumes(&self) -> Result<u64> {
-        let (mut from, mut count) = (0, 0_u64);
-        while let Some(id) = orphans::first(self.root_tree(), from)? {
-            count = count.saturating_add(1);
-            match id.checked_add(1) {
-                Some(next) => from = next.get(),
-                None => break,
-            }
-        }
-        if count > 0 {
-            pr_warn!("{count} deleted subvolumes still take space\n");
-        }
-        Ok(count)
     }
 }
 

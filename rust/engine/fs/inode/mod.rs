@@ -92,7 +92,7 @@ impl Inode {
         self.number == self.subvolume.root_directory()
     }
 
-    /// Notes times in memory; they go out with the next change or by [`FileSystem::write_attributes`].
+    /// Notes times in memory; they go out with the next change or by [`Inodes::write_attributes`].
     pub fn note_times(&self, times: &Times) {
         let changes = Changes {
             atime: times.atime,
@@ -186,17 +186,23 @@ impl Inode {
     }
 }
 
-impl FileSystem {
+/// The inodes of a file system.
+#[derive(Clone, Copy)]
+pub struct Inodes<'a> {
+    pub(super) fs: &'a FileSystem,
+}
+
+impl Inodes<'_> {
     /// Reads an inode. `ESTALE` where there is none. The caller sees to it that it makes no second object.
-    pub fn inode(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result<Arc<Inode>> {
+    pub fn get(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result<Arc<Inode>> {
         let key = Key::new(number.get(), Kind::INODE_ITEM, 0);
         let attributes = items::get(subvolume.tree(), &key, InodeItem::parse)?;
         Inode::new(subvolume, number, attributes.ok_or(ESTALE)?)
     }
 
     /// The inode of the subvolume's topmost directory.
-    pub fn root_inode(&self, subvolume: &Arc<Subvolume>) -> Result<Arc<Inode>> {
-        self.inode(subvolume, subvolume.root_directory())
+    pub fn root(&self, subvolume: &Arc<Subvolume>) -> Result<Arc<Inode>> {
+        self.get(subvolume, subvolume.root_directory())
     }
 
     /// The number of the directory that `inode` is in, for NFS; of several one. `None` for the top of a subvolume and
@@ -210,7 +216,7 @@ impl FileSystem {
 
     /// Changes attributes and writes them, in one transaction. `EROFS`, `ENOSPC`.
     pub fn set_attributes(&self, inode: &Inode, changes: &Changes) -> Result {
-        let handle = self.start(inode.subvolume(), Units::updates(1))?;
+        let handle = self.fs.start(inode.subvolume(), Units::updates(1))?;
         inode.change(&handle, |attributes| attributes.apply(changes))
     }
 
@@ -219,17 +225,7 @@ impl FileSystem {
         if !inode.state.lock().dirty {
             return Ok(());
         }
-        let handle = self.start(inode.subvolume(), Units::updates(1))?;
+        let handle = self.fs.start(inode.subvolume(), Units::updates(1))?;
         inode.change(&handle, |_| ())
-    }
-
-    /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
-    pub fn sync(&self, inode: &Inode) -> Result {
-        self.write_attributes(inode)?;
-        let changed = inode.state.lock().attributes.transid;
-        if changed <= self.transactions().committed() {
-            return Ok(());
-        }
-        self.transactions().commit()
     }
 }

@@ -5,7 +5,7 @@ use crate::btree::{Allocate, Tree};
 use crate::disk::{self, leaf_area, name_hash, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD};
 use crate::disk::{FileOffset, FileType, Generation, Key, Kind, ObjectId, MAX_NAME_LEN};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{items, FileSystem, Inode, MappingKind, Time};
+use crate::fs::{items, Inode, Inodes, MappingKind, Time};
 use crate::txn::Units;
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -91,7 +91,7 @@ impl Rewritten {
     }
 }
 
-impl FileSystem {
+impl Inodes<'_> {
     /// The value of an extended attribute by its full name.
     pub fn get_xattr(&self, inode: &Inode, name: &[u8]) -> Result<Option<KVec<u8>>> {
         let key = key(inode.number(), name);
@@ -152,11 +152,11 @@ impl FileSystem {
         if name.is_empty() || name.len() > MAX_NAME_LEN {
             return Err(ERANGE);
         }
-        if name.len().saturating_add(value.len()) > max_len(self.format().node_size) {
+        if name.len().saturating_add(value.len()) > max_len(self.fs.format().node_size) {
             return Err(ENOSPC);
         }
         let units = Units::inserts(1).and(Units::updates(1));
-        let handle = self.start(inode.subvolume(), units)?;
+        let handle = self.fs.start(inode.subvolume(), units)?;
         let tree = inode.subvolume().tree();
         let key = key(inode.number(), name);
         let found = Rewritten::read(tree, &key, name)?;
@@ -179,7 +179,7 @@ impl FileSystem {
 
     /// Removes an extended attribute. `ENODATA`.
     pub fn remove_xattr(&self, inode: &Inode, name: &[u8], now: Time) -> Result {
-        let handle = self.start(inode.subvolume(), Units::updates(2))?;
+        let handle = self.fs.start(inode.subvolume(), Units::updates(2))?;
         let (tree, key) = (inode.subvolume().tree(), key(inode.number(), name));
         let removed = items::remove(tree, &handle, &key, |item| {
             items::locate(DirEntries::new(item), |entry| {
@@ -196,7 +196,12 @@ impl FileSystem {
         if inode.attributes().file_type() != Some(FileType::Symlink) {
             return Err(EINVAL);
         }
-        match self.map(inode, FileOffset::new(0), u64::MAX)?.kind {
+        match self
+            .fs
+            .data()
+            .map(inode, FileOffset::new(0), u64::MAX)?
+            .kind
+        {
             MappingKind::Inline(mut target) if !target.is_empty() => {
                 // mkfs puts a zero behind it.
                 target.truncate(usize::try_from(inode.attributes().size)?);

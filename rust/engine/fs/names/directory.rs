@@ -2,8 +2,9 @@
 //! Looking into directories.
 
 use super::entries;
+use super::Names;
 use crate::disk::{DirEntries, FileType, Flaw, Key, Kind, ObjectId, DIR_FIRST_INDEX};
-use crate::fs::{items, FileSystem, Inode, Subvolume};
+use crate::fs::{items, Inode, Subvolume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
@@ -19,7 +20,7 @@ pub enum Target {
     EmptyPlace,
 }
 
-/// A directory entry as [`FileSystem::read_dir`] shows it.
+/// A directory entry as [`Names::read_dir`] shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     /// The name.
@@ -33,7 +34,7 @@ pub struct Entry<'a> {
 /// How many bytes of entries are copied out of the tree at a time.
 const BATCH: usize = 4096;
 
-impl FileSystem {
+impl Names<'_> {
     /// Finds a name. `ENAMETOOLONG`.
     pub fn lookup(&self, dir: &Inode, name: &[u8]) -> Result<Option<Target>> {
         entries::check_name(name)?;
@@ -49,7 +50,9 @@ impl FileSystem {
     ) -> Result<Option<Target>> {
         let target = entries::find(subvolume.tree(), dir, name)?;
         match target {
-            Some(Target::Subvolume(id)) if !self.is_placed(subvolume, dir, name, id)? => {
+            Some(Target::Subvolume(id))
+                if !self.fs.subvolumes().is_placed(subvolume, dir, name, id)? =>
+            {
                 Ok(Some(Target::EmptyPlace))
             }
             other => Ok(other),

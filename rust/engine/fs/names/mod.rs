@@ -28,7 +28,13 @@ use entries::NewEntry;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-impl FileSystem {
+/// The names in a file system.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    pub(super) fs: &'a FileSystem,
+}
+
+impl Names<'_> {
     /// Gives an inode one more name. `EXDEV` across subvolumes, `EMLINK`, `EEXIST`, `EPERM` for directories.
     pub fn link(&self, dir: &Inode, name: &[u8], inode: &Inode, now: Time) -> Result {
         entries::check_name(name)?;
@@ -40,7 +46,9 @@ impl FileSystem {
         if attributes.nlink >= MAX_LINKS {
             return Err(EMLINK);
         }
-        let handle = self.start(dir.subvolume(), Units::inserts(4).and(Units::updates(3)))?;
+        let handle = self
+            .fs
+            .start(dir.subvolume(), Units::inserts(4).and(Units::updates(3)))?;
         entries::check_room(dir.subvolume().tree(), dir.number(), name)?;
         let index = dir.take_index()?;
         self.add_ref(&handle, dir, name, inode, index)?;
@@ -59,11 +67,11 @@ impl FileSystem {
         or_abort(&handle, linked)
     }
 
-    /// Takes a name away. With its last name the inode becomes an orphan: [`Self::evict`] it when unused.
+    /// Takes a name away. With its last name the inode becomes an orphan: [`Inodes::evict`](super::Inodes::evict) it when unused.
     pub fn unlink(&self, dir: &Inode, name: &[u8], inode: &Inode, now: Time) -> Result {
         entries::check_name(name)?;
         check_same_subvolume(dir, inode)?;
-        let handle = self.start_freeing(dir.subvolume(), unlink_units())?;
+        let handle = self.fs.start_freeing(dir.subvolume(), unlink_units())?;
         self.remove_entry(&handle, dir, name, inode, now)?;
         let unlinked = self.drop_link(&handle, inode, now);
         or_abort(&handle, unlinked)
@@ -92,7 +100,7 @@ impl FileSystem {
             dir: dir.number(),
             name,
         };
-        let features = self.format().incompat;
+        let features = self.fs.format().incompat;
         refs::add(
             inode.subvolume().tree(),
             handle,

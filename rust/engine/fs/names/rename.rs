@@ -2,10 +2,10 @@
 //! Renaming.
 
 use super::entries;
-use super::{check_empty_directory, check_same_subvolume, unlink_units};
+use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
 use crate::fs::inode::refs::{self, Name};
-use crate::fs::{FileSystem, Inode, New, Time};
+use crate::fs::{Inode, New, Time};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -49,7 +49,7 @@ pub struct Rename<'a> {
     pub now: Time,
 }
 
-impl FileSystem {
+impl Names<'_> {
     /// Renames, in one transaction. `EXDEV` across subvolumes and for subvolumes, `ENOTEMPTY`, `EEXIST`, `EMLINK`.
     pub fn rename(&self, rename: &Rename<'_>) -> Result {
         entries::check_name(rename.from.name)?;
@@ -81,7 +81,9 @@ impl FileSystem {
         if let Some(replaced) = replaced {
             check_replaceable(moved, replaced)?;
         }
-        let handle = self.start(from.dir.subvolume(), move_units(replaced, whiteout))?;
+        let handle = self
+            .fs
+            .start(from.dir.subvolume(), move_units(replaced, whiteout))?;
         if replaced.is_none() {
             entries::check_room(to.dir.subvolume().tree(), to.dir.number(), to.name)?;
         }
@@ -124,7 +126,7 @@ impl FileSystem {
         } = *rename;
         check_same_subvolume(to.dir, other)?;
         let units = Units::inserts(6).and(Units::updates(10));
-        let handle = self.start(from.dir.subvolume(), units)?;
+        let handle = self.fs.start(from.dir.subvolume(), units)?;
         let to_index = to.dir.take_index()?;
         let from_index = from.dir.take_index()?;
         self.add_ref(&handle, to.dir, to.name, moved, to_index)?;

@@ -7,9 +7,13 @@
 
 mod path;
 
+use super::filesystem::missing;
+use super::inode::orphans;
+use super::names::entries;
+use super::{items, FileSystem, Target};
 use crate::btree::Tree;
-use crate::disk::{Key, Kind, ObjectId, RootItem};
-use crate::fs::items;
+use crate::disk::{Key, Kind, ObjectId, RootItem, RootRef};
+use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
@@ -32,7 +36,7 @@ pub struct Subvolume {
     read_only: bool,
     /// The next inode number, once it was looked for. Outside tree block locks.
     next_inode: Mutex<Option<u64>>,
-    /// Whether [`crate::fs::FileSystem::clean_orphans`] did its work. Held while it does.
+    /// Whether [`super::Inodes::clean_orphans`] did its work. Held while it does.
     orphans: Mutex<bool>,
 }
 
@@ -112,5 +116,90 @@ impl Subvolume {
     /// Waits until nobody cleans orphans, and tells whether somebody did.
     pub(in crate::fs) fn lock_orphans(&self) -> MutexGuard<'_, bool> {
         self.orphans.lock()
+    }
+}
+
+/// The subvolumes in use, so that all users of one share it. Outside tree block locks.
+pub(super) struct Opened(Mutex<OrdMap<ObjectId, Arc<Subvolume>>>);
+
+impl Opened {
+    /// None yet.
+    pub(super) fn new() -> Result<Self> {
+        let map = Mutex::new(OrdMap::new(), Rank::Subvolumes)?;
+        Ok(Self(map))
+    }
+}
+
+/// The subvolumes of a file system.
+#[derive(Clone, Copy)]
+pub struct Subvolumes<'a> {
+    pub(super) fs: &'a FileSystem,
+}
+
+impl Subvolumes<'_> {
+    /// The subvolume that is mounted when no other is named.
+    pub fn default(&self) -> Result<Arc<Subvolume>> {
+        let found = entries::find(self.fs.root_tree(), ObjectId::ROOT_TREE_DIR, b"default")?;
+        let id = match found {
+            Some(Target::Subvolume(id)) => id,
+            _ => ObjectId::FS_TREE,
+        };
+        self.get(id)
+            .map_err(missing("default subvolume is missing", id))
+    }
+
+    /// The subvolume with this id, the same object for every caller. `ENOENT` for one that is not there or is being
+    /// deleted.
+    pub fn get(&self, id: ObjectId) -> Result<Arc<Subvolume>> {
+        if !id.is_subvolume() {
+            return Err(ENOENT);
+        }
+        let mut subvolumes = self.fs.opened.0.lock();
+        if let Some(subvolume) = subvolumes.get(&id) {
+            return Ok(subvolume.clone());
+        }
+        let facts = RootFacts::read(self.fs.root_tree(), id)?;
+        if facts.refs == 0 {
+            return Err(ENOENT);
+        }
+        let subvolume = Subvolume::new(self.fs.transactions().tree(id)?, facts)?;
+        subvolumes.insert(id, subvolume.clone())?;
+        Ok(subvolume)
+    }
+
+    /// Whether `child` has its place at this name of this directory, rather than where the snapshot was taken from.
+    pub(in crate::fs) fn is_placed(
+        &self,
+        parent: &Subvolume,
+        dir: ObjectId,
+        name: &[u8],
+        child: ObjectId,
+    ) -> Result<bool> {
+        let key = Key {
+            objectid: parent.id(),
+            kind: Kind::ROOT_REF,
+            offset: child.get(),
+        };
+        let found = items::get(self.fs.root_tree(), &key, |item| {
+            let place = RootRef::parse(item)?;
+            Ok(place.dir == dir && place.name == name)
+        })?;
+        Ok(found.unwrap_or(false))
+    }
+
+    /// Tells of subvolumes whose deletion was cut off; they stay as they are.
+    pub fn report_deleted(&self) -> Result<u64> {
+        let (mut from, mut count) = (0, 0_u64);
+        while let Some(id) = orphans::first(self.fs.root_tree(), from)? {
+            count = count.saturating_add(1);
+            match id.checked_add(1) {
+                Some(next) => from = next.get(),
+                None => break,
+            }
+        }
+        if count > 0 {
+            pr_warn!("{count} deleted subvolumes still take space\n");
+        }
+        Ok(count)
     }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a subvolume back to its path.
 
+use super::Subvolumes;
 use crate::btree::Tree;
 use crate::disk::{Flaw, InodeRefs, Key, Kind, ObjectId, RootRef};
-use crate::fs::{items, FileSystem};
+use crate::fs::items;
 use latch::prelude::*;
 
 /// Bytes of the longest path (C: `PATH_MAX`). It ends walks in a circle too.
@@ -31,16 +32,16 @@ impl Backwards {
     }
 }
 
-impl FileSystem {
+impl Subvolumes<'_> {
     /// The path of a subvolume from the topmost one, with a slash before each name. `ENOENT` where it has no place,
     /// `ENAMETOOLONG`.
-    pub fn subvolume_path(&self, id: ObjectId) -> Result<KVec<u8>> {
+    pub fn path(&self, id: ObjectId) -> Result<KVec<u8>> {
         let mut path = Backwards(KVec::new());
         let mut id = id;
         while id != ObjectId::FS_TREE {
-            let (step, parent) = subvolume_step(self.root_tree(), id)?;
+            let (step, parent) = subvolume_step(self.fs.root_tree(), id)?;
             path.prepend(&step.name)?;
-            let parent = self.subvolume(parent)?;
+            let parent = self.get(parent)?;
             let mut dir = step.dir;
             while dir != parent.root_directory() {
                 let step = directory_step(parent.tree(), dir)?;

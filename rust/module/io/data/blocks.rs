@@ -40,7 +40,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             lookups = lookups.saturating_add(1);
             let found = match lookups > MAX_LOOKUPS {
                 true => Err(E2BIG),
-                false => self.path.fs.map(&self.inode, FileOffset::new(start), len),
+                false => self
+                    .path
+                    .fs
+                    .data()
+                    .map(&self.inode, FileOffset::new(start), len),
             };
             let (step, is_new) = match found {
                 Ok(found) => (found.len.max(1), matches!(found.kind, MappingKind::Hole)),

@@ -25,7 +25,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             let at = self.appended_at(write.ordered.extent.get(), sector)?;
             write.ordered.extent.move_to(at);
         }
-        self.path.fs.finish_ordered(&self.inode, write.ordered)
+        self.path
+            .fs
+            .data()
+            .finish_ordered(&self.inode, write.ordered)
     }
 
     /// One line for bytes that are lost.

@@ -42,8 +42,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     ) -> Result<WriteReservation> {
         let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
         match patience {
-            Patience::Waits => fs.reserve_write(&self.inode, offset, len),
-            Patience::None => fs.try_reserve_write(&self.inode, offset, len),
+            Patience::Waits => fs.data().reserve_write(&self.inode, offset, len),
+            Patience::None => fs.data().try_reserve_write(&self.inode, offset, len),
         }
     }
 

@@ -46,7 +46,10 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
             return Ok(());
         }
         let _nofs = NofsScope::enter();
-        self.path.fs.truncate(&self.inode, size, attributes.mtime)
+        self.path
+            .fs
+            .file_space()
+            .truncate(&self.inode, size, attributes.mtime)
     }
 
     fn stored_size(&self) -> u64 {

@@ -159,7 +159,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         ioend.memory(&mut |part| part.copy_to(&mut bytes));
         bytes.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-        match self.path.fs.write_inline(&self.inode, &bytes, reservation) {
+        match self
+            .path
+            .fs
+            .data()
+            .write_inline(&self.inode, &bytes, reservation)
+        {
             Ok(None) => {
                 self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
                 ioend.end();
@@ -246,8 +251,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         patience: Patience,
     ) -> Result<(NewExtent, (Destination, &BlockDevice, Append))> {
         let extent = match patience {
-            Patience::Waits => self.path.fs.allocate_write(reservation, wanted),
-            Patience::None => self.path.fs.try_allocate_write(reservation, wanted),
+            Patience::Waits => self.path.fs.data().allocate_write(reservation, wanted),
+            Patience::None => self.path.fs.data().try_allocate_write(reservation, wanted),
         }?;
         match self.destination(extent.get()) {
             Ok((destination, device, append)) => Ok((extent, (destination, device, append))),

@@ -20,8 +20,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn look_up(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
         let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
         let found = match patience {
-            Patience::Waits => fs.map(&self.inode, offset, len)?,
-            Patience::None => fs.map_cached(&self.inode, offset, len)?,
+            Patience::Waits => fs.data().map(&self.inode, offset, len)?,
+            Patience::None => fs.data().map_cached(&self.inode, offset, len)?,
         };
         self.as_extent(pos, found)
     }
@@ -39,6 +39,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         };
         self.path
             .fs
+            .data()
             .checksums_within(&self.inode, logical, len, reach)
     }
 

@@ -160,10 +160,10 @@ fn find_names(mounted: &Mounted) -> std::vec::Vec<Found> {
     while next < dirs.len().min(MAX_DIRECTORIES) {
         let dir = dirs[next];
         next += 1;
-        let Ok(inode) = mounted.fs.inode(&mounted.subvolume, dir) else {
+        let Ok(inode) = mounted.fs.inodes().get(&mounted.subvolume, dir) else {
             continue;
         };
-        let _ = mounted.fs.read_dir(&inode, 0, &mut |entry| {
+        let _ = mounted.fs.names().read_dir(&inode, 0, &mut |entry| {
             if let Target::Inode(child, _) = entry.target {
                 let name = entry.name.to_vec();
                 names.push(Found { dir, name, child });
@@ -219,7 +219,7 @@ fn history(mounted: &Arc<Mounted>, random: &mut Random) -> Result {
 const NOW: Time = Time { sec: 1, nsec: 0 };
 
 fn create(mounted: &Mounted, dir: ObjectId, step: u64) -> Result {
-    let dir = mounted.fs.inode(&mounted.subvolume, dir)?;
+    let dir = mounted.fs.inodes().get(&mounted.subvolume, dir)?;
     let new = New {
         kind: NewKind::File,
         mode: 0o100644,
@@ -229,28 +229,34 @@ fn create(mounted: &Mounted, dir: ObjectId, step: u64) -> Result {
         xattrs: &[],
     };
     let name = format!("new {step}");
-    mounted.fs.create(&dir, name.as_bytes(), &new).map(drop)
+    mounted
+        .fs
+        .names()
+        .create(&dir, name.as_bytes(), &new)
+        .map(drop)
 }
 
 fn change_file(mounted: &Mounted, found: &Found, random: &mut Random) -> Result {
     let (fs, name) = (&mounted.fs, &found.name);
-    let dir = fs.inode(&mounted.subvolume, found.dir)?;
-    let child = fs.inode(&mounted.subvolume, found.child)?;
+    let dir = fs.inodes().get(&mounted.subvolume, found.dir)?;
+    let child = fs.inodes().get(&mounted.subvolume, found.child)?;
     let done = match random.below(5) {
-        0 if child.attributes().is_directory() => fs.rmdir(&dir, name, &child, NOW),
-        0 | 1 => fs.unlink(&dir, name, &child, NOW),
-        2 => fs.truncate(&child, random.below(10_000), NOW),
-        3 => fs.set_xattr(&child, b"user.fuzz", &[1; 500], XattrMode::Any, NOW),
+        0 if child.attributes().is_directory() => fs.names().rmdir(&dir, name, &child, NOW),
+        0 | 1 => fs.names().unlink(&dir, name, &child, NOW),
+        2 => fs.file_space().truncate(&child, random.below(10_000), NOW),
+        3 => fs
+            .inodes()
+            .set_xattr(&child, b"user.fuzz", &[1; 500], XattrMode::Any, NOW),
         _ => {
             let changes = Changes {
                 mtime: Some(NOW),
                 ..Changes::default()
             };
-            fs.set_attributes(&child, &changes)
+            fs.inodes().set_attributes(&child, &changes)
         }
     };
     if child.attributes().nlink == 0 {
-        let _ = fs.evict(&child);
+        let _ = fs.inodes().evict(&child);
     }
     done
 }

@@ -75,9 +75,9 @@ impl Mounted {
             checksums: true,
         };
         let fs = FileSystem::open(txns.clone(), options)?;
-        let subvolume = fs.default_subvolume()?;
+        let subvolume = fs.subvolumes().default()?;
         if access == Access::ReadWrite {
-            fs.clean_orphans(&subvolume)?;
+            fs.inodes().clean_orphans(&subvolume)?;
         }
         Ok(Self {
             devices,

@@ -33,9 +33,11 @@ pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Re
     let end = offset + buf.len() as u64;
     while at < end {
         let sector = align_down(at);
-        let mapping = mounted
-            .fs
-            .map(inode, FileOffset::new(sector), align_up(end) - sector)?;
+        let mapping =
+            mounted
+                .fs
+                .data()
+                .map(inode, FileOffset::new(sector), align_up(end) - sector)?;
         if mapping.offset.get() != sector || mapping.len == 0 {
             pr_err!(
                 "a mapping of {} bytes at {} for {}\n",
@@ -80,7 +82,11 @@ fn verify(
     logical: engine::disk::Logical,
     sectors: &[u8],
 ) -> Result {
-    let Some(sums) = mounted.fs.checksums(inode, logical, sectors.len() as u64)? else {
+    let Some(sums) = mounted
+        .fs
+        .data()
+        .checksums(inode, logical, sectors.len() as u64)?
+    else {
         return Ok(());
     };
     let kind = mounted.volume.format().checksum;
@@ -107,6 +113,7 @@ pub fn contents(mounted: &Mounted, inode: &Inode) -> Result<Contents> {
     while at < size {
         let mapping = mounted
             .fs
+            .data()
             .map(inode, FileOffset::new(at), align_up(size) - at)?;
         let len = mapping.len.min(size - at);
         if !matches!(

@@ -43,7 +43,11 @@ struct Survey<'a> {
 
 impl Survey<'_> {
     fn visit(&mut self, number: ObjectId, path: &mut Path) -> Result {
-        let inode = self.mounted.fs.inode(&self.mounted.subvolume, number)?;
+        let inode = self
+            .mounted
+            .fs
+            .inodes()
+            .get(&self.mounted.subvolume, number)?;
         let first_path = self
             .first_paths
             .entry(number)
@@ -91,7 +95,7 @@ impl Survey<'_> {
     fn entries(&self, dir: &Inode) -> Result<BTreeMap<std::vec::Vec<u8>, Target>> {
         let mut entries = BTreeMap::new();
         let mut positions = BTreeSet::new();
-        self.mounted.fs.read_dir(dir, 0, &mut |entry| {
+        self.mounted.fs.names().read_dir(dir, 0, &mut |entry| {
             if !positions.insert(entry.position)
                 || entries.insert(entry.name.to_vec(), entry.target).is_some()
             {
@@ -101,7 +105,7 @@ impl Survey<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         for (name, target) in &entries {
-            if self.mounted.fs.lookup(dir, name)? != Some(*target) {
+            if self.mounted.fs.names().lookup(dir, name)? != Some(*target) {
                 pr_err!("lookup and readdir do not agree\n");
                 return Err(EUCLEAN);
             }
@@ -115,7 +119,7 @@ impl Survey<'_> {
         let kind = match attributes.file_type() {
             Some(FileType::Regular) => Kind::File,
             Some(FileType::Directory) => Kind::Directory,
-            Some(FileType::Symlink) => Kind::Symlink(fs.read_link(inode)?.to_vec()),
+            Some(FileType::Symlink) => Kind::Symlink(fs.inodes().read_link(inode)?.to_vec()),
             Some(FileType::Fifo) => Kind::Fifo,
             _ => Kind::Device(attributes.rdev),
         };
@@ -124,13 +128,13 @@ impl Survey<'_> {
             _ => Default::default(),
         };
         let mut names = std::vec::Vec::new();
-        fs.list_xattrs(inode, &mut |name| {
+        fs.inodes().list_xattrs(inode, &mut |name| {
             names.push(name.to_vec());
             Ok(ControlFlow::Continue(()))
         })?;
         let mut xattrs = BTreeMap::new();
         for name in names {
-            let value = fs.get_xattr(inode, &name)?.ok_or(EUCLEAN)?;
+            let value = fs.inodes().get_xattr(inode, &name)?.ok_or(EUCLEAN)?;
             xattrs.insert(name, value.to_vec());
         }
         Ok(File {

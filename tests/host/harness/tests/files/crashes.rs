@@ -37,12 +37,12 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
     player
         .write(&inode, 0, &vec![3; 300 * SECTOR as usize])
         .unwrap();
-    player.fs.unlink(&root, b"f", &inode, NOW).unwrap();
+    player.fs.names().unlink(&root, b"f", &inode, NOW).unwrap();
     let unnamed = New {
         mode: 0o100600,
         ..FILE
     };
-    let unnamed = player.fs.create_unnamed(&root, &unnamed).unwrap();
+    let unnamed = player.fs.names().create_unnamed(&root, &unnamed).unwrap();
     // It can still be read and written.
     player.write(&inode, 0, &vec![4; SECTOR as usize]).unwrap();
     assert_eq!(player.read(&inode, 0, 2).unwrap(), [4, 4]);
@@ -52,7 +52,10 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
     drop((root, inode, unnamed));
     let player = cut(player, 1);
     for number in numbers {
-        assert_eq!(player.fs.inode(&player.top, number).err(), Some(ESTALE));
+        assert_eq!(
+            player.fs.inodes().get(&player.top, number).err(),
+            Some(ESTALE)
+        );
     }
     assert_eq!(orphans(&player), 0);
     player.txns().commit().unwrap();
@@ -68,10 +71,14 @@ fn an_unnamed_file_gets_a_name() {
         mode: 0o100600,
         ..FILE
     };
-    let inode = player.fs.create_unnamed(&root, &new).unwrap();
-    player.fs.link(&root, b"named", &inode, NOW).unwrap();
+    let inode = player.fs.names().create_unnamed(&root, &new).unwrap();
+    player
+        .fs
+        .names()
+        .link(&root, b"named", &inode, NOW)
+        .unwrap();
     assert_eq!((orphans(&player), inode.attributes().nlink), (0, 1));
-    assert_eq!(player.fs.evict(&inode), Err(EINVAL));
+    assert_eq!(player.fs.inodes().evict(&inode), Err(EINVAL));
     drop((inode, root));
     tools::check(&player.unmount()).unwrap();
 }
@@ -100,7 +107,11 @@ fn a_truncate_is_cut() {
                     states.lock().unwrap().push(shared.image());
                 }
             });
-            shared.fs.truncate(&inode, 10 * SECTOR, NOW).unwrap();
+            shared
+                .fs
+                .file_space()
+                .truncate(&inode, 10 * SECTOR, NOW)
+                .unwrap();
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         drop(inode);
@@ -108,7 +119,7 @@ fn a_truncate_is_cut() {
         for image in states.into_inner().unwrap() {
             tools::check(&image).unwrap();
             let player = Files::mount(image);
-            let inode = player.fs.inode(&player.top, number).unwrap();
+            let inode = player.fs.inodes().get(&player.top, number).unwrap();
             let size = inode.attributes().size;
             assert!((10 * SECTOR..=600 * SECTOR).contains(&size) && size % SECTOR == 0);
             for n in [0, 5, 9, size / SECTOR - 1] {
@@ -116,6 +127,7 @@ fn a_truncate_is_cut() {
             }
             let behind = player
                 .fs
+                .data()
                 .map(&inode, FileOffset::new(size), 1 << 30)
                 .unwrap();
             assert!(matches!(behind.kind, engine::fs::MappingKind::Hole) && behind.len == 1 << 30);
@@ -147,7 +159,7 @@ fn what_was_synced_is_there() {
         let entries = player.entries(&root).unwrap();
         for n in kept {
             let number = entries[format!("f{n}").as_bytes()];
-            let inode = player.fs.inode(&player.top, number).unwrap();
+            let inode = player.fs.inodes().get(&player.top, number).unwrap();
             assert_eq!(inode.attributes().size, 5000 * (n + 1));
             let all = player.read(&inode, 0, 5000 * (n + 1)).unwrap();
             assert!(all.iter().all(|byte| *byte == n as u8));

@@ -15,15 +15,22 @@ fn small_files_live_in_the_tree() {
     let player = Files::mount(tools::mkfs(256 * MIB, &[]));
     let inode = player.file(b"f");
     player.write(&inode, 0, &[1; 2048]).unwrap();
-    let kind = |player: &Files| player.fs.map(&inode, FileOffset::new(0), 10).unwrap().kind;
+    let kind = |player: &Files| {
+        player
+            .fs
+            .data()
+            .map(&inode, FileOffset::new(0), 10)
+            .unwrap()
+            .kind
+    };
     assert!(matches!(kind(&player), MappingKind::Inline(_)));
     assert_eq!(inode.attributes().nbytes, 2048);
-    player.fs.truncate(&inode, 100, NOW).unwrap();
+    player.fs.file_space().truncate(&inode, 100, NOW).unwrap();
     assert_eq!(
         (inode.attributes().nbytes, inode.attributes().size),
         (100, 100)
     );
-    player.fs.truncate(&inode, 9000, NOW).unwrap();
+    player.fs.file_space().truncate(&inode, 9000, NOW).unwrap();
     assert_eq!(
         player.read(&inode, 50, 100).unwrap(),
         [[1; 50], [0; 50]].concat()
@@ -54,14 +61,26 @@ fn who_must_not_wait_is_told_what_is_in_memory() {
         MappingKind::Data { logical } => logical,
         other => panic!("{other:?}"),
     };
-    let sums = |logical, reach| player.fs.checksums_within(&inode, logical, SECTOR, reach);
+    let sums = |logical, reach| {
+        player
+            .fs
+            .data()
+            .checksums_within(&inode, logical, SECTOR, reach)
+    };
     player.mounted.store.shrink();
     assert_eq!(
-        player.fs.map_cached(&inode, at, SECTOR).unwrap_err(),
+        player.fs.data().map_cached(&inode, at, SECTOR).unwrap_err(),
         EAGAIN
     );
-    let found = logical(player.fs.map(&inode, at, SECTOR).unwrap().kind);
-    let cached = logical(player.fs.map_cached(&inode, at, SECTOR).unwrap().kind);
+    let found = logical(player.fs.data().map(&inode, at, SECTOR).unwrap().kind);
+    let cached = logical(
+        player
+            .fs
+            .data()
+            .map_cached(&inode, at, SECTOR)
+            .unwrap()
+            .kind,
+    );
     assert_eq!(found, cached);
     let waited = sums(found, Reach::Device).unwrap().unwrap();
     let at_once = sums(found, Reach::Cache).unwrap().unwrap();
@@ -90,6 +109,7 @@ fn an_extent_is_cut_in_many_places() {
         let inode = player.file(b"f");
         player
             .fs
+            .file_space()
             .preallocate(&inode, FileOffset::new(0), 64 * SECTOR, None, NOW)
             .unwrap();
         assert_eq!(inode.attributes().nbytes, 64 * SECTOR);
@@ -104,9 +124,17 @@ fn an_extent_is_cut_in_many_places() {
         }
         for n in (2..64).step_by(9) {
             let at = FileOffset::new(n * SECTOR);
-            player.fs.punch_hole(&inode, at, 2 * SECTOR, NOW).unwrap();
+            player
+                .fs
+                .file_space()
+                .punch_hole(&inode, at, 2 * SECTOR, NOW)
+                .unwrap();
         }
-        player.fs.truncate(&inode, 33 * SECTOR, NOW).unwrap();
+        player
+            .fs
+            .file_space()
+            .truncate(&inode, 33 * SECTOR, NOW)
+            .unwrap();
         let byte = |n: u64| match (n % 9, n % 3) {
             (2 | 3, _) => 0,
             (_, 1) => n as u8,
@@ -118,7 +146,7 @@ fn an_extent_is_cut_in_many_places() {
         }
         player.txns().commit().unwrap();
         tools::check_with(&player.image(), &["--check-data-csum"]).unwrap();
-        player.fs.truncate(&inode, 0, NOW).unwrap();
+        player.fs.file_space().truncate(&inode, 0, NOW).unwrap();
         assert_eq!(inode.attributes().nbytes, 0);
         drop(inode);
         tools::check(&player.unmount()).unwrap();
@@ -135,15 +163,20 @@ fn a_long_file_goes_in_batches() {
             .unwrap();
     }
     let before = player.txns().space().statistics().data.used;
-    player.fs.truncate(&inode, 1500 * SECTOR + 1, NOW).unwrap();
+    player
+        .fs
+        .file_space()
+        .truncate(&inode, 1500 * SECTOR + 1, NOW)
+        .unwrap();
     assert_eq!(inode.attributes().nbytes, 501 * SECTOR);
     player
         .fs
+        .file_space()
         .punch_hole(&inode, FileOffset::new(0), 1400 * SECTOR, NOW)
         .unwrap();
     let root = player.root.clone();
-    player.fs.unlink(&root, b"f", &inode, NOW).unwrap();
-    player.fs.evict(&inode).unwrap();
+    player.fs.names().unlink(&root, b"f", &inode, NOW).unwrap();
+    player.fs.inodes().evict(&inode).unwrap();
     player.txns().commit().unwrap();
     let after = player.txns().space().statistics().data.used;
     assert_eq!(before - after, before.min(1000 * SECTOR));
@@ -158,19 +191,26 @@ fn missing_checksums_are_told() {
     player
         .write(&inode, 0, &vec![5; 3 * SECTOR as usize])
         .unwrap();
-    let MappingKind::Data { logical } = player.fs.map(&inode, FileOffset::new(0), 1).unwrap().kind
+    let MappingKind::Data { logical } = player
+        .fs
+        .data()
+        .map(&inode, FileOffset::new(0), 1)
+        .unwrap()
+        .kind
     else {
         panic!();
     };
     let end = logical.checked_add(1 << 40).unwrap();
     let sums = player
         .fs
+        .data()
         .checksums(&inode, logical, SECTOR)
         .unwrap()
         .unwrap();
     assert!(sums.get(0).is_some() && sums.get(1).is_none());
     let sums = player
         .fs
+        .data()
         .checksums(&inode, end, 2 * SECTOR)
         .unwrap()
         .unwrap();
@@ -246,14 +286,17 @@ fn checksums_can_always_be_read(going: Going) {
     let places: std::vec::Vec<_> = (0..count)
         .map(|n| {
             let at = FileOffset::new(n * SECTOR);
-            match player.fs.map(&stays, at, 1).unwrap().kind {
+            match player.fs.data().map(&stays, at, 1).unwrap().kind {
                 MappingKind::Data { logical } => logical,
                 other => panic!("{other:?} in sector {n}"),
             }
         })
         .collect();
     let sum = |n: u64| {
-        let sums = player.fs.checksums(&stays, places[n as usize], SECTOR);
+        let sums = player
+            .fs
+            .data()
+            .checksums(&stays, places[n as usize], SECTOR);
         sums.unwrap().unwrap().get(0).map(<[u8]>::to_vec)
     };
     let wanted: std::vec::Vec<_> = (0..count).map(|n| sum(n).unwrap()).collect();

@@ -45,7 +45,7 @@ impl Files {
     pub fn mount(image: Image) -> Self {
         let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("mount");
         let (fs, top) = (mounted.fs.clone(), mounted.subvolume.clone());
-        let root = fs.root_inode(&top).expect("the topmost directory");
+        let root = fs.inodes().root(&top).expect("the topmost directory");
         Self {
             mounted,
             fs,
@@ -78,7 +78,10 @@ impl Files {
 
     /// Makes a file in the topmost directory.
     pub fn file(&self, name: &[u8]) -> Arc<Inode> {
-        self.fs.create(&self.root, name, &FILE).expect("create")
+        self.fs
+            .names()
+            .create(&self.root, name, &FILE)
+            .expect("create")
     }
 
     /// Reads `len` bytes at `at`, checking what has checksums. Zeros behind the end.
@@ -87,7 +90,7 @@ impl Files {
         while (out.len() as u64) < len {
             let at = at + out.len() as u64;
             let wanted = len - out.len() as u64;
-            let found = self.fs.map(inode, FileOffset::new(at), wanted)?;
+            let found = self.fs.data().map(inode, FileOffset::new(at), wanted)?;
             assert!(found.len > 0 && found.len <= wanted && found.offset.get() == at);
             match found.kind {
                 MappingKind::Hole | MappingKind::Prealloc { .. } => {
@@ -116,7 +119,7 @@ impl Files {
         let mut data = vec![0; len as usize];
         self.mounted.read_data(logical, &mut data)?;
         let kind = self.mounted.volume.format().checksum;
-        if let Some(sums) = self.fs.checksums(inode, logical, len)? {
+        if let Some(sums) = self.fs.data().checksums(inode, logical, len)? {
             for (n, sector) in data.chunks(SECTOR as usize).enumerate() {
                 let digest = HostChecksums.digest(kind, sector);
                 assert_eq!(
@@ -140,9 +143,17 @@ impl Files {
         sectors[(offset - start) as usize..][..data.len()].copy_from_slice(data);
         let size = size.max(end);
         if start == 0 && size <= sectors.len() as u64 {
-            let reservation = self.fs.reserve_write(inode, FileOffset::new(0), SECTOR)?;
+            let reservation = self
+                .fs
+                .data()
+                .reserve_write(inode, FileOffset::new(0), SECTOR)?;
             let bytes = &sectors[..size as usize];
-            if self.fs.write_inline(inode, bytes, reservation)?.is_none() {
+            if self
+                .fs
+                .data()
+                .write_inline(inode, bytes, reservation)?
+                .is_none()
+            {
                 return Ok(());
             }
         }
@@ -152,7 +163,10 @@ impl Files {
     /// Writes whole sectors in pieces; the user wrote up to `end`.
     pub fn write_sectors(&self, inode: &Inode, start: u64, sectors: &[u8], end: u64) -> Result {
         let len = sectors.len() as u64;
-        let reservation = self.fs.reserve_write(inode, FileOffset::new(start), len)?;
+        let reservation = self
+            .fs
+            .data()
+            .reserve_write(inode, FileOffset::new(start), len)?;
         self.write_reserved(inode, start, sectors, end, reservation)
     }
 
@@ -181,7 +195,7 @@ impl Files {
                 ..Times::default()
             });
             done += ordered.extent.get().len;
-            self.fs.finish_ordered(inode, ordered)?;
+            self.fs.data().finish_ordered(inode, ordered)?;
         }
         Ok(())
     }
@@ -198,7 +212,7 @@ impl Files {
         let wanted = sectors.len() as u64;
         let mut piece = reservation.split(wanted)?;
         let order = self.mounted.data_order.lock().unwrap();
-        let new = self.fs.allocate_write(&mut piece, wanted)?;
+        let new = self.fs.data().allocate_write(&mut piece, wanted)?;
         let extent = new.get();
         assert!(extent.len > 0 && extent.len <= wanted && extent.len % SECTOR == 0);
         if extent.len < wanted {
@@ -233,14 +247,14 @@ impl Files {
     pub fn entries(&self, dir: &Inode) -> Result<BTreeMap<Vec<u8>, ObjectId>> {
         let mut entries = BTreeMap::new();
         let mut last = 1;
-        self.fs.read_dir(dir, 0, &mut |entry| {
+        self.fs.names().read_dir(dir, 0, &mut |entry| {
             assert!(entry.position > last);
             last = entry.position;
             let Target::Inode(number, _) = entry.target else {
                 panic!("{entry:?}");
             };
             assert!(entries.insert(entry.name.to_vec(), number).is_none());
-            assert_eq!(self.fs.lookup(dir, entry.name)?, Some(entry.target));
+            assert_eq!(self.fs.names().lookup(dir, entry.name)?, Some(entry.target));
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(entries)

@@ -94,14 +94,24 @@ fn names_that_collide_and_long_names() {
     compare_files(&files.mounted, &model).unwrap();
     // One of two goes, the other stays.
     let entries = files.entries(&files.root).unwrap();
-    let inode = files.fs.inode(&files.top, entries[&names[0]]).unwrap();
+    let inode = files
+        .fs
+        .inodes()
+        .get(&files.top, entries[&names[0]])
+        .unwrap();
     files
         .fs
+        .names()
         .unlink(&files.root, &names[0], &inode, crate::files::NOW)
         .unwrap();
-    files.fs.evict(&inode).unwrap();
-    assert_eq!(files.fs.lookup(&files.root, &names[0]), Ok(None));
-    assert!(files.fs.lookup(&files.root, &names[1]).unwrap().is_some());
+    files.fs.inodes().evict(&inode).unwrap();
+    assert_eq!(files.fs.names().lookup(&files.root, &names[0]), Ok(None));
+    assert!(files
+        .fs
+        .names()
+        .lookup(&files.root, &names[1])
+        .unwrap()
+        .is_some());
     drop(inode);
     tools::check(&files.unmount()).unwrap();
 }

@@ -25,6 +25,7 @@ fn seen(files: &Files, inode: &Inode) -> impl PartialEq + core::fmt::Debug {
         files.read(inode, 0, size).unwrap(),
         files
             .fs
+            .inodes()
             .get_xattr(inode, b"user.a")
             .unwrap()
             .map(|value| value.to_vec()),
@@ -78,7 +79,9 @@ fn without_memory_nothing_changes() {
             refused.run((&files, &inode), what, call);
         };
         run("create", &mut || {
-            fs.create(&files.root, &name("new"), &FILE).map(drop)
+            fs.names()
+                .create(&files.root, &name("new"), &FILE)
+                .map(drop)
         });
         run("write", &mut || {
             files.write_sectors(&inode, 0, &[1; 2 * SECTOR as usize], 5000)
@@ -87,14 +90,15 @@ fn without_memory_nothing_changes() {
             files.write_sectors(&inode, 0, &[2; SECTOR as usize], 4096)
         });
         run("xattr", &mut || {
-            fs.set_xattr(&inode, b"user.a", &[7; 100], XattrMode::Any, NOW)
+            fs.inodes()
+                .set_xattr(&inode, b"user.a", &[7; 100], XattrMode::Any, NOW)
         });
         run("link", &mut || {
-            fs.link(&files.root, &name("l"), &inode, NOW)
+            fs.names().link(&files.root, &name("l"), &inode, NOW)
         });
         run("rename", &mut || {
             let (from, to) = (name("f"), name("r"));
-            fs.rename(&Rename {
+            fs.names().rename(&Rename {
                 from: Side {
                     dir: &files.root,
                     name: &from,
@@ -111,7 +115,9 @@ fn without_memory_nothing_changes() {
                 now: NOW,
             })
         });
-        run("truncate", &mut || fs.truncate(&inode, 10, NOW));
+        run("truncate", &mut || {
+            fs.file_space().truncate(&inode, 10, NOW)
+        });
         if n % 8 == 7 {
             run("commit", &mut || files.txns().commit());
         }
@@ -134,14 +140,18 @@ fn a_promise_is_kept_without_memory() {
         for round in 0..20_u64 {
             let inode = files.file(format!("f{round}").as_bytes());
             let at = FileOffset::new(0);
-            let mut space = files.fs.reserve_write(&inode, at, 40 * SECTOR).unwrap();
+            let mut space = files
+                .fs
+                .data()
+                .reserve_write(&inode, at, 40 * SECTOR)
+                .unwrap();
             let written = files
                 .to_device(&inode, 0, &data, 40 * SECTOR, &mut space)
                 .unwrap();
             let len = written.extent.get().len;
             files.mounted.store.shrink();
             let injection = inject::fail_randomly(round, 1);
-            files.fs.finish_ordered(&inode, written).unwrap();
+            files.fs.data().finish_ordered(&inode, written).unwrap();
             files.txns().commit().unwrap();
             drop(injection);
             assert_eq!(files.read(&inode, 0, len).unwrap(), data[..len as usize]);

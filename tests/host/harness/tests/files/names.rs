@@ -34,21 +34,30 @@ fn names_are_checked() {
     let (player, root) = player();
     let fs = &player.fs;
     assert_eq!(
-        fs.create(&root, &[b'x'; 256], &FILE).err(),
+        fs.names().create(&root, &[b'x'; 256], &FILE).err(),
         Some(ENAMETOOLONG)
     );
-    assert_eq!(fs.lookup(&root, &[b'x'; 256]), Err(ENAMETOOLONG));
-    assert_eq!(fs.create(&root, b"", &FILE).err(), Some(EINVAL));
-    let inode = fs.create(&root, &[b'x'; 255], &FILE).unwrap();
-    assert_eq!(fs.create(&root, &[b'x'; 255], &FILE).err(), Some(EEXIST));
-    assert_eq!(fs.link(&root, &[b'x'; 255], &inode, NOW), Err(EEXIST));
-    assert_eq!(fs.unlink(&root, b"other", &inode, NOW), Err(ENOENT));
+    assert_eq!(fs.names().lookup(&root, &[b'x'; 256]), Err(ENAMETOOLONG));
+    assert_eq!(fs.names().create(&root, b"", &FILE).err(), Some(EINVAL));
+    let inode = fs.names().create(&root, &[b'x'; 255], &FILE).unwrap();
+    assert_eq!(
+        fs.names().create(&root, &[b'x'; 255], &FILE).err(),
+        Some(EEXIST)
+    );
+    assert_eq!(
+        fs.names().link(&root, &[b'x'; 255], &inode, NOW),
+        Err(EEXIST)
+    );
+    assert_eq!(fs.names().unlink(&root, b"other", &inode, NOW), Err(ENOENT));
     assert_eq!(root.attributes().size, 510);
-    let dir = fs.create(&root, b"dir", &directory()).unwrap();
-    assert_eq!(fs.link(&root, b"dir2", &dir, NOW), Err(EPERM));
-    fs.create(&dir, b"a", &FILE).unwrap();
-    assert_eq!(fs.rmdir(&root, b"dir", &dir, NOW), Err(ENOTEMPTY));
-    assert_eq!(fs.rmdir(&root, &[b'x'; 255], &inode, NOW), Err(ENOTDIR));
+    let dir = fs.names().create(&root, b"dir", &directory()).unwrap();
+    assert_eq!(fs.names().link(&root, b"dir2", &dir, NOW), Err(EPERM));
+    fs.names().create(&dir, b"a", &FILE).unwrap();
+    assert_eq!(fs.names().rmdir(&root, b"dir", &dir, NOW), Err(ENOTEMPTY));
+    assert_eq!(
+        fs.names().rmdir(&root, &[b'x'; 255], &inode, NOW),
+        Err(ENOTDIR)
+    );
     drop((inode, dir, root));
     finish(player);
 }
@@ -57,11 +66,11 @@ fn names_are_checked() {
 fn a_directory_is_replaced_only_when_empty() {
     let (player, root) = player();
     let fs = &player.fs;
-    let a = fs.create(&root, b"a", &directory()).unwrap();
-    let b = fs.create(&root, b"b", &directory()).unwrap();
-    let inner = fs.create(&b, b"inner", &FILE).unwrap();
+    let a = fs.names().create(&root, b"a", &directory()).unwrap();
+    let b = fs.names().create(&root, b"b", &directory()).unwrap();
+    let inner = fs.names().create(&b, b"inner", &FILE).unwrap();
     let rename = |moved, from: &'static [u8], to: &'static [u8], replaced| {
-        fs.rename(&Rename {
+        fs.names().rename(&Rename {
             from: Side {
                 dir: &root,
                 name: from,
@@ -80,14 +89,16 @@ fn a_directory_is_replaced_only_when_empty() {
     };
     assert_eq!(rename(&a, b"a", b"b", Some(&b)), Err(ENOTEMPTY));
     assert_eq!(rename(&a, b"a", b"b", None), Err(EEXIST));
-    fs.unlink(&b, b"inner", &inner, NOW).unwrap();
-    fs.evict(&inner).unwrap();
+    fs.names().unlink(&b, b"inner", &inner, NOW).unwrap();
+    fs.inodes().evict(&inner).unwrap();
     rename(&a, b"a", b"b", Some(&b)).unwrap();
     assert_eq!(b.attributes().nlink, 0);
-    fs.evict(&b).unwrap();
-    assert_eq!(fs.inode(&player.top, b.number()).err(), Some(ESTALE));
-    assert_eq!(fs.lookup(&root, b"a"), Ok(None));
-    assert!(matches!(fs.lookup(&root, b"b"), Ok(Some(Target::Inode(n, _))) if n == a.number()));
+    fs.inodes().evict(&b).unwrap();
+    assert_eq!(fs.inodes().get(&player.top, b.number()).err(), Some(ESTALE));
+    assert_eq!(fs.names().lookup(&root, b"a"), Ok(None));
+    assert!(
+        matches!(fs.names().lookup(&root, b"b"), Ok(Some(Target::Inode(n, _))) if n == a.number())
+    );
     drop((a, b, inner, root));
     finish(player);
 }
@@ -97,20 +108,20 @@ fn a_directory_is_replaced_only_when_empty() {
 fn many_links() {
     let (player, root) = player();
     let fs = &player.fs;
-    let inode = fs.create(&root, b"first", &FILE).unwrap();
+    let inode = fs.names().create(&root, b"first", &FILE).unwrap();
     let name = |n: u32| format!("{n:0>200}").into_bytes();
     for n in 0..300 {
-        fs.link(&root, &name(n), &inode, NOW).unwrap();
+        fs.names().link(&root, &name(n), &inode, NOW).unwrap();
     }
     assert_eq!(inode.attributes().nlink, 301);
     player.txns().commit().unwrap();
     tools::check(&player.image()).unwrap();
     for n in (0..300).rev() {
-        fs.unlink(&root, &name(n), &inode, NOW).unwrap();
+        fs.names().unlink(&root, &name(n), &inode, NOW).unwrap();
     }
-    assert_eq!(fs.parent(&inode), Ok(Some(ObjectId::new(256))));
-    fs.unlink(&root, b"first", &inode, NOW).unwrap();
-    fs.evict(&inode).unwrap();
+    assert_eq!(fs.inodes().parent(&inode), Ok(Some(ObjectId::new(256))));
+    fs.names().unlink(&root, b"first", &inode, NOW).unwrap();
+    fs.inodes().evict(&inode).unwrap();
     drop((inode, root));
     finish(player);
 }
@@ -120,15 +131,17 @@ fn link_limits_without_extended_references() {
     let image = tools::mkfs(256 * MIB, &["-O", "^extref", "-n", "4096"]);
     let player = Files::mount(image);
     let root = player.root.clone();
-    let inode = player.fs.create(&root, b"first", &FILE).unwrap();
+    let inode = player.fs.names().create(&root, b"first", &FILE).unwrap();
     let name = |n: u32| format!("{n:0>200}").into_bytes();
-    let made = (0..).take_while(|n| match player.fs.link(&root, &name(*n), &inode, NOW) {
-        Ok(()) => true,
-        Err(error) => {
-            assert_eq!(error, EMLINK);
-            false
-        }
-    });
+    let made = (0..).take_while(
+        |n| match player.fs.names().link(&root, &name(*n), &inode, NOW) {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error, EMLINK);
+                false
+            }
+        },
+    );
     assert_eq!(made.count() as u32 + 1, inode.attributes().nlink);
     drop((inode, root));
     finish(player);
@@ -138,25 +151,42 @@ fn link_limits_without_extended_references() {
 fn attributes_of_all_sizes() {
     let (player, root) = player();
     let fs = &player.fs;
-    let inode = fs.create(&root, b"f", &FILE).unwrap();
+    let inode = fs.names().create(&root, b"f", &FILE).unwrap();
     let longest = 16384 - 101 - 25 - 30;
-    let set = |name: &[u8], len: usize, mode| fs.set_xattr(&inode, name, &vec![7; len], mode, NOW);
+    let set = |name: &[u8], len: usize, mode| {
+        fs.inodes()
+            .set_xattr(&inode, name, &vec![7; len], mode, NOW)
+    };
     for len in [0, 1, 100, 4000, longest - 6, 3, longest - 6, 200] {
         set(b"user.a", len, XattrMode::Any).unwrap();
-        assert_eq!(fs.get_xattr(&inode, b"user.a").unwrap().unwrap().len(), len);
+        assert_eq!(
+            fs.inodes()
+                .get_xattr(&inode, b"user.a")
+                .unwrap()
+                .unwrap()
+                .len(),
+            len
+        );
     }
     assert_eq!(set(b"user.a", longest - 5, XattrMode::Any), Err(ENOSPC));
     assert_eq!(set(b"user.a", 1, XattrMode::Create), Err(EEXIST));
     assert_eq!(set(b"user.b", 1, XattrMode::Replace), Err(ENODATA));
-    assert_eq!(fs.remove_xattr(&inode, b"user.b", NOW), Err(ENODATA));
     assert_eq!(
-        fs.get_xattr(&inode, b"user.b").unwrap().map(|v| v.len()),
+        fs.inodes().remove_xattr(&inode, b"user.b", NOW),
+        Err(ENODATA)
+    );
+    assert_eq!(
+        fs.inodes()
+            .get_xattr(&inode, b"user.b")
+            .unwrap()
+            .map(|v| v.len()),
         None
     );
     set(b"user.b", 5, XattrMode::Create).unwrap();
-    fs.remove_xattr(&inode, b"user.a", NOW).unwrap();
+    fs.inodes().remove_xattr(&inode, b"user.a", NOW).unwrap();
     let born = [(&b"user.x"[..], &b"1"[..]), (b"security.y", &[1; 3000])];
     let born = fs
+        .names()
         .create(
             &root,
             b"g",
@@ -167,7 +197,11 @@ fn attributes_of_all_sizes() {
         )
         .unwrap();
     assert_eq!(
-        fs.get_xattr(&born, b"security.y").unwrap().unwrap().len(),
+        fs.inodes()
+            .get_xattr(&born, b"security.y")
+            .unwrap()
+            .unwrap()
+            .len(),
         3000
     );
     drop((inode, born, root));
@@ -182,6 +216,7 @@ fn symbolic_links() {
     for (name, target) in [(&b"s"[..], &b"to"[..]), (b"l", &long)] {
         let kind = NewKind::Symlink(target);
         let inode = fs
+            .names()
             .create(
                 &root,
                 name,
@@ -192,7 +227,7 @@ fn symbolic_links() {
                 },
             )
             .unwrap();
-        assert_eq!(&fs.read_link(&inode).unwrap()[..], target);
+        assert_eq!(&fs.inodes().read_link(&inode).unwrap()[..], target);
     }
     let long = vec![b'l'; 4096];
     let new = New {
@@ -200,12 +235,15 @@ fn symbolic_links() {
         mode: 0o120777,
         ..FILE
     };
-    assert_eq!(fs.create(&root, b"t", &new).err(), Some(ENAMETOOLONG));
+    assert_eq!(
+        fs.names().create(&root, b"t", &new).err(),
+        Some(ENAMETOOLONG)
+    );
     let wrong = New {
         mode: 0o040755,
         ..FILE
     };
-    assert_eq!(fs.create(&root, b"w", &wrong).err(), Some(EINVAL));
+    assert_eq!(fs.names().create(&root, b"w", &wrong).err(), Some(EINVAL));
     drop(root);
     finish(player);
 }
@@ -215,7 +253,8 @@ fn directories_are_read_from_anywhere() {
     let (player, root) = player();
     let fs = &player.fs;
     for n in 0..400 {
-        fs.create(&root, format!("{n:0>60}").as_bytes(), &FILE)
+        fs.names()
+            .create(&root, format!("{n:0>60}").as_bytes(), &FILE)
             .unwrap();
     }
     let all = player.entries(&root).unwrap();
@@ -224,17 +263,18 @@ fn directories_are_read_from_anywhere() {
     let mut position = 0;
     loop {
         let mut seen = 0;
-        fs.read_dir(&root, position, &mut |entry| {
-            positions.push(entry.position);
-            position = entry.position + 1;
-            seen += 1;
-            Ok(if seen == 7 {
-                std::ops::ControlFlow::Break(())
-            } else {
-                std::ops::ControlFlow::Continue(())
+        fs.names()
+            .read_dir(&root, position, &mut |entry| {
+                positions.push(entry.position);
+                position = entry.position + 1;
+                seen += 1;
+                Ok(if seen == 7 {
+                    std::ops::ControlFlow::Break(())
+                } else {
+                    std::ops::ControlFlow::Continue(())
+                })
             })
-        })
-        .unwrap();
+            .unwrap();
         if seen < 7 {
             break;
         }
@@ -270,7 +310,7 @@ fn too_many_names_of_one_hash() {
         .collect();
     let mut made = Vec::new();
     for name in &names {
-        match fs.create(&root, name, &FILE) {
+        match fs.names().create(&root, name, &FILE) {
             Ok(inode) => made.push((name, inode)),
             Err(error) => {
                 assert_eq!(error, EOVERFLOW);
@@ -279,11 +319,11 @@ fn too_many_names_of_one_hash() {
         }
     }
     assert_eq!(made.len(), (16384 - 101 - 25) / (30 + 194));
-    let other = fs.create(&root, b"other", &FILE).unwrap();
+    let other = fs.names().create(&root, b"other", &FILE).unwrap();
     let refused = &names[made.len()];
-    assert_eq!(fs.link(&root, refused, &other, NOW), Err(EOVERFLOW));
+    assert_eq!(fs.names().link(&root, refused, &other, NOW), Err(EOVERFLOW));
     let rename = |to| {
-        fs.rename(&Rename {
+        fs.names().rename(&Rename {
             from: Side {
                 dir: &root,
                 name: b"other",
@@ -305,8 +345,8 @@ fn too_many_names_of_one_hash() {
     player.txns().commit().unwrap();
     tools::check(&player.image()).unwrap();
     for (name, inode) in &made[10..] {
-        fs.unlink(&root, name, inode, NOW).unwrap();
-        fs.evict(inode).unwrap();
+        fs.names().unlink(&root, name, inode, NOW).unwrap();
+        fs.inodes().evict(inode).unwrap();
     }
     rename(refused).unwrap();
     assert_eq!(player.entries(&root).unwrap().len(), 11);

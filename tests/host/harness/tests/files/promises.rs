@@ -37,8 +37,12 @@ fn an_address_without_a_write_is_given_back() {
         let available = files.txns().space().statistics().available;
         for _ in 0..3 {
             let offset = FileOffset::new(0);
-            let mut reservation = files.fs.reserve_write(&inode, offset, len).unwrap();
-            let extent = files.fs.allocate_write(&mut reservation, len).unwrap();
+            let mut reservation = files.fs.data().reserve_write(&inode, offset, len).unwrap();
+            let extent = files
+                .fs
+                .data()
+                .allocate_write(&mut reservation, len)
+                .unwrap();
             assert_eq!(reserved(&files), len);
             drop((extent, reservation));
             assert_eq!(reserved(&files), 0);
@@ -60,6 +64,7 @@ fn a_write_that_cannot_be_finished_is_given_back() {
     let (data, len) = ([7; 4 * SECTOR as usize], 4 * SECTOR);
     let mut reservation = files
         .fs
+        .data()
         .reserve_write(&inode, FileOffset::new(0), len)
         .unwrap();
     let written = files
@@ -68,7 +73,7 @@ fn a_write_that_cannot_be_finished_is_given_back() {
     drop(reservation);
     assert_eq!(reserved(&files), len);
     files.txns().abort(EIO);
-    assert_eq!(files.fs.finish_ordered(&inode, written), Err(EROFS));
+    assert_eq!(files.fs.data().finish_ordered(&inode, written), Err(EROFS));
     assert_eq!(reserved(&files), 0);
     tools::check(&files.image()).unwrap();
 }
@@ -79,7 +84,7 @@ fn reserve_all(files: &Files, piece: u64) -> Vec<(Arc<Inode>, WriteReservation)>
     loop {
         let inode = files.file(format!("f{}", all.len()).as_bytes());
         let offset = FileOffset::new(0);
-        match files.fs.reserve_write(&inode, offset, piece) {
+        match files.fs.data().reserve_write(&inode, offset, piece) {
             Ok(reservation) => all.push((inode, reservation)),
             Err(error) => {
                 assert_eq!(error, ENOSPC);
@@ -112,11 +117,17 @@ fn reserve_to_the_end(
     let mut all = reserve_all(files, piece);
     let rest = spare(files);
     if rest > 0 {
-        let last = files.fs.reserve_write(inode, FileOffset::new(0), rest);
+        let last = files
+            .fs
+            .data()
+            .reserve_write(inode, FileOffset::new(0), rest);
         all.push((inode.clone(), last.unwrap()));
     }
     assert!(all.len() > 5 && spare(files) == 0);
-    let refused = files.fs.reserve_write(inode, FileOffset::new(0), SECTOR);
+    let refused = files
+        .fs
+        .data()
+        .reserve_write(inode, FileOffset::new(0), SECTOR);
     assert_eq!(refused.err(), Some(ENOSPC));
     all
 }
@@ -132,11 +143,14 @@ fn an_address_taken_back_leaves_its_promise() {
         let all = reservation.data_len();
         for wanted in [SECTOR, all, (5 * SECTOR).min(all)] {
             let mut part = reservation.split(wanted).unwrap();
-            let extent = files.fs.allocate_write(&mut part, wanted).unwrap();
+            let extent = files.fs.data().allocate_write(&mut part, wanted).unwrap();
             assert_eq!(reserved(&files), extent.get().len);
             extent.take_back(&mut part).unwrap();
             assert_eq!((reserved(&files), part.data_len()), (0, wanted));
-            let refused = files.fs.reserve_write(&other, FileOffset::new(0), SECTOR);
+            let refused = files
+                .fs
+                .data()
+                .reserve_write(&other, FileOffset::new(0), SECTOR);
             assert_eq!((refused.err(), spare(&files)), (Some(ENOSPC), 0));
             reservation.merge(part);
         }
@@ -163,10 +177,14 @@ fn a_zone_takes_no_address_back() {
     let other = files.file(b"other");
     let space = files.txns().space();
     let offset = FileOffset::new(0);
-    let mut reservation = files.fs.reserve_write(&inode, offset, MIB).unwrap();
+    let mut reservation = files.fs.data().reserve_write(&inode, offset, MIB).unwrap();
     let before = space.statistics().data;
     for _ in 0..3 {
-        let extent = files.fs.allocate_write(&mut reservation, MIB).unwrap();
+        let extent = files
+            .fs
+            .data()
+            .allocate_write(&mut reservation, MIB)
+            .unwrap();
         extent.take_back(&mut reservation).unwrap();
         assert_eq!((reserved(&files), reservation.data_len()), (0, MIB));
     }
@@ -174,7 +192,11 @@ fn a_zone_takes_no_address_back() {
     assert_eq!(after.promised, before.promised);
     assert_eq!(after.unusable, before.unusable + 3 * MIB);
     let all = reserve_to_the_end(&files, &other, MIB);
-    let extent = files.fs.allocate_write(&mut reservation, MIB).unwrap();
+    let extent = files
+        .fs
+        .data()
+        .allocate_write(&mut reservation, MIB)
+        .unwrap();
     assert_eq!(extent.take_back(&mut reservation), Err(ENOSPC));
     assert_eq!((reserved(&files), reservation.data_len()), (0, 0));
     space.audit().unwrap();
@@ -225,7 +247,7 @@ fn a_granted_truncation_finds_its_space() {
     files.write_sectors(&inode, 0, &data, 40 * SECTOR).unwrap();
     files.txns().commit().unwrap();
     let before = inode.attributes();
-    let ask = |size| files.fs.ask_truncate(&inode, size);
+    let ask = |size| files.fs.file_space().ask_truncate(&inode, size);
     drop(ask(0).unwrap());
     assert_eq!(ask(u64::MAX).err(), Some(EFBIG));
     let (shorter, longer) = (ask(100).unwrap(), ask(MIB).unwrap());

@@ -27,7 +27,7 @@ fn snapshot(files: Files, id: u64, name: &str) -> Files {
         index = entry.position + 1;
         Ok(ControlFlow::Continue(()))
     };
-    files.fs.read_dir(&files.root, 0, each).unwrap();
+    files.fs.names().read_dir(&files.root, 0, each).unwrap();
     make_snapshot(&files, id, name, index).unwrap();
     files.txns().commit().unwrap();
     Files::mount(files.unmount())
@@ -96,8 +96,8 @@ struct Side {
 
 impl Side {
     fn new(files: &Files, id: ObjectId, contents: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
-        let subvolume = files.fs.subvolume(id).unwrap();
-        let root = files.fs.root_inode(&subvolume).unwrap();
+        let subvolume = files.fs.subvolumes().get(id).unwrap();
+        let root = files.fs.inodes().root(&subvolume).unwrap();
         Self {
             root,
             subvolume,
@@ -106,8 +106,10 @@ impl Side {
     }
 
     fn inode(&self, files: &Files, name: &[u8]) -> Arc<Inode> {
-        match files.fs.lookup(&self.root, name).unwrap() {
-            Some(Target::Inode(number, _)) => files.fs.inode(&self.subvolume, number).unwrap(),
+        match files.fs.names().lookup(&self.root, name).unwrap() {
+            Some(Target::Inode(number, _)) => {
+                files.fs.inodes().get(&self.subvolume, number).unwrap()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -139,22 +141,27 @@ impl Side {
             5 if len > 0 => {
                 files
                     .fs
+                    .file_space()
                     .punch_hole(&inode, FileOffset::new(at), len, NOW)
                     .unwrap();
                 contents[at as usize..][..len as usize].fill(0);
             }
             6 => {
-                files.fs.truncate(&inode, at, NOW).unwrap();
+                files.fs.file_space().truncate(&inode, at, NOW).unwrap();
                 contents.truncate(at as usize);
             }
             7 if names.len() > 4 => {
-                files.fs.unlink(&self.root, &name, &inode, NOW).unwrap();
-                files.fs.evict(&inode).unwrap();
+                files
+                    .fs
+                    .names()
+                    .unlink(&self.root, &name, &inode, NOW)
+                    .unwrap();
+                files.fs.inodes().evict(&inode).unwrap();
                 self.contents.remove(&name);
             }
             _ => {
                 let name = format!("new{}", random.next()).into_bytes();
-                let inode = files.fs.create(&self.root, &name, &FILE).unwrap();
+                let inode = files.fs.names().create(&self.root, &name, &FILE).unwrap();
                 files
                     .write_sectors(&inode, 0, &[9; SECTOR as usize], SECTOR)
                     .unwrap();
@@ -180,14 +187,14 @@ fn share(image: Image, seed: u64) {
     let files = snapshot(files, 257, "two");
     let side = |id| Side::new(&files, ObjectId::new(id), contents.clone());
     let mut sides = [side(5), side(256), side(257)];
-    let there = files.fs.lookup(&sides[0].root, b"one").unwrap();
+    let there = files.fs.names().lookup(&sides[0].root, b"one").unwrap();
     assert_eq!(there, Some(Target::Subvolume(ObjectId::new(256))));
     assert_eq!(
-        files.fs.lookup(&sides[2].root, b"one").unwrap(),
+        files.fs.names().lookup(&sides[2].root, b"one").unwrap(),
         Some(Target::EmptyPlace)
     );
     assert_eq!(
-        files.fs.subvolume_path(ObjectId::new(257)).unwrap()[..],
+        files.fs.subvolumes().path(ObjectId::new(257)).unwrap()[..],
         *b"/two"
     );
     for step in 0..500 {
@@ -239,9 +246,10 @@ fn compressed_extents_are_cut() {
         let image = tools::mkfs_with(&model.snapshot(), 256 * MIB, &["--compress", algorithm]);
         let files = Files::mount(image);
         let number = files.entries(&files.root).unwrap()[&b"file"[..]];
-        let inode = files.fs.inode(&files.top, number).unwrap();
+        let inode = files.fs.inodes().get(&files.top, number).unwrap();
         let kind = files
             .fs
+            .data()
             .map(&inode, FileOffset::new(5 * SECTOR), 1)
             .unwrap()
             .kind;
@@ -252,9 +260,14 @@ fn compressed_extents_are_cut() {
         }
         files
             .fs
+            .file_space()
             .punch_hole(&inode, FileOffset::new(30 * SECTOR), 5 * SECTOR, NOW)
             .unwrap();
-        files.fs.truncate(&inode, 77 * SECTOR, NOW).unwrap();
+        files
+            .fs
+            .file_space()
+            .truncate(&inode, 77 * SECTOR, NOW)
+            .unwrap();
         assert_eq!(inode.attributes().nbytes, 72 * SECTOR);
         drop(inode);
         let image = files.unmount();
@@ -293,17 +306,25 @@ fn what_is_packed_in_the_tree_is_not_cut() {
     let image = tools::mkfs_with(&model.snapshot(), 256 * MIB, &["--compress", "zstd"]);
     let files = Files::mount(image);
     let number = files.entries(&files.root).unwrap()[&b"file"[..]];
-    let inode = files.fs.inode(&files.top, number).unwrap();
-    let kind = files.fs.map(&inode, FileOffset::new(0), 1).unwrap().kind;
+    let inode = files.fs.inodes().get(&files.top, number).unwrap();
+    let kind = files
+        .fs
+        .data()
+        .map(&inode, FileOffset::new(0), 1)
+        .unwrap()
+        .kind;
     assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");
-    assert_eq!(files.fs.truncate(&inode, 1000, NOW), Err(EOPNOTSUPP));
+    assert_eq!(
+        files.fs.file_space().truncate(&inode, 1000, NOW),
+        Err(EOPNOTSUPP)
+    );
     assert_eq!(files.txns().is_aborted(), None);
-    files.fs.truncate(&inode, 3000, NOW).unwrap();
-    files.fs.truncate(&inode, 2000, NOW).unwrap();
+    files.fs.file_space().truncate(&inode, 3000, NOW).unwrap();
+    files.fs.file_space().truncate(&inode, 2000, NOW).unwrap();
     files
         .write_sectors(&inode, 0, &[1; SECTOR as usize], 10)
         .unwrap();
-    files.fs.truncate(&inode, 1000, NOW).unwrap();
+    files.fs.file_space().truncate(&inode, 1000, NOW).unwrap();
     assert_eq!(inode.attributes().nbytes, SECTOR);
     drop(inode);
     tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();

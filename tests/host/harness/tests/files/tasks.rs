@@ -29,14 +29,21 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
     let dir_name = format!("task{task}").into_bytes();
     let dir = {
         let _root = common.lock.lock().unwrap();
-        files.fs.create(&files.root, &dir_name, &DIRECTORY).unwrap()
+        files
+            .fs
+            .names()
+            .create(&files.root, &dir_name, &DIRECTORY)
+            .unwrap()
     };
     let mut mine: Vec<(Vec<u8>, Arc<Inode>)> = Vec::new();
     for step in 0..steps {
         let name = format!("{task}-{step}-{:0>1$}", "", random.below(60) as usize).into_bytes();
         let choice = random.below(12);
         if choice < 4 || mine.is_empty() {
-            mine.push((name.clone(), files.fs.create(&dir, &name, &FILE).unwrap()));
+            mine.push((
+                name.clone(),
+                files.fs.names().create(&dir, &name, &FILE).unwrap(),
+            ));
             continue;
         }
         let at = random.below(mine.len() as u64) as usize;
@@ -66,6 +73,7 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
                 let (moved, now) = (&*inode, NOW);
                 files
                     .fs
+                    .names()
                     .rename(&Rename {
                         from,
                         to,
@@ -80,6 +88,7 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
                 };
                 files
                     .fs
+                    .names()
                     .rename(&Rename {
                         from: to,
                         to: from,
@@ -91,20 +100,29 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
             }
             8 => {
                 let _lock = common.lock.lock().unwrap();
-                files.fs.link(&common.dir, &name, &inode, NOW).unwrap();
-                files.fs.unlink(&common.dir, &name, &inode, NOW).unwrap();
+                files
+                    .fs
+                    .names()
+                    .link(&common.dir, &name, &inode, NOW)
+                    .unwrap();
+                files
+                    .fs
+                    .names()
+                    .unlink(&common.dir, &name, &inode, NOW)
+                    .unwrap();
             }
             9 => {
                 let value = vec![1; random.below(300) as usize];
                 files
                     .fs
+                    .inodes()
                     .set_xattr(&inode, b"user.a", &value, XattrMode::Any, NOW)
                     .unwrap();
             }
             10 if step % 8 == 0 => files.txns().commit().unwrap(),
             _ => {
-                files.fs.unlink(&dir, &old, &inode, NOW).unwrap();
-                files.fs.evict(&inode).unwrap();
+                files.fs.names().unlink(&dir, &old, &inode, NOW).unwrap();
+                files.fs.inodes().evict(&inode).unwrap();
                 mine.swap_remove(at);
             }
         }
@@ -119,7 +137,11 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
 fn run(image: Image, tasks: u64, steps: u64) {
     let files = Files::mount(image);
     let common = Common {
-        dir: files.fs.create(&files.root, b"common", &DIRECTORY).unwrap(),
+        dir: files
+            .fs
+            .names()
+            .create(&files.root, b"common", &DIRECTORY)
+            .unwrap(),
         lock: Mutex::new(()),
     };
     std::thread::scope(|scope| {

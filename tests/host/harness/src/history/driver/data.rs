@@ -73,6 +73,7 @@ impl Driver {
         if matches!(
             self.mounted
                 .fs
+                .data()
                 .map(inode, FileOffset::new(start), SECTOR)?
                 .kind,
             MappingKind::Hole
@@ -107,10 +108,16 @@ impl Driver {
         let mut reservation =
             self.mounted
                 .fs
+                .data()
                 .reserve_write(inode, FileOffset::new(start), end - start)?;
         if form == Form::Any && start == 0 && new_size <= MAX_INLINE {
             let all = &bytes[..new_size as usize];
-            match self.mounted.fs.write_inline(inode, all, reservation)? {
+            match self
+                .mounted
+                .fs
+                .data()
+                .write_inline(inode, all, reservation)?
+            {
                 None => return self.note_contents(inode),
                 Some(back) => reservation = back,
             }
@@ -125,7 +132,7 @@ impl Driver {
             ctime: Some(self.now),
             ..Changes::default()
         };
-        self.mounted.fs.set_attributes(inode, &changes)
+        self.mounted.fs.inodes().set_attributes(inode, &changes)
     }
 
     fn write_extents(
@@ -159,7 +166,7 @@ impl Driver {
                 ctime: Some(self.now),
                 ..Times::default()
             });
-            self.mounted.fs.finish_ordered(inode, ordered)?;
+            self.mounted.fs.data().finish_ordered(inode, ordered)?;
             reservation = for_later;
             at += len;
             rest = later;
@@ -171,7 +178,7 @@ impl Driver {
     fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
         let fs = &self.mounted.fs;
         let _order = self.mounted.data_order.lock().unwrap();
-        let extent = fs.allocate_write(reservation, bytes.len() as u64)?;
+        let extent = fs.data().allocate_write(reservation, bytes.len() as u64)?;
         let DataExtent { logical, len } = extent.get();
         self.mounted.write_data(logical, &bytes[..len as usize])?;
         Ok(extent)
@@ -183,7 +190,10 @@ impl Driver {
         if size > old {
             self.settle_tail(&inode)?;
         }
-        self.mounted.fs.truncate(&inode, size, self.now)?;
+        self.mounted
+            .fs
+            .file_space()
+            .truncate(&inode, size, self.now)?;
         if size < old {
             self.settle_tail(&inode)?;
         }
@@ -196,9 +206,12 @@ impl Driver {
         let end = offset + len;
         let (first, last) = (align_up(offset), align_down(end));
         if first < last {
-            self.mounted
-                .fs
-                .punch_hole(&inode, FileOffset::new(first), last - first, self.now)?;
+            self.mounted.fs.file_space().punch_hole(
+                &inode,
+                FileOffset::new(first),
+                last - first,
+                self.now,
+            )?;
         }
         // Partial sectors at both ends, or one.
         for (from, to) in [(offset, first.min(end)), (last.max(offset), end)] {
@@ -224,7 +237,7 @@ impl Driver {
         let (start, end) = (align_down(offset), align_up(offset + len));
         self.settle_tail(&inode)?;
         let new_size = (offset + len > inode.attributes().size).then_some(offset + len);
-        self.mounted.fs.preallocate(
+        self.mounted.fs.file_space().preallocate(
             &inode,
             FileOffset::new(start),
             end - start,

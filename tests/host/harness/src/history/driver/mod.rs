@@ -41,7 +41,8 @@ impl Driver {
     pub fn start_below(mounted: &std::sync::Arc<Mounted>, name: &[u8]) -> Result<Self> {
         let top = mounted
             .fs
-            .inode(&mounted.subvolume, mounted.subvolume.root_directory())?;
+            .inodes()
+            .get(&mounted.subvolume, mounted.subvolume.root_directory())?;
         let now = Time::default();
         let new = New {
             kind: NewKind::Directory,
@@ -51,7 +52,7 @@ impl Driver {
             now,
             xattrs: &[],
         };
-        let directory = mounted.fs.create(&top, name, &new)?;
+        let directory = mounted.fs.names().create(&top, name, &new)?;
         Self::start_at(mounted.clone(), directory.number())
     }
 
@@ -77,7 +78,7 @@ impl Driver {
             ctime: zero,
             ..Changes::default()
         };
-        self.mounted.fs.set_attributes(&root, &changes)
+        self.mounted.fs.inodes().set_attributes(&root, &changes)
     }
 
     /// The volume.
@@ -91,7 +92,8 @@ impl Driver {
         while let Some(id) = dirs.pop() {
             let dir = self.inode(id)?;
             for (name, child) in &model.node(id).entries {
-                let Some(Target::Inode(number, _)) = self.mounted.fs.lookup(&dir, name)? else {
+                let Some(Target::Inode(number, _)) = self.mounted.fs.names().lookup(&dir, name)?
+                else {
                     return Err(ENOENT);
                 };
                 self.numbers.insert(*child, number);
@@ -125,7 +127,11 @@ impl Driver {
         }
         // Unknown after a step that failed, as on a damaged volume.
         let number = *self.numbers.get(&id).ok_or(ENOENT)?;
-        let inode = self.mounted.fs.inode(&self.mounted.subvolume, number)?;
+        let inode = self
+            .mounted
+            .fs
+            .inodes()
+            .get(&self.mounted.subvolume, number)?;
         self.inodes.insert(id, inode.clone());
         Ok(inode)
     }
@@ -138,7 +144,7 @@ impl Driver {
     /// What stands at a name, as the VFS would look it up.
     fn look_up(&mut self, at: &Place) -> Result<Option<(Id, Arc<Inode>)>> {
         let dir = self.inode(at.dir)?;
-        let Some(target) = self.mounted.fs.lookup(&dir, &at.name)? else {
+        let Some(target) = self.mounted.fs.names().lookup(&dir, &at.name)? else {
             return Ok(None);
         };
         let Target::Inode(number, _) = target else {
@@ -161,7 +167,7 @@ impl Driver {
             Op::CreateUnnamed { id, dir } => {
                 let dir = self.inode(*dir)?;
                 let new = self.new(NewKind::File, S_IFREG | 0o600);
-                let inode = self.mounted.fs.create_unnamed(&dir, &new)?;
+                let inode = self.mounted.fs.names().create_unnamed(&dir, &new)?;
                 self.keep(*id, inode);
                 Ok(())
             }
@@ -170,14 +176,20 @@ impl Driver {
                 if self.look_up(at)?.is_some() {
                     return Err(EEXIST);
                 }
-                self.mounted.fs.link(&dir, &at.name, &inode, self.now)
+                self.mounted
+                    .fs
+                    .names()
+                    .link(&dir, &at.name, &inode, self.now)
             }
             Op::Unlink { at, open } => self.unlink(at, *open),
             Op::Close { id } => self.close(*id),
             Op::Rmdir { at } => {
                 let (id, child) = self.look_up(at)?.ok_or(ENOENT)?;
                 let dir = self.inode(at.dir)?;
-                self.mounted.fs.rmdir(&dir, &at.name, &child, self.now)?;
+                self.mounted
+                    .fs
+                    .names()
+                    .rmdir(&dir, &at.name, &child, self.now)?;
                 self.close(id)
             }
             Op::Rename { from, to, how } => self.rename(from, to, how),
@@ -207,11 +219,15 @@ impl Driver {
                 };
                 self.mounted
                     .fs
+                    .inodes()
                     .set_xattr(&inode, name, value, mode, self.now)
             }
             Op::RemoveXattr { id, name } => {
                 let inode = self.inode(*id)?;
-                self.mounted.fs.remove_xattr(&inode, name, self.now)
+                self.mounted
+                    .fs
+                    .inodes()
+                    .remove_xattr(&inode, name, self.now)
             }
             Op::SetAttributes { id, mode, owner } => {
                 let inode = self.inode(*id)?;
@@ -224,7 +240,7 @@ impl Driver {
                     ctime: Some(self.now),
                     ..Changes::default()
                 };
-                self.mounted.fs.set_attributes(&inode, &changes)
+                self.mounted.fs.inodes().set_attributes(&inode, &changes)
             }
             Op::Sync => self.mounted.txns.commit(),
             Op::Fsync { id } => {
@@ -261,7 +277,7 @@ impl Driver {
             Kind::Fifo => (NewKind::Fifo, S_IFIFO),
         };
         let new = self.new(kind, file_type | mode);
-        let inode = self.mounted.fs.create(&dir, &at.name, &new)?;
+        let inode = self.mounted.fs.names().create(&dir, &at.name, &new)?;
         self.keep(id, inode);
         Ok(())
     }
@@ -269,7 +285,10 @@ impl Driver {
     fn unlink(&mut self, at: &Place, open: Open) -> Result {
         let (id, child) = self.look_up(at)?.ok_or(ENOENT)?;
         let dir = self.inode(at.dir)?;
-        self.mounted.fs.unlink(&dir, &at.name, &child, self.now)?;
+        self.mounted
+            .fs
+            .names()
+            .unlink(&dir, &at.name, &child, self.now)?;
         if open == Open::Yes {
             return Ok(());
         }
@@ -282,7 +301,7 @@ impl Driver {
         if inode.attributes().nlink == 0 {
             self.inodes.remove(&id);
             self.numbers.remove(&id);
-            self.mounted.fs.evict(&inode)?;
+            self.mounted.fs.inodes().evict(&inode)?;
         }
         Ok(())
     }
@@ -322,9 +341,9 @@ impl Driver {
             mode,
             now: self.now,
         };
-        self.mounted.fs.rename(&rename)?;
+        self.mounted.fs.names().rename(&rename)?;
         if let How::Whiteout(id) = how {
-            let number = match self.mounted.fs.lookup(&from_dir, &from.name)? {
+            let number = match self.mounted.fs.names().lookup(&from_dir, &from.name)? {
                 Some(Target::Inode(number, _)) => number,
                 _ => return Err(EUCLEAN),
             };
