@@ -75,6 +75,8 @@ ranks! {
     InodeState = c"rbtrfs_inode_state",
     /// The next inode number of a subvolume.
     NextInode = c"rbtrfs_next_inode",
+    /// The id of the next subvolume.
+    NextSubvolume = c"rbtrfs_next_subvolume",
     /// The subvolumes that were met.
     Subvolumes = c"rbtrfs_subvolumes",
     /// Making and removing chunks, and the device ranges that are not free yet.

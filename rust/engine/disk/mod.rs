@@ -68,7 +68,7 @@ pub use ids::*;
 pub use inode::{InodeExtref, InodeExtrefs, InodeItem, InodeRef, InodeRefs, Timespec};
 pub use key::{Key, Kind};
 pub use raw::FREE_SPACE_BITMAP_SIZE;
-pub use root::{RootExtension, RootItem, RootRef};
+pub use root::{RootExtension, RootItem, RootRef, UuidItem};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{
     Superblock, SuperblockError, SystemChunks, SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,

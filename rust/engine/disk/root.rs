@@ -5,7 +5,7 @@ use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::MAX_LEVELS;
 use super::item::{front, len16, len64, put_front, put_strings, split_name, whole_mut};
 use super::raw::{RawRootItem, RawRootRef, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY};
-use super::{Generation, Key, Logical, ObjectId, Timespec, Uuid};
+use super::{Generation, Key, Kind, Logical, ObjectId, Timespec, Uuid};
 use zerocopy::FromBytes;
 
 /// A tree (C: `struct btrfs_root_item`).
@@ -163,6 +163,25 @@ impl TryFrom<&RawRootItem> for RootItem {
             drop_progress: dropping.then_some((progress, drop_level)),
             extended: current.then(|| raw.into()),
         })
+    }
+}
+
+/// What the UUID tree says of a subvolume, in an item by the UUID: its id. An item has several where UUIDs are the same.
+pub struct UuidItem(pub ObjectId);
+
+impl UuidItem {
+    /// Bytes that one id takes.
+    pub const SIZE: usize = core::mem::size_of::<u64>();
+
+    /// The key of the subvolume's own UUID.
+    pub const fn key(uuid: &Uuid) -> Key {
+        let (objectid, offset) = uuid.key_halves();
+        Key::new(objectid, Kind::UUID_SUBVOL, offset)
+    }
+
+    /// Writes the id to [`Self::SIZE`] bytes.
+    pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
+        put_strings(bytes, &self.0.get().to_le_bytes(), &[])
     }
 }
 

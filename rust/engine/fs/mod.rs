@@ -15,8 +15,8 @@
 //! [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
-//! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` > `Subvolumes` >
-//! `FileTree`; of two inodes never both. See `Documentation/fs.md`.
+//! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` > `NextSubvolume` >
+//! `Subvolumes` > `FileTree`; of two inodes never both. See `Documentation/fs.md`.
 
 mod data;
 mod filesystem;
@@ -35,4 +35,4 @@ pub use filesystem::{Access, FileSystem, Options};
 pub use inode::{Changes, Inode, Inodes, New, NewKind, Times, XattrMode};
 pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;
-pub use subvolume::{Subvolume, Subvolumes};
+pub use subvolume::{NewSubvolume, Subvolume, Subvolumes, Topmost};

@@ -105,7 +105,7 @@ impl Names<'_> {
         let made = self
             .insert_inode(handle, &inode, Some(&entry), new)
             .and_then(|()| entries::add(tree, handle, &entry))
-            .and_then(|()| dir.change_names(handle, |size| grown(size, name), new.now));
+            .and_then(|()| dir.change_names(handle, |size| entries::grown(size, name), new.now));
         or_abort(handle, made)?;
         Ok(inode)
     }
@@ -231,20 +231,4 @@ impl Names<'_> {
         }
         Ok(())
     }
-}
-
-/// A directory's size with one name more.
-pub(in crate::fs) fn grown(size: u64, name: &[u8]) -> u64 {
-    size.saturating_add(doubled(name))
-}
-
-/// A directory's size with one name less.
-pub(in crate::fs) fn shrunk(size: u64, name: &[u8]) -> u64 {
-    size.saturating_sub(doubled(name))
-}
-
-fn doubled(name: &[u8]) -> u64 {
-    u64::try_from(name.len())
-        .unwrap_or(u64::MAX)
-        .saturating_mul(2)
 }

@@ -11,7 +11,7 @@
 //! | `xattr`      | extended attributes and symbolic link targets                       |
 
 mod attributes;
-pub(super) mod create;
+mod create;
 mod evict;
 pub(super) mod orphans;
 pub(super) mod refs;

@@ -164,3 +164,19 @@ pub(in crate::fs) fn is_empty(tree: &Tree, dir: ObjectId) -> Result<bool> {
     }
     Ok(true)
 }
+
+/// A directory's size with one name more.
+pub(in crate::fs) fn grown(size: u64, name: &[u8]) -> u64 {
+    size.saturating_add(doubled(name))
+}
+
+/// A directory's size with one name less.
+pub(in crate::fs) fn shrunk(size: u64, name: &[u8]) -> u64 {
+    size.saturating_sub(doubled(name))
+}
+
+fn doubled(name: &[u8]) -> u64 {
+    u64::try_from(name.len())
+        .unwrap_or(u64::MAX)
+        .saturating_mul(2)
+}

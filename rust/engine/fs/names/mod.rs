@@ -19,7 +19,6 @@ pub use rename::{Rename, RenameMode, Side};
 
 use crate::disk::{self, FileType, Flaw, Place, MAX_LINKS};
 use crate::fs::filesystem::or_abort;
-use crate::fs::inode::create::{grown, shrunk};
 use crate::fs::inode::orphans;
 use crate::fs::inode::refs::{self, Name};
 use crate::fs::{FileSystem, Inode, Time};
@@ -129,7 +128,7 @@ impl Names<'_> {
             file_type,
         };
         entries::add(dir.subvolume().tree(), handle, &entry)?;
-        dir.change_names(handle, |size| grown(size, name), now)
+        dir.change_names(handle, |size| entries::grown(size, name), now)
     }
 
     /// Removes an entry, the record of it beside the inode, and updates the directory. `ENOENT` before anything was
@@ -152,7 +151,7 @@ impl Names<'_> {
         let removed = refs::remove(tree, handle, &reference)
             .and_then(|index| index.ok_or_else(|| lacks_name(inode, dir)))
             .and_then(|index| entries::remove_index(tree, handle, dir.number(), index, name))
-            .and_then(|()| dir.change_names(handle, |size| shrunk(size, name), now));
+            .and_then(|()| dir.change_names(handle, |size| entries::shrunk(size, name), now));
         or_abort(handle, removed)
     }
 

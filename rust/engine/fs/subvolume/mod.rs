@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A subvolume: a tree with inodes, entered at its root directory.
 //!
-//! | module | what it has                              |
-//! |--------|------------------------------------------|
-//! | `path` | from a subvolume back to its path        |
+//! | module   | what it has                              |
+//! |----------|------------------------------------------|
+//! | `create` | making subvolumes, empty or as snapshots |
+//! | `path`   | from a subvolume back to its path        |
 
+mod create;
 mod path;
+
+pub use create::{NewSubvolume, Topmost};
 
 use super::filesystem::missing;
 use super::inode::orphans;
@@ -34,8 +38,7 @@ pub struct Subvolume {
     tree: Arc<Tree>,
     root_directory: ObjectId,
     read_only: bool,
-    /// The next inode number, once it was looked for. Outside tree block locks.
-    next_inode: Mutex<Option<u64>>,
+    inode_numbers: Numbers,
     /// Whether [`super::Inodes::clean_orphans`] did its work. Held while it does.
     orphans: Mutex<bool>,
 }
@@ -66,7 +69,7 @@ impl Subvolume {
             tree,
             root_directory: facts.root_directory,
             read_only: facts.read_only,
-            next_inode: Mutex::new(None, Rank::NextInode)?,
+            inode_numbers: Numbers::new(Rank::NextInode)?,
             orphans: Mutex::new(false, Rank::Orphans)?,
         };
         Ok(Arc::new(subvolume, GFP_KERNEL)?)
@@ -92,25 +95,9 @@ impl Subvolume {
         self.read_only
     }
 
-    /// Takes a number for a new inode: one above the highest there is. `ENOSPC` after the last.
+    /// Takes a number for a new inode. `ENOSPC` after the last.
     pub(in crate::fs) fn take_inode_number(&self) -> Result<ObjectId> {
-        let mut next = self.next_inode.lock();
-        let number = match *next {
-            Some(number) => number,
-            None => self.first_unused()?,
-        };
-        if number > ObjectId::LAST_FREE.get() {
-            return Err(ENOSPC);
-        }
-        *next = Some(number.saturating_add(1));
-        Ok(ObjectId::new(number))
-    }
-
-    fn first_unused(&self) -> Result<u64> {
-        let last = Key::new(ObjectId::LAST_FREE.get(), Kind::new(u8::MAX), u64::MAX);
-        let highest = self.tree.floor(&last, |key, _| key.objectid.get())?;
-        let lowest = ObjectId::FIRST_FREE.get();
-        Ok(highest.map_or(lowest, |number| number.saturating_add(1).max(lowest)))
+        self.inode_numbers.take(&self.tree)
     }
 
     /// Waits until nobody cleans orphans, and tells whether somebody did.
@@ -119,14 +106,56 @@ impl Subvolume {
     }
 }
 
-/// The subvolumes in use, so that all users of one share it. Outside tree block locks.
-pub(super) struct Opened(Mutex<OrdMap<ObjectId, Arc<Subvolume>>>);
+/// Numbers that a tree's keys have as objectids and that new things get in turn.
+struct Numbers {
+    /// The next, once it was looked for. Outside tree block locks.
+    next: Mutex<Option<u64>>,
+}
+
+impl Numbers {
+    fn new(rank: Rank) -> Result<Self> {
+        Ok(Self {
+            next: Mutex::new(None, rank)?,
+        })
+    }
+
+    /// Takes the next number: one above the highest in the tree. `ENOSPC` after the last.
+    fn take(&self, tree: &Tree) -> Result<ObjectId> {
+        let mut next = self.next.lock();
+        let number = match *next {
+            Some(number) => number,
+            None => Self::first_unused(tree)?,
+        };
+        if number > ObjectId::LAST_FREE.get() {
+            return Err(ENOSPC);
+        }
+        *next = Some(number.saturating_add(1));
+        Ok(ObjectId::new(number))
+    }
+
+    fn first_unused(tree: &Tree) -> Result<u64> {
+        let last = Key::new(ObjectId::LAST_FREE.get(), Kind::new(u8::MAX), u64::MAX);
+        let highest = tree.floor(&last, |key, _| key.objectid.get())?;
+        let lowest = ObjectId::FIRST_FREE.get();
+        Ok(highest.map_or(lowest, |number| number.saturating_add(1).max(lowest)))
+    }
+}
+
+/// The subvolumes in use.
+pub(super) struct Opened {
+    /// All users of one share it. Outside tree block locks.
+    by_id: Mutex<OrdMap<ObjectId, Arc<Subvolume>>>,
+    /// The ids for new ones.
+    ids: Numbers,
+}
 
 impl Opened {
     /// None yet.
     pub(super) fn new() -> Result<Self> {
-        let map = Mutex::new(OrdMap::new(), Rank::Subvolumes)?;
-        Ok(Self(map))
+        Ok(Self {
+            by_id: Mutex::new(OrdMap::new(), Rank::Subvolumes)?,
+            ids: Numbers::new(Rank::NextSubvolume)?,
+        })
     }
 }
 
@@ -154,7 +183,7 @@ impl Subvolumes<'_> {
         if !id.is_subvolume() {
             return Err(ENOENT);
         }
-        let mut subvolumes = self.fs.opened.0.lock();
+        let mut subvolumes = self.fs.opened.by_id.lock();
         if let Some(subvolume) = subvolumes.get(&id) {
             return Ok(subvolume.clone());
         }

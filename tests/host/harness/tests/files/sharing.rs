@@ -2,10 +2,8 @@
 //! Extents and tree blocks that several subvolumes share, and extents that were compressed by others.
 
 use crate::files::{Files, FILE, NOW, SECTOR};
-use engine::disk::raw::{RawDirItem, RawInodeItem, RawKey, RawRootItem, RawRootRef};
-use engine::disk::{name_hash, FileOffset, FileType, Key, Kind, ObjectId};
-use engine::fs::{Inode, MappingKind, Subvolume, Target};
-use engine::txn::Units;
+use engine::disk::{FileOffset, ObjectId, Uuid};
+use engine::fs::{Inode, MappingKind, NewSubvolume, Subvolume, Target, Topmost};
 use harness::device::Image;
 use harness::history::{Kind as FileKind, Model, Op, Place, ROOT};
 use harness::random::Random;
@@ -13,78 +11,66 @@ use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::vec::Vec;
-use zerocopy::{FromBytes, IntoBytes};
 
 const MIB: u64 = 1 << 20;
-const ROOT_DIR: u64 = 256;
 
 /// Makes a snapshot of the top level subvolume with an entry in its root directory, and mounts again.
 fn snapshot(files: Files, id: u64, name: &str) -> Files {
-    let mut index = 2;
-    let each = &mut |entry: engine::fs::Entry<'_>| {
-        index = entry.position + 1;
-        Ok(ControlFlow::Continue(()))
-    };
-    files.fs.names().read_dir(&files.root, 0, each).unwrap();
-    make_snapshot(&files, id, name, index).unwrap();
-    files.txns().commit().unwrap();
+    let made = files
+        .fs
+        .subvolumes()
+        .snapshot(&files.top, &named(&files, name));
+    assert_eq!(made.unwrap(), ObjectId::new(id));
     Files::mount(files.unmount())
 }
 
-fn make_snapshot(files: &Files, id: u64, name: &str, index: u64) -> Result {
-    let handle = &files.txns().start(Units::inserts(20))?;
-    let (tree, roots) = (files.top.tree(), files.txns().tree(ObjectId::ROOT_TREE)?);
-    let pointer = tree.snapshot(handle, ObjectId::new(id))?;
-    let generation = engine::btree::Allocate::generation(handle).get();
-    let parent = tree.id().get();
-    let last = Key::new(parent, Kind::ROOT_ITEM, u64::MAX);
-    let source = roots.floor(&last, |key, _| key)?.unwrap();
-    let mut item = roots.update(handle, &source, |bytes| {
-        let item = RawRootItem::mut_from_bytes(bytes).unwrap();
-        item.last_snapshot.set(generation);
-        *item
-    })?;
-    item.addr.set(pointer.addr.get());
-    item.level = pointer.level;
-    item.generation.set(generation);
-    item.generation_v2.set(generation);
-    item.otransid.set(generation);
-    item.uuid.0[0] ^= id as u8;
-    let key = Key::new(id, Kind::ROOT_ITEM, generation);
-    roots.insert(handle, &key, item.as_bytes())?;
-    let name_len = (name.len() as u16).into();
-    let head = RawRootRef {
-        dir: ROOT_DIR.into(),
-        sequence: index.into(),
-        name_len,
+/// A subvolume to be made in the topmost directory.
+fn named<'a>(files: &'a Files, name: &'a str) -> NewSubvolume<'a> {
+    let mut uuid = [7; 16];
+    for (to, from) in uuid.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    let dir = &files.root;
+    NewSubvolume {
+        place: engine::fs::Side {
+            dir,
+            name: name.as_bytes(),
+        },
+        uuid: Uuid(uuid),
+        now: NOW,
+    }
+}
+
+/// The engine's own subvolumes hold files, have snapshots, and are found again.
+#[test]
+fn a_subvolume_is_made() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let topmost = Topmost {
+        mode: 0o040750,
+        uid: 7,
+        gid: 8,
     };
-    let reference = [head.as_bytes(), name.as_bytes()].concat();
-    roots.insert(handle, &Key::new(parent, Kind::ROOT_REF, id), &reference)?;
-    roots.insert(
-        handle,
-        &Key::new(id, Kind::ROOT_BACKREF, parent),
-        &reference,
-    )?;
-    let head = RawDirItem {
-        location: RawKey::from(Key {
-            offset: u64::MAX,
-            ..key
-        }),
-        transid: generation.into(),
-        data_len: 0.into(),
-        name_len,
-        kind: FileType::Directory.get(),
-    };
-    let entry = [head.as_bytes(), name.as_bytes()].concat();
-    let hash = name_hash(name.as_bytes());
-    tree.insert(handle, &Key::new(ROOT_DIR, Kind::DIR_ITEM, hash), &entry)?;
-    tree.insert(handle, &Key::new(ROOT_DIR, Kind::DIR_INDEX, index), &entry)?;
-    tree.update(handle, &Key::new(ROOT_DIR, Kind::INODE_ITEM, 0), |bytes| {
-        let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
-        inode.size.set(inode.size.get() + 2 * name.len() as u64);
-    })
+    let subvolumes = files.fs.subvolumes();
+    let id = subvolumes.create(&named(&files, "made"), &topmost).unwrap();
+    let taken = subvolumes.create(&named(&files, "made"), &topmost);
+    assert_eq!(taken.unwrap_err(), EEXIST);
+    let made = subvolumes.get(id).unwrap();
+    let root = files.fs.inodes().root(&made).unwrap();
+    assert_eq!(root.attributes().uid, 7);
+    let inode = files.fs.names().create(&root, b"inside", &FILE).unwrap();
+    let data = [5; 3 * SECTOR as usize];
+    files.write_sectors(&inode, 0, &data, 3 * SECTOR).unwrap();
+    let copy = subvolumes.snapshot(&made, &named(&files, "copy")).unwrap();
+    files.fs.file_space().truncate(&inode, 0, NOW).unwrap();
+    drop((inode, root, made));
+    let image = files.unmount();
+    tools::check_with(&image, &["--check-data-csum"]).unwrap();
+    let files = Files::mount(image);
+    let contents = |data: &[u8]| BTreeMap::from([(b"inside".to_vec(), data.to_vec())]);
+    Side::new(&files, id, contents(&[])).check(&files);
+    Side::new(&files, copy, contents(&data)).check(&files);
+    assert_eq!(files.fs.subvolumes().path(copy).unwrap()[..], *b"/copy");
 }
 
 /// A subvolume and what its files should hold.

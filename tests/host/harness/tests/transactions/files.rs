@@ -4,9 +4,10 @@
 use engine::btree::{Allocate, DataRef, Holder, Tree, Writer};
 use engine::disk::raw::{
     RawDirItem, RawFileExtent, RawFileExtentHead, RawFileExtentTail, RawInodeItem, RawInodeRef,
-    RawKey, RawRootItem, RawRootRef,
+    RawKey,
 };
-use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId};
+use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId, Uuid};
+use engine::fs;
 use engine::space::DataExtent;
 use engine::txn::{Handle, Transactions, Units};
 use kernel::prelude::*;
@@ -31,7 +32,7 @@ pub struct File {
 
 /// The files of the top level subvolume.
 pub struct Files<'a> {
-    txns: &'a Transactions,
+    txns: &'a Arc<Transactions>,
     tree: Arc<Tree>,
     checksums: Arc<Tree>,
     next: AtomicU64,
@@ -39,12 +40,12 @@ pub struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub fn new(txns: &'a Transactions) -> Self {
+    pub fn new(txns: &'a Arc<Transactions>) -> Self {
         Self::of(txns, ObjectId::FS_TREE)
     }
 
     /// The files of a subvolume.
-    pub fn of(txns: &'a Transactions, subvolume: ObjectId) -> Self {
+    pub fn of(txns: &'a Arc<Transactions>, subvolume: ObjectId) -> Self {
         let tree = txns.tree(subvolume).unwrap();
         let checksums = txns.tree(ObjectId::CSUM_TREE).unwrap();
         let last = Key::new(ROOT_DIR, Kind::DIR_INDEX, u64::MAX);
@@ -279,60 +280,24 @@ impl<'a> Files<'a> {
         })
     }
 
-    /// Makes the subvolume `id` as a snapshot of this one, with an entry in this one's root directory. Nobody else is
-    /// at work.
+    /// Makes the subvolume `id`, the next one, as a snapshot of this one, with an entry in this one's root directory.
+    /// Nobody else is at work.
     pub fn snapshot(&self, id: ObjectId, name: &str) -> Result {
-        let handle = &self.txns.start(Units::inserts(20))?;
-        let roots = self.txns.tree(ObjectId::ROOT_TREE)?;
-        let pointer = self.tree.snapshot(handle, id)?;
-        let generation = handle.generation().get();
-        let last = Key::new(self.tree.id().get(), Kind::ROOT_ITEM, u64::MAX);
-        let source = roots.floor(&last, |key, _| key)?.unwrap();
-        let mut item = roots.update(handle, &source, |bytes| {
-            let item = RawRootItem::mut_from_bytes(bytes).unwrap();
-            item.last_snapshot.set(generation);
-            *item
-        })?;
-        item.addr.set(pointer.addr.get());
-        item.level = pointer.level;
-        item.generation.set(generation);
-        item.generation_v2.set(generation);
-        item.otransid.set(generation);
-        item.uuid.0[0] ^= id.get() as u8;
-        let key = Key::new(id.get(), Kind::ROOT_ITEM, generation);
-        roots.insert(handle, &key, item.as_bytes())?;
-
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let reference = RawRootRef {
-            dir: ROOT_DIR.into(),
-            sequence: index.into(),
-            name_len: (name.len() as u16).into(),
+        let options = fs::Options::new(fs::Access::ReadWrite);
+        let fs = fs::FileSystem::open(self.txns.clone(), options)?;
+        let source = fs.subvolumes().get(self.tree.id())?;
+        let dir = fs.inodes().root(&source)?;
+        let new = fs::NewSubvolume {
+            place: fs::Side {
+                dir: &dir,
+                name: name.as_bytes(),
+            },
+            uuid: Uuid([id.get() as u8; 16]),
+            now: fs::Time::default(),
         };
-        let reference = [reference.as_bytes(), name.as_bytes()].concat();
-        let (parent, child) = (self.tree.id().get(), id.get());
-        roots.insert(handle, &Key::new(parent, Kind::ROOT_REF, child), &reference)?;
-        roots.insert(
-            handle,
-            &Key::new(child, Kind::ROOT_BACKREF, parent),
-            &reference,
-        )?;
-        let entry = RawDirItem {
-            location: RawKey::from(Key {
-                offset: u64::MAX,
-                ..key
-            }),
-            transid: generation.into(),
-            data_len: 0.into(),
-            name_len: (name.len() as u16).into(),
-            kind: FileType::Directory.get(),
-        };
-        let entry = [entry.as_bytes(), name.as_bytes()].concat();
-        let hash = name_hash(name.as_bytes());
-        self.tree
-            .insert(handle, &Key::new(ROOT_DIR, Kind::DIR_ITEM, hash), &entry)?;
-        self.tree
-            .insert(handle, &Key::new(ROOT_DIR, Kind::DIR_INDEX, index), &entry)?;
-        self.grow_root(handle, 2 * name.len() as i64)
+        assert_eq!(fs.subvolumes().snapshot(&source, &new)?, id);
+        self.next.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Extends the item before, if it ends here.
