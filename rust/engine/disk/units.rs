@@ -38,6 +38,11 @@ macro_rules! unit {
             pub const fn checked_since(self, earlier: Self) -> Option<u64> {
                 self.0.checked_sub(earlier.0)
             }
+
+            /// The distance from `earlier` to `self`, zero when `earlier` lies behind.
+            pub const fn saturating_since(self, earlier: Self) -> u64 {
+                self.0.saturating_sub(earlier.0)
+            }
         }
 
         impl fmt::Display for $name {

@@ -74,7 +74,7 @@ enum Around {
     /// An item that covers the position: how many bytes from there on, and what they are.
     Covered(u64, MappingKind),
     /// None does, up to this position.
-    Gap(u64),
+    Gap(FileOffset),
 }
 
 impl Data<'_> {
@@ -108,16 +108,16 @@ impl Data<'_> {
         max_len: u64,
         reach: Reach,
     ) -> Result<Mapping> {
-        let at = offset.get();
-        let max_len = max_len.min(u64::MAX.saturating_sub(at)).max(1);
-        Ok(match self.look_around(inode, at, reach)? {
+        let end = FileOffset::new(u64::MAX);
+        let max_len = max_len.min(end.saturating_since(offset)).max(1);
+        Ok(match self.look_around(inode, offset, reach)? {
             Around::Covered(len, kind) => Mapping {
                 offset,
                 len: len.min(max_len),
                 kind,
             },
             Around::Gap(end) => {
-                let len = end.saturating_sub(at).min(max_len);
+                let len = end.saturating_since(offset).min(max_len);
                 Mapping {
                     offset,
                     len,
@@ -127,28 +127,28 @@ impl Data<'_> {
         })
     }
 
-    fn look_around(&self, inode: &Inode, at: u64, reach: Reach) -> Result<Around> {
+    fn look_around(&self, inode: &Inode, at: FileOffset, reach: Reach) -> Result<Around> {
         let is_extent = |key: &Key| key.objectid == inode.number() && key.kind == Kind::EXTENT_DATA;
         let mut cursor = Cursor::reaching(inode.subvolume().tree(), reach);
-        if cursor.seek_floor(&inode.key_of(Kind::EXTENT_DATA, at))? {
+        if cursor.seek_floor(&inode.extent_key(at))? {
             const NOWHERE: Bug = Bug::new("cursor stands at no item");
             let (key, item) = cursor.item().ok_or(NOWHERE)?;
             if is_extent(&key) {
                 let tree = inode.subvolume().tree();
                 let extent = FileExtent::parse(item).map_err(items::flawed(tree, &key))?;
-                let within = at.saturating_sub(key.offset);
+                let within = at.saturating_since(FileOffset::new(key.offset));
                 if let Some((len, kind)) = self.cover(&extent, within)? {
                     return Ok(Around::Covered(len, kind));
                 }
             }
             cursor.next()?;
         } else {
-            cursor.seek(&inode.key_of(Kind::EXTENT_DATA, at))?;
+            cursor.seek(&inode.extent_key(at))?;
         }
         // Items of other kinds may stand between, if the floor was none of this inode's.
         match cursor.item() {
-            Some((key, _)) if is_extent(&key) => Ok(Around::Gap(key.offset)),
-            _ => Ok(Around::Gap(u64::MAX)),
+            Some((key, _)) if is_extent(&key) => Ok(Around::Gap(FileOffset::new(key.offset))),
+            _ => Ok(Around::Gap(FileOffset::new(u64::MAX))),
         }
     }
 

@@ -7,14 +7,18 @@
 //! | `delalloc`    | which bytes are dirty without an address, and the space kept for them            |
 //! | `write`       | the promise of space before bytes become dirty; small files in the tree          |
 //! | `ordered`     | data that has an address and is in no tree yet                                   |
-//! | `extents`     | file extent items: reading, making, and taking a range out of a file             |
+//! | `extents`     | file extent items: reading and making them                                       |
+//! | `cut`         | taking a range out of a file                                                    |
+//! | `gaps`        | holes that have items of their own                                              |
 //! | `checksums`   | checksums of data: items of the checksum tree                                    |
 //! | `truncate`    | cutting files and making holes                                                   |
 //! | `preallocate` | giving a file space before it is written                                         |
 
 mod checksums;
+pub(super) mod cut;
 mod delalloc;
 pub(super) mod extents;
+mod gaps;
 mod mapping;
 mod ordered;
 mod preallocate;

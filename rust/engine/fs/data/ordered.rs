@@ -154,7 +154,7 @@ impl Data<'_> {
     fn finish_in(&self, handle: &Handle, inode: &Inode, ordered: OrderedExtent) -> Result {
         let extent = ordered.extent.keep();
         let DataExtent { logical, len } = extent;
-        let start = ordered.offset.get();
+        let start = ordered.offset;
         let piece = extents::whole(handle, ExtentState::Written, extent);
         let dropped = extents::replace(inode, handle, start, &piece)?;
         handle.add_data(&extents::reference(inode, start, &piece))?;

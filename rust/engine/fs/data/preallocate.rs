@@ -24,11 +24,11 @@ impl FileSpace<'_> {
         if self.fs.format().incompat.contains(Incompat::ZONED) {
             return Err(EOPNOTSUPP);
         }
-        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
-        let mut at = offset.get();
+        let end = offset.checked_add(len).ok_or(EFBIG)?;
+        let mut at = offset;
         while at < end {
-            let wanted = end.saturating_sub(at).min(MAX_EXTENT_SIZE);
-            let found = self.fs.data().map(inode, FileOffset::new(at), wanted)?;
+            let wanted = end.saturating_since(at).min(MAX_EXTENT_SIZE);
+            let found = self.fs.data().map(inode, at, wanted)?;
             let done = match found.kind {
                 MappingKind::Hole => self.fill_hole(inode, at, found.len)?,
                 _ => found.len,
@@ -44,13 +44,13 @@ impl FileSpace<'_> {
     }
 
     /// Fills the front of a hole with an unwritten extent, as long as one is to be had. Gives how far it came.
-    fn fill_hole(&self, inode: &Inode, at: u64, len: u64) -> Result<u64> {
+    fn fill_hole(&self, inode: &Inode, at: FileOffset, len: u64) -> Result<u64> {
         let data = self.fs.transactions().reserve_data(len)?;
         let units = Units::inserts(3).and(Units::updates(1));
         let handle = self.fs.start(inode.subvolume(), units)?;
         let _extents = inode.lock_extents();
         // A write may have been finished here since.
-        let found = self.fs.data().map_held(inode, FileOffset::new(at), len)?;
+        let found = self.fs.data().map_held(inode, at, len)?;
         if !matches!(found.kind, MappingKind::Hole) {
             return Ok(found.len);
         }
@@ -71,7 +71,7 @@ impl FileSpace<'_> {
         &self,
         handle: &Handle,
         inode: &Inode,
-        at: u64,
+        at: FileOffset,
         extent: DataExtent,
     ) -> Result {
         let piece = extents::whole(handle, ExtentState::Preallocated, extent);
@@ -93,9 +93,11 @@ impl FileSpace<'_> {
         now: Time,
     ) -> Result {
         if let Some(new_size) = new_size {
-            self.fs
-                .data()
-                .fill_hole_before(handle, inode, self.fs.round_up(new_size))?;
+            self.fs.data().fill_hole_before(
+                handle,
+                inode,
+                FileOffset::new(self.fs.round_up(new_size)),
+            )?;
         }
         inode.change(handle, |attributes| {
             attributes.size = attributes.size.max(new_size.unwrap_or(0));

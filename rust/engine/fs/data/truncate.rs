@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Cutting files and making holes.
 
-use super::extents::{self, Dropped};
+use super::cut::{self, Dropped};
+use super::extents;
 use super::FileSpace;
 use crate::disk::{FileOffset, MAX_NODE_SIZE};
 use crate::fs::filesystem::or_abort;
@@ -120,12 +121,12 @@ impl<'a> FileSpace<'a> {
         new_size: u64,
         now: Option<Time>,
     ) -> Result<bool> {
-        let sector = self.fs.sector_size();
-        let dropped = extents::drop_tail(inode, handle, new_size, sector, BATCH)?;
-        let done = dropped.reached <= new_size;
+        let (sector, end) = (self.fs.sector_size(), FileOffset::new(new_size));
+        let dropped = cut::drop_tail(inode, handle, end, sector, BATCH)?;
+        let done = dropped.reached <= end;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
-            attributes.size = attributes.size.min(dropped.reached.max(new_size));
+            attributes.size = attributes.size.min(dropped.reached.max(end).get());
             if let (true, Some(now)) = (done, now) {
                 attributes.touch_contents(now);
             }
@@ -135,8 +136,8 @@ impl<'a> FileSpace<'a> {
 
     /// Makes a hole of whole sectors. The caller zeroes partial ones and has no write of the range under way.
     pub fn punch_hole(&self, inode: &Inode, offset: FileOffset, len: u64, now: Time) -> Result {
-        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
-        let mut at = offset.get();
+        let end = offset.checked_add(len).ok_or(EFBIG)?;
+        let mut at = offset;
         while at < end {
             let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
             let _extents = inode.lock_extents();
@@ -150,15 +151,16 @@ impl<'a> FileSpace<'a> {
         &self,
         handle: &Handle,
         inode: &Inode,
-        start: u64,
-        end: u64,
+        start: FileOffset,
+        end: FileOffset,
         now: Time,
-    ) -> Result<u64> {
-        let Dropped { bytes, reached } = extents::drop_range(inode, handle, start..end, BATCH)?;
+    ) -> Result<FileOffset> {
+        let Dropped { bytes, reached } = cut::drop_range(inode, handle, start..end, BATCH)?;
         // Beyond the end of the file a hole needs no item.
-        let hole_end = reached.min(self.fs.round_up(inode.attributes().size));
+        let size = self.fs.round_up(inode.attributes().size);
+        let hole_end = reached.min(FileOffset::new(size));
         if !self.fs.has_implicit_holes() && hole_end > start {
-            let piece = extents::hole(handle, hole_end.saturating_sub(start));
+            let piece = extents::hole(handle, hole_end.saturating_since(start));
             extents::insert(inode, handle, start, &piece)?;
         }
         inode.change(handle, |attributes| {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
-use super::extents;
 use super::Data;
+use super::{cut, extents, gaps};
 use crate::btree::Allocate;
-use crate::disk::{FileOffset, Kind, MAX_FILE_END};
+use crate::disk::{FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
 use crate::space::Reservation;
@@ -174,16 +174,16 @@ impl Data<'_> {
         &self,
         txn: &dyn Allocate,
         inode: &Inode,
-        start: u64,
+        start: FileOffset,
     ) -> Result {
         if self.fs.has_implicit_holes() {
             return Ok(());
         }
-        let end = self.fs.round_up(inode.attributes().size);
+        let end = FileOffset::new(self.fs.round_up(inode.attributes().size));
         if end >= start {
             return Ok(());
         }
-        extents::fill_gaps(inode, txn, end..start, self.fs.sector_size())
+        gaps::fill_gaps(inode, txn, end..start, self.fs.sector_size())
     }
 
     /// Puts all of a small file into the tree. Gives the reservation back if it does not qualify: write it as usual
@@ -207,8 +207,10 @@ impl Data<'_> {
     }
 
     fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: u64) -> Result {
-        let dropped = extents::drop_range(inode, handle, 0..self.fs.sector_size(), usize::MAX)?;
-        let key = inode.key_of(Kind::EXTENT_DATA, 0);
+        let start = FileOffset::new(0);
+        let sector = start.saturating_add(self.fs.sector_size());
+        let dropped = cut::drop_range(inode, handle, start..sector, usize::MAX)?;
+        let key = inode.extent_key(start);
         let extent = extents::inline(handle, bytes)?;
         let fill = |item: &mut [u8]| extent.write_to(item);
         let tree = inode.subvolume().tree();

@@ -3,7 +3,7 @@
 
 use super::{orphans, xattr};
 use crate::btree::{Allocate, Writer};
-use crate::disk::{self, FileType, InodeFlags, InodeItem, InodeRef, Kind};
+use crate::disk::{self, FileOffset, FileType, InodeFlags, InodeItem, InodeRef, Kind};
 use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
@@ -221,7 +221,7 @@ impl Names<'_> {
             reference.write_to(writer.insert_here(&key, reference.encoded_len())?)?;
         }
         if let NewKind::Symlink(target) = new.kind {
-            let key = inode.key_of(Kind::EXTENT_DATA, 0);
+            let key = inode.extent_key(FileOffset::new(0));
             let extent = extents::inline(txn, target)?;
             extent.write_to(writer.insert_here(&key, extent.encoded_len())?)?;
         }

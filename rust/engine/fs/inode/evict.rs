@@ -2,13 +2,16 @@
 //! Removing inodes that have no name, now or after a crash.
 
 use super::orphans;
-use crate::disk::{Kind, ObjectId};
-use crate::fs::data::extents;
+use crate::disk::{FileOffset, Kind, ObjectId};
+use crate::fs::data::cut;
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, Inodes, Subvolume};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// Where a file begins.
+const START: FileOffset = FileOffset::new(0);
 
 /// How much is removed with one handle.
 struct Batch {
@@ -52,13 +55,13 @@ impl Inodes<'_> {
 
     /// One batch; whether it was the last.
     fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
-        let dropped = extents::drop_tail(inode, handle, 0, self.fs.sector_size(), items)?;
-        if dropped.reached == 0 && remove_rest(handle, inode, items)? {
+        let dropped = cut::drop_tail(inode, handle, START, self.fs.sector_size(), items)?;
+        if dropped.reached == START && remove_rest(handle, inode, items)? {
             return Ok(true);
         }
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
-            attributes.size = attributes.size.min(dropped.reached);
+            attributes.size = attributes.size.min(dropped.reached.get());
         })?;
         Ok(false)
     }

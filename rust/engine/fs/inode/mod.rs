@@ -22,7 +22,7 @@ pub use create::{New, NewKind};
 pub use xattr::XattrMode;
 
 use crate::btree::Allocate;
-use crate::disk::{InodeItem, Key, Kind, ObjectId};
+use crate::disk::{FileOffset, InodeItem, Key, Kind, ObjectId};
 use crate::fs::names::entries;
 use crate::fs::{items, Attributes, FileSystem, Subvolume, Time};
 use crate::txn::Units;
@@ -137,6 +137,11 @@ impl Inode {
             kind,
             offset,
         }
+    }
+
+    /// The key of the piece of the file that begins at `at`.
+    pub(in crate::fs) fn extent_key(&self, at: FileOffset) -> Key {
+        self.key_of(Kind::EXTENT_DATA, at.get())
     }
 
     /// Changes the attributes, in memory and in the tree. After an error neither changed.

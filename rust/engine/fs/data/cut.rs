@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Taking a range out of a file: items in it go, items that reach into it are cut.
+
+use super::extents::{
+    counted, end_of, is_extent_of, len, parse, reference, round_up, start_of, LAST,
+};
+use crate::btree::{Allocate, Writer};
+use crate::disk::{Compression, FileExtent, FileOffset, InlineExtent, Key, RegularExtent};
+use crate::fs::{items, Inode};
+use core::ops::Range;
+use latch::prelude::*;
+
+/// The rest of a piece behind its first `cut` bytes.
+fn behind(piece: &RegularExtent, cut: u64) -> RegularExtent {
+    let offset = piece.offset.saturating_add(cut);
+    RegularExtent {
+        offset,
+        len: piece.len.saturating_sub(cut),
+        ..*piece
+    }
+}
+
+/// Moves `writer` to the first item that may reach into the file from `at` on.
+fn seek(writer: &mut Writer<'_>, inode: &Inode, at: FileOffset) -> Result {
+    let key = inode.extent_key(at);
+    let before = writer.seek_floor(&key)?
+        && writer
+            .item()?
+            .is_some_and(|(found, _)| is_extent_of(&found, inode));
+    if !before {
+        writer.seek(&key)?;
+    }
+    Ok(())
+}
+
+/// What [`drop_range`] did.
+pub(in crate::fs) struct Dropped {
+    /// Bytes that no longer count as the file's (`nbytes`).
+    pub bytes: u64,
+    /// The range is done up to here.
+    pub reached: FileOffset,
+}
+
+/// Takes `range` out of the file: items in it go, items that reach into it are cut, and their extents lose or gain
+/// references; at most `limit` items. The extents lock is held; an error leaves things half done.
+pub(in crate::fs) fn drop_range(
+    inode: &Inode,
+    txn: &dyn Allocate,
+    range: Range<FileOffset>,
+    limit: usize,
+) -> Result<Dropped> {
+    let mut writer = Writer::new(inode.subvolume().tree(), txn);
+    drop_items(&mut writer, inode, range, limit)
+}
+
+/// As [`drop_range`], by a writer of the inode's tree.
+pub(super) fn drop_items(
+    writer: &mut Writer<'_>,
+    inode: &Inode,
+    range: Range<FileOffset>,
+    limit: usize,
+) -> Result<Dropped> {
+    seek(writer, inode, range.start)?;
+    let (mut bytes, mut items) = (0_u64, 0_usize);
+    while let Some((key, item)) = writer.item()? {
+        if !is_extent_of(&key, inode) || start_of(&key) >= range.end {
+            break;
+        }
+        let extent = parse(inode, &key, item)?;
+        let (start, end) = (start_of(&key), end_of(inode, &key, &extent)?);
+        if end <= range.start && start < range.start {
+            writer.next()?;
+            continue;
+        }
+        if items >= limit {
+            return Ok(Dropped {
+                bytes,
+                reached: start.max(range.start),
+            });
+        }
+        items = items.saturating_add(1);
+        let from = start.max(range.start);
+        let to = end.min(range.end);
+        bytes = bytes.saturating_add(counted(&extent, to.saturating_since(from)));
+        cut(writer, inode, key, from..to)?;
+    }
+    Ok(Dropped {
+        bytes,
+        reached: range.end,
+    })
+}
+
+/// Takes what lies behind `size` (whole sectors, or all of it) out of the file, last items first, at most `limit` of
+/// them. [`Dropped::reached`] is where the file's items end now, `size` if that is all. The extents lock is held; an
+/// error leaves things half done.
+pub(in crate::fs) fn drop_tail(
+    inode: &Inode,
+    txn: &dyn Allocate,
+    size: FileOffset,
+    sector: u64,
+    limit: usize,
+) -> Result<Dropped> {
+    let mut writer = Writer::new(inode.subvolume().tree(), txn);
+    let last = inode.extent_key(LAST);
+    let kept = round_up(size, sector);
+    let (mut bytes, mut reached) = (0_u64, LAST);
+    for _ in 0..limit {
+        if !writer.seek_floor(&last)? {
+            return Ok(Dropped {
+                bytes,
+                reached: size,
+            });
+        }
+        let (key, item) = items::here(&mut writer)?;
+        if !is_extent_of(&key, inode) {
+            return Ok(Dropped {
+                bytes,
+                reached: size,
+            });
+        }
+        let extent = parse(inode, &key, item)?;
+        let (start, end) = (start_of(&key), end_of(inode, &key, &extent)?);
+        if start < kept {
+            bytes = bytes.saturating_add(cut_last(&mut writer, inode, key, size..kept)?);
+            return Ok(Dropped {
+                bytes,
+                reached: size,
+            });
+        }
+        bytes = bytes.saturating_add(counted(&extent, end.saturating_since(start)));
+        reached = start;
+        cut(&mut writer, inode, key, start..end)?;
+    }
+    Ok(Dropped { bytes, reached })
+}
+
+/// Cuts the item that the writer stands at and that begins before the file's new end. `ends` are the new size and that
+/// up to whole sectors. Gives the bytes that no longer count.
+fn cut_last(
+    writer: &mut Writer<'_>,
+    inode: &Inode,
+    key: Key,
+    ends: Range<FileOffset>,
+) -> Result<u64> {
+    let (_, item) = items::here(writer)?;
+    let extent = parse(inode, &key, item)?;
+    let end = start_of(&key).saturating_add(len(&extent));
+    let inline = match extent {
+        FileExtent::Inline(inline) => inline,
+        FileExtent::Regular(_) if end <= ends.end => return Ok(0),
+        FileExtent::Regular(_) => {
+            let bytes = counted(&extent, end.saturating_since(ends.end));
+            cut(writer, inode, key, ends.end..end)?;
+            return Ok(bytes);
+        }
+    };
+    let len = ends.start.saturating_since(start_of(&key));
+    let ram_bytes = inline.ram_bytes;
+    if len >= ram_bytes {
+        return Ok(0);
+    }
+    if inline.compression != Compression::None {
+        return Err(EOPNOTSUPP);
+    }
+    let item_len = InlineExtent::HEAD.saturating_add(usize::try_from(len)?);
+    InlineExtent::shorten(writer.resize_here(item_len)?)?;
+    Ok(ram_bytes.saturating_sub(len))
+}
+
+/// Takes `range` out of the item that the writer stands at, all of which is within the item. Moves on.
+fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<FileOffset>) -> Result {
+    let (_, item) = items::here(writer)?;
+    let extent = parse(inode, &key, item)?;
+    let end = start_of(&key).saturating_add(len(&extent));
+    let (front, back) = (start_of(&key) < range.start, range.end < end);
+    let piece = match extent {
+        FileExtent::Regular(piece) => piece,
+        FileExtent::Inline(_) if front || back => return Err(uncuttable(inode)),
+        FileExtent::Inline(_) => return writer.remove_here(),
+    };
+    let txn = writer.txn();
+    if !front && !back {
+        writer.remove_here()?;
+        return match piece.is_hole() {
+            true => Ok(()),
+            false => txn.release_data(&reference(inode, start_of(&key), &piece)),
+        };
+    }
+    let behind = behind(&piece, range.end.saturating_since(start_of(&key)));
+    let behind_key = inode.extent_key(range.end);
+    if !front {
+        writer.rekey_here(&behind_key)?;
+        behind.write_to(items::here_mut(writer)?)?;
+        writer.next()?;
+        return Ok(());
+    }
+    let len = range.start.saturating_since(start_of(&key));
+    RegularExtent { len, ..piece }.write_to(items::here_mut(writer)?)?;
+    if back {
+        behind.write_to(writer.insert_here(&behind_key, RegularExtent::SIZE)?)?;
+        if !piece.is_hole() {
+            txn.share_data(&reference(inode, range.end, &behind))?;
+        }
+    }
+    writer.next()?;
+    Ok(())
+}
+
+#[cold]
+fn uncuttable(inode: &Inode) -> Error {
+    let (tree, number) = (inode.subvolume().id(), inode.number());
+    pr_err!("tree {tree}: inline extent of inode {number} is longer than a sector\n");
+    EOPNOTSUPP
+}
