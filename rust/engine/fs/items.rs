@@ -14,7 +14,7 @@ pub(super) fn report(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
     flaw.in_item(tree.id(), key).report()
 }
 
-/// As [`report`], for `map_err`.
+/// What makes an error of a flaw of the item at `key`, for `map_err`.
 pub(super) fn flawed<'a>(tree: &'a Tree, key: &'a Key) -> impl Fn(Flaw) -> Error + 'a {
     move |flaw| report(tree, key, flaw)
 }
@@ -84,7 +84,7 @@ pub(super) fn find<'a, T: Records<'a>, R>(
     Ok(locate(records, wanted)?.map(|(_, found)| found))
 }
 
-/// As [`find`], with the record's place in the item.
+/// The first of `records` that `wanted` makes something of: its place in the item, and what that is.
 pub(super) fn locate<'a, T: Records<'a>, R>(
     mut records: T,
     mut wanted: impl FnMut(&T::Record) -> Option<R>,

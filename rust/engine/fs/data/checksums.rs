@@ -84,7 +84,7 @@ impl Data<'_> {
         self.checksums_within(inode, logical, len, Reach::Device)
     }
 
-    /// The same, as far as `reach` goes for them.
+    /// The checksums as [`Self::checksums`] gives them; tree blocks are looked for as far as `reach` goes.
     pub fn checksums_within(
         &self,
         inode: &Inode,

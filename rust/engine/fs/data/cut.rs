@@ -53,7 +53,7 @@ pub(in crate::fs) fn drop_range(
     drop_items(&mut writer, inode, range, limit)
 }
 
-/// As [`drop_range`], by a writer of the inode's tree.
+/// Takes `range` out of the file as [`drop_range`] does, by a writer of the inode's tree that the caller has.
 pub(super) fn drop_items(
     writer: &mut Writer<'_>,
     inode: &Inode,

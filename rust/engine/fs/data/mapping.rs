@@ -85,13 +85,13 @@ impl Data<'_> {
         self.map_held(inode, offset, max_len)
     }
 
-    /// As [`Self::map`], without waiting for anything: `EAGAIN` where that is not to be had.
+    /// Answers as [`Self::map`] does, for a caller that must not wait: `EAGAIN` where the answer is not in memory.
     pub fn map_cached(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
         let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
         self.map_within(inode, offset, max_len, Reach::Cache)
     }
 
-    /// As [`Self::map`]; the extents lock is held.
+    /// Answers as [`Self::map`] does. The caller holds the extents lock.
     pub(in crate::fs) fn map_held(
         &self,
         inode: &Inode,

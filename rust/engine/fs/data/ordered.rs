@@ -122,7 +122,8 @@ impl Data<'_> {
         }
     }
 
-    /// The same, without waiting: `EAGAIN` where the device allows no more active zones until one is full.
+    /// Takes an address as [`Self::allocate_write`] does, for a caller that must not wait: `EAGAIN` where the device allows
+    /// no more active zones until one is full.
     pub fn try_allocate_write(
         &self,
         reservation: &mut WriteReservation,

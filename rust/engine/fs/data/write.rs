@@ -97,7 +97,7 @@ impl WriteCost {
         Units::inserts(count(inserts)).and(Units::updates(count(extents)))
     }
 
-    /// The same in bytes.
+    /// The bytes of metadata that a run of `len` bytes needs.
     fn of(&self, len: u64) -> u64 {
         self.units(len).bytes(self.node_size)
     }
@@ -134,7 +134,8 @@ impl Data<'_> {
         })
     }
 
-    /// As [`Self::reserve_write`], for who must not wait: `EAGAIN` where a chunk or a commit would be needed.
+    /// Promises space as [`Self::reserve_write`] does, for a caller that must not wait: `EAGAIN` where a chunk or a commit
+    /// would be needed.
     pub fn try_reserve_write(
         &self,
         inode: &Inode,

@@ -82,7 +82,7 @@ impl Names<'_> {
         self.create_in(&handle, dir, name, new)
     }
 
-    /// As [`Self::create`], inside another change.
+    /// Makes an inode with a name as part of another change; [`Self::create`] tells the errors.
     pub(in crate::fs) fn create_in(
         &self,
         handle: &Handle,

@@ -116,7 +116,7 @@ impl Inode {
         self.extents.read()
     }
 
-    /// The same, without waiting.
+    /// Keeps the file's extents in order if they are so now; `None` where one would have to wait for that.
     pub(in crate::fs) fn try_hold_extents(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.extents.try_read()
     }

@@ -12,7 +12,6 @@ mod path;
 pub use create::{NewSubvolume, Topmost};
 
 use super::filesystem::missing;
-use super::inode::orphans;
 use super::names::entries;
 use super::{items, FileSystem, Target};
 use crate::btree::Tree;
@@ -214,21 +213,5 @@ impl Subvolumes<'_> {
             Ok(place.dir == dir && place.name == name)
         })?;
         Ok(found.unwrap_or(false))
-    }
-
-    /// Tells of subvolumes whose deletion was cut off; they stay as they are.
-    pub fn report_deleted(&self) -> Result<u64> {
-        let (mut from, mut count) = (0, 0_u64);
-        while let Some(id) = orphans::first(self.fs.root_tree(), from)? {
-            count = count.saturating_add(1);
-            match id.checked_add(1) {
-                Some(next) => from = next.get(),
-                None => break,
-            }
-        }
-        if count > 0 {
-            pr_warn!("{count} deleted subvolumes still take space\n");
-        }
-        Ok(count)
     }
 }
