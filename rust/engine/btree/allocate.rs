@@ -42,7 +42,7 @@ pub struct DataRef {
 
 /// The running transaction, as the trees see it. Implemented by `txn`; a plain one serves the tests.
 ///
-/// No call searches a tree while the caller holds tree block locks, except [`Self::block_refs`], which reads
+/// No call searches a tree while the caller holds latches of tree blocks, except [`Self::block_refs`], which reads
 /// the extent tree and is only made for blocks of other trees.
 pub trait Allocate {
     /// The running transaction.
@@ -90,6 +90,6 @@ pub trait Allocate {
     fn release_data(&self, data: &DataRef) -> Result;
 
     /// Tells that an operation failed half way: the trees in memory are whole, but the references queued so far do
-    /// not match them, so this transaction must never commit. Called with block locks held; waits for nothing.
+    /// not match them, so this transaction must never commit. Called with latches of blocks held; waits for nothing.
     fn poison(&self, error: Error);
 }

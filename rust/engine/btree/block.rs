@@ -14,7 +14,7 @@ pub trait BlockBytes: Send + Sync {
     fn bytes_mut(&mut self) -> &mut [u8];
 }
 
-/// What is known of a block without its lock. Never changes: a block that is copied becomes another one.
+/// What is known of a block without its latch. Never changes: a block that is copied becomes another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockInfo {
     /// The block's address.
@@ -26,13 +26,13 @@ pub struct BlockInfo {
     pub generation: Generation,
 }
 
-/// A tree block: its contents stand under a reader-writer lock whose guards own a reference.
+/// A tree block: its contents stand under a reader-writer latch whose guards own a reference (C: `struct extent_buffer`).
 ///
 /// A parent is locked before its child, the left before the right one, and never a block of another tree with it: see
 /// [`latch::Nesting::precedes`].
 pub type Block = Latched<BlockInfo, KBox<dyn BlockBytes>>;
 
-/// What a pointer says of the block it points at; the block must agree or is corrupt (`EUCLEAN`).
+/// What a pointer says of the block it points at; the block must agree or is corrupt.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// The tree the pointer was found in, for the log line and for the checks that depend on the owner; `None` where

@@ -11,7 +11,7 @@ use latch::prelude::*;
 const READ_AHEAD: usize = 4;
 
 /// A place in a tree, for reading. Keeps the leaf it stands in and that leaf's parent locked for reading, so that
-/// the next leaf costs one lock: it is short-lived, and its owner touches no tree while it stands somewhere.
+/// the next leaf costs one latch: it is short-lived, and its owner touches no tree while it stands somewhere.
 pub struct Cursor<'a> {
     tree: &'a Tree,
     reach: Reach,
@@ -119,7 +119,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Lets go of all locks. The cursor stands nowhere afterwards.
+    /// Lets go of all latches. The cursor stands nowhere afterwards.
     pub fn release(&mut self) {
         self.place = None;
     }

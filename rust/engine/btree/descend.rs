@@ -3,7 +3,7 @@
 //!
 //! A writer first takes what readers take, and only the leaf for writing: most changes concern nothing above. Where a
 //! block above must change too (it must be copied, split or merged, or its first key moves) it starts again, and
-//! takes write locks from that block down. On the way it copies what it will change, splits nodes that could not
+//! takes latches for writing from that block down. On the way it copies what it will change, splits nodes that could not
 //! take two more pointers, and merges nodes that have become small; so nothing that happens below ever needs an
 //! ancestor which was let go, and each step leaves a whole tree behind.
 
@@ -30,10 +30,10 @@ pub(super) enum Aim {
     Rekey,
 }
 
-/// What comes of a step that may need more locks.
+/// What comes of a step that may need more latches.
 pub(super) enum Locked<T> {
     Ready(T),
-    /// Write locks are needed from this level down.
+    /// Latches for writing are needed from this level down.
     Widen(u8),
 }
 
@@ -55,7 +55,7 @@ impl Path<'_> {
         }
     }
 
-    /// One way down. Gives the level from which on down write locks are needed, if that is higher than `write_from`.
+    /// One way down. Gives the level from which on down latches for writing are needed, if that is higher than `write_from`.
     fn descend(&mut self, key: &Key, aim: &Aim, write_from: u8) -> Result<Option<u8>> {
         let (tree, txn) = (self.tree, self.txn);
         let mut held = match tree.lock_root(write_from) {

@@ -28,7 +28,7 @@ impl Tree {
         Path::new(self, txn).seek(key, &Aim::Change)
     }
 
-    /// A key on whose way the tree's block at `addr` is. Reads the block. No tree block lock is held.
+    /// A key on whose way the tree's block at `addr` is. Reads the block. No latch of a tree block is held.
     pub fn way_to(&self, addr: Logical, level: u8, generation: Generation) -> Result<Key> {
         let expected = Expected {
             owner: Some(self.id()),

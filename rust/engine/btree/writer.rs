@@ -229,7 +229,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Lets go of all locks. The writer stands nowhere afterwards.
+    /// Lets go of all latches. The writer stands nowhere afterwards.
     pub fn release(&mut self) {
         self.before = None;
         self.path.release();
