@@ -25,11 +25,6 @@ impl Uuid {
     /// The UUID that stands for none.
     pub const NIL: Uuid = Uuid([0; 16]);
 
-    /// Whether this stands for none.
-    pub fn is_nil(&self) -> bool {
-        *self == Self::NIL
-    }
-
     /// The two halves as the UUID tree's keys have them: (objectid, offset).
     pub const fn key_halves(&self) -> (u64, u64) {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
