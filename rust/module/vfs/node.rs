@@ -7,7 +7,7 @@ use crate::io::data::FileIo;
 use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
 use crate::linux::super_block::AnonymousDevice;
 use crate::linux::{Inode, SuperBlock};
-use engine::disk::{FileType, InodeFlags, ObjectId};
+use engine::disk::{FileType, Flaw, InodeFlags, ObjectId, Place};
 use engine::fs::{Attributes, Subvolume, Time};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
@@ -103,12 +103,17 @@ impl Mount {
             subvolume: view.clone(),
         };
         let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
-        let kind = attributes.file_type().ok_or(EUCLEAN)?;
+        let no_type = || {
+            let flaw = Flaw::new("inode's mode names no type", attributes.mode.into(), 0);
+            let place = Place::Inode(view.subvolume.id(), inode.number());
+            flaw.at(place).report()
+        };
+        let kind = attributes.file_type().ok_or_else(no_type)?;
         match kind {
             FileType::Directory => new.set_directory::<Rbtrfs>(),
             FileType::Regular => new.set_regular::<Rbtrfs, FileIo<Node>>(),
             FileType::Symlink => new.set_symlink::<Rbtrfs>(),
-            FileType::Xattr => return Err(EUCLEAN),
+            FileType::Xattr => return Err(no_type()),
             FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
                 new.set_special::<Rbtrfs>(attributes.mode, rdev);
             }

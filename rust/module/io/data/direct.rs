@@ -74,8 +74,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 
     fn read_direct(&self, bio: DirectRead<Self>) {
         match self.locate(Logical::new(bio.logical()), bio.len()) {
-            Ok((device, at, len)) if len >= bio.len() => bio.submit(device, at.get() >> 9),
-            Ok(_) => bio.fail(EUCLEAN),
+            Ok((device, at)) => bio.submit(device, at.get() >> 9),
             Err(error) => bio.fail(error),
         }
     }

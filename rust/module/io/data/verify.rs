@@ -2,6 +2,7 @@
 
 //! What was read is compared with its checksums; another copy serves where one is damaged.
 
+use super::place::NO_DEVICE;
 use super::{Check, FileIo};
 use crate::io::checksums::digest;
 use crate::linux::iomap::{Extent, Joins, Patience, ReadBio, Source};
@@ -56,7 +57,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             MappingKind::Inline(bytes) => extent.source = Source::Inline(bytes),
             MappingKind::Data { logical } => {
                 let chunk = self.path.volume.chunk(logical)?;
-                let (_, _, run) = self.locate(logical, found.len)?;
+                let run = self.path.volume.map(logical, found.len)?.len;
                 extent.len = run;
                 extent.source = Source::Mapped(logical.get());
                 if chunk.logical == logical {
@@ -82,7 +83,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .locate(logical, bio.len())
             .and_then(|place| Ok((place, self.sums(logical, bio.len(), patience)?)));
         match found {
-            Ok(((device, at, len), sums)) if len >= bio.len() => {
+            Ok(((device, at), sums)) => {
                 let check = Check {
                     pos: bio.pos(),
                     logical,
@@ -91,7 +92,6 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 };
                 bio.submit(device, at.get() >> 9, check);
             }
-            Ok(_) => bio.fail(EUCLEAN),
             Err(error) => bio.fail(error),
         }
     }
@@ -198,7 +198,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let sums = self.sums(logical, bytes.len() as u64, Patience::Waits)?;
         let mapping = self.path.volume.map(logical, bytes.len() as u64)?;
         for place in mapping.copies() {
-            let device = self.path.volume.device(place.device).ok_or(EUCLEAN)?;
+            let device = self.path.volume.device(place.device).ok_or(NO_DEVICE)?;
             if device.read(place.at, bytes).is_err() {
                 continue;
             }

@@ -8,7 +8,7 @@ use crate::linux::metadata_pages::{LockedFolio, Missing, Pages};
 use crate::linux::{Bio, Folio, Operation};
 use core::sync::atomic::Ordering;
 use engine::btree::{Block, BlockInfo, Expected};
-use engine::disk::{check_block, Corrupt, Logical};
+use engine::disk::{check_block, Corrupt, Flaw, Logical};
 use engine::volume::{Mapping, Place};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
@@ -159,8 +159,8 @@ impl Shared {
         let len = u64::from(self.node_size);
         let mapping = self.volume.map(addr, len)?;
         if mapping.len < len {
-            pr_err!("tree block {addr} does not lie in one piece\n");
-            return Err(EUCLEAN);
+            let flaw = Flaw::new("block does not lie in one piece", mapping.len, len);
+            return Err(flaw.in_block(addr).report());
         }
         Ok(mapping)
     }
