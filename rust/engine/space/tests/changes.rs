@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::Random;
 use crate::space::free::changes::{Change, Changes};
 use latch::prelude::*;
+use random::Random;
 use std::vec;
 
 const SECTORS: usize = 128;
@@ -11,7 +11,7 @@ const SECTORS: usize = 128;
 #[test]
 fn what_is_left_to_tell_is_the_difference() {
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut changes = Changes::new();
         let before: vec::Vec<bool> = (0..SECTORS).map(|_| random.one_in(2)).collect();
         let mut now = before.clone();

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
+use super::runs;
 use super::trees::{free_space_tree, items, Txn};
-use super::{runs, Random};
 use crate::disk::{FreeSpaceForm, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::tree::{read, FreeSpaceItem, FreeSpaceTree, Recorded};
 use latch::prelude::*;
+use random::Random;
 use std::vec;
 
 const SECTOR: u64 = 4096;
@@ -124,7 +125,7 @@ impl Group {
 #[test]
 fn any_history_agrees_with_a_bitmap() {
     for seed in 0..12 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut group = Group::new();
         for _ in 0..60 {
             for _ in 0..random.below(30) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::{runs, Random};
+use super::runs;
 use crate::space::free::ranges::{FreeRanges, Wish};
 use latch::prelude::*;
+use random::Random;
 use std::vec;
 
 const UNIT: u64 = 4096;
@@ -35,7 +36,7 @@ fn agree(ranges: &FreeRanges, bits: &[bool]) {
 #[test]
 fn any_history_agrees_with_a_bitmap() {
     for seed in 0..60 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut ranges = FreeRanges::new();
         let mut bits = vec![false; SECTORS];
         for _ in 0..400 {
@@ -132,7 +133,7 @@ fn blocks_of_one_transaction_are_neighbours() {
 
 #[test]
 fn without_memory_nothing_changes() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for round in 0..300 {
         let mut ranges = FreeRanges::new();
         let mut bits = vec![false; SECTORS];

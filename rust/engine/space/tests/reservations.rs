@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::Random;
 use crate::disk::Flaw;
 use crate::space::reserve::{ByteState, Growth, SpaceInfo, Tally};
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
+use random::Random;
 use std::vec;
 
 const NODE: u64 = 16384;
@@ -155,7 +155,7 @@ fn threads_leak_nothing() {
         for seed in 0..4 {
             let space_info = space_info.clone();
             scope.spawn(move || {
-                let mut random = Random(seed);
+                let mut random = Random::new(seed);
                 let mut held = vec::Vec::new();
                 for _ in 0..3000 {
                     let urgency = match random.below(3) {

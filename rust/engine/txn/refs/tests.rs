@@ -5,22 +5,11 @@ use super::item::{kind_of, sequence_of, Edit, ExtentItem};
 use super::queue::{Extent, Queue, Queued, Reference};
 use crate::disk::raw::RawExtentItem;
 use crate::disk::{ExtentFlags, Key, Kind, Logical, ObjectId};
+use random::Random;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
 const NODE_SIZE: u32 = 16384;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        (self.0 >> 33) % limit
-    }
-}
 
 fn empty_item(flags: ExtentFlags) -> ExtentItem {
     let raw = RawExtentItem {
@@ -75,7 +64,7 @@ fn check_order(bytes: &[u8]) -> u64 {
 #[test]
 fn inline_references_follow_the_model() {
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut item = empty_item(ExtentFlags::DATA);
         let mut model: BTreeMap<(u8, u64), (Reference, u64)> = BTreeMap::new();
         for _ in 0..200 {

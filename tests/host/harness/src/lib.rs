@@ -23,7 +23,7 @@ pub mod hostile;
 pub mod kinds;
 pub mod mount;
 pub mod mutate;
-pub mod random;
+pub use random;
 pub mod store;
 pub mod token;
 pub mod tools;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Waiting for a change of what a mutex guards.
 
-use crate::{MutexGuard, Rank};
+use crate::{raw, MutexGuard, Rank};
 use kernel::prelude::*;
 
 /// Tasks wait here for others to change what a mutex guards.
-pub struct Condvar(parking_lot::Condvar);
+pub struct Condvar(raw::Condvar);
 
 impl Condvar {
     /// A queue without waiters.
     pub fn new(_rank: Rank) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<usize>(), GFP_NOFAIL)?;
-        Ok(Self(parking_lot::Condvar::new()))
+        Ok(Self(raw::Condvar::new()))
     }
 
     /// Releases the mutex, sleeps until notified, and takes the mutex again. Not interruptible. It may return without a

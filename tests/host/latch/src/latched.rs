@@ -2,29 +2,29 @@
 //! A shared value under a reader-writer lock whose guards own a reference.
 
 use crate::lockdep::{self, Standing, Token};
+use crate::raw::{self, ArcRwLockReadGuard, ArcRwLockWriteGuard};
 use crate::Nesting;
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use parking_lot::{ArcRwLockReadGuard, ArcRwLockWriteGuard, RawRwLock};
 
 /// A value `T` under a lock, beside what is known of it without the lock, `M`. Lives in an [`Arc`] always.
 pub struct Latched<M, T> {
     meta: M,
-    lock: std::sync::Arc<parking_lot::RwLock<T>>,
+    lock: std::sync::Arc<raw::RwLock<T>>,
 }
 
 /// Holds a [`Latched`] for reading, and a reference to it.
 pub struct ReadGuard<M, T> {
     // Fields are dropped in this order: the lock goes before the reference.
-    inner: ArcRwLockReadGuard<RawRwLock, T>,
+    inner: ArcRwLockReadGuard<T>,
     _token: Token,
     latched: Arc<Latched<M, T>>,
 }
 
 /// Holds a [`Latched`] for writing, and a reference to it.
 pub struct WriteGuard<M, T> {
-    inner: ArcRwLockWriteGuard<RawRwLock, T>,
+    inner: ArcRwLockWriteGuard<T>,
     _token: Token,
     latched: Arc<Latched<M, T>>,
 }
@@ -32,7 +32,7 @@ pub struct WriteGuard<M, T> {
 impl<M, T> Latched<M, T> {
     /// A lock around `value`.
     pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
-        let lock = std::sync::Arc::new(parking_lot::RwLock::new(value));
+        let lock = std::sync::Arc::new(raw::RwLock::new(value));
         Ok(Arc::new(Self { meta, lock }, GFP_NOFAIL)?)
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The crate `latch` for the host: the same interface as `rust/latch`, over `parking_lot`, where a task that takes
-//! locks against the order of their ranks panics.
+//! locks against the order of their ranks panics. With the feature `shuttle` a scheduler decides at each lock who goes on.
 //!
 //! ```text
 //! Rank                                                      the module's own: the list of all locks
@@ -33,6 +33,7 @@ mod nofs;
 mod place;
 #[path = "../../../../rust/latch/rank.rs"]
 mod rank;
+mod raw;
 #[path = "../../../../rust/latch/rounds.rs"]
 mod rounds;
 mod rwlock;

@@ -53,15 +53,15 @@ struct Held {
     lock: usize,
 }
 
-thread_local! {
-    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+crate::raw::thread_local! {
+    static HELD: RefCell<Vec<Held>> = RefCell::new(Vec::new());
 }
 
 /// Called before a task waits for the lock at address `lock`. Only to try it is allowed whatever is held.
 #[track_caller]
 pub(crate) fn check(at: Standing, lock: usize) {
-    HELD.with_borrow(|held| {
-        for held in held {
+    HELD.with(|held| {
+        for held in held.borrow().iter() {
             if held.lock == lock {
                 panic!("lock order: {at} taken twice by one task");
             }
@@ -81,7 +81,7 @@ pub(crate) struct Token {
 
 /// Called when the lock was taken.
 pub(crate) fn taken(at: Standing, lock: usize) -> Token {
-    HELD.with_borrow_mut(|held| held.push(Held { at, lock }));
+    HELD.with(|held| held.borrow_mut().push(Held { at, lock }));
     Token {
         lock,
         _thread: core::marker::PhantomData,
@@ -101,5 +101,5 @@ impl Drop for Token {
 
 /// How many locks this thread holds. For tests: nothing may be held where the engine was left.
 pub fn held() -> usize {
-    HELD.with_borrow(Vec::len)
+    HELD.with(|held| held.borrow().len())
 }

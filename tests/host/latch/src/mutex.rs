@@ -2,20 +2,20 @@
 //! Mutual exclusion.
 
 use crate::lockdep::{self, Standing, Token};
-use crate::Rank;
+use crate::{raw, Rank};
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 
 /// A sleeping lock for one task at a time.
 pub struct Mutex<T> {
     // Boxed as in the kernel: the lock's address is its identity.
-    lock: std::boxed::Box<parking_lot::Mutex<T>>,
+    lock: std::boxed::Box<raw::Mutex<T>>,
     rank: Rank,
 }
 
 /// Holds a [`Mutex`].
 pub struct MutexGuard<'a, T> {
-    pub(crate) inner: parking_lot::MutexGuard<'a, T>,
+    pub(crate) inner: raw::MutexGuard<'a, T>,
     _token: Token,
 }
 
@@ -24,7 +24,7 @@ impl<T> Mutex<T> {
     pub fn new(value: T, rank: Rank) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<T>(), GFP_NOFAIL)?;
         Ok(Self {
-            lock: std::boxed::Box::new(parking_lot::Mutex::new(value)),
+            lock: std::boxed::Box::new(raw::Mutex::new(value)),
             rank,
         })
     }

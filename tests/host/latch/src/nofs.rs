@@ -4,8 +4,8 @@
 use core::marker::PhantomData;
 use std::cell::Cell;
 
-thread_local! {
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+crate::raw::thread_local! {
+    static DEPTH: Cell<u32> = Cell::new(0);
 }
 
 /// Until dropped, what this task allocates does not enter the file system (C: `memalloc_nofs_save`). Nests.
@@ -15,18 +15,18 @@ pub struct NofsScope(PhantomData<*const ()>);
 impl NofsScope {
     /// Begins the scope.
     pub fn enter() -> Self {
-        DEPTH.set(DEPTH.get() + 1);
+        DEPTH.with(|depth| depth.set(depth.get() + 1));
         Self(PhantomData)
     }
 
     /// Whether this task is in a scope. For tests: the kernel's has no such call.
     pub fn is_active() -> bool {
-        DEPTH.get() > 0
+        DEPTH.with(Cell::get) > 0
     }
 }
 
 impl Drop for NofsScope {
     fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
+        DEPTH.with(|depth| depth.set(depth.get() - 1));
     }
 }

@@ -2,26 +2,26 @@
 //! Many readers or one writer.
 
 use crate::lockdep::{self, Standing, Token};
-use crate::Rank;
+use crate::{raw, Rank};
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 
 /// A sleeping lock for many readers or one writer. Reading twice in one task is a deadlock when a writer waits.
 pub struct RwLock<T> {
     // Boxed as in the kernel: the lock's address is its identity.
-    lock: std::boxed::Box<parking_lot::RwLock<T>>,
+    lock: std::boxed::Box<raw::RwLock<T>>,
     rank: Rank,
 }
 
 /// Holds a [`RwLock`] for reading.
 pub struct RwLockReadGuard<'a, T> {
-    inner: parking_lot::RwLockReadGuard<'a, T>,
+    inner: raw::RwLockReadGuard<'a, T>,
     _token: Token,
 }
 
 /// Holds a [`RwLock`] for writing.
 pub struct RwLockWriteGuard<'a, T> {
-    inner: parking_lot::RwLockWriteGuard<'a, T>,
+    inner: raw::RwLockWriteGuard<'a, T>,
     _token: Token,
 }
 
@@ -30,7 +30,7 @@ impl<T> RwLock<T> {
     pub fn new(value: T, rank: Rank) -> Result<Self> {
         kernel::alloc::inject::allocate(size_of::<T>(), GFP_NOFAIL)?;
         Ok(Self {
-            lock: std::boxed::Box::new(parking_lot::RwLock::new(value)),
+            lock: std::boxed::Box::new(raw::RwLock::new(value)),
             rank,
         })
     }

@@ -4,11 +4,11 @@
 use super::model::*;
 use crate::btree::WriteMode;
 use crate::disk::Logical;
-use crate::space::tests::Random;
 use crate::space::write_order::{Admission, InFlight, WriteOrder};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
+use random::Random;
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex};
 use std::vec;
@@ -137,7 +137,7 @@ fn threads_keep_the_order() {
             let workers: vec::Vec<_> = (0..6u64)
                 .map(|worker| {
                     scope.spawn(move || {
-                        let mut random = Random(seed * 100 + worker);
+                        let mut random = Random::new(seed * 100 + worker);
                         for _ in 0..220 {
                             match random.below(12) {
                                 0..=2 => drop(load.write(WriteMode::Background)),
@@ -151,7 +151,7 @@ fn threads_keep_the_order() {
                 })
                 .collect();
             let completer = scope.spawn(move || {
-                let mut random = Random(seed);
+                let mut random = Random::new(seed);
                 while load.stop.load(Ordering::Relaxed) == 0 {
                     load.complete(&mut random);
                     std::thread::yield_now();

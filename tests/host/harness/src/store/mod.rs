@@ -18,9 +18,13 @@ use engine::space::{Admission, InFlight, WriteOrder, WriteTurn};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use latch::{Latched, Nesting, Side, TreeKind};
+#[cfg(feature = "shuttle")]
+use shuttle::sync::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
+#[cfg(not(feature = "shuttle"))]
+use std::sync::{Mutex, MutexGuard};
 
 /// How many written blocks may be on their way.
 const QUEUE: usize = 64;

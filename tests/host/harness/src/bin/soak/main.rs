@@ -5,6 +5,7 @@ mod job;
 mod options;
 mod progress;
 
+use clap::Parser;
 use job::Job;
 use options::Options;
 use progress::Progress;
@@ -13,14 +14,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(what) => {
-            eprintln!("soak: {what}\n{}", options::USAGE);
-            return ExitCode::from(2);
-        }
-    };
-    let jobs: VecDeque<Job> = options.jobs().into();
+    let jobs: VecDeque<Job> = Options::parse().jobs().into();
     let progress = Progress::new(&jobs);
     // Before the workers, which would wait for each other.
     jobs.iter().for_each(|job| drop(job.image()));

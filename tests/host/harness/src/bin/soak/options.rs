@@ -2,83 +2,60 @@
 //! What is asked for on the command line.
 
 use crate::job::{Job, Work};
+use clap::Parser;
 use harness::kinds::DeviceKind;
 
-/// What there is to ask for.
-pub const USAGE: &str = "\
-usage: soak [--kind KIND] [--from SEED] [--histories N] [--cut-histories N]
-       soak --kind KIND --history SEED
-       soak --kind KIND --cut-history SEED [--event EVENT]";
-
-/// Histories on each kind of device.
-const HISTORIES: u64 = 200;
-/// Histories, on all kinds together, whose every write meets a power cut.
-const CUT_HISTORIES: u64 = 20;
-/// Their seeds are away from the others'.
+/// The seeds of histories with power cuts are away from the others'.
 const FIRST_CUT_SEED: u64 = 1_000_000;
 
-/// What to do.
+/// Many random histories on every kind of device, and power cuts in every write of some.
+#[derive(Parser)]
 pub struct Options {
-    kinds: Vec<DeviceKind>,
+    /// The kind of device; all of them if it is not said
+    #[arg(long, value_parser = kind)]
+    kind: Option<DeviceKind>,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
+    /// Histories on each kind of device
+    #[arg(long, value_name = "NUMBER", default_value_t = 200)]
     histories: u64,
+    /// Histories, on all kinds together, whose every write meets a power cut
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     cut_histories: u64,
-    alone: Option<(u64, Work)>,
+    /// This history alone
+    #[arg(
+        long,
+        value_name = "SEED",
+        requires = "kind",
+        conflicts_with = "cut_history"
+    )]
+    history: Option<u64>,
+    /// This one alone, with power cuts
+    #[arg(long, value_name = "SEED", requires = "kind")]
+    cut_history: Option<u64>,
+    /// The only write of it that meets one
+    #[arg(long, requires = "cut_history")]
+    event: Option<usize>,
 }
 
 impl Options {
-    /// Understands the arguments; `Err` says what is wrong with them.
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            kinds: DeviceKind::ALL.to_vec(),
-            from: 0,
-            histories: HISTORIES,
-            cut_histories: CUT_HISTORIES,
-            alone: None,
-        };
-        let mut event = None;
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} what?"))?;
-            let number = || {
-                let number = value.parse::<u64>();
-                number.map_err(|_| format!("{name} {value}: not a number"))
-            };
-            match &*name {
-                "--kind" => options.kinds = vec![kind(&value)?],
-                "--from" => options.from = number()?,
-                "--histories" => options.histories = number()?,
-                "--cut-histories" => options.cut_histories = number()?,
-                "--history" => options.alone = Some((number()?, Work::Check)),
-                "--cut-history" => options.alone = Some((number()?, Work::CutEveryWrite(None))),
-                "--event" => event = Some(number()? as usize),
-                _ => return Err(format!("{name}: unknown")),
-            }
-        }
-        match (&mut options.alone, event) {
-            (Some((_, Work::CutEveryWrite(only))), event) => *only = event,
-            (_, Some(_)) => return Err("--event without --cut-history".into()),
-            _ => (),
-        }
-        match options.alone.is_some() && options.kinds.len() != 1 {
-            true => Err("a history alone needs its --kind".into()),
-            false => Ok(options),
-        }
-    }
-
     /// All that is to do, the long ones first.
     pub fn jobs(&self) -> Vec<Job> {
-        if let Some((seed, work)) = self.alone {
+        let all = DeviceKind::ALL;
+        let kinds = self.kind.as_ref().map_or(&all[..], std::slice::from_ref);
+        if let Some((seed, work)) = self.alone() {
             let job = |&kind| Job { kind, seed, work };
-            return self.kinds.iter().map(job).collect();
+            return kinds.iter().map(job).collect();
         }
-        let kinds = self.kinds.len() as u64;
+        let count = kinds.len() as u64;
         let cut = (0..self.cut_histories).map(|number| Job {
-            kind: self.kinds[(number % kinds) as usize],
-            seed: FIRST_CUT_SEED + self.from + number / kinds,
+            kind: kinds[(number % count) as usize],
+            seed: FIRST_CUT_SEED + self.from + number / count,
             work: Work::CutEveryWrite(None),
         });
         let checked = (0..self.histories).flat_map(|number| {
-            self.kinds.iter().map(move |&kind| Job {
+            kinds.iter().map(move |&kind| Job {
                 kind,
                 seed: self.from + number,
                 work: Work::Check,
@@ -86,9 +63,16 @@ impl Options {
         });
         cut.chain(checked).collect()
     }
+
+    /// The one history that was asked for.
+    fn alone(&self) -> Option<(u64, Work)> {
+        let checked = self.history.map(|seed| (seed, Work::Check));
+        let cut = |seed| (seed, Work::CutEveryWrite(self.event));
+        checked.or(self.cut_history.map(cut))
+    }
 }
 
 fn kind(name: &str) -> Result<DeviceKind, String> {
     let known = || DeviceKind::ALL.map(DeviceKind::name).join(", ");
-    DeviceKind::named(name).ok_or_else(|| format!("{name}: no such kind; there are {}", known()))
+    DeviceKind::named(name).ok_or_else(|| format!("no such kind; there are {}", known()))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Random numbers that a seed repeats.
+//! Random numbers that a seed repeats: for the tests in the engine and those beside it.
 
 /// A generator (SplitMix64).
 #[derive(Clone, Debug)]

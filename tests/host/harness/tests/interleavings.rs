@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Joining, commits and the write order under a scheduler that decides at every lock which task goes on: what is searched
+//! is who joins which transaction, who leads a commit, and what is written ahead, in the background and by whom.
+
+use engine::btree::{Store, WriteMode};
+use engine::disk::Logical;
+use engine::fs::{Inode, New, NewKind, Time};
+use harness::device::zones::ZoneLayout;
+use harness::device::Image;
+use harness::mount::{Access, Mounted};
+use harness::tools;
+use kernel::sync::Arc;
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{thread, Config, Runner};
+
+const MIB: u64 = 1 << 20;
+/// The tasks that change files.
+const TASKS: usize = 3;
+/// Files that each of them makes.
+const FILES: usize = 2;
+/// Schedules of each kind that are tried.
+const TRIES: usize = 60;
+
+const NOW: Time = Time { sec: 1, nsec: 0 };
+const DIRECTORY: New<'static> = New {
+    kind: NewKind::Directory,
+    mode: 0o040755,
+    uid: 1,
+    gid: 2,
+    now: NOW,
+    xattrs: &[],
+};
+const FILE: New<'static> = New {
+    kind: NewKind::File,
+    mode: 0o100644,
+    ..DIRECTORY
+};
+
+fn directory(task: usize) -> Vec<u8> {
+    format!("task{task}").into_bytes()
+}
+
+fn file(number: usize) -> Vec<u8> {
+    format!("file{number}").into_bytes()
+}
+
+/// Makes files and commits each; the devices after a commit have all that was made before it.
+fn change(mounted: &Mounted, dir: &Inode, task: usize) {
+    for number in 0..FILES {
+        mounted.fs.create(dir, &file(number), &FILE).unwrap();
+        if (task + number) % 2 == 0 {
+            mounted.txns.commit().unwrap();
+            let found = Mounted::mount(mounted.images(), Access::ReadOnly).unwrap();
+            assert!(has(&found, task, number));
+        }
+    }
+}
+
+fn has(mounted: &Mounted, task: usize, number: usize) -> bool {
+    let fs = &mounted.fs;
+    let root = fs.root_inode(&mounted.subvolume).unwrap();
+    let Some(engine::fs::Target::Inode(dir, _)) = fs.lookup(&root, &directory(task)).unwrap()
+    else {
+        return false;
+    };
+    let dir = fs.inode(&mounted.subvolume, dir).unwrap();
+    fs.lookup(&dir, &file(number)).unwrap().is_some()
+}
+
+/// What runs beside: writeback of tree blocks, and the periodic work.
+fn press(mounted: &Mounted) {
+    for _ in 0..2 {
+        let (start, len) = (Logical::new(0), u64::MAX);
+        mounted
+            .store
+            .write(start, len, WriteMode::Background)
+            .unwrap();
+        mounted.store.shrink();
+        mounted.txns.commit_if_older(0).unwrap();
+        mounted.txns.maintain().unwrap();
+    }
+}
+
+fn once(image: &Image) {
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let root = mounted.fs.root_inode(&mounted.subvolume).unwrap();
+    let create = |task| {
+        mounted
+            .fs
+            .create(&root, &directory(task), &DIRECTORY)
+            .unwrap()
+    };
+    let dirs: Vec<Arc<Inode>> = (0..TASKS).map(create).collect();
+    drop(root);
+    let mounted = std::sync::Arc::new(mounted);
+    let mut tasks: Vec<_> = dirs
+        .into_iter()
+        .enumerate()
+        .map(|(task, dir)| {
+            let mounted = mounted.clone();
+            thread::spawn(move || change(&mounted, &dir, task))
+        })
+        .collect();
+    let beside = mounted.clone();
+    tasks.push(thread::spawn(move || press(&beside)));
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    assert_eq!(latch::lockdep::held(), 0);
+    assert_eq!(mounted.txns.is_aborted(), None);
+    assert_eq!(mounted.violations(), Vec::<String>::new());
+    mounted.txns.commit().unwrap();
+    let found = Mounted::mount(mounted.images(), Access::ReadOnly).unwrap();
+    for task in 0..TASKS {
+        (0..FILES).for_each(|number| assert!(has(&found, task, number)));
+    }
+}
+
+fn search(image: Image) {
+    let mut config = Config::new();
+    // The engine's own stack fits into the kernel's; this build's frames are larger.
+    config.stack_size = 2 << 20;
+    let image = std::sync::Arc::new(image);
+    let run = |scheduler: Box<dyn Scheduler + Send>, image: std::sync::Arc<Image>| {
+        Runner::new(scheduler, config.clone()).run(move || once(&image));
+    };
+    run(Box::new(RandomScheduler::new(TRIES)), image.clone());
+    run(Box::new(PctScheduler::new(3, TRIES)), image);
+}
+
+#[test]
+fn commits_on_a_regular_device() {
+    search(tools::mkfs(256 * MIB, &[]));
+}
+
+#[test]
+fn commits_on_a_zoned_device() {
+    let layout = ZoneLayout {
+        max_active: Some(14),
+        ..tools::zone_layout(64 * MIB)
+    };
+    search(tools::mkfs_zoned(
+        12,
+        &["-m", "single", "-d", "single"],
+        layout,
+    ));
+}
