@@ -57,10 +57,11 @@ mod tidy;
 mod tree;
 mod writer;
 
+pub use crate::disk::RootPointer;
 pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
 pub use block::{Block, BlockBytes, BlockInfo, Expected, Identity, Reach, Store, WriteMode};
 pub use cursor::Cursor;
 pub use rewrite::Standing;
 pub use seal::seal;
-pub use tree::{RootPointer, Tree};
+pub use tree::Tree;
 pub use writer::Writer;

@@ -3,8 +3,8 @@
 
 use super::cow::first_key;
 use super::lock::Held;
-use super::tree::{RootPointer, Tree};
 use super::{Allocate, Holder};
+use super::{RootPointer, Tree};
 use crate::disk::edit::copy_contents;
 use crate::disk::{Bug, Key, ObjectId, MAX_LEVELS};
 use latch::prelude::*;

@@ -5,23 +5,12 @@ use super::lock;
 use super::path::NO_ITEM;
 use super::search::check_named;
 use super::{Block, Cursor, Expected, Reach, Store};
-use crate::disk::{Generation, Key, Leaf, Logical, ObjectId};
+use crate::disk::{Generation, Key, Leaf, ObjectId, RootPointer};
 use core::ops::{ControlFlow, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Rank, RwLock, TreeKind};
-
-/// Where a tree starts, as its root item or the superblock has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RootPointer {
-    /// The root block's address.
-    pub addr: Logical,
-    /// The root block's height above the leaves.
-    pub level: u8,
-    /// The transaction that wrote the root block.
-    pub generation: Generation,
-}
 
 /// One tree. Shared by all who use it; every call locks the blocks it needs and no more.
 pub struct Tree {

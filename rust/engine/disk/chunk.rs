@@ -237,6 +237,15 @@ impl<'a> ChunkItem<'a> {
 }
 
 impl<'a> ChunkItem<'a> {
+    /// The key of the chunk at an address.
+    pub const fn key(logical: Logical) -> Key {
+        Key::new(
+            ObjectId::FIRST_CHUNK_TREE.get(),
+            Kind::CHUNK_ITEM,
+            logical.get(),
+        )
+    }
+
     /// Reads an item.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Flaw> {
         let (chunk, rest) = Self::parse_front(bytes)?;
@@ -305,13 +314,22 @@ impl DevItem {
 
     /// Writes the members into an item; those that nobody uses stay as they are.
     pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
-        let raw: &mut RawDevItem = whole_mut(bytes)?;
+        self.fill(whole_mut(bytes)?);
+        Ok(())
+    }
+
+    /// As [`Self::write_to`], where a superblock has the device it stands on.
+    pub(super) fn fill(&self, raw: &mut RawDevItem) {
         raw.devid.set(self.devid);
         raw.total_bytes.set(self.total_bytes);
         raw.bytes_used.set(self.bytes_used);
         raw.uuid = self.uuid;
         raw.fsid = self.fsid;
-        Ok(())
+    }
+
+    /// The key of a device's item.
+    pub const fn key(devid: u64) -> Key {
+        Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, devid)
     }
 
     /// Reads an item.
@@ -332,6 +350,11 @@ pub struct DevExtent {
 }
 
 impl DevExtent {
+    /// The key of the extent that begins at a byte of a device.
+    pub const fn key(devid: u64, start: Physical) -> Key {
+        Key::new(devid, Kind::DEV_EXTENT, start.get())
+    }
+
     /// Bytes of the item.
     pub const SIZE: usize = RawDevExtent::SIZE;
 

@@ -14,6 +14,7 @@
 //! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
 //! | `superblock`  | the superblock and its gate                                         |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
+//! | `superblock_bytes` | a superblock's bytes: made, changed, sealed                    |
 //! | `check/`      | the gate for tree blocks                                            |
 //! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
 //!
@@ -46,6 +47,7 @@ pub mod raw;
 mod root;
 mod seal;
 mod superblock;
+mod superblock_bytes;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -68,10 +70,12 @@ pub use ids::*;
 pub use inode::{InodeExtref, InodeExtrefs, InodeItem, InodeRef, InodeRefs, Timespec};
 pub use key::{Key, Kind};
 pub use raw::FREE_SPACE_BITMAP_SIZE;
-pub use root::{RootExtension, RootItem, RootRef, UuidItem};
+pub use root::{RootExtension, RootItem, RootPointer, RootRef, UuidItem};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{
-    Superblock, SuperblockError, SystemChunks, SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    Superblock, SuperblockError, SystemChunks, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_MAGIC,
+    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
+pub use superblock_bytes::{RootBackup, SuperblockBytes};
 pub use units::{FileOffset, Generation, Logical, ObjectId, Physical, ZoneOffset};
 pub use uuid::Uuid;

@@ -8,6 +8,17 @@ use super::raw::{RawRootItem, RawRootRef, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_RE
 use super::{Generation, Key, Kind, Logical, ObjectId, Timespec, Uuid};
 use zerocopy::FromBytes;
 
+/// Where a tree starts, as its root item or the superblock has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootPointer {
+    /// The root block's address.
+    pub addr: Logical,
+    /// The root block's height above the leaves.
+    pub level: u8,
+    /// The transaction that wrote the root block.
+    pub generation: Generation,
+}
+
 /// A tree (C: `struct btrfs_root_item`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootItem {
@@ -67,6 +78,41 @@ impl RootItem {
     /// Bytes of an item as it is written today. Old ones are shorter.
     pub const SIZE: usize = RawRootItem::SIZE;
 
+    /// Where the tree starts.
+    pub const fn pointer(&self) -> RootPointer {
+        RootPointer {
+            addr: self.addr,
+            level: self.level,
+            generation: self.generation,
+        }
+    }
+
+    /// Writes where the tree starts and how much it takes into an item of today's size; the rest stays as it is.
+    pub fn write_root(bytes: &mut [u8], pointer: RootPointer, bytes_used: u64) -> Result<(), Bug> {
+        let raw: &mut RawRootItem = whole_mut(bytes)?;
+        raw.addr.set(pointer.addr.get());
+        raw.level = pointer.level;
+        raw.generation.set(pointer.generation.get());
+        raw.generation_v2.set(pointer.generation.get());
+        raw.bytes_used.set(bytes_used);
+        Ok(())
+    }
+
+    /// An old item as one of today's size. What old ones lack is zero.
+    pub fn grown(bytes: &[u8]) -> Result<[u8; Self::SIZE], Flaw> {
+        ensure(
+            bytes.len() == OLD_ROOT_ITEM_SIZE,
+            "root item has a wrong size",
+            len64(bytes),
+            439,
+        )?;
+        let mut full = [0; Self::SIZE];
+        if let Some((front, _)) = full.split_at_mut_checked(bytes.len()) {
+            front.copy_from_slice(bytes);
+        }
+        Ok(full)
+    }
+
     /// Writes the members into an item of today's size; what is not among them, such as the inode, stays as it is.
     pub fn write_to(&self, bytes: &mut [u8]) -> Result<(), Bug> {
         let raw: &mut RawRootItem = whole_mut(bytes)?;
@@ -100,17 +146,7 @@ impl RootItem {
 
 #[inline(never)]
 fn old_root_item(bytes: &[u8]) -> Result<RootItem, Flaw> {
-    let len = bytes.len();
-    ensure(
-        len == OLD_ROOT_ITEM_SIZE,
-        "root item has a wrong size",
-        len64(bytes),
-        439,
-    )?;
-    let mut full = [0; RawRootItem::SIZE];
-    if let Some((front, _)) = full.split_at_mut_checked(len) {
-        front.copy_from_slice(bytes);
-    }
+    let full = RootItem::grown(bytes)?;
     match RawRootItem::ref_from_bytes(&full) {
         Ok(raw) => raw.try_into(),
         Err(_) => Err(Flaw::new("root item has a wrong size", len64(bytes), 439)),

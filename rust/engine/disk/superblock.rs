@@ -7,7 +7,7 @@ use super::item::{front, size64};
 use super::raw::{RawKey, RawSuperblock};
 use super::{
     check_seal, seal, BlockGroupFlags, ChecksumKind, Checksums, ChunkItem, CompatRo, DevItem,
-    Format, Generation, Incompat, Key, Logical, SuperFlags, Uuid,
+    Format, Generation, Incompat, Key, Logical, RootPointer, SuperFlags, Uuid,
 };
 use kernel::fmt;
 use latch::prelude::{Error, EINVAL, EOPNOTSUPP, EUCLEAN};
@@ -19,6 +19,8 @@ pub const SUPERBLOCK_SIZE: u64 = 4096;
 pub const SUPERBLOCK_MAGIC: u64 = 0x4d5f_5366_5248_425f;
 /// Where the copies stand: 64 KiB, 64 MiB, 256 GiB (C: `btrfs_sb_offset`). On zoned devices these are names only.
 pub const SUPERBLOCK_PLACES: [u64; 3] = [1 << 16, 1 << 26, 1 << 38];
+/// Where the logs of the copies are on zoned devices: at the start, 512 GiB, 4 TiB (C: `BTRFS_SB_LOG_*_OFFSET`).
+pub const SUPERBLOCK_LOG_PLACES: [u64; 3] = [0, 1 << 39, 1 << 42];
 
 /// What a superblock says, checked (C: `struct btrfs_super_block`).
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +164,24 @@ impl Superblock {
         superblock.check_device().map_err(corrupt)?;
         superblock.check_system_chunks(raw).map_err(corrupt)?;
         Ok(superblock)
+    }
+
+    /// Where the tree of trees starts.
+    pub const fn root_pointer(&self) -> RootPointer {
+        RootPointer {
+            addr: self.root,
+            level: self.root_level,
+            generation: self.generation,
+        }
+    }
+
+    /// Where the chunk tree starts.
+    pub const fn chunk_root_pointer(&self) -> RootPointer {
+        RootPointer {
+            addr: self.chunk_root,
+            level: self.chunk_root_level,
+            generation: self.chunk_root_generation,
+        }
     }
 
     /// The constants for the gate of tree blocks.

@@ -7,8 +7,7 @@
 
 use super::refs::Layout;
 use crate::btree::{Allocate, Tree, Writer};
-use crate::disk::raw::RawItem;
-use crate::disk::{Key, Kind, Logical, ObjectId};
+use crate::disk::{Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use latch::prelude::*;
 
 /// Which addresses an item has checksums of.
@@ -73,7 +72,7 @@ fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<bo
         return Ok(false);
     }
     let freed = bytes_for(layout, gone.start, gone.end).saturating_add(writer.room_here()?);
-    match freed >= RawItem::SIZE {
+    match freed >= ITEM_HEAD {
         true => {
             let tail = copy_from(writer, bytes_for(layout, span.start, gone.end))?;
             writer.resize_here(bytes_for(layout, span.start, gone.start))?;

@@ -6,9 +6,9 @@ use super::shared::Shared;
 use super::transaction::Running;
 use super::Roots;
 use crate::btree::{Allocate, Tree};
-use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawStripe};
 use crate::disk::{
-    BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId, Physical, STRIPE_LEN,
+    BlockGroupFlags, ChunkItem, DevExtent, DevItem, Flaw, Generation, Key, Logical, ObjectId,
+    Physical,
 };
 use crate::map::insert_in_order;
 use crate::space::{Class, Removal};
@@ -17,7 +17,6 @@ use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// The device that chunks are made on: volumes of several devices do not grow.
 const DEVICE: usize = 0;
@@ -112,13 +111,22 @@ impl Shared {
         self.space.add_group(context, chunk.logical)?;
         let stripe_len = stripe_len(&chunk)?;
         for stripe in chunk.stripes.iter() {
-            let extent = dev_extent(chunk.logical, stripe_len);
-            device.insert(context, &dev_extent_key(stripe), extent.as_bytes())?;
+            let extent = DevExtent {
+                start: stripe.at,
+                len: stripe_len,
+                chunk: chunk.logical,
+            };
+            let key = dev_extent_key(stripe);
+            device.insert_with(context, &key, DevExtent::SIZE, |bytes| {
+                extent.write_to(bytes)
+            })??;
         }
-        let bytes = chunk_item(&chunk, self.volume.format().sector_size)?;
-        self.registry
-            .chunk()
-            .insert(context, &chunk_key(chunk.logical), &bytes)?;
+        let item = chunk.item(self.volume.format().sector_size);
+        let key = ChunkItem::key(chunk.logical);
+        let chunks = self.registry.chunk();
+        chunks.insert_with(context, &key, item.encoded_len(), |bytes| {
+            item.write_to(bytes)
+        })??;
         self.change_device_used(context, &chunk, |used, len| used.checked_add(len))?;
         if chunk.flags.contains(BlockGroupFlags::SYSTEM) {
             context
@@ -135,13 +143,13 @@ impl Shared {
     fn device_ranges(&self, device: &Tree, chunks: &Chunks) -> Result<KVVec<DeviceRange>> {
         let devid = self.devid();
         let mut ranges = KVVec::new();
-        let first = Key::new(devid, Kind::DEV_EXTENT, 0);
-        let last = Key::new(devid, Kind::DEV_EXTENT, u64::MAX);
-        device.scan(first..=last, |key, bytes| {
-            let (raw, _) = RawDevExtent::read_from_prefix(bytes).map_err(|_| EUCLEAN)?;
+        let all = |start| DevExtent::key(devid, Physical::new(start));
+        device.scan(all(0)..=all(u64::MAX), |key, bytes| {
+            let extent = DevExtent::parse(&key, bytes)
+                .map_err(|flaw| flaw.in_item(device.id(), &key).report())?;
             let range = DeviceRange {
-                start: Physical::new(key.offset),
-                len: raw.len.get(),
+                start: extent.start,
+                len: extent.len,
             };
             insert_in_order(&mut ranges, range)?;
             Ok(ControlFlow::Continue(()))
@@ -168,16 +176,19 @@ impl Shared {
     ) -> Result {
         let len = stripe_len(chunk)?;
         for stripe in chunk.stripes.iter() {
-            let key = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, stripe.devid);
-            let used = self
-                .registry
-                .chunk()
-                .update(context, &key, |bytes| -> Result<u64> {
-                    let (raw, _) = RawDevItem::mut_from_prefix(bytes).map_err(|_| EUCLEAN)?;
-                    let used = change(raw.bytes_used.get(), len).ok_or(EUCLEAN)?;
-                    raw.bytes_used.set(used);
-                    Ok(used)
-                })??;
+            let key = DevItem::key(stripe.devid);
+            let chunks = self.registry.chunk();
+            let used = chunks.update(context, &key, |bytes| -> Result<u64> {
+                let broken = |flaw: Flaw| flaw.in_item(chunks.id(), &key).report();
+                let mut item = DevItem::parse(bytes).map_err(broken)?;
+                let used = item.bytes_used;
+                item.bytes_used = change(used, len).ok_or_else(|| {
+                    let what = "device's bytes in chunks do not fit a chunk";
+                    broken(Flaw::new(what, used, len))
+                })?;
+                item.write_to(bytes)?;
+                Ok(item.bytes_used)
+            })??;
             if stripe.devid == self.devid() {
                 context.running().chunks.lock().device_used = Some(used);
             }
@@ -198,7 +209,7 @@ impl Shared {
         }
         self.registry
             .chunk()
-            .remove(context, &chunk_key(chunk.logical))?;
+            .remove(context, &ChunkItem::key(chunk.logical))?;
         self.change_device_used(context, &chunk, |used, len| used.checked_sub(len))?;
         removal.delete_items(context)?;
         context
@@ -255,7 +266,7 @@ impl Shared {
     }
 
     fn devid(&self) -> u64 {
-        self.volume.with_superblock(|raw| raw.dev_item.devid.get())
+        self.volume.superblock().device.devid
     }
 }
 
@@ -274,53 +285,6 @@ fn stripe_len(chunk: &Chunk) -> Result<u64> {
     Ok(chunk.len)
 }
 
-fn chunk_key(logical: Logical) -> Key {
-    Key::new(
-        ObjectId::FIRST_CHUNK_TREE.get(),
-        Kind::CHUNK_ITEM,
-        logical.get(),
-    )
-}
-
 fn dev_extent_key(stripe: &Stripe) -> Key {
-    Key::new(stripe.devid, Kind::DEV_EXTENT, stripe.at.get())
-}
-
-fn dev_extent(logical: Logical, len: u64) -> RawDevExtent {
-    RawDevExtent {
-        chunk_tree: ObjectId::CHUNK_TREE.get().into(),
-        chunk_objectid: ObjectId::FIRST_CHUNK_TREE.get().into(),
-        chunk_offset: logical.get().into(),
-        len: len.into(),
-        // C leaves it zero as well.
-        chunk_tree_uuid: zerocopy::FromZeros::new_zeroed(),
-    }
-}
-
-fn chunk_item(chunk: &Chunk, sector_size: u32) -> Result<KVVec<u8>> {
-    let align = u32::try_from(STRIPE_LEN).map_err(|_| EUCLEAN)?;
-    let raw = RawChunk {
-        len: chunk.len.into(),
-        owner: ObjectId::EXTENT_TREE.get().into(),
-        stripe_len: STRIPE_LEN.into(),
-        flags: chunk.flags.get().into(),
-        io_align: align.into(),
-        io_width: align.into(),
-        sector_size: sector_size.into(),
-        num_stripes: u16::try_from(chunk.stripes.len())
-            .map_err(|_| EUCLEAN)?
-            .into(),
-        sub_stripes: 1.into(),
-    };
-    let mut bytes = KVVec::new();
-    bytes.extend_from_slice(raw.as_bytes(), GFP_NOFAIL)?;
-    for stripe in chunk.stripes.iter() {
-        let raw = RawStripe {
-            devid: stripe.devid.into(),
-            offset: stripe.at.get().into(),
-            dev_uuid: stripe.dev_uuid,
-        };
-        bytes.extend_from_slice(raw.as_bytes(), GFP_NOFAIL)?;
-    }
-    Ok(bytes)
+    DevExtent::key(stripe.devid, stripe.at)
 }

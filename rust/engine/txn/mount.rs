@@ -7,19 +7,18 @@ use super::refs::{Layout, Metadata, Runner};
 use super::roots::Registry;
 use super::shared::Shared;
 use super::{Access, Counters, LogTree, Options, Roots};
-use crate::btree::{RootPointer, Store, Tree};
-use crate::disk::raw::{RawChunk, RawDevExtent, RawDevItem, RawRootBackup, RawStripe};
+use crate::btree::{Store, Tree};
 use crate::disk::{
-    BlockGroupFlags, CompatRo, Generation, Incompat, Key, Kind, Logical, ObjectId, Physical,
+    ChunkItem, CompatRo, DevExtent, DevItem, Flaw, Generation, Incompat, Key, Kind, Logical,
+    ObjectId, Physical, Place, RootPointer, SuperblockBytes,
 };
 use crate::space::{self, Space};
-use crate::volume::{self, Chunk, Stripe, Volume};
+use crate::volume::{self, Chunk, Volume};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
-use zerocopy::FromBytes;
 
 /// Where the two trees are that no root item leads to.
 #[derive(Clone, Copy)]
@@ -48,7 +47,7 @@ pub(super) fn open(
         free_space: free_space_tree(&volume, &registry)?,
     };
     let space = Space::load(volume.clone(), trees, space_options(&options))?;
-    let committed = Generation::new(volume.with_superblock(|raw| raw.generation.get()));
+    let committed = volume.superblock().generation;
     let shared = Shared {
         volume,
         store,
@@ -86,7 +85,7 @@ fn settle_access(volume: &Volume, options: &Options) -> Result<Access> {
         }
         (Access::ReadWrite, _) => Access::ReadWrite,
     };
-    if volume.with_superblock(|raw| raw.log_root.get()) == 0 {
+    if volume.superblock().log_root.get() == 0 {
         return Ok(access);
     }
     match (access, options.log_tree) {
@@ -103,57 +102,28 @@ fn settle_access(volume: &Volume, options: &Options) -> Result<Access> {
 
 /// Opens the chunk tree, maps all chunks, opens the tree of trees.
 fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<Registry> {
-    let current = volume.with_superblock(|raw| Entrance {
-        root: pointer(raw.root.get(), raw.root_level, raw.generation.get()),
-        chunk: pointer(
-            raw.chunk_root.get(),
-            raw.chunk_root_level,
-            raw.chunk_root_generation.get(),
-        ),
-    });
+    let superblock = volume.superblock();
+    let current = Entrance {
+        root: superblock.root_pointer(),
+        chunk: superblock.chunk_root_pointer(),
+    };
     let entered = enter_at(volume, store, current);
     if entered.is_ok() || options.roots == Roots::Current {
         return entered;
     }
-    let mut backups = volume.with_superblock(|raw| raw.backups);
-    backups.sort_unstable_by_key(|backup| core::cmp::Reverse(backup.tree_root_generation.get()));
-    for backup in backups
-        .iter()
-        .filter(|backup| backup.tree_root_generation.get() > 0)
-    {
+    let mut backups = volume.with_superblock(SuperblockBytes::backups);
+    backups.sort_unstable_by_key(|backup| core::cmp::Reverse(backup.root.generation));
+    for backup in backups.iter().filter(|backup| backup.is_used()) {
         pr_warn!(
             "trying the roots of transaction {}\n",
-            backup.tree_root_generation.get()
+            backup.root.generation
         );
-        if let Ok(registry) = enter_at(volume, store, entrance(backup)) {
+        let (root, chunk) = (backup.root, backup.chunk);
+        if let Ok(registry) = enter_at(volume, store, Entrance { root, chunk }) {
             return Ok(registry);
         }
     }
     entered
-}
-
-fn entrance(backup: &RawRootBackup) -> Entrance {
-    let chunk_generation = backup.chunk_root_generation.get();
-    Entrance {
-        root: pointer(
-            backup.tree_root.get(),
-            backup.tree_root_level,
-            backup.tree_root_generation.get(),
-        ),
-        chunk: pointer(
-            backup.chunk_root.get(),
-            backup.chunk_root_level,
-            chunk_generation,
-        ),
-    }
-}
-
-fn pointer(addr: u64, level: u8, generation: u64) -> RootPointer {
-    RootPointer {
-        addr: Logical::new(addr),
-        level,
-        generation: Generation::new(generation),
-    }
 }
 
 fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Registry> {
@@ -166,49 +136,22 @@ fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Reg
 }
 
 fn map_chunks(volume: &Volume, tree: &Tree) -> Result {
-    let all = |offset| Key::new(ObjectId::FIRST_CHUNK_TREE.get(), Kind::CHUNK_ITEM, offset);
+    let all = |offset| ChunkItem::key(Logical::new(offset));
     tree.scan(all(0)..=all(u64::MAX), |key, bytes| {
-        volume.add_chunk(parse_chunk(Logical::new(key.offset), bytes)?)?;
+        let item = ChunkItem::parse(bytes).map_err(|flaw| broken(tree, &key, flaw))?;
+        volume.add_chunk(Chunk::from_item(Logical::new(key.offset), &item)?)?;
         Ok(ControlFlow::Continue(()))
-    })
-}
-
-/// The gate has checked the item; what is cut short here is a bug there.
-fn parse_chunk(logical: Logical, bytes: &[u8]) -> Result<Chunk> {
-    let (raw, mut rest) = RawChunk::read_from_prefix(bytes).map_err(|_| EUCLEAN)?;
-    let count = usize::from(raw.num_stripes.get());
-    let mut stripes = KVec::with_capacity(count, GFP_KERNEL)?;
-    for _ in 0..count {
-        let (stripe, behind) = RawStripe::read_from_prefix(rest).map_err(|_| EUCLEAN)?;
-        let at = Physical::new(stripe.offset.get());
-        stripes.push(
-            Stripe {
-                devid: stripe.devid.get(),
-                at,
-                dev_uuid: stripe.dev_uuid,
-            },
-            GFP_KERNEL,
-        )?;
-        rest = behind;
-    }
-    let flags = BlockGroupFlags::new(raw.flags.get());
-    Ok(Chunk {
-        logical,
-        len: raw.len.get(),
-        flags,
-        stripes,
     })
 }
 
 /// Compares the device items with the devices that were given.
 fn check_devices(volume: &Volume, tree: &Tree) -> Result {
-    let all = |offset| Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, offset);
     let mut known = 0usize;
     let mut total = 0u64;
-    tree.scan(all(0)..=all(u64::MAX), |_, bytes| {
-        let (raw, _) = RawDevItem::read_from_prefix(bytes).map_err(|_| EUCLEAN)?;
+    tree.scan(DevItem::key(0)..=DevItem::key(u64::MAX), |key, bytes| {
+        let device = DevItem::parse(bytes).map_err(|flaw| broken(tree, &key, flaw))?;
         known = known.saturating_add(1);
-        total = total.saturating_add(raw.total_bytes.get());
+        total = total.saturating_add(device.total_bytes);
         Ok(ControlFlow::Continue(()))
     })?;
     if known != volume.devices() {
@@ -237,13 +180,16 @@ fn settle_zones(volume: &Volume, registry: &Registry) -> Result {
     if !volume.is_zoned() || volume.zone_size().is_some() {
         return Ok(());
     }
-    let first = Key::new(1, Kind::DEV_EXTENT, 0);
-    let size = required(registry, ObjectId::DEV_TREE)?.ceiling(&first, |_, bytes| {
-        RawDevExtent::read_from_prefix(bytes)
-            .ok()
-            .map(|(raw, _)| raw.len.get())
+    let tree = required(registry, ObjectId::DEV_TREE)?;
+    let first = DevExtent::key(1, Physical::new(0));
+    let found = tree.ceiling(&first, |key, bytes| {
+        DevExtent::parse(&key, bytes).map_err(|flaw| broken(&tree, &key, flaw))
     })?;
-    volume.set_emulated_zone_size(size.flatten().ok_or(EUCLEAN)?)
+    let extent = found.ok_or_else(|| {
+        let flaw = Flaw::missing("device tree has no extent");
+        flaw.at(Place::Tree(ObjectId::DEV_TREE)).report()
+    })??;
+    volume.set_emulated_zone_size(extent.len)
 }
 
 /// Tells what is in the trees and not kept up to date here.
@@ -297,12 +243,17 @@ fn space_options(options: &Options) -> space::Options {
 /// A tree that the features say is there. To the caller `ENOENT` would mean a file.
 fn required(registry: &Registry, id: ObjectId) -> Result<Arc<Tree>> {
     match registry.get(id) {
-        Err(error) if error == ENOENT => {
-            pr_err!("there is no tree {}\n", id);
-            Err(EUCLEAN)
-        }
+        Err(error) if error == ENOENT => Err(Flaw::missing("tree has no root item")
+            .at(Place::Tree(id))
+            .report()),
         tree => tree,
     }
+}
+
+/// What the gate let pass and its parser does not.
+#[cold]
+fn broken(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
+    flaw.in_item(tree.id(), key).report()
 }
 
 fn block_group_tree(

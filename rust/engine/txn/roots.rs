@@ -3,14 +3,12 @@
 
 use super::refs::Context;
 use super::transaction::Touched;
-use crate::btree::{RootPointer, Store, Tree};
-use crate::disk::raw::{RawRootItem, OLD_ROOT_ITEM_SIZE};
-use crate::disk::{Generation, Key, Kind, Logical, ObjectId};
+use crate::btree::{Store, Tree};
+use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, RootItem, RootPointer};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
-use zerocopy::{FromBytes, IntoBytes};
 
 /// All trees that somebody asked for. They stay open.
 pub(super) struct Registry {
@@ -25,15 +23,6 @@ pub(super) struct Registry {
 struct Opened {
     tree: Arc<Tree>,
     root_item: Key,
-}
-
-/// What a root item says of where a tree is.
-struct Rooted {
-    key: Key,
-    pointer: RootPointer,
-    last_snapshot: Generation,
-    used: u64,
-    refs: u32,
 }
 
 impl Registry {
@@ -68,18 +57,12 @@ impl Registry {
         if let Some(opened) = self.open.lock().get(&id) {
             return Ok(opened.tree.clone());
         }
-        let rooted = self.look_up(id)?.ok_or(ENOENT)?;
-        if rooted.refs == 0 {
+        let (root_item, item) = self.look_up(id)?.ok_or(ENOENT)?;
+        if item.refs == 0 {
             return Err(ENOENT);
         }
-        let tree = Tree::open(self.store.clone(), id, rooted.pointer, rooted.last_snapshot)?;
-        self.keep(
-            id,
-            Opened {
-                tree,
-                root_item: rooted.key,
-            },
-        )
+        let tree = Tree::open(self.store.clone(), id, item.pointer(), item.last_snapshot)?;
+        self.keep(id, Opened { tree, root_item })
     }
 
     /// As [`Self::get`], where the format may do without the tree.
@@ -109,7 +92,7 @@ impl Registry {
     }
 
     /// The root item of `id` with the highest offset: the newest.
-    fn look_up(&self, id: ObjectId) -> Result<Option<Rooted>> {
+    fn look_up(&self, id: ObjectId) -> Result<Option<(Key, RootItem)>> {
         let last = Key {
             objectid: id,
             kind: Kind::ROOT_ITEM,
@@ -117,14 +100,17 @@ impl Registry {
         };
         let found = self.root.floor(&last, |key, bytes| {
             let is_it = key.objectid == id && key.kind == Kind::ROOT_ITEM;
-            is_it.then(|| parse(key, bytes))
+            is_it.then(|| match RootItem::parse(bytes) {
+                Ok(item) => Ok((key, item)),
+                Err(flaw) => Err(self.broken(&key, flaw)),
+            })
         })?;
         found.flatten().transpose()
     }
 
     /// Bytes of the blocks of a tree by its root item; zero if there is none.
     pub(super) fn used(&self, id: ObjectId) -> Result<u64> {
-        Ok(self.look_up(id)?.map_or(0, |rooted| rooted.used))
+        Ok(self.look_up(id)?.map_or(0, |(_, item)| item.bytes_used))
     }
 
     /// Writes where a tree is now into its root item.
@@ -138,58 +124,42 @@ impl Registry {
         self.get(id)
             .inspect_err(|_| pr_err!("tree {} changed and has no root item\n", id))?;
         let found = self.open.lock().get(&id).cloned();
-        let opened = found.ok_or(EUCLEAN)?;
-        let pointer = opened.tree.root_pointer();
-        let written = self.root.update(context, &opened.root_item, |bytes| {
-            let Ok((item, _)) = RawRootItem::mut_from_prefix(bytes) else {
-                return grown(bytes).map(Some);
-            };
-            fill(item, pointer, touched.used);
-            Ok(None)
-        })??;
-        match written {
+        let Opened { tree, root_item } = found.ok_or(NOT_OPEN)?;
+        let pointer = tree.root_pointer();
+        let written = self.root.update(context, &root_item, |bytes| {
+            write_root(bytes, pointer, touched.used, |flaw| {
+                self.broken(&root_item, flaw)
+            })
+        })?;
+        match written? {
             None => Ok(()),
-            Some(mut item) => {
-                fill(&mut item, pointer, touched.used);
-                self.root
-                    .replace(context, &opened.root_item, item.as_bytes())
-            }
+            Some(grown) => self.root.replace(context, &root_item, &grown),
         }
+    }
+
+    #[cold]
+    fn broken(&self, key: &Key, flaw: Flaw) -> Error {
+        flaw.in_item(self.root.id(), key).report()
     }
 }
 
-/// A root item of the old size as one of today's. What old ones lack is zero.
-fn grown(old: &[u8]) -> Result<RawRootItem> {
-    let mut item: RawRootItem = zerocopy::FromZeros::new_zeroed();
-    let front = old.get(..OLD_ROOT_ITEM_SIZE).ok_or(EUCLEAN)?;
-    item.as_mut_bytes()
-        .get_mut(..OLD_ROOT_ITEM_SIZE)
-        .ok_or(EUCLEAN)?
-        .copy_from_slice(front);
-    Ok(item)
-}
+const NOT_OPEN: Bug = Bug::new("a tree that changed is not open");
 
-fn parse(key: Key, bytes: &[u8]) -> Result<Rooted> {
-    // The members read here are in old items too.
-    let item = grown(bytes)?;
-    Ok(Rooted {
-        key,
-        pointer: RootPointer {
-            addr: Logical::new(item.addr.get()),
-            level: item.level,
-            generation: Generation::new(item.generation.get()),
-        },
-        last_snapshot: Generation::new(item.last_snapshot.get()),
-        used: item.bytes_used.get(),
-        refs: item.refs.get(),
-    })
-}
-
-fn fill(item: &mut RawRootItem, pointer: RootPointer, used: i64) {
-    item.addr.set(pointer.addr.get());
-    item.level = pointer.level;
-    item.generation.set(pointer.generation.get());
-    item.generation_v2.set(pointer.generation.get());
-    item.bytes_used
-        .set(item.bytes_used.get().saturating_add_signed(used));
+/// Writes where a tree is now into its root item, in place; or gives the item that replaces it, where an old kernel
+/// made it shorter.
+fn write_root(
+    bytes: &mut [u8],
+    pointer: RootPointer,
+    used: i64,
+    broken: impl Fn(Flaw) -> Error,
+) -> Result<Option<[u8; RootItem::SIZE]>> {
+    let item = RootItem::parse(bytes).map_err(&broken)?;
+    let used = item.bytes_used.saturating_add_signed(used);
+    if bytes.len() == RootItem::SIZE {
+        RootItem::write_root(bytes, pointer, used)?;
+        return Ok(None);
+    }
+    let mut grown = RootItem::grown(bytes).map_err(broken)?;
+    RootItem::write_root(&mut grown, pointer, used)?;
+    Ok(Some(grown))
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Chunks, and the map from logical addresses to places on devices.
 
-pub use crate::disk::Stripe;
-use crate::disk::{BlockGroupFlags, ChunkItem, Logical, Physical};
+use crate::disk::{BlockGroupFlags, ChunkItem, Logical, NewChunk, Physical, Stripe};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -38,6 +37,16 @@ impl Chunk {
             flags: item.flags,
             stripes,
         })
+    }
+
+    /// Its item, to be written.
+    pub fn item(&self, sector_size: u32) -> NewChunk<'_> {
+        NewChunk {
+            len: self.len,
+            flags: self.flags,
+            sector_size,
+            stripes: &self.stripes,
+        }
     }
 
     /// The first address behind it.

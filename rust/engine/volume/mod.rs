@@ -31,12 +31,14 @@ mod superblock;
 mod zone_size;
 mod zones;
 
+pub use crate::disk::Stripe;
 pub use allocate::DeviceRange;
-pub use chunk::{Chunk, Mapping, Place, Stripe, MAX_COPIES};
+pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
 pub use superblock::SuperblockImage;
 
-use crate::disk::raw::RawSuperblock;
-use crate::disk::{Checksums, Format, Logical, Superblock, Uuid, ZoneOffset};
+use crate::disk::{
+    Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, Uuid, ZoneOffset,
+};
 use chunk::ChunkMap;
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::Device;
@@ -204,23 +206,26 @@ impl Volume {
         self.superblock.lock().checked
     }
 
-    /// Reads members of the superblock in memory that [`Superblock`] leaves out (label, backups, system chunks).
-    pub fn with_superblock<R>(&self, read: impl FnOnce(&RawSuperblock) -> R) -> R {
-        read(&self.superblock.lock().raw)
+    /// Reads what [`Superblock`] leaves out of the superblock in memory: backups, system chunks.
+    pub fn with_superblock<R>(&self, read: impl FnOnce(&SuperblockBytes) -> R) -> R {
+        read(&self.superblock.lock().bytes)
     }
 
-    /// Changes the superblock in memory. It goes out with the next [`Self::take_superblock`].
-    pub fn update_superblock<R>(&self, change: impl FnOnce(&mut RawSuperblock) -> R) -> R {
-        let mut superblock = self.superblock.lock();
-        let result = change(&mut superblock.raw);
-        superblock.refresh();
-        result
+    /// Changes the superblock in memory, as far as [`SuperblockBytes::write`] goes. It goes out with the next
+    /// [`Self::take_superblock`].
+    pub fn update_superblock(&self, change: impl FnOnce(&mut Superblock)) {
+        self.superblock.lock().change(change);
+    }
+
+    /// Puts a backup in the place of the oldest one.
+    pub fn push_backup(&self, backup: &RootBackup) {
+        self.superblock.lock().bytes.push_backup(backup);
     }
 
     /// The superblock in memory as it is now, to be written later.
     pub fn take_superblock(&self) -> Result<SuperblockImage> {
         let mut image = SuperblockImage::new()?;
-        image.copy(&self.superblock.lock().raw);
+        image.copy(&self.superblock.lock().bytes);
         Ok(image)
     }
 

@@ -6,7 +6,9 @@ use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
 use super::superblock::{find, Places, Writer};
 use super::{Access, Chunk, Member, Options, Volume};
-use crate::disk::{Checksums, CompatRo, Incompat, Logical, Superblock};
+use crate::disk::{
+    Checksums, CompatRo, Flaw, Incompat, Logical, Place, Superblock, SUPERBLOCK_PLACES,
+};
 use core::sync::atomic::AtomicBool;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -54,14 +56,20 @@ impl Volume {
     /// Maps the chunks that the superblock lists: enough to read the chunk tree.
     #[inline(never)]
     fn add_system_chunks(&self) -> Result {
-        self.with_superblock(|raw| {
-            for chunk in raw.system_chunks() {
-                let (key, item) = chunk?;
+        self.with_superblock(|bytes| {
+            for chunk in bytes.system_chunks() {
+                let (key, item) = chunk.map_err(in_superblock)?;
                 self.add_chunk(Chunk::from_item(Logical::new(key.offset), &item)?)?;
             }
             Ok(())
         })
     }
+}
+
+/// The gate has read the list before.
+#[cold]
+fn in_superblock(flaw: Flaw) -> Error {
+    flaw.at(Place::Superblock(SUPERBLOCK_PLACES[0])).report()
 }
 
 /// Whether this code can use the volume on this device.

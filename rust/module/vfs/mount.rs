@@ -476,7 +476,7 @@ fn check_space_cache(volume: &Volume, options: &MountOptions) -> Result {
 
 /// As C shows it: the old cache, which is neither read nor written here, is what C will use.
 fn space_cache(volume: &Volume) -> SpaceCache {
-    let old = || volume.with_superblock(|raw| raw.cache_generation.get());
+    let old = || volume.superblock().cache_generation;
     match has_free_space_tree(volume) {
         true => SpaceCache::Tree,
         false if old() != 0 => SpaceCache::Old,

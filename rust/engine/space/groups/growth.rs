@@ -2,7 +2,7 @@
 //! What chunks could still be added to a class, and when one should be.
 
 use super::block_groups::BlockGroups;
-use crate::disk::{BlockGroupFlags, DEVICE_RESERVED};
+use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
 use crate::space::reserve::Growth;
 use crate::space::Class;
 use crate::volume::Chunk;
@@ -11,8 +11,6 @@ use crate::volume::Chunk;
 const SMALLEST_CHUNK: u64 = 1 << 20;
 /// The largest data chunk (C: `BTRFS_MAX_DATA_CHUNK_SIZE` is 10 GiB; mkfs and C allocate 1 GiB on usual volumes).
 const DATA_CHUNK: u64 = 1 << 30;
-/// Where superblock logs are on zoned volumes, two zones each (C: `BTRFS_SB_LOG_*_OFFSET`).
-const LOG_PLACES: [u64; 3] = [0, 512 << 30, 4096 << 30];
 /// Free bytes for the chunk tree below which it gets a chunk.
 const SYSTEM_MARGIN: u64 = 1 << 20;
 /// Free bytes for metadata, beyond what is needed at worst, below which it gets a chunk.
@@ -83,7 +81,10 @@ impl BlockGroups {
         match self.volume.zone_size() {
             None => DEVICE_RESERVED.saturating_mul(devices),
             Some(zone_size) => {
-                let logs = LOG_PLACES.iter().filter(|&&place| place < total).count();
+                let logs = SUPERBLOCK_LOG_PLACES
+                    .iter()
+                    .filter(|&&place| place < total)
+                    .count();
                 u64::try_from(logs)
                     .unwrap_or(0)
                     .saturating_mul(zone_size.saturating_mul(2))

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! References that have items of their own, after the extent's item.
 
-use super::item::{data_reference, kind_of, raw_data_ref, sequence_of};
 use super::queue::Reference;
 use crate::btree::{Allocate, Tree};
-use crate::disk::raw::{RawDataRef, RawSharedDataRef};
-use crate::disk::{Key, Logical};
+use crate::disk::{keyed_ref, Flaw, InlineRef, Key, Logical, Place};
 use core::ops::ControlFlow;
 use latch::prelude::*;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// The items of one extent's keyed references.
 pub(super) struct Keyed<'a> {
@@ -21,7 +18,7 @@ pub(super) struct Keyed<'a> {
 }
 
 /// Where a keyed reference is.
-enum Place {
+enum Position {
     /// At this key, this often.
     At(Key, u32),
     /// Not there; this key is free for it.
@@ -30,45 +27,51 @@ enum Place {
 
 impl Keyed<'_> {
     /// Adds `count` references.
-    pub(super) fn add(&self, reference: Reference, count: u64) -> Result {
-        let count = u32::try_from(count).map_err(|_| EOVERFLOW)?;
+    pub(super) fn add(&self, reference: Reference, count: u32) -> Result {
         match self.find(reference)? {
-            Place::Free(key) => self.insert(&key, reference, count),
-            Place::At(key, old) => {
+            Position::Free(key) => self.insert(&key, reference, count),
+            Position::At(key, old) => {
                 self.set_count(&key, reference, old.checked_add(count).ok_or(EOVERFLOW)?)
             }
         }
     }
 
-    /// Drops `count` references. `EUCLEAN` where there are fewer.
-    pub(super) fn remove(&self, reference: Reference, count: u64) -> Result {
+    /// Drops `count` references. There are so many.
+    pub(super) fn remove(&self, reference: Reference, count: u32) -> Result {
         let found = match self.find(reference)? {
-            Place::At(key, old) => Some((key, old)),
-            Place::Free(free) => self.find_behind(reference, free)?,
+            Position::At(key, old) => Some((key, old)),
+            Position::Free(free) => self.find_behind(reference, free)?,
         };
         let Some((key, old)) = found else {
-            return self.missing(reference, 0);
+            return Err(self.broken(Flaw::new(
+                "reference to be dropped is missing",
+                0,
+                count.into(),
+            )));
         };
-        let left = u32::try_from(count)
-            .ok()
-            .and_then(|count| old.checked_sub(count));
-        match left {
+        match old.checked_sub(count) {
             Some(0) => self.tree.remove(self.txn, &key),
             Some(left) => self.set_count(&key, reference, left),
-            None => self.missing(reference, old),
+            None => {
+                let what = "extent has fewer keyed references than are dropped";
+                Err(self.broken(Flaw::new(what, old.into(), count.into())))
+            }
         }
     }
 
     /// Two data references may have the same hash: the second takes the next free offset.
-    fn find(&self, reference: Reference) -> Result<Place> {
-        let mut key = Key::new(self.addr.get(), kind_of(reference), sequence_of(reference));
+    fn find(&self, reference: Reference) -> Result<Position> {
+        let item = reference.counted(1);
+        let mut key = Key::new(self.addr.get(), item.kind(), item.sequence());
         loop {
-            let found = self.tree.get(&key, |bytes| decode(reference, bytes))?;
-            match found {
-                None => return Ok(Place::Free(key)),
-                Some(Some(count)) => return Ok(Place::At(key, count)),
-                Some(None) => key.offset = key.offset.wrapping_add(1),
+            let found = self.tree.get(&key, |bytes| self.parse(&key, bytes))?;
+            let Some(item) = found.transpose()? else {
+                return Ok(Position::Free(key));
+            };
+            if Reference::of(&item) == reference {
+                return Ok(Position::At(key, item.count()));
             }
+            key.offset = key.offset.wrapping_add(1);
         }
     }
 
@@ -83,71 +86,46 @@ impl Keyed<'_> {
             if !matches!(reference, Reference::Data { .. }) {
                 return Ok(ControlFlow::Break(()));
             }
-            found = decode(reference, bytes).map(|count| (key, count));
-            Ok(if found.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
+            let item = self.parse(&key, bytes)?;
+            if Reference::of(&item) != reference {
+                return Ok(ControlFlow::Continue(()));
+            }
+            found = Some((key, item.count()));
+            Ok(ControlFlow::Break(()))
         })?;
         Ok(found)
     }
 
     fn insert(&self, key: &Key, reference: Reference, count: u32) -> Result {
-        match reference {
-            Reference::TreeBlock(_) | Reference::SharedBlock(_) if count == 1 => {
-                self.tree.insert(self.txn, key, &[])
-            }
-            Reference::TreeBlock(_) | Reference::SharedBlock(_) => self.missing(reference, count),
-            Reference::Data {
-                root,
-                inode,
-                offset,
-            } => {
-                let raw = raw_data_ref(root, inode, offset, count);
-                self.tree.insert(self.txn, key, raw.as_bytes())
-            }
-            Reference::SharedData(_) => self.tree.insert(self.txn, key, &count.to_le_bytes()),
-        }
+        let item = self.item(reference, count)?;
+        let fill = |bytes: &mut [u8]| item.write_keyed_to(bytes);
+        self.tree
+            .insert_with(self.txn, key, item.keyed_len(), fill)??;
+        Ok(())
     }
 
     fn set_count(&self, key: &Key, reference: Reference, count: u32) -> Result {
-        match reference {
-            Reference::TreeBlock(_) | Reference::SharedBlock(_) => self.missing(reference, count),
-            Reference::Data {
-                root,
-                inode,
-                offset,
-            } => {
-                let raw = raw_data_ref(root, inode, offset, count);
-                self.tree.replace(self.txn, key, raw.as_bytes())
-            }
-            Reference::SharedData(_) => self.tree.replace(self.txn, key, &count.to_le_bytes()),
+        let item = self.item(reference, count)?;
+        let fill = |bytes: &mut [u8]| item.write_keyed_to(bytes);
+        self.tree.update(self.txn, key, fill)??;
+        Ok(())
+    }
+
+    /// What stands for `count` references. A tree block's holder has one.
+    fn item(&self, reference: Reference, count: u32) -> Result<InlineRef> {
+        if reference.is_block() && count != 1 {
+            let what = "tree block is referenced more than once by one holder";
+            return Err(self.broken(Flaw::new(what, count.into(), 1)));
         }
+        Ok(reference.counted(count))
+    }
+
+    fn parse(&self, key: &Key, bytes: &[u8]) -> Result<InlineRef> {
+        keyed_ref(key, bytes).map_err(|flaw| flaw.in_item(self.tree.id(), key).report())
     }
 
     #[cold]
-    fn missing(&self, reference: Reference, count: u32) -> Result {
-        pr_err!(
-            "extent {} has {} of {:?}, which does not fit a change\n",
-            self.addr,
-            count,
-            reference
-        );
-        Err(EUCLEAN)
-    }
-}
-
-/// The count in an item, if it is `reference`'s.
-fn decode(reference: Reference, bytes: &[u8]) -> Option<u32> {
-    match reference {
-        Reference::TreeBlock(_) | Reference::SharedBlock(_) => Some(1),
-        Reference::SharedData(_) => RawSharedDataRef::read_from_prefix(bytes)
-            .ok()
-            .map(|(raw, _)| raw.count.get()),
-        Reference::Data { .. } => {
-            let (raw, _) = RawDataRef::read_from_prefix(bytes).ok()?;
-            (data_reference(&raw) == reference).then(|| raw.count.get())
-        }
+    fn broken(&self, flaw: Flaw) -> Error {
+        flaw.at(Place::Extent(self.addr)).report()
     }
 }

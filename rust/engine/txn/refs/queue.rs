@@ -2,7 +2,7 @@
 //! The queue: what is to change in the extent tree, merged per extent.
 
 use crate::btree::{DataRef, Holder};
-use crate::disk::{Key, Logical, ObjectId};
+use crate::disk::{Bug, FileRef, Flaw, InlineRef, Key, Logical, ObjectId, Place};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -45,6 +45,46 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// Which reference an item stands for, however often.
+    pub(super) fn of(item: &InlineRef) -> Self {
+        match *item {
+            InlineRef::TreeBlock(root) => Self::TreeBlock(root),
+            InlineRef::SharedBlock(parent) => Self::SharedBlock(parent),
+            InlineRef::Data(file) => Self::Data {
+                root: file.root,
+                inode: file.inode,
+                offset: file.offset,
+            },
+            InlineRef::SharedData(leaf, _) => Self::SharedData(leaf),
+        }
+    }
+
+    /// The item that stands for it `count` times. A tree block's holder references it once.
+    pub(super) fn counted(self, count: u32) -> InlineRef {
+        match self {
+            Self::TreeBlock(root) => InlineRef::TreeBlock(root),
+            Self::SharedBlock(parent) => InlineRef::SharedBlock(parent),
+            Self::Data {
+                root,
+                inode,
+                offset,
+            } => InlineRef::Data(FileRef {
+                root,
+                inode,
+                offset,
+                count,
+            }),
+            Self::SharedData(leaf) => InlineRef::SharedData(leaf, count),
+        }
+    }
+
+    /// Whether it is one to a tree block.
+    pub(super) fn is_block(self) -> bool {
+        matches!(self, Self::TreeBlock(_) | Self::SharedBlock(_))
+    }
+}
+
 /// What an extent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
@@ -52,6 +92,16 @@ pub(super) enum Extent {
     Block { level: u8 },
     /// Data of this many bytes.
     Data { len: u64 },
+}
+
+impl Extent {
+    /// The number that tells it from another one at its address.
+    fn measure(self) -> u64 {
+        match self {
+            Self::Block { level } => level.into(),
+            Self::Data { len } => len,
+        }
+    }
 }
 
 /// Whether the extent tree has the extent's item.
@@ -164,7 +214,7 @@ impl Queue {
         self.heads.len()
     }
 
-    /// Queues the first reference of an extent allocated now. `EUCLEAN` if the address is queued already.
+    /// Queues the first reference of an extent allocated now. The address is not queued already.
     pub(super) fn insert_new(
         &mut self,
         addr: Logical,
@@ -173,8 +223,9 @@ impl Queue {
         reference: Reference,
     ) -> Result {
         if self.heads.get(&addr).is_some() {
-            pr_err!("extent {} is allocated twice\n", addr);
-            return Err(EUCLEAN);
+            return Err(Bug::new("an extent is allocated twice")
+                .of(addr.get())
+                .into());
         }
         let mut head = Head::new(extent, Origin::New(first_key));
         head.changes.add(reference, 1)?;
@@ -257,12 +308,13 @@ impl Head {
         if self.extent == extent {
             return Ok(());
         }
-        pr_err!(
-            "extent {} is {:?}, referenced as {:?}\n",
-            addr,
-            self.extent,
-            extent
-        );
-        Err(EUCLEAN)
+        let what = match (self.extent, extent) {
+            (Extent::Data { .. }, Extent::Data { .. }) => "data has another length",
+            (Extent::Block { .. }, Extent::Block { .. }) => "tree block has another level",
+            (Extent::Data { .. }, Extent::Block { .. }) => "data is referenced as a tree block",
+            (Extent::Block { .. }, Extent::Data { .. }) => "tree block is referenced as data",
+        };
+        let flaw = Flaw::new(what, self.extent.measure(), extent.measure());
+        Err(flaw.at(Place::Extent(addr)).report())
     }
 }

@@ -2,12 +2,11 @@
 //! Takes heads from the queue to the extent tree.
 
 use super::allocate::Context;
-use super::item::{Edit, ExtentItem};
+use super::item::{Edit, Record};
 use super::keyed::Keyed;
 use super::queue::{Extent, FullBackref, Head, Origin, Reference};
 use crate::btree::{Allocate, BlockRefs, Tree, Writer};
-use crate::disk::raw::{RawExtentItem, RawKey, RawTreeBlockInfo};
-use crate::disk::{ExtentFlags, Key, Kind, Logical};
+use crate::disk::{Bug, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place};
 use crate::txn::checksums;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -66,15 +65,15 @@ impl Runner {
     pub(super) fn known_refs(&self, addr: Logical, level: u8) -> Result<Option<BlockRefs>> {
         let extent = Extent::Block { level };
         for key in self.keys(addr, extent) {
-            let found = self
-                .extents
-                .get(&key, |bytes| ExtentItem::parse(addr, key.kind, bytes))?;
+            let found = self.extents.get(&key, |bytes| {
+                ExtentItem::parse(key.kind, bytes).map(|item| (item.refs, item.flags))
+            })?;
             if let Some(item) = found {
-                let item = item?;
-                self.expect_kind(addr, extent, &item)?;
-                let full_backref = item.flags()?.contains(ExtentFlags::FULL_BACKREF);
+                let (count, flags) = item.map_err(|flaw| broken(addr, flaw))?;
+                expect_kind(addr, extent, flags)?;
+                let full_backref = flags.contains(ExtentFlags::FULL_BACKREF);
                 return Ok(Some(BlockRefs {
-                    count: item.refs()?,
+                    count,
                     full_backref,
                 }));
             }
@@ -96,32 +95,25 @@ impl Runner {
             Extent::Block { .. } if self.layout.metadata == Metadata::Skinny => {
                 (ExtentFlags::TREE_BLOCK, None)
             }
-            Extent::Block { level } => {
-                let key = RawKey::from(first_key);
-                (
-                    ExtentFlags::TREE_BLOCK,
-                    Some(RawTreeBlockInfo { key, level }),
-                )
-            }
+            Extent::Block { level } => (ExtentFlags::TREE_BLOCK, Some((first_key, level))),
         };
-        let raw = RawExtentItem {
-            refs: 0.into(),
-            generation: context.generation().get().into(),
-            flags: flags.with(extra_flags(head)).get().into(),
-        };
-        let mut item = ExtentItem::new(addr, raw, info)?;
+        let flags = flags.with(extra_flags(head));
+        let mut record = Record::new(addr, context.generation(), flags, info);
         let mut keyed = KVVec::new();
         for (reference, delta) in head.changes.iter() {
             if delta < 0 {
-                return Err(self.nonsense(addr, head));
+                let what = "new extent loses references it never had";
+                return Err(Bug::new(what).of(addr.get()).into());
             }
-            if self.change_inline(&mut item, reference, delta)? == Edit::Keyed {
-                item.change_refs(delta)?;
+            if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
+                record.change_refs(delta)?;
                 keyed.push((reference, delta), GFP_NOFAIL)?;
             }
         }
+        let key = self.key(addr, head.extent);
+        let fill = |bytes: &mut [u8]| record.write_to(bytes);
         self.extents
-            .insert(context, &self.key(addr, head.extent), item.bytes())?;
+            .insert_with(context, &key, record.encoded_len(), fill)??;
         self.change_keyed(context, addr, &keyed)?;
         context
             .space()
@@ -130,12 +122,12 @@ impl Runner {
 
     fn change(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
         let mut writer = Writer::new(&self.extents, context);
-        let mut item = self.seek(&mut writer, addr, head.extent)?;
+        let mut record = self.seek(&mut writer, addr, head.extent)?;
         let mut keyed = KVVec::new();
         let mut apply = |wanted: fn(i64) -> bool| -> Result {
             for (reference, delta) in head.changes.iter().filter(|(_, delta)| wanted(*delta)) {
-                if self.change_inline(&mut item, reference, delta)? == Edit::Keyed {
-                    item.change_refs(delta)?;
+                if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
+                    record.change_refs(delta)?;
                     keyed.push((reference, delta), GFP_NOFAIL)?;
                 }
             }
@@ -144,23 +136,16 @@ impl Runner {
         // The count must not touch zero on the way.
         apply(|delta| delta > 0)?;
         apply(|delta| delta < 0)?;
-        let gone = item.refs()? == 0;
-        if gone && !item.is_all_inline()? {
-            pr_err!(
-                "extent {} has more inline references than its count says\n",
-                addr
-            );
-            return Err(EUCLEAN);
+        let gone = record.refs() == 0;
+        if gone && !record.is_all_inline() {
+            let what = "extent has more inline references than its count says";
+            return Err(record.broken(Flaw::new(what, 0, 1)));
         }
         if gone {
             writer.remove_here()?;
         } else {
-            item.add_flags(extra_flags(head))?;
-            let room = writer.resize_here(item.bytes().len())?;
-            if room.len() != item.bytes().len() {
-                return Err(EUCLEAN);
-            }
-            room.copy_from_slice(item.bytes());
+            record.add_flags(extra_flags(head));
+            record.write_to(writer.resize_here(record.encoded_len())?)?;
         }
         drop(writer);
         self.change_keyed(context, addr, &keyed)?;
@@ -170,16 +155,11 @@ impl Runner {
         }
     }
 
-    fn change_inline(
-        &self,
-        item: &mut ExtentItem,
-        reference: Reference,
-        delta: i64,
-    ) -> Result<Edit> {
-        let count = delta.unsigned_abs();
+    fn change_inline(&self, record: &mut Record, reference: Reference, delta: i64) -> Result<Edit> {
+        let count = count_of(delta)?;
         match delta > 0 {
-            true => item.add(reference, count, self.layout.node_size),
-            false => item.remove(reference, count),
+            true => record.add(reference, count, self.layout.node_size),
+            false => record.remove(reference, count),
         }
     }
 
@@ -195,7 +175,7 @@ impl Runner {
             addr,
         };
         for (reference, delta) in changes {
-            let count = delta.unsigned_abs();
+            let count = count_of(*delta)?;
             match *delta > 0 {
                 true => keyed.add(*reference, count)?,
                 false => keyed.remove(*reference, count)?,
@@ -228,39 +208,18 @@ impl Runner {
         ]
     }
 
-    /// Moves to an extent's item and reads it; `EUCLEAN` if it has none.
-    fn seek(&self, writer: &mut Writer<'_>, addr: Logical, extent: Extent) -> Result<ExtentItem> {
+    /// Moves to an extent's item and reads it; It has one.
+    fn seek(&self, writer: &mut Writer<'_>, addr: Logical, extent: Extent) -> Result<Record> {
         for key in self.keys(addr, extent) {
             if writer.seek(&key)? {
-                let (_, bytes) = writer.item()?.ok_or(EUCLEAN)?;
-                let item = ExtentItem::parse(addr, key.kind, bytes)?;
-                self.expect_kind(addr, extent, &item)?;
-                return Ok(item);
+                let (_, bytes) = writer.item()?.ok_or(NO_ITEM)?;
+                let record = Record::parse(addr, key.kind, bytes)?;
+                expect_kind(addr, extent, record.flags())?;
+                return Ok(record);
             }
         }
-        pr_err!(
-            "extent {} ({:?}) is referenced and not in the extent tree\n",
-            addr,
-            extent
-        );
-        Err(EUCLEAN)
-    }
-
-    fn expect_kind(&self, addr: Logical, extent: Extent, item: &ExtentItem) -> Result {
-        let wanted = match extent {
-            Extent::Block { .. } => ExtentFlags::TREE_BLOCK,
-            Extent::Data { .. } => ExtentFlags::DATA,
-        };
-        if item.flags()?.contains(wanted) {
-            return Ok(());
-        }
-        pr_err!(
-            "extent {} is referenced as {:?}, its flags are {}\n",
-            addr,
-            extent,
-            item.flags()?
-        );
-        Err(EUCLEAN)
+        let flaw = Flaw::missing("extent is referenced and not in the extent tree");
+        Err(broken(addr, flaw))
     }
 
     fn key(&self, addr: Logical, extent: Extent) -> Key {
@@ -278,17 +237,32 @@ impl Runner {
             Extent::Data { len } => len,
         }
     }
-
-    #[cold]
-    fn nonsense(&self, addr: Logical, head: &Head) -> Error {
-        pr_err!(
-            "new extent {} ({:?}) loses references it never had\n",
-            addr,
-            head.extent
-        );
-        EUCLEAN
-    }
 }
+
+/// An extent is what it is referenced as.
+fn expect_kind(addr: Logical, extent: Extent, flags: ExtentFlags) -> Result {
+    let wanted = match extent {
+        Extent::Block { .. } => ExtentFlags::TREE_BLOCK,
+        Extent::Data { .. } => ExtentFlags::DATA,
+    };
+    if flags.contains(wanted) {
+        return Ok(());
+    }
+    let what = "extent is not what it is referenced as";
+    Err(broken(addr, Flaw::new(what, flags.get(), wanted.get())))
+}
+
+/// How many references a change adds or drops.
+fn count_of(delta: i64) -> Result<u32> {
+    u32::try_from(delta.unsigned_abs()).map_err(|_| EOVERFLOW)
+}
+
+#[cold]
+fn broken(addr: Logical, flaw: Flaw) -> Error {
+    flaw.at(Place::Extent(addr)).report()
+}
+
+const NO_ITEM: Bug = Bug::new("a writer found a key and has no item");
 
 fn extra_flags(head: &Head) -> ExtentFlags {
     match head.full_backref {

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Extent items and the queue against plain models.
 
-use super::item::{kind_of, sequence_of, Edit, ExtentItem};
+use super::item::{Edit, Record};
 use super::queue::{Extent, Queue, Queued, Reference};
-use crate::disk::raw::RawExtentItem;
-use crate::disk::{ExtentFlags, Key, Kind, Logical, ObjectId};
+use crate::disk::{ExtentFlags, Generation, Key, Kind, Logical, ObjectId};
 use random::Random;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
 const NODE_SIZE: u32 = 16384;
 
-fn empty_item(flags: ExtentFlags) -> ExtentItem {
-    let raw = RawExtentItem {
-        refs: 0.into(),
-        generation: 7.into(),
-        flags: flags.get().into(),
-    };
-    ExtentItem::new(Logical::new(0x1000), raw, None).unwrap()
+fn empty_item(flags: ExtentFlags) -> Record {
+    Record::new(Logical::new(0x1000), Generation::new(7), flags, None)
+}
+
+fn bytes(record: &Record) -> Vec<u8> {
+    let mut bytes = std::vec![0xee; record.encoded_len()];
+    record.write_to(&mut bytes).unwrap();
+    bytes
 }
 
 fn some_reference(random: &mut Random) -> Reference {
@@ -66,12 +66,13 @@ fn inline_references_follow_the_model() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
         let mut item = empty_item(ExtentFlags::DATA);
-        let mut model: BTreeMap<(u8, u64), (Reference, u64)> = BTreeMap::new();
+        let mut model: BTreeMap<(u8, u64), (Reference, u32)> = BTreeMap::new();
         for _ in 0..200 {
             let reference = some_reference(&mut random);
-            let key = (kind_of(reference).get(), sequence_of(reference));
+            let counted = reference.counted(1);
+            let key = (counted.kind().get(), counted.sequence());
             let held = model.get(&key).map_or(0, |(_, count)| *count);
-            let count = 1 + random.below(3);
+            let count = 1 + random.below(3) as u32;
             if random.below(2) == 0 {
                 assert_eq!(item.add(reference, count, NODE_SIZE).unwrap(), Edit::Done);
                 model.insert(key, (reference, held + count));
@@ -84,14 +85,15 @@ fn inline_references_follow_the_model() {
                 model.insert(key, (reference, held - count));
             }
             model.retain(|_, (_, count)| *count > 0);
-            let total: u64 = model.values().map(|(_, count)| count).sum();
-            assert_eq!(item.refs().unwrap(), total);
-            assert_eq!(check_order(item.bytes()), total);
-            assert!(item.is_all_inline().unwrap());
+            let total = model.values().map(|(_, count)| u64::from(*count)).sum();
+            assert_eq!(item.refs(), total);
+            assert_eq!(check_order(&bytes(&item)), total);
+            assert!(item.is_all_inline());
         }
-        let again =
-            ExtentItem::parse(Logical::new(0x1000), Kind::EXTENT_ITEM, item.bytes()).unwrap();
-        assert_eq!(again.refs().unwrap(), item.refs().unwrap());
+        if item.refs() > 0 {
+            let again = Record::parse(Logical::new(0x1000), Kind::EXTENT_ITEM, &bytes(&item));
+            assert_eq!(again.unwrap().refs(), item.refs());
+        }
     }
 }
 
@@ -106,7 +108,7 @@ fn a_full_item_sends_references_elsewhere_and_takes_no_more() {
         }
         inline += 1;
     }
-    assert!(item.bytes().len() < (16384 - 101) / 16 - 25);
+    assert!(bytes(&item).len() < (16384 - 101) / 16 - 25);
     // What the caller does for a keyed one; from now on there is one, and nothing new goes inline.
     item.change_refs(1).unwrap();
     assert_eq!(
@@ -123,7 +125,7 @@ fn a_full_item_sends_references_elsewhere_and_takes_no_more() {
     // One that is there grows where it is.
     let there = Reference::SharedData(Logical::new(8192));
     assert_eq!(item.add(there, 1, NODE_SIZE).unwrap(), Edit::Done);
-    assert_eq!(item.refs().unwrap(), inline + 1);
+    assert_eq!(item.refs(), inline + 1);
 }
 
 #[test]
@@ -137,18 +139,19 @@ fn a_tree_block_is_referenced_once_by_each_holder() {
 #[test]
 fn broken_items_are_errors() {
     let item = |tail: &[u8]| {
-        let mut bytes: Vec<u8> = [&[0; 16][..], &1u64.to_le_bytes()].concat();
+        let one = 1u64.to_le_bytes();
+        let mut bytes: Vec<u8> = [&one[..], &[0; 8], &one].concat();
         bytes.extend_from_slice(tail);
-        ExtentItem::parse(Logical::new(0), Kind::EXTENT_ITEM, &bytes).unwrap()
+        Record::parse(Logical::new(0), Kind::EXTENT_ITEM, &bytes)
     };
-    let wanted = Reference::SharedData(Logical::new(4096));
+    assert!(item(&[]).is_ok());
     for tail in [
         &[178][..],
         &[184, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0],
         &[1; 9],
         &[176, 0, 0],
     ] {
-        assert!(item(tail).remove(wanted, 1).is_err(), "{tail:?}");
+        assert!(item(tail).is_err(), "{tail:?}");
     }
 }
 

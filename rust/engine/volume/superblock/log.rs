@@ -4,15 +4,13 @@
 //! Superblocks are appended. When a zone is full the log goes on in the other, which is reset just before it is written
 //! again: at all times the newest superblock is the last one before the write pointer.
 
-use crate::disk::{Physical, SUPERBLOCK_SIZE};
+use crate::disk::{Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE};
 use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
 
 /// Zones in a log.
 const LOG_ZONES: u64 = 2;
-/// Where the logs of the copies are: at the start, 512 GiB, 4 TiB (C: `BTRFS_SB_LOG_*_OFFSET`).
-const LOG_OFFSETS: [u64; 3] = [0, 1 << 39, 1 << 42];
 
 /// Which zones of a device are for superblock logs.
 #[derive(Clone, Copy)]
@@ -29,13 +27,13 @@ impl LogPlaces {
 
     /// The number of a log's first zone, where the device is large enough.
     fn first(&self, copy: usize) -> Option<u64> {
-        let number = self.zone_size.number(*LOG_OFFSETS.get(copy)?);
+        let number = self.zone_size.number(*SUPERBLOCK_LOG_PLACES.get(copy)?);
         (number.saturating_add(LOG_ZONES) <= self.zones).then_some(number)
     }
 
     /// How many logs there are.
     pub(in crate::volume) fn count(&self) -> u64 {
-        (0..LOG_OFFSETS.len())
+        (0..SUPERBLOCK_LOG_PLACES.len())
             .filter_map(|copy| self.first(copy))
             .fold(0, |n, _| n.saturating_add(1))
     }
@@ -43,7 +41,7 @@ impl LogPlaces {
     /// Whether any of `count` zones is one of a log, or would be if the device were larger.
     pub(in crate::volume) fn contains(&self, number: u64, count: u64) -> bool {
         let end = number.saturating_add(count);
-        LOG_OFFSETS.iter().any(|&offset| {
+        SUPERBLOCK_LOG_PLACES.iter().any(|&offset| {
             let first = self.zone_size.number(offset);
             number < first.saturating_add(LOG_ZONES) && first < end
         })
@@ -161,7 +159,7 @@ fn last_slot(zone: &Zone) -> u64 {
 pub(in crate::volume) struct SuperblockLog {
     places: LogPlaces,
     /// What is known of each log; `None` before it is asked for, and after an error.
-    pairs: [Option<Pair>; LOG_OFFSETS.len()],
+    pairs: [Option<Pair>; SUPERBLOCK_LOG_PLACES.len()],
 }
 
 /// Whether a write must be durable on return, with all before it.
@@ -177,7 +175,7 @@ impl SuperblockLog {
     pub(super) fn new(zone_size: ZoneSize, zones: u64) -> Self {
         Self {
             places: LogPlaces::new(zone_size, zones),
-            pairs: [None; LOG_OFFSETS.len()],
+            pairs: [None; SUPERBLOCK_LOG_PLACES.len()],
         }
     }
 
@@ -280,8 +278,8 @@ fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<usize> {
 }
 
 /// The generation of the superblock at an address, whatever else is there.
-fn generation_at(device: &dyn Device, at: u64) -> Result<u64> {
-    let mut raw = super::new_raw()?;
-    device.read(Physical::new(at), raw.as_mut_bytes())?;
-    Ok(raw.generation.get())
+fn generation_at(device: &dyn Device, at: u64) -> Result<Generation> {
+    let mut bytes = SuperblockBytes::new()?;
+    device.read(Physical::new(at), bytes.as_mut_bytes())?;
+    Ok(bytes.generation())
 }

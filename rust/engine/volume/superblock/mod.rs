@@ -7,31 +7,16 @@ mod log;
 
 pub(super) use log::LogPlaces;
 
-use crate::disk::raw::{RawChunk, RawKey, RawStripe, RawSuperblock};
 use crate::disk::{
-    ChecksumKind, Checksums, Key, Kind, Logical, ObjectId, Physical, Superblock, SuperblockError,
-    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    ChecksumKind, Checksums, Logical, Physical, Place, Superblock, SuperblockBytes,
+    SuperblockError, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 use crate::volume::chunk::Chunk;
 use crate::volume::device::{Device, ZoneGeometry};
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::Copies;
-use core::cell::Cell;
-use core::mem::MaybeUninit;
 use latch::prelude::*;
 use log::{Durability, SuperblockLog};
-use zerocopy::{FromZeros, IntoBytes};
-
-/// A superblock's bytes, all zero.
-pub(super) fn new_raw() -> Result<KBox<RawSuperblock>> {
-    Ok(zeroed(KBox::new_uninit(GFP_NOFAIL)?))
-}
-
-/// Apart, so that the value's passage over the stack ends before anything else is called.
-#[inline(never)]
-fn zeroed(memory: KBox<MaybeUninit<RawSuperblock>>) -> KBox<RawSuperblock> {
-    memory.write(RawSuperblock::new_zeroed())
-}
 
 /// How a device keeps superblock copies.
 pub(super) enum Places {
@@ -145,10 +130,10 @@ fn read_copy(
     };
     let mut failure = None;
     for at in places.newest(device, copy)?.into_iter().flatten() {
-        let mut raw = new_raw()?;
-        device.read(at, raw.as_mut_bytes())?;
-        match Superblock::check(&raw, name, checksums) {
-            Ok(checked) => return Ok(Some(KBox::new(InMemory { raw, checked }, GFP_KERNEL)?)),
+        let mut bytes = SuperblockBytes::new()?;
+        device.read(at, bytes.as_mut_bytes())?;
+        match bytes.check(name, checksums) {
+            Ok(checked) => return Ok(Some(KBox::new(InMemory { bytes, checked }, GFP_KERNEL)?)),
             Err(error) => {
                 pr_err!("superblock copy {}: {}\n", copy, error);
                 failure = failure.or(Some(error));
@@ -166,91 +151,39 @@ fn read_copy(
 
 /// The superblock in memory.
 pub(super) struct InMemory {
-    pub(super) raw: KBox<RawSuperblock>,
+    pub(super) bytes: KBox<SuperblockBytes>,
     /// What the bytes said when they last made sense.
     pub(super) checked: Superblock,
 }
 
 impl InMemory {
-    /// Looks at the bytes again after they were changed.
-    pub(super) fn refresh(&mut self) {
-        if let Ok(checked) = Superblock::check_to_write(&self.raw) {
+    /// Changes what they say. What makes no sense is not written out later.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Superblock)) {
+        let mut changed = self.checked;
+        change(&mut changed);
+        self.bytes.write(&changed);
+        if let Ok(checked) = self.bytes.check_to_write() {
             self.checked = checked;
         }
     }
 
     /// Appends a chunk to the list. `EFBIG` when there is no room.
     pub(super) fn add_chunk(&mut self, chunk: &Chunk) -> Result {
-        let used = usize::try_from(self.raw.sys_chunk_array_size.get())?;
-        let stripes = u16::try_from(chunk.stripes.len())?;
-        let len = entry_len(chunk.stripes.len()).ok_or(EFBIG)?;
-        let end = used.checked_add(len).ok_or(EFBIG)?;
-        let sector_size = self.checked.sector_size;
-        let entry = self.raw.sys_chunk_array.get_mut(used..end).ok_or(EFBIG)?;
-        let key = Key::new(
-            ObjectId::FIRST_CHUNK_TREE.get(),
-            Kind::CHUNK_ITEM,
-            chunk.logical.get(),
-        );
-        let rest = put(entry, RawKey::from(key).as_bytes())?;
-        let raw = RawChunk::new(chunk.len, chunk.flags, sector_size, stripes);
-        let mut rest = put(rest, raw.as_bytes())?;
-        for stripe in chunk.stripes.iter() {
-            let raw = RawStripe {
-                devid: stripe.devid.into(),
-                offset: stripe.at.get().into(),
-                dev_uuid: stripe.dev_uuid,
-            };
-            rest = put(rest, raw.as_bytes())?;
+        let item = chunk.item(self.checked.sector_size);
+        match self.bytes.add_system_chunk(chunk.logical, &item)? {
+            true => Ok(()),
+            false => Err(EFBIG),
         }
-        self.raw.sys_chunk_array_size.set(u32::try_from(end)?);
-        Ok(())
     }
 
     /// Takes a chunk out of the list. `ENOENT`.
     pub(super) fn remove_chunk(&mut self, logical: Logical) -> Result {
-        let used = usize::try_from(self.raw.sys_chunk_array_size.get())?;
-        let mut chunks = self.raw.system_chunks();
-        let mut start = 0usize;
-        while let Some(chunk) = chunks.next() {
-            let (key, _) = chunk?;
-            let end = used.checked_sub(chunks.rest().len()).ok_or(EUCLEAN)?;
-            if key.offset == logical.get() {
-                let left = used.checked_sub(end.saturating_sub(start)).ok_or(EUCLEAN)?;
-                let list = self
-                    .raw
-                    .sys_chunk_array
-                    .get_mut(start..used)
-                    .ok_or(EUCLEAN)?;
-                let len = end.saturating_sub(start).min(list.len());
-                let cells = Cell::from_mut(list).as_slice_of_cells();
-                for (to, from) in cells.iter().zip(cells.get(len..).unwrap_or(&[])) {
-                    to.set(from.get());
-                }
-                if let Some(unused) = self.raw.sys_chunk_array.get_mut(left..used) {
-                    unused.fill(0);
-                }
-                self.raw.sys_chunk_array_size.set(u32::try_from(left)?);
-                return Ok(());
-            }
-            start = end;
+        let removed = self.bytes.remove_system_chunk(logical);
+        match removed.map_err(|flaw| flaw.at(Place::Chunk(logical)).report())? {
+            true => Ok(()),
+            false => Err(ENOENT),
         }
-        Err(ENOENT)
     }
-}
-
-/// Bytes of an entry in the list of system chunks.
-fn entry_len(stripes: usize) -> Option<usize> {
-    stripes
-        .checked_mul(RawStripe::SIZE)?
-        .checked_add(RawKey::SIZE.checked_add(RawChunk::SIZE)?)
-}
-
-/// Copies `bytes` to the front of `target`; what is behind them.
-fn put<'a>(target: &'a mut [u8], bytes: &[u8]) -> Result<&'a mut [u8]> {
-    let (front, rest) = target.split_at_mut_checked(bytes.len()).ok_or(EFBIG)?;
-    front.copy_from_slice(bytes);
-    Ok(rest)
 }
 
 /// Which copies a write is for.
@@ -264,16 +197,16 @@ pub(super) enum Reach {
 
 /// A superblock to be written: as it was when it was taken, whatever is changed in memory meanwhile.
 #[must_use = "a commit without its superblock is none"]
-pub struct SuperblockImage(KBox<RawSuperblock>);
+pub struct SuperblockImage(KBox<SuperblockBytes>);
 
 impl SuperblockImage {
     /// Of nothing yet.
     pub(super) fn new() -> Result<Self> {
-        Ok(Self(new_raw()?))
+        Ok(Self(SuperblockBytes::new()?))
     }
 
-    pub(super) fn copy(&mut self, raw: &RawSuperblock) {
-        self.0.as_mut_bytes().copy_from_slice(raw.as_bytes());
+    pub(super) fn copy(&mut self, bytes: &SuperblockBytes) {
+        self.0.as_mut_bytes().copy_from_slice(bytes.as_bytes());
     }
 }
 
@@ -292,20 +225,20 @@ impl Writer {
         reach: Reach,
         checksums: &dyn Checksums,
     ) -> Result {
-        let raw = &mut *image.0;
-        let superblock = Superblock::check_to_write(raw).map_err(|error| {
+        let bytes = &mut *image.0;
+        let superblock = bytes.check_to_write().map_err(|error| {
             pr_crit!("a wrong superblock was about to be written: {}\n", error);
             Error::from(error)
         })?;
         let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
-        self.write_copy(device, raw, 0, limit, kind, checksums)?;
+        self.write_copy(device, bytes, 0, limit, kind, checksums)?;
         let others = if reach == Reach::All {
             SUPERBLOCK_PLACES.len()
         } else {
             1
         };
         for copy in 1..others {
-            if let Err(error) = self.write_copy(device, raw, copy, limit, kind, checksums) {
+            if let Err(error) = self.write_copy(device, bytes, copy, limit, kind, checksums) {
                 let errno = error.to_errno();
                 pr_err!("superblock copy {} could not be written: {}\n", copy, errno);
             }
@@ -316,7 +249,7 @@ impl Writer {
     fn write_copy(
         &mut self,
         device: &dyn Device,
-        raw: &mut RawSuperblock,
+        bytes: &mut SuperblockBytes,
         copy: usize,
         limit: u64,
         kind: ChecksumKind,
@@ -325,7 +258,7 @@ impl Writer {
         let Some(&place) = SUPERBLOCK_PLACES.get(copy) else {
             return Ok(());
         };
-        raw.seal(place, kind, checksums);
+        bytes.seal(place, kind, checksums);
         let durability = if copy == 0 {
             Durability::Now
         } else {
@@ -333,7 +266,7 @@ impl Writer {
         };
         let written = self
             .places
-            .write(device, copy, limit, raw.as_bytes(), durability)?;
+            .write(device, copy, limit, bytes.as_bytes(), durability)?;
         match written || copy > 0 {
             true => Ok(()),
             false => Err(EIO),

@@ -30,7 +30,7 @@ impl OnVolume {
 
     /// The root block of the chunk tree has it like any other.
     fn read_chunk_tree_uuid(&self) -> Result<Uuid> {
-        let root = Logical::new(self.volume.with_superblock(|raw| raw.chunk_root.get()));
+        let root = self.volume.superblock().chunk_root;
         let mut block = std::vec![0; self.volume.format().node_size as usize];
         let (device, at) = *self.places(root, block.len() as u64)?.first().ok_or(EIO)?;
         self.device(device).read(at, &mut block)?;

@@ -4,7 +4,7 @@
 use crate::files::Files;
 use crate::mounted::Mounted;
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{seal, ChecksumKind, Logical, ObjectId};
+use engine::disk::{seal, ChecksumKind, ObjectId, SuperblockBytes};
 use engine::txn::{Access, LogTree, Options, Roots, Units};
 use harness::checksums::HostChecksums;
 use harness::device::zones::ZoneLayout;
@@ -113,7 +113,7 @@ fn backup_roots_are_tried_when_asked_for() {
     drop(files);
     mounted.txns.commit().unwrap();
     let volume = mounted.txns.volume().clone();
-    let root = volume.with_superblock(|raw| Logical::new(raw.root.get()));
+    let root = volume.superblock().root;
     let at = volume.map(root, 4096).unwrap().copies()[0].at;
     let mut image = mounted.unmount();
     image.pages.write(at.get(), &[0x55; 4096]);
@@ -138,10 +138,9 @@ fn backup_roots_go_round() {
         mounted.txns.commit().unwrap();
     }
     let last = mounted.txns.committed().get();
-    let mut kept = mounted
-        .txns
-        .volume()
-        .with_superblock(|raw| raw.backups.map(|backup| backup.tree_root_generation.get()));
+    let volume = mounted.txns.volume();
+    let backups = volume.with_superblock(SuperblockBytes::backups);
+    let mut kept = backups.map(|backup| backup.root.generation.get());
     kept.sort_unstable();
     assert_eq!(kept, [last - 3, last - 2, last - 1, last]);
 }

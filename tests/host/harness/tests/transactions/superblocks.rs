@@ -4,7 +4,6 @@
 use crate::files::Files;
 use crate::mounted::Mounted;
 use engine::btree::{Block, BlockInfo, Expected, Identity, Store, WriteMode};
-use engine::disk::raw::RawSuperblock;
 use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
 use engine::txn::{Access, Options, Transactions, Units};
 use engine::volume::{Chunk, Volume};
@@ -98,8 +97,8 @@ fn mount_hooked(image: Image) -> (Mounted, Arc<Hooked>) {
 
 /// The system chunks in the superblock in memory.
 fn listed(volume: &Volume) -> BTreeSet<u64> {
-    volume.with_superblock(|raw| {
-        let chunks = raw.system_chunks();
+    volume.with_superblock(|bytes| {
+        let chunks = bytes.system_chunks();
         chunks.map(|chunk| chunk.unwrap().0.offset).collect()
     })
 }
@@ -223,7 +222,6 @@ fn a_system_chunk_is_listed_when_it_is_durable() {
 fn the_chunk_tree_moves_from_group_to_group() {
     let mounted = Mounted::mount(small_zones()).unwrap();
     let volume = mounted.txns.volume().clone();
-    let root = |raw: &RawSuperblock| Logical::new(raw.chunk_root.get());
     let mut homes = BTreeSet::new();
     for _ in 0..3 {
         let tree = mounted.txns.tree(ObjectId::CHUNK_TREE).unwrap();
@@ -233,7 +231,7 @@ fn the_chunk_tree_moves_from_group_to_group() {
             tree.update(&handle, &device, |_| ()).unwrap();
             handle.commit().unwrap();
         }
-        let chunk = volume.chunk(volume.with_superblock(root)).unwrap();
+        let chunk = volume.chunk(volume.superblock().chunk_root).unwrap();
         homes.insert(chunk.logical.get());
         tools::check(&mounted.device.after_power_cut(&mut Random::new(3))).unwrap();
     }

@@ -2,7 +2,7 @@
 //! Images of `mkfs.btrfs`, and volumes opened on them.
 
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock};
+use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock, SuperblockBytes};
 use engine::volume::device::Device;
 use engine::volume::{Access, Chunk, Copies, DeviceRange, Options, Volume};
 use harness::checksums::HostChecksums;
@@ -90,6 +90,7 @@ pub(crate) fn superblock_at(image: &Image, at: u64, place: u64) -> Option<Superb
     Superblock::check(&raw, place, &HostChecksums).ok()
 }
 
-pub(crate) fn listed(raw: &RawSuperblock) -> Vec<u8> {
-    raw.sys_chunk_array[..raw.sys_chunk_array_size.get() as usize].to_vec()
+/// The system chunks that a superblock lists, as bytes.
+pub(crate) fn listed(bytes: &SuperblockBytes) -> Vec<u8> {
+    bytes.system_chunks().rest().to_vec()
 }

@@ -2,7 +2,7 @@
 //! The superblock log, groups and their zones, active zones.
 
 use crate::fixture::*;
-use engine::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset};
+use engine::disk::{BlockGroupFlags, Generation, Logical, Physical, ZoneOffset};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
 use engine::volume::{Access, Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume};
 use harness::checksums::HostChecksums;
@@ -22,7 +22,7 @@ fn the_superblock_log_goes_round() {
     // 8 MiB of 4 KiB superblocks per zone: more than two rounds.
     for step in 1..5000u64 {
         let next = volume.superblock().generation.next();
-        volume.update_superblock(|raw| raw.generation.set(next.get()));
+        volume.update_superblock(|superblock| superblock.generation = next);
         write_superblocks(&volume).unwrap();
         if step % 97 == 0 || (2040..2056).contains(&step) || (4090..4104).contains(&step) {
             let cut = device.after_power_cut(&mut Random::new(step));
@@ -48,7 +48,7 @@ fn a_power_cut_at_any_point_leaves_the_last_or_the_next_superblock() {
     // To the last slot of the first zone.
     for _ in 0..2045 {
         let next = volume.superblock().generation.next();
-        volume.update_superblock(|raw| raw.generation.set(next.get()));
+        volume.update_superblock(|superblock| superblock.generation = next);
         write_superblocks(&volume).unwrap();
     }
     let recorder = harness::device::Recorder::default();
@@ -57,7 +57,7 @@ fn a_power_cut_at_any_point_leaves_the_last_or_the_next_superblock() {
     let mut done = volume.superblock().generation.get();
     for _ in 0..6 {
         done += 1;
-        volume.update_superblock(|raw| raw.generation.set(done));
+        volume.update_superblock(|superblock| superblock.generation = Generation::new(done));
         write_superblocks(&volume).unwrap();
         recorder.promise(done);
     }
