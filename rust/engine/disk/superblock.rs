@@ -10,7 +10,7 @@ use super::{
     Format, Generation, Incompat, Key, Logical, RootPointer, SuperFlags, Uuid,
 };
 use kernel::fmt;
-use latch::prelude::{Error, EINVAL, EOPNOTSUPP, EUCLEAN};
+use latch::prelude::{pr_err, Error, EINVAL, EOPNOTSUPP};
 use zerocopy::IntoBytes;
 
 /// Bytes of a superblock (C: `BTRFS_SUPER_INFO_SIZE`).
@@ -110,14 +110,18 @@ impl fmt::Display for SuperblockError {
     }
 }
 
-impl From<SuperblockError> for Error {
-    fn from(error: SuperblockError) -> Error {
-        match error {
-            SuperblockError::NotBtrfs => EINVAL,
-            SuperblockError::Corrupt(_) => EUCLEAN,
-            SuperblockError::Unsupported(_)
-            | SuperblockError::UnsupportedState(_)
-            | SuperblockError::NoChecksum(_) => EOPNOTSUPP,
+impl SuperblockError {
+    /// Logs the line for this copy of the superblock, and gives the error for the caller.
+    #[cold]
+    #[must_use = "the line is logged: the error is for the caller"]
+    pub fn report(self, copy: usize) -> Error {
+        if let Self::Corrupt(corrupt) = self {
+            return corrupt.report();
+        }
+        pr_err!("superblock copy {}: {}\n", copy, self);
+        match self {
+            Self::NotBtrfs => EINVAL,
+            _ => EOPNOTSUPP,
         }
     }
 }

@@ -7,8 +7,12 @@
 
 use super::refs::Layout;
 use crate::btree::{Allocate, Tree, Writer};
-use crate::disk::{Key, Kind, Logical, ObjectId, ITEM_HEAD};
+use crate::disk::{Bug, Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use latch::prelude::*;
+
+const NO_ITEM: Bug = Bug::new("an item of checksums is gone from under its writer");
+const OTHER_LENGTH: Bug = Bug::new("an item of checksums has another length than was asked for");
+const NO_CHECKSUMS: Bug = Bug::new("a checksum has no bytes");
 
 /// Which addresses an item has checksums of.
 #[derive(Clone, Copy)]
@@ -89,7 +93,7 @@ fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: u64, gone: Span) ->
     let mut copied = gone.end;
     loop {
         let here = span_here(writer, layout)?.filter(|here| here.start == start);
-        let end = here.ok_or(EUCLEAN)?.end;
+        let end = here.ok_or(NO_ITEM)?.end;
         // It may have got longer.
         if end <= copied {
             writer.resize_here(bytes_for(layout, start, gone.start))?;
@@ -105,7 +109,7 @@ fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: u64, gone: Span) ->
 fn insert(writer: &mut Writer<'_>, addr: u64, sums: &[u8]) -> Result {
     let room = writer.insert_here(&key(addr), sums.len())?;
     if room.len() != sums.len() {
-        return Err(EUCLEAN);
+        return Err(OTHER_LENGTH.into());
     }
     room.copy_from_slice(sums);
     Ok(())
@@ -113,8 +117,8 @@ fn insert(writer: &mut Writer<'_>, addr: u64, sums: &[u8]) -> Result {
 
 /// The bytes of the item from `at` on.
 fn copy_from(writer: &mut Writer<'_>, at: usize) -> Result<KVVec<u8>> {
-    let (_, bytes) = writer.item()?.ok_or(EUCLEAN)?;
-    let tail = bytes.get(at..).ok_or(EUCLEAN)?;
+    let (_, bytes) = writer.item()?.ok_or(NO_ITEM)?;
+    let tail = bytes.get(at..).ok_or(OTHER_LENGTH)?;
     let mut copy = KVVec::with_capacity(tail.len(), GFP_NOFAIL)?;
     copy.extend_from_slice(tail, GFP_NOFAIL)?;
     Ok(copy)
@@ -130,7 +134,7 @@ fn span_here(writer: &mut Writer<'_>, layout: &Layout) -> Result<Option<Span>> {
     }
     let sectors = (bytes.len() as u64)
         .checked_div(layout.checksum_len as u64)
-        .ok_or(EUCLEAN)?;
+        .ok_or(NO_CHECKSUMS)?;
     let len = sectors.saturating_mul(layout.sector_size.into());
     Ok(Some(Span {
         start: found.offset,

@@ -9,7 +9,9 @@ use super::handle::{run_refs, with_handle};
 use super::shared::Shared;
 use super::{Handle, Units};
 use crate::btree::{Standing, Tree};
-use crate::disk::{ExtentFlags, ExtentItem, Generation, InlineRef, Key, Kind, Logical, ObjectId};
+use crate::disk::{
+    ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
+};
 use crate::space::{Reclaim, Sparse, Urgency};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -141,30 +143,33 @@ fn in_use(extents: &Tree, from: Logical, end: Logical) -> Result<KVec<InUse>> {
 
 impl InUse {
     fn parse(key: &Key, bytes: &[u8]) -> Result<Self> {
-        let item = ExtentItem::parse(key.kind, bytes).map_err(|_| EUCLEAN)?;
+        let broken = |flaw: Flaw| flaw.in_item(ObjectId::EXTENT_TREE, key).report();
+        let item = ExtentItem::parse(key.kind, bytes).map_err(broken)?;
         if !item.flags.contains(ExtentFlags::TREE_BLOCK) {
-            return Err(EUCLEAN);
+            let what = "extent in a group of metadata is no tree block";
+            return Err(broken(Flaw::new(what, item.flags.get(), 2)));
         }
         let level = match item.block_info {
             Some((_, level)) => level,
-            None => u8::try_from(key.offset).map_err(|_| EUCLEAN)?,
+            None => u8::try_from(key.offset)
+                .map_err(|_| broken(Flaw::new("block's level is too high", key.offset, 7)))?,
         };
         Ok(Self {
             addr: Logical::new(key.objectid.get()),
             level,
             generation: item.generation,
-            tree: holder(&item)?,
+            tree: holder(&item).map_err(broken)?,
         })
     }
 }
 
 /// The only tree that has a block; `None` if there are more, or it is not known as a tree's.
-fn holder(item: &ExtentItem<'_>) -> Result<Option<ObjectId>> {
+fn holder(item: &ExtentItem<'_>) -> Result<Option<ObjectId>, Flaw> {
     if item.refs > 1 || item.flags.contains(ExtentFlags::FULL_BACKREF) {
         return Ok(None);
     }
     let mut refs = item.inline_refs;
-    Ok(match refs.next().transpose().map_err(|_| EUCLEAN)? {
+    Ok(match refs.next().transpose()? {
         Some(InlineRef::TreeBlock(tree)) => Some(tree),
         _ => None,
     })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Chunks, and the map from logical addresses to places on devices.
 
-use crate::disk::{BlockGroupFlags, ChunkItem, Logical, NewChunk, Physical, Stripe};
+use crate::disk::{self, BlockGroupFlags, ChunkItem, Flaw, Logical, NewChunk, Physical, Stripe};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -120,7 +120,7 @@ impl ChunkMap {
         }
     }
 
-    /// Adds a chunk, or finds it there already. `EUCLEAN` when it overlaps another.
+    /// Adds a chunk, or finds it there already. One that overlaps another is corrupt.
     pub(super) fn insert(&mut self, chunk: Chunk) -> Result<Arc<Chunk>> {
         let before = self.chunks.floor(&chunk.logical).map(|(_, chunk)| chunk);
         if let Some(known) = before.filter(|known| known.is_same(&chunk)) {
@@ -130,9 +130,11 @@ impl ChunkMap {
         let overlaps = before.is_some_and(|before| before.end() > chunk.logical)
             || after.is_some_and(|after| after.logical < chunk.end());
         if overlaps {
-            let (start, len) = (chunk.logical.get(), chunk.len);
-            pr_err!("chunk {} of {} bytes overlaps another\n", start, len);
-            return Err(EUCLEAN);
+            let free = after.map_or(0, |after| {
+                after.logical.get().saturating_sub(chunk.logical.get())
+            });
+            let flaw = Flaw::new("chunk overlaps another", chunk.len, free);
+            return Err(flaw.at(disk::Place::Chunk(chunk.logical)).report());
         }
         let chunk = Arc::new(chunk, GFP_NOFAIL)?;
         self.chunks.insert(chunk.logical, chunk.clone())?;

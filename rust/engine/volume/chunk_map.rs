@@ -3,7 +3,7 @@
 
 use super::allocate::{self, DeviceRange};
 use super::{Chunk, Mapping, Member, Stripe, Volume};
-use crate::disk::{BlockGroupFlags, Logical, Physical, STRIPE_LEN, SUPERBLOCK_PLACES};
+use crate::disk::{BlockGroupFlags, Flaw, Logical, Physical, Place, STRIPE_LEN, SUPERBLOCK_PLACES};
 use crate::map::insert_in_order;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -19,36 +19,36 @@ impl Volume {
 
     /// Only whole copies on this device can be mapped.
     fn check_chunk(&self, chunk: &Chunk) -> Result {
-        let start = chunk.logical.get();
+        let broken = |flaw: Flaw| flaw.at(Place::Chunk(chunk.logical)).report();
         let Some(copies) = allocate::copies_per_device(chunk.flags) else {
             pr_err!(
                 "chunk {}: profile {} is not supported\n",
-                start,
+                chunk.logical,
                 chunk.flags.profile()
             );
             return Err(EOPNOTSUPP);
         };
         if u64::try_from(chunk.stripes.len())? != copies {
-            pr_err!(
-                "chunk {} has {} stripes, not {}\n",
-                start,
-                chunk.stripes.len(),
-                copies
-            );
-            return Err(EUCLEAN);
+            let found = chunk.stripes.len() as u64;
+            return Err(broken(Flaw::new(
+                "chunk's stripes do not fit its profile",
+                found,
+                copies,
+            )));
         }
         for stripe in chunk.stripes.iter() {
-            let end = stripe.at.checked_add(chunk.len).ok_or(EUCLEAN)?;
-            let ours = stripe.devid == self.member.devid && stripe.dev_uuid == self.member.uuid;
-            if !ours || end.get() > self.member.device.size() {
-                let (devid, end) = (stripe.devid, end.get());
-                pr_err!(
-                    "chunk {} lies on device {} up to {}: not there\n",
-                    start,
-                    devid,
-                    end
-                );
-                return Err(EUCLEAN);
+            let Member { devid, uuid, .. } = self.member;
+            if stripe.devid != devid || stripe.dev_uuid != uuid {
+                let what = "chunk lies on a device that the volume does not have";
+                return Err(broken(Flaw::new(what, stripe.devid, devid)));
+            }
+            let (end, size) = (
+                stripe.at.saturating_add(chunk.len),
+                self.member.device.size(),
+            );
+            if end.get() > size {
+                let what = "chunk goes beyond its device";
+                return Err(broken(Flaw::new(what, end.get(), size)));
             }
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Volume {
         self.chunks.write().remove(logical)
     }
 
-    /// The chunk that holds an address. `EUCLEAN` with a line in the log where none does.
+    /// The chunk that holds an address. Where none does, who asks for it is corrupt.
     pub fn chunk(&self, addr: Logical) -> Result<Arc<Chunk>> {
         let chunk = self.chunks.read().find(addr).cloned();
         chunk.ok_or_else(|| no_chunk(addr))
@@ -84,7 +84,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Where `len` bytes at `addr` lie. `EUCLEAN` where no chunk has them.
+    /// Where `len` bytes at `addr` lie. Where no chunk has them, who asks for them is corrupt.
     pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
         let mapping = self
             .chunks
@@ -170,6 +170,6 @@ impl Volume {
 
 #[cold]
 fn no_chunk(addr: Logical) -> Error {
-    pr_err!("no chunk has address {}\n", addr.get());
-    EUCLEAN
+    let flaw = Flaw::missing("address is in no chunk");
+    flaw.at(Place::Extent(addr)).report()
 }

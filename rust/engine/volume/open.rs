@@ -17,7 +17,7 @@ use latch::{Mutex, Rank, RwLock};
 impl Volume {
     /// Finds the newest valid superblock, checks it, and maps the chunks it lists (those of the chunk tree).
     ///
-    /// `EINVAL` where there is no btrfs, `EOPNOTSUPP` for features that are not supported, `EUCLEAN` for corruption,
+    /// `EINVAL` where there is no btrfs, `EOPNOTSUPP` for features that are not supported, or it is corrupt,
     /// each with one line in the log.
     pub fn open(
         devices: KVec<Arc<dyn Device>>,

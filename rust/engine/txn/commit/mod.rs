@@ -6,7 +6,7 @@
 mod superblock;
 
 use crate::btree::WriteMode;
-use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::disk::{Bug, Generation, Key, Logical, ObjectId};
 use crate::txn::join::{Gate, Next, Phase};
 use crate::txn::refs::{Context, Limit};
 use crate::txn::shared::Shared;
@@ -135,11 +135,8 @@ impl Shared {
             // Whoever began it failed before anything changed. A superblock's root is of its generation all the same.
             root.rewrite(context, &Key::MIN)?;
         }
-        pr_err!(
-            "commit of transaction {} does not come to an end\n",
-            context.running().generation
-        );
-        Err(EUCLEAN)
+        let bug = Bug::new("a commit does not come to an end");
+        Err(bug.of(context.running().generation.get()).into())
     }
 
     /// Writes the root items of the trees that changed since theirs was written; how many.

@@ -4,7 +4,7 @@
 use super::queue::{Extent, FullBackref, Head, Origin, Queued, Reference};
 use super::Limit;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place};
 use crate::space::{BlockClass, Reservation, Space};
 use crate::txn::shared::Shared;
 use crate::txn::transaction::Running;
@@ -255,20 +255,25 @@ impl Allocate for Context<'_> {
     }
 }
 
-/// What the tree says of a block and what the queue adds. `EUCLEAN` where neither knows it.
+/// What the tree says of a block and what the queue adds. One of them knows it.
 fn combine(addr: Logical, known: Option<BlockRefs>, queued: Option<&Head>) -> Result<BlockRefs> {
+    let broken = |flaw: Flaw| flaw.at(Place::Extent(addr)).report();
     let is_new = queued.is_some_and(|head| matches!(head.origin, Origin::New(_)));
     let none = BlockRefs {
         count: 0,
         full_backref: false,
     };
     let Some(known) = known.or(is_new.then_some(none)) else {
-        pr_err!("tree block {} is not in the extent tree\n", addr);
-        return Err(EUCLEAN);
+        return Err(broken(Flaw::missing(
+            "tree block is not in the extent tree",
+        )));
     };
     let delta = queued.map_or(0, |head| head.changes.sum());
     let set = queued.is_some_and(|head| head.full_backref == FullBackref::Set);
-    let count = known.count.checked_add_signed(delta).ok_or(EUCLEAN)?;
+    let count = known.count.checked_add_signed(delta).ok_or_else(|| {
+        let what = "tree block has fewer references than are dropped";
+        broken(Flaw::new(what, known.count, delta.unsigned_abs()))
+    })?;
     Ok(BlockRefs {
         count,
         full_backref: known.full_backref || set,

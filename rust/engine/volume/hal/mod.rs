@@ -36,7 +36,7 @@ pub(super) trait Hal: Send + Sync {
     /// Places on the device that chunks may cover but must not use.
     fn superblock_places(&self) -> &'static [u64];
 
-    /// A chunk was mapped: its range of the device is in use. `EUCLEAN` when it cannot lie there.
+    /// A chunk was mapped: its range of the device is in use. It is corrupt where it cannot lie there.
     fn claim(&self, chunk: &Chunk) -> Result;
 
     /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.

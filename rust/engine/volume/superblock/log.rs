@@ -4,7 +4,9 @@
 //! Superblocks are appended. When a zone is full the log goes on in the other, which is reset just before it is written
 //! again: at all times the newest superblock is the last one before the write pointer.
 
-use crate::disk::{Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE};
+use crate::disk::{
+    Flaw, Generation, Physical, Place, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE,
+};
 use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
@@ -104,11 +106,9 @@ impl Pair {
             (true, false) => 1,
             (false, full) if full || second.condition == ZoneCondition::Empty => 0,
             _ => {
-                pr_err!(
-                    "superblock log at {}: both zones are in use\n",
-                    first.start.get()
-                );
-                return Err(EUCLEAN);
+                let at = Place::Superblock(first.start.get());
+                let flaw = Flaw::new("both zones of a superblock log are in use", 2, 1);
+                return Err(flaw.at(at).report());
             }
         };
         let zone_state = self.zone(zone)?;

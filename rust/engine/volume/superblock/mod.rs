@@ -135,18 +135,18 @@ fn read_copy(
         match bytes.check(name, checksums) {
             Ok(checked) => return Ok(Some(KBox::new(InMemory { bytes, checked }, GFP_KERNEL)?)),
             Err(error) => {
-                pr_err!("superblock copy {}: {}\n", copy, error);
-                failure = failure.or(Some(error));
-                if !matches!(
+                let is_final = !matches!(
                     error,
                     SuperblockError::Corrupt(_) | SuperblockError::NotBtrfs
-                ) {
+                );
+                failure = failure.or(Some(error.report(copy)));
+                if is_final {
                     break;
                 }
             }
         }
     }
-    failure.map_or(Ok(None), |error| Err(error.into()))
+    failure.map_or(Ok(None), Err)
 }
 
 /// The superblock in memory.
@@ -227,8 +227,8 @@ impl Writer {
     ) -> Result {
         let bytes = &mut *image.0;
         let superblock = bytes.check_to_write().map_err(|error| {
-            pr_crit!("a wrong superblock was about to be written: {}\n", error);
-            Error::from(error)
+            pr_crit!("a wrong superblock was about to be written\n");
+            error.report(0)
         })?;
         let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
         self.write_copy(device, bytes, 0, limit, kind, checksums)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A block group's state, from those of its zones.
 
-use crate::disk::ZoneOffset;
+use crate::disk::{Flaw, Place, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::{Chunk, GroupZones};
 use latch::prelude::*;
@@ -151,13 +151,12 @@ impl GroupLoad {
             return Ok(full);
         }
         if most > self.capacity {
-            pr_err!(
-                "block group {}: written to {} of {}\n",
-                start,
+            let flaw = Flaw::new(
+                "zones are written beyond what they hold",
                 most,
-                self.capacity
+                self.capacity,
             );
-            return Err(EUCLEAN);
+            return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
         }
         Ok(GroupZones {
             alloc_offset: ZoneOffset::new(most),

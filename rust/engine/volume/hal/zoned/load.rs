@@ -3,11 +3,13 @@
 
 use super::group::{GroupLoad, Uneven};
 use super::{Postponed, States, Zoned};
-use crate::disk::{Physical, ZoneOffset};
+use crate::disk::{Bug, Physical, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
 use crate::volume::{Chunk, GroupZones, Writes};
 use latch::prelude::*;
+
+const NO_ZONE: Bug = Bug::new("a chunk that was mapped is in no zone");
 
 /// Bytes to copy at a time.
 const COPY_UNIT: usize = 64 * 1024;
@@ -115,7 +117,7 @@ impl Zoned {
                 .zones
                 .as_ref()
                 .and_then(|zones| zones.at(at))
-                .ok_or(EUCLEAN)?;
+                .ok_or(NO_ZONE)?;
             let (kind, condition) = match (zone.sequential, zone.empty) {
                 (false, _) => (ZoneKind::Conventional, ZoneCondition::Active),
                 (true, true) => (ZoneKind::Sequential, ZoneCondition::Empty),

@@ -17,7 +17,7 @@ mod place;
 mod states;
 
 use super::Hal;
-use crate::disk::{BlockGroupFlags, Logical, Physical, ZoneOffset, MAX_EXTENT_SIZE};
+use crate::disk::{BlockGroupFlags, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE};
 use crate::volume::allocate::{copies_per_device, Holes};
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
 use crate::volume::superblock::LogPlaces;
@@ -207,13 +207,9 @@ impl Hal for Zoned {
             let number = zone_size.number(stripe.at.get());
             let aligned = zone_size.is_start(stripe.at.get()) && chunk.len == zone_size.get();
             if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
-                let (start, at) = (chunk.logical.get(), stripe.at.get());
-                pr_err!(
-                    "chunk {} at {} of its device is not in one zone\n",
-                    start,
-                    at
-                );
-                return Err(EUCLEAN);
+                let (at, size) = (stripe.at.get(), zone_size.get());
+                let flaw = Flaw::new("stripe is not one zone for chunks", at, size);
+                return Err(flaw.at(Place::Chunk(chunk.logical)).report());
             }
             zones.claim(stripe.at);
         }
