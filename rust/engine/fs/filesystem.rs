@@ -59,10 +59,8 @@ impl FileSystem {
     pub fn open(txns: Arc<Transactions>, options: Options) -> Result<Arc<FileSystem>> {
         let fs = FileSystem {
             format: *txns.volume().format(),
-            root_tree: txns.tree(ObjectId::ROOT_TREE)?,
-            checksum_tree: txns
-                .tree(ObjectId::CSUM_TREE)
-                .map_err(missing("checksum tree is missing", ObjectId::CSUM_TREE))?,
+            root_tree: txns.required_tree(ObjectId::ROOT_TREE)?,
+            checksum_tree: txns.required_tree(ObjectId::CSUM_TREE)?,
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
             read_only: AtomicBool::new(options.access == Access::ReadOnly),

@@ -3,7 +3,7 @@
 
 use super::refs::Context;
 use super::shared::Shared;
-use super::transaction::Running;
+use super::transaction::Transaction;
 use super::Roots;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{
@@ -83,7 +83,7 @@ impl Shared {
     }
 
     fn make_one(&self, context: &Context<'_>, chunks: &Chunks, class: Class) -> Result {
-        let device = self.registry.get(ObjectId::DEV_TREE)?;
+        let device = self.trees.required(ObjectId::DEV_TREE)?;
         let used = self.device_ranges(&device, chunks)?;
         let flags = self.space.new_chunk_flags(class);
         let planned = self
@@ -123,14 +123,14 @@ impl Shared {
         }
         let item = chunk.item(self.volume.format().sector_size);
         let key = ChunkItem::key(chunk.logical);
-        let chunks = self.registry.chunk();
+        let chunks = self.trees.chunk();
         chunks.insert_with(context, &key, item.encoded_len(), |bytes| {
             item.write_to(bytes)
         })??;
         self.change_device_used(context, &chunk, |used, len| used.checked_add(len))?;
         if chunk.flags.contains(BlockGroupFlags::SYSTEM) {
             context
-                .running()
+                .transaction()
                 .chunks
                 .lock()
                 .system_added
@@ -177,7 +177,7 @@ impl Shared {
         let len = stripe_len(chunk)?;
         for stripe in chunk.stripes.iter() {
             let key = DevItem::key(stripe.devid);
-            let chunks = self.registry.chunk();
+            let chunks = self.trees.chunk();
             let used = chunks.update(context, &key, |bytes| -> Result<u64> {
                 let broken = |flaw: Flaw| flaw.in_item(chunks.id(), &key).report();
                 let mut item = DevItem::parse(bytes).map_err(broken)?;
@@ -190,7 +190,7 @@ impl Shared {
                 Ok(item.bytes_used)
             })??;
             if stripe.devid == self.devid() {
-                context.running().chunks.lock().device_used = Some(used);
+                context.transaction().chunks.lock().device_used = Some(used);
             }
         }
         Ok(())
@@ -199,7 +199,7 @@ impl Shared {
     /// Removes the items of an empty block group and its chunk. After an error the transaction must be aborted.
     pub(super) fn remove_chunk(&self, context: &Context<'_>, removal: Removal) -> Result {
         let chunk = removal.chunk().clone();
-        let device = self.registry.get(ObjectId::DEV_TREE)?;
+        let device = self.trees.required(ObjectId::DEV_TREE)?;
         let mut chunks = self.chunks.lock();
         chunks
             .leaving
@@ -207,13 +207,13 @@ impl Shared {
         for stripe in chunk.stripes.iter() {
             device.remove(context, &dev_extent_key(stripe))?;
         }
-        self.registry
+        self.trees
             .chunk()
             .remove(context, &ChunkItem::key(chunk.logical))?;
         self.change_device_used(context, &chunk, |used, len| used.checked_sub(len))?;
         removal.delete_items(context)?;
         context
-            .running()
+            .transaction()
             .chunks
             .lock()
             .removed
@@ -222,8 +222,8 @@ impl Shared {
     }
 
     /// The superblock without the removed chunks is durable: their zones and device ranges are free.
-    pub(super) fn finish_removals(&self, running: &Running) -> Result {
-        let removed = core::mem::take(&mut running.chunks.lock().removed);
+    pub(super) fn finish_removals(&self, transaction: &Transaction) -> Result {
+        let removed = core::mem::take(&mut transaction.chunks.lock().removed);
         if removed.is_empty() {
             return Ok(());
         }
@@ -241,7 +241,7 @@ impl Shared {
                 chunks.keep(chunk.logical);
             }
         }
-        chunks.settle(running.generation);
+        chunks.settle(transaction.generation);
         // A chunk that found no place before may find one now.
         self.space.ranges_freed();
         Ok(())
@@ -252,7 +252,7 @@ impl Shared {
         if !self.volume.is_zoned() || self.roots != Roots::Current {
             return Ok(());
         }
-        let device = self.registry.get(ObjectId::DEV_TREE)?;
+        let device = self.trees.required(ObjectId::DEV_TREE)?;
         let used = self.device_ranges(&device, &self.chunks.lock())?;
         match self.volume.reset_stray_zones(&used) {
             Ok(0) => (),

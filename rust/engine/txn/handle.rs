@@ -2,12 +2,11 @@
 //! The right to change trees.
 
 use super::join::Joiner;
-use super::refs::{Context, Limit};
+use super::refs::{Context, Joined, Limit};
 use super::shared::Shared;
-use super::transaction::Running;
+use super::transaction::Transaction;
 use super::{Transactions, Units};
-use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::btree::DataRef;
 use crate::space::{Class, Reservation, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -22,12 +21,12 @@ const BLOCKS_PER_HEAD: u64 = 8;
 
 /// What a task needs from before it joins a transaction until its handle ends: its allocations do not enter the file
 /// system, and it has its place in the order of locks: outside of everything that is taken with a handle.
-struct Joining {
+struct InTransaction {
     _place: Place,
     _nofs: NofsScope,
 }
 
-impl Joining {
+impl InTransaction {
     fn begin() -> Self {
         Self {
             _place: Place::take(Rank::Transaction),
@@ -43,10 +42,10 @@ impl Joining {
 /// tests fail. Allocations of the task do not enter the file system while it holds a handle.
 pub struct Handle {
     shared: Arc<Shared>,
-    running: Arc<Running>,
+    transaction: Arc<Transaction>,
     reservation: Reservation,
     joiner: Joiner,
-    _joining: Joining,
+    _inside: InTransaction,
 }
 
 impl Handle {
@@ -56,34 +55,34 @@ impl Handle {
         joiner: Joiner,
         reservation: Reservation,
     ) -> Result<Self> {
-        let joining = Joining::begin();
-        let running = shared.join(joiner)?;
+        let inside = InTransaction::begin();
+        let transaction = shared.join(joiner)?;
         Ok(Self {
             shared: shared.clone(),
-            running,
+            transaction,
             reservation,
             joiner,
-            _joining: joining,
+            _inside: inside,
         })
     }
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
     pub(super) fn attach(shared: &Arc<Shared>) -> Result<Option<Self>> {
-        let joining = Joining::begin();
-        let Some(running) = shared.attach()? else {
+        let inside = InTransaction::begin();
+        let Some(transaction) = shared.attach()? else {
             return Ok(None);
         };
         Ok(Some(Self {
             shared: shared.clone(),
-            running,
+            transaction,
             reservation: shared.space.reserve_nothing(Class::Metadata),
             joiner: Joiner::Starter,
-            _joining: joining,
+            _inside: inside,
         }))
     }
 
     /// Queues the first reference to a data extent that [`crate::space::Space`] handed out: its item enters the
-    /// extent tree. Further references are [`Allocate::share_data`].
+    /// extent tree. Further references are [`crate::btree::Allocate::share_data`].
     pub fn add_data(&self, data: &DataRef) -> Result {
         self.context().add_data(data)
     }
@@ -106,27 +105,26 @@ impl Handle {
         core::ptr::eq::<Shared>(&*self.shared, txns.shared())
     }
 
-    /// The transaction, paid by this handle.
-    pub(super) fn context(&self) -> Context<'_> {
-        Context::new(&self.shared, &self.running, &self.reservation)
-    }
-
     /// Runs delayed references, paid by the transaction, and gives back what those had set aside.
     pub(super) fn run_refs(&self, limit: Limit) -> Result {
-        let run =
-            Context::new(&self.shared, &self.running, &self.running.reservation).run_refs(limit);
+        let run = Context::new(
+            &self.shared,
+            &self.transaction,
+            &self.transaction.reservation,
+        )
+        .run_refs(limit);
         let surplus = self
-            .running
+            .transaction
             .reservation
             .bytes()
             .saturating_sub(self.wanted());
-        self.running.reservation.give_back(surplus);
+        self.transaction.reservation.give_back(surplus);
         run
     }
 
     /// Bytes to be set aside for the heads that are queued now.
     fn wanted(&self) -> u64 {
-        let heads = self.running.queue.lock().len() as u64;
+        let heads = self.transaction.queue.lock().len() as u64;
         heads
             .saturating_mul(BLOCKS_PER_HEAD)
             .saturating_mul(self.shared.store.node_size().into())
@@ -136,17 +134,17 @@ impl Handle {
     fn settle(&self) {
         let missing = self
             .wanted()
-            .saturating_sub(self.running.reservation.bytes());
+            .saturating_sub(self.transaction.reservation.bytes());
         if let Some(part) = self
             .reservation
             .split(missing.min(self.reservation.bytes()))
         {
-            self.running.reservation.merge(part);
+            self.transaction.reservation.merge(part);
         }
     }
 
     fn shorten_queue(&self) {
-        if self.running.queue.lock().len() < LONG_QUEUE {
+        if self.transaction.queue.lock().len() < LONG_QUEUE {
             return;
         }
         // An error has aborted the transaction, which the next call of anybody reports.
@@ -185,60 +183,8 @@ impl Drop for Handle {
     }
 }
 
-impl Allocate for Handle {
-    fn generation(&self) -> Generation {
-        self.running.generation
-    }
-
-    fn allocate_block(
-        &self,
-        owner: ObjectId,
-        holder: Holder,
-        level: u8,
-        first_key: &Key,
-        near: Logical,
-    ) -> Result<Logical> {
-        self.context()
-            .allocate_block(owner, holder, level, first_key, near)
-    }
-
-    fn abandon_block(&self, addr: Logical) {
-        self.context().abandon_block(addr);
-    }
-
-    fn release_block(
-        &self,
-        addr: Logical,
-        level: u8,
-        owner: ObjectId,
-        holder: Holder,
-        written_in: Generation,
-    ) -> Result {
-        self.context()
-            .release_block(addr, level, owner, holder, written_in)
-    }
-
-    fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
-        self.context().share_block(addr, level, holder)
-    }
-
-    fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
-        self.context().block_refs(addr, level)
-    }
-
-    fn set_full_backref(&self, addr: Logical, level: u8) -> Result {
-        self.context().set_full_backref(addr, level)
-    }
-
-    fn share_data(&self, data: &DataRef) -> Result {
-        self.context().share_data(data)
-    }
-
-    fn release_data(&self, data: &DataRef) -> Result {
-        self.context().release_data(data)
-    }
-
-    fn poison(&self, error: Error) {
-        self.shared.abort(error);
+impl Joined for Handle {
+    fn context(&self) -> Context<'_> {
+        Context::new(&self.shared, &self.transaction, &self.reservation)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who may join, and who waits for whom.
 
-use super::transaction::Running;
+use super::transaction::Transaction;
 use crate::disk::Generation;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -36,18 +36,18 @@ pub(super) enum Leader {
 }
 
 /// The state that tasks wait for changes of. Its mutex is a leaf.
-pub(super) struct Gate {
+pub(super) struct Joining {
     /// The running transaction; none before its first handle.
-    pub(super) running: Option<Arc<Running>>,
-    /// Of the running one.
+    pub(super) running: Option<Arc<Transaction>>,
+    /// How far the running transaction is on its way to its commit.
     pub(super) phase: Phase,
-    /// Of the running one.
+    /// Whether a task leads the commit of the running transaction.
     pub(super) leader: Leader,
-    /// The one whose blocks and superblock are on their way.
-    pub(super) unblocked: Option<Arc<Running>>,
-    /// Handles of the running one.
+    /// The transaction whose blocks and superblock are on their way.
+    pub(super) unblocked: Option<Arc<Transaction>>,
+    /// Handles of new operations that joined the running transaction.
     pub(super) starters: u32,
-    /// The same.
+    /// Handles of completions that joined the running transaction.
     pub(super) completions: u32,
     /// Tasks that wait for a handle to end.
     pub(super) hungry: u32,
@@ -66,10 +66,10 @@ pub(super) enum Next {
     /// Wait.
     Wait,
     /// Lead the commit.
-    Lead(Arc<Running>),
+    Lead(Arc<Transaction>),
 }
 
-impl Gate {
+impl Joining {
     /// Before the first transaction.
     pub(super) fn new(committed: Generation) -> Self {
         Self {

@@ -2,9 +2,9 @@
 //! Mounting: from a superblock to open trees.
 
 use super::chunks::Chunks;
-use super::join::Gate;
+use super::join::Joining;
 use super::refs::{Layout, Metadata, Runner};
-use super::roots::Registry;
+use super::roots::OpenTrees;
 use super::shared::Shared;
 use super::{Access, Counters, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
@@ -34,30 +34,30 @@ pub(super) fn open(
     options: Options,
 ) -> Result<Arc<Shared>> {
     let access = settle_access(&volume, &options)?;
-    let registry = enter(&volume, &store, &options)?;
-    settle_zones(&volume, &registry)?;
+    let trees = enter(&volume, &store, &options)?;
+    settle_zones(&volume, &trees)?;
     if access == Access::ReadWrite {
         volume.check_active_zones()?;
-        tell_leftovers(&registry)?;
+        tell_leftovers(&trees)?;
     }
-    let runner = runner(&volume, &store, &registry)?;
-    let trees = space::Trees {
+    let runner = runner(&volume, &store, &trees)?;
+    let of_space = space::Trees {
         extent: runner.extents.clone(),
-        block_groups: block_group_tree(&volume, &registry, &runner.extents)?,
-        free_space: free_space_tree(&volume, &registry)?,
+        block_groups: block_group_tree(&volume, &trees, &runner.extents)?,
+        free_space: free_space_tree(&volume, &trees)?,
     };
-    let space = Space::load(volume.clone(), trees, space_options(&options))?;
+    let space = Space::load(volume.clone(), of_space, space_options(&options))?;
     let committed = volume.superblock().generation;
     let shared = Shared {
         volume,
         store,
         space,
-        registry,
+        trees,
         access,
         runner: Mutex::new(runner, Rank::RefsRunner)?,
         chunks: Mutex::new(Chunks::new(), Rank::Chunks)?,
         chunks_made: AtomicU64::new(0),
-        gate: Mutex::new(Gate::new(committed), Rank::Joining)?,
+        joining: Mutex::new(Joining::new(committed), Rank::Joining)?,
         moved: Condvar::new(Rank::Joining)?,
         clock: options.clock,
         counters: Mutex::new(Counters::default(), Rank::CommitCounters)?,
@@ -101,7 +101,7 @@ fn settle_access(volume: &Volume, options: &Options) -> Result<Access> {
 }
 
 /// Opens the chunk tree, maps all chunks, opens the tree of trees.
-fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<Registry> {
+fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<OpenTrees> {
     let superblock = volume.superblock();
     let current = Entrance {
         root: superblock.root_pointer(),
@@ -119,20 +119,20 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<R
             backup.root.generation
         );
         let (root, chunk) = (backup.root, backup.chunk);
-        if let Ok(registry) = enter_at(volume, store, Entrance { root, chunk }) {
-            return Ok(registry);
+        if let Ok(trees) = enter_at(volume, store, Entrance { root, chunk }) {
+            return Ok(trees);
         }
     }
     entered
 }
 
-fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Registry> {
+fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<OpenTrees> {
     let never = Generation::new(0);
     let chunk = Tree::open(store.clone(), ObjectId::CHUNK_TREE, at.chunk, never)?;
     map_chunks(volume, &chunk)?;
     check_devices(volume, &chunk)?;
     let root = Tree::open(store.clone(), ObjectId::ROOT_TREE, at.root, never)?;
-    Registry::new(store.clone(), root, chunk)
+    OpenTrees::new(store.clone(), root, chunk)
 }
 
 fn map_chunks(volume: &Volume, tree: &Tree) -> Result {
@@ -176,11 +176,11 @@ fn check_devices(volume: &Volume, tree: &Tree) -> Result {
 }
 
 /// On a device without zones those of a zoned volume are as long as any of its device extents.
-fn settle_zones(volume: &Volume, registry: &Registry) -> Result {
+fn settle_zones(volume: &Volume, trees: &OpenTrees) -> Result {
     if !volume.is_zoned() || volume.zone_size().is_some() {
         return Ok(());
     }
-    let tree = required(registry, ObjectId::DEV_TREE)?;
+    let tree = trees.required(ObjectId::DEV_TREE)?;
     let first = DevExtent::key(1, Physical::new(0));
     let found = tree.ceiling(&first, |key, bytes| {
         DevExtent::parse(&key, bytes).map_err(|flaw| broken(&tree, &key, flaw))
@@ -193,8 +193,8 @@ fn settle_zones(volume: &Volume, registry: &Registry) -> Result {
 }
 
 /// Tells what is in the trees and not kept up to date here.
-fn tell_leftovers(registry: &Registry) -> Result {
-    if registry.get_optional(ObjectId::QUOTA_TREE)?.is_some() {
+fn tell_leftovers(trees: &OpenTrees) -> Result {
+    if trees.get_optional(ObjectId::QUOTA_TREE)?.is_some() {
         // Their generation falls behind the superblock's, which tells C that they are to be scanned again.
         pr_warn!(
             "quotas are not kept up to date: rescan them when the volume is mounted by C btrfs\n"
@@ -202,7 +202,7 @@ fn tell_leftovers(registry: &Registry) -> Result {
     }
     let orphan = |offset| Key::new(ObjectId::ORPHAN.get(), Kind::ORPHAN_ITEM, offset);
     let mut count = 0u32;
-    registry.root().scan(orphan(0)..=orphan(u64::MAX), |_, _| {
+    trees.root().scan(orphan(0)..=orphan(u64::MAX), |_, _| {
         count = count.saturating_add(1);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -215,15 +215,15 @@ fn tell_leftovers(registry: &Registry) -> Result {
     Ok(())
 }
 
-fn runner(volume: &Volume, store: &Arc<dyn Store>, registry: &Registry) -> Result<Runner> {
+fn runner(volume: &Volume, store: &Arc<dyn Store>, trees: &OpenTrees) -> Result<Runner> {
     let format = volume.format();
     let metadata = match format.incompat.contains(Incompat::SKINNY_METADATA) {
         true => Metadata::Skinny,
         false => Metadata::Full,
     };
     Ok(Runner {
-        extents: required(registry, ObjectId::EXTENT_TREE)?,
-        checksums: registry.get_optional(ObjectId::CSUM_TREE)?,
+        extents: trees.required(ObjectId::EXTENT_TREE)?,
+        checksums: trees.get_optional(ObjectId::CSUM_TREE)?,
         layout: Layout {
             node_size: store.node_size(),
             metadata,
@@ -240,41 +240,27 @@ fn space_options(options: &Options) -> space::Options {
     }
 }
 
-/// A tree that the features say is there. To the caller `ENOENT` would mean a file.
-fn required(registry: &Registry, id: ObjectId) -> Result<Arc<Tree>> {
-    match registry.get(id) {
-        Err(error) if error == ENOENT => Err(Flaw::missing("tree has no root item")
-            .at(Place::Tree(id))
-            .report()),
-        tree => tree,
-    }
-}
-
-/// What the gate let pass and its parser does not.
+/// An item that passed the gate and that its parser does not take.
 #[cold]
 fn broken(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
     flaw.in_item(tree.id(), key).report()
 }
 
-fn block_group_tree(
-    volume: &Volume,
-    registry: &Registry,
-    extents: &Arc<Tree>,
-) -> Result<Arc<Tree>> {
+fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> Result<Arc<Tree>> {
     match volume
         .format()
         .compat_ro
         .contains(CompatRo::BLOCK_GROUP_TREE)
     {
-        true => required(registry, ObjectId::BLOCK_GROUP_TREE),
+        true => trees.required(ObjectId::BLOCK_GROUP_TREE),
         false => Ok(extents.clone()),
     }
 }
 
-fn free_space_tree(volume: &Volume, registry: &Registry) -> Result<Option<Arc<Tree>>> {
+fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {
     let valid = CompatRo::FREE_SPACE_TREE.with(CompatRo::FREE_SPACE_TREE_VALID);
     match volume.format().compat_ro.contains(valid) {
-        true => required(registry, ObjectId::FREE_SPACE_TREE).map(Some),
+        true => trees.required(ObjectId::FREE_SPACE_TREE).map(Some),
         false => Ok(None),
     }
 }

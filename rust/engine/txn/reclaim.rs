@@ -103,7 +103,7 @@ fn each_block(
     sparse: &Sparse,
     each: impl Fn(&Handle, &InUse) -> Result<bool>,
 ) -> Result<bool> {
-    let extents = shared.registry.get(ObjectId::EXTENT_TREE)?;
+    let extents = shared.trees.required(ObjectId::EXTENT_TREE)?;
     let mut from = Some(sparse.start());
     while let Some(start) = from.filter(|_| sparse.is_full()) {
         // In one handle: before it ends the group's zones are not reset, and what was found can be read.
@@ -198,7 +198,7 @@ fn find(
     let Some(tree) = block.tree else {
         return Ok(None);
     };
-    let tree = match shared.registry.get(tree) {
+    let tree = match shared.trees.get(tree) {
         Err(error) if error == ENOENT => return Ok(None),
         tree => tree?,
     };

@@ -4,14 +4,14 @@
 use super::refs::Context;
 use super::transaction::Touched;
 use crate::btree::{Store, Tree};
-use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, RootItem, RootPointer};
+use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
 
 /// All trees that somebody asked for. They stay open.
-pub(super) struct Registry {
+pub(super) struct OpenTrees {
     store: Arc<dyn Store>,
     root: Arc<Tree>,
     chunk: Arc<Tree>,
@@ -25,7 +25,7 @@ struct Opened {
     root_item: Key,
 }
 
-impl Registry {
+impl OpenTrees {
     /// With the two trees that the superblock leads to.
     pub(super) fn new(store: Arc<dyn Store>, root: Arc<Tree>, chunk: Arc<Tree>) -> Result<Self> {
         let open = Mutex::new(OrdMap::new(), Rank::OpenTrees)?;
@@ -63,6 +63,15 @@ impl Registry {
         }
         let tree = Tree::open(self.store.clone(), id, item.pointer(), item.last_snapshot)?;
         self.keep(id, Opened { tree, root_item })
+    }
+
+    /// As [`Self::get`], where no volume does without the tree: it is corrupt where there is none, and the log says which
+    /// is missing. To the caller `ENOENT` would mean a file.
+    pub(super) fn required(&self, id: ObjectId) -> Result<Arc<Tree>> {
+        self.get_optional(id)?.ok_or_else(|| {
+            let flaw = Flaw::missing("tree has no root item");
+            flaw.at(Place::Tree(id)).report()
+        })
     }
 
     /// As [`Self::get`], where the format may do without the tree.

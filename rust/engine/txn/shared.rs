@@ -2,10 +2,10 @@
 //! What all handles of a mounted volume share.
 
 use super::chunks::Chunks;
-use super::join::{Gate, Joiner};
+use super::join::{Joiner, Joining};
 use super::refs::Runner;
-use super::roots::Registry;
-use super::transaction::Running;
+use super::roots::OpenTrees;
+use super::transaction::Transaction;
 use super::{Access, Clock, Counters, Roots, Witness};
 use crate::btree::Store;
 use crate::space::{Class, Space};
@@ -20,20 +20,20 @@ pub(super) struct Shared {
     pub(super) volume: Arc<Volume>,
     pub(super) store: Arc<dyn Store>,
     pub(super) space: Arc<Space>,
-    pub(super) registry: Registry,
+    pub(super) trees: OpenTrees,
     pub(super) access: Access,
     pub(super) runner: Mutex<Runner>,
     pub(super) chunks: Mutex<Chunks>,
     pub(super) chunks_made: AtomicU64,
-    pub(super) gate: Mutex<Gate>,
-    /// Of the gate.
+    pub(super) joining: Mutex<Joining>,
+    /// Of the joining.
     pub(super) moved: Condvar,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) counters: Mutex<Counters>,
     pub(super) refs_run: AtomicU64,
     pub(super) refs_cancelled: AtomicU64,
     pub(super) groups_emptied: AtomicU64,
-    /// `Gate::aborted` is set.
+    /// `Joining::aborted` is set.
     pub(super) dead: AtomicBool,
     /// What it was opened with.
     pub(super) roots: Roots,
@@ -59,18 +59,18 @@ impl Shared {
 
     /// Makes the volume read-only for good: no superblock is written from here on. The first error is kept.
     pub(super) fn abort(&self, error: Error) {
-        let mut gate = self.gate.lock();
-        let is_first = gate.aborted.is_none();
+        let mut joining = self.joining.lock();
+        let is_first = joining.aborted.is_none();
         if is_first {
-            gate.aborted = Some(error);
+            joining.aborted = Some(error);
             self.dead.store(true, Ordering::Release);
             pr_crit!(
                 "transaction {} aborted (error {}), read-only from now on\n",
-                gate.newest,
+                joining.newest,
                 error.to_errno()
             );
         }
-        drop(gate);
+        drop(joining);
         self.moved.notify_all();
         if let Some(witness) = self.witness.as_ref().filter(|_| is_first) {
             witness.aborted();
@@ -86,51 +86,51 @@ impl Shared {
     }
 
     /// Enters the running transaction, or begins one.
-    pub(super) fn join(&self, joiner: Joiner) -> Result<Arc<Running>> {
-        let mut gate = self.gate.lock();
+    pub(super) fn join(&self, joiner: Joiner) -> Result<Arc<Transaction>> {
+        let mut joining = self.joining.lock();
         loop {
             self.check_writable()?;
-            if gate.admits(joiner) {
+            if joining.admits(joiner) {
                 break;
             }
-            self.moved.wait(&mut gate);
+            self.moved.wait(&mut joining);
         }
-        let running = match &gate.running {
+        let running = match &joining.running {
             Some(running) => running.clone(),
-            None => self.begin(&mut gate)?,
+            None => self.begin(&mut joining)?,
         };
-        gate.enter(joiner);
+        joining.enter(joiner);
         Ok(running)
     }
 
     /// Enters the running transaction if there is one and it takes starters, or waits until it does.
-    pub(super) fn attach(&self) -> Result<Option<Arc<Running>>> {
-        let mut gate = self.gate.lock();
+    pub(super) fn attach(&self) -> Result<Option<Arc<Transaction>>> {
+        let mut joining = self.joining.lock();
         loop {
             self.check_writable()?;
-            let Some(running) = gate.running.clone() else {
+            let Some(running) = joining.running.clone() else {
                 return Ok(None);
             };
-            if gate.admits(Joiner::Starter) {
-                gate.enter(Joiner::Starter);
+            if joining.admits(Joiner::Starter) {
+                joining.enter(Joiner::Starter);
                 return Ok(Some(running));
             }
-            self.moved.wait(&mut gate);
+            self.moved.wait(&mut joining);
         }
     }
 
-    fn begin(&self, gate: &mut Gate) -> Result<Arc<Running>> {
-        let generation = gate.newest.next();
+    fn begin(&self, joining: &mut Joining) -> Result<Arc<Transaction>> {
+        let generation = joining.newest.next();
         let reservation = self.space.reserve_nothing(Class::Metadata);
-        let running = Running::new(generation, self.now_ns(), reservation)?;
-        gate.newest = generation;
-        gate.running = Some(running.clone());
+        let running = Transaction::new(generation, self.now_ns(), reservation)?;
+        joining.newest = generation;
+        joining.running = Some(running.clone());
         Ok(running)
     }
 
     /// Leaves the transaction.
     pub(super) fn leave(&self, joiner: Joiner) {
-        let wake = self.gate.lock().leave(joiner);
+        let wake = self.joining.lock().leave(joiner);
         if wake {
             self.moved.notify_all();
         }
@@ -138,13 +138,13 @@ impl Shared {
 
     /// Waits until a handle ends; `false` if there is none. The caller has none.
     pub(super) fn wait_for_leaver(&self) -> bool {
-        let mut gate = self.gate.lock();
-        if gate.starters == 0 && gate.completions == 0 {
+        let mut joining = self.joining.lock();
+        if joining.starters == 0 && joining.completions == 0 {
             return false;
         }
-        gate.hungry = gate.hungry.saturating_add(1);
-        self.moved.wait(&mut gate);
-        gate.hungry = gate.hungry.saturating_sub(1);
+        joining.hungry = joining.hungry.saturating_add(1);
+        self.moved.wait(&mut joining);
+        joining.hungry = joining.hungry.saturating_sub(1);
         true
     }
 

@@ -3,6 +3,7 @@
 
 use super::handle::{run_refs, with_handle, Handle};
 use super::reclaim::reclaim;
+use super::refs::Joined;
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
@@ -173,7 +174,7 @@ impl Shared {
         let mut bytes = 0u64;
         let mut trees = 1u32;
         for id in COMMIT_TREES {
-            let used = self.registry.used(id)?;
+            let used = self.trees.used(id)?;
             bytes = bytes.saturating_add(used);
             trees = trees.saturating_add(u32::from(used > 0));
         }

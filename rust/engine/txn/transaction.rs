@@ -13,7 +13,7 @@ use latch::prelude::*;
 use latch::{Mutex, Rank};
 
 /// A transaction from its first handle to its superblock.
-pub(super) struct Running {
+pub(super) struct Transaction {
     /// Its number.
     pub(super) generation: Generation,
     /// When it began, by the options' clock.
@@ -65,7 +65,7 @@ pub(super) struct ChunkChanges {
     pub(super) removed: KVec<Arc<Chunk>>,
 }
 
-impl Running {
+impl Transaction {
     /// A transaction without changes.
     pub(super) fn new(
         generation: Generation,
@@ -76,7 +76,7 @@ impl Running {
             blocks: Ranges::new(),
             trees: OrdMap::new(),
         };
-        let running = Self {
+        let transaction = Self {
             generation,
             started_ns,
             queue: Mutex::new(Queue::new(), Rank::DelayedRefs)?,
@@ -85,7 +85,7 @@ impl Running {
             chunks: Mutex::new(ChunkChanges::default(), Rank::TransactionChunks)?,
             changed: AtomicBool::new(false),
         };
-        Ok(Arc::new(running, GFP_NOFAIL)?)
+        Ok(Arc::new(transaction, GFP_NOFAIL)?)
     }
 
     /// Whether any tree changed.

@@ -5,7 +5,7 @@ use super::handle::run_refs;
 use super::join::Joiner;
 use super::reclaim::reclaim;
 use super::shared::Shared;
-use super::transaction::Running;
+use super::transaction::Transaction;
 use super::{mount, shortage};
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
@@ -53,7 +53,12 @@ impl Transactions {
 
     /// The tree `id`, opened on first use and kept. `ENOENT` where there is none.
     pub fn tree(&self, id: ObjectId) -> Result<Arc<Tree>> {
-        self.shared.registry.get(id)
+        self.shared.trees.get(id)
+    }
+
+    /// The tree `id`, which no volume does without: it is corrupt where there is none, and the log says so.
+    pub fn required_tree(&self, id: ObjectId) -> Result<Arc<Tree>> {
+        self.shared.trees.required(id)
     }
 
     /// Joins the running transaction after reserving metadata for `units`.
@@ -111,7 +116,7 @@ impl Transactions {
     /// Makes a tree that was created in `handle`'s transaction known: [`Self::tree`] finds it and commits update its
     /// root item, which the caller inserts at `root_item` with the same handle.
     pub fn add_tree(&self, _handle: &Handle, tree: Arc<Tree>, root_item: Key) -> Result {
-        self.shared.registry.add(tree, root_item)
+        self.shared.trees.add(tree, root_item)
     }
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
@@ -128,8 +133,8 @@ impl Transactions {
     /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer. Nobody
     /// waits for such a commit: most of it goes out before others are kept from joining or from committing.
     pub fn commit_if_older(&self, age_ns: u64) -> Result {
-        let running = self.shared.gate.lock().running.clone();
-        let old = |running: &Running| {
+        let running = self.shared.joining.lock().running.clone();
+        let old = |running: &Transaction| {
             let age = self.shared.now_ns().saturating_sub(running.started_ns);
             running.is_changed() && age >= age_ns
         };
@@ -169,7 +174,7 @@ impl Transactions {
 
     /// The error that aborted a transaction, after which every start is `EROFS`.
     pub fn is_aborted(&self) -> Option<Error> {
-        self.shared.gate.lock().aborted
+        self.shared.joining.lock().aborted
     }
 
     /// The last transaction whose superblock is durable.

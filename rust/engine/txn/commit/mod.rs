@@ -7,10 +7,10 @@ mod superblock;
 
 use crate::btree::WriteMode;
 use crate::disk::{Bug, Generation, Key, Logical, ObjectId};
-use crate::txn::join::{Gate, Next, Phase};
+use crate::txn::join::{Joining, Next, Phase};
 use crate::txn::refs::{Context, Limit};
 use crate::txn::shared::Shared;
-use crate::txn::transaction::Running;
+use crate::txn::transaction::Transaction;
 use crate::volume::SuperblockImage;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -31,18 +31,18 @@ impl Shared {
     /// Makes durable all that completed before the call. `EROFS` after an abort; who is there when it happens gets its
     /// error.
     pub(super) fn commit(&self) -> Result {
-        let mut gate = self.gate.lock();
+        let mut joining = self.joining.lock();
         self.check_alive()?;
-        let Some(target) = gate.last_changed() else {
+        let Some(target) = joining.last_changed() else {
             return Ok(());
         };
         loop {
-            match gate.next_step(target)? {
+            match joining.next_step(target)? {
                 Next::Done => return Ok(()),
-                Next::Wait => self.moved.wait(&mut gate),
-                Next::Lead(running) => {
-                    drop(gate);
-                    return self.lead(&running);
+                Next::Wait => self.moved.wait(&mut joining),
+                Next::Lead(transaction) => {
+                    drop(joining);
+                    return self.lead(&transaction);
                 }
             }
         }
@@ -50,19 +50,19 @@ impl Shared {
 
     /// Sends the running transaction's blocks while everybody goes on changing it. At a hole this ends, and the full
     /// commit that follows does the rest; it also meets every error again.
-    pub(super) fn write_ahead(&self, running: &Running) {
-        let _ = self.send(running, WriteMode::Integrity);
+    pub(super) fn write_ahead(&self, transaction: &Transaction) {
+        let _ = self.send(transaction, WriteMode::Integrity);
     }
 
     /// Commits the running transaction. The caller was made its leader.
-    fn lead(&self, running: &Arc<Running>) -> Result {
+    fn lead(&self, transaction: &Arc<Transaction>) -> Result {
         let _nofs = NofsScope::enter();
         let mut times = Times {
             begun: self.now_ns(),
             closed: 0,
             unblocked: 0,
         };
-        let committed = self.lead_through(running, &mut times);
+        let committed = self.lead_through(transaction, &mut times);
         match committed {
             Ok(()) => self.measure(&times),
             Err(error) => self.abort(error),
@@ -70,21 +70,21 @@ impl Shared {
         committed
     }
 
-    fn lead_through(&self, running: &Arc<Running>, times: &mut Times) -> Result {
-        let context = Context::new(self, running, &running.reservation);
+    fn lead_through(&self, transaction: &Arc<Transaction>, times: &mut Times) -> Result {
+        let context = Context::new(self, transaction, &transaction.reservation);
         self.prepare(&context)?;
-        if self.gate.lock().unblocked.is_some() {
+        if self.joining.lock().unblocked.is_some() {
             // The device is still busy with the previous one, and `close` waits for it.
-            self.write_ahead(running);
+            self.write_ahead(transaction);
         }
         self.close(times)?;
         let superblock = self.finish(&context)?;
-        running.reservation.give_back(u64::MAX);
-        self.gate.lock().unblock();
+        transaction.reservation.give_back(u64::MAX);
+        self.joining.lock().unblock();
         times.unblocked = self.now_ns();
         self.moved.notify_all();
-        self.write_out(running, superblock)?;
-        self.complete(running)
+        self.write_out(transaction, superblock)?;
+        self.complete(transaction)
     }
 
     /// Does in advance what would be done with everybody waiting.
@@ -98,23 +98,27 @@ impl Shared {
 
     /// Waits for the previous transaction to be durable, then until nobody is in this one.
     fn close(&self, times: &mut Times) -> Result {
-        let mut gate = self.gate.lock();
-        self.wait_until(&mut gate, |gate| gate.unblocked.is_none())?;
+        let mut joining = self.joining.lock();
+        self.wait_until(&mut joining, |joining| joining.unblocked.is_none())?;
         times.closed = self.now_ns();
-        gate.phase = Phase::Closing;
-        self.wait_until(&mut gate, |gate| gate.starters == 0)?;
-        gate.phase = Phase::Closed;
-        self.wait_until(&mut gate, |gate| gate.completions == 0)
+        joining.phase = Phase::Closing;
+        self.wait_until(&mut joining, |joining| joining.starters == 0)?;
+        joining.phase = Phase::Closed;
+        self.wait_until(&mut joining, |joining| joining.completions == 0)
     }
 
-    fn wait_until(&self, gate: &mut MutexGuard<'_, Gate>, holds: impl Fn(&Gate) -> bool) -> Result {
-        while !holds(gate) {
-            if let Some(error) = gate.aborted {
+    fn wait_until(
+        &self,
+        joining: &mut MutexGuard<'_, Joining>,
+        holds: impl Fn(&Joining) -> bool,
+    ) -> Result {
+        while !holds(joining) {
+            if let Some(error) = joining.aborted {
                 return Err(error);
             }
-            self.moved.wait(gate);
+            self.moved.wait(joining);
         }
-        gate.aborted.map_or(Ok(()), Err)
+        joining.aborted.map_or(Ok(()), Err)
     }
 
     /// Brings all trees that describe other trees up to date, and makes the superblock. Nobody else is in.
@@ -128,22 +132,22 @@ impl Shared {
             if !quiet || context.queued() > 0 {
                 continue;
             }
-            let root = self.registry.root();
-            if root.root_pointer().generation == context.running().generation {
-                return superblock::fill(self, context.running());
+            let root = self.trees.root();
+            if root.root_pointer().generation == context.transaction().generation {
+                return superblock::fill(self, context.transaction());
             }
             // Whoever began it failed before anything changed. A superblock's root is of its generation all the same.
             root.rewrite(context, &Key::MIN)?;
         }
         let bug = Bug::new("a commit does not come to an end");
-        Err(bug.of(context.running().generation.get()).into())
+        Err(bug.of(context.transaction().generation.get()).into())
     }
 
     /// Writes the root items of the trees that changed since theirs was written; how many.
     fn write_root_items(&self, context: &Context<'_>) -> Result<usize> {
         let mut written = 0usize;
         let mut after = ObjectId::new(0);
-        while let Some((id, touched)) = context.running().take_stale(after) {
+        while let Some((id, touched)) = context.transaction().take_stale(after) {
             after = id;
             // The superblock leads to these, and log trees are gone with the commit.
             if matches!(
@@ -152,35 +156,35 @@ impl Shared {
             ) {
                 continue;
             }
-            self.registry.write_root_item(context, id, touched)?;
+            self.trees.write_root_item(context, id, touched)?;
             written = written.saturating_add(1);
         }
         Ok(written)
     }
 
     /// Writes the transaction's blocks, lowest address first, and then the superblocks.
-    fn write_out(&self, running: &Running, superblock: SuperblockImage) -> Result {
-        self.send(running, WriteMode::Commit)?;
-        each_range(running, |start, len| self.store.wait(start, len))?;
+    fn write_out(&self, transaction: &Transaction, superblock: SuperblockImage) -> Result {
+        self.send(transaction, WriteMode::Commit)?;
+        each_range(transaction, |start, len| self.store.wait(start, len))?;
         self.check_alive()?;
         self.volume.write_superblocks(superblock)
     }
 
     /// Sends the transaction's blocks, lowest address first.
-    fn send(&self, running: &Running, mode: WriteMode) -> Result {
-        each_range(running, |start, len| self.store.write(start, len, mode))
+    fn send(&self, transaction: &Transaction, mode: WriteMode) -> Result {
+        each_range(transaction, |start, len| self.store.write(start, len, mode))
     }
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.
-    fn complete(&self, running: &Running) -> Result {
+    fn complete(&self, transaction: &Transaction) -> Result {
         let freed = self
             .space
-            .unpin(running.generation)
-            .and_then(|()| self.finish_removals(running));
-        let mut gate = self.gate.lock();
-        gate.committed = running.generation;
-        gate.unblocked = None;
-        drop(gate);
+            .unpin(transaction.generation)
+            .and_then(|()| self.finish_removals(transaction));
+        let mut joining = self.joining.lock();
+        joining.committed = transaction.generation;
+        joining.unblocked = None;
+        drop(joining);
         self.moved.notify_all();
         freed.and_then(|()| self.size_global_reserve())
     }
@@ -196,11 +200,11 @@ impl Shared {
 
     /// Drops the blocks of transactions that will never be committed from the cache.
     pub(super) fn discard_dead(&self) {
-        let mut gate = self.gate.lock();
-        let dead = [gate.running.take(), gate.unblocked.take()];
-        drop(gate);
-        for running in dead.iter().flatten() {
-            let _ = each_range(running, |start, len| {
+        let mut joining = self.joining.lock();
+        let dead = [joining.running.take(), joining.unblocked.take()];
+        drop(joining);
+        for transaction in dead.iter().flatten() {
+            let _ = each_range(transaction, |start, len| {
                 self.store.discard(start, len);
                 Ok(())
             });
@@ -209,14 +213,14 @@ impl Shared {
 
     /// The last transaction whose superblock is durable.
     pub(super) fn committed(&self) -> Generation {
-        self.gate.lock().committed
+        self.joining.lock().committed
     }
 }
 
 /// Gives the ranges of the transaction's blocks to `each`, ascending.
-fn each_range(running: &Running, each: impl Fn(Logical, u64) -> Result) -> Result {
+fn each_range(transaction: &Transaction, each: impl Fn(Logical, u64) -> Result) -> Result {
     let mut from = Logical::new(0);
-    while let Some((start, len)) = running.block_range_from(from) {
+    while let Some((start, len)) = transaction.block_range_from(from) {
         each(start, len)?;
         from = start.saturating_add(len.max(1));
     }

@@ -3,17 +3,17 @@
 
 use crate::disk::{Generation, Logical, ObjectId, RootBackup, RootPointer, Superblock};
 use crate::txn::shared::Shared;
-use crate::txn::transaction::Running;
+use crate::txn::transaction::Transaction;
 use crate::volume::SuperblockImage;
 use latch::prelude::*;
 
 /// Brings the superblock in memory up to date with the closed transaction, and takes it as it is then: nobody changes
 /// trees or makes chunks meanwhile, but many will before it is written.
-pub(super) fn fill(shared: &Shared, running: &Running) -> Result<SuperblockImage> {
+pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<SuperblockImage> {
     let backup = backup(shared)?;
-    let device_used = enter_chunks(shared, running)?;
+    let device_used = enter_chunks(shared, transaction)?;
     shared.volume.update_superblock(|superblock| {
-        superblock.generation = running.generation;
+        superblock.generation = transaction.generation;
         superblock.root = backup.root.addr;
         superblock.root_level = backup.root.level;
         superblock.chunk_root = backup.chunk.addr;
@@ -25,15 +25,15 @@ pub(super) fn fill(shared: &Shared, running: &Running) -> Result<SuperblockImage
         if let Some(used) = device_used {
             superblock.device.bytes_used = used;
         }
-        keep_uuid_tree_in_step(superblock, running.generation);
+        keep_uuid_tree_in_step(superblock, transaction.generation);
     });
     shared.volume.push_backup(&backup);
     shared.volume.take_superblock()
 }
 
 /// Enters system chunks. Returns the bytes in chunks on the superblock's device, if they changed.
-fn enter_chunks(shared: &Shared, running: &Running) -> Result<Option<u64>> {
-    let changes = running.chunks.lock();
+fn enter_chunks(shared: &Shared, transaction: &Transaction) -> Result<Option<u64>> {
+    let changes = transaction.chunks.lock();
     for chunk in changes.system_added.iter() {
         shared.volume.add_system_chunk(chunk)?;
     }
@@ -59,13 +59,13 @@ const NOWHERE: RootPointer = RootPointer {
 /// Where the trees are, for one of the four backups in the superblock.
 fn backup(shared: &Shared) -> Result<RootBackup> {
     let pointer = |id| -> Result<RootPointer> {
-        let tree = shared.registry.get_optional(id)?;
+        let tree = shared.trees.get_optional(id)?;
         Ok(tree.map_or(NOWHERE, |tree| tree.root_pointer()))
     };
     let superblock = shared.volume.superblock();
     Ok(RootBackup {
-        root: shared.registry.root().root_pointer(),
-        chunk: shared.registry.chunk().root_pointer(),
+        root: shared.trees.root().root_pointer(),
+        chunk: shared.trees.chunk().root_pointer(),
         extent: pointer(ObjectId::EXTENT_TREE)?,
         files: pointer(ObjectId::FS_TREE)?,
         device: pointer(ObjectId::DEV_TREE)?,

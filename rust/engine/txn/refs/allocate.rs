@@ -7,16 +7,24 @@ use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place};
 use crate::space::{BlockClass, Reservation, Space};
 use crate::txn::shared::Shared;
-use crate::txn::transaction::Running;
+use crate::txn::transaction::Transaction;
 use latch::prelude::*;
 
 /// After how many heads it is asked whether metadata needs a chunk.
 const HEADS_PER_CHUNK_CHECK: usize = 64;
 
+/// Who may change trees in a transaction: the owner of a handle, or the committer. All of them are [`Allocate`] to the
+/// trees.
+pub trait Joined {
+    /// The transaction and what its blocks are paid from.
+    fn context(&self) -> Context<'_>;
+}
+
 /// A transaction, with the reservation that its blocks are paid from.
-pub(in crate::txn) struct Context<'a> {
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
     shared: &'a Shared,
-    running: &'a Running,
+    transaction: &'a Transaction,
     from: &'a Reservation,
 }
 
@@ -24,12 +32,12 @@ impl<'a> Context<'a> {
     /// For the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
     pub(in crate::txn) fn new(
         shared: &'a Shared,
-        running: &'a Running,
+        transaction: &'a Transaction,
         from: &'a Reservation,
     ) -> Self {
         Self {
             shared,
-            running,
+            transaction,
             from,
         }
     }
@@ -40,20 +48,20 @@ impl<'a> Context<'a> {
     }
 
     /// The transaction.
-    pub(in crate::txn) fn running(&self) -> &Running {
-        self.running
+    pub(in crate::txn) fn transaction(&self) -> &Transaction {
+        self.transaction
     }
 
     /// How many heads wait.
     pub(in crate::txn) fn queued(&self) -> usize {
-        self.running.queue.lock().len()
+        self.transaction.queue.lock().len()
     }
 
     /// Queues the first reference of new data.
     pub(in crate::txn) fn add_data(&self, data: &DataRef) -> Result {
         self.shared.check_alive()?;
         let extent = Extent::Data { len: data.len };
-        let mut queue = self.running.queue.lock();
+        let mut queue = self.transaction.queue.lock();
         let queued = queue.insert_new(data.addr, extent, Key::MIN, Reference::to_data(data));
         drop(queue);
         self.or_abort(queued)
@@ -74,7 +82,7 @@ impl<'a> Context<'a> {
                 return Ok(());
             };
             self.shared.check_alive()?;
-            let popped = self.running.queue.lock().pop();
+            let popped = self.transaction.queue.lock().pop();
             let Some((addr, head)) = popped else {
                 return Ok(());
             };
@@ -105,12 +113,14 @@ impl<'a> Context<'a> {
 
     /// Pins an extent that never had an item.
     pub(super) fn pin_unknown(&self, addr: Logical, len: u64) -> Result {
-        self.shared.space.pin(addr, len, self.running.generation)
+        self.shared
+            .space
+            .pin(addr, len, self.transaction.generation)
     }
 
     fn change(&self, addr: Logical, extent: Extent, reference: Reference, delta: i64) -> Result {
         let queued = self
-            .running
+            .transaction
             .queue
             .lock()
             .change(addr, extent, reference, delta);
@@ -136,19 +146,25 @@ impl<'a> Context<'a> {
         }
         result
     }
+}
 
-    fn class(owner: ObjectId) -> BlockClass {
-        match owner {
-            ObjectId::CHUNK_TREE => BlockClass::System,
-            ObjectId::TREE_LOG => BlockClass::TreeLog,
-            _ => BlockClass::Metadata,
-        }
+fn class(owner: ObjectId) -> BlockClass {
+    match owner {
+        ObjectId::CHUNK_TREE => BlockClass::System,
+        ObjectId::TREE_LOG => BlockClass::TreeLog,
+        _ => BlockClass::Metadata,
     }
 }
 
-impl Allocate for Context<'_> {
+impl Joined for Context<'_> {
+    fn context(&self) -> Context<'_> {
+        *self
+    }
+}
+
+impl<T: Joined> Allocate for T {
     fn generation(&self) -> Generation {
-        self.running.generation
+        self.context().transaction.generation
     }
 
     fn allocate_block(
@@ -159,29 +175,30 @@ impl Allocate for Context<'_> {
         first_key: &Key,
         near: Logical,
     ) -> Result<Logical> {
-        self.shared.check_alive()?;
-        let node_size = u64::from(self.shared.store.node_size());
-        let address = self
+        let context = self.context();
+        context.shared.check_alive()?;
+        let node_size = u64::from(context.shared.store.node_size());
+        let address = context
             .shared
             .space
-            .allocate_block(Self::class(owner), near, self.from)?;
+            .allocate_block(class(owner), near, context.from)?;
         let addr = address.get();
-        self.running.note_block(owner, addr, node_size)?;
+        context.transaction.note_block(owner, addr, node_size)?;
         // Log trees are not in the extent tree: they are gone with the next commit.
         if owner != ObjectId::TREE_LOG {
             let (extent, reference) = (Extent::Block { level }, Reference::to_block(holder));
-            let queued = self
-                .running
+            let queued = context
+                .transaction
                 .queue
                 .lock()
                 .insert_new(addr, extent, *first_key, reference);
-            queued.inspect_err(|_| self.running.forget_block(owner, node_size))?;
+            queued.inspect_err(|_| context.transaction.forget_block(owner, node_size))?;
         }
         Ok(address.keep())
     }
 
     fn abandon_block(&self, addr: Logical) {
-        self.shared.space.abandon_block(addr);
+        self.context().shared.space.abandon_block(addr);
     }
 
     fn release_block(
@@ -192,16 +209,17 @@ impl Allocate for Context<'_> {
         holder: Holder,
         _written_in: Generation,
     ) -> Result {
-        let node_size = u64::from(self.shared.store.node_size());
+        let context = self.context();
+        let node_size = u64::from(context.shared.store.node_size());
         if owner == ObjectId::TREE_LOG {
-            return self.pin_unknown(addr, node_size);
+            return context.pin_unknown(addr, node_size);
         }
         // The block's owner may be another tree, of which this one is a snapshot.
         if let Holder::Tree(id) = holder {
-            let noted = self.running.note_release(id, node_size);
-            self.or_abort(noted)?;
+            let noted = context.transaction.note_release(id, node_size);
+            context.or_abort(noted)?;
         }
-        self.change(
+        context.change(
             addr,
             Extent::Block { level },
             Reference::to_block(holder),
@@ -210,7 +228,7 @@ impl Allocate for Context<'_> {
     }
 
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
-        self.change(
+        self.context().change(
             addr,
             Extent::Block { level },
             Reference::to_block(holder),
@@ -219,21 +237,27 @@ impl Allocate for Context<'_> {
     }
 
     fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
+        let context = self.context();
         // With the runner locked no head is between the queue and the tree. The queue is locked after the tree was
         // read. Lock order: `FileTree` > `RefsRunner` > `MetadataTree` > `DelayedRefs`.
-        let runner = self.shared.runner.lock();
+        let runner = context.shared.runner.lock();
         let known = runner.known_refs(addr, level)?;
-        let queue = self.running.queue.lock();
+        let queue = context.transaction.queue.lock();
         combine(addr, known, queue.get(addr))
     }
 
     fn set_full_backref(&self, addr: Logical, level: u8) -> Result {
-        let queued = self.running.queue.lock().set_full_backref(addr, level);
-        self.or_abort(queued)
+        let context = self.context();
+        let queued = context
+            .transaction
+            .queue
+            .lock()
+            .set_full_backref(addr, level);
+        context.or_abort(queued)
     }
 
     fn share_data(&self, data: &DataRef) -> Result {
-        self.change(
+        self.context().change(
             data.addr,
             Extent::Data { len: data.len },
             Reference::to_data(data),
@@ -242,7 +266,7 @@ impl Allocate for Context<'_> {
     }
 
     fn release_data(&self, data: &DataRef) -> Result {
-        self.change(
+        self.context().change(
             data.addr,
             Extent::Data { len: data.len },
             Reference::to_data(data),
@@ -251,7 +275,7 @@ impl Allocate for Context<'_> {
     }
 
     fn poison(&self, error: Error) {
-        self.shared.abort(error);
+        self.context().shared.abort(error);
     }
 }
 
