@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a shortage to space: chunks, commits, removal of empty block groups.
 
+use super::chunks::Made;
 use super::handle::{run_refs, with_handle, Handle};
 use super::reclaim::reclaim;
 use super::refs::Joined;
@@ -15,16 +16,91 @@ use latch::prelude::*;
 /// chunk tree's own blocks come from system groups.
 const CHUNK_UNITS: Units = Units::inserts(8);
 
-/// How often space is asked for in all. Others may be faster each time. Who frees space does not give up easily.
+/// How often space is asked for in all. Others may be faster each time.
 const fn attempts(urgency: Urgency) -> u32 {
     match urgency {
         Urgency::Ordinary => 12,
+        // Who frees space does not give up easily.
         Urgency::Freeing | Urgency::Commit => 100,
     }
 }
 
-/// How often block groups are removed or emptied for one reservation.
-const REMOVALS: u32 = 4;
+/// What can be done about a shortage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// Make the chunk that is missing.
+    MakeChunk,
+    /// Run delayed references: what was set aside for them comes back.
+    RunRefs,
+    /// Commit: what the transaction freed can be used then.
+    Commit,
+    /// Remove empty block groups, whose device ranges other classes can use after a commit. If there are none, empty
+    /// one: its zones are reset by the commit.
+    RemoveGroups,
+    /// Wait for somebody to give a reservation back: one that asks for little at a time may be kept from it by many
+    /// handles that hold much.
+    Wait,
+}
+
+/// When a remedy is tried.
+struct Rule {
+    remedy: Remedy,
+    /// Which shortages it is for.
+    applies: fn(Shortage) -> bool,
+    /// How often it is tried for one ordinary reservation; commits are counted from the last wait on.
+    most: u32,
+    /// How often it is tried for one that frees space.
+    most_freeing: u32,
+}
+
+/// All remedies, in the order in which they are tried until one helped; then space is asked for again.
+const REMEDIES: [Rule; 5] = [
+    Rule {
+        remedy: Remedy::MakeChunk,
+        applies: |shortage| matches!(shortage, Shortage::NeedChunk(_)),
+        most: u32::MAX,
+        most_freeing: u32::MAX,
+    },
+    Rule {
+        remedy: Remedy::RunRefs,
+        applies: |shortage| matches!(shortage, Shortage::NeedCommit),
+        most: 1,
+        most_freeing: 1,
+    },
+    Rule {
+        // For a chunk, too, where the device has no room for one. The second time others may have taken what the first
+        // gave.
+        remedy: Remedy::Commit,
+        applies: |shortage| !matches!(shortage, Shortage::Full),
+        most: 2,
+        most_freeing: 2,
+    },
+    Rule {
+        // One group may not be enough.
+        remedy: Remedy::RemoveGroups,
+        applies: |_| true,
+        most: 4,
+        most_freeing: 4,
+    },
+    Rule {
+        // What can fail does not wait long.
+        remedy: Remedy::Wait,
+        applies: |_| true,
+        most: 3,
+        most_freeing: u32::MAX,
+    },
+];
+
+/// What became of a remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// There may be space now.
+    Helped,
+    /// Somebody ended a handle: there may be space, and a commit may help once more.
+    OthersWentOn,
+    /// There was nothing to be done.
+    Nothing,
+}
 
 /// The trees that commits copy blocks of, whatever was reserved.
 const COMMIT_TREES: [ObjectId; 6] = [
@@ -36,14 +112,9 @@ const COMMIT_TREES: [ObjectId; 6] = [
     ObjectId::UUID_TREE,
 ];
 
-/// What was tried against a shortage.
+/// How often each of [`REMEDIES`] was tried against one shortage.
 #[derive(Default)]
-struct Tried {
-    runs: u32,
-    commits: u32,
-    removals: u32,
-    waits: u32,
-}
+struct Tried([u32; REMEDIES.len()]);
 
 /// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`.
 pub(super) fn reserve(
@@ -68,85 +139,91 @@ pub(super) fn reserve(
             Ok(reservation) => return Ok(reservation),
             Err(shortage) => shortage,
         };
-        let helped = match shortage {
-            Shortage::NeedChunk(class) => {
-                let made = in_handle(shared, |handle| {
-                    shared.make_chunk(&handle.context(), class, before)
-                });
-                match made {
-                    Err(error) if error == ENOSPC => tried.commit(shared)?,
-                    made => made.map(|()| true)?,
-                }
-            }
-            Shortage::NeedCommit if tried.run_refs(shared)? => true,
-            Shortage::NeedCommit => tried.commit(shared)?,
-            Shortage::Full => false,
-        };
-        if !helped && !tried.remove(shared)? && !tried.wait(shared, urgency) {
-            return Err(ENOSPC);
+        match tried.relieve(shared, shortage, before, urgency)? {
+            Effect::Helped => {}
+            Effect::OthersWentOn => tried.forget_commits(),
+            Effect::Nothing => break,
         }
     }
     Err(ENOSPC)
 }
 
 impl Tried {
-    /// Runs delayed references: what was set aside for them comes back.
-    fn run_refs(&mut self, shared: &Arc<Shared>) -> Result<bool> {
-        if self.runs > 0 {
-            return Ok(false);
+    /// Tries one remedy after the other until one helped.
+    fn relieve(
+        &mut self,
+        shared: &Arc<Shared>,
+        shortage: Shortage,
+        before: Made,
+        urgency: Urgency,
+    ) -> Result<Effect> {
+        for (rule, tried) in REMEDIES.iter().zip(&mut self.0) {
+            let most = match urgency {
+                Urgency::Ordinary => rule.most,
+                Urgency::Freeing | Urgency::Commit => rule.most_freeing,
+            };
+            if !(rule.applies)(shortage) || *tried >= most {
+                continue;
+            }
+            *tried = tried.saturating_add(1);
+            let effect = rule.remedy.apply(shared, shortage, before)?;
+            if effect != Effect::Nothing {
+                return Ok(effect);
+            }
         }
-        self.runs = 1;
-        run_refs(shared)?;
-        Ok(true)
+        Ok(Effect::Nothing)
     }
 
-    /// Commits, for the second time only if others may have taken what the first gave.
-    fn commit(&mut self, shared: &Shared) -> Result<bool> {
-        if self.commits >= 2 {
-            return Ok(false);
+    /// Lets commits be tried again.
+    fn forget_commits(&mut self) {
+        for (rule, tried) in REMEDIES.iter().zip(&mut self.0) {
+            if rule.remedy == Remedy::Commit {
+                *tried = 0;
+            }
         }
-        self.commits = self.commits.saturating_add(1);
-        shared.commit()?;
-        Ok(true)
-    }
-
-    /// Waits for somebody to give a reservation back: one that asks for little at a time may be kept from it by many
-    /// handles that hold much. What can fail does not wait long.
-    fn wait(&mut self, shared: &Shared, urgency: Urgency) -> bool {
-        if urgency == Urgency::Ordinary && self.waits >= 3 {
-            return false;
-        }
-        self.waits = self.waits.saturating_add(1);
-        self.commits = 0;
-        shared.wait_for_leaver()
-    }
-
-    /// Removes empty block groups, whose device ranges other classes can use after a commit. If there are none, empties
-    /// one: its zones are reset by the commit. One may not be enough.
-    fn remove(&mut self, shared: &Arc<Shared>) -> Result<bool> {
-        if self.removals >= REMOVALS {
-            return Ok(false);
-        }
-        self.removals = self.removals.saturating_add(1);
-        if remove_unused(shared)? == 0 && !reclaim(shared, Reclaim::Now)? {
-            return Ok(false);
-        }
-        shared.commit()?;
-        Ok(true)
     }
 }
 
-/// Makes the chunk that should be made before anybody runs short, if there is one. Not to be able to is no error.
+impl Remedy {
+    fn apply(self, shared: &Arc<Shared>, shortage: Shortage, before: Made) -> Result<Effect> {
+        match self {
+            Self::MakeChunk => match shortage {
+                Shortage::NeedChunk(class) => make_chunk(shared, class, before),
+                Shortage::NeedCommit | Shortage::Full => Ok(Effect::Nothing),
+            },
+            Self::RunRefs => run_refs(shared).map(|()| Effect::Helped),
+            Self::Commit => shared.commit().map(|()| Effect::Helped),
+            Self::RemoveGroups => {
+                if remove_unused(shared)? == 0 && !reclaim(shared, Reclaim::Now)? {
+                    return Ok(Effect::Nothing);
+                }
+                shared.commit().map(|()| Effect::Helped)
+            }
+            Self::Wait => Ok(match shared.wait_for_leaver() {
+                true => Effect::OthersWentOn,
+                false => Effect::Nothing,
+            }),
+        }
+    }
+}
+
+/// Makes a chunk, unless one was made since `before`.
+fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect> {
+    let made = in_handle(shared, |handle| {
+        shared.make_chunk(&handle.context(), class, before)
+    });
+    match made {
+        Err(error) if error == ENOSPC => Ok(Effect::Nothing),
+        made => made.map(|()| Effect::Helped),
+    }
+}
+
+/// Makes the chunk that should be made before anybody runs short, if there is one and the device has room for it.
 pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
     let before = shared.chunks_made();
-    let Some(class) = shared.space.chunk_wanted() else {
-        return Ok(());
-    };
-    match in_handle(shared, |handle| {
-        shared.make_chunk(&handle.context(), class, before)
-    }) {
-        Err(error) if error == ENOSPC => Ok(()),
-        made => made,
+    match shared.space.chunk_wanted() {
+        Some(class) => make_chunk(shared, class, before).map(|_| ()),
+        None => Ok(()),
     }
 }
 
