@@ -18,9 +18,6 @@ use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// The device that chunks are made on: volumes of several devices do not grow.
-const DEVICE: usize = 0;
-
 /// Serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
 pub(super) struct Chunks {
     /// Removed in transactions that are not durable yet: their device ranges are not free.
@@ -84,16 +81,12 @@ impl Shared {
 
     fn make_one(&self, context: &Context<'_>, chunks: &Chunks, class: Class) -> Result {
         let device = self.trees.required(ObjectId::DEV_TREE)?;
-        let used = self.device_ranges(&device, chunks)?;
         let flags = self.space.new_chunk_flags(class);
-        let planned = self
-            .volume
-            .plan_chunk(flags, DEVICE, &used)
-            .inspect_err(|error| {
-                if *error == ENOSPC {
-                    self.space.chunk_refused(class);
-                }
-            })?;
+        let planned = self.plan(&device, chunks, flags).inspect_err(|error| {
+            if *error == ENOSPC {
+                self.space.chunk_refused(class);
+            }
+        })?;
         let made = self.enter(context, &device, planned);
         match made {
             Ok(()) => {
@@ -105,11 +98,23 @@ impl Shared {
         made
     }
 
+    /// Plans a chunk on the first device that has room for it.
+    fn plan(&self, device: &Tree, chunks: &Chunks, flags: BlockGroupFlags) -> Result<Chunk> {
+        for devid in self.volume.device_ids() {
+            let used = self.device_ranges(device, devid, chunks)?;
+            match self.volume.plan_chunk(flags, devid, &used) {
+                Err(error) if error == ENOSPC => {}
+                planned => return planned,
+            }
+        }
+        Err(ENOSPC)
+    }
+
     fn enter(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {
         // Usable before its items are inserted: those of the chunk tree may find no other place.
         let chunk = self.volume.add_chunk(planned)?;
         self.space.add_group(context, chunk.logical)?;
-        let stripe_len = stripe_len(&chunk)?;
+        let stripe_len = chunk.stripe_len()?;
         for stripe in chunk.stripes.iter() {
             let extent = DevExtent {
                 start: stripe.at,
@@ -139,9 +144,13 @@ impl Shared {
         Ok(())
     }
 
-    /// What the device's items say is used, and what is not free before a commit; ascending.
-    fn device_ranges(&self, device: &Tree, chunks: &Chunks) -> Result<KVVec<DeviceRange>> {
-        let devid = self.devid();
+    /// What a device's items say is used, and what is not free before a commit; ascending.
+    fn device_ranges(
+        &self,
+        device: &Tree,
+        devid: u64,
+        chunks: &Chunks,
+    ) -> Result<KVVec<DeviceRange>> {
         let mut ranges = KVVec::new();
         let all = |start| DevExtent::key(devid, Physical::new(start));
         device.scan(all(0)..=all(u64::MAX), |key, bytes| {
@@ -155,7 +164,7 @@ impl Shared {
             Ok(ControlFlow::Continue(()))
         })?;
         for (_, chunk) in chunks.leaving.iter() {
-            let len = stripe_len(chunk)?;
+            let len = chunk.stripe_len()?;
             for stripe in chunk.stripes.iter().filter(|stripe| stripe.devid == devid) {
                 let range = DeviceRange {
                     start: stripe.at,
@@ -174,7 +183,7 @@ impl Shared {
         chunk: &Chunk,
         change: fn(u64, u64) -> Option<u64>,
     ) -> Result {
-        let len = stripe_len(chunk)?;
+        let len = chunk.stripe_len()?;
         for stripe in chunk.stripes.iter() {
             let key = DevItem::key(stripe.devid);
             let chunks = self.trees.chunk();
@@ -189,7 +198,7 @@ impl Shared {
                 item.write_to(bytes)?;
                 Ok(item.bytes_used)
             })??;
-            if stripe.devid == self.devid() {
+            if stripe.devid == self.volume.superblock().device.devid {
                 context.transaction().chunks.lock().device_used = Some(used);
             }
         }
@@ -249,12 +258,14 @@ impl Shared {
 
     /// At mount, with the superblock's own roots: resets zones that were to be reset when the power was cut.
     pub(super) fn reset_stray_zones(&self) -> Result {
-        if !self.volume.is_zoned() || self.roots != Roots::Current {
+        if self.roots != Roots::Current {
             return Ok(());
         }
-        let device = self.trees.required(ObjectId::DEV_TREE)?;
-        let used = self.device_ranges(&device, &self.chunks.lock())?;
-        match self.volume.reset_stray_zones(&used) {
+        let mut used = |devid| {
+            let device = self.trees.required(ObjectId::DEV_TREE)?;
+            self.device_ranges(&device, devid, &self.chunks.lock())
+        };
+        match self.volume.reset_stray_zones(&mut used) {
             Ok(0) => (),
             Ok(count) => pr_info!("{} zones without a chunk were reset\n", count),
             Err(error) => pr_warn!(
@@ -264,25 +275,6 @@ impl Shared {
         }
         Ok(())
     }
-
-    fn devid(&self) -> u64 {
-        self.volume.superblock().device.devid
-    }
-}
-
-/// Bytes of each stripe on its device.
-fn stripe_len(chunk: &Chunk) -> Result<u64> {
-    let copied = BlockGroupFlags::RAID1
-        .with(BlockGroupFlags::DUP)
-        .with(BlockGroupFlags::RAID1C3)
-        .with(BlockGroupFlags::RAID1C4);
-    if chunk
-        .flags
-        .intersects(BlockGroupFlags::PROFILES.without(copied))
-    {
-        return Err(EOPNOTSUPP);
-    }
-    Ok(chunk.len)
 }
 
 fn dev_extent_key(stripe: &Stripe) -> Key {

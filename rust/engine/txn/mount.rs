@@ -177,7 +177,7 @@ fn check_devices(volume: &Volume, tree: &Tree) -> Result {
 
 /// On a device without zones those of a zoned volume are as long as any of its device extents.
 fn settle_zones(volume: &Volume, trees: &OpenTrees) -> Result {
-    if !volume.is_zoned() || volume.zone_size().is_some() {
+    if !volume.lacks_zone_size() {
         return Ok(());
     }
     let tree = trees.required(ObjectId::DEV_TREE)?;

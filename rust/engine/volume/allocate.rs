@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where a new chunk goes, and how long it gets. Pure functions of what is in use.
 
+use super::profile::Profile;
 use crate::disk::{BlockGroupFlags, Physical, DEVICE_RESERVED, STRIPE_LEN};
 use latch::prelude::*;
 
@@ -15,15 +16,6 @@ pub struct DeviceRange {
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-
-/// How many copies of a chunk one device gets, by the profile; `None` for profiles that are not supported.
-pub(super) fn copies_per_device(flags: BlockGroupFlags) -> Option<u64> {
-    match flags.profile() {
-        BlockGroupFlags::DUP => Some(2),
-        profile if profile.is_empty() => Some(1),
-        _ => None,
-    }
-}
 
 /// The length a chunk of this type should have on a regular volume (C: `calc_chunk_size`, and the limits in
 /// `init_alloc_chunk_ctl_policy_regular`): a tenth of the volume at most.
@@ -46,7 +38,7 @@ pub(super) fn plan_regular(
     total_bytes: u64,
     used: &[DeviceRange],
 ) -> Result<DeviceRange> {
-    let copies = copies_per_device(flags).ok_or(EOPNOTSUPP)?;
+    let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
     let limit = wanted_len(flags, total_bytes);
     let most = limit.min(GIB).saturating_mul(copies);
     let hole = find_hole(used, DEVICE_RESERVED, total_bytes, most);

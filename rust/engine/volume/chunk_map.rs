@@ -1,26 +1,97 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The volume's map of chunks, and new ones.
+//! The map from logical addresses to chunks, and new chunks.
 
-use super::allocate::{self, DeviceRange};
-use super::{Chunk, Mapping, Member, Stripe, Volume};
-use crate::disk::{BlockGroupFlags, Flaw, Logical, Physical, Place, STRIPE_LEN, SUPERBLOCK_PLACES};
-use crate::map::insert_in_order;
+use super::allocate::DeviceRange;
+use super::members::Members;
+use super::profile::Profile;
+use super::{Chunk, Mapping, Place, Stripe, Volume};
+use crate::disk::{self, BlockGroupFlags, Flaw, Logical, Physical, STRIPE_LEN, SUPERBLOCK_PLACES};
+use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// All chunks of a volume, by their addresses; they do not overlap.
+pub(super) struct ChunkMap {
+    chunks: OrdMap<Logical, Arc<Chunk>>,
+}
+
+impl ChunkMap {
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: OrdMap::new(),
+        }
+    }
+
+    /// Adds a chunk, or finds it there already. One that overlaps another is corrupt.
+    pub(super) fn insert(&mut self, chunk: Chunk) -> Result<Arc<Chunk>> {
+        let before = self.chunks.floor(&chunk.logical).map(|(_, chunk)| chunk);
+        if let Some(known) = before.filter(|known| known.is_same(&chunk)) {
+            return Ok(known.clone());
+        }
+        let after = self.chunks.ceiling(&chunk.logical).map(|(_, chunk)| chunk);
+        let overlaps = before.is_some_and(|before| before.end() > chunk.logical)
+            || after.is_some_and(|after| after.logical < chunk.end());
+        if overlaps {
+            let free = after.map_or(0, |after| {
+                after.logical.get().saturating_sub(chunk.logical.get())
+            });
+            let flaw = Flaw::new("chunk overlaps another", chunk.len, free);
+            return Err(flaw.at(disk::Place::Chunk(chunk.logical)).report());
+        }
+        let chunk = Arc::new(chunk, GFP_NOFAIL)?;
+        self.chunks.insert(chunk.logical, chunk.clone())?;
+        Ok(chunk)
+    }
+
+    pub(super) fn remove(&mut self, logical: Logical) -> Option<Arc<Chunk>> {
+        self.chunks.remove(&logical)
+    }
+
+    /// The chunk that holds an address.
+    pub(super) fn find(&self, addr: Logical) -> Option<&Arc<Chunk>> {
+        let (_, chunk) = self.chunks.floor(&addr)?;
+        chunk.contains(addr).then_some(chunk)
+    }
+
+    /// The first chunk that starts at or behind an address.
+    pub(super) fn from(&self, addr: Logical) -> Option<&Arc<Chunk>> {
+        self.chunks.ceiling(&addr).map(|(_, chunk)| chunk)
+    }
+
+    /// The first address behind all chunks.
+    pub(super) fn end(&self) -> Logical {
+        self.chunks
+            .last()
+            .map_or(Logical::new(0), |(_, chunk)| chunk.end())
+    }
+
+    /// Where a range lies on these devices.
+    pub(super) fn map(&self, addr: Logical, len: u64, members: &Members) -> Option<Mapping> {
+        let chunk = self.find(addr)?;
+        let offset = addr.checked_since(chunk.logical)?;
+        let mut mapping = Mapping::new(len.min(chunk.len.checked_sub(offset)?));
+        let profile = Profile::of(chunk.flags)?;
+        for (devid, at) in profile.copies_at(&chunk.stripes, offset) {
+            let (device, _) = members.find(devid)?;
+            mapping.push(Place { device, at: at? });
+        }
+        (!mapping.copies().is_empty()).then_some(mapping)
+    }
+}
 
 impl Volume {
     /// Maps a chunk that the chunk tree has. The one there already from the superblock must be the same.
     pub fn add_chunk(&self, chunk: Chunk) -> Result<Arc<Chunk>> {
         self.check_chunk(&chunk)?;
         let chunk = self.chunks.write().insert(chunk)?;
-        self.member.hal.claim(&chunk)?;
+        self.members.hal(&chunk).claim(&chunk)?;
         Ok(chunk)
     }
 
-    /// Only whole copies on this device can be mapped.
+    /// Only whole copies on devices of the volume can be mapped.
     fn check_chunk(&self, chunk: &Chunk) -> Result {
-        let broken = |flaw: Flaw| flaw.at(Place::Chunk(chunk.logical)).report();
-        let Some(copies) = allocate::copies_per_device(chunk.flags) else {
+        let broken = |flaw: Flaw| flaw.at(disk::Place::Chunk(chunk.logical)).report();
+        let Some(profile) = Profile::of(chunk.flags) else {
             pr_err!(
                 "chunk {}: profile {} is not supported\n",
                 chunk.logical,
@@ -28,6 +99,7 @@ impl Volume {
             );
             return Err(EOPNOTSUPP);
         };
+        let copies = profile.copies();
         if u64::try_from(chunk.stripes.len())? != copies {
             let found = chunk.stripes.len() as u64;
             return Err(broken(Flaw::new(
@@ -37,15 +109,16 @@ impl Volume {
             )));
         }
         for stripe in chunk.stripes.iter() {
-            let Member { devid, uuid, .. } = self.member;
-            if stripe.devid != devid || stripe.dev_uuid != uuid {
+            let Some(member) = self.members.having(stripe) else {
                 let what = "chunk lies on a device that the volume does not have";
-                return Err(broken(Flaw::new(what, stripe.devid, devid)));
-            }
-            let (end, size) = (
-                stripe.at.saturating_add(chunk.len),
-                self.member.device.size(),
-            );
+                return Err(broken(Flaw::new(
+                    what,
+                    stripe.devid,
+                    self.members.first.devid,
+                )));
+            };
+            let len = profile.stripe_len(chunk.len);
+            let (end, size) = (stripe.at.saturating_add(len), member.device.size());
             if end.get() > size {
                 let what = "chunk goes beyond its device";
                 return Err(broken(Flaw::new(what, end.get(), size)));
@@ -86,10 +159,7 @@ impl Volume {
 
     /// Where `len` bytes at `addr` lie. Where no chunk has them, who asks for them is corrupt.
     pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
-        let mapping = self
-            .chunks
-            .read()
-            .map(addr, len, |devid| self.index_of(devid));
+        let mapping = self.chunks.read().map(addr, len, &self.members);
         mapping.ok_or_else(|| no_chunk(addr))
     }
 
@@ -105,7 +175,7 @@ impl Volume {
         {
             insert_in_order(&mut ranges, (chunk.logical, len.min(chunk.len)))?;
         }
-        for &place in self.member.hal.superblock_places() {
+        for &place in self.members.hal(chunk).superblock_places() {
             for stripe in chunk.stripes.iter() {
                 let Some(offset) = Physical::new(place).checked_since(stripe.at) else {
                     continue;
@@ -128,40 +198,34 @@ impl Volume {
         Ok(apart)
     }
 
-    /// Plans a chunk: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.
+    /// Plans a chunk on a device: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.
     ///
     /// The caller serialises planning and what follows (chunk mutex), then writes CHUNK_ITEM, DEV_EXTENTs, DEV_ITEM
-    /// and the block group, and calls [`Self::add_chunk`]. `used`: all DEV_EXTENTs of the device with this index,
-    /// ascending. `ENOSPC` when nothing large enough is free.
+    /// and the block group, and calls [`Self::add_chunk`]. `used`: all DEV_EXTENTs of the device, ascending. `ENOSPC`
+    /// when nothing large enough is free.
     pub fn plan_chunk(
         &self,
         flags: BlockGroupFlags,
-        device: usize,
+        devid: u64,
         used: &[DeviceRange],
     ) -> Result<Chunk> {
-        if device != 0 {
-            return Err(ENODEV);
-        }
-        let copies = allocate::copies_per_device(flags).ok_or(EOPNOTSUPP)?;
-        let DeviceRange { start, len } = self.member.hal.plan(flags, used)?;
+        let (_, member) = self.members.find(devid).ok_or(ENODEV)?;
+        let profile = Profile::of(flags).ok_or(EOPNOTSUPP)?;
+        let DeviceRange { start, len } = member.hal.plan(flags, used)?;
         let logical = self.chunks.read().end();
         logical.checked_add(len).ok_or(ENOSPC)?;
         let mut stripes = KVec::new();
-        for copy in 0..copies {
-            let at = start.saturating_add(copy.saturating_mul(len));
-            let Member { devid, uuid, .. } = self.member;
-            stripes.push(
-                Stripe {
-                    devid,
-                    at,
-                    dev_uuid: uuid,
-                },
-                GFP_NOFAIL,
-            )?;
+        for copy in 0..profile.copies() {
+            let stripe = Stripe {
+                devid,
+                at: start.saturating_add(copy.saturating_mul(len)),
+                dev_uuid: member.uuid,
+            };
+            stripes.push(stripe, GFP_NOFAIL)?;
         }
         Ok(Chunk {
             logical,
-            len,
+            len: profile.chunk_len(len),
             flags,
             stripes,
         })
@@ -171,5 +235,5 @@ impl Volume {
 #[cold]
 fn no_chunk(addr: Logical) -> Error {
     let flaw = Flaw::missing("address is in no chunk");
-    flaw.at(Place::Extent(addr)).report()
+    flaw.at(disk::Place::Extent(addr)).report()
 }

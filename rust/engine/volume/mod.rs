@@ -9,10 +9,12 @@
 //! | module        | what it has                                                                      |
 //! |---------------|----------------------------------------------------------------------------------|
 //! | `device`      | what is asked of a block device                                                   |
+//! | `members`     | the devices of a volume, by their ids                                             |
 //! | `open`        | from devices to a volume                                                          |
 //! | `superblock/` | finding, holding and writing superblocks; where they are on zoned devices         |
-//! | `chunk`       | chunks and the map of them                                                        |
-//! | `chunk_map`   | what the volume does with it                                                      |
+//! | `chunk`       | a chunk, and where a range of it lies                                             |
+//! | `profile`     | how a chunk's bytes are kept on devices                                           |
+//! | `chunk_map`   | the map of chunks, and what the volume does with it                               |
 //! | `allocate`    | where new chunks go                                                               |
 //! | `zones`       | what is done to zones                                                             |
 //! | `zone_size`   | arithmetic with zones                                                             |
@@ -26,7 +28,9 @@ mod chunk;
 mod chunk_map;
 pub mod device;
 mod hal;
+mod members;
 mod open;
+mod profile;
 mod superblock;
 mod zone_size;
 mod zones;
@@ -37,15 +41,15 @@ pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
 pub use superblock::SuperblockImage;
 
 use crate::disk::{
-    Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, Uuid, ZoneOffset,
+    Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,
 };
-use chunk::ChunkMap;
+use chunk_map::ChunkMap;
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::Device;
-use hal::Hal;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, RwLock};
+use members::Members;
 use superblock::{InMemory, Reach, Writer};
 
 /// Whether the volume may be changed.
@@ -111,17 +115,9 @@ pub enum Activation {
     NoBudget,
 }
 
-/// A device as a part of the volume.
-struct Member {
-    device: Arc<dyn Device>,
-    devid: u64,
-    uuid: Uuid,
-    hal: KBox<dyn Hal>,
-}
-
 /// A set of devices under one logical address space. Today the set has one.
 pub struct Volume {
-    member: Member,
+    members: Members,
     format: Format,
     checksums: Arc<dyn Checksums>,
     access: Access,
@@ -161,10 +157,13 @@ impl Volume {
             Writes::Now => return Ok(false),
             Writes::Later => {}
         }
-        self.member.hal.check_active()?;
+        for member in self.members.iter() {
+            member.hal.check_active()?;
+        }
         let mut next = self.chunk_from(Logical::new(0));
         while let Some(chunk) = next {
-            self.member.hal.begin_writing(&chunk, self.unit(&chunk))?;
+            let hal = self.members.hal(&chunk);
+            hal.begin_writing(&chunk, self.unit(&chunk))?;
             next = self.chunk_from(chunk.end());
         }
         self.begun.store(true, Ordering::Release);
@@ -181,21 +180,22 @@ impl Volume {
 
     /// The device with this index (see [`Place`]).
     pub fn device(&self, index: usize) -> Option<&Arc<dyn Device>> {
-        (index == 0).then_some(&self.member.device)
+        self.members.iter().nth(index).map(|member| &member.device)
     }
 
     /// How many devices there are.
     pub fn devices(&self) -> usize {
-        1
+        self.members.iter().count()
+    }
+
+    /// The ids of all devices.
+    pub fn device_ids(&self) -> impl Iterator<Item = u64> + '_ {
+        self.members.iter().map(|member| member.devid)
     }
 
     /// Bytes of all devices that may be used (C: `total_rw_bytes`).
     pub fn total_bytes(&self) -> u64 {
         self.superblock().device.total_bytes
-    }
-
-    fn index_of(&self, devid: u64) -> Option<usize> {
-        (devid == self.member.devid).then_some(0)
     }
 }
 
@@ -247,7 +247,7 @@ impl Volume {
             return Err(EROFS);
         }
         let mut writer = self.writer.lock();
-        writer.write(&*self.member.device, image, reach, &*self.checksums)
+        writer.write(&*self.members.first.device, image, reach, &*self.checksums)
     }
 
     /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From devices to a volume.
 
-use super::chunk::ChunkMap;
+use super::chunk_map::ChunkMap;
 use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
+use super::members::{Member, Members};
 use super::superblock::{find, Places, Writer};
-use super::{Access, Chunk, Member, Options, Volume};
+use super::{Access, Chunk, Options, Volume};
 use crate::disk::{
     Checksums, CompatRo, Flaw, Incompat, Logical, Place, Superblock, SUPERBLOCK_PLACES,
 };
@@ -35,11 +36,13 @@ impl Volume {
         check_device(&*device, superblock)?;
         let access = settle_access(&*device, superblock, options.access);
         let volume = Volume {
-            member: Member {
-                hal: choose_hal(&device, superblock)?,
-                device,
-                devid: superblock.device.devid,
-                uuid: superblock.device.uuid,
+            members: Members {
+                first: Member {
+                    hal: choose_hal(&device, superblock)?,
+                    device,
+                    devid: superblock.device.devid,
+                    uuid: superblock.device.uuid,
+                },
             },
             format: superblock.format(),
             checksums,

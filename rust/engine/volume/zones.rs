@@ -13,32 +13,43 @@ impl Volume {
 
     /// Whether there may be zones that must be written from their start to their end.
     pub fn has_sequential_zones(&self) -> bool {
-        self.member.hal.has_sequential_zones()
+        self.members
+            .iter()
+            .any(|member| member.hal.has_sequential_zones())
     }
 
     /// Bytes in a zone; `None` on regular volumes, and on emulated zones until they are set.
     pub fn zone_size(&self) -> Option<u64> {
-        self.member.hal.zone_size()
+        self.members.first.hal.zone_size()
     }
 
     /// Bytes that a sequential zone holds; `None` as for [`Self::zone_size`]. Conventional ones may hold more.
     pub fn zone_capacity(&self) -> Option<u64> {
-        self.member.hal.zone_capacity()
+        self.members.first.hal.zone_capacity()
     }
 
     /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
     pub fn max_extent_len(&self) -> u64 {
-        self.member.hal.max_extent_len()
+        self.members.first.hal.max_extent_len()
+    }
+
+    /// Whether [`Self::set_emulated_zone_size`] is to be called: zones are emulated whose size is not known yet.
+    pub fn lacks_zone_size(&self) -> bool {
+        self.members
+            .iter()
+            .any(|member| member.hal.lacks_zone_size())
     }
 
     /// Zoned flag on a device without zones: sets the size of the zones to emulate, from the first DEV_EXTENT's
     /// length. Called once, after the device tree can be read and before block groups are loaded.
     pub fn set_emulated_zone_size(&self, size: u64) -> Result {
-        self.member.hal.set_emulated_zone_size(size)?;
+        for member in self.members.iter() {
+            member.hal.set_emulated_zone_size(size)?;
+        }
         // Chunks that were added before could not be compared with zones.
         let mut next = self.chunk_from(Logical::new(0));
         while let Some(chunk) = next {
-            self.member.hal.claim(&chunk)?;
+            self.members.hal(&chunk).claim(&chunk)?;
             next = self.chunk_from(chunk.end());
         }
         Ok(())
@@ -54,8 +65,8 @@ impl Volume {
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        self.member
-            .hal
+        self.members
+            .hal(chunk)
             .load(chunk, self.unit(chunk), self.writes(), last_allocated)
     }
 
@@ -69,61 +80,72 @@ impl Volume {
 
     /// Takes active resources for a group's zones. Regular volumes: always active.
     pub fn activate_zones(&self, chunk: &Chunk) -> Result<Activation> {
-        Ok(self.member.hal.activate(chunk))
+        Ok(self.members.hal(chunk).activate(chunk))
     }
 
     /// Whether [`Self::activate_zones`] would succeed for a new group of this kind.
     pub fn can_activate(&self, flags: BlockGroupFlags) -> bool {
-        self.member.hal.can_activate(flags)
+        self.members.first.hal.can_activate(flags)
     }
 
     /// Whether [`Self::activate_zones`] would succeed and leave all that a commit may need: one group each for
     /// metadata, log trees and system chunks.
     pub fn has_spare_zones(&self, chunk: &Chunk) -> bool {
-        self.member.hal.has_spare(chunk)
+        self.members.hal(chunk).has_spare(chunk)
     }
 
     /// Whether the active zones that a group of metadata or system asks for are of those that are kept for them.
     pub fn owes_zones(&self, chunk: &Chunk) -> bool {
-        self.member.hal.owes(chunk)
+        self.members.hal(chunk).owes(chunk)
     }
 
     /// `EINVAL`, with one line in the log, where the device lets fewer zones be active than writing takes. Asked when all
     /// chunks are mapped; with `Access::Deferred`, [`Self::begin_writing`] asks.
     pub fn check_active_zones(&self) -> Result {
         match self.writes() {
-            Writes::Now => self.member.hal.check_active(),
+            Writes::Now => {
+                let mut members = self.members.iter();
+                members.try_for_each(|member| member.hal.check_active())
+            }
             Writes::Never | Writes::Later => Ok(()),
         }
     }
 
     /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
     pub fn finish_zones(&self, chunk: &Chunk) -> Result {
-        self.member.hal.finish(chunk)
+        self.members.hal(chunk).finish(chunk)
     }
 
     /// A group was written to its last byte: its zones are full and their resources free without a command.
     pub fn zones_filled(&self, chunk: &Chunk) {
-        self.member.hal.filled(chunk);
+        self.members.hal(chunk).filled(chunk);
     }
 
     /// Resets a group's zones: all contents are gone. The chunk's removal must be durable.
     pub fn reset_zones(&self, chunk: &Chunk) -> Result {
-        self.member.hal.reset(chunk)
+        self.members.hal(chunk).reset(chunk)
     }
 
     /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the
-    /// reset. For mount, read-write, with the superblock's own roots. `used`: as for [`Self::plan_chunk`]. How many
-    /// there were.
-    pub fn reset_stray_zones(&self, used: &[DeviceRange]) -> Result<u64> {
+    /// reset. For mount, read-write, with the superblock's own roots. `used` gives what [`Self::plan_chunk`] is given
+    /// of a device; it is called where there are zones. How many there were.
+    pub fn reset_stray_zones(
+        &self,
+        used: &mut dyn FnMut(u64) -> Result<KVVec<DeviceRange>>,
+    ) -> Result<u64> {
         if self.writes() != Writes::Now {
             return Ok(0);
         }
-        self.member.hal.reset_stray(used)
+        let mut count = 0u64;
+        for member in self.members.iter() {
+            let reset = member.hal.reset_stray(&mut || used(member.devid))?;
+            count = count.saturating_add(reset);
+        }
+        Ok(count)
     }
 
     /// Whether all zones of a group are sequential (zone append works).
     pub fn is_sequential(&self, chunk: &Chunk) -> bool {
-        self.member.hal.is_sequential(chunk)
+        self.members.hal(chunk).is_sequential(chunk)
     }
 }

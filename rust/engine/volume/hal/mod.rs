@@ -27,6 +27,9 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::zone_capacity`].
     fn zone_capacity(&self) -> Option<u64>;
 
+    /// See [`super::Volume::lacks_zone_size`].
+    fn lacks_zone_size(&self) -> bool;
+
     /// See [`super::Volume::set_emulated_zone_size`].
     fn set_emulated_zone_size(&self, size: u64) -> Result;
 
@@ -79,7 +82,7 @@ pub(super) trait Hal: Send + Sync {
     fn reset(&self, chunk: &Chunk) -> Result;
 
     /// See [`super::Volume::reset_stray_zones`].
-    fn reset_stray(&self, used: &[DeviceRange]) -> Result<u64>;
+    fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64>;
 
     /// See [`super::Volume::is_sequential`].
     fn is_sequential(&self, chunk: &Chunk) -> bool;

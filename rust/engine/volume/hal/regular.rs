@@ -26,6 +26,10 @@ impl Hal for Regular {
         None
     }
 
+    fn lacks_zone_size(&self) -> bool {
+        false
+    }
+
     fn set_emulated_zone_size(&self, _: u64) -> Result {
         Err(EINVAL)
     }
@@ -95,7 +99,7 @@ impl Hal for Regular {
         Ok(())
     }
 
-    fn reset_stray(&self, _: &[DeviceRange]) -> Result<u64> {
+    fn reset_stray(&self, _: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64> {
         Ok(0)
     }
 

@@ -18,8 +18,9 @@ mod states;
 
 use super::Hal;
 use crate::disk::{BlockGroupFlags, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE};
-use crate::volume::allocate::{copies_per_device, Holes};
+use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
+use crate::volume::profile::Profile;
 use crate::volume::superblock::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
@@ -173,6 +174,10 @@ impl Hal for Zoned {
         self.state.lock().zones.as_ref()?.capacity()
     }
 
+    fn lacks_zone_size(&self) -> bool {
+        self.size().is_none()
+    }
+
     fn set_emulated_zone_size(&self, size: u64) -> Result {
         if self.geometry.is_some() {
             return Err(EINVAL);
@@ -227,7 +232,7 @@ impl Hal for Zoned {
     }
 
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange> {
-        let copies = copies_per_device(flags).ok_or(EOPNOTSUPP)?;
+        let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
         let len = self.zone_size().ok_or(EINVAL)?;
         for hole in Holes::new(used, 0, self.total_bytes) {
             if let Some(start) = self.find_zones(&hole, copies)? {
@@ -276,21 +281,21 @@ impl Hal for Zoned {
 
     fn can_activate(&self, flags: BlockGroupFlags) -> bool {
         let state = self.state.lock();
-        let copies = copies_per_device(flags).unwrap_or(1);
+        let copies = Profile::of(flags).map_or(1, Profile::copies);
         let zones = state.zones.as_ref();
         zones.is_some_and(|zones| zones.can_activate(flags, copies, &state.in_use))
     }
 
     fn has_spare(&self, chunk: &Chunk) -> bool {
         let state = self.state.lock();
-        let copies = copies_per_device(chunk.flags).unwrap_or(1);
+        let copies = Profile::of(chunk.flags).map_or(1, Profile::copies);
         let zones = state.zones.as_ref();
         zones.is_some_and(|zones| zones.has_spare(copies))
     }
 
     fn owes(&self, chunk: &Chunk) -> bool {
         let state = self.state.lock();
-        let copies = copies_per_device(chunk.flags).unwrap_or(1);
+        let copies = Profile::of(chunk.flags).map_or(1, Profile::copies);
         let zones = state.zones.as_ref();
         zones.is_some_and(|zones| zones.is_reserved_for(copies, &state.in_use))
     }
@@ -337,8 +342,8 @@ impl Hal for Zoned {
         Ok(())
     }
 
-    fn reset_stray(&self, used: &[DeviceRange]) -> Result<u64> {
-        self.reset_all_stray(used)
+    fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64> {
+        self.reset_all_stray(&used()?)
     }
 
     fn is_sequential(&self, chunk: &Chunk) -> bool {

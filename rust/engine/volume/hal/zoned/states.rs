@@ -2,8 +2,8 @@
 //! What is known of every zone of a device, and the budget of active ones.
 
 use crate::disk::{BlockGroupFlags, Physical};
-use crate::volume::allocate::copies_per_device;
 use crate::volume::device::{Device, Zone, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR};
+use crate::volume::profile::Profile;
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
 
@@ -208,7 +208,7 @@ impl States {
     /// How many zones have to be kept for groups that a commit cannot do without: one set of zones for metadata,
     /// one for the log trees, one for system chunks. `profiles`: how those are kept.
     pub(super) fn set_reserved(&mut self, metadata: BlockGroupFlags, system: BlockGroupFlags) {
-        let copies = |flags| copies_per_device(flags).unwrap_or(1);
+        let copies = |flags| Profile::of(flags).map_or(1, Profile::copies);
         self.reserved = copies(metadata)
             .saturating_mul(2)
             .saturating_add(copies(system));

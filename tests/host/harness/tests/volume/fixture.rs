@@ -60,7 +60,7 @@ pub(crate) fn open_whole_with(
             .add_chunk(Chunk::from_item(Logical::new(key.offset), &item).unwrap())
             .unwrap();
     }
-    if volume.is_zoned() && volume.zone_size().is_none() {
+    if volume.lacks_zone_size() {
         volume.set_emulated_zone_size(used(walked)[0].len).unwrap();
     }
     volume
@@ -93,4 +93,11 @@ pub(crate) fn superblock_at(image: &Image, at: u64, place: u64) -> Option<Superb
 /// The system chunks that a superblock lists, as bytes.
 pub(crate) fn listed(bytes: &SuperblockBytes) -> Vec<u8> {
     bytes.system_chunks().rest().to_vec()
+}
+
+/// What a volume asks for when it resets stray zones.
+pub(crate) fn in_use(used: &[DeviceRange]) -> Result<KVVec<DeviceRange>> {
+    let mut ranges = KVVec::new();
+    ranges.extend_from_slice(used, GFP_KERNEL)?;
+    Ok(ranges)
 }

@@ -314,7 +314,7 @@ fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
         let mut used = used(&walked);
         let mut first = None;
         loop {
-            let chunk = match volume.plan_chunk(flags, 0, &used) {
+            let chunk = match volume.plan_chunk(flags, 1, &used) {
                 Ok(chunk) => chunk,
                 Err(error) => break assert_eq!(error, ENOSPC),
             };
@@ -352,7 +352,7 @@ fn superblocks_in_chunks_are_excluded() {
     let mut at = Logical::new(0);
     let mut excluded = 0;
     // Until the device is full, so that something covers 64 MiB.
-    while let Ok(chunk) = volume.plan_chunk(BlockGroupFlags::DATA, 0, &used) {
+    while let Ok(chunk) = volume.plan_chunk(BlockGroupFlags::DATA, 1, &used) {
         used.push(DeviceRange {
             start: chunk.stripes[0].at,
             len: chunk.len,

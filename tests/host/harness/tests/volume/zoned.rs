@@ -109,7 +109,7 @@ fn load_all(volume: &Volume) {
 
 /// Makes a chunk in zones that are not in `used`, and takes them.
 fn make_chunk(volume: &Volume, flags: BlockGroupFlags, used: &mut Vec<DeviceRange>) -> Arc<Chunk> {
-    let chunk = volume.plan_chunk(flags, 0, used).unwrap();
+    let chunk = volume.plan_chunk(flags, 1, used).unwrap();
     used.extend(chunk.stripes.iter().map(|stripe| DeviceRange {
         start: stripe.at,
         len: chunk.len,
@@ -253,9 +253,9 @@ fn a_copy_that_was_never_written_is_evened_out() {
     let volume = open_whole(&device, &walked);
     let mut used = used(&walked);
     used.sort();
-    volume.reset_stray_zones(&used).unwrap();
+    volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap();
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
-    let plan = volume.plan_chunk(flags, 0, &used).unwrap();
+    let plan = volume.plan_chunk(flags, 1, &used).unwrap();
     let (logical, stripes) = (plan.logical, [plan.stripes[0], plan.stripes[1]]);
     let chunk = volume.add_chunk(plan).unwrap();
     assert_eq!(load(&volume, &chunk).alloc_offset, ZoneOffset::new(0));
@@ -287,7 +287,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
     let mut used = used(&walked);
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
     // A zone that holds something is not taken.
-    volume.reset_stray_zones(&used).unwrap();
+    volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap();
     let is_free = |at: &u64| used.iter().all(|range| range.start.get() != *at);
     let stray = (4..16)
         .map(|number| number * tools::ZONE_SIZE)
@@ -299,7 +299,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
         open_whole(&device, &walked)
     };
     let mut planned = 0;
-    while let Ok(chunk) = volume.plan_chunk(flags, 0, &used) {
+    while let Ok(chunk) = volume.plan_chunk(flags, 1, &used) {
         assert_eq!(chunk.len, tools::ZONE_SIZE);
         for stripe in chunk.stripes.iter() {
             assert!(stripe.at.get() >= 2 * tools::ZONE_SIZE && stripe.at.get() != stray);
@@ -317,9 +317,9 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
         .windows(2)
         .all(|w| w[0].start.get() + w[0].len <= w[1].start.get()));
     // Now it is.
-    assert_eq!(volume.reset_stray_zones(&used).unwrap(), 1);
-    assert_eq!(volume.reset_stray_zones(&used).unwrap(), 0);
-    let single = volume.plan_chunk(BlockGroupFlags::DATA, 0, &used).unwrap();
+    assert_eq!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap(), 1);
+    assert_eq!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap(), 0);
+    let single = volume.plan_chunk(BlockGroupFlags::DATA, 1, &used).unwrap();
     assert_eq!(single.len, tools::ZONE_SIZE);
     assert_eq!(device.violations(), Vec::<String>::new());
 }
@@ -334,7 +334,7 @@ fn data_leaves_active_zones_for_metadata() {
     let mut used = used(&walked);
     // As mount does: stray zones are reset and all groups loaded. Two of metadata, two of system are active, and the
     // log's zone.
-    assert!(volume.reset_stray_zones(&used).unwrap() > 0);
+    assert!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap() > 0);
     load_all(&volume);
     let mut chunk = |flags| make_chunk(&volume, flags, &mut used);
     let mut data = vec![group_of(&volume, BlockGroupFlags::DATA)];
@@ -442,7 +442,7 @@ fn emulated_zones_are_conventional() {
         true
     );
     let planned = volume
-        .plan_chunk(BlockGroupFlags::DATA, 0, &used(&walked))
+        .plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked))
         .unwrap();
     assert_eq!(planned.stripes[0].at.get() % tools::ZONE_SIZE, 0);
     assert!(planned.stripes[0].at.get() >= 2 * tools::ZONE_SIZE);

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The devices of a volume, by their ids.
+
+use super::device::Device;
+use super::hal::Hal;
+use super::Chunk;
+use crate::disk::{Stripe, Uuid};
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+/// A device as a part of the volume.
+pub(super) struct Member {
+    pub(super) device: Arc<dyn Device>,
+    pub(super) devid: u64,
+    pub(super) uuid: Uuid,
+    pub(super) hal: KBox<dyn Hal>,
+}
+
+/// All devices of a volume, in the order in which they were given. Today there is one.
+pub(super) struct Members {
+    /// The device whose superblock was taken: superblocks go there, and what holds for all devices is asked of it.
+    pub(super) first: Member,
+}
+
+impl Members {
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        core::iter::once(&self.first)
+    }
+
+    /// The device with this id, and its index.
+    pub(super) fn find(&self, devid: u64) -> Option<(usize, &Member)> {
+        let all = self.iter().enumerate();
+        all.into_iter().find(|(_, member)| member.devid == devid)
+    }
+
+    /// The device that has a stripe.
+    pub(super) fn having(&self, stripe: &Stripe) -> Option<&Member> {
+        let found = self.find(stripe.devid).map(|(_, member)| member);
+        found.filter(|member| member.uuid == stripe.dev_uuid)
+    }
+
+    /// The rules for a chunk, which are those of the device that it lies on: all stripes of the profiles that are
+    /// supported are on one.
+    pub(super) fn hal(&self, chunk: &Chunk) -> &dyn Hal {
+        let first = chunk.stripes.first();
+        let member = first.and_then(|stripe| self.having(stripe));
+        &*member.unwrap_or(&self.first).hal
+    }
+}
