@@ -5,7 +5,7 @@ use super::join::Joiner;
 use super::refs::{Context, Joined, Limit};
 use super::shared::Shared;
 use super::transaction::Transaction;
-use super::{Transactions, Units};
+use super::Units;
 use crate::btree::DataRef;
 use crate::space::{Class, Reservation, Urgency};
 use kernel::sync::Arc;
@@ -95,14 +95,9 @@ impl Handle {
     }
 
     /// Gives up the transaction: the volume becomes read-only and nothing of it reaches a superblock.
-    /// For callers that changed one of several items that belong together and failed at the next.
+    /// Callers need it that changed one of several items that belong together and failed at the next.
     pub fn abort(&self, error: Error) {
         self.shared.abort(error);
-    }
-
-    /// Whether this handle belongs to `txns`.
-    pub fn is_of(&self, txns: &Transactions) -> bool {
-        core::ptr::eq::<Shared>(&*self.shared, txns.shared())
     }
 
     /// Runs delayed references, paid by the transaction, and gives back what those had set aside.

@@ -49,7 +49,7 @@ pub struct Options {
     pub roots: Roots,
     /// Whether devices are told of freed ranges, at first.
     pub discard: Discard,
-    /// For the counters and for [`super::Transactions::commit_if_older`].
+    /// Tells the time for the counters and for [`super::Transactions::commit_if_older`].
     pub clock: Option<Arc<dyn Clock>>,
     /// Who is told of an abort.
     pub witness: Option<Arc<dyn Witness>>,

@@ -65,8 +65,8 @@ impl OpenTrees {
         self.keep(id, Opened { tree, root_item })
     }
 
-    /// As [`Self::get`], where no volume does without the tree: it is corrupt where there is none, and the log says which
-    /// is missing. To the caller `ENOENT` would mean a file.
+    /// Finds a tree that no volume does without. Where there is none the volume is corrupt, and the log says which tree is
+    /// missing: to the caller `ENOENT` would mean a file.
     pub(super) fn required(&self, id: ObjectId) -> Result<Arc<Tree>> {
         self.get_optional(id)?.ok_or_else(|| {
             let flaw = Flaw::missing("tree has no root item");
@@ -74,7 +74,7 @@ impl OpenTrees {
         })
     }
 
-    /// As [`Self::get`], where the format may do without the tree.
+    /// Finds a tree that the format may do without.
     pub(super) fn get_optional(&self, id: ObjectId) -> Result<Option<Arc<Tree>>> {
         match self.get(id) {
             Ok(tree) => Ok(Some(tree)),

@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) chunks: Mutex<Chunks>,
     pub(super) chunks_made: AtomicU64,
     pub(super) joining: Mutex<Joining>,
-    /// Of the joining.
+    /// Wakes those who wait for a change of `joining`.
     pub(super) moved: Condvar,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) counters: Mutex<Counters>,

@@ -70,7 +70,7 @@ impl Transactions {
         Handle::enter(&self.shared, Joiner::Starter, reservation)
     }
 
-    /// As [`Self::start`], and may draw on the global reserve: for what frees space on a full disk.
+    /// Joins as [`Self::start`] does, and may draw on the global reserve: for what frees space on a full disk.
     pub fn start_freeing(&self, units: Units) -> Result<Handle> {
         let reservation = self.reserve_metadata(units, Urgency::Freeing)?;
         Handle::enter(&self.shared, Joiner::Starter, reservation)
@@ -88,7 +88,7 @@ impl Transactions {
         self.reserve_metadata(units, Urgency::Ordinary)
     }
 
-    /// As [`Self::reserve`], and may draw on the global reserve like [`Self::start_freeing`].
+    /// Reserves as [`Self::reserve`] does, and may draw on the global reserve like [`Self::start_freeing`].
     pub fn reserve_freeing(&self, units: Units) -> Result<Reservation> {
         self.reserve_metadata(units, Urgency::Freeing)
     }
@@ -206,10 +206,6 @@ impl Transactions {
     /// Free space and reservations.
     pub fn space(&self) -> &Arc<Space> {
         &self.shared.space
-    }
-
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
     }
 
     fn reserve_metadata(&self, units: Units, urgency: Urgency) -> Result<Reservation> {

@@ -38,7 +38,7 @@ impl Units {
         }
     }
 
-    /// Both.
+    /// The items of both.
     pub const fn and(self, other: Self) -> Self {
         Self {
             inserts: self.inserts.saturating_add(other.inserts),

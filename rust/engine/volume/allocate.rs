@@ -81,7 +81,7 @@ pub(super) struct Holes<'a> {
 }
 
 impl<'a> Holes<'a> {
-    /// Those between `start` and `end`.
+    /// The holes between `start` and `end`.
     pub(super) fn new(used: &'a [DeviceRange], start: u64, end: u64) -> Self {
         Self {
             used: used.iter(),

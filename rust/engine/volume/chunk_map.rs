@@ -143,7 +143,7 @@ impl Volume {
         self.chunks.read().from(addr).cloned()
     }
 
-    /// For who writes file data to one place: `EROFS` with a line in the log, where it is kept in several
+    /// Asked by who writes file data to one place: `EROFS` with a line in the log, where it is kept in several
     /// (`mkfs.btrfs -d dup`). Copies that nobody wrote would be left.
     pub fn check_data_copies(&self) -> Result {
         let mut next = self.chunk_from(Logical::new(0));

@@ -23,7 +23,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// All of them.
+    /// Gives all devices, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
         core::iter::once(&self.first)
     }

@@ -50,7 +50,7 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, RwLock};
 use members::Members;
-use superblock::{InMemory, Reach, Writer};
+use superblock::{InMemory, Writer};
 
 /// Whether the volume may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +66,11 @@ pub enum Access {
 /// Whether the devices may be written now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::volume) enum Writes {
-    /// Not by this volume.
+    /// This volume never writes.
     Never,
-    /// From [`Volume::begin_writing`] on.
+    /// They may be from [`Volume::begin_writing`] on.
     Later,
-    /// Yes.
+    /// They may be.
     Now,
 }
 
@@ -79,7 +79,7 @@ pub(in crate::volume) enum Writes {
 pub enum Copies {
     /// The first alone, as every mount does.
     Primary,
-    /// All of them; the newest good one is taken (`rescue=`).
+    /// All copies; the newest good one is taken (`rescue=`).
     Any,
 }
 
@@ -234,20 +234,11 @@ impl Volume {
     /// All metadata it leads to must have been written (not necessarily flushed): the primary goes out with a flush
     /// before it and is durable on return. An error means that it may not be. Other copies that fail are logged.
     pub fn write_superblocks(&self, image: SuperblockImage) -> Result {
-        self.write(image, Reach::All)
-    }
-
-    /// As [`Self::write_superblocks`], but the first copy alone: for the sync of a log tree.
-    pub fn write_primary_superblock(&self, image: SuperblockImage) -> Result {
-        self.write(image, Reach::Primary)
-    }
-
-    fn write(&self, image: SuperblockImage, reach: Reach) -> Result {
         if self.writes() != Writes::Now {
             return Err(EROFS);
         }
         let mut writer = self.writer.lock();
-        writer.write(&*self.members.first.device, image, reach, &*self.checksums)
+        writer.write(&*self.members.first.device, image, &*self.checksums)
     }
 
     /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.

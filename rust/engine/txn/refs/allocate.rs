@@ -29,7 +29,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// For the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
+    /// Makes one for the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
     pub(in crate::txn) fn new(
         shared: &'a Shared,
         transaction: &'a Transaction,

@@ -22,9 +22,9 @@ pub(super) struct Record {
 
 /// Where a reference is, or would be, among the inline ones.
 enum Position {
-    /// Here, this often.
+    /// The reference is here and counts this many.
     At(usize, u32),
-    /// Not there; it belongs before the one here.
+    /// There is no such reference; it belongs before the one here.
     Before(usize),
 }
 

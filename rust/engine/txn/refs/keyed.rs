@@ -19,9 +19,9 @@ pub(super) struct Keyed<'a> {
 
 /// Where a keyed reference is.
 enum Position {
-    /// At this key, this often.
+    /// The reference is at this key and counts this many.
     At(Key, u32),
-    /// Not there; this key is free for it.
+    /// There is no such reference; this key is free for it.
     Free(Key),
 }
 

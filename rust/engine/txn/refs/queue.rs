@@ -121,7 +121,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// All of them; none is zero.
+    /// Gives all changes; none is zero.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Reference, i64)> + '_ {
         Iterator::chain(self.first.iter(), self.more.iter()).copied()
     }

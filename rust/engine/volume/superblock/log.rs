@@ -22,7 +22,7 @@ pub(in crate::volume) struct LogPlaces {
 }
 
 impl LogPlaces {
-    /// For a device of so many zones.
+    /// The zones of logs on a device of so many zones.
     pub(in crate::volume) fn new(zone_size: ZoneSize, zones: u64) -> Self {
         Self { zone_size, zones }
     }

@@ -27,7 +27,7 @@ pub(super) enum Places {
 }
 
 impl Places {
-    /// Those of a device, by what it is.
+    /// How a device keeps them, by what it is.
     pub(super) fn of(device: &dyn Device) -> Result<Self> {
         match device.zones() {
             None => Ok(Self::Fixed),
@@ -186,15 +186,6 @@ impl InMemory {
     }
 }
 
-/// Which copies a write is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// The first, which is all that a mount looks at.
-    Primary,
-    /// All.
-    All,
-}
-
 /// A superblock to be written: as it was when it was taken, whatever is changed in memory meanwhile.
 #[must_use = "a commit without its superblock is none"]
 pub struct SuperblockImage(KBox<SuperblockBytes>);
@@ -222,7 +213,6 @@ impl Writer {
         &mut self,
         device: &dyn Device,
         mut image: SuperblockImage,
-        reach: Reach,
         checksums: &dyn Checksums,
     ) -> Result {
         let bytes = &mut *image.0;
@@ -232,12 +222,7 @@ impl Writer {
         })?;
         let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
         self.write_copy(device, bytes, 0, limit, kind, checksums)?;
-        let others = if reach == Reach::All {
-            SUPERBLOCK_PLACES.len()
-        } else {
-            1
-        };
-        for copy in 1..others {
+        for copy in 1..SUPERBLOCK_PLACES.len() {
             if let Err(error) = self.write_copy(device, bytes, copy, limit, kind, checksums) {
                 let errno = error.to_errno();
                 pr_err!("superblock copy {} could not be written: {}\n", copy, errno);

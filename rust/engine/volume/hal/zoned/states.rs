@@ -56,9 +56,9 @@ impl ZoneState {
 /// Active zones by what they are used for.
 #[derive(Default)]
 pub(super) struct InUse {
-    /// Those of data groups.
+    /// Active zones of data groups.
     data: u64,
-    /// Those of metadata and system groups.
+    /// Active zones of metadata and system groups.
     metadata: u64,
 }
 
