@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Locking tree blocks: the guards, and what the lock checker is told of them.
+//! The latches of tree blocks: their guards, and what the lock checker is told of them.
 
 use super::{Block, BlockBytes, BlockInfo};
 use crate::disk::ObjectId;
@@ -7,13 +7,13 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Nesting, ReadGuard, Side, TreeKind, WriteGuard};
 
-/// A block locked for reading.
+/// A block latched for reading.
 pub(super) type Reading = ReadGuard<BlockInfo, KBox<dyn BlockBytes>>;
 
-/// A block locked for writing.
+/// A block latched for writing.
 pub(super) type Writing = WriteGuard<BlockInfo, KBox<dyn BlockBytes>>;
 
-/// A block locked in either way.
+/// A block latched in either way.
 pub(super) enum Held {
     /// For reading.
     Read(Reading),
@@ -21,7 +21,7 @@ pub(super) enum Held {
     Write(Writing),
 }
 
-/// How much of a block to lock.
+/// How a block is latched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// With other readers.
@@ -61,7 +61,7 @@ pub(super) fn try_reading(block: &Arc<Block>) -> Option<Reading> {
     Latched::try_read(block)
 }
 
-/// The lock class of a tree's blocks.
+/// The lock class of the latches of a tree's blocks.
 pub(super) fn kind(tree: ObjectId) -> TreeKind {
     match tree {
         ObjectId::ROOT_TREE => TreeKind::Root,
@@ -79,7 +79,7 @@ pub(super) fn kind(tree: ObjectId) -> TreeKind {
     }
 }
 
-/// Where a block of `tree` stands among the locks.
+/// Where the latch of a block of `tree` stands among the locks.
 pub(super) const fn nesting(tree: TreeKind, level: u8, side: Side) -> Nesting {
     Nesting { tree, level, side }
 }

@@ -5,13 +5,13 @@
 //! |------------|---------------------------------------------------------------------------|
 //! | `tree`     | a tree: its root pointer and the calls for single items                   |
 //! | `block`    | a tree block in memory, and where blocks come from                        |
-//! | `lock`     | locking tree blocks, and what the lock checker is told                    |
+//! | `lock`     | latches of tree blocks, and what the lock checker is told                 |
 //! | `search`   | the way down, for readers                                                 |
 //! | `cursor`   | walking a tree for reading                                                |
 //! | `writer`   | changing a tree in batches                                                |
 //! | `change`   | changes of single items, and of ranges of them                            |
 //! | `descend`  | the way down, for writers                                                 |
-//! | `path`     | the blocks that a writer has locked                                       |
+//! | `path`     | the blocks that a writer has latched                                      |
 //! | `cow`      | which blocks may be changed as they stand, and how the others become such |
 //! | `rewrite`  | moving blocks to new addresses                                            |
 //! | `share`    | blocks that several trees share                                           |
@@ -26,8 +26,8 @@
 //! |--------------|---------------------------------------------------------------------------------------|
 //! | [`Tree`]     | one tree: its id and its root pointer; one call per item                              |
 //! | [`Cursor`]   | walks a tree for reading                                                              |
-//! | [`Writer`]   | changes a tree in batches, with one leaf kept locked                                  |
-//! | [`Block`]    | a tree block in memory under its latch                                                |
+//! | [`Writer`]   | changes a tree in batches, with one leaf kept latched                                 |
+//! | [`Block`]    | a tree block in memory under its latch (C: `struct extent_buffer`)                   |
 //! | [`Store`]    | the cache of blocks; the kernel edge implements it, the host a plain one              |
 //! | [`Allocate`] | the running transaction as a tree sees it: addresses and references; `txn` implements |
 //! | [`seal()`]   | what every block passes on its way to the device                                      |
@@ -36,7 +36,7 @@
 //! `Documentation/btree.md` is the long form.
 //!
 //! Lock order: `FileTree` > `TreeRoot` and `MetadataTree` > `TreeRoot`, a parent block before its children, these from
-//! left to right, blocks of one tree at a time. Under block locks only [`Allocate`] is called.
+//! left to right, blocks of one tree at a time. Under latches only [`Allocate`] is called.
 
 mod allocate;
 mod block;

@@ -12,7 +12,7 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Rank, RwLock, TreeKind};
 
-/// One tree. Shared by all who use it; every call locks the blocks it needs and no more.
+/// One tree. Shared by all who use it; every call latches the blocks that it needs and no more.
 pub struct Tree {
     store: Arc<dyn Store>,
     id: ObjectId,
