@@ -56,7 +56,7 @@ impl Header {
 
 impl RawHeader {
     /// The header in memory.
-    pub fn get(&self) -> Header {
+    pub(super) fn get(&self) -> Header {
         Header {
             addr: Logical::new(self.addr.get()),
             generation: Generation::new(self.generation.get()),
@@ -189,7 +189,7 @@ impl<'a> Leaf<'a> {
 impl RawItem {
     /// Where the item's bytes start and end, counted from the end of the header.
     #[inline]
-    pub fn bounds(&self) -> Option<(usize, usize)> {
+    pub(super) fn bounds(&self) -> Option<(usize, usize)> {
         let start = usize::try_from(self.offset.get()).ok()?;
         let end = start.checked_add(usize::try_from(self.size.get()).ok()?)?;
         Some((start, end))
@@ -266,7 +266,7 @@ impl<'a> Node<'a> {
 impl RawKeyPtr {
     /// The pointer in memory.
     #[inline]
-    pub fn get(&self) -> Child {
+    pub(super) fn get(&self) -> Child {
         Child {
             key: self.key.get(),
             addr: Logical::new(self.addr.get()),

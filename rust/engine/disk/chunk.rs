@@ -256,6 +256,7 @@ impl<'a> ChunkItem<'a> {
 
 impl RawChunk {
     /// The structure for a chunk; its stripes follow it.
+    #[cfg_attr(not(feature = "raw"), allow(unreachable_pub))]
     pub fn new(len: u64, flags: BlockGroupFlags, sector_size: u32, stripes: u16) -> Self {
         Self {
             len: len.into(),

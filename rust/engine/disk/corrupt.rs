@@ -223,20 +223,6 @@ impl From<Bug> for Error {
     }
 }
 
-/// A bridge for callers that do not report yet; do not use it.
-impl From<Flaw> for Error {
-    fn from(_: Flaw) -> Error {
-        EUCLEAN
-    }
-}
-
-/// A bridge for callers that do not report yet; do not use it.
-impl From<Corrupt> for Error {
-    fn from(_: Corrupt) -> Error {
-        EUCLEAN
-    }
-}
-
 /// `Ok` when `holds`, else the flaw.
 #[inline(always)]
 pub(super) fn ensure(

@@ -34,7 +34,7 @@ pub struct RootItem {
     pub bytes_used: u64,
     /// The generation of the last snapshot: older blocks may be shared.
     pub last_snapshot: Generation,
-    /// [`ROOT_READ_ONLY`], [`ROOT_DEAD`].
+    /// The bits of a subvolume that is read-only, or dead: [`Self::is_read_only`].
     pub flags: u64,
     /// Zero when the subvolume is to be dropped.
     pub refs: u32,

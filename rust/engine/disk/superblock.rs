@@ -146,7 +146,7 @@ impl Superblock {
         Self::check_to_write(raw)
     }
 
-    /// Checks a superblock that is about to be written: all but what [`RawSuperblock::seal`] sets.
+    /// Checks a superblock that is about to be written: all but what sealing sets.
     pub fn check_to_write(raw: &RawSuperblock) -> Result<Superblock, SuperblockError> {
         if raw.magic.get() != SUPERBLOCK_MAGIC {
             return Err(SuperblockError::NotBtrfs);

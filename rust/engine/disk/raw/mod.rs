@@ -13,8 +13,11 @@
 //! | `quota`      | items of the quota tree, of which only the shape is known                |
 //! | `persistent` | the state of the volume's long jobs: replace, balance, device statistics |
 //!
-//! Any bytes are a valid `Raw*`: nothing here is checked. The typed values beside this folder are what
-//! the rest of the engine works with; it comes here to build items and to edit blocks.
+//! Any bytes are a valid `Raw*`: nothing here is checked. The typed values beside this folder are what the rest of the
+//! engine reads and writes; only they, and tests that make broken bytes, come here.
+
+// Without the feature nobody can reach what is public here.
+#![cfg_attr(not(feature = "raw"), allow(unreachable_pub))]
 
 mod block;
 mod chunk;
@@ -61,6 +64,7 @@ macro_rules! on_disk {
 
         impl $name {
             /// Bytes on disk.
+            #[allow(dead_code)] // Of some nobody asks.
             pub const SIZE: usize = $size;
         }
     )*};

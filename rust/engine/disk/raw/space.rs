@@ -42,7 +42,7 @@ on_disk! {
         offset: U64,
         /// Free bytes.
         bytes: U64,
-        /// [`CACHE_EXTENT`] or [`CACHE_BITMAP`].
+        /// 1 for a range, 2 for a bitmap (C: `BTRFS_FREE_SPACE_EXTENT`, `BTRFS_FREE_SPACE_BITMAP`).
         kind: u8,
     }
 }
@@ -51,7 +51,3 @@ on_disk! {
 pub const FREE_SPACE_BITMAPS: u32 = 1;
 /// Bytes in a free space bitmap: of the tree, at most (C: `BTRFS_FREE_SPACE_BITMAP_SIZE`).
 pub const FREE_SPACE_BITMAP_SIZE: usize = 256;
-/// A cache entry that is a range (C: `BTRFS_FREE_SPACE_EXTENT`).
-pub const CACHE_EXTENT: u8 = 1;
-/// A cache entry that has a bitmap (C: `BTRFS_FREE_SPACE_BITMAP`).
-pub const CACHE_BITMAP: u8 = 2;
