@@ -22,10 +22,10 @@ mod lib;
 mod mm;
 mod vfs;
 
-pub(crate) use block::{bio, Bio, BlockDevice, Operation};
+pub(crate) use block::{bio, BlockDevice, WriteKind};
 pub(crate) use lib::{checksum, debugfs, queue, seq, thread, time};
 use mm::noio;
-pub(crate) use mm::{memory, metadata_pages, Folio};
+pub(crate) use mm::{memory, metadata_pages, Folio, FolioBytes, LockedFolio, Writeback};
 use vfs::{acl, enospc, private};
 pub(crate) use vfs::{
     attributes, dentry, directory, file, inode, mount, owner, super_block, xattr, Inode, SuperBlock,

@@ -3,10 +3,9 @@
 //! A block device as the engine sees it: superblocks, mount, zones.
 
 use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
-use crate::linux::{BlockDevice, Folio, Operation};
+use crate::linux::{BlockDevice, FolioBytes, WriteKind};
 use engine::disk::Physical;
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
-use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -19,13 +18,13 @@ const BOUNCE_ORDER: u32 = 2;
 pub(crate) struct Disk {
     device: Arc<BlockDevice>,
     /// What goes to the device or comes from it, for one task at a time: a superblock is written without memory.
-    bounce: Mutex<ARef<Folio>>,
+    bounce: Mutex<FolioBytes>,
 }
 
 impl Disk {
     /// Takes the device.
     pub(crate) fn new(device: Arc<BlockDevice>) -> Result<Self> {
-        let bounce = Folio::alloc(BOUNCE_ORDER)?;
+        let bounce = FolioBytes::alloc(BOUNCE_ORDER)?;
         Ok(Self {
             device,
             bounce: Mutex::new(bounce, Rank::Bounce)?,
@@ -33,13 +32,14 @@ impl Disk {
     }
 
     /// Writes piece by piece, in order; every piece is complete before the next.
-    fn write_pieces(&self, operation: Operation, at: Physical, buf: &[u8]) -> Result {
-        let bounce = self.bounce.lock();
+    fn write_pieces(&self, kind: WriteKind, at: Physical, buf: &[u8]) -> Result {
+        let mut bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
-            bounce.write(0, piece);
-            self.device
-                .transfer(operation, pos.get(), &bounce, piece.len())?;
+            if let Some(room) = bounce.as_mut_slice().get_mut(..piece.len()) {
+                room.copy_from_slice(piece);
+            }
+            self.device.write(kind, pos.get(), &bounce, piece.len())?;
             pos = pos.saturating_add(piece.len() as u64);
         }
         Ok(())
@@ -74,23 +74,24 @@ impl Device for Disk {
     }
 
     fn read(&self, at: Physical, buf: &mut [u8]) -> Result {
-        let bounce = self.bounce.lock();
+        let mut bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks_mut(BOUNCE) {
-            self.device
-                .transfer(Operation::ReadMeta, pos.get(), &bounce, piece.len())?;
-            bounce.read(0, piece);
+            self.device.read(pos.get(), &mut bounce, piece.len())?;
+            if let Some(read) = bounce.as_slice().get(..piece.len()) {
+                piece.copy_from_slice(read);
+            }
             pos = pos.saturating_add(piece.len() as u64);
         }
         Ok(())
     }
 
     fn write(&self, at: Physical, buf: &[u8]) -> Result {
-        self.write_pieces(Operation::WriteSync, at, buf)
+        self.write_pieces(WriteKind::Sync, at, buf)
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {
-        self.write_pieces(Operation::WriteDurable, at, buf)
+        self.write_pieces(WriteKind::Durable, at, buf)
     }
 
     fn flush(&self) -> Result {

@@ -20,8 +20,8 @@ mod index;
 mod read;
 mod write;
 
-use crate::linux::metadata_pages::{FolioBytes, LockedFolio, MetadataPages, Missing, Owner, Pages};
-use crate::linux::{BlockDevice, SuperBlock};
+use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages};
+use crate::linux::{BlockDevice, FolioBytes, LockedFolio, SuperBlock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
@@ -213,9 +213,7 @@ impl Store for MetadataCache {
             return;
         }
         if let Some(folio) = self.pages.cached(addr.get()) {
-            folio.lock();
-            folio.cancel_dirty();
-            folio.unlock();
+            LockedFolio::lock(folio).cancel_dirty();
         }
     }
 
@@ -242,7 +240,7 @@ impl Store for MetadataCache {
 
 impl Shared {
     /// A locked folio of zeros for `addr`, clean. What was cached there is replaced.
-    fn blank(&self, pages: &Pages, addr: Logical) -> Result<(LockedFolio, FolioBytes)> {
+    fn blank(&self, pages: &Pages, addr: Logical) -> Result<(BlockFolio, FolioBytes)> {
         let pos = addr.get();
         self.check_place(addr)?;
         loop {

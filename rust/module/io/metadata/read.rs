@@ -3,29 +3,15 @@
 //! Blocks from the devices.
 
 use super::Shared;
-use crate::linux::bio::Completion;
-use crate::linux::metadata_pages::{LockedFolio, Missing, Pages};
-use crate::linux::{Bio, Folio, Operation};
+use crate::linux::metadata_pages::{Missing, Pages};
+use crate::linux::{FolioBytes, WriteKind};
 use core::sync::atomic::Ordering;
 use engine::btree::{Block, BlockInfo, Expected};
 use engine::disk::{check_block, Corrupt, Flaw, Logical};
 use engine::volume::{Mapping, Place};
-use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
-
-/// A read that nobody waits for.
-struct ReadAhead {
-    folio: ARef<Folio>,
-}
-
-impl Completion for ReadAhead {
-    fn complete(this: Arc<Self>, result: Result) {
-        // Checked by whoever needs it first.
-        this.folio.end_read(result);
-    }
-}
 
 impl Shared {
     /// Reads a block that is not in the index. Readers of one block wait for one another at the folio's lock.
@@ -42,7 +28,7 @@ impl Shared {
             if let Some(block) = self.index.get(addr.get()) {
                 return Ok(block);
             }
-            let Some(bytes) = folio.bytes() else {
+            let Some(mut bytes) = folio.bytes() else {
                 // A block that left the index while somebody holds it.
                 drop(folio);
                 let end = addr
@@ -55,8 +41,8 @@ impl Shared {
             let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));
             if !folio.is_uptodate() || check(bytes.as_slice()).is_err() {
                 folio.clear_uptodate();
-                self.read_good_copy(pages, &folio, addr, || {
-                    check(bytes.as_slice()).map_err(Corrupt::report)
+                self.read_good_copy(pages, &mut bytes, addr, |bytes| {
+                    check(bytes).map_err(Corrupt::report)
                 })?;
                 folio.mark_uptodate();
             }
@@ -73,29 +59,29 @@ impl Shared {
     fn read_good_copy(
         &self,
         pages: &Pages,
-        folio: &LockedFolio,
+        bytes: &mut FolioBytes,
         addr: Logical,
-        check: impl Fn() -> Result,
+        check: impl Fn(&[u8]) -> Result,
     ) -> Result {
         let mapping = self.map(addr)?;
-        let len = folio.size();
+        let len = bytes.len();
         let mut result = Err(EIO);
         for (index, place) in mapping.copies().iter().enumerate() {
             let Some(device) = self.devices.get(place.device) else {
                 continue;
             };
-            result = device.transfer(Operation::ReadMeta, place.at.get(), folio, len);
+            result = device.read(place.at.get(), bytes, len);
             if result.is_err() {
                 pr_err!(
                     "tree block {addr}: copy {} cannot be read\n",
                     index.saturating_add(1)
                 );
             } else {
-                result = check();
+                result = check(bytes.as_slice());
             }
             if result.is_ok() {
                 let bad = mapping.copies().get(..index).unwrap_or(&[]);
-                self.repair(pages, folio, addr, bad);
+                self.repair(pages, bytes, addr, bad);
                 break;
             }
         }
@@ -103,7 +89,7 @@ impl Shared {
     }
 
     /// Writes a good block over bad copies, where a place can be written again and the volume is not frozen.
-    fn repair(&self, pages: &Pages, folio: &LockedFolio, addr: Logical, bad: &[Place]) {
+    fn repair(&self, pages: &Pages, bytes: &FolioBytes, addr: Logical, bad: &[Place]) {
         let is_fixed = !self.is_writable.load(Ordering::Acquire)
             || self
                 .volume
@@ -120,7 +106,7 @@ impl Shared {
             let Some(device) = self.devices.get(place.device) else {
                 continue;
             };
-            let result = device.transfer(Operation::WriteSync, place.at.get(), folio, folio.size());
+            let result = device.write(WriteKind::Sync, place.at.get(), bytes, bytes.len());
             match result {
                 Ok(()) => pr_warn!("tree block {addr}: repaired the copy at {}\n", place.at),
                 Err(_) => pr_err!("tree block {addr}: the copy at {} stays bad\n", place.at),
@@ -139,19 +125,7 @@ impl Shared {
         let mapping = self.map(addr)?;
         let place = mapping.copies().first().ok_or(EIO)?;
         let device = self.devices.get(place.device).ok_or(EIO)?;
-        let mut bio = Bio::new(device, Operation::ReadMeta, place.at.get(), 1);
-        if !bio.add_folio(&folio, folio.size(), 0) {
-            return Err(EIO);
-        }
-        let owner = Arc::new(
-            ReadAhead {
-                folio: folio.clone(),
-            },
-            GFP_KERNEL,
-        )?;
-        drop(folio.into_reading());
-        bio.submit(owner);
-        Ok(())
+        folio.read_ahead(device, place.at.get())
     }
 
     /// Where a block lies, in one piece.

@@ -7,9 +7,10 @@
 //! whose holders wait for neither turn nor commit.
 
 use super::Shared;
-use crate::linux::bio::{Completion, Plug};
+use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::Pages;
-use crate::linux::{Bio, Folio, Operation};
+use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use engine::btree::{seal, WriteMode};
 use engine::disk::{Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
@@ -22,18 +23,34 @@ use latch::{Latched, Nesting, Side, TreeKind};
 /// Blocks in one request at most: 1 MiB of the usual size.
 const BATCH: usize = 64;
 
-/// Blocks that lie behind one another, on their way.
+/// Blocks that lie behind one another, on their way. Their writeback ends when the last copy is done.
 struct Flight {
-    folios: KVec<ARef<Folio>>,
+    folios: KVec<Writeback>,
     copies: usize,
-    /// Ends with the last copy.
+    /// How many of the copies could not be written.
+    failed: AtomicUsize,
+    /// Ends after the writeback.
     in_flight: KVec<InFlight>,
 }
 
 impl Completion for Flight {
     fn complete(this: Arc<Self>, result: Result) {
-        for folio in &this.folios {
-            folio.copy_written(result, this.copies);
+        if result.is_err() {
+            this.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl bio::Flight for Flight {
+    fn folios(&self) -> &[Writeback] {
+        &self.folios
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if *self.failed.get_mut() >= self.copies {
+            self.folios.iter().for_each(Writeback::lost);
         }
     }
 }
@@ -43,7 +60,7 @@ struct Batch {
     start: Logical,
     len: u64,
     flight: UniqueArc<Flight>,
-    operation: Operation,
+    kind: WriteKind,
 }
 
 /// What became of one block.
@@ -200,9 +217,9 @@ impl Shared {
             };
             let open = self.make_room(batch, addr, mode)?;
             seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(Corrupt::report)?;
-            if !start_writeback(folio) {
+            let Some(folio) = start_writeback(folio) else {
                 return Ok(Outcome::Left);
-            }
+            };
             // Nothing fails from here on.
             open.push(folio, token.submitting(), self.node_size.into());
             return Ok(Outcome::Taken);
@@ -220,8 +237,8 @@ impl Shared {
     ) -> Result {
         let (folio, bytes) = self.blank(pages, at)?;
         let open = self.make_room(batch, at, mode)?;
-        folio.start_writeback();
-        open.push(&folio, token.submitting(), self.node_size.into());
+        let writeback = folio.start_writeback();
+        open.push(writeback, token.submitting(), self.node_size.into());
         drop(bytes);
         Ok(())
     }
@@ -261,45 +278,31 @@ impl Shared {
         let mapping = self.volume.map(batch.start, batch.len);
         let copies = mapping.as_ref().map_or(1, |mapping| mapping.copies().len());
         batch.flight.copies = copies;
-        for folio in &batch.flight.folios {
-            folio.expect_copies(copies);
-        }
         let flight = batch.flight.into();
         match mapping {
-            Ok(mapping) => self.submit_copies(&mapping, &flight, batch.operation),
+            Ok(mapping) => self.submit_copies(&mapping, &flight, batch.kind),
             Err(error) => Flight::complete(flight, Err(error)),
         }
     }
 
-    fn submit_copies(&self, mapping: &Mapping, flight: &Arc<Flight>, operation: Operation) {
+    fn submit_copies(&self, mapping: &Mapping, flight: &Arc<Flight>, kind: WriteKind) {
         for place in mapping.copies() {
             let Some(device) = self.devices.get(place.device) else {
                 Flight::complete(flight.clone(), Err(EIO));
                 continue;
             };
-            let mut bio = Bio::new(device, operation, place.at.get(), BATCH as u16);
-            let fits = flight
-                .folios
-                .iter()
-                .all(|folio| bio.add_folio(folio, folio.size(), 0));
-            match fits {
-                true => bio.submit(flight.clone()),
-                false => Flight::complete(flight.clone(), Err(EIO)),
-            }
+            device.send(kind, place.at.get(), flight.clone());
         }
     }
 }
 
-/// Takes the dirty mark of a folio over into writeback. `false` if somebody else did.
-fn start_writeback(folio: &Folio) -> bool {
-    folio.lock();
-    folio.wait_writeback();
-    let is_ours = folio.clear_dirty_for_io();
-    if is_ours {
-        folio.start_writeback();
-    }
-    folio.unlock();
-    is_ours
+/// Takes the dirty mark of a folio over into writeback, unless somebody else did.
+fn start_writeback(folio: &ARef<Folio>) -> Option<Writeback> {
+    let locked = LockedFolio::lock(folio.clone());
+    locked.wait_writeback();
+    locked
+        .clear_dirty_for_io()
+        .then(|| locked.start_writeback())
 }
 
 fn position(folio: &Folio) -> u64 {
@@ -311,15 +314,16 @@ impl Batch {
         let flight = Flight {
             folios: KVec::with_capacity(BATCH, GFP_NOFAIL)?,
             copies: 0,
+            failed: AtomicUsize::new(0),
             in_flight: KVec::with_capacity(BATCH, GFP_NOFAIL)?,
         };
         Ok(Self {
             start,
             len: 0,
             flight: UniqueArc::new(flight, GFP_NOFAIL)?,
-            operation: match mode {
-                WriteMode::Background => Operation::Write,
-                WriteMode::Integrity | WriteMode::Commit => Operation::WriteSync,
+            kind: match mode {
+                WriteMode::Background => WriteKind::Background,
+                WriteMode::Integrity | WriteMode::Commit => WriteKind::Sync,
             },
         })
     }
@@ -329,9 +333,9 @@ impl Batch {
     }
 
     /// Adds a block; there is room.
-    fn push(&mut self, folio: &ARef<Folio>, in_flight: InFlight, len: u64) {
+    fn push(&mut self, folio: Writeback, in_flight: InFlight, len: u64) {
         let flight = &mut *self.flight;
-        let _ = flight.folios.push_within_capacity(folio.clone());
+        let _ = flight.folios.push_within_capacity(folio);
         let alone = match flight.in_flight.last_mut() {
             Some(last) => last.join(in_flight).err(),
             None => Some(in_flight),

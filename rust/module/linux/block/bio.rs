@@ -6,34 +6,30 @@
 
 use super::BlockDevice;
 use crate::linux::bindings as b;
-use crate::linux::Folio;
+use crate::linux::{Folio, Writeback};
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// What a request does.
+/// How a write of metadata goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// Read metadata.
-    ReadMeta,
-    /// Write; somebody waits for it.
-    WriteSync,
-    /// Write in the background.
-    Write,
-    /// Write with a flush before, durable on completion.
-    WriteDurable,
+pub(crate) enum WriteKind {
+    /// Somebody waits for it.
+    Sync,
+    /// In the background.
+    Background,
+    /// With a flush before, durable on completion.
+    Durable,
 }
 
-impl Operation {
+impl WriteKind {
     fn flags(self) -> b::blk_opf_t {
+        let write = b::req_op_REQ_OP_WRITE | b::REQ_META;
         match self {
-            Self::ReadMeta => b::req_op_REQ_OP_READ | b::REQ_META,
-            Self::WriteSync => b::req_op_REQ_OP_WRITE | b::REQ_SYNC | b::REQ_META,
-            Self::Write => b::req_op_REQ_OP_WRITE | b::REQ_META,
-            Self::WriteDurable => {
-                b::req_op_REQ_OP_WRITE | b::REQ_SYNC | b::REQ_META | b::REQ_PREFLUSH | b::REQ_FUA
-            }
+            Self::Sync => write | b::REQ_SYNC,
+            Self::Background => write,
+            Self::Durable => write | b::REQ_SYNC | b::REQ_PREFLUSH | b::REQ_FUA,
         }
     }
 }
@@ -44,12 +40,18 @@ pub(crate) trait Completion: Send + Sync + 'static {
     fn complete(this: Arc<Self>, result: Result);
 }
 
+/// Folios that go out as one request, or as several, one for each copy. Each request owns the flight until it is done.
+pub(crate) trait Flight: Completion {
+    /// The folios, in order, each as a whole.
+    fn folios(&self) -> &[Writeback];
+}
+
 /// A request that is being put together. Dropping it forgets it.
 ///
 /// # Invariants
 ///
 /// `inner` is a bio that was not submitted and belongs to this value.
-pub(crate) struct Bio {
+pub(in crate::linux) struct Bio {
     inner: NonNull<b::bio>,
 }
 
@@ -57,46 +59,57 @@ pub(crate) struct Bio {
 unsafe impl Send for Bio {}
 
 impl Bio {
-    /// A request at byte `at` of the device, with room for `segments` pieces of memory (at most 256).
-    /// Waits for memory, does not fail.
-    pub(crate) fn new(device: &BlockDevice, operation: Operation, at: u64, segments: u16) -> Self {
-        let segments = segments.clamp(1, 256);
-        // SAFETY: The device is open; `fs_bio_set` is the kernel's pool for file systems. With GFP_NOFS,
-        // which may sleep, and no more than BIO_MAX_VECS segments it never returns null.
-        let bio = unsafe {
-            b::bio_alloc_bioset(
-                device.as_ptr(),
-                segments,
-                operation.flags(),
-                b::GFP_NOFS,
-                addr_of_mut!(b::fs_bio_set),
-            )
-        };
-        // SAFETY: Not null, see above.
+    /// A read of metadata from byte `at` of the device.
+    pub(in crate::linux) fn read(device: &BlockDevice, at: u64, segments: usize) -> Self {
+        Self::new(device, b::req_op_REQ_OP_READ | b::REQ_META, at, segments)
+    }
+
+    /// A write of metadata to byte `at` of the device.
+    pub(super) fn write(device: &BlockDevice, kind: WriteKind, at: u64, segments: usize) -> Self {
+        Self::new(device, kind.flags(), at, segments)
+    }
+
+    /// A request with room for `segments` pieces of memory, of which 256 are the most. Waits for memory, does not fail.
+    fn new(device: &BlockDevice, flags: b::blk_opf_t, at: u64, segments: usize) -> Self {
+        let segments = segments.clamp(1, 256) as u16;
+        let pool = addr_of_mut!(b::fs_bio_set);
+        // SAFETY: The device is open; `fs_bio_set` is the kernel's pool for file systems.
+        let bio =
+            unsafe { b::bio_alloc_bioset(device.as_ptr(), segments, flags, b::GFP_NOFS, pool) };
+        // SAFETY: With GFP_NOFS, which may sleep, and no more than BIO_MAX_VECS segments it is never null.
         let inner = unsafe { NonNull::new_unchecked(bio) };
-        // SAFETY: The bio is ours.
+        // SAFETY: The bio is new: nobody else has it.
         unsafe { (*inner.as_ptr()).bi_iter.bi_sector = at >> 9 };
         // INVARIANT: The bio is new.
         Self { inner }
     }
 
-    /// Adds a piece of a folio; `false` if the request is full. The folio must stay until the completion.
-    pub(crate) fn add_folio(&mut self, folio: &Folio, len: usize, offset: usize) -> bool {
-        // SAFETY: The bio is ours, the folio alive; C checks the room.
+    /// Adds a piece of a folio; `false` if the request is full.
+    ///
+    /// # Safety
+    ///
+    /// Until the request is done, or forgotten, the folio is alive, and nobody uses these bytes if they are read into.
+    pub(in crate::linux) unsafe fn add_folio(
+        &mut self,
+        folio: &Folio,
+        len: usize,
+        offset: usize,
+    ) -> bool {
+        // SAFETY: The bio is ours and not submitted, and C checks the room; the rest is the function's contract.
         unsafe { b::bio_add_folio(self.inner.as_ptr(), folio.as_ptr(), len, offset) }
     }
 
     /// Sends the request and waits.
-    pub(crate) fn submit_wait(self) -> Result {
-        // SAFETY: The bio is ours and complete; it is ours again afterwards.
+    pub(super) fn submit_wait(self) -> Result {
+        // SAFETY: The bio is not submitted; it is ours again when the call returns.
         to_result(unsafe { b::submit_bio_wait(self.inner.as_ptr()) })
     }
 
     /// Sends the request; `owner` is told of its end, perhaps before this returns.
-    pub(crate) fn submit<C: Completion>(self, owner: Arc<C>) {
+    pub(in crate::linux) fn submit<C: Completion>(self, owner: Arc<C>) {
         let bio = self.inner.as_ptr();
         core::mem::forget(self);
-        // SAFETY: The bio was ours; from here it is the block layer's, and `completed` gets it back.
+        // SAFETY: The bio was ours; from here it is the block layer's, until `completed` gets it back.
         unsafe {
             (*bio).bi_private = Arc::into_raw(owner).cast_mut().cast();
             (*bio).bi_end_io = Some(completed::<C>);
@@ -113,14 +126,11 @@ impl Drop for Bio {
 }
 
 unsafe extern "C" fn completed<C: Completion>(bio: *mut b::bio) {
-    // SAFETY: The block layer gives the bio back once; `submit` put an `Arc<C>` into it.
-    let (owner, status) = unsafe {
-        (
-            Arc::from_raw((*bio).bi_private.cast::<C>().cast_const()),
-            (*bio).bi_status,
-        )
-    };
-    // SAFETY: The last user puts the bio.
+    // SAFETY: The block layer gives the bio back, and uses it no more.
+    let (owner, status) = unsafe { ((*bio).bi_private.cast::<C>(), (*bio).bi_status) };
+    // SAFETY: `submit` put an `Arc<C>` into it, and it comes back once.
+    let owner = unsafe { Arc::from_raw(owner.cast_const()) };
+    // SAFETY: The bio is ours again: this is its last use.
     unsafe { b::bio_put(bio) };
     // SAFETY: A plain conversion of numbers.
     C::complete(owner, to_result(unsafe { b::blk_status_to_errno(status) }));

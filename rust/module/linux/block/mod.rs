@@ -10,5 +10,5 @@
 pub(crate) mod bio;
 mod device;
 
-pub(crate) use bio::{Bio, Operation};
+pub(crate) use bio::WriteKind;
 pub(crate) use device::{BlockDevice, Condition, ZoneOperation, ZoneReport};

@@ -6,8 +6,7 @@
 
 use super::bindings;
 use crate::linux::memory::Memory;
-use crate::linux::Folio;
-use kernel::sync::aref::ARef;
+use crate::linux::FolioBytes;
 use latch::prelude::*;
 
 /// The largest folio of a copy, in pages by its logarithm: what the allocator has when memory is in pieces.
@@ -24,7 +23,7 @@ pub(crate) const MAX_BYTES: u64 = 1 << 20;
 /// [`Bounce::seal`] was called, and it has room for them before.
 pub(super) struct Bounce {
     bio: *mut bindings::bio,
-    folios: KVec<ARef<Folio>>,
+    folios: KVec<FolioBytes>,
     filled: usize,
 }
 
@@ -60,17 +59,20 @@ impl Bounce {
     pub(super) fn room(&self) -> u64 {
         self.folios
             .iter()
-            .fold(0, |sum: u64, folio| sum.saturating_add(folio.size() as u64))
+            .fold(0, |sum: u64, folio| sum.saturating_add(folio.len() as u64))
     }
 
     /// Copies the next bytes. What there is no room for is left out.
     pub(super) fn append(&mut self, mut from: Memory<'_>) {
         let mut start = 0usize;
-        for folio in &self.folios {
-            let end = start.saturating_add(folio.size());
+        for folio in &mut self.folios {
+            let end = start.saturating_add(folio.len());
             if self.filled < end && from.len() > 0 {
                 let (now, later) = from.split_at(end.saturating_sub(self.filled));
-                folio.copy_from(self.filled.saturating_sub(start), now);
+                let offset = self.filled.saturating_sub(start);
+                if let Some(room) = folio.as_mut_slice().get_mut(offset..) {
+                    now.copy_to(room);
+                }
                 self.filled = self.filled.saturating_add(now.len());
                 from = later;
             }
@@ -82,12 +84,13 @@ impl Bounce {
     pub(super) fn seal(&mut self) {
         let mut left = self.filled;
         for folio in &self.folios {
-            let len = folio.size().min(left);
+            let len = folio.len().min(left);
             if len == 0 {
                 return;
             }
+            let folio = folio.folio().as_ptr();
             // SAFETY: The bio has room for a vector for each folio, which stays as long as this value.
-            unsafe { bindings::bio_add_folio_nofail(self.bio, folio.as_ptr(), len, 0) };
+            unsafe { bindings::bio_add_folio_nofail(self.bio, folio, len, 0) };
             left = left.saturating_sub(len);
         }
     }
@@ -96,9 +99,8 @@ impl Bounce {
     pub(super) fn memory(&self, each: &mut dyn FnMut(Memory<'_>)) {
         let mut left = self.filled;
         for folio in &self.folios {
-            let len = folio.size().min(left);
-            // SAFETY: The folio has that many bytes, and stays as long as this value.
-            each(unsafe { Memory::new(folio.address(), len) });
+            let len = folio.len().min(left);
+            each(folio.as_slice().get(..len).unwrap_or(&[]).into());
             left = left.saturating_sub(len);
         }
     }
@@ -117,12 +119,12 @@ impl Drop for Bounce {
 }
 
 /// Folios for `len` bytes; fewer where memory ends, but one.
-fn alloc_folios(len: u64) -> Result<KVec<ARef<Folio>>> {
+fn alloc_folios(len: u64) -> Result<KVec<FolioBytes>> {
     let mut left = usize::try_from(len).map_err(|_| EFBIG)?;
     let mut folios = KVec::new();
     while left > 0 {
         let more = alloc(left).and_then(|folio| {
-            left = left.saturating_sub(folio.size());
+            left = left.saturating_sub(folio.len());
             Ok(folios.push(folio, GFP_KERNEL)?)
         });
         match more {
@@ -135,8 +137,8 @@ fn alloc_folios(len: u64) -> Result<KVec<ARef<Folio>>> {
 }
 
 /// A folio for up to `left` bytes: a smaller one where there is no such memory.
-fn alloc(left: usize) -> Result<ARef<Folio>> {
+fn alloc(left: usize) -> Result<FolioBytes> {
     let pages = left.div_ceil(kernel::page::PAGE_SIZE);
     let order = pages.checked_ilog2().unwrap_or(0).min(MAX_ORDER);
-    Folio::alloc(order).or_else(|_| Folio::alloc(0))
+    FolioBytes::alloc(order).or_else(|_| FolioBytes::alloc(0))
 }

@@ -11,7 +11,7 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/rmap.h`
 
 use super::{bindings, range_of, write, Blocks, FileData, Tables};
-use crate::linux::Folio;
+use crate::linux::{Folio, LockedFolio};
 use core::ptr::{self, NonNull};
 use kernel::error::from_err_ptr;
 use kernel::sync::aref::ARef;
@@ -32,10 +32,9 @@ impl<T: FileData> Tables<T> {
             Some(folio) => {
                 // Its bytes hold still until then, and so do their checksums.
                 folio.wait_writeback();
-                // SAFETY: The folio is locked, of `inode`, and goes on behind the end.
+                // SAFETY: The folio is of `inode`, goes on behind its end, and writeback of it begins under its lock only.
                 unsafe { clear::<T>(inode, &folio) };
                 raise();
-                folio.unlock();
             }
         }
     }
@@ -64,20 +63,17 @@ pub(crate) unsafe fn is_folio_across_end(inode: *mut bindings::inode) -> bool {
 /// # Safety
 ///
 /// As for [`Tables::clear_behind_end`].
-unsafe fn lock_across(inode: *mut bindings::inode) -> Option<ARef<Folio>> {
-    // SAFETY: By the caller's promise; what is found locked is kept, or unlocked here.
-    unsafe {
-        if !is_folio_across_end(inode) {
-            return None;
-        }
-        let found = bindings::filemap_lock_folio((*inode).i_mapping, index_of_end(inode));
-        let folio = owned(found)?;
-        if !goes_on(inode, &folio) {
-            folio.unlock();
-            return None;
-        }
-        Some(folio)
+unsafe fn lock_across(inode: *mut bindings::inode) -> Option<LockedFolio> {
+    // SAFETY: By the caller's promise.
+    if unsafe { !is_folio_across_end(inode) } {
+        return None;
     }
+    // SAFETY: By the caller's promise: an inode keeps its mapping.
+    let found = unsafe { bindings::filemap_lock_folio((*inode).i_mapping, index_of_end(inode)) };
+    // SAFETY: The page cache gave a reference, and left its lock to us.
+    let folio = unsafe { LockedFolio::from_locked(owned(found)?) };
+    // SAFETY: By the caller's promise.
+    unsafe { goes_on(inode, &folio) }.then_some(folio)
 }
 
 /// # Safety
@@ -118,8 +114,8 @@ unsafe fn goes_on(inode: *mut bindings::inode, folio: &Folio) -> bool {
 ///
 /// # Safety
 ///
-/// `inode` is a live inode of `T`, `folio` is locked, not under writeback, and goes on behind the end of the file.
-unsafe fn clear<T: FileData>(inode: *mut bindings::inode, folio: &Folio) {
+/// `inode` is a live inode of `T`, `folio` is of it, not under writeback, and goes on behind the end of the file.
+unsafe fn clear<T: FileData>(inode: *mut bindings::inode, folio: &LockedFolio) {
     let at = folio.as_ptr();
     // SAFETY: By the caller's promise. User space may store to these bytes, hence no reference to them.
     unsafe {

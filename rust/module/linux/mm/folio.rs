@@ -4,7 +4,6 @@
 //!
 //! C header: `include/linux/mm_types.h`, `include/linux/pagemap.h`
 
-use super::memory::Memory;
 use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::AtomicUsize;
@@ -44,7 +43,7 @@ unsafe impl AlwaysRefCounted for Folio {
 
 impl Folio {
     /// A folio of `1 << order` pages that belongs to no mapping. May enter reclaim, not the file system.
-    pub(crate) fn alloc(order: u32) -> Result<ARef<Self>> {
+    pub(super) fn alloc(order: u32) -> Result<ARef<Self>> {
         // SAFETY: It takes any order.
         let folio = unsafe { b::folio_alloc_noprof(b::GFP_NOFS, order) };
         let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
@@ -79,34 +78,10 @@ impl Folio {
         unsafe { b::folio_pos(self.as_ptr()) }
     }
 
-    /// Waits for the folio's lock.
-    pub(crate) fn lock(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_lock(self.as_ptr()) };
-    }
-
-    /// Releases the folio's lock, which the caller holds.
-    pub(crate) fn unlock(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_unlock(self.as_ptr()) };
-    }
-
     /// Whether the contents are those of the file.
     pub(crate) fn is_uptodate(&self) -> bool {
         // SAFETY: The folio is alive.
         unsafe { b::folio_test_uptodate(self.as_ptr()) }
-    }
-
-    /// Marks the contents as those of the file.
-    pub(crate) fn mark_uptodate(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_mark_uptodate(self.as_ptr()) };
-    }
-
-    /// Marks the contents as not those of the file: they did not pass a check.
-    pub(crate) fn clear_uptodate(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_clear_uptodate(self.as_ptr()) };
     }
 
     /// Whether the contents must go to the device.
@@ -127,91 +102,31 @@ impl Folio {
         unsafe { b::folio_mark_dirty(self.as_ptr()) }
     }
 
-    /// Takes the dirty mark off a locked folio that is about to be written. `false` if it had none.
-    pub(crate) fn clear_dirty_for_io(&self) -> bool {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_clear_dirty_for_io(self.as_ptr()) }
-    }
-
-    /// Takes the dirty mark off a locked folio that is not to be written.
-    pub(crate) fn cancel_dirty(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_cancel_dirty(self.as_ptr()) };
-    }
-
-    /// Marks a locked folio as on its way to the device.
-    pub(crate) fn start_writeback(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::rbtrfs_folio_start_writeback(self.as_ptr()) };
-    }
-
-    /// Ends [`Self::start_writeback`].
-    pub(crate) fn end_writeback(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_end_writeback(self.as_ptr()) };
-    }
-
-    /// Waits for [`Self::end_writeback`].
+    /// Waits until the contents are no longer on their way to the device.
     pub(crate) fn wait_writeback(&self) {
         // SAFETY: The folio is alive.
         unsafe { b::folio_wait_writeback(self.as_ptr()) };
     }
 
-    /// The folio's private word, for its owner.
-    pub(super) fn private_word(&self) -> &AtomicUsize {
-        // SAFETY: The word is aligned, lives as long as the folio, and is used by its owner alone, which
-        // is this driver, as an atomic.
-        unsafe {
-            let folio = self.as_ptr();
-            let word = addr_of_mut!(
-                (*folio)
+    /// The folio's private word.
+    ///
+    /// # Safety
+    ///
+    /// While it is borrowed, nobody uses the word in another way: the folio's mapping is one whose owner does so, or it is in
+    /// none.
+    pub(super) unsafe fn private_word(&self) -> &AtomicUsize {
+        // SAFETY: The word is aligned and lives as long as the folio.
+        let word = unsafe {
+            addr_of_mut!(
+                (*self.as_ptr())
                     .__bindgen_anon_1
                     .__bindgen_anon_1
                     .__bindgen_anon_3
                     .private
-            );
-            &*word.cast::<AtomicUsize>()
-        }
-    }
-
-    /// Ends a read of the whole folio: marks it up to date if it went well, and unlocks it.
-    pub(crate) fn end_read(&self, result: Result) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_end_read(self.as_ptr(), result.is_ok()) };
-    }
-
-    /// Copies into the folio. What does not fit is left out.
-    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-        let size = self.size();
-        let offset = offset.min(size);
-        let len = bytes.len().min(size.saturating_sub(offset));
-        // SAFETY: `[offset, offset + len)` lies in the folio, whose pages are all mapped in the kernel
-        // (no highmem on 64 bit). The contents belong to nobody, hence a copy and no reference.
-        unsafe {
-            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address().add(offset), len);
-        }
-    }
-
-    /// Copies memory that others may change into the folio. What does not fit is left out.
-    pub(in crate::linux) fn copy_from(&self, offset: usize, from: Memory<'_>) {
-        let size = self.size();
-        let offset = offset.min(size);
-        let len = from.len().min(size.saturating_sub(offset));
-        // SAFETY: As in `write`; the source is valid for its length.
-        unsafe {
-            core::ptr::copy_nonoverlapping(from.as_ptr(), self.address().add(offset), len);
-        }
-    }
-
-    /// Copies out of the folio. What lies behind its end is left alone.
-    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) {
-        let size = self.size();
-        let offset = offset.min(size);
-        let len = bytes.len().min(size.saturating_sub(offset));
-        // SAFETY: As in `write`.
-        unsafe {
-            core::ptr::copy_nonoverlapping(self.address().add(offset), bytes.as_mut_ptr(), len);
-        }
+            )
+        };
+        // SAFETY: By the function's contract.
+        unsafe { &*word.cast::<AtomicUsize>() }
     }
 
     /// Where the kernel sees the folio's bytes.

@@ -5,13 +5,19 @@
 //! | module             | what is in it                                     |
 //! |--------------------|---------------------------------------------------|
 //! | [`folio`]          | `folio`                                           |
+//! | [`locked`]         | a folio's lock and its writeback, as values       |
+//! | [`bytes`]          | a folio's bytes, where they are Rust's alone      |
 //! | [`metadata_pages`] | `address_space` of tree blocks                    |
 //! | [`memory`]         | bytes that others may change while they are read  |
 //! | [`noio`]           | `PF_MEMALLOC_NOIO`                                |
 
-pub(crate) mod folio;
+mod bytes;
+mod folio;
+mod locked;
 pub(crate) mod memory;
 pub(crate) mod metadata_pages;
 pub(in crate::linux) mod noio;
 
+pub(crate) use bytes::FolioBytes;
 pub(crate) use folio::Folio;
+pub(crate) use locked::{LockedFolio, Writeback};

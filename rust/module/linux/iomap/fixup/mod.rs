@@ -20,11 +20,10 @@ mod waiting;
 pub(crate) use waiting::{Fixups, Tally};
 
 use super::{
-    bindings, clean_behind, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks,
-    FileData, Patience,
+    bindings, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks, FileData, Patience,
 };
 use crate::linux::enospc::with_room;
-use crate::linux::{Folio, Inode};
+use crate::linux::{Folio, Inode, LockedFolio};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -166,10 +165,10 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result
         with_room(inode, || {
             file.reserve(&mut allowance, pos, end, Patience::Waits)
         })?;
-        folio.lock();
-        // SAFETY: The folio is locked, the inode alive.
-        let tried = unsafe { mend_locked(file, inode.as_ptr(), folio, &mut allowance) };
-        folio.unlock();
+        let locked = LockedFolio::lock(folio.into());
+        // SAFETY: The inode is alive, and of `T` as `file` is.
+        let tried = unsafe { mend_locked(file, inode.as_ptr(), &locked, &mut allowance) };
+        drop(locked);
         match tried {
             Tried::Done(mended) => return Ok(mended),
             // Without the lock: whoever writes it back may want that.
@@ -189,11 +188,11 @@ enum Tried {
 
 /// # Safety
 ///
-/// `inode` is a live inode of `T`, and `folio` is locked.
+/// `inode` is the live inode of `file`.
 unsafe fn mend_locked<T: FileData>(
     file: &T,
     inode: *mut bindings::inode,
-    folio: &Folio,
+    folio: &LockedFolio,
     allowance: &mut T::Allowance,
 ) -> Tried {
     let at = folio.as_ptr();
@@ -219,11 +218,9 @@ unsafe fn mend_locked<T: FileData>(
             continue;
         }
         // Which of its blocks are dirty is not for us to know: all become so.
-        // SAFETY: As above.
-        unsafe {
-            bindings::iomap_dirty_folio(mapping, at);
-            clean_behind(at, end);
-        }
+        // Those behind the end of the file, too, until it grows (`growth`).
+        // SAFETY: The folio is locked and in this mapping, which the inode keeps.
+        unsafe { bindings::iomap_dirty_folio(mapping, at) };
         if file.cover(allowance, run.start, run.end).is_err() {
             return Tried::Short;
         }

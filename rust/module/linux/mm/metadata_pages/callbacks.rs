@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel asks of the page cache of tree blocks.
+//!
+//! C headers: `include/linux/fs.h`, `include/linux/writeback.h`
+
+use super::{Owner, Pages};
+use crate::linux::bindings as b;
+use crate::linux::mm::FolioBytes;
+use crate::linux::{private, Folio};
+use core::marker::PhantomData;
+use kernel::error::from_result;
+use kernel::ffi::c_int;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+pub(super) struct Table<O>(PhantomData<O>);
+
+impl<O: Owner> Table<O> {
+    pub(super) const MAPPING: b::address_space_operations = b::address_space_operations {
+        writepages: Some(writepages::<O>),
+        dirty_folio: Some(b::filemap_dirty_folio),
+        invalidate_folio: Some(invalidate_folio::<O>),
+        release_folio: Some(release_folio::<O>),
+        migrate_folio: Some(migrate_folio),
+        ..pin_init::zeroed()
+    };
+}
+
+/// The owner behind a folio or mapping.
+///
+/// # Safety
+///
+/// `mapping` is one of [`MetadataPages`] with an `O`, alive for `'a`.
+unsafe fn owner<'a, O: Owner>(mapping: *mut b::address_space) -> Option<&'a Arc<O>> {
+    // SAFETY: By the function's contract and the invariant of `MetadataPages`.
+    unsafe { private::get::<Arc<O>>((*(*mapping).host).i_private) }
+}
+
+unsafe extern "C" fn writepages<O: Owner>(
+    mapping: *mut b::address_space,
+    control: *mut b::writeback_control,
+) -> c_int {
+    // SAFETY: The mapping has this table: it is of `MetadataPages`, and its inode is alive while it is written.
+    let Some(owner) = (unsafe { owner::<O>(mapping) }) else {
+        return 0;
+    };
+    // SAFETY: As above; the type is transparent.
+    let pages = unsafe { &*mapping.cast::<Pages>() };
+    // SAFETY: The control is this call's alone until it returns.
+    let control = unsafe { &mut *control };
+    // The periodic flush is the commit's matter, and so is sync.
+    if control.for_kupdate() != 0 || control.sync_mode != b::writeback_sync_modes_WB_SYNC_NONE {
+        return 0;
+    }
+    let (start, end) = match control.range_cyclic() {
+        0 => (control.range_start, control.range_end),
+        _ => (0, i64::MAX),
+    };
+    let at = |pos: i64| u64::try_from(pos).unwrap_or(0);
+    let mut limit = control.nr_to_write as i64;
+    let result = owner.write_some(pages, at(start), at(end), &mut limit);
+    control.nr_to_write = limit as isize;
+    from_result(|| result.map(|()| 0))
+}
+
+/// The owner of a folio of [`MetadataPages`](super::MetadataPages), the folio, and where it stands.
+///
+/// # Safety
+///
+/// `folio` is in a mapping with the table of `O`, and locked by the caller for `'a`: it stays there.
+unsafe fn lent<'a, O: Owner>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a Folio, u64) {
+    // SAFETY: By the function's contract.
+    let owner = unsafe { owner::<O>((*folio).__bindgen_anon_1.__bindgen_anon_1.mapping) };
+    // SAFETY: By the function's contract: its mapping has a reference.
+    let folio = unsafe { Folio::borrow(folio) };
+    (owner, folio, u64::try_from(folio.pos()).unwrap_or(0))
+}
+
+unsafe extern "C" fn release_folio<O: Owner>(folio: *mut b::folio, _gfp: b::gfp_t) -> bool {
+    // SAFETY: The kernel lends a folio of a mapping with this table, locked.
+    let (owner, folio, pos) = unsafe { lent::<O>(folio) };
+    if folio.is_dirty() || folio.is_writeback() {
+        return false;
+    }
+    // SAFETY: No path leads to folios of such a mapping, and their private words are for this.
+    owner.is_none_or(|owner| owner.release(pos)) && unsafe { !FolioBytes::are_lent(folio) }
+}
+
+unsafe extern "C" fn invalidate_folio<O: Owner>(folio: *mut b::folio, _from: usize, _len: usize) {
+    // SAFETY: The kernel lends a folio of a mapping with this table, locked.
+    let (owner, _, pos) = unsafe { lent::<O>(folio) };
+    if let Some(owner) = owner {
+        owner.invalidate(pos);
+    }
+}
+
+/// Tree blocks are referred to by address: they stay where they are.
+unsafe extern "C" fn migrate_folio(
+    _mapping: *mut b::address_space,
+    _to: *mut b::folio,
+    _from: *mut b::folio,
+    _mode: b::migrate_mode,
+) -> c_int {
+    EAGAIN.to_errno()
+}
