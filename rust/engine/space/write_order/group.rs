@@ -9,7 +9,7 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// The allocation state of a group of tree blocks, as the write order sees it.
-pub trait OrderedGroup: Send + Sync {
+pub(in crate::space) trait OrderedGroup: Send + Sync {
     /// Where the last block ends that was allocated and not abandoned.
     fn blocks_end(&self) -> Logical;
 
@@ -21,7 +21,7 @@ pub trait OrderedGroup: Send + Sync {
 }
 
 /// A data group that holds active zones or may do so, as the write order sees it.
-pub trait DataGroup: Send + Sync {
+pub(in crate::space) trait DataGroup: Send + Sync {
     /// What is left to allocate in it, if it holds active zones, nothing is on its way to them, and what is left was
     /// promised to nobody.
     fn spare(&self) -> Option<u64>;

@@ -46,9 +46,10 @@ mod progress;
 mod statistics;
 
 pub use admit::{Admission, WriteToken, WriteTurn};
-pub use group::{DataGroup, InFlight, OrderedGroup};
+pub use group::InFlight;
 pub use statistics::WriteOrderStatistics;
 
+pub(in crate::space) use group::{DataGroup, OrderedGroup};
 pub(in crate::space) use progress::DataProgress;
 
 use crate::disk::Logical;
