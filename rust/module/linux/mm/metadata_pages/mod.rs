@@ -5,6 +5,11 @@
 //! Every folio is one tree block. The kernel's flusher, its reclaim and its throttling see an ordinary
 //! file; the owner is asked before a folio goes and when dirty ones should be written.
 //!
+//! | module         | what is in it                                              |
+//! |----------------|------------------------------------------------------------|
+//! | [`callbacks`]  | what the kernel asks of such a mapping                     |
+//! | [`read_ahead`] | the locked folio of a block, and reads nobody waits for    |
+//!
 //! C headers: `include/linux/pagemap.h`, `include/linux/writeback.h`
 
 use crate::linux::bindings as b;
