@@ -6,6 +6,7 @@
 //! |----------------|------------------------------------------------------------------------------|
 //! | [`mount`]      | [`Mount`]: what a super block owns; mounting, sync, remount, unmount         |
 //! | [`options`]    | mount options, in the words of C btrfs                                       |
+//! | [`flags`]      | those of them that are on or off                                             |
 //! | [`settings`]   | the options in force, as `/proc/mounts` shows them                           |
 //! | [`shown`]      | the directory that a mount shows: `subvol=`, `subvolid=`                     |
 //! | `node`         | [`Node`]: what an inode owns; the inode cache; attributes mirrored           |
@@ -26,6 +27,7 @@ mod committer;
 mod counters;
 mod directory;
 mod file;
+mod flags;
 mod mount;
 mod node;
 mod options;

@@ -13,7 +13,8 @@ use crate::io::clock::KernelClock;
 use crate::io::data::{DataPath, DataTally};
 use crate::io::device::Disk;
 use crate::io::metadata::MetadataCache;
-use crate::linux::mount::{Access, FileSystem, Parsed, Statfs};
+use crate::linux::mount::{Access, Asked, FileSystem, Statfs};
+use crate::linux::options::MountLog;
 use crate::linux::queue::OwnedQueue;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::{AnonymousDevice, Parameters};
@@ -149,8 +150,9 @@ impl Mount {
     }
 
     /// Takes over what a remount says.
-    fn set_options(&self, options: &MountOptions) -> Result {
-        check_space_cache(self.volume(), options)?;
+    fn set_options(&self, asked: &Asked<'_, MountOptions>) -> Result {
+        let options = &*asked.options;
+        check_space_cache(self.volume(), options, &asked.log)?;
         let settings = {
             let mut settings = self.settings.lock();
             settings.change(options, facts(self.volume()));
@@ -218,24 +220,16 @@ impl FileSystem for Mount {
         }
     }
 
-    fn parse(options: &mut MountOptions, name: &[u8], value: Option<&[u8]>) -> Result<Parsed> {
-        options.parse(name, value)
-    }
-
-    fn open(
-        sb: &SuperBlock,
-        device: BlockDevice,
-        options: &MountOptions,
-        access: Access,
-    ) -> Result<Self> {
+    fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, MountOptions>) -> Result<Self> {
+        let (options, access) = (&*asked.options, asked.access);
         let device = Arc::new(device, GFP_KERNEL)?;
         let devices = copy(core::slice::from_ref(&device))?;
         let volume = open_volume(&devices, access)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
-        check_space_cache(&volume, options)?;
+        check_space_cache(&volume, options, &asked.log)?;
         let settings = Settings::new(options, facts(&volume), &device);
-        let mut txn_options = txn_options(options, access)?;
+        let mut txn_options = txn_options(asked)?;
         txn_options.discard = settings.discard;
         let witness: Arc<dyn Witness> = cache.clone();
         txn_options.witness = Some(witness);
@@ -287,22 +281,24 @@ impl FileSystem for Mount {
         this.top_of(sb, this.fs.subvolumes().get(ObjectId::FS_TREE)?)
     }
 
-    fn shown_path(sb: &SuperBlock, options: &MountOptions) -> Result<KVec<u8>> {
-        shown::path(&mount(sb)?.fs, options)
+    fn shown_path(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {
+        shown::path(&mount(sb)?.fs, asked)
     }
 
-    fn check_root(root: &Inode, options: &MountOptions) -> Result {
-        shown::check(root, options)
+    fn check_root(root: &Inode, asked: &Asked<'_, MountOptions>) -> Result {
+        shown::check(root, asked)
     }
 
-    fn reconfigure(sb: &SuperBlock, options: &MountOptions, access: Access) -> Result {
+    fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         let this = mount(sb)?;
-        this.set_options(options)?;
-        match (access, sb.is_read_only()) {
+        this.set_options(asked)?;
+        match (asked.access, sb.is_read_only()) {
             (Access::ReadWrite, true) => {
                 let is_possible = this.transactions().access() == txn::Access::ReadWrite;
                 if !is_possible || this.has_failed() {
-                    pr_err!("the volume cannot be made writable without mounting it anew\n");
+                    asked.log.error(fmt!(
+                        "the volume cannot be made writable without mounting it anew"
+                    ));
                     return Err(EROFS);
                 }
                 this.begin_writing()
@@ -435,11 +431,14 @@ fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
     Volume::open(disks, Arc::new(KernelChecksums, GFP_KERNEL)?, options)
 }
 
-fn txn_options(options: &MountOptions, access: Access) -> Result<txn::Options> {
+fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
+    let options = &*asked.options;
     let mut txn_options = txn::Options::new(txn::Access::ReadWrite);
     if options.ignores_log {
-        if access == Access::ReadWrite {
-            pr_err!("a log tree can be ignored on a read-only mount alone\n");
+        if asked.access == Access::ReadWrite {
+            asked
+                .log
+                .error(fmt!("mount option rescue=nologreplay goes with ro alone"));
             return Err(EINVAL);
         }
         txn_options.access = txn::Access::ReadOnly;
@@ -466,9 +465,11 @@ fn has_free_space_tree(volume: &Volume) -> bool {
 }
 
 /// A free space tree that is there is kept up to date, whatever is asked for.
-fn check_space_cache(volume: &Volume, options: &MountOptions) -> Result {
+fn check_space_cache(volume: &Volume, options: &MountOptions, log: &MountLog<'_>) -> Result {
     if options.drops_tree && has_free_space_tree(volume) {
-        pr_err!("the free space tree cannot be given up: mount with space_cache=v2\n");
+        log.error(fmt!(
+            "the free space tree cannot be given up: mount with space_cache=v2"
+        ));
         return Err(EINVAL);
     }
     Ok(())

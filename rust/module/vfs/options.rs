@@ -2,11 +2,10 @@
 
 //! Mount options, in the words of C btrfs.
 //!
-//! What this driver does not do is refused in one line; what asks for what it does anyway is taken.
+//! What this driver does not do is refused, as mount(8) tells the user; what asks for what it does anyway is taken.
 
-use super::settings::COMMIT_INTERVAL;
-use crate::linux::mount::Parsed;
-use core::ops::RangeInclusive;
+use super::flags::{FlagChange, Flags};
+use crate::linux::options::{Given, Kind, Options, Parameter};
 use engine::disk::ObjectId;
 use engine::txn::Discard;
 use latch::prelude::*;
@@ -21,7 +20,7 @@ pub(crate) struct MountOptions {
     pub(crate) shown_path: Option<KVec<u8>>,
     /// `subvolid=`: which it is.
     pub(crate) shown_id: Option<ObjectId>,
-    /// `commit=`: seconds.
+    /// `commit=`: seconds; zero is the default.
     pub(crate) commit_interval: Option<u32>,
     /// `max_inline=`: bytes.
     pub(super) max_inline: Option<u32>,
@@ -43,159 +42,186 @@ pub(crate) struct MountOptions {
     pub(crate) tries_backup_roots: bool,
 }
 
-/// Options that are on or off, some of which are nothing but shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags(u16);
+type Word = Parameter<MountOptions>;
 
-impl Flags {
-    const NONE: Self = Self(0);
-    /// `nodatasum`.
-    pub(super) const NO_DATASUM: Self = Self(1);
-    /// `nossd`.
-    pub(super) const NO_SSD: Self = Self(1 << 1);
-    /// `ssd`, or the device has no moving parts.
-    pub(super) const SSD: Self = Self(1 << 2);
-    /// `ssd_spread`.
-    pub(super) const SSD_SPREAD: Self = Self(1 << 3);
-    /// `notreelog`.
-    pub(super) const NO_TREELOG: Self = Self(1 << 4);
-    /// `user_subvol_rm_allowed`.
-    pub(super) const USER_SUBVOL_RM_ALLOWED: Self = Self(1 << 5);
-    /// `enospc_debug`.
-    pub(super) const ENOSPC_DEBUG: Self = Self(1 << 6);
-    /// `skip_balance`.
-    pub(super) const SKIP_BALANCE: Self = Self(1 << 7);
-
-    /// These and others.
-    pub(super) const fn with(self, others: Self) -> Self {
-        Self(self.0 | others.0)
-    }
-
-    const fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
-    }
-
-    /// Whether all of `others` are on.
-    pub(super) const fn contains(self, others: Self) -> bool {
-        self.0 & others.0 == others.0
-    }
+const fn flag(name: &'static CStr, take: fn(&mut MountOptions)) -> Word {
+    Word::new(name, Kind::Flag(take))
 }
 
-/// What words of one mount call do to the flags.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct FlagChange {
-    on: Flags,
-    off: Flags,
+const fn refused(name: &'static CStr) -> Word {
+    Word::new(name, Kind::RefusedFlag)
 }
 
-impl FlagChange {
-    /// The flags afterwards.
-    pub(super) const fn apply(self, before: Flags) -> Flags {
-        before.without(self.off).with(self.on)
-    }
-
-    /// One more word: the later one counts.
-    const fn then(self, next: Self) -> Self {
-        Self {
-            on: self.on.without(next.off).with(next.on),
-            off: self.off.without(next.on).with(next.off),
-        }
-    }
+/// A word that asks for the way things are.
+const fn taken(name: &'static CStr) -> Word {
+    Word::new(name, Kind::Flag(|_| {}))
 }
 
-/// Words that change flags as C has it: the word, what it turns on, what off.
-const WORDS: [(&[u8], Flags, Flags); 12] = [
-    (b"datasum", Flags::NONE, Flags::NO_DATASUM),
-    (b"nodatasum", Flags::NO_DATASUM, Flags::NONE),
-    (b"ssd", Flags::SSD, Flags::NO_SSD),
-    (b"nossd", Flags::NO_SSD, Flags::SSD.with(Flags::SSD_SPREAD)),
-    (
-        b"ssd_spread",
-        Flags::SSD.with(Flags::SSD_SPREAD),
-        Flags::NO_SSD,
-    ),
-    (b"nossd_spread", Flags::NONE, Flags::SSD_SPREAD),
-    (b"treelog", Flags::NONE, Flags::NO_TREELOG),
-    (b"notreelog", Flags::NO_TREELOG, Flags::NONE),
-    (
-        b"user_subvol_rm_allowed",
-        Flags::USER_SUBVOL_RM_ALLOWED,
-        Flags::NONE,
-    ),
-    (b"enospc_debug", Flags::ENOSPC_DEBUG, Flags::NONE),
-    (b"noenospc_debug", Flags::NONE, Flags::ENOSPC_DEBUG),
-    (b"skip_balance", Flags::SKIP_BALANCE, Flags::NONE),
-];
-
-/// What asks for the way things are.
-const TAKEN: [&[u8]; 4] = [b"barrier", b"datacow", b"noautodefrag", b"noflushoncommit"];
-
-/// What C knows and this driver does not do.
-const REFUSED: [&[u8]; 14] = [
-    b"autodefrag",
-    b"nobarrier",
-    b"clear_cache",
-    b"compress",
-    b"compress-force",
-    b"nodatacow",
-    b"degraded",
-    b"device",
-    b"fatal_errors",
-    b"flushoncommit",
-    b"rescan_uuid_tree",
-    b"ref_verify",
-    b"fragment",
-    b"usebackuproot",
-];
+impl Options for MountOptions {
+    const PARAMETERS: &'static [Word] = &[
+        flag(c"acl", |options| options.ignores_acls = false),
+        flag(c"noacl", |options| options.ignores_acls = true),
+        refused(c"autodefrag"),
+        taken(c"noautodefrag"),
+        taken(c"barrier"),
+        refused(c"nobarrier"),
+        refused(c"clear_cache"),
+        Word::new(c"commit", Kind::U32(MountOptions::take_commit)),
+        refused(c"compress"),
+        Word::new(c"compress", Kind::Text(MountOptions::take_compress)),
+        refused(c"compress-force"),
+        Word::new(c"compress-force", Kind::RefusedText),
+        taken(c"datacow"),
+        refused(c"nodatacow"),
+        flag(c"datasum", |options| {
+            options.change(Flags::NONE, Flags::NO_DATASUM);
+        }),
+        flag(c"nodatasum", |options| {
+            options.change(Flags::NO_DATASUM, Flags::NONE);
+        }),
+        refused(c"degraded"),
+        Word::new(c"device", Kind::RefusedText),
+        flag(c"discard", |options| {
+            options.discard = Some(Discard::AtUnpin);
+        }),
+        Word::new(c"discard", Kind::Text(MountOptions::take_discard)),
+        flag(c"nodiscard", |options| {
+            options.discard = Some(Discard::Never);
+        }),
+        flag(c"enospc_debug", |options| {
+            options.change(Flags::ENOSPC_DEBUG, Flags::NONE);
+        }),
+        flag(c"noenospc_debug", |options| {
+            options.change(Flags::NONE, Flags::ENOSPC_DEBUG);
+        }),
+        Word::new(c"fatal_errors", Kind::RefusedText),
+        refused(c"flushoncommit"),
+        taken(c"noflushoncommit"),
+        Word::new(c"fragment", Kind::RefusedText),
+        Word::new(c"max_inline", Kind::Size(MountOptions::take_max_inline)),
+        Word::new(c"metadata_ratio", Kind::U32(MountOptions::take_ratio)),
+        flag(c"norecovery", |options| options.ignores_log = true),
+        flag(c"nologreplay", |options| options.ignores_log = true),
+        refused(c"ref_verify"),
+        refused(c"rescan_uuid_tree"),
+        Word::new(c"rescue", Kind::Text(MountOptions::take_rescue)),
+        flag(c"skip_balance", |options| {
+            options.change(Flags::SKIP_BALANCE, Flags::NONE);
+        }),
+        flag(c"space_cache", |options| options.drops_tree = true),
+        Word::new(c"space_cache", Kind::Text(MountOptions::take_space_cache)),
+        flag(c"nospace_cache", |options| options.drops_tree = true),
+        flag(c"ssd", |options| options.change(Flags::SSD, Flags::NO_SSD)),
+        flag(c"nossd", |options| {
+            options.change(Flags::NO_SSD, Flags::SSD.with(Flags::SSD_SPREAD));
+        }),
+        flag(c"ssd_spread", |options| {
+            options.change(Flags::SSD.with(Flags::SSD_SPREAD), Flags::NO_SSD);
+        }),
+        flag(c"nossd_spread", |options| {
+            options.change(Flags::NONE, Flags::SSD_SPREAD);
+        }),
+        Word::new(c"subvol", Kind::Text(MountOptions::take_shown_path)),
+        // As C, which took it by accident once.
+        taken(c"subvol="),
+        Word::new(c"subvolid", Kind::U64(MountOptions::take_shown_id)),
+        Word::new(c"thread_pool", Kind::U32(MountOptions::take_threads)),
+        flag(c"treelog", |options| {
+            options.change(Flags::NONE, Flags::NO_TREELOG);
+        }),
+        flag(c"notreelog", |options| {
+            options.change(Flags::NO_TREELOG, Flags::NONE);
+        }),
+        refused(c"usebackuproot"),
+        flag(c"user_subvol_rm_allowed", |options| {
+            options.change(Flags::USER_SUBVOL_RM_ALLOWED, Flags::NONE);
+        }),
+    ];
+}
 
 impl MountOptions {
-    /// Takes one option.
-    pub(super) fn parse(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<Parsed> {
-        let word = Word { name, value };
-        match name {
-            b"subvol" => self.shown_path = Some(copy(word.value()?)?),
-            b"subvolid" => self.shown_id = Some(word.subvolume_id()?),
-            b"commit" => self.commit_interval = Some(word.commit_interval()?),
-            b"max_inline" => self.max_inline = Some(word.size()?),
-            b"thread_pool" => self.thread_pool = Some(word.number(1..=u32::MAX)?),
-            b"metadata_ratio" => self.metadata_ratio = Some(word.number(0..=u32::MAX)?),
-            b"acl" => self.ignores_acls = false,
-            b"noacl" => self.ignores_acls = true,
-            b"discard" => self.discard = Some(word.discard()?),
-            b"nodiscard" => self.discard = Some(Discard::Never),
-            b"norecovery" | b"nologreplay" => self.ignores_log = true,
-            b"rescue" => self.rescue(&word)?,
-            b"space_cache" if value == Some(b"v2") => {}
-            b"compress" if value == Some(b"no") || value == Some(b"none") => {}
-            _ if TAKEN.contains(&name) => {}
-            _ if value.is_none() && self.flag(name) => {}
-            b"space_cache" if matches!(value, None | Some(b"v1")) => self.drops_tree = true,
-            b"nospace_cache" => self.drops_tree = true,
-            b"space_cache" => return Err(word.refuse()),
-            _ if REFUSED.contains(&name) => return Err(word.refuse()),
-            _ => return Ok(Parsed::Unknown),
-        }
-        Ok(Parsed::Known)
+    fn change(&mut self, on: Flags, off: Flags) {
+        self.flags = self.flags.then(FlagChange::new(on, off));
     }
 
-    /// Takes a word that changes flags; whether it is one.
-    fn flag(&mut self, name: &[u8]) -> bool {
-        let found = WORDS.iter().find(|(word, ..)| *word == name);
-        if let Some(&(_, on, off)) = found {
-            self.flags = self.flags.then(FlagChange { on, off });
+    fn take_commit(&mut self, seconds: u32, given: &Given<'_>) -> Result {
+        if seconds > LONG_INTERVAL {
+            given.log().warn(fmt!(
+                "a commit only every {seconds} seconds: much may be lost"
+            ));
         }
-        found.is_some()
+        self.commit_interval = Some(seconds);
+        Ok(())
     }
 
-    fn rescue(&mut self, word: &Word<'_>) -> Result {
-        for part in word.value()?.split(|byte| *byte == b':') {
+    fn take_compress(&mut self, kind: &[u8], given: &Given<'_>) -> Result {
+        match kind {
+            b"no" | b"none" => Ok(()),
+            _ => Err(given.refuse()),
+        }
+    }
+
+    fn take_discard(&mut self, mode: &[u8], given: &Given<'_>) -> Result {
+        self.discard = match mode {
+            b"sync" => Some(Discard::AtUnpin),
+            b"async" => Some(Discard::Later),
+            _ => return Err(given.bad_value()),
+        };
+        Ok(())
+    }
+
+    fn take_max_inline(&mut self, bytes: u64) {
+        self.max_inline = Some(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    fn take_ratio(&mut self, ratio: u32, _: &Given<'_>) -> Result {
+        self.metadata_ratio = Some(ratio);
+        Ok(())
+    }
+
+    /// C shows several between colons and takes one at a time; here both are taken.
+    fn take_rescue(&mut self, parts: &[u8], given: &Given<'_>) -> Result {
+        for part in parts.split(|byte| *byte == b':') {
             match part {
                 b"usebackuproot" => self.tries_backup_roots = true,
                 b"nologreplay" => self.ignores_log = true,
-                _ => return Err(word.refuse()),
+                _ => return Err(given.refuse()),
             }
         }
         Ok(())
+    }
+
+    fn take_space_cache(&mut self, version: &[u8], given: &Given<'_>) -> Result {
+        match version {
+            b"v1" => self.drops_tree = true,
+            b"v2" => {}
+            _ => return Err(given.bad_value()),
+        }
+        Ok(())
+    }
+
+    fn take_shown_path(&mut self, path: &[u8], _: &Given<'_>) -> Result {
+        self.shown_path = Some(copy(path)?);
+        Ok(())
+    }
+
+    /// Zero stands for the topmost subvolume.
+    fn take_shown_id(&mut self, id: u64, _: &Given<'_>) -> Result {
+        self.shown_id = match id {
+            0 => Some(ObjectId::FS_TREE),
+            id => Some(ObjectId::new(id)),
+        };
+        Ok(())
+    }
+
+    fn take_threads(&mut self, threads: u32, given: &Given<'_>) -> Result {
+        match threads {
+            0 => Err(given.bad_value()),
+            _ => {
+                self.thread_pool = Some(threads);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -203,103 +229,4 @@ pub(super) fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
     let mut copy = KVec::new();
     copy.extend_from_slice(bytes, GFP_KERNEL)?;
     Ok(copy)
-}
-
-/// An option as the user wrote it.
-struct Word<'a> {
-    name: &'a [u8],
-    value: Option<&'a [u8]>,
-}
-
-impl Word<'_> {
-    fn shown(&self) -> (&str, &str) {
-        let text = |bytes| core::str::from_utf8(bytes).unwrap_or("?");
-        (text(self.name), text(self.value.unwrap_or(b"")))
-    }
-
-    /// Says that the option is not supported.
-    fn refuse(&self) -> Error {
-        let (name, value) = self.shown();
-        pr_err!("mount option {name}={value} is not supported\n");
-        EINVAL
-    }
-
-    fn value(&self) -> Result<&[u8]> {
-        self.value.ok_or_else(|| self.bad())
-    }
-
-    fn bad(&self) -> Error {
-        let (name, value) = self.shown();
-        pr_err!("mount option {name}={value} has a bad value\n");
-        EINVAL
-    }
-
-    fn number(&self, allowed: RangeInclusive<u32>) -> Result<u32> {
-        digits(self.value()?, 10)
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|number| allowed.contains(number))
-            .ok_or_else(|| self.bad())
-    }
-
-    /// Seconds; zero stands for the default.
-    fn commit_interval(&self) -> Result<u32> {
-        match self.number(0..=u32::MAX)? {
-            0 => Ok(COMMIT_INTERVAL),
-            seconds => {
-                if seconds > LONG_INTERVAL {
-                    pr_warn!("a commit only every {seconds} seconds: much may be lost\n");
-                }
-                Ok(seconds)
-            }
-        }
-    }
-
-    /// Bytes, in units of 1024 and its powers where `k`, `m` or `g` follows.
-    fn size(&self) -> Result<u32> {
-        let text = self.value()?;
-        let (text, shift) = match text.split_last() {
-            Some((b'k' | b'K', text)) => (text, 10),
-            Some((b'm' | b'M', text)) => (text, 20),
-            Some((b'g' | b'G', text)) => (text, 30),
-            _ => (text, 0),
-        };
-        let bytes = digits(text, 10).ok_or_else(|| self.bad())?;
-        let bytes = bytes.saturating_mul(1 << shift);
-        Ok(u32::try_from(bytes).unwrap_or(u32::MAX))
-    }
-
-    fn discard(&self) -> Result<Discard> {
-        match self.value {
-            None | Some(b"sync") => Ok(Discard::AtUnpin),
-            Some(b"async") => Ok(Discard::Later),
-            Some(_) => Err(self.bad()),
-        }
-    }
-
-    /// Zero stands for the topmost subvolume; C takes octal and hexadecimal too.
-    fn subvolume_id(&self) -> Result<ObjectId> {
-        let text = self.value()?;
-        let number = match text.strip_prefix(b"0x") {
-            Some(text) => digits(text, 16),
-            None => digits(text, 10),
-        };
-        match number.ok_or_else(|| self.bad())? {
-            0 => Ok(ObjectId::FS_TREE),
-            id => Ok(ObjectId::new(id)),
-        }
-    }
-}
-
-/// The number that the text is; `None` if it is none or too large. A plus sign may lead it.
-fn digits(text: &[u8], radix: u32) -> Option<u64> {
-    let text = text.strip_prefix(b"+").unwrap_or(text);
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |number, &digit| {
-        let digit = char::from(digit).to_digit(radix)?;
-        number
-            .checked_mul(u64::from(radix))?
-            .checked_add(u64::from(digit))
-    })
 }

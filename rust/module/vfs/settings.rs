@@ -2,14 +2,15 @@
 
 //! What a mount was asked for and its defaults, as `/proc/mounts` shows it: C's words in C's order.
 
-use super::options::{Flags, MountOptions};
+use super::flags::Flags;
+use super::options::MountOptions;
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
 use engine::txn::Discard;
 use latch::prelude::*;
 
 /// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).
-pub(super) const COMMIT_INTERVAL: u32 = 30;
+const COMMIT_INTERVAL: u32 = 30;
 /// C: `BTRFS_DEFAULT_MAX_INLINE`.
 const MAX_INLINE: u32 = 2048;
 
@@ -75,7 +76,10 @@ impl Settings {
     /// Takes over what a remount says.
     pub(super) fn change(&mut self, options: &MountOptions, facts: Facts) {
         self.flags = options.flags.apply(self.flags);
-        self.commit_interval = options.commit_interval.unwrap_or(self.commit_interval);
+        self.commit_interval = match options.commit_interval {
+            Some(0) => COMMIT_INTERVAL,
+            seconds => seconds.unwrap_or(self.commit_interval),
+        };
         self.max_inline = options
             .max_inline
             .map_or(self.max_inline, |bytes| bytes.min(facts.sector_size));

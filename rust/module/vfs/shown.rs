@@ -4,12 +4,14 @@
 
 use super::node;
 use super::options::{copy, MountOptions};
+use crate::linux::mount::Asked;
 use crate::linux::Inode;
 use engine::fs::FileSystem;
 use latch::prelude::*;
 
 /// Its path from the top of the volume; a zero byte ends it.
-pub(super) fn path(fs: &FileSystem, options: &MountOptions) -> Result<KVec<u8>> {
+pub(super) fn path(fs: &FileSystem, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {
+    let options = &*asked.options;
     let path = match (&options.shown_path, options.shown_id) {
         (Some(path), _) => copy(path),
         (None, Some(id)) => fs.subvolumes().path(id),
@@ -19,14 +21,17 @@ pub(super) fn path(fs: &FileSystem, options: &MountOptions) -> Result<KVec<u8>> 
             .and_then(|subvolume| fs.subvolumes().path(subvolume.id())),
     };
     let mut path = path.inspect_err(|error| {
-        pr_err!("the subvolume asked for cannot be shown: {error:?}\n");
+        asked
+            .log
+            .error(fmt!("the subvolume asked for cannot be shown: {error:?}"));
     })?;
     path.push(0, GFP_KERNEL)?;
     Ok(path)
 }
 
 /// Whether what was found there is a subvolume, and the one that is meant.
-pub(super) fn check(root: &Inode, options: &MountOptions) -> Result {
+pub(super) fn check(root: &Inode, asked: &Asked<'_, MountOptions>) -> Result {
+    let options = &*asked.options;
     let inode = node(root).map(|node| &node.inode);
     let is_meant = inode.is_ok_and(|inode| {
         let found = inode.subvolume().id();
@@ -35,7 +40,9 @@ pub(super) fn check(root: &Inode, options: &MountOptions) -> Result {
     match is_meant {
         true => Ok(()),
         false => {
-            pr_err!("what is at the path asked for is not the subvolume asked for\n");
+            asked.log.error(fmt!(
+                "what is at the path asked for is not the subvolume asked for"
+            ));
             Err(EINVAL)
         }
     }

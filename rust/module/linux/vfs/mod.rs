@@ -5,6 +5,7 @@
 //! | module          | what is in it                                                       |
 //! |-----------------|---------------------------------------------------------------------|
 //! | [`mount`]       | `file_system_type`, `fs_context`, `super_operations`                |
+//! | [`options`]     | mount options, and what mount(8) shows of a failure                 |
 //! | [`subtree`]     | a mount that shows a directory below the root                       |
 //! | [`super_block`] | `super_block`, and holding off a freeze                             |
 //! | [`inode`]       | `inode`: found, made, mirrored                                      |
@@ -30,6 +31,7 @@ pub(crate) mod file;
 pub(crate) mod inode;
 pub(crate) mod mount;
 mod operations;
+pub(crate) mod options;
 pub(crate) mod owner;
 pub(in crate::linux) mod private;
 mod special;

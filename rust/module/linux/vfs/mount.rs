@@ -4,6 +4,7 @@
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs/super_types.h`
 
+use super::options::{self, MountLog, Options};
 use super::super_block::Parameters;
 use super::{private, subtree};
 use crate::linux::bindings as b;
@@ -28,13 +29,14 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
-/// Whether an option is this file system's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parsed {
-    /// It is, and was taken.
-    Known,
-    /// It is not.
-    Unknown,
+/// What one mount call asks for.
+pub(crate) struct Asked<'a, O> {
+    /// The options.
+    pub(crate) options: &'a mut O,
+    /// `ro` or `rw`.
+    pub(crate) access: Access,
+    /// Where a refusal is told.
+    pub(crate) log: MountLog<'a>,
 }
 
 /// What statfs shows (C: `struct kstatfs`).
@@ -58,7 +60,7 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     type Xattrs: super::xattr::Xattrs;
 
     /// What the options of one mount call say.
-    type Options: Send + Sync + Default + 'static;
+    type Options: Options;
 
     /// What `stat -f` knows it by, block size and so on.
     fn parameters(&self) -> Parameters;
@@ -66,28 +68,21 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// Whether POSIX ACLs are minded.
     fn has_acls(options: &Self::Options) -> bool;
 
-    /// Takes one mount option. Errors are reported by the callee, in one line.
-    fn parse(options: &mut Self::Options, name: &[u8], value: Option<&[u8]>) -> Result<Parsed>;
-
     /// Opens the volume on `device`. `sb` takes inodes already, and has no payload yet.
-    fn open(
-        sb: &SuperBlock,
-        device: BlockDevice,
-        options: &Self::Options,
-        access: Access,
-    ) -> Result<Self>;
+    fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, Self::Options>)
+        -> Result<Self>;
 
     /// The directory at the top of the whole volume.
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>>;
 
     /// The path, from [`Self::top`], of the directory that a mount with these options shows; a zero byte ends it.
-    fn shown_path(sb: &SuperBlock, options: &Self::Options) -> Result<KVec<u8>>;
+    fn shown_path(sb: &SuperBlock, asked: &Asked<'_, Self::Options>) -> Result<KVec<u8>>;
 
     /// Whether the inode that was found there is what the options mean.
-    fn check_root(root: &Inode, options: &Self::Options) -> Result;
+    fn check_root(root: &Inode, asked: &Asked<'_, Self::Options>) -> Result;
 
     /// Takes over options and access of a remount.
-    fn reconfigure(sb: &SuperBlock, options: &Self::Options, access: Access) -> Result;
+    fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, Self::Options>) -> Result;
 
     /// Shows the options for `/proc/mounts`, each after a comma. `root` is the directory mounted.
     fn show_options(&self, root: &Inode, out: &ShownOptions<'_>);
@@ -252,22 +247,28 @@ unsafe extern "C" fn show_options<T: FileSystem>(
     0
 }
 
-/// The options and access of a context.
+/// What a context asks for.
 ///
 /// # Safety
 ///
 /// `fc` is a context that [`init_context`] set up, alive for `'a` and used by nobody else.
-pub(super) unsafe fn context<'a, T: FileSystem>(
+pub(super) unsafe fn asked<'a, T: FileSystem>(
     fc: *mut b::fs_context,
-) -> Result<(&'a mut T::Options, Access)> {
+) -> Result<Asked<'a, T::Options>> {
     // SAFETY: By the function's contract.
-    let options = unsafe { private::get_mut((*fc).fs_private) }.ok_or(EINVAL)?;
-    // SAFETY: By the function's contract.
-    let access = match unsafe { (*fc).sb_flags } & b::SB_RDONLY {
+    let (options, flags, log) = unsafe {
+        let options = private::get_mut((*fc).fs_private).ok_or(EINVAL)?;
+        (options, (*fc).sb_flags, MountLog::of(fc))
+    };
+    let access = match flags & b::SB_RDONLY {
         0 => Access::ReadWrite,
         _ => Access::ReadOnly,
     };
-    Ok((options, access))
+    Ok(Asked {
+        options,
+        access,
+        log,
+    })
 }
 
 unsafe extern "C" fn free_context(fc: *mut b::fs_context) {
@@ -282,30 +283,11 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
     fc: *mut b::fs_context,
     param: *mut b::fs_parameter,
 ) -> c_int {
-    // SAFETY: The VFS lends both.
-    let source = unsafe { b::vfs_parse_fs_param_source(fc, param) };
-    if source != -c_int::try_from(b::ENOPARAM).unwrap_or(0) {
-        return source;
-    }
     from_result(|| {
         // SAFETY: `init_context` set the context up; the VFS serialises its use.
-        let (options, _) = unsafe { context::<T>(fc) }?;
-        // SAFETY: The key is a string; so is the value if the type says so.
-        let (name, value) = unsafe {
-            let name = CStr::from_char_ptr((*param).key).to_bytes();
-            let value = match (*param).type_() {
-                b::fs_value_type_fs_value_is_flag => None,
-                b::fs_value_type_fs_value_is_string => {
-                    Some(CStr::from_char_ptr((*param).__bindgen_anon_1.string).to_bytes())
-                }
-                _ => return Err(EINVAL),
-            };
-            (name, value)
-        };
-        match T::parse(options, name, value)? {
-            Parsed::Known => Ok(0),
-            Parsed::Unknown => Ok(-c_int::try_from(b::ENOPARAM).unwrap_or(0)),
-        }
+        let asked = unsafe { asked::<T>(fc) }?;
+        // SAFETY: The VFS lends both.
+        unsafe { options::parse(asked.options, &asked.log, param) }.map(|()| 0)
     })
 }
 
@@ -316,7 +298,7 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
 ) -> c_int {
     from_result(|| {
         // SAFETY: `subtree` passed a context of ours, in use by this task alone.
-        let (options, access) = unsafe { context::<T>(fc) }?;
+        let asked = unsafe { asked::<T>(fc) }?;
         // SAFETY: `setup_bdev_super` set the device.
         let device = unsafe { BlockDevice::of_super(sb) };
         // SAFETY: The super block is new; the tables are static.
@@ -327,9 +309,9 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
         };
         // SAFETY: The super block is new and has no inodes.
         unsafe { own_bdi(sb) }?;
-        let fs = T::open(this, device, options, access)?;
+        let fs = T::open(this, device, &asked)?;
         this.set_parameters(&fs.parameters());
-        if T::has_acls(options) {
+        if T::has_acls(asked.options) {
             this.set_acls();
         }
         this.set_payload(fs)?;
@@ -369,13 +351,12 @@ unsafe fn own_bdi(sb: *mut b::super_block) -> Result {
 unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends the context, of a mounted super block of ours.
-        let (sb, (options, access)) =
-            unsafe { (SuperBlock::borrow((*(*fc).root).d_sb), context::<T>(fc)?) };
-        if access == Access::ReadOnly && !sb.is_read_only() {
+        let (sb, asked) = unsafe { (SuperBlock::borrow((*(*fc).root).d_sb), asked::<T>(fc)?) };
+        if asked.access == Access::ReadOnly && !sb.is_read_only() {
             // SAFETY: The super block is mounted; `s_umount` is held by the VFS.
             to_result(unsafe { b::sync_filesystem(sb.as_ptr()) })?;
         }
-        T::reconfigure(sb, options, access).map(|()| 0)
+        T::reconfigure(sb, &asked).map(|()| 0)
     })
 }
 

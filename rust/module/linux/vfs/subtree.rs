@@ -12,7 +12,7 @@
 //! is read-write as it is: the VFS makes the mount alone read-only. One that does not ask for it makes a read-only super
 //! block writable, and mounts that were read-only stay so.
 
-use super::mount::{context, fill_super, Access, FileSystem};
+use super::mount::{asked, fill_super, Access, FileSystem};
 use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, null_mut};
@@ -70,8 +70,8 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
         // SAFETY: The VFS lends a context of ours, used by this task alone.
         let sb = unsafe { super_of::<T>(fc) }?;
         // SAFETY: As above; the reference keeps the super block.
-        let (this, (options, _)) = unsafe { (SuperBlock::borrow(sb.0), context::<T>(fc)?) };
-        let path = T::shown_path(this, options)?;
+        let (this, asked) = unsafe { (SuperBlock::borrow(sb.0), asked::<T>(fc)?) };
+        let path = T::shown_path(this, &asked)?;
         // SAFETY: The super block has a root.
         let whole = unsafe { mount_whole(fc, sb.unlock()) }?;
         // SAFETY: It takes the mount over; `KVec` gives a path that ends in a zero byte. What is returned is a dentry of
@@ -81,7 +81,7 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
             (root, Locked((*root).d_sb))
         };
         // SAFETY: The dentry has an inode of ours: it was found by a walk that ends at one.
-        if let Err(error) = T::check_root(unsafe { Inode::borrow((*root).d_inode) }, options) {
+        if let Err(error) = T::check_root(unsafe { Inode::borrow((*root).d_inode) }, &asked) {
             // SAFETY: The reference is given up, before the super block's.
             unsafe { b::dput(root) };
             return Err(error);
@@ -131,8 +131,8 @@ unsafe fn super_of<T: FileSystem>(fc: *mut b::fs_context) -> Result<Locked> {
 /// As [`super_of`]; `sb` is of the same type and has a root.
 unsafe fn make_writable<T: FileSystem>(sb: &Locked, fc: *mut b::fs_context) -> Result {
     // SAFETY: By the function's contract.
-    let (this, (options, access)) = unsafe { (SuperBlock::borrow(sb.0), context::<T>(fc)?) };
-    if access == Access::ReadOnly || !this.is_read_only() {
+    let (this, asked) = unsafe { (SuperBlock::borrow(sb.0), asked::<T>(fc)?) };
+    if asked.access == Access::ReadOnly || !this.is_read_only() {
         return Ok(());
     }
     // SAFETY: The super block is alive and locked; a block device is mounted. These are the checks of a remount.
@@ -144,7 +144,7 @@ unsafe fn make_writable<T: FileSystem>(sb: &Locked, fc: *mut b::fs_context) -> R
             return Err(EBUSY);
         }
     }
-    T::reconfigure(this, options, access)?;
+    T::reconfigure(this, &asked)?;
     // SAFETY: As above.
     unsafe { (*sb.0).s_flags &= !(b::SB_RDONLY as c_ulong) };
     Ok(())

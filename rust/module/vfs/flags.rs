@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mount options that are on or off.
+
+/// Options that are on or off, some of which are nothing but shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(u16);
+
+impl Flags {
+    /// None of them.
+    pub(super) const NONE: Self = Self(0);
+    /// `nodatasum`.
+    pub(super) const NO_DATASUM: Self = Self(1);
+    /// `nossd`.
+    pub(super) const NO_SSD: Self = Self(1 << 1);
+    /// `ssd`, or the device has no moving parts.
+    pub(super) const SSD: Self = Self(1 << 2);
+    /// `ssd_spread`.
+    pub(super) const SSD_SPREAD: Self = Self(1 << 3);
+    /// `notreelog`.
+    pub(super) const NO_TREELOG: Self = Self(1 << 4);
+    /// `user_subvol_rm_allowed`.
+    pub(super) const USER_SUBVOL_RM_ALLOWED: Self = Self(1 << 5);
+    /// `enospc_debug`.
+    pub(super) const ENOSPC_DEBUG: Self = Self(1 << 6);
+    /// `skip_balance`.
+    pub(super) const SKIP_BALANCE: Self = Self(1 << 7);
+
+    /// These and others.
+    pub(super) const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether all of `others` are on.
+    pub(super) const fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+/// What words of one mount call do to the flags.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FlagChange {
+    on: Flags,
+    off: Flags,
+}
+
+impl FlagChange {
+    /// Turns some on and some off.
+    pub(super) const fn new(on: Flags, off: Flags) -> Self {
+        Self { on, off }
+    }
+
+    /// The flags afterwards.
+    pub(super) const fn apply(self, before: Flags) -> Flags {
+        before.without(self.off).with(self.on)
+    }
+
+    /// One more word: the later one counts.
+    pub(super) const fn then(self, next: Self) -> Self {
+        Self {
+            on: self.on.without(next.off).with(next.on),
+            off: self.off.without(next.on).with(next.off),
+        }
+    }
+}
