@@ -9,12 +9,16 @@ use kernel::sync::LockClassKey;
 type Keys = [LockClassKey; Rank::COUNT];
 
 /// The classes of the locks.
-// SAFETY: The keys lie in static memory and are never dropped.
-static LOCKS: Keys = [const { unsafe { LockClassKey::new_static() } }; Rank::COUNT];
+static LOCKS: Keys = [const {
+    // SAFETY: The keys lie in static memory and are never dropped.
+    unsafe { LockClassKey::new_static() }
+}; Rank::COUNT];
 
 /// The classes of the queues of those who wait for a change of what a mutex guards.
-// SAFETY: As above.
-static QUEUES: Keys = [const { unsafe { LockClassKey::new_static() } }; Rank::COUNT];
+static QUEUES: Keys = [const {
+    // SAFETY: The keys lie in static memory and are never dropped.
+    unsafe { LockClassKey::new_static() }
+}; Rank::COUNT];
 
 impl Rank {
     /// The class of the locks of this rank.
