@@ -22,6 +22,6 @@ mod runner;
 #[cfg(test)]
 mod tests;
 
-pub use allocate::{Context, Joined};
+pub(crate) use allocate::{Context, Joined};
 pub(super) use queue::Queue;
 pub(super) use runner::{Layout, Limit, Metadata, Runner};
