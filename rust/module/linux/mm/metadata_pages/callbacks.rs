@@ -31,7 +31,7 @@ impl<O: Owner> Table<O> {
 ///
 /// # Safety
 ///
-/// `mapping` is one of [`MetadataPages`] with an `O`, alive for `'a`.
+/// `mapping` is one of [`MetadataPages`](super::MetadataPages) with an `O`, alive for `'a`.
 unsafe fn owner<'a, O: Owner>(mapping: *mut b::address_space) -> Option<&'a Arc<O>> {
     // SAFETY: By the function's contract and the invariant of `MetadataPages`.
     unsafe { private::get::<Arc<O>>((*(*mapping).host).i_private) }
