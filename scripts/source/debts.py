@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is known to be against a rule still: scripts/debts, which only gets shorter.
 
-A line is `KIND PLACE: WHAT`, where WHAT is a number that may not grow, or names to
-which none may be added.
+A line is `KIND PLACE: NAMES`, to which none may be added.
 """
 
 
@@ -10,19 +9,12 @@ class Debts:
     """The lines of a tree's scripts/debts, and which of them are out of date."""
 
     def __init__(self, root):
-        self.lines, self.used, self.paid = {}, set(), []
+        self.lines, self.used = {}, set()
         file = root / "scripts/debts"
         for line in file.read_text().splitlines() if file.exists() else []:
             if line and not line.startswith("#"):
                 key, _, what = line.partition(": ")
                 self.lines.setdefault(key, []).append(what)
-
-    def covers_number(self, kind, place, number):
-        """Whether so many are known."""
-        known = int(self.lines.get(f"{kind} {place}", ["0"])[0])
-        if number < known:
-            self.paid.append(f"warning: {kind} {place}: {known} in scripts/debts, {number} now")
-        return number <= known
 
     def covers_names(self, kind, place, names):
         """Whether all these are known to be together."""

@@ -113,16 +113,11 @@ def raw(module):
     return sum(1 for token in code(module.text) if token.kind == "word" and RAW.fullmatch(token.text))
 
 
-def layered(report, name, crate, debts):
+def layered(report, crate):
     """Complain of structures of the disk that others than `disk` name."""
-    count = {}
     for module in crate.modules.values():
         if module.path[:1] != ("disk",) and not module.test and raw(module):
-            count.setdefault(module.path[:1], []).append(module)
-    for top, modules in sorted(count.items()):
-        if not debts.covers_number("Raw", "/".join((name,) + top), sum(map(raw, modules))):
-            for module in modules:
-                report.say(module, 1, f"bytes become types in disk/: {raw(module)} times Raw..")
+            report.say(module, 1, f"bytes become types in disk/: {raw(module)} times Raw..")
 
 
 def main(root):
@@ -135,7 +130,7 @@ def main(root):
         for module in crate.modules.values():
             names(report, name, module)
         foreign(report, name, allowed, crate)
-        layered(report, name, crate, debts)
+        layered(report, crate)
         upward += sorted(arrows(report, crate, layers))
         found += [(name, folder, group) for folder, group in circles(crate)]
     for name, folder, group in found:
@@ -143,7 +138,7 @@ def main(root):
         print(f"circle {place}: {members}")
         if not debts.covers_names("circle", place, group):
             report.lines.append(f"{place}: these need each other, open the circle: {members}")
-    print(*debts.paid, *debts.paid_names("circle"), sep="\n")
+    print(*debts.paid_names("circle"), sep="\n")
     if not any((root / name).exists() for name in CRATES):
         report.lines.append(f"{root}: no crate of ours")
     print(f"{len(upward)} arrows upward, {len(found)} circles of files")

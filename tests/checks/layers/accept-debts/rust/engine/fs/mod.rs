@@ -1,4 +1,3 @@
 use crate::disk::Key;
 pub struct Inode(Key);
 mod names; mod links;
-fn raw() -> crate::disk::RawKey {}

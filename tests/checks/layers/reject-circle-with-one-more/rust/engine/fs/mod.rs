@@ -1,5 +1,4 @@
 use crate::disk::Key;
 pub struct Inode(Key);
 mod names; mod links;
-fn raw() -> crate::disk::RawKey {}
 mod more;

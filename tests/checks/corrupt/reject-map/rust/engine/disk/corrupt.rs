@@ -1,1 +1,0 @@
-fn report() -> Error { EUCLEAN }
