@@ -261,11 +261,17 @@ impl Shared {
         if self.roots != Roots::Current {
             return Ok(());
         }
+        // What the device tree says must be known; that a zone cannot be reset is its loss alone.
+        let mut listed = Ok(());
         let mut used = |devid| {
-            let device = self.trees.required(ObjectId::DEV_TREE)?;
-            self.device_ranges(&device, devid, &self.chunks.lock())
+            let ranges = self.trees.required(ObjectId::DEV_TREE);
+            let ranges =
+                ranges.and_then(|tree| self.device_ranges(&tree, devid, &self.chunks.lock()));
+            ranges.inspect_err(|error| listed = Err(*error))
         };
-        match self.volume.reset_stray_zones(&mut used) {
+        let reset = self.volume.reset_stray_zones(&mut used);
+        listed?;
+        match reset {
             Ok(0) => (),
             Ok(count) => pr_info!("{} zones without a chunk were reset\n", count),
             Err(error) => pr_warn!(

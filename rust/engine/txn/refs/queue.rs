@@ -2,7 +2,7 @@
 //! The queue: what is to change in the extent tree, merged per extent.
 
 use crate::btree::{DataRef, Holder};
-use crate::disk::{Bug, FileRef, Flaw, InlineRef, Key, Logical, ObjectId, Place};
+use crate::disk::{FileRef, Flaw, InlineRef, Key, Logical, ObjectId, Place};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -223,9 +223,8 @@ impl Queue {
         reference: Reference,
     ) -> Result {
         if self.heads.get(&addr).is_some() {
-            return Err(Bug::new("an extent is allocated twice")
-                .of(addr.get())
-                .into());
+            let flaw = Flaw::new("free space has an extent that is in use", 1, 0);
+            return Err(flaw.at(Place::Extent(addr)).report());
         }
         let mut head = Head::new(extent, Origin::New(first_key));
         head.changes.add(reference, 1)?;

@@ -102,8 +102,9 @@ impl Runner {
         let mut keyed = KVVec::new();
         for (reference, delta) in head.changes.iter() {
             if delta < 0 {
+                // Somebody else's extent was free by the free space tree, and he gives it up.
                 let what = "new extent loses references it never had";
-                return Err(Bug::new(what).of(addr.get()).into());
+                return Err(broken(addr, Flaw::new(what, delta.unsigned_abs(), 0)));
             }
             if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
                 record.change_refs(delta)?;
