@@ -71,6 +71,20 @@ fn a_device_of_few_active_zones_is_read_only() {
     }
 }
 
+/// Which zones have no chunk cannot be known without the device tree; what is said of it must not end as a warning.
+#[test]
+fn a_zoned_volume_without_its_device_tree_is_not_written() {
+    let image = tools::mkfs_zoned(16, &["-m", "single"], tools::zone_layout(16 * MIB));
+    let mounted = Mounted::mount_with(image, options(Access::ReadOnly)).unwrap();
+    let root = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
+    let root = root.root_pointer().addr;
+    let at = mounted.txns.volume().map(root, 4096).unwrap().copies()[0].at;
+    let mut image = mounted.unmount();
+    image.pages.write(at.get(), &[0x55; 4096]);
+    let refused = Mounted::mount_with(image, options(Access::ReadWrite));
+    assert_eq!(refused.err(), Some(EUCLEAN));
+}
+
 #[test]
 fn a_log_tree_is_refused_unless_it_may_be_ignored() {
     let mut image = tools::mkfs(256 * MIB, &[]);
