@@ -4,7 +4,9 @@
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::MAX_LEVELS;
 use super::item::{front, len16, len64, put_front, put_strings, split_name, whole_mut};
-use super::raw::{RawRootItem, RawRootRef, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY};
+use super::raw::{
+    RawRootItem, RawRootRef, INODE_ROOT_ITEM_INIT, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY,
+};
 use super::{Generation, Key, Kind, Logical, ObjectId, Timespec, Uuid};
 use zerocopy::FromBytes;
 
@@ -65,6 +67,10 @@ pub struct RootExtension {
     pub ctime: Timespec,
     /// Created.
     pub otime: Timespec,
+    /// Sent.
+    pub stime: Timespec,
+    /// Received.
+    pub rtime: Timespec,
 }
 
 impl RootItem {
@@ -96,6 +102,20 @@ impl RootItem {
         raw.generation_v2.set(pointer.generation.get());
         raw.bytes_used.set(bytes_used);
         Ok(())
+    }
+
+    /// A new subvolume's item before [`Self::write_to`]: what C puts into the inode in it, of which it asks one flag.
+    /// Without that it takes the item's flags for rubbish.
+    pub fn blank(node_size: u32) -> Result<[u8; Self::SIZE], Bug> {
+        let mut bytes = [0; Self::SIZE];
+        let raw: &mut RawRootItem = whole_mut(&mut bytes)?;
+        raw.inode.generation.set(1);
+        raw.inode.size.set(3);
+        raw.inode.nbytes.set(node_size.into());
+        raw.inode.nlink.set(1);
+        raw.inode.mode.set(0o040_755);
+        raw.inode.flags.set(INODE_ROOT_ITEM_INIT);
+        Ok(bytes)
     }
 
     /// An old item as one of today's size. What old ones lack is zero.
@@ -232,6 +252,8 @@ impl RootExtension {
         raw.rtransid.set(self.rtransid.get());
         raw.ctime = self.ctime.into();
         raw.otime = self.otime.into();
+        raw.stime = self.stime.into();
+        raw.rtime = self.rtime.into();
     }
 }
 
@@ -247,6 +269,8 @@ impl From<&RawRootItem> for RootExtension {
             rtransid: Generation::new(raw.rtransid.get()),
             ctime: raw.ctime.into(),
             otime: raw.otime.into(),
+            stime: raw.stime.into(),
+            rtime: raw.rtime.into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Renaming.
 
 use super::entries;
-use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
+use super::{check_empty_directory, check_same_subvolume, lacks_name, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
 use crate::fs::inode::refs::{self, Name};
 use crate::fs::{Inode, New, Time};
@@ -136,10 +136,9 @@ impl Names<'_> {
                 dir: to.dir.number(),
                 name: to.name,
             };
-            or_abort(
-                &handle,
-                refs::remove(moved.subvolume().tree(), &handle, &undo),
-            )?;
+            let undone = refs::remove(moved.subvolume().tree(), &handle, &undo)
+                .and_then(|index| index.ok_or_else(|| lacks_name(moved, to.dir)));
+            or_abort(&handle, undone)?;
             return Err(error);
         }
         let done = self

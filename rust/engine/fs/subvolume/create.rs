@@ -4,8 +4,8 @@
 
 use super::{Subvolume, Subvolumes};
 use crate::btree::{Allocate, Tree, Writer};
-use crate::disk::{self, FileType, Generation, InodeItem, InodeRef, Key, Kind, ObjectId};
-use crate::disk::{RootExtension, RootItem, RootRef, Uuid, UuidItem};
+use crate::disk::{self, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Kind, ObjectId};
+use crate::disk::{Place, RootExtension, RootItem, RootRef, Uuid, UuidItem};
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
 use crate::fs::{items, Side, Time};
@@ -58,8 +58,8 @@ impl Subvolumes<'_> {
     }
 
     /// Makes a subvolume that has all that `source` has in its tree now, and commits; what is written to a file and not
-    /// finished is not among it. The caller keeps others from changing `source` meanwhile, or each change costs more
-    /// than it should. Errors as of [`Self::create`].
+    /// finished is not among it. Nobody may have a handle that changes `source` meanwhile, not even to finish a write:
+    /// half of that change would be in the snapshot for good. Errors as of [`Self::create`].
     pub fn snapshot(&self, source: &Subvolume, new: &NewSubvolume<'_>) -> Result<ObjectId> {
         let handle = self.begin(new)?;
         let id = self.take_id()?;
@@ -115,7 +115,10 @@ impl Subvolumes<'_> {
             drop_progress: None,
             extended: Some(extension(handle, new, Uuid::NIL)),
         };
-        let key = self.insert_root(handle, id, &item, [0; RootItem::SIZE])?;
+        let blank = RootItem::blank(self.fs.format().node_size)?;
+        // As C, by whose tools the key of a snapshot alone has its transaction.
+        let key = Key::new(id.get(), Kind::ROOT_ITEM, 0);
+        self.insert_root(handle, &key, &item, blank)?;
         txns.add_tree(handle, tree, key)?;
         self.place(handle, id, new)
     }
@@ -143,7 +146,8 @@ impl Subvolumes<'_> {
             extended: Some(extension(handle, new, source_uuid)),
             ..of_source
         };
-        self.insert_root(handle, id, &item, bytes)?;
+        let key = Key::new(id.get(), Kind::ROOT_ITEM, handle.generation().get());
+        self.insert_root(handle, &key, &item, bytes)?;
         self.place(handle, id, new)
     }
 
@@ -153,6 +157,10 @@ impl Subvolumes<'_> {
         let mut writer = Writer::new(tree, handle);
         writer.seek_floor(&Key::new(source.id().get(), Kind::ROOT_ITEM, u64::MAX))?;
         let (key, bytes) = items::here(&mut writer)?;
+        if (key.objectid, key.kind) != (source.id(), Kind::ROOT_ITEM) {
+            let flaw = Flaw::missing("subvolume has no root item");
+            return Err(flaw.at(Place::Tree(source.id())).report());
+        }
         let mut item = RootItem::parse(bytes).map_err(items::flawed(tree, &key))?;
         item.last_snapshot = handle.generation();
         // An item of the old size grows; what it lacked is zero.
@@ -165,20 +173,16 @@ impl Subvolumes<'_> {
         Ok((item, copy))
     }
 
-    /// Inserts the root item of a new subvolume. C puts the transaction into the key of a snapshot's, and none into that
-    /// of others; either is found.
+    /// Inserts the root item of a new subvolume.
     fn insert_root(
         &self,
         handle: &Handle,
-        id: ObjectId,
+        key: &Key,
         item: &RootItem,
         mut bytes: RootBytes,
-    ) -> Result<Key> {
+    ) -> Result {
         item.write_to(&mut bytes)?;
-        let generation = handle.generation().get();
-        let key = Key::new(id.get(), Kind::ROOT_ITEM, generation);
-        self.fs.root_tree().insert(handle, &key, &bytes)?;
-        Ok(key)
+        self.fs.root_tree().insert(handle, key, &bytes)
     }
 
     /// Gives a new subvolume its place.
@@ -234,6 +238,8 @@ fn extension(handle: &Handle, new: &NewSubvolume<'_>, parent_uuid: Uuid) -> Root
         rtransid: never,
         ctime: new.now,
         otime: new.now,
+        stime: Time::default(),
+        rtime: Time::default(),
     }
 }
 

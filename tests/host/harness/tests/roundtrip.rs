@@ -217,6 +217,8 @@ fn roots() {
         extended.rtransid = generation(random);
         extended.ctime = time(random);
         extended.otime = time(random);
+        extended.stime = time(random);
+        extended.rtime = time(random);
         item.write_to(&mut bytes).unwrap();
         assert_eq!(RootItem::parse(&bytes).unwrap(), item);
         // What an older kernel left behind the members that it knew is not taken for current.
