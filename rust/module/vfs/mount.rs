@@ -152,6 +152,7 @@ impl Mount {
     /// Takes over what a remount says.
     fn set_options(&self, asked: &Asked<'_, MountOptions>) -> Result {
         let options = &*asked.options;
+        check_rescue(asked)?;
         check_space_cache(self.volume(), options, &asked.log)?;
         let settings = {
             let mut settings = self.settings.lock();
@@ -434,13 +435,8 @@ fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
 fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     let options = &*asked.options;
     let mut txn_options = txn::Options::new(txn::Access::ReadWrite);
+    check_rescue(asked)?;
     if options.ignores_log {
-        if asked.access == Access::ReadWrite {
-            asked
-                .log
-                .error(fmt!("mount option rescue=nologreplay goes with ro alone"));
-            return Err(EINVAL);
-        }
         txn_options.access = txn::Access::ReadOnly;
         txn_options.log_tree = LogTree::Ignore;
     }
@@ -450,6 +446,24 @@ fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     let clock: Arc<dyn txn::Clock> = Arc::new(KernelClock, GFP_KERNEL)?;
     txn_options.clock = Some(clock);
     Ok(txn_options)
+}
+
+/// Refuses what would write to a volume of which something is to be ignored.
+fn check_rescue(asked: &Asked<'_, MountOptions>) -> Result {
+    let word = match (asked.options.ignores_log, asked.options.tries_backup_roots) {
+        (true, _) => "nologreplay",
+        (_, true) => "usebackuproot",
+        _ => return Ok(()),
+    };
+    match asked.access {
+        Access::ReadOnly => Ok(()),
+        Access::ReadWrite => {
+            asked
+                .log
+                .error(fmt!("mount option rescue={word} goes with ro alone"));
+            Err(EINVAL)
+        }
+    }
 }
 
 fn facts(volume: &Volume) -> Facts {

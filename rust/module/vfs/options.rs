@@ -70,7 +70,7 @@ impl Options for MountOptions {
         refused(c"compress"),
         Word::new(c"compress", Kind::Text(MountOptions::take_compress)),
         refused(c"compress-force"),
-        Word::new(c"compress-force", Kind::RefusedText),
+        Word::new(c"compress-force", Kind::Text(MountOptions::take_compress)),
         taken(c"datacow"),
         refused(c"nodatacow"),
         flag(c"datasum", |options| {
@@ -94,7 +94,7 @@ impl Options for MountOptions {
         flag(c"noenospc_debug", |options| {
             options.change(Flags::NONE, Flags::ENOSPC_DEBUG);
         }),
-        Word::new(c"fatal_errors", Kind::RefusedText),
+        Word::new(c"fatal_errors", Kind::Text(MountOptions::take_fatal_errors)),
         refused(c"flushoncommit"),
         taken(c"noflushoncommit"),
         Word::new(c"fragment", Kind::RefusedText),
@@ -161,6 +161,14 @@ impl MountOptions {
         }
     }
 
+    /// `panic` is refused: an error never stops the kernel.
+    fn take_fatal_errors(&mut self, reaction: &[u8], given: &Given<'_>) -> Result {
+        match reaction {
+            b"bug" => Ok(()),
+            _ => Err(given.refuse()),
+        }
+    }
+
     fn take_discard(&mut self, mode: &[u8], given: &Given<'_>) -> Result {
         self.discard = match mode {
             b"sync" => Some(Discard::AtUnpin),
@@ -194,7 +202,7 @@ impl MountOptions {
     fn take_space_cache(&mut self, version: &[u8], given: &Given<'_>) -> Result {
         match version {
             b"v1" => self.drops_tree = true,
-            b"v2" => {}
+            b"v2" => self.drops_tree = false,
             _ => return Err(given.bad_value()),
         }
         Ok(())

@@ -356,7 +356,17 @@ unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int
             // SAFETY: The super block is mounted; `s_umount` is held by the VFS.
             to_result(unsafe { b::sync_filesystem(sb.as_ptr()) })?;
         }
-        T::reconfigure(sb, &asked).map(|()| 0)
+        T::reconfigure(sb, &asked)?;
+        let acls = match T::has_acls(asked.options) {
+            true => b::SB_POSIXACL,
+            false => 0,
+        };
+        // SAFETY: As above. The VFS refuses a file system's own bits in the mask before this call, and takes them after.
+        unsafe {
+            (*fc).sb_flags = ((*fc).sb_flags & !b::SB_POSIXACL) | acls;
+            (*fc).sb_flags_mask |= b::SB_POSIXACL;
+        }
+        Ok(0)
     })
 }
 
