@@ -335,7 +335,9 @@ impl Batch {
     /// Adds a block; there is room.
     fn push(&mut self, folio: Writeback, in_flight: InFlight, len: u64) {
         let flight = &mut *self.flight;
-        let _ = flight.folios.push_within_capacity(folio);
+        if let Err(no_room) = flight.folios.push_within_capacity(folio) {
+            no_room.0.lost();
+        }
         let alone = match flight.in_flight.last_mut() {
             Some(last) => last.join(in_flight).err(),
             None => Some(in_flight),

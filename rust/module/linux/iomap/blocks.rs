@@ -118,6 +118,24 @@ pub(super) unsafe fn next_up_to_date(
     (first < end).then_some(first..end)
 }
 
+/// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and
+/// they must not count as dirty when the file grows.
+///
+/// # Safety
+///
+/// `folio` is locked and in a mapping of this driver.
+pub(super) unsafe fn clean_behind(folio: *mut bindings::folio, end: u64) {
+    // SAFETY: By the caller's promise. A part of a folio is no invalidation: iomap only clears its marks.
+    unsafe {
+        let size = bindings::folio_size(folio);
+        let inside = end.saturating_sub(bindings::folio_pos(folio) as u64);
+        let inside = usize::try_from(inside).unwrap_or(size).min(size);
+        if inside > 0 && inside < size {
+            bindings::iomap_invalidate_folio(folio, inside, size - inside);
+        }
+    }
+}
+
 /// The `len` bytes of a folio at the file position `pos`, and how far into the folio they are.
 ///
 /// # Safety

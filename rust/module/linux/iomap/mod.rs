@@ -49,7 +49,7 @@ mod segments;
 mod write;
 mod writeback;
 
-use blocks::{bytes_at, inside_file, mapping_of, next_up_to_date, range_of, Blocks};
+use blocks::{bytes_at, clean_behind, inside_file, mapping_of, next_up_to_date, range_of, Blocks};
 use direct::DirectRanges;
 pub(crate) use fixup::{settle, Fixups, Tally};
 pub(crate) use growth::is_folio_across_end;

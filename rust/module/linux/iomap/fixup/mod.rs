@@ -20,7 +20,8 @@ mod waiting;
 pub(crate) use waiting::{Fixups, Tally};
 
 use super::{
-    bindings, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks, FileData, Patience,
+    bindings, clean_behind, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks,
+    FileData, Patience,
 };
 use crate::linux::enospc::with_room;
 use crate::linux::{Folio, Inode, LockedFolio};
@@ -218,9 +219,12 @@ unsafe fn mend_locked<T: FileData>(
             continue;
         }
         // Which of its blocks are dirty is not for us to know: all become so.
-        // Those behind the end of the file, too, until it grows (`growth`).
+        // But not those behind the end: a writer who makes the file longer has cleaned there (`growth`) already.
         // SAFETY: The folio is locked and in this mapping, which the inode keeps.
-        unsafe { bindings::iomap_dirty_folio(mapping, at) };
+        unsafe {
+            bindings::iomap_dirty_folio(mapping, at);
+            clean_behind(at, end);
+        }
         if file.cover(allowance, run.start, run.end).is_err() {
             return Tried::Short;
         }
