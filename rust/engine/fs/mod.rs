@@ -11,8 +11,8 @@
 //! | `subvolume`  | trees with inodes, and their paths                                       |
 //! | `statistics` | what statfs shows                                                        |
 //!
-//! [`FileSystem`] is the root; its methods stand in the files of their subject. [`Subvolume`] is a tree with inodes,
-//! [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
+//! [`FileSystem`] is the root and hands out its parts, whose methods stand in the folders of their subject.
+//! [`Subvolume`] is a tree with inodes, [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
 //! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` > `NextSubvolume` >

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Taking a range out of a file: items in it go, items that reach into it are cut.
+//! Taking a range out of a file: items in it go, items that reach into it are cut; and putting a piece in
+//! its place.
 
 use super::extents::{
     counted, end_of, is_extent_of, len, parse, reference, round_up, start_of, LAST,
@@ -211,4 +212,45 @@ fn uncuttable(inode: &Inode) -> Error {
     let (tree, number) = (inode.subvolume().id(), inode.number());
     pr_err!("tree {tree}: inline extent of inode {number} is longer than a sector\n");
     EOPNOTSUPP
+}
+
+/// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The
+/// references to the new extent are the caller's; the extents lock is held; an error leaves things half done.
+pub(in crate::fs) fn replace(
+    inode: &Inode,
+    txn: &dyn Allocate,
+    at: FileOffset,
+    piece: &RegularExtent,
+) -> Result<u64> {
+    let end = at.checked_add(piece.len).ok_or(EFBIG)?;
+    let key = inode.extent_key(at);
+    let mut writer = Writer::new(inode.subvolume().tree(), txn);
+    if let Some(old) = same_place(&mut writer, inode, &key, piece)? {
+        piece.write_to(items::here_mut(&mut writer)?)?;
+        if old.is_hole() {
+            return Ok(0);
+        }
+        txn.release_data(&reference(inode, at, &old))?;
+        return Ok(old.len);
+    }
+    let dropped = drop_items(&mut writer, inode, at..end, usize::MAX)?;
+    piece.write_to(writer.insert_here(&key, RegularExtent::SIZE)?)?;
+    Ok(dropped.bytes)
+}
+
+/// The piece that stands where `piece` goes, all of it and no more: overwriting in the same units is common.
+fn same_place(
+    writer: &mut Writer<'_>,
+    inode: &Inode,
+    key: &Key,
+    piece: &RegularExtent,
+) -> Result<Option<RegularExtent>> {
+    if !writer.seek(key)? {
+        return Ok(None);
+    }
+    let (key, item) = items::here(writer)?;
+    Ok(match parse(inode, &key, item)? {
+        FileExtent::Regular(old) if old.len == piece.len => Some(old),
+        _ => None,
+    })
 }

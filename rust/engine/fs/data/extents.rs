@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! File extent items: reading and making them, and putting one in the place of others.
+//! File extent items: reading and making them.
 
-use super::cut::drop_items;
-use crate::btree::{Allocate, DataRef, Holder, Writer};
+use crate::btree::{Allocate, DataRef, Holder};
 use crate::disk::{
     Compression, ExtentState, FileExtent, FileOffset, Flaw, InlineExtent, Key, Kind, Logical,
     RegularExtent,
@@ -126,45 +125,4 @@ pub(in crate::fs) fn insert(
     let tree = inode.subvolume().tree();
     let fill = |item: &mut [u8]| piece.write_to(item);
     Ok(tree.insert_with(txn, &key, RegularExtent::SIZE, fill)??)
-}
-
-/// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The
-/// references to the new extent are the caller's; the extents lock is held; an error leaves things half done.
-pub(in crate::fs) fn replace(
-    inode: &Inode,
-    txn: &dyn Allocate,
-    at: FileOffset,
-    piece: &RegularExtent,
-) -> Result<u64> {
-    let end = at.checked_add(piece.len).ok_or(EFBIG)?;
-    let key = inode.extent_key(at);
-    let mut writer = Writer::new(inode.subvolume().tree(), txn);
-    if let Some(old) = same_place(&mut writer, inode, &key, piece)? {
-        piece.write_to(items::here_mut(&mut writer)?)?;
-        if old.is_hole() {
-            return Ok(0);
-        }
-        txn.release_data(&reference(inode, at, &old))?;
-        return Ok(old.len);
-    }
-    let dropped = drop_items(&mut writer, inode, at..end, usize::MAX)?;
-    piece.write_to(writer.insert_here(&key, RegularExtent::SIZE)?)?;
-    Ok(dropped.bytes)
-}
-
-/// The piece that stands where `piece` goes, all of it and no more: overwriting in the same units is common.
-fn same_place(
-    writer: &mut Writer<'_>,
-    inode: &Inode,
-    key: &Key,
-    piece: &RegularExtent,
-) -> Result<Option<RegularExtent>> {
-    if !writer.seek(key)? {
-        return Ok(None);
-    }
-    let (key, item) = items::here(writer)?;
-    Ok(match parse(inode, &key, item)? {
-        FileExtent::Regular(old) if old.len == piece.len => Some(old),
-        _ => None,
-    })
 }

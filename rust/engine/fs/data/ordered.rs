@@ -4,8 +4,8 @@
 //! An [`OrderedExtent`] is opened by [`Data::allocate_write`] and the caller's checksums, and closed by
 //! [`Data::finish_ordered`] when the device has the data. Dropped before, it gives address and space back.
 
-use super::extents;
 use super::Data;
+use super::{cut, extents};
 use crate::disk::{ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
@@ -157,7 +157,7 @@ impl Data<'_> {
         let DataExtent { logical, len } = extent;
         let start = ordered.offset;
         let piece = extents::whole(handle, ExtentState::Written, extent);
-        let dropped = extents::replace(inode, handle, start, &piece)?;
+        let dropped = cut::replace(inode, handle, start, &piece)?;
         handle.add_data(&extents::reference(inode, start, &piece))?;
         self.insert_checksums(handle, logical, &ordered.checksums)?;
         self.fill_hole_before(handle, inode, start)?;

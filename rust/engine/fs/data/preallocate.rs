@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Giving a file space before it is written.
 
-use super::extents;
 use super::FileSpace;
+use super::{cut, extents};
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Time};
@@ -75,7 +75,7 @@ impl FileSpace<'_> {
         extent: DataExtent,
     ) -> Result {
         let piece = extents::whole(handle, ExtentState::Preallocated, extent);
-        let dropped = extents::replace(inode, handle, at, &piece)?;
+        let dropped = cut::replace(inode, handle, at, &piece)?;
         handle.add_data(&extents::reference(inode, at, &piece))?;
         inode.change(handle, |attributes| {
             let nbytes = attributes.nbytes.saturating_sub(dropped);

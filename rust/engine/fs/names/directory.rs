@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Looking into directories.
 
-use super::entries;
+use super::entries::{self, Target};
 use super::Names;
-use crate::disk::{DirEntries, FileType, Flaw, Key, Kind, ObjectId, DIR_FIRST_INDEX};
+use crate::disk::{DirEntries, Flaw, Key, Kind, ObjectId, DIR_FIRST_INDEX};
 use crate::fs::{items, Inode, Subvolume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
-
-/// What an entry names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// An inode of the same subvolume.
-    Inode(ObjectId, FileType),
-    /// Another subvolume, by its id: its root directory is meant.
-    Subvolume(ObjectId),
-    /// The place of a subvolume that this one, a snapshot, did not take along: an empty directory that cannot be
-    /// changed (C: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, inode number 2).
-    EmptyPlace,
-}
 
 /// A directory entry as [`Names::read_dir`] shows it.
 #[derive(Clone, Copy, Debug)]

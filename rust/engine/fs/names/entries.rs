@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Directory entries as items: `DIR_ITEM` by the name's hash, `DIR_INDEX` by the order they were made in.
 
-use super::directory::Target;
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{self, name_hash, DirEntries, DirEntry, FileType, Flaw, Key, Kind, ObjectId};
 use crate::disk::{DIR_FIRST_INDEX, MAX_NAME_LEN};
 use crate::fs::items;
 use latch::prelude::*;
+
+/// What an entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An inode of the same subvolume.
+    Inode(ObjectId, FileType),
+    /// Another subvolume, by its id: its root directory is meant.
+    Subvolume(ObjectId),
+    /// The place of a subvolume that this one, a snapshot, did not take along: an empty directory that cannot be
+    /// changed (C: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, inode number 2).
+    EmptyPlace,
+}
 
 /// `ENAMETOOLONG` for a name that no entry can have, `EINVAL` for none at all.
 pub(in crate::fs) fn check_name(name: &[u8]) -> Result {

@@ -14,7 +14,8 @@ mod directory;
 pub(super) mod entries;
 mod rename;
 
-pub use directory::{Entry, Target};
+pub use directory::Entry;
+pub use entries::Target;
 pub use rename::{Rename, RenameMode, Side};
 
 use crate::disk::{self, FileType, Flaw, Place, MAX_LINKS};
