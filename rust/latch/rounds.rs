@@ -4,7 +4,7 @@
 
 use crate::prelude::*;
 use crate::{Mutex, Rank};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{fence, AtomicU64, Ordering};
 
 /// Rounds of work, one at a time.
 ///
@@ -27,10 +27,14 @@ impl Rounds {
 
     /// Returns when a round that began after this call has ended: this task has done it by `work`, or another one has.
     pub fn share(&self, work: impl FnOnce()) {
-        let asked = self.begun.load(Ordering::Acquire);
+        // Between what this task did before and the look at the count, as between the count and the work: either the
+        // task sees that a round has begun, or the round sees what the task did.
+        fence(Ordering::SeqCst);
+        let asked = self.begun.load(Ordering::Relaxed);
         let _turn = self.turn.lock();
-        if self.begun.load(Ordering::Acquire) == asked {
-            self.begun.store(asked.wrapping_add(1), Ordering::Release);
+        if self.begun.load(Ordering::Relaxed) == asked {
+            self.begun.store(asked.wrapping_add(1), Ordering::Relaxed);
+            fence(Ordering::SeqCst);
             work();
         }
     }

@@ -47,7 +47,11 @@ fn file(number: usize) -> Vec<u8> {
 /// Makes files and commits each; the devices after a commit have all that was made before it.
 fn change(mounted: &Mounted, dir: &Inode, task: usize) {
     for number in 0..FILES {
-        mounted.fs.create(dir, &file(number), &FILE).unwrap();
+        mounted
+            .fs
+            .names()
+            .create(dir, &file(number), &FILE)
+            .unwrap();
         if (task + number) % 2 == 0 {
             mounted.txns.commit().unwrap();
             let found = Mounted::mount(mounted.images(), Access::ReadOnly).unwrap();
@@ -58,13 +62,14 @@ fn change(mounted: &Mounted, dir: &Inode, task: usize) {
 
 fn has(mounted: &Mounted, task: usize, number: usize) -> bool {
     let fs = &mounted.fs;
-    let root = fs.root_inode(&mounted.subvolume).unwrap();
-    let Some(engine::fs::Target::Inode(dir, _)) = fs.lookup(&root, &directory(task)).unwrap()
+    let root = fs.inodes().root(&mounted.subvolume).unwrap();
+    let Some(engine::fs::Target::Inode(dir, _)) =
+        fs.names().lookup(&root, &directory(task)).unwrap()
     else {
         return false;
     };
-    let dir = fs.inode(&mounted.subvolume, dir).unwrap();
-    fs.lookup(&dir, &file(number)).unwrap().is_some()
+    let dir = fs.inodes().get(&mounted.subvolume, dir).unwrap();
+    fs.names().lookup(&dir, &file(number)).unwrap().is_some()
 }
 
 /// What runs beside: writeback of tree blocks, and the periodic work.
@@ -83,10 +88,11 @@ fn press(mounted: &Mounted) {
 
 fn once(image: &Image) {
     let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
-    let root = mounted.fs.root_inode(&mounted.subvolume).unwrap();
+    let root = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
     let create = |task| {
         mounted
             .fs
+            .names()
             .create(&root, &directory(task), &DIRECTORY)
             .unwrap()
     };
