@@ -73,7 +73,8 @@ impl Tree {
             Reach::Device => self.child_block(child, level)?,
             Reach::Cache => {
                 let cached = self.store().cached(child.addr).ok_or(EAGAIN)?;
-                self.check_block(cached, child, level)?
+                check_named(cached.meta(), child.addr, level, child.generation)?;
+                cached
             }
         };
         let guard = self.lock_reading(&block, level, reach)?;
@@ -111,11 +112,6 @@ impl Tree {
     pub(super) fn child_block(&self, child: &Child, level: u8) -> Result<Arc<Block>> {
         let expected = self.expected(child, level);
         let block = self.store().read(child.addr, &expected)?;
-        self.check_block(block, child, level)
-    }
-
-    /// Whether a block is the one that a pointer names.
-    fn check_block(&self, block: Arc<Block>, child: &Child, level: u8) -> Result<Arc<Block>> {
         check_named(block.meta(), child.addr, level, child.generation)?;
         Ok(block)
     }

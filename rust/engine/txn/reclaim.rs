@@ -198,9 +198,8 @@ fn find(
     let Some(tree) = block.tree else {
         return Ok(None);
     };
-    let tree = match shared.trees.get(tree) {
-        Err(error) if error == ENOENT => return Ok(None),
-        tree => tree?,
+    let Some(tree) = shared.trees.get_optional(tree)? else {
+        return Ok(None);
     };
     let key = tree.way_to(block.addr, block.level, block.generation)?;
     let standing = tree.standing(handle, &key, block.addr)?;

@@ -144,16 +144,22 @@ impl Names<'_> {
     ) -> Result {
         let tree = dir.subvolume().tree();
         entries::remove_item(tree, handle, dir.number(), name, inode.number())?;
+        let removed = self
+            .remove_ref(handle, dir, name, inode)
+            .and_then(|index| entries::remove_index(tree, handle, dir.number(), index, name))
+            .and_then(|()| dir.change_names(handle, |size| entries::shrunk(size, name), now));
+        or_abort(handle, removed)
+    }
+
+    /// Removes a name beside the inode, which must have it, and gives its index in the directory.
+    fn remove_ref(&self, handle: &Handle, dir: &Inode, name: &[u8], inode: &Inode) -> Result<u64> {
         let reference = Name {
             inode: inode.number(),
             dir: dir.number(),
             name,
         };
-        let removed = refs::remove(tree, handle, &reference)
-            .and_then(|index| index.ok_or_else(|| lacks_name(inode, dir)))
-            .and_then(|index| entries::remove_index(tree, handle, dir.number(), index, name))
-            .and_then(|()| dir.change_names(handle, |size| entries::shrunk(size, name), now));
-        or_abort(handle, removed)
+        let removed = refs::remove(inode.subvolume().tree(), handle, &reference)?;
+        removed.ok_or_else(|| lacks_name(inode, dir))
     }
 
     /// Counts one name less; an inode without becomes an orphan. A directory has but one name.

@@ -2,9 +2,8 @@
 //! Renaming.
 
 use super::entries;
-use super::{check_empty_directory, check_same_subvolume, lacks_name, unlink_units, Names};
+use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
-use crate::fs::inode::refs::{self, Name};
 use crate::fs::{Inode, New, Time};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
@@ -131,13 +130,7 @@ impl Names<'_> {
         let from_index = from.dir.take_index()?;
         self.add_ref(&handle, to.dir, to.name, moved, to_index)?;
         if let Err(error) = self.add_ref(&handle, from.dir, from.name, other, from_index) {
-            let undo = Name {
-                inode: moved.number(),
-                dir: to.dir.number(),
-                name: to.name,
-            };
-            let undone = refs::remove(moved.subvolume().tree(), &handle, &undo)
-                .and_then(|index| index.ok_or_else(|| lacks_name(moved, to.dir)));
+            let undone = self.remove_ref(&handle, to.dir, to.name, moved).map(|_| ());
             or_abort(&handle, undone)?;
             return Err(error);
         }

@@ -14,14 +14,11 @@ use crate::linux::iomap::ioend::{
 use crate::linux::iomap::Patience;
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
-use engine::disk::FileOffset;
+use engine::disk::{FileOffset, MAX_EXTENT_SIZE};
 use engine::fs::{NewExtent, OrderedExtent, WriteReservation};
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
 use latch::NofsScope;
-
-/// The longest data extent, in bytes (C: `BTRFS_MAX_EXTENT_SIZE`).
-const MAX_EXTENT: u64 = 128 << 20;
 
 /// Space of ranges that a run of writeback has taken and not sent.
 #[derive(Default)]
@@ -262,7 +259,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// How much of `ioend` one piece may have.
     fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<u64> {
-        let mut max = self.path.volume.max_extent_len().min(MAX_EXTENT);
+        let mut max = self.path.volume.max_extent_len().min(MAX_EXTENT_SIZE);
         if pins == Pins::Some {
             max = max.min(MAX_COPY);
         }
