@@ -51,6 +51,15 @@ said() {
     dmesg | grep -E -- "$1" || fail "the kernel did not log: $1"
 }
 
+# told OPTIONS REGEX: a mount of $disk with these options is refused, and mount(8) itself says why.
+# shellcheck disable=SC2154 # the test has $disk
+told() {
+    local said
+    said=$(mount_ours "$disk" "$scratch" -o "$1" 2>&1) && fail "$1 was taken"
+    echo "$said"
+    grep -Eq -- "$2" <<<"$said" || fail "mount does not say of $1: $2"
+}
+
 # Who is judged: this module, or with DRIVER=btrfs the kernel's own.
 driver=${DRIVER:-rbtrfs}
 

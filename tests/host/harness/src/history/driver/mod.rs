@@ -39,10 +39,7 @@ impl Driver {
 
     /// One of several users, each in an empty directory of its own, which is the root of its history.
     pub fn start_below(mounted: &std::sync::Arc<Mounted>, name: &[u8]) -> Result<Self> {
-        let top = mounted
-            .fs
-            .inodes()
-            .get(&mounted.subvolume, mounted.subvolume.root_directory())?;
+        let top = mounted.fs.inodes().root(&mounted.subvolume)?;
         let now = Time::default();
         let new = New {
             kind: NewKind::Directory,
