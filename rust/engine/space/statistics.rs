@@ -3,10 +3,10 @@
 
 use super::free::policy::FreeSpace;
 use super::groups::group::Allocation;
-use super::groups::growth::copies_of;
 use super::reserve::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::{Bug, Flaw, Logical};
+use crate::volume::copies_of;
 use latch::prelude::*;
 
 /// A class's bytes, in the logical space (C: `struct btrfs_space_info`).

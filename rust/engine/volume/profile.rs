@@ -57,3 +57,8 @@ impl Profile {
         }
     }
 }
+
+/// How many copies a chunk with these flags has; one where the profile is not supported.
+pub fn copies_of(flags: BlockGroupFlags) -> u64 {
+    Profile::of(flags).map_or(1, Profile::copies)
+}

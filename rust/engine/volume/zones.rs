@@ -6,12 +6,8 @@ use crate::disk::{BlockGroupFlags, Logical, ZoneOffset};
 use latch::prelude::*;
 
 impl Volume {
-    /// Whether the volume is zoned (by its feature; the device may be a regular one, then zones are emulated).
-    pub fn is_zoned(&self) -> bool {
-        self.format.incompat.contains(crate::disk::Incompat::ZONED)
-    }
-
-    /// Whether there may be zones that must be written from their start to their end.
+    /// Whether there may be zones that must be written from their start to their end: on volumes with the feature, by
+    /// which a regular device has emulated ones.
     pub fn has_sequential_zones(&self) -> bool {
         self.members
             .iter()

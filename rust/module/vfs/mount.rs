@@ -14,7 +14,6 @@ use crate::io::data::{DataPath, DataTally};
 use crate::io::device::Disk;
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, Asked, FileSystem, Statfs};
-use crate::linux::options::MountLog;
 use crate::linux::queue::OwnedQueue;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::{AnonymousDevice, Parameters};
@@ -153,7 +152,7 @@ impl Mount {
     fn set_options(&self, asked: &Asked<'_, MountOptions>) -> Result {
         let options = &*asked.options;
         check_rescue(asked)?;
-        check_space_cache(self.volume(), options, &asked.log)?;
+        check_space_cache(self.volume(), asked)?;
         let settings = {
             let mut settings = self.settings.lock();
             settings.change(options, facts(self.volume()));
@@ -228,7 +227,7 @@ impl FileSystem for Mount {
         let volume = open_volume(&devices, access)?;
         let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
         let store: Arc<dyn Store> = cache.clone();
-        check_space_cache(&volume, options, &asked.log)?;
+        check_space_cache(&volume, asked)?;
         let settings = Settings::new(options, facts(&volume), &device);
         let mut txn_options = txn_options(asked)?;
         txn_options.discard = settings.discard;
@@ -468,7 +467,7 @@ fn check_rescue(asked: &Asked<'_, MountOptions>) -> Result {
 
 fn facts(volume: &Volume) -> Facts {
     Facts {
-        is_zoned: volume.is_zoned(),
+        is_zoned: volume.has_sequential_zones(),
         sector_size: volume.format().sector_size,
     }
 }
@@ -479,9 +478,9 @@ fn has_free_space_tree(volume: &Volume) -> bool {
 }
 
 /// A free space tree that is there is kept up to date, whatever is asked for.
-fn check_space_cache(volume: &Volume, options: &MountOptions, log: &MountLog<'_>) -> Result {
-    if options.drops_tree && has_free_space_tree(volume) {
-        log.error(fmt!(
+fn check_space_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
+    if asked.options.drops_tree && has_free_space_tree(volume) {
+        asked.log.error(fmt!(
             "the free space tree cannot be given up: mount with space_cache=v2"
         ));
         return Err(EINVAL);

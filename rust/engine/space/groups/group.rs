@@ -58,7 +58,7 @@ impl Body {
     }
 
     /// How bytes that are idle count.
-    fn state_of(&self, idle: Idle) -> ByteState {
+    pub(in crate::space) fn state_of(&self, idle: Idle) -> ByteState {
         match idle {
             Idle::Free if self.allocation == Allocation::Closed => ByteState::ReadOnly,
             Idle::Free => ByteState::Free,

@@ -5,7 +5,7 @@ use super::block_groups::BlockGroups;
 use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
 use crate::space::reserve::Growth;
 use crate::space::Class;
-use crate::volume::Chunk;
+use crate::volume::{copies_of, Chunk};
 
 /// Devices with less than this left, for one copy, are full.
 const SMALLEST_CHUNK: u64 = 1 << 20;
@@ -136,20 +136,4 @@ fn device_bytes(chunk: &Chunk) -> u64 {
     chunk
         .len
         .saturating_mul(u64::try_from(chunk.stripes.len()).unwrap_or(1))
-}
-
-/// How many copies a profile keeps.
-pub(in crate::space) fn copies_of(flags: BlockGroupFlags) -> u64 {
-    let two = BlockGroupFlags::DUP
-        .with(BlockGroupFlags::RAID1)
-        .with(BlockGroupFlags::RAID10);
-    if flags.intersects(BlockGroupFlags::RAID1C4) {
-        4
-    } else if flags.intersects(BlockGroupFlags::RAID1C3) {
-        3
-    } else if flags.intersects(two) {
-        2
-    } else {
-        1
-    }
 }

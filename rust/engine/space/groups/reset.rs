@@ -15,7 +15,7 @@ impl BlockGroups {
         if !self.volume.has_sequential_zones() {
             return Ok(());
         }
-        for class in [Class::Data, Class::Metadata, Class::System] {
+        for class in Class::ALL {
             let mut from = 0;
             loop {
                 let next = self.read().empty_appending(class, from);

@@ -3,7 +3,7 @@
 
 use super::group::{Allocation, Body, Group};
 use crate::disk::{Logical, ZoneOffset};
-use crate::space::free::policy::FreeSpace;
+use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::reserve::ByteState;
 use crate::space::write_order::{DataGroup, NewGroup, OrderedGroup, Share, WriteOrder, Zones};
 use crate::space::Class;
@@ -71,11 +71,7 @@ impl Group {
 
     /// Gives up what is left of the zones: free becomes unusable.
     pub(in crate::space) fn give_up_rest(&self, body: &mut Body) -> Result {
-        let from = if body.allocation == Allocation::Closed {
-            ByteState::ReadOnly
-        } else {
-            ByteState::Free
-        };
+        let from = body.state_of(Idle::Free);
         let Some(appending) = body.appending() else {
             return Err(EINVAL);
         };
@@ -135,10 +131,7 @@ impl DataGroup for Group {
         if promised {
             return Ok(false);
         }
-        let from = match body.allocation {
-            Allocation::Open => ByteState::Free,
-            Allocation::Closed => ByteState::ReadOnly,
-        };
+        let from = body.state_of(Idle::Free);
         self.count(&mut body, left, from, ByteState::Unusable)?;
         if body.allocation == Allocation::Closed {
             self.space_info().shift(left, from, ByteState::Unusable)?;

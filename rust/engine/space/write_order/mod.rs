@@ -181,11 +181,6 @@ impl WriteOrder {
             })
     }
 
-    /// Gives back the active resources of groups that were written to the end.
-    pub fn reap(&self) {
-        drop(self.take_turn());
-    }
-
     /// Counts the data writes of the groups that the write order knows.
     pub(in crate::space) fn data_progress(&self) -> Result<Arc<DataProgress>> {
         match &self.sequential {
@@ -197,7 +192,7 @@ impl WriteOrder {
     /// After [`Admission::AwaitData`]: waits until a data write has ended. No turn may be held.
     pub fn await_data(&self, seen: u64) {
         if let Some(sequential) = &self.sequential {
-            sequential.data.await_next(seen);
+            sequential.data.await_while(seen, || true);
         }
     }
 

@@ -23,14 +23,6 @@ impl DataProgress {
         *self.ended.lock()
     }
 
-    /// Waits until there were more than `seen`. One must be under way.
-    pub(in crate::space) fn await_next(&self, seen: u64) {
-        let mut ended = self.ended.lock();
-        while *ended == seen {
-            self.moved.wait(&mut ended);
-        }
-    }
-
     /// Counts one more.
     pub(in crate::space) fn advance(&self) {
         let mut ended = self.ended.lock();

@@ -71,7 +71,7 @@ fn backup(shared: &Shared) -> Result<RootBackup> {
         device: pointer(ObjectId::DEV_TREE)?,
         checksum: pointer(ObjectId::CSUM_TREE)?,
         total_bytes: superblock.total_bytes,
-        bytes_used: shared.space.statistics().bytes_used,
+        bytes_used: shared.space.used(),
         num_devices: superblock.num_devices,
     })
 }

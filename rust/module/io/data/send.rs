@@ -14,7 +14,7 @@ use crate::linux::iomap::ioend::{
 use crate::linux::iomap::Patience;
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
-use engine::disk::{FileOffset, MAX_EXTENT_SIZE};
+use engine::disk::FileOffset;
 use engine::fs::{NewExtent, OrderedExtent, WriteReservation};
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
@@ -259,12 +259,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// How much of `ioend` one piece may have.
     fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<u64> {
-        let mut max = self.path.volume.max_extent_len().min(MAX_EXTENT_SIZE);
+        let mut max = self.path.volume.max_extent_len();
         if pins == Pins::Some {
             max = max.min(MAX_COPY);
         }
         // What an append cannot take must not be allocated: whether it is one is known only then.
-        match self.path.volume.is_zoned() {
+        match self.path.volume.has_sequential_zones() {
             true => ioend.append_len(ioend.len().min(max), SECTOR),
             false => Ok(ioend.len().min(max)),
         }

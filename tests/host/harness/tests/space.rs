@@ -228,7 +228,7 @@ fn histories_on_zones_keep_the_books() {
 }
 
 fn play(mounted: Mounted, seed: u64, steps: usize) -> Mounted {
-    let zoned = mounted.volume.is_zoned();
+    let zoned = mounted.volume.has_sequential_zones();
     let mut driver = Driver::start(mounted).unwrap();
     let mut model = Model::default();
     let mut generator = Generator::new(seed, Profile::DATA);

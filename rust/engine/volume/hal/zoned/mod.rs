@@ -20,7 +20,7 @@ use super::Hal;
 use crate::disk::{BlockGroupFlags, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE};
 use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
-use crate::volume::profile::Profile;
+use crate::volume::profile::{copies_of, Profile};
 use crate::volume::superblock::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
@@ -281,21 +281,21 @@ impl Hal for Zoned {
 
     fn can_activate(&self, flags: BlockGroupFlags) -> bool {
         let state = self.state.lock();
-        let copies = Profile::of(flags).map_or(1, Profile::copies);
+        let copies = copies_of(flags);
         let zones = state.zones.as_ref();
         zones.is_some_and(|zones| zones.can_activate(flags, copies, &state.in_use))
     }
 
     fn has_spare(&self, chunk: &Chunk) -> bool {
         let state = self.state.lock();
-        let copies = Profile::of(chunk.flags).map_or(1, Profile::copies);
+        let copies = copies_of(chunk.flags);
         let zones = state.zones.as_ref();
         zones.is_some_and(|zones| zones.has_spare(copies))
     }
 
     fn owes(&self, chunk: &Chunk) -> bool {
         let state = self.state.lock();
-        let copies = Profile::of(chunk.flags).map_or(1, Profile::copies);
+        let copies = copies_of(chunk.flags);
         let zones = state.zones.as_ref();
         zones.is_some_and(|zones| zones.is_reserved_for(copies, &state.in_use))
     }

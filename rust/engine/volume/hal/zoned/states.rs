@@ -3,7 +3,7 @@
 
 use crate::disk::{BlockGroupFlags, Physical};
 use crate::volume::device::{Device, Zone, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR};
-use crate::volume::profile::Profile;
+use crate::volume::profile::copies_of;
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
 
@@ -208,10 +208,9 @@ impl States {
     /// How many zones have to be kept for groups that a commit cannot do without: one set of zones for metadata,
     /// one for the log trees, one for system chunks. `profiles`: how those are kept.
     pub(super) fn set_reserved(&mut self, metadata: BlockGroupFlags, system: BlockGroupFlags) {
-        let copies = |flags| Profile::of(flags).map_or(1, Profile::copies);
-        self.reserved = copies(metadata)
+        self.reserved = copies_of(metadata)
             .saturating_mul(2)
-            .saturating_add(copies(system));
+            .saturating_add(copies_of(system));
     }
 
     /// Whether `count` more zones for metadata are within what is kept for it.

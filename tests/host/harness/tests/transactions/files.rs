@@ -177,7 +177,7 @@ impl<'a> Files<'a> {
     fn allocate_one(&self, wanted: u64) -> Result<DataExtent> {
         let reservation = self.txns.reserve_data(wanted)?;
         let space = self.txns.space();
-        if !self.txns.volume().is_zoned() {
+        if !self.txns.volume().has_sequential_zones() {
             return space.allocate_data(&reservation, wanted, SECTOR);
         }
         // Zones are written in the order of allocation.
