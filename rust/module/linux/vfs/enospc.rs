@@ -32,7 +32,7 @@ pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
         unsafe {
             let lock = addr_of_mut!((*at).s_umount);
             if b::down_read_trylock(lock) != 0 {
-                b::sync_inodes_sb(at);
+                sb.write_out();
                 b::up_read(lock);
             }
         }

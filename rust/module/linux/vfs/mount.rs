@@ -221,7 +221,7 @@ unsafe extern "C" fn statfs<T: FileSystem>(
             (*out).f_blocks = shown.blocks;
             (*out).f_bfree = shown.free;
             (*out).f_bavail = shown.available;
-            (*out).f_namelen = 255;
+            (*out).f_namelen = b::NAME_MAX as c_long;
             (*out).f_fsid.val = shown.fsid.map(|half| half as c_int);
         }
         Ok(0)

@@ -6,9 +6,10 @@
 
 use super::private;
 use crate::linux::bindings as b;
-use core::ptr::{addr_of_mut, NonNull};
+use core::any::Any;
+use core::ptr::addr_of_mut;
 use kernel::error::to_result;
-use kernel::ffi::{c_ulong, c_void};
+use kernel::ffi::c_ulong;
 use kernel::types::{NotThreadSafe, Opaque};
 use latch::prelude::*;
 use latch::{Rank, Rounds};
@@ -30,25 +31,10 @@ unsafe impl Send for SuperBlock {}
 unsafe impl Sync for SuperBlock {}
 
 /// What hangs on `s_fs_info`.
-///
-/// # Invariants
-///
-/// `payload` is from [`private::put`].
 struct Slot {
+    /// First, for it goes first.
+    payload: KBox<dyn Any + Send + Sync>,
     write_outs: Rounds,
-    payload: NonNull<c_void>,
-}
-
-// SAFETY: The payload may be, see `private::put`, and the rest is so by itself.
-unsafe impl Send for Slot {}
-// SAFETY: As above.
-unsafe impl Sync for Slot {}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; nobody uses it after the slot.
-        unsafe { private::drop_private(self.payload.as_ptr()) };
-    }
 }
 
 /// What the VFS is told of a file system at mount.
@@ -82,15 +68,15 @@ impl SuperBlock {
 
     /// What this driver keeps for the super block, if it is a `T`.
     pub(crate) fn payload<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        // SAFETY: It is from `private::put` and freed only with the slot.
-        unsafe { private::get(self.slot()?.payload.as_ptr()) }
+        self.slot()?.payload.downcast_ref()
     }
 
     /// Keeps `payload` for the super block. Called once, while nobody else has it.
     pub(super) fn set_payload<T: Send + Sync + 'static>(&self, payload: T) -> Result {
+        let payload: KBox<dyn Any + Send + Sync> = KBox::new(payload, GFP_KERNEL)?;
         let slot = Slot {
             write_outs: Rounds::new(Rank::WriteOut)?,
-            payload: private::put(payload)?,
+            payload,
         };
         // SAFETY: The super block is being filled.
         unsafe { (*self.as_ptr()).s_fs_info = private::put(slot)?.as_ptr() };
@@ -156,7 +142,7 @@ impl SuperBlock {
         unsafe { (*self.as_ptr()).s_flags & b::SB_POSIXACL as c_ulong != 0 }
     }
 
-    /// Writes out all dirty data and waits for it. Called where the VFS holds `s_umount`: sync, freeze, unmount.
+    /// Writes out all dirty data and waits for it. Called where `s_umount` is held: sync, freeze, unmount, want of space.
     pub(crate) fn write_out(&self) {
         // SAFETY: The super block is alive and, as the caller promises, will not be shut down meanwhile.
         unsafe { b::sync_inodes_sb(self.as_ptr()) };
