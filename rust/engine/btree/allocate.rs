@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the trees ask of the transaction that changes them.
 
-use crate::disk::{Generation, Key, Logical, ObjectId};
+use crate::disk::{Generation, Key, Logical, ObjectId, TreeId};
 use latch::prelude::*;
 
 /// Who holds a reference to a tree block or a data extent: the tree, by its id (`*_REF` keyed by root), or the block
@@ -48,11 +48,11 @@ pub trait Allocate {
     /// The running transaction.
     fn generation(&self) -> Generation;
 
-    /// Takes an address for a new block of `owner` and queues its first reference, held by `holder`.
+    /// Takes an address for a new block of `tree` and queues its first reference, held by `holder`.
     /// `first_key` is recorded where metadata is not skinny. `near` is a hint.
     fn allocate_block(
         &self,
-        owner: ObjectId,
+        tree: TreeId,
         holder: Holder,
         level: u8,
         first_key: &Key,
@@ -63,13 +63,13 @@ pub trait Allocate {
     /// itself. Cannot fail.
     fn abandon_block(&self, addr: Logical);
 
-    /// Drops one reference to a block. `written_in` is the generation in its header: a block of the running
+    /// Drops one of `tree`'s references to a block, which may be another tree's, of which this is a snapshot. `written_in` is the generation in its header: a block of the running
     /// transaction that never went out can be taken again at once, any other is pinned until the commit.
     fn release_block(
         &self,
         addr: Logical,
         level: u8,
-        owner: ObjectId,
+        tree: TreeId,
         holder: Holder,
         written_in: Generation,
     ) -> Result;

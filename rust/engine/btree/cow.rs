@@ -6,7 +6,7 @@ use super::path::NO_CHILD;
 use super::tree::Tree;
 use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
 use crate::disk::edit::{self, node};
-use crate::disk::{Bug, Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId};
+use crate::disk::{Bug, Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId, TreeId};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Side};
@@ -17,46 +17,47 @@ const TAKEN: Bug = Bug::new("a new block is used after it was kept");
 /// An address for a new block that is not in the cache yet. Given back when dropped.
 struct Address<'a> {
     txn: &'a dyn Allocate,
-    owner: ObjectId,
+    tree: TreeId,
     info: BlockInfo,
 }
 
 impl<'a> Address<'a> {
     fn take(
         txn: &'a dyn Allocate,
-        owner: ObjectId,
+        tree: TreeId,
         level: u8,
         first_key: &Key,
         near: Logical,
     ) -> Result<Self> {
-        let addr = txn.allocate_block(owner, Holder::Tree(owner), level, first_key, near)?;
+        let holder = Holder::Tree(tree.objectid);
+        let addr = txn.allocate_block(tree, holder, level, first_key, near)?;
         let info = BlockInfo {
             addr,
             level,
             generation: txn.generation(),
         };
-        Ok(Self { txn, owner, info })
+        Ok(Self { txn, tree, info })
     }
 
     /// Makes the block.
     fn into_block(self, store: &'a dyn Store) -> Result<Fresh<'a>> {
-        let (txn, owner, info) = (self.txn, self.owner, self.info);
+        let (txn, tree, info) = (self.txn, self.tree, self.info);
         let block = store.create(info)?;
         // From here on it is the block that gives the address back.
         core::mem::forget(self);
         let guard = match Latched::try_write(&block) {
             Some(guard) => guard,
-            None => Latched::write(&block, nesting(kind(owner), info.level, Side::New)),
+            None => Latched::write(&block, nesting(kind(tree.objectid), info.level, Side::New)),
         };
         let mut fresh = Fresh {
             store,
             txn,
-            owner,
+            tree,
             guard: Some(guard),
         };
         edit::start(
             fresh.bytes_mut()?,
-            &header_of(store.identity(), &info, owner),
+            &header_of(store.identity(), &info, tree.objectid),
         )?;
         Ok(fresh)
     }
@@ -65,7 +66,7 @@ impl<'a> Address<'a> {
 impl Drop for Address<'_> {
     fn drop(&mut self) {
         self.txn.abandon_block(self.info.addr);
-        give_back(self.txn, self.owner, &self.info);
+        give_back(self.txn, self.tree, &self.info);
     }
 }
 
@@ -73,21 +74,21 @@ impl Drop for Address<'_> {
 pub(super) struct Fresh<'a> {
     store: &'a dyn Store,
     txn: &'a dyn Allocate,
-    owner: ObjectId,
+    tree: TreeId,
     guard: Option<Writing>,
 }
 
 impl<'a> Fresh<'a> {
-    /// Takes a new, empty block of the tree `owner`.
+    /// Takes a new, empty block of `tree`.
     fn of(
         store: &'a dyn Store,
-        owner: ObjectId,
+        tree: TreeId,
         txn: &'a dyn Allocate,
         level: u8,
         first_key: &Key,
         near: Logical,
     ) -> Result<Self> {
-        Address::take(txn, owner, level, first_key, near)?.into_block(store)
+        Address::take(txn, tree, level, first_key, near)?.into_block(store)
     }
 
     /// The block, before it is locked by anybody else.
@@ -115,7 +116,7 @@ impl Drop for Fresh<'_> {
             return;
         };
         let info = *guard.latched().meta();
-        give_back(self.txn, self.owner, &info);
+        give_back(self.txn, self.tree, &info);
         // On a sequential zone the address is written all the same: with what passes the gate and nobody reads, an
         // empty leaf of a tree that may be empty.
         if let Err(bug) = edit::abandon(guard.bytes_mut(), ObjectId::CSUM_TREE) {
@@ -127,9 +128,9 @@ impl Drop for Fresh<'_> {
 }
 
 /// Gives a new block's address back.
-fn give_back(txn: &dyn Allocate, owner: ObjectId, info: &BlockInfo) {
-    let holder = Holder::Tree(owner);
-    if let Err(error) = txn.release_block(info.addr, info.level, owner, holder, info.generation) {
+fn give_back(txn: &dyn Allocate, tree: TreeId, info: &BlockInfo) {
+    let holder = Holder::Tree(tree.objectid);
+    if let Err(error) = txn.release_block(info.addr, info.level, tree, holder, info.generation) {
         txn.poison(error);
     }
 }
@@ -169,7 +170,12 @@ fn header_of(identity: Identity, info: &BlockInfo, owner: ObjectId) -> Header {
 
 impl Tree {
     /// A new tree: one empty leaf, allocated from `txn`.
-    pub fn create(store: Arc<dyn Store>, id: ObjectId, txn: &dyn Allocate) -> Result<Arc<Self>> {
+    pub fn create(
+        store: Arc<dyn Store>,
+        id: impl Into<TreeId>,
+        txn: &dyn Allocate,
+    ) -> Result<Arc<Self>> {
+        let id = id.into();
         let fresh = Fresh::of(&*store, id, txn, 0, &Key::MIN, Logical::new(0))?;
         let root = fresh.block()?.clone();
         let tree = Self::with_root(store.clone(), id, root, Generation::new(0))?;
@@ -191,7 +197,7 @@ impl Tree {
 
     /// Whether a block may be referenced by another tree as well (C: `btrfs_block_can_be_shared`).
     pub(super) fn may_be_shared(&self, block: &Arc<Block>, header: &Header) -> bool {
-        self.id().is_subvolume()
+        self.owner().is_subvolume()
             && (header.generation <= self.last_snapshot() || header.is_relocated())
             && !self.is_root(block)
     }
@@ -207,16 +213,16 @@ impl Tree {
         self.fresh_of(self.id(), txn, level, first_key, near)
     }
 
-    /// Takes a new, empty block of the tree `owner`.
+    /// Takes a new, empty block of another tree.
     pub(super) fn fresh_of<'a>(
         &'a self,
-        owner: ObjectId,
+        tree: TreeId,
         txn: &'a dyn Allocate,
         level: u8,
         first_key: &Key,
         near: Logical,
     ) -> Result<Fresh<'a>> {
-        Fresh::of(&**self.store(), owner, txn, level, first_key, near)
+        Fresh::of(&**self.store(), tree, txn, level, first_key, near)
     }
 
     /// Copies a locked block and drops the tree's reference to it. The caller makes the pointer name the copy, which

@@ -31,7 +31,7 @@ impl Tree {
     /// A key on whose way the tree's block at `addr` is. Reads the block. No latch of a tree block is held.
     pub fn way_to(&self, addr: Logical, level: u8, generation: Generation) -> Result<Key> {
         let expected = Expected {
-            owner: Some(self.id()),
+            owner: Some(self.owner()),
             level,
             generation,
             first_key: None,

@@ -129,7 +129,7 @@ impl Tree {
     /// What a pointer says of the block at `level`.
     pub(super) fn expected(&self, child: &Child, level: u8) -> Expected {
         Expected {
-            owner: Some(self.id()),
+            owner: Some(self.owner()),
             level,
             generation: child.generation,
             first_key: Some(child.key),

@@ -18,7 +18,7 @@ use super::lock::Writing;
 use super::path::NO_CHILD;
 use super::tree::Tree;
 use super::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Bug, FileExtent, Flaw, Header, Kind, Leaf, Node, ObjectId, Place};
+use crate::disk::{Bug, FileExtent, Flaw, Header, Kind, Leaf, Node, ObjectId, Place, TreeId};
 use latch::prelude::*;
 
 /// A block was looked at whose bytes are fewer than its header.
@@ -65,8 +65,8 @@ impl Tree {
         txn.release_block(
             addr,
             header.level,
-            header.owner,
-            Holder::Tree(self.id()),
+            self.id(),
+            Holder::Tree(self.owner()),
             header.generation,
         )
     }
@@ -104,7 +104,7 @@ impl Tree {
         refs: BlockRefs,
     ) -> Result<Passed> {
         let addr = old.latched().meta().addr;
-        let (tree, block) = (Holder::Tree(self.id()), Holder::Parent(addr));
+        let (tree, block) = (Holder::Tree(self.owner()), Holder::Parent(addr));
         let mut changes = Changes {
             tree: self.id(),
             txn,
@@ -117,7 +117,7 @@ impl Tree {
             (false, true) => changes
                 .all(bytes, Change::Share, tree)
                 .and_then(|()| changes.all(bytes, Change::Release, block)),
-            (true, false) if header.owner == self.id() => changes
+            (true, false) if header.owner == self.owner() => changes
                 .all(bytes, Change::Share, block)
                 .and_then(|()| txn.set_full_backref(addr, header.level))
                 .inspect(|()| changes.done = Passed::Some),
@@ -142,12 +142,12 @@ impl Tree {
         holder: Holder,
     ) -> Result {
         let header = Header::new(bytes).ok_or(NO_HEADER)?;
-        let root = match holder {
-            Holder::Tree(id) => id,
+        let tree = match holder {
+            Holder::Tree(id) => id.into(),
             Holder::Parent(_) => self.id(),
         };
         let mut changes = Changes {
-            tree: root,
+            tree,
             txn,
             header,
             done: Passed::None,
@@ -171,7 +171,7 @@ enum Passed {
 
 /// Changes of the references of one block's children.
 struct Changes<'a> {
-    tree: ObjectId,
+    tree: TreeId,
     txn: &'a dyn Allocate,
     header: Header,
     done: Passed,
@@ -207,12 +207,13 @@ impl Changes<'_> {
     }
 
     fn extents(&mut self, bytes: &[u8], change: Change, holder: Holder) -> Result {
-        if !self.tree.is_subvolume() {
+        let root = self.tree.objectid;
+        if !root.is_subvolume() {
             return Ok(());
         }
         let leaf = Leaf::new(bytes);
         for slot in 0..leaf.nritems() {
-            let Some(data) = data_ref(&leaf, slot, self.tree, holder)? else {
+            let Some(data) = data_ref(&leaf, slot, root, holder)? else {
                 continue;
             };
             match change {

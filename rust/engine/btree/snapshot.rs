@@ -22,7 +22,7 @@ impl Tree {
         let root = self.writable_root(txn, root)?;
         let info = *root.latched().meta();
         let first = first_key(root.bytes(), info.level).unwrap_or(Key::MIN);
-        let mut fresh = self.fresh_of(id, txn, info.level, &first, info.addr)?;
+        let mut fresh = self.fresh_of(id.into(), txn, info.level, &first, info.addr)?;
         copy_contents(root.bytes(), fresh.bytes_mut()?)?;
         self.share_children(txn, fresh.bytes_mut()?, Holder::Tree(id))?;
         let copy = fresh.keep()?;

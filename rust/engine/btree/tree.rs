@@ -5,7 +5,7 @@ use super::lock;
 use super::path::NO_ITEM;
 use super::search::check_named;
 use super::{Block, Cursor, Expected, Reach, Store};
-use crate::disk::{Generation, Key, Leaf, ObjectId, RootPointer};
+use crate::disk::{Generation, Key, Leaf, ObjectId, RootPointer, TreeId};
 use core::ops::{ControlFlow, RangeInclusive};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -15,7 +15,7 @@ use latch::{Rank, RwLock, TreeKind};
 /// One tree. Shared by all who use it; every call latches the blocks that it needs and no more.
 pub struct Tree {
     store: Arc<dyn Store>,
-    id: ObjectId,
+    id: TreeId,
     kind: TreeKind,
     // Innermost: taken under the latch of the root block, whose holder alone may set it.
     root: RwLock<Root>,
@@ -33,12 +33,13 @@ impl Tree {
     /// never shared: blocks not younger may be referenced by other trees. Reads the root block.
     pub fn open(
         store: Arc<dyn Store>,
-        id: ObjectId,
+        id: impl Into<TreeId>,
         root: RootPointer,
         last_snapshot: Generation,
     ) -> Result<Arc<Self>> {
+        let id = id.into();
         let expected = Expected {
-            owner: Some(id),
+            owner: Some(id.objectid),
             level: root.level,
             generation: root.generation,
             first_key: None,
@@ -51,7 +52,7 @@ impl Tree {
     /// The tree `id` that starts at `block`.
     pub(super) fn with_root(
         store: Arc<dyn Store>,
-        id: ObjectId,
+        id: TreeId,
         block: Arc<Block>,
         last_snapshot: Generation,
     ) -> Result<Arc<Self>> {
@@ -59,16 +60,21 @@ impl Tree {
         let tree = Self {
             store,
             id,
-            kind: lock::kind(id),
+            kind: lock::kind(id.objectid),
             root,
             last_snapshot: AtomicU64::new(last_snapshot.get()),
         };
         Ok(Arc::new(tree, GFP_NOFAIL)?)
     }
 
-    /// The tree's id.
-    pub fn id(&self) -> ObjectId {
+    /// The tree's identity.
+    pub fn id(&self) -> TreeId {
         self.id
+    }
+
+    /// What its blocks and the references that it holds name it by.
+    pub fn owner(&self) -> ObjectId {
+        self.id.objectid
     }
 
     /// Where the tree starts now. Stable only while nothing changes the tree: in a commit.

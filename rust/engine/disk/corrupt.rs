@@ -26,7 +26,7 @@
 //! All of it is cold code: in a hot loop the only cost is the branch. Build the value in a closure or as a constant, as
 //! above, never before it is needed.
 
-use super::{Key, Logical, ObjectId};
+use super::{Key, Logical, ObjectId, TreeId};
 use kernel::fmt;
 use latch::prelude::{pr_err, Error, EIO, EUCLEAN};
 
@@ -79,8 +79,8 @@ impl Flaw {
 
     /// Says that the flaw is in the item of a tree that has this key.
     #[cold]
-    pub const fn in_item(self, tree: ObjectId, key: &Key) -> Corrupt {
-        self.at(Place::Item(tree, *key))
+    pub fn in_item(self, tree: impl Into<TreeId>, key: &Key) -> Corrupt {
+        self.at(Place::Item(tree.into(), *key))
     }
 }
 
@@ -92,9 +92,9 @@ pub enum Place {
     /// An item or a pointer of a tree block, by its slot.
     Slot(Logical, usize),
     /// An item of a tree, by its key.
-    Item(ObjectId, Key),
+    Item(TreeId, Key),
     /// A tree as a whole.
-    Tree(ObjectId),
+    Tree(TreeId),
     /// An inode of a subvolume.
     Inode(ObjectId, ObjectId),
     /// The copy of the superblock that belongs at this byte of a device.
@@ -183,9 +183,13 @@ impl fmt::Display for Place {
             Self::Item(tree, key) => {
                 write!(f, "item ")?;
                 key.fmt(f)?;
-                write!(f, " of tree {}", tree.get())
+                write!(f, " of tree ")?;
+                tree.fmt(f)
             }
-            Self::Tree(tree) => write!(f, "tree {}", tree.get()),
+            Self::Tree(tree) => {
+                write!(f, "tree ")?;
+                tree.fmt(f)
+            }
             Self::Inode(tree, number) => write!(f, "inode {} of tree {}", number.get(), tree.get()),
             Self::Superblock(place) => write!(f, "superblock {place}"),
             Self::Chunk(addr) => write!(f, "chunk {}", addr.get()),

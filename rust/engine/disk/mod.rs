@@ -8,7 +8,7 @@
 //!
 //! | file          | what it has                                                        |
 //! |---------------|--------------------------------------------------------------------|
-//! | `units`, `key`, `uuid`, `ids`, `flags`, `features` | numbers with meaning          |
+//! | `units`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
 //! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
@@ -54,6 +54,7 @@ mod superblock;
 mod superblock_bytes;
 #[cfg(test)]
 mod tests;
+mod tree_id;
 mod units;
 mod uuid;
 
@@ -81,5 +82,6 @@ pub use superblock::{
     SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 pub use superblock_bytes::{RootBackup, SuperblockBytes};
+pub use tree_id::TreeId;
 pub use units::{FileOffset, Generation, Logical, ObjectId, Physical, ZoneOffset};
 pub use uuid::Uuid;

@@ -194,7 +194,7 @@ impl FileSystem {
 /// Reports a tree that a mount cannot do without, where looking for it found none.
 pub(super) fn missing(what: &'static str, id: ObjectId) -> impl Fn(Error) -> Error {
     move |error| match error == ENOENT {
-        true => Flaw::missing(what).at(Place::Tree(id)).report(),
+        true => Flaw::missing(what).at(Place::Tree(id.into())).report(),
         false => error,
     }
 }

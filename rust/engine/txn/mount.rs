@@ -187,7 +187,7 @@ fn settle_zones(volume: &Volume, trees: &OpenTrees) -> Result {
     })?;
     let extent = found.ok_or_else(|| {
         let flaw = Flaw::missing("device tree has no extent");
-        flaw.at(Place::Tree(ObjectId::DEV_TREE)).report()
+        flaw.at(Place::Tree(ObjectId::DEV_TREE.into())).report()
     })??;
     volume.set_emulated_zone_size(extent.len)
 }

@@ -4,7 +4,7 @@
 use super::refs::Context;
 use super::transaction::Touched;
 use crate::btree::{Store, Tree};
-use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer};
+use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -15,7 +15,7 @@ pub(super) struct OpenTrees {
     store: Arc<dyn Store>,
     root: Arc<Tree>,
     chunk: Arc<Tree>,
-    open: Mutex<OrdMap<ObjectId, Opened>>,
+    open: Mutex<OrdMap<TreeId, Opened>>,
 }
 
 /// A tree and where its root item is.
@@ -48,8 +48,8 @@ impl OpenTrees {
     }
 
     /// The tree `id`. `ENOENT` if there is none or it is half deleted.
-    pub(super) fn get(&self, id: ObjectId) -> Result<Arc<Tree>> {
-        match id {
+    pub(super) fn get(&self, id: TreeId) -> Result<Arc<Tree>> {
+        match id.objectid {
             ObjectId::ROOT_TREE => return Ok(self.root.clone()),
             ObjectId::CHUNK_TREE => return Ok(self.chunk.clone()),
             _ => (),
@@ -70,13 +70,13 @@ impl OpenTrees {
     pub(super) fn required(&self, id: ObjectId) -> Result<Arc<Tree>> {
         self.get_optional(id)?.ok_or_else(|| {
             let flaw = Flaw::missing("tree has no root item");
-            flaw.at(Place::Tree(id)).report()
+            flaw.at(Place::Tree(id.into())).report()
         })
     }
 
     /// Finds a tree that the format may do without.
-    pub(super) fn get_optional(&self, id: ObjectId) -> Result<Option<Arc<Tree>>> {
-        match self.get(id) {
+    pub(super) fn get_optional(&self, id: impl Into<TreeId>) -> Result<Option<Arc<Tree>>> {
+        match self.get(id.into()) {
             Ok(tree) => Ok(Some(tree)),
             Err(error) if error == ENOENT => Ok(None),
             Err(error) => Err(error),
@@ -90,7 +90,7 @@ impl OpenTrees {
     }
 
     /// Several tasks may have opened the tree: the first one's is kept.
-    fn keep(&self, id: ObjectId, opened: Opened) -> Result<Arc<Tree>> {
+    fn keep(&self, id: TreeId, opened: Opened) -> Result<Arc<Tree>> {
         let mut open = self.open.lock();
         if let Some(first) = open.get(&id) {
             return Ok(first.tree.clone());
@@ -100,15 +100,16 @@ impl OpenTrees {
         Ok(tree)
     }
 
-    /// The root item of `id` with the highest offset: the newest.
-    fn look_up(&self, id: ObjectId) -> Result<Option<(Key, RootItem)>> {
-        let last = Key {
-            objectid: id,
-            kind: Kind::ROOT_ITEM,
-            offset: u64::MAX,
+    /// The root item of `id`; of a tree that is the only one of its objectid the one with the highest offset, the newest.
+    fn look_up(&self, id: TreeId) -> Result<Option<(Key, RootItem)>> {
+        let highest = match id.offset {
+            0 => u64::MAX,
+            offset => offset,
         };
+        let last = Key::new(id.objectid.get(), Kind::ROOT_ITEM, highest);
         let found = self.root.floor(&last, |key, bytes| {
-            let is_it = key.objectid == id && key.kind == Kind::ROOT_ITEM;
+            let is_of = key.objectid == id.objectid && key.kind == Kind::ROOT_ITEM;
+            let is_it = is_of && (id.offset == 0 || key.offset == id.offset);
             is_it.then(|| match RootItem::parse(bytes) {
                 Ok(item) => Ok((key, item)),
                 Err(flaw) => Err(self.broken(&key, flaw)),
@@ -119,14 +120,16 @@ impl OpenTrees {
 
     /// Bytes of the blocks of a tree by its root item; zero if there is none.
     pub(super) fn used(&self, id: ObjectId) -> Result<u64> {
-        Ok(self.look_up(id)?.map_or(0, |(_, item)| item.bytes_used))
+        Ok(self
+            .look_up(id.into())?
+            .map_or(0, |(_, item)| item.bytes_used))
     }
 
     /// Writes where a tree is now into its root item.
     pub(super) fn write_root_item(
         &self,
         context: &Context<'_>,
-        id: ObjectId,
+        id: TreeId,
         touched: Touched,
     ) -> Result {
         // A snapshot was made without being opened.

@@ -3,7 +3,7 @@
 
 use super::ranges::Ranges;
 use super::refs::Queue;
-use crate::disk::{Generation, Logical, ObjectId};
+use crate::disk::{Generation, Logical, TreeId};
 use crate::map::OrdMap;
 use crate::space::Reservation;
 use crate::volume::Chunk;
@@ -32,7 +32,7 @@ pub(super) struct Transaction {
 /// Which blocks and trees a transaction changed.
 struct Record {
     blocks: Ranges,
-    trees: OrdMap<ObjectId, Touched>,
+    trees: OrdMap<TreeId, Touched>,
 }
 
 /// A changed tree.
@@ -93,41 +93,30 @@ impl Transaction {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// A block of `owner` was allocated.
-    pub(super) fn note_block(&self, owner: ObjectId, addr: Logical, node_size: u64) -> Result {
+    /// A block of `tree` was allocated.
+    pub(super) fn note_block(&self, tree: TreeId, addr: Logical, node_size: u64) -> Result {
         self.changed.store(true, Ordering::Release);
         let mut record = self.record.lock();
         record.blocks.add(addr, node_size)?;
-        record.touch(owner, i64::try_from(node_size).unwrap_or(0))
+        record.touch(tree, i64::try_from(node_size).unwrap_or(0))
     }
 
     /// [`Self::note_block`] was told of a block that there will not be.
-    pub(super) fn forget_block(&self, owner: ObjectId, node_size: u64) {
+    pub(super) fn forget_block(&self, tree: TreeId, node_size: u64) {
         // The tree's entry is there: nothing is allocated.
-        let _ = self.note_release(owner, node_size);
+        let _ = self.note_release(tree, node_size);
     }
 
-    /// A block of `owner` was dropped.
-    pub(super) fn note_release(&self, owner: ObjectId, node_size: u64) -> Result {
-        self.record.lock().touch(
-            owner,
-            i64::try_from(node_size).unwrap_or(0).saturating_neg(),
-        )
+    /// A block was dropped by `tree`.
+    pub(super) fn note_release(&self, tree: TreeId, node_size: u64) -> Result {
+        self.record
+            .lock()
+            .touch(tree, i64::try_from(node_size).unwrap_or(0).saturating_neg())
     }
 
     /// Takes a tree whose root item is behind, starting after `after`.
-    pub(super) fn take_stale(&self, after: ObjectId) -> Option<(ObjectId, Touched)> {
-        let mut record = self.record.lock();
-        let start = after.checked_add(1)?;
-        let (id, touched) = record
-            .trees
-            .range_from(&start)
-            .find(|(_, touched)| touched.freshness == Freshness::Stale)
-            .map(|(id, touched)| (*id, *touched))?;
-        if let Some(entry) = record.trees.get_mut(&id) {
-            *entry = Touched::default();
-        }
-        Some((id, touched))
+    pub(super) fn take_stale(&self, after: TreeId) -> Option<(TreeId, Touched)> {
+        self.record.lock().take_stale(after)
     }
 
     /// The first range of the blocks it allocated at or behind `from`. For walking them: the lock is not kept, as
@@ -138,15 +127,15 @@ impl Transaction {
 }
 
 impl Record {
-    fn touch(&mut self, owner: ObjectId, used: i64) -> Result {
-        match self.trees.get_mut(&owner) {
+    fn touch(&mut self, tree: TreeId, used: i64) -> Result {
+        match self.trees.get_mut(&tree) {
             Some(touched) => {
                 touched.used = touched.used.saturating_add(used);
                 touched.freshness = Freshness::Stale;
             }
             None => {
                 self.trees.insert(
-                    owner,
+                    tree,
                     Touched {
                         used,
                         freshness: Freshness::Stale,
@@ -155,5 +144,59 @@ impl Record {
             }
         }
         Ok(())
+    }
+
+    fn take_stale(&mut self, after: TreeId) -> Option<(TreeId, Touched)> {
+        let start = after.next()?;
+        let (id, touched) = self
+            .trees
+            .range_from(&start)
+            .find(|(_, touched)| touched.freshness == Freshness::Stale)
+            .map(|(id, touched)| (*id, *touched))?;
+        if let Some(entry) = self.trees.get_mut(&id) {
+            *entry = Touched::default();
+        }
+        Some((id, touched))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::ObjectId;
+
+    /// Trees that share an objectid are counted apart, each is found once, and again when it changes again.
+    #[test]
+    fn trees_of_one_objectid_are_told_apart() {
+        let mut record = Record {
+            blocks: Ranges::new(),
+            trees: OrdMap::new(),
+        };
+        let (first, second) = (ObjectId::FS_TREE, ObjectId::FIRST_FREE);
+        let changes = [
+            (TreeId::from(first), 4096),
+            (TreeId::log_of(first), 8192),
+            (TreeId::log_of(second), 4096),
+            (TreeId::log_of(first), 4096),
+        ];
+        for (tree, used) in changes {
+            record.touch(tree, used).unwrap();
+        }
+        let mut after = TreeId::MIN;
+        let mut found = std::vec::Vec::new();
+        while let Some((tree, touched)) = record.take_stale(after) {
+            found.push((tree, touched.used));
+            after = tree;
+        }
+        let wanted = [
+            (TreeId::from(first), 4096),
+            (TreeId::log_of(first), 12288),
+            (TreeId::log_of(second), 4096),
+        ];
+        assert_eq!(found, wanted);
+        record.touch(TreeId::log_of(second), -4096).unwrap();
+        let (tree, touched) = record.take_stale(TreeId::MIN).unwrap();
+        assert_eq!((tree, touched.used), (TreeId::log_of(second), -4096));
+        assert_eq!(record.take_stale(TreeId::MIN), None);
     }
 }

@@ -9,7 +9,7 @@ use super::transaction::Transaction;
 use super::{mount, shortage};
 use super::{Access, Counters, Handle, Options, Units};
 use crate::btree::{Store, Tree};
-use crate::disk::{Generation, Key, ObjectId};
+use crate::disk::{Generation, Key, ObjectId, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
@@ -52,8 +52,8 @@ impl Transactions {
     }
 
     /// The tree `id`, opened on first use and kept. `ENOENT` where there is none.
-    pub fn tree(&self, id: ObjectId) -> Result<Arc<Tree>> {
-        self.shared.trees.get(id)
+    pub fn tree(&self, id: impl Into<TreeId>) -> Result<Arc<Tree>> {
+        self.shared.trees.get(id.into())
     }
 
     /// The tree `id`, which no volume does without: it is corrupt where there is none, and the log says so.

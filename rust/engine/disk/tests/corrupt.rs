@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every reported flaw and every bug is one line with its place, what was found and what was expected.
 
-use crate::disk::{Bug, Corrupt, Flaw, Key, Kind, Logical, ObjectId, Place};
+use crate::disk::{Bug, Corrupt, Flaw, Key, Kind, Logical, ObjectId, Place, TreeId};
 use kernel::print::Capture;
 use latch::prelude::*;
 
@@ -27,7 +27,11 @@ fn a_flaw_is_reported_once_with_its_place() {
             FLAW.in_item(tree, &key),
             "item (256 INODE_ITEM 0) of tree 5",
         ),
-        (FLAW.at(Place::Tree(tree)), "tree 5"),
+        (FLAW.at(Place::Tree(tree.into())), "tree 5"),
+        (
+            FLAW.at(Place::Tree(TreeId::log_of(tree))),
+            "tree 18446744073709551610/5",
+        ),
         (
             FLAW.at(Place::Inode(tree, ObjectId::new(257))),
             "inode 257 of tree 5",
@@ -47,7 +51,8 @@ fn a_flaw_is_reported_once_with_its_place() {
 
 #[test]
 fn what_is_missing_has_a_line_too() {
-    let corrupt = Flaw::missing("tree has no root item").at(Place::Tree(ObjectId::CSUM_TREE));
+    let corrupt =
+        Flaw::missing("tree has no root item").at(Place::Tree(ObjectId::CSUM_TREE.into()));
     assert_eq!(
         line_of(corrupt),
         "err: corrupt tree 7: tree has no root item, found 0 (0x0), expected 1"

@@ -159,7 +159,7 @@ impl Subvolumes<'_> {
         let (key, bytes) = items::here(&mut writer)?;
         if (key.objectid, key.kind) != (source.id(), Kind::ROOT_ITEM) {
             let flaw = Flaw::missing("subvolume has no root item");
-            return Err(flaw.at(Place::Tree(source.id())).report());
+            return Err(flaw.at(Place::Tree(source.id().into())).report());
         }
         let mut item = RootItem::parse(bytes).map_err(items::flawed(tree, &key))?;
         item.last_snapshot = handle.generation();

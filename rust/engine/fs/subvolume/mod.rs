@@ -76,7 +76,7 @@ impl Subvolume {
 
     /// The tree's id.
     pub fn id(&self) -> ObjectId {
-        self.tree.id()
+        self.tree.owner()
     }
 
     /// The tree.

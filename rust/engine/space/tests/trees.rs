@@ -5,7 +5,7 @@ use crate::btree::{
     Allocate, Block, BlockBytes, BlockInfo, BlockRefs, DataRef, Expected, Holder, Identity, Store,
     Tree, WriteMode,
 };
-use crate::disk::{Generation, Key, Logical, ObjectId, Uuid};
+use crate::disk::{Generation, Key, Logical, ObjectId, TreeId, Uuid};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -94,14 +94,7 @@ impl Allocate for Txn {
         Generation::new(7)
     }
 
-    fn allocate_block(
-        &self,
-        _: ObjectId,
-        _: Holder,
-        _: u8,
-        _: &Key,
-        _: Logical,
-    ) -> Result<Logical> {
+    fn allocate_block(&self, _: TreeId, _: Holder, _: u8, _: &Key, _: Logical) -> Result<Logical> {
         Ok(Logical::new(
             self.0.fetch_add(NODE.into(), Ordering::Relaxed),
         ))
@@ -109,7 +102,7 @@ impl Allocate for Txn {
 
     fn abandon_block(&self, _: Logical) {}
 
-    fn release_block(&self, _: Logical, _: u8, _: ObjectId, _: Holder, _: Generation) -> Result {
+    fn release_block(&self, _: Logical, _: u8, _: TreeId, _: Holder, _: Generation) -> Result {
         Ok(())
     }
 

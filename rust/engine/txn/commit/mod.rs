@@ -6,7 +6,7 @@
 mod superblock;
 
 use crate::btree::WriteMode;
-use crate::disk::{Bug, Generation, Key, Logical, ObjectId};
+use crate::disk::{Bug, Generation, Key, Logical, ObjectId, TreeId};
 use crate::txn::join::{Joining, Next, Phase};
 use crate::txn::refs::{Context, Limit};
 use crate::txn::shared::Shared;
@@ -146,12 +146,12 @@ impl Shared {
     /// Writes the root items of the trees that changed since theirs was written; how many.
     fn write_root_items(&self, context: &Context<'_>) -> Result<usize> {
         let mut written = 0usize;
-        let mut after = ObjectId::new(0);
+        let mut after = TreeId::MIN;
         while let Some((id, touched)) = context.transaction().take_stale(after) {
             after = id;
             // The superblock leads to these, and log trees are gone with the commit.
             if matches!(
-                id,
+                id.objectid,
                 ObjectId::ROOT_TREE | ObjectId::CHUNK_TREE | ObjectId::TREE_LOG
             ) {
                 continue;

@@ -4,7 +4,7 @@
 use super::queue::{Extent, FullBackref, Head, Origin, Queued, Reference};
 use super::Limit;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place};
+use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place, TreeId};
 use crate::space::{BlockClass, Reservation, Space};
 use crate::txn::shared::Shared;
 use crate::txn::transaction::Transaction;
@@ -148,8 +148,8 @@ impl<'a> Context<'a> {
     }
 }
 
-fn class(owner: ObjectId) -> BlockClass {
-    match owner {
+fn class(tree: TreeId) -> BlockClass {
+    match tree.objectid {
         ObjectId::CHUNK_TREE => BlockClass::System,
         ObjectId::TREE_LOG => BlockClass::TreeLog,
         _ => BlockClass::Metadata,
@@ -169,7 +169,7 @@ impl<T: Joined> Allocate for T {
 
     fn allocate_block(
         &self,
-        owner: ObjectId,
+        tree: TreeId,
         holder: Holder,
         level: u8,
         first_key: &Key,
@@ -181,18 +181,18 @@ impl<T: Joined> Allocate for T {
         let address = context
             .shared
             .space
-            .allocate_block(class(owner), near, context.from)?;
+            .allocate_block(class(tree), near, context.from)?;
         let addr = address.get();
-        context.transaction.note_block(owner, addr, node_size)?;
+        context.transaction.note_block(tree, addr, node_size)?;
         // Log trees are not in the extent tree: they are gone with the next commit.
-        if owner != ObjectId::TREE_LOG {
+        if tree.objectid != ObjectId::TREE_LOG {
             let (extent, reference) = (Extent::Block { level }, Reference::to_block(holder));
             let queued = context
                 .transaction
                 .queue
                 .lock()
                 .insert_new(addr, extent, *first_key, reference);
-            queued.inspect_err(|_| context.transaction.forget_block(owner, node_size))?;
+            queued.inspect_err(|_| context.transaction.forget_block(tree, node_size))?;
         }
         Ok(address.keep())
     }
@@ -205,18 +205,17 @@ impl<T: Joined> Allocate for T {
         &self,
         addr: Logical,
         level: u8,
-        owner: ObjectId,
+        tree: TreeId,
         holder: Holder,
         _written_in: Generation,
     ) -> Result {
         let context = self.context();
         let node_size = u64::from(context.shared.store.node_size());
-        if owner == ObjectId::TREE_LOG {
+        if tree.objectid == ObjectId::TREE_LOG {
             return context.pin_unknown(addr, node_size);
         }
-        // The block's owner may be another tree, of which this one is a snapshot.
-        if let Holder::Tree(id) = holder {
-            let noted = context.transaction.note_release(id, node_size);
+        if let Holder::Tree(_) = holder {
+            let noted = context.transaction.note_release(tree, node_size);
             context.or_abort(noted)?;
         }
         context.change(

@@ -80,7 +80,7 @@ impl Fixture {
         let found = walk(&self.tree);
         assert_eq!(found.items.len(), self.model.len());
         assert!(found.items == self.model, "the tree differs from the model");
-        let roots = [(self.tree.id(), self.tree.root_pointer())];
+        let roots = [(self.tree.owner(), self.tree.root_pointer())];
         let books = shape::books(&*self.store, &self.ledger, &roots);
         assert_eq!(books.blocks, self.ledger.books().blocks);
         found
@@ -105,13 +105,13 @@ impl Fixture {
             Arc::new(HostStore::new(self.host.backing().clone()), GFP_KERNEL).unwrap();
         if let Some((root, items)) = &self.committed {
             assert!(
-                shape::walk_from(&*on_disk, self.tree.id(), *root).items == *items,
+                shape::walk_from(&*on_disk, self.tree.owner(), *root).items == *items,
                 "the past changed"
             );
         }
         let root = self.tree.root_pointer();
         assert!(
-            shape::walk_from(&*on_disk, self.tree.id(), root).items == self.model,
+            shape::walk_from(&*on_disk, self.tree.owner(), root).items == self.model,
             "not on the disk"
         );
         self.committed = Some((root, self.model.clone()));
@@ -126,7 +126,7 @@ impl Fixture {
 
     /// Opens the tree anew, from the device for the most part.
     pub fn reopen(&mut self) {
-        let (id, root) = (self.tree.id(), self.tree.root_pointer());
+        let (id, root) = (self.tree.owner(), self.tree.root_pointer());
         let snapshot = self.tree.last_snapshot();
         self.host.shrink();
         self.tree = Tree::open(self.store.clone(), id, root, snapshot).unwrap();

@@ -2,7 +2,7 @@
 //! A transaction that keeps exact books of references.
 
 use engine::btree::{Allocate, BlockRefs, DataRef, Holder};
-use engine::disk::{Generation, Key, Logical, ObjectId};
+use engine::disk::{Generation, Key, Logical, TreeId};
 use kernel::alloc::inject;
 use kernel::prelude::*;
 use std::collections::BTreeMap;
@@ -109,14 +109,14 @@ impl Allocate for Ledger {
 
     fn allocate_block(
         &self,
-        owner: ObjectId,
+        tree: TreeId,
         holder: Holder,
         _level: u8,
         _first_key: &Key,
         _near: Logical,
     ) -> Result<Logical> {
         may_fail()?;
-        assert_eq!(holder, Holder::Tree(owner));
+        assert_eq!(holder, Holder::Tree(tree.objectid));
         let mut state = self.state.lock().unwrap();
         let addr = match state.free.pop() {
             Some(addr) => addr,
@@ -142,7 +142,7 @@ impl Allocate for Ledger {
         &self,
         addr: Logical,
         _level: u8,
-        _owner: ObjectId,
+        _tree: TreeId,
         holder: Holder,
         _written_in: Generation,
     ) -> Result {

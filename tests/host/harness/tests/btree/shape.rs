@@ -61,7 +61,7 @@ pub fn bytes_of(
 }
 
 pub fn walk(tree: &Tree) -> Found {
-    walk_from(&**tree.store(), tree.id(), tree.root_pointer())
+    walk_from(&**tree.store(), tree.owner(), tree.root_pointer())
 }
 
 pub fn walk_from(store: &dyn Store, id: ObjectId, root: RootPointer) -> Found {

@@ -69,10 +69,10 @@ impl Forest {
         let inode = 256 + self.random.below(INODES);
         let key = Key::new(inode, Kind::EXTENT_DATA, self.random.below(BLOCKS) * 4096);
         if let Some(old) = items.remove(&key) {
-            let old_ref = data_ref(tree.id(), &key, &old);
+            let old_ref = data_ref(tree.owner(), &key, &old);
             if self.random.one_in(3) {
                 let new = extent(&mut self.random);
-                ledger.share_for_insert(&data_ref(tree.id(), &key, new.as_bytes()));
+                ledger.share_for_insert(&data_ref(tree.owner(), &key, new.as_bytes()));
                 tree.replace(ledger, &key, new.as_bytes()).unwrap();
                 items.insert(key, new.as_bytes().to_vec());
             } else {
@@ -81,7 +81,7 @@ impl Forest {
             ledger.release_data(&old_ref).unwrap();
         } else {
             let new = extent(&mut self.random);
-            ledger.share_for_insert(&data_ref(tree.id(), &key, new.as_bytes()));
+            ledger.share_for_insert(&data_ref(tree.owner(), &key, new.as_bytes()));
             tree.insert(ledger, &key, new.as_bytes()).unwrap();
             items.insert(key, new.as_bytes().to_vec());
         }
@@ -108,9 +108,9 @@ impl Forest {
             assert!(
                 walk(&subvolume.tree).items == subvolume.items,
                 "tree {:?}",
-                subvolume.tree.id()
+                subvolume.tree.owner()
             );
-            roots.push((subvolume.tree.id(), subvolume.tree.root_pointer()));
+            roots.push((subvolume.tree.owner(), subvolume.tree.root_pointer()));
         }
         let found = shape::books(&*self.store, &self.ledger, &roots);
         let books = self.ledger.books();
@@ -133,7 +133,7 @@ impl Forest {
         }
         let state = |subvolume: &Subvolume| {
             (
-                subvolume.tree.id(),
+                subvolume.tree.owner(),
                 subvolume.tree.root_pointer(),
                 subvolume.items.clone(),
             )

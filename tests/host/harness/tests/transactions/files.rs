@@ -265,8 +265,8 @@ impl<'a> Files<'a> {
         DataRef {
             addr,
             len,
-            holder: Holder::Tree(self.tree.id()),
-            root: self.tree.id(),
+            holder: Holder::Tree(self.tree.owner()),
+            root: self.tree.owner(),
             inode: ObjectId::new(file.inode),
             offset,
         }
@@ -285,7 +285,7 @@ impl<'a> Files<'a> {
     pub fn snapshot(&self, id: ObjectId, name: &str) -> Result {
         let options = fs::Options::new(fs::Access::ReadWrite);
         let fs = fs::FileSystem::open(self.txns.clone(), options)?;
-        let source = fs.subvolumes().get(self.tree.id())?;
+        let source = fs.subvolumes().get(self.tree.owner())?;
         let dir = fs.inodes().root(&source)?;
         let new = fs::NewSubvolume {
             place: fs::Side {
