@@ -59,5 +59,5 @@ pub use reserve::{BlockClass, Class, Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{
-    Admission, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,
+    Admission, Hold, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,
 };

@@ -4,7 +4,7 @@
 //! Written in two stages: txn calls [`crate::space::Space::write_dirty_groups`] once while others may still join the
 //! transaction, which does most of the work, and then in the critical section, in turn with its delayed references,
 //! until no group is dirty. That ends: each round only dirties the groups of tree blocks copied in the round before,
-//! and no block is copied twice in a transaction.
+//! and no block is copied twice there, as nobody may send one ([`crate::space::Hold`]).
 
 use super::block_groups::BlockGroups;
 use super::dirty::DirtyGroups;

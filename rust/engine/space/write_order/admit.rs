@@ -2,6 +2,7 @@
 //! Which block may go out now.
 
 use super::group::{InFlight, Progress, ZoneState};
+use super::hold::Holders;
 use super::{Groups, Sequential};
 use crate::btree::WriteMode;
 use crate::disk::{Bug, Flaw, Logical};
@@ -11,6 +12,7 @@ use latch::MutexGuard;
 
 /// The right to write metadata: nobody else sends any while this lives.
 pub struct WriteTurn<'g> {
+    holders: &'g Holders,
     sequential: Option<(&'g Sequential, MutexGuard<'g, Groups>)>,
 }
 
@@ -41,6 +43,16 @@ pub enum Admission<'a> {
     },
     /// Drop the guard, call [`super::WriteOrder::await_data`], take another turn and ask again.
     AwaitData(u64),
+}
+
+impl Admission<'_> {
+    /// The answer to a block that cannot go out now.
+    fn refused(mode: WriteMode) -> Self {
+        match mode {
+            WriteMode::Background => Self::Skip,
+            WriteMode::Integrity | WriteMode::Commit => Self::Hole,
+        }
+    }
 }
 
 /// The right to write one block now. Dropped unused, nothing has happened.
@@ -77,8 +89,14 @@ pub(super) enum Verdict {
 }
 
 impl<'g> WriteTurn<'g> {
-    pub(super) fn new(sequential: Option<(&'g Sequential, MutexGuard<'g, Groups>)>) -> Self {
-        Self { sequential }
+    pub(super) fn new(
+        holders: &'g Holders,
+        sequential: Option<(&'g Sequential, MutexGuard<'g, Groups>)>,
+    ) -> Self {
+        Self {
+            holders,
+            sequential,
+        }
     }
 
     /// The next range behind `from` that should be written before all others: groups that hold active zones. The rest
@@ -98,6 +116,9 @@ impl<'g> WriteTurn<'g> {
     /// Whether the dirty block at `addr` may be written. Errors are the device's, or mean that the block must not
     /// exist: the caller aborts the transaction.
     pub fn admit(&mut self, addr: Logical, len: u64, mode: WriteMode) -> Result<Admission<'_>> {
+        if self.holders.keep_back(mode) {
+            return Ok(Admission::refused(mode));
+        }
         let Some((sequential, state)) = &mut self.sequential else {
             return Ok(Admission::Write(WriteToken { target: None }));
         };
@@ -166,25 +187,19 @@ impl Groups {
 }
 
 impl Sequential {
-    /// The answer to a block that cannot go out now.
+    /// The answer to a block that cannot go out before others, counted.
     fn refuse<'a>(&self, mode: WriteMode) -> Admission<'a> {
         match mode {
-            WriteMode::Background => {
-                self.counters.skip();
-                Admission::Skip
-            }
-            WriteMode::Integrity => {
-                self.counters.again();
-                Admission::Hole
-            }
+            WriteMode::Background => self.counters.skip(),
+            WriteMode::Integrity => self.counters.again(),
             WriteMode::Commit => {
                 // Blocks of a commit leave no hole: those that were dropped are written all the same, and addresses
                 // without a block are filled.
                 pr_err!("a commit met a hole in a zone\n");
                 self.counters.again();
-                Admission::Hole
             }
         }
+        Admission::refused(mode)
     }
 
     /// Whether somebody may have zones activated. The commit under way needs some for its own blocks, and those of the

@@ -23,6 +23,7 @@
 //! | `admit`      | whether a block may be written now                                                 |
 //! | `giving_way` | which group gives its active zones up when there are too few                       |
 //! | `group`      | how far a group has been written, and what the order asks of groups                |
+//! | `hold`       | keeping all but the commit from sending while the commit still changes blocks      |
 //! | `progress`   | waiting for data writes to end                                                     |
 //! | `statistics` | what is counted                                                                    |
 //!
@@ -32,6 +33,7 @@
 //! | [`WriteTurn`]     | the right to write metadata                                                     |
 //! | [`WriteToken`]    | the right to write one block: the pointer moves when it is used up              |
 //! | [`InFlight`]      | a write that was submitted; dropped when it has completed                       |
+//! | [`Hold`]          | while it lives, only a commit sends blocks                                      |
 //! | [`Zones`]         | what the write order asks of the volume                                         |
 //! | [`OrderedGroup`]  | what it asks of a group of tree blocks                                           |
 //! | [`DataGroup`]     | what it asks of a group of file data, which it knows only for its active zones       |
@@ -42,11 +44,13 @@
 mod admit;
 mod giving_way;
 mod group;
+mod hold;
 mod progress;
 mod statistics;
 
 pub use admit::{Admission, WriteToken, WriteTurn};
 pub use group::InFlight;
+pub use hold::Hold;
 pub use statistics::WriteOrderStatistics;
 
 pub(in crate::space) use group::{DataGroup, OrderedGroup};
@@ -57,6 +61,7 @@ use crate::map::OrdMap;
 use crate::space::Class;
 use crate::volume::Activation;
 use group::{Progress, WritePointer, ZoneState};
+use hold::Holders;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -119,6 +124,7 @@ pub(in crate::space) enum Ending {
 /// The order of a volume: see the module's text.
 pub struct WriteOrder {
     sequential: Option<Sequential>,
+    holders: Holders,
 }
 
 /// The order of a zoned volume.
@@ -142,7 +148,10 @@ struct Groups {
 impl WriteOrder {
     /// For volumes without zones: blocks go out in any order and no lock is taken.
     pub fn none() -> Self {
-        Self { sequential: None }
+        Self {
+            sequential: None,
+            holders: Holders::none(),
+        }
     }
 
     /// For zoned volumes.
@@ -160,16 +169,23 @@ impl WriteOrder {
                 data: Arc::new(DataProgress::new()?, GFP_NOFAIL)?,
                 counters: Counters::default(),
             }),
+            holders: Holders::none(),
         })
+    }
+
+    /// Has only commits send blocks until the answer is dropped.
+    pub fn hold(&self) -> Hold<'_> {
+        self.holders.add()
     }
 
     /// Waits for the right to write metadata. No tree block may be locked that another writer could wait for.
     pub fn take_turn(&self) -> WriteTurn<'_> {
-        WriteTurn::new(self.sequential.as_ref().map(|sequential| {
+        let sequential = self.sequential.as_ref().map(|sequential| {
             let mut state = sequential.state.lock();
             sequential.reap(&mut state);
             (sequential, state)
-        }))
+        });
+        WriteTurn::new(&self.holders, sequential)
     }
 
     /// What the write order did so far.

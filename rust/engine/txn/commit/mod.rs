@@ -123,6 +123,7 @@ impl Shared {
 
     /// Brings all trees that describe other trees up to date, and makes the superblock. Nobody else is in.
     fn finish(&self, context: &Context<'_>) -> Result<SuperblockImage> {
+        let _hold = self.space.write_order().hold();
         for _ in 0..MAX_ROUNDS {
             context.make_wanted_chunk()?;
             context.run_refs(Limit::All)?;

@@ -28,6 +28,22 @@ fn without_zones_everything_passes() {
 }
 
 #[test]
+fn only_a_commit_sends_while_the_order_is_held() {
+    let (device, zoned, groups) = setup(2, 1);
+    let addr = groups[0].allocate().unwrap();
+    for order in [&WriteOrder::none(), &zoned] {
+        let (first, second) = (order.hold(), order.hold());
+        assert_eq!(admit(order, addr, WriteMode::Background), Ok("skip"));
+        drop(first);
+        assert_eq!(admit(order, addr, WriteMode::Integrity), Ok("hole"));
+        assert_eq!(admit(order, addr, WriteMode::Commit), Ok("write"));
+        drop(second);
+        assert_eq!(admit(order, addr, WriteMode::Background), Ok("write"));
+    }
+    drop(send(&zoned, &device, addr));
+}
+
+#[test]
 fn a_hole_is_answered_by_mode() {
     let (device, order, groups) = setup(2, 1);
     let addrs: vec::Vec<_> = (0..3).map(|_| groups[0].allocate().unwrap()).collect();

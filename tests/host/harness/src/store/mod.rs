@@ -221,7 +221,13 @@ impl<B: Backing> HostStore<B> {
             level: info.level,
             side: Side::Path,
         };
-        let mut guard = Latched::write(block, nesting);
+        let mut guard = match mode {
+            WriteMode::Background => match Latched::try_write(block) {
+                Some(guard) => guard,
+                None => return Ok(Outcome::Passed),
+            },
+            WriteMode::Integrity | WriteMode::Commit => Latched::write(block, nesting),
+        };
         let Some(filler) = self.is_dirty(block) else {
             return Ok(Outcome::Passed);
         };

@@ -2,7 +2,7 @@
 //! What superblocks say of chunks, and when.
 
 use crate::files::Files;
-use crate::mounted::Mounted;
+use crate::mounted::{zoned_image, Mounted};
 use engine::btree::{Block, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
 use engine::txn::{Access, Options, Transactions, Units};
@@ -15,16 +15,19 @@ use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
 const MIB: u64 = 1 << 20;
 
 type Hook = std::boxed::Box<dyn FnOnce() + Send>;
 
-/// A store that calls somebody before the next write of a commit: the transaction is closed, the next one open.
+/// A store that calls somebody before the next write of a commit: the transaction is closed, the next one open. It may
+/// have a flusher, which sends what it can whenever a block is made.
 struct Hooked {
     store: Arc<HostStore<OnVolume>>,
     hook: Mutex<Option<Hook>>,
+    flusher: AtomicBool,
 }
 
 impl Store for Hooked {
@@ -49,6 +52,9 @@ impl Store for Hooked {
     }
 
     fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+        if self.flusher.load(Ordering::Relaxed) {
+            self.flush();
+        }
         self.store.create(info)
     }
 
@@ -81,14 +87,28 @@ impl Hooked {
     fn hook(&self, hook: impl FnOnce() + Send + 'static) {
         *self.hook.lock().unwrap() = Some(std::boxed::Box::new(hook));
     }
+
+    /// Another task sends all blocks that nobody has locked.
+    fn flush(&self) {
+        let everything = (Logical::new(0), u64::MAX);
+        let flush = || {
+            self.store
+                .write(everything.0, everything.1, WriteMode::Background)
+        };
+        std::thread::scope(|scope| scope.spawn(flush).join().unwrap()).unwrap();
+    }
 }
 
 /// A mount, and where to hook in.
 fn mount_hooked(image: Image) -> (Mounted, Arc<Hooked>) {
     let mut hooked = None;
     let mounted = Mounted::mount_over(image, Options::new(Access::ReadWrite), |store| {
-        let hook = Mutex::default();
-        let made = Arc::new(Hooked { store, hook }, GFP_KERNEL)?;
+        let made = Hooked {
+            store,
+            hook: Mutex::default(),
+            flusher: AtomicBool::new(false),
+        };
+        let made = Arc::new(made, GFP_KERNEL)?;
         hooked = Some(made.clone());
         Ok(made)
     });
@@ -137,6 +157,28 @@ fn a_superblock_is_that_of_its_own_transaction() {
     let mounted = Mounted::mount(image).unwrap();
     assert_eq!(mounted.txns.committed(), committed);
     assert_eq!(listed(mounted.txns.volume()), before);
+}
+
+/// Blocks that are sent must be copied again. A commit comes to its end however fast others send them.
+fn ends_while_others_send(image: Image) {
+    let (mounted, hooked) = mount_hooked(image);
+    let files = Files::new(&mounted.txns);
+    files.create("before", 40960, 4096).unwrap();
+    mounted.txns.commit().unwrap();
+    hooked.flusher.store(true, Ordering::Relaxed);
+    for number in 0..20 {
+        files.create(&format!("file{number}"), 40960, 4096).unwrap();
+        mounted.txns.commit().unwrap();
+    }
+    hooked.flusher.store(false, Ordering::Relaxed);
+    drop(files);
+    tools::check(&mounted.unmount()).unwrap();
+}
+
+#[test]
+fn a_commit_ends_while_the_flusher_sends() {
+    ends_while_others_send(tools::mkfs(256 * MIB, &[]));
+    ends_while_others_send(zoned_image(12, 64 * MIB));
 }
 
 /// Zones of which the chunk tree fills one soon.
