@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the trees ask of the transaction that changes them.
 
-use crate::disk::{Generation, Key, Logical, ObjectId, TreeId};
+use crate::disk::{Generation, Key, Logical, ObjectId, Reference, TreeId};
 use latch::prelude::*;
 
 /// Who holds a reference to a tree block or a data extent: the tree, by its id (`*_REF` keyed by root), or the block
@@ -12,6 +12,16 @@ pub enum Holder {
     Tree(ObjectId),
     /// The tree block at this address.
     Parent(Logical),
+}
+
+impl Holder {
+    /// The reference that it has to a tree block.
+    pub const fn to_block(self) -> Reference {
+        match self {
+            Self::Tree(root) => Reference::TreeBlock(root),
+            Self::Parent(parent) => Reference::SharedBlock(parent),
+        }
+    }
 }
 
 /// How often a tree block is referenced and how its children's references are kept.
@@ -38,6 +48,20 @@ pub struct DataRef {
     pub inode: ObjectId,
     /// The file position minus the position in the extent (wrapping, as the format has it).
     pub offset: u64,
+}
+
+impl DataRef {
+    /// The reference as the extent tree has it.
+    pub const fn reference(&self) -> Reference {
+        match self.holder {
+            Holder::Tree(root) => Reference::Data {
+                root,
+                inode: self.inode,
+                offset: self.offset,
+            },
+            Holder::Parent(leaf) => Reference::SharedData(leaf),
+        }
+    }
 }
 
 /// The running transaction, as the trees see it. Implemented by `txn`; a plain one serves the tests.

@@ -26,7 +26,7 @@
 //! All of it is cold code: in a hot loop the only cost is the branch. Build the value in a closure or as a constant, as
 //! above, never before it is needed.
 
-use super::{Key, Logical, ObjectId, TreeId};
+use super::{Key, Logical, ObjectId, Reference, TreeId};
 use kernel::fmt;
 use latch::prelude::{pr_err, Error, EIO, EUCLEAN};
 
@@ -105,6 +105,8 @@ pub enum Place {
     BlockGroup(Logical),
     /// An extent: a tree block or data, as the extent tree counts it.
     Extent(Logical),
+    /// A reference to the extent at this address.
+    Reference(Logical, Reference),
     /// A device, by its id.
     Device(u64),
 }
@@ -195,6 +197,10 @@ impl fmt::Display for Place {
             Self::Chunk(addr) => write!(f, "chunk {}", addr.get()),
             Self::BlockGroup(addr) => write!(f, "block group {}", addr.get()),
             Self::Extent(addr) => write!(f, "extent {}", addr.get()),
+            Self::Reference(addr, reference) => {
+                write!(f, "extent {} ", addr.get())?;
+                reference.fmt(f)
+            }
             Self::Device(id) => write!(f, "device {id}"),
         }
     }

@@ -6,7 +6,7 @@ use super::corrupt::{ensure, ensure_eq, Bug, Flaw};
 use super::ids::MAX_LEVELS;
 use super::item::{front, put_front, put_strings, whole};
 use super::raw::{RawDataRef, RawExtentItem, RawInlineRef, RawSharedDataRef, RawTreeBlockInfo};
-use super::{ExtentFlags, Generation, Key, Kind, Logical, ObjectId};
+use super::{ExtentFlags, Generation, Key, Kind, Logical, ObjectId, Reference};
 use zerocopy::little_endian::U64;
 
 /// An extent (C: `struct btrfs_extent_item`), of an EXTENT_ITEM or METADATA_ITEM.
@@ -225,6 +225,39 @@ pub enum InlineRef {
 }
 
 impl InlineRef {
+    /// The item that stands for a reference `count` times. A tree block's holder references it once.
+    pub const fn new(reference: Reference, count: u32) -> Self {
+        match reference {
+            Reference::TreeBlock(root) => Self::TreeBlock(root),
+            Reference::SharedBlock(parent) => Self::SharedBlock(parent),
+            Reference::Data {
+                root,
+                inode,
+                offset,
+            } => Self::Data(FileRef {
+                root,
+                inode,
+                offset,
+                count,
+            }),
+            Reference::SharedData(leaf) => Self::SharedData(leaf, count),
+        }
+    }
+
+    /// Which reference it stands for, however often.
+    pub const fn reference(&self) -> Reference {
+        match *self {
+            Self::TreeBlock(root) => Reference::TreeBlock(root),
+            Self::SharedBlock(parent) => Reference::SharedBlock(parent),
+            Self::Data(file) => Reference::Data {
+                root: file.root,
+                inode: file.inode,
+                offset: file.offset,
+            },
+            Self::SharedData(leaf, _) => Reference::SharedData(leaf),
+        }
+    }
+
     /// The kind that the reference has, inline or as an item.
     pub const fn kind(&self) -> Kind {
         match self {

@@ -11,7 +11,7 @@
 //! | `units`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
-//! | `inode`, `directory`, `file_extent`, `extent`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
+//! | `inode`, `directory`, `file_extent`, `extent`, `reference`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
 //! | `superblock`  | the superblock and its gate                                         |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
 //! | `superblock_bytes` | a superblock's bytes: made, changed, sealed                    |
@@ -48,6 +48,7 @@ mod raw;
 // Tests on the host make broken bytes.
 #[cfg(feature = "raw")]
 pub mod raw;
+mod reference;
 mod root;
 mod seal;
 mod superblock;
@@ -75,6 +76,7 @@ pub use ids::*;
 pub use inode::{InodeExtref, InodeExtrefs, InodeItem, InodeRef, InodeRefs, Timespec};
 pub use key::{Key, Kind};
 pub use raw::FREE_SPACE_BITMAP_SIZE;
+pub use reference::Reference;
 pub use root::{RootExtension, RootItem, RootPointer, RootRef, UuidItem};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A transaction as the trees see it.
 
-use super::queue::{Extent, FullBackref, Head, Origin, Queued, Reference};
+use super::queue::{Extent, FullBackref, Head, Origin, Queued};
 use super::Limit;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place, TreeId};
+use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place, Reference, TreeId};
 use crate::space::{BlockClass, Reservation, Space};
 use crate::txn::shared::Shared;
 use crate::txn::transaction::Transaction;
@@ -62,7 +62,7 @@ impl<'a> Context<'a> {
         self.shared.check_alive()?;
         let extent = Extent::Data { len: data.len };
         let mut queue = self.transaction.queue.lock();
-        let queued = queue.insert_new(data.addr, extent, Key::MIN, Reference::to_data(data));
+        let queued = queue.insert_new(data.addr, extent, Key::MIN, data.reference());
         drop(queue);
         self.or_abort(queued)
     }
@@ -186,7 +186,7 @@ impl<T: Joined> Allocate for T {
         context.transaction.note_block(tree, addr, node_size)?;
         // Log trees are not in the extent tree: they are gone with the next commit.
         if tree.objectid != ObjectId::TREE_LOG {
-            let (extent, reference) = (Extent::Block { level }, Reference::to_block(holder));
+            let (extent, reference) = (Extent::Block { level }, holder.to_block());
             let queued = context
                 .transaction
                 .queue
@@ -218,21 +218,12 @@ impl<T: Joined> Allocate for T {
             let noted = context.transaction.note_release(tree, node_size);
             context.or_abort(noted)?;
         }
-        context.change(
-            addr,
-            Extent::Block { level },
-            Reference::to_block(holder),
-            -1,
-        )
+        context.change(addr, Extent::Block { level }, holder.to_block(), -1)
     }
 
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
-        self.context().change(
-            addr,
-            Extent::Block { level },
-            Reference::to_block(holder),
-            1,
-        )
+        self.context()
+            .change(addr, Extent::Block { level }, holder.to_block(), 1)
     }
 
     fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
@@ -259,7 +250,7 @@ impl<T: Joined> Allocate for T {
         self.context().change(
             data.addr,
             Extent::Data { len: data.len },
-            Reference::to_data(data),
+            data.reference(),
             1,
         )
     }
@@ -268,7 +259,7 @@ impl<T: Joined> Allocate for T {
         self.context().change(
             data.addr,
             Extent::Data { len: data.len },
-            Reference::to_data(data),
+            data.reference(),
             -1,
         )
     }

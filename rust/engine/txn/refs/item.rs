@@ -4,10 +4,9 @@
 //! Inline references stand ascending by kind and, within a kind, descending by what they name; data references by
 //! their hash.
 
-use super::queue::Reference;
 use crate::disk::{
     leaf_area, Bug, ExtentFlags, ExtentHead, ExtentItem, Flaw, Generation, InlineRef, Key, Kind,
-    Logical, Place, ITEM_HEAD,
+    Logical, Place, Reference, ITEM_HEAD,
 };
 use core::cell::Cell;
 use latch::prelude::*;
@@ -37,6 +36,8 @@ pub(super) enum Edit {
     Keyed,
 }
 
+/// Said of a reference that is to be dropped.
+pub(super) const MISSING: &str = "reference to be dropped is missing";
 const NO_ROOM: Bug = Bug::new("an extent item is longer than its room");
 
 impl Record {
@@ -103,6 +104,12 @@ impl Record {
         flaw.at(Place::Extent(self.addr)).report()
     }
 
+    /// Says what is wrong with a reference to it.
+    #[cold]
+    fn wrong(&self, reference: Reference, flaw: Flaw) -> Error {
+        flaw.at(Place::Reference(self.addr, reference)).report()
+    }
+
     /// The count of all references.
     pub(super) fn refs(&self) -> u64 {
         self.head.refs
@@ -113,13 +120,14 @@ impl Record {
         self.head.flags
     }
 
-    /// Changes the count of all references.
-    pub(super) fn change_refs(&mut self, delta: i64) -> Result {
+    /// Changes the count of all references by those that one gains or loses.
+    pub(super) fn change_refs(&mut self, reference: Reference, delta: i64) -> Result {
         let what = "extent has fewer references than are dropped";
         let refs = self.head.refs;
+        let flaw = || Flaw::new(what, refs, delta.unsigned_abs());
         self.head.refs = refs
             .checked_add_signed(delta)
-            .ok_or_else(|| self.broken(Flaw::new(what, self.head.refs, delta.unsigned_abs())))?;
+            .ok_or_else(|| self.wrong(reference, flaw()))?;
         Ok(())
     }
 
@@ -142,7 +150,7 @@ impl Record {
                 self.set_count(at, reference, new)?;
             }
             Position::Before(at) => {
-                let new = reference.counted(count);
+                let new = InlineRef::new(reference, count);
                 let limit = (leaf_area(node_size) / 16) as usize;
                 let size = self.encoded_len().saturating_add(new.encoded_len());
                 if size >= limit.saturating_sub(ITEM_HEAD) || !self.is_all_inline() {
@@ -151,13 +159,17 @@ impl Record {
                 self.insert(at, new)?;
             }
         }
-        self.change_refs(i64::from(count))?;
+        self.change_refs(reference, i64::from(count))?;
         Ok(Edit::Done)
     }
 
     /// Drops `count` references that are inline, and from the count of all.
     pub(super) fn remove(&mut self, reference: Reference, count: u32) -> Result<Edit> {
         let Position::At(at, old) = self.find(reference) else {
+            if self.is_all_inline() {
+                let flaw = Flaw::new(MISSING, 0, count.into());
+                return Err(self.wrong(reference, flaw));
+            }
             return Ok(Edit::Keyed);
         };
         match old.checked_sub(count) {
@@ -165,18 +177,19 @@ impl Record {
             Some(left) => self.set_count(at, reference, left)?,
             None => {
                 let what = "extent has fewer inline references than are dropped";
-                return Err(self.broken(Flaw::new(what, old.into(), count.into())));
+                let flaw = Flaw::new(what, old.into(), count.into());
+                return Err(self.wrong(reference, flaw));
             }
         }
-        self.change_refs(i64::from(count).saturating_neg())?;
+        self.change_refs(reference, i64::from(count).saturating_neg())?;
         Ok(Edit::Done)
     }
 
     fn find(&self, wanted: Reference) -> Position {
         let order = |inline: &InlineRef| (inline.kind(), !inline.sequence());
-        let limit = order(&wanted.counted(1));
+        let limit = order(&InlineRef::new(wanted, 1));
         for (at, inline) in self.inline.iter().enumerate() {
-            if Reference::of(inline) == wanted {
+            if inline.reference() == wanted {
                 return Position::At(at, inline.count());
             }
             if order(inline) > limit {
@@ -189,10 +202,11 @@ impl Record {
     fn set_count(&mut self, at: usize, reference: Reference, count: u32) -> Result {
         if reference.is_block() {
             let what = "extent is referenced more than once by one holder";
-            return Err(self.broken(Flaw::new(what, count.into(), 1)));
+            let flaw = Flaw::new(what, count.into(), 1);
+            return Err(self.wrong(reference, flaw));
         }
         if let Some(inline) = self.inline.get_mut(at) {
-            *inline = reference.counted(count);
+            *inline = InlineRef::new(reference, count);
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! References that have items of their own, after the extent's item.
 
-use super::queue::Reference;
+use super::item::MISSING;
 use crate::btree::{Allocate, Tree};
-use crate::disk::{keyed_ref, Flaw, InlineRef, Key, Logical, Place};
+use crate::disk::{keyed_ref, Flaw, InlineRef, Key, Logical, Place, Reference};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
@@ -43,32 +43,29 @@ impl Keyed<'_> {
             Position::Free(free) => self.find_behind(reference, free)?,
         };
         let Some((key, old)) = found else {
-            return Err(self.broken(Flaw::new(
-                "reference to be dropped is missing",
-                0,
-                count.into(),
-            )));
+            let flaw = Flaw::new(MISSING, 0, count.into());
+            return Err(self.wrong(reference, flaw));
         };
         match old.checked_sub(count) {
             Some(0) => self.tree.remove(self.txn, &key),
             Some(left) => self.set_count(&key, reference, left),
             None => {
                 let what = "extent has fewer keyed references than are dropped";
-                Err(self.broken(Flaw::new(what, old.into(), count.into())))
+                Err(self.wrong(reference, Flaw::new(what, old.into(), count.into())))
             }
         }
     }
 
     /// Two data references may have the same hash: the second takes the next free offset.
     fn find(&self, reference: Reference) -> Result<Position> {
-        let item = reference.counted(1);
+        let item = InlineRef::new(reference, 1);
         let mut key = Key::new(self.addr.get(), item.kind(), item.sequence());
         loop {
             let found = self.tree.get(&key, |bytes| self.parse(&key, bytes))?;
             let Some(item) = found.transpose()? else {
                 return Ok(Position::Free(key));
             };
-            if Reference::of(&item) == reference {
+            if item.reference() == reference {
                 return Ok(Position::At(key, item.count()));
             }
             key.offset = key.offset.wrapping_add(1);
@@ -87,7 +84,7 @@ impl Keyed<'_> {
                 return Ok(ControlFlow::Break(()));
             }
             let item = self.parse(&key, bytes)?;
-            if Reference::of(&item) != reference {
+            if item.reference() != reference {
                 return Ok(ControlFlow::Continue(()));
             }
             found = Some((key, item.count()));
@@ -115,9 +112,9 @@ impl Keyed<'_> {
     fn item(&self, reference: Reference, count: u32) -> Result<InlineRef> {
         if reference.is_block() && count != 1 {
             let what = "tree block is referenced more than once by one holder";
-            return Err(self.broken(Flaw::new(what, count.into(), 1)));
+            return Err(self.wrong(reference, Flaw::new(what, count.into(), 1)));
         }
-        Ok(reference.counted(count))
+        Ok(InlineRef::new(reference, count))
     }
 
     fn parse(&self, key: &Key, bytes: &[u8]) -> Result<InlineRef> {
@@ -125,7 +122,7 @@ impl Keyed<'_> {
     }
 
     #[cold]
-    fn broken(&self, flaw: Flaw) -> Error {
-        flaw.at(Place::Extent(self.addr)).report()
+    fn wrong(&self, reference: Reference, flaw: Flaw) -> Error {
+        flaw.at(Place::Reference(self.addr, reference)).report()
     }
 }

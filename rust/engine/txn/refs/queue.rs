@@ -1,89 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The queue: what is to change in the extent tree, merged per extent.
 
-use crate::btree::{DataRef, Holder};
-use crate::disk::{FileRef, Flaw, InlineRef, Key, Logical, ObjectId, Place};
+use crate::disk::{Flaw, Key, Logical, Place, Reference};
 use crate::map::OrdMap;
 use latch::prelude::*;
-
-/// One way to reference an extent: what distinguishes inline references and keyed ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reference {
-    /// A tree block of this tree.
-    TreeBlock(ObjectId),
-    /// A tree block by its parent's address.
-    SharedBlock(Logical),
-    /// Data by tree, inode and file position less position in the extent.
-    Data {
-        root: ObjectId,
-        inode: ObjectId,
-        offset: u64,
-    },
-    /// Data by the leaf that has the file extent.
-    SharedData(Logical),
-}
-
-impl Reference {
-    /// The reference that `holder` has to a tree block.
-    pub(super) fn to_block(holder: Holder) -> Self {
-        match holder {
-            Holder::Tree(root) => Self::TreeBlock(root),
-            Holder::Parent(parent) => Self::SharedBlock(parent),
-        }
-    }
-
-    /// The reference that a file extent makes.
-    pub(super) fn to_data(data: &DataRef) -> Self {
-        match data.holder {
-            Holder::Tree(root) => Self::Data {
-                root,
-                inode: data.inode,
-                offset: data.offset,
-            },
-            Holder::Parent(leaf) => Self::SharedData(leaf),
-        }
-    }
-}
-
-impl Reference {
-    /// Which reference an item stands for, however often.
-    pub(super) fn of(item: &InlineRef) -> Self {
-        match *item {
-            InlineRef::TreeBlock(root) => Self::TreeBlock(root),
-            InlineRef::SharedBlock(parent) => Self::SharedBlock(parent),
-            InlineRef::Data(file) => Self::Data {
-                root: file.root,
-                inode: file.inode,
-                offset: file.offset,
-            },
-            InlineRef::SharedData(leaf, _) => Self::SharedData(leaf),
-        }
-    }
-
-    /// The item that stands for it `count` times. A tree block's holder references it once.
-    pub(super) fn counted(self, count: u32) -> InlineRef {
-        match self {
-            Self::TreeBlock(root) => InlineRef::TreeBlock(root),
-            Self::SharedBlock(parent) => InlineRef::SharedBlock(parent),
-            Self::Data {
-                root,
-                inode,
-                offset,
-            } => InlineRef::Data(FileRef {
-                root,
-                inode,
-                offset,
-                count,
-            }),
-            Self::SharedData(leaf) => InlineRef::SharedData(leaf, count),
-        }
-    }
-
-    /// Whether it is one to a tree block.
-    pub(super) fn is_block(self) -> bool {
-        matches!(self, Self::TreeBlock(_) | Self::SharedBlock(_))
-    }
-}
 
 /// What an extent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 use super::allocate::Context;
 use super::item::{Edit, Record};
 use super::keyed::Keyed;
-use super::queue::{Extent, FullBackref, Head, Origin, Reference};
+use super::queue::{Extent, FullBackref, Head, Origin};
 use crate::btree::{Allocate, BlockRefs, Tree, Writer};
-use crate::disk::{Bug, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place};
+use crate::disk::{Bug, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place, Reference};
 use crate::txn::checksums;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -104,10 +104,11 @@ impl Runner {
             if delta < 0 {
                 // Somebody else's extent was free by the free space tree, and he gives it up.
                 let what = "new extent loses references it never had";
-                return Err(broken(addr, Flaw::new(what, delta.unsigned_abs(), 0)));
+                let flaw = Flaw::new(what, delta.unsigned_abs(), 0);
+                return Err(flaw.at(Place::Reference(addr, reference)).report());
             }
             if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
-                record.change_refs(delta)?;
+                record.change_refs(reference, delta)?;
                 keyed.push((reference, delta), GFP_NOFAIL)?;
             }
         }
@@ -123,12 +124,12 @@ impl Runner {
 
     fn change(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
         let mut writer = Writer::new(&self.extents, context);
-        let mut record = self.seek(&mut writer, addr, head.extent)?;
+        let mut record = self.seek(&mut writer, addr, head)?;
         let mut keyed = KVVec::new();
         let mut apply = |wanted: fn(i64) -> bool| -> Result {
             for (reference, delta) in head.changes.iter().filter(|(_, delta)| wanted(*delta)) {
                 if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
-                    record.change_refs(delta)?;
+                    record.change_refs(reference, delta)?;
                     keyed.push((reference, delta), GFP_NOFAIL)?;
                 }
             }
@@ -209,18 +210,22 @@ impl Runner {
         ]
     }
 
-    /// Moves to an extent's item and reads it; It has one.
-    fn seek(&self, writer: &mut Writer<'_>, addr: Logical, extent: Extent) -> Result<Record> {
-        for key in self.keys(addr, extent) {
+    /// Moves to the item of the extent that is to change, and reads it. There is one.
+    fn seek(&self, writer: &mut Writer<'_>, addr: Logical, head: &Head) -> Result<Record> {
+        for key in self.keys(addr, head.extent) {
             if writer.seek(&key)? {
                 let (_, bytes) = writer.item()?.ok_or(NO_ITEM)?;
                 let record = Record::parse(addr, key.kind, bytes)?;
-                expect_kind(addr, extent, record.flags())?;
+                expect_kind(addr, head.extent, record.flags())?;
                 return Ok(record);
             }
         }
+        let place = match head.changes.iter().next() {
+            Some((reference, _)) => Place::Reference(addr, reference),
+            None => Place::Extent(addr),
+        };
         let flaw = Flaw::missing("extent is referenced and not in the extent tree");
-        Err(broken(addr, flaw))
+        Err(flaw.at(place).report())
     }
 
     fn key(&self, addr: Logical, extent: Extent) -> Key {

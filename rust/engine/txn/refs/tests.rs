@@ -2,10 +2,13 @@
 //! Extent items and the queue against plain models.
 
 use super::item::{Edit, Record};
-use super::queue::{Extent, Queue, Queued, Reference};
-use crate::disk::{ExtentFlags, Generation, Key, Kind, Logical, ObjectId};
+use super::queue::{Extent, Queue, Queued};
+use crate::disk::{ExtentFlags, Generation, InlineRef, Key, Kind, Logical, ObjectId, Reference};
+use kernel::print::Capture;
+use latch::prelude::*;
 use random::Random;
 use std::collections::BTreeMap;
+use std::format;
 use std::vec::Vec;
 
 const NODE_SIZE: u32 = 16384;
@@ -30,6 +33,27 @@ fn some_reference(random: &mut Random) -> Reference {
             offset: 4096 * small,
         },
     }
+}
+
+/// A change that does not fit is refused, and the log says which reference it was.
+fn assert_names(reference: Reference, change: impl FnOnce() -> Result<Edit>) {
+    let log = Capture::new();
+    assert_eq!(change().err(), Some(EUCLEAN));
+    let line = match reference {
+        Reference::TreeBlock(root) => format!("reference of tree {}", root.get()),
+        Reference::SharedBlock(parent) => format!("reference of node {}", parent.get()),
+        Reference::Data {
+            root,
+            inode,
+            offset,
+        } => {
+            let (root, inode) = (root.get(), inode.get());
+            format!("reference of tree {root} inode {inode} offset {offset}")
+        }
+        Reference::SharedData(leaf) => format!("reference of leaf {}", leaf.get()),
+    };
+    let line = format!("corrupt extent 4096 {line}: ");
+    assert!(log.contains(&line), "{line}{:?}", log.lines());
 }
 
 /// What the kernel's tree checker demands of inline references, read independently of the code under test.
@@ -69,7 +93,7 @@ fn inline_references_follow_the_model() {
         let mut model: BTreeMap<(u8, u64), (Reference, u32)> = BTreeMap::new();
         for _ in 0..200 {
             let reference = some_reference(&mut random);
-            let counted = reference.counted(1);
+            let counted = InlineRef::new(reference, 1);
             let key = (counted.kind().get(), counted.sequence());
             let held = model.get(&key).map_or(0, |(_, count)| *count);
             let count = 1 + random.below(3) as u32;
@@ -77,9 +101,9 @@ fn inline_references_follow_the_model() {
                 assert_eq!(item.add(reference, count, NODE_SIZE).unwrap(), Edit::Done);
                 model.insert(key, (reference, held + count));
             } else if held == 0 {
-                assert_eq!(item.remove(reference, count).unwrap(), Edit::Keyed);
+                assert_names(reference, || item.remove(reference, count));
             } else if held < count {
-                assert!(item.remove(reference, count).is_err());
+                assert_names(reference, || item.remove(reference, count));
             } else {
                 assert_eq!(item.remove(reference, count).unwrap(), Edit::Done);
                 model.insert(key, (reference, held - count));
@@ -101,16 +125,13 @@ fn inline_references_follow_the_model() {
 fn a_full_item_sends_references_elsewhere_and_takes_no_more() {
     let mut item = empty_item(ExtentFlags::DATA);
     let mut inline = 0;
-    for leaf in 1.. {
-        let reference = Reference::SharedData(Logical::new(leaf * 4096));
-        if item.add(reference, 1, NODE_SIZE).unwrap() == Edit::Keyed {
-            break;
-        }
+    let reference = |leaf| Reference::SharedData(Logical::new(leaf * 4096));
+    while item.add(reference(inline + 1), 1, NODE_SIZE).unwrap() == Edit::Done {
         inline += 1;
     }
     assert!(bytes(&item).len() < (16384 - 101) / 16 - 25);
     // What the caller does for a keyed one; from now on there is one, and nothing new goes inline.
-    item.change_refs(1).unwrap();
+    item.change_refs(reference(inline + 1), 1).unwrap();
     assert_eq!(
         item.remove(Reference::SharedData(Logical::new(4096)), 1)
             .unwrap(),
@@ -133,7 +154,7 @@ fn a_tree_block_is_referenced_once_by_each_holder() {
     let mut item = empty_item(ExtentFlags::TREE_BLOCK);
     let held = Reference::TreeBlock(ObjectId::new(5));
     assert_eq!(item.add(held, 1, NODE_SIZE).unwrap(), Edit::Done);
-    assert!(item.add(held, 1, NODE_SIZE).is_err());
+    assert_names(held, || item.add(held, 1, NODE_SIZE));
 }
 
 #[test]

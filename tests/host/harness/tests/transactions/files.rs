@@ -27,7 +27,7 @@ pub struct File {
     pub inode: u64,
     pub name: String,
     index: u64,
-    extents: Vec<(Logical, u64)>,
+    pub extents: Vec<(Logical, u64)>,
 }
 
 /// The files of the top level subvolume.

@@ -6,6 +6,7 @@ mod files;
 mod load;
 mod mounted;
 mod mounting;
+mod references;
 mod snapshots;
 mod space;
 mod superblocks;
