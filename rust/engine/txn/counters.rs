@@ -18,7 +18,7 @@ pub struct Counters {
     pub longest_critical_ns: u64,
     /// From the start of the last commit to its superblock being durable.
     pub last_commit_ns: u64,
-    /// Delayed references that were applied to the extent tree.
+    /// Extents whose delayed references were applied to the extent tree.
     pub refs_run: u64,
     /// Delayed references that met their opposite in the queue and never reached the extent tree.
     pub refs_cancelled: u64,

@@ -158,8 +158,8 @@ impl Shared {
         self.refs_run.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A reference met its opposite.
-    pub(super) fn count_cancelled(&self) {
-        self.refs_cancelled.fetch_add(1, Ordering::Relaxed);
+    /// So many additions of a reference met a drop of it.
+    pub(super) fn count_cancelled(&self, met: u32) {
+        self.refs_cancelled.fetch_add(met.into(), Ordering::Relaxed);
     }
 }

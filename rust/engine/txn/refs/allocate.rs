@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A transaction as the trees see it.
 
-use super::queue::{Extent, FullBackref, Head, Origin, Queued};
+use super::queue::{Change, Extent, FullBackref, Head, Origin, Queued};
 use super::Limit;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place, Reference, TreeId};
@@ -61,10 +61,8 @@ impl<'a> Context<'a> {
     pub(in crate::txn) fn add_data(&self, data: &DataRef) -> Result {
         self.shared.check_alive()?;
         let extent = Extent::Data { len: data.len };
-        let mut queue = self.transaction.queue.lock();
-        let queued = queue.insert_new(data.addr, extent, Key::MIN, data.reference());
-        drop(queue);
-        self.or_abort(queued)
+        let first = Change::New(Key::MIN);
+        self.change(data.addr, extent, data.reference(), first)
     }
 
     /// Runs heads from the queue. No tree block lock is held by the caller.
@@ -90,6 +88,9 @@ impl<'a> Context<'a> {
             drop(runner);
             self.or_abort(applied)?;
             self.shared.count_run();
+            for (_, counts) in head.changes.iter() {
+                self.shared.count_cancelled(counts.met());
+            }
             left = left.saturating_sub(1);
             if left % HEADS_PER_CHUNK_CHECK == 0 {
                 self.make_wanted_chunk()?;
@@ -118,28 +119,43 @@ impl<'a> Context<'a> {
             .pin(addr, len, self.transaction.generation)
     }
 
-    fn change(&self, addr: Logical, extent: Extent, reference: Reference, delta: i64) -> Result {
-        let queued = self
-            .transaction
-            .queue
-            .lock()
-            .change(addr, extent, reference, delta);
-        match self.or_abort(queued)? {
+    /// Queues a change; what is lost of it would reach the disk as a wrong count.
+    fn change(
+        &self,
+        addr: Logical,
+        extent: Extent,
+        reference: Reference,
+        change: Change,
+    ) -> Result {
+        self.or_abort(self.enqueue(addr, extent, reference, change))
+    }
+
+    /// Queues a change. All references go through here, and what the queue forgets of them is known here last.
+    fn enqueue(
+        &self,
+        addr: Logical,
+        extent: Extent,
+        reference: Reference,
+        change: Change,
+    ) -> Result {
+        let mut queue = self.transaction.queue.lock();
+        let queued = queue.change(addr, extent, reference, change)?;
+        drop(queue);
+        match queued {
             Queued::Waiting => Ok(()),
-            Queued::Cancelled => {
-                self.shared.count_cancelled();
+            Queued::Cancelled(counts) => {
+                self.shared.count_cancelled(counts.met());
                 Ok(())
             }
-            Queued::Vanished => {
-                self.shared.count_cancelled();
+            Queued::Vanished(counts) => {
+                self.shared.count_cancelled(counts.met());
                 // It may have been written out, so that its address cannot be taken again before the commit.
-                let pinned = self.pin_unknown(addr, self.shared.store.node_size().into());
-                self.or_abort(pinned)
+                self.pin_unknown(addr, self.shared.store.node_size().into())
             }
         }
     }
 
-    /// A reference that is lost would reach the disk as a wrong count.
+    /// Gives the transaction up where something of it was lost.
     fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result {
             self.shared.abort(*error);
@@ -187,11 +203,7 @@ impl<T: Joined> Allocate for T {
         // Log trees are not in the extent tree: they are gone with the next commit.
         if tree.objectid != ObjectId::TREE_LOG {
             let (extent, reference) = (Extent::Block { level }, holder.to_block());
-            let queued = context
-                .transaction
-                .queue
-                .lock()
-                .insert_new(addr, extent, *first_key, reference);
+            let queued = context.enqueue(addr, extent, reference, Change::New(*first_key));
             queued.inspect_err(|_| context.transaction.forget_block(tree, node_size))?;
         }
         Ok(address.keep())
@@ -218,12 +230,21 @@ impl<T: Joined> Allocate for T {
             let noted = context.transaction.note_release(tree, node_size);
             context.or_abort(noted)?;
         }
-        context.change(addr, Extent::Block { level }, holder.to_block(), -1)
+        context.change(
+            addr,
+            Extent::Block { level },
+            holder.to_block(),
+            Change::Drop,
+        )
     }
 
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result {
-        self.context()
-            .change(addr, Extent::Block { level }, holder.to_block(), 1)
+        self.context().change(
+            addr,
+            Extent::Block { level },
+            holder.to_block(),
+            Change::Add,
+        )
     }
 
     fn block_refs(&self, addr: Logical, level: u8) -> Result<BlockRefs> {
@@ -251,7 +272,7 @@ impl<T: Joined> Allocate for T {
             data.addr,
             Extent::Data { len: data.len },
             data.reference(),
-            1,
+            Change::Add,
         )
     }
 
@@ -260,7 +281,7 @@ impl<T: Joined> Allocate for T {
             data.addr,
             Extent::Data { len: data.len },
             data.reference(),
-            -1,
+            Change::Drop,
         )
     }
 

@@ -33,16 +33,55 @@ pub(super) enum Origin {
     New(Key),
 }
 
-/// Changes of reference counts. Nearly always one: it needs no memory of its own.
+/// What a reference goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is the first one of an extent allocated now. The key is a tree block's first.
+    New(Key),
+    /// It is made once more.
+    Add,
+    /// It is dropped once.
+    Drop,
+}
+
+/// How often a reference was made and dropped while it waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) added: u32,
+    pub(super) dropped: u32,
+}
+
+impl Counts {
+    /// By how much the extent tree's count is to change.
+    pub(super) fn net(self) -> i64 {
+        i64::from(self.added).saturating_sub(self.dropped.into())
+    }
+
+    /// How many additions met a drop: the extent tree never learns of either.
+    pub(super) fn met(self) -> u32 {
+        self.added.min(self.dropped)
+    }
+
+    fn note(&mut self, change: Change) -> Result {
+        let count = match change {
+            Change::New(_) | Change::Add => &mut self.added,
+            Change::Drop => &mut self.dropped,
+        };
+        *count = count.checked_add(1).ok_or(EOVERFLOW)?;
+        Ok(())
+    }
+}
+
+/// The references of one extent that changed. Nearly always one: it needs no memory of its own.
 #[derive(Default)]
 pub(super) struct Changes {
-    first: Option<(Reference, i64)>,
-    more: KVVec<(Reference, i64)>,
+    first: Option<(Reference, Counts)>,
+    more: KVVec<(Reference, Counts)>,
 }
 
 impl Changes {
-    /// Gives all changes; none is zero.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Reference, i64)> + '_ {
+    /// Gives all of them. None was added as often as it was dropped.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Reference, Counts)> + '_ {
         Iterator::chain(self.first.iter(), self.more.iter()).copied()
     }
 
@@ -54,32 +93,39 @@ impl Changes {
     /// The change of the count of all references.
     pub(super) fn sum(&self) -> i64 {
         self.iter()
-            .fold(0, |sum, (_, delta)| sum.saturating_add(delta))
+            .fold(0, |sum, (_, counts)| sum.saturating_add(counts.net()))
     }
 
-    fn add(&mut self, reference: Reference, delta: i64) -> Result {
-        let is_empty = self.first.is_none();
+    /// Enters a change; gives the reference's counts if these cancel out by it, in which case it is forgotten.
+    fn note(&mut self, reference: Reference, change: Change) -> Result<Option<Counts>> {
         let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
-        match all.find(|(known, _)| *known == reference) {
-            Some((_, sum)) => *sum = sum.saturating_add(delta),
-            None if is_empty => self.first = Some((reference, delta)),
-            None => self.more.push((reference, delta), GFP_NOFAIL)?,
+        if let Some((_, counts)) = all.find(|(known, _)| *known == reference) {
+            counts.note(change)?;
+            let counts = *counts;
+            if counts.net() == 0 {
+                self.forget(reference);
+                return Ok(Some(counts));
+            }
+            return Ok(None);
         }
-        self.drop_zero();
-        Ok(())
+        let mut counts = Counts::default();
+        counts.note(change)?;
+        match self.first {
+            None => self.first = Some((reference, counts)),
+            Some(_) => self.more.push((reference, counts), GFP_NOFAIL)?,
+        }
+        Ok(None)
     }
 
-    /// Removes the change that became zero, if one did, and keeps `first` filled.
-    fn drop_zero(&mut self) {
-        if let Some(at) = self.more.iter().position(|(_, delta)| *delta == 0) {
-            if let Some(last) = self.more.pop() {
-                if let Some(hole) = self.more.get_mut(at) {
-                    *hole = last;
-                }
-            }
-        }
-        if matches!(self.first, Some((_, 0))) {
-            self.first = self.more.pop();
+    /// Takes a reference out: the last one takes its place.
+    fn forget(&mut self, reference: Reference) {
+        let Some(last) = self.more.pop() else {
+            self.first = None;
+            return;
+        };
+        let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
+        if let Some(place) = all.find(|(known, _)| *known == reference) {
+            *place = last;
         }
     }
 }
@@ -96,6 +142,16 @@ pub(super) struct Head {
     pub(super) changes: Changes,
 }
 
+/// What there is to do for a head.
+enum Leftover {
+    /// The trees are to be changed.
+    Work,
+    /// Nothing: the extent is as it was.
+    Nothing,
+    /// It was allocated and dropped: its address has to go where it came from.
+    Address,
+}
+
 /// Whether a head sets the full backref flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FullBackref {
@@ -105,15 +161,15 @@ pub(super) enum FullBackref {
     Set,
 }
 
-/// What became of a change.
+/// What became of a change. Whoever queued it is told of all that the queue forgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queued {
     /// It waits.
     Waiting,
-    /// It met its opposite.
-    Cancelled,
-    /// It was the last reference of a new tree block: nobody will ever know of it. The address is the caller's.
-    Vanished,
+    /// Its reference has been added as often as dropped, and is forgotten.
+    Cancelled(Counts),
+    /// The same, and it was the last reference of a new tree block, which is forgotten too: its address is the caller's.
+    Vanished(Counts),
 }
 
 /// Heads by address.
@@ -134,55 +190,41 @@ impl Queue {
         self.heads.len()
     }
 
-    /// Queues the first reference of an extent allocated now. The address is not queued already.
-    pub(super) fn insert_new(
-        &mut self,
-        addr: Logical,
-        extent: Extent,
-        first_key: Key,
-        reference: Reference,
-    ) -> Result {
-        if self.heads.get(&addr).is_some() {
-            let flaw = Flaw::new("free space has an extent that is in use", 1, 0);
-            return Err(flaw.at(Place::Extent(addr)).report());
-        }
-        let mut head = Head::new(extent, Origin::New(first_key));
-        head.changes.add(reference, 1)?;
-        self.heads.insert(addr, head)?;
-        Ok(())
-    }
-
-    /// Queues `delta` more references.
+    /// Queues a change of one reference. All changes come in here, before anything has cancelled out.
     pub(super) fn change(
         &mut self,
         addr: Logical,
         extent: Extent,
         reference: Reference,
-        delta: i64,
+        change: Change,
     ) -> Result<Queued> {
         let Some(head) = self.heads.get_mut(&addr) else {
-            let mut head = Head::new(extent, Origin::Known);
-            head.changes.add(reference, delta)?;
+            let origin = match change {
+                Change::New(first_key) => Origin::New(first_key),
+                Change::Add | Change::Drop => Origin::Known,
+            };
+            let mut head = Head::new(extent, origin);
+            head.changes.note(reference, change)?;
             self.heads.insert(addr, head)?;
             return Ok(Queued::Waiting);
         };
-        head.expect(addr, extent)?;
-        head.changes.add(reference, delta)?;
-        if !head.changes.is_empty() {
-            return Ok(Queued::Waiting);
+        if matches!(change, Change::New(_)) {
+            let flaw = Flaw::new("free space has an extent that is in use", 1, 0);
+            return Err(flaw.at(Place::Extent(addr)).report());
         }
-        match (head.origin, extent) {
-            // Its checksums may be in the tree already: the runner sees to that.
-            (Origin::New(_), Extent::Data { .. }) => Ok(Queued::Cancelled),
-            (Origin::New(_), Extent::Block { .. }) => {
+        head.expect(addr, extent)?;
+        let Some(counts) = head.changes.note(reference, change)? else {
+            return Ok(Queued::Waiting);
+        };
+        match head.leftover() {
+            Leftover::Work => Ok(Queued::Cancelled(counts)),
+            Leftover::Nothing => {
                 self.heads.remove(&addr);
-                Ok(Queued::Vanished)
+                Ok(Queued::Cancelled(counts))
             }
-            (Origin::Known, _) => {
-                if head.full_backref == FullBackref::Keep {
-                    self.heads.remove(&addr);
-                }
-                Ok(Queued::Cancelled)
+            Leftover::Address => {
+                self.heads.remove(&addr);
+                Ok(Queued::Vanished(counts))
             }
         }
     }
@@ -219,6 +261,18 @@ impl Head {
             origin,
             full_backref: FullBackref::Keep,
             changes: Changes::default(),
+        }
+    }
+
+    /// What there is to do for it now.
+    fn leftover(&self) -> Leftover {
+        match (self.origin, self.extent) {
+            _ if !self.changes.is_empty() => Leftover::Work,
+            // Its checksums may be in the tree already: the runner sees to that.
+            (Origin::New(_), Extent::Data { .. }) => Leftover::Work,
+            (Origin::New(_), Extent::Block { .. }) => Leftover::Address,
+            (Origin::Known, _) if self.full_backref == FullBackref::Set => Leftover::Work,
+            (Origin::Known, _) => Leftover::Nothing,
         }
     }
 

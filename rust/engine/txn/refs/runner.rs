@@ -100,7 +100,8 @@ impl Runner {
         let flags = flags.with(extra_flags(head));
         let mut record = Record::new(addr, context.generation(), flags, info);
         let mut keyed = KVVec::new();
-        for (reference, delta) in head.changes.iter() {
+        for (reference, counts) in head.changes.iter() {
+            let delta = counts.net();
             if delta < 0 {
                 // Somebody else's extent was free by the free space tree, and he gives it up.
                 let what = "new extent loses references it never had";
@@ -127,7 +128,9 @@ impl Runner {
         let mut record = self.seek(&mut writer, addr, head)?;
         let mut keyed = KVVec::new();
         let mut apply = |wanted: fn(i64) -> bool| -> Result {
-            for (reference, delta) in head.changes.iter().filter(|(_, delta)| wanted(*delta)) {
+            let changes = head.changes.iter();
+            let deltas = changes.map(|(reference, counts)| (reference, counts.net()));
+            for (reference, delta) in deltas.filter(|(_, delta)| wanted(*delta)) {
                 if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
                     record.change_refs(reference, delta)?;
                     keyed.push((reference, delta), GFP_NOFAIL)?;

@@ -2,7 +2,7 @@
 //! Extent items and the queue against plain models.
 
 use super::item::{Edit, Record};
-use super::queue::{Extent, Queue, Queued};
+use super::queue::{Change, Counts, Extent, Queue, Queued};
 use crate::disk::{ExtentFlags, Generation, InlineRef, Key, Kind, Logical, ObjectId, Reference};
 use kernel::print::Capture;
 use latch::prelude::*;
@@ -176,29 +176,42 @@ fn broken_items_are_errors() {
     }
 }
 
+const ADDR: Logical = Logical::new(1 << 20);
+const BLOCK: Extent = Extent::Block { level: 0 };
+const NEW: Change = Change::New(Key::MIN);
+
+/// A reference that came and went.
+const ONCE: Counts = Counts {
+    added: 1,
+    dropped: 1,
+};
+
 #[test]
 fn opposite_changes_meet_in_the_queue() {
     let mut queue = Queue::new();
-    let addr = Logical::new(1 << 20);
-    let block = Extent::Block { level: 0 };
     let first = Reference::TreeBlock(ObjectId::new(5));
     let second = Reference::SharedBlock(Logical::new(4096));
-    assert_eq!(queue.change(addr, block, first, 1), Ok(Queued::Waiting));
-    assert_eq!(queue.change(addr, block, second, 1), Ok(Queued::Waiting));
-    assert_eq!(queue.change(addr, block, first, -1), Ok(Queued::Waiting));
-    assert_eq!(
-        queue.get(addr).unwrap().changes.iter().collect::<Vec<_>>(),
-        [(second, 1)]
-    );
-    assert_eq!(queue.change(addr, block, second, -1), Ok(Queued::Cancelled));
+    let mut change = |extent, reference, change| queue.change(ADDR, extent, reference, change);
+    assert_eq!(change(BLOCK, first, Change::Add), Ok(Queued::Waiting));
+    assert_eq!(change(BLOCK, second, Change::Add), Ok(Queued::Waiting));
+    let cancelled = Ok(Queued::Cancelled(ONCE));
+    assert_eq!(change(BLOCK, first, Change::Drop), cancelled);
+    let left: Vec<_> = queue.get(ADDR).unwrap().changes.iter().collect();
+    let added = Counts {
+        added: 1,
+        dropped: 0,
+    };
+    assert_eq!(left, [(second, added)]);
+    let mut change = |extent, reference, change| queue.change(ADDR, extent, reference, change);
+    assert_eq!(change(BLOCK, second, Change::Drop), cancelled);
     assert_eq!(queue.len(), 0);
 
-    queue.insert_new(addr, block, Key::MIN, first).unwrap();
-    assert!(queue.insert_new(addr, block, Key::MIN, first).is_err());
-    assert!(queue
-        .change(addr, Extent::Block { level: 1 }, first, -1)
-        .is_err());
-    assert_eq!(queue.change(addr, block, first, -1), Ok(Queued::Vanished));
+    let mut change = |extent, reference, change| queue.change(ADDR, extent, reference, change);
+    assert_eq!(change(BLOCK, first, NEW), Ok(Queued::Waiting));
+    assert!(change(BLOCK, first, NEW).is_err());
+    assert!(change(Extent::Block { level: 1 }, first, Change::Drop).is_err());
+    let vanished = Ok(Queued::Vanished(ONCE));
+    assert_eq!(change(BLOCK, first, Change::Drop), vanished);
     assert_eq!(queue.len(), 0);
 
     let data = Extent::Data { len: 4096 };
@@ -207,22 +220,84 @@ fn opposite_changes_meet_in_the_queue() {
         inode: ObjectId::new(257),
         offset: 0,
     };
-    queue.insert_new(addr, data, Key::MIN, file).unwrap();
-    assert_eq!(queue.change(addr, data, file, -1), Ok(Queued::Cancelled));
+    let mut change = |extent, reference, change| queue.change(ADDR, extent, reference, change);
+    assert_eq!(change(data, file, NEW), Ok(Queued::Waiting));
+    assert_eq!(change(data, file, Change::Drop), cancelled);
     assert_eq!(queue.len(), 1, "its checksums are to be deleted");
 }
 
 #[test]
 fn a_flag_keeps_its_head() {
     let mut queue = Queue::new();
-    let addr = Logical::new(1 << 20);
     let held = Reference::TreeBlock(ObjectId::new(5));
-    queue.set_full_backref(addr, 1).unwrap();
-    queue
-        .change(addr, Extent::Block { level: 1 }, held, 1)
-        .unwrap();
-    queue
-        .change(addr, Extent::Block { level: 1 }, held, -1)
-        .unwrap();
+    queue.set_full_backref(ADDR, 0).unwrap();
+    queue.change(ADDR, BLOCK, held, Change::Add).unwrap();
+    queue.change(ADDR, BLOCK, held, Change::Drop).unwrap();
     assert_eq!(queue.len(), 1);
+}
+
+/// How often each tree came to hold an extent, and ceased to.
+type Ledger = BTreeMap<(u64, u64), Counts>;
+
+fn enter(ledger: &mut Ledger, addr: Logical, reference: Reference, counts: Counts) {
+    let Reference::Data { root, .. } = reference else {
+        unreachable!("only files here");
+    };
+    let entry = ledger.entry((addr.get(), root.get())).or_default();
+    entry.added += counts.added;
+    entry.dropped += counts.dropped;
+}
+
+/// What cancels out in the queue is told to whoever queues, and the rest to whoever applies it: together they know of
+/// every tree that came to hold an extent or ceased to.
+#[test]
+fn nothing_cancels_out_unseen() {
+    let (mut met, mut cancelled) = (0, 0);
+    for seed in 0..100 {
+        let mut random = Random::new(seed);
+        let (mut queue, mut put_in, mut seen) = (Queue::new(), Ledger::new(), Ledger::new());
+        for _ in 0..400 {
+            if random.one_in(20) {
+                if let Some((addr, head)) = queue.pop() {
+                    for (reference, counts) in head.changes.iter() {
+                        assert_ne!(counts.net(), 0);
+                        met += counts.met();
+                        enter(&mut seen, addr, reference, counts);
+                    }
+                }
+                continue;
+            }
+            let addr = Logical::new(4096 * random.below(3));
+            let reference = Reference::Data {
+                root: ObjectId::new(256 + random.below(3)),
+                inode: ObjectId::new(257),
+                offset: 4096 * random.below(2),
+            };
+            let (change, one) = match random.below(2) {
+                0 => (Change::Add, (1, 0)),
+                _ => (Change::Drop, (0, 1)),
+            };
+            let one = Counts {
+                added: one.0,
+                dropped: one.1,
+            };
+            enter(&mut put_in, addr, reference, one);
+            let data = Extent::Data { len: 4096 };
+            match queue.change(addr, data, reference, change).unwrap() {
+                Queued::Waiting => {}
+                Queued::Cancelled(counts) | Queued::Vanished(counts) => {
+                    assert_eq!(counts.net(), 0);
+                    cancelled += 1;
+                    enter(&mut seen, addr, reference, counts);
+                }
+            }
+        }
+        while let Some((addr, head)) = queue.pop() {
+            for (reference, counts) in head.changes.iter() {
+                enter(&mut seen, addr, reference, counts);
+            }
+        }
+        assert_eq!(seen, put_in);
+    }
+    assert!(cancelled > 0 && met > 0);
 }
