@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A tree block in memory, and where blocks come from.
 
-use crate::disk::{Generation, Key, Logical, ObjectId, Uuid};
+use crate::disk::{Flaw, Generation, Key, Leaf, Logical, Node, ObjectId, Uuid};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Latched;
@@ -24,6 +24,40 @@ pub struct BlockInfo {
     pub level: u8,
     /// The generation in its header.
     pub generation: Generation,
+}
+
+impl BlockInfo {
+    /// Compares it with what a pointer says.
+    pub(super) fn expect(&self, addr: Logical, level: u8, generation: Generation) -> Result {
+        if self.addr == addr && self.level == level && self.generation == generation {
+            return Ok(());
+        }
+        Err(self.other(addr, level, generation))
+    }
+
+    #[cold]
+    fn other(&self, addr: Logical, level: u8, generation: Generation) -> Error {
+        let flaw = if self.addr != addr {
+            let what = "pointer leads to a block of another address";
+            Flaw::new(what, self.addr.get(), addr.get())
+        } else if self.level != level {
+            let what = "block has another level than its pointer says";
+            Flaw::new(what, self.level.into(), level.into())
+        } else {
+            let what = "block has another generation than its pointer says";
+            Flaw::new(what, self.generation.get(), generation.get())
+        };
+        flaw.in_block(addr).report()
+    }
+}
+
+/// The first key of a block.
+pub(super) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
+    if level == 0 {
+        Leaf::new(bytes).key(0)
+    } else {
+        Node::new(bytes).key(0)
+    }
 }
 
 /// A tree block: its contents stand under a reader-writer latch whose guards own a reference (C: `struct extent_buffer`).

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of single items, and of ranges of them.
 
+use super::bugs::NO_ITEM;
 use super::descend::{removable, Aim};
-use super::path::{Path, NO_ITEM};
+use super::path::Path;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::edit::leaf;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Copy-on-write: which blocks may be changed as they stand, and how the others become such.
 
+use super::block::first_key;
+use super::bugs::NO_CHILD;
 use super::lock::{kind, nesting, Writing};
-use super::path::NO_CHILD;
 use super::tree::Tree;
 use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
 use crate::disk::edit::{self, node};
-use crate::disk::{Bug, Child, Generation, Header, Key, Leaf, Logical, Node, ObjectId, TreeId};
+use crate::disk::{Bug, Child, Generation, Header, Key, Logical, Node, ObjectId, TreeId};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Side};
@@ -132,15 +133,6 @@ fn give_back(txn: &dyn Allocate, tree: TreeId, info: &BlockInfo) {
     let holder = Holder::Tree(tree.objectid);
     if let Err(error) = txn.release_block(info.addr, info.level, tree, holder, info.generation) {
         txn.poison(error);
-    }
-}
-
-/// The first key of a block.
-pub(super) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
-    if level == 0 {
-        Leaf::new(bytes).key(0)
-    } else {
-        Node::new(bytes).key(0)
     }
 }
 

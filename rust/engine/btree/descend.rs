@@ -7,8 +7,9 @@
 //! take two more pointers, and merges nodes that have become small; so nothing that happens below ever needs an
 //! ancestor which was let go, and each step leaves a whole tree behind.
 
+use super::bugs::{NO_CHILD, NO_LEVEL};
 use super::lock::{nesting, Held, Mode, Writing};
-use super::path::{Path, Step, NO_CHILD, NO_LEVEL};
+use super::path::{Path, Step};
 use crate::disk::edit::leaf;
 use crate::disk::{Key, Leaf, Node, ITEM_HEAD, MAX_LEVELS};
 use core::ops::Range;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of items at a place that has been found, and what they mean for the blocks around.
 
+use super::block::first_key;
+use super::bugs::{NOT_LOCKED, NO_ITEM};
 use super::lock::Writing;
-use super::path::{Path, Step, NOT_LOCKED, NO_ITEM};
+use super::path::{Path, Step};
 use super::room::Demand;
 use crate::disk::edit::{count, leaf};
 use crate::disk::{Bug, Key, Leaf, MAX_LEVELS};
@@ -94,7 +96,7 @@ impl Path<'_> {
             }
             let slot = path.locked(top)?.slot;
             path.unlink(top.saturating_sub(1), slot)?;
-            let first = super::cow::first_key(path.locked(top)?.guard.bytes(), top);
+            let first = first_key(path.locked(top)?.guard.bytes(), top);
             if slot == 0 {
                 path.fix_key_above(top, &first.ok_or(NO_ITEM)?)?;
             }

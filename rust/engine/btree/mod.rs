@@ -3,11 +3,12 @@
 //!
 //! | module     | what it has                                                               |
 //! |------------|---------------------------------------------------------------------------|
-//! | `tree`     | a tree: its root pointer and the calls for single items                   |
+//! | `tree`     | a tree: its root pointer                                                  |
 //! | `block`    | a tree block in memory, and where blocks come from                        |
 //! | `lock`     | latches of tree blocks, and what the lock checker is told                 |
 //! | `search`   | the way down, for readers                                                 |
 //! | `cursor`   | walking a tree for reading                                                |
+//! | `read`     | reading single items, and ranges of them                                  |
 //! | `writer`   | changing a tree in batches                                                |
 //! | `change`   | changes of single items, and of ranges of them                            |
 //! | `descend`  | the way down, for writers                                                 |
@@ -19,6 +20,7 @@
 //! | `items`    | changes of items at a place that has been found                           |
 //! | `room`     | making room in a leaf                                                     |
 //! | `tidy`     | splitting and merging the nodes on a writer's way                         |
+//! | `bugs`     | what only a mistake in this layer can miss                                |
 //! | `allocate` | what the trees ask of the transaction that changes them                   |
 //! | `seal`     | the last station of a block before the device                             |
 //!
@@ -40,6 +42,7 @@
 
 mod allocate;
 mod block;
+mod bugs;
 mod change;
 mod cow;
 mod cursor;
@@ -47,6 +50,7 @@ mod descend;
 mod items;
 mod lock;
 mod path;
+mod read;
 mod rewrite;
 mod room;
 mod seal;

@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The blocks that a writer has locked.
 
+use super::bugs::{NOT_LOCKED, NO_CHILD};
 use super::lock::{nesting, Writing};
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::edit::{self, node};
-use crate::disk::{Bug, Flaw, Key, Leaf, Node, MAX_LEVELS};
+use crate::disk::{Flaw, Key, Leaf, Node, MAX_LEVELS};
 use latch::prelude::*;
 use latch::Side;
 
 const LEVELS: usize = 8;
 const _: () = assert!(MAX_LEVELS == 8);
-
-/// A block that was to be locked with this way is not.
-pub(super) const NOT_LOCKED: Bug = Bug::new("a block that a change needs is not locked");
-/// A node was searched, and nodes are never empty.
-pub(super) const NO_CHILD: Bug = Bug::new("node has no pointer in the slot of a way");
-/// A block that is no empty root was asked for its first key, or for one of its items.
-pub(super) const NO_ITEM: Bug = Bug::new("leaf has no item in the slot of a way");
-/// The level of a node was counted down.
-pub(super) const NO_LEVEL: Bug = Bug::new("a way goes on below a leaf");
 
 /// A locked block on the way, and the slot that the way takes through it.
 pub(super) struct Step {

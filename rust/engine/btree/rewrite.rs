@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Moving blocks to new addresses, as copy on write does without being asked.
 
-use super::cow::first_key;
+use super::block::first_key;
+use super::bugs::NO_CHILD;
 use super::descend::Aim;
 use super::lock::nesting;
-use super::path::{Path, NO_CHILD};
+use super::path::Path;
 use super::share::NO_HEADER;
 use super::{Allocate, Expected, Reach, Tree};
 use crate::disk::{Generation, Header, Key, Logical, Node};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making room in a leaf: by giving items to a neighbour, else by splitting.
 
-use super::path::{Path, Step, NOT_LOCKED, NO_ITEM};
+use super::bugs::{NOT_LOCKED, NO_ITEM};
+use super::path::{Path, Step};
 use crate::disk::edit::{self, leaf};
 use crate::disk::{Key, Leaf, ITEM_HEAD};
 use core::ops::Range;

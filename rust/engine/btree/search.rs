@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The way down, for readers: each block is locked before its parent is let go.
 
-use super::cow::first_key;
+use super::block::first_key;
+use super::bugs::NO_CHILD;
 use super::lock::{nesting, try_reading, Held, Mode, Reading};
-use super::path::NO_CHILD;
 use super::tree::Tree;
-use super::{Block, BlockInfo, Expected, Reach};
-use crate::disk::{Child, Flaw, Generation, Key, Logical, Node};
+use super::{Block, Expected, Reach};
+use crate::disk::{Child, Flaw, Key, Node};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
@@ -73,7 +73,7 @@ impl Tree {
             Reach::Device => self.child_block(child, level)?,
             Reach::Cache => {
                 let cached = self.store().cached(child.addr).ok_or(EAGAIN)?;
-                check_named(cached.meta(), child.addr, level, child.generation)?;
+                cached.meta().expect(child.addr, level, child.generation)?;
                 cached
             }
         };
@@ -112,7 +112,7 @@ impl Tree {
     pub(super) fn child_block(&self, child: &Child, level: u8) -> Result<Arc<Block>> {
         let expected = self.expected(child, level);
         let block = self.store().read(child.addr, &expected)?;
-        check_named(block.meta(), child.addr, level, child.generation)?;
+        block.meta().expect(child.addr, level, child.generation)?;
         Ok(block)
     }
 
@@ -135,34 +135,6 @@ impl Tree {
             first_key: Some(child.key),
         }
     }
-}
-
-/// Compares what is known of a block with what a pointer says of it.
-pub(super) fn check_named(
-    info: &BlockInfo,
-    addr: Logical,
-    level: u8,
-    generation: Generation,
-) -> Result {
-    if info.addr == addr && info.level == level && info.generation == generation {
-        return Ok(());
-    }
-    Err(other_block(info, addr, level, generation))
-}
-
-#[cold]
-fn other_block(info: &BlockInfo, addr: Logical, level: u8, generation: Generation) -> Error {
-    let flaw = if info.addr != addr {
-        let what = "pointer leads to a block of another address";
-        Flaw::new(what, info.addr.get(), addr.get())
-    } else if info.level != level {
-        let what = "block has another level than its pointer says";
-        Flaw::new(what, info.level.into(), level.into())
-    } else {
-        let what = "block has another generation than its pointer says";
-        Flaw::new(what, info.generation.get(), generation.get())
-    };
-    flaw.in_block(addr).report()
 }
 
 #[cold]

@@ -14,8 +14,8 @@
 //!
 //! (C: `update_ref_for_cow`.)
 
+use super::bugs::NO_CHILD;
 use super::lock::Writing;
-use super::path::NO_CHILD;
 use super::tree::Tree;
 use super::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Bug, FileExtent, Flaw, Header, Kind, Leaf, Node, ObjectId, Place, TreeId};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making a tree that shares all blocks of another.
 
-use super::cow::first_key;
+use super::block::first_key;
 use super::lock::Held;
 use super::{Allocate, Holder};
 use super::{RootPointer, Tree};

@@ -2,10 +2,12 @@
 //! What a writer does to the nodes on its way: splits full ones before something is inserted below, merges small ones
 //! before something is removed. Each step leaves a whole tree.
 
-use super::cow::{first_key, pointer};
+use super::block::first_key;
+use super::bugs::{NO_CHILD, NO_ITEM, NO_LEVEL};
+use super::cow::pointer;
 use super::descend::{Aim, Locked};
 use super::lock::Writing;
-use super::path::{Path, Step, NO_CHILD, NO_ITEM, NO_LEVEL};
+use super::path::{Path, Step};
 use crate::disk::edit::{count, node};
 use crate::disk::{Key, Node, MAX_LEVELS};
 use latch::prelude::*;

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A tree: its root pointer and the calls for single items.
+//! A tree: its root pointer.
 
 use super::lock;
-use super::path::NO_ITEM;
-use super::search::check_named;
-use super::{Block, Cursor, Expected, Reach, Store};
-use crate::disk::{Generation, Key, Leaf, ObjectId, RootPointer, TreeId};
-use core::ops::{ControlFlow, RangeInclusive};
+use super::{Block, Expected, Store};
+use crate::disk::{Generation, ObjectId, RootPointer, TreeId};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -45,7 +42,9 @@ impl Tree {
             first_key: None,
         };
         let block = store.read(root.addr, &expected)?;
-        check_named(block.meta(), root.addr, root.level, root.generation)?;
+        block
+            .meta()
+            .expect(root.addr, root.level, root.generation)?;
         Self::with_root(store, id, block, last_snapshot)
     }
 
@@ -116,48 +115,6 @@ impl Tree {
     /// Makes `block` the root. The caller has it and the old root locked for writing.
     pub(super) fn set_root(&self, block: &Arc<Block>) {
         *self.root.write() = Root::at(block.clone());
-    }
-
-    /// Gives the item at `key` to `read`; `None` if there is none.
-    pub fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
-        let found = self.find_leaf(key, Reach::Device)?;
-        let leaf = Leaf::new(found.leaf.bytes());
-        match leaf.search(key) {
-            Ok(slot) => Ok(Some(read(leaf.data(slot).ok_or(NO_ITEM)?))),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Gives the last item at or before `key` to `read`; `None` if there is none.
-    pub fn floor<R>(&self, key: &Key, read: impl FnOnce(Key, &[u8]) -> R) -> Result<Option<R>> {
-        let mut cursor = Cursor::new(self);
-        cursor.seek_floor(key)?;
-        Ok(cursor.item().map(|(key, bytes)| read(key, bytes)))
-    }
-
-    /// Gives the first item at or after `key` to `read`; `None` if there is none.
-    pub fn ceiling<R>(&self, key: &Key, read: impl FnOnce(Key, &[u8]) -> R) -> Result<Option<R>> {
-        let mut cursor = Cursor::new(self);
-        cursor.seek(key)?;
-        Ok(cursor.item().map(|(key, bytes)| read(key, bytes)))
-    }
-
-    /// Gives the items in `range` to `each`, ascending, until it breaks. No lock is held from one leaf to the next
-    /// but the parent's: items may come and go between them, but every item that is there all the time is seen once.
-    pub fn scan(
-        &self,
-        range: RangeInclusive<Key>,
-        mut each: impl FnMut(Key, &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result {
-        let mut cursor = Cursor::new(self);
-        cursor.seek(range.start())?;
-        while let Some((key, bytes)) = cursor.item() {
-            if key > *range.end() || each(key, bytes)?.is_break() {
-                break;
-            }
-            cursor.next()?;
-        }
-        Ok(())
     }
 }
 

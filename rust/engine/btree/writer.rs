@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changing a tree in batches.
 
+use super::bugs::NO_ITEM;
 use super::descend::Aim;
-use super::path::{Path, NO_ITEM};
+use super::path::Path;
 use super::{Allocate, Tree};
 use crate::disk::edit::leaf;
 use crate::disk::{Key, Leaf, ITEM_HEAD};
