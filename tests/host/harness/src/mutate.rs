@@ -84,7 +84,8 @@ impl Subject {
     fn block_of(&self, tree: ObjectId, level: u8, random: &mut Random) -> &Found {
         let wanted = |found: &&Found| found.owner == tree && found.level == level;
         let blocks: Vec<&Found> = self.walked.blocks.iter().filter(wanted).collect();
-        *random.choose(&blocks)
+        let &found = random.choose(&blocks);
+        found
     }
 
     /// Changes a member of a tree block's item, or its key.

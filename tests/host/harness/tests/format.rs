@@ -52,12 +52,18 @@ fn offsets() {
     let raw = RawSuperblock::new_zeroed();
     let base = raw.as_bytes().as_ptr() as usize;
     let offset = |at: usize| at - base;
-    assert_eq!(offset(&raw.magic as *const _ as usize), 0x40);
-    assert_eq!(offset(&raw.dev_item as *const _ as usize), 0xc9);
-    assert_eq!(offset(&raw.label as *const _ as usize), 0x12b);
-    assert_eq!(offset(&raw.metadata_uuid as *const _ as usize), 0x23b);
-    assert_eq!(offset(&raw.sys_chunk_array as *const _ as usize), 0x32b);
-    assert_eq!(offset(&raw.backups as *const _ as usize), 0xb2b);
+    assert_eq!(offset(std::ptr::from_ref(&raw.magic) as usize), 0x40);
+    assert_eq!(offset(std::ptr::from_ref(&raw.dev_item) as usize), 0xc9);
+    assert_eq!(offset(std::ptr::from_ref(&raw.label) as usize), 0x12b);
+    assert_eq!(
+        offset(std::ptr::from_ref(&raw.metadata_uuid) as usize),
+        0x23b
+    );
+    assert_eq!(
+        offset(std::ptr::from_ref(&raw.sys_chunk_array) as usize),
+        0x32b
+    );
+    assert_eq!(offset(std::ptr::from_ref(&raw.backups) as usize), 0xb2b);
 }
 
 #[test]

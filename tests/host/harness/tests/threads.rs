@@ -162,7 +162,7 @@ fn cut_power(base: &[Image], recorder: &Recorder, works: &[Work], seed: u64, cut
     let mut random = Random::new(seed);
     let mut replay = recorder.replay(base.to_vec());
     let total = replay.len() as u64;
-    let mut snapshots: Vec<Snapshots> = works
+    let mut snapshots: Vec<Snapshots<'_>> = works
         .iter()
         .map(|work| Snapshots::new(&work.states))
         .collect();

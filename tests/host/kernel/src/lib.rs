@@ -25,4 +25,3 @@ pub mod rbtree;
 pub mod sync;
 
 // Macros name the crate by path.
-extern crate self as kernel;

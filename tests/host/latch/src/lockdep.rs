@@ -54,7 +54,7 @@ struct Held {
 }
 
 crate::raw::thread_local! {
-    static HELD: RefCell<Vec<Held>> = RefCell::new(Vec::new());
+    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Called before a task waits for the lock at address `lock`. Only to try it is allowed whatever is held.

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use std::cell::Cell;
 
 crate::raw::thread_local! {
-    static DEPTH: Cell<u32> = Cell::new(0);
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Until dropped, what this task allocates does not enter the file system (C: `memalloc_nofs_save`). Nests.

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A job: it works in a folder and tells how long that took.
-pub type Job = fn(&Path) -> Result<Duration>;
+pub(crate) type Job = fn(&Path) -> Result<Duration>;
 
 /// All of them, in the order in which they share one volume: most need what one before them has left.
-pub const JOBS: &[(&str, Job)] = &[
+pub(crate) const JOBS: &[(&str, Job)] = &[
     ("write", write),
     ("read", read),
     ("overwrite", overwrite),
@@ -29,7 +29,7 @@ const FILES: usize = 5000;
 const SYNCS: u32 = 200;
 
 /// Bytes that differ from block to block, so that nothing on the way can take a short cut.
-pub fn fill(buffer: &mut [u8], seed: u64) {
+pub(crate) fn fill(buffer: &mut [u8], seed: u64) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for word in buffer.chunks_exact_mut(8) {
         state ^= state << 13;

@@ -15,7 +15,7 @@ use std::process::Command;
 const LONGEST: u32 = 10;
 
 /// Runs `job` on `file`; fio's own words go to `report`.
-pub fn run(job: &FioJob, file: &Path, report: &Path) -> Result<Outcome> {
+pub(crate) fn run(job: &FioJob, file: &Path, report: &Path) -> Result<Outcome> {
     let output = Command::new("fio")
         .args(arguments(job, file, report))
         .output()

@@ -14,7 +14,7 @@ const TABLE: &str = include_str!("../jobs.toml");
 /// A job of fio: one row of the table, whose comment explains the columns.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FioJob {
+pub(crate) struct FioJob {
     pub name: String,
     pub rw: String,
     pub bs: String,
@@ -34,7 +34,7 @@ pub struct FioJob {
 /// What there is of a job's file before it begins.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum FileBefore {
+pub(crate) enum FileBefore {
     New,
     Cold,
     Warm,
@@ -50,18 +50,18 @@ fn not_synchronous() -> String {
 
 impl FioJob {
     /// Whether it writes.
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.rw.contains("write")
     }
 
     /// Whether what it wrote is still in the page cache at its end, and so must be synced for it to count.
-    pub fn leaves_dirty_pages(&self) -> bool {
+    pub(crate) fn leaves_dirty_pages(&self) -> bool {
         self.writes() && !self.direct && self.sync == "none"
     }
 }
 
 /// What is done on one volume.
-pub enum Work {
+pub(crate) enum Work {
     /// The jobs on files up to the last that is asked for, and which of them are.
     Files { asked: Vec<&'static str> },
     /// One job of fio.
@@ -70,7 +70,7 @@ pub enum Work {
 
 impl Work {
     /// The jobs whose figures it gives.
-    pub fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         match self {
             Self::Files { asked } => asked.clone(),
             Self::Fio(job) => vec![&job.name],
@@ -80,7 +80,7 @@ impl Work {
 
 /// Which of the jobs.
 #[derive(Args)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// Names of jobs, or patterns as the shell has them; none: all jobs
     #[arg(value_name = "JOB")]
     patterns: Vec<Pattern>,
@@ -91,7 +91,7 @@ pub struct Selection {
 
 impl Selection {
     /// The jobs asked for, in the order of the tables. A pattern that means no job is an error.
-    pub fn work(&self) -> Result<Vec<Work>> {
+    pub(crate) fn work(&self) -> Result<Vec<Work>> {
         let fio = fio_jobs()?;
         for pattern in &self.patterns {
             let mut names = files::JOBS

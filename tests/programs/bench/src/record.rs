@@ -15,14 +15,14 @@ use std::time::Duration;
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     Regular,
     Zoned,
 }
 
 impl Kind {
     /// The name, as the command line and the records have it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Regular => "regular",
             Self::Zoned => "zoned",
@@ -30,7 +30,7 @@ impl Kind {
     }
 
     /// The file system beside btrfs.
-    pub fn third(self) -> &'static str {
+    pub(crate) fn third(self) -> &'static str {
         match self {
             Self::Regular => "xfs",
             Self::Zoned => "f2fs",
@@ -41,7 +41,7 @@ impl Kind {
 /// Who did a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Column {
+pub(crate) enum Column {
     /// The module of this checkout.
     Ours,
     /// The module of another commit.
@@ -54,7 +54,7 @@ pub enum Column {
 
 impl Column {
     /// The name for people.
-    pub fn name(self, kind: Kind) -> &'static str {
+    pub(crate) fn name(self, kind: Kind) -> &'static str {
         match self {
             Self::Ours => "rbtrfs",
             Self::Base => "base",
@@ -67,7 +67,7 @@ impl Column {
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// How many bytes in a second, and in what time 99 of 100 requests were done.
     Rate {
         bytes_per_second: f64,
@@ -81,7 +81,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// What took so long.
-    pub fn took(time: Duration) -> Self {
+    pub(crate) fn took(time: Duration) -> Self {
         Self::Time {
             ns: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
         }
@@ -90,7 +90,7 @@ impl Outcome {
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub(crate) struct Record {
     pub kind: Kind,
     pub round: u32,
     pub job: String,
@@ -104,7 +104,7 @@ fn path(results: &Path) -> PathBuf {
 }
 
 /// Adds one line.
-pub fn append(results: &Path, record: &Record) -> Result<()> {
+pub(crate) fn append(results: &Path, record: &Record) -> Result<()> {
     let mut line = serde_json::to_string(record)?;
     line.push('\n');
     let mut file = OpenOptions::new()
@@ -115,7 +115,7 @@ pub fn append(results: &Path, record: &Record) -> Result<()> {
 }
 
 /// All lines. A last one that is cut off, as by a guest that died, is an error like any other.
-pub fn read(results: &Path) -> Result<Vec<Record>> {
+pub(crate) fn read(results: &Path) -> Result<Vec<Record>> {
     let path = path(results);
     let file = File::open(&path).with_context(|| path.display().to_string())?;
     BufReader::new(file)

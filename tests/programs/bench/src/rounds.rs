@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[arg(long)]
     kind: Kind,
     /// Device for btrfs
@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 /// All rounds on one kind of device. A job that fails is a record; an error is what nothing can follow.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let work = options.selection.work()?;
     let mut drivers = Drivers::new(options.module.clone(), options.base.clone())?;
     fs::create_dir_all(options.results.join("fio"))?;

@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Folder with the figures; summary.json goes there too
     results: PathBuf,
     /// What the summary is to say of itself
@@ -28,7 +28,7 @@ fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
 }
 
 /// Prints the tables and leaves the summary. It fails if we failed in what C btrfs can do.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let records = record::read(&options.results)?;
     let summary = Summary::new(options.about.iter().cloned().collect(), &records);
     print!("{}", summary.text());

@@ -12,14 +12,14 @@ use std::process::Command;
 const DIR: &str = "/mnt/bench";
 
 /// The two builds of the module have the same name: one at a time is loaded.
-pub struct Drivers {
+pub(crate) struct Drivers {
     ours: PathBuf,
     base: Option<PathBuf>,
     loaded: Option<Column>,
 }
 
 impl Drivers {
-    pub fn new(ours: PathBuf, base: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn new(ours: PathBuf, base: Option<PathBuf>) -> Result<Self> {
         // With it comes what ours needs.
         command("modprobe", &["btrfs"])?;
         Ok(Self {
@@ -30,7 +30,7 @@ impl Drivers {
     }
 
     /// Who is to do the jobs.
-    pub fn columns(&self) -> Vec<Column> {
+    pub(crate) fn columns(&self) -> Vec<Column> {
         let mut columns = vec![Column::Ours, Column::C, Column::Third];
         if self.base.is_some() {
             columns.insert(1, Column::Base);
@@ -55,7 +55,7 @@ impl Drivers {
     }
 
     /// Takes the module away, whichever of the two it is.
-    pub fn unload(&mut self) -> Result<()> {
+    pub(crate) fn unload(&mut self) -> Result<()> {
         if self.loaded.take().is_some() {
             command("rmmod", &["rbtrfs"])?;
         }
@@ -64,14 +64,19 @@ impl Drivers {
 }
 
 /// A volume on a device.
-pub struct Volume<'a> {
+pub(crate) struct Volume<'a> {
     disk: &'a str,
     column: Column,
 }
 
 impl<'a> Volume<'a> {
     /// Makes a new one on `disk` and mounts it.
-    pub fn new(drivers: &mut Drivers, kind: Kind, column: Column, disk: &'a str) -> Result<Self> {
+    pub(crate) fn new(
+        drivers: &mut Drivers,
+        kind: Kind,
+        column: Column,
+        disk: &'a str,
+    ) -> Result<Self> {
         drivers.load(column, kind)?;
         let (program, options) = make(kind, column);
         let options: Vec<&str> = options.iter().copied().chain([disk]).collect();
@@ -85,16 +90,16 @@ impl<'a> Volume<'a> {
         Ok(Self { disk, column })
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         Path::new(DIR)
     }
 
-    pub fn unmount(&self) -> Result<()> {
+    pub(crate) fn unmount(&self) -> Result<()> {
         command("umount", &[DIR])
     }
 
     /// After the unmount: what btrfs check says of one of btrfs.
-    pub fn judge(&self) -> Result<()> {
+    pub(crate) fn judge(&self) -> Result<()> {
         if self.column == Column::Third {
             return Ok(());
         }
@@ -146,7 +151,7 @@ fn command(program: &str, arguments: &[&str]) -> Result<()> {
 }
 
 /// All that is dirty to the devices, and nothing kept.
-pub fn drop_caches() -> Result<()> {
+pub(crate) fn drop_caches() -> Result<()> {
     rustix::fs::sync();
     Ok(fs::write("/proc/sys/vm/drop_caches", "3")?)
 }

@@ -8,25 +8,25 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// Says when it is time to stop: after some seconds, or when anybody fails.
-pub struct Until {
+pub(crate) struct Until {
     end: Instant,
     failed: AtomicBool,
 }
 
 impl Until {
-    pub fn seconds(seconds: u64) -> Self {
+    pub(crate) fn seconds(seconds: u64) -> Self {
         Self {
             end: Instant::now() + Duration::from_secs(seconds),
             failed: AtomicBool::new(false),
         }
     }
 
-    pub fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         !self.failed.load(Ordering::Relaxed) && Instant::now() < self.end
     }
 
     /// Runs `work` in a thread again and again; its first error stops all.
-    pub fn repeat<'s, 'e, F>(
+    pub(crate) fn repeat<'s, 'e, F>(
         &'s self,
         scope: &'s Scope<'s, 'e>,
         mut work: F,
@@ -44,19 +44,19 @@ impl Until {
         })
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Sleeps, but not past the end.
-    pub fn sleep(&self, millis: u64) {
+    pub(crate) fn sleep(&self, millis: u64) {
         let left = self.end.saturating_duration_since(Instant::now());
         thread::sleep(left.min(Duration::from_millis(millis)));
     }
 }
 
 /// The sum of the rounds of all, or the first error.
-pub fn rounds<'s>(
+pub(crate) fn rounds<'s>(
     threads: impl IntoIterator<Item = ScopedJoinHandle<'s, Result<u64>>>,
 ) -> Result<u64> {
     let all: Vec<_> = threads.into_iter().map(ScopedJoinHandle::join).collect();

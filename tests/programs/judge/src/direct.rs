@@ -22,7 +22,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(subcommand)]
     judge: Judge,
 }
@@ -57,7 +57,7 @@ enum Judge {
     Stream(stream::Options),
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.judge {
         Judge::Append(options) => append::run(options),
         Judge::Cold(options) => cold::run(options),

@@ -2,12 +2,12 @@
 
 //! One program for each way in which bytes were lost.
 
-pub mod append;
-pub mod changing;
-pub mod copies;
-pub mod overwrite;
-pub mod partial;
-pub mod pinned;
-pub mod space;
-pub mod starved;
-pub mod truncate;
+pub(crate) mod append;
+pub(crate) mod changing;
+pub(crate) mod copies;
+pub(crate) mod overwrite;
+pub(crate) mod partial;
+pub(crate) mod pinned;
+pub(crate) mod space;
+pub(crate) mod starved;
+pub(crate) mod truncate;

@@ -25,7 +25,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use worker::{Counts, Worker};
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     #[arg(long, default_value_t = 60)]
@@ -59,7 +59,7 @@ pub struct Options {
 
 const PAGE: usize = 4096;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let source = Source::fill(&options.source, pattern::bytes(200, 1, 0, 256 << 10))?;
     let files = (1..=options.files)
         .map(|number| Known::create(&options.dir, number, options.size << 20))

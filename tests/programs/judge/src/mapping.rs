@@ -9,7 +9,7 @@ use std::ptr;
 
 /// The first bytes of a file, mapped shared.  Other threads store to it at the same time, and so
 /// does the kernel: it is only ever copied from and to, never borrowed.
-pub struct Mapping {
+pub(crate) struct Mapping {
     address: *mut u8,
     len: usize,
 }
@@ -21,12 +21,12 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps the first `len` bytes for reading and writing.
-    pub fn shared(file: &File, len: usize) -> Result<Self> {
+    pub(crate) fn shared(file: &File, len: usize) -> Result<Self> {
         Self::new(libc::MAP_SHARED, file.as_raw_fd(), len)
     }
 
     /// Private memory which belongs to no file.
-    pub fn anonymous(len: usize) -> Result<Self> {
+    pub(crate) fn anonymous(len: usize) -> Result<Self> {
         Self::new(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, len)
     }
 
@@ -42,25 +42,25 @@ impl Mapping {
     }
 
     /// Bytes of memory.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Where byte `offset` lies in memory.
-    pub fn at(&self, offset: usize) -> *mut u8 {
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset <= self.len);
         self.address.wrapping_add(offset)
     }
 
     /// Stores `bytes`; the file must reach that far.
-    pub fn store(&self, offset: usize, bytes: &[u8]) {
+    pub(crate) fn store(&self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= self.len);
         // SAFETY: inside the mapping; `bytes` is memory of this program.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) }
     }
 
     /// Loads `len` bytes; the file must reach that far.
-    pub fn load(&self, offset: usize, len: usize) -> Vec<u8> {
+    pub(crate) fn load(&self, offset: usize, len: usize) -> Vec<u8> {
         assert!(offset + len <= self.len);
         let mut bytes = Vec::with_capacity(len);
         // SAFETY: inside the mapping; the vector has room and is filled before its length is set.
@@ -72,25 +72,25 @@ impl Mapping {
     }
 
     /// msync(2) of all of it.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         // SAFETY: the mapping's own address and length.
         done(unsafe { libc::msync(self.address.cast(), self.len, libc::MS_SYNC) })
     }
 
     /// Takes all access to the page at `offset` away: its next use is a bad address.
-    pub fn forbid(&self, offset: usize, len: usize) -> Result<()> {
+    pub(crate) fn forbid(&self, offset: usize, len: usize) -> Result<()> {
         assert!(offset + len <= self.len);
         // SAFETY: pages of this mapping, which nobody borrows.
         done(unsafe { libc::mprotect(self.at(offset).cast(), len, libc::PROT_NONE) })
     }
 
     /// Forgets the pages: anonymous ones are missing again, those of files are mapped anew.
-    pub fn forget(&self) -> Result<()> {
+    pub(crate) fn forget(&self) -> Result<()> {
         self.forget_part(0, self.len)
     }
 
     /// The same with whole pages of it.
-    pub fn forget_part(&self, offset: usize, len: usize) -> Result<()> {
+    pub(crate) fn forget_part(&self, offset: usize, len: usize) -> Result<()> {
         assert!(offset + len <= self.len);
         // SAFETY: pages of this mapping, which nobody borrows.
         done(unsafe { libc::madvise(self.at(offset).cast(), len, libc::MADV_DONTNEED) })

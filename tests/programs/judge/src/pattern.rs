@@ -16,7 +16,7 @@ fn word(file: u64, version: u64, offset: u64) -> [u8; 8] {
 }
 
 /// Fills `bytes`, which lie at `offset` of `file`, with what that version has there.
-pub fn fill(bytes: &mut [u8], file: u64, version: u64, offset: u64) {
+pub(crate) fn fill(bytes: &mut [u8], file: u64, version: u64, offset: u64) {
     let mut place = offset;
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -31,14 +31,14 @@ pub fn fill(bytes: &mut [u8], file: u64, version: u64, offset: u64) {
 }
 
 /// New bytes of one version.
-pub fn bytes(file: u64, version: u64, offset: u64, len: usize) -> Vec<u8> {
+pub(crate) fn bytes(file: u64, version: u64, offset: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     fill(&mut bytes, file, version, offset);
     bytes
 }
 
 /// The first difference between what was wanted and what was found at `offset`.
-pub struct Mismatch {
+pub(crate) struct Mismatch {
     /// Where in the file.
     pub offset: u64,
     text: String,
@@ -51,7 +51,7 @@ impl std::fmt::Display for Mismatch {
 }
 
 /// Looks for the first byte in which `found` is not `wanted`.
-pub fn difference(wanted: &[u8], found: &[u8], offset: u64) -> Option<Mismatch> {
+pub(crate) fn difference(wanted: &[u8], found: &[u8], offset: u64) -> Option<Mismatch> {
     if wanted == found {
         return None;
     }
@@ -80,7 +80,7 @@ pub fn difference(wanted: &[u8], found: &[u8], offset: u64) -> Option<Mismatch> 
 }
 
 /// An error which tells the first difference.
-pub fn same(what: &str, wanted: &[u8], found: &[u8], offset: u64) -> Result<()> {
+pub(crate) fn same(what: &str, wanted: &[u8], found: &[u8], offset: u64) -> Result<()> {
     match difference(wanted, found, offset) {
         Some(mismatch) => bail!("{what}: {mismatch}"),
         None => Ok(()),

@@ -23,7 +23,7 @@ const UFFDIO_COPY: libc::c_ulong = 0xc028_aa03;
 const MODE_MISSING: u64 = 1;
 
 /// A write to pinned pages that waits to be let go.
-pub struct Pinned {
+pub(crate) struct Pinned {
     source: Mapping,
     faults: File,
     writer: Option<JoinHandle<Result<usize>>>,
@@ -33,7 +33,7 @@ pub struct Pinned {
 impl Pinned {
     /// Pins the pages of `bytes.len()` bytes at `offset` of the mapping and stops before the
     /// first byte is copied.  The mapping must live until the pin ends.
-    pub fn begin(target: &Mapping, offset: usize, bytes: Vec<u8>) -> Result<Self> {
+    pub(crate) fn begin(target: &Mapping, offset: usize, bytes: Vec<u8>) -> Result<Self> {
         let source = Mapping::anonymous(bytes.len().next_multiple_of(PAGE))?;
         let faults = watch(&source, bytes.len().next_multiple_of(PAGE))?;
         let (from, to, len) = (
@@ -54,7 +54,7 @@ impl Pinned {
     }
 
     /// Lets the copy be made and the pages be unpinned.
-    pub fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         let want = self.bytes.len();
         match self.let_go()? {
             done if done == want => Ok(()),
@@ -125,7 +125,7 @@ fn control(file: &File, request: libc::c_ulong, argument: &mut [u64]) -> Result<
 
 /// Copies inside this process by the system call that is meant for other processes: what is not
 /// there is an error and no signal.
-pub fn copy(from: usize, to: usize, len: usize) -> Result<usize> {
+pub(crate) fn copy(from: usize, to: usize, len: usize) -> Result<usize> {
     let vector = |address: usize| libc::iovec {
         iov_base: address as *mut libc::c_void,
         iov_len: len,

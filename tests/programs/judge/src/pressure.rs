@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const PIECE: usize = 8 << 20;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Seconds to go on.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -21,12 +21,12 @@ pub struct Options {
     leave: u64,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     squeeze(Duration::from_secs(options.seconds), options.leave << 20)
 }
 
 /// Leaves `leave` bytes to all others for that time, then gives all back.
-pub fn squeeze(time: Duration, leave: u64) -> Result<()> {
+pub(crate) fn squeeze(time: Duration, leave: u64) -> Result<()> {
     let end = Instant::now() + time;
     let mut hog = Hog::new(leave);
     while Instant::now() < end {
@@ -36,13 +36,13 @@ pub fn squeeze(time: Duration, leave: u64) -> Result<()> {
 }
 
 /// Who holds the memory.
-pub struct Hog {
+pub(crate) struct Hog {
     leave: u64,
     taken: Vec<Mapping>,
 }
 
 impl Hog {
-    pub fn new(leave: u64) -> Self {
+    pub(crate) fn new(leave: u64) -> Self {
         Self {
             leave,
             taken: Vec::new(),
@@ -51,7 +51,7 @@ impl Hog {
 
     /// Takes a piece; or, where little is left, gives one back after a while: it is taken again
     /// at once, and the kernel has to find it.
-    pub fn press(&mut self) -> Result<()> {
+    pub(crate) fn press(&mut self) -> Result<()> {
         if available()? < self.leave + PIECE as u64 {
             thread::sleep(Duration::from_millis(50));
             self.taken.pop();

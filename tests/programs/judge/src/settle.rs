@@ -14,7 +14,7 @@ use std::{io, thread};
 
 /// Who brings a file's dirty bytes to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Settle {
+pub(crate) enum Settle {
     Fsync,
     Fdatasync,
     /// sync(2), which reports nothing.
@@ -29,7 +29,7 @@ pub enum Settle {
 
 impl Settle {
     /// All bytes written to `file` before are on disk when this returns.
-    pub fn settle(self, file: &File, mapping: &Mapping) -> Result<()> {
+    pub(crate) fn settle(self, file: &File, mapping: &Mapping) -> Result<()> {
         match self {
             Self::Fsync => file.sync_all().context("fsync"),
             Self::Fdatasync => file.sync_data().context("fdatasync"),
@@ -54,7 +54,7 @@ const SYS_CACHESTAT: libc::c_long = 451;
 /// What the page cache has of a file: the structure of cachestat(2).
 #[repr(C)]
 #[derive(Default, Debug, Clone, Copy)]
-pub struct Cached {
+pub(crate) struct Cached {
     pub pages: u64,
     pub dirty: u64,
     pub writeback: u64,
@@ -63,7 +63,7 @@ pub struct Cached {
 }
 
 /// Asks what the page cache has of the file.
-pub fn cached(file: &File) -> Result<Cached> {
+pub(crate) fn cached(file: &File) -> Result<Cached> {
     let mut cached = Cached::default();
     let everything = [0u64, 0];
     // SAFETY: both structures are as the system call wants them and outlive it.
@@ -91,7 +91,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
 /// Gives the kernel's flusher, which must be told to be quick, time to write the file.  Whether it
 /// did, eviction shows: in the eyes of cachestat(2) folios of which nothing had to be written
 /// may stay dirty.
-pub fn wait_for_flusher(file: &File) -> Result<()> {
+pub(crate) fn wait_for_flusher(file: &File) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(3);
     loop {
         thread::sleep(Duration::from_millis(100));
@@ -103,12 +103,12 @@ pub fn wait_for_flusher(file: &File) -> Result<()> {
 }
 
 /// Takes all clean pages out of all page caches.
-pub fn drop_caches() -> Result<()> {
+pub(crate) fn drop_caches() -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", "3").context("drop_caches")
 }
 
 /// Takes a settled file out of the page cache: what is read next comes from the disk.
-pub fn evict(file: &File) -> Result<()> {
+pub(crate) fn evict(file: &File) -> Result<()> {
     for pause in [0, 10, 50, 200, 1000] {
         thread::sleep(Duration::from_millis(pause));
         drop_caches()?;
@@ -124,7 +124,7 @@ pub fn evict(file: &File) -> Result<()> {
 }
 
 /// Starts writeback of all of the file, and waits for it where `wait` says so.
-pub fn write_out(file: &File, flags: u32) -> io::Result<()> {
+pub(crate) fn write_out(file: &File, flags: u32) -> io::Result<()> {
     // SAFETY: plain numbers.
     match unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) } {
         0 => Ok(()),
@@ -133,28 +133,28 @@ pub fn write_out(file: &File, flags: u32) -> io::Result<()> {
 }
 
 /// To start writing.
-pub const BEGIN: u32 = libc::SYNC_FILE_RANGE_WRITE;
+pub(crate) const BEGIN: u32 = libc::SYNC_FILE_RANGE_WRITE;
 /// To write and wait for it.
-pub const FINISH: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+pub(crate) const FINISH: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
     | libc::SYNC_FILE_RANGE_WRITE
     | libc::SYNC_FILE_RANGE_WAIT_AFTER;
 
 /// Asks the kernel to forget the clean pages of a range.
-pub fn forget(file: &File, offset: u64, len: u64) {
+pub(crate) fn forget(file: &File, offset: u64, len: u64) {
     let advice = libc::POSIX_FADV_DONTNEED;
     // SAFETY: plain numbers.
     unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, len as i64, advice) };
 }
 
 /// All bytes of a file as read(2) gives them.
-pub fn contents(file: &File) -> Result<Vec<u8>> {
+pub(crate) fn contents(file: &File) -> Result<Vec<u8>> {
     let mut bytes = vec![0; file.metadata()?.len() as usize];
     file.read_exact_at(&mut bytes, 0).context("read")?;
     Ok(bytes)
 }
 
 /// The file has these bytes, in the page cache and on disk.
-pub fn holds(what: &str, file: &File, wanted: &[u8]) -> Result<()> {
+pub(crate) fn holds(what: &str, file: &File, wanted: &[u8]) -> Result<()> {
     crate::pattern::same(&format!("{what}, in memory"), wanted, &contents(file)?, 0)?;
     evict(file).with_context(|| what.to_string())?;
     crate::pattern::same(&format!("{what}, on disk"), wanted, &contents(file)?, 0)

@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file or a block device that is read by O_DIRECT.
-pub struct Source {
+pub(crate) struct Source {
     direct: File,
     /// What it holds, from its beginning.
     pub bytes: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Source {
 
 /// How the read is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     Read,
     /// io_uring, into memory as it is.
     Uring,
@@ -31,7 +31,7 @@ pub enum Call {
 
 impl Source {
     /// Fills the first bytes of what is at `path`, and opens it.
-    pub fn fill(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+    pub(crate) fn fill(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let mut open = OpenOptions::new();
         let file = open.write(true).create(true).truncate(false).open(path);
         let file = file.with_context(|| path.display().to_string())?;
@@ -43,7 +43,7 @@ impl Source {
     }
 
     /// Reads `len` bytes from the beginning to `offset` of the mapping.
-    pub fn read(&self, call: Call, to: &Mapping, offset: usize, len: usize) -> Result<()> {
+    pub(crate) fn read(&self, call: Call, to: &Mapping, offset: usize, len: usize) -> Result<()> {
         let done = match call {
             Call::Read => self.read_by_call(to, offset, len)?,
             Call::Uring => self.read_by_ring(to, offset, len, Registering::No)?,

@@ -2,12 +2,12 @@
 //! Units of file data that say what they are: file, place, version, and a fill that follows from these.
 
 /// The size of a unit. A file's sizes and what is written to it are whole units.
-pub const UNIT: u64 = 512;
+pub(crate) const UNIT: u64 = 512;
 
 const MAGIC: u64 = 0x7562_7463_7570_6f77;
 
 /// Fills `unit` with what belongs there.
-pub fn fill(unit: &mut [u8], file: u32, index: u64, version: u64) {
+pub(crate) fn fill(unit: &mut [u8], file: u32, index: u64, version: u64) {
     let mut state = MAGIC ^ u64::from(file) << 48 ^ index << 24 ^ version;
     for (place, word) in unit.chunks_exact_mut(8).enumerate() {
         let value = match place {
@@ -22,7 +22,7 @@ pub fn fill(unit: &mut [u8], file: u32, index: u64, version: u64) {
 }
 
 /// The version of what is in a unit; 0 if it is zeros, or else what is wrong with it.
-pub fn version(unit: &[u8], file: u32, index: u64) -> Result<u64, String> {
+pub(crate) fn version(unit: &[u8], file: u32, index: u64) -> Result<u64, String> {
     if unit.iter().all(|&byte| byte == 0) {
         return Ok(0);
     }

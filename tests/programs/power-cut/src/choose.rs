@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{rngs::SmallRng, RngExt};
 
 /// A point at which the power is cut.
-pub struct Cut {
+pub(crate) struct Cut {
     /// How many events are before it.
     pub at: usize,
     pub fate: Fate,
@@ -18,7 +18,7 @@ pub struct Cut {
 
 /// Two of three cuts are right after an acknowledgement, so that all combinations have their turn; the others anywhere.
 /// In the order of the recording.
-pub fn choose(events: &[Event], cuts: usize, random: &mut SmallRng) -> Vec<Cut> {
+pub(crate) fn choose(events: &[Event], cuts: usize, random: &mut SmallRng) -> Vec<Cut> {
     let combinations = in_turn(random);
     let mut turns = combinations.iter().cycle();
     let mut chosen: Vec<Cut> = (0..cuts)

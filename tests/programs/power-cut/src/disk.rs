@@ -9,25 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a disk holds, for its server and for those who look at it.
-pub struct Contents {
+pub(crate) struct Contents {
     image: Mutex<Image>,
     refusals: Mutex<Vec<Refusal>>,
 }
 
 impl Contents {
-    pub fn new(image: Image) -> Arc<Self> {
+    pub(crate) fn new(image: Image) -> Arc<Self> {
         Arc::new(Self {
             image: Mutex::new(image),
             refusals: Mutex::default(),
         })
     }
 
-    pub fn image(&self) -> MutexGuard<'_, Image> {
+    pub(crate) fn image(&self) -> MutexGuard<'_, Image> {
         self.image.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was asked of the disk that no driver may ask.
-    pub fn refusals(&self) -> MutexGuard<'_, Vec<Refusal>> {
+    pub(crate) fn refusals(&self) -> MutexGuard<'_, Vec<Refusal>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,7 +39,7 @@ struct Held {
 }
 
 /// The server's side of a disk.
-pub struct Disk {
+pub(crate) struct Disk {
     contents: Arc<Contents>,
     log: Option<Log>,
     random: SmallRng,
@@ -49,7 +49,7 @@ pub struct Disk {
 
 impl Disk {
     /// A disk that answers at once and records nothing.
-    pub fn plain(contents: Arc<Contents>) -> Self {
+    pub(crate) fn plain(contents: Arc<Contents>) -> Self {
         Self {
             contents,
             log: None,
@@ -60,7 +60,7 @@ impl Disk {
     }
 
     /// A disk that records what is asked and takes its time.
-    pub fn recorded(contents: Arc<Contents>, log: Log, seed: u64) -> Self {
+    pub(crate) fn recorded(contents: Arc<Contents>, log: Log, seed: u64) -> Self {
         Self {
             log: Some(log),
             random: SmallRng::seed_from_u64(seed),

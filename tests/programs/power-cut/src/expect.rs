@@ -25,12 +25,12 @@ struct Expected {
 
 /// What must be in all files of a volume.
 #[derive(Default)]
-pub struct Expectation {
+pub(crate) struct Expectation {
     files: BTreeMap<u32, Expected>,
 }
 
 impl Expectation {
-    pub fn step(&mut self, event: &Event) {
+    pub(crate) fn step(&mut self, event: &Event) {
         match event {
             Event::Begin(write) => self.begin(write),
             Event::Acknowledged { writes, .. } => {
@@ -65,12 +65,12 @@ impl Expectation {
     }
 
     /// How many files there may be.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.files.len()
     }
 
     /// What is wrong with the files.
-    pub fn judge(&self, files: &Files) -> Vec<String> {
+    pub(crate) fn judge(&self, files: &Files) -> Vec<String> {
         let judge = |(&number, file): (&u32, &Expected)| {
             let judged = file.judge(number, files);
             judged.err().map(|wrong| format!("file {number}: {wrong}"))

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// What `btrfs check` says when the copies of a block group do not end at the same place.
 const UNEVEN: &str = "write pointer offset mismatch of zones in DUP profile";
 
-pub struct Judge {
+pub(crate) struct Judge {
     geometry: Geometry,
     folder: PathBuf,
     driver: String,
@@ -35,7 +35,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    pub fn new(geometry: Geometry, options: &Options) -> Self {
+    pub(crate) fn new(geometry: Geometry, options: &Options) -> Self {
         let (folder, driver) = (options.folder.clone(), options.driver.clone());
         Self {
             geometry,
@@ -52,7 +52,12 @@ impl Judge {
     }
 
     /// Cuts the power this often.
-    pub fn cut(&mut self, recording: &Recording, cuts: usize, random: &mut SmallRng) -> Result<()> {
+    pub(crate) fn cut(
+        &mut self,
+        recording: &Recording,
+        cuts: usize,
+        random: &mut SmallRng,
+    ) -> Result<()> {
         let mut replay = Replay::new(recording.before.clone());
         let mut expectation = Expectation::default();
         let mut events = recording.events.iter();
@@ -81,7 +86,11 @@ impl Judge {
     }
 
     /// Judges a disk that kept nothing of the second half of a recording, flushes or not: it must be found out.
-    pub fn find_out_a_liar(&mut self, recording: &Recording, random: &mut SmallRng) -> Result<()> {
+    pub(crate) fn find_out_a_liar(
+        &mut self,
+        recording: &Recording,
+        random: &mut SmallRng,
+    ) -> Result<()> {
         let mut replay = Replay::new(recording.before.clone());
         let mut expectation = Expectation::default();
         recording
@@ -147,7 +156,7 @@ impl Judge {
         self.c_every > 0 && self.cuts % self.c_every == 0
     }
 
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let Self {
             cuts,
             acknowledged,

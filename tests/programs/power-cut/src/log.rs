@@ -6,9 +6,9 @@ use crate::workload::{Combination, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A request of the device.
-pub type Id = u64;
+pub(crate) type Id = u64;
 
-pub enum Event {
+pub(crate) enum Event {
     /// The device took a change; a durable one counts as flushed when it is done.
     Change { id: Id, change: Change, fua: bool },
     /// The device took a flush.
@@ -26,15 +26,15 @@ pub enum Event {
 
 /// A log that its writers share.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<Event>>>);
 
 impl Log {
-    pub fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: Event) {
         self.lock().push(event);
     }
 
     /// All of it, which leaves it empty.
-    pub fn take(&self) -> Vec<Event> {
+    pub(crate) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.lock())
     }
 

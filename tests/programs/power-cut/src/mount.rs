@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The name of the kernel's own btrfs.
-pub const C: &str = "btrfs";
+pub(crate) const C: &str = "btrfs";
 
 /// A mounted volume; dropping unmounts it.
-pub struct Mounted(Option<PathBuf>);
+pub(crate) struct Mounted(Option<PathBuf>);
 
 impl Mounted {
-    pub fn new(device: &Path, folder: &Path, kind: &str, flags: MsFlags) -> Result<Self> {
+    pub(crate) fn new(device: &Path, folder: &Path, kind: &str, flags: MsFlags) -> Result<Self> {
         mount(Some(device), folder, Some(kind), flags, None::<&str>)
             .with_context(|| format!("mounting as {kind}"))?;
         Ok(Self(Some(folder.into())))
     }
 
-    pub fn unmount(mut self) -> Result<()> {
+    pub(crate) fn unmount(mut self) -> Result<()> {
         self.end()
     }
 
@@ -39,7 +39,7 @@ impl Drop for Mounted {
 }
 
 /// Runs a program; what it says is the error when it fails.
-pub fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let output = command.output()?;
     let said = [output.stdout, output.stderr].concat();
     ensure!(
@@ -50,7 +50,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-pub fn check(device: &Path) -> Result<()> {
+pub(crate) fn check(device: &Path) -> Result<()> {
     run(Command::new("btrfs")
         .args(["check", "--check-data-csum"])
         .arg(device))

@@ -22,14 +22,14 @@ const ALONE: usize = 2;
 const TOGETHER: usize = 3;
 
 /// What was recorded between a mount and the unmount after it.
-pub struct Recording {
+pub(crate) struct Recording {
     /// What was on the disk before, all of it durable.
     pub before: Image,
     pub events: Vec<Event>,
     pub files: Files,
 }
 
-pub struct Recorder {
+pub(crate) struct Recorder {
     device: Device,
     contents: Arc<Contents>,
     log: Log,
@@ -39,7 +39,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn start(geometry: Geometry, options: &Options, seed: u64) -> Result<Self> {
+    pub(crate) fn start(geometry: Geometry, options: &Options, seed: u64) -> Result<Self> {
         let contents = Contents::new(Image::new(geometry));
         let log = Log::default();
         let device = Device::start(
@@ -70,12 +70,12 @@ impl Recorder {
         })
     }
 
-    pub fn stop(self) -> Result<()> {
+    pub(crate) fn stop(self) -> Result<()> {
         self.device.stop()
     }
 
     /// Mounts, lets programs write, and unmounts.
-    pub fn record(&mut self, random: &mut SmallRng) -> Result<Recording> {
+    pub(crate) fn record(&mut self, random: &mut SmallRng) -> Result<Recording> {
         File::open(self.device.path())?
             .sync_all()
             .context("flushing the disk")?;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 /// What becomes of the changes that are not durable when the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// All of them are kept.
     Kept,
     /// None is kept, though some may be torn.
@@ -25,7 +25,7 @@ struct Volatile {
 }
 
 /// A disk while a log is replayed.
-pub struct Replay {
+pub(crate) struct Replay {
     durable: Image,
     /// In the order of their arrival.
     volatile: Vec<Volatile>,
@@ -35,7 +35,7 @@ pub struct Replay {
 
 impl Replay {
     /// All of `image` is durable.
-    pub fn new(image: Image) -> Self {
+    pub(crate) fn new(image: Image) -> Self {
         Self {
             durable: image,
             volatile: Vec::new(),
@@ -43,7 +43,7 @@ impl Replay {
         }
     }
 
-    pub fn step(&mut self, event: &Event) {
+    pub(crate) fn step(&mut self, event: &Event) {
         match event {
             &Event::Change {
                 id,
@@ -102,13 +102,13 @@ impl Replay {
     }
 
     /// How many changes would be at risk in a power cut now.
-    pub fn at_risk(&self) -> usize {
+    pub(crate) fn at_risk(&self) -> usize {
         self.volatile.len()
     }
 
     /// What the disk holds after a power cut now. Outside of sequential zones any of the volatile changes is kept, lost
     /// or torn between sectors; in a sequential zone they end somewhere, perhaps inside of a write.
-    pub fn cut(&self, fate: Fate, random: &mut SmallRng) -> Image {
+    pub(crate) fn cut(&self, fate: Fate, random: &mut SmallRng) -> Image {
         let mut image = self.durable.clone();
         let kept = match fate {
             Fate::Kept => 1.0,

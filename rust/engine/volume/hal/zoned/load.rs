@@ -63,10 +63,7 @@ impl Zoned {
     pub(super) fn catch_up(&self, chunk: &Chunk, unit: u64) -> Result {
         let is_postponed = |what| {
             let state = self.state.lock();
-            state
-                .postponed
-                .iter()
-                .any(|&entry| entry == (chunk.logical, what))
+            state.postponed.contains(&(chunk.logical, what))
         };
         if is_postponed(Postponed::EvenOut) {
             if let Some((uneven, goal)) = self.read_zones(chunk)?.uneven(unit) {

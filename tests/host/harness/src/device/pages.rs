@@ -51,11 +51,10 @@ impl Pages {
 
     /// Reads; whole pages within the device.
     pub fn read(&self, at: u64, buf: &mut [u8]) {
-        let (first, rest) = buf.as_chunks_mut::<PAGE>();
-        assert!(rest.is_empty() && at % PAGE as u64 == 0);
-        for (number, out) in (at / PAGE as u64..).zip(first) {
+        assert!(buf.len() % PAGE == 0 && at % PAGE as u64 == 0);
+        for (number, out) in (at / PAGE as u64..).zip(buf.chunks_exact_mut(PAGE)) {
             match self.page(number) {
-                Some(page) => *out = **page,
+                Some(page) => out.copy_from_slice(&**page),
                 None => out.fill(0),
             }
         }
@@ -63,11 +62,10 @@ impl Pages {
 
     /// Writes; whole pages within the device.
     pub fn write(&mut self, at: u64, data: &[u8]) {
-        let (pages, rest) = data.as_chunks::<PAGE>();
-        assert!(rest.is_empty() && at % PAGE as u64 == 0);
-        for (number, page) in (at / PAGE as u64..).zip(pages) {
+        assert!(data.len() % PAGE == 0 && at % PAGE as u64 == 0);
+        for (number, page) in (at / PAGE as u64..).zip(data.chunks_exact(PAGE)) {
             let zero = page.iter().all(|&byte| byte == 0);
-            *self.slot(number) = (!zero).then(|| Arc::new(*page));
+            *self.slot(number) = (!zero).then(|| Arc::new(page.try_into().unwrap()));
         }
     }
 

@@ -115,7 +115,7 @@ fn last_change(states: &[Model], id: Id) -> u64 {
     let since = states
         .windows(2)
         .rev()
-        .take_while(|pair| unchanged(&pair))
+        .take_while(|pair| unchanged(pair))
         .count();
     (states.len() - 1 - since) as u64
 }

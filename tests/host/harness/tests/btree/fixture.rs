@@ -11,9 +11,9 @@ use kernel::prelude::GFP_KERNEL;
 use kernel::sync::Arc;
 use std::collections::BTreeMap;
 
-pub const EVERYTHING: u64 = u64::MAX;
+pub(crate) const EVERYTHING: u64 = u64::MAX;
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub host: Arc<HostStore<Flat>>,
     pub store: Arc<dyn Store>,
     pub ledger: Ledger,
@@ -27,7 +27,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    pub fn new(node_size: u32, id: ObjectId, seed: u64) -> Self {
+    pub(crate) fn new(node_size: u32, id: ObjectId, seed: u64) -> Self {
         let host = Arc::new(HostStore::new(Flat::new(1 << 30, node_size)), GFP_KERNEL).unwrap();
         let store: Arc<dyn Store> = host.clone();
         let ledger = Ledger::new(node_size);
@@ -46,12 +46,12 @@ impl Fixture {
     }
 
     /// A key among about `span`, spread over all three parts. The kind is one whose bytes are free.
-    pub fn key(&mut self, span: u64) -> Key {
+    pub(crate) fn key(&mut self, span: u64) -> Key {
         let n = self.random.below(span);
         Key::new(300 + n / 64, Kind::STRING_ITEM, n % 64 * 1000)
     }
 
-    pub fn bytes(&mut self, most: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, most: usize) -> Vec<u8> {
         let len = self.random.below(most as u64 + 1) as usize;
         let mut bytes = vec![0; len];
         self.random.fill(&mut bytes);
@@ -59,14 +59,14 @@ impl Fixture {
     }
 
     /// Writes all that is dirty in the store, as a background writer may at any time.
-    pub fn write_back(&self) {
+    pub(crate) fn write_back(&self) {
         self.store
             .write(Logical::new(0), EVERYTHING, WriteMode::Background)
             .unwrap();
     }
 
     /// As [`Self::write_back`], and remembers what was written: it must never change again.
-    pub fn write_and_watch(&mut self) {
+    pub(crate) fn write_and_watch(&mut self) {
         self.write_back();
         for (child, level) in walk(&self.tree).places {
             let block = shape::block(&*self.store, &child, level);
@@ -76,7 +76,7 @@ impl Fixture {
     }
 
     /// Checks the tree's shape and that it has what the model has.
-    pub fn check(&self) -> shape::Found {
+    pub(crate) fn check(&self) -> shape::Found {
         let found = walk(&self.tree);
         assert_eq!(found.items.len(), self.model.len());
         assert!(found.items == self.model, "the tree differs from the model");
@@ -87,7 +87,7 @@ impl Fixture {
     }
 
     /// Commits, after checking that what the last commit left is still there, and reads the tree from the device.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.check();
         for (block, bytes) in self.written.drain(..) {
             assert!(
@@ -125,7 +125,7 @@ impl Fixture {
     }
 
     /// Opens the tree anew, from the device for the most part.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         let (id, root) = (self.tree.owner(), self.tree.root_pointer());
         let snapshot = self.tree.last_snapshot();
         self.host.shrink();

@@ -8,7 +8,7 @@ use engine::disk::{Key, Kind, ObjectId};
 use kernel::prelude::{EEXIST, EINVAL, ENOENT, EOVERFLOW};
 
 /// One random operation, on the tree and on the model.
-pub fn operate(fixture: &mut Fixture, span: u64, most: usize) {
+pub(crate) fn operate(fixture: &mut Fixture, span: u64, most: usize) {
     match fixture.random.below(12) {
         0..=4 => insert(fixture, span, most),
         5 => update(fixture, span),
@@ -20,7 +20,7 @@ pub fn operate(fixture: &mut Fixture, span: u64, most: usize) {
     }
 }
 
-pub fn insert(fixture: &mut Fixture, span: u64, most: usize) {
+pub(crate) fn insert(fixture: &mut Fixture, span: u64, most: usize) {
     let (key, bytes) = (fixture.key(span), fixture.bytes(most));
     let result = fixture.tree.insert(&fixture.ledger, &key, &bytes);
     match fixture.model.entry(key) {

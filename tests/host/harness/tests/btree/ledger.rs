@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 /// Who references what, how often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Books {
+pub(crate) struct Books {
     pub blocks: BTreeMap<u64, BTreeMap<Holder, u64>>,
     pub data: BTreeMap<(u64, u64, Holder, u64, u64), u64>,
 }
@@ -25,7 +25,7 @@ struct State {
     next: u64,
 }
 
-pub struct Ledger {
+pub(crate) struct Ledger {
     node_size: u64,
     generation: AtomicU64,
     poisoned: AtomicBool,
@@ -33,7 +33,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn new(node_size: u32) -> Self {
+    pub(crate) fn new(node_size: u32) -> Self {
         let state = State {
             next: 1 << 20,
             ..State::default()
@@ -46,20 +46,20 @@ impl Ledger {
         }
     }
 
-    pub fn is_poisoned(&self) -> bool {
+    pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Relaxed)
     }
 
-    pub fn books(&self) -> Books {
+    pub(crate) fn books(&self) -> Books {
         self.state.lock().unwrap().books.clone()
     }
 
-    pub fn is_full(&self, addr: u64) -> bool {
+    pub(crate) fn is_full(&self, addr: u64) -> bool {
         self.state.lock().unwrap().full.contains(&addr)
     }
 
     /// Ends the transaction: what it freed may be used by the next. Gives what may be dropped from the cache.
-    pub fn commit(&self) -> std::vec::Vec<u64> {
+    pub(crate) fn commit(&self) -> std::vec::Vec<u64> {
         assert!(!self.is_poisoned());
         let mut state = self.state.lock().unwrap();
         let pinned = core::mem::take(&mut state.pinned);
@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// A data extent comes into use: the caller inserts the item that holds it.
-    pub fn share_for_insert(&self, data: &DataRef) {
+    pub(crate) fn share_for_insert(&self, data: &DataRef) {
         self.change_data(data, 1).unwrap();
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// What a walk found.
 #[derive(Default)]
-pub struct Found {
+pub(crate) struct Found {
     pub items: BTreeMap<Key, Vec<u8>>,
     pub blocks: u64,
     pub leaves: u64,
@@ -21,7 +21,7 @@ pub struct Found {
 }
 
 /// A copy of a locked block's bytes.
-pub fn copy(block: &Arc<Block>) -> Vec<u8> {
+pub(crate) fn copy(block: &Arc<Block>) -> Vec<u8> {
     let nesting = Nesting {
         tree: TreeKind::Other,
         level: block.meta().level,
@@ -31,7 +31,7 @@ pub fn copy(block: &Arc<Block>) -> Vec<u8> {
 }
 
 /// The block that a pointer names.
-pub fn block(store: &dyn Store, child: &Child, level: u8) -> Arc<Block> {
+pub(crate) fn block(store: &dyn Store, child: &Child, level: u8) -> Arc<Block> {
     let expected = Expected {
         owner: None,
         level,
@@ -42,7 +42,7 @@ pub fn block(store: &dyn Store, child: &Child, level: u8) -> Arc<Block> {
 }
 
 /// A copy of a block's bytes.
-pub fn bytes_of(
+pub(crate) fn bytes_of(
     store: &dyn Store,
     child: &Child,
     level: u8,
@@ -60,11 +60,11 @@ pub fn bytes_of(
     copy(&block)
 }
 
-pub fn walk(tree: &Tree) -> Found {
+pub(crate) fn walk(tree: &Tree) -> Found {
     walk_from(&**tree.store(), tree.owner(), tree.root_pointer())
 }
 
-pub fn walk_from(store: &dyn Store, id: ObjectId, root: RootPointer) -> Found {
+pub(crate) fn walk_from(store: &dyn Store, id: ObjectId, root: RootPointer) -> Found {
     let mut found = Found::default();
     let child = Child {
         key: Key::MIN,
@@ -143,7 +143,11 @@ fn visit_leaf(bytes: &[u8], below: Option<Key>, found: &mut Found) {
 }
 
 /// The books as they should be, from the trees themselves.
-pub fn books(store: &dyn Store, ledger: &Ledger, roots: &[(ObjectId, RootPointer)]) -> Books {
+pub(crate) fn books(
+    store: &dyn Store,
+    ledger: &Ledger,
+    roots: &[(ObjectId, RootPointer)],
+) -> Books {
     let mut books = Books::default();
     for (id, root) in roots {
         let child = Child {
@@ -215,7 +219,7 @@ fn reference(
 }
 
 /// A piece of a data extent.
-pub struct Extent {
+pub(crate) struct Extent {
     pub addr: Logical,
     pub len: u64,
     pub offset: u64,

@@ -18,12 +18,12 @@ use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
 /// Bytes of a sector.
-pub const SECTOR: u64 = 4096;
+pub(crate) const SECTOR: u64 = 4096;
 /// The time of all changes.
-pub const NOW: Time = Time { sec: 1, nsec: 0 };
+pub(crate) const NOW: Time = Time { sec: 1, nsec: 0 };
 
 /// A new regular file.
-pub const FILE: New<'static> = New {
+pub(crate) const FILE: New<'static> = New {
     kind: NewKind::File,
     mode: 0o100644,
     uid: 1,
@@ -33,7 +33,7 @@ pub const FILE: New<'static> = New {
 };
 
 /// A mounted volume.
-pub struct Files {
+pub(crate) struct Files {
     pub mounted: Mounted,
     pub fs: Arc<FileSystem>,
     pub top: Arc<Subvolume>,
@@ -42,7 +42,7 @@ pub struct Files {
 
 impl Files {
     /// Mounts a device.
-    pub fn mount(image: Image) -> Self {
+    pub(crate) fn mount(image: Image) -> Self {
         let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("mount");
         let (fs, top) = (mounted.fs.clone(), mounted.subvolume.clone());
         let root = fs.inodes().root(&top).expect("the topmost directory");
@@ -55,7 +55,7 @@ impl Files {
     }
 
     /// Unmounts; what the device holds then.
-    pub fn unmount(self) -> Image {
+    pub(crate) fn unmount(self) -> Image {
         let Self {
             mounted,
             fs,
@@ -68,16 +68,16 @@ impl Files {
     }
 
     /// What the device holds now.
-    pub fn image(&self) -> Image {
+    pub(crate) fn image(&self) -> Image {
         self.mounted.images().remove(0)
     }
 
-    pub fn txns(&self) -> &Transactions {
+    pub(crate) fn txns(&self) -> &Transactions {
         &self.mounted.txns
     }
 
     /// Makes a file in the topmost directory.
-    pub fn file(&self, name: &[u8]) -> Arc<Inode> {
+    pub(crate) fn file(&self, name: &[u8]) -> Arc<Inode> {
         self.fs
             .names()
             .create(&self.root, name, &FILE)
@@ -85,7 +85,7 @@ impl Files {
     }
 
     /// Reads `len` bytes at `at`, checking what has checksums. Zeros behind the end.
-    pub fn read(&self, inode: &Inode, at: u64, len: u64) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, inode: &Inode, at: u64, len: u64) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         while (out.len() as u64) < len {
             let at = at + out.len() as u64;
@@ -133,7 +133,7 @@ impl Files {
     }
 
     /// Writes as the page cache would: whole sectors; a small file goes into the tree.
-    pub fn write(&self, inode: &Inode, offset: u64, data: &[u8]) -> Result {
+    pub(crate) fn write(&self, inode: &Inode, offset: u64, data: &[u8]) -> Result {
         let end = offset + data.len() as u64;
         let start = offset / SECTOR * SECTOR;
         let mut sectors = self.read(inode, start, end.next_multiple_of(SECTOR) - start)?;
@@ -161,7 +161,13 @@ impl Files {
     }
 
     /// Writes whole sectors in pieces; the user wrote up to `end`.
-    pub fn write_sectors(&self, inode: &Inode, start: u64, sectors: &[u8], end: u64) -> Result {
+    pub(crate) fn write_sectors(
+        &self,
+        inode: &Inode,
+        start: u64,
+        sectors: &[u8],
+        end: u64,
+    ) -> Result {
         let len = sectors.len() as u64;
         let reservation = self
             .fs
@@ -171,7 +177,7 @@ impl Files {
     }
 
     /// The same, with space that was promised before.
-    pub fn write_reserved(
+    pub(crate) fn write_reserved(
         &self,
         inode: &Inode,
         start: u64,
@@ -201,7 +207,7 @@ impl Files {
     }
 
     /// Brings as much of `sectors` to the device as one extent takes.
-    pub fn to_device(
+    pub(crate) fn to_device(
         &self,
         inode: &Inode,
         start: u64,
@@ -244,7 +250,7 @@ impl Files {
     }
 
     /// The entries of a directory, by name; each is looked up too.
-    pub fn entries(&self, dir: &Inode) -> Result<BTreeMap<Vec<u8>, ObjectId>> {
+    pub(crate) fn entries(&self, dir: &Inode) -> Result<BTreeMap<Vec<u8>, ObjectId>> {
         let mut entries = BTreeMap::new();
         let mut last = 1;
         self.fs.names().read_dir(dir, 0, &mut |entry| {

@@ -18,7 +18,7 @@ fn root(id: u64) -> Item {
 #[test]
 fn roots() {
     let good = root(256);
-    takes(ROOT, &[good.clone()]);
+    takes(ROOT, std::slice::from_ref(&good));
     takes(ROOT, &[sized(&good, OLD_ROOT_ITEM_SIZE)]);
     refuses("root item has a wrong size", ROOT, &[sized(&good, 240)]);
     refuses(
@@ -34,14 +34,14 @@ fn roots() {
     );
     let offset = |member: &dyn Fn(&RawRootItem) -> usize| {
         let raw = RawRootItem::new_zeroed();
-        member(&raw) - &raw as *const _ as usize
+        member(&raw) - std::ptr::from_ref(&raw) as usize
     };
-    let level = offset(&|raw| &raw.level as *const _ as usize);
-    let drop_level = offset(&|raw| &raw.drop_level as *const _ as usize);
-    let progress = offset(&|raw| &raw.drop_progress as *const _ as usize);
-    let flags = offset(&|raw| &raw.flags as *const _ as usize);
-    let addr = offset(&|raw| &raw.addr as *const _ as usize);
-    let last_snapshot = offset(&|raw| &raw.last_snapshot as *const _ as usize);
+    let level = offset(&|raw| std::ptr::from_ref(&raw.level) as usize);
+    let drop_level = offset(&|raw| std::ptr::from_ref(&raw.drop_level) as usize);
+    let progress = offset(&|raw| std::ptr::from_ref(&raw.drop_progress) as usize);
+    let flags = offset(&|raw| std::ptr::from_ref(&raw.flags) as usize);
+    let addr = offset(&|raw| std::ptr::from_ref(&raw.addr) as usize);
+    let last_snapshot = offset(&|raw| std::ptr::from_ref(&raw.last_snapshot) as usize);
     refuses(
         "root's level is too high",
         ROOT,
@@ -88,7 +88,7 @@ fn roots() {
         Key::new(5, Kind::ROOT_REF, 256),
         [head.as_bytes(), b"sub"].concat(),
     );
-    takes(ROOT, &[reference.clone()]);
+    takes(ROOT, std::slice::from_ref(&reference));
     refuses("root ref is too short", ROOT, &[sized(&reference, 17)]);
     refuses(
         "root ref has bytes behind its name",
@@ -136,8 +136,8 @@ const DATA: Key = Key::new(1 << 20, Kind::EXTENT_ITEM, 8192);
 fn extents() {
     let block = extent(BLOCK, 1, 2, &tree_ref(176, 5));
     let data = extent(DATA, 1, 1, &data_ref(5, 257, 0, 1));
-    takes(EXTENT, &[block.clone()]);
-    takes(EXTENT, &[data.clone()]);
+    takes(EXTENT, std::slice::from_ref(&block));
+    takes(EXTENT, std::slice::from_ref(&data));
     refuses("extent item is too short", EXTENT, &[sized(&block, 23)]);
     refuses(
         "extent has no references",
@@ -185,7 +185,7 @@ fn extents() {
         ..format()
     };
     assert_eq!(
-        judge(leaf(EXTENT, &[block.clone()]), &fat),
+        judge(leaf(EXTENT, std::slice::from_ref(&block)), &fat),
         Err("skinny metadata without its feature")
     );
     let info = |level| [&[0; 17][..], &[level], &tree_ref(176, 5)].concat();

@@ -9,7 +9,7 @@ use zerocopy::{FromZeros, IntoBytes};
 #[test]
 fn inodes() {
     let good = inode(257);
-    takes(FS, &[good.clone()]);
+    takes(FS, std::slice::from_ref(&good));
     refuses("inode item has a wrong size", FS, &[sized(&good, 159)]);
     refuses("inode's number is out of range", FS, &[inode(255)]);
     let key = Key::new(257, Kind::INODE_ITEM, 1);
@@ -29,7 +29,7 @@ fn inodes() {
         &[with(&good, 52, &[0, 0xf0])],
     );
     let directory = with(&good, 52, &0o40755u32.to_le_bytes());
-    takes(FS, &[directory.clone()]);
+    takes(FS, std::slice::from_ref(&directory));
     refuses(
         "directory has several names",
         FS,
@@ -38,7 +38,7 @@ fn inodes() {
     refuses("inode has unknown flags", FS, &[with(&good, 65, &[0x10])]);
     // In the upper half flags are for writers.
     let later = with(&good, 68, &[2]);
-    refuses("inode has unknown flags", FS, &[later.clone()]);
+    refuses("inode has unknown flags", FS, std::slice::from_ref(&later));
     let read_only = Format {
         compat_ro: CompatRo::VERITY,
         ..format()
@@ -298,7 +298,7 @@ fn pieces_of_files() {
         &[file_extent(0, 1, 1 << 20, 8192, 0, 8192), good.clone()],
     );
     let compressed = with(&good, 16, &[3]);
-    takes(FS, &[compressed.clone()]);
+    takes(FS, std::slice::from_ref(&compressed));
     refuses(
         "compressed extent is too long",
         FS,
@@ -375,7 +375,7 @@ fn checksums_of_data() {
 #[test]
 fn smaller_items_of_files() {
     let orphan = (Key::new(u64::MAX - 4, Kind::ORPHAN_ITEM, 257), vec![]);
-    takes(FS, &[orphan.clone()]);
+    takes(FS, std::slice::from_ref(&orphan));
     refuses("orphan item has bytes", FS, &[sized(&orphan, 1)]);
     let key = Key::new(257, Kind::ORPHAN_ITEM, 257);
     refuses(
@@ -392,7 +392,7 @@ fn smaller_items_of_files() {
         &[sized(&log(5), 9)],
     );
     let verity = (Key::new(257, Kind::VERITY_DESC_ITEM, 0), vec![0; 25]);
-    takes(FS, &[verity.clone()]);
+    takes(FS, std::slice::from_ref(&verity));
     refuses("verity item has a wrong size", FS, &[sized(&verity, 24)]);
     refuses(
         "verity descriptor is encrypted",

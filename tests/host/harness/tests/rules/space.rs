@@ -203,7 +203,7 @@ fn devices() {
     raw.devid.set(1);
     raw.total_bytes.set(1 << 30);
     let good = (Key::new(1, Kind::DEV_ITEM, 1), raw.as_bytes().to_vec());
-    takes(CHUNK, &[good.clone()]);
+    takes(CHUNK, std::slice::from_ref(&good));
     refuses("device item has a wrong size", CHUNK, &[sized(&good, 97)]);
     refuses("device has no number", CHUNK, &[with(&good, 0, &[0])]);
     refuses(
@@ -360,7 +360,7 @@ fn free_space() {
         Key::new(u64::MAX - 10, Kind::CACHE_HEADER, mib),
         vec![0; 41],
     );
-    takes(ROOT, &[header.clone()]);
+    takes(ROOT, std::slice::from_ref(&header));
     refuses(
         "free space cache header has a wrong size",
         ROOT,

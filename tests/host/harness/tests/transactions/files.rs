@@ -23,7 +23,7 @@ const EXTENTS_AT_ONCE: usize = 4;
 
 /// A file that exists.
 #[derive(Clone, Debug)]
-pub struct File {
+pub(crate) struct File {
     pub inode: u64,
     pub name: String,
     index: u64,
@@ -31,7 +31,7 @@ pub struct File {
 }
 
 /// The files of the top level subvolume.
-pub struct Files<'a> {
+pub(crate) struct Files<'a> {
     txns: &'a Arc<Transactions>,
     tree: Arc<Tree>,
     checksums: Arc<Tree>,
@@ -40,12 +40,12 @@ pub struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub fn new(txns: &'a Arc<Transactions>) -> Self {
+    pub(crate) fn new(txns: &'a Arc<Transactions>) -> Self {
         Self::of(txns, ObjectId::FS_TREE)
     }
 
     /// The files of a subvolume.
-    pub fn of(txns: &'a Arc<Transactions>, subvolume: ObjectId) -> Self {
+    pub(crate) fn of(txns: &'a Arc<Transactions>, subvolume: ObjectId) -> Self {
         let tree = txns.tree(subvolume).unwrap();
         let checksums = txns.tree(ObjectId::CSUM_TREE).unwrap();
         let last = Key::new(ROOT_DIR, Kind::DIR_INDEX, u64::MAX);
@@ -64,7 +64,7 @@ impl<'a> Files<'a> {
     }
 
     /// Makes a file of `len` bytes of data in extents of at most `piece`.
-    pub fn create(&self, name: &str, len: u64, piece: u64) -> Result<File> {
+    pub(crate) fn create(&self, name: &str, len: u64, piece: u64) -> Result<File> {
         let extents = self.allocate(len, piece)?;
         let units = Units::inserts(5 + 2 * extents.len() as u32);
         let handle = match self.txns.start(units) {
@@ -83,7 +83,7 @@ impl<'a> Files<'a> {
     }
 
     /// Makes a file that shares the extents of another.
-    pub fn share(&self, from: &File, name: &str) -> Result<File> {
+    pub(crate) fn share(&self, from: &File, name: &str) -> Result<File> {
         let handle = self
             .txns
             .start(Units::inserts(5 + from.extents.len() as u32))?;
@@ -94,7 +94,7 @@ impl<'a> Files<'a> {
     }
 
     /// Removes a file, a few extents at a time.
-    pub fn remove(&self, file: &File) -> Result {
+    pub(crate) fn remove(&self, file: &File) -> Result {
         let mut file = file.clone();
         while file.extents.len() > EXTENTS_AT_ONCE {
             let left = file.extents.len() - EXTENTS_AT_ONCE;
@@ -131,7 +131,7 @@ impl<'a> Files<'a> {
     }
 
     /// Whether all of a file's items are there.
-    pub fn has(&self, file: &File) -> bool {
+    pub(crate) fn has(&self, file: &File) -> bool {
         let keys = file_keys(file);
         let found = keys
             .iter()
@@ -276,13 +276,15 @@ impl<'a> Files<'a> {
         let root = Key::new(ROOT_DIR, Kind::INODE_ITEM, 0);
         self.tree.update(handle, &root, |bytes| {
             let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
-            inode.size.set(inode.size.get().strict_add_signed(by));
+            inode
+                .size
+                .set(inode.size.get().checked_add_signed(by).unwrap());
         })
     }
 
     /// Makes the subvolume `id`, the next one, as a snapshot of this one, with an entry in this one's root directory.
     /// Nobody else is at work.
-    pub fn snapshot(&self, id: ObjectId, name: &str) -> Result {
+    pub(crate) fn snapshot(&self, id: ObjectId, name: &str) -> Result {
         let options = fs::Options::new(fs::Access::ReadWrite);
         let fs = fs::FileSystem::open(self.txns.clone(), options)?;
         let source = fs.subvolumes().get(self.tree.owner())?;

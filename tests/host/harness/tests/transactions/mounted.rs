@@ -15,7 +15,7 @@ use kernel::sync::Arc;
 use std::vec::Vec;
 
 /// A file system on a device with so many zones, of which as many are active as C wants at least and some more.
-pub fn zoned_image(zones: u64, capacity: u64) -> Image {
+pub(crate) fn zoned_image(zones: u64, capacity: u64) -> Image {
     let layout = ZoneLayout {
         max_active: Some(14),
         ..tools::zone_layout(capacity)
@@ -32,7 +32,7 @@ impl Clock for HostClock {
 }
 
 /// The layers of a mount below the files.
-pub struct Mounted {
+pub(crate) struct Mounted {
     pub device: Arc<SimDevice>,
     pub store: Arc<HostStore<OnVolume>>,
     pub txns: Arc<Transactions>,
@@ -40,17 +40,17 @@ pub struct Mounted {
 
 impl Mounted {
     /// Mounts what a device holds.
-    pub fn mount(image: Image) -> Result<Self> {
+    pub(crate) fn mount(image: Image) -> Result<Self> {
         Self::mount_with(image, Options::new(Access::ReadWrite))
     }
 
     /// The same, with options.
-    pub fn mount_with(image: Image, options: Options) -> Result<Self> {
-        Self::mount_over(image, options, |store| Ok(store))
+    pub(crate) fn mount_with(image: Image, options: Options) -> Result<Self> {
+        Self::mount_over(image, options, Ok)
     }
 
     /// The same, with something between the transactions and the store.
-    pub fn mount_over<S: Store + 'static>(
+    pub(crate) fn mount_over<S: Store + 'static>(
         image: Image,
         mut options: Options,
         wrap: impl FnOnce(Arc<HostStore<OnVolume>>) -> Result<Arc<S>>,
@@ -80,7 +80,7 @@ impl Mounted {
     }
 
     /// The last commit; what the device holds then.
-    pub fn unmount(self) -> Image {
+    pub(crate) fn unmount(self) -> Image {
         self.txns.close().expect("the last commit");
         assert_eq!(self.store.dirty(), 0, "blocks left behind");
         assert_eq!(self.device.violations(), Vec::<String>::new());

@@ -434,13 +434,10 @@ fn emulated_zones_are_conventional() {
     volume.finish_zones(&chunk).unwrap();
     volume.reset_zones(&chunk).unwrap();
     write_superblocks(&volume).unwrap();
-    assert_eq!(
-        device
-            .manage_zone(Physical::new(0), ZoneAction::Reset)
-            .err()
-            .is_some(),
-        true
-    );
+    assert!(device
+        .manage_zone(Physical::new(0), ZoneAction::Reset)
+        .err()
+        .is_some());
     let planned = volume
         .plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked))
         .unwrap();

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 6)]
     tasks: u64,
@@ -24,7 +24,7 @@ pub struct Options {
     blocks: u64,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("appended");
     // Not the first block: all begin behind a piece of one.
     open(&path)?.set_len(0)?;

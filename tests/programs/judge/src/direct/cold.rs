@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     step: Step,
     /// Milliseconds that the disk needs for everything.
@@ -40,7 +40,7 @@ const STRIDE: u64 = 64 << 10;
 /// Of the files that are written beside a commit.
 const BLOCKS: usize = 16;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let judge = Judge {
         patience: Duration::from_millis(options.disk / 2),
         options,

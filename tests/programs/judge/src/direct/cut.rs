@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -22,7 +22,7 @@ pub struct Options {
 const SIZE: usize = 1 << 20;
 const LEN: usize = 8 * BLOCK;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("cut");
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let until = Until::seconds(options.seconds);

@@ -13,11 +13,11 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 
 /// Requests of one batch at the most.
-pub const MAX_BATCH: usize = 16;
+pub(super) const MAX_BATCH: usize = 16;
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum By {
+pub(super) enum By {
     /// preadv2(2) and pwritev2(2), one after the other.
     Call,
     /// libaio.
@@ -31,14 +31,14 @@ pub enum By {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(super) enum Way {
     Read,
     Write,
 }
 
 /// One transfer between pieces of memory and a file.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(super) struct Request {
     pub way: Way,
     pub pos: u64,
     /// Begin and length of each piece.
@@ -46,13 +46,13 @@ pub struct Request {
 }
 
 impl Request {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.pieces.iter().map(|(_, len)| len).sum()
     }
 }
 
 /// An engine for requests from and to `memory`.
-pub struct Engine<'m> {
+pub(super) struct Engine<'m> {
     by: By,
     memory: &'m Mapping,
     ring: Option<IoUring>,
@@ -60,7 +60,7 @@ pub struct Engine<'m> {
 }
 
 impl<'m> Engine<'m> {
-    pub fn new(by: By, memory: &'m Mapping) -> Result<Self> {
+    pub(super) fn new(by: By, memory: &'m Mapping) -> Result<Self> {
         let ring = match by {
             By::Ring | By::Worker | By::Fixed => Some(IoUring::new(MAX_BATCH as u32)?),
             By::Call | By::Aio => None,
@@ -86,14 +86,18 @@ impl<'m> Engine<'m> {
     }
 
     /// One request.
-    pub fn one(&mut self, file: &File, request: &Request) -> Result<IoResult<usize>> {
+    pub(super) fn one(&mut self, file: &File, request: &Request) -> Result<IoResult<usize>> {
         let mut results = self.run(file, std::slice::from_ref(request))?;
         ensure!(results.len() == 1, "{} results", results.len());
         Ok(results.remove(0))
     }
 
     /// Has all requests under way at once, and waits for them; what became of each.
-    pub fn run(&mut self, file: &File, requests: &[Request]) -> Result<Vec<IoResult<usize>>> {
+    pub(super) fn run(
+        &mut self,
+        file: &File,
+        requests: &[Request],
+    ) -> Result<Vec<IoResult<usize>>> {
         assert!(requests.len() <= MAX_BATCH);
         let vectors: Vec<Vec<libc::iovec>> = requests
             .iter()

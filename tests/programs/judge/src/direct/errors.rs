@@ -15,7 +15,7 @@ use std::io;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     /// Takes `+FIRST-LAST` and `-FIRST-LAST`, in sectors.
     #[arg(long)]
@@ -47,7 +47,7 @@ enum Case {
     Behind,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let device = Device { options };
     let mut failed = 0;
     for by in &options.by {
@@ -116,7 +116,7 @@ fn is_error(result: &io::Result<usize>, len: usize) -> Result<bool> {
     }
 }
 
-fn writes(options: &Options, device: &Device, by: By, case: Case, name: &str) -> Result<u64> {
+fn writes(options: &Options, device: &Device<'_>, by: By, case: Case, name: &str) -> Result<u64> {
     let path = options.dir.join(name);
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let memory = Mapping::anonymous(SIZE)?;
@@ -193,7 +193,7 @@ fn writes(options: &Options, device: &Device, by: By, case: Case, name: &str) ->
 
 /// What the file has before the device fails.
 fn before(
-    engine: &mut Engine,
+    engine: &mut Engine<'_>,
     memory: &Mapping,
     file: &File,
     direct: &File,
@@ -238,7 +238,7 @@ fn judge(
     Ok(())
 }
 
-fn reads(options: &Options, device: &Device, by: By, name: &str) -> Result<u64> {
+fn reads(options: &Options, device: &Device<'_>, by: By, name: &str) -> Result<u64> {
     let path = options.dir.join(name);
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let memory = Mapping::anonymous(SIZE)?;

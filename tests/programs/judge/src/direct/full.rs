@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, value_delimiter = ',', default_value = "aio,worker")]
     by: Vec<By>,
@@ -25,7 +25,7 @@ const LONG: usize = 20 << 20;
 /// What is left for the last long one, of which only the first part finds space.
 const LEFT: usize = 18 << 20;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("full");
     let mut capacity = fill(By::Call, &path, Growing::Yes, LEFT).context("at first")?;
     for by in &options.by {
@@ -102,7 +102,12 @@ fn fill(by: By, path: &Path, growing: Growing, capacity: usize) -> Result<usize>
     Ok(end)
 }
 
-fn request(engine: &mut Engine, file: &File, pos: usize, len: usize) -> Result<io::Result<usize>> {
+fn request(
+    engine: &mut Engine<'_>,
+    file: &File,
+    pos: usize,
+    len: usize,
+) -> Result<io::Result<usize>> {
     let request = Request {
         way: Way::Write,
         pos: pos as u64,
@@ -114,7 +119,12 @@ fn request(engine: &mut Engine, file: &File, pos: usize, len: usize) -> Result<i
 /// Where something was written over, and how much.
 type Rewritten = Vec<(usize, usize)>;
 
-fn write_over(engine: &mut Engine, memory: &Mapping, file: &File, end: usize) -> Result<Rewritten> {
+fn write_over(
+    engine: &mut Engine<'_>,
+    memory: &Mapping,
+    file: &File,
+    end: usize,
+) -> Result<Rewritten> {
     let mut rewritten = Vec::new();
     for (number, len) in [LONG, 1 << 20, BLOCK, BLOCK, 4 * BLOCK]
         .into_iter()

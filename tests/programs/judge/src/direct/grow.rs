@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -29,7 +29,7 @@ const REQUESTS: usize = 40;
 const LINE: usize = 100;
 const MOST: u64 = 64 << 20;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("grows");
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let until = Until::seconds(options.seconds);

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
 }
 
@@ -33,7 +33,7 @@ enum Way {
     Write,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let mut cases = 0;
     for way in [Way::Read, Way::Write] {
         for (memory, pos) in [(0, 0), (BLOCK, BLOCK), (0, SIZE / 2), (SIZE / 2, 0)] {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -61,7 +61,7 @@ struct Files {
     size: usize,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("mixed");
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let size = options.blocks * WAYS.len() * BLOCK;

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     /// A folder on a disk that needs as long as --disk for everything.
     dir: PathBuf,
     /// Milliseconds.
@@ -23,7 +23,7 @@ pub struct Options {
 
 const SIZE: usize = 64 * BLOCK;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let judge = Judge {
         patience: Duration::from_millis(options.disk / 2),
         options,

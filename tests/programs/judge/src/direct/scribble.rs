@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -25,7 +25,7 @@ const SIZE: usize = 4 << 20;
 const LENGTHS: [usize; 5] = [BLOCK, 4 * BLOCK, 16 * BLOCK, 64 * BLOCK, LONGEST];
 const LONGEST: usize = 256 * BLOCK;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     reads(options)?;
     writes(options)
 }

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 400)]
     rounds: u64,
@@ -37,7 +37,7 @@ const MEMORY: usize = 512 << 10;
 const LONG: usize = 20 << 20;
 const CANARY: u8 = 0xee;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let engines = match &options.by[..] {
         [] => &ALL[..],
         some => some,

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     /// Milliseconds that the disk needs for a write.
@@ -45,7 +45,7 @@ enum Meanwhile {
     Ended,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     for other in [OtherBlock::Read, OtherBlock::Written, OtherBlock::StoredTo] {
         judge(options, other).with_context(|| format!("{other:?}"))?;
     }

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
-pub struct Options {
+pub(super) struct Options {
     dir: PathBuf,
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -38,7 +38,7 @@ const LEN: usize = 16 * BLOCK;
 const PLACES: usize = 64;
 const SIZE: usize = PLACES * LEN;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join(format!("stream-{:?}", options.by));
     match options.mode {
         Mode::Mixed => mixed(options, &path),

@@ -10,10 +10,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What direct requests are multiples of.
-pub const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
 /// Opens a file for direct IO with more flags of open(2); makes it if there is none.
-pub fn open_direct(path: &Path, flags: i32) -> Result<File> {
+pub(super) fn open_direct(path: &Path, flags: i32) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -24,12 +24,12 @@ pub fn open_direct(path: &Path, flags: i32) -> Result<File> {
 }
 
 /// Opens a file for appending through the page cache.
-pub fn open_append(path: &Path) -> Result<File> {
+pub(super) fn open_append(path: &Path) -> Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 
 /// A file for all other ways.
-pub fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -39,7 +39,7 @@ pub fn open(path: &Path) -> Result<File> {
 }
 
 /// preadv2(2) into `memory`.
-pub fn read(
+pub(super) fn read(
     file: &File,
     memory: &Mapping,
     from: usize,
@@ -53,7 +53,7 @@ pub fn read(
 }
 
 /// pwritev2(2) from `memory`.
-pub fn write(
+pub(super) fn write(
     file: &File,
     memory: &Mapping,
     from: usize,
@@ -80,7 +80,7 @@ fn done(result: isize) -> Result<usize> {
 }
 
 /// A call that cannot be served without waiting.
-pub fn is_again<T>(result: &Result<T>) -> bool {
+pub(super) fn is_again<T>(result: &Result<T>) -> bool {
     result
         .as_ref()
         .is_err_and(|error| error.raw_os_error() == Some(libc::EAGAIN))

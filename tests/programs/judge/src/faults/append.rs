@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     #[arg(long, default_value_t = 10)]
@@ -39,7 +39,7 @@ enum Beside {
     Flusher,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let until = Until::seconds(options.seconds);
     let lines = thread::scope(|scope| {
         let until = &until;

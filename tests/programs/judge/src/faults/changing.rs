@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(subcommand)]
     step: Step,
 }
@@ -44,7 +44,7 @@ enum Step {
 const FILES: u64 = 16;
 const SIZE: usize = 1 << 20;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.step {
         Step::Change { dir, after, late } => {
             let when = match late {

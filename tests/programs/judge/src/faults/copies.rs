@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
 }
@@ -21,7 +21,7 @@ pub struct Options {
 const PAGE: usize = 4096;
 const SIZE: usize = 320 << 10;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let (mut failed, mut cases) = (0, 0);
     let mut judge = |what: String, result: Result<()>| {
         cases += 1;
@@ -159,7 +159,12 @@ impl Target {
 }
 
 /// One pwrite(2) from an address.
-pub fn write(file: &File, from: *const u8, len: usize, place: usize) -> Result<usize, Error> {
+pub(crate) fn write(
+    file: &File,
+    from: *const u8,
+    len: usize,
+    place: usize,
+) -> Result<usize, Error> {
     // SAFETY: the kernel checks the address, which belongs to a mapping that nobody borrows.
     let done = unsafe { libc::pwrite(file.as_raw_fd(), from.cast(), len, place as i64) };
     usize::try_from(done).map_err(|_| Error::last_os_error())

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     #[arg(long, default_value_t = 10)]
@@ -35,7 +35,7 @@ pub struct Options {
     quiet: bool,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("overwritten");
     let file = OpenOptions::new()
         .read(true)

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::thread;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     #[arg(long, default_value_t = 10)]
@@ -34,7 +34,7 @@ const BLOCK: u64 = 4096;
 /// Blocks of a file that is filled: then the next is begun.
 const BLOCKS: u64 = 256;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let until = Until::seconds(options.seconds);
     let files = thread::scope(|scope| {
         let tasks: Vec<_> = (0..options.tasks)

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     /// A block device or a file on any file system whose bytes are read by O_DIRECT; a slow one
@@ -75,7 +75,7 @@ enum After {
 const SIZE: usize = 256 << 10;
 const PAGE: usize = 4096;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let source = Source::fill(&options.source, pattern::bytes(200, 1, 0, SIZE))?;
     let (mut failed, mut cases) = (0, 0);
     for by in &options.by {

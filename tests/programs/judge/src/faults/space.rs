@@ -19,7 +19,7 @@ mod grown;
 mod when_full;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     /// For cutting a file that is written out meanwhile.
@@ -47,7 +47,7 @@ const CASES: [(&str, u64, Parts); 5] = [
     ("empty", 512, &[]),
 ];
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     if options.full {
         return when_full::run(&options.dir);
     }

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     /// Allocations at most that are to fail, one at a time.
@@ -46,7 +46,7 @@ enum Dirty {
     Front,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("starved");
     let mut open = OpenOptions::new();
     let file = open.read(true).write(true).create(true).open(&path)?;

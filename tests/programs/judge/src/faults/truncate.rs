@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
     /// Who brings the bytes to the disk.
@@ -57,7 +57,7 @@ const SIZES: [usize; 3] = [12 << 10, 64 << 10, 1 << 20];
 /// Files that are made before any of them is settled.
 const BATCH: usize = 45;
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let mut cases = Vec::new();
     for size in SIZES {
         for cut in [100, size / 3 + 7, (size / 2) & !4095] {

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Act {
+pub(super) enum Act {
     /// write(2) inside or across the end.
     Write,
     /// write(2) at the end.
@@ -51,7 +51,7 @@ pub enum Act {
 
 impl Act {
     /// How often, in proportion.
-    pub fn weight(self) -> u32 {
+    pub(super) fn weight(self) -> u32 {
         match self {
             Self::Write => 20,
             Self::Store => 12,
@@ -66,7 +66,7 @@ impl Act {
         }
     }
 
-    pub fn is_check(self) -> bool {
+    pub(super) fn is_check(self) -> bool {
         matches!(
             self,
             Self::CheckRead | Self::CheckMap | Self::CheckDisk | Self::CheckDirect
@@ -74,13 +74,13 @@ impl Act {
     }
 
     /// A fault that fails kills the program.
-    pub fn may_raise_a_signal(self) -> bool {
+    pub(super) fn may_raise_a_signal(self) -> bool {
         matches!(self, Self::Store | Self::CheckMap)
     }
 }
 
 impl Worker<'_> {
-    pub fn act(&mut self, act: Act, known: &Known) -> Result<()> {
+    pub(super) fn act(&mut self, act: Act, known: &Known) -> Result<()> {
         match act {
             Act::Write => self.write(known, 0),
             Act::Append => self.write(known, known.size()),
@@ -355,7 +355,7 @@ fn punch(known: &Known, begin: usize, end: usize) -> Result<(), Error> {
 }
 
 /// Whether the file system punches holes at all.
-pub fn punches(known: &Known) -> Result<bool> {
+pub(super) fn punches(known: &Known) -> Result<bool> {
     match punch(known, 0, 1) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 /// What is there is not what must be: never to be forgiven.
 #[derive(Debug)]
-pub struct Wrong(pub String);
+pub(super) struct Wrong(pub String);
 
 impl std::fmt::Display for Wrong {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,7 +24,7 @@ impl std::error::Error for Wrong {}
 
 /// How bytes are looked at.
 #[derive(Clone, Copy, Debug)]
-pub enum By {
+pub(super) enum By {
     Read,
     Map,
     /// Written out, forgotten, and read again.
@@ -34,7 +34,7 @@ pub enum By {
 
 impl Held<'_> {
     /// What is found in a range is what must be there.
-    pub fn check(&self, by: By, begin: usize, end: usize) -> Result<()> {
+    pub(super) fn check(&self, by: By, begin: usize, end: usize) -> Result<()> {
         let (begin, end) = self.inside(begin, end);
         if begin == end {
             return Ok(());
@@ -50,7 +50,7 @@ impl Held<'_> {
         self.compare(by, begin, &found, end)
     }
 
-    pub fn compare(&self, by: By, begin: usize, found: &[u8], end: usize) -> Result<()> {
+    pub(super) fn compare(&self, by: By, begin: usize, found: &[u8], end: usize) -> Result<()> {
         let wanted = self.bytes(begin, end);
         let Some(mismatch) = pattern::difference(&wanted, found, begin as u64) else {
             return Ok(());
@@ -108,7 +108,7 @@ fn write_out(known: &Known, begin: usize, end: usize) -> Result<(), Error> {
 
 impl Known {
     /// Reads all of the file, chunk by chunk, while others go on.
-    pub fn sweep(&self) -> Result<()> {
+    pub(super) fn sweep(&self) -> Result<()> {
         for begin in (0..self.capacity).step_by(CHUNK) {
             let held = self.hold(begin, begin + CHUNK);
             held.check(By::Read, begin, begin + CHUNK)?;
@@ -117,7 +117,7 @@ impl Known {
     }
 
     /// When all is done: the file is as it must be in memory and, after an fsync, on disk.
-    pub fn settled(&self, failing: bool) -> Result<()> {
+    pub(super) fn settled(&self, failing: bool) -> Result<()> {
         let held = self.hold(0, self.capacity);
         let size = self.file.metadata()?.len() as usize;
         anyhow::ensure!(size == self.size(), "{size} bytes, not {}", self.size());

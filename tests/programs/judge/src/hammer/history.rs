@@ -12,7 +12,7 @@ const KEPT: usize = 20_000;
 /// Entries that are shown of those that touched a place, and of those that touch all.
 const SHOWN: usize = 25;
 
-pub struct History {
+pub(super) struct History {
     begin: Instant,
     entries: Mutex<VecDeque<Entry>>,
 }
@@ -36,7 +36,7 @@ impl Default for History {
 
 impl History {
     /// `task` does something to a range, or with `0..usize::MAX` to all of the file.
-    pub fn note(&self, task: u64, from: usize, to: usize, what: impl Display) {
+    pub(super) fn note(&self, task: u64, from: usize, to: usize, what: impl Display) {
         let micros = self.begin.elapsed().as_micros();
         let what = what.to_string();
         let mut entries = self
@@ -56,7 +56,7 @@ impl History {
     }
 
     /// The last of what touched the byte at `place`, the newest first.
-    pub fn of(&self, place: usize) -> String {
+    pub(super) fn of(&self, place: usize) -> String {
         let entries = self
             .entries
             .lock()

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Not a whole number of blocks: neighbours share one.
-pub const CHUNK: usize = 61_000;
+pub(super) const CHUNK: usize = 61_000;
 
 /// A file whose every byte is known.
-pub struct Known {
+pub(super) struct Known {
     pub number: u64,
     pub file: File,
     /// The same, opened for direct IO.
@@ -31,14 +31,14 @@ pub struct Known {
 }
 
 /// A run of chunks of which nobody else reads or changes a byte.
-pub struct Held<'a> {
+pub(super) struct Held<'a> {
     pub known: &'a Known,
     first: usize,
     chunks: Vec<MutexGuard<'a, Vec<u8>>>,
 }
 
 impl Known {
-    pub fn create(dir: &Path, number: u64, most: usize) -> Result<Self> {
+    pub(super) fn create(dir: &Path, number: u64, most: usize) -> Result<Self> {
         let path = dir.join(format!("hammered{number}"));
         let mut open = OpenOptions::new();
         open.read(true).write(true);
@@ -60,12 +60,12 @@ impl Known {
     }
 
     /// The size now: it may change at once, unless the chunks from there on are held.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.size.load(Ordering::Acquire)
     }
 
     /// Holds all chunks with bytes of that range.
-    pub fn hold(&self, begin: usize, end: usize) -> Held<'_> {
+    pub(super) fn hold(&self, begin: usize, end: usize) -> Held<'_> {
         let first = begin.min(self.capacity - 1) / CHUNK;
         let last = end
             .max(begin + 1)
@@ -84,7 +84,7 @@ impl Known {
     }
 
     /// Holds what a write of that range changes, growth of the file included.
-    pub fn hold_to_write(&self, begin: usize, end: usize) -> Held<'_> {
+    pub(super) fn hold_to_write(&self, begin: usize, end: usize) -> Held<'_> {
         loop {
             let size = self.size();
             let grows = end > size;
@@ -100,7 +100,7 @@ impl Known {
     }
 
     /// Holds what a change of the size to `size` changes.
-    pub fn hold_to_resize(&self, size: usize) -> Held<'_> {
+    pub(super) fn hold_to_resize(&self, size: usize) -> Held<'_> {
         loop {
             let now = self.size();
             let held = self.hold(now.min(size), self.capacity);
@@ -111,7 +111,7 @@ impl Known {
     }
 
     /// Holds whole pages inside the file around that range, whose end may move; or nothing.
-    pub fn hold_pages(&self, begin: usize, end: usize) -> Option<(Held<'_>, usize, usize)> {
+    pub(super) fn hold_pages(&self, begin: usize, end: usize) -> Option<(Held<'_>, usize, usize)> {
         let begin = begin / PAGE * PAGE;
         let held = self.hold(begin, end.next_multiple_of(PAGE));
         let end = end.next_multiple_of(PAGE).min(self.size() / PAGE * PAGE);
@@ -121,13 +121,13 @@ impl Known {
 
 impl Held<'_> {
     /// The part of a range that the file has.
-    pub fn inside(&self, begin: usize, end: usize) -> (usize, usize) {
+    pub(super) fn inside(&self, begin: usize, end: usize) -> (usize, usize) {
         let size = self.known.size();
         (begin.min(size), end.min(size))
     }
 
     /// What the file must hold.
-    pub fn bytes(&self, begin: usize, end: usize) -> Vec<u8> {
+    pub(super) fn bytes(&self, begin: usize, end: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(end - begin);
         self.pieces(begin, end, |index, from, to| {
             bytes.extend_from_slice(&self.chunks[index][from..to]);
@@ -136,7 +136,7 @@ impl Held<'_> {
     }
 
     /// The file holds `bytes` from now on, and is at least so long.
-    pub fn put(&mut self, begin: usize, bytes: &[u8]) {
+    pub(super) fn put(&mut self, begin: usize, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -153,7 +153,7 @@ impl Held<'_> {
     }
 
     /// The file has another size; what is behind it is zeros.
-    pub fn resize(&mut self, size: usize) {
+    pub(super) fn resize(&mut self, size: usize) {
         let now = self.known.size();
         if size < now {
             self.put(size, &vec![0; now - size]);

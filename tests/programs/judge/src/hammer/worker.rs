@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub struct Worker<'a> {
+pub(super) struct Worker<'a> {
     pub task: u64,
     pub failing: bool,
     pub source: &'a Source,
@@ -27,13 +27,13 @@ pub struct Worker<'a> {
 
 /// How often each act was done, and how often it failed where it may.
 #[derive(Default)]
-pub struct Counts {
+pub(super) struct Counts {
     done: [AtomicU64; 32],
     failed: AtomicU64,
 }
 
 impl Counts {
-    pub fn failed(&self) -> u64 {
+    pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 }
@@ -49,7 +49,7 @@ impl fmt::Display for Counts {
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(
+    pub(super) fn new(
         options: &Options,
         task: u64,
         files: &'a [Known],
@@ -77,7 +77,7 @@ impl<'a> Worker<'a> {
     }
 
     /// One act on one file.
-    pub fn work(&mut self) -> Result<()> {
+    pub(super) fn work(&mut self) -> Result<()> {
         let known = &self.files[self.random.random_range(0..self.files.len())];
         let act = self.choose();
         self.counts.done[act as usize].fetch_add(1, Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Bytes that this task, and nobody before, writes to a place.
-    pub fn next_bytes(&mut self, known: &Known, begin: usize, end: usize) -> (u64, Vec<u8>) {
+    pub(super) fn next_bytes(&mut self, known: &Known, begin: usize, end: usize) -> (u64, Vec<u8>) {
         self.versions += 1;
         let version = (self.task << 19) | (self.versions & 0x7_ffff);
         (
@@ -114,7 +114,7 @@ impl<'a> Worker<'a> {
     }
 
     /// A range anywhere in what the file may be: short ones, blocks, and long ones.
-    pub fn range(&mut self, limit: usize) -> (usize, usize) {
+    pub(super) fn range(&mut self, limit: usize) -> (usize, usize) {
         let limit = limit.max(1);
         let most = match self.random.random_range(0..10) {
             0..3 => 200,

@@ -3,14 +3,14 @@
 
 mod pages;
 
-pub use pages::{Page, Pages, PAGE};
+pub(crate) use pages::{Page, Pages, PAGE};
 
 use crate::ublk::Geometry;
 use std::sync::Arc;
 
 /// A change of what a device holds. Positions and lengths are in bytes.
 #[derive(Clone)]
-pub enum Change {
+pub(crate) enum Change {
     Write { at: u64, pages: Arc<[Arc<Page>]> },
     Discard { at: u64, len: u64 },
     Reset { zone: u64 },
@@ -19,7 +19,7 @@ pub enum Change {
 
 /// A device's contents and the state of its zones. Cheap to clone.
 #[derive(Clone)]
-pub struct Image {
+pub(crate) struct Image {
     pub pages: Pages,
     zone_size: u64,
     /// Where each zone ends; none on an ordinary device.
@@ -27,10 +27,10 @@ pub struct Image {
 }
 
 /// Why a device refuses a request.
-pub type Refusal = String;
+pub(crate) type Refusal = String;
 
 impl Image {
-    pub fn new(geometry: Geometry) -> Self {
+    pub(crate) fn new(geometry: Geometry) -> Self {
         let zone_size = geometry.zone.unwrap_or(geometry.size);
         let zones = geometry.zone.map_or(0, |zone| geometry.size / zone);
         Self {
@@ -41,25 +41,25 @@ impl Image {
     }
 
     /// Start, length and write pointer of each zone.
-    pub fn zones(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+    pub(crate) fn zones(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
         let zone = |(index, &pointer)| (index as u64 * self.zone_size, self.zone_size, pointer);
         self.write_pointers.iter().enumerate().map(zone)
     }
 
     /// The number of the zone at a position; none on an ordinary device.
-    pub fn zone_of(&self, at: u64) -> Option<usize> {
+    pub(crate) fn zone_of(&self, at: u64) -> Option<usize> {
         let zone = (at / self.zone_size) as usize;
         (zone < self.write_pointers.len()).then_some(zone)
     }
 
     /// Where the next data of the zone at a position goes.
-    pub fn write_pointer(&self, at: u64) -> Option<u64> {
+    pub(crate) fn write_pointer(&self, at: u64) -> Option<u64> {
         self.zone_of(at)
             .and_then(|zone| self.write_pointers.get(zone).copied())
     }
 
     /// Applies a change as a whole, or refuses it.
-    pub fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
+    pub(crate) fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::Write { at, pages } => {
                 self.advance(*at, pages.len() as u64 * PAGE)?;
@@ -110,7 +110,7 @@ impl Image {
 
 impl Change {
     /// A write of these bytes.
-    pub fn write(at: u64, data: &[u8]) -> Self {
+    pub(crate) fn write(at: u64, data: &[u8]) -> Self {
         let page = |bytes: &[u8]| {
             let mut page = [0; PAGE as usize];
             page[..bytes.len()].copy_from_slice(bytes);
@@ -122,7 +122,7 @@ impl Change {
         }
     }
 
-    pub fn at(&self) -> u64 {
+    pub(crate) fn at(&self) -> u64 {
         match *self {
             Self::Write { at, .. } | Self::Discard { at, .. } => at,
             Self::Reset { zone } | Self::Finish { zone } => zone,

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 /// The size of a sector, the smallest thing that is written as a whole.
-pub const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 
-pub type Page = [u8; PAGE as usize];
+pub(crate) type Page = [u8; PAGE as usize];
 
 const PER_CHUNK: u64 = 256;
 
@@ -14,12 +14,12 @@ type Chunk = Vec<Option<Arc<Page>>>;
 
 /// Sectors; what was never written is zeros.
 #[derive(Clone)]
-pub struct Pages {
+pub(crate) struct Pages {
     chunks: Vec<Arc<Chunk>>,
 }
 
 impl Pages {
-    pub fn new(size: u64) -> Self {
+    pub(crate) fn new(size: u64) -> Self {
         let empty = Arc::new(vec![None; PER_CHUNK as usize]);
         Self {
             chunks: vec![empty; size.div_ceil(PAGE * PER_CHUNK) as usize],
@@ -32,17 +32,17 @@ impl Pages {
         &mut Arc::make_mut(chunk)[(page % PER_CHUNK) as usize]
     }
 
-    pub fn set(&mut self, at: u64, page: Arc<Page>) {
+    pub(crate) fn set(&mut self, at: u64, page: Arc<Page>) {
         *self.place(at) = Some(page);
     }
 
-    pub fn clear(&mut self, at: u64, len: u64) {
+    pub(crate) fn clear(&mut self, at: u64, len: u64) {
         for page in 0..len / PAGE {
             *self.place(at + page * PAGE) = None;
         }
     }
 
-    pub fn read(&self, at: u64, len: u64) -> Vec<u8> {
+    pub(crate) fn read(&self, at: u64, len: u64) -> Vec<u8> {
         let mut data = Vec::with_capacity(len as usize);
         for page in at / PAGE..(at + len) / PAGE {
             match &self.chunks[(page / PER_CHUNK) as usize][(page % PER_CHUNK) as usize] {

@@ -11,46 +11,46 @@ const fn control(number: u32) -> u32 {
     command(3, number, size_of::<ControlCommand>())
 }
 
-pub const ADD_DEVICE: u32 = control(0x04);
-pub const DELETE_DEVICE: u32 = control(0x05);
-pub const START_DEVICE: u32 = control(0x06);
-pub const STOP_DEVICE: u32 = control(0x07);
-pub const SET_PARAMETERS: u32 = control(0x08);
-pub const FETCH: u32 = command(3, 0x20, size_of::<IoCommand>());
-pub const COMMIT_AND_FETCH: u32 = command(3, 0x21, size_of::<IoCommand>());
+pub(super) const ADD_DEVICE: u32 = control(0x04);
+pub(super) const DELETE_DEVICE: u32 = control(0x05);
+pub(super) const START_DEVICE: u32 = control(0x06);
+pub(super) const STOP_DEVICE: u32 = control(0x07);
+pub(super) const SET_PARAMETERS: u32 = control(0x08);
+pub(super) const FETCH: u32 = command(3, 0x20, size_of::<IoCommand>());
+pub(super) const COMMIT_AND_FETCH: u32 = command(3, 0x21, size_of::<IoCommand>());
 
 /// Data is copied by reads and writes of the character device.
-pub const USER_COPY: u64 = 1 << 7;
-pub const ZONED: u64 = 1 << 8;
-pub const NO_PARTITION_SCAN: u64 = 1 << 18;
+pub(super) const USER_COPY: u64 = 1 << 7;
+pub(super) const ZONED: u64 = 1 << 8;
+pub(super) const NO_PARTITION_SCAN: u64 = 1 << 18;
 
-pub const BASIC: u32 = 1 << 0;
-pub const DISCARD: u32 = 1 << 1;
-pub const ZONES: u32 = 1 << 3;
-pub const VOLATILE_CACHE: u32 = 1 << 2;
-pub const FUA: u32 = 1 << 3;
+pub(super) const BASIC: u32 = 1 << 0;
+pub(super) const DISCARD: u32 = 1 << 1;
+pub(super) const ZONES: u32 = 1 << 3;
+pub(super) const VOLATILE_CACHE: u32 = 1 << 2;
+pub(super) const FUA: u32 = 1 << 3;
 
-pub const OP_READ: u8 = 0;
-pub const OP_WRITE: u8 = 1;
-pub const OP_FLUSH: u8 = 2;
-pub const OP_DISCARD: u8 = 3;
-pub const OP_ZONE_OPEN: u8 = 10;
-pub const OP_ZONE_CLOSE: u8 = 11;
-pub const OP_ZONE_FINISH: u8 = 12;
-pub const OP_ZONE_APPEND: u8 = 13;
-pub const OP_ZONE_RESET: u8 = 15;
-pub const OP_REPORT_ZONES: u8 = 18;
+pub(super) const OP_READ: u8 = 0;
+pub(super) const OP_WRITE: u8 = 1;
+pub(super) const OP_FLUSH: u8 = 2;
+pub(super) const OP_DISCARD: u8 = 3;
+pub(super) const OP_ZONE_OPEN: u8 = 10;
+pub(super) const OP_ZONE_CLOSE: u8 = 11;
+pub(super) const OP_ZONE_FINISH: u8 = 12;
+pub(super) const OP_ZONE_APPEND: u8 = 13;
+pub(super) const OP_ZONE_RESET: u8 = 15;
+pub(super) const OP_REPORT_ZONES: u8 = 18;
 /// Among the flags of a request.
-pub const REQUEST_FUA: u32 = 1 << 13;
+pub(super) const REQUEST_FUA: u32 = 1 << 13;
 
 /// Where a request's data is in the character device.
-pub const fn data_position(tag: u16) -> u64 {
+pub(super) const fn data_position(tag: u16) -> u64 {
     0x8000_0000 + ((tag as u64) << 25)
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, Immutable)]
-pub struct ControlCommand {
+pub(super) struct ControlCommand {
     pub device: u32,
     pub queue: u16,
     pub len: u16,
@@ -63,7 +63,7 @@ pub struct ControlCommand {
 
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, FromBytes, Immutable, KnownLayout)]
-pub struct DeviceInfo {
+pub(super) struct DeviceInfo {
     pub queues: u16,
     pub queue_depth: u16,
     pub state: u16,
@@ -81,7 +81,7 @@ pub struct DeviceInfo {
 
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, FromBytes, Immutable, KnownLayout)]
-pub struct Parameters {
+pub(super) struct Parameters {
     pub len: u32,
     pub types: u32,
     pub attributes: u32,
@@ -109,7 +109,7 @@ pub struct Parameters {
 
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, Immutable)]
-pub struct IoCommand {
+pub(super) struct IoCommand {
     pub queue: u16,
     pub tag: u16,
     pub result: i32,
@@ -119,7 +119,7 @@ pub struct IoCommand {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Descriptor {
+pub(super) struct Descriptor {
     pub op_and_flags: u32,
     pub count: u32,
     pub sector: u64,
@@ -129,7 +129,7 @@ pub struct Descriptor {
 /// `struct blk_zone` of `linux/blkzoned.h`.
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, Immutable)]
-pub struct ReportedZone {
+pub(super) struct ReportedZone {
     pub start: u64,
     pub len: u64,
     pub write_pointer: u64,

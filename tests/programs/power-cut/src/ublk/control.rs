@@ -8,13 +8,13 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use zerocopy::IntoBytes;
 
-pub struct Control {
+pub(super) struct Control {
     file: File,
     ring: IoUring<Entry128>,
 }
 
 impl Control {
-    pub fn open() -> Result<Self> {
+    pub(super) fn open() -> Result<Self> {
         let path = "/dev/ublk-control";
         let file = File::options().read(true).write(true).open(path);
         Ok(Self {
@@ -24,7 +24,7 @@ impl Control {
     }
 
     /// Sends a command and waits for its end. What its address points to lives at least as long.
-    pub fn send(&mut self, operation: u32, command: ControlCommand) -> Result<()> {
+    pub(super) fn send(&mut self, operation: u32, command: ControlCommand) -> Result<()> {
         let mut bytes = [0; 80];
         let command = command.as_bytes();
         bytes[..command.len()].copy_from_slice(command);

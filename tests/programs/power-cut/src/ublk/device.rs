@@ -15,21 +15,21 @@ const SECTOR: u64 = 512;
 
 /// What a device looks like. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Geometry {
+pub(crate) struct Geometry {
     pub size: u64,
     /// The size of a zone, on a zoned device.
     pub zone: Option<u64>,
 }
 
 /// A block device with a volatile cache, served by a thread of this process.
-pub struct Device {
+pub(crate) struct Device {
     control: Control,
     number: u32,
     server: Option<JoinHandle<Result<()>>>,
 }
 
 impl Device {
-    pub fn start(geometry: Geometry, mut backend: Box<dyn Backend>) -> Result<Self> {
+    pub(crate) fn start(geometry: Geometry, mut backend: Box<dyn Backend>) -> Result<Self> {
         let mut control = Control::open()?;
         let number = add(&mut control, geometry)?;
         let path = format!("/dev/ublkc{number}");
@@ -59,12 +59,12 @@ impl Device {
         })
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         format!("/dev/ublkb{}", self.number).into()
     }
 
     /// Stops the device, which nobody may use any more.
-    pub fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         self.end()
     }
 

@@ -7,5 +7,5 @@ mod control;
 mod device;
 mod queue;
 
-pub use device::{Device, Geometry};
-pub use queue::{zone_report, Answer, Backend, Request, Verb};
+pub(crate) use device::{Device, Geometry};
+pub(crate) use queue::{zone_report, Answer, Backend, Request, Verb};

@@ -10,11 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use zerocopy::IntoBytes;
 
-pub const DEPTH: u16 = 64;
+pub(super) const DEPTH: u16 = 64;
 const SECTOR: u64 = 512;
 
 /// What is asked of a device. Positions and lengths are in bytes.
-pub enum Verb {
+pub(crate) enum Verb {
     Read {
         at: u64,
         len: u64,
@@ -48,13 +48,13 @@ pub enum Verb {
     },
 }
 
-pub struct Request {
+pub(crate) struct Request {
     pub tag: u16,
     pub verb: Verb,
 }
 
 /// The answer to a request.
-pub struct Answer {
+pub(crate) struct Answer {
     pub tag: u16,
     /// What is read.
     pub data: Vec<u8>,
@@ -64,7 +64,7 @@ pub struct Answer {
 }
 
 /// What stands behind a device.
-pub trait Backend: Send {
+pub(crate) trait Backend: Send {
     /// Takes requests that came at the same time; answers may come later.
     fn take(&mut self, batch: Vec<Request>);
     /// What can be answered now.
@@ -108,7 +108,7 @@ impl Drop for Descriptors {
 }
 
 /// Serves a device until it is stopped.
-pub fn serve(file: &File, backend: &mut dyn Backend) -> Result<()> {
+pub(super) fn serve(file: &File, backend: &mut dyn Backend) -> Result<()> {
     let mut queue = Queue {
         file,
         descriptors: Descriptors::map(file)?,
@@ -256,7 +256,11 @@ const FULL: u8 = 14;
 
 /// The answer to a request for a report of `count` zones from the one at `at`. The zones are given by their start,
 /// length and write pointer; all of them are sequential.
-pub fn zone_report(zones: impl Iterator<Item = (u64, u64, u64)>, at: u64, count: u64) -> Vec<u8> {
+pub(crate) fn zone_report(
+    zones: impl Iterator<Item = (u64, u64, u64)>,
+    at: u64,
+    count: u64,
+) -> Vec<u8> {
     let report = |(start, len, pointer): (u64, u64, u64)| ReportedZone {
         start: start / SECTOR,
         len: len / SECTOR,

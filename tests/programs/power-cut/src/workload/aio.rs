@@ -41,12 +41,12 @@ struct Event {
     result_too: i64,
 }
 
-pub struct Aio {
+pub(super) struct Aio {
     context: u64,
 }
 
 impl Aio {
-    pub fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let mut context = 0_u64;
         // SAFETY: the kernel writes the context's number.
         let result = unsafe { libc::syscall(libc::SYS_io_setup, DEPTH, &mut context) };
@@ -60,8 +60,7 @@ impl Aio {
         controls: &[Control],
         ended: &mut dyn FnMut(usize, i64) -> Result<()>,
     ) -> Result<()> {
-        let pointers: Vec<*const Control> =
-            controls.iter().map(|control| control as *const _).collect();
+        let pointers: Vec<*const Control> = controls.iter().map(std::ptr::from_ref).collect();
         let mut submitted = 0;
         while submitted < pointers.len() {
             let rest = &pointers[submitted..];

@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-pub struct Blocking;
+pub(super) struct Blocking;
 
 impl Engine for Blocking {
     fn write(

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Which calls write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
+pub(crate) enum Interface {
     Blocking,
     Aio,
     Uring,
@@ -13,7 +13,7 @@ pub enum Interface {
 
 /// What makes it durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     ODsync,
     OSync,
     RwfDsync,
@@ -26,7 +26,7 @@ pub enum Durability {
 
 /// What is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// Data that is there and durable.
     Overwrite,
     /// The end of a file, which at first is new and empty.
@@ -36,13 +36,13 @@ pub enum Target {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     Direct,
     Buffered,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Combination {
+pub(crate) struct Combination {
     pub interface: Interface,
     pub durability: Durability,
     pub target: Target,
@@ -51,7 +51,7 @@ pub struct Combination {
 
 impl Combination {
     /// All of them.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         use {Access::*, Durability::*, Interface::*, Target::*};
         let mut all = Vec::new();
         for durability in [
@@ -74,7 +74,7 @@ impl Combination {
 
 impl Durability {
     /// Whether each write is durable when it is done.
-    pub fn with_each_write(self) -> bool {
+    pub(crate) fn with_each_write(self) -> bool {
         matches!(
             self,
             Self::ODsync | Self::OSync | Self::RwfDsync | Self::RwfSync
@@ -82,7 +82,7 @@ impl Durability {
     }
 
     /// What `open` is told.
-    pub fn open_flags(self) -> i32 {
+    pub(crate) fn open_flags(self) -> i32 {
         match self {
             Self::ODsync => libc::O_DSYNC,
             Self::OSync => libc::O_SYNC,
@@ -91,7 +91,7 @@ impl Durability {
     }
 
     /// What each write is told.
-    pub fn write_flags(self) -> i32 {
+    pub(crate) fn write_flags(self) -> i32 {
         match self {
             Self::RwfDsync => libc::RWF_DSYNC,
             Self::RwfSync => libc::RWF_SYNC,

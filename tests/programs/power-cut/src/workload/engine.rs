@@ -13,28 +13,28 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 struct Aligned([u8; 4096]);
 
 /// Data on its way to a place in a file.
-pub struct Piece {
+pub(super) struct Piece {
     pub at: u64,
     buffer: Vec<Aligned>,
     len: usize,
 }
 
 impl Piece {
-    pub fn new(at: u64, len: usize) -> Self {
+    pub(super) fn new(at: u64, len: usize) -> Self {
         let buffer = vec![Aligned([0; 4096]); len.div_ceil(4096)];
         Self { at, buffer, len }
     }
 
-    pub fn data(&self) -> &[u8] {
+    pub(super) fn data(&self) -> &[u8] {
         &self.buffer.as_bytes()[..self.len]
     }
 
-    pub fn data_mut(&mut self) -> &mut [u8] {
+    pub(super) fn data_mut(&mut self) -> &mut [u8] {
         &mut self.buffer.as_mut_bytes()[..self.len]
     }
 
     /// Judges the result of its write.
-    pub fn written(&self, result: i64) -> Result<()> {
+    pub(super) fn written(&self, result: i64) -> Result<()> {
         match result {
             0.. => ensure!(
                 result as usize == self.len,
@@ -48,7 +48,7 @@ impl Piece {
 }
 
 /// An interface, open.
-pub trait Engine {
+pub(super) trait Engine {
     /// Writes all pieces at once; `done` is told of each as soon as it is.
     fn write(
         &mut self,
@@ -61,7 +61,7 @@ pub trait Engine {
     fn sync(&mut self, file: &File, durability: Durability) -> Result<()>;
 }
 
-pub fn open(interface: Interface) -> Result<Box<dyn Engine>> {
+pub(super) fn open(interface: Interface) -> Result<Box<dyn Engine>> {
     Ok(match interface {
         Interface::Blocking => Box::new(Blocking),
         Interface::Aio => Box::new(Aio::new()?),

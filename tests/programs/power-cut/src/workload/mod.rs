@@ -8,12 +8,12 @@ mod engine;
 mod uring;
 mod worker;
 
-pub use combination::{Combination, Durability, Interface};
-pub use worker::{Files, Worker};
+pub(crate) use combination::{Combination, Durability, Interface};
+pub(crate) use worker::{Files, Worker};
 
 /// Some units of a file are written. Versions of a unit ascend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Write {
+pub(crate) struct Write {
     pub file: u32,
     pub first: u64,
     pub count: u64,

@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 
-pub struct Uring(IoUring);
+pub(super) struct Uring(IoUring);
 
 impl Uring {
-    pub fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         Ok(Self(IoUring::new(16)?))
     }
 

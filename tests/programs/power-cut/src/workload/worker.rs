@@ -21,17 +21,17 @@ const BLOCK: u64 = 8;
 
 /// Where the files of a volume are.
 #[derive(Clone)]
-pub struct Files {
+pub(crate) struct Files {
     pub folder: PathBuf,
 }
 
 impl Files {
-    pub fn path(&self, file: u32) -> PathBuf {
+    pub(crate) fn path(&self, file: u32) -> PathBuf {
         self.folder.join(format!("file{file}"))
     }
 }
 
-pub struct Worker {
+pub(crate) struct Worker {
     pub files: Files,
     pub log: Log,
     pub random: SmallRng,
@@ -44,7 +44,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(
+    pub(crate) fn new(
         files: Files,
         log: Log,
         random: SmallRng,
@@ -70,7 +70,7 @@ impl Worker {
     }
 
     /// Makes the files that are not new when they are written to, not durable yet.
-    pub fn set_up(&self) -> Result<Vec<Write>> {
+    pub(crate) fn set_up(&self) -> Result<Vec<Write>> {
         let mut writes = Vec::new();
         for (index, combination) in self.combinations.iter().enumerate() {
             let file = self.file(index);
@@ -101,7 +101,7 @@ impl Worker {
     }
 
     /// Writes once with each combination, in an order of its own.
-    pub fn run(&mut self) -> Result<()> {
+    pub(crate) fn run(&mut self) -> Result<()> {
         let mut order: Vec<usize> = (0..self.combinations.len()).collect();
         rand::seq::SliceRandom::shuffle(&mut order[..], &mut self.random);
         for index in order {

@@ -9,7 +9,7 @@ use engine::disk::{BlockGroupFlags, Incompat, Kind};
 use zerocopy::{little_endian::U64, FromBytes};
 
 /// Takes the flag from a superblock.
-pub fn superblock(raw: &mut RawSuperblock) {
+pub(crate) fn superblock(raw: &mut RawSuperblock) {
     let features = Incompat::new(raw.incompat_flags.get()).without(Incompat::MIXED_GROUPS);
     raw.incompat_flags.set(features.get());
     let len = raw.sys_chunk_array_size.get() as usize;
@@ -26,7 +26,7 @@ pub fn superblock(raw: &mut RawSuperblock) {
 }
 
 /// Takes the flag from the chunks and block groups in a leaf.
-pub fn leaf(bytes: &mut [u8]) {
+pub(crate) fn leaf(bytes: &mut [u8]) {
     let Ok((header, rest)) = RawHeader::mut_from_prefix(bytes) else {
         return;
     };

@@ -14,7 +14,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 /// What the gate did.
 #[derive(Default)]
-pub struct Blocks {
+pub(crate) struct Blocks {
     superblocks: Tally,
     blocks: Tally,
 }
@@ -57,7 +57,7 @@ impl Tally {
 impl Blocks {
     /// Goes through an image; the same image adapted and with right checksums. Without a superblock that passes then,
     /// nobody knows the size of blocks, and they are left alone.
-    pub fn gate(&mut self, image: &Image) -> Image {
+    pub(crate) fn gate(&mut self, image: &Image) -> Image {
         let mut adapted = image.clone();
         let mut known = None;
         for place in SUPERBLOCK_PLACES {

@@ -14,7 +14,7 @@ const PROCESSOR: u64 = 60;
 const PATIENCE: u64 = 300;
 
 /// Limits this process.
-pub fn set() -> std::io::Result<()> {
+pub(crate) fn set() -> std::io::Result<()> {
     let limit = |limit| Rlimit {
         current: Some(limit),
         maximum: Some(limit),
@@ -34,7 +34,7 @@ fn watch_the_clock() {
 }
 
 /// Has this program look at `image` in a process of its own; what it printed, `Err` where it failed.
-pub fn run_one(image: &Path) -> Result<String, String> {
+pub(crate) fn run_one(image: &Path) -> Result<String, String> {
     let error = |error: std::io::Error| error.to_string();
     let mut child = Command::new(std::env::current_exe().map_err(error)?)
         .arg("--one")

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// What is done with a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub(crate) enum Work {
     /// `btrfs check` looks at its end.
     Check,
     /// The power is cut in every write of it, or only in this event.
@@ -17,7 +17,7 @@ pub enum Work {
 
 /// A history on a kind of device. Kind and seed say all about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Job {
+pub(crate) struct Job {
     /// The kind.
     pub kind: DeviceKind,
     /// The seed.
@@ -48,7 +48,7 @@ const SYNCS: u64 = 90;
 
 impl Job {
     /// An empty file system. Seeds go through the variants of the kind, and with each through the profiles.
-    pub fn image(&self) -> Image {
+    pub(crate) fn image(&self) -> Image {
         self.kind.image(self.seed)
     }
 
@@ -69,7 +69,7 @@ impl Job {
     }
 
     /// Does it; a panic is a failure. `each_cut` hears of every power cut.
-    pub fn run(&self, each_cut: &mut (dyn FnMut() + Send)) -> Result<Cuts, String> {
+    pub(crate) fn run(&self, each_cut: &mut (dyn FnMut() + Send)) -> Result<Cuts, String> {
         // A panic leaves locks held, which the lock checker counts by thread.
         let done = std::thread::scope(|scope| scope.spawn(|| self.work(each_cut)).join());
         done.unwrap_or_else(|panic| {

@@ -10,7 +10,7 @@ const FIRST_CUT_SEED: u64 = 1_000_000;
 
 /// Many random histories on every kind of device, and power cuts in every write of some.
 #[derive(Parser)]
-pub struct Options {
+pub(crate) struct Options {
     /// The kind of device; all of them if it is not said
     #[arg(long, value_parser = kind)]
     kind: Option<DeviceKind>,
@@ -41,7 +41,7 @@ pub struct Options {
 
 impl Options {
     /// All that is to do, the long ones first.
-    pub fn jobs(&self) -> Vec<Job> {
+    pub(crate) fn jobs(&self) -> Vec<Job> {
         let all = DeviceKind::ALL;
         let kinds = self.kind.as_ref().map_or(&all[..], std::slice::from_ref);
         if let Some((seed, work)) = self.alone() {

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const SHOWN: usize = 60;
 
 /// Counts, for all workers.
-pub struct Progress {
+pub(crate) struct Progress {
     begun: Instant,
     total: usize,
     state: Mutex<State>,
@@ -42,7 +42,7 @@ struct Done {
 
 impl Progress {
     /// Nothing was done yet.
-    pub fn new(jobs: &VecDeque<Job>) -> Self {
+    pub(crate) fn new(jobs: &VecDeque<Job>) -> Self {
         Self {
             begun: Instant::now(),
             total: jobs.len(),
@@ -56,12 +56,12 @@ impl Progress {
     }
 
     /// Somebody does `job`.
-    pub fn begin(&self, job: Job) {
+    pub(crate) fn begin(&self, job: Job) {
         self.state().running.push((job, Instant::now()));
     }
 
     /// A power cut of `job` is over.
-    pub fn cut(&self, job: Job) {
+    pub(crate) fn cut(&self, job: Job) {
         let mut state = self.state();
         state.cuts += 1;
         if let Some((_, since)) = state.running.iter_mut().find(|(other, _)| *other == job) {
@@ -70,7 +70,7 @@ impl Progress {
     }
 
     /// `job` is over.
-    pub fn end(&self, job: Job, result: Result<Cuts, String>) {
+    pub(crate) fn end(&self, job: Job, result: Result<Cuts, String>) {
         let mut state = self.state();
         state.running.retain(|(other, _)| *other != job);
         match result {
@@ -91,7 +91,7 @@ impl Progress {
     }
 
     /// Says how far it is until [`Self::finish`]; ends the process when something does not come to an end.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         let mut state = self.state();
         while !state.finished {
             state = self.changed.wait_timeout(state, INTERVAL).unwrap().0;
@@ -117,18 +117,18 @@ impl Progress {
     }
 
     /// All is done.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.state().finished = true;
         self.changed.notify_all();
     }
 
     /// How many histories failed.
-    pub fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.state().failures.len()
     }
 
     /// What was done, a line for each kind of device and one for all.
-    pub fn sum(&self) -> String {
+    pub(crate) fn sum(&self) -> String {
         let state = self.state();
         let mut lines: Vec<String> = state
             .done

@@ -163,7 +163,7 @@ impl Driver {
             Op::Create { id, at, kind, mode } => self.create(*id, at, kind, *mode),
             Op::CreateUnnamed { id, dir } => {
                 let dir = self.inode(*dir)?;
-                let new = self.new(NewKind::File, S_IFREG | 0o600);
+                let new = self.entry(NewKind::File, S_IFREG | 0o600);
                 let inode = self.mounted.fs.names().create_unnamed(&dir, &new)?;
                 self.keep(*id, inode);
                 Ok(())
@@ -253,7 +253,7 @@ impl Driver {
         }
     }
 
-    fn new<'a>(&self, kind: NewKind<'a>, mode: u32) -> New<'a> {
+    fn entry<'a>(&self, kind: NewKind<'a>, mode: u32) -> New<'a> {
         New {
             kind,
             mode,
@@ -273,7 +273,7 @@ impl Driver {
             Kind::Device(number) => (NewKind::Device(*number), S_IFCHR),
             Kind::Fifo => (NewKind::Fifo, S_IFIFO),
         };
-        let new = self.new(kind, file_type | mode);
+        let new = self.entry(kind, file_type | mode);
         let inode = self.mounted.fs.names().create(&dir, &at.name, &new)?;
         self.keep(id, inode);
         Ok(())
@@ -310,7 +310,7 @@ impl Driver {
             return Err(EEXIST);
         }
         let (from_dir, to_dir) = (self.inode(from.dir)?, self.inode(to.dir)?);
-        let new = self.new(NewKind::Device(0), S_IFCHR);
+        let new = self.entry(NewKind::Device(0), S_IFCHR);
         let replaced = target.as_ref().map(|(_, inode)| &**inode);
         let mode = match how {
             How::Exchange => RenameMode::Exchange(replaced.ok_or(ENOENT)?),

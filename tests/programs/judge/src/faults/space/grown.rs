@@ -28,7 +28,7 @@ enum Growth {
     DirectWrite,
 }
 
-pub fn run(dir: &Path) -> Result<()> {
+pub(super) fn run(dir: &Path) -> Result<()> {
     let path = dir.join("grown");
     let mut failed = 0;
     for cut in [LEFT * BLOCK, LEFT * BLOCK - 2000] {

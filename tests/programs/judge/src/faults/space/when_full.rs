@@ -17,7 +17,7 @@ const FREE: u64 = 24;
 /// Blocks of a file that is one folio, where the kernel has large ones.
 const LARGE: u64 = 256;
 
-pub fn run(dir: &Path) -> Result<()> {
+pub(super) fn run(dir: &Path) -> Result<()> {
     let (cut, large) = (open(&dir.join("full-cut"))?, open(&dir.join("full-large"))?);
     // In memory, dirty, before space is short.
     let stored = one_block(&large)?;
