@@ -1,60 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making chunks and removing empty ones.
 
-use super::refs::Context;
+use super::context::Context;
+use super::leaving::Leaving;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::Roots;
 use crate::btree::{Allocate, Tree};
-use crate::disk::{
-    BlockGroupFlags, ChunkItem, DevExtent, DevItem, Flaw, Generation, Key, Logical, ObjectId,
-    Physical,
-};
+use crate::disk::{BlockGroupFlags, ChunkItem, DevExtent, DevItem, Flaw, Key, ObjectId, Physical};
 use crate::map::insert_in_order;
 use crate::space::{Class, Removal};
 use crate::volume::{Chunk, DeviceRange, Stripe};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
-use kernel::sync::Arc;
 use latch::prelude::*;
-
-/// Serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
-pub(super) struct Chunks {
-    /// Removed in transactions that are not durable yet: their device ranges are not free.
-    leaving: KVVec<(Generation, Arc<Chunk>)>,
-}
 
 /// How many chunks had been made when somebody found that one is missing: who waited for another's makes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Made(u64);
 
-impl Chunks {
-    /// At mount.
-    pub(super) fn new() -> Self {
-        Self {
-            leaving: KVVec::new(),
-        }
-    }
-
-    /// The transaction is durable: what it removed is gone.
-    fn settle(&mut self, committed: Generation) {
-        let is_gone = |(generation, _): &(Generation, Arc<Chunk>)| *generation <= committed;
-        while let Some(at) = self.leaving.iter().position(is_gone) {
-            let Some(last) = self.leaving.pop() else {
-                return;
-            };
-            if let Some(hole) = self.leaving.get_mut(at) {
-                *hole = last;
-            }
-        }
-    }
-
-    /// A removed chunk's device ranges are not to be used before the next mount.
-    fn keep(&mut self, logical: Logical) {
-        for (generation, chunk) in self.leaving.iter_mut() {
-            if chunk.logical == logical {
-                *generation = Generation::new(u64::MAX);
-            }
+impl Context<'_> {
+    /// Makes the chunk that should be made before blocks run short, from inside the transaction. No tree block lock
+    /// is held by the caller. Not to be able to is no error.
+    pub(super) fn make_wanted_chunk(&self) -> Result {
+        let before = self.shared().chunks_made();
+        let Some(class) = self.shared().space.chunk_wanted() else {
+            return Ok(());
+        };
+        match self.shared().make_chunk(self, class, before) {
+            Err(error) if error == ENOSPC => Ok(()),
+            made => made,
         }
     }
 }
@@ -68,21 +43,21 @@ impl Shared {
     /// Makes a chunk, unless one was made since `before`. `ENOSPC` when the device has no room for it; the
     /// transaction is as before then.
     pub(super) fn make_chunk(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
-        let chunks = self.chunks.lock();
+        let leaving = self.leaving.lock();
         if self.chunks_made() != before {
             return Ok(());
         }
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.space.chunk_wanted() == Some(Class::System) {
-            self.make_one(context, &chunks, Class::System)?;
+            self.make_one(context, &leaving, Class::System)?;
         }
-        self.make_one(context, &chunks, class)
+        self.make_one(context, &leaving, class)
     }
 
-    fn make_one(&self, context: &Context<'_>, chunks: &Chunks, class: Class) -> Result {
+    fn make_one(&self, context: &Context<'_>, leaving: &Leaving, class: Class) -> Result {
         let device = self.trees.required(ObjectId::DEV_TREE)?;
         let flags = self.space.new_chunk_flags(class);
-        let planned = self.plan(&device, chunks, flags).inspect_err(|error| {
+        let planned = self.plan(&device, leaving, flags).inspect_err(|error| {
             if *error == ENOSPC {
                 self.space.chunk_refused(class);
             }
@@ -99,9 +74,9 @@ impl Shared {
     }
 
     /// Plans a chunk on the first device that has room for it.
-    fn plan(&self, device: &Tree, chunks: &Chunks, flags: BlockGroupFlags) -> Result<Chunk> {
+    fn plan(&self, device: &Tree, leaving: &Leaving, flags: BlockGroupFlags) -> Result<Chunk> {
         for devid in self.volume.device_ids() {
-            let used = self.device_ranges(device, devid, chunks)?;
+            let used = self.device_ranges(device, devid, leaving)?;
             match self.volume.plan_chunk(flags, devid, &used) {
                 Err(error) if error == ENOSPC => {}
                 planned => return planned,
@@ -149,7 +124,7 @@ impl Shared {
         &self,
         device: &Tree,
         devid: u64,
-        chunks: &Chunks,
+        leaving: &Leaving,
     ) -> Result<KVVec<DeviceRange>> {
         let mut ranges = KVVec::new();
         let all = |start| DevExtent::key(devid, Physical::new(start));
@@ -163,7 +138,7 @@ impl Shared {
             insert_in_order(&mut ranges, range)?;
             Ok(ControlFlow::Continue(()))
         })?;
-        for (_, chunk) in chunks.leaving.iter() {
+        for chunk in leaving.iter() {
             let len = chunk.stripe_len()?;
             for stripe in chunk.stripes.iter().filter(|stripe| stripe.devid == devid) {
                 let range = DeviceRange {
@@ -209,10 +184,8 @@ impl Shared {
     pub(super) fn remove_chunk(&self, context: &Context<'_>, removal: Removal) -> Result {
         let chunk = removal.chunk().clone();
         let device = self.trees.required(ObjectId::DEV_TREE)?;
-        let mut chunks = self.chunks.lock();
-        chunks
-            .leaving
-            .push((context.generation(), chunk.clone()), GFP_NOFAIL)?;
+        let mut leaving = self.leaving.lock();
+        leaving.push(context.generation(), chunk.clone())?;
         for stripe in chunk.stripes.iter() {
             device.remove(context, &dev_extent_key(stripe))?;
         }
@@ -236,7 +209,7 @@ impl Shared {
         if removed.is_empty() {
             return Ok(());
         }
-        let mut chunks = self.chunks.lock();
+        let mut leaving = self.leaving.lock();
         for chunk in removed.iter() {
             self.store.discard(chunk.logical, chunk.len);
             self.volume.remove_chunk(chunk.logical);
@@ -247,10 +220,10 @@ impl Shared {
                     chunk.logical,
                     errno
                 );
-                chunks.keep(chunk.logical);
+                leaving.keep(chunk.logical);
             }
         }
-        chunks.settle(transaction.generation);
+        leaving.settle(transaction.generation);
         // A chunk that found no place before may find one now.
         self.space.ranges_freed();
         Ok(())
@@ -266,7 +239,7 @@ impl Shared {
         let mut used = |devid| {
             let ranges = self.trees.required(ObjectId::DEV_TREE);
             let ranges =
-                ranges.and_then(|tree| self.device_ranges(&tree, devid, &self.chunks.lock()));
+                ranges.and_then(|tree| self.device_ranges(&tree, devid, &self.leaving.lock()));
             ranges.inspect_err(|error| listed = Err(*error))
         };
         let reset = self.volume.reset_stray_zones(&mut used);

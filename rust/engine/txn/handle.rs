@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The right to change trees.
 
+use super::context::{Context, Joined};
 use super::join::Joiner;
-use super::refs::{Context, Joined, Limit};
+use super::run_refs::Limit;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::Units;

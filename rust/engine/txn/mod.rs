@@ -14,9 +14,11 @@
 //! | `transaction`  | one transaction: what it has changed so far                                           |
 //! | `shared`       | what all handles of a mounted volume share                                            |
 //! | `refs/`        | delayed references: who references which extent                                       |
-//! | `checksums`    | removing the checksums of data that is gone                                           |
+//! | `context`      | a transaction as the trees see it                                                     |
+//! | `run_refs`     | running delayed references: from the queue to the trees                               |
 //! | `commit/`      | from the running transaction to a superblock                                          |
 //! | `chunks`       | making chunks and removing empty ones                                                 |
+//! | `leaving`      | removed chunks whose device ranges are not free yet                                   |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `ranges`       | ranges of addresses, ascending, neighbours merged                                     |
 //! | `counters`     | what commits cost                                                                     |
@@ -31,18 +33,20 @@
 //!
 //! [`Allocate`]: crate::btree::Allocate
 
-mod checksums;
 mod chunks;
 mod commit;
+mod context;
 mod counters;
 mod handle;
 mod join;
+mod leaving;
 mod mount;
 mod options;
 mod ranges;
 mod reclaim;
 mod refs;
 mod roots;
+mod run_refs;
 mod shared;
 mod shortage;
 mod transaction;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mounting: from a superblock to open trees.
 
-use super::chunks::Chunks;
 use super::join::Joining;
+use super::leaving::Leaving;
 use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
@@ -40,13 +40,19 @@ pub(super) fn open(
         volume.check_active_zones()?;
         tell_leftovers(&trees)?;
     }
-    let runner = runner(&volume, &store, &trees)?;
+    let extents = trees.required(ObjectId::EXTENT_TREE)?;
     let of_space = space::Trees {
-        extent: runner.extents.clone(),
-        block_groups: block_group_tree(&volume, &trees, &runner.extents)?,
+        extent: extents.clone(),
+        block_groups: block_group_tree(&volume, &trees, &extents)?,
         free_space: free_space_tree(&volume, &trees)?,
     };
     let space = Space::load(volume.clone(), of_space, space_options(&options))?;
+    let runner = Runner {
+        extents,
+        checksums: trees.get_optional(ObjectId::CSUM_TREE)?,
+        space: space.clone(),
+        layout: layout(&volume, &store),
+    };
     let committed = volume.superblock().generation;
     let shared = Shared {
         volume,
@@ -55,7 +61,7 @@ pub(super) fn open(
         trees,
         access,
         runner: Mutex::new(runner, Rank::RefsRunner)?,
-        chunks: Mutex::new(Chunks::new(), Rank::Chunks)?,
+        leaving: Mutex::new(Leaving::new(), Rank::Chunks)?,
         chunks_made: AtomicU64::new(0),
         joining: Mutex::new(Joining::new(committed), Rank::Joining)?,
         moved: Condvar::new(Rank::Joining)?,
@@ -215,22 +221,18 @@ fn tell_leftovers(trees: &OpenTrees) -> Result {
     Ok(())
 }
 
-fn runner(volume: &Volume, store: &Arc<dyn Store>, trees: &OpenTrees) -> Result<Runner> {
+fn layout(volume: &Volume, store: &Arc<dyn Store>) -> Layout {
     let format = volume.format();
     let metadata = match format.incompat.contains(Incompat::SKINNY_METADATA) {
         true => Metadata::Skinny,
         false => Metadata::Full,
     };
-    Ok(Runner {
-        extents: trees.required(ObjectId::EXTENT_TREE)?,
-        checksums: trees.get_optional(ObjectId::CSUM_TREE)?,
-        layout: Layout {
-            node_size: store.node_size(),
-            metadata,
-            sector_size: format.sector_size,
-            checksum_len: format.checksum.size(),
-        },
-    })
+    Layout {
+        node_size: store.node_size(),
+        metadata,
+        sector_size: format.sector_size,
+        checksum_len: format.checksum.size(),
+    }
 }
 
 fn space_options(options: &Options) -> space::Options {

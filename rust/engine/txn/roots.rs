@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The open trees and their root items.
 
-use super::refs::Context;
 use super::transaction::Touched;
-use crate::btree::{Store, Tree};
+use crate::btree::{Allocate, Store, Tree};
 use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
 use crate::map::OrdMap;
 use kernel::sync::Arc;
@@ -128,7 +127,7 @@ impl OpenTrees {
     /// Writes where a tree is now into its root item.
     pub(super) fn write_root_item(
         &self,
-        context: &Context<'_>,
+        txn: &dyn Allocate,
         id: TreeId,
         touched: Touched,
     ) -> Result {
@@ -138,14 +137,14 @@ impl OpenTrees {
         let found = self.open.lock().get(&id).cloned();
         let Opened { tree, root_item } = found.ok_or(NOT_OPEN)?;
         let pointer = tree.root_pointer();
-        let written = self.root.update(context, &root_item, |bytes| {
+        let written = self.root.update(txn, &root_item, |bytes| {
             write_root(bytes, pointer, touched.used, |flaw| {
                 self.broken(&root_item, flaw)
             })
         })?;
         match written? {
             None => Ok(()),
-            Some(grown) => self.root.replace(context, &root_item, &grown),
+            Some(grown) => self.root.replace(txn, &root_item, &grown),
         }
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What all handles of a mounted volume share.
 
-use super::chunks::Chunks;
 use super::join::{Joiner, Joining};
-use super::refs::Runner;
+use super::leaving::Leaving;
+use super::refs::{Head, Runner};
 use super::roots::OpenTrees;
 use super::transaction::Transaction;
 use super::{Access, Clock, Counters, Roots, Witness};
@@ -23,7 +23,8 @@ pub(super) struct Shared {
     pub(super) trees: OpenTrees,
     pub(super) access: Access,
     pub(super) runner: Mutex<Runner>,
-    pub(super) chunks: Mutex<Chunks>,
+    /// Its lock serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
+    pub(super) leaving: Mutex<Leaving>,
     pub(super) chunks_made: AtomicU64,
     pub(super) joining: Mutex<Joining>,
     /// Wakes those who wait for a change of `joining`.
@@ -154,8 +155,9 @@ impl Shared {
     }
 
     /// A head went from the queue to the trees.
-    pub(super) fn count_run(&self) {
+    pub(super) fn count_run(&self, head: &Head) {
         self.refs_run.fetch_add(1, Ordering::Relaxed);
+        self.count_cancelled(head.met());
     }
 
     /// So many additions of a reference met a drop of it.

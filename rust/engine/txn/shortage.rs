@@ -2,9 +2,9 @@
 //! From a shortage to space: chunks, commits, removal of empty block groups.
 
 use super::chunks::Made;
+use super::context::Joined;
 use super::handle::{run_refs, with_handle, Handle};
 use super::reclaim::reclaim;
-use super::refs::Joined;
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;

@@ -7,8 +7,9 @@ mod superblock;
 
 use crate::btree::WriteMode;
 use crate::disk::{Bug, Generation, Key, Logical, ObjectId, TreeId};
+use crate::txn::context::Context;
 use crate::txn::join::{Joining, Next, Phase};
-use crate::txn::refs::{Context, Limit};
+use crate::txn::run_refs::Limit;
 use crate::txn::shared::Shared;
 use crate::txn::transaction::Transaction;
 use crate::volume::SuperblockImage;

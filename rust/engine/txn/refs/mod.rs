@@ -1,27 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delayed references: who references which extent, queued in memory and applied to the extent tree.
 //!
-//! | module     | what it has                                                  |
-//! |------------|--------------------------------------------------------------|
-//! | `queue`    | what is to change in the extent tree, merged for each extent |
-//! | `runner`   | taking heads from the queue to the trees                     |
-//! | `item`     | an extent item's bytes                                       |
-//! | `keyed`    | references with items of their own                           |
-//! | `allocate` | a transaction as the trees see it                            |
-//!
-//! [`Queue`] merges, [`item`] edits an extent item's bytes, [`keyed`] has the references with items of their own,
-//! [`Runner`] takes heads from the queue to the trees. [`Context`] below is a transaction as the trees see it.
+//! | module      | what it has                                                  |
+//! |-------------|--------------------------------------------------------------|
+//! | `queue`     | what is to change in the extent tree, merged for each extent |
+//! | `head`      | what waits for one extent                                    |
+//! | `runner`    | applying heads to the trees                                  |
+//! | `item`      | an extent's item, taken out of the tree                      |
+//! | `keyed`     | references with items of their own                           |
+//! | `checksums` | removing the checksums of data that is gone                  |
+//! | `layout`    | how the items of this volume look                            |
 //!
 //! Lock order: `RefsRunner` > `MetadataTree` > `DelayedRefs`.
 
-mod allocate;
+mod checksums;
+mod head;
 mod item;
 mod keyed;
+mod layout;
 mod queue;
 mod runner;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use allocate::{Context, Joined};
-pub(super) use queue::Queue;
-pub(super) use runner::{Layout, Limit, Metadata, Runner};
+pub(super) use head::{Change, Extent, Head};
+pub(super) use layout::{Layout, Metadata};
+pub(super) use queue::{Queue, Queued};
+pub(super) use runner::Runner;

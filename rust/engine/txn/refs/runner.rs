@@ -1,68 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Takes heads from the queue to the extent tree.
 
-use super::allocate::Context;
+use super::checksums;
+use super::head::{Extent, FullBackref, Head, Origin};
 use super::item::{Edit, Record};
 use super::keyed::Keyed;
-use super::queue::{Extent, FullBackref, Head, Origin};
+use super::layout::{Layout, Metadata};
 use crate::btree::{Allocate, BlockRefs, Tree, Writer};
 use crate::disk::{Bug, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place, Reference};
-use crate::txn::checksums;
+use crate::space::Space;
 use kernel::sync::Arc;
 use latch::prelude::*;
-
-/// How much of the queue to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::txn) enum Limit {
-    /// This many heads, and none while another task runs some.
-    Few(usize),
-    /// This many heads.
-    Many(usize),
-    /// Until it is empty.
-    All,
-}
 
 /// The trees that references change, and how extent items look here. Its lock makes heads go one at a time.
 pub(in crate::txn) struct Runner {
     pub(in crate::txn) extents: Arc<Tree>,
     pub(in crate::txn) checksums: Option<Arc<Tree>>,
+    /// Where an extent's bytes go back to.
+    pub(in crate::txn) space: Arc<Space>,
     pub(in crate::txn) layout: Layout,
-}
-
-/// What the volume's format says of extents.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::txn) struct Layout {
-    /// Bytes in a tree block.
-    pub(in crate::txn) node_size: u32,
-    /// Items of tree blocks.
-    pub(in crate::txn) metadata: Metadata,
-    /// Bytes of data that have one checksum.
-    pub(in crate::txn) sector_size: u32,
-    /// Bytes of a checksum.
-    pub(in crate::txn) checksum_len: usize,
-}
-
-/// How new tree blocks are kept in the extent tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::txn) enum Metadata {
-    /// METADATA_ITEM.
-    Skinny,
-    /// EXTENT_ITEM with the first key.
-    Full,
 }
 
 impl Runner {
     /// Applies one head. No tree block lock is held. After an error the transaction must be aborted.
-    pub(super) fn run(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
+    pub(in crate::txn) fn run(&self, txn: &dyn Allocate, addr: Logical, head: &Head) -> Result {
         match head.origin {
-            Origin::New(_) if head.changes.is_empty() => self.drop_new(context, addr, head),
-            Origin::New(first_key) => self.insert(context, addr, head, first_key),
-            Origin::Known => self.change(context, addr, head),
+            Origin::New(_) if head.changes.is_empty() => self.drop_new(txn, addr, head),
+            Origin::New(first_key) => self.insert(txn, addr, head, first_key),
+            Origin::Known => self.change(txn, addr, head),
         }
     }
 
     /// What the tree says of a tree block; `None` if it has no item.
-    pub(super) fn known_refs(&self, addr: Logical, level: u8) -> Result<Option<BlockRefs>> {
+    pub(in crate::txn) fn known_refs(&self, addr: Logical, level: u8) -> Result<Option<BlockRefs>> {
         let extent = Extent::Block { level };
         for key in self.keys(addr, extent) {
             let found = self.extents.get(&key, |bytes| {
@@ -82,14 +52,15 @@ impl Runner {
     }
 
     /// New data that lost its references before it got its item.
-    fn drop_new(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
+    fn drop_new(&self, txn: &dyn Allocate, addr: Logical, head: &Head) -> Result {
         if let Extent::Data { len } = head.extent {
-            self.delete_checksums(context, addr, len)?;
+            self.delete_checksums(txn, addr, len)?;
         }
-        context.pin_unknown(addr, self.len(head.extent))
+        self.space
+            .pin(addr, self.len(head.extent), txn.generation())
     }
 
-    fn insert(&self, context: &Context<'_>, addr: Logical, head: &Head, first_key: Key) -> Result {
+    fn insert(&self, txn: &dyn Allocate, addr: Logical, head: &Head, first_key: Key) -> Result {
         let (flags, info) = match head.extent {
             Extent::Data { .. } => (ExtentFlags::DATA, None),
             Extent::Block { .. } if self.layout.metadata == Metadata::Skinny => {
@@ -98,7 +69,7 @@ impl Runner {
             Extent::Block { level } => (ExtentFlags::TREE_BLOCK, Some((first_key, level))),
         };
         let flags = flags.with(extra_flags(head));
-        let mut record = Record::new(addr, context.generation(), flags, info);
+        let mut record = Record::new(addr, txn.generation(), flags, info);
         let mut keyed = KVVec::new();
         for (reference, counts) in head.changes.iter() {
             let delta = counts.net();
@@ -116,15 +87,13 @@ impl Runner {
         let key = self.key(addr, head.extent);
         let fill = |bytes: &mut [u8]| record.write_to(bytes);
         self.extents
-            .insert_with(context, &key, record.encoded_len(), fill)??;
-        self.change_keyed(context, addr, &keyed)?;
-        context
-            .space()
-            .note_allocated(context, addr, self.len(head.extent))
+            .insert_with(txn, &key, record.encoded_len(), fill)??;
+        self.change_keyed(txn, addr, &keyed)?;
+        self.space.note_allocated(txn, addr, self.len(head.extent))
     }
 
-    fn change(&self, context: &Context<'_>, addr: Logical, head: &Head) -> Result {
-        let mut writer = Writer::new(&self.extents, context);
+    fn change(&self, txn: &dyn Allocate, addr: Logical, head: &Head) -> Result {
+        let mut writer = Writer::new(&self.extents, txn);
         let mut record = self.seek(&mut writer, addr, head)?;
         let mut keyed = KVVec::new();
         let mut apply = |wanted: fn(i64) -> bool| -> Result {
@@ -153,9 +122,9 @@ impl Runner {
             record.write_to(writer.resize_here(record.encoded_len())?)?;
         }
         drop(writer);
-        self.change_keyed(context, addr, &keyed)?;
+        self.change_keyed(txn, addr, &keyed)?;
         match gone {
-            true => self.forget(context, addr, head.extent),
+            true => self.forget(txn, addr, head.extent),
             false => Ok(()),
         }
     }
@@ -170,13 +139,13 @@ impl Runner {
 
     fn change_keyed(
         &self,
-        context: &Context<'_>,
+        txn: &dyn Allocate,
         addr: Logical,
         changes: &[(Reference, i64)],
     ) -> Result {
         let keyed = Keyed {
             tree: &self.extents,
-            txn: context,
+            txn,
             addr,
         };
         for (reference, delta) in changes {
@@ -190,16 +159,16 @@ impl Runner {
     }
 
     /// The last reference is gone, and the item.
-    fn forget(&self, context: &Context<'_>, addr: Logical, extent: Extent) -> Result {
+    fn forget(&self, txn: &dyn Allocate, addr: Logical, extent: Extent) -> Result {
         if let Extent::Data { len } = extent {
-            self.delete_checksums(context, addr, len)?;
+            self.delete_checksums(txn, addr, len)?;
         }
-        context.space().note_freed(context, addr, self.len(extent))
+        self.space.note_freed(txn, addr, self.len(extent))
     }
 
-    fn delete_checksums(&self, context: &Context<'_>, addr: Logical, len: u64) -> Result {
+    fn delete_checksums(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
         match &self.checksums {
-            Some(tree) => checksums::delete(tree, context, &self.layout, addr, len),
+            Some(tree) => checksums::delete(tree, txn, &self.layout, addr, len),
             None => Ok(()),
         }
     }

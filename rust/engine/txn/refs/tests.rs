@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Extent items and the queue against plain models.
 
+use super::head::{Change, Counts, Extent};
 use super::item::{Edit, Record};
-use super::queue::{Change, Counts, Extent, Queue, Queued};
+use super::queue::{Queue, Queued};
 use crate::disk::{ExtentFlags, Generation, InlineRef, Key, Kind, Logical, ObjectId, Reference};
 use kernel::print::Capture;
 use latch::prelude::*;

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A transaction as the trees see it.
 
-use super::queue::{Change, Extent, FullBackref, Head, Origin, Queued};
-use super::Limit;
+use super::refs::{Change, Extent, Queued};
+use super::shared::Shared;
+use super::transaction::Transaction;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Flaw, Generation, Key, Logical, ObjectId, Place, Reference, TreeId};
-use crate::space::{BlockClass, Reservation, Space};
-use crate::txn::shared::Shared;
-use crate::txn::transaction::Transaction;
+use crate::disk::{Generation, Key, Logical, ObjectId, Reference, TreeId};
+use crate::space::{BlockClass, Reservation};
 use latch::prelude::*;
-
-/// After how many heads it is asked whether metadata needs a chunk.
-const HEADS_PER_CHUNK_CHECK: usize = 64;
 
 /// Who may change trees in a transaction: the owner of a handle, or the committer. All of them are [`Allocate`] to the
 /// trees.
@@ -30,7 +26,7 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Makes one for the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
-    pub(in crate::txn) fn new(
+    pub(super) fn new(
         shared: &'a Shared,
         transaction: &'a Transaction,
         from: &'a Reservation,
@@ -42,81 +38,27 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Free space.
-    pub(in crate::txn) fn space(&self) -> &Space {
-        &self.shared.space
+    /// What all handles share.
+    pub(super) fn shared(&self) -> &Shared {
+        self.shared
     }
 
     /// The transaction.
-    pub(in crate::txn) fn transaction(&self) -> &Transaction {
+    pub(super) fn transaction(&self) -> &Transaction {
         self.transaction
     }
 
     /// How many heads wait.
-    pub(in crate::txn) fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         self.transaction.queue.lock().len()
     }
 
     /// Queues the first reference of new data.
-    pub(in crate::txn) fn add_data(&self, data: &DataRef) -> Result {
+    pub(super) fn add_data(&self, data: &DataRef) -> Result {
         self.shared.check_alive()?;
         let extent = Extent::Data { len: data.len };
         let first = Change::New(Key::MIN);
         self.change(data.addr, extent, data.reference(), first)
-    }
-
-    /// Runs heads from the queue. No tree block lock is held by the caller.
-    pub(in crate::txn) fn run_refs(&self, limit: Limit) -> Result {
-        let mut left = match limit {
-            Limit::Few(count) | Limit::Many(count) => count,
-            Limit::All => usize::MAX,
-        };
-        while left > 0 {
-            let locked = match limit {
-                Limit::Few(_) => self.shared.runner.try_lock(),
-                Limit::Many(_) | Limit::All => Some(self.shared.runner.lock()),
-            };
-            let Some(runner) = locked else {
-                return Ok(());
-            };
-            self.shared.check_alive()?;
-            let popped = self.transaction.queue.lock().pop();
-            let Some((addr, head)) = popped else {
-                return Ok(());
-            };
-            let applied = runner.run(self, addr, &head);
-            drop(runner);
-            self.or_abort(applied)?;
-            self.shared.count_run();
-            for (_, counts) in head.changes.iter() {
-                self.shared.count_cancelled(counts.met());
-            }
-            left = left.saturating_sub(1);
-            if left % HEADS_PER_CHUNK_CHECK == 0 {
-                self.make_wanted_chunk()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the chunk that should be made before blocks run short, from inside the transaction. No tree block lock
-    /// is held by the caller. Not to be able to is no error.
-    pub(in crate::txn) fn make_wanted_chunk(&self) -> Result {
-        let before = self.shared.chunks_made();
-        let Some(class) = self.shared.space.chunk_wanted() else {
-            return Ok(());
-        };
-        match self.shared.make_chunk(self, class, before) {
-            Err(error) if error == ENOSPC => Ok(()),
-            made => made,
-        }
-    }
-
-    /// Pins an extent that never had an item.
-    pub(super) fn pin_unknown(&self, addr: Logical, len: u64) -> Result {
-        self.shared
-            .space
-            .pin(addr, len, self.transaction.generation)
     }
 
     /// Queues a change; what is lost of it would reach the disk as a wrong count.
@@ -150,13 +92,21 @@ impl<'a> Context<'a> {
             Queued::Vanished(counts) => {
                 self.shared.count_cancelled(counts.met());
                 // It may have been written out, so that its address cannot be taken again before the commit.
-                self.pin_unknown(addr, self.shared.store.node_size().into())
+                self.pin_block(addr)
             }
         }
     }
 
+    /// Pins a tree block that never had an item.
+    fn pin_block(&self, addr: Logical) -> Result {
+        let len = self.shared.store.node_size().into();
+        self.shared
+            .space
+            .pin(addr, len, self.transaction.generation)
+    }
+
     /// Gives the transaction up where something of it was lost.
-    fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
+    pub(super) fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result {
             self.shared.abort(*error);
         }
@@ -224,7 +174,7 @@ impl<T: Joined> Allocate for T {
         let context = self.context();
         let node_size = u64::from(context.shared.store.node_size());
         if tree.objectid == ObjectId::TREE_LOG {
-            return context.pin_unknown(addr, node_size);
+            return context.pin_block(addr);
         }
         if let Holder::Tree(_) = holder {
             let noted = context.transaction.note_release(tree, node_size);
@@ -254,7 +204,7 @@ impl<T: Joined> Allocate for T {
         let runner = context.shared.runner.lock();
         let known = runner.known_refs(addr, level)?;
         let queue = context.transaction.queue.lock();
-        combine(addr, known, queue.get(addr))
+        queue.add_to(known, addr)
     }
 
     fn set_full_backref(&self, addr: Logical, level: u8) -> Result {
@@ -288,29 +238,4 @@ impl<T: Joined> Allocate for T {
     fn poison(&self, error: Error) {
         self.context().shared.abort(error);
     }
-}
-
-/// What the tree says of a block and what the queue adds. One of them knows it.
-fn combine(addr: Logical, known: Option<BlockRefs>, queued: Option<&Head>) -> Result<BlockRefs> {
-    let broken = |flaw: Flaw| flaw.at(Place::Extent(addr)).report();
-    let is_new = queued.is_some_and(|head| matches!(head.origin, Origin::New(_)));
-    let none = BlockRefs {
-        count: 0,
-        full_backref: false,
-    };
-    let Some(known) = known.or(is_new.then_some(none)) else {
-        return Err(broken(Flaw::missing(
-            "tree block is not in the extent tree",
-        )));
-    };
-    let delta = queued.map_or(0, |head| head.changes.sum());
-    let set = queued.is_some_and(|head| head.full_backref == FullBackref::Set);
-    let count = known.count.checked_add_signed(delta).ok_or_else(|| {
-        let what = "tree block has fewer references than are dropped";
-        broken(Flaw::new(what, known.count, delta.unsigned_abs()))
-    })?;
-    Ok(BlockRefs {
-        count,
-        full_backref: known.full_backref || set,
-    })
 }

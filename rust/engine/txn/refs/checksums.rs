@@ -5,7 +5,7 @@
 //! changes one does so with its leaf locked from reading it to changing it: several tasks add some at the same time. One
 //! removes them, as the runner of delayed references is locked; and at every moment those that stay can be read.
 
-use super::refs::Layout;
+use super::layout::Layout;
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{Bug, Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use latch::prelude::*;

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What waits for one extent.
+
+use crate::disk::{Flaw, Key, Logical, Place, Reference};
+use latch::prelude::*;
+
+/// What an extent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::txn) enum Extent {
+    /// A tree block of this level.
+    Block { level: u8 },
+    /// Data of this many bytes.
+    Data { len: u64 },
+}
+
+impl Extent {
+    /// The number that tells it from another one at its address.
+    fn measure(self) -> u64 {
+        match self {
+            Self::Block { level } => level.into(),
+            Self::Data { len } => len,
+        }
+    }
+}
+
+/// Whether the extent tree has the extent's item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It has.
+    Known,
+    /// Allocated in this transaction; the item is to be inserted. The key is a tree block's first.
+    New(Key),
+}
+
+/// What a reference goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::txn) enum Change {
+    /// It is the first one of an extent allocated now. The key is a tree block's first.
+    New(Key),
+    /// It is made once more.
+    Add,
+    /// It is dropped once.
+    Drop,
+}
+
+/// How often a reference was made and dropped while it waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::txn) struct Counts {
+    pub(super) added: u32,
+    pub(super) dropped: u32,
+}
+
+impl Counts {
+    /// By how much the extent tree's count is to change.
+    pub(super) fn net(self) -> i64 {
+        i64::from(self.added).saturating_sub(self.dropped.into())
+    }
+
+    /// How many additions met a drop: the extent tree never learns of either.
+    pub(in crate::txn) fn met(self) -> u32 {
+        self.added.min(self.dropped)
+    }
+
+    fn note(&mut self, change: Change) -> Result {
+        let count = match change {
+            Change::New(_) | Change::Add => &mut self.added,
+            Change::Drop => &mut self.dropped,
+        };
+        *count = count.checked_add(1).ok_or(EOVERFLOW)?;
+        Ok(())
+    }
+}
+
+/// The references of one extent that changed. Nearly always one: it needs no memory of its own.
+#[derive(Default)]
+pub(super) struct Changes {
+    first: Option<(Reference, Counts)>,
+    more: KVVec<(Reference, Counts)>,
+}
+
+impl Changes {
+    /// Gives all of them. None was added as often as it was dropped.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Reference, Counts)> + '_ {
+        Iterator::chain(self.first.iter(), self.more.iter()).copied()
+    }
+
+    /// Whether they cancelled out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The change of the count of all references.
+    pub(super) fn sum(&self) -> i64 {
+        self.iter()
+            .fold(0, |sum, (_, counts)| sum.saturating_add(counts.net()))
+    }
+
+    /// Enters a change; gives the reference's counts if these cancel out by it, in which case it is forgotten.
+    pub(super) fn note(&mut self, reference: Reference, change: Change) -> Result<Option<Counts>> {
+        let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
+        if let Some((_, counts)) = all.find(|(known, _)| *known == reference) {
+            counts.note(change)?;
+            let counts = *counts;
+            if counts.net() == 0 {
+                self.forget(reference);
+                return Ok(Some(counts));
+            }
+            return Ok(None);
+        }
+        let mut counts = Counts::default();
+        counts.note(change)?;
+        match self.first {
+            None => self.first = Some((reference, counts)),
+            Some(_) => self.more.push((reference, counts), GFP_NOFAIL)?,
+        }
+        Ok(None)
+    }
+
+    /// Takes a reference out: the last one takes its place.
+    fn forget(&mut self, reference: Reference) {
+        let Some(last) = self.more.pop() else {
+            self.first = None;
+            return;
+        };
+        let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
+        if let Some(place) = all.find(|(known, _)| *known == reference) {
+            *place = last;
+        }
+    }
+}
+
+/// All that is queued for one extent.
+pub(in crate::txn) struct Head {
+    /// What it is.
+    pub(super) extent: Extent,
+    /// New or not.
+    pub(super) origin: Origin,
+    /// Set the flag that the block's children are referenced by its address.
+    pub(super) full_backref: FullBackref,
+    /// The references.
+    pub(super) changes: Changes,
+}
+
+/// What there is to do for a head.
+pub(super) enum Leftover {
+    /// The trees are to be changed.
+    Work,
+    /// Nothing: the extent is as it was.
+    Nothing,
+    /// It was allocated and dropped: its address has to go where it came from.
+    Address,
+}
+
+/// Whether a head sets the full backref flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FullBackref {
+    /// The flag stays as it is.
+    Keep,
+    /// It is set.
+    Set,
+}
+
+impl Head {
+    pub(super) fn new(extent: Extent, origin: Origin) -> Self {
+        Self {
+            extent,
+            origin,
+            full_backref: FullBackref::Keep,
+            changes: Changes::default(),
+        }
+    }
+
+    /// How many additions met a drop, of all references that wait.
+    pub(in crate::txn) fn met(&self) -> u32 {
+        let met = self.changes.iter().map(|(_, counts)| counts.met());
+        met.fold(0, u32::saturating_add)
+    }
+
+    /// What there is to do for it now.
+    pub(super) fn leftover(&self) -> Leftover {
+        match (self.origin, self.extent) {
+            _ if !self.changes.is_empty() => Leftover::Work,
+            // Its checksums may be in the tree already: the runner sees to that.
+            (Origin::New(_), Extent::Data { .. }) => Leftover::Work,
+            (Origin::New(_), Extent::Block { .. }) => Leftover::Address,
+            (Origin::Known, _) if self.full_backref == FullBackref::Set => Leftover::Work,
+            (Origin::Known, _) => Leftover::Nothing,
+        }
+    }
+
+    /// Two trees that disagree what an address holds are corrupt.
+    pub(super) fn expect(&self, addr: Logical, extent: Extent) -> Result {
+        if self.extent == extent {
+            return Ok(());
+        }
+        let what = match (self.extent, extent) {
+            (Extent::Data { .. }, Extent::Data { .. }) => "data has another length",
+            (Extent::Block { .. }, Extent::Block { .. }) => "tree block has another level",
+            (Extent::Data { .. }, Extent::Block { .. }) => "data is referenced as a tree block",
+            (Extent::Block { .. }, Extent::Data { .. }) => "tree block is referenced as data",
+        };
+        let flaw = Flaw::new(what, self.extent.measure(), extent.measure());
+        Err(flaw.at(Place::Extent(addr)).report())
+    }
+}
