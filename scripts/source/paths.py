@@ -12,7 +12,7 @@ PATH = re.compile(r"(?<![\w/.~$}*:-])(?:[\w*-][\w.*-]*/)*[\w.*-]*[\w*-](?:\.(?:r
 OURS = ("rust/latch", "rust/engine", "rust/module", "scripts/", "tests/", "Documentation/")
 # What is not here: the kernel's sources, a library's, xfstests and btrfs-progs, what a build or a test makes.
 FOREIGN = (
-    *("include/", "Documentation/filesystems", "fs/btrfs", "fs/iomap", "rust/kernel", "core/src", "tests/generic", "tests/btrfs"),
+    *("include/", "Documentation/filesystems", "rust/macros", "fs/btrfs", "fs/iomap", "rust/kernel", "core/src", "tests/generic", "tests/btrfs"),
     *("tests/fuzz-tests", "out/", "kernel/", "xfstests/", "detail/", "fio/"),
 )
 
