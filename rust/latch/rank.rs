@@ -113,6 +113,8 @@ ranks! {
     BlockGroups = c"rbtrfs_block_groups",
     /// A block group: its bytes by state, and where they are free.
     BlockGroup = c"rbtrfs_block_group",
+    /// The groups of a class by what can be had from each.
+    GroupIndex = c"rbtrfs_group_index",
     /// The ranges that were freed and must not be used before the next superblock.
     Pinned = c"rbtrfs_pinned",
     /// The block groups whose items are behind.

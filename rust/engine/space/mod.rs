@@ -38,7 +38,7 @@
 //! references change and when it commits. Design: `Documentation/space.md`, `Documentation/metadata-io.md`.
 //!
 //! Lock order: `WriteOrder` > `FileTree` > `BlockGroupItems` > `MetadataTree` > `DataProgress` > `BlockGroups` >
-//! `BlockGroup` > `Pinned` > `DirtyBlockGroups` > `WaitingTrims` > `SpaceTotals` > `ChunkMap`. Calls marked "memory only" may
+//! `BlockGroup` > `GroupIndex` > `Pinned` > `DirtyBlockGroups` > `WaitingTrims` > `SpaceTotals` > `ChunkMap`. Calls marked "memory only" may
 //! be made under tree block locks; the others want none held.
 
 mod free;

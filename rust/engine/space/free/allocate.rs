@@ -7,7 +7,7 @@ use crate::disk::Logical;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
 use crate::space::groups::set::GroupSet;
-use crate::space::reserve::ByteState;
+use crate::space::reserve::{ByteState, Offer};
 use crate::space::{BlockClass, Class, Reservation};
 use crate::volume::Activation;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -27,15 +27,6 @@ pub struct DataExtent {
 /// Tree blocks are allocated where this many bytes are free in one piece, if there is such a place: those of one
 /// transaction then lie next to each other and go out in long writes.
 const CLUSTER: u64 = 1 << 20;
-
-/// Which groups a search looks at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// Only groups that can be written without further ado are looked at.
-    Active,
-    /// Groups whose zones must be activated first are looked at, too.
-    All,
-}
 
 /// Where the last allocation of a kind was; [`NOWHERE`] before the first.
 struct Cursors {
@@ -168,6 +159,8 @@ impl Allocator {
         let wanted = round_up(wanted, sector).ok_or(EINVAL)?.max(min);
         let groups = self.groups.read();
         let cursor = &self.cursors.data;
+        let info = self.groups.info(Class::Data);
+        let longest = || info.longest(Offer::Ready).max(info.longest(Offer::Asleep));
         let mut asked = wanted;
         loop {
             let wish = Wish {
@@ -187,12 +180,13 @@ impl Allocator {
             if asked == min {
                 break;
             }
-            asked = round_up(asked / 4, sector).ok_or(EINVAL)?.max(min);
+            // What is longest now; less if that was there before, behind zones that cannot be activated.
+            asked = match longest() {
+                longest if longest < asked => longest.max(min),
+                _ => round_up(asked / 4, sector).ok_or(EINVAL)?.max(min),
+            };
         }
-        let waiting = groups.of(Class::Data).any(|group| {
-            let body = group.lock();
-            !body.active && body.tally.free() >= min
-        });
+        let waiting = info.longest(Offer::Asleep) >= min;
         Err(if waiting { EAGAIN } else { ENOSPC })
     }
 
@@ -202,7 +196,7 @@ impl Allocator {
         group.take_at(addr.get(), addr.get().saturating_add(len))
     }
 
-    /// Tries the groups of a class, first the one of the last allocation.
+    /// Tries the groups of a class that offer enough, first the one of the last allocation and those behind it.
     fn search(
         &self,
         groups: &GroupSet,
@@ -212,31 +206,42 @@ impl Allocator {
         from: &Reservation,
         accept: impl Fn(&Group) -> bool,
     ) -> Result<Option<(u64, u64)>> {
-        let first = cursor.load(Ordering::Relaxed);
-        for reach in [Reach::Active, Reach::All] {
-            for group in groups.around(class, if first == NOWHERE { 0 } else { first }) {
-                if !group.may_hold(wish.min) || !accept(group) || !self.reaches(group, reach)? {
-                    continue;
-                }
-                if let Some(span) = group.allocate(wish, from)? {
-                    cursor.store(group.start().get(), Ordering::Relaxed);
-                    return Ok(Some(span));
+        let first = match cursor.load(Ordering::Relaxed) {
+            NOWHERE => 0,
+            first => first,
+        };
+        let info = self.groups.info(class);
+        for offer in [Offer::Ready, Offer::Asleep] {
+            for (start, end) in [(first, u64::MAX), (0, first)] {
+                let mut at = start;
+                loop {
+                    let next = info.index().offering(offer, at, wish.min);
+                    let Some(found) = next.filter(|&found| found < end) else {
+                        break;
+                    };
+                    at = found.saturating_add(1);
+                    let group = groups.holding(found, at).filter(|group| accept(group));
+                    let Some(group) = group else { continue };
+                    if offer == Offer::Asleep && !self.wakes(group)? {
+                        continue;
+                    }
+                    if let Some(span) = group.allocate(wish, from)? {
+                        cursor.store(found, Ordering::Relaxed);
+                        return Ok(Some(span));
+                    }
                 }
             }
         }
         Ok(None)
     }
 
-    /// Whether a group can be written, and makes it so if `reach` allows. Metadata's zones are the write order's matter.
-    fn reaches(&self, group: &Group, reach: Reach) -> Result<bool> {
-        if group.class() != Class::Data {
-            return Ok(reach == Reach::Active);
-        }
+    /// Activates the zones of a group of file data; whether it can be written now.
+    fn wakes(&self, group: &Group) -> Result<bool> {
         let mut body = group.lock();
-        if body.active || reach == Reach::Active {
-            return Ok(body.active);
+        if !body.active {
+            body.active = self.groups.volume.activate_zones(group.chunk())? == Activation::Active;
+            group.publish(&mut body)?;
         }
-        body.active = self.groups.volume.activate_zones(group.chunk())? == Activation::Active;
         Ok(body.active)
     }
 

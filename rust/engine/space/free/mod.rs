@@ -12,8 +12,11 @@
 //! | `policy`        | where in a group bytes are free: anywhere, or behind the last allocation     |
 //! | `ranges`        | the free ranges of a group that can be written anywhere                      |
 //! | `release`       | addresses coming back when a transaction is durable                          |
-//! | `tree`          | the free space tree                                                          |
+//! | `runs`          | what is known of a piece of a group to find free sectors that lie together    |
+//! | `sectors`       | which sectors of a group are free                                            |
 //! | `trim`          | telling the devices of freed ranges                                          |
+//! | `tree`          | the free space tree                                                          |
+//! | `window`        | the sectors of a group in a bitmap of one page                               |
 
 pub(in crate::space) mod abandoned;
 pub(in crate::space) mod allocate;
@@ -24,5 +27,8 @@ pub(in crate::space) mod pinned;
 pub(in crate::space) mod policy;
 pub(in crate::space) mod ranges;
 pub(in crate::space) mod release;
+mod runs;
+mod sectors;
 pub(in crate::space) mod tree;
 pub(in crate::space) mod trim;
+mod window;

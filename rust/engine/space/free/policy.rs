@@ -101,9 +101,9 @@ impl FreeSpace {
     }
 
     /// No allocation can be longer than this.
-    pub(in crate::space) fn largest_bound(&self) -> u64 {
+    pub(in crate::space) fn largest(&self) -> u64 {
         match self {
-            FreeSpace::Anywhere(ranges) => ranges.largest_bound(),
+            FreeSpace::Anywhere(ranges) => ranges.largest(),
             FreeSpace::Append(appending) => appending.free(),
         }
     }

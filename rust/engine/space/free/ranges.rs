@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The free ranges of a block group that can be written anywhere.
 
+use super::sectors::Sectors;
 use crate::disk::{Flaw, Logical, Place};
-use crate::map::OrdMap;
+use kernel::alloc::Flags;
 use latch::prelude::*;
 
-/// Sizes are counted by the binary logarithm of their sectors of 4 KiB: enough to know without a search that nothing
-/// fits.
-const SIZE_CLASSES: usize = 40;
-/// The binary logarithm of the smallest sector.
-const SECTOR_BITS: u32 = 12;
-
-/// Disjoint free ranges, never two that touch. Addresses and lengths in bytes.
+/// Disjoint free ranges of a group, never two that touch. Addresses and lengths in bytes, whole sectors.
 ///
-/// The map's key is a range's **end**: taking from a range's front, which is what allocation does nearly always,
-/// changes the value in place and allocates no memory.
+/// Every call takes logarithmic time. Memory is taken only where a window of the group becomes mixed, a page and a bit
+/// for each.
 pub(in crate::space) struct FreeRanges {
-    start_by_end: OrdMap<u64, u64>,
-    sizes: [u32; SIZE_CLASSES],
+    start: u64,
+    len: u64,
+    sector_bits: u32,
+    sectors: Sectors,
     free: u64,
     /// Where the last range taken ended: the next search starts here, so that what is allocated together lies together.
-    cursor: u64,
+    cursor: Option<u64>,
 }
 
 /// What a search wants.
@@ -39,21 +36,6 @@ pub(in crate::space) struct Wish {
 /// A range, `[start, end)`.
 type Span = (u64, u64);
 
-fn size_class(len: u64) -> usize {
-    let class = len.wrapping_shr(SECTOR_BITS).checked_ilog2().unwrap_or(0);
-    usize::try_from(class).unwrap_or(0).min(SIZE_CLASSES - 1)
-}
-
-/// The longest range that is counted in a class.
-fn longest_in(class: usize) -> u64 {
-    let bits = u32::try_from(class)
-        .ok()
-        .and_then(|class| class.checked_add(SECTOR_BITS + 1));
-    let bits = bits.filter(|_| class < SIZE_CLASSES - 1);
-    bits.and_then(|bits| 1u64.checked_shl(bits))
-        .map_or(u64::MAX, |limit| limit.wrapping_sub(1))
-}
-
 /// `value` rounded up to a multiple of `align`; `None` past the end of the numbers.
 pub(in crate::space) fn round_up(value: u64, align: u64) -> Option<u64> {
     match value.checked_rem(align)? {
@@ -67,21 +49,23 @@ fn round_down(value: u64, align: u64) -> u64 {
     value.saturating_sub(value.checked_rem(align).unwrap_or(0))
 }
 
-/// The part of a range whose ends are aligned.
-fn aligned((start, end): Span, align: u64) -> Option<Span> {
-    let start = round_up(start, align)?;
-    let end = round_down(end, align);
-    (start < end).then_some((start, end))
-}
-
 impl FreeRanges {
-    pub(in crate::space) fn new() -> Self {
-        Self {
-            start_by_end: OrdMap::new(),
-            sizes: [0; SIZE_CLASSES],
+    /// For the group `[start, start + len)`, nothing of which is free yet. What is left of a sector at its end never is.
+    pub(in crate::space) fn new(
+        start: u64,
+        len: u64,
+        sector_size: u64,
+        flags: Flags,
+    ) -> Result<Self> {
+        let sector_bits = sector_size.checked_ilog2().ok_or(EINVAL)?;
+        Ok(Self {
+            start,
+            len,
+            sector_bits,
+            sectors: Sectors::new(len.wrapping_shr(sector_bits), flags)?,
             free: 0,
-            cursor: 0,
-        }
+            cursor: None,
+        })
     }
 
     /// Free bytes in all ranges.
@@ -89,58 +73,58 @@ impl FreeRanges {
         self.free
     }
 
-    /// How many ranges there are.
-    pub(in crate::space) fn len(&self) -> usize {
-        self.start_by_end.len()
+    /// Bytes of memory that are in use.
+    #[cfg(test)]
+    pub(in crate::space) fn memory(&self) -> usize {
+        self.sectors.memory()
     }
 
     /// The ranges, ascending.
     pub(in crate::space) fn iter(&self) -> impl Iterator<Item = Span> + '_ {
-        self.start_by_end.iter().map(|(&end, &start)| (start, end))
+        let mut at = self.start;
+        core::iter::from_fn(move || {
+            let span = self.next_from(at)?;
+            at = span.1;
+            Some(span)
+        })
     }
 
-    /// No range is longer than this.
-    pub(in crate::space) fn largest_bound(&self) -> u64 {
-        let class = self.sizes.iter().rposition(|&count| count > 0);
-        class.map_or(0, |class| longest_in(class).min(self.free))
+    /// The longest range is so long.
+    pub(in crate::space) fn largest(&self) -> u64 {
+        self.bytes(self.sectors.longest())
     }
 
     /// The first free piece of `[start, end)`.
     pub(in crate::space) fn first_in(&self, start: u64, end: u64) -> Option<Span> {
-        let (first, last) = self.next_ending_after(start)?;
-        let piece = (first.max(start), last.min(end));
+        let (first, last) = self.next_from(start)?;
+        let piece = (first, last.min(end));
         (piece.0 < piece.1).then_some(piece)
     }
 
-    /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already; nothing is changed then.
+    /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already, or no whole sectors of the group; nothing
+    /// is changed then.
     pub(in crate::space) fn insert(&mut self, start: u64, end: u64) -> Result {
         if start >= end {
             return Err(EINVAL);
         }
-        let next = self.next_ending_after(start);
-        if let Some((next_start, _)) = next.filter(|&(next_start, _)| next_start < end) {
-            let flaw = Flaw::new("range becomes free that is free", next_start, end);
-            return Err(flaw.at(Place::Extent(Logical::new(start))).report());
+        let broken = |flaw: Flaw| flaw.at(Place::Extent(Logical::new(start))).report();
+        let (from, to) = self.sectors_of(start, end).ok_or_else(|| {
+            broken(Flaw::new(
+                "range becomes free that is not in whole sectors of its group",
+                start,
+                end,
+            ))
+        })?;
+        if !self.sectors.all(from, to, false) {
+            let other = self.next_from(start).map_or(start, |(other, _)| other);
+            return Err(broken(Flaw::new(
+                "range becomes free that is free",
+                other,
+                end,
+            )));
         }
-        let right = next.filter(|&(next_start, _)| next_start == end);
-        let left = self
-            .start_by_end
-            .get(&start)
-            .map(|&left_start| (left_start, start));
-        let new_start = left.map_or(start, |(left_start, _)| left_start);
-        let new_end = right.map_or(end, |(_, right_end)| right_end);
-        match self.start_by_end.get_mut(&new_end) {
-            Some(value) => *value = new_start,
-            None => drop(self.start_by_end.insert(new_end, new_start)?),
-        }
-        if let Some(left) = left {
-            self.start_by_end.remove(&start);
-            self.uncount(left);
-        }
-        if let Some(right) = right {
-            self.uncount(right);
-        }
-        self.count((new_start, new_end));
+        self.sectors.set(from, to, true)?;
+        self.free = self.free.saturating_add(end.saturating_sub(start));
         Ok(())
     }
 
@@ -149,38 +133,19 @@ impl FreeRanges {
         if start >= end {
             return Err(EINVAL);
         }
-        let (first, last) = self.next_ending_after(start).ok_or(EEXIST)?;
-        if first > start || last < end {
+        let (from, to) = self.sectors_of(start, end).ok_or(EEXIST)?;
+        if !self.sectors.all(from, to, true) {
             return Err(EEXIST);
         }
-        if first < start {
-            self.start_by_end.insert(start, first)?;
-        }
-        if end < last {
-            if let Some(value) = self.start_by_end.get_mut(&last) {
-                *value = end;
-            }
-        } else {
-            self.start_by_end.remove(&last);
-        }
-        self.uncount((first, last));
-        if first < start {
-            self.count((first, start));
-        }
-        if end < last {
-            self.count((end, last));
-        }
+        self.sectors.set(from, to, false)?;
+        self.free = self.free.saturating_sub(end.saturating_sub(start));
         Ok(())
     }
 
     /// Makes all of `[start, end)` not free, whatever of it is free now; gives how much that was.
     pub(in crate::space) fn exclude(&mut self, start: u64, end: u64) -> Result<u64> {
         let mut excluded = 0u64;
-        while let Some((first, last)) = self.next_ending_after(start) {
-            if first >= end {
-                break;
-            }
-            let (from, to) = (first.max(start), last.min(end));
+        while let Some((from, to)) = self.first_in(start, end) {
             self.remove(from, to)?;
             excluded = excluded.saturating_add(to.saturating_sub(from));
         }
@@ -190,73 +155,118 @@ impl FreeRanges {
     /// Takes a range for `wish`: behind the last one if it fits there, else the first that holds `cluster` bytes,
     /// else the first that holds `wanted`, else the longest. `None` if nothing holds `min`.
     pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<Span>> {
-        let Some((start, end)) = self.find(wish) else {
+        let Some((start, len)) = self.find(wish) else {
             return Ok(None);
         };
-        let len = round_down(wish.wanted.min(end.saturating_sub(start)), wish.align);
-        if len < wish.min || len == 0 {
-            return Ok(None);
-        }
         let end = start.saturating_add(len);
         self.remove(start, end)?;
-        self.cursor = end;
+        self.cursor = Some(end);
         Ok(Some((start, end)))
     }
 
+    /// Where `wish` is met, and with how many bytes.
     fn find(&self, wish: Wish) -> Option<Span> {
-        let here = self
-            .next_ending_after(self.cursor)
-            .and_then(|span| aligned(span, wish.align));
-        let follows =
-            |&(start, end): &Span| start == self.cursor && end.saturating_sub(start) >= wish.wanted;
-        if let Some(here) = here.filter(follows) {
-            return Some(here);
+        let wanted = round_down(wish.wanted, wish.align);
+        let follows = |&cursor: &u64| {
+            cursor.checked_rem(wish.align) == Some(0)
+                && self.is_free(cursor, cursor.saturating_add(wanted))
+        };
+        if let Some(cursor) = self.cursor.filter(follows).filter(|_| wanted > 0) {
+            return Some((cursor, wanted));
         }
-        self.first_of(wish.cluster.max(wish.wanted), wish.align)
-            .or_else(|| self.first_of(wish.wanted, wish.align))
-            .or_else(|| self.longest(wish.align))
-            .filter(|&(start, end)| end.saturating_sub(start) >= wish.min)
+        for len in [wish.cluster.max(wanted), wanted] {
+            if let Some(start) = self.first_of(len, wish.align) {
+                return Some((start, wanted));
+            }
+        }
+        let min = wish.min.max(wish.align);
+        let shorter = wanted.saturating_sub(wish.align);
+        let mut len = round_down(self.largest(), wish.align).min(shorter);
+        while len >= min {
+            // Twice at most: a shorter one fits wherever the longest range begins.
+            if let Some(start) = self.first_of(len, wish.align) {
+                return Some((start, len));
+            }
+            len = len.saturating_sub(wish.align);
+        }
+        None
     }
 
-    /// The first range from the cursor on, going round, that holds `len` aligned bytes.
-    fn first_of(&self, len: u64, align: u64) -> Option<Span> {
-        if len > self.largest_bound() {
+    /// The first aligned place from the cursor on, going round, with `len` free bytes.
+    fn first_of(&self, len: u64, align: u64) -> Option<u64> {
+        if len > self.largest() || len == 0 {
             return None;
         }
-        let fits = |(&end, &start): (&u64, &u64)| {
-            aligned((start, end), align).filter(|&(start, end)| end.saturating_sub(start) >= len)
+        let round = |find: &dyn Fn(u64) -> Option<u64>| {
+            let behind = self.cursor.and_then(find);
+            behind.or_else(|| find(self.start))
         };
-        let behind = self
-            .start_by_end
-            .range_from(&self.cursor.saturating_add(1))
-            .find_map(fits);
-        behind.or_else(|| self.start_by_end.iter().find_map(fits))
+        let start = round_up(round(&|from| self.run_from(from, len))?, align)?;
+        if self.is_free(start, start.saturating_add(len)) {
+            return Some(start);
+        }
+        // Ranges need not be aligned. In one that is longer by as much an aligned place is found wherever it begins.
+        let sector = 1u64.wrapping_shl(self.sector_bits);
+        let longer = len.saturating_add(align.saturating_sub(sector));
+        round(&|from| round_up(self.run_from(from, longer)?, align))
+            .or_else(|| round(&|from| self.first_aligned(from, len, align)))
     }
 
-    fn longest(&self, align: u64) -> Option<Span> {
-        let spans = self.iter().filter_map(|span| aligned(span, align));
-        spans.max_by_key(|&(start, end)| end.saturating_sub(start))
-    }
-
-    fn next_ending_after(&self, at: u64) -> Option<Span> {
-        self.start_by_end
-            .ceiling(&at.checked_add(1)?)
-            .map(|(&end, &start)| (start, end))
-    }
-
-    fn count(&mut self, (start, end): Span) {
-        let len = end.saturating_sub(start);
-        self.free = self.free.saturating_add(len);
-        if let Some(count) = self.sizes.get_mut(size_class(len)) {
-            *count = count.saturating_add(1);
+    /// Tries range by range. What was always allocated in aligned pieces never comes to that.
+    fn first_aligned(&self, from: u64, len: u64, align: u64) -> Option<u64> {
+        let mut from = from;
+        loop {
+            let found = self.run_from(from, len)?;
+            let start = round_up(found, align)?;
+            if self.is_free(start, start.saturating_add(len)) {
+                return Some(start);
+            }
+            from = self.next_from(found)?.1;
         }
     }
 
-    fn uncount(&mut self, (start, end): Span) {
-        let len = end.saturating_sub(start);
-        self.free = self.free.saturating_sub(len);
-        if let Some(count) = self.sizes.get_mut(size_class(len)) {
-            *count = count.saturating_sub(1);
-        }
+    /// Where `len` free bytes begin, at `from` or behind.
+    fn run_from(&self, from: u64, len: u64) -> Option<u64> {
+        let sector = 1u64.wrapping_shl(self.sector_bits);
+        let need = len.div_ceil(sector);
+        let from = round_up(from.checked_sub(self.start)?, sector)?;
+        let found = self
+            .sectors
+            .first_run(from.wrapping_shr(self.sector_bits), need)?;
+        Some(self.address(found))
+    }
+
+    /// The first range that ends behind `at`, from there on.
+    fn next_from(&self, at: u64) -> Option<Span> {
+        let start = self.run_from(at.max(self.start), 1)?;
+        let first = start
+            .checked_sub(self.start)?
+            .wrapping_shr(self.sector_bits);
+        Some((start, self.address(self.sectors.run_end(first))))
+    }
+
+    fn is_free(&self, start: u64, end: u64) -> bool {
+        let sectors = self.sectors_of(start, end);
+        sectors.is_some_and(|(from, to)| self.sectors.all(from, to, true))
+    }
+
+    /// The sectors of `[start, end)`, if those are whole sectors of the group.
+    fn sectors_of(&self, start: u64, end: u64) -> Option<Span> {
+        let (from, to) = (start.checked_sub(self.start)?, end.checked_sub(self.start)?);
+        let whole = (from | to) & 1u64.wrapping_shl(self.sector_bits).wrapping_sub(1) == 0;
+        (whole && to <= self.len).then(|| {
+            (
+                from.wrapping_shr(self.sector_bits),
+                to.wrapping_shr(self.sector_bits),
+            )
+        })
+    }
+
+    fn address(&self, sector: u64) -> u64 {
+        self.start.saturating_add(self.bytes(sector))
+    }
+
+    fn bytes(&self, sectors: u64) -> u64 {
+        sectors.wrapping_shl(self.sector_bits)
     }
 }

@@ -173,7 +173,6 @@ impl Group {
         };
         let last = last.min(first.saturating_add(from.bytes()));
         ranges.remove(first, last)?;
-        self.publish(&body);
         let len = last.saturating_sub(first);
         self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         let drawn = from.draw_for(self.space_info(), len);

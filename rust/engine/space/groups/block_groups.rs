@@ -81,20 +81,22 @@ impl BlockGroups {
 
     /// The first group of a class at or behind `from`.
     pub(in crate::space) fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
-        let groups = self.read();
-        let found = groups
-            .around(class, from)
-            .next()
-            .filter(|group| group.start().get() >= from)
-            .cloned();
-        found
+        self.read().next_of(class, from).cloned()
+    }
+
+    /// The first group of a class at or behind `from` in which there is nothing.
+    pub(in crate::space) fn next_unused(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+        let start = self.info(class).index().unused_from(from)?;
+        self.at(Logical::new(start))
     }
 
     /// Makes a group known to all; the write order knows it.
     pub(in crate::space) fn add(&self, group: &Arc<Group>) -> Result {
-        let tally = group.lock().tally;
         self.set.write().insert(group.clone())?;
-        group.space_info().add(&tally);
+        let mut body = group.lock();
+        group.space_info().index().insert(group.start().get())?;
+        group.publish(&mut body)?;
+        group.space_info().add(&body.tally);
         Ok(())
     }
 
@@ -102,6 +104,7 @@ impl BlockGroups {
     pub(in crate::space) fn remove(&self, group: &Group) -> Result {
         self.write_order.remove(group.start())?;
         self.set.write().remove(group.start().get());
+        group.space_info().index().remove(group.start().get());
         group.space_info().subtract(&group.lock().tally);
         Ok(())
     }

@@ -71,6 +71,7 @@ impl DataZones {
             return Ok(());
         }
         body.active = false;
+        group.publish(&mut body)?;
         let is_short = body.unwritten > 0 || body.ending == Ending::Short;
         drop(body);
         if is_short {
@@ -92,6 +93,7 @@ impl DataZones {
             }
             group.give_up_rest(&mut body)?;
             body.active = false;
+            group.publish(&mut body)?;
         }
         self.groups.volume.finish_zones(group.chunk())?;
         Ok(true)

@@ -5,11 +5,10 @@ use super::items::Items;
 use crate::disk::{Flaw, Logical, Place};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
-use crate::space::reserve::{ByteState, SpaceInfo, Tally};
+use crate::space::reserve::{ByteState, Offered, SpaceInfo, Tally};
 use crate::space::write_order::Ending;
 use crate::space::{Class, Reservation};
 use crate::volume::Chunk;
-use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
@@ -38,9 +37,17 @@ pub(in crate::space) struct Body {
     pub(in crate::space) ending: Ending,
     /// Bytes that were still in use when an attempt to empty the group ended.
     pub(in crate::space) in_use_when_tried: u64,
+    /// What the index of the class knows.
+    pub(in crate::space) offered: Offered,
 }
 
 impl Body {
+    /// Whether nothing is in the group.
+    pub(in crate::space) fn is_unused(&self) -> bool {
+        let tally = self.tally;
+        tally.used == 0 && tally.reserved == 0 && tally.pinned == 0
+    }
+
     /// The allocation state, on sequential zones.
     pub(in crate::space) fn as_appending(&self) -> Option<&Appending> {
         match &self.free_space {
@@ -74,9 +81,9 @@ pub(in crate::space) struct Group {
     chunk: Arc<Chunk>,
     class: Class,
     space_info: Arc<SpaceInfo>,
+    /// How much can be in it: less than it is long, where zones hold less.
+    capacity: u64,
     body: Mutex<Body>,
-    /// Nothing longer than this is free: read without the lock, to pass by a group that is full.
-    largest: AtomicU64,
     /// What the trees have of this group, and what they lack.
     pub(in crate::space) items: Mutex<Items>,
 }
@@ -91,10 +98,10 @@ impl Group {
         items: Items,
     ) -> Result<Self> {
         Ok(Self {
+            capacity: body.free_space.capacity(chunk.len),
             chunk,
             class,
             space_info,
-            largest: AtomicU64::new(body.free_space.largest_bound()),
             body: Mutex::new(body, Rank::BlockGroup)?,
             items: Mutex::new(items, Rank::BlockGroupItems)?,
         })
@@ -120,6 +127,17 @@ impl Group {
         self.chunk.len
     }
 
+    /// How much can be in it.
+    pub(in crate::space) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes that the chunk takes on its devices.
+    pub(in crate::space) fn device_bytes(&self) -> u64 {
+        let stripes = u64::try_from(self.chunk.stripes.len()).unwrap_or(1);
+        self.chunk.len.saturating_mul(stripes)
+    }
+
     /// Where the group ends.
     pub(in crate::space) fn end(&self) -> u64 {
         self.start().saturating_add(self.len()).get()
@@ -134,11 +152,6 @@ impl Group {
         self.body.lock()
     }
 
-    /// Whether `len` bytes in one piece may be free. A hint.
-    pub(in crate::space) fn may_hold(&self, len: u64) -> bool {
-        self.largest.load(Ordering::Relaxed) >= len
-    }
-
     /// Takes a range for `wish` on account of `from`: free becomes reserved. `None` if nothing fits.
     pub(in crate::space) fn allocate(
         &self,
@@ -150,10 +163,8 @@ impl Group {
             return Ok(None);
         }
         let Some((start, end)) = body.free_space.take(wish)? else {
-            self.publish(&body);
             return Ok(None);
         };
-        self.publish(&body);
         let len = end.saturating_sub(start);
         self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         if self.class == Class::Data && matches!(body.free_space, FreeSpace::Append(_)) {
@@ -169,7 +180,6 @@ impl Group {
         let mut body = self.body.lock();
         let idle = body.free_space.take_at(start, end)?;
         let from = body.state_of(idle);
-        self.publish(&body);
         self.shift(
             &mut body,
             end.saturating_sub(start),
@@ -183,7 +193,6 @@ impl Group {
         let mut body = self.body.lock();
         let idle = body.free_space.give_back(start, end)?;
         let to = body.state_of(idle);
-        self.publish(&body);
         self.shift(&mut body, end.saturating_sub(start), from, to)
     }
 
@@ -193,7 +202,6 @@ impl Group {
         let mut body = self.body.lock();
         let idle = body.free_space.give_back(start, end)?;
         let state = body.state_of(idle);
-        self.publish(&body);
         let len = end.saturating_sub(start);
         self.count(&mut body, len, ByteState::Reserved, state)?;
         match self.space_info.give_back_promised(len, state)? {
@@ -233,12 +241,28 @@ impl Group {
         self.shift(body, free, ByteState::ReadOnly, ByteState::Free)
     }
 
-    /// Renews what is known of the free space without the lock.
-    pub(in crate::space) fn publish(&self, body: &Body) {
-        self.largest
-            .store(body.free_space.largest_bound(), Ordering::Relaxed);
+    /// Renews what the index of the class knows. [`Self::count`] does it by itself.
+    pub(in crate::space) fn publish(&self, body: &mut Body) -> Result {
+        let largest = match body.allocation {
+            Allocation::Open => body.free_space.largest(),
+            Allocation::Closed => 0,
+        };
+        // Whether metadata's zones are active is the matter of the write order.
+        let is_ready = body.active || self.class != Class::Data;
+        let (ready, asleep) = if is_ready { (largest, 0) } else { (0, largest) };
+        let offered = Offered {
+            ready,
+            asleep,
+            unused: body.is_unused(),
+        };
+        if offered != body.offered {
+            self.space_info.index().set(self.start().get(), offered)?;
+            body.offered = offered;
+        }
+        Ok(())
     }
 
+    /// Moves bytes from one state to another, in the group's tally and in its class.
     pub(in crate::space) fn shift(
         &self,
         body: &mut Body,
@@ -249,6 +273,7 @@ impl Group {
         self.count(body, bytes, from, to)?;
         self.space_info.shift(bytes, from, to)
     }
+
     /// Moves bytes from one state to another in the group's own tally.
     pub(in crate::space) fn count(
         &self,
@@ -259,7 +284,8 @@ impl Group {
     ) -> Result {
         body.tally
             .shift(bytes, from, to)
-            .map_err(|flaw| self.broken(flaw))
+            .map_err(|flaw| self.broken(flaw))?;
+        self.publish(body)
     }
 
     /// Reports what contradicts itself in the group.

@@ -5,7 +5,7 @@ use super::block_groups::BlockGroups;
 use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
 use crate::space::reserve::Growth;
 use crate::space::Class;
-use crate::volume::{copies_of, Chunk};
+use crate::volume::copies_of;
 
 /// Devices with less than this left, for one copy, are full.
 const SMALLEST_CHUNK: u64 = 1 << 20;
@@ -32,11 +32,7 @@ impl BlockGroups {
 
     /// Type and profile for a new chunk: those of the newest group of the class.
     pub(in crate::space) fn profile(&self, class: Class) -> BlockGroupFlags {
-        let newest = self
-            .read()
-            .of(class)
-            .last()
-            .map(|group| group.chunk().flags);
+        let newest = self.read().newest(class).map(|group| group.chunk().flags);
         newest.unwrap_or(match class {
             Class::Data => BlockGroupFlags::DATA,
             Class::Metadata => BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP),
@@ -51,9 +47,7 @@ impl BlockGroups {
 
     /// Recounts what the devices could still add to each class.
     pub(in crate::space) fn refresh_growth(&self) {
-        let taken = self.read().iter().fold(0u64, |sum, group| {
-            sum.saturating_add(device_bytes(group.chunk()))
-        });
+        let taken = self.read().device_bytes();
         let total = self.volume.total_bytes();
         let left = total
             .saturating_sub(taken)
@@ -116,24 +110,12 @@ impl BlockGroups {
             None => 0,
         };
         let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
-        let all = self.metadata_capacity().saturating_add(growth / 2);
+        let all = self
+            .read()
+            .capacity(Class::Metadata)
+            .saturating_add(growth / 2);
         // A tiny volume must have something left for its files; but a group must fill up and another be emptied.
         let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
         space_info.resize_global(size.min(affordable));
     }
-
-    /// What all groups of metadata hold.
-    fn metadata_capacity(&self) -> u64 {
-        let groups = self.read();
-        groups.of(Class::Metadata).fold(0u64, |sum, group| {
-            sum.saturating_add(group.lock().free_space.capacity(group.len()))
-        })
-    }
-}
-
-/// Bytes that a chunk takes on its devices.
-fn device_bytes(chunk: &Chunk) -> u64 {
-    chunk
-        .len
-        .saturating_mul(u64::try_from(chunk.stripes.len()).unwrap_or(1))
 }

@@ -115,8 +115,7 @@ impl Loader<'_> {
             })?),
             false => None,
         };
-        let granularity = self.groups.granularity_of(class);
-        let body = new_body(&chunk, zones, class, used, granularity)?;
+        let body = new_body(self.groups, &chunk, zones, class, used)?;
         Ok(Loading {
             class,
             used,
@@ -175,7 +174,7 @@ impl Loader<'_> {
             let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
             return Err(broken(start, flaw));
         }
-        let count = u64::try_from(ranges.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(ranges.iter().count()).unwrap_or(u64::MAX);
         match recorded
             .map(u64::from)
             .filter(|&recorded| recorded != count)

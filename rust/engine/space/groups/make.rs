@@ -9,7 +9,7 @@ use crate::space::free::abandoned::Abandoned;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::{Appending, FreeSpace};
 use crate::space::free::ranges::FreeRanges;
-use crate::space::reserve::Tally;
+use crate::space::reserve::{Offered, Tally};
 use crate::space::write_order::Ending;
 use crate::space::Class;
 use crate::volume::{Chunk, GroupZones, Volume};
@@ -32,8 +32,7 @@ pub(in crate::space) fn new_group(
     let zones = groups
         .volume
         .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(0)))?;
-    let granularity = groups.granularity_of(class);
-    let mut body = new_body(&chunk, Some(zones), class, 0, granularity)?;
+    let mut body = new_body(groups, &chunk, Some(zones), class, 0)?;
     fill(&mut body, first, end)?;
     exclude_superblocks(&groups.volume, &chunk, &mut body)?;
     let items = Items::new(
@@ -63,13 +62,13 @@ pub(in crate::space) fn class_of(chunk: &Chunk) -> Result<Class> {
 }
 
 /// The state of a group of which `used` bytes have extent items. Its free ranges are not known yet; on sequential
-/// zones there is nothing more to know. What is allocated is a multiple of `granularity`.
+/// zones there is nothing more to know.
 pub(in crate::space) fn new_body(
+    groups: &BlockGroups,
     chunk: &Chunk,
     zones: Option<GroupZones>,
     class: Class,
     used: u64,
-    granularity: u64,
 ) -> Result<Body> {
     let tally = Tally {
         total: chunk.len,
@@ -77,7 +76,9 @@ pub(in crate::space) fn new_body(
         ..Tally::default()
     };
     let Some(zones) = zones.filter(|zones| zones.sequential) else {
-        let free_space = FreeSpace::Anywhere(FreeRanges::new());
+        let (start, sector_size) = (chunk.logical.get(), groups.sector_size);
+        let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_NOFAIL)?;
+        let free_space = FreeSpace::Anywhere(ranges);
         return Ok(Body {
             tally,
             free_space,
@@ -87,8 +88,10 @@ pub(in crate::space) fn new_body(
             unwritten: 0,
             ending: Ending::Full,
             in_use_when_tried: u64::MAX,
+            offered: Offered::default(),
         });
     };
+    let granularity = groups.granularity_of(class);
     let capacity = zones.capacity.min(chunk.len);
     let whole = capacity.saturating_sub(capacity.checked_rem(granularity).unwrap_or(0));
     let ending = if whole == zones.capacity {
@@ -118,6 +121,7 @@ pub(in crate::space) fn new_body(
         unwritten: 0,
         ending,
         in_use_when_tried: u64::MAX,
+        offered: Offered::default(),
     })
 }
 

@@ -76,9 +76,8 @@ impl Drop for Removal {
             return;
         }
         let mut body = self.group.lock();
-        if self.group.open(&mut body).is_ok() {
-            self.group.publish(&body);
-        }
+        // What stays closed is not allocated from until the next mount.
+        let _ = self.group.open(&mut body);
     }
 }
 
@@ -90,7 +89,7 @@ impl BlockGroups {
                 continue;
             }
             let mut from = 0;
-            while let Some(group) = self.next_in(class, from) {
+            while let Some(group) = self.next_unused(class, from) {
                 from = group.start().get().saturating_add(1);
                 if self.write_order.is_quiet(group.start()) && group.close_if_unused() {
                     return Some(group);
@@ -106,8 +105,7 @@ impl Group {
     fn close_if_unused(&self) -> bool {
         let mut body = self.lock();
         let tally = body.tally;
-        let empty = tally.used == 0 && tally.reserved == 0 && tally.pinned == 0;
-        if !empty || body.allocation == Allocation::Closed {
+        if !body.is_unused() || body.allocation == Allocation::Closed {
             return false;
         }
         let spare = self.space_info().lock().can_spare(&tally);

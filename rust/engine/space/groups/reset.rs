@@ -17,9 +17,7 @@ impl BlockGroups {
         }
         for class in Class::ALL {
             let mut from = 0;
-            loop {
-                let next = self.read().empty_appending(class, from);
-                let Some(group) = next else { break };
+            while let Some(group) = self.next_unused(class, from) {
                 from = group.start().get().saturating_add(1);
                 self.reset(&group, on_reset)?;
             }
@@ -58,7 +56,6 @@ impl BlockGroups {
             ByteState::ReadOnly,
         )?;
         group.open(&mut body)?;
-        group.publish(&body);
         on_reset(start);
         Ok(())
     }
@@ -78,11 +75,7 @@ impl BlockGroups {
 impl Body {
     /// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.
     pub(in crate::space) fn is_worth_reset(&self, short: bool) -> bool {
-        let tally = self.tally;
-        let empty = tally.used == 0
-            && tally.reserved == 0
-            && tally.pinned == 0
-            && self.allocation == Allocation::Open;
+        let empty = self.is_unused() && self.allocation == Allocation::Open;
         self.as_appending().is_some_and(|appending| {
             let consumed = appending.offset.get();
             empty && consumed > 0 && (short || consumed >= appending.capacity / 2)

@@ -12,6 +12,10 @@ use latch::prelude::*;
 pub(in crate::space) struct GroupSet {
     all: OrdMap<u64, Arc<Group>>,
     by_class: PerClass<OrdMap<u64, Arc<Group>>>,
+    /// How much can be in the groups of a class.
+    capacity: PerClass<u64>,
+    /// What all chunks take on their devices.
+    device_bytes: u64,
 }
 
 impl GroupSet {
@@ -19,6 +23,8 @@ impl GroupSet {
         Ok(Self {
             all: OrdMap::new(),
             by_class: PerClass::try_new(|_| Ok(OrdMap::new()))?,
+            capacity: PerClass::try_new(|_| Ok(0))?,
+            device_bytes: 0,
         })
     }
 
@@ -30,10 +36,13 @@ impl GroupSet {
         }
         self.all.insert(start, group.clone())?;
         let class = self.by_class.get_mut(group.class());
-        if let Err(error) = class.insert(start, group) {
+        if let Err(error) = class.insert(start, group.clone()) {
             self.all.remove(&start);
             return Err(error);
         }
+        let capacity = self.capacity.get_mut(group.class());
+        *capacity = capacity.saturating_add(group.capacity());
+        self.device_bytes = self.device_bytes.saturating_add(group.device_bytes());
         Ok(())
     }
 
@@ -41,6 +50,9 @@ impl GroupSet {
     pub(in crate::space) fn remove(&mut self, start: u64) -> Option<Arc<Group>> {
         let group = self.all.remove(&start)?;
         self.by_class.get_mut(group.class()).remove(&start);
+        let capacity = self.capacity.get_mut(group.class());
+        *capacity = capacity.saturating_sub(group.capacity());
+        self.device_bytes = self.device_bytes.saturating_sub(group.device_bytes());
         Some(group)
     }
 
@@ -55,36 +67,32 @@ impl GroupSet {
         self.by_class.get(class).len()
     }
 
+    /// How much can be in all groups of a class.
+    pub(in crate::space) fn capacity(&self, class: Class) -> u64 {
+        *self.capacity.get(class)
+    }
+
+    /// Bytes that all chunks take on their devices.
+    pub(in crate::space) fn device_bytes(&self) -> u64 {
+        self.device_bytes
+    }
+
+    /// The group of a class with the highest address: the newest.
+    pub(in crate::space) fn newest(&self, class: Class) -> Option<&Arc<Group>> {
+        self.by_class.get(class).last().map(|(_, group)| group)
+    }
+
     /// All groups of a class, ascending.
     pub(in crate::space) fn of(&self, class: Class) -> impl Iterator<Item = &Arc<Group>> {
         self.by_class.get(class).values()
     }
 
-    /// All groups of a class: first the one that starts at `from` if there is one, then those behind it, then the rest.
-    pub(in crate::space) fn around(
-        &self,
-        class: Class,
-        from: u64,
-    ) -> impl Iterator<Item = &Arc<Group>> {
-        let groups = self.by_class.get(class);
-        let behind = groups.range_from(&from).map(|(_, group)| group);
-        let before = groups
-            .iter()
-            .take_while(move |(&start, _)| start < from)
-            .map(|(_, group)| group);
-        Iterator::chain(behind, before)
-    }
-
-    /// The first group of a class at or behind `from` whose zones are worth a reset.
-    pub(in crate::space) fn empty_appending(&self, class: Class, from: u64) -> Option<Arc<Group>> {
-        let mut groups = self
-            .by_class
+    /// The first group of a class at or behind `from`.
+    pub(in crate::space) fn next_of(&self, class: Class, from: u64) -> Option<&Arc<Group>> {
+        self.by_class
             .get(class)
-            .range_from(&from)
-            .map(|(_, group)| group);
-        groups
-            .find(|group| group.lock().is_worth_reset(group.space_info().is_pressed()))
-            .cloned()
+            .ceiling(&from)
+            .map(|(_, group)| group)
     }
 
     /// All groups, ascending.

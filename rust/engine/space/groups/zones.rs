@@ -77,7 +77,6 @@ impl Group {
         };
         let rest = appending.free();
         appending.offset = ZoneOffset::new(appending.capacity);
-        self.publish(body);
         self.shift(body, rest, from, ByteState::Unusable)
     }
 }
@@ -140,7 +139,7 @@ impl DataGroup for Group {
             appending.offset = ZoneOffset::new(appending.capacity);
         }
         body.active = false;
-        self.publish(&body);
+        self.publish(&mut body)?;
         Ok(true)
     }
 }

@@ -5,6 +5,7 @@
 //! |---------------|--------------------------------------------------------------------------------|
 //! | `class`       | what block groups hold                                                         |
 //! | `demand`      | how a reservation asks, and what it is told when it is refused                 |
+//! | `index`       | the groups of a class by what can be had from each                             |
 //! | `reservation` | promised bytes as values                                                       |
 //! | `space_info`  | what a class has and has promised, under its lock                              |
 //! | `tally`       | bytes by the state they are in                                                 |
@@ -12,6 +13,7 @@
 
 mod class;
 mod demand;
+mod index;
 mod reservation;
 mod space_info;
 mod tally;
@@ -22,6 +24,9 @@ pub use demand::{Shortage, Urgency};
 pub use reservation::Reservation;
 
 pub(in crate::space) use class::PerClass;
+#[cfg(test)]
+pub(in crate::space) use index::GroupIndex;
+pub(in crate::space) use index::{Offer, Offered};
 pub(in crate::space) use space_info::SpaceInfo;
 pub(in crate::space) use tally::{ByteState, Tally};
 pub(in crate::space) use totals::{Growth, Totals};

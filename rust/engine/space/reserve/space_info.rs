@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a class of block groups has and has promised, under its lock: where ENOSPC is decided (C: `space-info.c`).
 
+use super::index::{GroupIndex, Offer};
 use super::tally::{ByteState, Tally};
 use super::totals::{Growth, Totals};
 use crate::disk::{Bug, Flaw};
@@ -12,6 +13,7 @@ use latch::{Mutex, MutexGuard, Rank};
 pub(in crate::space) struct SpaceInfo {
     class: Class,
     totals: Mutex<Totals>,
+    index: Mutex<GroupIndex>,
 }
 
 impl SpaceInfo {
@@ -19,6 +21,7 @@ impl SpaceInfo {
         Ok(Self {
             class,
             totals: Mutex::new(Totals::default(), Rank::SpaceTotals)?,
+            index: Mutex::new(GroupIndex::new(), Rank::GroupIndex)?,
         })
     }
 
@@ -28,6 +31,16 @@ impl SpaceInfo {
 
     pub(in crate::space) fn lock(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock()
+    }
+
+    /// The groups by what can be had from each.
+    pub(in crate::space) fn index(&self) -> MutexGuard<'_, GroupIndex> {
+        self.index.lock()
+    }
+
+    /// The longest piece that can be had from any group.
+    pub(in crate::space) fn longest(&self, offer: Offer) -> u64 {
+        self.index.lock().longest(offer)
     }
 
     /// Promises bytes, or tells what would help.

@@ -3,6 +3,7 @@
 
 mod changes;
 mod free_space_tree;
+mod index;
 mod ranges;
 mod reservations;
 mod trees;

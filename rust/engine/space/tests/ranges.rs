@@ -7,110 +7,221 @@ use random::Random;
 use std::vec;
 
 const UNIT: u64 = 4096;
-const SECTORS: usize = 512;
 const BASE: u64 = 1 << 30;
+/// Sectors in a window.
+const WINDOW: usize = 1 << 15;
 
-fn span(random: &mut Random) -> (usize, usize) {
-    let start = random.below(SECTORS as u64 - 1) as usize;
-    let len = 1 + random.below((SECTORS - start).min(40) as u64) as usize;
-    (start, start + len)
+/// A group's ranges, and the same as bits.
+struct Both {
+    ranges: FreeRanges,
+    bits: vec::Vec<bool>,
+    /// Where the last range taken ended.
+    cursor: Option<usize>,
+}
+
+impl Both {
+    fn new(sectors: usize) -> Self {
+        let len = sectors as u64 * UNIT;
+        Self {
+            ranges: FreeRanges::new(BASE, len, UNIT, GFP_KERNEL).unwrap(),
+            bits: vec![false; sectors],
+            cursor: None,
+        }
+    }
+
+    /// Somewhere in the group, often near the end of a word, of what is known of words, or of a window.
+    fn span(&self, random: &mut Random) -> (usize, usize) {
+        let len = self.bits.len();
+        let edge = 1 << random.below(17);
+        let near = random.below(len as u64) as usize / edge * edge;
+        let start = (near + random.below(5) as usize)
+            .saturating_sub(2)
+            .min(len - 1);
+        let most = 1 << random.below(17);
+        let most = most.min((len - start) as u64);
+        (start, start + 1 + random.below(most) as usize)
+    }
+
+    fn agree(&self) {
+        let expected = runs(&self.bits, BASE, UNIT);
+        assert_eq!(self.ranges.iter().collect::<vec::Vec<_>>(), expected);
+        assert_eq!(
+            self.ranges.free(),
+            expected.iter().map(|(s, e)| e - s).sum::<u64>()
+        );
+        let longest = expected.iter().map(|(s, e)| e - s).max().unwrap_or(0);
+        assert_eq!(self.ranges.largest(), longest);
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        let (start, end) = self.span(random);
+        let (from, to) = (addr(start), addr(end));
+        let bits = &mut self.bits[start..end];
+        match random.below(4) {
+            0 => {
+                let clear = bits.iter().all(|bit| !bit);
+                let expected = if clear { Ok(()) } else { Err(EUCLEAN) };
+                assert_eq!(self.ranges.insert(from, to), expected);
+                if clear {
+                    bits.fill(true);
+                }
+            }
+            1 => {
+                let set = bits.iter().all(|bit| *bit);
+                let expected = if set { Ok(()) } else { Err(EEXIST) };
+                assert_eq!(self.ranges.remove(from, to), expected);
+                if set {
+                    bits.fill(false);
+                }
+            }
+            2 if random.one_in(4) => {
+                let free = bits.iter().filter(|bit| **bit).count() as u64;
+                assert_eq!(self.ranges.exclude(from, to), Ok(free * UNIT));
+                bits.fill(false);
+            }
+            2 => {
+                let first = bits.iter().position(|bit| *bit);
+                let expected = first.map(|first| {
+                    let len = bits[first..].iter().take_while(|bit| **bit).count();
+                    (addr(start + first), addr(start + first + len))
+                });
+                assert_eq!(self.ranges.first_in(from, to), expected);
+            }
+            _ => self.take(random),
+        }
+    }
+
+    /// Takes a range and checks that it was free, aligned, as long as any that could be had and, of single sectors, where
+    /// it should be.
+    fn take(&mut self, random: &mut Random) {
+        let align = UNIT << random.below(3);
+        let most = 1 << random.below(16);
+        let wanted = align * (1 + random.below(most));
+        let min = align * (1 + random.below(wanted / align));
+        let cluster = if random.one_in(2) { 0 } else { wanted * 2 };
+        let free = runs(&self.bits, BASE, UNIT);
+        let longest = free.iter().map(|&(start, end)| {
+            let start = start.next_multiple_of(align);
+            (end - end % align).saturating_sub(start)
+        });
+        let longest = longest.max().unwrap_or(0);
+        let wish = Wish {
+            wanted,
+            min,
+            align,
+            cluster,
+        };
+        let expected = (align == UNIT).then(|| self.place(&free, wish));
+        let Some((start, end)) = self.ranges.take(wish).unwrap() else {
+            assert!(longest < min, "{longest} bytes are free, {min} were enough");
+            return;
+        };
+        assert_eq!((start % align, end % align), (0, 0));
+        assert_eq!(end - start, wanted.min(longest));
+        if let Some(expected) = expected {
+            assert_eq!(start, expected, "{wish:?}");
+        }
+        let (from, to) = (
+            ((start - BASE) / UNIT) as usize,
+            ((end - BASE) / UNIT) as usize,
+        );
+        assert!(self.bits[from..to].iter().all(|bit| *bit));
+        self.bits[from..to].fill(false);
+        self.cursor = Some(to);
+    }
+
+    /// Where a range of whole sectors is taken from.
+    fn place(&self, free: &[(u64, u64)], wish: Wish) -> u64 {
+        let cursor = self.cursor.map_or(0, addr);
+        // A range that the cursor is in counts from there on, and as a whole when the search comes round.
+        let pieces = |from: u64| {
+            let behind = free.iter().filter(move |&&(_, end)| end > from);
+            behind.map(move |&(start, end)| (start.max(from), end))
+        };
+        let first_of = |len: u64| {
+            let fits = |&(start, end): &(u64, u64)| end - start >= len;
+            Iterator::chain(pieces(cursor), pieces(0)).find(fits)
+        };
+        let here = pieces(cursor).next().filter(|&(start, end)| {
+            self.cursor.is_some() && start == cursor && end - start >= wish.wanted
+        });
+        let longest = free.iter().map(|(s, e)| e - s).max().unwrap_or(0);
+        let place = here
+            .or_else(|| first_of(wish.cluster.max(wish.wanted)))
+            .or_else(|| first_of(wish.wanted))
+            .or_else(|| first_of(longest));
+        place.map_or(0, |(start, _)| start)
+    }
 }
 
 fn addr(sector: usize) -> u64 {
     BASE + sector as u64 * UNIT
 }
 
-fn agree(ranges: &FreeRanges, bits: &[bool]) {
-    let expected = runs(bits, BASE, UNIT);
-    assert_eq!(ranges.iter().collect::<vec::Vec<_>>(), expected);
-    assert_eq!(ranges.len(), expected.len());
-    assert_eq!(
-        ranges.free(),
-        expected.iter().map(|(s, e)| e - s).sum::<u64>()
-    );
-    let longest = expected.iter().map(|(s, e)| e - s).max().unwrap_or(0);
-    assert!(ranges.largest_bound() >= longest);
-    assert!(ranges.largest_bound() < (longest * 2).max(1));
+#[test]
+fn any_history_agrees_with_a_bitmap() {
+    // Less than a window, some windows and a part of one, and so many that pieces stand above pieces above them.
+    for (sectors, seeds, steps) in [
+        (500, 40, 300),
+        (3 * WINDOW + 100, 6, 200),
+        (70 * WINDOW, 2, 40),
+    ] {
+        for seed in 0..seeds {
+            let mut random = Random::new(seed);
+            let mut both = Both::new(sectors);
+            if random.one_in(2) {
+                both.ranges.insert(BASE, addr(sectors)).unwrap();
+                both.bits.fill(true);
+            }
+            for _ in 0..steps {
+                both.step(&mut random);
+                both.agree();
+            }
+        }
+    }
 }
 
 #[test]
-fn any_history_agrees_with_a_bitmap() {
-    for seed in 0..60 {
-        let mut random = Random::new(seed);
-        let mut ranges = FreeRanges::new();
-        let mut bits = vec![false; SECTORS];
-        for _ in 0..400 {
-            let (start, end) = span(&mut random);
-            let (from, to) = (addr(start), addr(end));
-            match random.below(4) {
-                0 => {
-                    let clear = bits[start..end].iter().all(|bit| !bit);
-                    let expected = if clear { Ok(()) } else { Err(EUCLEAN) };
-                    assert_eq!(ranges.insert(from, to), expected);
-                    if clear {
-                        bits[start..end].fill(true);
-                    }
-                }
-                1 => {
-                    let set = bits[start..end].iter().all(|bit| *bit);
-                    assert_eq!(
-                        ranges.remove(from, to),
-                        if set { Ok(()) } else { Err(EEXIST) }
-                    );
-                    if set {
-                        bits[start..end].fill(false);
-                    }
-                }
-                2 if random.one_in(8) => {
-                    let free = bits[start..end].iter().filter(|bit| **bit).count() as u64;
-                    assert_eq!(ranges.exclude(from, to), Ok(free * UNIT));
-                    bits[start..end].fill(false);
-                }
-                _ => take(&mut random, &mut ranges, &mut bits),
-            }
-            agree(&ranges, &bits);
-        }
+fn what_is_not_of_the_group_is_refused() {
+    let mut ranges = FreeRanges::new(BASE, 10 * UNIT + 100, UNIT, GFP_KERNEL).unwrap();
+    for (start, end) in [
+        (BASE - UNIT, BASE + UNIT),
+        (BASE, BASE + 11 * UNIT),
+        (BASE + 512, BASE + UNIT),
+        (BASE, BASE + 10 * UNIT + 100),
+        (0, u64::MAX),
+    ] {
+        assert_eq!(ranges.insert(start, end), Err(EUCLEAN));
+        assert_eq!(ranges.remove(start, end), Err(EEXIST));
     }
+    assert_eq!((ranges.free(), ranges.largest()), (0, 0));
+    ranges.insert(BASE, BASE + 10 * UNIT).unwrap();
+    assert_eq!(ranges.largest(), 10 * UNIT);
 }
 
-/// Takes a range and checks that it was free, aligned, and as long as any that could be had.
-fn take(random: &mut Random, ranges: &mut FreeRanges, bits: &mut [bool]) {
-    let align = UNIT << random.below(3);
-    let wanted = align * (1 + random.below(8));
-    let min = align * (1 + random.below(wanted / align));
-    let cluster = if random.one_in(2) { 0 } else { wanted * 2 };
-    let free = runs(bits, BASE, UNIT);
-    let longest = free.iter().map(|&(start, end)| {
-        let start = start.next_multiple_of(align);
-        (end - end % align).saturating_sub(start)
-    });
-    let longest = longest.max().unwrap_or(0);
-    match ranges
-        .take(Wish {
-            wanted,
-            min,
-            align,
-            cluster,
-        })
-        .unwrap()
-    {
-        None => assert!(longest < min, "{longest} bytes are free, {min} were enough"),
-        Some((start, end)) => {
-            assert_eq!((start % align, end % align), (0, 0));
-            assert_eq!(end - start, wanted.min(longest));
-            let (from, to) = (
-                ((start - BASE) / UNIT) as usize,
-                ((end - BASE) / UNIT) as usize,
-            );
-            assert!(bits[from..to].iter().all(|bit| *bit));
-            bits[from..to].fill(false);
-        }
+/// A page and a bit for 128 MiB, however small the pieces are, and nothing where all is the same.
+#[test]
+fn memory_is_bounded_by_the_length_of_the_group() {
+    let gib = 8 * WINDOW as u64 * UNIT;
+    let mut ranges = FreeRanges::new(BASE, gib, UNIT, GFP_KERNEL).unwrap();
+    let empty = ranges.memory();
+    for at in (0..gib).step_by(2 * UNIT as usize) {
+        ranges.insert(BASE + at, BASE + at + UNIT).unwrap();
     }
+    assert!(ranges.memory() < 40 << 10, "{} bytes", ranges.memory());
+    for at in (0..gib).step_by(2 * UNIT as usize) {
+        ranges
+            .insert(BASE + at + UNIT, BASE + at + 2 * UNIT)
+            .unwrap();
+    }
+    assert_eq!(ranges.memory(), empty);
+    assert!(empty < 1 << 10, "{empty} bytes");
+    assert_eq!(ranges.largest(), gib);
 }
 
 #[test]
 fn blocks_of_one_transaction_are_neighbours() {
-    let mut ranges = FreeRanges::new();
+    let mut ranges = FreeRanges::new(BASE, 1 << 30, UNIT, GFP_KERNEL).unwrap();
     // Single free nodes, and behind them a long range.
     for index in 0..64 {
         ranges
@@ -133,26 +244,7 @@ fn blocks_of_one_transaction_are_neighbours() {
 
 #[test]
 fn without_memory_nothing_changes() {
-    let mut random = Random::new(7);
-    for round in 0..300 {
-        let mut ranges = FreeRanges::new();
-        let mut bits = vec![false; SECTORS];
-        for _ in 0..30 {
-            let (start, end) = span(&mut random);
-            if ranges.insert(addr(start), addr(end)).is_ok() {
-                bits[start..end].fill(true);
-            }
-        }
-        let (start, end) = span(&mut random);
-        let _failing = kernel::alloc::inject::fail_nth(0);
-        let (result, value) = match round % 2 {
-            0 => (ranges.insert(addr(start), addr(end)), true),
-            _ => (ranges.remove(addr(start), addr(end)), false),
-        };
-        if result.is_ok() {
-            bits[start..end].fill(value);
-        }
-        drop(_failing);
-        agree(&ranges, &bits);
-    }
+    let _failing = kernel::alloc::inject::fail_nth(0);
+    let ranges = FreeRanges::new(BASE, 1 << 40, UNIT, GFP_KERNEL);
+    assert!(ranges.is_err_and(|error| error == ENOMEM));
 }

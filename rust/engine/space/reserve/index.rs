@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The groups of a class by what can be had from each, so that nobody looks at all of them.
+
+use crate::map::{insert_in_order, OrdMap};
+use latch::prelude::*;
+
+/// How the free space of a group can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::space) enum Offer {
+    /// It can be written at once.
+    Ready,
+    /// The zones must be activated first.
+    Asleep,
+}
+
+/// What a group offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::space) struct Offered {
+    /// The longest piece that can be written at once.
+    pub(in crate::space) ready: u64,
+    /// The longest piece in zones that must be activated first.
+    pub(in crate::space) asleep: u64,
+    /// Whether nothing is in the group.
+    pub(in crate::space) unused: bool,
+}
+
+/// The groups of a class, by address.
+pub(in crate::space) struct GroupIndex {
+    /// Ascending; a slot each.
+    starts: KVVec<u64>,
+    ready: Maxima,
+    asleep: Maxima,
+    unused: OrdMap<u64, ()>,
+}
+
+impl GroupIndex {
+    pub(in crate::space) fn new() -> Self {
+        Self {
+            starts: KVVec::new(),
+            ready: Maxima::new(),
+            asleep: Maxima::new(),
+            unused: OrdMap::new(),
+        }
+    }
+
+    /// A group joins, which offers nothing yet.
+    pub(in crate::space) fn insert(&mut self, start: u64) -> Result {
+        let Err(slot) = self.starts.binary_search(&start) else {
+            return Ok(());
+        };
+        self.ready.insert(slot, self.starts.len())?;
+        self.asleep.insert(slot, self.starts.len())?;
+        insert_in_order(&mut self.starts, start)
+    }
+
+    /// A group leaves.
+    pub(in crate::space) fn remove(&mut self, start: u64) {
+        let Ok(slot) = self.starts.binary_search(&start) else {
+            return;
+        };
+        let _ = self.starts.remove(slot);
+        self.ready.remove(slot);
+        self.asleep.remove(slot);
+        self.unused.remove(&start);
+    }
+
+    /// What a group offers from now on. Without effect when it is not a member.
+    pub(in crate::space) fn set(&mut self, start: u64, offered: Offered) -> Result {
+        let Ok(slot) = self.starts.binary_search(&start) else {
+            return Ok(());
+        };
+        self.ready.set(slot, offered.ready);
+        self.asleep.set(slot, offered.asleep);
+        match offered.unused {
+            true => drop(self.unused.insert(start, ())?),
+            false => drop(self.unused.remove(&start)),
+        }
+        Ok(())
+    }
+
+    /// The first group at or behind `from` that offers a piece of `len` bytes.
+    pub(in crate::space) fn offering(&self, offer: Offer, from: u64, len: u64) -> Option<u64> {
+        let slot = self.starts.partition_point(|&start| start < from);
+        let found = self.of(offer).first_from(slot, len)?;
+        self.starts.get(found).copied()
+    }
+
+    /// The longest piece that any group offers.
+    pub(in crate::space) fn longest(&self, offer: Offer) -> u64 {
+        self.of(offer).highest()
+    }
+
+    /// The first group at or behind `from` in which there is nothing.
+    pub(in crate::space) fn unused_from(&self, from: u64) -> Option<u64> {
+        self.unused.ceiling(&from).map(|(&start, ())| start)
+    }
+
+    fn of(&self, offer: Offer) -> &Maxima {
+        match offer {
+            Offer::Ready => &self.ready,
+            Offer::Asleep => &self.asleep,
+        }
+    }
+}
+
+/// A number for each slot, and the higher of each two above them, up to the highest of all.
+struct Maxima {
+    /// The one at 1 is the highest; below the one at `n` are those at `2n` and `2n + 1`. The second half is the slots.
+    tree: KVVec<u64>,
+}
+
+impl Maxima {
+    fn new() -> Self {
+        Self { tree: KVVec::new() }
+    }
+
+    fn slots(&self) -> usize {
+        self.tree.len() / 2
+    }
+
+    fn highest(&self) -> u64 {
+        self.tree.get(1).copied().unwrap_or(0)
+    }
+
+    /// Makes room for a slot among the first `used`, those behind it move up. New slots nearly always come last.
+    fn insert(&mut self, slot: usize, used: usize) -> Result {
+        let slots = self.slots();
+        if used >= slots {
+            let more = slots.saturating_mul(2).max(8);
+            let mut tree = KVVec::from_elem(0u64, more.saturating_mul(2), GFP_NOFAIL)?;
+            let old = self.tree.iter().skip(slots);
+            for (place, &value) in tree.iter_mut().skip(more).zip(old) {
+                *place = value;
+            }
+            self.tree = tree;
+        } else if slot == used {
+            return Ok(());
+        }
+        let mut carried = 0;
+        for place in self.values(slot) {
+            carried = core::mem::replace(place, carried);
+        }
+        self.rebuild();
+        Ok(())
+    }
+
+    /// Takes a slot out; those behind it move down.
+    fn remove(&mut self, slot: usize) {
+        let mut carried = 0;
+        for place in self.values(slot).rev() {
+            carried = core::mem::replace(place, carried);
+        }
+        self.rebuild();
+    }
+
+    /// The numbers from a slot on.
+    fn values(&mut self, slot: usize) -> impl DoubleEndedIterator<Item = &mut u64> {
+        let first = self.slots().saturating_add(slot);
+        self.tree.iter_mut().skip(first)
+    }
+
+    fn rebuild(&mut self) {
+        for at in (1..self.slots()).rev() {
+            self.renew(at);
+        }
+    }
+
+    fn renew(&mut self, at: usize) -> Option<u64> {
+        let left = *self.tree.get(at.checked_mul(2)?)?;
+        let right = *self.tree.get(at.checked_mul(2)?.checked_add(1)?)?;
+        let place = self.tree.get_mut(at)?;
+        *place = left.max(right);
+        Some(*place)
+    }
+
+    fn set(&mut self, slot: usize, value: u64) {
+        let mut at = self.slots().saturating_add(slot);
+        match self.tree.get_mut(at) {
+            Some(place) if *place != value => *place = value,
+            _ => return,
+        }
+        while at > 1 {
+            at /= 2;
+            self.renew(at);
+        }
+    }
+
+    /// The first slot from `slot` on with at least `least`.
+    fn first_from(&self, slot: usize, least: u64) -> Option<usize> {
+        let slots = self.slots();
+        let holds = |at: usize| self.tree.get(at).is_some_and(|&value| value >= least);
+        let mut at = slots.checked_add(slot).filter(|_| slot < slots)?;
+        // Up until a piece to the right holds enough, and down to the first slot there.
+        while !holds(at) {
+            while at % 2 == 1 {
+                at /= 2;
+            }
+            if at == 0 {
+                return None;
+            }
+            at = at.checked_add(1)?;
+        }
+        while at < slots {
+            at = at.checked_mul(2)?;
+            if !holds(at) {
+                at = at.checked_add(1)?;
+            }
+        }
+        at.checked_sub(slots)
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use crate::space::reserve::{GroupIndex, Offer, Offered};
+use random::Random;
+use std::collections::BTreeMap;
+
+fn agree(random: &mut Random, index: &GroupIndex, model: &BTreeMap<u64, Offered>) {
+    let from = random.below(400);
+    let least = 1 + random.below(40);
+    let behind = || model.range(from..);
+    let first = |holds: &dyn Fn(&Offered) -> bool| {
+        behind()
+            .find(|(_, offered)| holds(offered))
+            .map(|(&start, _)| start)
+    };
+    for (offer, of) in [
+        (
+            Offer::Ready,
+            (|offered| offered.ready) as fn(&Offered) -> u64,
+        ),
+        (Offer::Asleep, |offered| offered.asleep),
+    ] {
+        assert_eq!(
+            index.offering(offer, from, least),
+            first(&|offered| of(offered) >= least)
+        );
+        assert_eq!(
+            index.longest(offer),
+            model.values().map(of).max().unwrap_or(0)
+        );
+    }
+    assert_eq!(index.unused_from(from), first(&|offered| offered.unused));
+}
+
+#[test]
+fn the_index_finds_what_a_look_at_all_groups_finds() {
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let mut index = GroupIndex::new();
+        let mut model = BTreeMap::new();
+        for _ in 0..400 {
+            let start = random.below(400);
+            match random.below(6) {
+                // Nearly always behind all others, as chunks come.
+                0 | 1 => {
+                    let start = match random.one_in(4) {
+                        true => start,
+                        false => model.keys().last().map_or(0, |last| last + 1),
+                    };
+                    index.insert(start).unwrap();
+                    model.entry(start).or_default();
+                }
+                2 if random.one_in(2) => {
+                    index.remove(start);
+                    model.remove(&start);
+                }
+                _ => {
+                    let offered = Offered {
+                        ready: random.below(40),
+                        asleep: random.below(40),
+                        unused: random.one_in(4),
+                    };
+                    index.set(start, offered).unwrap();
+                    if let Some(known) = model.get_mut(&start) {
+                        *known = offered;
+                    }
+                }
+            }
+            agree(&mut random, &index, &model);
+        }
+    }
+}
