@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The time that an allocation takes where free space is in small pieces.
+
+use crate::{memory, micros};
+use engine::disk::Logical;
+use engine::space::Reservation;
+use harness::mount::{Access, Mounted};
+use harness::tools;
+use std::time::Instant;
+
+const GIB: u64 = 1 << 30;
+const ROUNDS: usize = 2001;
+
+/// Makes a volume all of which has chunks; its data, and a reservation of that.
+fn filled(gib: u64) -> (Mounted, Vec<Reservation>) {
+    let image = tools::mkfs(gib * GIB, &["-m", "single"]);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
+    let mut promised = Vec::new();
+    // The last of it is in smaller chunks.
+    for size in [GIB, GIB / 16, 1 << 20] {
+        while let Ok(more) = mounted.txns.reserve_data(size) {
+            promised.push(more);
+        }
+    }
+    (mounted, promised)
+}
+
+/// Prints what allocations of all sizes take from a volume of which every other `piece` bytes are free.
+pub fn measure(gib: u64, piece: u64) {
+    let (mounted, promised) = filled(gib);
+    let space = mounted.txns.space();
+    let before = memory::in_use();
+    let mut taken = Vec::new();
+    for reservation in &promised {
+        while reservation.bytes() >= piece {
+            let wanted = reservation.bytes().min(GIB / 8);
+            let Ok(extent) = space.allocate_data(reservation, wanted, piece) else {
+                break;
+            };
+            taken.push(extent);
+        }
+    }
+    drop(promised);
+    let mut pieces = 0u64;
+    for extent in taken {
+        let start = extent.logical.get();
+        for at in (start..start + extent.len).step_by(2 * piece as usize) {
+            let len = piece.min(start + extent.len - at);
+            space.release_unwritten(Logical::new(at), len);
+            pieces += 1;
+        }
+    }
+    let memory = memory::in_use().saturating_sub(before);
+    println!(
+        "{gib} GiB, {pieces} pieces of {} KiB, {memory} KiB:",
+        piece >> 10
+    );
+    for wanted in [4 << 10, 16 << 10, 64 << 10, 96 << 10, 1 << 20, 128 << 20] {
+        let mut times: Vec<u128> = (0..ROUNDS)
+            .map(|_| {
+                let reservation = mounted.txns.reserve_data(wanted).expect("space");
+                let begun = Instant::now();
+                let extent = space.allocate_data(&reservation, wanted, 4096);
+                let time = begun.elapsed().as_nanos();
+                let extent = extent.expect("an extent");
+                space.release_unwritten(extent.logical, extent.len);
+                time
+            })
+            .collect();
+        times.sort_unstable();
+        println!(
+            "    {:>6} KiB wanted: median {}, 99 of 100 {}",
+            wanted >> 10,
+            micros(times[ROUNDS / 2]),
+            micros(times[ROUNDS / 100 * 99]),
+        );
+    }
+}

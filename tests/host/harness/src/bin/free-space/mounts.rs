@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Time and memory of mounts.
+
+use crate::{memory, micros};
+use engine::txn::Units;
+use harness::device::Image;
+use harness::mount::{Access, Mounted};
+use harness::tools;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+const GIB: u64 = 1 << 30;
+/// Free pieces of the fragmented volume.
+const PIECE: u64 = 64 << 10;
+
+/// Mounts in a process of its own, which has no memory to use again.
+fn mount_elsewhere(image: &Image) {
+    let file = tools::Scratch::new();
+    image.pages.save(file.path()).expect("a file");
+    let program = std::env::current_exe().expect("this program");
+    let status = Command::new(program)
+        .arg("--mount")
+        .arg(file.path())
+        .status();
+    assert!(status.expect("a process").success());
+}
+
+/// Mounts, and takes the first promises of data and of metadata and the first extent.
+pub fn mount(path: &Path) {
+    let image = Image::load(path).expect("an image");
+    let before = memory::in_use();
+    let begun = Instant::now();
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
+    let time = begun.elapsed().as_nanos();
+    let memory = memory::in_use().saturating_sub(before);
+    println!("    mounted in {}, {memory} KiB", micros(time));
+    let begun = Instant::now();
+    let data = mounted.txns.reserve_data(4096).expect("space");
+    drop(mounted.txns.start(Units::inserts(1)).expect("a handle"));
+    mounted
+        .txns
+        .space()
+        .allocate_data(&data, 4096, 4096)
+        .expect("an extent");
+    let time = begun.elapsed().as_nanos();
+    let memory = memory::in_use().saturating_sub(before);
+    println!("    first extent after {}, {memory} KiB", micros(time));
+}
+
+/// A volume with 10,000 block groups.
+pub fn many_groups(options: &[&str]) {
+    let options = [&["-m", "single"], options].concat();
+    let image = tools::mkfs(10_020 * GIB, &options);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
+    let mut promised = Vec::new();
+    for _ in 0..10_000 {
+        promised.push(mounted.txns.reserve_data(GIB).expect("a chunk"));
+    }
+    // An extent in each: what is empty would be removed.
+    for reservation in &promised {
+        let handle = mounted.txns.start(Units::inserts(1)).expect("a handle");
+        let space = mounted.txns.space();
+        let extent = space
+            .allocate_data(reservation, GIB, GIB / 2)
+            .expect("an extent");
+        space
+            .note_allocated(&handle, extent.logical, extent.len)
+            .expect("room");
+        let rest = extent.len / 2;
+        space
+            .note_freed(&handle, extent.logical, rest)
+            .expect("room");
+    }
+    drop(promised);
+    println!("10,000 block groups {options:?}:");
+    mount_elsewhere(&mounted.unmount().expect("a commit")[0]);
+}
+
+/// A volume every other 64 KiB of which are free, as its free space tree says.
+pub fn fragmented(gib: u64) {
+    let image = tools::mkfs(gib * GIB, &["-m", "single"]);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
+    let space = mounted.txns.space();
+    for _ in 0..gib - 4 {
+        let reservation = mounted.txns.reserve_data(GIB).expect("a chunk");
+        let handle = mounted.txns.start(Units::inserts(1)).expect("a handle");
+        while reservation.bytes() >= 2 * PIECE {
+            let wanted = reservation.bytes();
+            let Ok(extent) = space.allocate_data(&reservation, wanted, 2 * PIECE) else {
+                break;
+            };
+            let (start, end) = (extent.logical, extent.logical.saturating_add(extent.len));
+            let mut at = start;
+            while at.saturating_add(2 * PIECE) <= end {
+                space.note_allocated(&handle, at, PIECE).expect("room");
+                at = at.saturating_add(2 * PIECE);
+            }
+        }
+        drop(handle);
+        drop(reservation);
+        mounted.txns.commit().expect("a commit");
+    }
+    println!("{gib} GiB, every other 64 KiB of it free:");
+    mount_elsewhere(&mounted.unmount().expect("a commit")[0]);
+}
