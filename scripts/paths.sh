@@ -19,6 +19,15 @@ folder() { # [FOLDER]
     cd "${1:-$top}" && pwd -P
 }
 
+# listed PATTERN...: the files of the current folder that these of git's patterns match, without the trees in which
+# checks are tried. Those that git ignores, and those that are gone, are none.
+listed() {
+    git ls-files --cached --others --exclude-standard -- "$@" ':!tests/checks' |
+        while IFS= read -r file; do
+            [ ! -f "$file" ] || echo "$file"
+        done
+}
+
 # Python programs of scripts/, by the sysroot's Python.
 python() { # PROGRAM ARGS...
     "$top/scripts/in-sysroot" python3 -B "$top/scripts/$1" "${@:2}"

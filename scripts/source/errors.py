@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from rust import code
+from rust import code, judge
 
 REPORTED = "rust/engine/disk/corrupt.rs"
 # The constant itself.
@@ -25,9 +25,9 @@ def compared(all_, i):
     return any(behind.startswith(mark) for mark in ("=>", ")=>", "|"))
 
 
-def complaints(name, all_):
+def complaints(name, text):
     """(line, what) for each rule that a file breaks."""
-    imported = False
+    all_, imported = code(text), False
     for i, token in enumerate(all_):
         if token.text == "use":
             imported = True
@@ -42,11 +42,5 @@ def complaints(name, all_):
             yield token.line, "EUCLEAN without a reason: report a Flaw at its Place, or a Bug"
 
 
-bad = False
-folder = Path(sys.argv[1])
-for file in sorted(folder.glob("rust/**/*.rs")):
-    name = str(file.relative_to(folder))
-    for line, what in complaints(name, code(file.read_text())):
-        print(f"{name}:{line}: {what}")
-        bad = True
-sys.exit(bad)
+if __name__ == "__main__":
+    sys.exit(judge(Path(sys.argv[1]), complaints))

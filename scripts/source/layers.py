@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from debts import Debts
-from rust import Crate, code
+from rust import Crate
 
 # Of each crate: its layers, lowest first, and the crates that it may name.
 CRATES = {
@@ -30,9 +30,8 @@ class Report:
 
 
 def arrows(report, crate, layers):
-    """Count the uses between layers; complain of those that point up."""
+    """Complain of the uses between layers that point up."""
     rank = {name: i for i, name in enumerate(layers)}
-    upward = set()
     for module in crate.modules.values():
         if module.path and module.path[0] not in rank and layers:
             report.say(module, 1, f"{module.path[0]} is in no layer; see scripts/source/layers.py")
@@ -41,9 +40,7 @@ def arrows(report, crate, layers):
             continue
         own, other = user.path[0], used.path[0]
         if rank.get(other, 0) > rank.get(own, len(rank)):
-            upward.add((own, other))
             report.say(user, line, f"{own} uses {other}, which is above it")
-    return upward
 
 
 def circles(crate):
@@ -110,7 +107,7 @@ def foreign(report, name, allowed, crate):
 
 def raw(module):
     """How often a file names a structure of the disk, byte for byte."""
-    return sum(1 for token in code(module.text) if token.kind == "word" and RAW.fullmatch(token.text))
+    return sum(1 for token in module.code if token.kind == "word" and RAW.fullmatch(token.text))
 
 
 def layered(report, crate):
@@ -122,7 +119,7 @@ def layered(report, crate):
 
 def main(root):
     report, debts = Report(root), Debts(root)
-    upward, found = [], []
+    found = []
     for name, (layers, allowed) in CRATES.items():
         if not (root / name).exists():
             continue
@@ -131,7 +128,7 @@ def main(root):
             names(report, name, module)
         foreign(report, name, allowed, crate)
         layered(report, crate)
-        upward += sorted(arrows(report, crate, layers))
+        arrows(report, crate, layers)
         found += [(name, folder, group) for folder, group in circles(crate)]
     for name, folder, group in found:
         place, members = "/".join((name,) + folder), " ".join(group)
@@ -141,7 +138,7 @@ def main(root):
     print(*debts.paid_names("circle"), sep="\n")
     if not any((root / name).exists() for name in CRATES):
         report.lines.append(f"{root}: no crate of ours")
-    print(f"{len(upward)} arrows upward, {len(found)} circles of files")
+    print(f"{len(found)} circles of files")
     print(*report.lines, sep="\n")
     return 1 if report.lines else 0
 

@@ -21,6 +21,10 @@ TOKEN = re.compile(
 )
 
 
+OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
+ITEMS = ("struct", "enum", "union", "trait", "type", "fn", "const", "static", "macro_rules")
+
+
 class Token:
     """A word, mark, literal or comment, and the line where it begins."""
 
@@ -51,6 +55,40 @@ def code(text):
     return [token for token in tokens(text) if token.kind != "comment"]
 
 
+def closing(all_, i):
+    """Where the bracket that opens at `i` is closed; the last token, where it is not."""
+    depth = 0
+    for j in range(i, len(all_)):
+        if all_[j].text in OPENING:
+            depth += 1
+        elif all_[j].text in CLOSING:
+            depth -= 1
+            if depth == 0:
+                return j
+    return len(all_) - 1
+
+
+def path(all_, i):
+    """The path a::b::c that begins at `i`, and where it ends."""
+    segments = [all_[i].text]
+    while i + 2 < len(all_) and all_[i + 1].text == "::" and all_[i + 2].kind == "word":
+        i += 2
+        segments.append(all_[i].text)
+    return tuple(segments), i
+
+
+def judge(root, complaints):
+    """Print what `complaints(name, text)` finds in each file below rust/: whether it found anything, or no file."""
+    files = sorted(root.glob("rust/**/*.rs"))
+    bad = not files
+    for file in files:
+        name = str(file.relative_to(root))
+        for line, what in complaints(name, file.read_text()):
+            print(f"{name}:{line}: {what}")
+            bad = True
+    return bad
+
+
 class Use:
     """A path which a file names: its segments, whether it is a re-export, the name it gets here."""
 
@@ -71,7 +109,8 @@ class Module:
         self.inline = set()
         self.uses = []
         self.defined = set()
-        self._read(code(self.text))
+        self.code = code(self.text)
+        self._read(self.code)
 
     def __repr__(self):
         return "::".join(("crate",) + self.path)
@@ -90,7 +129,7 @@ class Module:
             within = tuple(name for _, name, _ in stack)
             tested = test or any(t for _, _, t in stack)
             if word == "#" and i + 1 < len(all_) and all_[i + 1].text in "[!":
-                end = self._closing(all_, i + 1 if all_[i + 1].text == "[" else i + 2)
+                end = closing(all_, i + 1 if all_[i + 1].text == "[" else i + 2)
                 inside = [t.text for t in all_[i:end]]
                 if "cfg" in inside and "test" in inside and "not" not in inside:
                     test = True
@@ -99,7 +138,7 @@ class Module:
             if word == "pub":
                 public = True
                 if all_[i + 1].text == "(":
-                    i = self._closing(all_, i + 1)
+                    i = closing(all_, i + 1)
             elif word == "mod" and all_[i + 1].kind == "word":
                 name = all_[i + 1].text
                 if all_[i + 2].text == ";":
@@ -118,28 +157,16 @@ class Module:
                 self._tree(all_[i + 1 : end], (), all_[i].line, public, within, tested)
                 public = test = False
                 i = end
-            elif word in ("crate", "super", "self") and all_[i + 1].text == "::":
-                path, j = [word], i + 1
-                while j + 1 < len(all_) and all_[j].text == "::" and all_[j + 1].kind == "word":
-                    path.append(all_[j + 1].text)
-                    j += 2
-                self.uses.append(Use(tuple(path), all_[i].line, False, None, within, tested))
-                i = j - 1
-            elif word in ("struct", "enum", "union", "trait", "type", "fn", "const", "static", "macro_rules"):
+            elif word in ITEMS:
                 j = i + 1
                 while all_[j].text in ("!", "mut", "unsafe", "extern", "fn", "async") or all_[j].kind == "string":
                     j += 1
                 if all_[j].kind == "word" and not stack and depth == 0:
                     self.defined.add(all_[j].text)
-            elif all_[i].kind == "word" and i + 1 < len(all_) and all_[i + 1].text == "::" and (
-                i == 0 or all_[i - 1].text != "::"
-            ):
-                path, j = [word], i + 1
-                while j + 1 < len(all_) and all_[j].text == "::" and all_[j + 1].kind == "word":
-                    path.append(all_[j + 1].text)
-                    j += 2
-                self.uses.append(Use(tuple(path), all_[i].line, False, None, within, tested))
-                i = j - 1
+            elif all_[i].kind == "word" and self._begins_path(all_, i):
+                named, end = path(all_, i)
+                self.uses.append(Use(named, all_[i].line, False, None, within, tested))
+                i = end
             elif word == "{":
                 depth += 1
             elif word == "}":
@@ -152,17 +179,8 @@ class Module:
             i += 1
 
     @staticmethod
-    def _closing(all_, i):
-        depth = 0
-        while i < len(all_):
-            if all_[i].text in "([{":
-                depth += 1
-            elif all_[i].text in ")]}":
-                depth -= 1
-                if depth == 0:
-                    return i
-            i += 1
-        return i - 1
+    def _begins_path(all_, i):
+        return i + 1 < len(all_) and all_[i + 1].text == "::" and (i == 0 or all_[i - 1].text != "::")
 
     def _tree(self, part, prefix, line, public, within, test):
         """One tree of a `use`: a::{b, c as d, e::*}."""
@@ -170,18 +188,16 @@ class Module:
         while i < len(part):
             token = part[i]
             if token.text == "{":
-                depth, start = 0, i + 1
-                for j in range(i, len(part)):
+                j = start = i + 1
+                end = closing(part, i)
+                while j <= end:
                     if part[j].text == "{":
-                        depth += 1
-                    elif part[j].text == "}":
-                        depth -= 1
-                    if (part[j].text == "," and depth == 1) or depth == 0:
+                        j = closing(part, j)
+                    elif j == end or part[j].text == ",":
                         if part[start:j]:
                             self._tree(part[start:j], tuple(path), part[start].line, public, within, test)
                         start = j + 1
-                    if depth == 0:
-                        break
+                    j += 1
                 return
             if token.text == "as":
                 self._leaf(path, token.line, public, within, test, part[i + 1].text)

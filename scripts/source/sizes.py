@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from rust import code
+from rust import closing, code
 
 
 def functions(text):
@@ -13,18 +13,12 @@ def functions(text):
     for i, token in enumerate(all_[:-1]):
         if token.text != "fn" or all_[i + 1].kind != "word":
             continue
-        depth, j = 0, i + 2
-        while j < len(all_) and (depth or all_[j].text not in ("{", ";")):
-            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(all_[j].text, 0)
-            j += 1
-        if j == len(all_) or all_[j].text == ";":
+        j = i + 2
+        while j < len(all_) and all_[j].text not in ("{", ";"):
+            j = closing(all_, j) + 1 if all_[j].text in ("(", "[") else j + 1
+        if j >= len(all_) or all_[j].text == ";":
             continue
-        while j < len(all_):
-            depth += {"{": 1, "}": -1}.get(all_[j].text, 0)
-            if depth == 0:
-                break
-            j += 1
-        last = all_[min(j, len(all_) - 1)].line
+        last = all_[closing(all_, j)].line
         yield all_[i + 1].text, token.line, last - token.line + 1
 
 

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from rust import tokens
+from rust import judge, tokens
 
 INSIDE = ("rust/latch/", "rust/module/linux/", "rust/module/linux.rs")
 
@@ -73,13 +73,7 @@ def complaints(name, text):
 
 
 def main(root):
-    files = sorted(root.glob("rust/**/*.rs"))
-    bad = not files
-    for file in files:
-        name = str(file.relative_to(root))
-        for line, what in complaints(name, file.read_text()):
-            print(f"{name}:{line}: {what}")
-            bad = True
+    bad = judge(root, complaints)
     lib = root / "rust/engine/lib.rs"
     if lib.exists() and "\n#![forbid(unsafe_code)]" not in lib.read_text():
         print("rust/engine/lib.rs: lacks #![forbid(unsafe_code)]")
