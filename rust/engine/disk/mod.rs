@@ -11,7 +11,9 @@
 //! | `units`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
-//! | `inode`, `directory`, `file_extent`, `extent`, `reference`, `root`, `chunk`, `free_space` | items as typed values, to read and to write |
+//! | `inode`, `directory`, `file_extent` | items of files, as typed values to read and write |
+//! | `extent`, `extent_ref`, `reference` | extents, references to them, and what names one  |
+//! | `root`, `chunk`, `device`, `block_group`, `free_space` | items of the volume             |
 //! | `superblock`  | the superblock and its gate                                         |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
 //! | `superblock_bytes` | a superblock's bytes: made, changed, sealed                    |
@@ -28,13 +30,16 @@
 )]
 
 mod block;
+mod block_group;
 mod check;
 mod checksum;
 mod chunk;
 mod corrupt;
+mod device;
 mod directory;
 pub mod edit;
 mod extent;
+mod extent_ref;
 mod features;
 mod file_extent;
 mod flags;
@@ -59,15 +64,18 @@ mod tree_id;
 mod units;
 mod uuid;
 
+pub use block_group::BlockGroupItem;
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
 };
-pub use chunk::{BlockGroupItem, ChunkItem, DevExtent, DevItem, NewChunk, Stripe};
+pub use chunk::{ChunkItem, NewChunk, Stripe};
 pub use corrupt::{Bug, Corrupt, Flaw, Place};
+pub use device::{DevExtent, DevItem};
 pub use directory::{DirEntries, DirEntry, Target};
-pub use extent::{keyed_ref, ExtentHead, ExtentItem, FileRef, InlineRef, InlineRefs};
+pub use extent::{ExtentHead, ExtentItem};
+pub use extent_ref::{keyed_ref, FileRef, InlineRef, InlineRefs};
 pub use features::{CompatRo, Incompat};
 pub use file_extent::{Compression, ExtentState, FileExtent, InlineExtent, RegularExtent};
 pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};

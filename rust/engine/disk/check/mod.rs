@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The gate: every tree block passes here when it is read, and again before it is written.
 //!
-//! | module  | what it has                                                                      |
-//! |---------|----------------------------------------------------------------------------------|
-//! | `block` | the block around the items: header, order of keys, places of the bytes, pointers |
-//! | `files` | items of subvolumes, and the checksums of data                                   |
-//! | `trees` | items of the trees that describe the volume                                      |
-//! | `item`  | what every item is checked with                                                  |
+//! | module    | what it has                                                                      |
+//! |-----------|----------------------------------------------------------------------------------|
+//! | `block`   | the block around the items: header, order of keys, places of the bytes, pointers |
+//! | `files`   | items of subvolumes, and the checksums of data                                   |
+//! | `extents` | items of the extent tree                                                         |
+//! | `space`   | items of chunks, devices, block groups and free space                            |
+//! | `trees`   | items of the tree of trees, of quotas, and of the volume as a whole              |
+//! | `item`    | what every item is checked with                                                  |
 //!
 //! Nothing behind the gate checks again, nothing before it computes. It looks at one block alone, in one pass from
 //! the first slot to the last, each item against its kind's rules and its neighbour; it allocates nothing and does
@@ -15,8 +17,10 @@
 //! Kinds that are not known pass: a volume with compat_ro features that are not known can be mounted read-only.
 
 mod block;
+mod extents;
 mod files;
 mod item;
+mod space;
 mod trees;
 
 use super::{
@@ -102,17 +106,17 @@ fn check_item(item: &Item<'_>) -> Result<(), Flaw> {
         Kind::EXTENT_CSUM => files::checksums(item),
         Kind::ROOT_ITEM => trees::root(item),
         Kind::ROOT_REF | Kind::ROOT_BACKREF => trees::root_ref(item),
-        Kind::EXTENT_ITEM | Kind::METADATA_ITEM => trees::extent(item),
+        Kind::EXTENT_ITEM | Kind::METADATA_ITEM => extents::extent(item),
         Kind::TREE_BLOCK_REF
         | Kind::SHARED_BLOCK_REF
         | Kind::EXTENT_DATA_REF
-        | Kind::SHARED_DATA_REF => trees::keyed_reference(item),
-        Kind::BLOCK_GROUP_ITEM => trees::block_group(item),
-        Kind::FREE_SPACE_INFO => trees::free_space_info(item),
-        Kind::FREE_SPACE_EXTENT | Kind::FREE_SPACE_BITMAP => trees::free_space(item),
-        Kind::CHUNK_ITEM => trees::chunk(item),
-        Kind::DEV_ITEM => trees::device(item),
-        Kind::DEV_EXTENT => trees::device_extent(item),
+        | Kind::SHARED_DATA_REF => extents::keyed_reference(item),
+        Kind::BLOCK_GROUP_ITEM => space::block_group(item),
+        Kind::FREE_SPACE_INFO => space::free_space_info(item),
+        Kind::FREE_SPACE_EXTENT | Kind::FREE_SPACE_BITMAP => space::free_space(item),
+        Kind::CHUNK_ITEM => space::chunk(item),
+        Kind::DEV_ITEM => space::device(item),
+        Kind::DEV_EXTENT => space::device_extent(item),
         Kind::QGROUP_STATUS | Kind::QGROUP_INFO | Kind::QGROUP_LIMIT | Kind::QGROUP_RELATION => {
             trees::qgroup(item)
         }
@@ -120,7 +124,7 @@ fn check_item(item: &Item<'_>) -> Result<(), Flaw> {
         Kind::TEMPORARY_ITEM => trees::temporary(item),
         Kind::PERSISTENT_ITEM => trees::persistent(item),
         Kind::DEV_REPLACE => trees::replace(item),
-        Kind::CACHE_HEADER => trees::cache_header(item),
+        Kind::CACHE_HEADER => space::cache_header(item),
         kind if needs_refused_feature(kind) => Err(Flaw::new(
             "item needs a feature that is not set",
             kind.get().into(),
