@@ -14,9 +14,8 @@
 //! | `inode`, `directory`, `file_extent` | items of files, as typed values to read and write |
 //! | `extent`, `extent_ref`, `reference` | extents, references to them, and what names one  |
 //! | `root`, `chunk`, `device`, `block_group`, `free_space` | items of the volume             |
-//! | `superblock`  | the superblock and its gate                                         |
+//! | `superblock/` | the superblock, its gate and its bytes                              |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
-//! | `superblock_bytes` | a superblock's bytes: made, changed, sealed                    |
 //! | `check/`      | the gate for tree blocks                                            |
 //! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
 //!
@@ -57,15 +56,14 @@ mod reference;
 mod root;
 mod seal;
 mod superblock;
-mod superblock_bytes;
 #[cfg(test)]
 mod tests;
 mod tree_id;
 mod units;
 mod uuid;
 
-pub use block_group::BlockGroupItem;
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
+pub use block_group::BlockGroupItem;
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
@@ -88,10 +86,9 @@ pub use reference::Reference;
 pub use root::{RootExtension, RootItem, RootPointer, RootRef, UuidItem};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{
-    Superblock, SuperblockError, SystemChunks, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_MAGIC,
-    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    RootBackup, Superblock, SuperblockBytes, SuperblockError, SystemChunks, SUPERBLOCK_LOG_PLACES,
+    SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
-pub use superblock_bytes::{RootBackup, SuperblockBytes};
 pub use tree_id::TreeId;
 pub use units::{FileOffset, Generation, Logical, ObjectId, Physical, ZoneOffset};
 pub use uuid::Uuid;

@@ -246,9 +246,4 @@ impl Volume {
     pub fn add_system_chunk(&self, chunk: &Chunk) -> Result {
         self.superblock.lock().add_chunk(chunk)
     }
-
-    /// Takes one out. `ENOENT`.
-    pub fn remove_system_chunk(&self, logical: Logical) -> Result {
-        self.superblock.lock().remove_chunk(logical)
-    }
 }

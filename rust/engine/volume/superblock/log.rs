@@ -171,6 +171,16 @@ pub(super) enum Durability {
     Later,
 }
 
+impl Durability {
+    /// Writes bytes so.
+    pub(super) fn write(self, device: &dyn Device, at: Physical, bytes: &[u8]) -> Result {
+        match self {
+            Self::Now => device.write_durable(at, bytes),
+            Self::Later => device.write(at, bytes),
+        }
+    }
+}
+
 impl SuperblockLog {
     pub(super) fn new(zone_size: ZoneSize, zones: u64) -> Self {
         Self {
@@ -240,7 +250,7 @@ impl SuperblockLog {
 
 fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durability) -> Result {
     if let Some(slot) = pair.in_place() {
-        return write_at(device, slot.at, bytes, durability);
+        return durability.write(device, Physical::new(slot.at), bytes);
     }
     let slot = pair.next(|pair| newer_zone(device, pair))?;
     let zone = pair.0.get_mut(slot.zone).ok_or(EINVAL)?;
@@ -249,7 +259,7 @@ fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durabi
         zone.condition = ZoneCondition::Empty;
         zone.write_pointer = zone.start;
     }
-    write_at(device, slot.at, bytes, durability)?;
+    durability.write(device, Physical::new(slot.at), bytes)?;
     zone.condition = ZoneCondition::Active;
     zone.write_pointer = Physical::new(slot.at.saturating_add(SUPERBLOCK_SIZE));
     if is_full(zone) {
@@ -260,13 +270,6 @@ fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durabi
         zone.condition = ZoneCondition::Full;
     }
     Ok(())
-}
-
-fn write_at(device: &dyn Device, at: u64, bytes: &[u8], durability: Durability) -> Result {
-    match durability {
-        Durability::Now => device.write_durable(Physical::new(at), bytes),
-        Durability::Later => device.write(Physical::new(at), bytes),
-    }
 }
 
 /// Of two full zones, the one whose last superblock is newer.

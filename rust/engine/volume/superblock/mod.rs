@@ -8,8 +8,8 @@ mod log;
 pub(super) use log::LogPlaces;
 
 use crate::disk::{
-    ChecksumKind, Checksums, Logical, Physical, Place, Superblock, SuperblockBytes,
-    SuperblockError, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    ChecksumKind, Checksums, Physical, Superblock, SuperblockBytes, SuperblockError,
+    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 use crate::volume::chunk::Chunk;
 use crate::volume::device::{Device, ZoneGeometry};
@@ -70,11 +70,7 @@ impl Places {
                 let Some(place) = place.filter(fits).map(Physical::new) else {
                     return Ok(false);
                 };
-                match durability {
-                    Durability::Now => device.write_durable(place, bytes)?,
-                    Durability::Later => device.write(place, bytes)?,
-                }
-                return Ok(true);
+                return durability.write(device, place, bytes).map(|()| true);
             }
         };
         log.write(device, copy, bytes, durability)
@@ -170,19 +166,7 @@ impl InMemory {
     /// Appends a chunk to the list. `EFBIG` when there is no room.
     pub(super) fn add_chunk(&mut self, chunk: &Chunk) -> Result {
         let item = chunk.item(self.checked.sector_size);
-        match self.bytes.add_system_chunk(chunk.logical, &item)? {
-            true => Ok(()),
-            false => Err(EFBIG),
-        }
-    }
-
-    /// Takes a chunk out of the list. `ENOENT`.
-    pub(super) fn remove_chunk(&mut self, logical: Logical) -> Result {
-        let removed = self.bytes.remove_system_chunk(logical);
-        match removed.map_err(|flaw| flaw.at(Place::Chunk(logical)).report())? {
-            true => Ok(()),
-            false => Err(ENOENT),
-        }
+        self.bytes.add_system_chunk(chunk.logical, &item)
     }
 }
 

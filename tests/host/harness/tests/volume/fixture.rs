@@ -2,7 +2,7 @@
 //! Images of `mkfs.btrfs`, and volumes opened on them.
 
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock, SuperblockBytes};
+use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock};
 use engine::volume::device::Device;
 use engine::volume::{Access, Chunk, Copies, DeviceRange, Options, Volume};
 use harness::checksums::HostChecksums;
@@ -88,11 +88,6 @@ pub(crate) fn superblock_at(image: &Image, at: u64, place: u64) -> Option<Superb
     let mut raw = RawSuperblock::new_zeroed();
     image.pages.read(at, raw.as_mut_bytes());
     Superblock::check(&raw, place, &HostChecksums).ok()
-}
-
-/// The system chunks that a superblock lists, as bytes.
-pub(crate) fn listed(bytes: &SuperblockBytes) -> Vec<u8> {
-    bytes.system_chunks().rest().to_vec()
 }
 
 /// What a volume asks for when it resets stray zones.

@@ -1,16 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The superblock and its gate.
+//!
+//! | module          | what it has                                       |
+//! |-----------------|---------------------------------------------------|
+//! | `bytes`         | a superblock's bytes: made, read, changed, sealed |
+//! | `system_chunks` | the chunks that it lists                          |
+//! | `backup`        | where the trees were after the last commits       |
+//! | `error`         | why a superblock is not taken                     |
 
-use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Corrupt, Flaw, Place};
+mod backup;
+mod bytes;
+mod error;
+mod system_chunks;
+
+pub use backup::RootBackup;
+pub use bytes::SuperblockBytes;
+pub use error::SuperblockError;
+pub use system_chunks::SystemChunks;
+
+use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Flaw, Place};
 use super::ids::{MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
-use super::item::{front, size64};
-use super::raw::{RawKey, RawSuperblock};
+use super::item::size64;
+use super::raw::RawSuperblock;
 use super::{
-    check_seal, seal, BlockGroupFlags, ChecksumKind, Checksums, ChunkItem, CompatRo, DevItem,
-    Format, Generation, Incompat, Key, Logical, RootPointer, SuperFlags, Uuid,
+    check_seal, seal, BlockGroupFlags, ChecksumKind, Checksums, CompatRo, DevItem, Format,
+    Generation, Incompat, Logical, RootPointer, SuperFlags, Uuid,
 };
-use kernel::fmt;
-use latch::prelude::{pr_err, Error, EINVAL, EOPNOTSUPP};
 use zerocopy::IntoBytes;
 
 /// Bytes of a superblock (C: `BTRFS_SUPER_INFO_SIZE`).
@@ -69,61 +84,6 @@ pub struct Superblock {
     pub cache_generation: u64,
     /// Generation of the UUID tree.
     pub uuid_tree_generation: u64,
-}
-
-/// Why a superblock is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SuperblockError {
-    /// The magic is missing: something else is there.
-    NotBtrfs,
-    /// Its bytes break the format.
-    Corrupt(Corrupt),
-    /// It has features that are not supported here.
-    Unsupported(Incompat),
-    /// A tool that changes the whole file system was interrupted, or other special states.
-    UnsupportedState(SuperFlags),
-    /// Its checksums cannot be computed here.
-    NoChecksum(ChecksumKind),
-}
-
-impl fmt::Display for SuperblockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotBtrfs => write!(f, "no btrfs file system found"),
-            Self::Corrupt(corrupt) => fmt::Display::fmt(corrupt, f),
-            Self::Unsupported(features) => {
-                write!(f, "unsupported features: ")?;
-                fmt::Display::fmt(features, f)
-            }
-            Self::UnsupportedState(flags) => {
-                write!(f, "unsupported state of the file system: ")?;
-                fmt::Display::fmt(flags, f)
-            }
-            Self::NoChecksum(kind) => {
-                let name = kind.name();
-                write!(
-                    f,
-                    "no {name} when this module was loaded: modprobe lib{name}, then load it again"
-                )
-            }
-        }
-    }
-}
-
-impl SuperblockError {
-    /// Logs the line for this copy of the superblock, and gives the error for the caller.
-    #[cold]
-    #[must_use = "the line is logged: the error is for the caller"]
-    pub fn report(self, copy: usize) -> Error {
-        if let Self::Corrupt(corrupt) = self {
-            return corrupt.report();
-        }
-        pr_err!("superblock copy {}: {}\n", copy, self);
-        match self {
-            Self::NotBtrfs => EINVAL,
-            _ => EOPNOTSUPP,
-        }
-    }
 }
 
 impl Superblock {
@@ -317,47 +277,7 @@ impl Superblock {
     }
 }
 
-/// The chunks that a superblock lists: those of the chunk tree.
-#[derive(Clone, Copy)]
-pub struct SystemChunks<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> SystemChunks<'a> {
-    /// Bytes not read yet: with the array's length this gives a chunk's place.
-    pub const fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
-    fn parse(&mut self) -> Result<(Key, ChunkItem<'a>), Flaw> {
-        let bytes = core::mem::take(&mut self.rest);
-        let (key, rest): (&RawKey, _) = front(bytes, "system chunk's key is cut off")?;
-        let (chunk, rest) = ChunkItem::parse_front(rest)?;
-        self.rest = rest;
-        Ok((key.get(), chunk))
-    }
-}
-
-impl<'a> Iterator for SystemChunks<'a> {
-    type Item = Result<(Key, ChunkItem<'a>), Flaw>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        (!self.rest.is_empty()).then(|| self.parse())
-    }
-}
-
 impl RawSuperblock {
-    /// The chunks that it lists.
-    pub fn system_chunks(&self) -> SystemChunks<'_> {
-        let size = usize::try_from(self.sys_chunk_array_size.get()).unwrap_or(usize::MAX);
-        SystemChunks {
-            rest: self
-                .sys_chunk_array
-                .get(..size)
-                .unwrap_or(&self.sys_chunk_array),
-        }
-    }
-
     /// The name that users gave, up to the first zero.
     pub fn label(&self) -> &[u8] {
         self.label.split(|&byte| byte == 0).next().unwrap_or(&[])
