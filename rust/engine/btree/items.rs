@@ -5,14 +5,35 @@ use super::block::first_key;
 use super::bugs::{NOT_LOCKED, NO_ITEM};
 use super::lock::Writing;
 use super::path::{Path, Step};
-use super::room::Demand;
+use super::plan::Demand;
 use crate::disk::edit::{count, leaf};
-use crate::disk::{Bug, Key, Leaf, MAX_LEVELS};
+use crate::disk::{Bug, Key, Leaf, ITEM_HEAD, MAX_LEVELS};
 use core::ops::Range;
 use latch::prelude::*;
 use latch::Side;
 
 impl Path<'_> {
+    /// Whether an item of `len` bytes can go to the way's slot with nothing but the leaf locked.
+    pub(super) fn takes(&self, len: usize) -> Result<bool> {
+        let step = self.leaf()?;
+        let free = Leaf::new(step.guard.bytes()).free_space();
+        let fits = len.checked_add(ITEM_HEAD).is_some_and(|need| need <= free);
+        Ok(fits && (step.slot > 0 || self.tree.is_root(step.guard.latched())))
+    }
+
+    /// Whether the item at the way's slot may have this key, for the order.
+    pub(super) fn may_rekey(&self, key: &Key) -> Result<bool> {
+        let step = self.leaf()?;
+        let leaf = Leaf::new(step.guard.bytes());
+        let behind_last = match step.slot.checked_sub(1) {
+            Some(before) => leaf.key(before).is_none_or(|before| before < *key),
+            // The leaf to the left ends before this.
+            None => self.lower().is_none_or(|lower| lower <= *key),
+        };
+        let next = leaf.key(step.slot.saturating_add(1)).or(self.upper());
+        Ok(behind_last && next.is_none_or(|next| *key < next))
+    }
+
     /// Inserts an item of `len` zero bytes at the way's slot.
     pub(super) fn insert_item(&mut self, key: &Key, len: usize) -> Result {
         self.make_room(Demand::Item { key: *key, len })?;

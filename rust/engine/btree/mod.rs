@@ -13,12 +13,14 @@
 //! | `change`   | changes of single items, and of ranges of them                            |
 //! | `descend`  | the way down, for writers                                                 |
 //! | `path`     | the blocks that a writer has latched                                      |
+//! | `fresh`    | new blocks                                                                |
 //! | `cow`      | which blocks may be changed as they stand, and how the others become such |
 //! | `rewrite`  | moving blocks to new addresses                                            |
 //! | `share`    | blocks that several trees share                                           |
 //! | `snapshot` | making a tree that shares all blocks of another                           |
 //! | `items`    | changes of items at a place that has been found                           |
 //! | `room`     | making room in a leaf                                                     |
+//! | `plan`     | where a leaf is parted so that an item finds room                         |
 //! | `tidy`     | splitting and merging the nodes on a writer's way                         |
 //! | `bugs`     | what only a mistake in this layer can miss                                |
 //! | `allocate` | what the trees ask of the transaction that changes them                   |
@@ -47,9 +49,11 @@ mod change;
 mod cow;
 mod cursor;
 mod descend;
+mod fresh;
 mod items;
 mod lock;
 mod path;
+mod plan;
 mod read;
 mod rewrite;
 mod room;

@@ -125,6 +125,22 @@ impl<'a> Path<'a> {
         self.locked_mut(0)
     }
 
+    /// Moves to where `key` is or would be, if that is in the leaf at hand.
+    pub(super) fn seek_within(&mut self, key: &Key) -> bool {
+        let within = self.step(0).is_some()
+            && self.lower().is_none_or(|lower| lower <= *key)
+            && self.upper().is_none_or(|upper| *key < upper);
+        match self.step_mut(0) {
+            Some(step) if within => {
+                step.slot = Leaf::new(step.guard.bytes())
+                    .search(key)
+                    .unwrap_or_else(|slot| slot);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Gives the leaf's first key to its ancestors, as far as they have it.
     pub(super) fn fix_first_key(&mut self) -> Result {
         let Some(key) = Leaf::new(self.leaf()?.guard.bytes()).key(0) else {

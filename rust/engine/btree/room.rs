@@ -3,98 +3,19 @@
 
 use super::bugs::{NOT_LOCKED, NO_ITEM};
 use super::path::{Path, Step};
+use super::plan::{Demand, Plan};
 use crate::disk::edit::{self, leaf};
-use crate::disk::{Key, Leaf, ITEM_HEAD};
-use core::ops::Range;
+use crate::disk::{Key, Leaf};
 use latch::prelude::*;
 use latch::Side;
 
-/// What a leaf must take more.
-#[derive(Clone, Copy)]
-pub(super) enum Demand {
-    /// A new item at the way's slot, with `len` bytes of data.
-    Item { key: Key, len: usize },
-    /// More data in the item at the way's slot.
-    Growth { by: usize },
-}
-
-/// A leaf as it will be when the demand is met: its items, and their weights summed up from the left.
-struct Plan<'a> {
-    bytes: &'a [u8],
-    slot: usize,
-    demand: Demand,
-    count: usize,
-    capacity: usize,
-}
-
-impl<'a> Plan<'a> {
-    fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
-        let count = edit::count(bytes).saturating_add(usize::from(demand.is_item()));
-        Self {
-            bytes,
-            slot,
-            demand,
-            count,
-            capacity: leaf::capacity(bytes),
-        }
-    }
-
-    /// How many of the leaf's present items stand before the boundary `at`.
-    fn present(&self, at: usize) -> usize {
-        if self.demand.is_item() && at > self.slot {
-            at.saturating_sub(1)
-        } else {
-            at
-        }
-    }
-
-    /// What the first `at` items weigh.
-    fn before(&self, at: usize) -> Result<usize> {
-        let weight = leaf::weight(self.bytes, 0..self.present(at))?;
-        Ok(if at > self.slot {
-            weight.saturating_add(self.demand.weight())
-        } else {
-            weight
-        })
-    }
-
-    fn total(&self) -> Result<usize> {
-        self.before(self.count)
-    }
-
-    /// Among the boundaries in `range` the one that parts the items most evenly between what two leaves have room
-    /// for, the left one `left` and the right one `right` bytes; `None` if none fits.
-    fn boundary(&self, range: Range<usize>, left: usize, right: usize) -> Result<Option<usize>> {
-        let total = self.total()?;
-        let mut best = None;
-        for at in range {
-            let before = self.before(at)?;
-            let after = total.saturating_sub(before);
-            let (Some(spare_left), Some(spare_right)) =
-                (left.checked_sub(before), right.checked_sub(after))
-            else {
-                continue;
-            };
-            let uneven = spare_left.abs_diff(spare_right);
-            if best.is_none_or(|(least, _)| uneven < least) {
-                best = Some((uneven, at));
-            }
-        }
-        Ok(best.map(|(_, at)| at))
-    }
-}
-
-impl Demand {
-    fn is_item(&self) -> bool {
-        matches!(self, Self::Item { .. })
-    }
-
-    fn weight(&self) -> usize {
-        match self {
-            Self::Item { len, .. } => len.saturating_add(ITEM_HEAD),
-            Self::Growth { by } => *by,
-        }
-    }
+/// What came of offering items to a neighbour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Push {
+    /// It took enough of them.
+    MadeRoom,
+    /// There is none, or it took none.
+    Nothing,
 }
 
 impl Path<'_> {
@@ -109,34 +30,37 @@ impl Path<'_> {
             self.put(0, step);
             grown?;
         }
-        if self.push_right(demand)? || self.push_left(demand)? {
+        if self.push_right(demand)? == Push::MadeRoom {
             return Ok(());
         }
-        self.split_leaf(demand)
+        match self.push_left(demand)? {
+            Push::MadeRoom => Ok(()),
+            Push::Nothing => self.split_leaf(demand),
+        }
     }
 
     fn has_room(&self, demand: Demand) -> Result<bool> {
         Ok(Leaf::new(self.leaf()?.guard.bytes()).free_space() >= demand.weight())
     }
 
-    /// Gives items behind the way's slot to the right neighbour; whether that made room.
-    fn push_right(&mut self, demand: Demand) -> Result<bool> {
+    /// Gives items behind the way's slot to the right neighbour.
+    fn push_right(&mut self, demand: Demand) -> Result<Push> {
         let (siblings, place) = self.place_in_parent(0)?;
         let (behind, slot) = (place.saturating_add(1), self.leaf()?.slot);
         let count = edit::count(self.leaf()?.guard.bytes());
         if behind >= siblings || slot == count {
-            return Ok(false);
+            return Ok(Push::Nothing);
         }
         // Only a chance: what is wrong with the neighbour is for its own users to find.
         let Ok(right) = self.lock_child(0, behind, Side::Right) else {
-            return Ok(false);
+            return Ok(Push::Nothing);
         };
         let step = self.leaf()?;
         let plan = Plan::new(step.guard.bytes(), slot, demand);
         let free = Leaf::new(right.bytes()).free_space();
         let Some(at) = plan.boundary(slot.saturating_add(1)..plan.count, plan.capacity, free)?
         else {
-            return Ok(false);
+            return Ok(Push::Nothing);
         };
         let moved = plan.present(at)..count;
         let mut right = self.make_writable(behind, right)?;
@@ -150,20 +74,20 @@ impl Path<'_> {
             let key = Leaf::new(right.bytes()).key(0).ok_or(NO_ITEM)?;
             path.set_key_in_parent(0, behind, &key)
         })?;
-        Ok(true)
+        Ok(Push::MadeRoom)
     }
 
-    /// Gives items before the way's slot to the left neighbour; whether that made room.
-    fn push_left(&mut self, demand: Demand) -> Result<bool> {
+    /// Gives items before the way's slot to the left neighbour.
+    fn push_left(&mut self, demand: Demand) -> Result<Push> {
         let (_, place) = self.place_in_parent(0)?;
         let slot = self.leaf()?.slot;
         let count = edit::count(self.leaf()?.guard.bytes());
         let Some(before) = place.checked_sub(1) else {
-            return Ok(false);
+            return Ok(Push::Nothing);
         };
         // Behind the last item new ones will follow in order: a leaf of their own costs less.
         if slot == 0 || slot == count {
-            return Ok(false);
+            return Ok(Push::Nothing);
         }
         // Nobody else can get to either while the parent is ours, but a write of the block may have begun.
         self.take(0);
@@ -172,12 +96,12 @@ impl Path<'_> {
         let guard = self.make_writable(place, guard)?;
         self.put(0, Step { guard, slot });
         let Ok(left) = left else {
-            return Ok(false);
+            return Ok(Push::Nothing);
         };
         let plan = Plan::new(self.leaf()?.guard.bytes(), slot, demand);
         let free = Leaf::new(left.bytes()).free_space();
         let Some(at) = plan.boundary(1..slot.saturating_add(1), free, plan.capacity)? else {
-            return Ok(false);
+            return Ok(Push::Nothing);
         };
         let (moved, end) = (0..at, edit::count(left.bytes()));
         let mut left = self.make_writable(before, left)?;
@@ -188,7 +112,7 @@ impl Path<'_> {
             let key = path.starts_with(demand)?;
             path.set_key_in_parent(0, place, &key)
         })?;
-        Ok(true)
+        Ok(Push::MadeRoom)
     }
 
     /// The key that the leaf starts with when the demand is met.

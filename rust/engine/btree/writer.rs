@@ -6,7 +6,7 @@ use super::descend::Aim;
 use super::path::Path;
 use super::{Allocate, Tree};
 use crate::disk::edit::leaf;
-use crate::disk::{Key, Leaf, ITEM_HEAD};
+use crate::disk::{Key, Leaf};
 use latch::prelude::*;
 
 /// A place in a tree, for changes. Keeps the leaf it stands in locked for writing, so that changes near each other
@@ -261,44 +261,5 @@ impl<'a> Writer<'a> {
             self.path.seek(&key, &Aim::Change)?;
             self.before = None;
         }
-    }
-}
-
-impl Path<'_> {
-    /// Moves to where `key` is or would be, if that is in the leaf at hand.
-    fn seek_within(&mut self, key: &Key) -> bool {
-        let within = self.step(0).is_some()
-            && self.lower().is_none_or(|lower| lower <= *key)
-            && self.upper().is_none_or(|upper| *key < upper);
-        match self.step_mut(0) {
-            Some(step) if within => {
-                step.slot = Leaf::new(step.guard.bytes())
-                    .search(key)
-                    .unwrap_or_else(|slot| slot);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether an item of `len` bytes can go to the way's slot with nothing but the leaf locked.
-    fn takes(&self, len: usize) -> Result<bool> {
-        let step = self.leaf()?;
-        let free = Leaf::new(step.guard.bytes()).free_space();
-        let fits = len.checked_add(ITEM_HEAD).is_some_and(|need| need <= free);
-        Ok(fits && (step.slot > 0 || self.tree.is_root(step.guard.latched())))
-    }
-
-    /// Whether the item at the way's slot may have this key, for the order.
-    fn may_rekey(&self, key: &Key) -> Result<bool> {
-        let step = self.leaf()?;
-        let leaf = Leaf::new(step.guard.bytes());
-        let behind_last = match step.slot.checked_sub(1) {
-            Some(before) => leaf.key(before).is_none_or(|before| before < *key),
-            // The leaf to the left ends before this.
-            None => self.lower().is_none_or(|lower| lower <= *key),
-        };
-        let next = leaf.key(step.slot.saturating_add(1)).or(self.upper());
-        Ok(behind_last && next.is_none_or(|next| *key < next))
     }
 }

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+//! New blocks: an address, a place in the cache, a header; given back as long as nothing points at them.
+
+use super::lock::{kind, nesting, Writing};
+use super::tree::Tree;
+use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
+use crate::disk::edit;
+use crate::disk::{Bug, Generation, Header, Key, Logical, ObjectId, TreeId};
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::{Latched, Side};
+
+/// A new block was asked for after it was given away.
+const TAKEN: Bug = Bug::new("a new block is used after it was kept");
+
+/// An address for a new block that is not in the cache yet. Given back when dropped.
+struct Address<'a> {
+    txn: &'a dyn Allocate,
+    tree: TreeId,
+    info: BlockInfo,
+}
+
+impl<'a> Address<'a> {
+    fn take(
+        txn: &'a dyn Allocate,
+        tree: TreeId,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Self> {
+        let holder = Holder::Tree(tree.objectid);
+        let addr = txn.allocate_block(tree, holder, level, first_key, near)?;
+        let info = BlockInfo {
+            addr,
+            level,
+            generation: txn.generation(),
+        };
+        Ok(Self { txn, tree, info })
+    }
+
+    /// Makes the block.
+    fn into_block(self, store: &'a dyn Store) -> Result<Fresh<'a>> {
+        let (txn, tree, info) = (self.txn, self.tree, self.info);
+        let block = store.create(info)?;
+        // From here on it is the block that gives the address back.
+        core::mem::forget(self);
+        let guard = match Latched::try_write(&block) {
+            Some(guard) => guard,
+            None => Latched::write(&block, nesting(kind(tree.objectid), info.level, Side::New)),
+        };
+        let mut fresh = Fresh {
+            store,
+            txn,
+            tree,
+            guard: Some(guard),
+        };
+        edit::start(
+            fresh.bytes_mut()?,
+            &header_of(store.identity(), &info, tree.objectid),
+        )?;
+        Ok(fresh)
+    }
+}
+
+impl Drop for Address<'_> {
+    fn drop(&mut self) {
+        self.txn.abandon_block(self.info.addr);
+        give_back(self.txn, self.tree, &self.info);
+    }
+}
+
+/// A new block, locked, that no pointer names yet. Given back when dropped.
+pub(super) struct Fresh<'a> {
+    store: &'a dyn Store,
+    txn: &'a dyn Allocate,
+    tree: TreeId,
+    guard: Option<Writing>,
+}
+
+impl<'a> Fresh<'a> {
+    /// Takes a new, empty block of `tree`.
+    fn of(
+        store: &'a dyn Store,
+        tree: TreeId,
+        txn: &'a dyn Allocate,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Self> {
+        Address::take(txn, tree, level, first_key, near)?.into_block(store)
+    }
+
+    /// The block, before it is locked by anybody else.
+    fn block(&self) -> Result<&Arc<Block>> {
+        Ok(self.guard.as_ref().ok_or(TAKEN)?.latched())
+    }
+
+    /// The block, to be linked into the tree in the same step. It is dirty from now on until it goes out, and may be
+    /// changed as long: nobody needs to say again that it has changed.
+    pub(super) fn keep(mut self) -> Result<Writing> {
+        let guard = self.guard.take().ok_or(TAKEN)?;
+        self.store.mark_dirty(guard.latched());
+        Ok(guard)
+    }
+
+    /// The block's bytes, to fill.
+    pub(super) fn bytes_mut(&mut self) -> Result<&mut [u8]> {
+        Ok(self.guard.as_mut().ok_or(TAKEN)?.bytes_mut())
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        let Some(mut guard) = self.guard.take() else {
+            return;
+        };
+        let info = *guard.latched().meta();
+        give_back(self.txn, self.tree, &info);
+        // On a sequential zone the address is written all the same: with what passes the gate and nobody reads, an
+        // empty leaf of a tree that may be empty.
+        if let Err(bug) = edit::abandon(guard.bytes_mut(), ObjectId::CSUM_TREE) {
+            self.txn.poison(bug.report());
+        }
+        self.store.mark_dirty(guard.latched());
+        self.store.forget(guard.latched());
+    }
+}
+
+/// Gives a new block's address back.
+fn give_back(txn: &dyn Allocate, tree: TreeId, info: &BlockInfo) {
+    let holder = Holder::Tree(tree.objectid);
+    if let Err(error) = txn.release_block(info.addr, info.level, tree, holder, info.generation) {
+        txn.poison(error);
+    }
+}
+
+/// The header of a new, empty block.
+fn header_of(identity: Identity, info: &BlockInfo, owner: ObjectId) -> Header {
+    Header {
+        addr: info.addr,
+        generation: info.generation,
+        owner,
+        nritems: 0,
+        level: info.level,
+        flags: 0,
+        fsid: identity.fsid,
+        chunk_tree_uuid: identity.chunk_tree_uuid,
+    }
+}
+
+impl Tree {
+    /// A new tree: one empty leaf, allocated from `txn`.
+    pub fn create(
+        store: Arc<dyn Store>,
+        id: impl Into<TreeId>,
+        txn: &dyn Allocate,
+    ) -> Result<Arc<Self>> {
+        let id = id.into();
+        let fresh = Fresh::of(&*store, id, txn, 0, &Key::MIN, Logical::new(0))?;
+        let root = fresh.block()?.clone();
+        let tree = Self::with_root(store.clone(), id, root, Generation::new(0))?;
+        drop(fresh.keep()?);
+        Ok(tree)
+    }
+
+    /// Takes a new, empty block of this tree.
+    pub(super) fn fresh<'a>(
+        &'a self,
+        txn: &'a dyn Allocate,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Fresh<'a>> {
+        self.fresh_of(self.id(), txn, level, first_key, near)
+    }
+
+    /// Takes a new, empty block of another tree.
+    pub(super) fn fresh_of<'a>(
+        &'a self,
+        tree: TreeId,
+        txn: &'a dyn Allocate,
+        level: u8,
+        first_key: &Key,
+        near: Logical,
+    ) -> Result<Fresh<'a>> {
+        Fresh::of(&**self.store(), tree, txn, level, first_key, near)
+    }
+}
