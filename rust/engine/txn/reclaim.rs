@@ -31,27 +31,28 @@ struct InUse {
     tree: Option<ObjectId>,
 }
 
-/// Rewrites the blocks of a group that is worth it; whether it is empty then, and its zones free after the next commit.
-/// Blocks that a snapshot has, too, stay: when zones are needed now, the next group is tried. No handle may be held.
-pub(super) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<bool> {
+/// Rewrites the blocks of a group that is worth it. Blocks that a snapshot has, too, stay: when zones are needed now, the
+/// next group is tried. No handle may be held.
+pub(super) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Outcome> {
+    let mut outcome = Outcome::Stays;
     while let Some(sparse) = shared.space.next_sparse(when) {
-        match empty(shared, sparse)? {
-            Outcome::Emptied => {
-                shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
-                return Ok(true);
-            }
-            Outcome::Stays if when == Reclaim::Now => {}
-            Outcome::Stays | Outcome::NoSpace => break,
+        outcome = empty(shared, sparse)?;
+        if outcome == Outcome::Emptied {
+            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
+        }
+        if outcome != Outcome::Stays || when != Reclaim::Now {
+            break;
         }
     }
-    Ok(false)
+    Ok(outcome)
 }
 
-/// What became of a group.
-enum Outcome {
-    /// Nothing is in use.
+/// What became of the last group that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nothing is in use: its zones are free after the next commit.
     Emptied,
-    /// Something is, and cannot be moved. The group is not chosen again as it is.
+    /// Something is, and cannot be moved, or no group was worth it. The group is not chosen again as it is.
     Stays,
     /// Others need the space more.
     NoSpace,
@@ -87,41 +88,46 @@ fn outcome(sparse: Sparse) -> Outcome {
 
 /// Rewrites nothing if a block must stay: the others' copies would take space, and no zone would be free.
 fn rewrite_all(shared: &Arc<Shared>, sparse: &Sparse) -> Result {
-    if each_block(shared, sparse, |handle, block| {
-        may_move(shared, handle, block)
-    })? {
-        each_block(shared, sparse, |handle, block| {
-            rewrite(shared, handle, block).map(|()| true)
-        })?;
+    let all_may_move = each_block(shared, sparse, |handle, block| {
+        Ok(match may_move(shared, handle, block)? {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        })
+    })?;
+    if all_may_move.is_break() {
+        return Ok(());
     }
-    Ok(())
+    let rewritten = each_block(shared, sparse, |handle, block| {
+        rewrite(shared, handle, block).map(ControlFlow::Continue)
+    });
+    rewritten.map(|_| ())
 }
 
-/// Gives the blocks in use to `each` as long as it says so; whether it did to the end.
+/// Gives the blocks in use to `each` until it breaks.
 fn each_block(
     shared: &Arc<Shared>,
     sparse: &Sparse,
-    each: impl Fn(&Handle, &InUse) -> Result<bool>,
-) -> Result<bool> {
+    each: impl Fn(&Handle, &InUse) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
     let extents = shared.trees.required(ObjectId::EXTENT_TREE)?;
     let mut from = Some(sparse.start());
     while let Some(start) = from.filter(|_| sparse.is_full()) {
         // In one handle: before it ends the group's zones are not reset, and what was found can be read.
-        let all = with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
+        let flow = with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
             let blocks = in_use(&extents, start, sparse.end())?;
             for block in blocks.iter() {
-                if !each(handle, block)? {
-                    return Ok(false);
+                if each(handle, block)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
             from = blocks.last().map(|last| last.addr.saturating_add(1));
-            Ok(true)
+            Ok(ControlFlow::Continue(()))
         })?;
-        if !all {
-            return Ok(false);
+        if flow.is_break() {
+            return Ok(flow);
         }
     }
-    Ok(true)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The first blocks in use from `from` to `end`.

@@ -4,7 +4,7 @@
 use super::chunks::Made;
 use super::context::Joined;
 use super::handle::{run_refs, with_handle, Handle};
-use super::reclaim::reclaim;
+use super::reclaim::{reclaim, Outcome};
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
@@ -128,7 +128,7 @@ pub(super) fn reserve(
             return Ok(reservation);
         }
         // On zones nothing that is freed can be used at once: fill the global reserve before drawing on it.
-        if reclaim(shared, Reclaim::Now)? {
+        if reclaim(shared, Reclaim::Now)? == Outcome::Emptied {
             shared.commit()?;
         }
     }
@@ -194,7 +194,8 @@ impl Remedy {
             Self::RunRefs => run_refs(shared).map(|()| Effect::Helped),
             Self::Commit => shared.commit().map(|()| Effect::Helped),
             Self::RemoveGroups => {
-                if remove_unused(shared)? == 0 && !reclaim(shared, Reclaim::Now)? {
+                if remove_unused(shared)? == 0 && reclaim(shared, Reclaim::Now)? != Outcome::Emptied
+                {
                     return Ok(Effect::Nothing);
                 }
                 shared.commit().map(|()| Effect::Helped)

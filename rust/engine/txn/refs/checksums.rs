@@ -34,7 +34,7 @@ pub(super) fn delete(
         end: addr.saturating_add(len).get(),
     };
     let mut writer = Writer::new(tree, txn);
-    if cut_before(&mut writer, layout, gone)? {
+    if cut_before(&mut writer, layout, gone)? == Left::Nothing {
         return Ok(());
     }
     loop {
@@ -60,20 +60,29 @@ pub(super) fn delete(
     }
 }
 
-/// Cuts the item that begins before the range and reaches into it; whether that was all there is to do.
-fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<bool> {
+/// What else there is to remove.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Nothing: one item had all of it.
+    Nothing,
+    /// Perhaps items that begin in the range.
+    Items,
+}
+
+/// Cuts the item that begins before the range and reaches into it.
+fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<Left> {
     if !writer.seek_floor(&key(gone.start))? {
-        return Ok(false);
+        return Ok(Left::Items);
     }
     let Some(span) = span_here(writer, layout)? else {
-        return Ok(false);
+        return Ok(Left::Items);
     };
     if span.start >= gone.start || span.end <= gone.start {
-        return Ok(false);
+        return Ok(Left::Items);
     }
     if span.end <= gone.end {
         writer.resize_here(bytes_for(layout, span.start, gone.start))?;
-        return Ok(false);
+        return Ok(Left::Items);
     }
     let freed = bytes_for(layout, gone.start, gone.end).saturating_add(writer.room_here()?);
     match freed >= ITEM_HEAD {
@@ -84,7 +93,7 @@ fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<bo
         }
         false => copy_out(writer, layout, span.start, gone)?,
     }
-    Ok(true)
+    Ok(Left::Nothing)
 }
 
 /// Cuts the range out of the middle of an item whose leaf has no room for another one. It is let go of meanwhile: what is
