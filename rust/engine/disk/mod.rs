@@ -11,9 +11,9 @@
 //! | `units`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
-//! | `inode`, `directory`, `file_extent` | items of files, as typed values to read and write |
+//! | `inode`, `inode_ref`, `directory`, `file_extent` | items of files, as typed values to read and write |
 //! | `extent`, `extent_ref`, `reference` | extents, references to them, and what names one  |
-//! | `root`, `chunk`, `device`, `block_group`, `free_space` | items of the volume             |
+//! | `root`, `root_ref`, `chunk`, `device`, `block_group`, `free_space` | items of the volume             |
 //! | `superblock/` | the superblock, its gate and its bytes                              |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
 //! | `check/`      | the gate for tree blocks                                            |
@@ -45,6 +45,7 @@ mod flags;
 mod free_space;
 mod ids;
 mod inode;
+mod inode_ref;
 mod item;
 mod key;
 #[cfg(not(feature = "raw"))]
@@ -54,6 +55,7 @@ mod raw;
 pub mod raw;
 mod reference;
 mod root;
+mod root_ref;
 mod seal;
 mod superblock;
 #[cfg(test)]
@@ -79,11 +81,13 @@ pub use file_extent::{Compression, ExtentState, FileExtent, InlineExtent, Regula
 pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};
 pub use free_space::{FreeSpaceForm, FreeSpaceInfo};
 pub use ids::*;
-pub use inode::{InodeExtref, InodeExtrefs, InodeItem, InodeRef, InodeRefs, Timespec};
+pub use inode::{InodeItem, Timespec};
+pub use inode_ref::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
 pub use key::{Key, Kind};
 pub use raw::FREE_SPACE_BITMAP_SIZE;
 pub use reference::Reference;
-pub use root::{RootExtension, RootItem, RootPointer, RootRef, UuidItem};
+pub use root::{RootExtension, RootItem, RootPointer};
+pub use root_ref::{RootRef, UuidItem};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{
     RootBackup, Superblock, SuperblockBytes, SuperblockError, SystemChunks, SUPERBLOCK_LOG_PLACES,
