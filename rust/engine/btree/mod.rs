@@ -40,7 +40,7 @@
 //! `Documentation/btree.md` is the long form.
 //!
 //! Lock order: `FileTree` > `TreeRoot` and `MetadataTree` > `TreeRoot`, a parent block before its children, these from
-//! left to right, blocks of one tree at a time. Under latches only [`Allocate`] is called.
+//! left to right, blocks of one tree at a time. Under latches only [`Store`] and [`Allocate`] are called.
 
 mod allocate;
 mod block;
