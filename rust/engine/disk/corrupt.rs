@@ -107,8 +107,6 @@ pub enum Place {
     Extent(Logical),
     /// A reference to the extent at this address.
     Reference(Logical, Reference),
-    /// A device, by its id.
-    Device(u64),
 }
 
 /// A place on the disk whose bytes break the format.
@@ -201,7 +199,6 @@ impl fmt::Display for Place {
                 write!(f, "extent {} ", addr.get())?;
                 reference.fmt(f)
             }
-            Self::Device(id) => write!(f, "device {id}"),
         }
     }
 }

@@ -40,7 +40,6 @@ fn a_flaw_is_reported_once_with_its_place() {
         (FLAW.at(Place::Chunk(addr)), "chunk 30408704"),
         (FLAW.at(Place::BlockGroup(addr)), "block group 30408704"),
         (FLAW.at(Place::Extent(addr)), "extent 30408704"),
-        (FLAW.at(Place::Device(1)), "device 1"),
     ] {
         assert_eq!(
             line_of(corrupt),
