@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where a file's bytes are.
 
+use super::extents::{is_extent_of, parse, start_of, LAST};
 use super::Data;
 use crate::btree::{Cursor, Reach};
 use crate::disk::{
-    Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Kind, Logical,
-    RegularExtent,
+    Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Logical, RegularExtent,
 };
-use crate::fs::{items, Inode};
+use crate::fs::Inode;
 use latch::prelude::*;
 
 /// A piece of a file: one answer for `[offset, offset + len)`.
@@ -108,8 +108,7 @@ impl Data<'_> {
         max_len: u64,
         reach: Reach,
     ) -> Result<Mapping> {
-        let end = FileOffset::new(u64::MAX);
-        let max_len = max_len.min(end.saturating_since(offset)).max(1);
+        let max_len = max_len.min(LAST.saturating_since(offset)).max(1);
         Ok(match self.look_around(inode, offset, reach)? {
             Around::Covered(len, kind) => Mapping {
                 offset,
@@ -128,16 +127,13 @@ impl Data<'_> {
     }
 
     fn look_around(&self, inode: &Inode, at: FileOffset, reach: Reach) -> Result<Around> {
-        let is_extent = |key: &Key| key.objectid == inode.number() && key.kind == Kind::EXTENT_DATA;
         let mut cursor = Cursor::reaching(inode.subvolume().tree(), reach);
         if cursor.seek_floor(&inode.extent_key(at))? {
             const NOWHERE: Bug = Bug::new("cursor stands at no item");
             let (key, item) = cursor.item().ok_or(NOWHERE)?;
-            if is_extent(&key) {
-                let tree = inode.subvolume().tree();
-                let extent = FileExtent::parse(item).map_err(items::flawed(tree, &key))?;
-                let within = at.saturating_since(FileOffset::new(key.offset));
-                if let Some((len, kind)) = self.cover(&extent, within)? {
+            if is_extent_of(&key, inode) {
+                let within = at.saturating_since(start_of(&key));
+                if let Some((len, kind)) = self.cover(&parse(inode, &key, item)?, within)? {
                     return Ok(Around::Covered(len, kind));
                 }
             }
@@ -146,10 +142,10 @@ impl Data<'_> {
             cursor.seek(&inode.extent_key(at))?;
         }
         // Items of other kinds may stand between, if the floor was none of this inode's.
-        match cursor.item() {
-            Some((key, _)) if is_extent(&key) => Ok(Around::Gap(FileOffset::new(key.offset))),
-            _ => Ok(Around::Gap(FileOffset::new(u64::MAX))),
-        }
+        Ok(Around::Gap(match cursor.item() {
+            Some((key, _)) if is_extent_of(&key, inode) => start_of(&key),
+            _ => LAST,
+        }))
     }
 
     /// What an item says of a position `within` bytes behind its own, or `None` if it ends before.
