@@ -85,6 +85,8 @@ pub struct Place {
 /// Where a logical range lies.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapping {
+    /// The chunk that has it.
+    pub chunk: Logical,
     /// Bytes from the address on that lie in one piece, at most what was asked for.
     pub len: u64,
     copies: [Place; MAX_COPIES],
@@ -97,8 +99,9 @@ impl Mapping {
         self.copies.get(..self.count).unwrap_or(&[])
     }
 
-    pub(super) fn new(len: u64) -> Self {
+    pub(super) fn new(chunk: Logical, len: u64) -> Self {
         Self {
+            chunk,
             len,
             copies: [Place::default(); MAX_COPIES],
             count: 0,

@@ -5,7 +5,9 @@ use super::allocate::DeviceRange;
 use super::members::Members;
 use super::profile::Profile;
 use super::{Chunk, Mapping, Place, Stripe, Volume};
-use crate::disk::{self, BlockGroupFlags, Flaw, Logical, Physical, STRIPE_LEN, SUPERBLOCK_PLACES};
+use crate::disk::{
+    self, BlockGroupFlags, Corrupt, Flaw, Logical, Physical, STRIPE_LEN, SUPERBLOCK_PLACES,
+};
 use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -69,7 +71,8 @@ impl ChunkMap {
     pub(super) fn map(&self, addr: Logical, len: u64, members: &Members) -> Option<Mapping> {
         let chunk = self.find(addr)?;
         let offset = addr.checked_since(chunk.logical)?;
-        let mut mapping = Mapping::new(len.min(chunk.len.checked_sub(offset)?));
+        let len = len.min(chunk.len.checked_sub(offset)?);
+        let mut mapping = Mapping::new(chunk.logical, len);
         let profile = Profile::of(chunk.flags)?;
         for (devid, at) in profile.copies_at(&chunk.stripes, offset) {
             let (device, _) = members.find(devid)?;
@@ -135,7 +138,7 @@ impl Volume {
     /// The chunk that holds an address. Where none does, who asks for it is corrupt.
     pub fn chunk(&self, addr: Logical) -> Result<Arc<Chunk>> {
         let chunk = self.chunks.read().find(addr).cloned();
-        chunk.ok_or_else(|| no_chunk(addr))
+        chunk.ok_or_else(|| no_chunk(addr).report())
     }
 
     /// The first chunk that starts at or behind an address: for walking all of them.
@@ -159,8 +162,13 @@ impl Volume {
 
     /// Where `len` bytes at `addr` lie. Where no chunk has them, who asks for them is corrupt.
     pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
-        let mapping = self.chunks.read().map(addr, len, &self.members);
-        mapping.ok_or_else(|| no_chunk(addr))
+        self.find(addr, len).ok_or_else(|| no_chunk(addr).report())
+    }
+
+    /// Where `len` bytes at `addr` lie, if a chunk has them. For an address that may have been given up since it was
+    /// looked up, and its chunk with it: that is no corruption.
+    pub fn find(&self, addr: Logical, len: u64) -> Option<Mapping> {
+        self.chunks.read().map(addr, len, &self.members)
     }
 
     /// The ranges of a chunk under superblock copies: never allocated (C: `exclude_super_stripes`). They ascend and
@@ -232,8 +240,8 @@ impl Volume {
     }
 }
 
+/// What is said where an address that somebody uses is in no chunk.
 #[cold]
-fn no_chunk(addr: Logical) -> Error {
-    let flaw = Flaw::missing("address is in no chunk");
-    flaw.at(disk::Place::Extent(addr)).report()
+pub fn no_chunk(addr: Logical) -> Corrupt {
+    Flaw::missing("address is in no chunk").at(disk::Place::Extent(addr))
 }

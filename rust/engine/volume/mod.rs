@@ -38,6 +38,7 @@ mod zones;
 pub use crate::disk::Stripe;
 pub use allocate::DeviceRange;
 pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
+pub use chunk_map::no_chunk;
 pub use profile::copies_of;
 pub use superblock::SuperblockImage;
 

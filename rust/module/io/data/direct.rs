@@ -75,7 +75,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     fn read_direct(&self, bio: DirectRead<Self>) {
         match self.locate(Logical::new(bio.logical()), bio.len()) {
             Ok((device, at)) => bio.submit(device, at.get() >> 9),
-            Err(error) => bio.fail(error),
+            Err(_) => bio.read_again(),
         }
     }
 

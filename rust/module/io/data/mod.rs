@@ -10,6 +10,7 @@
 //! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them      | an ordered extent           |
 //! | [`complete`] | the device has them; extent and checksums go into the trees          | the trees                   |
 //! | [`verify`]   | they are read, and compared with their checksums                     |                             |
+//! | [`look`]     | what is at a position is looked up, and read again where that was old |                             |
 //! | [`direct`]   | or all of this past the page cache                                   | an ordered extent           |
 //! | [`place`]    | where on which device a logical address is                           |                             |
 //! | [`blocks`]   | how many bytes the file takes, those included that are in no tree yet |                             |
@@ -37,6 +38,7 @@ mod blocks;
 mod complete;
 mod delay;
 mod direct;
+mod look;
 mod place;
 mod send;
 mod verify;

@@ -5,8 +5,9 @@
 use super::FileIo;
 use crate::linux::iomap::ioend::{Append, Destination};
 use crate::linux::BlockDevice;
-use engine::disk::{Bug, Flaw, Logical, Physical, Place};
+use engine::disk::{Bug, Corrupt, Flaw, Logical, Physical, Place};
 use engine::space::DataExtent;
+use engine::volume::no_chunk;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -15,17 +16,49 @@ const NO_COPY: Bug = Bug::new("a mapped range has no copy");
 /// A mount opens all devices that its chunks name.
 pub(super) const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
 
+/// Why something was not found or read. Nothing of it has been logged but errors.
+pub(super) enum Unread {
+    /// An error that has had its line, or needs none.
+    Failed(Error),
+    /// The file says what cannot be.
+    Corrupt(Corrupt),
+    /// No copy of what is at this position of the file, and at this address, has the right checksum.
+    Damaged(u64, Logical),
+}
+
+/// What came of a look that may have been at old addresses.
+pub(super) type Looked<T> = core::result::Result<T, Unread>;
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Bug> for Unread {
+    fn from(bug: Bug) -> Self {
+        Self::Failed(bug.report())
+    }
+}
+
+impl From<Corrupt> for Unread {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// The device that has the first copy of a logical range, and where it has it.
     pub(super) fn locate(
         &self,
         logical: Logical,
         len: u64,
-    ) -> Result<(&Arc<BlockDevice>, Physical)> {
-        let mapping = self.path.volume.map(logical, len)?;
+    ) -> Looked<(&Arc<BlockDevice>, Physical)> {
+        let mapping = self.path.volume.find(logical, len);
+        let mapping = mapping.ok_or_else(|| no_chunk(logical))?;
         if mapping.len < len {
             let flaw = Flaw::new("data do not lie in one piece", mapping.len, len);
-            return Err(flaw.at(Place::Extent(logical)).report());
+            return Err(flaw.at(Place::Extent(logical)).into());
         }
         let place = mapping.copies().first().ok_or(NO_COPY)?;
         let device = self.path.devices.get(place.device).ok_or(NO_DEVICE)?;
@@ -38,7 +71,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         extent: DataExtent,
     ) -> Result<(Destination, &Arc<BlockDevice>, Append)> {
         let chunk = self.path.volume.chunk(extent.logical)?;
-        let (device, at) = self.locate(extent.logical, extent.len)?;
+        let place = self.locate(extent.logical, extent.len);
+        let (device, at) = place.map_err(|unread| self.tell(unread))?;
         if !self.path.volume.is_sequential(&chunk) {
             return Ok((Destination::At(at.get() >> 9), device, Append::No));
         }

@@ -75,6 +75,29 @@ impl<T: FileData> ReadBio<T> {
 
     /// Sends the read to `sector` of `device`; [`FileData::verify`] gets `read`.
     pub(crate) fn submit(self, device: &BlockDevice, sector: u64, read: T::Read) {
+        if let Some(bio) = self.prepare(read) {
+            // SAFETY: The bio is ours, and is sent once.
+            unsafe {
+                (*bio).bi_iter.bi_sector = sector;
+                bindings::bio_set_dev(bio, device.as_ptr());
+                bindings::submit_bio(bio);
+            }
+        }
+    }
+
+    /// Sends the read nowhere: what was looked up is no good any more, and a worker looks again ([`FileData::read_now`]).
+    pub(crate) fn read_again(self, read: T::Read) {
+        if let Some(bio) = self.prepare(read) {
+            // SAFETY: The bio is ours, and ends once.
+            unsafe {
+                (*bio).bi_status = bindings::errno_to_blk_status(EIO.to_errno());
+                bindings::bio_endio(bio);
+            }
+        }
+    }
+
+    /// The bio, whose end a worker will see to; `None` where there is no memory for that: it has ended.
+    fn prepare(self, read: T::Read) -> Option<*mut bindings::bio> {
         let (bio, inode, pos) = (self.bio, self.inode, self.pos);
         core::mem::forget(self);
         let done = KBox::pin_init(
@@ -86,12 +109,13 @@ impl<T: FileData> ReadBio<T> {
             Ok(done) => unsafe {
                 (*bio).bi_private = KBox::into_raw(Pin::into_inner_unchecked(done)).cast();
                 (*bio).bi_end_io = Some(read_end_io::<T>);
-                (*bio).bi_iter.bi_sector = sector;
-                bindings::bio_set_dev(bio, device.as_ptr());
-                bindings::submit_bio(bio);
+                Some(bio)
             },
             // SAFETY: The bio was ours and was not sent.
-            Err(error) => unsafe { end_read(bio, error) },
+            Err(error) => unsafe {
+                end_read(bio, error);
+                None
+            },
         }
     }
 

@@ -187,10 +187,35 @@ impl<T: DirectData> DirectRead<T> {
     }
 
     /// Sends the read to `sector` of `device`; [`DirectData::verify_direct`] checks it.
-    pub(crate) fn submit(mut self, device: &BlockDevice, sector: u64) {
+    pub(crate) fn submit(self, device: &BlockDevice, sector: u64) {
+        if let Some(bio) = self.prepare() {
+            // SAFETY: The bio is ours, and is sent once.
+            unsafe {
+                (*bio).bi_iter.bi_sector = sector;
+                bindings::bio_set_dev(bio, device.as_ptr());
+                bindings::submit_bio(bio);
+            }
+        }
+    }
+
+    /// Sends the read nowhere: what was looked up is no good any more, and a worker looks again
+    /// ([`DirectData::reread_direct`]).
+    pub(crate) fn read_again(self) {
+        if let Some(bio) = self.prepare() {
+            // SAFETY: The bio is ours, and ends once.
+            unsafe {
+                (*bio).bi_status = bindings::errno_to_blk_status(EIO.to_errno());
+                bindings::bio_endio(bio);
+            }
+        }
+    }
+
+    /// The bio, whose end a worker will see to; `None` where there is no memory for that: it has ended.
+    fn prepare(mut self) -> Option<*mut bindings::bio> {
         let (bio, inode, pos) = (self.bio, self.inode, self.pos);
         let Some(check) = self.check.take() else {
-            return self.fail(EIO);
+            self.fail(EIO);
+            return None;
         };
         // SAFETY: The bio is ours. What its iterator says now is not there any more when it comes back.
         let (index, skip, len, dio) = unsafe {
@@ -210,17 +235,18 @@ impl<T: DirectData> DirectRead<T> {
         );
         let done = match done {
             Ok(done) => done,
-            Err(error) => return self.fail(error),
+            Err(error) => {
+                self.fail(error);
+                return None;
+            }
         };
         let bio = self.into_bio();
         // SAFETY: The bio was ours; `bi_private` is `read_end_io`'s until it is given back to iomap.
         unsafe {
             (*bio).bi_private = KBox::into_raw(Pin::into_inner_unchecked(done)).cast();
             (*bio).bi_end_io = Some(read_end_io::<T>);
-            (*bio).bi_iter.bi_sector = sector;
-            bindings::bio_set_dev(bio, device.as_ptr());
-            bindings::submit_bio(bio);
         }
+        Some(bio)
     }
 
     fn into_bio(mut self) -> *mut bindings::bio {

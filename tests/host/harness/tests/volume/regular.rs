@@ -80,6 +80,7 @@ fn a_mapping_ends_with_its_chunk() {
     }
     assert_eq!(found, walked.chunks.keys().copied().collect::<Vec<_>>());
     assert_eq!(volume.map(at, 4096).unwrap_err(), EUCLEAN);
+    assert!(volume.find(at, 4096).is_none());
     assert_eq!(
         volume.map(Logical::new(u64::MAX), u64::MAX).unwrap_err(),
         EUCLEAN

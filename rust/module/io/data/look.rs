@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is at a position of a file, and its bytes: looked up again where that became old meanwhile.
+//!
+//! Nobody keeps a file from being written over while it is read. After a commit the old address may be another file's,
+//! or its chunk may be gone. So an address that turns out to be no good says nothing by itself: only if nothing was
+//! given up for others since the look-up is anybody told.
+
+use super::place::{Looked, Unread, NO_DEVICE};
+use super::FileIo;
+use crate::linux::iomap::{Extent, Joins, Patience, Source};
+use engine::disk::{FileOffset, Logical};
+use engine::fs::{Mapping, MappingKind};
+use engine::volume::device::SECTOR;
+use engine::volume::no_chunk;
+use latch::prelude::*;
+
+/// How often a read begins again because what it looked up was freed and used again before it ended.
+const ATTEMPTS: u32 = 64;
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    /// What is at `pos`, for at most `len` bytes.
+    pub(super) fn look_up(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
+        self.until_steady(|| self.look_up_once(pos, len, patience))
+    }
+
+    /// Reads and checks whole blocks.
+    pub(super) fn read_blocks(&self, pos: u64, bytes: &mut [u8]) -> Result {
+        self.until_steady(|| self.read_blocks_once(pos, bytes))
+    }
+
+    /// Logs why something was not read, and gives the error for the caller.
+    pub(super) fn tell(&self, unread: Unread) -> Error {
+        match unread {
+            Unread::Failed(error) => error,
+            Unread::Corrupt(corrupt) => corrupt.report(),
+            Unread::Damaged(pos, logical) => {
+                pr_err!(
+                    "inode {} of tree {}: data at file offset {} (logical {}) is damaged: no copy has the right checksum\n",
+                    self.inode.number(),
+                    self.inode.subvolume().id(),
+                    pos,
+                    logical
+                );
+                EIO
+            }
+        }
+    }
+
+    /// Does `read`; once more if what it looked up may have become another file's meanwhile.
+    fn until_steady<T>(&self, mut read: impl FnMut() -> Looked<T>) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let reuses = self.reuses();
+            let result = read();
+            if self.reuses() == reuses {
+                return result.map_err(|unread| self.tell(unread));
+            }
+        }
+        Err(EIO)
+    }
+
+    fn look_up_once(&self, pos: u64, len: u64, patience: Patience) -> Looked<Extent> {
+        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+        let found = match patience {
+            Patience::Waits => fs.data().map(&self.inode, offset, len)?,
+            Patience::None => fs.data().map_cached(&self.inode, offset, len)?,
+        };
+        self.as_extent(pos, found)
+    }
+
+    /// What was found at `pos`, as far as one device goes.
+    fn as_extent(&self, pos: u64, found: Mapping) -> Looked<Extent> {
+        let mut extent = Extent {
+            pos,
+            len: found.len,
+            source: Source::Hole,
+            joins: Joins::Previous,
+        };
+        match found.kind {
+            MappingKind::Hole | MappingKind::Prealloc { .. } => {}
+            MappingKind::Inline(bytes) => extent.source = Source::Inline(bytes),
+            MappingKind::Data { logical } => {
+                let place = self.path.volume.find(logical, found.len);
+                let place = place.ok_or_else(|| no_chunk(logical))?;
+                extent.len = place.len;
+                extent.source = Source::Mapped(logical.get());
+                if place.chunk == logical {
+                    extent.joins = Joins::Nothing;
+                }
+            }
+            MappingKind::Compressed(_) => {
+                pr_warn!(
+                    "inode {} of tree {}: compressed data cannot be read yet\n",
+                    self.inode.number(),
+                    self.inode.subvolume().id()
+                );
+                return Err(EOPNOTSUPP.into());
+            }
+        }
+        Ok(extent)
+    }
+
+    fn read_blocks_once(&self, pos: u64, bytes: &mut [u8]) -> Looked<()> {
+        let mut rest = bytes;
+        let mut at = pos;
+        while !rest.is_empty() {
+            let extent = self.look_up_once(at, rest.len() as u64, Patience::Waits)?;
+            let run = usize::try_from(extent.len)
+                .unwrap_or(rest.len())
+                .min(rest.len());
+            let (part, behind) = rest.split_at_mut_checked(run).ok_or(EIO)?;
+            match extent.source {
+                Source::Hole => part.fill(0),
+                Source::Inline(data) => {
+                    let (head, tail) = part.split_at_mut(data.len().min(run));
+                    head.copy_from_slice(data.get(..head.len()).ok_or(EIO)?);
+                    tail.fill(0);
+                }
+                Source::Mapped(logical) => self.read_data(at, Logical::new(logical), part)?,
+            }
+            at = at.saturating_add(run as u64);
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Reads whole sectors from the first copy of them that is good.
+    fn read_data(&self, pos: u64, logical: Logical, bytes: &mut [u8]) -> Looked<()> {
+        let sums = self.sums(logical, bytes.len() as u64, Patience::Waits)?;
+        let mapping = self.path.volume.find(logical, bytes.len() as u64);
+        let mapping = mapping.ok_or_else(|| no_chunk(logical))?;
+        for place in mapping.copies() {
+            let device = self.path.volume.device(place.device).ok_or(NO_DEVICE)?;
+            if device.read(place.at, bytes).is_err() {
+                continue;
+            }
+            let mut sectors = bytes.chunks(SECTOR as usize).enumerate();
+            if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector.into())) {
+                return Ok(());
+            }
+        }
+        Err(Unread::Damaged(pos, logical))
+    }
+}
