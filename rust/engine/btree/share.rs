@@ -250,6 +250,6 @@ fn data_ref(
         holder,
         root,
         inode: key.objectid,
-        offset: key.offset.wrapping_sub(extent.offset),
+        offset: extent.extent_start(key.offset),
     }))
 }

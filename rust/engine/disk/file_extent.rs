@@ -87,15 +87,15 @@ pub struct RegularExtent {
     pub state: ExtentState,
     /// How the extent is compressed.
     pub compression: Compression,
-    /// Bytes of the extent, decompressed.
+    /// Bytes of the extent in a file, decompressed.
     pub ram_bytes: u64,
     /// The extent's address; zero is a hole.
     pub disk_addr: Logical,
-    /// The extent's bytes on disk.
+    /// The extent's bytes on disk: what it takes of the volume, and what it has checksums of.
     pub disk_len: u64,
     /// Where in the extent, decompressed, the piece starts.
     pub offset: u64,
-    /// Bytes of the piece in the file. Not zero.
+    /// Bytes of the piece in the file, decompressed. Not zero.
     pub len: u64,
 }
 
@@ -202,6 +202,20 @@ impl RegularExtent {
     /// Whether there is nothing on disk: reads as zeros.
     pub fn is_hole(&self) -> bool {
         self.disk_addr.get() == 0
+    }
+
+    /// Where the file's byte is that stands `within` bytes behind the piece's start. `None` where it has no address of its
+    /// own: in a hole, or packed with others.
+    pub fn address_of(&self, within: u64) -> Option<Logical> {
+        let has_own = !self.is_hole() && self.compression == Compression::None;
+        let offset = self.offset.saturating_add(within);
+        has_own.then(|| self.disk_addr.saturating_add(offset))
+    }
+
+    /// What a reference of the piece at `at` of a file notes as the position: where the extent would begin in the file.
+    /// The difference wraps, as the format has it.
+    pub const fn extent_start(&self, at: u64) -> u64 {
+        at.wrapping_sub(self.offset)
     }
 
     /// The rules between the members.

@@ -29,21 +29,28 @@ pub(super) fn counted(extent: &FileExtent<'_>, len: u64) -> u64 {
     }
 }
 
-/// All of a new extent, as a piece of a file.
+/// Bytes of a file that are in an extent as they are: not packed, they are as many as it has on disk. All else tells the
+/// two lengths apart.
+pub(in crate::fs) const fn plain_len(extent: DataExtent) -> u64 {
+    extent.len
+}
+
+/// All of a new extent, as a piece of a file that has `ram_len` bytes of it.
 pub(in crate::fs) fn whole(
     txn: &dyn Allocate,
     state: ExtentState,
     extent: DataExtent,
+    ram_len: u64,
 ) -> RegularExtent {
     RegularExtent {
         generation: txn.generation(),
         state,
         compression: Compression::None,
-        ram_bytes: extent.len,
+        ram_bytes: ram_len,
         disk_addr: extent.logical,
         disk_len: extent.len,
         offset: 0,
-        len: extent.len,
+        len: ram_len,
     }
 }
 
@@ -70,7 +77,7 @@ pub(in crate::fs) fn reference(inode: &Inode, at: FileOffset, piece: &RegularExt
         holder: Holder::Tree(root),
         root,
         inode: inode.number(),
-        offset: at.get().wrapping_sub(piece.offset),
+        offset: piece.extent_start(at.get()),
     }
 }
 

@@ -65,7 +65,7 @@ pub enum CompressedData {
         /// The extent's address.
         logical: Logical,
         /// Its length there.
-        len: u64,
+        disk_len: u64,
     },
 }
 
@@ -183,24 +183,18 @@ fn inline(extent: &InlineExtent<'_>, within: u64) -> Result<MappingKind> {
 
 /// A piece was parsed, so all of it has addresses.
 fn regular(piece: &RegularExtent, within: u64) -> MappingKind {
-    if piece.is_hole() {
-        return MappingKind::Hole;
-    }
-    let offset = piece.offset.saturating_add(within);
-    if piece.compression != Compression::None {
-        return MappingKind::Compressed(Compressed {
+    match (piece.address_of(within), piece.state) {
+        (Some(logical), ExtentState::Written) => MappingKind::Data { logical },
+        (Some(logical), ExtentState::Preallocated) => MappingKind::Prealloc { logical },
+        (None, _) if piece.is_hole() => MappingKind::Hole,
+        (None, _) => MappingKind::Compressed(Compressed {
             algorithm: piece.compression,
             ram_len: piece.ram_bytes,
-            offset,
+            offset: piece.offset.saturating_add(within),
             data: CompressedData::Extent {
                 logical: piece.disk_addr,
-                len: piece.disk_len,
+                disk_len: piece.disk_len,
             },
-        });
-    }
-    let logical = piece.disk_addr.saturating_add(offset);
-    match piece.state {
-        ExtentState::Written => MappingKind::Data { logical },
-        ExtentState::Preallocated => MappingKind::Prealloc { logical },
+        }),
     }
 }

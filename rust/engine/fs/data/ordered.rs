@@ -40,6 +40,11 @@ impl NewExtent {
         self.extent
     }
 
+    /// Bytes of a file that it takes as they are.
+    pub fn plain_len(&self) -> u64 {
+        extents::plain_len(self.extent)
+    }
+
     /// The device has put it elsewhere in the same group: a zone append.
     pub fn move_to(&mut self, logical: Logical) {
         self.extent.logical = logical;
@@ -85,9 +90,11 @@ impl Drop for NewExtent {
 pub struct OrderedExtent {
     /// Where in the file; a multiple of the sector size.
     pub offset: FileOffset,
-    /// Where on the volume; its length is the piece's, the last sector padded with zeroes.
+    /// Bytes of the file that it has, whole sectors: the last is padded with zeroes.
+    pub ram_len: u64,
+    /// Where on the volume, and how long there.
     pub extent: NewExtent,
-    /// One checksum per sector, back to back; empty for files without.
+    /// One checksum for each sector on the volume, back to back; empty for files without.
     pub checksums: KVVec<u8>,
     /// The file's size is raised to this if it is smaller: the end of the bytes the user wrote in this piece.
     pub new_size: u64,
@@ -154,18 +161,17 @@ impl Data<'_> {
 
     fn finish_in(&self, handle: &Handle, inode: &Inode, ordered: OrderedExtent) -> Result {
         let extent = ordered.extent.keep();
-        let DataExtent { logical, len } = extent;
         let start = ordered.offset;
-        let piece = extents::whole(handle, ExtentState::Written, extent);
+        let piece = extents::whole(handle, ExtentState::Written, extent, ordered.ram_len);
         let dropped = cut::replace(inode, handle, start, &piece)?;
         handle.add_data(&extents::reference(inode, start, &piece))?;
-        self.insert_checksums(handle, logical, &ordered.checksums)?;
+        self.insert_checksums(handle, extent.logical, &ordered.checksums)?;
         self.fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes
                 .nbytes
                 .saturating_sub(dropped)
-                .saturating_add(len);
+                .saturating_add(ordered.ram_len);
             attributes.size = attributes.size.max(ordered.new_size);
         })
     }

@@ -57,7 +57,7 @@ impl FileSpace<'_> {
         let extent = self.allocate_prealloc(&data, found.len)?;
         let done = self.insert_prealloc(&handle, inode, at, extent);
         or_abort(&handle, done)?;
-        Ok(extent.len)
+        Ok(extents::plain_len(extent))
     }
 
     fn allocate_prealloc(&self, data: &Reservation, len: u64) -> Result<DataExtent> {
@@ -74,12 +74,13 @@ impl FileSpace<'_> {
         at: FileOffset,
         extent: DataExtent,
     ) -> Result {
-        let piece = extents::whole(handle, ExtentState::Preallocated, extent);
+        let len = extents::plain_len(extent);
+        let piece = extents::whole(handle, ExtentState::Preallocated, extent, len);
         let dropped = cut::replace(inode, handle, at, &piece)?;
         handle.add_data(&extents::reference(inode, at, &piece))?;
         inode.change(handle, |attributes| {
             let nbytes = attributes.nbytes.saturating_sub(dropped);
-            attributes.nbytes = nbytes.saturating_add(extent.len);
+            attributes.nbytes = nbytes.saturating_add(len);
             attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
         })
     }

@@ -20,7 +20,7 @@ pub struct DataExtent {
     /// The address of the range. On sequential zones data is written by zone append, and the device tells where in the
     /// same group it really went.
     pub logical: Logical,
-    /// The length of the range, in bytes.
+    /// The length of the range, in bytes: on disk, where packed data take less than in their file.
     pub len: u64,
 }
 

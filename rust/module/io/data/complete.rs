@@ -14,7 +14,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn complete(&self, write: Write, end: WriteEnd) -> Result {
         let _nofs = NofsScope::enter();
         let pos = write.ordered.offset.get();
-        let len = write.ordered.extent.get().len;
+        let len = write.ordered.ram_len;
         let result = end.result.and_then(|()| self.finish(write, end.sector));
         self.under_way.fetch_sub(len, Ordering::Relaxed);
         result.inspect_err(|error| self.report(pos, len, *error))

@@ -59,6 +59,8 @@ struct Unsent<N: Send + Sync + 'static> {
 /// Everything that sending a piece takes, but its bytes.
 struct Place<'a, N: Send + Sync + 'static> {
     extent: NewExtent,
+    /// Bytes of the file that go there.
+    ram_len: u64,
     reservation: WriteReservation,
     destination: Destination,
     device: &'a BlockDevice,
@@ -182,8 +184,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Ok(place) => place,
             Err(error) => return Err(Unsent { parcel, error }),
         };
-        let len = place.extent.get().len;
-        let (front, rest) = match parcel.ioend.split(len, place.append) {
+        let (front, rest) = match parcel.ioend.split(place.ram_len, place.append) {
             Ok(Some(front)) => (front, Some(parcel)),
             Ok(None) => (parcel.ioend, None),
             // It waits for memory: no lack of that is an error here.
@@ -204,13 +205,15 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let mut reservation = parcel.reservation.split(wanted)?;
         match self.find_address(&mut reservation, wanted, patience) {
             Ok((extent, (destination, device, append))) => {
-                let unneeded = wanted.saturating_sub(extent.get().len);
+                let ram_len = extent.plain_len();
+                let unneeded = wanted.saturating_sub(ram_len);
                 // It covers them: it is for all that was wanted.
                 if let Ok(unneeded) = reservation.split(unneeded) {
                     parcel.reservation.merge(unneeded);
                 }
                 Ok(Place {
                     extent,
+                    ram_len,
                     reservation,
                     destination,
                     device,
@@ -295,6 +298,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         let ordered = OrderedExtent {
             offset: FileOffset::new(still.ioend().pos()),
+            ram_len: place.ram_len,
             extent: place.extent,
             checksums: self.checksums_of(&still, memory.checksums),
             new_size: still.ioend().user_end(),

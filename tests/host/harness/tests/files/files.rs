@@ -228,6 +228,7 @@ impl Files {
         self.mounted.write_data(extent.logical, data)?;
         drop(order);
         Ok(OrderedExtent {
+            ram_len: extent.len,
             offset: FileOffset::new(start),
             extent: new,
             checksums: self.sums(inode, data)?,

@@ -155,6 +155,7 @@ impl Driver {
             let offset = FileOffset::new(at);
             let new_size = new_size.min(at + len);
             let ordered = OrderedExtent {
+                ram_len: len,
                 offset,
                 extent,
                 checksums: sums,
