@@ -168,7 +168,7 @@ fn check_devices(volume: &Volume, tree: &Tree) -> Result {
         );
         return Err(ENXIO);
     }
-    let size = (0..volume.devices()).filter_map(|index| volume.device(index));
+    let size = volume.device_ids().filter_map(|id| volume.device(id));
     let size = size.fold(0u64, |sum, device| sum.saturating_add(device.size()));
     if total > size {
         pr_err!(

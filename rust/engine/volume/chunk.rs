@@ -76,8 +76,8 @@ impl Chunk {
 /// A place on a device of the volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The device's index in the volume.
-    pub device: usize,
+    /// The device's id.
+    pub devid: u64,
     /// The address there.
     pub at: Physical,
 }

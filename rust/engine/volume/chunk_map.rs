@@ -75,8 +75,8 @@ impl ChunkMap {
         let mut mapping = Mapping::new(chunk.logical, len);
         let profile = Profile::of(chunk.flags)?;
         for (devid, at) in profile.copies_at(&chunk.stripes, offset) {
-            let (device, _) = members.find(devid)?;
-            mapping.push(Place { device, at: at? });
+            members.find(devid)?;
+            mapping.push(Place { devid, at: at? });
         }
         (!mapping.copies().is_empty()).then_some(mapping)
     }
@@ -217,7 +217,7 @@ impl Volume {
         devid: u64,
         used: &[DeviceRange],
     ) -> Result<Chunk> {
-        let (_, member) = self.members.find(devid).ok_or(ENODEV)?;
+        let member = self.members.find(devid).ok_or(ENODEV)?;
         let profile = Profile::of(flags).ok_or(EOPNOTSUPP)?;
         let DeviceRange { start, len } = member.hal.plan(flags, used)?;
         let logical = self.chunks.read().end();

@@ -18,7 +18,7 @@ pub(super) struct Member {
 
 /// All devices of a volume, in the order in which they were given. Today there is one.
 pub(super) struct Members {
-    /// The device whose superblock was taken: superblocks go there, and what holds for all devices is asked of it.
+    /// The device whose superblock was taken: superblocks go there.
     pub(super) first: Member,
 }
 
@@ -28,20 +28,19 @@ impl Members {
         core::iter::once(&self.first)
     }
 
-    /// The device with this id, and its index.
-    pub(super) fn find(&self, devid: u64) -> Option<(usize, &Member)> {
-        let all = self.iter().enumerate();
-        all.into_iter().find(|(_, member)| member.devid == devid)
+    /// The device with this id.
+    pub(super) fn find(&self, devid: u64) -> Option<&Member> {
+        self.iter().find(|member| member.devid == devid)
     }
 
     /// The device that has a stripe.
     pub(super) fn having(&self, stripe: &Stripe) -> Option<&Member> {
-        let found = self.find(stripe.devid).map(|(_, member)| member);
-        found.filter(|member| member.uuid == stripe.dev_uuid)
+        self.find(stripe.devid)
+            .filter(|member| member.uuid == stripe.dev_uuid)
     }
 
     /// The rules for a chunk, which are those of the device that it lies on: all stripes of the profiles that are
-    /// supported are on one.
+    /// supported are on one. A chunk that is mapped lies on a device of the volume.
     pub(super) fn hal(&self, chunk: &Chunk) -> &dyn Hal {
         let first = chunk.stripes.first();
         let member = first.and_then(|stripe| self.having(stripe));

@@ -15,6 +15,7 @@
 //! | `chunk`       | a chunk, and where a range of it lies                                             |
 //! | `profile`     | how a chunk's bytes are kept on devices                                           |
 //! | `chunk_map`   | the map of chunks, and what the volume does with it                               |
+//! | `target`      | where new data goes: to a place, or to the end of what a zone has                 |
 //! | `allocate`    | where new chunks go                                                               |
 //! | `zones`       | what is done to zones                                                             |
 //! | `zone_size`   | arithmetic with zones                                                             |
@@ -32,6 +33,7 @@ mod members;
 mod open;
 mod profile;
 mod superblock;
+mod target;
 mod zone_size;
 mod zones;
 
@@ -41,6 +43,7 @@ pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
 pub use chunk_map::no_chunk;
 pub use profile::copies_of;
 pub use superblock::SuperblockImage;
+pub use target::Target;
 
 use crate::disk::{
     Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,
@@ -180,9 +183,9 @@ impl Volume {
         }
     }
 
-    /// The device with this index (see [`Place`]).
-    pub fn device(&self, index: usize) -> Option<&Arc<dyn Device>> {
-        self.members.iter().nth(index).map(|member| &member.device)
+    /// The device with this id (see [`Place`]).
+    pub fn device(&self, devid: u64) -> Option<&Arc<dyn Device>> {
+        self.members.find(devid).map(|member| &member.device)
     }
 
     /// How many devices there are.
@@ -190,7 +193,7 @@ impl Volume {
         self.members.iter().count()
     }
 
-    /// The ids of all devices.
+    /// The ids of all devices, in the order in which they were given to [`Self::open`].
     pub fn device_ids(&self) -> impl Iterator<Item = u64> + '_ {
         self.members.iter().map(|member| member.devid)
     }

@@ -14,19 +14,26 @@ impl Volume {
             .any(|member| member.hal.has_sequential_zones())
     }
 
-    /// Bytes in a zone; `None` on regular volumes, and on emulated zones until they are set.
+    /// Bytes in a zone, the same on all devices; `None` on regular volumes, and on emulated zones until they are set.
     pub fn zone_size(&self) -> Option<u64> {
-        self.members.first.hal.zone_size()
+        self.members
+            .iter()
+            .find_map(|member| member.hal.zone_size())
     }
 
     /// Bytes that a sequential zone holds; `None` as for [`Self::zone_size`]. Conventional ones may hold more.
     pub fn zone_capacity(&self) -> Option<u64> {
-        self.members.first.hal.zone_capacity()
+        let members = self.members.iter();
+        members
+            .filter_map(|member| member.hal.zone_capacity())
+            .min()
     }
 
     /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
     pub fn max_extent_len(&self) -> u64 {
-        self.members.first.hal.max_extent_len()
+        let members = self.members.iter();
+        let longest = members.map(|member| member.hal.max_extent_len());
+        longest.min().unwrap_or(device::SECTOR)
     }
 
     /// Whether [`Self::set_emulated_zone_size`] is to be called: zones are emulated whose size is not known yet.
@@ -81,7 +88,9 @@ impl Volume {
 
     /// Whether [`Self::activate_zones`] would succeed for a new group of this kind.
     pub fn can_activate(&self, flags: BlockGroupFlags) -> bool {
-        self.members.first.hal.can_activate(flags)
+        self.members
+            .iter()
+            .any(|member| member.hal.can_activate(flags))
     }
 
     /// Whether [`Self::activate_zones`] would succeed and leave all that a commit may need: one group each for

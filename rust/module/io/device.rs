@@ -6,6 +6,7 @@ use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
 use crate::linux::{BlockDevice, FolioBytes, WriteKind};
 use engine::disk::Physical;
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
+use engine::volume::Volume;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -13,6 +14,26 @@ use latch::{Mutex, Rank};
 /// Bytes of one bounce buffer: four pages.
 const BOUNCE: usize = 16384;
 const BOUNCE_ORDER: u32 = 2;
+
+/// The open devices of a volume, by their ids.
+pub(crate) struct Devices(KVec<(u64, Arc<BlockDevice>)>);
+
+impl Devices {
+    /// The devices that `volume` was opened with, in the same order.
+    pub(crate) fn new(volume: &Volume, opened: &[Arc<BlockDevice>]) -> Result<Arc<Self>> {
+        let mut devices = KVec::new();
+        for (devid, device) in volume.device_ids().zip(opened) {
+            devices.push((devid, device.clone()), GFP_KERNEL)?;
+        }
+        Ok(Arc::new(Self(devices), GFP_KERNEL)?)
+    }
+
+    /// The device with this id.
+    pub(crate) fn get(&self, devid: u64) -> Option<&Arc<BlockDevice>> {
+        let found = self.0.iter().find(|(id, _)| *id == devid);
+        found.map(|(_, device)| device)
+    }
+}
 
 /// An open device.
 pub(crate) struct Disk {

@@ -11,7 +11,7 @@ use super::shown;
 use crate::io::checksums::KernelChecksums;
 use crate::io::clock::KernelClock;
 use crate::io::data::{DataPath, DataTally};
-use crate::io::device::Disk;
+use crate::io::device::{Devices, Disk};
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, Asked, FileSystem, Statfs};
 use crate::linux::queue::OwnedQueue;
@@ -47,9 +47,6 @@ pub(crate) struct Mount {
     counters: Mutex<Option<CounterFile>>,
     settings: Mutex<Settings>,
 }
-
-/// The volume's devices, in its order.
-pub(crate) type Devices = KVec<Arc<BlockDevice>>;
 
 impl Mount {
     /// The engine's file system.
@@ -223,9 +220,10 @@ impl FileSystem for Mount {
     fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, MountOptions>) -> Result<Self> {
         let (options, access) = (&*asked.options, asked.access);
         let device = Arc::new(device, GFP_KERNEL)?;
-        let devices = copy(core::slice::from_ref(&device))?;
-        let volume = open_volume(&devices, access)?;
-        let cache = MetadataCache::new(sb, volume.clone(), copy(&devices)?)?;
+        let opened = core::slice::from_ref(&device);
+        let volume = open_volume(opened, access)?;
+        let devices = Devices::new(&volume, opened)?;
+        let cache = MetadataCache::new(sb, volume.clone(), devices.clone())?;
         let store: Arc<dyn Store> = cache.clone();
         check_space_cache(&volume, asked)?;
         let settings = Settings::new(options, facts(&volume), &device);
@@ -415,7 +413,7 @@ impl FileSystem for Mount {
 /// Opens so that a remount can make a read-only mount writable.
 /// Apart from its caller: with the frames of all that it opens it would be a large one.
 #[inline(never)]
-fn open_volume(devices: &Devices, access: Access) -> Result<Arc<Volume>> {
+fn open_volume(devices: &[Arc<BlockDevice>], access: Access) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
         let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone())?, GFP_KERNEL)?;
@@ -496,14 +494,6 @@ fn space_cache(volume: &Volume) -> SpaceCache {
         false if old() != 0 => SpaceCache::Old,
         false => SpaceCache::None,
     }
-}
-
-fn copy(devices: &[Arc<BlockDevice>]) -> Result<Devices> {
-    let mut copy = KVec::new();
-    for device in devices {
-        copy.push(device.clone(), GFP_KERNEL)?;
-    }
-    Ok(copy)
 }
 
 /// As C mixes the UUID and the subvolume's id.

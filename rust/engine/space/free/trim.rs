@@ -146,7 +146,7 @@ impl Trims {
                 return;
             };
             for place in mapping.copies() {
-                if let Some(device) = self.groups.volume.device(place.device) {
+                if let Some(device) = self.groups.volume.device(place.devid) {
                     let _ = device.discard(place.at, mapping.len);
                 }
             }

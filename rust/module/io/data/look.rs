@@ -130,7 +130,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let mapping = self.path.volume.find(logical, bytes.len() as u64);
         let mapping = mapping.ok_or_else(|| no_chunk(logical))?;
         for place in mapping.copies() {
-            let device = self.path.volume.device(place.device).ok_or(NO_DEVICE)?;
+            let device = self.path.volume.device(place.devid).ok_or(NO_DEVICE)?;
             if device.read(place.at, bytes).is_err() {
                 continue;
             }

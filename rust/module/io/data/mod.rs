@@ -20,6 +20,7 @@
 //!
 //! Lock order: `InodeLock` > `DataFolio` > `Writer` > `Delalloc` > `Transaction`; the delayed ranges never across a call.
 
+use crate::io::device::Devices;
 use crate::linux::iomap::direct::DirectRanges;
 use crate::linux::iomap::{
     Extent, FileData, Fixups, Ioend, Patience, ReadBio, Source, Taken, Tally, WriteEnd,
@@ -51,8 +52,7 @@ pub(crate) struct DataPath {
     pub(crate) volume: Arc<Volume>,
     /// The device that the volume was mounted from: new bios name it until they get their own.
     pub(crate) device: Arc<BlockDevice>,
-    /// By the engine's device index.
-    pub(crate) devices: KVec<Arc<BlockDevice>>,
+    pub(crate) devices: Arc<Devices>,
     /// Where completions run.
     pub(crate) queue: OwnedQueue,
     /// Where folios dirtied behind the file system's back are seen to. Its workers wait for completions.

@@ -7,7 +7,7 @@ use crate::linux::iomap::ioend::{Append, Destination};
 use crate::linux::BlockDevice;
 use engine::disk::{Bug, Corrupt, Flaw, Logical, Physical, Place};
 use engine::space::DataExtent;
-use engine::volume::no_chunk;
+use engine::volume::{no_chunk, Target};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -61,7 +61,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             return Err(flaw.at(Place::Extent(logical)).into());
         }
         let place = mapping.copies().first().ok_or(NO_COPY)?;
-        let device = self.path.devices.get(place.device).ok_or(NO_DEVICE)?;
+        let device = self.path.devices.get(place.devid).ok_or(NO_DEVICE)?;
         Ok((device, place.at))
     }
 
@@ -70,30 +70,19 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         &self,
         extent: DataExtent,
     ) -> Result<(Destination, &Arc<BlockDevice>, Append)> {
-        let chunk = self.path.volume.chunk(extent.logical)?;
-        let place = self.locate(extent.logical, extent.len);
-        let (device, at) = place.map_err(|unread| self.tell(unread))?;
-        if !self.path.volume.is_sequential(&chunk) {
-            return Ok((Destination::At(at.get() >> 9), device, Append::No));
-        }
-        let zone = chunk.stripes.first().ok_or(NO_COPY)?.at;
-        Ok((Destination::Append(zone.get() >> 9), device, Append::Yes))
+        let target = self.path.volume.target(extent.logical, extent.len)?;
+        let (destination, place, append) = match target {
+            Target::At(place) => (Destination::At(place.at.get() >> 9), place, Append::No),
+            Target::Append(zone) => (Destination::Append(zone.at.get() >> 9), zone, Append::Yes),
+        };
+        let device = self.path.devices.get(place.devid).ok_or(NO_DEVICE)?;
+        Ok((destination, device, append))
     }
 
     /// Where a zone append went.
     pub(super) fn appended_at(&self, extent: DataExtent, sector: u64) -> Result<Logical> {
-        let chunk = self.path.volume.chunk(extent.logical)?;
-        let zone = chunk.stripes.first().ok_or(NO_COPY)?.at;
         let at = Physical::new(sector.checked_shl(9).ok_or(EIO)?);
-        let offset = at.checked_since(zone).ok_or(EIO)?;
-        if offset.saturating_add(extent.len) > chunk.len {
-            pr_err!(
-                "zone append landed at {}, outside of its zone at {}\n",
-                at,
-                zone
-            );
-            return Err(EIO);
-        }
-        chunk.logical.checked_add(offset).ok_or(EIO)
+        let volume = &self.path.volume;
+        volume.appended_at(extent.logical, extent.len, at)
     }
 }

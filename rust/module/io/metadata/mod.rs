@@ -20,8 +20,9 @@ mod index;
 mod read;
 mod write;
 
+use crate::io::device::Devices;
 use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages};
-use crate::linux::{BlockDevice, FolioBytes, LockedFolio, SuperBlock};
+use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
@@ -43,7 +44,7 @@ pub(crate) struct MetadataCache {
 struct Shared {
     index: Index,
     volume: Arc<Volume>,
-    devices: KVec<Arc<BlockDevice>>,
+    devices: Arc<Devices>,
     /// From the first block that is read; the superblock does not have it.
     chunk_tree_uuid: SetOnce<Uuid>,
     node_size: u32,
@@ -64,11 +65,11 @@ impl BlockBytes for FolioBytes {
 }
 
 impl MetadataCache {
-    /// An empty cache of `volume`, whose devices are `devices` in the same order.
+    /// An empty cache of `volume`, whose devices are `devices`.
     pub(crate) fn new(
         sb: &SuperBlock,
         volume: Arc<Volume>,
-        devices: KVec<Arc<BlockDevice>>,
+        devices: Arc<Devices>,
     ) -> Result<Arc<Self>> {
         let node_size = volume.format().node_size;
         let shared = Shared {

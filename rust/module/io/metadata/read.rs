@@ -67,7 +67,7 @@ impl Shared {
         let len = bytes.len();
         let mut result = Err(EIO);
         for (index, place) in mapping.copies().iter().enumerate() {
-            let Some(device) = self.devices.get(place.device) else {
+            let Some(device) = self.devices.get(place.devid) else {
                 continue;
             };
             result = device.read(place.at.get(), bytes, len);
@@ -103,7 +103,7 @@ impl Shared {
             return;
         };
         for place in bad {
-            let Some(device) = self.devices.get(place.device) else {
+            let Some(device) = self.devices.get(place.devid) else {
                 continue;
             };
             let result = device.write(WriteKind::Sync, place.at.get(), bytes, bytes.len());
@@ -124,7 +124,7 @@ impl Shared {
         }
         let mapping = self.map(addr)?;
         let place = mapping.copies().first().ok_or(EIO)?;
-        let device = self.devices.get(place.device).ok_or(EIO)?;
+        let device = self.devices.get(place.devid).ok_or(EIO)?;
         folio.read_ahead(device, place.at.get())
     }
 

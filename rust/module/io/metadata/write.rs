@@ -287,7 +287,7 @@ impl Shared {
 
     fn submit_copies(&self, mapping: &Mapping, flight: &Arc<Flight>, kind: WriteKind) {
         for place in mapping.copies() {
-            let Some(device) = self.devices.get(place.device) else {
+            let Some(device) = self.devices.get(place.devid) else {
                 Flight::complete(flight.clone(), Err(EIO));
                 continue;
             };

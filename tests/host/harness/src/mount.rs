@@ -109,6 +109,10 @@ impl Mounted {
             .collect()
     }
 
+    fn device(&self, devid: u64) -> Result<&Arc<dyn Device>> {
+        self.volume.device(devid).ok_or(ENODEV)
+    }
+
     /// Reads data, whole sectors, from any copy.
     pub fn read_data(&self, addr: Logical, buf: &mut [u8]) -> Result {
         let mut at = addr;
@@ -116,7 +120,7 @@ impl Mounted {
         while !rest.is_empty() {
             let mapping = self.volume.map(at, rest.len() as u64)?;
             let (now, later) = rest.split_at_mut(mapping.len as usize);
-            let read = |place: &volume::Place| self.devices[place.device].read(place.at, now);
+            let read = |place: &volume::Place| self.device(place.devid)?.read(place.at, now);
             let mut results = mapping.copies().iter().map(read);
             results.find(Result::is_ok).unwrap_or(Err(EIO))?;
             at = at.saturating_add(mapping.len);
@@ -133,7 +137,7 @@ impl Mounted {
             let mapping = self.volume.map(at, rest.len() as u64)?;
             let (now, later) = rest.split_at(mapping.len as usize);
             for place in mapping.copies() {
-                self.devices[place.device].write(place.at, now)?;
+                self.device(place.devid)?.write(place.at, now)?;
             }
             at = at.saturating_add(mapping.len);
             rest = later;

@@ -18,14 +18,14 @@ pub trait Backing: Send + Sync {
     /// The newest generation that may be met.
     fn newest(&self) -> Generation;
     /// Where the copies of a block are: device and address.
-    fn places(&self, addr: Logical, len: u64) -> Result<Vec<(usize, Physical)>>;
+    fn places(&self, addr: Logical, len: u64) -> Result<Vec<(u64, Physical)>>;
     /// A device.
-    fn device(&self, index: usize) -> &dyn Device;
+    fn device(&self, devid: u64) -> &dyn Device;
     /// Whether the address is in a sequential zone.
     fn is_sequential(&self, addr: Logical) -> bool;
 
     /// Whether a bad copy may be written over.
-    fn may_repair(&self, device: usize, at: Physical) -> bool {
+    fn may_repair(&self, device: u64, at: Physical) -> bool {
         let _ = at;
         let device = self.device(device);
         !device.is_read_only() && device.zones().is_none()
@@ -90,11 +90,11 @@ impl Backing for Flat {
         Generation::new(self.newest.load(Ordering::Relaxed))
     }
 
-    fn places(&self, addr: Logical, _len: u64) -> Result<Vec<(usize, Physical)>> {
+    fn places(&self, addr: Logical, _len: u64) -> Result<Vec<(u64, Physical)>> {
         Ok(vec![(0, Physical::new(addr.get()))])
     }
 
-    fn device(&self, _index: usize) -> &dyn Device {
+    fn device(&self, _devid: u64) -> &dyn Device {
         &*self.device
     }
 

@@ -59,7 +59,7 @@ impl Backing for OnVolume {
         self.volume.superblock().generation.next()
     }
 
-    fn places(&self, addr: Logical, len: u64) -> Result<std::vec::Vec<(usize, Physical)>> {
+    fn places(&self, addr: Logical, len: u64) -> Result<std::vec::Vec<(u64, Physical)>> {
         let mapping = self.volume.map(addr, len)?;
         if mapping.len < len {
             pr_err!("block {addr} crosses the border of a chunk\n");
@@ -68,14 +68,14 @@ impl Backing for OnVolume {
         Ok(mapping
             .copies()
             .iter()
-            .map(|place| (place.device, place.at))
+            .map(|place| (place.devid, place.at))
             .collect())
     }
 
-    fn device(&self, index: usize) -> &dyn Device {
+    fn device(&self, devid: u64) -> &dyn Device {
         &**self
             .volume
-            .device(index)
+            .device(devid)
             .expect("the volume names its own devices")
     }
 

@@ -195,7 +195,7 @@ impl<'a> Files<'a> {
         };
         let volume = self.txns.volume();
         for place in volume.map(extent.logical, extent.len)?.copies() {
-            let device = volume.device(place.device).unwrap();
+            let device = volume.device(place.devid).unwrap();
             device.write(place.at, &vec![0; extent.len as usize])?;
         }
         space.data_written(extent)?;

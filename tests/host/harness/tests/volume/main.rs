@@ -3,4 +3,5 @@
 
 mod fixture;
 mod regular;
+mod targets;
 mod zoned;

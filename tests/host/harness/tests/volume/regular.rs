@@ -36,7 +36,7 @@ fn every_copy_of_every_block_is_where_the_map_says() {
             for place in mapping.copies() {
                 let mut bytes = vec![0; block.bytes.len()];
                 volume
-                    .device(place.device)
+                    .device(place.devid)
                     .unwrap()
                     .read(place.at, &mut bytes)
                     .unwrap();

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where new data goes. On sequential zones the device decides at which address, and the volume says which that is.
+
+use super::{no_chunk, Chunk, Place, Volume};
+use crate::disk::{self, Bug, Flaw, Logical, Physical};
+use latch::prelude::*;
+
+/// Where new data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It goes to this place.
+    At(Place),
+    /// It goes to the write pointer of the zone that begins here; the device tells where that was.
+    Append(Place),
+}
+
+impl Volume {
+    /// Where the `len` bytes of a new extent at `addr` go. The data are kept once: see [`Self::check_data_copies`].
+    pub fn target(&self, addr: Logical, len: u64) -> Result<Target> {
+        let place = self.place(addr, len)?;
+        let chunk = self.chunk(addr)?;
+        Ok(match self.is_sequential(&chunk) {
+            true => Target::Append(self.zone(&chunk)?),
+            false => Target::At(place),
+        })
+    }
+
+    /// The address of `len` bytes for `addr` that an append to their zone put at `at` of the device.
+    pub fn appended_at(&self, addr: Logical, len: u64, at: Physical) -> Result<Logical> {
+        let chunk = self.chunk(addr)?;
+        let zone = self.zone(&chunk)?;
+        let offset = at.checked_since(zone.at);
+        let within = offset.filter(|offset| offset.saturating_add(len) <= chunk.len);
+        let Some(offset) = within else {
+            pr_err!(
+                "zone append landed at {at}, outside of its zone at {}\n",
+                zone.at
+            );
+            return Err(EIO);
+        };
+        Ok(chunk.logical.saturating_add(offset))
+    }
+
+    /// Where the zone of a sequential chunk of data begins: a chunk is whole zones, here one.
+    fn zone(&self, chunk: &Chunk) -> Result<Place> {
+        self.place(chunk.logical, chunk.len)
+    }
+
+    /// Where all of a range is, in its first copy.
+    fn place(&self, addr: Logical, len: u64) -> Result<Place> {
+        /// A chunk without stripes passes no gate.
+        const NO_COPY: Bug = Bug::new("a mapped range has no copy");
+        let mapping = self
+            .find(addr, len)
+            .ok_or_else(|| no_chunk(addr).report())?;
+        if mapping.len < len {
+            let flaw = Flaw::new("data do not lie in one piece", mapping.len, len);
+            return Err(flaw.at(disk::Place::Extent(addr)).report());
+        }
+        Ok(*mapping.copies().first().ok_or(NO_COPY)?)
+    }
+}
