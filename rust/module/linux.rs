@@ -22,7 +22,7 @@ mod lib;
 mod mm;
 mod vfs;
 
-pub(crate) use block::{bio, BlockDevice, WriteKind};
+pub(crate) use block::{bio, BlockDevice, Sector, WriteKind};
 pub(crate) use lib::{checksum, debugfs, queue, seq, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, metadata_pages, Folio, FolioBytes, LockedFolio, Writeback};

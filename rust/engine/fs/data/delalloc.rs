@@ -9,6 +9,7 @@
 //! A range holds its reservation: no space is kept without a byte. A dirty block without a range was dirtied behind
 //! the file system's back; that is how writeback knows it, see `Documentation/life-of-a-byte.md`.
 
+use crate::disk::FileOffset;
 use crate::fs::WriteReservation;
 use crate::map::{OrdMap, Spare};
 use latch::prelude::*;
@@ -36,7 +37,7 @@ impl Divisible for WriteReservation {
 pub struct Allowance<R> {
     reservation: Option<R>,
     bytes: u64,
-    spare: Option<Spare<u64, Range<R>>>,
+    spare: Option<Spare<FileOffset, Range<R>>>,
 }
 
 impl<R> Default for Allowance<R> {
@@ -79,13 +80,13 @@ impl<R: Divisible> Allowance<R> {
 pub struct Short;
 
 struct Range<R> {
-    end: u64,
+    end: FileOffset,
     /// `None` only while a range is being cut.
     reservation: Option<R>,
 }
 
 impl<R: Divisible> Range<R> {
-    fn merge(&mut self, end: u64, other: Option<R>) {
+    fn merge(&mut self, end: FileOffset, other: Option<R>) {
         self.end = self.end.max(end);
         match (&mut self.reservation, other) {
             (Some(own), Some(other)) => own.merge(other),
@@ -101,7 +102,7 @@ pub struct Delalloc<R> {
 }
 
 struct Ranges<R> {
-    map: OrdMap<u64, Range<R>>,
+    map: OrdMap<FileOffset, Range<R>>,
     /// The sum of the ranges' lengths.
     bytes: u64,
 }
@@ -124,14 +125,14 @@ impl<R: Divisible> Delalloc<R> {
     }
 
     /// How many bytes of `[start, end)` are not delayed. The answer holds while the folios there are locked.
-    pub fn uncovered(&self, start: u64, end: u64) -> u64 {
+    pub fn uncovered(&self, start: FileOffset, end: FileOffset) -> u64 {
         self.ranges.lock().uncovered(start, end)
     }
 
     /// Whether [`Self::cover`] of `[start, end)`, or of a part of it, will succeed while the folio there is locked.
-    pub fn can_cover(&self, allowance: &Allowance<R>, start: u64, end: u64) -> bool {
+    pub fn can_cover(&self, allowance: &Allowance<R>, start: FileOffset, end: FileOffset) -> bool {
         let is_ready = allowance.spare.is_some();
-        if is_ready && allowance.bytes >= end.saturating_sub(start) {
+        if is_ready && allowance.bytes >= end.saturating_since(start) {
             return true;
         }
         let missing = self.uncovered(start, end);
@@ -143,8 +144,8 @@ impl<R: Divisible> Delalloc<R> {
     pub fn cover(
         &self,
         allowance: &mut Allowance<R>,
-        start: u64,
-        end: u64,
+        start: FileOffset,
+        end: FileOffset,
     ) -> core::result::Result<(), Short> {
         let mut ranges = self.ranges.lock();
         let missing = ranges.uncovered(start, end);
@@ -166,7 +167,7 @@ impl<R: Divisible> Delalloc<R> {
     /// Takes the delayed range that starts at `start`, at most up to `end`, with its reservation: the caller will write
     /// it. `None` when the byte at `start` is not delayed. `ENOMEM`, with nothing changed, only where what is before
     /// and what is behind both stay.
-    pub fn take(&self, start: u64, end: u64) -> Result<Option<(u64, R)>> {
+    pub fn take(&self, start: FileOffset, end: FileOffset) -> Result<Option<(FileOffset, R)>> {
         let mut ranges = self.ranges.lock();
         let found = ranges
             .map
@@ -180,12 +181,12 @@ impl<R: Divisible> Delalloc<R> {
             return Ok(None);
         }
         let taken = ranges.cut(base, start, end)?;
-        ranges.bytes = ranges.bytes.saturating_sub(end.saturating_sub(start));
+        ranges.bytes = ranges.bytes.saturating_sub(end.saturating_since(start));
         Ok(taken.map(|reservation| (end, reservation)))
     }
 
     /// Gives up what is delayed in `[start, end)`: the bytes are gone. `ENOMEM`, with the rest still delayed.
-    pub fn punch(&self, start: u64, end: u64) -> Result {
+    pub fn punch(&self, start: FileOffset, end: FileOffset) -> Result {
         let mut at = start;
         while at < end {
             if let Some((next, reservation)) = self.take(at, end)? {
@@ -202,7 +203,7 @@ impl<R: Divisible> Delalloc<R> {
     }
 
     /// The first delayed range, or what is left of it, at `after` or behind it.
-    pub fn next_range(&self, after: u64) -> Option<(u64, u64)> {
+    pub fn next_range(&self, after: FileOffset) -> Option<(FileOffset, FileOffset)> {
         let ranges = self.ranges.lock();
         let around = ranges.map.floor(&after);
         if let Some((_, range)) = around.filter(|(_, range)| range.end > after) {
@@ -216,7 +217,7 @@ impl<R: Divisible> Delalloc<R> {
 }
 
 impl<R: Divisible> Ranges<R> {
-    fn uncovered(&self, start: u64, end: u64) -> u64 {
+    fn uncovered(&self, start: FileOffset, end: FileOffset) -> u64 {
         let mut at = start;
         if let Some((_, range)) = self.map.floor(&start) {
             at = at.max(range.end);
@@ -229,20 +230,20 @@ impl<R: Divisible> Ranges<R> {
             if next >= end || at >= end {
                 break;
             }
-            missing = missing.saturating_add(next.saturating_sub(at));
+            missing = missing.saturating_add(next.saturating_since(at));
             at = at.max(range.end);
         }
-        missing.saturating_add(end.saturating_sub(at))
+        missing.saturating_add(end.saturating_since(at))
     }
 
     /// Adds a range that is new in part, with the space for that part. Gives back memory that was not needed.
     fn add(
         &mut self,
-        spare: Spare<u64, Range<R>>,
-        start: u64,
-        end: u64,
+        spare: Spare<FileOffset, Range<R>>,
+        start: FileOffset,
+        end: FileOffset,
         share: R,
-    ) -> Option<Spare<u64, Range<R>>> {
+    ) -> Option<Spare<FileOffset, Range<R>>> {
         let base = match self.map.floor(&start) {
             Some((&base, range)) if range.end >= start => base,
             _ => start,
@@ -266,7 +267,7 @@ impl<R: Divisible> Ranges<R> {
     }
 
     /// Joins to the range at `base` all that it now reaches.
-    fn absorb_followers(&mut self, base: u64) {
+    fn absorb_followers(&mut self, base: FileOffset) {
         let Some(mut end) = self.map.get(&base).map(|range| range.end) else {
             return;
         };
@@ -289,7 +290,7 @@ impl<R: Divisible> Ranges<R> {
     }
 
     /// Cuts `[start, end)` out of the range at `base`, which covers it. Nothing has changed when this fails.
-    fn cut(&mut self, base: u64, start: u64, end: u64) -> Result<Option<R>> {
+    fn cut(&mut self, base: FileOffset, start: FileOffset, end: FileOffset) -> Result<Option<R>> {
         let Some(range) = self.map.get_mut(&base) else {
             return Ok(None);
         };
@@ -336,12 +337,17 @@ impl<R: Divisible> Ranges<R> {
 
 /// Parts `whole`, of a range that ends at `last`, into the share of `[start, end)` and that of what is behind it; the
 /// share of what is before stays. Nothing has changed when this fails.
-fn divide<R: Divisible>(whole: &mut R, start: u64, end: u64, last: u64) -> Result<(R, Option<R>)> {
-    let taken = whole.split(end.saturating_sub(start))?;
+fn divide<R: Divisible>(
+    whole: &mut R,
+    start: FileOffset,
+    end: FileOffset,
+    last: FileOffset,
+) -> Result<(R, Option<R>)> {
+    let taken = whole.split(end.saturating_since(start))?;
     if end >= last {
         return Ok((taken, None));
     }
-    match whole.split(last.saturating_sub(end)) {
+    match whole.split(last.saturating_since(end)) {
         Ok(behind) => Ok((taken, Some(behind))),
         Err(error) => {
             whole.merge(taken);

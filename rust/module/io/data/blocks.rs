@@ -33,18 +33,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Delayed bytes where the trees have a hole.
     fn new_bytes(&self) -> u64 {
-        let (mut at, mut lookups) = (0u64, 0u32);
+        let (mut at, mut lookups) = (FileOffset::new(0), 0u32);
         let mut new = 0u64;
         while let Some((start, end)) = self.delalloc.next_range(at) {
-            let len = end.saturating_sub(start);
+            let len = end.saturating_since(start);
             lookups = lookups.saturating_add(1);
             let found = match lookups > MAX_LOOKUPS {
                 true => Err(E2BIG),
-                false => self
-                    .path
-                    .fs
-                    .data()
-                    .map(&self.inode, FileOffset::new(start), len),
+                false => self.path.fs.data().map(&self.inode, start, len),
             };
             let (step, is_new) = match found {
                 Ok(found) => (found.len.max(1), matches!(found.kind, MappingKind::Hole)),

@@ -5,7 +5,9 @@
 use super::{FileIo, Write};
 use crate::linux::iomap::ioend::Append;
 use crate::linux::iomap::WriteEnd;
+use crate::linux::Sector;
 use core::sync::atomic::Ordering;
+use engine::disk::FileOffset;
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -13,14 +15,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Closes the ordered extent of a write that has ended, well or not.
     pub(super) fn complete(&self, write: Write, end: WriteEnd) -> Result {
         let _nofs = NofsScope::enter();
-        let pos = write.ordered.offset.get();
+        let pos = write.ordered.offset;
         let len = write.ordered.ram_len;
         let result = end.result.and_then(|()| self.finish(write, end.sector));
         self.under_way.fetch_sub(len, Ordering::Relaxed);
         result.inspect_err(|error| self.report(pos, len, *error))
     }
 
-    fn finish(&self, mut write: Write, sector: u64) -> Result {
+    fn finish(&self, mut write: Write, sector: Sector) -> Result {
         if write.append == Append::Yes {
             let at = self.appended_at(write.ordered.extent.get(), sector)?;
             write.ordered.extent.move_to(at);
@@ -32,7 +34,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// One line for bytes that are lost.
-    pub(super) fn report(&self, pos: u64, len: u64, error: Error) {
+    pub(super) fn report(&self, pos: FileOffset, len: u64, error: Error) {
         self.path.tally.failed.fetch_add(1, Ordering::Relaxed);
         pr_err!(
             "inode {} of tree {}: bytes {pos} to {} could not be written: {error:?}\n",

@@ -15,8 +15,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn reserve_missing(
         &self,
         allowance: &mut Allowance<WriteReservation>,
-        start: u64,
-        end: u64,
+        start: FileOffset,
+        end: FileOffset,
         patience: Patience,
     ) -> Result {
         let missing = self.delalloc.uncovered(start, end);
@@ -36,19 +36,19 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Space for writing `len` bytes, whole sectors, at `pos`.
     pub(super) fn reserve_space(
         &self,
-        pos: u64,
+        pos: FileOffset,
         len: u64,
         patience: Patience,
     ) -> Result<WriteReservation> {
-        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+        let data = self.path.fs.data();
         match patience {
-            Patience::Waits => fs.data().reserve_write(&self.inode, offset, len),
-            Patience::None => fs.data().try_reserve_write(&self.inode, offset, len),
+            Patience::Waits => data.reserve_write(&self.inode, pos, len),
+            Patience::None => data.try_reserve_write(&self.inode, pos, len),
         }
     }
 
     /// Gives up what is delayed in `[start, end)`.
-    pub(super) fn give_up(&self, start: u64, end: u64) {
+    pub(super) fn give_up(&self, start: FileOffset, end: FileOffset) {
         let _nofs = NofsScope::enter();
         if self.delalloc.punch(start, end).is_err() {
             // Out of memory for cutting a range in two: its space stays until the file is written or goes.
@@ -60,30 +60,35 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn take_delayed(
         &self,
         taken: &mut TakenSpace,
-        start: u64,
-        end: u64,
+        start: FileOffset,
+        end: FileOffset,
     ) -> Result<Taken> {
         // A folio is locked, and reclaim may punch other files.
         let _nofs = NofsScope::enter();
         match self.delalloc.take(start, end)? {
             Some((until, reservation)) => {
-                let len = until.saturating_sub(start);
+                let len = until.saturating_since(start);
                 self.under_way.fetch_add(len, Ordering::Relaxed);
                 taken.add(reservation);
-                Ok(Taken::Until(until))
+                Ok(Taken::Until(until.get()))
             }
             None => {
                 let next = self.delalloc.next_range(start);
                 let until = next.map_or(end, |(next, _)| next.min(end));
-                Ok(Taken::NothingUntil(until))
+                Ok(Taken::NothingUntil(until.get()))
             }
         }
     }
 
     /// Makes bytes that were taken delayed again: they could not be sent.
-    pub(super) fn delay_again(&self, start: u64, end: u64, reservation: WriteReservation) {
+    pub(super) fn delay_again(
+        &self,
+        start: FileOffset,
+        end: FileOffset,
+        reservation: WriteReservation,
+    ) {
         let mut allowance = Allowance::default();
-        allowance.add(reservation, end.saturating_sub(start));
+        allowance.add(reservation, end.saturating_since(start));
         if allowance.make_ready().is_ok() {
             let _ = self.delalloc.cover(&mut allowance, start, end);
         }

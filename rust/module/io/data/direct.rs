@@ -10,8 +10,9 @@ use super::{Check, FileIo, TakenSpace};
 use crate::linux::iomap::direct::{DirectData, DirectRead};
 use crate::linux::iomap::{Extent, Ioend, Patience, Source};
 use crate::linux::memory::MemoryMut;
+use crate::linux::Sector;
 use core::sync::atomic::Ordering;
-use engine::disk::Logical;
+use engine::disk::{FileOffset, Logical};
 use engine::volume::device::SECTOR;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -32,7 +33,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         patience: Patience,
     ) -> Result {
         let _nofs = NofsScope::enter();
-        space.add(self.reserve_space(pos, len, patience)?);
+        space.add(self.reserve_space(FileOffset::new(pos), len, patience)?);
         Ok(())
     }
 
@@ -57,6 +58,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     }
 
     fn find(&self, pos: u64, len: u64, patience: Patience) -> Result<(Extent, Option<Arc<Check>>)> {
+        let pos = FileOffset::new(pos);
         let reuses = self.reuses();
         let extent = self.look_up(pos, len, patience)?;
         let Source::Mapped(logical) = extent.source else {
@@ -74,18 +76,20 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 
     fn read_direct(&self, bio: DirectRead<Self>) {
         match self.locate(Logical::new(bio.logical()), bio.len()) {
-            Ok((device, at)) => bio.submit(device, at.get() >> 9),
+            Ok((device, at)) => bio.submit(device, Sector::of(at.get())),
             Err(_) => bio.read_again(),
         }
     }
 
     fn verify_direct(&self, check: &Check, pos: u64, bytes: MemoryMut<'_>) -> Result {
+        let pos = FileOffset::new(pos);
         let is_there = self.is_still_there(check, pos, bytes.len() as u64)?;
         if is_there && check.sums.is_none() {
             return Ok(());
         }
         each_sector(pos, bytes, |at, bytes| {
-            let index = usize::try_from(at.saturating_sub(check.pos) / SECTOR).map_err(|_| EIO)?;
+            let index =
+                usize::try_from(at.saturating_since(check.pos) / SECTOR).map_err(|_| EIO)?;
             match is_there && self.matches(check.sums.as_ref(), index, bytes.as_memory()) {
                 true => Ok(()),
                 false => self.reread(at, bytes),
@@ -94,13 +98,15 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     }
 
     fn reread_direct(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
-        each_sector(pos, bytes, |at, bytes| self.reread(at, bytes))
+        each_sector(FileOffset::new(pos), bytes, |at, bytes| {
+            self.reread(at, bytes)
+        })
     }
 }
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// Reads the sector at `pos` of the file again, into memory of ours, and gives it to the user.
-    fn reread(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
+    fn reread(&self, pos: FileOffset, bytes: MemoryMut<'_>) -> Result {
         self.path.tally.reread.fetch_add(1, Ordering::Relaxed);
         let mut copy = KVec::from_elem(0, SECTOR as usize, GFP_KERNEL)?;
         self.read_blocks(pos, &mut copy)?;
@@ -111,9 +117,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
 /// Calls `each` for the sectors of `bytes`, the first of which stands at `pos`.
 fn each_sector(
-    mut pos: u64,
+    mut pos: FileOffset,
     bytes: MemoryMut<'_>,
-    mut each: impl FnMut(u64, MemoryMut<'_>) -> Result,
+    mut each: impl FnMut(FileOffset, MemoryMut<'_>) -> Result,
 ) -> Result {
     let mut rest = bytes;
     while rest.len() > 0 {

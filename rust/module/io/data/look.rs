@@ -20,12 +20,12 @@ const ATTEMPTS: u32 = 64;
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// What is at `pos`, for at most `len` bytes.
-    pub(super) fn look_up(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
+    pub(super) fn look_up(&self, pos: FileOffset, len: u64, patience: Patience) -> Result<Extent> {
         self.until_steady(|| self.look_up_once(pos, len, patience))
     }
 
     /// Reads and checks whole blocks.
-    pub(super) fn read_blocks(&self, pos: u64, bytes: &mut [u8]) -> Result {
+    pub(super) fn read_blocks(&self, pos: FileOffset, bytes: &mut [u8]) -> Result {
         self.until_steady(|| self.read_blocks_once(pos, bytes))
     }
 
@@ -59,19 +59,19 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         Err(EIO)
     }
 
-    fn look_up_once(&self, pos: u64, len: u64, patience: Patience) -> Looked<Extent> {
-        let (fs, offset) = (&self.path.fs, FileOffset::new(pos));
+    fn look_up_once(&self, pos: FileOffset, len: u64, patience: Patience) -> Looked<Extent> {
+        let data = self.path.fs.data();
         let found = match patience {
-            Patience::Waits => fs.data().map(&self.inode, offset, len)?,
-            Patience::None => fs.data().map_cached(&self.inode, offset, len)?,
+            Patience::Waits => data.map(&self.inode, pos, len)?,
+            Patience::None => data.map_cached(&self.inode, pos, len)?,
         };
         self.as_extent(pos, found)
     }
 
     /// What was found at `pos`, as far as one device goes.
-    fn as_extent(&self, pos: u64, found: Mapping) -> Looked<Extent> {
+    fn as_extent(&self, pos: FileOffset, found: Mapping) -> Looked<Extent> {
         let mut extent = Extent {
-            pos,
+            pos: pos.get(),
             len: found.len,
             source: Source::Hole,
             joins: Joins::Previous,
@@ -100,7 +100,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         Ok(extent)
     }
 
-    fn read_blocks_once(&self, pos: u64, bytes: &mut [u8]) -> Looked<()> {
+    fn read_blocks_once(&self, pos: FileOffset, bytes: &mut [u8]) -> Looked<()> {
         let mut rest = bytes;
         let mut at = pos;
         while !rest.is_empty() {
@@ -125,7 +125,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Reads whole sectors from the first copy of them that is good.
-    fn read_data(&self, pos: u64, logical: Logical, bytes: &mut [u8]) -> Looked<()> {
+    fn read_data(&self, pos: FileOffset, logical: Logical, bytes: &mut [u8]) -> Looked<()> {
         let sums = self.sums(logical, bytes.len() as u64, Patience::Waits)?;
         let mapping = self.path.volume.find(logical, bytes.len() as u64);
         let mapping = mapping.ok_or_else(|| no_chunk(logical))?;

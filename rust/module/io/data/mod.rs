@@ -28,7 +28,7 @@ use crate::linux::iomap::{
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use core::sync::atomic::AtomicU64;
-use engine::disk::{InodeFlags, Logical};
+use engine::disk::{FileOffset, InodeFlags, Logical};
 use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, Short, WriteReservation};
 use engine::volume::Volume;
 use kernel::sync::Arc;
@@ -93,8 +93,8 @@ pub(crate) struct FileIo<N> {
 
 /// What is known of an extent before it is read.
 pub(crate) struct Check {
-    /// Where in the file, in bytes.
-    pos: u64,
+    /// Where in the file.
+    pos: FileOffset,
     logical: Logical,
     sums: Option<SectorSums>,
     /// Of [`engine::space::Space::reuses`], before the extent was looked up.
@@ -173,7 +173,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     }
 
     fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
-        let extent = self.look_up(pos, len, patience)?;
+        let extent = self.look_up(FileOffset::new(pos), len, patience)?;
         if let (Patience::None, Source::Mapped(logical)) = (patience, &extent.source) {
             self.sums(Logical::new(*logical), extent.len, patience)?;
         }
@@ -189,11 +189,11 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     }
 
     fn verify(&self, check: &Check, pos: u64, bytes: &mut [u8]) -> Result {
-        self.verify_read(check, pos, bytes)
+        self.verify_read(check, FileOffset::new(pos), bytes)
     }
 
     fn read_now(&self, pos: u64, bytes: &mut [u8]) -> Result {
-        self.read_blocks(pos, bytes)
+        self.read_blocks(FileOffset::new(pos), bytes)
     }
 
     fn writer(&self) -> &Mutex<Self::Allowance> {
@@ -207,29 +207,32 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         end: u64,
         patience: Patience,
     ) -> Result {
+        let (start, end) = (FileOffset::new(start), FileOffset::new(end));
         self.reserve_missing(allowance, start, end, patience)
     }
 
     fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool {
-        self.delalloc.can_cover(allowance, start, end)
+        self.delalloc
+            .can_cover(allowance, FileOffset::new(start), FileOffset::new(end))
     }
 
     fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result {
         self.delalloc
-            .cover(allowance, start, end)
+            .cover(allowance, FileOffset::new(start), FileOffset::new(end))
             .map_err(|Short| EAGAIN)
     }
 
     fn uncovered(&self, start: u64, end: u64) -> u64 {
-        self.delalloc.uncovered(start, end)
+        self.delalloc
+            .uncovered(FileOffset::new(start), FileOffset::new(end))
     }
 
     fn punch(&self, start: u64, end: u64) {
-        self.give_up(start, end);
+        self.give_up(FileOffset::new(start), FileOffset::new(end));
     }
 
     fn take(&self, taken: &mut TakenSpace, start: u64, end: u64) -> Result<Taken> {
-        self.take_delayed(taken, start, end)
+        self.take_delayed(taken, FileOffset::new(start), FileOffset::new(end))
     }
 
     fn send(&self, ioend: Ioend<Self>, taken: &mut TakenSpace) -> Result {

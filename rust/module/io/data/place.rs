@@ -4,8 +4,8 @@
 
 use super::FileIo;
 use crate::linux::iomap::ioend::{Append, Destination};
-use crate::linux::BlockDevice;
-use engine::disk::{Bug, Corrupt, Flaw, Logical, Physical, Place};
+use crate::linux::{BlockDevice, Sector};
+use engine::disk::{Bug, Corrupt, FileOffset, Flaw, Logical, Physical, Place};
 use engine::space::DataExtent;
 use engine::volume::{no_chunk, Target};
 use kernel::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) enum Unread {
     /// The file says what cannot be.
     Corrupt(Corrupt),
     /// No copy of what is at this position of the file, and at this address, has the right checksum.
-    Damaged(u64, Logical),
+    Damaged(FileOffset, Logical),
 }
 
 /// What came of a look that may have been at old addresses.
@@ -72,16 +72,24 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     ) -> Result<(Destination, &Arc<BlockDevice>, Append)> {
         let target = self.path.volume.target(extent.logical, extent.len)?;
         let (destination, place, append) = match target {
-            Target::At(place) => (Destination::At(place.at.get() >> 9), place, Append::No),
-            Target::Append(zone) => (Destination::Append(zone.at.get() >> 9), zone, Append::Yes),
+            Target::At(place) => (
+                Destination::At(Sector::of(place.at.get())),
+                place,
+                Append::No,
+            ),
+            Target::Append(zone) => (
+                Destination::Append(Sector::of(zone.at.get())),
+                zone,
+                Append::Yes,
+            ),
         };
         let device = self.path.devices.get(place.devid).ok_or(NO_DEVICE)?;
         Ok((destination, device, append))
     }
 
     /// Where a zone append went.
-    pub(super) fn appended_at(&self, extent: DataExtent, sector: u64) -> Result<Logical> {
-        let at = Physical::new(sector.checked_shl(9).ok_or(EIO)?);
+    pub(super) fn appended_at(&self, extent: DataExtent, sector: Sector) -> Result<Logical> {
+        let at = Physical::new(sector.byte()?);
         let volume = &self.path.volume;
         volume.appended_at(extent.logical, extent.len, at)
     }

@@ -122,7 +122,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// The bytes of `ioend` are lost.
     fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
         self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
-        self.report(ioend.pos(), ioend.len(), error);
+        self.report(FileOffset::new(ioend.pos()), ioend.len(), error);
         ioend.fail(error);
         error
     }
@@ -135,9 +135,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         self.path.tally.put_off.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
-        let end = ioend.pos().saturating_add(ioend.len());
+        let start = FileOffset::new(ioend.pos());
+        let end = start.saturating_add(ioend.len());
         ioend.dirty_again();
-        self.delay_again(ioend.pos(), end, reservation);
+        self.delay_again(start, end, reservation);
         ioend.end();
         unsent.error
     }

@@ -6,8 +6,9 @@ use super::{Check, FileIo};
 use crate::io::checksums::digest;
 use crate::linux::iomap::{Patience, ReadBio, Source};
 use crate::linux::memory::Memory;
+use crate::linux::Sector;
 use engine::btree::Reach;
-use engine::disk::Logical;
+use engine::disk::{FileOffset, Logical};
 use engine::fs::SectorSums;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
@@ -38,24 +39,24 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Err(error) => return bio.fail(error),
         };
         let check = Check {
-            pos: bio.pos(),
+            pos: FileOffset::new(bio.pos()),
             logical,
             sums,
             reuses: bio.age(),
         };
         match self.locate(logical, bio.len()) {
-            Ok((device, at)) => bio.submit(device, at.get() >> 9, check),
+            Ok((device, at)) => bio.submit(device, Sector::of(at.get()), check),
             Err(_) => bio.read_again(check),
         }
     }
 
     /// Checks the bytes read for `pos`, and reads those again that are wrong.
-    pub(super) fn verify_read(&self, check: &Check, pos: u64, bytes: &mut [u8]) -> Result {
+    pub(super) fn verify_read(&self, check: &Check, pos: FileOffset, bytes: &mut [u8]) -> Result {
         // Else the checksums may be those of another file as well.
         if !self.is_still_there(check, pos, bytes.len() as u64)? {
             return self.read_blocks(pos, bytes);
         }
-        let offset = pos.saturating_sub(check.pos);
+        let offset = pos.saturating_since(check.pos);
         let mut index = usize::try_from(offset / SECTOR).map_err(|_| EIO)?;
         let mut at = pos;
         for sector in bytes.chunks_mut(SECTOR as usize) {
@@ -76,13 +77,13 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Whether what was read was the file's all the time since it was looked up: nobody keeps a file from being written
     /// over, and the old extent from being used by another one after a commit, while it is read.
-    pub(super) fn is_still_there(&self, check: &Check, pos: u64, len: u64) -> Result<bool> {
+    pub(super) fn is_still_there(&self, check: &Check, pos: FileOffset, len: u64) -> Result<bool> {
         if self.reuses() == check.reuses {
             return Ok(true);
         }
         let logical = check
             .logical
-            .saturating_add(pos.saturating_sub(check.pos))
+            .saturating_add(pos.saturating_since(check.pos))
             .get();
         let now = self.look_up(pos, len, Patience::Waits)?;
         let reuses = self.reuses();

@@ -3,6 +3,7 @@
 //! Finding a block in memory by its address.
 
 use engine::btree::Block;
+use engine::disk::Logical;
 use kernel::sync::Arc;
 use kernel::xarray::{AllocKind, XArray};
 use latch::prelude::*;
@@ -31,36 +32,36 @@ impl Index {
         })
     }
 
-    fn place(&self, pos: u64) -> Option<(Pin<&XArray<Arc<Block>>>, usize)> {
-        let number = usize::try_from(pos.checked_shr(self.node_shift)?).ok()?;
+    fn place(&self, addr: Logical) -> Option<(Pin<&XArray<Arc<Block>>>, usize)> {
+        let number = usize::try_from(addr.get().checked_shr(self.node_shift)?).ok()?;
         let shard = self.shards.get(number & (SHARDS - 1))?;
         Some((shard.as_ref(), number / SHARDS))
     }
 
-    /// The block at `pos`.
-    pub(super) fn get(&self, pos: u64) -> Option<Arc<Block>> {
-        let (shard, slot) = self.place(pos)?;
+    /// The block at `addr`.
+    pub(super) fn get(&self, addr: Logical) -> Option<Arc<Block>> {
+        let (shard, slot) = self.place(addr)?;
         let guard = shard.get_ref().lock();
         guard.get(slot).map(Arc::from)
     }
 
     /// Adds a block where there is none. The caller has the folio locked, so nobody else adds one.
-    pub(super) fn insert(&self, pos: u64, block: Arc<Block>) -> Result {
-        let (shard, slot) = self.place(pos).ok_or(EINVAL)?;
+    pub(super) fn insert(&self, addr: Logical, block: Arc<Block>) -> Result {
+        let (shard, slot) = self.place(addr).ok_or(EINVAL)?;
         let old = shard.get_ref().lock().store(slot, block, GFP_NOFAIL);
         drop(old.map_err(Error::from)?);
         Ok(())
     }
 
-    /// Takes the block at `pos` out, whoever uses it.
-    pub(super) fn remove(&self, pos: u64) -> Option<Arc<Block>> {
-        let (shard, slot) = self.place(pos)?;
+    /// Takes the block at `addr` out, whoever uses it.
+    pub(super) fn remove(&self, addr: Logical) -> Option<Arc<Block>> {
+        let (shard, slot) = self.place(addr)?;
         shard.get_ref().lock().remove(slot)
     }
 
-    /// Takes the block at `pos` out if nobody uses it. Whether there is none now.
-    pub(super) fn release(&self, pos: u64) -> bool {
-        let Some((shard, slot)) = self.place(pos) else {
+    /// Takes the block at `addr` out if nobody uses it. Whether there is none now.
+    pub(super) fn release(&self, addr: Logical) -> bool {
+        let Some((shard, slot)) = self.place(addr) else {
             return true;
         };
         let mut guard = shard.get_ref().lock();

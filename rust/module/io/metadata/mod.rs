@@ -147,11 +147,11 @@ impl Owner for Shared {
     }
 
     fn release(&self, pos: u64) -> bool {
-        self.index.release(pos)
+        self.index.release(Logical::new(pos))
     }
 
     fn invalidate(&self, pos: u64) {
-        drop(self.index.remove(pos));
+        drop(self.index.remove(Logical::new(pos)));
     }
 }
 
@@ -175,18 +175,18 @@ impl Store for MetadataCache {
     }
 
     fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
-        match self.shared.index.get(addr.get()) {
+        match self.shared.index.get(addr) {
             Some(block) => Ok(block),
             None => self.shared.read(&self.pages, addr, expected),
         }
     }
 
     fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
-        self.shared.index.get(addr.get())
+        self.shared.index.get(addr)
     }
 
     fn read_ahead(&self, addr: Logical, _expected: &Expected) {
-        if self.shared.index.get(addr.get()).is_none() {
+        if self.shared.index.get(addr).is_none() {
             // A hint: whoever needs the block reads it and meets the error.
             let _ = self.shared.read_ahead(&self.pages, addr);
         }
@@ -247,7 +247,7 @@ impl Shared {
         loop {
             let folio = pages.folio(pos, Missing::Create)?;
             folio.wait_writeback();
-            drop(self.index.remove(pos));
+            drop(self.index.remove(addr));
             let Some(mut bytes) = folio.bytes() else {
                 // Somebody still holds the block that was here: leave its memory to it.
                 drop(folio);
@@ -271,7 +271,7 @@ impl Shared {
         }
         let bytes: KBox<dyn BlockBytes> = KBox::new(bytes, GFP_NOFAIL)?;
         let block = Latched::new(info, bytes)?;
-        self.index.insert(info.addr.get(), block.clone())?;
+        self.index.insert(info.addr, block.clone())?;
         Ok(block)
     }
 }

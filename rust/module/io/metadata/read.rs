@@ -25,7 +25,7 @@ impl Shared {
         self.check_place(addr)?;
         loop {
             let folio = pages.folio(addr.get(), Missing::Create)?;
-            if let Some(block) = self.index.get(addr.get()) {
+            if let Some(block) = self.index.get(addr) {
                 return Ok(block);
             }
             let Some(mut bytes) = folio.bytes() else {

@@ -185,7 +185,7 @@ impl Shared {
         mode: WriteMode,
     ) -> Result<Outcome> {
         let addr = Logical::new(position(folio));
-        let Some(block) = self.index.get(addr.get()) else {
+        let Some(block) = self.index.get(addr) else {
             return Ok(Outcome::Left);
         };
         if !folio.is_dirty() {

@@ -6,9 +6,12 @@
 //! |------------|------------------------------------------|
 //! | [`device`] | `block_device`, zones, opening, flushing |
 //! | [`bio`]    | `bio`, `blk_plug`                        |
+//! | [`sector`] | where bios begin                         |
 
 pub(crate) mod bio;
 mod device;
+mod sector;
 
 pub(crate) use bio::WriteKind;
 pub(crate) use device::{BlockDevice, Condition, ZoneOperation, ZoneReport};
+pub(crate) use sector::Sector;

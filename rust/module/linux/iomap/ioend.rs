@@ -13,7 +13,7 @@ use super::direct::end_ioend;
 use super::segments::segments;
 use super::{bindings, of, FileData, WriteEnd};
 use crate::linux::memory::Memory;
-use crate::linux::BlockDevice;
+use crate::linux::{BlockDevice, Sector};
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::pin::Pin;
 use core::ptr;
@@ -25,9 +25,9 @@ use latch::prelude::*;
 /// Where a write goes.
 pub(crate) enum Destination {
     /// To this sector.
-    At(u64),
+    At(Sector),
     /// Behind what the zone that starts at this sector holds: the device says where.
-    Append(u64),
+    Append(Sector),
 }
 
 /// Whether a split must respect the limits of zone append.
@@ -287,9 +287,9 @@ impl<T: FileData> Still<T> {
             (*bio).bi_end_io = Some(write_end_io::<T>);
             bindings::bio_set_dev(bio, device.as_ptr());
             match destination {
-                Destination::At(sector) => (*bio).bi_iter.bi_sector = sector,
+                Destination::At(sector) => (*bio).bi_iter.bi_sector = sector.get(),
                 Destination::Append(sector) => {
-                    (*bio).bi_iter.bi_sector = sector;
+                    (*bio).bi_iter.bi_sector = sector.get();
                     (*bio).bi_opf &= !bindings::REQ_OP_MASK;
                     (*bio).bi_opf |= bindings::req_op_REQ_OP_ZONE_APPEND;
                 }
@@ -394,7 +394,7 @@ impl<T: FileData> WorkItem for WriteDone<T> {
         // SAFETY: The inode outlives the writeback of its folios, which ends below.
         let file = unsafe { of::<T>((*ioend).io_inode) };
         let end = WriteEnd {
-            sector: this.sector.load(Ordering::Relaxed),
+            sector: Sector::new(this.sector.load(Ordering::Relaxed)),
             result: to_result(this.status.load(Ordering::Relaxed)),
         };
         // SAFETY: Nothing in a `WriteDone` is pinned but the work, which is not queued any more.

@@ -28,7 +28,7 @@
 //! Here: what a file must offer, the tables, C's description of a mapping.
 
 use crate::linux::bindings;
-use crate::linux::{BlockDevice, Inode};
+use crate::linux::{BlockDevice, Inode, Sector};
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;
@@ -199,7 +199,7 @@ pub(super) unsafe fn of<'a, T: FileData>(inode: *mut bindings::inode) -> Result<
 /// How a write ended.
 pub(crate) struct WriteEnd {
     /// The first sector on the device: for zone appends, where the device put it.
-    pub(crate) sector: u64,
+    pub(crate) sector: Sector,
     /// Of the IO.
     pub(crate) result: Result,
 }

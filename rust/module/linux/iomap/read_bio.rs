@@ -10,7 +10,7 @@
 
 use super::segments::{bytes_added, segments, Segment};
 use super::{bindings, of, Blocks, FileData};
-use crate::linux::BlockDevice;
+use crate::linux::{BlockDevice, Sector};
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
 use kernel::error::to_result;
@@ -74,11 +74,11 @@ impl<T: FileData> ReadBio<T> {
     }
 
     /// Sends the read to `sector` of `device`; [`FileData::verify`] gets `read`.
-    pub(crate) fn submit(self, device: &BlockDevice, sector: u64, read: T::Read) {
+    pub(crate) fn submit(self, device: &BlockDevice, sector: Sector, read: T::Read) {
         if let Some(bio) = self.prepare(read) {
             // SAFETY: The bio is ours, and is sent once.
             unsafe {
-                (*bio).bi_iter.bi_sector = sector;
+                (*bio).bi_iter.bi_sector = sector.get();
                 bindings::bio_set_dev(bio, device.as_ptr());
                 bindings::submit_bio(bio);
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
 
+use engine::disk::FileOffset;
 use engine::fs::{Allowance, Delalloc};
 use harness::random::Random;
 use harness::token::Token;
@@ -43,7 +44,8 @@ impl Run {
             for end in start..=BLOCKS {
                 let missing = end - start - self.covered(start, end);
                 assert_eq!(
-                    self.ranges.uncovered(start, end),
+                    self.ranges
+                        .uncovered(FileOffset::new(start), FileOffset::new(end)),
                     missing,
                     "[{start}, {end})"
                 );
@@ -55,18 +57,31 @@ impl Run {
     }
 
     fn cover(&mut self, start: u64, end: u64) {
-        let missing = self.ranges.uncovered(start, end);
+        let missing = self
+            .ranges
+            .uncovered(FileOffset::new(start), FileOffset::new(end));
         let mut allowance = Allowance::default();
         allowance.make_ready().unwrap();
         if missing > 0 {
             allowance.add(Token::new(missing - 1, &self.outstanding), missing - 1);
-            assert!(!self.ranges.can_cover(&allowance, start, end));
-            assert!(self.ranges.cover(&mut allowance, start, end).is_err());
+            assert!(!self.ranges.can_cover(
+                &allowance,
+                FileOffset::new(start),
+                FileOffset::new(end)
+            ));
+            assert!(self
+                .ranges
+                .cover(&mut allowance, FileOffset::new(start), FileOffset::new(end))
+                .is_err());
             self.check_with(missing - 1);
         }
         allowance.add(Token::new(4, &self.outstanding), 4);
-        assert!(self.ranges.can_cover(&allowance, start, end));
-        self.ranges.cover(&mut allowance, start, end).unwrap();
+        assert!(self
+            .ranges
+            .can_cover(&allowance, FileOffset::new(start), FileOffset::new(end)));
+        self.ranges
+            .cover(&mut allowance, FileOffset::new(start), FileOffset::new(end))
+            .unwrap();
         let rest = missing.max(1) - 1 + 4 - missing;
         assert_eq!(allowance.bytes(), rest);
         self.model[start as usize..end as usize].fill(true);
@@ -77,10 +92,13 @@ impl Run {
         let run = (start..end)
             .take_while(|&block| self.model[block as usize])
             .count() as u64;
-        let Ok(taken) = self.ranges.take(start, end) else {
+        let Ok(taken) = self
+            .ranges
+            .take(FileOffset::new(start), FileOffset::new(end))
+        else {
             return; // out of memory: nothing has changed
         };
-        let taken = taken.map(|(until, token)| (until, token.blocks));
+        let taken = taken.map(|(until, token)| (until.get(), token.blocks));
         assert_eq!(taken, (run > 0).then_some((start + run, run)));
         self.model[start as usize..(start + run) as usize].fill(false);
     }
@@ -98,13 +116,17 @@ fn history(seed: u64, failing: bool) {
             2 => run.take(start, end),
             _ => {
                 drop(injection);
-                run.ranges.punch(start, end).unwrap();
+                run.ranges
+                    .punch(FileOffset::new(start), FileOffset::new(end))
+                    .unwrap();
                 run.model[start as usize..end as usize].fill(false);
             }
         }
         run.check();
     }
-    run.ranges.punch(0, BLOCKS).unwrap();
+    run.ranges
+        .punch(FileOffset::new(0), FileOffset::new(BLOCKS))
+        .unwrap();
     assert_eq!(run.outstanding.get(), 0);
 }
 

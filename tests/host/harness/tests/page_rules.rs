@@ -5,6 +5,7 @@
 //! A task is a few steps; between two of them any other may run. What is done with a folio locked is one step. Faults
 //! are planted in the rules to see that the checks find them.
 
+use engine::disk::FileOffset;
 use engine::fs::{Allowance, Delalloc};
 use harness::random::Random;
 use harness::token::Token;
@@ -15,6 +16,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::string::String;
 use std::vec::Vec;
+
+/// Here a block is a byte.
+fn pos(block: u64) -> FileOffset {
+    FileOffset::new(block)
+}
 
 const FOLIO: u64 = 4;
 const FOLIOS: u64 = 6;
@@ -110,9 +116,14 @@ impl World {
         }
     }
 
+    fn cover(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
+        let covered = self.delalloc.cover(allowance, pos(start), pos(end));
+        covered.unwrap();
+    }
+
     fn reserve(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
         allowance.make_ready().unwrap();
-        let missing = self.delalloc.uncovered(start, end);
+        let missing = self.delalloc.uncovered(pos(start), pos(end));
         let lacking = missing.saturating_sub(allowance.bytes());
         if lacking > 0 {
             allowance.add(Token::new(lacking, &self.outstanding), lacking);
@@ -150,7 +161,7 @@ impl World {
                 if block >= self.size {
                     return None;
                 }
-                if !reserved || !self.delalloc.can_cover(&allowance, start, end) {
+                if !reserved || !self.delalloc.can_cover(&allowance, pos(start), pos(end)) {
                     self.reserve(&mut allowance, start, end);
                     return Some(Task::Store {
                         block,
@@ -165,7 +176,7 @@ impl World {
                         reserved,
                     });
                 }
-                self.delalloc.cover(&mut allowance, start, end).unwrap();
+                self.cover(&mut allowance, start, end);
                 for other in start..end {
                     self.load(other);
                     self.blocks[other as usize].dirty = true;
@@ -180,12 +191,15 @@ impl World {
             } => {
                 let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
                 let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
-                let done = end <= start || !is_dirty || self.delalloc.uncovered(start, end) == 0;
+                let done =
+                    end <= start || !is_dirty || self.delalloc.uncovered(pos(start), pos(end)) == 0;
                 if reserved && done {
                     self.mending.retain(|&other| other != folio);
                     return None;
                 }
-                let can = self.delalloc.can_cover(&allowance, start, end.max(start));
+                let can = self
+                    .delalloc
+                    .can_cover(&allowance, pos(start), pos(end.max(start)));
                 if !reserved || !can || self.is_under_writeback(folio) {
                     self.reserve(&mut allowance, start, end.max(start));
                     return Some(Task::Mend {
@@ -198,7 +212,7 @@ impl World {
                     self.load(block);
                     self.blocks[block as usize].dirty = true;
                 }
-                self.delalloc.cover(&mut allowance, start, end).unwrap();
+                self.cover(&mut allowance, start, end);
                 self.mending.retain(|&other| other != folio);
                 None
             }
@@ -230,11 +244,11 @@ impl World {
         else {
             return None;
         };
-        let fits = self.delalloc.can_cover(&allowance, start, end);
+        let fits = self.delalloc.can_cover(&allowance, pos(start), pos(end));
         if !reserved || !fits && self.plant != Plant::CoverEarly {
             self.reserve(&mut allowance, start, end);
             if self.plant == Plant::CoverEarly {
-                self.delalloc.cover(&mut allowance, start, end).unwrap();
+                self.cover(&mut allowance, start, end);
             }
             if self.plant == Plant::LookUpEarly {
                 for block in start..end {
@@ -266,7 +280,7 @@ impl World {
                 self.change(block, half);
             }
             if self.plant != Plant::CoverEarly {
-                self.delalloc.cover(&mut allowance, start, last).unwrap();
+                self.cover(&mut allowance, start, last);
             }
             self.size = self.size.max(last);
             if last == end {
@@ -333,16 +347,16 @@ impl World {
                 .count() as u64;
             let fails = self.memory_fails && self.random.one_in(8);
             let injection = fails.then(|| inject::fail_nth(0));
-            let taken = self.delalloc.take(at, at + run);
+            let taken = self.delalloc.take(pos(at), pos(at + run));
             drop(injection);
             match taken {
                 Ok(Some((until, space))) => {
-                    let blocks: Vec<u64> = (at..until).collect();
+                    let blocks: Vec<u64> = (at..until.get()).collect();
                     for &block in &blocks {
                         self.blocks[block as usize].under_way = self.blocks[block as usize].cached;
                     }
                     self.tasks.push(Task::UnderWay { blocks, space });
-                    at = until;
+                    at = until.get();
                 }
                 Ok(None) => {
                     left |= self.plant != Plant::ForgetTheUncovered;
@@ -383,7 +397,7 @@ impl World {
             self.truth[at] = Contents::default();
         }
         if self.plant != Plant::KeepSpace {
-            self.delalloc.punch(size, BLOCKS).unwrap();
+            self.delalloc.punch(pos(size), pos(BLOCKS)).unwrap();
         }
         self.size = size;
     }
@@ -483,7 +497,7 @@ impl World {
     fn check(&self) {
         for (index, block) in self.blocks.iter().enumerate() {
             let at = index as u64;
-            let is_delayed = self.delalloc.uncovered(at, at + 1) == 0;
+            let is_delayed = self.delalloc.uncovered(pos(at), pos(at + 1)) == 0;
             if is_delayed {
                 assert!(block.dirty, "block {at} has space and is clean");
                 assert!(at < self.size, "block {at} has space behind the end");

@@ -6,7 +6,7 @@ use super::{bindings, DirectData};
 use crate::linux::iomap::segments::segments;
 use crate::linux::iomap::{describe, of, Patience, Source};
 use crate::linux::memory::MemoryMut;
-use crate::linux::BlockDevice;
+use crate::linux::{BlockDevice, Sector};
 use core::pin::Pin;
 use core::ptr;
 use kernel::error::{from_result, to_result};
@@ -187,11 +187,11 @@ impl<T: DirectData> DirectRead<T> {
     }
 
     /// Sends the read to `sector` of `device`; [`DirectData::verify_direct`] checks it.
-    pub(crate) fn submit(self, device: &BlockDevice, sector: u64) {
+    pub(crate) fn submit(self, device: &BlockDevice, sector: Sector) {
         if let Some(bio) = self.prepare() {
             // SAFETY: The bio is ours, and is sent once.
             unsafe {
-                (*bio).bi_iter.bi_sector = sector;
+                (*bio).bi_iter.bi_sector = sector.get();
                 bindings::bio_set_dev(bio, device.as_ptr());
                 bindings::submit_bio(bio);
             }

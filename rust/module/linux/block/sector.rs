@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The unit of the block layer (C: `sector_t`, `include/linux/blk_types.h`).
+
+use latch::prelude::*;
+
+/// A place on a block device, in units of 512 bytes whatever the device's own blocks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sector(u64);
+
+impl Sector {
+    const SHIFT: u32 = 9;
+
+    /// The sector that has this byte of the device.
+    pub(crate) const fn of(byte: u64) -> Self {
+        Self(byte >> Self::SHIFT)
+    }
+
+    /// Its first byte. `EIO` where a device names one that it cannot have.
+    pub(crate) fn byte(self) -> Result<u64> {
+        self.0.checked_mul(1 << Self::SHIFT).ok_or(EIO)
+    }
+
+    /// As bios have it.
+    pub(in crate::linux) const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// From a bio.
+    pub(in crate::linux) const fn new(sector: u64) -> Self {
+        Self(sector)
+    }
+}
