@@ -22,6 +22,7 @@
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
 //! | [`fixup`]     | folios that were dirtied behind the file system's back                         |
 //! | [`direct`]    | between user memory and the device                                             |
+//! | [`patience`]  | whether a call may wait                                                        |
 //! | [`segments`]  | the memory of a bio                                                            |
 //! | [`audit`]     | folios compared with reservations, when asked for                              |
 //!
@@ -43,6 +44,7 @@ mod fault;
 mod fixup;
 mod growth;
 pub(crate) mod ioend;
+mod patience;
 mod read;
 pub(crate) mod read_bio;
 mod segments;
@@ -54,6 +56,7 @@ use direct::DirectRanges;
 pub(crate) use fixup::{settle, Fixups, Tally};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
+pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;
 
 /// What stands at a place of a file.
@@ -85,25 +88,6 @@ pub(crate) struct Extent {
     pub(crate) source: Source,
     /// Whether it can share a bio with its predecessor.
     pub(crate) joins: Joins,
-}
-
-/// Whether a call may wait for others: for the device, for space.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// It may: for metadata to be read, for a commit, for dirty data to be written out.
-    Waits,
-    /// It may not: `EAGAIN` instead (`IOCB_NOWAIT`).
-    None,
-}
-
-impl Patience {
-    /// That of a call of iomap with these flags (`IOMAP_*`).
-    fn of(flags: kernel::ffi::c_uint) -> Self {
-        match flags & bindings::IOMAP_NOWAIT {
-            0 => Self::Waits,
-            _ => Self::None,
-        }
-    }
 }
 
 /// What [`FileData::take`] found at a position.

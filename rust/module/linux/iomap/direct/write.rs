@@ -51,10 +51,10 @@ pub(in crate::linux) struct DirectWrite<T: DirectData> {
 
 impl<T: DirectData> DirectWrite<T> {
     /// For a request that begins at `start`.
-    pub(in crate::linux) fn new(start: bindings::loff_t) -> Self {
+    pub(in crate::linux) fn new(start: bindings::loff_t, patience: Patience) -> Self {
         Self {
             space: T::Taken::default(),
-            patience: Patience::Waits,
+            patience,
             start,
         }
     }
@@ -75,15 +75,11 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     done: usize,
 ) -> Result<*mut bindings::iomap_dio> {
     // SAFETY: By the caller's promise.
-    let (file, entrant, range, patience) = unsafe {
+    let (file, entrant, range) = unsafe {
         let (start, len) = ((*iocb).ki_pos as u64, bindings::iov_iter_count(from) as u64);
-        let patience = match (*iocb).ki_flags & bindings::IOCB_NOWAIT {
-            0 => Patience::Waits,
-            _ => Patience::None,
-        };
         let file = of::<T>(bindings::file_inode((*iocb).ki_filp))?;
         let range = start..start.saturating_add(len);
-        (file, Entrant::write(iocb), range, patience)
+        (file, Entrant::write(iocb), range)
     };
     let mut flags = bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED;
     // The user's memory is copied also where it may change: to pin it would take `mmap_lock`, which a fault that waits
@@ -92,7 +88,7 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     if file.needs_stable_writes() || unsafe { bindings::user_backed_iter(from) } {
         flags |= bindings::IOMAP_DIO_BOUNCE;
     }
-    let entered = file.direct_ranges().enter(entrant, range, patience)?;
+    let entered = file.direct_ranges().enter(entrant, range, write.patience)?;
     // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone.
     let result = unsafe {
         (*from).nofault = true;
@@ -134,7 +130,7 @@ unsafe extern "C" fn begin<T: DirectData>(
     inode: *mut bindings::inode,
     pos: bindings::loff_t,
     length: bindings::loff_t,
-    flags: ffi::c_uint,
+    _flags: ffi::c_uint,
     iomap: *mut bindings::iomap,
     _srcmap: *mut bindings::iomap,
 ) -> ffi::c_int {
@@ -142,7 +138,6 @@ unsafe extern "C" fn begin<T: DirectData>(
         // SAFETY: iomap calls this for inodes whose tables are `T`'s, within `direct_write`, with a mapping to fill.
         let (file, write, iomap) = unsafe { (of::<T>(inode)?, request::<T>(iomap), &mut *iomap) };
         let (start, len) = (pos as u64, (length as u64).min(MAX_WRITE));
-        write.patience = Patience::of(flags);
         let reserved = match write.patience {
             Patience::None if length as u64 > MAX_NOWAIT => Err(EAGAIN),
             Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),

@@ -2,7 +2,12 @@
 
 //! The inode's lock, held by a value.
 
-use super::b;
+use super::request::Request;
+use crate::linux::bindings as b;
+use crate::linux::iomap::Patience;
+use core::ops::Deref;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, Ordering};
 use latch::prelude::*;
 
 /// How an inode is locked.
@@ -14,71 +19,105 @@ pub(super) enum Mode {
     Exclusive,
 }
 
-/// Held for as long as an inode's contents change, or must not be cut.
+/// A request whose inode is locked, for as long as its contents change, or must not be cut.
 ///
 /// # Invariants
 ///
-/// `inode` is alive and locked by this value, in this mode.
-pub(super) struct Locked {
-    inode: *mut b::inode,
+/// The inode of `request` is locked by this value, in this mode.
+pub(super) struct Locked<'r, T> {
+    request: &'r Request<T>,
     mode: Mode,
 }
 
-impl Locked {
-    /// Waits for the lock.
-    ///
-    /// # Safety
-    ///
-    /// `inode` is alive for as long as the value, and not locked by this task.
-    pub(super) unsafe fn new(inode: *mut b::inode, mode: Mode) -> Self {
-        // SAFETY: By the function's contract.
-        unsafe {
-            match mode {
-                Mode::Shared => b::inode_lock_shared(inode),
-                Mode::Exclusive => b::inode_lock(inode),
-            }
+impl<T> Request<T> {
+    /// Locks the inode, which nobody who calls `read_iter` or `write_iter` has locked: `EAGAIN` where that would have to
+    /// wait and must not.
+    pub(super) fn lock(&self, mode: Mode) -> Result<Locked<'_, T>> {
+        if self.patience == Patience::Waits {
+            return Ok(Locked::new(self, mode));
         }
-        // INVARIANT: Just locked.
-        Self { inode, mode }
-    }
-
-    /// Takes the lock for a call with the flags `iocb_flags`: `EAGAIN` where it would have to wait and must not.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::new`].
-    pub(super) unsafe fn take(inode: *mut b::inode, mode: Mode, iocb_flags: i32) -> Result<Self> {
-        if iocb_flags & b::IOCB_NOWAIT == 0 {
-            // SAFETY: By the function's contract.
-            return Ok(unsafe { Self::new(inode, mode) });
-        }
-        // SAFETY: By the function's contract.
+        // SAFETY: The inode is alive by the invariant of `Request`.
         let locked = unsafe {
             match mode {
-                Mode::Shared => b::inode_trylock_shared(inode),
-                Mode::Exclusive => b::inode_trylock(inode),
+                Mode::Shared => b::inode_trylock_shared(self.inode),
+                Mode::Exclusive => b::inode_trylock(self.inode),
             }
         };
         match locked {
             0 => Err(EAGAIN),
             // INVARIANT: Just locked.
-            _ => Ok(Self { inode, mode }),
+            _ => Ok(Locked {
+                request: self,
+                mode,
+            }),
         }
-    }
-
-    /// How it is locked.
-    pub(super) fn mode(&self) -> Mode {
-        self.mode
     }
 }
 
-impl Drop for Locked {
+impl<'r, T> Locked<'r, T> {
+    /// Waits for the lock.
+    fn new(request: &'r Request<T>, mode: Mode) -> Self {
+        // SAFETY: The inode is alive by the invariant of `Request`.
+        unsafe {
+            match mode {
+                Mode::Shared => b::inode_lock_shared(request.inode),
+                Mode::Exclusive => b::inode_lock(request.inode),
+            }
+        }
+        // INVARIANT: Just locked.
+        Self { request, mode }
+    }
+
+    /// The request, also when the lock is let go.
+    pub(super) fn request(&self) -> &'r Request<T> {
+        self.request
+    }
+
+    /// The lock for this task alone. A shared one is let go in between.
+    pub(super) fn into_exclusive(self) -> Self {
+        match self.mode {
+            Mode::Exclusive => self,
+            Mode::Shared => {
+                let request = self.request;
+                drop(self);
+                Self::new(request, Mode::Exclusive)
+            }
+        }
+    }
+
+    /// Waits until the size is what all direct requests so far make it: one that goes on without its caller raises it when
+    /// it ends, and the lock, which is exclusive, keeps others from beginning meanwhile. `EAGAIN` for a call that must not
+    /// wait.
+    pub(super) fn wait_for_growth(&self) -> Result {
+        // SAFETY: The inode is alive by the invariant of `Request`, and everybody reaches the counter atomically.
+        let under_way =
+            unsafe { AtomicI32::from_ptr(ptr::addr_of_mut!((*self.inode).i_dio_count.counter)) };
+        if under_way.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
+        self.may_wait()?;
+        // SAFETY: The inode is alive by the invariant of `Request`.
+        unsafe { b::inode_dio_wait(self.inode) };
+        Ok(())
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = Request<T>;
+
+    fn deref(&self) -> &Request<T> {
+        self.request
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: The type invariant.
+        // SAFETY: The type invariant. Where the request goes on without us, who calls `write_iter` keeps its file, and so
+        // the inode, until that returns.
         unsafe {
             match self.mode {
-                Mode::Shared => b::inode_unlock_shared(self.inode),
-                Mode::Exclusive => b::inode_unlock(self.inode),
+                Mode::Shared => b::inode_unlock_shared(self.request.inode),
+                Mode::Exclusive => b::inode_unlock(self.request.inode),
             }
         }
     }

@@ -5,13 +5,16 @@
 //! C header: `include/linux/fs.h`. Data moves by [`iomap`](crate::linux::iomap); here is what a `struct file` adds:
 //! positions, the inode's lock, limits, and when a call must wait for the device.
 //!
-//! | module     | what is in it                                       |
-//! |------------|-----------------------------------------------------|
-//! | [`read`]   | `read_iter`: direct, or from the page cache         |
-//! | `write`    | `write_iter`: direct, or into the page cache; syncs |
-//! | [`mmap`]   | mappings, and stores through them                   |
-//! | `resize`   | a file becomes longer or shorter                    |
-//! | [`lock`]   | the inode's lock as a value                         |
+//! | module           | what is in it                                        |
+//! |------------------|------------------------------------------------------|
+//! | [`request`]      | a call that reads or writes                          |
+//! | [`read`]         | `read_iter`: from the page cache, or past it         |
+//! | `write`          | `write_iter`: into the page cache, or past it; syncs |
+//! | `write_cached`   | a write into the page cache                          |
+//! | [`write_direct`] | a write past the page cache                          |
+//! | [`mmap`]         | mappings, and stores through them                    |
+//! | `resize`         | a file becomes longer or shorter                     |
+//! | [`lock`]         | the inode's lock as a value                          |
 
 use super::attributes::Attributes;
 use super::inode::NewInode;
@@ -28,8 +31,11 @@ use latch::NofsScope;
 mod lock;
 mod mmap;
 mod read;
+mod request;
 mod resize;
 mod write;
+mod write_cached;
+mod write_direct;
 
 pub(crate) use resize::resize;
 

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A call that reads or writes.
+//!
+//! C headers: `include/linux/fs.h` (`struct kiocb`), `include/linux/uio.h`
+
+use crate::linux::bindings as b;
+use crate::linux::iomap::direct::{is_aligned, DirectData};
+use crate::linux::iomap::{settle, Patience};
+use core::marker::PhantomData;
+use latch::prelude::*;
+
+/// What a `read_iter` or `write_iter` call is about.
+///
+/// # Invariants
+///
+/// `iocb` and `iter` are those of such a call on an open file of `T`, whose inode is `inode`. They are this task's until the
+/// call returns or the request goes on without it (`EIOCBQUEUED`); then the value is used no more.
+pub(super) struct Request<T> {
+    pub(super) iocb: *mut b::kiocb,
+    pub(super) iter: *mut b::iov_iter,
+    pub(super) inode: *mut b::inode,
+    /// Whether the call may wait (`IOCB_NOWAIT`).
+    pub(super) patience: Patience,
+    _file: PhantomData<T>,
+}
+
+/// Whether a request makes the file longer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    Grows,
+    Stays,
+}
+
+impl<T> Request<T> {
+    /// # Safety
+    ///
+    /// The arguments are those of a `read_iter` or `write_iter` call on a file of `T`, and the value is used as its invariant
+    /// says.
+    pub(super) unsafe fn new(iocb: *mut b::kiocb, iter: *mut b::iov_iter) -> Self {
+        // SAFETY: By the function's contract; an open file keeps its inode.
+        let (inode, flags) = unsafe { (b::file_inode((*iocb).ki_filp), (*iocb).ki_flags) };
+        // INVARIANT: By the function's contract.
+        Self {
+            iocb,
+            iter,
+            inode,
+            patience: Patience::of_request(flags),
+            _file: PhantomData,
+        }
+    }
+
+    /// Whether one of these flags is set (`IOCB_*`).
+    pub(super) fn has(&self, flags: i32) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_flags & flags != 0 }
+    }
+
+    /// Whether no privileges are to be taken off the file before it is written; read without its lock everywhere.
+    pub(super) fn has_no_privileges(&self) -> bool {
+        // SAFETY: By the type invariant the inode is alive.
+        unsafe { (*self.inode).i_flags & b::S_NOSEC != 0 }
+    }
+
+    /// `EAGAIN` for a call that must not wait.
+    pub(super) fn may_wait(&self) -> Result {
+        match self.patience {
+            Patience::Waits => Ok(()),
+            Patience::None => Err(EAGAIN),
+        }
+    }
+
+    /// Where in the file it goes on.
+    pub(super) fn position(&self) -> i64 {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_pos }
+    }
+
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { b::iov_iter_count(self.iter) }
+    }
+
+    /// Bytes in the file.
+    pub(super) fn size(&self) -> i64 {
+        // SAFETY: By the type invariant the inode is alive.
+        unsafe { b::i_size_read(self.inode) }
+    }
+
+    /// Whether what is left, and its memory, are whole blocks of the file.
+    pub(super) fn is_aligned(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { is_aligned(self.inode, self.iter, self.position()) }
+    }
+
+    /// Whether what is left goes on behind the end of the file.
+    pub(super) fn growth(&self) -> Growth {
+        let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
+        match self.position().saturating_add(left) > self.size() {
+            true => Growth::Grows,
+            false => Growth::Stays,
+        }
+    }
+}
+
+impl<T: DirectData> Request<T> {
+    /// Sees to it that what the page cache has of the request's range is on the device, before the device is asked; also
+    /// what was dirtied behind the file system's back, which iomap would not wait for. A call that must not wait leaves it
+    /// to iomap to find dirty folios.
+    pub(super) fn settle_cached(&self) -> Result {
+        // SAFETY: By the type invariant the inode is alive; an inode keeps its mapping.
+        let cached = unsafe { (*(*self.inode).i_mapping).nrpages };
+        if cached == 0 || self.patience == Patience::None {
+            return Ok(());
+        }
+        let start = self.position();
+        let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
+        // SAFETY: By the type invariant the inode is of `T`; a call holds no folio's lock.
+        unsafe {
+            settle::<T>(
+                self.inode,
+                start,
+                start.saturating_add(left).saturating_sub(1),
+            )
+        }
+    }
+}
