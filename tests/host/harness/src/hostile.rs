@@ -6,12 +6,12 @@
 
 use crate::device::Image;
 use crate::history::{survey, Driver, Generator, Model, Profile};
-use crate::mount::{Access, Mounted};
+use crate::mount::{Access, Mounted, FILE, NOW};
 use crate::random::Random;
 use core::ops::ControlFlow;
 use engine::btree::{Cursor, Tree};
 use engine::disk::{Key, Kind, ObjectId};
-use engine::fs::{Changes, New, NewKind, Target, Time, XattrMode};
+use engine::fs::{Changes, Target, XattrMode};
 use kernel::alloc::inject;
 use kernel::prelude::{Error, Result, ENOENT, EUCLEAN};
 use kernel::print::Capture;
@@ -216,23 +216,13 @@ fn history(mounted: &Arc<Mounted>, random: &mut Random) -> Result {
     Ok(())
 }
 
-const NOW: Time = Time { sec: 1, nsec: 0 };
-
 fn create(mounted: &Mounted, dir: ObjectId, step: u64) -> Result {
     let dir = mounted.fs.inodes().get(&mounted.subvolume, dir)?;
-    let new = New {
-        kind: NewKind::File,
-        mode: 0o100644,
-        uid: 0,
-        gid: 0,
-        now: NOW,
-        xattrs: &[],
-    };
     let name = format!("new {step}");
     mounted
         .fs
         .names()
-        .create(&dir, name.as_bytes(), &new)
+        .create(&dir, name.as_bytes(), &FILE)
         .map(drop)
 }
 

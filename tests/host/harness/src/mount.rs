@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A mounted volume on simulated devices: all layers of the engine.
+//! A mounted volume on simulated devices: the layers of the engine, all or those below the files.
 
 use crate::checksums::HostChecksums;
 use crate::device::{self, Image, SimDevice};
 use crate::store::{HostStore, OnVolume};
+use engine::btree::Store;
 use engine::disk::{Checksums, Logical};
-use engine::fs::{self, FileSystem, Subvolume};
+use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
 use engine::txn::{self, Transactions};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume};
@@ -15,8 +16,8 @@ use kernel::sync::Arc;
 /// Read-only or read-write.
 pub use engine::txn::Access;
 
-/// A mounted volume.
-pub struct Mounted {
+/// The layers below the files.
+pub struct Layers {
     /// The devices.
     pub devices: std::vec::Vec<Arc<SimDevice>>,
     /// The volume on them.
@@ -25,6 +26,11 @@ pub struct Mounted {
     pub store: Arc<HostStore<OnVolume>>,
     /// The transactions.
     pub txns: Arc<Transactions>,
+}
+
+/// A mounted volume.
+pub struct Mounted {
+    layers: Layers,
     /// The files.
     pub fs: Arc<FileSystem>,
     /// The top of the files.
@@ -34,60 +40,78 @@ pub struct Mounted {
     pub data_order: std::sync::Mutex<()>,
 }
 
+impl std::ops::Deref for Mounted {
+    type Target = Layers;
+
+    fn deref(&self) -> &Layers {
+        &self.layers
+    }
+}
+
+/// The time of changes, where it does not matter.
+pub const NOW: Time = Time { sec: 1, nsec: 0 };
+
+/// A new regular file.
+pub const FILE: New<'static> = New {
+    kind: NewKind::File,
+    mode: 0o100644,
+    uid: 1,
+    gid: 2,
+    now: NOW,
+    xattrs: &[],
+};
+
+/// A new directory.
+pub const DIRECTORY: New<'static> = New {
+    kind: NewKind::Directory,
+    mode: 0o040755,
+    ..FILE
+};
+
 /// Devices that hold `images`.
-pub fn devices(images: std::vec::Vec<Image>) -> std::vec::Vec<Arc<SimDevice>> {
+pub fn devices(images: std::vec::Vec<Image>) -> Result<std::vec::Vec<Arc<SimDevice>>> {
     let device = |image| SimDevice::new(image, device::Access::ReadWrite);
     images
         .into_iter()
-        .map(|image| Arc::new(device(image), GFP_KERNEL).expect("memory"))
+        .map(|image| Ok(Arc::new(device(image), GFP_KERNEL)?))
         .collect()
 }
 
-impl Mounted {
-    /// Mounts the volume on new devices with these contents.
-    pub fn mount(images: std::vec::Vec<Image>, access: Access) -> Result<Self> {
-        Self::mount_on(devices(images), access)
-    }
-
-    /// Mounts the volume on devices.
-    pub fn mount_on(devices: std::vec::Vec<Arc<SimDevice>>, access: Access) -> Result<Self> {
-        let (for_volume, for_files) = match access {
-            Access::ReadOnly => (volume::Access::ReadOnly, fs::Access::ReadOnly),
-            Access::ReadWrite => (volume::Access::ReadWrite, fs::Access::ReadWrite),
-        };
+impl Layers {
+    /// Mounts the volume on devices, with something between the transactions and the block cache.
+    pub fn mount<S: Store + 'static>(
+        devices: std::vec::Vec<Arc<SimDevice>>,
+        options: txn::Options,
+        wrap: impl FnOnce(Arc<HostStore<OnVolume>>) -> Result<Arc<S>>,
+    ) -> Result<Self> {
         let mut dynamic = KVec::new();
         for device in &devices {
             let device: Arc<dyn Device> = device.clone();
             dynamic.push(device, GFP_KERNEL)?;
         }
         let checksums: Arc<dyn Checksums> = Arc::new(HostChecksums, GFP_KERNEL)?;
-        let options = volume::Options {
-            access: for_volume,
-            copies: volume::Copies::Primary,
+        let access = match options.access {
+            Access::ReadOnly => volume::Access::ReadOnly,
+            Access::ReadWrite => volume::Access::ReadWrite,
         };
-        let volume = Volume::open(dynamic, checksums, options)?;
+        let copies = volume::Copies::Primary;
+        let volume = Volume::open(dynamic, checksums, volume::Options { access, copies })?;
         let store = Arc::new(HostStore::new(OnVolume::new(volume.clone())), GFP_KERNEL)?;
-        let txns = Transactions::open(volume.clone(), store.clone(), txn::Options::new(access))?;
+        let wrapped: Arc<dyn Store> = wrap(store.clone())?;
+        let txns = Transactions::open(volume.clone(), wrapped, options)?;
         store.attach(txns.space().write_order().clone());
-        let options = fs::Options {
-            access: for_files,
-            max_inline: 2048,
-            checksums: true,
-        };
-        let fs = FileSystem::open(txns.clone(), options)?;
-        let subvolume = fs.subvolumes().default()?;
-        if access == Access::ReadWrite {
-            fs.inodes().clean_orphans(&subvolume)?;
-        }
         Ok(Self {
             devices,
             volume,
             store,
             txns,
-            fs,
-            subvolume,
-            data_order: std::sync::Mutex::new(()),
         })
+    }
+
+    /// Its only device.
+    pub fn device(&self) -> &Arc<SimDevice> {
+        assert_eq!(self.devices.len(), 1);
+        &self.devices[0]
     }
 
     /// Commits and unmounts; what the devices hold then.
@@ -107,6 +131,42 @@ impl Mounted {
             .iter()
             .flat_map(|device| device.violations())
             .collect()
+    }
+}
+
+impl Mounted {
+    /// Mounts the volume on new devices with these contents.
+    pub fn mount(images: std::vec::Vec<Image>, access: Access) -> Result<Self> {
+        Self::mount_on(devices(images)?, access)
+    }
+
+    /// Mounts the volume on devices.
+    pub fn mount_on(devices: std::vec::Vec<Arc<SimDevice>>, access: Access) -> Result<Self> {
+        let layers = Layers::mount(devices, txn::Options::new(access), Ok)?;
+        let options = fs::Options {
+            access: match access {
+                Access::ReadOnly => fs::Access::ReadOnly,
+                Access::ReadWrite => fs::Access::ReadWrite,
+            },
+            max_inline: 2048,
+            checksums: true,
+        };
+        let fs = FileSystem::open(layers.txns.clone(), options)?;
+        let subvolume = fs.subvolumes().default()?;
+        if access == Access::ReadWrite {
+            fs.inodes().clean_orphans(&subvolume)?;
+        }
+        Ok(Self {
+            layers,
+            fs,
+            subvolume,
+            data_order: std::sync::Mutex::new(()),
+        })
+    }
+
+    /// Commits and unmounts; what the devices hold then.
+    pub fn unmount(self) -> Result<std::vec::Vec<Image>> {
+        self.layers.unmount()
     }
 
     fn device(&self, devid: u64) -> Result<&Arc<dyn Device>> {

@@ -4,10 +4,10 @@
 
 use engine::btree::{Store, WriteMode};
 use engine::disk::Logical;
-use engine::fs::{Inode, New, NewKind, Time};
+use engine::fs::Inode;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
-use harness::mount::{Access, Mounted};
+use harness::mount::{Access, Mounted, DIRECTORY, FILE};
 use harness::tools;
 use kernel::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -20,21 +20,6 @@ const TASKS: usize = 3;
 const FILES: usize = 2;
 /// Schedules of each kind that are tried.
 const TRIES: usize = 60;
-
-const NOW: Time = Time { sec: 1, nsec: 0 };
-const DIRECTORY: New<'static> = New {
-    kind: NewKind::Directory,
-    mode: 0o040755,
-    uid: 1,
-    gid: 2,
-    now: NOW,
-    xattrs: &[],
-};
-const FILE: New<'static> = New {
-    kind: NewKind::File,
-    mode: 0o100644,
-    ..DIRECTORY
-};
 
 fn directory(task: usize) -> Vec<u8> {
     format!("task{task}").into_bytes()

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Power cuts: what a commit made durable is there, and orphans go at the next mount.
 
-use crate::files::{Files, FILE, NOW, SECTOR};
+use crate::files::{Files, SECTOR};
 use engine::disk::{FileOffset, Key, Kind, ObjectId};
 use engine::fs::New;
+use harness::mount::{FILE, NOW};
 use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;

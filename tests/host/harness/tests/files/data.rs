@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! File data: extents that are cut, checksums that are missing, writes that end at the same time.
 
-use crate::files::{Files, NOW, SECTOR};
+use crate::files::{Files, SECTOR};
 use engine::btree::Reach;
 use engine::disk::FileOffset;
 use engine::fs::{Inode, MappingKind};
+use harness::mount::NOW;
 use harness::tools;
 use kernel::prelude::*;
 

@@ -3,13 +3,12 @@
 
 use engine::disk::{Checksums, FileOffset, InodeFlags, Logical, ObjectId};
 use engine::fs::{
-    FileSystem, Inode, MappingKind, New, NewKind, OrderedExtent, Subvolume, Target, Time, Times,
-    WriteReservation,
+    FileSystem, Inode, MappingKind, OrderedExtent, Subvolume, Target, Times, WriteReservation,
 };
 use engine::txn::Transactions;
 use harness::checksums::HostChecksums;
 use harness::device::Image;
-use harness::mount::{Access, Mounted};
+use harness::mount::{Access, Mounted, FILE, NOW};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::collections::BTreeMap;
@@ -19,19 +18,6 @@ use std::vec::Vec;
 const MIB: u64 = 1 << 20;
 /// Bytes of a sector.
 pub(crate) const SECTOR: u64 = 4096;
-/// The time of all changes.
-pub(crate) const NOW: Time = Time { sec: 1, nsec: 0 };
-
-/// A new regular file.
-pub(crate) const FILE: New<'static> = New {
-    kind: NewKind::File,
-    mode: 0o100644,
-    uid: 1,
-    gid: 2,
-    now: NOW,
-    xattrs: &[],
-};
-
 /// A mounted volume.
 pub(crate) struct Files {
     pub mounted: Mounted,

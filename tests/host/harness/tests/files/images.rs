@@ -102,7 +102,7 @@ fn names_that_collide_and_long_names() {
     files
         .fs
         .names()
-        .unlink(&files.root, &names[0], &inode, crate::files::NOW)
+        .unlink(&files.root, &names[0], &inode, harness::mount::NOW)
         .unwrap();
     files.fs.inodes().evict(&inode).unwrap();
     assert_eq!(files.fs.names().lookup(&files.root, &names[0]), Ok(None));

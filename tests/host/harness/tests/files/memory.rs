@@ -2,11 +2,12 @@
 //! Memory that runs out: an operation is done, or refused and then nothing has changed; a transaction is never given up.
 //! And memory that is given back.
 
-use crate::files::{Files, FILE, NOW, SECTOR};
+use crate::files::{Files, SECTOR};
 use engine::disk::FileOffset;
 use engine::fs::{Inode, Rename, RenameMode, Side, XattrMode};
 use harness::kinds::DeviceKind;
 use harness::mount::{self, Access, Mounted};
+use harness::mount::{FILE, NOW};
 use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::*;
@@ -164,7 +165,7 @@ fn a_promise_is_kept_without_memory() {
 #[test]
 fn an_unmounted_volume_leaves_nothing_behind() {
     for kind in DeviceKind::ALL {
-        let devices = mount::devices(std::vec![kind.image(0)]);
+        let devices = mount::devices(std::vec![kind.image(0)]).unwrap();
         let mounted = Mounted::mount_on(devices.clone(), Access::ReadWrite).unwrap();
         assert!(Arc::references(&devices[0]) > 1);
         mounted.unmount().unwrap();

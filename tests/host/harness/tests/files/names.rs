@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The rules of names: what is refused, and what many links do.
 
-use crate::files::{Files, FILE, NOW};
+use crate::files::Files;
 use engine::disk::{crc32c, name_hash, ObjectId};
 use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
+use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
-
-fn directory() -> New<'static> {
-    New {
-        kind: NewKind::Directory,
-        mode: 0o040755,
-        ..FILE
-    }
-}
 
 fn player() -> (Files, Arc<Inode>) {
     let player = Files::mount(tools::mkfs(256 * MIB, &[]));
@@ -50,7 +43,7 @@ fn names_are_checked() {
     );
     assert_eq!(fs.names().unlink(&root, b"other", &inode, NOW), Err(ENOENT));
     assert_eq!(root.attributes().size, 510);
-    let dir = fs.names().create(&root, b"dir", &directory()).unwrap();
+    let dir = fs.names().create(&root, b"dir", &DIRECTORY).unwrap();
     assert_eq!(fs.names().link(&root, b"dir2", &dir, NOW), Err(EPERM));
     fs.names().create(&dir, b"a", &FILE).unwrap();
     assert_eq!(fs.names().rmdir(&root, b"dir", &dir, NOW), Err(ENOTEMPTY));
@@ -66,8 +59,8 @@ fn names_are_checked() {
 fn a_directory_is_replaced_only_when_empty() {
     let (player, root) = player();
     let fs = &player.fs;
-    let a = fs.names().create(&root, b"a", &directory()).unwrap();
-    let b = fs.names().create(&root, b"b", &directory()).unwrap();
+    let a = fs.names().create(&root, b"a", &DIRECTORY).unwrap();
+    let b = fs.names().create(&root, b"b", &DIRECTORY).unwrap();
     let inner = fs.names().create(&b, b"inner", &FILE).unwrap();
     let rename = |moved, from: &'static [u8], to: &'static [u8], replaced| {
         fs.names().rename(&Rename {

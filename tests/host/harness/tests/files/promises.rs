@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Space that was promised is there at writeback, and comes back from a write that did not come about.
 
-use crate::files::{Files, NOW, SECTOR};
+use crate::files::{Files, SECTOR};
 use engine::disk::FileOffset;
 use engine::fs::{Inode, WriteReservation};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
+use harness::mount::NOW;
 use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Extents and tree blocks that several subvolumes share, and extents that were compressed by others.
 
-use crate::files::{Files, FILE, NOW, SECTOR};
+use crate::files::{Files, SECTOR};
 use engine::disk::{FileOffset, ObjectId, Uuid};
 use engine::fs::{Inode, MappingKind, NewSubvolume, Subvolume, Target, Topmost};
 use harness::device::Image;
 use harness::history::{Kind as FileKind, Model, Op, Place, ROOT};
+use harness::mount::{FILE, NOW};
 use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Several tasks in one file system, each with a directory of its own and now and then in a common one.
 
-use crate::files::{Files, FILE, NOW, SECTOR};
-use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, XattrMode};
+use crate::files::{Files, SECTOR};
+use engine::fs::{Inode, Rename, RenameMode, Side, XattrMode};
 use harness::device::Image;
+use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::random::Random;
 use harness::tools;
 use kernel::sync::Arc;
@@ -11,12 +12,6 @@ use std::sync::Mutex;
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
-
-const DIRECTORY: New<'static> = New {
-    kind: NewKind::Directory,
-    mode: 0o040755,
-    ..FILE
-};
 
 /// The VFS's lock on a directory that all use.
 struct Common {

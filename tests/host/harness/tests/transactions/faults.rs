@@ -2,11 +2,12 @@
 //! Power cuts and failing writes.
 
 use crate::files::Files;
-use crate::mounted::{zoned_image, Mounted};
+use crate::mounted::{mount, unmount, zoned_image};
 use engine::disk::{Key, Kind, ObjectId};
 use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Image, Recorder};
+use harness::mount::Layers;
 use harness::random::Random;
 use harness::tools;
 use kernel::alloc::inject;
@@ -16,7 +17,7 @@ use std::vec::Vec;
 const MIB: u64 = 1 << 20;
 
 /// A few transactions that create, share and remove; told after each commit.
-fn some_commits(mounted: &Mounted, mut committed: impl FnMut(u64)) -> Result {
+fn some_commits(mounted: &Layers, mut committed: impl FnMut(u64)) -> Result {
     let files = Files::new(&mounted.txns);
     let mut kept = Vec::new();
     for round in 0..4 {
@@ -37,19 +38,19 @@ fn some_commits(mounted: &Mounted, mut committed: impl FnMut(u64)) -> Result {
 /// The image is clean, at least at `generation`, and can be written.
 fn judge(image: Image, generation: u64) {
     tools::check(&image).unwrap();
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     assert!(mounted.txns.committed().get() >= generation);
     let files = Files::new(&mounted.txns);
     files.create("after", 4096, 4096).unwrap();
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 fn cut_power(image: Image, points: usize) {
-    let mounted = Mounted::mount(image.clone()).unwrap();
-    let base = mounted.device.image();
+    let mounted = mount(image.clone()).unwrap();
+    let base = mounted.device().image();
     let recorder = Recorder::default();
-    mounted.device.record(&recorder, 0);
+    mounted.device().record(&recorder, 0);
     some_commits(&mounted, |generation| recorder.promise(generation)).unwrap();
     let mut random = Random::new(1);
     let mut replay = recorder.replay(vec![base]);
@@ -77,13 +78,13 @@ fn power_may_go_at_any_write_of_a_zoned_device() {
 fn fail_writes(request: Request, extent: Extent, every: u64) {
     let image = tools::mkfs(256 * MIB, &["-m", "single"]);
     for n in (0..).map(|n| n * every) {
-        let mounted = Mounted::mount(image.clone()).unwrap();
+        let mounted = mount(image.clone()).unwrap();
         mounted
-            .device
+            .device()
             .faults(|faults| faults.fail_nth(request, n, extent));
         let mut last = mounted.txns.committed().get();
         let done = some_commits(&mounted, |generation| last = generation);
-        let untouched = mounted.device.faults(|faults| faults.seen(request)) <= n;
+        let untouched = mounted.device().faults(|faults| faults.seen(request)) <= n;
         if let Err(error) = done {
             assert!(error == EIO || error == EROFS, "{error:?}");
             assert!(mounted.txns.is_aborted().is_some());
@@ -91,7 +92,7 @@ fn fail_writes(request: Request, extent: Extent, every: u64) {
             assert!(mounted.txns.close().is_err());
             assert_eq!(mounted.store.dirty(), 0);
         }
-        judge(mounted.device.image(), last);
+        judge(mounted.device().image(), last);
         if untouched {
             return;
         }
@@ -116,11 +117,11 @@ fn any_flush_may_fail() {
 #[test]
 fn any_allocation_of_a_mount_may_fail() {
     let image = tools::mkfs(256 * MIB, &[]);
-    let (mounted, spent) = inject::counted(|| Mounted::mount(image.clone()).unwrap());
+    let (mounted, spent) = inject::counted(|| mount(image.clone()).unwrap());
     drop(mounted);
     for n in 0..spent.calls {
         let failing = inject::fail_nth(n);
-        let mounted = Mounted::mount(image.clone());
+        let mounted = mount(image.clone());
         drop(failing);
         if let Err(error) = mounted {
             assert_eq!(error, ENOMEM);
@@ -132,7 +133,7 @@ fn any_allocation_of_a_mount_may_fail() {
 #[test]
 fn commits_need_no_memory_that_may_fail() {
     let image = tools::mkfs(256 * MIB, &["-m", "single"]);
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let mut last = mounted.txns.committed().get();
     // It opens trees.
     drop(Files::new(&mounted.txns));
@@ -141,7 +142,7 @@ fn commits_need_no_memory_that_may_fail() {
     drop(failing);
     mounted.txns.close().unwrap();
     assert_eq!(mounted.store.dirty(), 0);
-    judge(mounted.device.image(), last);
+    judge(mounted.device().image(), last);
 }
 
 /// An address is taken for a block that cannot be made then: on zones it must be written all the same, or nothing
@@ -152,7 +153,7 @@ fn an_address_without_a_block_is_no_hole() {
     let root = Key::new(256, Kind::INODE_ITEM, 0);
     let (mut fills, mut kept) = (0, 0);
     for n in 0.. {
-        let mounted = Mounted::mount(image.clone()).unwrap();
+        let mounted = mount(image.clone()).unwrap();
         let files = Files::new(&mounted.txns);
         files.create("first", 4096, 4096).unwrap();
         mounted.txns.commit().unwrap();
@@ -170,7 +171,7 @@ fn an_address_without_a_block_is_no_hole() {
             mounted.txns.commit().unwrap();
             fills += mounted.txns.space().write_order().statistics().fills;
             drop(files);
-            tools::check(&mounted.unmount()).unwrap();
+            tools::check(&unmount(mounted)).unwrap();
         }
         if !failed {
             break;
@@ -187,7 +188,7 @@ fn a_commit_may_follow_a_change_that_failed() {
     for image in [zoned_image(10, 64 * MIB), tools::mkfs(256 * MIB, &[])] {
         let mut kept = 0;
         for n in 0.. {
-            let mounted = Mounted::mount(image.clone()).unwrap();
+            let mounted = mount(image.clone()).unwrap();
             let tree = mounted.txns.tree(ObjectId::FS_TREE).unwrap();
             let handle = mounted.txns.start(Units::updates(1)).unwrap();
             mounted.store.refuse_creation(Some(n));
@@ -195,7 +196,7 @@ fn a_commit_may_follow_a_change_that_failed() {
             mounted.store.refuse_creation(None);
             drop(handle);
             kept += u64::from(changed.is_err());
-            tools::check(&mounted.unmount()).unwrap();
+            tools::check(&unmount(mounted)).unwrap();
             if changed.is_ok() {
                 break;
             }

@@ -2,10 +2,11 @@
 //! Many tasks, many transactions.
 
 use crate::files::{File, Files};
-use crate::mounted::{zoned_image, Mounted};
+use crate::mounted::{mount, unmount, zoned_image};
 use engine::btree::{Store, WriteMode};
 use engine::disk::Logical;
 use harness::device::Image;
+use harness::mount::Layers;
 use harness::random::Random;
 use harness::tools;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const MIB: u64 = 1 << 20;
 
 /// Creates, shares, removes and commits at random; the files that are there afterwards.
-fn work(files: &Files<'_>, mounted: &Mounted, task: u64, steps: u64) -> Vec<File> {
+fn work(files: &Files<'_>, mounted: &Layers, task: u64, steps: u64) -> Vec<File> {
     let mut random = Random::new(task);
     let mut mine: Vec<File> = Vec::new();
     for step in 0..steps {
@@ -38,7 +39,7 @@ fn work(files: &Files<'_>, mounted: &Mounted, task: u64, steps: u64) -> Vec<File
 }
 
 /// Writes dirty blocks at any time and drops clean ones, as memory pressure does, until told to end.
-fn press(mounted: &Mounted, done: &AtomicBool) {
+fn press(mounted: &Layers, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
         let everything = (Logical::new(0), u64::MAX);
         let store = &mounted.store;
@@ -52,7 +53,7 @@ fn press(mounted: &Mounted, done: &AtomicBool) {
 }
 
 fn many_tasks(image: Image, tasks: u64, steps: u64) {
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let files = Files::new(&mounted.txns);
     let done = AtomicBool::new(false);
     let kept: Vec<File> = std::thread::scope(|scope| {
@@ -70,18 +71,18 @@ fn many_tasks(image: Image, tasks: u64, steps: u64) {
     drop(files);
     let counters = mounted.txns.counters();
     assert!(counters.commits > 0 && counters.refs_run > 0 && counters.refs_cancelled > 0);
-    let image = mounted.unmount();
+    let image = unmount(mounted);
     tools::check(&image).unwrap();
 
     // All of it is found again, and goes away again.
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let files = Files::new(&mounted.txns);
     for file in &kept {
         assert!(files.has(file));
         files.remove(file).unwrap();
     }
     drop(files);
-    let image = mounted.unmount();
+    let image = unmount(mounted);
     tools::check(&image).unwrap();
 }
 
@@ -124,7 +125,7 @@ fn many_tasks_on_a_zoned_device() {
 /// References in items of their own.
 #[test]
 fn one_extent_of_many_files() {
-    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let mounted = mount(tools::mkfs(256 * MIB, &[])).unwrap();
     let files = Files::new(&mounted.txns);
     let mut random = Random::new(3);
     let first = files.create("first", 64 << 10, 64 << 10).unwrap();
@@ -138,29 +139,29 @@ fn one_extent_of_many_files() {
         .collect();
     all.push(first);
     mounted.txns.commit().unwrap();
-    tools::check(&mounted.device.image()).unwrap();
+    tools::check(&mounted.device().image()).unwrap();
     while !all.is_empty() {
         let at = random.below(all.len() as u64) as usize;
         files.remove(&all.swap_remove(at)).unwrap();
         if random.one_in(40) {
             mounted.txns.commit().unwrap();
-            tools::check(&mounted.device.image()).unwrap();
+            tools::check(&mounted.device().image()).unwrap();
         }
     }
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 #[test]
 fn an_idle_commit_writes_nothing() {
-    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
-    let before = mounted.device.image();
+    let mounted = mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let before = mounted.device().image();
     mounted.txns.commit().unwrap();
     drop(mounted.txns.start(engine::txn::Units::inserts(3)).unwrap());
     mounted.txns.commit().unwrap();
     mounted.txns.commit_if_older(0).unwrap();
     assert_eq!(mounted.txns.counters().commits, 0);
-    assert!(mounted.device.image().pages == before.pages);
+    assert!(mounted.device().image().pages == before.pages);
     let committed = mounted.txns.committed();
     let files = Files::new(&mounted.txns);
     files.create("one", 4096, 4096).unwrap();
@@ -175,7 +176,7 @@ fn an_idle_commit_writes_nothing() {
 #[test]
 #[should_panic(expected = "Transaction taken twice by one task")]
 fn a_task_has_one_handle() {
-    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let mounted = mount(tools::mkfs(256 * MIB, &[])).unwrap();
     let _outer = mounted.txns.start(engine::txn::Units::inserts(3)).unwrap();
     let _inner = mounted.txns.start(engine::txn::Units::inserts(3));
 }

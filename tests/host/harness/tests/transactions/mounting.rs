@@ -2,7 +2,7 @@
 //! What is mounted, how, and what is refused.
 
 use crate::files::Files;
-use crate::mounted::Mounted;
+use crate::mounted::{mount, mount_with, unmount};
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{seal, ChecksumKind, ObjectId, SuperblockBytes};
 use engine::txn::{Access, LogTree, Options, Roots, Units};
@@ -32,7 +32,7 @@ fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
 #[test]
 fn a_read_only_mount_starts_nothing_and_writes_nothing() {
     let image = tools::mkfs(256 * MIB, &[]);
-    let mounted = Mounted::mount_with(image.clone(), options(Access::ReadOnly)).unwrap();
+    let mounted = mount_with(image.clone(), options(Access::ReadOnly)).unwrap();
     assert_eq!(mounted.txns.access(), Access::ReadOnly);
     assert_eq!(mounted.txns.start(Units::inserts(1)).err(), Some(EROFS));
     assert_eq!(
@@ -44,7 +44,7 @@ fn a_read_only_mount_starts_nothing_and_writes_nothing() {
     assert_eq!(mounted.txns.tree(ObjectId::new(300)).err(), Some(ENOENT));
     mounted.txns.maintain().unwrap();
     mounted.txns.commit().unwrap();
-    assert!(mounted.unmount().pages == image.pages);
+    assert!(unmount(mounted).pages == image.pages);
 }
 
 /// With fewer active zones than a commit may need a volume can be read, and is not written to.
@@ -55,7 +55,7 @@ fn a_device_of_few_active_zones_is_read_only() {
             max_active: Some(max_active),
             ..tools::zone_layout(16 * MIB)
         };
-        Mounted::mount_with(tools::mkfs_zoned(16, options, layout), Options::new(access))
+        mount_with(tools::mkfs_zoned(16, options, layout), Options::new(access))
     };
     for options in [&[][..], &["-m", "single"]] {
         for max_active in [4, 7] {
@@ -75,13 +75,13 @@ fn a_device_of_few_active_zones_is_read_only() {
 #[test]
 fn a_zoned_volume_without_its_device_tree_is_not_written() {
     let image = tools::mkfs_zoned(16, &["-m", "single"], tools::zone_layout(16 * MIB));
-    let mounted = Mounted::mount_with(image, options(Access::ReadOnly)).unwrap();
+    let mounted = mount_with(image, options(Access::ReadOnly)).unwrap();
     let root = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
     let root = root.root_pointer().addr;
     let at = mounted.txns.volume().map(root, 4096).unwrap().copies()[0].at;
-    let mut image = mounted.unmount();
+    let mut image = unmount(mounted);
     image.pages.write(at.get(), &[0x55; 4096]);
-    let refused = Mounted::mount_with(image, options(Access::ReadWrite));
+    let refused = mount_with(image, options(Access::ReadWrite));
     assert_eq!(refused.err(), Some(EUCLEAN));
 }
 
@@ -91,7 +91,7 @@ fn a_log_tree_is_refused_unless_it_may_be_ignored() {
     edit(&mut image, |raw| raw.log_root = raw.root);
     for access in [Access::ReadOnly, Access::ReadWrite] {
         assert_eq!(
-            Mounted::mount_with(image.clone(), options(access)).err(),
+            mount_with(image.clone(), options(access)).err(),
             Some(EROFS)
         );
     }
@@ -99,10 +99,10 @@ fn a_log_tree_is_refused_unless_it_may_be_ignored() {
         log_tree: LogTree::Ignore,
         ..options(access)
     };
-    let mounted = Mounted::mount_with(image.clone(), ignoring(Access::ReadOnly)).unwrap();
+    let mounted = mount_with(image.clone(), ignoring(Access::ReadOnly)).unwrap();
     assert_eq!(mounted.txns.access(), Access::ReadOnly);
     assert_eq!(
-        Mounted::mount_with(image, ignoring(Access::ReadWrite)).err(),
+        mount_with(image, ignoring(Access::ReadWrite)).err(),
         Some(EROFS)
     );
 }
@@ -113,13 +113,13 @@ fn an_unknown_compat_ro_feature_is_read_only() {
     edit(&mut image, |raw| {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() | 1 << 40)
     });
-    let mounted = Mounted::mount_with(image, options(Access::ReadWrite)).unwrap();
+    let mounted = mount_with(image, options(Access::ReadWrite)).unwrap();
     assert_eq!(mounted.txns.access(), Access::ReadOnly);
 }
 
 #[test]
 fn backup_roots_are_tried_when_asked_for() {
-    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &["-m", "single"])).unwrap();
+    let mounted = mount(tools::mkfs(256 * MIB, &["-m", "single"])).unwrap();
     let files = Files::new(&mounted.txns);
     let old = files.create("old", 4096, 4096).unwrap();
     mounted.txns.commit().unwrap();
@@ -129,15 +129,15 @@ fn backup_roots_are_tried_when_asked_for() {
     let volume = mounted.txns.volume().clone();
     let root = volume.superblock().root;
     let at = volume.map(root, 4096).unwrap().copies()[0].at;
-    let mut image = mounted.unmount();
+    let mut image = unmount(mounted);
     image.pages.write(at.get(), &[0x55; 4096]);
 
-    assert!(Mounted::mount_with(image.clone(), options(Access::ReadOnly)).is_err());
+    assert!(mount_with(image.clone(), options(Access::ReadOnly)).is_err());
     let backup = Options {
         roots: Roots::OrBackup,
         ..options(Access::ReadOnly)
     };
-    let mounted = Mounted::mount_with(image, backup).unwrap();
+    let mounted = mount_with(image, backup).unwrap();
     let files = Files::new(&mounted.txns);
     assert!(files.has(&old) && !files.has(&new));
 }
@@ -145,7 +145,7 @@ fn backup_roots_are_tried_when_asked_for() {
 /// All four places in the superblock are used in turn, and the oldest is replaced.
 #[test]
 fn backup_roots_go_round() {
-    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let mounted = mount(tools::mkfs(256 * MIB, &[])).unwrap();
     let files = Files::new(&mounted.txns);
     for n in 0..6 {
         files.create(&format!("f{n}"), 0, 4096).unwrap();

@@ -2,7 +2,7 @@
 //! References that are dropped and are not there: nothing is committed, and the log says which one it was.
 
 use crate::files::{File, Files};
-use crate::mounted::Mounted;
+use crate::mounted::mount;
 use engine::btree::{Allocate, DataRef, Holder};
 use engine::disk::{Logical, ObjectId};
 use engine::txn::Units;
@@ -28,7 +28,7 @@ fn reference_of(file: &File) -> DataRef {
 
 /// Shares an extent among so many files, drops what `wrong` makes of the first one's reference, and looks for `said`.
 fn drop_wrong(sharers: u64, wrong: fn(DataRef) -> DataRef, said: &str) {
-    let mounted = Mounted::mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let mounted = mount(tools::mkfs(256 * MIB, &[])).unwrap();
     let files = Files::new(&mounted.txns);
     let file = files.create("first", 8192, 8192).unwrap();
     for n in 1..sharers {

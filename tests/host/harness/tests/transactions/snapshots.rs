@@ -2,8 +2,9 @@
 //! Blocks that several trees share: references by parent, counts above one, full backrefs.
 
 use crate::files::{File, Files};
-use crate::mounted::Mounted;
+use crate::mounted::{mount, unmount};
 use engine::disk::ObjectId;
+use harness::mount::Layers;
 use harness::random::Random;
 use harness::tools;
 use kernel::prelude::ENOSPC;
@@ -26,7 +27,7 @@ fn change(files: &Files<'_>, mine: &mut Vec<File>, random: &mut Random, name: &s
 /// Snapshots of snapshots, changed in turns and emptied in the end.
 fn snapshots(node_size: &str, seed: u64) {
     let mut random = Random::new(seed);
-    let mounted = Mounted::mount(tools::mkfs(512 * MIB, &["-n", node_size])).unwrap();
+    let mounted = mount(tools::mkfs(512 * MIB, &["-n", node_size])).unwrap();
     let txns = &mounted.txns;
     let mut trees: Vec<(Files<'_>, Vec<File>)> = vec![(Files::new(txns), Vec::new())];
     for n in 0..200 {
@@ -62,7 +63,7 @@ fn snapshots(node_size: &str, seed: u64) {
             }
         }
         txns.commit().unwrap();
-        tools::check(&mounted.device.image()).unwrap();
+        tools::check(&mounted.device().image()).unwrap();
     }
     for (files, mine) in &trees {
         for file in mine {
@@ -71,7 +72,7 @@ fn snapshots(node_size: &str, seed: u64) {
         }
     }
     drop(trees);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn snapshots_of_deep_trees() {
 }
 
 /// What is left in use of metadata.
-fn metadata_used(mounted: &Mounted) -> u64 {
+fn metadata_used(mounted: &Layers) -> u64 {
     mounted.txns.space().statistics().metadata.used
 }
 
@@ -97,7 +98,7 @@ fn metadata_used(mounted: &Mounted) -> u64 {
 fn emptying_zones_does_not_part_what_a_snapshot_shares() {
     let layout = tools::zone_layout(4 * MIB);
     let image = tools::mkfs_zoned(40, &["-m", "single"], layout);
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let txns = &mounted.txns;
     let files = Files::new(txns);
     for n in 0..4000 {
@@ -121,7 +122,7 @@ fn emptying_zones_does_not_part_what_a_snapshot_shares() {
     assert!(txns.counters().groups_emptied > 0);
     assert!(after < before + before / 2, "{before} bytes became {after}");
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 /// A snapshot holds blocks in most zones of a full volume: names can be removed, and it is not full too early.
@@ -129,7 +130,7 @@ fn emptying_zones_does_not_part_what_a_snapshot_shares() {
 fn a_zoned_volume_with_a_snapshot_fills_and_empties() {
     let layout = tools::zone_layout(4 * MIB);
     let image = tools::mkfs_zoned(20, &["-m", "single"], layout);
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let txns = &mounted.txns;
     let files = Files::new(txns);
     let mut random = Random::new(3);
@@ -168,5 +169,5 @@ fn a_zoned_volume_with_a_snapshot_fills_and_empties() {
         }
     }
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }

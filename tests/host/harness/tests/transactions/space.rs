@@ -2,8 +2,9 @@
 //! Full volumes and chunks that come and go.
 
 use crate::files::{File, Files};
-use crate::mounted::{zoned_image, Mounted};
+use crate::mounted::{mount, unmount, zoned_image};
 use harness::device::Image;
+use harness::mount::Layers;
 use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;
@@ -12,7 +13,7 @@ use std::vec::Vec;
 const MIB: u64 = 1 << 20;
 
 /// Creates files until there is no space, and removes them all.
-fn fill_and_empty(mounted: &Mounted, len: u64, piece: u64) -> usize {
+fn fill_and_empty(mounted: &Layers, len: u64, piece: u64) -> usize {
     let files = Files::new(&mounted.txns);
     let mut all: Vec<File> = Vec::new();
     loop {
@@ -27,7 +28,7 @@ fn fill_and_empty(mounted: &Mounted, len: u64, piece: u64) -> usize {
         }
     }
     mounted.txns.commit().unwrap();
-    tools::check(&mounted.device.image()).unwrap();
+    tools::check(&mounted.device().image()).unwrap();
     for file in &all {
         files.remove(file).unwrap();
     }
@@ -35,18 +36,18 @@ fn fill_and_empty(mounted: &Mounted, len: u64, piece: u64) -> usize {
 }
 
 fn fill_twice(image: Image, len: u64, piece: u64) {
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let first = fill_and_empty(&mounted, len, piece);
     mounted.txns.commit().unwrap();
     mounted.txns.maintain().unwrap();
     mounted.txns.commit().unwrap();
-    tools::check(&mounted.device.image()).unwrap();
+    tools::check(&mounted.device().image()).unwrap();
     let second = fill_and_empty(&mounted, len, piece);
     assert!(
         first > 0 && second * 10 >= first * 8,
         "{first} files, then {second}"
     );
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 #[test]
@@ -67,25 +68,25 @@ fn a_zoned_device_fills_and_empties() {
 
 #[test]
 fn chunks_are_made_and_removed() {
-    let mounted = Mounted::mount(tools::mkfs(2048 * MIB, &[])).unwrap();
+    let mounted = mount(tools::mkfs(2048 * MIB, &[])).unwrap();
     let files = Files::new(&mounted.txns);
     let all: Vec<File> = (0..120)
         .map(|n| files.create(&format!("f{n}"), 8 * MIB, MIB).unwrap())
         .collect();
     mounted.txns.commit().unwrap();
-    tools::check(&mounted.device.image()).unwrap();
+    tools::check(&mounted.device().image()).unwrap();
     for file in &all {
         files.remove(file).unwrap();
     }
     drop(files);
     mounted.txns.commit().unwrap();
     mounted.txns.maintain().unwrap();
-    let image = mounted.unmount();
+    let image = unmount(mounted);
     tools::check(&image).unwrap();
 }
 
 /// Fills the volume and makes room in turns, until it was full a few times; what is left.
-fn press(mounted: &Mounted, files: &Files<'_>, task: u64) -> Vec<File> {
+fn press(mounted: &Layers, files: &Files<'_>, task: u64) -> Vec<File> {
     let mut random = Random::new(task);
     let mut mine: Vec<File> = Vec::new();
     let mut full = 0;
@@ -116,7 +117,7 @@ fn press(mounted: &Mounted, files: &Files<'_>, task: u64) -> Vec<File> {
 }
 
 fn many_tasks_on_a_full_volume(image: Image) {
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     let files = Files::new(&mounted.txns);
     let kept: Vec<File> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
@@ -131,12 +132,12 @@ fn many_tasks_on_a_full_volume(image: Image) {
             .collect()
     });
     mounted.txns.commit().unwrap();
-    tools::check(&mounted.device.image()).unwrap();
+    tools::check(&mounted.device().image()).unwrap();
     for file in &kept {
         files.remove(file).unwrap();
     }
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //! What superblocks say of chunks, and when.
 
 use crate::files::Files;
-use crate::mounted::{zoned_image, Mounted};
+use crate::mounted::{mount, mount_over, unmount, zoned_image};
 use engine::btree::{Block, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
 use engine::txn::{Access, Options, Transactions, Units};
 use engine::volume::{Chunk, Volume};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
+use harness::mount::Layers;
 use harness::random::Random;
 use harness::store::{HostStore, OnVolume};
 use harness::tools;
@@ -100,9 +101,9 @@ impl Hooked {
 }
 
 /// A mount, and where to hook in.
-fn mount_hooked(image: Image) -> (Mounted, Arc<Hooked>) {
+fn mount_hooked(image: Image) -> (Layers, Arc<Hooked>) {
     let mut hooked = None;
-    let mounted = Mounted::mount_over(image, Options::new(Access::ReadWrite), |store| {
+    let mounted = mount_over(image, Options::new(Access::ReadWrite), |store| {
         let made = Hooked {
             store,
             hook: Mutex::default(),
@@ -151,10 +152,10 @@ fn a_superblock_is_that_of_its_own_transaction() {
     hooked.hook(move || volume.add_system_chunk(&another(&volume)).unwrap());
     mounted.txns.commit().unwrap();
     let committed = mounted.txns.committed();
-    let image = mounted.device.after_power_cut(&mut Random::new(1));
+    let image = mounted.device().after_power_cut(&mut Random::new(1));
     drop(mounted);
     tools::check(&image).unwrap();
-    let mounted = Mounted::mount(image).unwrap();
+    let mounted = mount(image).unwrap();
     assert_eq!(mounted.txns.committed(), committed);
     assert_eq!(listed(mounted.txns.volume()), before);
 }
@@ -172,7 +173,7 @@ fn ends_while_others_send(image: Image) {
     }
     hooked.flusher.store(false, Ordering::Relaxed);
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn a_system_chunk_is_listed_when_it_is_durable() {
     let (txns, store) = (mounted.txns.clone(), mounted.store.clone());
     hooked.hook(move || use_up_system_group(&txns, &store));
     mounted.txns.commit().unwrap();
-    let early = mounted.device.after_power_cut(&mut Random::new(1));
+    let early = mounted.device().after_power_cut(&mut Random::new(1));
     tools::check(&early).unwrap();
     let groups = system_groups(&volume);
     assert!(groups.len() > first.len());
@@ -241,28 +242,28 @@ fn a_system_chunk_is_listed_when_it_is_durable() {
 
     mounted.txns.commit().unwrap();
     assert_eq!(listed(&volume), groups);
-    let late = mounted.device.after_power_cut(&mut Random::new(2));
+    let late = mounted.device().after_power_cut(&mut Random::new(2));
     tools::check(&late).unwrap();
     files.create("behind", 4096, 4096).unwrap();
     drop(files);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 
     // The power went before the chunk was durable, or after.
     for (image, known) in [(early, first), (late, groups)] {
-        let mounted = Mounted::mount(image).unwrap();
+        let mounted = mount(image).unwrap();
         assert_eq!(listed(mounted.txns.volume()), known);
         assert_eq!(system_groups(mounted.txns.volume()), known);
         Files::new(&mounted.txns)
             .create("after", 4096, 4096)
             .unwrap();
-        tools::check(&mounted.unmount()).unwrap();
+        tools::check(&unmount(mounted)).unwrap();
     }
 }
 
 /// The chunk tree moves to another group when the first is full, and back when that is empty.
 #[test]
 fn the_chunk_tree_moves_from_group_to_group() {
-    let mounted = Mounted::mount(small_zones()).unwrap();
+    let mounted = mount(small_zones()).unwrap();
     let volume = mounted.txns.volume().clone();
     let mut homes = BTreeSet::new();
     for _ in 0..3 {
@@ -275,11 +276,11 @@ fn the_chunk_tree_moves_from_group_to_group() {
         }
         let chunk = volume.chunk(volume.superblock().chunk_root).unwrap();
         homes.insert(chunk.logical.get());
-        tools::check(&mounted.device.after_power_cut(&mut Random::new(3))).unwrap();
+        tools::check(&mounted.device().after_power_cut(&mut Random::new(3))).unwrap();
     }
     assert_eq!(homes, system_groups(&volume));
     assert_eq!(homes, listed(&volume));
     assert_eq!(homes.len(), 2);
     drop(volume);
-    tools::check(&mounted.unmount()).unwrap();
+    tools::check(&unmount(mounted)).unwrap();
 }

@@ -26,7 +26,7 @@ fn filled(gib: u64) -> (Mounted, Vec<Reservation>) {
 }
 
 /// Prints what allocations of all sizes take from a volume of which every other `piece` bytes are free.
-pub fn measure(gib: u64, piece: u64) {
+pub(crate) fn measure(gib: u64, piece: u64) {
     let (mounted, promised) = filled(gib);
     let space = mounted.txns.space();
     let before = memory::in_use();

@@ -27,7 +27,7 @@ fn mount_elsewhere(image: &Image) {
 }
 
 /// Mounts, and takes the first promises of data and of metadata and the first extent.
-pub fn mount(path: &Path) {
+pub(crate) fn mount(path: &Path) {
     let image = Image::load(path).expect("an image");
     let before = memory::in_use();
     let begun = Instant::now();
@@ -49,7 +49,7 @@ pub fn mount(path: &Path) {
 }
 
 /// A volume with 10,000 block groups.
-pub fn many_groups(options: &[&str]) {
+pub(crate) fn many_groups(options: &[&str]) {
     let options = [&["-m", "single"], options].concat();
     let image = tools::mkfs(10_020 * GIB, &options);
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
@@ -78,7 +78,7 @@ pub fn many_groups(options: &[&str]) {
 }
 
 /// A volume every other 64 KiB of which are free, as its free space tree says.
-pub fn fragmented(gib: u64) {
+pub(crate) fn fragmented(gib: u64) {
     let image = tools::mkfs(gib * GIB, &["-m", "single"]);
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
     let space = mounted.txns.space();

@@ -40,15 +40,7 @@ impl Driver {
     /// One of several users, each in an empty directory of its own, which is the root of its history.
     pub fn start_below(mounted: &std::sync::Arc<Mounted>, name: &[u8]) -> Result<Self> {
         let top = mounted.fs.inodes().root(&mounted.subvolume)?;
-        let now = Time::default();
-        let new = New {
-            kind: NewKind::Directory,
-            mode: S_IFDIR | 0o755,
-            uid: 0,
-            gid: 0,
-            now,
-            xattrs: &[],
-        };
+        let new = entry(NewKind::Directory, S_IFDIR | 0o755, Time::default());
         let directory = mounted.fs.names().create(&top, name, &new)?;
         Self::start_at(mounted.clone(), directory.number())
     }
@@ -163,7 +155,7 @@ impl Driver {
             Op::Create { id, at, kind, mode } => self.create(*id, at, kind, *mode),
             Op::CreateUnnamed { id, dir } => {
                 let dir = self.inode(*dir)?;
-                let new = self.entry(NewKind::File, S_IFREG | 0o600);
+                let new = entry(NewKind::File, S_IFREG | 0o600, self.now);
                 let inode = self.mounted.fs.names().create_unnamed(&dir, &new)?;
                 self.keep(*id, inode);
                 Ok(())
@@ -253,17 +245,6 @@ impl Driver {
         }
     }
 
-    fn entry<'a>(&self, kind: NewKind<'a>, mode: u32) -> New<'a> {
-        New {
-            kind,
-            mode,
-            uid: 0,
-            gid: 0,
-            now: self.now,
-            xattrs: &[],
-        }
-    }
-
     fn create(&mut self, id: Id, at: &Place, kind: &Kind, mode: u32) -> Result {
         let dir = self.inode(at.dir)?;
         let (kind, file_type) = match kind {
@@ -273,7 +254,7 @@ impl Driver {
             Kind::Device(number) => (NewKind::Device(*number), S_IFCHR),
             Kind::Fifo => (NewKind::Fifo, S_IFIFO),
         };
-        let new = self.entry(kind, file_type | mode);
+        let new = entry(kind, file_type | mode, self.now);
         let inode = self.mounted.fs.names().create(&dir, &at.name, &new)?;
         self.keep(id, inode);
         Ok(())
@@ -310,7 +291,7 @@ impl Driver {
             return Err(EEXIST);
         }
         let (from_dir, to_dir) = (self.inode(from.dir)?, self.inode(to.dir)?);
-        let new = self.entry(NewKind::Device(0), S_IFCHR);
+        let new = entry(NewKind::Device(0), S_IFCHR, self.now);
         let replaced = target.as_ref().map(|(_, inode)| &**inode);
         let mode = match how {
             How::Exchange => RenameMode::Exchange(replaced.ok_or(ENOENT)?),
@@ -366,5 +347,17 @@ impl Driver {
         self.mounted =
             std::sync::Arc::new(Mounted::mount_on(devices, crate::mount::Access::ReadWrite)?);
         Ok(())
+    }
+}
+
+/// What the model makes: it belongs to root and has no attributes.
+fn entry(kind: NewKind<'_>, mode: u32, now: Time) -> New<'_> {
+    New {
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        now,
+        xattrs: &[],
     }
 }
