@@ -15,14 +15,12 @@ fn run(kind: DeviceKind, variant: u64, profile: Profile, seeds: std::ops::Range<
             profile: kind.profile(profile),
             steps,
         };
-        let outcome = history
-            .run(&base)
-            .unwrap_or_else(|failure| panic!("{failure}"));
-        outcome
-            .check()
-            .unwrap_or_else(|failure| panic!("{history:?}: {failure}"));
-        let cut = outcome.cut_power(&mut Random::new(seed), 20);
-        cut.unwrap_or_else(|failure| panic!("{history:?}: {failure}"));
+        let tested = history.test(|steps| {
+            let outcome = history.run_steps(&base, steps)?;
+            outcome.check()?;
+            outcome.cut_power(&mut Random::new(seed), 20).map(drop)
+        });
+        tested.unwrap_or_else(|failing| panic!("{failing}"));
     }
 }
 

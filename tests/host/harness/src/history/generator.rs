@@ -273,14 +273,11 @@ impl Generator {
         };
         let moved = model.at(&from)?;
         let target = model.at(&to);
-        // The VFS refuses these before the file system is asked.
-        let into_itself =
-            |id: Id, dir: Id| model.node(id).is_directory() && model.is_below(dir, id);
-        if Some(moved) == target || into_itself(moved, to.dir) {
+        if Some(moved) == target || model.goes_below(moved, to.dir) {
             return None;
         }
         let how = match (self.random.below(6), target) {
-            (0, Some(other)) if !into_itself(other, from.dir) => How::Exchange,
+            (0, Some(other)) if !model.goes_below(other, from.dir) => How::Exchange,
             (1, _) => How::NoReplace,
             (2, _) => How::Whiteout(self.new_id()),
             _ => How::Replace,
@@ -290,7 +287,7 @@ impl Generator {
                 return None;
             }
             // Open files keep their own path to the end: see Unlink.
-            if into_itself(target, from.dir) {
+            if model.goes_below(target, from.dir) {
                 return None;
             }
         }

@@ -11,8 +11,10 @@ mod op;
 mod reader;
 mod run;
 mod settle;
+mod shorter;
 mod snapshot;
 mod survey;
+mod vfs;
 
 pub use contents::Contents;
 pub use cuts::Cuts;
@@ -23,5 +25,6 @@ pub use op::{How, Id, Kind, Name, Op, Open, Place, XattrMode, ROOT};
 pub use reader::{contents, read};
 pub use run::{compare_files, Failure, History, Outcome, Snapshots};
 pub use settle::{is_seen, settle};
+pub use shorter::{on_a_thread, Failing};
 pub use snapshot::{show, File, Path, Snapshot};
 pub use survey::{survey, survey_below};

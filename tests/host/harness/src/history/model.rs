@@ -80,6 +80,11 @@ impl Model {
         &self.nodes[&id]
     }
 
+    /// A file, if there is one.
+    pub fn find(&self, id: Id) -> Option<&Node> {
+        self.nodes.get(&id).map(|node| &**node)
+    }
+
     /// All files, those without a name among them.
     pub fn nodes(&self) -> impl Iterator<Item = (Id, &Node)> {
         self.nodes.iter().map(|(id, node)| (*id, &**node))

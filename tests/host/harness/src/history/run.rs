@@ -43,9 +43,26 @@ pub struct Outcome {
 pub type Failure = String;
 
 impl History {
-    /// Runs the history on the file system in `base`. Every step must end as in the model, and the files at the end
-    /// and after each remount must be the model's. `Err` tells the step and what was logged in it.
+    /// The steps.
+    pub fn steps(&self) -> Vec<Op> {
+        let mut model = Model::default();
+        let mut generator = Generator::new(self.seed, self.profile);
+        let step = |_| {
+            let op = generator.next(&model);
+            let _ = model.apply(&op);
+            op
+        };
+        (0..self.steps).map(step).collect()
+    }
+
+    /// Runs the history on the file system in `base`; see [`Self::run_steps`].
     pub fn run(&self, base: &[Image]) -> Result<Outcome, Failure> {
+        self.run_steps(base, &self.steps())
+    }
+
+    /// Runs these steps of the history on the file system in `base`. Every step must end as in the model, and the files at the end
+    /// and after each remount must be the model's. `Err` tells the step and what was logged in it.
+    pub fn run_steps(&self, base: &[Image], steps: &[Op]) -> Result<Outcome, Failure> {
         let log = Capture::new();
         let at = |step: u64, op: &str, what: String| {
             format!(
@@ -62,14 +79,12 @@ impl History {
             device.record(&recorder, index);
         }
         let mut model = Model::default();
-        let mut generator = Generator::new(self.seed, self.profile);
         let mut states = vec![model.clone()];
-        for step in 1..=self.steps {
-            let op = generator.next(&model);
+        for (step, op) in (1..).zip(steps) {
             recorder.begin(step);
-            let wanted = model.apply(&op);
+            let wanted = model.apply(op);
             states.push(model.clone());
-            let done = driver.apply(&op, model.now());
+            let done = driver.apply(op, model.now());
             let name = format!("{op:?}");
             compare_results(done, wanted).map_err(|what| at(step, &name, what))?;
             if let Some(leak) = leftovers(&driver) {
@@ -77,7 +92,7 @@ impl History {
             }
             match op {
                 Op::Sync => recorder.promise(step),
-                Op::Fsync { id } => recorder.promise(last_change(&states, id)),
+                Op::Fsync { id } => recorder.promise(last_change(&states, *id)),
                 Op::Remount => {
                     recorder.promise(step);
                     compare_files(driver.mounted(), &model)
@@ -86,18 +101,19 @@ impl History {
                 _ => {}
             }
         }
-        compare_files(driver.mounted(), &model).map_err(|what| at(self.steps, "end", what))?;
+        let end = steps.len() as u64;
+        compare_files(driver.mounted(), &model).map_err(|what| at(end, "end", what))?;
         let mounted = driver.finish();
         let devices = mounted.devices.clone();
         let images = mounted
             .unmount()
-            .map_err(|e| at(self.steps, "unmount", format!("{e:?}")))?;
+            .map_err(|e| at(end, "unmount", format!("{e:?}")))?;
         let violations: Vec<String> = devices
             .iter()
             .flat_map(|device| device.violations())
             .collect();
         if !violations.is_empty() {
-            return Err(at(self.steps, "devices", violations.join("\n")));
+            return Err(at(end, "devices", violations.join("\n")));
         }
         Ok(Outcome {
             history: *self,

@@ -2,7 +2,7 @@
 //! One history and what is done with it.
 
 use harness::device::Image;
-use harness::history::{Cuts, History, Profile};
+use harness::history::{on_a_thread, Cuts, History, Profile};
 use harness::kinds::DeviceKind;
 use std::fmt;
 
@@ -70,13 +70,7 @@ impl Job {
 
     /// Does it; a panic is a failure. `each_cut` hears of every power cut.
     pub(crate) fn run(&self, each_cut: &mut (dyn FnMut() + Send)) -> Result<Cuts, String> {
-        // A panic leaves locks held, which the lock checker counts by thread.
-        let done = std::thread::scope(|scope| scope.spawn(|| self.work(each_cut)).join());
-        done.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-            Err(format!("panic: {}", text.unwrap_or_default()))
-        })
+        on_a_thread(|| self.work(each_cut))
     }
 
     fn work(&self, each_cut: &mut dyn FnMut()) -> Result<Cuts, String> {
