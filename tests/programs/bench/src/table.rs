@@ -2,8 +2,8 @@
 
 //! From figures to tables: medians of the rounds, and how we stand beside others.
 //!
-//! A ratio is taken within each round, where both ran one after the other; its median is shown, and as its
-//! spread the lowest and the highest. Above 1 rbtrfs is the faster, whether a figure is a rate or a time.
+//! A ratio is taken within each round, where both ran one after the other; its median is shown, and the interval in
+//! which the median of very many rounds is. Above 1 rbtrfs is the faster, whether a figure is a rate or a time.
 
 use crate::record::{self, Column, Kind, Outcome, Record};
 use anyhow::{bail, Result};
@@ -62,9 +62,9 @@ struct Table {
 struct Row {
     job: String,
     unit: &'static str,
-    figures: BTreeMap<Column, Spread>,
-    to_c: Option<Spread>,
-    to_base: Option<Spread>,
+    figures: BTreeMap<Column, Estimate>,
+    to_c: Option<Estimate>,
+    to_base: Option<Estimate>,
 }
 
 #[derive(Serialize)]
@@ -78,25 +78,48 @@ struct Failure {
 
 /// Of some rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Spread {
+struct Estimate {
     median: f64,
-    min: f64,
-    max: f64,
+    /// In nine of ten cases the median of very many rounds is in here. Few rounds do not tell.
+    interval: Option<(f64, f64)>,
 }
 
-impl Spread {
+/// How often an interval may be wrong.
+const WRONG: f64 = 0.1;
+
+impl Estimate {
     /// `None` of nothing.
     fn of(mut values: Vec<f64>) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
         values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            (values[middle - 1] + values[middle]) / 2.0
+        let median = match values.len() % 2 {
+            1 => values[middle],
+            _ => (values[middle - 1] + values[middle]) / 2.0,
         };
-        Some(Self { median, min, max })
+        let interval = left_out(values.len())
+            .map(|outside| (values[outside], values[values.len() - 1 - outside]));
+        Some(Self { median, interval })
     }
+}
+
+/// How many of the lowest and of the highest of `n` values the interval may leave out, whatever their distribution:
+/// the median is below the `k`th with the probability that fewer than `k` of `n` coins fall on one side.
+fn left_out(n: usize) -> Option<usize> {
+    // Of n choose k, and of all that is less.
+    let (mut chance, mut below) = (0.5f64.powi(n as i32), 0.0);
+    let mut left_out = None;
+    for k in 0..n / 2 {
+        below += chance;
+        if 2.0 * below > WRONG {
+            break;
+        }
+        left_out = Some(k);
+        chance *= (n - k) as f64 / (k + 1) as f64;
+    }
+    left_out
 }
 
 impl Summary {
@@ -208,9 +231,9 @@ impl Table {
         for column in &self.columns {
             let _ = write!(text, " {:>9}", column.name(self.kind));
         }
-        let _ = write!(text, " {:>9} {:>12}", "to btrfs", "spread");
+        let _ = write!(text, " {:>9} {:>12}", "to btrfs", "interval");
         if base {
-            let _ = write!(text, " {:>9} {:>12}", "to base", "spread");
+            let _ = write!(text, " {:>9} {:>12}", "to base", "interval");
         }
         text.push('\n');
         for row in &self.jobs {
@@ -242,18 +265,16 @@ impl Table {
     }
 }
 
-fn shown(figure: Option<&Spread>) -> String {
+fn shown(figure: Option<&Estimate>) -> String {
     figure.map_or("-".to_owned(), |figure| format!("{:.2}", figure.median))
 }
 
-fn ratio(ratio: Option<Spread>) -> String {
-    let (median, spread) = ratio.map_or(("-".to_owned(), "-".to_owned()), |ratio| {
-        (
-            format!("{:.2}x", ratio.median),
-            format!("{:.2}..{:.2}", ratio.min, ratio.max),
-        )
-    });
-    format!(" {median:>9} {spread:>12}")
+fn ratio(ratio: Option<Estimate>) -> String {
+    let median = ratio.map(|ratio| format!("{:.2}x", ratio.median));
+    let interval = ratio.and_then(|ratio| ratio.interval);
+    let interval = interval.map(|(low, high)| format!("{low:.2}..{high:.2}"));
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    format!(" {:>9} {:>12}", or_none(median), or_none(interval))
 }
 
 impl Row {
@@ -267,7 +288,7 @@ impl Row {
         let columns = [Column::Ours, Column::Base, Column::C, Column::Third];
         let figures = columns.into_iter().filter_map(|column| {
             let values = of(column).0.into_values().map(|figure| figure.value);
-            Some((column, Spread::of(values.collect())?))
+            Some((column, Estimate::of(values.collect())?))
         });
         Self {
             job: job.to_owned(),
@@ -292,12 +313,12 @@ impl Rounds {
     }
 
     /// How much faster than `other`, in the rounds that both did.
-    fn beside(&self, other: &Self) -> Option<Spread> {
+    fn beside(&self, other: &Self) -> Option<Estimate> {
         let both = self.0.iter().filter_map(|(round, ours)| {
             let theirs = other.0.get(round)?;
             Some(ours.speed / theirs.speed)
         });
-        Spread::of(both.collect())
+        Estimate::of(both.collect())
     }
 }
 
@@ -355,11 +376,23 @@ mod tests {
 
     #[test]
     fn medians() {
-        assert_eq!(Spread::of(vec![]), None);
-        let of = |values: &[f64]| Spread::of(values.to_vec()).unwrap();
-        let spread = of(&[3.0, 1.0, 9.0]);
-        assert_eq!((spread.median, spread.min, spread.max), (3.0, 1.0, 9.0));
+        assert_eq!(Estimate::of(vec![]), None);
+        let of = |values: &[f64]| Estimate::of(values.to_vec()).unwrap();
+        assert_eq!(of(&[3.0, 1.0, 9.0]).median, 3.0);
         assert_eq!(of(&[4.0, 1.0, 2.0, 9.0]).median, 3.0);
+    }
+
+    #[test]
+    fn intervals() {
+        // Of five, all five: it is wrong in one of sixteen. Of eight, the inner six: in one of fourteen.
+        let outside: Vec<_> = [1, 4, 5, 7, 8, 11].map(left_out).into();
+        let wanted = [None, None, Some(0), Some(0), Some(1), Some(2)];
+        assert_eq!(outside, wanted);
+        let of = |values: &[f64]| Estimate::of(values.to_vec()).unwrap().interval;
+        assert_eq!(of(&[3.0, 1.0, 9.0, 2.0]), None);
+        assert_eq!(of(&[3.0, 1.0, 9.0, 2.0, 2.0]), Some((1.0, 9.0)));
+        let eight = [0.0, 8.0, 7.0, 3.0, 1.0, 9.0, 2.0, 2.0];
+        assert_eq!(of(&eight), Some((1.0, 8.0)));
     }
 
     #[test]
@@ -373,7 +406,7 @@ mod tests {
         let summary = Summary::new(BTreeMap::new(), &records);
         let row = &summary.tables[0].jobs[0];
         let ratio = row.to_c.unwrap();
-        assert_eq!((ratio.median, ratio.min, ratio.max), (2.0, 2.0, 3.0));
+        assert_eq!((ratio.median, ratio.interval), (2.0, None));
         assert_eq!(row.figures[&Column::Ours].median, 20.0);
         assert_eq!(row.to_base, None);
     }
