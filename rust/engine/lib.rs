@@ -8,6 +8,7 @@
 //! | layer | folder     | what it is                                                            |
 //! |-------|------------|-----------------------------------------------------------------------|
 //! | L0    | [`map`]    | an ordered map, over the kernel's red-black tree; short ordered lists |
+//! | L0    | [`registry`] | values by key that are in memory as long as somebody uses them      |
 //! | L1    | [`disk`]   | the on-disk format, and the one gate that validates every block       |
 //! | L2    | [`volume`] | devices, the chunk map, superblock copies; regular or zoned           |
 //! | L3    | [`btree`]  | tree blocks, search, copy-on-write, split, balance                    |
@@ -26,6 +27,8 @@
 extern crate std;
 
 pub mod map;
+
+pub mod registry;
 
 pub mod disk;
 

@@ -45,8 +45,6 @@ ranks! {
     Committer = c"rbtrfs_committer",
     /// The file of a mount's counters in debugfs.
     CounterFile = c"rbtrfs_counters",
-    /// What the VFS shows of each subvolume that was met.
-    Views = c"rbtrfs_views",
     /// The memory map of a process, `mmap_lock`: taken by the kernel around page faults.
     MmapLock = c"mmap_lock",
     /// `invalidate_lock` of a file's pages: faults against cutting the file.
@@ -77,10 +75,12 @@ ranks! {
     NextInode = c"rbtrfs_next_inode",
     /// The id of the next subvolume.
     NextSubvolume = c"rbtrfs_next_subvolume",
-    /// The subvolumes that were met.
-    Subvolumes = c"rbtrfs_subvolumes",
+    /// Reading a subvolume into memory, one at a time.
+    SubvolumeOpening = c"rbtrfs_subvolume_opening",
     /// Making and removing chunks, and the device ranges that are not free yet.
     Chunks = c"rbtrfs_chunks",
+    /// Opening a tree by its root item, one at a time.
+    TreeOpening = c"rbtrfs_tree_opening",
     /// The right to write metadata, and what is known of the zones that it goes to.
     WriteOrder = c"rbtrfs_write_order",
     /// A block of a tree that snapshots may share, or of any tree for who writes it out.
@@ -95,6 +95,10 @@ ranks! {
     TreeRoot = c"rbtrfs_tree_root",
     /// The lock of a folio of tree blocks, and its writeback.
     MetadataFolio = c"metadata_folio_lock",
+    /// What the VFS shows of each subvolume in use.
+    Views = c"rbtrfs_views",
+    /// The subvolumes in use.
+    Subvolumes = c"rbtrfs_subvolumes",
     /// The trees that are open.
     OpenTrees = c"rbtrfs_open_trees",
     /// The references that wait to be applied.

@@ -11,7 +11,7 @@ from rust import Crate
 # Of each crate: its layers, lowest first, and the crates that it may name.
 CRATES = {
     "rust/latch": ([], {"kernel"}),
-    "rust/engine": (["map", "disk", "volume", "btree", "space", "txn", "fs"], {"kernel", "latch"}),
+    "rust/engine": (["map", "registry", "disk", "volume", "btree", "space", "txn", "fs"], {"kernel", "latch"}),
     "rust/module": (["linux", "io", "vfs"], {"kernel", "latch", "engine"}),
 }
 OURS = {"latch", "engine", "rbtrfs"}

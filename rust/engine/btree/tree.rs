@@ -4,7 +4,7 @@
 use super::lock;
 use super::{Block, Expected, Store};
 use crate::disk::{Generation, ObjectId, RootPointer, TreeId};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Rank, RwLock, TreeKind};
@@ -16,6 +16,8 @@ pub struct Tree {
     kind: TreeKind,
     // Innermost: taken under the latch of the root block, whose holder alone may set it.
     root: RwLock<Root>,
+    // The root has moved since the root item was written. The latter while nobody changes the tree.
+    ahead: AtomicBool,
     // A `Generation`. Set while nobody changes the tree.
     last_snapshot: AtomicU64,
 }
@@ -61,6 +63,7 @@ impl Tree {
             id,
             kind: lock::kind(id.objectid),
             root,
+            ahead: AtomicBool::new(false),
             last_snapshot: AtomicU64::new(last_snapshot.get()),
         };
         Ok(Arc::new(tree, GFP_NOFAIL)?)
@@ -79,6 +82,17 @@ impl Tree {
     /// Where the tree starts now. Stable only while nothing changes the tree: in a commit.
     pub fn root_pointer(&self) -> RootPointer {
         self.root.read().pointer
+    }
+
+    /// Whether the tree starts elsewhere than its root item says, which a commit brings up to date: until then nobody finds
+    /// it by that item.
+    pub fn is_ahead(&self) -> bool {
+        self.ahead.load(Ordering::Acquire)
+    }
+
+    /// Tells that the root item says where the tree starts now. The caller sees to it that nobody changes the tree.
+    pub fn note_root_item(&self) {
+        self.ahead.store(false, Ordering::Release);
     }
 
     /// The cache that the tree's blocks are in.
@@ -114,6 +128,7 @@ impl Tree {
 
     /// Makes `block` the root. The caller has it and the old root locked for writing.
     pub(super) fn set_root(&self, block: &Arc<Block>) {
+        self.ahead.store(true, Ordering::Release);
         *self.root.write() = Root::at(block.clone());
     }
 }

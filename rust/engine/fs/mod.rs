@@ -16,7 +16,7 @@
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
 //! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` > `NextSubvolume` >
-//! `Subvolumes` > `FileTree`; of two inodes never both. See `Documentation/fs.md`.
+//! `SubvolumeOpening` > `FileTree` > `Subvolumes`; of two inodes never both. See `Documentation/fs.md`.
 
 mod data;
 mod filesystem;

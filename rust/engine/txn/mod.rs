@@ -6,7 +6,7 @@
 //! | `transactions` | [`Transactions`]: all of this as the layers above see it                              |
 //! | `mount`        | from a superblock to open trees                                                       |
 //! | `options`      | how to open                                                                           |
-//! | `roots`        | the open trees and their root items                                                   |
+//! | `roots`        | the open trees ([`OpenTree`]) and their root items                                    |
 //! | `join`         | who may join the running transaction, and who waits for whom                          |
 //! | `handle`       | [`Handle`]: the right to change trees                                                 |
 //! | `units`        | how much a change may grow the trees                                                  |
@@ -27,7 +27,7 @@
 //! (where bytes are free). Above: `fs`, and the edge, which brings the [`Clock`] and calls the periodic work: this
 //! layer has no thread of its own. `Documentation/transaction.md` is the long form.
 //!
-//! Lock order: `Transaction` > `Chunks` > `FileTree` > `RefsRunner` > `BlockGroupItems` > `MetadataTree` > `OpenTrees` >
+//! Lock order: `Transaction` > `Chunks` > `TreeOpening` > `FileTree` > `RefsRunner` > `BlockGroupItems` > `MetadataTree` > `OpenTrees` >
 //! `DelayedRefs` > `TransactionRecord` > `TransactionChunks` > `Joining` > `CommitCounters`. That of `Joining` is held for
 //! moments and nothing is called under it. All ranks: [`latch::Rank`].
 //!
@@ -57,5 +57,6 @@ pub use crate::space::Discard;
 pub use counters::{Clock, Counters};
 pub use handle::Handle;
 pub use options::{Access, LogTree, Options, Roots, Witness};
+pub use roots::OpenTree;
 pub use transactions::Transactions;
 pub use units::Units;

@@ -49,7 +49,9 @@ pub(super) fn open(
     let space = Space::load(volume.clone(), of_space, space_options(&options))?;
     let runner = Runner {
         extents,
-        checksums: trees.get_optional(ObjectId::CSUM_TREE)?,
+        checksums: trees
+            .get_optional(ObjectId::CSUM_TREE)?
+            .map(|tree| tree.to_arc()),
         space: space.clone(),
         layout: layout(&volume, &store),
     };

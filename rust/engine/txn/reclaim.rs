@@ -7,7 +7,7 @@
 
 use super::handle::{run_refs, with_handle};
 use super::shared::Shared;
-use super::{Handle, Units};
+use super::{Handle, OpenTree, Units};
 use crate::btree::{Standing, Tree};
 use crate::disk::{
     ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
@@ -200,7 +200,7 @@ fn find(
     shared: &Shared,
     handle: &Handle,
     block: &InUse,
-) -> Result<Option<(Arc<Tree>, Key, Standing)>> {
+) -> Result<Option<(OpenTree, Key, Standing)>> {
     let Some(tree) = block.tree else {
         return Ok(None);
     };

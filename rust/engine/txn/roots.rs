@@ -1,38 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The open trees and their root items.
+//!
+//! A subvolume's tree is open as long as somebody has an [`OpenTree`] of it, and longer while it is ahead of its root item:
+//! whoever opened it by that item would find the tree as it was. The commit that writes the item is then its last user.
+//! Trees that every volume has one of stay open.
 
 use super::transaction::Touched;
 use crate::btree::{Allocate, Store, Tree};
-use crate::disk::{Bug, Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
-use crate::map::OrdMap;
+use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
+use crate::registry::{Registered, Registry};
+use core::ops::Deref;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, Rank};
+use latch::{Mutex, NofsScope, Rank};
 
-/// All trees that somebody asked for. They stay open.
+/// All trees that somebody uses.
 pub(super) struct OpenTrees {
     store: Arc<dyn Store>,
     root: Arc<Tree>,
     chunk: Arc<Tree>,
-    open: Mutex<OrdMap<TreeId, Opened>>,
+    open: Registry<TreeId, Opened>,
+    /// Held from reading a root item until its tree is among the open ones: meanwhile nobody else can open it, change it,
+    /// and let it go again.
+    opening: Mutex<()>,
 }
 
 /// A tree and where its root item is.
-#[derive(Clone)]
 struct Opened {
     tree: Arc<Tree>,
     root_item: Key,
 }
 
+impl Opened {
+    /// Whether the tree may be closed when nobody uses it.
+    fn may_go(&self) -> bool {
+        let is_one_of_many = self.tree.owner().is_subvolume() || self.tree.id().offset != 0;
+        is_one_of_many && !self.tree.is_ahead()
+    }
+}
+
+/// A tree in use. It is open at least as long as this.
+#[derive(Clone)]
+pub struct OpenTree(Registered<TreeId, Opened>);
+
+impl OpenTree {
+    /// The tree, for whoever has one that stays open: not a subvolume's.
+    pub(super) fn to_arc(&self) -> Arc<Tree> {
+        self.0.tree.clone()
+    }
+}
+
+impl Deref for OpenTree {
+    type Target = Tree;
+
+    fn deref(&self) -> &Tree {
+        &self.0.tree
+    }
+}
+
 impl OpenTrees {
     /// With the two trees that the superblock leads to.
     pub(super) fn new(store: Arc<dyn Store>, root: Arc<Tree>, chunk: Arc<Tree>) -> Result<Self> {
-        let open = Mutex::new(OrdMap::new(), Rank::OpenTrees)?;
         Ok(Self {
             store,
             root,
             chunk,
-            open,
+            open: Registry::new(Rank::OpenTrees, Opened::may_go)?,
+            opening: Mutex::new((), Rank::TreeOpening)?,
         })
     }
 
@@ -46,57 +80,52 @@ impl OpenTrees {
         &self.chunk
     }
 
-    /// The tree `id`. `ENOENT` if there is none or it is half deleted.
-    pub(super) fn get(&self, id: TreeId) -> Result<Arc<Tree>> {
-        match id.objectid {
-            ObjectId::ROOT_TREE => return Ok(self.root.clone()),
-            ObjectId::CHUNK_TREE => return Ok(self.chunk.clone()),
-            _ => (),
+    /// How many are open, but for these two.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The tree `id`, which has a root item in the tree of trees. `ENOENT` if it has none or is half deleted.
+    pub(super) fn get(&self, id: TreeId) -> Result<OpenTree> {
+        if let Some(open) = self.open.get(&id) {
+            return Ok(OpenTree(open));
         }
-        if let Some(opened) = self.open.lock().get(&id) {
-            return Ok(opened.tree.clone());
+        // Memory reclaim may let trees go, and to delete a file opens some.
+        let _nofs = NofsScope::enter();
+        let _opening = self.opening.lock();
+        if let Some(open) = self.open.get(&id) {
+            return Ok(OpenTree(open));
         }
         let (root_item, item) = self.look_up(id)?.ok_or(ENOENT)?;
         if item.refs == 0 {
             return Err(ENOENT);
         }
         let tree = Tree::open(self.store.clone(), id, item.pointer(), item.last_snapshot)?;
-        self.keep(id, Opened { tree, root_item })
+        self.open.add(id, Opened { tree, root_item }).map(OpenTree)
     }
 
-    /// Finds a tree that no volume does without. Where there is none the volume is corrupt, and the log says which tree is
-    /// missing: to the caller `ENOENT` would mean a file.
+    /// Finds a tree that no volume does without, and that stays open. Where there is none the volume is corrupt, and the log
+    /// says which tree is missing: to the caller `ENOENT` would mean a file.
     pub(super) fn required(&self, id: ObjectId) -> Result<Arc<Tree>> {
-        self.get_optional(id)?.ok_or_else(|| {
+        match id {
+            ObjectId::ROOT_TREE => return Ok(self.root.clone()),
+            ObjectId::CHUNK_TREE => return Ok(self.chunk.clone()),
+            _ => (),
+        }
+        let found = self.get_optional(id)?.ok_or_else(|| {
             let flaw = Flaw::missing("tree has no root item");
             flaw.at(Place::Tree(id.into())).report()
-        })
+        })?;
+        Ok(found.to_arc())
     }
 
     /// Finds a tree that the format may do without.
-    pub(super) fn get_optional(&self, id: impl Into<TreeId>) -> Result<Option<Arc<Tree>>> {
+    pub(super) fn get_optional(&self, id: impl Into<TreeId>) -> Result<Option<OpenTree>> {
         match self.get(id.into()) {
             Ok(tree) => Ok(Some(tree)),
             Err(error) if error == ENOENT => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Enters a tree that was created now.
-    pub(super) fn add(&self, tree: Arc<Tree>, root_item: Key) -> Result {
-        let id = tree.id();
-        self.keep(id, Opened { tree, root_item }).map(|_| ())
-    }
-
-    /// Several tasks may have opened the tree: the first one's is kept.
-    fn keep(&self, id: TreeId, opened: Opened) -> Result<Arc<Tree>> {
-        let mut open = self.open.lock();
-        if let Some(first) = open.get(&id) {
-            return Ok(first.tree.clone());
-        }
-        let tree = opened.tree.clone();
-        open.insert(id, opened)?;
-        Ok(tree)
     }
 
     /// The root item of `id`; of a tree that is the only one of its objectid the one with the highest offset, the newest.
@@ -124,28 +153,29 @@ impl OpenTrees {
             .map_or(0, |(_, item)| item.bytes_used))
     }
 
-    /// Writes where a tree is now into its root item.
+    /// Writes where a tree is now into its root item. Nobody changes the tree.
     pub(super) fn write_root_item(
         &self,
         txn: &dyn Allocate,
         id: TreeId,
         touched: Touched,
     ) -> Result {
-        // A snapshot was made without being opened.
-        self.get(id)
+        // A subvolume may have been made without being opened.
+        let open = self
+            .get(id)
             .inspect_err(|_| pr_err!("tree {} changed and has no root item\n", id))?;
-        let found = self.open.lock().get(&id).cloned();
-        let Opened { tree, root_item } = found.ok_or(NOT_OPEN)?;
+        let Opened { tree, root_item } = &*open.0;
         let pointer = tree.root_pointer();
-        let written = self.root.update(txn, &root_item, |bytes| {
+        let written = self.root.update(txn, root_item, |bytes| {
             write_root(bytes, pointer, touched.used, |flaw| {
-                self.broken(&root_item, flaw)
+                self.broken(root_item, flaw)
             })
         })?;
-        match written? {
-            None => Ok(()),
-            Some(grown) => self.root.replace(txn, &root_item, &grown),
+        if let Some(grown) = written? {
+            self.root.replace(txn, root_item, &grown)?;
         }
+        tree.note_root_item();
+        Ok(())
     }
 
     #[cold]
@@ -153,8 +183,6 @@ impl OpenTrees {
         flaw.in_item(self.root.id(), key).report()
     }
 }
-
-const NOT_OPEN: Bug = Bug::new("a tree that changed is not open");
 
 /// Writes where a tree is now into its root item, in place; or gives the item that replaces it, where an old kernel
 /// made it shorter.

@@ -7,9 +7,9 @@ use super::reclaim::reclaim;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::{mount, shortage};
-use super::{Access, Counters, Handle, Options, Units};
+use super::{Access, Counters, Handle, OpenTree, Options, Units};
 use crate::btree::{Store, Tree};
-use crate::disk::{Generation, Key, ObjectId, TreeId};
+use crate::disk::{Generation, ObjectId, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
@@ -51,12 +51,12 @@ impl Transactions {
         self.shared.begin_writing()
     }
 
-    /// The tree `id`, opened on first use and kept. `ENOENT` where there is none.
-    pub fn tree(&self, id: impl Into<TreeId>) -> Result<Arc<Tree>> {
+    /// The tree `id`, which has a root item in the tree of trees. `ENOENT` where there is none.
+    pub fn tree(&self, id: impl Into<TreeId>) -> Result<OpenTree> {
         self.shared.trees.get(id.into())
     }
 
-    /// The tree `id`, which no volume does without: it is corrupt where there is none, and the log says so.
+    /// The tree `id`, which no volume does without and which stays open: the volume is corrupt where there is none, and the log says so.
     pub fn required_tree(&self, id: ObjectId) -> Result<Arc<Tree>> {
         self.shared.trees.required(id)
     }
@@ -111,12 +111,6 @@ impl Transactions {
         let data = now(Class::Data, data)?;
         let metadata = metadata.bytes(self.shared.store.node_size());
         Ok((data, now(Class::Metadata, metadata)?))
-    }
-
-    /// Makes a tree that was created in `handle`'s transaction known: [`Self::tree`] finds it and commits update its
-    /// root item, which the caller inserts at `root_item` with the same handle.
-    pub fn add_tree(&self, _handle: &Handle, tree: Arc<Tree>, root_item: Key) -> Result {
-        self.shared.trees.add(tree, root_item)
     }
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
@@ -180,6 +174,12 @@ impl Transactions {
     /// The last transaction whose superblock is durable.
     pub fn committed(&self) -> Generation {
         self.shared.committed()
+    }
+
+    /// How many trees are open that the tree of trees leads to: those that stay so, and those of subvolumes in use or
+    /// changed since the last commit.
+    pub fn open_trees(&self) -> usize {
+        self.shared.trees.count()
     }
 
     /// What commits cost so far.

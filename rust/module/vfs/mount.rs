@@ -4,7 +4,7 @@
 
 use super::committer::{self, Schedule};
 use super::counters::CounterFile;
-use super::node::{mount, node, SubvolumeView};
+use super::node::{mount, node, SubvolumeView, ViewInUse};
 use super::options::MountOptions;
 use super::settings::{Facts, Settings, SpaceCache};
 use super::shown;
@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use engine::btree::Store;
 use engine::disk::{CompatRo, ObjectId};
 use engine::fs::{self, Subvolume};
-use engine::map::OrdMap;
+use engine::registry::Registry;
 use engine::txn::{self, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume};
@@ -40,8 +40,8 @@ pub(crate) struct Mount {
     fs: Arc<fs::FileSystem>,
     cache: Arc<MetadataCache>,
     data_path: Arc<DataPath>,
-    /// Subvolumes that were met, each with its device number.
-    views: Mutex<OrdMap<ObjectId, Arc<SubvolumeView>>>,
+    /// The subvolumes in use, each with its device number.
+    views: Registry<ObjectId, SubvolumeView>,
     schedule: Arc<Schedule>,
     committer: Mutex<Option<Thread>>,
     counters: Mutex<Option<CounterFile>>,
@@ -75,33 +75,23 @@ impl Mount {
     }
 
     /// The subvolume with what the VFS shows of it.
-    pub(super) fn view(
-        &self,
-        sb: &SuperBlock,
-        subvolume: Arc<Subvolume>,
-    ) -> Result<Arc<SubvolumeView>> {
+    pub(super) fn view(&self, sb: &SuperBlock, subvolume: Subvolume) -> Result<ViewInUse> {
         let id = subvolume.id();
-        if let Some(view) = self.views.lock().get(&id) {
-            return Ok(view.clone());
+        if let Some(view) = self.views.get(&id) {
+            return Ok(view);
         }
         if let Some(_unfrozen) = sb.hold_unfrozen() {
             self.clean_orphans(&subvolume);
-        }
-        let mut views = self.views.lock();
-        if let Some(view) = views.get(&id) {
-            return Ok(view.clone());
         }
         let view = SubvolumeView {
             subvolume,
             device: AnonymousDevice::new()?,
         };
-        let view = Arc::new(view, GFP_KERNEL)?;
-        views.insert(id, view.clone())?;
-        Ok(view)
+        self.views.add(id, view)
     }
 
     /// Finishes what a crash cut, if the volume may be written.
-    fn clean_orphans(&self, subvolume: &Arc<Subvolume>) {
+    fn clean_orphans(&self, subvolume: &Subvolume) {
         if let Err(error) = self.fs.inodes().clean_orphans(subvolume) {
             pr_warn!(
                 "tree {}: orphans cannot be cleaned: {error:?}\n",
@@ -175,19 +165,12 @@ impl Mount {
         Ok(())
     }
 
-    /// The same for all subvolumes that were met while nothing could be written.
+    /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written.
     fn clean_all_orphans(&self) {
         let mut next = Some(ObjectId::new(0));
-        while let Some(from) = next {
-            let view = self
-                .views
-                .lock()
-                .ceiling(&from)
-                .map(|(id, view)| (*id, view.clone()));
-            next = view.as_ref().and_then(|(id, _)| id.checked_add(1));
-            if let Some((_, view)) = view {
-                self.clean_orphans(&view.subvolume);
-            }
+        while let Some(view) = next.and_then(|from| self.views.ceiling(&from)) {
+            self.clean_orphans(&view.subvolume);
+            next = view.key().checked_add(1);
         }
     }
 
@@ -262,7 +245,7 @@ impl FileSystem for Mount {
             fs,
             cache,
             data_path,
-            views: Mutex::new(OrdMap::new(), Rank::Views)?,
+            views: Registry::new(Rank::Views, |_| true)?,
             schedule: Arc::new(schedule, GFP_KERNEL)?,
             committer: Mutex::new(None, Rank::Committer)?,
             counters: Mutex::new(Some(counters), Rank::CounterFile)?,

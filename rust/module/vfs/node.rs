@@ -9,6 +9,7 @@ use crate::linux::super_block::AnonymousDevice;
 use crate::linux::{Inode, SuperBlock};
 use engine::disk::{FileType, Flaw, InodeFlags, ObjectId, Place};
 use engine::fs::{Attributes, Subvolume, Time};
+use engine::registry::Registered;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -18,16 +19,19 @@ pub(crate) struct Node {
     /// The engine's inode: the truth for what goes to disk.
     pub(crate) inode: Arc<engine::fs::Inode>,
     /// Its subvolume.
-    pub(crate) subvolume: Arc<SubvolumeView>,
+    pub(crate) subvolume: ViewInUse,
 }
 
 /// A subvolume with what the VFS shows of it.
 pub(crate) struct SubvolumeView {
     /// The engine's subvolume.
-    pub(crate) subvolume: Arc<Subvolume>,
+    pub(crate) subvolume: Subvolume,
     /// Its `st_dev`.
     pub(crate) device: AnonymousDevice,
 }
+
+/// A use of one, which all inodes of the subvolume share.
+pub(crate) type ViewInUse = Registered<ObjectId, SubvolumeView>;
 
 /// What `inode` owns. `ESTALE` for an inode that could not be read.
 pub(crate) fn node(inode: &Inode) -> Result<&Node> {
@@ -68,7 +72,7 @@ impl Mount {
     pub(super) fn inode(
         &self,
         sb: &SuperBlock,
-        view: &Arc<SubvolumeView>,
+        view: &ViewInUse,
         number: ObjectId,
     ) -> Result<ARef<Inode>> {
         match sb.inode(key(view, number))? {
@@ -84,7 +88,7 @@ impl Mount {
     pub(super) fn adopt(
         &self,
         sb: &SuperBlock,
-        view: &Arc<SubvolumeView>,
+        view: &ViewInUse,
         inode: Arc<engine::fs::Inode>,
     ) -> Result<ARef<Inode>> {
         self.fill(sb.new_inode(key(view, inode.number()))?, inode, view)
@@ -95,7 +99,7 @@ impl Mount {
         &self,
         mut new: NewInode,
         inode: Arc<engine::fs::Inode>,
-        view: &Arc<SubvolumeView>,
+        view: &ViewInUse,
     ) -> Result<ARef<Inode>> {
         let attributes = inode.attributes();
         let node = Node {
@@ -130,7 +134,7 @@ impl Mount {
     }
 
     /// The directory at the top of a subvolume.
-    pub(super) fn top_of(&self, sb: &SuperBlock, subvolume: Arc<Subvolume>) -> Result<ARef<Inode>> {
+    pub(super) fn top_of(&self, sb: &SuperBlock, subvolume: Subvolume) -> Result<ARef<Inode>> {
         let view = self.view(sb, subvolume)?;
         let number = view.subvolume.root_directory();
         self.inode(sb, &view, number)

@@ -7,7 +7,6 @@ use crate::fs::data::cut;
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, Inodes, Subvolume};
 use crate::txn::{Handle, Units};
-use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// Where a file begins.
@@ -68,7 +67,7 @@ impl Inodes<'_> {
 
     /// Finishes what a crash cut: removes inodes without names and cuts files that were being cut. Call it before a
     /// subvolume is used for writing; it does its work once. Returns how many it treated.
-    pub fn clean_orphans(&self, subvolume: &Arc<Subvolume>) -> Result<u64> {
+    pub fn clean_orphans(&self, subvolume: &Subvolume) -> Result<u64> {
         let mut done = subvolume.lock_orphans();
         if *done || self.fs.check_writable(subvolume).is_err() {
             return Ok(0);
@@ -89,7 +88,7 @@ impl Inodes<'_> {
         Ok(count)
     }
 
-    fn clean_orphan(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result {
+    fn clean_orphan(&self, subvolume: &Subvolume, number: ObjectId) -> Result {
         match self.get(subvolume, number) {
             Ok(inode) if inode.attributes().nlink == 0 => return self.evict(&inode),
             Ok(inode) if inode.attributes().is_regular() => {

@@ -34,7 +34,7 @@ use latch::{Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
 ///
 /// The attributes are the truth for what goes to disk; the VFS inode mirrors them after every operation.
 pub struct Inode {
-    subvolume: Arc<Subvolume>,
+    subvolume: Subvolume,
     number: ObjectId,
     /// Held for writing while the file's extent items are rearranged, and for reading by who must not see that half
     /// done. Outside `state`.
@@ -54,7 +54,7 @@ struct State {
 impl Inode {
     /// An inode that is in the tree with these attributes.
     pub(in crate::fs) fn new(
-        subvolume: &Arc<Subvolume>,
+        subvolume: &Subvolume,
         number: ObjectId,
         attributes: Attributes,
     ) -> Result<Arc<Inode>> {
@@ -73,7 +73,7 @@ impl Inode {
     }
 
     /// The subvolume it lives in.
-    pub fn subvolume(&self) -> &Arc<Subvolume> {
+    pub fn subvolume(&self) -> &Subvolume {
         &self.subvolume
     }
 
@@ -199,14 +199,14 @@ pub struct Inodes<'a> {
 
 impl Inodes<'_> {
     /// Reads an inode. `ESTALE` where there is none. The caller sees to it that it makes no second object.
-    pub fn get(&self, subvolume: &Arc<Subvolume>, number: ObjectId) -> Result<Arc<Inode>> {
+    pub fn get(&self, subvolume: &Subvolume, number: ObjectId) -> Result<Arc<Inode>> {
         let key = Key::new(number.get(), Kind::INODE_ITEM, 0);
         let attributes = items::get(subvolume.tree(), &key, InodeItem::parse)?;
         Inode::new(subvolume, number, attributes.ok_or(ESTALE)?)
     }
 
     /// The inode of the subvolume's topmost directory.
-    pub fn root(&self, subvolume: &Arc<Subvolume>) -> Result<Arc<Inode>> {
+    pub fn root(&self, subvolume: &Subvolume) -> Result<Arc<Inode>> {
         self.get(subvolume, subvolume.root_directory())
     }
 

@@ -25,7 +25,6 @@ use crate::fs::inode::refs::{self, Name};
 use crate::fs::{FileSystem, Inode, Time};
 use crate::txn::{Handle, Units};
 use entries::NewEntry;
-use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// The names in a file system.
@@ -196,7 +195,7 @@ pub(in crate::fs) fn unlink_units() -> Units {
 
 /// `EXDEV` for inodes of different subvolumes, and for the topmost directory of one, whose name is in another.
 pub(in crate::fs) fn check_same_subvolume(dir: &Inode, inode: &Inode) -> Result {
-    if Arc::ptr_eq(dir.subvolume(), inode.subvolume()) && !inode.is_subvolume_root() {
+    if dir.subvolume().is_same(inode.subvolume()) && !inode.is_subvolume_root() {
         Ok(())
     } else {
         Err(EXDEV)

@@ -6,7 +6,6 @@ use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, New, Time};
 use crate::txn::{Handle, Units};
-use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// One end of a rename.
@@ -168,7 +167,7 @@ fn check_replaceable(moved: &Inode, replaced: &Inode) -> Result {
     if replaced.is_subvolume_root() {
         return Err(ENOTEMPTY);
     }
-    if !Arc::ptr_eq(moved.subvolume(), replaced.subvolume()) {
+    if !moved.subvolume().is_same(replaced.subvolume()) {
         return Err(EXDEV);
     }
     match (

@@ -119,7 +119,6 @@ impl Subvolumes<'_> {
         // As C, by whose tools the key of a snapshot alone has its transaction.
         let key = Key::new(id.get(), Kind::ROOT_ITEM, 0);
         self.insert_root(handle, &key, &item, blank)?;
-        txns.add_tree(handle, tree, key)?;
         self.place(handle, id, new)
     }
 

@@ -16,10 +16,10 @@ use super::names::entries;
 use super::{items, FileSystem, Target};
 use crate::btree::Tree;
 use crate::disk::{Key, Kind, ObjectId, RootItem, RootRef};
-use crate::map::OrdMap;
-use kernel::sync::Arc;
+use crate::registry::{Registered, Registry};
+use crate::txn::OpenTree;
 use latch::prelude::*;
-use latch::{Mutex, MutexGuard, Rank};
+use latch::{Mutex, MutexGuard, NofsScope, Rank};
 
 /// What the root item says that files need.
 #[derive(Clone, Copy)]
@@ -32,9 +32,13 @@ pub(in crate::fs) struct RootFacts {
     pub refs: u32,
 }
 
-/// A subvolume in use.
-pub struct Subvolume {
-    tree: Arc<Tree>,
+/// A subvolume in use. It is in memory as long as there is one of these, and all of one subvolume share what is known of it.
+#[derive(Clone)]
+pub struct Subvolume(Registered<ObjectId, InUse>);
+
+/// What is known of a subvolume in use.
+struct InUse {
+    tree: OpenTree,
     root_directory: ObjectId,
     read_only: bool,
     inode_numbers: Numbers,
@@ -62,46 +66,39 @@ impl RootFacts {
 }
 
 impl Subvolume {
-    /// A subvolume by its tree and its root item.
-    pub(in crate::fs) fn new(tree: Arc<Tree>, facts: RootFacts) -> Result<Arc<Self>> {
-        let subvolume = Self {
-            tree,
-            root_directory: facts.root_directory,
-            read_only: facts.read_only,
-            inode_numbers: Numbers::new(Rank::NextInode)?,
-            orphans: Mutex::new(false, Rank::Orphans)?,
-        };
-        Ok(Arc::new(subvolume, GFP_KERNEL)?)
-    }
-
-    /// The tree's id.
+    /// The subvolume's id, which is its tree's.
     pub fn id(&self) -> ObjectId {
-        self.tree.owner()
+        self.0.key()
     }
 
     /// The tree.
-    pub fn tree(&self) -> &Arc<Tree> {
-        &self.tree
+    pub fn tree(&self) -> &Tree {
+        &self.0.tree
     }
 
     /// The inode number of the directory at the top, 256.
     pub fn root_directory(&self) -> ObjectId {
-        self.root_directory
+        self.0.root_directory
     }
 
     /// Whether changes are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        self.0.read_only
+    }
+
+    /// Whether both are the same subvolume.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
     }
 
     /// Takes a number for a new inode. `ENOSPC` after the last.
     pub(in crate::fs) fn take_inode_number(&self) -> Result<ObjectId> {
-        self.inode_numbers.take(&self.tree)
+        self.0.inode_numbers.take(self.tree())
     }
 
     /// Waits until nobody cleans orphans, and tells whether somebody did.
     pub(in crate::fs) fn lock_orphans(&self) -> MutexGuard<'_, bool> {
-        self.orphans.lock()
+        self.0.orphans.lock()
     }
 }
 
@@ -142,8 +139,9 @@ impl Numbers {
 
 /// The subvolumes in use.
 pub(super) struct Opened {
-    /// All users of one share it. Outside tree block locks.
-    by_id: Mutex<OrdMap<ObjectId, Arc<Subvolume>>>,
+    by_id: Registry<ObjectId, InUse>,
+    /// Held from reading a root item until its subvolume is among those in use. Outside tree block locks.
+    opening: Mutex<()>,
     /// The ids for new ones.
     ids: Numbers,
 }
@@ -152,7 +150,8 @@ impl Opened {
     /// None yet.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
-            by_id: Mutex::new(OrdMap::new(), Rank::Subvolumes)?,
+            by_id: Registry::new(Rank::Subvolumes, |_| true)?,
+            opening: Mutex::new((), Rank::SubvolumeOpening)?,
             ids: Numbers::new(Rank::NextSubvolume)?,
         })
     }
@@ -166,7 +165,7 @@ pub struct Subvolumes<'a> {
 
 impl Subvolumes<'_> {
     /// The subvolume that is mounted when no other is named.
-    pub fn default(&self) -> Result<Arc<Subvolume>> {
+    pub fn default(&self) -> Result<Subvolume> {
         let found = entries::find(self.fs.root_tree(), ObjectId::ROOT_TREE_DIR, b"default")?;
         let id = match found {
             Some(Target::Subvolume(id)) => id,
@@ -176,23 +175,41 @@ impl Subvolumes<'_> {
             .map_err(missing("default subvolume is missing", id))
     }
 
-    /// The subvolume with this id, the same object for every caller. `ENOENT` for one that is not there or is being
-    /// deleted.
-    pub fn get(&self, id: ObjectId) -> Result<Arc<Subvolume>> {
+    /// The subvolume with this id. `ENOENT` for one that is not there or is being deleted.
+    pub fn get(&self, id: ObjectId) -> Result<Subvolume> {
         if !id.is_subvolume() {
             return Err(ENOENT);
         }
-        let mut subvolumes = self.fs.opened.by_id.lock();
-        if let Some(subvolume) = subvolumes.get(&id) {
-            return Ok(subvolume.clone());
+        let opened = &self.fs.opened;
+        if let Some(subvolume) = opened.by_id.get(&id) {
+            return Ok(Subvolume(subvolume));
         }
+        // Memory reclaim may let subvolumes go, and deletes files.
+        let _nofs = NofsScope::enter();
+        let _opening = opened.opening.lock();
+        if let Some(subvolume) = opened.by_id.get(&id) {
+            return Ok(Subvolume(subvolume));
+        }
+        opened.by_id.add(id, self.open(id)?).map(Subvolume)
+    }
+
+    fn open(&self, id: ObjectId) -> Result<InUse> {
         let facts = RootFacts::read(self.fs.root_tree(), id)?;
         if facts.refs == 0 {
             return Err(ENOENT);
         }
-        let subvolume = Subvolume::new(self.fs.transactions().tree(id)?, facts)?;
-        subvolumes.insert(id, subvolume.clone())?;
-        Ok(subvolume)
+        Ok(InUse {
+            tree: self.fs.transactions().tree(id)?,
+            root_directory: facts.root_directory,
+            read_only: facts.read_only,
+            inode_numbers: Numbers::new(Rank::NextInode)?,
+            orphans: Mutex::new(false, Rank::Orphans)?,
+        })
+    }
+
+    /// How many are in memory.
+    pub fn in_use(&self) -> usize {
+        self.fs.opened.by_id.len()
     }
 
     /// Whether `child` has its place at this name of this directory, rather than where the snapshot was taken from.

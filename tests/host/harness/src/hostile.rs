@@ -113,15 +113,16 @@ fn on_mounted(image: Image, access: Access, use_it: impl FnOnce(&Arc<Mounted>) -
 
 /// Reads every item of every tree; the first error, after all trees were tried.
 fn walk_trees(mounted: &Mounted) -> Result {
-    let mut numbers = BTreeSet::from([ObjectId::ROOT_TREE, ObjectId::CHUNK_TREE]);
+    let mut numbers = BTreeSet::new();
     let mut left = MAX_ITEMS;
-    let root = mounted.txns.tree(ObjectId::ROOT_TREE)?;
+    let root = mounted.txns.required_tree(ObjectId::ROOT_TREE)?;
     let mut result = walk_tree(&root, &mut left, |key| {
         if key.kind == Kind::ROOT_ITEM {
             numbers.insert(key.objectid);
         }
     });
-    numbers.remove(&ObjectId::ROOT_TREE);
+    let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE)?;
+    result = result.and(walk_tree(&chunks, &mut left, |_| ()));
     for number in numbers {
         let tree = match mounted.txns.tree(number) {
             // Half deleted.

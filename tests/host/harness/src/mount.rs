@@ -34,7 +34,7 @@ pub struct Mounted {
     /// The files.
     pub fs: Arc<FileSystem>,
     /// The top of the files.
-    pub subvolume: Arc<Subvolume>,
+    pub subvolume: Subvolume,
     /// Held from the allocation of file data to the end of its write: on sequential zones data goes where the write
     /// pointer is, and here nobody appends.
     pub data_order: std::sync::Mutex<()>,

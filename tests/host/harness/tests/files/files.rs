@@ -22,7 +22,7 @@ pub(crate) const SECTOR: u64 = 4096;
 pub(crate) struct Files {
     pub mounted: Mounted,
     pub fs: Arc<FileSystem>,
-    pub top: Arc<Subvolume>,
+    pub top: Subvolume,
     pub root: Arc<Inode>,
 }
 

@@ -77,7 +77,7 @@ fn a_subvolume_is_made() {
 /// A subvolume and what its files should hold.
 struct Side {
     root: Arc<Inode>,
-    subvolume: Arc<Subvolume>,
+    subvolume: Subvolume,
     contents: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

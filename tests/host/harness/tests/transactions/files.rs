@@ -9,7 +9,7 @@ use engine::disk::raw::{
 use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId, Uuid};
 use engine::fs;
 use engine::space::DataExtent;
-use engine::txn::{Handle, Transactions, Units};
+use engine::txn::{Handle, OpenTree, Transactions, Units};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ pub(crate) struct File {
 /// The files of the top level subvolume.
 pub(crate) struct Files<'a> {
     txns: &'a Arc<Transactions>,
-    tree: Arc<Tree>,
+    tree: OpenTree,
     checksums: Arc<Tree>,
     next: AtomicU64,
     in_order: Mutex<()>,
@@ -47,7 +47,7 @@ impl<'a> Files<'a> {
     /// The files of a subvolume.
     pub(crate) fn of(txns: &'a Arc<Transactions>, subvolume: ObjectId) -> Self {
         let tree = txns.tree(subvolume).unwrap();
-        let checksums = txns.tree(ObjectId::CSUM_TREE).unwrap();
+        let checksums = txns.required_tree(ObjectId::CSUM_TREE).unwrap();
         let last = Key::new(ROOT_DIR, Kind::DIR_INDEX, u64::MAX);
         let last = tree.floor(&last, |key, _| match key.kind {
             Kind::DIR_INDEX => key.offset,

@@ -206,7 +206,7 @@ fn system_groups(volume: &Volume) -> BTreeSet<u64> {
 /// Changes the chunk tree and writes it out in turns, in one transaction, until it needs another system chunk.
 fn use_up_system_group(txns: &Transactions, store: &HostStore<OnVolume>) {
     let before = system_groups(txns.volume());
-    let tree = txns.tree(ObjectId::CHUNK_TREE).unwrap();
+    let tree = txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
     let device = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, 1);
     for _ in 0..2000 {
         let handle = txns.start(Units::updates(1)).unwrap();
@@ -267,7 +267,7 @@ fn the_chunk_tree_moves_from_group_to_group() {
     let volume = mounted.txns.volume().clone();
     let mut homes = BTreeSet::new();
     for _ in 0..3 {
-        let tree = mounted.txns.tree(ObjectId::CHUNK_TREE).unwrap();
+        let tree = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
         let device = Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, 1);
         for _ in 0..700 {
             let handle = mounted.txns.start(Units::updates(1)).unwrap();
