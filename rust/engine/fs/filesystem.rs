@@ -122,7 +122,7 @@ impl FileSystem {
     }
 
     /// Where roots are.
-    pub(super) fn root_tree(&self) -> &Tree {
+    pub(super) fn root_tree(&self) -> &Arc<Tree> {
         &self.root_tree
     }
 

@@ -2,6 +2,7 @@
 //! The right to change trees.
 
 use super::context::{Context, Joined};
+use super::deferred::{AtCommit, Deferred};
 use super::join::Joiner;
 use super::run_refs::Limit;
 use super::shared::Shared;
@@ -93,6 +94,18 @@ impl Handle {
         let shared = self.shared.clone();
         drop(self);
         shared.commit()
+    }
+
+    /// Ends the handle and commits its transaction, and with it what `work` changes once nobody is in it any more. That is
+    /// paid from what the handle has reserved. Durable on return.
+    pub fn commit_with(self, work: KBox<dyn AtCommit>) -> Result {
+        let rest = self.reservation.split(self.reservation.bytes());
+        let deferred = Deferred {
+            work,
+            reservation: rest.unwrap_or_else(|| self.shared.space.reserve_nothing(Class::Metadata)),
+        };
+        self.transaction.defer(deferred)?;
+        self.commit()
     }
 
     /// Gives up the transaction: the volume becomes read-only and nothing of it reaches a superblock.

@@ -16,6 +16,7 @@
 //! | `refs/`        | delayed references: who references which extent                                       |
 //! | `context`      | a transaction as the trees see it                                                     |
 //! | `run_refs`     | running delayed references: from the queue to the trees                               |
+//! | `deferred`     | [`AtCommit`]: what is left to a commit, because it must see no change by half         |
 //! | `commit/`      | from the running transaction to a superblock                                          |
 //! | `chunks`       | making chunks and removing empty ones                                                 |
 //! | `leaving`      | removed chunks whose device ranges are not free yet                                   |
@@ -37,6 +38,7 @@ mod chunks;
 mod commit;
 mod context;
 mod counters;
+mod deferred;
 mod handle;
 mod join;
 mod leaving;
@@ -55,6 +57,7 @@ mod units;
 
 pub use crate::space::Discard;
 pub use counters::{Clock, Counters};
+pub use deferred::AtCommit;
 pub use handle::Handle;
 pub use options::{Access, LogTree, Options, Roots, Witness};
 pub use roots::OpenTree;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One transaction: what it has changed so far.
 
+use super::deferred::Deferred;
 use super::ranges::Ranges;
 use super::refs::Queue;
 use crate::disk::{Generation, Logical, TreeId};
@@ -29,10 +30,11 @@ pub(super) struct Transaction {
     changed: AtomicBool,
 }
 
-/// Which blocks and trees a transaction changed.
+/// Which blocks and trees a transaction changed, and what its commit is to change.
 struct Record {
     blocks: Ranges,
     trees: OrdMap<TreeId, Touched>,
+    deferred: KVVec<Deferred>,
 }
 
 /// A changed tree.
@@ -75,6 +77,7 @@ impl Transaction {
         let record = Record {
             blocks: Ranges::new(),
             trees: OrdMap::new(),
+            deferred: KVVec::new(),
         };
         let transaction = Self {
             generation,
@@ -117,6 +120,17 @@ impl Transaction {
     /// Takes a tree whose root item is behind, starting after `after`.
     pub(super) fn take_stale(&self, after: TreeId) -> Option<(TreeId, Touched)> {
         self.record.lock().take_stale(after)
+    }
+
+    /// Leaves a change to the commit.
+    pub(super) fn defer(&self, deferred: Deferred) -> Result {
+        self.changed.store(true, Ordering::Release);
+        Ok(self.record.lock().deferred.push(deferred, GFP_NOFAIL)?)
+    }
+
+    /// Takes a change that was left to the commit.
+    pub(super) fn take_deferred(&self) -> Option<Deferred> {
+        self.record.lock().deferred.pop()
     }
 
     /// The first range of the blocks it allocated at or behind `from`. For walking them: the lock is not kept, as
@@ -171,6 +185,7 @@ mod tests {
         let mut record = Record {
             blocks: Ranges::new(),
             trees: OrdMap::new(),
+            deferred: KVVec::new(),
         };
         let (first, second) = (ObjectId::FS_TREE, ObjectId::FIRST_FREE);
         let changes = [

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making subvolumes, empty or as snapshots: a tree, its root item, its place in both directions and in a directory, and
 //! its UUID.
+//!
+//! A snapshot is made inside the commit: nobody has a handle there, so it holds no change by half.
 
 use super::{Subvolume, Subvolumes};
 use crate::btree::{Allocate, Tree, Writer};
@@ -8,15 +10,18 @@ use crate::disk::{self, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Ki
 use crate::disk::{Place, RootExtension, RootItem, RootRef, Uuid, UuidItem};
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
-use crate::fs::{items, Side, Time};
-use crate::txn::{Handle, Units};
+use crate::fs::{items, Inode, Time};
+use crate::txn::{AtCommit, Handle, OpenTree, Units};
+use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// A subvolume to be made.
 #[derive(Clone, Copy)]
 pub struct NewSubvolume<'a> {
-    /// Where its name goes. The caller has the directory locked.
-    pub place: Side<'a>,
+    /// The directory that its name goes to. The caller has it locked.
+    pub dir: &'a Arc<Inode>,
+    /// Its name there.
+    pub name: &'a [u8],
     /// A UUID that no other subvolume has.
     pub uuid: Uuid,
     /// The time of its making, and the directory's mtime and ctime.
@@ -50,31 +55,45 @@ impl Subvolumes<'_> {
         if FileType::of_mode(topmost.mode) != Some(FileType::Directory) {
             return Err(EINVAL);
         }
-        let handle = self.begin(new)?;
-        let id = self.take_id()?;
-        or_abort(&handle, self.create_in(&handle, id, new, topmost))?;
-        self.make_durable(handle)?;
-        Ok(id)
+        let (handle, making) = self.begin(new)?;
+        or_abort(&handle, making.create(&handle, topmost))?;
+        handle.commit()?;
+        Ok(making.id)
     }
 
-    /// Makes a subvolume that has all that `source` has in its tree now, and commits; what is written to a file and not
-    /// finished is not among it. Nobody may have a handle that changes `source` meanwhile, not even to finish a write:
-    /// half of that change would be in the snapshot for good. Errors as of [`Self::create`].
+    /// Makes a subvolume that has all that `source` has in its tree when this commits: each change of others as a whole or
+    /// not at all. What is written to a file and not finished is not among it. Errors as of [`Self::create`].
     pub fn snapshot(&self, source: &Subvolume, new: &NewSubvolume<'_>) -> Result<ObjectId> {
-        let handle = self.begin(new)?;
-        let id = self.take_id()?;
-        or_abort(&handle, self.snapshot_in(&handle, id, source, new))?;
-        self.make_durable(handle)?;
+        let (handle, making) = self.begin(new)?;
+        let id = making.id;
+        let source = source.clone();
+        handle.commit_with(KBox::new(Snapshot { source, making }, GFP_NOFAIL)?)?;
         Ok(id)
     }
 
     /// Refuses what cannot be made, before anything is changed.
-    fn begin(&self, new: &NewSubvolume<'_>) -> Result<Handle> {
-        let Side { dir, name } = new.place;
+    fn begin(&self, new: &NewSubvolume<'_>) -> Result<(Handle, Making)> {
+        let NewSubvolume { dir, name, .. } = *new;
         entries::check_name(name)?;
+        let uuids = match self.fs.transactions().tree(ObjectId::UUID_TREE) {
+            Err(error) if error == ENOENT => None,
+            tree => Some(tree?),
+        };
         let handle = self.fs.start(dir.subvolume(), units())?;
         entries::check_room(dir.subvolume().tree(), dir.number(), name)?;
-        Ok(handle)
+        let mut copy = KVec::new();
+        copy.extend_from_slice(name, GFP_NOFAIL)?;
+        let making = Making {
+            root_tree: self.fs.root_tree().clone(),
+            uuids,
+            id: self.take_id()?,
+            dir: dir.clone(),
+            name: copy,
+            index: dir.take_index()?,
+            uuid: new.uuid,
+            now: new.now,
+        };
+        Ok((handle, making))
     }
 
     /// Takes an id. `ENOSPC` after the last.
@@ -86,55 +105,37 @@ impl Subvolumes<'_> {
             Err(ENOSPC)
         }
     }
+}
 
-    fn make_durable(&self, handle: Handle) -> Result {
-        drop(handle);
-        self.fs.transactions().commit()
-    }
+/// A subvolume that is being made, with all that this takes.
+struct Making {
+    root_tree: Arc<Tree>,
+    /// Where the volume keeps UUIDs, if it does.
+    uuids: Option<OpenTree>,
+    id: ObjectId,
+    dir: Arc<Inode>,
+    name: KVec<u8>,
+    /// The entry's index in the directory.
+    index: u64,
+    uuid: Uuid,
+    now: Time,
+}
 
-    fn create_in(
-        &self,
-        handle: &Handle,
-        id: ObjectId,
-        new: &NewSubvolume<'_>,
-        topmost: &Topmost,
-    ) -> Result {
-        let txns = self.fs.transactions();
-        let tree = Tree::create(txns.store().clone(), id, handle)?;
-        insert_topmost(&tree, handle, topmost, new.now)?;
-        let item = RootItem {
-            generation: handle.generation(),
-            root_dir: ObjectId::FIRST_FREE,
-            addr: tree.root_pointer().addr,
-            level: tree.root_pointer().level,
-            // The commit adds the block.
-            bytes_used: 0,
-            last_snapshot: Generation::new(0),
-            flags: 0,
-            refs: 1,
-            drop_progress: None,
-            extended: Some(extension(handle, new, Uuid::NIL)),
-        };
-        let blank = RootItem::blank(self.fs.format().node_size)?;
-        // As C, by whose tools the key of a snapshot alone has its transaction.
-        let key = Key::new(id.get(), Kind::ROOT_ITEM, 0);
-        self.insert_root(handle, &key, &item, blank)?;
-        self.place(handle, id, new)
-    }
+/// A snapshot that waits for the commit.
+struct Snapshot {
+    source: Subvolume,
+    making: Making,
+}
 
-    fn snapshot_in(
-        &self,
-        handle: &Handle,
-        id: ObjectId,
-        source: &Subvolume,
-        new: &NewSubvolume<'_>,
-    ) -> Result {
-        let root = source.tree().snapshot(handle, id)?;
-        let (of_source, bytes) = self.note_snapshot(handle, source)?;
+impl AtCommit for Snapshot {
+    fn run(&self, txn: &dyn Allocate) -> Result {
+        let Self { source, making } = self;
+        let root = source.tree().snapshot(txn, making.id)?;
+        let (of_source, bytes) = making.note_snapshot(txn, source.id())?;
         let source_uuid = of_source.extended.map_or(Uuid::NIL, |it| it.uuid);
-        let node_size = u64::from(self.fs.format().node_size);
+        let node_size = u64::from(making.root_tree.store().node_size());
         let item = RootItem {
-            generation: handle.generation(),
+            generation: root.generation,
             addr: root.addr,
             level: root.level,
             // The commit adds the copied root.
@@ -142,26 +143,50 @@ impl Subvolumes<'_> {
             flags: 0,
             refs: 1,
             drop_progress: None,
-            extended: Some(extension(handle, new, source_uuid)),
+            extended: Some(making.extension(txn, source_uuid)),
             ..of_source
         };
-        let key = Key::new(id.get(), Kind::ROOT_ITEM, handle.generation().get());
-        self.insert_root(handle, &key, &item, bytes)?;
-        self.place(handle, id, new)
+        making.enter(txn, txn.generation().get(), &item, bytes)
+    }
+}
+
+impl Making {
+    /// Makes an empty one.
+    fn create(&self, txn: &dyn Allocate, topmost: &Topmost) -> Result {
+        let store = self.root_tree.store();
+        let tree = Tree::create(store.clone(), self.id, txn)?;
+        insert_topmost(&tree, txn, topmost, self.now)?;
+        let root = tree.root_pointer();
+        let item = RootItem {
+            generation: root.generation,
+            root_dir: ObjectId::FIRST_FREE,
+            addr: root.addr,
+            level: root.level,
+            // The commit adds the block.
+            bytes_used: 0,
+            last_snapshot: Generation::new(0),
+            flags: 0,
+            refs: 1,
+            drop_progress: None,
+            extended: Some(self.extension(txn, Uuid::NIL)),
+        };
+        let blank = RootItem::blank(store.node_size())?;
+        // As C, by whose tools the key of a snapshot alone has its transaction.
+        self.enter(txn, 0, &item, blank)
     }
 
     /// Writes into the source's root item when its last snapshot was, and gives the item.
-    fn note_snapshot(&self, handle: &Handle, source: &Subvolume) -> Result<(RootItem, RootBytes)> {
-        let tree = self.fs.root_tree();
-        let mut writer = Writer::new(tree, handle);
-        writer.seek_floor(&Key::new(source.id().get(), Kind::ROOT_ITEM, u64::MAX))?;
+    fn note_snapshot(&self, txn: &dyn Allocate, source: ObjectId) -> Result<(RootItem, RootBytes)> {
+        let tree = &self.root_tree;
+        let mut writer = Writer::new(tree, txn);
+        writer.seek_floor(&Key::new(source.get(), Kind::ROOT_ITEM, u64::MAX))?;
         let (key, bytes) = items::here(&mut writer)?;
-        if (key.objectid, key.kind) != (source.id(), Kind::ROOT_ITEM) {
+        if (key.objectid, key.kind) != (source, Kind::ROOT_ITEM) {
             let flaw = Flaw::missing("subvolume has no root item");
-            return Err(flaw.at(Place::Tree(source.id().into())).report());
+            return Err(flaw.at(Place::Tree(source.into())).report());
         }
         let mut item = RootItem::parse(bytes).map_err(items::flawed(tree, &key))?;
-        item.last_snapshot = handle.generation();
+        item.last_snapshot = txn.generation();
         // An item of the old size grows; what it lacked is zero.
         let bytes = writer.resize_here(RootItem::SIZE)?;
         item.write_to(bytes)?;
@@ -172,73 +197,67 @@ impl Subvolumes<'_> {
         Ok((item, copy))
     }
 
-    /// Inserts the root item of a new subvolume.
-    fn insert_root(
+    /// Enters the subvolume everywhere: its root item, its place and its UUID.
+    fn enter(
         &self,
-        handle: &Handle,
-        key: &Key,
+        txn: &dyn Allocate,
+        key_offset: u64,
         item: &RootItem,
         mut bytes: RootBytes,
     ) -> Result {
         item.write_to(&mut bytes)?;
-        self.fs.root_tree().insert(handle, key, &bytes)
+        let key = Key::new(self.id.get(), Kind::ROOT_ITEM, key_offset);
+        self.root_tree.insert(txn, &key, &bytes)?;
+        self.place(txn)?;
+        let Some(uuids) = &self.uuids else {
+            return Ok(());
+        };
+        let fill = |item: &mut [u8]| UuidItem(self.id).write_to(item);
+        items::append(uuids, txn, &UuidItem::key(&self.uuid), UuidItem::SIZE, fill)
     }
 
-    /// Gives a new subvolume its place.
-    fn place(&self, handle: &Handle, id: ObjectId, new: &NewSubvolume<'_>) -> Result {
-        let Side { dir, name } = new.place;
+    /// Gives the subvolume its place.
+    fn place(&self, txn: &dyn Allocate) -> Result {
+        let (dir, name) = (&self.dir, &self.name[..]);
         let (tree, parent) = (dir.subvolume().tree(), dir.subvolume().id());
-        let index = dir.take_index()?;
         let reference = RootRef {
             dir: dir.number(),
-            sequence: index,
+            sequence: self.index,
             name,
         };
-        let to_child = Key::new(parent.get(), Kind::ROOT_REF, id.get());
-        let to_parent = Key::new(id.get(), Kind::ROOT_BACKREF, parent.get());
+        let to_child = Key::new(parent.get(), Kind::ROOT_REF, self.id.get());
+        let to_parent = Key::new(self.id.get(), Kind::ROOT_BACKREF, parent.get());
         for key in [to_child, to_parent] {
             let fill = |item: &mut [u8]| reference.write_to(item);
             let len = reference.encoded_len();
-            self.fs.root_tree().insert_with(handle, &key, len, fill)??;
+            self.root_tree.insert_with(txn, &key, len, fill)??;
         }
         let entry = NewEntry {
             dir: dir.number(),
             name,
-            index,
-            target: disk::Target::Subvolume(id),
+            index: self.index,
+            target: disk::Target::Subvolume(self.id),
             file_type: FileType::Directory,
         };
-        entries::add(tree, handle, &entry)?;
-        dir.change_names(handle, |size| entries::grown(size, name), new.now)?;
-        self.note_uuid(handle, id, &new.uuid)
+        entries::add(tree, txn, &entry)?;
+        dir.change_names(txn, |size| entries::grown(size, name), self.now)
     }
 
-    /// Enters the UUID, where the volume has a tree for them.
-    fn note_uuid(&self, handle: &Handle, id: ObjectId, uuid: &Uuid) -> Result {
-        let tree = match self.fs.transactions().tree(ObjectId::UUID_TREE) {
-            Ok(tree) => tree,
-            Err(error) if error == ENOENT => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let fill = |item: &mut [u8]| UuidItem(id).write_to(item);
-        items::append(&tree, handle, &UuidItem::key(uuid), UuidItem::SIZE, fill)
-    }
-}
-
-fn extension(handle: &Handle, new: &NewSubvolume<'_>, parent_uuid: Uuid) -> RootExtension {
-    let never = Generation::new(0);
-    RootExtension {
-        uuid: new.uuid,
-        parent_uuid,
-        received_uuid: Uuid::NIL,
-        ctransid: handle.generation(),
-        otransid: handle.generation(),
-        stransid: never,
-        rtransid: never,
-        ctime: new.now,
-        otime: new.now,
-        stime: Time::default(),
-        rtime: Time::default(),
+    fn extension(&self, txn: &dyn Allocate, parent_uuid: Uuid) -> RootExtension {
+        let never = Generation::new(0);
+        RootExtension {
+            uuid: self.uuid,
+            parent_uuid,
+            received_uuid: Uuid::NIL,
+            ctransid: txn.generation(),
+            otransid: txn.generation(),
+            stransid: never,
+            rtransid: never,
+            ctime: self.now,
+            otime: self.now,
+            stime: Time::default(),
+            rtime: Time::default(),
+        }
     }
 }
 

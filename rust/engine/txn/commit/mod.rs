@@ -8,6 +8,7 @@ mod superblock;
 use crate::btree::WriteMode;
 use crate::disk::{Bug, Generation, Key, Logical, ObjectId, TreeId};
 use crate::txn::context::Context;
+use crate::txn::deferred::Deferred;
 use crate::txn::join::{Joining, Next, Phase};
 use crate::txn::run_refs::Limit;
 use crate::txn::shared::Shared;
@@ -79,6 +80,7 @@ impl Shared {
             self.write_ahead(transaction);
         }
         self.close(times)?;
+        self.run_deferred(&context)?;
         let superblock = self.finish(&context)?;
         transaction.reservation.give_back(u64::MAX);
         self.joining.lock().unblock();
@@ -120,6 +122,18 @@ impl Shared {
             self.moved.wait(joining);
         }
         joining.aborted.map_or(Ok(()), Err)
+    }
+
+    /// Makes the changes that handles left to the commit. Nobody else is in.
+    fn run_deferred(&self, context: &Context<'_>) -> Result {
+        let transaction = context.transaction();
+        while let Some(Deferred { work, reservation }) = transaction.take_deferred() {
+            context.make_wanted_chunk()?;
+            self.write_root_items(context)?;
+            work.run(&Context::new(self, transaction, &reservation))?;
+            transaction.reservation.merge(reservation);
+        }
+        Ok(())
     }
 
     /// Brings all trees that describe other trees up to date, and makes the superblock. Nobody else is in.

@@ -10,4 +10,5 @@ mod memory;
 mod names;
 mod promises;
 mod sharing;
+mod subvolumes;
 mod tasks;

@@ -34,10 +34,8 @@ fn named<'a>(files: &'a Files, name: &'a str) -> NewSubvolume<'a> {
     }
     let dir = &files.root;
     NewSubvolume {
-        place: engine::fs::Side {
-            dir,
-            name: name.as_bytes(),
-        },
+        dir,
+        name: name.as_bytes(),
         uuid: Uuid(uuid),
         now: NOW,
     }

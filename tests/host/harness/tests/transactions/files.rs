@@ -283,17 +283,14 @@ impl<'a> Files<'a> {
     }
 
     /// Makes the subvolume `id`, the next one, as a snapshot of this one, with an entry in this one's root directory.
-    /// Nobody else is at work.
     pub(crate) fn snapshot(&self, id: ObjectId, name: &str) -> Result {
         let options = fs::Options::new(fs::Access::ReadWrite);
         let fs = fs::FileSystem::open(self.txns.clone(), options)?;
         let source = fs.subvolumes().get(self.tree.owner())?;
         let dir = fs.inodes().root(&source)?;
         let new = fs::NewSubvolume {
-            place: fs::Side {
-                dir: &dir,
-                name: name.as_bytes(),
-            },
+            dir: &dir,
+            name: name.as_bytes(),
             uuid: Uuid([id.get() as u8; 16]),
             now: fs::Time::default(),
         };
