@@ -167,10 +167,8 @@ impl RootItem {
 #[inline(never)]
 fn old_root_item(bytes: &[u8]) -> Result<RootItem, Flaw> {
     let full = RootItem::grown(bytes)?;
-    match RawRootItem::ref_from_bytes(&full) {
-        Ok(raw) => raw.try_into(),
-        Err(_) => Err(Flaw::new("root item has a wrong size", len64(bytes), 439)),
-    }
+    let raw: &RawRootItem = zerocopy::transmute_ref!(&full);
+    raw.try_into()
 }
 
 impl TryFrom<&RawRootItem> for RootItem {
