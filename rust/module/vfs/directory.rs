@@ -137,8 +137,7 @@ impl Directory for Rbtrfs {
                 replaced: target,
                 whiteout: Some(&whiteout),
             },
-            RenameKind::NoReplace if target.is_some() => return Err(EEXIST),
-            RenameKind::NoReplace | RenameKind::Replace => RenameMode::Move {
+            RenameKind::Replace => RenameMode::Move {
                 replaced: target,
                 whiteout: None,
             },

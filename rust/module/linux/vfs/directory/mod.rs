@@ -88,6 +88,7 @@ impl<T: Directory + Attributes> Table<T> {
         llseek: Some(read::seek::<T>),
         read: Some(b::generic_read_dir),
         fsync: Some(file::fsync::<T>),
+        setlease: Some(b::generic_setlease),
         ..pin_init::zeroed()
     };
 }

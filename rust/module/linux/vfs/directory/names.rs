@@ -19,20 +19,18 @@ use latch::NofsScope;
 pub(crate) enum RenameKind {
     /// Replaces what is there.
     Replace,
-    /// What is there would be an error (`RENAME_NOREPLACE`).
-    NoReplace,
     /// Swaps (`RENAME_EXCHANGE`).
     Exchange,
-    /// Leaves a whiteout behind (`RENAME_WHITEOUT`).
+    /// Replaces what is there, and leaves a whiteout behind (`RENAME_WHITEOUT`).
     Whiteout,
 }
 
 impl RenameKind {
-    /// That of the flags of `renameat2`.
+    /// That of the flags of `renameat2`. With `RENAME_NOREPLACE`, alone or with a whiteout, the VFS has seen to it that
+    /// there is nothing to replace.
     fn of(flags: c_uint) -> Result<Self> {
-        match flags {
+        match flags & !b::RENAME_NOREPLACE {
             0 => Ok(Self::Replace),
-            b::RENAME_NOREPLACE => Ok(Self::NoReplace),
             b::RENAME_EXCHANGE => Ok(Self::Exchange),
             b::RENAME_WHITEOUT => Ok(Self::Whiteout),
             _ => Err(EINVAL),

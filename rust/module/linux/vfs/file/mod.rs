@@ -52,6 +52,7 @@ impl<T: Attributes, D: DirectData> Table<T, D> {
         splice_write: Some(b::iter_file_splice_write),
         mmap_prepare: Some(mmap::prepare::<D>),
         fsync: Some(fsync::<T>),
+        setlease: Some(b::generic_setlease),
         fop_flags: b::FOP_BUFFER_RASYNC | b::FOP_BUFFER_WASYNC | b::FOP_DIO_PARALLEL_WRITE,
         ..pin_init::zeroed()
     };
