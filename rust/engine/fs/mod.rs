@@ -35,4 +35,4 @@ pub use filesystem::{Access, FileSystem, Options};
 pub use inode::{Changes, Inode, Inodes, New, NewKind, Times, XattrMode};
 pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;
-pub use subvolume::{NewSubvolume, Subvolume, Subvolumes, Topmost};
+pub use subvolume::{NewSubvolume, Subvolume, SubvolumePlace, Subvolumes, Topmost};

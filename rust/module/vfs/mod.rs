@@ -14,6 +14,7 @@
 //! | `file`         | sizes of regular files                                                       |
 //! | [`attributes`] | stat, setattr                                                                |
 //! | [`xattr`]      | extended attributes                                                          |
+//! | `export`       | file handles                                                                 |
 //! | [`committer`]  | the thread that commits now and then                                         |
 //! | [`counters`]   | what a mount did, in debugfs                                                 |
 //!
@@ -26,6 +27,7 @@ mod attributes;
 mod committer;
 mod counters;
 mod directory;
+mod export;
 mod file;
 mod flags;
 mod mount;

@@ -95,7 +95,7 @@ impl Mount {
     }
 
     /// Makes a new VFS inode from the engine's and lets everybody see it.
-    fn fill(
+    pub(super) fn fill(
         &self,
         mut new: NewInode,
         inode: Arc<engine::fs::Inode>,
@@ -141,7 +141,8 @@ impl Mount {
     }
 }
 
-fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
+/// What the VFS finds an inode by.
+pub(super) fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
     InodeKey {
         subvolume: view.subvolume.id().get(),
         number: number.get(),

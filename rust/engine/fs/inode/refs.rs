@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An inode's names as items beside it: `INODE_REF`, and `INODE_EXTREF` when that is full.
 
+use super::xattr::copied;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{extref_hash, Incompat, Key, Kind, ObjectId};
 use crate::disk::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
 use crate::fs::items;
+use core::ops::ControlFlow;
 use latch::prelude::*;
 
 /// One name of an inode.
@@ -81,6 +83,33 @@ pub(in crate::fs) fn remove(
     };
     let find = |item: &[u8]| items::locate(InodeExtrefs::new(item), extended);
     items::remove(tree, txn, &name.extref_key(), find)
+}
+
+/// A name that an inode has in a directory, `None` where it has none there.
+pub(in crate::fs) fn name_in(
+    tree: &Tree,
+    inode: ObjectId,
+    dir: ObjectId,
+) -> Result<Option<KVec<u8>>> {
+    let plain = Key::new(inode.get(), Kind::INODE_REF, dir.get());
+    let found = items::get(tree, &plain, |item| {
+        items::find(InodeRefs::new(item), |found| Some(copied(found.name)))
+    })?;
+    if let Some(name) = found.flatten() {
+        return name.map(Some);
+    }
+    let mut name = None;
+    let extended = |offset| Key::new(inode.get(), Kind::INODE_EXTREF, offset);
+    tree.scan(extended(0)..=extended(u64::MAX), |key, item| {
+        let in_dir = |found: &InodeExtref<'_>| (found.parent == dir).then(|| copied(found.name));
+        let found = items::find(InodeExtrefs::new(item), in_dir);
+        name = found.map_err(items::flawed(tree, &key))?.transpose()?;
+        Ok(match name {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        })
+    })?;
+    Ok(name)
 }
 
 /// The directory of one name of an inode, `None` where it has none: for a directory the only one.

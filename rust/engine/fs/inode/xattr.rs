@@ -217,7 +217,7 @@ impl Inodes<'_> {
     }
 }
 
-fn copied(bytes: &[u8]) -> Result<KVec<u8>> {
+pub(super) fn copied(bytes: &[u8]) -> Result<KVec<u8>> {
     let mut copy = KVec::new();
     copy.extend_from_slice(bytes, GFP_KERNEL)?;
     Ok(copy)

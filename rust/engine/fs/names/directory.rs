@@ -4,6 +4,7 @@
 use super::entries::{self, Target};
 use super::Names;
 use crate::disk::{DirEntries, Flaw, Key, Kind, ObjectId, DIR_FIRST_INDEX};
+use crate::fs::inode::refs;
 use crate::fs::{items, Inode, Subvolume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -27,6 +28,20 @@ impl Names<'_> {
     pub fn lookup(&self, dir: &Inode, name: &[u8]) -> Result<Option<Target>> {
         entries::check_name(name)?;
         self.lookup_in(dir.subvolume(), dir.number(), name)
+    }
+
+    /// A name that `inode` has in `dir`, its first one. `ENOENT` where it has none there.
+    pub fn name_in(&self, dir: &Inode, inode: &Inode) -> Result<KVec<u8>> {
+        if inode.is_subvolume_root() {
+            let place = self.fs.subvolumes().place_of(inode.subvolume().id())?;
+            let is_here = place.subvolume == dir.subvolume().id() && place.dir == dir.number();
+            return is_here.then_some(place.name).ok_or(ENOENT);
+        }
+        if inode.subvolume().id() != dir.subvolume().id() {
+            return Err(ENOENT);
+        }
+        let tree = inode.subvolume().tree();
+        refs::name_in(tree, inode.number(), dir.number())?.ok_or(ENOENT)
     }
 
     /// Finds a name in the directory with this number.

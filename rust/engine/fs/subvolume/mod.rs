@@ -10,6 +10,7 @@ mod create;
 mod path;
 
 pub use create::{NewSubvolume, Topmost};
+pub use path::SubvolumePlace;
 
 use super::filesystem::missing;
 use super::names::entries;

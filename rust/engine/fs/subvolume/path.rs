@@ -17,6 +17,16 @@ struct Step {
     dir: ObjectId,
 }
 
+/// Where a subvolume has its name.
+pub struct SubvolumePlace {
+    /// The subvolume that it is in.
+    pub subvolume: ObjectId,
+    /// The directory there.
+    pub dir: ObjectId,
+    /// The name in that.
+    pub name: KVec<u8>,
+}
+
 /// A path from its end to its beginning, each name's bytes backwards.
 struct Backwards(KVec<u8>);
 
@@ -33,6 +43,16 @@ impl Backwards {
 }
 
 impl Subvolumes<'_> {
+    /// Where a subvolume has its name. `ENOENT` for the topmost one, and for one that is being deleted.
+    pub fn place_of(&self, id: ObjectId) -> Result<SubvolumePlace> {
+        let (step, subvolume) = subvolume_step(self.fs.root_tree(), id)?;
+        Ok(SubvolumePlace {
+            subvolume,
+            dir: step.dir,
+            name: step.name,
+        })
+    }
+
     /// The path of a subvolume from the topmost one, with a slash before each name. `ENOENT` where it has no place,
     /// `ENAMETOOLONG`.
     pub fn path(&self, id: ObjectId) -> Result<KVec<u8>> {

@@ -172,6 +172,17 @@ impl Inode {
         unsafe { SuperBlock::borrow((*self.as_ptr()).i_sb) }
     }
 
+    /// What it is found by; `None` for an inode that is found by no key.
+    pub(crate) fn key(&self) -> Option<InodeKey> {
+        self.slot().map(|slot| slot.key)
+    }
+
+    /// Tells it from others that had its number before.
+    pub(crate) fn generation(&self) -> u32 {
+        // SAFETY: The inode is alive.
+        unsafe { (*self.as_ptr()).i_generation }
+    }
+
     /// Its number.
     pub(crate) fn number(&self) -> u64 {
         // SAFETY: The inode is alive; the number never changes.

@@ -19,6 +19,7 @@
 //! | [`attributes`]  | calls for attributes of all inodes: `getattr`, `setattr`, times     |
 //! | [`acl`]         | POSIX ACLs                                                          |
 //! | [`xattr`]       | `xattr_handler`                                                     |
+//! | [`export`]      | file handles                                                        |
 //! | [`enospc`]      | a call that finds no space lets delayed data be written out         |
 //! | [`private`]     | what hangs on `s_fs_info`, `i_private`, `fs_private`                |
 
@@ -27,6 +28,7 @@ pub(crate) mod attributes;
 pub(crate) mod dentry;
 pub(crate) mod directory;
 pub(in crate::linux) mod enospc;
+pub(crate) mod export;
 pub(crate) mod file;
 pub(crate) mod inode;
 pub(crate) mod mount;

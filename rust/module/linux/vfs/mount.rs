@@ -56,8 +56,8 @@ pub(crate) struct Statfs {
 
 /// A mounted file system: the payload of its super block.
 pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
-    /// Its extended attributes.
-    type Xattrs: super::xattr::Xattrs;
+    /// Its extended attributes and file handles.
+    type Xattrs: super::xattr::Xattrs + super::export::Export;
 
     /// What the options of one mount call say.
     type Options: Options;
@@ -305,6 +305,8 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
         let this = unsafe {
             (*sb).s_op = &Table::<T>::SUPER;
             (*sb).s_xattr = super::xattr::Table::<T::Xattrs>::handlers().cast();
+            (*sb).s_export_op =
+                core::ptr::from_ref(super::export::Table::<T::Xattrs>::EXPORT).cast();
             SuperBlock::borrow(sb)
         };
         // SAFETY: The super block is new and has no inodes.
