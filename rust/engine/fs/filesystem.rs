@@ -158,7 +158,7 @@ impl FileSystem {
     }
 
     /// Whether new files have checksums.
-    pub(super) fn makes_checksums(&self) -> bool {
+    pub fn makes_checksums(&self) -> bool {
         self.checksums.load(Ordering::Relaxed)
     }
 

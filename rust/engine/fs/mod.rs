@@ -32,7 +32,7 @@ pub use data::{
     MappingKind, NewExtent, OrderedExtent, SectorSums, Short, Truncation, WriteReservation,
 };
 pub use filesystem::{Access, FileSystem, Options};
-pub use inode::{Changes, Inode, Inodes, New, NewKind, Times, XattrMode};
+pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Times, XattrMode};
 pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;
 pub use subvolume::{NewSubvolume, Subvolume, SubvolumePlace, Subvolumes, Topmost};

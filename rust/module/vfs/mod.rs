@@ -13,6 +13,7 @@
 //! | [`directory`]  | names                                                                        |
 //! | `file`         | sizes of regular files                                                       |
 //! | [`attributes`] | stat, setattr                                                                |
+//! | `fileattr`     | the flags of chattr(1)                                                       |
 //! | [`xattr`]      | extended attributes                                                          |
 //! | `export`       | file handles                                                                 |
 //! | [`committer`]  | the thread that commits now and then                                         |
@@ -29,6 +30,7 @@ mod counters;
 mod directory;
 mod export;
 mod file;
+mod fileattr;
 mod flags;
 mod mount;
 mod node;

@@ -21,7 +21,7 @@ use crate::linux::thread::Thread;
 use crate::linux::{BlockDevice, Inode, SuperBlock};
 use core::sync::atomic::{AtomicU32, Ordering};
 use engine::btree::Store;
-use engine::disk::{CompatRo, ObjectId};
+use engine::disk::{CompatRo, Incompat, ObjectId};
 use engine::fs::{self, Subvolume};
 use engine::registry::Registry;
 use engine::txn::{self, LogTree, Roots, Transactions, Witness};
@@ -62,6 +62,11 @@ impl Mount {
     /// The volume.
     pub(crate) fn volume(&self) -> &Volume {
         self.fs.transactions().volume()
+    }
+
+    /// Whether file data are never overwritten in place, whatever a file says.
+    pub(super) fn is_zoned(&self) -> bool {
+        self.volume().format().incompat.contains(Incompat::ZONED)
     }
 
     /// Bytes in a sector.

@@ -10,6 +10,8 @@ use engine::fs;
 use latch::prelude::*;
 
 impl Xattrs for Rbtrfs {
+    const PROPERTIES: &'static CStr = c"btrfs.";
+
     fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize> {
         let value = mount_of(inode)?
             .fs()
@@ -33,6 +35,10 @@ impl Xattrs for Rbtrfs {
             XattrMode::Replace => fs::XattrMode::Replace,
         };
         match value {
+            _ if name.starts_with(Self::PROPERTIES.to_bytes()) => mount
+                .fs()
+                .inodes()
+                .set_property(&this.inode, name, value, mode, now)?,
             Some(value) => mount
                 .fs()
                 .inodes()

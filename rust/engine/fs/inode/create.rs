@@ -43,8 +43,11 @@ pub struct New<'a> {
     /// All four times, and the directory's mtime and ctime.
     pub now: Time,
     /// Extended attributes it is born with (ACLs, security labels): full names and values.
-    pub xattrs: &'a [(&'a [u8], &'a [u8])],
+    pub xattrs: &'a [Xattr<'a>],
 }
+
+/// An extended attribute: its full name and its value.
+pub(super) type Xattr<'a> = (&'a [u8], &'a [u8]);
 
 impl New<'_> {
     /// The type that goes into the directory entry. `EINVAL` where the mode says another than the kind.
@@ -70,6 +73,14 @@ impl New<'_> {
         let xattrs = u32::try_from(self.xattrs.len()).unwrap_or(u32::MAX);
         Units::inserts(xattrs.saturating_add(5)).and(Units::updates(1))
     }
+
+    /// The same, and the property that such a directory hands down.
+    fn units_in(&self, dir: &Inode) -> Units {
+        match dir.attributes().flags.contains(InodeFlags::COMPRESS) {
+            true => self.units().and(Units::inserts(1)),
+            false => self.units(),
+        }
+    }
 }
 
 impl Names<'_> {
@@ -78,7 +89,7 @@ impl Names<'_> {
     pub fn create(&self, dir: &Inode, name: &[u8], new: &New<'_>) -> Result<Arc<Inode>> {
         entries::check_name(name)?;
         self.check_new(new)?;
-        let handle = self.fs.start(dir.subvolume(), new.units())?;
+        let handle = self.fs.start(dir.subvolume(), new.units_in(dir))?;
         self.create_in(&handle, dir, name, new)
     }
 
@@ -95,6 +106,7 @@ impl Names<'_> {
         entries::check_room(tree, dir.number(), name)?;
         let index = dir.take_index()?;
         let inode = self.prepare(handle, dir, new, 1)?;
+        let property = self.property(dir, &inode, new)?;
         let entry = NewEntry {
             dir: dir.number(),
             name,
@@ -103,7 +115,7 @@ impl Names<'_> {
             file_type: new.file_type()?,
         };
         let made = self
-            .insert_inode(handle, &inode, Some(&entry), new)
+            .insert_inode(handle, &inode, Some(&entry), new, property)
             .and_then(|()| entries::add(tree, handle, &entry))
             .and_then(|()| dir.change_names(handle, |size| entries::grown(size, name), new.now));
         or_abort(handle, made)?;
@@ -113,10 +125,11 @@ impl Names<'_> {
     /// Makes an inode without a name, to be linked or evicted (`O_TMPFILE`).
     pub fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Arc<Inode>> {
         self.check_new(new)?;
-        let handle = self.fs.start(dir.subvolume(), new.units())?;
+        let handle = self.fs.start(dir.subvolume(), new.units_in(dir))?;
         let inode = self.prepare(&handle, dir, new, 0)?;
+        let property = self.property(dir, &inode, new)?;
         let made = self
-            .insert_inode(&handle, &inode, None, new)
+            .insert_inode(&handle, &inode, None, new, property)
             .and_then(|()| orphans::add(dir.subvolume().tree(), &handle, inode.number()));
         or_abort(&handle, made)?;
         Ok(inode)
@@ -178,6 +191,17 @@ impl Names<'_> {
         Inode::new(dir.subvolume(), number, attributes)
     }
 
+    /// The property that the new inode gets from its directory.
+    fn property(
+        &self,
+        dir: &Inode,
+        inode: &Inode,
+        new: &New<'_>,
+    ) -> Result<Option<Xattr<'static>>> {
+        let flags = inode.attributes().flags;
+        self.fs.inodes().inherited_property(dir, new.kind, flags)
+    }
+
     /// C: `btrfs_inherit_iflags`, and what the mount options say.
     fn inherited_flags(&self, of_dir: InodeFlags, new: &New<'_>) -> InodeFlags {
         let is_file = matches!(new.kind, NewKind::File);
@@ -206,6 +230,7 @@ impl Names<'_> {
         inode: &Inode,
         entry: Option<&NewEntry<'_>>,
         new: &New<'_>,
+        property: Option<Xattr<'_>>,
     ) -> Result {
         let tree = inode.subvolume().tree();
         let attributes = inode.attributes();
@@ -226,7 +251,7 @@ impl Names<'_> {
             extent.write_to(writer.insert_here(&key, extent.encoded_len())?)?;
         }
         drop(writer);
-        for (name, value) in new.xattrs {
+        for (name, value) in Iterator::chain(new.xattrs.iter().copied(), property) {
             xattr::insert(tree, txn, inode.number(), name, value)?;
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! |--------------|-------------------------------------------------------------------|
 //! | `attributes` | the attributes, and what may be changed of them                    |
 //! | `create`     | making inodes, with a name or without                              |
+//! | `flags`      | an inode's flags, and the property that names its compression        |
 //! | `evict`      | removing inodes that have no name, now or after a crash            |
 //! | `orphans`    | the notes by which a mount finds inodes without names               |
 //! | `refs`       | an inode's names as items beside it                                |
@@ -13,12 +14,14 @@
 mod attributes;
 mod create;
 mod evict;
+mod flags;
 pub(super) mod orphans;
 pub(super) mod refs;
 mod xattr;
 
 pub use attributes::{Changes, Times};
 pub use create::{New, NewKind};
+pub use flags::Compression;
 pub use xattr::XattrMode;
 
 use crate::btree::Allocate;

@@ -91,6 +91,42 @@ impl Rewritten {
     }
 }
 
+/// Sets an attribute of an inode. `EEXIST`, `ENODATA`, `ENOSPC`: nothing was changed then.
+pub(super) fn put(
+    txn: &dyn Allocate,
+    inode: &Inode,
+    name: &[u8],
+    value: &[u8],
+    mode: XattrMode,
+) -> Result {
+    let (tree, key) = (inode.subvolume().tree(), key(inode.number(), name));
+    let found = Rewritten::read(tree, &key, name)?;
+    let in_tree = found.is_some();
+    let mut item = found.unwrap_or_default();
+    match mode {
+        XattrMode::Create if item.existed => return Err(EEXIST),
+        XattrMode::Replace if !item.existed => return Err(ENODATA),
+        _ => {}
+    }
+    item.add(&attribute(txn.generation(), name, value))?;
+    let stored = match in_tree {
+        true => tree.replace(txn, &key, &item.rest),
+        false => tree.insert(txn, &key, &item.rest),
+    };
+    stored.map_err(|error| if error == EOVERFLOW { ENOSPC } else { error })
+}
+
+/// Takes an attribute away from an inode; whether it had it.
+pub(super) fn take(txn: &dyn Allocate, inode: &Inode, name: &[u8]) -> Result<bool> {
+    let (tree, key) = (inode.subvolume().tree(), key(inode.number(), name));
+    let removed = items::remove(tree, txn, &key, |item| {
+        items::locate(DirEntries::new(item), |entry| {
+            (entry.name == name).then_some(())
+        })
+    })?;
+    Ok(removed.is_some())
+}
+
 impl Inodes<'_> {
     /// The value of an extended attribute by its full name.
     pub fn get_xattr(&self, inode: &Inode, name: &[u8]) -> Result<Option<KVec<u8>>> {
@@ -157,22 +193,7 @@ impl Inodes<'_> {
         }
         let units = Units::inserts(1).and(Units::updates(1));
         let handle = self.fs.start(inode.subvolume(), units)?;
-        let tree = inode.subvolume().tree();
-        let key = key(inode.number(), name);
-        let found = Rewritten::read(tree, &key, name)?;
-        let in_tree = found.is_some();
-        let mut item = found.unwrap_or_default();
-        match mode {
-            XattrMode::Create if item.existed => return Err(EEXIST),
-            XattrMode::Replace if !item.existed => return Err(ENODATA),
-            _ => {}
-        }
-        item.add(&attribute(handle.generation(), name, value))?;
-        let stored = match in_tree {
-            true => tree.replace(&handle, &key, &item.rest),
-            false => tree.insert(&handle, &key, &item.rest),
-        };
-        stored.map_err(|error| if error == EOVERFLOW { ENOSPC } else { error })?;
+        put(&handle, inode, name, value, mode)?;
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
         or_abort(&handle, touched)
     }
@@ -180,13 +201,9 @@ impl Inodes<'_> {
     /// Removes an extended attribute. `ENODATA`.
     pub fn remove_xattr(&self, inode: &Inode, name: &[u8], now: Time) -> Result {
         let handle = self.fs.start(inode.subvolume(), Units::updates(2))?;
-        let (tree, key) = (inode.subvolume().tree(), key(inode.number(), name));
-        let removed = items::remove(tree, &handle, &key, |item| {
-            items::locate(DirEntries::new(item), |entry| {
-                (entry.name == name).then_some(())
-            })
-        })?;
-        removed.ok_or(ENODATA)?;
+        if !take(&handle, inode, name)? {
+            return Err(ENODATA);
+        }
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
         or_abort(&handle, touched)
     }

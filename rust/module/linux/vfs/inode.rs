@@ -241,6 +241,17 @@ impl Inode {
         }
     }
 
+    /// Whether changes of its names are synchronous, by the inode or by the mount.
+    pub(super) fn is_dirsync(&self) -> bool {
+        // SAFETY: The inode is alive, and so is its super block.
+        let (of_inode, of_super) = unsafe {
+            let inode = self.as_ptr();
+            ((*inode).i_flags, (*(*inode).i_sb).s_flags)
+        };
+        of_inode & (b::S_SYNC | b::S_DIRSYNC) != 0
+            || of_super as u32 & (b::SB_SYNCHRONOUS | b::SB_DIRSYNC) != 0
+    }
+
     /// Copies attributes into the VFS inode; size and payload are left alone.
     pub(crate) fn mirror(&self, from: &Mirror) {
         let inode = self.as_ptr();

@@ -17,6 +17,7 @@
 //! | [`symlink`]     | symbolic links                                                      |
 //! | [`special`]     | device nodes, pipes, sockets                                        |
 //! | [`attributes`]  | calls for attributes of all inodes: `getattr`, `setattr`, times     |
+//! | [`fileattr`]    | the flags of chattr(1)                                              |
 //! | [`acl`]         | POSIX ACLs                                                          |
 //! | [`xattr`]       | `xattr_handler`                                                     |
 //! | [`export`]      | file handles                                                        |
@@ -30,6 +31,7 @@ pub(crate) mod directory;
 pub(in crate::linux) mod enospc;
 pub(crate) mod export;
 pub(crate) mod file;
+pub(crate) mod fileattr;
 pub(crate) mod inode;
 pub(crate) mod mount;
 mod operations;

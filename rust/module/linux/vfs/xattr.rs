@@ -24,6 +24,8 @@ pub(crate) enum XattrMode {
 
 /// Extended attributes of an inode, by their full names.
 pub(crate) trait Xattrs: 'static {
+    /// The prefix of attributes that are a property of the inode rather than somebody's note.
+    const PROPERTIES: &'static CStr;
     /// Copies the value into `out`; with an empty `out` only its length is asked. `ENODATA`, `ERANGE`.
     fn get(inode: &Inode, name: &[u8], out: &mut [u8]) -> Result<usize>;
     /// Sets the value, or removes it.
@@ -91,7 +93,7 @@ unsafe extern "C" fn set<T: Xattrs>(
 
 /// The list of namespaces, for `s_xattr`.
 #[repr(transparent)]
-pub(super) struct Handlers([*const b::xattr_handler; 4]);
+pub(super) struct Handlers([*const b::xattr_handler; 5]);
 
 // SAFETY: The pointers are to static tables that are never written.
 unsafe impl Sync for Handlers {}
@@ -117,10 +119,12 @@ impl<T: Xattrs> Table<T> {
     const USER: &'static Handler = &Handler(handler::<T>(c"user."));
     const TRUSTED: &'static Handler = &Handler(handler::<T>(c"trusted."));
     const SECURITY: &'static Handler = &Handler(handler::<T>(c"security."));
+    const PROPERTIES: &'static Handler = &Handler(handler::<T>(T::PROPERTIES));
     const ALL: &'static Handlers = &Handlers([
         &Self::SECURITY.0,
         &Self::USER.0,
         &Self::TRUSTED.0,
+        &Self::PROPERTIES.0,
         core::ptr::null(),
     ]);
 

@@ -2,8 +2,9 @@
 
 //! New inodes.
 
-use super::{Directory, NAME_MAX};
+use super::{end, Directory, NAME_MAX};
 use crate::linux::acl;
+use crate::linux::attributes::Attributes;
 use crate::linux::bindings as b;
 use crate::linux::dentry::Dentry;
 use crate::linux::enospc::with_room;
@@ -76,7 +77,7 @@ unsafe fn born(
 /// # Safety
 ///
 /// The VFS lends `dir`, locked, `dentry`, a name in it that stands for nothing, and `idmap`, its mount's, for the call.
-unsafe fn make<T: Directory>(
+unsafe fn make<T: Directory + Attributes>(
     idmap: *mut b::mnt_idmap,
     dir: *mut b::inode,
     dentry: *mut b::dentry,
@@ -92,10 +93,12 @@ unsafe fn make<T: Directory>(
     // SAFETY: By the function's contract.
     let inode = unsafe { born(idmap, dir, mode, kind, create) }?;
     entry.instantiate(inode);
-    Ok(())
+    let _nofs = NofsScope::enter();
+    // SAFETY: By the function's contract.
+    end::<T>(unsafe { Inode::borrow(dir) })
 }
 
-pub(super) unsafe extern "C" fn create<T: Directory>(
+pub(super) unsafe extern "C" fn create<T: Directory + Attributes>(
     idmap: *mut b::mnt_idmap,
     dir: *mut b::inode,
     dentry: *mut b::dentry,
@@ -107,7 +110,7 @@ pub(super) unsafe extern "C" fn create<T: Directory>(
     from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode.into(), NewKind::File) }.map(|()| 0))
 }
 
-pub(super) unsafe extern "C" fn mkdir<T: Directory>(
+pub(super) unsafe extern "C" fn mkdir<T: Directory + Attributes>(
     idmap: *mut b::mnt_idmap,
     dir: *mut b::inode,
     dentry: *mut b::dentry,
@@ -121,7 +124,7 @@ pub(super) unsafe extern "C" fn mkdir<T: Directory>(
     }
 }
 
-pub(super) unsafe extern "C" fn mknod<T: Directory>(
+pub(super) unsafe extern "C" fn mknod<T: Directory + Attributes>(
     idmap: *mut b::mnt_idmap,
     dir: *mut b::inode,
     dentry: *mut b::dentry,
@@ -137,7 +140,7 @@ pub(super) unsafe extern "C" fn mknod<T: Directory>(
     from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, kind) }.map(|()| 0))
 }
 
-pub(super) unsafe extern "C" fn symlink<T: Directory>(
+pub(super) unsafe extern "C" fn symlink<T: Directory + Attributes>(
     idmap: *mut b::mnt_idmap,
     dir: *mut b::inode,
     dentry: *mut b::dentry,

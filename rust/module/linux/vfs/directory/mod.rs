@@ -26,6 +26,7 @@ pub(crate) use read::{DirContext, EntryKind};
 use super::attributes::Attributes;
 use super::dentry::Dentry;
 use super::file;
+use super::fileattr::{self, Flagged};
 use super::inode::NewInode;
 use super::operations::Common;
 use super::owner::Owner;
@@ -65,10 +66,19 @@ pub(crate) trait Directory: 'static {
     ) -> Result;
 }
 
+/// The end of a call that changed names in `dir`: they are made durable where the directory or the mount says so (C:
+/// `IS_DIRSYNC`).
+fn end<T: Attributes>(dir: &Inode) -> Result {
+    match dir.is_dirsync() {
+        true => T::sync(dir),
+        false => Ok(()),
+    }
+}
+
 /// The calls on directories of `T`.
 struct Table<T>(PhantomData<T>);
 
-impl<T: Directory + Attributes> Table<T> {
+impl<T: Directory + Attributes + Flagged> Table<T> {
     const INODE: b::inode_operations = b::inode_operations {
         lookup: Some(names::lookup::<T>),
         create: Some(create::create::<T>),
@@ -80,6 +90,8 @@ impl<T: Directory + Attributes> Table<T> {
         mknod: Some(create::mknod::<T>),
         rename: Some(names::rename::<T>),
         tmpfile: Some(create::tmpfile::<T>),
+        fileattr_get: Some(fileattr::get::<T>),
+        fileattr_set: Some(fileattr::set::<T>),
         ..Common::<T>::INODE
     };
     const FILE: b::file_operations = b::file_operations {
@@ -95,7 +107,7 @@ impl<T: Directory + Attributes> Table<T> {
 
 impl NewInode {
     /// Makes it a directory.
-    pub(crate) fn set_directory<T: Directory + Attributes>(&mut self) {
+    pub(crate) fn set_directory<T: Directory + Attributes + Flagged>(&mut self) {
         self.set_operations(&Table::<T>::INODE, Some(&Table::<T>::FILE), None);
     }
 }

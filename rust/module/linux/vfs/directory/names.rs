@@ -2,7 +2,8 @@
 
 //! Names of inodes that are there.
 
-use super::{Directory, NAME_MAX};
+use super::{end, Directory, NAME_MAX};
+use crate::linux::attributes::Attributes;
 use crate::linux::bindings as b;
 use crate::linux::dentry::Dentry;
 use crate::linux::enospc::with_room;
@@ -69,7 +70,7 @@ pub(super) unsafe extern "C" fn lookup<T: Directory>(
     }
 }
 
-pub(super) unsafe extern "C" fn link<T: Directory>(
+pub(super) unsafe extern "C" fn link<T: Directory + Attributes>(
     old: *mut b::dentry,
     dir: *mut b::inode,
     new: *mut b::dentry,
@@ -82,11 +83,11 @@ pub(super) unsafe extern "C" fn link<T: Directory>(
         let _nofs = NofsScope::enter();
         with_room(dir, || T::link(inode, dir, new.name()))?;
         new.instantiate(inode.into());
-        Ok(0)
+        end::<T>(dir).map(|()| 0)
     })
 }
 
-pub(super) unsafe extern "C" fn unlink<T: Directory>(
+pub(super) unsafe extern "C" fn unlink<T: Directory + Attributes>(
     dir: *mut b::inode,
     dentry: *mut b::dentry,
 ) -> c_int {
@@ -94,11 +95,12 @@ pub(super) unsafe extern "C" fn unlink<T: Directory>(
         // SAFETY: The VFS lends both for the call, the directory locked.
         let (dir, entry) = unsafe { lent(dir, dentry) };
         let _nofs = NofsScope::enter();
-        T::unlink(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
+        T::unlink(dir, entry.name(), entry.inode().ok_or(ENOENT)?)?;
+        end::<T>(dir).map(|()| 0)
     })
 }
 
-pub(super) unsafe extern "C" fn rmdir<T: Directory>(
+pub(super) unsafe extern "C" fn rmdir<T: Directory + Attributes>(
     dir: *mut b::inode,
     dentry: *mut b::dentry,
 ) -> c_int {
@@ -106,11 +108,12 @@ pub(super) unsafe extern "C" fn rmdir<T: Directory>(
         // SAFETY: The VFS lends both for the call, the directory locked.
         let (dir, entry) = unsafe { lent(dir, dentry) };
         let _nofs = NofsScope::enter();
-        T::rmdir(dir, entry.name(), entry.inode().ok_or(ENOENT)?).map(|()| 0)
+        T::rmdir(dir, entry.name(), entry.inode().ok_or(ENOENT)?)?;
+        end::<T>(dir).map(|()| 0)
     })
 }
 
-pub(super) unsafe extern "C" fn rename<T: Directory>(
+pub(super) unsafe extern "C" fn rename<T: Directory + Attributes>(
     idmap: *mut b::mnt_idmap,
     from_dir: *mut b::inode,
     from: *mut b::dentry,
@@ -127,6 +130,8 @@ pub(super) unsafe extern "C" fn rename<T: Directory>(
         let from = unsafe { lent(from_dir, from) };
         // SAFETY: As above.
         let to = unsafe { lent(to_dir, to) };
-        with_room(from.0, || T::rename(from, to, kind, owner)).map(|()| 0)
+        with_room(from.0, || T::rename(from, to, kind, owner))?;
+        end::<T>(from.0)?;
+        end::<T>(to.0).map(|()| 0)
     })
 }

@@ -17,6 +17,7 @@
 //! | [`lock`]         | the inode's lock as a value                          |
 
 use super::attributes::Attributes;
+use super::fileattr::{self, Flagged};
 use super::inode::NewInode;
 use super::operations::Common;
 use super::{Inode, SuperBlock};
@@ -42,7 +43,12 @@ pub(crate) use resize::resize;
 /// The calls on open files of `T` with data by `D`.
 struct Table<T, D>(PhantomData<(T, D)>);
 
-impl<T: Attributes, D: DirectData> Table<T, D> {
+impl<T: Attributes + Flagged, D: DirectData> Table<T, D> {
+    const INODE: b::inode_operations = b::inode_operations {
+        fileattr_get: Some(fileattr::get::<T>),
+        fileattr_set: Some(fileattr::set::<T>),
+        ..Common::<T>::INODE
+    };
     const FILE: b::file_operations = b::file_operations {
         llseek: Some(llseek::<D>),
         open: Some(open),
@@ -60,9 +66,9 @@ impl<T: Attributes, D: DirectData> Table<T, D> {
 
 impl NewInode {
     /// Makes it a regular file.
-    pub(crate) fn set_regular<T: Attributes, D: DirectData>(&mut self) {
+    pub(crate) fn set_regular<T: Attributes + Flagged, D: DirectData>(&mut self) {
         self.set_operations(
-            &Common::<T>::INODE,
+            &Table::<T, D>::INODE,
             Some(&Table::<T, D>::FILE),
             Some(Tables::<D>::ADDRESS_SPACE),
         );
