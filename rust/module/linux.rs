@@ -28,6 +28,6 @@ use mm::noio;
 pub(crate) use mm::{memory, metadata_pages, Folio, FolioBytes, LockedFolio, Writeback};
 use vfs::{acl, enospc, private};
 pub(crate) use vfs::{
-    attributes, dentry, directory, export, file, fileattr, inode, mount, options, owner,
+    attributes, dentry, directory, export, file, fileattr, inode, ioctl, mount, options, owner,
     super_block, xattr, Inode, SuperBlock,
 };

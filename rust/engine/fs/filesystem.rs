@@ -104,6 +104,15 @@ impl FileSystem {
         self.txns.commit()
     }
 
+    /// Changes the volume's label; durable on return. `EROFS`, `ENOSPC`.
+    pub fn set_label(&self, label: &[u8]) -> Result {
+        self.check_access()?;
+        let handle = self.txns.start(Units::updates(1))?;
+        self.txns.volume().set_label(label);
+        handle.note_superblock();
+        handle.commit()
+    }
+
     /// The transactions under this file system.
     pub fn transactions(&self) -> &Arc<Transactions> {
         &self.txns
@@ -170,12 +179,20 @@ impl FileSystem {
         area.saturating_sub(u64::try_from(overhead).unwrap_or(u64::MAX))
     }
 
+    fn check_access(&self) -> Result {
+        match self.read_only.load(Ordering::Acquire) {
+            true => Err(EROFS),
+            false => Ok(()),
+        }
+    }
+
     /// `EROFS` where nothing may be changed.
     pub(super) fn check_writable(&self, subvolume: &Subvolume) -> Result {
-        if self.read_only.load(Ordering::Acquire) || subvolume.is_read_only() {
-            return Err(EROFS);
+        self.check_access()?;
+        match subvolume.is_read_only() {
+            true => Err(EROFS),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Starts a change of a subvolume.

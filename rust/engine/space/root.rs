@@ -19,6 +19,7 @@ use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
 use crate::volume::{self, Volume};
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -237,6 +238,18 @@ impl Space {
     /// lock may be held.
     pub fn trim_waiting(&self, most: usize) -> Result {
         self.trims.trim_waiting(most)
+    }
+
+    /// Tells the devices of all that is free in a range of addresses, in pieces of `least` bytes or more. Adds to `trimmed`
+    /// how many bytes they were told of; `go_on` is asked between pieces. Talks to devices; no lock may be held.
+    pub fn trim_free(
+        &self,
+        range: Range<u64>,
+        least: u64,
+        go_on: &dyn Fn() -> Result,
+        trimmed: &mut u64,
+    ) -> Result {
+        self.trims.trim_free(range, least, go_on, trimmed)
     }
 
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.

@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// What a device's items say is used, and what is not free before a commit; ascending.
-    fn device_ranges(
+    pub(super) fn device_ranges(
         &self,
         device: &Tree,
         devid: u64,

@@ -89,6 +89,11 @@ impl Handle {
         self.context().add_data(data)
     }
 
+    /// The superblock in memory was changed, which the commit writes even if no tree does.
+    pub fn note_superblock(&self) {
+        self.transaction.note_superblock();
+    }
+
     /// Ends the handle and commits its transaction; durable on return.
     pub fn commit(self) -> Result {
         let shared = self.shared.clone();

@@ -21,6 +21,7 @@
 //! | `chunks`       | making chunks and removing empty ones                                                 |
 //! | `leaving`      | removed chunks whose device ranges are not free yet                                   |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
+//! | `trim`         | telling devices what is unused, on demand                                             |
 //! | `ranges`       | ranges of addresses, ascending, neighbours merged                                     |
 //! | `counters`     | what commits cost                                                                     |
 //!
@@ -53,6 +54,7 @@ mod shared;
 mod shortage;
 mod transaction;
 mod transactions;
+mod trim;
 mod units;
 
 pub use crate::space::Discard;

@@ -91,6 +91,11 @@ impl Transaction {
         Ok(Arc::new(transaction, GFP_NOFAIL)?)
     }
 
+    /// There is something to commit, though no tree changed.
+    pub(super) fn note_superblock(&self) {
+        self.changed.store(true, Ordering::Release);
+    }
+
     /// Whether any tree changed.
     pub(super) fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)

@@ -2,7 +2,8 @@
 //! Where a new chunk goes, and how long it gets. Pure functions of what is in use.
 
 use super::profile::Profile;
-use crate::disk::{BlockGroupFlags, Physical, DEVICE_RESERVED, STRIPE_LEN};
+use crate::disk::{BlockGroupFlags, Physical, DEVICE_RESERVED, STRIPE_LEN, SUPERBLOCK_PLACES};
+use crate::map::insert_in_order;
 use latch::prelude::*;
 
 /// A range of a device that a chunk uses, as DEV_EXTENT items have them.
@@ -71,6 +72,28 @@ fn find_hole(used: &[DeviceRange], start: u64, end: u64, wanted: u64) -> DeviceR
         }
     }
     best
+}
+
+/// Bytes at a superblock's place that chunks leave alone.
+const SUPERBLOCK_ROOM: u64 = STRIPE_LEN;
+
+/// The first unused range of at least `least` bytes at or behind `from` of a device, but for what superblocks stand in.
+/// `used` is ascending.
+pub(super) fn unused_from(
+    mut used: KVVec<DeviceRange>,
+    from: u64,
+    total_bytes: u64,
+    least: u64,
+) -> Result<Option<DeviceRange>> {
+    for place in SUPERBLOCK_PLACES {
+        let range = DeviceRange {
+            start: Physical::new(place),
+            len: SUPERBLOCK_ROOM,
+        };
+        insert_in_order(&mut used, range)?;
+    }
+    let mut holes = Holes::new(&used, from.max(DEVICE_RESERVED), total_bytes);
+    Ok(holes.find(|hole| hole.len >= least))
 }
 
 /// The holes between used ranges.

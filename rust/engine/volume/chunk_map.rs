@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The map from logical addresses to chunks, and new chunks.
 
-use super::allocate::DeviceRange;
+use super::allocate::{self, DeviceRange};
 use super::members::Members;
 use super::profile::Profile;
 use super::{Chunk, Mapping, Place, Stripe, Volume};
@@ -204,6 +204,28 @@ impl Volume {
             }
         }
         Ok(apart)
+    }
+
+    /// The first range of at least `least` bytes at or behind `from` of a device that no chunk uses and no superblock
+    /// stands in: where it starts, and its bytes. `used` as for [`Self::plan_chunk`]. Not for zones.
+    pub fn unused_from(
+        &self,
+        devid: u64,
+        used: KVVec<DeviceRange>,
+        from: u64,
+        least: u64,
+    ) -> Result<Option<(Physical, u64)>> {
+        let member = self.members.find(devid).ok_or(ENODEV)?;
+        let end = member.device.size().min(self.total_bytes());
+        let hole = allocate::unused_from(used, from, end, least)?;
+        Ok(hole.map(|hole| (hole.start, hole.len)))
+    }
+
+    /// Tells a device that a range of it is unused. A hint: errors do not matter.
+    pub fn discard(&self, devid: u64, at: Physical, len: u64) {
+        if let Some(member) = self.members.find(devid) {
+            let _ = member.device.discard(at, len);
+        }
     }
 
     /// Plans a chunk on a device: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.

@@ -222,6 +222,11 @@ impl Volume {
         self.superblock.lock().change(change);
     }
 
+    /// Changes the volume's label in memory, in the same way.
+    pub fn set_label(&self, label: &[u8]) {
+        self.superblock.lock().bytes.set_label(label);
+    }
+
     /// Puts a backup in the place of the oldest one.
     pub fn push_backup(&self, backup: &RootBackup) {
         self.superblock.lock().bytes.push_backup(backup);

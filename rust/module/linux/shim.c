@@ -11,6 +11,7 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/ratelimit.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include "shim.h"
 
@@ -38,6 +39,12 @@ void *rbtrfs_folio_address(struct folio *folio)
 void rbtrfs_mapping_set_kernel_file(struct address_space *mapping)
 {
 	set_bit(AS_KERNEL_FILE, &mapping->flags);
+}
+
+/* A signal is there that ends the task. */
+bool rbtrfs_is_killed(void)
+{
+	return fatal_signal_pending(current);
 }
 
 /* What inode_init_owner() sets, before there is an inode. */

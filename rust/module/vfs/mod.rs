@@ -14,6 +14,7 @@
 //! | `file`         | sizes of regular files                                                       |
 //! | [`attributes`] | stat, setattr                                                                |
 //! | `fileattr`     | the flags of chattr(1)                                                       |
+//! | `ioctl/`       | `ioctl`                                                                      |
 //! | [`xattr`]      | extended attributes                                                          |
 //! | `export`       | file handles                                                                 |
 //! | [`committer`]  | the thread that commits now and then                                         |
@@ -32,6 +33,7 @@ mod export;
 mod file;
 mod fileattr;
 mod flags;
+mod ioctl;
 mod mount;
 mod node;
 mod options;

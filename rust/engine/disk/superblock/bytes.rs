@@ -57,6 +57,19 @@ impl SuperblockBytes {
         self.0.seal(place, kind, checksums);
     }
 
+    /// The name that users gave the volume, up to the first zero.
+    pub fn label(&self) -> &[u8] {
+        self.0.label()
+    }
+
+    /// Changes that name; what is too long is cut, a zero at the end stays.
+    pub fn set_label(&mut self, label: &[u8]) {
+        self.0.label.fill(0);
+        let room = self.0.label.len().saturating_sub(1);
+        let bytes = Iterator::zip(self.0.label.iter_mut().take(room), label);
+        bytes.for_each(|(to, from)| *to = *from);
+    }
+
     /// The chunks that they list.
     pub fn system_chunks(&self) -> SystemChunks<'_> {
         self.0.system_chunks()

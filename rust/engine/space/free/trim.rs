@@ -8,6 +8,7 @@ use crate::space::groups::group::{Allocation, Group};
 use crate::space::reserve::ByteState;
 use crate::space::{Class, Reservation, Urgency};
 use crate::volume::Chunk;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU8, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -94,24 +95,52 @@ impl Trims {
         Ok(())
     }
 
-    /// Tells the devices of what is free in `[start, end)`. What is being trimmed is allocated meanwhile; the bytes
-    /// are reserved first, so that nobody misses them who was promised some.
-    fn trim(&self, start: u64, end: u64) -> Result {
-        let mut at = start;
+    /// See [`crate::space::Space::trim_free`].
+    pub(in crate::space) fn trim_free(
+        &self,
+        range: Range<u64>,
+        least: u64,
+        go_on: &dyn Fn() -> Result,
+        trimmed: &mut u64,
+    ) -> Result {
+        let mut at = range.start;
+        while at < range.end {
+            go_on()?;
+            let Some(group) = self.groups.read().reaching_beyond(at).cloned() else {
+                break;
+            };
+            let from = at.max(group.start().get());
+            match group.free_in(from, range.end.min(group.end())) {
+                Some((first, last)) => {
+                    if last.saturating_sub(first) >= least {
+                        *trimmed = trimmed.saturating_add(self.trim(first, last)?);
+                    }
+                    at = last;
+                }
+                None => at = group.end(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the devices of what is free in `[start, end)`: how many bytes that was. What is being trimmed is allocated
+    /// meanwhile; the bytes are reserved first, so that nobody misses them who was promised some.
+    fn trim(&self, start: u64, end: u64) -> Result<u64> {
+        let (mut at, mut trimmed) = (start, 0_u64);
         while at < end {
             let group = self
                 .groups
                 .read()
                 .holding(at, at.saturating_add(1))
                 .cloned();
-            let Some(group) = group else { return Ok(()) };
+            let Some(group) = group else { break };
             let until = end.min(group.end());
             let bytes = until.saturating_sub(at).min(piece(group.class()));
             let Ok(reservation) =
                 Reservation::promised(group.space_info(), bytes, Urgency::Ordinary)
             else {
                 // Space is short: the next commit frees it again.
-                return Ok(());
+                break;
             };
             let Some((from, to)) = group.take_free(at, until, &reservation)? else {
                 at = until;
@@ -119,9 +148,10 @@ impl Trims {
             };
             self.discard_range(from, to);
             group.give_back(from, to, ByteState::Reserved)?;
+            trimmed = trimmed.saturating_add(to.saturating_sub(from));
             at = to;
         }
-        Ok(())
+        Ok(trimmed)
     }
 
     /// Tells the devices that a range is unused. A hint: errors do not matter.
@@ -159,6 +189,15 @@ impl Trims {
 }
 
 impl Group {
+    /// The first free piece of `[start, end)` that could be taken.
+    fn free_in(&self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let body = self.lock();
+        match (&body.free_space, body.allocation) {
+            (FreeSpace::Anywhere(ranges), Allocation::Open) => ranges.first_in(start, end),
+            _ => None,
+        }
+    }
+
     /// Takes the first free piece of `[start, end)` that `from` pays for: free becomes reserved.
     fn take_free(&self, start: u64, end: u64, from: &Reservation) -> Result<Option<(u64, u64)>> {
         let mut body = self.lock();

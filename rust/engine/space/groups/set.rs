@@ -62,6 +62,14 @@ impl GroupSet {
         group.contains(start, end).then_some(group)
     }
 
+    /// The first group that ends behind an address.
+    pub(in crate::space) fn reaching_beyond(&self, address: u64) -> Option<&Arc<Group>> {
+        match self.holding(address, address.saturating_add(1)) {
+            Some(group) => Some(group),
+            None => self.all.ceiling(&address).map(|(_, group)| group),
+        }
+    }
+
     /// How many groups of a class there are.
     pub(in crate::space) fn count(&self, class: Class) -> usize {
         self.by_class.get(class).len()

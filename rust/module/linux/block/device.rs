@@ -109,6 +109,12 @@ impl BlockDevice {
         unsafe { b::bdev_max_discard_sectors(self.inner) > 0 }
     }
 
+    /// A range that is shorter is not worth a discard, in bytes.
+    pub(crate) fn discard_granularity(&self) -> u64 {
+        // SAFETY: The device is open.
+        u64::from(unsafe { b::bdev_discard_granularity(self.inner) })
+    }
+
     /// Whether the device has moving parts.
     pub(crate) fn is_rotational(&self) -> bool {
         // SAFETY: The device is open.

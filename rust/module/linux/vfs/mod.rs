@@ -18,6 +18,7 @@
 //! | [`special`]     | device nodes, pipes, sockets                                        |
 //! | [`attributes`]  | calls for attributes of all inodes: `getattr`, `setattr`, times     |
 //! | [`fileattr`]    | the flags of chattr(1)                                              |
+//! | [`ioctl`]       | `ioctl`: a table of calls by their numbers                          |
 //! | [`acl`]         | POSIX ACLs                                                          |
 //! | [`xattr`]       | `xattr_handler`                                                     |
 //! | [`export`]      | file handles                                                        |
@@ -33,6 +34,7 @@ pub(crate) mod export;
 pub(crate) mod file;
 pub(crate) mod fileattr;
 pub(crate) mod inode;
+pub(crate) mod ioctl;
 pub(crate) mod mount;
 mod operations;
 pub(crate) mod options;

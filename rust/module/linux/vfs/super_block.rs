@@ -148,6 +148,15 @@ impl SuperBlock {
         unsafe { b::sync_inodes_sb(self.as_ptr()) };
     }
 
+    /// Writes out all that there is, as a freeze does. No lock may be held, and nothing that a freeze waits for.
+    pub(crate) fn write_through(&self) -> Result {
+        let (sb, who) = (self.as_ptr(), b::freeze_holder_FREEZE_HOLDER_KERNEL);
+        // SAFETY: The super block is alive; nobody owns such a freeze.
+        to_result(unsafe { b::freeze_super(sb, who, core::ptr::null()) })?;
+        // SAFETY: It was frozen by this call.
+        to_result(unsafe { b::thaw_super(sb, who, core::ptr::null()) })
+    }
+
     /// Tells the VFS about the file system. Called while nobody else has the super block.
     pub(super) fn set_parameters(&self, parameters: &Parameters) {
         let sb = self.as_ptr();
@@ -159,6 +168,7 @@ impl SuperBlock {
             (*sb).s_magic = parameters.magic as c_ulong;
             (*sb).s_time_gran = 1;
             b::super_set_uuid(sb, parameters.uuid.as_ptr(), 16);
+            b::super_set_sysfs_name_uuid(sb);
         }
     }
 

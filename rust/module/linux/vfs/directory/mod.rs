@@ -28,6 +28,7 @@ use super::dentry::Dentry;
 use super::file;
 use super::fileattr::{self, Flagged};
 use super::inode::NewInode;
+use super::ioctl::{self, Ioctls};
 use super::operations::Common;
 use super::owner::Owner;
 use super::Inode;
@@ -78,7 +79,7 @@ fn end<T: Attributes>(dir: &Inode) -> Result {
 /// The calls on directories of `T`.
 struct Table<T>(PhantomData<T>);
 
-impl<T: Directory + Attributes + Flagged> Table<T> {
+impl<T: Directory + Attributes + Flagged + Ioctls> Table<T> {
     const INODE: b::inode_operations = b::inode_operations {
         lookup: Some(names::lookup::<T>),
         create: Some(create::create::<T>),
@@ -101,13 +102,15 @@ impl<T: Directory + Attributes + Flagged> Table<T> {
         read: Some(b::generic_read_dir),
         fsync: Some(file::fsync::<T>),
         setlease: Some(b::generic_setlease),
+        unlocked_ioctl: Some(ioctl::native::<T>),
+        compat_ioctl: Some(ioctl::compat::<T>),
         ..pin_init::zeroed()
     };
 }
 
 impl NewInode {
     /// Makes it a directory.
-    pub(crate) fn set_directory<T: Directory + Attributes + Flagged>(&mut self) {
+    pub(crate) fn set_directory<T: Directory + Attributes + Flagged + Ioctls>(&mut self) {
         self.set_operations(&Table::<T>::INODE, Some(&Table::<T>::FILE), None);
     }
 }

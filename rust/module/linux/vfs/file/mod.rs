@@ -19,6 +19,7 @@
 use super::attributes::Attributes;
 use super::fileattr::{self, Flagged};
 use super::inode::NewInode;
+use super::ioctl::{self, Ioctls};
 use super::operations::Common;
 use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
@@ -43,7 +44,7 @@ pub(crate) use resize::resize;
 /// The calls on open files of `T` with data by `D`.
 struct Table<T, D>(PhantomData<(T, D)>);
 
-impl<T: Attributes + Flagged, D: DirectData> Table<T, D> {
+impl<T: Attributes + Flagged + Ioctls, D: DirectData> Table<T, D> {
     const INODE: b::inode_operations = b::inode_operations {
         fileattr_get: Some(fileattr::get::<T>),
         fileattr_set: Some(fileattr::set::<T>),
@@ -59,6 +60,8 @@ impl<T: Attributes + Flagged, D: DirectData> Table<T, D> {
         mmap_prepare: Some(mmap::prepare::<D>),
         fsync: Some(fsync::<T>),
         setlease: Some(b::generic_setlease),
+        unlocked_ioctl: Some(ioctl::native::<T>),
+        compat_ioctl: Some(ioctl::compat::<T>),
         fop_flags: b::FOP_BUFFER_RASYNC | b::FOP_BUFFER_WASYNC | b::FOP_DIO_PARALLEL_WRITE,
         ..pin_init::zeroed()
     };
@@ -66,7 +69,7 @@ impl<T: Attributes + Flagged, D: DirectData> Table<T, D> {
 
 impl NewInode {
     /// Makes it a regular file.
-    pub(crate) fn set_regular<T: Attributes + Flagged, D: DirectData>(&mut self) {
+    pub(crate) fn set_regular<T: Attributes + Flagged + Ioctls, D: DirectData>(&mut self) {
         self.set_operations(
             &Table::<T, D>::INODE,
             Some(&Table::<T, D>::FILE),

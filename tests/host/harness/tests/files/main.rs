@@ -8,6 +8,7 @@ mod formats;
 mod images;
 mod memory;
 mod names;
+mod posix;
 mod promises;
 mod sharing;
 mod subvolumes;

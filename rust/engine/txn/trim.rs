@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Telling devices what is unused, on demand: fstrim(8).
+
+use super::shared::Shared;
+use crate::disk::ObjectId;
+use core::ops::Range;
+use latch::prelude::*;
+
+/// Bytes outside of chunks that are kept from becoming one at a time.
+const PIECE: u64 = 1 << 30;
+
+impl Shared {
+    /// See [`super::Transactions::trim`].
+    pub(super) fn trim(
+        &self,
+        range: Range<u64>,
+        least: u64,
+        go_on: &dyn Fn() -> Result,
+        trimmed: &mut u64,
+    ) -> Result {
+        self.check_writable()?;
+        self.space.trim_free(range, least, go_on, trimmed)?;
+        for devid in self.volume.device_ids() {
+            self.trim_unused(devid, least, go_on, trimmed)?;
+        }
+        Ok(())
+    }
+
+    fn trim_unused(
+        &self,
+        devid: u64,
+        least: u64,
+        go_on: &dyn Fn() -> Result,
+        trimmed: &mut u64,
+    ) -> Result {
+        let tree = self.trees.required(ObjectId::DEV_TREE)?;
+        let mut from = 0;
+        loop {
+            go_on()?;
+            // No chunk is made there meanwhile.
+            let leaving = self.leaving.lock();
+            let used = self.device_ranges(&tree, devid, &leaving)?;
+            let Some((start, len)) = self.volume.unused_from(devid, used, from, least)? else {
+                return Ok(());
+            };
+            let len = len.min(PIECE);
+            self.volume.discard(devid, start, len);
+            from = start.saturating_add(len).get();
+            *trimmed = trimmed.saturating_add(len);
+        }
+    }
+}

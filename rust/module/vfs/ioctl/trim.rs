@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Telling the device what is free: fstrim(8).
+
+use crate::linux::ioctl::Call;
+use crate::vfs::node::mount_of;
+use latch::prelude::*;
+
+/// From where on, how many bytes, and how long a free range must be (C: `struct fstrim_range`). The addresses are those of
+/// block groups, as in C.
+pub(super) type Range = [u64; 3];
+
+/// `FITRIM`: answers how many bytes the device was told of.
+///
+/// C trims a volume that is mounted read-only; here nothing is sent to its device.
+pub(super) fn trim(call: &Call<'_>) -> Result {
+    call.require_admin()?;
+    let mount = mount_of(call.inode())?;
+    let device = &mount.data_path().device;
+    // There, zones are reset.
+    if mount.is_zoned() || !device.takes_discards() {
+        return Err(EOPNOTSUPP);
+    }
+    let [start, len, least]: Range = call.read()?;
+    if len < u64::from(mount.sector_size()) {
+        return Err(EINVAL);
+    }
+    let _write = call.want_write()?;
+    let least = least.max(device.discard_granularity());
+    let go_on = || match call.is_killed() {
+        true => Err(EINTR),
+        false => Ok(()),
+    };
+    let mut trimmed = 0;
+    let range = start..start.saturating_add(len);
+    let result = mount
+        .fs()
+        .transactions()
+        .trim(range, least, &go_on, &mut trimmed);
+    call.write(&[start, trimmed, least])?;
+    result
+}

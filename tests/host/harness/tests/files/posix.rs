@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What users ask of any file system besides names and data: ways back to a name, flags, properties, the label, trimming.
+
+use crate::files::{Files, SECTOR};
+use engine::disk::{InodeFlags, ObjectId};
+use engine::fs::{Compression, Inode, New, NewKind, NewSubvolume, Time, Topmost, XattrMode};
+use harness::mount::{DIRECTORY, FILE, NOW};
+use harness::random::Random;
+use harness::tools;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use std::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+const LATER: Time = Time { sec: 2, nsec: 0 };
+
+fn player() -> (Files, Arc<Inode>) {
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let root = player.root.clone();
+    (player, root)
+}
+
+fn finish(player: Files) {
+    tools::check(&player.unmount()).unwrap();
+}
+
+/// A name that takes much room.
+fn long(number: usize) -> Vec<u8> {
+    format!("{number:0200}").into_bytes()
+}
+
+#[test]
+fn a_name_is_found_by_its_inode() {
+    let (player, root) = player();
+    let names = player.fs.names();
+    let dir = names.create(&root, b"dir", &DIRECTORY).unwrap();
+    let file = player.file(b"first");
+    assert_eq!(&names.name_in(&root, &file).unwrap()[..], b"first");
+    assert_eq!(&names.name_in(&root, &dir).unwrap()[..], b"dir");
+    assert_eq!(names.name_in(&dir, &file).err(), Some(ENOENT));
+    assert_eq!(names.name_in(&dir, &dir).err(), Some(ENOENT));
+    // More than fit beside one another: those that are left when the first go stand in items of their own.
+    for number in 0..300 {
+        names.link(&root, &long(number), &file, NOW).unwrap();
+    }
+    names.link(&dir, b"elsewhere", &file, NOW).unwrap();
+    names.unlink(&root, b"first", &file, NOW).unwrap();
+    for number in 0..299 {
+        names.unlink(&root, &long(number), &file, NOW).unwrap();
+        let found = names.name_in(&root, &file).unwrap();
+        assert_eq!(found.len(), 200);
+        assert_eq!(names.lookup(&root, &found).unwrap().is_some(), true);
+    }
+    assert_eq!(&names.name_in(&root, &file).unwrap()[..], &long(299)[..]);
+    assert_eq!(&names.name_in(&dir, &file).unwrap()[..], b"elsewhere");
+    names.unlink(&root, &long(299), &file, NOW).unwrap();
+    assert_eq!(names.name_in(&root, &file).err(), Some(ENOENT));
+    finish(player);
+}
+
+#[test]
+fn a_subvolume_is_found_by_its_place() {
+    let (player, root) = player();
+    let names = player.fs.names();
+    let dir = names.create(&root, b"dir", &DIRECTORY).unwrap();
+    let new = NewSubvolume {
+        dir: &dir,
+        name: b"one",
+        uuid: engine::disk::Uuid([7; 16]),
+        now: NOW,
+    };
+    let topmost = Topmost {
+        mode: 0o040755,
+        uid: 0,
+        gid: 0,
+    };
+    let subvolumes = player.fs.subvolumes();
+    let id = subvolumes.create(&new, &topmost).unwrap();
+    let place = subvolumes.place_of(id).unwrap();
+    assert_eq!(
+        (place.subvolume, place.dir),
+        (ObjectId::FS_TREE, dir.number())
+    );
+    assert_eq!(&place.name[..], b"one");
+    assert_eq!(subvolumes.place_of(ObjectId::FS_TREE).err(), Some(ENOENT));
+    assert_eq!(subvolumes.place_of(ObjectId::new(1000)).err(), Some(ENOENT));
+    let subvolume = subvolumes.get(id).unwrap();
+    let top = player.fs.inodes().root(&subvolume).unwrap();
+    assert_eq!(&names.name_in(&dir, &top).unwrap()[..], b"one");
+    assert_eq!(names.name_in(&root, &top).err(), Some(ENOENT));
+    // The same numbers in another tree are other inodes.
+    assert_eq!(names.name_in(&top, &dir).err(), Some(ENOENT));
+    drop((top, subvolume));
+    finish(player);
+}
+
+#[test]
+fn flags_and_the_property_go_together() {
+    let (player, root) = player();
+    let (names, inodes) = (player.fs.names(), player.fs.inodes());
+    let property = |inode: &Inode| {
+        let value = inodes.get_xattr(inode, b"btrfs.compression").unwrap();
+        value.map(|value| value.to_vec())
+    };
+    let set = |inode: &Inode, value: Option<&[u8]>, mode| {
+        inodes.set_property(inode, b"btrfs.compression", value, mode, LATER)
+    };
+    let dir = names.create(&root, b"dir", &DIRECTORY).unwrap();
+    let (none, compress) = (InodeFlags::NONE, InodeFlags::COMPRESS);
+    let both = compress.with(InodeFlags::NODUMP);
+    inodes
+        .set_flags(&dir, none, both, Compression::Named, LATER)
+        .unwrap();
+    assert_eq!(property(&dir), Some(b"zlib".to_vec()));
+    assert_eq!(dir.attributes().flags, both);
+    assert_eq!(dir.attributes().ctime, LATER);
+    // What it names stays; its level is not told.
+    set(&dir, Some(b"zstd:9"), XattrMode::Replace).unwrap();
+    inodes
+        .set_flags(
+            &dir,
+            InodeFlags::NODUMP,
+            compress,
+            Compression::Named,
+            LATER,
+        )
+        .unwrap();
+    assert_eq!(property(&dir), Some(b"zstd".to_vec()));
+    assert_eq!(dir.attributes().flags, compress);
+    // Handed down, but not to what has no data.
+    let link = New {
+        kind: NewKind::Symlink(b"to"),
+        mode: 0o120777,
+        ..FILE
+    };
+    let file = names.create(&dir, b"file", &FILE).unwrap();
+    let unnamed = names.create_unnamed(&dir, &FILE).unwrap();
+    let sub = names.create(&dir, b"sub", &DIRECTORY).unwrap();
+    let link = names.create(&dir, b"link", &link).unwrap();
+    for inode in [&file, &unnamed, &sub] {
+        assert_eq!(property(inode), Some(b"zstd".to_vec()));
+        assert_eq!(inode.attributes().flags, compress);
+    }
+    assert_eq!(property(&link), None);
+    inodes.evict(&unnamed).unwrap();
+    // By the property alone.
+    for wrong in [&b"gzip"[..], b"nothing", b"Z"] {
+        assert_eq!(set(&file, Some(wrong), XattrMode::Any), Err(EINVAL));
+    }
+    set(&file, Some(b"none"), XattrMode::Any).unwrap();
+    assert_eq!(file.attributes().flags, InodeFlags::NOCOMPRESS);
+    assert_eq!(set(&file, Some(b"lzo"), XattrMode::Create), Err(EEXIST));
+    set(&file, None, XattrMode::Replace).unwrap();
+    assert_eq!(file.attributes().flags, none);
+    assert_eq!(set(&file, None, XattrMode::Replace), Err(ENODATA));
+    set(&file, None, XattrMode::Any).unwrap();
+    assert_eq!(
+        inodes.set_property(&file, b"btrfs.other", None, XattrMode::Any, NOW),
+        Err(EINVAL)
+    );
+    // What is overwritten in place is not compressed.
+    let nocow = InodeFlags::NODATACOW.with(InodeFlags::NODATASUM);
+    inodes
+        .set_flags(&file, none, nocow, Compression::Kept, LATER)
+        .unwrap();
+    assert_eq!(set(&file, Some(b"lzo"), XattrMode::Any), Err(EINVAL));
+    drop((dir, file, sub, link));
+    finish(player);
+}
+
+#[test]
+fn a_label_is_durable_on_return() {
+    let (player, root) = player();
+    drop(root);
+    let label = |player: &Files| {
+        let label = player
+            .mounted
+            .volume
+            .with_superblock(|bytes| bytes.label().to_vec());
+        String::from_utf8(label).unwrap()
+    };
+    assert_eq!(label(&player), "");
+    player.fs.set_label(&[b'x'; 255]).unwrap();
+    player.fs.set_label(b"short").unwrap();
+    let image = player.mounted.devices[0].after_power_cut(&mut Random::new(3));
+    drop(player);
+    tools::check(&image).unwrap();
+    let player = Files::mount(image);
+    assert_eq!(label(&player), "short");
+    finish(player);
+}
+
+#[test]
+fn trimming_takes_only_what_is_unused() {
+    let (player, root) = player();
+    let kept = player.file(b"kept");
+    let data: Vec<u8> = (0..3 * MIB).map(|n| (n / 4093) as u8).collect();
+    player.write(&kept, 0, &data).unwrap();
+    let gone = player.file(b"gone");
+    player.write(&gone, 0, &vec![9; 20 * MIB as usize]).unwrap();
+    player.txns().commit().unwrap();
+    player
+        .fs
+        .names()
+        .unlink(&root, b"gone", &gone, NOW)
+        .unwrap();
+    player.fs.inodes().evict(&gone).unwrap();
+    let trim = |least| {
+        let mut trimmed = 0;
+        let result = player
+            .txns()
+            .trim(0..u64::MAX, least, &|| Ok(()), &mut trimmed);
+        result.unwrap();
+        trimmed
+    };
+    // What the last superblock still leads to is not free.
+    let before = trim(SECTOR);
+    assert!(before > 128 * MIB, "{before}");
+    player.txns().commit().unwrap();
+    let after = trim(SECTOR);
+    assert!(after >= before + 19 * MIB, "{before} {after}");
+    assert!(trim(16 * MIB) <= after);
+    assert_eq!(trim(u64::MAX), 0);
+    let mut trimmed = 0;
+    let stopped = player
+        .txns()
+        .trim(0..u64::MAX, 0, &|| Err(EIO), &mut trimmed);
+    assert_eq!((stopped, trimmed), (Err(EIO), 0));
+    assert_eq!(player.read(&kept, 0, 3 * MIB).unwrap(), data);
+    // The superblocks are there, all of them, and what they lead to.
+    let image = player.mounted.devices[0].after_power_cut(&mut Random::new(1));
+    drop((kept, gone, root, player));
+    tools::check(&image).unwrap();
+    let player = Files::mount(image);
+    player.write(&player.file(b"new"), 0, &data).unwrap();
+    finish(player);
+}
