@@ -33,6 +33,8 @@ unit: ## the engine's tests, on this machine
 	@scripts/unit
 soak: ## on this machine: many random histories, and power cuts in every write
 	@scripts/soak
+fuzz: ## on this machine: mutated images, chosen by what of the engine they reach: SECONDS=600
+	@scripts/fuzz $(or $(SECONDS),600)
 fuzz-images: ## on this machine: what btrfs-progs keeps of fuzzers: DIR=/folder
 	@scripts/fuzz-images $(DIR)
 guest-test: ## tests/guest in a QEMU guest: TESTS="load disks"
@@ -61,4 +63,4 @@ bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* f
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean doc rust-analyzer run shell test check unit soak fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests
+.PHONY: all install clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests

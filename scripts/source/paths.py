@@ -21,7 +21,7 @@ CODE = re.compile(r"[A-Za-z_][\w:]*(?:\(\))?")
 NAME = re.compile(r"[A-Z]?[a-z0-9]+[A-Z]\w*|\w+_\w+|[A-Z][a-z]\w*")
 WORD = re.compile(r"[A-Za-z_]\w*")
 # Names of C btrfs that pages compare with.
-THEIRS = {"btrfs_zone_finish_one_bg", "decide_stripe_size_regular", "bg_reclaim_threshold"}
+THEIRS = {"btrfs_zone_finish_one_bg", "decide_stripe_size_regular", "bg_reclaim_threshold", "MAX_CACHE_BYTES_PER_GIG"}
 
 
 def names(text):

@@ -12,6 +12,7 @@
 //! | [`mount`]      | a mounted volume: all layers of the engine                                               |
 //! | [`worn`]       | zoned volumes whose zones are worth emptying                                             |
 //! | [`mutate`]     | images with damage that checksums do not tell                                           |
+//! | [`subjects`]   | file systems to be mutated                                                              |
 //! | [`hostile`]    | looks at images that may hold anything                                                   |
 //! | [`history`]    | random operations and the model that a file system must agree with                       |
 //! | [`random`]     | random numbers that a seed repeats                                                       |
@@ -25,6 +26,7 @@ pub mod mount;
 pub mod mutate;
 pub use random;
 pub mod store;
+pub mod subjects;
 pub mod token;
 pub mod tools;
 pub mod walker;

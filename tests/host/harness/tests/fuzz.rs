@@ -3,53 +3,15 @@
 //! for more memory than there is.
 
 use harness::device::Image;
-use harness::history::{Generator, History, Model, Op, Profile};
 use harness::hostile::{self, change_all, maintain_all, read_all, Seen};
 use harness::mutate::Subject;
 use harness::random::{self, Random};
-use harness::{tools, worn};
+use harness::{subjects, worn};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-const PROFILE: Profile = Profile {
-    files: 120,
-    ..Profile::MIXED
-};
-const STEPS: u64 = 500;
-
-/// A file system as mkfs makes it.
-fn subject(options: &[&str]) -> Subject {
-    let mut model = Model::default();
-    let mut generator = Generator::new(7, PROFILE);
-    for _ in 0..STEPS {
-        let _ = model.apply(&generator.next(&model));
-    }
-    let _ = model.apply(&Op::Remount);
-    Subject::new(tools::mkfs_with(
-        &model.snapshot(),
-        256 << 20,
-        &[&["-m", "single"], options].concat(),
-    ))
-}
-
-/// One on zones, of which mkfs makes none with files in it.
-fn zoned_subject() -> Subject {
-    let layout = tools::zone_layout(16 << 20);
-    let history = History {
-        seed: 7,
-        profile: PROFILE.for_zones(),
-        steps: STEPS,
-    };
-    let outcome = history.run(&[tools::mkfs_zoned(24, &["-m", "single"], layout)]);
-    let image = outcome
-        .unwrap_or_else(|what| panic!("{what}"))
-        .images
-        .remove(0);
-    Subject::new(image)
-}
 
 /// Ends the process when one look takes too long, and keeps the image: a loop cannot be caught, and the seed alone does
 /// not bring the image back, for mkfs draws UUIDs.
@@ -144,34 +106,42 @@ fn run_on(
 
 #[test]
 fn reading_large_nodes() {
-    run(&subject(&[]), 0..4000, |image, _| read_all(image));
+    run(&subjects::regular(&[]), 0..4000, |image, _| read_all(image));
 }
 
 #[test]
 fn reading_small_nodes() {
-    run(&subject(&["-n", "4096"]), 10_000..14_000, |image, _| {
+    run(
+        &subjects::regular(&["-n", "4096"]),
+        10_000..14_000,
+        |image, _| read_all(image),
+    );
+}
+
+#[test]
+fn reading_zones() {
+    run(&subjects::zoned(), 40_000..41_000, |image, _| {
         read_all(image)
     });
 }
 
 #[test]
-fn reading_zones() {
-    run(&zoned_subject(), 40_000..41_000, |image, _| read_all(image));
-}
-
-#[test]
 fn changing_large_nodes() {
-    run(&subject(&[]), 20_000..21_500, change_all);
+    run(&subjects::regular(&[]), 20_000..21_500, change_all);
 }
 
 #[test]
 fn changing_small_nodes() {
-    run(&subject(&["-n", "4096"]), 30_000..31_500, change_all);
+    run(
+        &subjects::regular(&["-n", "4096"]),
+        30_000..31_500,
+        change_all,
+    );
 }
 
 #[test]
 fn changing_zones() {
-    run(&zoned_subject(), 50_000..51_000, change_all);
+    run(&subjects::zoned(), 50_000..51_000, change_all);
 }
 
 /// What the extent tree says of blocks tells how to empty zones.
@@ -200,7 +170,7 @@ fn emptying_zones() {
 
 #[test]
 fn the_undamaged_image_passes() {
-    for subject in [subject(&[]), subject(&["-n", "4096"]), zoned_subject()] {
+    for subject in subjects::all() {
         let look = |look: &dyn Fn(Image) -> Seen| {
             let report = hostile::look(|| look(subject.image().clone())).unwrap();
             assert_eq!(report.seen, Seen::All, "{}", report.log.join("\n"));

@@ -3,12 +3,29 @@
 
 /// A generator (SplitMix64).
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// What it says before: eight bytes a number.
+    told: std::vec::IntoIter<u64>,
+}
 
 impl Random {
     /// The sequence of this seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self {
+            state: seed,
+            told: Vec::new().into_iter(),
+        }
+    }
+
+    /// The numbers that these bytes are, for a fuzzer that decides; then those of a seed.
+    pub fn told(bytes: &[u8]) -> Self {
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap();
+        let told: Vec<u64> = bytes.chunks_exact(8).map(number).collect();
+        Self {
+            told: told.into_iter(),
+            ..Self::new(0)
+        }
     }
 
     /// Any number.
@@ -17,8 +34,11 @@ impl Random {
         reason = "there is no end that an iterator would tell"
     )]
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        if let Some(number) = self.told.next() {
+            return number;
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -56,4 +76,11 @@ pub fn seeds(usual: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
     let more = (usual.start + 1) * 1_000_000;
     let count = (usual.end - usual.start) * soak.unwrap_or(0);
     usual.chain(more..more + count)
+}
+
+#[test]
+fn told_numbers_come_first() {
+    let mut random = Random::told(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 9]);
+    assert_eq!((random.next(), random.next()), (1, (1 << 56) + 2));
+    assert_eq!(random.next(), Random::new(0).next());
 }
