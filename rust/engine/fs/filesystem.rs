@@ -4,7 +4,7 @@
 use super::subvolume::Opened;
 use super::{Data, FileSpace, Inode, Inodes, Names, Subvolume, Subvolumes};
 use crate::btree::Tree;
-use crate::disk::{leaf_area, Flaw, Format, Incompat, InlineExtent, ObjectId, Place, ITEM_HEAD};
+use crate::disk::{leaf_area, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::sync::Arc;
@@ -205,14 +205,6 @@ impl FileSystem {
     pub(super) fn start_freeing(&self, subvolume: &Subvolume, units: Units) -> Result<Handle> {
         self.check_writable(subvolume)?;
         self.txns.start_freeing(units)
-    }
-}
-
-/// Reports a tree that a mount cannot do without, where looking for it found none.
-pub(super) fn missing(what: &'static str, id: ObjectId) -> impl Fn(Error) -> Error {
-    move |error| match error == ENOENT {
-        true => Flaw::missing(what).at(Place::Tree(id.into())).report(),
-        false => error,
     }
 }
 

@@ -12,11 +12,10 @@ mod path;
 pub use create::{NewSubvolume, Topmost};
 pub use path::SubvolumePlace;
 
-use super::filesystem::missing;
 use super::names::entries;
 use super::{items, FileSystem, Target};
 use crate::btree::Tree;
-use crate::disk::{Key, Kind, ObjectId, RootItem, RootRef};
+use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootItem, RootRef};
 use crate::registry::{Registered, Registry};
 use crate::txn::OpenTree;
 use latch::prelude::*;
@@ -172,8 +171,13 @@ impl Subvolumes<'_> {
             Some(Target::Subvolume(id)) => id,
             _ => ObjectId::FS_TREE,
         };
-        self.get(id)
-            .map_err(missing("default subvolume is missing", id))
+        self.get(id).map_err(|error| match error == ENOENT {
+            true => {
+                let flaw = Flaw::missing("default subvolume is missing");
+                flaw.at(Place::Tree(id.into())).report()
+            }
+            false => error,
+        })
     }
 
     /// The subvolume with this id. `ENOENT` for one that is not there or is being deleted.
