@@ -76,10 +76,12 @@ impl Bio {
         // SAFETY: The device is open; `fs_bio_set` is the kernel's pool for file systems.
         let bio =
             unsafe { b::bio_alloc_bioset(device.as_ptr(), segments, flags, b::GFP_NOFS, pool) };
-        // SAFETY: With GFP_NOFS, which may sleep, and no more than BIO_MAX_VECS segments it is never null.
-        let inner = unsafe { NonNull::new_unchecked(bio) };
-        // SAFETY: The bio is new: nobody else has it.
-        unsafe { (*inner.as_ptr()).bi_iter.bi_sector = at >> 9 };
+        // SAFETY: With GFP_NOFS, which may sleep, and no more than BIO_MAX_VECS segments it is never null; it is new, and
+        // nobody else's.
+        let inner = unsafe {
+            (*bio).bi_iter.bi_sector = at >> 9;
+            NonNull::new_unchecked(bio)
+        };
         // INVARIANT: The bio is new.
         Self { inner }
     }
@@ -126,14 +128,21 @@ impl Drop for Bio {
 }
 
 unsafe extern "C" fn completed<C: Completion>(bio: *mut b::bio) {
-    // SAFETY: The block layer gives the bio back, and uses it no more.
-    let (owner, status) = unsafe { ((*bio).bi_private.cast::<C>(), (*bio).bi_status) };
+    // SAFETY: The block layer gives the bio back, and this is its last use.
+    let (owner, status) = unsafe {
+        let told = ((*bio).bi_private.cast::<C>(), (*bio).bi_status);
+        b::bio_put(bio);
+        told
+    };
     // SAFETY: `submit` put an `Arc<C>` into it, and it comes back once.
     let owner = unsafe { Arc::from_raw(owner.cast_const()) };
-    // SAFETY: The bio is ours again: this is its last use.
-    unsafe { b::bio_put(bio) };
-    // SAFETY: A plain conversion of numbers.
-    C::complete(owner, to_result(unsafe { b::blk_status_to_errno(status) }));
+    C::complete(owner, result_of(status));
+}
+
+/// What a bio's status says.
+pub(in crate::linux) fn result_of(status: b::blk_status_t) -> Result {
+    // SAFETY: It takes any number.
+    to_result(unsafe { b::blk_status_to_errno(status) })
 }
 
 /// While it lives, this task's requests are collected, to be merged and sent together.

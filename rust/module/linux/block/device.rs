@@ -170,16 +170,10 @@ impl BlockDevice {
         each: &mut dyn FnMut(&ZoneReport) -> Result,
     ) -> Result {
         let mut each = each;
+        let (sector, data) = (first >> 9, core::ptr::from_mut(&mut each).cast::<c_void>());
         // SAFETY: The device is open; the callback gets a pointer to `each` and runs only in this call.
-        let shown = unsafe {
-            b::blkdev_report_zones(
-                self.inner,
-                first >> 9,
-                count,
-                Some(show_zone),
-                core::ptr::from_mut(&mut each).cast::<c_void>(),
-            )
-        };
+        let shown =
+            unsafe { b::blkdev_report_zones(self.inner, sector, count, Some(show_zone), data) };
         if shown < 0 {
             return Err(Error::from_errno(shown));
         }

@@ -7,7 +7,7 @@
 
 use crate::linux::bindings as b;
 use core::marker::PhantomData;
-use core::ptr::addr_of;
+use core::ptr::{addr_of, null, null_mut};
 use kernel::ffi::{c_int, c_void};
 use kernel::fmt;
 use kernel::seq_file::SeqFile;
@@ -39,18 +39,13 @@ impl<T: Text> TextFile<T> {
     /// Shows `text` in the file `name` of a new folder. Where debugfs fails there is none, as is its custom.
     pub(crate) fn new(folder: &CStr, name: &'static CStr, text: T) -> Result<Self> {
         let text = KBox::into_raw(KBox::new(text, GFP_KERNEL)?);
+        let (folder, name) = (folder.as_ptr().cast(), name.as_ptr().cast());
+        let (data, table) = (text.cast(), &Table::<T>::FILE);
         // SAFETY: Both names end by a zero and are copied, an error is taken for a folder; the text stays until the
         // folder was removed, the table for good.
         let folder = unsafe {
-            let folder = b::debugfs_create_dir(folder.as_ptr().cast(), core::ptr::null_mut());
-            b::debugfs_create_file_full(
-                name.as_ptr().cast(),
-                0o400,
-                folder,
-                text.cast(),
-                core::ptr::null(),
-                &Table::<T>::FILE,
-            );
+            let folder = b::debugfs_create_dir(folder, null_mut());
+            b::debugfs_create_file_full(name, 0o400, folder, data, null(), table);
             folder
         };
         // INVARIANT: Both were just made.

@@ -60,15 +60,10 @@ impl Thread {
     /// Starts a thread.
     pub(crate) fn spawn<B: Body>(name: &'static CStr, body: B) -> Result<Self> {
         let body = KBox::into_raw(KBox::new(body, GFP_KERNEL)?).cast::<c_void>();
+        let (format, name) = (c"%s".as_ptr().cast(), name.as_ptr());
         // SAFETY: The name is formatted with "%s"; `entry` takes the box over.
         let task = from_err_ptr(unsafe {
-            b::kthread_create_on_node(
-                Some(entry::<B>),
-                body,
-                -1,
-                c"%s".as_ptr().cast(),
-                name.as_ptr(),
-            )
+            b::kthread_create_on_node(Some(entry::<B>), body, -1, format, name)
         });
         let task = match task {
             Ok(task) => task,

@@ -91,16 +91,10 @@ impl Inherited {
     pub(super) unsafe fn new(dir: *mut b::inode, owner: &mut Owner) -> Result<Self> {
         let mut mode = owner.mode as b::umode_t;
         let (mut default, mut access) = (null_mut(), null_mut());
-        // SAFETY: By the function's contract; two references are returned.
-        let (default, access) = unsafe {
-            to_result(b::posix_acl_create(
-                dir,
-                &mut mode,
-                &mut default,
-                &mut access,
-            ))?;
-            (Acl::take(default), Acl::take(access))
-        };
+        // SAFETY: By the function's contract.
+        to_result(unsafe { b::posix_acl_create(dir, &mut mode, &mut default, &mut access) })?;
+        // SAFETY: Two references were returned, which are ours.
+        let (default, access) = unsafe { (Acl::take(default), Acl::take(access)) };
         owner.mode = mode.into();
         let bytes = |acl: Option<Acl>| {
             // SAFETY: Both are ACLs by the type invariant.

@@ -8,6 +8,7 @@ use super::private;
 use crate::linux::bindings as b;
 use core::any::Any;
 use core::ptr::addr_of_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::error::to_result;
 use kernel::ffi::c_ulong;
 use kernel::types::{NotThreadSafe, Opaque};
@@ -100,6 +101,12 @@ impl SuperBlock {
         name.to_str().unwrap_or("?")
     }
 
+    /// `SB_*`.
+    fn flags(&self) -> &AtomicUsize {
+        // SAFETY: The super block is alive. C, too, sets a bit of the word after an error while others read it.
+        unsafe { AtomicUsize::from_ptr(addr_of_mut!((*self.as_ptr()).s_flags)) }
+    }
+
     /// Whether it is mounted read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: The super block is alive.
@@ -126,20 +133,19 @@ impl SuperBlock {
 
     /// Makes it read-only from now on, because the volume allows no more.
     pub(crate) fn set_read_only(&self) {
-        // SAFETY: The super block is alive; a single bit is set, as C file systems do on errors.
-        unsafe { (*self.as_ptr()).s_flags |= b::SB_RDONLY as c_ulong };
+        self.flags()
+            .fetch_or(b::SB_RDONLY as c_ulong, Ordering::Relaxed);
     }
 
     /// POSIX ACLs are minded from now on. Called while nobody else has the super block.
     pub(super) fn set_acls(&self) {
-        // SAFETY: The super block is being filled.
-        unsafe { (*self.as_ptr()).s_flags |= b::SB_POSIXACL as c_ulong };
+        self.flags()
+            .fetch_or(b::SB_POSIXACL as c_ulong, Ordering::Relaxed);
     }
 
     /// Whether POSIX ACLs are minded.
     pub(crate) fn has_acls(&self) -> bool {
-        // SAFETY: The super block is alive; the flag is set before anybody else has it.
-        unsafe { (*self.as_ptr()).s_flags & b::SB_POSIXACL as c_ulong != 0 }
+        self.flags().load(Ordering::Relaxed) & b::SB_POSIXACL as c_ulong != 0
     }
 
     /// Writes out all dirty data and waits for it. Called where `s_umount` is held: sync, freeze, unmount, want of space.
@@ -160,13 +166,17 @@ impl SuperBlock {
     /// Tells the VFS about the file system. Called while nobody else has the super block.
     pub(super) fn set_parameters(&self, parameters: &Parameters) {
         let sb = self.as_ptr();
-        // SAFETY: The super block is being filled; `uuid` has 16 bytes.
+        let block_size = parameters.block_size;
+        // SAFETY: The super block is being filled.
         unsafe {
-            (*sb).s_blocksize = parameters.block_size as c_ulong;
-            (*sb).s_blocksize_bits = parameters.block_size.trailing_zeros() as u8;
+            (*sb).s_blocksize = block_size as c_ulong;
+            (*sb).s_blocksize_bits = block_size.trailing_zeros() as u8;
             (*sb).s_maxbytes = parameters.max_size;
             (*sb).s_magic = parameters.magic as c_ulong;
             (*sb).s_time_gran = 1;
+        }
+        // SAFETY: As above; `uuid` has 16 bytes, which are copied.
+        unsafe {
             b::super_set_uuid(sb, parameters.uuid.as_ptr(), 16);
             b::super_set_sysfs_name_uuid(sb);
         }

@@ -97,19 +97,20 @@ impl MetadataPages {
             b::set_nlink(inode, 1);
             b::i_size_write(inode, i64::MAX);
         }
-        // SAFETY: The mapping is part of the inode; the table is static.
-        unsafe {
-            let mapping = addr_of_mut!((*inode).i_data);
+        let mapping = this.mapping();
+        // SAFETY: Nobody else uses the mapping yet; the table is static.
+        let smallest = unsafe {
             // INVARIANT: Table and owner are of one type.
             (*mapping).a_ops = &Table::<O>::MAPPING;
             b::mapping_set_gfp_mask(mapping, b::GFP_NOFS);
-            b::mapping_set_folio_order_range(mapping, order, order);
-            if b::mapping_min_folio_order(mapping) != order {
-                pr_err!("this kernel has no large folios (CONFIG_TRANSPARENT_HUGEPAGE): the nodes are too large\n");
-                return Err(EINVAL);
-            }
             b::mapping_set_release_always(mapping);
             b::rbtrfs_mapping_set_kernel_file(mapping);
+            b::mapping_set_folio_order_range(mapping, order, order);
+            b::mapping_min_folio_order(mapping)
+        };
+        if smallest != order {
+            pr_err!("this kernel has no large folios (CONFIG_TRANSPARENT_HUGEPAGE): the nodes are too large\n");
+            return Err(EINVAL);
         }
         // To be on the list of dirty inodes it must be hashed.
         // SAFETY: The inode is not hashed yet.
@@ -158,17 +159,12 @@ impl Pages {
         let index = |pos: u64| usize::try_from(pos >> PAGE_SHIFT).unwrap_or(usize::MAX);
         let mut found = KVec::with_capacity(31, GFP_NOFAIL)?;
         let mut batch = KBox::<b::folio_batch>::new(pin_init::zeroed(), GFP_NOFAIL)?;
-        let mut from = index(start);
+        let (mut from, end) = (index(start), index(end));
+        let (mapping, tag) = (self.mapping(), b::PAGECACHE_TAG_DIRTY);
         // SAFETY: The mapping is alive; the batch is ours and gives its references up below.
         unsafe {
             b::folio_batch_init(&mut *batch);
-            b::filemap_get_folios_tag(
-                self.mapping(),
-                &mut from,
-                index(end),
-                b::PAGECACHE_TAG_DIRTY,
-                &mut *batch,
-            );
+            b::filemap_get_folios_tag(mapping, &mut from, end, tag, &mut *batch);
         }
         let taken = batch.folios.iter().take(usize::from(batch.nr));
         for folio in taken {
