@@ -4,7 +4,8 @@
 //!
 //! C header: `include/linux/pagemap.h`
 
-use super::{bindings, inside_file, mapping_of, of, range_of, FileData};
+use super::{bindings, inside_file, of, range_of, FileData};
+use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
@@ -18,60 +19,48 @@ pub(crate) fn enable() {
 
 /// Looks at every folio of the file: one that is clean has no space, or that space would be kept for ever. (That a
 /// dirty one has none is no fault: it was dirtied behind the file system's back, or the end of the file is before it.)
-///
-/// # Safety
-///
-/// `inode` is a live inode of `T`; the caller holds no folio's lock.
-pub(crate) unsafe fn audit<T: FileData>(inode: *mut bindings::inode) {
+/// The caller holds no folio's lock.
+pub(crate) fn audit<T: FileData>(inode: &Inode) {
     if !IS_ON.load(Ordering::Relaxed) {
         return;
     }
+    let Ok(file) = of::<T>(inode) else { return };
     let mut wrong = 0u64;
-    // SAFETY: By the caller's promise.
-    unsafe {
-        let Ok(file) = of::<T>(inode) else { return };
-        each_folio((*inode).i_mapping, |folio| {
-            if bindings::folio_test_dirty(folio) {
-                return;
-            }
-            // Behind the end a truncation is at work: it gives up what writeback has passed over.
-            let Range { start, end } = inside_file(inode, range_of(folio));
-            if file.uncovered(start, end) != end.saturating_sub(start) {
-                wrong = wrong.saturating_add(1);
-            }
-        });
-        if wrong > 0 {
-            pr_err!(
-                "audit: inode {}: {wrong} clean folios have space\n",
-                (*inode).i_ino
-            );
+    each_folio(inode, |folio| {
+        // Behind the end a truncation is at work: it gives up what writeback has passed over.
+        let Range { start, end } = inside_file(inode, range_of(folio));
+        if !folio.is_dirty() && file.uncovered(start, end) != end.saturating_sub(start) {
+            wrong = wrong.saturating_add(1);
         }
+    });
+    if wrong > 0 {
+        pr_err!(
+            "audit: inode {}: {wrong} clean folios have space\n",
+            inode.number()
+        );
     }
 }
 
-/// Calls `each` for the folios of `mapping`, locked and in it.
-///
-/// # Safety
-///
-/// `mapping` is alive; the caller holds no folio's lock.
-unsafe fn each_folio(
-    mapping: *mut bindings::address_space,
-    mut each: impl FnMut(*mut bindings::folio),
-) {
-    let mut next = 0;
-    // SAFETY: By the caller's promise; a batch keeps its folios.
-    unsafe {
-        let mut batch = pin_init::zeroed();
-        bindings::folio_batch_init(&mut batch);
-        while bindings::filemap_get_folios(mapping, &mut next, usize::MAX, &mut batch) > 0 {
-            for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
-                bindings::folio_lock(folio);
-                if mapping_of(folio) == mapping {
-                    each(folio);
-                }
-                bindings::folio_unlock(folio);
-            }
-            bindings::folio_batch_release(&mut batch);
+/// Calls `each` for the folios of `inode`, locked and in it.
+fn each_folio(inode: &Inode, mut each: impl FnMut(&LockedFolio)) {
+    let mapping = inode.mapping();
+    let (mut next, mut batch) = (0, pin_init::zeroed());
+    // SAFETY: The batch is ours.
+    unsafe { bindings::folio_batch_init(&mut batch) };
+    loop {
+        // SAFETY: An inode keeps its mapping; the batch is ours, and empty.
+        if unsafe { bindings::filemap_get_folios(mapping, &mut next, usize::MAX, &mut batch) } == 0
+        {
+            return;
         }
+        for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
+            // SAFETY: The batch has a reference to each of its folios until it is released.
+            let folio = LockedFolio::lock(unsafe { Folio::borrow(folio) }.into());
+            if folio.mapping() == mapping {
+                each(&folio);
+            }
+        }
+        // SAFETY: The batch is ours, and gives its references up.
+        unsafe { bindings::folio_batch_release(&mut batch) };
     }
 }

@@ -5,28 +5,35 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/iomap.h`
 
 use super::bindings;
+use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
 
 /// The blocks of an inode.
 #[derive(Clone, Copy)]
-pub(super) struct Blocks {
+pub(in crate::linux) struct Blocks {
     mask: u64,
 }
 
 impl Blocks {
-    /// # Safety
-    ///
-    /// `inode` is alive.
-    pub(super) unsafe fn of(inode: *mut bindings::inode) -> Self {
-        // SAFETY: By the caller's promise; the size of blocks never changes.
-        let bits = unsafe { (*inode).i_blkbits };
+    pub(in crate::linux) fn of(inode: &Inode) -> Self {
+        let size = 1u64.checked_shl(inode.block_bits()).unwrap_or(1);
         Self {
-            mask: 1u64.checked_shl(bits.into()).unwrap_or(1).wrapping_sub(1),
+            mask: size.wrapping_sub(1),
         }
     }
 
     pub(super) fn size(self) -> u64 {
         self.mask.wrapping_add(1)
+    }
+
+    /// Whether a multiple of the size of blocks has these bits.
+    pub(super) fn divide(self, bits: u64) -> bool {
+        bits & self.mask == 0
+    }
+
+    /// How many bytes are behind `pos` in its block.
+    pub(in crate::linux) fn tail_of(self, pos: u64) -> u64 {
+        pos.wrapping_neg() & self.mask
     }
 
     pub(super) fn round_down(self, pos: u64) -> u64 {
@@ -48,64 +55,46 @@ impl Blocks {
     }
 }
 
-/// The file that a folio belongs to.
+/// The inode that a folio belongs to.
 ///
 /// # Safety
 ///
-/// `folio` is locked or under writeback, and in a mapping.
-pub(super) unsafe fn mapping_of(folio: *mut bindings::folio) -> *mut bindings::address_space {
-    // SAFETY: By the caller's promise.
-    unsafe { (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping }
+/// `folio` is in a file of this driver, and locked or under writeback for as long as it is borrowed.
+pub(super) unsafe fn inode_of(folio: &Folio) -> &Inode {
+    // SAFETY: By the function's contract: such a folio stays in its mapping, and keeps the inode.
+    unsafe { Inode::borrow((*folio.mapping()).host) }
 }
 
-/// The bytes of its file that a folio has.
-///
-/// # Safety
-///
-/// `folio` is referenced, and locked or otherwise kept from being split.
-pub(super) unsafe fn range_of(folio: *mut bindings::folio) -> Range<u64> {
-    // SAFETY: By the caller's promise.
-    let (start, len) = unsafe {
-        (
-            bindings::folio_pos(folio) as u64,
-            bindings::folio_size(folio) as u64,
-        )
-    };
-    start..start.saturating_add(len)
+/// The bytes of its file that a folio has. A guess, if nothing keeps the folio from being split.
+pub(super) fn range_of(folio: &Folio) -> Range<u64> {
+    let start = folio.pos() as u64;
+    start..start.saturating_add(folio.size() as u64)
 }
 
 /// What of `range`, the bytes of a folio, the file has: it ends with the block of the file's last byte.
-///
-/// # Safety
-///
-/// `inode` is alive.
-pub(super) unsafe fn inside_file(inode: *mut bindings::inode, range: Range<u64>) -> Range<u64> {
-    // SAFETY: By the caller's promise.
-    let end = unsafe { Blocks::of(inode).round_up(bindings::i_size_read(inode) as u64) };
+pub(super) fn inside_file(inode: &Inode, range: Range<u64>) -> Range<u64> {
+    let end = Blocks::of(inode).round_up(inode.size() as u64);
     range.start..end.min(range.end).max(range.start)
 }
 
 /// The first run of blocks in `range` that are up to date. The others hold nothing, also where they are marked dirty with
-/// all of their folio.
+/// all of their folio. The folio has `range`, which is of whole `blocks`.
 ///
 /// # Safety
 ///
-/// `folio` is locked, in a file with these `blocks`, and has `range`, which is of whole blocks.
+/// `folio` is of a file of this driver, or of none any more.
 pub(super) unsafe fn next_up_to_date(
-    folio: *mut bindings::folio,
+    folio: &LockedFolio,
     blocks: Blocks,
     range: Range<u64>,
 ) -> Option<Range<u64>> {
-    // SAFETY: By the caller's promise.
-    let start = unsafe { bindings::folio_pos(folio) as u64 };
+    let start = folio.pos() as u64;
     let size = blocks.size();
     let is_up_to_date = |pos: u64| {
         let offset = pos.saturating_sub(start) as usize;
-        // SAFETY: By the caller's promise.
-        unsafe {
-            bindings::folio_test_uptodate(folio)
-                || bindings::iomap_is_partially_uptodate(folio, offset, size as usize)
-        }
+        folio.is_uptodate()
+            // SAFETY: By the function's contract iomap has the folio's private word, and keeps that under its lock.
+            || unsafe { bindings::iomap_is_partially_uptodate(folio.as_ptr(), offset, size as usize) }
     };
     let mut first = range.start;
     while first < range.end && !is_up_to_date(first) {
@@ -118,21 +107,32 @@ pub(super) unsafe fn next_up_to_date(
     (first < end).then_some(first..end)
 }
 
+/// Marks all blocks of `folio` dirty, if it is still in its file.
+///
+/// # Safety
+///
+/// `folio` is locked or under writeback, and of a file of this driver.
+pub(super) unsafe fn mark_all_dirty(folio: &Folio) {
+    let mapping = folio.mapping();
+    if !mapping.is_null() {
+        // SAFETY: By the function's contract: such a folio stays in its mapping.
+        unsafe { bindings::iomap_dirty_folio(mapping, folio.as_ptr()) };
+    }
+}
+
 /// Takes the dirty marks off the blocks of `folio` that lie behind the end of the file: nothing will write them, and
 /// they must not count as dirty when the file grows.
 ///
 /// # Safety
 ///
-/// `folio` is locked and in a mapping of this driver.
-pub(super) unsafe fn clean_behind(folio: *mut bindings::folio, end: u64) {
-    // SAFETY: By the caller's promise. A part of a folio is no invalidation: iomap only clears its marks.
-    unsafe {
-        let size = bindings::folio_size(folio);
-        let inside = end.saturating_sub(bindings::folio_pos(folio) as u64);
-        let inside = usize::try_from(inside).unwrap_or(size).min(size);
-        if inside > 0 && inside < size {
-            bindings::iomap_invalidate_folio(folio, inside, size - inside);
-        }
+/// `folio` is of a file of this driver.
+pub(super) unsafe fn clean_behind(folio: &LockedFolio, end: u64) {
+    let size = folio.size();
+    let inside = end.saturating_sub(folio.pos() as u64);
+    let inside = usize::try_from(inside).unwrap_or(size).min(size);
+    if inside > 0 && inside < size {
+        // SAFETY: By the function's contract, and locked. A part of it is no invalidation: iomap only clears its marks.
+        unsafe { bindings::iomap_invalidate_folio(folio.as_ptr(), inside, size - inside) };
     }
 }
 
@@ -140,19 +140,10 @@ pub(super) unsafe fn clean_behind(folio: *mut bindings::folio, end: u64) {
 ///
 /// # Safety
 ///
-/// `folio` is locked and holds the range; nobody else uses these bytes for as long as they are borrowed.
-pub(super) unsafe fn bytes_at<'a>(
-    folio: *mut bindings::folio,
-    pos: u64,
-    len: usize,
-) -> (usize, &'a mut [u8]) {
-    // SAFETY: By the caller's promise.
-    unsafe {
-        let offset = pos.saturating_sub(bindings::folio_pos(folio) as u64) as usize;
-        let start = bindings::rbtrfs_folio_address(folio).cast::<u8>();
-        (
-            offset,
-            core::slice::from_raw_parts_mut(start.add(offset), len),
-        )
-    }
+/// `folio` has the range; nobody else uses these bytes for as long as they are borrowed.
+pub(super) unsafe fn bytes_at(folio: &Folio, pos: u64, len: usize) -> (usize, &mut [u8]) {
+    let offset = pos.saturating_sub(folio.pos() as u64) as usize;
+    // SAFETY: By the function's contract.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(folio.address().add(offset), len) };
+    (offset, bytes)
 }

@@ -8,7 +8,7 @@ use super::{
     bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Tables,
 };
 use crate::linux::enospc::with_room;
-use crate::linux::Inode;
+use crate::linux::{Folio, Inode};
 use core::ops::Range;
 use core::ptr;
 use kernel::error::from_result;
@@ -30,21 +30,19 @@ impl<T: FileData> Tables<T> {
     /// `vmf` is that of a `page_mkwrite` call on a mapping of a file of `T`, which is not frozen, and whose pages
     /// are not cut away meanwhile.
     pub(crate) unsafe fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: By the caller's promise; the page is referenced by the fault, so its folio is neither freed nor split.
-        let (inode, folio) = unsafe {
+        // SAFETY: By the caller's promise: a mapping keeps its file, and that its inode.
+        let inode = unsafe {
             let file = (*(*vmf).__bindgen_anon_1.vma).vm_file;
-            (
-                bindings::file_inode(file),
-                bindings::rbtrfs_page_folio((*vmf).page),
-            )
+            Inode::borrow(bindings::file_inode(file))
         };
+        // SAFETY: The page is referenced by the fault, so its folio is neither freed nor split.
+        let folio = unsafe { Folio::borrow(bindings::rbtrfs_page_folio((*vmf).page)) };
         let mut fault = Fault::<T> {
             allowance: T::Allowance::default(),
             is_short: false,
         };
         loop {
-            // SAFETY: As above; no folio is locked.
-            if let Err(error) = unsafe { reserve(&mut fault, inode, folio) } {
+            if let Err(error) = reserve(&mut fault, inode, folio) {
                 return match error {
                     ENOMEM => bindings::vm_fault_reason_VM_FAULT_OOM,
                     _ => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
@@ -62,21 +60,12 @@ impl<T: FileData> Tables<T> {
     }
 }
 
-/// Makes the fault's allowance large enough for what the folio has of the file: it may go on far behind its end.
-///
-/// # Safety
-///
-/// `inode` is a live inode of `T` and `folio` a referenced folio of its; this task holds no folio's lock.
-unsafe fn reserve<T: FileData>(
-    fault: &mut Fault<T>,
-    inode: *mut bindings::inode,
-    folio: *mut bindings::folio,
-) -> Result {
-    // SAFETY: By the caller's promise.
-    let (file, Range { start, end }) =
-        unsafe { (of::<T>(inode)?, inside_file(inode, range_of(folio))) };
-    // SAFETY: By the caller's promise.
-    with_room(unsafe { Inode::borrow(inode) }, || {
+/// Makes the fault's allowance large enough for what the folio has of the file: it may go on far behind its end. This task
+/// holds no folio's lock.
+fn reserve<T: FileData>(fault: &mut Fault<T>, inode: &Inode, folio: &Folio) -> Result {
+    let file = of::<T>(inode)?;
+    let Range { start, end } = inside_file(inode, range_of(folio));
+    with_room(inode, || {
         file.reserve(&mut fault.allowance, start, end, Patience::Waits)
     })
 }
@@ -96,15 +85,14 @@ pub(super) unsafe extern "C" fn begin<T: FileData>(
             let iter = kernel::container_of!(iomap, bindings::iomap_iter, iomap);
             &mut *(*iter).private.cast::<Fault<T>>()
         };
-        // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
-        let (file, blocks) = unsafe { (of::<T>(inode)?, Blocks::of(inode)) };
-        let (start, end) = blocks.touched(pos as u64, length as u64);
+        // SAFETY: iomap keeps the inode for the call, and lends a mapping for us to fill.
+        let (inode, iomap) = unsafe { (Inode::borrow(inode), &mut *iomap) };
+        let file = of::<T>(inode)?;
+        let (start, end) = Blocks::of(inode).touched(pos as u64, length as u64);
         if let Err(short) = file.cover(&mut fault.allowance, start, end) {
             fault.is_short = true;
             return Err(short);
         }
-        // SAFETY: iomap passes a mapping for us to fill.
-        let iomap = unsafe { &mut *iomap };
         let kind = bindings::IOMAP_DELALLOC;
         describe_unplaced(iomap, file.block_device(), start, end, kind);
         Ok(0)

@@ -11,7 +11,7 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/rmap.h`
 
 use super::{bindings, range_of, write, Blocks, FileData, Tables};
-use crate::linux::{Folio, LockedFolio};
+use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr::{self, NonNull};
 use kernel::error::from_err_ptr;
 use kernel::sync::aref::ARef;
@@ -21,13 +21,10 @@ impl<T: FileData> Tables<T> {
     /// size iomap raises later, passes an empty `raise`: a store to the folio in between, through a mapping, may leave
     /// zeroes where the file could have a hole, and no more.
     ///
-    /// # Safety
-    ///
-    /// `inode` is a live inode of `T`, locked exclusively, with no direct write under way that makes it longer; the caller
-    /// holds no folio's lock. `raise` takes none, and does not wait.
-    pub(crate) unsafe fn clear_behind_end(inode: *mut bindings::inode, raise: impl FnOnce()) {
-        // SAFETY: By the caller's promise.
-        match unsafe { lock_across(inode) } {
+    /// The caller has the inode locked exclusively, with no direct write under way that makes it longer, and holds no
+    /// folio's lock. `raise` takes none, and does not wait.
+    pub(crate) fn clear_behind_end(inode: &Inode, raise: impl FnOnce()) {
+        match lock_across(inode) {
             None => raise(),
             Some(folio) => {
                 // Its bytes hold still until then, and so do their checksums.
@@ -40,49 +37,33 @@ impl<T: FileData> Tables<T> {
     }
 }
 
-/// Whether the page cache has a folio that goes on behind the block with the end of the file.
-///
-/// # Safety
-///
-/// `inode` is alive; the caller has it locked.
-pub(crate) unsafe fn is_folio_across_end(inode: *mut bindings::inode) -> bool {
-    // SAFETY: By the caller's promise.
-    unsafe {
-        if (*(*inode).i_mapping).nrpages == 0 {
-            return false;
-        }
-        let found = bindings::filemap_get_folio((*inode).i_mapping, index_of_end(inode));
-        // The folio may be split or go meanwhile: who locks it looks again.
-        owned(found).is_some_and(|folio| goes_on(inode, &folio))
+/// Whether the page cache has a folio that goes on behind the block with the end of the file. The caller has the inode
+/// locked.
+pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
+    if !inode.has_pages() {
+        return false;
     }
+    // SAFETY: An inode keeps its mapping.
+    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), index_of_end(inode)) };
+    // SAFETY: The page cache gave a reference. The folio may be split or go meanwhile: who locks it looks again.
+    unsafe { owned(found) }.is_some_and(|folio| goes_on(inode, &folio))
 }
 
 /// The folio that goes on behind the block with the end of the file, locked. Most files have none, and those that grow by
 /// a block at a time have only small ones there.
-///
-/// # Safety
-///
-/// As for [`Tables::clear_behind_end`].
-unsafe fn lock_across(inode: *mut bindings::inode) -> Option<LockedFolio> {
-    // SAFETY: By the caller's promise.
-    if unsafe { !is_folio_across_end(inode) } {
+fn lock_across(inode: &Inode) -> Option<LockedFolio> {
+    if !is_folio_across_end(inode) {
         return None;
     }
-    // SAFETY: By the caller's promise: an inode keeps its mapping.
-    let found = unsafe { bindings::filemap_lock_folio((*inode).i_mapping, index_of_end(inode)) };
+    // SAFETY: An inode keeps its mapping.
+    let found = unsafe { bindings::filemap_lock_folio(inode.mapping(), index_of_end(inode)) };
     // SAFETY: The page cache gave a reference, and left its lock to us.
     let folio = unsafe { LockedFolio::from_locked(owned(found)?) };
-    // SAFETY: By the caller's promise.
-    unsafe { goes_on(inode, &folio) }.then_some(folio)
+    goes_on(inode, &folio).then_some(folio)
 }
 
-/// # Safety
-///
-/// `inode` is alive.
-unsafe fn index_of_end(inode: *mut bindings::inode) -> usize {
-    // SAFETY: By the caller's promise.
-    let size = unsafe { bindings::i_size_read(inode) };
-    size as usize >> bindings::PAGE_SHIFT
+fn index_of_end(inode: &Inode) -> usize {
+    inode.size() as usize >> bindings::PAGE_SHIFT
 }
 
 /// Takes over the reference of what the page cache found.
@@ -96,40 +77,33 @@ unsafe fn owned(found: *mut bindings::folio) -> Option<ARef<Folio>> {
     Some(unsafe { ARef::from_raw(folio.cast()) })
 }
 
-/// Whether `folio`, which has the end of the file, begins before it and goes on behind its block.
-///
-/// # Safety
-///
-/// `inode` is alive.
-unsafe fn goes_on(inode: *mut bindings::inode, folio: &Folio) -> bool {
-    // SAFETY: By the caller's promise; the folio is referenced, and without its lock its range is a guess, not a danger.
-    unsafe {
-        let size = bindings::i_size_read(inode) as u64;
-        let range = range_of(folio.as_ptr());
-        range.start < size && Blocks::of(inode).round_up(size) < range.end
-    }
+/// Whether `folio`, which has the end of the file, begins before it and goes on behind its block. Without its lock the
+/// answer is a guess.
+fn goes_on(inode: &Inode, folio: &Folio) -> bool {
+    let size = inode.size() as u64;
+    let range = range_of(folio);
+    range.start < size && Blocks::of(inode).round_up(size) < range.end
 }
 
 /// Zeroes what the folio has behind the end of the file, and takes the dirty marks off its blocks there.
 ///
 /// # Safety
 ///
-/// `inode` is a live inode of `T`, `folio` is of it, not under writeback, and goes on behind the end of the file.
-unsafe fn clear<T: FileData>(inode: *mut bindings::inode, folio: &LockedFolio) {
-    let at = folio.as_ptr();
-    // SAFETY: By the caller's promise. User space may store to these bytes, hence no reference to them.
-    unsafe {
-        // What a mapping still has of marks would come behind ours. The next store faults, and asks for space up to the
-        // new end.
-        if bindings::folio_mkclean(at) != 0 {
-            folio.mark_dirty();
-        }
-        let inside = (bindings::i_size_read(inode) as u64).saturating_sub(range_of(at).start);
-        let inside = usize::try_from(inside)
-            .unwrap_or(usize::MAX)
-            .min(folio.size());
-        let behind = folio.size().saturating_sub(inside);
-        ptr::write_bytes(folio.address().add(inside), 0, behind);
-        write::invalidate_folio::<T>(at, inside, behind);
+/// `inode` is of `T`, `folio` is of it, not under writeback, and goes on behind the end of the file.
+unsafe fn clear<T: FileData>(inode: &Inode, folio: &LockedFolio) {
+    // What a mapping still has of marks would come behind ours. The next store faults, and asks for space up to the new
+    // end.
+    // SAFETY: The folio is locked.
+    if unsafe { bindings::folio_mkclean(folio.as_ptr()) } != 0 {
+        folio.mark_dirty();
     }
+    let inside = (inode.size() as u64).saturating_sub(range_of(folio).start);
+    let inside = usize::try_from(inside)
+        .unwrap_or(usize::MAX)
+        .min(folio.size());
+    let behind = folio.size().saturating_sub(inside);
+    // SAFETY: These bytes are the folio's. User space may store to them, hence no reference to them.
+    unsafe { ptr::write_bytes(folio.address().add(inside), 0, behind) };
+    // SAFETY: The folio is locked and of a file of `T` by the function's contract.
+    unsafe { write::invalidate_folio::<T>(folio.as_ptr(), inside, behind) };
 }

@@ -11,6 +11,7 @@
 //!
 //! | module        | what it has                                                                    |
 //! |---------------|--------------------------------------------------------------------------------|
+//! | [`extent`]    | what stands at a place of a file, and C's description of it                    |
 //! | [`blocks`]    | folios and their blocks                                                        |
 //! | [`read`]      | from the device into the page cache                                            |
 //! | [`read_bio`]  | the bio of such a read, until its folios are unlocked                          |
@@ -23,13 +24,13 @@
 //! | [`fixup`]     | folios that were dirtied behind the file system's back                         |
 //! | [`direct`]    | between user memory and the device                                             |
 //! | [`patience`]  | whether a call may wait                                                        |
+//! | [`sent`]      | bios on their way to the device                                                |
 //! | [`segments`]  | the memory of a bio                                                            |
 //! | [`audit`]     | folios compared with reservations, when asked for                              |
 //!
-//! Here: what a file must offer, the tables, C's description of a mapping.
+//! Here: what a file must offer, the tables.
 
-use crate::linux::bindings;
-use crate::linux::{BlockDevice, Inode, Sector};
+use crate::linux::{bindings, BlockDevice, Inode, Sector};
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;
@@ -40,6 +41,7 @@ pub(crate) mod audit;
 mod blocks;
 mod bounce;
 pub(crate) mod direct;
+mod extent;
 mod fault;
 mod fixup;
 mod growth;
@@ -48,47 +50,22 @@ mod patience;
 mod read;
 pub(crate) mod read_bio;
 mod segments;
+mod sent;
 mod write;
 mod writeback;
 
-use blocks::{bytes_at, clean_behind, inside_file, mapping_of, next_up_to_date, range_of, Blocks};
+pub(in crate::linux) use blocks::Blocks;
+use blocks::{
+    bytes_at, clean_behind, inode_of, inside_file, mark_all_dirty, next_up_to_date, range_of,
+};
 use direct::DirectRanges;
+use extent::{describe, describe_unplaced, forget, inline_bytes};
+pub(crate) use extent::{Extent, Joins, Source};
 pub(crate) use fixup::{settle, Fixups, Tally};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;
-
-/// What stands at a place of a file.
-pub(crate) enum Source {
-    /// Nothing: zeroes.
-    Hole,
-    /// These bytes, then zeroes up to the end of the block.
-    Inline(KVec<u8>),
-    /// Bytes at this logical address.
-    Mapped(u64),
-}
-
-/// Whether a mapping may be read in one bio with what stands before it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Joins {
-    /// It may.
-    Previous,
-    /// A chunk begins here: the devices' addresses are others.
-    Nothing,
-}
-
-/// A piece of a file: `[pos, pos + len)`.
-pub(crate) struct Extent {
-    /// Where it begins, in bytes; a block boundary at or before what was asked for.
-    pub(crate) pos: u64,
-    /// How far it goes, in bytes.
-    pub(crate) len: u64,
-    /// What is there.
-    pub(crate) source: Source,
-    /// Whether it can share a bio with its predecessor.
-    pub(crate) joins: Joins,
-}
 
 /// What [`FileData::take`] found at a position.
 pub(crate) enum Taken {
@@ -171,13 +148,8 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
 }
 
 /// The file data behind `inode`.
-///
-/// # Safety
-///
-/// `inode` is an inode of this driver, alive for `'a`.
-pub(super) unsafe fn of<'a, T: FileData>(inode: *mut bindings::inode) -> Result<&'a T> {
-    // SAFETY: By the caller's promise.
-    T::of(unsafe { Inode::borrow(inode) }).ok_or(EIO)
+fn of<T: FileData>(inode: &Inode) -> Result<&T> {
+    T::of(inode).ok_or(EIO)
 }
 
 /// How a write ended.
@@ -249,111 +221,35 @@ impl<T: FileData> Tables<T> {
         iocb: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
     ) -> isize {
+        let (ops, folio_ops, private) = (Self::WRITE, Self::WRITE_FOLIO, ptr::null_mut());
         // SAFETY: By the caller's promise; the tables live forever.
-        let written = unsafe {
-            bindings::iomap_file_buffered_write(
-                iocb,
-                from,
-                Self::WRITE,
-                Self::WRITE_FOLIO,
-                ptr::null_mut(),
-            )
-        };
-        // SAFETY: By the caller's promise.
-        unsafe { write::done::<T>(bindings::file_inode((*iocb).ki_filp)) };
+        let written =
+            unsafe { bindings::iomap_file_buffered_write(iocb, from, ops, folio_ops, private) };
+        // SAFETY: By the caller's promise: an open file keeps its inode.
+        write::done::<T>(unsafe { Inode::borrow(bindings::file_inode((*iocb).ki_filp)) });
         written
     }
 
     /// Gives up what is delayed from `end` on, a block boundary at or behind the end of the file. Most of it went with its
-    /// folios, but writeback cleans a folio behind the end without writing it, and who evicts it then tells nobody.
-    ///
-    /// # Safety
-    ///
-    /// `inode` is a live inode of `T`, locked, whose folios behind `end` are gone and stay away.
-    pub(crate) unsafe fn give_up_behind(inode: *mut bindings::inode, end: u64) {
-        // SAFETY: By the caller's promise.
-        if let Ok(file) = unsafe { of::<T>(inode) } {
+    /// folios, but writeback cleans a folio behind the end without writing it, and who evicts it then tells nobody. The
+    /// inode is locked; its folios behind `end` are gone and stay away.
+    pub(crate) fn give_up_behind(inode: &Inode, end: u64) {
+        if let Ok(file) = of::<T>(inode) {
             file.punch(end, u64::MAX);
         }
     }
 
-    /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes.
-    ///
-    /// # Safety
-    ///
-    /// `inode` is a live inode of `T`, locked exclusively.
-    pub(crate) unsafe fn zero_range(inode: *mut bindings::inode, pos: u64, len: u64) -> Result {
+    /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes. The inode is locked exclusively.
+    pub(crate) fn zero_range(inode: &Inode, pos: u64, len: u64) -> Result {
+        let (ops, folio_ops, private) = (Self::WRITE, Self::WRITE_FOLIO, ptr::null_mut());
+        let (at, pos, len) = (inode.as_ptr(), pos as i64, len as i64);
         let mut zeroed = false;
-        // SAFETY: By the caller's promise; `zeroed` outlives the call.
+        of::<T>(inode)?;
+        // SAFETY: The inode is alive and of `T`; the tables live forever, and `zeroed` outlives the call.
         let result = to_result(unsafe {
-            bindings::iomap_zero_range(
-                inode,
-                pos as bindings::loff_t,
-                len as bindings::loff_t,
-                &mut zeroed,
-                Self::WRITE,
-                Self::WRITE_FOLIO,
-                ptr::null_mut(),
-            )
+            bindings::iomap_zero_range(at, pos, len, &mut zeroed, ops, folio_ops, private)
         });
-        // SAFETY: By the caller's promise.
-        unsafe { write::done::<T>(inode) };
+        write::done::<T>(inode);
         result
-    }
-}
-
-/// Fills the C description of a mapping.
-fn describe(iomap: &mut bindings::iomap, device: &BlockDevice, extent: Extent) -> Result {
-    iomap.offset = extent.pos as bindings::loff_t;
-    iomap.length = extent.len;
-    iomap.bdev = device.as_ptr();
-    iomap.flags = match extent.joins {
-        Joins::Nothing => bindings::IOMAP_F_PRIVATE as u16,
-        Joins::Previous => 0,
-    };
-    iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-    match extent.source {
-        Source::Hole => iomap.type_ = bindings::IOMAP_HOLE as u16,
-        Source::Mapped(logical) => {
-            iomap.type_ = bindings::IOMAP_MAPPED as u16;
-            iomap.addr = logical;
-        }
-        // Not iomap's inline type: that one demands that the file ends with the inline bytes.
-        Source::Inline(bytes) => {
-            iomap.type_ = bindings::IOMAP_MAPPED as u16;
-            iomap.private = KBox::into_raw(KBox::new(bytes, GFP_KERNEL)?).cast();
-        }
-    }
-    Ok(())
-}
-
-/// Fills the C description of a mapping whose bytes get their address when they are sent.
-fn describe_unplaced(
-    iomap: &mut bindings::iomap,
-    device: &BlockDevice,
-    start: u64,
-    end: u64,
-    kind: u32,
-) {
-    iomap.offset = start as bindings::loff_t;
-    iomap.length = end.saturating_sub(start);
-    iomap.bdev = device.as_ptr();
-    iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
-    iomap.type_ = kind as u16;
-}
-
-/// Frees what [`describe`] attached.
-///
-/// # Safety
-///
-/// `iomap` was filled by [`describe`] and is not used for reading any more.
-unsafe fn forget(iomap: *mut bindings::iomap) {
-    // SAFETY: By the caller's promise.
-    let bytes = unsafe { (*iomap).private }.cast::<KVec<u8>>();
-    if !bytes.is_null() {
-        // SAFETY: `private` is only ever set by `describe`, from `KBox::into_raw`, and cleared below.
-        drop(unsafe { KBox::from_raw(bytes) });
-        // SAFETY: By the caller's promise.
-        unsafe { (*iomap).private = ptr::null_mut() };
     }
 }

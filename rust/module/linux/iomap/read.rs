@@ -6,10 +6,11 @@
 //! that is under way: what was not read then is read when somebody waits for it.
 
 use super::{
-    bindings, bytes_at, describe, forget, mapping_of, of, range_of, FileData, Patience, ReadBio,
-    Tables,
+    bindings, bytes_at, describe, forget, inline_bytes, inode_of, of, range_of, FileData, Patience,
+    ReadBio, Tables,
 };
 use crate::linux::noio::NoioScope;
+use crate::linux::{Folio, Inode};
 use core::ptr;
 use kernel::container_of;
 use kernel::error::from_result;
@@ -25,12 +26,15 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     _srcmap: *mut bindings::iomap,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
-        let file = unsafe { of::<T>(inode) }?;
+        // SAFETY: iomap keeps the inode for the call. All of its mappings are those of iterators, of calls from here or
+        // without `private` (seeks).
+        let (inode, patience) = unsafe {
+            let iter = container_of!(iomap, bindings::iomap_iter, iomap);
+            (Inode::borrow(inode), of_readahead(iter))
+        };
+        let file = of::<T>(inode)?;
         // Before the look-up: what happens in between must be noticed.
         let age = file.age_of_addresses();
-        // SAFETY: All of iomap's mappings are those of iterators, of calls from here or without `private` (seeks).
-        let patience = unsafe { of_readahead(container_of!(iomap, bindings::iomap_iter, iomap)) };
         let (pos, mut len) = (pos as u64, length as u64);
         if patience.is_some() {
             let end = pos.saturating_add(len);
@@ -67,8 +71,8 @@ pub(super) unsafe extern "C" fn end<T: FileData>(
     _flags: ffi::c_uint,
     iomap: *mut bindings::iomap,
 ) -> ffi::c_int {
-    // SAFETY: iomap is done with the mapping.
-    unsafe { forget(iomap) };
+    // SAFETY: iomap lends a mapping that `read_begin` filled, and is done with it.
+    unsafe { forget(&mut *iomap) };
     0
 }
 
@@ -84,23 +88,26 @@ pub(super) unsafe extern "C" fn read_folio<T: FileData>(
     _file: *mut bindings::file,
     folio: *mut bindings::folio,
 ) -> ffi::c_int {
-    // SAFETY: The VFS passes a locked folio of ours, keeps it and the inode, and looks again for `AOP_TRUNCATED_PAGE`.
-    from_result(|| unsafe {
-        let (mapping, range) = (mapping_of(folio), range_of(folio));
-        let ranges = of::<T>((*mapping).host)
-            .inspect_err(|_| bindings::folio_unlock(folio))?
-            .direct_ranges();
+    from_result(|| {
+        // SAFETY: The VFS lends a locked folio of one of our files, with a reference, and keeps the file for the call.
+        let (lent, inode) = unsafe { (Folio::borrow(folio), inode_of(Folio::borrow(folio))) };
+        // SAFETY: The folio's lock is the VFS's, or taken below: ours to give up.
+        let unlock = || unsafe { bindings::folio_unlock(folio) };
+        let file = of::<T>(inode).inspect_err(|_| unlock())?;
+        let range = range_of(lent);
         let mut kept_out = None;
-        if ranges.free_until(&range) < range.end {
-            bindings::folio_unlock(folio);
-            kept_out = Some(ranges.keep_out(&range)?);
-            bindings::folio_lock(folio);
-            if mapping_of(folio) != mapping || bindings::folio_test_uptodate(folio) {
-                bindings::folio_unlock(folio);
+        if file.direct_ranges().free_until(&range) < range.end {
+            unlock();
+            kept_out = Some(file.direct_ranges().keep_out(&range)?);
+            // SAFETY: The folio is referenced. The VFS looks again for `AOP_TRUNCATED_PAGE`.
+            unsafe { bindings::folio_lock(folio) };
+            if lent.mapping() != inode.mapping() || lent.is_uptodate() {
+                unlock();
                 return Ok(bindings::positive_aop_returns_AOP_TRUNCATED_PAGE as ffi::c_int);
             }
         }
-        start_reading::<T>(folio);
+        // SAFETY: The folio is locked, and in the file.
+        unsafe { start_reading::<T>(folio) };
         // From here on it is the folio's lock that is waited for.
         drop(kept_out);
         Ok(0)
@@ -144,61 +151,64 @@ unsafe extern "C" fn read_folio_range<T: FileData>(
     context: *mut bindings::iomap_read_folio_ctx,
     len: usize,
 ) -> ffi::c_int {
-    // SAFETY: iomap passes its own iterator and context.
-    unsafe {
+    // SAFETY: iomap lends its iterator, with a mapping that `read_begin` filled, and its context.
+    let (iomap, pos, inline, is_begun) = unsafe {
         let iomap = &(*iter).iomap;
-        let alone = u32::from(iomap.flags) & bindings::IOMAP_F_PRIVATE != 0;
-        if !iomap.private.is_null() {
-            copy_inline(iter, (*context).cur_folio, len);
-            return 0;
-        }
-        if alone && (*iter).pos == iomap.offset && !(*context).read_ctx.is_null() {
-            submit_read::<T>(iter, context);
-        }
-        bindings::iomap_bio_read_folio_range(iter, context, len)
+        let is_begun = !(*context).read_ctx.is_null();
+        (iomap, (*iter).pos, inline_bytes(iomap), is_begun)
+    };
+    if let Some(bytes) = inline {
+        let skip = pos.saturating_sub(iomap.offset) as usize;
+        let bytes = bytes.get(skip..).unwrap_or(&[]);
+        // SAFETY: iomap reads these bytes of its locked folio, which are nobody else's until then.
+        unsafe { copy_inline(bytes, Folio::borrow((*context).cur_folio), pos as u64, len) };
+        return 0;
     }
+    let is_alone = u32::from(iomap.flags) & bindings::IOMAP_F_PRIVATE != 0;
+    if is_alone && pos == iomap.offset && is_begun {
+        // SAFETY: iomap lends its iterator and context.
+        unsafe { submit_read::<T>(iter, context) };
+    }
+    // SAFETY: As above.
+    unsafe { bindings::iomap_bio_read_folio_range(iter, context, len) }
 }
 
-/// Finishes the read of `len` bytes at the iterator's position from the inline bytes of its mapping.
+/// Finishes the read of `len` bytes at `pos` with the inline `data`, and zeroes behind that.
 ///
 /// # Safety
 ///
-/// The mapping was filled by [`describe`] from `Source::Inline`; `folio` is locked and holds the range.
-unsafe fn copy_inline(iter: *const bindings::iomap_iter, folio: *mut bindings::folio, len: usize) {
-    // SAFETY: By the caller's promise.
-    unsafe {
-        let pos = (*iter).pos as u64;
-        let data = &*(*iter).iomap.private.cast::<KVec<u8>>();
-        let skip = pos.saturating_sub((*iter).iomap.offset as u64) as usize;
-        let (offset, bytes) = bytes_at(folio, pos, len);
-        let data = data.get(skip..).unwrap_or(&[]);
-        let (head, tail) = bytes.split_at_mut(data.len().min(len));
-        head.copy_from_slice(&data[..head.len()]);
-        tail.fill(0);
-        bindings::iomap_finish_folio_read(folio, offset, len, 0);
-    }
+/// `folio` is locked by a read, and has the range, which nobody else uses until its read is finished.
+unsafe fn copy_inline(data: &[u8], folio: &Folio, pos: u64, len: usize) {
+    // SAFETY: By the function's contract.
+    let (offset, bytes) = unsafe { bytes_at(folio, pos, len) };
+    let (head, tail) = bytes.split_at_mut(data.len().min(len));
+    head.copy_from_slice(&data[..head.len()]);
+    tail.fill(0);
+    // SAFETY: By the function's contract; the bytes are borrowed no more.
+    unsafe { bindings::iomap_finish_folio_read(folio.as_ptr(), offset, len, 0) };
 }
 
 unsafe extern "C" fn submit_read<T: FileData>(
     iter: *const bindings::iomap_iter,
     context: *mut bindings::iomap_read_folio_ctx,
 ) {
-    // SAFETY: iomap passes its own iterator and context; `read_ctx` is the bio it built, or null.
-    unsafe {
-        let bio = (*context).read_ctx.cast::<bindings::bio>();
-        if bio.is_null() {
-            return;
-        }
-        (*context).read_ctx = ptr::null_mut();
-        // A bio is of one mapping: this is called at the end of each.
-        let bio = ReadBio::new(
-            bio,
-            (*iter).inode,
-            (*context).read_ctx_file_offset as u64,
-            (*iter).iomap.validity_cookie,
-        );
-        if let Ok(file) = of::<T>((*iter).inode) {
-            file.read(bio, of_readahead(iter).unwrap_or(Patience::Waits));
-        }
+    // SAFETY: iomap lends its iterator, which keeps the inode, and the context. `private` is as `of_readahead` needs it.
+    let (iter, context, inode, patience) = unsafe {
+        let inode = Inode::borrow((*iter).inode);
+        (&*iter, &mut *context, inode, of_readahead(iter))
+    };
+    let bio = core::mem::replace(&mut context.read_ctx, ptr::null_mut());
+    if bio.is_null() {
+        return;
+    }
+    // A bio is of one mapping: this is called at the end of each.
+    let (pos, age) = (
+        context.read_ctx_file_offset as u64,
+        iter.iomap.validity_cookie,
+    );
+    // SAFETY: `read_ctx` is the bio that iomap built for locked folios of this inode, and hands over.
+    let bio = unsafe { ReadBio::<T>::new(bio.cast(), iter.inode, pos, age) };
+    if let Ok(file) = of::<T>(inode) {
+        file.read(bio, patience.unwrap_or(Patience::Waits));
     }
 }

@@ -9,11 +9,12 @@
 //! up to date.
 
 use super::segments::{bytes_added, segments, Segment};
+use super::sent::{Destination, Done, Ready};
 use super::{bindings, of, Blocks, FileData};
-use crate::linux::{BlockDevice, Sector};
+use crate::linux::bio::result_of;
+use crate::linux::{BlockDevice, Inode, Sector};
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
-use kernel::error::to_result;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
 
@@ -62,61 +63,51 @@ impl<T: FileData> ReadBio<T> {
 
     /// The logical address of the first byte.
     pub(crate) fn logical(&self) -> u64 {
-        // SAFETY: The bio is ours.
-        let sector = unsafe { (*self.bio).bi_iter.bi_sector };
-        sector << 9
+        self.iter().bi_sector << 9
     }
 
     /// Bytes to read.
     pub(crate) fn len(&self) -> u64 {
+        u64::from(self.iter().bi_size)
+    }
+
+    fn iter(&self) -> bindings::bvec_iter {
         // SAFETY: The bio is ours.
-        u64::from(unsafe { (*self.bio).bi_iter.bi_size })
+        unsafe { (*self.bio).bi_iter }
     }
 
     /// Sends the read to `sector` of `device`; [`FileData::verify`] gets `read`.
     pub(crate) fn submit(self, device: &BlockDevice, sector: Sector, read: T::Read) {
-        if let Some(bio) = self.prepare(read) {
-            // SAFETY: The bio is ours, and is sent once.
-            unsafe {
-                (*bio).bi_iter.bi_sector = sector.get();
-                bindings::bio_set_dev(bio, device.as_ptr());
-                bindings::submit_bio(bio);
-            }
+        if let Some(ready) = self.prepare(read) {
+            ready.send(device, Destination::At(sector));
         }
     }
 
     /// Sends the read nowhere: what was looked up is no good any more, and a worker looks again ([`FileData::read_now`]).
     pub(crate) fn read_again(self, read: T::Read) {
-        if let Some(bio) = self.prepare(read) {
-            // SAFETY: The bio is ours, and ends once.
-            unsafe {
-                (*bio).bi_status = bindings::errno_to_blk_status(EIO.to_errno());
-                bindings::bio_endio(bio);
-            }
+        if let Some(ready) = self.prepare(read) {
+            ready.fail();
         }
     }
 
     /// The bio, whose end a worker will see to; `None` where there is no memory for that: it has ended.
-    fn prepare(self, read: T::Read) -> Option<*mut bindings::bio> {
+    fn prepare(self, read: T::Read) -> Option<Ready> {
         let (bio, inode, pos) = (self.bio, self.inode, self.pos);
         core::mem::forget(self);
         let done = KBox::pin_init(
             pin_init!(ReadDone::<T> { work <- new_work!("rbtrfs_read"), bio, inode, pos, read }),
             GFP_KERNEL,
         );
-        match done {
-            // SAFETY: The bio was ours; `bi_private` is unused until now and read by `read_end_io` alone.
-            Ok(done) => unsafe {
-                (*bio).bi_private = KBox::into_raw(Pin::into_inner_unchecked(done)).cast();
-                (*bio).bi_end_io = Some(read_end_io::<T>);
-                Some(bio)
-            },
-            // SAFETY: The bio was ours and was not sent.
-            Err(error) => unsafe {
-                end_read(bio, error);
-                None
-            },
-        }
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => {
+                // SAFETY: The bio was ours and was not sent.
+                unsafe { end_read(bio, error) };
+                return None;
+            }
+        };
+        // SAFETY: The bio was ours; its folios are locked by the read, and keep inode and memory, until it is done.
+        Some(unsafe { Ready::new(bio, done) })
     }
 
     /// Ends the read without sending it.
@@ -169,13 +160,11 @@ impl_has_work! {
     impl{T: FileData} HasWork<ReadDone<T>> for ReadDone<T> { self.work }
 }
 
-unsafe extern "C" fn read_end_io<T: FileData>(bio: *mut bindings::bio) {
-    // SAFETY: `bi_private` was set by `ReadBio::submit` and is taken once.
-    let done =
-        unsafe { Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<ReadDone<T>>())) };
-    // SAFETY: The inode outlives the locked folios of the bio.
-    if let Ok(file) = unsafe { of::<T>(done.inode) } {
-        file.queue().enqueue(done);
+impl<T: FileData> Done for ReadDone<T> {
+    type File = T;
+
+    fn inode(&self) -> *mut bindings::inode {
+        self.inode
     }
 }
 
@@ -184,27 +173,28 @@ impl<T: FileData> WorkItem for ReadDone<T> {
 
     fn run(this: Pin<KBox<Self>>) {
         // SAFETY: The inode outlives the locked folios of the bio, the last of which is unlocked below.
-        let Ok(file) = (unsafe { of::<T>(this.inode) }) else {
+        let inode = unsafe { Inode::borrow(this.inode) };
+        let Ok(file) = of::<T>(inode) else {
             return;
         };
         // SAFETY: The bio has completed and is ours.
-        let status = to_result(unsafe { bindings::blk_status_to_errno((*this.bio).bi_status) });
+        let status = result_of(unsafe { (*this.bio).bi_status });
         let check = |pos, bytes: &mut [u8]| match status {
             Ok(()) => file.verify(&this.read, pos, bytes),
             // The device gave nothing: another copy may do.
             Err(_) => file.read_now(pos, bytes),
         };
+        let block = Blocks::of(inode).size() as usize;
         let mut pos = this.pos;
-        // SAFETY: The folios are locked by this read: their memory is ours until each is finished, and the inode stays
-        // until the last one is.
+        let mut each = |part: Segment| {
+            let check = |offset, bytes: &mut [u8]| check(pos.saturating_add(offset as u64), bytes);
+            // SAFETY: The read has come from the device; its memory is nobody else's until it is finished.
+            unsafe { finish(&part, block, check) };
+            pos = pos.saturating_add(part.len as u64);
+        };
+        // SAFETY: The bio is ours and whole; its folios are locked by the read, and the last is told of when all is done.
         unsafe {
-            let block = Blocks::of(this.inode).size() as usize;
-            segments(this.bio, 0, 0, bytes_added(this.bio), &mut |part| {
-                finish(&part, block, |offset, bytes| {
-                    check(pos.saturating_add(offset as u64), bytes)
-                });
-                pos = pos.saturating_add(part.len as u64);
-            });
+            segments(this.bio, 0, 0, bytes_added(this.bio), &mut each);
             bindings::bio_put(this.bio);
         }
     }
@@ -219,23 +209,22 @@ impl<T: FileData> WorkItem for ReadDone<T> {
 unsafe fn finish(part: &Segment, block: usize, check: impl Fn(usize, &mut [u8]) -> Result) {
     let (mut begin, mut at) = (0, 0);
     let mut so_far = 0;
-    // SAFETY: By the caller's promise: a block is borrowed before it is finished.
-    unsafe {
-        let tell = |begin: usize, end: usize, errno| {
-            let (offset, len) = (part.offset.saturating_add(begin), end.saturating_sub(begin));
-            bindings::iomap_finish_folio_read(part.folio, offset, len, errno);
-        };
-        while at < part.len {
-            let len = block.min(part.len.saturating_sub(at));
-            let bytes = core::slice::from_raw_parts_mut(part.at.add(at), len);
-            let errno = check(at, bytes).err().map_or(0, |error| error.to_errno());
-            if errno != so_far && at > begin {
-                tell(begin, at, so_far);
-                begin = at;
-            }
-            so_far = errno;
-            at = at.saturating_add(len);
+    let tell = |begin: usize, end: usize, errno| {
+        let (offset, len) = (part.offset.saturating_add(begin), end.saturating_sub(begin));
+        // SAFETY: By the function's contract; these bytes are borrowed no more.
+        unsafe { bindings::iomap_finish_folio_read(part.folio, offset, len, errno) };
+    };
+    while at < part.len {
+        let len = block.min(part.len.saturating_sub(at));
+        // SAFETY: By the function's contract: nothing from `at` on is finished yet.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(part.at.add(at), len) };
+        let errno = check(at, bytes).err().map_or(0, |error| error.to_errno());
+        if errno != so_far && at > begin {
+            tell(begin, at, so_far);
+            begin = at;
         }
-        tell(begin, at, so_far);
+        so_far = errno;
+        at = at.saturating_add(len);
     }
+    tell(begin, at, so_far);
 }

@@ -5,6 +5,7 @@
 //! C header: `include/linux/bvec.h`
 
 use super::bindings;
+use crate::linux::Folio;
 use kernel::page::PAGE_SIZE;
 
 /// A run of a bio's bytes within one folio.
@@ -35,36 +36,47 @@ pub(super) unsafe fn segments(
     // SAFETY: By the caller's promise.
     let vecs = unsafe { (*bio).bi_io_vec };
     while len > 0 {
-        // SAFETY: There are `len` bytes more from `skip` on. A vector's pages are contiguous but may be those of several
-        // folios: each step stays within one.
-        unsafe {
-            let vec = &*vecs.add(index);
-            let left = (vec.bv_len as usize).saturating_sub(skip);
-            if left == 0 {
-                skip = 0;
-                index = index.saturating_add(1);
-                continue;
-            }
-            let offset = vec.bv_offset as usize + skip;
-            let page = vec.bv_page.add(offset / PAGE_SIZE);
-            let folio = bindings::rbtrfs_page_folio(page);
-            let at = bindings::rbtrfs_page_address(page)
-                .cast::<u8>()
-                .add(offset % PAGE_SIZE);
-            let offset = bindings::rbtrfs_offset_in_folio(folio, at.cast());
-            let take = bindings::folio_size(folio)
-                .saturating_sub(offset)
-                .min(left)
-                .min(len);
-            each(Segment {
-                folio,
-                offset,
-                at,
-                len: take,
-            });
-            len -= take;
-            skip += take;
+        // SAFETY: By the caller's promise there are `len` bytes more from `skip` on, so there is a vector.
+        let vec = unsafe { &*vecs.add(index) };
+        let left = (vec.bv_len as usize).saturating_sub(skip);
+        if left == 0 {
+            skip = 0;
+            index = index.saturating_add(1);
+            continue;
         }
+        // SAFETY: The vector has a byte there, and its page is allocated by the caller's promise.
+        let mut part = unsafe { segment_at(vec, skip) };
+        part.len = part.len.min(left).min(len);
+        len -= part.len;
+        skip += part.len;
+        each(part);
+    }
+}
+
+/// What is `skip` bytes into `vec`, up to the end of its folio: a vector's pages are contiguous but may be those of several
+/// folios.
+///
+/// # Safety
+///
+/// `vec` has more than `skip` bytes, in pages that are allocated.
+unsafe fn segment_at(vec: &bindings::bio_vec, skip: usize) -> Segment {
+    let offset = vec.bv_offset as usize + skip;
+    // SAFETY: By the function's contract. Pages of contiguous memory have contiguous descriptions.
+    let (folio, at) = unsafe {
+        let page = vec.bv_page.add(offset / PAGE_SIZE);
+        let start = bindings::rbtrfs_page_address(page).cast::<u8>();
+        let at = start.add(offset % PAGE_SIZE);
+        (Folio::borrow(bindings::rbtrfs_page_folio(page)), at)
+    };
+    // SAFETY: The byte is the folio's.
+    let offset = unsafe { bindings::rbtrfs_offset_in_folio(folio.as_ptr(), at.cast()) };
+    let len = folio.size().saturating_sub(offset);
+    let folio = folio.as_ptr();
+    Segment {
+        folio,
+        offset,
+        at,
+        len,
     }
 }
 

@@ -6,11 +6,13 @@
 //! folio stays dirty, and a worker sees to it ([`fixup`]). A folio stays dirty, too, where memory is short.
 
 use super::{
-    bindings, describe_unplaced, fixup, mapping_of, next_up_to_date, of, Blocks, FileData, Ioend,
-    Tables, Taken,
+    bindings, describe_unplaced, fixup, mark_all_dirty, next_up_to_date, of, Blocks, FileData,
+    Ioend, Tables, Taken,
 };
+use crate::linux::{Inode, LockedFolio};
+use core::cell::{Cell, UnsafeCell};
 use core::ptr;
-use kernel::error::to_result;
+use kernel::error::{from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
 
@@ -27,45 +29,124 @@ enum Left {
     DirtyAgain,
 }
 
-/// One run of writeback.
-struct Writeback<T: FileData> {
-    context: bindings::iomap_writepage_ctx,
+/// One run of writeback. iomap's callbacks reach it through its context.
+struct Writeback<'a, T: FileData> {
+    context: UnsafeCell<bindings::iomap_writepage_ctx>,
+    inode: &'a Inode,
+    file: &'a T,
     /// Space of the ranges taken and not sent yet.
-    taken: T::Taken,
+    taken: Cell<T::Taken>,
     /// Whether the folio in hand stays dirty.
-    left: Option<Left>,
+    left: Cell<Option<Left>>,
     /// The first error that cost or kept anything.
-    result: Result,
+    result: Cell<Result>,
 }
 
-impl<T: FileData> Writeback<T> {
+impl<'a, T: FileData> Writeback<'a, T> {
     /// What the context of a callback is part of.
     ///
     /// # Safety
     ///
-    /// `context` is that of [`writepages`] with this `T`, and nobody else uses it for `'a`.
-    unsafe fn of<'a>(context: *mut bindings::iomap_writepage_ctx) -> &'a mut Self {
-        // SAFETY: `writepages` passes a pointer into the value that was made from one to all of it.
-        unsafe { &mut *kernel::container_of!(context, Self, context) }
+    /// `context` is [`Self::context`] of a value with this `T`, which is borrowed for `'b`.
+    unsafe fn of<'b>(context: *mut bindings::iomap_writepage_ctx) -> &'b Self {
+        let cell = context.cast::<UnsafeCell<bindings::iomap_writepage_ctx>>();
+        // SAFETY: By the function's contract: the pointer was made from one to all of the value.
+        unsafe { &*kernel::container_of!(cell, Self, context) }
+    }
+
+    /// The context, by a pointer that leads to all of the value.
+    fn context(&self) -> *mut bindings::iomap_writepage_ctx {
+        let this = ptr::from_ref(self);
+        // SAFETY: `this` is a reference's.
+        UnsafeCell::raw_get(unsafe { ptr::addr_of!((*this).context) })
     }
 
     /// The folio in hand stays dirty. It is so from now on: when its writeback ends, an fsync must find the one or the other.
     /// Its blocks get their marks in the end.
-    ///
-    /// # Safety
-    ///
-    /// `folio` is locked and in a file of `T`.
-    unsafe fn leave(&mut self, folio: *mut bindings::folio, left: Left) {
-        // SAFETY: By the caller's promise.
-        unsafe { bindings::filemap_dirty_folio(mapping_of(folio), folio) };
+    fn leave(&self, folio: &LockedFolio, left: Left) {
+        // SAFETY: A folio under writeback is in its mapping, and stays there while it is locked.
+        unsafe { bindings::filemap_dirty_folio(folio.mapping(), folio.as_ptr()) };
         // Who lacks space is seen to by a worker, whatever else keeps the folio dirty.
-        if !matches!(self.left, Some(Left::WithoutSpace)) {
-            self.left = Some(left);
+        if !matches!(self.left.get(), Some(Left::WithoutSpace)) {
+            self.left.set(Some(left));
         }
     }
 
-    fn note(&mut self, result: Result) {
-        self.result = self.result.and(result);
+    fn note(&self, result: Result) {
+        self.result.set(self.result.get().and(result));
+    }
+
+    /// Writes `folio` back, which is dirty and in the file; what stays dirty of it is marked again. An error, as iomap
+    /// has it.
+    fn write_back(&self, folio: &LockedFolio) -> ffi::c_int {
+        self.left.set(None);
+        // SAFETY: The folio is locked and of the mapping under writeback; the context leads to this value, which outlives
+        // the call.
+        let error = unsafe { bindings::iomap_writeback_folio(self.context(), folio.as_ptr()) };
+        let left = match self.left.get() {
+            Some(left) => Some(left),
+            // Now nobody can pin it without a fault, which waits for the folio's lock. Whoever unpins it marks it first:
+            // in this order nothing is missed.
+            None if folio.may_be_pinned() => Some(Left::Pinned),
+            None => folio.is_dirty().then_some(Left::DirtyAgain),
+        };
+        if let Some(left) = left {
+            self.note(self.keep_dirty(folio, left));
+        }
+        error
+    }
+
+    /// Makes the folio dirty again after writeback went over it. All of it becomes so, as iomap has it.
+    fn keep_dirty(&self, folio: &LockedFolio, left: Left) -> Result {
+        // SAFETY: The folio is locked, and of the file under writeback; the control is lent as long as the context is.
+        unsafe {
+            mark_all_dirty(folio);
+            bindings::folio_redirty_for_writepage((*self.context()).wbc, folio.as_ptr());
+        }
+        match left {
+            Left::WithoutSpace => fixup::queue(self.file, self.inode, folio),
+            // What has no space gets it when it is written again.
+            Left::Pinned | Left::DirtyAgain => Ok(()),
+        }
+    }
+
+    /// Takes what is delayed from `pos` on, at most up to `end`, to be sent with what was taken before.
+    fn take(&self, pos: u64, end: u64) -> Result<Taken> {
+        let mut taken = self.taken.take();
+        let result = self.file.take(&mut taken, pos, end);
+        self.taken.set(taken);
+        result
+    }
+
+    /// Blocks from `pos` up to `until` are not delayed: if there is anything in them, somebody has dirtied them behind the
+    /// file system's back.
+    fn leave_out(&self, folio: &LockedFolio, pos: u64, until: u64) {
+        let blocks = Blocks::of(self.inode);
+        // SAFETY: The folio is of the file under writeback.
+        if unsafe { next_up_to_date(folio, blocks, pos..until) }.is_some() {
+            self.leave(folio, Left::WithoutSpace);
+        }
+    }
+
+    /// Sends what iomap has in hand, if anything.
+    fn submit(&self, so_far: Result) {
+        // SAFETY: The context is this value's; between its calls iomap leaves `wb_ctx` to us.
+        let in_hand = unsafe { ptr::replace(&mut (*self.context()).wb_ctx, ptr::null_mut()) };
+        if in_hand.is_null() {
+            return;
+        }
+        // SAFETY: It is the ioend that iomap built and hands over.
+        let ioend = unsafe { Ioend::<T>::new(in_hand.cast()) };
+        let mut taken = self.taken.take();
+        let sent = match so_far {
+            Ok(()) => self.file.send(ioend, &mut taken),
+            Err(error) => {
+                ioend.fail(error);
+                Err(error)
+            }
+        };
+        self.taken.set(taken);
+        self.note(sent);
     }
 }
 
@@ -73,76 +154,38 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
     mapping: *mut bindings::address_space,
     control: *mut bindings::writeback_control,
 ) -> ffi::c_int {
-    let mut writeback = Writeback::<T> {
-        context: bindings::iomap_writepage_ctx {
-            // SAFETY: The VFS passes a mapping of ours.
-            inode: unsafe { (*mapping).host },
-            wbc: control,
-            ops: Tables::<T>::WRITEBACK,
-            ..pin_init::zeroed()
-        },
-        taken: T::Taken::default(),
-        left: None,
-        result: Ok(()),
-    };
-    let this = ptr::addr_of_mut!(writeback);
-    let mut folio = ptr::null_mut();
-    let mut error = 0;
-    // SAFETY: The VFS lends mapping and control; `this` is used through this pointer alone, by the callbacks too. A
-    // folio is locked from when the iterator gives it.
-    unsafe {
-        let context = ptr::addr_of_mut!((*this).context);
+    from_result(|| {
+        // SAFETY: The VFS lends a mapping of ours, which keeps its inode.
+        let inode = unsafe { Inode::borrow((*mapping).host) };
+        let writeback = Writeback::<T> {
+            context: UnsafeCell::new(bindings::iomap_writepage_ctx {
+                inode: inode.as_ptr(),
+                wbc: control,
+                ops: Tables::<T>::WRITEBACK,
+                ..pin_init::zeroed()
+            }),
+            inode,
+            file: of::<T>(inode)?,
+            taken: Cell::default(),
+            left: Cell::new(None),
+            result: Cell::new(Ok(())),
+        };
+        let (mut folio, mut error) = (ptr::null_mut(), 0);
         loop {
-            folio = bindings::writeback_iter(mapping, control, folio, &mut error);
+            // SAFETY: The VFS lends both for the call; `folio` is what the iterator gave last.
+            folio = unsafe { bindings::writeback_iter(mapping, control, folio, &mut error) };
             if folio.is_null() {
                 break;
             }
-            (*this).left = None;
-            error = bindings::iomap_writeback_folio(context, folio);
-            // Now nobody can pin it without a fault, which waits for the folio's lock. Whoever unpins it marks it first:
-            // in this order nothing is missed.
-            if (*this).left.is_none() && bindings::folio_maybe_dma_pinned(folio) {
-                (*this).left = Some(Left::Pinned);
-            }
-            if (*this).left.is_none() && bindings::folio_test_dirty(folio) {
-                (*this).left = Some(Left::DirtyAgain);
-            }
-            if let Some(left) = (*this).left {
-                let kept = keep_dirty::<T>(folio, control, left);
-                (*this).note(kept);
-            }
-            bindings::folio_unlock(folio);
+            // SAFETY: The iterator lends the folio until it is called again, and leaves its lock to us until then.
+            let locked = unsafe { LockedFolio::lent(folio) };
+            error = writeback.write_back(&locked);
+            // SAFETY: As above.
+            unsafe { bindings::folio_unlock(folio) };
         }
-        if !(*context).wb_ctx.is_null() {
-            writeback_submit::<T>(context, 0);
-        }
-        to_result(error)
-            .and((*this).result)
-            .err()
-            .map_or(0, |error| error.to_errno())
-    }
-}
-
-/// Makes the folio dirty again after writeback went over it. All of it becomes so, as iomap has it.
-///
-/// # Safety
-///
-/// `folio` is locked and in a file of `T`; `control` is that of the writeback.
-unsafe fn keep_dirty<T: FileData>(
-    folio: *mut bindings::folio,
-    control: *mut bindings::writeback_control,
-    left: Left,
-) -> Result {
-    // SAFETY: By the caller's promise.
-    unsafe {
-        bindings::iomap_dirty_folio(mapping_of(folio), folio);
-        bindings::folio_redirty_for_writepage(control, folio);
-        match left {
-            Left::WithoutSpace => fixup::queue::<T>(folio),
-            // What has no space gets it when it is written again.
-            Left::Pinned | Left::DirtyAgain => Ok(()),
-        }
-    }
+        writeback.submit(Ok(()));
+        to_result(error).and(writeback.result.get()).map(|()| 0)
+    })
 }
 
 pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
@@ -153,58 +196,34 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     end_pos: u64,
 ) -> isize {
     // SAFETY: iomap passes the context of `writepages`, and the locked folio that it is writing back.
-    let (this, is_pinned) = unsafe {
-        (
-            Writeback::<T>::of(context),
-            bindings::folio_maybe_dma_pinned(folio),
-        )
-    };
-    if is_pinned {
-        // SAFETY: As above.
-        unsafe { this.leave(folio, Left::Pinned) };
+    let (this, locked) = unsafe { (Writeback::<T>::of(context), LockedFolio::lent(folio)) };
+    if locked.may_be_pinned() {
+        this.leave(&locked, Left::Pinned);
     }
-    // SAFETY: The inode of the mapping under writeback.
-    let file = unsafe { of::<T>(this.context.inode) };
+    // SAFETY: Between its calls iomap leaves the mapping to us.
+    let iomap = unsafe { &mut (*context).iomap };
     let end = pos.saturating_add(u64::from(len));
-    let taken = file.and_then(|file| Ok((file, file.take(&mut this.taken, pos, end)?)));
-    let until = match taken {
-        Ok((file, Taken::Until(until))) => {
-            let iomap = &mut this.context.iomap;
+    let until = match this.take(pos, end) {
+        Ok(Taken::Until(until)) => {
             let kind = bindings::IOMAP_MAPPED;
-            describe_unplaced(iomap, file.block_device(), pos, until, kind);
+            describe_unplaced(iomap, this.file.block_device(), pos, until, kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
-            // SAFETY: iomap passes its own context and the folio it is writing back; `this` is not used after.
-            return unsafe {
-                bindings::iomap_add_to_ioend(
-                    context,
-                    folio,
-                    pos as bindings::loff_t,
-                    end_pos as bindings::loff_t,
-                    len,
-                )
-            };
+            let (pos, end) = (pos as bindings::loff_t, end_pos as bindings::loff_t);
+            // SAFETY: iomap passes its own context and the folio it is writing back.
+            return unsafe { bindings::iomap_add_to_ioend(context, folio, pos, end, len) };
         }
-        Ok((_, Taken::NothingUntil(until))) => {
-            // SAFETY: iomap passes a locked folio of the inode, which has these whole blocks.
-            let found = unsafe {
-                let blocks = Blocks::of(this.context.inode);
-                next_up_to_date(folio, blocks, pos..until)
-            };
-            if found.is_some() {
-                // SAFETY: As above.
-                unsafe { this.leave(folio, Left::WithoutSpace) };
-            }
+        Ok(Taken::NothingUntil(until)) => {
+            this.leave_out(&locked, pos, until);
             until
         }
         Err(error) => {
             this.note(Err(error));
-            // SAFETY: As above.
-            unsafe { this.leave(folio, Left::DirtyAgain) };
+            this.leave(&locked, Left::DirtyAgain);
             end
         }
     };
     // Not written now.
-    this.context.iomap.type_ = bindings::IOMAP_HOLE as u16;
+    iomap.type_ = bindings::IOMAP_HOLE as u16;
     until.saturating_sub(pos) as isize
 }
 
@@ -214,19 +233,6 @@ pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
     error: ffi::c_int,
 ) -> ffi::c_int {
     // SAFETY: iomap passes the context of `writepages`.
-    let this = unsafe { Writeback::<T>::of(context) };
-    // SAFETY: `wb_ctx` is the ioend that iomap built and hands over here.
-    let ioend = unsafe { Ioend::<T>::new(this.context.wb_ctx.cast()) };
-    this.context.wb_ctx = ptr::null_mut();
-    // SAFETY: The inode of the mapping under writeback.
-    let file = unsafe { of::<T>(this.context.inode) };
-    let sent = match to_result(error).and(file) {
-        Ok(file) => file.send(ioend, &mut this.taken),
-        Err(error) => {
-            ioend.fail(error);
-            Err(error)
-        }
-    };
-    this.note(sent);
+    unsafe { Writeback::<T>::of(context) }.submit(to_result(error));
     0
 }

@@ -56,7 +56,7 @@ impl Folio {
     /// # Safety
     ///
     /// `at` is a folio whose reference count stays above zero for `'a`.
-    pub(super) unsafe fn borrow<'a>(at: *mut b::folio) -> &'a Self {
+    pub(in crate::linux) unsafe fn borrow<'a>(at: *mut b::folio) -> &'a Self {
         // SAFETY: By the function's contract; the type is transparent.
         unsafe { &*at.cast() }
     }
@@ -90,6 +90,18 @@ impl Folio {
         unsafe { b::folio_test_dirty(self.as_ptr()) }
     }
 
+    /// Whether somebody may have its pages pinned, and may store to them without a fault (`pin_user_pages`).
+    pub(in crate::linux) fn may_be_pinned(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { b::folio_maybe_dma_pinned(self.as_ptr()) }
+    }
+
+    /// The file that it belongs to; null if it was cut away. It stays while the folio is locked or under writeback.
+    pub(in crate::linux) fn mapping(&self) -> *mut b::address_space {
+        // SAFETY: The folio is alive; the word is read without the lock everywhere.
+        unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping }
+    }
+
     /// Whether the contents are on their way to the device.
     pub(crate) fn is_writeback(&self) -> bool {
         // SAFETY: The folio is alive.
@@ -114,17 +126,12 @@ impl Folio {
     ///
     /// While it is borrowed, nobody uses the word in another way: the folio's mapping is one whose owner does so, or it is in
     /// none.
-    pub(super) unsafe fn private_word(&self) -> &AtomicUsize {
+    pub(in crate::linux) unsafe fn private_word(&self) -> &AtomicUsize {
+        let folio = self.as_ptr();
         // SAFETY: The word is aligned and lives as long as the folio.
-        let word = unsafe {
-            addr_of_mut!(
-                (*self.as_ptr())
-                    .__bindgen_anon_1
-                    .__bindgen_anon_1
-                    .__bindgen_anon_3
-                    .private
-            )
-        };
+        let members = unsafe { addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1) };
+        // SAFETY: As above.
+        let word = unsafe { addr_of_mut!((*members).__bindgen_anon_3.private) };
         // SAFETY: By the function's contract.
         unsafe { &*word.cast::<AtomicUsize>() }
     }

@@ -6,7 +6,9 @@
 
 use super::Folio;
 use crate::linux::bindings as b;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
+use core::ptr::NonNull;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 
@@ -44,6 +46,18 @@ impl LockedFolio {
     pub(in crate::linux) unsafe fn from_locked(folio: ARef<Folio>) -> Self {
         // INVARIANT: By the function's contract.
         Self { folio }
+    }
+
+    /// A folio that C lends with its lock, and unlocks itself. The value is not to be dropped.
+    ///
+    /// # Safety
+    ///
+    /// `at` is a folio that is referenced and locked for as long as the value is used.
+    pub(in crate::linux) unsafe fn lent(at: *mut b::folio) -> ManuallyDrop<Self> {
+        // SAFETY: By the function's contract. No reference is taken, and none given back, as the value is never dropped.
+        let folio = unsafe { ARef::from_raw(NonNull::from(Folio::borrow(at))) };
+        // INVARIANT: By the function's contract.
+        ManuallyDrop::new(Self { folio })
     }
 
     /// Marks the contents as those of the file.
@@ -109,10 +123,9 @@ impl Deref for Writeback {
 impl Writeback {
     /// The folio's mapping remembers that its contents were lost.
     pub(crate) fn lost(&self) {
-        // SAFETY: By the type invariant: a folio under writeback stays in its mapping, and the mapping with it.
-        let mapping = unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping };
+        let mapping = self.mapping();
         if !mapping.is_null() {
-            // SAFETY: As above.
+            // SAFETY: By the type invariant: a folio under writeback stays in its mapping, and the mapping with it.
             unsafe { b::mapping_set_error(mapping, EIO.to_errno()) };
         }
     }

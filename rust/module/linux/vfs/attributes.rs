@@ -32,6 +32,27 @@ pub(crate) struct StatExtra {
     pub(crate) bytes: u64,
 }
 
+impl StatExtra {
+    /// Adds it to what `stat` has of an inode of this `mode`.
+    fn fill(&self, stat: &mut b::kstat, mode: u32) {
+        stat.dev = self.device;
+        stat.blksize = self.block_size;
+        stat.blocks = self.bytes.div_ceil(512);
+        stat.subvol = self.subvolume;
+        stat.result_mask |= b::STATX_BTIME | b::STATX_SUBVOL;
+        stat.btime.tv_sec = self.btime.sec;
+        stat.btime.tv_nsec = self.btime.nsec as c_long;
+        stat.attributes |= self.attributes;
+        stat.attributes_mask |= self.attributes_mask;
+        if mode & b::S_IFMT == b::S_IFREG {
+            stat.result_mask |= b::STATX_DIOALIGN | b::STATX_DIO_READ_ALIGN;
+            stat.dio_mem_align = self.block_size;
+            stat.dio_offset_align = self.block_size;
+            stat.dio_read_offset_align = self.block_size;
+        }
+    }
+}
+
 /// `STATX_ATTR_*`.
 pub(crate) mod stat_flags {
     use super::b;
@@ -81,29 +102,13 @@ pub(super) unsafe extern "C" fn getattr<T: Attributes>(
     _flags: c_uint,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: The VFS lends all.
-        let inode = unsafe { (*(*path).dentry).d_inode };
-        // SAFETY: As above.
-        let extra = T::stat(unsafe { Inode::borrow(inode) })?;
-        // SAFETY: As above.
-        unsafe {
-            b::generic_fillattr(idmap, mask, inode, stat);
-            (*stat).dev = extra.device;
-            (*stat).blksize = extra.block_size;
-            (*stat).blocks = extra.bytes.div_ceil(512);
-            (*stat).subvol = extra.subvolume;
-            (*stat).result_mask |= b::STATX_BTIME | b::STATX_SUBVOL;
-            (*stat).btime.tv_sec = extra.btime.sec;
-            (*stat).btime.tv_nsec = extra.btime.nsec as c_long;
-            (*stat).attributes |= extra.attributes;
-            (*stat).attributes_mask |= extra.attributes_mask;
-            if u32::from((*inode).i_mode) & b::S_IFMT == b::S_IFREG {
-                (*stat).result_mask |= b::STATX_DIOALIGN | b::STATX_DIO_READ_ALIGN;
-                (*stat).dio_mem_align = extra.block_size;
-                (*stat).dio_offset_align = extra.block_size;
-                (*stat).dio_read_offset_align = extra.block_size;
-            }
-        }
+        // SAFETY: The VFS lends the path for the call, with a reference to the inode.
+        let inode = unsafe { Inode::borrow((*(*path).dentry).d_inode) };
+        let extra = T::stat(inode)?;
+        // SAFETY: The VFS lends the map of its mount and a `kstat` to fill.
+        unsafe { b::generic_fillattr(idmap, mask, inode.as_ptr(), stat) };
+        // SAFETY: The `kstat` is this call's alone until it returns.
+        extra.fill(unsafe { &mut *stat }, inode.mode());
         Ok(0)
     })
 }
@@ -115,19 +120,18 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
     change: *mut b::iattr,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: The VFS lends all, the inode locked.
-        let (inode, valid) = unsafe { (Inode::borrow((*dentry).d_inode), (*change).ia_valid) };
+        // SAFETY: The VFS lends the dentry for the call, with a reference to its inode, which is locked.
+        let inode = unsafe { Inode::borrow((*dentry).d_inode) };
         T::check_change(inode)?;
-        // SAFETY: As above.
+        // SAFETY: The VFS lends all for the call.
         to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
+        // SAFETY: As above; after `setattr_prepare` it is only read.
+        let (valid, size) = unsafe { ((*change).ia_valid, (*change).ia_size) };
         let _nofs = NofsScope::enter();
         if valid & b::ATTR_SIZE != 0 {
-            // SAFETY: As above.
-            let size = unsafe { (*change).ia_size };
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {
-                // Direct requests under way began with the size as it was.
-                // SAFETY: The inode is locked: none begins.
-                unsafe { b::inode_dio_wait(inode.as_ptr()) };
+                // Direct requests under way began with the size as it was, and none begins with the inode locked.
+                inode.wait_direct();
                 with_room(inode, || T::resize(inode, size))?;
             }
         }
@@ -140,7 +144,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
         if valid & b::ATTR_MODE != 0 {
             // The access ACL follows the mode.
             // SAFETY: As above; the mode is what was just set.
-            to_result(unsafe { b::posix_acl_chmod(idmap, dentry, (*inode.as_ptr()).i_mode) })?;
+            to_result(unsafe { b::posix_acl_chmod(idmap, dentry, inode.mode() as b::umode_t) })?;
         }
         Ok(0)
     })

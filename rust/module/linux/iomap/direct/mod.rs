@@ -10,8 +10,9 @@
 //!
 //! Here: what a file must offer, alignment, and the numbers that both use.
 
-use super::{bindings, Extent, FileData, Ioend, Patience};
+use super::{bindings, Blocks, Extent, FileData, Ioend, Patience};
 use crate::linux::memory::MemoryMut;
+use crate::linux::Inode;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -22,7 +23,7 @@ mod write;
 pub(crate) use ranges::DirectRanges;
 pub(in crate::linux) use read::direct_read;
 pub(crate) use read::DirectRead;
-pub(in crate::linux) use write::{direct_write, end_ioend, DirectWrite};
+pub(in crate::linux) use write::{direct_write, DirectWrite};
 
 /// A file whose data moves between user memory and the device.
 pub(crate) trait DirectData: FileData {
@@ -66,14 +67,13 @@ pub(crate) trait DirectData: FileData {
 ///
 /// # Safety
 ///
-/// `inode` and `iter` are alive.
+/// `iter` is alive.
 pub(in crate::linux) unsafe fn is_aligned(
-    inode: *mut bindings::inode,
+    inode: &Inode,
     iter: *const bindings::iov_iter,
-    pos: bindings::loff_t,
+    pos: i64,
 ) -> bool {
     // SAFETY: By the function's contract.
-    let (bits, memory) = unsafe { ((*inode).i_blkbits, bindings::iov_iter_alignment(iter)) };
-    let mask = 1u64.checked_shl(bits.into()).unwrap_or(0).wrapping_sub(1);
-    (pos as u64 | memory as u64) & mask == 0
+    let memory = unsafe { bindings::iov_iter_alignment(iter) };
+    Blocks::of(inode).divide(pos as u64 | memory as u64)
 }

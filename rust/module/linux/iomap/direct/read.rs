@@ -3,13 +3,15 @@
 //! Direct reads: the device writes into the user's memory, a worker checks what it finds there.
 
 use super::{bindings, DirectData};
+use crate::linux::bio::result_of;
 use crate::linux::iomap::segments::segments;
+use crate::linux::iomap::sent::{Destination, Done, Ready};
 use crate::linux::iomap::{describe, of, Patience, Source};
 use crate::linux::memory::MemoryMut;
-use crate::linux::{BlockDevice, Sector};
+use crate::linux::{BlockDevice, Inode, Sector};
 use core::pin::Pin;
 use core::ptr;
-use kernel::error::{from_result, to_result};
+use kernel::error::from_result;
 use kernel::ffi;
 use kernel::sync::Arc;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
@@ -45,18 +47,10 @@ pub(in crate::linux) unsafe fn direct_read<T: DirectData>(
     to: *mut bindings::iov_iter,
     done: usize,
 ) -> isize {
+    let (ops, dio_ops) = (Ops::<T>::MAPPING, Ops::<T>::DIRECT);
+    let flags = bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED;
     // SAFETY: By the caller's promise; the tables live forever.
-    unsafe {
-        bindings::iomap_dio_rw(
-            iocb,
-            to,
-            Ops::<T>::MAPPING,
-            Ops::<T>::DIRECT,
-            bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED,
-            ptr::null_mut(),
-            done,
-        )
-    }
+    unsafe { bindings::iomap_dio_rw(iocb, to, ops, dio_ops, flags, ptr::null_mut(), done) }
 }
 
 unsafe extern "C" fn begin<T: DirectData>(
@@ -68,8 +62,9 @@ unsafe extern "C" fn begin<T: DirectData>(
     _srcmap: *mut bindings::iomap,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: iomap calls this for inodes whose tables are `T`'s, and keeps the inode.
-        let file = unsafe { of::<T>(inode) }?;
+        // SAFETY: iomap keeps the inode for the call, and lends a mapping for us to fill.
+        let (inode, iomap) = unsafe { (Inode::borrow(inode), &mut *iomap) };
+        let file = of::<T>(inode)?;
         let patience = Patience::of(flags);
         let (extent, check) = file.find(pos as u64, (length as u64).min(MAX_READ), patience)?;
         // Part of what was asked for would be all that the caller gets.
@@ -83,8 +78,6 @@ unsafe extern "C" fn begin<T: DirectData>(
                 Patience::None => Err(EAGAIN),
             };
         }
-        // SAFETY: iomap passes a mapping for us to fill.
-        let iomap = unsafe { &mut *iomap };
         describe(iomap, file.block_device(), extent)?;
         if let Some(check) = check {
             iomap.private = Arc::into_raw(check).cast_mut().cast();
@@ -102,11 +95,10 @@ unsafe extern "C" fn end_mapping<T: DirectData>(
     iomap: *mut bindings::iomap,
 ) -> ffi::c_int {
     // SAFETY: iomap is done with the mapping that `begin` filled: `private` is null or what it put there.
-    unsafe {
-        let check = core::mem::replace(&mut (*iomap).private, ptr::null_mut());
-        if !check.is_null() {
-            drop(Arc::from_raw(check.cast::<T::Check>().cast_const()));
-        }
+    let check = unsafe { ptr::replace(&mut (*iomap).private, ptr::null_mut()) };
+    if !check.is_null() {
+        // SAFETY: As above: it is from `Arc::into_raw`, and taken once.
+        drop(unsafe { Arc::from_raw(check.cast::<T::Check>().cast_const()) });
     }
     0
 }
@@ -116,15 +108,14 @@ unsafe extern "C" fn submit<T: DirectData>(
     bio: *mut bindings::bio,
     pos: bindings::loff_t,
 ) {
-    // SAFETY: iomap passes its own iterator, over an inode of `T` with a mapping that `begin` filled, and a bio that is
-    // ours from here.
-    unsafe {
-        let check = (*iter).iomap.private.cast::<T::Check>().cast_const();
-        let bio = DirectRead::new(bio, (*iter).inode, pos as u64, clone(check));
-        match of::<T>((*iter).inode) {
-            Ok(file) => file.read_direct(bio),
-            Err(error) => bio.fail(error),
-        }
+    // SAFETY: iomap lends its iterator, and keeps the inode that it is over.
+    let (iter, inode) = unsafe { (&*iter, Inode::borrow((*iter).inode)) };
+    let check = iter.iomap.private.cast::<T::Check>().cast_const();
+    // SAFETY: `begin` filled the mapping, and the bio is ours from here.
+    let bio = unsafe { DirectRead::new(bio, iter.inode, pos as u64, clone(check)) };
+    match of::<T>(inode) {
+        Ok(file) => file.read_direct(bio),
+        Err(error) => bio.fail(error),
     }
 }
 
@@ -175,57 +166,46 @@ impl<T: DirectData> DirectRead<T> {
 
     /// The logical address of the first byte.
     pub(crate) fn logical(&self) -> u64 {
-        // SAFETY: The bio is ours.
-        let sector = unsafe { (*self.bio).bi_iter.bi_sector };
-        sector << 9
+        self.iter().bi_sector << 9
     }
 
     /// Bytes to read: whole blocks.
     pub(crate) fn len(&self) -> u64 {
+        u64::from(self.iter().bi_size)
+    }
+
+    fn iter(&self) -> bindings::bvec_iter {
         // SAFETY: The bio is ours.
-        u64::from(unsafe { (*self.bio).bi_iter.bi_size })
+        unsafe { (*self.bio).bi_iter }
     }
 
     /// Sends the read to `sector` of `device`; [`DirectData::verify_direct`] checks it.
     pub(crate) fn submit(self, device: &BlockDevice, sector: Sector) {
-        if let Some(bio) = self.prepare() {
-            // SAFETY: The bio is ours, and is sent once.
-            unsafe {
-                (*bio).bi_iter.bi_sector = sector.get();
-                bindings::bio_set_dev(bio, device.as_ptr());
-                bindings::submit_bio(bio);
-            }
+        if let Some(ready) = self.prepare() {
+            ready.send(device, Destination::At(sector));
         }
     }
 
     /// Sends the read nowhere: what was looked up is no good any more, and a worker looks again
     /// ([`DirectData::reread_direct`]).
     pub(crate) fn read_again(self) {
-        if let Some(bio) = self.prepare() {
-            // SAFETY: The bio is ours, and ends once.
-            unsafe {
-                (*bio).bi_status = bindings::errno_to_blk_status(EIO.to_errno());
-                bindings::bio_endio(bio);
-            }
+        if let Some(ready) = self.prepare() {
+            ready.fail();
         }
     }
 
     /// The bio, whose end a worker will see to; `None` where there is no memory for that: it has ended.
-    fn prepare(mut self) -> Option<*mut bindings::bio> {
+    fn prepare(mut self) -> Option<Ready> {
         let (bio, inode, pos) = (self.bio, self.inode, self.pos);
         let Some(check) = self.check.take() else {
             self.fail(EIO);
             return None;
         };
-        // SAFETY: The bio is ours. What its iterator says now is not there any more when it comes back.
-        let (index, skip, len, dio) = unsafe {
-            (
-                (*bio).bi_iter.bi_idx as usize,
-                bindings::rbtrfs_bio_vec_done(bio) as usize,
-                (*bio).bi_iter.bi_size as usize,
-                (*bio).bi_private,
-            )
-        };
+        // What its iterator says now is not there any more when it comes back.
+        let (index, len) = (self.iter().bi_idx as usize, self.iter().bi_size as usize);
+        // SAFETY: The bio is ours.
+        let (skip, dio) = unsafe { (bindings::rbtrfs_bio_vec_done(bio), (*bio).bi_private) };
+        let skip = skip as usize;
         let done = KBox::pin_init(
             pin_init!(ReadDone::<T> {
                 work <- new_work!("rbtrfs_direct_read"),
@@ -241,12 +221,9 @@ impl<T: DirectData> DirectRead<T> {
             }
         };
         let bio = self.into_bio();
-        // SAFETY: The bio was ours; `bi_private` is `read_end_io`'s until it is given back to iomap.
-        unsafe {
-            (*bio).bi_private = KBox::into_raw(Pin::into_inner_unchecked(done)).cast();
-            (*bio).bi_end_io = Some(read_end_io::<T>);
-        }
-        Some(bio)
+        // SAFETY: The bio was ours. iomap keeps its pages until it gets it back, with its own `bi_private`, and the file that
+        // is read keeps the inode.
+        Some(unsafe { Ready::new(bio, done) })
     }
 
     fn into_bio(mut self) -> *mut bindings::bio {
@@ -277,12 +254,10 @@ impl<T: DirectData> Drop for DirectRead<T> {
 ///
 /// `bio` is a bio of a direct request that is not in flight, with iomap's own `bi_private`; it is gone afterwards.
 unsafe fn end(bio: *mut bindings::bio, result: Result) {
+    let errno = result.err().map_or(0, |error| error.to_errno());
     // SAFETY: By the caller's promise.
     unsafe {
-        (*bio).bi_status = match result {
-            Ok(()) => 0,
-            Err(error) => bindings::errno_to_blk_status(error.to_errno()),
-        };
+        (*bio).bi_status = bindings::errno_to_blk_status(errno);
         bindings::iomap_dio_bio_end_io(bio);
     }
 }
@@ -310,13 +285,11 @@ impl_has_work! {
     impl{T: DirectData} HasWork<ReadDone<T>> for ReadDone<T> { self.work }
 }
 
-unsafe extern "C" fn read_end_io<T: DirectData>(bio: *mut bindings::bio) {
-    // SAFETY: `bi_private` was set by `DirectRead::submit` and is taken once; the file that is read keeps the inode.
-    unsafe {
-        let done = Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<ReadDone<T>>()));
-        if let Ok(file) = of::<T>(done.inode) {
-            file.queue().enqueue(done);
-        }
+impl<T: DirectData> Done for ReadDone<T> {
+    type File = T;
+
+    fn inode(&self) -> *mut bindings::inode {
+        self.inode
     }
 }
 
@@ -325,13 +298,10 @@ impl<T: DirectData> WorkItem for ReadDone<T> {
 
     fn run(this: Pin<KBox<Self>>) {
         let bio = this.bio;
-        // SAFETY: The bio has completed and is ours; the file that is read keeps the inode.
-        let (file, status) = unsafe {
-            (
-                of::<T>(this.inode),
-                to_result(bindings::blk_status_to_errno((*bio).bi_status)),
-            )
-        };
+        // SAFETY: The file that is read keeps the inode.
+        let file = of::<T>(unsafe { Inode::borrow(this.inode) });
+        // SAFETY: The bio has completed and is ours.
+        let status = result_of(unsafe { (*bio).bi_status });
         let mut result = Ok(());
         let mut offset = 0u64;
         let mut each = |bytes: MemoryMut<'_>| {

@@ -10,7 +10,7 @@ use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use core::sync::atomic::{AtomicI64, Ordering};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
@@ -74,13 +74,10 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     write: &mut DirectWrite<T>,
     done: usize,
 ) -> Result<*mut bindings::iomap_dio> {
+    // SAFETY: By the caller's promise: an open file keeps its inode.
+    let file = of::<T>(unsafe { Inode::borrow(bindings::file_inode((*iocb).ki_filp)) })?;
     // SAFETY: By the caller's promise.
-    let (file, entrant, range) = unsafe {
-        let (start, len) = ((*iocb).ki_pos as u64, bindings::iov_iter_count(from) as u64);
-        let file = of::<T>(bindings::file_inode((*iocb).ki_filp))?;
-        let range = start..start.saturating_add(len);
-        (file, Entrant::write(iocb), range)
-    };
+    let (start, len) = unsafe { ((*iocb).ki_pos as u64, bindings::iov_iter_count(from) as u64) };
     let mut flags = bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED;
     // The user's memory is copied also where it may change: to pin it would take `mmap_lock`, which a fault that waits
     // for this range may hold.
@@ -88,19 +85,17 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     if file.needs_stable_writes() || unsafe { bindings::user_backed_iter(from) } {
         flags |= bindings::IOMAP_DIO_BOUNCE;
     }
-    let entered = file.direct_ranges().enter(entrant, range, write.patience)?;
-    // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone.
+    let range = start..start.saturating_add(len);
+    let entered = file
+        .direct_ranges()
+        .enter(Entrant::write(iocb), range, write.patience)?;
+    let (ops, dio_ops) = (Ops::<T>::MAPPING, Ops::<T>::DIRECT);
+    let private = ptr::from_mut(write).cast();
+    // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone. The iterator
+    // is the caller's memory: it is there also where the request goes on without us.
     let result = unsafe {
         (*from).nofault = true;
-        let dio = bindings::__iomap_dio_rw(
-            iocb,
-            from,
-            Ops::<T>::MAPPING,
-            Ops::<T>::DIRECT,
-            flags,
-            ptr::from_mut(write).cast(),
-            done,
-        );
+        let dio = bindings::__iomap_dio_rw(iocb, from, ops, dio_ops, flags, private, done);
         (*from).nofault = false;
         from_err_ptr(dio)
     };
@@ -135,14 +130,16 @@ unsafe extern "C" fn begin<T: DirectData>(
     _srcmap: *mut bindings::iomap,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: iomap calls this for inodes whose tables are `T`'s, within `direct_write`, with a mapping to fill.
-        let (file, write, iomap) = unsafe { (of::<T>(inode)?, request::<T>(iomap), &mut *iomap) };
+        // SAFETY: iomap calls this within `direct_write`, keeps the inode meanwhile, and lends a mapping for us to fill.
+        let (inode, write, iomap) =
+            unsafe { (Inode::borrow(inode), request::<T>(iomap), &mut *iomap) };
+        let file = of::<T>(inode)?;
         let (start, len) = (pos as u64, (length as u64).min(MAX_WRITE));
         let reserved = match write.patience {
             Patience::None if length as u64 > MAX_NOWAIT => Err(EAGAIN),
             Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),
-            // SAFETY: The inode is alive; its lock is none that writeback takes.
-            Patience::Waits => with_room(unsafe { Inode::borrow(inode) }, || {
+            // The inode's lock is none that writeback takes.
+            Patience::Waits => with_room(inode, || {
                 file.reserve_direct(&mut write.space, start, len, Patience::Waits)
             }),
         };
@@ -180,17 +177,16 @@ unsafe extern "C" fn submit<T: DirectData>(
     bio: *mut bindings::bio,
     pos: bindings::loff_t,
 ) {
-    // SAFETY: iomap passes its own iterator, within `direct_write`, and a bio of `bio_set` that is ours from here.
-    let (file, write, ioend) = unsafe {
-        let flags = bindings::IOMAP_IOEND_DIRECT as u16;
-        let ioend = bindings::iomap_init_ioend((*iter).inode, bio, pos, flags);
-        (
-            of::<T>((*iter).inode),
-            &mut *(*iter).private.cast::<DirectWrite<T>>(),
-            Ioend::<T>::new(ioend),
-        )
+    let flags = bindings::IOMAP_IOEND_DIRECT as u16;
+    // SAFETY: iomap lends its iterator, and hands over a bio of `bio_set`.
+    let ioend =
+        unsafe { Ioend::<T>::new(bindings::iomap_init_ioend((*iter).inode, bio, pos, flags)) };
+    // SAFETY: iomap calls this within `direct_write`, whose `private` nobody else uses meanwhile, and keeps the inode.
+    let (inode, write) = unsafe {
+        let write = &mut *(*iter).private.cast::<DirectWrite<T>>();
+        (Inode::borrow((*iter).inode), write)
     };
-    match file {
+    match of::<T>(inode) {
         Ok(file) => file.send_direct(ioend, &mut write.space, write.patience),
         Err(error) => ioend.fail(error),
     }
@@ -205,12 +201,12 @@ unsafe extern "C" fn end_io<T: DirectData>(
     _flags: ffi::c_uint,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: iomap passes the request's iocb, whose file keeps its inode.
-        let (file, inode, pos, old) = unsafe {
+        // SAFETY: iomap lends the request's iocb, whose file keeps its inode.
+        let (inode, pos) = unsafe {
             let inode = bindings::file_inode((*iocb).ki_filp);
-            let old = bindings::i_size_read(inode);
-            (of::<T>(inode)?, inode, (*iocb).ki_pos, old)
+            (Inode::borrow(inode), (*iocb).ki_pos)
         };
+        let (file, old) = (of::<T>(inode)?, inode.size());
         let _entered = file.direct_ranges().entered(Entrant::write(iocb));
         let end = pos.saturating_add(size as bindings::loff_t);
         if error != 0 {
@@ -219,88 +215,41 @@ unsafe extern "C" fn end_io<T: DirectData>(
                 match unsafe { (*iocb).ki_complete } {
                     None => file.forget_behind(old as u64)?,
                     // Others may have gone on behind it: the file is as long as what of it is there.
-                    // SAFETY: The inode is alive.
-                    Some(_) => unsafe { raise_size(inode, file.stored_size()) },
+                    Some(_) => raise_size(inode, file.stored_size()),
                 }
             }
             return to_result(error).map(|()| 0);
         }
         if size > 0 {
-            // SAFETY: The inode is alive; the file holds no lock that writeback takes.
-            unsafe {
-                raise_size(inode, end as u64);
-                drop_cached::<T>(inode, pos, end.saturating_sub(1));
-            }
+            raise_size(inode, end as u64);
+            drop_cached::<T>(inode, pos, end.saturating_sub(1));
         }
         Ok(0)
     })
 }
 
-/// Makes the inode's size at least `size`.
-///
-/// # Safety
-///
-/// `inode` is alive. Who else writes its size waits for direct requests first.
-unsafe fn raise_size(inode: *mut bindings::inode, size: u64) {
+/// Makes the inode's size at least `size`. Who else writes its size waits for direct requests first.
+fn raise_size(inode: &Inode, size: u64) {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    // SAFETY: By the caller's promise. On 64 bits, where alone the module is built, `i_size_write` is such a store as well.
-    let field = unsafe { AtomicI64::from_ptr(ptr::addr_of_mut!((*inode).i_size)) };
+    // SAFETY: The inode is alive. On 64 bits, where alone the module is built, `i_size_write` is such a store as well.
+    let field = unsafe { AtomicI64::from_ptr(ptr::addr_of_mut!((*inode.as_ptr()).i_size)) };
     field.fetch_max(size, Ordering::Release);
 }
 
 /// Drops the folios that the page cache has of `[first, last]`: none of these bytes is up to date there, but a large folio
 /// may be dirty elsewhere, and is written first. iomap does the same afterwards and once, and blames the application where
-/// it fails.
-///
-/// # Safety
-///
-/// `inode` is a live inode of `T`; the caller holds no lock that writeback takes.
-unsafe fn drop_cached<T: DirectData>(
-    inode: *mut bindings::inode,
-    first: bindings::loff_t,
-    last: bindings::loff_t,
-) {
-    let page = |pos: bindings::loff_t| pos as usize >> bindings::PAGE_SHIFT;
+/// it fails. The caller holds no lock that writeback takes.
+fn drop_cached<T: DirectData>(inode: &Inode, first: i64, last: i64) {
+    let page = |pos: i64| pos as usize >> bindings::PAGE_SHIFT;
+    let drop = || {
+        // SAFETY: An inode keeps its mapping.
+        to_result(unsafe {
+            bindings::invalidate_inode_pages2_range(inode.mapping(), page(first), page(last))
+        })
+    };
     for _ in 0..DROP_ATTEMPTS {
-        // SAFETY: By the function's contract.
-        unsafe {
-            let mapping = (*inode).i_mapping;
-            if (*mapping).nrpages == 0
-                || bindings::invalidate_inode_pages2_range(mapping, page(first), page(last)) == 0
-                || settle::<T>(inode, first, last).is_err()
-            {
-                return;
-            }
-        }
-    }
-}
-
-/// Ends an ioend of a direct request, and with the last of those that were split off one bio, the bio. Unlike
-/// `iomap_finish_ioends`, it leaves it to iomap where the request is completed: what must be synced is not synced by a
-/// worker of the queue that the sync waits for.
-///
-/// # Safety
-///
-/// `ioend` is one of a direct request, not in flight, and is gone afterwards.
-pub(in crate::linux) unsafe fn end_ioend(mut ioend: *mut bindings::iomap_ioend, error: i32) {
-    // SAFETY: By the caller's promise. The parent stays until all that was split off it is done, and both fields are
-    // reached atomically by everybody.
-    unsafe {
-        if !(*ioend).io_parent.is_null() {
-            let part = ptr::addr_of_mut!((*ioend).io_bio);
-            ioend = (*ioend).io_parent;
-            bindings::bio_put(part);
-        }
-        let first = AtomicI32::from_ptr(ptr::addr_of_mut!((*ioend).io_error));
-        if error != 0 {
-            let _ = first.compare_exchange(0, error, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        let left = AtomicI32::from_ptr(ptr::addr_of_mut!((*ioend).io_remaining.counter));
-        if left.fetch_sub(1, Ordering::AcqRel) != 1 {
+        if !inode.has_pages() || drop().is_ok() || settle::<T>(inode, first, last).is_err() {
             return;
         }
-        let bio = ptr::addr_of_mut!((*ioend).io_bio);
-        (*bio).bi_status = bindings::errno_to_blk_status(first.load(Ordering::Relaxed));
-        bindings::iomap_dio_bio_end_io(bio);
     }
 }

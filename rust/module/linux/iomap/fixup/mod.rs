@@ -20,7 +20,7 @@ mod waiting;
 pub(crate) use waiting::{Fixups, Tally};
 
 use super::{
-    bindings, clean_behind, inside_file, mapping_of, next_up_to_date, of, range_of, Blocks,
+    bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
     FileData, Patience,
 };
 use crate::linux::enospc::with_room;
@@ -48,49 +48,27 @@ impl_has_work! {
     impl{T: FileData} HasWork<Item<T>> for Item<T> { self.work }
 }
 
-/// Leaves a folio to a worker. `ENOMEM`: the next writeback tries again.
-///
-/// # Safety
-///
-/// `folio` is locked and in a file of `T`.
-pub(super) unsafe fn queue<T: FileData>(folio: *mut bindings::folio) -> Result {
-    // SAFETY: By the caller's promise.
-    let (inode, pos) = unsafe { ((*mapping_of(folio)).host, bindings::folio_pos(folio) as u64) };
-    // SAFETY: A locked folio keeps its inode.
-    let file = unsafe { of::<T>(inode) }?;
-    let folio = NonNull::new(folio).ok_or(EIO)?;
-    // SAFETY: `folio_get` takes a reference.
-    let folio = unsafe {
-        bindings::folio_get(folio.as_ptr());
-        ARef::<Folio>::from_raw(folio.cast())
-    };
+/// Leaves a folio of `inode`, whose data `file` is, to a worker. `ENOMEM`: the next writeback tries again.
+pub(super) fn queue<T: FileData>(file: &T, inode: &Inode, folio: &LockedFolio) -> Result {
+    let pos = folio.pos() as u64;
     // The folio's lock keeps others from making a place here meanwhile.
-    if let Some(folio) = file.fixups().put(pos, folio) {
+    if let Some(folio) = file.fixups().put(pos, ARef::from(&**folio)) {
         if file.fixup_tally().is_closed() {
             pr_err!("unmounted while {pos} of an inode was dirty without space\n");
             return Ok(());
         }
-        // SAFETY: As above.
-        unsafe { send_worker(file, inode, pos, folio) }?;
+        send_worker(file, inode, pos, folio)?;
     }
     file.fixup_tally().leave_out();
     Ok(())
 }
 
-/// # Safety
-///
-/// `inode` is that of `file`, and `folio` is locked.
-unsafe fn send_worker<T: FileData>(
-    file: &T,
-    inode: *mut bindings::inode,
-    pos: u64,
-    folio: ARef<Folio>,
-) -> Result {
+fn send_worker<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: ARef<Folio>) -> Result {
     let vacancy = Vacancy::new()?;
     let room = KBox::<Item<T>>::new_uninit(GFP_KERNEL)?;
     // From here on nothing fails: the last reference to an inode must not be given back with a folio locked.
-    // SAFETY: By the caller's promise.
-    let Some(inode) = NonNull::new(unsafe { bindings::igrab(inode) }) else {
+    // SAFETY: The inode is in memory for as long as it is borrowed, though perhaps without a reference.
+    let Some(inode) = NonNull::new(unsafe { bindings::igrab(inode.as_ptr()) }) else {
         // An inode that is about to leave memory takes its folios along.
         return Ok(());
     };
@@ -138,11 +116,8 @@ impl<T: FileData> Item<T> {
                     self.inode.number(),
                     self.pos
                 );
-                // SAFETY: The inode is alive.
-                unsafe {
-                    let mapping = (*self.inode.as_ptr()).i_mapping;
-                    bindings::mapping_set_error(mapping, error.to_errno());
-                }
+                // SAFETY: The item's inode keeps its mapping.
+                unsafe { bindings::mapping_set_error(self.inode.mapping(), error.to_errno()) };
                 &tally.failed
             }
         };
@@ -161,14 +136,12 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result
     loop {
         let range = pos..pos.saturating_add(folio.size() as u64);
         // No space for what the folio has behind the end of the file.
-        // SAFETY: The inode is alive.
-        let end = unsafe { inside_file(inode.as_ptr(), range) }.end;
+        let end = inside_file(inode, range).end;
         with_room(inode, || {
             file.reserve(&mut allowance, pos, end, Patience::Waits)
         })?;
         let locked = LockedFolio::lock(folio.into());
-        // SAFETY: The inode is alive, and of `T` as `file` is.
-        let tried = unsafe { mend_locked(file, inode.as_ptr(), &locked, &mut allowance) };
+        let tried = mend_locked(file, inode, &locked, &mut allowance);
         drop(locked);
         match tried {
             Tried::Done(mended) => return Ok(mended),
@@ -187,43 +160,34 @@ enum Tried {
     Short,
 }
 
-/// # Safety
-///
-/// `inode` is the live inode of `file`.
-unsafe fn mend_locked<T: FileData>(
+fn mend_locked<T: FileData>(
     file: &T,
-    inode: *mut bindings::inode,
+    inode: &Inode,
     folio: &LockedFolio,
     allowance: &mut T::Allowance,
 ) -> Tried {
-    let at = folio.as_ptr();
-    // SAFETY: By the caller's promise.
-    let (mapping, is_ours) = unsafe {
-        let mapping = (*inode).i_mapping;
-        (mapping, mapping_of(at) == mapping)
-    };
+    let is_ours = folio.mapping() == inode.mapping();
     if !is_ours || !folio.is_dirty() {
         return Tried::Done(Mended::NothingToDo);
     }
     if folio.is_writeback() {
         return Tried::UnderWriteback;
     }
-    // SAFETY: As above.
-    let (blocks, range) = unsafe { (Blocks::of(inode), inside_file(inode, range_of(at))) };
+    let (blocks, range) = (Blocks::of(inode), inside_file(inode, range_of(folio)));
     let (mut from, end) = (range.start, range.end);
     let mut mended = Mended::NothingToDo;
-    // SAFETY: As above.
-    while let Some(run) = unsafe { next_up_to_date(at, blocks, from..end) } {
+    // SAFETY: The folio is of this file, as was just seen.
+    while let Some(run) = unsafe { next_up_to_date(folio, blocks, from..end) } {
         from = run.end;
         if file.uncovered(run.start, run.end) == 0 {
             continue;
         }
         // Which of its blocks are dirty is not for us to know: all become so.
         // But not those behind the end: a writer who makes the file longer has cleaned there (`growth`) already.
-        // SAFETY: The folio is locked and in this mapping, which the inode keeps.
+        // SAFETY: The folio is locked, and of this file.
         unsafe {
-            bindings::iomap_dirty_folio(mapping, at);
-            clean_behind(at, end);
+            mark_all_dirty(folio);
+            clean_behind(folio, end);
         }
         if file.cover(allowance, run.start, run.end).is_err() {
             return Tried::Short;
@@ -234,20 +198,10 @@ unsafe fn mend_locked<T: FileData>(
 }
 
 /// Writes out what is dirty in `[start, end]` of an inode and waits until it is on the device: also what was dirtied
-/// behind the file system's back.
-///
-/// # Safety
-///
-/// `inode` is a live inode of `T`; the caller holds no folio's lock.
-pub(crate) unsafe fn settle<T: FileData>(
-    inode: *mut bindings::inode,
-    start: bindings::loff_t,
-    end: bindings::loff_t,
-) -> Result {
-    // SAFETY: By the caller's promise.
-    let file = unsafe { of::<T>(inode) }?;
-    file.fixups().settle(|| {
-        // SAFETY: As above.
-        to_result(unsafe { bindings::filemap_write_and_wait_range((*inode).i_mapping, start, end) })
+/// behind the file system's back. The caller holds no folio's lock.
+pub(crate) fn settle<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result {
+    of::<T>(inode)?.fixups().settle(|| {
+        // SAFETY: An inode keeps its mapping.
+        to_result(unsafe { bindings::filemap_write_and_wait_range(inode.mapping(), start, end) })
     })
 }

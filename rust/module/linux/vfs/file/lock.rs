@@ -33,14 +33,15 @@ impl<T> Request<T> {
     /// Locks the inode, which nobody who calls `read_iter` or `write_iter` has locked: `EAGAIN` where that would have to
     /// wait and must not.
     pub(super) fn lock(&self, mode: Mode) -> Result<Locked<'_, T>> {
+        let inode = self.inode().as_ptr();
         if self.patience == Patience::Waits {
             return Ok(Locked::new(self, mode));
         }
         // SAFETY: The inode is alive by the invariant of `Request`.
         let locked = unsafe {
             match mode {
-                Mode::Shared => b::inode_trylock_shared(self.inode),
-                Mode::Exclusive => b::inode_trylock(self.inode),
+                Mode::Shared => b::inode_trylock_shared(inode),
+                Mode::Exclusive => b::inode_trylock(inode),
             }
         };
         match locked {
@@ -57,11 +58,12 @@ impl<T> Request<T> {
 impl<'r, T> Locked<'r, T> {
     /// Waits for the lock.
     fn new(request: &'r Request<T>, mode: Mode) -> Self {
+        let inode = request.inode().as_ptr();
         // SAFETY: The inode is alive by the invariant of `Request`.
         unsafe {
             match mode {
-                Mode::Shared => b::inode_lock_shared(request.inode),
-                Mode::Exclusive => b::inode_lock(request.inode),
+                Mode::Shared => b::inode_lock_shared(inode),
+                Mode::Exclusive => b::inode_lock(inode),
             }
         }
         // INVARIANT: Just locked.
@@ -89,15 +91,15 @@ impl<'r, T> Locked<'r, T> {
     /// it ends, and the lock, which is exclusive, keeps others from beginning meanwhile. `EAGAIN` for a call that must not
     /// wait.
     pub(super) fn wait_for_growth(&self) -> Result {
+        let inode = self.inode().as_ptr();
         // SAFETY: The inode is alive by the invariant of `Request`, and everybody reaches the counter atomically.
         let under_way =
-            unsafe { AtomicI32::from_ptr(ptr::addr_of_mut!((*self.inode).i_dio_count.counter)) };
+            unsafe { AtomicI32::from_ptr(ptr::addr_of_mut!((*inode).i_dio_count.counter)) };
         if under_way.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
         self.may_wait()?;
-        // SAFETY: The inode is alive by the invariant of `Request`.
-        unsafe { b::inode_dio_wait(self.inode) };
+        self.inode().wait_direct();
         Ok(())
     }
 }
@@ -112,12 +114,12 @@ impl<T> Deref for Locked<'_, T> {
 
 impl<T> Drop for Locked<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: The type invariant. Where the request goes on without us, who calls `write_iter` keeps its file, and so
-        // the inode, until that returns.
+        let inode = self.request.inode().as_ptr();
+        // SAFETY: The type invariant; the inode is there also where the request goes on without us.
         unsafe {
             match self.mode {
-                Mode::Shared => b::inode_unlock_shared(self.request.inode),
-                Mode::Exclusive => b::inode_unlock(self.request.inode),
+                Mode::Shared => b::inode_unlock_shared(inode),
+                Mode::Exclusive => b::inode_unlock(inode),
             }
         }
     }

@@ -21,7 +21,7 @@ use super::fileattr::{self, Flagged};
 use super::inode::NewInode;
 use super::ioctl::{self, Ioctls};
 use super::operations::Common;
-use super::{Inode, SuperBlock};
+use super::Inode;
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
 use crate::linux::iomap::{settle, FileData, Tables};
@@ -75,26 +75,28 @@ impl NewInode {
             Some(&Table::<T, D>::FILE),
             Some(Tables::<D>::ADDRESS_SPACE),
         );
-        // SAFETY: A `NewInode` is alive and has its mapping in itself; nobody else uses either before it is unlocked.
+        let mapping = self.mapping();
+        // `invalidate_folio`, which gives up the space of what is cut, is called for folios of one block too, to which iomap
+        // attaches nothing. Pages hold still while they are written: they are checksummed.
+        // SAFETY: Nobody else uses the mapping of a `NewInode` before that is published.
         unsafe {
-            let mapping = (*self.as_ptr()).i_mapping;
             b::mapping_set_large_folios(mapping);
-            // `invalidate_folio`, which gives up the space of what is cut, is called for folios of one block too, to which
-            // iomap attaches nothing.
             b::mapping_set_release_always(mapping);
-            // Pages hold still while they are written: they are checksummed.
             b::mapping_set_stable_writes(mapping);
         }
     }
 }
 
 unsafe extern "C" fn open(inode: *mut b::inode, file: *mut b::file) -> c_int {
-    // SAFETY: The VFS lends the inode for the call, and an inode keeps its super block.
-    unsafe { SuperBlock::borrow((*inode).i_sb) }.remind_of_failure();
-    // SAFETY: The file is being opened: it is this task's alone.
-    unsafe { (*file).f_mode |= (b::FMODE_CAN_ODIRECT | b::FMODE_NOWAIT) as b::fmode_t };
-    // SAFETY: The VFS lends both for the call.
-    unsafe { b::generic_file_open(inode, file) }
+    // SAFETY: The VFS lends the inode for the call.
+    unsafe { Inode::borrow(inode) }
+        .super_block()
+        .remind_of_failure();
+    // SAFETY: The VFS lends both for the call; the file is being opened, and this task's alone.
+    unsafe {
+        (*file).f_mode |= (b::FMODE_CAN_ODIRECT | b::FMODE_NOWAIT) as b::fmode_t;
+        b::generic_file_open(inode, file)
+    }
 }
 
 unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence: c_int) -> i64 {
@@ -104,23 +106,19 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
         // SAFETY: The VFS lends the file, its position locked.
         _ => return unsafe { b::generic_file_llseek(file, offset, whence) },
     };
-    // SAFETY: An open file keeps its inode, and an inode its super block.
-    let (inode, limit) = unsafe {
-        let inode = b::file_inode(file);
-        (inode, (*(*inode).i_sb).s_maxbytes)
-    };
+    // SAFETY: An open file keeps its inode.
+    let inode = unsafe { Inode::borrow(b::file_inode(file)) };
     // The trees know only what was written back.
-    // SAFETY: The inode is alive, of `T`, and no folio of it is locked by this task.
-    if let Err(error) = unsafe { settle::<T>(inode, 0, i64::MAX) } {
+    if let Err(error) = settle::<T>(inode, 0, i64::MAX) {
         return error.to_errno().into();
     }
     // SAFETY: The inode is alive; the table is that of its type.
-    let found = unsafe { seek(inode, offset, Tables::<T>::READ) };
+    let found = unsafe { seek(inode.as_ptr(), offset, Tables::<T>::READ) };
     if found < 0 {
         return found;
     }
-    // SAFETY: The VFS lends the file, its position locked.
-    unsafe { b::vfs_setpos(file, found, limit) }
+    // SAFETY: The VFS lends the file, its position locked; an inode keeps its super block.
+    unsafe { b::vfs_setpos(file, found, (*inode.super_block().as_ptr()).s_maxbytes) }
 }
 
 /// fsync of a file or directory: its data, then all else that the file system has of it.

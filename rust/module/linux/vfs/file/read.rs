@@ -24,7 +24,7 @@ pub(super) unsafe extern "C" fn read_iter<T: DirectData>(
         Err(error) => return error.to_errno() as isize,
     };
     // What is no whole block or stands in the trees comes from the cache; so does what memory could not be found for.
-    if request.left() == 0 || request.position() >= request.size() {
+    if request.left() == 0 || request.position() >= request.inode().size() {
         return done as isize;
     }
     read_cached(&request, done as isize)

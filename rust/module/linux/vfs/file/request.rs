@@ -7,6 +7,7 @@
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{is_aligned, DirectData};
 use crate::linux::iomap::{settle, Patience};
+use crate::linux::Inode;
 use core::marker::PhantomData;
 use latch::prelude::*;
 
@@ -14,12 +15,12 @@ use latch::prelude::*;
 ///
 /// # Invariants
 ///
-/// `iocb` and `iter` are those of such a call on an open file of `T`, whose inode is `inode`. They are this task's until the
-/// call returns or the request goes on without it (`EIOCBQUEUED`); then the value is used no more.
+/// `iocb` and `iter` are those of such a call on an open file of `T`, whose inode is `inode`. The caller keeps file and inode
+/// until the call returns. The others are this task's until then, or until the request goes on without it (`EIOCBQUEUED`).
 pub(super) struct Request<T> {
     pub(super) iocb: *mut b::kiocb,
     pub(super) iter: *mut b::iov_iter,
-    pub(super) inode: *mut b::inode,
+    inode: *mut b::inode,
     /// Whether the call may wait (`IOCB_NOWAIT`).
     pub(super) patience: Patience,
     _file: PhantomData<T>,
@@ -56,9 +57,15 @@ impl<T> Request<T> {
         unsafe { (*self.iocb).ki_flags & flags != 0 }
     }
 
-    /// Whether no privileges are to be taken off the file before it is written; read without its lock everywhere.
+    /// The inode of the file.
+    pub(super) fn inode(&self) -> &Inode {
+        // SAFETY: By the type invariant.
+        unsafe { Inode::borrow(self.inode) }
+    }
+
+    /// Whether no privileges are to be taken off the file before it is written.
     pub(super) fn has_no_privileges(&self) -> bool {
-        // SAFETY: By the type invariant the inode is alive.
+        // SAFETY: By the type invariant the inode is alive; its flags are read without its lock everywhere.
         unsafe { (*self.inode).i_flags & b::S_NOSEC != 0 }
     }
 
@@ -82,22 +89,16 @@ impl<T> Request<T> {
         unsafe { b::iov_iter_count(self.iter) }
     }
 
-    /// Bytes in the file.
-    pub(super) fn size(&self) -> i64 {
-        // SAFETY: By the type invariant the inode is alive.
-        unsafe { b::i_size_read(self.inode) }
-    }
-
     /// Whether what is left, and its memory, are whole blocks of the file.
     pub(super) fn is_aligned(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { is_aligned(self.inode, self.iter, self.position()) }
+        unsafe { is_aligned(self.inode(), self.iter, self.position()) }
     }
 
     /// Whether what is left goes on behind the end of the file.
     pub(super) fn growth(&self) -> Growth {
         let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
-        match self.position().saturating_add(left) > self.size() {
+        match self.position().saturating_add(left) > self.inode().size() {
             true => Growth::Grows,
             false => Growth::Stays,
         }
@@ -109,20 +110,12 @@ impl<T: DirectData> Request<T> {
     /// what was dirtied behind the file system's back, which iomap would not wait for. A call that must not wait leaves it
     /// to iomap to find dirty folios.
     pub(super) fn settle_cached(&self) -> Result {
-        // SAFETY: By the type invariant the inode is alive; an inode keeps its mapping.
-        let cached = unsafe { (*(*self.inode).i_mapping).nrpages };
-        if cached == 0 || self.patience == Patience::None {
+        if !self.inode().has_pages() || self.patience == Patience::None {
             return Ok(());
         }
         let start = self.position();
         let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
-        // SAFETY: By the type invariant the inode is of `T`; a call holds no folio's lock.
-        unsafe {
-            settle::<T>(
-                self.inode,
-                start,
-                start.saturating_add(left).saturating_sub(1),
-            )
-        }
+        let last = start.saturating_add(left).saturating_sub(1);
+        settle::<T>(self.inode(), start, last)
     }
 }

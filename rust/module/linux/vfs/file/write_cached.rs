@@ -45,15 +45,12 @@ fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize
     if request.growth() == Growth::Grows {
         request.wait_for_growth()?;
     }
-    let size = request.size();
+    let size = request.inode().size();
     if request.position() > size {
         // May read, and write out.
         request.may_wait()?;
-        // SAFETY: The inode is of `T` and locked exclusively, and no direct write makes it longer; this task has no folio locked.
-        unsafe {
-            zero_tail::<T>(request.inode, size)?;
-            Tables::<T>::clear_behind_end(request.inode, || ());
-        }
+        zero_tail::<T>(request.inode(), size)?;
+        Tables::<T>::clear_behind_end(request.inode(), || ());
     }
     // SAFETY: The arguments of a `write_iter` call on a file of `T`, locked exclusively.
     answer(unsafe { Tables::<T>::buffered_write(request.iocb, request.iter) })
@@ -68,14 +65,12 @@ pub(super) fn write_through_cache<T: DirectData>(locked: Locked<'_, T>) -> Resul
     drop(locked);
     if written > 0 {
         let last = request.position().saturating_sub(1);
-        // SAFETY: The inode is of `T`, and this task has no folio locked.
-        unsafe { settle::<T>(request.inode, start, last) }?;
-        let page = |pos: i64| pos as usize >> b::PAGE_SHIFT;
+        settle::<T>(request.inode(), start, last)?;
+        let (mapping, page) = (request.inode().mapping(), |pos: i64| {
+            pos as usize >> b::PAGE_SHIFT
+        });
         // SAFETY: An inode keeps its mapping.
-        unsafe {
-            let mapping = (*request.inode).i_mapping;
-            b::invalidate_mapping_pages(mapping, page(start), page(last));
-        }
+        unsafe { b::invalidate_mapping_pages(mapping, page(start), page(last)) };
     }
     Ok(written)
 }

@@ -4,11 +4,11 @@
 
 use super::lock::{Locked, Mode};
 use super::request::{Growth, Request};
-use super::resize::{tail_of, zero_tail};
+use super::resize::zero_tail;
 use super::write_cached::{check, note_change, write_through_cache};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{direct_write, DirectData, DirectWrite};
-use crate::linux::iomap::{is_folio_across_end, settle, Patience, Tables};
+use crate::linux::iomap::{is_folio_across_end, settle, Blocks, Patience, Tables};
 use latch::prelude::*;
 
 /// A write past the page cache; what cannot go that way goes into the cache, and is on the device on return as well.
@@ -75,12 +75,11 @@ fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
     if request.growth() == Growth::Stays {
         return Ok(());
     }
-    let inode = request.inode;
+    let inode = request.inode();
     // The size, if the request begins behind it and what is in between must be seen to.
     let cut = || {
-        let size = request.size();
-        // SAFETY: The inode is alive by the invariant of `Request`.
-        let is_cut = || unsafe { tail_of(inode, size) != 0 || is_folio_across_end(inode) };
+        let size = inode.size();
+        let is_cut = || Blocks::of(inode).tail_of(size as u64) != 0 || is_folio_across_end(inode);
         (request.position() > size && is_cut()).then_some(size)
     };
     // SAFETY: The request is still ours.
@@ -92,14 +91,10 @@ fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
     request.may_wait()?;
     request.wait_for_growth()?;
     if let Some(size) = cut() {
-        // SAFETY: The inode is of `T` and, as the file grows, locked exclusively; no direct write is under way, and this task
-        // has no folio locked.
-        unsafe {
-            zero_tail::<T>(inode, size)?;
-            // What was behind the old end must not appear if the power fails after the file has grown.
-            settle::<T>(inode, size, size)?;
-            Tables::<T>::clear_behind_end(inode, || ());
-        }
+        zero_tail::<T>(inode, size)?;
+        // What was behind the old end must not appear if the power fails after the file has grown.
+        settle::<T>(inode, size, size)?;
+        Tables::<T>::clear_behind_end(inode, || ());
     }
     Ok(())
 }
