@@ -48,11 +48,11 @@ impl Directory for Rbtrfs {
                     Target::Subvolume(id) => (id.get(), entry_kind(FileType::Directory)),
                     Target::EmptyPlace => (EMPTY_PLACE, entry_kind(FileType::Directory)),
                 };
-                if !out.emit(entry.name, number, kind) {
-                    return Ok(ControlFlow::Break(()));
+                let shown = out.emit(entry.name, number, kind);
+                if shown.is_continue() {
+                    out.set_position(entry.position.saturating_add(1));
                 }
-                out.set_position(entry.position.saturating_add(1));
-                Ok(ControlFlow::Continue(()))
+                Ok(shown)
             })
     }
 

@@ -2,6 +2,7 @@
 
 //! Finding a block in memory by its address.
 
+use crate::linux::metadata_pages::Release;
 use engine::btree::Block;
 use engine::disk::Logical;
 use kernel::sync::Arc;
@@ -59,22 +60,22 @@ impl Index {
         shard.get_ref().lock().remove(slot)
     }
 
-    /// Takes the block at `addr` out if nobody uses it. Whether there is none now.
-    pub(super) fn release(&self, addr: Logical) -> bool {
+    /// Takes the block at `addr` out if nobody uses it.
+    pub(super) fn release(&self, addr: Logical) -> Release {
         let Some((shard, slot)) = self.place(addr) else {
-            return true;
+            return Release::Free;
         };
         let mut guard = shard.get_ref().lock();
         let Some(block) = guard.get(slot).map(Arc::from) else {
-            return true;
+            return Release::Free;
         };
         // New references are made under this lock alone, or from one that exists.
         if Latched::references(&block) != 2 {
-            return false;
+            return Release::InUse;
         }
         let indexed = guard.remove(slot);
         drop(guard);
         drop((block, indexed));
-        true
+        Release::Free
     }
 }

@@ -21,7 +21,7 @@ mod read;
 mod write;
 
 use crate::io::device::Devices;
-use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages};
+use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages, Release};
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
@@ -146,7 +146,7 @@ impl Owner for Shared {
         self.write(pages, start, end, WriteMode::Background, limit)
     }
 
-    fn release(&self, pos: u64) -> bool {
+    fn release(&self, pos: u64) -> Release {
         self.index.release(Logical::new(pos))
     }
 

@@ -298,11 +298,7 @@ impl Shared {
 
 /// Takes the dirty mark of a folio over into writeback, unless somebody else did.
 fn start_writeback(folio: &ARef<Folio>) -> Option<Writeback> {
-    let locked = LockedFolio::lock(folio.clone());
-    locked.wait_writeback();
-    locked
-        .clear_dirty_for_io()
-        .then(|| locked.start_writeback())
+    LockedFolio::lock(folio.clone()).start_writeback_of_dirty()
 }
 
 fn position(folio: &Folio) -> u64 {

@@ -6,7 +6,7 @@
 
 use super::BlockDevice;
 use crate::linux::bindings as b;
-use crate::linux::{Folio, Writeback};
+use crate::linux::{Folio, FolioBytes, Writeback};
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::sync::Arc;
@@ -65,7 +65,7 @@ impl Bio {
     }
 
     /// A write of metadata to byte `at` of the device.
-    pub(super) fn write(device: &BlockDevice, kind: WriteKind, at: u64, segments: usize) -> Self {
+    fn write(device: &BlockDevice, kind: WriteKind, at: u64, segments: usize) -> Self {
         Self::new(device, kind.flags(), at, segments)
     }
 
@@ -86,7 +86,7 @@ impl Bio {
         Self { inner }
     }
 
-    /// Adds a piece of a folio; `false` if the request is full.
+    /// Adds a piece of a folio; `EIO` if the request is full.
     ///
     /// # Safety
     ///
@@ -96,13 +96,16 @@ impl Bio {
         folio: &Folio,
         len: usize,
         offset: usize,
-    ) -> bool {
+    ) -> Result {
         // SAFETY: The bio is ours and not submitted, and C checks the room; the rest is the function's contract.
-        unsafe { b::bio_add_folio(self.inner.as_ptr(), folio.as_ptr(), len, offset) }
+        match unsafe { b::bio_add_folio(self.inner.as_ptr(), folio.as_ptr(), len, offset) } {
+            true => Ok(()),
+            false => Err(EIO),
+        }
     }
 
     /// Sends the request and waits.
-    pub(super) fn submit_wait(self) -> Result {
+    fn submit_wait(self) -> Result {
         // SAFETY: The bio is not submitted; it is ours again when the call returns.
         to_result(unsafe { b::submit_bio_wait(self.inner.as_ptr()) })
     }
@@ -124,6 +127,38 @@ impl Drop for Bio {
     fn drop(&mut self) {
         // SAFETY: The bio is ours by the type invariant.
         unsafe { b::bio_put(self.inner.as_ptr()) };
+    }
+}
+
+impl BlockDevice {
+    /// Reads `len` bytes of metadata from byte `at` of the device and waits.
+    pub(crate) fn read(&self, at: u64, into: &mut FolioBytes, len: usize) -> Result {
+        let mut bio = Bio::read(self, at, 1);
+        // SAFETY: The bytes are borrowed until the request is done.
+        unsafe { bio.add_folio(into.folio(), len.min(into.len()), 0) }?;
+        bio.submit_wait()
+    }
+
+    /// Writes the first `len` bytes to byte `at` of the device and waits.
+    pub(crate) fn write(&self, kind: WriteKind, at: u64, from: &FolioBytes, len: usize) -> Result {
+        let mut bio = Bio::write(self, kind, at, 1);
+        // SAFETY: The bytes are borrowed until the request is done, which only reads them.
+        unsafe { bio.add_folio(from.folio(), len.min(from.len()), 0) }?;
+        bio.submit_wait()
+    }
+
+    /// Sends the folios of `flight` to byte `at` of the device as one request. The flight is told of its end.
+    pub(crate) fn send<F: Flight>(&self, kind: WriteKind, at: u64, flight: Arc<F>) {
+        let mut bio = Bio::write(self, kind, at, flight.folios().len());
+        let filled = flight.folios().iter().try_for_each(|folio| {
+            // SAFETY: The request owns the flight until it is done. What the flight lends through a shared reference, it keeps
+            // until it is dropped, for only then can it be changed. The request only reads the folio.
+            unsafe { bio.add_folio(folio, folio.size(), 0) }
+        });
+        match filled {
+            Ok(()) => bio.submit(flight),
+            Err(error) => F::complete(flight, Err(error)),
+        }
     }
 }
 

@@ -4,15 +4,12 @@
 //!
 //! C header: `include/linux/blkdev.h`
 
-use super::bio::{Bio, Flight, WriteKind};
 use crate::linux::bindings as b;
 use crate::linux::noio::NoioScope;
-use crate::linux::FolioBytes;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::fs::File;
 use kernel::sync::aref::ARef;
-use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// An open block device.
@@ -61,40 +58,6 @@ impl BlockDevice {
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: The device is open.
         unsafe { b::bdev_read_only(self.inner) }
-    }
-
-    /// Reads `len` bytes of metadata from byte `at` of the device and waits.
-    pub(crate) fn read(&self, at: u64, into: &mut FolioBytes, len: usize) -> Result {
-        let mut bio = Bio::read(self, at, 1);
-        // SAFETY: The bytes are borrowed until the request is done.
-        if !unsafe { bio.add_folio(into.folio(), len.min(into.len()), 0) } {
-            return Err(EIO);
-        }
-        bio.submit_wait()
-    }
-
-    /// Writes the first `len` bytes to byte `at` of the device and waits.
-    pub(crate) fn write(&self, kind: WriteKind, at: u64, from: &FolioBytes, len: usize) -> Result {
-        let mut bio = Bio::write(self, kind, at, 1);
-        // SAFETY: The bytes are borrowed until the request is done, which only reads them.
-        if !unsafe { bio.add_folio(from.folio(), len.min(from.len()), 0) } {
-            return Err(EIO);
-        }
-        bio.submit_wait()
-    }
-
-    /// Sends the folios of `flight` to byte `at` of the device as one request. The flight is told of its end.
-    pub(crate) fn send<F: Flight>(&self, kind: WriteKind, at: u64, flight: Arc<F>) {
-        let mut bio = Bio::write(self, kind, at, flight.folios().len());
-        let fits = flight.folios().iter().all(|folio| {
-            // SAFETY: The request owns the flight until it is done. What the flight lends through a shared reference, it keeps
-            // until it is dropped, for only then can it be changed. The request only reads the folio.
-            unsafe { bio.add_folio(folio, folio.size(), 0) }
-        });
-        match fits {
-            true => bio.submit(flight),
-            false => F::complete(flight, Err(EIO)),
-        }
     }
 
     /// Makes all completed writes durable.

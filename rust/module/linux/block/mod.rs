@@ -4,8 +4,8 @@
 //!
 //! | module     | what is in it                            |
 //! |------------|------------------------------------------|
-//! | [`device`] | `block_device`, zones, opening, flushing |
-//! | [`bio`]    | `bio`, `blk_plug`                        |
+//! | [`device`] | `block_device`, zones, flushing          |
+//! | [`bio`]    | `bio`: reads and writes; `blk_plug`      |
 //! | [`sector`] | where bios begin                         |
 
 pub(crate) mod bio;

@@ -72,16 +72,17 @@ impl LockedFolio {
         unsafe { b::folio_clear_uptodate(self.as_ptr()) };
     }
 
-    /// Takes the dirty mark off a folio that is about to be written. `false` if it had none.
-    pub(crate) fn clear_dirty_for_io(&self) -> bool {
-        // SAFETY: The folio is alive and locked, as C demands.
-        unsafe { b::folio_clear_dirty_for_io(self.as_ptr()) }
-    }
-
     /// Takes the dirty mark off a folio that is not to be written.
     pub(crate) fn cancel_dirty(&self) {
         // SAFETY: The folio is alive and locked: it stays in its mapping, whose counts change.
         unsafe { b::folio_cancel_dirty(self.as_ptr()) };
+    }
+
+    /// Takes the folio's dirty mark over into writeback, unless it has none.
+    pub(crate) fn start_writeback_of_dirty(&self) -> Option<Writeback> {
+        self.wait_writeback();
+        // SAFETY: The folio is alive and locked, as C demands.
+        unsafe { b::folio_clear_dirty_for_io(self.as_ptr()) }.then(|| self.start_writeback())
     }
 
     /// Marks the folio as on its way to the device, after waiting for the writeback before.

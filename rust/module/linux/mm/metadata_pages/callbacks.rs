@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/writeback.h`
 
-use super::{Owner, Pages};
+use super::{Owner, Pages, Release};
 use crate::linux::bindings as b;
 use crate::linux::mm::FolioBytes;
 use crate::linux::{private, Folio};
@@ -83,8 +83,11 @@ unsafe extern "C" fn release_folio<O: Owner>(folio: *mut b::folio, _gfp: b::gfp_
     if folio.is_dirty() || folio.is_writeback() {
         return false;
     }
-    // SAFETY: No path leads to folios of such a mapping, and their private words are for this.
-    owner.is_none_or(|owner| owner.release(pos)) && unsafe { !FolioBytes::are_lent(folio) }
+    match owner.map_or(Release::Free, |owner| owner.release(pos)) {
+        // SAFETY: No path leads to folios of such a mapping, and their private words are for this.
+        Release::Free => unsafe { !FolioBytes::are_lent(folio) },
+        Release::InUse => false,
+    }
 }
 
 unsafe extern "C" fn invalidate_folio<O: Owner>(folio: *mut b::folio, _from: usize, _len: usize) {

@@ -29,12 +29,21 @@ pub(crate) use read_ahead::BlockFolio;
 
 const PAGE_SHIFT: u32 = kernel::page::PAGE_SHIFT as u32;
 
+/// What an owner answers to whoever wants a folio back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Nobody uses what is in it.
+    Free,
+    /// Somebody does.
+    InUse,
+}
+
 /// Who keeps metadata in the pages.
 pub(crate) trait Owner: Send + Sync + 'static {
     /// Dirty folios in `[start, end]` should go out; `limit` counts pages down. Not waited for.
     fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result;
-    /// The clean folio at `pos` is wanted back. `false` keeps it. The folio is locked; no sleeping.
-    fn release(&self, pos: u64) -> bool;
+    /// The clean folio at `pos` is wanted back. The folio is locked; no sleeping.
+    fn release(&self, pos: u64) -> Release;
     /// The folio at `pos` goes, whoever uses it.
     fn invalidate(&self, pos: u64);
 }

@@ -39,9 +39,7 @@ impl BlockFolio {
         };
         let mut bio = Bio::read(device, at, 1);
         // SAFETY: The folio and its bytes are this value's, and then the completion's.
-        if !unsafe { bio.add_folio(&self, self.size(), 0) } {
-            return Err(EIO);
-        }
+        unsafe { bio.add_folio(&self, self.size(), 0) }?;
         let reading = Reading {
             _bytes: bytes,
             folio: self,

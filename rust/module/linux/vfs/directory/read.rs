@@ -5,6 +5,7 @@
 use super::Directory;
 use crate::linux::bindings as b;
 use crate::linux::{Inode, SuperBlock};
+use core::ops::ControlFlow;
 use kernel::error::from_result;
 use kernel::ffi::{c_int, c_void};
 use latch::prelude::*;
@@ -42,19 +43,25 @@ impl DirContext<'_> {
         self.inner.pos = i64::try_from(position).unwrap_or(i64::MAX);
     }
 
-    /// Shows "." and ".."; `false` if there was no room.
-    pub(crate) fn emit_dots(&mut self) -> bool {
+    /// Shows "." and "..". It is to stop there if there was no room.
+    fn emit_dots(&mut self) -> ControlFlow<()> {
         // SAFETY: The file is alive by the type invariant, and `inner` is the context of a call on it.
-        unsafe { b::dir_emit_dots(self.file, self.inner) }
+        match unsafe { b::dir_emit_dots(self.file, self.inner) } {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
     }
 
-    /// Shows an entry; `false` if there was no room.
-    pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: EntryKind) -> bool {
+    /// Shows an entry. It is to stop there if there was no room.
+    pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: EntryKind) -> ControlFlow<()> {
         let Ok(len) = c_int::try_from(name.len()) else {
-            return false;
+            return ControlFlow::Break(());
         };
         // SAFETY: The context is the VFS's, with its actor; the actor reads `len` bytes of the name before it returns.
-        unsafe { b::dir_emit(self.inner, name.as_ptr().cast(), len, ino, kind.into()) }
+        match unsafe { b::dir_emit(self.inner, name.as_ptr().cast(), len, ino, kind.into()) } {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
     }
 }
 
@@ -109,7 +116,7 @@ pub(super) unsafe extern "C" fn iterate_shared<T: Directory>(
         let _nofs = NofsScope::enter();
         // INVARIANT: The VFS lends the file, opened by `open`, with its position locked.
         let mut out = DirContext { inner, file };
-        if out.emit_dots() {
+        if out.emit_dots().is_continue() {
             T::iterate(dir, &mut out)?;
         }
         Ok(0)
