@@ -6,35 +6,30 @@ use super::{Data, FileSpace, Inode, Inodes, Names, Subvolume, Subvolumes};
 use crate::btree::Tree;
 use crate::disk::{leaf_area, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
+use crate::volume::Writes;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// Whether anything may be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing reaches the devices.
-    ReadOnly,
-    /// As usual.
-    ReadWrite,
-}
-
 /// Mount options that concern files.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Read-only or not, at first; see [`FileSystem::set_access`].
-    pub access: Access,
     /// Files up to this many bytes are kept in the tree (C: `max_inline`, 2048).
     pub max_inline: u32,
     /// New files have checksums (C: `datasum`).
     pub checksums: bool,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Options {
     /// C's defaults.
-    pub const fn new(access: Access) -> Self {
+    pub const fn new() -> Self {
         Self {
-            access,
             max_inline: 2048,
             checksums: true,
         }
@@ -49,7 +44,6 @@ pub struct FileSystem {
     checksum_tree: Arc<Tree>,
     max_inline: AtomicU32,
     checksums: AtomicBool,
-    read_only: AtomicBool,
     /// The subvolumes in use.
     pub(super) opened: Opened,
 }
@@ -63,7 +57,6 @@ impl FileSystem {
             checksum_tree: txns.required_tree(ObjectId::CSUM_TREE)?,
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
-            read_only: AtomicBool::new(options.access == Access::ReadOnly),
             opened: Opened::new()?,
             txns,
         };
@@ -116,12 +109,6 @@ impl FileSystem {
     /// The transactions under this file system.
     pub fn transactions(&self) -> &Arc<Transactions> {
         &self.txns
-    }
-
-    /// Changes between read-only and read-write (remount).
-    pub fn set_access(&self, access: Access) {
-        self.read_only
-            .store(access == Access::ReadOnly, Ordering::Release);
     }
 
     /// Changes what becomes of new data and new files (remount).
@@ -180,9 +167,9 @@ impl FileSystem {
     }
 
     fn check_access(&self) -> Result {
-        match self.read_only.load(Ordering::Acquire) {
-            true => Err(EROFS),
-            false => Ok(()),
+        match self.txns.volume().writes() {
+            Writes::Now => Ok(()),
+            _ => Err(EROFS),
         }
     }
 

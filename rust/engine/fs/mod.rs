@@ -31,7 +31,7 @@ pub use data::{
     Allowance, Compressed, CompressedData, Data, Delalloc, Divisible, FileSpace, Mapping,
     MappingKind, NewExtent, OrderedExtent, SectorSums, Short, Truncation, WriteReservation,
 };
-pub use filesystem::{Access, FileSystem, Options};
+pub use filesystem::{FileSystem, Options};
 pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Times, XattrMode};
 pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;

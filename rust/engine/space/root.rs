@@ -18,7 +18,7 @@ use super::write_order::WriteOrder;
 use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
-use crate::volume::{self, Volume};
+use crate::volume::Volume;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -67,7 +67,7 @@ impl Space {
             None => WriteOrder::for_volume(&volume)?,
         };
         let (features, sector_size) = (volume.format().compat_ro, volume.format().sector_size);
-        let writable = volume.access() == volume::Access::ReadWrite;
+        let writable = volume.writes().is_possible();
         if writable && features.has_stale_free_space() {
             pr_err!("the free space tree is not valid: mount once with another driver to rebuild it, or read-only\n");
             return Err(EROFS);

@@ -13,9 +13,9 @@ use crate::disk::{
     ObjectId, Physical, Place, RootPointer, SuperblockBytes,
 };
 use crate::space::{self, Space};
-use crate::volume::{self, Chunk, Volume};
+use crate::volume::{Chunk, Volume, Writes};
 use core::ops::ControlFlow;
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::AtomicU64;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
@@ -33,10 +33,10 @@ pub(super) fn open(
     store: Arc<dyn Store>,
     options: Options,
 ) -> Result<Arc<Shared>> {
-    let access = settle_access(&volume, &options)?;
+    settle_writes(&volume, &options)?;
     let trees = enter(&volume, &store, &options)?;
     settle_zones(&volume, &trees)?;
-    if access == Access::ReadWrite {
+    if volume.writes().is_possible() {
         volume.check_active_zones()?;
         tell_leftovers(&trees)?;
     }
@@ -61,7 +61,6 @@ pub(super) fn open(
         store,
         space,
         trees,
-        access,
         runner: Mutex::new(runner, Rank::RefsRunner)?,
         leaving: Mutex::new(Leaving::new(), Rank::Chunks)?,
         chunks_made: AtomicU64::new(0),
@@ -72,34 +71,32 @@ pub(super) fn open(
         refs_run: AtomicU64::new(0),
         refs_cancelled: AtomicU64::new(0),
         groups_emptied: AtomicU64::new(0),
-        dead: AtomicBool::new(false),
         roots: options.roots,
         witness: options.witness,
     };
-    if access == Access::ReadWrite {
+    if shared.volume.writes() == Writes::Now {
         shared.reset_stray_zones()?;
     }
     shared.size_global_reserve()?;
     Ok(Arc::new(shared, GFP_KERNEL)?)
 }
 
-/// What can be granted of what was asked for, by the superblock alone.
-fn settle_access(volume: &Volume, options: &Options) -> Result<Access> {
-    let access = match (options.access, volume.access()) {
-        (Access::ReadOnly, _) => Access::ReadOnly,
-        (Access::ReadWrite, volume::Access::ReadOnly) => {
+/// Forbids writing where the options do, and says so where more was asked for than is possible.
+fn settle_writes(volume: &Volume, options: &Options) -> Result {
+    match options.access {
+        Access::ReadOnly => volume.forbid_writing(),
+        Access::ReadWrite if !volume.writes().is_possible() => {
             pr_warn!("the volume can only be read: mounted read-only\n");
-            Access::ReadOnly
         }
-        (Access::ReadWrite, _) => Access::ReadWrite,
-    };
-    if volume.superblock().log_root.get() == 0 {
-        return Ok(access);
+        Access::ReadWrite => {}
     }
-    match (access, options.log_tree) {
-        (Access::ReadOnly, LogTree::Ignore) => {
+    if volume.superblock().log_root.get() == 0 {
+        return Ok(());
+    }
+    match (volume.writes().is_possible(), options.log_tree) {
+        (false, LogTree::Ignore) => {
             pr_warn!("a log tree is ignored: what was fsynced after the last commit is not seen\n");
-            Ok(Access::ReadOnly)
+            Ok(())
         }
         _ => {
             pr_err!("there is a log tree to replay, which is not supported: use ro,norecovery or let C btrfs do it\n");

@@ -41,7 +41,7 @@ pub trait Witness: Send + Sync {
 /// How [`super::Transactions::open`] opens a volume.
 #[derive(Clone)]
 pub struct Options {
-    /// Read-only or read-write; what is opened may be less: see [`super::Transactions::access`].
+    /// Read-only or read-write; what is opened may be less: see [`crate::volume::Volume::writes`].
     pub access: Access,
     /// What to do with a log tree.
     pub log_tree: LogTree,

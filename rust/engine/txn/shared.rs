@@ -6,11 +6,11 @@ use super::leaving::Leaving;
 use super::refs::{Head, Runner};
 use super::roots::OpenTrees;
 use super::transaction::Transaction;
-use super::{Access, Clock, Counters, Roots, Witness};
+use super::{Clock, Counters, Roots, Witness};
 use crate::btree::Store;
 use crate::space::{Class, Space};
-use crate::volume::Volume;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::volume::{Volume, Writes};
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex};
@@ -21,7 +21,6 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) space: Arc<Space>,
     pub(super) trees: OpenTrees,
-    pub(super) access: Access,
     pub(super) runner: Mutex<Runner>,
     /// Its lock serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
     pub(super) leaving: Mutex<Leaving>,
@@ -34,8 +33,6 @@ pub(super) struct Shared {
     pub(super) refs_run: AtomicU64,
     pub(super) refs_cancelled: AtomicU64,
     pub(super) groups_emptied: AtomicU64,
-    /// `Joining::aborted` is set.
-    pub(super) dead: AtomicBool,
     /// What it was opened with.
     pub(super) roots: Roots,
     pub(super) witness: Option<Arc<dyn Witness>>,
@@ -44,17 +41,17 @@ pub(super) struct Shared {
 impl Shared {
     /// `EROFS` after an abort.
     pub(super) fn check_alive(&self) -> Result {
-        if self.dead.load(Ordering::Acquire) {
-            return Err(EROFS);
+        match self.volume.writes() {
+            Writes::Aborted => Err(EROFS),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// `EROFS` where nothing can be changed.
     pub(super) fn check_writable(&self) -> Result {
-        match self.access {
-            Access::ReadOnly => Err(EROFS),
-            Access::ReadWrite => self.check_alive(),
+        match self.volume.writes().runs_transactions() {
+            true => Ok(()),
+            false => Err(EROFS),
         }
     }
 
@@ -64,7 +61,7 @@ impl Shared {
         let is_first = joining.aborted.is_none();
         if is_first {
             joining.aborted = Some(error);
-            self.dead.store(true, Ordering::Release);
+            self.volume.abort_writing();
             pr_crit!(
                 "transaction {} aborted (error {}), read-only from now on\n",
                 joining.newest,
@@ -80,10 +77,7 @@ impl Shared {
 
     /// The first write may follow.
     pub(super) fn begin_writing(&self) -> Result {
-        match self.volume.begin_writing()? {
-            true => self.reset_stray_zones(),
-            false => Ok(()),
-        }
+        self.volume.begin_writing(|| self.reset_stray_zones())
     }
 
     /// Enters the running transaction, or begins one.

@@ -7,7 +7,7 @@ use super::reclaim::reclaim;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::{mount, shortage};
-use super::{Access, Counters, Handle, OpenTree, Options, Units};
+use super::{Counters, Handle, OpenTree, Options, Units};
 use crate::btree::{Store, Tree};
 use crate::disk::{Generation, ObjectId, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
@@ -29,7 +29,7 @@ impl Transactions {
     /// Mounts: reads the chunk tree into the volume's map, opens the trees and loads the free space.
     ///
     /// `volume` has its superblock and the system chunks; `store` reads through `volume`. A volume that can only be
-    /// read and was asked for more is opened read-only and says so once, see [`Self::access`]; but an unreplayed log
+    /// read and was asked for more is opened read-only and says so once, see [`Volume::writes`]; but an unreplayed log
     /// tree is refused with `EROFS`.
     pub fn open(
         volume: Arc<Volume>,
@@ -40,15 +40,9 @@ impl Transactions {
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
 
-    /// What the volume was opened for in the end.
-    pub fn access(&self) -> Access {
-        self.shared.access
-    }
-
-    /// A read-only mount becomes writable: does what [`crate::volume::Access::Deferred`] left for now. Calls are
+    /// A read-only mount becomes writable: does what [`crate::volume::Writes::Later`] left for now. Calls are
     /// serialised by the caller. `EROFS` where nothing can be changed.
     pub fn begin_writing(&self) -> Result {
-        self.shared.check_writable()?;
         self.shared.begin_writing()
     }
 

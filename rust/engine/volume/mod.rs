@@ -17,6 +17,7 @@
 //! | `chunk_map`   | the map of chunks, and what the volume does with it                               |
 //! | `target`      | where new data goes: to a place, or to the end of what a zone has                 |
 //! | `allocate`    | where new chunks go                                                               |
+//! | `writes`      | whether the volume may be written: states and transitions                         |
 //! | `zones`       | what is done to zones                                                             |
 //! | `zone_size`   | arithmetic with zones                                                             |
 //! | `hal/`        | what regular and zoned volumes do differently                                     |
@@ -34,6 +35,7 @@ mod open;
 mod profile;
 mod superblock;
 mod target;
+mod writes;
 mod zone_size;
 mod zones;
 
@@ -44,40 +46,18 @@ pub use chunk_map::no_chunk;
 pub use profile::copies_of;
 pub use superblock::SuperblockImage;
 pub use target::Target;
+pub use writes::Writes;
 
 use crate::disk::{
     Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,
 };
 use chunk_map::ChunkMap;
-use core::sync::atomic::{AtomicBool, Ordering};
 use device::Device;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, RwLock};
 use members::Members;
 use superblock::{InMemory, Writer};
-
-/// Whether the volume may be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing is written.
-    ReadOnly,
-    /// Everything may be, once [`Volume::begin_writing`] was called: for a read-only mount that may be remounted.
-    Deferred,
-    /// Everything may be.
-    ReadWrite,
-}
-
-/// Whether the devices may be written now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::volume) enum Writes {
-    /// This volume never writes.
-    Never,
-    /// They may be from [`Volume::begin_writing`] on.
-    Later,
-    /// They may be.
-    Now,
-}
 
 /// Which superblock copies `open` looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +71,8 @@ pub enum Copies {
 /// How to open a volume.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Asked for; the device or a feature can still make it read-only: see [`Volume::access`].
-    pub access: Access,
+    /// Asked for, of the first three; the device or a feature can still forbid it: see [`Volume::writes`].
+    pub writes: Writes,
     /// Which superblocks to look at.
     pub copies: Copies,
 }
@@ -125,9 +105,7 @@ pub struct Volume {
     members: Members,
     format: Format,
     checksums: Arc<dyn Checksums>,
-    access: Access,
-    /// [`Access::Deferred`] has become [`Access::ReadWrite`].
-    begun: AtomicBool,
+    writes: writes::State,
     writer: Mutex<Writer>,
     superblock: Mutex<KBox<InMemory>>,
     chunks: RwLock<ChunkMap>,
@@ -142,45 +120,6 @@ impl Volume {
     /// The checksum algorithms.
     pub fn checksums(&self) -> &dyn Checksums {
         &*self.checksums
-    }
-
-    /// Whether the volume may be changed: as asked for, unless the device or an unknown compat_ro feature forbids.
-    ///
-    /// [`Access::Deferred`] is told as [`Access::ReadWrite`]: all is read that a writer needs.
-    pub fn access(&self) -> Access {
-        match self.access {
-            Access::ReadOnly => Access::ReadOnly,
-            Access::Deferred | Access::ReadWrite => Access::ReadWrite,
-        }
-    }
-
-    /// Does what was deferred at open, and allows writes; whether this call was the first to. Calls are serialised by
-    /// the caller. `EROFS`.
-    pub fn begin_writing(&self) -> Result<bool> {
-        match self.writes() {
-            Writes::Never => return Err(EROFS),
-            Writes::Now => return Ok(false),
-            Writes::Later => {}
-        }
-        for member in self.members.iter() {
-            member.hal.check_active()?;
-        }
-        let mut next = self.chunk_from(Logical::new(0));
-        while let Some(chunk) = next {
-            let hal = self.members.hal(&chunk);
-            hal.begin_writing(&chunk, self.unit(&chunk))?;
-            next = self.chunk_from(chunk.end());
-        }
-        self.begun.store(true, Ordering::Release);
-        Ok(true)
-    }
-
-    fn writes(&self) -> Writes {
-        match self.access {
-            Access::ReadOnly => Writes::Never,
-            Access::Deferred if !self.begun.load(Ordering::Acquire) => Writes::Later,
-            Access::Deferred | Access::ReadWrite => Writes::Now,
-        }
     }
 
     /// The device with this id (see [`Place`]).
@@ -244,7 +183,7 @@ impl Volume {
     /// All metadata it leads to must have been written (not necessarily flushed): the primary goes out with a flush
     /// before it and is durable on return. An error means that it may not be. Other copies that fail are logged.
     pub fn write_superblocks(&self, image: SuperblockImage) -> Result {
-        if self.writes() != Writes::Now {
+        if !self.writes().runs_transactions() {
             return Err(EROFS);
         }
         let mut writer = self.writer.lock();

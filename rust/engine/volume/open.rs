@@ -6,11 +6,11 @@ use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
 use super::members::{Member, Members};
 use super::superblock::{find, Places, Writer};
-use super::{Access, Chunk, Options, Volume};
+use super::writes::State;
+use super::{Chunk, Options, Volume, Writes};
 use crate::disk::{
     Checksums, CompatRo, Flaw, Incompat, Logical, Place, Superblock, SUPERBLOCK_PLACES,
 };
-use core::sync::atomic::AtomicBool;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank, RwLock};
@@ -34,7 +34,7 @@ impl Volume {
         let found = find(&*device, &mut places, options.copies, &*checksums)?;
         let superblock = &found.checked;
         check_device(&*device, superblock)?;
-        let access = settle_access(&*device, superblock, options.access);
+        let writes = settle_writes(&*device, superblock, options.writes);
         let volume = Volume {
             members: Members {
                 first: Member {
@@ -46,8 +46,7 @@ impl Volume {
             },
             format: superblock.format(),
             checksums,
-            access,
-            begun: AtomicBool::new(false),
+            writes: State::new(writes),
             writer: Mutex::new(Writer { places }, Rank::SuperblockWriter)?,
             superblock: Mutex::new(found, Rank::Superblock)?,
             chunks: RwLock::new(ChunkMap::new(), Rank::ChunkMap)?,
@@ -107,18 +106,18 @@ fn check_device(device: &dyn Device, superblock: &Superblock) -> Result {
     Ok(())
 }
 
-fn settle_access(device: &dyn Device, superblock: &Superblock, asked: Access) -> Access {
-    if asked == Access::ReadOnly || device.is_read_only() {
-        return Access::ReadOnly;
+fn settle_writes(device: &dyn Device, superblock: &Superblock, asked: Writes) -> Writes {
+    if asked == Writes::Never || device.is_read_only() {
+        return Writes::Never;
     }
     if superblock.format().is_read_only() {
         let unknown = superblock.compat_ro.without(CompatRo::SUPPORTED);
         pr_warn!("read-only, because of features: {}\n", unknown);
-        return Access::ReadOnly;
+        return Writes::Never;
     }
-    if asked == Access::Deferred && superblock.compat_ro.has_stale_free_space() {
+    if asked == Writes::Later && superblock.compat_ro.has_stale_free_space() {
         // Free space is not known, and not needed by who only reads.
-        return Access::ReadOnly;
+        return Writes::Never;
     }
     asked
 }

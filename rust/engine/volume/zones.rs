@@ -62,7 +62,7 @@ impl Volume {
     /// group's start, and is only called when a zone is conventional.
     ///
     /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed; with
-    /// `Access::Deferred` the answer is as if they were, and [`Self::begin_writing`] does it.
+    /// [`Writes::Later`] the answer is as if they were, and [`Self::begin_writing`] does it.
     pub fn load_group_zones(
         &self,
         chunk: &Chunk,
@@ -105,14 +105,14 @@ impl Volume {
     }
 
     /// `EINVAL`, with one line in the log, where the device lets fewer zones be active than writing takes. Asked when all
-    /// chunks are mapped; with `Access::Deferred`, [`Self::begin_writing`] asks.
+    /// chunks are mapped; with [`Writes::Later`], [`Self::begin_writing`] asks.
     pub fn check_active_zones(&self) -> Result {
         match self.writes() {
             Writes::Now => {
                 let mut members = self.members.iter();
                 members.try_for_each(|member| member.hal.check_active())
             }
-            Writes::Never | Writes::Later => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -132,15 +132,12 @@ impl Volume {
     }
 
     /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the
-    /// reset. For mount, read-write, with the superblock's own roots. `used` gives what [`Self::plan_chunk`] is given
+    /// reset. Before the first write, with the superblock's own roots. `used` gives what [`Self::plan_chunk`] is given
     /// of a device; it is called where there are zones. How many there were.
     pub fn reset_stray_zones(
         &self,
         used: &mut dyn FnMut(u64) -> Result<KVVec<DeviceRange>>,
     ) -> Result<u64> {
-        if self.writes() != Writes::Now {
-            return Ok(0);
-        }
         let mut count = 0u64;
         for member in self.members.iter() {
             let reset = member.hal.reset_stray(&mut || used(member.devid))?;

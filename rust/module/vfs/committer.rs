@@ -5,6 +5,7 @@
 use crate::linux::thread::{Body, Stop, Thread};
 use core::sync::atomic::{AtomicU32, Ordering};
 use engine::txn::Transactions;
+use engine::volume::Writes;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
@@ -44,7 +45,7 @@ impl Body for Committer {
             }
             let seconds = self.schedule.interval.load(Ordering::Relaxed);
             let age = u64::from(seconds).saturating_mul(1_000_000_000);
-            if self.transactions.is_aborted().is_none() {
+            if self.transactions.volume().writes() != Writes::Aborted {
                 // An error aborts the transaction, which says so itself.
                 let _ = self.transactions.maintain();
                 let _ = self.transactions.commit_if_older(age);

@@ -26,7 +26,7 @@ use engine::fs::{self, Subvolume};
 use engine::registry::Registry;
 use engine::txn::{self, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
-use engine::volume::{self, Volume};
+use engine::volume::{self, Volume, Writes};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -107,7 +107,7 @@ impl Mount {
 
     /// Whether a transaction was aborted: what was done last will never be on disk.
     pub(super) fn has_failed(&self) -> bool {
-        self.transactions().is_aborted().is_some()
+        self.volume().writes() == Writes::Aborted
     }
 
     fn transactions(&self) -> &Arc<Transactions> {
@@ -161,11 +161,11 @@ impl Mount {
 
     fn begin_writing(&self) -> Result {
         self.volume().check_data_copies()?;
-        self.transactions().begin_writing()?;
         // Before the rest, as it can fail: then nothing has become writable.
         self.start_committer()?;
-        self.fs.set_access(fs::Access::ReadWrite);
-        self.cache.set_writable(true);
+        self.transactions()
+            .begin_writing()
+            .inspect_err(|_| self.stop_committer())?;
         self.clean_all_orphans();
         Ok(())
     }
@@ -182,8 +182,7 @@ impl Mount {
     fn end_writing(&self) -> Result {
         self.stop_committer();
         let result = self.transactions().commit();
-        self.fs.set_access(fs::Access::ReadOnly);
-        self.cache.set_writable(false);
+        self.volume().pause_writing();
         result
     }
 }
@@ -220,15 +219,11 @@ impl FileSystem for Mount {
         let witness: Arc<dyn Witness> = cache.clone();
         txn_options.witness = Some(witness);
         let txns = Transactions::open(volume.clone(), store, txn_options)?;
-        cache.set_write_order(txns.space().write_order());
-        let access = match (txns.access(), access) {
-            (txn::Access::ReadWrite, Access::ReadWrite) => fs::Access::ReadWrite,
-            _ => {
-                sb.set_read_only();
-                fs::Access::ReadOnly
-            }
-        };
-        let mut fs_options = fs::Options::new(access);
+        let writes = volume.writes();
+        if writes != Writes::Now {
+            sb.set_read_only();
+        }
+        let mut fs_options = fs::Options::new();
         fs_options.max_inline = settings.max_inline;
         fs_options.checksums = settings.makes_checksums();
         let schedule = Schedule {
@@ -256,7 +251,10 @@ impl FileSystem for Mount {
             counters: Mutex::new(Some(counters), Rank::CounterFile)?,
             settings: Mutex::new(settings, Rank::Settings)?,
         };
-        if access == fs::Access::ReadWrite {
+        // From here on blocks are written, and bad copies repaired.
+        this.cache
+            .set_write_order(this.transactions().space().write_order());
+        if writes == Writes::Now {
             this.begin_writing()?;
         }
         Ok(this)
@@ -280,8 +278,7 @@ impl FileSystem for Mount {
         this.set_options(asked)?;
         match (asked.access, sb.is_read_only()) {
             (Access::ReadWrite, true) => {
-                let is_possible = this.transactions().access() == txn::Access::ReadWrite;
-                if !is_possible || this.has_failed() {
+                if !this.volume().writes().is_possible() {
                     asked.log.error(fmt!(
                         "the volume cannot be made writable without mounting it anew"
                     ));
@@ -408,9 +405,9 @@ fn open_volume(devices: &[Arc<BlockDevice>], access: Access) -> Result<Arc<Volum
         disks.push(disk, GFP_KERNEL)?;
     }
     let options = volume::Options {
-        access: match access {
-            Access::ReadWrite => volume::Access::ReadWrite,
-            Access::ReadOnly => volume::Access::Deferred,
+        writes: match access {
+            Access::ReadWrite => Writes::Now,
+            Access::ReadOnly => Writes::Later,
         },
         copies: volume::Copies::Primary,
     };

@@ -23,7 +23,6 @@ mod write;
 use crate::io::device::Devices;
 use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages, Release};
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
-use core::sync::atomic::{AtomicBool, Ordering};
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
 use engine::space::WriteOrder;
@@ -48,8 +47,6 @@ struct Shared {
     /// From the first block that is read; the superblock does not have it.
     chunk_tree_uuid: SetOnce<Uuid>,
     node_size: u32,
-    /// The mount may write: bad copies are repaired.
-    is_writable: AtomicBool,
     /// What metadata passes on its way out; set before anything is written.
     order: SetOnce<Arc<WriteOrder>>,
 }
@@ -78,7 +75,6 @@ impl MetadataCache {
             volume,
             devices,
             node_size,
-            is_writable: AtomicBool::new(false),
             order: SetOnce::new(),
         };
         let shared = Arc::new(shared, GFP_KERNEL)?;
@@ -91,13 +87,6 @@ impl MetadataCache {
     /// has trees, and those have this cache.
     pub(crate) fn set_write_order(&self, order: &Arc<WriteOrder>) {
         self.shared.order.populate(order.clone());
-    }
-
-    /// Tells whether bad copies may be repaired.
-    pub(crate) fn set_writable(&self, is_writable: bool) {
-        self.shared
-            .is_writable
-            .store(is_writable, Ordering::Release);
     }
 
     /// Slows the caller down when there is too much dirty memory. No locks, no transaction may be held.
@@ -157,7 +146,6 @@ impl Owner for Shared {
 
 impl Witness for MetadataCache {
     fn aborted(&self) {
-        self.set_writable(false);
         self.pages.inode().super_block().set_failed();
     }
 }

@@ -5,10 +5,9 @@
 use super::Shared;
 use crate::linux::metadata_pages::{Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
-use core::sync::atomic::Ordering;
 use engine::btree::{Block, BlockInfo, Expected};
 use engine::disk::{check_block, Corrupt, Flaw, Logical};
-use engine::volume::{Mapping, Place};
+use engine::volume::{Mapping, Place, Writes};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
@@ -88,14 +87,15 @@ impl Shared {
         result
     }
 
-    /// Writes a good block over bad copies, where a place can be written again and the volume is not frozen.
+    /// Writes a good block over bad copies, where a place can be written again and the volume is not frozen. Not while
+    /// it is being mounted.
     fn repair(&self, pages: &Pages, bytes: &FolioBytes, addr: Logical, bad: &[Place]) {
-        let is_fixed = !self.is_writable.load(Ordering::Acquire)
-            || self
-                .volume
-                .chunk(addr)
-                .map_or(true, |chunk| self.volume.is_sequential(&chunk));
-        if bad.is_empty() || is_fixed {
+        let may_write = self.volume.writes() == Writes::Now && self.order.as_ref().is_some();
+        if bad.is_empty() || !may_write {
+            return;
+        }
+        let chunk = self.volume.chunk(addr);
+        if chunk.map_or(true, |chunk| self.volume.is_sequential(&chunk)) {
             return;
         }
         let inode = pages.inode();

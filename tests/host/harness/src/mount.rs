@@ -9,7 +9,7 @@ use engine::disk::{Checksums, Logical};
 use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
 use engine::txn::{self, Transactions};
 use engine::volume::device::Device;
-use engine::volume::{self, Volume};
+use engine::volume::{self, Volume, Writes};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -78,9 +78,23 @@ pub fn devices(images: std::vec::Vec<Image>) -> Result<std::vec::Vec<Arc<SimDevi
 }
 
 impl Layers {
-    /// Mounts the volume on devices, with something between the transactions and the block cache.
+    /// Mounts the volume on devices, opened for no more than the options ask for.
     pub fn mount<S: Store + 'static>(
         devices: std::vec::Vec<Arc<SimDevice>>,
+        options: txn::Options,
+        wrap: impl FnOnce(Arc<HostStore<OnVolume>>) -> Result<Arc<S>>,
+    ) -> Result<Self> {
+        let writes = match options.access {
+            Access::ReadOnly => Writes::Never,
+            Access::ReadWrite => Writes::Now,
+        };
+        Self::mount_opened(devices, writes, options, wrap)
+    }
+
+    /// Mounts the volume on devices, opened for `writes`, with something between the transactions and the block cache.
+    pub fn mount_opened<S: Store + 'static>(
+        devices: std::vec::Vec<Arc<SimDevice>>,
+        writes: Writes,
         options: txn::Options,
         wrap: impl FnOnce(Arc<HostStore<OnVolume>>) -> Result<Arc<S>>,
     ) -> Result<Self> {
@@ -90,12 +104,8 @@ impl Layers {
             dynamic.push(device, GFP_KERNEL)?;
         }
         let checksums: Arc<dyn Checksums> = Arc::new(HostChecksums, GFP_KERNEL)?;
-        let access = match options.access {
-            Access::ReadOnly => volume::Access::ReadOnly,
-            Access::ReadWrite => volume::Access::ReadWrite,
-        };
         let copies = volume::Copies::Primary;
-        let volume = Volume::open(dynamic, checksums, volume::Options { access, copies })?;
+        let volume = Volume::open(dynamic, checksums, volume::Options { writes, copies })?;
         let store = Arc::new(HostStore::new(OnVolume::new(volume.clone())), GFP_KERNEL)?;
         let wrapped: Arc<dyn Store> = wrap(store.clone())?;
         let txns = Transactions::open(volume.clone(), wrapped, options)?;
@@ -143,15 +153,7 @@ impl Mounted {
     /// Mounts the volume on devices.
     pub fn mount_on(devices: std::vec::Vec<Arc<SimDevice>>, access: Access) -> Result<Self> {
         let layers = Layers::mount(devices, txn::Options::new(access), Ok)?;
-        let options = fs::Options {
-            access: match access {
-                Access::ReadOnly => fs::Access::ReadOnly,
-                Access::ReadWrite => fs::Access::ReadWrite,
-            },
-            max_inline: 2048,
-            checksums: true,
-        };
-        let fs = FileSystem::open(layers.txns.clone(), options)?;
+        let fs = FileSystem::open(layers.txns.clone(), fs::Options::new())?;
         let subvolume = fs.subvolumes().default()?;
         if access == Access::ReadWrite {
             fs.inodes().clean_orphans(&subvolume)?;

@@ -284,7 +284,7 @@ impl<'a> Files<'a> {
 
     /// Makes the subvolume `id`, the next one, as a snapshot of this one, with an entry in this one's root directory.
     pub(crate) fn snapshot(&self, id: ObjectId, name: &str) -> Result {
-        let options = fs::Options::new(fs::Access::ReadWrite);
+        let options = fs::Options::new();
         let fs = fs::FileSystem::open(self.txns.clone(), options)?;
         let source = fs.subvolumes().get(self.tree.owner())?;
         let dir = fs.inodes().root(&source)?;

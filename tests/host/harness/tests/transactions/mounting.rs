@@ -5,10 +5,13 @@ use crate::files::Files;
 use crate::mounted::{mount, mount_with, unmount};
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{seal, ChecksumKind, ObjectId, SuperblockBytes};
+use engine::fs::Changes;
 use engine::txn::{Access, LogTree, Options, Roots, Units};
+use engine::volume::Writes;
 use harness::checksums::HostChecksums;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
+use harness::mount::{devices, Layers, Mounted};
 use harness::tools;
 use kernel::prelude::*;
 use zerocopy::{FromZeros, IntoBytes};
@@ -29,11 +32,16 @@ fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
     image.pages.write(SUPERBLOCK, raw.as_bytes());
 }
 
+/// Mounts a volume that was opened for `writes`, and asks for `access`.
+fn mount_for(image: Image, writes: Writes, access: Access) -> Result<Layers> {
+    Layers::mount_opened(devices(vec![image])?, writes, options(access), Ok)
+}
+
 #[test]
 fn a_read_only_mount_starts_nothing_and_writes_nothing() {
     let image = tools::mkfs(256 * MIB, &[]);
     let mounted = mount_with(image.clone(), options(Access::ReadOnly)).unwrap();
-    assert_eq!(mounted.txns.access(), Access::ReadOnly);
+    assert_eq!(mounted.txns.volume().writes(), Writes::Never);
     assert_eq!(mounted.txns.start(Units::inserts(1)).err(), Some(EROFS));
     assert_eq!(
         mounted.txns.start_freeing(Units::updates(1)).err(),
@@ -45,6 +53,42 @@ fn a_read_only_mount_starts_nothing_and_writes_nothing() {
     mounted.txns.maintain().unwrap();
     mounted.txns.commit().unwrap();
     assert!(unmount(mounted).pages == image.pages);
+}
+
+/// Who opens a volume may be asked for less than it is opened for.
+#[test]
+fn options_forbid_what_the_volume_allows() {
+    for writes in [Writes::Now, Writes::Later] {
+        let image = tools::mkfs(256 * MIB, &[]);
+        let mounted = mount_for(image.clone(), writes, Access::ReadOnly).unwrap();
+        assert_eq!(mounted.txns.volume().writes(), Writes::Never);
+        assert_eq!(mounted.txns.start(Units::inserts(1)).err(), Some(EROFS));
+        assert_eq!(mounted.txns.begin_writing(), Err(EROFS));
+        assert!(unmount(mounted).pages == image.pages);
+    }
+}
+
+/// What a mount does that becomes read-only: files change no more, and what they did before is committed.
+#[test]
+fn a_paused_volume_finishes_what_was_begun() {
+    let images = vec![tools::mkfs(256 * MIB, &[])];
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let root = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
+    let give_to = |gid| {
+        let changes = Changes {
+            gid: Some(gid),
+            ..Changes::default()
+        };
+        mounted.fs.inodes().set_attributes(&root, &changes)
+    };
+    give_to(1).unwrap();
+    let before = mounted.txns.committed();
+    mounted.volume.pause_writing();
+    assert_eq!(give_to(2), Err(EROFS));
+    mounted.txns.commit().unwrap();
+    assert_ne!(mounted.txns.committed(), before);
+    mounted.txns.begin_writing().unwrap();
+    give_to(2).unwrap();
 }
 
 /// With fewer active zones than a commit may need a volume can be read, and is not written to.
@@ -100,7 +144,7 @@ fn a_log_tree_is_refused_unless_it_may_be_ignored() {
         ..options(access)
     };
     let mounted = mount_with(image.clone(), ignoring(Access::ReadOnly)).unwrap();
-    assert_eq!(mounted.txns.access(), Access::ReadOnly);
+    assert_eq!(mounted.txns.volume().writes(), Writes::Never);
     assert_eq!(
         mount_with(image, ignoring(Access::ReadWrite)).err(),
         Some(EROFS)
@@ -114,7 +158,7 @@ fn an_unknown_compat_ro_feature_is_read_only() {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() | 1 << 40)
     });
     let mounted = mount_with(image, options(Access::ReadWrite)).unwrap();
-    assert_eq!(mounted.txns.access(), Access::ReadOnly);
+    assert_eq!(mounted.txns.volume().writes(), Writes::Never);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock};
 use engine::volume::device::Device;
-use engine::volume::{Access, Chunk, Copies, DeviceRange, Options, Volume};
+use engine::volume::{Chunk, Copies, DeviceRange, Options, Volume, Writes};
 use harness::checksums::HostChecksums;
 use harness::device::{Access as DeviceAccess, Image, SimDevice};
 use harness::tools;
@@ -15,15 +15,15 @@ use std::vec::Vec;
 use zerocopy::{FromZeros, IntoBytes};
 
 pub(crate) const READ_WRITE: Options = Options {
-    access: Access::ReadWrite,
+    writes: Writes::Now,
     copies: Copies::Primary,
 };
 pub(crate) const DEFERRED: Options = Options {
-    access: Access::Deferred,
+    writes: Writes::Later,
     copies: Copies::Primary,
 };
 pub(crate) const RESCUE: Options = Options {
-    access: Access::ReadOnly,
+    writes: Writes::Never,
     copies: Copies::Any,
 };
 

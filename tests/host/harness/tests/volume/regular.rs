@@ -6,7 +6,7 @@ use engine::disk::raw::{RawSuperblock, HEADER_WRITTEN};
 use engine::disk::{
     check_block, BlockContext, BlockGroupFlags, Header, Logical, Physical, SUPERBLOCK_PLACES,
 };
-use engine::volume::{Access, Chunk, DeviceRange, Stripe};
+use engine::volume::{Chunk, DeviceRange, Stripe, Writes};
 use harness::checksums::HostChecksums;
 use harness::device::faults::Request;
 use harness::random::Random;
@@ -160,7 +160,7 @@ fn rescue_takes_the_newest_good_copy() {
     assert_eq!(open(&device, READ_WRITE).err(), Some(EINVAL));
     let volume = open(&device, RESCUE).unwrap();
     assert_eq!(volume.superblock().generation, old);
-    assert_eq!(volume.access(), Access::ReadOnly);
+    assert_eq!(volume.writes(), Writes::Never);
     assert_eq!(write_superblocks(&volume), Err(EROFS));
 }
 
@@ -228,8 +228,8 @@ fn unsupported_features_are_refused_or_read_only() {
                 .set(raw.compat_ro_flags.get() | 1 << bit)
         });
         assert_eq!(
-            open(&device, READ_WRITE).unwrap().access(),
-            Access::ReadOnly,
+            open(&device, READ_WRITE).unwrap().writes(),
+            Writes::Never,
             "bit {bit}"
         );
         change(&|raw| {
@@ -237,10 +237,7 @@ fn unsupported_features_are_refused_or_read_only() {
                 .set(raw.compat_ro_flags.get() & !(1 << bit))
         });
     }
-    assert_eq!(
-        open(&device, READ_WRITE).unwrap().access(),
-        Access::ReadWrite
-    );
+    assert_eq!(open(&device, READ_WRITE).unwrap().writes(), Writes::Now);
     change(&|raw| raw.flags.set(raw.flags.get() | 1 << 35));
     assert_eq!(open(&device, READ_WRITE).err(), Some(EOPNOTSUPP));
     assert_eq!(HEADER_WRITTEN, 1);

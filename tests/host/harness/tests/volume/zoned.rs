@@ -4,7 +4,7 @@
 use crate::fixture::*;
 use engine::disk::{BlockGroupFlags, Generation, Logical, Physical, ZoneOffset};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
-use engine::volume::{Access, Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume};
+use engine::volume::{Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume, Writes};
 use harness::checksums::HostChecksums;
 use harness::device::{Image, SimDevice};
 use harness::random::Random;
@@ -170,7 +170,7 @@ fn copies_of_different_length_are_evened_out() {
     let mut devices: KVec<Arc<dyn Device>> = KVec::new();
     devices.push(device.clone(), GFP_KERNEL).unwrap();
     let options = Options {
-        access: Access::ReadOnly,
+        writes: Writes::Never,
         copies: Copies::Primary,
     };
     let checksums = Arc::new(HostChecksums, GFP_KERNEL).unwrap();
@@ -237,9 +237,20 @@ fn evening_out_waits_for_the_first_write() {
     assert_eq!((group.alloc_offset.get(), group.active), (end, true));
     assert_eq!(write_superblocks(&volume), Err(EROFS));
     assert_eq!(pointers(&*device, &chunk), [before, before + (200 << 10)]);
-    assert!(volume.begin_writing().unwrap());
+    // What fails before the first write leaves the volume as it was, and can be done again.
+    assert_eq!(volume.begin_writing(|| Err(EUCLEAN)), Err(EUCLEAN));
     assert_eq!(pointers(&*device, &chunk), [end, end]);
-    assert!(!volume.begin_writing().unwrap(), "done already");
+    assert_eq!(volume.writes(), Writes::Later);
+    assert_eq!(write_superblocks(&volume), Err(EROFS));
+    let mut is_told = false;
+    volume
+        .begin_writing(|| {
+            is_told = true;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((is_told, volume.writes()), (true, Writes::Now));
+    volume.begin_writing(|| Err(EUCLEAN)).unwrap();
     write_superblocks(&volume).unwrap();
     drop(volume);
     assert_eq!(load(&open_whole(&device, &walked), &chunk), group);
