@@ -14,6 +14,7 @@ use crate::io::data::{DataPath, DataTally};
 use crate::io::device::{Devices, Disk};
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, Asked, FileSystem, Statfs};
+use crate::linux::options::MountLog;
 use crate::linux::queue::OwnedQueue;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::{AnonymousDevice, Parameters};
@@ -141,10 +142,7 @@ impl Mount {
     }
 
     /// Takes over what a remount says.
-    fn set_options(&self, asked: &Asked<'_, MountOptions>) -> Result {
-        let options = &*asked.options;
-        check_rescue(asked)?;
-        check_space_cache(self.volume(), asked)?;
+    fn set_options(&self, options: &MountOptions) {
         let settings = {
             let mut settings = self.settings.lock();
             settings.change(options, facts(self.volume()));
@@ -156,7 +154,6 @@ impl Mount {
         self.fs
             .set_file_options(settings.max_inline, settings.makes_checksums());
         self.transactions().space().set_discard(settings.discard);
-        Ok(())
     }
 
     fn begin_writing(&self) -> Result {
@@ -167,6 +164,11 @@ impl Mount {
             .begin_writing()
             .inspect_err(|_| self.stop_committer())?;
         self.clean_all_orphans();
+        if self.has_failed() {
+            // The super block was made read-only, and who asked must not make it writable again.
+            self.stop_committer();
+            return Err(EROFS);
+        }
         Ok(())
     }
 
@@ -180,10 +182,10 @@ impl Mount {
     }
 
     fn end_writing(&self) -> Result {
-        self.stop_committer();
-        let result = self.transactions().commit();
+        // First: what changed behind the commit would wait for the unmount.
         self.volume().pause_writing();
-        result
+        self.stop_committer();
+        self.transactions().commit()
     }
 }
 
@@ -275,20 +277,27 @@ impl FileSystem for Mount {
 
     fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         let this = mount(sb)?;
-        this.set_options(asked)?;
+        check_rescue(asked)?;
+        check_space_cache(this.volume(), asked)?;
         match (asked.access, sb.is_read_only()) {
-            (Access::ReadWrite, true) => {
-                if !this.volume().writes().is_possible() {
-                    asked.log.error(fmt!(
-                        "the volume cannot be made writable without mounting it anew"
-                    ));
-                    return Err(EROFS);
-                }
-                this.begin_writing()
-            }
-            (Access::ReadOnly, false) => this.end_writing(),
-            _ => Ok(()),
+            (Access::ReadWrite, true) => Self::make_writable(sb, &asked.log)?,
+            (Access::ReadOnly, false) => this.end_writing()?,
+            _ => {}
         }
+        // Last, as it cannot fail: a remount that does leaves the options as they were.
+        this.set_options(asked.options);
+        Ok(())
+    }
+
+    fn make_writable(sb: &SuperBlock, log: &MountLog<'_>) -> Result {
+        let this = mount(sb)?;
+        if !this.volume().writes().is_possible() {
+            log.error(fmt!(
+                "the volume cannot be made writable without mounting it anew"
+            ));
+            return Err(EROFS);
+        }
+        this.begin_writing()
     }
 
     fn show_options(&self, root: &Inode, out: &ShownOptions<'_>) {

@@ -15,7 +15,7 @@ use core::marker::PhantomData;
 use core::ptr::addr_of_mut;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::{from_result, to_result};
-use kernel::ffi::{c_int, c_long};
+use kernel::ffi::{c_int, c_long, c_uint};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use latch::NofsScope;
@@ -81,8 +81,11 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// Whether the inode that was found there is what the options mean.
     fn check_root(root: &Inode, asked: &Asked<'_, Self::Options>) -> Result;
 
-    /// Takes over options and access of a remount.
+    /// Takes over options and access of a remount; where it fails all is as before.
     fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, Self::Options>) -> Result;
+
+    /// A further mount is read-write, and those before were not. The options stay theirs.
+    fn make_writable(sb: &SuperBlock, log: &MountLog<'_>) -> Result;
 
     /// Shows the options for `/proc/mounts`, each after a comma. `root` is the directory mounted.
     fn show_options(&self, root: &Inode, out: &ShownOptions<'_>);
@@ -255,10 +258,16 @@ unsafe extern "C" fn show_options<T: FileSystem>(
 pub(super) unsafe fn asked<'a, T: FileSystem>(
     fc: *mut b::fs_context,
 ) -> Result<Asked<'a, T::Options>> {
-    // SAFETY: By the function's contract.
+    // SAFETY: By the function's contract. Of a remount the VFS takes the flags in the mask, and lends the root.
     let (options, flags, log) = unsafe {
         let options = private::get_mut((*fc).fs_private).ok_or(EINVAL)?;
-        (options, (*fc).sb_flags, MountLog::of(fc))
+        let mut flags = (*fc).sb_flags;
+        if (*fc).purpose() == b::fs_context_purpose_FS_CONTEXT_FOR_RECONFIGURE {
+            let now = (*(*(*fc).root).d_sb).s_flags as c_uint;
+            let mask = (*fc).sb_flags_mask;
+            flags = (now & !mask) | (flags & mask);
+        }
+        (options, flags, MountLog::of(fc))
     };
     let access = match flags & b::SB_RDONLY {
         0 => Access::ReadWrite,

@@ -10,7 +10,7 @@
 //!
 //! mount(8) says `ro` of the super block when it means the mount. So a call that asks for `ro` takes a super block that
 //! is read-write as it is: the VFS makes the mount alone read-only. One that does not ask for it makes a read-only super
-//! block writable, and mounts that were read-only stay so.
+//! block writable, and mounts that were read-only stay so. The options are those of the first mount.
 
 use super::mount::{asked, fill_super, Access, FileSystem};
 use super::{Inode, SuperBlock};
@@ -144,7 +144,7 @@ unsafe fn make_writable<T: FileSystem>(sb: &Locked, fc: *mut b::fs_context) -> R
             return Err(EBUSY);
         }
     }
-    T::reconfigure(this, &asked)?;
+    T::make_writable(this, &asked.log)?;
     // SAFETY: As above.
     unsafe { (*sb.0).s_flags &= !(b::SB_RDONLY as c_ulong) };
     Ok(())
