@@ -121,7 +121,8 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
     unsafe { b::vfs_setpos(file, found, (*inode.super_block().as_ptr()).s_maxbytes) }
 }
 
-/// fsync of a file or directory: its data, then all else that the file system has of it.
+/// fsync of a file or directory: its data, then all else that the file system has of it. It is the one way by which a
+/// file is made durable: `O_SYNC` and direct writes end here, too.
 pub(super) unsafe extern "C" fn fsync<T: Attributes>(
     file: *mut b::file,
     start: i64,
@@ -135,8 +136,6 @@ pub(super) unsafe extern "C" fn fsync<T: Attributes>(
             // SAFETY: The VFS lends the file until the call returns.
             to_result(unsafe { b::file_write_and_wait_range(file, start, end) })
         })?;
-        // SAFETY: The inode is alive, and nothing is locked here that its `write_inode` takes.
-        to_result(unsafe { b::sync_inode_metadata(inode.as_ptr(), 1) })?;
         let _nofs = NofsScope::enter();
         T::sync(inode).map(|()| 0)
     })
