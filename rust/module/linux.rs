@@ -29,5 +29,5 @@ pub(crate) use mm::{memory, metadata_pages, Folio, FolioBytes, LockedFolio, Writ
 use vfs::{acl, enospc, private};
 pub(crate) use vfs::{
     attributes, dentry, directory, export, file, fileattr, inode, ioctl, mount, options, owner,
-    super_block, xattr, Inode, SuperBlock,
+    registration, super_block, xattr, Inode, SuperBlock,
 };

@@ -18,7 +18,7 @@ mod io;
 mod linux;
 mod vfs;
 
-use linux::mount::Registration;
+use linux::registration::Registration;
 
 module! {
     type: Module,

@@ -207,7 +207,7 @@ impl FileSystem for Mount {
     }
 
     fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, MountOptions>) -> Result<Self> {
-        let (options, access) = (&*asked.options, asked.access);
+        let (options, access) = (asked.options, asked.access);
         let device = Arc::new(device, GFP_KERNEL)?;
         let opened = core::slice::from_ref(&device);
         let volume = open_volume(opened, access)?;
@@ -424,7 +424,7 @@ fn open_volume(devices: &[Arc<BlockDevice>], access: Access) -> Result<Arc<Volum
 }
 
 fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
-    let options = &*asked.options;
+    let options = asked.options;
     let mut txn_options = txn::Options::new(txn::Access::ReadWrite);
     check_rescue(asked)?;
     if options.ignores_log {

@@ -11,7 +11,7 @@ use latch::prelude::*;
 
 /// Its path from the top of the volume; a zero byte ends it.
 pub(super) fn path(fs: &FileSystem, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {
-    let options = &*asked.options;
+    let options = asked.options;
     let path = match (&options.shown_path, options.shown_id) {
         (Some(path), _) => copy(path),
         (None, Some(id)) => fs.subvolumes().path(id),
@@ -31,7 +31,7 @@ pub(super) fn path(fs: &FileSystem, asked: &Asked<'_, MountOptions>) -> Result<K
 
 /// Whether what was found there is a subvolume, and the one that is meant.
 pub(super) fn check(root: &Inode, asked: &Asked<'_, MountOptions>) -> Result {
-    let options = &*asked.options;
+    let options = asked.options;
     let inode = node(root).map(|node| &node.inode);
     let is_meant = inode.is_ok_and(|inode| {
         let found = inode.subvolume().id();

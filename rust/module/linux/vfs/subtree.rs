@@ -12,7 +12,8 @@
 //! is read-write as it is: the VFS makes the mount alone read-only. One that does not ask for it makes a read-only super
 //! block writable, and mounts that were read-only stay so. The options are those of the first mount.
 
-use super::mount::{asked, fill_super, Access, FileSystem};
+use super::mount::{asked, Access, Asked, FileSystem};
+use super::super_operations::fill_super;
 use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, null_mut};
@@ -64,14 +65,17 @@ impl Drop for Active {
     }
 }
 
-/// Part of the table of [`super::mount`].
+/// Part of the table of [`super::context`].
 pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends a context of ours, used by this task alone.
-        let sb = unsafe { super_of::<T>(fc) }?;
-        // SAFETY: As above; the reference keeps the super block.
-        let (this, asked) = unsafe { (SuperBlock::borrow(sb.0), asked::<T>(fc)?) };
-        let path = T::shown_path(this, &asked)?;
+        let (asked, sb) = unsafe {
+            let asked = asked::<T>(fc, (*fc).sb_flags)?;
+            let sb = super_of::<T>(fc, &asked)?;
+            (asked, sb)
+        };
+        // SAFETY: The reference keeps the super block.
+        let path = T::shown_path(unsafe { SuperBlock::borrow(sb.0) }, &asked)?;
         // SAFETY: The super block has a root.
         let whole = unsafe { mount_whole(fc, sb.unlock()) }?;
         // SAFETY: It takes the mount over; `KVec` gives a path that ends in a zero byte. What is returned is a dentry of
@@ -97,8 +101,11 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
 ///
 /// # Safety
 ///
-/// `fc` is a context of [`super::mount`] for `T`, used by this task alone.
-unsafe fn super_of<T: FileSystem>(fc: *mut b::fs_context) -> Result<Locked> {
+/// `fc` is a context of [`super::context`] for `T`, used by this task alone.
+unsafe fn super_of<T: FileSystem>(
+    fc: *mut b::fs_context,
+    asked: &Asked<'_, T::Options>,
+) -> Result<Locked> {
     // SAFETY: By the function's contract; the source is null or a string.
     unsafe {
         if (*fc).source.is_null() {
@@ -115,23 +122,23 @@ unsafe fn super_of<T: FileSystem>(fc: *mut b::fs_context) -> Result<Locked> {
                 (*fc).sb_flags as c_int,
                 fc.cast(),
             ))?;
-            to_result(fill_super::<T>(sb.0, fc))?;
+            fill_super::<T>(sb.0, asked)?;
             (*sb.0).s_flags |= b::SB_ACTIVE as c_ulong;
         } else {
-            make_writable::<T>(&sb, fc)?;
+            make_writable::<T>(&sb, asked)?;
         }
         Ok(sb)
     }
 }
 
-/// Makes the super block of an earlier mount writable, if it is not and the context asks for it.
+/// Makes the super block of an earlier mount writable, if it is not and this one asks for it.
 ///
 /// # Safety
 ///
-/// As [`super_of`]; `sb` is of the same type and has a root.
-unsafe fn make_writable<T: FileSystem>(sb: &Locked, fc: *mut b::fs_context) -> Result {
-    // SAFETY: By the function's contract.
-    let (this, asked) = unsafe { (SuperBlock::borrow(sb.0), asked::<T>(fc)?) };
+/// `sb` is of the file system type of `T` and has a root.
+unsafe fn make_writable<T: FileSystem>(sb: &Locked, asked: &Asked<'_, T::Options>) -> Result {
+    // SAFETY: The reference keeps the super block.
+    let this = unsafe { SuperBlock::borrow(sb.0) };
     if asked.access == Access::ReadOnly || !this.is_read_only() {
         return Ok(());
     }

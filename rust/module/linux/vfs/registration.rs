@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registering a file system type.
+//!
+//! C header: `include/linux/fs.h`
+
+use super::context::init_context;
+use super::mount::FileSystem;
+use super::super_operations::kill_super;
+use crate::linux::bindings as b;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::error::to_result;
+use kernel::ffi::c_int;
+use latch::prelude::*;
+
+/// Where the type stands while it is registered: lockdep takes the keys in it only from static memory.
+///
+/// # Invariants
+///
+/// Only the [`Registration`] that set `TAKEN` writes it, and not while it is registered.
+struct Slot(UnsafeCell<b::file_system_type>);
+
+// SAFETY: By the type invariant.
+unsafe impl Sync for Slot {}
+
+static SLOT: Slot = Slot(UnsafeCell::new(pin_init::zeroed()));
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The registered file system type.
+///
+/// # Invariants
+///
+/// `TAKEN` is set, and `SLOT` registered.
+pub(crate) struct Registration(());
+
+impl Registration {
+    /// Registers `T` under `name`. `EBUSY` if there is a registration.
+    pub(crate) fn new<T: FileSystem>(
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result<Self> {
+        if TAKEN.swap(true, Ordering::Acquire) {
+            return Err(EBUSY);
+        }
+        // SAFETY: `TAKEN` makes it ours, and it is not registered yet. It is static and so stays.
+        let result = unsafe {
+            let kind = &mut *SLOT.0.get();
+            kind.owner = module.as_ptr();
+            kind.name = name.as_ptr().cast();
+            // The calls that make inodes or change owners are given the mount's map and use it.
+            kind.fs_flags = (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP) as c_int;
+            kind.init_fs_context = Some(init_context::<T>);
+            kind.kill_sb = Some(kill_super::<T>);
+            to_result(b::register_filesystem(kind))
+        };
+        if let Err(error) = result {
+            TAKEN.store(false, Ordering::Release);
+            return Err(error);
+        }
+        // INVARIANT: Both were done.
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; the module is not in use, so nothing is mounted. Inodes are freed
+        // after a grace period, by functions of the kernel, but their callbacks must have run.
+        unsafe {
+            b::unregister_filesystem(SLOT.0.get());
+            b::rcu_barrier();
+        }
+        TAKEN.store(false, Ordering::Release);
+    }
+}
