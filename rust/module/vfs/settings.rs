@@ -4,9 +4,12 @@
 
 use super::flags::Flags;
 use super::options::MountOptions;
+use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
+use engine::disk::CompatRo;
 use engine::txn::Discard;
+use engine::volume::Volume;
 use latch::prelude::*;
 
 /// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).
@@ -154,6 +157,58 @@ impl Settings {
                 out.flag(word);
             }
         }
+    }
+}
+
+/// Refuses what would write to a volume of which something is to be ignored.
+pub(super) fn check_rescue(asked: &Asked<'_, MountOptions>) -> Result {
+    let word = match (asked.options.ignores_log, asked.options.tries_backup_roots) {
+        (true, _) => "nologreplay",
+        (_, true) => "usebackuproot",
+        _ => return Ok(()),
+    };
+    match asked.access {
+        Access::ReadOnly => Ok(()),
+        Access::ReadWrite => {
+            asked
+                .log
+                .error(fmt!("mount option rescue={word} goes with ro alone"));
+            Err(EINVAL)
+        }
+    }
+}
+
+/// What `volume` says to them.
+pub(super) fn facts(volume: &Volume) -> Facts {
+    Facts {
+        is_zoned: volume.has_sequential_zones(),
+        sector_size: volume.format().sector_size,
+    }
+}
+
+fn has_free_space_tree(volume: &Volume) -> bool {
+    let features = volume.format().compat_ro;
+    features.contains(CompatRo::FREE_SPACE_TREE)
+}
+
+/// A free space tree that is there is kept up to date, whatever is asked for.
+pub(super) fn check_space_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
+    if asked.options.drops_tree && has_free_space_tree(volume) {
+        asked.log.error(fmt!(
+            "the free space tree cannot be given up: mount with space_cache=v2"
+        ));
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// As C shows it: the old cache, which is neither read nor written here, is what C will use.
+pub(super) fn space_cache(volume: &Volume) -> SpaceCache {
+    let old = || volume.superblock().cache_generation;
+    match has_free_space_tree(volume) {
+        true => SpaceCache::Tree,
+        false if old() != 0 => SpaceCache::Old,
+        false => SpaceCache::None,
     }
 }
 

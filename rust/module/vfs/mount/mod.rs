@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mounted volume: what its super block owns.
+//!
+//! | module       | what is in it                                                        |
+//! |--------------|----------------------------------------------------------------------|
+//! | `open`       | from a device to a mounted volume                                    |
+//! | `remount`    | between read-only and read-write; options that change                |
+//! | `sync`       | sync, freezing, the end of a mount                                   |
+//! | `subvolumes` | the subvolumes in use, and their orphans                             |
+//! | `show`       | what `/proc/mounts` and statfs show                                  |
+
+mod open;
+mod remount;
+mod show;
+mod subvolumes;
+mod sync;
+
+use super::committer::Schedule;
+use super::counters::CounterFile;
+use super::node::{mount, node, SubvolumeView};
+use super::options::MountOptions;
+use super::settings::Settings;
+use super::shown;
+use crate::io::data::DataPath;
+use crate::io::metadata::MetadataCache;
+use crate::linux::mount::{Asked, FileSystem, Statfs};
+use crate::linux::options::MountLog;
+use crate::linux::seq::ShownOptions;
+use crate::linux::super_block::Parameters;
+use crate::linux::thread::Thread;
+use crate::linux::{BlockDevice, Inode, SuperBlock};
+use engine::disk::{Incompat, ObjectId};
+use engine::fs;
+use engine::registry::Registry;
+use engine::txn::Transactions;
+use engine::volume::{Volume, Writes};
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::Mutex;
+
+/// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
+const MAGIC: u32 = 0x9123_683e;
+
+/// A mounted volume.
+pub(crate) struct Mount {
+    fs: Arc<fs::FileSystem>,
+    cache: Arc<MetadataCache>,
+    data_path: Arc<DataPath>,
+    /// The subvolumes in use, each with its device number.
+    views: Registry<ObjectId, SubvolumeView>,
+    schedule: Arc<Schedule>,
+    committer: Mutex<Option<Thread>>,
+    counters: Mutex<Option<CounterFile>>,
+    settings: Mutex<Settings>,
+}
+
+impl Mount {
+    /// The engine's file system.
+    pub(crate) fn fs(&self) -> &fs::FileSystem {
+        &self.fs
+    }
+
+    /// What the mount's regular files share.
+    pub(super) fn data_path(&self) -> &Arc<DataPath> {
+        &self.data_path
+    }
+
+    /// The volume.
+    pub(crate) fn volume(&self) -> &Volume {
+        self.fs.transactions().volume()
+    }
+
+    /// Whether file data are never overwritten in place, whatever a file says.
+    pub(super) fn is_zoned(&self) -> bool {
+        self.volume().format().incompat.contains(Incompat::ZONED)
+    }
+
+    /// Bytes in a sector.
+    pub(crate) fn sector_size(&self) -> u32 {
+        self.volume().format().sector_size
+    }
+
+    /// Slows a writer of metadata down when there is too much unwritten. No locks, no handle may be held.
+    pub(super) fn throttle(&self) {
+        self.cache.throttle();
+    }
+
+    /// Whether a transaction was aborted: what was done last will never be on disk.
+    pub(super) fn has_failed(&self) -> bool {
+        self.volume().writes() == Writes::Aborted
+    }
+
+    fn transactions(&self) -> &Arc<Transactions> {
+        self.fs.transactions()
+    }
+}
+
+impl FileSystem for Mount {
+    type Xattrs = super::Rbtrfs;
+    type Options = MountOptions;
+
+    fn has_acls(options: &MountOptions) -> bool {
+        !options.ignores_acls
+    }
+
+    fn parameters(&self) -> Parameters {
+        Parameters {
+            block_size: self.sector_size(),
+            max_size: i64::MAX,
+            magic: MAGIC,
+            uuid: self.volume().superblock().fsid.0,
+        }
+    }
+
+    fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, MountOptions>) -> Result<Self> {
+        open::open(sb, device, asked)
+    }
+
+    fn top(sb: &SuperBlock) -> Result<ARef<Inode>> {
+        let this = mount(sb)?;
+        this.top_of(sb, this.fs.subvolumes().get(ObjectId::FS_TREE)?)
+    }
+
+    fn shown_path(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {
+        shown::path(&mount(sb)?.fs, asked)
+    }
+
+    fn check_root(root: &Inode, asked: &Asked<'_, MountOptions>) -> Result {
+        shown::check(root, asked)
+    }
+
+    fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
+        mount(sb)?.remount(sb, asked)
+    }
+
+    fn make_writable(sb: &SuperBlock, log: &MountLog<'_>) -> Result {
+        mount(sb)?.become_writable(log)
+    }
+
+    fn show_options(&self, root: &Inode, out: &ShownOptions<'_>) {
+        self.show(root, out);
+    }
+
+    fn statfs(&self, root: &Inode) -> Result<Statfs> {
+        self.statistics(root)
+    }
+
+    fn sync(sb: &SuperBlock, wait: bool) -> Result {
+        mount(sb)?.sync_all(sb, wait)
+    }
+
+    fn freeze(sb: &SuperBlock) -> Result {
+        mount(sb)?.become_frozen()
+    }
+
+    fn thaw(sb: &SuperBlock) -> Result {
+        match sb.is_read_only() {
+            true => Ok(()),
+            false => mount(sb)?.become_thawed(),
+        }
+    }
+
+    fn drain(&self) {
+        self.data_path.tally.fixups.close();
+        self.data_path.fixup_queue.flush();
+    }
+
+    fn close(&self) {
+        self.end();
+    }
+
+    fn write_inode(inode: &Inode) -> Result {
+        let Ok(this) = node(inode) else { return Ok(()) };
+        mount(inode.super_block())?
+            .fs
+            .inodes()
+            .write_attributes(&this.inode)
+    }
+
+    fn evict(inode: &Inode) {
+        let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) else {
+            return;
+        };
+        match mount.fs.inodes().evict(&this.inode) {
+            Ok(()) => {}
+            // The orphan item stays; the next mount that may write goes on.
+            Err(error) if error == EROFS => {}
+            Err(error) => pr_warn!(
+                "inode {} is left to the next mount: {error:?}\n",
+                inode.number()
+            ),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a device to a mounted volume.
+
+use super::{Mount, MountOptions, Schedule};
+use crate::io::checksums::KernelChecksums;
+use crate::io::clock::KernelClock;
+use crate::io::data::{DataPath, DataTally};
+use crate::io::device::{Devices, Disk};
+use crate::io::metadata::MetadataCache;
+use crate::linux::mount::{Access, Asked};
+use crate::linux::queue::OwnedQueue;
+use crate::linux::{BlockDevice, SuperBlock};
+use crate::vfs::counters::CounterFile;
+use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
+use core::sync::atomic::AtomicU32;
+use engine::btree::Store;
+use engine::fs;
+use engine::registry::Registry;
+use engine::txn::{self, LogTree, Roots, Transactions, Witness};
+use engine::volume::device::Device;
+use engine::volume::{self, Volume, Writes};
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::{Mutex, Rank};
+
+/// Opens the volume on `device` for a new super block.
+pub(super) fn open(
+    sb: &SuperBlock,
+    device: BlockDevice,
+    asked: &Asked<'_, MountOptions>,
+) -> Result<Mount> {
+    let device = Arc::new(device, GFP_KERNEL)?;
+    let opened = core::slice::from_ref(&device);
+    let volume = open_volume(opened, asked.access)?;
+    let devices = Devices::new(&volume, opened)?;
+    let cache = MetadataCache::new(sb, volume.clone(), devices.clone())?;
+    check_space_cache(&volume, asked)?;
+    let settings = Settings::new(asked.options, facts(&volume), &device);
+    let fs = open_files(&volume, &cache, &settings, asked)?;
+    let data_path = DataPath {
+        fs: fs.clone(),
+        volume: volume.clone(),
+        device,
+        devices,
+        queue: OwnedQueue::new(c"rbtrfs-data")?,
+        fixup_queue: OwnedQueue::new(c"rbtrfs-fixup")?,
+        tally: DataTally::default(),
+    };
+    let data_path = Arc::new(data_path, GFP_KERNEL)?;
+    let counters = CounterFile::new(sb, fs.transactions().clone(), data_path.clone())?;
+    let schedule = Schedule {
+        interval: AtomicU32::new(settings.commit_interval),
+    };
+    let mount = Mount {
+        fs,
+        cache,
+        data_path,
+        views: Registry::new(Rank::Views, |_| true)?,
+        schedule: Arc::new(schedule, GFP_KERNEL)?,
+        committer: Mutex::new(None, Rank::Committer)?,
+        counters: Mutex::new(Some(counters), Rank::CounterFile)?,
+        settings: Mutex::new(settings, Rank::Settings)?,
+    };
+    // From here on blocks are written, and bad copies repaired.
+    let order = mount.transactions().space().write_order();
+    mount.cache.set_write_order(order);
+    match volume.writes() {
+        Writes::Now => mount.begin_writing()?,
+        _ => sb.set_read_only(),
+    }
+    Ok(mount)
+}
+
+/// Opens so that a remount can make a read-only mount writable.
+/// Apart from its caller: with the frames of all that it opens it would be a large one.
+#[inline(never)]
+fn open_volume(devices: &[Arc<BlockDevice>], access: Access) -> Result<Arc<Volume>> {
+    let mut disks: KVec<Arc<dyn Device>> = KVec::new();
+    for device in devices {
+        let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone())?, GFP_KERNEL)?;
+        disks.push(disk, GFP_KERNEL)?;
+    }
+    let options = volume::Options {
+        writes: match access {
+            Access::ReadWrite => Writes::Now,
+            Access::ReadOnly => Writes::Later,
+        },
+        copies: volume::Copies::Primary,
+    };
+    Volume::open(disks, Arc::new(KernelChecksums, GFP_KERNEL)?, options)
+}
+
+/// Opens the trees and what files need of them.
+/// Apart from its caller as [`open_volume`] is.
+#[inline(never)]
+fn open_files(
+    volume: &Arc<Volume>,
+    cache: &Arc<MetadataCache>,
+    settings: &Settings,
+    asked: &Asked<'_, MountOptions>,
+) -> Result<Arc<fs::FileSystem>> {
+    let store: Arc<dyn Store> = cache.clone();
+    let witness: Arc<dyn Witness> = cache.clone();
+    let mut txn_options = txn_options(asked)?;
+    txn_options.discard = settings.discard;
+    txn_options.witness = Some(witness);
+    let txns = Transactions::open(volume.clone(), store, txn_options)?;
+    let mut fs_options = fs::Options::new();
+    fs_options.max_inline = settings.max_inline;
+    fs_options.checksums = settings.makes_checksums();
+    fs::FileSystem::open(txns, fs_options)
+}
+
+fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
+    let options = asked.options;
+    let mut txn_options = txn::Options::new(txn::Access::ReadWrite);
+    check_rescue(asked)?;
+    if options.ignores_log {
+        txn_options.access = txn::Access::ReadOnly;
+        txn_options.log_tree = LogTree::Ignore;
+    }
+    if options.tries_backup_roots {
+        txn_options.roots = Roots::OrBackup;
+    }
+    let clock: Arc<dyn txn::Clock> = Arc::new(KernelClock, GFP_KERNEL)?;
+    txn_options.clock = Some(clock);
+    Ok(txn_options)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Between read-only and read-write, and what a remount says besides.
+
+use super::{Mount, MountOptions};
+use crate::linux::mount::{Access, Asked};
+use crate::linux::options::MountLog;
+use crate::linux::SuperBlock;
+use crate::vfs::committer;
+use crate::vfs::settings::{check_rescue, check_space_cache, facts};
+use core::sync::atomic::Ordering;
+use latch::prelude::*;
+
+impl Mount {
+    /// Takes over options and access of a remount.
+    pub(super) fn remount(&self, sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
+        check_rescue(asked)?;
+        check_space_cache(self.volume(), asked)?;
+        match (asked.access, sb.is_read_only()) {
+            (Access::ReadWrite, true) => self.become_writable(&asked.log)?,
+            (Access::ReadOnly, false) => self.end_writing()?,
+            _ => {}
+        }
+        // Last, as it cannot fail: a remount that does leaves the options as they were.
+        self.set_options(asked.options);
+        Ok(())
+    }
+
+    /// A read-only super block is to become writable.
+    pub(super) fn become_writable(&self, log: &MountLog<'_>) -> Result {
+        if !self.volume().writes().is_possible() {
+            log.error(fmt!(
+                "the volume cannot be made writable without mounting it anew"
+            ));
+            return Err(EROFS);
+        }
+        self.begin_writing()
+    }
+
+    /// Begins what goes on while files may change.
+    pub(super) fn begin_writing(&self) -> Result {
+        self.volume().check_data_copies()?;
+        // Before the rest, as it can fail: then nothing has become writable.
+        self.start_committer()?;
+        self.transactions()
+            .begin_writing()
+            .inspect_err(|_| self.stop_committer())?;
+        self.clean_all_orphans();
+        if self.has_failed() {
+            // The super block was made read-only, and who asked must not make it writable again.
+            self.stop_committer();
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+
+    fn end_writing(&self) -> Result {
+        // First: what changed behind the commit would wait for the unmount.
+        self.volume().pause_writing();
+        self.stop_committer();
+        self.transactions().commit()
+    }
+
+    /// Takes over what a remount says.
+    fn set_options(&self, options: &MountOptions) {
+        let settings = {
+            let mut settings = self.settings.lock();
+            settings.change(options, facts(self.volume()));
+            *settings
+        };
+        self.schedule
+            .interval
+            .store(settings.commit_interval, Ordering::Relaxed);
+        self.fs
+            .set_file_options(settings.max_inline, settings.makes_checksums());
+        self.transactions().space().set_discard(settings.discard);
+    }
+
+    /// Commits are made now and then from here on.
+    pub(super) fn start_committer(&self) -> Result {
+        let thread = committer::spawn(self.transactions().clone(), self.schedule.clone())?;
+        *self.committer.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// No commit is made unasked any more.
+    pub(super) fn stop_committer(&self) {
+        // Taken out first: the thread's end is waited for without the lock.
+        let thread = self.committer.lock().take();
+        drop(thread);
+    }
+}
