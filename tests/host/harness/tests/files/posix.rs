@@ -49,7 +49,7 @@ fn a_name_is_found_by_its_inode() {
         names.unlink(&root, &long(number), &file, NOW).unwrap();
         let found = names.name_in(&root, &file).unwrap();
         assert_eq!(found.len(), 200);
-        assert_eq!(names.lookup(&root, &found).unwrap().is_some(), true);
+        assert!(names.lookup(&root, &found).unwrap().is_some());
     }
     assert_eq!(&names.name_in(&root, &file).unwrap()[..], &long(299)[..]);
     assert_eq!(&names.name_in(&dir, &file).unwrap()[..], b"elsewhere");
