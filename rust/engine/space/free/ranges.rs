@@ -228,7 +228,7 @@ impl FreeRanges {
     /// Where `len` free bytes begin, at `from` or behind.
     fn run_from(&self, from: u64, len: u64) -> Option<u64> {
         let sector = 1u64.wrapping_shl(self.sector_bits);
-        let need = len.div_ceil(sector);
+        let need = round_up(len, sector)?.wrapping_shr(self.sector_bits);
         let from = round_up(from.checked_sub(self.start)?, sector)?;
         let found = self
             .sectors

@@ -174,7 +174,7 @@ impl Loader<'_> {
             let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
             return Err(broken(start, flaw));
         }
-        let count = u64::try_from(ranges.iter().count()).unwrap_or(u64::MAX);
+        let count = ranges.iter().fold(0u64, |count, _| count.saturating_add(1));
         match recorded
             .map(u64::from)
             .filter(|&recorded| recorded != count)

@@ -45,7 +45,7 @@ impl GroupIndex {
 
     /// A group joins, which offers nothing yet.
     pub(in crate::space) fn insert(&mut self, start: u64) -> Result {
-        let Err(slot) = self.starts.binary_search(&start) else {
+        let Err(slot) = self.slot_of(start) else {
             return Ok(());
         };
         self.ready.insert(slot, self.starts.len())?;
@@ -55,7 +55,7 @@ impl GroupIndex {
 
     /// A group leaves.
     pub(in crate::space) fn remove(&mut self, start: u64) {
-        let Ok(slot) = self.starts.binary_search(&start) else {
+        let Ok(slot) = self.slot_of(start) else {
             return;
         };
         let _ = self.starts.remove(slot);
@@ -66,7 +66,7 @@ impl GroupIndex {
 
     /// What a group offers from now on. Without effect when it is not a member.
     pub(in crate::space) fn set(&mut self, start: u64, offered: Offered) -> Result {
-        let Ok(slot) = self.starts.binary_search(&start) else {
+        let Ok(slot) = self.slot_of(start) else {
             return Ok(());
         };
         self.ready.set(slot, offered.ready);
@@ -80,7 +80,7 @@ impl GroupIndex {
 
     /// The first group at or behind `from` that offers a piece of `len` bytes.
     pub(in crate::space) fn offering(&self, offer: Offer, from: u64, len: u64) -> Option<u64> {
-        let slot = self.starts.partition_point(|&start| start < from);
+        let slot = self.first_slot(from);
         let found = self.of(offer).first_from(slot, len)?;
         self.starts.get(found).copied()
     }
@@ -93,6 +93,28 @@ impl GroupIndex {
     /// The first group at or behind `from` in which there is nothing.
     pub(in crate::space) fn unused_from(&self, from: u64) -> Option<u64> {
         self.unused.ceiling(&from).map(|(&start, ())| start)
+    }
+
+    /// The slot of a group, or else the one that it would have.
+    fn slot_of(&self, start: u64) -> Result<usize, usize> {
+        let slot = self.first_slot(start);
+        match self.starts.get(slot) {
+            Some(&found) if found == start => Ok(slot),
+            _ => Err(slot),
+        }
+    }
+
+    /// The slot of the first group at or behind `from`. The library's search can panic, as far as the compiler sees.
+    fn first_slot(&self, from: u64) -> usize {
+        let (mut low, mut high) = (0usize, self.starts.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.starts.get(middle) {
+                Some(&start) if start < from => low = middle.saturating_add(1),
+                _ => high = middle,
+            }
+        }
+        low
     }
 
     fn of(&self, offer: Offer) -> &Maxima {
@@ -128,9 +150,9 @@ impl Maxima {
         if used >= slots {
             let more = slots.saturating_mul(2).max(8);
             let mut tree = KVVec::from_elem(0u64, more.saturating_mul(2), GFP_NOFAIL)?;
-            let old = self.tree.iter().skip(slots);
-            for (place, &value) in tree.iter_mut().skip(more).zip(old) {
-                *place = value;
+            let mut old = self.tree.iter().skip(slots);
+            for place in tree.iter_mut().skip(more) {
+                *place = old.next().copied().unwrap_or(0);
             }
             self.tree = tree;
         } else if slot == used {

@@ -27,7 +27,7 @@ impl InodeKey {
 ///
 /// # Invariants
 ///
-/// `payload` is written by the [`NewInode`] alone and never after it was published.
+/// `payload` is written by the [`NewInode`](super::NewInode) alone and never after it was published.
 pub(super) struct Slot {
     pub(super) key: InodeKey,
     payload: UnsafeCell<Option<NonNull<c_void>>>,
