@@ -5,6 +5,7 @@ use super::shared::Shared;
 use crate::disk::ObjectId;
 use core::ops::Range;
 use latch::prelude::*;
+use latch::NofsScope;
 
 /// Bytes outside of chunks that are kept from becoming one at a time.
 const PIECE: u64 = 1 << 30;
@@ -19,6 +20,8 @@ impl Shared {
         trimmed: &mut u64,
     ) -> Result {
         self.check_writable()?;
+        // Memory is taken with groups and device ranges locked, which an inode that is evicted for it may need.
+        let _nofs = NofsScope::enter();
         self.space.trim_free(range, least, go_on, trimmed)?;
         for devid in self.volume.device_ids() {
             self.trim_unused(devid, least, go_on, trimmed)?;

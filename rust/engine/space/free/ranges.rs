@@ -45,7 +45,7 @@ pub(in crate::space) fn round_up(value: u64, align: u64) -> Option<u64> {
 }
 
 /// `value` rounded down to a multiple of `align`.
-fn round_down(value: u64, align: u64) -> u64 {
+pub(in crate::space) fn round_down(value: u64, align: u64) -> u64 {
     value.saturating_sub(value.checked_rem(align).unwrap_or(0))
 }
 

@@ -2,6 +2,7 @@
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
 use super::policy::FreeSpace;
+use super::ranges::{round_down, round_up};
 use crate::disk::Logical;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
@@ -103,14 +104,19 @@ impl Trims {
         go_on: &dyn Fn() -> Result,
         trimmed: &mut u64,
     ) -> Result {
-        let mut at = range.start;
-        while at < range.end {
+        // Whole sectors: the caller's range may end anywhere.
+        let sector = u64::from(self.groups.volume.format().sector_size);
+        let end = round_down(range.end, sector);
+        let Some(mut at) = round_up(range.start, sector) else {
+            return Ok(());
+        };
+        while at < end {
             go_on()?;
             let Some(group) = self.groups.read().reaching_beyond(at).cloned() else {
                 break;
             };
             let from = at.max(group.start().get());
-            match group.free_in(from, range.end.min(group.end())) {
+            match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {
                     if last.saturating_sub(first) >= least {
                         *trimmed = trimmed.saturating_add(self.trim(first, last)?);

@@ -92,8 +92,11 @@ impl BlockGroups {
 
     /// Makes a group known to all; the write order knows it.
     pub(in crate::space) fn add(&self, group: &Arc<Group>) -> Result {
-        self.set.write().insert(group.clone())?;
+        let mut set = self.set.write();
+        set.insert(group.clone())?;
+        // Before others find it: its bytes are counted once.
         let mut body = group.lock();
+        drop(set);
         group.space_info().index().insert(group.start().get())?;
         group.publish(&mut body)?;
         group.space_info().add(&body.tally);
