@@ -97,6 +97,8 @@ ranks! {
     MetadataFolio = c"metadata_folio_lock",
     /// What the VFS shows of each subvolume in use.
     Views = c"rbtrfs_views",
+    /// The device numbers of subvolumes.
+    SubvolumeDevices = c"rbtrfs_subvolume_devices",
     /// The subvolumes in use.
     Subvolumes = c"rbtrfs_subvolumes",
     /// The trees that are open.

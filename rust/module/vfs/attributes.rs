@@ -26,7 +26,7 @@ impl Attributes for Rbtrfs {
         let is_set = |flag: &InodeFlags| attributes.flags.contains(*flag);
         let set = pairs.iter().filter(|(flag, _)| is_set(flag));
         Ok(StatExtra {
-            device: this.subvolume.device.number(),
+            device: this.subvolume.device,
             subvolume: this.subvolume.subvolume.id().get(),
             btime: timespec(attributes.otime),
             attributes: set.fold(0, |sum, (_, shown)| sum | shown),

@@ -5,7 +5,6 @@
 use super::{Mount, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
-use crate::linux::super_block::AnonymousDevice;
 use crate::linux::{Inode, SuperBlock};
 use engine::disk::{FileType, Flaw, InodeFlags, ObjectId, Place};
 use engine::fs::{Attributes, Subvolume, Time};
@@ -27,7 +26,7 @@ pub(crate) struct SubvolumeView {
     /// The engine's subvolume.
     pub(crate) subvolume: Subvolume,
     /// Its `st_dev`.
-    pub(crate) device: AnonymousDevice,
+    pub(crate) device: u32,
 }
 
 /// A use of one, which all inodes of the subvolume share.

@@ -39,6 +39,7 @@ use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::Mutex;
+use subvolumes::SubvolumeDevices;
 
 /// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
 const MAGIC: u32 = 0x9123_683e;
@@ -48,8 +49,10 @@ pub(crate) struct Mount {
     fs: Arc<fs::FileSystem>,
     cache: Arc<MetadataCache>,
     data_path: Arc<DataPath>,
-    /// The subvolumes in use, each with its device number.
+    /// The subvolumes in use.
     views: Registry<ObjectId, SubvolumeView>,
+    /// The device numbers of these, and of those that were in use before.
+    devices: SubvolumeDevices,
     schedule: Arc<Schedule>,
     committer: Mutex<Option<Thread>>,
     counters: Mutex<Option<CounterFile>>,

@@ -2,6 +2,7 @@
 
 //! From a device to a mounted volume.
 
+use super::subvolumes::SubvolumeDevices;
 use super::{Mount, MountOptions, Schedule};
 use crate::io::checksums::KernelChecksums;
 use crate::io::clock::KernelClock;
@@ -57,6 +58,7 @@ pub(super) fn open(
         cache,
         data_path,
         views: Registry::new(Rank::Views, |_| true)?,
+        devices: SubvolumeDevices::new()?,
         schedule: Arc::new(schedule, GFP_KERNEL)?,
         committer: Mutex::new(None, Rank::Committer)?,
         counters: Mutex::new(Some(counters), Rank::CounterFile)?,

@@ -8,7 +8,32 @@ use crate::linux::SuperBlock;
 use crate::vfs::node::{SubvolumeView, ViewInUse};
 use engine::disk::ObjectId;
 use engine::fs::Subvolume;
+use engine::map::OrdMap;
 use latch::prelude::*;
+use latch::{Mutex, Rank};
+
+/// The device numbers that the VFS shows for subvolumes. They stay until the end of the mount: by them programs tell
+/// files apart whose inodes are not in memory any more.
+pub(super) struct SubvolumeDevices(Mutex<OrdMap<ObjectId, AnonymousDevice>>);
+
+impl SubvolumeDevices {
+    pub(super) fn new() -> Result<Self> {
+        let devices = Mutex::new(OrdMap::new(), Rank::SubvolumeDevices)?;
+        Ok(Self(devices))
+    }
+
+    /// The number of a subvolume.
+    fn of(&self, id: ObjectId) -> Result<u32> {
+        let mut devices = self.0.lock();
+        if let Some(device) = devices.get(&id) {
+            return Ok(device.number());
+        }
+        let device = AnonymousDevice::new()?;
+        let number = device.number();
+        devices.insert(id, device)?;
+        Ok(number)
+    }
+}
 
 impl Mount {
     /// The subvolume with what the VFS shows of it.
@@ -17,14 +42,18 @@ impl Mount {
         if let Some(view) = self.views.get(&id) {
             return Ok(view);
         }
-        if let Some(_unfrozen) = sb.hold_unfrozen() {
-            self.clean_orphans(&subvolume);
-        }
-        let view = SubvolumeView {
-            subvolume,
-            device: AnonymousDevice::new()?,
+        let clean = |subvolume: &Subvolume| {
+            let unfrozen = sb.hold_unfrozen();
+            unfrozen.map(|_unfrozen| self.clean_orphans(subvolume))
         };
-        self.views.add(id, view)
+        let cleaned = clean(&subvolume);
+        let device = self.devices.of(id)?;
+        let view = self.views.add(id, SubvolumeView { subvolume, device })?;
+        if cleaned.is_none() {
+            // A thaw that did not see the view has passed, or one will find it.
+            clean(&view.subvolume);
+        }
+        Ok(view)
     }
 
     /// Finishes what a crash cut, if the volume may be written.
