@@ -72,6 +72,8 @@ impl Inodes<'_> {
         if *done || self.fs.check_writable(subvolume).is_err() {
             return Ok(0);
         }
+        // Once only, whatever comes of it: later an inode without a name may be one that somebody has open.
+        *done = true;
         let (mut from, mut count) = (0, 0_u64);
         while let Some(number) = orphans::first(subvolume.tree(), from)? {
             self.clean_orphan(subvolume, number)?;
@@ -84,7 +86,6 @@ impl Inodes<'_> {
         if count > 0 {
             pr_info!("tree {}: cleaned {count} orphans\n", subvolume.id());
         }
-        *done = true;
         Ok(count)
     }
 
