@@ -82,7 +82,7 @@ pub(super) fn inside_file(inode: &Inode, range: Range<u64>) -> Range<u64> {
 ///
 /// # Safety
 ///
-/// `folio` is of a file of this driver, or of none any more.
+/// `folio` is of a file of this driver.
 pub(super) unsafe fn next_up_to_date(
     folio: &LockedFolio,
     blocks: Blocks,

@@ -52,7 +52,8 @@ impl LockedFolio {
     ///
     /// # Safety
     ///
-    /// `at` is a folio that is referenced and locked for as long as the value is used.
+    /// `at` is a folio that is referenced and locked for as long as the value is used, and nobody takes the value out to
+    /// drop it.
     pub(in crate::linux) unsafe fn lent(at: *mut b::folio) -> ManuallyDrop<Self> {
         // SAFETY: By the function's contract. No reference is taken, and none given back, as the value is never dropped.
         let folio = unsafe { ARef::from_raw(NonNull::from(Folio::borrow(at))) };
