@@ -156,13 +156,13 @@ impl Directory for Rbtrfs {
             mode,
             now: time(from_dir.now()),
         })?;
-        refresh_all(&[
-            (from_dir, from_node),
-            (to_dir, to_node),
-            (moved, moved_node),
-        ]);
+        refresh_all(&[(from_dir, from_node), (to_dir, to_node)]);
+        moved_node.refresh_renamed(moved);
         if let (Some(inode), Some(node)) = (replaced, replaced_node) {
-            node.refresh(inode);
+            match kind {
+                RenameKind::Exchange => node.refresh_renamed(inode),
+                RenameKind::Replace | RenameKind::Whiteout => node.refresh(inode),
+            }
         }
         mount.throttle();
         Ok(())

@@ -157,6 +157,16 @@ impl Node {
             inode.set_size(i64::try_from(attributes.size).unwrap_or(i64::MAX));
         }
     }
+
+    /// Makes the VFS's inode agree with the engine's after its name changed. The VFS locks a directory for that only if it
+    /// comes to another parent: who changes its mode meanwhile must find it as he left it.
+    pub(crate) fn refresh_renamed(&self, inode: &Inode) {
+        let attributes = self.inode.attributes();
+        match attributes.is_directory() {
+            true => inode.mirror_name(&mirror_of(&attributes)),
+            false => self.refresh(inode),
+        }
+    }
 }
 
 fn mirror_of(attributes: &Attributes) -> Mirror {

@@ -95,6 +95,10 @@ impl Inodes<'_> {
         if !attributes.is_regular() && !attributes.is_directory() {
             return Ok(());
         }
+        let len = name.len().saturating_add(value.map_or(0, <[u8]>::len));
+        if len > xattr::max_len(self.fs.format().node_size) {
+            return Err(ENOSPC);
+        }
         let handle = self
             .fs
             .start(inode.subvolume(), Units::inserts(1).and(Units::updates(2)))?;

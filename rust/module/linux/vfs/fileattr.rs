@@ -90,6 +90,8 @@ pub(super) unsafe extern "C" fn set<T: Flagged + Attributes>(
             true => Scope::All,
             false => Scope::Common,
         };
+        // One under way may be making an empty file longer, with or without checksums as the flags were when it began.
+        inode.wait_direct();
         let _nofs = NofsScope::enter();
         with_room(inode, || T::set_flags(inode, flags, scope)).map(|()| 0)
     })

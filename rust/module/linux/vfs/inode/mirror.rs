@@ -93,6 +93,15 @@ impl Inode {
         }
     }
 
+    /// Takes over what a change of its name alone changes, of an inode that the caller need not have locked.
+    pub(crate) fn mirror_name(&self, from: &Mirror) {
+        // SAFETY: The inode is alive; both are read and written without the inode's lock.
+        unsafe {
+            b::inode_set_iversion_queried(self.as_ptr(), from.version);
+            b::inode_set_ctime(self.as_ptr(), from.ctime.sec, nanoseconds(from.ctime));
+        }
+    }
+
     /// The times as the VFS has them: last access, change of contents, change of attributes.
     pub(crate) fn times(&self) -> [Timespec; 3] {
         let inode = self.as_ptr();
