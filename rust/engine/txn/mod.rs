@@ -5,6 +5,7 @@
 //! |----------------|--------------------------------------------------------------------------------------|
 //! | `transactions` | [`Transactions`]: all of this as the layers above see it                              |
 //! | `mount`        | from a superblock to open trees                                                       |
+//! | `verify`       | what a mount does not believe: items that contradict each other                       |
 //! | `options`      | how to open                                                                           |
 //! | `roots`        | the open trees ([`OpenTree`]) and their root items                                    |
 //! | `join`         | who may join the running transaction, and who waits for whom                          |
@@ -56,6 +57,7 @@ mod transaction;
 mod transactions;
 mod trim;
 mod units;
+mod verify;
 
 pub use crate::space::Discard;
 pub use counters::{Clock, Counters};

@@ -6,11 +6,12 @@ use super::leaving::Leaving;
 use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
+use super::verify::{self, broken};
 use super::{Access, Counters, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
 use crate::disk::{
-    ChunkItem, CompatRo, DevExtent, DevItem, Flaw, Generation, Incompat, Key, Kind, Logical,
-    ObjectId, Physical, Place, RootPointer, SuperblockBytes,
+    ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
+    Physical, Place, RootPointer, SuperblockBytes,
 };
 use crate::space::{self, Space};
 use crate::volume::{Chunk, Volume, Writes};
@@ -38,20 +39,23 @@ pub(super) fn open(
     settle_zones(&volume, &trees)?;
     if volume.writes().is_possible() {
         volume.check_active_zones()?;
+        verify::balance(&volume, trees.root())?;
         tell_leftovers(&trees)?;
     }
     let extents = trees.required(ObjectId::EXTENT_TREE)?;
+    let checksums = trees.required(ObjectId::CSUM_TREE)?;
+    let block_groups = block_group_tree(&volume, &trees, &extents)?;
+    verify::device_extents(&volume, &trees)?;
+    verify::block_groups(&volume, &block_groups)?;
     let of_space = space::Trees {
         extent: extents.clone(),
-        block_groups: block_group_tree(&volume, &trees, &extents)?,
+        block_groups,
         free_space: free_space_tree(&volume, &trees)?,
     };
     let space = Space::load(volume.clone(), of_space, space_options(&options))?;
     let runner = Runner {
         extents,
-        checksums: trees
-            .get_optional(ObjectId::CSUM_TREE)?
-            .map(|tree| tree.to_arc()),
+        checksums,
         space: space.clone(),
         layout: layout(&volume, &store),
     };
@@ -135,7 +139,7 @@ fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Ope
     let never = Generation::new(0);
     let chunk = Tree::open(store.clone(), ObjectId::CHUNK_TREE, at.chunk, never)?;
     map_chunks(volume, &chunk)?;
-    check_devices(volume, &chunk)?;
+    verify::devices(volume, &chunk)?;
     let root = Tree::open(store.clone(), ObjectId::ROOT_TREE, at.root, never)?;
     OpenTrees::new(store.clone(), root, chunk)
 }
@@ -147,37 +151,6 @@ fn map_chunks(volume: &Volume, tree: &Tree) -> Result {
         volume.add_chunk(Chunk::from_item(Logical::new(key.offset), &item)?)?;
         Ok(ControlFlow::Continue(()))
     })
-}
-
-/// Compares the device items with the devices that were given.
-fn check_devices(volume: &Volume, tree: &Tree) -> Result {
-    let mut known = 0usize;
-    let mut total = 0u64;
-    tree.scan(DevItem::key(0)..=DevItem::key(u64::MAX), |key, bytes| {
-        let device = DevItem::parse(bytes).map_err(|flaw| broken(tree, &key, flaw))?;
-        known = known.saturating_add(1);
-        total = total.saturating_add(device.total_bytes);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    if known != volume.devices() {
-        pr_err!(
-            "the volume has {} devices, {} were given\n",
-            known,
-            volume.devices()
-        );
-        return Err(ENXIO);
-    }
-    let size = volume.device_ids().filter_map(|id| volume.device(id));
-    let size = size.fold(0u64, |sum, device| sum.saturating_add(device.size()));
-    if total > size {
-        pr_err!(
-            "the devices have {} bytes, the volume was made for {}\n",
-            size,
-            total
-        );
-        return Err(EINVAL);
-    }
-    Ok(())
 }
 
 /// On a device without zones those of a zoned volume are as long as any of its device extents.
@@ -239,12 +212,6 @@ fn space_options(options: &Options) -> space::Options {
         discard: options.discard,
         write_order: options.write_order.clone(),
     }
-}
-
-/// An item that passed the gate and that its parser does not take.
-#[cold]
-fn broken(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
-    flaw.in_item(tree.id(), key).report()
 }
 
 fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> Result<Arc<Tree>> {

@@ -53,10 +53,14 @@ impl Names<'_> {
     ) -> Result<Option<Target>> {
         let target = entries::find(subvolume.tree(), dir, name)?;
         match target {
-            Some(Target::Subvolume(id))
-                if !self.fs.subvolumes().is_placed(subvolume, dir, name, id)? =>
-            {
-                Ok(Some(Target::EmptyPlace))
+            Some(Target::Subvolume(id)) => {
+                let subvolumes = self.fs.subvolumes();
+                let is_there = subvolumes.is_placed(subvolume, dir, name, id)?
+                    && subvolumes.is_referenced(id)?;
+                match is_there {
+                    true => Ok(target),
+                    false => Ok(Some(Target::EmptyPlace)),
+                }
             }
             other => Ok(other),
         }

@@ -212,6 +212,15 @@ impl Subvolumes<'_> {
         })
     }
 
+    /// Whether there is a subvolume with this id that is not being deleted.
+    pub(in crate::fs) fn is_referenced(&self, id: ObjectId) -> Result<bool> {
+        match RootFacts::read(self.fs.root_tree(), id) {
+            Ok(facts) => Ok(facts.refs > 0),
+            Err(error) if error == ENOENT => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// How many are in memory.
     pub fn in_use(&self) -> usize {
         self.fs.opened.by_id.len()

@@ -15,7 +15,7 @@ use latch::prelude::*;
 /// The trees that references change, and how extent items look here. Its lock makes heads go one at a time.
 pub(in crate::txn) struct Runner {
     pub(in crate::txn) extents: Arc<Tree>,
-    pub(in crate::txn) checksums: Option<Arc<Tree>>,
+    pub(in crate::txn) checksums: Arc<Tree>,
     /// Where an extent's bytes go back to.
     pub(in crate::txn) space: Arc<Space>,
     pub(in crate::txn) layout: Layout,
@@ -167,10 +167,7 @@ impl Runner {
     }
 
     fn delete_checksums(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
-        match &self.checksums {
-            Some(tree) => checksums::delete(tree, txn, &self.layout, addr, len),
-            None => Ok(()),
-        }
+        checksums::delete(&self.checksums, txn, &self.layout, addr, len)
     }
 
     /// The keys that an extent's item may have. Tree blocks of old file systems have the long one whatever the format

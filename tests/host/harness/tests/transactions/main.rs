@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transactions over images of `mkfs.btrfs`, with `btrfs check` as the judge.
 
+mod contradictions;
 mod faults;
 mod files;
 mod load;

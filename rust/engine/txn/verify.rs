@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a mount does not believe: each of these items is well-formed, and says what another denies.
+//!
+//! Who makes a chunk looks for room among the device extents, and who writes goes by the chunks. Where they differ, the
+//! next chunk is laid over what another holds. One pass over the device tree compares them (C: `btrfs_verify_dev_extents`).
+
+use super::roots::OpenTrees;
+use crate::btree::Tree;
+use crate::disk::{DevExtent, DevItem, Flaw, Key, Kind, Logical, ObjectId, Physical, Place};
+use crate::volume::{Chunk, Volume};
+use core::ops::ControlFlow;
+use latch::prelude::*;
+
+/// How much of a device may be used, as its item has it.
+struct Size {
+    devid: u64,
+    bytes: u64,
+}
+
+/// Compares the device items with the devices that were given and with the superblock.
+pub(super) fn devices(volume: &Volume, chunk_tree: &Tree) -> Result {
+    let sizes = read_sizes(chunk_tree)?;
+    let given = volume.devices();
+    if sizes.len() != given {
+        pr_err!(
+            "the volume has {} devices, {given} were given\n",
+            sizes.len()
+        );
+        return Err(ENXIO);
+    }
+    let total = sizes
+        .iter()
+        .fold(0u64, |sum, size| sum.saturating_add(size.bytes));
+    let given = volume.device_ids().filter_map(|id| volume.device(id));
+    let given = given.fold(0u64, |sum, device| sum.saturating_add(device.size()));
+    if total > given {
+        pr_err!("the devices have {given} bytes, the volume was made for {total}\n");
+        return Err(EINVAL);
+    }
+    let superblock = volume.superblock().total_bytes;
+    if superblock < total {
+        pr_err!("the superblock has {superblock} bytes, its devices {total}: btrfs rescue fix-device-size may help\n");
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+fn read_sizes(chunk_tree: &Tree) -> Result<KVec<Size>> {
+    let mut sizes = KVec::new();
+    chunk_tree.scan(DevItem::key(0)..=DevItem::key(u64::MAX), |key, bytes| {
+        let item = DevItem::parse(bytes).map_err(|flaw| broken(chunk_tree, &key, flaw))?;
+        let (devid, bytes) = (item.devid, item.total_bytes);
+        sizes.push(Size { devid, bytes }, GFP_KERNEL)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sizes)
+}
+
+/// Compares all device extents with all chunks.
+pub(super) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Result {
+    let sizes = read_sizes(trees.chunk())?;
+    let tree = trees.required(ObjectId::DEV_TREE)?;
+    let mut found = 0u64;
+    let mut before = (0, Physical::new(0));
+    // Of device 0 there is nothing but statistics.
+    tree.scan(
+        DevExtent::key(1, Physical::new(0))..=Key::MAX,
+        |key, bytes| {
+            if key.kind != Kind::DEV_EXTENT {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let flawed = |flaw| broken(&tree, &key, flaw);
+            let extent = DevExtent::parse(&key, bytes).map_err(flawed)?;
+            let devid = key.objectid.get();
+            let size = sizes.iter().find(|size| size.devid == devid);
+            check_extent(volume, devid, &extent, size.map_or(0, |size| size.bytes))
+                .map_err(flawed)?;
+            if before.0 == devid && extent.start < before.1 {
+                let what = "device extent overlaps another";
+                let flaw = Flaw::new(what, extent.start.get(), before.1.get());
+                return Err(flawed(flaw));
+            }
+            before = (devid, extent.start.saturating_add(extent.len));
+            found = found.saturating_add(1);
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    // Each of those is one copy of one chunk, and no two are the same.
+    let mut copies = 0u64;
+    each_chunk(volume, |chunk| {
+        copies = copies.saturating_add(u64::try_from(chunk.stripes.len())?);
+        Ok(())
+    })?;
+    match found == copies {
+        true => Ok(()),
+        false => Err(name_missing(
+            volume,
+            &tree,
+            Flaw::new("chunks lack device extents", found, copies),
+        )),
+    }
+}
+
+/// An extent is what its chunk has there, and within its device.
+fn check_extent(volume: &Volume, devid: u64, extent: &DevExtent, size: u64) -> Result<(), Flaw> {
+    let chunk = volume.chunk_from(extent.chunk);
+    let chunk = chunk.filter(|chunk| chunk.logical == extent.chunk);
+    let Some(chunk) = chunk else {
+        return Err(Flaw::new(
+            "device extent is of no chunk",
+            extent.chunk.get(),
+            0,
+        ));
+    };
+    let mut stripes = chunk.stripes.iter();
+    if !stripes.any(|stripe| stripe.devid == devid && stripe.at == extent.start) {
+        let first = chunk.stripes.first().map_or(0, |stripe| stripe.at.get());
+        let what = "device extent is not where its chunk is";
+        return Err(Flaw::new(what, extent.start.get(), first));
+    }
+    let len = chunk.stripe_len().unwrap_or(0);
+    if extent.len != len {
+        let what = "device extent is not as long as its chunk";
+        return Err(Flaw::new(what, extent.len, len));
+    }
+    let end = extent.start.saturating_add(extent.len).get();
+    match end > size {
+        true => Err(Flaw::new("device extent goes beyond its device", end, size)),
+        false => Ok(()),
+    }
+}
+
+/// Some chunk has fewer device extents than copies: says which.
+#[cold]
+fn name_missing(volume: &Volume, tree: &Tree, sums: Flaw) -> Error {
+    let named = each_chunk(volume, |chunk| {
+        for stripe in chunk.stripes.iter() {
+            if tree
+                .get(&DevExtent::key(stripe.devid, stripe.at), |_| ())?
+                .is_none()
+            {
+                let flaw = Flaw::missing("chunk has no device extent");
+                return Err(flaw.at(Place::Chunk(chunk.logical)).report());
+            }
+        }
+        Ok(())
+    });
+    match named {
+        Err(error) => error,
+        // Two copies of one chunk are in the same place.
+        Ok(()) => sums.at(Place::Tree(tree.id())).report(),
+    }
+}
+
+/// Nothing of the block groups' tree lies outside of chunks: what would be there is not looked at again. That each
+/// chunk has a block group is seen when it is loaded.
+pub(super) fn block_groups(volume: &Volume, tree: &Tree) -> Result {
+    let mut from = Logical::new(0);
+    each_chunk(volume, |chunk| {
+        check_gap(tree, from, chunk.logical)?;
+        from = chunk.logical.saturating_add(chunk.len);
+        Ok(())
+    })?;
+    check_gap(tree, from, Logical::new(u64::MAX))
+}
+
+fn check_gap(tree: &Tree, start: Logical, end: Logical) -> Result {
+    if start >= end {
+        return Ok(());
+    }
+    let first = Key::new(start.get(), Kind::new(0), 0);
+    let found = tree.ceiling(&first, |key, _| key)?;
+    let Some(key) = found.filter(|key| key.objectid.get() < end.get()) else {
+        return Ok(());
+    };
+    let addr = Logical::new(key.objectid.get());
+    let corrupt = match key.kind {
+        Kind::BLOCK_GROUP_ITEM => {
+            Flaw::missing("block group has no chunk").at(Place::BlockGroup(addr))
+        }
+        _ => Flaw::missing("extent lies in no chunk").at(Place::Extent(addr)),
+    };
+    Err(corrupt.report())
+}
+
+/// All chunks, ascending.
+fn each_chunk(volume: &Volume, mut each: impl FnMut(&Chunk) -> Result) -> Result {
+    let mut next = volume.chunk_from(Logical::new(0));
+    while let Some(chunk) = next {
+        each(&chunk)?;
+        let end = chunk.logical.checked_add(chunk.len);
+        next = end.and_then(|end| volume.chunk_from(end));
+    }
+    Ok(())
+}
+
+/// A balance that C has begun is left as it is, paused (C: `skip_balance`). One that was interrupted while it moved
+/// something has trees that share blocks with those of subvolumes in a way of their own: C merges them.
+pub(super) fn balance(volume: &Volume, root: &Tree) -> Result {
+    let paused = Key::new(ObjectId::BALANCE.get(), Kind::TEMPORARY_ITEM, 0);
+    if root.get(&paused, |_| ())?.is_some() {
+        pr_warn!("a balance is paused and stays so, as with skip_balance: C btrfs can resume or cancel it\n");
+    }
+    let first = Key::new(ObjectId::TREE_RELOC.get(), Kind::ROOT_ITEM, 0);
+    let found = root.ceiling(&first, |key, _| key)?;
+    let is_relocation =
+        |key: &Key| (key.objectid, key.kind) == (ObjectId::TREE_RELOC, Kind::ROOT_ITEM);
+    if found.filter(is_relocation).is_none() {
+        return Ok(());
+    }
+    if volume.writes() == crate::volume::Writes::Later {
+        pr_warn!("a relocation was interrupted: the volume can only be read until C btrfs has ended it\n");
+        volume.forbid_writing();
+        return Ok(());
+    }
+    pr_err!("a relocation was interrupted: mount read-only, or let C btrfs end it\n");
+    Err(EROFS)
+}
+
+/// An item that passed the gate and that its parser does not take.
+#[cold]
+pub(super) fn broken(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
+    flaw.in_item(tree.id(), key).report()
+}

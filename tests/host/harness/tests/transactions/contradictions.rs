@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a mount does not believe: each item passes the gate, and another says something else.
+//!
+//! The images are made by the engine itself, in a transaction that changes one side and leaves the other.
+
+use crate::files::Files;
+use crate::mounted::{mount, mount_with, unmount, zoned_image};
+use core::ops::ControlFlow;
+use engine::disk::raw::{RawBalance, RawSuperblock};
+use engine::disk::{
+    seal, BlockGroupFlags, BlockGroupItem, ChecksumKind, DevExtent, DevItem, Key, Kind, ObjectId,
+    Physical, RootItem,
+};
+use engine::fs::Target;
+use engine::txn::{Access, Handle, Options, Units};
+use engine::volume::Writes;
+use harness::checksums::HostChecksums;
+use harness::device::Image;
+use harness::mount::{devices, Layers, Mounted};
+use harness::tools;
+use kernel::prelude::*;
+use kernel::print::Capture;
+use std::vec::Vec;
+use zerocopy::{FromZeros, IntoBytes};
+
+const MIB: u64 = 1 << 20;
+
+/// The image with one transaction's worth of changes.
+fn rewritten(image: Image, change: impl FnOnce(&Layers, &Handle)) -> Image {
+    let mounted = mount(image).unwrap();
+    let handle = mounted.txns.start(Units::inserts(4)).unwrap();
+    change(&mounted, &handle);
+    handle.commit().unwrap();
+    unmount(mounted)
+}
+
+/// The first item of `kind` in a tree, from `from` on: its key and bytes.
+fn first_of(mounted: &Layers, tree: ObjectId, kind: Kind, from: Key) -> (Key, Vec<u8>) {
+    let tree = mounted.txns.required_tree(tree).unwrap();
+    let mut found = None;
+    tree.scan(from..=Key::MAX, |key, bytes| {
+        if key.kind == kind {
+            found = Some((key, bytes.to_vec()));
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    found.unwrap()
+}
+
+fn first_extent(mounted: &Layers) -> (Key, DevExtent) {
+    let from = DevExtent::key(1, Physical::new(0));
+    let (key, bytes) = first_of(mounted, ObjectId::DEV_TREE, Kind::DEV_EXTENT, from);
+    let extent = DevExtent::parse(&key, &bytes).unwrap();
+    (key, extent)
+}
+
+fn remove(mounted: &Layers, handle: &Handle, tree: ObjectId, key: &Key) {
+    let tree = mounted.txns.required_tree(tree).unwrap();
+    tree.remove(handle, key).unwrap();
+}
+
+fn insert(mounted: &Layers, handle: &Handle, tree: ObjectId, key: &Key, bytes: &[u8]) {
+    let tree = mounted.txns.required_tree(tree).unwrap();
+    tree.insert(handle, key, bytes).unwrap();
+}
+
+fn extent_bytes(extent: &DevExtent) -> Vec<u8> {
+    let mut bytes = vec![0; DevExtent::SIZE];
+    extent.write_to(&mut bytes).unwrap();
+    bytes
+}
+
+/// Both kinds of mount are refused, for one reason that is said once.
+fn refused(image: &Image, error: Error, line: &str) {
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let log = Capture::new();
+        let mounted = mount_with(image.clone(), Options::new(access));
+        assert_eq!(mounted.err(), Some(error), "{access:?}: {line}");
+        assert!(log.contains(line), "{:?}", log.lines());
+        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+    }
+}
+
+fn images() -> [Image; 2] {
+    [tools::mkfs(256 * MIB, &[]), zoned_image(12, 16 * MIB)]
+}
+
+/// The next chunk would be laid over what the chunk has.
+#[test]
+fn a_chunk_without_its_device_extent() {
+    for image in images() {
+        let image = rewritten(image, |mounted, handle| {
+            let (key, _) = first_extent(mounted);
+            remove(mounted, handle, ObjectId::DEV_TREE, &key);
+        });
+        refused(&image, EUCLEAN, "chunk has no device extent");
+    }
+}
+
+#[test]
+fn a_device_extent_of_no_chunk() {
+    for image in images() {
+        let size = image.pages.size();
+        let image = rewritten(image, |mounted, handle| {
+            let (key, extent) = first_extent(mounted);
+            let start = Physical::new(size - extent.len);
+            let stray = DevExtent { start, ..extent };
+            let key = DevExtent::key(key.objectid.get(), start);
+            insert(
+                mounted,
+                handle,
+                ObjectId::DEV_TREE,
+                &key,
+                &extent_bytes(&stray),
+            );
+        });
+        refused(&image, EUCLEAN, "device extent is not where its chunk is");
+    }
+}
+
+#[test]
+fn a_device_extent_that_names_another_chunk() {
+    for image in images() {
+        let image = rewritten(image, |mounted, handle| {
+            let (key, mut extent) = first_extent(mounted);
+            extent.chunk = extent.chunk.saturating_add(4096);
+            let tree = mounted.txns.required_tree(ObjectId::DEV_TREE).unwrap();
+            tree.replace(handle, &key, &extent_bytes(&extent)).unwrap();
+        });
+        refused(&image, EUCLEAN, "device extent is of no chunk");
+    }
+}
+
+#[test]
+fn a_device_extent_of_another_length() {
+    for image in images() {
+        let image = rewritten(image, |mounted, handle| {
+            let (key, mut extent) = first_extent(mounted);
+            extent.len -= 65536;
+            let tree = mounted.txns.required_tree(ObjectId::DEV_TREE).unwrap();
+            tree.replace(handle, &key, &extent_bytes(&extent)).unwrap();
+        });
+        refused(&image, EUCLEAN, "device extent is not as long as its chunk");
+    }
+}
+
+/// What a device's item says is all that may be used of it.
+#[test]
+fn a_device_extent_beyond_its_device() {
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
+        let key = DevItem::key(1);
+        let shrunk = chunks.update(handle, &key, |bytes| {
+            let mut item = DevItem::parse(bytes).unwrap();
+            item.total_bytes = item.bytes_used;
+            item.write_to(bytes).unwrap();
+        });
+        shrunk.unwrap();
+    });
+    refused(&image, EUCLEAN, "device extent goes beyond its device");
+}
+
+/// Changes the first superblock.
+fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
+    const SUPERBLOCK: u64 = 64 << 10;
+    let mut raw = RawSuperblock::new_zeroed();
+    image.pages.read(SUPERBLOCK, raw.as_mut_bytes());
+    change(&mut raw);
+    seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
+    image.pages.write(SUPERBLOCK, raw.as_bytes());
+}
+
+#[test]
+fn a_superblock_of_fewer_bytes_than_the_devices() {
+    let mut image = tools::mkfs(256 * MIB, &[]);
+    edit(&mut image, |raw| {
+        let less = raw.total_bytes.get() - MIB;
+        raw.total_bytes.set(less);
+    });
+    refused(&image, EINVAL, "the superblock has");
+}
+
+/// The item of the block group of data, which no commit here touches, and the tree that it is in.
+fn data_group(mounted: &Layers) -> (ObjectId, Key, Vec<u8>) {
+    let trees = [ObjectId::BLOCK_GROUP_TREE, ObjectId::EXTENT_TREE];
+    let found = |&tree: &ObjectId| mounted.txns.tree(tree).is_ok();
+    let tree = trees.into_iter().find(found).unwrap();
+    let items = mounted.txns.required_tree(tree).unwrap();
+    let mut data = None;
+    let scanned = items.scan(Key::MIN..=Key::MAX, |key, bytes| {
+        let item = (key.kind == Kind::BLOCK_GROUP_ITEM).then(|| BlockGroupItem::parse(&key, bytes));
+        if item.is_some_and(|item| item.unwrap().flags.contains(BlockGroupFlags::DATA)) {
+            data = Some((key, bytes.to_vec()));
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    scanned.unwrap();
+    let (key, bytes) = data.unwrap();
+    (tree, key, bytes)
+}
+
+fn with_and_without_group_tree() -> [Image; 2] {
+    let without = tools::mkfs(256 * MIB, &["-O", "^block-group-tree"]);
+    [tools::mkfs(256 * MIB, &["-O", "block-group-tree"]), without]
+}
+
+#[test]
+fn a_chunk_without_its_block_group() {
+    for image in with_and_without_group_tree() {
+        let image = rewritten(image, |mounted, handle| {
+            let (tree, key, _) = data_group(mounted);
+            remove(mounted, handle, tree, &key);
+        });
+        refused(&image, EUCLEAN, "chunk has no block group item");
+    }
+}
+
+/// Behind all chunks, and before them.
+#[test]
+fn a_block_group_without_its_chunk() {
+    for image in with_and_without_group_tree() {
+        for behind in [true, false] {
+            let image = rewritten(image.clone(), |mounted, handle| {
+                let (tree, data, bytes) = data_group(mounted);
+                let start = if behind { 1 << 50 } else { 0 };
+                let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, MIB);
+                let mut item = BlockGroupItem::parse(&data, &bytes).unwrap();
+                item.used = 0;
+                let mut bytes = vec![0; BlockGroupItem::SIZE];
+                item.write_to(&mut bytes).unwrap();
+                insert(mounted, handle, tree, &key, &bytes);
+            });
+            refused(&image, EUCLEAN, "block group has no chunk");
+        }
+    }
+}
+
+#[test]
+fn a_tree_that_is_missing() {
+    let trees = [ObjectId::DEV_TREE, ObjectId::CSUM_TREE];
+    for id in trees {
+        let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+            remove(mounted, handle, ObjectId::ROOT_TREE, &root_item(id));
+        });
+        refused(&image, EUCLEAN, "tree has no root item");
+    }
+}
+
+const fn root_item(id: ObjectId) -> Key {
+    Key::new(id.get(), Kind::ROOT_ITEM, 0)
+}
+
+/// The superblock leads to a good block, of another tree.
+#[test]
+fn a_superblock_that_leads_to_another_tree() {
+    let image = tools::mkfs(256 * MIB, &[]);
+    let mounted = mount_with(image.clone(), Options::new(Access::ReadOnly)).unwrap();
+    let files = mounted.txns.tree(ObjectId::FS_TREE).unwrap().root_pointer();
+    drop(mounted);
+    let mut image = image;
+    edit(&mut image, |raw| {
+        raw.root.set(files.addr.get());
+        raw.generation.set(files.generation.get());
+    });
+    let log = Capture::new();
+    let mounted = mount_with(image, Options::new(Access::ReadOnly));
+    assert_eq!(mounted.err(), Some(EUCLEAN), "{:?}", log.lines());
+    assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+}
+
+/// C goes on with it, or with `skip_balance` leaves it for later. Nothing goes on with it here.
+#[test]
+fn a_paused_balance_stays_paused() {
+    let balance = Key::new(ObjectId::BALANCE.get(), Kind::TEMPORARY_ITEM, 0);
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let item = RawBalance::new_zeroed();
+        insert(
+            mounted,
+            handle,
+            ObjectId::ROOT_TREE,
+            &balance,
+            item.as_bytes(),
+        );
+    });
+    let log = Capture::new();
+    let mounted = mount(image).unwrap();
+    assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+    assert!(log.contains("a balance is paused"), "{:?}", log.lines());
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    handle.note_superblock();
+    handle.commit().unwrap();
+    let image = unmount(mounted);
+    drop(log);
+    let mounted = mount_with(image, Options::new(Access::ReadOnly)).unwrap();
+    let root = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
+    assert!(root.get(&balance, |_| ()).unwrap().is_some());
+}
+
+/// Its trees share blocks with those of subvolumes in a way of their own, until C has merged them.
+#[test]
+fn an_interrupted_relocation_can_only_be_read() {
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let from = root_item(ObjectId::FS_TREE);
+        let (_, bytes) = first_of(mounted, ObjectId::ROOT_TREE, Kind::ROOT_ITEM, from);
+        let fs_tree = ObjectId::FS_TREE.get();
+        let key = Key::new(ObjectId::TREE_RELOC.get(), Kind::ROOT_ITEM, fs_tree);
+        insert(mounted, handle, ObjectId::ROOT_TREE, &key, &bytes);
+    });
+    let log = Capture::new();
+    let mounted = mount_with(image.clone(), Options::new(Access::ReadWrite));
+    assert_eq!(mounted.err(), Some(EROFS));
+    assert!(log.contains("relocation"), "{:?}", log.lines());
+    let reads = [
+        (Writes::Never, Access::ReadOnly),
+        (Writes::Later, Access::ReadWrite),
+    ];
+    for (writes, access) in reads {
+        let devices = devices(vec![image.clone()]).unwrap();
+        let mounted = Layers::mount_opened(devices, writes, Options::new(access), Ok).unwrap();
+        assert_eq!(mounted.txns.begin_writing(), Err(EROFS), "{writes:?}");
+    }
+}
+
+/// A subvolume that nobody refers to any more is being deleted; the topmost one cannot be.
+#[test]
+fn the_topmost_subvolume_without_references() {
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let root = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
+        let key = root_item(ObjectId::FS_TREE);
+        root.update(handle, &key, without_references).unwrap();
+    });
+    let log = Capture::new();
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite);
+    assert_eq!(mounted.err(), Some(EUCLEAN));
+    assert!(
+        log.contains("default subvolume is missing"),
+        "{:?}",
+        log.lines()
+    );
+    assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+}
+
+/// Its name is still there: an empty directory is seen, as with C.
+#[test]
+fn a_subvolume_without_references() {
+    let id = ObjectId::new(256);
+    let mounted = Mounted::mount(vec![tools::mkfs(256 * MIB, &[])], Access::ReadWrite).unwrap();
+    let files = Files::new(&mounted.txns);
+    files.snapshot(id, "snapshot").unwrap();
+    let top = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
+    let look = || mounted.fs.names().lookup(&top, b"snapshot").unwrap();
+    assert_eq!(look(), Some(Target::Subvolume(id)));
+    let root = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
+    let last = Key::new(id.get(), Kind::ROOT_ITEM, u64::MAX);
+    let key = root.floor(&last, |key, _| key).unwrap().unwrap();
+    let handle = mounted.txns.start(Units::updates(1)).unwrap();
+    root.update(&handle, &key, without_references).unwrap();
+    drop(handle);
+    assert_eq!(look(), Some(Target::EmptyPlace));
+}
+
+fn without_references(bytes: &mut [u8]) {
+    let mut item = RootItem::parse(bytes).unwrap();
+    item.refs = 0;
+    item.write_to(bytes).unwrap();
+}
