@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/bio.h`
 
-use super::BlockDevice;
+use super::{BlockDevice, Sector};
 use crate::linux::bindings as b;
 use crate::linux::{Folio, FolioBytes, Writeback};
 use core::ptr::{addr_of_mut, NonNull};
@@ -79,7 +79,7 @@ impl Bio {
         // SAFETY: With GFP_NOFS, which may sleep, and no more than BIO_MAX_VECS segments it is never null; it is new, and
         // nobody else's.
         let inner = unsafe {
-            (*bio).bi_iter.bi_sector = at >> 9;
+            (*bio).bi_iter.bi_sector = Sector::of(at).get();
             NonNull::new_unchecked(bio)
         };
         // INVARIANT: The bio is new.

@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/blkdev.h`
 
+use super::Sector;
 use crate::linux::bindings as b;
 use crate::linux::noio::NoioScope;
 use kernel::error::to_result;
@@ -84,10 +85,11 @@ impl BlockDevice {
         unsafe { b::bdev_rot(self.inner) }
     }
 
-    /// Tells the device that a range is unused; whole 512 byte sectors.
+    /// Tells the device that a range is unused; whole sectors.
     pub(crate) fn discard(&self, at: u64, len: u64) -> Result {
+        let (first, count) = (Sector::of(at).get(), Sector::count(len));
         // SAFETY: The device is open.
-        to_result(unsafe { b::blkdev_issue_discard(self.inner, at >> 9, len >> 9, b::GFP_NOFS) })
+        to_result(unsafe { b::blkdev_issue_discard(self.inner, first, count, b::GFP_NOFS) })
     }
 
     /// Whether the device has zones.
@@ -99,7 +101,7 @@ impl BlockDevice {
     /// Bytes from one zone to the next.
     pub(crate) fn zone_size(&self) -> u64 {
         // SAFETY: The device is open.
-        unsafe { b::bdev_zone_sectors(self.inner) }.saturating_mul(512)
+        Sector::bytes(unsafe { b::bdev_zone_sectors(self.inner) })
     }
 
     /// How many zones there are.
@@ -122,7 +124,7 @@ impl BlockDevice {
     /// The longest zone append in bytes.
     pub(crate) fn max_zone_append(&self) -> u64 {
         // SAFETY: The device is open.
-        u64::from(unsafe { b::bdev_max_zone_append_sectors(self.inner) }).saturating_mul(512)
+        Sector::bytes(unsafe { b::bdev_max_zone_append_sectors(self.inner) }.into())
     }
 
     /// Shows `count` zones from the one at byte `first` to `each`, in order, until it fails.
@@ -133,7 +135,8 @@ impl BlockDevice {
         each: &mut dyn FnMut(&ZoneReport) -> Result,
     ) -> Result {
         let mut each = each;
-        let (sector, data) = (first >> 9, core::ptr::from_mut(&mut each).cast::<c_void>());
+        let sector = Sector::of(first).get();
+        let data = core::ptr::from_mut(&mut each).cast::<c_void>();
         // SAFETY: The device is open; the callback gets a pointer to `each` and runs only in this call.
         let shown =
             unsafe { b::blkdev_report_zones(self.inner, sector, count, Some(show_zone), data) };
@@ -151,8 +154,9 @@ impl BlockDevice {
             ZoneOperation::Open => b::req_op_REQ_OP_ZONE_OPEN,
         };
         let _scope = NoioScope::enter();
+        let (first, count) = (Sector::of(start).get(), Sector::count(len));
         // SAFETY: The device is open.
-        to_result(unsafe { b::blkdev_zone_mgmt(self.inner, operation, start >> 9, len >> 9) })
+        to_result(unsafe { b::blkdev_zone_mgmt(self.inner, operation, first, count) })
     }
 }
 
@@ -205,12 +209,11 @@ unsafe extern "C" fn show_zone(zone: *mut b::blk_zone, _index: c_uint, data: *mu
             &mut *data.cast::<&mut dyn FnMut(&ZoneReport) -> Result>(),
         )
     };
-    let bytes = |sectors: u64| sectors.saturating_mul(512);
     let report = ZoneReport {
-        start: bytes(zone.start),
-        len: bytes(zone.len),
-        capacity: bytes(zone.capacity),
-        write_pointer: bytes(zone.wp),
+        start: Sector::bytes(zone.start),
+        len: Sector::bytes(zone.len),
+        capacity: Sector::bytes(zone.capacity),
+        write_pointer: Sector::bytes(zone.wp),
         is_conventional: u32::from(zone.type_) == b::blk_zone_type_BLK_ZONE_TYPE_CONVENTIONAL,
         condition: match u32::from(zone.cond) {
             b::blk_zone_cond_BLK_ZONE_COND_EMPTY => Condition::Empty,

@@ -21,6 +21,16 @@ impl Sector {
         self.0.checked_mul(1 << Self::SHIFT).ok_or(EIO)
     }
 
+    /// How many sectors as many bytes are.
+    pub(in crate::linux) const fn count(bytes: u64) -> u64 {
+        bytes >> Self::SHIFT
+    }
+
+    /// How many bytes as many sectors are.
+    pub(in crate::linux) const fn bytes(count: u64) -> u64 {
+        count.saturating_mul(1 << Self::SHIFT)
+    }
+
     /// As bios have it.
     pub(in crate::linux) const fn get(self) -> u64 {
         self.0

@@ -166,7 +166,7 @@ impl<T: DirectData> DirectRead<T> {
 
     /// The logical address of the first byte.
     pub(crate) fn logical(&self) -> u64 {
-        self.iter().bi_sector << 9
+        Sector::bytes(self.iter().bi_sector)
     }
 
     /// Bytes to read: whole blocks.

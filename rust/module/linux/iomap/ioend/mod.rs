@@ -16,7 +16,7 @@ pub(crate) use super::bounce::MAX_BYTES as MAX_COPY;
 use super::segments::{segments, Segment};
 use super::{bindings, mark_all_dirty, FileData};
 use crate::linux::memory::Memory;
-use crate::linux::Folio;
+use crate::linux::{Folio, Sector};
 use core::mem::ManuallyDrop;
 use core::ptr;
 use latch::prelude::*;
@@ -136,7 +136,7 @@ impl<T: FileData> Ioend<T> {
         let bytes = match u64::try_from(sectors) {
             Err(_) => return Err(Error::from_errno(sectors)),
             Ok(0) => self.len(), // no split is needed
-            Ok(sectors) => sectors.saturating_mul(512),
+            Ok(sectors) => Sector::bytes(sectors),
         };
         bytes
             .checked_div(block)
