@@ -153,8 +153,6 @@ struct ReadDone<T: FileData> {
 
 // SAFETY: The bio belongs to the value; the inode outlives the locked folios of its bio.
 unsafe impl<T: FileData> Send for ReadDone<T> {}
-// SAFETY: Nothing is reached through a shared reference.
-unsafe impl<T: FileData> Sync for ReadDone<T> {}
 
 impl_has_work! {
     impl{T: FileData} HasWork<ReadDone<T>> for ReadDone<T> { self.work }

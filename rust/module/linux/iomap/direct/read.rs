@@ -278,8 +278,6 @@ struct ReadDone<T: DirectData> {
 
 // SAFETY: The bio belongs to the value; the file that is read keeps the inode.
 unsafe impl<T: DirectData> Send for ReadDone<T> {}
-// SAFETY: Nothing is reached through a shared reference.
-unsafe impl<T: DirectData> Sync for ReadDone<T> {}
 
 impl_has_work! {
     impl{T: DirectData} HasWork<ReadDone<T>> for ReadDone<T> { self.work }

@@ -137,8 +137,6 @@ struct WriteDone<T: FileData> {
 
 // SAFETY: The ioend belongs to the value.
 unsafe impl<T: FileData> Send for WriteDone<T> {}
-// SAFETY: Only the atomics are reached through a shared reference.
-unsafe impl<T: FileData> Sync for WriteDone<T> {}
 
 impl_has_work! {
     impl{T: FileData} HasWork<WriteDone<T>> for WriteDone<T> { self.work }
