@@ -76,11 +76,6 @@ impl<T: FileData> Ioend<T> {
         ManuallyDrop::new(self).ioend
     }
 
-    fn get(&self) -> &bindings::iomap_ioend {
-        // SAFETY: The ioend is ours, and changes by mutable borrows of the value alone.
-        unsafe { &*self.ioend }
-    }
-
     fn bio(&self) -> *mut bindings::bio {
         // SAFETY: The ioend is ours.
         unsafe { ptr::addr_of_mut!((*self.ioend).io_bio) }
@@ -88,17 +83,20 @@ impl<T: FileData> Ioend<T> {
 
     /// The file position of the first byte.
     pub(crate) fn pos(&self) -> u64 {
-        self.get().io_offset as u64
+        // SAFETY: The ioend is ours.
+        unsafe { (*self.ioend).io_offset as u64 }
     }
 
     /// Bytes to write: whole blocks.
     pub(crate) fn len(&self) -> u64 {
-        u64::from(self.get().io_bio.bi_iter.bi_size)
+        // SAFETY: The ioend is ours.
+        u64::from(unsafe { (*self.ioend).io_bio.bi_iter.bi_size })
     }
 
     /// The end of what the user wrote: at most `pos + len`, the end of file when the writeback began.
     pub(crate) fn user_end(&self) -> u64 {
-        let size = self.get().io_size as u64;
+        // SAFETY: The ioend is ours.
+        let size = unsafe { (*self.ioend).io_size as u64 };
         self.pos().saturating_add(size.min(self.len()))
     }
 
