@@ -6,6 +6,7 @@
 
 use super::Folio;
 use crate::linux::bindings as b;
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -48,17 +49,19 @@ impl LockedFolio {
         Self { folio }
     }
 
-    /// A folio that C lends with its lock, and unlocks itself. The value is not to be dropped.
+    /// A folio that C lends with its lock, and unlocks itself.
     ///
     /// # Safety
     ///
-    /// `at` is a folio that is referenced and locked for as long as the value is used, and nobody takes the value out to
-    /// drop it.
-    pub(in crate::linux) unsafe fn lent(at: *mut b::folio) -> ManuallyDrop<Self> {
+    /// `at` is a folio that is referenced and locked for `'a`.
+    pub(in crate::linux) unsafe fn lent<'a>(at: *mut b::folio) -> Lent<'a> {
         // SAFETY: By the function's contract. No reference is taken, and none given back, as the value is never dropped.
         let folio = unsafe { ARef::from_raw(NonNull::from(Folio::borrow(at))) };
         // INVARIANT: By the function's contract.
-        ManuallyDrop::new(Self { folio })
+        Lent {
+            locked: ManuallyDrop::new(Self { folio }),
+            _lent: PhantomData,
+        }
     }
 
     /// Marks the contents as those of the file.
@@ -102,6 +105,20 @@ impl Drop for LockedFolio {
     fn drop(&mut self) {
         // SAFETY: The folio is alive, and the lock is ours by the type invariant.
         unsafe { b::folio_unlock(self.folio.as_ptr()) };
+    }
+}
+
+/// A locked folio whose lock and reference are C's. Dropping it does nothing.
+pub(in crate::linux) struct Lent<'a> {
+    locked: ManuallyDrop<LockedFolio>,
+    _lent: PhantomData<&'a LockedFolio>,
+}
+
+impl Deref for Lent<'_> {
+    type Target = LockedFolio;
+
+    fn deref(&self) -> &LockedFolio {
+        &self.locked
     }
 }
 
