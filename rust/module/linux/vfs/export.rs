@@ -125,13 +125,19 @@ fn dentry_of(found: Result<ARef<Inode>>) -> *mut b::dentry {
     }
 }
 
-unsafe extern "C" fn fh_to_dentry<T: Export>(
+/// A dentry of what `find` makes of a handle that somebody brings.
+///
+/// # Safety
+///
+/// `sb` is a super block of ours, and `words` has `len` words, for the call.
+unsafe fn by_handle(
     sb: *mut b::super_block,
-    words: *mut b::fid,
+    words: *const b::fid,
     len: c_int,
     kind: c_int,
+    find: fn(&SuperBlock, &FileHandle) -> Result<ARef<Inode>>,
 ) -> *mut b::dentry {
-    // SAFETY: The VFS lends a super block of ours and `len` words.
+    // SAFETY: By the function's contract.
     let (sb, handle) = unsafe {
         (
             SuperBlock::borrow(sb),
@@ -139,7 +145,17 @@ unsafe extern "C" fn fh_to_dentry<T: Export>(
         )
     };
     let _nofs = NofsScope::enter();
-    dentry_of(T::find(sb, &handle))
+    dentry_of(find(sb, &handle))
+}
+
+unsafe extern "C" fn fh_to_dentry<T: Export>(
+    sb: *mut b::super_block,
+    words: *mut b::fid,
+    len: c_int,
+    kind: c_int,
+) -> *mut b::dentry {
+    // SAFETY: The VFS lends a super block of ours and `len` words.
+    unsafe { by_handle(sb, words, len, kind, T::find) }
 }
 
 unsafe extern "C" fn fh_to_parent<T: Export>(
@@ -149,14 +165,7 @@ unsafe extern "C" fn fh_to_parent<T: Export>(
     kind: c_int,
 ) -> *mut b::dentry {
     // SAFETY: As for `fh_to_dentry`.
-    let (sb, handle) = unsafe {
-        (
-            SuperBlock::borrow(sb),
-            FileHandle::brought(kind, words, len),
-        )
-    };
-    let _nofs = NofsScope::enter();
-    dentry_of(T::find_parent(sb, &handle))
+    unsafe { by_handle(sb, words, len, kind, T::find_parent) }
 }
 
 unsafe extern "C" fn get_parent<T: Export>(child: *mut b::dentry) -> *mut b::dentry {
