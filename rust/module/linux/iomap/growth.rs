@@ -12,9 +12,7 @@
 
 use super::{bindings, range_of, write, Blocks, FileData, Tables};
 use crate::linux::{Folio, Inode, LockedFolio};
-use core::ptr::{self, NonNull};
-use kernel::error::from_err_ptr;
-use kernel::sync::aref::ARef;
+use core::ptr;
 
 impl<T: FileData> Tables<T> {
     /// Calls `raise`, which may make the file longer, with nothing left behind its end in the page cache. A writer, whose
@@ -46,7 +44,7 @@ pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
     // SAFETY: An inode keeps its mapping.
     let found = unsafe { bindings::filemap_get_folio(inode.mapping(), index_of_end(inode)) };
     // SAFETY: The page cache gave a reference. The folio may be split or go meanwhile: who locks it looks again.
-    unsafe { owned(found) }.is_some_and(|folio| goes_on(inode, &folio))
+    unsafe { Folio::found(found) }.is_ok_and(|folio| goes_on(inode, &folio))
 }
 
 /// The folio that goes on behind the block with the end of the file, locked. Most files have none, and those that grow by
@@ -58,23 +56,12 @@ fn lock_across(inode: &Inode) -> Option<LockedFolio> {
     // SAFETY: An inode keeps its mapping.
     let found = unsafe { bindings::filemap_lock_folio(inode.mapping(), index_of_end(inode)) };
     // SAFETY: The page cache gave a reference, and left its lock to us.
-    let folio = unsafe { LockedFolio::from_locked(owned(found)?) };
+    let folio = unsafe { LockedFolio::from_locked(Folio::found(found).ok()?) };
     goes_on(inode, &folio).then_some(folio)
 }
 
 fn index_of_end(inode: &Inode) -> usize {
     inode.size() as usize >> bindings::PAGE_SHIFT
-}
-
-/// Takes over the reference of what the page cache found.
-///
-/// # Safety
-///
-/// `found` is an answer of the page cache: an error, or a folio with a reference for the caller.
-unsafe fn owned(found: *mut bindings::folio) -> Option<ARef<Folio>> {
-    let folio = NonNull::new(from_err_ptr(found).ok()?)?;
-    // SAFETY: By the caller's promise.
-    Some(unsafe { ARef::from_raw(folio.cast()) })
 }
 
 /// Whether `folio`, which has the end of the file, begins before it and goes on behind its block. Without its lock the

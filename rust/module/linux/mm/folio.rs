@@ -7,6 +7,7 @@
 use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::AtomicUsize;
+use kernel::error::from_err_ptr;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
 use latch::prelude::*;
@@ -59,6 +60,17 @@ impl Folio {
     pub(in crate::linux) unsafe fn borrow<'a>(at: *mut b::folio) -> &'a Self {
         // SAFETY: By the function's contract; the type is transparent.
         unsafe { &*at.cast() }
+    }
+
+    /// Takes over the reference of what the page cache found. Its error otherwise.
+    ///
+    /// # Safety
+    ///
+    /// `found` is an answer of the page cache: an error, or a folio with a reference for the caller.
+    pub(in crate::linux) unsafe fn found(found: *mut b::folio) -> Result<ARef<Self>> {
+        let folio = NonNull::new(from_err_ptr(found)?).ok_or(ENOMEM)?;
+        // SAFETY: By the function's contract.
+        Ok(unsafe { ARef::from_raw(folio.cast()) })
     }
 
     /// The C object.

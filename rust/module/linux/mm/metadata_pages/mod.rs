@@ -15,7 +15,7 @@
 use crate::linux::bindings as b;
 use crate::linux::{private, Folio, Inode, LockedFolio, SuperBlock};
 use core::ptr::{addr_of_mut, NonNull};
-use kernel::error::{from_err_ptr, to_result};
+use kernel::error::to_result;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
@@ -144,10 +144,9 @@ impl Pages {
         };
         let index = usize::try_from(pos >> PAGE_SHIFT).map_err(|_| EFBIG)?;
         // SAFETY: The mapping is alive.
-        let folio = unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) };
-        let folio = from_err_ptr(folio)?;
-        // SAFETY: A reference is returned.
-        let folio = unsafe { ARef::<Folio>::from_raw(NonNull::new(folio.cast()).ok_or(ENOMEM)?) };
+        let found = unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) };
+        // SAFETY: The page cache gave a reference.
+        let folio = unsafe { Folio::found(found) }?;
         // SAFETY: `FGP_LOCK` locked it for us.
         let folio = unsafe { LockedFolio::from_locked(folio) };
         // INVARIANT: It is of this mapping.
@@ -158,9 +157,9 @@ impl Pages {
     pub(crate) fn cached(&self, pos: u64) -> Option<ARef<Folio>> {
         let index = usize::try_from(pos >> PAGE_SHIFT).ok()?;
         // SAFETY: The mapping is alive.
-        let folio = from_err_ptr(unsafe { b::filemap_get_folio(self.mapping(), index) }).ok()?;
-        // SAFETY: A reference is returned.
-        Some(unsafe { ARef::from_raw(NonNull::new(folio.cast())?) })
+        let found = unsafe { b::filemap_get_folio(self.mapping(), index) };
+        // SAFETY: The page cache gave a reference.
+        unsafe { Folio::found(found) }.ok()
     }
 
     /// The first dirty folios that begin in `[start, end]`, ascending, up to a batch.
