@@ -71,6 +71,17 @@ pub(super) fn range_of(folio: &Folio) -> Range<u64> {
     start..start.saturating_add(folio.size() as u64)
 }
 
+/// How many bytes of `folio` are before the file position `end`.
+pub(super) fn bytes_before(folio: &Folio, end: u64) -> usize {
+    let (size, before) = (folio.size(), end.saturating_sub(folio.pos() as u64));
+    usize::try_from(before).unwrap_or(size).min(size)
+}
+
+/// The number of the page that has the byte at the file position `pos`.
+pub(in crate::linux) fn page_of(pos: i64) -> usize {
+    pos as usize >> bindings::PAGE_SHIFT
+}
+
 /// What of `range`, the bytes of a folio, the file has: it ends with the block of the file's last byte.
 pub(super) fn inside_file(inode: &Inode, range: Range<u64>) -> Range<u64> {
     let end = Blocks::of(inode).round_up(inode.size() as u64);
@@ -127,9 +138,7 @@ pub(super) unsafe fn mark_all_dirty(folio: &Folio) {
 ///
 /// `folio` is of a file of this driver.
 pub(super) unsafe fn clean_behind(folio: &LockedFolio, end: u64) {
-    let size = folio.size();
-    let inside = end.saturating_sub(folio.pos() as u64);
-    let inside = usize::try_from(inside).unwrap_or(size).min(size);
+    let (size, inside) = (folio.size(), bytes_before(folio, end));
     if inside > 0 && inside < size {
         // SAFETY: By the function's contract, and locked. A part of it is no invalidation: iomap only clears its marks.
         unsafe { bindings::iomap_invalidate_folio(folio.as_ptr(), inside, size - inside) };

@@ -10,7 +10,7 @@
 //!
 //! C headers: `include/linux/pagemap.h`, `include/linux/rmap.h`
 
-use super::{bindings, range_of, write, Blocks, FileData, Tables};
+use super::{bindings, bytes_before, page_of, range_of, write, Blocks, FileData, Tables};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 
@@ -42,7 +42,7 @@ pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
         return false;
     }
     // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), index_of_end(inode)) };
+    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(inode.size())) };
     // SAFETY: The page cache gave a reference. The folio may be split or go meanwhile: who locks it looks again.
     unsafe { Folio::found(found) }.is_ok_and(|folio| goes_on(inode, &folio))
 }
@@ -54,14 +54,10 @@ fn lock_across(inode: &Inode) -> Option<LockedFolio> {
         return None;
     }
     // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_lock_folio(inode.mapping(), index_of_end(inode)) };
+    let found = unsafe { bindings::filemap_lock_folio(inode.mapping(), page_of(inode.size())) };
     // SAFETY: The page cache gave a reference, and left its lock to us.
     let folio = unsafe { LockedFolio::from_locked(Folio::found(found).ok()?) };
     goes_on(inode, &folio).then_some(folio)
-}
-
-fn index_of_end(inode: &Inode) -> usize {
-    inode.size() as usize >> bindings::PAGE_SHIFT
 }
 
 /// Whether `folio`, which has the end of the file, begins before it and goes on behind its block. Without its lock the
@@ -84,10 +80,7 @@ unsafe fn clear<T: FileData>(inode: &Inode, folio: &LockedFolio) {
     if unsafe { bindings::folio_mkclean(folio.as_ptr()) } != 0 {
         folio.mark_dirty();
     }
-    let inside = (inode.size() as u64).saturating_sub(range_of(folio).start);
-    let inside = usize::try_from(inside)
-        .unwrap_or(usize::MAX)
-        .min(folio.size());
+    let inside = bytes_before(folio, inode.size() as u64);
     let behind = folio.size().saturating_sub(inside);
     // SAFETY: These bytes are the folio's. User space may store to them, hence no reference to them.
     unsafe { ptr::write_bytes(folio.address().add(inside), 0, behind) };

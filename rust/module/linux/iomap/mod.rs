@@ -54,10 +54,11 @@ mod sent;
 mod write;
 mod writeback;
 
-pub(in crate::linux) use blocks::Blocks;
 use blocks::{
-    bytes_at, clean_behind, inode_of, inside_file, mark_all_dirty, next_up_to_date, range_of,
+    bytes_at, bytes_before, clean_behind, inode_of, inside_file, mark_all_dirty, next_up_to_date,
+    range_of,
 };
+pub(in crate::linux) use blocks::{page_of, Blocks};
 use direct::DirectRanges;
 use extent::{describe, describe_unplaced, forget, inline_bytes};
 pub(crate) use extent::{Extent, Joins, Source};

@@ -6,7 +6,7 @@
 use super::ranges::Entrant;
 use super::{bindings, DirectData};
 use crate::linux::enospc::with_room;
-use crate::linux::iomap::{describe_unplaced, of, settle, Ioend, Patience};
+use crate::linux::iomap::{describe_unplaced, of, page_of, settle, Ioend, Patience};
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;
@@ -240,11 +240,11 @@ fn raise_size(inode: &Inode, size: u64) {
 /// may be dirty elsewhere, and is written first. iomap does the same afterwards and once, and blames the application where
 /// it fails. The caller holds no lock that writeback takes.
 fn drop_cached<T: DirectData>(inode: &Inode, first: i64, last: i64) {
-    let page = |pos: i64| pos as usize >> bindings::PAGE_SHIFT;
+    let (first_page, last_page) = (page_of(first), page_of(last));
     let drop = || {
         // SAFETY: An inode keeps its mapping.
         to_result(unsafe {
-            bindings::invalidate_inode_pages2_range(inode.mapping(), page(first), page(last))
+            bindings::invalidate_inode_pages2_range(inode.mapping(), first_page, last_page)
         })
     };
     for _ in 0..DROP_ATTEMPTS {

@@ -7,7 +7,7 @@ use super::request::{Growth, Request};
 use super::resize::zero_tail;
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
-use crate::linux::iomap::{settle, Tables};
+use crate::linux::iomap::{page_of, settle, Tables};
 use kernel::error::to_result;
 use latch::prelude::*;
 
@@ -66,11 +66,9 @@ pub(super) fn write_through_cache<T: DirectData>(locked: Locked<'_, T>) -> Resul
     if written > 0 {
         let last = request.position().saturating_sub(1);
         settle::<T>(request.inode(), start, last)?;
-        let (mapping, page) = (request.inode().mapping(), |pos: i64| {
-            pos as usize >> b::PAGE_SHIFT
-        });
+        let mapping = request.inode().mapping();
         // SAFETY: An inode keeps its mapping.
-        unsafe { b::invalidate_mapping_pages(mapping, page(start), page(last)) };
+        unsafe { b::invalidate_mapping_pages(mapping, page_of(start), page_of(last)) };
     }
     Ok(written)
 }
