@@ -86,7 +86,7 @@ impl<T: FileData> ReadBio<T> {
     /// Sends the read nowhere: what was looked up is no good any more, and a worker looks again ([`FileData::read_now`]).
     pub(crate) fn read_again(self, read: T::Read) {
         if let Some(ready) = self.prepare(read) {
-            ready.fail();
+            ready.send_nowhere();
         }
     }
 

@@ -77,8 +77,8 @@ impl Ready {
         }
     }
 
-    /// Sends it nowhere: it ends as if the device had failed.
-    pub(super) fn fail(self) {
+    /// Sends it nowhere: it is back at once, as if the device had failed, and what is to be done is done.
+    pub(super) fn send_nowhere(self) {
         // SAFETY: By the type invariant; the bio ends here, once.
         unsafe {
             (*self.0).bi_status = bindings::errno_to_blk_status(EIO.to_errno());

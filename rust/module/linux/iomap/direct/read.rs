@@ -190,7 +190,7 @@ impl<T: DirectData> DirectRead<T> {
     /// ([`DirectData::reread_direct`]).
     pub(crate) fn read_again(self) {
         if let Some(ready) = self.prepare() {
-            ready.fail();
+            ready.send_nowhere();
         }
     }
 
