@@ -27,14 +27,12 @@ impl<T: FileData> Tables<T> {
     ///
     /// # Safety
     ///
-    /// `vmf` is that of a `page_mkwrite` call on a mapping of a file of `T`, which is not frozen, and whose pages
+    /// `vmf` is that of a `page_mkwrite` call on a mapping of `inode`, a file of `T`, which is not frozen, and whose pages
     /// are not cut away meanwhile.
-    pub(crate) unsafe fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: By the caller's promise: a mapping keeps its file, and that its inode.
-        let inode = unsafe {
-            let file = (*(*vmf).__bindgen_anon_1.vma).vm_file;
-            Inode::borrow(bindings::file_inode(file))
-        };
+    pub(crate) unsafe fn page_mkwrite(
+        inode: &Inode,
+        vmf: *mut bindings::vm_fault,
+    ) -> bindings::vm_fault_t {
         // SAFETY: The page is referenced by the fault, so its folio is neither freed nor split.
         let folio = unsafe { Folio::borrow(bindings::rbtrfs_page_folio((*vmf).page)) };
         let mut fault = Fault::<T> {

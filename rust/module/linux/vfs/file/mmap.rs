@@ -6,6 +6,7 @@
 
 use crate::linux::bindings as b;
 use crate::linux::iomap::{FileData, Tables};
+use crate::linux::Inode;
 use core::marker::PhantomData;
 use kernel::ffi::c_int;
 
@@ -35,18 +36,17 @@ unsafe extern "C" fn page_mkwrite<T: FileData>(fault: *mut b::vm_fault) -> b::vm
     // handled.
     let (file, inode) = unsafe {
         let file = (*(*fault).__bindgen_anon_1.vma).vm_file;
-        (file, b::file_inode(file))
+        (file, Inode::borrow(b::file_inode(file)))
     };
-    // SAFETY: An inode keeps its super block and its mapping.
-    let (sb, mapping) = unsafe { ((*inode).i_sb, (*inode).i_mapping) };
-    // SAFETY: They are alive until the end; each lock is let go below. The file system cannot be frozen meanwhile.
+    let (sb, mapping) = (inode.super_block().as_ptr(), inode.mapping());
+    // SAFETY: An inode keeps both; each lock is let go below. The file system cannot be frozen meanwhile.
     unsafe {
         b::sb_start_pagefault(sb);
         b::file_update_time(file);
         b::filemap_invalidate_lock_shared(mapping);
     }
     // SAFETY: The VFS lends the fault, of a file of `T`; with the mapping's lock, its pages cannot be cut away.
-    let result = unsafe { Tables::<T>::page_mkwrite(fault) };
+    let result = unsafe { Tables::<T>::page_mkwrite(inode, fault) };
     // SAFETY: Both were taken above by this task.
     unsafe {
         b::filemap_invalidate_unlock_shared(mapping);
