@@ -70,10 +70,10 @@ unsafe extern "C" fn writepages<O: Owner>(
 ///
 /// `folio` is in a mapping with the table of `O`, and locked by the caller for `'a`: it stays there.
 unsafe fn lent<'a, O: Owner>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a Folio, u64) {
-    // SAFETY: By the function's contract.
-    let owner = unsafe { owner::<O>((*folio).__bindgen_anon_1.__bindgen_anon_1.mapping) };
     // SAFETY: By the function's contract: its mapping has a reference.
     let folio = unsafe { Folio::borrow(folio) };
+    // SAFETY: By the function's contract.
+    let owner = unsafe { owner::<O>(folio.mapping()) };
     (owner, folio, u64::try_from(folio.pos()).unwrap_or(0))
 }
 

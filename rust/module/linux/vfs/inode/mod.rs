@@ -152,7 +152,7 @@ impl Inode {
     /// Whether pages of it could not be written since it is in memory.
     pub(crate) fn has_lost_writes(&self) -> bool {
         // SAFETY: The inode is alive, and so is its mapping.
-        unsafe { b::errseq_check(addr_of_mut!((*(*self.as_ptr()).i_mapping).wb_err), 0) != 0 }
+        unsafe { b::errseq_check(addr_of_mut!((*self.mapping()).wb_err), 0) != 0 }
     }
 
     /// Number of names.
