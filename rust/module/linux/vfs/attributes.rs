@@ -6,6 +6,7 @@
 
 use super::enospc::with_room;
 use super::inode::Timespec;
+use super::xattr::room;
 use super::Inode;
 use crate::linux::bindings as b;
 use kernel::error::{from_result, to_result};
@@ -197,13 +198,7 @@ pub(super) unsafe extern "C" fn listxattr<T: Attributes>(
     size: usize,
 ) -> isize {
     // SAFETY: The VFS lends both; `out` has `size` bytes, or is null.
-    let (inode, out) = unsafe {
-        let out = match out.is_null() {
-            true => &mut [][..],
-            false => core::slice::from_raw_parts_mut(out.cast::<u8>(), size),
-        };
-        (Inode::borrow((*dentry).d_inode), out)
-    };
+    let (inode, out) = unsafe { (Inode::borrow((*dentry).d_inode), room(out.cast(), size)) };
     let _nofs = NofsScope::enter();
     match T::list_xattrs(inode, out) {
         Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),

@@ -42,6 +42,19 @@ unsafe fn full_name<'a>(handler: *const b::xattr_handler, name: *const c_char) -
     unsafe { CStr::from_char_ptr(b::xattr_full_name(handler, name)) }.to_bytes()
 }
 
+/// The caller's room for an answer; null is none, where only the length is asked.
+///
+/// # Safety
+///
+/// `out` is null, or has `size` bytes that are nobody else's for `'a`.
+pub(super) unsafe fn room<'a>(out: *mut u8, size: usize) -> &'a mut [u8] {
+    match out.is_null() {
+        true => &mut [],
+        // SAFETY: By the function's contract.
+        false => unsafe { core::slice::from_raw_parts_mut(out, size) },
+    }
+}
+
 unsafe extern "C" fn get<T: Xattrs>(
     handler: *const b::xattr_handler,
     _dentry: *mut b::dentry,
@@ -53,10 +66,7 @@ unsafe extern "C" fn get<T: Xattrs>(
     from_result(|| {
         // SAFETY: The VFS lends all; `out` has `size` bytes, or is null.
         let (inode, name, out) = unsafe {
-            let out = match out.is_null() {
-                true => &mut [][..],
-                false => core::slice::from_raw_parts_mut(out.cast::<u8>(), size),
-            };
+            let out = room(out.cast(), size);
             (Inode::borrow(inode), full_name(handler, name), out)
         };
         let _nofs = NofsScope::enter();
