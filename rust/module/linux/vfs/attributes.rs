@@ -157,17 +157,15 @@ pub(super) unsafe extern "C" fn update_time<T: Attributes>(
     kind: b::fs_update_time,
     flags: c_uint,
 ) -> c_int {
-    // SAFETY: The VFS lends the inode.
-    let this = unsafe { Inode::borrow(inode) };
-    if let Err(error) = T::check_change(this) {
-        return error.to_errno();
-    }
-    // SAFETY: As above.
-    let result = unsafe { b::generic_update_time(inode, kind, flags) };
-    if result == 0 {
+    from_result(|| {
+        // SAFETY: The VFS lends the inode.
+        let this = unsafe { Inode::borrow(inode) };
+        T::check_change(this)?;
+        // SAFETY: As above.
+        to_result(unsafe { b::generic_update_time(inode, kind, flags) })?;
         T::note_times(this);
-    }
-    result
+        Ok(0)
+    })
 }
 
 /// Part of the table of [`super::operations`].
@@ -176,19 +174,19 @@ pub(super) unsafe extern "C" fn permission<T: Attributes>(
     inode: *mut b::inode,
     mask: c_int,
 ) -> c_int {
-    let asked = mask as u32;
-    if asked & b::MAY_WRITE != 0 {
-        // What an inode owns goes before the grace period of those who walk without references.
-        if asked & b::MAY_NOT_BLOCK != 0 {
-            return ECHILD.to_errno();
+    from_result(|| {
+        let asked = mask as u32;
+        if asked & b::MAY_WRITE != 0 {
+            // What an inode owns goes before the grace period of those who walk without references.
+            if asked & b::MAY_NOT_BLOCK != 0 {
+                return Err(ECHILD);
+            }
+            // SAFETY: The VFS lends the inode, with a reference.
+            T::check_write(unsafe { Inode::borrow(inode) })?;
         }
-        // SAFETY: The VFS lends the inode, with a reference.
-        if let Err(error) = T::check_write(unsafe { Inode::borrow(inode) }) {
-            return error.to_errno();
-        }
-    }
-    // SAFETY: The VFS lends both.
-    unsafe { b::generic_permission(idmap, inode, mask) }
+        // SAFETY: The VFS lends both.
+        Ok(unsafe { b::generic_permission(idmap, inode, mask) })
+    })
 }
 
 /// Part of the table of [`super::operations`].
@@ -200,8 +198,5 @@ pub(super) unsafe extern "C" fn listxattr<T: Attributes>(
     // SAFETY: The VFS lends both; `out` has `size` bytes, or is null.
     let (inode, out) = unsafe { (Inode::borrow((*dentry).d_inode), room(out.cast(), size)) };
     let _nofs = NofsScope::enter();
-    match T::list_xattrs(inode, out) {
-        Ok(len) => isize::try_from(len).unwrap_or(isize::MAX),
-        Err(error) => error.to_errno() as isize,
-    }
+    from_result(|| T::list_xattrs(inode, out).map(|len| isize::try_from(len).unwrap_or(isize::MAX)))
 }

@@ -8,7 +8,7 @@
 use super::Inode;
 use crate::linux::bindings as b;
 use core::marker::PhantomData;
-use kernel::error::to_result;
+use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long, c_uint, c_ulong};
 use kernel::ioctl::_IOC_SIZE;
 use kernel::transmute::{AsBytes, FromBytes};
@@ -119,20 +119,18 @@ pub(super) unsafe extern "C" fn native<T: Ioctls>(
     number: c_uint,
     argument: c_ulong,
 ) -> c_long {
-    let Some(entry) = T::CALLS.iter().find(|entry| entry.number == number) else {
-        return ENOTTY.to_errno() as c_long;
-    };
-    // INVARIANT: The VFS lends an open file of ours for the call.
-    let call = Call {
-        file,
-        number,
-        argument,
-        _lent: PhantomData,
-    };
-    match (entry.run)(&call) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno() as c_long,
-    }
+    from_result(|| {
+        let mut calls = T::CALLS.iter();
+        let entry = calls.find(|entry| entry.number == number).ok_or(ENOTTY)?;
+        // INVARIANT: The VFS lends an open file of ours for the call.
+        let call = Call {
+            file,
+            number,
+            argument,
+            _lent: PhantomData,
+        };
+        (entry.run)(&call).map(|()| 0)
+    })
 }
 
 /// The call `compat_ioctl`: no argument has a pointer or a number that is wider here.
