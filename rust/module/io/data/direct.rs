@@ -76,8 +76,8 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 
     fn read_direct(&self, bio: DirectRead<Self>) {
         match self.locate(Logical::new(bio.logical()), bio.len()) {
-            Ok((device, at)) => bio.submit(device, Sector::of(at.get())),
-            Err(_) => bio.read_again(),
+            Some((device, at)) => bio.submit(device, Sector::of(at.get())),
+            None => bio.read_again(),
         }
     }
 

@@ -6,10 +6,10 @@
 //! or its chunk may be gone. So an address that turns out to be no good says nothing by itself: only if nothing was
 //! given up for others since the look-up is anybody told.
 
-use super::place::{Looked, Unread, NO_DEVICE};
+use super::place::NO_DEVICE;
 use super::FileIo;
 use crate::linux::iomap::{Extent, Joins, Patience, Source};
-use engine::disk::{FileOffset, Logical};
+use engine::disk::{Bug, Corrupt, FileOffset, Logical};
 use engine::fs::{Mapping, MappingKind};
 use engine::volume::device::SECTOR;
 use engine::volume::no_chunk;
@@ -17,6 +17,37 @@ use latch::prelude::*;
 
 /// How often a read begins again because what it looked up was freed and used again before it ended.
 const ATTEMPTS: u32 = 64;
+
+/// Why something was not found or read. Nothing of it has been logged but errors.
+enum Unread {
+    /// An error that has had its line, or needs none.
+    Failed(Error),
+    /// The file says what cannot be.
+    Corrupt(Corrupt),
+    /// No copy of what is at this position of the file, and at this address, has the right checksum.
+    Damaged(FileOffset, Logical),
+}
+
+/// What came of a look that may have been at old addresses.
+type Looked<T> = core::result::Result<T, Unread>;
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Bug> for Unread {
+    fn from(bug: Bug) -> Self {
+        Self::Failed(bug.report())
+    }
+}
+
+impl From<Corrupt> for Unread {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// What is at `pos`, for at most `len` bytes.
@@ -30,7 +61,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Logs why something was not read, and gives the error for the caller.
-    pub(super) fn tell(&self, unread: Unread) -> Error {
+    fn tell(&self, unread: Unread) -> Error {
         match unread {
             Unread::Failed(error) => error,
             Unread::Corrupt(corrupt) => corrupt.report(),

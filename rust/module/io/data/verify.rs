@@ -45,8 +45,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             reuses: bio.age(),
         };
         match self.locate(logical, bio.len()) {
-            Ok((device, at)) => bio.submit(device, Sector::of(at.get()), check),
-            Err(_) => bio.read_again(check),
+            Some((device, at)) => bio.submit(device, Sector::of(at.get()), check),
+            None => bio.read_again(check),
         }
     }
 
