@@ -37,6 +37,7 @@ pub(super) fn open(
     let devices = Devices::new(&volume, opened)?;
     let cache = MetadataCache::new(sb, volume.clone(), devices.clone())?;
     check_space_cache(&volume, asked)?;
+    check_rescue(asked)?;
     let settings = Settings::new(asked.options, facts(&volume), &device);
     let fs = open_files(&volume, &cache, &settings, asked)?;
     let data_path = DataPath {
@@ -117,7 +118,6 @@ fn open_files(
 fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     let options = asked.options;
     let mut txn_options = txn::Options::new(txn::Access::ReadWrite);
-    check_rescue(asked)?;
     if options.ignores_log {
         txn_options.access = txn::Access::ReadOnly;
         txn_options.log_tree = LogTree::Ignore;
