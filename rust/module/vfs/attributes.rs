@@ -2,7 +2,7 @@
 
 //! stat, setattr, times, and what else every inode has.
 
-use super::node::{mount_of, time, timespec};
+use super::node::{mount_of, paired, time, timespec};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::attributes::{stat_flags, Attributes, StatExtra};
@@ -23,13 +23,11 @@ impl Attributes for Rbtrfs {
             (InodeFlags::NODUMP, stat_flags::NODUMP),
             (InodeFlags::COMPRESS, stat_flags::COMPRESSED),
         ];
-        let is_set = |flag: &InodeFlags| attributes.flags.contains(*flag);
-        let set = pairs.iter().filter(|(flag, _)| is_set(flag));
         Ok(StatExtra {
             device: this.subvolume.device,
             subvolume: this.subvolume.subvolume.id().get(),
             btime: timespec(attributes.otime),
-            attributes: set.fold(0, |sum, (_, shown)| sum | shown),
+            attributes: paired(attributes.flags, &pairs),
             attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
             block_size: mount.sector_size(),
             bytes: match inode.payload::<FileIo<Node>>() {

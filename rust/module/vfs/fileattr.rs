@@ -2,7 +2,7 @@
 
 //! The flags of chattr(1), by the rules of C btrfs.
 
-use super::node::{mount_of, time};
+use super::node::{mount_of, paired, time};
 use super::{node, Rbtrfs};
 use crate::linux::fileattr::{flags as fl, Flagged, Scope};
 use crate::linux::Inode;
@@ -80,8 +80,6 @@ fn shown(flags: InodeFlags) -> u32 {
         (InodeFlags::NODATACOW, fl::NODATACOW),
         (InodeFlags::VERITY, fl::VERITY),
     ];
-    let set = Iterator::chain(PLAIN.iter(), &others);
-    let set = set.filter(|(ours, _)| flags.contains(*ours));
     let compression = match (
         flags.contains(InodeFlags::NOCOMPRESS),
         flags.contains(InodeFlags::COMPRESS),
@@ -90,7 +88,7 @@ fn shown(flags: InodeFlags) -> u32 {
         (false, true) => fl::COMPRESS,
         (false, false) => 0,
     };
-    set.fold(compression, |sum, (_, flag)| sum | flag)
+    paired(flags, &PLAIN) | paired(flags, &others) | compression
 }
 
 /// `EOPNOTSUPP` for what there is not, `EINVAL` for what does not go together (C: `check_fsflags`).

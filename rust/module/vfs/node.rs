@@ -6,6 +6,7 @@ use super::{Mount, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
 use crate::linux::{Inode, SuperBlock};
+use core::ops::BitOr;
 use engine::disk::{FileType, Flaw, InodeFlags, ObjectId, Place};
 use engine::fs::{Attributes, Subvolume, Time};
 use engine::registry::Registered;
@@ -195,8 +196,14 @@ fn vfs_flags(flags: InodeFlags) -> u32 {
         (InodeFlags::NOATIME, flags::NOATIME),
         (InodeFlags::DIRSYNC, flags::DIRSYNC),
     ];
-    pairs
-        .iter()
-        .filter(|(ours, _)| flags.contains(*ours))
-        .fold(0, |sum, (_, vfs)| sum | vfs)
+    paired(flags, &pairs)
+}
+
+/// What stands beside those of an inode's flags that are set.
+pub(super) fn paired<T: Copy + Default + BitOr<Output = T>>(
+    flags: InodeFlags,
+    pairs: &[(InodeFlags, T)],
+) -> T {
+    let set = pairs.iter().filter(|(ours, _)| flags.contains(*ours));
+    set.fold(T::default(), |sum, (_, other)| sum | *other)
 }
