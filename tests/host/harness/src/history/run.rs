@@ -55,6 +55,16 @@ impl History {
         (0..self.steps).map(step).collect()
     }
 
+    /// The files that the steps make, after a remount.
+    pub fn model(&self) -> Model {
+        let mut model = Model::default();
+        for op in self.steps() {
+            let _ = model.apply(&op);
+        }
+        let _ = model.apply(&Op::Remount);
+        model
+    }
+
     /// Runs the history on the file system in `base`; see [`Self::run_steps`].
     pub fn run(&self, base: &[Image]) -> Result<Outcome, Failure> {
         self.run_steps(base, &self.steps())

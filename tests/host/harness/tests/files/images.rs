@@ -3,22 +3,21 @@
 
 use crate::files::Files;
 use engine::disk::name_hash;
-use harness::history::{compare_files, survey, Generator, Kind, Model, Op, Place, Profile, ROOT};
+use harness::history::{compare_files, survey, History, Kind, Model, Op, Place, Profile, ROOT};
 use harness::random::Random;
 use harness::tools;
 use std::collections::HashMap;
 
 const MIB: u64 = 1 << 20;
 
-fn model(seed: u64, profile: Profile, steps: usize) -> Model {
-    let mut model = Model::default();
-    let mut generator = Generator::new(seed, profile);
-    for _ in 0..steps {
-        let op = generator.next(&model);
-        let _ = model.apply(&op);
-    }
-    let _ = model.apply(&Op::Remount);
-    model
+/// What a history of mixed operations leaves.
+fn mixed(seed: u64) -> Model {
+    let history = History {
+        seed,
+        profile: Profile::MIXED,
+        steps: 300,
+    };
+    history.model()
 }
 
 #[test]
@@ -28,7 +27,7 @@ fn files_of_mkfs_are_read() {
         (1, &["-n", "4096"]),
         (2, &["-O", "^no-holes"]),
     ] {
-        let model = model(seed, Profile::MIXED, 300);
+        let model = mixed(seed);
         let image = tools::mkfs_with(&model.snapshot(), 512 * MIB, options);
         let files = Files::mount(image);
         let mut found = survey(&files.mounted).unwrap();
