@@ -23,5 +23,3 @@ pub mod prelude;
 pub mod print;
 pub mod rbtree;
 pub mod sync;
-
-// Macros name the crate by path.
