@@ -102,6 +102,11 @@ counter() {
     sed -n "s/^$1 //p" "/sys/kernel/debug/rbtrfs-${disk##*/}/counters"
 }
 
+# superblock DISK: the first of them, past the cache, which does not see that it is written.
+superblock() {
+    dd if="$1" bs=4096 skip=16 count=1 iflag=direct status=none
+}
+
 # writes DISK: requests that changed something on the device so far.
 writes() {
     awk '{ print $5 + $12 }' "/sys/block/${1##*/}/stat"
