@@ -87,16 +87,9 @@ pub trait Allocate {
     /// itself. Cannot fail.
     fn abandon_block(&self, addr: Logical);
 
-    /// Drops one of `tree`'s references to a block, which may be another tree's, of which this is a snapshot. `written_in` is the generation in its header: a block of the running
-    /// transaction that never went out can be taken again at once, any other is pinned until the commit.
-    fn release_block(
-        &self,
-        addr: Logical,
-        level: u8,
-        tree: TreeId,
-        holder: Holder,
-        written_in: Generation,
-    ) -> Result;
+    /// Drops one of `tree`'s references to a block, which may be another tree's, of which this is a snapshot. With the last
+    /// one the address is pinned until the commit.
+    fn release_block(&self, addr: Logical, level: u8, tree: TreeId, holder: Holder) -> Result;
 
     /// Adds one reference to a block.
     fn share_block(&self, addr: Logical, level: u8, holder: Holder) -> Result;

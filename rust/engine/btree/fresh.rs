@@ -129,7 +129,7 @@ impl Drop for Fresh<'_> {
 /// Gives a new block's address back.
 fn give_back(txn: &dyn Allocate, tree: TreeId, info: &BlockInfo) {
     let holder = Holder::Tree(tree.objectid);
-    if let Err(error) = txn.release_block(info.addr, info.level, tree, holder, info.generation) {
+    if let Err(error) = txn.release_block(info.addr, info.level, tree, holder) {
         txn.poison(error);
     }
 }

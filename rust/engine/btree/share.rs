@@ -62,13 +62,8 @@ impl Tree {
 
     fn release(&self, txn: &dyn Allocate, old: &Writing, header: &Header) -> Result {
         let addr = old.latched().meta().addr;
-        txn.release_block(
-            addr,
-            header.level,
-            self.id(),
-            Holder::Tree(self.owner()),
-            header.generation,
-        )
+        let holder = Holder::Tree(self.owner());
+        txn.release_block(addr, header.level, self.id(), holder)
     }
 
     fn block_refs(&self, txn: &dyn Allocate, old: &Writing, header: &Header) -> Result<BlockRefs> {
@@ -192,13 +187,8 @@ impl Changes<'_> {
             match change {
                 Change::Share => self.txn.share_block(child.addr, level, holder)?,
                 Change::Release => {
-                    self.txn.release_block(
-                        child.addr,
-                        level,
-                        self.tree,
-                        holder,
-                        child.generation,
-                    )?;
+                    self.txn
+                        .release_block(child.addr, level, self.tree, holder)?;
                 }
             }
             self.done = Passed::Some;

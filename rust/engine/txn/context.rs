@@ -163,14 +163,7 @@ impl<T: Joined> Allocate for T {
         self.context().shared.space.abandon_block(addr);
     }
 
-    fn release_block(
-        &self,
-        addr: Logical,
-        level: u8,
-        tree: TreeId,
-        holder: Holder,
-        _written_in: Generation,
-    ) -> Result {
+    fn release_block(&self, addr: Logical, level: u8, tree: TreeId, holder: Holder) -> Result {
         let context = self.context();
         let node_size = u64::from(context.shared.store.node_size());
         if tree.objectid == ObjectId::TREE_LOG {

@@ -102,7 +102,7 @@ impl Allocate for Txn {
 
     fn abandon_block(&self, _: Logical) {}
 
-    fn release_block(&self, _: Logical, _: u8, _: TreeId, _: Holder, _: Generation) -> Result {
+    fn release_block(&self, _: Logical, _: u8, _: TreeId, _: Holder) -> Result {
         Ok(())
     }
 

@@ -138,14 +138,7 @@ impl Allocate for Ledger {
         assert!(state.books.blocks.contains_key(&addr.get()));
     }
 
-    fn release_block(
-        &self,
-        addr: Logical,
-        _level: u8,
-        _tree: TreeId,
-        holder: Holder,
-        _written_in: Generation,
-    ) -> Result {
+    fn release_block(&self, addr: Logical, _level: u8, _tree: TreeId, holder: Holder) -> Result {
         may_fail()?;
         let mut state = self.state.lock().unwrap();
         let refs = state
