@@ -7,14 +7,15 @@
 //! or dropped under the lock, so a value may go wherever its last user does, in memory reclaim too.
 //!
 //! Who makes a value of something that changes has to see to it that nobody else makes, changes and drops one meanwhile:
-//! [`Registry::add`] prefers the one that is there, and knows nothing of one that was.
+//! [`Registry::add`] prefers the one that is there, and knows nothing of one that was. [`Registry::get_or_make`] sees to
+//! it.
 
 use crate::map::{OrdMap, Spare};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, Rank};
+use latch::{Mutex, NofsScope, Rank};
 
 /// Values by key, each as long as somebody uses it.
 pub struct Registry<K: Ord + Copy + Unpin, V: Unpin> {
@@ -62,6 +63,26 @@ impl<K: Ord + Copy + Unpin, V: Unpin> Registry<K, V> {
     pub fn ceiling(&self, key: &K) -> Option<Registered<K, V>> {
         let entries = self.table.entries.lock();
         entries.ceiling(key).map(|(_, entry)| self.used(entry))
+    }
+
+    /// The value of `key`, which `make` makes if there is none. `making` is held from then on until the value is among the
+    /// others: meanwhile nobody else can make it, change it, and let it go again. Nor does memory reclaim come in, which
+    /// lets values go and, to delete a file, makes some.
+    pub fn get_or_make(
+        &self,
+        key: K,
+        making: &Mutex<()>,
+        make: impl FnOnce() -> Result<V>,
+    ) -> Result<Registered<K, V>> {
+        if let Some(value) = self.get(&key) {
+            return Ok(value);
+        }
+        let _nofs = NofsScope::enter();
+        let _making = making.lock();
+        match self.get(&key) {
+            Some(value) => Ok(value),
+            None => self.add(key, make()?),
+        }
     }
 
     /// Enters a value. Where there is one for this key it is that one, and `value` is dropped.
@@ -259,5 +280,28 @@ mod tests {
         });
         assert!(registry.is_empty());
         assert_eq!(witness.alive.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_several_miss_at_once_is_made_once() {
+        const TASKS: usize = 4;
+        let witness = std::sync::Arc::default();
+        let registry = registry();
+        let making = Mutex::new((), Rank::TreeOpening).unwrap();
+        let start = std::sync::Barrier::new(TASKS);
+        let make = || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(Value::new(&witness))
+        };
+        let get = || {
+            start.wait();
+            registry.get_or_make(1, &making, make).unwrap()
+        };
+        std::thread::scope(|scope| {
+            let tasks: Vec<_> = (0..TASKS).map(|_| scope.spawn(get)).collect();
+            let users: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
+            assert!(users.iter().all(|user| user.is_same(&users[0])));
+        });
+        assert_eq!(witness.made.load(Ordering::Relaxed), 1);
     }
 }

@@ -12,7 +12,7 @@ use crate::registry::{Registered, Registry};
 use core::ops::Deref;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, NofsScope, Rank};
+use latch::{Mutex, Rank};
 
 /// All trees that somebody uses.
 pub(super) struct OpenTrees {
@@ -20,8 +20,7 @@ pub(super) struct OpenTrees {
     root: Arc<Tree>,
     chunk: Arc<Tree>,
     open: Registry<TreeId, Opened>,
-    /// Held from reading a root item until its tree is among the open ones: meanwhile nobody else can open it, change it,
-    /// and let it go again.
+    /// Held from reading a root item until its tree is among the open ones.
     opening: Mutex<()>,
 }
 
@@ -87,21 +86,18 @@ impl OpenTrees {
 
     /// The tree `id`, which has a root item in the tree of trees. `ENOENT` if it has none or is half deleted.
     pub(super) fn get(&self, id: TreeId) -> Result<OpenTree> {
-        if let Some(open) = self.open.get(&id) {
-            return Ok(OpenTree(open));
-        }
-        // Memory reclaim may let trees go, and to delete a file opens some.
-        let _nofs = NofsScope::enter();
-        let _opening = self.opening.lock();
-        if let Some(open) = self.open.get(&id) {
-            return Ok(OpenTree(open));
-        }
+        let open = || self.open_now(id);
+        let found = self.open.get_or_make(id, &self.opening, open);
+        found.map(OpenTree)
+    }
+
+    fn open_now(&self, id: TreeId) -> Result<Opened> {
         let (root_item, item) = self.look_up(id)?.ok_or(ENOENT)?;
         if item.refs == 0 {
             return Err(ENOENT);
         }
         let tree = Tree::open(self.store.clone(), id, item.pointer(), item.last_snapshot)?;
-        self.open.add(id, Opened { tree, root_item }).map(OpenTree)
+        Ok(Opened { tree, root_item })
     }
 
     /// Finds a tree that no volume does without, and that stays open. Where there is none the volume is corrupt, and the log

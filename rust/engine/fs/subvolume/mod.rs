@@ -19,7 +19,7 @@ use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootItem, RootRef};
 use crate::registry::{Registered, Registry};
 use crate::txn::OpenTree;
 use latch::prelude::*;
-use latch::{Mutex, MutexGuard, NofsScope, Rank};
+use latch::{Mutex, MutexGuard, Rank};
 
 /// What the root item says that files need.
 #[derive(Clone, Copy)]
@@ -186,16 +186,9 @@ impl Subvolumes<'_> {
             return Err(ENOENT);
         }
         let opened = &self.fs.opened;
-        if let Some(subvolume) = opened.by_id.get(&id) {
-            return Ok(Subvolume(subvolume));
-        }
-        // Memory reclaim may let subvolumes go, and deletes files.
-        let _nofs = NofsScope::enter();
-        let _opening = opened.opening.lock();
-        if let Some(subvolume) = opened.by_id.get(&id) {
-            return Ok(Subvolume(subvolume));
-        }
-        opened.by_id.add(id, self.open(id)?).map(Subvolume)
+        let open = || self.open(id);
+        let found = opened.by_id.get_or_make(id, &opened.opening, open);
+        found.map(Subvolume)
     }
 
     fn open(&self, id: ObjectId) -> Result<InUse> {
