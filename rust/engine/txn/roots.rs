@@ -92,12 +92,15 @@ impl OpenTrees {
     }
 
     fn open_now(&self, id: TreeId) -> Result<Opened> {
-        let (root_item, item) = self.look_up(id)?.ok_or(ENOENT)?;
-        if item.refs == 0 {
-            return Err(ENOENT);
-        }
+        let (root_item, item) = self.root_item(id)?;
         let tree = Tree::open(self.store.clone(), id, item.pointer(), item.last_snapshot)?;
         Ok(Opened { tree, root_item })
+    }
+
+    /// The root item of `id`, and where it is. `ENOENT` if it has none or is half deleted.
+    pub(super) fn root_item(&self, id: TreeId) -> Result<(Key, RootItem)> {
+        let found = self.look_up(id)?;
+        found.filter(|(_, item)| item.refs > 0).ok_or(ENOENT)
     }
 
     /// Finds a tree that no volume does without, and that stays open. Where there is none the volume is corrupt, and the log

@@ -9,7 +9,7 @@ use super::transaction::Transaction;
 use super::{mount, shortage};
 use super::{Counters, Handle, OpenTree, Options, Units};
 use crate::btree::{Store, Tree};
-use crate::disk::{Generation, ObjectId, TreeId};
+use crate::disk::{Generation, ObjectId, RootItem, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::ops::Range;
@@ -46,9 +46,15 @@ impl Transactions {
         self.shared.begin_writing()
     }
 
-    /// The tree `id`, which has a root item in the tree of trees. `ENOENT` where there is none.
+    /// The tree `id`, which has a root item in the tree of trees. `ENOENT` where there is none or it is half deleted.
     pub fn tree(&self, id: impl Into<TreeId>) -> Result<OpenTree> {
         self.shared.trees.get(id.into())
+    }
+
+    /// What the tree of trees says of the tree `id`. `ENOENT` as for [`Self::tree`].
+    pub fn root_item(&self, id: impl Into<TreeId>) -> Result<RootItem> {
+        let found = self.shared.trees.root_item(id.into());
+        found.map(|(_, item)| item)
     }
 
     /// The tree `id`, which no volume does without and which stays open: the volume is corrupt where there is none, and the log says so.

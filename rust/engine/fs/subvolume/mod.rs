@@ -15,22 +15,11 @@ pub use path::SubvolumePlace;
 use super::names::entries;
 use super::{items, FileSystem, Target};
 use crate::btree::Tree;
-use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootItem, RootRef};
+use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootRef};
 use crate::registry::{Registered, Registry};
 use crate::txn::OpenTree;
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
-
-/// What the root item says that files need.
-#[derive(Clone, Copy)]
-pub(in crate::fs) struct RootFacts {
-    /// The inode number of the topmost directory.
-    pub root_directory: ObjectId,
-    /// Changes are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
-    pub read_only: bool,
-    /// Zero when the subvolume is being deleted.
-    pub refs: u32,
-}
 
 /// A subvolume in use. It is in memory as long as there is one of these, and all of one subvolume share what is known of it.
 #[derive(Clone)]
@@ -44,25 +33,6 @@ struct InUse {
     inode_numbers: Numbers,
     /// Whether [`super::Inodes::clean_orphans`] did its work. Held while it does.
     orphans: Mutex<bool>,
-}
-
-impl RootFacts {
-    /// Reads the root item of a subvolume. `ENOENT`.
-    pub(in crate::fs) fn read(root_tree: &Tree, id: ObjectId) -> Result<Self> {
-        let last = Key::new(id.get(), Kind::ROOT_ITEM, u64::MAX);
-        let facts = root_tree.floor(&last, |key, item| {
-            if key.objectid != id || key.kind != Kind::ROOT_ITEM {
-                return Err(ENOENT);
-            }
-            let root = RootItem::parse(item).map_err(items::flawed(root_tree, &key))?;
-            Ok(Self {
-                root_directory: root.root_dir,
-                read_only: root.is_read_only(),
-                refs: root.refs,
-            })
-        })?;
-        facts.unwrap_or(Err(ENOENT))
-    }
 }
 
 impl Subvolume {
@@ -192,14 +162,12 @@ impl Subvolumes<'_> {
     }
 
     fn open(&self, id: ObjectId) -> Result<InUse> {
-        let facts = RootFacts::read(self.fs.root_tree(), id)?;
-        if facts.refs == 0 {
-            return Err(ENOENT);
-        }
+        let txns = self.fs.transactions();
+        let root_item = txns.root_item(id)?;
         Ok(InUse {
-            tree: self.fs.transactions().tree(id)?,
-            root_directory: facts.root_directory,
-            read_only: facts.read_only,
+            tree: txns.tree(id)?,
+            root_directory: root_item.root_dir,
+            read_only: root_item.is_read_only(),
             inode_numbers: Numbers::new(Rank::NextInode)?,
             orphans: Mutex::new(false, Rank::Orphans)?,
         })
@@ -207,8 +175,8 @@ impl Subvolumes<'_> {
 
     /// Whether there is a subvolume with this id that is not being deleted.
     pub(in crate::fs) fn is_referenced(&self, id: ObjectId) -> Result<bool> {
-        match RootFacts::read(self.fs.root_tree(), id) {
-            Ok(facts) => Ok(facts.refs > 0),
+        match self.fs.transactions().root_item(id) {
+            Ok(_) => Ok(true),
             Err(error) if error == ENOENT => Ok(false),
             Err(error) => Err(error),
         }
