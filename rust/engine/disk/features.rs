@@ -34,11 +34,6 @@ macro_rules! flags {
                 self.0 & other.0 == other.0
             }
 
-            /// Whether any of `other` is set.
-            pub const fn intersects(self, other: Self) -> bool {
-                self.0 & other.0 != 0
-            }
-
             /// Both.
             pub const fn with(self, other: Self) -> Self {
                 Self(self.0 | other.0)
