@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The file system: its transactions, its parameters, and the way to its parts.
 
-use super::subvolume::Opened;
+use super::subvolume::SubvolumesInUse;
 use super::{Data, FileSpace, Inode, Inodes, Names, Subvolume, Subvolumes};
 use crate::btree::Tree;
 use crate::disk::{leaf_area, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
@@ -45,7 +45,7 @@ pub struct FileSystem {
     max_inline: AtomicU32,
     checksums: AtomicBool,
     /// The subvolumes in use.
-    pub(super) opened: Opened,
+    pub(super) in_use: SubvolumesInUse,
 }
 
 impl FileSystem {
@@ -57,7 +57,7 @@ impl FileSystem {
             checksum_tree: txns.required_tree(ObjectId::CSUM_TREE)?,
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
-            opened: Opened::new()?,
+            in_use: SubvolumesInUse::new()?,
             txns,
         };
         Ok(Arc::new(fs, GFP_KERNEL)?)

@@ -98,7 +98,7 @@ impl Subvolumes<'_> {
 
     /// Takes an id. `ENOSPC` after the last.
     fn take_id(&self) -> Result<ObjectId> {
-        let id = self.fs.opened.ids.take(self.fs.root_tree())?;
+        let id = self.fs.in_use.ids.take(self.fs.root_tree())?;
         if id.is_subvolume() {
             Ok(id)
         } else {

@@ -108,7 +108,7 @@ impl Numbers {
 }
 
 /// The subvolumes in use.
-pub(super) struct Opened {
+pub(super) struct SubvolumesInUse {
     by_id: Registry<ObjectId, InUse>,
     /// Held from reading a root item until its subvolume is among those in use. Outside tree block locks.
     opening: Mutex<()>,
@@ -116,7 +116,7 @@ pub(super) struct Opened {
     ids: Numbers,
 }
 
-impl Opened {
+impl SubvolumesInUse {
     /// None yet.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
@@ -155,9 +155,9 @@ impl Subvolumes<'_> {
         if !id.is_subvolume() {
             return Err(ENOENT);
         }
-        let opened = &self.fs.opened;
+        let in_use = &self.fs.in_use;
         let open = || self.open(id);
-        let found = opened.by_id.get_or_make(id, &opened.opening, open);
+        let found = in_use.by_id.get_or_make(id, &in_use.opening, open);
         found.map(Subvolume)
     }
 
@@ -184,7 +184,7 @@ impl Subvolumes<'_> {
 
     /// How many are in memory.
     pub fn in_use(&self) -> usize {
-        self.fs.opened.by_id.len()
+        self.fs.in_use.by_id.len()
     }
 
     /// Whether `child` has its place at this name of this directory, rather than where the snapshot was taken from.
