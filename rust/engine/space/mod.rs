@@ -52,7 +52,7 @@ mod write_order;
 
 pub use free::allocate::DataExtent;
 pub use free::block_address::BlockAddress;
-pub use free::trim::Discard;
+pub use free::trim::{Discard, Trim};
 pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Sparse};
 pub use reserve::{BlockClass, Class, Reservation, Shortage, Urgency};

@@ -6,7 +6,7 @@ use super::free::block_address::BlockAddress;
 use super::free::changes::Change;
 use super::free::on_disk::OnDisk;
 use super::free::release::Releases;
-use super::free::trim::{Discard, Trims};
+use super::free::trim::{Discard, Trim, Trims};
 use super::groups::block_groups::BlockGroups;
 use super::groups::data_zones::DataZones;
 use super::groups::load::Loader;
@@ -19,7 +19,6 @@ use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
 use crate::volume::Volume;
-use core::ops::Range;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -240,16 +239,9 @@ impl Space {
         self.trims.trim_waiting(most)
     }
 
-    /// Tells the devices of all that is free in a range of addresses, in pieces of `least` bytes or more. Adds to `trimmed`
-    /// how many bytes they were told of; `go_on` is asked between pieces. Talks to devices; no lock may be held.
-    pub fn trim_free(
-        &self,
-        range: Range<u64>,
-        least: u64,
-        go_on: &dyn Fn() -> Result,
-        trimmed: &mut u64,
-    ) -> Result {
-        self.trims.trim_free(range, least, go_on, trimmed)
+    /// Tells the devices of what is free in block groups. Talks to devices; no lock may be held.
+    pub fn trim_free(&self, call: &mut Trim<'_>) -> Result {
+        self.trims.trim_free(call)
     }
 
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.

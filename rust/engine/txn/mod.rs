@@ -59,7 +59,7 @@ mod trim;
 mod units;
 mod verify;
 
-pub use crate::space::Discard;
+pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
 pub use deferred::AtCommit;
 pub use handle::Handle;

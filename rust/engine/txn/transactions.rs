@@ -7,12 +7,11 @@ use super::reclaim::reclaim;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::{mount, shortage};
-use super::{Counters, Handle, OpenTree, Options, Units};
+use super::{Counters, Handle, OpenTree, Options, Trim, Units};
 use crate::btree::{Store, Tree};
 use crate::disk::{Generation, ObjectId, RootItem, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
-use core::ops::Range;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -153,17 +152,10 @@ impl Transactions {
         run_refs(&self.shared)
     }
 
-    /// Tells the devices of all that is free: in the block groups at addresses of `range`, and what no chunk has. Pieces of
-    /// less than `least` bytes are left out. Adds to `trimmed` how many bytes that were; `go_on` is asked between pieces.
-    /// Talks to devices; no lock and no handle may be held.
-    pub fn trim(
-        &self,
-        range: Range<u64>,
-        least: u64,
-        go_on: &dyn Fn() -> Result,
-        trimmed: &mut u64,
-    ) -> Result {
-        self.shared.trim(range, least, go_on, trimmed)
+    /// Tells the devices of all that is free: in block groups, and what no chunk has. Talks to devices; no lock and no
+    /// handle may be held.
+    pub fn trim(&self, call: &mut Trim<'_>) -> Result {
+        self.shared.trim(call)
     }
 
     /// The last commit before unmount; drops the blocks of an aborted transaction. No handle may be alive.

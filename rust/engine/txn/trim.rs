@@ -3,7 +3,7 @@
 
 use super::shared::Shared;
 use crate::disk::ObjectId;
-use core::ops::Range;
+use crate::space::Trim;
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -12,44 +12,32 @@ const PIECE: u64 = 1 << 30;
 
 impl Shared {
     /// See [`super::Transactions::trim`].
-    pub(super) fn trim(
-        &self,
-        range: Range<u64>,
-        least: u64,
-        go_on: &dyn Fn() -> Result,
-        trimmed: &mut u64,
-    ) -> Result {
+    pub(super) fn trim(&self, call: &mut Trim<'_>) -> Result {
         self.check_writable()?;
         // Memory is taken with groups and device ranges locked, which an inode that is evicted for it may need.
         let _nofs = NofsScope::enter();
-        self.space.trim_free(range, least, go_on, trimmed)?;
+        self.space.trim_free(call)?;
         for devid in self.volume.device_ids() {
-            self.trim_unused(devid, least, go_on, trimmed)?;
+            self.trim_unused(devid, call)?;
         }
         Ok(())
     }
 
-    fn trim_unused(
-        &self,
-        devid: u64,
-        least: u64,
-        go_on: &dyn Fn() -> Result,
-        trimmed: &mut u64,
-    ) -> Result {
+    fn trim_unused(&self, devid: u64, call: &mut Trim<'_>) -> Result {
         let tree = self.trees.required(ObjectId::DEV_TREE)?;
         let mut from = 0;
         loop {
-            go_on()?;
+            (call.go_on)()?;
             // No chunk is made there meanwhile.
             let leaving = self.leaving.lock();
             let used = self.device_ranges(&tree, devid, &leaving)?;
-            let Some((start, len)) = self.volume.unused_from(devid, used, from, least)? else {
+            let Some((start, len)) = self.volume.unused_from(devid, used, from, call.least)? else {
                 return Ok(());
             };
             let len = len.min(PIECE);
             self.volume.discard(devid, start, len);
             from = start.saturating_add(len).get();
-            *trimmed = trimmed.saturating_add(len);
+            call.count(len);
         }
     }
 }

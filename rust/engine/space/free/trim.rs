@@ -27,6 +27,25 @@ pub enum Discard {
     Later,
 }
 
+/// What fstrim(8) asks for, and what came of it so far.
+pub struct Trim<'a> {
+    /// Addresses: what is free in the block groups there is told of.
+    pub range: Range<u64>,
+    /// Pieces of less are left out.
+    pub least: u64,
+    /// Asked between pieces: an error ends it.
+    pub go_on: &'a dyn Fn() -> Result,
+    /// How many bytes the devices were told of.
+    pub trimmed: u64,
+}
+
+impl Trim<'_> {
+    /// The devices were told of so many bytes more.
+    pub fn count(&mut self, bytes: u64) {
+        self.trimmed = self.trimmed.saturating_add(bytes);
+    }
+}
+
 /// Bytes that are kept from being allocated at a time. Little of the metadata: more of that may be promised than is
 /// free, and a commit must find what it needs.
 const fn piece(class: Class) -> u64 {
@@ -97,29 +116,23 @@ impl Trims {
     }
 
     /// See [`crate::space::Space::trim_free`].
-    pub(in crate::space) fn trim_free(
-        &self,
-        range: Range<u64>,
-        least: u64,
-        go_on: &dyn Fn() -> Result,
-        trimmed: &mut u64,
-    ) -> Result {
+    pub(in crate::space) fn trim_free(&self, call: &mut Trim<'_>) -> Result {
         // Whole sectors: the caller's range may end anywhere.
         let sector = u64::from(self.groups.volume.format().sector_size);
-        let end = round_down(range.end, sector);
-        let Some(mut at) = round_up(range.start, sector) else {
+        let end = round_down(call.range.end, sector);
+        let Some(mut at) = round_up(call.range.start, sector) else {
             return Ok(());
         };
         while at < end {
-            go_on()?;
+            (call.go_on)()?;
             let Some(group) = self.groups.read().reaching_beyond(at).cloned() else {
                 break;
             };
             let from = at.max(group.start().get());
             match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {
-                    if last.saturating_sub(first) >= least {
-                        *trimmed = trimmed.saturating_add(self.trim(first, last)?);
+                    if last.saturating_sub(first) >= call.least {
+                        call.count(self.trim(first, last)?);
                     }
                     at = last;
                 }

@@ -4,6 +4,7 @@
 
 use crate::linux::ioctl::Call;
 use crate::vfs::node::mount_of;
+use engine::txn::Trim;
 use latch::prelude::*;
 
 /// From where on, how many bytes, and how long a free range must be (C: `struct fstrim_range`). The addresses are those of
@@ -26,17 +27,16 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
         return Err(EINVAL);
     }
     let _write = call.want_write()?;
-    let least = least.max(device.discard_granularity());
-    let go_on = || match call.is_killed() {
-        true => Err(EINTR),
-        false => Ok(()),
+    let mut trim = Trim {
+        range: start..start.saturating_add(len),
+        least: least.max(device.discard_granularity()),
+        go_on: &|| match call.is_killed() {
+            true => Err(EINTR),
+            false => Ok(()),
+        },
+        trimmed: 0,
     };
-    let mut trimmed = 0;
-    let range = start..start.saturating_add(len);
-    let result = mount
-        .fs()
-        .transactions()
-        .trim(range, least, &go_on, &mut trimmed);
-    call.write(&[start, trimmed, least])?;
+    let result = mount.fs().transactions().trim(&mut trim);
+    call.write(&[start, trim.trimmed, trim.least])?;
     result
 }

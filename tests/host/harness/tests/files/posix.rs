@@ -4,6 +4,7 @@
 use crate::files::{Files, SECTOR};
 use engine::disk::{InodeFlags, ObjectId};
 use engine::fs::{Compression, Inode, New, NewKind, NewSubvolume, Time, Topmost, XattrMode};
+use engine::txn::Trim;
 use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::random::Random;
 use harness::tools;
@@ -205,11 +206,18 @@ fn trimming_takes_only_what_is_unused() {
         .unlink(&root, b"gone", &gone, NOW)
         .unwrap();
     player.fs.inodes().evict(&gone).unwrap();
+    let trim_all = |least: u64, go_on: &dyn Fn() -> Result| {
+        let mut trim = Trim {
+            range: 0..u64::MAX,
+            least,
+            go_on,
+            trimmed: 0,
+        };
+        let result = player.txns().trim(&mut trim);
+        (result, trim.trimmed)
+    };
     let trim = |least| {
-        let mut trimmed = 0;
-        let result = player
-            .txns()
-            .trim(0..u64::MAX, least, &|| Ok(()), &mut trimmed);
+        let (result, trimmed) = trim_all(least, &|| Ok(()));
         result.unwrap();
         trimmed
     };
@@ -221,11 +229,7 @@ fn trimming_takes_only_what_is_unused() {
     assert!(after >= before + 19 * MIB, "{before} {after}");
     assert!(trim(16 * MIB) <= after);
     assert_eq!(trim(u64::MAX), 0);
-    let mut trimmed = 0;
-    let stopped = player
-        .txns()
-        .trim(0..u64::MAX, 0, &|| Err(EIO), &mut trimmed);
-    assert_eq!((stopped, trimmed), (Err(EIO), 0));
+    assert_eq!(trim_all(0, &|| Err(EIO)), (Err(EIO), 0));
     assert_eq!(player.read(&kept, 0, 3 * MIB).unwrap(), data);
     // The superblocks are there, all of them, and what they lead to.
     let image = player.mounted.devices[0].after_power_cut(&mut Random::new(1));
