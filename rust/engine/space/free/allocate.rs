@@ -2,7 +2,7 @@
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
 use super::policy::FreeSpace;
-use super::ranges::{round_up, Wish};
+use super::ranges::Wish;
 use crate::disk::Logical;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
@@ -155,8 +155,14 @@ impl Allocator {
         min: u64,
     ) -> Result<DataExtent> {
         let sector = self.groups.sector_size;
-        let min = round_up(min.max(sector), sector).ok_or(EINVAL)?;
-        let wanted = round_up(wanted, sector).ok_or(EINVAL)?.max(min);
+        let min = min
+            .max(sector)
+            .checked_next_multiple_of(sector)
+            .ok_or(EINVAL)?;
+        let wanted = wanted
+            .checked_next_multiple_of(sector)
+            .ok_or(EINVAL)?
+            .max(min);
         let groups = self.groups.read();
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
@@ -183,7 +189,10 @@ impl Allocator {
             // What is longest now; less if that was there before, behind zones that cannot be activated.
             asked = match longest() {
                 longest if longest < asked => longest.max(min),
-                _ => round_up(asked / 4, sector).ok_or(EINVAL)?.max(min),
+                _ => (asked / 4)
+                    .checked_next_multiple_of(sector)
+                    .ok_or(EINVAL)?
+                    .max(min),
             };
         }
         let waiting = info.longest(Offer::Asleep) >= min;

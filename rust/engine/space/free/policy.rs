@@ -2,7 +2,7 @@
 //! Where in a block group bytes are free: the two policies, chosen for each group when it is loaded.
 
 use super::abandoned::Abandoned;
-use super::ranges::{FreeRanges, Wish};
+use super::ranges::{round_down, FreeRanges, Wish};
 use crate::disk::{Flaw, Logical, Place, ZoneOffset};
 use latch::prelude::*;
 
@@ -64,7 +64,7 @@ impl Appending {
 
     fn take(&mut self, wish: Wish) -> Option<(u64, u64)> {
         let len = self.free().min(wish.wanted);
-        let len = len.saturating_sub(len.checked_rem(wish.align)?);
+        let len = round_down(len, wish.align);
         if len == 0 || len < wish.min {
             return None;
         }

@@ -36,14 +36,6 @@ pub(in crate::space) struct Wish {
 /// A range, `[start, end)`.
 type Span = (u64, u64);
 
-/// `value` rounded up to a multiple of `align`; `None` past the end of the numbers.
-pub(in crate::space) fn round_up(value: u64, align: u64) -> Option<u64> {
-    match value.checked_rem(align)? {
-        0 => Some(value),
-        rest => value.checked_add(align.checked_sub(rest)?),
-    }
-}
-
 /// `value` rounded down to a multiple of `align`.
 pub(in crate::space) fn round_down(value: u64, align: u64) -> u64 {
     value.saturating_sub(value.checked_rem(align).unwrap_or(0))
@@ -201,14 +193,14 @@ impl FreeRanges {
             let behind = self.cursor.and_then(find);
             behind.or_else(|| find(self.start))
         };
-        let start = round_up(round(&|from| self.run_from(from, len))?, align)?;
+        let start = round(&|from| self.run_from(from, len))?.checked_next_multiple_of(align)?;
         if self.is_free(start, start.saturating_add(len)) {
             return Some(start);
         }
         // Ranges need not be aligned. In one that is longer by as much an aligned place is found wherever it begins.
         let sector = 1u64.wrapping_shl(self.sector_bits);
         let longer = len.saturating_add(align.saturating_sub(sector));
-        round(&|from| round_up(self.run_from(from, longer)?, align))
+        round(&|from| self.run_from(from, longer)?.checked_next_multiple_of(align))
             .or_else(|| round(&|from| self.first_aligned(from, len, align)))
     }
 
@@ -217,7 +209,7 @@ impl FreeRanges {
         let mut from = from;
         loop {
             let found = self.run_from(from, len)?;
-            let start = round_up(found, align)?;
+            let start = found.checked_next_multiple_of(align)?;
             if self.is_free(start, start.saturating_add(len)) {
                 return Some(start);
             }
@@ -228,8 +220,12 @@ impl FreeRanges {
     /// Where `len` free bytes begin, at `from` or behind.
     fn run_from(&self, from: u64, len: u64) -> Option<u64> {
         let sector = 1u64.wrapping_shl(self.sector_bits);
-        let need = round_up(len, sector)?.wrapping_shr(self.sector_bits);
-        let from = round_up(from.checked_sub(self.start)?, sector)?;
+        let need = len
+            .checked_next_multiple_of(sector)?
+            .wrapping_shr(self.sector_bits);
+        let from = from
+            .checked_sub(self.start)?
+            .checked_next_multiple_of(sector)?;
         let found = self
             .sectors
             .first_run(from.wrapping_shr(self.sector_bits), need)?;

@@ -2,7 +2,7 @@
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
 use super::policy::FreeSpace;
-use super::ranges::{round_down, round_up};
+use super::ranges::round_down;
 use crate::disk::Logical;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
@@ -120,7 +120,7 @@ impl Trims {
         // Whole sectors: the caller's range may end anywhere.
         let sector = u64::from(self.groups.volume.format().sector_size);
         let end = round_down(call.range.end, sector);
-        let Some(mut at) = round_up(call.range.start, sector) else {
+        let Some(mut at) = call.range.start.checked_next_multiple_of(sector) else {
             return Ok(());
         };
         while at < end {

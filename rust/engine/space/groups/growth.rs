@@ -3,6 +3,7 @@
 
 use super::block_groups::BlockGroups;
 use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
+use crate::space::free::ranges::round_down;
 use crate::space::reserve::Growth;
 use crate::space::Class;
 use crate::volume::copies_of;
@@ -89,10 +90,7 @@ impl BlockGroups {
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
     pub(in crate::space) fn capacity_of(&self, class: Class, len: u64) -> u64 {
         let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
-        let rest = capacity
-            .checked_rem(self.granularity_of(class))
-            .unwrap_or(0);
-        capacity.saturating_sub(rest)
+        round_down(capacity, self.granularity_of(class))
     }
 
     /// See [`crate::space::Space::size_global_reserve`].

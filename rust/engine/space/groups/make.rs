@@ -8,7 +8,7 @@ use crate::disk::{BlockGroupFlags, Flaw, Logical, Place, ZoneOffset};
 use crate::space::free::abandoned::Abandoned;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::{Appending, FreeSpace};
-use crate::space::free::ranges::FreeRanges;
+use crate::space::free::ranges::{round_down, FreeRanges};
 use crate::space::reserve::{Offered, Tally};
 use crate::space::write_order::Ending;
 use crate::space::Class;
@@ -93,7 +93,7 @@ pub(in crate::space) fn new_body(
     };
     let granularity = groups.granularity_of(class);
     let capacity = zones.capacity.min(chunk.len);
-    let whole = capacity.saturating_sub(capacity.checked_rem(granularity).unwrap_or(0));
+    let whole = round_down(capacity, granularity);
     let ending = if whole == zones.capacity {
         Ending::Full
     } else {
