@@ -163,15 +163,8 @@ impl Space {
     /// Gives back what was allocated and never written, and has no extent item: reserved becomes free, or on
     /// sequential zones unusable. For data extents too, whose write never started. Memory only.
     pub fn release_unwritten(&self, addr: Logical, len: u64) {
-        let start = addr.get();
-        let released = self.groups.holding(start, len).and_then(|group| {
-            group.give_back(start, start.saturating_add(len), ByteState::Reserved)?;
-            self.data_zones.given_up(&group, len)
-        });
-        if let Err(error) = released {
-            // It stays reserved until unmount; what is on disk is right.
-            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
-        }
+        self.groups
+            .give_back(addr, len, |group| self.data_zones.given_up(group, len));
     }
 
     /// Does what [`Self::release_unwritten`] does, and promises the bytes to `to` as they were before they were allocated:
@@ -189,13 +182,7 @@ impl Space {
     /// Does what [`Self::release_unwritten`] does, for a data extent that was written: [`Self::data_written`] has been
     /// told of it.
     pub fn release_written(&self, addr: Logical, len: u64) {
-        let start = addr.get();
-        let released = self.groups.holding(start, len).and_then(|group| {
-            group.give_back(start, start.saturating_add(len), ByteState::Reserved)
-        });
-        if let Err(error) = released {
-            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
-        }
+        self.groups.give_back(addr, len, |_| Ok(()));
     }
 
     /// Keeps what `generation` freed until [`Self::unpin`]: reserved becomes pinned. For what was written but has no

@@ -7,7 +7,7 @@ use crate::disk::Logical;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
 use crate::space::groups::set::GroupSet;
-use crate::space::reserve::{ByteState, Offer};
+use crate::space::reserve::Offer;
 use crate::space::{BlockClass, Class, Reservation};
 use crate::volume::Activation;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -89,16 +89,10 @@ impl Allocator {
         }
     }
 
-    /// Gives back the address of a block that was never written. What cannot be given back stays reserved until
-    /// unmount; what is on disk is right.
+    /// Gives back the address of a block that was never written.
     pub(in crate::space) fn give_back_block(&self, addr: Logical) {
         let len = self.groups.node_size;
-        let group = self.groups.holding(addr.get(), len);
-        let end = addr.saturating_add(len).get();
-        let given = group.and_then(|group| group.give_back(addr.get(), end, ByteState::Reserved));
-        if let Err(error) = given {
-            pr_warn!("{len} bytes at {addr} could not be given back: {error:?}\n");
-        }
+        self.groups.give_back(addr, len, |_| Ok(()));
     }
 
     /// See [`crate::space::Space::allocate_block`]. What nobody keeps is given back by [`Self::give_back_block`].

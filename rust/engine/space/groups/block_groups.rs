@@ -4,7 +4,7 @@
 use super::group::Group;
 use super::set::GroupSet;
 use crate::disk::{Flaw, Logical, Place};
-use crate::space::reserve::{PerClass, SpaceInfo};
+use crate::space::reserve::{ByteState, PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
 use crate::space::Class;
 use crate::volume::Volume;
@@ -68,6 +68,24 @@ impl BlockGroups {
             let flaw = Flaw::missing("extent lies in no block group");
             flaw.at(Place::Extent(Logical::new(start))).report()
         })
+    }
+
+    /// Gives back what was reserved at an address, and does the rest with its group. Where that fails it stays reserved
+    /// until unmount; what is on disk is right.
+    pub(in crate::space) fn give_back(
+        &self,
+        addr: Logical,
+        len: u64,
+        rest: impl FnOnce(&Group) -> Result,
+    ) {
+        let (start, end) = (addr.get(), addr.saturating_add(len).get());
+        let given = self.holding(start, len).and_then(|group| {
+            group.give_back(start, end, ByteState::Reserved)?;
+            rest(&group)
+        });
+        if let Err(error) = given {
+            pr_warn!("{len} bytes at {start} could not be given back: {error:?}\n");
+        }
     }
 
     /// The group that starts at `start`.
