@@ -10,6 +10,7 @@ use crate::space::groups::set::GroupSet;
 use crate::space::reserve::Offer;
 use crate::space::{BlockClass, Class, Reservation};
 use crate::volume::Activation;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -213,29 +214,39 @@ impl Allocator {
             NOWHERE => 0,
             first => first,
         };
-        let info = self.groups.info(class);
         for offer in [Offer::Ready, Offer::Asleep] {
-            for (start, end) in [(first, u64::MAX), (0, first)] {
-                let mut at = start;
-                loop {
-                    let next = info.index().offering(offer, at, wish.min);
-                    let Some(found) = next.filter(|&found| found < end) else {
-                        break;
-                    };
-                    at = found.saturating_add(1);
-                    let group = groups.holding(found, at).filter(|group| accept(group));
-                    let Some(group) = group else { continue };
-                    if offer == Offer::Asleep && !self.wakes(group)? {
-                        continue;
-                    }
-                    if let Some(span) = group.allocate(wish, from)? {
-                        cursor.store(found, Ordering::Relaxed);
-                        return Ok(Some(span));
-                    }
+            let offering = |start, end| self.offering(groups, class, offer, wish.min, start..end);
+            let around = Iterator::chain(offering(first, u64::MAX), offering(0, first));
+            for group in around.filter(|group| accept(group)) {
+                if offer == Offer::Asleep && !self.wakes(group)? {
+                    continue;
+                }
+                if let Some(span) = group.allocate(wish, from)? {
+                    cursor.store(group.start().get(), Ordering::Relaxed);
+                    return Ok(Some(span));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// The groups of a class that start in `starts` and offer a piece of `len` bytes, each asked for when its turn comes.
+    fn offering<'g>(
+        &'g self,
+        groups: &'g GroupSet,
+        class: Class,
+        offer: Offer,
+        len: u64,
+        starts: Range<u64>,
+    ) -> impl Iterator<Item = &'g Arc<Group>> {
+        let (info, mut from) = (self.groups.info(class), starts.start);
+        let found = core::iter::from_fn(move || {
+            let found = info.index().offering(offer, from, len)?;
+            from = found.saturating_add(1);
+            (found < starts.end).then_some(found)
+        });
+        // One that is being removed may be known to the index still.
+        found.filter_map(|start| groups.holding(start, start.saturating_add(1)))
     }
 
     /// Activates the zones of a group of file data; whether it can be written now.
