@@ -19,6 +19,13 @@ pub(super) fn flawed<'a>(tree: &'a Tree, key: &'a Key) -> impl Fn(Flaw) -> Error
     move |flaw| report(tree, key, flaw)
 }
 
+/// Bytes of an item, to keep.
+pub(super) fn copied(bytes: &[u8]) -> Result<KVec<u8>> {
+    let mut copy = KVec::new();
+    copy.extend_from_slice(bytes, GFP_KERNEL)?;
+    Ok(copy)
+}
+
 /// What `parse` makes of the item at `key`; `None` if there is none.
 pub(super) fn get<R>(
     tree: &Tree,

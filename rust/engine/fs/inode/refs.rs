@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An inode's names as items beside it: `INODE_REF`, and `INODE_EXTREF` when that is full.
 
-use super::xattr::copied;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{extref_hash, Incompat, Key, Kind, ObjectId};
 use crate::disk::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
@@ -93,7 +92,9 @@ pub(in crate::fs) fn name_in(
 ) -> Result<Option<KVec<u8>>> {
     let plain = Key::new(inode.get(), Kind::INODE_REF, dir.get());
     let found = items::get(tree, &plain, |item| {
-        items::find(InodeRefs::new(item), |found| Some(copied(found.name)))
+        items::find(InodeRefs::new(item), |found| {
+            Some(items::copied(found.name))
+        })
     })?;
     if let Some(name) = found.flatten() {
         return name.map(Some);
@@ -101,7 +102,8 @@ pub(in crate::fs) fn name_in(
     let mut name = None;
     let extended = |offset| Key::new(inode.get(), Kind::INODE_EXTREF, offset);
     tree.scan(extended(0)..=extended(u64::MAX), |key, item| {
-        let in_dir = |found: &InodeExtref<'_>| (found.parent == dir).then(|| copied(found.name));
+        let in_dir =
+            |found: &InodeExtref<'_>| (found.parent == dir).then(|| items::copied(found.name));
         let found = items::find(InodeExtrefs::new(item), in_dir);
         name = found.map_err(items::flawed(tree, &key))?.transpose()?;
         Ok(match name {

@@ -133,7 +133,7 @@ impl Inodes<'_> {
         let key = key(inode.number(), name);
         let found = items::get(inode.subvolume().tree(), &key, |item| {
             items::find(DirEntries::new(item), |entry| {
-                (entry.name == name).then(|| copied(entry.value))
+                (entry.name == name).then(|| items::copied(entry.value))
             })
         })?;
         found.flatten().transpose()
@@ -232,10 +232,4 @@ impl Inodes<'_> {
             }
         }
     }
-}
-
-pub(super) fn copied(bytes: &[u8]) -> Result<KVec<u8>> {
-    let mut copy = KVec::new();
-    copy.extend_from_slice(bytes, GFP_KERNEL)?;
-    Ok(copy)
 }

@@ -10,13 +10,6 @@ use latch::prelude::*;
 /// Bytes of the longest path (C: `PATH_MAX`). It ends walks in a circle too.
 const LONGEST: usize = 4096;
 
-/// A name and where it stands.
-struct Step {
-    name: KVec<u8>,
-    /// The directory's number.
-    dir: ObjectId,
-}
-
 /// Where a subvolume has its name.
 pub struct SubvolumePlace {
     /// The subvolume that it is in.
@@ -45,12 +38,19 @@ impl Backwards {
 impl Subvolumes<'_> {
     /// Where a subvolume has its name. `ENOENT` for the topmost one, and for one that is being deleted.
     pub fn place_of(&self, id: ObjectId) -> Result<SubvolumePlace> {
-        let (step, subvolume) = subvolume_step(self.fs.root_tree(), id)?;
-        Ok(SubvolumePlace {
-            subvolume,
-            dir: step.dir,
-            name: step.name,
-        })
+        let root_tree = self.fs.root_tree();
+        let last = Key::new(id.get(), Kind::ROOT_BACKREF, u64::MAX);
+        let found = root_tree.floor(&last, |key, item| {
+            is_of(&key, &last).then(|| {
+                let place = RootRef::parse(item).map_err(items::flawed(root_tree, &key))?;
+                Ok(SubvolumePlace {
+                    subvolume: ObjectId::new(key.offset),
+                    dir: place.dir,
+                    name: items::copied(place.name)?,
+                })
+            })
+        })?;
+        found.flatten().ok_or(ENOENT)?
     }
 
     /// The path of a subvolume from the topmost one, with a slash before each name. `ENOENT` where it has no place,
@@ -59,14 +59,14 @@ impl Subvolumes<'_> {
         let mut path = Backwards(KVec::new());
         let mut id = id;
         while id != ObjectId::FS_TREE {
-            let (step, parent) = subvolume_step(self.fs.root_tree(), id)?;
-            path.prepend(&step.name)?;
-            let parent = self.get(parent)?;
-            let mut dir = step.dir;
+            let place = self.place_of(id)?;
+            path.prepend(&place.name)?;
+            let parent = self.get(place.subvolume)?;
+            let mut dir = place.dir;
             while dir != parent.root_directory() {
-                let step = directory_step(parent.tree(), dir)?;
-                path.prepend(&step.name)?;
-                dir = step.dir;
+                let (above, name) = directory_name(parent.tree(), dir)?;
+                path.prepend(&name)?;
+                dir = above;
             }
             id = parent.id();
         }
@@ -79,27 +79,15 @@ impl Subvolumes<'_> {
     }
 }
 
-/// Where a subvolume's name stands, and in which subvolume.
-fn subvolume_step(root_tree: &Tree, id: ObjectId) -> Result<(Step, ObjectId)> {
-    let last = Key::new(id.get(), Kind::ROOT_BACKREF, u64::MAX);
-    let found = root_tree.floor(&last, |key, item| {
-        is_of(&key, &last).then(|| {
-            let place = RootRef::parse(item).map_err(items::flawed(root_tree, &key))?;
-            Ok((step(place.name, place.dir)?, ObjectId::new(key.offset)))
-        })
-    })?;
-    found.flatten().ok_or(ENOENT)?
-}
-
-/// Where a directory's name stands.
-fn directory_step(tree: &Tree, dir: ObjectId) -> Result<Step> {
+/// The directory that a directory is in, and its name there.
+fn directory_name(tree: &Tree, dir: ObjectId) -> Result<(ObjectId, KVec<u8>)> {
     let lowest = Key::new(dir.get(), Kind::INODE_REF, 0);
     let found = tree.ceiling(&lowest, |key, item| {
         is_of(&key, &lowest).then(|| {
             let name = InodeRefs::new(item).next();
             let name = name.unwrap_or(Err(Flaw::missing("inode ref has no name")));
             let name = name.map_err(items::flawed(tree, &key))?;
-            step(name.name, ObjectId::new(key.offset))
+            Ok((ObjectId::new(key.offset), items::copied(name.name)?))
         })
     })?;
     found.flatten().ok_or(ENOENT)?
@@ -108,10 +96,4 @@ fn directory_step(tree: &Tree, dir: ObjectId) -> Result<Step> {
 /// Whether both keys are of one object and kind.
 fn is_of(found: &Key, wanted: &Key) -> bool {
     found.objectid == wanted.objectid && found.kind == wanted.kind
-}
-
-fn step(name: &[u8], dir: ObjectId) -> Result<Step> {
-    let mut copy = KVec::new();
-    copy.extend_from_slice(name, GFP_KERNEL)?;
-    Ok(Step { name: copy, dir })
 }
