@@ -82,36 +82,21 @@ impl Directory for Rbtrfs {
     }
 
     fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result {
-        let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
-        mount
-            .fs()
-            .names()
-            .link(&dir_node.inode, name, &this.inode, time(dir.now()))?;
-        refresh_all(&[(dir, dir_node), (inode, this)]);
-        mount.throttle();
-        Ok(())
+        change_names(dir, inode, |names, dir, inode, now| {
+            names.link(dir, name, inode, now)
+        })
     }
 
     fn unlink(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
-        let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
-        mount
-            .fs()
-            .names()
-            .unlink(&dir_node.inode, name, &this.inode, time(dir.now()))?;
-        refresh_all(&[(dir, dir_node), (inode, this)]);
-        mount.throttle();
-        Ok(())
+        change_names(dir, inode, |names, dir, inode, now| {
+            names.unlink(dir, name, inode, now)
+        })
     }
 
     fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
-        let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
-        mount
-            .fs()
-            .names()
-            .rmdir(&dir_node.inode, name, &this.inode, time(dir.now()))?;
-        refresh_all(&[(dir, dir_node), (inode, this)]);
-        mount.throttle();
-        Ok(())
+        change_names(dir, inode, |names, dir, inode, now| {
+            names.rmdir(dir, name, inode, now)
+        })
     }
 
     fn rename(
@@ -167,6 +152,20 @@ impl Directory for Rbtrfs {
         mount.throttle();
         Ok(())
     }
+}
+
+/// Changes the names of an inode in a directory, and shows what became of both.
+fn change_names(
+    dir: &Inode,
+    inode: &Inode,
+    change: impl FnOnce(fs::Names<'_>, &fs::Inode, &fs::Inode, fs::Time) -> Result,
+) -> Result {
+    let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
+    let names = mount.fs().names();
+    change(names, &dir_node.inode, &this.inode, time(dir.now()))?;
+    refresh_all(&[(dir, dir_node), (inode, this)]);
+    mount.throttle();
+    Ok(())
 }
 
 fn refresh_all(pairs: &[(&Inode, &Node)]) {
