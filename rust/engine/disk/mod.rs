@@ -14,6 +14,7 @@
 //! | `inode`, `inode_ref`, `directory`, `file_extent` | items of files, as typed values to read and write |
 //! | `extent`, `extent_ref`, `reference` | extents, references to them, and what names one  |
 //! | `root`, `root_ref`, `chunk`, `device`, `block_group`, `free_space` | items of the volume             |
+//! | `cache_header`, `cache_file/` | the free space cache: its item, and the pages of its file  |
 //! | `superblock/` | the superblock, its gate and its bytes                              |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
 //! | `check/`      | the gate for tree blocks                                            |
@@ -30,6 +31,8 @@
 
 mod block;
 mod block_group;
+mod cache_file;
+mod cache_header;
 mod check;
 mod checksum;
 mod chunk;
@@ -66,6 +69,8 @@ mod uuid;
 
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
 pub use block_group::BlockGroupItem;
+pub use cache_file::{write_cache, CacheBounds, CacheFile};
+pub use cache_header::CacheHeader;
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,

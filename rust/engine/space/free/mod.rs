@@ -6,6 +6,7 @@
 //! | `abandoned`     | addresses on sequential zones that got no block                              |
 //! | `allocate`      | which address a tree block or file data gets                                 |
 //! | `block_address` | an address on its way to a tree block                                        |
+//! | `cache`         | what a free space cache says, as a set                                       |
 //! | `changes`       | what the free space tree has not been told yet                               |
 //! | `on_disk`       | where the disk has what is free, for the next mount                          |
 //! | `pinned`        | long lists of ranges, and those that wait for a commit                       |
@@ -21,6 +22,7 @@
 pub(in crate::space) mod abandoned;
 pub(in crate::space) mod allocate;
 pub(in crate::space) mod block_address;
+pub(in crate::space) mod cache;
 pub(in crate::space) mod changes;
 pub(in crate::space) mod on_disk;
 pub(in crate::space) mod pinned;

@@ -96,20 +96,29 @@ impl FreeRanges {
     /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already, or no whole sectors of the group; nothing
     /// is changed then.
     pub(in crate::space) fn insert(&mut self, start: u64, end: u64) -> Result {
+        let inserted = self.try_insert(start, end)?;
+        inserted.map_err(|flaw| flaw.at(Place::Extent(Logical::new(start))).report())
+    }
+
+    /// Does what [`Self::insert`] does, and tells what is wrong instead of reporting it.
+    pub(in crate::space) fn try_insert(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Result<(), Flaw>> {
         if start >= end {
             return Err(EINVAL);
         }
-        let broken = |flaw: Flaw| flaw.at(Place::Extent(Logical::new(start))).report();
-        let (from, to) = self.sectors_of(start, end).ok_or_else(|| {
-            broken(Flaw::new(
+        let Some((from, to)) = self.sectors_of(start, end) else {
+            return Ok(Err(Flaw::new(
                 "range becomes free that is not in whole sectors of its group",
                 start,
                 end,
-            ))
-        })?;
+            )));
+        };
         if !self.sectors.all(from, to, false) {
             let other = self.next_from(start).map_or(start, |(other, _)| other);
-            return Err(broken(Flaw::new(
+            return Ok(Err(Flaw::new(
                 "range becomes free that is free",
                 other,
                 end,
@@ -117,7 +126,7 @@ impl FreeRanges {
         }
         self.sectors.set(from, to, true)?;
         self.free = self.free.saturating_add(end.saturating_sub(start));
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Makes `[start, end)` not free. `EEXIST` if a part of it is not free now; nothing is changed then.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests of what is not visible from outside: each part against a simple model of it.
 
+mod cache;
 mod changes;
 mod free_space_tree;
 mod index;
