@@ -86,6 +86,8 @@
 
 /* Macros with casts, which bindgen cannot evaluate; the prefix is cut off. */
 const gfp_t RBTRFS_CONST_GFP_NOFS = GFP_NOFS;
+/* What lives as long as an inode, and goes when memory is short. */
+const gfp_t RBTRFS_CONST_GFP_INODE = GFP_KERNEL_ACCOUNT | __GFP_RECLAIMABLE;
 const gfp_t RBTRFS_CONST_GFP_NOFS_NOFAIL = GFP_NOFS | __GFP_NOFAIL;
 const int RBTRFS_CONST_FMODE_CAN_ODIRECT = (__force int)FMODE_CAN_ODIRECT;
 const int RBTRFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
@@ -105,7 +107,9 @@ const blk_opf_t RBTRFS_CONST_REQ_PREFLUSH = REQ_PREFLUSH;
 const blk_opf_t RBTRFS_CONST_REQ_FUA = REQ_FUA;
 const u32 RBTRFS_CONST_I_CTIME_QUERIED = I_CTIME_QUERIED;
 const unsigned int RBTRFS_CONST_SB_RDONLY = SB_RDONLY;
+const unsigned int RBTRFS_CONST_I_VERSION_QUERIED_SHIFT = I_VERSION_QUERIED_SHIFT;
 const unsigned int RBTRFS_CONST_SB_NOSEC = SB_NOSEC;
+const unsigned int RBTRFS_CONST_SB_I_VERSION = SB_I_VERSION;
 const unsigned int RBTRFS_CONST_SB_ACTIVE = SB_ACTIVE;
 const fgf_t RBTRFS_CONST_FGP_LOCK = FGP_LOCK;
 const fgf_t RBTRFS_CONST_FGP_CREAT = FGP_CREAT;

@@ -5,12 +5,12 @@
 use super::node::{mount_of, paired, time, timespec};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
-use crate::linux::attributes::{stat_flags, Attributes, StatExtra};
-use crate::linux::iomap::FileData;
+use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};
+use crate::linux::iomap::{FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::{FileType, InodeFlags};
-use engine::fs::{Changes, Times};
+use engine::fs::{Attributes as Stored, Changes, Times};
 use latch::prelude::*;
 
 impl Attributes for Rbtrfs {
@@ -84,40 +84,47 @@ impl Attributes for Rbtrfs {
         super::file::resize(inode, size)
     }
 
-    fn store(inode: &Inode) -> Result {
+    fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let [atime, mtime, ctime] = inode.times().map(time);
-        let (uid, gid) = inode.owner();
-        let changes = Changes {
-            mode: Some(inode.mode()),
-            uid: Some(uid),
-            gid: Some(gid),
-            atime: Some(atime),
-            mtime: Some(mtime),
-            ctime: Some(ctime),
-            sequence: Some(this.inode.attributes().sequence.wrapping_add(1)),
-            ..Changes::default()
+        let changes = |before: &Stored| {
+            let changed = change();
+            Changes {
+                mode: changed.mode,
+                uid: changed.owner.map(|(uid, _)| uid),
+                gid: changed.owner.map(|(_, gid)| gid),
+                atime: changed.atime.map(time),
+                mtime: changed.mtime.map(time),
+                ctime: changed.ctime.map(time),
+                sequence: Some(before.sequence.wrapping_add(1)),
+                ..Changes::default()
+            }
         };
-        mount.fs().inodes().set_attributes(&this.inode, &changes)?;
+        let stored = mount.fs().inodes().set_attributes_by(&this.inode, changes);
+        this.refresh(inode);
+        stored?;
         mount.throttle();
         Ok(())
     }
 
-    fn refresh(inode: &Inode) {
-        if let Ok(node) = node(inode) {
-            node.refresh(inode);
+    fn note_times(
+        inode: &Inode,
+        patience: Patience,
+        change: &dyn Fn() -> Result<Changed>,
+    ) -> Result {
+        let times = || {
+            let changed = change()?;
+            Ok(Times {
+                atime: changed.atime.map(time),
+                mtime: changed.mtime.map(time),
+                ctime: changed.ctime.map(time),
+                sequence: Some(inode.version()),
+            })
+        };
+        let this = node(inode)?;
+        match patience {
+            Patience::Waits => this.inode.note_times_by(times),
+            Patience::None => this.inode.try_note_times_by(times),
         }
-    }
-
-    fn note_times(inode: &Inode) {
-        let Ok(this) = node(inode) else { return };
-        let [atime, mtime, ctime] = inode.times().map(time);
-        this.inode.note_times(&Times {
-            atime: Some(atime),
-            mtime: Some(mtime),
-            ctime: Some(ctime),
-            sequence: None,
-        });
     }
 
     fn list_xattrs(inode: &Inode, out: &mut [u8]) -> Result<usize> {

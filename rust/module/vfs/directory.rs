@@ -10,7 +10,7 @@ use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::FileType;
-use engine::fs::{self, New, Rename, RenameMode, Side, Target};
+use engine::fs::{self, New, Rename, RenameMode, Side, Target, Time};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 
@@ -65,9 +65,9 @@ impl Directory for Rbtrfs {
         let made = mount
             .fs()
             .names()
-            .create(&this.inode, name, &new(dir, file))?;
+            .create(&this.inode, name, &new(dir, file));
         this.refresh(dir);
-        let made = mount.adopt(dir.super_block(), &this.subvolume, made)?;
+        let made = mount.adopt(dir.super_block(), &this.subvolume, made?)?;
         mount.throttle();
         Ok(made)
     }
@@ -77,8 +77,9 @@ impl Directory for Rbtrfs {
         let made = mount
             .fs()
             .names()
-            .create_unnamed(&this.inode, &new(dir, file))?;
-        mount.adopt(dir.super_block(), &this.subvolume, made)
+            .create_unnamed(&this.inode, &new(dir, file));
+        this.refresh(dir);
+        mount.adopt(dir.super_block(), &this.subvolume, made?)
     }
 
     fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result {
@@ -128,7 +129,7 @@ impl Directory for Rbtrfs {
             },
         };
         let (from_node, to_node, moved_node) = (node(from_dir)?, node(to_dir)?, node(moved)?);
-        mount.fs().names().rename(&Rename {
+        let renamed = mount.fs().names().rename(&Rename {
             from: Side {
                 dir: &from_node.inode,
                 name: from.name(),
@@ -139,16 +140,20 @@ impl Directory for Rbtrfs {
             },
             moved: &moved_node.inode,
             mode,
-            now: time(from_dir.now()),
-        })?;
-        refresh_all(&[(from_dir, from_node), (to_dir, to_node)]);
-        moved_node.refresh_renamed(moved);
+            now: match replaced {
+                Some(replaced) => now(&[from_dir, to_dir, moved, replaced]),
+                None => now(&[from_dir, to_dir, moved]),
+            },
+        });
+        refresh_all(&[
+            (from_dir, from_node),
+            (to_dir, to_node),
+            (moved, moved_node),
+        ]);
         if let (Some(inode), Some(node)) = (replaced, replaced_node) {
-            match kind {
-                RenameKind::Exchange => node.refresh_renamed(inode),
-                RenameKind::Replace | RenameKind::Whiteout => node.refresh(inode),
-            }
+            node.refresh(inode);
         }
+        renamed?;
         mount.throttle();
         Ok(())
     }
@@ -158,14 +163,21 @@ impl Directory for Rbtrfs {
 fn change_names(
     dir: &Inode,
     inode: &Inode,
-    change: impl FnOnce(fs::Names<'_>, &fs::Inode, &fs::Inode, fs::Time) -> Result,
+    change: impl FnOnce(fs::Names<'_>, &fs::Inode, &fs::Inode, Time) -> Result,
 ) -> Result {
     let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
     let names = mount.fs().names();
-    change(names, &dir_node.inode, &this.inode, time(dir.now()))?;
+    let changed = change(names, &dir_node.inode, &this.inode, now(&[dir, inode]));
     refresh_all(&[(dir, dir_node), (inode, this)]);
+    changed?;
     mount.throttle();
     Ok(())
+}
+
+/// The moment of a change of all of these, a later one than anybody saw of one of them.
+fn now(inodes: &[&Inode]) -> Time {
+    let times = inodes.iter().map(|inode| inode.now());
+    time(times.max().unwrap_or_default())
 }
 
 fn refresh_all(pairs: &[(&Inode, &Node)]) {

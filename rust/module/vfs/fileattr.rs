@@ -66,8 +66,9 @@ impl Flagged for Rbtrfs {
         }
         let (set, clear, now) = (change.on, change.off, time(inode.now()));
         let inodes = mount.fs().inodes();
-        inodes.set_flags(&this.inode, clear, set, compression, now)?;
+        let changed = inodes.set_flags(&this.inode, clear, set, compression, now);
         this.refresh(inode);
+        changed?;
         mount.throttle();
         Ok(())
     }

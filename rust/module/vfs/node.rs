@@ -123,7 +123,7 @@ impl Mount {
             }
         }
         new.set_size(i64::try_from(attributes.size).map_err(|_| EFBIG)?);
-        new.mirror(&mirror_of(&attributes));
+        new.mirror_first(&mirror_of(&attributes));
         match kind {
             FileType::Regular => {
                 new.set_payload(FileIo::new(self.data_path().clone(), inode, node)?)?;
@@ -152,21 +152,12 @@ pub(super) fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
 impl Node {
     /// Makes the VFS's inode agree with the engine's. The size of a regular file is the VFS's own matter.
     pub(crate) fn refresh(&self, inode: &Inode) {
-        let attributes = self.inode.attributes();
-        inode.mirror(&mirror_of(&attributes));
-        if !attributes.is_regular() {
-            inode.set_size(i64::try_from(attributes.size).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Makes the VFS's inode agree with the engine's after its name changed. The VFS locks a directory for that only if it
-    /// comes to another parent: who changes its mode meanwhile must find it as he left it.
-    pub(crate) fn refresh_renamed(&self, inode: &Inode) {
-        let attributes = self.inode.attributes();
-        match attributes.is_directory() {
-            true => inode.mirror_name(&mirror_of(&attributes)),
-            false => self.refresh(inode),
-        }
+        self.inode.show(|attributes| {
+            inode.mirror(&mirror_of(attributes));
+            if !attributes.is_regular() {
+                inode.set_size(i64::try_from(attributes.size).unwrap_or(i64::MAX));
+            }
+        });
     }
 }
 

@@ -34,18 +34,16 @@ impl Xattrs for Rbtrfs {
             XattrMode::Create => fs::XattrMode::Create,
             XattrMode::Replace => fs::XattrMode::Replace,
         };
-        match value {
-            _ if name.starts_with(Self::PROPERTIES.to_bytes()) => mount
-                .fs()
-                .inodes()
-                .set_property(&this.inode, name, value, mode, now)?,
-            Some(value) => mount
-                .fs()
-                .inodes()
-                .set_xattr(&this.inode, name, value, mode, now)?,
-            None => mount.fs().inodes().remove_xattr(&this.inode, name, now)?,
-        }
+        let inodes = mount.fs().inodes();
+        let changed = match value {
+            _ if name.starts_with(Self::PROPERTIES.to_bytes()) => {
+                inodes.set_property(&this.inode, name, value, mode, now)
+            }
+            Some(value) => inodes.set_xattr(&this.inode, name, value, mode, now),
+            None => inodes.remove_xattr(&this.inode, name, now),
+        };
         this.refresh(inode);
+        changed?;
         mount.throttle();
         Ok(())
     }

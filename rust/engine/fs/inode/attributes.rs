@@ -28,7 +28,7 @@ impl InodeItem {
         set(&mut self.mtime, changes.mtime);
         set(&mut self.ctime, changes.ctime);
         set(&mut self.otime, changes.otime);
-        set(&mut self.sequence, changes.sequence);
+        self.sequence = self.sequence.max(changes.sequence.unwrap_or(0));
         set(&mut self.flags, changes.flags);
     }
 
@@ -62,7 +62,7 @@ pub struct Changes {
     pub ctime: Option<Time>,
     /// Creation (utimes of send streams).
     pub otime: Option<Time>,
-    /// Change counter.
+    /// Change counter: it never goes back, a lower one is passed over.
     pub sequence: Option<u64>,
     /// Inode flags.
     pub flags: Option<InodeFlags>,
@@ -77,6 +77,6 @@ pub struct Times {
     pub mtime: Option<Time>,
     /// Last change of attributes.
     pub ctime: Option<Time>,
-    /// Change counter.
+    /// Change counter, as in [`Changes`].
     pub sequence: Option<u64>,
 }

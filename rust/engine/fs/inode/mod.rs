@@ -54,6 +54,19 @@ struct State {
     next_index: Option<u64>,
 }
 
+impl State {
+    fn note(&mut self, times: &Times) {
+        self.attributes.apply(&Changes {
+            atime: times.atime,
+            mtime: times.mtime,
+            ctime: times.ctime,
+            sequence: times.sequence,
+            ..Changes::default()
+        });
+        self.dirty = true;
+    }
+}
+
 impl Inode {
     /// An inode that is in the tree with these attributes.
     pub(in crate::fs) fn new(
@@ -90,6 +103,12 @@ impl Inode {
         self.state.lock().attributes
     }
 
+    /// Shows the attributes while nobody changes them: who keeps a copy for others to see writes it in here, and in what is
+    /// passed to [`Self::note_times_by`] and [`Inodes::set_attributes_by`], so that no older one comes after a newer.
+    pub fn show(&self, show: impl FnOnce(&Attributes)) {
+        show(&self.state.lock().attributes);
+    }
+
     /// Whether this is the directory at the top of its subvolume.
     pub fn is_subvolume_root(&self) -> bool {
         self.number == self.subvolume.root_directory()
@@ -97,16 +116,22 @@ impl Inode {
 
     /// Notes times in memory; they go out with the next change or by [`Inodes::write_attributes`].
     pub fn note_times(&self, times: &Times) {
-        let changes = Changes {
-            atime: times.atime,
-            mtime: times.mtime,
-            ctime: times.ctime,
-            sequence: times.sequence,
-            ..Changes::default()
-        };
+        self.state.lock().note(times);
+    }
+
+    /// As [`Self::note_times`], with what `times` says while nobody else changes the attributes. After an error nothing
+    /// is noted.
+    pub fn note_times_by(&self, times: impl FnOnce() -> Result<Times>) -> Result {
         let mut state = self.state.lock();
-        state.attributes.apply(&changes);
-        state.dirty = true;
+        state.note(&times()?);
+        Ok(())
+    }
+
+    /// As [`Self::note_times_by`]; `EAGAIN` where others are at the attributes.
+    pub fn try_note_times_by(&self, times: impl FnOnce() -> Result<Times>) -> Result {
+        let mut state = self.state.try_lock().ok_or(EAGAIN)?;
+        state.note(&times()?);
+        Ok(())
     }
 
     /// Keeps others from rearranging the file's extents, and from looking.
@@ -224,8 +249,21 @@ impl Inodes<'_> {
 
     /// Changes attributes and writes them, in one transaction. `EROFS`, `ENOSPC`.
     pub fn set_attributes(&self, inode: &Inode, changes: &Changes) -> Result {
+        self.set_attributes_by(inode, |_| *changes)
+    }
+
+    /// As [`Self::set_attributes`], with what `changes` says while nobody else changes the attributes. It is asked at most
+    /// once, and not where space or the right to write is missing.
+    pub fn set_attributes_by(
+        &self,
+        inode: &Inode,
+        changes: impl FnOnce(&Attributes) -> Changes,
+    ) -> Result {
         let handle = self.fs.start(inode.subvolume(), Units::updates(1))?;
-        inode.change(&handle, |attributes| attributes.apply(changes))
+        inode.change(&handle, |attributes| {
+            let changes = changes(attributes);
+            attributes.apply(&changes);
+        })
     }
 
     /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left.

@@ -5,7 +5,7 @@
 //! C header: `include/linux/posix_acl.h`. What an ACL means is the kernel's matter; here it is only read,
 //! written and inherited.
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Changed};
 use super::owner::Owner;
 use super::xattr::{XattrMode, Xattrs};
 use super::Inode;
@@ -169,10 +169,13 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
                 b::posix_acl_update_mode(idmap, inode.as_ptr(), &mut mode, &mut acl)
             })?;
         }
-        write::<T>(inode, name_of(kind)?, acl)?;
-        if u32::from(mode) != inode.mode() {
-            inode.set_mode(mode.into());
-            T::store(inode).inspect_err(|_| T::refresh(inode))?;
+        let written = write::<T>(inode, name_of(kind)?, acl)?;
+        if u32::from(mode) != inode.mode() || written == Written::Nothing {
+            T::store(inode, &|| {
+                inode.set_mode(mode.into());
+                inode.set_changed_now();
+                Changed::mode_of(inode)
+            })?;
         }
         // SAFETY: As above.
         unsafe { b::set_cached_acl(inode.as_ptr(), kind, acl) };
@@ -180,14 +183,24 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
     })
 }
 
-fn write<T: Xattrs>(inode: &Inode, name: &[u8], acl: *mut b::posix_acl) -> Result {
+/// What [`write`] did.
+#[derive(PartialEq, Eq)]
+enum Written {
+    /// The attribute changed, and the time of change with it.
+    Attribute,
+    /// There was none to be removed.
+    Nothing,
+}
+
+fn write<T: Xattrs>(inode: &Inode, name: &[u8], acl: *mut b::posix_acl) -> Result<Written> {
     if !acl.is_null() {
         // SAFETY: Lent by the VFS.
         let bytes = unsafe { bytes_of(acl) }?;
-        return T::set(inode, name, Some(&bytes), XattrMode::Any);
+        T::set(inode, name, Some(&bytes), XattrMode::Any)?;
+        return Ok(Written::Attribute);
     }
     match T::set(inode, name, None, XattrMode::Any) {
-        Err(error) if error == ENODATA => Ok(()),
-        result => result,
+        Err(error) if error == ENODATA => Ok(Written::Nothing),
+        result => result.map(|()| Written::Attribute),
     }
 }

@@ -9,6 +9,7 @@ use super::inode::Timespec;
 use super::xattr::room;
 use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::iomap::Patience;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_char, c_int, c_long, c_uint};
 use latch::prelude::*;
@@ -67,6 +68,49 @@ pub(crate) mod stat_flags {
     pub(crate) const COMPRESSED: u64 = b::STATX_ATTR_COMPRESSED as u64;
 }
 
+/// What a call changed of the VFS inode's attributes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changed {
+    /// Type and permissions.
+    pub(crate) mode: Option<u32>,
+    /// Owner and group, as stored on disk.
+    pub(crate) owner: Option<(u32, u32)>,
+    /// Last access.
+    pub(crate) atime: Option<Timespec>,
+    /// Last change of contents.
+    pub(crate) mtime: Option<Timespec>,
+    /// Last change of attributes.
+    pub(crate) ctime: Option<Timespec>,
+}
+
+impl Changed {
+    /// Those that `valid`, which is of `ATTR_*`, names, as `inode` has them now.
+    fn of(inode: &Inode, valid: c_uint) -> Self {
+        let [atime, mtime, ctime] = inode.times();
+        let is_named = |flags: u32| valid & flags != 0;
+        Self {
+            mode: is_named(b::ATTR_MODE).then(|| inode.mode()),
+            owner: is_named(b::ATTR_UID | b::ATTR_GID).then(|| inode.owner()),
+            atime: is_named(b::ATTR_ATIME).then_some(atime),
+            mtime: is_named(b::ATTR_MTIME).then_some(mtime),
+            ctime: is_named(b::ATTR_CTIME).then_some(ctime),
+        }
+    }
+
+    /// A new mode, and the time of change.
+    pub(super) fn mode_of(inode: &Inode) -> Self {
+        Self::of(inode, b::ATTR_MODE | b::ATTR_CTIME)
+    }
+
+    /// What the VFS does to the times when a file is read, or written.
+    fn by_time_update(inode: &Inode, kind: b::fs_update_time) -> Self {
+        match kind {
+            b::fs_update_time_FS_UPD_ATIME => Self::of(inode, b::ATTR_ATIME),
+            _ => Self::of(inode, b::ATTR_MTIME | b::ATTR_CTIME),
+        }
+    }
+}
+
 /// Attributes, of all inodes.
 pub(crate) trait Attributes: super::xattr::Xattrs {
     /// What `stat` shows besides the VFS inode.
@@ -82,12 +126,15 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     /// Changes the size; the VFS has checked permissions and limits. After an error the VFS inode is as the disk will
     /// be.
     fn resize(inode: &Inode, size: i64) -> Result;
-    /// Stores mode, owner, group and times of the VFS inode.
-    fn store(inode: &Inode) -> Result;
-    /// Makes the VFS inode agree with the disk again, after an error.
-    fn refresh(inode: &Inode);
-    /// Notes that times were changed in the VFS inode; stored later.
-    fn note_times(inode: &Inode);
+    /// Changes the VFS inode by `change`, while nobody else changes its attributes, and stores what changed. After an error
+    /// the VFS inode agrees with the disk.
+    fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result;
+    /// The same, of times that are stored later. Nothing is noted where `change` fails.
+    fn note_times(
+        inode: &Inode,
+        patience: Patience,
+        change: &dyn Fn() -> Result<Changed>,
+    ) -> Result;
     /// Names of the extended attributes, each ended by a zero byte, into `out`; their whole length.
     fn list_xattrs(inode: &Inode, out: &mut [u8]) -> Result<usize>;
     /// The target of a symbolic link.
@@ -136,12 +183,12 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
                 with_room(inode, || T::resize(inode, size))?;
             }
         }
-        // SAFETY: As above.
-        unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
-        if let Err(error) = with_room(inode, || T::store(inode)) {
-            T::refresh(inode);
-            return Err(error);
-        }
+        let copy = || {
+            // SAFETY: As above.
+            unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
+            Changed::of(inode, valid)
+        };
+        with_room(inode, || T::store(inode, &copy))?;
         if valid & b::ATTR_MODE != 0 {
             // The access ACL follows the mode.
             // SAFETY: As above; the mode is what was just set.
@@ -157,13 +204,18 @@ pub(super) unsafe extern "C" fn update_time<T: Attributes>(
     kind: b::fs_update_time,
     flags: c_uint,
 ) -> c_int {
+    // SAFETY: The VFS lends the inode.
+    let this = unsafe { Inode::borrow(inode) };
+    // Nothing is written here: only others may have to be waited for.
+    let patience = Patience::of_request(flags as c_int);
+    let flags = flags & !(b::IOCB_NOWAIT as c_uint);
     from_result(|| {
-        // SAFETY: The VFS lends the inode.
-        let this = unsafe { Inode::borrow(inode) };
         T::check_change(this)?;
-        // SAFETY: As above.
-        to_result(unsafe { b::generic_update_time(inode, kind, flags) })?;
-        T::note_times(this);
+        T::note_times(this, patience, &|| {
+            // SAFETY: The VFS lends the inode.
+            to_result(unsafe { b::generic_update_time(inode, kind, flags) })?;
+            Ok(Changed::by_time_update(this, kind))
+        })?;
         Ok(0)
     })
 }

@@ -37,6 +37,8 @@ pub(super) unsafe extern "C" fn init_context<T: FileSystem>(
         unsafe {
             (*fc).fs_private = options.as_ptr();
             (*fc).ops = &Table::<T>::CONTEXT;
+            // Without it a remount would take it off the super block.
+            (*fc).sb_flags |= b::SB_I_VERSION;
         }
         Ok(0)
     })

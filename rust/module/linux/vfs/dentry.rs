@@ -54,6 +54,12 @@ impl Dentry {
         }
     }
 
+    /// Lets whoever asks for the name next look it up.
+    pub(crate) fn forget(&self) {
+        // SAFETY: The dentry is alive.
+        unsafe { b::d_drop(self.as_ptr()) };
+    }
+
     /// Lets the name, which stood for nothing, stand for `inode`.
     pub(crate) fn instantiate(&self, inode: ARef<Inode>) {
         // SAFETY: The dentry is alive; the inode's reference is taken over.

@@ -48,8 +48,9 @@ impl Registration {
             let kind = &mut *SLOT.0.get();
             kind.owner = module.as_ptr();
             kind.name = name.as_ptr().cast();
-            // The calls that make inodes or change owners are given the mount's map and use it.
-            kind.fs_flags = (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP) as c_int;
+            // The calls that make inodes or change owners are given the mount's map and use it. A change gets a later
+            // time than whoever looked before saw, however coarse the clock (`Inode::now`, `Inode::mirror`).
+            kind.fs_flags = (b::FS_REQUIRES_DEV | b::FS_ALLOW_IDMAP | b::FS_MGTIME) as c_int;
             kind.init_fs_context = Some(init_context::<T>);
             kind.kill_sb = Some(kill_super::<T>);
             to_result(b::register_filesystem(kind))

@@ -91,7 +91,10 @@ unsafe fn make<T: Directory + Attributes>(
     }
     let create = |dir: &Inode, new: &NewFile<'_>| T::create(dir, entry.name(), new);
     // SAFETY: By the function's contract.
-    let inode = unsafe { born(idmap, dir, mode, kind, create) }?;
+    let inode = unsafe { born(idmap, dir, mode, kind, create) }.inspect_err(|_| {
+        // It may have been made, and no memory been left to show it: whoever asks next is to look.
+        entry.forget();
+    })?;
     entry.instantiate(inode);
     let _nofs = NofsScope::enter();
     // SAFETY: By the function's contract.

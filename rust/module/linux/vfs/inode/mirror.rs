@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Attributes as the VFS shows them.
+//!
+//! The VFS's inode has a copy of them, which is read without locks. It is written by [`Inode::mirror`] and by the calls that
+//! [`Attributes`](crate::linux::attributes::Attributes) takes closures for, all while nobody else changes the attributes of
+//! that inode: so neither a copy nor a time is overwritten by an older one.
 
-use super::Inode;
+use super::{Inode, NewInode};
 use crate::linux::bindings as b;
 use kernel::ffi::c_long;
 
@@ -23,7 +27,7 @@ pub(crate) mod flags {
 }
 
 /// A moment, as the VFS keeps them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timespec {
     /// Seconds since 1970.
     pub(crate) sec: i64,
@@ -59,17 +63,28 @@ pub(crate) struct Mirror {
 }
 
 impl Inode {
-    /// The moment that file times are set to.
+    /// The moment of a change that begins now: a later one than any time of change that somebody saw of the inode. If the
+    /// change fails the attributes are to be mirrored all the same.
     pub(crate) fn now(&self) -> Timespec {
-        // SAFETY: The inode is alive.
-        let now = unsafe { b::current_time(self.as_ptr()) };
+        let inode = self.as_ptr();
+        // SAFETY: The inode is alive; the word is read without locks everywhere.
+        let seen = unsafe { (*inode).i_ctime_nsec } & b::I_CTIME_QUERIED != 0;
+        // SAFETY: The inode is alive. What the second takes is later than what was seen, and no coarse time of
+        // another inode comes before it.
+        let now = unsafe {
+            match seen {
+                false => b::current_time(inode),
+                true => b::inode_set_ctime_current(inode),
+            }
+        };
         Timespec {
             sec: now.tv_sec,
             nsec: u32::try_from(now.tv_nsec).unwrap_or(0),
         }
     }
 
-    /// Copies attributes into the VFS inode; size and payload are left alone.
+    /// Copies attributes into the VFS inode; size and payload are left alone. The caller keeps others from changing the
+    /// attributes meanwhile.
     pub(crate) fn mirror(&self, from: &Mirror) {
         let inode = self.as_ptr();
         self.set_mode(from.mode);
@@ -81,25 +96,31 @@ impl Inode {
                 b::set_nlink(inode, from.nlink);
             }
             (*inode).i_generation = from.generation;
-            b::inode_set_iversion_queried(inode, from.version);
+            b::inode_set_max_iversion_raw(inode, from.version << b::I_VERSION_QUERIED_SHIFT);
             b::inode_set_flags(inode, from.flags, flags::ALL);
         }
-        // SAFETY: As above.
+        let [_, _, ctime] = self.times();
+        // SAFETY: As above. A time of change that somebody saw stays marked as seen while it is the same.
         unsafe {
             b::inode_set_atime(inode, from.atime.sec, nanoseconds(from.atime));
             b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
-            b::inode_set_ctime(inode, from.ctime.sec, nanoseconds(from.ctime));
+            if ctime != from.ctime {
+                b::inode_set_ctime(inode, from.ctime.sec, nanoseconds(from.ctime));
+            }
             b::inode_set_bytes(inode, i64::try_from(from.nbytes).unwrap_or(i64::MAX));
         }
     }
 
-    /// Takes over what a change of its name alone changes, of an inode that the caller need not have locked.
-    pub(crate) fn mirror_name(&self, from: &Mirror) {
-        // SAFETY: The inode is alive; both are read and written without the inode's lock.
-        unsafe {
-            b::inode_set_iversion_queried(self.as_ptr(), from.version);
-            b::inode_set_ctime(self.as_ptr(), from.ctime.sec, nanoseconds(from.ctime));
-        }
+    /// Sets the time of the last change to now. Called in a closure of `Attributes::store`.
+    pub(in crate::linux) fn set_changed_now(&self) {
+        // SAFETY: The inode is alive.
+        unsafe { b::inode_set_ctime_current(self.as_ptr()) };
+    }
+
+    /// The change counter.
+    pub(crate) fn version(&self) -> u64 {
+        // SAFETY: The inode is alive.
+        unsafe { b::inode_peek_iversion(self.as_ptr()) }
     }
 
     /// The times as the VFS has them: last access, change of contents, change of attributes.
@@ -113,6 +134,16 @@ impl Inode {
             (atime, mtime, ((*inode).i_ctime_sec, (*inode).i_ctime_nsec))
         };
         [atime, mtime, time(sec, nsec & !b::I_CTIME_QUERIED)]
+    }
+}
+
+impl NewInode {
+    /// As [`Inode::mirror`], for the first time: somebody may have seen the change counter when the inode was in memory
+    /// before.
+    pub(crate) fn mirror_first(&mut self, from: &Mirror) {
+        // SAFETY: Nobody else has the inode.
+        unsafe { b::inode_set_iversion_queried(self.as_ptr(), from.version) };
+        self.mirror(from);
     }
 }
 

@@ -3,7 +3,10 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::{InodeFlags, ObjectId};
-use engine::fs::{Compression, Inode, New, NewKind, NewSubvolume, Time, Topmost, XattrMode};
+use engine::fs::{
+    Attributes, Changes, Compression, Inode, New, NewKind, NewSubvolume, Time, Times, Topmost,
+    XattrMode,
+};
 use engine::txn::Trim;
 use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::random::Random;
@@ -237,5 +240,41 @@ fn trimming_takes_only_what_is_unused() {
     tools::check(&image).unwrap();
     let player = Files::mount(image);
     player.write(&player.file(b"new"), 0, &data).unwrap();
+    finish(player);
+}
+
+#[test]
+fn what_is_noted_is_what_was_shown() {
+    let (player, _) = player();
+    let file = player.file(b"file");
+    let before = file.attributes();
+    assert_eq!(file.note_times_by(|| Err(EROFS)).err(), Some(EROFS));
+    // A time alone, and a counter that went ahead; a lower one is passed over.
+    for (sequence, wanted) in [(7, 7), (3, 7)] {
+        let times = Times {
+            atime: Some(LATER),
+            sequence: Some(sequence),
+            ..Times::default()
+        };
+        file.try_note_times_by(|| Ok(times)).unwrap();
+        let noted = file.attributes();
+        assert_eq!((noted.atime, noted.ctime), (LATER, before.ctime));
+        assert_eq!(noted.sequence, wanted);
+    }
+    file.show(|attributes| assert_eq!(attributes.sequence, 7));
+    let inodes = player.fs.inodes();
+    let count_on = |before: &Attributes| Changes {
+        ctime: Some(LATER),
+        sequence: Some(before.sequence + 1),
+        ..Changes::default()
+    };
+    inodes.set_attributes_by(&file, count_on).unwrap();
+    let kept = file.attributes();
+    assert_eq!((kept.sequence, kept.ctime, kept.atime), (8, LATER, LATER));
+    let number = file.number();
+    drop(file);
+    let read = inodes.get(&player.top, number).unwrap().attributes();
+    assert_eq!((read.sequence, read.ctime, read.atime), (8, LATER, LATER));
+    player.txns().commit().unwrap();
     finish(player);
 }
