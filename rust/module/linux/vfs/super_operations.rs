@@ -22,7 +22,7 @@ struct Table<T>(PhantomData<T>);
 impl<T: FileSystem> Table<T> {
     const SUPER: b::super_operations = b::super_operations {
         destroy_inode: Some(destroy_inode),
-        free_inode: Some(b::free_inode_nonrcu),
+        free_inode: Some(free_inode),
         write_inode: Some(write_inode::<T>),
         evict_inode: Some(evict_inode::<T>),
         put_super: Some(put_super::<T>),
@@ -40,6 +40,14 @@ unsafe extern "C" fn destroy_inode(inode: *mut b::inode) {
     unsafe {
         let slot = core::mem::replace(&mut (*inode).i_private, core::ptr::null_mut());
         private::drop_private(slot);
+    }
+}
+
+unsafe extern "C" fn free_inode(inode: *mut b::inode) {
+    // SAFETY: The VFS gives up an inode of ours, behind the grace period of those who walk without references.
+    unsafe {
+        super::symlink::drop_target(inode);
+        b::free_inode_nonrcu(inode);
     }
 }
 
