@@ -70,9 +70,7 @@ impl<'a> Files<'a> {
         let handle = match self.txns.start(units) {
             Ok(handle) => handle,
             Err(error) => {
-                for &(addr, len) in &extents {
-                    self.txns.space().release_unwritten(addr, len);
-                }
+                self.give_back(&extents);
                 return Err(error);
             }
         };
@@ -164,14 +162,20 @@ impl<'a> Files<'a> {
                     extents.push((extent.logical, extent.len));
                 }
                 Err(error) => {
-                    for &(addr, len) in &extents {
-                        self.txns.space().release_unwritten(addr, len);
-                    }
+                    self.give_back(&extents);
                     return Err(error);
                 }
             }
         }
         Ok(extents)
+    }
+
+    /// Gives back what [`Self::allocate`] found. On zones it was written: to say that it was not would take it for
+    /// another's that is on its way, whose zone may be finished then before that write arrives.
+    fn give_back(&self, extents: &[(Logical, u64)]) {
+        for &(addr, len) in extents {
+            self.txns.space().release_written(addr, len);
+        }
     }
 
     fn allocate_one(&self, wanted: u64) -> Result<DataExtent> {
