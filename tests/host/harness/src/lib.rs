@@ -10,6 +10,7 @@
 //! | [`checksums`]  | the checksum algorithms                                                                  |
 //! | [`walker`]     | reads images without the engine's trees                                                 |
 //! | [`mount`]      | a mounted volume: all layers of the engine                                               |
+//! | [`reuse`]      | what was taken before the superblock that frees it was durable                          |
 //! | [`worn`]       | zoned volumes whose zones are worth emptying                                             |
 //! | [`mutate`]     | images with damage that checksums do not tell                                           |
 //! | [`subjects`]   | file systems to be mutated                                                              |
@@ -25,6 +26,7 @@ pub mod kinds;
 pub mod mount;
 pub mod mutate;
 pub use random;
+pub mod reuse;
 pub mod store;
 pub mod subjects;
 pub mod token;

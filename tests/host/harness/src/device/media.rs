@@ -153,6 +153,11 @@ impl Media {
         &self.live
     }
 
+    /// What it has for good.
+    pub(super) fn durable(&self) -> &Image {
+        &self.durable
+    }
+
     /// Changes the state of the device outside of IO; durable at once.
     pub fn damage(&mut self, mut change: impl FnMut(&mut Image)) {
         change(&mut self.live);

@@ -142,6 +142,19 @@ impl Replay {
         matches!(last, Some((_, Event::Change(_))))
     }
 
+    /// What the next event changes, if it changes something.
+    pub fn next_change(&self) -> Option<&Change> {
+        match self.events.get(self.next) {
+            Some((_, Event::Change(change))) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// What of the first device outlives a power cut here, whatever happens to the rest.
+    pub fn durable(&self) -> &Image {
+        self.media[0].durable()
+    }
+
     /// How many events there are in all.
     pub fn len(&self) -> usize {
         self.events.len()

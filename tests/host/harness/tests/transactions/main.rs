@@ -4,10 +4,12 @@
 mod contradictions;
 mod faults;
 mod files;
+mod hooked;
 mod load;
 mod mounted;
 mod mounting;
 mod references;
+mod reuse;
 mod snapshots;
 mod space;
 mod superblocks;

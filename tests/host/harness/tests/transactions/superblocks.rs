@@ -2,119 +2,21 @@
 //! What superblocks say of chunks, and when.
 
 use crate::files::Files;
-use crate::mounted::{mount, mount_over, unmount, zoned_image};
-use engine::btree::{Block, BlockInfo, Expected, Identity, Store, WriteMode};
+use crate::hooked::{mount_hooked, Flusher};
+use crate::mounted::{mount, unmount, zoned_image};
+use engine::btree::{Store, WriteMode};
 use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
-use engine::txn::{Access, Options, Transactions, Units};
+use engine::txn::{Transactions, Units};
 use engine::volume::{Chunk, Volume};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
-use harness::mount::Layers;
 use harness::random::Random;
 use harness::store::{HostStore, OnVolume};
 use harness::tools;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Mutex;
 
 const MIB: u64 = 1 << 20;
-
-type Hook = std::boxed::Box<dyn FnOnce() + Send>;
-
-/// A store that calls somebody before the next write of a commit: the transaction is closed, the next one open. It may
-/// have a flusher, which sends what it can whenever a block is made.
-struct Hooked {
-    store: Arc<HostStore<OnVolume>>,
-    hook: Mutex<Option<Hook>>,
-    flusher: AtomicBool,
-}
-
-impl Store for Hooked {
-    fn node_size(&self) -> u32 {
-        self.store.node_size()
-    }
-
-    fn identity(&self) -> Identity {
-        self.store.identity()
-    }
-
-    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
-        self.store.read(addr, expected)
-    }
-
-    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
-        self.store.cached(addr)
-    }
-
-    fn read_ahead(&self, addr: Logical, expected: &Expected) {
-        self.store.read_ahead(addr, expected);
-    }
-
-    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
-        if self.flusher.load(Ordering::Relaxed) {
-            self.flush();
-        }
-        self.store.create(info)
-    }
-
-    fn mark_dirty(&self, block: &Arc<Block>) {
-        self.store.mark_dirty(block);
-    }
-
-    fn forget(&self, block: &Arc<Block>) {
-        self.store.forget(block);
-    }
-
-    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
-        if mode == WriteMode::Commit {
-            let hook = self.hook.lock().unwrap().take();
-            hook.into_iter().for_each(|hook| hook());
-        }
-        self.store.write(start, len, mode)
-    }
-
-    fn wait(&self, start: Logical, len: u64) -> Result {
-        self.store.wait(start, len)
-    }
-
-    fn discard(&self, start: Logical, len: u64) {
-        self.store.discard(start, len);
-    }
-}
-
-impl Hooked {
-    fn hook(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.hook.lock().unwrap() = Some(std::boxed::Box::new(hook));
-    }
-
-    /// Another task sends all blocks that nobody has locked.
-    fn flush(&self) {
-        let everything = (Logical::new(0), u64::MAX);
-        let flush = || {
-            self.store
-                .write(everything.0, everything.1, WriteMode::Background)
-        };
-        std::thread::scope(|scope| scope.spawn(flush).join().unwrap()).unwrap();
-    }
-}
-
-/// A mount, and where to hook in.
-fn mount_hooked(image: Image) -> (Layers, Arc<Hooked>) {
-    let mut hooked = None;
-    let mounted = mount_over(image, Options::new(Access::ReadWrite), |store| {
-        let made = Hooked {
-            store,
-            hook: Mutex::default(),
-            flusher: AtomicBool::new(false),
-        };
-        let made = Arc::new(made, GFP_KERNEL)?;
-        hooked = Some(made.clone());
-        Ok(made)
-    });
-    (mounted.unwrap(), hooked.unwrap())
-}
 
 /// The system chunks in the superblock in memory.
 fn listed(volume: &Volume) -> BTreeSet<u64> {
@@ -166,12 +68,12 @@ fn ends_while_others_send(image: Image) {
     let files = Files::new(&mounted.txns);
     files.create("before", 40960, 4096).unwrap();
     mounted.txns.commit().unwrap();
-    hooked.flusher.store(true, Ordering::Relaxed);
+    hooked.set_flusher(Flusher::Busy);
     for number in 0..20 {
         files.create(&format!("file{number}"), 40960, 4096).unwrap();
         mounted.txns.commit().unwrap();
     }
-    hooked.flusher.store(false, Ordering::Relaxed);
+    hooked.set_flusher(Flusher::Idle);
     drop(files);
     tools::check(&unmount(mounted)).unwrap();
 }
