@@ -29,7 +29,7 @@ pub use checksums::SectorSums;
 pub use delalloc::{Allowance, Delalloc, Divisible, Short};
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
-pub use truncate::Truncation;
+pub use truncate::{Punch, Truncation};
 pub use write::WriteReservation;
 
 use super::FileSystem;

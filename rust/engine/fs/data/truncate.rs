@@ -4,11 +4,12 @@
 use super::cut::{self, Dropped};
 use super::extents;
 use super::FileSpace;
-use crate::disk::{FileOffset, MAX_NODE_SIZE};
+use crate::disk::{FileOffset, MAX_FILE_END, MAX_NODE_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Compressed, CompressedData, Inode, MappingKind, Time};
 use crate::space::Reservation;
 use crate::txn::{Handle, Units};
+use core::ops::Range;
 use latch::prelude::*;
 
 /// Items removed in one transaction.
@@ -44,6 +45,42 @@ impl Truncation<'_> {
         match space.shrink_batch(handle, inode, size, Some(now))? {
             true => Ok(()),
             false => space.shrink(inode, size, Some(now)),
+        }
+    }
+}
+
+/// A hole, granted as a [`Truncation`] is. The page cache is emptied of it between asking and doing.
+#[must_use = "dropped, it has changed nothing"]
+pub struct Punch<'a> {
+    space: FileSpace<'a>,
+    inode: &'a Inode,
+    range: Range<FileOffset>,
+    reservation: Reservation,
+}
+
+impl Punch<'_> {
+    /// Makes the hole, in batches from its beginning: a crash, or an error of a later batch, leaves a shorter one. No write
+    /// of the range is under way, and nobody reads it until this is done: what was read in between would be old.
+    pub fn run(self, now: Time) -> Result {
+        let Self {
+            space,
+            inode,
+            range,
+            reservation,
+        } = self;
+        let mut handle = space.fs.transactions().join_with(reservation)?;
+        let mut at = range.start;
+        loop {
+            let extents = inode.lock_extents();
+            at = or_abort(
+                &handle,
+                space.punch_some(&handle, inode, at..range.end, now),
+            )?;
+            drop((extents, handle));
+            if at >= range.end {
+                return Ok(());
+            }
+            handle = space.fs.start_freeing(inode.subvolume(), batch_units())?;
         }
     }
 }
@@ -134,16 +171,25 @@ impl<'a> FileSpace<'a> {
         Ok(done)
     }
 
-    /// Makes a hole of whole sectors. The caller zeroes partial ones and has no write of the range under way.
+    /// Asks for a hole of `range`, whole sectors. `EFBIG`, `EROFS`, `ENOSPC`.
+    pub fn ask_punch(&self, inode: &'a Inode, range: Range<FileOffset>) -> Result<Punch<'a>> {
+        if range.end.get() > MAX_FILE_END {
+            return Err(EFBIG);
+        }
+        self.fs.check_writable(inode.subvolume())?;
+        Ok(Punch {
+            space: *self,
+            inode,
+            range,
+            reservation: self.fs.transactions().reserve_freeing(batch_units())?,
+        })
+    }
+
+    /// Asks for a hole and makes it; see [`Punch::run`].
     pub fn punch_hole(&self, inode: &Inode, offset: FileOffset, len: u64, now: Time) -> Result {
         let end = offset.checked_add(len).ok_or(EFBIG)?;
-        let mut at = offset;
-        while at < end {
-            let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
-            let _extents = inode.lock_extents();
-            at = or_abort(&handle, self.punch_some(&handle, inode, at, end, now))?;
-        }
-        Ok(())
+        let space = self.fs.file_space();
+        space.ask_punch(inode, offset..end)?.run(now)
     }
 
     /// One batch; how far it came.
@@ -151,11 +197,11 @@ impl<'a> FileSpace<'a> {
         &self,
         handle: &Handle,
         inode: &Inode,
-        start: FileOffset,
-        end: FileOffset,
+        range: Range<FileOffset>,
         now: Time,
     ) -> Result<FileOffset> {
-        let Dropped { bytes, reached } = cut::drop_range(inode, handle, start..end, BATCH)?;
+        let start = range.start;
+        let Dropped { bytes, reached } = cut::drop_range(inode, handle, range, BATCH)?;
         // Beyond the end of the file a hole needs no item.
         let size = self.fs.round_up(inode.attributes().size);
         let hole_end = reached.min(FileOffset::new(size));
