@@ -40,6 +40,12 @@ enum Plant {
     DoNotSettle,
     /// Truncation keeps the space of what it cuts.
     KeepSpace,
+    /// A hole keeps the space of what it had.
+    KeepSpaceOfHole,
+    /// Faults and readahead go on while a hole is out of the cache and not yet out of the trees.
+    LetFaultsIn,
+    /// A hole does not wait for what is on its way to the disk.
+    PunchUnderWay,
 }
 
 /// A block of the cache. Its contents are two halves: a store changes one and must not lose the other.
@@ -80,6 +86,8 @@ enum Task {
     },
     /// A write on its way: it will end, well or not.
     UnderWay { blocks: Vec<u64>, space: Token },
+    /// A hole that is out of the cache, and not out of the trees.
+    Punch { start: u64, end: u64 },
 }
 
 struct World {
@@ -149,6 +157,13 @@ impl World {
     fn step(&mut self, task: Task) -> Option<Task> {
         match task {
             Task::Write { .. } => self.write(task),
+            Task::Store { .. } if self.faults_wait() => Some(task),
+            Task::Punch { start, end } => {
+                for at in start..end {
+                    self.disk[at as usize] = Contents::default();
+                }
+                None
+            }
             Task::Store {
                 block,
                 mut allowance,
@@ -208,11 +223,14 @@ impl World {
                         reserved: true,
                     });
                 }
+                // What is not in the cache holds nothing.
                 for block in start..end {
-                    self.load(block);
-                    self.blocks[block as usize].dirty = true;
+                    if self.blocks[block as usize].cached.is_some() {
+                        self.reserve(&mut allowance, block, block + 1);
+                        self.cover(&mut allowance, block, block + 1);
+                        self.blocks[block as usize].dirty = true;
+                    }
                 }
-                self.cover(&mut allowance, start, end);
                 self.mending.retain(|&other| other != folio);
                 None
             }
@@ -402,6 +420,53 @@ impl World {
         self.size = size;
     }
 
+    /// Whether a hole keeps faults and readahead out (`invalidate_lock`).
+    fn faults_wait(&self) -> bool {
+        self.plant != Plant::LetFaultsIn && self.punched().next().is_some()
+    }
+
+    /// Blocks that are out of the cache, and not out of the trees.
+    fn punched(&self) -> impl Iterator<Item = u64> + '_ {
+        self.tasks.iter().flat_map(|task| match task {
+            Task::Punch { start, end } => *start..*end,
+            _ => 0..0,
+        })
+    }
+
+    /// The first half of a hole; the inode is locked. A folio that is dirty elsewhere stays, with zeroes.
+    fn punch(&mut self, start: u64, end: u64) {
+        let mut folios = start / FOLIO..end.div_ceil(FOLIO);
+        let waits = self.plant != Plant::PunchUnderWay;
+        if waits && folios.any(|folio| self.is_under_writeback(folio)) {
+            return;
+        }
+        for block in start..end {
+            let folio = block / FOLIO;
+            let stays = blocks_of(folio)
+                .any(|other| !(start..end).contains(&other) && self.blocks[other as usize].dirty);
+            let at = block as usize;
+            let zeroes = self.blocks[at].cached.map(|_| Contents::default());
+            self.blocks[at] = Block {
+                cached: zeroes.filter(|_| stays),
+                under_way: self.blocks[at].under_way,
+                ..Block::default()
+            };
+            self.truth[at] = Contents::default();
+            // Under the lock of the folio.
+            if self.plant != Plant::KeepSpaceOfHole {
+                self.delalloc.punch(pos(block), pos(block + 1)).unwrap();
+            }
+        }
+        self.tasks.push(Task::Punch { start, end });
+    }
+
+    /// Reads a block into the cache.
+    fn read(&mut self, block: u64) {
+        if block < self.size && !self.faults_wait() {
+            self.load(block);
+        }
+    }
+
     fn evict(&mut self, folio: u64) {
         let mut blocks = blocks_of(folio).map(|block| &self.blocks[block as usize]);
         if blocks.all(|block| !block.dirty && block.under_way.is_none()) {
@@ -461,17 +526,27 @@ impl World {
                 self.reclaim(start / FOLIO);
                 None
             }
-            _ if self.random.one_in(4) => {
-                let writers = |task: &Task| matches!(task, Task::Write { .. });
-                // Both have the inode locked.
-                if !self.tasks.iter().any(writers) {
-                    self.truncate(self.size.min(start));
-                    self.size = self.size.max(end);
-                }
+            9 if self.is_locked() => None,
+            9 if self.random.one_in(4) => {
+                self.truncate(self.size.min(start));
+                self.size = self.size.max(end);
                 None
             }
-            _ => None,
+            9 if self.random.one_in(3) => {
+                self.punch(start, end.min(self.size).max(start));
+                None
+            }
+            _ => {
+                self.read(start);
+                None
+            }
         }
+    }
+
+    /// Whether a task has the inode locked.
+    fn is_locked(&self) -> bool {
+        let locks = |task: &Task| matches!(task, Task::Write { .. } | Task::Punch { .. });
+        self.tasks.iter().any(locks)
     }
 
     fn step_any(&mut self) {
@@ -495,6 +570,7 @@ impl World {
     }
 
     fn check(&self) {
+        let punched: Vec<u64> = self.punched().collect();
         for (index, block) in self.blocks.iter().enumerate() {
             let at = index as u64;
             let is_delayed = self.delalloc.uncovered(pos(at), pos(at + 1)) == 0;
@@ -505,7 +581,8 @@ impl World {
             if block.dirty {
                 assert!(block.cached.is_some(), "block {at} is dirty and gone");
             }
-            if at < self.size {
+            // Who reads a hole before the trees have it waits.
+            if at < self.size && !(block.cached.is_none() && punched.contains(&at)) {
                 let cached = block.cached.unwrap_or(self.disk[index]);
                 assert_eq!(cached, self.truth[index], "block {at} as it is read");
             }
@@ -553,11 +630,9 @@ fn history(seed: u64, plant: Plant) {
     let mut world = World::new(seed, plant);
     for _ in 0..400 {
         if world.random.one_in(3) {
-            let writers = |task: &Task| matches!(task, Task::Write { .. });
-            let has_writer = world.tasks.iter().any(writers);
+            let is_locked = world.is_locked();
             match world.random_task() {
-                // One writer: it has the inode locked.
-                Some(Task::Write { .. }) if has_writer => {}
+                Some(Task::Write { .. }) if is_locked => {}
                 task => world.tasks.extend(task),
             }
         } else {
@@ -590,6 +665,9 @@ fn planted_faults_are_found() {
         Plant::ForgetTheUncovered,
         Plant::DoNotSettle,
         Plant::KeepSpace,
+        Plant::KeepSpaceOfHole,
+        Plant::LetFaultsIn,
+        Plant::PunchUnderWay,
     ] {
         let found = (0..5000).any(|seed| {
             let run = std::panic::AssertUnwindSafe(|| history(seed, plant));
