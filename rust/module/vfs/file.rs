@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sizes of regular files.
+//! Sizes and holes of regular files.
 
 use super::node::{mount_of, time};
-use super::{node, Node};
+use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
+use crate::linux::file::{Fallocate, Hole};
 use crate::linux::{file, Inode};
+use engine::disk::FileOffset;
 use latch::prelude::*;
 
 /// Sets a file's size. What can be refused is refused before a page is cut. The caller holds the inode's lock.
@@ -29,4 +31,30 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
     });
     this.refresh(inode);
     result
+}
+
+impl Fallocate for Rbtrfs {
+    fn punch(inode: &Inode, hole: &Hole) -> Result {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let now = time(inode.now());
+        let space = mount.fs().file_space();
+        let granted = match hole.whole() {
+            Some(whole) => {
+                let range = FileOffset::new(whole.start)..FileOffset::new(whole.end);
+                Some(space.ask_punch(&this.inode, range)?)
+            }
+            None => None,
+        };
+        let result = file::punch::<FileIo<Node>>(inode, hole, || match granted {
+            Some(granted) => granted.run(now),
+            None => Ok(()),
+        });
+        this.refresh(inode);
+        mount.throttle();
+        result
+    }
+
+    fn resize(inode: &Inode, size: i64) -> Result {
+        resize(inode, size)
+    }
 }

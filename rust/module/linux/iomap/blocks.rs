@@ -40,7 +40,7 @@ impl Blocks {
         pos & !self.mask
     }
 
-    pub(super) fn round_up(self, pos: u64) -> u64 {
+    pub(in crate::linux) fn round_up(self, pos: u64) -> u64 {
         self.round_down(pos.saturating_add(self.mask))
     }
 
@@ -50,7 +50,7 @@ impl Blocks {
     }
 
     /// Those that lie in `[pos, pos + len)` as a whole; not ascending if there is none.
-    pub(super) fn whole(self, pos: u64, len: u64) -> (u64, u64) {
+    pub(in crate::linux) fn whole(self, pos: u64, len: u64) -> (u64, u64) {
         (self.round_up(pos), self.round_down(pos.saturating_add(len)))
     }
 }

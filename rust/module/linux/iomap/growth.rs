@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The folio across the end of a file, when the file grows.
+//! The folio across the end of a file, when the file grows; the folio across the end of a hole.
 //!
 //! A large folio that was cut may go on behind the end of its file: dirty folios are not split. What it has there is
 //! nothing: neither space nor meaning. But its blocks may be marked dirty, since the kernel marks a folio as a whole after
@@ -10,9 +10,10 @@
 //!
 //! C headers: `include/linux/pagemap.h`, `include/linux/rmap.h`
 
-use super::{bindings, bytes_before, page_of, range_of, write, Blocks, FileData, Tables};
+use super::{bindings, bytes_before, page_of, range_of, settle, write, Blocks, FileData, Tables};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
+use latch::prelude::*;
 
 impl<T: FileData> Tables<T> {
     /// Calls `raise`, which may make the file longer, with nothing left behind its end in the page cache. A writer, whose
@@ -45,6 +46,23 @@ pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
     let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(inode.size())) };
     // SAFETY: The page cache gave a reference. The folio may be split or go meanwhile: who locks it looks again.
     unsafe { Folio::found(found) }.is_ok_and(|folio| goes_on(inode, &folio))
+}
+
+/// Writes out the folio that has bytes before `at` as well as there, if the page cache has one, and waits for it: only one
+/// that is clean can be split. The caller holds no folio's lock.
+pub(crate) fn settle_across<T: FileData>(inode: &Inode, at: u64) -> Result {
+    if !inode.has_pages() {
+        return Ok(());
+    }
+    // SAFETY: An inode keeps its mapping.
+    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(at as i64)) };
+    // SAFETY: The page cache gave a reference.
+    let folio = unsafe { Folio::found(found) };
+    // Nobody makes a folio longer.
+    match folio.is_ok_and(|folio| range_of(&folio).start < at) {
+        true => settle::<T>(inode, at as i64, at as i64),
+        false => Ok(()),
+    }
 }
 
 /// The folio that goes on behind the block with the end of the file, locked. Most files have none, and those that grow by

@@ -16,7 +16,9 @@ mod source;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use faults::{append, changing, copies, overwrite, partial, pinned, space, starved, truncate};
+use faults::{
+    append, changing, copies, holes, overwrite, partial, pinned, space, starved, truncate,
+};
 
 #[derive(Parser)]
 #[command(about, long_about = None)]
@@ -37,6 +39,8 @@ enum Judge {
     Direct(direct::Options),
     /// All that can be done to files, by many tasks, with every byte known.
     Hammer(hammer::Options),
+    /// Holes punched, and ranges zeroed, in every place and state.
+    Holes(holes::Options),
     /// Takes memory, so that the kernel reclaims.
     Hog(pressure::Options),
     /// Blocks written over and over while they are written out.
@@ -60,6 +64,7 @@ fn main() -> Result<()> {
         Judge::Copies(options) => copies::run(&options),
         Judge::Direct(options) => direct::run(&options),
         Judge::Hammer(options) => hammer::run(&options),
+        Judge::Holes(options) => holes::run(&options),
         Judge::Hog(options) => pressure::run(&options),
         Judge::Overwrite(options) => overwrite::run(&options),
         Judge::Partial(options) => partial::run(&options),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The inode's lock, held by a value.
+//! The locks of an inode and of its pages, held by values.
 
 use super::request::Request;
 use crate::linux::bindings as b;
 use crate::linux::iomap::Patience;
+use crate::linux::Inode;
 use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -122,5 +123,58 @@ impl<T> Drop for Locked<'_, T> {
                 Mode::Exclusive => b::inode_unlock(inode),
             }
         }
+    }
+}
+
+/// An inode that is locked exclusively by a call that is no request.
+///
+/// # Invariants
+///
+/// The inode is locked by this value.
+pub(super) struct Alone<'a> {
+    inode: &'a Inode,
+}
+
+impl<'a> Alone<'a> {
+    /// Waits for the lock, and until no direct request is under way.
+    pub(super) fn with(inode: &'a Inode) -> Self {
+        // SAFETY: The inode is alive.
+        unsafe { b::inode_lock(inode.as_ptr()) };
+        inode.wait_direct();
+        // INVARIANT: Just locked.
+        Self { inode }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::inode_unlock(self.inode.as_ptr()) };
+    }
+}
+
+/// While this lives, no page of the file comes into the page cache or becomes writable in a mapping.
+///
+/// # Invariants
+///
+/// The lock of the inode's mapping is held by this value.
+pub(super) struct FaultsKeptOut<'a> {
+    inode: &'a Inode,
+}
+
+impl<'a> FaultsKeptOut<'a> {
+    /// Waits for faults and readahead under way.
+    pub(super) fn of(inode: &'a Inode) -> Self {
+        // SAFETY: An inode keeps its mapping.
+        unsafe { b::filemap_invalidate_lock(inode.mapping()) };
+        // INVARIANT: Just locked.
+        Self { inode }
+    }
+}
+
+impl Drop for FaultsKeptOut<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { b::filemap_invalidate_unlock(self.inode.mapping()) };
     }
 }

@@ -14,7 +14,8 @@
 //! | [`write_direct`] | a write past the page cache                          |
 //! | [`mmap`]         | mappings, and stores through them                    |
 //! | `resize`         | a file becomes longer or shorter                     |
-//! | [`lock`]         | the inode's lock as a value                          |
+//! | [`fallocate`]    | holes and zeroes                                     |
+//! | [`lock`]         | the locks of an inode and of its pages as values     |
 
 use super::attributes::Attributes;
 use super::fileattr::{self, Flagged};
@@ -30,6 +31,7 @@ use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
 use latch::NofsScope;
 
+mod fallocate;
 mod lock;
 mod mmap;
 mod read;
@@ -39,12 +41,13 @@ mod write;
 mod write_cached;
 mod write_direct;
 
+pub(crate) use fallocate::{punch, Fallocate, Hole};
 pub(crate) use resize::resize;
 
 /// The calls on open files of `T` with data by `D`.
 struct Table<T, D>(PhantomData<(T, D)>);
 
-impl<T: Attributes + Flagged + Ioctls, D: DirectData> Table<T, D> {
+impl<T: Attributes + Flagged + Ioctls + Fallocate, D: DirectData> Table<T, D> {
     const INODE: b::inode_operations = b::inode_operations {
         fileattr_get: Some(fileattr::get::<T>),
         fileattr_set: Some(fileattr::set::<T>),
@@ -59,6 +62,7 @@ impl<T: Attributes + Flagged + Ioctls, D: DirectData> Table<T, D> {
         splice_write: Some(b::iter_file_splice_write),
         mmap_prepare: Some(mmap::prepare::<D>),
         fsync: Some(fsync::<T>),
+        fallocate: Some(fallocate::fallocate::<T>),
         setlease: Some(b::generic_setlease),
         unlocked_ioctl: Some(ioctl::native::<T>),
         compat_ioctl: Some(ioctl::compat::<T>),
@@ -69,7 +73,9 @@ impl<T: Attributes + Flagged + Ioctls, D: DirectData> Table<T, D> {
 
 impl NewInode {
     /// Makes it a regular file.
-    pub(crate) fn set_regular<T: Attributes + Flagged + Ioctls, D: DirectData>(&mut self) {
+    pub(crate) fn set_regular<T: Attributes + Flagged + Ioctls + Fallocate, D: DirectData>(
+        &mut self,
+    ) {
         self.set_operations(
             &Table::<T, D>::INODE,
             Some(&Table::<T, D>::FILE),

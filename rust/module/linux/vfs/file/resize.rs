@@ -2,6 +2,7 @@
 
 //! A file becomes longer or shorter.
 
+use super::lock::FaultsKeptOut;
 use crate::linux::bindings as b;
 use crate::linux::iomap::{settle, Blocks, FileData, Tables};
 use crate::linux::Inode;
@@ -50,12 +51,10 @@ fn cut<T: FileData>(inode: &Inode, size: i64, store: impl FnOnce() -> Result) ->
     // The block that is cut keeps its head: its tail must be zero on the device as well.
     zero_tail::<T>(inode, size)?;
     let end = (size as u64).saturating_add(Blocks::of(inode).tail_of(size as u64));
-    // SAFETY: An inode keeps its mapping, whose lock keeps faults away from what is cut, until it is let go here.
-    unsafe {
-        b::filemap_invalidate_lock(inode.mapping());
-        b::truncate_setsize(inode.as_ptr(), size);
-        Tables::<T>::give_up_behind(inode, end);
-        b::filemap_invalidate_unlock(inode.mapping());
-    }
+    let kept_out = FaultsKeptOut::of(inode);
+    // SAFETY: The inode is alive, and its lock lets this task alone change its size.
+    unsafe { b::truncate_setsize(inode.as_ptr(), size) };
+    Tables::<T>::give_up_behind(inode, end);
+    drop(kept_out);
     store()
 }

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! fallocate(2): holes and zeroes.
+//!
+//! C headers: `include/linux/fs.h`, `include/uapi/linux/falloc.h`. The VFS has looked at permissions and at the file's
+//! flags, and keeps the file system from being frozen.
+//!
+//! Locks, in their order: the inode's, so that nobody writes; direct requests have ended; the mapping's, so that nobody
+//! reads into the page cache or stores through a mapping, until the trees have the hole: what was read before would be
+//! old.
+
+use super::lock::{Alone, FaultsKeptOut};
+use crate::linux::bindings as b;
+use crate::linux::iomap::{settle_across, Blocks, FileData, Tables};
+use crate::linux::vfs::enospc::with_room;
+use crate::linux::Inode;
+use core::ops::Range;
+use kernel::error::{from_result, to_result};
+use kernel::ffi::{c_int, c_long};
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// Whether a call may make the file longer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// It reaches to the end of the range.
+    UpToRange,
+    /// Its size stays (`FALLOC_FL_KEEP_SIZE`).
+    None,
+}
+
+/// What a call asks for.
+enum Mode {
+    Punch,
+    Zero(Growth),
+}
+
+impl Mode {
+    /// `EOPNOTSUPP` for what there is not.
+    fn of(bits: c_int) -> Result<Self> {
+        let bits = bits as u32;
+        let growth = match bits & b::FALLOC_FL_KEEP_SIZE {
+            0 => Growth::UpToRange,
+            _ => Growth::None,
+        };
+        match bits & !b::FALLOC_FL_KEEP_SIZE {
+            b::FALLOC_FL_PUNCH_HOLE => Ok(Self::Punch),
+            b::FALLOC_FL_ZERO_RANGE => Ok(Self::Zero(growth)),
+            _ => Err(EOPNOTSUPP),
+        }
+    }
+
+    fn growth(&self) -> Growth {
+        match self {
+            Self::Punch => Growth::None,
+            Self::Zero(growth) => *growth,
+        }
+    }
+}
+
+/// Files whose ranges can be given and taken space.
+pub(crate) trait Fallocate: 'static {
+    /// Makes `hole` one. The inode is locked, and no direct request is under way.
+    fn punch(inode: &Inode, hole: &Hole) -> Result;
+    /// Changes the size; the limits were checked. The inode is locked, and no direct request is under way.
+    fn resize(inode: &Inode, size: i64) -> Result;
+}
+
+/// A range of a file that is to read as zeroes, by blocks.
+pub(crate) struct Hole {
+    /// Parts of blocks that the file keeps.
+    cut: [Range<u64>; 2],
+    /// Whole blocks, which the file loses. May be empty.
+    whole: Range<u64>,
+}
+
+impl Hole {
+    /// `range` of the file. Its last block is whole where the file ends in it: nothing is behind its end.
+    fn of(inode: &Inode, range: Range<u64>) -> Self {
+        let (blocks, size) = (Blocks::of(inode), inode.size() as u64);
+        let (first, mut last) = blocks.whole(range.start, range.end.saturating_sub(range.start));
+        if range.end >= size {
+            last = last.max(blocks.round_up(size));
+        }
+        let inside = |start: u64, end: u64| start..end.min(range.end).min(size).max(start);
+        match first < last {
+            true => Self {
+                cut: [inside(range.start, first), inside(last, range.end)],
+                whole: first..last,
+            },
+            false => Self {
+                cut: [inside(range.start, range.end), 0..0],
+                whole: 0..0,
+            },
+        }
+    }
+
+    /// The whole blocks, if there are any.
+    pub(crate) fn whole(&self) -> Option<Range<u64>> {
+        (!self.whole.is_empty()).then(|| self.whole.clone())
+    }
+}
+
+/// Makes `hole` one in the page cache, around `store`, which does so in the trees and was asked before whether it will.
+/// The inode is locked, and no direct request is under way.
+pub(crate) fn punch<T: FileData>(
+    inode: &Inode,
+    hole: &Hole,
+    store: impl FnOnce() -> Result,
+) -> Result {
+    let _kept_out = FaultsKeptOut::of(inode);
+    for part in hole.cut.iter().filter(|part| !part.is_empty()) {
+        let len = part.end.saturating_sub(part.start);
+        Tables::<T>::zero_range(inode, part.start, len)?;
+    }
+    let Some(whole) = hole.whole() else {
+        return store();
+    };
+    // A dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
+    settle_across::<T>(inode, whole.start)?;
+    settle_across::<T>(inode, whole.end)?;
+    let last = whole.end.saturating_sub(1) as i64;
+    // SAFETY: The inode is alive, and nobody brings these pages back before its lock and its mapping's are let go.
+    unsafe { b::truncate_pagecache_range(inode.as_ptr(), whole.start as i64, last) };
+    store()
+}
+
+pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
+    file: *mut b::file,
+    mode: c_int,
+    offset: i64,
+    len: i64,
+) -> c_long {
+    from_result(|| {
+        let mode = Mode::of(mode)?;
+        // SAFETY: The VFS lends an open file, which keeps its inode.
+        let inode = unsafe { Inode::borrow(b::file_inode(file)) };
+        let end = offset.checked_add(len).ok_or(EFBIG)?;
+        let _alone = Alone::with(inode);
+        let grows = mode.growth() == Growth::UpToRange && end > inode.size();
+        if grows {
+            // SAFETY: The inode is alive, and locked.
+            to_result(unsafe { b::inode_newsize_ok(inode.as_ptr(), end) })?;
+        }
+        // SAFETY: The VFS lends the file, whose inode is locked.
+        to_result(unsafe { b::file_modified(file) })?;
+        let _nofs = NofsScope::enter();
+        let hole = Hole::of(inode, offset as u64..end as u64);
+        with_room(inode, || T::punch(inode, &hole))?;
+        if grows {
+            with_room(inode, || T::resize(inode, end))?;
+        }
+        Ok(0)
+    })
+}
