@@ -33,6 +33,11 @@ python() { # PROGRAM ARGS...
     "$top/scripts/in-sysroot" python3 -B "$top/scripts/$1" "${@:2}"
 }
 
+# What the sources of this checkout are, for bug reports; nothing without git.
+commit() {
+    git -C "$top" describe --always --dirty --exclude='*' 2>/dev/null || true
+}
+
 say() { printf '[%s] %s\n' "${0##*/}" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 

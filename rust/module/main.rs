@@ -54,7 +54,7 @@ impl kernel::Module for Module {
             _ => linux::iomap::audit::enable(),
         }
         let registration = Registration::new::<vfs::Mount>(name, module)?;
-        pr_info!("loaded\n");
+        pr_info!("loaded, version {}\n", linux::registration::version());
         Ok(Self {
             _registration: registration,
         })

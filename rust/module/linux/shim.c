@@ -10,10 +10,19 @@
 #include <linux/cred.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include "shim.h"
+
+/* For modinfo(8), and what module! of Rust has no word for. */
+MODULE_VERSION(RBTRFS_VERSION);
+
+const char *rbtrfs_version(void)
+{
+	return RBTRFS_VERSION;
+}
 
 void rbtrfs_folio_start_writeback(struct folio *folio)
 {

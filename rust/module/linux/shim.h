@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 
+const char *rbtrfs_version(void);
 void rbtrfs_folio_start_writeback(struct folio *folio);
 void *rbtrfs_folio_address(struct folio *folio);
 void rbtrfs_mapping_set_kernel_file(struct address_space *mapping);

@@ -27,6 +27,12 @@ unsafe impl Sync for Slot {}
 static SLOT: Slot = Slot(UnsafeCell::new(pin_init::zeroed()));
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// What modinfo(8) says of this module: its version, and the commit of its sources.
+pub(crate) fn version() -> &'static CStr {
+    // SAFETY: A string of the module's own, which nobody changes.
+    unsafe { CStr::from_char_ptr(b::rbtrfs_version()) }
+}
+
 /// The registered file system type.
 ///
 /// # Invariants
