@@ -11,6 +11,8 @@ all: ## the module, for the running kernel where that is a Debian 13 one with Ru
 	@scripts/make-module
 install: ## the module, into the running kernel's module tree
 	@scripts/make-module --install
+uninstall: ## the module, and what came with it, out of all kernels' module trees
+	@scripts/make-module --uninstall
 clean: ## remove what was built (the cache stays)
 	@scripts/clean
 doc: ## the documentation of all crates, private items too, in out/doc
@@ -63,4 +65,4 @@ bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* f
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests
+.PHONY: all install uninstall clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests
