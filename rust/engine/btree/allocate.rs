@@ -106,6 +106,12 @@ pub trait Allocate {
     /// Drops a reference to a data extent.
     fn release_data(&self, data: &DataRef) -> Result;
 
+    /// Tells that an inode in `tree`, a subvolume's, was made or written: its root item is to say when (C:
+    /// `btrfs_update_root_times`). Where nobody writes root items there is nothing to be done.
+    fn note_inode(&self, _tree: TreeId) -> Result {
+        Ok(())
+    }
+
     /// Tells that an operation failed half way: the trees in memory are whole, but the references queued so far do
     /// not match them, so this transaction must never commit. Called with latches of blocks held; waits for nothing.
     fn poison(&self, error: Error);

@@ -55,7 +55,7 @@ pub struct RootExtension {
     pub parent_uuid: Uuid,
     /// That of the subvolume it was received from.
     pub received_uuid: Uuid,
-    /// The transaction that changed an inode last.
+    /// The transaction that wrote an inode last.
     pub ctransid: Generation,
     /// The transaction that created it.
     pub otransid: Generation,
@@ -63,7 +63,7 @@ pub struct RootExtension {
     pub stransid: Generation,
     /// The transaction that received it.
     pub rtransid: Generation,
-    /// Changed.
+    /// When an inode was written last.
     pub ctime: Timespec,
     /// Created.
     pub otime: Timespec,
@@ -101,6 +101,18 @@ impl RootItem {
         raw.generation.set(pointer.generation.get());
         raw.generation_v2.set(pointer.generation.get());
         raw.bytes_used.set(bytes_used);
+        Ok(())
+    }
+
+    /// Writes when an inode of the tree was written last into an item of today's size.
+    pub fn write_changed(
+        bytes: &mut [u8],
+        generation: Generation,
+        time: Timespec,
+    ) -> Result<(), Bug> {
+        let raw: &mut RawRootItem = whole_mut(bytes)?;
+        raw.ctransid.set(generation.get());
+        raw.ctime = time.into();
         Ok(())
     }
 

@@ -228,6 +228,12 @@ impl<T: Joined> Allocate for T {
         )
     }
 
+    fn note_inode(&self, tree: TreeId) -> Result {
+        let context = self.context();
+        let now = context.shared.real_time();
+        context.or_abort(context.transaction.note_inode(tree, now))
+    }
+
     fn poison(&self, error: Error) {
         self.context().shared.abort(error);
     }

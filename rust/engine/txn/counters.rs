@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What commits cost, for whoever wants to read it.
 
+use crate::disk::Timespec;
+
 /// Tells the time. The edge brings one; without it all times read zero.
 pub trait Clock: Send + Sync {
     /// Nanoseconds since some fixed moment; never goes back.
     fn now_ns(&self) -> u64;
+
+    /// The time of day, as the disk is to have it.
+    fn real_time(&self) -> Timespec;
 }
 
 /// Sums since the mount. Times in nanoseconds.

@@ -7,7 +7,7 @@
 
 use super::transaction::Touched;
 use crate::btree::{Allocate, Store, Tree};
-use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
+use crate::disk::{Flaw, Generation, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
 use crate::registry::{Registered, Registry};
 use core::ops::Deref;
 use kernel::sync::Arc;
@@ -166,9 +166,8 @@ impl OpenTrees {
         let Opened { tree, root_item } = &*open.0;
         let pointer = tree.root_pointer();
         let written = self.root.update(txn, root_item, |bytes| {
-            write_root(bytes, pointer, touched.used, |flaw| {
-                self.broken(root_item, flaw)
-            })
+            let broken = |flaw| self.broken(root_item, flaw);
+            write_root(bytes, pointer, touched, txn.generation(), broken)
         })?;
         if let Some(grown) = written? {
             self.root.replace(txn, root_item, &grown)?;
@@ -183,21 +182,29 @@ impl OpenTrees {
     }
 }
 
-/// Writes where a tree is now into its root item, in place; or gives the item that replaces it, where an old kernel
-/// made it shorter.
+/// Writes where a tree is now, and when its inodes were written, into its root item, in place; or gives the item that
+/// replaces it, where an old kernel made it shorter.
 fn write_root(
     bytes: &mut [u8],
     pointer: RootPointer,
-    used: i64,
+    touched: Touched,
+    generation: Generation,
     broken: impl Fn(Flaw) -> Error,
 ) -> Result<Option<[u8; RootItem::SIZE]>> {
     let item = RootItem::parse(bytes).map_err(&broken)?;
-    let used = item.bytes_used.saturating_add_signed(used);
-    if bytes.len() == RootItem::SIZE {
+    let used = item.bytes_used.saturating_add_signed(touched.used);
+    let write = |bytes: &mut [u8]| -> Result {
         RootItem::write_root(bytes, pointer, used)?;
+        if let Some(time) = touched.inodes {
+            RootItem::write_changed(bytes, generation, time)?;
+        }
+        Ok(())
+    };
+    if bytes.len() == RootItem::SIZE {
+        write(bytes)?;
         return Ok(None);
     }
     let mut grown = RootItem::grown(bytes).map_err(broken)?;
-    RootItem::write_root(&mut grown, pointer, used)?;
+    write(&mut grown)?;
     Ok(Some(grown))
 }

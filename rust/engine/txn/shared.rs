@@ -8,6 +8,7 @@ use super::roots::OpenTrees;
 use super::transaction::Transaction;
 use super::{Clock, Counters, Roots, Witness};
 use crate::btree::Store;
+use crate::disk::Timespec;
 use crate::space::{Class, Space};
 use crate::volume::{Volume, Writes};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -146,6 +147,12 @@ impl Shared {
     /// The time, or zero without a clock.
     pub(super) fn now_ns(&self) -> u64 {
         self.clock.as_ref().map_or(0, |clock| clock.now_ns())
+    }
+
+    /// The time of day, or zero without a clock.
+    pub(super) fn real_time(&self) -> Timespec {
+        let clock = self.clock.as_ref();
+        clock.map_or_else(Timespec::default, |clock| clock.real_time())
     }
 
     /// A head went from the queue to the trees.

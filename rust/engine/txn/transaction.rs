@@ -4,7 +4,7 @@
 use super::deferred::Deferred;
 use super::ranges::Ranges;
 use super::refs::Queue;
-use crate::disk::{Generation, Logical, TreeId};
+use crate::disk::{Generation, Logical, Timespec, TreeId};
 use crate::map::OrdMap;
 use crate::space::Reservation;
 use crate::volume::Chunk;
@@ -42,6 +42,8 @@ struct Record {
 pub(super) struct Touched {
     /// By how much its blocks' bytes changed since its root item was written last.
     pub(super) used: i64,
+    /// When one of its inodes was written last, if one was since then.
+    pub(super) inodes: Option<Timespec>,
     /// Its root item is to be looked at.
     pub(super) freshness: Freshness,
 }
@@ -49,10 +51,10 @@ pub(super) struct Touched {
 /// Whether a root item is behind its tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// No block came or went since it was written.
+    /// Nothing changed since it was written.
     #[default]
     Written,
-    /// Some did.
+    /// Blocks came or went, or inodes were written.
     Stale,
 }
 
@@ -122,6 +124,14 @@ impl Transaction {
             .touch(tree, i64::try_from(node_size).unwrap_or(0).saturating_neg())
     }
 
+    /// An inode of `tree` was written.
+    pub(super) fn note_inode(&self, tree: TreeId, now: Timespec) -> Result {
+        let mut record = self.record.lock();
+        record.touch(tree, 0)?;
+        record.note_inode(tree, now);
+        Ok(())
+    }
+
     /// Takes a tree whose root item is behind, starting after `after`.
     pub(super) fn take_stale(&self, after: TreeId) -> Option<(TreeId, Touched)> {
         self.record.lock().take_stale(after)
@@ -157,12 +167,19 @@ impl Record {
                     tree,
                     Touched {
                         used,
+                        inodes: None,
                         freshness: Freshness::Stale,
                     },
                 )?;
             }
         }
         Ok(())
+    }
+
+    fn note_inode(&mut self, tree: TreeId, now: Timespec) {
+        if let Some(touched) = self.trees.get_mut(&tree) {
+            touched.inodes = Some(now);
+        }
     }
 
     fn take_stale(&mut self, after: TreeId) -> Option<(TreeId, Touched)> {

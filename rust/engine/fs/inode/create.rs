@@ -251,6 +251,7 @@ impl Names<'_> {
             extent.write_to(writer.insert_here(&key, extent.encoded_len())?)?;
         }
         drop(writer);
+        txn.note_inode(tree.id())?;
         for (name, value) in Iterator::chain(new.xattrs.iter().copied(), property) {
             xattr::insert(tree, txn, inode.number(), name, value)?;
         }

@@ -184,6 +184,7 @@ impl Inode {
         attributes.transid = txn.generation();
         let tree = self.subvolume.tree();
         tree.update(txn, &self.key(), |item| attributes.write_to(item))??;
+        txn.note_inode(tree.id())?;
         state.attributes = attributes;
         state.dirty = false;
         Ok(result)

@@ -132,7 +132,13 @@ impl AtCommit for Snapshot {
         let Self { source, making } = self;
         let root = source.tree().snapshot(txn, making.id)?;
         let (of_source, bytes) = making.note_snapshot(txn, source.id())?;
-        let source_uuid = of_source.extended.map_or(Uuid::NIL, |it| it.uuid);
+        let mut extension = making.extension(txn);
+        if let Some(of_source) = &of_source.extended {
+            // It was changed when its source was.
+            extension.parent_uuid = of_source.uuid;
+            extension.ctransid = of_source.ctransid;
+            extension.ctime = of_source.ctime;
+        }
         let node_size = u64::from(making.root_tree.store().node_size());
         let item = RootItem {
             generation: root.generation,
@@ -143,7 +149,7 @@ impl AtCommit for Snapshot {
             flags: 0,
             refs: 1,
             drop_progress: None,
-            extended: Some(making.extension(txn, source_uuid)),
+            extended: Some(extension),
             ..of_source
         };
         making.enter(txn, txn.generation().get(), &item, bytes)
@@ -168,7 +174,7 @@ impl Making {
             flags: 0,
             refs: 1,
             drop_progress: None,
-            extended: Some(self.extension(txn, Uuid::NIL)),
+            extended: Some(self.extension(txn)),
         };
         let blank = RootItem::blank(store.node_size())?;
         // As C, by whose tools the key of a snapshot alone has its transaction.
@@ -243,11 +249,12 @@ impl Making {
         dir.change_names(txn, |size| entries::grown(size, name), self.now)
     }
 
-    fn extension(&self, txn: &dyn Allocate, parent_uuid: Uuid) -> RootExtension {
+    /// That of a new subvolume without a source.
+    fn extension(&self, txn: &dyn Allocate) -> RootExtension {
         let never = Generation::new(0);
         RootExtension {
             uuid: self.uuid,
-            parent_uuid,
+            parent_uuid: Uuid::NIL,
             received_uuid: Uuid::NIL,
             ctransid: txn.generation(),
             otransid: txn.generation(),

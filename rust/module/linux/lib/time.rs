@@ -11,3 +11,12 @@ pub(crate) fn monotonic_ns() -> u64 {
     // SAFETY: It reads a clock.
     u64::try_from(unsafe { b::ktime_get() }).unwrap_or(0)
 }
+
+/// The time of day: seconds since 1970, and nanoseconds within.
+pub(crate) fn real_time() -> (i64, u32) {
+    const SECOND: i64 = 1_000_000_000;
+    // SAFETY: It reads a clock.
+    let now = unsafe { b::ktime_get_real() };
+    let nanoseconds = u32::try_from(now.rem_euclid(SECOND)).unwrap_or(0);
+    (now.div_euclid(SECOND), nanoseconds)
+}

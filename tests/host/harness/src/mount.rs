@@ -152,7 +152,16 @@ impl Mounted {
 
     /// Mounts the volume on devices.
     pub fn mount_on(devices: std::vec::Vec<Arc<SimDevice>>, access: Access) -> Result<Self> {
-        let layers = Layers::mount(devices, txn::Options::new(access), Ok)?;
+        Self::mount_with(devices, txn::Options::new(access))
+    }
+
+    /// Mounts the volume on devices, with options.
+    pub fn mount_with(
+        devices: std::vec::Vec<Arc<SimDevice>>,
+        options: txn::Options,
+    ) -> Result<Self> {
+        let access = options.access;
+        let layers = Layers::mount(devices, options, Ok)?;
         let fs = FileSystem::open(layers.txns.clone(), fs::Options::new())?;
         let subvolume = fs.subvolumes().default()?;
         if access == Access::ReadWrite {

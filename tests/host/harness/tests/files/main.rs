@@ -10,6 +10,7 @@ mod memory;
 mod names;
 mod posix;
 mod promises;
+mod root_times;
 mod sharing;
 mod subvolumes;
 mod tasks;

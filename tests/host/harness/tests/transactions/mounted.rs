@@ -2,6 +2,7 @@
 //! A volume mounted on a simulated device, up to the transactions.
 
 use engine::btree::Store;
+use engine::disk::Timespec;
 use engine::txn::{Access, Clock, Options};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -27,6 +28,10 @@ struct HostClock(std::time::Instant);
 impl Clock for HostClock {
     fn now_ns(&self) -> u64 {
         self.0.elapsed().as_nanos() as u64
+    }
+
+    fn real_time(&self) -> Timespec {
+        Timespec::default()
     }
 }
 
