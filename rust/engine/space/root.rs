@@ -12,6 +12,7 @@ use super::groups::data_zones::DataZones;
 use super::groups::load::Loader;
 use super::groups::removal::Removal;
 use super::groups::sparse::{Reclaim, Sparse};
+use super::groups::unread::Reader;
 use super::groups::writeout::Writeout;
 use super::reserve::ByteState;
 use super::write_order::WriteOrder;
@@ -50,14 +51,15 @@ pub struct Space {
     pub(super) groups: Arc<BlockGroups>,
     allocator: Arc<Allocator>,
     releases: Releases,
+    reader: Arc<Reader>,
     trims: Trims,
     writeout: Arc<Writeout>,
     data_zones: DataZones,
 }
 
 impl Space {
-    /// Reads all block groups and, for a volume that may be written, their free space: from the free space tree, or
-    /// by reading the whole extent tree. The chunks are all in the volume's map.
+    /// Reads all block groups. Where they are free is read when it is needed; but where there is no free space tree, and
+    /// the volume may be written, by reading the whole extent tree now. The chunks are all in the volume's map.
     ///
     /// Fails with `EROFS` when a free space tree would have to be rebuilt to write.
     pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
@@ -82,11 +84,14 @@ impl Space {
             writable,
         };
         loader.load()?;
-        let writeout = Writeout::new(groups.clone(), trees.block_groups, free_space)?;
+        let free_space = Arc::new(free_space, GFP_KERNEL)?;
+        let writeout = Writeout::new(groups.clone(), trees.block_groups, free_space.clone())?;
+        let reader = Arc::new(Reader::new(groups.clone(), free_space), GFP_KERNEL)?;
         let space = Self {
             allocator: Arc::new(Allocator::new(groups.clone()), GFP_KERNEL)?,
             releases: Releases::new(groups.clone())?,
-            trims: Trims::new(groups.clone(), options.discard)?,
+            trims: Trims::new(groups.clone(), reader.clone(), options.discard)?,
+            reader,
             writeout: Arc::new(writeout, GFP_KERNEL)?,
             data_zones: DataZones::new(groups.clone())?,
             groups,
@@ -108,6 +113,29 @@ impl Space {
             }
             shortage => shortage,
         })
+    }
+
+    /// Reads where a group of the class is free, after [`Shortage::Unread`]; whether there was one to be read. Reads a tree:
+    /// no tree block lock is held.
+    pub fn read_next(&self, class: Class) -> Result<bool> {
+        self.reader.read_next(class)
+    }
+
+    /// Reads where tree blocks can lie until that is enough for what was promised, or all. To be asked where a chunk may be
+    /// made ([`Self::chunk_wanted`]), before that. Reads a tree: no tree block lock is held.
+    pub fn read_wanted(&self) -> Result {
+        self.reader.read_wanted()
+    }
+
+    /// Reads where some file data can lie, if little of that is known. For the edge's timer.
+    pub fn read_ahead(&self) -> Result {
+        self.reader.read_ahead()
+    }
+
+    /// Forgets where groups of file data are free that nobody needs now, as far as it can be read again: looks at `most`
+    /// groups, going on where it ended. Memory only.
+    pub fn forget(&self, most: usize) {
+        self.reader.forget(most, Logical::new(u64::MAX));
     }
 
     /// A reservation of nothing, to merge others into.
@@ -155,8 +183,10 @@ impl Space {
         self.allocator.allocate_data(from, wanted, min)
     }
 
-    /// Takes a given range, which a log tree refers to: idle becomes reserved. `EEXIST` if a part of it is in use.
+    /// Takes a given range, which a log tree refers to: idle becomes reserved. `EEXIST` if a part of it is in use. No tree
+    /// block lock is held.
     pub fn take(&self, addr: Logical, len: u64) -> Result {
+        self.reader.read(&*self.groups.holding(addr.get(), len)?)?;
         self.allocator.take(addr, len)
     }
 
@@ -234,16 +264,20 @@ impl Space {
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.
     pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
         let group = self.groups.holding(addr.get(), len)?;
-        group.move_bytes(len, ByteState::Reserved, ByteState::Used)?;
-        self.writeout.note(&group, addr, len, Change::Allocated)
+        self.writeout
+            .note(&group, (addr, len), Change::Allocated, || {
+                group.move_bytes(len, ByteState::Reserved, ByteState::Used)
+            })
     }
 
     /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.
     pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
         let group = self.groups.holding(addr.get(), len)?;
-        self.releases
-            .pin(&group, addr.get(), len, ByteState::Used, txn.generation())?;
-        self.writeout.note(&group, addr, len, Change::Freed)
+        let (start, generation) = (addr.get(), txn.generation());
+        self.writeout.note(&group, (addr, len), Change::Freed, || {
+            self.releases
+                .pin(&group, start, len, ByteState::Used, generation)
+        })
     }
 
     /// Whether a group's items in the trees are behind.

@@ -79,13 +79,13 @@ impl Space {
         ];
         let device_used = used.iter().fold(0u64, |sum, &(class, totals)| {
             let tally = totals.tally;
-            let held = tally.total.saturating_sub(tally.free());
+            let held = tally.total.saturating_sub(tally.free_in_all());
             sum.saturating_add(held.saturating_mul(copies_of(self.groups.profile(class))))
         });
         let device_total = self.groups.volume.total_bytes();
         let writable = data
             .tally
-            .free()
+            .free_in_all()
             .saturating_add(data.growth.bytes)
             .saturating_sub(data.promised);
         Statistics {
@@ -111,8 +111,12 @@ impl Space {
     }
 
     /// Gives every free range to `each`, ascending within a group, with the group's lock held: it must not come back
-    /// here. For trimming and for tests.
+    /// here. Reads where all groups are free. For tests.
     pub fn each_free(&self, mut each: impl FnMut(Logical, u64)) {
+        for class in Class::ALL {
+            // What cannot be read is not free.
+            while self.read_next(class).unwrap_or(false) {}
+        }
         let groups = self.groups.read();
         for group in groups.iter() {
             let body = group.lock();
@@ -126,7 +130,7 @@ impl Space {
                 FreeSpace::Append(appending) if appending.free() > 0 => {
                     each(appending.end_of_allocated(), appending.free())
                 }
-                FreeSpace::Append(_) => {}
+                FreeSpace::Append(_) | FreeSpace::Unread(_) => {}
             }
         }
     }

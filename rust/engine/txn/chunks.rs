@@ -24,6 +24,7 @@ impl Context<'_> {
     /// is held by the caller. Not to be able to is no error.
     pub(super) fn make_wanted_chunk(&self) -> Result {
         let before = self.shared().chunks_made();
+        self.shared().space.read_wanted()?;
         let Some(class) = self.shared().space.chunk_wanted() else {
             return Ok(());
         };
@@ -47,6 +48,7 @@ impl Shared {
         if self.chunks_made() != before {
             return Ok(());
         }
+        self.space.read_wanted()?;
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.space.chunk_wanted() == Some(Class::System) {
             self.make_one(context, &leaving, Class::System)?;

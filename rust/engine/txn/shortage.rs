@@ -25,6 +25,34 @@ const fn attempts(urgency: Urgency) -> u32 {
     }
 }
 
+/// How often others may be faster at reading what is free, for one promise.
+const MOST_IN_VAIN: u32 = 100;
+
+/// Promises bytes; has it read where they are free as long as that helps.
+fn promise(
+    shared: &Shared,
+    class: Class,
+    bytes: u64,
+    urgency: Urgency,
+) -> Result<Result<Reservation, Shortage>> {
+    if urgency != Urgency::Ordinary {
+        // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
+        shared.space.read_wanted()?;
+    }
+    let mut in_vain = 0u32;
+    loop {
+        match shared.space.reserve(class, bytes, urgency) {
+            Err(Shortage::Unread(of)) if in_vain < MOST_IN_VAIN => {
+                // Where there is none any more, another has read it since.
+                if !shared.space.read_next(of)? {
+                    in_vain = in_vain.saturating_add(1);
+                }
+            }
+            promised => return Ok(promised),
+        }
+    }
+}
+
 /// What can be done about a shortage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remedy {
@@ -124,7 +152,7 @@ pub(super) fn reserve(
     urgency: Urgency,
 ) -> Result<Reservation> {
     if urgency == Urgency::Freeing {
-        if let Ok(reservation) = shared.space.reserve(class, bytes, Urgency::Ordinary) {
+        if let Ok(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
             return Ok(reservation);
         }
         // On zones nothing that is freed can be used at once: fill the global reserve before drawing on it.
@@ -135,7 +163,7 @@ pub(super) fn reserve(
     let mut tried = Tried::default();
     for _ in 0..attempts(urgency) {
         let before = shared.chunks_made();
-        let shortage = match shared.space.reserve(class, bytes, urgency) {
+        let shortage = match promise(shared, class, bytes, urgency)? {
             Ok(reservation) => return Ok(reservation),
             Err(shortage) => shortage,
         };
@@ -189,7 +217,7 @@ impl Remedy {
         match self {
             Self::MakeChunk => match shortage {
                 Shortage::NeedChunk(class) => make_chunk(shared, class, before),
-                Shortage::NeedCommit | Shortage::Full => Ok(Effect::Nothing),
+                Shortage::NeedCommit | Shortage::Full | Shortage::Unread(_) => Ok(Effect::Nothing),
             },
             Self::RunRefs => run_refs(shared).map(|()| Effect::Helped),
             Self::Commit => shared.commit().map(|()| Effect::Helped),
@@ -222,6 +250,7 @@ fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect
 /// Makes the chunk that should be made before anybody runs short, if there is one and the device has room for it.
 pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
     let before = shared.chunks_made();
+    shared.space.read_wanted()?;
     match shared.space.chunk_wanted() {
         Some(class) => make_chunk(shared, class, before).map(|_| ()),
         None => Ok(()),

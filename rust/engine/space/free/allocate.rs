@@ -29,6 +29,13 @@ pub struct DataExtent {
 /// transaction then lie next to each other and go out in long writes.
 const CLUSTER: u64 = 1 << 20;
 
+/// Whether a search that found nothing is made once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Yes,
+    No,
+}
+
 /// Where the last allocation of a kind was; [`NOWHERE`] before the first.
 struct Cursors {
     /// The start of the group that data came from last.
@@ -162,7 +169,7 @@ impl Allocator {
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
         let longest = || info.longest(Offer::Ready).max(info.longest(Offer::Asleep));
-        let mut asked = wanted;
+        let (mut asked, mut again) = (wanted, Again::Yes);
         loop {
             let wish = Wish {
                 wanted,
@@ -179,7 +186,12 @@ impl Allocator {
                 });
             }
             if asked == min {
-                break;
+                // What was promised is free, in a group perhaps that became so behind the search.
+                if again == Again::No || info.longest(Offer::Ready) < min {
+                    break;
+                }
+                again = Again::No;
+                continue;
             }
             // What is longest now; less if that was there before, behind zones that cannot be activated.
             asked = match longest() {

@@ -44,6 +44,13 @@ impl Changes {
         self.by_start.is_empty()
     }
 
+    /// The changes, ascending.
+    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (u64, u64, Change)> + '_ {
+        self.by_start
+            .iter()
+            .map(|(&start, &(end, change))| (start, end, change))
+    }
+
     /// The first change by address.
     pub(in crate::space) fn pop_first(&mut self) -> Option<(u64, u64, Change)> {
         self.by_start

@@ -2,6 +2,7 @@
 //! Where the disk has what is free, for the next mount.
 
 use super::changes::{Change, Changes};
+use super::ranges::FreeRanges;
 use super::tree::{FreeSpaceTree, Recorded};
 use crate::btree::{Allocate, Tree};
 use kernel::sync::Arc;
@@ -17,8 +18,15 @@ pub(in crate::space) enum OnDisk {
 
 /// What the disk has of the free space of one block group, and what it lacks.
 pub(in crate::space) enum GroupOnDisk {
-    /// The group's part of the free space tree, and what happened since that was written.
-    Tree(Recorded, Changes),
+    /// The group's part of the free space tree.
+    Tree {
+        /// The group's first byte and the first one behind it.
+        span: (u64, u64),
+        /// What the tree says of it, once that was read.
+        recorded: Option<Recorded>,
+        /// What happened since it was written.
+        changes: Changes,
+    },
     /// Nothing is kept.
     Nowhere,
 }
@@ -31,10 +39,18 @@ impl OnDisk {
         })
     }
 
-    /// What is to be kept of the new group `[start, end)`, all of which is free.
-    pub(in crate::space) fn new_group(&self, start: u64, end: u64) -> GroupOnDisk {
+    /// What is to be kept of the group `[start, end)`, of which the disk has `recorded`, if that is known.
+    pub(in crate::space) fn group(
+        &self,
+        span: (u64, u64),
+        recorded: Option<Recorded>,
+    ) -> GroupOnDisk {
         match self {
-            Self::Tree(_) => GroupOnDisk::tree(Recorded::all_free(start, end)),
+            Self::Tree(_) => GroupOnDisk::Tree {
+                span,
+                recorded,
+                changes: Changes::new(),
+            },
             Self::Nowhere => GroupOnDisk::Nowhere,
         }
     }
@@ -42,17 +58,24 @@ impl OnDisk {
     /// Writes what is kept of a new group.
     pub(in crate::space) fn insert(&self, txn: &dyn Allocate, group: &GroupOnDisk) -> Result {
         match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree(recorded, _)) => tree.add_group(txn, recorded),
+            (
+                Self::Tree(tree),
+                GroupOnDisk::Tree {
+                    recorded: Some(recorded),
+                    ..
+                },
+            ) => tree.add_group(txn, recorded),
             _ => Ok(()),
         }
     }
 
-    /// Removes what is kept of a group.
+    /// Removes what is kept of a group, which is empty.
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
         match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree(recorded, changes)) => {
+            (Self::Tree(tree), GroupOnDisk::Tree { span, changes, .. }) => {
                 *changes = Changes::new();
-                tree.remove_group(txn, recorded)
+                let (start, end) = *span;
+                tree.remove_group(txn, &Recorded::all_free(start, end))
             }
             _ => Ok(()),
         }
@@ -60,25 +83,61 @@ impl OnDisk {
 
     /// Brings what is kept of a group up to date. After an error the transaction must not commit.
     pub(in crate::space) fn write(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
-        match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree(recorded, changes)) if !changes.is_empty() => {
-                tree.write(txn, recorded, changes)
-            }
-            _ => Ok(()),
+        let (
+            Self::Tree(tree),
+            GroupOnDisk::Tree {
+                span,
+                recorded,
+                changes,
+            },
+        ) = (self, group)
+        else {
+            return Ok(());
+        };
+        if changes.is_empty() {
+            return Ok(());
         }
+        let recorded = tree.recorded(*span, recorded)?;
+        tree.write(txn, recorded, changes)
+    }
+
+    /// Puts into `ranges`, which are empty, all that has no extent item in a group. `EUCLEAN` where the disk contradicts
+    /// itself.
+    pub(in crate::space) fn read(
+        &self,
+        group: &mut GroupOnDisk,
+        ranges: &mut FreeRanges,
+    ) -> Result {
+        let (
+            Self::Tree(tree),
+            GroupOnDisk::Tree {
+                span,
+                recorded,
+                changes,
+            },
+        ) = (self, group)
+        else {
+            return Ok(());
+        };
+        let recorded = tree.recorded(*span, recorded)?;
+        tree.read(recorded, &mut |start, end| ranges.insert(start, end))?;
+        for (start, end, change) in changes.iter() {
+            match change {
+                Change::Freed => ranges.insert(start, end)?,
+                Change::Allocated => ranges
+                    .remove(start, end)
+                    .map_err(|_| recorded.broken(change.contradicted(start)))?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl GroupOnDisk {
-    /// A group of which the free space tree has all.
-    pub(in crate::space) fn tree(recorded: Recorded) -> Self {
-        Self::Tree(recorded, Changes::new())
-    }
-
     /// Notes a change that the disk lacks.
     pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         match self {
-            Self::Tree(_, changes) => changes.note(start, end, change),
+            Self::Tree { changes, .. } => changes.note(start, end, change),
             Self::Nowhere => Ok(()),
         }
     }

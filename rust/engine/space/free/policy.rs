@@ -2,6 +2,7 @@
 //! Where in a block group bytes are free: the two policies, chosen for each group when it is loaded.
 
 use super::abandoned::Abandoned;
+use super::changes::{Change, Changes};
 use super::ranges::{round_down, FreeRanges, Wish};
 use crate::disk::{Flaw, Logical, Place, ZoneOffset};
 use latch::prelude::*;
@@ -10,6 +11,9 @@ use latch::prelude::*;
 pub(in crate::space) enum FreeSpace {
     /// Bytes are free anywhere: on regular devices and conventional zones.
     Anywhere(FreeRanges),
+    /// Bytes are free anywhere, and where was not read yet: in what the disk has, less what this holds. Nothing can be
+    /// allocated.
+    Unread(Changes),
     /// Bytes are free behind the last allocation only: on sequential zones.
     Append(Appending),
 }
@@ -79,6 +83,8 @@ impl Appending {
 pub(in crate::space) enum Idle {
     /// They can be allocated.
     Free,
+    /// They can be allocated when it was read where they are.
+    Unread,
     /// They wait for the reset of their zone.
     Unusable,
 }
@@ -88,6 +94,7 @@ impl FreeSpace {
     pub(in crate::space) fn free(&self) -> u64 {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.free(),
+            FreeSpace::Unread(_) => 0,
             FreeSpace::Append(appending) => appending.free(),
         }
     }
@@ -95,7 +102,7 @@ impl FreeSpace {
     /// What fits into a group of `len` bytes: less, where zones hold less than they are long.
     pub(in crate::space) fn capacity(&self, len: u64) -> u64 {
         match self {
-            FreeSpace::Anywhere(_) => len,
+            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => len,
             FreeSpace::Append(appending) => appending.capacity,
         }
     }
@@ -104,6 +111,7 @@ impl FreeSpace {
     pub(in crate::space) fn largest(&self) -> u64 {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.largest(),
+            FreeSpace::Unread(_) => 0,
             FreeSpace::Append(appending) => appending.free(),
         }
     }
@@ -112,6 +120,7 @@ impl FreeSpace {
     pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.take(wish),
+            FreeSpace::Unread(_) => Ok(None),
             FreeSpace::Append(appending) => Ok(appending.take(wish)),
         }
     }
@@ -121,6 +130,7 @@ impl FreeSpace {
     pub(in crate::space) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
+            FreeSpace::Unread(_) => Err(EEXIST),
             FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }
@@ -128,10 +138,19 @@ impl FreeSpace {
         }
     }
 
+    /// Keeps `[start, end)`, which has no extent item any more, from being free until it is given back.
+    pub(in crate::space) fn keep(&mut self, start: u64, end: u64) -> Result {
+        match self {
+            FreeSpace::Unread(kept) => kept.note(start, end, Change::Allocated),
+            FreeSpace::Anywhere(_) | FreeSpace::Append(_) => Ok(()),
+        }
+    }
+
     /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free.
     pub(in crate::space) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
+            FreeSpace::Unread(kept) => kept.note(start, end, Change::Freed).map(|()| Idle::Unread),
             FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }

@@ -43,10 +43,9 @@ impl Releases {
         from: ByteState,
         generation: Generation,
     ) -> Result {
-        group.move_bytes(len, from, ByteState::Pinned)?;
-        self.pins
-            .lock()
-            .push(generation, start, start.saturating_add(len))
+        let end = start.saturating_add(len);
+        group.keep(start, end, from)?;
+        self.pins.lock().push(generation, start, end)
     }
 
     /// Makes free what was pinned by `generation` and those before; on sequential zones unusable. After an error what

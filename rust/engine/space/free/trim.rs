@@ -6,6 +6,7 @@ use super::ranges::round_down;
 use crate::disk::Logical;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
+use crate::space::groups::unread::Reader;
 use crate::space::reserve::ByteState;
 use crate::space::{Class, Reservation, Urgency};
 use crate::volume::Chunk;
@@ -61,15 +62,21 @@ const MOST_WAITING: usize = 1 << 14;
 /// What devices have yet to be told.
 pub(in crate::space) struct Trims {
     groups: Arc<BlockGroups>,
+    reader: Arc<Reader>,
     mode: AtomicU8,
     /// Ranges that were freed, `[start, end)`, in no order. A leaf lock.
     waiting: Mutex<KVec<(u64, u64)>>,
 }
 
 impl Trims {
-    pub(in crate::space) fn new(groups: Arc<BlockGroups>, discard: Discard) -> Result<Self> {
+    pub(in crate::space) fn new(
+        groups: Arc<BlockGroups>,
+        reader: Arc<Reader>,
+        discard: Discard,
+    ) -> Result<Self> {
         let trims = Self {
             groups,
+            reader,
             mode: AtomicU8::new(0),
             waiting: Mutex::new(KVec::new(), Rank::WaitingTrims)?,
         };
@@ -128,6 +135,7 @@ impl Trims {
             let Some(group) = self.groups.read().reaching_beyond(at).cloned() else {
                 break;
             };
+            self.reader.read(&group)?;
             let from = at.max(group.start().get());
             match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {
@@ -153,6 +161,7 @@ impl Trims {
                 .holding(at, at.saturating_add(1))
                 .cloned();
             let Some(group) = group else { break };
+            self.reader.read(&group)?;
             let until = end.min(group.end());
             let bytes = until.saturating_sub(at).min(piece(group.class()));
             let Ok(reservation) =

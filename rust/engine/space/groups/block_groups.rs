@@ -4,11 +4,12 @@
 use super::group::Group;
 use super::set::GroupSet;
 use crate::disk::{Flaw, Logical, Place};
+use crate::space::free::policy::FreeSpace;
 use crate::space::reserve::{ByteState, PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
 use crate::space::Class;
 use crate::volume::Volume;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Rank, RwLock, RwLockReadGuard};
@@ -22,6 +23,8 @@ pub(in crate::space) struct BlockGroups {
     /// A transaction has begun since the last one became durable: its commit may free space that is not even pinned
     /// yet, by delayed references.
     pub(in crate::space) commit_may_free: AtomicBool,
+    /// Bytes of the groups of which it is known where they are free.
+    pub(in crate::space) known: AtomicU64,
     space_infos: PerClass<Arc<SpaceInfo>>,
     set: RwLock<GroupSet>,
 }
@@ -33,6 +36,7 @@ impl BlockGroups {
             node_size: volume.format().node_size.into(),
             sector_size: volume.format().sector_size.into(),
             commit_may_free: AtomicBool::new(false),
+            known: AtomicU64::new(0),
             space_infos: PerClass::try_new(|class| {
                 Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
             })?,
@@ -118,6 +122,9 @@ impl BlockGroups {
         group.space_info().index().insert(group.start().get())?;
         group.publish(&mut body)?;
         group.space_info().add(&body.tally);
+        if let FreeSpace::Anywhere(_) = body.free_space {
+            self.known.fetch_add(group.len(), Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -126,7 +133,11 @@ impl BlockGroups {
         self.write_order.remove(group.start())?;
         self.set.write().remove(group.start().get());
         group.space_info().index().remove(group.start().get());
-        group.space_info().subtract(&group.lock().tally);
+        let body = group.lock();
+        group.space_info().subtract(&body.tally);
+        if let FreeSpace::Anywhere(_) = body.free_space {
+            self.known.fetch_sub(group.len(), Ordering::Relaxed);
+        }
         Ok(())
     }
 }

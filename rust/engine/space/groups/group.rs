@@ -5,7 +5,7 @@ use super::items::Items;
 use crate::disk::{Flaw, Logical, Place};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
-use crate::space::reserve::{ByteState, Offered, SpaceInfo, Tally};
+use crate::space::reserve::{ByteState, GroupIndex, Offered, SpaceInfo, Tally};
 use crate::space::write_order::Ending;
 use crate::space::{Class, Reservation};
 use crate::volume::Chunk;
@@ -37,6 +37,8 @@ pub(in crate::space) struct Body {
     pub(in crate::space) ending: Ending,
     /// Bytes that were still in use when an attempt to empty the group ended.
     pub(in crate::space) in_use_when_tried: u64,
+    /// Bytes of superblock copies, which are read-only for ever.
+    pub(in crate::space) superblocks: u64,
     /// What the index of the class knows.
     pub(in crate::space) offered: Offered,
 }
@@ -52,7 +54,7 @@ impl Body {
     pub(in crate::space) fn as_appending(&self) -> Option<&Appending> {
         match &self.free_space {
             FreeSpace::Append(appending) => Some(appending),
-            FreeSpace::Anywhere(_) => None,
+            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => None,
         }
     }
 
@@ -60,15 +62,18 @@ impl Body {
     pub(in crate::space) fn appending(&mut self) -> Option<&mut Appending> {
         match &mut self.free_space {
             FreeSpace::Append(appending) => Some(appending),
-            FreeSpace::Anywhere(_) => None,
+            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => None,
         }
     }
 
     /// How bytes that are idle count.
     pub(in crate::space) fn state_of(&self, idle: Idle) -> ByteState {
         match idle {
-            Idle::Free if self.allocation == Allocation::Closed => ByteState::ReadOnly,
+            Idle::Free | Idle::Unread if self.allocation == Allocation::Closed => {
+                ByteState::ReadOnly
+            }
             Idle::Free => ByteState::Free,
+            Idle::Unread => ByteState::Unread,
             Idle::Unusable => ByteState::Unusable,
         }
     }
@@ -211,6 +216,18 @@ impl Group {
         Ok(())
     }
 
+    /// Keeps `[start, end)`, of the state `from`, until it is given back: it becomes pinned.
+    pub(in crate::space) fn keep(&self, start: u64, end: u64, from: ByteState) -> Result {
+        let mut body = self.body.lock();
+        body.free_space.keep(start, end)?;
+        self.shift(
+            &mut body,
+            end.saturating_sub(start),
+            from,
+            ByteState::Pinned,
+        )
+    }
+
     /// Moves bytes from one state to another where no address becomes free or is taken.
     pub(in crate::space) fn move_bytes(
         &self,
@@ -227,7 +244,8 @@ impl Group {
             return Ok(());
         }
         body.allocation = Allocation::Closed;
-        let free = body.free_space.free();
+        let (free, unread) = (body.tally.free(), body.tally.unread);
+        self.shift(body, unread, ByteState::Unread, ByteState::ReadOnly)?;
         self.shift(body, free, ByteState::Free, ByteState::ReadOnly)
     }
 
@@ -237,12 +255,33 @@ impl Group {
             return Ok(());
         }
         body.allocation = Allocation::Open;
-        let free = body.free_space.free();
-        self.shift(body, free, ByteState::ReadOnly, ByteState::Free)
+        let free = body.tally.read_only.saturating_sub(body.superblocks);
+        let to = match body.free_space {
+            FreeSpace::Unread(_) => ByteState::Unread,
+            FreeSpace::Anywhere(_) | FreeSpace::Append(_) => ByteState::Free,
+        };
+        self.shift(body, free, ByteState::ReadOnly, to)
     }
 
     /// Renews what the index of the class knows. [`Self::count`] does it by itself.
     pub(in crate::space) fn publish(&self, body: &mut Body) -> Result {
+        if self.offer(body) == body.offered {
+            return Ok(());
+        }
+        self.renew(&mut self.space_info.index(), body)
+    }
+
+    /// Renews what `index`, that of the class, knows of the group.
+    pub(in crate::space) fn renew(&self, index: &mut GroupIndex, body: &mut Body) -> Result {
+        let offered = self.offer(body);
+        if offered != body.offered {
+            index.set(self.start().get(), offered)?;
+            body.offered = offered;
+        }
+        Ok(())
+    }
+
+    fn offer(&self, body: &Body) -> Offered {
         let largest = match body.allocation {
             Allocation::Open => body.free_space.largest(),
             Allocation::Closed => 0,
@@ -250,19 +289,16 @@ impl Group {
         // Whether metadata's zones are active is the matter of the write order.
         let is_ready = body.active || self.class != Class::Data;
         let (ready, asleep) = if is_ready { (largest, 0) } else { (0, largest) };
-        let offered = Offered {
+        Offered {
             ready,
             asleep,
+            unread: body.tally.unread,
             unused: body.is_unused(),
-        };
-        if offered != body.offered {
-            self.space_info.index().set(self.start().get(), offered)?;
-            body.offered = offered;
         }
-        Ok(())
     }
 
-    /// Moves bytes from one state to another, in the group's tally and in its class.
+    /// Moves bytes from one state to another, in the group's tally and in its class. Index and class change at once: who
+    /// is told by the class that something is free, or to be read, finds it in the index.
     pub(in crate::space) fn shift(
         &self,
         body: &mut Body,
@@ -270,7 +306,9 @@ impl Group {
         from: ByteState,
         to: ByteState,
     ) -> Result {
-        self.count(body, bytes, from, to)?;
+        self.turn(body, bytes, from, to)?;
+        let mut index = self.space_info.index();
+        self.renew(&mut index, body)?;
         self.space_info.shift(bytes, from, to)
     }
 
@@ -282,10 +320,21 @@ impl Group {
         from: ByteState,
         to: ByteState,
     ) -> Result {
+        self.turn(body, bytes, from, to)?;
+        self.publish(body)
+    }
+
+    /// Moves bytes from one state to another in the group's own tally, unknown to the index.
+    pub(in crate::space) fn turn(
+        &self,
+        body: &mut Body,
+        bytes: u64,
+        from: ByteState,
+        to: ByteState,
+    ) -> Result {
         body.tally
             .shift(bytes, from, to)
-            .map_err(|flaw| self.broken(flaw))?;
-        self.publish(body)
+            .map_err(|flaw| self.broken(flaw))
     }
 
     /// Reports what contradicts itself in the group.

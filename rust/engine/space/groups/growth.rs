@@ -4,7 +4,7 @@
 use super::block_groups::BlockGroups;
 use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
 use crate::space::free::ranges::round_down;
-use crate::space::reserve::Growth;
+use crate::space::reserve::{Growth, Totals};
 use crate::space::Class;
 use crate::volume::copies_of;
 
@@ -21,14 +21,22 @@ impl BlockGroups {
     /// See [`crate::space::Space::chunk_wanted`].
     pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
         let system = *self.info(Class::System).lock();
-        if system.growth.next_chunk > 0
-            && system.tally.free() < SYSTEM_MARGIN.min(system.tally.total / 2)
-        {
+        if system.growth.next_chunk > 0 && system.tally.unread == 0 && lacks_system(&system) {
             return Some(Class::System);
         }
         let metadata = *self.info(Class::Metadata).lock();
-        (metadata.growth.next_chunk > 0 && metadata.is_low(METADATA_MARGIN))
-            .then_some(Class::Metadata)
+        let full = metadata.tally.unread == 0 && metadata.is_low(METADATA_MARGIN);
+        (metadata.growth.next_chunk > 0 && full).then_some(Class::Metadata)
+    }
+
+    /// The class of tree blocks that runs short where it is known what is free, and has more that is not.
+    pub(in crate::space) fn read_wanted(&self) -> Option<Class> {
+        let system = *self.info(Class::System).lock();
+        if system.tally.unread > 0 && lacks_system(&system) {
+            return Some(Class::System);
+        }
+        let metadata = *self.info(Class::Metadata).lock();
+        (metadata.tally.unread > 0 && metadata.is_low(METADATA_MARGIN)).then_some(Class::Metadata)
     }
 
     /// Type and profile for a new chunk: those of the newest group of the class.
@@ -116,4 +124,9 @@ impl BlockGroups {
         let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
         space_info.resize_global(size.min(affordable));
     }
+}
+
+/// Whether little is free for the chunk tree.
+fn lacks_system(totals: &Totals) -> bool {
+    totals.tally.free() < SYSTEM_MARGIN.min(totals.tally.total / 2)
 }

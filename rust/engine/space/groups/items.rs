@@ -5,6 +5,7 @@ use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Key, Kind};
 use crate::space::free::changes::Change;
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
+use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 
 /// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
@@ -35,6 +36,15 @@ impl Items {
     /// Notes that a range's extent item came or went.
     pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         self.free_space.note(start, end, change)
+    }
+
+    /// Puts into `ranges`, which are empty, all that has no extent item in the group.
+    pub(in crate::space) fn read_free(
+        &mut self,
+        free_space: &OnDisk,
+        ranges: &mut FreeRanges,
+    ) -> Result {
+        free_space.read(&mut self.free_space, ranges)
     }
 
     /// Writes a new group's items.

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reading the block groups and their free space at mount.
+//! Reading the block groups at mount.
 //!
-//! All of it is read before anything can change: one pass over the free space tree, or over the extent tree where
-//! there is none. Loading a group later, while it is in use, is what double allocations were made of elsewhere.
+//! Where they are free is read later, group by group, by `unread`. Only where nothing but the extent tree tells it, that is
+//! read here, all of it and before anything can change.
 
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
-use super::make::{class_of, exclude_superblocks, fill, new_body};
+use super::make::{class_of, leave_unread, new_body, use_ranges};
 use super::zones::join_write_order;
 use crate::btree::Tree;
-use crate::disk::{BlockGroupItem, Bug, Flaw, Key, Kind, Logical, Place, ZoneOffset};
+use crate::disk::{BlockGroupItem, Flaw, Key, Kind, Logical, Place, ZoneOffset};
 use crate::map::OrdMap;
-use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
+use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
-use crate::space::free::tree::{FreeSpaceItem, FreeSpaceTree};
+use crate::space::free::ranges::FreeRanges;
 use crate::space::Class;
 use crate::volume::Chunk;
 use core::ops::ControlFlow;
@@ -27,9 +27,8 @@ struct Loading {
     class: Class,
     used: u64,
     body: Body,
-    free_space: GroupOnDisk,
-    /// Behind the extents seen so far.
-    seen_to: u64,
+    /// What is free, where the extent tree has to tell it: up to what was seen so far.
+    derived: Option<(FreeRanges, u64)>,
 }
 
 impl Loading {
@@ -59,12 +58,12 @@ pub(in crate::space) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Reads all block groups and, for a volume that may be written, their free space.
+    /// Reads all block groups.
     pub(in crate::space) fn load(&self) -> Result {
         let mut loadings = self.read_groups()?;
         if self.writable {
             match self.free_space {
-                OnDisk::Tree(tree) => read_free_space(&mut loadings, tree)?,
+                OnDisk::Tree(_) => {}
                 OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
             }
         }
@@ -116,12 +115,19 @@ impl Loader<'_> {
             false => None,
         };
         let body = new_body(self.groups, &chunk, zones, class, used)?;
+        let derived = match (self.free_space, &body.free_space) {
+            (OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
+                let sector_size = self.groups.sector_size;
+                let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
+                Some((ranges, start))
+            }
+            _ => None,
+        };
         Ok(Loading {
             class,
             used,
             body,
-            free_space: GroupOnDisk::Nowhere,
-            seen_to: start,
+            derived,
             chunk,
         })
     }
@@ -129,62 +135,41 @@ impl Loader<'_> {
     /// Checks what was read of a group and makes it known.
     #[inline(never)]
     fn finish(&self, loading: Loading) -> Result {
-        let (start, len) = (loading.start(), loading.chunk.len);
-        if self.writable {
-            self.check_free_space(&loading)?;
-        }
         let Loading {
             chunk,
             class,
             used,
             mut body,
-            free_space,
-            ..
+            derived,
         } = loading;
-        if self.writable {
-            exclude_superblocks(&self.groups.volume, &chunk, &mut body)?;
-        } else {
-            body.allocation = Allocation::Closed;
-            body.tally.read_only = len.saturating_sub(used);
+        let (start, len) = (chunk.logical.get(), chunk.len);
+        let unused = len.saturating_sub(used);
+        match (derived, &body.free_space) {
+            _ if !self.writable => {
+                body.allocation = Allocation::Closed;
+                body.tally.read_only = unused;
+            }
+            (Some((ranges, _)), _) if ranges.free() != unused => {
+                let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
+                return Err(broken(start, flaw));
+            }
+            (Some((ranges, _)), _) => use_ranges(&self.groups.volume, &chunk, &mut body, ranges)?,
+            (None, FreeSpace::Unread(_)) if used > len => {
+                let flaw = Flaw::new("more is used than the block group holds", used, len);
+                return Err(broken(start, flaw));
+            }
+            (None, FreeSpace::Unread(_)) => leave_unread(&self.groups.volume, &chunk, &mut body)?,
+            (None, _) => {}
         }
+        let free_space = self
+            .free_space
+            .group((start, start.saturating_add(len)), None);
         let items = Items::new(start, len, chunk.flags, used, free_space);
         let space_info = self.groups.info(class).clone();
         let group = Group::new(chunk, class, space_info, body, items)?;
         let group = Arc::new(group, GFP_KERNEL)?;
         join_write_order(&self.groups.write_order, &group)?;
         self.groups.add(&group)
-    }
-
-    /// Checks that a group's free space is on the disk, if it is for others, and that it adds up.
-    fn check_free_space(&self, loading: &Loading) -> Result {
-        let start = loading.start();
-        let recorded = match (self.free_space, &loading.free_space) {
-            (OnDisk::Tree(_), GroupOnDisk::Nowhere) => {
-                let flaw = Flaw::missing("block group is not in the free space tree");
-                return Err(broken(start, flaw));
-            }
-            (_, GroupOnDisk::Tree(recorded, _)) => Some(recorded.extent_count),
-            (OnDisk::Nowhere, GroupOnDisk::Nowhere) => None,
-        };
-        let FreeSpace::Anywhere(ranges) = &loading.body.free_space else {
-            return Ok(());
-        };
-        let unused = loading.chunk.len.saturating_sub(loading.used);
-        if ranges.free() != unused {
-            let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
-            return Err(broken(start, flaw));
-        }
-        let count = ranges.iter().fold(0u64, |count, _| count.saturating_add(1));
-        match recorded
-            .map(u64::from)
-            .filter(|&recorded| recorded != count)
-        {
-            Some(recorded) => {
-                let flaw = Flaw::new("free ranges are counted wrongly", recorded, count);
-                Err(broken(start, flaw))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Free space as what the extent tree has no item for.
@@ -194,53 +179,35 @@ impl Loader<'_> {
         self.extents.scan(Key::MIN..=Key::MAX, |key, _| {
             if let Some((start, end)) = extent(key, node_size) {
                 let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
-                let loading =
-                    loading.filter(|loading| start >= loading.seen_to && end <= loading.end());
-                let loading = loading.ok_or_else(|| {
+                let stray = || {
                     let flaw = Flaw::missing("extent overlaps another, or lies in no block group");
                     flaw.at(Place::Extent(Logical::new(start))).report()
-                })?;
-                if loading.seen_to < start {
-                    fill(&mut loading.body, loading.seen_to, start)?;
+                };
+                let loading = loading.filter(|loading| end <= loading.end());
+                let derived = loading.map(|loading| loading.derived.as_mut());
+                // On sequential zones the write pointer tells it.
+                if let Some((ranges, seen_to)) = derived.ok_or_else(stray)? {
+                    if start < *seen_to {
+                        return Err(stray());
+                    }
+                    if *seen_to < start {
+                        ranges.insert(*seen_to, start)?;
+                    }
+                    *seen_to = end;
                 }
-                loading.seen_to = end;
             }
             Ok(ControlFlow::Continue(()))
         })?;
         for (_, loading) in loadings.iter_mut() {
-            if loading.seen_to < loading.end() {
-                let end = loading.end();
-                fill(&mut loading.body, loading.seen_to, end)?;
+            let end = loading.end();
+            if let Some((ranges, seen_to)) = &mut loading.derived {
+                if *seen_to < end {
+                    ranges.insert(*seen_to, end)?;
+                }
             }
         }
         Ok(())
     }
-}
-
-/// Free space as the free space tree has it.
-#[inline(never)]
-fn read_free_space(loadings: &mut Loadings, tree: &FreeSpaceTree) -> Result {
-    let mut current = None;
-    tree.read(|item| match item {
-        FreeSpaceItem::Group(recorded) => {
-            let loading = loadings
-                .get_mut(&recorded.start)
-                .filter(|loading| loading.end() == recorded.end);
-            let loading = loading.ok_or_else(|| {
-                let flaw = Flaw::missing("free space tree has a block group that has no item");
-                broken(recorded.start, flaw)
-            })?;
-            loading.free_space = GroupOnDisk::tree(recorded);
-            current = Some(recorded.start);
-            Ok(())
-        }
-        FreeSpaceItem::Free(start, end) => {
-            let loading = current
-                .and_then(|current| loadings.get_mut(&current))
-                .ok_or_else(|| Bug::new("free range was read before its group").report())?;
-            fill(&mut loading.body, start, end)
-        }
-    })
 }
 
 /// The range of an extent item, by its key.

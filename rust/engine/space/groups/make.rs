@@ -6,9 +6,11 @@ use super::group::{Allocation, Body, Group};
 use super::items::Items;
 use crate::disk::{BlockGroupFlags, Flaw, Logical, Place, ZoneOffset};
 use crate::space::free::abandoned::Abandoned;
+use crate::space::free::changes::Changes;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::{Appending, FreeSpace};
 use crate::space::free::ranges::{round_down, FreeRanges};
+use crate::space::free::tree::Recorded;
 use crate::space::reserve::{Offered, Tally};
 use crate::space::write_order::Ending;
 use crate::space::Class;
@@ -33,14 +35,17 @@ pub(in crate::space) fn new_group(
         .volume
         .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(0)))?;
     let mut body = new_body(groups, &chunk, Some(zones), class, 0)?;
-    fill(&mut body, first, end)?;
-    exclude_superblocks(&groups.volume, &chunk, &mut body)?;
+    if let FreeSpace::Unread(_) = body.free_space {
+        let mut ranges = FreeRanges::new(first, chunk.len, groups.sector_size, GFP_NOFAIL)?;
+        ranges.insert(first, end)?;
+        use_ranges(&groups.volume, &chunk, &mut body, ranges)?;
+    }
     let items = Items::new(
         first,
         chunk.len,
         chunk.flags,
         0,
-        on_disk.new_group(first, end),
+        on_disk.group((first, end), Some(Recorded::all_free(first, end))),
     );
     let info = groups.info(class).clone();
     let group = Group::new(chunk, class, info, body, items)?;
@@ -76,9 +81,7 @@ pub(in crate::space) fn new_body(
         ..Tally::default()
     };
     let Some(zones) = zones.filter(|zones| zones.sequential) else {
-        let (start, sector_size) = (chunk.logical.get(), groups.sector_size);
-        let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_NOFAIL)?;
-        let free_space = FreeSpace::Anywhere(ranges);
+        let free_space = FreeSpace::Unread(Changes::new());
         return Ok(Body {
             tally,
             free_space,
@@ -88,6 +91,7 @@ pub(in crate::space) fn new_body(
             unwritten: 0,
             ending: Ending::Full,
             in_use_when_tried: u64::MAX,
+            superblocks: 0,
             offered: Offered::default(),
         });
     };
@@ -121,30 +125,50 @@ pub(in crate::space) fn new_body(
         unwritten: 0,
         ending,
         in_use_when_tried: u64::MAX,
+        superblocks: 0,
         offered: Offered::default(),
     })
 }
 
-/// Makes a range of a group free, where that is not told by a write pointer.
-pub(in crate::space) fn fill(body: &mut Body, start: u64, end: u64) -> Result {
-    match &mut body.free_space {
-        FreeSpace::Anywhere(ranges) => ranges.insert(start, end),
-        FreeSpace::Append(_) => Ok(()),
-    }
-}
-
-/// Keeps the allocator away from superblock copies. Before the group is counted.
-pub(in crate::space) fn exclude_superblocks(
+/// Begins to use the free ranges of a group, all but superblock copies, which are kept from the allocator. Before the
+/// group is counted.
+pub(in crate::space) fn use_ranges(
     volume: &Volume,
     chunk: &Chunk,
     body: &mut Body,
+    mut ranges: FreeRanges,
 ) -> Result {
-    let FreeSpace::Anywhere(ranges) = &mut body.free_space else {
-        return Ok(());
-    };
+    body.superblocks = exclude_superblocks(volume, chunk, &mut ranges)?;
+    body.tally.read_only = body.superblocks;
+    body.free_space = FreeSpace::Anywhere(ranges);
+    Ok(())
+}
+
+/// Takes superblock copies out of free ranges; how many bytes that were.
+pub(in crate::space) fn exclude_superblocks(
+    volume: &Volume,
+    chunk: &Chunk,
+    ranges: &mut FreeRanges,
+) -> Result<u64> {
+    let mut excluded = 0u64;
     for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
-        let excluded = ranges.exclude(start.get(), start.saturating_add(len).get())?;
-        body.tally.read_only = body.tally.read_only.saturating_add(excluded);
+        let of_this = ranges.exclude(start.get(), start.saturating_add(len).get())?;
+        excluded = excluded.saturating_add(of_this);
     }
+    Ok(excluded)
+}
+
+/// Leaves for later to read where the unused bytes of a group are free. What superblock copies take of them is a guess.
+pub(in crate::space) fn leave_unread(volume: &Volume, chunk: &Chunk, body: &mut Body) -> Result {
+    let unused = body.tally.free();
+    let end = chunk.logical.saturating_add(chunk.len).get();
+    for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
+        let until = start.saturating_add(len).get().min(end);
+        let copy = until.saturating_sub(start.get());
+        body.superblocks = body.superblocks.saturating_add(copy);
+    }
+    body.superblocks = body.superblocks.min(unused);
+    body.tally.read_only = body.superblocks;
+    body.tally.unread = unused.saturating_sub(body.superblocks);
     Ok(())
 }

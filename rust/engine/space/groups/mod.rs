@@ -9,12 +9,13 @@
 //! | `group`        | one block group: its bytes by state, and where they are free                  |
 //! | `growth`       | what chunks could still be added, and when one should be                      |
 //! | `items`        | what the trees have of a group, what they lack                                |
-//! | `load`         | reading all groups at mount                                                   |
+//! | `load`         | reading the groups at mount                                                   |
 //! | `make`         | the state that a group begins with                                            |
 //! | `removal`      | an empty group on its way out                                                 |
 //! | `reset`        | emptying the zones of groups in which nothing is left                         |
 //! | `set`          | the set of block groups, by address and by class                              |
 //! | `sparse`       | full groups on sequential zones of which little is in use                     |
+//! | `unread`       | reading where groups are free, when it is needed                              |
 //! | `writeout`     | telling the trees what changed in groups                                      |
 //! | `zones`        | what the write order asks of groups and of the volume                         |
 
@@ -30,5 +31,6 @@ pub(in crate::space) mod removal;
 mod reset;
 pub(in crate::space) mod set;
 pub(in crate::space) mod sparse;
+pub(in crate::space) mod unread;
 pub(in crate::space) mod writeout;
 mod zones;

@@ -24,7 +24,7 @@ pub(in crate::space) struct Writeout {
     groups: Arc<BlockGroups>,
     /// Where the BLOCK_GROUP_ITEMs are.
     tree: Arc<Tree>,
-    free_space: OnDisk,
+    free_space: Arc<OnDisk>,
     dirty: Mutex<DirtyGroups>,
 }
 
@@ -32,7 +32,7 @@ impl Writeout {
     pub(in crate::space) fn new(
         groups: Arc<BlockGroups>,
         tree: Arc<Tree>,
-        free_space: OnDisk,
+        free_space: Arc<OnDisk>,
     ) -> Result<Self> {
         Ok(Self {
             groups,
@@ -42,16 +42,20 @@ impl Writeout {
         })
     }
 
-    /// Notes that the extent item for a range of a group came or went.
+    /// Notes that the extent item for a range of a group came or went, and counts it. Both at once for who reads where the
+    /// group is free.
     pub(in crate::space) fn note(
         &self,
         group: &Group,
-        start: Logical,
-        len: u64,
+        (start, len): (Logical, u64),
         change: Change,
+        count: impl FnOnce() -> Result,
     ) -> Result {
         let (start, end) = (start.get(), start.saturating_add(len).get());
-        group.items.lock().note(start, end, change)?;
+        let mut items = group.items.lock();
+        count()?;
+        items.note(start, end, change)?;
+        drop(items);
         self.dirty.lock().dirty(group.start().get())
     }
 

@@ -11,6 +11,8 @@ pub(in crate::space) enum Offer {
     Ready,
     /// The zones must be activated first.
     Asleep,
+    /// It must be read first where it is.
+    Unread,
 }
 
 /// What a group offers.
@@ -20,6 +22,8 @@ pub(in crate::space) struct Offered {
     pub(in crate::space) ready: u64,
     /// The longest piece in zones that must be activated first.
     pub(in crate::space) asleep: u64,
+    /// What is free in a group of which was not read yet where.
+    pub(in crate::space) unread: u64,
     /// Whether nothing is in the group.
     pub(in crate::space) unused: bool,
 }
@@ -30,6 +34,7 @@ pub(in crate::space) struct GroupIndex {
     starts: KVVec<u64>,
     ready: Maxima,
     asleep: Maxima,
+    unread: Maxima,
     unused: OrdMap<u64, ()>,
 }
 
@@ -39,6 +44,7 @@ impl GroupIndex {
             starts: KVVec::new(),
             ready: Maxima::new(),
             asleep: Maxima::new(),
+            unread: Maxima::new(),
             unused: OrdMap::new(),
         }
     }
@@ -50,6 +56,7 @@ impl GroupIndex {
         };
         self.ready.insert(slot, self.starts.len())?;
         self.asleep.insert(slot, self.starts.len())?;
+        self.unread.insert(slot, self.starts.len())?;
         insert_in_order(&mut self.starts, start)
     }
 
@@ -61,6 +68,7 @@ impl GroupIndex {
         let _ = self.starts.remove(slot);
         self.ready.remove(slot);
         self.asleep.remove(slot);
+        self.unread.remove(slot);
         self.unused.remove(&start);
     }
 
@@ -71,6 +79,7 @@ impl GroupIndex {
         };
         self.ready.set(slot, offered.ready);
         self.asleep.set(slot, offered.asleep);
+        self.unread.set(slot, offered.unread);
         match offered.unused {
             true => drop(self.unused.insert(start, ())?),
             false => drop(self.unused.remove(&start)),
@@ -88,6 +97,12 @@ impl GroupIndex {
     /// The longest piece that any group offers.
     pub(in crate::space) fn longest(&self, offer: Offer) -> u64 {
         self.of(offer).highest()
+    }
+
+    /// The first of the groups that offer most.
+    pub(in crate::space) fn best(&self, offer: Offer) -> Option<u64> {
+        let most = self.longest(offer);
+        (most > 0).then(|| self.offering(offer, 0, most))?
     }
 
     /// The first group at or behind `from` in which there is nothing.
@@ -121,6 +136,7 @@ impl GroupIndex {
         match offer {
             Offer::Ready => &self.ready,
             Offer::Asleep => &self.asleep,
+            Offer::Unread => &self.unread,
         }
     }
 }

@@ -24,9 +24,7 @@ pub use demand::{Shortage, Urgency};
 pub use reservation::Reservation;
 
 pub(in crate::space) use class::PerClass;
-#[cfg(test)]
-pub(in crate::space) use index::GroupIndex;
-pub(in crate::space) use index::{Offer, Offered};
+pub(in crate::space) use index::{GroupIndex, Offer, Offered};
 pub(in crate::space) use space_info::SpaceInfo;
 pub(in crate::space) use tally::{ByteState, Tally};
 pub(in crate::space) use totals::{Growth, Totals};

@@ -70,6 +70,19 @@ impl SpaceInfo {
         Ok(true)
     }
 
+    /// Free bytes cannot be allocated for now, unless they were promised; whether that is so.
+    pub(in crate::space) fn set_aside(&self, bytes: u64) -> Result<bool> {
+        let mut totals = self.totals.lock();
+        if !totals.can_lose(bytes) {
+            return Ok(false);
+        }
+        totals
+            .tally
+            .shift(bytes, ByteState::Free, ByteState::Unread)
+            .map_err(differs)?;
+        Ok(true)
+    }
+
     /// Whether a reservation was refused since the last commit.
     pub(in crate::space) fn is_pressed(&self) -> bool {
         self.totals.lock().pressed

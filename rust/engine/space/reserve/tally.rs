@@ -8,6 +8,8 @@ use crate::disk::Flaw;
 pub(in crate::space) enum ByteState {
     /// The byte can be allocated.
     Free,
+    /// The byte is free, in a group of which was not read yet where.
+    Unread,
     /// The byte was allocated and has no extent item yet.
     Reserved,
     /// The byte has an extent item.
@@ -25,6 +27,7 @@ impl ByteState {
     const fn runs_short(self) -> &'static str {
         match self {
             Self::Free => "more bytes are taken than are free",
+            Self::Unread => "more bytes are read to be free than are unread",
             Self::Reserved => "more bytes leave the reserved than are reserved",
             Self::Used => "more bytes are freed than are used",
             Self::Pinned => "more bytes are unpinned than are pinned",
@@ -38,6 +41,7 @@ impl ByteState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::space) struct Tally {
     pub(in crate::space) total: u64,
+    pub(in crate::space) unread: u64,
     pub(in crate::space) reserved: u64,
     pub(in crate::space) used: u64,
     pub(in crate::space) pinned: u64,
@@ -49,6 +53,7 @@ impl Tally {
     /// Bytes that can be allocated.
     pub(in crate::space) fn free(&self) -> u64 {
         let taken = [
+            self.unread,
             self.reserved,
             self.used,
             self.pinned,
@@ -58,6 +63,11 @@ impl Tally {
         taken
             .iter()
             .fold(self.total, |left, &bytes| left.saturating_sub(bytes))
+    }
+
+    /// Bytes that belong to nothing, whether it is known where they are or not.
+    pub(in crate::space) fn free_in_all(&self) -> u64 {
+        self.free().saturating_add(self.unread)
     }
 
     /// Moves bytes from one state to another. The tally is wrong, and stays as it is, if there are not as many.
@@ -94,6 +104,7 @@ impl Tally {
 
     fn combine(&mut self, other: &Tally, with: impl Fn(u64, u64) -> u64) {
         self.total = with(self.total, other.total);
+        self.unread = with(self.unread, other.unread);
         self.reserved = with(self.reserved, other.reserved);
         self.used = with(self.used, other.used);
         self.pinned = with(self.pinned, other.pinned);
@@ -104,6 +115,7 @@ impl Tally {
     fn of(&self, state: ByteState) -> u64 {
         match state {
             ByteState::Free => self.free(),
+            ByteState::Unread => self.unread,
             ByteState::Reserved => self.reserved,
             ByteState::Used => self.used,
             ByteState::Pinned => self.pinned,
@@ -115,6 +127,7 @@ impl Tally {
     fn set(&mut self, state: ByteState, bytes: u64) {
         match state {
             ByteState::Free => {}
+            ByteState::Unread => self.unread = bytes,
             ByteState::Reserved => self.reserved = bytes,
             ByteState::Used => self.used = bytes,
             ByteState::Pinned => self.pinned = bytes,

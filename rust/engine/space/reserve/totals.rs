@@ -97,6 +97,9 @@ impl Totals {
     }
 
     pub(super) fn shortage(&self, class: Class, bytes: u64) -> Shortage {
+        if self.tally.unread > 0 {
+            return Shortage::Unread(class);
+        }
         if self.growth.next_chunk > 0 {
             return Shortage::NeedChunk(class);
         }
@@ -118,8 +121,11 @@ impl Totals {
     /// Whether the class does without a group with this tally.
     pub(in crate::space) fn can_spare(&self, group: &Tally) -> bool {
         let left = self.tally.free().saturating_sub(group.free());
+        let left_in_all = left
+            .saturating_add(self.tally.unread)
+            .saturating_sub(group.unread);
         let total = self.tally.total.saturating_sub(group.total);
-        left >= self.promised && left >= (total / 8).min(group.total)
+        left >= self.promised && left_in_all >= (total / 8).min(group.total)
     }
 
     /// Whether `bytes` of what is free were promised to nobody.

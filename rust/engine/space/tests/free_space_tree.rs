@@ -4,7 +4,7 @@ use super::runs;
 use super::trees::{free_space_tree, items, Txn};
 use crate::disk::{FreeSpaceForm, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
-use crate::space::free::tree::{read, FreeSpaceItem, FreeSpaceTree, Recorded};
+use crate::space::free::tree::{FreeSpaceTree, Recorded};
 use latch::prelude::*;
 use random::Random;
 use std::vec;
@@ -71,27 +71,25 @@ impl Group {
     /// The tree has what the model has, in the form it names, counted right; and the neighbours are as they were.
     fn agree(&self) {
         let expected = runs(&self.free, START, SECTOR);
-        let mut found: vec::Vec<(u64, u64)> = vec::Vec::new();
-        let mut group = None;
-        read(self.tree.tree(), SECTOR, |item| {
-            match item {
-                FreeSpaceItem::Group(recorded) => group = Some(recorded),
-                FreeSpaceItem::Free(start, end) if group.unwrap().start == START => {
-                    match found.last_mut() {
-                        Some(last) if last.1 == start => last.1 = end,
-                        _ => found.push((start, end)),
-                    }
+        let read = |span: (u64, u64)| {
+            let mut found: vec::Vec<(u64, u64)> = vec::Vec::new();
+            let mut known = None;
+            let recorded = *self.tree.recorded(span, &mut known).unwrap();
+            let read = self.tree.read(&recorded, &mut |start, end| {
+                match found.last_mut() {
+                    Some(last) if last.1 == start => last.1 = end,
+                    _ => found.push((start, end)),
                 }
-                FreeSpaceItem::Free(start, end) => {
-                    assert_eq!((start, end), (group.unwrap().start, group.unwrap().end));
-                }
-            }
-            if group.unwrap().start == START {
-                assert_eq!(group.unwrap(), self.recorded);
-            }
-            Ok(())
-        })
-        .unwrap();
+                Ok(())
+            });
+            read.unwrap();
+            (recorded, found)
+        };
+        for span in [(START - (1 << 20), START), (END, END + (1 << 20))] {
+            assert_eq!(read(span).1, [span]);
+        }
+        let (recorded, found) = read((START, END));
+        assert_eq!(recorded, self.recorded);
         assert_eq!(found, expected);
         assert_eq!(self.recorded.extent_count as usize, expected.len());
         self.forms();

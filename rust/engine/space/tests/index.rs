@@ -19,6 +19,7 @@ fn agree(random: &mut Random, index: &GroupIndex, model: &BTreeMap<u64, Offered>
             (|offered| offered.ready) as fn(&Offered) -> u64,
         ),
         (Offer::Asleep, |offered| offered.asleep),
+        (Offer::Unread, |offered| offered.unread),
     ] {
         assert_eq!(
             index.offering(offer, from, least),
@@ -58,6 +59,7 @@ fn the_index_finds_what_a_look_at_all_groups_finds() {
                     let offered = Offered {
                         ready: random.below(40),
                         asleep: random.below(40),
+                        unread: random.below(40),
                         unused: random.one_in(4),
                     };
                     index.set(start, offered).unwrap();

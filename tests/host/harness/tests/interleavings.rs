@@ -3,8 +3,10 @@
 //! is who joins which transaction, who leads a commit, and what is written ahead, in the background and by whom.
 
 use engine::btree::{Store, WriteMode};
-use engine::disk::Logical;
+use engine::disk::{Key, Logical, ObjectId};
 use engine::fs::Inode;
+use engine::space::Class;
+use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::mount::{Access, Mounted, DIRECTORY, FILE};
@@ -12,6 +14,7 @@ use harness::tools;
 use kernel::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{thread, Config, Runner};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MIB: u64 = 1 << 20;
 /// The tasks that change files.
@@ -105,7 +108,87 @@ fn once(image: &Image) {
     }
 }
 
+/// Frees an extent and commits, while where groups are free is forgotten and read, and others allocate: what was freed is
+/// not allocated before the commit that freed it, and comes back once.
+fn forget_and_read(image: &Image) {
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let reservation = mounted.txns.reserve_data(MIB).unwrap();
+    let freed = space.allocate_data(&reservation, MIB, MIB).unwrap();
+    let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    space.note_allocated(&handle, freed.logical, MIB).unwrap();
+    tree.rewrite(&handle, &Key::MIN).unwrap();
+    handle.commit().unwrap();
+    drop(reservation);
+    let before = space.statistics().data;
+    let committing = std::sync::Arc::new(AtomicBool::new(false));
+    let mounted = std::sync::Arc::new(mounted);
+    let free = {
+        let (mounted, committing) = (mounted.clone(), committing.clone());
+        thread::spawn(move || {
+            let space = mounted.txns.space();
+            let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+            let half = freed.logical.saturating_add(MIB / 2);
+            space.note_freed(&handle, freed.logical, MIB / 2).unwrap();
+            space.note_freed(&handle, half, MIB / 2).unwrap();
+            tree.rewrite(&handle, &Key::MIN).unwrap();
+            committing.store(true, Ordering::SeqCst);
+            handle.commit().unwrap();
+        })
+    };
+    let read = {
+        let mounted = mounted.clone();
+        thread::spawn(move || {
+            for _ in 0..3 {
+                mounted.txns.space().forget(4);
+                mounted.txns.space().read_next(Class::Data).unwrap();
+            }
+        })
+    };
+    let allocate = {
+        let (mounted, committing) = (mounted.clone(), committing.clone());
+        thread::spawn(move || {
+            let space = mounted.txns.space();
+            let mut extents = Vec::new();
+            for _ in 0..2 {
+                let reservation = mounted.txns.reserve_data(MIB).unwrap();
+                let extent = space.allocate_data(&reservation, MIB, MIB).unwrap();
+                let early = !committing.load(Ordering::SeqCst);
+                assert!(!early || extent.logical != freed.logical);
+                let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+                space.note_allocated(&handle, extent.logical, MIB).unwrap();
+                extents.push((extent.logical.get(), extent.logical.get() + MIB));
+            }
+            extents
+        })
+    };
+    free.join().unwrap();
+    read.join().unwrap();
+    let mut taken = allocate.join().unwrap();
+    assert_eq!(latch::lockdep::held(), 0);
+    taken.sort_unstable();
+    taken.dedup();
+    assert_eq!(taken.len(), 2, "nothing is allocated twice");
+    space.audit().unwrap();
+    let mut found = 0;
+    space.each_free(|start, len| {
+        let (start, end) = (start.get(), start.get() + len);
+        assert!(taken.iter().all(|&(from, to)| end <= from || to <= start));
+        found += len;
+    });
+    space.audit().unwrap();
+    let after = space.statistics().data;
+    assert_eq!(after.read_only, before.read_only, "all of it could be read");
+    assert_eq!((after.used, after.pinned), (before.used + MIB, 0));
+    assert!(found > 0);
+}
+
 fn search(image: Image) {
+    search_in(image, once);
+}
+
+fn search_in(image: Image, once: fn(&Image)) {
     let mut config = Config::new();
     // The engine's own stack fits into the kernel's; this build's frames are larger.
     config.stack_size = 2 << 20;
@@ -115,6 +198,11 @@ fn search(image: Image) {
     };
     run(Box::new(RandomScheduler::new(TRIES)), image.clone());
     run(Box::new(PctScheduler::new(3, TRIES)), image);
+}
+
+#[test]
+fn where_groups_are_free_is_read_while_it_changes() {
+    search_in(tools::mkfs(256 * MIB, &[]), forget_and_read);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use engine::disk::raw::RawBlockGroup;
 use engine::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId};
-use engine::space::{BlockClass, Class, Space, Statistics, Urgency};
+use engine::space::{BlockClass, Class, Shortage, Space, Statistics, Urgency};
+use engine::txn::{Handle, Units};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Generator, Model, Op, Profile};
@@ -228,6 +229,16 @@ fn histories_on_zones_keep_the_books() {
 }
 
 fn play(mounted: Mounted, seed: u64, steps: usize) -> Mounted {
+    play_with(mounted, seed, steps, |_, _| {})
+}
+
+/// Plays a history; after each step `and_then` has its turn.
+fn play_with(
+    mounted: Mounted,
+    seed: u64,
+    steps: usize,
+    mut and_then: impl FnMut(usize, &Mounted),
+) -> Mounted {
     let zoned = mounted.volume.has_sequential_zones();
     let mut driver = Driver::start(mounted).unwrap();
     let mut model = Model::default();
@@ -244,8 +255,152 @@ fn play(mounted: Mounted, seed: u64, steps: usize) -> Mounted {
                 .unwrap_or_else(|error| panic!("{step}: {op:?}: {error:?}"));
         }
         driver.mounted().txns.space().audit().unwrap();
+        and_then(step, driver.mounted());
     }
     driver.finish()
+}
+
+/// Where groups are free is forgotten and read again at any time: between allocations and writes, between what a
+/// transaction frees and its commit. The image and the books agree all the same.
+#[test]
+fn what_is_forgotten_is_read_again() {
+    for (seed, options) in (20..).zip(FORMATS) {
+        let image = tools::mkfs(512 * MIB, options);
+        let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+        let mut random = Random::new(seed);
+        let mounted = play_with(mounted, seed, 1200, |_, mounted| {
+            let space = mounted.txns.space();
+            match random.below(4) {
+                0 => space.forget(3),
+                1 => drop(space.read_next(Class::Data).unwrap()),
+                2 if random.one_in(4) => mounted.txns.commit().unwrap(),
+                _ => {}
+            }
+            space.audit().unwrap();
+        });
+        let space = mounted.txns.space().clone();
+        let images = mounted.unmount().unwrap();
+        let truth = truth(&images[0]);
+        agree(&space.statistics(), &truth);
+        tools::check(&images[0]).unwrap();
+        assert_eq!(free(&space), without_superblocks(&truth), "{options:?}");
+    }
+}
+
+/// A mount does not read where groups are free. Who writes first has one group read of what he needs, not all.
+#[test]
+fn free_space_is_read_when_it_is_needed() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let mut promised = Vec::new();
+    for _ in 0..5 {
+        promised.push(mounted.txns.reserve_data(48 * MIB).unwrap());
+    }
+    let space = mounted.txns.space().clone();
+    let held: Vec<_> = promised
+        .iter()
+        .map(|reservation| space.allocate_data(reservation, MIB, MIB).unwrap())
+        .collect();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    for extent in &held {
+        space.note_allocated(&handle, extent.logical, MIB).unwrap();
+    }
+    drop((handle, promised));
+    let images = mounted.unmount().unwrap();
+
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let before = space.statistics();
+    assert!(
+        before.available > 200 * MIB,
+        "it counts as free all the same"
+    );
+    let ask = || space.reserve(Class::Data, MIB, Urgency::Ordinary).err();
+    assert_eq!(ask(), Some(Shortage::Unread(Class::Data)));
+    // One group holds so much, all of them hold all.
+    drop(mounted.txns.reserve_data(MIB).unwrap());
+    assert_eq!(ask(), None);
+    let all = space.reserve(Class::Data, before.available, Urgency::Ordinary);
+    assert_eq!(all.err(), Some(Shortage::Unread(Class::Data)));
+    assert!(mounted.txns.reserve_data(200 * MIB).is_ok());
+    assert_eq!(space.statistics().available, before.available);
+    space.audit().unwrap();
+}
+
+/// What was freed in a group of which it was not read where it is free, and read before the commit, is not allocated
+/// before the commit is durable; afterwards it is.
+#[test]
+fn what_was_freed_unread_waits_for_the_commit() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let reservation = mounted.txns.reserve_data(8 * MIB).unwrap();
+    let extent = space.allocate_data(&reservation, 4 * MIB, 4 * MIB).unwrap();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    space
+        .note_allocated(&handle, extent.logical, extent.len)
+        .unwrap();
+    drop((handle, reservation));
+    mounted.txns.commit().unwrap();
+    // What a transaction freed comes back with its commit, and there is none for a transaction that changed no tree.
+    let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
+    let commit = |handle: Handle| {
+        tree.rewrite(&handle, &Key::MIN).unwrap();
+        handle.commit().unwrap();
+    };
+    let is_free = |space: &Space, at: Logical| {
+        let at = at.get();
+        free(space)
+            .iter()
+            .any(|&(start, end)| start <= at && at < end)
+    };
+    assert!(!is_free(&space, extent.logical));
+
+    space.forget(64);
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let second = extent.logical.saturating_add(MIB);
+    space.note_freed(&handle, extent.logical, MIB).unwrap();
+    space.note_freed(&handle, second, MIB).unwrap();
+    space.audit().unwrap();
+    assert!(!is_free(&space, extent.logical), "it waits for the commit");
+    assert!(!is_free(&space, second));
+    space.audit().unwrap();
+    commit(handle);
+    space.audit().unwrap();
+    assert!(is_free(&space, extent.logical) && is_free(&space, second));
+
+    // And when it is read only after the commit.
+    space.forget(64);
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let third = second.saturating_add(MIB);
+    space.note_freed(&handle, third, MIB).unwrap();
+    commit(handle);
+    assert!(is_free(&space, third));
+    space.audit().unwrap();
+}
+
+/// A group of which the free space tree tells nothing that makes sense is not allocated from, and counts as full.
+#[test]
+fn a_group_that_contradicts_itself_is_left_alone() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let tree = mounted.txns.tree(ObjectId::FREE_SPACE_TREE).unwrap();
+    let start = {
+        let groups = truth(&mounted.images()[0]).groups;
+        let data =
+            |(_, flags, _): &(u64, BlockGroupFlags, u64)| flags.contains(BlockGroupFlags::DATA);
+        *groups.iter().find(|(_, group)| data(group)).unwrap().0
+    };
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let key = Key::new(start, Kind::FREE_SPACE_INFO, 0);
+    let key = tree.ceiling(&key, |key, _| key).unwrap().unwrap();
+    tree.remove(&handle, &key).unwrap();
+    drop(handle);
+    let before = space.statistics();
+    assert!(space.read_next(Class::Data).unwrap());
+    assert!(!space.read_next(Class::Data).unwrap());
+    space.audit().unwrap();
+    let after = space.statistics().data;
+    assert_eq!(after.read_only, after.total - after.used);
+    assert!(space.statistics().available < before.available);
 }
 
 /// All of a small volume's data space is promised, allocated in pieces, and comes back.

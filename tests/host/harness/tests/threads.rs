@@ -81,10 +81,11 @@ fn work(driver: Driver, recorder: &Recorder, seed: u64, profile: Profile, steps:
 fn disturb(mounted: &Mounted, stop: &AtomicBool) {
     let mut random = Random::new(1);
     while !stop.load(Ordering::Relaxed) {
-        match random.below(4) {
+        match random.below(5) {
             0 => mounted.txns.commit().expect("commit"),
             1 => mounted.txns.commit_if_older(0).expect("commit"),
             2 => mounted.txns.maintain().expect("maintain"),
+            3 => mounted.txns.space().forget(8),
             _ => mounted.store.shrink(),
         }
         std::thread::sleep(Duration::from_millis(random.below(8)));

@@ -11,7 +11,7 @@
 //! | `bitmaps` | changes one range in the form of bitmaps                    |
 //! | `convert` | from one form to the other                                  |
 //! | `extents` | changes one range in the form of extents                    |
-//! | `read`    | all of it, at mount                                         |
+//! | `read`    | what it says of a group                                     |
 //!
 //! Neighbours: `changes` collects what to tell the tree, `writeout` tells it. The caller holds the group's items lock.
 
@@ -19,8 +19,6 @@ mod bitmaps;
 mod convert;
 mod extents;
 mod read;
-
-pub(in crate::space) use read::{read, FreeSpaceItem};
 
 use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
@@ -102,7 +100,7 @@ impl Recorded {
 
     /// Reports that the tree contradicts what is known of the group.
     #[cold]
-    fn broken(&self, flaw: Flaw) -> Error {
+    pub(in crate::space) fn broken(&self, flaw: Flaw) -> Error {
         flaw.at(Place::BlockGroup(Logical::new(self.start)))
             .report()
     }
@@ -128,11 +126,6 @@ impl FreeSpaceTree {
 
     fn sector_size(&self) -> u64 {
         self.sector_size
-    }
-
-    /// Gives all of the tree to `each`, as [`read()`] does.
-    pub(in crate::space) fn read(&self, each: impl FnMut(FreeSpaceItem) -> Result) -> Result {
-        read(&self.tree, self.sector_size, each)
     }
 
     /// Writes the items of a new group, all of it free.

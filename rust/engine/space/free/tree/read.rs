@@ -1,46 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reading the whole tree at mount.
+//! Reading what the tree says of a group.
 
 use super::bitmaps::Bitmap;
-use super::Recorded;
-use crate::btree::Tree;
+use super::{FreeSpaceTree, Recorded};
 use crate::disk::{Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
-/// What [`read`] meets.
-pub(in crate::space) enum FreeSpaceItem {
-    /// A group begins.
-    Group(Recorded),
-    /// A free range of the last group. Two may touch where bitmaps meet.
-    Free(u64, u64),
-}
+impl FreeSpaceTree {
+    /// What the tree says of the group `[start, end)`, read if it is not known.
+    pub(in crate::space) fn recorded<'a>(
+        &self,
+        (start, end): (u64, u64),
+        known: &'a mut Option<Recorded>,
+    ) -> Result<&'a mut Recorded> {
+        let recorded = match known.take() {
+            Some(recorded) => recorded,
+            None => self.read_info(Recorded::all_free(start, end))?,
+        };
+        Ok(known.insert(recorded))
+    }
 
-/// Gives all of the tree to `each`, group after group, the ranges of a group ascending. One pass over the leaves.
-pub(in crate::space) fn read(
-    tree: &Tree,
-    sector_size: u64,
-    mut each: impl FnMut(FreeSpaceItem) -> Result,
-) -> Result {
-    let mut group: Option<Recorded> = None;
-    tree.scan(Key::MIN..=Key::MAX, |key, bytes| {
-        let stray = |flaw: Flaw| flaw.in_item(tree.id(), &key).report();
-        if key.kind == Kind::FREE_SPACE_INFO {
-            let recorded = info(key, bytes).map_err(stray)?;
-            group = Some(recorded);
-            each(FreeSpaceItem::Group(recorded))?;
-            return Ok(ControlFlow::Continue(()));
+    fn read_info(&self, group: Recorded) -> Result<Recorded> {
+        let key = group.info_key();
+        let info = self.tree().get(&key, FreeSpaceInfo::parse)?;
+        let info = info.ok_or_else(|| {
+            group.broken(Flaw::missing("block group is not in the free space tree"))
+        })?;
+        let info = info.map_err(|flaw| flaw.in_item(self.tree().id(), &key).report())?;
+        Ok(Recorded {
+            form: info.form,
+            extent_count: info.extent_count,
+            ..group
+        })
+    }
+
+    /// Gives the free ranges of a group to `each`, ascending; two may touch where bitmaps meet.
+    pub(in crate::space) fn read(
+        &self,
+        group: &Recorded,
+        each: &mut dyn FnMut(u64, u64) -> Result,
+    ) -> Result {
+        let (first, last) = group.range_keys();
+        let (mut count, mut seen_to) = (0u32, u64::MAX);
+        let mut one = |start: u64, end: u64| {
+            count = count.saturating_add(u32::from(start != seen_to));
+            seen_to = end;
+            each(start, end)
+        };
+        self.tree().scan(first..=last, |key, bytes| {
+            let stray = |flaw: Flaw| flaw.in_item(self.tree().id(), &key).report();
+            match free(group, key, bytes, self.sector_size()).map_err(stray)? {
+                Free::Extent(start, end) => one(start, end)?,
+                Free::Bitmap(bitmap) => bitmap.each_free(bytes, &mut one)?,
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if count != group.extent_count {
+            let (found, expected) = (group.extent_count.into(), count.into());
+            return Err(group.broken(Flaw::new(
+                "free ranges are counted wrongly",
+                found,
+                expected,
+            )));
         }
-        let group =
-            group.ok_or_else(|| stray(Flaw::missing("free space comes before any block group")))?;
-        match free(&group, key, bytes, sector_size).map_err(stray)? {
-            Free::Extent(start, end) => each(FreeSpaceItem::Free(start, end))?,
-            Free::Bitmap(bitmap) => bitmap.each_free(bytes, &mut |start, end| {
-                each(FreeSpaceItem::Free(start, end))
-            })?,
-        }
-        Ok(ControlFlow::Continue(()))
-    })
+        Ok(())
+    }
 }
 
 /// An item with free ranges of a group.
@@ -85,24 +110,4 @@ fn free(group: &Recorded, key: Key, bytes: &[u8], sector_size: u64) -> Result<Fr
             ))
         }
     }
-}
-
-/// What a FREE_SPACE_INFO item says of its group.
-fn info(key: Key, bytes: &[u8]) -> Result<Recorded, Flaw> {
-    let info = FreeSpaceInfo::parse(bytes)?;
-    let start = key.objectid.get();
-    let too_long = || {
-        Flaw::new(
-            "block group goes beyond all addresses",
-            key.offset,
-            u64::MAX,
-        )
-    };
-    let end = start.checked_add(key.offset).ok_or_else(too_long)?;
-    Ok(Recorded {
-        start,
-        end,
-        form: info.form,
-        extent_count: info.extent_count,
-    })
 }

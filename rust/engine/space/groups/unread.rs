@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Groups of which was not read yet where they are free: reading it when it is needed, and forgetting it again.
+//!
+//! Nothing is allocated from such a group, so nobody waits for a group whose reservation was granted: what is promised is
+//! free where it was read. Who finds nothing to be promised reads a group and asks again ([`super::super::Shortage::Unread`]).
+
+use super::block_groups::BlockGroups;
+use super::group::{Allocation, Group};
+use super::items::Items;
+use super::make::exclude_superblocks;
+use crate::disk::{Bug, Flaw, Logical};
+use crate::space::free::changes::{Change, Changes};
+use crate::space::free::on_disk::OnDisk;
+use crate::space::free::policy::FreeSpace;
+use crate::space::free::ranges::FreeRanges;
+use crate::space::reserve::{ByteState, Offer};
+use crate::space::Class;
+use crate::volume::Volume;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// When it is known of groups of so many bytes where they are free, some of it is forgotten: at worst 40 KiB for a GiB.
+const MOST_KNOWN: u64 = 1 << 40;
+/// Groups that are looked at when something is to be forgotten.
+const LOOKS: usize = 16;
+/// The committer's thread reads on until so many bytes of file data can be allocated.
+const AHEAD: u64 = 1 << 30;
+
+/// Reads where groups are free.
+pub(in crate::space) struct Reader {
+    groups: Arc<BlockGroups>,
+    on_disk: Arc<OnDisk>,
+    /// Where to look next for a group to be forgotten.
+    hand: AtomicU64,
+}
+
+impl Reader {
+    pub(in crate::space) fn new(groups: Arc<BlockGroups>, on_disk: Arc<OnDisk>) -> Self {
+        Self {
+            groups,
+            on_disk,
+            hand: AtomicU64::new(0),
+        }
+    }
+
+    /// Reads where the group of a class is free of which most is unread. Whether there is one.
+    pub(in crate::space) fn read_next(&self, class: Class) -> Result<bool> {
+        let best = self.groups.info(class).index().best(Offer::Unread);
+        let Some(group) = best.and_then(|start| self.groups.at(Logical::new(start))) else {
+            return Ok(false);
+        };
+        self.read(&group)?;
+        Ok(true)
+    }
+
+    /// Reads where tree blocks can lie, until there is enough of that or no more.
+    pub(in crate::space) fn read_wanted(&self) -> Result {
+        while let Some(class) = self.groups.read_wanted() {
+            if !self.read_next(class)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads where file data can lie before anybody asks for it, group by group.
+    pub(in crate::space) fn read_ahead(&self) -> Result {
+        let free = self.groups.info(Class::Data).lock().tally.free();
+        if free < AHEAD {
+            self.read_next(Class::Data)?;
+        }
+        Ok(())
+    }
+
+    /// Reads where a group is free, if that is not known. What cannot be read stays unused until the next mount.
+    pub(in crate::space) fn read(&self, group: &Group) -> Result {
+        let _nofs = NofsScope::enter();
+        // Held from before the tree is read until the group is used as it was read: what comes and goes is noted under it.
+        let mut items = group.items.lock();
+        if !group.is_unread() {
+            return Ok(());
+        }
+        let read = self.ranges(group, &mut items);
+        match read.and_then(|ranges| group.know(&self.groups.volume, ranges)) {
+            Ok(()) => {
+                drop(items);
+                let known = self.groups.known.fetch_add(group.len(), Ordering::Relaxed);
+                if known > MOST_KNOWN {
+                    self.forget(LOOKS, group.start());
+                }
+                Ok(())
+            }
+            Err(error) if error == ENOMEM => Err(error),
+            Err(error) => {
+                let start = group.start();
+                pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
+                group.give_up_unread()
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn ranges(&self, group: &Group, items: &mut Items) -> Result<FreeRanges> {
+        let (start, sector_size) = (group.start().get(), self.groups.sector_size);
+        // Transactions do not fail for want of memory. What claims to be so long that it takes megabytes may.
+        let flags = match group.len() <= MOST_KNOWN {
+            true => GFP_NOFAIL,
+            false => GFP_KERNEL,
+        };
+        let mut ranges = FreeRanges::new(start, group.len(), sector_size, flags)?;
+        items.read_free(&self.on_disk, &mut ranges)?;
+        Ok(ranges)
+    }
+
+    /// Forgets where groups of file data are free in which nothing is under way, and which is promised to nobody. Looks at
+    /// `most` groups, and not at the one at `but`.
+    pub(in crate::space) fn forget(&self, most: usize, but: Logical) {
+        if let OnDisk::Nowhere = *self.on_disk {
+            return;
+        }
+        for _ in 0..most {
+            let hand = self.hand.load(Ordering::Relaxed);
+            let next = self.groups.next_in(Class::Data, hand);
+            let after = next.as_ref().map_or(0, |group| group.end());
+            self.hand.store(after, Ordering::Relaxed);
+            let Some(group) = next.filter(|group| group.start() != but) else {
+                continue;
+            };
+            // An error has been logged; the group stays as it is.
+            if group.forget().unwrap_or(false) {
+                self.groups.known.fetch_sub(group.len(), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Group {
+    /// Whether it has to be read where the group is free.
+    pub(in crate::space) fn is_unread(&self) -> bool {
+        let body = self.lock();
+        matches!(body.free_space, FreeSpace::Unread(_)) && body.allocation == Allocation::Open
+    }
+
+    /// It is known from now on where the group is free: in `ranges`, all that has no extent item, but for what is kept.
+    #[inline(never)]
+    fn know(&self, volume: &Volume, mut ranges: FreeRanges) -> Result {
+        let mut body = self.lock();
+        let unused = body.tally.total.saturating_sub(body.tally.used);
+        if ranges.free() != unused {
+            let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
+            return Err(self.broken(flaw));
+        }
+        let superblocks = exclude_superblocks(volume, self.chunk(), &mut ranges)?;
+        if let FreeSpace::Unread(kept) = &body.free_space {
+            for (start, end, change) in kept.iter() {
+                let kept = change == Change::Allocated && ranges.remove(start, end).is_ok();
+                if !kept {
+                    let bug = Bug::new("what is kept from being free is not what is pinned");
+                    return Err(bug.of(start).report());
+                }
+            }
+        }
+        let guessed = core::mem::replace(&mut body.superblocks, superblocks);
+        let (more, fewer) = (
+            superblocks.saturating_sub(guessed),
+            guessed.saturating_sub(superblocks),
+        );
+        self.shift(&mut body, fewer, ByteState::ReadOnly, ByteState::Unread)?;
+        self.shift(&mut body, more, ByteState::Unread, ByteState::ReadOnly)?;
+        let unread = body.tally.unread;
+        if ranges.free() != unread {
+            let flaw = Flaw::new("tally differs from the free ranges", unread, ranges.free());
+            return Err(self.broken(flaw));
+        }
+        body.free_space = FreeSpace::Anywhere(ranges);
+        self.shift(&mut body, unread, ByteState::Unread, ByteState::Free)
+    }
+
+    /// What is free in the group cannot be read.
+    fn give_up_unread(&self) -> Result {
+        let mut body = self.lock();
+        let unread = body.tally.unread;
+        body.superblocks = body.superblocks.saturating_add(unread);
+        self.shift(&mut body, unread, ByteState::Unread, ByteState::ReadOnly)
+    }
+
+    /// Forgets where the group is free, unless something is under way there or it was promised; whether it did.
+    fn forget(&self) -> Result<bool> {
+        let mut body = self.lock();
+        let tally = body.tally;
+        let idle = tally.reserved == 0 && tally.pinned == 0;
+        let FreeSpace::Anywhere(_) = body.free_space else {
+            return Ok(false);
+        };
+        if !idle || body.allocation == Allocation::Closed {
+            return Ok(false);
+        }
+        // Index and class change at once, as ever.
+        let mut index = self.space_info().index();
+        if !self.space_info().set_aside(tally.free())? {
+            return Ok(false);
+        }
+        body.free_space = FreeSpace::Unread(Changes::new());
+        self.turn(&mut body, tally.free(), ByteState::Free, ByteState::Unread)?;
+        self.renew(&mut index, &mut body)?;
+        Ok(true)
+    }
+}
