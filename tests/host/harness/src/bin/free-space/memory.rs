@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How much memory this process has.
+//! How much memory this process has, and how long it was busy.
 
 /// KiB that are in memory.
 pub(crate) fn in_use() -> u64 {
@@ -9,4 +9,13 @@ pub(crate) fn in_use() -> u64 {
     number
         .and_then(|number| number.parse().ok())
         .expect("a size")
+}
+
+/// Nanoseconds for which a processor did this task's work: devices are in memory, and others may use the machine.
+pub(crate) fn busy() -> u128 {
+    let status = std::fs::read_to_string("/proc/self/schedstat").expect("procfs");
+    let number = status.split_whitespace().next();
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a time")
 }

@@ -4,11 +4,10 @@
 use crate::{memory, micros};
 use engine::txn::Units;
 use harness::device::Image;
-use harness::mount::{Access, Mounted};
+use harness::mount::{devices, Access, Mounted};
 use harness::tools;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 const GIB: u64 = 1 << 30;
 /// Free pieces of the fragmented volume.
@@ -29,13 +28,14 @@ fn mount_elsewhere(image: &Image) {
 /// Mounts, and takes the first promises of data and of metadata and the first extent.
 pub(crate) fn mount(path: &Path) {
     let image = Image::load(path).expect("an image");
+    let devices = devices(vec![image]).expect("devices");
     let before = memory::in_use();
-    let begun = Instant::now();
-    let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
-    let time = begun.elapsed().as_nanos();
+    let begun = memory::busy();
+    let mounted = Mounted::mount_on(devices, Access::ReadWrite).expect("a volume");
+    let time = memory::busy() - begun;
     let memory = memory::in_use().saturating_sub(before);
     println!("    mounted in {}, {memory} KiB", micros(time));
-    let begun = Instant::now();
+    let begun = memory::busy();
     let data = mounted.txns.reserve_data(4096).expect("space");
     drop(mounted.txns.start(Units::inserts(1)).expect("a handle"));
     mounted
@@ -43,7 +43,7 @@ pub(crate) fn mount(path: &Path) {
         .space()
         .allocate_data(&data, 4096, 4096)
         .expect("an extent");
-    let time = begun.elapsed().as_nanos();
+    let time = memory::busy() - begun;
     let memory = memory::in_use().saturating_sub(before);
     println!("    first extent after {}, {memory} KiB", micros(time));
 }
