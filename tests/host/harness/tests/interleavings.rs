@@ -140,7 +140,7 @@ fn forget_and_read(image: &Image) {
     let read = {
         let mounted = mounted.clone();
         thread::spawn(move || {
-            for _ in 0..3 {
+            for _ in 0..12 {
                 mounted.txns.space().forget(4);
                 mounted.txns.space().read_next(Class::Data).unwrap();
             }
@@ -185,10 +185,10 @@ fn forget_and_read(image: &Image) {
 }
 
 fn search(image: Image) {
-    search_in(image, once);
+    search_in(image, once, TRIES);
 }
 
-fn search_in(image: Image, once: fn(&Image)) {
+fn search_in(image: Image, once: fn(&Image), tries: usize) {
     let mut config = Config::new();
     // The engine's own stack fits into the kernel's; this build's frames are larger.
     config.stack_size = 2 << 20;
@@ -196,13 +196,14 @@ fn search_in(image: Image, once: fn(&Image)) {
     let run = |scheduler: Box<dyn Scheduler + Send>, image: std::sync::Arc<Image>| {
         Runner::new(scheduler, config.clone()).run(move || once(&image));
     };
-    run(Box::new(RandomScheduler::new(TRIES)), image.clone());
-    run(Box::new(PctScheduler::new(3, TRIES)), image);
+    run(Box::new(RandomScheduler::new(tries)), image.clone());
+    run(Box::new(PctScheduler::new(3, tries)), image);
 }
 
 #[test]
 fn where_groups_are_free_is_read_while_it_changes() {
-    search_in(tools::mkfs(256 * MIB, &[]), forget_and_read);
+    // What can go wrong does so between two locks, and needs many steps there.
+    search_in(tools::mkfs(256 * MIB, &[]), forget_and_read, 150 * TRIES);
 }
 
 #[test]
