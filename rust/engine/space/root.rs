@@ -12,7 +12,7 @@ use super::groups::data_zones::DataZones;
 use super::groups::load::Loader;
 use super::groups::removal::Removal;
 use super::groups::sparse::{Reclaim, Sparse};
-use super::groups::unread::Reader;
+use super::groups::unread::{Asking, Reader};
 use super::groups::writeout::Writeout;
 use super::reserve::ByteState;
 use super::write_order::WriteOrder;
@@ -115,6 +115,11 @@ impl Space {
         })
     }
 
+    /// To be had before [`Self::read_next`] and kept until what was read is promised: nothing is forgotten meanwhile.
+    pub fn asking(&self) -> Asking<'_> {
+        self.reader.asking()
+    }
+
     /// Reads where a group of the class is free, after [`Shortage::Unread`]; whether there was one to be read. Reads a tree:
     /// no tree block lock is held.
     pub fn read_next(&self, class: Class) -> Result<bool> {
@@ -127,7 +132,7 @@ impl Space {
         self.reader.read_wanted()
     }
 
-    /// Reads where some file data can lie, if little of that is known. For the edge's timer.
+    /// Reads where some file data can lie, if little of that is known, and forgets some if too much is. For the edge's timer.
     pub fn read_ahead(&self) -> Result {
         self.reader.read_ahead()
     }
@@ -135,7 +140,7 @@ impl Space {
     /// Forgets where groups of file data are free that nobody needs now, as far as it can be read again: looks at `most`
     /// groups, going on where it ended. Memory only.
     pub fn forget(&self, most: usize) {
-        self.reader.forget(most, Logical::new(u64::MAX));
+        self.reader.forget(most);
     }
 
     /// A reservation of nothing, to merge others into.

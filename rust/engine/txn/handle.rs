@@ -174,7 +174,8 @@ pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
     }
 }
 
-/// Runs `work` with a handle, for which nothing but the memory is asked: `ENOSPC` at once.
+/// Runs `work` with a handle, for which nothing but what is known to be free is asked: `ENOSPC` at once. Where tree blocks
+/// can lie is read before: what may be drawn on the global reserve is not refused, and has to be found.
 pub(super) fn with_handle<R>(
     shared: &Arc<Shared>,
     units: Units,
@@ -182,6 +183,7 @@ pub(super) fn with_handle<R>(
     work: impl FnOnce(&Handle) -> Result<R>,
 ) -> Result<R> {
     let bytes = units.bytes(shared.store.node_size());
+    shared.space.read_wanted()?;
     let reservation = shared
         .space
         .reserve(Class::Metadata, bytes, urgency)

@@ -39,10 +39,11 @@ fn promise(
         // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
         shared.space.read_wanted()?;
     }
-    let mut in_vain = 0u32;
+    let (mut in_vain, mut asking) = (0u32, None);
     loop {
         match shared.space.reserve(class, bytes, urgency) {
             Err(Shortage::Unread(of)) if in_vain < MOST_IN_VAIN => {
+                asking.get_or_insert_with(|| shared.space.asking());
                 // Where there is none any more, another has read it since.
                 if !shared.space.read_next(of)? {
                     in_vain = in_vain.saturating_add(1);

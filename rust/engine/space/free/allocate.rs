@@ -29,13 +29,6 @@ pub struct DataExtent {
 /// transaction then lie next to each other and go out in long writes.
 const CLUSTER: u64 = 1 << 20;
 
-/// Whether a search that found nothing is made once more.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    Yes,
-    No,
-}
-
 /// Where the last allocation of a kind was; [`NOWHERE`] before the first.
 struct Cursors {
     /// The start of the group that data came from last.
@@ -169,7 +162,7 @@ impl Allocator {
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
         let longest = || info.longest(Offer::Ready).max(info.longest(Offer::Asleep));
-        let (mut asked, mut again) = (wanted, Again::Yes);
+        let mut asked = wanted;
         loop {
             let wish = Wish {
                 wanted,
@@ -186,12 +179,7 @@ impl Allocator {
                 });
             }
             if asked == min {
-                // What was promised is free, in a group perhaps that became so behind the search.
-                if again == Again::No || info.longest(Offer::Ready) < min {
-                    break;
-                }
-                again = Again::No;
-                continue;
+                break;
             }
             // What is longest now; less if that was there before, behind zones that cannot be activated.
             asked = match longest() {
@@ -212,7 +200,7 @@ impl Allocator {
         group.take_at(addr.get(), addr.get().saturating_add(len))
     }
 
-    /// Tries the groups of a class that offer enough, first the one of the last allocation and those behind it.
+    /// Finds in a group of a class what was promised, wherever that moves while one group is looked at after the other.
     fn search(
         &self,
         groups: &GroupSet,
@@ -221,6 +209,26 @@ impl Allocator {
         wish: Wish,
         from: &Reservation,
         accept: impl Fn(&Group) -> bool,
+    ) -> Result<Option<(u64, u64)>> {
+        let info = self.groups.info(class);
+        loop {
+            let risen = info.risen();
+            let found = self.search_once(groups, class, cursor, wish, from, &accept)?;
+            if found.is_some() || info.risen() == risen {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Tries the groups of a class that offer enough, first the one of the last allocation and those behind it.
+    fn search_once(
+        &self,
+        groups: &GroupSet,
+        class: Class,
+        cursor: &AtomicU64,
+        wish: Wish,
+        from: &Reservation,
+        accept: &impl Fn(&Group) -> bool,
     ) -> Result<Option<(u64, u64)>> {
         let first = match cursor.load(Ordering::Relaxed) {
             NOWHERE => 0,

@@ -135,6 +135,7 @@ impl Trims {
             let Some(group) = self.groups.read().reaching_beyond(at).cloned() else {
                 break;
             };
+            self.reader.forget_surplus();
             self.reader.read(&group)?;
             let from = at.max(group.start().get());
             match group.free_in(from, end.min(group.end())) {

@@ -15,16 +15,17 @@ use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
 use crate::space::reserve::{ByteState, Offer};
 use crate::space::Class;
-use crate::volume::Volume;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
 
-/// When it is known of groups of so many bytes where they are free, some of it is forgotten: at worst 40 KiB for a GiB.
+/// When it is known of groups of more bytes where they are free, some of it is forgotten: at worst 40 KiB for a GiB.
 const MOST_KNOWN: u64 = 1 << 40;
-/// Groups that are looked at when something is to be forgotten.
-const LOOKS: usize = 16;
+/// Groups that are looked at in turn when something is to be forgotten.
+const LOOKS: usize = 1024;
+/// What is free in a group that claims to be longer is not read. No chunk is made that is nearly as long (C: 10 GiB).
+const LONGEST: u64 = 1 << 40;
 /// The committer's thread reads on until so many bytes of file data can be allocated.
 const AHEAD: u64 = 1 << 30;
 
@@ -34,6 +35,17 @@ pub(in crate::space) struct Reader {
     on_disk: Arc<OnDisk>,
     /// Where to look next for a group to be forgotten.
     hand: AtomicU64,
+    /// How many are reading what they will be promised then.
+    asking: AtomicU64,
+}
+
+/// Keeps all that is known until who asks for space has read enough to be promised it.
+pub struct Asking<'a>(&'a AtomicU64);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Reader {
@@ -42,17 +54,27 @@ impl Reader {
             groups,
             on_disk,
             hand: AtomicU64::new(0),
+            asking: AtomicU64::new(0),
         }
+    }
+
+    /// Nothing is forgotten while it lives, but what is forgotten already.
+    pub(in crate::space) fn asking(&self) -> Asking<'_> {
+        self.asking.fetch_add(1, Ordering::Relaxed);
+        Asking(&self.asking)
+    }
+
+    /// The group of a class of which most is unread.
+    fn next(&self, class: Class) -> Option<Arc<Group>> {
+        let best = self.groups.info(class).index().best(Offer::Unread)?;
+        self.groups.at(Logical::new(best))
     }
 
     /// Reads where the group of a class is free of which most is unread. Whether there is one.
     pub(in crate::space) fn read_next(&self, class: Class) -> Result<bool> {
-        let best = self.groups.info(class).index().best(Offer::Unread);
-        let Some(group) = best.and_then(|start| self.groups.at(Logical::new(start))) else {
-            return Ok(false);
-        };
-        self.read(&group)?;
-        Ok(true)
+        let next = self.next(class);
+        next.as_ref().map_or(Ok(()), |group| self.read(group))?;
+        Ok(next.is_some())
     }
 
     /// Reads where tree blocks can lie, until there is enough of that or no more.
@@ -65,13 +87,27 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads where file data can lie before anybody asks for it, group by group.
+    /// Reads where file data can lie before anybody asks for it, group by group, as far as that need not be forgotten again.
     pub(in crate::space) fn read_ahead(&self) -> Result {
+        self.forget_surplus();
         let free = self.groups.info(Class::Data).lock().tally.free();
-        if free < AHEAD {
-            self.read_next(Class::Data)?;
+        let known = self.groups.known.load(Ordering::Relaxed);
+        let has_room = |group: &Arc<Group>| known.saturating_add(group.len()) <= MOST_KNOWN;
+        match self.next(Class::Data).filter(has_room) {
+            Some(group) if free < AHEAD => self.read(&group),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Forgets what is known beyond the most that is to be, as far as nobody needs it. Who asks for space does not have this
+    /// done: he reads only while less is known to be free than is promised, and that much is needed.
+    pub(in crate::space) fn forget_surplus(&self) {
+        for _ in 0..LOOKS {
+            if self.groups.known.load(Ordering::Relaxed) <= MOST_KNOWN {
+                break;
+            }
+            self.forget(1);
+        }
     }
 
     /// Reads where a group is free, if that is not known. What cannot be read stays unused until the next mount.
@@ -83,41 +119,31 @@ impl Reader {
             return Ok(());
         }
         let read = self.ranges(group, &mut items);
-        match read.and_then(|ranges| group.know(&self.groups.volume, ranges)) {
-            Ok(()) => {
-                drop(items);
-                let known = self.groups.known.fetch_add(group.len(), Ordering::Relaxed);
-                if known > MOST_KNOWN {
-                    self.forget(LOOKS, group.start());
-                }
-                Ok(())
-            }
-            Err(error) if error == ENOMEM => Err(error),
-            Err(error) => {
+        read.and_then(|ranges| group.know(&self.groups, ranges))
+            .or_else(|error| {
                 let start = group.start();
                 pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
                 group.give_up_unread()
-            }
-        }
+            })
     }
 
+    // Transactions do not fail for want of memory, and it may be one that needs this.
     #[inline(never)]
     fn ranges(&self, group: &Group, items: &mut Items) -> Result<FreeRanges> {
         let (start, sector_size) = (group.start().get(), self.groups.sector_size);
-        // Transactions do not fail for want of memory. What claims to be so long that it takes megabytes may.
-        let flags = match group.len() <= MOST_KNOWN {
-            true => GFP_NOFAIL,
-            false => GFP_KERNEL,
-        };
-        let mut ranges = FreeRanges::new(start, group.len(), sector_size, flags)?;
+        if group.len() > LONGEST {
+            return Err(EFBIG);
+        }
+        let mut ranges = FreeRanges::new(start, group.len(), sector_size, GFP_NOFAIL)?;
         items.read_free(&self.on_disk, &mut ranges)?;
         Ok(ranges)
     }
 
     /// Forgets where groups of file data are free in which nothing is under way, and which is promised to nobody. Looks at
-    /// `most` groups, and not at the one at `but`.
-    pub(in crate::space) fn forget(&self, most: usize, but: Logical) {
-        if let OnDisk::Nowhere = *self.on_disk {
+    /// `most` groups, going on where it ended; at none while somebody reads what he asked for.
+    pub(in crate::space) fn forget(&self, most: usize) {
+        let is_asking = self.asking.load(Ordering::Relaxed) > 0;
+        if is_asking || matches!(*self.on_disk, OnDisk::Nowhere) {
             return;
         }
         for _ in 0..most {
@@ -125,12 +151,9 @@ impl Reader {
             let next = self.groups.next_in(Class::Data, hand);
             let after = next.as_ref().map_or(0, |group| group.end());
             self.hand.store(after, Ordering::Relaxed);
-            let Some(group) = next.filter(|group| group.start() != but) else {
-                continue;
-            };
-            // An error has been logged; the group stays as it is.
-            if group.forget().unwrap_or(false) {
-                self.groups.known.fetch_sub(group.len(), Ordering::Relaxed);
+            if let Some(group) = next {
+                // An error has been logged; the group stays as it is.
+                let _ = group.forget(&self.groups);
             }
         }
     }
@@ -144,15 +167,19 @@ impl Group {
     }
 
     /// It is known from now on where the group is free: in `ranges`, all that has no extent item, but for what is kept.
+    /// Unless the group was closed meanwhile: it is not allocated from then, and may be gone.
     #[inline(never)]
-    fn know(&self, volume: &Volume, mut ranges: FreeRanges) -> Result {
+    fn know(&self, groups: &BlockGroups, mut ranges: FreeRanges) -> Result {
         let mut body = self.lock();
+        if body.allocation == Allocation::Closed {
+            return Ok(());
+        }
         let unused = body.tally.total.saturating_sub(body.tally.used);
         if ranges.free() != unused {
             let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
             return Err(self.broken(flaw));
         }
-        let superblocks = exclude_superblocks(volume, self.chunk(), &mut ranges)?;
+        let superblocks = exclude_superblocks(&groups.volume, self.chunk(), &mut ranges)?;
         if let FreeSpace::Unread(kept) = &body.free_space {
             for (start, end, change) in kept.iter() {
                 let kept = change == Change::Allocated && ranges.remove(start, end).is_ok();
@@ -175,6 +202,7 @@ impl Group {
             return Err(self.broken(flaw));
         }
         body.free_space = FreeSpace::Anywhere(ranges);
+        groups.known.fetch_add(self.len(), Ordering::Relaxed);
         self.shift(&mut body, unread, ByteState::Unread, ByteState::Free)
     }
 
@@ -186,25 +214,23 @@ impl Group {
         self.shift(&mut body, unread, ByteState::Unread, ByteState::ReadOnly)
     }
 
-    /// Forgets where the group is free, unless something is under way there or it was promised; whether it did.
-    fn forget(&self) -> Result<bool> {
+    /// Forgets where the group is free, unless something is under way there or it was promised.
+    fn forget(&self, groups: &BlockGroups) -> Result {
         let mut body = self.lock();
         let tally = body.tally;
         let idle = tally.reserved == 0 && tally.pinned == 0;
-        let FreeSpace::Anywhere(_) = body.free_space else {
-            return Ok(false);
-        };
-        if !idle || body.allocation == Allocation::Closed {
-            return Ok(false);
+        let is_known = matches!(body.free_space, FreeSpace::Anywhere(_));
+        if !idle || !is_known || body.allocation == Allocation::Closed {
+            return Ok(());
         }
         // Index and class change at once, as ever.
         let mut index = self.space_info().index();
         if !self.space_info().set_aside(tally.free())? {
-            return Ok(false);
+            return Ok(());
         }
         body.free_space = FreeSpace::Unread(Changes::new());
+        groups.known.fetch_sub(self.len(), Ordering::Relaxed);
         self.turn(&mut body, tally.free(), ByteState::Free, ByteState::Unread)?;
-        self.renew(&mut index, &mut body)?;
-        Ok(true)
+        self.renew(&mut index, &mut body)
     }
 }

@@ -17,8 +17,8 @@ pub enum Urgency {
 /// Why a reservation was refused now, and what may help. The caller does it once and asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// It is not known of all groups of this class where they are free: have it read ([`crate::space::Space::read_next`]),
-    /// then ask again.
+    /// There is enough in groups of this class of which is not known where they are free: have it read
+    /// ([`crate::space::Space::read_next`]), then ask again.
     Unread(Class),
     /// A chunk of this class can be allocated: do so, then ask again.
     NeedChunk(Class),

@@ -36,6 +36,8 @@ pub(in crate::space) struct GroupIndex {
     asleep: Maxima,
     unread: Maxima,
     unused: OrdMap<u64, ()>,
+    /// How often a group came to offer a longer piece than before.
+    risen: u64,
 }
 
 impl GroupIndex {
@@ -46,6 +48,7 @@ impl GroupIndex {
             asleep: Maxima::new(),
             unread: Maxima::new(),
             unused: OrdMap::new(),
+            risen: 0,
         }
     }
 
@@ -77,6 +80,9 @@ impl GroupIndex {
         let Ok(slot) = self.slot_of(start) else {
             return Ok(());
         };
+        let (ready, asleep) = (self.ready.at(slot), self.asleep.at(slot));
+        let is_more = offered.ready > ready || offered.asleep > asleep;
+        self.risen = self.risen.wrapping_add(u64::from(is_more));
         self.ready.set(slot, offered.ready);
         self.asleep.set(slot, offered.asleep);
         self.unread.set(slot, offered.unread);
@@ -92,6 +98,12 @@ impl GroupIndex {
         let slot = self.first_slot(from);
         let found = self.of(offer).first_from(slot, len)?;
         self.starts.get(found).copied()
+    }
+
+    /// Changes whenever a group comes to offer a longer piece than before. Who looked at one group after the other, found
+    /// none that offers enough, and finds this unchanged, missed none.
+    pub(in crate::space) fn risen(&self) -> u64 {
+        self.risen
     }
 
     /// The longest piece that any group offers.
@@ -209,6 +221,11 @@ impl Maxima {
         let place = self.tree.get_mut(at)?;
         *place = left.max(right);
         Some(*place)
+    }
+
+    fn at(&self, slot: usize) -> u64 {
+        let at = self.slots().saturating_add(slot);
+        self.tree.get(at).copied().unwrap_or(0)
     }
 
     fn set(&mut self, slot: usize, value: u64) {

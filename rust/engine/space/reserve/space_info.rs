@@ -43,12 +43,17 @@ impl SpaceInfo {
         self.index.lock().longest(offer)
     }
 
+    /// See [`GroupIndex::risen`].
+    pub(in crate::space) fn risen(&self) -> u64 {
+        self.index.lock().risen()
+    }
+
     /// Promises bytes, or tells what would help.
     pub(in crate::space) fn promise(&self, bytes: u64, urgency: Urgency) -> Result<(), Shortage> {
         let mut totals = self.totals.lock();
         totals.promise(self.class, bytes, urgency).ok_or_else(|| {
             totals.pressed = true;
-            totals.shortage(self.class, bytes)
+            totals.shortage(self.class, bytes, urgency)
         })
     }
 

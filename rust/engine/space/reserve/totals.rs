@@ -96,18 +96,30 @@ impl Totals {
         Some(())
     }
 
-    pub(super) fn shortage(&self, class: Class, bytes: u64) -> Shortage {
-        if self.tally.unread > 0 {
+    pub(super) fn shortage(&self, class: Class, bytes: u64, urgency: Urgency) -> Shortage {
+        if self.reading_helps(class, bytes, urgency) {
             return Shortage::Unread(class);
         }
         if self.growth.next_chunk > 0 {
             return Shortage::NeedChunk(class);
         }
         let needed = self.promised.saturating_add(bytes);
-        if needed <= self.tally.free().saturating_add(self.tally.pinned) {
+        let (free, pinned) = (self.tally.free_in_all(), self.tally.pinned);
+        if pinned > 0 && needed <= free.saturating_add(pinned) {
             return Shortage::NeedCommit;
         }
         Shortage::Full
+    }
+
+    /// Whether the promise could be given if it were known of all groups where they are free.
+    fn reading_helps(&self, class: Class, bytes: u64, urgency: Urgency) -> bool {
+        if self.tally.unread == 0 {
+            return false;
+        }
+        let mut read = *self;
+        read.tally.unread = 0;
+        read.fill_global(class);
+        read.promise(class, bytes, urgency).is_some()
     }
 
     /// Whether so little is free that a chunk should be added before it is asked for.

@@ -103,6 +103,32 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
 }
 
 #[test]
+fn what_is_unread_is_asked_for_where_it_suffices() {
+    let space_info = space_info(Class::Data, 1 << 20);
+    let (free, unread) = (ByteState::Free, ByteState::Unread);
+    space_info.shift(1 << 19, free, unread).unwrap();
+    let ask = |bytes| reserve(&space_info, bytes, Urgency::Ordinary).err();
+    assert_eq!(ask(1 << 19), None);
+    assert_eq!(ask(1 << 20), Some(Shortage::Unread(Class::Data)));
+    assert_eq!(ask((1 << 20) + 1), Some(Shortage::Full));
+    space_info.shift(1 << 19, free, ByteState::Pinned).unwrap();
+    assert_eq!(ask(1 << 20), Some(Shortage::NeedCommit));
+}
+
+/// What fills the global reserve first is of no use to who may not draw on it.
+#[test]
+fn what_is_unread_fills_the_global_reserve_first() {
+    let space_info = space_info(Class::Metadata, 16 << 20);
+    let (free, unread) = (ByteState::Free, ByteState::Unread);
+    space_info.shift(16 << 20, free, unread).unwrap();
+    space_info.resize_global(16 << 20);
+    let ask = |urgency| reserve(&space_info, NODE, urgency).err();
+    assert_eq!(ask(Urgency::Ordinary), Some(Shortage::Full));
+    let unread = Some(Shortage::Unread(Class::Metadata));
+    assert_eq!(ask(Urgency::Freeing), unread);
+}
+
+#[test]
 fn pinned_bytes_ask_for_a_commit() {
     let space_info = space_info(Class::Data, 1 << 20);
     space_info

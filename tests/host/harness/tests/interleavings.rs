@@ -5,12 +5,13 @@
 use engine::btree::{Store, WriteMode};
 use engine::disk::{Key, Logical, ObjectId};
 use engine::fs::Inode;
-use engine::space::Class;
+use engine::space::{Class, Urgency};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::mount::{Access, Mounted, DIRECTORY, FILE};
 use harness::tools;
+use kernel::print::Capture;
 use kernel::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{thread, Config, Runner};
@@ -184,6 +185,75 @@ fn forget_and_read(image: &Image) {
     assert!(found > 0);
 }
 
+/// Reads where empty groups are free while they are closed, as those are that are to be removed, and opened again:
+/// nothing is wrong with them.
+fn close_and_read(image: &Image) {
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let promised = [(); 2].map(|()| mounted.txns.reserve_data(8 * MIB).unwrap());
+    drop(promised);
+    let space = mounted.txns.space().clone();
+    space.forget(16);
+    let log = Capture::new();
+    let read = {
+        let space = space.clone();
+        thread::spawn(move || {
+            for _ in 0..3 {
+                while space.read_next(Class::Data).unwrap() {}
+                space.forget(16);
+            }
+        })
+    };
+    (0..9).for_each(|_| drop(space.next_unused()));
+    read.join().unwrap();
+    assert_eq!(log.lines(), Vec::<String>::new());
+    space.audit().unwrap();
+}
+
+/// Allocates what was promised, while another takes what is free and gives back what was not: it is now in the one group
+/// and now in the other.
+fn allocate_what_moves(image: &Image) {
+    const SECTOR: u64 = 4096;
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let promised = [(); 2].map(|()| mounted.txns.reserve_data(8 * MIB).unwrap());
+    drop(promised);
+    let space = mounted.txns.space().clone();
+    let data = space.statistics().data;
+    let promise = |bytes| {
+        space
+            .reserve(Class::Data, bytes, Urgency::Ordinary)
+            .unwrap()
+    };
+    let all = promise(data.total - data.used - data.read_only);
+    let mut extents = Vec::new();
+    while all.bytes() > 0 {
+        extents.push(space.allocate_data(&all, all.bytes(), SECTOR).unwrap());
+    }
+    let (first, last) = (extents[0], extents[extents.len() - 1]);
+    space.release_unwritten(first.logical, SECTOR);
+    let promised = promise(SECTOR);
+    let allocate = {
+        let space = space.clone();
+        thread::spawn(move || {
+            for _ in 0..8 {
+                let extent = space.allocate_data(&promised, SECTOR, SECTOR).unwrap();
+                space
+                    .take_back_unwritten(extent.logical, SECTOR, &promised)
+                    .unwrap();
+            }
+        })
+    };
+    let (mut held, mut other) = (last.logical, first.logical);
+    for _ in 0..16 {
+        space.release_unwritten(held, SECTOR);
+        while space.take(other, SECTOR).is_err() {
+            core::mem::swap(&mut held, &mut other);
+        }
+        core::mem::swap(&mut held, &mut other);
+    }
+    allocate.join().unwrap();
+    space.audit().unwrap();
+}
+
 fn search(image: Image) {
     search_in(image, once, TRIES);
 }
@@ -204,6 +274,16 @@ fn search_in(image: Image, once: fn(&Image), tries: usize) {
 fn where_groups_are_free_is_read_while_it_changes() {
     // What can go wrong does so between two locks, and needs many steps there.
     search_in(tools::mkfs(256 * MIB, &[]), forget_and_read, 150 * TRIES);
+}
+
+#[test]
+fn groups_are_closed_while_they_are_read() {
+    search_in(tools::mkfs(256 * MIB, &[]), close_and_read, 10 * TRIES);
+}
+
+#[test]
+fn what_is_promised_is_found_wherever_it_moves() {
+    search_in(tools::mkfs(256 * MIB, &[]), allocate_what_moves, 50 * TRIES);
 }
 
 #[test]

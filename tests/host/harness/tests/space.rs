@@ -3,8 +3,8 @@
 
 use engine::disk::raw::RawBlockGroup;
 use engine::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId};
-use engine::space::{BlockClass, Class, Shortage, Space, Statistics, Urgency};
-use engine::txn::{Handle, Units};
+use engine::space::{BlockClass, Class, Space, Statistics, Urgency};
+use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Generator, Model, Op, Profile};
@@ -285,96 +285,6 @@ fn what_is_forgotten_is_read_again() {
         tools::check(&images[0]).unwrap();
         assert_eq!(free(&space), without_superblocks(&truth), "{options:?}");
     }
-}
-
-/// A mount does not read where groups are free. Who writes first has one group read of what he needs, not all.
-#[test]
-fn free_space_is_read_when_it_is_needed() {
-    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
-    let mut promised = Vec::new();
-    for _ in 0..5 {
-        promised.push(mounted.txns.reserve_data(48 * MIB).unwrap());
-    }
-    let space = mounted.txns.space().clone();
-    let held: Vec<_> = promised
-        .iter()
-        .map(|reservation| space.allocate_data(reservation, MIB, MIB).unwrap())
-        .collect();
-    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    for extent in &held {
-        space.note_allocated(&handle, extent.logical, MIB).unwrap();
-    }
-    drop((handle, promised));
-    let images = mounted.unmount().unwrap();
-
-    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
-    let space = mounted.txns.space().clone();
-    let before = space.statistics();
-    assert!(
-        before.available > 200 * MIB,
-        "it counts as free all the same"
-    );
-    let ask = || space.reserve(Class::Data, MIB, Urgency::Ordinary).err();
-    assert_eq!(ask(), Some(Shortage::Unread(Class::Data)));
-    // One group holds so much, all of them hold all.
-    drop(mounted.txns.reserve_data(MIB).unwrap());
-    assert_eq!(ask(), None);
-    let all = space.reserve(Class::Data, before.available, Urgency::Ordinary);
-    assert_eq!(all.err(), Some(Shortage::Unread(Class::Data)));
-    assert!(mounted.txns.reserve_data(200 * MIB).is_ok());
-    assert_eq!(space.statistics().available, before.available);
-    space.audit().unwrap();
-}
-
-/// What was freed in a group of which it was not read where it is free, and read before the commit, is not allocated
-/// before the commit is durable; afterwards it is.
-#[test]
-fn what_was_freed_unread_waits_for_the_commit() {
-    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
-    let space = mounted.txns.space().clone();
-    let reservation = mounted.txns.reserve_data(8 * MIB).unwrap();
-    let extent = space.allocate_data(&reservation, 4 * MIB, 4 * MIB).unwrap();
-    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    space
-        .note_allocated(&handle, extent.logical, extent.len)
-        .unwrap();
-    drop((handle, reservation));
-    mounted.txns.commit().unwrap();
-    // What a transaction freed comes back with its commit, and there is none for a transaction that changed no tree.
-    let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
-    let commit = |handle: Handle| {
-        tree.rewrite(&handle, &Key::MIN).unwrap();
-        handle.commit().unwrap();
-    };
-    let is_free = |space: &Space, at: Logical| {
-        let at = at.get();
-        free(space)
-            .iter()
-            .any(|&(start, end)| start <= at && at < end)
-    };
-    assert!(!is_free(&space, extent.logical));
-
-    space.forget(64);
-    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    let second = extent.logical.saturating_add(MIB);
-    space.note_freed(&handle, extent.logical, MIB).unwrap();
-    space.note_freed(&handle, second, MIB).unwrap();
-    space.audit().unwrap();
-    assert!(!is_free(&space, extent.logical), "it waits for the commit");
-    assert!(!is_free(&space, second));
-    space.audit().unwrap();
-    commit(handle);
-    space.audit().unwrap();
-    assert!(is_free(&space, extent.logical) && is_free(&space, second));
-
-    // And when it is read only after the commit.
-    space.forget(64);
-    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    let third = second.saturating_add(MIB);
-    space.note_freed(&handle, third, MIB).unwrap();
-    commit(handle);
-    assert!(is_free(&space, third));
-    space.audit().unwrap();
 }
 
 /// A group of which the free space tree tells nothing that makes sense is not allocated from, and counts as full.

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reading where groups are free when that is needed, and forgetting it.
+
+use engine::disk::{Key, Logical, ObjectId};
+use engine::space::{Class, Shortage, Space, Urgency};
+use engine::txn::{Handle, Units};
+use harness::device::Image;
+use harness::mount::{Access, Mounted};
+use harness::tools;
+use kernel::alloc::inject;
+use kernel::prelude::ENOSPC;
+use kernel::print::Capture;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// A mount does not read where groups are free. Who writes first has one group read of what he needs, not all.
+#[test]
+fn free_space_is_read_when_it_is_needed() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let mut promised = Vec::new();
+    for _ in 0..5 {
+        promised.push(mounted.txns.reserve_data(48 * MIB).unwrap());
+    }
+    let space = mounted.txns.space().clone();
+    let held: Vec<_> = promised
+        .iter()
+        .map(|reservation| space.allocate_data(reservation, MIB, MIB).unwrap())
+        .collect();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    for extent in &held {
+        space.note_allocated(&handle, extent.logical, MIB).unwrap();
+    }
+    drop((handle, promised));
+    let images = mounted.unmount().unwrap();
+
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let before = space.statistics();
+    assert!(
+        before.available > 200 * MIB,
+        "it counts as free all the same"
+    );
+    let ask = || space.reserve(Class::Data, MIB, Urgency::Ordinary).err();
+    assert_eq!(ask(), Some(Shortage::Unread(Class::Data)));
+    // One group holds so much, all of them hold all.
+    drop(mounted.txns.reserve_data(MIB).unwrap());
+    assert_eq!(ask(), None);
+    let all = space.reserve(Class::Data, 200 * MIB, Urgency::Ordinary);
+    assert_eq!(all.err(), Some(Shortage::Unread(Class::Data)));
+    assert!(mounted.txns.reserve_data(200 * MIB).is_ok());
+    assert_eq!(space.statistics().available, before.available);
+    space.audit().unwrap();
+}
+
+/// What was freed in a group of which it was not read where it is free, and read before the commit, is not allocated
+/// before the commit is durable; afterwards it is.
+#[test]
+fn what_was_freed_unread_waits_for_the_commit() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space().clone();
+    let reservation = mounted.txns.reserve_data(8 * MIB).unwrap();
+    let extent = space.allocate_data(&reservation, 4 * MIB, 4 * MIB).unwrap();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    space
+        .note_allocated(&handle, extent.logical, extent.len)
+        .unwrap();
+    drop((handle, reservation));
+    mounted.txns.commit().unwrap();
+    // What a transaction freed comes back with its commit, and there is none for a transaction that changed no tree.
+    let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
+    let commit = |handle: Handle| {
+        tree.rewrite(&handle, &Key::MIN).unwrap();
+        handle.commit().unwrap();
+    };
+    let is_free = |space: &Space, at: Logical| {
+        let at = at.get();
+        free(space)
+            .iter()
+            .any(|&(start, end)| start <= at && at < end)
+    };
+    assert!(!is_free(&space, extent.logical));
+
+    space.forget(64);
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let second = extent.logical.saturating_add(MIB);
+    space.note_freed(&handle, extent.logical, MIB).unwrap();
+    space.note_freed(&handle, second, MIB).unwrap();
+    space.audit().unwrap();
+    assert!(!is_free(&space, extent.logical), "it waits for the commit");
+    assert!(!is_free(&space, second));
+    space.audit().unwrap();
+    commit(handle);
+    space.audit().unwrap();
+    assert!(is_free(&space, extent.logical) && is_free(&space, second));
+
+    // And when it is read only after the commit.
+    space.forget(64);
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let third = second.saturating_add(MIB);
+    space.note_freed(&handle, third, MIB).unwrap();
+    commit(handle);
+    assert!(is_free(&space, third));
+    space.audit().unwrap();
+}
+
+fn free(space: &Space) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    space.each_free(|start, len| ranges.push((start.get(), start.get() + len)));
+    ranges.sort_unstable();
+    ranges
+}
+
+/// A volume with many groups of file data, each with little in it: what is empty would be removed.
+fn with_groups(gib: u64) -> Image {
+    let image = tools::mkfs((gib + 20) * GIB, &["-m", "single"]);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space();
+    let mut promised = Vec::new();
+    for _ in 0..gib {
+        promised.push(mounted.txns.reserve_data(GIB).unwrap());
+    }
+    for reservation in &promised {
+        let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+        let extent = space.allocate_data(reservation, GIB, GIB / 2).unwrap();
+        space.note_allocated(&handle, extent.logical, MIB).unwrap();
+        let rest = extent.logical.saturating_add(MIB);
+        space.release_unwritten(rest, extent.len - MIB);
+    }
+    drop(promised);
+    let mut images = mounted.unmount().unwrap();
+    images.remove(0)
+}
+
+/// Where groups are free is kept for 1 TiB of them. Who is promised more is not kept waiting for ever, nor who asks for
+/// more than there is; and when it is not needed any more the rest is forgotten, and not read again ahead.
+#[test]
+fn more_can_be_promised_than_is_known() {
+    let image = with_groups(1100);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space();
+    let now = |bytes| space.reserve(Class::Data, bytes, Urgency::Ordinary).err();
+    let unread = Some(Shortage::Unread(Class::Data));
+    let more_than_all = mounted.txns.reserve_data(1200 * GIB);
+    assert_eq!(more_than_all.err(), Some(ENOSPC));
+    let promised = mounted.txns.reserve_data(1080 * GIB).unwrap();
+    for _ in 0..3 {
+        mounted.txns.maintain().unwrap();
+    }
+    space.audit().unwrap();
+    drop(promised);
+    assert_eq!(now(1080 * GIB), None, "what is promised is not forgotten");
+    for _ in 0..3 {
+        mounted.txns.maintain().unwrap();
+    }
+    space.audit().unwrap();
+    assert_eq!(now(1030 * GIB), unread);
+    assert_eq!(now(1000 * GIB), None);
+}
+
+/// Who removes groups to relieve a shortage changes trees, and is perhaps the first to do so: he needs to know where
+/// tree blocks can lie.
+#[test]
+fn who_removes_groups_first_knows_where_tree_blocks_lie() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let mut promised = Vec::new();
+    while let Ok(reservation) = mounted.txns.reserve_data(8 * MIB) {
+        promised.push(reservation);
+    }
+    drop(promised);
+    let images = mounted.unmount().unwrap();
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let log = Capture::new();
+    let refused = mounted.txns.reserve_data(GIB).err();
+    assert_eq!(mounted.txns.is_aborted(), None, "{:?}", log.lines());
+    assert_eq!(refused, Some(ENOSPC));
+    let images = mounted.unmount().unwrap();
+    tools::check(&images[0]).unwrap();
+}
+
+/// A commit that has groups read does not fail for want of memory.
+#[test]
+fn groups_are_read_when_memory_is_short() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space();
+    let failing = inject::fail_randomly(1, 1);
+    for class in [Class::Data, Class::Metadata, Class::System] {
+        assert_eq!(space.read_next(class), Ok(true), "{class:?}");
+    }
+    drop(failing);
+    space.audit().unwrap();
+}
