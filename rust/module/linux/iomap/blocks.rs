@@ -7,6 +7,7 @@
 use super::bindings;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
+use kernel::sync::aref::ARef;
 
 /// The blocks of an inode.
 #[derive(Clone, Copy)]
@@ -80,6 +81,32 @@ pub(super) fn bytes_before(folio: &Folio, end: u64) -> usize {
 /// The number of the page that has the byte at the file position `pos`.
 pub(in crate::linux) fn page_of(pos: i64) -> usize {
     pos as usize >> bindings::PAGE_SHIFT
+}
+
+/// The folio that the page cache has at the file position `pos`. It may be split or go at any time: who locks it looks again.
+pub(super) fn cached_at(inode: &Inode, pos: u64) -> Option<ARef<Folio>> {
+    // SAFETY: An inode keeps its mapping.
+    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(pos as i64)) };
+    // SAFETY: The page cache gave a reference.
+    unsafe { Folio::found(found) }.ok()
+}
+
+/// Whether a folio with bytes of `[start, end)` is on its way to the device.
+pub(super) fn is_under_writeback(inode: &Inode, start: u64, end: u64) -> bool {
+    // SAFETY: An inode keeps its mapping.
+    if !unsafe { bindings::mapping_tagged(inode.mapping(), bindings::PAGECACHE_TAG_WRITEBACK) } {
+        return false;
+    }
+    let mut pos = start;
+    while pos < end {
+        let next_page = (pos | (bindings::PAGE_SIZE as u64 - 1)).saturating_add(1);
+        pos = match cached_at(inode, pos) {
+            Some(folio) if folio.is_writeback() => return true,
+            Some(folio) => range_of(&folio).end.max(next_page),
+            None => next_page,
+        };
+    }
+    false
 }
 
 /// What of `range`, the bytes of a folio, the file has: it ends with the block of the file's last byte.

@@ -10,7 +10,9 @@
 //!
 //! C headers: `include/linux/pagemap.h`, `include/linux/rmap.h`
 
-use super::{bindings, bytes_before, page_of, range_of, settle, write, Blocks, FileData, Tables};
+use super::{
+    bindings, bytes_before, cached_at, page_of, range_of, settle, write, Blocks, FileData, Tables,
+};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 use latch::prelude::*;
@@ -42,10 +44,7 @@ pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
     if !inode.has_pages() {
         return false;
     }
-    // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(inode.size())) };
-    // SAFETY: The page cache gave a reference. The folio may be split or go meanwhile: who locks it looks again.
-    unsafe { Folio::found(found) }.is_ok_and(|folio| goes_on(inode, &folio))
+    cached_at(inode, inode.size() as u64).is_some_and(|folio| goes_on(inode, &folio))
 }
 
 /// Writes out the folio that has bytes before `at` as well as there, if the page cache has one, and waits for it: only one
@@ -54,12 +53,8 @@ pub(crate) fn settle_across<T: FileData>(inode: &Inode, at: u64) -> Result {
     if !inode.has_pages() {
         return Ok(());
     }
-    // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(at as i64)) };
-    // SAFETY: The page cache gave a reference.
-    let folio = unsafe { Folio::found(found) };
     // Nobody makes a folio longer.
-    match folio.is_ok_and(|folio| range_of(&folio).start < at) {
+    match cached_at(inode, at).is_some_and(|folio| range_of(&folio).start < at) {
         true => settle::<T>(inode, at as i64, at as i64),
         false => Ok(()),
     }

@@ -55,8 +55,8 @@ mod write;
 mod writeback;
 
 use blocks::{
-    bytes_at, bytes_before, clean_behind, inode_of, inside_file, mark_all_dirty, next_up_to_date,
-    range_of,
+    bytes_at, bytes_before, cached_at, clean_behind, inode_of, inside_file, is_under_writeback,
+    mark_all_dirty, next_up_to_date, range_of,
 };
 pub(in crate::linux) use blocks::{page_of, Blocks};
 use direct::DirectRanges;

@@ -8,8 +8,8 @@
 //! given up.
 
 use super::{
-    bindings, bytes_at, describe, describe_unplaced, inode_of, mark_all_dirty, of, Blocks,
-    FileData, Patience, Source,
+    bindings, bytes_at, describe, describe_unplaced, inode_of, is_under_writeback, mark_all_dirty,
+    of, Blocks, FileData, Patience, Source,
 };
 use crate::linux::enospc::write_out_all;
 use crate::linux::{Folio, Inode, LockedFolio};
@@ -42,6 +42,10 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
             // The inode is locked, so that no direct request begins. That those under way have dropped what the cache had
             // of their ranges comes after they left them.
             inode.wait_direct();
+        }
+        // iomap waits for that whatever the flags say: a folio's bytes hold still until they are on the device.
+        if Patience::of(flags) == Patience::None && is_under_writeback(inode, start, end) {
+            return Err(EAGAIN);
         }
         if flags & bindings::IOMAP_ZERO != 0 && !is_busy(inode, start, end) {
             let extent = file.map(start, end.saturating_sub(start), Patience::Waits)?;

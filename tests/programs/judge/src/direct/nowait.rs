@@ -78,6 +78,12 @@ impl Judge<'_> {
             whole.context("whole cached blocks")? == 4 * BLOCK,
             "a short write"
         );
+        // What is on its way to the device holds still until it is there.
+        settle::write_out(&file, settle::BEGIN)?;
+        let under_way = self.at_once("blocks under writeback", || {
+            write(&file, &memory, 0, BLOCK, 0, libc::RWF_NOWAIT)
+        })?;
+        ensure!(is_again(&under_way), "{under_way:?}");
         file.sync_all()?;
         settle::evict(&file)?;
         let cold = self.at_once("a piece of a block that must be read", || {
