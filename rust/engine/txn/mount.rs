@@ -26,6 +26,8 @@ use latch::{Condvar, Mutex, Rank};
 struct Entrance {
     root: RootPointer,
     chunk: RootPointer,
+    /// What the devices had in all then.
+    total_bytes: u64,
 }
 
 /// Opens all that a mounted volume needs.
@@ -115,6 +117,7 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
     let current = Entrance {
         root: superblock.root_pointer(),
         chunk: superblock.chunk_root_pointer(),
+        total_bytes: superblock.total_bytes,
     };
     let entered = enter_at(volume, store, current);
     if entered.is_ok() || options.roots == Roots::Current {
@@ -127,8 +130,12 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
             "trying the roots of transaction {}\n",
             backup.root.generation
         );
-        let (root, chunk) = (backup.root, backup.chunk);
-        if let Ok(trees) = enter_at(volume, store, Entrance { root, chunk }) {
+        let at = Entrance {
+            root: backup.root,
+            chunk: backup.chunk,
+            total_bytes: backup.total_bytes,
+        };
+        if let Ok(trees) = enter_at(volume, store, at) {
             return Ok(trees);
         }
     }
@@ -139,7 +146,7 @@ fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Ope
     let never = Generation::new(0);
     let chunk = Tree::open(store.clone(), ObjectId::CHUNK_TREE, at.chunk, never)?;
     map_chunks(volume, &chunk)?;
-    verify::devices(volume, &chunk)?;
+    verify::devices(volume, &chunk, at.total_bytes)?;
     let root = Tree::open(store.clone(), ObjectId::ROOT_TREE, at.root, never)?;
     OpenTrees::new(store.clone(), root, chunk)
 }

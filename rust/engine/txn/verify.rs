@@ -17,8 +17,8 @@ struct Size {
     bytes: u64,
 }
 
-/// Compares the device items with the devices that were given and with the superblock.
-pub(super) fn devices(volume: &Volume, chunk_tree: &Tree) -> Result {
+/// Compares the device items with the devices that were given, and with what the superblock says that they have in all.
+pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: u64) -> Result {
     let sizes = read_sizes(chunk_tree)?;
     let given = volume.devices();
     if sizes.len() != given {
@@ -37,7 +37,6 @@ pub(super) fn devices(volume: &Volume, chunk_tree: &Tree) -> Result {
         pr_err!("the devices have {given} bytes, the volume was made for {total}\n");
         return Err(EINVAL);
     }
-    let superblock = volume.superblock().total_bytes;
     if superblock < total {
         pr_err!("the superblock has {superblock} bytes, its devices {total}: btrfs rescue fix-device-size may help\n");
         return Err(EINVAL);
