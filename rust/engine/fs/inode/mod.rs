@@ -72,8 +72,10 @@ impl Inode {
     pub(in crate::fs) fn new(
         subvolume: &Subvolume,
         number: ObjectId,
-        attributes: Attributes,
+        mut attributes: Attributes,
     ) -> Result<Arc<Inode>> {
+        // The VFS counts with one bit less.
+        attributes.sequence &= u64::MAX >> 1;
         let state = State {
             attributes,
             dirty: false,

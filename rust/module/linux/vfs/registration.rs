@@ -73,7 +73,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // SAFETY: The type invariant; the module is not in use, so nothing is mounted. Inodes are freed
-        // after a grace period, by functions of the kernel, but their callbacks must have run.
+        // after a grace period, by a function of this module, which must have run.
         unsafe {
             b::unregister_filesystem(SLOT.0.get());
             b::rcu_barrier();

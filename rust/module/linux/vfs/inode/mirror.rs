@@ -100,13 +100,14 @@ impl Inode {
             b::inode_set_flags(inode, from.flags, flags::ALL);
         }
         let [_, _, ctime] = self.times();
-        // SAFETY: As above. A time of change that somebody saw stays marked as seen while it is the same.
+        // SAFETY: As above. A time of change that somebody saw stays marked as seen while it is the same. It goes first: who
+        // sees the others sees it too.
         unsafe {
-            b::inode_set_atime(inode, from.atime.sec, nanoseconds(from.atime));
-            b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
             if ctime != from.ctime {
                 b::inode_set_ctime(inode, from.ctime.sec, nanoseconds(from.ctime));
             }
+            b::inode_set_atime(inode, from.atime.sec, nanoseconds(from.atime));
+            b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
             b::inode_set_bytes(inode, i64::try_from(from.nbytes).unwrap_or(i64::MAX));
         }
     }
