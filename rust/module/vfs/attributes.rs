@@ -10,7 +10,7 @@ use crate::linux::iomap::{FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::{FileType, InodeFlags};
-use engine::fs::{Attributes as Stored, Changes, Times};
+use engine::fs::{self, Attributes as Stored, Changes, Inodes, Times};
 use latch::prelude::*;
 
 impl Attributes for Rbtrfs {
@@ -85,25 +85,20 @@ impl Attributes for Rbtrfs {
     }
 
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result {
-        let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let changes = |before: &Stored| {
-            let changed = change();
-            Changes {
-                mode: changed.mode,
-                uid: changed.owner.map(|(uid, _)| uid),
-                gid: changed.owner.map(|(_, gid)| gid),
-                atime: changed.atime.map(time),
-                mtime: changed.mtime.map(time),
-                ctime: changed.ctime.map(time),
-                sequence: Some(before.sequence.wrapping_add(1)),
-                ..Changes::default()
-            }
-        };
-        let stored = mount.fs().inodes().set_attributes_by(&this.inode, changes);
-        this.refresh(inode);
-        stored?;
-        mount.throttle();
-        Ok(())
+        store_by(inode, |inodes, this| {
+            inodes.set_attributes_by(this, |before| changes(before, change()))
+        })
+    }
+
+    fn store_acl(
+        inode: &Inode,
+        name: &[u8],
+        acl: Option<&[u8]>,
+        change: &dyn Fn() -> Changed,
+    ) -> Result {
+        store_by(inode, |inodes, this| {
+            inodes.set_acl(this, name, acl, |before| changes(before, change()))
+        })
     }
 
     fn note_times(
@@ -153,5 +148,29 @@ impl Attributes for Rbtrfs {
             .fs()
             .inodes()
             .read_link(&node(inode)?.inode)
+    }
+}
+
+/// Stores something of an inode, and shows what became of it.
+fn store_by(inode: &Inode, store: impl FnOnce(Inodes<'_>, &fs::Inode) -> Result) -> Result {
+    let (mount, this) = (mount_of(inode)?, node(inode)?);
+    let stored = store(mount.fs().inodes(), &this.inode);
+    this.refresh(inode);
+    stored?;
+    mount.throttle();
+    Ok(())
+}
+
+/// What is stored of a change of an inode that was as `before` says.
+fn changes(before: &Stored, changed: Changed) -> Changes {
+    Changes {
+        mode: changed.mode,
+        uid: changed.owner.map(|(uid, _)| uid),
+        gid: changed.owner.map(|(_, gid)| gid),
+        atime: changed.atime.map(time),
+        mtime: changed.mtime.map(time),
+        ctime: changed.ctime.map(time),
+        sequence: Some(before.sequence.wrapping_add(1)),
+        ..Changes::default()
     }
 }

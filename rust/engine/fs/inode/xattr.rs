@@ -5,7 +5,7 @@ use crate::btree::{Allocate, Tree};
 use crate::disk::{self, leaf_area, name_hash, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD};
 use crate::disk::{FileOffset, FileType, Generation, Key, Kind, ObjectId, MAX_NAME_LEN};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{items, Inode, Inodes, MappingKind, Time};
+use crate::fs::{items, Attributes, Changes, Inode, Inodes, MappingKind, Time};
 use crate::txn::Units;
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -127,6 +127,11 @@ pub(super) fn take(txn: &dyn Allocate, inode: &Inode, name: &[u8]) -> Result<boo
     Ok(removed.is_some())
 }
 
+/// One attribute, and the inode.
+fn put_units() -> Units {
+    Units::inserts(1).and(Units::updates(1))
+}
+
 impl Inodes<'_> {
     /// The value of an extended attribute by its full name.
     pub fn get_xattr(&self, inode: &Inode, name: &[u8]) -> Result<Option<KVec<u8>>> {
@@ -185,14 +190,8 @@ impl Inodes<'_> {
         mode: XattrMode,
         now: Time,
     ) -> Result {
-        if name.is_empty() || name.len() > MAX_NAME_LEN {
-            return Err(ERANGE);
-        }
-        if name.len().saturating_add(value.len()) > max_len(self.fs.format().node_size) {
-            return Err(ENOSPC);
-        }
-        let units = Units::inserts(1).and(Units::updates(1));
-        let handle = self.fs.start(inode.subvolume(), units)?;
+        self.check_len(name, value)?;
+        let handle = self.fs.start(inode.subvolume(), put_units())?;
         put(&handle, inode, name, value, mode)?;
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
         or_abort(&handle, touched)
@@ -206,6 +205,41 @@ impl Inodes<'_> {
         }
         let touched = inode.change(&handle, |attributes| attributes.touch(now));
         or_abort(&handle, touched)
+    }
+
+    /// Sets an ACL, which is an extended attribute, or takes it away, with the attributes that say the same, in one
+    /// transaction: a mode alone may allow what the ACL forbade. `changes` is asked as in [`Self::set_attributes_by`]. That
+    /// there is no ACL to be taken away is no error. `ENOSPC`, `ERANGE`, `EROFS`.
+    pub fn set_acl(
+        &self,
+        inode: &Inode,
+        name: &[u8],
+        acl: Option<&[u8]>,
+        changes: impl FnOnce(&Attributes) -> Changes,
+    ) -> Result {
+        self.check_len(name, acl.unwrap_or(&[]))?;
+        let handle = self.fs.start(inode.subvolume(), put_units())?;
+        match acl {
+            Some(acl) => put(&handle, inode, name, acl, XattrMode::Any)?,
+            None => {
+                take(&handle, inode, name)?;
+            }
+        }
+        let changed = inode.change(&handle, |attributes| {
+            let changes = changes(attributes);
+            attributes.apply(&changes);
+        });
+        or_abort(&handle, changed)
+    }
+
+    fn check_len(&self, name: &[u8], value: &[u8]) -> Result {
+        if name.is_empty() || name.len() > MAX_NAME_LEN {
+            return Err(ERANGE);
+        }
+        match name.len().saturating_add(value.len()) > max_len(self.fs.format().node_size) {
+            true => Err(ENOSPC),
+            false => Ok(()),
+        }
     }
 
     /// The target of a symbolic link.

@@ -6,8 +6,9 @@
 //! written and inherited.
 
 use super::attributes::{Attributes, Changed};
+use super::enospc::with_room;
 use super::owner::Owner;
-use super::xattr::{XattrMode, Xattrs};
+use super::xattr::Xattrs;
 use super::Inode;
 use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
@@ -169,38 +170,21 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
                 b::posix_acl_update_mode(idmap, inode.as_ptr(), &mut mode, &mut acl)
             })?;
         }
-        let written = write::<T>(inode, name_of(kind)?, acl)?;
-        if u32::from(mode) != inode.mode() || written == Written::Nothing {
-            T::store(inode, &|| {
-                inode.set_mode(mode.into());
-                inode.set_changed_now();
-                Changed::mode_of(inode)
-            })?;
-        }
+        let change = || {
+            inode.set_mode(mode.into());
+            inode.set_changed_now();
+            Changed::mode_of(inode)
+        };
+        let bytes = match acl.is_null() {
+            true => None,
+            // SAFETY: Lent by the VFS.
+            false => Some(unsafe { bytes_of(acl) }?),
+        };
+        with_room(inode, || {
+            T::store_acl(inode, name_of(kind)?, bytes.as_deref(), &change)
+        })?;
         // SAFETY: As above.
         unsafe { b::set_cached_acl(inode.as_ptr(), kind, acl) };
         Ok(0)
     })
-}
-
-/// What [`write`] did.
-#[derive(PartialEq, Eq)]
-enum Written {
-    /// The attribute changed, and the time of change with it.
-    Attribute,
-    /// There was none to be removed.
-    Nothing,
-}
-
-fn write<T: Xattrs>(inode: &Inode, name: &[u8], acl: *mut b::posix_acl) -> Result<Written> {
-    if !acl.is_null() {
-        // SAFETY: Lent by the VFS.
-        let bytes = unsafe { bytes_of(acl) }?;
-        T::set(inode, name, Some(&bytes), XattrMode::Any)?;
-        return Ok(Written::Attribute);
-    }
-    match T::set(inode, name, None, XattrMode::Any) {
-        Err(error) if error == ENODATA => Ok(Written::Nothing),
-        result => result.map(|()| Written::Attribute),
-    }
 }

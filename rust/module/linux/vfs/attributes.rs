@@ -129,7 +129,14 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     /// Changes the VFS inode by `change`, while nobody else changes its attributes, and stores what changed. After an error
     /// the VFS inode agrees with the disk.
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result;
-    /// The same, of times that are stored later. Nothing is noted where `change` fails.
+    /// The same, and sets an ACL, an extended attribute, in one with it; `None` takes away one that may be there.
+    fn store_acl(
+        inode: &Inode,
+        name: &[u8],
+        acl: Option<&[u8]>,
+        change: &dyn Fn() -> Changed,
+    ) -> Result;
+    /// Like [`Self::store`], of times that are stored later. Nothing is noted where `change` fails.
     fn note_times(
         inode: &Inode,
         patience: Patience,

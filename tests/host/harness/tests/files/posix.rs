@@ -13,6 +13,7 @@ use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
@@ -95,6 +96,58 @@ fn a_subvolume_is_found_by_its_place() {
     // The same numbers in another tree are other inodes.
     assert_eq!(names.name_in(&top, &dir).err(), Some(ENOENT));
     drop((top, subvolume));
+    finish(player);
+}
+
+/// Whenever the power is cut, the mode is that of the ACL that is there.
+#[test]
+fn an_acl_and_its_mode_go_together() {
+    const CHANGES: u64 = 2000;
+    let (player, root) = player();
+    let inodes = player.fs.inodes();
+    let file = player.fs.names().create(&root, b"file", &FILE).unwrap();
+    let set = |n: u32| {
+        let (value, mode) = ([n as u8], 0o100600 | n);
+        let acl = (n > 0).then_some(&value[..]);
+        inodes
+            .set_acl(&file, b"system.posix_acl_access", acl, |_| Changes {
+                mode: Some(mode),
+                ..Changes::default()
+            })
+            .unwrap();
+    };
+    set(0);
+    player.txns().commit().unwrap();
+    let changes = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..CHANGES {
+                set((n % 8) as u32);
+                changes.store(n + 1, Ordering::Relaxed);
+            }
+        });
+        let mut seed = 0;
+        while changes.load(Ordering::Relaxed) < CHANGES {
+            seed += 1;
+            player.txns().commit().unwrap();
+            let cut = player.mounted.devices[0].after_power_cut(&mut Random::new(seed));
+            let after = Files::mount(cut);
+            let inode = after.fs.inodes().get(&after.top, file.number()).unwrap();
+            let acl = after
+                .fs
+                .inodes()
+                .get_xattr(&inode, b"system.posix_acl_access");
+            let n = acl.unwrap().map_or(0, |acl| u32::from(acl[0]));
+            assert_eq!(inode.attributes().mode, 0o100600 | n);
+        }
+    });
+    let too_long = [0; 20000];
+    let refused = inodes.set_acl(&file, b"system.posix_acl_access", Some(&too_long), |_| {
+        panic!("changed though it is refused")
+    });
+    assert_eq!(refused, Err(ENOSPC));
+    drop(file);
+    drop(root);
     finish(player);
 }
 
