@@ -4,9 +4,10 @@
 use super::block::first_key;
 use super::bugs::NO_CHILD;
 use super::lock::{nesting, try_reading, Held, Mode, Reading};
+use super::share::NO_HEADER;
 use super::tree::Tree;
 use super::{Block, Expected, Reach};
-use crate::disk::{Child, Flaw, Key, Node};
+use crate::disk::{Child, Flaw, Header, Key, Logical, Node, MAX_LEVELS};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
@@ -54,6 +55,25 @@ impl Tree {
             beyond,
             nofs,
         })
+    }
+
+    /// The blocks on the way to `key` that other trees may reference as well, with their levels: all younger ones are this
+    /// tree's alone, and so is the root.
+    pub fn shareable_way(&self, key: &Key) -> Result<KVec<(Logical, u8)>> {
+        let _nofs = NofsScope::enter();
+        let mut way = KVec::with_capacity(MAX_LEVELS.into(), GFP_NOFAIL)?;
+        let (mut held, mut level) = self.read_root(Reach::Device)?;
+        while let Some(below) = level.checked_sub(1) {
+            let node = Node::new(held.bytes());
+            let child = node.child(node.descend(key)).ok_or(NO_CHILD)?;
+            held = self.read_child(&child, below, Reach::Device)?;
+            level = below;
+            let header = Header::new(held.bytes()).ok_or(NO_HEADER)?;
+            if self.may_be_shared(held.latched(), &header) {
+                way.push((child.addr, below), GFP_NOFAIL)?;
+            }
+        }
+        Ok(way)
     }
 
     /// Locks the root for reading; with it comes its level.

@@ -29,7 +29,8 @@ mod subvolume;
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
     Allowance, Compressed, CompressedData, Data, Delalloc, Divisible, FileSpace, Mapping,
-    MappingKind, NewExtent, OrderedExtent, Punch, SectorSums, Short, Truncation, WriteReservation,
+    MappingKind, NewExtent, OrderedExtent, Punch, Reported, SectorSums, Short, Truncation,
+    WriteReservation,
 };
 pub use filesystem::{FileSystem, Options};
 pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Times, XattrMode};

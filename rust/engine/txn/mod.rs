@@ -24,6 +24,7 @@
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |
 //! | `ranges`       | ranges of addresses, ascending, neighbours merged                                     |
+//! | `sharing`      | whether a data extent is one file's alone                                             |
 //! | `counters`     | what commits cost                                                                     |
 //!
 //! Below: `volume` (superblock, chunk map), `btree` (the trees, which see a transaction as [`Allocate`]) and `space`
@@ -52,6 +53,7 @@ mod refs;
 mod roots;
 mod run_refs;
 mod shared;
+mod sharing;
 mod shortage;
 mod transaction;
 mod transactions;
@@ -65,5 +67,6 @@ pub use deferred::AtCommit;
 pub use handle::Handle;
 pub use options::{Access, LogTree, Options, Roots, Witness};
 pub use roots::OpenTree;
+pub use sharing::Sharing;
 pub use transactions::Transactions;
 pub use units::Units;

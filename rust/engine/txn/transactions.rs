@@ -5,11 +5,12 @@ use super::handle::run_refs;
 use super::join::Joiner;
 use super::reclaim::reclaim;
 use super::shared::Shared;
+use super::sharing::{sharing, Sharing};
 use super::transaction::Transaction;
 use super::{mount, shortage};
 use super::{Counters, Handle, OpenTree, Options, Trim, Units};
-use crate::btree::{Store, Tree};
-use crate::disk::{Generation, ObjectId, RootItem, TreeId};
+use crate::btree::{DataRef, Store, Tree};
+use crate::disk::{Generation, Logical, ObjectId, RootItem, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
@@ -116,6 +117,17 @@ impl Transactions {
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
     pub fn attach(&self) -> Result<Option<Handle>> {
         Handle::attach(&self.shared)
+    }
+
+    /// Whether others than the file that `data` stands for have its extent. `way` are the blocks on the way to the item that
+    /// other trees may have, see [`Tree::shareable_way`]; `handle` is of the running transaction, if there is one.
+    pub fn sharing(
+        &self,
+        handle: Option<&Handle>,
+        data: &DataRef,
+        way: &[(Logical, u8)],
+    ) -> Result<Sharing> {
+        sharing(&self.shared, handle, data, way)
     }
 
     /// Makes durable all that completed before the call; waits for a commit in flight. Nothing is written when

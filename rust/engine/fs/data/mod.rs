@@ -4,6 +4,7 @@
 //! | module        | what it has                                                                     |
 //! |---------------|---------------------------------------------------------------------------------|
 //! | `mapping`     | where a file's bytes are                                                        |
+//! | `report`      | the same for fiemap                                                             |
 //! | `delalloc`    | which bytes are dirty without an address, and the space kept for them            |
 //! | `write`       | the promise of space before bytes become dirty; small files in the tree          |
 //! | `ordered`     | data that has an address and is in no tree yet                                   |
@@ -22,6 +23,7 @@ mod gaps;
 mod mapping;
 mod ordered;
 mod preallocate;
+mod report;
 mod truncate;
 mod write;
 
@@ -29,6 +31,7 @@ pub use checksums::SectorSums;
 pub use delalloc::{Allowance, Delalloc, Divisible, Short};
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
+pub use report::Reported;
 pub use truncate::{Punch, Truncation};
 pub use write::WriteReservation;
 

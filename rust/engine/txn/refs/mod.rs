@@ -9,6 +9,7 @@
 //! | `item`      | an extent's item, taken out of the tree                      |
 //! | `keyed`     | references with items of their own                           |
 //! | `checksums` | removing the checksums of data that is gone                  |
+//! | `sharing`   | how often an extent is referenced                            |
 //! | `layout`    | how the items of this volume look                            |
 //!
 //! Lock order: `RefsRunner` > `MetadataTree` > `DelayedRefs`.
@@ -20,6 +21,7 @@ mod keyed;
 mod layout;
 mod queue;
 mod runner;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -27,3 +29,4 @@ pub(super) use head::{Change, Extent, Head};
 pub(super) use layout::{Layout, Metadata};
 pub(super) use queue::{Queue, Queued};
 pub(super) use runner::Runner;
+pub(super) use sharing::Held;

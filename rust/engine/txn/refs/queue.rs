@@ -119,8 +119,7 @@ impl Queue {
     }
 
     /// What is queued for `addr`.
-    #[cfg(test)]
-    pub(super) fn get(&self, addr: Logical) -> Option<&Head> {
+    pub(super) fn head(&self, addr: Logical) -> Option<&Head> {
         self.heads.get(&addr)
     }
 

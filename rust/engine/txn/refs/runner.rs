@@ -233,7 +233,7 @@ fn count_of(delta: i64) -> Result<u32> {
 }
 
 #[cold]
-fn broken(addr: Logical, flaw: Flaw) -> Error {
+pub(super) fn broken(addr: Logical, flaw: Flaw) -> Error {
     flaw.at(Place::Extent(addr)).report()
 }
 

@@ -197,7 +197,7 @@ fn opposite_changes_meet_in_the_queue() {
     assert_eq!(change(BLOCK, second, Change::Add), Ok(Queued::Waiting));
     let cancelled = Ok(Queued::Cancelled(ONCE));
     assert_eq!(change(BLOCK, first, Change::Drop), cancelled);
-    let left: Vec<_> = queue.get(ADDR).unwrap().changes.iter().collect();
+    let left: Vec<_> = queue.head(ADDR).unwrap().changes.iter().collect();
     let added = Counts {
         added: 1,
         dropped: 0,

@@ -4,6 +4,7 @@
 use crate::files::{Files, SECTOR};
 use engine::disk::{FileOffset, ObjectId, Uuid};
 use engine::fs::{Inode, MappingKind, NewSubvolume, Subvolume, Target, Topmost};
+use engine::txn::Sharing;
 use harness::device::Image;
 use harness::history::{Kind as FileKind, Model, Op, Place, ROOT};
 use harness::mount::{FILE, NOW};
@@ -39,6 +40,56 @@ fn named<'a>(files: &'a Files, name: &'a str) -> NewSubvolume<'a> {
         uuid: Uuid(uuid),
         now: NOW,
     }
+}
+
+/// An extent is one file's alone until a snapshot has it too, and again when one of both has written over it: at once, and
+/// after a commit.
+#[test]
+fn an_extent_is_told_to_be_shared() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = files.file(b"f");
+    for at in [0, 1] {
+        files
+            .write(&inode, at * SECTOR, &[1; SECTOR as usize])
+            .unwrap();
+    }
+    // Items enough that leaves are not roots.
+    for n in 0..300 {
+        files.file(format!("other{n}").as_bytes());
+    }
+    let is_shared = |files: &Files, inode: &Inode, at: u64| {
+        let at = FileOffset::new(at * SECTOR);
+        let found = files.fs.data().report(inode, at, SECTOR).unwrap();
+        found.sharing == Sharing::Shared
+    };
+    assert!(!is_shared(&files, &inode, 0), "as it is written");
+    files.txns().commit().unwrap();
+    assert!(!is_shared(&files, &inode, 0), "after the commit");
+    drop(inode);
+    let files = snapshot(files, 256, "snapshot");
+    let inside = |files: &Files, subvolume: &Subvolume| {
+        let root = files.fs.inodes().root(subvolume).unwrap();
+        match files.fs.names().lookup(&root, b"f").unwrap() {
+            Some(Target::Inode(number, _)) => files.fs.inodes().get(subvolume, number).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let copy = files.fs.subvolumes().get(ObjectId::new(256)).unwrap();
+    let (ours, theirs) = (inside(&files, &files.top), inside(&files, &copy));
+    for at in [0, 1] {
+        assert!(is_shared(&files, &ours, at), "after the snapshot");
+        assert!(is_shared(&files, &theirs, at), "in the snapshot");
+    }
+    files.write(&ours, 0, &[2; SECTOR as usize]).unwrap();
+    for _ in 0..2 {
+        assert!(!is_shared(&files, &ours, 0), "written over");
+        assert!(!is_shared(&files, &theirs, 0), "the other's alone");
+        assert!(is_shared(&files, &ours, 1), "the rest");
+        assert!(is_shared(&files, &theirs, 1), "the rest in the snapshot");
+        files.txns().commit().unwrap();
+    }
+    drop((ours, theirs, copy));
+    tools::check(&files.unmount()).unwrap();
 }
 
 /// The engine's own subvolumes hold files, have snapshots, and are found again.
