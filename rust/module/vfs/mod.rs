@@ -11,10 +11,11 @@
 //! | [`shown`]      | the directory that a mount shows: `subvol=`, `subvolid=`                     |
 //! | `node`         | [`Node`]: what an inode owns; the inode cache; attributes mirrored           |
 //! | [`directory`]  | names                                                                        |
-//! | `file`         | sizes of regular files                                                       |
+//! | `file`         | sizes and holes of regular files                                             |
 //! | [`attributes`] | stat, setattr                                                                |
 //! | `fileattr`     | the flags of chattr(1)                                                       |
 //! | `ioctl/`       | `ioctl`                                                                      |
+//! | `fiemap`       | which extents a file has                                                     |
 //! | [`xattr`]      | extended attributes                                                          |
 //! | `export`       | file handles                                                                 |
 //! | [`committer`]  | the thread that commits now and then                                         |
@@ -30,6 +31,7 @@ mod committer;
 mod counters;
 mod directory;
 mod export;
+mod fiemap;
 mod file;
 mod fileattr;
 mod flags;

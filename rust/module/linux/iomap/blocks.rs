@@ -46,7 +46,7 @@ impl Blocks {
     }
 
     /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end, in bytes.
-    pub(super) fn touched(self, pos: u64, len: u64) -> (u64, u64) {
+    pub(in crate::linux) fn touched(self, pos: u64, len: u64) -> (u64, u64) {
         (self.round_down(pos), self.round_up(pos.saturating_add(len)))
     }
 

@@ -15,6 +15,7 @@
 //! | [`mmap`]         | mappings, and stores through them                    |
 //! | `resize`         | a file becomes longer or shorter                     |
 //! | [`fallocate`]    | holes and zeroes                                     |
+//! | [`fiemap`]       | which extents a file has                             |
 //! | [`lock`]         | the locks of an inode and of its pages as values     |
 
 use super::attributes::Attributes;
@@ -32,6 +33,7 @@ use kernel::ffi::{c_int, c_uint};
 use latch::NofsScope;
 
 mod fallocate;
+mod fiemap;
 mod lock;
 mod mmap;
 mod read;
@@ -42,15 +44,17 @@ mod write_cached;
 mod write_direct;
 
 pub(crate) use fallocate::{punch, Fallocate, Hole};
+pub(crate) use fiemap::{flags as fiemap_flags, Extents, Found, Piece};
 pub(crate) use resize::resize;
 
 /// The calls on open files of `T` with data by `D`.
 struct Table<T, D>(PhantomData<(T, D)>);
 
-impl<T: Attributes + Flagged + Ioctls + Fallocate, D: DirectData> Table<T, D> {
+impl<T: Attributes + Flagged + Ioctls + Fallocate + Extents, D: DirectData> Table<T, D> {
     const INODE: b::inode_operations = b::inode_operations {
         fileattr_get: Some(fileattr::get::<T>),
         fileattr_set: Some(fileattr::set::<T>),
+        fiemap: Some(fiemap::fiemap::<T, D>),
         ..Common::<T>::INODE
     };
     const FILE: b::file_operations = b::file_operations {
@@ -73,7 +77,10 @@ impl<T: Attributes + Flagged + Ioctls + Fallocate, D: DirectData> Table<T, D> {
 
 impl NewInode {
     /// Makes it a regular file.
-    pub(crate) fn set_regular<T: Attributes + Flagged + Ioctls + Fallocate, D: DirectData>(
+    pub(crate) fn set_regular<
+        T: Attributes + Flagged + Ioctls + Fallocate + Extents,
+        D: DirectData,
+    >(
         &mut self,
     ) {
         self.set_operations(

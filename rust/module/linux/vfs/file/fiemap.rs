@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! fiemap: which extents a file has, and where.
+//!
+//! C header: `include/linux/fiemap.h`. What is dirty is written out first, whether or not the caller asks for it: so every
+//! extent has its address. No lock is held while the answer is copied to the user's memory, which may be a mapping of the
+//! file: a file that changes meanwhile may be reported as it never was, as by any two calls.
+
+use crate::linux::bindings as b;
+use crate::linux::iomap::{settle, Blocks, FileData};
+use crate::linux::Inode;
+use kernel::error::{from_result, to_result};
+use kernel::ffi::c_int;
+use latch::prelude::*;
+use latch::NofsScope;
+
+/// `FIEMAP_EXTENT_*`.
+pub(crate) mod flags {
+    use super::b;
+    /// Within the tree.
+    pub(crate) const INLINE: u32 = b::FIEMAP_EXTENT_DATA_INLINE | b::FIEMAP_EXTENT_NOT_ALIGNED;
+    /// Compressed.
+    pub(crate) const ENCODED: u32 = b::FIEMAP_EXTENT_ENCODED;
+    /// Space that reads as zeroes.
+    pub(crate) const UNWRITTEN: u32 = b::FIEMAP_EXTENT_UNWRITTEN;
+    /// Others have it, too.
+    pub(crate) const SHARED: u32 = b::FIEMAP_EXTENT_SHARED;
+}
+
+/// A piece of a file that is no hole.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    /// Where in the file.
+    pub(crate) pos: u64,
+    /// Bytes of it.
+    pub(crate) len: u64,
+    /// Its logical address; zero for what is in the tree.
+    pub(crate) address: u64,
+    /// Of [`flags`].
+    pub(crate) flags: u32,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.pos.saturating_add(self.len)
+    }
+
+    /// Whether `next` goes on where this ends, in the file and on the volume.
+    fn goes_on_with(&self, next: &Self) -> bool {
+        let address = self.address.checked_add(self.len);
+        let has_address = (self.flags | next.flags) & (flags::INLINE | flags::ENCODED) == 0;
+        has_address
+            && next.pos == self.end()
+            && Some(next.address) == address
+            && next.flags == self.flags
+    }
+}
+
+/// What is at a position.
+pub(crate) enum Found {
+    /// No byte, up to this position.
+    HoleUntil(u64),
+    /// A piece; what is next begins at the second member.
+    Piece(Piece, u64),
+}
+
+/// Files whose extents can be told.
+pub(crate) trait Extents: 'static {
+    /// What is at `pos`, as far as `end`.
+    fn find(inode: &Inode, pos: u64, end: u64) -> Result<Found>;
+}
+
+/// The answer as far as it has come.
+struct Answer<'a> {
+    info: &'a mut b::fiemap_extent_info,
+    /// What may go on yet.
+    last: Option<Piece>,
+}
+
+/// Whether the caller takes more.
+#[derive(PartialEq, Eq)]
+enum Room {
+    Left,
+    None,
+}
+
+impl Answer<'_> {
+    fn add(&mut self, piece: Piece) -> Result<Room> {
+        match &mut self.last {
+            Some(last) if last.goes_on_with(&piece) => {
+                last.len = last.len.saturating_add(piece.len);
+                return Ok(Room::Left);
+            }
+            _ => {}
+        }
+        let room = self.tell(0)?;
+        self.last = Some(piece);
+        Ok(room)
+    }
+
+    /// Tells the caller of the last piece.
+    fn tell(&mut self, more_flags: u32) -> Result<Room> {
+        let Some(piece) = self.last.take() else {
+            return Ok(Room::Left);
+        };
+        let flags = piece.flags | more_flags;
+        // SAFETY: The VFS lends the answer, with the user's memory in it.
+        let told = unsafe {
+            b::fiemap_fill_next_extent(self.info, piece.pos, piece.address, piece.len, flags)
+        };
+        to_result(told)?;
+        Ok(match told {
+            0 => Room::Left,
+            _ => Room::None,
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
+    inode: *mut b::inode,
+    info: *mut kernel::bindings::fiemap_extent_info,
+    start: u64,
+    len: u64,
+) -> c_int {
+    from_result(|| {
+        let mut len = len;
+        let info = info.cast::<b::fiemap_extent_info>();
+        // SAFETY: The VFS lends all for the call.
+        to_result(unsafe { b::fiemap_prep(inode, info, start, &mut len, 0) })?;
+        // SAFETY: As above.
+        let (inode, info) = unsafe { (Inode::borrow(inode), &mut *info) };
+        settle::<D>(inode, 0, i64::MAX)?;
+        let answer = Answer { info, last: None };
+        answer_all::<T>(inode, answer, start, start.saturating_add(len))?;
+        Ok(0)
+    })
+}
+
+fn answer_all<T: Extents>(inode: &Inode, mut answer: Answer<'_>, start: u64, end: u64) -> Result {
+    let blocks = Blocks::of(inode);
+    let (mut at, end) = blocks.touched(start, end.saturating_sub(start));
+    while at < end {
+        may_go_on()?;
+        match find::<T>(inode, at, end)? {
+            Found::HoleUntil(next) => at = next,
+            Found::Piece(piece, next) => {
+                at = next;
+                if answer.add(piece)? == Room::None {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    let is_last = match &answer.last {
+        Some(_) => !has_more::<T>(inode, at)?,
+        None => false,
+    };
+    answer.tell(if is_last { b::FIEMAP_EXTENT_LAST } else { 0 })?;
+    Ok(())
+}
+
+/// Whether there is a piece at `at` or behind it.
+fn has_more<T: Extents>(inode: &Inode, at: u64) -> Result<bool> {
+    let mut at = at;
+    while i64::try_from(at).is_ok() {
+        may_go_on()?;
+        match find::<T>(inode, at, u64::MAX)? {
+            Found::HoleUntil(next) => at = next,
+            Found::Piece(..) => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+fn find<T: Extents>(inode: &Inode, at: u64, end: u64) -> Result<Found> {
+    let _nofs = NofsScope::enter();
+    T::find(inode, at, end)
+}
+
+/// A file may have very many extents.
+fn may_go_on() -> Result {
+    // SAFETY: It asks of the calling task.
+    match unsafe { b::rbtrfs_is_killed() } {
+        true => Err(EINTR),
+        false => Ok(()),
+    }
+}
