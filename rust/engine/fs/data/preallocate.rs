@@ -3,16 +3,18 @@
 
 use super::FileSpace;
 use super::{cut, extents};
-use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE};
+use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Time};
 use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
+use core::ops::Range;
 use latch::prelude::*;
 
 impl FileSpace<'_> {
     /// Puts unwritten space into the holes of `[offset, offset + len)`, whole sectors, and raises the size to
-    /// `new_size` if given. `EOPNOTSUPP` on zoned volumes, where space that was passed over cannot be written later.
+    /// `new_size` if given. `ENOSPC` at once, and nothing is used, where there is less than all the holes take. `EOPNOTSUPP`
+    /// on zoned volumes, where space that was passed over cannot be written later.
     pub fn preallocate(
         &self,
         inode: &Inode,
@@ -24,13 +26,19 @@ impl FileSpace<'_> {
         if self.fs.format().incompat.contains(Incompat::ZONED) {
             return Err(EOPNOTSUPP);
         }
-        let end = offset.checked_add(len).ok_or(EFBIG)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|end| end.get() <= MAX_FILE_END);
+        let end = end.ok_or(EFBIG)?;
+        self.fs.check_writable(inode.subvolume())?;
+        let holes = self.holes(inode, offset..end)?;
+        let data = self.fs.transactions().reserve_data(holes)?;
         let mut at = offset;
         while at < end {
             let wanted = end.saturating_since(at).min(MAX_EXTENT_SIZE);
             let found = self.fs.data().map(inode, at, wanted)?;
             let done = match found.kind {
-                MappingKind::Hole => self.fill_hole(inode, at, found.len)?,
+                MappingKind::Hole => self.fill_hole(inode, at, found.len, &data)?,
                 _ => found.len,
             };
             at = at.saturating_add(done.max(1));
@@ -43,9 +51,28 @@ impl FileSpace<'_> {
         or_abort(&handle, done)
     }
 
-    /// Fills the front of a hole with an unwritten extent, as long as one is to be had. Gives how far it came.
-    fn fill_hole(&self, inode: &Inode, at: FileOffset, len: u64) -> Result<u64> {
-        let data = self.fs.transactions().reserve_data(len)?;
+    /// How many bytes of `range` are in holes.
+    fn holes(&self, inode: &Inode, range: Range<FileOffset>) -> Result<u64> {
+        let (mut at, mut bytes) = (range.start, 0_u64);
+        while at < range.end {
+            let wanted = range.end.saturating_since(at);
+            let found = self.fs.data().map(inode, at, wanted)?;
+            if matches!(found.kind, MappingKind::Hole) {
+                bytes = bytes.saturating_add(found.len);
+            }
+            at = at.saturating_add(found.len);
+        }
+        Ok(bytes)
+    }
+
+    /// Fills the front of a hole with an unwritten extent out of `data`, as long as one is to be had. Gives how far it came.
+    fn fill_hole(
+        &self,
+        inode: &Inode,
+        at: FileOffset,
+        len: u64,
+        data: &Reservation,
+    ) -> Result<u64> {
         let units = Units::inserts(3).and(Units::updates(1));
         let handle = self.fs.start(inode.subvolume(), units)?;
         let _extents = inode.lock_extents();
@@ -54,7 +81,12 @@ impl FileSpace<'_> {
         if !matches!(found.kind, MappingKind::Hole) {
             return Ok(found.len);
         }
-        let extent = self.allocate_prealloc(&data, found.len)?;
+        let len = found.len.min(data.bytes());
+        if len == 0 {
+            // Holes were made meanwhile.
+            return Err(ENOSPC);
+        }
+        let extent = self.allocate_prealloc(data, len)?;
         let done = self.insert_prealloc(&handle, inode, at, extent);
         or_abort(&handle, done)?;
         Ok(extents::plain_len(extent))

@@ -79,6 +79,34 @@ fn a_write_that_cannot_be_finished_is_given_back() {
     tools::check(&files.image()).unwrap();
 }
 
+/// What is asked for and is not there is refused at once; what is there is given, around what the file has already.
+#[test]
+fn preallocation_of_more_than_is_free_uses_nothing() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = files.file(b"f");
+    files
+        .write(&inode, 10 * SECTOR, &[3; SECTOR as usize])
+        .unwrap();
+    let space = files.fs.file_space();
+    let used = || {
+        files.txns().commit().unwrap();
+        files.txns().space().statistics().data.used
+    };
+    let preallocate = |len| space.preallocate(&inode, FileOffset::new(0), len, None, NOW);
+    let before = used();
+    assert_eq!(preallocate(1024 * MIB), Err(ENOSPC));
+    assert_eq!((used(), reserved(&files)), (before, 0));
+    assert_eq!(inode.attributes().nbytes, SECTOR);
+    preallocate(64 * MIB).unwrap();
+    assert_eq!(used(), before + 64 * MIB - SECTOR);
+    assert_eq!(inode.attributes().nbytes, 64 * MIB);
+    assert_eq!(reserved(&files), 0);
+    assert_eq!(preallocate(64 * MIB), Ok(()));
+    assert_eq!(used(), before + 64 * MIB - SECTOR);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
+}
+
 /// Reserves for file after file until nothing is left.
 fn reserve_all(files: &Files, piece: u64) -> Vec<(Arc<Inode>, WriteReservation)> {
     let mut all = Vec::new();
