@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The steps of tasks.
+
+use super::{blocks_of, pos, Contents, Plant, Task, World, FOLIO};
+use engine::fs::Allowance;
+use harness::token::Token;
+use std::collections::BTreeMap;
+
+impl World {
+    /// One step of a task; gives it back unless it has ended.
+    pub(super) fn step(&mut self, task: Task) -> Option<Task> {
+        match task {
+            Task::Write { .. } => self.write(task),
+            Task::Store { .. } if self.faults_wait() => Some(task),
+            Task::Punch { start, end } => {
+                for at in start..end {
+                    self.disk[at as usize] = Contents::default();
+                }
+                None
+            }
+            Task::Store {
+                block,
+                mut allowance,
+                reserved,
+            } => {
+                let (start, end) = (
+                    block / FOLIO * FOLIO,
+                    (block / FOLIO * FOLIO + FOLIO).min(self.size),
+                );
+                if block >= self.size {
+                    return None;
+                }
+                if !reserved || !self.delalloc.can_cover(&allowance, pos(start), pos(end)) {
+                    self.reserve(&mut allowance, start, end);
+                    return Some(Task::Store {
+                        block,
+                        allowance,
+                        reserved: true,
+                    });
+                }
+                if self.is_under_writeback(block / FOLIO) {
+                    return Some(Task::Store {
+                        block,
+                        allowance,
+                        reserved,
+                    });
+                }
+                self.cover(&mut allowance, start, end);
+                for other in start..end {
+                    self.load(other);
+                    self.blocks[other as usize].dirty = true;
+                }
+                self.change(block, 0);
+                None
+            }
+            Task::Mend {
+                folio,
+                mut allowance,
+                reserved,
+            } => {
+                let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
+                let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
+                let done =
+                    end <= start || !is_dirty || self.delalloc.uncovered(pos(start), pos(end)) == 0;
+                if reserved && done {
+                    self.mending.retain(|&other| other != folio);
+                    return None;
+                }
+                let can = self
+                    .delalloc
+                    .can_cover(&allowance, pos(start), pos(end.max(start)));
+                if !reserved || !can || self.is_under_writeback(folio) {
+                    self.reserve(&mut allowance, start, end.max(start));
+                    return Some(Task::Mend {
+                        folio,
+                        allowance,
+                        reserved: true,
+                    });
+                }
+                // What is not in the cache holds nothing.
+                for block in start..end {
+                    if self.blocks[block as usize].cached.is_some() {
+                        self.reserve(&mut allowance, block, block + 1);
+                        self.cover(&mut allowance, block, block + 1);
+                        self.blocks[block as usize].dirty = true;
+                    }
+                }
+                self.mending.retain(|&other| other != folio);
+                None
+            }
+            Task::UnderWay { blocks, space } => {
+                let fails = self.random.one_in(10);
+                for block in blocks {
+                    let at = block as usize;
+                    let written = self.blocks[at].under_way.take().unwrap();
+                    self.blocks[at].is_lost = fails;
+                    if !fails {
+                        self.disk[at] = written;
+                    }
+                }
+                drop(space);
+                None
+            }
+        }
+    }
+
+    fn write(&mut self, task: Task) -> Option<Task> {
+        let Task::Write {
+            start,
+            end,
+            half,
+            mut allowance,
+            mut seen,
+            reserved,
+        } = task
+        else {
+            return None;
+        };
+        let fits = self.delalloc.can_cover(&allowance, pos(start), pos(end));
+        if !reserved || !fits && self.plant != Plant::CoverEarly {
+            self.reserve(&mut allowance, start, end);
+            if self.plant == Plant::CoverEarly {
+                self.cover(&mut allowance, start, end);
+            }
+            if self.plant == Plant::LookUpEarly {
+                for block in start..end {
+                    let early = self.disk[block as usize];
+                    seen.entry(block).or_insert(early);
+                }
+            }
+            return Some(Task::Write {
+                start,
+                end,
+                half,
+                allowance,
+                seen,
+                reserved: true,
+            });
+        }
+        let last = end.min(start / FOLIO * FOLIO + FOLIO);
+        if !self.is_under_writeback(start / FOLIO) {
+            for block in start..last {
+                match seen.get(&block) {
+                    Some(&early) => {
+                        self.blocks[block as usize].cached.get_or_insert(early);
+                    }
+                    None => {
+                        self.load(block);
+                    }
+                }
+                self.blocks[block as usize].dirty = true;
+                self.change(block, half);
+            }
+            if self.plant != Plant::CoverEarly {
+                self.cover(&mut allowance, start, last);
+            }
+            self.size = self.size.max(last);
+            if last == end {
+                return None;
+            }
+            return self.again(last, end, half, allowance, seen);
+        }
+        self.again(start, end, half, allowance, seen)
+    }
+
+    fn again(
+        &self,
+        start: u64,
+        end: u64,
+        half: usize,
+        allowance: Allowance<Token>,
+        seen: BTreeMap<u64, Contents>,
+    ) -> Option<Task> {
+        Some(Task::Write {
+            start,
+            end,
+            half,
+            allowance,
+            seen,
+            reserved: true,
+        })
+    }
+}
