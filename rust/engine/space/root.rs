@@ -324,9 +324,10 @@ impl Space {
         self.writeout.add(txn, start)
     }
 
-    /// An empty group that is worth removing, never the last of its class; it is closed from now on.
-    pub fn next_unused(&self) -> Option<Removal> {
-        Removal::next(&self.groups, &self.allocator, &self.writeout)
+    /// An empty group that is worth removing, never the last of its class; it is closed from now on. Where it is free is
+    /// read before, if it was not: no tree block lock is held.
+    pub fn next_unused(&self) -> Result<Option<Removal>> {
+        Removal::next(&self.groups, &self.reader, &self.allocator, &self.writeout)
     }
 
     /// The group with the least in use of those that are worth emptying. Memory only.

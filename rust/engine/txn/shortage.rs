@@ -261,7 +261,7 @@ pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
 /// Removes empty block groups; how many.
 pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     let mut removed = 0usize;
-    while let Some(removal) = shared.space.next_unused() {
+    while let Some(removal) = shared.space.next_unused()? {
         in_handle(shared, |handle| {
             let done = shared.remove_chunk(&handle.context(), removal);
             done.inspect_err(|error| handle.abort(*error))

@@ -2,11 +2,13 @@
 //! An empty group on its way out.
 
 use super::block_groups::BlockGroups;
-use super::group::{Allocation, Group};
+use super::group::{Allocation, Body, Group};
+use super::unread::Reader;
 use super::writeout::Writeout;
 use crate::btree::Allocate;
 use crate::disk::Logical;
 use crate::space::free::allocate::Allocator;
+use crate::space::free::policy::FreeSpace;
 use crate::space::Class;
 use crate::volume::Chunk;
 use kernel::sync::Arc;
@@ -35,17 +37,18 @@ impl Removal {
     /// An empty group that is worth removing, never the last of its class; it is closed from now on.
     pub(in crate::space) fn next(
         groups: &Arc<BlockGroups>,
+        reader: &Reader,
         allocator: &Arc<Allocator>,
         writeout: &Arc<Writeout>,
-    ) -> Option<Removal> {
-        let group = groups.close_unused()?;
-        Some(Removal {
+    ) -> Result<Option<Removal>> {
+        let group = groups.close_unused(reader)?;
+        Ok(group.map(|group| Removal {
             groups: groups.clone(),
             allocator: allocator.clone(),
             writeout: writeout.clone(),
             group,
             fate: Fate::Reopens,
-        })
+        }))
     }
 
     /// The group's, and the chunk's, address.
@@ -82,8 +85,9 @@ impl Drop for Removal {
 }
 
 impl BlockGroups {
-    /// Closes a group that is empty and that its class can spare.
-    fn close_unused(&self) -> Option<Arc<Group>> {
+    /// Closes a group that is empty and that its class can spare. That its item says so is not enough: where it is free is
+    /// read, and what cannot be read stays.
+    fn close_unused(&self, reader: &Reader) -> Result<Option<Arc<Group>>> {
         for class in [Class::Data, Class::Metadata] {
             if self.read().count(class) < 2 {
                 continue;
@@ -91,24 +95,45 @@ impl BlockGroups {
             let mut from = 0;
             while let Some(group) = self.next_unused(class, from) {
                 from = group.start().get().saturating_add(1);
-                if self.write_order.is_quiet(group.start()) && group.close_if_unused() {
-                    return Some(group);
+                if !self.write_order.is_quiet(group.start()) || !group.is_spare(&group.lock()) {
+                    continue;
+                }
+                reader.read(&group)?;
+                if group.close_if_unused() {
+                    return Ok(Some(group));
                 }
             }
         }
-        None
+        Ok(None)
     }
 }
 
 impl Group {
-    /// Closes the group if it is empty and its class can spare it, and tells whether it did.
+    /// Closes the group if it is empty, all of it is known to be free, and its class can spare it; tells whether it did.
     fn close_if_unused(&self) -> bool {
         let mut body = self.lock();
+        body.is_all_free() && self.is_spare(&body) && self.close(&mut body).is_ok()
+    }
+
+    /// Whether nothing is in the group, as far as its bytes are counted, and its class can spare it.
+    fn is_spare(&self, body: &Body) -> bool {
         let tally = body.tally;
-        if !body.is_unused() || body.allocation == Allocation::Closed {
-            return false;
+        body.is_unused()
+            && body.allocation == Allocation::Open
+            && self.space_info().lock().can_spare(&tally)
+    }
+}
+
+impl Body {
+    /// Whether it is known that no extent is in the group, and not only counted.
+    fn is_all_free(&self) -> bool {
+        match &self.free_space {
+            FreeSpace::Anywhere(ranges) => {
+                ranges.free().saturating_add(self.superblocks) == self.tally.total
+            }
+            FreeSpace::Unread(_) => false,
+            // Only the count tells it there.
+            FreeSpace::Append(_) => true,
         }
-        let spare = self.space_info().lock().can_spare(&tally);
-        spare && self.close(&mut body).is_ok()
     }
 }

@@ -203,7 +203,7 @@ fn close_and_read(image: &Image) {
             }
         })
     };
-    (0..9).for_each(|_| drop(space.next_unused()));
+    (0..9).for_each(|_| drop(space.next_unused().unwrap()));
     read.join().unwrap();
     assert_eq!(log.lines(), Vec::<String>::new());
     space.audit().unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reading where groups are free when that is needed, and forgetting it.
 
-use engine::disk::{Key, Logical, ObjectId};
+use engine::disk::{BlockGroupItem, Key, Kind, Logical, ObjectId};
 use engine::space::{Class, Shortage, Space, Urgency};
 use engine::txn::{Handle, Units};
 use harness::device::Image;
@@ -10,6 +10,7 @@ use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::ENOSPC;
 use kernel::print::Capture;
+use std::ops::ControlFlow;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -189,4 +190,66 @@ fn groups_are_read_when_memory_is_short() {
     }
     drop(failing);
     space.audit().unwrap();
+}
+
+/// What the item of a block group says is used, changed in a transaction of its own.
+fn set_used(mounted: &Mounted, group: Logical, used: u64) {
+    let trees = [ObjectId::BLOCK_GROUP_TREE, ObjectId::EXTENT_TREE];
+    let tree = trees.iter().find_map(|&id| mounted.txns.tree(id).ok());
+    let (tree, mut key) = (tree.unwrap(), None);
+    let scanned = tree.scan(
+        Key::new(group.get(), Kind::new(0), 0)..=Key::MAX,
+        |at, _| {
+            key = (at.kind == Kind::BLOCK_GROUP_ITEM).then_some(at);
+            Ok(match key {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            })
+        },
+    );
+    scanned.unwrap();
+    let (key, handle) = (key.unwrap(), mounted.txns.start(Units::inserts(1)).unwrap());
+    let updated = tree.update(&handle, &key, |bytes| {
+        let item = BlockGroupItem::parse(&key, bytes).unwrap();
+        BlockGroupItem { used, ..item }.write_to(bytes).unwrap();
+    });
+    updated.unwrap();
+    handle.commit().unwrap();
+}
+
+/// A volume with groups of file data, each with an extent at its start; these.
+fn with_extents() -> (Mounted, Vec<Logical>) {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let promised = [(); 5].map(|()| mounted.txns.reserve_data(48 * MIB).unwrap());
+    let space = mounted.txns.space().clone();
+    let extents = promised.each_ref().map(|reservation| {
+        let extent = space.allocate_data(reservation, 40 * MIB, 40 * MIB);
+        extent.unwrap().logical
+    });
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    for &start in &extents {
+        space.note_allocated(&handle, start, MIB).unwrap();
+        space.release_unwritten(start.saturating_add(MIB), 39 * MIB);
+    }
+    drop((handle, promised));
+    mounted.txns.commit().unwrap();
+    (mounted, extents.to_vec())
+}
+
+/// A group in which there is something, and of which its item says that nothing is, is not removed.
+#[test]
+fn a_group_that_only_says_that_it_is_empty_stays() {
+    let (mounted, extents) = with_extents();
+    let liar = mounted.volume.chunk(extents[2]).unwrap().logical;
+    set_used(&mounted, liar, 0);
+    let images = mounted.unmount().unwrap();
+
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let chunks = || mounted.volume.chunk(liar).map(|chunk| chunk.logical).ok();
+    for _ in 0..3 {
+        mounted.txns.maintain().unwrap();
+        mounted.txns.commit().unwrap();
+        assert_eq!(chunks(), Some(liar), "what is there is lost");
+    }
+    mounted.txns.space().audit().unwrap();
 }
