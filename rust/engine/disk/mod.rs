@@ -13,7 +13,7 @@
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
 //! | `inode`, `inode_ref`, `directory`, `file_extent` | items of files, as typed values to read and write |
 //! | `extent`, `extent_ref`, `reference` | extents, references to them, and what names one  |
-//! | `root`, `root_ref`, `chunk`, `device`, `block_group`, `free_space` | items of the volume             |
+//! | `root`, `root_ref`, `chunk`, `device`, `block_group`, `free_space`, `quota` | items of the volume             |
 //! | `cache_header`, `cache_file/` | the free space cache: its item, and the pages of its file  |
 //! | `superblock/` | the superblock, its gate and its bytes                              |
 //! | `item`        | structures taken out of an item's bytes, and put there              |
@@ -51,6 +51,7 @@ mod inode;
 mod inode_ref;
 mod item;
 mod key;
+mod quota;
 #[cfg(not(feature = "raw"))]
 mod raw;
 // Tests on the host make broken bytes.
@@ -89,6 +90,7 @@ pub use ids::*;
 pub use inode::{InodeItem, Timespec};
 pub use inode_ref::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
 pub use key::{Key, Kind};
+pub use quota::QuotaStatus;
 pub use raw::FREE_SPACE_BITMAP_SIZE;
 pub use reference::Reference;
 pub use root::{RootExtension, RootItem, RootPointer};

@@ -23,6 +23,7 @@
 //! | `leaving`      | removed chunks whose device ranges are not free yet                                   |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |
+//! | `quotas`       | counts that are not kept are marked as wrong                                          |
 //! | `ranges`       | ranges of addresses, ascending, neighbours merged                                     |
 //! | `sharing`      | whether a data extent is one file's alone                                             |
 //! | `counters`     | what commits cost                                                                     |
@@ -47,6 +48,7 @@ mod join;
 mod leaving;
 mod mount;
 mod options;
+mod quotas;
 mod ranges;
 mod reclaim;
 mod refs;

@@ -180,7 +180,7 @@ fn settle_zones(volume: &Volume, trees: &OpenTrees) -> Result {
 /// Tells what is in the trees and not kept up to date here.
 fn tell_leftovers(trees: &OpenTrees) -> Result {
     if trees.get_optional(ObjectId::QUOTA_TREE)?.is_some() {
-        // Their generation falls behind the superblock's, which tells C that they are to be scanned again.
+        // `Transactions::mark_quotas` says so on disk.
         pr_warn!(
             "quotas are not kept up to date: rescan them when the volume is mounted by C btrfs\n"
         );

@@ -99,8 +99,10 @@ impl OpenTrees {
 
     /// The root item of `id`, and where it is. `ENOENT` if it has none or is half deleted.
     pub(super) fn root_item(&self, id: TreeId) -> Result<(Key, RootItem)> {
+        // Only subvolumes are deleted by halves; others may count nobody (a quota tree by mkfs.btrfs).
+        let is_whole = |item: &RootItem| item.refs > 0 || !id.objectid.is_subvolume();
         let found = self.look_up(id)?;
-        found.filter(|(_, item)| item.refs > 0).ok_or(ENOENT)
+        found.filter(|(_, item)| is_whole(item)).ok_or(ENOENT)
     }
 
     /// Finds a tree that no volume does without, and that stays open. Where there is none the volume is corrupt, and the log

@@ -40,10 +40,11 @@ impl Transactions {
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
 
-    /// A read-only mount becomes writable: does what [`crate::volume::Writes::Later`] left for now. Calls are
-    /// serialised by the caller. `EROFS` where nothing can be changed.
+    /// Files will change: does what [`crate::volume::Writes::Later`] left for now, and marks what is not kept up to date
+    /// here. Calls are serialised by the caller. `EROFS` where nothing can be changed.
     pub fn begin_writing(&self) -> Result {
-        self.shared.begin_writing()
+        self.shared.begin_writing()?;
+        self.mark_quotas()
     }
 
     /// The tree `id`, which has a root item in the tree of trees. `ENOENT` where there is none or it is half deleted.

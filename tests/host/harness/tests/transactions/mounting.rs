@@ -11,7 +11,7 @@ use engine::volume::Writes;
 use harness::checksums::HostChecksums;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
-use harness::mount::{devices, Layers, Mounted};
+use harness::mount::{devices, Layers, Mounted, FILE};
 use harness::tools;
 use kernel::prelude::*;
 use zerocopy::{FromZeros, IntoBytes};
@@ -201,4 +201,30 @@ fn backup_roots_go_round() {
     let mut kept = backups.map(|backup| backup.root.generation.get());
     kept.sort_unstable();
     assert_eq!(kept, [last - 3, last - 2, last - 1, last]);
+}
+
+/// Quotas are not counted here: whoever may write says so before `btrfs check` takes the counts for wrong.
+#[test]
+fn quotas_are_marked_before_the_first_change() {
+    let image = tools::mkfs(256 * MIB, &["-O", "quota"]);
+    let is_marked = |image: &Image| {
+        let dump = tools::dump_tree(image, &["-t", "quota"]).unwrap();
+        assert!(dump.contains("QGROUP_STATUS"));
+        dump.contains("INCONSISTENT")
+    };
+    assert!(!is_marked(&image));
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    mounted.txns.begin_writing().unwrap();
+    let root = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
+    mounted.fs.names().create(&root, b"file", &FILE).unwrap();
+    drop(root);
+    let image = mounted.unmount().unwrap().remove(0);
+    assert!(is_marked(&image));
+    tools::check(&image).unwrap();
+    // And once is enough.
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    let before = mounted.txns.committed();
+    mounted.txns.begin_writing().unwrap();
+    mounted.txns.commit().unwrap();
+    assert_eq!(mounted.txns.committed(), before);
 }
