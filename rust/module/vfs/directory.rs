@@ -95,6 +95,16 @@ impl Directory for Rbtrfs {
     }
 
     fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
+        if is_empty_place(inode) {
+            let (mount, this) = (mount_of(dir)?, node(dir)?);
+            let now = now(&[dir]);
+            let removed = mount
+                .fs()
+                .names()
+                .remove_empty_place(&this.inode, name, now);
+            this.refresh(dir);
+            return removed;
+        }
         change_names(dir, inode, |names, dir, inode, now| {
             names.rmdir(dir, name, inode, now)
         })
@@ -109,6 +119,10 @@ impl Directory for Rbtrfs {
         let mount = mount_of(from_dir)?;
         let moved = from.inode().ok_or(ENOENT)?;
         let replaced = to.inode();
+        // As C, which does not tell the place of a subvolume from the subvolume here.
+        if is_empty_place(moved) || replaced.is_some_and(is_empty_place) {
+            return Err(ENOTEMPTY);
+        }
         let replaced_node = replaced.map(node).transpose()?;
         let whiteout = NewFile {
             kind: NewKind::Special(0),
@@ -172,6 +186,11 @@ fn change_names(
     changed?;
     mount.throttle();
     Ok(())
+}
+
+/// Whether this is the place of an absent subvolume.
+fn is_empty_place(inode: &Inode) -> bool {
+    inode.key().is_none()
 }
 
 /// The moment of a change of all of these, a later one than anybody saw of one of them.

@@ -5,6 +5,7 @@ use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{self, name_hash, DirEntries, DirEntry, FileType, Flaw, Key, Kind, ObjectId};
 use crate::disk::{DIR_FIRST_INDEX, MAX_NAME_LEN};
 use crate::fs::items;
+use core::ops::ControlFlow;
 use latch::prelude::*;
 
 /// What an entry names.
@@ -106,16 +107,16 @@ pub(in crate::fs) fn add(tree: &Tree, txn: &dyn Allocate, entry: &NewEntry<'_>) 
     Ok(tree.insert_with(txn, &index_key(entry.dir, entry.index), len, fill)??)
 }
 
-/// Removes the entry by name. `ENOENT` if there is none that names `inode`: nothing was changed then.
+/// Removes the entry by name. `ENOENT` if there is none that names `target`: nothing was changed then.
 pub(in crate::fs) fn remove_item(
     tree: &Tree,
     txn: &dyn Allocate,
     dir: ObjectId,
     name: &[u8],
-    inode: ObjectId,
+    target: disk::Target,
 ) -> Result {
     let wanted = |entry: &DirEntry<'_>| {
-        let same = entry.name == name && entry.target == disk::Target::Inode(inode);
+        let same = entry.name == name && entry.target == target;
         same.then_some(())
     };
     let find = |item: &[u8]| items::locate(DirEntries::new(item), wanted);
@@ -163,6 +164,21 @@ pub(in crate::fs) fn next_index(tree: &Tree, dir: ObjectId) -> Result<u64> {
         }
         _ => Ok(DIR_FIRST_INDEX),
     }
+}
+
+/// The index of a name in a directory, looked for among all: where nothing else tells it.
+pub(in crate::fs) fn index_of(tree: &Tree, dir: ObjectId, name: &[u8]) -> Result<Option<u64>> {
+    let (first, last) = (index_key(dir, DIR_FIRST_INDEX), index_key(dir, u64::MAX));
+    let mut found = None;
+    tree.scan(first..=last, |key, item| {
+        let same = |entry: &DirEntry<'_>| (entry.name == name).then_some(key.offset);
+        found = items::find(DirEntries::new(item), same).map_err(items::flawed(tree, &key))?;
+        Ok(match found {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        })
+    })?;
+    Ok(found)
 }
 
 /// Whether a directory has no entry.

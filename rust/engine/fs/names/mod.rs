@@ -18,10 +18,11 @@ pub use directory::Entry;
 pub use entries::Target;
 pub use rename::{Rename, RenameMode, Side};
 
-use crate::disk::{self, FileType, Flaw, Place, MAX_LINKS};
+use crate::disk::{self, FileType, Flaw, ObjectId, Place, RootRef, MAX_LINKS};
 use crate::fs::filesystem::or_abort;
 use crate::fs::inode::orphans;
 use crate::fs::inode::refs::{self, Name};
+use crate::fs::subvolume::place;
 use crate::fs::{FileSystem, Inode, Time};
 use crate::txn::{Handle, Units};
 use entries::NewEntry;
@@ -85,7 +86,31 @@ impl Names<'_> {
         self.unlink(dir, name, child, now)
     }
 
-    /// Records a name beside the inode. `EMLINK` before anything was changed.
+    /// Removes the place of a subvolume that this one, a snapshot, did not take along: it looks like an empty directory.
+    /// `ENOENT` where there is none.
+    pub fn remove_empty_place(&self, dir: &Inode, name: &[u8], now: Time) -> Result {
+        if self.lookup(dir, name)? != Some(Target::EmptyPlace) {
+            return Err(ENOENT);
+        }
+        let tree = dir.subvolume().tree();
+        let Some(Target::Subvolume(id)) = entries::find(tree, dir.number(), name)? else {
+            return Err(ENOENT);
+        };
+        let index = entries::index_of(tree, dir.number(), name)?.ok_or_else(|| {
+            let place = Place::Inode(dir.subvolume().id(), dir.number());
+            let flaw = Flaw::missing("directory has no index for a name");
+            flaw.at(place).report()
+        })?;
+        let handle = self.fs.start_freeing(dir.subvolume(), unlink_units())?;
+        let target = disk::Target::Subvolume(id);
+        entries::remove_item(tree, &handle, dir.number(), name, target)?;
+        let removed = entries::remove_index(tree, &handle, dir.number(), index, name)
+            .and_then(|()| dir.change_names(&handle, |size| entries::shrunk(size, name), now));
+        or_abort(&handle, removed)
+    }
+
+    /// Records a name beside the inode. `EMLINK` before anything was changed. The place of a subvolume is noted by
+    /// [`Self::add_entry`]: it has one at a time.
     pub(in crate::fs) fn add_ref(
         &self,
         handle: &Handle,
@@ -94,6 +119,9 @@ impl Names<'_> {
         inode: &Inode,
         index: u64,
     ) -> Result {
+        if inode.is_subvolume_root() {
+            return Ok(());
+        }
         let reference = Name {
             inode: inode.number(),
             dir: dir.number(),
@@ -120,18 +148,26 @@ impl Names<'_> {
         now: Time,
     ) -> Result {
         let file_type = inode.attributes().file_type().unwrap_or(FileType::Regular);
+        if inode.is_subvolume_root() {
+            let place = RootRef {
+                dir: dir.number(),
+                sequence: index,
+                name,
+            };
+            place::add(self.fs.root_tree(), handle, placed(dir, inode), &place)?;
+        }
         let entry = NewEntry {
             dir: dir.number(),
             name,
             index,
-            target: disk::Target::Inode(inode.number()),
+            target: target_of(inode),
             file_type,
         };
         entries::add(dir.subvolume().tree(), handle, &entry)?;
         dir.change_names(handle, |size| entries::grown(size, name), now)
     }
 
-    /// Removes an entry, the record of it beside the inode, and updates the directory. `ENOENT` before anything was
+    /// Removes an entry, the record of it beside the inode or the subvolume, and updates the directory. `ENOENT` before anything was
     /// changed; any later error gives the transaction up.
     pub(in crate::fs) fn remove_entry(
         &self,
@@ -142,7 +178,7 @@ impl Names<'_> {
         now: Time,
     ) -> Result {
         let tree = dir.subvolume().tree();
-        entries::remove_item(tree, handle, dir.number(), name, inode.number())?;
+        entries::remove_item(tree, handle, dir.number(), name, target_of(inode))?;
         let removed = self
             .remove_ref(handle, dir, name, inode)
             .and_then(|index| entries::remove_index(tree, handle, dir.number(), index, name))
@@ -150,8 +186,15 @@ impl Names<'_> {
         or_abort(handle, removed)
     }
 
-    /// Removes a name beside the inode, which must have it, and gives its index in the directory.
+    /// Removes a name beside the inode, which must have it, or the place of a subvolume, and gives its index in the
+    /// directory.
     fn remove_ref(&self, handle: &Handle, dir: &Inode, name: &[u8], inode: &Inode) -> Result<u64> {
+        if inode.is_subvolume_root() {
+            let (root_tree, of) = (self.fs.root_tree(), placed(dir, inode));
+            let index = place::index(root_tree, of, dir.number(), name)?;
+            let index = index.ok_or_else(|| lacks_name(inode, dir))?;
+            return place::remove(root_tree, handle, of).map(|()| index);
+        }
         let reference = Name {
             inode: inode.number(),
             dir: dir.number(),
@@ -176,6 +219,19 @@ impl Names<'_> {
         }
         Ok(())
     }
+}
+
+/// What an entry names that leads to `inode`.
+fn target_of(inode: &Inode) -> disk::Target {
+    match inode.is_subvolume_root() {
+        true => disk::Target::Subvolume(inode.subvolume().id()),
+        false => disk::Target::Inode(inode.number()),
+    }
+}
+
+/// The subvolume that has a name in `dir`, and the one that it leads to, whose topmost directory is `top`.
+fn placed(dir: &Inode, top: &Inode) -> (ObjectId, ObjectId) {
+    (dir.subvolume().id(), top.subvolume().id())
 }
 
 /// An entry names an inode that does not know the name.

@@ -48,12 +48,14 @@ pub struct Rename<'a> {
 }
 
 impl Names<'_> {
-    /// Renames, in one transaction. `EXDEV` across subvolumes and for subvolumes, `ENOTEMPTY`, `EEXIST`, `EMLINK`.
+    /// Renames, in one transaction. A subvolume goes by its topmost directory, to any other too, and is not changed itself.
+    /// `EXDEV` for other inodes across subvolumes, `EROFS`, `ENOTEMPTY`, `EEXIST`, `EMLINK`.
     pub fn rename(&self, rename: &Rename<'_>) -> Result {
         entries::check_name(rename.from.name)?;
         entries::check_name(rename.to.name)?;
-        check_same_subvolume(rename.from.dir, rename.moved)?;
-        check_same_subvolume(rename.to.dir, rename.moved)?;
+        check_may_stand(rename.from.dir, rename.moved)?;
+        check_may_stand(rename.to.dir, rename.moved)?;
+        self.fs.check_writable(rename.to.dir.subvolume())?;
         if rename.from.is_same(&rename.to) {
             return Ok(());
         }
@@ -77,11 +79,10 @@ impl Names<'_> {
             ..
         } = *rename;
         if let Some(replaced) = replaced {
-            check_replaceable(moved, replaced)?;
+            check_replaceable(&to, moved, replaced)?;
         }
-        let handle = self
-            .fs
-            .start(from.dir.subvolume(), move_units(replaced, whiteout))?;
+        let units = move_units(replaced, whiteout).and(place_units(moved));
+        let handle = self.fs.start(from.dir.subvolume(), units)?;
         if replaced.is_none() {
             entries::check_room(to.dir.subvolume().tree(), to.dir.number(), to.name)?;
         }
@@ -91,7 +92,7 @@ impl Names<'_> {
             .remove_entry(&handle, from.dir, from.name, moved, now)
             .and_then(|()| self.clear_place(&handle, &to, replaced, now))
             .and_then(|()| self.add_entry(&handle, to.dir, to.name, moved, index, now))
-            .and_then(|()| moved.change(&handle, |attributes| attributes.touch(now)))
+            .and_then(|()| note_moved(&handle, moved, now))
             .and_then(|()| match whiteout {
                 Some(new) => self.create_in(&handle, from.dir, from.name, new).map(drop),
                 None => Ok(()),
@@ -122,8 +123,10 @@ impl Names<'_> {
             now,
             ..
         } = *rename;
-        check_same_subvolume(to.dir, other)?;
+        check_may_stand(to.dir, other)?;
+        check_may_stand(from.dir, other)?;
         let units = Units::inserts(6).and(Units::updates(10));
+        let units = units.and(place_units(moved)).and(place_units(other));
         let handle = self.fs.start(from.dir.subvolume(), units)?;
         let to_index = to.dir.take_index()?;
         let from_index = from.dir.take_index()?;
@@ -138,8 +141,8 @@ impl Names<'_> {
             .and_then(|()| self.remove_entry(&handle, to.dir, to.name, other, now))
             .and_then(|()| self.add_entry(&handle, to.dir, to.name, moved, to_index, now))
             .and_then(|()| self.add_entry(&handle, from.dir, from.name, other, from_index, now))
-            .and_then(|()| moved.change(&handle, |attributes| attributes.touch(now)))
-            .and_then(|()| other.change(&handle, |attributes| attributes.touch(now)));
+            .and_then(|()| note_moved(&handle, moved, now))
+            .and_then(|()| note_moved(&handle, other, now));
         or_abort(&handle, done)
     }
 }
@@ -162,14 +165,36 @@ fn move_units(replaced: Option<&Inode>, whiteout: Option<&New<'_>>) -> Units {
     units
 }
 
+/// The two notes of a subvolume's place, taken away and made.
+fn place_units(moved: &Inode) -> Units {
+    match moved.is_subvolume_root() {
+        true => Units::updates(2).and(Units::inserts(2)),
+        false => Units::updates(0),
+    }
+}
+
+/// `EXDEV` for an inode that cannot have a name in `dir`: a subvolume can anywhere.
+fn check_may_stand(dir: &Inode, inode: &Inode) -> Result {
+    match inode.is_subvolume_root() {
+        true => Ok(()),
+        false => check_same_subvolume(dir, inode),
+    }
+}
+
+/// The time of its change. A subvolume, which may be read-only, is not changed by its name.
+fn note_moved(handle: &Handle, moved: &Inode, now: Time) -> Result {
+    match moved.is_subvolume_root() {
+        true => Ok(()),
+        false => moved.change(handle, |attributes| attributes.touch(now)),
+    }
+}
+
 /// `ENOTEMPTY`, `EISDIR`, `ENOTDIR`, `EXDEV`.
-fn check_replaceable(moved: &Inode, replaced: &Inode) -> Result {
+fn check_replaceable(to: &Side<'_>, moved: &Inode, replaced: &Inode) -> Result {
     if replaced.is_subvolume_root() {
         return Err(ENOTEMPTY);
     }
-    if !moved.subvolume().is_same(replaced.subvolume()) {
-        return Err(EXDEV);
-    }
+    check_same_subvolume(to.dir, replaced)?;
     match (
         moved.attributes().is_directory(),
         replaced.attributes().is_directory(),

@@ -4,7 +4,7 @@
 //!
 //! A snapshot is made inside the commit: nobody has a handle there, so it holds no change by half.
 
-use super::{Subvolume, Subvolumes};
+use super::{place, Subvolume, Subvolumes};
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{self, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Kind, ObjectId};
 use crate::disk::{Place, RootExtension, RootItem, RootRef, Uuid, UuidItem};
@@ -231,13 +231,7 @@ impl Making {
             sequence: self.index,
             name,
         };
-        let to_child = Key::new(parent.get(), Kind::ROOT_REF, self.id.get());
-        let to_parent = Key::new(self.id.get(), Kind::ROOT_BACKREF, parent.get());
-        for key in [to_child, to_parent] {
-            let fill = |item: &mut [u8]| reference.write_to(item);
-            let len = reference.encoded_len();
-            self.root_tree.insert_with(txn, &key, len, fill)??;
-        }
+        place::add(&self.root_tree, txn, (parent, self.id), &reference)?;
         let entry = NewEntry {
             dir: dir.number(),
             name,

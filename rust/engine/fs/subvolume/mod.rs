@@ -5,17 +5,19 @@
 //! |----------|------------------------------------------|
 //! | `create` | making subvolumes, empty or as snapshots |
 //! | `path`   | from a subvolume back to its path        |
+//! | `place`  | the name that leads to a subvolume       |
 
 mod create;
 mod path;
+pub(in crate::fs) mod place;
 
 pub use create::{NewSubvolume, Topmost};
 pub use path::SubvolumePlace;
 
 use super::names::entries;
-use super::{items, FileSystem, Target};
+use super::{FileSystem, Target};
 use crate::btree::Tree;
-use crate::disk::{Flaw, Key, Kind, ObjectId, Place, RootRef};
+use crate::disk::{Flaw, Key, Kind, ObjectId, Place};
 use crate::registry::{Registered, Registry};
 use crate::txn::OpenTree;
 use latch::prelude::*;
@@ -195,15 +197,7 @@ impl Subvolumes<'_> {
         name: &[u8],
         child: ObjectId,
     ) -> Result<bool> {
-        let key = Key {
-            objectid: parent.id(),
-            kind: Kind::ROOT_REF,
-            offset: child.get(),
-        };
-        let found = items::get(self.fs.root_tree(), &key, |item| {
-            let place = RootRef::parse(item)?;
-            Ok(place.dir == dir && place.name == name)
-        })?;
-        Ok(found.unwrap_or(false))
+        let found = place::index(self.fs.root_tree(), (parent.id(), child), dir, name)?;
+        Ok(found.is_some())
     }
 }
