@@ -130,7 +130,7 @@ impl Space {
                 FreeSpace::Append(appending) if appending.free() > 0 => {
                     each(appending.end_of_allocated(), appending.free())
                 }
-                FreeSpace::Append(_) | FreeSpace::Unread(_) => {}
+                FreeSpace::Append(_) | FreeSpace::Unread(_) | FreeSpace::GivenUp => {}
             }
         }
     }

@@ -14,6 +14,8 @@ pub(in crate::space) enum FreeSpace {
     /// Bytes are free anywhere, and where was not read yet: in what the disk has, less what this holds. Nothing can be
     /// allocated.
     Unread(Changes),
+    /// Bytes are free anywhere, and where cannot be told: nothing is allocated before the next mount.
+    GivenUp,
     /// Bytes are free behind the last allocation only: on sequential zones.
     Append(Appending),
 }
@@ -85,6 +87,8 @@ pub(in crate::space) enum Idle {
     Free,
     /// They can be allocated when it was read where they are.
     Unread,
+    /// They are not allocated before the next mount.
+    Lost,
     /// They wait for the reset of their zone.
     Unusable,
 }
@@ -94,7 +98,7 @@ impl FreeSpace {
     pub(in crate::space) fn free(&self) -> u64 {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.free(),
-            FreeSpace::Unread(_) => 0,
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => 0,
             FreeSpace::Append(appending) => appending.free(),
         }
     }
@@ -102,7 +106,7 @@ impl FreeSpace {
     /// What fits into a group of `len` bytes: less, where zones hold less than they are long.
     pub(in crate::space) fn capacity(&self, len: u64) -> u64 {
         match self {
-            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => len,
+            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) | FreeSpace::GivenUp => len,
             FreeSpace::Append(appending) => appending.capacity,
         }
     }
@@ -111,7 +115,7 @@ impl FreeSpace {
     pub(in crate::space) fn largest(&self) -> u64 {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.largest(),
-            FreeSpace::Unread(_) => 0,
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => 0,
             FreeSpace::Append(appending) => appending.free(),
         }
     }
@@ -120,7 +124,7 @@ impl FreeSpace {
     pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.take(wish),
-            FreeSpace::Unread(_) => Ok(None),
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => Ok(None),
             FreeSpace::Append(appending) => Ok(appending.take(wish)),
         }
     }
@@ -130,7 +134,7 @@ impl FreeSpace {
     pub(in crate::space) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
-            FreeSpace::Unread(_) => Err(EEXIST),
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => Err(EEXIST),
             FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }
@@ -142,7 +146,7 @@ impl FreeSpace {
     pub(in crate::space) fn keep(&mut self, start: u64, end: u64) -> Result {
         match self {
             FreeSpace::Unread(kept) => kept.note(start, end, Change::Allocated),
-            FreeSpace::Anywhere(_) | FreeSpace::Append(_) => Ok(()),
+            FreeSpace::Anywhere(_) | FreeSpace::GivenUp | FreeSpace::Append(_) => Ok(()),
         }
     }
 
@@ -151,6 +155,7 @@ impl FreeSpace {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
             FreeSpace::Unread(kept) => kept.note(start, end, Change::Freed).map(|()| Idle::Unread),
+            FreeSpace::GivenUp => Ok(Idle::Lost),
             FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
                 Ok(Idle::Unusable)
             }

@@ -54,7 +54,7 @@ impl Body {
     pub(in crate::space) fn as_appending(&self) -> Option<&Appending> {
         match &self.free_space {
             FreeSpace::Append(appending) => Some(appending),
-            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => None,
+            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) | FreeSpace::GivenUp => None,
         }
     }
 
@@ -62,7 +62,7 @@ impl Body {
     pub(in crate::space) fn appending(&mut self) -> Option<&mut Appending> {
         match &mut self.free_space {
             FreeSpace::Append(appending) => Some(appending),
-            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => None,
+            FreeSpace::Anywhere(_) | FreeSpace::Unread(_) | FreeSpace::GivenUp => None,
         }
     }
 
@@ -74,6 +74,7 @@ impl Body {
             }
             Idle::Free => ByteState::Free,
             Idle::Unread => ByteState::Unread,
+            Idle::Lost => ByteState::ReadOnly,
             Idle::Unusable => ByteState::Unusable,
         }
     }
@@ -258,6 +259,7 @@ impl Group {
         let free = body.tally.read_only.saturating_sub(body.superblocks);
         let to = match body.free_space {
             FreeSpace::Unread(_) => ByteState::Unread,
+            FreeSpace::GivenUp => ByteState::ReadOnly,
             FreeSpace::Anywhere(_) | FreeSpace::Append(_) => ByteState::Free,
         };
         self.shift(body, free, ByteState::ReadOnly, to)

@@ -131,7 +131,7 @@ impl Body {
             FreeSpace::Anywhere(ranges) => {
                 ranges.free().saturating_add(self.superblocks) == self.tally.total
             }
-            FreeSpace::Unread(_) => false,
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => false,
             // Only the count tells it there.
             FreeSpace::Append(_) => true,
         }

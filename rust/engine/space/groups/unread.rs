@@ -110,7 +110,8 @@ impl Reader {
         }
     }
 
-    /// Reads where a group is free, if that is not known. What cannot be read stays unused until the next mount.
+    /// Reads where a group is free, if that is not known. What cannot be read stays unused until the next mount, and is not
+    /// read again.
     pub(in crate::space) fn read(&self, group: &Group) -> Result {
         let _nofs = NofsScope::enter();
         // Held from before the tree is read until the group is used as it was read: what comes and goes is noted under it.
@@ -206,11 +207,15 @@ impl Group {
         self.shift(&mut body, unread, ByteState::Unread, ByteState::Free)
     }
 
-    /// What is free in the group cannot be read.
+    /// What is free in the group cannot be read: neither that nor what is freed there is used any more. Unless the group
+    /// was closed meanwhile, as [`Self::know`] has it.
     fn give_up_unread(&self) -> Result {
         let mut body = self.lock();
+        if body.allocation == Allocation::Closed {
+            return Ok(());
+        }
         let unread = body.tally.unread;
-        body.superblocks = body.superblocks.saturating_add(unread);
+        body.free_space = FreeSpace::GivenUp;
         self.shift(&mut body, unread, ByteState::Unread, ByteState::ReadOnly)
     }
 

@@ -253,3 +253,49 @@ fn a_group_that_only_says_that_it_is_empty_stays() {
     }
     mounted.txns.space().audit().unwrap();
 }
+
+/// Commits a transaction that changed a tree: what was freed comes back.
+fn commit(mounted: &Mounted, handle: Handle) {
+    let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
+    tree.rewrite(&handle, &Key::MIN).unwrap();
+    handle.commit().unwrap();
+}
+
+/// What is free in a group that contradicts itself stays unused, whatever is freed there later, and that is said once.
+#[test]
+fn a_group_that_was_given_up_is_not_read_again() {
+    let (mounted, extents) = with_extents();
+    let liar = mounted.volume.chunk(extents[2]).unwrap();
+    set_used(&mounted, liar.logical, 2 * MIB);
+    let images = mounted.unmount().unwrap();
+
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let (space, log) = (mounted.txns.space().clone(), Capture::new());
+    let said = || {
+        let lines = log.lines();
+        lines
+            .iter()
+            .filter(|line| line.contains("stays unused"))
+            .count()
+    };
+    while space.read_next(Class::Data).unwrap() {}
+    assert_eq!(said(), 1);
+    let lost = space.statistics().data.read_only;
+    assert!(lost >= liar.len - 2 * MIB);
+    for place in [0, 1] {
+        let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+        let start = extents[2].saturating_add(place * MIB / 2);
+        space.note_freed(&handle, start, MIB / 2).unwrap();
+        commit(&mounted, handle);
+        space.audit().unwrap();
+        assert_eq!(space.read_next(Class::Data), Ok(false));
+        mounted.txns.maintain().unwrap();
+    }
+    assert_eq!(said(), 1, "{:?}", log.lines());
+    let data = space.statistics().data;
+    assert_eq!((data.read_only, data.pinned), (lost + MIB, 0));
+    space.audit().unwrap();
+    let images = mounted.unmount().unwrap();
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    assert_eq!(mounted.txns.space().statistics().data.used, 5 * MIB);
+}
