@@ -9,7 +9,7 @@ use super::Roots;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, ChunkItem, DevExtent, DevItem, Flaw, Key, ObjectId, Physical};
 use crate::map::insert_in_order;
-use crate::space::{Class, Removal};
+use crate::space::{Class, Removal, Space};
 use crate::volume::{Chunk, DeviceRange, Stripe};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ impl Context<'_> {
     /// is held by the caller. Not to be able to is no error.
     pub(super) fn make_wanted_chunk(&self) -> Result {
         let before = self.shared().chunks_made();
-        self.shared().space.read_wanted()?;
+        self.shared().read_free(Space::read_wanted)?;
         let Some(class) = self.shared().space.chunk_wanted() else {
             return Ok(());
         };
@@ -48,7 +48,7 @@ impl Shared {
         if self.chunks_made() != before {
             return Ok(());
         }
-        self.space.read_wanted()?;
+        self.read_free(Space::read_wanted)?;
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.space.chunk_wanted() == Some(Class::System) {
             self.make_one(context, &leaving, Class::System)?;

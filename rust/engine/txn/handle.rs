@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::transaction::Transaction;
 use super::Units;
 use crate::btree::DataRef;
-use crate::space::{Class, Reservation, Urgency};
+use crate::space::{Class, Reservation, Space, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{NofsScope, Place, Rank};
@@ -183,7 +183,7 @@ pub(super) fn with_handle<R>(
     work: impl FnOnce(&Handle) -> Result<R>,
 ) -> Result<R> {
     let bytes = units.bytes(shared.store.node_size());
-    shared.space.read_wanted()?;
+    shared.read_free(Space::read_wanted)?;
     let reservation = shared
         .space
         .reserve(Class::Metadata, bytes, urgency)

@@ -76,6 +76,12 @@ impl Shared {
         }
     }
 
+    /// Has it read where groups are free. Where that fails the volume becomes read-only, and for that reason: what the trees
+    /// say of free space could not be changed either.
+    pub(super) fn read_free<T>(&self, read: impl FnOnce(&Space) -> Result<T>) -> Result<T> {
+        read(&self.space).inspect_err(|error| self.abort(*error))
+    }
+
     /// The first write may follow.
     pub(super) fn begin_writing(&self) -> Result {
         self.volume.begin_writing(|| self.reset_stray_zones())

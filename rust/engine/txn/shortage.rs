@@ -8,7 +8,7 @@ use super::reclaim::{reclaim, Outcome};
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
-use crate::space::{Class, Reclaim, Reservation, Shortage, Urgency};
+use crate::space::{Class, Reclaim, Reservation, Shortage, Space, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -37,7 +37,7 @@ fn promise(
 ) -> Result<Result<Reservation, Shortage>> {
     if urgency != Urgency::Ordinary {
         // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
-        shared.space.read_wanted()?;
+        shared.read_free(Space::read_wanted)?;
     }
     let (mut in_vain, mut asking) = (0u32, None);
     loop {
@@ -45,7 +45,7 @@ fn promise(
             Err(Shortage::Unread(of)) if in_vain < MOST_IN_VAIN => {
                 asking.get_or_insert_with(|| shared.space.asking());
                 // Where there is none any more, another has read it since.
-                if !shared.space.read_next(of)? {
+                if !shared.read_free(|space| space.read_next(of))? {
                     in_vain = in_vain.saturating_add(1);
                 }
             }
@@ -251,7 +251,7 @@ fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect
 /// Makes the chunk that should be made before anybody runs short, if there is one and the device has room for it.
 pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
     let before = shared.chunks_made();
-    shared.space.read_wanted()?;
+    shared.read_free(Space::read_wanted)?;
     match shared.space.chunk_wanted() {
         Some(class) => make_chunk(shared, class, before).map(|_| ()),
         None => Ok(()),
@@ -261,7 +261,7 @@ pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
 /// Removes empty block groups; how many.
 pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     let mut removed = 0usize;
-    while let Some(removal) = shared.space.next_unused()? {
+    while let Some(removal) = shared.read_free(Space::next_unused)? {
         in_handle(shared, |handle| {
             let done = shared.remove_chunk(&handle.context(), removal);
             done.inspect_err(|error| handle.abort(*error))

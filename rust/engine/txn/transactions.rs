@@ -159,7 +159,7 @@ impl Transactions {
             return Ok(());
         }
         shortage::make_wanted_chunk(&self.shared)?;
-        self.shared.space.read_ahead()?;
+        self.shared.read_free(Space::read_ahead)?;
         self.shared.space.trim_waiting(TRIMS)?;
         shortage::remove_unused(&self.shared)?;
         reclaim(&self.shared, Reclaim::Soon)?;

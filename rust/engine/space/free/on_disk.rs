@@ -3,7 +3,7 @@
 
 use super::changes::{Change, Changes};
 use super::ranges::FreeRanges;
-use super::tree::{FreeSpaceTree, Recorded};
+use super::tree::{FreeSpaceTree, Recorded, Unreadable};
 use crate::btree::{Allocate, Tree};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -101,13 +101,12 @@ impl OnDisk {
         tree.write(txn, recorded, changes)
     }
 
-    /// Puts into `ranges`, which are empty, all that has no extent item in a group. `EUCLEAN` where the disk contradicts
-    /// itself.
+    /// Puts into `ranges`, which are empty, all that has no extent item in a group.
     pub(in crate::space) fn read(
         &self,
         group: &mut GroupOnDisk,
         ranges: &mut FreeRanges,
-    ) -> Result {
+    ) -> Result<(), Unreadable> {
         let (
             Self::Tree(tree),
             GroupOnDisk::Tree {
@@ -122,12 +121,13 @@ impl OnDisk {
         let recorded = tree.recorded(*span, recorded)?;
         tree.read(recorded, &mut |start, end| ranges.insert(start, end))?;
         for (start, end, change) in changes.iter() {
-            match change {
-                Change::Freed => ranges.insert(start, end)?,
+            let applied = match change {
+                Change::Freed => ranges.insert(start, end),
                 Change::Allocated => ranges
                     .remove(start, end)
-                    .map_err(|_| recorded.broken(change.contradicted(start)))?,
-            }
+                    .map_err(|_| recorded.broken(change.contradicted(start))),
+            };
+            applied.map_err(Unreadable::Group)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Key, Kind};
 use crate::space::free::changes::Change;
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use crate::space::free::ranges::FreeRanges;
+use crate::space::free::tree::Unreadable;
 use latch::prelude::*;
 
 /// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
@@ -43,7 +44,7 @@ impl Items {
         &mut self,
         free_space: &OnDisk,
         ranges: &mut FreeRanges,
-    ) -> Result {
+    ) -> Result<(), Unreadable> {
         free_space.read(&mut self.free_space, ranges)
     }
 

@@ -13,8 +13,10 @@ use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
+use crate::space::free::tree::Unreadable;
 use crate::space::reserve::{ByteState, Offer};
 use crate::space::Class;
+use crate::volume::Writes;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -110,8 +112,9 @@ impl Reader {
         }
     }
 
-    /// Reads where a group is free, if that is not known. What cannot be read stays unused until the next mount, and is not
-    /// read again.
+    /// Reads where a group is free, if that is not known. A group of which what is said contradicts itself stays unused until
+    /// the next mount, and is not read again. An error is that of the tree, or tree blocks have no place left: nothing
+    /// can be written any more.
     pub(in crate::space) fn read(&self, group: &Group) -> Result {
         let _nofs = NofsScope::enter();
         // Held from before the tree is read until the group is used as it was read: what comes and goes is noted under it.
@@ -119,23 +122,42 @@ impl Reader {
         if !group.is_unread() {
             return Ok(());
         }
+        if self.groups.volume.writes() == Writes::Aborted {
+            // What was noted may have left for a tree that does not have it.
+            return Err(EROFS);
+        }
         let read = self.ranges(group, &mut items);
-        read.and_then(|ranges| group.know(&self.groups, ranges))
-            .or_else(|error| {
-                let start = group.start();
-                pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
-                group.give_up_unread()
-            })
+        let known = read.and_then(|ranges| {
+            let known = group.know(&self.groups, ranges);
+            known.map_err(Unreadable::Group)
+        });
+        match known {
+            Err(Unreadable::Group(error)) => self.give_up(group, error),
+            known => Ok(known?),
+        }
+    }
+
+    /// Gives a group up. An error where tree blocks had no other place.
+    fn give_up(&self, group: &Group, error: Error) -> Result {
+        let start = group.start();
+        pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
+        group.give_up_unread()?;
+        let left = group.space_info().lock().tally.free_in_all();
+        match group.class() {
+            Class::Metadata if left == 0 => Err(error),
+            _ => Ok(()),
+        }
     }
 
     // Transactions do not fail for want of memory, and it may be one that needs this.
     #[inline(never)]
-    fn ranges(&self, group: &Group, items: &mut Items) -> Result<FreeRanges> {
+    fn ranges(&self, group: &Group, items: &mut Items) -> Result<FreeRanges, Unreadable> {
         let (start, sector_size) = (group.start().get(), self.groups.sector_size);
         if group.len() > LONGEST {
-            return Err(EFBIG);
+            return Err(Unreadable::Group(EFBIG));
         }
-        let mut ranges = FreeRanges::new(start, group.len(), sector_size, GFP_NOFAIL)?;
+        let ranges = FreeRanges::new(start, group.len(), sector_size, GFP_NOFAIL);
+        let mut ranges = ranges.map_err(Unreadable::Group)?;
         items.read_free(&self.on_disk, &mut ranges)?;
         Ok(ranges)
     }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reading where groups are free when that is needed, and forgetting it.
 
-use engine::disk::{BlockGroupItem, Key, Kind, Logical, ObjectId};
+use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
 use engine::space::{Class, Shortage, Space, Urgency};
 use engine::txn::{Handle, Units};
+use harness::checksums::HostChecksums;
+use harness::device::faults::{Extent, Faults, Request};
 use harness::device::Image;
-use harness::mount::{Access, Mounted};
+use harness::mount::{devices, Access, Mounted};
 use harness::tools;
+use harness::walker::walk;
 use kernel::alloc::inject;
-use kernel::prelude::ENOSPC;
+use kernel::prelude::{EIO, ENOSPC, EUCLEAN};
 use kernel::print::Capture;
 use std::ops::ControlFlow;
 
@@ -298,4 +301,78 @@ fn a_group_that_was_given_up_is_not_read_again() {
     let images = mounted.unmount().unwrap();
     let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
     assert_eq!(mounted.txns.space().statistics().data.used, 5 * MIB);
+}
+
+/// Where the free space tree cannot be read, that is what whoever asks for space is told, and why the volume becomes
+/// read-only.
+#[test]
+fn a_free_space_tree_that_cannot_be_read_is_no_want_of_space() {
+    let image = with_groups(300);
+    for class in [Class::Data, Class::Metadata] {
+        let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+        let space = mounted.txns.space();
+        space.forget(1000);
+        // The mount has read its root and may have read where tree blocks are free.
+        let failing = |faults: &mut Faults| faults.fail_nth(Request::Read, 0, Extent::FromThen);
+        mounted.device().faults(failing);
+        let log = Capture::new();
+        let refused = match class {
+            Class::Data => mounted.txns.reserve_data(MIB).err(),
+            _ => mounted.txns.start(Units::inserts(1)).err(),
+        };
+        assert_eq!(refused, Some(EIO), "{class:?}: {:?}", log.lines());
+        assert_eq!(mounted.txns.is_aborted(), Some(EIO));
+        let lines = log.lines();
+        let given_up = lines.iter().filter(|line| line.contains("stays unused"));
+        assert_eq!(given_up.count(), 0, "{lines:?}");
+    }
+}
+
+/// Adds to what the items of block groups of metadata in a leaf say is used; how many these are.
+fn change_used(block: &mut [u8]) -> usize {
+    const HEADER: usize = 101;
+    const ITEM: usize = 25;
+    let u32_at = |block: &[u8], at: usize| {
+        u32::from_le_bytes(block[at..at + 4].try_into().unwrap()) as usize
+    };
+    if block[100] > 0 {
+        return 0;
+    }
+    let mut changed = 0;
+    for nr in 0..u32_at(block, 96) {
+        let head = HEADER + nr * ITEM;
+        let data = HEADER + u32_at(block, head + 17);
+        let is_group = block[head + 8] == Kind::BLOCK_GROUP_ITEM.get();
+        if is_group && block[data + 16] & 4 != 0 {
+            // So many pages of 64 KiB more.
+            block[data + 2] += 1;
+            changed += 1;
+        }
+    }
+    changed
+}
+
+/// Where the only group of tree blocks contradicts itself, that is why the volume becomes read-only.
+#[test]
+fn tree_blocks_that_have_no_place_are_no_want_of_space() {
+    let image = tools::mkfs(512 * MIB, &["-m", "single"]);
+    let walked = walk(&tools::as_file(&image));
+    let (device, mut changed) = (devices(vec![image]).unwrap().remove(0), 0);
+    for found in &walked.blocks {
+        let mut block = found.bytes.clone();
+        changed += change_used(&mut block);
+        seal_block(&mut block, walked.superblock.checksum, &HostChecksums);
+        let (start, (_, place)) = walked
+            .chunks
+            .range(..=found.addr.get())
+            .next_back()
+            .unwrap();
+        let at = place + (found.addr.get() - start);
+        device.damage(|image| image.pages.write(at, &block));
+    }
+    assert_eq!(changed, 1);
+    let mounted = Mounted::mount_on(vec![device], Access::ReadWrite).unwrap();
+    let refused = mounted.txns.start(Units::inserts(1)).err();
+    assert_eq!(refused, Some(EUCLEAN));
+    assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
 }

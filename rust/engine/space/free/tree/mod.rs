@@ -20,6 +20,8 @@ mod convert;
 mod extents;
 mod read;
 
+pub(in crate::space) use read::Unreadable;
+
 use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{

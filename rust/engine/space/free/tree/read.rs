@@ -7,13 +7,36 @@ use crate::disk::{Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
+/// Why it cannot be told where a group is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::space) enum Unreadable {
+    /// What is said of the group contradicts itself, which was reported. Others can be read.
+    Group(Error),
+    /// The tree cannot be read.
+    Tree(Error),
+}
+
+impl From<Error> for Unreadable {
+    fn from(error: Error) -> Self {
+        Self::Tree(error)
+    }
+}
+
+impl From<Unreadable> for Error {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Group(error) | Unreadable::Tree(error) => error,
+        }
+    }
+}
+
 impl FreeSpaceTree {
     /// What the tree says of the group `[start, end)`, read if it is not known.
     pub(in crate::space) fn recorded<'a>(
         &self,
         (start, end): (u64, u64),
         known: &'a mut Option<Recorded>,
-    ) -> Result<&'a mut Recorded> {
+    ) -> Result<&'a mut Recorded, Unreadable> {
         let recorded = match known.take() {
             Some(recorded) => recorded,
             None => self.read_info(Recorded::all_free(start, end))?,
@@ -21,13 +44,15 @@ impl FreeSpaceTree {
         Ok(known.insert(recorded))
     }
 
-    fn read_info(&self, group: Recorded) -> Result<Recorded> {
+    fn read_info(&self, group: Recorded) -> Result<Recorded, Unreadable> {
         let key = group.info_key();
         let info = self.tree().get(&key, FreeSpaceInfo::parse)?;
         let info = info.ok_or_else(|| {
-            group.broken(Flaw::missing("block group is not in the free space tree"))
+            let flaw = Flaw::missing("block group is not in the free space tree");
+            Unreadable::Group(group.broken(flaw))
         })?;
-        let info = info.map_err(|flaw| flaw.in_item(self.tree().id(), &key).report())?;
+        let broken = |flaw: Flaw| Unreadable::Group(flaw.in_item(self.tree().id(), &key).report());
+        let info = info.map_err(broken)?;
         Ok(Recorded {
             form: info.form,
             extent_count: info.extent_count,
@@ -40,8 +65,9 @@ impl FreeSpaceTree {
         &self,
         group: &Recorded,
         each: &mut dyn FnMut(u64, u64) -> Result,
-    ) -> Result {
+    ) -> Result<(), Unreadable> {
         let (first, last) = group.range_keys();
+        let mut contradiction = None;
         let (mut count, mut seen_to) = (0u32, u64::MAX);
         let mut one = |start: u64, end: u64| {
             count = count.saturating_add(u32::from(start != seen_to));
@@ -49,22 +75,35 @@ impl FreeSpaceTree {
             each(start, end)
         };
         self.tree().scan(first..=last, |key, bytes| {
-            let stray = |flaw: Flaw| flaw.in_item(self.tree().id(), &key).report();
-            match free(group, key, bytes, self.sector_size()).map_err(stray)? {
-                Free::Extent(start, end) => one(start, end)?,
-                Free::Bitmap(bitmap) => bitmap.each_free(bytes, &mut one)?,
-            }
-            Ok(ControlFlow::Continue(()))
+            contradiction = self.give(group, (key, bytes), &mut one).err();
+            Ok(match contradiction {
+                None => ControlFlow::Continue(()),
+                Some(_) => ControlFlow::Break(()),
+            })
         })?;
+        if let Some(error) = contradiction {
+            return Err(Unreadable::Group(error));
+        }
         if count != group.extent_count {
             let (found, expected) = (group.extent_count.into(), count.into());
-            return Err(group.broken(Flaw::new(
-                "free ranges are counted wrongly",
-                found,
-                expected,
-            )));
+            let flaw = Flaw::new("free ranges are counted wrongly", found, expected);
+            return Err(Unreadable::Group(group.broken(flaw)));
         }
         Ok(())
+    }
+
+    /// Gives what an item says is free to `each`.
+    fn give(
+        &self,
+        group: &Recorded,
+        (key, bytes): (Key, &[u8]),
+        each: &mut dyn FnMut(u64, u64) -> Result,
+    ) -> Result {
+        let stray = |flaw: Flaw| flaw.in_item(self.tree().id(), &key).report();
+        match free(group, key, bytes, self.sector_size()).map_err(stray)? {
+            Free::Extent(start, end) => each(start, end),
+            Free::Bitmap(bitmap) => bitmap.each_free(bytes, each),
+        }
     }
 }
 
