@@ -14,12 +14,14 @@
 //! | `checksums`   | checksums of data: items of the checksum tree                                    |
 //! | `truncate`    | cutting files and making holes                                                   |
 //! | `preallocate` | giving a file space before it is written                                         |
+//! | `in_place`    | writing to such space where it is                                               |
 
 mod checksums;
 pub(super) mod cut;
 mod delalloc;
 pub(super) mod extents;
 mod gaps;
+mod in_place;
 mod mapping;
 mod ordered;
 mod preallocate;
@@ -29,6 +31,7 @@ mod write;
 
 pub use checksums::SectorSums;
 pub use delalloc::{Allowance, Delalloc, Divisible, Short};
+pub use in_place::{InPlace, WrittenInPlace};
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
 pub use report::Reported;

@@ -38,7 +38,7 @@ impl Data<'_> {
 }
 
 /// The piece that has the byte at `at`, with its key; `None` for what is in the tree, and where there is no item.
-fn piece_at(inode: &Inode, at: FileOffset) -> Result<Option<(Key, RegularExtent)>> {
+pub(super) fn piece_at(inode: &Inode, at: FileOffset) -> Result<Option<(Key, RegularExtent)>> {
     let mut cursor = Cursor::new(inode.subvolume().tree());
     if !cursor.seek_floor(&inode.extent_key(at))? {
         return Ok(None);

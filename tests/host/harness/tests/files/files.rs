@@ -223,7 +223,7 @@ impl Files {
         })
     }
 
-    fn sums(&self, inode: &Inode, data: &[u8]) -> Result<KVVec<u8>> {
+    pub(crate) fn sums(&self, inode: &Inode, data: &[u8]) -> Result<KVVec<u8>> {
         let kind = self.mounted.volume.format().checksum;
         let mut sums = KVVec::new();
         if inode.attributes().flags.contains(InodeFlags::NODATASUM) {

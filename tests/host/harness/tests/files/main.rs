@@ -6,6 +6,7 @@ mod data;
 mod files;
 mod formats;
 mod images;
+mod in_place;
 mod memory;
 mod names;
 mod posix;

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Preallocated space is written to where it is, piece by piece, until others have it too.
+
+use crate::files::{Files, SECTOR};
+use engine::disk::{FileOffset, ObjectId, Uuid};
+use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, WrittenInPlace};
+use harness::mount::NOW;
+use harness::random::Random;
+use harness::tools;
+use kernel::sync::Arc;
+use std::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+const SECTORS: u64 = 40;
+
+fn pos(sector: u64) -> FileOffset {
+    FileOffset::new(sector * SECTOR)
+}
+
+fn preallocated(files: &Files) -> Arc<Inode> {
+    let inode = files.file(b"f");
+    let space = files.fs.file_space();
+    let size = Some(SECTORS * SECTOR);
+    space
+        .preallocate(&inode, pos(0), SECTORS * SECTOR, size, NOW)
+        .unwrap();
+    inode
+}
+
+/// Writes sectors in place as far as one piece goes; how many.
+fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64> {
+    let data = files.fs.data();
+    let wanted = bytes.len() as u64;
+    let InPlace { logical, len } = data.find_in_place(inode, pos(sector), wanted).unwrap()?;
+    let found = data.map(inode, pos(sector), len).unwrap();
+    assert!(matches!(found.kind, MappingKind::Prealloc { logical: at } if at == logical));
+    let bytes = &bytes[..len as usize];
+    files.mounted.write_data(logical, bytes).unwrap();
+    let reservation = data.reserve_write(inode, pos(sector), len).unwrap();
+    let end = pos(sector).checked_add(len).unwrap();
+    let written = WrittenInPlace {
+        range: pos(sector)..end,
+        logical,
+        checksums: files.sums(inode, bytes).unwrap(),
+        new_size: end.get(),
+        reservation,
+    };
+    data.finish_in_place(inode, written).unwrap();
+    let found = data.map(inode, pos(sector), len).unwrap();
+    assert!(matches!(found.kind, MappingKind::Data { logical: at } if at == logical));
+    Some(len / SECTOR)
+}
+
+fn used(files: &Files) -> u64 {
+    files.txns().commit().unwrap();
+    files.txns().space().statistics().data.used
+}
+
+fn history(options: &[&str], seed: u64) {
+    let files = Files::mount(tools::mkfs(256 * MIB, options));
+    let inode = preallocated(&files);
+    let before = used(&files);
+    let mut random = Random::new(seed);
+    let mut truth = vec![0u8; (SECTORS * SECTOR) as usize];
+    let mut written = [false; SECTORS as usize];
+    for step in 0..60u64 {
+        let start = random.below(SECTORS);
+        let len = 1 + random.below((SECTORS - start).min(7));
+        let bytes = vec![1 + step as u8; (len * SECTOR) as usize];
+        // What has bytes is not written over.
+        let count = write(&files, &inode, start, &bytes);
+        let free = (start..start + len)
+            .take_while(|&sector| !written[sector as usize])
+            .count() as u64;
+        assert_eq!(count, (free > 0).then_some(free), "sectors from {start}");
+        let range = (start * SECTOR) as usize..((start + free) * SECTOR) as usize;
+        truth[range].fill(1 + step as u8);
+        written[start as usize..(start + free) as usize].fill(true);
+        let found = files.read(&inode, 0, SECTORS * SECTOR).unwrap();
+        assert!(found == truth, "after step {step}");
+        if random.one_in(10) {
+            assert_eq!(used(&files), before);
+        }
+    }
+    assert_eq!(inode.attributes().nbytes, SECTORS * SECTOR);
+    assert_eq!(used(&files), before);
+    drop(inode);
+    let files = Files::mount(files.unmount());
+    tools::check_with(&files.image(), &["--check-data-csum"]).unwrap();
+    // Every reference that the pieces have goes with them.
+    let root = files.root.clone();
+    let inode = found(&files, b"f");
+    assert!(files.read(&inode, 0, SECTORS * SECTOR).unwrap() == truth);
+    files.fs.names().unlink(&root, b"f", &inode, NOW).unwrap();
+    files.fs.inodes().evict(&inode).unwrap();
+    assert_eq!(used(&files), before - SECTORS * SECTOR);
+    drop((inode, root));
+    tools::check(&files.unmount()).unwrap();
+}
+
+fn found(files: &Files, name: &[u8]) -> Arc<Inode> {
+    match files.fs.names().lookup(&files.root, name).unwrap() {
+        Some(engine::fs::Target::Inode(number, _)) => {
+            files.fs.inodes().get(&files.top, number).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pieces_become_written_where_they_are() {
+    for seed in 0..6 {
+        history(&[], seed);
+        history(&["-O", "^no-holes"], seed);
+    }
+}
+
+/// A snapshot has the space, too: both write elsewhere from then on, and what was on its way is zeroes in the snapshot.
+#[test]
+fn a_snapshot_ends_it() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = preallocated(&files);
+    assert_eq!(write(&files, &inode, 3, &[7; SECTOR as usize]), Some(1));
+    let place = NewSubvolume {
+        dir: &files.root,
+        name: b"snapshot",
+        uuid: Uuid([7; 16]),
+        now: NOW,
+    };
+    files.fs.subvolumes().snapshot(&files.top, &place).unwrap();
+    let in_place = files.fs.data().find_in_place(&inode, pos(9), SECTOR);
+    assert_eq!(in_place.unwrap(), None, "in the file");
+    let copy = files.fs.subvolumes().get(ObjectId::new(256)).unwrap();
+    let theirs = files.fs.inodes().get(&copy, inode.number()).unwrap();
+    let in_place = files.fs.data().find_in_place(&theirs, pos(9), SECTOR);
+    assert_eq!(in_place.unwrap(), None, "in the snapshot");
+    let found: Vec<u8> = files.read(&theirs, 3 * SECTOR, SECTOR).unwrap();
+    assert!(found.iter().all(|byte| *byte == 7));
+    drop((inode, theirs, copy));
+    tools::check(&files.unmount()).unwrap();
+}
