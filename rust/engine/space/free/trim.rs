@@ -59,6 +59,17 @@ const fn piece(class: Class) -> u64 {
 /// Ranges that may wait; more are forgotten.
 const MOST_WAITING: usize = 1 << 14;
 
+/// When devices are told of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is known where its group is free.
+    Now,
+    /// Its group is to be read, after another.
+    Later,
+    /// Its group is gone, or is not read for this.
+    Never,
+}
+
 /// What devices have yet to be told.
 pub(in crate::space) struct Trims {
     groups: Arc<BlockGroups>,
@@ -114,12 +125,51 @@ impl Trims {
 
     /// See [`crate::space::Space::trim_waiting`].
     pub(in crate::space) fn trim_waiting(&self, most: usize) -> Result {
+        let (mut read, mut later) = (None, KVec::new());
         for _ in 0..most {
             let next = self.waiting.lock().pop();
             let Some((start, end)) = next else { break };
-            self.trim(start, end)?;
+            match self.turn_of(start, &mut read)? {
+                Turn::Now => drop(self.trim(start, end)?),
+                // A hint: without memory it is forgotten.
+                Turn::Later => drop(later.push((start, end), GFP_KERNEL)),
+                Turn::Never => {}
+            }
         }
+        self.put_off(later);
         Ok(())
+    }
+
+    /// When the devices can be told of a range. For the sake of those that wait one group is `read` at a time, and none that
+    /// would have to be forgotten again.
+    fn turn_of(&self, start: u64, read: &mut Option<Arc<Group>>) -> Result<Turn> {
+        let group = self
+            .groups
+            .read()
+            .holding(start, start.saturating_add(1))
+            .cloned();
+        Ok(match group {
+            None => Turn::Never,
+            Some(group) if !group.is_unread() => Turn::Now,
+            Some(_) if read.is_some() => Turn::Later,
+            Some(group) if !self.reader.has_room(&group) => Turn::Never,
+            Some(group) => {
+                self.reader.read(&group)?;
+                *read = Some(group);
+                Turn::Now
+            }
+        })
+    }
+
+    /// Lets ranges wait until the others had their turn.
+    fn put_off(&self, mut later: KVec<(u64, u64)>) {
+        if later.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        // Hints, too.
+        let _ = later.extend_from_slice(&waiting, GFP_KERNEL);
+        *waiting = later;
     }
 
     /// See [`crate::space::Space::trim_free`].
@@ -152,7 +202,8 @@ impl Trims {
     }
 
     /// Tells the devices of what is free in `[start, end)`: how many bytes that was. What is being trimmed is allocated
-    /// meanwhile; the bytes are reserved first, so that nobody misses them who was promised some.
+    /// meanwhile; the bytes are reserved first, so that nobody misses them who was promised some. Nothing is free in a group
+    /// that is not read.
     fn trim(&self, start: u64, end: u64) -> Result<u64> {
         let (mut at, mut trimmed) = (start, 0_u64);
         while at < end {
@@ -162,7 +213,6 @@ impl Trims {
                 .holding(at, at.saturating_add(1))
                 .cloned();
             let Some(group) = group else { break };
-            self.reader.read(&group)?;
             let until = end.min(group.end());
             let bytes = until.saturating_sub(at).min(piece(group.class()));
             let Ok(reservation) =

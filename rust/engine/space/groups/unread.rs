@@ -93,12 +93,16 @@ impl Reader {
     pub(in crate::space) fn read_ahead(&self) -> Result {
         self.forget_surplus();
         let free = self.groups.info(Class::Data).lock().tally.free();
-        let known = self.groups.known.load(Ordering::Relaxed);
-        let has_room = |group: &Arc<Group>| known.saturating_add(group.len()) <= MOST_KNOWN;
-        match self.next(Class::Data).filter(has_room) {
-            Some(group) if free < AHEAD => self.read(&group),
+        match self.next(Class::Data) {
+            Some(group) if free < AHEAD && self.has_room(&group) => self.read(&group),
             _ => Ok(()),
         }
+    }
+
+    /// Whether nothing would have to be forgotten for a group that is read.
+    pub(in crate::space) fn has_room(&self, group: &Group) -> bool {
+        let known = self.groups.known.load(Ordering::Relaxed);
+        known.saturating_add(group.len()) <= MOST_KNOWN
     }
 
     /// Forgets what is known beyond the most that is to be, as far as nobody needs it. Who asks for space does not have this

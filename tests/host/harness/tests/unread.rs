@@ -2,8 +2,8 @@
 //! Reading where groups are free when that is needed, and forgetting it.
 
 use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
-use engine::space::{Class, Shortage, Space, Urgency};
-use engine::txn::{Handle, Units};
+use engine::space::{Class, Discard, Shortage, Space, Urgency};
+use engine::txn::{Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
 use harness::device::Image;
@@ -375,4 +375,42 @@ fn tree_blocks_that_have_no_place_are_no_want_of_space() {
     let refused = mounted.txns.start(Units::inserts(1)).err();
     assert_eq!(refused, Some(EUCLEAN));
     assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
+}
+
+/// No group is read for the sake of telling the device what is free, but one at a time.
+#[test]
+fn freed_ranges_do_not_have_all_groups_read() {
+    let (mounted, extents) = with_extents();
+    let images = mounted.unmount().unwrap();
+    let options = Options {
+        discard: Discard::Later,
+        ..Options::new(Access::ReadWrite)
+    };
+    let mounted = Mounted::mount_with(devices(images).unwrap(), options).unwrap();
+    let space = mounted.txns.space().clone();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    for &start in &extents[..4] {
+        space.note_freed(&handle, start, MIB / 2).unwrap();
+    }
+    commit(&mounted, handle);
+    let known = || {
+        let promised = |mib: &u64| {
+            space
+                .reserve(Class::Data, mib * MIB, Urgency::Ordinary)
+                .is_ok()
+        };
+        (0..400).rev().find(promised).unwrap()
+    };
+    assert_eq!(known(), 0);
+    let group = 52;
+    // One is read ahead.
+    let mut before = 0;
+    for _ in 0..6 {
+        mounted.txns.maintain().unwrap();
+        let after = known();
+        assert!(after - before <= 2 * group, "{before} {after}");
+        before = after;
+    }
+    assert!(before > 3 * group);
+    space.audit().unwrap();
 }
