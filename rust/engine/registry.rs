@@ -67,21 +67,21 @@ impl<K: Ord + Copy + Unpin, V: Unpin> Registry<K, V> {
 
     /// The value of `key`, which `make` makes if there is none. `making` is held from then on until the value is among the
     /// others: meanwhile nobody else can make it, change it, and let it go again. Nor does memory reclaim come in, which
-    /// lets values go and, to delete a file, makes some.
-    pub fn get_or_make(
+    /// lets values go and, to delete a file, makes some. What it guards outlasts the values, and is for `make`.
+    pub fn get_or_make<M: Unpin>(
         &self,
         key: K,
-        making: &Mutex<()>,
-        make: impl FnOnce() -> Result<V>,
+        making: &Mutex<M>,
+        make: impl FnOnce(&mut M) -> Result<V>,
     ) -> Result<Registered<K, V>> {
         if let Some(value) = self.get(&key) {
             return Ok(value);
         }
         let _nofs = NofsScope::enter();
-        let _making = making.lock();
+        let mut making = making.lock();
         match self.get(&key) {
             Some(value) => Ok(value),
-            None => self.add(key, make()?),
+            None => self.add(key, make(&mut making)?),
         }
     }
 
@@ -289,7 +289,7 @@ mod tests {
         let registry = registry();
         let making = Mutex::new((), Rank::TreeOpening).unwrap();
         let start = std::sync::Barrier::new(TASKS);
-        let make = || {
+        let make = |(): &mut ()| {
             std::thread::sleep(std::time::Duration::from_millis(20));
             Ok(Value::new(&witness))
         };

@@ -86,7 +86,7 @@ impl OpenTrees {
 
     /// The tree `id`, which has a root item in the tree of trees. `ENOENT` if it has none or is half deleted.
     pub(super) fn get(&self, id: TreeId) -> Result<OpenTree> {
-        let open = || self.open_now(id);
+        let open = |(): &mut ()| self.open_now(id);
         let found = self.open.get_or_make(id, &self.opening, open);
         found.map(OpenTree)
     }

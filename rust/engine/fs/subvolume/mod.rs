@@ -18,8 +18,10 @@ use super::names::entries;
 use super::{FileSystem, Target};
 use crate::btree::Tree;
 use crate::disk::{Flaw, Key, Kind, ObjectId, Place};
+use crate::map::OrdMap;
 use crate::registry::{Registered, Registry};
 use crate::txn::OpenTree;
+use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
 
@@ -32,7 +34,7 @@ struct InUse {
     tree: OpenTree,
     root_directory: ObjectId,
     read_only: bool,
-    inode_numbers: Numbers,
+    inode_numbers: Arc<Numbers>,
     /// Whether [`super::Inodes::clean_orphans`] did its work. Held while it does.
     orphans: Mutex<bool>,
 }
@@ -112,8 +114,10 @@ impl Numbers {
 /// The subvolumes in use.
 pub(super) struct SubvolumesInUse {
     by_id: Registry<ObjectId, InUse>,
-    /// Held from reading a root item until its subvolume is among those in use. Outside tree block locks.
-    opening: Mutex<()>,
+    /// Held from reading a root item until its subvolume is among those in use. Outside tree block locks. It has the inode
+    /// numbers of all that were in use: what a subvolume gave out and lost again in one transaction, its tree does not
+    /// tell, and file handles do.
+    opening: Mutex<OrdMap<ObjectId, Arc<Numbers>>>,
     /// The ids for new ones.
     ids: Numbers,
 }
@@ -123,7 +127,7 @@ impl SubvolumesInUse {
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             by_id: Registry::new(Rank::Subvolumes, |_| true)?,
-            opening: Mutex::new((), Rank::SubvolumeOpening)?,
+            opening: Mutex::new(OrdMap::new(), Rank::SubvolumeOpening)?,
             ids: Numbers::new(Rank::NextSubvolume)?,
         })
     }
@@ -158,19 +162,27 @@ impl Subvolumes<'_> {
             return Err(ENOENT);
         }
         let in_use = &self.fs.in_use;
-        let open = || self.open(id);
+        let open = |numbers: &mut OrdMap<_, _>| self.open(id, numbers);
         let found = in_use.by_id.get_or_make(id, &in_use.opening, open);
         found.map(Subvolume)
     }
 
-    fn open(&self, id: ObjectId) -> Result<InUse> {
+    fn open(&self, id: ObjectId, numbers: &mut OrdMap<ObjectId, Arc<Numbers>>) -> Result<InUse> {
         let txns = self.fs.transactions();
         let root_item = txns.root_item(id)?;
+        let inode_numbers = match numbers.get(&id) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(Numbers::new(Rank::NextInode)?, GFP_KERNEL)?;
+                numbers.insert(id, new.clone())?;
+                new
+            }
+        };
         Ok(InUse {
             tree: txns.tree(id)?,
             root_directory: root_item.root_dir,
             read_only: root_item.is_read_only(),
-            inode_numbers: Numbers::new(Rank::NextInode)?,
+            inode_numbers,
             orphans: Mutex::new(false, Rank::Orphans)?,
         })
     }

@@ -105,6 +105,35 @@ fn named<'a>(files: &'a Files, name: &'a [u8], number: u8) -> NewSubvolume<'a> {
     }
 }
 
+/// What a file handle tells an inode by is its number and its generation, the transaction: within one, no number is given
+/// out twice, not even when the subvolume was out of memory meanwhile.
+#[test]
+fn a_number_is_not_given_out_again_in_one_transaction() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let subvolumes = files.fs.subvolumes();
+    let id = subvolumes
+        .create(&named(&files, b"sub", 1), &TOPMOST)
+        .unwrap();
+    let in_use = subvolumes.in_use();
+    let make_and_delete = || {
+        let subvolume = subvolumes.get(id).unwrap();
+        let root = files.fs.inodes().root(&subvolume).unwrap();
+        let inode = files.fs.names().create(&root, b"file", &FILE).unwrap();
+        files
+            .fs
+            .names()
+            .unlink(&root, b"file", &inode, NOW)
+            .unwrap();
+        files.fs.inodes().evict(&inode).unwrap();
+        (inode.number(), inode.attributes().generation)
+    };
+    let first = make_and_delete();
+    assert_eq!(subvolumes.in_use(), in_use);
+    let second = make_and_delete();
+    assert_eq!(first.1, second.1, "not in one transaction");
+    assert_ne!(first.0, second.0);
+}
+
 /// Makes files in subvolumes that nobody uses before and after.
 fn visit(files: &Files, ids: &[ObjectId], locks: &[Mutex<u32>], task: u64) {
     let mut random = Random::new(task);
