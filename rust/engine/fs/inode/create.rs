@@ -74,9 +74,9 @@ impl New<'_> {
         Units::inserts(xattrs.saturating_add(5)).and(Units::updates(1))
     }
 
-    /// The same, and the property that such a directory hands down.
-    fn units_in(&self, dir: &Inode) -> Units {
-        match dir.attributes().flags.contains(InodeFlags::COMPRESS) {
+    /// The same, and the property that an inode with such flags gets from its directory.
+    fn units_with(&self, flags: InodeFlags) -> Units {
+        match flags.contains(InodeFlags::COMPRESS) {
             true => self.units().and(Units::inserts(1)),
             false => self.units(),
         }
@@ -89,24 +89,27 @@ impl Names<'_> {
     pub fn create(&self, dir: &Inode, name: &[u8], new: &New<'_>) -> Result<Arc<Inode>> {
         entries::check_name(name)?;
         self.check_new(new)?;
-        let handle = self.fs.start(dir.subvolume(), new.units_in(dir))?;
-        self.create_in(&handle, dir, name, new)
+        let flags = self.inherited_flags(dir, new);
+        let handle = self.fs.start(dir.subvolume(), new.units_with(flags))?;
+        self.create_in(&handle, dir, name, new, flags)
     }
 
-    /// Makes an inode with a name as part of another change; [`Self::create`] tells the errors.
+    /// Makes an inode with a name and these flags as part of another change; [`Self::create`] tells the errors.
     pub(in crate::fs) fn create_in(
         &self,
         handle: &Handle,
         dir: &Inode,
         name: &[u8],
         new: &New<'_>,
+        flags: InodeFlags,
     ) -> Result<Arc<Inode>> {
         self.check_new(new)?;
         let tree = dir.subvolume().tree();
         entries::check_room(tree, dir.number(), name)?;
         let index = dir.take_index()?;
-        let inode = self.prepare(handle, dir, new, 1)?;
-        let property = self.property(dir, &inode, new)?;
+        let inode = self.prepare(handle, dir, new, flags, 1)?;
+        let inodes = self.fs.inodes();
+        let property = inodes.inherited_property(dir, new.kind, flags)?;
         let entry = NewEntry {
             dir: dir.number(),
             name,
@@ -125,9 +128,12 @@ impl Names<'_> {
     /// Makes an inode without a name, to be linked or evicted (`O_TMPFILE`).
     pub fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Arc<Inode>> {
         self.check_new(new)?;
-        let handle = self.fs.start(dir.subvolume(), new.units_in(dir))?;
-        let inode = self.prepare(&handle, dir, new, 0)?;
-        let property = self.property(dir, &inode, new)?;
+        // Nobody has the directory locked: what it hands down is read once.
+        let flags = self.inherited_flags(dir, new);
+        let handle = self.fs.start(dir.subvolume(), new.units_with(flags))?;
+        let inode = self.prepare(&handle, dir, new, flags, 0)?;
+        let inodes = self.fs.inodes();
+        let property = inodes.inherited_property(dir, new.kind, flags)?;
         let made = self
             .insert_inode(&handle, &inode, None, new, property)
             .and_then(|()| orphans::add(dir.subvolume().tree(), &handle, inode.number()));
@@ -163,6 +169,7 @@ impl Names<'_> {
         txn: &dyn Allocate,
         dir: &Inode,
         new: &New<'_>,
+        flags: InodeFlags,
         nlink: u32,
     ) -> Result<Arc<Inode>> {
         let number = dir.subvolume().take_inode_number()?;
@@ -177,9 +184,9 @@ impl Names<'_> {
             ctime: new.now,
             mtime: new.now,
             otime: new.now,
+            flags,
             ..Attributes::default()
         };
-        attributes.flags = self.inherited_flags(dir.attributes().flags, new);
         match new.kind {
             NewKind::Symlink(target) => {
                 attributes.size = u64::try_from(target.len())?;
@@ -191,19 +198,9 @@ impl Names<'_> {
         Inode::new(dir.subvolume(), number, attributes)
     }
 
-    /// The property that the new inode gets from its directory.
-    fn property(
-        &self,
-        dir: &Inode,
-        inode: &Inode,
-        new: &New<'_>,
-    ) -> Result<Option<Xattr<'static>>> {
-        let flags = inode.attributes().flags;
-        self.fs.inodes().inherited_property(dir, new.kind, flags)
-    }
-
     /// C: `btrfs_inherit_iflags`, and what the mount options say.
-    fn inherited_flags(&self, of_dir: InodeFlags, new: &New<'_>) -> InodeFlags {
+    pub(in crate::fs) fn inherited_flags(&self, dir: &Inode, new: &New<'_>) -> InodeFlags {
+        let of_dir = dir.attributes().flags;
         let is_file = matches!(new.kind, NewKind::File);
         let mut flags = InodeFlags::NONE;
         if of_dir.contains(InodeFlags::NOCOMPRESS) {

@@ -135,7 +135,7 @@ impl Inodes<'_> {
         kind: NewKind<'_>,
         flags: InodeFlags,
     ) -> Result<Option<Xattr<'static>>> {
-        let is_compressed = dir.attributes().flags.contains(InodeFlags::COMPRESS);
+        let is_compressed = flags.contains(InodeFlags::COMPRESS);
         let has_property = matches!(kind, NewKind::File | NewKind::Directory);
         if !is_compressed || !has_property || !can_compress(flags) {
             return Ok(None);

@@ -94,7 +94,11 @@ impl Names<'_> {
             .and_then(|()| self.add_entry(&handle, to.dir, to.name, moved, index, now))
             .and_then(|()| note_moved(&handle, moved, now))
             .and_then(|()| match whiteout {
-                Some(new) => self.create_in(&handle, from.dir, from.name, new).map(drop),
+                Some(new) => {
+                    let flags = self.inherited_flags(from.dir, new);
+                    let made = self.create_in(&handle, from.dir, from.name, new, flags);
+                    made.map(drop)
+                }
                 None => Ok(()),
             });
         or_abort(&handle, done)

@@ -62,7 +62,8 @@ impl Subvolumes<'_> {
     }
 
     /// Makes a subvolume that has all that `source` has in its tree when this commits: each change of others as a whole or
-    /// not at all. What is written to a file and not finished is not among it. Errors as of [`Self::create`].
+    /// not at all. What is written to a file and not finished is not among it: an ioctl that takes a snapshot has to write
+    /// out the source's dirty pages before, as C does, and to wait for them. Errors as of [`Self::create`].
     pub fn snapshot(&self, source: &Subvolume, new: &NewSubvolume<'_>) -> Result<ObjectId> {
         let (handle, making) = self.begin(new)?;
         let id = making.id;
