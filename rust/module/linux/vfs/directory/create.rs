@@ -98,7 +98,7 @@ unsafe fn make<T: Directory + Attributes>(
     entry.instantiate(inode);
     let _nofs = NofsScope::enter();
     // SAFETY: By the function's contract.
-    end::<T>(unsafe { Inode::borrow(dir) })
+    end::<T>(unsafe { Inode::borrow(dir) }, &[entry])
 }
 
 pub(super) unsafe extern "C" fn create<T: Directory + Attributes>(

@@ -68,10 +68,11 @@ pub(crate) trait Directory: 'static {
 }
 
 /// The end of a call that changed names in `dir`: they are made durable where the directory or the mount says so (C:
-/// `IS_DIRSYNC`).
-fn end<T: Attributes>(dir: &Inode) -> Result {
+/// `IS_DIRSYNC`). Where that fails the names are changed all the same, and the VFS, which takes a failed call for one that
+/// did nothing, has to look up those in `changed` again.
+fn end<T: Attributes>(dir: &Inode, changed: &[&Dentry]) -> Result {
     match dir.is_dirsync() {
-        true => T::sync(dir),
+        true => T::sync(dir).inspect_err(|_| changed.iter().for_each(|name| name.forget())),
         false => Ok(()),
     }
 }

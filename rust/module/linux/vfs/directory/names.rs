@@ -83,7 +83,7 @@ pub(super) unsafe extern "C" fn link<T: Directory + Attributes>(
         let _nofs = NofsScope::enter();
         with_room(dir, || T::link(inode, dir, new.name()))?;
         new.instantiate(inode.into());
-        end::<T>(dir).map(|()| 0)
+        end::<T>(dir, &[new]).map(|()| 0)
     })
 }
 
@@ -96,7 +96,7 @@ pub(super) unsafe extern "C" fn unlink<T: Directory + Attributes>(
         let (dir, entry) = unsafe { lent(dir, dentry) };
         let _nofs = NofsScope::enter();
         T::unlink(dir, entry.name(), entry.inode().ok_or(ENOENT)?)?;
-        end::<T>(dir).map(|()| 0)
+        end::<T>(dir, &[entry]).map(|()| 0)
     })
 }
 
@@ -109,7 +109,7 @@ pub(super) unsafe extern "C" fn rmdir<T: Directory + Attributes>(
         let (dir, entry) = unsafe { lent(dir, dentry) };
         let _nofs = NofsScope::enter();
         T::rmdir(dir, entry.name(), entry.inode().ok_or(ENOENT)?)?;
-        end::<T>(dir).map(|()| 0)
+        end::<T>(dir, &[entry]).map(|()| 0)
     })
 }
 
@@ -131,7 +131,8 @@ pub(super) unsafe extern "C" fn rename<T: Directory + Attributes>(
         // SAFETY: As above.
         let to = unsafe { lent(to_dir, to) };
         with_room(from.0, || T::rename(from, to, kind, owner))?;
-        end::<T>(from.0)?;
-        end::<T>(to.0).map(|()| 0)
+        let changed = [from.1, to.1];
+        end::<T>(from.0, &changed)?;
+        end::<T>(to.0, &changed).map(|()| 0)
     })
 }
