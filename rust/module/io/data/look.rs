@@ -26,6 +26,8 @@ enum Unread {
     Corrupt(Corrupt),
     /// No copy of what is at this position of the file, and at this address, has the right checksum.
     Damaged(FileOffset, Logical),
+    /// The devices fail to read any copy of that.
+    Unreadable(FileOffset, Logical),
 }
 
 /// What came of a look that may have been at old addresses.
@@ -62,20 +64,20 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Logs why something was not read, and gives the error for the caller.
     fn tell(&self, unread: Unread) -> Error {
-        match unread {
-            Unread::Failed(error) => error,
-            Unread::Corrupt(corrupt) => corrupt.report(),
+        let (pos, logical, what) = match unread {
+            Unread::Failed(error) => return error,
+            Unread::Corrupt(corrupt) => return corrupt.report(),
             Unread::Damaged(pos, logical) => {
-                pr_err!(
-                    "inode {} of tree {}: data at file offset {} (logical {}) is damaged: no copy has the right checksum\n",
-                    self.inode.number(),
-                    self.inode.subvolume().id(),
-                    pos,
-                    logical
-                );
-                EIO
+                (pos, logical, "is damaged: no copy has the right checksum")
             }
-        }
+            Unread::Unreadable(pos, logical) => (pos, logical, "cannot be read from the device"),
+        };
+        pr_err!(
+            "inode {} of tree {}: data at file offset {pos} (logical {logical}) {what}\n",
+            self.inode.number(),
+            self.inode.subvolume().id()
+        );
+        EIO
     }
 
     /// Does `read`; once more if what it looked up may have become another file's meanwhile.
@@ -83,10 +85,17 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         for _ in 0..ATTEMPTS {
             let reuses = self.reuses();
             let result = read();
-            if self.reuses() == reuses {
+            // That somebody would have to wait says nothing of the data.
+            let would_wait = matches!(result, Err(Unread::Failed(error)) if error == EAGAIN);
+            if would_wait || self.reuses() == reuses {
                 return result.map_err(|unread| self.tell(unread));
             }
         }
+        pr_err!(
+            "inode {} of tree {}: {ATTEMPTS} reads in turn met space that was used for something else meanwhile\n",
+            self.inode.number(),
+            self.inode.subvolume().id()
+        );
         Err(EIO)
     }
 
@@ -160,6 +169,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let sums = self.sums(logical, bytes.len() as u64, Patience::Waits)?;
         let mapping = self.path.volume.find(logical, bytes.len() as u64);
         let mapping = mapping.ok_or_else(|| no_chunk(logical))?;
+        let mut unread = Unread::Unreadable(pos, logical);
         for place in mapping.copies() {
             let device = self.path.volume.device(place.devid).ok_or(NO_DEVICE)?;
             if device.read(place.at, bytes).is_err() {
@@ -169,7 +179,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector.into())) {
                 return Ok(());
             }
+            unread = Unread::Damaged(pos, logical);
         }
-        Err(Unread::Damaged(pos, logical))
+        Err(unread)
     }
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::linux::noio::NoioScope;
 use crate::linux::{Folio, Inode};
+use core::cell::Cell;
 use core::ptr;
 use kernel::container_of;
 use kernel::error::from_result;
@@ -28,10 +29,11 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     from_result(|| {
         // SAFETY: iomap keeps the inode for the call. All of its mappings are those of iterators, of calls from here or
         // without `private` (seeks).
-        let (inode, patience) = unsafe {
+        let (inode, request) = unsafe {
             let iter = container_of!(iomap, bindings::iomap_iter, iomap);
-            (Inode::borrow(inode), of_readahead(iter))
+            (Inode::borrow(inode), request_of(iter))
         };
+        let patience = request.and_then(|request| request.readahead);
         let file = of::<T>(inode)?;
         // Before the look-up: what happens in between must be noticed.
         let age = file.age_of_addresses();
@@ -44,7 +46,12 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
                 return Err(EAGAIN);
             }
         }
-        let extent = file.map(pos, len, patience.unwrap_or(Patience::Waits))?;
+        let extent = file.map(pos, len, patience.unwrap_or(Patience::Waits));
+        let extent = extent.inspect_err(|error| {
+            if let Some(request) = request {
+                request.failed.set(Some(*error));
+            }
+        })?;
         // SAFETY: iomap passes a mapping for us to fill.
         let iomap = unsafe { &mut *iomap };
         describe(iomap, file.block_device(), extent)?;
@@ -53,14 +60,36 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     })
 }
 
-/// The patience of readahead; `None` for others, who wait.
+/// What a call from here passes through iomap to those that iomap calls.
+struct Request {
+    /// The patience of readahead; `None` for others, who wait.
+    readahead: Option<Patience>,
+    /// Why there is no mapping. iomap does not hand that on.
+    failed: Cell<Option<Error>>,
+}
+
+impl Request {
+    const fn new(readahead: Option<Patience>) -> Self {
+        Self {
+            readahead,
+            failed: Cell::new(None),
+        }
+    }
+
+    /// As iomap carries it.
+    fn private(&self) -> *mut ffi::c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+/// What the call passed.
 ///
 /// # Safety
 ///
-/// `iter` is that of a call of iomap from this file, or has no `private`.
-unsafe fn of_readahead(iter: *const bindings::iomap_iter) -> Option<Patience> {
-    // SAFETY: By the caller's promise; `readahead` lends its patience until iomap returns.
-    unsafe { (*iter).private.cast::<Patience>().as_ref() }.copied()
+/// `iter` is that of a call of iomap from this file, or has no `private`. It lives for `'a`.
+unsafe fn request_of<'a>(iter: *const bindings::iomap_iter) -> Option<&'a Request> {
+    // SAFETY: By the caller's promise; the calls from here lend their request until iomap returns.
+    unsafe { (*iter).private.cast::<Request>().as_ref() }
 }
 
 pub(super) unsafe extern "C" fn end<T: FileData>(
@@ -107,27 +136,29 @@ pub(super) unsafe extern "C" fn read_folio<T: FileData>(
             }
         }
         // SAFETY: The folio is locked, and in the file.
-        unsafe { start_reading::<T>(folio) };
+        let started = unsafe { start_reading::<T>(folio) };
         // From here on it is the folio's lock that is waited for.
         drop(kept_out);
-        Ok(0)
+        started.map(|()| 0)
     })
 }
 
-/// Reads what of `folio` is not up to date. Its lock is given up when all is there.
+/// Reads what of `folio` is not up to date. Its lock is given up when all is there, or, after an error, what could be read.
 ///
 /// # Safety
 ///
 /// `folio` is locked and in a file of `T`, and no direct write is under way to it.
-unsafe fn start_reading<T: FileData>(folio: *mut bindings::folio) {
+unsafe fn start_reading<T: FileData>(folio: *mut bindings::folio) -> Result {
     let ops = read_ops::<T>();
     let mut context = bindings::iomap_read_folio_ctx {
         ops: &ops,
         cur_folio: folio,
         ..pin_init::zeroed()
     };
-    // SAFETY: By the caller's promise; `ops` and `context` outlive the call, which submits all it makes.
-    unsafe { bindings::iomap_read_folio(Tables::<T>::READ, &mut context, ptr::null_mut()) };
+    let request = Request::new(None);
+    // SAFETY: By the caller's promise; `ops`, `context` and `request` outlive the call, which submits all it makes.
+    unsafe { bindings::iomap_read_folio(Tables::<T>::READ, &mut context, request.private()) };
+    request.failed.get().map_or(Ok(()), Err)
 }
 
 pub(super) unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::readahead_control) {
@@ -137,13 +168,12 @@ pub(super) unsafe extern "C" fn readahead<T: FileData>(rac: *mut bindings::reada
         rac,
         ..pin_init::zeroed()
     };
-    let mut patience = match NoioScope::is_entered() {
+    let request = Request::new(Some(match NoioScope::is_entered() {
         true => Patience::None,
         false => Patience::Waits,
-    };
-    let private = ptr::addr_of_mut!(patience).cast();
-    // SAFETY: As for `read_folio`; `patience` outlives the call.
-    unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, private) };
+    }));
+    // SAFETY: As for `read_folio`.
+    unsafe { bindings::iomap_readahead(Tables::<T>::READ, &mut context, request.private()) };
 }
 
 unsafe extern "C" fn read_folio_range<T: FileData>(
@@ -192,11 +222,12 @@ unsafe extern "C" fn submit_read<T: FileData>(
     iter: *const bindings::iomap_iter,
     context: *mut bindings::iomap_read_folio_ctx,
 ) {
-    // SAFETY: iomap lends its iterator, which keeps the inode, and the context. `private` is as `of_readahead` needs it.
-    let (iter, context, inode, patience) = unsafe {
+    // SAFETY: iomap lends its iterator, which keeps the inode, and the context. `private` is as `request_of` needs it.
+    let (iter, context, inode, request) = unsafe {
         let inode = Inode::borrow((*iter).inode);
-        (&*iter, &mut *context, inode, of_readahead(iter))
+        (&*iter, &mut *context, inode, request_of(iter))
     };
+    let patience = request.and_then(|request| request.readahead);
     let bio = core::mem::replace(&mut context.read_ctx, ptr::null_mut());
     if bio.is_null() {
         return;
