@@ -15,6 +15,7 @@
 //! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
 //! | `nofs`      | allocations that must not enter a file system               |
 //! | `log`       | errors and warnings that do not flood the log               |
+//! | `listening` | [`Listening`]: what a task has logged itself                |
 //! | `prelude`   | what every file of the other crates has in scope            |
 //!
 //! The kernel's locks must stay where they were initialised. Here each is boxed, so that a struct which
@@ -33,6 +34,7 @@
 
 mod class;
 mod latched;
+mod listening;
 mod log;
 mod mutex;
 mod nesting;
@@ -45,6 +47,7 @@ mod rwlock;
 mod semaphore;
 
 pub use latched::{Latched, ReadGuard, WriteGuard};
+pub use listening::Listening;
 pub use mutex::{Condvar, Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;
@@ -56,7 +59,7 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[doc(hidden)]
 pub use kernel;
 #[doc(hidden)]
-pub use log::{may_log_error, may_log_warning};
+pub use log::{log_error, may_log_warning};
 
 #[doc(hidden)]
 const __LOG_PREFIX: &[u8] = b"rbtrfs\0";

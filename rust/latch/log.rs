@@ -5,16 +5,22 @@
 //!
 //! C header: `include/linux/ratelimit.h`
 
+use crate::listening::hear;
+use kernel::fmt;
+
 // In `shim.c`; this crate is built before the bindings.
 extern "C" {
     fn rbtrfs_may_log_error() -> bool;
     fn rbtrfs_may_log_warning() -> bool;
 }
 
-/// Whether one more error may be logged now. In any context.
-pub fn may_log_error() -> bool {
+/// Logs an error, unless there were too many lately, and tells it to the task, if that listens. In any context.
+pub fn log_error(message: fmt::Arguments<'_>) {
     // SAFETY: It takes nothing, and its lock is only tried.
-    unsafe { rbtrfs_may_log_error() }
+    if unsafe { rbtrfs_may_log_error() } {
+        kernel::pr_err!("{}", message);
+    }
+    hear(message);
 }
 
 /// Whether one more warning may be logged now. In any context.
@@ -27,9 +33,7 @@ pub fn may_log_warning() -> bool {
 #[macro_export]
 macro_rules! pr_err {
     ($($message:tt)*) => {
-        if $crate::may_log_error() {
-            $crate::kernel::pr_err!($($message)*)
-        }
+        $crate::log_error($crate::kernel::prelude::fmt!($($message)*))
     };
 }
 

@@ -138,6 +138,13 @@ impl<'a> MountLog<'a> {
         self.write(b'e', message);
     }
 
+    /// Tells what the kernel's log has already, unless this is where it goes anyway.
+    pub(crate) fn repeat(&self, logged: &str) {
+        if !self.log.log.is_null() {
+            self.error(fmt!("{logged}"));
+        }
+    }
+
     /// Tells what is better known of a call that succeeds.
     pub(crate) fn warn(&self, message: fmt::Arguments<'_>) {
         self.write(b'w', message);

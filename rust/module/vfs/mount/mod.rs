@@ -38,7 +38,7 @@ use engine::volume::{Volume, Writes};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Listening, Mutex};
 use subvolumes::SubvolumeDevices;
 
 /// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
@@ -118,7 +118,13 @@ impl FileSystem for Mount {
     }
 
     fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, MountOptions>) -> Result<Self> {
-        open::open(sb, device, asked)
+        // What the engine refuses it logs.
+        let listening = Listening::begin();
+        open::open(sb, device, asked).inspect_err(|_| {
+            if let Some(line) = listening.heard() {
+                asked.log.repeat(line);
+            }
+        })
     }
 
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>> {
