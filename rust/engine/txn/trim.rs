@@ -7,8 +7,8 @@ use crate::space::Trim;
 use latch::prelude::*;
 use latch::NofsScope;
 
-/// Bytes outside of chunks that are kept from becoming one at a time.
-const PIECE: u64 = 1 << 30;
+/// Bytes outside of chunks that are kept from becoming one at a time: so long does who makes a chunk wait, or a freeze.
+const PIECE: u64 = 128 << 20;
 
 impl Shared {
     /// See [`super::Transactions::trim`].

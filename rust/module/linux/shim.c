@@ -8,6 +8,7 @@
 #pragma weak blake2b_final
 #include <crypto/blake2b.h>
 #include <linux/cred.h>
+#include <linux/freezer.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -56,6 +57,12 @@ bool rbtrfs_is_killed(void)
 	return fatal_signal_pending(current);
 }
 
+/* Returns when nobody wants the task to be frozen any more. */
+void rbtrfs_try_to_freeze(void)
+{
+	try_to_freeze();
+}
+
 /* What inode_init_owner() sets, before there is an inode. */
 void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
 		      u32 *uid, u32 *gid)
@@ -91,13 +98,18 @@ void rbtrfs_get_task(struct task_struct *task)
 	get_task_struct(task);
 }
 
-/* Not lost: kthread_stop() and wake_up_process() make the task running. */
+/*
+ * Not lost: kthread_stop(), kthread_park() and wake_up_process() make the task
+ * running.
+ */
 void rbtrfs_kthread_sleep(long timeout)
 {
 	set_current_state(TASK_IDLE);
-	if (!kthread_should_stop())
+	if (!kthread_should_stop() && !kthread_should_park())
 		schedule_timeout(timeout);
 	__set_current_state(TASK_RUNNING);
+	if (kthread_should_park())
+		kthread_parkme();
 }
 
 size_t rbtrfs_offset_in_folio(struct folio *folio, void *address)

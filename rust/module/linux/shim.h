@@ -17,6 +17,7 @@ void rbtrfs_mapping_set_kernel_file(struct address_space *mapping);
 void rbtrfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, u32 *mode,
 		      u32 *uid, u32 *gid);
 bool rbtrfs_is_killed(void);
+void rbtrfs_try_to_freeze(void);
 bool rbtrfs_may_log_error(void);
 bool rbtrfs_may_log_warning(void);
 void rbtrfs_get_task(struct task_struct *task);

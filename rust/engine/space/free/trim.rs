@@ -130,7 +130,7 @@ impl Trims {
             let next = self.waiting.lock().pop();
             let Some((start, end)) = next else { break };
             match self.turn_of(start, &mut read)? {
-                Turn::Now => drop(self.trim(start, end)?),
+                Turn::Now => drop(self.trim(start, end, &|| Ok(()))?),
                 // A hint: without memory it is forgotten.
                 Turn::Later => drop(later.push((start, end), GFP_KERNEL)),
                 Turn::Never => {}
@@ -191,7 +191,7 @@ impl Trims {
             match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {
                     if last.saturating_sub(first) >= call.least {
-                        call.count(self.trim(first, last)?);
+                        call.count(self.trim(first, last, call.go_on)?);
                     }
                     at = last;
                 }
@@ -204,9 +204,10 @@ impl Trims {
     /// Tells the devices of what is free in `[start, end)`: how many bytes that was. What is being trimmed is allocated
     /// meanwhile; the bytes are reserved first, so that nobody misses them who was promised some. Nothing is free in a group
     /// that is not read.
-    fn trim(&self, start: u64, end: u64) -> Result<u64> {
+    fn trim(&self, start: u64, end: u64, go_on: &dyn Fn() -> Result) -> Result<u64> {
         let (mut at, mut trimmed) = (start, 0_u64);
         while at < end {
+            go_on()?;
             let group = self
                 .groups
                 .read()

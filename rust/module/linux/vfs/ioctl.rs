@@ -58,10 +58,16 @@ impl Call<'_> {
         }
     }
 
-    /// Whether the calling task is about to die.
-    pub(crate) fn is_killed(&self) -> bool {
+    /// Between two pieces of long work: lets the task be frozen, where the whole machine or its control group is. `EINTR`
+    /// for a task that is about to die. No lock may be held.
+    pub(crate) fn pause(&self) -> Result {
         // SAFETY: It asks of the calling task.
-        unsafe { b::rbtrfs_is_killed() }
+        if unsafe { b::rbtrfs_is_killed() } {
+            return Err(EINTR);
+        }
+        // SAFETY: It is about the calling task, which may sleep here.
+        unsafe { b::rbtrfs_try_to_freeze() };
+        Ok(())
     }
 
     /// Keeps the mount writable and the file system from being frozen. `EROFS`; waits for a thaw.

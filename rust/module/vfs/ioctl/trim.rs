@@ -4,6 +4,7 @@
 
 use crate::linux::ioctl::Call;
 use crate::vfs::node::mount_of;
+use core::cell::Cell;
 use engine::txn::Trim;
 use latch::prelude::*;
 
@@ -26,13 +27,16 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
     if len < u64::from(mount.sector_size()) {
         return Err(EINVAL);
     }
-    let _write = call.want_write()?;
+    let held = Cell::new(Some(call.want_write()?));
     let mut trim = Trim {
         range: start..start.saturating_add(len),
         least: least.max(device.discard_granularity()),
-        go_on: &|| match call.is_killed() {
-            true => Err(EINTR),
-            false => Ok(()),
+        // Who wants to freeze the file system or the machine does not wait for more than a piece.
+        go_on: &|| {
+            held.set(None);
+            call.pause()?;
+            held.set(Some(call.want_write()?));
+            Ok(())
         },
         trimmed: 0,
     };
