@@ -4,6 +4,7 @@
 use super::Clock;
 use crate::space::{Discard, WriteOrder};
 use kernel::sync::Arc;
+use latch::prelude::Error;
 
 /// Whether the volume may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum Roots {
 
 /// Who is told, once, that a transaction was aborted: the mount is read-only from then on.
 pub trait Witness: Send + Sync {
-    /// The first transaction was aborted. Any lock of this driver may be held.
-    fn aborted(&self);
+    /// The first transaction was aborted, by this error. Any lock of this driver may be held.
+    fn aborted(&self, error: Error);
 }
 
 /// How [`super::Transactions::open`] opens a volume.

@@ -72,7 +72,7 @@ impl Shared {
         drop(joining);
         self.moved.notify_all();
         if let Some(witness) = self.witness.as_ref().filter(|_| is_first) {
-            witness.aborted();
+            witness.aborted(error);
         }
     }
 

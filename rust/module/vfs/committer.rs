@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The thread that commits now and then.
+//!
+//! A mount has it from the first time on that files may be changed. A freeze parks it: who thaws may not fail, and to make
+//! a thread can. A remount to read-only leaves it, because what was begun ends later.
 
-use crate::linux::thread::{Body, Stop, Thread};
+use crate::io::metadata::MetadataCache;
+use crate::linux::thread::{Body, Parked, Stop, Thread};
 use core::sync::atomic::{AtomicU32, Ordering};
 use engine::txn::Transactions;
 use engine::volume::Writes;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::NofsScope;
+use latch::{Mutex, NofsScope, Rank};
 
 /// How often the thread looks, in milliseconds.
 const LOOK: u32 = 1000;
@@ -19,37 +23,94 @@ pub(super) struct Schedule {
     pub(super) interval: AtomicU32,
 }
 
-struct Committer {
-    transactions: Arc<Transactions>,
-    schedule: Arc<Schedule>,
+/// What the thread works on.
+pub(super) struct Work {
+    pub(super) transactions: Arc<Transactions>,
+    pub(super) cache: Arc<MetadataCache>,
+    pub(super) schedule: Arc<Schedule>,
 }
 
-/// Starts the thread. Dropping it ends it; a commit that is under way is finished.
-pub(super) fn spawn(transactions: Arc<Transactions>, schedule: Arc<Schedule>) -> Result<Thread> {
-    Thread::spawn(
-        c"rbtrfs-commit",
-        Committer {
-            transactions,
-            schedule,
-        },
-    )
+/// The thread of a mount. Calls are serialised by `s_umount`, or nobody else has the mount.
+pub(super) struct Committer(Mutex<State>);
+
+enum State {
+    Absent,
+    Commits(Thread),
+    Waits(Parked),
 }
 
-impl Body for Committer {
+impl Committer {
+    /// Without a thread yet.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self(Mutex::new(State::Absent, Rank::Committer)?))
+    }
+
+    /// Starts the thread, if there is none. `EINTR` for a task that is about to die.
+    pub(super) fn start(&self, work: Work) -> Result {
+        let mut state = self.0.lock();
+        if matches!(*state, State::Absent) {
+            *state = State::Commits(Thread::spawn(c"rbtrfs-commit", work)?);
+        }
+        Ok(())
+    }
+
+    /// No commit is made unasked until [`Self::go_on`]; one that is under way is finished.
+    pub(super) fn pause(&self) {
+        self.change(|state| match state {
+            State::Commits(thread) => State::Waits(thread.park()),
+            other => other,
+        });
+    }
+
+    /// The end of a pause. It cannot fail.
+    pub(super) fn go_on(&self) {
+        self.change(|state| match state {
+            State::Waits(parked) => State::Commits(parked.unpark()),
+            other => other,
+        });
+    }
+
+    /// Ends the thread; a commit that is under way is finished.
+    pub(super) fn stop(&self) {
+        self.change(|_| State::Absent);
+    }
+
+    /// The thread is waited for with the lock: it does not take it.
+    fn change(&self, to: impl FnOnce(State) -> State) {
+        let mut state = self.0.lock();
+        let now = core::mem::replace(&mut *state, State::Absent);
+        *state = to(now);
+    }
+}
+
+impl Body for Work {
     fn run(self, stop: &Stop) {
         let _nofs = NofsScope::enter();
         while !stop.is_requested() {
             stop.sleep(LOOK);
-            if stop.is_requested() {
-                continue;
+            if !stop.is_requested() {
+                self.look();
             }
-            let seconds = self.schedule.interval.load(Ordering::Relaxed);
-            let age = u64::from(seconds).saturating_mul(1_000_000_000);
-            if self.transactions.volume().writes() != Writes::Aborted {
-                // An error aborts the transaction, which says so itself.
+        }
+    }
+}
+
+impl Work {
+    /// An error aborts the transaction, which says so itself.
+    fn look(&self) {
+        let seconds = self.schedule.interval.load(Ordering::Relaxed);
+        let age = u64::from(seconds).saturating_mul(1_000_000_000);
+        match self.transactions.volume().writes() {
+            Writes::Now => {
                 let _ = self.transactions.maintain();
                 let _ = self.transactions.commit_if_older(age);
             }
+            // Read-only by now, by force perhaps: files that were being written end in a transaction all the same.
+            Writes::Paused => {
+                let _ = self.transactions.commit_if_older(age);
+            }
+            Writes::Aborted => self.cache.show_failure(),
+            Writes::Never | Writes::Later => {}
         }
     }
 }

@@ -94,6 +94,12 @@ impl MetadataCache {
         self.pages.throttle();
     }
 
+    /// After an abort: shows the super block as read-only once more. A remount or a thaw at the same time may have
+    /// written its flags over.
+    pub(crate) fn show_failure(&self) {
+        self.pages.inode().super_block().show_failure();
+    }
+
     fn end(&self, start: Logical, len: u64) -> u64 {
         start.get().saturating_add(len).saturating_sub(1)
     }
@@ -145,8 +151,11 @@ impl Owner for Shared {
 }
 
 impl Witness for MetadataCache {
-    fn aborted(&self) {
-        self.pages.inode().super_block().set_failed();
+    fn aborted(&self, error: Error) {
+        let inode = self.pages.inode();
+        let sb = inode.super_block();
+        sb.set_failed();
+        sb.report_metadata(error);
     }
 }
 

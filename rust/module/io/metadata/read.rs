@@ -40,9 +40,10 @@ impl Shared {
             let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));
             if !folio.is_uptodate() || check(bytes.as_slice()).is_err() {
                 folio.clear_uptodate();
-                self.read_good_copy(pages, &mut bytes, addr, |bytes| {
+                let read = self.read_good_copy(pages, &mut bytes, addr, |bytes| {
                     check(bytes).map_err(Corrupt::report)
-                })?;
+                });
+                read.inspect_err(|error| pages.inode().super_block().report_metadata(*error))?;
                 folio.mark_uptodate();
             }
             let info = BlockInfo {

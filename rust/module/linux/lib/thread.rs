@@ -29,7 +29,8 @@ impl Stop {
         unsafe { b::kthread_should_stop() }
     }
 
-    /// Sleeps until the time is over or somebody wakes the thread or wants it to stop.
+    /// Sleeps until the time is over or somebody wakes the thread or wants it to stop. Where it is parked, it stays until
+    /// it is not.
     pub(crate) fn sleep(&self, milliseconds: u32) {
         // SAFETY: As above; the state is set before the condition is read, as `kthread_stop` needs it.
         unsafe {
@@ -43,13 +44,20 @@ impl Stop {
 ///
 /// # Invariants
 ///
-/// `task` is a kthread with a reference of ours, not yet stopped, that calls `entry` with `body`. `give_back` takes a
-/// `body` for which `entry` was not called.
+/// `task` is a kthread with a reference of ours, not yet stopped, that calls `entry` with `body` and does not end before
+/// that. `give_back` takes a `body` for which `entry` was not called.
 pub(crate) struct Thread {
     task: NonNull<b::task_struct>,
     body: *mut c_void,
     give_back: unsafe fn(*mut c_void),
 }
+
+/// A thread that does nothing: it waits in [`Stop::sleep`], or has not begun.
+///
+/// # Invariants
+///
+/// `kthread_park` has parked it, and nobody else unparks it.
+pub(crate) struct Parked(Thread);
 
 // SAFETY: A kthread may be woken and stopped from any thread, and its body be dropped: it is `Send`.
 unsafe impl Send for Thread {}
@@ -85,6 +93,26 @@ impl Thread {
             give_back: give_back::<B>,
         })
     }
+
+    /// Lets the thread do nothing from its next [`Stop::sleep`] on, and waits until it is there. Nobody can interrupt that,
+    /// and nothing is allocated: what has to go on later can.
+    pub(crate) fn park(self) -> Parked {
+        // SAFETY: The task is alive by the type invariant: `entry` returns only to a thread that is to stop. It is not
+        // parked, for then it would be a `Parked`.
+        unsafe { b::kthread_park(self.task.as_ptr()) };
+        // INVARIANT: It was just parked, and this value is taken over.
+        Parked(self)
+    }
+}
+
+impl Parked {
+    /// Lets the thread go on.
+    pub(crate) fn unpark(self) -> Thread {
+        let Self(thread) = self;
+        // SAFETY: The task is alive by the type invariant of the thread.
+        unsafe { b::kthread_unpark(thread.task.as_ptr()) };
+        thread
+    }
 }
 
 impl Drop for Thread {
@@ -110,9 +138,14 @@ unsafe fn give_back<B: Body>(body: *mut c_void) {
 unsafe extern "C" fn entry<B: Body>(body: *mut c_void) -> c_int {
     // SAFETY: `spawn` passed the box.
     let body = unsafe { KBox::from_raw(body.cast::<B>()) };
-    KBox::into_inner(body).run(&Stop {
+    let stop = Stop {
         _not_send: NotThreadSafe,
-    });
+    };
+    KBox::into_inner(body).run(&stop);
+    // Until then somebody may want to park it.
+    while !stop.is_requested() {
+        stop.sleep(u32::MAX);
+    }
     0
 }
 

@@ -25,6 +25,7 @@
 //! | [`acl`]              | POSIX ACLs                                                          |
 //! | [`xattr`]            | `xattr_handler`                                                     |
 //! | [`export`]           | file handles                                                        |
+//! | `failure`            | what users are told when a volume fails                             |
 //! | [`enospc`]           | a call that finds no space lets delayed data be written out         |
 //! | [`private`]          | what hangs on `s_fs_info`, `i_private`, `fs_private`                |
 
@@ -35,6 +36,7 @@ pub(crate) mod dentry;
 pub(crate) mod directory;
 pub(in crate::linux) mod enospc;
 pub(crate) mod export;
+mod failure;
 pub(crate) mod file;
 pub(crate) mod fileattr;
 pub(crate) mod inode;

@@ -110,7 +110,8 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// Takes over options and access of a remount; where it fails all is as before.
     fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, Self::Options>) -> Result;
 
-    /// A further mount is read-write, and those before were not. The options stay theirs.
+    /// A further mount is read-write, and those before were not. The options stay theirs. The super block is shown as
+    /// writable already, and read-only again where this fails.
     fn make_writable(sb: &SuperBlock, log: &MountLog<'_>) -> Result;
 
     /// Shows the options for `/proc/mounts`, each after a comma. `root` is the directory mounted.
@@ -126,6 +127,9 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     fn freeze(sb: &SuperBlock) -> Result;
     /// See [`Self::freeze`].
     fn thaw(sb: &SuperBlock) -> Result;
+
+    /// The device is gone. It may be frozen.
+    fn shutdown(sb: &SuperBlock);
 
     /// The last user is going, all that was dirty is written: no work may keep an inode any more.
     fn drain(&self);

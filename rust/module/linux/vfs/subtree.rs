@@ -69,7 +69,7 @@ impl Drop for Active {
 pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) -> c_int {
     from_result(|| {
         // SAFETY: The VFS lends a context of ours, used by this task alone.
-        let (asked, sb) = unsafe {
+        let (asked, (sb, turn)) = unsafe {
             let asked = asked::<T>(fc, (*fc).sb_flags)?;
             let sb = super_of::<T>(fc, &asked)?;
             (asked, sb)
@@ -85,7 +85,14 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
             (root, Locked((*root).d_sb))
         };
         // SAFETY: The dentry has an inode of ours: it was found by a walk that ends at one.
-        if let Err(error) = T::check_root(unsafe { Inode::borrow((*root).d_inode) }, &asked) {
+        let checked = T::check_root(unsafe { Inode::borrow((*root).d_inode) }, &asked);
+        // Last: a mount that is refused for another reason changes nothing.
+        let ready = checked.and_then(|()| match turn {
+            Turn::First => Ok(()),
+            // SAFETY: The super block has a root.
+            Turn::Further => unsafe { make_writable::<T>(&sb, &asked) },
+        });
+        if let Err(error) = ready {
             // SAFETY: The reference is given up, before the super block's.
             unsafe { b::dput(root) };
             return Err(error);
@@ -97,7 +104,16 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
     })
 }
 
-/// The super block of the context's device, as writable as the context asks.
+/// Which mount of a super block this is.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// It has opened the volume as the context asks.
+    First,
+    /// The volume was open.
+    Further,
+}
+
+/// The super block of the context's device.
 ///
 /// # Safety
 ///
@@ -105,7 +121,7 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
 unsafe fn super_of<T: FileSystem>(
     fc: *mut b::fs_context,
     asked: &Asked<'_, T::Options>,
-) -> Result<Locked> {
+) -> Result<(Locked, Turn)> {
     // SAFETY: By the function's contract; the source is null or a string.
     unsafe {
         if (*fc).source.is_null() {
@@ -116,18 +132,14 @@ unsafe fn super_of<T: FileSystem>(
         (*fc).sb_flags |= b::SB_NOSEC;
         // INVARIANT: Both are given to the caller.
         let sb = Locked(from_err_ptr(b::sget_dev(fc.cast(), dev))?);
-        if (*sb.0).s_root.is_null() {
-            to_result(b::setup_bdev_super(
-                sb.0,
-                (*fc).sb_flags as c_int,
-                fc.cast(),
-            ))?;
-            fill_super::<T>(sb.0, asked)?;
-            (*sb.0).s_flags |= b::SB_ACTIVE as c_ulong;
-        } else {
-            make_writable::<T>(&sb, asked)?;
+        if !(*sb.0).s_root.is_null() {
+            return Ok((sb, Turn::Further));
         }
-        Ok(sb)
+        let flags = (*fc).sb_flags as c_int;
+        to_result(b::setup_bdev_super(sb.0, flags, fc.cast()))?;
+        fill_super::<T>(sb.0, asked)?;
+        (*sb.0).s_flags |= b::SB_ACTIVE as c_ulong;
+        Ok((sb, Turn::First))
     }
 }
 
@@ -151,10 +163,9 @@ unsafe fn make_writable<T: FileSystem>(sb: &Locked, asked: &Asked<'_, T::Options
             return Err(EBUSY);
         }
     }
-    T::make_writable(this, &asked.log)?;
-    // SAFETY: As above.
-    unsafe { (*sb.0).s_flags &= !(b::SB_RDONLY as c_ulong) };
-    Ok(())
+    // First: a transaction that is aborted meanwhile makes it read-only again.
+    this.set_writable();
+    T::make_writable(this, &asked.log).inspect_err(|_| this.set_read_only())
 }
 
 /// Mounts the super block's root where nobody sees it.

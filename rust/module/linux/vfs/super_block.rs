@@ -102,7 +102,7 @@ impl SuperBlock {
     }
 
     /// `SB_*`.
-    fn flags(&self) -> &AtomicUsize {
+    pub(super) fn flags(&self) -> &AtomicUsize {
         // SAFETY: The super block is alive. C, too, sets a bit of the word after an error while others read it.
         unsafe { AtomicUsize::from_ptr(addr_of_mut!((*self.as_ptr()).s_flags)) }
     }
@@ -113,28 +113,16 @@ impl SuperBlock {
         unsafe { b::sb_rdonly(self.as_ptr()) }
     }
 
-    /// After an aborted transaction: it is read-only from now on, and syncfs fails once for each open file, since what
-    /// was changed last is not on disk. The VFS asks no file system that is read-only.
-    pub(crate) fn set_failed(&self) {
-        self.set_read_only();
-        // SAFETY: The super block is alive; the word is atomic.
-        unsafe { b::errseq_set(addr_of_mut!((*self.as_ptr()).s_wb_err), EROFS.to_errno()) };
-    }
-
-    /// To be called when a file is opened: whoever opens one after a failure learns of it by syncfs as well. The word
-    /// has `EROFS` from [`Self::set_failed`] alone.
-    pub(super) fn remind_of_failure(&self) {
-        // SAFETY: The super block is alive.
-        let seen = unsafe { b::errseq_check(addr_of_mut!((*self.as_ptr()).s_wb_err), 0) };
-        if seen == EROFS.to_errno() && self.is_read_only() {
-            self.set_failed();
-        }
-    }
-
     /// Makes it read-only from now on, because the volume allows no more.
     pub(crate) fn set_read_only(&self) {
         self.flags()
             .fetch_or(b::SB_RDONLY as c_ulong, Ordering::Relaxed);
+    }
+
+    /// Makes it writable. Called with `s_umount` held for writing, before the volume is: what the volume says later stays.
+    pub(super) fn set_writable(&self) {
+        self.flags()
+            .fetch_and(!(b::SB_RDONLY as c_ulong), Ordering::Relaxed);
     }
 
     /// POSIX ACLs are minded from now on. Called while nobody else has the super block.
@@ -154,11 +142,13 @@ impl SuperBlock {
         unsafe { b::sync_inodes_sb(self.as_ptr()) };
     }
 
-    /// Writes out all that there is, as a freeze does. No lock may be held, and nothing that a freeze waits for.
-    pub(crate) fn write_through(&self) -> Result {
+    /// Writes out all that there is, and calls `done` while everybody is held off who would write more: as a freeze. No
+    /// lock may be held, and nothing that a freeze waits for.
+    pub(crate) fn write_through(&self, done: impl FnOnce()) -> Result {
         let (sb, who) = (self.as_ptr(), b::freeze_holder_FREEZE_HOLDER_KERNEL);
         // SAFETY: The super block is alive; nobody owns such a freeze.
         to_result(unsafe { b::freeze_super(sb, who, core::ptr::null()) })?;
+        done();
         // SAFETY: It was frozen by this call.
         to_result(unsafe { b::thaw_super(sb, who, core::ptr::null()) })
     }

@@ -29,6 +29,7 @@ impl<T: FileSystem> Table<T> {
         sync_fs: Some(sync_fs::<T>),
         freeze_fs: Some(freeze_fs::<T>),
         unfreeze_fs: Some(unfreeze_fs::<T>),
+        shutdown: Some(shutdown::<T>),
         statfs: Some(statfs::<T>),
         show_options: Some(show_options::<T>),
         ..pin_init::zeroed()
@@ -103,6 +104,11 @@ unsafe extern "C" fn unfreeze_fs<T: FileSystem>(sb: *mut b::super_block) -> c_in
     // SAFETY: The VFS lends a super block of ours.
     let sb = unsafe { SuperBlock::borrow(sb) };
     from_result(|| T::thaw(sb).map(|()| 0))
+}
+
+unsafe extern "C" fn shutdown<T: FileSystem>(sb: *mut b::super_block) {
+    // SAFETY: The VFS lends a super block of ours, with `s_umount` held.
+    T::shutdown(unsafe { SuperBlock::borrow(sb) });
 }
 
 unsafe extern "C" fn statfs<T: FileSystem>(

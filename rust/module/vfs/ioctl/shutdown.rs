@@ -23,12 +23,10 @@ pub(super) fn shutdown(call: &Call<'_>) -> Result {
     if mount.has_failed() {
         return Ok(());
     }
-    if how != NOTHING {
-        // C does the same for both.
-        inode.super_block().write_through()?;
+    if how == NOTHING {
+        mount.shut_down();
+        return Ok(());
     }
-    // The VFS forgets to thaw what became read-only while it was frozen.
-    let _write = call.want_write()?;
-    mount.fs().transactions().abort(EIO);
-    Ok(())
+    // C does the same for both.
+    inode.super_block().write_through(|| mount.shut_down())
 }

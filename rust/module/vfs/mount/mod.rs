@@ -16,7 +16,7 @@ mod show;
 mod subvolumes;
 mod sync;
 
-use super::committer::Schedule;
+use super::committer::{Committer, Schedule};
 use super::counters::CounterFile;
 use super::node::{mount, node, SubvolumeView};
 use super::options::MountOptions;
@@ -28,7 +28,6 @@ use crate::linux::mount::{Asked, FileSystem, Statfs};
 use crate::linux::options::MountLog;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::Parameters;
-use crate::linux::thread::Thread;
 use crate::linux::{BlockDevice, Inode, SuperBlock};
 use engine::disk::{Incompat, ObjectId};
 use engine::fs;
@@ -54,7 +53,7 @@ pub(crate) struct Mount {
     /// The device numbers of these, and of those that were in use before.
     devices: SubvolumeDevices,
     schedule: Arc<Schedule>,
-    committer: Mutex<Option<Thread>>,
+    committer: Committer,
     counters: Mutex<Option<CounterFile>>,
     settings: Mutex<Settings>,
 }
@@ -93,6 +92,11 @@ impl Mount {
     /// Whether a transaction was aborted: what was done last will never be on disk.
     pub(super) fn has_failed(&self) -> bool {
         self.volume().writes() == Writes::Aborted
+    }
+
+    /// Nothing reaches the device any more, as after an aborted transaction.
+    pub(super) fn shut_down(&self) {
+        self.transactions().abort(EIO);
     }
 
     fn transactions(&self) -> &Arc<Transactions> {
@@ -165,9 +169,14 @@ impl FileSystem for Mount {
     }
 
     fn thaw(sb: &SuperBlock) -> Result {
-        match sb.is_read_only() {
-            true => Ok(()),
-            false => mount(sb)?.become_thawed(),
+        mount(sb)?.become_thawed(sb);
+        Ok(())
+    }
+
+    fn shutdown(sb: &SuperBlock) {
+        if let Ok(this) = mount(sb) {
+            pr_crit!("{}: the device is gone\n", sb.name());
+            this.shut_down();
         }
     }
 

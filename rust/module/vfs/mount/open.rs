@@ -12,6 +12,7 @@ use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, Asked};
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{BlockDevice, SuperBlock};
+use crate::vfs::committer::Committer;
 use crate::vfs::counters::CounterFile;
 use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
 use core::sync::atomic::AtomicU32;
@@ -61,7 +62,7 @@ pub(super) fn open(
         views: Registry::new(Rank::Views, |_| true)?,
         devices: SubvolumeDevices::new()?,
         schedule: Arc::new(schedule, GFP_KERNEL)?,
-        committer: Mutex::new(None, Rank::Committer)?,
+        committer: Committer::new()?,
         counters: Mutex::new(Some(counters), Rank::CounterFile)?,
         settings: Mutex::new(settings, Rank::Settings)?,
     };

@@ -6,7 +6,7 @@ use super::{Mount, MountOptions};
 use crate::linux::mount::{Access, Asked};
 use crate::linux::options::MountLog;
 use crate::linux::SuperBlock;
-use crate::vfs::committer;
+use crate::vfs::committer::Work;
 use crate::vfs::settings::{check_rescue, check_space_cache, facts};
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
@@ -41,24 +41,29 @@ impl Mount {
     pub(super) fn begin_writing(&self) -> Result {
         self.volume().check_data_copies()?;
         // Before the rest, as it can fail: then nothing has become writable.
-        self.start_committer()?;
-        self.transactions()
-            .begin_writing()
-            .inspect_err(|_| self.stop_committer())?;
+        self.committer.start(Work {
+            transactions: self.transactions().clone(),
+            cache: self.cache.clone(),
+            schedule: self.schedule.clone(),
+        })?;
+        self.transactions().begin_writing()?;
         self.clean_all_orphans();
         if self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
-            self.stop_committer();
+            self.committer.stop();
             return Err(EROFS);
         }
         Ok(())
     }
 
+    /// The committer stays: what files are still writing, where the remount is forced, becomes a transaction later.
     fn end_writing(&self) -> Result {
-        // First: what changed behind the commit would wait for the unmount.
+        // First: what changed behind the commit would wait for the committer.
         self.volume().pause_writing();
-        self.stop_committer();
-        self.transactions().commit()
+        self.transactions().commit().inspect_err(|_| {
+            // Where it was aborted, that stays so.
+            let _ = self.transactions().begin_writing();
+        })
     }
 
     /// Takes over what a remount says.
@@ -74,19 +79,5 @@ impl Mount {
         self.fs
             .set_file_options(settings.max_inline, settings.makes_checksums());
         self.transactions().space().set_discard(settings.discard);
-    }
-
-    /// Commits are made now and then from here on.
-    pub(super) fn start_committer(&self) -> Result {
-        let thread = committer::spawn(self.transactions().clone(), self.schedule.clone())?;
-        *self.committer.lock() = Some(thread);
-        Ok(())
-    }
-
-    /// No commit is made unasked any more.
-    pub(super) fn stop_committer(&self) {
-        // Taken out first: the thread's end is waited for without the lock.
-        let thread = self.committer.lock().take();
-        drop(thread);
     }
 }

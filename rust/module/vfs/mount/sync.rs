@@ -33,22 +33,30 @@ impl Mount {
         })
     }
 
-    /// The VFS holds off whoever changes something; the committer goes, and the last commit is made.
+    /// The VFS holds off whoever changes something; the committer waits, and the last commit is made. Where that fails
+    /// nothing is frozen: the VFS does not let writers go on when it thaws what became read-only before.
     pub(super) fn become_frozen(&self) -> Result {
-        self.stop_committer();
-        self.transactions().commit()
+        self.committer.pause();
+        let committed = self.transactions().commit();
+        let frozen = match self.has_failed() {
+            true => Err(EROFS),
+            false => committed,
+        };
+        frozen.inspect_err(|_| self.committer.go_on())
     }
 
-    /// Goes on with what waited for the thaw.
-    pub(super) fn become_thawed(&self) -> Result {
-        self.start_committer()?;
-        self.clean_all_orphans();
-        Ok(())
+    /// Goes on with what waited for the thaw. It cannot fail: the volume would stay frozen for ever.
+    pub(super) fn become_thawed(&self, sb: &SuperBlock) {
+        self.committer.go_on();
+        match self.has_failed() {
+            true => sb.set_read_only(),
+            false => self.clean_all_orphans(),
+        }
     }
 
     /// Ends all work. No inode and no call is left.
     pub(super) fn end(&self) {
-        self.stop_committer();
+        self.committer.stop();
         let counters = self.counters.lock().take();
         drop(counters);
         // An abort was reported when it happened.
