@@ -61,7 +61,8 @@ impl Space {
     /// Reads all block groups. Where they are free is read when it is needed; but where there is no free space tree, and
     /// the volume may be written, by reading the whole extent tree now. The chunks are all in the volume's map.
     ///
-    /// Fails with `EROFS` when a free space tree would have to be rebuilt to write.
+    /// A free space tree that is not valid is not looked at. Before anything else is changed, it is to be emptied and made
+    /// anew: [`Self::clear_free_space`], [`Self::rebuild_free_space`].
     pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
         let order = match options.write_order {
             Some(order) => order,
@@ -69,17 +70,18 @@ impl Space {
         };
         let (features, sector_size) = (volume.format().compat_ro, volume.format().sector_size);
         let writable = volume.writes().is_possible();
-        if writable && features.has_stale_free_space() {
-            pr_err!("the free space tree is not valid: mount once with another driver to rebuild it, or read-only\n");
-            return Err(EROFS);
-        }
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let free_space = OnDisk::new(trees.free_space.filter(|_| has_tree), sector_size);
+        // What it says is not believed; the extent tree knows.
+        let believed = match features.has_stale_free_space() {
+            true => &OnDisk::Nowhere,
+            false => &free_space,
+        };
         let groups = Arc::new(BlockGroups::new(volume, order)?, GFP_KERNEL)?;
         let loader = Loader {
             groups: &groups,
             items: &trees.block_groups,
-            free_space: &free_space,
+            free_space: believed,
             extents: &trees.extent,
             writable,
         };
@@ -283,6 +285,22 @@ impl Space {
             self.releases
                 .pin(&group, start, len, ByteState::Used, generation)
         })
+    }
+
+    /// Removes all that the disk has of free space.
+    pub fn clear_free_space(&self, txn: &dyn Allocate) -> Result {
+        self.writeout.clear_free(txn)
+    }
+
+    /// Makes anew what the disk has of the free space of the first group that reaches beyond `from`, by the extent tree.
+    /// The address behind that group; `None` where there is none. After an error the transaction must be aborted.
+    pub fn rebuild_free_space(
+        &self,
+        txn: &dyn Allocate,
+        extents: &Tree,
+        from: Logical,
+    ) -> Result<Option<Logical>> {
+        self.groups.rebuild_free(&self.writeout, txn, extents, from)
     }
 
     /// Whether a group's items in the trees are behind.

@@ -21,6 +21,7 @@
 //! | `commit/`      | from the running transaction to a superblock                                          |
 //! | `chunks`       | making chunks and removing empty ones                                                 |
 //! | `leaving`      | removed chunks whose device ranges are not free yet                                   |
+//! | `rebuild`      | a free space tree that is not valid, made anew at mount                               |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |
 //! | `quotas`       | counts that are not kept are marked as wrong                                          |
@@ -50,6 +51,7 @@ mod mount;
 mod options;
 mod quotas;
 mod ranges;
+mod rebuild;
 mod reclaim;
 mod refs;
 mod roots;

@@ -233,8 +233,10 @@ fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> 
 }
 
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {
-    let valid = CompatRo::FREE_SPACE_TREE.with(CompatRo::FREE_SPACE_TREE_VALID);
-    match volume.format().compat_ro.contains(valid) {
+    let features = volume.format().compat_ro;
+    // One that is not valid is made anew by who writes.
+    let is_used = !features.has_stale_free_space() || volume.writes().is_possible();
+    match features.contains(CompatRo::FREE_SPACE_TREE) && is_used {
         true => trees.required(ObjectId::FREE_SPACE_TREE).map(Some),
         false => Ok(None),
     }

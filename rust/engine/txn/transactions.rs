@@ -3,6 +3,7 @@
 
 use super::handle::run_refs;
 use super::join::Joiner;
+use super::rebuild::rebuild_free_space;
 use super::reclaim::reclaim;
 use super::shared::Shared;
 use super::sharing::{sharing, Sharing};
@@ -38,6 +39,15 @@ impl Transactions {
     ) -> Result<Arc<Transactions>> {
         let shared = mount::open(volume, store, options)?;
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
+    }
+
+    /// Makes a free space tree that is not valid anew, and commits; without effect on one that is, and where nothing may be
+    /// written. To be called before anything else is changed, once the block cache can write.
+    pub fn rebuild_free_space(&self) -> Result {
+        rebuild_free_space(&self.shared).inspect_err(|error| {
+            self.shared.abort(*error);
+            self.shared.discard_dead();
+        })
     }
 
     /// Files will change: does what [`crate::volume::Writes::Later`] left for now, and marks what is not kept up to date

@@ -80,7 +80,8 @@ impl SuperblockBytes {
         self.0.backups.each_ref().map(RootBackup::from)
     }
 
-    /// Writes what a commit may change: generation, roots, sizes, the device, and how far caches and UUIDs are kept.
+    /// Writes what a commit may change: generation, roots, sizes, the device, how far caches and UUIDs are kept, and
+    /// whether the free space tree is valid.
     pub fn write(&mut self, superblock: &Superblock) {
         let raw = &mut self.0;
         raw.generation.set(superblock.generation.get());
@@ -96,6 +97,7 @@ impl SuperblockBytes {
         raw.bytes_used.set(superblock.bytes_used);
         raw.num_devices.set(superblock.num_devices);
         superblock.device.fill(&mut raw.dev_item);
+        raw.compat_ro_flags.set(superblock.compat_ro.get());
         raw.cache_generation.set(superblock.cache_generation);
         raw.uuid_tree_generation
             .set(superblock.uuid_tree_generation);

@@ -69,6 +69,32 @@ impl OnDisk {
         }
     }
 
+    /// Removes all that is kept, of which nothing is to be believed.
+    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result {
+        match self {
+            Self::Tree(tree) => tree.clear(txn),
+            Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// Makes anew what is kept of the group `[start, end)`: free but for what `used` has as allocated. After an error
+    /// the transaction must not commit.
+    pub(in crate::space) fn rebuild(
+        &self,
+        txn: &dyn Allocate,
+        (start, end): (u64, u64),
+        mut used: Changes,
+    ) -> Result<GroupOnDisk> {
+        let mut recorded = Recorded::all_free(start, end);
+        if let Self::Tree(tree) = self {
+            // A group that was made since all was removed.
+            tree.remove_group(txn, &recorded)?;
+            tree.add_group(txn, &recorded)?;
+            tree.write(txn, &mut recorded, &mut used)?;
+        }
+        Ok(self.group((start, end), Some(recorded)))
+    }
+
     /// Removes what is kept of a group, which is empty.
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
         match (self, group) {

@@ -3,7 +3,7 @@
 
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Key, Kind};
-use crate::space::free::changes::Change;
+use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Unreadable;
@@ -46,6 +46,19 @@ impl Items {
         ranges: &mut FreeRanges,
     ) -> Result<(), Unreadable> {
         free_space.read(&mut self.free_space, ranges)
+    }
+
+    /// Makes anew what the disk has of the group's free space: all but what `used` has as allocated.
+    pub(in crate::space) fn rebuild_free(
+        &mut self,
+        txn: &dyn Allocate,
+        free_space: &OnDisk,
+        used: Changes,
+    ) -> Result {
+        let start = self.key.objectid.get();
+        let span = (start, start.saturating_add(self.key.offset));
+        self.free_space = free_space.rebuild(txn, span, used)?;
+        Ok(())
     }
 
     /// Writes a new group's items.

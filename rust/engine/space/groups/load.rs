@@ -211,7 +211,7 @@ impl Loader<'_> {
 }
 
 /// The range of an extent item, by its key.
-fn extent(key: Key, node_size: u64) -> Option<(u64, u64)> {
+pub(super) fn extent(key: Key, node_size: u64) -> Option<(u64, u64)> {
     let start = key.objectid.get();
     let len = match key.kind {
         Kind::EXTENT_ITEM => key.offset,

@@ -11,6 +11,7 @@
 //! | `items`        | what the trees have of a group, what they lack                                |
 //! | `load`         | reading the groups at mount                                                   |
 //! | `make`         | the state that a group begins with                                            |
+//! | `rebuild`      | a free space tree that is not valid, made anew                                |
 //! | `removal`      | an empty group on its way out                                                 |
 //! | `reset`        | emptying the zones of groups in which nothing is left                         |
 //! | `set`          | the set of block groups, by address and by class                              |
@@ -27,6 +28,7 @@ pub(in crate::space) mod growth;
 pub(in crate::space) mod items;
 pub(in crate::space) mod load;
 pub(in crate::space) mod make;
+mod rebuild;
 pub(in crate::space) mod removal;
 mod reset;
 pub(in crate::space) mod set;

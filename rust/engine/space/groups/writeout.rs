@@ -13,7 +13,7 @@ use super::make::new_group;
 use super::zones::join_write_order;
 use crate::btree::{Allocate, Tree};
 use crate::disk::Logical;
-use crate::space::free::changes::Change;
+use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::OnDisk;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -75,6 +75,23 @@ impl Writeout {
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &Group) -> Result {
         self.dirty.lock().forget(group.start().get());
         group.items.lock().remove(txn, &self.tree, &self.free_space)
+    }
+
+    /// Removes all that the disk has of free space.
+    pub(in crate::space) fn clear_free(&self, txn: &dyn Allocate) -> Result {
+        self.free_space.clear(txn)
+    }
+
+    /// Makes anew what the disk has of a group's free space, from the extents that `used` finds.
+    pub(in crate::space) fn rebuild_free(
+        &self,
+        txn: &dyn Allocate,
+        group: &Group,
+        used: impl FnOnce() -> Result<Changes>,
+    ) -> Result {
+        // Held while the extents are looked at: what comes and goes is noted under it.
+        let mut items = group.items.lock();
+        items.rebuild_free(txn, &self.free_space, used()?)
     }
 
     /// Whether a group's items in the trees are behind.

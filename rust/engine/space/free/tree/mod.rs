@@ -130,6 +130,11 @@ impl FreeSpaceTree {
         self.sector_size
     }
 
+    /// Removes all items.
+    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result {
+        remove_all(&self.tree, txn, &Key::MIN, &Key::MAX)
+    }
+
     /// Writes the items of a new group, all of it free.
     pub(in crate::space) fn add_group(&self, txn: &dyn Allocate, recorded: &Recorded) -> Result {
         let info = recorded.info();

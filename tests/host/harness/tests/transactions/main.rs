@@ -8,6 +8,7 @@ mod hooked;
 mod load;
 mod mounted;
 mod mounting;
+mod rebuild;
 mod references;
 mod reuse;
 mod snapshots;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A free space tree that is not valid is made anew by a mount that writes, whatever it says. `btrfs check` compares it with
+//! the extent tree.
+
+use crate::files::{File, Files};
+use crate::mounted::{mount, mount_with, unmount, zoned_image};
+use engine::disk::raw::RawSuperblock;
+use engine::disk::{seal, BlockGroupFlags, ChecksumKind, CompatRo, Key, Kind, Logical, ObjectId};
+use engine::txn::{Access, Options, Units};
+use harness::checksums::HostChecksums;
+use harness::device::{Fate, Image, Recorder};
+use harness::mount::devices;
+use harness::random::Random;
+use harness::tools;
+use kernel::print::Capture;
+use std::vec::Vec;
+use zerocopy::{FromZeros, IntoBytes};
+
+const MIB: u64 = 1 << 20;
+const VALID: u64 = CompatRo::FREE_SPACE_TREE_VALID.get();
+
+/// Changes the newest superblock of a device.
+fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
+    let at = tools::newest_superblock(image).map_or(64 << 10, |(at, _)| at);
+    let mut raw = RawSuperblock::new_zeroed();
+    image.pages.read(at, raw.as_mut_bytes());
+    change(&mut raw);
+    seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
+    image.pages.write(at, raw.as_bytes());
+}
+
+fn is_valid(image: &Image) -> bool {
+    let mut raw = RawSuperblock::new_zeroed();
+    edit(&mut image.clone(), |found| raw = found.clone());
+    raw.compat_ro_flags.get() & VALID != 0
+}
+
+/// A volume with files, every second of them removed again; its free space tree lacks some of what it should have, says
+/// something else of the rest, and is not valid.
+fn stale(image: Image) -> (Image, Vec<File>) {
+    let mounted = mount(image).unwrap();
+    let files = Files::new(&mounted.txns);
+    let make = |number| files.create(&format!("file{number}"), 16384, 4096).unwrap();
+    let all: Vec<File> = (0..600).map(make).collect();
+    mounted.txns.commit().unwrap();
+    let (kept, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| file.inode % 2 == 0);
+    gone.iter().for_each(|file| files.remove(file).unwrap());
+    mounted.txns.commit().unwrap();
+    drop(files);
+    let mut image = unmount(mounted);
+    edit(&mut image, |raw| {
+        let features = raw.compat_ro_flags.get();
+        raw.compat_ro_flags.set(features & !VALID);
+    });
+    (image, kept)
+}
+
+/// The same, and the tree does not fit.
+fn stale_and_wrong(image: Image) -> (Image, Vec<File>) {
+    let (image, kept) = stale(image);
+    // Nothing of it is looked at, so that it can be changed as any tree.
+    let mut valid = image.clone();
+    edit(&mut valid, |raw| {
+        raw.compat_ro_flags.set(raw.compat_ro_flags.get() | VALID)
+    });
+    let mounted = mount(valid).unwrap();
+    let tree = mounted
+        .txns
+        .required_tree(ObjectId::FREE_SPACE_TREE)
+        .unwrap();
+    let mut keys = Vec::new();
+    let scanned = tree.scan(Key::MIN..=Key::MAX, |key, _| {
+        keys.push(key);
+        Ok(core::ops::ControlFlow::Continue(()))
+    });
+    scanned.unwrap();
+    let handle = mounted.txns.start(Units::inserts(20)).unwrap();
+    // Those of metadata are changed by the commit, which would find out.
+    let is_of_data = |key: &&Key| {
+        let chunk = mounted.volume.chunk(Logical::new(key.objectid.get()));
+        chunk.unwrap().flags.contains(BlockGroupFlags::DATA)
+    };
+    let mut wrong = 0;
+    for key in keys.iter().filter(is_of_data) {
+        match key.kind {
+            Kind::FREE_SPACE_BITMAP => tree.update(&handle, key, |bits| bits.fill(0x5a)).unwrap(),
+            Kind::FREE_SPACE_EXTENT => tree.remove(&handle, key).unwrap(),
+            _ => continue,
+        }
+        wrong += 1;
+    }
+    assert!(wrong > 0);
+    handle.commit().unwrap();
+    let mut image = mounted.device().image();
+    edit(&mut image, |raw| {
+        raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !VALID)
+    });
+    (image, kept)
+}
+
+fn is_made_anew(image: Image) {
+    let (image, kept) = stale(image);
+    // Read-only it is left alone.
+    let mounted = mount_with(image.clone(), Options::new(Access::ReadOnly)).unwrap();
+    assert!(unmount(mounted).pages == image.pages);
+    let log = Capture::new();
+    let mounted = mount(image).unwrap();
+    assert!(log.contains("made anew"), "{:?}", log.lines());
+    let rebuilt = mounted.device().after_power_cut(&mut Random::new(1));
+    assert!(is_valid(&rebuilt));
+    tools::check(&rebuilt).unwrap();
+    // It is kept up to date from then on.
+    let files = Files::new(&mounted.txns);
+    kept.iter()
+        .step_by(2)
+        .for_each(|file| files.remove(file).unwrap());
+    files.create("another", 3 * MIB, MIB).unwrap();
+    drop(files);
+    let image = unmount(mounted);
+    tools::check(&image).unwrap();
+    let log = Capture::new();
+    tools::check(&unmount(mount(image).unwrap())).unwrap();
+    assert_eq!(log.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stale_free_space_tree_is_made_anew() {
+    is_made_anew(tools::mkfs(256 * MIB, &[]));
+    is_made_anew(tools::mkfs(
+        256 * MIB,
+        &["-n", "4096", "-m", "single", "-O", "^block-group-tree"],
+    ));
+}
+
+#[test]
+fn a_stale_free_space_tree_on_zones_is_made_anew() {
+    is_made_anew(zoned_image(12, 64 * MIB));
+}
+
+#[test]
+fn what_a_stale_free_space_tree_says_does_not_matter() {
+    let (image, kept) = stale_and_wrong(tools::mkfs(256 * MIB, &[]));
+    let mounted = mount(image).unwrap();
+    let files = Files::new(&mounted.txns);
+    assert!(kept.iter().all(|file| files.has(file)));
+    drop(files);
+    tools::check(&unmount(mounted)).unwrap();
+}
+
+/// After a power cut it is either done or begun again.
+#[test]
+fn the_power_is_cut_while_it_is_made() {
+    let (image, _) = stale_and_wrong(tools::mkfs(256 * MIB, &["-m", "single"]));
+    let devices = devices(vec![image.clone()]).unwrap();
+    let recorder = Recorder::default();
+    devices[0].record(&recorder, 0);
+    let options = Options::new(Access::ReadWrite);
+    drop(harness::mount::Layers::mount(devices, options, Ok).unwrap());
+    let mut replay = recorder.replay(vec![image]);
+    let (mut random, mut cuts) = (Random::new(3), 0);
+    while replay.step() {
+        if !replay.is_after_change() {
+            continue;
+        }
+        let cut = replay
+            .power_cut_with(*random.choose(&Fate::ALL), &mut random)
+            .remove(0);
+        if is_valid(&cut) {
+            tools::check(&cut).unwrap();
+        }
+        tools::check(&unmount(mount(cut).unwrap())).unwrap();
+        cuts += 1;
+    }
+    assert!(cuts > 5, "{cuts}");
+}
