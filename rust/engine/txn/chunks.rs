@@ -44,19 +44,19 @@ impl Shared {
     /// Makes a chunk, unless one was made since `before`. `ENOSPC` when the device has no room for it; the
     /// transaction is as before then.
     pub(super) fn make_chunk(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
-        let leaving = self.leaving.lock();
+        let mut leaving = self.leaving.lock();
         if self.chunks_made() != before {
             return Ok(());
         }
         self.read_free(Space::read_wanted)?;
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.space.chunk_wanted() == Some(Class::System) {
-            self.make_one(context, &leaving, Class::System)?;
+            self.make_one(context, &mut leaving, Class::System)?;
         }
-        self.make_one(context, &leaving, class)
+        self.make_one(context, &mut leaving, class)
     }
 
-    fn make_one(&self, context: &Context<'_>, leaving: &Leaving, class: Class) -> Result {
+    fn make_one(&self, context: &Context<'_>, leaving: &mut Leaving, class: Class) -> Result {
         let device = self.trees.required(ObjectId::DEV_TREE)?;
         let flags = self.space.new_chunk_flags(class);
         let planned = self.plan(&device, leaving, flags).inspect_err(|error| {
@@ -64,7 +64,8 @@ impl Shared {
                 self.space.chunk_refused(class);
             }
         })?;
-        let made = self.enter(context, &device, planned);
+        let taken = leaving.take(&planned);
+        let made = taken.and_then(|()| self.enter(context, &device, planned));
         match made {
             Ok(()) => {
                 self.chunks_made.fetch_add(1, Ordering::Release);
@@ -76,10 +77,11 @@ impl Shared {
     }
 
     /// Plans a chunk on the first device that has room for it.
-    fn plan(&self, device: &Tree, leaving: &Leaving, flags: BlockGroupFlags) -> Result<Chunk> {
+    fn plan(&self, device: &Tree, leaving: &mut Leaving, flags: BlockGroupFlags) -> Result<Chunk> {
         for devid in self.volume.device_ids() {
-            let used = self.device_ranges(device, devid, leaving)?;
-            match self.volume.plan_chunk(flags, devid, &used) {
+            let used =
+                leaving.taken(devid, |leaving| self.device_ranges(device, devid, leaving))?;
+            match self.volume.plan_chunk(flags, devid, used) {
                 Err(error) if error == ENOSPC => {}
                 planned => return planned,
             }
@@ -121,7 +123,7 @@ impl Shared {
         Ok(())
     }
 
-    /// What a device's items say is used, and what is not free before a commit; ascending.
+    /// Reads what a device's items say is used, and adds what is not free before a commit; ascending.
     pub(super) fn device_ranges(
         &self,
         device: &Tree,

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Removed chunks whose device ranges are not free yet.
+//! Removed chunks whose device ranges are not free yet, and all device ranges that are not.
 
 use crate::disk::{Generation, Logical};
-use crate::volume::Chunk;
+use crate::map::{insert_in_order, OrdMap};
+use crate::volume::{Chunk, DeviceRange};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// The chunks that were removed in transactions that are not durable yet.
+/// The chunks that were removed in transactions that are not durable yet, and where on the devices no chunk can be made.
 pub(super) struct Leaving {
     chunks: KVVec<(Generation, Arc<Chunk>)>,
+    /// The ranges of each device that were asked for that chunks have, those that leave among them; ascending.
+    taken: OrdMap<u64, KVVec<DeviceRange>>,
 }
 
 impl Leaving {
@@ -16,6 +19,41 @@ impl Leaving {
     pub(super) fn new() -> Self {
         Self {
             chunks: KVVec::new(),
+            taken: OrdMap::new(),
+        }
+    }
+
+    /// The ranges of a device at which no chunk can be made, ascending. The first time `read` tells those.
+    pub(super) fn taken(
+        &mut self,
+        devid: u64,
+        read: impl FnOnce(&Self) -> Result<KVVec<DeviceRange>>,
+    ) -> Result<&[DeviceRange]> {
+        if self.taken.get(&devid).is_none() {
+            let ranges = read(self)?;
+            self.taken.insert(devid, ranges)?;
+        }
+        Ok(self.taken.get(&devid).map_or(&[], |ranges| ranges))
+    }
+
+    /// A chunk is made: it takes its ranges.
+    pub(super) fn take(&mut self, chunk: &Chunk) -> Result {
+        let len = chunk.stripe_len()?;
+        for stripe in chunk.stripes.iter() {
+            if let Some(ranges) = self.taken.get_mut(&stripe.devid) {
+                let start = stripe.at;
+                insert_in_order(ranges, DeviceRange { start, len })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A chunk is gone: its ranges can be taken.
+    fn free(&mut self, chunk: &Chunk) {
+        for stripe in chunk.stripes.iter() {
+            if let Some(ranges) = self.taken.get_mut(&stripe.devid) {
+                ranges.retain(|range| range.start != stripe.at);
+            }
         }
     }
 
@@ -37,9 +75,11 @@ impl Leaving {
             let Some(last) = self.chunks.pop() else {
                 return;
             };
-            if let Some(hole) = self.chunks.get_mut(at) {
-                *hole = last;
-            }
+            let gone = match self.chunks.get_mut(at) {
+                Some(hole) => core::mem::replace(hole, last),
+                None => last,
+            };
+            self.free(&gone.1);
         }
     }
 

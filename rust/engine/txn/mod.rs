@@ -20,7 +20,7 @@
 //! | `deferred`     | [`AtCommit`]: what is left to a commit, because it must see no change by half         |
 //! | `commit/`      | from the running transaction to a superblock                                          |
 //! | `chunks`       | making chunks and removing empty ones                                                 |
-//! | `leaving`      | removed chunks whose device ranges are not free yet                                   |
+//! | `leaving`      | removed chunks whose device ranges are not free yet, and all ranges that are not      |
 //! | `rebuild`      | a free space tree that is not valid, made anew at mount                               |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |

@@ -29,8 +29,8 @@ impl Shared {
         loop {
             (call.go_on)()?;
             // No chunk is made there meanwhile.
-            let leaving = self.leaving.lock();
-            let used = self.device_ranges(&tree, devid, &leaving)?;
+            let mut leaving = self.leaving.lock();
+            let used = leaving.taken(devid, |leaving| self.device_ranges(&tree, devid, leaving))?;
             let Some((start, len)) = self.volume.unused_from(devid, used, from, call.least)? else {
                 return Ok(());
             };

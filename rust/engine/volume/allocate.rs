@@ -3,7 +3,6 @@
 
 use super::profile::Profile;
 use crate::disk::{BlockGroupFlags, Physical, DEVICE_RESERVED, STRIPE_LEN, SUPERBLOCK_PLACES};
-use crate::map::insert_in_order;
 use latch::prelude::*;
 
 /// A range of a device that a chunk uses, as DEV_EXTENT items have them.
@@ -74,26 +73,33 @@ fn find_hole(used: &[DeviceRange], start: u64, end: u64, wanted: u64) -> DeviceR
     best
 }
 
-/// Bytes at a superblock's place that chunks leave alone.
-const SUPERBLOCK_ROOM: u64 = STRIPE_LEN;
+/// What chunks leave alone for superblocks.
+const SUPERBLOCK_ROOM: [DeviceRange; SUPERBLOCK_PLACES.len()] = {
+    let [first, second, third] = SUPERBLOCK_PLACES;
+    [room_at(first), room_at(second), room_at(third)]
+};
+
+const fn room_at(place: u64) -> DeviceRange {
+    DeviceRange {
+        start: Physical::new(place),
+        len: STRIPE_LEN,
+    }
+}
 
 /// The first unused range of at least `least` bytes at or behind `from` of a device, but for what superblocks stand in.
 /// `used` is ascending.
 pub(super) fn unused_from(
-    mut used: KVVec<DeviceRange>,
+    used: &[DeviceRange],
     from: u64,
     total_bytes: u64,
     least: u64,
-) -> Result<Option<DeviceRange>> {
-    for place in SUPERBLOCK_PLACES {
-        let range = DeviceRange {
-            start: Physical::new(place),
-            len: SUPERBLOCK_ROOM,
-        };
-        insert_in_order(&mut used, range)?;
-    }
-    let mut holes = Holes::new(&used, from.max(DEVICE_RESERVED), total_bytes);
-    Ok(holes.find(|hole| hole.len >= least))
+) -> Option<DeviceRange> {
+    Holes::new(used, from.max(DEVICE_RESERVED), total_bytes)
+        .flat_map(|hole| {
+            let end = hole.start.saturating_add(hole.len);
+            Holes::new(&SUPERBLOCK_ROOM, hole.start.get(), end.get())
+        })
+        .find(|hole| hole.len >= least)
 }
 
 /// The holes between used ranges.

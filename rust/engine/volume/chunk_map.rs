@@ -211,13 +211,13 @@ impl Volume {
     pub fn unused_from(
         &self,
         devid: u64,
-        used: KVVec<DeviceRange>,
+        used: &[DeviceRange],
         from: u64,
         least: u64,
     ) -> Result<Option<(Physical, u64)>> {
         let member = self.members.find(devid).ok_or(ENODEV)?;
         let end = member.device.size().min(self.total_bytes());
-        let hole = allocate::unused_from(used, from, end, least)?;
+        let hole = allocate::unused_from(used, from, end, least);
         Ok(hole.map(|hole| (hole.start, hole.len)))
     }
 

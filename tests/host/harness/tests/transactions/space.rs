@@ -50,6 +50,26 @@ fn fill_twice(image: Image, len: u64, piece: u64) {
     tools::check(&unmount(mounted)).unwrap();
 }
 
+/// To make a chunk takes the same however many there are: nobody reads through the device tree.
+#[test]
+fn a_chunk_is_made_without_a_look_at_the_others() {
+    const GIB: u64 = 1 << 30;
+    let image = tools::mkfs(1200 * GIB, &["-m", "single", "-n", "4096"]);
+    let mounted = mount(image).unwrap();
+    let mut promised = Vec::new();
+    for _ in 0..1000 {
+        promised.push(mounted.txns.reserve_data(GIB).unwrap());
+    }
+    mounted.txns.commit().unwrap();
+    mounted.store.shrink();
+    let before = mounted.store.counters().reads;
+    promised.push(mounted.txns.reserve_data(GIB).unwrap());
+    let reads = mounted.store.counters().reads - before;
+    assert!(reads < 16, "{reads} blocks were read");
+    drop(promised);
+    unmount(mounted);
+}
+
 #[test]
 fn metadata_fills_and_empties() {
     fill_twice(tools::mkfs(160 * MIB, &[]), 0, 4096);
