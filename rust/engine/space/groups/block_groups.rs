@@ -9,7 +9,7 @@ use crate::space::reserve::{ByteState, PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
 use crate::space::Class;
 use crate::volume::Volume;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::AtomicBool;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Rank, RwLock, RwLockReadGuard};
@@ -23,8 +23,6 @@ pub(in crate::space) struct BlockGroups {
     /// A transaction has begun since the last one became durable: its commit may free space that is not even pinned
     /// yet, by delayed references.
     pub(in crate::space) commit_may_free: AtomicBool,
-    /// Bytes of the groups of which it is known where they are free.
-    pub(in crate::space) known: AtomicU64,
     space_infos: PerClass<Arc<SpaceInfo>>,
     set: RwLock<GroupSet>,
 }
@@ -36,7 +34,6 @@ impl BlockGroups {
             node_size: volume.format().node_size.into(),
             sector_size: volume.format().sector_size.into(),
             commit_may_free: AtomicBool::new(false),
-            known: AtomicU64::new(0),
             space_infos: PerClass::try_new(|class| {
                 Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
             })?,
@@ -53,6 +50,13 @@ impl BlockGroups {
     /// The space info of a class.
     pub(in crate::space) fn info(&self, class: Class) -> &Arc<SpaceInfo> {
         self.space_infos.get(class)
+    }
+
+    /// Bytes of the groups of which it is known where they are free, and may be anywhere.
+    pub(in crate::space) fn known(&self) -> u64 {
+        Class::ALL.iter().fold(0, |sum: u64, &class| {
+            sum.saturating_add(self.info(class).lock().known)
+        })
     }
 
     /// Bytes in which a class is allocated.
@@ -123,7 +127,7 @@ impl BlockGroups {
         group.publish(&mut body)?;
         group.space_info().add(&body.tally);
         if let FreeSpace::Anywhere(_) = body.free_space {
-            self.known.fetch_add(group.len(), Ordering::Relaxed);
+            group.space_info().note_known(group.len());
         }
         Ok(())
     }
@@ -136,7 +140,7 @@ impl BlockGroups {
         let body = group.lock();
         group.space_info().subtract(&body.tally);
         if let FreeSpace::Anywhere(_) = body.free_space {
-            self.known.fetch_sub(group.len(), Ordering::Relaxed);
+            group.space_info().note_forgotten(group.len());
         }
         Ok(())
     }

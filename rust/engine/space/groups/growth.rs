@@ -21,22 +21,26 @@ impl BlockGroups {
     /// See [`crate::space::Space::chunk_wanted`].
     pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
         let system = *self.info(Class::System).lock();
-        if system.growth.next_chunk > 0 && system.tally.unread == 0 && lacks_system(&system) {
+        if system.growth.next_chunk > 0
+            && system.readable(Class::System) == 0
+            && lacks_system(&system)
+        {
             return Some(Class::System);
         }
         let metadata = *self.info(Class::Metadata).lock();
-        let full = metadata.tally.unread == 0 && metadata.is_low(METADATA_MARGIN);
+        let full = metadata.readable(Class::Metadata) == 0 && metadata.is_low(METADATA_MARGIN);
         (metadata.growth.next_chunk > 0 && full).then_some(Class::Metadata)
     }
 
     /// The class of tree blocks that runs short where it is known what is free, and has more that is not.
     pub(in crate::space) fn read_wanted(&self) -> Option<Class> {
         let system = *self.info(Class::System).lock();
-        if system.tally.unread > 0 && lacks_system(&system) {
+        if system.readable(Class::System) > 0 && lacks_system(&system) {
             return Some(Class::System);
         }
         let metadata = *self.info(Class::Metadata).lock();
-        (metadata.tally.unread > 0 && metadata.is_low(METADATA_MARGIN)).then_some(Class::Metadata)
+        (metadata.readable(Class::Metadata) > 0 && metadata.is_low(METADATA_MARGIN))
+            .then_some(Class::Metadata)
     }
 
     /// Type and profile for a new chunk: those of the newest group of the class.

@@ -26,8 +26,9 @@ use latch::NofsScope;
 const MOST_KNOWN: u64 = 1 << 40;
 /// Groups that are looked at in turn when something is to be forgotten.
 const LOOKS: usize = 1024;
-/// What is free in a group that claims to be longer is not read. No chunk is made that is nearly as long (C: 10 GiB).
-const LONGEST: u64 = 1 << 40;
+/// What is free in a group that claims to be longer is not read: it takes memory by its length. No chunk is made that is nearly as
+/// long (C: 10 GiB).
+const LONGEST: u64 = 64 << 30;
 /// The committer's thread reads on until so many bytes of file data can be allocated.
 const AHEAD: u64 = 1 << 30;
 
@@ -66,9 +67,13 @@ impl Reader {
         Asking(&self.asking)
     }
 
-    /// The group of a class of which most is unread.
+    /// The group of a class of which most is unread, if any may be read.
     fn next(&self, class: Class) -> Option<Arc<Group>> {
-        let best = self.groups.info(class).index().best(Offer::Unread)?;
+        let info = self.groups.info(class);
+        if info.lock().readable(class) == 0 {
+            return None;
+        }
+        let best = info.index().best(Offer::Unread)?;
         self.groups.at(Logical::new(best))
     }
 
@@ -101,7 +106,7 @@ impl Reader {
 
     /// Whether nothing would have to be forgotten for a group that is read.
     pub(in crate::space) fn has_room(&self, group: &Group) -> bool {
-        let known = self.groups.known.load(Ordering::Relaxed);
+        let known = self.groups.known();
         known.saturating_add(group.len()) <= MOST_KNOWN
     }
 
@@ -109,7 +114,7 @@ impl Reader {
     /// done: he reads only while less is known to be free than is promised, and that much is needed.
     pub(in crate::space) fn forget_surplus(&self) {
         for _ in 0..LOOKS {
-            if self.groups.known.load(Ordering::Relaxed) <= MOST_KNOWN {
+            if self.groups.known() <= MOST_KNOWN {
                 break;
             }
             self.forget(1);
@@ -180,7 +185,7 @@ impl Reader {
             self.hand.store(after, Ordering::Relaxed);
             if let Some(group) = next {
                 // An error has been logged; the group stays as it is.
-                let _ = group.forget(&self.groups);
+                let _ = group.forget();
             }
         }
     }
@@ -229,7 +234,7 @@ impl Group {
             return Err(self.broken(flaw));
         }
         body.free_space = FreeSpace::Anywhere(ranges);
-        groups.known.fetch_add(self.len(), Ordering::Relaxed);
+        self.space_info().note_known(self.len());
         self.shift(&mut body, unread, ByteState::Unread, ByteState::Free)
     }
 
@@ -246,7 +251,7 @@ impl Group {
     }
 
     /// Forgets where the group is free, unless something is under way there or it was promised.
-    fn forget(&self, groups: &BlockGroups) -> Result {
+    fn forget(&self) -> Result {
         let mut body = self.lock();
         let tally = body.tally;
         let idle = tally.reserved == 0 && tally.pinned == 0;
@@ -260,7 +265,7 @@ impl Group {
             return Ok(());
         }
         body.free_space = FreeSpace::Unread(Changes::new());
-        groups.known.fetch_sub(self.len(), Ordering::Relaxed);
+        self.space_info().note_forgotten(self.len());
         self.turn(&mut body, tally.free(), ByteState::Free, ByteState::Unread)?;
         self.renew(&mut index, &mut body)
     }

@@ -88,6 +88,18 @@ impl SpaceInfo {
         Ok(true)
     }
 
+    /// It became known where a group of `bytes` is free.
+    pub(in crate::space) fn note_known(&self, bytes: u64) {
+        let mut totals = self.totals.lock();
+        totals.known = totals.known.saturating_add(bytes);
+    }
+
+    /// It is not known any more where a group of `bytes` is free.
+    pub(in crate::space) fn note_forgotten(&self, bytes: u64) {
+        let mut totals = self.totals.lock();
+        totals.known = totals.known.saturating_sub(bytes);
+    }
+
     /// Whether a reservation was refused since the last commit.
     pub(in crate::space) fn is_pressed(&self) -> bool {
         self.totals.lock().pressed

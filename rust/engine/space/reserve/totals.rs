@@ -35,6 +35,8 @@ pub(in crate::space) struct Totals {
     pub(in crate::space) global: GlobalReserve,
     /// What chunks could still be allocated.
     pub(in crate::space) growth: Growth,
+    /// Bytes of the groups of which it is known where they are free, and may be anywhere.
+    pub(in crate::space) known: u64,
     /// Whether a reservation was refused since the last commit.
     pub(in crate::space) pressed: bool,
 }
@@ -43,7 +45,19 @@ pub(in crate::space) struct Totals {
 /// blocks and eight splits for each item.
 const WORST_CASE: u64 = 8;
 
+/// When it is known of so many bytes of groups of tree blocks where they are free, which none of them is ever forgotten for, no
+/// more of them are read: at worst 40 KiB for a GiB.
+const MOST_OF_TREE_BLOCKS: u64 = 1 << 40;
+
 impl Totals {
+    /// Free bytes that can be read where they are.
+    pub(in crate::space) fn readable(&self, class: Class) -> u64 {
+        match class {
+            Class::Metadata | Class::System if self.known >= MOST_OF_TREE_BLOCKS => 0,
+            Class::Data | Class::Metadata | Class::System => self.tally.unread,
+        }
+    }
+
     /// Promises that groups and chunks to come may hold beyond what is free now. Data is used to the last byte and is
     /// promised only where it can lie.
     fn overcommit(&self, class: Class) -> u64 {
@@ -113,7 +127,7 @@ impl Totals {
 
     /// Whether the promise could be given if it were known of all groups where they are free.
     fn reading_helps(&self, class: Class, bytes: u64, urgency: Urgency) -> bool {
-        if self.tally.unread == 0 {
+        if self.readable(class) == 0 {
             return false;
         }
         let mut read = *self;

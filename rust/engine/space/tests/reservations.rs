@@ -115,6 +115,21 @@ fn what_is_unread_is_asked_for_where_it_suffices() {
     assert_eq!(ask(1 << 20), Some(Shortage::NeedCommit));
 }
 
+/// Groups of tree blocks are not read without end: what is not read then is of no use.
+#[test]
+fn no_more_is_asked_for_when_much_is_known() {
+    let space_info = space_info(Class::Metadata, 1 << 30);
+    let (free, unread) = (ByteState::Free, ByteState::Unread);
+    space_info.shift(1 << 30, free, unread).unwrap();
+    let ask = || reserve(&space_info, NODE, Urgency::Ordinary).err();
+    space_info.note_known((1 << 40) - 1);
+    assert_eq!(ask(), Some(Shortage::Unread(Class::Metadata)));
+    space_info.note_known(1);
+    assert_eq!(ask(), Some(Shortage::Full));
+    space_info.note_forgotten(1);
+    assert_eq!(ask(), Some(Shortage::Unread(Class::Metadata)));
+}
+
 /// What fills the global reserve first is of no use to who may not draw on it.
 #[test]
 fn what_is_unread_fills_the_global_reserve_first() {
