@@ -87,8 +87,14 @@ impl Space {
         };
         loader.load()?;
         let free_space = Arc::new(free_space, GFP_KERNEL)?;
-        let writeout = Writeout::new(groups.clone(), trees.block_groups, free_space.clone())?;
-        let reader = Arc::new(Reader::new(groups.clone(), free_space), GFP_KERNEL)?;
+        let reader = Reader::new(groups.clone(), free_space.clone());
+        let reader = Arc::new(reader, GFP_KERNEL)?;
+        let writeout = Writeout::new(
+            groups.clone(),
+            trees.block_groups,
+            free_space,
+            reader.clone(),
+        )?;
         let space = Self {
             allocator: Arc::new(Allocator::new(groups.clone()), GFP_KERNEL)?,
             releases: Releases::new(groups.clone())?,

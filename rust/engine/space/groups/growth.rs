@@ -39,7 +39,7 @@ impl BlockGroups {
             return Some(Class::System);
         }
         let metadata = *self.info(Class::Metadata).lock();
-        (metadata.readable(Class::Metadata) > 0 && metadata.is_low(METADATA_MARGIN))
+        (metadata.readable(Class::Metadata) > 0 && metadata.lacks_known(METADATA_MARGIN))
             .then_some(Class::Metadata)
     }
 

@@ -10,6 +10,7 @@ use super::block_groups::BlockGroups;
 use super::dirty::DirtyGroups;
 use super::group::Group;
 use super::make::new_group;
+use super::unread::Reader;
 use super::zones::join_write_order;
 use crate::btree::{Allocate, Tree};
 use crate::disk::Logical;
@@ -25,6 +26,7 @@ pub(in crate::space) struct Writeout {
     /// Where the BLOCK_GROUP_ITEMs are.
     tree: Arc<Tree>,
     free_space: Arc<OnDisk>,
+    reader: Arc<Reader>,
     dirty: Mutex<DirtyGroups>,
 }
 
@@ -33,11 +35,13 @@ impl Writeout {
         groups: Arc<BlockGroups>,
         tree: Arc<Tree>,
         free_space: Arc<OnDisk>,
+        reader: Arc<Reader>,
     ) -> Result<Self> {
         Ok(Self {
             groups,
             tree,
             free_space,
+            reader,
             dirty: Mutex::new(DirtyGroups::new(), Rank::DirtyBlockGroups)?,
         })
     }
@@ -108,7 +112,9 @@ impl Writeout {
             let Some(start) = next else {
                 return Ok(written);
             };
-            let result = self.write_group(txn, start);
+            // No items are locked. Each group takes tree blocks, which only come from what was read.
+            let read = self.reader.read_wanted();
+            let result = read.and_then(|()| self.write_group(txn, start));
             let mut writeouts = self.dirty.lock();
             match result {
                 Ok(()) => writeouts.end(start),

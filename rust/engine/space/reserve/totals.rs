@@ -59,10 +59,11 @@ impl Totals {
     }
 
     /// Promises that groups and chunks to come may hold beyond what is free now. Data is used to the last byte and is
-    /// promised only where it can lie.
+    /// promised only where it can lie; and nothing is promised like this that could be read.
     fn overcommit(&self, class: Class) -> u64 {
         match class {
             Class::Data => 0,
+            Class::Metadata | Class::System if self.readable(class) > 0 => 0,
             Class::Metadata | Class::System => self
                 .growth
                 .bytes
@@ -74,10 +75,13 @@ impl Totals {
     /// Free bytes without which blocks might run out before a chunk can be added: the global reserve in full, and
     /// what the handles' promises can come to.
     fn floor(&self, promised: u64) -> u64 {
+        self.global.held.saturating_add(self.used_of(promised))
+    }
+
+    /// What the handles' promises can come to.
+    fn used_of(&self, promised: u64) -> u64 {
         let others = promised.saturating_sub(self.global.held);
-        self.global
-            .held
-            .saturating_add(others.checked_div(WORST_CASE).unwrap_or(others))
+        others.checked_div(WORST_CASE).unwrap_or(others)
     }
 
     fn fits(&self, class: Class, promised: u64) -> bool {
@@ -142,6 +146,13 @@ impl Totals {
             < self
                 .floor(self.promised)
                 .saturating_add(margin.min(self.tally.total / 8))
+    }
+
+    /// Whether so little is known to be free that more should be read before it is asked for. That the global reserve was
+    /// drawn on makes no difference.
+    pub(in crate::space) fn lacks_known(&self, margin: u64) -> bool {
+        let needed = self.global.size.saturating_add(self.used_of(self.promised));
+        self.tally.free() < needed.saturating_add(margin.min(self.tally.total / 8))
     }
 
     /// Whether the class does without a group with this tally.

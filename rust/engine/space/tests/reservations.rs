@@ -130,6 +130,39 @@ fn no_more_is_asked_for_when_much_is_known() {
     assert_eq!(ask(), Some(Shortage::Unread(Class::Metadata)));
 }
 
+/// Nothing is promised beyond what is free while more of that could be read.
+#[test]
+fn metadata_is_not_overcommitted_before_it_is_read() {
+    let space_info = space_info(Class::Metadata, 64 << 20);
+    let (free, unread) = (ByteState::Free, ByteState::Unread);
+    space_info.shift(60 << 20, free, unread).unwrap();
+    space_info.set_growth(Growth {
+        bytes: 1 << 30,
+        next_chunk: 256 << 20,
+        data_chunk: 100 << 20,
+    });
+    let ask = |bytes| reserve(&space_info, bytes, Urgency::Ordinary).err();
+    assert_eq!(ask(4 << 20), None);
+    assert_eq!(ask(8 << 20), Some(Shortage::Unread(Class::Metadata)));
+    space_info.shift(60 << 20, unread, free).unwrap();
+    assert_eq!(ask(100 << 20), None);
+}
+
+/// What commits use of the global reserve is to be read again, not done without.
+#[test]
+fn what_was_drawn_on_the_global_reserve_is_read_again() {
+    let space_info = space_info(Class::Metadata, 256 << 20);
+    let (free, unread) = (ByteState::Free, ByteState::Unread);
+    space_info.shift(206 << 20, free, unread).unwrap();
+    space_info.resize_global(32 << 20);
+    let lacks = || space_info.lock().lacks_known(16 << 20);
+    assert!(!lacks());
+    space_info.allocated(30 << 20, 0).unwrap();
+    assert!(lacks());
+    space_info.shift(30 << 20, unread, free).unwrap();
+    assert!(!lacks());
+}
+
 /// What fills the global reserve first is of no use to who may not draw on it.
 #[test]
 fn what_is_unread_fills_the_global_reserve_first() {
