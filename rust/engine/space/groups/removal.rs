@@ -9,6 +9,7 @@ use crate::btree::Allocate;
 use crate::disk::Logical;
 use crate::space::free::allocate::Allocator;
 use crate::space::free::policy::FreeSpace;
+use crate::space::reserve::{ByteState, Spare};
 use crate::space::Class;
 use crate::volume::Chunk;
 use kernel::sync::Arc;
@@ -95,11 +96,11 @@ impl BlockGroups {
             let mut from = 0;
             while let Some(group) = self.next_unused(class, from) {
                 from = group.start().get().saturating_add(1);
-                if !self.write_order.is_quiet(group.start()) || !group.is_spare(&group.lock()) {
+                if !self.write_order.is_quiet(group.start()) || !spares(reader, &group)? {
                     continue;
                 }
                 reader.read(&group)?;
-                if group.close_if_unused() {
+                if group.close_if_unused()? {
                     return Ok(Some(group));
                 }
             }
@@ -108,19 +109,47 @@ impl BlockGroups {
     }
 }
 
+/// Whether nothing is in a group, as far as its bytes are counted, and its class can spare it. Where others that are not read
+/// make up for it, these are.
+fn spares(reader: &Reader, group: &Group) -> Result<bool> {
+    let _asking = reader.asking();
+    loop {
+        match group.spare() {
+            Spare::Yes => return Ok(true),
+            Spare::OnceRead if reader.read_next(group.class())? => {}
+            Spare::OnceRead | Spare::No => return Ok(false),
+        }
+    }
+}
+
 impl Group {
-    /// Closes the group if it is empty, all of it is known to be free, and its class can spare it; tells whether it did.
-    fn close_if_unused(&self) -> bool {
-        let mut body = self.lock();
-        body.is_all_free() && self.is_spare(&body) && self.close(&mut body).is_ok()
+    /// Whether the group is empty and its class can spare it.
+    fn spare(&self) -> Spare {
+        let body = self.lock();
+        match body.is_unused() && body.allocation == Allocation::Open {
+            true => self.space_info().lock().can_spare(&body.tally),
+            false => Spare::No,
+        }
     }
 
-    /// Whether nothing is in the group, as far as its bytes are counted, and its class can spare it.
-    fn is_spare(&self, body: &Body) -> bool {
-        let tally = body.tally;
-        body.is_unused()
-            && body.allocation == Allocation::Open
-            && self.space_info().lock().can_spare(&tally)
+    /// Closes the group if it is empty, all of it is known to be free, and its class can spare it; tells whether it did.
+    /// Nobody is promised anything in between.
+    fn close_if_unused(&self) -> Result<bool> {
+        let mut body = self.lock();
+        let empty = body.is_unused() && body.is_all_free();
+        if !empty || body.allocation == Allocation::Closed {
+            return Ok(false);
+        }
+        // Index and class change at once, as ever.
+        let mut index = self.space_info().index();
+        if !self.space_info().give_up_spare(&body.tally)? {
+            return Ok(false);
+        }
+        body.allocation = Allocation::Closed;
+        let free = body.tally.free();
+        self.turn(&mut body, free, ByteState::Free, ByteState::ReadOnly)?;
+        self.renew(&mut index, &mut body)?;
+        Ok(true)
     }
 }
 

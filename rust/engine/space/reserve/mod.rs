@@ -27,4 +27,4 @@ pub(in crate::space) use class::PerClass;
 pub(in crate::space) use index::{GroupIndex, Offer, Offered};
 pub(in crate::space) use space_info::SpaceInfo;
 pub(in crate::space) use tally::{ByteState, Tally};
-pub(in crate::space) use totals::{Growth, Totals};
+pub(in crate::space) use totals::{Growth, Spare, Totals};

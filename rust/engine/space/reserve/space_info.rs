@@ -3,7 +3,7 @@
 
 use super::index::{GroupIndex, Offer};
 use super::tally::{ByteState, Tally};
-use super::totals::{Growth, Totals};
+use super::totals::{Growth, Spare, Totals};
 use crate::disk::{Bug, Flaw};
 use crate::space::{Class, Shortage, Urgency};
 use latch::prelude::*;
@@ -98,6 +98,19 @@ impl SpaceInfo {
     pub(in crate::space) fn note_forgotten(&self, bytes: u64) {
         let mut totals = self.totals.lock();
         totals.known = totals.known.saturating_sub(bytes);
+    }
+
+    /// What is free in a group with this tally becomes read-only if the class does without it; whether it did.
+    pub(in crate::space) fn give_up_spare(&self, group: &Tally) -> Result<bool> {
+        let mut totals = self.totals.lock();
+        if totals.can_spare(group) != Spare::Yes {
+            return Ok(false);
+        }
+        totals
+            .tally
+            .shift(group.free(), ByteState::Free, ByteState::ReadOnly)
+            .map_err(differs)?;
+        Ok(true)
     }
 
     /// Whether a reservation was refused since the last commit.

@@ -41,6 +41,17 @@ pub(in crate::space) struct Totals {
     pub(in crate::space) pressed: bool,
 }
 
+/// Whether a class does without a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::space) enum Spare {
+    /// What is known to be free in others suffices.
+    Yes,
+    /// What is unread in others suffices.
+    OnceRead,
+    /// Others hold too little.
+    No,
+}
+
 /// One in this many bytes that handles reserve is what they may really come to use: a reservation counts eight new
 /// blocks and eight splits for each item.
 const WORST_CASE: u64 = 8;
@@ -156,13 +167,19 @@ impl Totals {
     }
 
     /// Whether the class does without a group with this tally.
-    pub(in crate::space) fn can_spare(&self, group: &Tally) -> bool {
+    pub(in crate::space) fn can_spare(&self, group: &Tally) -> Spare {
         let left = self.tally.free().saturating_sub(group.free());
         let left_in_all = left
             .saturating_add(self.tally.unread)
             .saturating_sub(group.unread);
         let total = self.tally.total.saturating_sub(group.total);
-        left >= self.promised && left_in_all >= (total / 8).min(group.total)
+        if left_in_all < self.promised.max((total / 8).min(group.total)) {
+            return Spare::No;
+        }
+        match left >= self.promised {
+            true => Spare::Yes,
+            false => Spare::OnceRead,
+        }
     }
 
     /// Whether `bytes` of what is free were promised to nobody.

@@ -414,3 +414,28 @@ fn freed_ranges_do_not_have_all_groups_read() {
     assert!(before > 3 * group);
     space.audit().unwrap();
 }
+
+/// An empty group can be spared where others hold what was promised, though it is the one of which it is known where it
+/// is free.
+#[test]
+fn the_empty_group_that_was_read_can_be_spared() {
+    let (mounted, extents) = with_extents();
+    let empty = mounted.volume.chunk(extents[2]).unwrap().logical;
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let space = mounted.txns.space().clone();
+    space.note_freed(&handle, extents[2], MIB).unwrap();
+    commit(&mounted, handle);
+    let images = mounted.unmount().unwrap();
+
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let promised = mounted.txns.reserve_data(48 * MIB).unwrap();
+    let space = mounted.txns.space();
+    let next = || space.next_unused().unwrap();
+    let removals: Vec<_> = std::iter::from_fn(next).collect();
+    assert!(removals.iter().any(|removal| removal.start() == empty));
+    while promised.bytes() > 0 {
+        space.allocate_data(&promised, 48 * MIB, 4096).unwrap();
+    }
+    drop(removals);
+    space.audit().unwrap();
+}
