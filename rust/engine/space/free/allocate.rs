@@ -214,7 +214,9 @@ impl Allocator {
         loop {
             let risen = info.risen();
             let found = self.search_once(groups, class, cursor, wish, from, &accept)?;
-            if found.is_some() || info.risen() == risen {
+            // Pieces that are too short come and go without end.
+            let longest = info.longest(Offer::Ready).max(info.longest(Offer::Asleep));
+            if found.is_some() || info.risen() == risen || longest < wish.min {
                 return Ok(found);
             }
         }

@@ -27,8 +27,10 @@ struct Loading {
     class: Class,
     used: u64,
     body: Body,
-    /// What is free, where the extent tree has to tell it: up to what was seen so far.
-    derived: Option<(FreeRanges, u64)>,
+    /// What is free, where the extent tree has to tell it.
+    derived: Option<FreeRanges>,
+    /// Where the last extent that was seen ends, where the whole extent tree is read.
+    seen_to: u64,
 }
 
 impl Loading {
@@ -38,6 +40,17 @@ impl Loading {
 
     fn end(&self) -> u64 {
         self.chunk.logical.saturating_add(self.chunk.len).get()
+    }
+}
+
+impl Loading {
+    /// The next extent is `[start, end)`: before it is free space, as far as the write pointer does not tell that.
+    fn see(&mut self, start: u64, end: u64) -> Result {
+        if let Some(ranges) = self.derived.as_mut().filter(|_| self.seen_to < start) {
+            ranges.insert(self.seen_to, start)?;
+        }
+        self.seen_to = end;
+        Ok(())
     }
 }
 
@@ -119,7 +132,7 @@ impl Loader<'_> {
             (OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
                 let sector_size = self.groups.sector_size;
                 let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
-                Some((ranges, start))
+                Some(ranges)
             }
             _ => None,
         };
@@ -128,6 +141,7 @@ impl Loader<'_> {
             used,
             body,
             derived,
+            seen_to: start,
             chunk,
         })
     }
@@ -141,6 +155,7 @@ impl Loader<'_> {
             used,
             mut body,
             derived,
+            seen_to: _,
         } = loading;
         let (start, len) = (chunk.logical.get(), chunk.len);
         let unused = len.saturating_sub(used);
@@ -149,11 +164,11 @@ impl Loader<'_> {
                 body.allocation = Allocation::Closed;
                 body.tally.read_only = unused;
             }
-            (Some((ranges, _)), _) if ranges.free() != unused => {
+            (Some(ranges), _) if ranges.free() != unused => {
                 let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
                 return Err(broken(start, flaw));
             }
-            (Some((ranges, _)), _) => use_ranges(&self.groups.volume, &chunk, &mut body, ranges)?,
+            (Some(ranges), _) => use_ranges(&self.groups.volume, &chunk, &mut body, ranges)?,
             (None, FreeSpace::Unread(_)) if used > len => {
                 let flaw = Flaw::new("more is used than the block group holds", used, len);
                 return Err(broken(start, flaw));
@@ -183,28 +198,15 @@ impl Loader<'_> {
                     let flaw = Flaw::missing("extent overlaps another, or lies in no block group");
                     flaw.at(Place::Extent(Logical::new(start))).report()
                 };
-                let loading = loading.filter(|loading| end <= loading.end());
-                let derived = loading.map(|loading| loading.derived.as_mut());
-                // On sequential zones the write pointer tells it.
-                if let Some((ranges, seen_to)) = derived.ok_or_else(stray)? {
-                    if start < *seen_to {
-                        return Err(stray());
-                    }
-                    if *seen_to < start {
-                        ranges.insert(*seen_to, start)?;
-                    }
-                    *seen_to = end;
-                }
+                let fits =
+                    |loading: &&mut Loading| loading.seen_to <= start && end <= loading.end();
+                loading.filter(fits).ok_or_else(stray)?.see(start, end)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
         for (_, loading) in loadings.iter_mut() {
             let end = loading.end();
-            if let Some((ranges, seen_to)) = &mut loading.derived {
-                if *seen_to < end {
-                    ranges.insert(*seen_to, end)?;
-                }
-            }
+            loading.see(end, end)?;
         }
         Ok(())
     }

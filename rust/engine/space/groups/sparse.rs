@@ -68,7 +68,10 @@ impl BlockGroups {
 
     fn sparsest(&self, class: Class, when: Reclaim) -> Option<Sparse> {
         let totals = *self.info(class).lock();
-        let left = totals.tally.free().saturating_add(totals.growth.bytes);
+        let left = totals
+            .tally
+            .free_in_all()
+            .saturating_add(totals.growth.bytes);
         // An eighth is for commits; copying a block copies some of those above it, and what describes it.
         let affordable = totals.global.held.saturating_sub(totals.global.size / 8) / 4 * 3;
         let mut best: Option<(u64, Arc<Group>)> = None;

@@ -211,7 +211,6 @@ impl Group {
             let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
             return Err(self.broken(flaw));
         }
-        let superblocks = exclude_superblocks(&groups.volume, self.chunk(), &mut ranges)?;
         if let FreeSpace::Unread(kept) = &body.free_space {
             for (start, end, change) in kept.iter() {
                 let kept = change == Change::Allocated && ranges.remove(start, end).is_ok();
@@ -221,6 +220,8 @@ impl Group {
                 }
             }
         }
+        // After what is kept: only a disk that lies has an extent where a superblock copy is.
+        let superblocks = exclude_superblocks(&groups.volume, self.chunk(), &mut ranges)?;
         let guessed = core::mem::replace(&mut body.superblocks, superblocks);
         let (more, fewer) = (
             superblocks.saturating_sub(guessed),

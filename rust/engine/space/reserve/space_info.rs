@@ -52,8 +52,10 @@ impl SpaceInfo {
     pub(in crate::space) fn promise(&self, bytes: u64, urgency: Urgency) -> Result<(), Shortage> {
         let mut totals = self.totals.lock();
         totals.promise(self.class, bytes, urgency).ok_or_else(|| {
-            totals.pressed = true;
-            totals.shortage(self.class, bytes, urgency)
+            let shortage = totals.shortage(self.class, bytes, urgency);
+            // What is there and only has to be read presses nobody.
+            totals.pressed |= !matches!(shortage, Shortage::Unread(_));
+            shortage
         })
     }
 

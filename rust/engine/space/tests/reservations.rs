@@ -110,7 +110,9 @@ fn what_is_unread_is_asked_for_where_it_suffices() {
     let ask = |bytes| reserve(&space_info, bytes, Urgency::Ordinary).err();
     assert_eq!(ask(1 << 19), None);
     assert_eq!(ask(1 << 20), Some(Shortage::Unread(Class::Data)));
+    assert!(!space_info.is_pressed(), "there is enough");
     assert_eq!(ask((1 << 20) + 1), Some(Shortage::Full));
+    assert!(space_info.is_pressed());
     space_info.shift(1 << 19, free, ByteState::Pinned).unwrap();
     assert_eq!(ask(1 << 20), Some(Shortage::NeedCommit));
 }
