@@ -2,7 +2,7 @@
 //! Reading where groups are free when that is needed, and forgetting it.
 
 use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
-use engine::space::{Class, Discard, Shortage, Space, Urgency};
+use engine::space::{BlockClass, Class, Discard, Shortage, Space, Urgency};
 use engine::txn::{Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
@@ -438,4 +438,44 @@ fn the_empty_group_that_was_read_can_be_spared() {
     }
     drop(removals);
     space.audit().unwrap();
+}
+
+/// Where the groups that changed are written, more of what is free for tree blocks is read before it runs out.
+#[test]
+fn writing_groups_reads_where_tree_blocks_can_lie() {
+    let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
+    let metadata = |mounted: &Mounted| mounted.txns.space().statistics().metadata;
+    let (mut promised, before) = (Vec::new(), metadata(&mounted).total);
+    while metadata(&mounted).total == before {
+        promised.push(mounted.txns.reserve(Units::inserts(8)).unwrap());
+    }
+    drop(promised);
+    let images = mounted.unmount().unwrap();
+
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let space = mounted.txns.space();
+    let data = mounted.txns.reserve_data(MIB).unwrap();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let extent = space.allocate_data(&data, MIB, MIB).unwrap();
+    space.note_allocated(&handle, extent.logical, MIB).unwrap();
+    let ask = |bytes| {
+        space
+            .reserve(Class::Metadata, bytes, Urgency::Ordinary)
+            .err()
+    };
+    let all = metadata(&mounted);
+    let free = all.total - all.used - all.reserved - all.pinned - all.read_only - all.promised;
+    let unread = Some(Shortage::Unread(Class::Metadata));
+    assert_eq!(ask(free - MIB), unread);
+    // All but a few blocks of what is known.
+    let nothing = space.reserve_nothing(Class::Metadata);
+    let near = Logical::new(0);
+    let mut taken = Vec::new();
+    while let Ok(block) = space.allocate_block(BlockClass::Metadata, near, &nothing) {
+        taken.push(block);
+    }
+    taken.truncate(taken.len() - 16);
+    assert_eq!(space.write_dirty_groups(&handle), Ok(1));
+    assert_eq!(space.read_next(Class::Metadata), Ok(false), "it was read");
+    handle.abort(EIO);
 }
