@@ -4,7 +4,7 @@
 use super::block_groups::BlockGroups;
 use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
 use crate::space::free::ranges::round_down;
-use crate::space::reserve::{Growth, Totals};
+use crate::space::reserve::Growth;
 use crate::space::Class;
 use crate::volume::copies_of;
 
@@ -12,35 +12,21 @@ use crate::volume::copies_of;
 const SMALLEST_CHUNK: u64 = 1 << 20;
 /// The largest data chunk (C: `BTRFS_MAX_DATA_CHUNK_SIZE` is 10 GiB; mkfs and C allocate 1 GiB on usual volumes).
 const DATA_CHUNK: u64 = 1 << 30;
-/// Free bytes for the chunk tree below which it gets a chunk.
-const SYSTEM_MARGIN: u64 = 1 << 20;
-/// Free bytes for metadata, beyond what is needed at worst, below which it gets a chunk.
-const METADATA_MARGIN: u64 = 16 << 20;
 
 impl BlockGroups {
     /// See [`crate::space::Space::chunk_wanted`].
     pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
-        let system = *self.info(Class::System).lock();
-        if system.growth.next_chunk > 0
-            && system.readable(Class::System) == 0
-            && lacks_system(&system)
-        {
-            return Some(Class::System);
-        }
-        let metadata = *self.info(Class::Metadata).lock();
-        let full = metadata.readable(Class::Metadata) == 0 && metadata.is_low(METADATA_MARGIN);
-        (metadata.growth.next_chunk > 0 && full).then_some(Class::Metadata)
+        [Class::System, Class::Metadata].into_iter().find(|&class| {
+            let totals = self.info(class).lock();
+            totals.growth.next_chunk > 0 && totals.wants_chunk(class)
+        })
     }
 
     /// The class of tree blocks that runs short where it is known what is free, and has more that is not.
     pub(in crate::space) fn read_wanted(&self) -> Option<Class> {
-        let system = *self.info(Class::System).lock();
-        if system.readable(Class::System) > 0 && lacks_system(&system) {
-            return Some(Class::System);
-        }
-        let metadata = *self.info(Class::Metadata).lock();
-        (metadata.readable(Class::Metadata) > 0 && metadata.lacks_known(METADATA_MARGIN))
-            .then_some(Class::Metadata)
+        [Class::System, Class::Metadata]
+            .into_iter()
+            .find(|&class| self.info(class).lock().wants_reading(class))
     }
 
     /// Type and profile for a new chunk: those of the newest group of the class.
@@ -128,9 +114,4 @@ impl BlockGroups {
         let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
         space_info.resize_global(size.min(affordable));
     }
-}
-
-/// Whether little is free for the chunk tree.
-fn lacks_system(totals: &Totals) -> bool {
-    totals.tally.free() < SYSTEM_MARGIN.min(totals.tally.total / 2)
 }

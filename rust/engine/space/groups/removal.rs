@@ -127,7 +127,10 @@ impl Group {
     fn spare(&self) -> Spare {
         let body = self.lock();
         match body.is_unused() && body.allocation == Allocation::Open {
-            true => self.space_info().lock().can_spare(&body.tally),
+            true => self
+                .space_info()
+                .lock()
+                .can_spare(self.class(), &body.tally),
             false => Spare::No,
         }
     }

@@ -105,7 +105,7 @@ impl SpaceInfo {
     /// What is free in a group with this tally becomes read-only if the class does without it; whether it did.
     pub(in crate::space) fn give_up_spare(&self, group: &Tally) -> Result<bool> {
         let mut totals = self.totals.lock();
-        if totals.can_spare(group) != Spare::Yes {
+        if totals.can_spare(self.class, group) != Spare::Yes {
             return Ok(false);
         }
         totals

@@ -55,6 +55,10 @@ pub(in crate::space) enum Spare {
 /// One in this many bytes that handles reserve is what they may really come to use: a reservation counts eight new
 /// blocks and eight splits for each item.
 const WORST_CASE: u64 = 8;
+/// Free bytes for the chunk tree below which it gets a chunk.
+const SYSTEM_MARGIN: u64 = 1 << 20;
+/// Free bytes for metadata, beyond what is needed at worst, below which it gets a chunk.
+const METADATA_MARGIN: u64 = 16 << 20;
 
 /// When it is known of so many bytes of groups of tree blocks where they are free, which none of them is ever forgotten for, no
 /// more of them are read: at worst 40 KiB for a GiB.
@@ -151,32 +155,49 @@ impl Totals {
         read.promise(class, bytes, urgency).is_some()
     }
 
-    /// Whether so little is free that a chunk should be added before it is asked for.
-    pub(in crate::space) fn is_low(&self, margin: u64) -> bool {
-        self.tally.free()
-            < self
-                .floor(self.promised)
-                .saturating_add(margin.min(self.tally.total / 8))
+    /// Whether a chunk should be added before it is asked for: little is free, and there is nothing to be read. Data gets
+    /// one when it is asked for.
+    pub(in crate::space) fn wants_chunk(&self, class: Class) -> bool {
+        let needed = match class {
+            Class::Data => return false,
+            Class::Metadata => self.floor(self.promised).saturating_add(self.margin()),
+            Class::System => SYSTEM_MARGIN.min(self.tally.total / 2),
+        };
+        self.readable(class) == 0 && self.tally.free() < needed
     }
 
-    /// Whether so little is known to be free that more should be read before it is asked for. That the global reserve was
-    /// drawn on makes no difference.
-    pub(in crate::space) fn lacks_known(&self, margin: u64) -> bool {
-        let needed = self.global.size.saturating_add(self.used_of(self.promised));
-        self.tally.free() < needed.saturating_add(margin.min(self.tally.total / 8))
+    /// Whether so little is known to be free that more, which there is, should be read before it is asked for. That the
+    /// global reserve was drawn on makes no difference.
+    pub(in crate::space) fn wants_reading(&self, class: Class) -> bool {
+        let needed = match class {
+            Class::Data => return false,
+            Class::Metadata => {
+                let used = self.used_of(self.promised);
+                self.global
+                    .size
+                    .saturating_add(used)
+                    .saturating_add(self.margin())
+            }
+            Class::System => SYSTEM_MARGIN.min(self.tally.total / 2),
+        };
+        self.readable(class) > 0 && self.tally.free() < needed
     }
 
-    /// Whether the class does without a group with this tally.
-    pub(in crate::space) fn can_spare(&self, group: &Tally) -> Spare {
-        let left = self.tally.free().saturating_sub(group.free());
-        let left_in_all = left
-            .saturating_add(self.tally.unread)
-            .saturating_sub(group.unread);
-        let total = self.tally.total.saturating_sub(group.total);
-        if left_in_all < self.promised.max((total / 8).min(group.total)) {
+    fn margin(&self) -> u64 {
+        METADATA_MARGIN.min(self.tally.total / 8)
+    }
+
+    /// Whether the class does without a group with this tally, and would not want a chunk then.
+    pub(in crate::space) fn can_spare(&self, class: Class, group: &Tally) -> Spare {
+        let mut rest = *self;
+        rest.tally.subtract(group);
+        let least = self.promised.max((rest.tally.total / 8).min(group.total));
+        // What is unusable comes back by it, whatever is made next.
+        let would_return = group.unusable == 0 && rest.wants_chunk(class);
+        if rest.tally.free_in_all() < least || would_return {
             return Spare::No;
         }
-        match left >= self.promised {
+        match rest.tally.free() >= self.promised {
             true => Spare::Yes,
             false => Spare::OnceRead,
         }

@@ -157,12 +157,12 @@ fn what_was_drawn_on_the_global_reserve_is_read_again() {
     let (free, unread) = (ByteState::Free, ByteState::Unread);
     space_info.shift(206 << 20, free, unread).unwrap();
     space_info.resize_global(32 << 20);
-    let lacks = || space_info.lock().lacks_known(16 << 20);
-    assert!(!lacks());
+    let wants = || space_info.lock().wants_reading(Class::Metadata);
+    assert!(!wants());
     space_info.allocated(30 << 20, 0).unwrap();
-    assert!(lacks());
+    assert!(wants());
     space_info.shift(30 << 20, unread, free).unwrap();
-    assert!(!lacks());
+    assert!(!wants());
 }
 
 /// What fills the global reserve first is of no use to who may not draw on it.

@@ -179,3 +179,28 @@ fn many_tasks_fill_small_zones() {
         many_tasks_on_a_full_volume(tools::mkfs_zoned(24, options, layout));
     }
 }
+
+/// However much metadata there is: a chunk that is made because little is free is not given up because that much is enough.
+#[test]
+fn an_idle_volume_stays_as_it_is() {
+    const NODE_4K: &[&str] = &["-m", "single", "-n", "4096"];
+    let mounted = mount(tools::mkfs(128 * MIB, NODE_4K)).unwrap();
+    let round = || {
+        mounted.txns.maintain().unwrap();
+        mounted.txns.commit().unwrap();
+        mounted.txns.committed()
+    };
+    for step in 0..12 {
+        let files = Files::new(&mounted.txns);
+        for number in 0..250 {
+            let name = format!("{step}-{number:0>200}");
+            files.create(&name, 0, 4096).unwrap();
+        }
+        drop(files);
+        let settled = (0..4).map(|_| round()).last();
+        for _ in 0..4 {
+            assert_eq!(Some(round()), settled, "after {step} steps");
+        }
+    }
+    tools::check(&unmount(mounted)).unwrap();
+}
