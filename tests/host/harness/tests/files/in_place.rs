@@ -119,6 +119,11 @@ fn pieces_become_written_where_they_are() {
 #[test]
 fn a_snapshot_ends_it() {
     let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    // Items enough that the leaf is neither the root nor that of the directory, both of which a snapshot copies: then
+    // references alone would tell.
+    for n in 0..300 {
+        files.file(format!("other{n}").as_bytes());
+    }
     let inode = preallocated(&files);
     assert_eq!(write(&files, &inode, 3, &[7; SECTOR as usize]), Some(1));
     let place = NewSubvolume {
