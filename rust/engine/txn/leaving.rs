@@ -51,8 +51,12 @@ impl Leaving {
     /// A chunk is gone: its ranges can be taken.
     fn free(&mut self, chunk: &Chunk) {
         for stripe in chunk.stripes.iter() {
-            if let Some(ranges) = self.taken.get_mut(&stripe.devid) {
-                ranges.retain(|range| range.start != stripe.at);
+            let Some(ranges) = self.taken.get_mut(&stripe.devid) else {
+                continue;
+            };
+            if let Some(at) = ranges.iter().position(|range| range.start == stripe.at) {
+                // It is there.
+                let _ = ranges.remove(at);
             }
         }
     }
