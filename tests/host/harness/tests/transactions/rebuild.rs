@@ -31,7 +31,7 @@ fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
 
 fn is_valid(image: &Image) -> bool {
     let mut raw = RawSuperblock::new_zeroed();
-    edit(&mut image.clone(), |found| raw = found.clone());
+    edit(&mut image.clone(), |found| raw = *found);
     raw.compat_ro_flags.get() & VALID != 0
 }
 
