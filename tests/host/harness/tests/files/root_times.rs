@@ -71,7 +71,7 @@ impl Timed {
         [(found.ctransid, found.ctime.sec), (committed, last)]
     }
 
-    fn new<'a>(&'a self, name: &'a [u8], uuid: u8) -> NewSubvolume<'a> {
+    fn making<'a>(&'a self, name: &'a [u8], uuid: u8) -> NewSubvolume<'a> {
         NewSubvolume {
             dir: &self.top,
             name,
@@ -147,7 +147,7 @@ fn a_subvolume_is_made_in_another() {
     let timed = Timed::mount(tools::mkfs(256 * MIB, &[]));
     let subvolumes = timed.mounted.fs.subvolumes();
     let empty = subvolumes
-        .create(&timed.new(b"empty", 1), &TOPMOST)
+        .create(&timed.making(b"empty", 1), &TOPMOST)
         .unwrap();
     let of_empty = timed.extension(empty);
     let made = timed.mounted.txns.committed();
@@ -170,7 +170,7 @@ fn a_subvolume_is_made_in_another() {
     assert!(of_source.ctransid > made);
     let mut copy = None;
     let [top, expected] = timed.after(ObjectId::FS_TREE, || {
-        copy = subvolumes.snapshot(&source, &timed.new(b"copy", 2)).ok();
+        copy = subvolumes.snapshot(&source, &timed.making(b"copy", 2)).ok();
     });
     assert_eq!(top, expected);
     let of_copy = timed.extension(copy.unwrap());
@@ -191,7 +191,7 @@ fn a_subvolume_is_made_in_another() {
                 .unwrap(),
         );
         copy = subvolumes
-            .snapshot(&timed.mounted.subvolume, &timed.new(b"own", 3))
+            .snapshot(&timed.mounted.subvolume, &timed.making(b"own", 3))
             .ok();
     });
     assert_eq!(top, expected);

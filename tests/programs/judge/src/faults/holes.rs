@@ -71,7 +71,7 @@ fn cases() -> Vec<Case> {
         for hole in [
             (third, third + 10),
             (third & !(BLOCK - 1), (2 * third).next_multiple_of(BLOCK)),
-            (third | 1, 2 * third | 1),
+            (third | 1, (2 * third) | 1),
             (0, third),
             (third, size),
             (third, size + 10_000),
