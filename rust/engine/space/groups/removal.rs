@@ -3,6 +3,7 @@
 
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
+use super::sparse::dead_in;
 use super::unread::Reader;
 use super::writeout::Writeout;
 use crate::btree::Allocate;
@@ -127,10 +128,11 @@ impl Group {
     fn spare(&self) -> Spare {
         let body = self.lock();
         match body.is_unused() && body.allocation == Allocation::Open {
-            true => self
-                .space_info()
-                .lock()
-                .can_spare(self.class(), &body.tally),
+            true => {
+                let dead = dead_in(&body, self.len());
+                let totals = self.space_info().lock();
+                totals.can_spare(self.class(), &body.tally, dead)
+            }
             false => Spare::No,
         }
     }
@@ -143,9 +145,10 @@ impl Group {
         if !empty || body.allocation == Allocation::Closed {
             return Ok(false);
         }
+        let dead = dead_in(&body, self.len());
         // Index and class change at once, as ever.
         let mut index = self.space_info().index();
-        if !self.space_info().give_up_spare(&body.tally)? {
+        if !self.space_info().give_up_spare(&body.tally, dead)? {
             return Ok(false);
         }
         body.allocation = Allocation::Closed;

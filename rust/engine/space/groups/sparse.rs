@@ -101,7 +101,7 @@ impl BlockGroups {
 }
 
 /// Bytes that a reset would make free: not those by which the zones hold less than they are long.
-fn dead_in(body: &Body, len: u64) -> u64 {
+pub(super) fn dead_in(body: &Body, len: u64) -> u64 {
     let never = len.saturating_sub(body.free_space.capacity(len));
     body.tally.unusable.saturating_sub(never)
 }

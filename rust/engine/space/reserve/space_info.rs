@@ -102,10 +102,11 @@ impl SpaceInfo {
         totals.known = totals.known.saturating_sub(bytes);
     }
 
-    /// What is free in a group with this tally becomes read-only if the class does without it; whether it did.
-    pub(in crate::space) fn give_up_spare(&self, group: &Tally) -> Result<bool> {
+    /// What is free in a group with this tally becomes read-only if the class does without it; whether it did. `dead` as in
+    /// [`Totals::can_spare`].
+    pub(in crate::space) fn give_up_spare(&self, group: &Tally, dead: u64) -> Result<bool> {
         let mut totals = self.totals.lock();
-        if totals.can_spare(self.class, group) != Spare::Yes {
+        if totals.can_spare(self.class, group, dead) != Spare::Yes {
             return Ok(false);
         }
         totals

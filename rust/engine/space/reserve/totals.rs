@@ -187,13 +187,14 @@ impl Totals {
         METADATA_MARGIN.min(self.tally.total / 8)
     }
 
-    /// Whether the class does without a group with this tally, and would not want a chunk then.
-    pub(in crate::space) fn can_spare(&self, class: Class, group: &Tally) -> Spare {
+    /// Whether the class does without a group with this tally, and would not want a chunk then. If zones are reset with it
+    /// that brings `dead` bytes back.
+    pub(in crate::space) fn can_spare(&self, class: Class, group: &Tally, dead: u64) -> Spare {
         let mut rest = *self;
         rest.tally.subtract(group);
         let least = self.promised.max((rest.tally.total / 8).min(group.total));
-        // What is unusable comes back by it, whatever is made next.
-        let would_return = group.unusable == 0 && rest.wants_chunk(class);
+        // What is dead comes back by it, whatever is made next.
+        let would_return = dead == 0 && rest.wants_chunk(class);
         if rest.tally.free_in_all() < least || would_return {
             return Spare::No;
         }
