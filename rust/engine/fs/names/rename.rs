@@ -136,8 +136,11 @@ impl Names<'_> {
         let from_index = from.dir.take_index()?;
         self.add_ref(&handle, to.dir, to.name, moved, to_index)?;
         if let Err(error) = self.add_ref(&handle, from.dir, from.name, other, from_index) {
-            let undone = self.remove_ref(&handle, to.dir, to.name, moved).map(|_| ());
-            or_abort(&handle, undone)?;
+            // Of a subvolume's place nothing was noted yet.
+            if !moved.is_subvolume_root() {
+                let undone = self.remove_ref(&handle, to.dir, to.name, moved).map(drop);
+                or_abort(&handle, undone)?;
+            }
             return Err(error);
         }
         let done = self

@@ -2,6 +2,7 @@
 //! The rules of names: what is refused, and what many links do.
 
 use crate::files::Files;
+use crate::subvolumes::{named, TOPMOST};
 use engine::disk::{crc32c, name_hash, ObjectId};
 use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
 use harness::mount::{DIRECTORY, FILE, NOW};
@@ -136,7 +137,28 @@ fn link_limits_without_extended_references() {
         },
     );
     assert_eq!(made.count() as u32 + 1, inode.attributes().nlink);
-    drop((inode, root));
+    // No room for a short name either. Nor for that of a subvolume that it is exchanged with, of which nothing is noted.
+    for n in 0..100 {
+        let _ = player.fs.names().link(&root, &[b'a' + n], &inode, NOW);
+    }
+    let id = player
+        .fs
+        .subvolumes()
+        .create(&named(&player, b"subvolume", 1), &TOPMOST)
+        .unwrap();
+    let subvolume = player.fs.subvolumes().get(id).unwrap();
+    let top = player.fs.inodes().root(&subvolume).unwrap();
+    let side = |name| Side { dir: &root, name };
+    let exchange = Rename {
+        from: side(b"subvolume"),
+        to: side(b"first"),
+        moved: &top,
+        mode: RenameMode::Exchange(&inode),
+        now: NOW,
+    };
+    assert_eq!(player.fs.names().rename(&exchange), Err(EMLINK));
+    player.txns().commit().unwrap();
+    drop((inode, root, top, subvolume));
     finish(player);
 }
 

@@ -18,7 +18,7 @@ use std::vec::Vec;
 const MIB: u64 = 1 << 20;
 const FIRST: u64 = 256;
 
-const TOPMOST: Topmost = Topmost {
+pub(crate) const TOPMOST: Topmost = Topmost {
     mode: 0o040755,
     uid: 1,
     gid: 2,
@@ -96,7 +96,7 @@ fn many_subvolumes_do_not_stay_in_memory() {
     }
 }
 
-fn named<'a>(files: &'a Files, name: &'a [u8], number: u8) -> NewSubvolume<'a> {
+pub(crate) fn named<'a>(files: &'a Files, name: &'a [u8], number: u8) -> NewSubvolume<'a> {
     NewSubvolume {
         dir: &files.root,
         name,
