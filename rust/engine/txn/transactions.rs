@@ -54,7 +54,8 @@ impl Transactions {
     /// here. Calls are serialised by the caller. `EROFS` where nothing can be changed.
     pub fn begin_writing(&self) -> Result {
         self.shared.begin_writing()?;
-        self.mark_quotas()
+        let marked = self.mark_quotas();
+        marked.inspect_err(|_| self.shared.volume.pause_writing())
     }
 
     /// The tree `id`, which has a root item in the tree of trees. `ENOENT` where there is none or it is half deleted.

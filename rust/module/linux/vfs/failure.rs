@@ -28,12 +28,12 @@ impl SuperBlock {
         }
     }
 
-    /// To be called when a file is opened: whoever opens one after a failure learns of it by syncfs as well. The word
-    /// has `EROFS` from [`Self::set_failed`] alone.
+    /// After a failure, shows it once more: to be called when a file is opened, since who opens one later learns of it by
+    /// syncfs as well. The word has `EROFS` from [`Self::set_failed`] alone.
     pub(super) fn remind_of_failure(&self) {
         // SAFETY: The super block is alive.
         let seen = unsafe { b::errseq_check(addr_of_mut!((*self.as_ptr()).s_wb_err), 0) };
-        if seen == EROFS.to_errno() && self.is_read_only() {
+        if seen == EROFS.to_errno() {
             self.set_failed();
         }
     }

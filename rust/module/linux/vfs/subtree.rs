@@ -163,9 +163,12 @@ unsafe fn make_writable<T: FileSystem>(sb: &Locked, asked: &Asked<'_, T::Options
             return Err(EBUSY);
         }
     }
-    // First: a transaction that is aborted meanwhile makes it read-only again.
+    // Nobody changes a file before what a crash left behind is cleaned: what is deleted while it is open looks the same.
+    T::make_writable(this, &asked.log)?;
     this.set_writable();
-    T::make_writable(this, &asked.log).inspect_err(|_| this.set_read_only())
+    // A transaction that was aborted in between has made it read-only already.
+    this.remind_of_failure();
+    Ok(())
 }
 
 /// Mounts the super block's root where nobody sees it.

@@ -57,11 +57,15 @@ impl Mount {
         Ok(())
     }
 
-    /// The committer stays: what files are still writing, where the remount is forced, becomes a transaction later.
+    /// The committer stays: what files are still writing, where the remount is forced, becomes a transaction later. What it
+    /// does by itself ends before the commit.
     fn end_writing(&self) -> Result {
         // First: what changed behind the commit would wait for the committer.
         self.volume().pause_writing();
-        self.transactions().commit().inspect_err(|_| {
+        self.committer.pause();
+        let committed = self.transactions().commit();
+        self.committer.go_on();
+        committed.inspect_err(|_| {
             // Where it was aborted, that stays so.
             let _ = self.transactions().begin_writing();
         })
