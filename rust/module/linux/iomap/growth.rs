@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The folio across the end of a file, when the file grows; the folio across the end of a hole.
+//! The folio across the end of a file, when the file grows.
 //!
 //! A large folio that was cut may go on behind the end of its file: dirty folios are not split. What it has there is
 //! nothing: neither space nor meaning. But its blocks may be marked dirty, since the kernel marks a folio as a whole after
@@ -11,11 +11,10 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/rmap.h`
 
 use super::{
-    bindings, bytes_before, cached_at, page_of, range_of, settle, write, Blocks, FileData, Tables,
+    bindings, bytes_before, cached_at, page_of, range_of, write, Blocks, FileData, Tables,
 };
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
-use latch::prelude::*;
 
 impl<T: FileData> Tables<T> {
     /// Calls `raise`, which may make the file longer, with nothing left behind its end in the page cache. A writer, whose
@@ -45,19 +44,6 @@ pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
         return false;
     }
     cached_at(inode, inode.size() as u64).is_some_and(|folio| goes_on(inode, &folio))
-}
-
-/// Writes out the folio that has bytes before `at` as well as there, if the page cache has one, and waits for it: only one
-/// that is clean can be split. The caller holds no folio's lock.
-pub(crate) fn settle_across<T: FileData>(inode: &Inode, at: u64) -> Result {
-    if !inode.has_pages() {
-        return Ok(());
-    }
-    // Nobody makes a folio longer.
-    match cached_at(inode, at).is_some_and(|folio| range_of(&folio).start < at) {
-        true => settle::<T>(inode, at as i64, at as i64),
-        false => Ok(()),
-    }
 }
 
 /// The folio that goes on behind the block with the end of the file, locked. Most files have none, and those that grow by

@@ -17,7 +17,7 @@
 //! | [`read_bio`]  | the bio of such a read, until its folios are unlocked                          |
 //! | `write`       | from the user into the page cache, and out of it again                         |
 //! | [`fault`]     | stores through a mapping                                                       |
-//! | [`growth`]    | folios across the end of a file that grows, or of a hole                       |
+//! | [`growth`]    | the folio across the end of a file that grows                                  |
 //! | [`writeback`] | from the page cache to the device                                              |
 //! | [`ioend`]     | a run of bytes under writeback, until writeback of its folios ends             |
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
@@ -63,7 +63,7 @@ use direct::DirectRanges;
 use extent::{describe, describe_unplaced, forget, inline_bytes};
 pub(crate) use extent::{Extent, Joins, Source};
 pub(crate) use fixup::{settle, Fixups, Tally};
-pub(crate) use growth::{is_folio_across_end, settle_across};
+pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;

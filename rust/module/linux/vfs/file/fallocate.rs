@@ -11,7 +11,7 @@
 
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
-use crate::linux::iomap::{settle_across, Blocks, FileData, Tables};
+use crate::linux::iomap::{settle, Blocks, FileData, Tables};
 use crate::linux::vfs::enospc::with_room;
 use crate::linux::Inode;
 use core::ops::Range;
@@ -116,10 +116,10 @@ pub(crate) fn punch<T: FileData>(
     let Some(whole) = hole.whole() else {
         return store();
     };
-    // A dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
-    settle_across::<T>(inode, whole.start)?;
-    settle_across::<T>(inode, whole.end)?;
     let last = whole.end.saturating_sub(1) as i64;
+    // What was written there first makes the file as long as it is. Where the hole is only begun, old bytes do not come
+    // back. And a dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
+    settle::<T>(inode, whole.start as i64, last)?;
     // SAFETY: The inode is alive, and nobody brings these pages back before its lock and its mapping's are let go.
     unsafe { b::truncate_pagecache_range(inode.as_ptr(), whole.start as i64, last) };
     store()
