@@ -150,18 +150,12 @@ impl Allocator {
         min: u64,
     ) -> Result<DataExtent> {
         let sector = self.groups.sector_size;
-        let min = min
-            .max(sector)
-            .checked_next_multiple_of(sector)
-            .ok_or(EINVAL)?;
-        let wanted = wanted
-            .checked_next_multiple_of(sector)
-            .ok_or(EINVAL)?
-            .max(min);
+        let whole = |bytes: u64| bytes.checked_next_multiple_of(sector).ok_or(EINVAL);
+        let min = whole(min.max(sector))?;
+        let wanted = whole(wanted)?.max(min);
         let groups = self.groups.read();
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
-        let longest = || info.longest(Offer::Ready).max(info.longest(Offer::Asleep));
         let mut asked = wanted;
         loop {
             let wish = Wish {
@@ -182,13 +176,11 @@ impl Allocator {
                 break;
             }
             // What is longest now; less if that was there before, behind zones that cannot be activated.
-            asked = match longest() {
-                longest if longest < asked => longest.max(min),
-                _ => (asked / 4)
-                    .checked_next_multiple_of(sector)
-                    .ok_or(EINVAL)?
-                    .max(min),
+            asked = match info.longest_of_all() {
+                longest if longest < asked => longest,
+                _ => whole(asked / 4)?,
             };
+            asked = asked.max(min);
         }
         let waiting = info.longest(Offer::Asleep) >= min;
         Err(if waiting { EAGAIN } else { ENOSPC })
@@ -215,7 +207,7 @@ impl Allocator {
             let risen = info.risen();
             let found = self.search_once(groups, class, cursor, wish, from, &accept)?;
             // Pieces that are too short come and go without end.
-            let longest = info.longest(Offer::Ready).max(info.longest(Offer::Asleep));
+            let longest = info.longest_of_all();
             if found.is_some() || info.risen() == risen || longest < wish.min {
                 return Ok(found);
             }

@@ -19,16 +19,19 @@ pub(in crate::space) enum OnDisk {
 /// What the disk has of the free space of one block group, and what it lacks.
 pub(in crate::space) enum GroupOnDisk {
     /// The group's part of the free space tree.
-    Tree {
-        /// The group's first byte and the first one behind it.
-        span: (u64, u64),
-        /// What the tree says of it, once that was read.
-        recorded: Option<Recorded>,
-        /// What happened since it was written.
-        changes: Changes,
-    },
+    Tree(Part),
     /// Nothing is kept.
     Nowhere,
+}
+
+/// What the free space tree has of one block group.
+pub(in crate::space) struct Part {
+    /// The group's first byte and the first one behind it.
+    span: (u64, u64),
+    /// What the tree says of it, once that was read.
+    recorded: Option<Recorded>,
+    /// What happened since it was written.
+    changes: Changes,
 }
 
 impl OnDisk {
@@ -46,11 +49,11 @@ impl OnDisk {
         recorded: Option<Recorded>,
     ) -> GroupOnDisk {
         match self {
-            Self::Tree(_) => GroupOnDisk::Tree {
+            Self::Tree(_) => GroupOnDisk::Tree(Part {
                 span,
                 recorded,
                 changes: Changes::new(),
-            },
+            }),
             Self::Nowhere => GroupOnDisk::Nowhere,
         }
     }
@@ -58,13 +61,10 @@ impl OnDisk {
     /// Writes what is kept of a new group.
     pub(in crate::space) fn insert(&self, txn: &dyn Allocate, group: &GroupOnDisk) -> Result {
         match (self, group) {
-            (
-                Self::Tree(tree),
-                GroupOnDisk::Tree {
-                    recorded: Some(recorded),
-                    ..
-                },
-            ) => tree.add_group(txn, recorded),
+            (Self::Tree(tree), GroupOnDisk::Tree(part)) => match &part.recorded {
+                Some(recorded) => tree.add_group(txn, recorded),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -98,9 +98,9 @@ impl OnDisk {
     /// Removes what is kept of a group, which is empty.
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
         match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree { span, changes, .. }) => {
-                *changes = Changes::new();
-                let (start, end) = *span;
+            (Self::Tree(tree), GroupOnDisk::Tree(part)) => {
+                part.changes = Changes::new();
+                let (start, end) = part.span;
                 tree.remove_group(txn, &Recorded::all_free(start, end))
             }
             _ => Ok(()),
@@ -109,22 +109,13 @@ impl OnDisk {
 
     /// Brings what is kept of a group up to date. After an error the transaction must not commit.
     pub(in crate::space) fn write(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
-        let (
-            Self::Tree(tree),
-            GroupOnDisk::Tree {
-                span,
-                recorded,
-                changes,
-            },
-        ) = (self, group)
-        else {
-            return Ok(());
-        };
-        if changes.is_empty() {
-            return Ok(());
+        match (self, group) {
+            (Self::Tree(tree), GroupOnDisk::Tree(part)) if !part.changes.is_empty() => {
+                let recorded = tree.recorded(part.span, &mut part.recorded)?;
+                tree.write(txn, recorded, &mut part.changes)
+            }
+            _ => Ok(()),
         }
-        let recorded = tree.recorded(*span, recorded)?;
-        tree.write(txn, recorded, changes)
     }
 
     /// Puts into `ranges`, which are empty, all that has no extent item in a group.
@@ -133,20 +124,12 @@ impl OnDisk {
         group: &mut GroupOnDisk,
         ranges: &mut FreeRanges,
     ) -> Result<(), Unreadable> {
-        let (
-            Self::Tree(tree),
-            GroupOnDisk::Tree {
-                span,
-                recorded,
-                changes,
-            },
-        ) = (self, group)
-        else {
+        let (Self::Tree(tree), GroupOnDisk::Tree(part)) = (self, group) else {
             return Ok(());
         };
-        let recorded = tree.recorded(*span, recorded)?;
+        let recorded = tree.recorded(part.span, &mut part.recorded)?;
         tree.read(recorded, &mut |start, end| ranges.insert(start, end))?;
-        for (start, end, change) in changes.iter() {
+        for (start, end, change) in part.changes.iter() {
             let applied = match change {
                 Change::Freed => ranges.insert(start, end),
                 Change::Allocated => ranges
@@ -163,7 +146,7 @@ impl GroupOnDisk {
     /// Notes a change that the disk lacks.
     pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         match self {
-            Self::Tree { changes, .. } => changes.note(start, end, change),
+            Self::Tree(part) => part.changes.note(start, end, change),
             Self::Nowhere => Ok(()),
         }
     }

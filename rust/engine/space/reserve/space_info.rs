@@ -43,6 +43,14 @@ impl SpaceInfo {
         self.index.lock().longest(offer)
     }
 
+    /// The longest piece of any group, whether its zones are active or not.
+    pub(in crate::space) fn longest_of_all(&self) -> u64 {
+        let index = self.index.lock();
+        index
+            .longest(Offer::Ready)
+            .max(index.longest(Offer::Asleep))
+    }
+
     /// See [`GroupIndex::risen`].
     pub(in crate::space) fn risen(&self) -> u64 {
         self.index.lock().risen()
