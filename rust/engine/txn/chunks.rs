@@ -79,8 +79,7 @@ impl Shared {
     /// Plans a chunk on the first device that has room for it.
     fn plan(&self, device: &Tree, leaving: &mut Leaving, flags: BlockGroupFlags) -> Result<Chunk> {
         for devid in self.volume.device_ids() {
-            let used =
-                leaving.taken(devid, |leaving| self.device_ranges(device, devid, leaving))?;
+            let used = self.taken(device, devid, leaving)?;
             match self.volume.plan_chunk(flags, devid, used) {
                 Err(error) if error == ENOSPC => {}
                 planned => return planned,
@@ -123,8 +122,18 @@ impl Shared {
         Ok(())
     }
 
+    /// The ranges of a device at which no chunk can be made, ascending.
+    pub(super) fn taken<'a>(
+        &self,
+        device: &Tree,
+        devid: u64,
+        leaving: &'a mut Leaving,
+    ) -> Result<&'a [DeviceRange]> {
+        leaving.taken(devid, |leaving| self.device_ranges(device, devid, leaving))
+    }
+
     /// Reads what a device's items say is used, and adds what is not free before a commit; ascending.
-    pub(super) fn device_ranges(
+    fn device_ranges(
         &self,
         device: &Tree,
         devid: u64,

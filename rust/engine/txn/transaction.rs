@@ -108,7 +108,7 @@ impl Transaction {
         self.changed.store(true, Ordering::Release);
         let mut record = self.record.lock();
         record.blocks.add(addr, node_size)?;
-        record.touch(tree, i64::try_from(node_size).unwrap_or(0))
+        record.touch(tree, i64::try_from(node_size).unwrap_or(0), None)
     }
 
     /// [`Self::note_block`] was told of a block that there will not be.
@@ -119,17 +119,13 @@ impl Transaction {
 
     /// A block was dropped by `tree`.
     pub(super) fn note_release(&self, tree: TreeId, node_size: u64) -> Result {
-        self.record
-            .lock()
-            .touch(tree, i64::try_from(node_size).unwrap_or(0).saturating_neg())
+        let used = i64::try_from(node_size).unwrap_or(0).saturating_neg();
+        self.record.lock().touch(tree, used, None)
     }
 
     /// An inode of `tree` was written.
     pub(super) fn note_inode(&self, tree: TreeId, now: Timespec) -> Result {
-        let mut record = self.record.lock();
-        record.touch(tree, 0)?;
-        record.note_inode(tree, now);
-        Ok(())
+        self.record.lock().touch(tree, 0, Some(now))
     }
 
     /// Takes a tree whose root item is behind, starting after `after`.
@@ -156,10 +152,11 @@ impl Transaction {
 }
 
 impl Record {
-    fn touch(&mut self, tree: TreeId, used: i64) -> Result {
+    fn touch(&mut self, tree: TreeId, used: i64, inodes: Option<Timespec>) -> Result {
         match self.trees.get_mut(&tree) {
             Some(touched) => {
                 touched.used = touched.used.saturating_add(used);
+                touched.inodes = inodes.or(touched.inodes);
                 touched.freshness = Freshness::Stale;
             }
             None => {
@@ -167,19 +164,13 @@ impl Record {
                     tree,
                     Touched {
                         used,
-                        inodes: None,
+                        inodes,
                         freshness: Freshness::Stale,
                     },
                 )?;
             }
         }
         Ok(())
-    }
-
-    fn note_inode(&mut self, tree: TreeId, now: Timespec) {
-        if let Some(touched) = self.trees.get_mut(&tree) {
-            touched.inodes = Some(now);
-        }
     }
 
     fn take_stale(&mut self, after: TreeId) -> Option<(TreeId, Touched)> {
@@ -217,7 +208,7 @@ mod tests {
             (TreeId::log_of(first), 4096),
         ];
         for (tree, used) in changes {
-            record.touch(tree, used).unwrap();
+            record.touch(tree, used, None).unwrap();
         }
         let mut after = TreeId::MIN;
         let mut found = std::vec::Vec::new();
@@ -231,7 +222,7 @@ mod tests {
             (TreeId::log_of(second), 4096),
         ];
         assert_eq!(found, wanted);
-        record.touch(TreeId::log_of(second), -4096).unwrap();
+        record.touch(TreeId::log_of(second), -4096, None).unwrap();
         let (tree, touched) = record.take_stale(TreeId::MIN).unwrap();
         assert_eq!((tree, touched.used), (TreeId::log_of(second), -4096));
         assert_eq!(record.take_stale(TreeId::MIN), None);

@@ -30,7 +30,7 @@ impl Shared {
             (call.go_on)()?;
             // No chunk is made there meanwhile.
             let mut leaving = self.leaving.lock();
-            let used = leaving.taken(devid, |leaving| self.device_ranges(&tree, devid, leaving))?;
+            let used = self.taken(&tree, devid, &mut leaving)?;
             let Some((start, len)) = self.volume.unused_from(devid, used, from, call.least)? else {
                 return Ok(());
             };
