@@ -192,6 +192,18 @@ impl Inode {
         Ok(result)
     }
 
+    /// As [`Self::change`], what `changes` says of the attributes as they are.
+    pub(in crate::fs) fn change_by(
+        &self,
+        txn: &dyn Allocate,
+        changes: impl FnOnce(&Attributes) -> Changes,
+    ) -> Result {
+        self.change(txn, |attributes| {
+            let changes = changes(attributes);
+            attributes.apply(&changes);
+        })
+    }
+
     /// The directory's next index: entries to come have this one or a higher one.
     pub(in crate::fs) fn next_index(&self) -> Result<u64> {
         let known = self.state.lock().next_index;
@@ -263,10 +275,7 @@ impl Inodes<'_> {
         changes: impl FnOnce(&Attributes) -> Changes,
     ) -> Result {
         let handle = self.fs.start(inode.subvolume(), Units::updates(1))?;
-        inode.change(&handle, |attributes| {
-            let changes = changes(attributes);
-            attributes.apply(&changes);
-        })
+        inode.change_by(&handle, changes)
     }
 
     /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left.

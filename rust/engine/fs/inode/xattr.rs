@@ -225,11 +225,7 @@ impl Inodes<'_> {
                 take(&handle, inode, name)?;
             }
         }
-        let changed = inode.change(&handle, |attributes| {
-            let changes = changes(attributes);
-            attributes.apply(&changes);
-        });
-        or_abort(&handle, changed)
+        or_abort(&handle, inode.change_by(&handle, changes))
     }
 
     fn check_len(&self, name: &[u8], value: &[u8]) -> Result {
