@@ -4,20 +4,10 @@
 use harness::history::{folder, History, Model, Op, Profile};
 use harness::tools;
 
-/// What a history of mixed operations leaves.
-fn mixed(seed: u64) -> Model {
-    let history = History {
-        seed,
-        profile: Profile::MIXED,
-        steps: 150,
-    };
-    history.model()
-}
-
 #[test]
 fn folders_keep_everything() {
     for seed in 0..10 {
-        let snapshot = mixed(seed).snapshot();
+        let snapshot = History::mixed(seed, 150).model().snapshot();
         let scratch = tools::Scratch::folder();
         folder::write(&snapshot, scratch.path()).unwrap();
         let back = folder::read(scratch.path()).unwrap();
@@ -28,7 +18,7 @@ fn folders_keep_everything() {
 #[test]
 fn mkfs_keeps_everything_that_restore_brings_back() {
     for seed in 0..4 {
-        let snapshot = mixed(seed).snapshot();
+        let snapshot = History::mixed(seed, 150).model().snapshot();
         let image = tools::mkfs_with(&snapshot, 512 << 20, &[]);
         tools::check(&image).unwrap();
         let back = tools::restore(&image).unwrap();

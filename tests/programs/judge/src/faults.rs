@@ -12,3 +12,14 @@ pub(crate) mod pinned;
 pub(crate) mod space;
 pub(crate) mod starved;
 pub(crate) mod truncate;
+
+use std::fs::File;
+use std::io::Result;
+use std::path::Path;
+
+/// An empty file, to be written and read.
+fn emptied(path: &Path) -> Result<File> {
+    let mut open = File::options();
+    open.read(true).write(true).create(true).truncate(true);
+    open.open(path)
+}

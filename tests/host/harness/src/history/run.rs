@@ -43,6 +43,16 @@ pub struct Outcome {
 pub type Failure = String;
 
 impl History {
+    /// One of mixed operations.
+    pub const fn mixed(seed: u64, steps: u64) -> Self {
+        let profile = Profile::MIXED;
+        Self {
+            seed,
+            profile,
+            steps,
+        }
+    }
+
     /// The steps.
     pub fn steps(&self) -> Vec<Op> {
         let mut model = Model::default();

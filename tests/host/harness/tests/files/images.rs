@@ -3,22 +3,12 @@
 
 use crate::files::Files;
 use engine::disk::name_hash;
-use harness::history::{compare_files, survey, History, Kind, Model, Op, Place, Profile, ROOT};
+use harness::history::{compare_files, survey, History, Kind, Model, Op, Place, ROOT};
 use harness::random::Random;
 use harness::tools;
 use std::collections::HashMap;
 
 const MIB: u64 = 1 << 20;
-
-/// What a history of mixed operations leaves.
-fn mixed(seed: u64) -> Model {
-    let history = History {
-        seed,
-        profile: Profile::MIXED,
-        steps: 300,
-    };
-    history.model()
-}
 
 #[test]
 fn files_of_mkfs_are_read() {
@@ -27,7 +17,7 @@ fn files_of_mkfs_are_read() {
         (1, &["-n", "4096"]),
         (2, &["-O", "^no-holes"]),
     ] {
-        let model = mixed(seed);
+        let model = History::mixed(seed, 300).model();
         let image = tools::mkfs_with(&model.snapshot(), 512 * MIB, options);
         let files = Files::mount(image);
         let mut found = survey(&files.mounted).unwrap();

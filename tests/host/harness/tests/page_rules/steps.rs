@@ -128,14 +128,7 @@ impl World {
                     seen.entry(block).or_insert(early);
                 }
             }
-            return Some(Task::Write {
-                start,
-                end,
-                half,
-                allowance,
-                seen,
-                reserved: true,
-            });
+            return self.again(start, end, half, allowance, seen);
         }
         let last = end.min(start / FOLIO * FOLIO + FOLIO);
         if !self.is_under_writeback(start / FOLIO) {

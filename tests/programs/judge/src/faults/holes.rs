@@ -4,12 +4,13 @@
 //! cold pages, with stores to a mapping before and after: no race, every combination. What is in no hole is there, and a
 //! hole takes no space.
 
+use super::emptied;
 use crate::mapping::Mapping;
 use crate::pattern;
 use crate::settle::{self, Settle};
 use anyhow::{ensure, Context, Result};
 use clap::Args;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Error;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -195,13 +196,7 @@ impl Known {
     }
 
     fn sparse(path: &Path, case: &Case) -> Result<Self> {
-        let mut open = OpenOptions::new();
-        let file = open
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let file = emptied(path)?;
         let mapping = Mapping::shared(&file, case.size)?;
         Ok(Self {
             file,

@@ -3,13 +3,14 @@
 //! Blocks filled piece by piece while they are written out and evicted all the time: a piece that
 //! is written may cost no other piece of its block.
 
+use super::emptied;
 use crate::beside::{rounds, Until};
 use crate::{pattern, settle};
 use anyhow::{Context, Result};
 use clap::Args;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread;
@@ -55,13 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// One sparse file: random pieces of its blocks are written, some of them, until it is judged.
 fn fill_file(options: &Options, task: u64, number: u64) -> Result<()> {
     let path = options.dir.join(format!("pieces{task}"));
-    let mut open = OpenOptions::new();
-    let file = open
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)?;
+    let file = emptied(&path)?;
     file.set_len(BLOCKS * BLOCK)?;
     let mut wanted = vec![0; (BLOCKS * BLOCK) as usize];
     let until = Until::seconds(600);

@@ -3,12 +3,13 @@
 //! A file is cut in the middle of what may be one large folio and grows again, before or after
 //! it was written out, with and without stores to a mapping between: no race, every combination.
 
+use super::emptied;
 use crate::mapping::Mapping;
 use crate::pattern;
 use crate::settle::{self, Settle};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -186,13 +187,7 @@ fn run_all(options: &Options, settle: Settle, cases: &[Case]) -> Result<usize> {
 
 impl Known {
     fn new(path: &Path, case: &Case) -> Result<Self> {
-        let mut open = OpenOptions::new();
-        let file = open
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let file = emptied(path)?;
         let mapping = Mapping::shared(&file, case.size)?;
         let bytes = Vec::new();
         Ok(Self {

@@ -4,6 +4,7 @@
 //! nobody wrote it has a hole.
 
 use super::{says, BLOCK};
+use crate::faults::emptied;
 use crate::mapping::Mapping;
 use crate::pattern;
 use crate::settle;
@@ -50,12 +51,7 @@ pub(super) fn run(dir: &Path) -> Result<()> {
 }
 
 fn judge(path: &Path, cut: u64, growth: Growth, stores: u64) -> Result<()> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)?;
+    let file = emptied(path)?;
     let mut bytes = pattern::bytes(1, 1, 0, WHOLE as usize);
     file.write_all_at(&bytes, 0)?;
     file.set_len(cut)?;
