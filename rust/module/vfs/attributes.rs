@@ -2,7 +2,7 @@
 
 //! stat, setattr, times, and what else every inode has.
 
-use super::node::{mount_of, paired, time, timespec};
+use super::node::{change_shown, mount_of, paired, time, timespec};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};
@@ -10,7 +10,7 @@ use crate::linux::iomap::{FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::{FileType, InodeFlags};
-use engine::fs::{self, Attributes as Stored, Changes, Inodes, Times};
+use engine::fs::{Attributes as Stored, Changes, Times};
 use latch::prelude::*;
 
 impl Attributes for Rbtrfs {
@@ -85,8 +85,9 @@ impl Attributes for Rbtrfs {
     }
 
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result {
-        store_by(inode, |inodes, this| {
-            inodes.set_attributes_by(this, |before| changes(before, change()))
+        change_shown(inode, |fs, this| {
+            let changes = |before: &Stored| changes(before, change());
+            fs.inodes().set_attributes_by(this, changes)
         })
     }
 
@@ -96,8 +97,9 @@ impl Attributes for Rbtrfs {
         acl: Option<&[u8]>,
         change: &dyn Fn() -> Changed,
     ) -> Result {
-        store_by(inode, |inodes, this| {
-            inodes.set_acl(this, name, acl, |before| changes(before, change()))
+        change_shown(inode, |fs, this| {
+            let changes = |before: &Stored| changes(before, change());
+            fs.inodes().set_acl(this, name, acl, changes)
         })
     }
 
@@ -149,16 +151,6 @@ impl Attributes for Rbtrfs {
             .inodes()
             .read_link(&node(inode)?.inode)
     }
-}
-
-/// Stores something of an inode, and shows what became of it.
-fn store_by(inode: &Inode, store: impl FnOnce(Inodes<'_>, &fs::Inode) -> Result) -> Result {
-    let (mount, this) = (mount_of(inode)?, node(inode)?);
-    let stored = store(mount.fs().inodes(), &this.inode);
-    this.refresh(inode);
-    stored?;
-    mount.throttle();
-    Ok(())
 }
 
 /// What is stored of a change of an inode that was as `before` says.

@@ -119,7 +119,7 @@ impl Directory for Rbtrfs {
         let mount = mount_of(from_dir)?;
         let moved = from.inode().ok_or(ENOENT)?;
         let replaced = to.inode();
-        // As C, which does not tell the place of a subvolume from the subvolume here.
+        // C does not tell the place of a subvolume from the subvolume here, but lets a directory replace it.
         if is_empty_place(moved) || replaced.is_some_and(is_empty_place) {
             return Err(ENOTEMPTY);
         }

@@ -2,7 +2,7 @@
 
 //! The flags of chattr(1), by the rules of C btrfs.
 
-use super::node::{mount_of, paired, time};
+use super::node::{change_shown, mount_of, paired, time};
 use super::{node, Rbtrfs};
 use crate::linux::fileattr::{flags as fl, Flagged, Scope};
 use crate::linux::Inode;
@@ -65,12 +65,9 @@ impl Flagged for Rbtrfs {
             }
         }
         let (set, clear, now) = (change.on, change.off, time(inode.now()));
-        let inodes = mount.fs().inodes();
-        let changed = inodes.set_flags(&this.inode, clear, set, compression, now);
-        this.refresh(inode);
-        changed?;
-        mount.throttle();
-        Ok(())
+        change_shown(inode, |fs, this| {
+            fs.inodes().set_flags(this, clear, set, compression, now)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
 use crate::linux::{Inode, SuperBlock};
 use core::ops::BitOr;
 use engine::disk::{FileType, Flaw, InodeFlags, ObjectId, Place};
-use engine::fs::{Attributes, Subvolume, Time};
+use engine::fs::{Attributes, FileSystem, Subvolume, Time};
 use engine::registry::Registered;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
@@ -188,6 +188,19 @@ fn vfs_flags(flags: InodeFlags) -> u32 {
         (InodeFlags::DIRSYNC, flags::DIRSYNC),
     ];
     paired(flags, &pairs)
+}
+
+/// Changes something of an inode by `change`, and shows what became of it, after an error too.
+pub(super) fn change_shown(
+    inode: &Inode,
+    change: impl FnOnce(&FileSystem, &engine::fs::Inode) -> Result,
+) -> Result {
+    let (mount, this) = (mount_of(inode)?, node(inode)?);
+    let changed = change(mount.fs(), &this.inode);
+    this.refresh(inode);
+    changed?;
+    mount.throttle();
+    Ok(())
 }
 
 /// What stands beside those of an inode's flags that are set.

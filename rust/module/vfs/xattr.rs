@@ -2,7 +2,7 @@
 
 //! Extended attributes by name.
 
-use super::node::{mount_of, time};
+use super::node::{change_shown, mount_of, time};
 use super::{node, Rbtrfs};
 use crate::linux::xattr::{XattrMode, Xattrs};
 use crate::linux::Inode;
@@ -27,24 +27,20 @@ impl Xattrs for Rbtrfs {
     }
 
     fn set(inode: &Inode, name: &[u8], value: Option<&[u8]>, mode: XattrMode) -> Result {
-        let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let now = time(inode.now());
         let mode = match mode {
             XattrMode::Any => fs::XattrMode::Any,
             XattrMode::Create => fs::XattrMode::Create,
             XattrMode::Replace => fs::XattrMode::Replace,
         };
-        let inodes = mount.fs().inodes();
-        let changed = match value {
-            _ if name.starts_with(Self::PROPERTIES.to_bytes()) => {
-                inodes.set_property(&this.inode, name, value, mode, now)
+        change_shown(inode, |fs, this| {
+            let (inodes, now) = (fs.inodes(), time(inode.now()));
+            match value {
+                _ if name.starts_with(Self::PROPERTIES.to_bytes()) => {
+                    inodes.set_property(this, name, value, mode, now)
+                }
+                Some(value) => inodes.set_xattr(this, name, value, mode, now),
+                None => inodes.remove_xattr(this, name, now),
             }
-            Some(value) => inodes.set_xattr(&this.inode, name, value, mode, now),
-            None => inodes.remove_xattr(&this.inode, name, now),
-        };
-        this.refresh(inode);
-        changed?;
-        mount.throttle();
-        Ok(())
+        })
     }
 }

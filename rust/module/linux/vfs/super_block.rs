@@ -119,7 +119,7 @@ impl SuperBlock {
             .fetch_or(b::SB_RDONLY as c_ulong, Ordering::Relaxed);
     }
 
-    /// Makes it writable. Called with `s_umount` held for writing, before the volume is: what the volume says later stays.
+    /// Makes it writable. Called with `s_umount` held for writing, once the volume is.
     pub(super) fn set_writable(&self) {
         self.flags()
             .fetch_and(!(b::SB_RDONLY as c_ulong), Ordering::Relaxed);
