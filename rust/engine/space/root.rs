@@ -4,7 +4,7 @@
 use super::free::allocate::{Allocator, DataExtent};
 use super::free::block_address::BlockAddress;
 use super::free::changes::Change;
-use super::free::on_disk::OnDisk;
+use super::free::on_disk::{Kept, OnDisk};
 use super::free::release::Releases;
 use super::free::trim::{Discard, Trim, Trims};
 use super::groups::block_groups::BlockGroups;
@@ -20,6 +20,7 @@ use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
 use crate::volume::Volume;
+use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -71,9 +72,15 @@ impl Space {
         let (features, sector_size) = (volume.format().compat_ro, volume.format().sector_size);
         let writable = volume.writes().is_possible();
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
-        let free_space = OnDisk::new(trees.free_space.filter(|_| has_tree), sector_size);
+        let is_stale = features.has_stale_free_space();
+        let kept = match is_stale {
+            true => Kept::none(),
+            false => Kept::all(),
+        };
+        let tree = trees.free_space.filter(|_| has_tree);
+        let free_space = OnDisk::new(tree, sector_size, kept);
         // What it says is not believed; the extent tree knows.
-        let believed = match features.has_stale_free_space() {
+        let believed = match is_stale {
             true => &OnDisk::Nowhere,
             false => &free_space,
         };
@@ -293,20 +300,19 @@ impl Space {
         })
     }
 
-    /// Removes all that the disk has of free space.
-    pub fn clear_free_space(&self, txn: &dyn Allocate) -> Result {
-        self.writeout.clear_free(txn)
+    /// Removes some of what the disk has of free space and nobody believes; whether to go on.
+    pub fn clear_free_space(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
+        self.groups.clear_free(&self.writeout, txn)
     }
 
-    /// Makes anew what the disk has of the free space of the first group that reaches beyond `from`, by the extent tree.
-    /// The address behind that group; `None` where there is none. After an error the transaction must be aborted.
+    /// Makes anew what the disk has of the free space of the next group, by the extent tree; whether to go on: where there is no
+    /// group left the tree is valid. After an error the transaction must be aborted.
     pub fn rebuild_free_space(
         &self,
         txn: &dyn Allocate,
         extents: &Tree,
-        from: Logical,
-    ) -> Result<Option<Logical>> {
-        self.groups.rebuild_free(&self.writeout, txn, extents, from)
+    ) -> Result<ControlFlow<()>> {
+        self.groups.rebuild_free(&self.writeout, txn, extents)
     }
 
     /// Whether a group's items in the trees are behind.

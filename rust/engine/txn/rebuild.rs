@@ -8,16 +8,17 @@ use super::join::Joiner;
 use super::shared::Shared;
 use super::shortage;
 use super::Units;
-use crate::disk::{CompatRo, Logical, ObjectId};
+use crate::disk::{CompatRo, ObjectId};
 use crate::space::{Class, Urgency};
+use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// What is reserved for one group. What it takes beyond, where its free space is in many pieces, comes from the global
+/// What is reserved for one step. What it takes beyond, where free space is in many pieces, comes from the global
 /// reserve, which each commit fills up again.
-const GROUP_UNITS: Units = Units::inserts(16);
-/// Groups that are made in one transaction.
-const GROUPS: u32 = 16;
+const STEP_UNITS: Units = Units::inserts(4);
+/// Steps of one transaction. What one frees can be used behind its commit.
+const STEPS: u32 = 16;
 
 /// Makes the free space tree anew, if there is one that is not valid.
 pub(super) fn rebuild_free_space(shared: &Arc<Shared>) -> Result {
@@ -27,30 +28,42 @@ pub(super) fn rebuild_free_space(shared: &Arc<Shared>) -> Result {
     }
     pr_info!("the free space tree is not valid: it is made anew\n");
     let (space, extents) = (&shared.space, shared.trees.required(ObjectId::EXTENT_TREE)?);
-    change(shared, |handle| space.clear_free_space(handle))?;
-    let (mut from, mut groups) = (Logical::new(0), 0u32);
-    while let Some(end) = change(shared, |handle| {
-        space.rebuild_free_space(handle, &extents, from)
-    })? {
-        from = end;
-        groups = groups.wrapping_add(1);
-        if groups % GROUPS == 0 {
-            shared.commit()?;
+    in_steps(shared, |handle| space.clear_free_space(handle))?;
+    in_steps(shared, |handle| {
+        let step = space.rebuild_free_space(handle, &extents)?;
+        if step.is_break() {
+            // In the same handle: a chunk that is made behind this is kept from the beginning.
+            shared.volume.update_superblock(|superblock| {
+                superblock.compat_ro = superblock.compat_ro.with(CompatRo::FREE_SPACE_TREE_VALID);
+            });
+            handle.note_superblock();
         }
-    }
-    change(shared, |handle| {
-        shared.volume.update_superblock(|superblock| {
-            superblock.compat_ro = superblock.compat_ro.with(CompatRo::FREE_SPACE_TREE_VALID);
-        });
-        handle.note_superblock();
-        Ok(())
+        Ok(step)
     })?;
     shared.commit()
 }
 
-fn change<R>(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
-    let bytes = GROUP_UNITS.bytes(shared.store.node_size());
-    let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Ordinary)?;
-    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
-    work(&handle).inspect_err(|error| handle.abort(*error))
+/// Calls `step` until it says that it is done, each time in a handle that reserves as a removal does: a full volume, too,
+/// has to become one from which something can be removed.
+fn in_steps(
+    shared: &Arc<Shared>,
+    mut step: impl FnMut(&Handle) -> Result<ControlFlow<()>>,
+) -> Result {
+    for number in 1u32.. {
+        shortage::make_wanted_chunk(shared)?;
+        let bytes = STEP_UNITS.bytes(shared.store.node_size());
+        let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
+        let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+        if step(&handle)
+            .inspect_err(|error| handle.abort(*error))?
+            .is_break()
+        {
+            break;
+        }
+        drop(handle);
+        if number % STEPS == 0 {
+            shared.commit()?;
+        }
+    }
+    Ok(())
 }

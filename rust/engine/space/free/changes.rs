@@ -44,6 +44,11 @@ impl Changes {
         self.by_start.is_empty()
     }
 
+    /// How many changes there are.
+    pub(in crate::space) fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
     /// The changes, ascending.
     pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (u64, u64, Change)> + '_ {
         self.by_start

@@ -5,15 +5,24 @@ use super::changes::{Change, Changes};
 use super::ranges::FreeRanges;
 use super::tree::{FreeSpaceTree, Recorded, Unreadable};
 use crate::btree::{Allocate, Tree};
+use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// Where a volume keeps what is free in its block groups.
 pub(in crate::space) enum OnDisk {
-    /// The free space tree has it.
-    Tree(FreeSpaceTree),
+    /// The free space tree has it, of the groups that are kept in it.
+    Tree(FreeSpaceTree, Kept),
     /// Nothing has it: a mount reads the whole extent tree.
     Nowhere,
+}
+
+/// Which groups are kept in a free space tree: all, or while it is made anew those before the one whose turn is next. Of the
+/// others nothing is kept, those included that are made meanwhile: all have their turn.
+pub(in crate::space) struct Kept {
+    /// Where the first group begins that is not.
+    before: AtomicU64,
 }
 
 /// What the disk has of the free space of one block group, and what it lacks.
@@ -36,9 +45,9 @@ pub(in crate::space) struct Part {
 
 impl OnDisk {
     /// A volume's free space, in `tree` if there is one.
-    pub(in crate::space) fn new(tree: Option<Arc<Tree>>, sector_size: u32) -> Self {
+    pub(in crate::space) fn new(tree: Option<Arc<Tree>>, sector_size: u32, kept: Kept) -> Self {
         tree.map_or(Self::Nowhere, |tree| {
-            Self::Tree(FreeSpaceTree::new(tree, sector_size))
+            Self::Tree(FreeSpaceTree::new(tree, sector_size), kept)
         })
     }
 
@@ -49,19 +58,19 @@ impl OnDisk {
         recorded: Option<Recorded>,
     ) -> GroupOnDisk {
         match self {
-            Self::Tree(_) => GroupOnDisk::Tree(Part {
+            Self::Tree(_, kept) if kept.has(span.0) => GroupOnDisk::Tree(Part {
                 span,
                 recorded,
                 changes: Changes::new(),
             }),
-            Self::Nowhere => GroupOnDisk::Nowhere,
+            Self::Tree(..) | Self::Nowhere => GroupOnDisk::Nowhere,
         }
     }
 
     /// Writes what is kept of a new group.
     pub(in crate::space) fn insert(&self, txn: &dyn Allocate, group: &GroupOnDisk) -> Result {
         match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree(part)) => match &part.recorded {
+            (Self::Tree(tree, _), GroupOnDisk::Tree(part)) => match &part.recorded {
                 Some(recorded) => tree.add_group(txn, recorded),
                 None => Ok(()),
             },
@@ -69,36 +78,49 @@ impl OnDisk {
         }
     }
 
-    /// Removes all that is kept, of which nothing is to be believed.
-    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result {
+    /// Removes some of what is kept, of which nothing is to be believed; whether to go on.
+    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
         match self {
-            Self::Tree(tree) => tree.clear(txn),
-            Self::Nowhere => Ok(()),
+            Self::Tree(tree, _) => tree.clear(txn),
+            Self::Nowhere => Ok(ControlFlow::Break(())),
         }
     }
 
-    /// Makes anew what is kept of the group `[start, end)`: free but for what `used` has as allocated. After an error
-    /// the transaction must not commit.
-    pub(in crate::space) fn rebuild(
+    /// Where the first group begins, or a later one, of which nothing is kept and should be.
+    pub(in crate::space) fn next_to_keep(&self) -> u64 {
+        match self {
+            Self::Tree(_, kept) => kept.before.load(Ordering::Acquire),
+            Self::Nowhere => u64::MAX,
+        }
+    }
+
+    /// All groups are kept from now on.
+    pub(in crate::space) fn keep_all(&self) {
+        if let Self::Tree(_, kept) = self {
+            kept.until(u64::MAX);
+        }
+    }
+
+    /// Begins to keep the group `[start, end)`, which is free but for what `used` has as allocated, and whose turn it is.
+    /// After an error the transaction must not commit.
+    pub(in crate::space) fn keep(
         &self,
         txn: &dyn Allocate,
         (start, end): (u64, u64),
-        mut used: Changes,
+        used: Changes,
     ) -> Result<GroupOnDisk> {
-        let mut recorded = Recorded::all_free(start, end);
-        if let Self::Tree(tree) = self {
-            // A group that was made since all was removed.
-            tree.remove_group(txn, &recorded)?;
-            tree.add_group(txn, &recorded)?;
-            tree.write(txn, &mut recorded, &mut used)?;
-        }
+        let Self::Tree(tree, kept) = self else {
+            return Ok(GroupOnDisk::Nowhere);
+        };
+        let recorded = tree.add_group_without(txn, (start, end), used)?;
+        kept.until(end);
         Ok(self.group((start, end), Some(recorded)))
     }
 
     /// Removes what is kept of a group, which is empty.
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
         match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree(part)) => {
+            (Self::Tree(tree, _), GroupOnDisk::Tree(part)) => {
                 part.changes = Changes::new();
                 let (start, end) = part.span;
                 tree.remove_group(txn, &Recorded::all_free(start, end))
@@ -110,7 +132,7 @@ impl OnDisk {
     /// Brings what is kept of a group up to date. After an error the transaction must not commit.
     pub(in crate::space) fn write(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
         match (self, group) {
-            (Self::Tree(tree), GroupOnDisk::Tree(part)) if !part.changes.is_empty() => {
+            (Self::Tree(tree, _), GroupOnDisk::Tree(part)) if !part.changes.is_empty() => {
                 let recorded = tree.recorded(part.span, &mut part.recorded)?;
                 tree.write(txn, recorded, &mut part.changes)
             }
@@ -124,7 +146,7 @@ impl OnDisk {
         group: &mut GroupOnDisk,
         ranges: &mut FreeRanges,
     ) -> Result<(), Unreadable> {
-        let (Self::Tree(tree), GroupOnDisk::Tree(part)) = (self, group) else {
+        let (Self::Tree(tree, _), GroupOnDisk::Tree(part)) = (self, group) else {
             return Ok(());
         };
         let recorded = tree.recorded(part.span, &mut part.recorded)?;
@@ -139,6 +161,31 @@ impl OnDisk {
             applied.map_err(Unreadable::Group)?;
         }
         Ok(())
+    }
+}
+
+impl Kept {
+    /// All groups are.
+    pub(in crate::space) fn all() -> Self {
+        Self {
+            before: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// None is: nothing that the tree says is to be believed.
+    pub(in crate::space) fn none() -> Self {
+        Self {
+            before: AtomicU64::new(0),
+        }
+    }
+
+    fn until(&self, end: u64) {
+        self.before.store(end, Ordering::Release);
+    }
+
+    /// Whether the group that begins at `start` is.
+    fn has(&self, start: u64) -> bool {
+        start < self.before.load(Ordering::Acquire)
     }
 }
 

@@ -48,8 +48,8 @@ impl Items {
         free_space.read(&mut self.free_space, ranges)
     }
 
-    /// Makes anew what the disk has of the group's free space: all but what `used` has as allocated.
-    pub(in crate::space) fn rebuild_free(
+    /// Begins to keep the group's free space on disk: all but what `used` has as allocated.
+    pub(in crate::space) fn keep_free(
         &mut self,
         txn: &dyn Allocate,
         free_space: &OnDisk,
@@ -57,7 +57,7 @@ impl Items {
     ) -> Result {
         let start = self.key.objectid.get();
         let span = (start, start.saturating_add(self.key.offset));
-        self.free_space = free_space.rebuild(txn, span, used)?;
+        self.free_space = free_space.keep(txn, span, used)?;
         Ok(())
     }
 

@@ -76,7 +76,7 @@ impl Loader<'_> {
         let mut loadings = self.read_groups()?;
         if self.writable {
             match self.free_space {
-                OnDisk::Tree(_) => {}
+                OnDisk::Tree(..) => {}
                 OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
             }
         }

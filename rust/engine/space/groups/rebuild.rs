@@ -1,34 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making a free space tree that is not valid anew, group by group, from the extent tree (C: `rebuild_free_space_tree`).
 //!
-//! Meanwhile the volume is in use by nobody but who does this: its own blocks come and go between the groups. What
-//! happens in a group that is done is noted as ever; in one that is not, it is found in the extent tree.
+//! Meanwhile the volume is in use by nobody but who does this: its own blocks come and go between the groups, and chunks do.
+//! What happens in a group that is done is noted as ever; in one that is not, it is found in the extent tree when its turn
+//! comes, by address. Chunks that are made meanwhile lie behind all others, or where one was that is done.
 
 use super::block_groups::BlockGroups;
 use super::load::extent;
 use super::writeout::Writeout;
 use crate::btree::{Allocate, Tree};
-use crate::disk::{Key, Kind, Logical};
+use crate::disk::{Key, Kind};
 use crate::space::free::changes::{Change, Changes};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
 impl BlockGroups {
-    /// Makes anew what the disk has of the free space of the first group that reaches beyond `from`. The address behind
-    /// that group; `None` where there is none.
+    /// Removes some of what the disk has of free space; whether to go on.
+    pub(in crate::space) fn clear_free(
+        &self,
+        writeout: &Writeout,
+        txn: &dyn Allocate,
+    ) -> Result<ControlFlow<()>> {
+        writeout.on_disk().clear(txn)
+    }
+
+    /// Begins to keep on disk what is free in the next group of which nothing is kept; whether to go on. Those that are made
+    /// later are kept from the beginning once there is none left.
     pub(in crate::space) fn rebuild_free(
         &self,
         writeout: &Writeout,
         txn: &dyn Allocate,
         extents: &Tree,
-        from: Logical,
-    ) -> Result<Option<Logical>> {
-        let Some(group) = self.read().reaching_beyond(from.get()).cloned() else {
-            return Ok(None);
+    ) -> Result<ControlFlow<()>> {
+        let next = writeout.on_disk().next_to_keep();
+        let Some(group) = self.read().reaching_beyond(next).cloned() else {
+            writeout.on_disk().keep_all();
+            return Ok(ControlFlow::Break(()));
         };
         let span = (group.start().get(), group.end());
-        writeout.rebuild_free(txn, &group, || used_in(extents, span, self.node_size))?;
-        Ok(Some(Logical::new(span.1)))
+        writeout.keep_free(txn, &group, || used_in(extents, span, self.node_size))?;
+        Ok(ControlFlow::Continue(()))
     }
 }
 

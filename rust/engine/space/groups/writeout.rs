@@ -81,13 +81,13 @@ impl Writeout {
         group.items.lock().remove(txn, &self.tree, &self.free_space)
     }
 
-    /// Removes all that the disk has of free space.
-    pub(in crate::space) fn clear_free(&self, txn: &dyn Allocate) -> Result {
-        self.free_space.clear(txn)
+    /// What the disk has of free space.
+    pub(super) fn on_disk(&self) -> &OnDisk {
+        &self.free_space
     }
 
-    /// Makes anew what the disk has of a group's free space, from the extents that `used` finds.
-    pub(in crate::space) fn rebuild_free(
+    /// Begins to keep a group's free space on disk, by the extents that `used` finds.
+    pub(super) fn keep_free(
         &self,
         txn: &dyn Allocate,
         group: &Group,
@@ -95,7 +95,7 @@ impl Writeout {
     ) -> Result {
         // Held while the extents are looked at: what comes and goes is noted under it.
         let mut items = group.items.lock();
-        items.rebuild_free(txn, &self.free_space, used()?)
+        items.keep_free(txn, &self.free_space, used()?)
     }
 
     /// Whether a group's items in the trees are behind.

@@ -28,6 +28,7 @@ use crate::disk::{
     Bug, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Place, FREE_SPACE_BITMAP_SIZE,
     ITEM_HEAD,
 };
+use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -130,9 +131,13 @@ impl FreeSpaceTree {
         self.sector_size
     }
 
-    /// Removes all items.
-    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result {
-        remove_all(&self.tree, txn, &Key::MIN, &Key::MAX)
+    /// Removes some of all items; whether to go on.
+    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
+        let removed = self.tree.remove_range(txn, &Key::MIN, &Key::MAX, BATCH)?;
+        Ok(match removed == BATCH {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        })
     }
 
     /// Writes the items of a new group, all of it free.
@@ -149,6 +154,25 @@ impl FreeSpaceTree {
             &Key::new(recorded.start, Kind::FREE_SPACE_EXTENT, len),
             &[],
         )
+    }
+
+    /// Writes the items of a group of which there are none: free but for what `used` has as allocated. After an error the
+    /// transaction must not commit.
+    pub(in crate::space) fn add_group_without(
+        &self,
+        txn: &dyn Allocate,
+        (start, end): (u64, u64),
+        mut used: Changes,
+    ) -> Result<Recorded> {
+        let mut recorded = Recorded::all_free(start, end);
+        self.add_group(txn, &recorded)?;
+        // At once in the form that it will have, which takes the fewest leaves on the way.
+        if used.len() as u64 > self.bitmap_threshold(&recorded) {
+            self.to_bitmaps(txn, &mut recorded)?;
+            self.write_info(txn, &recorded)?;
+        }
+        self.write(txn, &mut recorded, &mut used)?;
+        Ok(recorded)
     }
 
     /// Removes all items of a group.

@@ -9,9 +9,10 @@ use engine::disk::{seal, BlockGroupFlags, ChecksumKind, CompatRo, Key, Kind, Log
 use engine::txn::{Access, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::{Fate, Image, Recorder};
-use harness::mount::devices;
+use harness::mount::{devices, Layers};
 use harness::random::Random;
 use harness::tools;
+use kernel::prelude::ENOSPC;
 use kernel::print::Capture;
 use std::vec::Vec;
 use zerocopy::{FromZeros, IntoBytes};
@@ -147,10 +148,108 @@ fn what_a_stale_free_space_tree_says_does_not_matter() {
     tools::check(&unmount(mounted)).unwrap();
 }
 
+/// A volume that is full of data and of metadata, with a free space tree that is not valid; what takes no space but names, and
+/// what takes the data.
+fn full(image: Image, options: Options) -> (Layers, Vec<File>, Vec<File>) {
+    let mounted = mount_with(image, options).unwrap();
+    let files = Files::new(&mounted.txns);
+    let fill = |name: &str, len| {
+        let make = |number| files.create(&format!("{name}{number}"), len, MIB);
+        let mut made = Vec::new();
+        loop {
+            match make(made.len()) {
+                Ok(file) => made.push(file),
+                Err(error) if error == ENOSPC => return made,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    let data = fill("data", 2 * MIB);
+    let names = fill(&"name".repeat(50), 0);
+    mounted.txns.commit().unwrap();
+    drop(files);
+    (mounted, names, data)
+}
+
+fn made_stale(mut image: Image) -> Image {
+    edit(&mut image, |raw| {
+        raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !VALID)
+    });
+    image
+}
+
+/// A volume that is full of metadata, and whose device has room again for a chunk.
+fn crowded(image: Image) -> Image {
+    let (mounted, _, data) = full(image, Options::new(Access::ReadWrite));
+    let files = Files::new(&mounted.txns);
+    data.iter().for_each(|file| files.remove(file).unwrap());
+    drop(files);
+    mounted.txns.commit().unwrap();
+    mounted.txns.maintain().unwrap();
+    mounted.txns.commit().unwrap();
+    made_stale(unmount(mounted))
+}
+
+#[test]
+fn a_stale_free_space_tree_of_a_full_volume_is_made_anew() {
+    for image in [
+        tools::mkfs(128 * MIB, &["-m", "single"]),
+        tools::mkfs(256 * MIB, &["-n", "65536", "-m", "single"]),
+        zoned_image(24, 16 * MIB),
+    ] {
+        let (mounted, names, data) = full(image, Options::new(Access::ReadWrite));
+        let mounted = mount(made_stale(unmount(mounted))).unwrap();
+        let rebuilt = mounted.device().after_power_cut(&mut Random::new(1));
+        assert!(is_valid(&rebuilt));
+        tools::check(&rebuilt).unwrap();
+        let files = Files::new(&mounted.txns);
+        let gone = names.iter().chain(&data);
+        gone.step_by(7).for_each(|file| files.remove(file).unwrap());
+        drop(files);
+        tools::check(&unmount(mounted)).unwrap();
+    }
+}
+
+/// Whichever chunk is made while the tree is emptied and made anew is in it, also where the tree had one at its place.
+#[test]
+fn chunks_are_made_while_a_free_space_tree_is() {
+    let chunks = |layers: &Layers| {
+        let mut count = 0;
+        let mut from = Logical::new(0);
+        while let Some(chunk) = layers.volume.chunk_from(from) {
+            from = chunk.logical.checked_add(chunk.len).unwrap();
+            count += 1;
+        }
+        count
+    };
+    for image in [
+        tools::mkfs(256 * MIB, &["-m", "single"]),
+        tools::mkfs(256 * MIB, &["-m", "single", "-O", "^block-group-tree"]),
+    ] {
+        let image = crowded(image);
+        let before = chunks(&mount_with(image.clone(), Options::new(Access::ReadOnly)).unwrap());
+        let mounted = mount(image).unwrap();
+        assert!(chunks(&mounted) > before, "none was made");
+        let rebuilt = mounted.device().after_power_cut(&mut Random::new(1));
+        assert!(is_valid(&rebuilt));
+        tools::check(&rebuilt).unwrap();
+        tools::check(&unmount(mounted)).unwrap();
+    }
+}
+
 /// After a power cut it is either done or begun again.
 #[test]
 fn the_power_is_cut_while_it_is_made() {
     let (image, _) = stale_and_wrong(tools::mkfs(256 * MIB, &["-m", "single"]));
+    cut_everywhere(image);
+}
+
+#[test]
+fn the_power_is_cut_while_chunks_are_made_too() {
+    cut_everywhere(crowded(tools::mkfs(128 * MIB, &["-m", "single"])));
+}
+
+fn cut_everywhere(image: Image) {
     let devices = devices(vec![image.clone()]).unwrap();
     let recorder = Recorder::default();
     devices[0].record(&recorder, 0);
