@@ -12,7 +12,7 @@ use super::groups::data_zones::DataZones;
 use super::groups::load::Loader;
 use super::groups::removal::Removal;
 use super::groups::sparse::{Reclaim, Sparse};
-use super::groups::unread::{Asking, Reader};
+use super::groups::unread::{Asking, NextGroup, Reader};
 use super::groups::writeout::Writeout;
 use super::reserve::ByteState;
 use super::write_order::WriteOrder;
@@ -135,9 +135,8 @@ impl Space {
         self.reader.asking()
     }
 
-    /// Reads where a group of the class is free, after [`Shortage::Unread`]; whether there was one to be read. Reads a tree:
-    /// no tree block lock is held.
-    pub fn read_next(&self, class: Class) -> Result<bool> {
+    /// Reads where a group of the class is free, after [`Shortage::Unread`]. Reads a tree: no tree block lock is held.
+    pub fn read_next(&self, class: Class) -> Result<NextGroup> {
         self.reader.read_next(class)
     }
 

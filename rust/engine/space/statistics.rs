@@ -3,6 +3,7 @@
 
 use super::free::policy::FreeSpace;
 use super::groups::group::Allocation;
+use super::groups::unread::NextGroup;
 use super::reserve::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::{Bug, Flaw, Logical};
@@ -115,7 +116,7 @@ impl Space {
     pub fn each_free(&self, mut each: impl FnMut(Logical, u64)) {
         for class in Class::ALL {
             // What cannot be read is not free.
-            while self.read_next(class).unwrap_or(false) {}
+            while self.read_next(class) == Ok(NextGroup::Read) {}
         }
         let groups = self.groups.read();
         for group in groups.iter() {

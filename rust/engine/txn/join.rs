@@ -59,6 +59,24 @@ pub(super) struct Joining {
     pub(super) aborted: Option<Error>,
 }
 
+/// Whether a task may be waiting for a handle to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// By nobody.
+    No,
+    /// By some, who are to be woken.
+    Yes,
+}
+
+/// How a wait for a handle to end came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// A handle has ended since, or something else has changed.
+    ForChange,
+    /// There was no handle to wait for.
+    ForNobody,
+}
+
 /// What somebody who wants all so far to be durable has to do.
 pub(super) enum Next {
     /// Nothing any more.
@@ -101,12 +119,15 @@ impl Joining {
         *count = count.saturating_add(1);
     }
 
-    /// A handle ends; whether somebody may be waiting for that.
-    pub(super) fn leave(&mut self, joiner: Joiner) -> bool {
+    /// A handle ends.
+    pub(super) fn leave(&mut self, joiner: Joiner) -> Awaited {
         let count = self.count(joiner);
         *count = count.saturating_sub(1);
         let last = *count == 0;
-        self.hungry > 0 || last && self.phase != Phase::Open
+        match self.hungry > 0 || last && self.phase != Phase::Open {
+            true => Awaited::Yes,
+            false => Awaited::No,
+        }
     }
 
     fn count(&mut self, joiner: Joiner) -> &mut u32 {

@@ -12,7 +12,7 @@ use crate::btree::{Standing, Tree};
 use crate::disk::{
     ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
 };
-use crate::space::{Reclaim, Sparse, Urgency};
+use crate::space::{Reclaim, Remains, Sparse, Urgency};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -81,8 +81,8 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
 
 fn outcome(sparse: Sparse) -> Outcome {
     match sparse.tried() {
-        true => Outcome::Emptied,
-        false => Outcome::Stays,
+        Remains::Nothing => Outcome::Emptied,
+        Remains::Some => Outcome::Stays,
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What all handles of a mounted volume share.
 
-use super::join::{Joiner, Joining};
+use super::join::{Awaited, Joiner, Joining, Waited};
 use super::leaving::Leaving;
 use super::refs::{Head, Runner};
 use super::roots::OpenTrees;
@@ -132,22 +132,22 @@ impl Shared {
 
     /// Leaves the transaction.
     pub(super) fn leave(&self, joiner: Joiner) {
-        let wake = self.joining.lock().leave(joiner);
-        if wake {
+        let awaited = self.joining.lock().leave(joiner);
+        if awaited == Awaited::Yes {
             self.moved.notify_all();
         }
     }
 
-    /// Waits until a handle ends; `false` if there is none. The caller has none.
-    pub(super) fn wait_for_leaver(&self) -> bool {
+    /// Waits until a handle ends, if there is one. The caller has none.
+    pub(super) fn wait_for_leaver(&self) -> Waited {
         let mut joining = self.joining.lock();
         if joining.starters == 0 && joining.completions == 0 {
-            return false;
+            return Waited::ForNobody;
         }
         joining.hungry = joining.hungry.saturating_add(1);
         self.moved.wait(&mut joining);
         joining.hungry = joining.hungry.saturating_sub(1);
-        true
+        Waited::ForChange
     }
 
     /// The time, or zero without a clock.

@@ -4,11 +4,12 @@
 use super::chunks::Made;
 use super::context::Joined;
 use super::handle::{run_refs, with_handle, Handle};
+use super::join::Waited;
 use super::reclaim::{reclaim, Outcome};
 use super::shared::Shared;
 use super::Units;
 use crate::disk::ObjectId;
-use crate::space::{Class, Reclaim, Reservation, Shortage, Space, Urgency};
+use crate::space::{Class, NextGroup, Reclaim, Reservation, Shortage, Space, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -28,13 +29,16 @@ const fn attempts(urgency: Urgency) -> u32 {
 /// How often others may be faster at reading what is free, for one promise.
 const MOST_IN_VAIN: u32 = 100;
 
+/// What became of a promise that was asked for.
+enum Promise {
+    /// It was given.
+    Given(Reservation),
+    /// It was refused.
+    Short(Shortage),
+}
+
 /// Promises bytes; has it read where they are free as long as that helps.
-fn promise(
-    shared: &Shared,
-    class: Class,
-    bytes: u64,
-    urgency: Urgency,
-) -> Result<Result<Reservation, Shortage>> {
+fn promise(shared: &Shared, class: Class, bytes: u64, urgency: Urgency) -> Result<Promise> {
     if urgency != Urgency::Ordinary {
         // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
         shared.read_free(Space::read_wanted)?;
@@ -45,11 +49,12 @@ fn promise(
             Err(Shortage::Unread(of)) if in_vain < MOST_IN_VAIN => {
                 asking.get_or_insert_with(|| shared.space.asking());
                 // Where there is none any more, another has read it since.
-                if !shared.read_free(|space| space.read_next(of))? {
+                if shared.read_free(|space| space.read_next(of))? == NextGroup::None {
                     in_vain = in_vain.saturating_add(1);
                 }
             }
-            promised => return Ok(promised),
+            Err(shortage) => return Ok(Promise::Short(shortage)),
+            Ok(reservation) => return Ok(Promise::Given(reservation)),
         }
     }
 }
@@ -153,7 +158,7 @@ pub(super) fn reserve(
     urgency: Urgency,
 ) -> Result<Reservation> {
     if urgency == Urgency::Freeing {
-        if let Ok(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
+        if let Promise::Given(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
             return Ok(reservation);
         }
         // On zones nothing that is freed can be used at once: fill the global reserve before drawing on it.
@@ -165,8 +170,8 @@ pub(super) fn reserve(
     for _ in 0..attempts(urgency) {
         let before = shared.chunks_made();
         let shortage = match promise(shared, class, bytes, urgency)? {
-            Ok(reservation) => return Ok(reservation),
-            Err(shortage) => shortage,
+            Promise::Given(reservation) => return Ok(reservation),
+            Promise::Short(shortage) => shortage,
         };
         match tried.relieve(shared, shortage, before, urgency)? {
             Effect::Helped => {}
@@ -230,8 +235,8 @@ impl Remedy {
                 shared.commit().map(|()| Effect::Helped)
             }
             Self::Wait => Ok(match shared.wait_for_leaver() {
-                true => Effect::OthersWentOn,
-                false => Effect::Nothing,
+                Waited::ForChange => Effect::OthersWentOn,
+                Waited::ForNobody => Effect::Nothing,
             }),
         }
     }

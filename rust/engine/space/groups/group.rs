@@ -5,7 +5,7 @@ use super::items::Items;
 use crate::disk::{Flaw, Logical, Place};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
-use crate::space::reserve::{ByteState, GroupIndex, Offered, SpaceInfo, Tally};
+use crate::space::reserve::{ByteState, GroupIndex, Offered, Return, SpaceInfo, Tally};
 use crate::space::write_order::Ending;
 use crate::space::{Class, Reservation};
 use crate::volume::Chunk;
@@ -211,10 +211,12 @@ impl Group {
         let len = end.saturating_sub(start);
         self.count(&mut body, len, ByteState::Reserved, state)?;
         match self.space_info.give_back_promised(len, state)? {
-            true => to.take_in(&self.space_info, len),
-            false => return Err(ENOSPC),
+            Return::Promised => {
+                to.take_in(&self.space_info, len);
+                Ok(())
+            }
+            Return::Lost => Err(ENOSPC),
         }
-        Ok(())
     }
 
     /// Keeps `[start, end)`, of the state `from`, until it is given back: it becomes pinned.

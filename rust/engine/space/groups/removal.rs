@@ -4,13 +4,14 @@
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use super::sparse::dead_in;
-use super::unread::Reader;
+use super::unread::{NextGroup, Reader};
 use super::writeout::Writeout;
 use crate::btree::Allocate;
 use crate::disk::Logical;
 use crate::space::free::allocate::Allocator;
 use crate::space::free::policy::FreeSpace;
-use crate::space::reserve::{ByteState, Spare};
+use crate::space::reserve::{ByteState, Spare, Withdrawal};
+use crate::space::write_order::Closing;
 use crate::space::Class;
 use crate::volume::Chunk;
 use kernel::sync::Arc;
@@ -101,7 +102,7 @@ impl BlockGroups {
                     continue;
                 }
                 reader.read(&group)?;
-                if group.close_if_unused()? {
+                if group.close_if_unused()? == Closing::Closed {
                     return Ok(Some(group));
                 }
             }
@@ -117,7 +118,7 @@ fn spares(reader: &Reader, group: &Group) -> Result<bool> {
     loop {
         match group.spare() {
             Spare::Yes => return Ok(true),
-            Spare::OnceRead if reader.read_next(group.class())? => {}
+            Spare::OnceRead if reader.read_next(group.class())? == NextGroup::Read => {}
             Spare::OnceRead | Spare::No => return Ok(false),
         }
     }
@@ -137,25 +138,25 @@ impl Group {
         }
     }
 
-    /// Closes the group if it is empty, all of it is known to be free, and its class can spare it; tells whether it did.
+    /// Closes the group if it is empty, all of it is known to be free, and its class can spare it.
     /// Nobody is promised anything in between.
-    fn close_if_unused(&self) -> Result<bool> {
+    fn close_if_unused(&self) -> Result<Closing> {
         let mut body = self.lock();
         let empty = body.is_unused() && body.is_all_free();
         if !empty || body.allocation == Allocation::Closed {
-            return Ok(false);
+            return Ok(Closing::Refused);
         }
         let dead = dead_in(&body, self.len());
         // Index and class change at once, as ever.
         let mut index = self.space_info().index();
-        if !self.space_info().give_up_spare(&body.tally, dead)? {
-            return Ok(false);
+        if self.space_info().give_up_spare(&body.tally, dead)? == Withdrawal::Refused {
+            return Ok(Closing::Refused);
         }
         body.allocation = Allocation::Closed;
         let free = body.tally.free();
         self.turn(&mut body, free, ByteState::Free, ByteState::ReadOnly)?;
         self.renew(&mut index, &mut body)?;
-        Ok(true)
+        Ok(Closing::Closed)
     }
 }
 

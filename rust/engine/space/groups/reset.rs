@@ -5,6 +5,7 @@ use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use crate::disk::{Bug, Logical};
 use crate::space::reserve::ByteState;
+use crate::space::write_order::Closing;
 use crate::space::Class;
 use latch::prelude::*;
 
@@ -27,7 +28,9 @@ impl BlockGroups {
 
     fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical)) -> Result {
         let start = group.start();
-        if !self.write_order.is_quiet(start) || !self.close_if_worth_reset(group)? {
+        if !self.write_order.is_quiet(start)
+            || self.close_if_worth_reset(group)? == Closing::Refused
+        {
             return Ok(());
         }
         let reset = match group.class() {
@@ -61,14 +64,14 @@ impl BlockGroups {
     }
 
     /// Stops allocation from a group that holds nothing, and little of which is left to allocate.
-    fn close_if_worth_reset(&self, group: &Group) -> Result<bool> {
+    fn close_if_worth_reset(&self, group: &Group) -> Result<Closing> {
         let mut body = group.lock();
         let short = group.space_info().is_pressed();
         if !body.is_worth_reset(short) {
-            return Ok(false);
+            return Ok(Closing::Refused);
         }
         group.close(&mut body)?;
-        Ok(true)
+        Ok(Closing::Closed)
     }
 }
 

@@ -22,6 +22,15 @@ pub enum Reclaim {
 /// rewrites them.
 pub struct Sparse(Arc<Group>);
 
+/// What is in use of a group when all was rewritten that can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing is.
+    Nothing,
+    /// Some of it.
+    Some,
+}
+
 impl Sparse {
     /// Where the group starts.
     pub fn start(&self) -> Logical {
@@ -38,16 +47,19 @@ impl Sparse {
         is_full(&self.0.lock())
     }
 
-    /// All its blocks were rewritten that can be; whether nothing is in use any more. What is, as by a snapshot or
-    /// because it cannot be read, stays: the group is not tried again before much less of it is in use.
-    pub fn tried(self) -> bool {
+    /// All its blocks were rewritten that can be. What is in use still, as by a snapshot or because it cannot be read, stays:
+    /// the group is not tried again before much less of it is in use.
+    pub fn tried(self) -> Remains {
         let mut body = self.0.lock();
         let used = body.tally.used;
         // Unless the zones were reset meanwhile.
         if is_full(&body) {
             body.in_use_when_tried = used;
         }
-        used == 0
+        match used {
+            0 => Remains::Nothing,
+            _ => Remains::Some,
+        }
     }
 }
 

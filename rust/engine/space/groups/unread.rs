@@ -14,7 +14,7 @@ use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Unreadable;
-use crate::space::reserve::{ByteState, Offer};
+use crate::space::reserve::{ByteState, Offer, Withdrawal};
 use crate::space::Class;
 use crate::volume::Writes;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,16 @@ pub(in crate::space) struct Reader {
     hand: AtomicU64,
     /// How many are reading what they will be promised then.
     asking: AtomicU64,
+}
+
+/// Whether there was a group to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "where there was none, asking again does not help"]
+pub enum NextGroup {
+    /// There was, and it was read.
+    Read,
+    /// There was none.
+    None,
 }
 
 /// Keeps all that is known until who asks for space has read enough to be promised it.
@@ -77,17 +87,19 @@ impl Reader {
         self.groups.at(Logical::new(best))
     }
 
-    /// Reads where the group of a class is free of which most is unread. Whether there is one.
-    pub(in crate::space) fn read_next(&self, class: Class) -> Result<bool> {
-        let next = self.next(class);
-        next.as_ref().map_or(Ok(()), |group| self.read(group))?;
-        Ok(next.is_some())
+    /// Reads where the group of a class is free of which most is unread.
+    pub(in crate::space) fn read_next(&self, class: Class) -> Result<NextGroup> {
+        let Some(group) = self.next(class) else {
+            return Ok(NextGroup::None);
+        };
+        self.read(&group)?;
+        Ok(NextGroup::Read)
     }
 
     /// Reads where tree blocks can lie, until there is enough of that or no more.
     pub(in crate::space) fn read_wanted(&self) -> Result {
         while let Some(class) = self.groups.read_wanted() {
-            if !self.read_next(class)? {
+            if self.read_next(class)? == NextGroup::None {
                 break;
             }
         }
@@ -262,7 +274,7 @@ impl Group {
         }
         // Index and class change at once, as ever.
         let mut index = self.space_info().index();
-        if !self.space_info().set_aside(tally.free())? {
+        if self.space_info().set_aside(tally.free())? == Withdrawal::Refused {
             return Ok(());
         }
         body.free_space = FreeSpace::Unread(Changes::new());

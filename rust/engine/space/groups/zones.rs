@@ -4,8 +4,10 @@
 use super::group::{Allocation, Body, Group};
 use crate::disk::{Logical, ZoneOffset};
 use crate::space::free::policy::{FreeSpace, Idle};
-use crate::space::reserve::ByteState;
-use crate::space::write_order::{DataGroup, NewGroup, OrderedGroup, Share, WriteOrder, Zones};
+use crate::space::reserve::{ByteState, Withdrawal};
+use crate::space::write_order::{
+    Closing, DataGroup, NewGroup, OrderedGroup, Share, WriteOrder, Zones,
+};
 use crate::space::Class;
 use crate::volume::{Activation, Volume};
 use kernel::sync::Arc;
@@ -95,16 +97,16 @@ impl OrderedGroup for Group {
             .is_some_and(|appending| appending.is_abandoned(addr))
     }
 
-    fn close_at(&self, pointer: Logical) -> Result<bool> {
+    fn close_at(&self, pointer: Logical) -> Result<Closing> {
         let mut body = self.lock();
         if body
             .appending()
             .is_none_or(|appending| appending.end_of_blocks() > pointer)
         {
-            return Ok(false);
+            return Ok(Closing::Refused);
         }
         self.give_up_rest(&mut body)?;
-        Ok(true)
+        Ok(Closing::Closed)
     }
 }
 
@@ -120,15 +122,16 @@ impl DataGroup for Group {
         body.active && body.under_way > 0
     }
 
-    fn give_up(&self) -> Result<bool> {
+    fn give_up(&self) -> Result<Closing> {
         let mut body = self.lock();
         let Some(left) = idle_rest(&mut body) else {
-            return Ok(false);
+            return Ok(Closing::Refused);
         };
         // Between asking and this nobody else may be promised it.
-        let promised = body.allocation == Allocation::Open && !self.space_info().lose(left)?;
-        if promised {
-            return Ok(false);
+        if body.allocation == Allocation::Open
+            && self.space_info().lose(left)? == Withdrawal::Refused
+        {
+            return Ok(Closing::Refused);
         }
         let from = body.state_of(Idle::Free);
         self.count(&mut body, left, from, ByteState::Unusable)?;
@@ -140,7 +143,7 @@ impl DataGroup for Group {
         }
         body.active = false;
         self.publish(&mut body)?;
-        Ok(true)
+        Ok(Closing::Closed)
     }
 }
 

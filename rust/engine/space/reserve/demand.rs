@@ -14,6 +14,26 @@ pub enum Urgency {
     Commit,
 }
 
+/// Whether free bytes were taken out of what can be promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "nothing was taken where it is refused"]
+pub(in crate::space) enum Withdrawal {
+    /// They were.
+    Done,
+    /// They were not: they are promised already, or the class cannot do without.
+    Refused,
+}
+
+/// Whether bytes that were allocated are promised to who had them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the bytes may be promised to others"]
+pub(in crate::space) enum Return {
+    /// They are.
+    Promised,
+    /// All that is free is promised to others.
+    Lost,
+}
+
 /// Why a reservation was refused now, and what may help. The caller does it once and asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a class of block groups has and has promised, under its lock: where ENOSPC is decided (C: `space-info.c`).
 
+use super::demand::{Return, Withdrawal};
 use super::index::{GroupIndex, Offer};
 use super::tally::{ByteState, Tally};
 use super::totals::{Growth, Spare, Totals};
@@ -72,30 +73,30 @@ impl SpaceInfo {
         self.totals.lock().can_lose(bytes)
     }
 
-    /// Makes free bytes unusable, unless they were promised; whether it did.
-    pub(in crate::space) fn lose(&self, bytes: u64) -> Result<bool> {
+    /// Makes free bytes unusable, unless they were promised.
+    pub(in crate::space) fn lose(&self, bytes: u64) -> Result<Withdrawal> {
         let mut totals = self.totals.lock();
         if !totals.can_lose(bytes) {
-            return Ok(false);
+            return Ok(Withdrawal::Refused);
         }
         totals
             .tally
             .shift(bytes, ByteState::Free, ByteState::Unusable)
             .map_err(differs)?;
-        Ok(true)
+        Ok(Withdrawal::Done)
     }
 
-    /// Free bytes cannot be allocated for now, unless they were promised; whether that is so.
-    pub(in crate::space) fn set_aside(&self, bytes: u64) -> Result<bool> {
+    /// Free bytes cannot be allocated for now, unless they were promised.
+    pub(in crate::space) fn set_aside(&self, bytes: u64) -> Result<Withdrawal> {
         let mut totals = self.totals.lock();
         if !totals.can_lose(bytes) {
-            return Ok(false);
+            return Ok(Withdrawal::Refused);
         }
         totals
             .tally
             .shift(bytes, ByteState::Free, ByteState::Unread)
             .map_err(differs)?;
-        Ok(true)
+        Ok(Withdrawal::Done)
     }
 
     /// It became known where a group of `bytes` is free.
@@ -110,18 +111,18 @@ impl SpaceInfo {
         totals.known = totals.known.saturating_sub(bytes);
     }
 
-    /// What is free in a group with this tally becomes read-only if the class does without it; whether it did. `dead` as in
+    /// What is free in a group with this tally becomes read-only if the class does without it. `dead` as in
     /// [`Totals::can_spare`].
-    pub(in crate::space) fn give_up_spare(&self, group: &Tally, dead: u64) -> Result<bool> {
+    pub(in crate::space) fn give_up_spare(&self, group: &Tally, dead: u64) -> Result<Withdrawal> {
         let mut totals = self.totals.lock();
         if totals.can_spare(self.class, group, dead) != Spare::Yes {
-            return Ok(false);
+            return Ok(Withdrawal::Refused);
         }
         totals
             .tally
             .shift(group.free(), ByteState::Free, ByteState::ReadOnly)
             .map_err(differs)?;
-        Ok(true)
+        Ok(Withdrawal::Done)
     }
 
     /// Whether a reservation was refused since the last commit.
@@ -154,8 +155,8 @@ impl SpaceInfo {
     }
 
     /// An allocation that was not written becomes `to`, and its bytes are promised to who had them, with nobody coming in
-    /// between. Whether they are: on sequential zones the same bytes cannot be had again, and others may be promised.
-    pub(in crate::space) fn give_back_promised(&self, bytes: u64, to: ByteState) -> Result<bool> {
+    /// between. On sequential zones the same bytes cannot be had again, and others may be promised.
+    pub(in crate::space) fn give_back_promised(&self, bytes: u64, to: ByteState) -> Result<Return> {
         let mut totals = self.totals.lock();
         totals
             .tally
@@ -165,7 +166,10 @@ impl SpaceInfo {
         if to == ByteState::Free {
             totals.fill_global(self.class);
         }
-        Ok(promised.is_some())
+        Ok(match promised {
+            Some(()) => Return::Promised,
+            None => Return::Lost,
+        })
     }
 
     /// What a commit could give back has come back.

@@ -116,7 +116,7 @@ impl<'g> WriteTurn<'g> {
     /// Whether the dirty block at `addr` may be written. Errors are the device's, or mean that the block must not
     /// exist: the caller aborts the transaction.
     pub fn admit(&mut self, addr: Logical, len: u64, mode: WriteMode) -> Result<Admission<'_>> {
-        if self.holders.keep_back(mode) {
+        if self.holders.keeps_back(mode) {
             return Ok(Admission::refused(mode));
         }
         let Some((sequential, state)) = &mut self.sequential else {

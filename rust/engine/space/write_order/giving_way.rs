@@ -8,7 +8,7 @@
 //! tree could not even enter a new chunk.
 
 use super::admit::Verdict;
-use super::group::{DataGroup, Progress, WritePointer, ZoneState};
+use super::group::{Closing, DataGroup, Progress, WritePointer, ZoneState};
 use super::{Groups, Sequential, Share};
 use crate::disk::Logical;
 use crate::space::Class;
@@ -70,7 +70,7 @@ impl Sequential {
             .filter_map(idle)
             .min_by_key(|(left, ..)| *left);
         if let Some((_, start, group)) = least {
-            if group.give_up()? {
+            if group.give_up()? == Closing::Closed {
                 self.zones.finish(Logical::new(start))?;
                 self.counters.force();
                 return Ok(GaveWay::Yes);
@@ -102,7 +102,7 @@ impl Sequential {
             }
         }
         if let Some(progress) = least.and_then(|(_, start)| state.groups.get_mut(&start)) {
-            if progress.group.close_at(progress.pointer.get())? {
+            if progress.group.close_at(progress.pointer.get())? == Closing::Closed {
                 self.zones.finish(progress.start)?;
                 progress.zone_state = ZoneState::Finished;
                 progress.pointer = WritePointer::at(progress.capacity_end);

@@ -8,6 +8,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
+/// Whether allocation from a group was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "blocks may still be allocated where the group stays open"]
+pub(in crate::space) enum Closing {
+    /// It was, by this call.
+    Closed,
+    /// It was not: something stands against it.
+    Refused,
+}
+
 /// The allocation state of a group of tree blocks, as the write order sees it.
 pub(in crate::space) trait OrderedGroup: Send + Sync {
     /// Where the last block ends that was allocated and not abandoned.
@@ -16,8 +26,8 @@ pub(in crate::space) trait OrderedGroup: Send + Sync {
     /// Whether `addr` was allocated and no block will ever stand there: zeros are written in its place.
     fn is_abandoned(&self, addr: Logical) -> bool;
 
-    /// Ends allocation for good if no block will be written behind `pointer`, and tells whether it did.
-    fn close_at(&self, pointer: Logical) -> Result<bool>;
+    /// Ends allocation for good if no block will be written behind `pointer`.
+    fn close_at(&self, pointer: Logical) -> Result<Closing>;
 }
 
 /// A data group that holds active zones or may do so, as the write order sees it.
@@ -29,9 +39,8 @@ pub(in crate::space) trait DataGroup: Send + Sync {
     /// Whether writes to its active zones are under way.
     fn is_busy(&self) -> bool;
 
-    /// Ends allocation for good if [`Self::spare`] still says so, and tells whether it did. The zones are to be finished
-    /// then.
-    fn give_up(&self) -> Result<bool>;
+    /// Ends allocation for good if [`Self::spare`] still says so. The zones are to be finished then.
+    fn give_up(&self) -> Result<Closing>;
 }
 
 /// The address of the next byte that may be written to a group. Absolute: what counts from the group's start is a

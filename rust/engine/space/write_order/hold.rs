@@ -24,7 +24,7 @@ impl Holders {
 
     /// Whether a block that is to be sent in `mode` has to stay. Asked under the block's lock: of each who sends, one
     /// block at most was admitted before and goes out after the hold began.
-    pub(super) fn keep_back(&self, mode: WriteMode) -> bool {
+    pub(super) fn keeps_back(&self, mode: WriteMode) -> bool {
         mode != WriteMode::Commit && self.0.load(Ordering::SeqCst) > 0
     }
 }

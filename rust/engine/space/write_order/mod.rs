@@ -53,7 +53,7 @@ pub use group::InFlight;
 pub use hold::Hold;
 pub use statistics::WriteOrderStatistics;
 
-pub(in crate::space) use group::{DataGroup, OrderedGroup};
+pub(in crate::space) use group::{Closing, DataGroup, OrderedGroup};
 pub(in crate::space) use progress::DataProgress;
 
 use crate::disk::Logical;

@@ -5,7 +5,7 @@
 use engine::btree::{Store, WriteMode};
 use engine::disk::{Key, Logical, ObjectId};
 use engine::fs::Inode;
-use engine::space::{Class, Urgency};
+use engine::space::{Class, NextGroup, Urgency};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -143,7 +143,7 @@ fn forget_and_read(image: &Image) {
         thread::spawn(move || {
             for _ in 0..12 {
                 mounted.txns.space().forget(4);
-                mounted.txns.space().read_next(Class::Data).unwrap();
+                let _ = mounted.txns.space().read_next(Class::Data).unwrap();
             }
         })
     };
@@ -198,7 +198,7 @@ fn close_and_read(image: &Image) {
         let space = space.clone();
         thread::spawn(move || {
             for _ in 0..3 {
-                while space.read_next(Class::Data).unwrap() {}
+                while space.read_next(Class::Data).unwrap() == NextGroup::Read {}
                 space.forget(16);
             }
         })

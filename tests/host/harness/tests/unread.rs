@@ -2,7 +2,7 @@
 //! Reading where groups are free when that is needed, and forgetting it.
 
 use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
-use engine::space::{BlockClass, Class, Discard, Shortage, Space, Urgency};
+use engine::space::{BlockClass, Class, Discard, NextGroup, Shortage, Space, Urgency};
 use engine::txn::{Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
@@ -189,7 +189,7 @@ fn groups_are_read_when_memory_is_short() {
     let space = mounted.txns.space();
     let failing = inject::fail_randomly(1, 1);
     for class in [Class::Data, Class::Metadata, Class::System] {
-        assert_eq!(space.read_next(class), Ok(true), "{class:?}");
+        assert_eq!(space.read_next(class), Ok(NextGroup::Read), "{class:?}");
     }
     drop(failing);
     space.audit().unwrap();
@@ -281,7 +281,7 @@ fn a_group_that_was_given_up_is_not_read_again() {
             .filter(|line| line.contains("stays unused"))
             .count()
     };
-    while space.read_next(Class::Data).unwrap() {}
+    while space.read_next(Class::Data).unwrap() == NextGroup::Read {}
     assert_eq!(said(), 1);
     let lost = space.statistics().data.read_only;
     assert!(lost >= liar.len - 2 * MIB);
@@ -291,7 +291,7 @@ fn a_group_that_was_given_up_is_not_read_again() {
         space.note_freed(&handle, start, MIB / 2).unwrap();
         commit(&mounted, handle);
         space.audit().unwrap();
-        assert_eq!(space.read_next(Class::Data), Ok(false));
+        assert_eq!(space.read_next(Class::Data), Ok(NextGroup::None));
         mounted.txns.maintain().unwrap();
     }
     assert_eq!(said(), 1, "{:?}", log.lines());
@@ -476,6 +476,7 @@ fn writing_groups_reads_where_tree_blocks_can_lie() {
     }
     taken.truncate(taken.len() - 16);
     assert_eq!(space.write_dirty_groups(&handle), Ok(1));
-    assert_eq!(space.read_next(Class::Metadata), Ok(false), "it was read");
+    let next = space.read_next(Class::Metadata);
+    assert_eq!(next, Ok(NextGroup::None), "it was read");
     handle.abort(EIO);
 }

@@ -4,7 +4,8 @@
 use crate::btree::WriteMode;
 use crate::disk::Logical;
 use crate::space::write_order::{
-    Admission, DataGroup, Ending, InFlight, NewGroup, OrderedGroup, Share, WriteOrder, Zones,
+    Admission, Closing, DataGroup, Ending, InFlight, NewGroup, OrderedGroup, Share, WriteOrder,
+    Zones,
 };
 use crate::space::Class;
 use crate::volume::Activation;
@@ -188,13 +189,13 @@ impl OrderedGroup for Allocator {
         self.abandoned.lock().unwrap().contains(&addr.get())
     }
 
-    fn close_at(&self, pointer: Logical) -> Result<bool> {
+    fn close_at(&self, pointer: Logical) -> Result<Closing> {
         let _lock = self.lock.lock().unwrap();
         if self.blocks_end() > pointer {
-            return Ok(false);
+            return Ok(Closing::Refused);
         }
         self.end.store(self.start + ZONE, Ordering::Relaxed);
-        Ok(true)
+        Ok(Closing::Closed)
     }
 }
 
@@ -254,10 +255,12 @@ impl DataGroup for Data {
         self.is_active() && self.under_way.load(Ordering::Relaxed) > 0
     }
 
-    fn give_up(&self) -> Result<bool> {
-        let spare = self.spare().is_some();
-        self.is_active.fetch_and(!spare, Ordering::Relaxed);
-        Ok(spare)
+    fn give_up(&self) -> Result<Closing> {
+        if self.spare().is_none() {
+            return Ok(Closing::Refused);
+        }
+        self.is_active.store(false, Ordering::Relaxed);
+        Ok(Closing::Closed)
     }
 }
 
