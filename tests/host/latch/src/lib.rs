@@ -6,7 +6,8 @@
 //! Rank                                                      the module's own: the list of all locks
 //! Mutex::new(value, rank) -> Result<Mutex<T>>              lock() -> MutexGuard<'_, T>, try_lock() -> Option<_>
 //! RwLock::new(value, rank) -> Result<RwLock<T>>            read() -> RwLockReadGuard<'_, T>, try_read() -> Option<_>,
-//!                                                           write() -> RwLockWriteGuard<'_, T>
+//!                                                           write() -> RwLockWriteGuard<'_, T>,
+//!                                                           write_two(&RwLock, &RwLock) -> one guard or two
 //! Condvar::new(rank) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
 //! Latched::new(meta, value) -> Result<Arc<Latched<M, T>>>   meta() -> &M
 //!     Latched::read(&Arc<Latched>, Nesting) -> ReadGuard<M, T>        owns an Arc; guard.latched() -> &Arc<Latched>

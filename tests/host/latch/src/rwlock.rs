@@ -57,12 +57,41 @@ impl<T> RwLock<T> {
     /// Takes the lock for writing.
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        lockdep::check(self.standing(), self.address());
+        self.write_at(self.standing())
+    }
+
+    #[track_caller]
+    fn write_at(&self, at: Standing) -> RwLockWriteGuard<'_, T> {
+        lockdep::check(at, self.address());
         let inner = self.lock.write();
         RwLockWriteGuard {
             inner,
-            _token: lockdep::taken(self.standing(), self.address()),
+            _token: lockdep::taken(at, self.address()),
         }
+    }
+
+    /// Takes two locks of a rank that comes in pairs, the one at the lower address first. No second guard where both are
+    /// the same lock.
+    #[track_caller]
+    pub fn write_two<'a>(
+        one: &'a Self,
+        other: &'a Self,
+    ) -> (RwLockWriteGuard<'a, T>, Option<RwLockWriteGuard<'a, T>>) {
+        if core::ptr::eq(one, other) {
+            return (one.write(), None);
+        }
+        if one.address() < other.address() {
+            let one = one.write();
+            return (one, Some(other.write_second()));
+        }
+        let other = other.write();
+        (one.write_second(), Some(other))
+    }
+
+    /// Takes the lock for writing under the first of a pair. For tests: [`Self::write_two`] is what others use.
+    #[track_caller]
+    pub fn write_second(&self) -> RwLockWriteGuard<'_, T> {
+        self.write_at(Standing::Second(self.rank))
     }
 
     /// Takes the lock for reading if no writer has it.
