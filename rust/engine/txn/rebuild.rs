@@ -49,7 +49,8 @@ fn in_steps(
     shared: &Arc<Shared>,
     mut step: impl FnMut(&Handle) -> Result<ControlFlow<()>>,
 ) -> Result {
-    for number in 1u32.. {
+    let mut steps = 0u32;
+    loop {
         shortage::make_wanted_chunk(shared)?;
         let bytes = STEP_UNITS.bytes(shared.store.node_size());
         let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
@@ -58,12 +59,12 @@ fn in_steps(
             .inspect_err(|error| handle.abort(*error))?
             .is_break()
         {
-            break;
+            return Ok(());
         }
         drop(handle);
-        if number % STEPS == 0 {
+        steps = steps.wrapping_add(1);
+        if steps % STEPS == 0 {
             shared.commit()?;
         }
     }
-    Ok(())
 }

@@ -5,8 +5,8 @@ use super::items::Items;
 use crate::disk::{Flaw, Logical, Place};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
-use crate::space::reserve::{ByteState, GroupIndex, Offered, Return, SpaceInfo, Tally};
-use crate::space::write_order::Ending;
+use crate::space::reserve::{ByteState, GroupIndex, Offered, Return, SpaceInfo, Tally, Withdrawal};
+use crate::space::write_order::{Closing, Ending};
 use crate::space::{Class, Reservation};
 use crate::volume::Chunk;
 use kernel::sync::Arc;
@@ -241,15 +241,22 @@ impl Group {
         self.shift(&mut self.body.lock(), bytes, from, to)
     }
 
-    /// Stops allocation: what is free becomes read-only.
-    pub(in crate::space) fn close(&self, body: &mut Body) -> Result {
-        if body.allocation == Allocation::Closed {
-            return Ok(());
+    /// Stops allocation from a group that was read, if its class agrees, which then counts what is free as read-only. Nobody is promised anything in between.
+    pub(in crate::space) fn close_where(
+        &self,
+        body: &mut Body,
+        agree: impl FnOnce(&SpaceInfo, &Tally) -> Result<Withdrawal>,
+    ) -> Result<Closing> {
+        // Index and class change at once, as ever.
+        let mut index = self.space_info.index();
+        if agree(&self.space_info, &body.tally)? == Withdrawal::Refused {
+            return Ok(Closing::Refused);
         }
         body.allocation = Allocation::Closed;
-        let (free, unread) = (body.tally.free(), body.tally.unread);
-        self.shift(body, unread, ByteState::Unread, ByteState::ReadOnly)?;
-        self.shift(body, free, ByteState::Free, ByteState::ReadOnly)
+        let free = body.tally.free();
+        self.turn(body, free, ByteState::Free, ByteState::ReadOnly)?;
+        self.renew(&mut index, body)?;
+        Ok(Closing::Closed)
     }
 
     /// Allows allocation again.

@@ -10,7 +10,7 @@ use crate::btree::Allocate;
 use crate::disk::Logical;
 use crate::space::free::allocate::Allocator;
 use crate::space::free::policy::FreeSpace;
-use crate::space::reserve::{ByteState, Spare, Withdrawal};
+use crate::space::reserve::Spare;
 use crate::space::write_order::Closing;
 use crate::space::Class;
 use crate::volume::Chunk;
@@ -147,16 +147,7 @@ impl Group {
             return Ok(Closing::Refused);
         }
         let dead = dead_in(&body, self.len());
-        // Index and class change at once, as ever.
-        let mut index = self.space_info().index();
-        if self.space_info().give_up_spare(&body.tally, dead)? == Withdrawal::Refused {
-            return Ok(Closing::Refused);
-        }
-        body.allocation = Allocation::Closed;
-        let free = body.tally.free();
-        self.turn(&mut body, free, ByteState::Free, ByteState::ReadOnly)?;
-        self.renew(&mut index, &mut body)?;
-        Ok(Closing::Closed)
+        self.close_where(&mut body, |class, tally| class.give_up_spare(tally, dead))
     }
 }
 

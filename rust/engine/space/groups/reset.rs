@@ -63,15 +63,15 @@ impl BlockGroups {
         Ok(())
     }
 
-    /// Stops allocation from a group that holds nothing, and little of which is left to allocate.
+    /// Stops allocation from a group that holds nothing, and little of which is left to allocate. Where that was promised it goes
+    /// on, until others have taken it or it is promised no more: the next transaction is open already.
     fn close_if_worth_reset(&self, group: &Group) -> Result<Closing> {
         let mut body = group.lock();
         let short = group.space_info().is_pressed();
         if !body.is_worth_reset(short) {
             return Ok(Closing::Refused);
         }
-        group.close(&mut body)?;
-        Ok(Closing::Closed)
+        group.close_where(&mut body, |class, tally| Ok(class.lend(tally.free())))
     }
 }
 

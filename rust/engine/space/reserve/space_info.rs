@@ -125,6 +125,11 @@ impl SpaceInfo {
         Ok(Withdrawal::Done)
     }
 
+    /// Free bytes become read-only for a while, unless what was promised needs them.
+    pub(in crate::space) fn lend(&self, bytes: u64) -> Withdrawal {
+        self.totals.lock().lend(self.class, bytes)
+    }
+
     /// Whether a reservation was refused since the last commit.
     pub(in crate::space) fn is_pressed(&self) -> bool {
         self.totals.lock().pressed

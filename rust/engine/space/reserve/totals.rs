@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a class of block groups has and has promised, and whether it can promise more.
 
-use super::tally::Tally;
+use super::demand::Withdrawal;
+use super::tally::{ByteState, Tally};
 use crate::space::{Class, Shortage, Urgency};
 
 /// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`).
@@ -207,6 +208,30 @@ impl Totals {
     /// Whether `bytes` of what is free were promised to nobody.
     pub(super) fn can_lose(&self, bytes: u64) -> bool {
         self.promised.saturating_add(bytes) <= self.tally.free()
+    }
+
+    /// Keeps free bytes from everybody for a while, if what was promised can do without them. The global
+    /// reserve, which is filled up again when they come back, may lack them meanwhile.
+    pub(super) fn lend(&mut self, class: Class, bytes: u64) -> Withdrawal {
+        let mut rest = *self;
+        if rest
+            .tally
+            .shift(bytes, ByteState::Free, ByteState::ReadOnly)
+            .is_err()
+        {
+            return Withdrawal::Refused;
+        }
+        if !rest.fits(class, rest.promised) {
+            let missing = rest.promised.saturating_sub(rest.tally.free());
+            let drawn = missing.min(rest.global.held);
+            rest.global.held = rest.global.held.saturating_sub(drawn);
+            rest.unpromise(drawn);
+        }
+        if !rest.fits(class, rest.promised) {
+            return Withdrawal::Refused;
+        }
+        *self = rest;
+        Withdrawal::Done
     }
 
     /// Fills the global reserve as far as free space allows.

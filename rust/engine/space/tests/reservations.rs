@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use crate::disk::Flaw;
-use crate::space::reserve::{ByteState, Growth, SpaceInfo, Tally};
+use crate::space::reserve::{ByteState, Growth, SpaceInfo, Tally, Withdrawal};
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -99,6 +99,24 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
     drop((freeing, commit));
     assert_eq!(space_info.lock().global.held, 16 << 20);
     drop(all);
+    assert_eq!(space_info.lock().promised, 16 << 20);
+}
+
+/// What is lent comes back, and the global reserve fills up again; what was promised to others is never lent.
+#[test]
+fn what_is_lent_is_promised_to_nobody() {
+    let space_info = space_info(Class::Metadata, 32 << 20);
+    space_info.resize_global(16 << 20);
+    let others = reserve(&space_info, 10 << 20, Urgency::Ordinary).unwrap();
+    assert_eq!(space_info.lend((22 << 20) + 1), Withdrawal::Refused);
+    assert_eq!(space_info.lock().global.held, 16 << 20);
+    assert_eq!(space_info.lend(22 << 20), Withdrawal::Done);
+    assert_eq!(space_info.lock().global.held, 0);
+    assert!(reserve(&space_info, 1, Urgency::Freeing).is_err());
+    let (read_only, free) = (ByteState::ReadOnly, ByteState::Free);
+    space_info.shift(22 << 20, read_only, free).unwrap();
+    assert_eq!(space_info.lock().global.held, 16 << 20);
+    drop(others);
     assert_eq!(space_info.lock().promised, 16 << 20);
 }
 

@@ -212,3 +212,28 @@ fn idle_stays(image: Image) {
     }
     tools::check(&unmount(mounted)).unwrap();
 }
+
+/// While the zones of a group are reset nothing can be allocated there: what was promised must not lie in it.
+#[test]
+fn zones_that_were_promised_are_not_reset() {
+    let mounted = mount(zoned_image(16, 4 * MIB)).unwrap();
+    let files = Files::new(&mounted.txns);
+    let file = files.create("dead", 3 * MIB, MIB).unwrap();
+    mounted.txns.commit().unwrap();
+    let mut promised = Vec::new();
+    for bytes in [MIB, 4096] {
+        while let Ok(more) = mounted.txns.reserve_data(bytes) {
+            promised.push(more);
+        }
+    }
+    files.remove(&file).unwrap();
+    let unusable = || mounted.txns.space().statistics().data.unusable;
+    mounted.txns.commit().unwrap();
+    let dead = unusable();
+    promised.clear();
+    files.create("name", 0, MIB).unwrap();
+    mounted.txns.commit().unwrap();
+    assert_eq!(dead - unusable(), 3 * MIB, "when it was promised no more");
+    drop(files);
+    tools::check(&unmount(mounted)).unwrap();
+}
