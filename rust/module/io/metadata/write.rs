@@ -11,14 +11,14 @@ use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::Pages;
 use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use engine::btree::{seal, WriteMode};
+use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
 use engine::disk::{Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
 use engine::volume::Mapping;
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, UniqueArc};
 use latch::prelude::*;
-use latch::{Latched, Nesting, Side, TreeKind};
+use latch::{Latched, Nesting, Side, TreeKind, WriteGuard};
 
 /// Blocks in one request at most: 1 MiB of the usual size.
 const BATCH: usize = 64;
@@ -188,9 +188,6 @@ impl Shared {
         let Some(block) = self.index.get(addr) else {
             return Ok(Outcome::Left);
         };
-        if !folio.is_dirty() {
-            return Ok(Outcome::Left);
-        }
         let nesting = Nesting {
             tree: TreeKind::Other,
             level: block.meta().level,
@@ -203,6 +200,9 @@ impl Shared {
             },
             WriteMode::Integrity | WriteMode::Commit => Latched::write(&block, nesting),
         };
+        if !is_unsent(folio, &bytes) {
+            return Ok(Outcome::Left);
+        }
         loop {
             let token = match guard.admit(addr, self.node_size.into(), mode)? {
                 Admission::Write(token) => token,
@@ -294,6 +294,12 @@ impl Shared {
             device.send(kind, place.at.get(), flight.clone());
         }
     }
+}
+
+/// Whether a block is still to be sent. Who sends one takes the mark off first and begins the writeback then, in one hold of
+/// the latch: without it, a block could be neither, and a commit that saw that would not wait for it.
+fn is_unsent(folio: &Folio, _latched: &WriteGuard<BlockInfo, KBox<dyn BlockBytes>>) -> bool {
+    folio.is_dirty()
 }
 
 /// Takes the dirty mark of a folio over into writeback, unless somebody else did.
