@@ -143,6 +143,7 @@ pub trait Store: Send + Sync {
     fn forget(&self, block: &Arc<Block>);
 
     /// Writes the dirty blocks in `[start, start + len)` in ascending order, without waiting for their completion.
+    /// `EROFS` after an abort, see [`crate::volume::Volume::check_sending`].
     fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result;
 
     /// Waits for the writes in `[start, start + len)`; an error if any of them failed since the last call.

@@ -50,10 +50,7 @@ impl Shared {
 
     /// `EROFS` where nothing can be changed.
     pub(super) fn check_writable(&self) -> Result {
-        match self.volume.writes().runs_transactions() {
-            true => Ok(()),
-            false => Err(EROFS),
-        }
+        self.volume.check_sending()
     }
 
     /// Makes the volume read-only for good: no superblock is written from here on. The first error is kept.

@@ -183,9 +183,7 @@ impl Volume {
     /// All metadata it leads to must have been written (not necessarily flushed): the primary goes out with a flush
     /// before it and is durable on return. An error means that it may not be. Other copies that fail are logged.
     pub fn write_superblocks(&self, image: SuperblockImage) -> Result {
-        if !self.writes().runs_transactions() {
-            return Err(EROFS);
-        }
+        self.check_sending()?;
         let mut writer = self.writer.lock();
         writer.write(&*self.members.first.device, image, &*self.checksums)
     }

@@ -95,6 +95,15 @@ impl Volume {
         Writes::of(self.writes.0.load(Ordering::Acquire))
     }
 
+    /// `EROFS` where nothing is sent to the devices: no tree block, no data, no superblock. Asked right before it is sent: what
+    /// the trees say of free space may be the very thing that made a transaction abort.
+    pub fn check_sending(&self) -> Result {
+        match self.writes().runs_transactions() {
+            true => Ok(()),
+            false => Err(EROFS),
+        }
+    }
+
     /// Allows writes. What [`Writes::Later`] left for now is done first, then `prepare`: where that fails the volume is
     /// as before, and can be tried again. Calls are serialised by the caller. `EROFS`.
     pub fn begin_writing(&self, prepare: impl FnOnce() -> Result) -> Result {

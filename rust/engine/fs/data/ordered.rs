@@ -103,7 +103,8 @@ pub struct OrderedExtent {
 }
 
 impl Data<'_> {
-    /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest.
+    /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest. `EROFS` after an abort:
+    /// an address that is free by trees that are wrong may be somebody's.
     pub fn allocate_write(
         &self,
         reservation: &mut WriteReservation,
@@ -136,6 +137,7 @@ impl Data<'_> {
         reservation: &mut WriteReservation,
         len: u64,
     ) -> Result<NewExtent> {
+        self.fs.transactions().volume().check_sending()?;
         let space = self.fs.transactions().space();
         let wanted = len.min(MAX_EXTENT_SIZE);
         let extent = space.allocate_data(&reservation.data, wanted, self.fs.sector_size())?;

@@ -188,7 +188,10 @@ impl Shared {
 
     /// Sends the transaction's blocks, lowest address first.
     fn send(&self, transaction: &Transaction, mode: WriteMode) -> Result {
-        each_range(transaction, |start, len| self.store.write(start, len, mode))
+        each_range(transaction, |start, len| {
+            self.check_alive()?;
+            self.store.write(start, len, mode)
+        })
     }
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.

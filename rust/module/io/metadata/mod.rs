@@ -23,6 +23,7 @@ mod write;
 use crate::io::device::Devices;
 use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages, Release};
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
+use core::sync::atomic::AtomicU64;
 use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
 use engine::space::WriteOrder;
@@ -49,6 +50,8 @@ struct Shared {
     node_size: u32,
     /// What metadata passes on its way out; set before anything is written.
     order: SetOnce<Arc<WriteOrder>>,
+    /// The lowest generation of a block that was changed and will never be sent: such blocks are nowhere but here.
+    unsent_from: AtomicU64,
 }
 
 impl BlockBytes for FolioBytes {
@@ -76,6 +79,7 @@ impl MetadataCache {
             devices,
             node_size,
             order: SetOnce::new(),
+            unsent_from: AtomicU64::new(u64::MAX),
         };
         let shared = Arc::new(shared, GFP_KERNEL)?;
         let order = (node_size / kernel::page::PAGE_SIZE as u32).trailing_zeros();
@@ -138,11 +142,18 @@ impl Shared {
 impl Owner for Shared {
     fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result {
         let _nofs = NofsScope::enter();
+        if self.volume.check_sending().is_err() {
+            return self.give_up(pages, start, end, limit);
+        }
         self.write(pages, start, end, WriteMode::Background, limit)
     }
 
     fn release(&self, pos: u64) -> Release {
-        self.index.release(Logical::new(pos))
+        let addr = Logical::new(pos);
+        match self.is_given_up(addr) {
+            true => Release::InUse,
+            false => self.index.release(addr),
+        }
     }
 
     fn invalidate(&self, pos: u64) {

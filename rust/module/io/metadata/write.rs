@@ -130,7 +130,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes some folios, which ascend.
+    /// Writes some folios, which ascend. `EROFS` after an abort.
     fn write_folios(
         &self,
         pages: &Pages,
@@ -141,12 +141,13 @@ impl Shared {
     ) -> Result {
         let mut batch = None;
         let mut guard = order.take_turn();
+        self.volume.check_sending()?;
         let mut rest = dirty;
         while let Some((folio, tail)) = rest.split_first() {
             let outcome = self.write_folio(pages, &mut guard, &mut batch, folio, mode);
             match outcome {
                 Ok(Outcome::Taken) => {
-                    *limit = limit.saturating_sub((folio.size() / kernel::page::PAGE_SIZE) as i64);
+                    *limit = limit.saturating_sub(pages_of(folio));
                     rest = tail;
                 }
                 Ok(Outcome::Left) => rest = tail,
@@ -173,6 +174,35 @@ impl Shared {
         self.submit(batch.take());
         drop(guard);
         Ok(())
+    }
+
+    /// After an abort: takes the marks off dirty blocks, so that nobody waits for memory that never becomes clean. The blocks
+    /// are kept until the unmount.
+    pub(super) fn give_up(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result {
+        let mut from = start;
+        while from <= end && *limit > 0 {
+            let dirty = pages.dirty(from, end)?;
+            let Some(last) = dirty.last() else { break };
+            from = position(last).saturating_add(last.size() as u64);
+            for folio in &dirty {
+                if let Some(block) = self.index.get(Logical::new(position(folio))) {
+                    let generation = block.meta().generation.get();
+                    self.unsent_from.fetch_min(generation, Ordering::Relaxed);
+                }
+                if let Some(writeback) = start_writeback(folio) {
+                    *limit = limit.saturating_sub(pages_of(folio));
+                    drop(writeback);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the block at an address was given up, or may have been. The folio is locked, so that it is not given up meanwhile.
+    pub(super) fn is_given_up(&self, addr: Logical) -> bool {
+        let from = self.unsent_from.load(Ordering::Relaxed);
+        let block = (from != u64::MAX).then(|| self.index.get(addr)).flatten();
+        block.is_some_and(|block| block.meta().generation.get() >= from)
     }
 
     /// Puts one block into the batch, if it may go now.
@@ -305,6 +335,10 @@ fn is_unsent(folio: &Folio, _latched: &WriteGuard<BlockInfo, KBox<dyn BlockBytes
 /// Takes the dirty mark of a folio over into writeback, unless somebody else did.
 fn start_writeback(folio: &ARef<Folio>) -> Option<Writeback> {
     LockedFolio::lock(folio.clone()).start_writeback_of_dirty()
+}
+
+fn pages_of(folio: &Folio) -> i64 {
+    (folio.size() / kernel::page::PAGE_SIZE) as i64
 }
 
 fn position(folio: &Folio) -> u64 {

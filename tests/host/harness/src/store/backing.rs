@@ -24,6 +24,11 @@ pub trait Backing: Send + Sync {
     /// Whether the address is in a sequential zone.
     fn is_sequential(&self, addr: Logical) -> bool;
 
+    /// `EROFS` where no block is sent any more.
+    fn check_sending(&self) -> Result {
+        Ok(())
+    }
+
     /// Whether a bad copy may be written over.
     fn may_repair(&self, device: u64, at: Physical) -> bool {
         let _ = at;

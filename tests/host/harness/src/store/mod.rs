@@ -308,6 +308,7 @@ impl<B: Backing> HostStore<B> {
     /// Sends the dirty blocks of a range, in ascending order.
     fn send_range(&self, range: Range<u64>, mode: WriteMode) -> Result {
         let mut order = self.order.get().map(|order| order.take_turn());
+        self.backing.check_sending()?;
         let mut from = range.start;
         while let Some(block) = self.next_dirty(from..range.end) {
             match self.send(&block, order.as_mut(), mode)? {

@@ -79,6 +79,10 @@ impl Backing for OnVolume {
             .expect("the volume names its own devices")
     }
 
+    fn check_sending(&self) -> Result {
+        self.volume.check_sending()
+    }
+
     fn is_sequential(&self, addr: Logical) -> bool {
         self.volume
             .chunk(addr)

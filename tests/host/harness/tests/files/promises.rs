@@ -79,6 +79,22 @@ fn a_write_that_cannot_be_finished_is_given_back() {
     tools::check(&files.image()).unwrap();
 }
 
+/// An abort may have been for free space that was somebody's: no address is given to data from there on.
+#[test]
+fn after_an_abort_data_gets_no_address() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = files.file(b"f");
+    files.txns().commit().unwrap();
+    let data = files.fs.data();
+    let reserved = data.reserve_write(&inode, FileOffset::new(0), 4 * SECTOR);
+    let mut reservation = reserved.unwrap();
+    files.txns().abort(EUCLEAN);
+    let given = data.allocate_write(&mut reservation, 4 * SECTOR);
+    assert_eq!(given.err(), Some(EROFS));
+    let given = data.try_allocate_write(&mut reservation, 4 * SECTOR);
+    assert_eq!(given.err(), Some(EROFS));
+}
+
 /// What is asked for and is not there is refused at once; what is there is given, around what the file has already.
 #[test]
 fn preallocation_of_more_than_is_free_uses_nothing() {

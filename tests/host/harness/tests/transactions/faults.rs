@@ -2,8 +2,10 @@
 //! Power cuts and failing writes.
 
 use crate::files::Files;
+use crate::hooked::mount_hooked;
 use crate::mounted::{mount, unmount, zoned_image};
-use engine::disk::{Key, Kind, ObjectId};
+use engine::btree::{Store, WriteMode};
+use engine::disk::{Key, Kind, Logical, ObjectId};
 use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Image, Recorder};
@@ -73,6 +75,31 @@ fn power_may_go_at_any_write() {
 #[test]
 fn power_may_go_at_any_write_of_a_zoned_device() {
     cut_power(zoned_image(10, 64 * MIB), 40);
+}
+
+/// An abort may have been for free space that was somebody's: no block is sent from there on, by nobody.
+#[test]
+fn nothing_is_sent_after_an_abort() {
+    for image in [tools::mkfs(256 * MIB, &[]), zoned_image(10, 64 * MIB)] {
+        let (mounted, hooked) = mount_hooked(image);
+        let files = Files::new(&mounted.txns);
+        files.create("first", 40960, 8192).unwrap();
+        // A leader is about to send what it closed.
+        let txns = mounted.txns.clone();
+        hooked.hook(move || txns.abort(EUCLEAN));
+        let before = mounted.device().image();
+        assert!(mounted.txns.commit().is_err());
+        assert!(mounted.store.dirty() > 0);
+        for mode in [WriteMode::Background, WriteMode::Integrity] {
+            let sent = mounted.store.write(Logical::new(0), u64::MAX, mode);
+            assert_eq!(sent, Err(EROFS));
+        }
+        mounted.store.wait(Logical::new(0), u64::MAX).unwrap();
+        assert!(mounted.device().image().pages == before.pages);
+        drop(files);
+        assert!(mounted.txns.close().is_err());
+        assert_eq!(mounted.store.dirty(), 0);
+    }
 }
 
 fn fail_writes(request: Request, extent: Extent, every: u64) {
