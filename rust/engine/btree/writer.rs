@@ -141,6 +141,17 @@ impl<'a> Writer<'a> {
         Ok(Leaf::new(self.path.leaf()?.guard.bytes()).free_space())
     }
 
+    /// A key behind the item it stands at with no item in between, in the next leaf where need be: what is inserted stays
+    /// before it. `None` if there is no item behind.
+    pub fn bound_here(&mut self) -> Result<Option<Key>> {
+        if !self.settle()? {
+            return Ok(None);
+        }
+        let step = self.path.leaf()?;
+        let next = Leaf::new(step.guard.bytes()).key(step.slot.saturating_add(1));
+        Ok(next.or(self.path.upper()))
+    }
+
     /// Changes the length of the item it stands at: cut or filled up with zeros at its end. Gives its bytes.
     /// `ENOENT` past the end, `EOVERFLOW`.
     pub fn resize_here(&mut self, len: usize) -> Result<&mut [u8]> {

@@ -72,6 +72,11 @@ fn key(logical: u64) -> Key {
     }
 }
 
+/// Whether the item at this key has sums.
+fn is_sums(key: &Key) -> bool {
+    key.kind == Kind::EXTENT_CSUM && key.objectid == ObjectId::EXTENT_CSUM
+}
+
 impl Data<'_> {
     /// The checksums of the data at `[logical, logical + len)`, whole sectors. `None`: the file has none
     /// ([`InodeFlags::NODATASUM`]).
@@ -104,14 +109,14 @@ impl Data<'_> {
         if !cursor.seek_floor(&key(start))? {
             cursor.seek(&key(start))?;
         }
-        while let Some((key, item)) = cursor.item() {
-            let is_sums = key.kind == Kind::EXTENT_CSUM && key.objectid == ObjectId::EXTENT_CSUM;
-            if is_sums && key.offset >= end {
+        while let Some((found, item)) = cursor.item() {
+            // Nor is anything read that is none and behind them all.
+            if found >= key(end) {
                 break;
             }
-            if is_sums {
-                let skip = start.saturating_sub(key.offset).checked_div(sector_size);
-                let sector = key.offset.saturating_sub(start).checked_div(sector_size);
+            if is_sums(&found) {
+                let skip = start.saturating_sub(found.offset).checked_div(sector_size);
+                let sector = found.offset.saturating_sub(start).checked_div(sector_size);
                 let skip = usize::try_from(skip.unwrap_or(0))?;
                 sums.take(usize::try_from(sector.unwrap_or(0))?, item, skip);
             }
@@ -120,7 +125,8 @@ impl Data<'_> {
         Ok(Some(sums))
     }
 
-    /// Inserts the sums of newly written data. The range has none: it was just allocated.
+    /// Inserts the sums of newly written data. The range was just allocated, but may have sums of data that is gone, as
+    /// old drivers left them (`btrfs check`: "there are no extents for csum range"): these are written over.
     pub(in crate::fs) fn insert_checksums(
         &self,
         txn: &dyn Allocate,
@@ -167,6 +173,14 @@ impl Layout {
         bytes.saturating_sub(bytes.checked_rem(self.size).unwrap_or(0))
     }
 
+    /// Those of `sums`, for the data from `at` on, that are of data before the item at `next`, if that has sums.
+    fn until<'s>(&self, next: Option<Key>, at: u64, sums: &'s [u8]) -> &'s [u8] {
+        let next = next.filter(is_sums);
+        let free = next.map_or(u64::MAX, |next| next.offset.saturating_sub(at));
+        let len = self.bytes_for(free).min(sums.len());
+        sums.get(..len).unwrap_or(sums)
+    }
+
     /// Bytes of the sums for so much data.
     fn bytes_for(&self, data: u64) -> usize {
         let sums = data.checked_div(self.sector).unwrap_or(0);
@@ -189,7 +203,7 @@ fn longest(node_size: u32, size: usize) -> usize {
 }
 
 /// Inserts some of `sums` for the data at `at`: over what an item has there already, behind the item that ends there,
-/// or as an item. Gives how many bytes.
+/// or as an item; never beyond where the next one begins, whichever leaf that is in. Gives how many bytes.
 fn insert_some(
     tree: &Tree,
     txn: &dyn Allocate,
@@ -198,31 +212,50 @@ fn insert_some(
     sums: &[u8],
 ) -> Result<usize> {
     let mut writer = Writer::new(tree, txn);
-    if writer.seek_floor(&key(at))? {
-        let room = writer.room_here()?;
-        let (before, item) = items::here(&mut writer)?;
-        if before.kind == Kind::EXTENT_CSUM && before.objectid == ObjectId::EXTENT_CSUM {
-            let used = item.len();
-            let skip = layout.bytes_for(at.saturating_sub(before.offset));
-            // Whoever removes sums next to these must not get between reading the item and making it longer.
-            let longest = used.saturating_add(room).min(layout.longest.max(used));
-            let end = match skip.cmp(&used) {
-                Ordering::Less => used,
-                Ordering::Equal => longest,
-                Ordering::Greater => 0,
-            };
-            let taken = layout.whole(end.saturating_sub(skip)).min(sums.len());
+    let sums = match writer.seek_floor(&key(at))? {
+        true => {
+            let sums = layout.until(writer.bound_here()?, at, sums);
+            let taken = put_here(&mut writer, layout, at, sums)?;
             if taken > 0 {
-                let end = skip.saturating_add(taken);
-                let item = writer.resize_here(used.max(end))?;
-                put(item.get_mut(skip..end), sums)?;
                 return Ok(taken);
             }
+            sums
         }
-    }
+        false => {
+            writer.seek(&key(at))?;
+            let next = writer.item()?.map(|(next, _)| next);
+            layout.until(next, at, sums)
+        }
+    };
     let len = sums.len().min(layout.longest);
     put(Some(writer.insert_here(&key(at), len)?), sums)?;
     Ok(len)
+}
+
+/// Puts some of `sums` into the item that the writer stands at, the last one that begins at `at` or before. Gives how
+/// many bytes: none, if that item neither has sums of what is at `at` nor ends there.
+fn put_here(writer: &mut Writer<'_>, layout: &Layout, at: u64, sums: &[u8]) -> Result<usize> {
+    let room = writer.room_here()?;
+    let (before, item) = items::here(writer)?;
+    if !is_sums(&before) {
+        return Ok(0);
+    }
+    let used = item.len();
+    let skip = layout.bytes_for(at.saturating_sub(before.offset));
+    // Whoever removes sums next to these must not get between reading the item and making it longer.
+    let longest = used.saturating_add(room).min(layout.longest.max(used));
+    let end = match skip.cmp(&used) {
+        Ordering::Less => used,
+        Ordering::Equal => longest,
+        Ordering::Greater => 0,
+    };
+    let taken = layout.whole(end.saturating_sub(skip)).min(sums.len());
+    if taken > 0 {
+        let end = skip.saturating_add(taken);
+        let item = writer.resize_here(used.max(end))?;
+        put(item.get_mut(skip..end), sums)?;
+    }
+    Ok(taken)
 }
 
 /// Fills a part of an item with the first of `sums`.

@@ -13,5 +13,6 @@ mod posix;
 mod promises;
 mod root_times;
 mod sharing;
+mod stale_checksums;
 mod subvolumes;
 mod tasks;
