@@ -69,7 +69,7 @@ impl Space {
             Some(order) => order,
             None => WriteOrder::for_volume(&volume)?,
         };
-        let (features, sector_size) = (volume.format().compat_ro, volume.format().sector_size);
+        let (features, sector_size) = (volume.superblock().compat_ro, volume.format().sector_size);
         let writable = volume.writes().is_possible();
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let is_stale = features.has_stale_free_space();

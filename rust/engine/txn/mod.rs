@@ -22,6 +22,7 @@
 //! | `chunks`       | making chunks and removing empty ones                                                 |
 //! | `leaving`      | removed chunks whose device ranges are not free yet, and all ranges that are not      |
 //! | `rebuild`      | a free space tree that is not valid, made anew at mount                               |
+//! | `caches/`      | free space caches, dropped before anything is changed                                 |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |
 //! | `quotas`       | counts that are not kept are marked as wrong                                          |
@@ -39,6 +40,7 @@
 //!
 //! [`Allocate`]: crate::btree::Allocate
 
+mod caches;
 mod chunks;
 mod commit;
 mod context;
@@ -69,7 +71,7 @@ pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
 pub use deferred::AtCommit;
 pub use handle::Handle;
-pub use options::{Access, LogTree, Options, Roots, Witness};
+pub use options::{Access, FreeSpace, LogTree, Options, Roots, Witness};
 pub use roots::OpenTree;
 pub use sharing::Sharing;
 pub use transactions::Transactions;

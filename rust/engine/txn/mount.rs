@@ -7,7 +7,7 @@ use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
 use super::verify::{self, broken};
-use super::{Access, Counters, LogTree, Options, Roots};
+use super::{Access, Counters, FreeSpace, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
 use crate::disk::{
     ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
@@ -37,6 +37,9 @@ pub(super) fn open(
     options: Options,
 ) -> Result<Arc<Shared>> {
     settle_writes(&volume, &options)?;
+    if options.free_space == FreeSpace::Doubted && volume.writes() == Writes::Now {
+        doubt_free_space(&volume);
+    }
     let trees = enter(&volume, &store, &options)?;
     settle_zones(&volume, &trees)?;
     if volume.writes().is_possible() {
@@ -232,8 +235,16 @@ fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> 
     }
 }
 
+/// Takes the free space tree for one that is not valid. Until the first commit that is so in memory alone.
+fn doubt_free_space(volume: &Volume) {
+    volume.update_superblock(|superblock| {
+        let features = superblock.compat_ro;
+        superblock.compat_ro = features.without(CompatRo::FREE_SPACE_TREE_VALID);
+    });
+}
+
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {
-    let features = volume.format().compat_ro;
+    let features = volume.superblock().compat_ro;
     // One that is not valid is made anew by who writes.
     let is_used = !features.has_stale_free_space() || volume.writes().is_possible();
     match features.contains(CompatRo::FREE_SPACE_TREE) && is_used {

@@ -33,6 +33,15 @@ pub enum Roots {
     OrBackup,
 }
 
+/// Whether a free space tree that says it is valid is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeSpace {
+    /// It is.
+    Believed,
+    /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`).
+    Doubted,
+}
+
 /// Who is told, once, that a transaction was aborted: the mount is read-only from then on.
 pub trait Witness: Send + Sync {
     /// The first transaction was aborted, by this error. Any lock of this driver may be held.
@@ -48,6 +57,8 @@ pub struct Options {
     pub log_tree: LogTree,
     /// Which roots to trust.
     pub roots: Roots,
+    /// Whether the free space tree is believed.
+    pub free_space: FreeSpace,
     /// Whether devices are told of freed ranges, at first.
     pub discard: Discard,
     /// Tells the time for the counters and for [`super::Transactions::commit_if_older`].
@@ -65,6 +76,7 @@ impl Options {
             access,
             log_tree: LogTree::Refuse,
             roots: Roots::Current,
+            free_space: FreeSpace::Believed,
             discard: Discard::Never,
             clock: None,
             witness: None,

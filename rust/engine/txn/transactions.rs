@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The mounted volume as the layers above see it.
 
+use super::caches;
 use super::handle::run_refs;
 use super::join::Joiner;
 use super::rebuild::rebuild_free_space;
@@ -41,20 +42,31 @@ impl Transactions {
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
 
-    /// Makes a free space tree that is not valid anew, and commits; without effect on one that is, and where nothing may be
-    /// written. To be called before anything else is changed, once the block cache can write.
-    pub fn rebuild_free_space(&self) -> Result {
-        rebuild_free_space(&self.shared).inspect_err(|error| {
+    /// Makes a free space tree that is not valid anew, drops free space caches, and commits; without effect where all is as
+    /// it should be, and where nothing may be written. To be called before anything else is changed, once the block cache
+    /// can write.
+    pub fn settle_free_space(&self) -> Result {
+        let rebuilt = rebuild_free_space(&self.shared);
+        let settled = rebuilt.and_then(|()| caches::drop_stale(&self.shared));
+        settled.inspect_err(|error| {
             self.shared.abort(*error);
             self.shared.discard_dead();
         })
     }
 
+    /// Drops free space caches, and says that there shall be none (C: `nospace_cache`). Durable on return; without effect where
+    /// nothing may be written. The caller holds no handle.
+    pub fn give_up_caches(&self) -> Result {
+        caches::give_up(&self.shared)
+    }
+
     /// Files will change: does what [`crate::volume::Writes::Later`] left for now, and marks what is not kept up to date
     /// here. Calls are serialised by the caller. `EROFS` where nothing can be changed.
     pub fn begin_writing(&self) -> Result {
+        caches::disown(&self.shared);
         self.shared.begin_writing()?;
-        let marked = self.mark_quotas();
+        let dropped = caches::drop_stale(&self.shared);
+        let marked = dropped.and_then(|()| self.mark_quotas());
         marked.inspect_err(|_| self.shared.volume.pause_writing())
     }
 

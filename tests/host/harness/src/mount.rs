@@ -110,7 +110,7 @@ impl Layers {
         let wrapped: Arc<dyn Store> = wrap(store.clone())?;
         let txns = Transactions::open(volume.clone(), wrapped, options)?;
         store.attach(txns.space().write_order().clone());
-        txns.rebuild_free_space()?;
+        txns.settle_free_space()?;
         Ok(Self {
             devices,
             volume,

@@ -7,15 +7,18 @@
 //! the superblock moves into the log in zone 0. Small zones are what a small *capacity* gives. [`as_file`] goes back, for
 //! `btrfs check`.
 
+use crate::checksums::HostChecksums;
 use crate::device::zones::ZoneLayout;
 use crate::device::{Image, PAGE};
 use crate::history::{folder, Snapshot};
 use crate::walker::walk;
-use engine::disk::{ChunkItem, Kind, ObjectId};
+use engine::disk::raw::RawSuperblock;
+use engine::disk::{seal, ChecksumKind, ChunkItem, Kind, ObjectId};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Bytes in an emulated zone (btrfs-progs: `EMULATED_ZONE_SIZE`).
 pub const ZONE_SIZE: u64 = 256 << 20;
@@ -215,6 +218,16 @@ pub fn as_file(image: &Image) -> Image {
         file.pages.write(SUPERBLOCK, &superblock);
     }
     file
+}
+
+/// Changes the superblock that a mount would read.
+pub fn edit_superblock(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
+    let at = newest_superblock(image).map_or(SUPERBLOCK, |(at, _)| at);
+    let mut raw = RawSuperblock::new_zeroed();
+    image.pages.read(at, raw.as_mut_bytes());
+    change(&mut raw);
+    seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
+    image.pages.write(at, raw.as_bytes());
 }
 
 /// The newest superblock in the log of the first two zones, and its place.

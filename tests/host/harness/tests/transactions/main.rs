@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transactions over images of `mkfs.btrfs`, with `btrfs check` as the judge.
 
+mod caches;
 mod contradictions;
 mod faults;
 mod files;
@@ -8,6 +9,7 @@ mod hooked;
 mod load;
 mod mounted;
 mod mounting;
+mod old_caches;
 mod rebuild;
 mod references;
 mod reuse;

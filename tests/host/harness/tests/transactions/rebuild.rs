@@ -5,9 +5,8 @@
 use crate::files::{File, Files};
 use crate::mounted::{mount, mount_with, unmount, zoned_image};
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{seal, BlockGroupFlags, ChecksumKind, CompatRo, Key, Kind, Logical, ObjectId};
+use engine::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ObjectId};
 use engine::txn::{Access, Options, Units};
-use harness::checksums::HostChecksums;
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
@@ -15,24 +14,14 @@ use harness::tools;
 use kernel::prelude::ENOSPC;
 use kernel::print::Capture;
 use std::vec::Vec;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 const MIB: u64 = 1 << 20;
 const VALID: u64 = CompatRo::FREE_SPACE_TREE_VALID.get();
 
-/// Changes the newest superblock of a device.
-fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
-    let at = tools::newest_superblock(image).map_or(64 << 10, |(at, _)| at);
-    let mut raw = RawSuperblock::new_zeroed();
-    image.pages.read(at, raw.as_mut_bytes());
-    change(&mut raw);
-    seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
-    image.pages.write(at, raw.as_bytes());
-}
-
 fn is_valid(image: &Image) -> bool {
     let mut raw = RawSuperblock::new_zeroed();
-    edit(&mut image.clone(), |found| raw = *found);
+    tools::edit_superblock(&mut image.clone(), |found| raw = *found);
     raw.compat_ro_flags.get() & VALID != 0
 }
 
@@ -49,7 +38,7 @@ fn stale(image: Image) -> (Image, Vec<File>) {
     mounted.txns.commit().unwrap();
     drop(files);
     let mut image = unmount(mounted);
-    edit(&mut image, |raw| {
+    tools::edit_superblock(&mut image, |raw| {
         let features = raw.compat_ro_flags.get();
         raw.compat_ro_flags.set(features & !VALID);
     });
@@ -61,7 +50,7 @@ fn stale_and_wrong(image: Image) -> (Image, Vec<File>) {
     let (image, kept) = stale(image);
     // Nothing of it is looked at, so that it can be changed as any tree.
     let mut valid = image.clone();
-    edit(&mut valid, |raw| {
+    tools::edit_superblock(&mut valid, |raw| {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() | VALID)
     });
     let mounted = mount(valid).unwrap();
@@ -93,7 +82,7 @@ fn stale_and_wrong(image: Image) -> (Image, Vec<File>) {
     assert!(wrong > 0);
     handle.commit().unwrap();
     let mut image = mounted.device().image();
-    edit(&mut image, |raw| {
+    tools::edit_superblock(&mut image, |raw| {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !VALID)
     });
     (image, kept)
@@ -172,7 +161,7 @@ fn full(image: Image, options: Options) -> (Layers, Vec<File>, Vec<File>) {
 }
 
 fn made_stale(mut image: Image) -> Image {
-    edit(&mut image, |raw| {
+    tools::edit_superblock(&mut image, |raw| {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !VALID)
     });
     image

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Free space caches (v1), which nobody here keeps up to date, are dropped before anything else is changed.
+//!
+//! One that is left behind would be believed some day: C takes what is behind for void in memory alone, and then lets
+//! the superblock's `cache_generation` catch up in a commit that touched no cache but those of the groups that it changed.
+//! So the first commit makes all of them void at once, in their headers, and that number zero, which tells C that there are
+//! none. Then they go, one after the other; after a power cut those that are left are found by their keys.
+//!
+//! A cache is a hint: whatever is wrong with one, the volume is used.
+//!
+//! | module | what it has                                          |
+//! |--------|------------------------------------------------------|
+//! | `file` | the file of a cache, as far as it is to be removed   |
+
+mod file;
+
+use super::handle::Handle;
+use super::join::Joiner;
+use super::shared::Shared;
+use super::{shortage, Units};
+use crate::btree::Tree;
+use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical};
+use crate::space::{Class, Urgency};
+use core::ops::ControlFlow;
+use file::CacheFile;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+/// Caches that go in one transaction.
+const CACHES: u32 = 16;
+
+/// Says in the superblock in memory that there are no caches, if some are to be dropped: before anything can be committed.
+pub(super) fn disown(shared: &Shared) {
+    if is_on(shared) && are_there(shared) {
+        turn_off(shared);
+    }
+}
+
+/// Drops the caches that are there. Where there are none, C may go on to make some.
+pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
+    match are_there(shared) {
+        true => drop_all(shared),
+        false => Ok(()),
+    }
+}
+
+/// Drops all caches, and says that there shall be none (C: `nospace_cache`).
+pub(super) fn give_up(shared: &Arc<Shared>) -> Result {
+    match is_on(shared) || are_there(shared) {
+        true => drop_all(shared),
+        false => Ok(()),
+    }
+}
+
+/// Where not all can be dropped that is said, and the superblock tells C to look at none.
+fn drop_all(shared: &Arc<Shared>) -> Result {
+    if !shared.volume.writes().runs_transactions() {
+        return Ok(());
+    }
+    pr_info!("cleaning free space cache v1\n");
+    let dropped = void_all(shared).and_then(|()| drop_each(shared));
+    match dropped {
+        Err(error) if shared.check_alive().is_ok() => {
+            let errno = error.to_errno();
+            pr_warn!("the free space cache v1 cannot be cleaned ({errno}): never mount with space_cache=v1\n");
+            write_off(shared)?;
+        }
+        dropped => dropped?,
+    }
+    shared.commit()
+}
+
+/// Whether the superblock says that there are caches, or shall be.
+fn is_on(shared: &Shared) -> bool {
+    shared.volume.superblock().cache_generation != 0
+}
+
+/// Whether the volume has caches, or may have: what cannot be read is nobody's reason to believe them.
+fn are_there(shared: &Shared) -> bool {
+    !matches!(first_header(shared.trees.root()), Ok(None))
+}
+
+fn turn_off(shared: &Shared) {
+    let none = |superblock: &mut crate::disk::Superblock| superblock.cache_generation = 0;
+    shared.volume.update_superblock(none);
+}
+
+/// Has the next commit say that there are none. It needs no space.
+fn write_off(shared: &Arc<Shared>) -> Result {
+    let nothing = shared.space.reserve_nothing(Class::Metadata);
+    let handle = Handle::enter(shared, Joiner::Starter, nothing)?;
+    turn_off(shared);
+    handle.note_superblock();
+    Ok(())
+}
+
+/// Where the first header from `from` on is, of whatever group or none, and what it says.
+fn header_from(root: &Tree, from: &Key) -> Result<Option<(Key, Result<CacheHeader, Flaw>)>> {
+    let read = |key, bytes: &[u8]| (key, CacheHeader::parse(bytes));
+    let found = root.ceiling(from, read)?;
+    Ok(found.filter(|(key, _)| *key <= key_of(u64::MAX)))
+}
+
+fn first_header(root: &Tree) -> Result<Option<(Key, Result<CacheHeader, Flaw>)>> {
+    header_from(root, &key_of(0))
+}
+
+fn key_of(group: u64) -> Key {
+    CacheHeader::key(Logical::new(group))
+}
+
+/// Makes all caches void and commits that. In one transaction: what it changes itself makes caches wrong.
+fn void_all(shared: &Arc<Shared>) -> Result {
+    let root = shared.trees.root();
+    let mut count = 0u32;
+    root.scan(key_of(0)..=key_of(u64::MAX), |_, _| {
+        count = count.saturating_add(1);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    // That is a block for each of them, were each in a leaf of its own, and some more.
+    let handle = start(shared, Units::updates((count / 8).saturating_add(2)))?;
+    turn_off(shared);
+    handle.note_superblock();
+    let mut next = first_header(root)?;
+    while let Some((key, _)) = next {
+        let voided = root.update(&handle, &key, void);
+        let voided = voided.and_then(|written| Ok(written?));
+        voided.inspect_err(|error| handle.abort(*error))?;
+        next = match key.successor() {
+            Some(behind) => header_from(root, &behind)?,
+            None => None,
+        };
+    }
+    handle.commit()
+}
+
+/// Makes a cache void, which it is when its header has not the generation of its inode.
+fn void(item: &mut [u8]) -> Result<(), Bug> {
+    match CacheHeader::parse(item) {
+        Ok(header) => {
+            let never = Generation::new(0);
+            let void = CacheHeader {
+                generation: never,
+                ..header
+            };
+            void.write_to(item)
+        }
+        Err(_) => {
+            item.fill(0);
+            Ok(())
+        }
+    }
+}
+
+/// Removes all caches, some in a transaction.
+fn drop_each(shared: &Arc<Shared>) -> Result {
+    let mut dropped = 0u32;
+    while let Some((key, header)) = first_header(shared.trees.root())? {
+        let file = header
+            .map_err(Into::into)
+            .and_then(|header| CacheFile::find(shared, &header));
+        let file = file.unwrap_or_else(|doubt| {
+            doubt.tell(&key);
+            None
+        });
+        drop_one(shared, &key, file)?;
+        dropped = dropped.wrapping_add(1);
+        if dropped % CACHES == 0 {
+            shared.commit()?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a header and what is to go with it.
+fn drop_one(shared: &Arc<Shared>, header: &Key, file: Option<CacheFile>) -> Result {
+    let items = file.as_ref().map_or(0, CacheFile::items);
+    let handle = start(shared, Units::updates(items.saturating_add(1)))?;
+    let root = shared.trees.root();
+    let removed = root
+        .remove(&handle, header)
+        .and_then(|()| file.map_or(Ok(()), |file| file.remove(root, &handle)));
+    removed.inspect_err(|error| handle.abort(*error))
+}
+
+/// Joins with metadata for `units`, which are to be had on a full volume, too.
+fn start(shared: &Arc<Shared>, units: Units) -> Result<Handle> {
+    let bytes = units.bytes(shared.store.node_size());
+    let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
+    Handle::enter(shared, Joiner::Starter, reservation)
+}

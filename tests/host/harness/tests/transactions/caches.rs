@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Free space caches (v1) that C left are gone with the first write, so that C never believes one that has become wrong.
+
+use crate::files::{File, Files};
+use crate::mounted::{mount, mount_with, unmount};
+use crate::old_caches::{
+    as_c_catches_up, believed, headers, place, with_caches, CacheItems, FIRST_INODE,
+};
+use engine::btree::Tree;
+use engine::disk::{Key, Kind, Leaf, Logical, ObjectId};
+use engine::txn::{Access, FreeSpace, Handle, Options};
+use harness::device::{Fate, Image, Recorder};
+use harness::mount::{devices, Layers};
+use harness::random::Random;
+use harness::tools;
+use harness::walker::walk;
+use kernel::print::Capture;
+use std::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+const OLD_FORMAT: &[&str] = &["-O", "^free-space-tree,^block-group-tree", "-m", "single"];
+
+fn volume() -> (Image, File) {
+    let mounted = mount(tools::mkfs(256 * MIB, OLD_FORMAT)).unwrap();
+    let files = Files::new(&mounted.txns);
+    let old = files.create("old", 65536, 65536).unwrap();
+    drop(files);
+    (unmount(mounted), old)
+}
+
+fn no_change(_: &Tree, _: &Handle, _: &[CacheItems]) {}
+
+fn cache_generation(image: &Image) -> u64 {
+    walk(image).superblock.cache_generation
+}
+
+/// Nothing is left of caches, and C will not say otherwise.
+fn is_clean(image: &Image) {
+    let walked = walk(image);
+    assert_eq!(headers(&walked), [], "headers");
+    let of_caches = |key: &&(Key, Vec<u8>)| key.0.objectid.get() >= FIRST_INODE;
+    let inodes = walked.items(ObjectId::ROOT_TREE, Kind::INODE_ITEM);
+    assert_eq!(inodes.iter().filter(|item| of_caches(item)).count(), 0);
+    assert_eq!(walked.superblock.cache_generation, 0);
+    tools::check(image).unwrap();
+}
+
+/// What is used of a group is the same, and lies elsewhere.
+#[test]
+fn c_never_believes_a_cache_of_before_our_changes() {
+    let (image, old) = volume();
+    let image = with_caches(image, no_change);
+    let right = believed(&image);
+    assert!(
+        right.len() >= 3 && right.iter().all(|(_, right)| *right),
+        "{right:?}"
+    );
+    let mounted = mount(image).unwrap();
+    let files = Files::new(&mounted.txns);
+    files.create("new", 65536, 65536).unwrap();
+    mounted.txns.commit().unwrap();
+    files.remove(&old).unwrap();
+    drop(files);
+    let mut image = unmount(mounted);
+    as_c_catches_up(&mut image);
+    assert_eq!(believed(&image), []);
+    is_clean(&image);
+}
+
+/// Nobody has to write: a mount that could is enough. One that cannot changes nothing.
+#[test]
+fn caches_go_with_a_mount_that_writes() {
+    let image = with_caches(volume().0, no_change);
+    let read_only = Options::new(Access::ReadOnly);
+    let mounted = mount_with(image.clone(), read_only).unwrap();
+    assert!(unmount(mounted).pages == image.pages);
+    let log = Capture::new();
+    let mounted = mount(image).unwrap();
+    assert!(
+        log.contains("cleaning free space cache v1"),
+        "{:?}",
+        log.lines()
+    );
+    let image = mounted.device().after_power_cut(&mut Random::new(1));
+    is_clean(&image);
+    drop(mounted);
+    // All is done: another mount has nothing to do.
+    let log = Capture::new();
+    assert!(unmount(mount(image.clone()).unwrap()).pages == image.pages);
+    assert_eq!(log.lines(), Vec::<String>::new());
+}
+
+/// Without caches C may go on to make some, unless that is unwanted.
+#[test]
+fn where_there_is_none_they_are_given_up_when_asked() {
+    let image = tools::mkfs(256 * MIB, OLD_FORMAT);
+    assert_eq!(cache_generation(&image), u64::MAX);
+    let mounted = mount(image).unwrap();
+    let image = mounted.device().image();
+    assert_eq!(cache_generation(&image), u64::MAX);
+    mounted.txns.give_up_caches().unwrap();
+    assert_eq!(cache_generation(&mounted.device().image()), 0);
+    let image = unmount(mounted);
+    is_clean(&image);
+    let mounted = mount(image.clone()).unwrap();
+    mounted.txns.give_up_caches().unwrap();
+    assert!(unmount(mounted).pages == image.pages);
+}
+
+/// So many headers of no group, before all others, that those go in a later transaction.
+fn many_strays(root: &Tree, txn: &Handle, _: &[CacheItems]) {
+    for number in 0..40 {
+        let items = CacheItems::new(5000 + number, Logical::new(0));
+        items.insert_header(root, txn, number * 4096);
+    }
+}
+
+/// Wherever the power is cut, C believes no cache that is wrong, and the next mount goes on.
+#[test]
+fn the_power_is_cut_while_caches_are_dropped() {
+    let image = with_caches(volume().0, many_strays);
+    tools::check(&image).unwrap();
+    let devices = devices(vec![image.clone()]).unwrap();
+    let recorder = Recorder::default();
+    devices[0].record(&recorder, 0);
+    drop(Layers::mount(devices, Options::new(Access::ReadWrite), Ok).unwrap());
+    let mut replay = recorder.replay(vec![image]);
+    let (mut random, mut cuts, mut half_way) = (Random::new(3), 0, 0);
+    while replay.step() {
+        if !replay.is_after_change() {
+            continue;
+        }
+        for fate in Fate::ALL {
+            let cut = replay.power_cut_with(fate, &mut random).remove(0);
+            tools::check(&cut).unwrap();
+            let left = headers(&walk(&cut)).len();
+            half_way += usize::from(0 < left && cache_generation(&cut) == 0);
+            let mut seen_by_c = cut.clone();
+            as_c_catches_up(&mut seen_by_c);
+            assert!(believed(&seen_by_c).iter().all(|(_, right)| *right));
+            is_clean(&unmount(mount(cut).unwrap()));
+            is_clean(&unmount(mount(seen_by_c).unwrap()));
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 5 && half_way > 2, "{cuts}, {half_way}");
+}
+
+/// A change of the root tree that no driver makes, how often a line says that a file stays, and what it says.
+type Damage = (&'static str, usize, fn(&Tree, &Handle, &[CacheItems]));
+
+const DAMAGES: [Damage; 7] = [
+    ("leads to no inode", 1, |root, txn, _| {
+        CacheItems::new(6, Logical::new(0)).insert_header(root, txn, 4096);
+    }),
+    ("", 0, |root, txn, all| {
+        all[0].insert_header(root, txn, 4096)
+    }),
+    ("none of a cache", 1, |root, txn, all| {
+        let mut items = CacheItems::new(5000, all[0].extent.disk_addr);
+        items.inode.mode = 0o040755;
+        items.insert_file(root, txn);
+        items.insert_header(root, txn, 4096);
+    }),
+    ("has something else", 1, |root, txn, _| {
+        let items = CacheItems::new(5000, Logical::new(0));
+        items.insert_file(root, txn);
+        items.insert_header(root, txn, 4096);
+        let string = Key::new(5000, Kind::STRING_ITEM, 1);
+        root.insert(txn, &string, &[1]).unwrap();
+    }),
+    ("other references", 1, |root, txn, all| {
+        let items = CacheItems::new(5000, all[0].extent.disk_addr);
+        items.insert_file(root, txn);
+        items.insert_header(root, txn, 4096);
+    }),
+    ("not in a block group of data", 1, |root, txn, _| {
+        let items = CacheItems::new(5000, Logical::new(1 << 50));
+        items.insert_file(root, txn);
+        items.insert_header(root, txn, 4096);
+    }),
+    ("in many pieces", 1, |root, txn, _| {
+        let items = CacheItems::new(5000, Logical::new(0));
+        items.insert_file(root, txn);
+        items.insert_header(root, txn, 4096);
+        let bytes = root.get(&Key::new(5000, Kind::EXTENT_DATA, 0), |item| item.to_vec());
+        let bytes = bytes.unwrap().unwrap();
+        for number in 1..100 {
+            let key = Key::new(5000, Kind::EXTENT_DATA, number * 65536);
+            root.insert(txn, &key, &bytes).unwrap();
+        }
+    }),
+];
+
+/// What is wrong with a cache is said, and costs its file alone. Nobody else's data go.
+#[test]
+fn a_damaged_cache_stops_no_mount() {
+    let (base, _) = volume();
+    for (what, times, damage) in DAMAGES {
+        let image = with_caches(base.clone(), damage);
+        let log = Capture::new();
+        let mounted = mount(image).unwrap();
+        let lines = log.lines();
+        let said = lines.iter().filter(|line| line.contains("stays:"));
+        assert!(
+            said.clone().all(|line| line.contains(what)),
+            "{what}: {lines:?}"
+        );
+        assert_eq!(said.count(), times, "{what}: {lines:?}");
+        let image = unmount(mounted);
+        assert_eq!(headers(&walk(&image)), [], "{what}");
+        assert_eq!(cache_generation(&image), 0);
+    }
+}
+
+/// A header whose leaf cannot be read is not found, so C is told to look at none.
+#[test]
+fn headers_that_cannot_be_read_stop_no_mount() {
+    let image = with_caches(volume().0, |root, txn, _| {
+        for number in 0..1000 {
+            let items = CacheItems::new(5000 + number, Logical::new(0));
+            items.insert_header(root, txn, number * 512);
+        }
+    });
+    let walked = walk(&image);
+    let is_of_headers = |bytes: &[u8]| {
+        let leaf = Leaf::new(bytes);
+        let mut all = (0..leaf.nritems()).filter_map(|slot| leaf.item(slot));
+        all.all(|(key, _)| key.objectid == ObjectId::FREE_SPACE)
+    };
+    let mut blocks = walked.blocks.iter().filter(|block| block.level == 0);
+    let block =
+        blocks.find(|block| block.owner == ObjectId::ROOT_TREE && is_of_headers(&block.bytes));
+    let at = place(&walked, block.unwrap().addr.get());
+    let mut image = image;
+    image.pages.write(at, &[0x5a; 4096]);
+    let log = Capture::new();
+    let mounted = mount(image).unwrap();
+    assert!(log.contains("cannot be cleaned"), "{:?}", log.lines());
+    let files = Files::new(&mounted.txns);
+    files.create("new", 65536, 65536).unwrap();
+    drop(files);
+    let mut image = unmount(mounted);
+    let mut found = u64::MAX;
+    tools::edit_superblock(&mut image, |raw| found = raw.cache_generation.get());
+    assert_eq!(found, 0);
+}
+
+/// What is left of caches beside a free space tree goes as well.
+#[test]
+fn caches_beside_a_tree_are_dropped() {
+    let image = with_caches(
+        tools::mkfs(256 * MIB, &["-O", "^block-group-tree"]),
+        no_change,
+    );
+    is_clean(&unmount(mount(image).unwrap()));
+}
+
+/// A tree that is not believed is made anew, though it says that it is valid.
+#[test]
+fn a_doubted_tree_is_made_anew() {
+    let image = tools::mkfs(256 * MIB, &["-m", "single"]);
+    let mut options = Options::new(Access::ReadWrite);
+    options.free_space = FreeSpace::Doubted;
+    let log = Capture::new();
+    let mounted = mount_with(image.clone(), options.clone()).unwrap();
+    assert!(log.contains("made anew"), "{:?}", log.lines());
+    let rebuilt = unmount(mounted);
+    tools::check(&rebuilt).unwrap();
+    let log = Capture::new();
+    tools::check(&unmount(mount(rebuilt).unwrap())).unwrap();
+    assert_eq!(log.lines(), Vec::<String>::new());
+    options.access = Access::ReadOnly;
+    assert!(unmount(mount_with(image.clone(), options).unwrap()).pages == image.pages);
+}
