@@ -34,12 +34,25 @@ pub(crate) struct MountOptions {
     pub(super) flags: FlagChange,
     /// `rescue=nologreplay`, `norecovery`.
     pub(crate) ignores_log: bool,
-    /// `nospace_cache`, `space_cache=v1`: no free space tree, and no other cache either.
-    pub(super) drops_tree: bool,
+    /// `space_cache`, `space_cache=v1`, `space_cache=v2`, `nospace_cache`.
+    pub(crate) space_cache: Option<SpaceCacheWord>,
+    /// `clear_cache`: what the volume has of free space is made anew.
+    pub(crate) clears_cache: bool,
     /// `noacl`.
     pub(crate) ignores_acls: bool,
     /// `rescue=usebackuproot`.
     pub(crate) tries_backup_roots: bool,
+}
+
+/// How free space is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpaceCacheWord {
+    /// `space_cache=v2`: in a tree.
+    Tree,
+    /// `space_cache`, `space_cache=v1`: in files. As in C that is not done any more, and means the same as the next.
+    Old,
+    /// `nospace_cache`.
+    None,
 }
 
 type Word = Parameter<MountOptions>;
@@ -65,7 +78,7 @@ impl Options for MountOptions {
         taken(c"noautodefrag"),
         taken(c"barrier"),
         refused(c"nobarrier"),
-        refused(c"clear_cache"),
+        flag(c"clear_cache", |options| options.clears_cache = true),
         Word::new(c"commit", Kind::U32(MountOptions::take_commit)),
         refused(c"compress"),
         Word::new(c"compress", Kind::Text(MountOptions::take_compress)),
@@ -108,9 +121,13 @@ impl Options for MountOptions {
         flag(c"skip_balance", |options| {
             options.change(Flags::SKIP_BALANCE, Flags::NONE);
         }),
-        flag(c"space_cache", |options| options.drops_tree = true),
+        flag(c"space_cache", |options| {
+            options.space_cache = Some(SpaceCacheWord::Old);
+        }),
         Word::new(c"space_cache", Kind::Text(MountOptions::take_space_cache)),
-        flag(c"nospace_cache", |options| options.drops_tree = true),
+        flag(c"nospace_cache", |options| {
+            options.space_cache = Some(SpaceCacheWord::None);
+        }),
         flag(c"ssd", |options| options.change(Flags::SSD, Flags::NO_SSD)),
         flag(c"nossd", |options| {
             options.change(Flags::NO_SSD, Flags::SSD.with(Flags::SSD_SPREAD));
@@ -200,11 +217,11 @@ impl MountOptions {
     }
 
     fn take_space_cache(&mut self, version: &[u8], given: &Given<'_>) -> Result {
-        match version {
-            b"v1" => self.drops_tree = true,
-            b"v2" => self.drops_tree = false,
+        self.space_cache = match version {
+            b"v1" => Some(SpaceCacheWord::Old),
+            b"v2" => Some(SpaceCacheWord::Tree),
             _ => return Err(given.bad_value()),
-        }
+        };
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! What a mount was asked for and its defaults, as `/proc/mounts` shows it: C's words in C's order.
 
 use super::flags::Flags;
-use super::options::MountOptions;
+use super::options::{MountOptions, SpaceCacheWord};
 use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
@@ -31,6 +31,7 @@ pub(super) struct Settings {
     pub(super) discard: Discard,
     ignores_log: bool,
     tries_backup_roots: bool,
+    space_cache: Option<SpaceCacheWord>,
 }
 
 /// How the volume keeps its free space.
@@ -68,6 +69,7 @@ impl Settings {
             },
             ignores_log: options.ignores_log,
             tries_backup_roots: options.tries_backup_roots,
+            space_cache: None,
         };
         settings.change(options, facts);
         if !device.is_rotational() && !settings.flags.contains(Flags::NO_SSD) {
@@ -88,6 +90,7 @@ impl Settings {
             .map_or(self.max_inline, |bytes| bytes.min(facts.sector_size));
         self.thread_pool = options.thread_pool.or(self.thread_pool);
         self.metadata_ratio = options.metadata_ratio.unwrap_or(self.metadata_ratio);
+        self.space_cache = options.space_cache.or(self.space_cache);
         self.discard = options.discard.unwrap_or(self.discard);
         if self.discard == Discard::Later && facts.is_zoned {
             pr_info!("discard=async has no meaning on a zoned volume and is ignored\n");
@@ -98,6 +101,12 @@ impl Settings {
     /// Whether new files have checksums.
     pub(super) fn makes_checksums(&self) -> bool {
         !self.flags.contains(Flags::NO_DATASUM)
+    }
+
+    /// Whether the volume is to have no free space cache from the first write on, where a remount says `word` last.
+    pub(super) fn gives_up_caches(&self, word: Option<SpaceCacheWord>) -> bool {
+        let word = word.or(self.space_cache);
+        matches!(word, Some(SpaceCacheWord::Old | SpaceCacheWord::None))
     }
 
     /// Shows all but the subvolume, in C's order.
@@ -191,18 +200,43 @@ fn has_free_space_tree(volume: &Volume) -> bool {
     features.contains(CompatRo::FREE_SPACE_TREE)
 }
 
-/// A free space tree that is there is kept up to date, whatever is asked for.
+/// A free space tree that is there is kept up to date, whatever is asked for, and none is made. What C says of the old
+/// cache is said as well.
 pub(super) fn check_space_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
-    if asked.options.drops_tree && has_free_space_tree(volume) {
+    let word = asked.options.space_cache;
+    match (word, has_free_space_tree(volume)) {
+        (Some(SpaceCacheWord::Old | SpaceCacheWord::None), true) => {
+            asked.log.error(fmt!(
+                "the free space tree cannot be given up: mount with space_cache=v2"
+            ));
+            return Err(EINVAL);
+        }
+        (Some(SpaceCacheWord::Tree), false) if asked.access == Access::ReadWrite => {
+            asked.log.error(fmt!(
+                "a free space tree cannot be made: let C btrfs mount with space_cache=v2"
+            ));
+            return Err(EINVAL);
+        }
+        (Some(SpaceCacheWord::Old), false) => asked.log.warn(fmt!(
+            "v1 space cache is deprecated, falling back to no space cache"
+        )),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The free space tree is made anew by a mount alone, before anything else is changed.
+pub(super) fn check_clear_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
+    if asked.options.clears_cache && has_free_space_tree(volume) {
         asked.log.error(fmt!(
-            "the free space tree cannot be given up: mount with space_cache=v2"
+            "clear_cache makes the free space tree anew at a mount that writes, not later"
         ));
         return Err(EINVAL);
     }
     Ok(())
 }
 
-/// As C shows it: the old cache, which is neither read nor written here, is what C will use.
+/// As C shows it: the old cache, which is not used here and goes with the first write, is what C will use.
 pub(super) fn space_cache(volume: &Volume) -> SpaceCache {
     let old = || volume.superblock().cache_generation;
     match has_free_space_tree(volume) {

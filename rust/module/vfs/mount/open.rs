@@ -19,7 +19,7 @@ use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
 use engine::fs;
 use engine::registry::Registry;
-use engine::txn::{self, LogTree, Roots, Transactions, Witness};
+use engine::txn::{self, FreeSpace, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume, Writes};
 use kernel::sync::Arc;
@@ -125,6 +125,9 @@ fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     }
     if options.tries_backup_roots {
         txn_options.roots = Roots::OrBackup;
+    }
+    if options.clears_cache {
+        txn_options.free_space = FreeSpace::Doubted;
     }
     let clock: Arc<dyn txn::Clock> = Arc::new(KernelClock, GFP_KERNEL)?;
     txn_options.clock = Some(clock);

@@ -7,7 +7,8 @@ use crate::linux::mount::{Access, Asked};
 use crate::linux::options::MountLog;
 use crate::linux::SuperBlock;
 use crate::vfs::committer::Work;
-use crate::vfs::settings::{check_rescue, check_space_cache, facts};
+use crate::vfs::options::SpaceCacheWord;
+use crate::vfs::settings::{check_clear_cache, check_rescue, check_space_cache, facts};
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
 
@@ -17,9 +18,15 @@ impl Mount {
         check_rescue(asked)?;
         check_space_cache(self.volume(), asked)?;
         match (asked.access, sb.is_read_only()) {
-            (Access::ReadWrite, true) => self.become_writable(&asked.log)?,
+            (Access::ReadWrite, true) => {
+                check_clear_cache(self.volume(), asked)?;
+                self.become_writable(&asked.log)?;
+            }
             (Access::ReadOnly, false) => self.end_writing()?,
             _ => {}
+        }
+        if asked.access == Access::ReadWrite {
+            self.settle_caches(asked.options.space_cache)?;
         }
         // Last, as it cannot fail: a remount that does leaves the options as they were.
         self.set_options(asked.options);
@@ -48,6 +55,7 @@ impl Mount {
             schedule: self.schedule.clone(),
         })?;
         self.transactions().begin_writing()?;
+        self.settle_caches(None)?;
         self.clean_all_orphans();
         if self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
@@ -55,6 +63,15 @@ impl Mount {
             return Err(EROFS);
         }
         Ok(())
+    }
+
+    /// Where no free space cache is wanted, there is none from the first write on. `word` is what a remount says.
+    fn settle_caches(&self, word: Option<SpaceCacheWord>) -> Result {
+        let gives_up = self.settings.lock().gives_up_caches(word);
+        match gives_up {
+            true => self.transactions().give_up_caches(),
+            false => Ok(()),
+        }
     }
 
     /// The committer stays: what files are still writing, where the remount is forced, becomes a transaction later. What it
