@@ -65,7 +65,7 @@ impl Text for Source {
             ("fixups_cancelled", &data.fixups.cancelled),
             ("fixups_failed", &data.fixups.failed),
             ("writes_copied", &data.copied),
-            ("writes_put_off", &data.put_off),
+            ("writes_put_off", data.fixups.put_offs().counter()),
             ("reads_repeated", &data.reread),
             ("writes_failed", &data.failed),
         ];

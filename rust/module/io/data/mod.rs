@@ -64,12 +64,10 @@ pub(crate) struct DataPath {
 /// What became of the data of a mount's files.
 #[derive(Default)]
 pub(crate) struct DataTally {
-    /// Of folios dirtied behind the file system's back.
+    /// Of folios dirtied behind the file system's back, and of writes that were put off.
     pub(crate) fixups: Tally,
     /// Writes that went out as a copy, because somebody had their pages pinned.
     pub(crate) copied: AtomicU64,
-    /// Writes that were put off for want of memory.
-    pub(crate) put_off: AtomicU64,
     /// Sectors of direct reads that were read again.
     pub(crate) reread: AtomicU64,
     /// Writes that failed.

@@ -11,7 +11,7 @@ use crate::io::checksums::digest;
 use crate::linux::iomap::ioend::{
     Append, CopyRoom, Destination, Envelope, Ioend, Pins, Still, MAX_COPY,
 };
-use crate::linux::iomap::Patience;
+use crate::linux::iomap::{put_off, Patience};
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
 use engine::disk::FileOffset;
@@ -133,12 +133,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if unsent.error != ENOMEM {
             return self.lose(ioend, unsent.error);
         }
-        self.path.tally.put_off.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
         let start = FileOffset::new(ioend.pos());
         let end = start.saturating_add(ioend.len());
         ioend.dirty_again();
         self.delay_again(start, end, reservation);
+        put_off(self);
         ioend.end();
         unsent.error
     }

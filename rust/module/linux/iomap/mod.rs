@@ -62,7 +62,7 @@ pub(in crate::linux) use blocks::{page_of, Blocks};
 use direct::DirectRanges;
 use extent::{describe, describe_unplaced, forget, inline_bytes};
 pub(crate) use extent::{Extent, Joins, Source};
-pub(crate) use fixup::{settle, Fixups, Tally};
+pub(crate) use fixup::{put_off, settle, Fixups, Tally};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;

@@ -16,17 +16,23 @@ use kernel::error::{from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
 
-/// Why a folio must stay dirty.
-#[derive(Clone, Copy)]
+/// Why a folio stays dirty that writeback has in hand.
 enum Left {
     /// Some of its blocks have no space.
     WithoutSpace,
     /// Somebody has its pages pinned and may store to them yet. Who unpins them marks only a clean folio, and knows of no
     /// blocks: what is dirty elsewhere would hide what he stored.
     Pinned,
-    /// It became dirty in the meantime, without its lock: by `set_page_dirty`, or as bytes of it could not be sent. iomap
-    /// has taken the marks off its blocks since. Or something went wrong before anything of it was lost.
-    DirtyAgain,
+    /// There was no memory to take its space.
+    PutOff,
+}
+
+/// Who sees to what the folio in hand has without space.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Care {
+    #[default]
+    Nobody,
+    Worker,
 }
 
 /// One run of writeback. iomap's callbacks reach it through its context.
@@ -36,8 +42,8 @@ struct Writeback<'a, T: FileData> {
     file: &'a T,
     /// Space of the ranges taken and not sent yet.
     taken: Cell<T::Taken>,
-    /// Whether the folio in hand stays dirty.
-    left: Cell<Option<Left>>,
+    /// Of the folio in hand.
+    care: Cell<Care>,
     /// The first error that cost or kept anything.
     result: Cell<Result>,
 }
@@ -62,13 +68,17 @@ impl<'a, T: FileData> Writeback<'a, T> {
     }
 
     /// The folio in hand stays dirty. It is so from now on: when its writeback ends, an fsync must find the one or the other.
-    /// Its blocks get their marks in the end.
+    /// An fsync that has passed it over by then finds what [`fixup::settle`] looks at. Its blocks get their marks in the end.
     fn leave(&self, folio: &LockedFolio, left: Left) {
         // SAFETY: A folio under writeback is in its mapping, and stays there while it is locked.
         unsafe { bindings::filemap_dirty_folio(folio.mapping(), folio.as_ptr()) };
-        // Who lacks space is seen to by a worker, whatever else keeps the folio dirty.
-        if !matches!(self.left.get(), Some(Left::WithoutSpace)) {
-            self.left.set(Some(left));
+        match left {
+            Left::WithoutSpace if self.care.replace(Care::Worker) == Care::Nobody => {
+                self.note(fixup::queue(self.file, self.inode, folio));
+            }
+            Left::PutOff => fixup::put_off(self.file),
+            // What a pinned page has now is sent.
+            Left::WithoutSpace | Left::Pinned => {}
         }
     }
 
@@ -79,34 +89,26 @@ impl<'a, T: FileData> Writeback<'a, T> {
     /// Writes `folio` back, which is dirty and in the file; what stays dirty of it is marked again. An error, as iomap
     /// has it.
     fn write_back(&self, folio: &LockedFolio) -> ffi::c_int {
-        self.left.set(None);
+        self.care.set(Care::Nobody);
         // SAFETY: The folio is locked and of the mapping under writeback; the context leads to this value, which outlives
         // the call.
         let error = unsafe { bindings::iomap_writeback_folio(self.context(), folio.as_ptr()) };
-        let left = match self.left.get() {
-            Some(left) => Some(left),
-            // Now nobody can pin it without a fault, which waits for the folio's lock. Whoever unpins it marks it first:
-            // in this order nothing is missed.
-            None if folio.may_be_pinned() => Some(Left::Pinned),
-            None => folio.is_dirty().then_some(Left::DirtyAgain),
-        };
-        if let Some(left) = left {
-            self.note(self.keep_dirty(folio, left));
+        // Now nobody can pin it without a fault, which waits for the folio's lock. Whoever unpins it marks it first: in this
+        // order nothing is missed. It is dirty where it was left, and where it became so in the meantime, without its lock:
+        // by `set_page_dirty`, or as bytes of it could not be sent.
+        if folio.may_be_pinned() || folio.is_dirty() {
+            self.keep_dirty(folio);
         }
         error
     }
 
-    /// Makes the folio dirty again after writeback went over it. All of it becomes so, as iomap has it.
-    fn keep_dirty(&self, folio: &LockedFolio, left: Left) -> Result {
+    /// Makes the folio dirty again after writeback went over it. All of it becomes so, as iomap, which has taken the marks
+    /// off its blocks, has it. What of that has no space gets it when it is written again.
+    fn keep_dirty(&self, folio: &LockedFolio) {
         // SAFETY: The folio is locked, and of the file under writeback; the control is lent as long as the context is.
         unsafe {
             mark_all_dirty(folio);
             bindings::folio_redirty_for_writepage((*self.context()).wbc, folio.as_ptr());
-        }
-        match left {
-            Left::WithoutSpace => fixup::queue(self.file, self.inode, folio),
-            // What has no space gets it when it is written again.
-            Left::Pinned | Left::DirtyAgain => Ok(()),
         }
     }
 
@@ -167,7 +169,7 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
             inode,
             file: of::<T>(inode)?,
             taken: Cell::default(),
-            left: Cell::new(None),
+            care: Cell::default(),
             result: Cell::new(Ok(())),
         };
         let (mut folio, mut error) = (ptr::null_mut(), 0);
@@ -218,7 +220,7 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
         }
         Err(error) => {
             this.note(Err(error));
-            this.leave(&locked, Left::DirtyAgain);
+            this.leave(&locked, Left::PutOff);
             end
         }
     };

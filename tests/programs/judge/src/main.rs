@@ -17,7 +17,7 @@ mod source;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use faults::{
-    append, changing, copies, holes, overwrite, partial, pinned, space, starved, truncate,
+    append, changing, copies, holes, overwrite, partial, pinned, put_off, space, starved, truncate,
 };
 
 #[derive(Parser)]
@@ -49,6 +49,8 @@ enum Judge {
     Partial(partial::Options),
     /// Pages dirtied behind the file system's back.
     Pinned(pinned::Options),
+    /// An fsync beside writeback without memory (the kernel must let allocations fail).
+    PutOff(put_off::Options),
     /// st_blocks, SEEK_DATA and SEEK_HOLE of what was just written.
     Space(space::Options),
     /// Writeback without memory (the kernel must let allocations fail).
@@ -69,6 +71,7 @@ fn main() -> Result<()> {
         Judge::Overwrite(options) => overwrite::run(&options),
         Judge::Partial(options) => partial::run(&options),
         Judge::Pinned(options) => pinned::run(&options),
+        Judge::PutOff(options) => put_off::run(&options),
         Judge::Space(options) => space::run(&options),
         Judge::Starved(options) => starved::run(&options),
         Judge::Truncate(options) => truncate::run(&options),

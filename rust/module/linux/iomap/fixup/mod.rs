@@ -3,7 +3,10 @@
 //! Folios that were dirtied behind the file system's back: their pages were pinned while they were clean or about to
 //! be, by a direct read into a mapping, by `process_vm_writev`, by a device.
 //!
-//! `waiting` has which folios wait for a worker, and how to wait for them.
+//! | module     | what it has                                                            |
+//! |------------|------------------------------------------------------------------------|
+//! | `waiting`  | which folios wait for a worker, and how to wait for them                |
+//! | `put_offs` | how to see that others could not send what one has waited for           |
 //!
 //! C header: `include/linux/mm.h` (`pin_user_pages`). Nobody asked for space then, and nobody could have: `dirty_folio`
 //! may be called under a spinlock. The mark that is left is that a block is dirty and not delayed, which takes no memory
@@ -15,6 +18,7 @@
 //! waits until the volume is not frozen, and so does who waits for it. A thaw needs `s_umount`: whoever holds that waits
 //! only where the volume is not frozen, which cannot change meanwhile.
 
+mod put_offs;
 mod waiting;
 
 pub(crate) use waiting::{Fixups, Tally};
@@ -32,6 +36,7 @@ use kernel::error::to_result;
 use kernel::sync::aref::ARef;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
+use latch::NofsScope;
 use waiting::Vacancy;
 
 /// A place where folios are to be seen to.
@@ -48,8 +53,11 @@ impl_has_work! {
     impl{T: FileData} HasWork<Item<T>> for Item<T> { self.work }
 }
 
-/// Leaves a folio of `inode`, whose data `file` is, to a worker. `ENOMEM`: the next writeback tries again.
+/// Leaves a folio of `inode`, whose data `file` is, to a worker. The folio is under writeback: whoever waits for that finds
+/// the worker. `ENOMEM`: it was put off, the next writeback tries again.
 pub(super) fn queue<T: FileData>(file: &T, inode: &Inode, folio: &LockedFolio) -> Result {
+    // A folio is locked, and others may be under writeback and not sent yet.
+    let _nofs = NofsScope::enter();
     let pos = folio.pos() as u64;
     // The folio's lock keeps others from making a place here meanwhile.
     if let Some(folio) = file.fixups().put(pos, ARef::from(&**folio)) {
@@ -57,10 +65,17 @@ pub(super) fn queue<T: FileData>(file: &T, inode: &Inode, folio: &LockedFolio) -
             pr_err!("unmounted while {pos} of an inode was dirty without space\n");
             return Ok(());
         }
-        send_worker(file, inode, pos, folio)?;
+        send_worker(file, inode, pos, folio).inspect_err(|_| put_off(file))?;
     }
     file.fixup_tally().leave_out();
     Ok(())
+}
+
+/// Bytes of `file` stay dirty, as there was no memory to send them. That is said when they are dirty again, and while they
+/// are still under writeback.
+pub(crate) fn put_off<T: FileData>(file: &T) {
+    file.fixups().put_offs().note();
+    file.fixup_tally().put_off();
 }
 
 fn send_worker<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: ARef<Folio>) -> Result {

@@ -6,6 +6,7 @@
 //! down meanwhile is looked at once more before its place is given up: whoever finds a place taken after his own
 //! writeback knows that when the place is free, what he left out has been seen to since.
 
+use super::put_offs::PutOffs;
 use crate::linux::Folio;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
@@ -17,6 +18,7 @@ use latch::{Condvar, Mutex, Rank};
 pub(crate) struct Fixups {
     waiting: Mutex<Waiting>,
     one_done: Condvar,
+    put_offs: PutOffs,
 }
 
 struct Waiting {
@@ -61,7 +63,13 @@ impl Fixups {
         Ok(Self {
             waiting: Mutex::new(waiting, Rank::Fixups)?,
             one_done: Condvar::new(Rank::Fixups)?,
+            put_offs: PutOffs::default(),
         })
+    }
+
+    /// Of the file.
+    pub(super) fn put_offs(&self) -> &PutOffs {
+        &self.put_offs
     }
 
     /// Puts a folio down at its place. Without one it is given back: [`Self::open`] makes one.
@@ -126,14 +134,15 @@ impl Fixups {
         waiting.ended
     }
 
-    /// Lets `write` write out a range and wait for it, and once more if folios of the file were seen to meanwhile,
-    /// which `write` may have left out. What the second turn leaves out was dirtied after the first.
+    /// Lets `write` write out a range and wait for it, as often as somebody puts bytes off meanwhile; and once more if folios
+    /// of the file were seen to, which `write` may have left out. What the second turn leaves out was dirtied after the
+    /// first.
     pub(crate) fn settle(&self, write: impl Fn() -> Result) -> Result {
         let before = self.ended();
-        let first = write();
+        let first = self.put_offs.outlast(&write);
         match self.wait() == before {
             true => first,
-            false => first.and(write()),
+            false => first.and(self.put_offs.outlast(&write)),
         }
     }
 }
@@ -157,7 +166,8 @@ pub(crate) struct Tally {
     pub(crate) failed: AtomicU64,
     /// No more are taken: the file system goes away.
     is_closed: AtomicBool,
-    /// How often writeback left a folio out. Counted when the folio is where a worker takes it up.
+    put_offs: PutOffs,
+    /// How often writeback left a folio out. Counted when the folio is where a worker takes it up, or is dirty again.
     left_out: AtomicU64,
     /// How many of those [`Self::settle`] has followed.
     settled: AtomicU64,
@@ -173,19 +183,31 @@ impl Tally {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// Writeback left a folio out, which has a place.
+    /// Writeback left a folio out, which has a place, or is dirty again.
     pub(super) fn leave_out(&self) {
         self.left_out.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Writeback has put off what it could not send.
+    pub(super) fn put_off(&self) {
+        self.leave_out();
+        self.put_offs.note();
+    }
+
+    /// Of the mount's files.
+    pub(crate) fn put_offs(&self) -> &PutOffs {
+        &self.put_offs
+    }
+
     /// Lets `follow` wait for the workers and write out once more, if writeback left anything out since the last time
-    /// that this went well. What `follow` leaves out itself was dirtied after the caller's own writeback.
-    pub(crate) fn settle(&self, follow: impl FnOnce() -> Result) -> Result {
+    /// that this went well. What `follow` leaves out itself was dirtied after the caller's own writeback, or put off: then it
+    /// goes on.
+    pub(crate) fn settle(&self, follow: impl Fn() -> Result) -> Result {
         let left_out = self.left_out.load(Ordering::Acquire);
         if self.settled.load(Ordering::Acquire) >= left_out {
             return Ok(());
         }
-        follow()?;
+        self.put_offs.outlast(follow)?;
         self.settled.fetch_max(left_out, Ordering::AcqRel);
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! are planted in the rules to see that the checks find them.
 
 mod steps;
+mod sync;
 
 use engine::disk::FileOffset;
 use engine::fs::{Allowance, Delalloc};
@@ -40,6 +41,8 @@ enum Plant {
     ForgetTheUncovered,
     /// fsync does not wait for the workers.
     DoNotSettle,
+    /// fsync does not mind what others have put off.
+    PassOver,
     /// Truncation keeps the space of what it cuts.
     KeepSpace,
     /// A hole keeps the space of what it had.
@@ -87,10 +90,20 @@ enum Task {
         reserved: bool,
     },
     /// A write on its way: it will end, well or not.
-    UnderWay { blocks: Vec<u64>, space: Token },
+    UnderWay {
+        blocks: Vec<u64>,
+        space: Token,
+    },
     /// A hole that is out of the cache, and not out of the trees.
-    Punch { start: u64, end: u64 },
+    Punch {
+        start: u64,
+        end: u64,
+    },
+    Sync(sync::Sync),
 }
+
+/// Writeback stays undone: the folio is dirty again.
+struct NoMemory;
 
 struct World {
     plant: Plant,
@@ -104,6 +117,8 @@ struct World {
     outstanding: Rc<Cell<u64>>,
     tasks: Vec<Task>,
     mending: Vec<u64>,
+    /// How often writeback had no memory.
+    put_offs: u64,
     versions: u32,
     memory_fails: bool,
 }
@@ -121,6 +136,7 @@ impl World {
             outstanding: Rc::default(),
             tasks: Vec::new(),
             mending: Vec::new(),
+            put_offs: 0,
             versions: 0,
             memory_fails: true,
         }
@@ -176,12 +192,12 @@ impl World {
         }
     }
 
-    fn write_back(&mut self, folio: u64) {
+    fn write_back(&mut self, folio: u64) -> Result<(), NoMemory> {
         if self.is_under_writeback(folio) {
-            return; // waits
+            return Ok(()); // waits
         }
         let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
-        let mut left = false;
+        let (mut left, mut result) = (false, Ok(()));
         let mut at = start;
         while at < end {
             if !self.blocks[at as usize].dirty {
@@ -209,13 +225,14 @@ impl World {
                     at += 1;
                 }
                 Err(_) => {
-                    left = true;
+                    self.put_offs += 1;
+                    result = Err(NoMemory);
                     at += run;
                 }
             }
         }
         for block in blocks_of(folio) {
-            self.blocks[block as usize].dirty = left;
+            self.blocks[block as usize].dirty = left || result.is_err();
         }
         if left && !self.mending.contains(&folio) {
             self.mending.push(folio);
@@ -224,6 +241,16 @@ impl World {
                 allowance: Allowance::default(),
                 reserved: false,
             });
+        }
+        result
+    }
+
+    /// Nobody is to find these bytes on the disk.
+    fn forget(&mut self, block: usize) {
+        for task in &mut self.tasks {
+            if let Task::Sync(sync) = task {
+                sync.forget(block);
+            }
         }
     }
 
@@ -241,6 +268,7 @@ impl World {
             self.blocks[at] = cut;
             self.disk[at] = Contents::default();
             self.truth[at] = Contents::default();
+            self.forget(at);
         }
         if self.plant != Plant::KeepSpace {
             self.delalloc.punch(pos(size), pos(BLOCKS)).unwrap();
@@ -280,6 +308,7 @@ impl World {
                 ..Block::default()
             };
             self.truth[at] = Contents::default();
+            self.forget(at);
             // Under the lock of the folio.
             if self.plant != Plant::KeepSpaceOfHole {
                 self.delalloc.punch(pos(block), pos(block + 1)).unwrap();
@@ -301,6 +330,7 @@ impl World {
             for at in blocks_of(folio).map(|block| block as usize) {
                 if self.blocks[at].is_lost {
                     self.truth[at] = self.disk[at];
+                    self.forget(at);
                 }
                 self.blocks[at] = Block::default();
             }
@@ -309,7 +339,7 @@ impl World {
 
     /// All of a folio's way in one go, as memory pressure has it.
     fn reclaim(&mut self, folio: u64) {
-        self.write_back(folio);
+        let _ = self.write_back(folio);
         while let Some(index) = self.tasks.iter().position(|task| match task {
             Task::UnderWay { blocks, .. } => blocks.iter().any(|block| block / FOLIO == folio),
             _ => false,
@@ -324,7 +354,7 @@ impl World {
     fn random_task(&mut self) -> Option<Task> {
         let start = self.random.below(BLOCKS);
         let end = start + 1 + self.random.below((BLOCKS - start).min(2 * FOLIO));
-        match self.random.below(10) {
+        match self.random.below(11) {
             0..=2 => Some(Task::Write {
                 start,
                 end,
@@ -343,7 +373,7 @@ impl World {
                 None
             }
             5 | 6 => {
-                self.write_back(start / FOLIO);
+                let _ = self.write_back(start / FOLIO);
                 None
             }
             7 => {
@@ -364,10 +394,11 @@ impl World {
                 self.punch(start, end.min(self.size).max(start));
                 None
             }
-            _ => {
+            9 => {
                 self.read(start);
                 None
             }
+            _ => Some(self.begin_sync()),
         }
     }
 
@@ -417,33 +448,17 @@ impl World {
         }
     }
 
-    /// As fsync: when it is done the disk has what was there when it began.
-    fn sync(&mut self) {
-        let idle = |world: &Self| {
-            let under_way = |task: &Task| matches!(task, Task::UnderWay { .. });
-            !world.tasks.iter().any(under_way)
-        };
-        let passes = 1 + usize::from(self.plant != Plant::DoNotSettle);
-        for pass in 0..passes {
-            self.run_until(idle);
-            (0..FOLIOS).for_each(|folio| self.write_back(folio));
-            self.run_until(idle);
-            if pass + 1 < passes {
-                self.run_until(|world| world.mending.is_empty());
-            }
-        }
-    }
-
     /// No task is left: one sync takes all that is dirty out, and leaves nothing behind.
     fn finish(&mut self) {
         self.run_until(|world| world.tasks.is_empty());
         self.memory_fails = false;
-        self.sync();
+        let sync = self.begin_sync();
+        self.tasks.push(sync);
+        self.run_until(|world| world.tasks.is_empty());
         for at in 0..self.size as usize {
             let as_it_must = self.blocks[at].is_lost || self.disk[at] == self.truth[at];
             assert!(as_it_must, "block {at} on the disk");
         }
-        self.run_until(|world| world.tasks.is_empty());
         self.check();
         assert_eq!(self.delalloc.bytes(), 0, "space is left");
         assert_eq!(self.outstanding.get(), 0, "a reservation is left");
@@ -492,6 +507,7 @@ fn planted_faults_are_found() {
         Plant::LookUpEarly,
         Plant::ForgetTheUncovered,
         Plant::DoNotSettle,
+        Plant::PassOver,
         Plant::KeepSpace,
         Plant::KeepSpaceOfHole,
         Plant::LetFaultsIn,

@@ -88,6 +88,11 @@ impl World {
                 self.mending.retain(|&other| other != folio);
                 None
             }
+            Task::Sync(sync) => self.sync(sync),
+            Task::UnderWay { blocks, space } if self.memory_fails && self.random.one_in(8) => {
+                self.put_off(&blocks, space);
+                None
+            }
             Task::UnderWay { blocks, space } => {
                 let fails = self.random.one_in(10);
                 for block in blocks {
@@ -102,6 +107,21 @@ impl World {
                 None
             }
         }
+    }
+
+    /// There was no memory to send these blocks, which adjoin: they are dirty and have their space again.
+    fn put_off(&mut self, blocks: &[u64], space: Token) {
+        for &block in blocks {
+            let block = &mut self.blocks[block as usize];
+            block.under_way = None;
+            block.dirty = true;
+        }
+        let (start, end) = (blocks[0], blocks[0] + blocks.len() as u64);
+        let mut allowance = Allowance::default();
+        allowance.add(space, blocks.len() as u64);
+        allowance.make_ready().unwrap();
+        self.cover(&mut allowance, start, end);
+        self.put_offs += 1;
     }
 
     fn write(&mut self, task: Task) -> Option<Task> {

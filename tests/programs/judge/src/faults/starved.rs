@@ -130,10 +130,10 @@ impl Copies<'_> {
         let mapping = Mapping::shared(file, BLOCK * BLOCKS)?;
         mapping.store(0, &wanted);
         let pinned = Pinned::begin(&mapping, 0, late.clone())?;
-        let before = (Room::of(file)?, self.count()?);
+        let before = (Room::of(file)?, count(self.counters)?);
         // An fsync would try again until they are sent.
         let (failed, _) = starve(number, || settle::write_out(file, settle::BEGIN))?;
-        let after = (Room::of(file)?, self.count()?);
+        let after = (Room::of(file)?, count(self.counters)?);
         if after.1 > before.1 {
             self.put_off += 1;
             ensure!(
@@ -151,15 +151,15 @@ impl Copies<'_> {
         settle::holds(&what, file, &wanted)?;
         Ok(failed)
     }
+}
 
-    /// Writes put off so far.
-    fn count(&self) -> Result<u64> {
-        let all = fs::read_to_string(self.counters).context("counters")?;
-        let number = all
-            .lines()
-            .find_map(|line| line.strip_prefix("writes_put_off "));
-        Ok(number.context("writes_put_off")?.trim().parse()?)
-    }
+/// Writes put off so far.
+pub(super) fn count(counters: &Path) -> Result<u64> {
+    let all = fs::read_to_string(counters).context("counters")?;
+    let number = all
+        .lines()
+        .find_map(|line| line.strip_prefix("writes_put_off "));
+    Ok(number.context("writes_put_off")?.trim().parse()?)
 }
 
 /// What statvfs(3) says of a volume, in blocks.
@@ -232,7 +232,7 @@ fn soil_memory(path: &Path) -> Result<()> {
 }
 
 /// Whether the `number`th allocation of `call` failed, and what the call said.
-fn starve<T>(number: u64, call: impl FnOnce() -> T) -> Result<(bool, T)> {
+pub(super) fn starve<T>(number: u64, call: impl FnOnce() -> T) -> Result<(bool, T)> {
     let knob = "/proc/thread-self/fail-nth";
     fs::write(knob, number.to_string()).context(knob)?;
     let result = call();
