@@ -6,7 +6,7 @@ use super::free::block_address::BlockAddress;
 use super::free::changes::Change;
 use super::free::on_disk::{Kept, OnDisk};
 use super::free::release::Releases;
-use super::free::trim::{Discard, Trim, Trims};
+use super::free::trim::{Discard, Lost, Trim, Trims};
 use super::groups::block_groups::BlockGroups;
 use super::groups::data_zones::DataZones;
 use super::groups::load::Loader;
@@ -270,14 +270,14 @@ impl Space {
     }
 
     /// Tells the devices of up to `most` of the ranges that wait for it, as far as they are free. Talks to devices; no
-    /// lock may be held.
-    pub fn trim_waiting(&self, most: usize) -> Result {
-        self.trims.trim_waiting(most)
+    /// lock may be held. `lost` is told of an error after which nothing can be written any more.
+    pub fn trim_waiting(&self, most: usize, lost: Lost<'_>) -> Result {
+        self.trims.trim_waiting(most, lost)
     }
 
-    /// Tells the devices of what is free in block groups. Talks to devices; no lock may be held.
-    pub fn trim_free(&self, call: &mut Trim<'_>) -> Result {
-        self.trims.trim_free(call)
+    /// Tells the devices of what is free in block groups. Talks to devices; no lock may be held. `lost` as above.
+    pub fn trim_free(&self, call: &mut Trim<'_>, lost: Lost<'_>) -> Result {
+        self.trims.trim_free(call, lost)
     }
 
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.

@@ -183,7 +183,7 @@ impl Transactions {
         }
         shortage::make_wanted_chunk(&self.shared)?;
         self.shared.read_free(Space::read_ahead)?;
-        self.shared.space.trim_waiting(TRIMS)?;
+        self.shared.trim_waiting(TRIMS)?;
         shortage::remove_unused(&self.shared)?;
         reclaim(&self.shared, Reclaim::Soon)?;
         run_refs(&self.shared)

@@ -16,11 +16,16 @@ impl Shared {
         self.check_writable()?;
         // Memory is taken with groups and device ranges locked, which an inode that is evicted for it may need.
         let _nofs = NofsScope::enter();
-        self.space.trim_free(call)?;
+        self.space.trim_free(call, &|error| self.abort(error))?;
         for devid in self.volume.device_ids() {
             self.trim_unused(devid, call)?;
         }
         Ok(())
+    }
+
+    /// Tells the devices of some of what became free a while ago.
+    pub(super) fn trim_waiting(&self, most: usize) -> Result {
+        self.space.trim_waiting(most, &|error| self.abort(error))
     }
 
     fn trim_unused(&self, devid: u64, call: &mut Trim<'_>) -> Result {

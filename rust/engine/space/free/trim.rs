@@ -47,6 +47,10 @@ impl Trim<'_> {
     }
 }
 
+/// Told of the error after which nothing can be written any more: it cannot be read where a group is free. Who calls hears of
+/// it, too, but not what kind of an error it is.
+pub(in crate::space) type Lost<'a> = &'a dyn Fn(Error);
+
 /// Bytes that are kept from being allocated at a time. Little of the metadata: more of that may be promised than is
 /// free, and a commit must find what it needs.
 const fn piece(class: Class) -> u64 {
@@ -124,12 +128,12 @@ impl Trims {
     }
 
     /// See [`crate::space::Space::trim_waiting`].
-    pub(in crate::space) fn trim_waiting(&self, most: usize) -> Result {
+    pub(in crate::space) fn trim_waiting(&self, most: usize, lost: Lost<'_>) -> Result {
         let (mut read, mut later) = (None, KVec::new());
         for _ in 0..most {
             let next = self.waiting.lock().pop();
             let Some((start, end)) = next else { break };
-            match self.turn_of(start, &mut read)? {
+            match self.turn_of(start, &mut read, lost)? {
                 Turn::Now => drop(self.trim(start, end, &|| Ok(()))?),
                 // A hint: without memory it is forgotten.
                 Turn::Later => drop(later.push((start, end), GFP_KERNEL)),
@@ -142,7 +146,7 @@ impl Trims {
 
     /// When the devices can be told of a range. For the sake of those that wait one group is `read` at a time, and none that
     /// would have to be forgotten again.
-    fn turn_of(&self, start: u64, read: &mut Option<Arc<Group>>) -> Result<Turn> {
+    fn turn_of(&self, start: u64, read: &mut Option<Arc<Group>>, lost: Lost<'_>) -> Result<Turn> {
         let group = self
             .groups
             .read()
@@ -154,7 +158,7 @@ impl Trims {
             Some(_) if read.is_some() => Turn::Later,
             Some(group) if !self.reader.has_room(&group) => Turn::Never,
             Some(group) => {
-                self.reader.read(&group)?;
+                self.reader.read(&group).inspect_err(|error| lost(*error))?;
                 *read = Some(group);
                 Turn::Now
             }
@@ -173,7 +177,7 @@ impl Trims {
     }
 
     /// See [`crate::space::Space::trim_free`].
-    pub(in crate::space) fn trim_free(&self, call: &mut Trim<'_>) -> Result {
+    pub(in crate::space) fn trim_free(&self, call: &mut Trim<'_>, lost: Lost<'_>) -> Result {
         // Whole sectors: the caller's range may end anywhere.
         let sector = u64::from(self.groups.volume.format().sector_size);
         let end = round_down(call.range.end, sector);
@@ -186,7 +190,7 @@ impl Trims {
                 break;
             };
             self.reader.forget_surplus();
-            self.reader.read(&group)?;
+            self.reader.read(&group).inspect_err(|error| lost(*error))?;
             let from = at.max(group.start().get());
             match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {

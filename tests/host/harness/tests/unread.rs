@@ -2,7 +2,7 @@
 //! Reading where groups are free when that is needed, and forgetting it.
 
 use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
-use engine::space::{BlockClass, Class, Discard, NextGroup, Shortage, Space, Urgency};
+use engine::space::{BlockClass, Class, Discard, NextGroup, Shortage, Space, Trim, Urgency};
 use engine::txn::{Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
@@ -11,7 +11,7 @@ use harness::mount::{devices, Access, Mounted};
 use harness::tools;
 use harness::walker::walk;
 use kernel::alloc::inject;
-use kernel::prelude::{EIO, ENOSPC, EUCLEAN};
+use kernel::prelude::{Result, EAGAIN, EIO, ENOSPC, EUCLEAN};
 use kernel::print::Capture;
 use std::ops::ControlFlow;
 
@@ -352,9 +352,8 @@ fn change_used(block: &mut [u8]) -> usize {
     changed
 }
 
-/// Where the only group of tree blocks contradicts itself, that is why the volume becomes read-only.
-#[test]
-fn tree_blocks_that_have_no_place_are_no_want_of_space() {
+/// A volume whose only group of tree blocks contradicts itself.
+fn without_a_place() -> Mounted {
     let image = tools::mkfs(512 * MIB, &["-m", "single"]);
     let walked = walk(&tools::as_file(&image));
     let (device, mut changed) = (devices(vec![image]).unwrap().remove(0), 0);
@@ -371,9 +370,34 @@ fn tree_blocks_that_have_no_place_are_no_want_of_space() {
         device.damage(|image| image.pages.write(at, &block));
     }
     assert_eq!(changed, 1);
-    let mounted = Mounted::mount_on(vec![device], Access::ReadWrite).unwrap();
+    Mounted::mount_on(vec![device], Access::ReadWrite).unwrap()
+}
+
+/// Where the only group of tree blocks contradicts itself, that is why the volume becomes read-only.
+#[test]
+fn tree_blocks_that_have_no_place_are_no_want_of_space() {
+    let mounted = without_a_place();
     let refused = mounted.txns.start(Units::inserts(1)).err();
     assert_eq!(refused, Some(EUCLEAN));
+    assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
+}
+
+/// The same where fstrim is the first to read it; but who stops fstrim does no harm.
+#[test]
+fn fstrim_finds_that_tree_blocks_have_no_place() {
+    let mounted = without_a_place();
+    let trim = |go_on: &dyn Fn() -> Result| {
+        let mut trim = Trim {
+            range: 0..u64::MAX,
+            least: 0,
+            go_on,
+            trimmed: 0,
+        };
+        mounted.txns.trim(&mut trim)
+    };
+    assert_eq!(trim(&|| Err(EAGAIN)), Err(EAGAIN));
+    assert_eq!(mounted.txns.is_aborted(), None);
+    assert_eq!(trim(&|| Ok(())), Err(EUCLEAN));
     assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
 }
 
