@@ -6,7 +6,7 @@ use super::extents::{
     counted, end_of, is_extent_of, len, parse, reference, round_up, start_of, LAST,
 };
 use crate::btree::{Allocate, Writer};
-use crate::disk::{Compression, FileExtent, FileOffset, InlineExtent, Key, RegularExtent};
+use crate::disk::{Compression, FileExtent, FileOffset, Flaw, InlineExtent, Key, RegularExtent};
 use crate::fs::{items, Inode};
 use core::ops::Range;
 use latch::prelude::*;
@@ -176,7 +176,9 @@ fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<FileOffset
     let (front, back) = (start_of(&key) < range.start, range.end < end);
     let piece = match extent {
         FileExtent::Regular(piece) => piece,
-        FileExtent::Inline(_) if front || back => return Err(uncuttable(inode)),
+        FileExtent::Inline(inline) if front || back => {
+            return Err(uncuttable(inode, &key, inline.ram_bytes))
+        }
         FileExtent::Inline(_) => return writer.remove_here(),
     };
     let txn = writer.txn();
@@ -207,11 +209,11 @@ fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<FileOffset
     Ok(())
 }
 
+/// Who changes a file has asked before ([`Data::check_inline`](super::Data)).
 #[cold]
-fn uncuttable(inode: &Inode) -> Error {
-    let (tree, number) = (inode.subvolume().id(), inode.number());
-    pr_err!("tree {tree}: inline extent of inode {number} is longer than a sector\n");
-    EOPNOTSUPP
+fn uncuttable(inode: &Inode, key: &Key, bytes: u64) -> Error {
+    let what = "inline extent grew longer than it was found to be";
+    items::report(inode.subvolume().tree(), key, Flaw::new(what, bytes, 0))
 }
 
 /// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The

@@ -12,6 +12,7 @@
 //! | `cut`         | taking a range out of a file                                                    |
 //! | `gaps`        | holes that have items of their own                                              |
 //! | `checksums`   | checksums of data: items of the checksum tree                                    |
+//! | `inline`      | that an inline extent has no more than a sector                                  |
 //! | `truncate`    | cutting files and making holes                                                   |
 //! | `preallocate` | giving a file space before it is written                                         |
 //! | `in_place`    | writing to such space where it is                                               |
@@ -22,6 +23,7 @@ mod delalloc;
 pub(super) mod extents;
 mod gaps;
 mod in_place;
+mod inline;
 mod mapping;
 mod ordered;
 mod preallocate;

@@ -3,6 +3,7 @@
 
 use super::FileSpace;
 use super::{cut, extents};
+use crate::btree::Reach;
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Time};
@@ -31,6 +32,7 @@ impl FileSpace<'_> {
             .filter(|end| end.get() <= MAX_FILE_END);
         let end = end.ok_or(EFBIG)?;
         self.fs.check_writable(inode.subvolume())?;
+        self.fs.data().check_inline(inode, Reach::Device)?;
         let holes = self.holes(inode, offset..end)?;
         let data = self.fs.transactions().reserve_data(holes)?;
         let mut at = offset;

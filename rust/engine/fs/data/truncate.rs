@@ -4,6 +4,7 @@
 use super::cut::{self, Dropped};
 use super::extents;
 use super::FileSpace;
+use crate::btree::Reach;
 use crate::disk::{FileOffset, MAX_FILE_END, MAX_NODE_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Compressed, CompressedData, Inode, MappingKind, Time};
@@ -86,12 +87,15 @@ impl Punch<'_> {
 }
 
 impl<'a> FileSpace<'a> {
-    /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`; `EOPNOTSUPP` to cut within a compressed inline extent.
+    /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`; `EOPNOTSUPP` to cut within a compressed inline extent.
     pub fn ask_truncate(&self, inode: &'a Inode, size: u64) -> Result<Truncation<'a>> {
         if i64::try_from(size).is_err() {
             return Err(EFBIG);
         }
         self.fs.check_writable(inode.subvolume())?;
+        if size > 0 {
+            self.fs.data().check_inline(inode, Reach::Device)?;
+        }
         let reservation = if size > inode.attributes().size {
             let units = Units::inserts(1).and(Units::updates(1));
             self.fs.transactions().reserve(units)?
@@ -171,12 +175,13 @@ impl<'a> FileSpace<'a> {
         Ok(done)
     }
 
-    /// Asks for a hole of `range`, whole sectors. `EFBIG`, `EROFS`, `ENOSPC`.
+    /// Asks for a hole of `range`, whole sectors. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`.
     pub fn ask_punch(&self, inode: &'a Inode, range: Range<FileOffset>) -> Result<Punch<'a>> {
         if range.end.get() > MAX_FILE_END {
             return Err(EFBIG);
         }
         self.fs.check_writable(inode.subvolume())?;
+        self.fs.data().check_inline(inode, Reach::Device)?;
         Ok(Punch {
             space: *self,
             inode,

@@ -3,7 +3,7 @@
 
 use super::Data;
 use super::{cut, extents, gaps};
-use crate::btree::Allocate;
+use crate::btree::{Allocate, Reach};
 use crate::disk::{FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
@@ -115,14 +115,14 @@ fn share(all: u64, len: u64, total: u64) -> u64 {
 impl Data<'_> {
     /// Promises space for dirtying `[offset, offset + len)`, whole sectors. `ENOSPC` comes from here and from nowhere
     /// later: write dirty data out and ask again before you believe it, for finished data needs less than promised.
-    /// `EROFS`, `EFBIG`.
+    /// `EROFS`, `EFBIG`, `EUCLEAN`.
     pub fn reserve_write(
         &self,
         inode: &Inode,
         offset: FileOffset,
         len: u64,
     ) -> Result<WriteReservation> {
-        self.check_write(inode, offset, len)?;
+        self.check_write(inode, offset, len, Reach::Device)?;
         let data = self.fs.transactions().reserve_data(len)?;
         let cost = self.write_cost();
         let metadata = self.fs.transactions().reserve(cost.units(len))?;
@@ -142,7 +142,7 @@ impl Data<'_> {
         offset: FileOffset,
         len: u64,
     ) -> Result<WriteReservation> {
-        self.check_write(inode, offset, len)?;
+        self.check_write(inode, offset, len, Reach::Cache)?;
         let cost = self.write_cost();
         let (data, metadata) = self.fs.transactions().try_reserve(len, cost.units(len))?;
         Ok(WriteReservation {
@@ -153,13 +153,13 @@ impl Data<'_> {
         })
     }
 
-    fn check_write(&self, inode: &Inode, offset: FileOffset, len: u64) -> Result {
+    fn check_write(&self, inode: &Inode, offset: FileOffset, len: u64, reach: Reach) -> Result {
         self.fs.check_writable(inode.subvolume())?;
         let end = offset.get().checked_add(len).ok_or(EFBIG)?;
-        match end <= MAX_FILE_END {
-            true => Ok(()),
-            false => Err(EFBIG),
+        if end > MAX_FILE_END {
+            return Err(EFBIG);
         }
+        self.check_inline(inode, reach)
     }
 
     fn write_cost(&self) -> WriteCost {

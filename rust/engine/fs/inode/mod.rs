@@ -29,6 +29,7 @@ use crate::disk::{FileOffset, InodeItem, Key, Kind, ObjectId};
 use crate::fs::names::entries;
 use crate::fs::{items, Attributes, FileSystem, Subvolume, Time};
 use crate::txn::Units;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -43,6 +44,8 @@ pub struct Inode {
     /// done. Outside `state`.
     extents: RwLock<()>,
     state: Mutex<State>,
+    /// It was looked at, and no inline extent is longer than a sector. None becomes so.
+    has_short_inline: AtomicBool,
 }
 
 /// What changes of an inode.
@@ -86,6 +89,7 @@ impl Inode {
             number,
             extents: RwLock::new((), Rank::InodeExtents)?,
             state: Mutex::new(state, Rank::InodeState)?,
+            has_short_inline: AtomicBool::new(false),
         };
         Ok(Arc::new(inode, GFP_NOFAIL)?)
     }
@@ -149,6 +153,16 @@ impl Inode {
     /// Keeps the file's extents in order if they are so now; `None` where one would have to wait for that.
     pub(in crate::fs) fn try_hold_extents(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.extents.try_read()
+    }
+
+    /// Whether it is known that no inline extent is longer than a sector.
+    pub(in crate::fs) fn has_short_inline(&self) -> bool {
+        self.has_short_inline.load(Ordering::Relaxed)
+    }
+
+    /// No inline extent is longer than a sector.
+    pub(in crate::fs) fn note_short_inline(&self) {
+        self.has_short_inline.store(true, Ordering::Relaxed);
     }
 
     /// The inode item's key.

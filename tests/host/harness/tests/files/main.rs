@@ -7,6 +7,7 @@ mod files;
 mod formats;
 mod images;
 mod in_place;
+mod long_inline;
 mod memory;
 mod names;
 mod posix;
