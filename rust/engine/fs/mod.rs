@@ -33,7 +33,7 @@ pub use data::{
     WriteReservation, WrittenInPlace,
 };
 pub use filesystem::{FileSystem, Options};
-pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Times, XattrMode};
+pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Now, Times, XattrMode};
 pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
 pub use statistics::Statistics;
 pub use subvolume::{NewSubvolume, Subvolume, SubvolumePlace, Subvolumes, Topmost};

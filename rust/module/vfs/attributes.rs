@@ -85,7 +85,7 @@ impl Attributes for Rbtrfs {
     }
 
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result {
-        change_shown(inode, |fs, this| {
+        change_shown(inode, |fs, this, _| {
             let changes = |before: &Stored| changes(before, change());
             fs.inodes().set_attributes_by(this, changes)
         })
@@ -97,7 +97,7 @@ impl Attributes for Rbtrfs {
         acl: Option<&[u8]>,
         change: &dyn Fn() -> Changed,
     ) -> Result {
-        change_shown(inode, |fs, this| {
+        change_shown(inode, |fs, this, _| {
             let changes = |before: &Stored| changes(before, change());
             fs.inodes().set_acl(this, name, acl, changes)
         })

@@ -2,15 +2,15 @@
 
 //! Names: looking up, listing, making, removing, renaming.
 
-use super::node::{mount_of, time};
-use super::{node, Node, Rbtrfs};
+use super::node::{mount_of, Changing};
+use super::{node, Rbtrfs};
 use crate::linux::dentry::Dentry;
 use crate::linux::directory::{DirContext, Directory, EntryKind, NewFile, NewKind, RenameKind};
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::FileType;
-use engine::fs::{self, New, Rename, RenameMode, Side, Target, Time};
+use engine::fs::{self, New, Now, Rename, RenameMode, Side, Target};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 
@@ -62,11 +62,10 @@ impl Directory for Rbtrfs {
 
     fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount
-            .fs()
-            .names()
-            .create(&this.inode, name, &new(dir, file));
-        this.refresh(dir);
+        let changing = Changing([(dir, this)]);
+        let names = mount.fs().names();
+        let made = names.create(&this.inode, name, &new(file, &changing));
+        changing.show();
         let made = mount.adopt(dir.super_block(), &this.subvolume, made?)?;
         mount.throttle();
         Ok(made)
@@ -74,11 +73,10 @@ impl Directory for Rbtrfs {
 
     fn create_unnamed(dir: &Inode, file: &NewFile<'_>) -> Result<ARef<Inode>> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
-        let made = mount
-            .fs()
-            .names()
-            .create_unnamed(&this.inode, &new(dir, file));
-        this.refresh(dir);
+        let changing = Changing([(dir, this)]);
+        let names = mount.fs().names();
+        let made = names.create_unnamed(&this.inode, &new(file, &changing));
+        changing.show();
         mount.adopt(dir.super_block(), &this.subvolume, made?)
     }
 
@@ -97,12 +95,10 @@ impl Directory for Rbtrfs {
     fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result {
         if is_empty_place(inode) {
             let (mount, this) = (mount_of(dir)?, node(dir)?);
-            let now = now(&[dir]);
-            let removed = mount
-                .fs()
-                .names()
-                .remove_empty_place(&this.inode, name, now);
-            this.refresh(dir);
+            let changing = Changing([(dir, this)]);
+            let names = mount.fs().names();
+            let removed = names.remove_empty_place(&this.inode, name, &changing);
+            changing.show();
             return removed;
         }
         change_names(dir, inode, |names, dir, inode, now| {
@@ -129,7 +125,15 @@ impl Directory for Rbtrfs {
             owner,
             xattrs: &[],
         };
-        let whiteout = new(from_dir, &whiteout);
+        let (from_node, to_node, moved_node) = (node(from_dir)?, node(to_dir)?, node(moved)?);
+        let last = replaced.zip(replaced_node);
+        let changing = Changing([
+            (from_dir, from_node),
+            (to_dir, to_node),
+            (moved, moved_node),
+            last.unwrap_or((moved, moved_node)),
+        ]);
+        let whiteout = new(&whiteout, &changing);
         let target = replaced_node.map(|node| &*node.inode);
         let mode = match kind {
             RenameKind::Exchange => RenameMode::Exchange(target.ok_or(ENOENT)?),
@@ -142,7 +146,6 @@ impl Directory for Rbtrfs {
                 whiteout: None,
             },
         };
-        let (from_node, to_node, moved_node) = (node(from_dir)?, node(to_dir)?, node(moved)?);
         let renamed = mount.fs().names().rename(&Rename {
             from: Side {
                 dir: &from_node.inode,
@@ -154,19 +157,9 @@ impl Directory for Rbtrfs {
             },
             moved: &moved_node.inode,
             mode,
-            now: match replaced {
-                Some(replaced) => now(&[from_dir, to_dir, moved, replaced]),
-                None => now(&[from_dir, to_dir, moved]),
-            },
+            now: &changing,
         });
-        refresh_all(&[
-            (from_dir, from_node),
-            (to_dir, to_node),
-            (moved, moved_node),
-        ]);
-        if let (Some(inode), Some(node)) = (replaced, replaced_node) {
-            node.refresh(inode);
-        }
+        changing.show();
         renamed?;
         mount.throttle();
         Ok(())
@@ -177,12 +170,13 @@ impl Directory for Rbtrfs {
 fn change_names(
     dir: &Inode,
     inode: &Inode,
-    change: impl FnOnce(fs::Names<'_>, &fs::Inode, &fs::Inode, Time) -> Result,
+    change: impl FnOnce(fs::Names<'_>, &fs::Inode, &fs::Inode, &dyn Now) -> Result,
 ) -> Result {
     let (mount, this, dir_node) = (mount_of(dir)?, node(inode)?, node(dir)?);
     let names = mount.fs().names();
-    let changed = change(names, &dir_node.inode, &this.inode, now(&[dir, inode]));
-    refresh_all(&[(dir, dir_node), (inode, this)]);
+    let changing = Changing([(dir, dir_node), (inode, this)]);
+    let changed = change(names, &dir_node.inode, &this.inode, &changing);
+    changing.show();
     changed?;
     mount.throttle();
     Ok(())
@@ -193,19 +187,7 @@ fn is_empty_place(inode: &Inode) -> bool {
     inode.key().is_none()
 }
 
-/// The moment of a change of all of these, a later one than anybody saw of one of them.
-fn now(inodes: &[&Inode]) -> Time {
-    let times = inodes.iter().map(|inode| inode.now());
-    time(times.max().unwrap_or_default())
-}
-
-fn refresh_all(pairs: &[(&Inode, &Node)]) {
-    for (inode, node) in pairs {
-        node.refresh(inode);
-    }
-}
-
-fn new<'a>(dir: &Inode, file: &NewFile<'a>) -> New<'a> {
+fn new<'a>(file: &NewFile<'a>, now: &'a dyn Now) -> New<'a> {
     let owner = file.owner;
     New {
         kind: match file.kind {
@@ -221,7 +203,7 @@ fn new<'a>(dir: &Inode, file: &NewFile<'a>) -> New<'a> {
         mode: owner.mode,
         uid: owner.uid,
         gid: owner.gid,
-        now: time(dir.now()),
+        now,
         xattrs: file.xattrs,
     }
 }

@@ -2,7 +2,7 @@
 
 //! Sizes and holes of regular files.
 
-use super::node::{mount_of, time};
+use super::node::{mount_of, Changing};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::file::{Fallocate, Hole};
@@ -13,7 +13,7 @@ use latch::prelude::*;
 /// Sets a file's size. What can be refused is refused before a page is cut. The caller holds the inode's lock.
 pub(super) fn resize(inode: &Inode, size: i64) -> Result {
     let (mount, this) = (mount_of(inode)?, node(inode)?);
-    let now = time(inode.now());
+    let changing = Changing([(inode, this)]);
     let new_size = u64::try_from(size).map_err(|_| EINVAL)?;
     let old_size = inode.size();
     let truncation = mount
@@ -21,7 +21,7 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
         .file_space()
         .ask_truncate(&this.inode, new_size)?;
     let result = file::resize::<FileIo<Node>>(inode, size, || {
-        let result = truncation.run(now);
+        let result = truncation.run(&changing);
         if result.is_err() && size < old_size {
             // The pages are cut: what can be read is what the trees have left.
             let left = i64::try_from(this.inode.attributes().size).unwrap_or(i64::MAX);
@@ -29,14 +29,14 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
         }
         result
     });
-    this.refresh(inode);
+    changing.show();
     result
 }
 
 impl Fallocate for Rbtrfs {
     fn punch(inode: &Inode, hole: &Hole) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let now = time(inode.now());
+        let changing = Changing([(inode, this)]);
         let space = mount.fs().file_space();
         let granted = match hole.whole() {
             Some(whole) => {
@@ -46,10 +46,10 @@ impl Fallocate for Rbtrfs {
             None => None,
         };
         let result = file::punch::<FileIo<Node>>(inode, hole, || match granted {
-            Some(granted) => granted.run(now),
+            Some(granted) => granted.run(&changing),
             None => Ok(()),
         });
-        this.refresh(inode);
+        changing.show();
         mount.throttle();
         result
     }

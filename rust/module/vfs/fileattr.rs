@@ -2,7 +2,7 @@
 
 //! The flags of chattr(1), by the rules of C btrfs.
 
-use super::node::{change_shown, mount_of, paired, time};
+use super::node::{change_shown, mount_of, paired};
 use super::{node, Rbtrfs};
 use crate::linux::fileattr::{flags as fl, Flagged, Scope};
 use crate::linux::Inode;
@@ -64,8 +64,8 @@ impl Flagged for Rbtrfs {
                 return Err(EINVAL);
             }
         }
-        let (set, clear, now) = (change.on, change.off, time(inode.now()));
-        change_shown(inode, |fs, this| {
+        let (set, clear) = (change.on, change.off);
+        change_shown(inode, |fs, this, now| {
             fs.inodes().set_flags(this, clear, set, compression, now)
         })
     }

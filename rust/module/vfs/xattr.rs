@@ -2,7 +2,7 @@
 
 //! Extended attributes by name.
 
-use super::node::{change_shown, mount_of, time};
+use super::node::{change_shown, mount_of};
 use super::{node, Rbtrfs};
 use crate::linux::xattr::{XattrMode, Xattrs};
 use crate::linux::Inode;
@@ -32,8 +32,8 @@ impl Xattrs for Rbtrfs {
             XattrMode::Create => fs::XattrMode::Create,
             XattrMode::Replace => fs::XattrMode::Replace,
         };
-        change_shown(inode, |fs, this| {
-            let (inodes, now) = (fs.inodes(), time(inode.now()));
+        change_shown(inode, |fs, this, now| {
+            let inodes = fs.inodes();
             match value {
                 _ if name.starts_with(Self::PROPERTIES.to_bytes()) => {
                     inodes.set_property(this, name, value, mode, now)

@@ -6,7 +6,7 @@ use super::{cut, extents};
 use crate::btree::Reach;
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{Inode, MappingKind, Time};
+use crate::fs::{Inode, MappingKind, Now};
 use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
 use core::ops::Range;
@@ -22,7 +22,7 @@ impl FileSpace<'_> {
         offset: FileOffset,
         len: u64,
         new_size: Option<u64>,
-        now: Time,
+        now: impl Now,
     ) -> Result {
         if self.fs.format().incompat.contains(Incompat::ZONED) {
             return Err(EOPNOTSUPP);
@@ -49,7 +49,7 @@ impl FileSpace<'_> {
             .fs
             .start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
         let _extents = inode.lock_extents();
-        let done = self.raise_size(&handle, inode, new_size, now);
+        let done = self.raise_size(&handle, inode, new_size, &now);
         or_abort(&handle, done)
     }
 
@@ -125,7 +125,7 @@ impl FileSpace<'_> {
         handle: &Handle,
         inode: &Inode,
         new_size: Option<u64>,
-        now: Time,
+        now: &dyn Now,
     ) -> Result {
         if let Some(new_size) = new_size {
             self.fs.data().fill_hole_before(
@@ -136,7 +136,7 @@ impl FileSpace<'_> {
         }
         inode.change(handle, |attributes| {
             attributes.size = attributes.size.max(new_size.unwrap_or(0));
-            attributes.touch_contents(now);
+            attributes.touch_contents(now.of(inode));
         })
     }
 }

@@ -7,7 +7,7 @@ use super::FileSpace;
 use crate::btree::Reach;
 use crate::disk::{FileOffset, MAX_FILE_END, MAX_NODE_SIZE};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{Compressed, CompressedData, Inode, MappingKind, Time};
+use crate::fs::{Compressed, CompressedData, Inode, MappingKind, Now};
 use crate::space::Reservation;
 use crate::txn::{Handle, Units};
 use core::ops::Range;
@@ -35,17 +35,17 @@ impl Truncation<'_> {
     /// Sets the size. Shrinking goes in batches from the end and the size follows: a crash, or an error of a later
     /// batch, leaves a shorter file that is not yet as short as asked for. The caller has zeroed the tail of the last
     /// page and no write of the cut range is under way.
-    pub fn run(self, now: Time) -> Result {
+    pub fn run(self, now: impl Now) -> Result {
         let (space, inode, size) = (self.space, self.inode, self.size);
         let handle = space.fs.transactions().join_with(self.reservation)?;
         // Writes that ended meanwhile may have made the file longer than it was.
         if size > inode.attributes().size {
             let _extents = inode.lock_extents();
-            return or_abort(&handle, space.raise_size(&handle, inode, Some(size), now));
+            return or_abort(&handle, space.raise_size(&handle, inode, Some(size), &now));
         }
-        match space.shrink_batch(handle, inode, size, Some(now))? {
+        match space.shrink_batch(handle, inode, size, Some(&now))? {
             true => Ok(()),
-            false => space.shrink(inode, size, Some(now)),
+            false => space.shrink(inode, size, Some(&now)),
         }
     }
 }
@@ -62,7 +62,7 @@ pub struct Punch<'a> {
 impl Punch<'_> {
     /// Makes the hole, in batches from its beginning: a crash, or an error of a later batch, leaves a shorter one. No write
     /// of the range is under way, and nobody reads it until this is done: what was read in between would be old.
-    pub fn run(self, now: Time) -> Result {
+    pub fn run(self, now: impl Now) -> Result {
         let Self {
             space,
             inode,
@@ -75,7 +75,7 @@ impl Punch<'_> {
             let extents = inode.lock_extents();
             at = or_abort(
                 &handle,
-                space.punch_some(&handle, inode, at..range.end, now),
+                space.punch_some(&handle, inode, at..range.end, &now),
             )?;
             drop((extents, handle));
             if at >= range.end {
@@ -112,12 +112,17 @@ impl<'a> FileSpace<'a> {
     }
 
     /// Asks for a new size and sets it; see [`Truncation::run`].
-    pub fn truncate(&self, inode: &Inode, new_size: u64, now: Time) -> Result {
+    pub fn truncate(&self, inode: &Inode, new_size: u64, now: impl Now) -> Result {
         self.fs.file_space().ask_truncate(inode, new_size)?.run(now)
     }
 
     /// Removes all behind `new_size`, also where the size is that already.
-    pub(in crate::fs) fn shrink(&self, inode: &Inode, new_size: u64, now: Option<Time>) -> Result {
+    pub(in crate::fs) fn shrink(
+        &self,
+        inode: &Inode,
+        new_size: u64,
+        now: Option<&dyn Now>,
+    ) -> Result {
         self.check_cut(inode, new_size)?;
         loop {
             let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
@@ -133,7 +138,7 @@ impl<'a> FileSpace<'a> {
         handle: Handle,
         inode: &Inode,
         new_size: u64,
-        now: Option<Time>,
+        now: Option<&dyn Now>,
     ) -> Result<bool> {
         let _extents = inode.lock_extents();
         or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))
@@ -160,7 +165,7 @@ impl<'a> FileSpace<'a> {
         handle: &Handle,
         inode: &Inode,
         new_size: u64,
-        now: Option<Time>,
+        now: Option<&dyn Now>,
     ) -> Result<bool> {
         let (sector, end) = (self.fs.sector_size(), FileOffset::new(new_size));
         let dropped = cut::drop_tail(inode, handle, end, sector, BATCH)?;
@@ -169,7 +174,7 @@ impl<'a> FileSpace<'a> {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
             attributes.size = attributes.size.min(dropped.reached.max(end).get());
             if let (true, Some(now)) = (done, now) {
-                attributes.touch_contents(now);
+                attributes.touch_contents(now.of(inode));
             }
         })?;
         Ok(done)
@@ -191,7 +196,7 @@ impl<'a> FileSpace<'a> {
     }
 
     /// Asks for a hole and makes it; see [`Punch::run`].
-    pub fn punch_hole(&self, inode: &Inode, offset: FileOffset, len: u64, now: Time) -> Result {
+    pub fn punch_hole(&self, inode: &Inode, offset: FileOffset, len: u64, now: impl Now) -> Result {
         let end = offset.checked_add(len).ok_or(EFBIG)?;
         let space = self.fs.file_space();
         space.ask_punch(inode, offset..end)?.run(now)
@@ -203,7 +208,7 @@ impl<'a> FileSpace<'a> {
         handle: &Handle,
         inode: &Inode,
         range: Range<FileOffset>,
-        now: Time,
+        now: &dyn Now,
     ) -> Result<FileOffset> {
         let start = range.start;
         let Dropped { bytes, reached } = cut::drop_range(inode, handle, range, BATCH)?;
@@ -216,7 +221,7 @@ impl<'a> FileSpace<'a> {
         }
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(bytes);
-            attributes.touch_contents(now);
+            attributes.touch_contents(now.of(inode));
         })?;
         Ok(reached)
     }

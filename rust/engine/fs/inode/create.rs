@@ -7,7 +7,7 @@ use crate::disk::{self, FileOffset, FileType, InodeFlags, InodeItem, InodeRef, K
 use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
-use crate::fs::{Attributes, Inode, Names, Time};
+use crate::fs::{Attributes, Inode, Names, Now};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -30,7 +30,7 @@ pub enum NewKind<'a> {
 }
 
 /// A new inode.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct New<'a> {
     /// What to make.
     pub kind: NewKind<'a>,
@@ -41,7 +41,7 @@ pub struct New<'a> {
     /// Group.
     pub gid: u32,
     /// All four times, and the directory's mtime and ctime.
-    pub now: Time,
+    pub now: &'a dyn Now,
     /// Extended attributes it is born with (ACLs, security labels): full names and values.
     pub xattrs: &'a [Xattr<'a>],
 }
@@ -172,7 +172,7 @@ impl Names<'_> {
         flags: InodeFlags,
         nlink: u32,
     ) -> Result<Arc<Inode>> {
-        let number = dir.subvolume().take_inode_number()?;
+        let (number, now) = (dir.subvolume().take_inode_number()?, new.now.of_new());
         let mut attributes = Attributes {
             generation: txn.generation(),
             transid: txn.generation(),
@@ -180,10 +180,10 @@ impl Names<'_> {
             uid: new.uid,
             gid: new.gid,
             mode: new.mode,
-            atime: new.now,
-            ctime: new.now,
-            mtime: new.now,
-            otime: new.now,
+            atime: now,
+            ctime: now,
+            mtime: now,
+            otime: now,
             flags,
             ..Attributes::default()
         };

@@ -5,7 +5,7 @@ use super::create::Xattr;
 use super::{xattr, Inode, Inodes, NewKind, XattrMode};
 use crate::disk::InodeFlags;
 use crate::fs::filesystem::or_abort;
-use crate::fs::Time;
+use crate::fs::Now;
 use crate::txn::Units;
 use latch::prelude::*;
 
@@ -44,7 +44,7 @@ impl Inodes<'_> {
         clear: InodeFlags,
         set: InodeFlags,
         compression: Compression,
-        now: Time,
+        now: impl Now,
     ) -> Result {
         let named = match compression {
             Compression::Named => Some(self.compression(inode)?.unwrap_or(b"zlib")),
@@ -62,7 +62,7 @@ impl Inodes<'_> {
         };
         let changed = inode.change(&handle, |attributes| {
             attributes.flags = attributes.flags.without(clear).with(set);
-            attributes.touch(now);
+            attributes.touch(now.of(inode));
         });
         match is_stored {
             true => or_abort(&handle, changed),
@@ -79,7 +79,7 @@ impl Inodes<'_> {
         name: &[u8],
         value: Option<&[u8]>,
         mode: XattrMode,
-        now: Time,
+        now: impl Now,
     ) -> Result {
         let attributes = inode.attributes();
         if name != PROPERTY {
@@ -116,7 +116,7 @@ impl Inodes<'_> {
         };
         let changed = inode.change(&handle, |attributes| {
             attributes.flags = attributes.flags.without(both).with(set);
-            attributes.touch(now);
+            attributes.touch(now.of(inode));
         });
         or_abort(&handle, changed)
     }

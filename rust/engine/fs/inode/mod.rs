@@ -6,6 +6,7 @@
 //! | `attributes` | the attributes, and what may be changed of them                    |
 //! | `create`     | making inodes, with a name or without                              |
 //! | `flags`      | an inode's flags, and the property that names its compression        |
+//! | `now`        | the moment of a change                                             |
 //! | `evict`      | removing inodes that have no name, now or after a crash            |
 //! | `orphans`    | the notes by which a mount finds inodes without names               |
 //! | `refs`       | an inode's names as items beside it                                |
@@ -15,6 +16,7 @@ mod attributes;
 mod create;
 mod evict;
 mod flags;
+mod now;
 pub(super) mod orphans;
 pub(super) mod refs;
 mod xattr;
@@ -22,12 +24,13 @@ mod xattr;
 pub use attributes::{Changes, Times};
 pub use create::{New, NewKind};
 pub use flags::Compression;
+pub use now::Now;
 pub use xattr::XattrMode;
 
 use crate::btree::Allocate;
 use crate::disk::{FileOffset, InodeItem, Key, Kind, ObjectId};
 use crate::fs::names::entries;
-use crate::fs::{items, Attributes, FileSystem, Subvolume, Time};
+use crate::fs::{items, Attributes, FileSystem, Subvolume};
 use crate::txn::Units;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
@@ -239,11 +242,11 @@ impl Inode {
         &self,
         txn: &dyn Allocate,
         change: impl FnOnce(u64) -> u64,
-        now: Time,
+        now: &dyn Now,
     ) -> Result {
         self.change(txn, |attributes| {
             attributes.size = change(attributes.size);
-            attributes.touch_contents(now);
+            attributes.touch_contents(now.of(self));
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::btree::{Allocate, Tree};
 use crate::disk::{self, leaf_area, name_hash, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD};
 use crate::disk::{FileOffset, FileType, Generation, Key, Kind, ObjectId, MAX_NAME_LEN};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{items, Attributes, Changes, Inode, Inodes, MappingKind, Time};
+use crate::fs::{items, Attributes, Changes, Inode, Inodes, MappingKind, Now};
 use crate::txn::Units;
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -188,22 +188,22 @@ impl Inodes<'_> {
         name: &[u8],
         value: &[u8],
         mode: XattrMode,
-        now: Time,
+        now: impl Now,
     ) -> Result {
         self.check_len(name, value)?;
         let handle = self.fs.start(inode.subvolume(), put_units())?;
         put(&handle, inode, name, value, mode)?;
-        let touched = inode.change(&handle, |attributes| attributes.touch(now));
+        let touched = inode.change(&handle, |attributes| attributes.touch(now.of(inode)));
         or_abort(&handle, touched)
     }
 
     /// Removes an extended attribute. `ENODATA`.
-    pub fn remove_xattr(&self, inode: &Inode, name: &[u8], now: Time) -> Result {
+    pub fn remove_xattr(&self, inode: &Inode, name: &[u8], now: impl Now) -> Result {
         let handle = self.fs.start(inode.subvolume(), Units::updates(2))?;
         if !take(&handle, inode, name)? {
             return Err(ENODATA);
         }
-        let touched = inode.change(&handle, |attributes| attributes.touch(now));
+        let touched = inode.change(&handle, |attributes| attributes.touch(now.of(inode)));
         or_abort(&handle, touched)
     }
 

@@ -23,7 +23,7 @@ use crate::fs::filesystem::or_abort;
 use crate::fs::inode::orphans;
 use crate::fs::inode::refs::{self, Name};
 use crate::fs::subvolume::place;
-use crate::fs::{FileSystem, Inode, Time};
+use crate::fs::{FileSystem, Inode, Now};
 use crate::txn::{Handle, Units};
 use entries::NewEntry;
 use latch::prelude::*;
@@ -36,7 +36,7 @@ pub struct Names<'a> {
 
 impl Names<'_> {
     /// Gives an inode one more name. `EXDEV` across subvolumes, `EMLINK`, `EEXIST`, `EPERM` for directories.
-    pub fn link(&self, dir: &Inode, name: &[u8], inode: &Inode, now: Time) -> Result {
+    pub fn link(&self, dir: &Inode, name: &[u8], inode: &Inode, now: impl Now) -> Result {
         entries::check_name(name)?;
         check_same_subvolume(dir, inode)?;
         let attributes = inode.attributes();
@@ -53,11 +53,11 @@ impl Names<'_> {
         let index = dir.take_index()?;
         self.add_ref(&handle, dir, name, inode, index)?;
         let linked = self
-            .add_entry(&handle, dir, name, inode, index, now)
+            .add_entry(&handle, dir, name, inode, index, &now)
             .and_then(|()| {
                 inode.change(&handle, |attributes| {
                     attributes.nlink = attributes.nlink.saturating_add(1);
-                    attributes.touch(now);
+                    attributes.touch(now.of(inode));
                 })?;
                 if attributes.nlink == 0 {
                     orphans::remove(dir.subvolume().tree(), &handle, inode.number())?;
@@ -68,17 +68,17 @@ impl Names<'_> {
     }
 
     /// Takes a name away. With its last name the inode becomes an orphan: [`Inodes::evict`](super::Inodes::evict) it when unused.
-    pub fn unlink(&self, dir: &Inode, name: &[u8], inode: &Inode, now: Time) -> Result {
+    pub fn unlink(&self, dir: &Inode, name: &[u8], inode: &Inode, now: impl Now) -> Result {
         entries::check_name(name)?;
         check_same_subvolume(dir, inode)?;
         let handle = self.fs.start_freeing(dir.subvolume(), unlink_units())?;
-        self.remove_entry(&handle, dir, name, inode, now)?;
-        let unlinked = self.drop_link(&handle, inode, now);
+        self.remove_entry(&handle, dir, name, inode, &now)?;
+        let unlinked = self.drop_link(&handle, inode, &now);
         or_abort(&handle, unlinked)
     }
 
     /// Removes an empty directory. `ENOTEMPTY`; `EPERM` for a subvolume.
-    pub fn rmdir(&self, dir: &Inode, name: &[u8], child: &Inode, now: Time) -> Result {
+    pub fn rmdir(&self, dir: &Inode, name: &[u8], child: &Inode, now: impl Now) -> Result {
         if child.is_subvolume_root() {
             return Err(EPERM);
         }
@@ -88,7 +88,7 @@ impl Names<'_> {
 
     /// Removes the place of a subvolume that this one, a snapshot, did not take along: it looks like an empty directory.
     /// `ENOENT` where there is none.
-    pub fn remove_empty_place(&self, dir: &Inode, name: &[u8], now: Time) -> Result {
+    pub fn remove_empty_place(&self, dir: &Inode, name: &[u8], now: impl Now) -> Result {
         if self.lookup(dir, name)? != Some(Target::EmptyPlace) {
             return Err(ENOENT);
         }
@@ -105,7 +105,7 @@ impl Names<'_> {
         let target = disk::Target::Subvolume(id);
         entries::remove_item(tree, &handle, dir.number(), name, target)?;
         let removed = entries::remove_index(tree, &handle, dir.number(), index, name)
-            .and_then(|()| dir.change_names(&handle, |size| entries::shrunk(size, name), now));
+            .and_then(|()| dir.change_names(&handle, |size| entries::shrunk(size, name), &now));
         or_abort(&handle, removed)
     }
 
@@ -145,7 +145,7 @@ impl Names<'_> {
         name: &[u8],
         inode: &Inode,
         index: u64,
-        now: Time,
+        now: &dyn Now,
     ) -> Result {
         let file_type = inode.attributes().file_type().unwrap_or(FileType::Regular);
         if inode.is_subvolume_root() {
@@ -175,7 +175,7 @@ impl Names<'_> {
         dir: &Inode,
         name: &[u8],
         inode: &Inode,
-        now: Time,
+        now: &dyn Now,
     ) -> Result {
         let tree = dir.subvolume().tree();
         entries::remove_item(tree, handle, dir.number(), name, target_of(inode))?;
@@ -205,13 +205,13 @@ impl Names<'_> {
     }
 
     /// Counts one name less; an inode without becomes an orphan. A directory has but one name.
-    pub(in crate::fs) fn drop_link(&self, handle: &Handle, inode: &Inode, now: Time) -> Result {
+    pub(in crate::fs) fn drop_link(&self, handle: &Handle, inode: &Inode, now: &dyn Now) -> Result {
         let left = inode.change(handle, |attributes| {
             attributes.nlink = match attributes.is_directory() {
                 true => 0,
                 false => attributes.nlink.saturating_sub(1),
             };
-            attributes.touch(now);
+            attributes.touch(now.of(inode));
             attributes.nlink
         })?;
         if left == 0 {

@@ -4,7 +4,7 @@
 use super::entries;
 use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
-use crate::fs::{Inode, New, Time};
+use crate::fs::{Inode, New, Now};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
@@ -44,7 +44,7 @@ pub struct Rename<'a> {
     /// What to do.
     pub mode: RenameMode<'a>,
     /// Times of all that changes.
-    pub now: Time,
+    pub now: &'a dyn Now,
 }
 
 impl Names<'_> {
@@ -110,7 +110,7 @@ impl Names<'_> {
         handle: &Handle,
         to: &Side<'_>,
         replaced: Option<&Inode>,
-        now: Time,
+        now: &dyn Now,
     ) -> Result {
         let Some(replaced) = replaced else {
             return Ok(());
@@ -189,10 +189,10 @@ fn check_may_stand(dir: &Inode, inode: &Inode) -> Result {
 }
 
 /// The time of its change. A subvolume, which may be read-only, is not changed by its name.
-fn note_moved(handle: &Handle, moved: &Inode, now: Time) -> Result {
+fn note_moved(handle: &Handle, moved: &Inode, now: &dyn Now) -> Result {
     match moved.is_subvolume_root() {
         true => Ok(()),
-        false => moved.change(handle, |attributes| attributes.touch(now)),
+        false => moved.change(handle, |attributes| attributes.touch(now.of(moved))),
     }
 }
 

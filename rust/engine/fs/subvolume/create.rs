@@ -241,7 +241,7 @@ impl Making {
             file_type: FileType::Directory,
         };
         entries::add(tree, txn, &entry)?;
-        dir.change_names(txn, |size| entries::grown(size, name), self.now)
+        dir.change_names(txn, |size| entries::grown(size, name), &self.now)
     }
 
     /// That of a new subvolume without a source.

@@ -57,7 +57,7 @@ pub const FILE: New<'static> = New {
     mode: 0o100644,
     uid: 1,
     gid: 2,
-    now: NOW,
+    now: &NOW,
     xattrs: &[],
 };
 

@@ -35,6 +35,15 @@ pub(crate) struct Timespec {
     pub(crate) nsec: u32,
 }
 
+impl From<b::timespec64> for Timespec {
+    fn from(time: b::timespec64) -> Self {
+        Self {
+            sec: time.tv_sec,
+            nsec: u32::try_from(time.tv_nsec).unwrap_or(0),
+        }
+    }
+}
+
 /// Attributes that are copied into the VFS inode as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mirror {
@@ -63,24 +72,24 @@ pub(crate) struct Mirror {
 }
 
 impl Inode {
-    /// The moment of a change that begins now: a later one than any time of change that somebody saw of the inode. If the
-    /// change fails the attributes are to be mirrored all the same.
+    /// The moment of a change: a later one than any time of change that somebody saw of the inode. The caller keeps others
+    /// from changing the attributes meanwhile. If the change fails they are to be mirrored all the same.
     pub(crate) fn now(&self) -> Timespec {
         let inode = self.as_ptr();
         // SAFETY: The inode is alive; the word is read without locks everywhere.
         let seen = unsafe { (*inode).i_ctime_nsec } & b::I_CTIME_QUERIED != 0;
-        // SAFETY: The inode is alive. What the second takes is later than what was seen, and no coarse time of
-        // another inode comes before it.
-        let now = unsafe {
-            match seen {
-                false => b::current_time(inode),
-                true => b::inode_set_ctime_current(inode),
-            }
-        };
-        Timespec {
-            sec: now.tv_sec,
-            nsec: u32::try_from(now.tv_nsec).unwrap_or(0),
+        match seen {
+            false => self.current_time(),
+            // SAFETY: The inode is alive. This is later than what was seen, and no coarse time of another inode comes
+            // before it.
+            true => Timespec::from(unsafe { b::inode_set_ctime_current(inode) }),
         }
+    }
+
+    /// The moment at which something is made in the inode's file system.
+    pub(crate) fn current_time(&self) -> Timespec {
+        // SAFETY: The inode is alive.
+        Timespec::from(unsafe { b::current_time(self.as_ptr()) })
     }
 
     /// Copies attributes into the VFS inode; size and payload are left alone. The caller keeps others from changing the

@@ -17,3 +17,4 @@ mod sharing;
 mod stale_checksums;
 mod subvolumes;
 mod tasks;
+mod times;

@@ -78,7 +78,7 @@ fn a_directory_is_replaced_only_when_empty() {
                 replaced,
                 whiteout: None,
             },
-            now: NOW,
+            now: &NOW,
         })
     };
     assert_eq!(rename(&a, b"a", b"b", Some(&b)), Err(ENOTEMPTY));
@@ -154,7 +154,7 @@ fn link_limits_without_extended_references() {
         to: side(b"first"),
         moved: &top,
         mode: RenameMode::Exchange(&inode),
-        now: NOW,
+        now: &NOW,
     };
     assert_eq!(player.fs.names().rename(&exchange), Err(EMLINK));
     player.txns().commit().unwrap();
@@ -352,7 +352,7 @@ fn too_many_names_of_one_hash() {
                 replaced: None,
                 whiteout: None,
             },
-            now: NOW,
+            now: &NOW,
         })
     };
     assert_eq!(rename(refused), Err(EOVERFLOW));

@@ -248,7 +248,7 @@ impl Pair {
                 to: self.side(1, NAME),
                 moved: &self.inodes[here],
                 mode: RenameMode::Exchange(&self.inodes[there]),
-                now: NOW,
+                now: &NOW,
             };
             names.rename(&swap).unwrap();
             let walk = Rename {
@@ -259,7 +259,7 @@ impl Pair {
                     replaced: None,
                     whiteout: None,
                 },
-                now: NOW,
+                now: &NOW,
             };
             names.rename(&walk).unwrap();
             if done.load(Ordering::Relaxed) {
@@ -383,7 +383,7 @@ fn a_subvolume_is_renamed() {
                 },
                 moved,
                 mode,
-                now: NOW,
+                now: &NOW,
             })
         };
     let onto = |replaced| RenameMode::Move {

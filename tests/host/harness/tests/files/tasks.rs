@@ -74,7 +74,7 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
                         to,
                         moved,
                         mode,
-                        now,
+                        now: &now,
                     })
                     .unwrap();
                 let mode = RenameMode::Move {
@@ -89,7 +89,7 @@ fn work(files: &Files, common: &Common, task: u64, steps: u64) {
                         to: from,
                         moved,
                         mode,
-                        now,
+                        now: &now,
                     })
                     .unwrap();
             }

@@ -40,7 +40,8 @@ impl Driver {
     /// One of several users, each in an empty directory of its own, which is the root of its history.
     pub fn start_below(mounted: &std::sync::Arc<Mounted>, name: &[u8]) -> Result<Self> {
         let top = mounted.fs.inodes().root(&mounted.subvolume)?;
-        let new = entry(NewKind::Directory, S_IFDIR | 0o755, Time::default());
+        let now = Time::default();
+        let new = entry(NewKind::Directory, S_IFDIR | 0o755, &now);
         let directory = mounted.fs.names().create(&top, name, &new)?;
         Self::start_at(mounted.clone(), directory.number())
     }
@@ -155,7 +156,7 @@ impl Driver {
             Op::Create { id, at, kind, mode } => self.create(*id, at, kind, *mode),
             Op::CreateUnnamed { id, dir } => {
                 let dir = self.inode(*dir)?;
-                let new = entry(NewKind::File, S_IFREG | 0o600, self.now);
+                let new = entry(NewKind::File, S_IFREG | 0o600, &self.now);
                 let inode = self.mounted.fs.names().create_unnamed(&dir, &new)?;
                 self.keep(*id, inode);
                 Ok(())
@@ -254,7 +255,7 @@ impl Driver {
             Kind::Device(number) => (NewKind::Device(*number), S_IFCHR),
             Kind::Fifo => (NewKind::Fifo, S_IFIFO),
         };
-        let new = entry(kind, file_type | mode, self.now);
+        let new = entry(kind, file_type | mode, &self.now);
         let inode = self.mounted.fs.names().create(&dir, &at.name, &new)?;
         self.keep(id, inode);
         Ok(())
@@ -291,7 +292,7 @@ impl Driver {
             return Err(EEXIST);
         }
         let (from_dir, to_dir) = (self.inode(from.dir)?, self.inode(to.dir)?);
-        let new = entry(NewKind::Device(0), S_IFCHR, self.now);
+        let new = entry(NewKind::Device(0), S_IFCHR, &self.now);
         let replaced = target.as_ref().map(|(_, inode)| &**inode);
         let mode = match how {
             How::Exchange => RenameMode::Exchange(replaced.ok_or(ENOENT)?),
@@ -317,7 +318,7 @@ impl Driver {
             to: to_side,
             moved: &moved,
             mode,
-            now: self.now,
+            now: &self.now,
         };
         self.mounted.fs.names().rename(&rename)?;
         if let How::Whiteout(id) = how {
@@ -351,7 +352,7 @@ impl Driver {
 }
 
 /// What the model makes: it belongs to root and has no attributes.
-fn entry(kind: NewKind<'_>, mode: u32, now: Time) -> New<'_> {
+fn entry<'a>(kind: NewKind<'a>, mode: u32, now: &'a Time) -> New<'a> {
     New {
         kind,
         mode,
