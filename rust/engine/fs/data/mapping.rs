@@ -5,7 +5,8 @@ use super::extents::{is_extent_of, parse, start_of, LAST};
 use super::Data;
 use crate::btree::{Cursor, Reach};
 use crate::disk::{
-    Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Logical, RegularExtent,
+    Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Logical,
+    RegularExtent,
 };
 use crate::fs::Inode;
 use latch::prelude::*;
@@ -69,10 +70,17 @@ pub enum CompressedData {
     },
 }
 
+/// What is at a position, and the piece of the file that says so, with its key. None where no item covers the position, and of
+/// bytes in the tree.
+pub(super) struct Found {
+    pub mapping: Mapping,
+    pub piece: Option<(Key, RegularExtent)>,
+}
+
 /// What a search found around a position.
 enum Around {
     /// An item that covers the position: how many bytes from there on, and what they are.
-    Covered(u64, MappingKind),
+    Covered(u64, MappingKind, Option<(Key, RegularExtent)>),
     /// None does, up to this position.
     Gap(FileOffset),
 }
@@ -88,7 +96,8 @@ impl Data<'_> {
     /// Answers as [`Self::map`] does, for a caller that must not wait: `EAGAIN` where the answer is not in memory.
     pub fn map_cached(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
         let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
-        self.map_within(inode, offset, max_len, Reach::Cache)
+        let found = self.find_within(inode, offset, max_len, Reach::Cache)?;
+        Ok(found.mapping)
     }
 
     /// Answers as [`Self::map`] does. The caller holds the extents lock.
@@ -98,32 +107,34 @@ impl Data<'_> {
         offset: FileOffset,
         max_len: u64,
     ) -> Result<Mapping> {
-        self.map_within(inode, offset, max_len, Reach::Device)
+        Ok(self.find_held(inode, offset, max_len)?.mapping)
     }
 
-    fn map_within(
+    /// Answers as [`Self::map_held`] does, with the piece.
+    pub(super) fn find_held(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        max_len: u64,
+    ) -> Result<Found> {
+        self.find_within(inode, offset, max_len, Reach::Device)
+    }
+
+    fn find_within(
         &self,
         inode: &Inode,
         offset: FileOffset,
         max_len: u64,
         reach: Reach,
-    ) -> Result<Mapping> {
+    ) -> Result<Found> {
         let max_len = max_len.min(LAST.saturating_since(offset)).max(1);
-        Ok(match self.look_around(inode, offset, reach)? {
-            Around::Covered(len, kind) => Mapping {
-                offset,
-                len: len.min(max_len),
-                kind,
-            },
-            Around::Gap(end) => {
-                let len = end.saturating_since(offset).min(max_len);
-                Mapping {
-                    offset,
-                    len,
-                    kind: MappingKind::Hole,
-                }
-            }
-        })
+        let (len, kind, piece) = match self.look_around(inode, offset, reach)? {
+            Around::Covered(len, kind, piece) => (len, kind, piece),
+            Around::Gap(end) => (end.saturating_since(offset), MappingKind::Hole, None),
+        };
+        let len = len.min(max_len);
+        let mapping = Mapping { offset, len, kind };
+        Ok(Found { mapping, piece })
     }
 
     fn look_around(&self, inode: &Inode, at: FileOffset, reach: Reach) -> Result<Around> {
@@ -133,8 +144,13 @@ impl Data<'_> {
             let (key, item) = cursor.item().ok_or(NOWHERE)?;
             if is_extent_of(&key, inode) {
                 let within = at.saturating_since(start_of(&key));
-                if let Some((len, kind)) = self.cover(&parse(inode, &key, item)?, within)? {
-                    return Ok(Around::Covered(len, kind));
+                let extent = parse(inode, &key, item)?;
+                if let Some((len, kind)) = self.cover(&extent, within)? {
+                    let piece = match extent {
+                        FileExtent::Regular(piece) => Some((key, piece)),
+                        FileExtent::Inline(_) => None,
+                    };
+                    return Ok(Around::Covered(len, kind, piece));
                 }
             }
             cursor.next()?;

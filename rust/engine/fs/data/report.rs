@@ -2,7 +2,8 @@
 //! Where a file's bytes are, for who asks out of curiosity (fiemap).
 
 use super::extents::{self, end_of, is_extent_of, parse, start_of};
-use super::{Data, Mapping};
+use super::mapping::{Found, Mapping};
+use super::Data;
 use crate::btree::Cursor;
 use crate::disk::{FileExtent, FileOffset, Key, RegularExtent};
 use crate::fs::Inode;
@@ -28,8 +29,8 @@ impl Data<'_> {
             attached => attached?,
         };
         let _extents = inode.hold_extents();
-        let mapping = self.map_held(inode, offset, max_len)?;
-        let sharing = match piece_at(inode, offset)? {
+        let Found { mapping, piece } = self.find_held(inode, offset, max_len)?;
+        let sharing = match piece {
             Some((key, piece)) if !piece.is_hole() => {
                 let way = inode.subvolume().tree().shareable_way(&key)?;
                 let data = extents::reference(inode, start_of(&key), &piece);

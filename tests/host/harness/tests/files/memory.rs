@@ -113,8 +113,16 @@ fn without_memory_nothing_changes() {
                     replaced: None,
                     whiteout: None,
                 },
-                now: NOW,
+                now: &NOW,
             })
+        });
+        run("report", &mut || {
+            let start = FileOffset::new(0);
+            fs.data().report(&inode, start, SECTOR).map(drop)
+        });
+        run("punch", &mut || {
+            let second = FileOffset::new(SECTOR);
+            fs.file_space().punch_hole(&inode, second, SECTOR, NOW)
         });
         run("truncate", &mut || {
             fs.file_space().truncate(&inode, 10, NOW)
@@ -160,6 +168,32 @@ fn a_promise_is_kept_without_memory() {
         let image = files.unmount();
         tools::check_with(&image, &["--check-data-csum"]).unwrap();
     }
+}
+
+/// A volume is shut down without memory, too, and what was read can still be read.
+#[test]
+fn a_volume_is_shut_down_without_memory() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = files.file(b"f");
+    files
+        .write_sectors(&inode, 0, &[7; SECTOR as usize], SECTOR)
+        .unwrap();
+    let injection = inject::fail_randomly(1, 1);
+    files.txns().abort(EIO);
+    drop(injection);
+    assert_eq!(files.txns().is_aborted(), Some(EIO));
+    let start = FileOffset::new(0);
+    let refused = [
+        files.fs.file_space().punch_hole(&inode, start, SECTOR, NOW),
+        files
+            .fs
+            .data()
+            .reserve_write(&inode, start, SECTOR)
+            .map(drop),
+    ];
+    assert_eq!(refused, [Err(EROFS); 2]);
+    assert_eq!(files.read(&inode, 0, SECTOR).unwrap(), [7; SECTOR as usize]);
+    files.fs.data().report(&inode, start, SECTOR).unwrap();
 }
 
 #[test]

@@ -276,9 +276,13 @@ impl Worker<'_> {
         if begin == end {
             return Ok(());
         }
-        known.history.note(self.task, begin, end, "punch");
-        let result = punch(known, begin, end)
-            .context("punch")
+        let (what, how) = match self.random.random_range(0..2) {
+            0 => ("punch", libc::FALLOC_FL_PUNCH_HOLE),
+            _ => ("zero", libc::FALLOC_FL_ZERO_RANGE),
+        };
+        known.history.note(self.task, begin, end, what);
+        let result = punch(known, begin, end, how)
+            .context(what)
             .map(|()| end - begin);
         self.wrote(&mut held, begin, &vec![0; end - begin], result)
     }
@@ -347,8 +351,9 @@ fn done(result: i32) -> Result<(), Error> {
     }
 }
 
-fn punch(known: &Known, begin: usize, end: usize) -> Result<(), Error> {
-    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+/// Makes zeroes of a range, by a hole or otherwise, as `how` says.
+fn punch(known: &Known, begin: usize, end: usize, how: i32) -> Result<(), Error> {
+    let mode = how | libc::FALLOC_FL_KEEP_SIZE;
     let (fd, begin, len) = (known.file.as_raw_fd(), begin as i64, (end - begin) as i64);
     // SAFETY: plain numbers.
     done(unsafe { libc::fallocate(fd, mode, begin, len) })
@@ -356,7 +361,7 @@ fn punch(known: &Known, begin: usize, end: usize) -> Result<(), Error> {
 
 /// Whether the file system punches holes at all.
 pub(super) fn punches(known: &Known) -> Result<bool> {
-    match punch(known, 0, 1) {
+    match punch(known, 0, 1, libc::FALLOC_FL_PUNCH_HOLE) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
         Err(error) => Err(error).context("punch"),
