@@ -46,6 +46,8 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         if attributes.size <= size {
             return Ok(());
         }
+        // The block with the old end may have been written as a whole.
+        self.tail.forget();
         let _nofs = NofsScope::enter();
         self.path
             .fs

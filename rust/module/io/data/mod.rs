@@ -23,7 +23,7 @@
 use crate::io::device::Devices;
 use crate::linux::iomap::direct::DirectRanges;
 use crate::linux::iomap::{
-    Extent, FileData, Fixups, Ioend, Patience, ReadBio, Source, Taken, Tally, WriteEnd,
+    Extent, FileData, Fixups, Ioend, Patience, ReadBio, Source, Tail, Taken, Tally, WriteEnd,
 };
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
@@ -85,6 +85,7 @@ pub(crate) struct FileIo<N> {
     writer: Mutex<Allowance<WriteReservation>>,
     fixups: Fixups,
     direct_ranges: DirectRanges,
+    tail: Tail,
     /// Bytes that writeback has taken and that are in no tree yet.
     under_way: AtomicU64,
 }
@@ -110,6 +111,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             writer: Mutex::new(Allowance::default(), Rank::Writer)?,
             fixups: Fixups::new()?,
             direct_ranges: DirectRanges::new()?,
+            tail: Tail::unknown(),
             under_way: AtomicU64::new(0),
         })
     }
@@ -168,6 +170,10 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
 
     fn direct_ranges(&self) -> &DirectRanges {
         &self.direct_ranges
+    }
+
+    fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {

@@ -18,6 +18,7 @@
 //! | `write`       | from the user into the page cache, and out of it again                         |
 //! | [`fault`]     | stores through a mapping                                                       |
 //! | [`growth`]    | the folio across the end of a file that grows                                  |
+//! | [`tail`]      | what is behind the end of a file in its last block                             |
 //! | [`writeback`] | from the page cache to the device                                              |
 //! | [`ioend`]     | a run of bytes under writeback, until writeback of its folios ends             |
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
@@ -51,6 +52,7 @@ mod read;
 pub(crate) mod read_bio;
 mod segments;
 mod sent;
+mod tail;
 mod write;
 mod writeback;
 
@@ -67,6 +69,7 @@ pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;
+pub(crate) use tail::Tail;
 
 /// What [`FileData::take`] found at a position.
 pub(crate) enum Taken {
@@ -102,6 +105,8 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
 
     /// What direct writes are under way to.
     fn direct_ranges(&self) -> &DirectRanges;
+    /// What is behind the end of the file.
+    fn tail(&self) -> &Tail;
 
     /// A number that changes when addresses that were given up may be used again: what was looked up before may be
     /// another file's since.

@@ -135,11 +135,12 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
 }
 
 /// fsync of a file or directory: its data, then all else that the file system has of it. It is the one way by which a
-/// file is made durable: `O_SYNC` and direct writes end here, too.
+/// file is made durable: `O_SYNC` and direct writes end here, too. All of the data is meant, as in C, also where a range is
+/// asked for: what is durable then is of one moment.
 pub(super) unsafe extern "C" fn fsync<T: Attributes>(
     file: *mut b::file,
-    start: i64,
-    end: i64,
+    _start: i64,
+    _end: i64,
     _datasync: c_int,
 ) -> c_int {
     from_result(|| {
@@ -147,7 +148,7 @@ pub(super) unsafe extern "C" fn fsync<T: Attributes>(
         let inode = unsafe { Inode::borrow(b::file_inode(file)) };
         T::settle(inode, &|| {
             // SAFETY: The VFS lends the file until the call returns.
-            to_result(unsafe { b::file_write_and_wait_range(file, start, end) })
+            to_result(unsafe { b::file_write_and_wait_range(file, 0, i64::MAX) })
         })?;
         let _nofs = NofsScope::enter();
         T::sync(inode).map(|()| 0)

@@ -4,7 +4,6 @@
 
 use super::lock::{Locked, Mode};
 use super::request::{Growth, Request};
-use super::resize::zero_tail;
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
 use crate::linux::iomap::{page_of, settle, Tables};
@@ -42,15 +41,13 @@ fn answer(result: isize) -> Result<usize> {
 
 /// Writes what is left of a request that passed [`check`] into the page cache. The lock is exclusive.
 fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize> {
+    let (inode, start) = (request.inode(), request.position());
     if request.growth() == Growth::Grows {
         request.wait_for_growth()?;
-    }
-    let size = request.inode().size();
-    if request.position() > size {
-        // May read, and write out.
-        request.may_wait()?;
-        zero_tail::<T>(request.inode(), size)?;
-        Tables::<T>::clear_behind_end(request.inode(), || ());
+        Tables::<T>::prepare_growth(inode, start as u64, request.patience)?;
+        if start > inode.size() {
+            Tables::<T>::clear_behind_end(inode, || ());
+        }
     }
     // SAFETY: The arguments of a `write_iter` call on a file of `T`, locked exclusively.
     answer(unsafe { Tables::<T>::buffered_write(request.iocb, request.iter) })

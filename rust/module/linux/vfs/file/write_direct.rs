@@ -4,11 +4,10 @@
 
 use super::lock::{Locked, Mode};
 use super::request::{Growth, Request};
-use super::resize::zero_tail;
 use super::write_cached::{check, note_change, write_through_cache};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{direct_write, DirectData, DirectWrite};
-use crate::linux::iomap::{is_folio_across_end, settle, Blocks, Patience, Tables};
+use crate::linux::iomap::{is_folio_across_end, Blocks, Patience, Tables};
 use latch::prelude::*;
 
 /// A write past the page cache; what cannot go that way goes into the cache, and is on the device on return as well.
@@ -76,24 +75,23 @@ fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
         return Ok(());
     }
     let inode = request.inode();
-    // The size, if the request begins behind it and what is in between must be seen to.
-    let cut = || {
+    // Whether what is behind the end must be seen to.
+    let is_cut = || {
         let size = inode.size();
-        let is_cut = || Blocks::of(inode).tail_of(size as u64) != 0 || is_folio_across_end(inode);
-        (request.position() > size && is_cut()).then_some(size)
+        let is_gap = request.position() > size;
+        Blocks::of(inode).tail_of(size as u64) != 0 || (is_gap && is_folio_across_end(inode))
     };
     // SAFETY: The request is still ours.
     let goes_on_alone = unsafe { (*request.iocb).ki_complete.is_some() };
-    if cut().is_none() && goes_on_alone {
+    if !is_cut() && goes_on_alone {
         return Ok(());
     }
     // The device is waited for.
     request.may_wait()?;
     request.wait_for_growth()?;
-    if let Some(size) = cut() {
-        zero_tail::<T>(inode, size)?;
-        // What was behind the old end must not appear if the power fails after the file has grown.
-        settle::<T>(inode, size, size)?;
+    if is_cut() {
+        let start = request.position() as u64;
+        Tables::<T>::prepare_growth(inode, start, request.patience)?;
         Tables::<T>::clear_behind_end(inode, || ());
     }
     Ok(())
