@@ -95,7 +95,8 @@ pub struct RegularExtent {
     pub disk_len: u64,
     /// Where in the extent, decompressed, the piece starts.
     pub offset: u64,
-    /// Bytes of the piece in the file, decompressed. Not zero.
+    /// Bytes of the piece in the file, decompressed. Zero in what old drivers left of a hole that they had no space to punch;
+    /// nobody makes such an item.
     pub len: u64,
 }
 
@@ -221,7 +222,6 @@ impl RegularExtent {
     /// The rules between the members.
     fn check(&self) -> Result<(), Flaw> {
         let compressed = self.compression != Compression::None;
-        ensure(self.len > 0, "file extent is empty", self.len, 1)?;
         if compressed {
             let written = self.state == ExtentState::Written && !self.is_hole();
             ensure(

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Holes that have items of their own, for volumes where each must have one.
 
-use super::extents::{hole, insert, is_extent_of, len, parse, round_up, start_of, LAST};
+use super::cut::replace;
+use super::extents::{hole, is_extent_of, len, parse, round_up, start_of, LAST};
 use crate::btree::Allocate;
 use crate::disk::FileOffset;
 use crate::fs::Inode;
@@ -20,12 +21,9 @@ pub(in crate::fs) fn fill_gaps(
         let next = gap(inode, at, sector)?;
         let end = next.end.min(range.end);
         if next.start < end {
-            insert(
-                inode,
-                txn,
-                next.start,
-                &hole(txn, end.saturating_since(next.start)),
-            )?;
+            // What stands there may be an item of no bytes.
+            let piece = hole(txn, end.saturating_since(next.start));
+            replace(inode, txn, next.start, &piece)?;
         }
         at = next.end;
     }

@@ -3,6 +3,7 @@
 
 mod crashes;
 mod data;
+mod empty_pieces;
 mod files;
 mod formats;
 mod images;
