@@ -105,10 +105,11 @@ impl Work {
                 let _ = self.transactions.maintain();
                 let _ = self.transactions.commit_if_older(age);
             }
-            // Read-only by now, by force perhaps: files that were being written end in a transaction all the same.
-            Writes::Paused => {
-                let _ = self.transactions.commit_if_older(age);
-            }
+            // Read-only by now, by force perhaps: files that were being written end in a transaction all the same. Whoever
+            // looks at the device does not expect that: it is not put off.
+            Writes::Paused => self.cache.while_unfrozen(|| {
+                let _ = self.transactions.commit_if_older(0);
+            }),
             Writes::Aborted => self.cache.show_failure(),
             Writes::Never | Writes::Later => {}
         }

@@ -98,6 +98,11 @@ impl MetadataCache {
         self.pages.throttle();
     }
 
+    /// Calls `work` unless the super block is frozen, see [`SuperBlock::while_unfrozen`].
+    pub(crate) fn while_unfrozen(&self, work: impl FnOnce()) {
+        self.pages.inode().super_block().while_unfrozen(work);
+    }
+
     /// After an abort: shows the super block as read-only once more. A remount or a thaw at the same time may have
     /// written its flags over.
     pub(crate) fn show_failure(&self) {

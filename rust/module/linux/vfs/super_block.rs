@@ -197,7 +197,26 @@ impl SuperBlock {
         })
     }
 
-    /// The same, but waits until the file system is thawed. A thaw needs `s_umount`: nobody who holds that may wait here,
+    /// Calls `work` where the file system is not frozen, and keeps it so; does nothing where somebody is about to remount,
+    /// freeze or unmount it. To freeze one that is read-only holds nobody off ([`Self::hold_unfrozen`]), and so this asks
+    /// for `s_umount`. No lock may be held.
+    pub(crate) fn while_unfrozen(&self, work: impl FnOnce()) {
+        let at = self.as_ptr();
+        // SAFETY: The super block is alive, and with it the lock.
+        let lock = unsafe { addr_of_mut!((*at).s_umount) };
+        // SAFETY: As above.
+        if unsafe { b::down_read_trylock(lock) } == 0 {
+            return;
+        }
+        // SAFETY: What the lock guards is read under it.
+        if u32::from(unsafe { (*at).s_writers.frozen }) == b::SB_UNFROZEN {
+            work();
+        }
+        // SAFETY: It was taken above.
+        unsafe { b::up_read(lock) };
+    }
+
+    /// The same as [`Self::hold_unfrozen`], but waits until the file system is thawed. A thaw needs `s_umount`: nobody who holds that may wait here,
     /// or for somebody who does.
     pub(in crate::linux) fn wait_unfrozen(&self) -> Unfrozen<'_> {
         // SAFETY: The super block is alive.
