@@ -9,10 +9,13 @@ use engine::disk::{
 use engine::volume::{Chunk, DeviceRange, Stripe, Writes};
 use harness::checksums::HostChecksums;
 use harness::device::faults::Request;
+use harness::device::{Access, Image, SimDevice};
 use harness::random::Random;
 use harness::tools;
 use harness::walker::walk;
 use kernel::prelude::*;
+use kernel::print::Capture;
+use kernel::sync::Arc;
 use std::vec::Vec;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -162,6 +165,29 @@ fn rescue_takes_the_newest_good_copy() {
     assert_eq!(volume.superblock().generation, old);
     assert_eq!(volume.writes(), Writes::Never);
     assert_eq!(write_superblocks(&volume), Err(EROFS));
+}
+
+/// Also where nobody writes: what lies behind the end cannot be read.
+#[test]
+fn a_device_that_is_shorter_than_it_was_is_refused() {
+    const SHORT: u64 = (1 << 30) - (1 << 20);
+    let whole = tools::mkfs(1 << 30, &[]);
+    let mut short = Image::new(SHORT, None);
+    let there = whole.pages.written().filter(|(at, _)| *at < SHORT);
+    there.for_each(|(at, page)| short.pages.write(at, page));
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        let device = SimDevice::new(short.clone(), access);
+        let device = Arc::new(device, GFP_KERNEL).unwrap();
+        for options in [READ_WRITE, DEFERRED] {
+            let log = Capture::new();
+            assert_eq!(open(&device, options).err(), Some(EINVAL));
+            let line = format!(
+                "the device has {SHORT} bytes, the file system needs {}",
+                1 << 30
+            );
+            assert!(log.contains(&line), "{:?}", log.lines());
+        }
+    }
 }
 
 #[test]
