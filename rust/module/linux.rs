@@ -23,7 +23,7 @@ mod mm;
 mod vfs;
 
 pub(crate) use block::{bio, BlockDevice, Sector, WriteKind};
-pub(crate) use lib::{checksum, debugfs, queue, seq, thread, time};
+pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, metadata_pages, Folio, FolioBytes, LockedFolio, Writeback};
 use vfs::{acl, enospc, private};

@@ -151,10 +151,21 @@ impl Space {
         self.reader.read_ahead()
     }
 
+    /// About how many pages [`Self::forget`] could give back, at most. It waits for nobody.
+    pub fn forgettable(&self) -> usize {
+        self.reader.forgettable()
+    }
+
     /// Forgets where groups of file data are free that nobody needs now, as far as it can be read again: looks at `most`
-    /// groups, going on where it ended. Memory only.
-    pub fn forget(&self, most: usize) {
-        self.reader.forget(most);
+    /// groups, going on where it ended. How many pages it gave back, at most. It waits for nobody and takes no memory: it may be called for want
+    /// of that, with whatever locks.
+    pub fn forget(&self, most: usize) -> usize {
+        self.reader.forget(most)
+    }
+
+    /// How many pages [`Self::forget`] gave back so far.
+    pub fn forgotten(&self) -> usize {
+        self.reader.forgotten()
     }
 
     /// A reservation of nothing, to merge others into.

@@ -50,6 +50,8 @@ impl Text for Source {
         writeln!(f, "refs_run {}", commits.refs_run)?;
         writeln!(f, "refs_cancelled {}", commits.refs_cancelled)?;
         writeln!(f, "groups_emptied {}", commits.groups_emptied)?;
+        let forgotten = self.transactions.space().forgotten();
+        writeln!(f, "free_space_pages_forgotten {forgotten}")?;
         let order = self.transactions.space().write_order().statistics();
         writeln!(f, "gate_holes {}", order.holes)?;
         writeln!(f, "gate_skips {}", order.skips)?;

@@ -20,6 +20,7 @@
 //! | `export`       | file handles                                                                 |
 //! | [`committer`]  | the thread that commits now and then                                         |
 //! | [`counters`]   | what a mount did, in debugfs                                                 |
+//! | `memory`       | what is given back when the kernel wants memory                              |
 //!
 //! Below: `io`, `linux`, the engine. The VFS's locks are outermost; nothing here holds one of its own while
 //! it calls the engine.
@@ -36,6 +37,7 @@ mod file;
 mod fileattr;
 mod flags;
 mod ioctl;
+mod memory;
 mod mount;
 mod node;
 mod options;

@@ -94,6 +94,11 @@ impl OnDisk {
         }
     }
 
+    /// Whether what is free in all groups can be read again.
+    pub(in crate::space) fn has_all(&self) -> bool {
+        matches!(self, Self::Tree(..)) && self.next_to_keep() == u64::MAX
+    }
+
     /// All groups are kept from now on.
     pub(in crate::space) fn keep_all(&self) {
         if let Self::Tree(_, kept) = self {

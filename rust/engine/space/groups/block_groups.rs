@@ -47,6 +47,11 @@ impl BlockGroups {
         self.set.read()
     }
 
+    /// The same, unless somebody changes the set or waits to.
+    pub(in crate::space) fn try_read(&self) -> Option<RwLockReadGuard<'_, GroupSet>> {
+        self.set.try_read()
+    }
+
     /// The space info of a class.
     pub(in crate::space) fn info(&self, class: Class) -> &Arc<SpaceInfo> {
         self.space_infos.get(class)

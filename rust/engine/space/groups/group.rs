@@ -158,6 +158,11 @@ impl Group {
         self.body.lock()
     }
 
+    /// The same, unless somebody has the lock.
+    pub(in crate::space) fn try_lock(&self) -> Option<MutexGuard<'_, Body>> {
+        self.body.try_lock()
+    }
+
     /// Takes a range for `wish` on account of `from`: free becomes reserved. `None` if nothing fits.
     pub(in crate::space) fn allocate(
         &self,

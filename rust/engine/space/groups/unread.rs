@@ -17,13 +17,15 @@ use crate::space::free::tree::Unreadable;
 use crate::space::reserve::{ByteState, Offer, Withdrawal};
 use crate::space::Class;
 use crate::volume::Writes;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
 
 /// When it is known of groups of more bytes where they are free, some of it is forgotten: at worst 40 KiB for a GiB.
 const MOST_KNOWN: u64 = 1 << 40;
+/// Bytes of a group that take a page at most, with the smallest sectors.
+const WINDOW: u64 = 128 << 20;
 /// Groups that are looked at in turn when something is to be forgotten.
 const LOOKS: usize = 1024;
 /// What is free in a group that claims to be longer is not read: it takes memory by its length. No chunk is made that is nearly as
@@ -40,6 +42,7 @@ pub(in crate::space) struct Reader {
     hand: AtomicU64,
     /// How many are reading what they will be promised then.
     asking: AtomicU64,
+    forgotten: AtomicUsize,
 }
 
 /// Whether there was a group to be read.
@@ -68,6 +71,7 @@ impl Reader {
             on_disk,
             hand: AtomicU64::new(0),
             asking: AtomicU64::new(0),
+            forgotten: AtomicUsize::new(0),
         }
     }
 
@@ -183,24 +187,54 @@ impl Reader {
         Ok(ranges)
     }
 
+    /// About how many pages [`Self::forget`] could give back, at most. It waits for nobody.
+    pub(in crate::space) fn forgettable(&self) -> usize {
+        let known = match self.on_disk.has_all() {
+            true => self.groups.info(Class::Data).try_known(),
+            false => None,
+        };
+        known.map_or(0, pages)
+    }
+
     /// Forgets where groups of file data are free in which nothing is under way, and which is promised to nobody. Looks at
-    /// `most` groups, going on where it ended; at none while somebody reads what he asked for.
-    pub(in crate::space) fn forget(&self, most: usize) {
+    /// `most` groups, going on where it ended; at none while somebody reads what he asked for. How many pages it gave back,
+    /// at most.
+    ///
+    /// It waits for nobody and takes no memory: whoever wants memory calls it, with whatever locks.
+    pub(in crate::space) fn forget(&self, most: usize) -> usize {
         let is_asking = self.asking.load(Ordering::Relaxed) > 0;
-        if is_asking || matches!(*self.on_disk, OnDisk::Nowhere) {
-            return;
+        if is_asking || !self.on_disk.has_all() {
+            return 0;
         }
+        let mut forgotten = 0u64;
         for _ in 0..most {
             let hand = self.hand.load(Ordering::Relaxed);
-            let next = self.groups.next_in(Class::Data, hand);
+            let Some(groups) = self.groups.try_read() else {
+                break;
+            };
+            let next = groups.next_of(Class::Data, hand).cloned();
+            drop(groups);
             let after = next.as_ref().map_or(0, |group| group.end());
             self.hand.store(after, Ordering::Relaxed);
             if let Some(group) = next {
                 // An error has been logged; the group stays as it is.
-                let _ = group.forget();
+                forgotten = forgotten.saturating_add(group.forget().unwrap_or(0));
             }
         }
+        let forgotten = pages(forgotten);
+        self.forgotten.fetch_add(forgotten, Ordering::Relaxed);
+        forgotten
     }
+
+    /// How many pages [`Self::forget`] gave back so far.
+    pub(in crate::space) fn forgotten(&self) -> usize {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+}
+
+/// The pages that it takes at most to know where so many bytes of groups are free.
+fn pages(known: u64) -> usize {
+    usize::try_from(known.div_ceil(WINDOW)).unwrap_or(usize::MAX)
 }
 
 impl Group {
@@ -263,23 +297,28 @@ impl Group {
         self.shift(&mut body, unread, ByteState::Unread, ByteState::ReadOnly)
     }
 
-    /// Forgets where the group is free, unless something is under way there or it was promised.
-    fn forget(&self) -> Result {
-        let mut body = self.lock();
+    /// Forgets where the group is free, unless something is under way there, or it was promised, or somebody has one of the
+    /// locks; of how many bytes.
+    fn forget(&self) -> Result<u64> {
+        let Some(mut body) = self.try_lock() else {
+            return Ok(0);
+        };
         let tally = body.tally;
         let idle = tally.reserved == 0 && tally.pinned == 0;
         let is_known = matches!(body.free_space, FreeSpace::Anywhere(_));
         if !idle || !is_known || body.allocation == Allocation::Closed {
-            return Ok(());
+            return Ok(0);
         }
         // Index and class change at once, as ever.
-        let mut index = self.space_info().index();
-        if self.space_info().set_aside(tally.free())? == Withdrawal::Refused {
-            return Ok(());
+        let Some(mut index) = self.space_info().try_index() else {
+            return Ok(0);
+        };
+        if self.space_info().try_forget(tally.free(), self.len())? == Withdrawal::Refused {
+            return Ok(0);
         }
         body.free_space = FreeSpace::Unread(Changes::new());
-        self.space_info().note_forgotten(self.len());
         self.turn(&mut body, tally.free(), ByteState::Free, ByteState::Unread)?;
-        self.renew(&mut index, &mut body)
+        self.renew(&mut index, &mut body)?;
+        Ok(self.len())
     }
 }

@@ -39,6 +39,11 @@ impl SpaceInfo {
         self.index.lock()
     }
 
+    /// The same, unless somebody has the lock.
+    pub(in crate::space) fn try_index(&self) -> Option<MutexGuard<'_, GroupIndex>> {
+        self.index.try_lock()
+    }
+
     /// The longest piece that can be had from any group.
     pub(in crate::space) fn longest(&self, offer: Offer) -> u64 {
         self.index.lock().longest(offer)
@@ -86,17 +91,26 @@ impl SpaceInfo {
         Ok(Withdrawal::Done)
     }
 
-    /// Free bytes cannot be allocated for now, unless they were promised.
-    pub(in crate::space) fn set_aside(&self, bytes: u64) -> Result<Withdrawal> {
-        let mut totals = self.totals.lock();
-        if !totals.can_lose(bytes) {
+    /// It is not known any more where a group of `bytes` is free, of which `free` cannot be allocated now. Unless that was
+    /// promised, or somebody has the lock.
+    pub(in crate::space) fn try_forget(&self, free: u64, bytes: u64) -> Result<Withdrawal> {
+        let Some(mut totals) = self.totals.try_lock() else {
+            return Ok(Withdrawal::Refused);
+        };
+        if !totals.can_lose(free) {
             return Ok(Withdrawal::Refused);
         }
         totals
             .tally
-            .shift(bytes, ByteState::Free, ByteState::Unread)
+            .shift(free, ByteState::Free, ByteState::Unread)
             .map_err(differs)?;
+        totals.known = totals.known.saturating_sub(bytes);
         Ok(Withdrawal::Done)
+    }
+
+    /// Bytes of the groups of which it is known where they are free. `None` where somebody has the lock.
+    pub(in crate::space) fn try_known(&self) -> Option<u64> {
+        self.totals.try_lock().map(|totals| totals.known)
     }
 
     /// It became known where a group of `bytes` is free.

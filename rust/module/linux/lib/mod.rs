@@ -8,6 +8,7 @@
 //! | [`debugfs`]  | a file in debugfs                    |
 //! | [`queue`]    | `workqueue_struct`                   |
 //! | [`seq`]      | `seq_file`, for mount options        |
+//! | [`shrinker`] | giving memory back                   |
 //! | [`thread`]   | `kthread`                            |
 //! | [`time`]     | the clock                            |
 
@@ -15,5 +16,6 @@ pub(crate) mod checksum;
 pub(crate) mod debugfs;
 pub(crate) mod queue;
 pub(crate) mod seq;
+pub(crate) mod shrinker;
 pub(crate) mod thread;
 pub(crate) mod time;

@@ -18,6 +18,7 @@ mod sync;
 
 use super::committer::{Committer, Schedule};
 use super::counters::CounterFile;
+use super::memory::Memory;
 use super::node::{mount, node, SubvolumeView};
 use super::options::MountOptions;
 use super::settings::Settings;
@@ -55,6 +56,8 @@ pub(crate) struct Mount {
     schedule: Arc<Schedule>,
     committer: Committer,
     counters: Mutex<Option<CounterFile>>,
+    /// Goes with the mount.
+    _memory: Memory,
     settings: Mutex<Settings>,
 }
 

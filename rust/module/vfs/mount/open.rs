@@ -14,6 +14,7 @@ use crate::linux::queue::OwnedQueue;
 use crate::linux::{BlockDevice, SuperBlock};
 use crate::vfs::committer::Committer;
 use crate::vfs::counters::CounterFile;
+use crate::vfs::memory::Memory;
 use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
 use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
@@ -52,6 +53,7 @@ pub(super) fn open(
     };
     let data_path = Arc::new(data_path, GFP_KERNEL)?;
     let counters = CounterFile::new(sb, fs.transactions().clone(), data_path.clone())?;
+    let memory = Memory::new(sb, fs.transactions().clone())?;
     let schedule = Schedule {
         interval: AtomicU32::new(settings.commit_interval),
     };
@@ -64,6 +66,7 @@ pub(super) fn open(
         schedule: Arc::new(schedule, GFP_KERNEL)?,
         committer: Committer::new()?,
         counters: Mutex::new(Some(counters), Rank::CounterFile)?,
+        _memory: memory,
         settings: Mutex::new(settings, Rank::Settings)?,
     };
     // From here on blocks are written, and bad copies repaired.

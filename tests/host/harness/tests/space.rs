@@ -271,7 +271,7 @@ fn what_is_forgotten_is_read_again() {
         let mounted = play_with(mounted, seed, 1200, |_, mounted| {
             let space = mounted.txns.space();
             match random.below(4) {
-                0 => space.forget(3),
+                0 => drop(space.forget(3)),
                 1 => {
                     let _ = space.read_next(Class::Data).unwrap();
                 }

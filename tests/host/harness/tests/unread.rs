@@ -303,6 +303,45 @@ fn a_group_that_was_given_up_is_not_read_again() {
     assert_eq!(mounted.txns.space().statistics().data.used, 5 * MIB);
 }
 
+/// Whoever wants memory has forgotten what can be read again, with whatever locks; and nothing that was promised.
+#[test]
+fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
+    let mounted = Mounted::mount(vec![with_groups(300)], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space();
+    let promised = mounted.txns.reserve_data(20 * GIB).unwrap();
+    let known = free(space);
+    let before = space.forgettable();
+    assert!(before >= 20 * 8, "{before} pages");
+    space.each_free(|_, _| assert!(space.forget(10) <= before));
+    space.forget(1000);
+    space.audit().unwrap();
+    for _ in 0..20 {
+        let extent = space.allocate_data(&promised, 16 * MIB, 16 * MIB).unwrap();
+        assert_eq!(space.forget(0), 0);
+        space.release_unwritten(extent.logical, extent.len);
+    }
+    drop(promised);
+    space.forget(1000);
+    assert_eq!(space.forgettable(), 0);
+    assert_eq!(space.forgotten(), before);
+    space.audit().unwrap();
+    let promised = mounted.txns.reserve_data(20 * GIB).unwrap();
+    assert_eq!(free(space).len(), known.len());
+    drop(promised);
+    mounted.unmount().unwrap();
+}
+
+/// What no tree has is not forgotten.
+#[test]
+fn what_cannot_be_read_again_is_not_forgotten() {
+    let image = tools::mkfs(4 * GIB, &["-O", "^free-space-tree,^block-group-tree"]);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    let space = mounted.txns.space();
+    assert_eq!((space.forgettable(), space.forget(1000)), (0, 0));
+    space.audit().unwrap();
+    mounted.unmount().unwrap();
+}
+
 /// Where the free space tree cannot be read, that is what whoever asks for space is told, and why the volume becomes
 /// read-only.
 #[test]
