@@ -6,7 +6,7 @@
 //! |-------------|-------------------------------------------------------------|
 //! | `mutex`     | [`Mutex`], [`Condvar`]                                      |
 //! | `rwlock`    | [`RwLock`]                                                  |
-//! | `latched`   | [`Latched`], whose guards own a reference to it             |
+//! | `latched`   | [`Latched`], whose guards own a reference to it, a [`LatchedRef`] |
 //! | `semaphore` | the kernel's reader-writer semaphore, under both            |
 //! | `class`     | what lockdep is told of a lock                              |
 //! | `rank`      | the order of all locks, the one list of it                  |
@@ -46,7 +46,7 @@ mod rounds;
 mod rwlock;
 mod semaphore;
 
-pub use latched::{Latched, ReadGuard, WriteGuard};
+pub use latched::{Latched, LatchedRef, ReadGuard, WriteGuard};
 pub use listening::Listening;
 pub use mutex::{Condvar, Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};

@@ -2,9 +2,8 @@
 //! A tree block in memory, and where blocks come from.
 
 use crate::disk::{Flaw, Generation, Key, Leaf, Logical, Node, ObjectId, Uuid};
-use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::Latched;
+use latch::{Latched, LatchedRef};
 
 /// The bytes of a tree block: a folio in the kernel, a vector on the host. Always one node in length.
 pub trait BlockBytes: Send + Sync {
@@ -66,6 +65,9 @@ pub(super) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
 /// [`latch::Nesting::precedes`].
 pub type Block = Latched<BlockInfo, KBox<dyn BlockBytes>>;
 
+/// A reference to a tree block, which lives as long as it has one.
+pub type BlockRef = LatchedRef<BlockInfo, KBox<dyn BlockBytes>>;
+
 /// What a pointer says of the block it points at; the block must agree or is corrupt.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
@@ -123,24 +125,24 @@ pub trait Store: Send + Sync {
     /// The block at `addr`, from the cache or the device. A block that comes from the device passes the gate with
     /// `expected`; with more than one copy, a bad one is repaired from a good one. A cached block is given as it is:
     /// the tree compares it with `expected` when it has it locked.
-    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>>;
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<BlockRef>;
 
     /// The block at `addr` if it is in the cache. Waits for nobody.
-    fn cached(&self, addr: Logical) -> Option<Arc<Block>>;
+    fn cached(&self, addr: Logical) -> Option<BlockRef>;
 
     /// Starts reading `addr` without waiting. A hint.
     fn read_ahead(&self, addr: Logical, expected: &Expected);
 
     /// A new block at `info.addr`, all zero, not dirty, without IO. An older block cached there is replaced.
-    fn create(&self, info: BlockInfo) -> Result<Arc<Block>>;
+    fn create(&self, info: BlockInfo) -> Result<BlockRef>;
 
     /// Marks a block that the caller has locked for writing as needing to go to the device. Called once, when the
     /// block enters its tree: it is dirty until [`super::seal()`] makes it one that never changes again.
-    fn mark_dirty(&self, block: &Arc<Block>);
+    fn mark_dirty(&self, block: &BlockRef);
 
     /// Tells that the tree no longer needs this block, which was never written. The caller has it locked for writing.
     /// Its contents stay as they are; on sequential zones the address is written all the same.
-    fn forget(&self, block: &Arc<Block>);
+    fn forget(&self, block: &BlockRef);
 
     /// Writes the dirty blocks in `[start, start + len)` in ascending order, without waiting for their completion.
     /// `EROFS` after an abort, see [`crate::volume::Volume::check_sending`].

@@ -5,10 +5,9 @@ use super::block::first_key;
 use super::bugs::NO_CHILD;
 use super::lock::Writing;
 use super::tree::Tree;
-use super::{Allocate, Block};
+use super::{Allocate, BlockRef};
 use crate::disk::edit::{self, node};
 use crate::disk::{Bug, Child, Header, Key, Node};
-use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// A pointer to a locked block that starts with `key`.
@@ -24,7 +23,7 @@ pub(super) fn pointer(guard: &Writing, key: Key) -> Child {
 impl Tree {
     /// Whether a locked block may be changed as it stands: it is of the running transaction, has not gone out, and
     /// no snapshot shares it.
-    pub(super) fn is_writable(&self, txn: &dyn Allocate, block: &Arc<Block>, bytes: &[u8]) -> bool {
+    pub(super) fn is_writable(&self, txn: &dyn Allocate, block: &BlockRef, bytes: &[u8]) -> bool {
         let Some(header) = Header::new(bytes) else {
             return false;
         };
@@ -35,7 +34,7 @@ impl Tree {
     }
 
     /// Whether a block may be referenced by another tree as well (C: `btrfs_block_can_be_shared`).
-    pub(super) fn may_be_shared(&self, block: &Arc<Block>, header: &Header) -> bool {
+    pub(super) fn may_be_shared(&self, block: &BlockRef, header: &Header) -> bool {
         self.owner().is_subvolume()
             && (header.generation <= self.last_snapshot() || header.is_relocated())
             && !self.is_root(block)

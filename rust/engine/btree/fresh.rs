@@ -3,7 +3,7 @@
 
 use super::lock::{kind, nesting, Writing};
 use super::tree::Tree;
-use super::{Allocate, Block, BlockInfo, Holder, Identity, Store};
+use super::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
 use crate::disk::edit;
 use crate::disk::{Bug, Generation, Header, Key, Logical, ObjectId, TreeId};
 use kernel::sync::Arc;
@@ -91,7 +91,7 @@ impl<'a> Fresh<'a> {
     }
 
     /// The block, before it is locked by anybody else.
-    fn block(&self) -> Result<&Arc<Block>> {
+    fn block(&self) -> Result<&BlockRef> {
         Ok(self.guard.as_ref().ok_or(TAKEN)?.latched())
     }
 

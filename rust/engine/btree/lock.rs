@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The latches of tree blocks: their guards, and what the lock checker is told of them.
 
-use super::{Block, BlockBytes, BlockInfo};
+use super::{BlockBytes, BlockInfo, BlockRef};
 use crate::disk::ObjectId;
-use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Nesting, ReadGuard, Side, TreeKind, WriteGuard};
 
@@ -32,7 +31,7 @@ pub(super) enum Mode {
 
 impl Held {
     /// Locks `block`.
-    pub(super) fn lock(block: &Arc<Block>, mode: Mode, nesting: Nesting) -> Self {
+    pub(super) fn lock(block: &BlockRef, mode: Mode, nesting: Nesting) -> Self {
         match mode {
             Mode::Read => Self::Read(Latched::read(block, nesting)),
             Mode::Write => Self::Write(Latched::write(block, nesting)),
@@ -48,7 +47,7 @@ impl Held {
     }
 
     /// What is locked.
-    pub(super) fn block(&self) -> &Arc<Block> {
+    pub(super) fn block(&self) -> &BlockRef {
         match self {
             Self::Read(guard) => guard.latched(),
             Self::Write(guard) => guard.latched(),
@@ -57,7 +56,7 @@ impl Held {
 }
 
 /// Locks `block` for reading unless a writer is in the way.
-pub(super) fn try_reading(block: &Arc<Block>) -> Option<Reading> {
+pub(super) fn try_reading(block: &BlockRef) -> Option<Reading> {
     Latched::try_read(block)
 }
 

@@ -67,7 +67,9 @@ mod writer;
 
 pub use crate::disk::RootPointer;
 pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
-pub use block::{Block, BlockBytes, BlockInfo, Expected, Identity, Reach, Store, WriteMode};
+pub use block::{
+    Block, BlockBytes, BlockInfo, BlockRef, Expected, Identity, Reach, Store, WriteMode,
+};
 pub use cursor::Cursor;
 pub use rewrite::Standing;
 pub use seal::seal;

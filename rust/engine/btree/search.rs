@@ -6,9 +6,8 @@ use super::bugs::NO_CHILD;
 use super::lock::{nesting, try_reading, Held, Mode, Reading};
 use super::share::NO_HEADER;
 use super::tree::Tree;
-use super::{Block, Expected, Reach};
+use super::{BlockRef, Expected, Reach};
 use crate::disk::{Child, Flaw, Header, Key, Logical, Node, MAX_LEVELS};
-use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
 
@@ -102,7 +101,7 @@ impl Tree {
         Ok(guard)
     }
 
-    fn lock_reading(&self, block: &Arc<Block>, level: u8, reach: Reach) -> Result<Reading> {
+    fn lock_reading(&self, block: &BlockRef, level: u8, reach: Reach) -> Result<Reading> {
         match reach {
             Reach::Device => Ok(Latched::read(
                 block,
@@ -129,7 +128,7 @@ impl Tree {
     }
 
     /// Gets the block a pointer names, to be locked at `level`. The caller has the parent locked.
-    pub(super) fn child_block(&self, child: &Child, level: u8) -> Result<Arc<Block>> {
+    pub(super) fn child_block(&self, child: &Child, level: u8) -> Result<BlockRef> {
         let expected = self.expected(child, level);
         let block = self.store().read(child.addr, &expected)?;
         block.meta().expect(child.addr, level, child.generation)?;

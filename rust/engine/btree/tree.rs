@@ -2,12 +2,12 @@
 //! A tree: its root pointer.
 
 use super::lock;
-use super::{Block, Expected, Store};
+use super::{BlockRef, Expected, Store};
 use crate::disk::{Generation, ObjectId, RootPointer, TreeId};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Rank, RwLock, TreeKind};
+use latch::{Latched, Rank, RwLock, TreeKind};
 
 /// One tree. Shared by all who use it; every call latches the blocks that it needs and no more.
 pub struct Tree {
@@ -23,7 +23,7 @@ pub struct Tree {
 }
 
 struct Root {
-    block: Arc<Block>,
+    block: BlockRef,
     pointer: RootPointer,
 }
 
@@ -54,7 +54,7 @@ impl Tree {
     pub(super) fn with_root(
         store: Arc<dyn Store>,
         id: TreeId,
-        block: Arc<Block>,
+        block: BlockRef,
         last_snapshot: Generation,
     ) -> Result<Arc<Self>> {
         let root = RwLock::new(Root::at(block), Rank::TreeRoot)?;
@@ -116,25 +116,25 @@ impl Tree {
     }
 
     /// The root block and its level, now.
-    pub(super) fn root(&self) -> (Arc<Block>, u8) {
+    pub(super) fn root(&self) -> (BlockRef, u8) {
         let root = self.root.read();
         (root.block.clone(), root.pointer.level)
     }
 
     /// Whether `block` is the root. Stays so while the caller has it locked.
-    pub(super) fn is_root(&self, block: &Arc<Block>) -> bool {
-        Arc::ptr_eq(&self.root.read().block, block)
+    pub(super) fn is_root(&self, block: &BlockRef) -> bool {
+        Latched::is_same(&self.root.read().block, block)
     }
 
     /// Makes `block` the root. The caller has it and the old root locked for writing.
-    pub(super) fn set_root(&self, block: &Arc<Block>) {
+    pub(super) fn set_root(&self, block: &BlockRef) {
         self.ahead.store(true, Ordering::Release);
         *self.root.write() = Root::at(block.clone());
     }
 }
 
 impl Root {
-    fn at(block: Arc<Block>) -> Self {
+    fn at(block: BlockRef) -> Self {
         let info = *block.meta();
         let pointer = RootPointer {
             addr: info.addr,

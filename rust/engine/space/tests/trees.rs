@@ -2,8 +2,8 @@
 //! Trees over plain memory, and a transaction that only counts.
 
 use crate::btree::{
-    Allocate, Block, BlockBytes, BlockInfo, BlockRefs, DataRef, Expected, Holder, Identity, Store,
-    Tree, WriteMode,
+    Allocate, BlockBytes, BlockInfo, BlockRef, BlockRefs, DataRef, Expected, Holder, Identity,
+    Store, Tree, WriteMode,
 };
 use crate::disk::{Generation, Key, Logical, ObjectId, TreeId, Uuid};
 use core::ops::ControlFlow;
@@ -30,7 +30,7 @@ impl BlockBytes for Bytes {
 }
 
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<u64, Arc<Block>>>);
+struct Memory(Mutex<BTreeMap<u64, BlockRef>>);
 
 impl Store for Memory {
     fn node_size(&self) -> u32 {
@@ -44,17 +44,17 @@ impl Store for Memory {
         }
     }
 
-    fn read(&self, addr: Logical, _expected: &Expected) -> Result<Arc<Block>> {
+    fn read(&self, addr: Logical, _expected: &Expected) -> Result<BlockRef> {
         self.0.lock().unwrap().get(&addr.get()).cloned().ok_or(EIO)
     }
 
-    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+    fn cached(&self, addr: Logical) -> Option<BlockRef> {
         self.0.lock().unwrap().get(&addr.get()).cloned()
     }
 
     fn read_ahead(&self, _addr: Logical, _expected: &Expected) {}
 
-    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+    fn create(&self, info: BlockInfo) -> Result<BlockRef> {
         let bytes = KVec::from_elem(0, NODE as usize, GFP_KERNEL)?;
         let bytes: KBox<dyn BlockBytes> = KBox::new(Bytes(bytes), GFP_KERNEL)?;
         let block = Latched::new(info, bytes)?;
@@ -65,9 +65,9 @@ impl Store for Memory {
         Ok(block)
     }
 
-    fn mark_dirty(&self, _block: &Arc<Block>) {}
+    fn mark_dirty(&self, _block: &BlockRef) {}
 
-    fn forget(&self, _block: &Arc<Block>) {}
+    fn forget(&self, _block: &BlockRef) {}
 
     fn write(&self, _start: Logical, _len: u64, _mode: WriteMode) -> Result {
         Ok(())

@@ -3,19 +3,17 @@
 //! Finding a block in memory by its address.
 
 use crate::linux::metadata_pages::Release;
-use engine::btree::Block;
+use engine::btree::BlockRef;
 use engine::disk::Logical;
-use kernel::sync::Arc;
 use kernel::xarray::{AllocKind, XArray};
 use latch::prelude::*;
-use latch::Latched;
 
 /// How many locks the addresses are spread over; a power of two.
 const SHARDS: usize = 64;
 
 /// The blocks in memory, by address. Each lookup takes one spin lock of many, for moments.
 pub(super) struct Index {
-    shards: KVec<Pin<KBox<XArray<Arc<Block>>>>>,
+    shards: KVec<Pin<KBox<XArray<BlockRef>>>>,
     node_shift: u32,
 }
 
@@ -33,21 +31,21 @@ impl Index {
         })
     }
 
-    fn place(&self, addr: Logical) -> Option<(Pin<&XArray<Arc<Block>>>, usize)> {
+    fn place(&self, addr: Logical) -> Option<(Pin<&XArray<BlockRef>>, usize)> {
         let number = usize::try_from(addr.get().checked_shr(self.node_shift)?).ok()?;
         let shard = self.shards.get(number & (SHARDS - 1))?;
         Some((shard.as_ref(), number / SHARDS))
     }
 
     /// The block at `addr`.
-    pub(super) fn get(&self, addr: Logical) -> Option<Arc<Block>> {
+    pub(super) fn get(&self, addr: Logical) -> Option<BlockRef> {
         let (shard, slot) = self.place(addr)?;
         let guard = shard.get_ref().lock();
-        guard.get(slot).map(Arc::from)
+        guard.get(slot).map(BlockRef::from)
     }
 
     /// Adds a block where there is none. The caller has the folio locked, so nobody else adds one.
-    pub(super) fn insert(&self, addr: Logical, block: Arc<Block>) -> Result {
+    pub(super) fn insert(&self, addr: Logical, block: BlockRef) -> Result {
         let (shard, slot) = self.place(addr).ok_or(EINVAL)?;
         let old = shard.get_ref().lock().store(slot, block, GFP_NOFAIL);
         drop(old.map_err(Error::from)?);
@@ -55,7 +53,7 @@ impl Index {
     }
 
     /// Takes the block at `addr` out, whoever uses it.
-    pub(super) fn remove(&self, addr: Logical) -> Option<Arc<Block>> {
+    pub(super) fn remove(&self, addr: Logical) -> Option<BlockRef> {
         let (shard, slot) = self.place(addr)?;
         shard.get_ref().lock().remove(slot)
     }
@@ -66,11 +64,11 @@ impl Index {
             return Release::Free;
         };
         let mut guard = shard.get_ref().lock();
-        let Some(block) = guard.get(slot).map(Arc::from) else {
+        let Some(block) = guard.get(slot).map(BlockRef::from) else {
             return Release::Free;
         };
         // New references are made under this lock alone, or from one that exists.
-        if Latched::references(&block) != 2 {
+        if block.references() != 2 {
             return Release::InUse;
         }
         let indexed = guard.remove(slot);

@@ -3,7 +3,7 @@
 //! The cache of tree blocks: the engine's [`Store`] over the page cache of the btree inode.
 //!
 //! One folio is one block. The folio is the memory, with which the kernel's reclaim, flusher and throttling
-//! work; the [`Block`] is what the trees use, and owns the folio's bytes. The [`Index`] finds a block by its
+//! work; the block ([`BlockRef`]) is what the trees use, and owns the folio's bytes. The [`Index`] finds a block by its
 //! address and keeps it alive; a block is in the index once its bytes passed the gate, and leaves it only
 //! when nobody else holds it or its address was given up.
 //!
@@ -24,7 +24,7 @@ use crate::io::device::Devices;
 use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages, Release};
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
 use core::sync::atomic::AtomicU64;
-use engine::btree::{Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
+use engine::btree::{BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
 use engine::space::WriteOrder;
 use engine::txn::Witness;
@@ -187,14 +187,14 @@ impl Store for MetadataCache {
         }
     }
 
-    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<BlockRef> {
         match self.shared.index.get(addr) {
             Some(block) => Ok(block),
             None => self.shared.read(&self.pages, addr, expected),
         }
     }
 
-    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+    fn cached(&self, addr: Logical) -> Option<BlockRef> {
         self.shared.index.get(addr)
     }
 
@@ -205,19 +205,19 @@ impl Store for MetadataCache {
         }
     }
 
-    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+    fn create(&self, info: BlockInfo) -> Result<BlockRef> {
         let _nofs = NofsScope::enter();
         let (_folio, bytes) = self.shared.blank(&self.pages, info.addr)?;
         self.shared.publish(info, bytes)
     }
 
-    fn mark_dirty(&self, block: &Arc<Block>) {
+    fn mark_dirty(&self, block: &BlockRef) {
         if let Some(folio) = self.pages.cached(block.meta().addr.get()) {
             folio.mark_dirty();
         }
     }
 
-    fn forget(&self, block: &Arc<Block>) {
+    fn forget(&self, block: &BlockRef) {
         let addr = block.meta().addr;
         let volume = &self.shared.volume;
         if volume
@@ -276,7 +276,7 @@ impl Shared {
     }
 
     /// Makes a block of a locked folio's bytes and lets everybody find it.
-    fn publish(&self, info: BlockInfo, bytes: FolioBytes) -> Result<Arc<Block>> {
+    fn publish(&self, info: BlockInfo, bytes: FolioBytes) -> Result<BlockRef> {
         if self.chunk_tree_uuid.as_ref().is_none() {
             if let Some(header) = Header::new(bytes.as_slice()) {
                 self.chunk_tree_uuid.populate(header.chunk_tree_uuid);

@@ -5,10 +5,9 @@
 use super::Shared;
 use crate::linux::metadata_pages::{Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
-use engine::btree::{Block, BlockInfo, Expected};
+use engine::btree::{BlockInfo, BlockRef, Expected};
 use engine::disk::{check_block, Corrupt, Flaw, Logical};
 use engine::volume::{Mapping, Place, Writes};
-use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -19,7 +18,7 @@ impl Shared {
         pages: &Pages,
         addr: Logical,
         expected: &Expected,
-    ) -> Result<Arc<Block>> {
+    ) -> Result<BlockRef> {
         let _nofs = NofsScope::enter();
         self.check_place(addr)?;
         loop {

@@ -14,6 +14,9 @@ pub struct Latched<M, T> {
     lock: std::sync::Arc<raw::RwLock<T>>,
 }
 
+/// A reference to a [`Latched`].
+pub type LatchedRef<M, T> = Arc<Latched<M, T>>;
+
 /// Holds a [`Latched`] for reading, and a reference to it.
 pub struct ReadGuard<M, T> {
     // Fields are dropped in this order: the lock goes before the reference.
@@ -39,6 +42,11 @@ impl<M, T> Latched<M, T> {
     /// What is known without the lock.
     pub fn meta(&self) -> &M {
         &self.meta
+    }
+
+    /// Whether two references are of one value.
+    pub fn is_same(one: &LatchedRef<M, T>, other: &LatchedRef<M, T>) -> bool {
+        Arc::ptr_eq(one, other)
     }
 
     fn address(&self) -> usize {

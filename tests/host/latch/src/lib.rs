@@ -9,11 +9,11 @@
 //!                                                           write() -> RwLockWriteGuard<'_, T>,
 //!                                                           write_two(&RwLock, &RwLock) -> one guard or two
 //! Condvar::new(rank) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
-//! Latched::new(meta, value) -> Result<Arc<Latched<M, T>>>   meta() -> &M
-//!     Latched::read(&Arc<Latched>, Nesting) -> ReadGuard<M, T>        owns an Arc; guard.latched() -> &Arc<Latched>
-//!     Latched::write(&Arc<Latched>, Nesting) -> WriteGuard<M, T>      the same
-//!     Latched::try_read(&Arc<Latched>) -> Option<ReadGuard<M, T>>
-//!     Latched::try_write(&Arc<Latched>) -> Option<WriteGuard<M, T>>
+//! Latched::new(meta, value) -> Result<LatchedRef<M, T>>     meta() -> &M, is_same(&LatchedRef, &LatchedRef)
+//!     Latched::read(&LatchedRef, Nesting) -> ReadGuard<M, T>          owns a reference; guard.latched() -> &LatchedRef
+//!     Latched::write(&LatchedRef, Nesting)  -> WriteGuard<M, T>      the same
+//!     Latched::try_read(&LatchedRef) -> Option<ReadGuard<M, T>>
+//!     Latched::try_write(&LatchedRef) -> Option<WriteGuard<M, T>>
 //! NofsScope::enter() -> NofsScope                           until dropped
 //! Rounds::new(rank) -> Result<Rounds>                      share(work): the module's own
 //! Place::take(rank) -> Place                               until dropped
@@ -40,7 +40,7 @@ mod rounds;
 mod rwlock;
 
 pub use condvar::Condvar;
-pub use latched::{Latched, ReadGuard, WriteGuard};
+pub use latched::{Latched, LatchedRef, ReadGuard, WriteGuard};
 pub use mutex::{Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};
 pub use nofs::NofsScope;

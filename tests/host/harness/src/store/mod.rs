@@ -12,7 +12,7 @@ pub use backing::{Backing, Flat};
 pub use volume::OnVolume;
 
 use crate::checksums::HostChecksums;
-use engine::btree::{seal, Block, BlockBytes, BlockInfo, Expected, Identity, Store, WriteMode};
+use engine::btree::{seal, BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
 use engine::disk::{check_block, BlockContext, Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteTurn};
 use kernel::prelude::*;
@@ -56,7 +56,7 @@ struct Sent {
 }
 
 struct Cached {
-    block: Arc<Block>,
+    block: BlockRef,
     dirty: bool,
     // Forgotten, but its place on a sequential zone must be written.
     filler: bool,
@@ -196,13 +196,13 @@ impl<B: Backing> HostStore<B> {
         }
     }
 
-    fn new_block(info: BlockInfo, bytes: KVVec<u8>) -> Result<Arc<Block>> {
+    fn new_block(info: BlockInfo, bytes: KVVec<u8>) -> Result<BlockRef> {
         let bytes: KBox<dyn BlockBytes> = KBox::new(HostBytes(bytes), GFP_NOFAIL)?;
         Latched::new(info, bytes)
     }
 
     /// The first dirty block in a range.
-    fn next_dirty(&self, range: Range<u64>) -> Option<Arc<Block>> {
+    fn next_dirty(&self, range: Range<u64>) -> Option<BlockRef> {
         let state = self.state();
         let mut dirty = state.blocks.range(range).filter(|(_, cached)| cached.dirty);
         dirty.next().map(|(_, cached)| cached.block.clone())
@@ -211,7 +211,7 @@ impl<B: Backing> HostStore<B> {
     /// Seals a block and puts it into the queue, if the write order lets it pass.
     fn send(
         &self,
-        block: &Arc<Block>,
+        block: &BlockRef,
         order: Option<&mut WriteTurn<'_>>,
         mode: WriteMode,
     ) -> Result<Outcome> {
@@ -262,7 +262,7 @@ impl<B: Backing> HostStore<B> {
     }
 
     /// Whether a block that was found dirty still is, and whether it only fills its place.
-    fn is_dirty(&self, block: &Arc<Block>) -> Option<bool> {
+    fn is_dirty(&self, block: &BlockRef) -> Option<bool> {
         let state = self.state();
         let cached = state.blocks.get(&block.meta().addr.get())?;
         (Arc::ptr_eq(&cached.block, block) && cached.dirty).then_some(cached.filler)
@@ -391,7 +391,7 @@ impl<B: Backing> Store for HostStore<B> {
         self.backing.identity()
     }
 
-    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<BlockRef> {
         if let Some(cached) = self.state().blocks.get(&addr.get()) {
             return Ok(cached.block.clone());
         }
@@ -419,7 +419,7 @@ impl<B: Backing> Store for HostStore<B> {
             .clone())
     }
 
-    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+    fn cached(&self, addr: Logical) -> Option<BlockRef> {
         let state = self.state();
         state
             .blocks
@@ -429,7 +429,7 @@ impl<B: Backing> Store for HostStore<B> {
 
     fn read_ahead(&self, _addr: Logical, _expected: &Expected) {}
 
-    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+    fn create(&self, info: BlockInfo) -> Result<BlockRef> {
         let until_refused = self.state().until_refused;
         self.state().until_refused = until_refused.and_then(|left| left.checked_sub(1));
         (until_refused != Some(0)).then_some(()).ok_or(EIO)?;
@@ -444,7 +444,7 @@ impl<B: Backing> Store for HostStore<B> {
         Ok(block)
     }
 
-    fn mark_dirty(&self, block: &Arc<Block>) {
+    fn mark_dirty(&self, block: &BlockRef) {
         let mut state = self.state();
         match state.blocks.get_mut(&block.meta().addr.get()) {
             Some(cached) if Arc::ptr_eq(&cached.block, block) => {
@@ -455,7 +455,7 @@ impl<B: Backing> Store for HostStore<B> {
         }
     }
 
-    fn forget(&self, block: &Arc<Block>) {
+    fn forget(&self, block: &BlockRef) {
         let addr = block.meta().addr;
         let mut state = self.state();
         let Some(cached) = state.blocks.get_mut(&addr.get()) else {

@@ -3,7 +3,7 @@
 
 use crate::ledger::Ledger;
 use crate::shape::{self, walk};
-use engine::btree::{Block, RootPointer, Store, Tree, WriteMode};
+use engine::btree::{BlockRef, RootPointer, Store, Tree, WriteMode};
 use engine::disk::{Key, Kind, Logical, ObjectId};
 use harness::random::Random;
 use harness::store::{Flat, HostStore};
@@ -23,7 +23,7 @@ pub(crate) struct Fixture {
     /// The root of the last commit, and what stood in the tree.
     committed: Option<(RootPointer, BTreeMap<Key, Vec<u8>>)>,
     /// Blocks that went out, with the bytes they had.
-    written: Vec<(Arc<Block>, Vec<u8>)>,
+    written: Vec<(BlockRef, Vec<u8>)>,
 }
 
 impl Fixture {

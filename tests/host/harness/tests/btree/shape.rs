@@ -2,9 +2,8 @@
 //! Walks trees block by block, without the engine's search, and checks what must always hold.
 
 use crate::ledger::{Books, Ledger};
-use engine::btree::{Block, Expected, Holder, RootPointer, Store, Tree};
+use engine::btree::{BlockRef, Expected, Holder, RootPointer, Store, Tree};
 use engine::disk::{Child, Header, Key, Kind, Leaf, Logical, Node, ObjectId};
-use kernel::sync::Arc;
 use latch::{Latched, Nesting, Side, TreeKind};
 use std::collections::BTreeMap;
 
@@ -21,7 +20,7 @@ pub(crate) struct Found {
 }
 
 /// A copy of a locked block's bytes.
-pub(crate) fn copy(block: &Arc<Block>) -> Vec<u8> {
+pub(crate) fn copy(block: &BlockRef) -> Vec<u8> {
     let nesting = Nesting {
         tree: TreeKind::Other,
         level: block.meta().level,
@@ -31,7 +30,7 @@ pub(crate) fn copy(block: &Arc<Block>) -> Vec<u8> {
 }
 
 /// The block that a pointer names.
-pub(crate) fn block(store: &dyn Store, child: &Child, level: u8) -> Arc<Block> {
+pub(crate) fn block(store: &dyn Store, child: &Child, level: u8) -> BlockRef {
     let expected = Expected {
         owner: None,
         level,

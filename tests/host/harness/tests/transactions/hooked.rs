@@ -3,7 +3,7 @@
 //! devices.
 
 use crate::mounted::mount_over;
-use engine::btree::{Block, BlockInfo, Expected, Identity, Store, WriteMode};
+use engine::btree::{BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
 use engine::disk::Logical;
 use engine::txn::{Access, Options};
 use harness::device::Image;
@@ -42,11 +42,11 @@ impl Store for Hooked {
         self.store.identity()
     }
 
-    fn read(&self, addr: Logical, expected: &Expected) -> Result<Arc<Block>> {
+    fn read(&self, addr: Logical, expected: &Expected) -> Result<BlockRef> {
         self.store.read(addr, expected)
     }
 
-    fn cached(&self, addr: Logical) -> Option<Arc<Block>> {
+    fn cached(&self, addr: Logical) -> Option<BlockRef> {
         self.store.cached(addr)
     }
 
@@ -54,18 +54,18 @@ impl Store for Hooked {
         self.store.read_ahead(addr, expected);
     }
 
-    fn create(&self, info: BlockInfo) -> Result<Arc<Block>> {
+    fn create(&self, info: BlockInfo) -> Result<BlockRef> {
         if self.flusher.load(Ordering::Relaxed) {
             self.flush();
         }
         self.store.create(info)
     }
 
-    fn mark_dirty(&self, block: &Arc<Block>) {
+    fn mark_dirty(&self, block: &BlockRef) {
         self.store.mark_dirty(block);
     }
 
-    fn forget(&self, block: &Arc<Block>) {
+    fn forget(&self, block: &BlockRef) {
         self.store.forget(block);
     }
 
