@@ -26,11 +26,13 @@ pub(super) struct Request<T> {
     _file: PhantomData<T>,
 }
 
-/// Whether a request makes the file longer.
+/// Where a request ends: whether it makes the file longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Growth {
-    Grows,
-    Stays,
+pub(super) enum Ends {
+    /// It stays as long as it is.
+    WithinFile,
+    /// It becomes longer.
+    BehindEnd,
 }
 
 impl<T> Request<T> {
@@ -95,12 +97,12 @@ impl<T> Request<T> {
         unsafe { is_aligned(self.inode(), self.iter, self.position()) }
     }
 
-    /// Whether what is left goes on behind the end of the file.
-    pub(super) fn growth(&self) -> Growth {
+    /// Where what is left ends.
+    pub(super) fn ends(&self) -> Ends {
         let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
         match self.position().saturating_add(left) > self.inode().size() {
-            true => Growth::Grows,
-            false => Growth::Stays,
+            true => Ends::BehindEnd,
+            false => Ends::WithinFile,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Writing into the page cache.
 
 use super::lock::{Locked, Mode};
-use super::request::{Growth, Request};
+use super::request::{Ends, Request};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
 use crate::linux::iomap::{page_of, settle, Tables};
@@ -42,7 +42,7 @@ fn answer(result: isize) -> Result<usize> {
 /// Writes what is left of a request that passed [`check`] into the page cache. The lock is exclusive.
 fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize> {
     let (inode, start) = (request.inode(), request.position());
-    if request.growth() == Growth::Grows {
+    if request.ends() == Ends::BehindEnd {
         request.wait_for_growth()?;
         Tables::<T>::prepare_growth(inode, start as u64, request.patience)?;
         if start > inode.size() {

@@ -3,7 +3,7 @@
 //! Writing past the page cache.
 
 use super::lock::{Locked, Mode};
-use super::request::{Growth, Request};
+use super::request::{Ends, Request};
 use super::write_cached::{check, note_change, write_through_cache};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{direct_write, DirectData, DirectWrite};
@@ -42,8 +42,8 @@ pub(super) fn write_past_cache<T: DirectData>(request: &Request<T>) -> Result<us
 
 /// Locks the inode as the request needs it and checks the request. `None`: there is nothing to write.
 fn lock_checked<T>(request: &Request<T>) -> Result<Option<Locked<'_, T>>> {
-    let mut mode = match request.growth() {
-        Growth::Stays
+    let mut mode = match request.ends() {
+        Ends::WithinFile
             if !request.has(b::IOCB_APPEND)
                 && request.has_no_privileges()
                 && request.is_aligned() =>
@@ -58,7 +58,7 @@ fn lock_checked<T>(request: &Request<T>) -> Result<Option<Locked<'_, T>>> {
             return Ok(None);
         }
         // Both were looked at before the lock was there.
-        if mode == Mode::Shared && (locked.growth() == Growth::Grows || !locked.has_no_privileges())
+        if mode == Mode::Shared && (locked.ends() == Ends::BehindEnd || !locked.has_no_privileges())
         {
             mode = Mode::Exclusive;
             continue;
@@ -71,7 +71,7 @@ fn lock_checked<T>(request: &Request<T>) -> Result<Option<Locked<'_, T>>> {
 /// Before a direct request makes the file longer. Requests in whole blocks behind one another, the usual case, go on side
 /// by side; who is waited for by its caller is alone, so that its failure can be undone.
 fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
-    if request.growth() == Growth::Stays {
+    if request.ends() == Ends::WithinFile {
         return Ok(());
     }
     let inode = request.inode();
