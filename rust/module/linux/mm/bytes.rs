@@ -42,7 +42,7 @@ impl FolioBytes {
     /// # Safety
     ///
     /// No user space mapping has the folio or can get it, and this type alone uses its private word.
-    pub(super) unsafe fn take(folio: &Folio) -> Option<Self> {
+    pub(in crate::linux) unsafe fn take(folio: &Folio) -> Option<Self> {
         let address = NonNull::new(folio.address())?;
         // SAFETY: By the function's contract.
         let word = unsafe { folio.private_word() };
@@ -62,7 +62,7 @@ impl FolioBytes {
     /// # Safety
     ///
     /// As for [`Self::take`].
-    pub(super) unsafe fn are_lent(folio: &Folio) -> bool {
+    pub(in crate::linux) unsafe fn are_lent(folio: &Folio) -> bool {
         // SAFETY: By the function's contract.
         unsafe { folio.private_word() }.load(Ordering::Acquire) != 0
     }

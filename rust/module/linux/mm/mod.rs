@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory: folios, the page cache of tree blocks, bytes that are not Rust's alone.
+//! Memory: folios, and bytes that are not Rust's alone.
 //!
-//! | module             | what is in it                                     |
-//! |--------------------|---------------------------------------------------|
-//! | [`folio`]          | `folio`                                           |
-//! | [`locked`]         | a folio's lock and its writeback, as values       |
-//! | [`bytes`]          | a folio's bytes, where they are Rust's alone      |
-//! | [`metadata_pages`] | `address_space` of tree blocks                    |
-//! | [`memory`]         | bytes that others may change while they are read  |
-//! | [`noio`]           | `PF_MEMALLOC_NOIO`                                |
+//! | module     | what is in it                                    |
+//! |------------|--------------------------------------------------|
+//! | [`folio`]  | `folio`                                          |
+//! | [`locked`] | a folio's lock and its writeback, as values      |
+//! | [`bytes`]  | a folio's bytes, where they are Rust's alone     |
+//! | [`memory`] | bytes that others may change while they are read |
+//! | [`noio`]   | `PF_MEMALLOC_NOIO`                               |
 
 mod bytes;
 mod folio;
 mod locked;
 pub(crate) mod memory;
-pub(crate) mod metadata_pages;
 pub(in crate::linux) mod noio;
 
 pub(crate) use bytes::FolioBytes;
