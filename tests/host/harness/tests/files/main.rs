@@ -16,6 +16,7 @@ mod promises;
 mod root_times;
 mod sharing;
 mod stale_checksums;
+mod subvolume_names;
 mod subvolumes;
 mod tasks;
 mod times;

@@ -5,6 +5,7 @@
 //! A task is a few steps; between two of them any other may run. What is done with a folio locked is one step. Faults
 //! are planted in the rules to see that the checks find them.
 
+mod model;
 mod steps;
 mod sync;
 
@@ -13,6 +14,7 @@ use engine::fs::{Allowance, Delalloc};
 use harness::random::Random;
 use harness::token::Token;
 use kernel::alloc::inject;
+use model::{Block, Contents, NoMemory, Plant, Task};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -28,82 +30,6 @@ fn pos(block: u64) -> FileOffset {
 const FOLIO: u64 = 4;
 const FOLIOS: u64 = 6;
 const BLOCKS: u64 = FOLIO * FOLIOS;
-
-/// What is done otherwise than the rules say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Plant {
-    Nothing,
-    /// A writer makes blocks delayed when it reserves, and does not look again under the lock.
-    CoverEarly,
-    /// A writer looks up what is at a block when it first reserves.
-    LookUpEarly,
-    /// Writeback drops blocks without space.
-    ForgetTheUncovered,
-    /// fsync does not wait for the workers.
-    DoNotSettle,
-    /// fsync does not mind what others have put off.
-    PassOver,
-    /// Truncation keeps the space of what it cuts.
-    KeepSpace,
-    /// A hole keeps the space of what it had.
-    KeepSpaceOfHole,
-    /// Faults and readahead go on while a hole is out of the cache and not yet out of the trees.
-    LetFaultsIn,
-    /// A hole does not wait for what is on its way to the disk.
-    PunchUnderWay,
-}
-
-/// A block of the cache. Its contents are two halves: a store changes one and must not lose the other.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-struct Contents([u32; 2]);
-
-#[derive(Clone, Copy, Default)]
-struct Block {
-    cached: Option<Contents>,
-    dirty: bool,
-    /// Contents that are on their way to the disk.
-    under_way: Option<Contents>,
-    /// A write of it failed: the disk does not have what the cache has, and fsync has said so.
-    is_lost: bool,
-}
-
-enum Task {
-    /// Writes a half of each of these blocks.
-    Write {
-        start: u64,
-        end: u64,
-        half: usize,
-        allowance: Allowance<Token>,
-        seen: BTreeMap<u64, Contents>,
-        reserved: bool,
-    },
-    /// A store through a mapping.
-    Store {
-        block: u64,
-        allowance: Allowance<Token>,
-        reserved: bool,
-    },
-    /// A worker's care for a folio.
-    Mend {
-        folio: u64,
-        allowance: Allowance<Token>,
-        reserved: bool,
-    },
-    /// A write on its way: it will end, well or not.
-    UnderWay {
-        blocks: Vec<u64>,
-        space: Token,
-    },
-    /// A hole that is out of the cache, and not out of the trees.
-    Punch {
-        start: u64,
-        end: u64,
-    },
-    Sync(sync::Sync),
-}
-
-/// Writeback stays undone: the folio is dirty again.
-struct NoMemory;
 
 struct World {
     plant: Plant,
