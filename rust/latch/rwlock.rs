@@ -51,29 +51,13 @@ impl<T> RwLock<T> {
         })
     }
 
-    /// Takes two locks of a rank that comes in pairs ([`Rank::comes_in_pairs`]): the one at the lower address first, so
-    /// that tasks which want the same two never wait for each other. No second guard where both are the same lock.
-    pub fn write_two<'a>(
-        one: &'a Self,
-        other: &'a Self,
-    ) -> (RwLockWriteGuard<'a, T>, Option<RwLockWriteGuard<'a, T>>) {
-        if core::ptr::eq(one, other) {
-            return (one.write(), None);
-        }
-        if one.address() < other.address() {
-            let one = one.write();
-            return (one, Some(other.write_second()));
-        }
-        let other = other.write();
-        (one.write_second(), Some(other))
-    }
-
-    fn address(&self) -> usize {
+    /// Where the lock is: the same as long as it is there.
+    pub(crate) fn address(&self) -> usize {
         core::ptr::from_ref(&*self.lock).addr()
     }
 
     /// Waits until nobody else holds the lock, which is the second of a pair.
-    fn write_second(&self) -> RwLockWriteGuard<'_, T> {
+    pub(crate) fn write_second(&self) -> RwLockWriteGuard<'_, T> {
         self.lock.down_write_second();
         // INVARIANT: The lock was just taken for writing.
         RwLockWriteGuard {

@@ -31,6 +31,8 @@ mod mutex;
 #[path = "../../../../rust/latch/nesting.rs"]
 mod nesting;
 mod nofs;
+#[path = "../../../../rust/latch/pair.rs"]
+mod pair;
 mod place;
 #[path = "../../../../rust/latch/rank.rs"]
 mod rank;

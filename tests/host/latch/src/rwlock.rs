@@ -35,7 +35,7 @@ impl<T> RwLock<T> {
         })
     }
 
-    fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         core::ptr::from_ref(&*self.lock).addr()
     }
 
@@ -70,25 +70,7 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// Takes two locks of a rank that comes in pairs, the one at the lower address first. No second guard where both are
-    /// the same lock.
-    #[track_caller]
-    pub fn write_two<'a>(
-        one: &'a Self,
-        other: &'a Self,
-    ) -> (RwLockWriteGuard<'a, T>, Option<RwLockWriteGuard<'a, T>>) {
-        if core::ptr::eq(one, other) {
-            return (one.write(), None);
-        }
-        if one.address() < other.address() {
-            let one = one.write();
-            return (one, Some(other.write_second()));
-        }
-        let other = other.write();
-        (one.write_second(), Some(other))
-    }
-
-    /// Takes the lock for writing under the first of a pair. For tests: [`Self::write_two`] is what others use.
+    /// Takes the lock for writing under the first of a pair. Public for a test: `write_two` is what others use.
     #[track_caller]
     pub fn write_second(&self) -> RwLockWriteGuard<'_, T> {
         self.write_at(Standing::Second(self.rank))
