@@ -7,11 +7,13 @@ use crate::store::{HostStore, OnVolume};
 use engine::btree::Store;
 use engine::disk::{Checksums, Logical};
 use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
+use engine::space::Space;
 use engine::txn::{self, Transactions};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume, Writes};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use std::vec::Vec;
 
 /// Read-only or read-write.
 pub use engine::txn::Access;
@@ -216,4 +218,12 @@ impl Mounted {
         }
         Ok(())
     }
+}
+
+/// The ranges that are free, `[start, end)`, ascending. Reads where all groups are free.
+pub fn free_ranges(space: &Space) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    space.each_free(|start, len| ranges.push((start.get(), start.get() + len)));
+    ranges.sort_unstable();
+    ranges
 }

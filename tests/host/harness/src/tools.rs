@@ -122,31 +122,21 @@ pub fn check(image: &Image) -> Result<String, String> {
 
 /// Runs `btrfs check` with more options, such as `--check-data-csum`.
 pub fn check_with(image: &Image, options: &[&str]) -> Result<String, String> {
-    let file = Scratch::new();
-    as_file(image)
-        .pages
-        .save(&file.0)
-        .map_err(|e| e.to_string())?;
-    let path = file.0.to_str().ok_or("path")?;
-    progs(&[&["btrfs", "check", "--readonly"], options, &[path]].concat())
+    on_image(image, &["btrfs", "check", "--readonly"], options)
 }
 
 /// Runs `btrfs inspect-internal dump-tree` with `options`.
 pub fn dump_tree(image: &Image, options: &[&str]) -> Result<String, String> {
+    on_image(image, &["btrfs", "inspect-internal", "dump-tree"], options)
+}
+
+/// Runs a command with `options` on a file that has the image.
+fn on_image(image: &Image, command: &[&str], options: &[&str]) -> Result<String, String> {
     let file = Scratch::new();
-    as_file(image)
-        .pages
-        .save(&file.0)
-        .map_err(|e| e.to_string())?;
+    let saved = as_file(image).pages.save(&file.0);
+    saved.map_err(|e| e.to_string())?;
     let path = file.0.to_str().ok_or("path")?;
-    progs(
-        &[
-            &["btrfs", "inspect-internal", "dump-tree"],
-            options,
-            &[path],
-        ]
-        .concat(),
-    )
+    progs(&[command, options, &[path]].concat())
 }
 
 /// The files of an image's top level subvolume, as `btrfs restore` finds them: without links and special files.

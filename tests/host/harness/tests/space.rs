@@ -3,12 +3,12 @@
 
 use engine::disk::raw::RawBlockGroup;
 use engine::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId};
-use engine::space::{BlockClass, Class, NextGroup, Space, Statistics, Urgency};
+use engine::space::{BlockClass, Class, NextGroup, Statistics, Urgency};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::history::{Driver, Generator, Model, Op, Profile};
-use harness::mount::{Access, Mounted};
+use harness::mount::{free_ranges, Access, Mounted};
 use harness::random::Random;
 use harness::tools;
 use harness::walker::{walk, Walked};
@@ -113,13 +113,6 @@ fn cut((from, to): (u64, u64), (start, end): (u64, u64)) -> Vec<(u64, u64)> {
     parts.into_iter().filter(|(from, to)| from < to).collect()
 }
 
-fn free(space: &Space) -> Vec<(u64, u64)> {
-    let mut ranges = Vec::new();
-    space.each_free(|start, len| ranges.push((start.get(), start.get() + len)));
-    ranges.sort_unstable();
-    ranges
-}
-
 fn class(statistics: &Statistics, flags: BlockGroupFlags) -> engine::space::ClassStatistics {
     match flags.common(BlockGroupFlags::TYPES) {
         BlockGroupFlags::DATA => statistics.data,
@@ -167,7 +160,7 @@ fn what_is_loaded_is_what_the_image_says() {
         mounted.txns.space().audit().unwrap();
         agree(&mounted.txns.space().statistics(), &truth);
         assert_eq!(
-            free(mounted.txns.space()),
+            free_ranges(mounted.txns.space()),
             without_superblocks(&truth),
             "{options:?}"
         );
@@ -194,7 +187,11 @@ fn histories_keep_the_books() {
         agree(&space.statistics(), &truth);
         assert_eq!(space.statistics().metadata.pinned, 0);
         tools::check(&images[0]).unwrap();
-        assert_eq!(free(&space), without_superblocks(&truth), "{options:?}");
+        assert_eq!(
+            free_ranges(&space),
+            without_superblocks(&truth),
+            "{options:?}"
+        );
     }
 }
 
@@ -285,7 +282,11 @@ fn what_is_forgotten_is_read_again() {
         let truth = truth(&images[0]);
         agree(&space.statistics(), &truth);
         tools::check(&images[0]).unwrap();
-        assert_eq!(free(&space), without_superblocks(&truth), "{options:?}");
+        assert_eq!(
+            free_ranges(&space),
+            without_superblocks(&truth),
+            "{options:?}"
+        );
     }
 }
 
@@ -320,7 +321,7 @@ fn a_group_that_contradicts_itself_is_left_alone() {
 fn data_can_be_allocated_to_the_last_sector() {
     let mounted = Mounted::mount(vec![tools::mkfs(128 * MIB, &[])], Access::ReadWrite).unwrap();
     let space = mounted.txns.space().clone();
-    let before = free(mounted.txns.space());
+    let before = free_ranges(mounted.txns.space());
     let statistics = space.statistics().data;
     let bytes = statistics.total - statistics.used - statistics.read_only;
     let reservation = space
@@ -358,7 +359,7 @@ fn data_can_be_allocated_to_the_last_sector() {
         .iter()
         .for_each(|extent| space.release_unwritten(extent.logical, extent.len));
     drop(reservation);
-    assert_eq!(free(mounted.txns.space()), before);
+    assert_eq!(free_ranges(mounted.txns.space()), before);
     assert_eq!(space.promised(Class::Data), 0);
     assert!(space.take(Logical::new(before[0].0), 4096).is_ok());
     assert!(
@@ -375,7 +376,7 @@ fn data_can_be_allocated_to_the_last_sector() {
 fn threads_share_space() {
     let mounted = Mounted::mount(vec![tools::mkfs(256 * MIB, &[])], Access::ReadWrite).unwrap();
     let space = mounted.txns.space().clone();
-    let before = (free(&space), space.statistics());
+    let before = (free_ranges(&space), space.statistics());
     let taken = Mutex::new(BTreeMap::new());
     let take = |start: u64, len: u64| {
         let mut taken = taken.lock().unwrap();
@@ -443,7 +444,7 @@ fn threads_share_space() {
     });
     space.unpin(Generation::new(u64::MAX)).unwrap();
     space.audit().unwrap();
-    assert_eq!((free(&space), space.statistics()), before);
+    assert_eq!((free_ranges(&space), space.statistics()), before);
 }
 
 /// On sequential zones the log trees' blocks are in a group where no others are.

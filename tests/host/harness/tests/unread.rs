@@ -7,7 +7,7 @@ use engine::txn::{Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
 use harness::device::Image;
-use harness::mount::{devices, Access, Mounted};
+use harness::mount::{devices, free_ranges, Access, Mounted};
 use harness::tools;
 use harness::walker::walk;
 use kernel::alloc::inject;
@@ -79,7 +79,7 @@ fn what_was_freed_unread_waits_for_the_commit() {
     };
     let is_free = |space: &Space, at: Logical| {
         let at = at.get();
-        free(space)
+        free_ranges(space)
             .iter()
             .any(|&(start, end)| start <= at && at < end)
     };
@@ -106,13 +106,6 @@ fn what_was_freed_unread_waits_for_the_commit() {
     commit(handle);
     assert!(is_free(&space, third));
     space.audit().unwrap();
-}
-
-fn free(space: &Space) -> Vec<(u64, u64)> {
-    let mut ranges = Vec::new();
-    space.each_free(|start, len| ranges.push((start.get(), start.get() + len)));
-    ranges.sort_unstable();
-    ranges
 }
 
 /// A volume with many groups of file data, each with little in it: what is empty would be removed.
@@ -309,7 +302,7 @@ fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
     let mounted = Mounted::mount(vec![with_groups(300)], Access::ReadWrite).unwrap();
     let space = mounted.txns.space();
     let promised = mounted.txns.reserve_data(20 * GIB).unwrap();
-    let known = free(space);
+    let known = free_ranges(space);
     let before = space.forgettable();
     assert!(before >= 20 * 8, "{before} pages");
     space.each_free(|_, _| assert!(space.forget(10) <= before));
@@ -326,7 +319,7 @@ fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
     assert_eq!(space.forgotten(), before);
     space.audit().unwrap();
     let promised = mounted.txns.reserve_data(20 * GIB).unwrap();
-    assert_eq!(free(space).len(), known.len());
+    assert_eq!(free_ranges(space).len(), known.len());
     drop(promised);
     mounted.unmount().unwrap();
 }

@@ -71,16 +71,6 @@ impl<K, V> RBTree<K, V> {
 }
 
 impl<K: Ord, V> RBTree<K, V> {
-    /// Inserts with a new allocation; returns what the key had.
-    pub fn try_create_and_insert(
-        &mut self,
-        key: K,
-        value: V,
-        flags: Flags,
-    ) -> Result<Option<RBTreeNode<K, V>>> {
-        Ok(self.insert(RBTreeNode::new(key, value, flags)?))
-    }
-
     /// Inserts a node; returns the one it replaced.
     pub fn insert(&mut self, node: RBTreeNode<K, V>) -> Option<RBTreeNode<K, V>> {
         let old = self.0.remove_entry(&node.0);

@@ -6,7 +6,6 @@ use engine::btree::Identity;
 use engine::disk::{ChecksumKind, CompatRo, Format, Generation, Incompat, Logical, Physical, Uuid};
 use engine::volume::device::Device;
 use kernel::prelude::Result;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// The devices under a store and the way to them.
@@ -42,7 +41,6 @@ pub trait Backing: Send + Sync {
 pub struct Flat {
     device: Arc<SimDevice>,
     format: Format,
-    newest: Arc<AtomicU64>,
 }
 
 impl Flat {
@@ -61,21 +59,7 @@ impl Flat {
             compat_ro: CompatRo::NONE,
         };
         let device = Arc::new(SimDevice::new(Image::new(size, None), Access::ReadWrite));
-        Self {
-            device,
-            format,
-            newest: Arc::new(AtomicU64::new(u64::MAX)),
-        }
-    }
-
-    /// The device.
-    pub fn sim(&self) -> &Arc<SimDevice> {
-        &self.device
-    }
-
-    /// Sets the newest generation that may be met; any, until then.
-    pub fn set_newest(&self, generation: Generation) {
-        self.newest.store(generation.get(), Ordering::Relaxed);
+        Self { device, format }
     }
 }
 
@@ -92,7 +76,7 @@ impl Backing for Flat {
     }
 
     fn newest(&self) -> Generation {
-        Generation::new(self.newest.load(Ordering::Relaxed))
+        Generation::new(u64::MAX)
     }
 
     fn places(&self, addr: Logical, _len: u64) -> Result<Vec<(u64, Physical)>> {

@@ -5,16 +5,15 @@
 
 use crate::files::Files;
 use crate::mounted::{mount, mount_with, unmount, zoned_image};
+use crate::mounting::edit;
 use core::ops::ControlFlow;
-use engine::disk::raw::{RawBalance, RawSuperblock};
+use engine::disk::raw::RawBalance;
 use engine::disk::{
-    seal, BlockGroupFlags, BlockGroupItem, ChecksumKind, DevExtent, DevItem, Key, Kind, ObjectId,
-    Physical, RootItem,
+    BlockGroupFlags, BlockGroupItem, DevExtent, DevItem, Key, Kind, ObjectId, Physical, RootItem,
 };
 use engine::fs::Target;
 use engine::txn::{Access, Handle, Options, Roots, Units};
 use engine::volume::Writes;
-use harness::checksums::HostChecksums;
 use harness::device::Image;
 use harness::mount::{devices, Layers, Mounted};
 use harness::tools;
@@ -160,16 +159,6 @@ fn a_device_extent_beyond_its_device() {
         shrunk.unwrap();
     });
     refused(&image, EUCLEAN, "device extent goes beyond its device");
-}
-
-/// Changes the first superblock.
-fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
-    const SUPERBLOCK: u64 = 64 << 10;
-    let mut raw = RawSuperblock::new_zeroed();
-    image.pages.read(SUPERBLOCK, raw.as_mut_bytes());
-    change(&mut raw);
-    seal(raw.as_mut_bytes(), ChecksumKind::Crc32c, &HostChecksums);
-    image.pages.write(SUPERBLOCK, raw.as_bytes());
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn options(access: Access) -> Options {
 }
 
 /// Changes the first superblock.
-fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
+pub(crate) fn edit(image: &mut Image, change: impl FnOnce(&mut RawSuperblock)) {
     let mut raw = RawSuperblock::new_zeroed();
     image.pages.read(SUPERBLOCK, raw.as_mut_bytes());
     change(&mut raw);

@@ -23,14 +23,6 @@ pub struct PushError<T>(pub T);
 /// No such index.
 pub struct RemoveError;
 
-/// Why nothing was inserted.
-pub enum InsertError<T> {
-    /// No such index.
-    IndexOutOfBounds(T),
-    /// The vector is full.
-    OutOfCapacity(T),
-}
-
 impl<T> core::fmt::Debug for PushError<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Not enough capacity")
@@ -43,15 +35,6 @@ impl core::fmt::Debug for RemoveError {
     }
 }
 
-impl<T> core::fmt::Debug for InsertError<T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            InsertError::IndexOutOfBounds(_) => f.write_str("Index out of bounds"),
-            InsertError::OutOfCapacity(_) => f.write_str("Not enough capacity"),
-        }
-    }
-}
-
 impl<T> From<PushError<T>> for Error {
     fn from(_: PushError<T>) -> Error {
         EINVAL
@@ -60,12 +43,6 @@ impl<T> From<PushError<T>> for Error {
 
 impl From<RemoveError> for Error {
     fn from(_: RemoveError) -> Error {
-        EINVAL
-    }
-}
-
-impl<T> From<InsertError<T>> for Error {
-    fn from(_: InsertError<T>) -> Error {
         EINVAL
     }
 }
@@ -124,22 +101,6 @@ impl<T, A: Allocator> Vec<T, A> {
         Ok(())
     }
 
-    /// Inserts an element where there is room.
-    pub fn insert_within_capacity(
-        &mut self,
-        index: usize,
-        element: T,
-    ) -> Result<(), InsertError<T>> {
-        if index > self.0.len() {
-            return Err(InsertError::IndexOutOfBounds(element));
-        }
-        if self.0.len() == self.0.capacity() {
-            return Err(InsertError::OutOfCapacity(element));
-        }
-        self.0.insert(index, element);
-        Ok(())
-    }
-
     /// Takes the last element.
     pub fn pop(&mut self) -> Option<T> {
         self.0.pop()
@@ -180,11 +141,6 @@ impl<T, A: Allocator> Vec<T, A> {
     /// Drops the elements from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
-    }
-
-    /// Takes all elements; keeps the allocation.
-    pub fn drain_all(&mut self) -> std::vec::Drain<'_, T> {
-        self.0.drain(..)
     }
 
     /// Keeps the elements for which `f` is true.

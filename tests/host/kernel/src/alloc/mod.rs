@@ -48,20 +48,12 @@ impl core::ops::Not for Flags {
 pub mod flags {
     use super::Flags;
 
-    /// Zeroed memory.
-    pub const __GFP_ZERO: Flags = Flags(1);
-    /// May be high memory.
-    pub const __GFP_HIGHMEM: Flags = Flags(2);
-    /// May not sleep.
-    pub const GFP_ATOMIC: Flags = Flags(4);
     /// May sleep.
     pub const GFP_KERNEL: Flags = Flags(8);
     /// As [`GFP_KERNEL`], accounted.
     pub const GFP_KERNEL_ACCOUNT: Flags = Flags(8 | 16);
     /// May not sleep and may fail easily.
     pub const GFP_NOWAIT: Flags = Flags(32);
-    /// No report of a failure.
-    pub const __GFP_NOWARN: Flags = Flags(64);
     /// Does not fail. The kernel crate lacks it: there `latch::prelude` makes it.
     pub const GFP_NOFAIL: Flags = Flags(8 | 128);
 }
