@@ -39,7 +39,11 @@ impl BlockGroups {
         };
         if let Err(error) = reset {
             pr_warn!("block group {start}: zones cannot be reset: {error:?}\n");
-            return group.open(&mut group.lock());
+            // Some of them may be empty now, or all: where the next write may go is not known. Nothing is allocated until
+            // they were reset after all, which is tried again behind the next commit.
+            let mut body = group.lock();
+            group.give_up_rest(&mut body)?;
+            return group.open(&mut body);
         }
         let mut body = group.lock();
         let Some(zones) = body.appending() else {

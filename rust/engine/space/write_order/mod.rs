@@ -262,7 +262,8 @@ impl WriteOrder {
             .is_none_or(Progress::is_quiet)
     }
 
-    /// Empties a group's zones. The allocator gives out nothing of the group meanwhile. `EBUSY` as [`Self::remove`].
+    /// Empties a group's zones. The allocator gives out nothing of the group meanwhile, and nothing after an error, until it is
+    /// emptied after all. `EBUSY` as [`Self::remove`].
     pub(in crate::space) fn reset(&self, start: Logical) -> Result {
         let Some(sequential) = &self.sequential else {
             return Ok(());
@@ -275,6 +276,7 @@ impl WriteOrder {
                 return Err(EBUSY);
             }
             progress.zone_state = ZoneState::Finished;
+            progress.pointer = WritePointer::at(progress.capacity_end);
         }
         sequential.zones.reset(start)?;
         // The device is not asked where its pointer is: it could be frozen, and a reset leaves no doubt.

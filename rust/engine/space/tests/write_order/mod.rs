@@ -297,6 +297,25 @@ fn removal_and_reset_wait_for_all_blocks() {
     order.remove(start).unwrap();
 }
 
+/// After a reset that failed nobody knows where the zones end. With the rest of the group given up it counts as written, and
+/// the reset can be tried again.
+#[test]
+fn a_reset_may_fail() {
+    let (device, order, groups) = setup(1, 1);
+    let start = Logical::new(0);
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+    device.resets.store(false, Ordering::Relaxed);
+    assert_eq!(order.reset(start), Err(EIO));
+    groups[0].end.store(ZONE, Ordering::Relaxed);
+    assert_eq!(order.reset(start), Err(EIO));
+    device.resets.store(true, Ordering::Relaxed);
+    order.reset(start).unwrap();
+    groups[0].end.store(0, Ordering::Relaxed);
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+}
+
 #[test]
 fn writes_of_one_group_join() {
     let (device, order, groups) = setup(2, 2);

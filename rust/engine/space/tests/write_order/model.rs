@@ -36,6 +36,8 @@ pub(super) struct Device {
     /// Of the budget, for commits alone.
     reserved: AtomicUsize,
     pub(super) share: Mutex<Share>,
+    /// Whether zones are reset when they are told to.
+    pub(super) resets: AtomicBool,
 }
 
 impl Device {
@@ -46,6 +48,7 @@ impl Device {
                 budget,
                 reserved: AtomicUsize::new(0),
                 share: Mutex::new(Share::Held),
+                resets: AtomicBool::new(true),
             },
             GFP_KERNEL,
         )
@@ -127,6 +130,9 @@ impl Zones for Device {
     }
 
     fn reset(&self, group: Logical) -> Result {
+        if !self.resets.load(Ordering::Relaxed) {
+            return Err(EIO);
+        }
         let mut zones = self.zones.lock().unwrap();
         let zone = zones.get_mut(&group.get()).unwrap();
         assert_eq!(zone.under_way, 0, "a zone reset under a write");
