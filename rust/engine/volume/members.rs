@@ -28,6 +28,17 @@ impl Members {
         core::iter::once(&self.first)
     }
 
+    /// Makes durable what the devices took before: the superblock that was read may be in the cache of one alone, since a crash
+    /// between its write and its flush, and what it frees is in use by the one before it.
+    pub(super) fn flush(&self) -> Result {
+        self.iter().try_for_each(|member| {
+            member.device.flush().inspect_err(|error| {
+                let devid = member.devid;
+                pr_err!("device {devid} cannot be flushed: {}\n", error.to_errno());
+            })
+        })
+    }
+
     /// The device with this id.
     pub(super) fn find(&self, devid: u64) -> Option<&Member> {
         self.iter().find(|member| member.devid == devid)

@@ -52,6 +52,9 @@ impl Volume {
             chunks: RwLock::new(ChunkMap::new(), Rank::ChunkMap)?,
         };
         volume.add_system_chunks()?;
+        if writes == Writes::Now {
+            volume.members.flush()?;
+        }
         Ok(Arc::new(volume, GFP_KERNEL)?)
     }
 

@@ -108,6 +108,7 @@ impl Volume {
     /// as before, and can be tried again. Calls are serialised by the caller. `EROFS`.
     pub fn begin_writing(&self, prepare: impl FnOnce() -> Result) -> Result {
         if self.writes() == Writes::Later {
+            self.members.flush()?;
             self.catch_up()?;
             prepare()?;
         }

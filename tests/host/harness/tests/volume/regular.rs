@@ -6,9 +6,10 @@ use engine::disk::raw::{RawSuperblock, HEADER_WRITTEN};
 use engine::disk::{
     check_block, BlockContext, BlockGroupFlags, Header, Logical, Physical, SUPERBLOCK_PLACES,
 };
+use engine::volume::device::Device;
 use engine::volume::{Chunk, DeviceRange, Stripe, Writes};
 use harness::checksums::HostChecksums;
-use harness::device::faults::Request;
+use harness::device::faults::{Extent, Request};
 use harness::device::{Access, Image, SimDevice};
 use harness::random::Random;
 use harness::tools;
@@ -410,4 +411,35 @@ fn every_allocation_may_fail() {
     open_whole(&device, &walked);
     let _ = Header::new(&[]);
     let _ = RawSuperblock::read_from_bytes(&[][..]).is_err();
+}
+
+/// What a superblock frees may be used only if it is durable. One that is read may be in the device's cache alone: a crash
+/// between its write and its flush leaves that.
+#[test]
+fn what_was_read_is_durable_before_anything_is_written() {
+    let not_durable = || {
+        let device = device(tools::mkfs(256 << 20, &[]));
+        let mut bytes = std::vec![0; 4096];
+        device.read(Physical::new(65536), &mut bytes).unwrap();
+        device.write(Physical::new(65536), &bytes).unwrap();
+        assert_eq!(device.at_risk(), 1);
+        device
+    };
+    let device = not_durable();
+    drop(open(&device, READ_WRITE).unwrap());
+    assert_eq!(device.at_risk(), 0);
+    let device = not_durable();
+    let volume = open(&device, DEFERRED).unwrap();
+    assert_eq!(device.at_risk(), 1);
+    volume
+        .begin_writing(|| Ok(assert_eq!(device.at_risk(), 0)))
+        .unwrap();
+    let device = not_durable();
+    let fail = || device.faults(|faults| faults.fail_nth(Request::Flush, 0, Extent::Once));
+    fail();
+    assert_eq!(open(&device, READ_WRITE).err(), Some(EIO));
+    let volume = open(&device, DEFERRED).unwrap();
+    fail();
+    assert_eq!(volume.begin_writing(|| Ok(())), Err(EIO));
+    assert_eq!(volume.begin_writing(|| Ok(())), Ok(()));
 }
