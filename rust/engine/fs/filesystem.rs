@@ -90,11 +90,12 @@ impl FileSystem {
 
     /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
     pub fn sync(&self, inode: &Inode) -> Result {
-        self.inodes().write_attributes(inode)?;
-        if inode.attributes().transid <= self.txns.committed() {
-            return Ok(());
+        // What is in the transaction already needs no space to become durable, whatever becomes of times.
+        let written = self.inodes().write_attributes(inode);
+        if inode.attributes().transid > self.txns.committed() {
+            self.txns.commit()?;
         }
-        self.txns.commit()
+        written
     }
 
     /// Changes the volume's label; durable on return. `EROFS`, `ENOSPC`.

@@ -295,12 +295,14 @@ impl Inodes<'_> {
         inode.change_by(&handle, changes)
     }
 
-    /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left.
+    /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left. A change of one item that is there: as what
+    /// gives space back it may have some when the volume is full, for no promise is kept without it.
     pub fn write_attributes(&self, inode: &Inode) -> Result {
         if !inode.state.lock().dirty {
             return Ok(());
         }
-        let handle = self.fs.start(inode.subvolume(), Units::updates(1))?;
+        let units = Units::updates(1);
+        let handle = self.fs.start_freeing(inode.subvolume(), units)?;
         inode.change(&handle, |_| ())
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::FileOffset;
-use engine::fs::{Inode, WriteReservation};
+use engine::fs::{Inode, Times, WriteReservation};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -76,6 +76,38 @@ fn a_write_that_cannot_be_finished_is_given_back() {
     files.txns().abort(EIO);
     assert_eq!(files.fs.data().finish_ordered(&inode, written), Err(EROFS));
     assert_eq!(reserved(&files), 0);
+    tools::check(&files.image()).unwrap();
+}
+
+/// Metadata is full. What is in the transaction has all that it needs, and becomes durable, with its times.
+#[test]
+fn fsync_succeeds_when_metadata_is_full() {
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = files.file(b"f");
+    files.txns().commit().unwrap();
+    let (data, len) = ([7; 4 * SECTOR as usize], 4 * SECTOR);
+    let reserved = files
+        .fs
+        .data()
+        .reserve_write(&inode, FileOffset::new(0), len);
+    let mut reservation = reserved.unwrap();
+    let written = files.to_device(&inode, 0, &data, len, &mut reservation);
+    let entered = files.fs.data().finish_ordered(&inode, written.unwrap());
+    entered.unwrap();
+    drop(reservation);
+    let mut taken = Vec::new();
+    for units in [Units::inserts(64), Units::updates(1)] {
+        while let Ok(more) = files.txns().reserve(units) {
+            taken.push(more);
+        }
+    }
+    inode.note_times(&Times {
+        mtime: Some(NOW),
+        ..Times::default()
+    });
+    assert_eq!(files.fs.sync(&inode), Ok(()));
+    assert!(inode.attributes().transid <= files.txns().committed());
+    drop(taken);
     tools::check(&files.image()).unwrap();
 }
 
