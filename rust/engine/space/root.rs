@@ -280,10 +280,10 @@ impl Space {
         self.trims.set(discard);
     }
 
-    /// Tells the devices of up to `most` of the ranges that wait for it, as far as they are free. Talks to devices; no
-    /// lock may be held. `lost` is told of an error after which nothing can be written any more.
-    pub fn trim_waiting(&self, most: usize, lost: Lost<'_>) -> Result {
-        self.trims.trim_waiting(most, lost)
+    /// Tells the devices of up to `most` of the ranges that wait for it, as far as they are free, while it is `in_time`. Talks
+    /// to devices; no lock may be held. `lost` is told of an error after which nothing can be written any more.
+    pub fn trim_waiting(&self, most: usize, in_time: &dyn Fn() -> bool, lost: Lost<'_>) -> Result {
+        self.trims.trim_waiting(most, in_time, lost)
     }
 
     /// Tells the devices of what is free in block groups. Talks to devices; no lock may be held. `lost` as above.

@@ -21,6 +21,8 @@ use latch::prelude::*;
 
 /// How many ranges devices are told of in one round of maintenance (C: 1000 in a second).
 const TRIMS: usize = 1000;
+/// For how long, in nanoseconds, one round may begin to tell them: each waits for its device, and the next commit for the round.
+const TRIM_TIME: u64 = 200_000_000;
 
 /// The mounted volume's trees, its running and its committing transaction.
 pub struct Transactions {
@@ -183,7 +185,8 @@ impl Transactions {
         }
         shortage::make_wanted_chunk(&self.shared)?;
         self.shared.read_free(Space::read_ahead)?;
-        self.shared.trim_waiting(TRIMS)?;
+        let until = self.shared.now_ns().saturating_add(TRIM_TIME);
+        self.shared.trim_waiting(TRIMS, until)?;
         shortage::remove_unused(&self.shared)?;
         reclaim(&self.shared, Reclaim::Soon)?;
         run_refs(&self.shared)

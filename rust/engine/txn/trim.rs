@@ -24,8 +24,10 @@ impl Shared {
     }
 
     /// Tells the devices of some of what became free a while ago.
-    pub(super) fn trim_waiting(&self, most: usize) -> Result {
-        self.space.trim_waiting(most, &|error| self.abort(error))
+    pub(super) fn trim_waiting(&self, most: usize, until: u64) -> Result {
+        let in_time = || self.now_ns() < until;
+        let lost = |error| self.abort(error);
+        self.space.trim_waiting(most, &in_time, &lost)
     }
 
     fn trim_unused(&self, devid: u64, call: &mut Trim<'_>) -> Result {

@@ -102,8 +102,9 @@ impl Work {
         let age = u64::from(seconds).saturating_mul(1_000_000_000);
         match self.transactions.volume().writes() {
             Writes::Now => {
-                let _ = self.transactions.maintain();
+                // First: maintenance takes as long as devices take.
                 let _ = self.transactions.commit_if_older(age);
+                let _ = self.transactions.maintain();
             }
             // Read-only by now, by force perhaps: files that were being written end in a transaction all the same. Whoever
             // looks at the device does not expect that: it is not put off.

@@ -128,9 +128,17 @@ impl Trims {
     }
 
     /// See [`crate::space::Space::trim_waiting`].
-    pub(in crate::space) fn trim_waiting(&self, most: usize, lost: Lost<'_>) -> Result {
+    pub(in crate::space) fn trim_waiting(
+        &self,
+        most: usize,
+        in_time: &dyn Fn() -> bool,
+        lost: Lost<'_>,
+    ) -> Result {
         let (mut read, mut later) = (None, KVec::new());
         for _ in 0..most {
+            if !in_time() {
+                break;
+            }
             let next = self.waiting.lock().pop();
             let Some((start, end)) = next else { break };
             match self.turn_of(start, &mut read, lost)? {
