@@ -146,6 +146,11 @@ impl Volume {
         Ok(count)
     }
 
+    /// Whether any zone of a group is sequential: tree blocks go there in the order of their addresses.
+    pub fn is_ordered(&self, chunk: &Chunk) -> bool {
+        self.members.hal(chunk).is_ordered(chunk)
+    }
+
     /// Whether all zones of a group are sequential (zone append works).
     pub fn is_sequential(&self, chunk: &Chunk) -> bool {
         self.members.hal(chunk).is_sequential(chunk)

@@ -84,6 +84,9 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::reset_stray_zones`].
     fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64>;
 
+    /// See [`super::Volume::is_ordered`].
+    fn is_ordered(&self, chunk: &Chunk) -> bool;
+
     /// See [`super::Volume::is_sequential`].
     fn is_sequential(&self, chunk: &Chunk) -> bool;
 }

@@ -103,6 +103,10 @@ impl Hal for Regular {
         Ok(0)
     }
 
+    fn is_ordered(&self, _: &Chunk) -> bool {
+        false
+    }
+
     fn is_sequential(&self, _: &Chunk) -> bool {
         false
     }

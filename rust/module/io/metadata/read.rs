@@ -95,7 +95,7 @@ impl Shared {
             return;
         }
         let chunk = self.volume.chunk(addr);
-        if chunk.map_or(true, |chunk| self.volume.is_sequential(&chunk)) {
+        if chunk.map_or(true, |chunk| self.volume.is_ordered(&chunk)) {
             return;
         }
         let inode = pages.inode();

@@ -346,6 +346,11 @@ impl Hal for Zoned {
         self.reset_all_stray(&used()?)
     }
 
+    fn is_ordered(&self, chunk: &Chunk) -> bool {
+        let mut stripes = chunk.stripes.iter();
+        stripes.any(|stripe| self.zone_is(stripe.at, |zone| zone.sequential))
+    }
+
     fn is_sequential(&self, chunk: &Chunk) -> bool {
         !chunk.stripes.is_empty()
             && chunk

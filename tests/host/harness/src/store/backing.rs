@@ -20,8 +20,8 @@ pub trait Backing: Send + Sync {
     fn places(&self, addr: Logical, len: u64) -> Result<Vec<(u64, Physical)>>;
     /// A device.
     fn device(&self, devid: u64) -> &dyn Device;
-    /// Whether the address is in a sequential zone.
-    fn is_sequential(&self, addr: Logical) -> bool;
+    /// Whether blocks at the address go out in the order of their addresses.
+    fn is_ordered(&self, addr: Logical) -> bool;
 
     /// `EROFS` where no block is sent any more.
     fn check_sending(&self) -> Result {
@@ -87,7 +87,7 @@ impl Backing for Flat {
         &*self.device
     }
 
-    fn is_sequential(&self, _addr: Logical) -> bool {
+    fn is_ordered(&self, _addr: Logical) -> bool {
         false
     }
 }

@@ -464,7 +464,7 @@ impl<B: Backing> Store for HostStore<B> {
         if !Arc::ptr_eq(&cached.block, block) {
             return;
         }
-        if self.backing.is_sequential(addr) {
+        if self.backing.is_ordered(addr) {
             cached.dirty = true;
             cached.filler = true;
         } else {

@@ -83,9 +83,9 @@ impl Backing for OnVolume {
         self.volume.check_sending()
     }
 
-    fn is_sequential(&self, addr: Logical) -> bool {
+    fn is_ordered(&self, addr: Logical) -> bool {
         self.volume
             .chunk(addr)
-            .is_ok_and(|chunk| self.volume.is_sequential(&chunk))
+            .is_ok_and(|chunk| self.volume.is_ordered(&chunk))
     }
 }

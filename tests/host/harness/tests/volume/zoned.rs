@@ -6,6 +6,7 @@ use engine::disk::{BlockGroupFlags, Generation, Logical, Physical, ZoneOffset};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
 use engine::volume::{Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume, Writes};
 use harness::checksums::HostChecksums;
+use harness::device::zones::ZoneLayout;
 use harness::device::{Image, SimDevice};
 use harness::random::Random;
 use harness::tools;
@@ -487,4 +488,30 @@ fn a_zoned_device_needs_its_feature() {
     let flat = tools::mkfs(16 * tools::ZONE_SIZE, &[]);
     let zoned = tools::as_zoned(flat, tools::zone_layout(tools::ZONE_SIZE));
     assert_eq!(open(&device(zoned), READ_WRITE).err(), Some(EINVAL));
+}
+
+/// A group may pair a conventional zone with a sequential one. There is no append to it, but its blocks have an order: what is
+/// dropped unwritten must be filled.
+#[test]
+fn a_group_with_one_sequential_zone_is_ordered() {
+    let mut pairs = 0;
+    for conventional in 4..12 {
+        let layout = ZoneLayout {
+            conventional,
+            ..tools::zone_layout(4 << 20)
+        };
+        let image = tools::mkfs_zoned(24, &[], layout);
+        let volume = open(&device(image), READ_WRITE).unwrap();
+        let mut at = Logical::new(0);
+        while let Some(chunk) = volume.chunk_from(at) {
+            at = chunk.end();
+            let sequential = |at: Physical| at.get() / layout.zone_size >= conventional;
+            let mut stripes = chunk.stripes.iter().map(|stripe| sequential(stripe.at));
+            let (all, any) = (stripes.clone().all(|is| is), stripes.any(|is| is));
+            assert_eq!(volume.is_sequential(&chunk), all);
+            assert_eq!(volume.is_ordered(&chunk), any);
+            pairs += u64::from(any && !all);
+        }
+    }
+    assert!(pairs > 0);
 }
