@@ -53,6 +53,7 @@ mod write_order;
 pub use free::allocate::DataExtent;
 pub use free::block_address::BlockAddress;
 pub use free::trim::{Discard, Trim};
+pub use groups::data_zones::Relief;
 pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Remains, Sparse};
 pub use groups::unread::NextGroup;
@@ -60,5 +61,5 @@ pub use reserve::{BlockClass, Class, Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{
-    Admission, Hold, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,
+    Admission, DataWait, Hold, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,
 };

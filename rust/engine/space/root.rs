@@ -8,14 +8,14 @@ use super::free::on_disk::{Kept, OnDisk};
 use super::free::release::Releases;
 use super::free::trim::{Discard, Lost, Trim, Trims};
 use super::groups::block_groups::BlockGroups;
-use super::groups::data_zones::DataZones;
+use super::groups::data_zones::{DataZones, Relief};
 use super::groups::load::Loader;
 use super::groups::removal::Removal;
 use super::groups::sparse::{Reclaim, Sparse};
 use super::groups::unread::{Asking, NextGroup, Reader};
 use super::groups::writeout::Writeout;
 use super::reserve::ByteState;
-use super::write_order::WriteOrder;
+use super::write_order::{DataWait, WriteOrder};
 use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
@@ -380,9 +380,9 @@ impl Space {
         self.data_zones.ended()
     }
 
-    /// Waits for a data write to end since `seen` was counted, after an allocation was refused with `EAGAIN`. Tells
-    /// whether one did; none does when none is under way. No lock may be held that ending a write takes.
-    pub fn await_data(&self, seen: u64) -> bool {
+    /// Waits for a data write to end since `seen` was counted, after an allocation was refused with `EAGAIN`. None
+    /// does when none is under way. No lock may be held that ending a write takes.
+    pub fn await_data(&self, seen: u64) -> DataWait {
         self.data_zones.wait(seen)
     }
 
@@ -394,10 +394,10 @@ impl Space {
     }
 
     /// Gives back the zones of a data group that nothing can be allocated from and nothing is on its way to, so that
-    /// another's can be activated. Whether there was one. May talk to the device.
+    /// another's can be activated. May talk to the device.
     ///
     /// What is free is never given up for that: it may be promised, and the smallest allocation can have it.
-    pub fn relieve_zones(&self) -> Result<bool> {
+    pub fn relieve_zones(&self) -> Result<Relief> {
         self.data_zones.relieve()
     }
 }

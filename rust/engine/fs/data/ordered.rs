@@ -9,7 +9,7 @@ use super::{cut, extents};
 use crate::disk::{ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
-use crate::space::{DataExtent, Space};
+use crate::space::{DataExtent, DataWait, Relief, Space};
 use crate::txn::Handle;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -117,7 +117,9 @@ impl Data<'_> {
             match self.try_allocate_write(reservation, len) {
                 // The device allows no more active zones until one is full.
                 Err(error) if error == EAGAIN => {
-                    if space.relieve_zones()? || space.await_data(seen) {
+                    if space.relieve_zones()? == Relief::Given
+                        || space.await_data(seen) == DataWait::OneEnded
+                    {
                         continue;
                     }
                     // The last write may have ended in between.

@@ -3,11 +3,20 @@
 
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
-use crate::space::write_order::{DataProgress, Ending};
+use crate::space::write_order::{DataProgress, DataWait, Ending};
 use crate::space::{Class, DataExtent};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::MutexGuard;
+
+/// Whether active zones were given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relief {
+    /// Those of one group were.
+    Given,
+    /// No group held any for nothing.
+    None,
+}
 
 /// The active zones of the data groups.
 pub(in crate::space) struct DataZones {
@@ -27,7 +36,7 @@ impl DataZones {
     }
 
     /// See [`crate::space::Space::await_data`].
-    pub(in crate::space) fn wait(&self, seen: u64) -> bool {
+    pub(in crate::space) fn wait(&self, seen: u64) -> DataWait {
         self.progress.await_while(seen, || {
             self.groups
                 .read()
@@ -82,21 +91,21 @@ impl DataZones {
     }
 
     /// See [`crate::space::Space::relieve_zones`].
-    pub(in crate::space) fn relieve(&self) -> Result<bool> {
+    pub(in crate::space) fn relieve(&self) -> Result<Relief> {
         let Some(group) = self.spent_group() else {
-            return Ok(false);
+            return Ok(Relief::None);
         };
         {
             let mut body = group.lock();
             if !is_spent(&body) {
-                return Ok(false);
+                return Ok(Relief::None);
             }
             group.give_up_rest(&mut body)?;
             body.active = false;
             group.publish(&mut body)?;
         }
         self.groups.volume.finish_zones(group.chunk())?;
-        Ok(true)
+        Ok(Relief::Given)
     }
 
     fn spent_group(&self) -> Option<Arc<Group>> {

@@ -51,6 +51,7 @@ mod statistics;
 pub use admit::{Admission, WriteToken, WriteTurn};
 pub use group::InFlight;
 pub use hold::Hold;
+pub use progress::DataWait;
 pub use statistics::WriteOrderStatistics;
 
 pub(in crate::space) use group::{Closing, DataGroup, OrderedGroup};

@@ -4,6 +4,15 @@
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
 
+/// How a wait for a data write to end came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataWait {
+    /// One has ended.
+    OneEnded,
+    /// None was under way.
+    NoneUnderWay,
+}
+
 /// Counts data writes that have ended, for those who wait for the zones they hold.
 pub(in crate::space) struct DataProgress {
     ended: Mutex<u64>,
@@ -31,15 +40,19 @@ impl DataProgress {
         self.moved.notify_all();
     }
 
-    /// Waits until there were more than `seen`, as long as `under_way` says that one may come. Whether there were.
-    pub(in crate::space) fn await_while(&self, seen: u64, under_way: impl Fn() -> bool) -> bool {
+    /// Waits until there were more than `seen`, as long as `under_way` says that one may come.
+    pub(in crate::space) fn await_while(
+        &self,
+        seen: u64,
+        under_way: impl Fn() -> bool,
+    ) -> DataWait {
         let mut ended = self.ended.lock();
         while *ended == seen {
             if !under_way() {
-                return false;
+                return DataWait::NoneUnderWay;
             }
             self.moved.wait(&mut ended);
         }
-        true
+        DataWait::OneEnded
     }
 }

@@ -8,7 +8,7 @@ use engine::disk::raw::{
 };
 use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId, Uuid};
 use engine::fs;
-use engine::space::DataExtent;
+use engine::space::{DataExtent, Relief};
 use engine::txn::{Handle, OpenTree, Transactions, Units};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -190,7 +190,7 @@ impl<'a> Files<'a> {
             match space.allocate_data(&reservation, wanted, SECTOR) {
                 Err(error) if error == EAGAIN => {
                     // What was allocated from the active zones becomes extents with items.
-                    if !space.relieve_zones()? {
+                    if space.relieve_zones()? == Relief::None {
                         self.txns.commit()?;
                     }
                 }
