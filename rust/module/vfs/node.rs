@@ -123,7 +123,7 @@ impl Mount {
                 new.set_special::<Rbtrfs>(attributes.mode, rdev);
             }
         }
-        new.set_size(i64::try_from(attributes.size).map_err(|_| EFBIG)?);
+        new.set_size(shown_size(&attributes));
         new.mirror_first(&mirror_of(&attributes));
         match kind {
             FileType::Regular => {
@@ -156,10 +156,16 @@ impl Node {
         self.inode.show(|attributes| {
             inode.mirror(&mirror_of(attributes));
             if !attributes.is_regular() {
-                inode.set_size(i64::try_from(attributes.size).unwrap_or(i64::MAX));
+                inode.set_size(shown_size(attributes));
             }
         });
     }
+}
+
+/// The size that the VFS shows. That of a directory may be any number: old drivers let it fall below zero, and nothing
+/// goes by it.
+fn shown_size(attributes: &Attributes) -> i64 {
+    i64::try_from(attributes.size).unwrap_or(i64::MAX)
 }
 
 fn mirror_of(attributes: &Attributes) -> Mirror {
