@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Chunks.
 
-use super::corrupt::{ensure, ensure_eq, Bug, Flaw};
-use super::ids::STRIPE_LEN;
+use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
+use super::ids::{MAX_CHUNK_END, STRIPE_LEN};
 use super::item::{front, len64, put_front, put_strings};
 use super::raw::{RawChunk, RawStripe};
 use super::{BlockGroupFlags, Key, Kind, Logical, ObjectId, Physical, Uuid};
@@ -182,11 +182,10 @@ impl<'a> ChunkItem<'a> {
         // So that a stripe's number fits 32 bits.
         let limit = u64::from(u32::MAX).saturating_mul(STRIPE_LEN);
         ensure(len < limit, "chunk is too long", len, limit)?;
-        ensure(
-            addr.checked_add(len).is_some(),
+        ensure_max(
             "chunk goes beyond all addresses",
-            len,
-            u64::MAX,
+            addr.saturating_add(len),
+            MAX_CHUNK_END,
         )?;
         for stripe in self.stripes {
             let (devid, offset) = (stripe.devid.get(), stripe.offset.get());

@@ -22,6 +22,8 @@ pub const DEVICE_RESERVED: u64 = 1024 * 1024;
 pub const MAX_EXTENT_SIZE: u64 = 128 * 1024 * 1024;
 /// Where the last block of the longest file ends: the kernel's positions are signed.
 pub const MAX_FILE_END: u64 = 1 << 63;
+/// Where the last chunk ends at most: blocks are found by their addresses as positions, which are signed.
+pub const MAX_CHUNK_END: u64 = (1 << 63) - 1;
 /// The longest compressed extent, in bytes of file data (C: `BTRFS_MAX_UNCOMPRESSED`).
 pub const MAX_COMPRESSED_RANGE: u64 = 128 * 1024;
 /// Where a directory's indexes begin: 0 and 1 are `.` and `..` (C: `BTRFS_DIR_START_INDEX`).

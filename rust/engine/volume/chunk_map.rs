@@ -6,7 +6,8 @@ use super::members::Members;
 use super::profile::Profile;
 use super::{Chunk, Mapping, Place, Stripe, Volume};
 use crate::disk::{
-    self, BlockGroupFlags, Corrupt, Flaw, Logical, Physical, STRIPE_LEN, SUPERBLOCK_PLACES,
+    self, BlockGroupFlags, Corrupt, Flaw, Logical, Physical, MAX_CHUNK_END, STRIPE_LEN,
+    SUPERBLOCK_PLACES,
 };
 use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
@@ -243,7 +244,10 @@ impl Volume {
         let profile = Profile::of(flags).ok_or(EOPNOTSUPP)?;
         let DeviceRange { start, len } = member.hal.plan(flags, used)?;
         let logical = self.chunks.read().end();
-        logical.checked_add(len).ok_or(ENOSPC)?;
+        let end = logical.checked_add(profile.chunk_len(len));
+        if end.is_none_or(|end| end.get() > MAX_CHUNK_END) {
+            return Err(ENOSPC);
+        }
         let mut stripes = KVec::new();
         for copy in 0..profile.copies() {
             let stripe = Stripe {

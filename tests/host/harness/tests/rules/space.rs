@@ -127,6 +127,19 @@ fn chunks() {
         CHUNK,
         &[chunk(0u64.wrapping_sub(mib), 2 * mib, 1, 1)],
     );
+    // Blocks are found by their addresses as positions, which are signed.
+    let half = 1 << 63;
+    takes(CHUNK, &[chunk(half - 2 * mib, mib, 1, 1)]);
+    refuses(
+        "chunk goes beyond all addresses",
+        CHUNK,
+        &[chunk(half - mib, mib, 1, 1)],
+    );
+    refuses(
+        "chunk goes beyond all addresses",
+        CHUNK,
+        &[chunk(half, mib, 1, 1)],
+    );
     refuses(
         "chunk overlaps the one before",
         CHUNK,

@@ -7,7 +7,7 @@ use engine::disk::{
     check_block, BlockContext, BlockGroupFlags, Header, Logical, Physical, SUPERBLOCK_PLACES,
 };
 use engine::volume::device::Device;
-use engine::volume::{Chunk, DeviceRange, Stripe, Writes};
+use engine::volume::{Chunk, DeviceRange, Stripe, Volume, Writes};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Access, Image, SimDevice};
@@ -358,6 +358,20 @@ fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
             size - sum
         );
     }
+}
+
+/// Behind the last chunk there is no address for another one.
+#[test]
+fn no_chunk_is_made_behind_the_last_address() {
+    let image = tools::mkfs(1 << 30, &[]);
+    let walked = walk(&image);
+    let volume = open_whole(&device(image), &walked);
+    let planned = |volume: &Volume| volume.plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked));
+    let mut last = planned(&volume).unwrap();
+    last.len = 64 << 10;
+    last.logical = Logical::new((1 << 63) - (2 << 20));
+    volume.add_chunk(last).unwrap();
+    assert_eq!(planned(&volume).err(), Some(ENOSPC));
 }
 
 #[test]
