@@ -28,6 +28,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
+use place::covers_superblock;
 use states::{InUse, States, ZoneState};
 
 /// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
@@ -214,6 +215,12 @@ impl Hal for Zoned {
             if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
                 let (at, size) = (stripe.at.get(), zone_size.get());
                 let flaw = Flaw::new("stripe is not one zone for chunks", at, size);
+                return Err(flaw.at(Place::Chunk(chunk.logical)).report());
+            }
+            // Such a device has its superblocks in the places that one without zones has them in.
+            if self.geometry.is_none() && covers_superblock(number, 1, zone_size) {
+                let (at, size) = (stripe.at.get(), zone_size.get());
+                let flaw = Flaw::new("zone of a chunk has a superblock copy", at, size);
                 return Err(flaw.at(Place::Chunk(chunk.logical)).report());
             }
             zones.claim(stripe.at);

@@ -70,7 +70,7 @@ impl Zoned {
 }
 
 /// Whether one of the places of a device without zones is in a run of zones.
-fn covers_superblock(number: u64, count: u64, zone_size: ZoneSize) -> bool {
+pub(super) fn covers_superblock(number: u64, count: u64, zone_size: ZoneSize) -> bool {
     let start = zone_size.start(number);
     let end = zone_size.start(number.saturating_add(count));
     SUPERBLOCK_PLACES

@@ -4,7 +4,9 @@
 use crate::fixture::*;
 use engine::disk::{BlockGroupFlags, Generation, Logical, Physical, ZoneOffset};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
-use engine::volume::{Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Volume, Writes};
+use engine::volume::{
+    Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Stripe, Volume, Writes,
+};
 use harness::checksums::HostChecksums;
 use harness::device::zones::ZoneLayout;
 use harness::device::{Image, SimDevice};
@@ -459,6 +461,51 @@ fn emulated_zones_are_conventional() {
         .unwrap();
     assert_eq!(planned.stripes[0].at.get() % tools::ZONE_SIZE, 0);
     assert!(planned.stripes[0].at.get() >= 2 * tools::ZONE_SIZE);
+}
+
+/// On a device without zones superblocks are where one without the feature has them: each commit writes there.
+#[test]
+fn an_emulated_zone_with_a_superblock_is_no_chunks() {
+    let image = tools::mkfs(260 << 30, &["-O", "zoned"]);
+    let walked = walk(&image);
+    let device = device(image);
+    let volume = open_whole(&device, &walked);
+    let chunk = |at: u64| {
+        let known = group_of(&volume, BlockGroupFlags::METADATA);
+        let (at, dev_uuid) = (Physical::new(at), known.stripes[0].dev_uuid);
+        let mut stripes = KVec::new();
+        stripes
+            .push(
+                Stripe {
+                    devid: 1,
+                    at,
+                    dev_uuid,
+                },
+                GFP_KERNEL,
+            )
+            .unwrap();
+        Chunk {
+            logical: Logical::new(1 << 50),
+            len: tools::ZONE_SIZE,
+            flags: BlockGroupFlags::DATA,
+            stripes,
+        }
+    };
+    let place = 256 << 30;
+    let log = Capture::new();
+    assert_eq!(volume.add_chunk(chunk(place)).err(), Some(EUCLEAN));
+    let line = "zone of a chunk has a superblock copy";
+    assert!(log.contains(line), "{:?}", log.lines());
+    // A mount learns how long zones are when it has all chunks.
+    let before = open(&device, READ_WRITE).unwrap();
+    before.add_chunk(chunk(place)).unwrap();
+    assert_eq!(
+        before.set_emulated_zone_size(tools::ZONE_SIZE),
+        Err(EUCLEAN)
+    );
+    let good = open(&device, READ_WRITE).unwrap();
+    good.add_chunk(chunk(place + tools::ZONE_SIZE)).unwrap();
+    good.set_emulated_zone_size(tools::ZONE_SIZE).unwrap();
 }
 
 #[test]
