@@ -6,7 +6,7 @@ use super::leaving::Leaving;
 use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
-use super::verify::{self, broken};
+use super::verify::{self, broken, InSuperblock};
 use super::{Access, Counters, FreeSpace, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
 use crate::disk::{
@@ -26,8 +26,8 @@ use latch::{Condvar, Mutex, Rank};
 struct Entrance {
     root: RootPointer,
     chunk: RootPointer,
-    /// What the devices had in all then.
-    total_bytes: u64,
+    /// How long the devices were then.
+    sizes: InSuperblock,
 }
 
 /// Opens all that a mounted volume needs.
@@ -120,7 +120,10 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
     let current = Entrance {
         root: superblock.root_pointer(),
         chunk: superblock.chunk_root_pointer(),
-        total_bytes: superblock.total_bytes,
+        sizes: InSuperblock {
+            total_bytes: superblock.total_bytes,
+            of_device: Some(superblock.device.total_bytes),
+        },
     };
     let entered = enter_at(volume, store, current);
     if entered.is_ok() || options.roots == Roots::Current {
@@ -136,7 +139,10 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
         let at = Entrance {
             root: backup.root,
             chunk: backup.chunk,
-            total_bytes: backup.total_bytes,
+            sizes: InSuperblock {
+                total_bytes: backup.total_bytes,
+                of_device: None,
+            },
         };
         if let Ok(trees) = enter_at(volume, store, at) {
             return Ok(trees);
@@ -149,7 +155,7 @@ fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Ope
     let never = Generation::new(0);
     let chunk = Tree::open(store.clone(), ObjectId::CHUNK_TREE, at.chunk, never)?;
     map_chunks(volume, &chunk)?;
-    verify::devices(volume, &chunk, at.total_bytes)?;
+    verify::devices(volume, &chunk, &at.sizes)?;
     let root = Tree::open(store.clone(), ObjectId::ROOT_TREE, at.root, never)?;
     OpenTrees::new(store.clone(), root, chunk)
 }

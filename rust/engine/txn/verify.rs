@@ -17,8 +17,18 @@ struct Size {
     bytes: u64,
 }
 
-/// Compares the device items with the devices that were given, and with what the superblock says that they have in all.
-pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: u64) -> Result {
+/// What the superblock says of the volume's devices.
+#[derive(Clone, Copy)]
+pub(super) struct InSuperblock {
+    /// Bytes of all devices.
+    pub(super) total_bytes: u64,
+    /// Bytes of the one that it was read from, by which chunks are planned; `None` for roots of a time when it may have had
+    /// another size.
+    pub(super) of_device: Option<u64>,
+}
+
+/// Compares the device items with the devices that were given, and with what the superblock says of them.
+pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: &InSuperblock) -> Result {
     let sizes = read_sizes(chunk_tree)?;
     let given = volume.devices();
     if sizes.len() != given {
@@ -37,11 +47,19 @@ pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: u64) -> Re
         pr_err!("the devices have {given} bytes, the volume was made for {total}\n");
         return Err(EINVAL);
     }
-    if superblock < total {
-        pr_err!("the superblock has {superblock} bytes, its devices {total}: btrfs rescue fix-device-size may help\n");
+    let in_superblock = superblock.total_bytes;
+    if in_superblock < total {
+        pr_err!("the superblock has {in_superblock} bytes, its devices {total}: btrfs rescue fix-device-size may help\n");
         return Err(EINVAL);
     }
-    Ok(())
+    // Chunks would be made where the item denies that there is anything, or nothing could be committed any more.
+    match superblock.of_device {
+        Some(bytes) if bytes != total => {
+            let flaw = Flaw::new("superblock has another size of its device", bytes, total);
+            Err(flaw.at(Place::Tree(chunk_tree.id())).report())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_sizes(chunk_tree: &Tree) -> Result<KVec<Size>> {

@@ -158,7 +158,34 @@ fn a_device_extent_beyond_its_device() {
         });
         shrunk.unwrap();
     });
+    let mut image = image;
+    edit(&mut image, |raw| {
+        let used = raw.dev_item.bytes_used;
+        raw.dev_item.total_bytes = used;
+    });
     refused(&image, EUCLEAN, "device extent goes beyond its device");
+}
+
+/// A chunk would be made where the item denies that there is a device, or none at all.
+#[test]
+fn a_superblock_that_has_another_size_of_the_device() {
+    for more in [true, false] {
+        let mut image = tools::mkfs(256 * MIB, &[]);
+        if more {
+            image = rewritten(image, |mounted, handle| {
+                let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
+                let shrunk = chunks.update(handle, &DevItem::key(1), |bytes| {
+                    let mut item = DevItem::parse(bytes).unwrap();
+                    item.total_bytes -= MIB;
+                    item.write_to(bytes).unwrap();
+                });
+                shrunk.unwrap();
+            });
+        } else {
+            edit(&mut image, |raw| raw.dev_item.total_bytes.set(200 * MIB));
+        }
+        refused(&image, EUCLEAN, "superblock has another size of its device");
+    }
 }
 
 #[test]
@@ -177,6 +204,11 @@ fn a_superblock_of_fewer_bytes_than_the_devices() {
 
 /// The item of the block group of data, which no commit here touches, and the tree that it is in.
 fn data_group(mounted: &Layers) -> (ObjectId, Key, Vec<u8>) {
+    group_of(mounted, BlockGroupFlags::DATA)
+}
+
+/// The same of another type; of system, too, no commit here touches anything.
+fn group_of(mounted: &Layers, flags: BlockGroupFlags) -> (ObjectId, Key, Vec<u8>) {
     let trees = [ObjectId::BLOCK_GROUP_TREE, ObjectId::EXTENT_TREE];
     let found = |&tree: &ObjectId| mounted.txns.tree(tree).is_ok();
     let tree = trees.into_iter().find(found).unwrap();
@@ -184,7 +216,7 @@ fn data_group(mounted: &Layers) -> (ObjectId, Key, Vec<u8>) {
     let mut data = None;
     let scanned = items.scan(Key::MIN..=Key::MAX, |key, bytes| {
         let item = (key.kind == Kind::BLOCK_GROUP_ITEM).then(|| BlockGroupItem::parse(&key, bytes));
-        if item.is_some_and(|item| item.unwrap().flags.contains(BlockGroupFlags::DATA)) {
+        if item.is_some_and(|item| item.unwrap().flags.contains(flags)) {
             data = Some((key, bytes.to_vec()));
         }
         Ok(ControlFlow::Continue(()))
