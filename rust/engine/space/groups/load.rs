@@ -16,10 +16,20 @@ use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
 use crate::space::Class;
-use crate::volume::Chunk;
+use crate::volume::{Chunk, Writes};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// What the extent tree tells of where a group is free.
+enum Derived {
+    /// Nothing: another tree tells it, the write pointer does, or nobody asks.
+    Nothing,
+    /// What is free, as far as extents were seen.
+    Ranges(FreeRanges),
+    /// It contradicts itself, which was reported: nothing there is used.
+    Contradiction(Error),
+}
 
 /// A group that is being read.
 struct Loading {
@@ -28,7 +38,7 @@ struct Loading {
     used: u64,
     body: Body,
     /// What is free, where the extent tree has to tell it.
-    derived: Option<FreeRanges>,
+    derived: Derived,
     /// Where the last extent that was seen ends, where the whole extent tree is read.
     seen_to: u64,
 }
@@ -46,11 +56,23 @@ impl Loading {
 impl Loading {
     /// The next extent is `[start, end)`: before it is free space, as far as the write pointer does not tell that.
     fn see(&mut self, start: u64, end: u64) -> Result {
-        if let Some(ranges) = self.derived.as_mut().filter(|_| self.seen_to < start) {
-            ranges.insert(self.seen_to, start)?;
+        if let Derived::Ranges(ranges) = &mut self.derived {
+            if self.seen_to < start {
+                ranges.insert(self.seen_to, start)?;
+            }
         }
         self.seen_to = end;
         Ok(())
+    }
+
+    /// The extent at `addr` overlaps another of the group, or goes beyond its end.
+    #[cold]
+    fn contradict(&mut self, addr: u64) {
+        if let Derived::Ranges(_) = self.derived {
+            let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
+            self.derived =
+                Derived::Contradiction(flaw.at(Place::Extent(Logical::new(addr))).report());
+        }
     }
 }
 
@@ -80,11 +102,29 @@ impl Loader<'_> {
                 OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
             }
         }
+        let mut given_up = None;
         while let Some((_, loading)) = loadings.pop_first() {
-            self.finish(loading)?;
+            let class = loading.class;
+            let error = self.finish(loading)?;
+            given_up = given_up.or(error.filter(|_| class != Class::Data));
         }
         self.groups.refresh_growth();
-        Ok(())
+        given_up.map_or(Ok(()), |error| self.check_places(error))
+    }
+
+    /// Groups of tree blocks were given up: where those had no other place, nothing can be written.
+    #[cold]
+    fn check_places(&self, error: Error) -> Result {
+        let has_free = |class| self.groups.info(class).lock().tally.free_in_all() > 0;
+        if has_free(Class::Metadata) && has_free(Class::System) {
+            return Ok(());
+        }
+        pr_err!("tree blocks have no other place: the volume can only be read\n");
+        if self.groups.volume.writes() == Writes::Later {
+            self.groups.volume.forbid_writing();
+            return Ok(());
+        }
+        Err(error)
     }
 
     // What is read of one group is large, and in frames that are gone before the trees are walked.
@@ -132,9 +172,9 @@ impl Loader<'_> {
             (OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
                 let sector_size = self.groups.sector_size;
                 let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
-                Some(ranges)
+                Derived::Ranges(ranges)
             }
-            _ => None,
+            _ => Derived::Nothing,
         };
         Ok(Loading {
             class,
@@ -146,9 +186,9 @@ impl Loader<'_> {
         })
     }
 
-    /// Checks what was read of a group and makes it known.
+    /// Checks what was read of a group and makes it known. Gives the reason if the group was given up.
     #[inline(never)]
-    fn finish(&self, loading: Loading) -> Result {
+    fn finish(&self, loading: Loading) -> Result<Option<Error>> {
         let Loading {
             chunk,
             class,
@@ -159,22 +199,31 @@ impl Loader<'_> {
         } = loading;
         let (start, len) = (chunk.logical.get(), chunk.len);
         let unused = len.saturating_sub(used);
+        let mut given_up = None;
         match (derived, &body.free_space) {
             _ if !self.writable => {
                 body.allocation = Allocation::Closed;
                 body.tally.read_only = unused;
             }
-            (Some(ranges), _) if ranges.free() != unused => {
+            (Derived::Contradiction(error), _) => given_up = Some(error),
+            (Derived::Ranges(ranges), _) if ranges.free() != unused => {
                 let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
-                return Err(broken(start, flaw));
+                given_up = Some(broken(start, flaw));
             }
-            (Some(ranges), _) => use_ranges(&self.groups.volume, &chunk, &mut body, ranges)?,
-            (None, FreeSpace::Unread(_)) if used > len => {
+            (Derived::Ranges(ranges), _) => {
+                use_ranges(&self.groups.volume, &chunk, &mut body, ranges)?
+            }
+            (Derived::Nothing, FreeSpace::Unread(_)) if used > len => {
                 let flaw = Flaw::new("more is used than the block group holds", used, len);
                 return Err(broken(start, flaw));
             }
-            (None, FreeSpace::Unread(_)) => leave_unread(&self.groups.volume, &chunk, &mut body)?,
-            (None, _) => {}
+            (Derived::Nothing, FreeSpace::Unread(_)) => {
+                leave_unread(&self.groups.volume, &chunk, &mut body)?
+            }
+            (Derived::Nothing, _) => {}
+        }
+        if let Some(error) = given_up {
+            give_up(start, &mut body, error);
         }
         let free_space = self
             .free_space
@@ -184,7 +233,8 @@ impl Loader<'_> {
         let group = Group::new(chunk, class, space_info, body, items)?;
         let group = Arc::new(group, GFP_KERNEL)?;
         join_write_order(&self.groups.write_order, &group)?;
-        self.groups.add(&group)
+        self.groups.add(&group)?;
+        Ok(given_up)
     }
 
     /// Free space as what the extent tree has no item for.
@@ -193,14 +243,7 @@ impl Loader<'_> {
         let node_size = self.groups.node_size;
         self.extents.scan(Key::MIN..=Key::MAX, |key, _| {
             if let Some((start, end)) = extent(key, node_size) {
-                let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
-                let stray = || {
-                    let flaw = Flaw::missing("extent overlaps another, or lies in no block group");
-                    flaw.at(Place::Extent(Logical::new(start))).report()
-                };
-                let fits =
-                    |loading: &&mut Loading| loading.seen_to <= start && end <= loading.end();
-                loading.filter(fits).ok_or_else(stray)?.see(start, end)?;
+                see(loadings, start, end)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -210,6 +253,36 @@ impl Loader<'_> {
         }
         Ok(())
     }
+}
+
+/// The extent tree has `[start, end)` behind all that was seen.
+fn see(loadings: &mut Loadings, start: u64, end: u64) -> Result {
+    let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
+    let Some(loading) = loading.filter(|loading| start < loading.end()) else {
+        let flaw = Flaw::missing("extent lies in no block group");
+        return Err(flaw.at(Place::Extent(Logical::new(start))).report());
+    };
+    if loading.seen_to <= start && end <= loading.end() {
+        return loading.see(start, end);
+    }
+    loading.contradict(start);
+    let mut next = loading.end();
+    while let Some((_, behind)) = loadings.ceiling_mut(&next) {
+        if behind.start() >= end {
+            break;
+        }
+        behind.contradict(start);
+        next = behind.end();
+    }
+    Ok(())
+}
+
+/// What is said of where a group is free contradicts itself: what is unused stays so.
+#[cold]
+fn give_up(start: u64, body: &mut Body, error: Error) {
+    pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
+    body.tally.read_only = body.tally.free();
+    body.free_space = FreeSpace::GivenUp;
 }
 
 /// The range of an extent item, by its key.

@@ -386,6 +386,101 @@ fn a_subvolume_without_references() {
     assert_eq!(look(), Some(Target::EmptyPlace));
 }
 
+/// Without a free space tree the extent tree tells what is free, all of it at the mount.
+const FREE_BY_EXTENTS: &[&str] = &["-O", "^free-space-tree,^block-group-tree"];
+
+/// More is used of a group than has extents, by a sector.
+fn with_wrong_use(flags: BlockGroupFlags) -> Image {
+    rewritten(
+        tools::mkfs(256 * MIB, FREE_BY_EXTENTS),
+        |mounted, handle| {
+            let (tree, key, bytes) = group_of(mounted, flags);
+            let mut item = BlockGroupItem::parse(&key, &bytes).unwrap();
+            item.used += 4096;
+            let mut bytes = vec![0; BlockGroupItem::SIZE];
+            item.write_to(&mut bytes).unwrap();
+            let tree = mounted.txns.required_tree(tree).unwrap();
+            tree.replace(handle, &key, &bytes).unwrap();
+        },
+    )
+}
+
+/// Where new data go.
+fn place_of_data(mounted: &Layers) -> u64 {
+    let reservation = mounted.txns.reserve_data(4096).unwrap();
+    let space = mounted.txns.space();
+    let extent = space.allocate_data(&reservation, 4096, 4096).unwrap();
+    let at = extent.logical.get();
+    space.release_unwritten(extent.logical, 4096);
+    at
+}
+
+fn is_given_up(image: Image, line: &str) {
+    let reads = mount_with(image.clone(), Options::new(Access::ReadOnly));
+    reads.unwrap();
+    let log = Capture::new();
+    let mounted = mount(image).unwrap();
+    assert!(log.contains(line), "{:?}", log.lines());
+    assert!(log.contains("stays unused"), "{:?}", log.lines());
+    assert_eq!(log.lines().len(), 2, "{:?}", log.lines());
+    let (_, group, _) = data_group(&mounted);
+    let (start, end) = (group.objectid.get(), group.objectid.get() + group.offset);
+    assert!(!(start..end).contains(&place_of_data(&mounted)));
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    handle.note_superblock();
+    handle.commit().unwrap();
+    unmount(mounted);
+}
+
+/// C goes on with either.
+#[test]
+fn a_group_of_which_more_is_used_than_has_extents() {
+    let image = with_wrong_use(BlockGroupFlags::DATA);
+    is_given_up(image, "free ranges are not what is unused");
+}
+
+/// Nothing but reading is possible: no tree block has another place.
+fn is_only_read(image: Image, line: &str) {
+    let reads = mount_with(image.clone(), Options::new(Access::ReadOnly));
+    reads.unwrap();
+    let log = Capture::new();
+    let mounted = mount(image.clone());
+    assert_eq!(mounted.err(), Some(EUCLEAN));
+    assert!(log.contains(line), "{:?}", log.lines());
+    let words = "the volume can only be read";
+    assert!(log.contains(words), "{:?}", log.lines());
+    let devices = devices(vec![image]).unwrap();
+    let options = Options::new(Access::ReadWrite);
+    let mounted = Layers::mount_opened(devices, Writes::Later, options, Ok).unwrap();
+    assert_eq!(mounted.txns.begin_writing(), Err(EROFS));
+}
+
+#[test]
+fn the_only_group_of_system_chunks_with_a_wrong_use() {
+    let image = with_wrong_use(BlockGroupFlags::SYSTEM);
+    is_only_read(image, "free ranges are not what is unused");
+}
+
+/// It takes the group behind along, which is that of system chunks.
+#[test]
+fn an_extent_that_goes_beyond_its_group() {
+    let image = rewritten(
+        tools::mkfs(256 * MIB, FREE_BY_EXTENTS),
+        |mounted, handle| {
+            let (tree, group, _) = data_group(mounted);
+            let end = group.objectid.get() + group.offset;
+            let (_, system, _) = group_of(mounted, BlockGroupFlags::SYSTEM);
+            assert_eq!(system.objectid.get(), end);
+            let key = Key::new(end - 4096, Kind::EXTENT_ITEM, 8192);
+            // One reference, made by the first transaction, to data.
+            let item = [1u64, 1, 1].map(u64::to_le_bytes).concat();
+            insert(mounted, handle, tree, &key, &item);
+        },
+    );
+    let line = "extent overlaps another, or lies in two block groups";
+    is_only_read(image, line);
+}
+
 fn without_references(bytes: &mut [u8]) {
     let mut item = RootItem::parse(bytes).unwrap();
     item.refs = 0;
