@@ -28,9 +28,9 @@ mod subvolume;
 
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
-    Allowance, Compressed, CompressedData, Data, Delalloc, Divisible, FileSpace, InPlace, Mapping,
-    MappingKind, NewExtent, OrderedExtent, Punch, Reported, SectorSums, Short, Truncation,
-    WriteReservation, WrittenInPlace,
+    Allowance, Compressed, CompressedData, Data, Delalloc, Delayed, Divisible, FileSpace, InPlace,
+    Mapping, MappingKind, NewExtent, NoPromises, OrderedExtent, Placed, Punch, Reported,
+    SectorSums, Short, Truncation, WriteKind, WriteReservation, WrittenInPlace,
 };
 pub use filesystem::{FileSystem, Options};
 pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Now, Times, XattrMode};

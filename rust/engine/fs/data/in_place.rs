@@ -6,16 +6,17 @@
 //! between the file's items say that nothing is there, and so they do after a crash.
 //!
 //! A snapshot that is made in between has the extent, too, and reads zeroes: its item stays an unwritten one, and from then on
-//! both write elsewhere.
+//! both write elsewhere. Who has promised bytes no other space keeps snapshots away as long (`promise`).
 
 use super::report::piece_at;
-use super::Data;
 use super::{cut, extents};
+use super::{Data, MappingKind, WriteKind};
 use crate::btree::Allocate;
-use crate::disk::{Bug, ExtentState, FileOffset, Logical, RegularExtent};
+use crate::disk::{Bug, ExtentState, FileOffset, Incompat, InodeFlags, Logical, RegularExtent};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
-use crate::txn::{Handle, Sharing, Units};
+use crate::space::Class;
+use crate::txn::{Handle, Sharing};
 use core::ops::Range;
 use latch::prelude::*;
 
@@ -45,7 +46,95 @@ pub struct InPlace {
     pub len: u64,
 }
 
+/// What is to become of bytes that are about to be dirty, as far as one answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// What.
+    pub kind: WriteKind,
+    /// How many bytes there are of this kind; at most what was asked for, and not always all.
+    pub len: u64,
+}
+
+/// How many pieces of a file [`Data::place`] looks at.
+const MOST_PIECES: u32 = 64;
+
 impl Data<'_> {
+    /// What is to become of bytes at `offset`, for at most `max_len` of them. The answer may be old at once: who promises
+    /// space by it asks [`Self::is_in_place`] when nobody can write there any more.
+    pub fn place(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Placed> {
+        if !self.may_have_space(inode) {
+            let kind = WriteKind::Cow;
+            return Ok(Placed { kind, len: max_len });
+        }
+        let mut all = self.place_one(inode, offset, max_len)?;
+        for _ in 1..MOST_PIECES {
+            let left = max_len.saturating_sub(all.len);
+            if left == 0 {
+                break;
+            }
+            let next = self.place_one(inode, offset.saturating_add(all.len), left)?;
+            if next.kind != all.kind {
+                break;
+            }
+            all.len = all.len.saturating_add(next.len);
+        }
+        Ok(all)
+    }
+
+    /// Answers as [`Self::place`] does, and for all of them, for a caller that must not wait: `EAGAIN` where the answer is not
+    /// in memory, and where some of the bytes may be written in place.
+    pub fn place_cached(&self, inode: &Inode, offset: FileOffset, len: u64) -> Result<Placed> {
+        let (mut at, end) = (offset, offset.saturating_add(len));
+        while self.may_have_space(inode) && at < end {
+            let found = self.map_cached(inode, at, end.saturating_since(at))?;
+            if let MappingKind::Prealloc { .. } = found.kind {
+                return Err(EAGAIN);
+            }
+            at = at.saturating_add(found.len);
+        }
+        let kind = WriteKind::Cow;
+        Ok(Placed { kind, len })
+    }
+
+    /// Whether a file may have space to be written in place at all.
+    fn may_have_space(&self, inode: &Inode) -> bool {
+        inode.attributes().flags.contains(InodeFlags::PREALLOC)
+            && !self.fs.format().incompat.contains(Incompat::ZONED)
+            && !inode.subvolume().promises_nothing()
+    }
+
+    /// What is to become of the bytes of one piece of a file.
+    fn place_one(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Placed> {
+        let found = self.map(inode, offset, max_len)?;
+        let mut placed = Placed {
+            kind: WriteKind::Cow,
+            len: found.len,
+        };
+        if let MappingKind::Prealloc { .. } = found.kind {
+            if let Some(space) = self.find_in_place(inode, offset, found.len)? {
+                placed.kind = WriteKind::InPlace;
+                placed.len = space.len;
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Whether all of `range`, of which [`Self::place`] said so, can still be written in place. What is promised so stays so,
+    /// as long as nobody else writes to the range or gives it up.
+    pub fn is_in_place(&self, inode: &Inode, range: Range<FileOffset>) -> Result<bool> {
+        let _extents = inode.hold_extents();
+        let mut at = range.start;
+        while at < range.end {
+            match piece_at(inode, at)? {
+                Some((key, piece)) if is_own_space(inode, &piece) => {
+                    at = extents::start_of(&key).saturating_add(piece.len);
+                }
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
     /// The unwritten space that the file alone has at `offset`, for at most `max_len` bytes; `None` where bytes need another
     /// place. It stays the file's until the caller, who keeps others from giving up the range, has written to it.
     pub fn find_in_place(
@@ -54,23 +143,24 @@ impl Data<'_> {
         offset: FileOffset,
         max_len: u64,
     ) -> Result<Option<InPlace>> {
-        let handle = self.fs.start(inode.subvolume(), Units::inserts(0))?;
+        self.fs.check_writable(inode.subvolume())?;
+        let txns = self.fs.transactions();
+        // Nothing is changed: no space, and no wait where somebody waits for the end of a write.
+        let handle = txns.join_with(txns.space().reserve_nothing(Class::Metadata))?;
         let _extents = inode.hold_extents();
         let Some((key, piece)) = piece_at(inode, offset)? else {
             return Ok(None);
         };
         let start = extents::start_of(&key);
         let within = offset.saturating_since(start);
-        let (ExtentState::Preallocated, Some(logical)) = (piece.state, piece.address_of(within))
-        else {
+        let Some(logical) = piece.address_of(within) else {
             return Ok(None);
         };
-        // What a snapshot may have is not asked for: it may go on to have it.
-        if piece.generation <= inode.subvolume().tree().last_snapshot() {
+        if !is_own_space(inode, &piece) {
             return Ok(None);
         }
         let data = extents::reference(inode, start, &piece);
-        let sharing = self.fs.transactions().sharing(Some(&handle), &data, &[])?;
+        let sharing = txns.sharing(Some(&handle), &data, &[])?;
         let len = piece.len.saturating_sub(within).min(max_len);
         Ok((sharing == Sharing::Alone).then_some(InPlace { logical, len }))
     }
@@ -102,6 +192,13 @@ impl Data<'_> {
             attributes.size = attributes.size.max(written.new_size);
         })
     }
+}
+
+/// Whether a piece is unwritten space that no snapshot has. What a snapshot may have is not asked for: it may go on to have
+/// it.
+fn is_own_space(inode: &Inode, piece: &RegularExtent) -> bool {
+    piece.state == ExtentState::Preallocated
+        && piece.generation > inode.subvolume().tree().last_snapshot()
 }
 
 /// The part of the file's unwritten piece that was written to.

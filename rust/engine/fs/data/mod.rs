@@ -16,6 +16,7 @@
 //! | `truncate`    | cutting files and making holes                                                   |
 //! | `preallocate` | giving a file space before it is written                                         |
 //! | `in_place`    | writing to such space where it is                                               |
+//! | `promise`     | what a snapshot waits for: bytes that have no other space                        |
 
 mod checksums;
 pub(super) mod cut;
@@ -27,15 +28,18 @@ mod inline;
 mod mapping;
 mod ordered;
 mod preallocate;
+mod promise;
 mod report;
 mod truncate;
 mod write;
 
 pub use checksums::SectorSums;
-pub use delalloc::{Allowance, Delalloc, Divisible, Short};
-pub use in_place::{InPlace, WrittenInPlace};
+pub use delalloc::{Allowance, Delalloc, Delayed, Divisible, Short, WriteKind};
+pub use in_place::{InPlace, Placed, WrittenInPlace};
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
+pub use promise::NoPromises;
+pub(super) use promise::Promises;
 pub use report::Reported;
 pub use truncate::{Punch, Truncation};
 pub use write::WriteReservation;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
+use super::promise::{self, Promise};
 use super::Data;
 use super::{cut, extents, gaps};
 use crate::btree::{Allocate, Reach};
 use crate::disk::{FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
-use crate::space::Reservation;
+use crate::space::{Class, Reservation};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
@@ -21,19 +22,34 @@ pub struct WriteReservation {
     /// The bytes that the metadata is for, allocated or not.
     covers: u64,
     cost: WriteCost,
+    /// Those of them that go to preallocated space.
+    promise: Option<Promise>,
 }
 
 impl WriteReservation {
-    /// Takes what `len` of its bytes have: as much of the data as is not allocated yet, and a share of the metadata.
-    /// `EINVAL` if it is for fewer bytes.
+    /// Takes what `len` of its bytes have that go to new extents: as much of the data as is not allocated yet, and a share of
+    /// the metadata. `EINVAL` if it is for fewer bytes.
     pub fn split(&mut self, len: u64) -> Result<WriteReservation> {
+        self.split_kinds(len, 0)
+    }
+
+    /// Takes what `len` of its bytes have, `in_place` of which go to preallocated space. `EINVAL`, with nothing changed, if it
+    /// is for fewer bytes.
+    pub fn split_kinds(&mut self, len: u64, in_place: u64) -> Result<WriteReservation> {
         let covers = self.covers.checked_sub(len).ok_or(EINVAL)?;
         let share = share(self.metadata.bytes(), len, self.covers);
-        let data = self.data.split(len.min(self.data.bytes())).ok_or(EINVAL)?;
-        let metadata = match self.metadata.split(share) {
-            Some(metadata) => metadata,
-            None => {
-                self.data.merge(data);
+        let data = len.saturating_sub(in_place).min(self.data.bytes());
+        let promise = promise::split(&mut self.promise, in_place)?;
+        let (data, metadata) = match (self.data.split(data), self.metadata.split(share)) {
+            (Some(data), Some(metadata)) => (data, metadata),
+            (data, metadata) => {
+                if let Some(data) = data {
+                    self.data.merge(data);
+                }
+                if let Some(metadata) = metadata {
+                    self.metadata.merge(metadata);
+                }
+                promise::merge(&mut self.promise, promise);
                 return Err(EINVAL);
             }
         };
@@ -43,6 +59,7 @@ impl WriteReservation {
             metadata,
             covers: len,
             cost: self.cost,
+            promise,
         })
     }
 
@@ -50,6 +67,7 @@ impl WriteReservation {
     pub fn merge(&mut self, other: WriteReservation) {
         self.data.merge(other.data);
         self.metadata.merge(other.metadata);
+        promise::merge(&mut self.promise, other.promise);
         self.covers = self.covers.saturating_add(other.covers);
         self.metadata.give_back(
             self.metadata
@@ -131,6 +149,30 @@ impl Data<'_> {
             metadata,
             covers: len,
             cost,
+            promise: None,
+        })
+    }
+
+    /// Promises what dirtying `[offset, offset + len)` takes that [`Self::place`] says can be written in place: space for
+    /// metadata. `EAGAIN` while a snapshot is being made: ask for the place again. Errors else as of
+    /// [`Self::reserve_write`].
+    pub fn reserve_in_place(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        len: u64,
+    ) -> Result<WriteReservation> {
+        self.check_write(inode, offset, len, Reach::Device)?;
+        let cost = self.write_cost();
+        // Waits, perhaps for a commit with which a snapshot is made: so before the promise.
+        let metadata = self.fs.transactions().reserve(cost.units(len))?;
+        let promise = inode.subvolume().promise(len).ok_or(EAGAIN)?;
+        Ok(WriteReservation {
+            data: self.fs.transactions().space().reserve_nothing(Class::Data),
+            metadata,
+            covers: len,
+            cost,
+            promise: Some(promise),
         })
     }
 
@@ -150,6 +192,7 @@ impl Data<'_> {
             metadata,
             covers: len,
             cost,
+            promise: None,
         })
     }
 

@@ -14,6 +14,7 @@ pub(in crate::fs) mod place;
 pub use create::{NewSubvolume, Topmost};
 pub use path::SubvolumePlace;
 
+use super::data::Promises;
 use super::names::entries;
 use super::{FileSystem, Target};
 use crate::btree::Tree;
@@ -37,6 +38,8 @@ struct InUse {
     inode_numbers: Arc<Numbers>,
     /// Whether [`super::Inodes::clean_orphans`] did its work. Held while it does.
     orphans: Mutex<bool>,
+    /// Bytes that are to be written where their preallocated space is.
+    promises: Promises,
 }
 
 impl Subvolume {
@@ -68,6 +71,11 @@ impl Subvolume {
     /// Takes a number for a new inode. `ENOSPC` after the last.
     pub(in crate::fs) fn take_inode_number(&self) -> Result<ObjectId> {
         self.0.inode_numbers.take(self.tree())
+    }
+
+    /// What snapshots of it wait for.
+    pub(in crate::fs) fn promises(&self) -> &Promises {
+        &self.0.promises
     }
 
     /// Waits until nobody cleans orphans, and tells whether somebody did.
@@ -184,6 +192,7 @@ impl Subvolumes<'_> {
             read_only: root_item.is_read_only(),
             inode_numbers,
             orphans: Mutex::new(false, Rank::Orphans)?,
+            promises: Promises::default(),
         })
     }
 

@@ -6,6 +6,7 @@ use super::{FileIo, Write};
 use crate::linux::iomap::ioend::Append;
 use crate::linux::iomap::WriteEnd;
 use crate::linux::Sector;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use engine::disk::FileOffset;
 use latch::prelude::*;
@@ -15,22 +16,30 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Closes the ordered extent of a write that has ended, well or not.
     pub(super) fn complete(&self, write: Write, end: WriteEnd) -> Result {
         let _nofs = NofsScope::enter();
-        let pos = write.ordered.offset;
-        let len = write.ordered.ram_len;
+        let (pos, len) = match &write {
+            Write::New(ordered, _) => (ordered.offset, ordered.ram_len),
+            Write::InPlace(written) => {
+                let Range { start, end } = written.range;
+                (start, end.saturating_since(start))
+            }
+        };
         let result = end.result.and_then(|()| self.finish(write, end.sector));
         self.under_way.fetch_sub(len, Ordering::Relaxed);
         result.inspect_err(|error| self.report(pos, len, *error))
     }
 
-    fn finish(&self, mut write: Write, sector: Sector) -> Result {
-        if write.append == Append::Yes {
-            let at = self.appended_at(write.ordered.extent.get(), sector)?;
-            write.ordered.extent.move_to(at);
+    fn finish(&self, write: Write, sector: Sector) -> Result {
+        let data = self.path.fs.data();
+        match write {
+            Write::New(mut ordered, append) => {
+                if append == Append::Yes {
+                    let at = self.appended_at(ordered.extent.get(), sector)?;
+                    ordered.extent.move_to(at);
+                }
+                data.finish_ordered(&self.inode, ordered)
+            }
+            Write::InPlace(written) => data.finish_in_place(&self.inode, written),
         }
-        self.path
-            .fs
-            .data()
-            .finish_ordered(&self.inode, write.ordered)
     }
 
     /// One line for bytes that are lost.

@@ -3,48 +3,111 @@
 //! Space for bytes that are about to become dirty, and its end where they never reach the device.
 
 use super::{FileIo, TakenSpace};
-use crate::linux::iomap::{Patience, Taken};
+use crate::linux::iomap::{Goal, Patience, Scope, Taken};
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use engine::disk::FileOffset;
-use engine::fs::{Allowance, WriteReservation};
+use engine::fs::{Allowance, Placed, WriteKind, WriteReservation};
 use latch::prelude::*;
 use latch::NofsScope;
 
 impl<N: Send + Sync + 'static> FileIo<N> {
-    /// Makes `allowance` large enough for what of `[start, end)` is not delayed yet.
+    /// Makes `allowance` large enough for what of `range` is not delayed yet, and tells how far that goes.
     pub(super) fn reserve_missing(
         &self,
         allowance: &mut Allowance<WriteReservation>,
-        start: FileOffset,
-        end: FileOffset,
+        range: Range<FileOffset>,
+        scope: Scope,
         patience: Patience,
-    ) -> Result {
-        let missing = self.delalloc.uncovered(start, end);
-        if missing == 0 {
-            return Ok(());
+    ) -> Result<FileOffset> {
+        let Range { start, end } = range;
+        if self.delalloc.uncovered(start, end) == 0 {
+            return Ok(end);
         }
         let _nofs = NofsScope::enter();
-        allowance.make_ready()?;
-        let lacking = missing.saturating_sub(allowance.bytes());
-        if lacking == 0 {
-            return Ok(());
+        loop {
+            let Placed { kind, len } = self.place(start, end, scope, patience)?;
+            let end = start.saturating_add(len);
+            allowance.set_kind(kind);
+            allowance.make_ready()?;
+            let missing = self.delalloc.missing(kind, start, end);
+            let lacking = missing.saturating_sub(allowance.bytes());
+            if lacking == 0 {
+                return Ok(end);
+            }
+            if let Some(reservation) = self.reserve_space(start, lacking, kind, patience)? {
+                allowance.add(reservation, lacking);
+                return Ok(end);
+            }
         }
-        allowance.add(self.reserve_space(start, lacking, patience)?, lacking);
-        Ok(())
     }
 
-    /// Space for writing `len` bytes, whole sectors, at `pos`.
+    /// Space for writing `len` bytes, whole sectors, at `pos`. `None`: what was to be written in place is not any more, ask
+    /// again.
     pub(super) fn reserve_space(
         &self,
         pos: FileOffset,
         len: u64,
+        kind: WriteKind,
         patience: Patience,
-    ) -> Result<WriteReservation> {
+    ) -> Result<Option<WriteReservation>> {
         let data = self.path.fs.data();
-        match patience {
-            Patience::Waits => data.reserve_write(&self.inode, pos, len),
-            Patience::None => data.try_reserve_write(&self.inode, pos, len),
+        let reserved = match (kind, patience) {
+            (WriteKind::InPlace, _) => data.reserve_in_place(&self.inode, pos, len),
+            (WriteKind::Cow, Patience::Waits) => data.reserve_write(&self.inode, pos, len),
+            (WriteKind::Cow, Patience::None) => data.try_reserve_write(&self.inode, pos, len),
+        };
+        match reserved {
+            Err(error) if kind == WriteKind::InPlace && error == EAGAIN => Ok(None),
+            reserved => reserved.map(Some),
         }
+    }
+
+    /// What is to become of bytes from `start` on, at most up to `end`.
+    pub(super) fn place(
+        &self,
+        start: FileOffset,
+        end: FileOffset,
+        scope: Scope,
+        patience: Patience,
+    ) -> Result<Placed> {
+        let (data, len) = (self.path.fs.data(), end.saturating_since(start));
+        let whole = |kind| Ok(Placed { kind, len });
+        match (scope, patience) {
+            (Scope::WholeNew, _) => return whole(WriteKind::Cow),
+            (_, Patience::None) => return data.place_cached(&self.inode, start, len),
+            (Scope::Front, Patience::Waits) => return data.place(&self.inode, start, len),
+            (Scope::Whole, Patience::Waits) => {}
+        }
+        let mut at = start;
+        while at < end {
+            let next = data.place(&self.inode, at, end.saturating_since(at))?;
+            if next.kind == WriteKind::Cow {
+                return whole(WriteKind::Cow);
+            }
+            at = at.saturating_add(next.len);
+        }
+        whole(WriteKind::InPlace)
+    }
+
+    /// Whether `allowance` is large enough for `range`, whose folio is locked and not under writeback, and what it is for in
+    /// place still is.
+    pub(super) fn is_enough(
+        &self,
+        allowance: &Allowance<WriteReservation>,
+        range: Range<FileOffset>,
+    ) -> bool {
+        let Range { start, end } = range;
+        if !self.delalloc.can_cover(allowance, start, end) {
+            return false;
+        }
+        if allowance.kind() == WriteKind::Cow || self.delalloc.uncovered(start, end) == 0 {
+            return true;
+        }
+        let _nofs = NofsScope::enter();
+        // Who asks for space next is told of an error.
+        let data = self.path.fs.data();
+        data.is_in_place(&self.inode, range).unwrap_or(false)
     }
 
     /// Gives up what is delayed in `[start, end)`.
@@ -66,11 +129,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         // A folio is locked, and reclaim may punch other files.
         let _nofs = NofsScope::enter();
         match self.delalloc.take(start, end)? {
-            Some((until, reservation)) => {
-                let len = until.saturating_since(start);
+            Some(delayed) => {
+                let len = delayed.end.saturating_since(start);
                 self.under_way.fetch_add(len, Ordering::Relaxed);
-                taken.add(reservation);
-                Ok(Taken::Until(until.get()))
+                taken.add(delayed.reservation);
+                Ok(Taken::Until(delayed.end.get(), goal(delayed.kind)))
             }
             None => {
                 let next = self.delalloc.next_range(start);
@@ -86,11 +149,24 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         start: FileOffset,
         end: FileOffset,
         reservation: WriteReservation,
+        goal: Goal,
     ) {
         let mut allowance = Allowance::default();
+        allowance.set_kind(match goal {
+            Goal::New => WriteKind::Cow,
+            Goal::Unwritten => WriteKind::InPlace,
+        });
         allowance.add(reservation, end.saturating_since(start));
         if allowance.make_ready().is_ok() {
             let _ = self.delalloc.cover(&mut allowance, start, end);
         }
+    }
+}
+
+/// Where bytes go.
+pub(super) fn goal(kind: WriteKind) -> Goal {
+    match kind {
+        WriteKind::Cow => Goal::New,
+        WriteKind::InPlace => Goal::Unwritten,
     }
 }

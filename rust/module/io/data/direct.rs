@@ -6,13 +6,15 @@
 //! the trees; only then is the bio given back. A read is checked in place. Memory belongs to the user meanwhile: a check
 //! that fails is repeated on memory of ours before anybody is told.
 
+use super::delay::goal;
 use super::{Check, FileIo, TakenSpace};
 use crate::linux::iomap::direct::{DirectData, DirectRead};
-use crate::linux::iomap::{Extent, Ioend, Patience, Source};
+use crate::linux::iomap::{Extent, Goal, Ioend, Patience, Scope, Source};
 use crate::linux::memory::MemoryMut;
 use crate::linux::Sector;
 use core::sync::atomic::Ordering;
-use engine::disk::{FileOffset, Logical};
+use engine::disk::{FileOffset, InodeFlags, Logical};
+use engine::fs::{Placed, WriteKind};
 use engine::volume::device::SECTOR;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -25,16 +27,33 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         self.has_checksums()
     }
 
+    fn excludes_overlaps(&self) -> bool {
+        let flags = self.inode.attributes().flags;
+        flags.contains(InodeFlags::PREALLOC)
+    }
+
     fn reserve_direct(
         &self,
         space: &mut TakenSpace,
         pos: u64,
         len: u64,
         patience: Patience,
-    ) -> Result {
+    ) -> Result<(u64, Goal)> {
         let _nofs = NofsScope::enter();
-        space.add(self.reserve_space(FileOffset::new(pos), len, patience)?);
-        Ok(())
+        let start = FileOffset::new(pos);
+        let end = start.saturating_add(len);
+        loop {
+            let Placed { kind, len } = self.place(start, end, Scope::Front, patience)?;
+            let Some(reservation) = self.reserve_space(start, len, kind, patience)? else {
+                continue;
+            };
+            let range = start..start.saturating_add(len);
+            // Nobody else writes there, and no snapshot is made, now that space is promised.
+            if kind == WriteKind::Cow || self.path.fs.data().is_in_place(&self.inode, range)? {
+                space.add(reservation);
+                return Ok((len, goal(kind)));
+            }
+        }
     }
 
     fn send_direct(&self, ioend: Ioend<Self>, space: &mut TakenSpace, patience: Patience) {

@@ -23,7 +23,7 @@
 use crate::io::device::Devices;
 use crate::linux::iomap::direct::DirectRanges;
 use crate::linux::iomap::{
-    Extent, FileData, Fixups, Ioend, Patience, ReadBio, Source, Tail, Taken, Tally, WriteEnd,
+    Extent, FileData, Fixups, Ioend, Patience, ReadBio, Scope, Source, Tail, Taken, Tally, WriteEnd,
 };
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
@@ -209,15 +209,16 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         allowance: &mut Self::Allowance,
         start: u64,
         end: u64,
+        scope: Scope,
         patience: Patience,
-    ) -> Result {
-        let (start, end) = (FileOffset::new(start), FileOffset::new(end));
-        self.reserve_missing(allowance, start, end, patience)
+    ) -> Result<u64> {
+        let range = FileOffset::new(start)..FileOffset::new(end);
+        let reached = self.reserve_missing(allowance, range, scope, patience)?;
+        Ok(reached.get())
     }
 
     fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool {
-        self.delalloc
-            .can_cover(allowance, FileOffset::new(start), FileOffset::new(end))
+        self.is_enough(allowance, FileOffset::new(start)..FileOffset::new(end))
     }
 
     fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result {

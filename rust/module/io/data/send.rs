@@ -11,11 +11,12 @@ use crate::io::checksums::digest;
 use crate::linux::iomap::ioend::{
     Append, CopyRoom, Destination, Envelope, Ioend, Pins, Still, MAX_COPY,
 };
-use crate::linux::iomap::{put_off, Patience};
+use crate::linux::iomap::{put_off, FileData, Goal, Patience};
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
-use engine::disk::FileOffset;
-use engine::fs::{NewExtent, OrderedExtent, WriteReservation};
+use engine::disk::{Bug, FileOffset};
+use engine::fs::{InPlace, NewExtent, OrderedExtent, WriteReservation, WrittenInPlace};
+use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
 use latch::NofsScope;
@@ -33,16 +34,64 @@ impl TakenSpace {
         }
     }
 
-    fn split(&mut self, len: u64) -> Result<WriteReservation> {
-        self.0.as_mut().ok_or(EIO)?.split(len)
+    /// Takes out that of all of `ioend`.
+    fn split<T: FileData>(&mut self, ioend: &Ioend<T>) -> Result<WriteReservation> {
+        split(self.0.as_mut().ok_or(EIO)?, ioend.len(), ioend.goal())
     }
 }
 
-/// What finishing a write takes.
-pub(crate) struct Write {
-    pub(super) ordered: OrderedExtent,
-    pub(super) append: Append,
+/// Takes out what `len` bytes have that go to `goal`.
+fn split(space: &mut WriteReservation, len: u64, goal: Goal) -> Result<WriteReservation> {
+    let in_place = match goal {
+        Goal::New => 0,
+        Goal::Unwritten => len,
+    };
+    space.split_kinds(len, in_place)
 }
+
+/// What finishing a write takes.
+pub(crate) enum Write {
+    /// To a new extent.
+    New(OrderedExtent, Append),
+    /// To unwritten space.
+    InPlace(WrittenInPlace),
+}
+
+/// The address that bytes go to.
+enum Address {
+    New(NewExtent),
+    /// Of unwritten space, which stays what it is until the bytes are there.
+    Own(DataExtent),
+}
+
+impl Address {
+    fn get(&self) -> DataExtent {
+        match self {
+            Self::New(extent) => extent.get(),
+            Self::Own(extent) => *extent,
+        }
+    }
+
+    /// Bytes of the file that go there.
+    fn plain_len(&self) -> u64 {
+        match self {
+            Self::New(extent) => extent.plain_len(),
+            Self::Own(extent) => extent.len,
+        }
+    }
+
+    /// Gives an address back for which nothing was sent, and the promise of its bytes. The error to go on with: another where
+    /// the promise is gone, as then there is no use in keeping the bytes.
+    fn take_back(self, reservation: &mut WriteReservation, error: Error) -> Error {
+        match self {
+            Self::New(extent) => extent.take_back(reservation).err().unwrap_or(error),
+            Self::Own(_) => error,
+        }
+    }
+}
+
+/// It was there when space was promised, and who gives it up waits for writes.
+const NOT_UNWRITTEN: Bug = Bug::new("unwritten space that bytes were promised is not there");
 
 /// Bytes under writeback with their space.
 struct Parcel<N: Send + Sync + 'static> {
@@ -58,7 +107,7 @@ struct Unsent<N: Send + Sync + 'static> {
 
 /// Everything that sending a piece takes, but its bytes.
 struct Place<'a, N: Send + Sync + 'static> {
-    extent: NewExtent,
+    address: Address,
     /// Bytes of the file that go there.
     ram_len: u64,
     reservation: WriteReservation,
@@ -80,7 +129,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Sends all of `ioend`, whose space is in `taken`.
     pub(super) fn send_ioend(&self, ioend: Ioend<Self>, taken: &mut TakenSpace) -> Result {
         let _nofs = NofsScope::enter();
-        let parcel = match taken.split(ioend.len()) {
+        let parcel = match taken.split(&ioend) {
             Ok(reservation) => Parcel { ioend, reservation },
             Err(error) => return Err(self.lose(ioend, error)),
         };
@@ -101,7 +150,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         patience: Patience,
     ) {
         let _nofs = NofsScope::enter();
-        let reservation = match taken.split(ioend.len()) {
+        let reservation = match taken.split(&ioend) {
             Ok(reservation) => reservation,
             Err(error) => return ioend.fail(error),
         };
@@ -137,7 +186,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let start = FileOffset::new(ioend.pos());
         let end = start.saturating_add(ioend.len());
         ioend.dirty_again();
-        self.delay_again(start, end, reservation);
+        self.delay_again(start, end, reservation, ioend.goal());
         put_off(self);
         ioend.end();
         unsent.error
@@ -147,7 +196,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn send_inline(&self, parcel: Parcel<N>) -> Result<Option<Parcel<N>>> {
         let Parcel { ioend, reservation } = parcel;
         let size = ioend.user_end();
-        if ioend.pos() != 0 || size > u64::from(self.path.fs.max_inline()) || ioend.len() > SECTOR {
+        let has_place = ioend.goal() == Goal::Unwritten;
+        if has_place
+            || ioend.pos() != 0
+            || size > u64::from(self.path.fs.max_inline())
+            || ioend.len() > SECTOR
+        {
             return Ok(Some(Parcel { ioend, reservation }));
         }
         let mut bytes = KVec::new();
@@ -191,7 +245,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             // It waits for memory: no lack of that is an error here.
             Err(error) => {
                 let mut reservation = place.reservation;
-                let error = take_back(place.extent, &mut reservation, error);
+                let error = place.address.take_back(&mut reservation, error);
                 parcel.reservation.merge(reservation);
                 return Err(Unsent { parcel, error });
             }
@@ -203,17 +257,22 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails for want of memory.
     fn find_place(&self, parcel: &mut Parcel<N>, patience: Patience) -> Result<Place<'_, N>> {
         let (memory, wanted) = self.find_memory(&parcel.ioend)?;
-        let mut reservation = parcel.reservation.split(wanted)?;
-        match self.find_address(&mut reservation, wanted, patience) {
-            Ok((extent, (destination, device, append))) => {
-                let ram_len = extent.plain_len();
+        let goal = parcel.ioend.goal();
+        let mut reservation = split(&mut parcel.reservation, wanted, goal)?;
+        let found = match goal {
+            Goal::New => self.find_address(&mut reservation, wanted, patience),
+            Goal::Unwritten => self.find_unwritten(&parcel.ioend, wanted),
+        };
+        match found {
+            Ok((address, (destination, device, append))) => {
+                let ram_len = address.plain_len();
                 let unneeded = wanted.saturating_sub(ram_len);
                 // It covers them: it is for all that was wanted.
-                if let Ok(unneeded) = reservation.split(unneeded) {
+                if let Ok(unneeded) = split(&mut reservation, unneeded, goal) {
                     parcel.reservation.merge(unneeded);
                 }
                 Ok(Place {
-                    extent,
+                    address,
                     ram_len,
                     reservation,
                     destination,
@@ -250,15 +309,33 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         reservation: &mut WriteReservation,
         wanted: u64,
         patience: Patience,
-    ) -> Result<(NewExtent, (Destination, &BlockDevice, Append))> {
-        let extent = match patience {
+    ) -> Result<(Address, (Destination, &BlockDevice, Append))> {
+        let address = Address::New(match patience {
             Patience::Waits => self.path.fs.data().allocate_write(reservation, wanted),
             Patience::None => self.path.fs.data().try_allocate_write(reservation, wanted),
-        }?;
-        match self.destination(extent.get()) {
-            Ok((destination, device, append)) => Ok((extent, (destination, device, append))),
-            Err(error) => Err(take_back(extent, reservation, error)),
+        }?);
+        match self.destination(address.get()) {
+            Ok((destination, device, append)) => Ok((address, (destination, device, append))),
+            Err(error) => Err(address.take_back(reservation, error)),
         }
+    }
+
+    /// The unwritten space that the front of `ioend` was promised, up to `wanted` bytes of it, and where on the devices it is.
+    fn find_unwritten(
+        &self,
+        ioend: &Ioend<Self>,
+        wanted: u64,
+    ) -> Result<(Address, (Destination, &BlockDevice, Append))> {
+        let pos = FileOffset::new(ioend.pos());
+        let found = self
+            .path
+            .fs
+            .data()
+            .find_in_place(&self.inode, pos, wanted)?;
+        let InPlace { logical, len } = found.ok_or(NOT_UNWRITTEN)?;
+        let extent = DataExtent { logical, len };
+        let (destination, device, append) = self.destination(extent)?;
+        Ok((Address::Own(extent), (destination, device, append)))
     }
 
     /// How much of `ioend` one piece may have.
@@ -297,16 +374,30 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if still.is_copy() {
             self.path.tally.copied.fetch_add(1, Ordering::Relaxed);
         }
-        let ordered = OrderedExtent {
-            offset: FileOffset::new(still.ioend().pos()),
-            ram_len: place.ram_len,
-            extent: place.extent,
-            checksums: self.checksums_of(&still, memory.checksums),
-            new_size: still.ioend().user_end(),
-            reservation: place.reservation,
+        let offset = FileOffset::new(still.ioend().pos());
+        let checksums = self.checksums_of(&still, memory.checksums);
+        let new_size = still.ioend().user_end();
+        let reservation = place.reservation;
+        let write = match place.address {
+            Address::New(extent) => {
+                let ordered = OrderedExtent {
+                    offset,
+                    ram_len: place.ram_len,
+                    extent,
+                    checksums,
+                    new_size,
+                    reservation,
+                };
+                Write::New(ordered, place.append)
+            }
+            Address::Own(extent) => Write::InPlace(WrittenInPlace {
+                range: offset..offset.saturating_add(place.ram_len),
+                logical: extent.logical,
+                checksums,
+                new_size,
+                reservation,
+            }),
         };
-        let append = place.append;
-        let write = Write { ordered, append };
         still.submit(place.device, place.destination, memory.envelope, write);
     }
 
@@ -326,10 +417,4 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         });
         sums
     }
-}
-
-/// Gives an address back for which nothing was sent, and the promise of its bytes. The error to go on with: another where
-/// the promise is gone, as then there is no use in keeping the bytes.
-fn take_back(extent: NewExtent, reservation: &mut WriteReservation, error: Error) -> Error {
-    extent.take_back(reservation).err().unwrap_or(error)
 }

@@ -5,7 +5,8 @@
 //! C header: `include/linux/iomap.h`
 
 use super::{
-    bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Tables,
+    bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Scope,
+    Tables,
 };
 use crate::linux::enospc::with_room;
 use crate::linux::{Folio, Inode};
@@ -16,7 +17,8 @@ use kernel::ffi;
 use latch::prelude::*;
 
 /// What a fault brings along: iomap's `private`.
-struct Fault<T: FileData> {
+struct Fault<'a, T: FileData> {
+    folio: &'a Folio,
     allowance: T::Allowance,
     /// The allowance was too small when the folio was locked.
     is_short: bool,
@@ -36,11 +38,12 @@ impl<T: FileData> Tables<T> {
         // SAFETY: The page is referenced by the fault, so its folio is neither freed nor split.
         let folio = unsafe { Folio::borrow(bindings::rbtrfs_page_folio((*vmf).page)) };
         let mut fault = Fault::<T> {
+            folio,
             allowance: T::Allowance::default(),
             is_short: false,
         };
         loop {
-            if let Err(error) = reserve(&mut fault, inode, folio) {
+            if let Err(error) = reserve(&mut fault, inode) {
                 return match error {
                     ENOMEM => bindings::vm_fault_reason_VM_FAULT_OOM,
                     _ => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
@@ -60,12 +63,15 @@ impl<T: FileData> Tables<T> {
 
 /// Makes the fault's allowance large enough for what the folio has of the file: it may go on far behind its end. This task
 /// holds no folio's lock.
-fn reserve<T: FileData>(fault: &mut Fault<T>, inode: &Inode, folio: &Folio) -> Result {
+fn reserve<T: FileData>(fault: &mut Fault<'_, T>, inode: &Inode) -> Result {
     let file = of::<T>(inode)?;
-    let Range { start, end } = inside_file(inode, range_of(folio));
+    let Range { start, end } = inside_file(inode, range_of(fault.folio));
+    let scope = Scope::Whole;
     with_room(inode, || {
-        file.reserve(&mut fault.allowance, start, end, Patience::Waits)
-    })
+        let allowance = &mut fault.allowance;
+        file.reserve(allowance, start, end, scope, Patience::Waits)
+    })?;
+    Ok(())
 }
 
 /// With the folio locked: the blocks up to the end of the file become delayed; iomap marks them dirty next.
@@ -81,12 +87,18 @@ pub(super) unsafe extern "C" fn begin<T: FileData>(
         // SAFETY: iomap passes the mapping in its iterator, whose `private` is the `Fault` of `page_mkwrite`.
         let fault = unsafe {
             let iter = kernel::container_of!(iomap, bindings::iomap_iter, iomap);
-            &mut *(*iter).private.cast::<Fault<T>>()
+            &mut *(*iter).private.cast::<Fault<'_, T>>()
         };
         // SAFETY: iomap keeps the inode for the call, and lends a mapping for us to fill.
         let (inode, iomap) = unsafe { (Inode::borrow(inode), &mut *iomap) };
         let file = of::<T>(inode)?;
         let (start, end) = Blocks::of(inode).touched(pos as u64, length as u64);
+        // What is on its way to unwritten space is not there any more when it has arrived. iomap waits for that next anyway.
+        fault.folio.wait_writeback();
+        if !file.can_cover(&fault.allowance, start, end) {
+            fault.is_short = true;
+            return Err(EAGAIN);
+        }
         if let Err(short) = file.cover(&mut fault.allowance, start, end) {
             fault.is_short = true;
             return Err(short);

@@ -71,10 +71,40 @@ pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;
 pub(crate) use tail::Tail;
 
+/// Where the bytes of a write go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// To a place that is found when they are sent.
+    New,
+    /// To space that the file has there, unwritten.
+    Unwritten,
+}
+
+impl Goal {
+    /// What iomap calls a mapping of bytes that go there.
+    fn iomap_type(self, new: u32) -> u32 {
+        match self {
+            Self::New => new,
+            Self::Unwritten => bindings::IOMAP_UNWRITTEN,
+        }
+    }
+}
+
+/// How much of a range is to get space, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// As much at its front as goes to one kind of place.
+    Front,
+    /// All of it: to a new place, unless all goes to unwritten space.
+    Whole,
+    /// All of it, to a new place.
+    WholeNew,
+}
+
 /// What [`FileData::take`] found at a position.
 pub(crate) enum Taken {
     /// Delayed blocks up to this position, now the caller's to write.
-    Until(u64),
+    Until(u64, Goal),
     /// Up to this position nothing is delayed: whatever is dirty there was dirtied behind the file system's back.
     NothingUntil(u64),
 }
@@ -123,16 +153,18 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
 
     /// The allowance of the task that writes: it has the inode locked. Never held across another call.
     fn writer(&self) -> &Mutex<Self::Allowance>;
-    /// Makes `allowance` large enough for the blocks of `[start, end)`, block aligned, that are not delayed. No folio
-    /// is locked. `ENOSPC` comes from here and from nowhere later.
+    /// Makes `allowance` large enough for the blocks of `[start, end)`, block aligned, that are not delayed; tells how far
+    /// that goes. No folio is locked. `ENOSPC` comes from here and from nowhere later.
     fn reserve(
         &self,
         allowance: &mut Self::Allowance,
         start: u64,
         end: u64,
+        scope: Scope,
         patience: Patience,
-    ) -> Result;
-    /// Whether `allowance` is large enough for `[start, end)` now.
+    ) -> Result<u64>;
+    /// Whether `allowance` is large enough for `[start, end)` now, and where it is for is still there. Their folio is locked,
+    /// and not under writeback.
     fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool;
     /// Makes the blocks of `[start, end)` delayed. Their folio is locked, and dirty or about to be. `EAGAIN`, with
     /// nothing changed: `allowance` is too small.

@@ -9,7 +9,7 @@
 
 use super::{
     bindings, bytes_at, describe, describe_unplaced, inode_of, is_under_writeback, mark_all_dirty,
-    of, Blocks, FileData, Patience, Source,
+    of, Blocks, FileData, Patience, Scope, Source,
 };
 use crate::linux::enospc::write_out_all;
 use crate::linux::{Folio, Inode, LockedFolio};
@@ -72,8 +72,8 @@ fn is_busy(inode: &Inode, start: u64, end: u64) -> bool {
     unsafe { bindings::filemap_range_has_writeback(inode.mapping(), first, last) }
 }
 
-/// Makes the writer's allowance large enough for `[start, end)`, or for a part of it where space is short; gives the
-/// end of that. This task has the inode locked, and no folio.
+/// Makes the writer's allowance large enough for `[start, end)`, or for a part of it where space is short or others of it go
+/// elsewhere; gives the end of that. This task has the inode locked, and no folio.
 fn reserve<T: FileData>(
     file: &T,
     inode: &Inode,
@@ -84,10 +84,11 @@ fn reserve<T: FileData>(
     let block = Blocks::of(inode).size();
     let mut allowance = core::mem::take(&mut *file.writer().lock());
     let mut end = end;
-    let mut result = file.reserve(&mut allowance, start, end, patience);
+    let scope = Scope::Front;
+    let mut result = file.reserve(&mut allowance, start, end, scope, patience);
     if result == Err(ENOSPC) && patience == Patience::Waits {
         write_out_all(inode.super_block());
-        result = file.reserve(&mut allowance, start, end, patience);
+        result = file.reserve(&mut allowance, start, end, scope, patience);
         // Then for less: to wait once more would not help but for the last block.
         while result.is_err() && end.saturating_sub(start) > block {
             let half = end.saturating_sub(start) / 2;
@@ -96,11 +97,11 @@ fn reserve<T: FileData>(
                 true => Patience::None,
                 false => Patience::Waits,
             };
-            result = file.reserve(&mut allowance, start, end, patience);
+            result = file.reserve(&mut allowance, start, end, scope, patience);
         }
     }
     *file.writer().lock() = allowance;
-    result.map(|()| end)
+    result
 }
 
 /// Gives back what a call has not used of the writer's allowance. This task has the inode locked.

@@ -206,8 +206,9 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     let iomap = unsafe { &mut (*context).iomap };
     let end = pos.saturating_add(u64::from(len));
     let until = match this.take(pos, end) {
-        Ok(Taken::Until(until)) => {
-            let kind = bindings::IOMAP_MAPPED;
+        Ok(Taken::Until(until, goal)) => {
+            // iomap joins only bytes of one kind.
+            let kind = goal.iomap_type(bindings::IOMAP_MAPPED);
             describe_unplaced(iomap, this.file.block_device(), pos, until, kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
             let (pos, end) = (pos as bindings::loff_t, end_pos as bindings::loff_t);

@@ -10,6 +10,8 @@ use std::rc::Rc;
 pub struct Token {
     /// How many.
     pub blocks: u64,
+    /// How many more are promised to be written in place.
+    pub in_place: u64,
     outstanding: Rc<Cell<u64>>,
 }
 
@@ -19,8 +21,21 @@ impl Token {
         outstanding.set(outstanding.get() + blocks);
         Self {
             blocks,
+            in_place: 0,
             outstanding: outstanding.clone(),
         }
+    }
+
+    /// Promises `blocks` more in place: no space is reserved.
+    pub fn in_place(blocks: u64, outstanding: &Rc<Cell<u64>>) -> Self {
+        let mut token = Self::new(0, outstanding);
+        token.in_place = blocks;
+        token
+    }
+
+    /// How many blocks it is for.
+    pub fn all(&self) -> u64 {
+        self.blocks + self.in_place
     }
 }
 
@@ -33,12 +48,16 @@ impl Drop for Token {
 impl Divisible for Token {
     fn merge(&mut self, mut other: Self) {
         self.blocks += std::mem::take(&mut other.blocks);
+        self.in_place += std::mem::take(&mut other.in_place);
     }
 
-    fn split(&mut self, len: u64) -> Result<Self> {
-        self.blocks = self.blocks.checked_sub(len).ok_or(ENOSPC)?;
+    fn split(&mut self, len: u64, in_place: u64) -> Result<Self> {
+        let blocks = self.blocks.checked_sub(len - in_place).ok_or(ENOSPC)?;
+        self.in_place = self.in_place.checked_sub(in_place).ok_or(ENOSPC)?;
+        self.blocks = blocks;
         Ok(Token {
-            blocks: len,
+            blocks: len - in_place,
+            in_place,
             outstanding: self.outstanding.clone(),
         })
     }

@@ -2,7 +2,7 @@
 //! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
 
 use engine::disk::FileOffset;
-use engine::fs::{Allowance, Delalloc};
+use engine::fs::{Allowance, Delalloc, WriteKind};
 use harness::random::Random;
 use harness::token::Token;
 use kernel::alloc::inject;
@@ -11,10 +11,18 @@ use std::rc::Rc;
 
 const BLOCKS: u64 = 48;
 
+/// What a block is: clean, or dirty of a kind.
+type Model = [Option<WriteKind>; BLOCKS as usize];
+
 struct Run {
     ranges: Delalloc<Token>,
-    model: [bool; BLOCKS as usize],
+    model: Model,
+    /// Blocks with space of their own.
     outstanding: Rc<Cell<u64>>,
+}
+
+fn pos(block: u64) -> FileOffset {
+    FileOffset::new(block)
 }
 
 impl Run {
@@ -22,85 +30,103 @@ impl Run {
         let ranges = Delalloc::new().unwrap();
         Self {
             ranges,
-            model: [false; BLOCKS as usize],
+            model: [None; BLOCKS as usize],
             outstanding: Rc::new(Cell::new(0)),
         }
     }
 
-    fn covered(&self, start: u64, end: u64) -> u64 {
-        self.model[start as usize..end as usize]
-            .iter()
-            .filter(|set| **set)
-            .count() as u64
+    fn count(&self, start: u64, end: u64, which: impl Fn(Option<WriteKind>) -> bool) -> u64 {
+        let blocks = &self.model[start as usize..end as usize];
+        blocks.iter().filter(|kind| which(**kind)).count() as u64
+    }
+
+    fn token(&self, kind: WriteKind, blocks: u64) -> Token {
+        match kind {
+            WriteKind::Cow => Token::new(blocks, &self.outstanding),
+            WriteKind::InPlace => Token::in_place(blocks, &self.outstanding),
+        }
     }
 
     fn check(&self) {
         self.check_with(0);
     }
 
-    /// `outside`: blocks reserved and not covered.
+    /// `outside`: blocks with space that are not covered.
     fn check_with(&self, outside: u64) {
         for start in 0..BLOCKS {
             for end in start..=BLOCKS {
-                let missing = end - start - self.covered(start, end);
-                assert_eq!(
-                    self.ranges
-                        .uncovered(FileOffset::new(start), FileOffset::new(end)),
-                    missing,
-                    "[{start}, {end})"
-                );
+                let missing = self.count(start, end, |kind| kind.is_none());
+                let found = self.ranges.uncovered(pos(start), pos(end));
+                assert_eq!(found, missing, "[{start}, {end})");
             }
         }
-        let covered = self.covered(0, BLOCKS);
-        assert_eq!(self.outstanding.get(), covered + outside);
+        let with_space = self.count(0, BLOCKS, |kind| kind == Some(WriteKind::Cow));
+        assert_eq!(self.outstanding.get(), with_space + outside);
+        let covered = self.count(0, BLOCKS, |kind| kind.is_some());
         assert_eq!(self.ranges.bytes(), covered);
     }
 
-    fn cover(&mut self, start: u64, end: u64) {
-        let missing = self
-            .ranges
-            .uncovered(FileOffset::new(start), FileOffset::new(end));
+    fn cover(&mut self, start: u64, end: u64, kind: WriteKind) {
+        let new = self.count(start, end, |kind| kind.is_none());
+        let missing = match (new, kind) {
+            (0, _) => 0,
+            (_, WriteKind::Cow) => new,
+            (_, WriteKind::InPlace) => self.count(start, end, |is| is != Some(WriteKind::InPlace)),
+        };
+        assert_eq!(self.ranges.missing(kind, pos(start), pos(end)), missing);
+        let has_space = u64::from(kind == WriteKind::Cow);
         let mut allowance = Allowance::default();
+        allowance.set_kind(kind);
         allowance.make_ready().unwrap();
         if missing > 0 {
-            allowance.add(Token::new(missing - 1, &self.outstanding), missing - 1);
-            assert!(!self.ranges.can_cover(
-                &allowance,
-                FileOffset::new(start),
-                FileOffset::new(end)
-            ));
-            assert!(self
-                .ranges
-                .cover(&mut allowance, FileOffset::new(start), FileOffset::new(end))
-                .is_err());
-            self.check_with(missing - 1);
+            allowance.add(self.token(kind, missing - 1), missing - 1);
+            let can = self.ranges.can_cover(&allowance, pos(start), pos(end));
+            assert!(!can);
+            let covered = self.ranges.cover(&mut allowance, pos(start), pos(end));
+            assert!(covered.is_err());
+            self.check_with(has_space * (missing - 1));
         }
-        allowance.add(Token::new(4, &self.outstanding), 4);
-        assert!(self
-            .ranges
-            .can_cover(&allowance, FileOffset::new(start), FileOffset::new(end)));
-        self.ranges
-            .cover(&mut allowance, FileOffset::new(start), FileOffset::new(end))
-            .unwrap();
+        allowance.add(self.token(kind, 4), 4);
+        let can = self.ranges.can_cover(&allowance, pos(start), pos(end));
+        assert!(can);
+        let covered = self.ranges.cover(&mut allowance, pos(start), pos(end));
+        covered.unwrap();
         let rest = missing.max(1) - 1 + 4 - missing;
         assert_eq!(allowance.bytes(), rest);
-        self.model[start as usize..end as usize].fill(true);
-        self.check_with(rest);
+        for block in &mut self.model[start as usize..end as usize] {
+            // Where nothing was missing all stays as it was.
+            match (missing, kind) {
+                (0, _) => {}
+                (_, WriteKind::InPlace) => *block = Some(kind),
+                (_, WriteKind::Cow) => {
+                    block.get_or_insert(kind);
+                }
+            }
+        }
+        self.check_with(has_space * rest);
     }
 
     fn take(&mut self, start: u64, end: u64) {
-        let run = (start..end)
-            .take_while(|&block| self.model[block as usize])
+        let kind = self.model[start as usize];
+        let run = self.model[start as usize..end as usize]
+            .iter()
+            .take_while(|found| found.is_some() && **found == kind)
             .count() as u64;
-        let Ok(taken) = self
-            .ranges
-            .take(FileOffset::new(start), FileOffset::new(end))
-        else {
+        let Ok(taken) = self.ranges.take(pos(start), pos(end)) else {
             return; // out of memory: nothing has changed
         };
-        let taken = taken.map(|(until, token)| (until.get(), token.blocks));
-        assert_eq!(taken, (run > 0).then_some((start + run, run)));
-        self.model[start as usize..(start + run) as usize].fill(false);
+        let taken = taken.map(|taken| {
+            let Token {
+                blocks, in_place, ..
+            } = taken.reservation;
+            (taken.end.get(), taken.kind, blocks, in_place)
+        });
+        let expected = kind.map(|kind| match kind {
+            WriteKind::Cow => (start + run, kind, run, 0),
+            WriteKind::InPlace => (start + run, kind, 0, run),
+        });
+        assert_eq!(taken, expected);
+        self.model[start as usize..(start + run) as usize].fill(None);
     }
 }
 
@@ -112,21 +138,18 @@ fn history(seed: u64, failing: bool) {
         let end = start + 1 + random.below(BLOCKS - start);
         let injection = (failing && random.one_in(3)).then(|| inject::fail_nth(random.below(2)));
         match random.below(4) {
-            0 | 1 => run.cover(start, end),
+            0 => run.cover(start, end, WriteKind::Cow),
+            1 => run.cover(start, end, WriteKind::InPlace),
             2 => run.take(start, end),
             _ => {
                 drop(injection);
-                run.ranges
-                    .punch(FileOffset::new(start), FileOffset::new(end))
-                    .unwrap();
-                run.model[start as usize..end as usize].fill(false);
+                run.ranges.punch(pos(start), pos(end)).unwrap();
+                run.model[start as usize..end as usize].fill(None);
             }
         }
         run.check();
     }
-    run.ranges
-        .punch(FileOffset::new(0), FileOffset::new(BLOCKS))
-        .unwrap();
+    run.ranges.punch(pos(0), pos(BLOCKS)).unwrap();
     assert_eq!(run.outstanding.get(), 0);
 }
 

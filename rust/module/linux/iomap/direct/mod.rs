@@ -10,7 +10,7 @@
 //!
 //! Here: what a file must offer, alignment, and the numbers that both use.
 
-use super::{bindings, Blocks, Extent, FileData, Ioend, Patience};
+use super::{bindings, Blocks, Extent, FileData, Goal, Ioend, Patience};
 use crate::linux::memory::MemoryMut;
 use crate::linux::Inode;
 use kernel::sync::Arc;
@@ -29,15 +29,17 @@ pub(in crate::linux) use write::{direct_write, DirectWrite};
 pub(crate) trait DirectData: FileData {
     /// Whether the bytes of a write must hold still until it is done: they are checksummed, or go to several places.
     fn needs_stable_writes(&self) -> bool;
-    /// Promises space for writing `[pos, pos + len)`, whole blocks: in `space`. `ENOSPC` comes from here and from
-    /// nowhere later.
+    /// Whether two writes must not be under way to the same block: one of them might go to unwritten space.
+    fn excludes_overlaps(&self) -> bool;
+    /// Promises space for writing `[pos, pos + len)`, whole blocks: in `space`. Tells how many of them it is for, and where
+    /// they go. `ENOSPC` comes from here and from nowhere later.
     fn reserve_direct(
         &self,
         space: &mut Self::Taken,
         pos: u64,
         len: u64,
         patience: Patience,
-    ) -> Result;
+    ) -> Result<(u64, Goal)>;
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. What cannot be sent ends
     /// with the error.
     fn send_direct(&self, ioend: Ioend<Self>, space: &mut Self::Taken, patience: Patience);

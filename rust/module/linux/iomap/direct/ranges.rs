@@ -29,6 +29,15 @@ struct Entries {
     fills: u64,
 }
 
+/// Whether others may write to a block that a direct write is under way to. Which of both it has in the end is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overlaps {
+    /// They may: each write goes to a place of its own.
+    Allowed,
+    /// They wait: both might go to the same place, and each has checksums of its own bytes.
+    Excluded,
+}
+
 /// Who has entered a range.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Entrant {
@@ -63,17 +72,22 @@ impl DirectRanges {
         })
     }
 
-    /// Enters `range` for a direct write, as soon as it is not kept out, until the value is dropped or
+    /// Enters `range` for a direct write, as soon as it is not kept out, and nobody is there whom it must not overlap, until the value is dropped or
     /// [`Entered::goes_on`]. `EAGAIN`, `ENOMEM`.
     pub(super) fn enter(
         &self,
         write: Entrant,
         range: Range<u64>,
+        overlaps: Overlaps,
         patience: Patience,
     ) -> Result<Entered<'_>> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut entries = self.entries.lock();
-        while entries.exclude(write, &range) {
+        let has_others = |entries: &Entries| match overlaps {
+            Overlaps::Allowed => entries.exclude(write, &range),
+            Overlaps::Excluded => entries.has_any(&range),
+        };
+        while has_others(&entries) {
             match patience {
                 Patience::Waits => self.one_left.wait(&mut entries),
                 Patience::None => return Err(EAGAIN),
@@ -134,6 +148,11 @@ impl Drop for DirectRanges {
 }
 
 impl Entries {
+    /// Whether anybody is in `range`.
+    fn has_any(&self, range: &Range<u64>) -> bool {
+        self.ranges.iter().any(|(_, entry)| meets(entry, range))
+    }
+
     /// Whether somebody is in `range` whom `entrant` must wait for.
     fn exclude(&self, entrant: Entrant, range: &Range<u64>) -> bool {
         let mut others = self.ranges.iter();

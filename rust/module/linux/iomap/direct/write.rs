@@ -3,7 +3,7 @@
 //! Direct writes: space is promised for a piece of the request, each bio of it finds its place when it is sent, and is in
 //! the trees before iomap hears of its end.
 
-use super::ranges::Entrant;
+use super::ranges::{Entrant, Overlaps};
 use super::{bindings, DirectData};
 use crate::linux::enospc::with_room;
 use crate::linux::iomap::{describe_unplaced, of, page_of, settle, Ioend, Patience};
@@ -86,9 +86,13 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
         flags |= bindings::IOMAP_DIO_BOUNCE;
     }
     let range = start..start.saturating_add(len);
-    let entered = file
-        .direct_ranges()
-        .enter(Entrant::write(iocb), range, write.patience)?;
+    let overlaps = match file.excludes_overlaps() {
+        true => Overlaps::Excluded,
+        false => Overlaps::Allowed,
+    };
+    let entered =
+        file.direct_ranges()
+            .enter(Entrant::write(iocb), range, overlaps, write.patience)?;
     let (ops, dio_ops) = (Ops::<T>::MAPPING, Ops::<T>::DIRECT);
     let private = ptr::from_mut(write).cast();
     // SAFETY: By the caller's promise; the tables live forever, `write` is used by callbacks of this call alone. The iterator
@@ -143,13 +147,13 @@ unsafe extern "C" fn begin<T: DirectData>(
                 file.reserve_direct(&mut write.space, start, len, Patience::Waits)
             }),
         };
-        match reserved {
+        let (len, goal) = match reserved {
             // Some of the request is under way: that must not become an error. The page cache has the last word.
             Err(error) if error == ENOSPC && pos > write.start => return Ok(ENOTBLK.to_errno()),
             reserved => reserved?,
-        }
+        };
         let end = start.saturating_add(len);
-        let kind = bindings::IOMAP_MAPPED;
+        let kind = goal.iomap_type(bindings::IOMAP_MAPPED);
         describe_unplaced(iomap, file.block_device(), start, end, kind);
         // No address yet. Metadata are to be committed before the write is durable, and to be changed when it ends.
         iomap.flags = (bindings::IOMAP_F_ANON_WRITE
@@ -177,7 +181,12 @@ unsafe extern "C" fn submit<T: DirectData>(
     bio: *mut bindings::bio,
     pos: bindings::loff_t,
 ) {
-    let flags = bindings::IOMAP_IOEND_DIRECT as u16;
+    // SAFETY: iomap lends its iterator, with the mapping that `begin` filled.
+    let kind = unsafe { (*iter).iomap.type_ };
+    let flags = match u32::from(kind) {
+        bindings::IOMAP_UNWRITTEN => bindings::IOMAP_IOEND_DIRECT | bindings::IOMAP_IOEND_UNWRITTEN,
+        _ => bindings::IOMAP_IOEND_DIRECT,
+    } as u16;
     // SAFETY: iomap lends its iterator, and hands over a bio of `bio_set`.
     let ioend =
         unsafe { Ioend::<T>::new(bindings::iomap_init_ioend((*iter).inode, bio, pos, flags)) };

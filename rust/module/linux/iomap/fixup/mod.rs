@@ -25,7 +25,7 @@ pub(crate) use waiting::{Fixups, Tally};
 
 use super::{
     bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
-    FileData, Patience,
+    FileData, Patience, Scope,
 };
 use crate::linux::enospc::with_room;
 use crate::linux::{Folio, Inode, LockedFolio};
@@ -153,7 +153,8 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result
         // No space for what the folio has behind the end of the file.
         let end = inside_file(inode, range).end;
         with_room(inode, || {
-            file.reserve(&mut allowance, pos, end, Patience::Waits)
+            // The trees may lose in a moment what they have there: a hole is being punched, and the folio was pinned.
+            file.reserve(&mut allowance, pos, end, Scope::WholeNew, Patience::Waits)
         })?;
         let locked = LockedFolio::lock(folio.into());
         let tried = mend_locked(file, inode, &locked, &mut allowance);

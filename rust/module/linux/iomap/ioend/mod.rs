@@ -14,7 +14,7 @@
 
 pub(crate) use super::bounce::MAX_BYTES as MAX_COPY;
 use super::segments::{segments, Segment};
-use super::{bindings, mark_all_dirty, FileData};
+use super::{bindings, mark_all_dirty, FileData, Goal};
 use crate::linux::memory::Memory;
 use crate::linux::{Folio, Sector};
 use core::mem::ManuallyDrop;
@@ -85,6 +85,16 @@ impl<T: FileData> Ioend<T> {
     pub(crate) fn pos(&self) -> u64 {
         // SAFETY: The ioend is ours.
         unsafe { (*self.ioend).io_offset as u64 }
+    }
+
+    /// Where the bytes go.
+    pub(crate) fn goal(&self) -> Goal {
+        // SAFETY: The ioend is ours.
+        let flags = unsafe { (*self.ioend).io_flags };
+        match u32::from(flags) & bindings::IOMAP_IOEND_UNWRITTEN {
+            0 => Goal::New,
+            _ => Goal::Unwritten,
+        }
     }
 
     /// Bytes to write: whole blocks.

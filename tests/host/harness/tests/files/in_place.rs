@@ -3,10 +3,11 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::{FileOffset, ObjectId, Uuid};
-use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, WrittenInPlace};
+use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, Placed, WriteKind, WrittenInPlace};
 use harness::mount::NOW;
 use harness::random::Random;
 use harness::tools;
+use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
 
@@ -113,6 +114,85 @@ fn pieces_become_written_where_they_are() {
         history(&[], seed);
         history(&["-O", "^no-holes"], seed);
     }
+}
+
+/// Whatever else takes all there is: what was given before can be written.
+#[test]
+fn on_a_full_volume_it_is_there() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = preallocated(&files);
+    let data = files.fs.data();
+    let mut taken = Vec::new();
+    for len in [MIB, SECTOR] {
+        while let Ok(reservation) = files.txns().reserve_data(len) {
+            taken.push(reservation);
+        }
+    }
+    assert!(data.reserve_write(&inode, pos(0), SECTOR).is_err());
+    let all = SECTORS * SECTOR;
+    let placed = data.place(&inode, pos(0), all).unwrap();
+    let kind = WriteKind::InPlace;
+    assert_eq!(placed, Placed { kind, len: all });
+    let mut reservation = data.reserve_in_place(&inode, pos(0), all).unwrap();
+    assert_eq!(files.top.promised(), all);
+    for sector in 0..SECTORS {
+        let bytes = [sector as u8; SECTOR as usize];
+        let at = data.find_in_place(&inode, pos(sector), SECTOR).unwrap();
+        let logical = at.unwrap().logical;
+        files.mounted.write_data(logical, &bytes).unwrap();
+        let written = WrittenInPlace {
+            range: pos(sector)..pos(sector + 1),
+            logical,
+            checksums: files.sums(&inode, &bytes).unwrap(),
+            new_size: 0,
+            reservation: reservation.split_kinds(SECTOR, SECTOR).unwrap(),
+        };
+        data.finish_in_place(&inode, written).unwrap();
+    }
+    drop(reservation);
+    assert_eq!(files.top.promised(), 0);
+    let placed = data.place(&inode, pos(0), all).unwrap();
+    assert_eq!(placed.kind, WriteKind::Cow);
+    drop((taken, inode));
+    let files = Files::mount(files.unmount());
+    tools::check_with(&files.image(), &["--check-data-csum"]).unwrap();
+    let inode = found(&files, b"f");
+    let bytes = files.read(&inode, 0, all).unwrap();
+    let is_right = |(at, byte): (usize, &u8)| *byte == (at / SECTOR as usize) as u8;
+    assert!(bytes.iter().enumerate().all(is_right));
+}
+
+/// What is promised so keeps snapshots away, and who takes one keeps promises away.
+#[test]
+fn a_snapshot_waits_for_promises() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = preallocated(&files);
+    let data = files.fs.data();
+    let place = NewSubvolume {
+        dir: &files.root,
+        name: b"snapshot",
+        uuid: Uuid([7; 16]),
+        now: NOW,
+    };
+    let snapshot = || files.fs.subvolumes().snapshot(&files.top, &place);
+    let mut promised = data.reserve_in_place(&inode, pos(0), 4 * SECTOR).unwrap();
+    let part = promised.split_kinds(SECTOR, SECTOR).unwrap();
+    drop(promised);
+    assert_eq!(snapshot(), Err(EBUSY));
+    let closed = files.top.promise_no_more();
+    let refused = data.reserve_in_place(&inode, pos(8), SECTOR).err();
+    assert_eq!(refused, Some(EAGAIN));
+    let placed = data.place(&inode, pos(8), SECTOR).unwrap();
+    assert_eq!(placed.kind, WriteKind::Cow);
+    drop(closed);
+    assert!(data.is_in_place(&inode, pos(0)..pos(SECTORS)).unwrap());
+    drop(part);
+    snapshot().unwrap();
+    assert!(!data.is_in_place(&inode, pos(0)..pos(1)).unwrap());
+    let placed = data.place(&inode, pos(8), SECTOR).unwrap();
+    assert_eq!(placed.kind, WriteKind::Cow);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
 }
 
 /// A snapshot has the space, too: both write elsewhere from then on, and what was on its way is zeroes in the snapshot.

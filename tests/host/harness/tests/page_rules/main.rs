@@ -10,11 +10,11 @@ mod steps;
 mod sync;
 
 use engine::disk::FileOffset;
-use engine::fs::{Allowance, Delalloc};
+use engine::fs::{Allowance, Delalloc, WriteKind};
 use harness::random::Random;
 use harness::token::Token;
 use kernel::alloc::inject;
-use model::{Block, Contents, NoMemory, Plant, Task};
+use model::{Block, Contents, NoMemory, Plant, Task, Tree};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ struct World {
     random: Random,
     blocks: [Block; BLOCKS as usize],
     disk: [Contents; BLOCKS as usize],
+    /// What the trees have of a block.
+    trees: [Tree; BLOCKS as usize],
     /// What the user has a right to find.
     truth: [Contents; BLOCKS as usize],
     size: u64,
@@ -56,6 +58,7 @@ impl World {
             random: Random::new(seed),
             blocks: [Block::default(); BLOCKS as usize],
             disk: [Contents::default(); BLOCKS as usize],
+            trees: [Tree::Hole; BLOCKS as usize],
             truth: [Contents::default(); BLOCKS as usize],
             size: BLOCKS,
             delalloc: Delalloc::new().unwrap(),
@@ -73,12 +76,47 @@ impl World {
         covered.unwrap();
     }
 
+    fn is_unwritten(&self, start: u64, end: u64) -> bool {
+        (start..end).all(|block| self.trees[block as usize] == Tree::Unwritten)
+    }
+
     fn reserve(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
+        let kind = match self.is_unwritten(start, end) {
+            true => WriteKind::InPlace,
+            false => WriteKind::Cow,
+        };
+        self.reserve_for(kind, allowance, start, end);
+    }
+
+    fn reserve_for(&self, kind: WriteKind, allowance: &mut Allowance<Token>, start: u64, end: u64) {
+        allowance.set_kind(kind);
         allowance.make_ready().unwrap();
-        let missing = self.delalloc.uncovered(pos(start), pos(end));
+        let missing = self.delalloc.missing(kind, pos(start), pos(end));
         let lacking = missing.saturating_sub(allowance.bytes());
         if lacking > 0 {
-            allowance.add(Token::new(lacking, &self.outstanding), lacking);
+            let token = match kind {
+                WriteKind::Cow => Token::new(lacking, &self.outstanding),
+                WriteKind::InPlace => Token::in_place(lacking, &self.outstanding),
+            };
+            allowance.add(token, lacking);
+        }
+    }
+
+    /// Whether an allowance is enough, and what it is for in place is there. With the folio locked.
+    fn can_cover(&self, allowance: &Allowance<Token>, start: u64, end: u64) -> bool {
+        self.delalloc.can_cover(allowance, pos(start), pos(end))
+            && (allowance.kind() == WriteKind::Cow
+                || self.plant == Plant::TrustThePlace
+                || self.delalloc.uncovered(pos(start), pos(end)) == 0
+                || self.is_unwritten(start, end))
+    }
+
+    /// Gives holes space; the inode is locked.
+    fn allocate(&mut self, start: u64, end: u64) {
+        for tree in &mut self.trees[start as usize..end as usize] {
+            if *tree == Tree::Hole {
+                *tree = Tree::Unwritten;
+            }
         }
     }
 
@@ -138,13 +176,20 @@ impl World {
             let taken = self.delalloc.take(pos(at), pos(at + run));
             drop(injection);
             match taken {
-                Ok(Some((until, space))) => {
-                    let blocks: Vec<u64> = (at..until.get()).collect();
+                Ok(Some(delayed)) => {
+                    let (until, kind) = (delayed.end.get(), delayed.kind);
+                    let is_there = kind == WriteKind::Cow || self.is_unwritten(at, until);
+                    assert!(is_there, "{at} to {until} have no place");
+                    let blocks: Vec<u64> = (at..until).collect();
                     for &block in &blocks {
                         self.blocks[block as usize].under_way = self.blocks[block as usize].cached;
                     }
-                    self.tasks.push(Task::UnderWay { blocks, space });
-                    at = until.get();
+                    self.tasks.push(Task::UnderWay {
+                        blocks,
+                        space: delayed.reservation,
+                        kind,
+                    });
+                    at = until;
                 }
                 Ok(None) => {
                     left |= self.plant != Plant::ForgetTheUncovered;
@@ -193,6 +238,7 @@ impl World {
             };
             self.blocks[at] = cut;
             self.disk[at] = Contents::default();
+            self.trees[at] = Tree::Hole;
             self.truth[at] = Contents::default();
             self.forget(at);
         }
@@ -314,6 +360,10 @@ impl World {
             9 if self.random.one_in(4) => {
                 self.truncate(self.size.min(start));
                 self.size = self.size.max(end);
+                None
+            }
+            9 if self.random.one_in(2) => {
+                self.allocate(start, end);
                 None
             }
             9 if self.random.one_in(3) => {
@@ -438,6 +488,9 @@ fn planted_faults_are_found() {
         Plant::KeepSpaceOfHole,
         Plant::LetFaultsIn,
         Plant::PunchUnderWay,
+        Plant::TrustThePlace,
+        Plant::StoreUnderWay,
+        Plant::MendInPlace,
     ] {
         let found = (0..5000).any(|seed| {
             let run = std::panic::AssertUnwindSafe(|| history(seed, plant));

@@ -2,7 +2,7 @@
 //! What the model is made of: blocks of the cache, the tasks, and the faults that can be planted.
 
 use super::sync::Sync;
-use engine::fs::Allowance;
+use engine::fs::{Allowance, WriteKind};
 use harness::token::Token;
 use std::collections::BTreeMap;
 use std::vec::Vec;
@@ -29,6 +29,21 @@ pub(super) enum Plant {
     LetFaultsIn,
     /// A hole does not wait for what is on its way to the disk.
     PunchUnderWay,
+    /// Nobody looks under the lock whether unwritten space is still there.
+    TrustThePlace,
+    /// A store does not wait for what is on its way to the same place.
+    StoreUnderWay,
+    /// A worker gives a block unwritten space that a hole is about to take.
+    MendInPlace,
+}
+
+/// What the trees have of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tree {
+    Hole,
+    /// Space that was given and not written.
+    Unwritten,
+    Written,
 }
 
 /// A block of the cache. Its contents are two halves: a store changes one and must not lose the other.
@@ -71,6 +86,7 @@ pub(super) enum Task {
     UnderWay {
         blocks: Vec<u64>,
         space: Token,
+        kind: WriteKind,
     },
     /// A hole that is out of the cache, and not out of the trees.
     Punch {

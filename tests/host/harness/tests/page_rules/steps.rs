@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The steps of tasks.
 
-use super::{blocks_of, pos, Contents, Plant, Task, World, FOLIO};
-use engine::fs::Allowance;
+use super::{blocks_of, pos, Contents, Plant, Task, Tree, World, FOLIO};
+use engine::fs::{Allowance, WriteKind};
 use harness::token::Token;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ impl World {
             Task::Punch { start, end } => {
                 for at in start..end {
                     self.disk[at as usize] = Contents::default();
+                    self.trees[at as usize] = Tree::Hole;
                 }
                 None
             }
@@ -30,7 +31,7 @@ impl World {
                 if block >= self.size {
                     return None;
                 }
-                if !reserved || !self.delalloc.can_cover(&allowance, pos(start), pos(end)) {
+                if !reserved || !self.can_cover(&allowance, start, end) {
                     self.reserve(&mut allowance, start, end);
                     return Some(Task::Store {
                         block,
@@ -38,7 +39,8 @@ impl World {
                         reserved: true,
                     });
                 }
-                if self.is_under_writeback(block / FOLIO) {
+                let waits = self.plant != Plant::StoreUnderWay;
+                if waits && self.is_under_writeback(block / FOLIO) {
                     return Some(Task::Store {
                         block,
                         allowance,
@@ -66,11 +68,9 @@ impl World {
                     self.mending.retain(|&other| other != folio);
                     return None;
                 }
-                let can = self
-                    .delalloc
-                    .can_cover(&allowance, pos(start), pos(end.max(start)));
+                let can = self.can_cover(&allowance, start, end.max(start));
                 if !reserved || !can || self.is_under_writeback(folio) {
-                    self.reserve(&mut allowance, start, end.max(start));
+                    self.reserve_to_mend(&mut allowance, start, end.max(start));
                     return Some(Task::Mend {
                         folio,
                         allowance,
@@ -80,7 +80,7 @@ impl World {
                 // What is not in the cache holds nothing.
                 for block in start..end {
                     if self.blocks[block as usize].cached.is_some() {
-                        self.reserve(&mut allowance, block, block + 1);
+                        self.reserve_to_mend(&mut allowance, block, block + 1);
                         self.cover(&mut allowance, block, block + 1);
                         self.blocks[block as usize].dirty = true;
                     }
@@ -89,18 +89,29 @@ impl World {
                 None
             }
             Task::Sync(sync) => self.sync(sync),
-            Task::UnderWay { blocks, space } if self.memory_fails && self.random.one_in(8) => {
-                self.put_off(&blocks, space);
+            Task::UnderWay {
+                blocks,
+                space,
+                kind,
+            } if self.memory_fails && self.random.one_in(8) => {
+                self.put_off(&blocks, space, kind);
                 None
             }
-            Task::UnderWay { blocks, space } => {
+            Task::UnderWay {
+                blocks,
+                space,
+                kind,
+            } => {
                 let fails = self.random.one_in(10);
                 for block in blocks {
                     let at = block as usize;
                     let written = self.blocks[at].under_way.take().unwrap();
                     self.blocks[at].is_lost = fails;
                     if !fails {
+                        let is_there = self.trees[at] == Tree::Unwritten;
+                        assert!(kind == WriteKind::Cow || is_there, "{at} has no place");
                         self.disk[at] = written;
+                        self.trees[at] = Tree::Written;
                     }
                 }
                 drop(space);
@@ -110,7 +121,7 @@ impl World {
     }
 
     /// There was no memory to send these blocks, which adjoin: they are dirty and have their space again.
-    fn put_off(&mut self, blocks: &[u64], space: Token) {
+    fn put_off(&mut self, blocks: &[u64], space: Token, kind: WriteKind) {
         for &block in blocks {
             let block = &mut self.blocks[block as usize];
             block.under_way = None;
@@ -118,10 +129,19 @@ impl World {
         }
         let (start, end) = (blocks[0], blocks[0] + blocks.len() as u64);
         let mut allowance = Allowance::default();
+        allowance.set_kind(kind);
         allowance.add(space, blocks.len() as u64);
         allowance.make_ready().unwrap();
         self.cover(&mut allowance, start, end);
         self.put_offs += 1;
+    }
+
+    /// What unwritten space there is may be about to go: the inode is not locked.
+    fn reserve_to_mend(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
+        match self.plant {
+            Plant::MendInPlace => self.reserve(allowance, start, end),
+            _ => self.reserve_for(WriteKind::Cow, allowance, start, end),
+        }
     }
 
     fn write(&mut self, task: Task) -> Option<Task> {
@@ -136,7 +156,7 @@ impl World {
         else {
             return None;
         };
-        let fits = self.delalloc.can_cover(&allowance, pos(start), pos(end));
+        let fits = self.can_cover(&allowance, start, end);
         if !reserved || !fits && self.plant != Plant::CoverEarly {
             self.reserve(&mut allowance, start, end);
             if self.plant == Plant::CoverEarly {

@@ -5,7 +5,8 @@ use super::super::op::Id;
 use super::super::reader::{checksums, read};
 use super::Driver;
 use engine::disk::FileOffset;
-use engine::fs::{Changes, Inode, MappingKind, NewExtent, OrderedExtent, Times, WriteReservation};
+use engine::fs::{Changes, InPlace, Inode, MappingKind, NewExtent, OrderedExtent, Times};
+use engine::fs::{WriteKind, WriteReservation, WrittenInPlace};
 use engine::space::DataExtent;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -146,6 +147,12 @@ impl Driver {
         let mut reservation = reservation;
         let (mut at, mut rest) = (start, bytes);
         while !rest.is_empty() {
+            let done = self.write_in_place(inode, at, rest, new_size, &mut reservation)?;
+            if done > 0 {
+                at += done;
+                rest = &rest[done as usize..];
+                continue;
+            }
             let extent = self.place(&mut reservation, rest)?;
             let len = extent.get().len;
             let (now, later) = rest.split_at(len as usize);
@@ -173,6 +180,43 @@ impl Driver {
             rest = later;
         }
         Ok(())
+    }
+
+    /// Writes the first of `bytes` to unwritten space that the file has there; how many.
+    fn write_in_place(
+        &mut self,
+        inode: &Inode,
+        at: u64,
+        bytes: &[u8],
+        new_size: u64,
+        reservation: &mut WriteReservation,
+    ) -> Result<u64> {
+        let fs = &self.mounted.fs;
+        let start = FileOffset::new(at);
+        let placed = fs.data().place(inode, start, bytes.len() as u64)?;
+        if placed.kind == WriteKind::Cow {
+            return Ok(0);
+        }
+        let space = fs.data().find_in_place(inode, start, placed.len)?;
+        let InPlace { logical, len } = space.ok_or(EIO)?;
+        let bytes = &bytes[..len as usize];
+        self.mounted.write_data(logical, bytes)?;
+        let mut sums = KVVec::new();
+        sums.extend_from_slice(&checksums(&self.mounted, bytes), GFP_KERNEL)?;
+        inode.note_times(&Times {
+            mtime: Some(self.now),
+            ctime: Some(self.now),
+            ..Times::default()
+        });
+        let written = WrittenInPlace {
+            range: start..FileOffset::new(at + len),
+            logical,
+            checksums: sums,
+            new_size: new_size.min(at + len),
+            reservation: reservation.split(len)?,
+        };
+        fs.data().finish_in_place(inode, written)?;
+        Ok(len)
     }
 
     /// Puts the first of `bytes` on the devices; where and how many.

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Delayed allocation: which bytes of a file are dirty in memory without an address, and the space kept for them.
+//!
+//! A task that is about to dirty blocks reserves first, into an [`Allowance`] of its own, without a folio's lock. With
+//! the folio locked it lets [`Delalloc::cover`] move what is missing from there to the blocks. Writeback, which has the
+//! folio locked too, [`Delalloc::take`]s what it is about to send; truncation [`Delalloc::punch`]es. So look-up and
+//! reservation are one step as far as a folio's blocks are concerned, and neither waits with the folio locked.
+//!
+//! A range holds its reservation: no space is kept without a byte. A dirty block without a range was dirtied behind
+//! the file system's back; that is how writeback knows it, see `Documentation/life-of-a-byte.md`.
+//!
+//! Blocks over preallocated space that they can be written to need no other. Which they are is noted beside the ranges: of
+//! a reservation they have a share without bytes of data, and writeback takes them apart from the rest.
+//!
+//! | module      | what it has                                             |
+//! |-------------|---------------------------------------------------------|
+//! | `allowance` | space of one task, for blocks that it is about to dirty |
+//! | `covered`   | ranges of a file, and what each holds                   |
+
+mod allowance;
+mod covered;
+
+pub use allowance::Allowance;
+
+use crate::disk::FileOffset;
+use crate::fs::WriteReservation;
+use covered::Covered;
+use latch::prelude::*;
+use latch::{Mutex, Rank};
+
+/// What is to become of dirty bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteKind {
+    /// They go to a new extent.
+    Cow,
+    /// They go to preallocated space that the file has where they are.
+    InPlace,
+}
+
+/// Reserved space that can be cut and joined by the bytes of file data it stands for.
+pub trait Divisible: Sized + Unpin {
+    /// Takes in what `other` holds.
+    fn merge(&mut self, other: Self);
+    /// Cuts off the share of `len` bytes of data, `in_place` of which need no space of their own.
+    fn split(&mut self, len: u64, in_place: u64) -> Result<Self>;
+}
+
+impl Divisible for WriteReservation {
+    fn merge(&mut self, other: Self) {
+        WriteReservation::merge(self, other);
+    }
+
+    fn split(&mut self, len: u64, in_place: u64) -> Result<Self> {
+        WriteReservation::split_kinds(self, len, in_place)
+    }
+}
+
+/// A mark holds nothing.
+impl Divisible for () {
+    fn merge(&mut self, (): Self) {}
+
+    fn split(&mut self, _len: u64, _in_place: u64) -> Result<Self> {
+        Ok(())
+    }
+}
+
+/// An allowance is too small, or not ready: nothing was changed.
+#[derive(Debug)]
+pub struct Short;
+
+/// What was delayed, and is its taker's now.
+pub struct Delayed<R> {
+    /// Where it ends.
+    pub end: FileOffset,
+    /// What is to become of it.
+    pub kind: WriteKind,
+    /// Its space.
+    pub reservation: R,
+}
+
+/// The delayed ranges of one file.
+pub struct Delalloc<R> {
+    ranges: Mutex<Ranges<R>>,
+}
+
+struct Ranges<R> {
+    delayed: Covered<R>,
+    /// What of them goes to preallocated space.
+    in_place: Covered<()>,
+    /// The sum of the ranges' lengths.
+    bytes: u64,
+}
+
+impl<R: Divisible> Delalloc<R> {
+    /// No delayed ranges.
+    pub fn new() -> Result<Self> {
+        let ranges = Ranges {
+            delayed: Covered::new(),
+            in_place: Covered::new(),
+            bytes: 0,
+        };
+        Ok(Self {
+            ranges: Mutex::new(ranges, Rank::Delalloc)?,
+        })
+    }
+
+    /// How many bytes are delayed.
+    pub fn bytes(&self) -> u64 {
+        self.ranges.lock().bytes
+    }
+
+    /// How many bytes of `[start, end)` are not delayed. The answer holds while the folios there are locked.
+    pub fn uncovered(&self, start: FileOffset, end: FileOffset) -> u64 {
+        self.ranges.lock().delayed.uncovered(start, end)
+    }
+
+    /// How many bytes [`Self::cover`] of `[start, end)` takes for this kind. The answer holds while the folios there are
+    /// locked.
+    pub fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> u64 {
+        self.ranges.lock().missing(kind, start, end)
+    }
+
+    /// Whether [`Self::cover`] of `[start, end)`, or of a part of it, will succeed while the folio there is locked.
+    pub fn can_cover(&self, allowance: &Allowance<R>, start: FileOffset, end: FileOffset) -> bool {
+        if allowance.suffices(end.saturating_since(start)) {
+            return true;
+        }
+        let missing = self.missing(allowance.kind(), start, end);
+        missing == 0 || allowance.suffices(missing)
+    }
+
+    /// Makes all of `[start, end)` delayed, with space from `allowance` for what was not. The folio there is locked,
+    /// and is dirty when its lock is given up. What the allowance is for in place is, all of it: what was to be written
+    /// elsewhere is not any more, and gives that space back.
+    pub fn cover(
+        &self,
+        allowance: &mut Allowance<R>,
+        start: FileOffset,
+        end: FileOffset,
+    ) -> core::result::Result<(), Short> {
+        let mut ranges = self.ranges.lock();
+        let missing = ranges.missing(allowance.kind(), start, end);
+        if missing == 0 {
+            return Ok(());
+        }
+        let share = allowance.split(missing).ok_or(Short)?;
+        let new = ranges.delayed.uncovered(start, end);
+        if let Some(spare) = allowance.spare.take() {
+            allowance.spare = ranges.delayed.add(spare, start, end, share);
+        }
+        ranges.bytes = ranges.bytes.saturating_add(new);
+        if let (WriteKind::InPlace, Some(mark)) = (allowance.kind(), allowance.mark.take()) {
+            allowance.mark = ranges.in_place.add(mark, start, end, ());
+            let held = ranges.delayed.held_around(start);
+            drop(held.map(|held| held.split(missing.saturating_sub(new), 0)));
+        }
+        Ok(())
+    }
+
+    /// Takes the delayed range that starts at `start`, at most up to `end` and as far as it is of one kind, with its
+    /// reservation: the caller will write it. `None` when the byte at `start` is not delayed. `ENOMEM`, with nothing
+    /// changed, only where what is before and what is behind both stay.
+    pub fn take(&self, start: FileOffset, end: FileOffset) -> Result<Option<Delayed<R>>> {
+        let mut ranges = self.ranges.lock();
+        let Some((_, last)) = ranges.delayed.around(start) else {
+            return Ok(None);
+        };
+        let (kind, same) = ranges.kind_at(start);
+        let end = end.min(last).min(same);
+        if end <= start {
+            return Ok(None);
+        }
+        let taken = ranges.cut(start, end)?;
+        ranges.bytes = ranges.bytes.saturating_sub(end.saturating_since(start));
+        Ok(taken.map(|reservation| Delayed {
+            end,
+            kind,
+            reservation,
+        }))
+    }
+
+    /// Gives up what is delayed in `[start, end)`: the bytes are gone. `ENOMEM`, with the rest still delayed.
+    pub fn punch(&self, start: FileOffset, end: FileOffset) -> Result {
+        let mut at = start;
+        while at < end {
+            if let Some(delayed) = self.take(at, end)? {
+                at = delayed.end;
+                continue;
+            }
+            match self.next_range(at) {
+                Some((next, _)) => at = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The first delayed range, or what is left of it, at `after` or behind it.
+    pub fn next_range(&self, after: FileOffset) -> Option<(FileOffset, FileOffset)> {
+        self.ranges.lock().delayed.next(after)
+    }
+}
+
+impl<R: Divisible> Ranges<R> {
+    fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> u64 {
+        kind.missing(&self.delayed, &self.in_place, (start, end))
+    }
+
+    /// What is to become of the delayed byte at `at`, and up to where that is so at most.
+    fn kind_at(&self, at: FileOffset) -> (WriteKind, FileOffset) {
+        const FAR: FileOffset = FileOffset::new(u64::MAX);
+        match self.in_place.next(at) {
+            Some((start, end)) if start == at => (WriteKind::InPlace, end),
+            Some((start, _)) => (WriteKind::Cow, start),
+            None => (WriteKind::Cow, FAR),
+        }
+    }
+
+    /// Cuts `[start, end)`, all of which is of one range and of one kind, out of both. Nothing has changed when this fails.
+    fn cut(&mut self, start: FileOffset, end: FileOffset) -> Result<Option<R>> {
+        let Self {
+            delayed, in_place, ..
+        } = self;
+        let spare = delayed.spare_for_cut(start, end)?;
+        let mark = in_place.spare_for_cut(start, end)?;
+        let promised = |from: FileOffset, to: FileOffset| {
+            to.saturating_since(from)
+                .saturating_sub(in_place.uncovered(from, to))
+        };
+        let taken = delayed.cut(spare, start, end, promised)?;
+        in_place.cut(mark, start, end, |_, _| 0)?;
+        Ok(taken)
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Promises to write bytes where their preallocated space is.
+//!
+//! Such bytes have no other space. A snapshot would have theirs, too, so none is made of a subvolume as long as there is a
+//! promise: who takes one keeps new promises away ([`Subvolume::promise_no_more`]), writes out what is dirty, and waits
+//! until [`Subvolume::promised`] says that none is left.
+
+use crate::fs::Subvolume;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use latch::prelude::*;
+
+/// The promises of a subvolume.
+#[derive(Default)]
+pub(in crate::fs) struct Promises {
+    /// The bytes of all.
+    bytes: AtomicU64,
+    /// How many keep new ones away.
+    closed: AtomicU32,
+}
+
+/// So many bytes of a subvolume's files are promised to be written in place, until this is dropped.
+pub(in crate::fs) struct Promise {
+    subvolume: Subvolume,
+    bytes: u64,
+}
+
+/// While this lives no byte of a subvolume is promised to be written in place.
+#[must_use = "promises are made again when this is dropped"]
+pub struct NoPromises(Subvolume);
+
+impl Subvolume {
+    /// Promises `bytes`; `None` while somebody keeps promises away.
+    pub(in crate::fs) fn promise(&self, bytes: u64) -> Option<Promise> {
+        let promise = Promise::new(self, bytes);
+        // In this order, as the other side closes first and counts then: one of both sees the other.
+        match self.promises().closed.load(Ordering::SeqCst) {
+            0 => Some(promise),
+            _ => None,
+        }
+    }
+
+    /// Keeps new promises away.
+    pub fn promise_no_more(&self) -> NoPromises {
+        self.promises().closed.fetch_add(1, Ordering::SeqCst);
+        NoPromises(self.clone())
+    }
+
+    /// Whether new promises are kept away.
+    pub(in crate::fs) fn promises_nothing(&self) -> bool {
+        self.promises().closed.load(Ordering::SeqCst) > 0
+    }
+
+    /// How many bytes are promised to be written in place.
+    pub fn promised(&self) -> u64 {
+        self.promises().bytes.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for NoPromises {
+    fn drop(&mut self) {
+        self.0.promises().closed.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Promise {
+    fn new(subvolume: &Subvolume, bytes: u64) -> Self {
+        subvolume
+            .promises()
+            .bytes
+            .fetch_add(bytes, Ordering::SeqCst);
+        Self {
+            subvolume: subvolume.clone(),
+            bytes,
+        }
+    }
+
+    /// Cuts off `bytes`; `EINVAL` where it is for fewer.
+    fn split(&mut self, bytes: u64) -> Result<Self> {
+        let left = self.bytes.checked_sub(bytes).ok_or(EINVAL)?;
+        let part = Self {
+            subvolume: self.subvolume.clone(),
+            bytes,
+        };
+        self.bytes = left;
+        Ok(part)
+    }
+
+    /// Takes in another one of the same subvolume.
+    fn merge(&mut self, mut other: Self) {
+        self.bytes = self.bytes.saturating_add(core::mem::take(&mut other.bytes));
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let promises = self.subvolume.promises();
+        promises.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
+/// Cuts `bytes` off what may be a promise. `EINVAL` where it is for fewer.
+pub(super) fn split(promise: &mut Option<Promise>, bytes: u64) -> Result<Option<Promise>> {
+    match (bytes, promise) {
+        (0, _) => Ok(None),
+        (_, Some(promise)) => promise.split(bytes).map(Some),
+        (_, None) => Err(EINVAL),
+    }
+}
+
+/// Joins two of what may be promises.
+pub(super) fn merge(promise: &mut Option<Promise>, other: Option<Promise>) {
+    match (promise, other) {
+        (Some(own), Some(other)) => own.merge(other),
+        (own @ None, other) => *own = other,
+        (Some(_), None) => {}
+    }
+}
