@@ -7,6 +7,7 @@ use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::file::{Fallocate, Hole};
 use crate::linux::{file, Inode};
+use core::ops::Range;
 use engine::disk::FileOffset;
 use latch::prelude::*;
 
@@ -34,6 +35,25 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
 }
 
 impl Fallocate for Rbtrfs {
+    fn check_allocate(inode: &Inode) -> Result {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        mount.fs().file_space().check_preallocate(&this.inode)
+    }
+
+    fn allocate(inode: &Inode, range: Range<u64>) -> Result {
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let changing = Changing([(inode, this)]);
+        let len = range.end.saturating_sub(range.start);
+        let start = FileOffset::new(range.start);
+        let space = mount.fs().file_space();
+        let result = file::allocate::<FileIo<Node>>(inode, range, || {
+            space.preallocate(&this.inode, start, len, None, &changing)
+        });
+        changing.show();
+        mount.throttle();
+        result
+    }
+
     fn punch(inode: &Inode, hole: &Hole) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let changing = Changing([(inode, this)]);

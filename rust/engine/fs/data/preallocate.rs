@@ -7,7 +7,7 @@ use crate::btree::Reach;
 use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Now};
-use crate::space::{DataExtent, Reservation};
+use crate::space::{Class, DataExtent, Reservation};
 use crate::txn::{Handle, Units};
 use core::ops::Range;
 use latch::prelude::*;
@@ -15,7 +15,8 @@ use latch::prelude::*;
 impl FileSpace<'_> {
     /// Puts unwritten space into the holes of `[offset, offset + len)`, whole sectors, and raises the size to
     /// `new_size` if given. `ENOSPC` at once, and nothing is used, where there is less than all the holes take. `EOPNOTSUPP`
-    /// on zoned volumes, where space that was passed over cannot be written later.
+    /// on zoned volumes, where space that was passed over cannot be written later. What there was before an error that
+    /// comes later, for want of metadata, is the file's, as in C.
     pub fn preallocate(
         &self,
         inode: &Inode,
@@ -24,17 +25,14 @@ impl FileSpace<'_> {
         new_size: Option<u64>,
         now: impl Now,
     ) -> Result {
-        if self.fs.format().incompat.contains(Incompat::ZONED) {
-            return Err(EOPNOTSUPP);
-        }
+        self.check_preallocate(inode)?;
         let end = offset
             .checked_add(len)
             .filter(|end| end.get() <= MAX_FILE_END);
         let end = end.ok_or(EFBIG)?;
-        self.fs.check_writable(inode.subvolume())?;
         self.fs.data().check_inline(inode, Reach::Device)?;
         let holes = self.holes(inode, offset..end)?;
-        let data = self.fs.transactions().reserve_data(holes)?;
+        let data = self.reserve_all(holes)?;
         let mut at = offset;
         while at < end {
             let wanted = end.saturating_since(at).min(MAX_EXTENT_SIZE);
@@ -51,6 +49,32 @@ impl FileSpace<'_> {
         let _extents = inode.lock_extents();
         let done = self.raise_size(&handle, inode, new_size, &now);
         or_abort(&handle, done)
+    }
+
+    /// Whether a file can be given space before it is written at all: `EOPNOTSUPP`, `EROFS`.
+    pub fn check_preallocate(&self, inode: &Inode) -> Result {
+        match self.fs.format().incompat.contains(Incompat::ZONED) {
+            true => Err(EOPNOTSUPP),
+            false => self.fs.check_writable(inode.subvolume()),
+        }
+    }
+
+    /// Promises `bytes`. In steps, as a single promise may need no more than a few new chunks.
+    fn reserve_all(&self, bytes: u64) -> Result<Reservation> {
+        let txns = self.fs.transactions();
+        let is_too_much = || bytes > txns.space().statistics().available;
+        if is_too_much() {
+            txns.commit()?;
+            if is_too_much() {
+                return Err(ENOSPC);
+            }
+        }
+        let all = txns.space().reserve_nothing(Class::Data);
+        while all.bytes() < bytes {
+            let step = bytes.saturating_sub(all.bytes()).min(MAX_EXTENT_SIZE);
+            all.merge(txns.reserve_data(step)?);
+        }
+        Ok(all)
     }
 
     /// How many bytes of `range` are in holes.

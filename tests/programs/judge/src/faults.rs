@@ -9,6 +9,7 @@ pub(crate) mod holes;
 pub(crate) mod overwrite;
 pub(crate) mod partial;
 pub(crate) mod pinned;
+pub(crate) mod preallocated;
 pub(crate) mod put_off;
 pub(crate) mod space;
 pub(crate) mod starved;

@@ -17,7 +17,8 @@ mod source;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use faults::{
-    append, changing, copies, holes, overwrite, partial, pinned, put_off, space, starved, truncate,
+    append, changing, copies, holes, overwrite, partial, pinned, preallocated, put_off, space,
+    starved, truncate,
 };
 
 #[derive(Parser)]
@@ -49,6 +50,8 @@ enum Judge {
     Partial(partial::Options),
     /// Pages dirtied behind the file system's back.
     Pinned(pinned::Options),
+    /// On a full volume, space that a file was given before can be written.
+    Preallocated(preallocated::Options),
     /// An fsync beside writeback without memory (the kernel must let allocations fail).
     PutOff(put_off::Options),
     /// st_blocks, SEEK_DATA and SEEK_HOLE of what was just written.
@@ -71,6 +74,7 @@ fn main() -> Result<()> {
         Judge::Overwrite(options) => overwrite::run(&options),
         Judge::Partial(options) => partial::run(&options),
         Judge::Pinned(options) => pinned::run(&options),
+        Judge::Preallocated(options) => preallocated::run(&options),
         Judge::PutOff(options) => put_off::run(&options),
         Judge::Space(options) => space::run(&options),
         Judge::Starved(options) => starved::run(&options),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! fallocate(2): holes and zeroes.
+//! fallocate(2): holes, zeroes, and space before it is written.
 //!
 //! C headers: `include/linux/fs.h`, `include/uapi/linux/falloc.h`. The VFS has looked at permissions and at the file's
 //! flags, and keeps the file system from being frozen.
 //!
 //! Locks, in their order: the inode's, so that nobody writes; direct requests have ended; the mapping's, so that nobody
 //! reads into the page cache or stores through a mapping, until the trees have the hole: what was read before would be
-//! old.
+//! old. Giving a file space changes nothing that can be read, so it does without the last of these.
 
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
@@ -31,6 +31,7 @@ pub(crate) enum Growth {
 
 /// What a call asks for.
 enum Mode {
+    Allocate(Growth),
     Punch,
     Zero(Growth),
 }
@@ -44,6 +45,7 @@ impl Mode {
             _ => Growth::None,
         };
         match bits & !b::FALLOC_FL_KEEP_SIZE {
+            b::FALLOC_FL_ALLOCATE_RANGE => Ok(Self::Allocate(growth)),
             b::FALLOC_FL_PUNCH_HOLE => Ok(Self::Punch),
             b::FALLOC_FL_ZERO_RANGE => Ok(Self::Zero(growth)),
             _ => Err(EOPNOTSUPP),
@@ -53,13 +55,18 @@ impl Mode {
     fn growth(&self) -> Growth {
         match self {
             Self::Punch => Growth::None,
-            Self::Zero(growth) => *growth,
+            Self::Allocate(growth) | Self::Zero(growth) => *growth,
         }
     }
 }
 
 /// Files whose ranges can be given and taken space.
 pub(crate) trait Fallocate: 'static {
+    /// Whether files can be given space before it is written.
+    fn check_allocate(inode: &Inode) -> Result;
+    /// Gives the file space where it has none in `range`, whole blocks. The inode is locked, and no direct request is under
+    /// way.
+    fn allocate(inode: &Inode, range: Range<u64>) -> Result;
     /// Makes `hole` one. The inode is locked, and no direct request is under way.
     fn punch(inode: &Inode, hole: &Hole) -> Result;
     /// Changes the size; the limits were checked. The inode is locked, and no direct request is under way.
@@ -125,6 +132,18 @@ pub(crate) fn punch<T: FileData>(
     store()
 }
 
+/// Writes out what is dirty in `range`, as it is to have space of its own, and calls `store`, which finds space for the rest.
+/// The inode is locked, and no direct request is under way.
+pub(crate) fn allocate<T: FileData>(
+    inode: &Inode,
+    range: Range<u64>,
+    store: impl FnOnce() -> Result,
+) -> Result {
+    let last = range.end.saturating_sub(1);
+    settle::<T>(inode, range.start as i64, last as i64)?;
+    store()
+}
+
 pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
     file: *mut b::file,
     mode: c_int,
@@ -136,6 +155,9 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         // SAFETY: The VFS lends an open file, which keeps its inode.
         let inode = unsafe { Inode::borrow(b::file_inode(file)) };
         let end = offset.checked_add(len).ok_or(EFBIG)?;
+        if let Mode::Allocate(_) = mode {
+            T::check_allocate(inode)?;
+        }
         let _alone = Alone::with(inode);
         let grows = mode.growth() == Growth::UpToRange && end > inode.size();
         if grows {
@@ -145,8 +167,16 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         // SAFETY: The VFS lends the file, whose inode is locked.
         to_result(unsafe { b::file_modified(file) })?;
         let _nofs = NofsScope::enter();
-        let hole = Hole::of(inode, offset as u64..end as u64);
-        with_room(inode, || T::punch(inode, &hole))?;
+        match mode {
+            Mode::Allocate(_) => {
+                let (start, end) = Blocks::of(inode).touched(offset as u64, len as u64);
+                with_room(inode, || T::allocate(inode, start..end))?;
+            }
+            Mode::Punch | Mode::Zero(_) => {
+                let hole = Hole::of(inode, offset as u64..end as u64);
+                with_room(inode, || T::punch(inode, &hole))?;
+            }
+        }
         if grows {
             with_room(inode, || T::resize(inode, end))?;
         }

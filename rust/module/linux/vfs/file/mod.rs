@@ -14,7 +14,7 @@
 //! | [`write_direct`] | a write past the page cache                          |
 //! | [`mmap`]         | mappings, and stores through them                    |
 //! | `resize`         | a file becomes longer or shorter                     |
-//! | [`fallocate`]    | holes and zeroes                                     |
+//! | [`fallocate`]    | holes, zeroes, space before it is written            |
 //! | [`fiemap`]       | which extents a file has                             |
 //! | [`lock`]         | the locks of an inode and of its pages as values     |
 
@@ -43,7 +43,7 @@ mod write;
 mod write_cached;
 mod write_direct;
 
-pub(crate) use fallocate::{punch, Fallocate, Hole};
+pub(crate) use fallocate::{allocate, punch, Fallocate, Hole};
 pub(crate) use fiemap::{flags as fiemap_flags, Extents, Found, Piece};
 pub(crate) use resize::resize;
 

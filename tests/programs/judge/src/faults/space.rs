@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::thread;
 
 mod grown;
-mod when_full;
+pub(super) mod when_full;
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -36,6 +36,8 @@ pub(super) enum Act {
     DirectWrite,
     Truncate,
     Punch,
+    /// fallocate(2) of space, the size as it is.
+    Allocate,
     Fsync,
     Fdatasync,
     /// sync_file_range(2).
@@ -60,7 +62,7 @@ impl Act {
             Self::CheckDisk | Self::Append => 6,
             Self::DirectWrite | Self::CheckDirect | Self::Range | Self::Forget => 4,
             Self::Poke | Self::Pin | Self::ReadInto | Self::Truncate | Self::Punch => 3,
-            Self::Fsync => 3,
+            Self::Fsync | Self::Allocate => 3,
             Self::Fdatasync => 2,
             Self::Syncfs => 1,
         }
@@ -89,6 +91,7 @@ impl Worker<'_> {
             Act::DirectWrite => self.direct_write(known),
             Act::Truncate => self.truncate(known),
             Act::Punch => self.punch(known),
+            Act::Allocate => self.allocate(known),
             Act::Fsync => self.whole(known, act, |k| k.file.sync_all()),
             Act::Fdatasync => self.whole(known, act, |k| k.file.sync_data()),
             Act::Range => self.whole(known, act, |k| settle::write_out(&k.file, settle::BEGIN)),
@@ -287,6 +290,16 @@ impl Worker<'_> {
         self.wrote(&mut held, begin, &vec![0; end - begin], result)
     }
 
+    /// Gives space to what has none, perhaps behind the end. No byte changes, whoever writes meanwhile.
+    fn allocate(&mut self, known: &Known) -> Result<()> {
+        let (begin, end) = self.range(known.capacity);
+        known.history.note(self.task, begin, end, "allocate begins");
+        let result = allocate(known, begin, end);
+        let what = format!("allocate: {result:?}");
+        known.history.note(self.task, begin, end, what);
+        result.context("allocate")
+    }
+
     fn check(&mut self, known: &Known, by: By) -> Result<()> {
         let (begin, end) = self.range(known.size());
         let held = known.hold(begin, end);
@@ -353,7 +366,15 @@ fn done(result: i32) -> Result<(), Error> {
 
 /// Makes zeroes of a range, by a hole or otherwise, as `how` says.
 fn punch(known: &Known, begin: usize, end: usize, how: i32) -> Result<(), Error> {
-    let mode = how | libc::FALLOC_FL_KEEP_SIZE;
+    fallocate(known, how, begin, end)
+}
+
+fn allocate(known: &Known, begin: usize, end: usize) -> Result<(), Error> {
+    fallocate(known, 0, begin, end)
+}
+
+fn fallocate(known: &Known, mode: i32, begin: usize, end: usize) -> Result<(), Error> {
+    let mode = mode | libc::FALLOC_FL_KEEP_SIZE;
     let (fd, begin, len) = (known.file.as_raw_fd(), begin as i64, (end - begin) as i64);
     // SAFETY: plain numbers.
     done(unsafe { libc::fallocate(fd, mode, begin, len) })
@@ -361,9 +382,18 @@ fn punch(known: &Known, begin: usize, end: usize, how: i32) -> Result<(), Error>
 
 /// Whether the file system punches holes at all.
 pub(super) fn punches(known: &Known) -> Result<bool> {
-    match punch(known, 0, 1, libc::FALLOC_FL_PUNCH_HOLE) {
+    is_supported(punch(known, 0, 1, libc::FALLOC_FL_PUNCH_HOLE)).context("punch")
+}
+
+/// Whether it gives files space that they have not written.
+pub(super) fn allocates(known: &Known) -> Result<bool> {
+    is_supported(allocate(known, 0, 1)).context("allocate")
+}
+
+fn is_supported(result: Result<(), Error>) -> Result<bool, Error> {
+    match result {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
-        Err(error) => Err(error).context("punch"),
+        Err(error) => Err(error),
     }
 }

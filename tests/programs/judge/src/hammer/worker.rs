@@ -64,6 +64,9 @@ impl<'a> Worker<'a> {
         if !super::act::punches(&files[0])? {
             acts.retain(|(act, _)| *act != Act::Punch);
         }
+        if !super::act::allocates(&files[0])? {
+            acts.retain(|(act, _)| *act != Act::Allocate);
+        }
         Ok(Self {
             task,
             failing: !options.failing.is_empty(),
