@@ -49,7 +49,7 @@ impl QuotaStatus {
         self.flags & INCONSISTENT != 0
     }
 
-    /// The same, with counts that are known to be wrong.
+    /// This status, but that its counts are known to be wrong.
     pub const fn inconsistent(self) -> Self {
         Self {
             flags: self.flags | INCONSISTENT,

@@ -74,7 +74,7 @@ impl New<'_> {
         Units::inserts(xattrs.saturating_add(5)).and(Units::updates(1))
     }
 
-    /// The same, and the property that an inode with such flags gets from its directory.
+    /// What [`Self::units`] has, and the property that an inode with such flags gets from its directory.
     fn units_with(&self, flags: InodeFlags) -> Units {
         match flags.contains(InodeFlags::COMPRESS) {
             true => self.units().and(Units::inserts(1)),

@@ -47,7 +47,7 @@ impl BlockGroups {
         self.set.read()
     }
 
-    /// The same, unless somebody changes the set or waits to.
+    /// The set of groups, unless somebody changes it or waits to.
     pub(in crate::space) fn try_read(&self) -> Option<RwLockReadGuard<'_, GroupSet>> {
         self.set.try_read()
     }

@@ -154,11 +154,12 @@ impl Group {
         self.start().get() <= start && start < end && end <= self.end()
     }
 
+    /// What changes of the group.
     pub(in crate::space) fn lock(&self) -> MutexGuard<'_, Body> {
         self.body.lock()
     }
 
-    /// The same, unless somebody has the lock.
+    /// What changes of the group, unless somebody has the lock.
     pub(in crate::space) fn try_lock(&self) -> Option<MutexGuard<'_, Body>> {
         self.body.try_lock()
     }

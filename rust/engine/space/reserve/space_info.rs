@@ -39,7 +39,7 @@ impl SpaceInfo {
         self.index.lock()
     }
 
-    /// The same, unless somebody has the lock.
+    /// The groups by what can be had from each, unless somebody has the lock.
     pub(in crate::space) fn try_index(&self) -> Option<MutexGuard<'_, GroupIndex>> {
         self.index.try_lock()
     }

@@ -14,7 +14,8 @@ pub(in crate::txn) enum Queued {
     Waiting,
     /// Its reference has been added as often as dropped, and is forgotten.
     Cancelled(Counts),
-    /// The same, and it was the last reference of a new tree block, which is forgotten too: its address is the caller's.
+    /// Its reference, the last one of a new tree block, has been added as often as dropped. The block is forgotten with it:
+    /// its address is the caller's.
     Vanished(Counts),
 }
 

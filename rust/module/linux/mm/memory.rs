@@ -46,7 +46,7 @@ impl<'a> MemoryMut<'a> {
         self.len
     }
 
-    /// The same, to be read.
+    /// These bytes, to be read.
     pub(crate) fn as_memory(&self) -> Memory<'_> {
         // SAFETY: The type invariant.
         unsafe { Memory::new(self.at, self.len) }

@@ -129,7 +129,8 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     /// Changes the VFS inode by `change`, while nobody else changes its attributes, and stores what changed. After an error
     /// the VFS inode agrees with the disk.
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result;
-    /// The same, and sets an ACL, an extended attribute, in one with it; `None` takes away one that may be there.
+    /// Does what [`Self::store`] does, and in one with it sets an ACL, an extended attribute; `None` takes away one that may
+    /// be there.
     fn store_acl(
         inode: &Inode,
         name: &[u8],
