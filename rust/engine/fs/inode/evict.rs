@@ -30,6 +30,15 @@ const LITTLE: Batch = Batch {
     units: Units::updates(5),
 };
 
+/// What is left of an inode after a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// The trees have nothing of it.
+    Nothing,
+    /// Another batch has to follow.
+    Some,
+}
+
 impl Inodes<'_> {
     /// Removes an inode without names: data, attributes, orphan item, in batches. A crash or an error in between
     /// leaves the orphan item for [`Self::clean_orphans`]. `EINVAL` for an inode that has a name.
@@ -46,23 +55,23 @@ impl Inodes<'_> {
                 started => (started?, BATCH.items),
             };
             let _extents = inode.lock_extents();
-            if or_abort(&handle, self.evict_some(&handle, inode, items))? {
+            if or_abort(&handle, self.evict_some(&handle, inode, items))? == Rest::Nothing {
                 return Ok(());
             }
         }
     }
 
-    /// One batch; whether it was the last.
-    fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
+    /// One batch.
+    fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
         let dropped = cut::drop_tail(inode, handle, START, self.fs.sector_size(), items)?;
-        if dropped.reached == START && remove_rest(handle, inode, items)? {
-            return Ok(true);
+        if dropped.reached == START && remove_rest(handle, inode, items)? == Rest::Nothing {
+            return Ok(Rest::Nothing);
         }
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
             attributes.size = attributes.size.min(dropped.reached.get());
         })?;
-        Ok(false)
+        Ok(Rest::Some)
     }
 
     /// Finishes what a crash cut: removes inodes without names and cuts files that were being cut. Call it before a
@@ -106,8 +115,8 @@ impl Inodes<'_> {
     }
 }
 
-/// Removes what is left of an inode without data, the inode item and the orphan item last; `false` if there is more.
-fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
+/// Removes what is left of an inode without data, the inode item and the orphan item last.
+fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
     let tree = inode.subvolume().tree();
     let first = inode.key_of(Kind::new(Kind::INODE_ITEM.get().saturating_add(1)), 0);
     let last = inode.key_of(Kind::new(u8::MAX), u64::MAX);
@@ -116,10 +125,10 @@ fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<bool> {
     if next.is_some_and(|key| key <= last) {
         let removed = tree.remove_range(handle, &first, &last, items)?;
         if removed == items {
-            return Ok(false);
+            return Ok(Rest::Some);
         }
     }
     tree.remove(handle, &inode.key())?;
     orphans::remove(tree, handle, inode.number())?;
-    Ok(true)
+    Ok(Rest::Nothing)
 }

@@ -39,33 +39,36 @@ impl Zoned {
         for hole in Holes::new(used, 0, self.total_bytes) {
             let end = zone_size.number(hole.start.saturating_add(hole.len).get());
             for number in zone_size.number_above(hole.start.get())..end {
-                count = count.saturating_add(u64::from(self.reset_if_stray(number, zone_size)?));
+                if self.is_stray(number, zone_size)? {
+                    self.reset_stray_zone(number, zone_size)?;
+                    count = count.saturating_add(1);
+                }
             }
         }
         Ok(count)
     }
 
-    /// Resets a zone that no chunk uses; whether it had to be.
-    fn reset_if_stray(&self, number: u64, zone_size: ZoneSize) -> Result<bool> {
-        let at = Physical::new(zone_size.start(number));
-        let stray = self.with_zones(|state, _| {
+    /// Whether a zone holds something that no chunk has.
+    fn is_stray(&self, number: u64, zone_size: ZoneSize) -> Result<bool> {
+        self.with_zones(|state, _| {
             let zones = state.zones.as_ref().ok_or(EINVAL)?;
             let places = LogPlaces::new(zone_size, zones.count());
             let written = zones.number(number).is_some_and(|zone| {
                 zone.sequential && !zone.empty && !zone.claimed && !zone.unusable
             });
             Ok(written && !places.contains(number, 1))
-        })?;
-        if stray {
-            self.device.manage_zone(at, ZoneAction::Reset)?;
-            self.with_zones(|state, _| {
-                if let Some(zones) = &mut state.zones {
-                    zones.emptied(at);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(stray)
+        })
+    }
+
+    fn reset_stray_zone(&self, number: u64, zone_size: ZoneSize) -> Result {
+        let at = Physical::new(zone_size.start(number));
+        self.device.manage_zone(at, ZoneAction::Reset)?;
+        self.with_zones(|state, _| {
+            if let Some(zones) = &mut state.zones {
+                zones.emptied(at);
+            }
+            Ok(())
+        })
     }
 }
 
