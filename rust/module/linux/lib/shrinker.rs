@@ -7,7 +7,7 @@
 use crate::linux::bindings as b;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use kernel::ffi::c_ulong;
+use kernel::ffi::{c_int, c_ulong};
 use latch::prelude::*;
 
 /// What is kept in memory and can be had again. It is called by whoever wants memory, with whatever locks: it waits for no
@@ -49,7 +49,7 @@ impl<T: Shrinkable> Shrinker<T> {
         unsafe {
             (*made).count_objects = Some(count::<T>);
             (*made).scan_objects = Some(scan::<T>);
-            (*made).seeks = b::DEFAULT_SEEKS as _;
+            (*made).seeks = b::DEFAULT_SEEKS as c_int;
             (*made).private_data = of.cast();
             b::shrinker_register(at.as_ptr());
         }
@@ -110,5 +110,5 @@ unsafe extern "C" fn scan<T: Shrinkable>(
     if allowed & b::__GFP_FS == 0 {
         return b::SHRINK_STOP as c_ulong;
     }
-    asked.shrink(usize::try_from(wanted).unwrap_or(usize::MAX)) as c_ulong
+    asked.shrink(wanted) as c_ulong
 }
