@@ -4,16 +4,18 @@
 use crate::files::{File, Files};
 use crate::mounted::{mount, mount_with, unmount};
 use crate::old_caches::{
-    as_c_catches_up, believed, headers, place, with_caches, CacheItems, FIRST_INODE,
+    as_c_catches_up, believed, extents_of_caches, headers, place, with_caches, with_strays,
+    CacheItems, FIRST_INODE,
 };
 use engine::btree::Tree;
-use engine::disk::{Key, Kind, Leaf, Logical, ObjectId};
+use engine::disk::{seal_block, Key, Kind, Leaf, Logical, ObjectId};
 use engine::txn::{Access, FreeSpace, Handle, Options};
+use harness::checksums::HostChecksums;
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
 use harness::tools;
-use harness::walker::walk;
+use harness::walker::{walk, Found};
 use kernel::print::Capture;
 use std::vec::Vec;
 
@@ -211,6 +213,46 @@ fn a_damaged_cache_stops_no_mount() {
         assert_eq!(headers(&walk(&image)), [], "{what}");
         assert_eq!(cache_generation(&image), 0);
     }
+}
+
+/// A volume with a free space tree, where the last extent of a leaf reaches into that of a cache, the first of the next leaf,
+/// which is given, too. In one leaf it would be seen as the leaf is read.
+fn with_overlap() -> (Image, u64) {
+    let options = ["-n", "4096", "-m", "single", "-O", "^block-group-tree"];
+    let mut image = with_strays(tools::mkfs(256 * MIB, &options), 100, no_change);
+    let walked = walk(&image);
+    let of_caches = extents_of_caches(&walked);
+    let first = |block: &Found| Leaf::new(&block.bytes).item(0).unwrap().0;
+    let is_leaf = |block: &&Found| block.owner == ObjectId::EXTENT_TREE && block.level == 0;
+    let mut leaves: Vec<_> = walked.blocks.iter().filter(is_leaf).collect();
+    leaves.sort_unstable_by_key(|block| first(block));
+    let starts_with_cache = |pair: &&[&Found]| of_caches.contains(&first(pair[1]).objectid.get());
+    let pair = leaves.windows(2).find(starts_with_cache).unwrap();
+    let (before, cache) = (pair[0], first(pair[1]).objectid.get());
+    let last = Leaf::new(&before.bytes).nritems() - 1;
+    let (key, _) = Leaf::new(&before.bytes).item(last).unwrap();
+    assert_eq!(
+        (key.kind, key.objectid.get() + key.offset),
+        (Kind::EXTENT_ITEM, cache)
+    );
+    let mut bytes = before.bytes.clone();
+    let at = 101 + 25 * last + 9;
+    bytes[at..at + 8].copy_from_slice(&(key.offset + 4096).to_le_bytes());
+    seal_block(&mut bytes, walked.superblock.checksum, &HostChecksums);
+    image.pages.write(place(&walked, before.addr.get()), &bytes);
+    (image, cache)
+}
+
+/// What an overlapping extent has is not the cache's alone. It is the extent tree that is damaged, so the volume is given up
+/// when its leaves go out; but no file goes before.
+#[test]
+fn an_extent_that_overlaps_another_stays() {
+    let (image, extent) = with_overlap();
+    let log = Capture::new();
+    let mounted = mount(image);
+    let line = format!("a cache file's extent overlaps another, found {extent} ");
+    assert!(log.contains(&line), "{:?}", log.lines());
+    assert_eq!(mounted.err(), Some(kernel::prelude::EUCLEAN));
 }
 
 /// A header whose leaf cannot be read is not found, so C is told to look at none.

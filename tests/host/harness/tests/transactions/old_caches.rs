@@ -141,14 +141,24 @@ pub(crate) fn with_caches(
     image: Image,
     change: impl FnOnce(&Tree, &Handle, &[CacheItems]),
 ) -> Image {
-    let starts: Vec<u64> = groups(&walk(&image))
-        .iter()
-        .map(|group| group.start)
-        .collect();
+    with_strays(image, 0, change)
+}
+
+/// The same, and so many caches of no group.
+pub(crate) fn with_strays(
+    image: Image,
+    strays: u64,
+    change: impl FnOnce(&Tree, &Handle, &[CacheItems]),
+) -> Image {
+    let groups = groups(&walk(&image)).into_iter().map(|group| group.start);
+    let starts: Vec<u64> = groups.chain((0..strays).map(|n| n * 4096)).collect();
     let mounted = mount(image).unwrap();
     let bytes = starts.len() as u64 * 65536;
     let reservation = mounted.txns.reserve_data(bytes).unwrap();
-    let handle = mounted.txns.start(Units::inserts(200)).unwrap();
+    let handle = mounted
+        .txns
+        .start(Units::inserts(200 + 4 * strays as u32))
+        .unwrap();
     let root = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
     let mut all = Vec::new();
     for (number, &start) in starts.iter().enumerate() {
@@ -225,6 +235,12 @@ pub(crate) fn headers(walked: &Walked) -> Vec<Key> {
     let keys = items.into_iter().map(|(key, _)| key);
     keys.filter(|key| key.objectid == ObjectId::FREE_SPACE)
         .collect()
+}
+
+/// The addresses of all extents of caches.
+pub(crate) fn extents_of_caches(walked: &Walked) -> Vec<u64> {
+    let files = files(walked).into_values();
+    files.map(|(_, _, extent)| extent.disk_addr.get()).collect()
 }
 
 /// By the address of the group: what leads to pages that have data.
