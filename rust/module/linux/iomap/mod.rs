@@ -64,7 +64,7 @@ pub(in crate::linux) use blocks::{page_of, Blocks};
 use direct::DirectRanges;
 use extent::{describe, describe_unplaced, forget, inline_bytes};
 pub(crate) use extent::{Extent, Joins, Source};
-pub(crate) use fixup::{put_off, settle, Fixups, Tally};
+pub(crate) use fixup::{put_off, settle, write_out, Fixups, Tally, WrittenOut};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;
@@ -205,6 +205,13 @@ impl<T: FileData> Tables<T> {
     /// For reading, and for reports (`SEEK_DATA`, fiemap).
     pub(crate) const READ: &'static bindings::iomap_ops = &bindings::iomap_ops {
         iomap_begin: Some(read::read_begin::<T>),
+        iomap_end: Some(read::end::<T>),
+        iomap_next: None,
+    };
+
+    /// For seeks where the page cache has newer bytes than the trees: it is asked where those have a hole.
+    pub(crate) const SEEK_CACHED: &'static bindings::iomap_ops = &bindings::iomap_ops {
+        iomap_begin: Some(read::seek_begin::<T>),
         iomap_end: Some(read::end::<T>),
         iomap_next: None,
     };

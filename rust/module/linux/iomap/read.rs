@@ -60,6 +60,25 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     })
 }
 
+/// As [`read_begin`], but a hole is one only where the page cache has nothing either.
+pub(super) unsafe extern "C" fn seek_begin<T: FileData>(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    length: bindings::loff_t,
+    flags: ffi::c_uint,
+    iomap: *mut bindings::iomap,
+    srcmap: *mut bindings::iomap,
+) -> ffi::c_int {
+    // SAFETY: iomap's arguments, as it passed them.
+    let result = unsafe { read_begin::<T>(inode, pos, length, flags, iomap, srcmap) };
+    // SAFETY: iomap lends the mapping, which was filled where there is no error.
+    let iomap = unsafe { &mut *iomap };
+    if result == 0 && u32::from(iomap.type_) == bindings::IOMAP_HOLE {
+        iomap.type_ = bindings::IOMAP_UNWRITTEN as u16;
+    }
+    result
+}
+
 /// What a call from here passes through iomap to those that iomap calls.
 struct Request {
     /// The patience of readahead; `None` for others, who wait.

@@ -15,13 +15,13 @@
 //! reserves for such a block, and truncation, cancel the item by that alone.
 //!
 //! An item keeps the inode, and its place ([`Fixups`]) the folio. [`settle`] is what fsync and its like wait by. An item
-//! waits until the volume is not frozen, and so does who waits for it. A thaw needs `s_umount`: whoever holds that waits
+//! waits until the volume is not frozen, and so does who waits for it; who only reads does not wait ([`write_out`]). A thaw needs `s_umount`: whoever holds that waits
 //! only where the volume is not frozen, which cannot change meanwhile.
 
 mod put_offs;
 mod waiting;
 
-pub(crate) use waiting::{Fixups, Tally};
+pub(crate) use waiting::{Fixups, Tally, WrittenOut};
 
 use super::{
     bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
@@ -214,10 +214,19 @@ fn mend_locked<T: FileData>(
 }
 
 /// Writes out what is dirty in `[start, end]` of an inode and waits until it is on the device: also what was dirtied
-/// behind the file system's back. The caller holds no folio's lock.
+/// behind the file system's back. The caller holds no folio's lock. Not for who only reads: it waits for a thaw.
 pub(crate) fn settle<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result {
-    of::<T>(inode)?.fixups().settle(|| {
-        // SAFETY: An inode keeps its mapping.
-        to_result(unsafe { bindings::filemap_write_and_wait_range(inode.mapping(), start, end) })
-    })
+    let write = || write_and_wait(inode, start, end);
+    of::<T>(inode)?.fixups().settle(write)
+}
+
+/// The same for who only reads: what was dirtied behind the file system's back may be left.
+pub(crate) fn write_out<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result<WrittenOut> {
+    let write = || write_and_wait(inode, start, end);
+    of::<T>(inode)?.fixups().write_out(write)
+}
+
+fn write_and_wait(inode: &Inode, start: i64, end: i64) -> Result {
+    // SAFETY: An inode keeps its mapping.
+    to_result(unsafe { bindings::filemap_write_and_wait_range(inode.mapping(), start, end) })
 }

@@ -145,6 +145,33 @@ impl Fixups {
             false => first.and(self.put_offs.outlast(&write)),
         }
     }
+
+    /// Lets `write` write out a range for somebody who only looks, and must not wait for a thaw as workers do: once more if
+    /// folios of the file were seen to meanwhile. What the workers have yet to see to is left.
+    pub(crate) fn write_out(&self, write: impl Fn() -> Result) -> Result<WrittenOut> {
+        let before = self.ended();
+        self.put_offs.outlast(&write)?;
+        let (ended, is_empty) = {
+            let waiting = self.waiting.lock();
+            (waiting.ended, waiting.places.is_empty())
+        };
+        if ended != before {
+            self.put_offs.outlast(&write)?;
+        }
+        Ok(match is_empty {
+            true => WrittenOut::All,
+            false => WrittenOut::Partly,
+        })
+    }
+}
+
+/// What of a range is on the device for somebody who only looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrittenOut {
+    /// All.
+    All,
+    /// The page cache has newer bytes, of which the trees know nothing: they were dirtied behind the file system's back.
+    Partly,
 }
 
 impl Waiting {

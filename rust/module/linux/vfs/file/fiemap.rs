@@ -3,11 +3,11 @@
 //! fiemap: which extents a file has, and where.
 //!
 //! C header: `include/linux/fiemap.h`. What is dirty is written out first, whether or not the caller asks for it: so every
-//! extent has its address. No lock is held while the answer is copied to the user's memory, which may be a mapping of the
+//! extent has its address. Where that would have to wait for a thaw, the answer is what the trees have. No lock is held while the answer is copied to the user's memory, which may be a mapping of the
 //! file: a file that changes meanwhile may be reported as it never was, as by any two calls.
 
 use crate::linux::bindings as b;
-use crate::linux::iomap::{settle, Blocks, FileData};
+use crate::linux::iomap::{write_out, Blocks, FileData};
 use crate::linux::Inode;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::c_int;
@@ -129,7 +129,7 @@ pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
         to_result(unsafe { b::fiemap_prep(inode, info, start, &mut len, 0) })?;
         // SAFETY: As above.
         let (inode, info) = unsafe { (Inode::borrow(inode), &mut *info) };
-        settle::<D>(inode, 0, i64::MAX)?;
+        write_out::<D>(inode, 0, i64::MAX)?;
         let answer = Answer { info, last: None };
         answer_all::<T>(inode, answer, start, start.saturating_add(len))?;
         Ok(0)

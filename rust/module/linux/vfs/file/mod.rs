@@ -26,7 +26,7 @@ use super::operations::Common;
 use super::Inode;
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
-use crate::linux::iomap::{settle, FileData, Tables};
+use crate::linux::iomap::{write_out, FileData, Tables, WrittenOut};
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
@@ -122,11 +122,13 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
     // SAFETY: An open file keeps its inode.
     let inode = unsafe { Inode::borrow(b::file_inode(file)) };
     // The trees know only what was written back.
-    if let Err(error) = settle::<T>(inode, 0, i64::MAX) {
-        return error.to_errno().into();
-    }
+    let table = match write_out::<T>(inode, 0, i64::MAX) {
+        Ok(WrittenOut::All) => Tables::<T>::READ,
+        Ok(WrittenOut::Partly) => Tables::<T>::SEEK_CACHED,
+        Err(error) => return error.to_errno().into(),
+    };
     // SAFETY: The inode is alive; the table is that of its type.
-    let found = unsafe { seek(inode.as_ptr(), offset, Tables::<T>::READ) };
+    let found = unsafe { seek(inode.as_ptr(), offset, table) };
     if found < 0 {
         return found;
     }

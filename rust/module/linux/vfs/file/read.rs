@@ -6,7 +6,7 @@ use super::lock::{Locked, Mode};
 use super::request::Request;
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{direct_read, DirectData};
-use crate::linux::iomap::Patience;
+use crate::linux::iomap::{Patience, WrittenOut};
 use crate::linux::noio::NoioScope;
 use latch::prelude::*;
 
@@ -23,7 +23,8 @@ pub(super) unsafe extern "C" fn read_iter<T: DirectData>(
         Ok(done) => done,
         Err(error) => return error.to_errno() as isize,
     };
-    // What is no whole block or stands in the trees comes from the cache; so does what memory could not be found for.
+    // What is no whole block or stands in the trees comes from the cache; so does what memory could not be found for, and
+    // what the device does not have.
     if request.left() == 0 || request.position() >= request.inode().size() {
         return done as isize;
     }
@@ -47,7 +48,9 @@ fn read_past_cache<T: DirectData>(request: &Request<T>) -> Result<usize> {
     // SAFETY: The request's file is open by the invariant of `Request`.
     unsafe { b::file_accessed((*request.iocb).ki_filp) };
     let locked = request.lock(Mode::Shared)?;
-    locked.settle_cached()?;
+    if locked.write_cached_out()? == WrittenOut::Partly {
+        return Ok(0);
+    }
     let (mut done, mut left) = (0, 0);
     loop {
         let result = read_without_faults(&locked, done);

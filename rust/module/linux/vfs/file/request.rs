@@ -6,7 +6,7 @@
 
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{is_aligned, DirectData};
-use crate::linux::iomap::{settle, Patience};
+use crate::linux::iomap::{settle, write_out, Patience, WrittenOut};
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use latch::prelude::*;
@@ -112,12 +112,27 @@ impl<T: DirectData> Request<T> {
     /// what was dirtied behind the file system's back, which iomap would not wait for. A call that must not wait leaves it
     /// to iomap to find dirty folios.
     pub(super) fn settle_cached(&self) -> Result {
+        match self.cached_range() {
+            Some((start, last)) => settle::<T>(self.inode(), start, last),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a request that only reads: it does not wait for a thaw, and the page cache may be left with newer bytes.
+    pub(super) fn write_cached_out(&self) -> Result<WrittenOut> {
+        match self.cached_range() {
+            Some((start, last)) => write_out::<T>(self.inode(), start, last),
+            None => Ok(WrittenOut::All),
+        }
+    }
+
+    /// First and last byte of the request, if the page cache is to be asked.
+    fn cached_range(&self) -> Option<(i64, i64)> {
         if !self.inode().has_pages() || self.patience == Patience::None {
-            return Ok(());
+            return None;
         }
         let start = self.position();
         let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
-        let last = start.saturating_add(left).saturating_sub(1);
-        settle::<T>(self.inode(), start, last)
+        Some((start, start.saturating_add(left).saturating_sub(1)))
     }
 }
