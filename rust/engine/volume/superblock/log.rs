@@ -162,6 +162,15 @@ pub(in crate::volume) struct SuperblockLog {
     pairs: [Option<Pair>; SUPERBLOCK_LOG_PLACES.len()],
 }
 
+/// What became of a copy that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is at its place.
+    There,
+    /// The device is too small to have a place for it.
+    Nowhere,
+}
+
 /// Whether a write must be durable on return, with all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
@@ -225,16 +234,16 @@ impl SuperblockLog {
         ])
     }
 
-    /// Writes a superblock as the newest of a copy's log; whether the device has one.
+    /// Writes a superblock as the newest of a copy's log, if the device has one.
     pub(super) fn write(
         &mut self,
         device: &dyn Device,
         copy: usize,
         bytes: &[u8],
         durability: Durability,
-    ) -> Result<bool> {
+    ) -> Result<Written> {
         let Some(mut pair) = self.pair(device, copy)? else {
-            return Ok(false);
+            return Ok(Written::Nowhere);
         };
         // Until it is known how the write ended, the device must be asked.
         if let Some(known) = self.pairs.get_mut(copy) {
@@ -244,7 +253,7 @@ impl SuperblockLog {
         if let Some(known) = self.pairs.get_mut(copy) {
             *known = Some(pair);
         }
-        Ok(true)
+        Ok(Written::There)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::volume::device::{Device, ZoneGeometry};
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::Copies;
 use latch::prelude::*;
-use log::{Durability, SuperblockLog};
+use log::{Durability, SuperblockLog, Written};
 
 /// How a device keeps superblock copies.
 pub(super) enum Places {
@@ -53,7 +53,7 @@ impl Places {
         }
     }
 
-    /// Writes a copy; whether there is a place for it. `limit`: bytes of the device that may be used.
+    /// Writes a copy, if there is a place for it. `limit`: bytes of the device that may be used.
     fn write(
         &mut self,
         device: &dyn Device,
@@ -61,16 +61,17 @@ impl Places {
         limit: u64,
         bytes: &[u8],
         durability: Durability,
-    ) -> Result<bool> {
+    ) -> Result<Written> {
         let log = match self {
             Self::Log(log) => log,
             Self::Fixed => {
                 let place = SUPERBLOCK_PLACES.get(copy).copied();
                 let fits = |place: &u64| place.saturating_add(SUPERBLOCK_SIZE) < limit;
                 let Some(place) = place.filter(fits).map(Physical::new) else {
-                    return Ok(false);
+                    return Ok(Written::Nowhere);
                 };
-                return durability.write(device, place, bytes).map(|()| true);
+                durability.write(device, place, bytes)?;
+                return Ok(Written::There);
             }
         };
         log.write(device, copy, bytes, durability)
@@ -236,9 +237,11 @@ impl Writer {
         let written = self
             .places
             .write(device, copy, limit, bytes.as_bytes(), durability)?;
-        match written || copy > 0 {
-            true => Ok(()),
-            false => Err(EIO),
+        match written {
+            Written::There => Ok(()),
+            // Only the primary is needed.
+            Written::Nowhere if copy > 0 => Ok(()),
+            Written::Nowhere => Err(EIO),
         }
     }
 }
