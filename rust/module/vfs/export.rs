@@ -14,6 +14,7 @@
 
 use super::node::{key, mount};
 use super::{node, Mount, Rbtrfs};
+use crate::linux::attributes::Attributes;
 use crate::linux::export::{Export, FileHandle};
 use crate::linux::inode::{Found, InodeKey};
 use crate::linux::{Inode, SuperBlock};
@@ -190,6 +191,10 @@ impl Export for Rbtrfs {
             generation: 0,
         };
         directory(mount.wanted(sb, wanted)?)
+    }
+
+    fn commit(inode: &Inode) -> Result {
+        <Self as Attributes>::sync(inode)
     }
 
     fn name(dir: &Inode, child: &Inode) -> Result<KVec<u8>> {

@@ -73,6 +73,8 @@ pub(crate) trait Export: 'static {
     fn parent(dir: &Inode) -> Result<ARef<Inode>>;
     /// A name of `child` in `dir`; neither is locked.
     fn name(dir: &Inode, child: &Inode) -> Result<KVec<u8>>;
+    /// Makes durable what was done to an inode and its names. A server of NFS promises that before it replies.
+    fn commit(inode: &Inode) -> Result;
 }
 
 /// The calls for handles of `T`.
@@ -86,6 +88,7 @@ impl<T: Export> Table<T> {
         fh_to_parent: Some(fh_to_parent::<T>),
         get_parent: Some(get_parent::<T>),
         get_name: Some(get_name::<T>),
+        commit_metadata: Some(commit_metadata::<T>),
         ..pin_init::zeroed()
     };
 }
@@ -166,6 +169,15 @@ unsafe extern "C" fn fh_to_parent<T: Export>(
 ) -> *mut b::dentry {
     // SAFETY: As for `fh_to_dentry`.
     unsafe { by_handle(sb, words, len, kind, T::find_parent) }
+}
+
+unsafe extern "C" fn commit_metadata<T: Export>(inode: *mut b::inode) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS lends an inode of ours.
+        let inode = unsafe { Inode::borrow(inode) };
+        let _nofs = NofsScope::enter();
+        T::commit(inode).map(|()| 0)
+    })
 }
 
 unsafe extern "C" fn get_parent<T: Export>(child: *mut b::dentry) -> *mut b::dentry {

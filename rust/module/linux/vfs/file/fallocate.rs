@@ -144,6 +144,22 @@ pub(crate) fn allocate<T: FileData>(
     store()
 }
 
+/// What is asked to be durable: an `O_DSYNC` descriptor, or a file that is `+S`, as for a write. No lock is held.
+///
+/// # Safety
+///
+/// The VFS lends the file.
+unsafe fn sync_if_asked(file: *mut b::file, offset: i64, len: i64) -> Result {
+    // SAFETY: By the function's contract.
+    let (flags, inode) = unsafe { ((*file).f_flags, Inode::borrow(b::file_inode(file))) };
+    if flags & b::O_DSYNC == 0 && !inode.is_sync() {
+        return Ok(());
+    }
+    let last = offset.saturating_add(len).saturating_sub(1);
+    // SAFETY: By the function's contract, with no lock held that fsync takes.
+    to_result(unsafe { b::vfs_fsync_range(file, offset, last, 0) })
+}
+
 pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
     file: *mut b::file,
     mode: c_int,
@@ -158,7 +174,7 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         if let Mode::Allocate(_) = mode {
             T::check_allocate(inode)?;
         }
-        let _alone = Alone::with(inode);
+        let alone = Alone::with(inode);
         let grows = mode.growth() == Growth::UpToRange && end > inode.size();
         if grows {
             // SAFETY: The inode is alive, and locked.
@@ -166,7 +182,7 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         }
         // SAFETY: The VFS lends the file, whose inode is locked.
         to_result(unsafe { b::file_modified(file) })?;
-        let _nofs = NofsScope::enter();
+        let nofs = NofsScope::enter();
         match mode {
             Mode::Allocate(_) => {
                 let (start, end) = Blocks::of(inode).touched(offset as u64, len as u64);
@@ -180,6 +196,8 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         if grows {
             with_room(inode, || T::resize(inode, end))?;
         }
-        Ok(0)
+        drop((nofs, alone));
+        // SAFETY: The VFS lends the file.
+        unsafe { sync_if_asked(file, offset, len) }.map(|()| 0)
     })
 }

@@ -181,13 +181,22 @@ impl Inode {
 
     /// Whether changes of its names are synchronous, by the inode or by the mount.
     pub(super) fn is_dirsync(&self) -> bool {
+        self.asks_for(b::S_SYNC | b::S_DIRSYNC, b::SB_SYNCHRONOUS | b::SB_DIRSYNC)
+    }
+
+    /// Whether changes of its contents are synchronous, by the inode or by the mount.
+    pub(super) fn is_sync(&self) -> bool {
+        self.asks_for(b::S_SYNC, b::SB_SYNCHRONOUS)
+    }
+
+    /// Whether the inode has one of these flags, or its super block one of those.
+    fn asks_for(&self, of_inode: u32, of_super: u32) -> bool {
         // SAFETY: The inode is alive, and so is its super block.
-        let (of_inode, of_super) = unsafe {
+        let (inode, sb) = unsafe {
             let inode = self.as_ptr();
             ((*inode).i_flags, (*(*inode).i_sb).s_flags)
         };
-        of_inode & (b::S_SYNC | b::S_DIRSYNC) != 0
-            || of_super as u32 & (b::SB_SYNCHRONOUS | b::SB_DIRSYNC) != 0
+        inode & of_inode != 0 || sb as u32 & of_super != 0
     }
 
     /// Compares the pages of a file with its reservations, if the module was loaded so.
