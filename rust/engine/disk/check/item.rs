@@ -11,8 +11,8 @@ use super::Format;
 pub(super) enum Occasion {
     /// It was read.
     Read,
-    /// It goes out. Steps of an operation may be missing that the commit will see, so what another item should
-    /// stand before this one is not asked.
+    /// It goes out. Steps of an operation may be missing that the commit will see: free space may be of two kinds while it
+    /// is converted. All else is asked, or what is good in two leaves would be written as one that nobody reads.
     Write,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Item<'a> {
 
     /// In a subvolume an inode's items follow each other, and the first is the inode (C: `check_prev_ino`).
     pub(super) fn check_same_inode(&self) -> Result<(), Flaw> {
-        if self.occasion == Occasion::Write || !self.owner.is_subvolume() {
+        if !self.owner.is_subvolume() {
             return Ok(());
         }
         let inode = self.key.objectid;

@@ -73,8 +73,8 @@ pub(crate) fn node(children: &[Child]) -> Vec<u8> {
     block
 }
 
-pub(crate) fn judge(mut block: Vec<u8>, format: &Format) -> Result<(), &'static str> {
-    let context = BlockContext {
+fn context(format: &Format) -> BlockContext<'_> {
+    BlockContext {
         format,
         checksums: &HostChecksums,
         addr: Logical::new(ADDR),
@@ -83,7 +83,11 @@ pub(crate) fn judge(mut block: Vec<u8>, format: &Format) -> Result<(), &'static 
         generation: None,
         first_key: None,
         newest: Generation::new(11),
-    };
+    }
+}
+
+pub(crate) fn judge(mut block: Vec<u8>, format: &Format) -> Result<(), &'static str> {
+    let context = context(format);
     let write = check_block_to_write(&block, &context);
     seal_block(&mut block, format.checksum, &HostChecksums);
     let read = check_block(&block, &context).map_err(|corrupt| corrupt.flaw.what);
@@ -100,6 +104,15 @@ pub(crate) fn takes(owner: u64, items: &[Item]) {
 #[track_caller]
 pub(crate) fn refuses(what: &str, owner: u64, items: &[Item]) {
     assert_eq!(judge(leaf(owner, items), &format()), Err(what));
+}
+
+/// It does not go out either.
+#[track_caller]
+pub(crate) fn refuses_to_write(what: &str, owner: u64, items: &[Item]) {
+    let format = format();
+    let context = context(&format);
+    let written = check_block_to_write(&leaf(owner, items), &context);
+    assert_eq!(written.map_err(|corrupt| corrupt.flaw.what), Err(what));
 }
 
 /// The item with `bytes` at `at`.
