@@ -5,7 +5,7 @@ use super::{Logical, ObjectId};
 use kernel::fmt;
 
 /// What tells a reference from the others of the same extent, inline ones as well as those with keys of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reference {
     /// A tree block, by its tree.
     TreeBlock(ObjectId),

@@ -48,7 +48,7 @@ impl<'a> Context<'a> {
         self.transaction
     }
 
-    /// How many heads wait.
+    /// How many references wait.
     pub(super) fn queued(&self) -> usize {
         self.transaction.queue.lock().len()
     }

@@ -14,12 +14,12 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{NofsScope, Place, Rank};
 
-/// From this many queued heads on, handles that end run some.
+/// From this many queued references on, handles that end run some.
 const LONG_QUEUE: usize = 1024;
 /// How many such a handle runs.
 const SOME_HEADS: usize = 64;
-/// Blocks of the extent tree and its like that are set aside for each queued head.
-const BLOCKS_PER_HEAD: u64 = 8;
+/// Blocks of the extent tree and its like that are set aside for each queued reference.
+const BLOCKS_PER_REFERENCE: u64 = 8;
 
 /// What a task needs from before it joins a transaction until its handle ends: its allocations do not enter the file
 /// system, and it has its place in the order of locks: outside of everything that is taken with a handle.
@@ -136,15 +136,15 @@ impl Handle {
         run
     }
 
-    /// Bytes to be set aside for the heads that are queued now.
+    /// Bytes to be set aside for the references that are queued now.
     fn wanted(&self) -> u64 {
-        let heads = self.transaction.queue.lock().len() as u64;
-        heads
-            .saturating_mul(BLOCKS_PER_HEAD)
+        let references = self.transaction.queue.lock().len() as u64;
+        references
+            .saturating_mul(BLOCKS_PER_REFERENCE)
             .saturating_mul(self.shared.store.node_size().into())
     }
 
-    /// Leaves to the committer what the queued heads may need and gives back the rest.
+    /// Leaves to the committer what the queued references may need and gives back the rest.
     fn settle(&self) {
         let missing = self
             .wanted()

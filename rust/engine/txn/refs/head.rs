@@ -2,6 +2,7 @@
 //! What waits for one extent.
 
 use crate::disk::{Flaw, Key, Logical, Place, Reference};
+use crate::map::OrdMap;
 use latch::prelude::*;
 
 /// What an extent is.
@@ -43,6 +44,16 @@ pub(in crate::txn) enum Change {
     Drop,
 }
 
+impl Change {
+    /// By how much it changes the count of all references.
+    const fn of_count(self) -> i64 {
+        match self {
+            Self::New(_) | Self::Add => 1,
+            Self::Drop => -1,
+        }
+    }
+}
+
 /// How often a reference was made and dropped while it waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::txn) struct Counts {
@@ -71,17 +82,26 @@ impl Counts {
     }
 }
 
-/// The references of one extent that changed. Nearly always one: it needs no memory of its own.
+/// The references of one extent that changed. Nearly always one: it needs no memory of its own. There may be a million, of a
+/// file that has one extent in as many places.
 #[derive(Default)]
 pub(super) struct Changes {
     first: Option<(Reference, Counts)>,
-    more: KVVec<(Reference, Counts)>,
+    /// Empty where there is no first one.
+    more: OrdMap<Reference, Counts>,
+    sum: i64,
 }
 
 impl Changes {
     /// Gives all of them. None was added as often as it was dropped.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Reference, Counts)> + '_ {
-        Iterator::chain(self.first.iter(), self.more.iter()).copied()
+        let more = self.more.iter().map(|(known, counts)| (*known, *counts));
+        Iterator::chain(self.first.iter().copied(), more)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()).saturating_add(self.more.len())
     }
 
     /// Whether they cancelled out.
@@ -91,40 +111,42 @@ impl Changes {
 
     /// The change of the count of all references.
     pub(super) fn sum(&self) -> i64 {
-        self.iter()
-            .fold(0, |sum, (_, counts)| sum.saturating_add(counts.net()))
+        self.sum
     }
 
     /// Enters a change; gives the reference's counts if these cancel out by it, in which case it is forgotten.
     pub(super) fn note(&mut self, reference: Reference, change: Change) -> Result<Option<Counts>> {
-        let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
-        if let Some((_, counts)) = all.find(|(known, _)| *known == reference) {
-            counts.note(change)?;
-            let counts = *counts;
-            if counts.net() == 0 {
-                self.forget(reference);
-                return Ok(Some(counts));
-            }
-            return Ok(None);
-        }
-        let mut counts = Counts::default();
+        let mut counts = self.known(reference).unwrap_or_default();
         counts.note(change)?;
-        match self.first {
+        self.sum = self.sum.saturating_add(change.of_count());
+        if counts.net() == 0 {
+            self.forget(reference);
+            return Ok(Some(counts));
+        }
+        match &mut self.first {
+            Some((first, known)) if *first == reference => *known = counts,
+            Some(_) => {
+                self.more.insert(reference, counts)?;
+            }
             None => self.first = Some((reference, counts)),
-            Some(_) => self.more.push((reference, counts), GFP_NOFAIL)?,
         }
         Ok(None)
     }
 
-    /// Takes a reference out: the last one takes its place.
+    fn known(&self, reference: Reference) -> Option<Counts> {
+        match self.first {
+            Some((first, counts)) if first == reference => Some(counts),
+            _ => self.more.get(&reference).copied(),
+        }
+    }
+
+    /// Takes a reference out.
     fn forget(&mut self, reference: Reference) {
-        let Some(last) = self.more.pop() else {
-            self.first = None;
-            return;
-        };
-        let mut all = Iterator::chain(self.first.iter_mut(), self.more.iter_mut());
-        if let Some(place) = all.find(|(known, _)| *known == reference) {
-            *place = last;
+        match self.first {
+            Some((first, _)) if first == reference => self.first = self.more.pop_first(),
+            _ => {
+                self.more.remove(&reference);
+            }
         }
     }
 }
@@ -168,6 +190,11 @@ impl Head {
             full_backref: FullBackref::Keep,
             changes: Changes::default(),
         }
+    }
+
+    /// How much there is to do for it: its references, each of which may have an item of its own.
+    pub(super) fn weight(&self) -> usize {
+        self.changes.len().max(1)
     }
 
     /// How many additions met a drop, of all references that wait.

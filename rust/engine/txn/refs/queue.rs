@@ -22,6 +22,8 @@ pub(in crate::txn) enum Queued {
 /// Heads by address.
 pub(in crate::txn) struct Queue {
     heads: OrdMap<Logical, Head>,
+    /// What [`Head::weight`] is of all of them together.
+    weight: usize,
 }
 
 impl Queue {
@@ -29,12 +31,13 @@ impl Queue {
     pub(in crate::txn) fn new() -> Self {
         Self {
             heads: OrdMap::new(),
+            weight: 0,
         }
     }
 
-    /// How many extents are concerned.
+    /// How many references wait; an extent of which none does, but something else, counts as one.
     pub(in crate::txn) fn len(&self) -> usize {
-        self.heads.len()
+        self.weight
     }
 
     /// Queues a change of one reference. All changes come in here, before anything has cancelled out.
@@ -52,7 +55,7 @@ impl Queue {
             };
             let mut head = Head::new(extent, origin);
             head.changes.note(reference, change)?;
-            self.heads.insert(addr, head)?;
+            self.insert(addr, head)?;
             return Ok(Queued::Waiting);
         };
         if matches!(change, Change::New(_)) {
@@ -60,20 +63,34 @@ impl Queue {
             return Err(flaw.at(Place::Extent(addr)).report());
         }
         head.expect(addr, extent)?;
-        let Some(counts) = head.changes.note(reference, change)? else {
+        self.weight = self.weight.saturating_sub(head.weight());
+        let noted = head.changes.note(reference, change);
+        self.weight = self.weight.saturating_add(head.weight());
+        let Some(counts) = noted? else {
             return Ok(Queued::Waiting);
         };
         match head.leftover() {
             Leftover::Work => Ok(Queued::Cancelled(counts)),
             Leftover::Nothing => {
-                self.heads.remove(&addr);
+                self.remove(addr);
                 Ok(Queued::Cancelled(counts))
             }
             Leftover::Address => {
-                self.heads.remove(&addr);
+                self.remove(addr);
                 Ok(Queued::Vanished(counts))
             }
         }
+    }
+
+    fn insert(&mut self, addr: Logical, head: Head) -> Result {
+        self.weight = self.weight.saturating_add(head.weight());
+        self.heads.insert(addr, head)?;
+        Ok(())
+    }
+
+    fn remove(&mut self, addr: Logical) {
+        let weight = self.heads.remove(&addr).map_or(0, |head| head.weight());
+        self.weight = self.weight.saturating_sub(weight);
     }
 
     /// Queues the full backref flag of a tree block.
@@ -86,8 +103,7 @@ impl Queue {
         }
         let mut head = Head::new(extent, Origin::Known);
         head.full_backref = FullBackref::Set;
-        self.heads.insert(addr, head)?;
-        Ok(())
+        self.insert(addr, head)
     }
 
     /// Adds to what the tree says of a block what is queued for it. One of them knows it.
@@ -126,6 +142,9 @@ impl Queue {
 
     /// Takes the head with the lowest address.
     pub(in crate::txn) fn pop(&mut self) -> Option<(Logical, Head)> {
-        self.heads.pop_first()
+        let popped = self.heads.pop_first();
+        let weight = popped.as_ref().map_or(0, |(_, head)| head.weight());
+        self.weight = self.weight.saturating_sub(weight);
+        popped
     }
 }

@@ -187,6 +187,31 @@ const ONCE: Counts = Counts {
     dropped: 1,
 };
 
+/// As many pieces of one file have one extent: looking through those that wait for each of them would take minutes.
+#[test]
+fn many_references_of_one_extent_wait_and_cancel_out() {
+    const MANY: u64 = 200_000;
+    let begun = std::time::Instant::now();
+    let mut queue = Queue::new();
+    let reference = |n: u64| Reference::Data {
+        root: ObjectId::new(5),
+        inode: ObjectId::new(257),
+        offset: n * 4096,
+    };
+    let extent = Extent::Data { len: 4096 };
+    let mut all = |change| {
+        for n in 0..MANY {
+            queue.change(ADDR, extent, reference(n), change).unwrap();
+        }
+        let sum = queue.head(ADDR).map_or(0, |head| head.changes.sum());
+        (queue.len() as u64, sum)
+    };
+    assert_eq!(all(Change::Drop), (MANY, -(MANY as i64)));
+    assert_eq!(all(Change::Add), (0, 0));
+    assert!(queue.pop().is_none());
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
 #[test]
 fn opposite_changes_meet_in_the_queue() {
     let mut queue = Queue::new();
