@@ -43,9 +43,9 @@ impl Truncation<'_> {
             let _extents = inode.lock_extents();
             return or_abort(&handle, space.raise_size(&handle, inode, Some(size), &now));
         }
-        match space.shrink_batch(handle, inode, size, Some(&now))? {
+        match space.shrink_batch(handle, inode, size, &now)? {
             true => Ok(()),
-            false => space.shrink(inode, size, Some(&now)),
+            false => space.shrink(inode, size, &now),
         }
     }
 }
@@ -117,12 +117,7 @@ impl<'a> FileSpace<'a> {
     }
 
     /// Removes all behind `new_size`, also where the size is that already.
-    pub(in crate::fs) fn shrink(
-        &self,
-        inode: &Inode,
-        new_size: u64,
-        now: Option<&dyn Now>,
-    ) -> Result {
+    fn shrink(&self, inode: &Inode, new_size: u64, now: &dyn Now) -> Result {
         self.check_cut(inode, new_size)?;
         loop {
             let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
@@ -138,7 +133,7 @@ impl<'a> FileSpace<'a> {
         handle: Handle,
         inode: &Inode,
         new_size: u64,
-        now: Option<&dyn Now>,
+        now: &dyn Now,
     ) -> Result<bool> {
         let _extents = inode.lock_extents();
         or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))
@@ -165,7 +160,7 @@ impl<'a> FileSpace<'a> {
         handle: &Handle,
         inode: &Inode,
         new_size: u64,
-        now: Option<&dyn Now>,
+        now: &dyn Now,
     ) -> Result<bool> {
         let (sector, end) = (self.fs.sector_size(), FileOffset::new(new_size));
         let dropped = cut::drop_tail(inode, handle, end, sector, BATCH)?;
@@ -173,7 +168,7 @@ impl<'a> FileSpace<'a> {
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
             attributes.size = attributes.size.min(dropped.reached.max(end).get());
-            if let (true, Some(now)) = (done, now) {
+            if done {
                 attributes.touch_contents(now.of(inode));
             }
         })?;

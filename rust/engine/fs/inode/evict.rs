@@ -74,7 +74,7 @@ impl Inodes<'_> {
         Ok(Rest::Some)
     }
 
-    /// Finishes what a crash cut: removes inodes without names and cuts files that were being cut. Call it before a
+    /// Finishes what a crash cut: removes inodes without names, and notes of those that have some. Call it before a
     /// subvolume is used for writing; it does its work once. Returns how many it treated.
     pub fn clean_orphans(&self, subvolume: &Subvolume) -> Result<u64> {
         let mut done = subvolume.lock_orphans();
@@ -101,11 +101,7 @@ impl Inodes<'_> {
     fn clean_orphan(&self, subvolume: &Subvolume, number: ObjectId) -> Result {
         match self.get(subvolume, number) {
             Ok(inode) if inode.attributes().nlink == 0 => return self.evict(&inode),
-            Ok(inode) if inode.attributes().is_regular() => {
-                self.fs
-                    .file_space()
-                    .shrink(&inode, inode.attributes().size, None)?;
-            }
+            // The note of a truncate, or of another inode that had the number before: C leaves the inode alone, too.
             Ok(_) => {}
             Err(error) if error == ESTALE => {}
             Err(error) => return Err(error),

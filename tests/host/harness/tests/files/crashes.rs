@@ -3,7 +3,8 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::{FileOffset, Key, Kind, ObjectId};
-use engine::fs::New;
+use engine::fs::{MappingKind, New};
+use engine::txn::Units;
 use harness::mount::{FILE, NOW};
 use harness::random::Random;
 use harness::tools;
@@ -61,6 +62,34 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
     assert_eq!(orphans(&player), 0);
     player.txns().commit().unwrap();
     assert_eq!(player.txns().space().statistics().data.used, 0);
+    tools::check(&player.unmount()).unwrap();
+}
+
+/// Old kernels left such notes: of a truncate, or of an inode that had the number before. What is behind the end stays.
+#[test]
+fn a_note_of_a_file_that_has_a_name_goes_alone() {
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = player.file(b"f");
+    player.write(&inode, 0, &[3; SECTOR as usize]).unwrap();
+    let space = player.fs.file_space();
+    let behind = FileOffset::new(8 * SECTOR);
+    space
+        .preallocate(&inode, behind, 4 * SECTOR, None, NOW)
+        .unwrap();
+    let number = inode.number();
+    let key = Key::new(ObjectId::ORPHAN.get(), Kind::ORPHAN_ITEM, number.get());
+    let handle = player.txns().start(Units::inserts(1)).unwrap();
+    player.top.tree().insert(&handle, &key, &[]).unwrap();
+    drop((handle, inode));
+    player.txns().commit().unwrap();
+    assert_eq!(orphans(&player), 1);
+    let player = cut(player, 1);
+    assert_eq!(orphans(&player), 0);
+    let inode = player.fs.inodes().get(&player.top, number).unwrap();
+    assert_eq!(inode.attributes().nbytes, 5 * SECTOR);
+    let piece = player.fs.data().map(&inode, behind, SECTOR).unwrap();
+    assert!(matches!(piece.kind, MappingKind::Prealloc { .. }));
+    drop(inode);
     tools::check(&player.unmount()).unwrap();
 }
 
