@@ -3,31 +3,70 @@
 
 use super::cut::replace;
 use super::extents::{hole, is_extent_of, len, parse, round_up, start_of, LAST};
+use super::Data;
 use crate::btree::Allocate;
 use crate::disk::FileOffset;
+use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
+use crate::txn::Units;
 use core::ops::{ControlFlow, Range};
 use latch::prelude::*;
 
-/// Gives holes in `range` items of their own, for volumes where a hole must have one.
+/// Holes that get items in one transaction.
+const BATCH: usize = 64;
+
+/// The leaves that those and the pieces between them can lie in.
+fn batch_units() -> Units {
+    Units::inserts(8)
+}
+
+impl Data<'_> {
+    /// Where holes must have items: gives those before `start` theirs, in transactions of their own, if there are several:
+    /// [`Data::fill_hole_before`] pays for one. For a caller with no handle: behind the end of the file an item of a hole says
+    /// nothing, so a crash may come at any time.
+    pub(in crate::fs) fn fill_most_before(&self, inode: &Inode, start: FileOffset) -> Result {
+        if self.fs.has_implicit_holes() {
+            return Ok(());
+        }
+        let sector = self.fs.sector_size();
+        let mut at = FileOffset::new(self.fs.round_up(inode.attributes().size));
+        while at < start && self.gap_held(inode, at)?.end < start {
+            let handle = self.fs.start(inode.subvolume(), batch_units())?;
+            let _extents = inode.lock_extents();
+            let filled = fill_gaps(inode, &handle, at..start, sector, BATCH);
+            at = or_abort(&handle, filled)?;
+        }
+        Ok(())
+    }
+
+    fn gap_held(&self, inode: &Inode, at: FileOffset) -> Result<Range<FileOffset>> {
+        let _extents = inode.hold_extents();
+        gap(inode, at, self.fs.sector_size())
+    }
+}
+
+/// Gives holes in `range` items of their own, at most `most` of them, for volumes where a hole must have one. How far it
+/// came.
 pub(in crate::fs) fn fill_gaps(
     inode: &Inode,
     txn: &dyn Allocate,
     range: Range<FileOffset>,
     sector: u64,
-) -> Result {
-    let mut at = range.start;
-    while at < range.end {
+    most: usize,
+) -> Result<FileOffset> {
+    let (mut at, mut filled) = (range.start, 0_usize);
+    while at < range.end && filled < most {
         let next = gap(inode, at, sector)?;
         let end = next.end.min(range.end);
         if next.start < end {
             // What stands there may be an item of no bytes.
             let piece = hole(txn, end.saturating_since(next.start));
             replace(inode, txn, next.start, &piece)?;
+            filled = filled.saturating_add(1);
         }
         at = next.end;
     }
-    Ok(())
+    Ok(at.min(range.end))
 }
 
 /// The first range at or behind `at` that no item covers, up to the item behind it. Empty only at the end of all.

@@ -43,6 +43,9 @@ impl FileSpace<'_> {
             };
             at = at.saturating_add(done.max(1));
         }
+        if let Some(size) = new_size {
+            self.fill_most_before(inode, size)?;
+        }
         let handle = self
             .fs
             .start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
@@ -141,6 +144,13 @@ impl FileSpace<'_> {
             attributes.nbytes = nbytes.saturating_add(len);
             attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
         })
+    }
+
+    /// Gives most of the holes items that a new size will uncover, where they must have some: [`Self::raise_size`] has to pay
+    /// for one.
+    pub(in crate::fs) fn fill_most_before(&self, inode: &Inode, new_size: u64) -> Result {
+        let end = FileOffset::new(self.fs.round_up(new_size));
+        self.fs.data().fill_most_before(inode, end)
     }
 
     /// Raises the size; where holes must have items, those that this uncovers get some.

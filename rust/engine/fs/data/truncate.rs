@@ -97,6 +97,7 @@ impl<'a> FileSpace<'a> {
             self.fs.data().check_inline(inode, Reach::Device)?;
         }
         let reservation = if size > inode.attributes().size {
+            self.fill_most_before(inode, size)?;
             let units = Units::inserts(1).and(Units::updates(1));
             self.fs.transactions().reserve(units)?
         } else {

@@ -227,7 +227,9 @@ impl Data<'_> {
         if end >= start {
             return Ok(());
         }
-        gaps::fill_gaps(inode, txn, end..start, self.fs.sector_size())
+        let sector = self.fs.sector_size();
+        gaps::fill_gaps(inode, txn, end..start, sector, usize::MAX)?;
+        Ok(())
     }
 
     /// Puts all of a small file into the tree. Gives the reservation back if it does not qualify: write it as usual

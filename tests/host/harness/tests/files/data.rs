@@ -3,7 +3,7 @@
 
 use crate::files::{Files, SECTOR};
 use engine::btree::Reach;
-use engine::disk::FileOffset;
+use engine::disk::{FileOffset, Key, Kind};
 use engine::fs::{Inode, MappingKind};
 use harness::mount::NOW;
 use harness::tools;
@@ -182,6 +182,42 @@ fn a_long_file_goes_in_batches() {
     let after = player.txns().space().statistics().data.used;
     assert_eq!(before - after, before.min(1000 * SECTOR));
     drop((inode, root));
+    tools::check(&player.unmount()).unwrap();
+}
+
+/// Where holes have items, a size that is raised over many of them finds them filled: its own step pays for one.
+#[test]
+fn many_holes_get_items_before_the_size_is_raised() {
+    const PIECES: u64 = 300;
+    let player = Files::mount(tools::mkfs(256 * MIB, &["-O", "^no-holes"]));
+    let inode = player.file(b"f");
+    let space = player.fs.file_space();
+    for n in 0..PIECES {
+        let at = FileOffset::new((2 * n + 1) * SECTOR);
+        space.preallocate(&inode, at, SECTOR, None, NOW).unwrap();
+    }
+    let items = || {
+        let key = |offset| Key::new(inode.number().get(), Kind::EXTENT_DATA, offset);
+        let mut count = 0;
+        let each = |_, _: &[u8]| {
+            count += 1;
+            Ok(std::ops::ControlFlow::Continue(()))
+        };
+        player
+            .top
+            .tree()
+            .scan(key(0)..=key(u64::MAX), each)
+            .unwrap();
+        count
+    };
+    assert_eq!(items(), PIECES);
+    let size = (2 * PIECES + 8) * SECTOR;
+    let asked = space.ask_truncate(&inode, size).unwrap();
+    assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, 0));
+    player.txns().commit().unwrap();
+    asked.run(NOW).unwrap();
+    assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, size));
+    drop(inode);
     tools::check(&player.unmount()).unwrap();
 }
 
