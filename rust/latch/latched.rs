@@ -112,8 +112,8 @@ const COMING: u8 = 1;
 const KNOWN: u8 = 2;
 
 impl<M, T> Latched<M, T> {
-    /// Allocates the pair.
-    pub fn new(meta: M, value: T) -> Result<LatchedRef<M, T>> {
+    /// Allocates the pair; the first reference to it.
+    pub fn shared(meta: M, value: T) -> Result<LatchedRef<M, T>> {
         let init = pin_init!(Self {
             lock <- Semaphore::new(Rank::FileTree),
             references: Refcount::new(1),

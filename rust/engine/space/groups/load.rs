@@ -26,7 +26,7 @@ enum Derived {
     /// Nothing: another tree tells it, the write pointer does, or nobody asks.
     Nothing,
     /// What is free, as far as extents were seen.
-    Ranges(FreeRanges),
+    Ranges(KBox<FreeRanges>),
     /// It contradicts itself, which was reported: nothing there is used.
     Contradiction(Error),
 }
@@ -172,7 +172,7 @@ impl Loader<'_> {
             (OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
                 let sector_size = self.groups.sector_size;
                 let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
-                Derived::Ranges(ranges)
+                Derived::Ranges(KBox::new(ranges, GFP_KERNEL)?)
             }
             _ => Derived::Nothing,
         };
@@ -210,9 +210,12 @@ impl Loader<'_> {
                 let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
                 given_up = Some(broken(start, flaw));
             }
-            (Derived::Ranges(ranges), _) => {
-                use_ranges(&self.groups.volume, &chunk, &mut body, ranges)?
-            }
+            (Derived::Ranges(ranges), _) => use_ranges(
+                &self.groups.volume,
+                &chunk,
+                &mut body,
+                KBox::into_inner(ranges),
+            )?,
             (Derived::Nothing, FreeSpace::Unread(_)) if used > len => {
                 let flaw = Flaw::new("more is used than the block group holds", used, len);
                 return Err(broken(start, flaw));

@@ -57,7 +57,7 @@ impl Store for Memory {
     fn create(&self, info: BlockInfo) -> Result<BlockRef> {
         let bytes = KVec::from_elem(0, NODE as usize, GFP_KERNEL)?;
         let bytes: KBox<dyn BlockBytes> = KBox::new(Bytes(bytes), GFP_KERNEL)?;
-        let block = Latched::new(info, bytes)?;
+        let block = Latched::shared(info, bytes)?;
         self.0
             .lock()
             .unwrap()

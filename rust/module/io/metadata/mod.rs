@@ -283,7 +283,7 @@ impl Shared {
             }
         }
         let bytes: KBox<dyn BlockBytes> = KBox::new(bytes, GFP_NOFAIL)?;
-        let block = Latched::new(info, bytes)?;
+        let block = Latched::shared(info, bytes)?;
         self.index.insert(info.addr, block.clone())?;
         Ok(block)
     }

@@ -33,8 +33,8 @@ pub struct WriteGuard<M, T> {
 }
 
 impl<M, T> Latched<M, T> {
-    /// A lock around `value`.
-    pub fn new(meta: M, value: T) -> Result<Arc<Self>> {
+    /// Allocates the pair; the first reference to it.
+    pub fn shared(meta: M, value: T) -> Result<Arc<Self>> {
         let lock = std::sync::Arc::new(raw::RwLock::new(value));
         Ok(Arc::new(Self { meta, lock }, GFP_NOFAIL)?)
     }

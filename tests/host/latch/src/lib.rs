@@ -9,7 +9,7 @@
 //!                                                           write() -> RwLockWriteGuard<'_, T>,
 //!                                                           write_two(&RwLock, &RwLock) -> one guard or two
 //! Condvar::new(rank) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
-//! Latched::new(meta, value) -> Result<LatchedRef<M, T>>     meta() -> &M, is_same(&LatchedRef, &LatchedRef)
+//! Latched::shared(meta, value) -> Result<LatchedRef<M, T>>  meta() -> &M, is_same(&LatchedRef, &LatchedRef)
 //!     Latched::read(&LatchedRef, Nesting) -> ReadGuard<M, T>          owns a reference; guard.latched() -> &LatchedRef
 //!     Latched::write(&LatchedRef, Nesting)  -> WriteGuard<M, T>      the same
 //!     Latched::try_read(&LatchedRef) -> Option<ReadGuard<M, T>>

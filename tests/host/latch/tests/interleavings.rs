@@ -124,7 +124,7 @@ fn a_notification_before_the_wait_is_found_to_be_lost() {
 #[test]
 fn readers_share_and_writers_do_not() {
     search(|| {
-        let block = Latched::new((), [0u32; 2]).unwrap();
+        let block = Latched::shared((), [0u32; 2]).unwrap();
         let at = Nesting {
             tree: TreeKind::Files,
             level: 0,

@@ -154,7 +154,7 @@ fn a_place_is_taken_once_and_in_its_order() {
 
 #[test]
 fn blocks_of_extents_come_after_those_of_files() {
-    let block = |n| Latched::new((), n).unwrap();
+    let block = |n| Latched::shared((), n).unwrap();
     let (file, extent, sums) = (block(1), block(2), block(3));
     let runner = Mutex::new((), Rank::RefsRunner).unwrap();
     {
@@ -178,7 +178,7 @@ fn blocks_of_extents_come_after_those_of_files() {
 #[test]
 fn the_right_to_write_comes_before_tree_blocks() {
     let order = Mutex::new((), Rank::WriteOrder).unwrap();
-    let block = Latched::new((), ()).unwrap();
+    let block = Latched::shared((), ()).unwrap();
     for tree in [FILES, TreeKind::Root, TreeKind::Chunk, TreeKind::Other] {
         let text = panics(|| {
             let _block = Latched::read(&block, at(tree, 0, Side::Path));
@@ -198,7 +198,7 @@ fn the_right_to_write_comes_before_tree_blocks() {
 
 #[test]
 fn a_writer_of_blocks_takes_nothing_that_comes_before_them() {
-    let block = Latched::new((), ()).unwrap();
+    let block = Latched::shared((), ()).unwrap();
     let state = Mutex::new((), Rank::InodeState).unwrap();
     let text = panics(|| {
         let _block = Latched::write(&block, at(TreeKind::Other, 0, Side::Path));
@@ -209,7 +209,7 @@ fn a_writer_of_blocks_takes_nothing_that_comes_before_them() {
 
 #[test]
 fn tree_blocks_nest_by_level_and_side() {
-    let block = |n| Latched::new((), n).unwrap();
+    let block = |n| Latched::shared((), n).unwrap();
     let at = |level, side| at(TreeKind::Quota, level, side);
     let (parent, child, right, new) = (block(1), block(2), block(3), block(4));
     {
@@ -236,7 +236,7 @@ fn tree_blocks_nest_by_level_and_side() {
 
 #[test]
 fn a_guard_outlives_other_references() {
-    let block = Latched::new("meta", std::vec![1, 2, 3]).unwrap();
+    let block = Latched::shared("meta", std::vec![1, 2, 3]).unwrap();
     let guard = Latched::read(&block, at(TreeKind::Uuid, 0, Side::Path));
     drop(block);
     assert_eq!((guard.latched().meta(), guard.len()), (&"meta", 3));

@@ -186,7 +186,7 @@ impl<B: Backing> HostStore<B> {
 
     fn new_block(info: BlockInfo, bytes: KVVec<u8>) -> Result<BlockRef> {
         let bytes: KBox<dyn BlockBytes> = KBox::new(HostBytes(bytes), GFP_NOFAIL)?;
-        Latched::new(info, bytes)
+        Latched::shared(info, bytes)
     }
 }
 
