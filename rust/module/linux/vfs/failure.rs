@@ -4,11 +4,12 @@
 //!
 //! C headers: `include/linux/errseq.h`, `include/linux/fserror.h`
 
+use super::super_block::Slot;
 use super::SuperBlock;
 use crate::linux::bindings as b;
 use core::ptr::{addr_of_mut, null_mut};
 use core::sync::atomic::Ordering;
-use kernel::ffi::c_ulong;
+use kernel::ffi::{c_int, c_ulong};
 use latch::prelude::*;
 
 impl SuperBlock {
@@ -16,6 +17,9 @@ impl SuperBlock {
     /// was changed last is not on disk. The VFS asks no file system that is read-only.
     pub(crate) fn set_failed(&self) {
         self.show_failure();
+        if let Some(slot) = self.slot() {
+            slot.has_failed.store(true, Ordering::Release);
+        }
         // SAFETY: The super block is alive; the word is atomic.
         unsafe { b::errseq_set(addr_of_mut!((*self.as_ptr()).s_wb_err), EROFS.to_errno()) };
     }
@@ -29,13 +33,18 @@ impl SuperBlock {
     }
 
     /// After a failure, shows it once more: to be called when a file is opened, since who opens one later learns of it by
-    /// syncfs as well. The word has `EROFS` from [`Self::set_failed`] alone.
+    /// syncfs as well. The word that has `EROFS` for them may have got another error since, of the data of a file.
     pub(super) fn remind_of_failure(&self) {
-        // SAFETY: The super block is alive.
-        let seen = unsafe { b::errseq_check(addr_of_mut!((*self.as_ptr()).s_wb_err), 0) };
-        if seen == EROFS.to_errno() {
+        let failed = |slot: &Slot| slot.has_failed.load(Ordering::Acquire);
+        if self.slot().is_some_and(failed) {
             self.set_failed();
         }
+    }
+
+    /// The error that syncfs will report; zero if there is none.
+    pub(super) fn noted_error(&self) -> c_int {
+        // SAFETY: The super block is alive; the word is atomic.
+        unsafe { b::errseq_check(addr_of_mut!((*self.as_ptr()).s_wb_err), 0) }
     }
 
     /// Metadata cannot be read or were not written, as whoever watches the file system learns (fanotify's `FAN_FS_ERROR`).

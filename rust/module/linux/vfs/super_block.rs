@@ -8,7 +8,7 @@ use super::private;
 use crate::linux::bindings as b;
 use core::any::Any;
 use core::ptr::addr_of_mut;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::error::to_result;
 use kernel::ffi::c_ulong;
 use kernel::types::{NotThreadSafe, Opaque};
@@ -32,10 +32,12 @@ unsafe impl Send for SuperBlock {}
 unsafe impl Sync for SuperBlock {}
 
 /// What hangs on `s_fs_info`.
-struct Slot {
+pub(super) struct Slot {
     /// First, for it goes first.
     payload: KBox<dyn Any + Send + Sync>,
     write_outs: Rounds,
+    /// See [`SuperBlock::set_failed`].
+    pub(super) has_failed: AtomicBool,
 }
 
 /// What the VFS is told of a file system at mount.
@@ -77,6 +79,8 @@ impl SuperBlock {
         let payload: KBox<dyn Any + Send + Sync> = KBox::new(payload, GFP_KERNEL)?;
         let slot = Slot {
             write_outs: Rounds::new(Rank::WriteOut)?,
+            // No file is there yet whose data could have failed: it is what opening the volume met.
+            has_failed: AtomicBool::new(self.noted_error() != 0),
             payload,
         };
         // SAFETY: The super block is being filled.
@@ -89,7 +93,7 @@ impl SuperBlock {
         Some(&self.slot()?.write_outs)
     }
 
-    fn slot(&self) -> Option<&Slot> {
+    pub(super) fn slot(&self) -> Option<&Slot> {
         // SAFETY: By the type invariant; it is freed when no inode and no call is left.
         unsafe { private::get((*self.as_ptr()).s_fs_info) }
     }
