@@ -6,6 +6,7 @@ use super::node::{mount_of, Changing};
 use super::{node, Rbtrfs};
 use crate::linux::dentry::Dentry;
 use crate::linux::directory::{DirContext, Directory, EntryKind, NewFile, NewKind, RenameKind};
+use crate::linux::inode::Made;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ops::ControlFlow;
@@ -60,24 +61,28 @@ impl Directory for Rbtrfs {
         mount_of(dir)?.fs().names().dir_end(&node(dir)?.inode)
     }
 
-    fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<ARef<Inode>> {
+    fn create(dir: &Inode, name: &[u8], file: &NewFile<'_>) -> Result<Made> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
         let changing = Changing([(dir, this)]);
         let names = mount.fs().names();
         let made = names.create(&this.inode, name, &new(file, &changing));
         changing.show();
-        let made = mount.adopt(dir.super_block(), &this.subvolume, made?)?;
-        mount.throttle();
-        Ok(made)
+        mount.adopt(dir.super_block(), &this.subvolume, made?)
     }
 
-    fn create_unnamed(dir: &Inode, file: &NewFile<'_>) -> Result<ARef<Inode>> {
+    fn create_unnamed(dir: &Inode, file: &NewFile<'_>) -> Result<Made> {
         let (mount, this) = (mount_of(dir)?, node(dir)?);
         let changing = Changing([(dir, this)]);
         let names = mount.fs().names();
         let made = names.create_unnamed(&this.inode, &new(file, &changing));
         changing.show();
         mount.adopt(dir.super_block(), &this.subvolume, made?)
+    }
+
+    fn throttle(dir: &Inode) {
+        if let Ok(mount) = mount_of(dir) {
+            mount.throttle();
+        }
     }
 
     fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result {

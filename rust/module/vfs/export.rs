@@ -120,7 +120,7 @@ impl Mount {
                 if inode.attributes().nlink == 0 {
                     return Err(ESTALE);
                 }
-                self.fill(new, inode, &view)?
+                self.fill(new, inode, &view)?.publish()
             }
         };
         match wanted.generation == 0 || wanted.generation == inode.generation() {

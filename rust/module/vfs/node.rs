@@ -4,7 +4,7 @@
 
 use super::{Mount, Rbtrfs};
 use crate::io::data::FileIo;
-use crate::linux::inode::{Found, InodeKey, Mirror, NewInode, Timespec};
+use crate::linux::inode::{Found, InodeKey, Made, Mirror, NewInode, Timespec};
 use crate::linux::{Inode, SuperBlock};
 use core::ops::BitOr;
 use core::ptr;
@@ -80,28 +80,37 @@ impl Mount {
             Found::Cached(inode) => Ok(inode),
             Found::New(new) => {
                 let inode = self.fs().inodes().get(&view.subvolume, number)?;
-                self.fill(new, inode, view)
+                Ok(self.fill(new, inode, view)?.publish())
             }
         }
     }
 
-    /// The VFS's inode for one that the engine just made.
+    /// The VFS's inode for one that the engine just made. Who guessed its number may have found it already.
     pub(super) fn adopt(
         &self,
         sb: &SuperBlock,
         view: &ViewInUse,
         inode: Arc<engine::fs::Inode>,
-    ) -> Result<ARef<Inode>> {
-        self.fill(sb.new_inode(key(view, inode.number()))?, inode, view)
+    ) -> Result<Made> {
+        match sb.inode(key(view, inode.number()))? {
+            Found::New(new) => self.fill(new, inode, view).map(Made::New),
+            Found::Cached(found) => {
+                let generation = |inode: &engine::fs::Inode| inode.attributes().generation;
+                match generation(&node(&found)?.inode) == generation(&inode) {
+                    true => Ok(Made::Found(found)),
+                    false => Err(EBUSY),
+                }
+            }
+        }
     }
 
-    /// Makes a new VFS inode from the engine's and lets everybody see it.
+    /// Makes a new VFS inode from the engine's.
     pub(super) fn fill(
         &self,
         mut new: NewInode,
         inode: Arc<engine::fs::Inode>,
         view: &ViewInUse,
-    ) -> Result<ARef<Inode>> {
+    ) -> Result<NewInode> {
         let attributes = inode.attributes();
         let node = Node {
             inode: inode.clone(),
@@ -131,7 +140,7 @@ impl Mount {
             }
             _ => new.set_payload(node)?,
         }
-        Ok(new.publish())
+        Ok(new)
     }
 
     /// The directory at the top of a subvolume.

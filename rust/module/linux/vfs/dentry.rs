@@ -4,10 +4,14 @@
 //!
 //! C header: `include/linux/dcache.h`
 
+use super::inode::Made;
 use super::Inode;
 use crate::linux::bindings as b;
+use core::ptr::null_mut;
+use kernel::error::from_err_ptr;
 use kernel::sync::aref::ARef;
 use kernel::types::Opaque;
+use latch::prelude::*;
 
 /// A `struct dentry` whose name cannot change: its parent is locked by the caller.
 ///
@@ -60,7 +64,27 @@ impl Dentry {
         unsafe { b::d_drop(self.as_ptr()) };
     }
 
-    /// Lets the name, which stood for nothing, stand for `inode`.
+    /// Lets the name, which stood for nothing, stand for what was made. The dentry that has it now, if it is another one:
+    /// a directory that somebody has found by its number keeps the dentry that it got then.
+    pub(super) fn instantiate_made(&self, made: Made) -> Result<*mut b::dentry> {
+        match made {
+            // As one: who found it by its number before would give it another dentry, and a directory must not have two.
+            // SAFETY: The dentry is alive; the inode's reference is taken over, and it has `I_NEW`.
+            Made::New(new) => new.publish_by(|inode| unsafe {
+                b::d_instantiate_new(self.as_ptr(), inode);
+            }),
+            Made::Found(inode) if inode.is_directory() => {
+                self.forget();
+                // SAFETY: The dentry is alive, and in no hash now; the inode's reference is taken over.
+                let other = unsafe { b::d_splice_alias(Inode::into_ptr(inode), self.as_ptr()) };
+                return from_err_ptr(other);
+            }
+            Made::Found(inode) => self.instantiate(inode),
+        }
+        Ok(null_mut())
+    }
+
+    /// Lets the name, which stood for nothing, stand for `inode`, which is no directory.
     pub(crate) fn instantiate(&self, inode: ARef<Inode>) {
         // SAFETY: The dentry is alive; the inode's reference is taken over.
         unsafe { b::d_instantiate(self.as_ptr(), Inode::into_ptr(inode)) };

@@ -8,12 +8,11 @@ use crate::linux::attributes::Attributes;
 use crate::linux::bindings as b;
 use crate::linux::dentry::Dentry;
 use crate::linux::enospc::with_room;
+use crate::linux::inode::Made;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
-use core::ptr::null_mut;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int};
-use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -51,8 +50,8 @@ unsafe fn born(
     dir: *mut b::inode,
     mode: u32,
     kind: NewKind<'_>,
-    mut make: impl FnMut(&Inode, &NewFile<'_>) -> Result<ARef<Inode>>,
-) -> Result<ARef<Inode>> {
+    mut make: impl FnMut(&Inode, &NewFile<'_>) -> Result<Made>,
+) -> Result<Made> {
     // SAFETY: By the function's contract.
     let mut owner = unsafe { Owner::of_new(idmap, dir, mode) };
     let _nofs = NofsScope::enter();
@@ -72,7 +71,7 @@ unsafe fn born(
     })
 }
 
-/// Makes an inode under `dentry`.
+/// Makes an inode under `dentry`; the dentry that it has, if that is another one.
 ///
 /// # Safety
 ///
@@ -83,7 +82,7 @@ unsafe fn make<T: Directory + Attributes>(
     dentry: *mut b::dentry,
     mode: u32,
     kind: NewKind<'_>,
-) -> Result {
+) -> Result<*mut b::dentry> {
     // SAFETY: By the function's contract.
     let entry = unsafe { Dentry::borrow(dentry) };
     if entry.name().len() > NAME_MAX {
@@ -91,14 +90,17 @@ unsafe fn make<T: Directory + Attributes>(
     }
     let create = |dir: &Inode, new: &NewFile<'_>| T::create(dir, entry.name(), new);
     // SAFETY: By the function's contract.
-    let inode = unsafe { born(idmap, dir, mode, kind, create) }.inspect_err(|_| {
+    let made = unsafe { born(idmap, dir, mode, kind, create) }.inspect_err(|_| {
         // It may have been made, and no memory been left to show it: whoever asks next is to look.
         entry.forget();
     })?;
-    entry.instantiate(inode);
+    let other = entry.instantiate_made(made)?;
     let _nofs = NofsScope::enter();
     // SAFETY: By the function's contract.
-    end::<T>(unsafe { Inode::borrow(dir) }, &[entry])
+    let dir = unsafe { Inode::borrow(dir) };
+    T::throttle(dir);
+    end::<T>(dir, &[entry])?;
+    Ok(other)
 }
 
 pub(super) unsafe extern "C" fn create<T: Directory + Attributes>(
@@ -110,7 +112,7 @@ pub(super) unsafe extern "C" fn create<T: Directory + Attributes>(
     #[cfg(CREATE_HAS_EXCL)] _excl: bool,
 ) -> c_int {
     // SAFETY: The VFS lends all as `make` wants it.
-    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode.into(), NewKind::File) }.map(|()| 0))
+    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode.into(), NewKind::File) }.map(|_| 0))
 }
 
 pub(super) unsafe extern "C" fn mkdir<T: Directory + Attributes>(
@@ -122,7 +124,7 @@ pub(super) unsafe extern "C" fn mkdir<T: Directory + Attributes>(
     let mode = u32::from(mode) | b::S_IFDIR;
     // SAFETY: The VFS lends all as `make` wants it.
     match unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Directory) } {
-        Ok(()) => null_mut(),
+        Ok(other) => other,
         Err(error) => error.to_ptr(),
     }
 }
@@ -140,7 +142,7 @@ pub(super) unsafe extern "C" fn mknod<T: Directory + Attributes>(
         _ => NewKind::Special(rdev),
     };
     // SAFETY: The VFS lends all as `make` wants it.
-    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, kind) }.map(|()| 0))
+    from_result(|| unsafe { make::<T>(idmap, dir, dentry, mode, kind) }.map(|_| 0))
 }
 
 pub(super) unsafe extern "C" fn symlink<T: Directory + Attributes>(
@@ -154,7 +156,7 @@ pub(super) unsafe extern "C" fn symlink<T: Directory + Attributes>(
     let kind = NewKind::Symlink(target);
     // SAFETY: The VFS lends the rest as `make` wants it.
     let made = unsafe { make::<T>(idmap, dir, dentry, b::S_IFLNK | 0o777, kind) };
-    from_result(|| made.map(|()| 0))
+    from_result(|| made.map(|_| 0))
 }
 
 pub(super) unsafe extern "C" fn tmpfile<T: Directory>(
@@ -166,13 +168,21 @@ pub(super) unsafe extern "C" fn tmpfile<T: Directory>(
     from_result(|| {
         let kind = NewKind::File;
         // SAFETY: The VFS lends the directory and its mount's map for the call.
-        let inode = unsafe { born(idmap, dir, mode.into(), kind, T::create_unnamed) }?;
-        let inode = Inode::into_ptr(inode);
-        // SAFETY: The new inode is alive, and nobody else knows it. `d_tmpfile` drops a link, which the inode on disk does not
-        // have.
+        let made = unsafe { born(idmap, dir, mode.into(), kind, T::create_unnamed) }?;
+        let inode = match &made {
+            Made::New(new) => new.as_ptr(),
+            Made::Found(inode) => inode.as_ptr(),
+        };
+        // SAFETY: The new inode is alive. `d_tmpfile` drops a link, which the inode on disk does not have.
         unsafe { b::set_nlink(inode, 1) };
-        // SAFETY: The VFS lends a file that is being opened, with a dentry for the inode, whose reference C takes over.
+        // SAFETY: The VFS lends a file that is being opened, with a dentry for the inode, whose reference C takes over: the
+        // one that is given up below.
         unsafe { b::d_tmpfile(file, inode) };
+        // It has its dentry before others see it.
+        Inode::into_ptr(match made {
+            Made::New(new) => new.publish(),
+            Made::Found(inode) => inode,
+        });
         // SAFETY: As above; nothing has opened the file yet.
         Ok(unsafe { b::finish_open_simple(file, 0) })
     })

@@ -27,7 +27,7 @@ use super::attributes::Attributes;
 use super::dentry::Dentry;
 use super::file;
 use super::fileattr::{self, Flagged};
-use super::inode::NewInode;
+use super::inode::{Made, NewInode};
 use super::ioctl::{self, Ioctls};
 use super::operations::Common;
 use super::owner::Owner;
@@ -49,9 +49,12 @@ pub(crate) trait Directory: 'static {
     /// The position behind all entries that there are now.
     fn end(dir: &Inode) -> Result<u64>;
     /// Makes an inode with a name.
-    fn create(dir: &Inode, name: &[u8], new: &NewFile<'_>) -> Result<ARef<Inode>>;
+    fn create(dir: &Inode, name: &[u8], new: &NewFile<'_>) -> Result<Made>;
     /// Makes an inode without a name.
-    fn create_unnamed(dir: &Inode, new: &NewFile<'_>) -> Result<ARef<Inode>>;
+    fn create_unnamed(dir: &Inode, new: &NewFile<'_>) -> Result<Made>;
+    /// Lets who made an inode in `dir` wait where too much is unwritten. It has its dentry: whoever finds it by its number
+    /// meanwhile finds that.
+    fn throttle(dir: &Inode);
     /// Gives an inode one more name.
     fn link(inode: &Inode, dir: &Inode, name: &[u8]) -> Result;
     /// Removes a name.

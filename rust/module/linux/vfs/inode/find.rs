@@ -87,12 +87,4 @@ impl SuperBlock {
         // SAFETY: I_NEW is ours: `iget5_locked` made the inode.
         Ok(Found::New(unsafe { NewInode::of(owned) }))
     }
-
-    /// A new inode with this key, which no one has yet. `EBUSY` if one is in memory.
-    pub(crate) fn new_inode(&self, key: InodeKey) -> Result<NewInode> {
-        match self.inode(key)? {
-            Found::New(inode) => Ok(inode),
-            Found::Cached(_) => Err(EBUSY),
-        }
-    }
 }

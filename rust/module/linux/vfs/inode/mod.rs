@@ -26,7 +26,7 @@ mod slot;
 
 pub(crate) use find::Found;
 pub(crate) use mirror::{flags, Mirror, Timespec};
-pub(crate) use new::NewInode;
+pub(crate) use new::{Made, NewInode};
 pub(crate) use slot::InodeKey;
 use slot::Slot;
 
@@ -177,6 +177,11 @@ impl Inode {
     pub(crate) fn set_size(&self, size: i64) {
         // SAFETY: The inode is alive.
         unsafe { b::i_size_write(self.as_ptr(), size) };
+    }
+
+    /// Whether it is a directory.
+    pub(super) fn is_directory(&self) -> bool {
+        self.mode() & b::S_IFMT == b::S_IFDIR
     }
 
     /// Whether changes of its names are synchronous, by the inode or by the mount.

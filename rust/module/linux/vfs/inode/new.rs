@@ -68,6 +68,14 @@ impl NewInode {
         }
     }
 
+    /// Lets everybody see the inode by `show`, which takes over the inode's reference, and its `I_NEW`.
+    pub(in crate::linux::vfs) fn publish_by(self, show: impl FnOnce(*mut b::inode)) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: The value is not used any more.
+        let inode = unsafe { ManuallyDrop::take(&mut this.inode) };
+        show(Inode::into_ptr(inode));
+    }
+
     /// Lets everybody see the inode.
     pub(crate) fn publish(self) -> ARef<Inode> {
         let mut this = ManuallyDrop::new(self);
@@ -84,6 +92,14 @@ impl Drop for NewInode {
         // SAFETY: I_NEW is ours by the type invariant, and so is the reference that goes with it.
         unsafe { b::iget_failed(self.inode.as_ptr()) };
     }
+}
+
+/// An inode for a name that was just made.
+pub(crate) enum Made {
+    /// Only its maker knows it.
+    New(NewInode),
+    /// Somebody has found it by its number meanwhile (a file handle), and may have given it a dentry without a name.
+    Found(ARef<Inode>),
 }
 
 impl SuperBlock {
