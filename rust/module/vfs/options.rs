@@ -38,8 +38,8 @@ pub(crate) struct MountOptions {
     pub(crate) space_cache: Option<SpaceCacheWord>,
     /// `clear_cache`: what the volume has of free space is made anew.
     pub(crate) clears_cache: bool,
-    /// `noacl`.
-    pub(crate) ignores_acls: bool,
+    /// `acl`, `noacl`.
+    pub(crate) acls: Option<bool>,
     /// `rescue=usebackuproot`.
     pub(crate) tries_backup_roots: bool,
 }
@@ -72,8 +72,8 @@ const fn taken(name: &'static CStr) -> Word {
 
 impl Options for MountOptions {
     const PARAMETERS: &'static [Word] = &[
-        flag(c"acl", |options| options.ignores_acls = false),
-        flag(c"noacl", |options| options.ignores_acls = true),
+        flag(c"acl", |options| options.acls = Some(true)),
+        flag(c"noacl", |options| options.acls = Some(false)),
         refused(c"autodefrag"),
         taken(c"noautodefrag"),
         taken(c"barrier"),

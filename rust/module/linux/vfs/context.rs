@@ -93,7 +93,7 @@ unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int
             to_result(unsafe { b::sync_filesystem(sb.as_ptr()) })?;
         }
         T::reconfigure(sb, &asked)?;
-        let acls = match T::has_acls(asked.options) {
+        let acls = match T::wants_acls(asked.options).unwrap_or(sb.has_acls()) {
             true => b::SB_POSIXACL,
             false => 0,
         };

@@ -91,8 +91,8 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// What `stat -f` knows it by, block size and so on.
     fn parameters(&self) -> Parameters;
 
-    /// Whether POSIX ACLs are minded.
-    fn has_acls(options: &Self::Options) -> bool;
+    /// Whether POSIX ACLs are to be minded; `None` if the options do not say.
+    fn wants_acls(options: &Self::Options) -> Option<bool>;
 
     /// Opens the volume on `device`. `sb` takes inodes already, and has no payload yet.
     fn open(sb: &SuperBlock, device: BlockDevice, asked: &Asked<'_, Self::Options>)

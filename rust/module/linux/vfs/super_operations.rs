@@ -180,7 +180,7 @@ pub(super) unsafe fn fill_super<T: FileSystem>(
     unsafe { own_bdi(sb) }?;
     let fs = T::open(this, device, asked)?;
     this.set_parameters(&fs.parameters());
-    if T::has_acls(asked.options) {
+    if T::wants_acls(asked.options).unwrap_or(true) {
         this.set_acls();
     }
     this.set_payload(fs)?;

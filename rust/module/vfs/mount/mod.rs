@@ -111,8 +111,8 @@ impl FileSystem for Mount {
     type Xattrs = super::Rbtrfs;
     type Options = MountOptions;
 
-    fn has_acls(options: &MountOptions) -> bool {
-        !options.ignores_acls
+    fn wants_acls(options: &MountOptions) -> Option<bool> {
+        options.acls
     }
 
     fn parameters(&self) -> Parameters {
