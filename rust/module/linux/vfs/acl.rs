@@ -137,18 +137,30 @@ pub(super) unsafe extern "C" fn get<T: Xattrs>(
 }
 
 fn read<T: Xattrs>(inode: &Inode, kind: c_int) -> Result<*mut b::posix_acl> {
-    let name = name_of(kind)?;
-    let len = match T::get(inode, name, &mut []) {
-        Ok(len) => len,
+    let bytes = match value_of::<T>(inode, name_of(kind)?) {
+        Ok(bytes) => bytes,
         Err(error) if error == ENODATA => return Ok(null_mut()),
         Err(error) => return Err(error),
     };
-    let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
-    let len = T::get(inode, name, &mut bytes)?;
+    let user_ns = addr_of_mut!(b::init_user_ns);
     // SAFETY: The bytes are valid for their length; C checks what they say.
-    from_err_ptr(unsafe {
-        b::posix_acl_from_xattr(addr_of_mut!(b::init_user_ns), bytes.as_ptr().cast(), len)
-    })
+    from_err_ptr(unsafe { b::posix_acl_from_xattr(user_ns, bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// The value of an attribute, which others may change between the look at its length and the second one: whoever opens a
+/// file meanwhile is not to hear of that.
+fn value_of<T: Xattrs>(inode: &Inode, name: &[u8]) -> Result<KVec<u8>> {
+    loop {
+        let len = T::get(inode, name, &mut [])?;
+        let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
+        match T::get(inode, name, &mut bytes) {
+            Err(error) if error == ERANGE => {}
+            len => {
+                bytes.truncate(len?);
+                return Ok(bytes);
+            }
+        }
+    }
 }
 
 /// `inode_operations.set_acl`.
