@@ -34,15 +34,21 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Sends a read on its way, with the checksums that it must have.
     pub(super) fn send_read(&self, bio: ReadBio<Self>, patience: Patience) {
         let logical = Logical::new(bio.logical());
-        let sums = match self.sums(logical, bio.len(), patience) {
-            Ok(sums) => sums,
-            Err(error) => return bio.fail(error),
-        };
-        let check = Check {
+        let check = |sums| Check {
             pos: FileOffset::new(bio.pos()),
             logical,
             sums,
             reuses: bio.age(),
+        };
+        let check = match self.sums(logical, bio.len(), patience) {
+            Ok(sums) => check(sums),
+            // Readahead found them in memory, and now their block is locked. That is no error, of which those who watch the
+            // file system would hear: a worker may wait.
+            Err(error) if error == EAGAIN => {
+                let unknown = check(None);
+                return bio.read_again(unknown);
+            }
+            Err(error) => return bio.fail(error),
         };
         match self.locate(logical, bio.len()) {
             Some((device, at)) => bio.submit(device, Sector::of(at.get()), check),
