@@ -56,6 +56,8 @@ fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize
 /// Writes the rest of a request into the page cache and from there to the device.
 pub(super) fn write_through_cache<T: DirectData>(locked: Locked<'_, T>) -> Result<usize> {
     let locked = locked.into_exclusive();
+    // The lock may have been let go, and the file been given privileges.
+    note_change(&locked)?;
     let request = locked.request();
     let start = request.position();
     let written = write_rest_into_cache(&locked)?;
