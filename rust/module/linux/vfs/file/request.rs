@@ -85,6 +85,12 @@ impl<T> Request<T> {
         unsafe { (*self.iocb).ki_pos }
     }
 
+    /// Its position is `start` again: what went behind that does not count.
+    pub(super) fn go_back(&self, start: i64) {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_pos = start };
+    }
+
     /// How many bytes are left.
     pub(super) fn left(&self) -> usize {
         // SAFETY: By the type invariant.

@@ -64,7 +64,7 @@ pub(super) fn write_through_cache<T: DirectData>(locked: Locked<'_, T>) -> Resul
     drop(locked);
     if written > 0 {
         let last = request.position().saturating_sub(1);
-        settle::<T>(request.inode(), start, last)?;
+        settle::<T>(request.inode(), start, last).inspect_err(|_| request.go_back(start))?;
         let mapping = request.inode().mapping();
         // SAFETY: An inode keeps its mapping.
         unsafe { b::invalidate_mapping_pages(mapping, page_of(start), page_of(last)) };
