@@ -28,7 +28,7 @@ pub use now::Now;
 pub use xattr::XattrMode;
 
 use crate::btree::Allocate;
-use crate::disk::{FileOffset, InodeItem, Key, Kind, ObjectId};
+use crate::disk::{FileOffset, Flaw, InodeItem, Key, Kind, ObjectId, Place};
 use crate::fs::names::entries;
 use crate::fs::{items, Attributes, FileSystem, Subvolume};
 use crate::txn::Units;
@@ -251,6 +251,16 @@ impl Inode {
     }
 }
 
+/// What is said of an inode that is not there.
+#[cold]
+fn missing(subvolume: &Subvolume, number: ObjectId) -> Error {
+    if number != subvolume.root_directory() {
+        return ESTALE;
+    }
+    let flaw = Flaw::missing("topmost directory of a subvolume is missing");
+    flaw.at(Place::Inode(subvolume.id(), number)).report()
+}
+
 /// The inodes of a file system.
 #[derive(Clone, Copy)]
 pub struct Inodes<'a> {
@@ -258,11 +268,12 @@ pub struct Inodes<'a> {
 }
 
 impl Inodes<'_> {
-    /// Reads an inode. `ESTALE` where there is none. The caller sees to it that it makes no second object.
+    /// Reads an inode. `ESTALE` where there is none; the top of a subvolume is always there. The caller sees to it that it makes no second object.
     pub fn get(&self, subvolume: &Subvolume, number: ObjectId) -> Result<Arc<Inode>> {
         let key = Key::new(number.get(), Kind::INODE_ITEM, 0);
         let attributes = items::get(subvolume.tree(), &key, InodeItem::parse)?;
-        Inode::new(subvolume, number, attributes.ok_or(ESTALE)?)
+        let attributes = attributes.ok_or_else(|| missing(subvolume, number))?;
+        Inode::new(subvolume, number, attributes)
     }
 
     /// The inode of the subvolume's topmost directory.

@@ -147,6 +147,18 @@ pub struct Subvolumes<'a> {
     pub(super) fs: &'a FileSystem,
 }
 
+/// The number of a subvolume's topmost directory: the same in all of them, whatever the root item of the topmost one says
+/// (C does not ask it). What the item names instead may be a file, or a directory that has a name elsewhere.
+fn top_of(id: ObjectId, named: ObjectId) -> Result<ObjectId> {
+    const TOP: ObjectId = ObjectId::FIRST_FREE;
+    if named == TOP || id == ObjectId::FS_TREE {
+        return Ok(TOP);
+    }
+    let what = "subvolume's topmost directory has another number";
+    let flaw = Flaw::new(what, named.get(), TOP.get());
+    Err(flaw.at(Place::Tree(id.into())).report())
+}
+
 impl Subvolumes<'_> {
     /// The subvolume that is mounted when no other is named.
     pub fn default(&self) -> Result<Subvolume> {
@@ -155,9 +167,19 @@ impl Subvolumes<'_> {
             Some(Target::Subvolume(id)) => id,
             _ => ObjectId::FS_TREE,
         };
+        self.required(id, "default subvolume is missing")
+    }
+
+    /// The subvolume that all others are reached from, which no volume does without.
+    pub fn topmost(&self) -> Result<Subvolume> {
+        self.required(ObjectId::FS_TREE, "topmost subvolume is missing")
+    }
+
+    /// A subvolume that has to be there: to whoever mounts, `ENOENT` would be about the device.
+    fn required(&self, id: ObjectId, missing: &'static str) -> Result<Subvolume> {
         self.get(id).map_err(|error| match error == ENOENT {
             true => {
-                let flaw = Flaw::missing("default subvolume is missing");
+                let flaw = Flaw::missing(missing);
                 flaw.at(Place::Tree(id.into())).report()
             }
             false => error,
@@ -188,7 +210,7 @@ impl Subvolumes<'_> {
         };
         Ok(InUse {
             tree: txns.tree(id)?,
-            root_directory: root_item.root_dir,
+            root_directory: top_of(id, root_item.root_dir)?,
             read_only: root_item.is_read_only(),
             inode_numbers,
             orphans: Mutex::new(false, Rank::Orphans)?,

@@ -136,7 +136,7 @@ impl FileSystem for Mount {
 
     fn top(sb: &SuperBlock) -> Result<ARef<Inode>> {
         let this = mount(sb)?;
-        this.top_of(sb, this.fs.subvolumes().get(ObjectId::FS_TREE)?)
+        this.top_of(sb, this.fs.subvolumes().topmost()?)
     }
 
     fn shown_path(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {

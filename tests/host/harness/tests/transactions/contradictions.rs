@@ -11,7 +11,7 @@ use engine::disk::raw::RawBalance;
 use engine::disk::{
     BlockGroupFlags, BlockGroupItem, DevExtent, DevItem, Key, Kind, ObjectId, Physical, RootItem,
 };
-use engine::fs::Target;
+use engine::fs::{FileSystem, Target};
 use engine::txn::{Access, Handle, Options, Roots, Units};
 use engine::volume::Writes;
 use harness::device::Image;
@@ -365,6 +365,68 @@ fn the_topmost_subvolume_without_references() {
         log.lines()
     );
     assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+}
+
+/// Whoever mounts goes there first, whatever is the default.
+#[test]
+fn the_topmost_subvolume_is_missing() {
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let root = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
+        let key = root_item(ObjectId::FS_TREE);
+        root.update(handle, &key, without_references).unwrap();
+    });
+    let mounted = mount_with(image, Options::new(Access::ReadOnly)).unwrap();
+    let options = engine::fs::Options::new();
+    let fs = FileSystem::open(mounted.txns.clone(), options).unwrap();
+    let log = Capture::new();
+    assert_eq!(fs.subvolumes().topmost().err(), Some(EUCLEAN));
+    let line = "topmost subvolume is missing";
+    assert!(log.contains(line), "{:?}", log.lines());
+}
+
+/// Its number is the same in all subvolumes. C does not ask the item of the topmost one for it.
+#[test]
+fn a_topmost_directory_of_another_number() {
+    let id = ObjectId::new(256);
+    let mounted = Mounted::mount(vec![tools::mkfs(256 * MIB, &[])], Access::ReadWrite).unwrap();
+    Files::new(&mounted.txns).snapshot(id, "snapshot").unwrap();
+    let root = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
+    let handle = mounted.txns.start(Units::updates(2)).unwrap();
+    for id in [id, ObjectId::FS_TREE] {
+        let last = Key::new(id.get(), Kind::ROOT_ITEM, u64::MAX);
+        let key = root.floor(&last, |key, _| key).unwrap().unwrap();
+        let changed = root.update(&handle, &key, |bytes| {
+            let mut item = RootItem::parse(bytes).unwrap();
+            item.root_dir = ObjectId::new(257);
+            item.write_to(bytes).unwrap();
+        });
+        changed.unwrap();
+    }
+    drop((handle, root));
+    mounted.txns.commit().unwrap();
+    let image = mounted.unmount().unwrap().remove(0);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    mounted.fs.inodes().root(&mounted.subvolume).unwrap();
+    let log = Capture::new();
+    let found = mounted.fs.subvolumes().get(id);
+    assert_eq!(found.err(), Some(EUCLEAN));
+    let line = "subvolume's topmost directory has another number";
+    assert!(log.contains(line), "{:?}", log.lines());
+}
+
+#[test]
+fn a_topmost_directory_that_is_missing() {
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let tree = mounted.txns.tree(ObjectId::FS_TREE).unwrap();
+        let key = Key::new(256, Kind::INODE_ITEM, 0);
+        tree.remove(handle, &key).unwrap();
+    });
+    let mounted = Mounted::mount(vec![image], Access::ReadOnly).unwrap();
+    let log = Capture::new();
+    let top = mounted.fs.inodes().root(&mounted.subvolume);
+    assert_eq!(top.err(), Some(EUCLEAN));
+    let line = "topmost directory of a subvolume is missing";
+    assert!(log.contains(line), "{:?}", log.lines());
 }
 
 /// Its name is still there: an empty directory is seen, as with C.
