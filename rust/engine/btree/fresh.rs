@@ -5,7 +5,7 @@ use super::lock::{kind, nesting, Writing};
 use super::tree::Tree;
 use super::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
 use crate::disk::edit;
-use crate::disk::{Bug, Generation, Header, Key, Logical, ObjectId, TreeId};
+use crate::disk::{Bug, Flaw, Generation, Header, Key, Logical, ObjectId, Place, TreeId};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Side};
@@ -20,6 +20,19 @@ struct Address<'a> {
     info: BlockInfo,
 }
 
+/// Where a block goes that has none beside it.
+const NOWHERE: Logical = Logical::new(0);
+
+/// The place that was free is that of the block beside the new one, which is in use and locked: its old reference and the new
+/// one would cancel out, and the block be written over where it is. What was noted of the address cannot be taken back.
+#[cold]
+fn in_use(txn: &dyn Allocate, addr: Logical) -> Error {
+    let flaw = Flaw::missing("free space has a tree block that is in use");
+    let error = flaw.at(Place::Extent(addr)).report();
+    txn.poison(error);
+    error
+}
+
 impl<'a> Address<'a> {
     fn take(
         txn: &'a dyn Allocate,
@@ -30,6 +43,9 @@ impl<'a> Address<'a> {
     ) -> Result<Self> {
         let holder = Holder::Tree(tree.objectid);
         let addr = txn.allocate_block(tree, holder, level, first_key, near)?;
+        if addr == near && near != NOWHERE {
+            return Err(in_use(txn, addr));
+        }
         let info = BlockInfo {
             addr,
             level,
@@ -156,7 +172,7 @@ impl Tree {
         txn: &dyn Allocate,
     ) -> Result<Arc<Self>> {
         let id = id.into();
-        let fresh = Fresh::of(&*store, id, txn, 0, &Key::MIN, Logical::new(0))?;
+        let fresh = Fresh::of(&*store, id, txn, 0, &Key::MIN, NOWHERE)?;
         let root = fresh.block()?.clone();
         let tree = Self::with_root(store.clone(), id, root, Generation::new(0))?;
         drop(fresh.keep()?);

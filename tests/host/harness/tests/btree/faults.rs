@@ -6,8 +6,29 @@ use crate::items::operate;
 use crate::shape::walk;
 use engine::disk::{Key, Kind, ObjectId};
 use kernel::alloc::inject;
-use kernel::prelude::ENOMEM;
+use kernel::prelude::{ENOMEM, EUCLEAN};
+use kernel::print::Capture;
 use std::collections::BTreeMap;
+
+/// Free space has a block that is in use: a copy of it must not take its place.
+#[test]
+fn a_copy_is_not_put_where_the_block_is() {
+    let mut fixture = Fixture::new(4096, ObjectId::UUID_TREE, 0);
+    for _ in 0..200 {
+        operate(&mut fixture, 3000, 200);
+    }
+    fixture.commit();
+    fixture.write_back();
+    let log = Capture::new();
+    let key = Key::new(u64::from(u32::MAX), Kind::STRING_ITEM, 0);
+    fixture.ledger.lie_once();
+    let inserted = fixture.tree.insert(&fixture.ledger, &key, b"item");
+    assert_eq!(inserted, Err(EUCLEAN));
+    assert!(fixture.ledger.is_poisoned());
+    let line = "free space has a tree block that is in use";
+    assert!(log.contains(line), "{:?}", log.lines());
+    assert!(walk(&fixture.tree).items == fixture.model);
+}
 
 /// Each allocation of an insertion or a removal fails once. What comes back says what happened: after an error the
 /// tree is as it was, or as it would be, and whole; the references are right, or the transaction is poisoned.
