@@ -86,8 +86,16 @@ impl Runner {
         }
         let key = self.key(addr, head.extent);
         let fill = |bytes: &mut [u8]| record.write_to(bytes);
-        self.extents
-            .insert_with(txn, &key, record.encoded_len(), fill)??;
+        let inserted = self
+            .extents
+            .insert_with(txn, &key, record.encoded_len(), fill);
+        inserted.map_err(|error| match error == EEXIST {
+            true => broken(
+                addr,
+                Flaw::missing("free space has an extent that is in use"),
+            ),
+            false => error,
+        })??;
         self.change_keyed(txn, addr, &keyed)?;
         self.space.note_allocated(txn, addr, self.len(head.extent))
     }

@@ -52,6 +52,24 @@ fn drop_wrong(sharers: u64, wrong: fn(DataRef) -> DataRef, said: &str) {
     assert!(log.contains(&said), "{said}: {:#?}", log.lines());
 }
 
+/// Free space had the place of another's extent.
+#[test]
+fn a_new_extent_where_one_is_already_is_named() {
+    let mounted = mount(tools::mkfs(256 * MIB, &[])).unwrap();
+    let files = Files::new(&mounted.txns);
+    let file = files.create("first", 8192, 8192).unwrap();
+    mounted.txns.commit().unwrap();
+    let log = Capture::new();
+    files.create("another", 4096, 4096).unwrap();
+    let handle = mounted.txns.start(Units::updates(1)).unwrap();
+    handle.add_data(&reference_of(&file)).unwrap();
+    drop(handle);
+    assert_eq!(mounted.txns.commit().err(), Some(EUCLEAN));
+    let addr = file.extents[0].0.get();
+    let said = format!("corrupt extent {addr}: free space has an extent that is in use");
+    assert!(log.contains(&said), "{said}: {:#?}", log.lines());
+}
+
 const OFFSET: &str =
     "corrupt extent ADDR reference of tree 5 inode INODE offset 4096: reference to be dropped is missing";
 
