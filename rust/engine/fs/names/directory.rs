@@ -69,7 +69,11 @@ impl Names<'_> {
     /// The position behind all entries that there are now: who stops there does not meet those that are made while it
     /// reads, of which there may be no end.
     pub fn dir_end(&self, dir: &Inode) -> Result<u64> {
-        dir.next_index()
+        match dir.next_index() {
+            // The last position there is has an entry: none is made behind it.
+            Err(error) if error == ENOSPC => Ok(u64::MAX),
+            found => found,
+        }
     }
 
     /// Shows the entries at `position` and after, in the order they were made. Positions are stable. No lock is held

@@ -3,8 +3,9 @@
 
 use crate::files::Files;
 use crate::subvolumes::{named, TOPMOST};
-use engine::disk::{crc32c, name_hash, ObjectId};
+use engine::disk::{crc32c, name_hash, Key, Kind, ObjectId};
 use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
+use engine::txn::Units;
 use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::tools;
 use kernel::prelude::*;
@@ -367,4 +368,28 @@ fn too_many_names_of_one_hash() {
     assert_eq!(player.entries(&root).unwrap().len(), 11);
     drop((made, other, root));
     finish(player);
+}
+
+/// No entry can be made behind it, but those that are there are shown.
+#[test]
+fn a_directory_whose_last_position_is_taken_can_be_read() {
+    let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let file = player.file(b"f");
+    let index = |offset| Key::new(player.root.number().get(), Kind::DIR_INDEX, offset);
+    let tree = player.top.tree();
+    let bytes = tree.get(&index(2), |bytes| bytes.to_vec()).unwrap();
+    let handle = player.txns().start(Units::inserts(2)).unwrap();
+    tree.remove(&handle, &index(2)).unwrap();
+    tree.insert(&handle, &index(u64::MAX), &bytes.unwrap())
+        .unwrap();
+    drop((handle, file));
+    let player = Files::mount(player.unmount());
+    let names = player.fs.names();
+    assert_eq!(names.dir_end(&player.root), Ok(u64::MAX));
+    assert!(player
+        .entries(&player.root)
+        .unwrap()
+        .contains_key(&b"f"[..]));
+    let made = names.create(&player.root, b"g", &FILE);
+    assert_eq!(made.err(), Some(ENOSPC));
 }
