@@ -48,6 +48,10 @@ impl Transactions {
     /// it should be, and where nothing may be written. To be called before anything else is changed, once the block cache
     /// can write.
     pub fn settle_free_space(&self) -> Result {
+        if self.shared.volume.writes().runs_transactions() {
+            // Before all else: making a free space tree anew commits, and so may finding space.
+            caches::disown(&self.shared);
+        }
         let rebuilt = rebuild_free_space(&self.shared);
         let settled = rebuilt.and_then(|()| caches::drop_stale(&self.shared));
         settled.inspect_err(|error| {

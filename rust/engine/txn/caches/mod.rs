@@ -117,9 +117,10 @@ fn void_all(shared: &Arc<Shared>) -> Result {
         count = count.saturating_add(1);
         Ok(ControlFlow::Continue(()))
     })?;
+    // Before space is asked for: that may commit.
+    turn_off(shared);
     // That is a block for each of them, were each in a leaf of its own, and some more.
     let handle = start(shared, Units::updates((count / 8).saturating_add(2)))?;
-    turn_off(shared);
     handle.note_superblock();
     let mut next = first_header(root)?;
     while let Some((key, _)) = next {

@@ -8,8 +8,8 @@ use crate::old_caches::{
     CacheItems, FIRST_INODE,
 };
 use engine::btree::Tree;
-use engine::disk::{seal_block, Key, Kind, Leaf, Logical, ObjectId};
-use engine::txn::{Access, FreeSpace, Handle, Options};
+use engine::disk::{seal_block, CompatRo, Key, Kind, Leaf, Logical, ObjectId};
+use engine::txn::{Access, FreeSpace, Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
@@ -146,6 +146,63 @@ fn the_power_is_cut_while_caches_are_dropped() {
         }
     }
     assert!(cuts > 5 && half_way > 2, "{cuts}, {half_way}");
+}
+
+/// Wherever the power is cut in a mount, the volume as it was or one of no caches is left.
+fn none_are_left_behind(image: Image) {
+    let before = walk(&image).superblock;
+    assert_ne!(before.cache_generation, 0);
+    let devices = devices(vec![image.clone()]).unwrap();
+    let recorder = Recorder::default();
+    devices[0].record(&recorder, 0);
+    drop(Layers::mount(devices, Options::new(Access::ReadWrite), Ok).unwrap());
+    let mut replay = recorder.replay(vec![image]);
+    let (mut random, mut changed) = (Random::new(3), 0);
+    while replay.step() {
+        let cut = replay.power_cut_with(Fate::ALL[0], &mut random).remove(0);
+        let mut found = None;
+        tools::edit_superblock(&mut cut.clone(), |raw| {
+            found = Some((raw.generation.get(), raw.cache_generation.get()));
+        });
+        let (generation, of_caches) = found.unwrap();
+        if generation != before.generation.get() {
+            assert_eq!(of_caches, 0, "{generation}");
+            changed += 1;
+        }
+    }
+    assert!(changed > 2, "{changed}");
+}
+
+/// Making a free space tree anew takes several commits.
+#[test]
+fn no_commit_comes_before_caches_are_void_beside_a_stale_tree() {
+    let options = ["-O", "^block-group-tree"];
+    let mut image = with_caches(tools::mkfs(256 * MIB, &options), no_change);
+    tools::edit_superblock(&mut image, |raw| {
+        let stale = CompatRo::FREE_SPACE_TREE_VALID.get();
+        raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !stale);
+    });
+    none_are_left_behind(image);
+}
+
+/// To void so many caches needs more metadata than there is, and no chunk can be made before an empty block group is gone.
+#[test]
+fn no_commit_comes_before_caches_are_void_for_want_of_space() {
+    let mounted = mount(volume().0).unwrap();
+    let files = Files::new(&mounted.txns);
+    let for_caches = mounted.txns.reserve(Units::inserts(220)).unwrap();
+    let fill = |number| files.create(&format!("file{number}"), 2 * MIB, MIB).ok();
+    let filled: Vec<File> = (0..).map_while(fill).collect();
+    let gone = filled.iter().rev().take(25);
+    gone.for_each(|file| files.remove(file).unwrap());
+    drop((files, for_caches));
+    let image = with_caches(unmount(mounted), |root, txn, _| {
+        for number in 0..8000 {
+            let items = CacheItems::new(5000 + number, Logical::new(0));
+            items.insert_header(root, txn, number * 64);
+        }
+    });
+    none_are_left_behind(image);
 }
 
 /// A change of the root tree that no driver makes, how often a line says that a file stays, and what it says.
