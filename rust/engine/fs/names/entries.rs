@@ -194,12 +194,24 @@ pub(in crate::fs) fn is_empty(tree: &Tree, dir: ObjectId) -> Result<bool> {
 
 /// A directory's size with one name more.
 pub(in crate::fs) fn grown(size: u64, name: &[u8]) -> u64 {
-    size.saturating_add(doubled(name))
+    counted(size).saturating_add(doubled(name)).min(MOST)
 }
 
 /// A directory's size with one name less.
 pub(in crate::fs) fn shrunk(size: u64, name: &[u8]) -> u64 {
-    size.saturating_sub(doubled(name))
+    counted(size).saturating_sub(doubled(name))
+}
+
+/// What C takes for the largest size: it reads the number as a signed one.
+const MOST: u64 = i64::MAX.unsigned_abs();
+
+/// What a directory's size counts. One that old drivers let fall below zero counts nothing: C takes a directory for empty by
+/// its size alone, so none that has names may stay there.
+fn counted(size: u64) -> u64 {
+    match size <= MOST {
+        true => size,
+        false => 0,
+    }
 }
 
 fn doubled(name: &[u8]) -> u64 {

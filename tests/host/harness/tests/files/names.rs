@@ -3,7 +3,7 @@
 
 use crate::files::Files;
 use crate::subvolumes::{named, TOPMOST};
-use engine::disk::{crc32c, name_hash, Key, Kind, ObjectId};
+use engine::disk::{crc32c, name_hash, InodeItem, Key, Kind, ObjectId};
 use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
 use engine::txn::Units;
 use harness::mount::{DIRECTORY, FILE, NOW};
@@ -392,4 +392,50 @@ fn a_directory_whose_last_position_is_taken_can_be_read() {
         .contains_key(&b"f"[..]));
     let made = names.create(&player.root, b"g", &FILE);
     assert_eq!(made.err(), Some(ENOSPC));
+}
+
+/// Old drivers let it fall below zero. C takes a directory for empty by its size alone.
+#[test]
+fn a_directory_with_names_has_a_size_above_zero() {
+    let below_zero = |by: u64| {
+        let player = Files::mount(tools::mkfs(256 * MIB, &[]));
+        let dir = player.fs.names().create(&player.root, b"dir", &DIRECTORY);
+        let dir = dir.unwrap();
+        player.fs.names().create(&dir, b"old", &FILE).unwrap();
+        let key = Key::new(dir.number().get(), Kind::INODE_ITEM, 0);
+        let tree = player.top.tree();
+        let handle = player.txns().start(Units::updates(1)).unwrap();
+        let updated = tree.update(&handle, &key, |bytes| {
+            let mut item = InodeItem::parse(bytes).unwrap();
+            item.size = by.wrapping_neg();
+            item.write_to(bytes).unwrap();
+        });
+        updated.unwrap();
+        drop((handle, dir));
+        (Files::mount(player.unmount()), key)
+    };
+    let size = |player: &Files, key: &Key| {
+        let read = |bytes: &[u8]| InodeItem::parse(bytes).unwrap().size;
+        player.top.tree().get(key, read).unwrap().unwrap()
+    };
+    for by in [1, 6, 1000, 1 << 63] {
+        let (player, key) = below_zero(by);
+        let names = player.fs.names();
+        let (number, top) = (key.objectid, &player.top);
+        let dir = player.fs.inodes().get(top, number).unwrap();
+        names.create(&dir, b"0123456789", &FILE).unwrap();
+        assert_eq!(size(&player, &key), 20, "{by}");
+        names.create(&dir, b"a", &FILE).unwrap();
+        assert_eq!(size(&player, &key), 22, "{by}");
+    }
+    // Nor does a name that goes leave it there.
+    let (player, key) = below_zero(1000);
+    let dir = player.fs.inodes().get(&player.top, key.objectid).unwrap();
+    let names = player.fs.names();
+    let Some(Target::Inode(old, _)) = names.lookup(&dir, b"old").unwrap() else {
+        panic!("no file");
+    };
+    let old = player.fs.inodes().get(&player.top, old).unwrap();
+    names.unlink(&dir, b"old", &old, NOW).unwrap();
+    assert_eq!(size(&player, &key), 0);
 }
