@@ -89,13 +89,18 @@ impl FileSystem {
     }
 
     /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
+    ///
+    /// What is in the transaction already needs no space to become durable. `ENOSPC` for times that only noted what is
+    /// durable now would say that bytes are lost: they stay in memory, for the next change or fsync.
     pub fn sync(&self, inode: &Inode) -> Result {
-        // What is in the transaction already needs no space to become durable, whatever becomes of times.
-        let written = self.inodes().write_attributes(inode);
+        let written = self.inodes().sync_attributes(inode);
         if inode.attributes().transid > self.txns.committed() {
             self.txns.commit()?;
         }
-        written
+        match written {
+            Err(error) if error == ENOSPC => Ok(()),
+            written => written,
+        }
     }
 
     /// Changes the volume's label; durable on return. `EROFS`, `ENOSPC`.

@@ -31,7 +31,7 @@ use crate::btree::Allocate;
 use crate::disk::{FileOffset, Flaw, InodeItem, Key, Kind, ObjectId, Place};
 use crate::fs::names::entries;
 use crate::fs::{items, Attributes, FileSystem, Subvolume};
-use crate::txn::Units;
+use crate::txn::{Handle, Units};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -306,14 +306,30 @@ impl Inodes<'_> {
         inode.change_by(&handle, changes)
     }
 
-    /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left. A change of one item that is there: as what
-    /// gives space back it may have some when the volume is full, for no promise is kept without it.
+    /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left. Where there is no space they stay there:
+    /// `ENOSPC`.
     pub fn write_attributes(&self, inode: &Inode) -> Result {
+        self.write_noted(inode, FileSystem::start)
+    }
+
+    /// As [`Self::write_attributes`], for an fsync: a change of one item that is there may draw on the global reserve, as
+    /// what gives space back does. Times that nobody waits for must not: they would use up what removing needs.
+    pub(super) fn sync_attributes(&self, inode: &Inode) -> Result {
+        self.write_noted(inode, FileSystem::start_freeing)
+    }
+
+    fn write_noted(
+        &self,
+        inode: &Inode,
+        start: impl FnOnce(&FileSystem, &Subvolume, Units) -> Result<Handle>,
+    ) -> Result {
         if !inode.state.lock().dirty {
             return Ok(());
         }
-        let units = Units::updates(1);
-        let handle = self.fs.start_freeing(inode.subvolume(), units)?;
-        inode.change(&handle, |_| ())
+        let handle = start(self.fs, inode.subvolume(), Units::updates(1));
+        if handle.as_ref().err() == Some(&ENOSPC) {
+            pr_warn!("no space for the times of inode {}\n", inode.number());
+        }
+        inode.change(&handle?, |_| ())
     }
 }

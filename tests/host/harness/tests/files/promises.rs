@@ -3,7 +3,8 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::FileOffset;
-use engine::fs::{Inode, Times, WriteReservation};
+use engine::fs::{Inode, Time, Times, WriteReservation};
+use engine::space::Reservation;
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -14,6 +15,9 @@ use kernel::sync::Arc;
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
+
+/// Behind what new files have.
+const LATER: Time = Time { sec: 9, ..NOW };
 
 /// Zones few of which may be active: one or two with data.
 fn narrow_zones(max_active: u32) -> Image {
@@ -95,20 +99,80 @@ fn fsync_succeeds_when_metadata_is_full() {
     let entered = files.fs.data().finish_ordered(&inode, written.unwrap());
     entered.unwrap();
     drop(reservation);
+    let taken = take_all_metadata(&files);
+    note_mtime(&inode, LATER);
+    assert_eq!(files.fs.sync(&inode), Ok(()));
+    assert!(inode.attributes().transid <= files.txns().committed());
+    assert_eq!(stored_mtime(&files, &inode), LATER);
+    drop(taken);
+    tools::check(&files.image()).unwrap();
+}
+
+/// Metadata is full. Times that nobody waits for get nothing of what is kept for removing; they wait, and are not lost.
+#[test]
+fn times_leave_the_global_reserve_alone() {
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = files.file(b"f");
+    files.txns().commit().unwrap();
+    let taken = take_all_metadata(&files);
+    let before = inode.attributes();
+    note_mtime(&inode, LATER);
+    let held = || files.txns().space().statistics().global_held;
+    let reserve = held();
+    assert_eq!(files.fs.inodes().write_attributes(&inode), Err(ENOSPC));
+    assert_eq!(held(), reserve);
+    assert_eq!(stored_mtime(&files, &inode), before.mtime);
+    drop(taken);
+    assert_eq!(files.fs.inodes().write_attributes(&inode), Ok(()));
+    assert_eq!(stored_mtime(&files, &inode), LATER);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
+}
+
+/// Not even the global reserve has anything: what an fsync was called for is durable, and its times wait.
+#[test]
+fn fsync_does_not_fail_for_times() {
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = files.file(b"f");
+    let mut taken = take_all_metadata(&files);
+    while let Ok(more) = files.txns().reserve_freeing(Units::updates(1)) {
+        taken.push(more);
+    }
+    let before = inode.attributes();
+    note_mtime(&inode, LATER);
+    assert_eq!(files.fs.sync(&inode), Ok(()));
+    assert!(inode.attributes().transid <= files.txns().committed());
+    assert_eq!(stored_mtime(&files, &inode), before.mtime);
+    drop(taken);
+    assert_eq!(files.fs.sync(&inode), Ok(()));
+    assert_eq!(stored_mtime(&files, &inode), LATER);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
+}
+
+/// Promises all metadata there is to nobody.
+fn take_all_metadata(files: &Files) -> Vec<Reservation> {
     let mut taken = Vec::new();
     for units in [Units::inserts(64), Units::updates(1)] {
         while let Ok(more) = files.txns().reserve(units) {
             taken.push(more);
         }
     }
+    taken
+}
+
+fn note_mtime(inode: &Inode, time: Time) {
     inode.note_times(&Times {
-        mtime: Some(NOW),
+        mtime: Some(time),
         ..Times::default()
     });
-    assert_eq!(files.fs.sync(&inode), Ok(()));
-    assert!(inode.attributes().transid <= files.txns().committed());
-    drop(taken);
-    tools::check(&files.image()).unwrap();
+}
+
+/// The time that the inode's item has.
+fn stored_mtime(files: &Files, inode: &Inode) -> Time {
+    let inodes = files.fs.inodes();
+    let stored = inodes.get(inode.subvolume(), inode.number()).unwrap();
+    stored.attributes().mtime
 }
 
 /// An abort may have been for free space that was somebody's: no address is given to data from there on.
