@@ -216,6 +216,7 @@ impl Space {
     /// Takes a given range, which a log tree refers to: idle becomes reserved. `EEXIST` if a part of it is in use. No tree
     /// block lock is held.
     pub fn take(&self, addr: Logical, len: u64) -> Result {
+        let _asking = self.reader.asking();
         self.reader.read(&*self.groups.holding(addr.get(), len)?)?;
         self.allocator.take(addr, len)
     }

@@ -141,6 +141,7 @@ impl Trims {
             }
             let next = self.waiting.lock().pop();
             let Some((start, end)) = next else { break };
+            let _asking = self.reader.asking();
             match self.turn_of(start, &mut read, lost)? {
                 Turn::Now => drop(self.trim(start, end, &|| Ok(()))?),
                 // A hint: without memory it is forgotten.
@@ -198,6 +199,8 @@ impl Trims {
                 break;
             };
             self.reader.forget_surplus();
+            // Until the devices are told of the piece: what is forgotten meanwhile would be passed over.
+            let _asking = self.reader.asking();
             self.reader.read(&group).inspect_err(|error| lost(*error))?;
             let from = at.max(group.start().get());
             match group.free_in(from, end.min(group.end())) {

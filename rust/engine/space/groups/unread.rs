@@ -75,7 +75,8 @@ impl Reader {
         }
     }
 
-    /// Nothing is forgotten while it lives, but what is forgotten already.
+    /// Nothing is forgotten while it lives, but what is forgotten already: who has it and then reads a group will find it
+    /// known.
     pub(in crate::space) fn asking(&self) -> Asking<'_> {
         self.asking.fetch_add(1, Ordering::Relaxed);
         Asking(&self.asking)
@@ -218,7 +219,8 @@ impl Reader {
             self.hand.store(after, Ordering::Relaxed);
             if let Some(group) = next {
                 // An error has been logged; the group stays as it is.
-                forgotten = forgotten.saturating_add(group.forget().unwrap_or(0));
+                let of_it = group.forget(&self.asking).unwrap_or(0);
+                forgotten = forgotten.saturating_add(of_it);
             }
         }
         let forgotten = pages(forgotten);
@@ -297,12 +299,16 @@ impl Group {
         self.shift(&mut body, unread, ByteState::Unread, ByteState::ReadOnly)
     }
 
-    /// Forgets where the group is free, unless something is under way there, or it was promised, or somebody has one of the
-    /// locks; of how many bytes.
-    fn forget(&self) -> Result<u64> {
+    /// Forgets where the group is free, unless something is under way there, or it was promised, or somebody is `asking` or
+    /// has one of the locks; of how many bytes.
+    fn forget(&self, asking: &AtomicU64) -> Result<u64> {
         let Some(mut body) = self.try_lock() else {
             return Ok(0);
         };
+        // Under the lock: who asks from now on finds that the group is forgotten, and reads it.
+        if asking.load(Ordering::Relaxed) > 0 {
+            return Ok(0);
+        }
         let tally = body.tally;
         let idle = tally.reserved == 0 && tally.pinned == 0;
         let is_known = matches!(body.free_space, FreeSpace::Anywhere(_));

@@ -14,6 +14,7 @@ use kernel::alloc::inject;
 use kernel::prelude::{Result, EAGAIN, EIO, ENOSPC, EUCLEAN};
 use kernel::print::Capture;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -414,23 +415,62 @@ fn tree_blocks_that_have_no_place_are_no_want_of_space() {
     assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
 }
 
+/// All of fstrim: how many bytes it says.
+fn trim(mounted: &Mounted, go_on: &dyn Fn() -> Result) -> Result<u64> {
+    let mut trim = Trim {
+        range: 0..u64::MAX,
+        least: 0,
+        go_on,
+        trimmed: 0,
+    };
+    mounted.txns.trim(&mut trim)?;
+    Ok(trim.trimmed)
+}
+
 /// The same where fstrim is the first to read it; but who stops fstrim does no harm.
 #[test]
 fn fstrim_finds_that_tree_blocks_have_no_place() {
     let mounted = without_a_place();
-    let trim = |go_on: &dyn Fn() -> Result| {
-        let mut trim = Trim {
-            range: 0..u64::MAX,
-            least: 0,
-            go_on,
-            trimmed: 0,
-        };
-        mounted.txns.trim(&mut trim)
-    };
-    assert_eq!(trim(&|| Err(EAGAIN)), Err(EAGAIN));
+    assert_eq!(trim(&mounted, &|| Err(EAGAIN)), Err(EAGAIN));
     assert_eq!(mounted.txns.is_aborted(), None);
-    assert_eq!(trim(&|| Ok(())), Err(EUCLEAN));
+    assert_eq!(trim(&mounted, &|| Ok(())), Err(EUCLEAN));
     assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
+}
+
+/// Whoever wants memory has nothing forgotten of which the device is just told.
+#[test]
+fn fstrim_passes_over_nothing_when_memory_is_short() {
+    let images = with_extents().0.unmount().unwrap();
+    let mount = || Mounted::mount(images.clone(), Access::ReadWrite).unwrap();
+    let all = trim(&mount(), &|| Ok(())).unwrap();
+    assert!(all > 200 * MIB);
+    let mounted = mount();
+    let wants_memory = || {
+        mounted.txns.space().forget(1000);
+        Ok(())
+    };
+    assert_eq!(trim(&mounted, &wants_memory), Ok(all));
+    mounted.txns.space().audit().unwrap();
+}
+
+/// The same while others want it all the time.
+#[test]
+fn fstrim_passes_over_nothing_while_others_want_memory() {
+    let images = with_extents().0.unmount().unwrap();
+    let mount = || Mounted::mount(images.clone(), Access::ReadWrite).unwrap();
+    let all = trim(&mount(), &|| Ok(())).unwrap();
+    let (mounted, done) = (mount(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                mounted.txns.space().forget(16);
+            }
+        });
+        let trims: Vec<_> = (0..3).map(|_| trim(&mounted, &|| Ok(()))).collect();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(trims, [Ok(all); 3]);
+    });
+    mounted.txns.space().audit().unwrap();
 }
 
 /// No group is read for the sake of telling the device what is free, but one at a time.
