@@ -4,8 +4,8 @@
 use super::cut::replace;
 use super::extents::{hole, is_extent_of, len, parse, round_up, start_of, LAST};
 use super::Data;
-use crate::btree::Allocate;
-use crate::disk::FileOffset;
+use crate::btree::{Allocate, Reach};
+use crate::disk::{FileOffset, InodeFlags};
 use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
 use crate::txn::Units;
@@ -37,6 +37,21 @@ impl Data<'_> {
             at = or_abort(&handle, filled)?;
         }
         Ok(())
+    }
+
+    /// To be called before space is promised for a write that ends at `end`: where holes must have items, those that it uncovers
+    /// get theirs, but for the last, which whoever finishes the write pays for. `EAGAIN` for who must not wait.
+    pub fn prepare_growth(&self, inode: &Inode, end: FileOffset, reach: Reach) -> Result {
+        let attributes = inode.attributes();
+        // Only preallocated pieces stand behind the end of a file, and several gaps between them.
+        let uncovers = !self.fs.has_implicit_holes()
+            && attributes.flags.contains(InodeFlags::PREALLOC)
+            && end > FileOffset::new(self.fs.round_up(attributes.size));
+        match reach {
+            _ if !uncovers => Ok(()),
+            Reach::Device => self.fill_most_before(inode, end),
+            Reach::Cache => Err(EAGAIN),
+        }
     }
 
     fn gap_held(&self, inode: &Inode, at: FileOffset) -> Result<Range<FileOffset>> {

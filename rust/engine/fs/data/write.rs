@@ -140,7 +140,7 @@ impl Data<'_> {
         offset: FileOffset,
         len: u64,
     ) -> Result<WriteReservation> {
-        self.check_write(inode, offset, len, Reach::Device)?;
+        self.prepare_write(inode, offset, len, Reach::Device)?;
         let data = self.fs.transactions().reserve_data(len)?;
         let cost = self.write_cost();
         let metadata = self.fs.transactions().reserve(cost.units(len))?;
@@ -162,7 +162,7 @@ impl Data<'_> {
         offset: FileOffset,
         len: u64,
     ) -> Result<WriteReservation> {
-        self.check_write(inode, offset, len, Reach::Device)?;
+        self.prepare_write(inode, offset, len, Reach::Device)?;
         let cost = self.write_cost();
         // Waits, perhaps for a commit with which a snapshot is made: so before the promise.
         let metadata = self.fs.transactions().reserve(cost.units(len))?;
@@ -184,7 +184,7 @@ impl Data<'_> {
         offset: FileOffset,
         len: u64,
     ) -> Result<WriteReservation> {
-        self.check_write(inode, offset, len, Reach::Cache)?;
+        self.prepare_write(inode, offset, len, Reach::Cache)?;
         let cost = self.write_cost();
         let (data, metadata) = self.fs.transactions().try_reserve(len, cost.units(len))?;
         Ok(WriteReservation {
@@ -196,13 +196,15 @@ impl Data<'_> {
         })
     }
 
-    fn check_write(&self, inode: &Inode, offset: FileOffset, len: u64, reach: Reach) -> Result {
+    /// Looks whether a write is possible, and gives the holes that it uncovers items: whoever finishes it can pay for one.
+    fn prepare_write(&self, inode: &Inode, offset: FileOffset, len: u64, reach: Reach) -> Result {
         self.fs.check_writable(inode.subvolume())?;
         let end = offset.get().checked_add(len).ok_or(EFBIG)?;
         if end > MAX_FILE_END {
             return Err(EFBIG);
         }
-        self.check_inline(inode, reach)
+        self.check_inline(inode, reach)?;
+        self.prepare_growth(inode, FileOffset::new(end), reach)
     }
 
     fn write_cost(&self) -> WriteCost {

@@ -2,6 +2,7 @@
 
 //! Space for bytes that are about to become dirty, and its end where they never reach the device.
 
+use super::verify::reach;
 use super::{FileIo, TakenSpace};
 use crate::linux::iomap::{Goal, Patience, Scope, Taken};
 use core::ops::Range;
@@ -28,6 +29,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         loop {
             let Placed { kind, len } = self.place(start, end, scope, patience)?;
             let end = start.saturating_add(len);
+            // Also where there is space left over from before.
+            let data = self.path.fs.data();
+            data.prepare_growth(&self.inode, end, reach(patience))?;
             allowance.set_kind(kind);
             allowance.make_ready()?;
             let missing = self.delalloc.missing(kind, start, end);

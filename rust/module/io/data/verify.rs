@@ -13,6 +13,14 @@ use engine::fs::SectorSums;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
 
+/// How far a task goes for metadata.
+pub(super) fn reach(patience: Patience) -> Reach {
+    match patience {
+        Patience::Waits => Reach::Device,
+        Patience::None => Reach::Cache,
+    }
+}
+
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// The checksums of what is at `logical`.
     pub(super) fn sums(
@@ -21,14 +29,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         len: u64,
         patience: Patience,
     ) -> Result<Option<SectorSums>> {
-        let reach = match patience {
-            Patience::Waits => Reach::Device,
-            Patience::None => Reach::Cache,
-        };
         self.path
             .fs
             .data()
-            .checksums_within(&self.inode, logical, len, reach)
+            .checksums_within(&self.inode, logical, len, reach(patience))
     }
 
     /// Sends a read on its way, with the checksums that it must have.

@@ -8,6 +8,7 @@ use engine::fs::{Inode, MappingKind};
 use harness::mount::NOW;
 use harness::tools;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 
@@ -185,38 +186,75 @@ fn a_long_file_goes_in_batches() {
     tools::check(&player.unmount()).unwrap();
 }
 
+/// Pieces of the file that [`scattered`] makes.
+const PIECES: u64 = 300;
+
+/// A file of no bytes with many preallocated pieces, and holes before each of them.
+fn scattered(player: &Files) -> Arc<Inode> {
+    let inode = player.file(b"f");
+    for n in 0..PIECES {
+        let at = FileOffset::new((2 * n + 1) * SECTOR);
+        let space = player.fs.file_space();
+        space.preallocate(&inode, at, SECTOR, None, NOW).unwrap();
+    }
+    assert_eq!(extent_items(player, &inode), PIECES);
+    inode
+}
+
+fn extent_items(player: &Files, inode: &Inode) -> u64 {
+    let key = |offset| Key::new(inode.number().get(), Kind::EXTENT_DATA, offset);
+    let mut count = 0;
+    let each = |_, _: &[u8]| {
+        count += 1;
+        Ok(std::ops::ControlFlow::Continue(()))
+    };
+    let tree = player.top.tree();
+    tree.scan(key(0)..=key(u64::MAX), each).unwrap();
+    count
+}
+
 /// Where holes have items, a size that is raised over many of them finds them filled: its own step pays for one.
 #[test]
 fn many_holes_get_items_before_the_size_is_raised() {
-    const PIECES: u64 = 300;
     let player = Files::mount(tools::mkfs(256 * MIB, &["-O", "^no-holes"]));
-    let inode = player.file(b"f");
-    let space = player.fs.file_space();
-    for n in 0..PIECES {
-        let at = FileOffset::new((2 * n + 1) * SECTOR);
-        space.preallocate(&inode, at, SECTOR, None, NOW).unwrap();
-    }
-    let items = || {
-        let key = |offset| Key::new(inode.number().get(), Kind::EXTENT_DATA, offset);
-        let mut count = 0;
-        let each = |_, _: &[u8]| {
-            count += 1;
-            Ok(std::ops::ControlFlow::Continue(()))
-        };
-        player
-            .top
-            .tree()
-            .scan(key(0)..=key(u64::MAX), each)
-            .unwrap();
-        count
-    };
-    assert_eq!(items(), PIECES);
+    let inode = scattered(&player);
+    let items = || extent_items(&player, &inode);
     let size = (2 * PIECES + 8) * SECTOR;
-    let asked = space.ask_truncate(&inode, size).unwrap();
+    let asked = player.fs.file_space().ask_truncate(&inode, size).unwrap();
     assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, 0));
     player.txns().commit().unwrap();
     asked.run(NOW).unwrap();
     assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, size));
+    drop(inode);
+    tools::check(&player.unmount()).unwrap();
+}
+
+/// So does a write far behind the end, to a new place or in place: it is finished in one handle, which paid for one. Who
+/// must not wait is sent back, and what was not finished leaves a file that is in order.
+#[test]
+fn many_holes_get_items_before_a_write_behind_them() {
+    let player = Files::mount(tools::mkfs(256 * MIB, &["-O", "^no-holes"]));
+    let inode = scattered(&player);
+    let items = || extent_items(&player, &inode);
+    let data = player.fs.data();
+    let piece = FileOffset::new((2 * (PIECES / 2) + 1) * SECTOR);
+    let far = (2 * PIECES + 8) * SECTOR;
+    let refused = data.try_reserve_write(&inode, FileOffset::new(far), SECTOR);
+    assert_eq!((refused.err(), items()), (Some(EAGAIN), PIECES));
+    drop(data.reserve_in_place(&inode, piece, SECTOR).unwrap());
+    let before = PIECES + PIECES / 2 + 1;
+    assert_eq!((items(), inode.attributes().size), (before, 0));
+    player.txns().commit().unwrap();
+    tools::check(&player.image()).unwrap();
+    let reservation = data.reserve_write(&inode, FileOffset::new(far), SECTOR);
+    let reservation = reservation.unwrap();
+    assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, 0));
+    let bytes = [7; SECTOR as usize];
+    player
+        .write_reserved(&inode, far, &bytes, far + SECTOR, reservation)
+        .unwrap();
+    assert_eq!(items(), 2 * PIECES + 2);
+    assert_eq!(inode.attributes().size, far + SECTOR);
     drop(inode);
     tools::check(&player.unmount()).unwrap();
 }
