@@ -37,8 +37,8 @@ pub(super) fn open(
     options: Options,
 ) -> Result<Arc<Shared>> {
     settle_writes(&volume, &options)?;
-    if options.free_space == FreeSpace::Doubted && volume.writes() == Writes::Now {
-        doubt_free_space(&volume);
+    if options.free_space == FreeSpace::Doubted {
+        doubt_free_space(&volume)?;
     }
     let trees = enter(&volume, &store, &options)?;
     settle_zones(&volume, &trees)?;
@@ -241,12 +241,21 @@ fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> 
     }
 }
 
-/// Takes the free space tree for one that is not valid. Until the first commit that is so in memory alone.
-fn doubt_free_space(volume: &Volume) {
-    volume.update_superblock(|superblock| {
-        let features = superblock.compat_ro;
-        superblock.compat_ro = features.without(CompatRo::FREE_SPACE_TREE_VALID);
-    });
+/// Has who writes from the mount on take the free space tree for one that is not valid. Until the first commit that is so in
+/// memory alone.
+fn doubt_free_space(volume: &Volume) -> Result {
+    let features = volume.superblock().compat_ro;
+    if features.contains(CompatRo::BLOCK_GROUP_TREE) {
+        // After a power cut before it is made anew C would not mount the volume at all.
+        pr_err!("clear_cache: cannot disable free space tree with block-group-tree feature\n");
+        return Err(EINVAL);
+    }
+    if volume.writes() == Writes::Now {
+        volume.update_superblock(|superblock| {
+            superblock.compat_ro = features.without(CompatRo::FREE_SPACE_TREE_VALID);
+        });
+    }
+    Ok(())
 }
 
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {

@@ -38,7 +38,8 @@ pub enum Roots {
 pub enum FreeSpace {
     /// It is.
     Believed,
-    /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`).
+    /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`). `EINVAL` on a volume with
+    /// a block group tree, with which C requires a valid one in each superblock.
     Doubted,
 }
 

@@ -358,7 +358,7 @@ fn caches_beside_a_tree_are_dropped() {
 /// A tree that is not believed is made anew, though it says that it is valid.
 #[test]
 fn a_doubted_tree_is_made_anew() {
-    let image = tools::mkfs(256 * MIB, &["-m", "single"]);
+    let image = tools::mkfs(256 * MIB, &["-m", "single", "-O", "^block-group-tree"]);
     let mut options = Options::new(Access::ReadWrite);
     options.free_space = FreeSpace::Doubted;
     let log = Capture::new();
@@ -371,4 +371,20 @@ fn a_doubted_tree_is_made_anew() {
     assert_eq!(log.lines(), Vec::<String>::new());
     options.access = Access::ReadOnly;
     assert!(unmount(mount_with(image.clone(), options).unwrap()).pages == image.pages);
+}
+
+/// Meanwhile it would not be valid, and C mounts no volume with a block group tree of which that is so.
+#[test]
+fn no_tree_is_doubted_beside_a_block_group_tree() {
+    let image = tools::mkfs(256 * MIB, &["-O", "block-group-tree"]);
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let mut options = Options::new(access);
+        options.free_space = FreeSpace::Doubted;
+        let log = Capture::new();
+        let mounted = mount_with(image.clone(), options);
+        assert_eq!(mounted.err(), Some(kernel::prelude::EINVAL), "{access:?}");
+        let line = "cannot disable free space tree with block-group-tree feature";
+        assert!(log.contains(line), "{:?}", log.lines());
+        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+    }
 }
