@@ -77,8 +77,12 @@ impl<T: FileData> Tables<T> {
 }
 
 /// Whether the page cache has the block with the end of the file, `size`, as the device has it, and nothing but zeroes
-/// behind the end. It is read if it is not there. An error is for who reads it next.
+/// behind the end. It is read if it is not there. An error is for who reads it next. A block whose write failed is clean as
+/// well, and the device has what was there before: of a file that lost writes nothing is believed.
 fn is_clean_and_zero(inode: &Inode, size: u64) -> bool {
+    if inode.has_lost_writes() {
+        return false;
+    }
     let (mapping, page) = (inode.mapping(), page_of(size as i64));
     // SAFETY: An inode keeps its mapping, by whose own function the page is read.
     let found = unsafe { bindings::read_cache_folio(mapping, page, None, ptr::null_mut()) };
