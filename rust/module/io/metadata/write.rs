@@ -140,8 +140,7 @@ impl Shared {
         limit: &mut i64,
     ) -> Result {
         let mut batch = None;
-        let mut guard = order.take_turn();
-        self.volume.check_sending()?;
+        let mut guard = self.take_turn(order)?;
         let mut rest = dirty;
         while let Some((folio, tail)) = rest.split_first() {
             let outcome = self.write_folio(pages, &mut guard, &mut batch, folio, mode);
@@ -156,13 +155,13 @@ impl Shared {
                     drop(guard);
                     let end = start.get().saturating_add(len).saturating_sub(1);
                     pages.settle(start.get(), end);
-                    guard = order.take_turn();
+                    guard = self.take_turn(order)?;
                 }
                 Ok(Outcome::AwaitData(seen)) => {
                     self.submit(batch.take());
                     drop(guard);
                     order.await_data(seen);
-                    guard = order.take_turn();
+                    guard = self.take_turn(order)?;
                 }
                 Err(error) => {
                     self.submit(batch.take());
@@ -174,6 +173,13 @@ impl Shared {
         self.submit(batch.take());
         drop(guard);
         Ok(())
+    }
+
+    /// The turn to write, with which blocks may be sent. `EROFS` after an abort, which may have come in the wait for it.
+    fn take_turn<'a>(&self, order: &'a WriteOrder) -> Result<WriteTurn<'a>> {
+        let turn = order.take_turn();
+        self.volume.check_sending()?;
+        Ok(turn)
     }
 
     /// After an abort: takes the marks off dirty blocks, so that nobody waits for memory that never becomes clean. The blocks
