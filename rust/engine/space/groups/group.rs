@@ -229,12 +229,22 @@ impl Group {
     pub(in crate::space) fn keep(&self, start: u64, end: u64, from: ByteState) -> Result {
         let mut body = self.body.lock();
         body.free_space.keep(start, end)?;
-        self.shift(
-            &mut body,
-            end.saturating_sub(start),
-            from,
-            ByteState::Pinned,
-        )
+        let len = end.saturating_sub(start);
+        if from == ByteState::Used && matches!(body.free_space, FreeSpace::GivenUp) {
+            self.count_used(&mut body, len)?;
+        }
+        self.shift(&mut body, len, from, ByteState::Pinned)
+    }
+
+    /// Counts `len` bytes of a group that was given up as used, which have an extent item. Its item may have said less: then
+    /// they were taken for unused, which are read-only there.
+    fn count_used(&self, body: &mut Body, len: u64) -> Result {
+        let missing = len.saturating_sub(body.tally.used);
+        let missing = missing.min(body.tally.read_only);
+        match missing {
+            0 => Ok(()),
+            missing => self.shift(body, missing, ByteState::ReadOnly, ByteState::Used),
+        }
     }
 
     /// Moves bytes from one state to another where no address becomes free or is taken.

@@ -297,6 +297,35 @@ fn a_group_that_was_given_up_is_not_read_again() {
     assert_eq!(mounted.txns.space().statistics().data.used, 5 * MIB);
 }
 
+/// There may be more in it than its item says is used: all of that can be freed.
+#[test]
+fn what_a_group_that_was_given_up_does_not_count_can_be_freed() {
+    let (mounted, extents) = with_extents();
+    let liar = mounted.volume.chunk(extents[2]).unwrap();
+    set_used(&mounted, liar.logical, MIB / 4);
+    let images = mounted.unmount().unwrap();
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    let (space, log) = (mounted.txns.space().clone(), Capture::new());
+    while space.read_next(Class::Data).unwrap() == NextGroup::Read {}
+    assert!(log.contains("stays unused"), "{:?}", log.lines());
+    let used = space.statistics().data.used;
+    assert_eq!(used, 4 * MIB + MIB / 4);
+    for place in [0, 1] {
+        let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+        let start = extents[2].saturating_add(place * MIB / 2);
+        space.note_freed(&handle, start, MIB / 2).unwrap();
+        space.audit().unwrap();
+        commit(&mounted, handle);
+        space.audit().unwrap();
+    }
+    let data = space.statistics().data;
+    assert_eq!((data.used, data.pinned), (4 * MIB, 0));
+    assert!(data.read_only >= liar.len);
+    let images = mounted.unmount().unwrap();
+    let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
+    assert_eq!(mounted.txns.space().statistics().data.used, 4 * MIB);
+}
+
 /// Whoever wants memory has forgotten what can be read again, with whatever locks; and nothing that was promised.
 #[test]
 fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
