@@ -145,10 +145,22 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
             },
         };
         if let Ok(trees) = enter_at(volume, store, at) {
-            return Ok(trees);
+            return forbid_beside(volume).map(|()| trees);
         }
     }
     entered
+}
+
+/// Forbids writing beside a superblock of a later time than the trees: what it says of sizes, by which chunks are made, was
+/// not compared with them.
+#[cold]
+fn forbid_beside(volume: &Volume) -> Result {
+    if volume.writes() == Writes::Now {
+        pr_err!("backup roots can only be read: mount read-only\n");
+        return Err(EROFS);
+    }
+    volume.forbid_writing();
+    Ok(())
 }
 
 fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<OpenTrees> {

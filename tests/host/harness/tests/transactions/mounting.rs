@@ -181,9 +181,23 @@ fn backup_roots_are_tried_when_asked_for() {
         roots: Roots::OrBackup,
         ..options(Access::ReadOnly)
     };
-    let mounted = mount_with(image, backup).unwrap();
+    let mounted = mount_with(image.clone(), backup.clone()).unwrap();
     let files = Files::new(&mounted.txns);
     assert!(files.has(&old) && !files.has(&new));
+    // Nothing is written beside a superblock of a later time: a remount finds that, a mount is refused.
+    let tries = Options {
+        access: Access::ReadWrite,
+        ..backup
+    };
+    for (writes, error) in [(Writes::Later, None), (Writes::Now, Some(EROFS))] {
+        let devices = devices(vec![image.clone()]).unwrap();
+        let mounted = Layers::mount_opened(devices, writes, tries.clone(), Ok);
+        assert_eq!(mounted.as_ref().err(), error.as_ref(), "{writes:?}");
+        if let Ok(mounted) = mounted {
+            assert_eq!(mounted.txns.begin_writing(), Err(EROFS));
+            assert!(unmount(mounted).pages == image.pages);
+        }
+    }
 }
 
 /// All four places in the superblock are used in turn, and the oldest is replaced.
