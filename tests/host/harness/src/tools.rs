@@ -112,6 +112,7 @@ pub fn zone_layout(capacity: u64) -> ZoneLayout {
         capacity,
         conventional: 0,
         max_active: None,
+        block: PAGE as u64,
     }
 }
 

@@ -29,6 +29,7 @@ fn zoned() -> SimDevice {
         capacity: MIB / 2,
         conventional: 1,
         max_active: Some(2),
+        block: 4096,
     };
     SimDevice::new(Image::new(8 * MIB, Some(layout)), Access::ReadWrite)
 }

@@ -68,7 +68,10 @@ impl Image {
                 if let Some(zones) = &mut self.zones {
                     zones.write(*at, data.len() as u64)?;
                 }
-                self.pages.write(*at, data);
+                match (at % PAGE as u64, data.len() % PAGE) {
+                    (0, 0) => self.pages.write(*at, data),
+                    _ => self.write_blocks(*at, data),
+                }
             }
             Change::Discard { at, len } => self.discard(*at, *len),
             Change::Manage { start, action } => {
@@ -80,6 +83,16 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// Parts of pages, where a zone's blocks are smaller.
+    fn write_blocks(&mut self, mut at: u64, mut data: &[u8]) {
+        while !data.is_empty() {
+            let left = PAGE as u64 - at % PAGE as u64;
+            let (piece, rest) = data.split_at(data.len().min(left as usize));
+            self.pages.write_within(at, piece);
+            (at, data) = (at + piece.len() as u64, rest);
+        }
     }
 
     /// What was discarded reads as something else: whoever relied on it finds out.
@@ -210,7 +223,11 @@ impl Media {
                 let ended = ended.entry(zone).or_insert(false);
                 if !*ended && !Self::survives(random, keep_per_16) {
                     *ended = true;
-                    change.tear(random).map(|torn| image.apply(&torn));
+                    let block = image
+                        .zones
+                        .as_ref()
+                        .map_or(PAGE, |zones| zones.block() as usize);
+                    change.tear(block, random).map(|torn| image.apply(&torn));
                 } else if !*ended {
                     image.apply(change).expect("what went in order goes again");
                 }
@@ -238,16 +255,24 @@ impl Change {
         }
     }
 
-    /// The first part of a write.
-    fn tear(&self, random: &mut Random) -> Option<Change> {
-        let Self::Write { at, data } = self else {
+    /// The first part of a write, which ends between two blocks.
+    fn tear(&self, block: usize, random: &mut Random) -> Option<Change> {
+        let Self::Write { data, .. } = self else {
             return None;
         };
-        let sectors = random.below((data.len() / PAGE) as u64) as usize;
-        (sectors > 0).then(|| Self::Write {
-            at: *at,
-            data: data[..sectors * PAGE].into(),
-        })
+        let blocks = random.below((data.len() / block) as u64) as usize;
+        self.cut_off(blocks * block)
+    }
+
+    /// The first bytes of a write that is longer; `None` of anything else, and where that is nothing.
+    pub fn cut_off(&self, len: usize) -> Option<Change> {
+        match self {
+            Self::Write { at, data } if len > 0 && len < data.len() => Some(Self::Write {
+                at: *at,
+                data: data[..len].into(),
+            }),
+            _ => None,
+        }
     }
 
     /// Some sectors of a write.

@@ -123,7 +123,11 @@ impl SimDevice {
 
     fn check(&self, state: &mut State, request: Request, at: u64, len: u64) -> Result {
         let inside = at.checked_add(len).is_some_and(|end| end <= self.size);
-        if !inside || at % PAGE as u64 != 0 || len % PAGE as u64 != 0 {
+        let unit = match (request, &state.media.live().zones) {
+            (Request::Write, Some(zones)) => zones.block(),
+            _ => PAGE as u64,
+        };
+        if !inside || at % unit != 0 || len % unit != 0 {
             return state.violation(format!("{request:?} of {len} bytes at {at}"));
         }
         if self.read_only && request != Request::Read {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes in a page, and the unit of all IO.
+/// Bytes in a page, and the unit of all IO but writes to zones of a device with smaller blocks.
 pub const PAGE: usize = 4096;
 /// Pages in a segment.
 const SEGMENT: usize = 256;
@@ -58,6 +58,15 @@ impl Pages {
                 None => out.fill(0),
             }
         }
+    }
+
+    /// Writes within a page.
+    pub fn write_within(&mut self, at: u64, data: &[u8]) {
+        let (start, offset) = (at / PAGE as u64 * PAGE as u64, (at % PAGE as u64) as usize);
+        let mut page = [0; PAGE];
+        self.read(start, &mut page);
+        page[offset..offset + data.len()].copy_from_slice(data);
+        self.write(start, &page);
     }
 
     /// Writes; whole pages within the device.

@@ -15,6 +15,8 @@ pub struct ZoneLayout {
     pub conventional: u64,
     /// How many zones may be active.
     pub max_active: Option<u32>,
+    /// Bytes of a logical block: what a sequential zone takes as a whole or not at all.
+    pub block: u64,
 }
 
 /// Why a zone refused.
@@ -31,7 +33,7 @@ impl Zones {
     /// Empty zones.
     pub fn new(layout: ZoneLayout, size: u64) -> Self {
         assert!(layout.zone_size.is_power_of_two() && size % layout.zone_size == 0);
-        assert!(layout.capacity <= layout.zone_size);
+        assert!(layout.capacity <= layout.zone_size && layout.capacity % layout.block == 0);
         let zones = (0..size / layout.zone_size)
             .map(|number| Self::empty(&layout, number))
             .collect();
@@ -69,6 +71,11 @@ impl Zones {
         }
     }
 
+    /// Bytes of a logical block.
+    pub fn block(&self) -> u64 {
+        self.layout.block
+    }
+
     /// All zones in order.
     pub fn all(&self) -> &[Zone] {
         &self.zones
@@ -100,6 +107,12 @@ impl Zones {
             _ if written >= zone.capacity => ZoneCondition::Full,
             _ => ZoneCondition::Active,
         };
+    }
+
+    /// Makes a zone that is not full smaller than the others.
+    pub fn shrink(&mut self, start: u64, capacity: u64) {
+        assert!(capacity % self.layout.block == 0);
+        self.at_mut(start).capacity = capacity;
     }
 
     /// From now on as many zones may be active as are.
@@ -139,6 +152,9 @@ impl Zones {
             (ZoneKind::Conventional, _) => return Ok(()),
             (_, ZoneCondition::Full) => return Err("write to a full zone"),
             _ => {}
+        }
+        if len % self.layout.block != 0 {
+            return Err("write of a part of a block");
         }
         if at != zone.write_pointer.get() {
             return Err("write not at the write pointer");
