@@ -87,7 +87,8 @@ pub trait Device: Send + Sync {
     /// Reads `buf.len()` bytes at `at`.
     fn read(&self, at: Physical, buf: &mut [u8]) -> Result;
 
-    /// Writes `buf` at `at`; durable only after [`Self::flush`].
+    /// Writes `buf` at `at`; durable only after [`Self::flush`]. Where a zone's write pointer is at no multiple of
+    /// [`SECTOR`] for the device's blocks are smaller, this may go from there to such a multiple.
     fn write(&self, at: Physical, buf: &[u8]) -> Result;
 
     /// Writes `buf` at `at` with a flush before and forced unit access: durable on return, and so is all that

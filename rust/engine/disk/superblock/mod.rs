@@ -4,6 +4,7 @@
 //! | module          | what it has                                       |
 //! |-----------------|---------------------------------------------------|
 //! | `bytes`         | a superblock's bytes: made, read, changed, sealed |
+//! | `filler`        | what stands behind one that was cut off           |
 //! | `system_chunks` | the chunks that it lists                          |
 //! | `backup`        | where the trees were after the last commits       |
 //! | `error`         | why a superblock is not taken                     |
@@ -11,6 +12,7 @@
 mod backup;
 mod bytes;
 mod error;
+mod filler;
 mod system_chunks;
 
 pub use backup::RootBackup;

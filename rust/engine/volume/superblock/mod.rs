@@ -8,15 +8,15 @@ mod log;
 pub(super) use log::LogPlaces;
 
 use crate::disk::{
-    ChecksumKind, Checksums, Physical, Superblock, SuperblockBytes, SuperblockError,
-    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    ChecksumKind, Checksums, Physical, Superblock, SuperblockBytes, SUPERBLOCK_PLACES,
+    SUPERBLOCK_SIZE,
 };
 use crate::volume::chunk::Chunk;
 use crate::volume::device::{Device, ZoneGeometry};
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::Copies;
 use latch::prelude::*;
-use log::{Durability, SuperblockLog, Written};
+use log::{Durability, Newest, SuperblockLog, Written};
 
 /// How a device keeps superblock copies.
 pub(super) enum Places {
@@ -41,14 +41,17 @@ impl Places {
         }
     }
 
-    /// Where a copy's newest superblock is, and the one before it where there is one.
-    fn newest(&mut self, device: &dyn Device, copy: usize) -> Result<[Option<Physical>; 2]> {
+    /// Reads a copy's newest superblock.
+    fn newest(&mut self, device: &dyn Device, copy: usize) -> Result<Newest> {
         match self {
             Self::Log(log) => log.newest(device, copy),
             Self::Fixed => {
                 let place = SUPERBLOCK_PLACES.get(copy).copied();
                 let fits = |place: &u64| place.saturating_add(SUPERBLOCK_SIZE) <= device.size();
-                Ok([place.filter(fits).map(Physical::new), None])
+                match place.filter(fits).map(Physical::new) {
+                    Some(at) => Ok(Newest::alone(log::read(device, at)?)),
+                    None => Ok(Newest::default()),
+                }
             }
         }
     }
@@ -113,8 +116,7 @@ pub(super) fn find(
 
 /// Reads a copy. `None` where the device has none.
 ///
-/// In a log the one before the newest is taken where the newest is broken: its write was cut off, so nobody was told
-/// that its transaction is safe.
+/// One whose write was completed may have been promised: nothing older is taken in its stead.
 #[inline(never)]
 fn read_copy(
     device: &dyn Device,
@@ -125,25 +127,19 @@ fn read_copy(
     let Some(&name) = SUPERBLOCK_PLACES.get(copy) else {
         return Ok(None);
     };
-    let mut failure = None;
-    for at in places.newest(device, copy)?.into_iter().flatten() {
-        let mut bytes = SuperblockBytes::new()?;
-        device.read(at, bytes.as_mut_bytes())?;
-        match bytes.check(name, checksums) {
-            Ok(checked) => return Ok(Some(KBox::new(InMemory { bytes, checked }, GFP_KERNEL)?)),
-            Err(error) => {
-                let is_final = !matches!(
-                    error,
-                    SuperblockError::Corrupt(_) | SuperblockError::NotBtrfs
-                );
-                failure = failure.or(Some(error.report(copy)));
-                if is_final {
-                    break;
-                }
-            }
-        }
+    let Newest { superblock, rival } = places.newest(device, copy)?;
+    let check = |bytes: &SuperblockBytes| {
+        let checked = bytes.check(name, checksums);
+        checked.map_err(|error| error.report(copy))
+    };
+    if let Some(rival) = rival {
+        check(&rival)?;
     }
-    failure.map_or(Ok(None), Err)
+    let Some(bytes) = superblock else {
+        return Ok(None);
+    };
+    let checked = check(&bytes)?;
+    Ok(Some(KBox::new(InMemory { bytes, checked }, GFP_KERNEL)?))
 }
 
 /// The superblock in memory.

@@ -2,14 +2,20 @@
 //! Superblock copies on zoned devices: a log in a pair of zones for each (C: `fs/btrfs/zoned.c`, "superblock logging").
 //!
 //! Superblocks are appended. When a zone is full the log goes on in the other, which is reset just before it is written
-//! again: at all times the newest superblock is the last one before the write pointer.
+//! again: at all times the newest superblock is the last one before the write pointer, but for such as were cut off.
+//!
+//! A device whose blocks are smaller than a superblock may write the first part of one alone when the power goes. Nobody
+//! was told that it is there. Before the next is written its place is filled up, with what is taken for no superblock.
+//!
+//! `pair`: how far the two zones are written, and which of them the log goes on in.
 
-use crate::disk::{
-    Flaw, Generation, Physical, Place, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE,
-};
-use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
+mod pair;
+
+use crate::disk::{Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE};
+use crate::volume::device::Device;
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
+use pair::{LogZone, Pair};
 
 /// Zones in a log.
 const LOG_ZONES: u64 = 2;
@@ -50,111 +56,6 @@ impl LogPlaces {
     }
 }
 
-/// A log's two zones, as they are now.
-#[derive(Clone, Copy)]
-struct Pair([Zone; 2]);
-
-/// Where a superblock is in a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot {
-    zone: usize,
-    at: u64,
-}
-
-impl Pair {
-    /// Reads the state of both zones.
-    fn report(device: &dyn Device, start: Physical) -> Result<Self> {
-        let mut zones = (None, None);
-        device.report_zones(start, LOG_ZONES, &mut |zone| {
-            match zones {
-                (None, _) => zones.0 = Some(zone),
-                _ => zones.1 = Some(zone),
-            }
-            Ok(())
-        })?;
-        match zones {
-            (Some(first), Some(second)) => Ok(Self([first, second])),
-            _ => Err(EIO),
-        }
-    }
-
-    fn zone(&self, index: usize) -> Result<&Zone> {
-        self.0.get(index).ok_or(EINVAL)
-    }
-
-    /// One that is written in place holds no log: there is one superblock at its start.
-    fn in_place(&self) -> Option<Slot> {
-        let [first, _] = &self.0;
-        (first.kind == ZoneKind::Conventional).then_some(Slot {
-            zone: 0,
-            at: first.start.get(),
-        })
-    }
-
-    /// Where the next superblock goes; `newer` tells which zone has the newer one when both are full.
-    ///
-    /// | zones 0, 1 | next                                                    |
-    /// |------------|---------------------------------------------------------|
-    /// | 0 not full, 1 empty or full | zone 0                                 |
-    /// | 0 full, 1 not full | zone 1                                          |
-    /// | both full  | the older zone, from its start                          |
-    /// | otherwise  | nobody writes like that                                 |
-    fn next(&self, newer: impl FnOnce(&Self) -> Result<usize>) -> Result<Slot> {
-        let [first, second] = &self.0;
-        let zone = match (is_full(first), is_full(second)) {
-            (true, true) => usize::from(newer(self)? == 0),
-            (true, false) => 1,
-            (false, full) if full || second.condition == ZoneCondition::Empty => 0,
-            _ => {
-                let at = Place::Superblock(first.start.get());
-                let flaw = Flaw::new("both zones of a superblock log are in use", 2, 1);
-                return Err(flaw.at(at).report());
-            }
-        };
-        let zone_state = self.zone(zone)?;
-        let at = match is_full(zone_state) {
-            true => zone_state.start.get(),
-            false => zone_state.write_pointer.get(),
-        };
-        Ok(Slot { zone, at })
-    }
-
-    /// The slot before one: at a zone's start, the last of the other zone, if that was written.
-    fn before(&self, slot: Slot) -> Result<Option<Slot>> {
-        let zone = self.zone(slot.zone)?;
-        if slot.at > zone.start.get() {
-            return Ok(Some(Slot {
-                at: slot.at.saturating_sub(SUPERBLOCK_SIZE),
-                ..slot
-            }));
-        }
-        let other = usize::from(slot.zone == 0);
-        match is_full(self.zone(other)?) {
-            true => Ok(Some(Slot {
-                zone: other,
-                at: last_slot(self.zone(other)?),
-            })),
-            false => Ok(None),
-        }
-    }
-}
-
-/// Whether no superblock fits any more.
-fn is_full(zone: &Zone) -> bool {
-    let end = zone.start.saturating_add(zone.capacity);
-    zone.condition == ZoneCondition::Full
-        || (zone.condition == ZoneCondition::Active
-            && zone.write_pointer.saturating_add(SUPERBLOCK_SIZE) > end)
-}
-
-/// Where the last superblock of a full zone is.
-fn last_slot(zone: &Zone) -> u64 {
-    let end = zone.start.saturating_add(zone.capacity).get();
-    (end / SUPERBLOCK_SIZE)
-        .saturating_sub(1)
-        .saturating_mul(SUPERBLOCK_SIZE)
-}
-
 /// The logs of a device.
 pub(in crate::volume) struct SuperblockLog {
     places: LogPlaces,
@@ -169,6 +70,26 @@ pub(super) enum Written {
     There,
     /// The device is too small to have a place for it.
     Nowhere,
+}
+
+/// What a mount reads of a copy.
+#[derive(Default)]
+pub(super) struct Newest {
+    /// The newest superblock, if there is any.
+    pub(super) superblock: Option<KBox<SuperblockBytes>>,
+    /// The last one of the other zone, where both are full. It must be good too: if it is damaged, it may have been the
+    /// newer of both.
+    pub(super) rival: Option<KBox<SuperblockBytes>>,
+}
+
+impl Newest {
+    /// Of a place that has one superblock.
+    pub(super) fn alone(superblock: KBox<SuperblockBytes>) -> Self {
+        Self {
+            superblock: Some(superblock),
+            rival: None,
+        }
+    }
 }
 
 /// Whether a write must be durable on return, with all before it.
@@ -210,28 +131,19 @@ impl SuperblockLog {
         Ok(*known)
     }
 
-    /// Where a copy's newest superblock is, and the one before it.
-    pub(super) fn newest(
-        &mut self,
-        device: &dyn Device,
-        copy: usize,
-    ) -> Result<[Option<Physical>; 2]> {
+    /// What of a copy's log a mount reads.
+    pub(super) fn newest(&mut self, device: &dyn Device, copy: usize) -> Result<Newest> {
         let Some(pair) = self.pair(device, copy)? else {
-            return Ok([None, None]);
+            return Ok(Newest::default());
         };
-        if let Some(slot) = pair.in_place() {
-            return Ok([Some(Physical::new(slot.at)), None]);
+        if let Some(at) = pair.in_place() {
+            return Ok(Newest::alone(read(device, at)?));
         }
-        let next = pair.next(|pair| newer_zone(device, pair))?;
-        let Some(newest) = pair.before(next)? else {
-            return Ok([None, None]);
-        };
-        // When the newest is its zone's first, the one before it is in the other zone, if that is still there.
-        let before = pair.before(newest)?;
-        Ok([
-            Some(Physical::new(newest.at)),
-            before.map(|slot| Physical::new(slot.at)),
-        ])
+        let (newest, cut_off) = newest_of(device, &pair)?;
+        if cut_off > 0 && newest.superblock.is_some() {
+            pr_warn!("superblock copy {}: the newest was cut off while it was written, the one before it is taken\n", copy);
+        }
+        Ok(newest)
     }
 
     /// Writes a superblock as the newest of a copy's log, if the device has one.
@@ -258,40 +170,94 @@ impl SuperblockLog {
 }
 
 fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durability) -> Result {
-    if let Some(slot) = pair.in_place() {
-        return durability.write(device, Physical::new(slot.at), bytes);
+    if let Some(at) = pair.in_place() {
+        return durability.write(device, at, bytes);
     }
-    let slot = pair.next(|pair| newer_zone(device, pair))?;
-    let zone = pair.0.get_mut(slot.zone).ok_or(EINVAL)?;
-    if slot.at == zone.start.get() && zone.condition != ZoneCondition::Empty {
-        device.manage_zone(zone.start, ZoneAction::Reset)?;
-        zone.condition = ZoneCondition::Empty;
-        zone.write_pointer = zone.start;
+    for zone in pair.zones_mut() {
+        fill_up(device, zone)?;
     }
-    durability.write(device, Physical::new(slot.at), bytes)?;
-    zone.condition = ZoneCondition::Active;
-    zone.write_pointer = Physical::new(slot.at.saturating_add(SUPERBLOCK_SIZE));
-    if is_full(zone) {
-        // A zone whose last byte was written is full by itself.
-        if zone.write_pointer != zone.start.saturating_add(zone.capacity) {
-            device.manage_zone(zone.start, ZoneAction::Finish)?;
-        }
-        zone.condition = ZoneCondition::Full;
+    let number = pair.next(|pair| newer_zone(device, pair))?;
+    let zone = pair.zone_mut(number)?;
+    zone.make_room(device)?;
+    zone.append(device, bytes, durability)
+}
+
+/// Fills up the place of a superblock that was cut off, so that the next begins where one is looked for.
+fn fill_up(device: &dyn Device, zone: &mut LogZone) -> Result {
+    let Some(there) = usize::try_from(zone.cut_off()).ok().filter(|&len| len > 0) else {
+        return Ok(());
+    };
+    let filler = SuperblockBytes::filler()?;
+    let rest = filler.as_bytes().get(there..).ok_or(EINVAL)?;
+    zone.append(device, rest, Durability::Later)
+}
+
+/// Finds the newest superblock of a log that was not cut off, and how many bytes of such as were are behind it.
+fn newest_of(device: &dyn Device, pair: &Pair) -> Result<(Newest, u64)> {
+    let number = pair.next(|pair| newer_zone(device, pair))?;
+    let (zone, other) = (pair.zone(number)?, pair.zone(usize::from(number == 0))?);
+    let here = Tail::of(device, zone)?;
+    if !zone.is_full() && here.whole.is_some() {
+        let newest = Newest {
+            superblock: here.whole,
+            rival: None,
+        };
+        return Ok((newest, here.cut_off));
     }
-    Ok(())
+    let there = match other.is_full() {
+        true => Tail::of(device, other)?,
+        false => Tail::default(),
+    };
+    let cut_off = match here.whole {
+        Some(_) => there.cut_off,
+        None => there.cut_off.saturating_add(here.cut_off),
+    };
+    let newest = Newest {
+        superblock: there.whole,
+        rival: here.whole,
+    };
+    Ok((newest, cut_off))
 }
 
 /// Of two full zones, the one whose last superblock is newer.
 fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<usize> {
-    let [first, second] = &pair.0;
-    let first = generation_at(device, last_slot(first))?;
-    let second = generation_at(device, last_slot(second))?;
-    Ok(usize::from(second >= first))
+    let generation = |number| -> Result<Option<Generation>> {
+        let last = Tail::of(device, pair.zone(number)?)?.whole;
+        Ok(last.map(|superblock| superblock.generation()))
+    };
+    Ok(usize::from(generation(1)? >= generation(0)?))
 }
 
-/// The generation of the superblock at an address, whatever else is there.
-fn generation_at(device: &dyn Device, at: u64) -> Result<Generation> {
+/// What a zone of a log ends with.
+#[derive(Default)]
+struct Tail {
+    /// The last superblock that was written as a whole.
+    whole: Option<KBox<SuperblockBytes>>,
+    /// Bytes behind it: superblocks that were cut off, all but perhaps the last filled up.
+    cut_off: u64,
+}
+
+impl Tail {
+    fn of(device: &dyn Device, zone: &LogZone) -> Result<Self> {
+        let mut end = zone.written();
+        let mut whole = None;
+        while whole.is_none() && end > zone.start() {
+            let at = end.saturating_sub(SUPERBLOCK_SIZE);
+            let bytes = read(device, Physical::new(at))?;
+            if bytes.is_filled_up() {
+                end = at;
+            } else {
+                whole = Some(bytes);
+            }
+        }
+        let cut_off = zone.reached().saturating_sub(end);
+        Ok(Self { whole, cut_off })
+    }
+}
+
+/// What is at a superblock's place, whatever it is.
+pub(super) fn read(device: &dyn Device, at: Physical) -> Result<KBox<SuperblockBytes>> {
     let mut bytes = SuperblockBytes::new()?;
-    device.read(Physical::new(at), bytes.as_mut_bytes())?;
-    Ok(bytes.generation())
+    device.read(at, bytes.as_mut_bytes())?;
+    Ok(bytes)
 }

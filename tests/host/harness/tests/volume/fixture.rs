@@ -6,6 +6,7 @@ use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock};
 use engine::volume::device::Device;
 use engine::volume::{Chunk, Copies, DeviceRange, Options, Volume, Writes};
 use harness::checksums::HostChecksums;
+use harness::device::zones::ZoneLayout;
 use harness::device::{Access as DeviceAccess, Image, SimDevice};
 use harness::tools;
 use harness::walker::{walk, Walked};
@@ -79,9 +80,18 @@ pub(crate) fn used(walked: &Walked) -> Vec<DeviceRange> {
 }
 
 pub(crate) fn zoned_image() -> (Image, Walked) {
+    zoned_image_of(4096)
+}
+
+/// The same on a device with such logical blocks.
+pub(crate) fn zoned_image_of(block: u64) -> (Image, Walked) {
     let flat = tools::mkfs(16 * tools::ZONE_SIZE, &["-O", "zoned"]);
     let walked = walk(&flat);
-    (tools::as_zoned(flat, tools::zone_layout(8 << 20)), walked)
+    let layout = ZoneLayout {
+        block,
+        ..tools::zone_layout(8 << 20)
+    };
+    (tools::as_zoned(flat, layout), walked)
 }
 
 pub(crate) fn superblock_at(image: &Image, at: u64, place: u64) -> Option<Superblock> {

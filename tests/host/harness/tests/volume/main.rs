@@ -3,5 +3,6 @@
 
 mod fixture;
 mod regular;
+mod superblock_log;
 mod targets;
 mod zoned;

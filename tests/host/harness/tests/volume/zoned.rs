@@ -47,7 +47,13 @@ fn the_superblock_log_goes_round() {
 
 #[test]
 fn a_power_cut_at_any_point_leaves_the_last_or_the_next_superblock() {
-    let (image, walked) = zoned_image();
+    for block in [4096, 512] {
+        power_cuts_where_the_log_changes_its_zone(block);
+    }
+}
+
+fn power_cuts_where_the_log_changes_its_zone(block: u64) {
+    let (image, walked) = zoned_image_of(block);
     let device = device(image);
     let volume = open_whole(&device, &walked);
     let mut random = Random::new(7);

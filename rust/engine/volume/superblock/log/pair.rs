@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The two zones of a log: how far they are written, and which of them the log goes on in.
+
+use super::{Durability, LOG_ZONES};
+use crate::disk::{Flaw, Physical, Place, SUPERBLOCK_SIZE};
+use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
+use latch::prelude::*;
+
+/// A log's two zones, as they are now.
+#[derive(Clone, Copy)]
+pub(super) struct Pair([LogZone; 2]);
+
+impl Pair {
+    /// Reads the state of both zones.
+    pub(super) fn report(device: &dyn Device, start: Physical) -> Result<Self> {
+        let mut zones = (None, None);
+        device.report_zones(start, LOG_ZONES, &mut |zone| {
+            match zones {
+                (None, _) => zones.0 = Some(LogZone(zone)),
+                _ => zones.1 = Some(LogZone(zone)),
+            }
+            Ok(())
+        })?;
+        match zones {
+            (Some(first), Some(second)) => Ok(Self([first, second])),
+            _ => Err(EIO),
+        }
+    }
+
+    /// The zone with this number.
+    pub(super) fn zone(&self, number: usize) -> Result<&LogZone> {
+        self.0.get(number).ok_or(EINVAL)
+    }
+
+    /// The same, to be written.
+    pub(super) fn zone_mut(&mut self, number: usize) -> Result<&mut LogZone> {
+        self.0.get_mut(number).ok_or(EINVAL)
+    }
+
+    /// Both, in order.
+    pub(super) fn zones_mut(&mut self) -> &mut [LogZone; 2] {
+        &mut self.0
+    }
+
+    /// One that is written in place holds no log: there is one superblock at its start.
+    pub(super) fn in_place(&self) -> Option<Physical> {
+        let [LogZone(first), _] = &self.0;
+        (first.kind == ZoneKind::Conventional).then_some(first.start)
+    }
+
+    /// Which zone the next superblock goes to; `newer` tells which has the newer one when both are full.
+    ///
+    /// | zones 0, 1 | next                                                    |
+    /// |------------|---------------------------------------------------------|
+    /// | 0 not full, 1 empty or full | zone 0                                 |
+    /// | 0 full, 1 not full | zone 1                                          |
+    /// | both full  | the older zone, from its start                          |
+    /// | otherwise  | nobody writes like that                                 |
+    pub(super) fn next(&self, newer: impl FnOnce(&Self) -> Result<usize>) -> Result<usize> {
+        let [first, second] = &self.0;
+        match (first.is_full(), second.is_full()) {
+            (true, true) => Ok(usize::from(newer(self)? == 0)),
+            (true, false) => Ok(1),
+            (false, full) if full || second.0.condition == ZoneCondition::Empty => Ok(0),
+            _ => {
+                let at = Place::Superblock(first.0.start.get());
+                let flaw = Flaw::new("both zones of a superblock log are in use", 2, 1);
+                Err(flaw.at(at).report())
+            }
+        }
+    }
+}
+
+/// A zone of a log: places for superblocks, one behind the other. A device may have cut the last one off between two
+/// of its blocks, which may be smaller than a superblock; then the write pointer is inside of its place.
+#[derive(Clone, Copy)]
+pub(super) struct LogZone(Zone);
+
+impl LogZone {
+    /// Where the zone begins.
+    pub(super) fn start(&self) -> u64 {
+        self.0.start.get()
+    }
+
+    /// Where the last whole place ends.
+    pub(super) fn end(&self) -> u64 {
+        round_down(self.0.start.saturating_add(self.0.capacity).get())
+    }
+
+    /// Whether no superblock fits any more. One that was cut off does: it is written again, or filled up.
+    pub(super) fn is_full(&self) -> bool {
+        match self.0.condition {
+            ZoneCondition::Full => true,
+            ZoneCondition::Active => self.written() >= self.end(),
+            ZoneCondition::Empty | ZoneCondition::Unusable => false,
+        }
+    }
+
+    /// Where what was written ends.
+    pub(super) fn reached(&self) -> u64 {
+        match self.0.condition {
+            ZoneCondition::Empty => self.start(),
+            ZoneCondition::Full => self.end(),
+            ZoneCondition::Active | ZoneCondition::Unusable => self.0.write_pointer.get(),
+        }
+    }
+
+    /// Where the last place ends that was written as a whole.
+    pub(super) fn written(&self) -> u64 {
+        round_down(self.reached())
+    }
+
+    /// What of a place is written that comes behind whole ones, and was cut off; 0 where there is no such.
+    pub(super) fn cut_off(&self) -> u64 {
+        match self.is_full() || self.written() == self.start() {
+            true => 0,
+            false => self.reached().saturating_sub(self.written()),
+        }
+    }
+
+    /// Makes room for a superblock, where what is there is old, or nothing but one that was cut off.
+    pub(super) fn make_room(&mut self, device: &dyn Device) -> Result {
+        let is_used = self.0.condition != ZoneCondition::Empty;
+        if is_used && (self.is_full() || self.written() == self.start()) {
+            device.manage_zone(self.0.start, ZoneAction::Reset)?;
+            self.0.condition = ZoneCondition::Empty;
+            self.0.write_pointer = self.0.start;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes at the write pointer. A zone in which no superblock fits any more is finished.
+    pub(super) fn append(
+        &mut self,
+        device: &dyn Device,
+        bytes: &[u8],
+        durability: Durability,
+    ) -> Result {
+        durability.write(device, self.0.write_pointer, bytes)?;
+        let zone = &mut self.0;
+        zone.condition = ZoneCondition::Active;
+        zone.write_pointer = zone.write_pointer.saturating_add(bytes.len() as u64);
+        if self.is_full() {
+            let zone = &mut self.0;
+            // A zone whose last byte was written is full by itself.
+            if zone.write_pointer != zone.start.saturating_add(zone.capacity) {
+                device.manage_zone(zone.start, ZoneAction::Finish)?;
+            }
+            zone.condition = ZoneCondition::Full;
+        }
+        Ok(())
+    }
+}
+
+fn round_down(at: u64) -> u64 {
+    at.saturating_sub(at % SUPERBLOCK_SIZE)
+}
