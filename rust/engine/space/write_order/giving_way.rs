@@ -56,24 +56,23 @@ impl Sequential {
         Ok(Some(waits.unwrap_or(Verdict::Wait)))
     }
 
-    /// Finishes the data group with the least left that nothing is on its way to.
+    /// Finishes the data group with the least left that nothing is on its way to. One whose zones cannot be finished holds them
+    /// until they are reset; it is asked no more, and the next one is.
     fn data_gives_way(&self, state: &Groups) -> Result<GaveWay> {
         // Before the groups are asked: a write that ends in between is not waited for.
         let seen = self.data.ended();
-        let idle = |(&start, group): (&u64, &Arc<dyn DataGroup>)| {
-            let left = group.spare()?;
-            Some((left, start, group.clone()))
-        };
-        let least = state
-            .data
-            .iter()
-            .filter_map(idle)
-            .min_by_key(|(left, ..)| *left);
-        if let Some((_, start, group)) = least {
-            if group.give_up()? == Closing::Closed {
-                self.zones.finish(Logical::new(start))?;
-                self.counters.force();
-                return Ok(GaveWay::Yes);
+        while let Some((start, group)) = state.least_data() {
+            if group.give_up()? == Closing::Refused {
+                break;
+            }
+            match self.zones.finish(start) {
+                Ok(()) => {
+                    self.counters.force();
+                    return Ok(GaveWay::Yes);
+                }
+                Err(error) => {
+                    pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
+                }
             }
         }
         let is_busy = state.data.values().any(|group| group.is_busy());
@@ -116,6 +115,14 @@ impl Sequential {
 }
 
 impl Groups {
+    /// The data group with the least left that nothing is on its way to.
+    fn least_data(&self) -> Option<(Logical, &Arc<dyn DataGroup>)> {
+        let groups = self.data.iter();
+        let idle = groups.filter_map(|(&start, group)| Some((group.spare()?, start, group)));
+        let (_, start, group) = idle.min_by_key(|(left, ..)| *left)?;
+        Some((Logical::new(start), group))
+    }
+
     /// Whether the class of a group has another one that can be written, or will be when `for_group` can.
     fn has_other(&self, start: u64, group: &Progress, for_group: u64) -> bool {
         self.groups.iter().any(|(&other, progress)| {

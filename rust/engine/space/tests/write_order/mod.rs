@@ -239,6 +239,23 @@ fn data_gives_way_where_it_holds_too_much() {
     assert_eq!(order.statistics().forced, 2);
 }
 
+/// A worn zone, the first to be asked for having nothing left, keeps what it holds, and the next one is asked.
+#[test]
+fn a_data_group_may_fail_to_give_way() {
+    let (device, order, groups) = setup(3, 1);
+    let data: vec::Vec<_> = [(10, 0), (11, 3), (12, 5)]
+        .map(|(zone, left)| Data::add(&order, &device, zone * ZONE, left))
+        .into();
+    *device.share.lock().unwrap() = Share::Owed;
+    device.worn.store(10 * ZONE, Ordering::Relaxed);
+    let addr = groups[0].allocate().unwrap();
+    assert_eq!(admit(&order, addr, WriteMode::Commit), Ok("write"));
+    let active: vec::Vec<_> = data.iter().map(|data| data.is_active()).collect();
+    assert_eq!(active, [false, false, true]);
+    drop(send(&order, &device, addr));
+    device.complete(addr);
+}
+
 /// With all that is its share, metadata helps itself.
 #[test]
 fn metadata_gives_way_where_it_holds_its_share() {

@@ -38,6 +38,8 @@ pub(super) struct Device {
     pub(super) share: Mutex<Share>,
     /// Whether zones are reset when they are told to.
     pub(super) resets: AtomicBool,
+    /// The zone that cannot be finished.
+    pub(super) worn: AtomicU64,
 }
 
 impl Device {
@@ -49,6 +51,7 @@ impl Device {
                 reserved: AtomicUsize::new(0),
                 share: Mutex::new(Share::Held),
                 resets: AtomicBool::new(true),
+                worn: AtomicU64::new(u64::MAX),
             },
             GFP_KERNEL,
         )
@@ -117,6 +120,9 @@ impl Zones for Device {
     }
 
     fn finish(&self, group: Logical) -> Result {
+        if self.worn.load(Ordering::Relaxed) == group.get() {
+            return Err(EIO);
+        }
         let mut zones = self.zones.lock().unwrap();
         let zone = zones.get_mut(&group.get()).unwrap();
         assert_eq!(zone.under_way, 0, "a zone finished under a write");
