@@ -446,7 +446,10 @@ fn what_was_read_is_durable_before_anything_is_written() {
     let volume = open(&device, DEFERRED).unwrap();
     assert_eq!(device.at_risk(), 1);
     volume
-        .begin_writing(|| Ok(assert_eq!(device.at_risk(), 0)))
+        .begin_writing(|| {
+            assert_eq!(device.at_risk(), 0);
+            Ok(())
+        })
         .unwrap();
     let device = not_durable();
     let fail = || device.faults(|faults| faults.fail_nth(Request::Flush, 0, Extent::Once));

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reading where groups are free when that is needed, and forgetting it.
 
+mod trim;
+
 use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
-use engine::space::{BlockClass, Class, Discard, NextGroup, Shortage, Space, Trim, Urgency};
-use engine::txn::{Handle, Options, Units};
+use engine::space::{BlockClass, Class, NextGroup, Shortage, Space, Urgency};
+use engine::txn::{Handle, Units};
 use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
 use harness::device::Image;
@@ -11,10 +13,9 @@ use harness::mount::{devices, free_ranges, Access, Mounted};
 use harness::tools;
 use harness::walker::walk;
 use kernel::alloc::inject;
-use kernel::prelude::{Result, EAGAIN, EIO, ENOSPC, EUCLEAN};
+use kernel::prelude::{EIO, ENOSPC, EUCLEAN};
 use kernel::print::Capture;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -442,102 +443,6 @@ fn tree_blocks_that_have_no_place_are_no_want_of_space() {
     let refused = mounted.txns.start(Units::inserts(1)).err();
     assert_eq!(refused, Some(EUCLEAN));
     assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
-}
-
-/// All of fstrim: how many bytes it says.
-fn trim(mounted: &Mounted, go_on: &dyn Fn() -> Result) -> Result<u64> {
-    let mut trim = Trim {
-        range: 0..u64::MAX,
-        least: 0,
-        go_on,
-        trimmed: 0,
-    };
-    mounted.txns.trim(&mut trim)?;
-    Ok(trim.trimmed)
-}
-
-/// The same where fstrim is the first to read it; but who stops fstrim does no harm.
-#[test]
-fn fstrim_finds_that_tree_blocks_have_no_place() {
-    let mounted = without_a_place();
-    assert_eq!(trim(&mounted, &|| Err(EAGAIN)), Err(EAGAIN));
-    assert_eq!(mounted.txns.is_aborted(), None);
-    assert_eq!(trim(&mounted, &|| Ok(())), Err(EUCLEAN));
-    assert_eq!(mounted.txns.is_aborted(), Some(EUCLEAN));
-}
-
-/// Whoever wants memory has nothing forgotten of which the device is just told.
-#[test]
-fn fstrim_passes_over_nothing_when_memory_is_short() {
-    let images = with_extents().0.unmount().unwrap();
-    let mount = || Mounted::mount(images.clone(), Access::ReadWrite).unwrap();
-    let all = trim(&mount(), &|| Ok(())).unwrap();
-    assert!(all > 200 * MIB);
-    let mounted = mount();
-    let wants_memory = || {
-        mounted.txns.space().forget(1000);
-        Ok(())
-    };
-    assert_eq!(trim(&mounted, &wants_memory), Ok(all));
-    mounted.txns.space().audit().unwrap();
-}
-
-/// The same while others want it all the time.
-#[test]
-fn fstrim_passes_over_nothing_while_others_want_memory() {
-    let images = with_extents().0.unmount().unwrap();
-    let mount = || Mounted::mount(images.clone(), Access::ReadWrite).unwrap();
-    let all = trim(&mount(), &|| Ok(())).unwrap();
-    let (mounted, done) = (mount(), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                mounted.txns.space().forget(16);
-            }
-        });
-        let trims: Vec<_> = (0..3).map(|_| trim(&mounted, &|| Ok(()))).collect();
-        done.store(true, Ordering::Relaxed);
-        assert_eq!(trims, [Ok(all); 3]);
-    });
-    mounted.txns.space().audit().unwrap();
-}
-
-/// No group is read for the sake of telling the device what is free, but one at a time.
-#[test]
-fn freed_ranges_do_not_have_all_groups_read() {
-    let (mounted, extents) = with_extents();
-    let images = mounted.unmount().unwrap();
-    let options = Options {
-        discard: Discard::Later,
-        ..Options::new(Access::ReadWrite)
-    };
-    let mounted = Mounted::mount_with(devices(images).unwrap(), options).unwrap();
-    let space = mounted.txns.space().clone();
-    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    for &start in &extents[..4] {
-        space.note_freed(&handle, start, MIB / 2).unwrap();
-    }
-    commit(&mounted, handle);
-    let known = || {
-        let promised = |mib: &u64| {
-            space
-                .reserve(Class::Data, mib * MIB, Urgency::Ordinary)
-                .is_ok()
-        };
-        (0..400).rev().find(promised).unwrap()
-    };
-    assert_eq!(known(), 0);
-    let group = 52;
-    // One is read ahead.
-    let mut before = 0;
-    for _ in 0..6 {
-        mounted.txns.maintain().unwrap();
-        let after = known();
-        assert!(after - before <= 2 * group, "{before} {after}");
-        before = after;
-    }
-    assert!(before > 3 * group);
-    space.audit().unwrap();
 }
 
 /// An empty group can be spared where others hold what was promised, though it is the one of which it is known where it
