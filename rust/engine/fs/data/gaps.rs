@@ -42,10 +42,12 @@ impl Data<'_> {
     /// To be called before space is promised for a write that ends at `end`: where holes must have items, those that it uncovers
     /// get theirs, but for the last, which whoever finishes the write pays for. `EAGAIN` for who must not wait.
     pub fn prepare_growth(&self, inode: &Inode, end: FileOffset, reach: Reach) -> Result {
+        if self.fs.has_implicit_holes() {
+            return Ok(());
+        }
         let attributes = inode.attributes();
         // Only preallocated pieces stand behind the end of a file, and several gaps between them.
-        let uncovers = !self.fs.has_implicit_holes()
-            && attributes.flags.contains(InodeFlags::PREALLOC)
+        let uncovers = attributes.flags.contains(InodeFlags::PREALLOC)
             && end > FileOffset::new(self.fs.round_up(attributes.size));
         match reach {
             _ if !uncovers => Ok(()),

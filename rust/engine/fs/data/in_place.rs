@@ -98,8 +98,8 @@ impl Data<'_> {
 
     /// Whether a file may have space to be written in place at all.
     fn may_have_space(&self, inode: &Inode) -> bool {
-        inode.attributes().flags.contains(InodeFlags::PREALLOC)
-            && !self.fs.format().incompat.contains(Incompat::ZONED)
+        !self.fs.format().incompat.contains(Incompat::ZONED)
+            && inode.attributes().flags.contains(InodeFlags::PREALLOC)
             && !inode.subvolume().promises_nothing()
     }
 
