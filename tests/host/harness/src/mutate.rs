@@ -157,9 +157,7 @@ impl Subject {
     }
 
     fn write(&self, image: &mut Image, found: &Found, block: &[u8]) {
-        let mut chunks = self.walked.chunks.range(..=found.addr.get());
-        let (start, (_, place)) = chunks.next_back().expect("a chunk");
-        image.pages.write(place + (found.addr.get() - start), block);
+        image.pages.write(self.walked.place(found.addr), block);
     }
 
     /// A byte of an item's data, where there is any: most of a block is empty.

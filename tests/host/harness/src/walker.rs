@@ -7,8 +7,8 @@ use crate::checksums::HostChecksums;
 use crate::device::Image;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
-    BlockContext, ChunkItem, Format, Generation, Header, Kind, Leaf, Logical, Node, ObjectId,
-    RootItem, Superblock, SUPERBLOCK_PLACES,
+    seal_block, BlockContext, ChunkItem, Format, Generation, Header, Kind, Leaf, Logical, Node,
+    ObjectId, RootItem, Superblock, SUPERBLOCK_PLACES,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use zerocopy::FromBytes;
@@ -113,17 +113,25 @@ impl Walked {
         items
     }
 
+    /// Where an address lies, in the first copy.
+    pub fn place(&self, addr: Logical) -> u64 {
+        let mut chunks = self.chunks.range(..=addr.get());
+        let (start, (len, place)) = chunks.next_back().expect("a chunk");
+        assert!(addr.get() < start + len, "no chunk has {}", addr.get());
+        place + (addr.get() - start)
+    }
+
     /// A block's bytes, from its first copy.
     pub fn read(&self, image: &Image, addr: Logical) -> Vec<u8> {
-        let (start, (len, place)) = self
-            .chunks
-            .range(..=addr.get())
-            .next_back()
-            .expect("a chunk");
-        assert!(addr.get() < start + len, "no chunk has {}", addr.get());
         let mut bytes = vec![0; self.superblock.node_size as usize];
-        image.pages.read(place + (addr.get() - start), &mut bytes);
+        image.pages.read(self.place(addr), &mut bytes);
         bytes
+    }
+
+    /// Writes a block that was changed to its first copy, with the checksum that it has then.
+    pub fn write(&self, image: &mut Image, addr: Logical, bytes: &mut [u8]) {
+        seal_block(bytes, self.superblock.checksum, &HostChecksums);
+        image.pages.write(self.place(addr), bytes);
     }
 
     fn tree(

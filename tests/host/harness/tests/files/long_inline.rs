@@ -2,9 +2,8 @@
 //! Inline extents that are longer than a sector: what would have to cut them is refused, and nothing has changed.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{seal_block, FileOffset, Kind};
+use engine::disk::{FileOffset, Kind};
 use engine::fs::Inode;
-use harness::checksums::HostChecksums;
 use harness::device::Image;
 use harness::mount::NOW;
 use harness::tools;
@@ -31,15 +30,7 @@ fn image(ram_bytes: u64) -> Image {
             continue;
         }
         changed += 1;
-        seal_block(&mut block, walked.superblock.checksum, &HostChecksums);
-        let (start, (_, place)) = walked
-            .chunks
-            .range(..=found.addr.get())
-            .next_back()
-            .unwrap();
-        image
-            .pages
-            .write(place + (found.addr.get() - start), &block);
+        walked.write(&mut image, found.addr, &mut block);
     }
     assert_eq!(changed, 1);
     image

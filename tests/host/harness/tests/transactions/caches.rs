@@ -4,13 +4,12 @@
 use crate::files::{File, Files};
 use crate::mounted::{mount, mount_with, unmount};
 use crate::old_caches::{
-    as_c_catches_up, believed, extents_of_caches, headers, place, with_caches, with_strays,
-    CacheItems, FIRST_INODE,
+    as_c_catches_up, believed, extents_of_caches, headers, with_caches, with_strays, CacheItems,
+    FIRST_INODE,
 };
 use engine::btree::Tree;
-use engine::disk::{seal_block, CompatRo, Key, Kind, Leaf, Logical, ObjectId};
+use engine::disk::{CompatRo, Key, Kind, Leaf, Logical, ObjectId};
 use engine::txn::{Access, FreeSpace, Handle, Options, Units};
-use harness::checksums::HostChecksums;
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
@@ -295,8 +294,7 @@ fn with_overlap() -> (Image, u64) {
     let mut bytes = before.bytes.clone();
     let at = 101 + 25 * last + 9;
     bytes[at..at + 8].copy_from_slice(&(key.offset + 4096).to_le_bytes());
-    seal_block(&mut bytes, walked.superblock.checksum, &HostChecksums);
-    image.pages.write(place(&walked, before.addr.get()), &bytes);
+    walked.write(&mut image, before.addr, &mut bytes);
     (image, cache)
 }
 
@@ -330,7 +328,7 @@ fn headers_that_cannot_be_read_stop_no_mount() {
     let mut blocks = walked.blocks.iter().filter(|block| block.level == 0);
     let block =
         blocks.find(|block| block.owner == ObjectId::ROOT_TREE && is_of_headers(&block.bytes));
-    let at = place(&walked, block.unwrap().addr.get());
+    let at = walked.place(block.unwrap().addr);
     let mut image = image;
     image.pages.write(at, &[0x5a; 4096]);
     let log = Capture::new();

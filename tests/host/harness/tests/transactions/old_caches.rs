@@ -5,9 +5,8 @@ use engine::btree::{DataRef, Holder, Tree};
 use engine::disk::edit::leaf;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
-    seal_block, write_cache, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState,
-    FileExtent, Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId,
-    RegularExtent,
+    write_cache, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState, FileExtent,
+    Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, RegularExtent,
 };
 use engine::txn::{Handle, Units};
 use harness::checksums::HostChecksums;
@@ -203,9 +202,7 @@ fn write_pages(image: &mut Image) {
         let mut bytes = vec![0; InodeItem::SIZE];
         inode.write_to(&mut bytes).unwrap();
         items.insert(Key::new(header.inode.get(), Kind::INODE_ITEM, 0), bytes);
-        image
-            .pages
-            .write(place(&walked, extent.disk_addr.get()), &pages);
+        image.pages.write(walked.place(extent.disk_addr), &pages);
     }
     let blocks = walked.blocks.iter();
     for block in blocks.filter(|b| b.owner == ObjectId::ROOT_TREE && b.level == 0) {
@@ -217,16 +214,9 @@ fn write_pages(image: &mut Image) {
                     .copy_from_slice(item);
             }
         }
-        seal_block(&mut bytes, walked.superblock.checksum, &HostChecksums);
-        image.pages.write(place(&walked, block.addr.get()), &bytes);
+        walked.write(image, block.addr, &mut bytes);
     }
     tools::edit_superblock(image, |raw| raw.cache_generation.set(generation.get()));
-}
-
-/// Where an address lies.
-pub(crate) fn place(walked: &Walked, addr: u64) -> u64 {
-    let (start, (_, place)) = walked.chunks.range(..=addr).next_back().unwrap();
-    place + (addr - start)
 }
 
 /// The headers in the root tree, by their keys.
@@ -298,9 +288,7 @@ pub(crate) fn believed(image: &Image) -> Vec<(u64, bool)> {
         }
         let bounds = CacheBounds::new(Logical::new(group.start), group.len, 4096).unwrap();
         let mut pages = vec![0; bounds.file_len() as usize];
-        image
-            .pages
-            .read(place(&walked, extent.disk_addr.get()), &mut pages);
+        image.pages.read(walked.place(extent.disk_addr), &mut pages);
         let Ok(file) = CacheFile::check(bounds, header, &pages, &HostChecksums) else {
             continue;
         };

@@ -3,10 +3,9 @@
 
 mod trim;
 
-use engine::disk::{seal_block, BlockGroupItem, Key, Kind, Logical, ObjectId};
+use engine::disk::{BlockGroupItem, Key, Kind, Logical, ObjectId};
 use engine::space::{BlockClass, Class, NextGroup, Shortage, Space, Urgency};
 use engine::txn::{Handle, Units};
-use harness::checksums::HostChecksums;
 use harness::device::faults::{Extent, Faults, Request};
 use harness::device::Image;
 use harness::mount::{devices, free_ranges, Access, Mounted};
@@ -423,14 +422,7 @@ fn without_a_place() -> Mounted {
     for found in &walked.blocks {
         let mut block = found.bytes.clone();
         changed += change_used(&mut block);
-        seal_block(&mut block, walked.superblock.checksum, &HostChecksums);
-        let (start, (_, place)) = walked
-            .chunks
-            .range(..=found.addr.get())
-            .next_back()
-            .unwrap();
-        let at = place + (found.addr.get() - start);
-        device.damage(|image| image.pages.write(at, &block));
+        device.damage(|image| walked.write(image, found.addr, &mut block));
     }
     assert_eq!(changed, 1);
     Mounted::mount_on(vec![device], Access::ReadWrite).unwrap()
