@@ -220,8 +220,8 @@ impl SuperBlock {
         unsafe { b::up_read(lock) };
     }
 
-    /// The same as [`Self::hold_unfrozen`], but waits until the file system is thawed. A thaw needs `s_umount`: nobody who holds that may wait here,
-    /// or for somebody who does.
+    /// Keeps the file system from being frozen as [`Self::hold_unfrozen`] does, but waits until it is thawed. A thaw needs
+    /// `s_umount`: nobody who holds that may wait here, or for somebody who does.
     pub(in crate::linux) fn wait_unfrozen(&self) -> Unfrozen<'_> {
         // SAFETY: The super block is alive.
         unsafe { b::sb_start_intwrite(self.as_ptr()) };

@@ -32,7 +32,7 @@ impl Pair {
         self.0.get(number).ok_or(EINVAL)
     }
 
-    /// The same, to be written.
+    /// The zone with this number, to be changed.
     pub(super) fn zone_mut(&mut self, number: usize) -> Result<&mut LogZone> {
         self.0.get_mut(number).ok_or(EINVAL)
     }

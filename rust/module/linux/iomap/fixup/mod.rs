@@ -220,7 +220,8 @@ pub(crate) fn settle<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result
     of::<T>(inode)?.fixups().settle(write)
 }
 
-/// The same for who only reads: what was dirtied behind the file system's back may be left.
+/// Writes out what is dirty in `[start, end]` and waits for it, for who only reads: what was dirtied behind the file system's
+/// back may be left. The caller holds no folio's lock.
 pub(crate) fn write_out<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result<WrittenOut> {
     let write = || write_and_wait(inode, start, end);
     of::<T>(inode)?.fixups().write_out(write)

@@ -124,7 +124,8 @@ impl<T: DirectData> Request<T> {
         }
     }
 
-    /// The same for a request that only reads: it does not wait for a thaw, and the page cache may be left with newer bytes.
+    /// Writes out what the page cache has of the range of a request that only reads: that does not wait for a thaw, and the
+    /// page cache may be left with newer bytes.
     pub(super) fn write_cached_out(&self) -> Result<WrittenOut> {
         match self.cached_range() {
             Some((start, last)) => write_out::<T>(self.inode(), start, last),
