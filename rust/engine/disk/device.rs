@@ -53,7 +53,7 @@ impl DevItem {
         Ok(())
     }
 
-    /// As [`Self::write_to`], where a superblock has the device it stands on.
+    /// Writes the members where a superblock has the device that it stands on.
     pub(super) fn fill(&self, raw: &mut RawDevItem) {
         raw.devid.set(self.devid);
         raw.total_bytes.set(self.total_bytes);

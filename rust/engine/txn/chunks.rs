@@ -186,9 +186,8 @@ impl Shared {
                 item.write_to(bytes)?;
                 Ok(item.bytes_used)
             })??;
-            if stripe.devid == self.volume.superblock().device.devid {
-                context.transaction().chunks.lock().device_used = Some(used);
-            }
+            let mut changes = context.transaction().chunks.lock();
+            changes.device_used.insert(stripe.devid, used)?;
         }
         Ok(())
     }

@@ -120,10 +120,7 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
     let current = Entrance {
         root: superblock.root_pointer(),
         chunk: superblock.chunk_root_pointer(),
-        sizes: InSuperblock {
-            total_bytes: superblock.total_bytes,
-            of_device: Some(superblock.device.total_bytes),
-        },
+        sizes: InSuperblock::Current,
     };
     let entered = enter_at(volume, store, current);
     if entered.is_ok() || options.roots == Roots::Current {
@@ -139,10 +136,7 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
         let at = Entrance {
             root: backup.root,
             chunk: backup.chunk,
-            sizes: InSuperblock {
-                total_bytes: backup.total_bytes,
-                of_device: None,
-            },
+            sizes: InSuperblock::Backup(backup.total_bytes),
         };
         if let Ok(trees) = enter_at(volume, store, at) {
             return forbid_beside(volume).map(|()| trees);
@@ -167,7 +161,7 @@ fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<Ope
     let never = Generation::new(0);
     let chunk = Tree::open(store.clone(), ObjectId::CHUNK_TREE, at.chunk, never)?;
     map_chunks(volume, &chunk)?;
-    verify::devices(volume, &chunk, &at.sizes)?;
+    verify::devices(volume, &chunk, at.sizes)?;
     let root = Tree::open(store.clone(), ObjectId::ROOT_TREE, at.root, never)?;
     OpenTrees::new(store.clone(), root, chunk)
 }

@@ -63,8 +63,8 @@ pub(super) enum Freshness {
 pub(super) struct ChunkChanges {
     /// System chunks to enter.
     pub(super) system_added: KVec<Arc<Chunk>>,
-    /// Bytes in chunks on the device.
-    pub(super) device_used: Option<u64>,
+    /// Bytes in chunks of each device on which they changed.
+    pub(super) device_used: OrdMap<u64, u64>,
     /// Chunks without items.
     pub(super) removed: KVec<Arc<Chunk>>,
 }

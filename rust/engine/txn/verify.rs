@@ -17,18 +17,17 @@ struct Size {
     bytes: u64,
 }
 
-/// What the superblock says of the volume's devices.
+/// What the superblock says of the sizes of the volume's devices.
 #[derive(Clone, Copy)]
-pub(super) struct InSuperblock {
-    /// Bytes of all devices.
-    pub(super) total_bytes: u64,
-    /// Bytes of the one that it was read from, by which chunks are planned; `None` for roots of a time when it may have had
-    /// another size.
-    pub(super) of_device: Option<u64>,
+pub(super) enum InSuperblock {
+    /// What it says now: bytes of all devices, and of each, by which chunks are planned.
+    Current,
+    /// What one of its backups says: bytes of all devices, which may have had other sizes then.
+    Backup(u64),
 }
 
 /// Compares the device items with the devices that were given, and with what the superblock says of them.
-pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: &InSuperblock) -> Result {
+pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: InSuperblock) -> Result {
     let sizes = read_sizes(chunk_tree)?;
     let given = volume.devices();
     if sizes.len() != given {
@@ -47,19 +46,32 @@ pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: &InSuperbl
         pr_err!("the devices have {given} bytes, the volume was made for {total}\n");
         return Err(EINVAL);
     }
-    let in_superblock = superblock.total_bytes;
+    let in_superblock = match superblock {
+        InSuperblock::Current => volume.superblock().total_bytes,
+        InSuperblock::Backup(total_bytes) => total_bytes,
+    };
     if in_superblock < total {
         pr_err!("the superblock has {in_superblock} bytes, its devices {total}: btrfs rescue fix-device-size may help\n");
         return Err(EINVAL);
     }
-    // Chunks would be made where the item denies that there is anything, or nothing could be committed any more.
-    match superblock.of_device {
-        Some(bytes) if bytes != total => {
-            let flaw = Flaw::new("superblock has another size of its device", bytes, total);
-            Err(flaw.at(Place::Tree(chunk_tree.id())).report())
-        }
-        _ => Ok(()),
+    match superblock {
+        InSuperblock::Current => sizes
+            .iter()
+            .try_for_each(|size| device(volume, chunk_tree, size)),
+        InSuperblock::Backup(_) => Ok(()),
     }
+}
+
+/// Compares a device item with what the superblock says of its device. Where they differ, chunks would be made where the item
+/// denies that there is anything, or nothing could be committed any more.
+fn device(volume: &Volume, chunk_tree: &Tree, size: &Size) -> Result {
+    let bytes = volume.device_bytes(size.devid).unwrap_or(0);
+    if bytes != size.bytes {
+        let what = "superblock has another size of its device";
+        let flaw = Flaw::new(what, bytes, size.bytes);
+        return Err(flaw.at(Place::Tree(chunk_tree.id())).report());
+    }
+    Ok(())
 }
 
 fn read_sizes(chunk_tree: &Tree) -> Result<KVec<Size>> {

@@ -217,7 +217,8 @@ impl Volume {
         least: u64,
     ) -> Result<Option<(Physical, u64)>> {
         let member = self.members.find(devid).ok_or(ENODEV)?;
-        let end = member.device.size().min(self.total_bytes());
+        let usable = self.device_bytes(devid).ok_or(ENODEV)?;
+        let end = member.device.size().min(usable);
         let hole = allocate::unused_from(used, from, end, least);
         Ok(hole.map(|hole| (hole.start, hole.len)))
     }

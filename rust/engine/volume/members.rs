@@ -16,27 +16,36 @@ pub(super) struct Member {
     pub(super) hal: KBox<dyn Hal>,
 }
 
-/// All devices of a volume, in the order in which they were given. Today there is one.
+impl Member {
+    fn flush(&self) -> Result {
+        self.device.flush().inspect_err(|error| {
+            let devid = self.devid;
+            pr_err!("device {devid} cannot be flushed: {}\n", error.to_errno());
+        })
+    }
+}
+
+/// All devices of a volume, in the order in which they were given.
 pub(super) struct Members {
-    /// The device whose superblock was taken: superblocks go there.
     pub(super) first: Member,
+    pub(super) others: KVec<Member>,
 }
 
 impl Members {
     /// Gives all devices, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
-        core::iter::once(&self.first)
+        Iterator::chain(core::iter::once(&self.first), &self.others)
     }
 
     /// Makes durable what the devices took before: the superblock that was read may be in the cache of one alone, since a crash
     /// between its write and its flush, and what it frees is in use by the one before it.
     pub(super) fn flush(&self) -> Result {
-        self.iter().try_for_each(|member| {
-            member.device.flush().inspect_err(|error| {
-                let devid = member.devid;
-                pr_err!("device {devid} cannot be flushed: {}\n", error.to_errno());
-            })
-        })
+        self.iter().try_for_each(Member::flush)
+    }
+
+    /// Makes durable what all devices but the first took: a superblock that is about to go to the first leads there too.
+    pub(super) fn flush_others(&self) -> Result {
+        self.others.iter().try_for_each(Member::flush)
     }
 
     /// The device with this id.

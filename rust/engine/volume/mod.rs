@@ -100,7 +100,7 @@ pub enum Activation {
     NoBudget,
 }
 
-/// A set of devices under one logical address space. Today the set has one.
+/// A set of devices under one logical address space.
 pub struct Volume {
     members: Members,
     format: Format,
@@ -139,7 +139,15 @@ impl Volume {
 
     /// Bytes of all devices that may be used (C: `total_rw_bytes`).
     pub fn total_bytes(&self) -> u64 {
-        self.superblock().device.total_bytes
+        let superblock = self.superblock.lock();
+        let bytes = superblock.devices.iter().map(|device| device.total_bytes);
+        bytes.fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of a device that may be used, as its superblock says.
+    pub fn device_bytes(&self, devid: u64) -> Option<u64> {
+        let superblock = self.superblock.lock();
+        superblock.device(devid).map(|device| device.total_bytes)
     }
 }
 
@@ -161,6 +169,11 @@ impl Volume {
         self.superblock.lock().change(change);
     }
 
+    /// Changes in memory what the superblocks of a device say of its bytes in chunks.
+    pub fn set_device_used(&self, devid: u64, used: u64) {
+        self.superblock.lock().set_device_used(devid, used);
+    }
+
     /// Changes the volume's label in memory, in the same way.
     pub fn set_label(&self, label: &[u8]) {
         self.superblock.lock().bytes.set_label(label);
@@ -173,19 +186,22 @@ impl Volume {
 
     /// The superblock in memory as it is now, to be written later.
     pub fn take_superblock(&self) -> Result<SuperblockImage> {
-        let mut image = SuperblockImage::new()?;
-        image.copy(&self.superblock.lock().bytes);
+        let mut image = SuperblockImage::new(self.devices())?;
+        image.copy(&self.superblock.lock())?;
         Ok(image)
     }
 
-    /// Writes a superblock to all its places.
+    /// Writes a superblock to all its places on all devices.
     ///
-    /// All metadata it leads to must have been written (not necessarily flushed): the primary goes out with a flush
-    /// before it and is durable on return. An error means that it may not be. Other copies that fail are logged.
+    /// All metadata it leads to must have been written (not necessarily flushed): before the first goes out the devices are
+    /// flushed, and the primary of each is durable on return. An error means that one may not be. Other copies that fail
+    /// are logged.
     pub fn write_superblocks(&self, image: SuperblockImage) -> Result {
         self.check_sending()?;
         let mut writer = self.writer.lock();
-        writer.write(&*self.members.first.device, image, &*self.checksums)
+        self.members.flush_others()?;
+        let devices = self.members.iter().map(|member| &*member.device);
+        writer.write(devices, image, &*self.checksums)
     }
 
     /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.

@@ -5,11 +5,11 @@ use super::chunk_map::ChunkMap;
 use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
 use super::members::{Member, Members};
-use super::superblock::{find, Places, Writer};
+use super::superblock::{find, join, InMemory, Places, Writer};
 use super::writes::State;
 use super::{Chunk, Options, Volume, Writes};
 use crate::disk::{
-    Checksums, CompatRo, Flaw, Incompat, Logical, Place, Superblock, SUPERBLOCK_PLACES,
+    Checksums, CompatRo, DevItem, Flaw, Incompat, Logical, Place, Superblock, SUPERBLOCK_PLACES,
 };
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -25,30 +25,38 @@ impl Volume {
         checksums: Arc<dyn Checksums>,
         options: Options,
     ) -> Result<Arc<Volume>> {
-        let [device] = devices.as_slice() else {
-            pr_err!("volumes of {} devices are not supported\n", devices.len());
-            return Err(EOPNOTSUPP);
+        let mut writer = Writer {
+            places: KVec::new(),
         };
-        let device = device.clone();
-        let mut places = Places::of(&*device)?;
-        let found = find(&*device, &mut places, options.copies, &*checksums)?;
-        let superblock = &found.checked;
-        check_device(&*device, superblock)?;
-        let writes = settle_writes(&*device, superblock, options.writes);
+        let mut superblock = None;
+        for device in devices.iter() {
+            let mut places = Places::of(&**device)?;
+            let found = find(&**device, &mut places, options.copies, &*checksums)?;
+            writer.places.push(places, GFP_KERNEL)?;
+            superblock = Some(match superblock {
+                None => found,
+                Some(before) => join(before, found)?,
+            });
+        }
+        let superblock = superblock.ok_or(EINVAL)?;
+        let checked = &superblock.checked;
+        if checked.num_devices != u64::try_from(devices.len())? {
+            // Who mounts cannot find the others.
+            let count = checked.num_devices;
+            pr_err!("volumes of {count} devices are not supported\n");
+            return Err(EOPNOTSUPP);
+        }
+        for (device, item) in devices.iter().zip(superblock.devices.iter()) {
+            check_device(&**device, item, checked)?;
+        }
+        let writes = settle_writes(&devices, checked, options.writes);
         let volume = Volume {
-            members: Members {
-                first: Member {
-                    hal: choose_hal(&device, superblock)?,
-                    device,
-                    devid: superblock.device.devid,
-                    uuid: superblock.device.uuid,
-                },
-            },
-            format: superblock.format(),
+            members: members(devices, &superblock)?,
+            format: checked.format(),
             checksums,
             writes: State::new(writes),
-            writer: Mutex::new(Writer { places }, Rank::SuperblockWriter)?,
-            superblock: Mutex::new(found, Rank::Superblock)?,
+            writer: Mutex::new(writer, Rank::SuperblockWriter)?,
+            superblock: Mutex::new(superblock, Rank::Superblock)?,
             chunks: RwLock::new(ChunkMap::new(), Rank::ChunkMap)?,
         };
         volume.add_system_chunks()?;
@@ -77,15 +85,28 @@ fn in_superblock(flaw: Flaw) -> Error {
     flaw.at(Place::Superblock(SUPERBLOCK_PLACES[0])).report()
 }
 
-/// Whether this code can use the volume on this device.
-fn check_device(device: &dyn Device, superblock: &Superblock) -> Result {
-    if superblock.num_devices != 1 {
-        pr_err!(
-            "volumes of {} devices are not supported\n",
-            superblock.num_devices
-        );
-        return Err(EOPNOTSUPP);
+/// The devices, with what the superblocks say of them.
+fn members(devices: KVec<Arc<dyn Device>>, superblock: &InMemory) -> Result<Members> {
+    let mut first = None;
+    let mut others = KVec::new();
+    for (device, item) in devices.into_iter().zip(superblock.devices.iter()) {
+        let member = Member {
+            hal: choose_hal(&device, item, &superblock.checked)?,
+            device,
+            devid: item.devid,
+            uuid: item.uuid,
+        };
+        match first {
+            None => first = Some(member),
+            Some(_) => others.push(member, GFP_KERNEL)?,
+        }
     }
+    let first = first.ok_or(EINVAL)?;
+    Ok(Members { first, others })
+}
+
+/// Whether this code can use the volume on this device.
+fn check_device(device: &dyn Device, item: &DevItem, superblock: &Superblock) -> Result {
     if u64::from(superblock.sector_size) != SECTOR {
         pr_err!(
             "sectors of {} bytes are not supported\n",
@@ -93,24 +114,28 @@ fn check_device(device: &dyn Device, superblock: &Superblock) -> Result {
         );
         return Err(EOPNOTSUPP);
     }
-    let (needed, size) = (superblock.device.total_bytes, device.size());
+    let (needed, size) = (item.total_bytes, device.size());
     if needed > size {
         pr_err!(
-            "the device has {} bytes, the file system needs {}\n",
+            "device {} has {} bytes, the file system needs {}\n",
+            item.devid,
             size,
             needed
         );
         return Err(EINVAL);
     }
     if device.zones().is_some() && !superblock.incompat.contains(Incompat::ZONED) {
-        pr_err!("the device has zones, the file system was not made for them\n");
+        pr_err!(
+            "device {} has zones, the file system was not made for them\n",
+            item.devid
+        );
         return Err(EINVAL);
     }
     Ok(())
 }
 
-fn settle_writes(device: &dyn Device, superblock: &Superblock, asked: Writes) -> Writes {
-    if asked == Writes::Never || device.is_read_only() {
+fn settle_writes(devices: &[Arc<dyn Device>], superblock: &Superblock, asked: Writes) -> Writes {
+    if asked == Writes::Never || devices.iter().any(|device| device.is_read_only()) {
         return Writes::Never;
     }
     if superblock.format().is_read_only() {
@@ -127,11 +152,19 @@ fn settle_writes(device: &dyn Device, superblock: &Superblock, asked: Writes) ->
 
 /// The one place that asks what kind of volume it is.
 #[inline(never)]
-fn choose_hal(device: &Arc<dyn Device>, superblock: &Superblock) -> Result<KBox<dyn Hal>> {
-    let total_bytes = superblock.device.total_bytes;
+fn choose_hal(
+    device: &Arc<dyn Device>,
+    item: &DevItem,
+    superblock: &Superblock,
+) -> Result<KBox<dyn Hal>> {
     if superblock.incompat.contains(Incompat::ZONED) {
-        let zoned = Zoned::new(device.clone(), total_bytes)?;
+        let zoned = Zoned::new(device.clone(), item)?;
         return Ok(KBox::new(zoned, GFP_KERNEL)?);
     }
-    Ok(KBox::new(Regular { total_bytes }, GFP_KERNEL)?)
+    Ok(KBox::new(
+        Regular {
+            total_bytes: item.total_bytes,
+        },
+        GFP_KERNEL,
+    )?)
 }

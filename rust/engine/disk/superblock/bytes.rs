@@ -3,7 +3,7 @@
 
 use super::{RootBackup, Superblock, SuperblockError, SystemChunks};
 use crate::disk::raw::RawSuperblock;
-use crate::disk::{ChecksumKind, Checksums, Generation, Logical, NewChunk};
+use crate::disk::{ChecksumKind, Checksums, DevItem, Flaw, Generation, Logical, NewChunk};
 use core::mem::MaybeUninit;
 use latch::prelude::{KBox, Result as KernelResult, GFP_NOFAIL};
 use zerocopy::{FromZeros, IntoBytes};
@@ -80,8 +80,18 @@ impl SuperblockBytes {
         self.0.backups.each_ref().map(RootBackup::from)
     }
 
-    /// Writes what a commit may change: generation, roots, sizes, the device, how far caches and UUIDs are kept, and
-    /// whether the free space tree is valid.
+    /// The device that they stand on.
+    pub fn device(&self) -> Result<DevItem, Flaw> {
+        (&self.0.dev_item).try_into()
+    }
+
+    /// Makes them the superblock of this device.
+    pub fn set_device(&mut self, device: &DevItem) {
+        device.fill(&mut self.0.dev_item);
+    }
+
+    /// Writes what a commit may change: generation, roots, sizes, how far caches and UUIDs are kept, and whether the free
+    /// space tree is valid.
     pub fn write(&mut self, superblock: &Superblock) {
         let raw = &mut self.0;
         raw.generation.set(superblock.generation.get());
@@ -96,7 +106,6 @@ impl SuperblockBytes {
         raw.total_bytes.set(superblock.total_bytes);
         raw.bytes_used.set(superblock.bytes_used);
         raw.num_devices.set(superblock.num_devices);
-        superblock.device.fill(&mut raw.dev_item);
         raw.compat_ro_flags.set(superblock.compat_ro.get());
         raw.cache_generation.set(superblock.cache_generation);
         raw.uuid_tree_generation

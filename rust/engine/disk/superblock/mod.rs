@@ -39,7 +39,8 @@ pub const SUPERBLOCK_PLACES: [u64; 3] = [1 << 16, 1 << 26, 1 << 38];
 /// Where the logs of the copies are on zoned devices: at the start, 512 GiB, 4 TiB (C: `BTRFS_SB_LOG_*_OFFSET`).
 pub const SUPERBLOCK_LOG_PLACES: [u64; 3] = [0, 1 << 39, 1 << 42];
 
-/// What a superblock says, checked (C: `struct btrfs_super_block`).
+/// What the superblocks of all devices say alike, checked (C: `struct btrfs_super_block`). Which device one stands on is
+/// what [`SuperblockBytes::device`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct Superblock {
     /// The file system's UUID, as users see it.
@@ -80,8 +81,6 @@ pub struct Superblock {
     pub incompat: Incompat,
     /// Features that must be known to write.
     pub compat_ro: CompatRo,
-    /// The device that this copy stands on.
-    pub device: DevItem,
     /// Generation of the free space cache (v1); all ones for none.
     pub cache_generation: u64,
     /// Generation of the UUID tree.
@@ -127,7 +126,7 @@ impl Superblock {
         let superblock = Self::from_raw(raw).map_err(corrupt)?;
         superblock.check_sizes(raw).map_err(corrupt)?;
         superblock.check_roots().map_err(corrupt)?;
-        superblock.check_device().map_err(corrupt)?;
+        superblock.check_device(raw).map_err(corrupt)?;
         superblock.check_system_chunks(raw).map_err(corrupt)?;
         Ok(superblock)
     }
@@ -185,7 +184,6 @@ impl Superblock {
             checksum: raw.csum_type.get().try_into()?,
             incompat,
             compat_ro: CompatRo::new(raw.compat_ro_flags.get()),
-            device: (&raw.dev_item).try_into()?,
             cache_generation: raw.cache_generation.get(),
             uuid_tree_generation: raw.uuid_tree_generation.get(),
         })
@@ -256,11 +254,12 @@ impl Superblock {
         ensure_max("chunk tree is newer than the superblock", chunk, generation)
     }
 
-    fn check_device(&self) -> Result<(), Flaw> {
+    fn check_device(&self, raw: &RawSuperblock) -> Result<(), Flaw> {
         ensure(self.num_devices > 0, "there are no devices", 0, 1)?;
-        let (found, _) = self.device.fsid.key_halves();
+        let device = DevItem::try_from(&raw.dev_item)?;
+        let (found, _) = device.fsid.key_halves();
         let (expected, _) = self.metadata_uuid.key_halves();
-        let ours = self.device.fsid == self.metadata_uuid;
+        let ours = device.fsid == self.metadata_uuid;
         ensure(ours, "device is of another file system", found, expected)
     }
 

@@ -50,7 +50,7 @@ impl BlockGroups {
         let total = self.volume.total_bytes();
         let left = total
             .saturating_sub(taken)
-            .saturating_sub(self.never_in_chunks(total));
+            .saturating_sub(self.never_in_chunks());
         let zone_size = self.volume.zone_size();
         let step = zone_size.unwrap_or(SMALLEST_CHUNK).max(1);
         for class in Class::ALL {
@@ -69,20 +69,21 @@ impl BlockGroups {
     }
 
     /// Bytes of the devices that chunks never take: for superblocks.
-    fn never_in_chunks(&self, total: u64) -> u64 {
-        let devices = u64::try_from(self.volume.devices()).unwrap_or(0);
-        match self.volume.zone_size() {
-            None => DEVICE_RESERVED.saturating_mul(devices),
-            Some(zone_size) => {
-                let logs = SUPERBLOCK_LOG_PLACES
-                    .iter()
-                    .filter(|&&place| place < total)
-                    .count();
-                u64::try_from(logs)
-                    .unwrap_or(0)
-                    .saturating_mul(zone_size.saturating_mul(2))
+    fn never_in_chunks(&self) -> u64 {
+        let zone_size = self.volume.zone_size();
+        let of_device = |devid| match (zone_size, self.volume.device_bytes(devid)) {
+            (None, _) => DEVICE_RESERVED,
+            (Some(zone_size), bytes) => {
+                let bytes = bytes.unwrap_or(0);
+                let places = SUPERBLOCK_LOG_PLACES.iter();
+                let logs = places.filter(|&&place| place < bytes);
+                logs.fold(0u64, |sum, _| {
+                    sum.saturating_add(zone_size.saturating_mul(2))
+                })
             }
-        }
+        };
+        let devices = self.volume.device_ids().map(of_device);
+        devices.fold(0, u64::saturating_add)
     }
 
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.

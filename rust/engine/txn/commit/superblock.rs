@@ -11,7 +11,7 @@ use latch::prelude::*;
 /// trees or makes chunks meanwhile, but many will before it is written.
 pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<SuperblockImage> {
     let backup = backup(shared)?;
-    let device_used = enter_chunks(shared, transaction)?;
+    enter_chunks(shared, transaction)?;
     shared.volume.update_superblock(|superblock| {
         superblock.generation = transaction.generation;
         superblock.root = backup.root.addr;
@@ -22,22 +22,22 @@ pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<Superbl
         superblock.log_root = Logical::new(0);
         superblock.log_root_level = 0;
         superblock.bytes_used = backup.bytes_used;
-        if let Some(used) = device_used {
-            superblock.device.bytes_used = used;
-        }
         keep_uuid_tree_in_step(superblock, transaction.generation);
     });
     shared.volume.push_backup(&backup);
     shared.volume.take_superblock()
 }
 
-/// Enters system chunks. Returns the bytes in chunks on the superblock's device, if they changed.
-fn enter_chunks(shared: &Shared, transaction: &Transaction) -> Result<Option<u64>> {
+/// Enters system chunks, and how many bytes of each device are in chunks.
+fn enter_chunks(shared: &Shared, transaction: &Transaction) -> Result {
     let changes = transaction.chunks.lock();
     for chunk in changes.system_added.iter() {
         shared.volume.add_system_chunk(chunk)?;
     }
-    Ok(changes.device_used)
+    for (&devid, &used) in changes.device_used.iter() {
+        shared.volume.set_device_used(devid, used);
+    }
+    Ok(())
 }
 
 /// The UUID tree is complete as long as its generation is the superblock's: C rescans all subvolumes when it is not.

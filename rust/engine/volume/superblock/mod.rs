@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The superblock: finding it, holding it in memory, writing its copies.
+//! The superblock: finding it, holding it in memory, writing it to all devices.
 //!
 //! On zoned devices `log` finds and writes the copies: each is a log in a pair of zones.
 
@@ -7,12 +7,12 @@ mod log;
 
 pub(super) use log::LogPlaces;
 
+use super::chunk::Chunk;
+use super::device::{Device, ZoneGeometry};
 use crate::disk::{
-    ChecksumKind, Checksums, Physical, Superblock, SuperblockBytes, SUPERBLOCK_PLACES,
-    SUPERBLOCK_SIZE,
+    ChecksumKind, Checksums, DevItem, Physical, Place, Superblock, SuperblockBytes,
+    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
-use crate::volume::chunk::Chunk;
-use crate::volume::device::{Device, ZoneGeometry};
 use crate::volume::zone_size::ZoneSize;
 use crate::volume::Copies;
 use latch::prelude::*;
@@ -139,7 +139,17 @@ fn read_copy(
         return Ok(None);
     };
     let checked = check(&bytes)?;
-    Ok(Some(KBox::new(InMemory { bytes, checked }, GFP_KERNEL)?))
+    let device = bytes
+        .device()
+        .map_err(|flaw| flaw.at(Place::Superblock(name)).report())?;
+    let mut devices = KVec::new();
+    devices.push(device, GFP_KERNEL)?;
+    let found = InMemory {
+        bytes,
+        checked,
+        devices,
+    };
+    Ok(Some(KBox::new(found, GFP_KERNEL)?))
 }
 
 /// The superblock in memory.
@@ -147,9 +157,48 @@ pub(super) struct InMemory {
     pub(super) bytes: KBox<SuperblockBytes>,
     /// What the bytes said when they last made sense.
     pub(super) checked: Superblock,
+    /// What the copies of each device say of that device, in the order of the volume's members.
+    pub(super) devices: KVec<DevItem>,
+}
+
+/// Of the superblocks of some devices and of one more device that which is newer, with all those devices. They are of one file
+/// system, and no device is among them twice.
+pub(super) fn join(some: KBox<InMemory>, more: KBox<InMemory>) -> Result<KBox<InMemory>> {
+    let mut devices = KVec::with_capacity(some.devices.len(), GFP_KERNEL)?;
+    devices.extend_from_slice(&some.devices, GFP_KERNEL)?;
+    for device in more.devices.iter() {
+        if more.checked.fsid != some.checked.fsid {
+            pr_err!("device {} is of another file system\n", device.devid);
+            return Err(EINVAL);
+        }
+        if devices.iter().any(|known| known.devid == device.devid) {
+            pr_err!("device {} was given twice\n", device.devid);
+            return Err(EINVAL);
+        }
+    }
+    devices.extend_from_slice(&more.devices, GFP_KERNEL)?;
+    let mut newest = match more.checked.generation > some.checked.generation {
+        true => more,
+        false => some,
+    };
+    newest.devices = devices;
+    Ok(newest)
 }
 
 impl InMemory {
+    /// What the copies of a device say of it.
+    pub(super) fn device(&self, devid: u64) -> Option<&DevItem> {
+        self.devices.iter().find(|device| device.devid == devid)
+    }
+
+    /// Changes how many bytes of a device are in chunks.
+    pub(super) fn set_device_used(&mut self, devid: u64, used: u64) {
+        let mut devices = self.devices.iter_mut();
+        if let Some(device) = devices.find(|device| device.devid == devid) {
+            device.bytes_used = used;
+        }
+    }
+
     /// Changes what they say. What makes no sense is not written out later.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Superblock)) {
         let mut changed = self.checked;
@@ -169,70 +218,110 @@ impl InMemory {
 
 /// A superblock to be written: as it was when it was taken, whatever is changed in memory meanwhile.
 #[must_use = "a commit without its superblock is none"]
-pub struct SuperblockImage(KBox<SuperblockBytes>);
+pub struct SuperblockImage {
+    bytes: KBox<SuperblockBytes>,
+    /// Of each device the item that its copies have, in the order of the volume's members.
+    devices: KVec<DevItem>,
+}
 
 impl SuperblockImage {
-    /// Of nothing yet.
-    pub(super) fn new() -> Result<Self> {
-        Ok(Self(SuperblockBytes::new()?))
+    /// An image of nothing yet, with room for as many devices.
+    pub(super) fn new(devices: usize) -> Result<Self> {
+        Ok(Self {
+            bytes: SuperblockBytes::new()?,
+            devices: KVec::with_capacity(devices, GFP_NOFAIL)?,
+        })
     }
 
-    pub(super) fn copy(&mut self, bytes: &SuperblockBytes) {
-        self.0.as_mut_bytes().copy_from_slice(bytes.as_bytes());
+    /// Takes what is in memory.
+    pub(super) fn copy(&mut self, superblock: &InMemory) -> Result {
+        let bytes = self.bytes.as_mut_bytes();
+        bytes.copy_from_slice(superblock.bytes.as_bytes());
+        Ok(self
+            .devices
+            .extend_from_slice(&superblock.devices, GFP_NOFAIL)?)
     }
 }
 
 /// Writes superblocks, one at a time.
 pub(super) struct Writer {
-    pub(super) places: Places,
+    /// How each device keeps its copies, in the order of the volume's members.
+    pub(super) places: KVec<Places>,
 }
 
 impl Writer {
-    /// Writes a superblock: the primary durably, then the others. An error when the primary may not
-    /// have arrived; the others are a second chance that a mount does not need.
-    pub(super) fn write(
+    /// Writes a superblock to every device, each of which is flushed before it takes its own. The others have been flushed
+    /// before the first gets one, which leads there.
+    pub(super) fn write<'a>(
         &mut self,
-        device: &dyn Device,
+        devices: impl Iterator<Item = &'a dyn Device>,
         mut image: SuperblockImage,
         checksums: &dyn Checksums,
     ) -> Result {
-        let bytes = &mut *image.0;
-        let superblock = bytes.check_to_write().map_err(|error| {
-            pr_crit!("a wrong superblock was about to be written\n");
-            error.report(0)
-        })?;
-        let (kind, limit) = (superblock.checksum, superblock.device.total_bytes);
-        self.write_copy(device, bytes, 0, limit, kind, checksums)?;
-        for copy in 1..SUPERBLOCK_PLACES.len() {
-            if let Err(error) = self.write_copy(device, bytes, copy, limit, kind, checksums) {
-                let errno = error.to_errno();
-                pr_err!("superblock copy {} could not be written: {}\n", copy, errno);
-            }
+        let devices = devices.zip(image.devices.iter());
+        for ((device, item), places) in devices.zip(self.places.iter_mut()) {
+            image.bytes.set_device(item);
+            write_all(device, places, &mut image.bytes, item, checksums)?;
         }
         Ok(())
     }
+}
 
-    fn write_copy(
-        &mut self,
-        device: &dyn Device,
-        bytes: &mut SuperblockBytes,
-        copy: usize,
-        limit: u64,
-        kind: ChecksumKind,
-        checksums: &dyn Checksums,
-    ) -> Result {
+/// Writes all copies of a device: the primary durably, then the others. An error when the primary may not have arrived; the
+/// others are a second chance that a mount does not need.
+fn write_all(
+    device: &dyn Device,
+    places: &mut Places,
+    bytes: &mut SuperblockBytes,
+    item: &DevItem,
+    checksums: &dyn Checksums,
+) -> Result {
+    let superblock = bytes.check_to_write().map_err(|error| {
+        pr_crit!("a wrong superblock was about to be written\n");
+        error.report(0)
+    })?;
+    let mut copies = CopyWriter {
+        device,
+        places,
+        limit: item.total_bytes,
+        kind: superblock.checksum,
+        checksums,
+    };
+    copies.write(bytes, 0)?;
+    for copy in 1..SUPERBLOCK_PLACES.len() {
+        if let Err(error) = copies.write(bytes, copy) {
+            let (devid, errno) = (item.devid, error.to_errno());
+            pr_err!("device {devid}: superblock copy {copy} could not be written: {errno}\n");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the copies of one device.
+struct CopyWriter<'a> {
+    device: &'a dyn Device,
+    places: &'a mut Places,
+    /// Bytes of the device that may be used.
+    limit: u64,
+    kind: ChecksumKind,
+    checksums: &'a dyn Checksums,
+}
+
+impl CopyWriter<'_> {
+    fn write(&mut self, bytes: &mut SuperblockBytes, copy: usize) -> Result {
         let Some(&place) = SUPERBLOCK_PLACES.get(copy) else {
             return Ok(());
         };
-        bytes.seal(place, kind, checksums);
+        bytes.seal(place, self.kind, self.checksums);
         let durability = if copy == 0 {
             Durability::Now
         } else {
             Durability::Later
         };
+        let bytes = bytes.as_bytes();
         let written = self
             .places
-            .write(device, copy, limit, bytes.as_bytes(), durability)?;
+            .write(self.device, copy, self.limit, bytes, durability)?;
         match written {
             Written::There => Ok(()),
             // Only the primary is needed.

@@ -17,7 +17,9 @@ mod place;
 mod states;
 
 use super::Hal;
-use crate::disk::{BlockGroupFlags, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE};
+use crate::disk::{
+    BlockGroupFlags, DevItem, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE,
+};
 use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
 use crate::volume::profile::{copies_of, Profile};
@@ -37,6 +39,7 @@ const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
 /// A device of a zoned volume.
 pub(in crate::volume) struct Zoned {
     device: Arc<dyn Device>,
+    devid: u64,
     geometry: Option<ZoneGeometry>,
     /// Bytes that may be used.
     total_bytes: u64,
@@ -68,7 +71,7 @@ enum Postponed {
 
 impl Zoned {
     /// Reads the state of all zones.
-    pub(in crate::volume) fn new(device: Arc<dyn Device>, total_bytes: u64) -> Result<Self> {
+    pub(in crate::volume) fn new(device: Arc<dyn Device>, item: &DevItem) -> Result<Self> {
         let geometry = device.zones();
         let zones = match &geometry {
             None => None,
@@ -78,6 +81,7 @@ impl Zoned {
                 let is_log = |number| places.contains(number, 1);
                 Some(States::report(
                     &*device,
+                    item.devid,
                     geometry,
                     zone_size,
                     places.count(),
@@ -94,8 +98,9 @@ impl Zoned {
         };
         Ok(Self {
             device,
+            devid: item.devid,
             geometry,
-            total_bytes,
+            total_bytes: item.total_bytes,
             zone_size: AtomicU64::new(geometry.map_or(0, |geometry| geometry.zone_size)),
             state: Mutex::new(state, Rank::Zones)?,
         })
@@ -318,7 +323,8 @@ impl Hal for Zoned {
         })?;
         if u64::from(limit) < needed {
             pr_err!(
-                "the device lets {} zones be active, to write takes {}\n",
+                "device {} lets {} zones be active, to write takes {}\n",
+                self.devid,
                 limit,
                 needed
             );

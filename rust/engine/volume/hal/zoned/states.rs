@@ -124,6 +124,7 @@ impl States {
     /// one for each log, `logs` in all.
     pub(super) fn report(
         device: &dyn Device,
+        devid: u64,
         geometry: &ZoneGeometry,
         zone_size: ZoneSize,
         logs: u64,
@@ -143,7 +144,8 @@ impl States {
         let reported = u64::try_from(zones.len())?;
         if reported != geometry.zones {
             pr_err!(
-                "the device reports {} zones of {}\n",
+                "device {} reports {} zones of {}\n",
+                devid,
                 reported,
                 geometry.zones
             );

@@ -183,7 +183,7 @@ fn a_device_that_is_shorter_than_it_was_is_refused() {
             let log = Capture::new();
             assert_eq!(open(&device, options).err(), Some(EINVAL));
             let line = format!(
-                "the device has {SHORT} bytes, the file system needs {}",
+                "device 1 has {SHORT} bytes, the file system needs {}",
                 1 << 30
             );
             assert!(log.contains(&line), "{:?}", log.lines());
