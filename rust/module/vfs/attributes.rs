@@ -2,7 +2,9 @@
 
 //! stat, setattr, times, and what else every inode has.
 
-use super::node::{change_shown, mount_of, paired, time, timespec};
+use super::changing::change_shown;
+use super::mount::mount_of;
+use super::node::{paired, time, timespec};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};

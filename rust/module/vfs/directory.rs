@@ -2,7 +2,8 @@
 
 //! Names: looking up, listing, making, removing, renaming.
 
-use super::node::{mount_of, Changing};
+use super::changing::Changing;
+use super::mount::mount_of;
 use super::{node, Rbtrfs};
 use crate::linux::dentry::Dentry;
 use crate::linux::directory::{DirContext, Directory, EntryKind, NewFile, NewKind, RenameKind};

@@ -12,7 +12,8 @@
 //! | 7      | that directory's generation                                              |
 //! | 8..10  | that directory's subvolume, if it is another                             |
 
-use super::node::{key, mount};
+use super::mount::mount;
+use super::node::key;
 use super::{node, Mount, Rbtrfs};
 use crate::linux::attributes::Attributes;
 use crate::linux::export::{Export, FileHandle};

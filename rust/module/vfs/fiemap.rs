@@ -2,7 +2,7 @@
 
 //! fiemap of regular files: the engine's mappings in the words of the VFS.
 
-use super::node::mount_of;
+use super::mount::mount_of;
 use super::{node, Rbtrfs};
 use crate::linux::file::{fiemap_flags as flags, Extents, Found, Piece};
 use crate::linux::Inode;

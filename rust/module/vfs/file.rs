@@ -2,7 +2,8 @@
 
 //! Sizes and holes of regular files.
 
-use super::node::{mount_of, Changing};
+use super::changing::Changing;
+use super::mount::mount_of;
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::file::{Fallocate, Hole};

@@ -2,7 +2,9 @@
 
 //! The flags of chattr(1), by the rules of C btrfs.
 
-use super::node::{change_shown, mount_of, paired};
+use super::changing::change_shown;
+use super::mount::mount_of;
+use super::node::paired;
 use super::{node, Rbtrfs};
 use crate::linux::fileattr::{flags as fl, Flagged, Scope};
 use crate::linux::Inode;

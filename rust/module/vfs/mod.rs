@@ -9,7 +9,8 @@
 //! | [`flags`]      | those of them that are on or off                                             |
 //! | [`settings`]   | the options in force, as `/proc/mounts` shows them                           |
 //! | [`shown`]      | the directory that a mount shows: `subvol=`, `subvolid=`                     |
-//! | `node`         | [`Node`]: what an inode owns; the inode cache; attributes mirrored           |
+//! | `node`         | [`Node`]: what an inode owns; attributes mirrored                            |
+//! | `changing`     | what a call changes of inodes: when, and how it is shown                     |
 //! | [`directory`]  | names                                                                        |
 //! | `file`         | sizes and holes of regular files                                             |
 //! | [`attributes`] | stat, setattr                                                                |
@@ -28,6 +29,7 @@
 #![deny(unsafe_code)]
 
 mod attributes;
+mod changing;
 mod committer;
 mod counters;
 mod directory;

@@ -2,7 +2,8 @@
 
 //! Extended attributes by name.
 
-use super::node::{change_shown, mount_of};
+use super::changing::change_shown;
+use super::mount::mount_of;
 use super::{node, Rbtrfs};
 use crate::linux::xattr::{XattrMode, Xattrs};
 use crate::linux::Inode;

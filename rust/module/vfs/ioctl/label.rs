@@ -3,7 +3,7 @@
 //! The volume's label.
 
 use crate::linux::ioctl::Call;
-use crate::vfs::node::mount_of;
+use crate::vfs::mount::mount_of;
 use latch::prelude::*;
 
 /// A label with the zeroes behind it, one at least (C: `BTRFS_LABEL_SIZE`, `FSLABEL_MAX`).

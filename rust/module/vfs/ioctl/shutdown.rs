@@ -3,7 +3,7 @@
 //! An end without notice, for those who test what is left of it.
 
 use crate::linux::ioctl::Call;
-use crate::vfs::node::mount_of;
+use crate::vfs::mount::mount_of;
 use latch::prelude::*;
 
 /// What is written before, as XFS has it: all that there is, what was logged, nothing.

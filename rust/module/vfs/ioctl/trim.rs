@@ -3,7 +3,7 @@
 //! Telling the device what is free: fstrim(8).
 
 use crate::linux::ioctl::Call;
-use crate::vfs::node::mount_of;
+use crate::vfs::mount::mount_of;
 use core::cell::Cell;
 use engine::txn::Trim;
 use latch::prelude::*;

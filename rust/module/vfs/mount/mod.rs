@@ -4,12 +4,14 @@
 //!
 //! | module       | what is in it                                                        |
 //! |--------------|----------------------------------------------------------------------|
+//! | `inodes`     | the VFS's inodes, made from the engine's                             |
 //! | `open`       | from a device to a mounted volume                                    |
 //! | `remount`    | between read-only and read-write; options that change                |
 //! | `sync`       | sync, freezing, the end of a mount                                   |
 //! | `subvolumes` | the subvolumes in use, and their orphans                             |
 //! | `show`       | what `/proc/mounts` and statfs show                                  |
 
+mod inodes;
 mod open;
 mod remount;
 mod show;
@@ -19,7 +21,7 @@ mod sync;
 use super::committer::{Committer, Schedule};
 use super::counters::CounterFile;
 use super::memory::Memory;
-use super::node::{mount, node, SubvolumeView};
+use super::node::{node, SubvolumeView};
 use super::options::MountOptions;
 use super::settings::Settings;
 use super::shown;
@@ -59,6 +61,16 @@ pub(crate) struct Mount {
     /// Goes with the mount.
     _memory: Memory,
     settings: Mutex<Settings>,
+}
+
+/// The mount that `inode` belongs to.
+pub(in crate::vfs) fn mount_of(inode: &Inode) -> Result<&Mount> {
+    mount(inode.super_block())
+}
+
+/// The mount behind a super block.
+pub(in crate::vfs) fn mount(sb: &SuperBlock) -> Result<&Mount> {
+    sb.payload::<Mount>().ok_or(EINVAL)
 }
 
 impl Mount {
