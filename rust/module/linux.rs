@@ -8,7 +8,8 @@
 //! | [`mm`]             | `folio` and its bytes                                                        |
 //! | [`lib`]            | `kthread`, `workqueue_struct`, `seq_file`, debugfs, the clock, checksums     |
 //! | [`block`]          | `block_device`, zones, `bio`                                                 |
-//! | [`vfs`]            | `super_block`, `inode`, `dentry`, `file` and the tables of calls the VFS makes |
+//! | [`object`]         | `super_block`, `inode`, `dentry`, and what hangs on them                     |
+//! | [`vfs`]            | the tables of calls that the VFS makes                                       |
 //! | [`iomap`]          | the `address_space` of regular files, iomap, direct IO, their bios           |
 //! | [`metadata_pages`] | the `address_space` of tree blocks                                           |
 //!
@@ -22,14 +23,16 @@ pub(crate) mod iomap;
 mod lib;
 pub(crate) mod metadata_pages;
 mod mm;
+mod object;
 mod vfs;
 
 pub(crate) use block::{bio, BlockDevice, Sector, WriteKind};
 pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, Folio, FolioBytes, LockedFolio, Writeback};
-use vfs::{acl, enospc, private};
+pub(crate) use object::{dentry, inode, owner, super_block, Inode, SuperBlock};
+use object::{enospc, private};
+use vfs::acl;
 pub(crate) use vfs::{
-    attributes, dentry, directory, export, file, fileattr, inode, ioctl, mount, options, owner,
-    registration, super_block, xattr, Inode, SuperBlock,
+    attributes, directory, export, file, fileattr, ioctl, mount, options, registration, xattr,
 };

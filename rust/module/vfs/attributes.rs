@@ -8,7 +8,7 @@ use super::node::{paired, time, timespec};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};
-use crate::linux::iomap::{FileData, Patience};
+use crate::linux::iomap::{audit, FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
 use engine::disk::{FileType, InodeFlags};
@@ -67,7 +67,7 @@ impl Attributes for Rbtrfs {
         match inode.payload::<FileIo<Node>>() {
             Some(file) => {
                 let result = file.fixups().settle(write);
-                inode.audit::<FileIo<Node>>();
+                audit::audit::<FileIo<Node>>(inode);
                 result
             }
             None => write(),

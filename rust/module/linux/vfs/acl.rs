@@ -6,11 +6,11 @@
 //! written and inherited.
 
 use super::attributes::{Attributes, Changed};
-use super::enospc::with_room;
-use super::owner::Owner;
 use super::xattr::Xattrs;
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::enospc::with_room;
+use crate::linux::owner::Owner;
+use crate::linux::Inode;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::c_int;

@@ -4,12 +4,12 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/stat.h`
 
-use super::enospc::with_room;
-use super::inode::Timespec;
 use super::xattr::room;
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::enospc::with_room;
+use crate::linux::inode::Timespec;
 use crate::linux::iomap::Patience;
+use crate::linux::Inode;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_char, c_int, c_long, c_uint};
 use latch::prelude::*;

@@ -6,8 +6,9 @@
 
 use super::mount::{asked, Access, FileSystem};
 use super::options::{self, MountLog};
-use super::{private, subtree, SuperBlock};
+use super::subtree;
 use crate::linux::bindings as b;
+use crate::linux::{private, SuperBlock};
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};

@@ -6,8 +6,8 @@
 //! C header: `include/linux/exportfs.h`. A handle comes back from whoever got it, or from whoever made it up: all of its
 //! words are theirs.
 
-use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
+use crate::linux::{Inode, SuperBlock};
 use core::marker::PhantomData;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int};

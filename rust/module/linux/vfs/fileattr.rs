@@ -5,9 +5,9 @@
 //! C header: `include/linux/fileattr.h`. The VFS has checked who asks, and that the mount may be written.
 
 use super::attributes::Attributes;
-use super::enospc::with_room;
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::enospc::with_room;
+use crate::linux::Inode;
 use kernel::error::from_result;
 use kernel::ffi::c_int;
 use latch::prelude::*;

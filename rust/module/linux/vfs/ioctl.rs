@@ -5,8 +5,8 @@
 //! C headers: `include/linux/fs.h`, `include/asm-generic/ioctl.h`. What a call reads and writes is no longer than its number
 //! says. What the VFS answers itself (`FS_IOC_GETFLAGS`, `FIFREEZE`, `FS_IOC_GETFSUUID`, ..) never comes here.
 
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::Inode;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long, c_uint, c_ulong};

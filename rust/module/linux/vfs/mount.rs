@@ -5,10 +5,10 @@
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs/super_types.h`
 
 use super::options::{MountLog, Options};
-use super::private;
-use super::super_block::Parameters;
 use crate::linux::bindings as b;
+use crate::linux::private;
 use crate::linux::seq::ShownOptions;
+use crate::linux::super_block::Parameters;
 use crate::linux::{BlockDevice, Inode, SuperBlock};
 use kernel::ffi::c_uint;
 use kernel::sync::aref::ARef;

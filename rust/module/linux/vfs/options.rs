@@ -4,8 +4,8 @@
 //!
 //! C headers: `include/linux/fs_parser.h`, `include/linux/fs_context.h`
 
-use super::SuperBlock;
 use crate::linux::bindings as b;
+use crate::linux::SuperBlock;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use kernel::error::to_result;

@@ -5,8 +5,8 @@
 //! C header: `include/linux/fs.h`
 
 use super::attributes::Attributes;
-use super::inode::NewInode;
 use super::operations::Common;
+use crate::linux::inode::NewInode;
 
 impl NewInode {
     /// Makes it a device node, pipe or socket.

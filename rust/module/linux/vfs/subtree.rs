@@ -14,8 +14,8 @@
 
 use super::mount::{asked, Access, Asked, FileSystem};
 use super::super_operations::fill_super;
-use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
+use crate::linux::{Inode, SuperBlock};
 use core::ptr::{addr_of_mut, null_mut};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::{c_int, c_ulong};

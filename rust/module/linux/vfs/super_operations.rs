@@ -5,8 +5,8 @@
 //! C header: `include/linux/fs/super_types.h`
 
 use super::mount::{Asked, FileSystem};
-use super::private;
 use crate::linux::bindings as b;
+use crate::linux::private;
 use crate::linux::seq::ShownOptions;
 use crate::linux::{BlockDevice, Inode, SuperBlock};
 use core::marker::PhantomData;

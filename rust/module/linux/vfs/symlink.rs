@@ -5,10 +5,10 @@
 //! C header: `include/linux/fs.h`
 
 use super::attributes::Attributes;
-use super::inode::NewInode;
 use super::operations::Common;
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::inode::NewInode;
+use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};

@@ -4,8 +4,8 @@
 //!
 //! C header: `include/linux/xattr.h`
 
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::Inode;
 use kernel::error::from_result;
 use kernel::ffi::{c_char, c_int, c_void};
 use latch::prelude::*;
@@ -97,7 +97,7 @@ unsafe extern "C" fn set<T: Xattrs>(
             _ => XattrMode::Any,
         };
         let _nofs = NofsScope::enter();
-        super::enospc::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
+        crate::linux::enospc::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
     })
 }
 

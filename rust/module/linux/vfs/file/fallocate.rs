@@ -11,8 +11,8 @@
 
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
+use crate::linux::enospc::with_room;
 use crate::linux::iomap::{settle, Blocks, FileData, Tables};
-use crate::linux::vfs::enospc::with_room;
 use crate::linux::Inode;
 use core::ops::Range;
 use kernel::error::{from_result, to_result};

@@ -20,13 +20,13 @@
 
 use super::attributes::Attributes;
 use super::fileattr::{self, Flagged};
-use super::inode::NewInode;
 use super::ioctl::{self, Ioctls};
 use super::operations::Common;
-use super::Inode;
 use crate::linux::bindings as b;
+use crate::linux::inode::NewInode;
 use crate::linux::iomap::direct::DirectData;
 use crate::linux::iomap::{write_out, FileData, Tables, WrittenOut};
+use crate::linux::Inode;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};

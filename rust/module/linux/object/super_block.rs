@@ -32,12 +32,12 @@ unsafe impl Send for SuperBlock {}
 unsafe impl Sync for SuperBlock {}
 
 /// What hangs on `s_fs_info`.
-pub(super) struct Slot {
+pub(in crate::linux) struct Slot {
     /// First, for it goes first.
     payload: KBox<dyn Any + Send + Sync>,
     write_outs: Rounds,
     /// See [`SuperBlock::set_failed`].
-    pub(super) has_failed: AtomicBool,
+    pub(in crate::linux) has_failed: AtomicBool,
 }
 
 /// What the VFS is told of a file system at mount.
@@ -59,7 +59,7 @@ impl SuperBlock {
     /// # Safety
     ///
     /// `at` is a super block of this driver, alive for `'a`.
-    pub(super) unsafe fn borrow<'a>(at: *mut b::super_block) -> &'a Self {
+    pub(in crate::linux) unsafe fn borrow<'a>(at: *mut b::super_block) -> &'a Self {
         // SAFETY: By the function's contract; the type is transparent.
         unsafe { &*at.cast() }
     }
@@ -75,7 +75,7 @@ impl SuperBlock {
     }
 
     /// Keeps `payload` for the super block. Called once, while nobody else has it.
-    pub(super) fn set_payload<T: Send + Sync + 'static>(&self, payload: T) -> Result {
+    pub(in crate::linux) fn set_payload<T: Send + Sync + 'static>(&self, payload: T) -> Result {
         let payload: KBox<dyn Any + Send + Sync> = KBox::new(payload, GFP_KERNEL)?;
         let slot = Slot {
             write_outs: Rounds::new(Rank::WriteOut)?,
@@ -89,11 +89,11 @@ impl SuperBlock {
     }
 
     /// The write-outs that tasks without space have asked for; `None` before [`Self::set_payload`].
-    pub(super) fn write_outs(&self) -> Option<&Rounds> {
+    pub(in crate::linux) fn write_outs(&self) -> Option<&Rounds> {
         Some(&self.slot()?.write_outs)
     }
 
-    pub(super) fn slot(&self) -> Option<&Slot> {
+    pub(in crate::linux) fn slot(&self) -> Option<&Slot> {
         // SAFETY: By the type invariant; it is freed when no inode and no call is left.
         unsafe { private::get((*self.as_ptr()).s_fs_info) }
     }
@@ -106,7 +106,7 @@ impl SuperBlock {
     }
 
     /// `SB_*`.
-    pub(super) fn flags(&self) -> &AtomicUsize {
+    pub(in crate::linux) fn flags(&self) -> &AtomicUsize {
         // SAFETY: The super block is alive. C, too, sets a bit of the word after an error while others read it.
         unsafe { AtomicUsize::from_ptr(addr_of_mut!((*self.as_ptr()).s_flags)) }
     }
@@ -124,13 +124,13 @@ impl SuperBlock {
     }
 
     /// Makes it writable. Called with `s_umount` held for writing, once the volume is.
-    pub(super) fn set_writable(&self) {
+    pub(in crate::linux) fn set_writable(&self) {
         self.flags()
             .fetch_and(!(b::SB_RDONLY as c_ulong), Ordering::Relaxed);
     }
 
     /// POSIX ACLs are minded from now on. Called while nobody else has the super block.
-    pub(super) fn set_acls(&self) {
+    pub(in crate::linux) fn set_acls(&self) {
         self.flags()
             .fetch_or(b::SB_POSIXACL as c_ulong, Ordering::Relaxed);
     }
@@ -158,7 +158,7 @@ impl SuperBlock {
     }
 
     /// Tells the VFS about the file system. Called while nobody else has the super block.
-    pub(super) fn set_parameters(&self, parameters: &Parameters) {
+    pub(in crate::linux) fn set_parameters(&self, parameters: &Parameters) {
         let sb = self.as_ptr();
         let block_size = parameters.block_size;
         // SAFETY: The super block is being filled.
@@ -181,7 +181,7 @@ impl SuperBlock {
     /// # Safety
     ///
     /// No other call for this super block is running or will come.
-    pub(super) unsafe fn drop_payload(&self) {
+    pub(in crate::linux) unsafe fn drop_payload(&self) {
         let sb = self.as_ptr();
         // SAFETY: By the function's contract this is the last use.
         unsafe {

@@ -29,13 +29,13 @@ impl Dentry {
     /// # Safety
     ///
     /// `at` is a dentry of ours, alive for `'a`, whose parent directory is locked for `'a`.
-    pub(super) unsafe fn borrow<'a>(at: *mut b::dentry) -> &'a Self {
+    pub(in crate::linux) unsafe fn borrow<'a>(at: *mut b::dentry) -> &'a Self {
         // SAFETY: By the function's contract; the type is transparent.
         unsafe { &*at.cast() }
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut b::dentry {
+    pub(in crate::linux) fn as_ptr(&self) -> *mut b::dentry {
         self.inner.get()
     }
 
@@ -66,7 +66,7 @@ impl Dentry {
 
     /// Lets the name, which stood for nothing, stand for what was made. The dentry that has it now, if it is another one:
     /// a directory that somebody has found by its number keeps the dentry that it got then.
-    pub(super) fn instantiate_made(&self, made: Made) -> Result<*mut b::dentry> {
+    pub(in crate::linux) fn instantiate_made(&self, made: Made) -> Result<*mut b::dentry> {
         match made {
             // As one: who found it by its number before would give it another dentry, and a directory must not have two.
             // SAFETY: The dentry is alive; the inode's reference is taken over, and it has `I_NEW`.

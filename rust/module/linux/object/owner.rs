@@ -23,7 +23,11 @@ impl Owner {
     /// # Safety
     ///
     /// `dir` is an inode and `idmap` its mount's map of users, both lent by the VFS for the call.
-    pub(super) unsafe fn of_new(idmap: *mut b::mnt_idmap, dir: *mut b::inode, mode: u32) -> Self {
+    pub(in crate::linux) unsafe fn of_new(
+        idmap: *mut b::mnt_idmap,
+        dir: *mut b::inode,
+        mode: u32,
+    ) -> Self {
         let mut owner = Self {
             mode,
             uid: 0,

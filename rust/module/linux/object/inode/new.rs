@@ -51,7 +51,7 @@ impl NewInode {
     }
 
     /// Sets the operations.
-    pub(in crate::linux::vfs) fn set_operations(
+    pub(in crate::linux) fn set_operations(
         &mut self,
         inode: &'static b::inode_operations,
         file: Option<&'static b::file_operations>,
@@ -69,7 +69,7 @@ impl NewInode {
     }
 
     /// Lets everybody see the inode by `show`, which takes over the inode's reference, and its `I_NEW`.
-    pub(in crate::linux::vfs) fn publish_by(self, show: impl FnOnce(*mut b::inode)) {
+    pub(in crate::linux) fn publish_by(self, show: impl FnOnce(*mut b::inode)) {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: The value is not used any more.
         let inode = unsafe { ManuallyDrop::take(&mut this.inode) };

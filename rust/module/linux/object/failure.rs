@@ -34,7 +34,7 @@ impl SuperBlock {
 
     /// After a failure, shows it once more: to be called when a file is opened, since who opens one later learns of it by
     /// syncfs as well. The word that has `EROFS` for them may have got another error since, of the data of a file.
-    pub(super) fn remind_of_failure(&self) {
+    pub(in crate::linux) fn remind_of_failure(&self) {
         let failed = |slot: &Slot| slot.has_failed.load(Ordering::Acquire);
         if self.slot().is_some_and(failed) {
             self.set_failed();
@@ -42,7 +42,7 @@ impl SuperBlock {
     }
 
     /// The error that syncfs will report; zero if there is none.
-    pub(super) fn noted_error(&self) -> c_int {
+    pub(in crate::linux) fn noted_error(&self) -> c_int {
         // SAFETY: The super block is alive; the word is atomic.
         unsafe { b::errseq_check(addr_of_mut!((*self.as_ptr()).s_wb_err), 0) }
     }

@@ -76,7 +76,7 @@ impl Inode {
     }
 
     /// The reference as C takes it over.
-    pub(super) fn into_ptr(this: ARef<Self>) -> *mut b::inode {
+    pub(in crate::linux) fn into_ptr(this: ARef<Self>) -> *mut b::inode {
         ARef::into_raw(this).as_ptr().cast()
     }
 
@@ -162,7 +162,7 @@ impl Inode {
     }
 
     /// Sets type and permissions in memory; the caller holds the inode's lock.
-    pub(super) fn set_mode(&self, mode: u32) {
+    pub(in crate::linux) fn set_mode(&self, mode: u32) {
         // SAFETY: The inode is alive; the mode is read without locks everywhere.
         unsafe { (*self.as_ptr()).i_mode = mode as b::umode_t };
     }
@@ -180,17 +180,17 @@ impl Inode {
     }
 
     /// Whether it is a directory.
-    pub(super) fn is_directory(&self) -> bool {
+    pub(in crate::linux) fn is_directory(&self) -> bool {
         self.mode() & b::S_IFMT == b::S_IFDIR
     }
 
     /// Whether changes of its names are synchronous, by the inode or by the mount.
-    pub(super) fn is_dirsync(&self) -> bool {
+    pub(in crate::linux) fn is_dirsync(&self) -> bool {
         self.asks_for(b::S_SYNC | b::S_DIRSYNC, b::SB_SYNCHRONOUS | b::SB_DIRSYNC)
     }
 
     /// Whether changes of its contents are synchronous, by the inode or by the mount.
-    pub(super) fn is_sync(&self) -> bool {
+    pub(in crate::linux) fn is_sync(&self) -> bool {
         self.asks_for(b::S_SYNC, b::SB_SYNCHRONOUS)
     }
 
@@ -204,19 +204,14 @@ impl Inode {
         inode & of_inode != 0 || sb as u32 & of_super != 0
     }
 
-    /// Compares the pages of a file with its reservations, if the module was loaded so.
-    pub(crate) fn audit<T: crate::linux::iomap::FileData>(&self) {
-        crate::linux::iomap::audit::audit::<T>(self);
-    }
-
     /// Drops all pages of an inode that leaves memory, after waiting for those under IO.
-    pub(super) fn truncate_final(&self) {
+    pub(in crate::linux) fn truncate_final(&self) {
         // SAFETY: Called from `evict_inode`, where nobody else has the inode.
         unsafe { b::truncate_inode_pages_final(addr_of_mut!((*self.as_ptr()).i_data)) };
     }
 
     /// The last step of an inode that leaves memory.
-    pub(super) fn clear(&self) {
+    pub(in crate::linux) fn clear(&self) {
         // SAFETY: Called from `evict_inode`, where nobody else has the inode.
         unsafe { b::clear_inode(self.as_ptr()) };
     }

@@ -65,7 +65,9 @@ pub(in crate::linux) unsafe fn get<'a, T: Send + Sync + 'static>(at: *mut c_void
 /// # Safety
 ///
 /// As [`get`], and nobody else uses the value for `'a`.
-pub(super) unsafe fn get_mut<'a, T: Send + Sync + 'static>(at: *mut c_void) -> Option<&'a mut T> {
+pub(in crate::linux) unsafe fn get_mut<'a, T: Send + Sync + 'static>(
+    at: *mut c_void,
+) -> Option<&'a mut T> {
     // SAFETY: By the function's contract.
     unsafe { get::<T>(at) }?;
     // SAFETY: `get` found a `Tagged<T>`; exclusive by the function's contract.
@@ -77,7 +79,7 @@ pub(super) unsafe fn get_mut<'a, T: Send + Sync + 'static>(at: *mut c_void) -> O
 /// # Safety
 ///
 /// `at` is null or from [`put`], and is not used again.
-pub(super) unsafe fn drop_private(at: *mut c_void) {
+pub(in crate::linux) unsafe fn drop_private(at: *mut c_void) {
     if let Some(at) = NonNull::new(at.cast::<Tagged<()>>()) {
         // SAFETY: Every box of `put` starts with tag and drop function, whatever its `T`.
         let drop = unsafe { *addr_of!((*at.as_ptr()).drop) };
