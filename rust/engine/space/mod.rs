@@ -52,6 +52,7 @@ mod write_order;
 
 pub use free::allocate::DataExtent;
 pub use free::block_address::BlockAddress;
+pub(crate) use free::cache::{CacheFile, Doubt};
 pub use free::trim::{Discard, Trim};
 pub use groups::data_zones::Relief;
 pub use groups::removal::Removal;

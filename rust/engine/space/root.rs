@@ -3,6 +3,7 @@
 
 use super::free::allocate::{Allocator, DataExtent};
 use super::free::block_address::BlockAddress;
+use super::free::cache::Caches;
 use super::free::changes::Change;
 use super::free::on_disk::{Kept, OnDisk};
 use super::free::release::Releases;
@@ -33,6 +34,8 @@ pub struct Trees {
     pub block_groups: Arc<Tree>,
     /// The free space tree, if the volume has one.
     pub free_space: Option<Arc<Tree>>,
+    /// The tree of trees, if the free space caches that it leads to are believed.
+    pub caches: Option<Arc<Tree>>,
 }
 
 /// What the mount asked for.
@@ -60,7 +63,7 @@ pub struct Space {
 
 impl Space {
     /// Reads all block groups. Where they are free is read when it is needed; but where there is no free space tree, and
-    /// the volume may be written, by reading the whole extent tree now. The chunks are all in the volume's map.
+    /// the volume may be written, it is read now, from the caches that are believed and the extent tree. The chunks are all in the volume's map.
     ///
     /// A free space tree that is not valid is not looked at. Before anything else is changed, it is to be emptied and made
     /// anew: [`Self::clear_free_space`], [`Self::rebuild_free_space`].
@@ -84,12 +87,14 @@ impl Space {
             true => &OnDisk::Nowhere,
             false => &free_space,
         };
+        let caches = trees.caches.map(Caches::new);
         let groups = Arc::new(BlockGroups::new(volume, order)?, GFP_KERNEL)?;
         let loader = Loader {
             groups: &groups,
             items: &trees.block_groups,
             free_space: believed,
             extents: &trees.extent,
+            caches: caches.as_ref(),
             writable,
         };
         loader.load()?;

@@ -22,7 +22,7 @@
 //! | `chunks`       | making chunks and removing empty ones                                                 |
 //! | `leaving`      | removed chunks whose device ranges are not free yet, and all ranges that are not      |
 //! | `rebuild`      | a free space tree that is not valid, made anew at mount                               |
-//! | `caches/`      | free space caches, dropped before anything is changed                                 |
+//! | `caches`       | free space caches, dropped before anything is changed                                 |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |
 //! | `quotas`       | counts that are not kept are marked as wrong                                          |

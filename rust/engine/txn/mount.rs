@@ -56,6 +56,7 @@ pub(super) fn open(
         extent: extents.clone(),
         block_groups,
         free_space: free_space_tree(&volume, &trees)?,
+        caches: are_caches_right(&volume, &options).then(|| trees.root().clone()),
     };
     let space = Space::load(volume.clone(), of_space, space_options(&options))?;
     let runner = Runner {
@@ -262,6 +263,15 @@ fn doubt_free_space(volume: &Volume) -> Result {
         });
     }
     Ok(())
+}
+
+/// Whether the superblock says that the free space caches are right, and nobody doubts it. Each has yet to be looked at.
+fn are_caches_right(volume: &Volume, options: &Options) -> bool {
+    let superblock = volume.superblock();
+    let zoned = volume.format().incompat.contains(Incompat::ZONED);
+    let has_tree = superblock.compat_ro.contains(CompatRo::FREE_SPACE_TREE);
+    let is_current = superblock.cache_generation == superblock.generation.get();
+    is_current && !has_tree && !zoned && options.free_space == FreeSpace::Believed
 }
 
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {

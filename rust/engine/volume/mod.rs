@@ -15,6 +15,7 @@
 //! | `chunk`       | a chunk, and where a range of it lies                                             |
 //! | `profile`     | how a chunk's bytes are kept on devices                                           |
 //! | `chunk_map`   | the map of chunks, and what the volume does with it                               |
+//! | `data`        | the little file data that the engine reads and writes itself                     |
 //! | `target`      | where new data goes: to a place, or to the end of what a zone has                 |
 //! | `allocate`    | where new chunks go                                                               |
 //! | `writes`      | whether the volume may be written: states and transitions                         |
@@ -28,6 +29,7 @@
 mod allocate;
 mod chunk;
 mod chunk_map;
+mod data;
 pub mod device;
 mod hal;
 mod members;

@@ -111,6 +111,17 @@ impl CacheBounds {
         others.saturating_add(1)
     }
 
+    /// Bytes at the front of the file that have what its item says. The rest is not looked at.
+    pub fn used_len(&self, header: &CacheHeader) -> Result<u64, Flaw> {
+        self.check(header)?;
+        Ok(self.used_pages(header).saturating_mul(PAGE_LEN))
+    }
+
+    fn used_pages(&self, header: &CacheHeader) -> u64 {
+        let of_entries = self.entry_pages(header.entries);
+        of_entries.saturating_add(header.bitmaps)
+    }
+
     /// Whether a file of this length can have what its item says.
     pub(super) fn check(&self, header: &CacheHeader) -> Result<(), Flaw> {
         let &CacheHeader {
@@ -129,7 +140,7 @@ impl CacheBounds {
         ensure_max("cache has more bitmaps than entries", bitmaps, entries)?;
         let windows = self.windows();
         ensure_max("cache has more bitmaps than windows", bitmaps, windows)?;
-        let pages = self.entry_pages(entries).saturating_add(bitmaps);
+        let pages = self.used_pages(header);
         ensure_max("cache has more than its file", pages, self.pages())
     }
 }

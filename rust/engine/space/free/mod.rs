@@ -6,7 +6,7 @@
 //! | `abandoned`     | addresses on sequential zones that got no block                              |
 //! | `allocate`      | which address a tree block or file data gets                                 |
 //! | `block_address` | an address on its way to a tree block                                        |
-//! | `cache`         | what a free space cache says, as a set                                       |
+//! | `cache`         | the free space cache (v1) of a block group                                   |
 //! | `changes`       | what the free space tree has not been told yet                               |
 //! | `on_disk`       | where the disk has what is free, for the next mount                          |
 //! | `pinned`        | long lists of ranges, and those that wait for a commit                       |

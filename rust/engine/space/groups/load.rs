@@ -12,6 +12,7 @@ use super::zones::join_write_order;
 use crate::btree::Tree;
 use crate::disk::{BlockGroupItem, Flaw, Key, Kind, Logical, Place, ZoneOffset};
 use crate::map::OrdMap;
+use crate::space::free::cache::Caches;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
@@ -27,6 +28,8 @@ enum Derived {
     Nothing,
     /// What is free, as far as extents were seen.
     Ranges(KBox<FreeRanges>),
+    /// Nothing more: the group's cache has told what is free.
+    Cached(KBox<FreeRanges>),
     /// It contradicts itself, which was reported: nothing there is used.
     Contradiction(Error),
 }
@@ -65,10 +68,14 @@ impl Loading {
         Ok(())
     }
 
+    fn is_cached(&self) -> bool {
+        matches!(self.derived, Derived::Cached(_))
+    }
+
     /// The extent at `addr` overlaps another of the group, or goes beyond its end.
     #[cold]
     fn contradict(&mut self, addr: u64) {
-        if let Derived::Ranges(_) = self.derived {
+        if let Derived::Ranges(_) | Derived::Cached(_) = self.derived {
             let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
             self.derived =
                 Derived::Contradiction(flaw.at(Place::Extent(Logical::new(addr))).report());
@@ -88,6 +95,8 @@ pub(in crate::space) struct Loader<'a> {
     pub(in crate::space) free_space: &'a OnDisk,
     /// The extent tree.
     pub(in crate::space) extents: &'a Tree,
+    /// The caches, if they are believed: what they say is not looked for in the extent tree.
+    pub(in crate::space) caches: Option<&'a Caches>,
     /// The volume may be written: its free space is read, too.
     pub(in crate::space) writable: bool,
 }
@@ -170,9 +179,7 @@ impl Loader<'_> {
         let body = new_body(self.groups, &chunk, zones, class, used)?;
         let derived = match (self.free_space, &body.free_space) {
             (OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
-                let sector_size = self.groups.sector_size;
-                let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
-                Derived::Ranges(KBox::new(ranges, GFP_KERNEL)?)
+                self.begin_deriving(&chunk, used)?
             }
             _ => Derived::Nothing,
         };
@@ -184,6 +191,18 @@ impl Loader<'_> {
             seen_to: start,
             chunk,
         })
+    }
+
+    #[inline(never)]
+    fn begin_deriving(&self, chunk: &Chunk, used: u64) -> Result<Derived> {
+        let unused = chunk.len.saturating_sub(used);
+        let read = |caches: &Caches| caches.read(&self.groups.volume, chunk, unused);
+        if let Some(ranges) = self.caches.and_then(read) {
+            return Ok(Derived::Cached(KBox::new(ranges, GFP_KERNEL)?));
+        }
+        let (start, sector_size) = (chunk.logical.get(), self.groups.sector_size);
+        let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
+        Ok(Derived::Ranges(KBox::new(ranges, GFP_KERNEL)?))
     }
 
     /// Checks what was read of a group and makes it known. Gives the reason if the group was given up.
@@ -206,11 +225,11 @@ impl Loader<'_> {
                 body.tally.read_only = unused;
             }
             (Derived::Contradiction(error), _) => given_up = Some(error),
-            (Derived::Ranges(ranges), _) if ranges.free() != unused => {
+            (Derived::Ranges(ranges) | Derived::Cached(ranges), _) if ranges.free() != unused => {
                 let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
                 given_up = Some(broken(start, flaw));
             }
-            (Derived::Ranges(ranges), _) => use_ranges(
+            (Derived::Ranges(ranges) | Derived::Cached(ranges), _) => use_ranges(
                 &self.groups.volume,
                 &chunk,
                 &mut body,
@@ -240,21 +259,37 @@ impl Loader<'_> {
         Ok(given_up)
     }
 
-    /// Free space as what the extent tree has no item for.
+    /// Free space as what the extent tree has no item for, but for groups of which a cache has told it.
     #[inline(never)]
     fn derive_free_space(&self, loadings: &mut Loadings) -> Result {
-        let node_size = self.groups.node_size;
-        self.extents.scan(Key::MIN..=Key::MAX, |key, _| {
-            if let Some((start, end)) = extent(key, node_size) {
-                see(loadings, start, end)?;
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let mut behind = loadings.range_from(&at).map(|(_, loading)| loading);
+            let cached = behind.find(|loading| loading.is_cached());
+            let until = cached.map_or(u64::MAX, Loading::start);
+            from = cached.map(Loading::end);
+            if at < until {
+                self.scan_extents(loadings, at, until)?;
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        }
         for (_, loading) in loadings.iter_mut() {
             let end = loading.end();
             loading.see(end, end)?;
         }
         Ok(())
+    }
+
+    /// Sees the extents that begin in `[from, until)`.
+    fn scan_extents(&self, loadings: &mut Loadings, from: u64, until: u64) -> Result {
+        let first = Key::new(from, Kind::new(0), 0);
+        let last = Key::new(until.saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
+        let node_size = self.groups.node_size;
+        self.extents.scan(first..=last, |key, _| {
+            if let Some((start, end)) = extent(key, node_size) {
+                see(loadings, start, end)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod load;
 mod mounted;
 mod mounting;
 mod old_caches;
+mod read_caches;
 mod rebuild;
 mod references;
 mod reuse;

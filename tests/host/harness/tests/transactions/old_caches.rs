@@ -29,6 +29,16 @@ pub(crate) struct Group {
     pub free: Vec<(u64, u64)>,
 }
 
+impl Group {
+    /// The first free piece of a range.
+    fn first_in(&self) -> impl Fn(u64, u64) -> Option<(u64, u64)> + '_ {
+        |from, to| {
+            let cut = |&(start, end): &(u64, u64)| (start.max(from), end.min(to));
+            self.free.iter().map(cut).find(|(start, end)| start < end)
+        }
+    }
+}
+
 /// What the extent tree says of each block group.
 pub(crate) fn groups(walked: &Walked) -> Vec<Group> {
     let node_size = u64::from(walked.superblock.node_size);
@@ -189,12 +199,8 @@ fn write_pages(image: &mut Image) {
         };
         let bounds = CacheBounds::new(Logical::new(group.start), group.len, 4096).unwrap();
         let mut pages = vec![0; bounds.file_len() as usize];
-        let first_in = |from: u64, to: u64| {
-            let cut = |&(start, end): &(u64, u64)| (start.max(from), end.min(to));
-            group.free.iter().map(cut).find(|(start, end)| start < end)
-        };
         let by = (header.inode, generation);
-        let written = write_cache(bounds, by, &first_in, &mut pages, &HostChecksums);
+        let written = write_cache(bounds, by, &group.first_in(), &mut pages, &HostChecksums);
         inode.generation = generation;
         let mut bytes = vec![0; CacheHeader::SIZE];
         written.unwrap().write_to(&mut bytes).unwrap();
@@ -204,19 +210,42 @@ fn write_pages(image: &mut Image) {
         items.insert(Key::new(header.inode.get(), Kind::INODE_ITEM, 0), bytes);
         image.pages.write(walked.place(extent.disk_addr), &pages);
     }
+    change_items(image, |key, bytes| {
+        if let Some(item) = items.get(key) {
+            bytes.copy_from_slice(item);
+        }
+    });
+    tools::edit_superblock(image, |raw| raw.cache_generation.set(generation.get()));
+}
+
+/// Gives each item of the root tree to `change`.
+pub(crate) fn change_items(image: &mut Image, mut change: impl FnMut(&Key, &mut [u8])) {
+    let walked = walk(image);
     let blocks = walked.blocks.iter();
     for block in blocks.filter(|b| b.owner == ObjectId::ROOT_TREE && b.level == 0) {
         let mut bytes = block.bytes.clone();
-        for (key, item) in &items {
-            if let Ok(slot) = Leaf::new(&block.bytes).search(key) {
-                leaf::item_mut(&mut bytes, slot)
-                    .unwrap()
-                    .copy_from_slice(item);
-            }
+        for slot in 0..Leaf::new(&block.bytes).nritems() {
+            let key = Leaf::new(&block.bytes).key(slot).unwrap();
+            change(&key, leaf::item_mut(&mut bytes, slot).unwrap());
         }
         walked.write(image, block.addr, &mut bytes);
     }
-    tools::edit_superblock(image, |raw| raw.cache_generation.set(generation.get()));
+}
+
+/// Has the cache of a group say that other ranges are free, as if that were so.
+pub(crate) fn tell(image: &mut Image, group: &Group) {
+    let walked = walk(image);
+    let (header, _, extent) = files(&walked)[&group.start];
+    let bounds = CacheBounds::new(Logical::new(group.start), group.len, 4096).unwrap();
+    let mut pages = vec![0; bounds.file_len() as usize];
+    let by = (header.inode, header.generation);
+    let told = write_cache(bounds, by, &group.first_in(), &mut pages, &HostChecksums).unwrap();
+    image.pages.write(walked.place(extent.disk_addr), &pages);
+    change_items(image, |key, bytes| {
+        if *key == CacheHeader::key(Logical::new(group.start)) {
+            told.write_to(bytes).unwrap();
+        }
+    });
 }
 
 /// The headers in the root tree, by their keys.

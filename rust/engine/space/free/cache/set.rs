@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a free space cache says is free, as a set.
 
-// Nothing keeps caches up to date yet.
-#![cfg_attr(not(test), allow(dead_code))]
-
-use super::ranges::FreeRanges;
-use crate::disk::{write_cache, ObjectId};
-use crate::disk::{CacheBounds, CacheFile, CacheHeader, Checksums, Flaw, Generation, Logical};
+#[cfg(test)]
+use crate::disk::{write_cache, Generation, ObjectId};
+use crate::disk::{CacheBounds, CacheFile, CacheHeader, Checksums, Flaw, Logical};
+use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 
 /// What is known of a block group beside its cache.
@@ -66,6 +64,7 @@ fn fill(file: &CacheFile<'_>, known: Known<'_>, ranges: &mut FreeRanges) -> Resu
 }
 
 /// Writes the cache file of a group, all of `ranges` but superblock copies, and gives its item.
+#[cfg(test)]
 pub(in crate::space) fn write(
     bounds: CacheBounds,
     written_by: (ObjectId, Generation),

@@ -7,22 +7,15 @@
 //! none. Then they go, one after the other; after a power cut those that are left are found by their keys.
 //!
 //! A cache is a hint: whatever is wrong with one, the volume is used.
-//!
-//! | module | what it has                                          |
-//! |--------|------------------------------------------------------|
-//! | `file` | the file of a cache, as far as it is to be removed   |
-
-mod file;
 
 use super::handle::Handle;
 use super::join::Joiner;
 use super::shared::Shared;
 use super::{shortage, Units};
 use crate::btree::Tree;
-use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical};
-use crate::space::{Class, Urgency};
+use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical, ObjectId};
+use crate::space::{CacheFile, Class, Doubt, Urgency};
 use core::ops::ControlFlow;
-use file::CacheFile;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -159,9 +152,9 @@ fn drop_each(shared: &Arc<Shared>) -> Result {
     while let Some((key, header)) = first_header(shared.trees.root())? {
         let file = header
             .map_err(Into::into)
-            .and_then(|header| CacheFile::find(shared, &header));
+            .and_then(|header| removable(shared, &header));
         let file = file.unwrap_or_else(|doubt| {
-            doubt.tell(&key);
+            tell_stays(&doubt, &key);
             None
         });
         drop_one(shared, &key, file)?;
@@ -171,6 +164,28 @@ fn drop_each(shared: &Arc<Shared>) -> Result {
         }
     }
     Ok(())
+}
+
+/// The file that a header leads to, if there is one and it is the cache's own.
+fn removable(shared: &Shared, header: &CacheHeader) -> Result<Option<CacheFile>, Doubt> {
+    let file = CacheFile::find(shared.trees.root(), header)?;
+    if let Some(file) = &file {
+        let extents = shared.trees.required(ObjectId::EXTENT_TREE)?;
+        file.check_owner(&extents, &shared.volume)?;
+    }
+    Ok(file)
+}
+
+/// Says that of the cache at `key` the header alone goes.
+fn tell_stays(doubt: &Doubt, key: &Key) {
+    let group = key.offset;
+    match doubt {
+        Doubt::Flaw(flaw) => pr_warn!("the cache file of block group {group} stays: {flaw}\n"),
+        Doubt::Failed(error) => {
+            let errno = error.to_errno();
+            pr_warn!("the cache file of block group {group} stays: it cannot be read ({errno})\n");
+        }
+    }
 }
 
 /// Removes a header and what is to go with it.

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The free space cache (v1) of a block group: its file in the root tree, and what that says is free.
+//!
+//! | module  | what it has                                             |
+//! |---------|---------------------------------------------------------|
+//! | `doubt` | why a cache is not believed                              |
+//! | `file`  | the inode and the extents of a cache                    |
+//! | `owner` | whether an extent is a cache's alone                    |
+//! | `read`  | from a group to what its cache says is free             |
+//! | `set`   | what the pages of a cache say, as a set                 |
+
+mod doubt;
+mod file;
+mod owner;
+mod read;
+mod set;
+
+pub(crate) use doubt::Doubt;
+pub(crate) use file::CacheFile;
+pub(in crate::space) use read::Caches;
+#[cfg(test)]
+pub(in crate::space) use set::{read, write, Known};

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+//! From a block group to what its cache says is free.
+
+use super::doubt::Doubt;
+use super::file::CacheFile;
+use super::set::{self, Known};
+use crate::btree::Tree;
+use crate::disk::{CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
+use crate::space::free::ranges::FreeRanges;
+use crate::volume::{Chunk, Volume};
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+/// The caches of a volume that says that they are right.
+pub(in crate::space) struct Caches {
+    root: Arc<Tree>,
+}
+
+impl Caches {
+    /// With the tree that leads to them.
+    pub(in crate::space) fn new(root: Arc<Tree>) -> Self {
+        Self { root }
+    }
+
+    /// What of a group of which so many bytes are `unused` has no extent item, by its cache. `None` where there is no cache, or
+    /// it is not to be believed: the extent tree knows.
+    #[inline(never)]
+    pub(in crate::space) fn read(
+        &self,
+        volume: &Volume,
+        chunk: &Chunk,
+        unused: u64,
+    ) -> Option<FreeRanges> {
+        let start = chunk.logical;
+        match self.try_read(volume, chunk, unused) {
+            Ok(ranges) => ranges,
+            Err(Doubt::Flaw(flaw)) => {
+                pr_debug!("block group {start}: the extent tree is read: {flaw}\n");
+                None
+            }
+            Err(Doubt::Failed(error)) => {
+                let errno = error.to_errno();
+                pr_debug!(
+                    "block group {start}: the extent tree is read, not the cache ({errno})\n"
+                );
+                None
+            }
+        }
+    }
+
+    fn try_read(
+        &self,
+        volume: &Volume,
+        chunk: &Chunk,
+        unused: u64,
+    ) -> Result<Option<FreeRanges>, Doubt> {
+        let (start, sector_size) = (chunk.logical, volume.format().sector_size);
+        let bounds = CacheBounds::new(start, chunk.len, sector_size);
+        let Some((bounds, header)) = bounds.zip(self.header(start)?) else {
+            return Ok(None);
+        };
+        let file = self.file(volume, &bounds, &header)?;
+        let bytes = read_pages(volume, &file, &bounds, &header)?;
+        let superblocks = volume.superblock_ranges(chunk)?;
+        let known = Known {
+            unused,
+            superblocks: &superblocks,
+        };
+        let mut ranges =
+            FreeRanges::new(start.get(), chunk.len, u64::from(sector_size), GFP_KERNEL)?;
+        let checksums = volume.checksums();
+        set::read(bounds, &header, &bytes, known, checksums, &mut ranges)??;
+        Ok(Some(ranges))
+    }
+
+    /// The header of the cache of the group at `start`, if there is one.
+    fn header(&self, start: Logical) -> Result<Option<CacheHeader>, Doubt> {
+        let found = self
+            .root
+            .get(&CacheHeader::key(start), CacheHeader::parse)?;
+        Ok(found.transpose()?)
+    }
+
+    /// The file that a header leads to, if it was written to its end, by the transaction that the header says.
+    fn file(
+        &self,
+        volume: &Volume,
+        bounds: &CacheBounds,
+        header: &CacheHeader,
+    ) -> Result<CacheFile, Doubt> {
+        let none = Flaw::missing("cache header leads to no inode");
+        let file = CacheFile::find(&self.root, header)?.ok_or(none)?;
+        let (inode, of) = (file.inode(), header.generation.get());
+        let newest = volume.superblock().generation.get();
+        check(of > 0, "cache was not written to its end", of, 1)?;
+        check(of <= newest, "cache is of the future", of, newest)?;
+        let of_inode = inode.generation.get();
+        let what = "cache's inode is of another generation";
+        check(of_inode == of, what, of_inode, of)?;
+        let (len, expected) = (inode.size, bounds.file_len());
+        let what = "cache file has a wrong length";
+        check(len == expected, what, len, expected)?;
+        let (flags, in_place) = (
+            inode.flags.get(),
+            InodeFlags::NODATACOW.with(InodeFlags::NODATASUM),
+        );
+        let what = "cache file is not written in place";
+        check(inode.flags.contains(in_place), what, flags, in_place.get())?;
+        Ok(file)
+    }
+}
+
+fn check(holds: bool, what: &'static str, found: u64, expected: u64) -> Result<(), Doubt> {
+    match holds {
+        true => Ok(()),
+        false => Err(Flaw::new(what, found, expected).into()),
+    }
+}
+
+/// Reads the pages of a file that have something; the others are left zero. How many bytes that takes, the group bounds.
+fn read_pages(
+    volume: &Volume,
+    file: &CacheFile,
+    bounds: &CacheBounds,
+    header: &CacheHeader,
+) -> Result<KVVec<u8>, Doubt> {
+    let too_long = |_| Doubt::Failed(EFBIG);
+    let used = usize::try_from(bounds.used_len(header)?).map_err(too_long)?;
+    let len = usize::try_from(bounds.file_len()).map_err(too_long)?;
+    let places = file.places(volume)?;
+    let mut bytes = KVVec::from_elem(0u8, len, GFP_KERNEL).map_err(Error::from)?;
+    let mut rest = bytes.get_mut(..used).unwrap_or(&mut []);
+    for &(addr, len) in places.iter() {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest.len());
+        let (now, later) = rest.split_at_mut(len);
+        if !now.is_empty() {
+            volume.read_data(addr, now)?;
+        }
+        rest = later;
+    }
+    Ok(bytes)
+}
