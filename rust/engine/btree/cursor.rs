@@ -2,7 +2,7 @@
 //! Walking a tree for reading.
 
 use super::lock::Reading;
-use super::search::Found;
+use super::search::{Found, Sought};
 use super::{Reach, Tree};
 use crate::disk::{Key, Leaf, Node};
 use latch::prelude::*;
@@ -53,8 +53,8 @@ impl<'a> Cursor<'a> {
         self.tree
     }
 
-    /// Moves to the first item at or after `key`; whether it is exactly at `key`.
-    pub fn seek(&mut self, key: &Key) -> Result<bool> {
+    /// Moves to the first item at or after `key`; `Found` if that has this very key.
+    pub fn seek(&mut self, key: &Key) -> Result<Sought> {
         // Two searches at once could deadlock with a writer that waits between them.
         self.release();
         let found = self.tree.find_leaf(key, self.reach)?;
@@ -62,11 +62,11 @@ impl<'a> Cursor<'a> {
         let slot = result.unwrap_or_else(|slot| slot);
         self.place = Some(Place { found, slot });
         self.skip_forward()?;
-        Ok(result.is_ok())
+        Ok(result.map_or(Sought::Missing, |_| Sought::Found))
     }
 
-    /// Moves to the last item at or before `key`; whether there is one.
-    pub fn seek_floor(&mut self, key: &Key) -> Result<bool> {
+    /// Moves to the last item at or before `key`; `Missing` if there is none.
+    pub fn seek_floor(&mut self, key: &Key) -> Result<Sought> {
         self.release();
         let mut key = *key;
         loop {
@@ -77,12 +77,12 @@ impl<'a> Cursor<'a> {
             };
             if let Some(slot) = behind.checked_sub(1) {
                 self.place = Some(Place { found, slot });
-                return Ok(true);
+                return Ok(Sought::Found);
             }
             // Only at the left edge, unless a parent's key is lower than its child's.
             match found.lower.and_then(Key::predecessor) {
                 Some(before) => key = before,
-                None => return Ok(false),
+                None => return Ok(Sought::Missing),
             }
         }
     }
@@ -93,30 +93,13 @@ impl<'a> Cursor<'a> {
         Leaf::new(place.found.leaf.bytes()).item(place.slot)
     }
 
-    /// Moves to the next item; whether there is one.
+    /// Moves to the next item, or past the right end.
     #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<bool> {
+    pub fn next(&mut self) -> Result {
         if let Some(place) = self.place.as_mut() {
             place.slot = place.slot.saturating_add(1);
         }
         self.skip_forward()
-    }
-
-    /// Moves to the item before; whether there is one.
-    pub fn prev(&mut self) -> Result<bool> {
-        let Some(place) = self.place.as_mut() else {
-            return Ok(false);
-        };
-        if let Some(slot) = place.slot.checked_sub(1) {
-            place.slot = slot;
-            return Ok(true);
-        }
-        let first = Leaf::new(place.found.leaf.bytes()).key(0);
-        self.release();
-        match first.and_then(Key::predecessor) {
-            Some(key) => self.seek_floor(&key),
-            None => Ok(false),
-        }
     }
 
     /// Lets go of all latches. The cursor stands nowhere afterwards.
@@ -124,12 +107,12 @@ impl<'a> Cursor<'a> {
         self.place = None;
     }
 
-    /// Moves on while the slot is behind its leaf's last; whether there is an item.
-    fn skip_forward(&mut self) -> Result<bool> {
+    /// Moves on while the slot is behind its leaf's last.
+    fn skip_forward(&mut self) -> Result {
         while let Some(place) = self.place.take() {
             if place.slot < Leaf::new(place.found.leaf.bytes()).nritems() {
                 self.place = Some(place);
-                return Ok(true);
+                return Ok(());
             }
             match self.next_leaf(place.found)? {
                 Way::Neighbour(place) => self.place = Some(place),
@@ -143,7 +126,7 @@ impl<'a> Cursor<'a> {
                 Way::End => {}
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// The way to the leaf after `found`, which is let go before any other is locked.

@@ -73,5 +73,6 @@ pub use block::{
 pub use cursor::Cursor;
 pub use rewrite::Standing;
 pub use seal::seal;
+pub use search::Sought;
 pub use tree::Tree;
 pub use writer::Writer;

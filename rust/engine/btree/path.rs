@@ -3,6 +3,7 @@
 
 use super::bugs::{NOT_LOCKED, NO_CHILD};
 use super::lock::{nesting, Writing};
+use super::search::Sought;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::edit::{self, node};
@@ -125,8 +126,8 @@ impl<'a> Path<'a> {
         self.locked_mut(0)
     }
 
-    /// Moves to where `key` is or would be, if that is in the leaf at hand.
-    pub(super) fn seek_within(&mut self, key: &Key) -> bool {
+    /// Moves to where `key` is or would be; `Missing` where that is not in the leaf at hand.
+    pub(super) fn seek_within(&mut self, key: &Key) -> Sought {
         let within = self.step(0).is_some()
             && self.lower().is_none_or(|lower| lower <= *key)
             && self.upper().is_none_or(|upper| *key < upper);
@@ -135,9 +136,9 @@ impl<'a> Path<'a> {
                 step.slot = Leaf::new(step.guard.bytes())
                     .search(key)
                     .unwrap_or_else(|slot| slot);
-                true
+                Sought::Found
             }
-            _ => false,
+            _ => Sought::Missing,
         }
     }
 

@@ -11,6 +11,15 @@ use crate::disk::{Child, Flaw, Header, Key, Logical, Node, MAX_LEVELS};
 use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
 
+/// What a move to a place in a tree came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// It stands at what was asked for.
+    Found,
+    /// There is no such thing.
+    Missing,
+}
+
 /// A leaf locked for reading, and between which keys the tree keeps what belongs into it.
 pub(super) struct Found {
     /// The leaf.

@@ -4,6 +4,7 @@
 use super::bugs::NO_ITEM;
 use super::descend::Aim;
 use super::path::Path;
+use super::search::Sought;
 use super::{Allocate, Tree};
 use crate::disk::edit::leaf;
 use crate::disk::{Key, Leaf};
@@ -39,33 +40,36 @@ impl<'a> Writer<'a> {
         self.path.txn
     }
 
-    /// Moves to the first item at or after `key`; whether it is exactly at `key`. Keeps the leaf if `key` is in it.
-    pub fn seek(&mut self, key: &Key) -> Result<bool> {
+    /// Moves to the first item at or after `key`; `Found` if that has this very key. Keeps the leaf if `key` is in it.
+    pub fn seek(&mut self, key: &Key) -> Result<Sought> {
         self.before = None;
-        if !self.path.seek_within(key) {
+        if self.path.seek_within(key) == Sought::Missing {
             self.path.seek(key, &Aim::Change)?;
         }
-        Ok(self.path.is_at(key))
+        Ok(match self.path.is_at(key) {
+            true => Sought::Found,
+            false => Sought::Missing,
+        })
     }
 
-    /// Moves to the last item at or before `key`; whether there is one.
-    pub fn seek_floor(&mut self, key: &Key) -> Result<bool> {
+    /// Moves to the last item at or before `key`; `Missing` if there is none.
+    pub fn seek_floor(&mut self, key: &Key) -> Result<Sought> {
         let mut key = *key;
         loop {
-            if self.seek(&key)? {
-                return Ok(true);
+            if self.seek(&key)? == Sought::Found {
+                return Ok(Sought::Found);
             }
             let lower = self.path.lower();
             let step = self.path.leaf_mut()?;
             if let Some(slot) = step.slot.checked_sub(1) {
                 step.slot = slot;
-                return Ok(true);
+                return Ok(Sought::Found);
             }
             // The leaf has lost its first item since it was found, or this is the left edge.
             self.release();
             match lower.and_then(Key::predecessor) {
                 Some(before) => key = before,
-                None => return Ok(false),
+                None => return Ok(Sought::Missing),
             }
         }
     }
@@ -73,7 +77,7 @@ impl<'a> Writer<'a> {
     /// The item it stands at; `None` past the end. At a leaf's end this moves to the next leaf, which a caller who
     /// only inserts does not want: hence not done by [`Self::seek`].
     pub fn item(&mut self) -> Result<Option<(Key, &[u8])>> {
-        if !self.settle()? {
+        if self.skip_forward()? == Sought::Missing {
             return Ok(None);
         }
         let step = self.path.leaf()?;
@@ -82,29 +86,28 @@ impl<'a> Writer<'a> {
 
     /// The item it stands at, to change in place.
     pub fn item_mut(&mut self) -> Result<Option<(Key, &mut [u8])>> {
-        if !self.settle()? {
+        if self.skip_forward()? == Sought::Missing {
             return Ok(None);
         }
         let key = self.key()?;
         Ok(Some((key, self.path.item_mut()?)))
     }
 
-    /// Moves to the next item; whether there is one.
+    /// Moves to the next item, or past the end.
     #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<bool> {
-        if !self.settle()? {
-            return Ok(false);
+    pub fn next(&mut self) -> Result {
+        if self.skip_forward()? == Sought::Found {
+            let step = self.path.leaf_mut()?;
+            step.slot = step.slot.saturating_add(1);
         }
-        let step = self.path.leaf_mut()?;
-        step.slot = step.slot.saturating_add(1);
-        self.settle()
+        Ok(())
     }
 
     /// Inserts an item of `len` zero bytes, moves to it and gives its bytes to fill. Wherever the writer stands; fast
     /// if that is where `key` belongs, as after a [`Self::seek`] for it. `EEXIST`, `EOVERFLOW`.
     pub fn insert_here(&mut self, key: &Key, len: usize) -> Result<&mut [u8]> {
         self.before = None;
-        if !self.path.seek_within(key) || !self.path.takes(len)? {
+        if self.path.seek_within(key) == Sought::Missing || !self.path.takes(len)? {
             self.path.insert(key, len)?;
         } else if self.path.is_at(key) {
             return Err(EEXIST);
@@ -135,7 +138,7 @@ impl<'a> Writer<'a> {
     /// By how many bytes the item it stands at can grow while its leaf stays locked. To grow more, the leaf is let go
     /// of for a moment, in which others may change the item.
     pub fn room_here(&mut self) -> Result<usize> {
-        if !self.settle()? {
+        if self.skip_forward()? == Sought::Missing {
             return Ok(0);
         }
         Ok(Leaf::new(self.path.leaf()?.guard.bytes()).free_space())
@@ -144,7 +147,7 @@ impl<'a> Writer<'a> {
     /// A key behind the item it stands at with no item in between, in the next leaf where need be: what is inserted stays
     /// before it. `None` if there is no item behind.
     pub fn bound_here(&mut self) -> Result<Option<Key>> {
-        if !self.settle()? {
+        if self.skip_forward()? == Sought::Missing {
             return Ok(None);
         }
         let step = self.path.leaf()?;
@@ -249,7 +252,7 @@ impl<'a> Writer<'a> {
 
     /// The key of the item it stands at; `ENOENT` past the end.
     fn key(&mut self) -> Result<Key> {
-        if !self.settle()? {
+        if self.skip_forward()? == Sought::Missing {
             return Err(ENOENT);
         }
         let step = self.path.leaf()?;
@@ -257,17 +260,19 @@ impl<'a> Writer<'a> {
         Ok(key.ok_or(NO_ITEM)?)
     }
 
-    /// Moves on while it stands behind a leaf's last item; whether it stands at one then.
-    fn settle(&mut self) -> Result<bool> {
+    /// Moves on while it stands behind a leaf's last item; `Missing` past the end.
+    fn skip_forward(&mut self) -> Result<Sought> {
         loop {
             let next = match self.path.step(0) {
                 Some(step) if step.slot < Leaf::new(step.guard.bytes()).nritems() => {
-                    return Ok(true)
+                    return Ok(Sought::Found)
                 }
                 Some(_) => self.path.upper(),
                 None => self.before,
             };
-            let Some(key) = next else { return Ok(false) };
+            let Some(key) = next else {
+                return Ok(Sought::Missing);
+            };
             self.before = Some(key);
             self.path.seek(&key, &Aim::Change)?;
             self.before = None;

@@ -2,7 +2,7 @@
 //! Items of trees as typed values: what breaks the format is reported with its place, once; and items that hold several
 //! records back to back: names whose hashes collide, names of one inode in one directory.
 
-use crate::btree::{Allocate, Tree, Writer};
+use crate::btree::{Allocate, Sought, Tree, Writer};
 use crate::disk::{leaf_area, Bug, DirEntries, DirEntry, Flaw, Key, ITEM_HEAD};
 use crate::disk::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
 use core::ops::Range;
@@ -125,7 +125,7 @@ pub(super) fn append(
     fill: impl FnOnce(&mut [u8]) -> Result<(), Bug>,
 ) -> Result {
     let mut writer = Writer::new(tree, txn);
-    if !writer.seek(key)? {
+    if writer.seek(key)? == Sought::Missing {
         return Ok(fill(writer.insert_here(key, len)?)?);
     }
     let used = here(&mut writer)?.1.len();
@@ -146,7 +146,7 @@ pub(super) fn remove<R>(
     find: impl FnOnce(&[u8]) -> Result<Option<(Range<usize>, R)>, Flaw>,
 ) -> Result<Option<R>> {
     let mut writer = Writer::new(tree, txn);
-    if !writer.seek(key)? {
+    if writer.seek(key)? == Sought::Missing {
         return Ok(None);
     }
     let (_, item) = here(&mut writer)?;

@@ -2,7 +2,7 @@
 //! Checksums of file data: items of the checksum tree, each with the sums of consecutive sectors.
 
 use super::Data;
-use crate::btree::{Allocate, Cursor, Reach, Tree, Writer};
+use crate::btree::{Allocate, Cursor, Reach, Sought, Tree, Writer};
 use crate::disk::{leaf_area, Bug, InodeFlags, Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use crate::fs::{items, Inode};
 use core::cmp::Ordering;
@@ -106,7 +106,7 @@ impl Data<'_> {
         let start = logical.get();
         let end = start.saturating_add(len);
         let mut cursor = Cursor::reaching(self.fs.checksum_tree(), reach);
-        if !cursor.seek_floor(&key(start))? {
+        if cursor.seek_floor(&key(start))? == Sought::Missing {
             cursor.seek(&key(start))?;
         }
         while let Some((found, item)) = cursor.item() {
@@ -213,7 +213,7 @@ fn insert_some(
 ) -> Result<usize> {
     let mut writer = Writer::new(tree, txn);
     let sums = match writer.seek_floor(&key(at))? {
-        true => {
+        Sought::Found => {
             let sums = layout.until(writer.bound_here()?, at, sums);
             let taken = put_here(&mut writer, layout, at, sums)?;
             if taken > 0 {
@@ -221,7 +221,7 @@ fn insert_some(
             }
             sums
         }
-        false => {
+        Sought::Missing => {
             writer.seek(&key(at))?;
             let next = writer.item()?.map(|(next, _)| next);
             layout.until(next, at, sums)

@@ -5,7 +5,7 @@
 use super::extents::{
     counted, end_of, is_extent_of, len, parse, reference, round_up, start_of, LAST,
 };
-use crate::btree::{Allocate, Writer};
+use crate::btree::{Allocate, Sought, Writer};
 use crate::disk::{Compression, FileExtent, FileOffset, Flaw, InlineExtent, Key, RegularExtent};
 use crate::fs::{items, Inode};
 use core::ops::Range;
@@ -24,7 +24,7 @@ fn behind(piece: &RegularExtent, cut: u64) -> RegularExtent {
 /// Moves `writer` to the first item that may reach into the file from `at` on.
 fn seek(writer: &mut Writer<'_>, inode: &Inode, at: FileOffset) -> Result {
     let key = inode.extent_key(at);
-    let before = writer.seek_floor(&key)?
+    let before = writer.seek_floor(&key)? == Sought::Found
         && writer
             .item()?
             .is_some_and(|(found, _)| is_extent_of(&found, inode));
@@ -106,7 +106,7 @@ pub(in crate::fs) fn drop_tail(
     let kept = round_up(size, sector);
     let (mut bytes, mut reached) = (0_u64, LAST);
     for _ in 0..limit {
-        if !writer.seek_floor(&last)? {
+        if writer.seek_floor(&last)? == Sought::Missing {
             return Ok(Dropped {
                 bytes,
                 reached: size,
@@ -247,7 +247,7 @@ fn same_place(
     key: &Key,
     piece: &RegularExtent,
 ) -> Result<Option<RegularExtent>> {
-    if !writer.seek(key)? {
+    if writer.seek(key)? == Sought::Missing {
         return Ok(None);
     }
     let (key, item) = items::here(writer)?;

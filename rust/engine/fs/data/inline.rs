@@ -6,7 +6,7 @@
 
 use super::extents::parse;
 use super::Data;
-use crate::btree::{Cursor, Reach};
+use crate::btree::{Cursor, Reach, Sought};
 use crate::disk::{FileExtent, FileOffset, Flaw};
 use crate::fs::{items, Inode};
 use latch::prelude::*;
@@ -25,7 +25,7 @@ impl Data<'_> {
         let key = inode.extent_key(FileOffset::new(0));
         let tree = inode.subvolume().tree();
         let mut cursor = Cursor::reaching(tree, reach);
-        if cursor.seek(&key)? {
+        if cursor.seek(&key)? == Sought::Found {
             let first = cursor.item().map(|(_, item)| parse(inode, &key, item));
             let sector = self.fs.sector_size();
             match first.transpose()? {

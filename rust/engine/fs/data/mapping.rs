@@ -3,7 +3,7 @@
 
 use super::extents::{is_extent_of, parse, start_of, LAST};
 use super::Data;
-use crate::btree::{Cursor, Reach};
+use crate::btree::{Cursor, Reach, Sought};
 use crate::disk::{
     Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Logical,
     RegularExtent,
@@ -139,7 +139,7 @@ impl Data<'_> {
 
     fn look_around(&self, inode: &Inode, at: FileOffset, reach: Reach) -> Result<Around> {
         let mut cursor = Cursor::reaching(inode.subvolume().tree(), reach);
-        if cursor.seek_floor(&inode.extent_key(at))? {
+        if cursor.seek_floor(&inode.extent_key(at))? == Sought::Found {
             const NOWHERE: Bug = Bug::new("cursor stands at no item");
             let (key, item) = cursor.item().ok_or(NOWHERE)?;
             if is_extent_of(&key, inode) {

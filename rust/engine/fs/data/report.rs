@@ -4,7 +4,7 @@
 use super::extents::{self, end_of, is_extent_of, parse, start_of};
 use super::mapping::{Found, Mapping};
 use super::Data;
-use crate::btree::Cursor;
+use crate::btree::{Cursor, Sought};
 use crate::disk::{FileExtent, FileOffset, Key, RegularExtent};
 use crate::fs::Inode;
 use crate::txn::Sharing;
@@ -45,7 +45,7 @@ impl Data<'_> {
 /// The piece that has the byte at `at`, with its key; `None` for what is in the tree, and where there is no item.
 pub(super) fn piece_at(inode: &Inode, at: FileOffset) -> Result<Option<(Key, RegularExtent)>> {
     let mut cursor = Cursor::new(inode.subvolume().tree());
-    if !cursor.seek_floor(&inode.extent_key(at))? {
+    if cursor.seek_floor(&inode.extent_key(at))? == Sought::Missing {
         return Ok(None);
     }
     let Some((key, item)) = cursor.item() else {

@@ -16,6 +16,15 @@ use latch::prelude::*;
 /// Items removed in one transaction.
 const BATCH: usize = 128;
 
+/// Which of the batches that a file is cut by was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    /// Nothing is left behind the new end.
+    Last,
+    /// Another one has to follow.
+    More,
+}
+
 /// The leaves that a batch of neighbours can lie in, the items it may cut in two, and the inode.
 fn batch_units() -> Units {
     Units::updates(8).and(Units::inserts(2))
@@ -44,8 +53,8 @@ impl Truncation<'_> {
             return or_abort(&handle, space.raise_size(&handle, inode, Some(size), &now));
         }
         match space.shrink_batch(handle, inode, size, &now)? {
-            true => Ok(()),
-            false => space.shrink(inode, size, &now),
+            Batch::Last => Ok(()),
+            Batch::More => space.shrink(inode, size, &now),
         }
     }
 }
@@ -122,20 +131,20 @@ impl<'a> FileSpace<'a> {
         self.check_cut(inode, new_size)?;
         loop {
             let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
-            if self.shrink_batch(handle, inode, new_size, now)? {
+            if self.shrink_batch(handle, inode, new_size, now)? == Batch::Last {
                 return Ok(());
             }
         }
     }
 
-    /// One batch in a transaction of its own; whether it was the last.
+    /// Removes one batch, in a transaction of its own.
     fn shrink_batch(
         &self,
         handle: Handle,
         inode: &Inode,
         new_size: u64,
         now: &dyn Now,
-    ) -> Result<bool> {
+    ) -> Result<Batch> {
         let _extents = inode.lock_extents();
         or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))
     }
@@ -155,14 +164,14 @@ impl<'a> FileSpace<'a> {
         }
     }
 
-    /// One batch; whether it was the last.
+    /// Removes one batch.
     fn shrink_some(
         &self,
         handle: &Handle,
         inode: &Inode,
         new_size: u64,
         now: &dyn Now,
-    ) -> Result<bool> {
+    ) -> Result<Batch> {
         let (sector, end) = (self.fs.sector_size(), FileOffset::new(new_size));
         let dropped = cut::drop_tail(inode, handle, end, sector, BATCH)?;
         let done = dropped.reached <= end;
@@ -173,7 +182,10 @@ impl<'a> FileSpace<'a> {
                 attributes.touch_contents(now.of(inode));
             }
         })?;
-        Ok(done)
+        Ok(match done {
+            true => Batch::Last,
+            false => Batch::More,
+        })
     }
 
     /// Asks for a hole of `range`, whole sectors. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`.

@@ -57,7 +57,9 @@ impl Inodes<'_> {
                 xattr::put(&handle, inode, PROPERTY, name, XattrMode::Any)?;
                 true
             }
-            (Compression::Unnamed, None) => xattr::take(&handle, inode, PROPERTY)?,
+            (Compression::Unnamed, None) => {
+                xattr::take(&handle, inode, PROPERTY)? == xattr::Taken::Gone
+            }
             (_, None) => false,
         };
         let changed = inode.change(&handle, |attributes| {
@@ -104,9 +106,10 @@ impl Inodes<'_> {
             .start(inode.subvolume(), Units::inserts(1).and(Units::updates(2)))?;
         match value {
             Some(value) => xattr::put(&handle, inode, name, value, mode)?,
-            None if xattr::take(&handle, inode, name)? => {}
-            None if mode == XattrMode::Replace => return Err(ENODATA),
-            None => {}
+            None => match xattr::take(&handle, inode, name)? {
+                xattr::Taken::Absent if mode == XattrMode::Replace => return Err(ENODATA),
+                xattr::Taken::Absent | xattr::Taken::Gone => {}
+            },
         }
         let both = InodeFlags::COMPRESS.with(InodeFlags::NOCOMPRESS);
         let set = match (value, says_no) {

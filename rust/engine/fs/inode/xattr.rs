@@ -116,15 +116,24 @@ pub(super) fn put(
     stored.map_err(|error| if error == EOVERFLOW { ENOSPC } else { error })
 }
 
-/// Takes an attribute away from an inode; whether it had it.
-pub(super) fn take(txn: &dyn Allocate, inode: &Inode, name: &[u8]) -> Result<bool> {
+/// What became of an attribute that was to be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is gone.
+    Gone,
+    /// There was none.
+    Absent,
+}
+
+/// Takes an attribute away from an inode.
+pub(super) fn take(txn: &dyn Allocate, inode: &Inode, name: &[u8]) -> Result<Taken> {
     let (tree, key) = (inode.subvolume().tree(), key(inode.number(), name));
     let removed = items::remove(tree, txn, &key, |item| {
         items::locate(DirEntries::new(item), |entry| {
             (entry.name == name).then_some(())
         })
     })?;
-    Ok(removed.is_some())
+    Ok(removed.map_or(Taken::Absent, |()| Taken::Gone))
 }
 
 /// One attribute, and the inode.
@@ -200,7 +209,7 @@ impl Inodes<'_> {
     /// Removes an extended attribute. `ENODATA`.
     pub fn remove_xattr(&self, inode: &Inode, name: &[u8], now: impl Now) -> Result {
         let handle = self.fs.start(inode.subvolume(), Units::updates(2))?;
-        if !take(&handle, inode, name)? {
+        if take(&handle, inode, name)? == Taken::Absent {
             return Err(ENODATA);
         }
         let touched = inode.change(&handle, |attributes| attributes.touch(now.of(inode)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Directory entries as items: `DIR_ITEM` by the name's hash, `DIR_INDEX` by the order they were made in.
 
-use crate::btree::{Allocate, Tree, Writer};
+use crate::btree::{Allocate, Sought, Tree, Writer};
 use crate::disk::{self, name_hash, DirEntries, DirEntry, FileType, Flaw, Key, Kind, ObjectId};
 use crate::disk::{DIR_FIRST_INDEX, MAX_NAME_LEN};
 use crate::fs::items;
@@ -134,8 +134,8 @@ pub(in crate::fs) fn remove_index(
     let key = index_key(dir, index);
     let mut writer = Writer::new(tree, txn);
     let found = match writer.seek(&key)? {
-        true => first_is_named(items::here(&mut writer)?.1, name),
-        false => Err(Flaw::missing("directory has no entry with an index")),
+        Sought::Found => first_is_named(items::here(&mut writer)?.1, name),
+        Sought::Missing => Err(Flaw::missing("directory has no entry with an index")),
     };
     if let Err(flaw) = found {
         writer.release();

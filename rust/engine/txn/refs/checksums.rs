@@ -6,7 +6,7 @@
 //! removes them, as the runner of delayed references is locked; and at every moment those that stay can be read.
 
 use super::layout::Layout;
-use crate::btree::{Allocate, Tree, Writer};
+use crate::btree::{Allocate, Sought, Tree, Writer};
 use crate::disk::{Bug, Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use latch::prelude::*;
 
@@ -71,7 +71,7 @@ enum Left {
 
 /// Cuts the item that begins before the range and reaches into it.
 fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<Left> {
-    if !writer.seek_floor(&key(gone.start))? {
+    if writer.seek_floor(&key(gone.start))? == Sought::Missing {
         return Ok(Left::Items);
     }
     let Some(span) = span_here(writer, layout)? else {

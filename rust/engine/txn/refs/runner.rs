@@ -6,7 +6,7 @@ use super::head::{Extent, FullBackref, Head, Origin};
 use super::item::{Edit, Record};
 use super::keyed::Keyed;
 use super::layout::{Layout, Metadata};
-use crate::btree::{Allocate, BlockRefs, Tree, Writer};
+use crate::btree::{Allocate, BlockRefs, Sought, Tree, Writer};
 use crate::disk::{Bug, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place, Reference};
 use crate::space::Space;
 use kernel::sync::Arc;
@@ -190,7 +190,7 @@ impl Runner {
     /// Moves to the item of the extent that is to change, and reads it. There is one.
     fn seek(&self, writer: &mut Writer<'_>, addr: Logical, head: &Head) -> Result<Record> {
         for key in self.keys(addr, head.extent) {
-            if writer.seek(&key)? {
+            if writer.seek(&key)? == Sought::Found {
                 let (_, bytes) = writer.item()?.ok_or(NO_ITEM)?;
                 let record = Record::parse(addr, key.kind, bytes)?;
                 expect_kind(addr, head.extent, record.flags())?;

@@ -2,7 +2,7 @@
 //! Free space as one bit for each sector.
 
 use super::Recorded;
-use crate::btree::Writer;
+use crate::btree::{Sought, Writer};
 use crate::disk::{Bug, Flaw, Key, Kind};
 use crate::space::free::changes::Change;
 use latch::prelude::*;
@@ -131,7 +131,10 @@ fn is_set(bytes: &[u8], bit: u64) -> bool {
 /// Moves to the bitmap that covers `at`.
 fn seek(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) -> Result<Bitmap> {
     let found = writer.seek_floor(&Key::new(at, Kind::FREE_SPACE_BITMAP, u64::MAX))?;
-    let key = writer.item()?.map(|(key, _)| key).filter(|_| found);
+    let key = writer
+        .item()?
+        .map(|(key, _)| key)
+        .filter(|_| found == Sought::Found);
     let bitmap = key.and_then(|key| Bitmap::of(key, sector_size));
     let covers = |bitmap: &Bitmap| {
         bitmap.start >= group.start

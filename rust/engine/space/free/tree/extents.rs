@@ -2,7 +2,7 @@
 //! Free space as one item for each range: cutting a range and joining ranges by changing keys in place.
 
 use super::Recorded;
-use crate::btree::Writer;
+use crate::btree::{Sought, Writer};
 use crate::disk::{Flaw, Key, Kind};
 use crate::space::free::changes::Change;
 use latch::prelude::*;
@@ -13,7 +13,8 @@ fn key(start: u64, end: u64) -> Key {
 
 /// The free range that starts at or before `at`, which the writer then stands at.
 fn at_or_before(writer: &mut Writer<'_>, group: &Recorded, at: u64) -> Result<Option<(u64, u64)>> {
-    if !writer.seek_floor(&Key::new(at, Kind::FREE_SPACE_EXTENT, u64::MAX))? {
+    let last = Key::new(at, Kind::FREE_SPACE_EXTENT, u64::MAX);
+    if writer.seek_floor(&last)? == Sought::Missing {
         return Ok(None);
     }
     let Some((found, _)) = writer.item()? else {

@@ -3,7 +3,7 @@
 
 use crate::fixture::Fixture;
 use core::ops::ControlFlow;
-use engine::btree::{Cursor, Writer};
+use engine::btree::{Cursor, Sought, Writer};
 use engine::disk::{Key, Kind, ObjectId};
 use kernel::prelude::{EEXIST, EINVAL, ENOENT, EOVERFLOW};
 
@@ -104,7 +104,7 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
         })
         .collect();
     let mut writer = Writer::new(&tree, &fixture.ledger);
-    let exact = writer.seek(&at).unwrap();
+    let exact = writer.seek(&at).unwrap() == Sought::Found;
     assert_eq!(exact, fixture.model.contains_key(&at));
     for (action, mut key, bytes) in plan {
         let here = fixture
@@ -143,12 +143,12 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
                 }
             }
             3 => {
-                let more = writer.next().unwrap();
+                writer.next().unwrap();
                 let next = here.and_then(|(key, _)| key.successor());
                 let next = next
                     .and_then(|key| fixture.model.range(key..).next())
                     .map(|(key, _)| *key);
-                assert_eq!(more, next.is_some());
+                assert_eq!(writer.item().unwrap().map(|(key, _)| key), next);
                 match next {
                     Some(next) => at = next,
                     None => return,
@@ -156,7 +156,7 @@ fn batch(fixture: &mut Fixture, span: u64, most: usize) {
             }
             4 => {
                 assert_eq!(
-                    writer.seek_floor(&key).unwrap(),
+                    writer.seek_floor(&key).unwrap() == Sought::Found,
                     fixture.model.range(..=key).next().is_some()
                 );
                 match fixture.model.range(..=key).next_back() {
@@ -250,14 +250,13 @@ fn look_up(fixture: &mut Fixture, span: u64) {
         .map(|(key, bytes)| (key, bytes))
         .eq(model.range(key..=last)));
     let mut cursor = Cursor::new(tree);
-    cursor.seek_floor(&key).unwrap();
     let mut back = vec![];
-    for _ in 0..100 {
+    let mut behind = Some(key);
+    while let Some(key) = behind.filter(|_| back.len() < 100) {
+        cursor.seek_floor(&key).unwrap();
         let Some((key, _)) = cursor.item() else { break };
         back.push(key);
-        if !cursor.prev().unwrap() {
-            break;
-        }
+        behind = key.predecessor();
     }
     assert!(back
         .iter()

@@ -3,7 +3,7 @@
 
 use crate::fixture::Fixture;
 use core::ops::ControlFlow;
-use engine::btree::{Cursor, Writer};
+use engine::btree::{Cursor, Sought, Writer};
 use engine::disk::{Key, Kind, ObjectId};
 use harness::random::Random;
 use kernel::prelude::{EEXIST, ENOENT};
@@ -78,15 +78,15 @@ fn batch(fixture: &Fixture, writer: u64, random: &mut Random, model: &mut BTreeM
         let key = key(writer, n);
         let bytes = value(random, &key);
         let exact = place.seek(&key).unwrap();
-        assert_eq!(exact, model.contains_key(&key));
+        assert_eq!(exact == Sought::Found, model.contains_key(&key));
         let result = match exact {
-            true if n % 3 == 0 => {
+            Sought::Found if n % 3 == 0 => {
                 place.remove_here().unwrap();
                 model.remove(&key);
                 continue;
             }
-            true => place.resize_here(bytes.len()),
-            false => place.insert_here(&key, bytes.len()),
+            Sought::Found => place.resize_here(bytes.len()),
+            Sought::Missing => place.insert_here(&key, bytes.len()),
         };
         result.unwrap().copy_from_slice(&bytes);
         model.insert(key, bytes);
@@ -120,13 +120,12 @@ fn read(fixture: &Fixture, fixed: &[Key], stop: &AtomicBool, seed: u64) {
         assert!(seen == fixed);
         let mut cursor = Cursor::new(tree);
         let mut back = vec![];
-        let mut more = cursor.seek_floor(&Key::MAX).unwrap();
-        while more {
-            let (key, _) = cursor.item().unwrap();
-            if key.offset == 8 {
-                back.push(key);
-            }
-            more = cursor.prev().unwrap();
+        let mut behind = Some(Key::MAX);
+        while let Some(key) = behind {
+            cursor.seek_floor(&key).unwrap();
+            let found = cursor.item().map(|(key, _)| key);
+            back.extend(found.filter(|key| key.offset == 8));
+            behind = found.and_then(Key::predecessor);
         }
         assert!(back.iter().rev().eq(fixed));
     }

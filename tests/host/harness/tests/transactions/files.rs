@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Files in the top level subvolume, item by item: enough that `btrfs check` finds nothing to say.
 
-use engine::btree::{Allocate, DataRef, Holder, Tree, Writer};
+use engine::btree::{Allocate, DataRef, Holder, Sought, Tree, Writer};
 use engine::disk::raw::{
     RawDirItem, RawFileExtent, RawFileExtentHead, RawFileExtentTail, RawInodeItem, RawInodeRef,
     RawKey,
@@ -309,7 +309,7 @@ impl<'a> Files<'a> {
         let sums = vec![0xa5; (len / SECTOR * size) as usize];
         let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, addr.get());
         let mut writer = Writer::new(&self.checksums, handle);
-        if writer.seek_floor(&key)? {
+        if writer.seek_floor(&key)? == Sought::Found {
             let room = writer.room_here()?;
             let (before, old) = writer
                 .item()?
