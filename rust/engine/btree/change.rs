@@ -105,7 +105,7 @@ impl Path<'_> {
             return Err(EEXIST);
         }
         let result = self.insert_item(key, len);
-        self.settle_locks(result)
+        self.release_after(result)
     }
 
     /// Gives an item another length and keeps its leaf locked, and that alone.
@@ -119,7 +119,7 @@ impl Path<'_> {
             return Err(ENOENT);
         }
         let result = self.resize_item(len);
-        self.settle_locks(result)
+        self.release_after(result)
     }
 
     /// Removes an item and keeps the leaf locked, and that alone, if it is still there.
@@ -137,11 +137,11 @@ impl Path<'_> {
         }
         let slot = self.leaf()?.slot;
         let result = self.remove_items(slot..slot.saturating_add(1));
-        self.settle_locks(result)
+        self.release_after(result)
     }
 
     /// After a change only the leaf stays locked; after one that failed nothing.
-    pub(super) fn settle_locks(&mut self, result: Result) -> Result {
+    pub(super) fn release_after(&mut self, result: Result) -> Result {
         match result {
             Ok(()) => self.release_above(0),
             Err(_) => self.release(),

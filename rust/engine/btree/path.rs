@@ -116,7 +116,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// The leaf.
+    /// The leaf that it ends at.
     pub(super) fn leaf(&self) -> Result<&Step> {
         self.locked(0)
     }

@@ -34,7 +34,7 @@ macro_rules! flags {
                 self.0 & other.0 == other.0
             }
 
-            /// Both.
+            /// The flags of both.
             pub const fn with(self, other: Self) -> Self {
                 Self(self.0 | other.0)
             }

@@ -27,7 +27,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// C's defaults.
+    /// Makes the options that C has where none are given.
     pub const fn new() -> Self {
         Self {
             max_inline: 2048,
@@ -83,7 +83,7 @@ impl FileSystem {
         FileSpace { fs: self }
     }
 
-    /// Subvolumes.
+    /// Subvolumes: which there are, and new ones.
     pub fn subvolumes(&self) -> Subvolumes<'_> {
         Subvolumes { fs: self }
     }

@@ -136,8 +136,7 @@ impl Space {
         }
     }
 
-    /// Checks that the books agree: each class's totals with its groups, each group's tally with its free space.
-    /// For tests.
+    /// Checks, for tests, that the books agree: each class's totals with its groups, each group's tally with its free space.
     pub fn audit(&self) -> Result {
         let groups = self.groups.read();
         for class in Class::ALL {

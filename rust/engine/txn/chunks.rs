@@ -65,7 +65,7 @@ impl Shared {
             }
         })?;
         let taken = leaving.take(&planned);
-        let made = taken.and_then(|()| self.enter(context, &device, planned));
+        let made = taken.and_then(|()| self.record(context, &device, planned));
         match made {
             Ok(()) => {
                 self.chunks_made.fetch_add(1, Ordering::Release);
@@ -88,7 +88,7 @@ impl Shared {
         Err(ENOSPC)
     }
 
-    fn enter(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {
+    fn record(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {
         // Usable before its items are inserted: those of the chunk tree may find no other place.
         let chunk = self.volume.add_chunk(planned)?;
         self.space.add_group(context, chunk.logical)?;
@@ -235,7 +235,7 @@ impl Shared {
                 leaving.keep(chunk.logical);
             }
         }
-        leaving.settle(transaction.generation);
+        leaving.forget(transaction.generation);
         // A chunk that found no place before may find one now.
         self.space.ranges_freed();
         Ok(())

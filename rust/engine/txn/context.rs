@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
         self.shared
     }
 
-    /// The transaction.
+    /// The transaction that the changes belong to.
     pub(super) fn transaction(&self) -> &Transaction {
         self.transaction
     }

@@ -145,7 +145,7 @@ impl Handle {
     }
 
     /// Leaves to the committer what the queued references may need and gives back the rest.
-    fn settle(&self) {
+    fn leave_to_committer(&self) {
         let missing = self
             .wanted()
             .saturating_sub(self.transaction.reservation.bytes());
@@ -193,7 +193,7 @@ pub(super) fn with_handle<R>(
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.settle();
+        self.leave_to_committer();
         self.shorten_queue();
         self.shared.leave(self.joiner);
     }

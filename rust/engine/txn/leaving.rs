@@ -15,7 +15,7 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
-    /// At mount.
+    /// What leaves when a volume is mounted: nothing.
     pub(super) fn new() -> Self {
         Self {
             chunks: KVVec::new(),
@@ -73,7 +73,7 @@ impl Leaving {
     }
 
     /// The transaction is durable: what it removed is gone.
-    pub(super) fn settle(&mut self, committed: Generation) {
+    pub(super) fn forget(&mut self, committed: Generation) {
         let is_gone = |(generation, _): &(Generation, Arc<Chunk>)| *generation <= committed;
         while let Some(at) = self.chunks.iter().position(is_gone) {
             let Some(last) = self.chunks.pop() else {

@@ -36,12 +36,12 @@ pub(super) fn open(
     store: Arc<dyn Store>,
     options: Options,
 ) -> Result<Arc<Shared>> {
-    settle_writes(&volume, &options)?;
+    choose_writes(&volume, &options)?;
     if options.free_space == FreeSpace::Doubted {
         doubt_free_space(&volume)?;
     }
-    let trees = enter(&volume, &store, &options)?;
-    settle_zones(&volume, &trees)?;
+    let trees = open_trees(&volume, &store, &options)?;
+    set_zone_size(&volume, &trees)?;
     if volume.writes().is_possible() {
         volume.check_active_zones()?;
         verify::balance(&volume, trees.root())?;
@@ -92,7 +92,7 @@ pub(super) fn open(
 }
 
 /// Forbids writing where the options do, and says so where more was asked for than is possible.
-fn settle_writes(volume: &Volume, options: &Options) -> Result {
+fn choose_writes(volume: &Volume, options: &Options) -> Result {
     match options.access {
         Access::ReadOnly => volume.forbid_writing(),
         Access::ReadWrite if !volume.writes().is_possible() => {
@@ -116,16 +116,16 @@ fn settle_writes(volume: &Volume, options: &Options) -> Result {
 }
 
 /// Opens the chunk tree, maps all chunks, opens the tree of trees.
-fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<OpenTrees> {
+fn open_trees(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<OpenTrees> {
     let superblock = volume.superblock();
     let current = Entrance {
         root: superblock.root_pointer(),
         chunk: superblock.chunk_root_pointer(),
         sizes: InSuperblock::Current,
     };
-    let entered = enter_at(volume, store, current);
-    if entered.is_ok() || options.roots == Roots::Current {
-        return entered;
+    let opened = open_trees_at(volume, store, current);
+    if opened.is_ok() || options.roots == Roots::Current {
+        return opened;
     }
     let mut backups = volume.with_superblock(SuperblockBytes::backups);
     backups.sort_unstable_by_key(|backup| core::cmp::Reverse(backup.root.generation));
@@ -139,11 +139,11 @@ fn enter(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Result<O
             chunk: backup.chunk,
             sizes: InSuperblock::Backup(backup.total_bytes),
         };
-        if let Ok(trees) = enter_at(volume, store, at) {
+        if let Ok(trees) = open_trees_at(volume, store, at) {
             return forbid_beside(volume).map(|()| trees);
         }
     }
-    entered
+    opened
 }
 
 /// Forbids writing beside a superblock of a later time than the trees: what it says of sizes, by which chunks are made, was
@@ -158,7 +158,7 @@ fn forbid_beside(volume: &Volume) -> Result {
     Ok(())
 }
 
-fn enter_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<OpenTrees> {
+fn open_trees_at(volume: &Volume, store: &Arc<dyn Store>, at: Entrance) -> Result<OpenTrees> {
     let never = Generation::new(0);
     let chunk = Tree::open(store.clone(), ObjectId::CHUNK_TREE, at.chunk, never)?;
     map_chunks(volume, &chunk)?;
@@ -177,7 +177,7 @@ fn map_chunks(volume: &Volume, tree: &Tree) -> Result {
 }
 
 /// On a device without zones those of a zoned volume are as long as any of its device extents.
-fn settle_zones(volume: &Volume, trees: &OpenTrees) -> Result {
+fn set_zone_size(volume: &Volume, trees: &OpenTrees) -> Result {
     if !volume.lacks_zone_size() {
         return Ok(());
     }

@@ -12,7 +12,7 @@ pub(super) struct Ranges {
 }
 
 impl Ranges {
-    /// No address.
+    /// Makes a set of no addresses.
     pub(super) fn new() -> Self {
         Self { map: OrdMap::new() }
     }

@@ -74,12 +74,16 @@ fn find_hole(used: &[DeviceRange], start: u64, end: u64, wanted: u64) -> DeviceR
 }
 
 /// What chunks leave alone for superblocks.
-const SUPERBLOCK_ROOM: [DeviceRange; SUPERBLOCK_PLACES.len()] = {
+const SUPERBLOCK_RANGES: [DeviceRange; SUPERBLOCK_PLACES.len()] = {
     let [first, second, third] = SUPERBLOCK_PLACES;
-    [room_at(first), room_at(second), room_at(third)]
+    [
+        superblock_range(first),
+        superblock_range(second),
+        superblock_range(third),
+    ]
 };
 
-const fn room_at(place: u64) -> DeviceRange {
+const fn superblock_range(place: u64) -> DeviceRange {
     DeviceRange {
         start: Physical::new(place),
         len: STRIPE_LEN,
@@ -97,7 +101,7 @@ pub(super) fn unused_from(
     Holes::new(used, from.max(DEVICE_RESERVED), total_bytes)
         .flat_map(|hole| {
             let end = hole.start.saturating_add(hole.len);
-            Holes::new(&SUPERBLOCK_ROOM, hole.start.get(), end.get())
+            Holes::new(&SUPERBLOCK_RANGES, hole.start.get(), end.get())
         })
         .find(|hole| hole.len >= least)
 }

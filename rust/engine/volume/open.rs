@@ -49,7 +49,7 @@ impl Volume {
         for (device, item) in devices.iter().zip(superblock.devices.iter()) {
             check_device(&**device, item, checked)?;
         }
-        let writes = settle_writes(&devices, checked, options.writes);
+        let writes = choose_writes(&devices, checked, options.writes);
         let volume = Volume {
             members: members(devices, &superblock)?,
             format: checked.format(),
@@ -134,7 +134,7 @@ fn check_device(device: &dyn Device, item: &DevItem, superblock: &Superblock) ->
     Ok(())
 }
 
-fn settle_writes(devices: &[Arc<dyn Device>], superblock: &Superblock, asked: Writes) -> Writes {
+fn choose_writes(devices: &[Arc<dyn Device>], superblock: &Superblock, asked: Writes) -> Writes {
     if asked == Writes::Never || devices.iter().any(|device| device.is_read_only()) {
         return Writes::Never;
     }

@@ -15,7 +15,7 @@ impl ZoneSize {
             .map(Self)
     }
 
-    /// In bytes.
+    /// The size in bytes.
     pub(super) fn get(self) -> u64 {
         self.0.get()
     }

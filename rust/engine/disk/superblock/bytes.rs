@@ -12,7 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 pub struct SuperblockBytes(RawSuperblock);
 
 impl SuperblockBytes {
-    /// Zeroes.
+    /// Makes a superblock of zeroes.
     pub fn new() -> KernelResult<KBox<Self>> {
         Ok(Self::zeroed(KBox::new_uninit(GFP_NOFAIL)?))
     }

@@ -170,10 +170,10 @@ impl Data<'_> {
         let metadata = written.reservation.take_metadata()?;
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents();
-        or_abort(&handle, self.enter_in_place(&handle, inode, &written))
+        or_abort(&handle, self.record_in_place(&handle, inode, &written))
     }
 
-    fn enter_in_place(&self, handle: &Handle, inode: &Inode, written: &WrittenInPlace) -> Result {
+    fn record_in_place(&self, handle: &Handle, inode: &Inode, written: &WrittenInPlace) -> Result {
         let piece = unwritten(inode, written)?;
         let start = written.range.start;
         let piece = RegularExtent {

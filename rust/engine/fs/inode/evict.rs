@@ -61,7 +61,7 @@ impl Inodes<'_> {
         }
     }
 
-    /// One batch.
+    /// Removes one batch of an inode.
     fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
         let dropped = cut::drop_tail(inode, handle, START, self.fs.sector_size(), items)?;
         if dropped.reached == START && remove_rest(handle, inode, items)? == Rest::Nothing {

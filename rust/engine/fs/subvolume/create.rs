@@ -159,7 +159,7 @@ impl AtCommit for Snapshot {
             extended: Some(extension),
             ..of_source
         };
-        making.enter(txn, txn.generation().get(), &item, bytes)
+        making.record(txn, txn.generation().get(), &item, bytes)
     }
 }
 
@@ -185,7 +185,7 @@ impl Making {
         };
         let blank = RootItem::blank(store.node_size())?;
         // As C, by whose tools the key of a snapshot alone has its transaction.
-        self.enter(txn, 0, &item, blank)
+        self.record(txn, 0, &item, blank)
     }
 
     /// Writes into the source's root item when its last snapshot was, and gives the item.
@@ -211,7 +211,7 @@ impl Making {
     }
 
     /// Enters the subvolume everywhere: its root item, its place and its UUID.
-    fn enter(
+    fn record(
         &self,
         txn: &dyn Allocate,
         key_offset: u64,

@@ -48,7 +48,7 @@ impl Subvolume {
         self.0.key()
     }
 
-    /// The tree.
+    /// The tree that has its inodes.
     pub fn tree(&self) -> &Tree {
         &self.0.tree
     }
@@ -131,7 +131,7 @@ pub(super) struct SubvolumesInUse {
 }
 
 impl SubvolumesInUse {
-    /// None yet.
+    /// Makes the set for a mount, when no subvolume is in use yet.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             by_id: Registry::new(Rank::Subvolumes, |_| true)?,

@@ -17,7 +17,7 @@ impl<'a> BlockAddress<'a> {
         Self { allocator, addr }
     }
 
-    /// The address.
+    /// The address that was allocated.
     pub fn get(&self) -> Logical {
         self.addr
     }

@@ -165,7 +165,7 @@ impl Trims {
             None => Turn::Never,
             Some(group) if !group.is_unread() => Turn::Now,
             Some(_) if read.is_some() => Turn::Later,
-            Some(group) if !self.reader.has_room(&group) => Turn::Never,
+            Some(group) if !self.reader.has_memory_for(&group) => Turn::Never,
             Some(group) => {
                 self.reader.read(&group).inspect_err(|error| lost(*error))?;
                 *read = Some(group);

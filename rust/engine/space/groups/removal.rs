@@ -59,7 +59,7 @@ impl Removal {
         self.group.start()
     }
 
-    /// The chunk.
+    /// The chunk that is removed.
     pub fn chunk(&self) -> &Arc<Chunk> {
         self.group.chunk()
     }

@@ -116,13 +116,13 @@ impl Reader {
         self.forget_surplus();
         let free = self.groups.info(Class::Data).lock().tally.free();
         match self.next(Class::Data) {
-            Some(group) if free < AHEAD && self.has_room(&group) => self.read(&group),
+            Some(group) if free < AHEAD && self.has_memory_for(&group) => self.read(&group),
             _ => Ok(()),
         }
     }
 
     /// Whether nothing would have to be forgotten for a group that is read.
-    pub(in crate::space) fn has_room(&self, group: &Group) -> bool {
+    pub(in crate::space) fn has_memory_for(&self, group: &Group) -> bool {
         let known = self.groups.known();
         known.saturating_add(group.len()) <= MOST_KNOWN
     }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct Holders(AtomicUsize);
 
 impl Holders {
-    /// Nobody does.
+    /// Makes the state in which nobody holds it.
     pub(super) fn none() -> Self {
         Self(AtomicUsize::new(0))
     }

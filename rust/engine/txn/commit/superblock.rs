@@ -11,7 +11,7 @@ use latch::prelude::*;
 /// trees or makes chunks meanwhile, but many will before it is written.
 pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<SuperblockImage> {
     let backup = backup(shared)?;
-    enter_chunks(shared, transaction)?;
+    note_chunks(shared, transaction)?;
     shared.volume.update_superblock(|superblock| {
         superblock.generation = transaction.generation;
         superblock.root = backup.root.addr;
@@ -29,7 +29,7 @@ pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<Superbl
 }
 
 /// Enters system chunks, and how many bytes of each device are in chunks.
-fn enter_chunks(shared: &Shared, transaction: &Transaction) -> Result {
+fn note_chunks(shared: &Shared, transaction: &Transaction) -> Result {
     let changes = transaction.chunks.lock();
     for chunk in changes.system_added.iter() {
         shared.volume.add_system_chunk(chunk)?;

@@ -265,7 +265,7 @@ fn a_flag_keeps_its_head() {
 /// How often each tree came to hold an extent, and ceased to.
 type Ledger = BTreeMap<(u64, u64), Counts>;
 
-fn enter(ledger: &mut Ledger, addr: Logical, reference: Reference, counts: Counts) {
+fn count(ledger: &mut Ledger, addr: Logical, reference: Reference, counts: Counts) {
     let Reference::Data { root, .. } = reference else {
         unreachable!("only files here");
     };
@@ -288,7 +288,7 @@ fn nothing_cancels_out_unseen() {
                     for (reference, counts) in head.changes.iter() {
                         assert_ne!(counts.net(), 0);
                         met += counts.met();
-                        enter(&mut seen, addr, reference, counts);
+                        count(&mut seen, addr, reference, counts);
                     }
                 }
                 continue;
@@ -307,20 +307,20 @@ fn nothing_cancels_out_unseen() {
                 added: one.0,
                 dropped: one.1,
             };
-            enter(&mut put_in, addr, reference, one);
+            count(&mut put_in, addr, reference, one);
             let data = Extent::Data { len: 4096 };
             match queue.change(addr, data, reference, change).unwrap() {
                 Queued::Waiting => {}
                 Queued::Cancelled(counts) | Queued::Vanished(counts) => {
                     assert_eq!(counts.net(), 0);
                     cancelled += 1;
-                    enter(&mut seen, addr, reference, counts);
+                    count(&mut seen, addr, reference, counts);
                 }
             }
         }
         while let Some((addr, head)) = queue.pop() {
             for (reference, counts) in head.changes.iter() {
-                enter(&mut seen, addr, reference, counts);
+                count(&mut seen, addr, reference, counts);
             }
         }
         assert_eq!(seen, put_in);

@@ -137,7 +137,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         while let Some(parcel) = next {
             next = self
                 .send_piece(parcel, Patience::Waits)
-                .map_err(|unsent| self.settle_unsent(unsent))?;
+                .map_err(|unsent| self.put_off_unsent(unsent))?;
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Memory comes back: then the bytes are sent once more. Nothing else does.
-    fn settle_unsent(&self, unsent: Unsent<N>) -> Error {
+    fn put_off_unsent(&self, unsent: Unsent<N>) -> Error {
         let Parcel { ioend, reservation } = unsent.parcel;
         if unsent.error != ENOMEM {
             return self.lose(ioend, unsent.error);
@@ -206,7 +206,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         let mut bytes = KVec::new();
         if let Err(error) = bytes.resize(SECTOR as usize, 0, GFP_KERNEL) {
-            return Err(self.settle_unsent(Unsent {
+            return Err(self.put_off_unsent(Unsent {
                 parcel: Parcel { ioend, reservation },
                 error: error.into(),
             }));

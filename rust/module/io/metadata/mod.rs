@@ -21,7 +21,7 @@ mod read;
 mod write;
 
 use crate::io::device::Devices;
-use crate::linux::metadata_pages::{BlockFolio, MetadataPages, Missing, Owner, Pages, Release};
+use crate::linux::metadata_pages::{BlockFolio, Keeper, MetadataPages, Missing, Pages, Release};
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
 use core::sync::atomic::AtomicU64;
 use engine::btree::{BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
@@ -37,11 +37,11 @@ use latch::{Latched, NofsScope};
 /// The mounted volume's tree blocks.
 pub(crate) struct MetadataCache {
     pages: MetadataPages,
-    shared: Arc<Shared>,
+    shared: Arc<Common>,
 }
 
 /// What both the trees and the page cache's callbacks need.
-struct Shared {
+struct Common {
     index: Index,
     volume: Arc<Volume>,
     devices: Arc<Devices>,
@@ -72,7 +72,7 @@ impl MetadataCache {
         devices: Arc<Devices>,
     ) -> Result<Arc<Self>> {
         let node_size = volume.format().node_size;
-        let shared = Shared {
+        let shared = Common {
             index: Index::new(node_size)?,
             chunk_tree_uuid: SetOnce::new(),
             volume,
@@ -114,7 +114,7 @@ impl MetadataCache {
     }
 }
 
-impl Shared {
+impl Common {
     /// What the gate is told of a block.
     fn context(&self, addr: Logical, expected: Option<&Expected>) -> BlockContext<'_> {
         let committed: Generation = self.volume.superblock().generation;
@@ -144,7 +144,7 @@ impl Shared {
     }
 }
 
-impl Owner for Shared {
+impl Keeper for Common {
     fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result {
         let _nofs = NofsScope::enter();
         if self.volume.check_sending().is_err() {
@@ -252,7 +252,7 @@ impl Store for MetadataCache {
     }
 }
 
-impl Shared {
+impl Common {
     /// A locked folio of zeros for `addr`, clean. What was cached there is replaced.
     fn blank(&self, pages: &Pages, addr: Logical) -> Result<(BlockFolio, FolioBytes)> {
         let pos = addr.get();

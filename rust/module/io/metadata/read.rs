@@ -2,7 +2,7 @@
 
 //! Blocks from the devices.
 
-use super::Shared;
+use super::Common;
 use crate::linux::metadata_pages::{Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
 use engine::btree::{BlockInfo, BlockRef, Expected};
@@ -11,7 +11,7 @@ use engine::volume::{Mapping, Place, Writes};
 use latch::prelude::*;
 use latch::NofsScope;
 
-impl Shared {
+impl Common {
     /// Reads a block that is not in the index. Readers of one block wait for one another at the folio's lock.
     pub(super) fn read(
         &self,

@@ -6,7 +6,7 @@
 //! the trees copy it before they change it. Nothing here waits during a turn, except for latches,
 //! whose holders wait for neither turn nor commit.
 
-use super::Shared;
+use super::Common;
 use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::Pages;
 use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
@@ -75,7 +75,7 @@ enum Outcome {
     AwaitData(u64),
 }
 
-impl Shared {
+impl Common {
     /// Writes the dirty blocks in `[start, end]` until `limit` pages are used up.
     pub(super) fn write(
         &self,
@@ -154,7 +154,7 @@ impl Shared {
                     self.submit(batch.take());
                     drop(guard);
                     let end = start.get().saturating_add(len).saturating_sub(1);
-                    pages.settle(start.get(), end);
+                    pages.wait_keeping_errors(start.get(), end);
                     guard = self.take_turn(order)?;
                 }
                 Ok(Outcome::AwaitData(seen)) => {
@@ -251,7 +251,7 @@ impl Shared {
                 Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
                 Admission::AwaitData(seen) => return Ok(Outcome::AwaitData(seen)),
             };
-            let open = self.make_room(batch, addr, mode)?;
+            let open = self.batch_for(batch, addr, mode)?;
             seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(Corrupt::report)?;
             let Some(folio) = start_writeback(folio) else {
                 return Ok(Outcome::Left);
@@ -272,7 +272,7 @@ impl Shared {
         mode: WriteMode,
     ) -> Result {
         let (folio, bytes) = self.blank(pages, at)?;
-        let open = self.make_room(batch, at, mode)?;
+        let open = self.batch_for(batch, at, mode)?;
         let writeback = folio.start_writeback();
         open.push(writeback, token.submitting(), self.node_size.into());
         drop(bytes);
@@ -280,7 +280,7 @@ impl Shared {
     }
 
     /// The batch, which takes a block at `addr` now.
-    fn make_room<'b>(
+    fn batch_for<'b>(
         &self,
         batch: &'b mut Option<Batch>,
         addr: Logical,

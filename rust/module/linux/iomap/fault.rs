@@ -8,7 +8,7 @@ use super::{
     bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Scope,
     Tables,
 };
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::{Folio, Inode};
 use core::ops::Range;
 use core::ptr;
@@ -67,7 +67,7 @@ fn reserve<T: FileData>(fault: &mut Fault<'_, T>, inode: &Inode) -> Result {
     let file = of::<T>(inode)?;
     let Range { start, end } = inside_file(inode, range_of(fault.folio));
     let scope = Scope::Whole;
-    with_room(inode, || {
+    with_space(inode, || {
         let allowance = &mut fault.allowance;
         file.reserve(allowance, start, end, scope, Patience::Waits)
     })?;

@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/writeback.h`
 
-use super::{Owner, Pages, Release};
+use super::{Keeper, Pages, Release};
 use crate::linux::bindings as b;
 use crate::linux::mm::FolioBytes;
 use crate::linux::{private, Folio};
@@ -16,7 +16,7 @@ use latch::prelude::*;
 
 pub(super) struct Table<O>(PhantomData<O>);
 
-impl<O: Owner> Table<O> {
+impl<O: Keeper> Table<O> {
     pub(super) const MAPPING: b::address_space_operations = b::address_space_operations {
         writepages: Some(writepages::<O>),
         dirty_folio: Some(b::filemap_dirty_folio),
@@ -27,22 +27,22 @@ impl<O: Owner> Table<O> {
     };
 }
 
-/// The owner behind a folio or mapping.
+/// The keeper behind a folio or mapping.
 ///
 /// # Safety
 ///
 /// `mapping` is one of [`MetadataPages`](super::MetadataPages) with an `O`, alive for `'a`.
-unsafe fn owner<'a, O: Owner>(mapping: *mut b::address_space) -> Option<&'a Arc<O>> {
+unsafe fn keeper<'a, O: Keeper>(mapping: *mut b::address_space) -> Option<&'a Arc<O>> {
     // SAFETY: By the function's contract and the invariant of `MetadataPages`.
     unsafe { private::get::<Arc<O>>((*(*mapping).host).i_private) }
 }
 
-unsafe extern "C" fn writepages<O: Owner>(
+unsafe extern "C" fn writepages<O: Keeper>(
     mapping: *mut b::address_space,
     control: *mut b::writeback_control,
 ) -> c_int {
     // SAFETY: The mapping has this table: it is of `MetadataPages`, and its inode is alive while it is written.
-    let Some(owner) = (unsafe { owner::<O>(mapping) }) else {
+    let Some(keeper) = (unsafe { keeper::<O>(mapping) }) else {
         return 0;
     };
     // SAFETY: As above; the type is transparent.
@@ -59,42 +59,42 @@ unsafe extern "C" fn writepages<O: Owner>(
     };
     let at = |pos: i64| u64::try_from(pos).unwrap_or(0);
     let mut limit = control.nr_to_write as i64;
-    let result = owner.write_some(pages, at(start), at(end), &mut limit);
+    let result = keeper.write_some(pages, at(start), at(end), &mut limit);
     control.nr_to_write = limit as isize;
     from_result(|| result.map(|()| 0))
 }
 
-/// The owner of a folio of [`MetadataPages`](super::MetadataPages), the folio, and where it stands.
+/// The keeper of a folio of [`MetadataPages`](super::MetadataPages), the folio, and where it stands.
 ///
 /// # Safety
 ///
 /// `folio` is in a mapping with the table of `O`, and locked by the caller for `'a`: it stays there.
-unsafe fn lent<'a, O: Owner>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a Folio, u64) {
+unsafe fn lent<'a, O: Keeper>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a Folio, u64) {
     // SAFETY: By the function's contract: its mapping has a reference.
     let folio = unsafe { Folio::borrow(folio) };
     // SAFETY: By the function's contract.
-    let owner = unsafe { owner::<O>(folio.mapping()) };
-    (owner, folio, u64::try_from(folio.pos()).unwrap_or(0))
+    let keeper = unsafe { keeper::<O>(folio.mapping()) };
+    (keeper, folio, u64::try_from(folio.pos()).unwrap_or(0))
 }
 
-unsafe extern "C" fn release_folio<O: Owner>(folio: *mut b::folio, _gfp: b::gfp_t) -> bool {
+unsafe extern "C" fn release_folio<O: Keeper>(folio: *mut b::folio, _gfp: b::gfp_t) -> bool {
     // SAFETY: The kernel lends a folio of a mapping with this table, locked.
-    let (owner, folio, pos) = unsafe { lent::<O>(folio) };
+    let (keeper, folio, pos) = unsafe { lent::<O>(folio) };
     if folio.is_dirty() || folio.is_writeback() {
         return false;
     }
-    match owner.map_or(Release::Free, |owner| owner.release(pos)) {
+    match keeper.map_or(Release::Free, |keeper| keeper.release(pos)) {
         // SAFETY: No path leads to folios of such a mapping, and their private words are for this.
         Release::Free => unsafe { !FolioBytes::are_lent(folio) },
         Release::InUse => false,
     }
 }
 
-unsafe extern "C" fn invalidate_folio<O: Owner>(folio: *mut b::folio, _from: usize, _len: usize) {
+unsafe extern "C" fn invalidate_folio<O: Keeper>(folio: *mut b::folio, _from: usize, _len: usize) {
     // SAFETY: The kernel lends a folio of a mapping with this table, locked.
-    let (owner, _, pos) = unsafe { lent::<O>(folio) };
-    if let Some(owner) = owner {
-        owner.invalidate(pos);
+    let (keeper, _, pos) = unsafe { lent::<O>(folio) };
+    if let Some(keeper) = keeper {
+        keeper.invalidate(pos);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The page cache of an inode that no path leads to: metadata by its logical address.
 //!
 //! Every folio is one tree block. The kernel's flusher, its reclaim and its throttling see an ordinary
-//! file; the owner is asked before a folio goes and when dirty ones should be written.
+//! file; the keeper is asked before a folio goes and when dirty ones should be written.
 //!
 //! | module         | what is in it                                              |
 //! |----------------|------------------------------------------------------------|
@@ -29,7 +29,7 @@ pub(crate) use read_ahead::BlockFolio;
 
 const PAGE_SHIFT: u32 = kernel::page::PAGE_SHIFT as u32;
 
-/// What an owner answers to whoever wants a folio back.
+/// What a keeper answers to whoever wants a folio back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
     /// Nobody uses what is in it.
@@ -39,7 +39,7 @@ pub(crate) enum Release {
 }
 
 /// Who keeps metadata in the pages.
-pub(crate) trait Owner: Send + Sync + 'static {
+pub(crate) trait Keeper: Send + Sync + 'static {
     /// Dirty folios in `[start, end]` should go out; `limit` counts pages down. Not waited for.
     fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result;
     /// The clean folio at `pos` is wanted back. The folio is locked; no sleeping.
@@ -90,17 +90,17 @@ pub(crate) enum Missing {
 
 impl MetadataPages {
     /// Makes the inode. `order` is the size of a folio, in powers of two of pages.
-    pub(crate) fn new<O: Owner>(sb: &SuperBlock, order: u32, owner: Arc<O>) -> Result<Self> {
+    pub(crate) fn new<O: Keeper>(sb: &SuperBlock, order: u32, keeper: Arc<O>) -> Result<Self> {
         // SAFETY: The super block is alive and has its operations.
         let inode = NonNull::new(unsafe { b::new_inode(sb.as_ptr()) }).ok_or(ENOMEM)?;
         // SAFETY: `new_inode` returns a reference.
         let owned = unsafe { ARef::from_raw(inode.cast()) };
         let this = Self { inode: owned };
-        let owner = private::put(owner)?;
+        let keeper = private::put(keeper)?;
         let inode = inode.as_ptr();
         // SAFETY: The inode is new: nobody else has it.
         unsafe {
-            (*inode).i_private = owner.as_ptr();
+            (*inode).i_private = keeper.as_ptr();
             // A number that no search can ask for.
             (*inode).i_ino = 1;
             b::set_nlink(inode, 1);
@@ -109,7 +109,7 @@ impl MetadataPages {
         let mapping = this.mapping();
         // SAFETY: Nobody else uses the mapping yet; the table is static.
         let smallest = unsafe {
-            // INVARIANT: Table and owner are of one type.
+            // INVARIANT: Table and keeper are of one type.
             (*mapping).a_ops = &Table::<O>::MAPPING;
             b::mapping_set_gfp_mask(mapping, b::GFP_NOFS);
             b::mapping_set_release_always(mapping);
@@ -194,7 +194,7 @@ impl Pages {
     }
 
     /// As [`Self::wait`], and leaves errors for it.
-    pub(crate) fn settle(&self, start: u64, end: u64) {
+    pub(crate) fn wait_keeping_errors(&self, start: u64, end: u64) {
         // SAFETY: The mapping is alive.
         unsafe {
             b::filemap_fdatawait_range_keep_errors(self.mapping(), offset(start), offset(end))

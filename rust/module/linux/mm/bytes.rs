@@ -67,7 +67,7 @@ impl FolioBytes {
         unsafe { folio.private_word() }.load(Ordering::Acquire) != 0
     }
 
-    /// The folio.
+    /// The folio that has the bytes.
     pub(in crate::linux) fn folio(&self) -> &Folio {
         &self.folio
     }
@@ -77,7 +77,7 @@ impl FolioBytes {
         self.len
     }
 
-    /// The bytes.
+    /// All bytes of the folio.
     pub(crate) fn as_slice(&self) -> &[u8] {
         // SAFETY: They are valid for as long as the folio, and nobody else's to write by the type invariant. A device may
         // read them.

@@ -11,7 +11,7 @@ use latch::prelude::*;
 
 /// Calls `change`, and once more if there was no space: after all dirty data was written out. The caller holds no
 /// folio's lock and nothing else that writeback takes.
-pub(in crate::linux) fn with_room<R>(
+pub(in crate::linux) fn with_space<R>(
     inode: &Inode,
     mut change: impl FnMut() -> Result<R>,
 ) -> Result<R> {

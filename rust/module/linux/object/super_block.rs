@@ -269,7 +269,7 @@ impl AnonymousDevice {
         Ok(Self { number })
     }
 
-    /// The number.
+    /// The device number.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }

@@ -8,7 +8,7 @@
 use super::attributes::{Attributes, Changed};
 use super::xattr::Xattrs;
 use crate::linux::bindings as b;
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
@@ -192,7 +192,7 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
             // SAFETY: Lent by the VFS.
             false => Some(unsafe { bytes_of(acl) }?),
         };
-        with_room(inode, || {
+        with_space(inode, || {
             T::store_acl(inode, name_of(kind)?, bytes.as_deref(), &change)
         })?;
         // SAFETY: As above.

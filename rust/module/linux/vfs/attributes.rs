@@ -6,7 +6,7 @@
 
 use super::xattr::room;
 use crate::linux::bindings as b;
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::inode::Timespec;
 use crate::linux::iomap::Patience;
 use crate::linux::Inode;
@@ -188,7 +188,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {
                 // Direct requests under way began with the size as it was, and none begins with the inode locked.
                 inode.wait_direct();
-                with_room(inode, || T::resize(inode, size))?;
+                with_space(inode, || T::resize(inode, size))?;
             }
         }
         let copy = || {
@@ -196,7 +196,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
             unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
             Changed::of(inode, valid)
         };
-        with_room(inode, || T::store(inode, &copy))?;
+        with_space(inode, || T::store(inode, &copy))?;
         if valid & b::ATTR_MODE != 0 {
             // The access ACL follows the mode.
             // SAFETY: As above; the mode is what was just set.

@@ -42,7 +42,7 @@ impl FileHandle {
         handle
     }
 
-    /// The words.
+    /// The words that were written.
     pub(crate) fn words(&self) -> &[u32] {
         self.words.get(..self.len).unwrap_or(&[])
     }

@@ -6,7 +6,7 @@
 
 use super::attributes::Attributes;
 use crate::linux::bindings as b;
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::Inode;
 use kernel::error::from_result;
 use kernel::ffi::c_int;
@@ -49,7 +49,7 @@ pub(crate) enum Scope {
 
 /// Files and directories with flags.
 pub(crate) trait Flagged: 'static {
-    /// Its flags.
+    /// The inode's flags.
     fn flags(inode: &Inode) -> Result<u32>;
     /// Changes them; the inode is locked. The VFS inode shows them afterwards.
     fn set_flags(inode: &Inode, flags: u32, scope: Scope) -> Result;
@@ -93,6 +93,6 @@ pub(super) unsafe extern "C" fn set<T: Flagged + Attributes>(
         // One under way may be making an empty file longer, with or without checksums as the flags were when it began.
         inode.wait_direct();
         let _nofs = NofsScope::enter();
-        with_room(inode, || T::set_flags(inode, flags, scope)).map(|()| 0)
+        with_space(inode, || T::set_flags(inode, flags, scope)).map(|()| 0)
     })
 }

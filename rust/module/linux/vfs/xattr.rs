@@ -97,7 +97,7 @@ unsafe extern "C" fn set<T: Xattrs>(
             _ => XattrMode::Any,
         };
         let _nofs = NofsScope::enter();
-        crate::linux::enospc::with_room(inode, || T::set(inode, name, value, mode)).map(|()| 0)
+        crate::linux::enospc::with_space(inode, || T::set(inode, name, value, mode)).map(|()| 0)
     })
 }
 

@@ -84,7 +84,7 @@ impl Mount {
         &self.data_path
     }
 
-    /// The volume.
+    /// The volume that is mounted.
     pub(crate) fn volume(&self) -> &Volume {
         self.fs.transactions().volume()
     }

@@ -26,7 +26,7 @@ impl Mount {
             _ => {}
         }
         if asked.access == Access::ReadWrite {
-            self.settle_caches(asked.options.space_cache)?;
+            self.give_up_caches(asked.options.space_cache)?;
         }
         // Last, as it cannot fail: a remount that does leaves the options as they were.
         self.set_options(asked.options);
@@ -55,7 +55,7 @@ impl Mount {
             schedule: self.schedule.clone(),
         })?;
         self.transactions().begin_writing()?;
-        self.settle_caches(None)?;
+        self.give_up_caches(None)?;
         self.clean_all_orphans();
         if self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
@@ -66,7 +66,7 @@ impl Mount {
     }
 
     /// Where no free space cache is wanted, there is none from the first write on. `word` is what a remount says.
-    fn settle_caches(&self, word: Option<SpaceCacheWord>) -> Result {
+    fn give_up_caches(&self, word: Option<SpaceCacheWord>) -> Result {
         let gives_up = self.settings.lock().gives_up_caches(word);
         match gives_up {
             true => self.transactions().give_up_caches(),

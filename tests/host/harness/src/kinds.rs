@@ -13,7 +13,7 @@ use std::sync::Mutex;
 pub enum DeviceKind {
     /// Any block can be written at any time.
     Regular,
-    /// The same, with a file system of another format than mkfs makes unasked.
+    /// Any block can be written at any time, and the file system has another format than mkfs makes unasked.
     RegularOtherFormat,
     /// Sequential zones, all of which may be active.
     Sequential,

@@ -159,7 +159,7 @@ struct Watch {
     left: Places,
     /// Where chunks of older superblocks were.
     left_chunks: Places,
-    /// The same, of those where something was written before they were gone for good.
+    /// Where chunks of older superblocks were that something was written to before they were gone for good.
     hurried: Places,
     /// What was written since the last superblock.
     written: Vec<Range<u64>>,

@@ -195,7 +195,7 @@ fn histories_keep_the_books() {
     }
 }
 
-/// The same on sequential zones: what is freed is unusable until its zone is reset, and zones are reset.
+/// Histories on sequential zones: what is freed is unusable until its zone is reset, and zones are reset.
 #[test]
 fn histories_on_zones_keep_the_books() {
     for (seed, capacity, max_active) in [(1, 4, None), (2, 3, None), (3, 4, Some(11))] {

@@ -53,7 +53,7 @@ fn write(dir: &Path) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// The same file, from its beginning to its end. The caller has dropped the caches.
+/// Reads the file that was written, from its beginning to its end. The caller has dropped the caches.
 fn read(dir: &Path) -> Result<Duration> {
     let mut buffer = vec![0; MIB];
     let start = Instant::now();

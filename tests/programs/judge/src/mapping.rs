@@ -89,7 +89,7 @@ impl Mapping {
         self.forget_part(0, self.len)
     }
 
-    /// The same with whole pages of it.
+    /// Forgets some whole pages.
     pub(crate) fn forget_part(&self, offset: usize, len: usize) -> Result<()> {
         assert!(offset + len <= self.len);
         // SAFETY: pages of this mapping, which nobody borrows.

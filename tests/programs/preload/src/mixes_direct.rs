@@ -109,7 +109,7 @@ impl Request {
     }
 }
 
-/// The same file, opened for direct IO.
+/// Opens the file of a descriptor once more, for direct IO.
 fn direct(fd: c_int) -> Option<File> {
     let mut open = OpenOptions::new();
     open.read(true).write(true).custom_flags(libc::O_DIRECT);
@@ -156,13 +156,13 @@ pub extern "C" fn pwrite64(fd: c_int, memory: *const c_void, len: size_t, at: of
     )
 }
 
-/// The same, by its other name.
+/// [`pread64`] by its other name.
 #[no_mangle]
 pub extern "C" fn pread(fd: c_int, memory: *mut c_void, len: size_t, at: off64_t) -> ssize_t {
     pread64(fd, memory, len, at)
 }
 
-/// The same, by its other name.
+/// [`pwrite64`] by its other name.
 #[no_mangle]
 pub extern "C" fn pwrite(fd: c_int, memory: *const c_void, len: size_t, at: off64_t) -> ssize_t {
     pwrite64(fd, memory, len, at)

@@ -106,7 +106,7 @@ impl GroupLoad {
 
     /// The group's state. A group whose zones cannot go on together takes no more allocations: it can be read,
     /// and moving its contents away mends it.
-    pub(super) fn settle(
+    pub(super) fn state(
         &self,
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,

@@ -36,7 +36,7 @@ impl Zoned {
             }
             _ => {}
         }
-        let loaded = group.settle(chunk, last_allocated)?;
+        let loaded = group.state(chunk, last_allocated)?;
         let unlimited =
             self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
         let has_room = loaded.alloc_offset.get() < loaded.capacity;

@@ -5,7 +5,7 @@
 
 use super::ranges::{Entrant, Overlaps};
 use super::{bindings, DirectData};
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::iomap::{describe_unplaced, of, page_of, settle, Ioend, Patience};
 use crate::linux::Inode;
 use core::marker::PhantomData;
@@ -143,7 +143,7 @@ unsafe extern "C" fn begin<T: DirectData>(
             Patience::None if length as u64 > MAX_NOWAIT => Err(EAGAIN),
             Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),
             // The inode's lock is none that writeback takes.
-            Patience::Waits => with_room(inode, || {
+            Patience::Waits => with_space(inode, || {
                 file.reserve_direct(&mut write.space, start, len, Patience::Waits)
             }),
         };

@@ -27,7 +27,7 @@ use super::{
     bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
     FileData, Patience, Scope,
 };
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::pin::Pin;
 use core::ptr::NonNull;
@@ -152,7 +152,7 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result
         let range = pos..pos.saturating_add(folio.size() as u64);
         // No space for what the folio has behind the end of the file.
         let end = inside_file(inode, range).end;
-        with_room(inode, || {
+        with_space(inode, || {
             // The trees may lose in a moment what they have there: a hole is being punched, and the folio was pinned.
             file.reserve(&mut allowance, pos, end, Scope::WholeNew, Patience::Waits)
         })?;

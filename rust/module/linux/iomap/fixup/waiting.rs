@@ -52,7 +52,7 @@ impl Vacancy {
 }
 
 impl Fixups {
-    /// None.
+    /// Makes the set for a file of which no folio waits.
     pub(crate) fn new() -> Result<Self> {
         let waiting = Waiting {
             places: RBTree::new(),

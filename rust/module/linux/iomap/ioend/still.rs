@@ -53,7 +53,7 @@ pub(crate) struct Still<T: FileData> {
 }
 
 impl<T: FileData> Still<T> {
-    /// The write.
+    /// The write whose pages stay as they are.
     pub(crate) fn ioend(&self) -> &Ioend<T> {
         &self.ioend
     }

@@ -7,7 +7,7 @@ use crate::linux::acl;
 use crate::linux::attributes::Attributes;
 use crate::linux::bindings as b;
 use crate::linux::dentry::Dentry;
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::inode::Made;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
@@ -59,7 +59,7 @@ unsafe fn born(
     let acls = unsafe { acl::Inherited::new(dir, &mut owner) }?;
     // SAFETY: By the function's contract.
     let dir = unsafe { Inode::borrow(dir) };
-    with_room(dir, || {
+    with_space(dir, || {
         acls.with(|xattrs| {
             let new = NewFile {
                 kind,

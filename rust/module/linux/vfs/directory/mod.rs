@@ -61,7 +61,7 @@ pub(crate) trait Directory: 'static {
     fn unlink(dir: &Inode, name: &[u8], inode: &Inode) -> Result;
     /// Removes an empty directory.
     fn rmdir(dir: &Inode, name: &[u8], inode: &Inode) -> Result;
-    /// Renames.
+    /// Gives an inode another name, or exchanges two.
     fn rename(
         from: (&Inode, &Dentry),
         to: (&Inode, &Dentry),

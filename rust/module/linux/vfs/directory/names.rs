@@ -6,7 +6,7 @@ use super::{end, Directory, NAME_MAX};
 use crate::linux::attributes::Attributes;
 use crate::linux::bindings as b;
 use crate::linux::dentry::Dentry;
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ptr::null_mut;
@@ -81,7 +81,7 @@ pub(super) unsafe extern "C" fn link<T: Directory + Attributes>(
         // SAFETY: The VFS lends both for the call, the directory locked.
         let (dir, new) = unsafe { lent(dir, new) };
         let _nofs = NofsScope::enter();
-        with_room(dir, || T::link(inode, dir, new.name()))?;
+        with_space(dir, || T::link(inode, dir, new.name()))?;
         new.instantiate(inode.into());
         end::<T>(dir, &[new]).map(|()| 0)
     })
@@ -130,7 +130,7 @@ pub(super) unsafe extern "C" fn rename<T: Directory + Attributes>(
         let from = unsafe { lent(from_dir, from) };
         // SAFETY: As above.
         let to = unsafe { lent(to_dir, to) };
-        with_room(from.0, || T::rename(from, to, kind, owner))?;
+        with_space(from.0, || T::rename(from, to, kind, owner))?;
         let changed = [from.1, to.1];
         end::<T>(from.0, &changed)?;
         end::<T>(to.0, &changed).map(|()| 0)

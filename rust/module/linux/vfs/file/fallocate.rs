@@ -11,7 +11,7 @@
 
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
-use crate::linux::enospc::with_room;
+use crate::linux::enospc::with_space;
 use crate::linux::iomap::{settle, Blocks, FileData, Tables};
 use crate::linux::Inode;
 use core::ops::Range;
@@ -186,15 +186,15 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         match mode {
             Mode::Allocate(_) => {
                 let (start, end) = Blocks::of(inode).touched(offset as u64, len as u64);
-                with_room(inode, || T::allocate(inode, start..end))?;
+                with_space(inode, || T::allocate(inode, start..end))?;
             }
             Mode::Punch | Mode::Zero(_) => {
                 let hole = Hole::of(inode, offset as u64..end as u64);
-                with_room(inode, || T::punch(inode, &hole))?;
+                with_space(inode, || T::punch(inode, &hole))?;
             }
         }
         if grows {
-            with_room(inode, || T::resize(inode, end))?;
+            with_space(inode, || T::resize(inode, end))?;
         }
         drop((nofs, alone));
         // SAFETY: The VFS lends the file.

@@ -30,7 +30,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// The same recording, for another user to note steps in. The first is user 0.
+    /// Gives another user this recording to note steps in. The first is user 0.
     pub fn for_user(&self, user: User) -> Self {
         Self {
             events: self.events.clone(),

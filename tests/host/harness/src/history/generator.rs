@@ -65,7 +65,7 @@ impl Profile {
 }
 
 impl Profile {
-    /// The same without what zones forbid.
+    /// This profile without what zones forbid.
     pub const fn for_zones(self) -> Self {
         Self {
             preallocation: Preallocation::Unsupported,

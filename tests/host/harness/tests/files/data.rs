@@ -229,7 +229,7 @@ fn many_holes_get_items_before_the_size_is_raised() {
     tools::check(&player.unmount()).unwrap();
 }
 
-/// So does a write far behind the end, to a new place or in place: it is finished in one handle, which paid for one. Who
+/// A write far behind the end, to a new place or in place, takes batches too: it is finished in one handle, which paid for one. Who
 /// must not wait is sent back, and what was not finished leaves a file that is in order.
 #[test]
 fn many_holes_get_items_before_a_write_behind_them() {

@@ -162,7 +162,7 @@ impl Files {
         self.write_reserved(inode, start, sectors, end, reservation)
     }
 
-    /// The same, with space that was promised before.
+    /// Writes with space that was promised before.
     pub(crate) fn write_reserved(
         &self,
         inode: &Inode,

@@ -60,7 +60,7 @@ fn an_address_without_a_write_is_given_back() {
     }
 }
 
-/// The same for what is on the device and then cannot be entered, because the transaction was given up.
+/// Space comes back of what is on the device and then cannot be entered, because the transaction was given up.
 #[test]
 fn a_write_that_cannot_be_finished_is_given_back() {
     let files = Files::mount(tools::mkfs(256 * MIB, &[]));

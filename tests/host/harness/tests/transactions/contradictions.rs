@@ -207,7 +207,7 @@ fn data_group(mounted: &Layers) -> (ObjectId, Key, Vec<u8>) {
     group_of(mounted, BlockGroupFlags::DATA)
 }
 
-/// The same of another type; of system, too, no commit here touches anything.
+/// The item of a block group of this type, and the tree that it is in. Those of system, too, no commit here touches.
 fn group_of(mounted: &Layers, flags: BlockGroupFlags) -> (ObjectId, Key, Vec<u8>) {
     let trees = [ObjectId::BLOCK_GROUP_TREE, ObjectId::EXTENT_TREE];
     let found = |&tree: &ObjectId| mounted.txns.tree(tree).is_ok();

@@ -40,12 +40,12 @@ pub(crate) fn mount(image: Image) -> Result<Layers> {
     mount_with(image, Options::new(Access::ReadWrite))
 }
 
-/// The same, with options.
+/// Mounts what a device holds, with options.
 pub(crate) fn mount_with(image: Image, options: Options) -> Result<Layers> {
     mount_over(image, options, Ok)
 }
 
-/// The same, with something between the transactions and the store.
+/// Mounts what a device holds, with something between the transactions and the store.
 pub(crate) fn mount_over<S: Store + 'static>(
     image: Image,
     mut options: Options,

@@ -153,7 +153,7 @@ pub(crate) fn with_caches(
     with_strays(image, 0, change)
 }
 
-/// The same, and so many caches of no group.
+/// An image with free space caches, and with so many of no group.
 pub(crate) fn with_strays(
     image: Image,
     strays: u64,

@@ -45,7 +45,7 @@ fn stale(image: Image) -> (Image, Vec<File>) {
     (image, kept)
 }
 
-/// The same, and the tree does not fit.
+/// A volume whose free space tree is marked as stale and does not fit.
 fn stale_and_wrong(image: Image) -> (Image, Vec<File>) {
     let (image, kept) = stale(image);
     // Nothing of it is looked at, so that it can be changed as any tree.

@@ -48,7 +48,7 @@ pub(crate) fn open_whole(device: &Arc<SimDevice>, walked: &Walked) -> Arc<Volume
     open_whole_with(device, walked, READ_WRITE)
 }
 
-/// The same, with options.
+/// Opens an image with options, and adds the chunks that its chunk tree has.
 pub(crate) fn open_whole_with(
     device: &Arc<SimDevice>,
     walked: &Walked,
@@ -83,7 +83,7 @@ pub(crate) fn zoned_image() -> (Image, Walked) {
     zoned_image_of(4096)
 }
 
-/// The same on a device with such logical blocks.
+/// A zoned image on a device with such logical blocks.
 pub(crate) fn zoned_image_of(block: u64) -> (Image, Walked) {
     let flat = tools::mkfs(16 * tools::ZONE_SIZE, &["-O", "zoned"]);
     let walked = walk(&flat);

@@ -50,13 +50,13 @@ pub(crate) struct Options {
 enum By {
     /// process_vm_writev(2) whose source is held back, for whole pages.
     Writev,
-    /// The same for parts of two pages.
+    /// process_vm_writev(2) whose source is held back, for parts of two pages.
     ShortWritev,
     /// An O_DIRECT read(2) into the mapping, with fsyncs beside.
     Read,
-    /// The same by io_uring.
+    /// An O_DIRECT read into the mapping by io_uring, with fsyncs beside.
     Uring,
-    /// The same into a registered buffer, where the kernel registers it.
+    /// An O_DIRECT read by io_uring into a registered buffer, where the kernel registers it.
     Registered,
 }
 

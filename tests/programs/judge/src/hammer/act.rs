@@ -29,7 +29,7 @@ pub(super) enum Act {
     Store,
     /// Stores by process_vm_writev(2).
     Poke,
-    /// The same, held up between pinning and copying.
+    /// Stores by process_vm_writev(2), held up between pinning and copying.
     Pin,
     /// An O_DIRECT read from elsewhere into a mapping.
     ReadInto,

@@ -22,7 +22,7 @@ pub(super) const CHUNK: usize = 61_000;
 pub(super) struct Known {
     pub number: u64,
     pub file: File,
-    /// The same, opened for direct IO.
+    /// The file once more, opened for direct IO.
     pub direct: File,
     pub history: History,
     pub capacity: usize,
