@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the trees ask of the transaction that changes them.
 
-use crate::disk::{Generation, Key, Logical, ObjectId, Reference, TreeId};
+use crate::disk::{Bytes, Generation, Key, Logical, ObjectId, Reference, TreeId};
 use latch::prelude::*;
 
 /// Who holds a reference to a tree block or a data extent: the tree, by its id (`*_REF` keyed by root), or the block
@@ -39,7 +39,7 @@ pub struct DataRef {
     /// The extent's address.
     pub addr: Logical,
     /// The extent's length on the device.
-    pub len: u64,
+    pub len: Bytes,
     /// The tree or leaf that holds it.
     pub holder: Holder,
     /// The tree that owns the item now; recorded for `Holder::Tree`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A tree block in memory, and where blocks come from.
 
-use crate::disk::{Flaw, Generation, Key, Leaf, Logical, Node, ObjectId, Uuid};
+use crate::disk::{Bytes, Flaw, Generation, Key, Leaf, Logical, Node, ObjectId, Uuid};
 use latch::prelude::*;
 use latch::{Latched, LatchedRef};
 
@@ -146,11 +146,11 @@ pub trait Store: Send + Sync {
 
     /// Writes the dirty blocks in `[start, start + len)` in ascending order, without waiting for their completion.
     /// `EROFS` after an abort, see [`crate::volume::Volume::check_sending`].
-    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result;
+    fn write(&self, start: Logical, len: Bytes, mode: WriteMode) -> Result;
 
     /// Waits for the writes in `[start, start + len)`; an error if any of them failed since the last call.
-    fn wait(&self, start: Logical, len: u64) -> Result;
+    fn wait(&self, start: Logical, len: Bytes) -> Result;
 
     /// Drops what is cached of `[start, start + len)`, dirty or not: the range is no longer allocated.
-    fn discard(&self, start: Logical, len: u64);
+    fn discard(&self, start: Logical, len: Bytes);
 }

@@ -18,7 +18,9 @@ use super::bugs::NO_CHILD;
 use super::lock::Writing;
 use super::tree::Tree;
 use super::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Bug, FileExtent, Flaw, Header, Kind, Leaf, Node, ObjectId, Place, TreeId};
+use crate::disk::{
+    Bug, FileExtent, FileOffset, Flaw, Header, Kind, Leaf, Node, ObjectId, Place, TreeId,
+};
 use latch::prelude::*;
 
 /// A block was looked at whose bytes are fewer than its header.
@@ -240,6 +242,6 @@ fn data_ref(
         holder,
         root,
         inode: key.objectid,
-        offset: extent.extent_start(key.offset),
+        offset: extent.extent_start(FileOffset::new(key.offset)),
     }))
 }

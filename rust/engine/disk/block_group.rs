@@ -4,7 +4,7 @@
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::item::{put, whole};
 use super::raw::RawBlockGroup;
-use super::{BlockGroupFlags, Key, ObjectId};
+use super::{BlockGroupFlags, Bytes, Key, Logical, ObjectId};
 
 impl BlockGroupFlags {
     /// How the chunk is kept; nothing for `single`.
@@ -38,7 +38,7 @@ impl BlockGroupFlags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockGroupItem {
     /// Bytes in extents.
-    pub used: u64,
+    pub used: Bytes,
     /// The chunk's flags.
     pub flags: BlockGroupFlags,
 }
@@ -55,17 +55,17 @@ impl BlockGroupItem {
     /// Reads an item.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Flaw> {
         let raw: &RawBlockGroup = whole(bytes, "block group item has a wrong size")?;
-        let (used, len) = (raw.used.get(), key.offset);
-        ensure(len > 0, "block group is empty", len, 1)?;
-        let end = key.objectid.checked_add(len);
+        let (used, len) = (Bytes::from(raw.used), Bytes::new(key.offset));
+        ensure(len > Bytes::ZERO, "block group is empty", len.get(), 1)?;
+        let end = Logical::new(key.objectid.get()).checked_add(len);
         ensure(
             end.is_some(),
             "block group goes beyond all addresses",
-            len,
+            len.get(),
             u64::MAX,
         )?;
         ensure_eq("block group names no chunk", raw.chunk_objectid.get(), 256)?;
-        ensure_max("block group uses more than it has", used, len)?;
+        ensure_max("block group uses more than it has", used.get(), len.get())?;
         let flags = BlockGroupFlags::new(raw.flags.get());
         flags.check()?;
         Ok(Self { used, flags })

@@ -5,7 +5,7 @@ use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::{MAX_CHUNK_END, STRIPE_LEN};
 use super::item::{front, len64, put_front, put_strings};
 use super::raw::{RawChunk, RawStripe};
-use super::{BlockGroupFlags, Key, Kind, Logical, ObjectId, Physical, Uuid};
+use super::{BlockGroupFlags, Bytes, Key, Kind, Logical, ObjectId, Physical, Uuid};
 use zerocopy::FromBytes;
 
 impl BlockGroupFlags {
@@ -37,7 +37,7 @@ impl BlockGroupFlags {
 #[derive(Clone, Copy)]
 pub struct ChunkItem<'a> {
     /// Bytes in the logical space. Not zero.
-    pub len: u64,
+    pub len: Bytes,
     /// What it holds and how.
     pub flags: BlockGroupFlags,
     /// The file system's sector size.
@@ -82,7 +82,7 @@ impl From<&Stripe> for RawStripe {
 #[derive(Clone, Copy, Debug)]
 pub struct NewChunk<'a> {
     /// Bytes in the logical space.
-    pub len: u64,
+    pub len: Bytes,
     /// What it holds and how.
     pub flags: BlockGroupFlags,
     /// The file system's sector size.
@@ -126,7 +126,7 @@ impl<'a> ChunkItem<'a> {
             ));
         };
         let chunk = Self {
-            len: raw.len.get(),
+            len: raw.len.into(),
             flags: BlockGroupFlags::new(raw.flags.get()),
             sector_size: raw.sector_size.get(),
             sub_stripes: raw.sub_stripes.get(),
@@ -135,7 +135,7 @@ impl<'a> ChunkItem<'a> {
         ensure_eq(
             "chunk's stripe length is unknown",
             raw.stripe_len.get(),
-            STRIPE_LEN,
+            STRIPE_LEN.get(),
         )?;
         chunk.flags.check()?;
         chunk
@@ -173,19 +173,19 @@ impl<'a> ChunkItem<'a> {
             sector_size.into(),
         )?;
         ensure(
-            len & mask == 0,
+            len.get() & mask == 0,
             "chunk's length is not aligned",
-            len,
+            len.get(),
             sector_size.into(),
         )?;
-        ensure(len > 0, "chunk is empty", len, 1)?;
+        ensure(len > Bytes::ZERO, "chunk is empty", len.get(), 1)?;
         // So that a stripe's number fits 32 bits.
-        let limit = u64::from(u32::MAX).saturating_mul(STRIPE_LEN);
-        ensure(len < limit, "chunk is too long", len, limit)?;
+        let limit = STRIPE_LEN.saturating_mul(u32::MAX.into());
+        ensure(len < limit, "chunk is too long", len.get(), limit.get())?;
         ensure_max(
             "chunk goes beyond all addresses",
-            addr.saturating_add(len),
-            MAX_CHUNK_END,
+            addr.saturating_add(len.get()),
+            MAX_CHUNK_END.get(),
         )?;
         for stripe in self.stripes {
             let (devid, offset) = (stripe.devid.get(), stripe.offset.get());
@@ -197,7 +197,7 @@ impl<'a> ChunkItem<'a> {
                 sector_size.into(),
             )?;
             // A stripe is never longer than its chunk.
-            let end = offset.checked_add(len);
+            let end = offset.checked_add(len.get());
             ensure(
                 end.is_some(),
                 "stripe goes beyond all addresses",
@@ -230,7 +230,7 @@ impl<'a> ChunkItem<'a> {
 impl RawChunk {
     /// The structure for a chunk; its stripes follow it.
     #[cfg_attr(not(feature = "raw"), allow(unreachable_pub))]
-    pub fn new(len: u64, flags: BlockGroupFlags, sector_size: u32, stripes: u16) -> Self {
+    pub fn new(len: Bytes, flags: BlockGroupFlags, sector_size: u32, stripes: u16) -> Self {
         Self {
             len: len.into(),
             owner: ObjectId::EXTENT_TREE.get().into(),

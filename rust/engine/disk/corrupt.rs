@@ -26,7 +26,7 @@
 //! All of it is cold code: in a hot loop the only cost is the branch. Build the value in a closure or as a constant, as
 //! above, never before it is needed.
 
-use super::{Key, Logical, ObjectId, Reference, TreeId};
+use super::{Key, Logical, ObjectId, Physical, Reference, TreeId};
 use kernel::fmt;
 use latch::prelude::{pr_err, Error, EIO, EUCLEAN};
 
@@ -98,7 +98,7 @@ pub enum Place {
     /// An inode of a subvolume.
     Inode(ObjectId, ObjectId),
     /// The copy of the superblock that belongs at this byte of a device.
-    Superblock(u64),
+    Superblock(Physical),
     /// The chunk that begins at this address.
     Chunk(Logical),
     /// The block group that begins at this address.
@@ -191,7 +191,7 @@ impl fmt::Display for Place {
                 tree.fmt(f)
             }
             Self::Inode(tree, number) => write!(f, "inode {} of tree {}", number.get(), tree.get()),
-            Self::Superblock(place) => write!(f, "superblock {place}"),
+            Self::Superblock(place) => write!(f, "superblock {}", place.get()),
             Self::Chunk(addr) => write!(f, "chunk {}", addr.get()),
             Self::BlockGroup(addr) => write!(f, "block group {}", addr.get()),
             Self::Extent(addr) => write!(f, "extent {}", addr.get()),

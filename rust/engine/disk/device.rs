@@ -4,7 +4,7 @@
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::item::{put, whole, whole_mut};
 use super::raw::{RawDevExtent, RawDevItem};
-use super::{Key, Kind, Logical, ObjectId, Physical, Uuid};
+use super::{Bytes, Key, Kind, Logical, ObjectId, Physical, Uuid};
 
 /// A device (C: `struct btrfs_dev_item`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +12,9 @@ pub struct DevItem {
     /// Its number. Not zero.
     pub devid: u64,
     /// Bytes that may be used; zero while it is being removed.
-    pub total_bytes: u64,
+    pub total_bytes: Bytes,
     /// Bytes in chunks.
-    pub bytes_used: u64,
+    pub bytes_used: Bytes,
     /// The device's UUID.
     pub uuid: Uuid,
     /// The file system's (metadata) UUID.
@@ -28,16 +28,16 @@ impl TryFrom<&RawDevItem> for DevItem {
     fn try_from(raw: &RawDevItem) -> Result<Self, Flaw> {
         let item = Self {
             devid: raw.devid.get(),
-            total_bytes: raw.total_bytes.get(),
-            bytes_used: raw.bytes_used.get(),
+            total_bytes: raw.total_bytes.into(),
+            bytes_used: raw.bytes_used.into(),
             uuid: raw.uuid,
             fsid: raw.fsid,
         };
         ensure(item.devid > 0, "device has no number", item.devid, 1)?;
         ensure_max(
             "device uses more than it has",
-            item.bytes_used,
-            item.total_bytes,
+            item.bytes_used.get(),
+            item.total_bytes.get(),
         )?;
         Ok(item)
     }
@@ -56,8 +56,8 @@ impl DevItem {
     /// Writes the members where a superblock has the device that it stands on.
     pub(super) fn fill(&self, raw: &mut RawDevItem) {
         raw.devid.set(self.devid);
-        raw.total_bytes.set(self.total_bytes);
-        raw.bytes_used.set(self.bytes_used);
+        raw.total_bytes.set(self.total_bytes.get());
+        raw.bytes_used.set(self.bytes_used.get());
         raw.uuid = self.uuid;
         raw.fsid = self.fsid;
     }
@@ -79,7 +79,7 @@ pub struct DevExtent {
     /// The first byte on the device.
     pub start: Physical,
     /// Bytes. Not zero.
-    pub len: u64,
+    pub len: Bytes,
     /// The chunk's address.
     pub chunk: Logical,
 }
@@ -122,19 +122,15 @@ impl DevExtent {
             0,
             1,
         )?;
-        let (start, len) = (key.offset, raw.len.get());
-        ensure(len > 0, "device extent is empty", len, 1)?;
+        let (start, len) = (Physical::new(key.offset), Bytes::from(raw.len));
+        ensure(len > Bytes::ZERO, "device extent is empty", len.get(), 1)?;
         ensure(
             start.checked_add(len).is_some(),
             "device extent is too long",
-            len,
+            len.get(),
             u64::MAX,
         )?;
         let chunk = Logical::new(raw.chunk_offset.get());
-        Ok(Self {
-            start: Physical::new(start),
-            len,
-            chunk,
-        })
+        Ok(Self { start, len, chunk })
     }
 }

@@ -5,7 +5,7 @@ use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::{MAX_COMPRESSED_RANGE, MAX_NODE_SIZE};
 use super::item::{front, len64, put, put_front, put_strings, whole};
 use super::raw::{RawFileExtent, RawFileExtentHead, RawFileExtentTail};
-use super::{Generation, Logical};
+use super::{Bytes, FileOffset, Generation, Logical};
 use zerocopy::FromBytes;
 
 /// How an extent is compressed (C: `enum btrfs_compression_type`).
@@ -71,7 +71,7 @@ pub struct InlineExtent<'a> {
     /// The transaction that wrote it.
     pub generation: Generation,
     /// Bytes of file data, decompressed.
-    pub ram_bytes: u64,
+    pub ram_bytes: Bytes,
     /// How the data are compressed.
     pub compression: Compression,
     /// The data.
@@ -88,16 +88,16 @@ pub struct RegularExtent {
     /// How the extent is compressed.
     pub compression: Compression,
     /// Bytes of the extent in a file, decompressed.
-    pub ram_bytes: u64,
+    pub ram_bytes: Bytes,
     /// The extent's address; zero is a hole.
     pub disk_addr: Logical,
     /// The extent's bytes on disk: what it takes of the volume, and what it has checksums of.
-    pub disk_len: u64,
+    pub disk_len: Bytes,
     /// Where in the extent, decompressed, the piece starts.
-    pub offset: u64,
+    pub offset: Bytes,
     /// Bytes of the piece in the file, decompressed. Zero in what old drivers left of a hole that they had no space to punch;
     /// nobody makes such an item.
-    pub len: u64,
+    pub len: Bytes,
 }
 
 /// The format's numbers for the kinds of file extent.
@@ -126,20 +126,20 @@ impl<'a> FileExtent<'a> {
 fn inline<'a>(head: &RawFileExtentHead, data: &'a [u8]) -> Result<InlineExtent<'a>, Flaw> {
     let extent = InlineExtent {
         generation: Generation::new(head.generation.get()),
-        ram_bytes: head.ram_bytes.get(),
+        ram_bytes: head.ram_bytes.into(),
         compression: head.compression.try_into()?,
         data,
     };
     if extent.compression == Compression::None {
         ensure_eq(
             "inline extent's length is not its data's",
-            extent.ram_bytes,
+            extent.ram_bytes.get(),
             len64(data),
         )?;
     } else {
         ensure_max(
             "inline extent is too long",
-            extent.ram_bytes,
+            extent.ram_bytes.get(),
             MAX_NODE_SIZE.into(),
         )?;
     }
@@ -157,11 +157,11 @@ fn regular(head: &RawFileExtentHead, tail: &[u8]) -> Result<RegularExtent, Flaw>
         generation: Generation::new(head.generation.get()),
         state,
         compression: head.compression.try_into()?,
-        ram_bytes: head.ram_bytes.get(),
+        ram_bytes: head.ram_bytes.into(),
         disk_addr: Logical::new(tail.disk_addr.get()),
-        disk_len: tail.disk_len.get(),
-        offset: tail.offset.get(),
-        len: tail.len.get(),
+        disk_len: tail.disk_len.into(),
+        offset: tail.offset.into(),
+        len: tail.len.into(),
     };
     extent.check()?;
     Ok(extent)
@@ -207,7 +207,7 @@ impl RegularExtent {
 
     /// Where the file's byte is that stands `within` bytes behind the piece's start. `None` where it has no address of its
     /// own: in a hole, or packed with others.
-    pub fn address_of(&self, within: u64) -> Option<Logical> {
+    pub fn address_of(&self, within: Bytes) -> Option<Logical> {
         let has_own = !self.is_hole() && self.compression == Compression::None;
         let offset = self.offset.saturating_add(within);
         has_own.then(|| self.disk_addr.saturating_add(offset))
@@ -215,8 +215,8 @@ impl RegularExtent {
 
     /// What a reference of the piece at `at` of a file notes as the position: where the extent would begin in the file.
     /// The difference wraps, as the format has it.
-    pub const fn extent_start(&self, at: u64) -> u64 {
-        at.wrapping_sub(self.offset)
+    pub const fn extent_start(&self, at: FileOffset) -> u64 {
+        at.get().wrapping_sub(self.offset.get())
     }
 
     /// The rules between the members.
@@ -232,23 +232,23 @@ impl RegularExtent {
             )?;
             ensure_max(
                 "compressed extent is too long",
-                self.ram_bytes,
-                MAX_COMPRESSED_RANGE,
+                self.ram_bytes.get(),
+                MAX_COMPRESSED_RANGE.get(),
             )?;
             ensure_max(
                 "compressed extent is too long",
-                self.disk_len,
-                MAX_COMPRESSED_RANGE,
+                self.disk_len.get(),
+                MAX_COMPRESSED_RANGE.get(),
             )?;
         }
         if self.is_hole() {
             return Ok(());
         }
-        let disk_end = self.disk_addr.get().checked_add(self.disk_len);
+        let disk_end = self.disk_addr.checked_add(self.disk_len);
         ensure(
             disk_end.is_some(),
             "extent goes beyond all addresses",
-            self.disk_len,
+            self.disk_len.get(),
             u64::MAX,
         )?;
         // Without compression nothing depends on `ram_bytes`, and old kernels left it wrong.
@@ -258,7 +258,7 @@ impl RegularExtent {
             self.disk_len
         };
         let end = self.offset.saturating_add(self.len);
-        ensure_max("piece goes beyond its extent", end, limit)
+        ensure_max("piece goes beyond its extent", end.get(), limit.get())
     }
 }
 

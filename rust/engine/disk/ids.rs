@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Well-known numbers: trees, objects and limits (C: `include/uapi/linux/btrfs_tree.h`).
 
-use super::ObjectId;
+use super::{Bytes, FileOffset, Logical, ObjectId, Physical};
 
 /// How many levels a tree may have; levels are numbered from 0, the leaves (C: `BTRFS_MAX_LEVEL`).
 pub const MAX_LEVELS: u8 = 8;
@@ -14,18 +14,18 @@ pub const MIN_BLOCK_SIZE: u32 = 4096;
 /// The largest node, in bytes (C: `BTRFS_MAX_METADATA_BLOCKSIZE`).
 pub const MAX_NODE_SIZE: u32 = 65536;
 /// The stripe length of every chunk, in bytes (C: `BTRFS_STRIPE_LEN`).
-pub const STRIPE_LEN: u64 = 65536;
+pub const STRIPE_LEN: Bytes = Bytes::new(65536);
 /// The first byte of a device that a chunk may use: below stand the superblock and boot loaders
 /// (C: `BTRFS_DEVICE_RANGE_RESERVED`).
-pub const DEVICE_RESERVED: u64 = 1024 * 1024;
+pub const DEVICE_RESERVED: Physical = Physical::new(1024 * 1024);
 /// The longest data extent, in bytes (C: `BTRFS_MAX_EXTENT_SIZE`).
-pub const MAX_EXTENT_SIZE: u64 = 128 * 1024 * 1024;
+pub const MAX_EXTENT_SIZE: Bytes = Bytes::new(128 * 1024 * 1024);
 /// Where the last block of the longest file ends: the kernel's positions are signed.
-pub const MAX_FILE_END: u64 = 1 << 63;
+pub const MAX_FILE_END: FileOffset = FileOffset::new(1 << 63);
 /// Where the last chunk ends at most: blocks are found by their addresses as positions, which are signed.
-pub const MAX_CHUNK_END: u64 = (1 << 63) - 1;
+pub const MAX_CHUNK_END: Logical = Logical::new((1 << 63) - 1);
 /// The longest compressed extent, in bytes of file data (C: `BTRFS_MAX_UNCOMPRESSED`).
-pub const MAX_COMPRESSED_RANGE: u64 = 128 * 1024;
+pub const MAX_COMPRESSED_RANGE: Bytes = Bytes::new(128 * 1024);
 /// Where a directory's indexes begin: 0 and 1 are `.` and `..` (C: `BTRFS_DIR_START_INDEX`).
 pub const DIR_FIRST_INDEX: u64 = 2;
 

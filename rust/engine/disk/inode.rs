@@ -4,7 +4,7 @@
 use super::corrupt::{ensure, ensure_max, Bug, Flaw};
 use super::item::{whole, whole_mut};
 use super::raw::{RawInodeItem, RawTimespec};
-use super::{FileType, Generation, InodeFlags};
+use super::{Bytes, FileType, Generation, InodeFlags};
 
 /// A point in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +42,9 @@ pub struct InodeItem {
     /// The transaction that changed it last.
     pub transid: Generation,
     /// Bytes of the file; for directories twice the length of all names.
-    pub size: u64,
+    pub size: Bytes,
     /// Bytes that its extents take.
-    pub nbytes: u64,
+    pub nbytes: Bytes,
     /// An allocation hint; unused.
     pub block_group: u64,
     /// Names. A directory has one, or none when it is being removed.
@@ -118,7 +118,11 @@ impl InodeItem {
         if kind == FileType::Directory {
             ensure_max("directory has several names", nlink.into(), 1)?;
         } else {
-            ensure_max("inode size is out of range", size, i64::MAX.unsigned_abs())?;
+            ensure_max(
+                "inode size is out of range",
+                size.get(),
+                i64::MAX.unsigned_abs(),
+            )?;
         }
         let unknown = flags
             .common(InodeFlags::INCOMPAT)
@@ -138,8 +142,8 @@ impl From<&RawInodeItem> for InodeItem {
         Self {
             generation: Generation::new(raw.generation.get()),
             transid: Generation::new(raw.transid.get()),
-            size: raw.size.get(),
-            nbytes: raw.nbytes.get(),
+            size: raw.size.into(),
+            nbytes: raw.nbytes.into(),
             block_group: raw.block_group.get(),
             nlink: raw.nlink.get(),
             uid: raw.uid.get(),

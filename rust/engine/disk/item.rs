@@ -3,6 +3,7 @@
 
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::MAX_NAME_LEN;
+use super::Bytes;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A byte count as the numbers in [`Flaw`] are.
@@ -14,11 +15,7 @@ pub(super) fn len64(bytes: &[u8]) -> u64 {
 /// A size in memory as the numbers in [`Flaw`] are.
 #[inline(always)]
 pub(super) const fn size64(size: usize) -> u64 {
-    // Lossless: no target of this code has more than 64 bits.
-    #[allow(clippy::as_conversions)]
-    {
-        size as u64
-    }
+    Bytes::of_memory(size).get()
 }
 
 /// All of `bytes` as one structure.

@@ -168,7 +168,7 @@ impl Key {
                 ..self
             });
         }
-        match self.objectid.checked_add(1) {
+        match self.objectid.next() {
             Some(objectid) => Some(Key {
                 objectid,
                 kind: Kind::new(0),

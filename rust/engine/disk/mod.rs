@@ -8,7 +8,7 @@
 //!
 //! | file          | what it has                                                        |
 //! |---------------|--------------------------------------------------------------------|
-//! | `units`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
+//! | `units`, `bytes`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
 //! | `inode`, `inode_ref`, `directory`, `file_extent` | items of files, as typed values to read and write |
@@ -31,6 +31,7 @@
 
 mod block;
 mod block_group;
+mod bytes;
 mod cache_file;
 mod cache_header;
 mod check;
@@ -70,6 +71,7 @@ mod uuid;
 
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
 pub use block_group::BlockGroupItem;
+pub use bytes::Bytes;
 pub use cache_file::{write_cache, CacheBounds, CacheFile};
 pub use cache_header::CacheHeader;
 pub use check::{check_block, check_block_to_write, BlockContext, Format};

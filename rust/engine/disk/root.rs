@@ -7,7 +7,7 @@ use super::item::{len64, whole_mut};
 use super::raw::{
     RawRootItem, INODE_ROOT_ITEM_INIT, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY,
 };
-use super::{Generation, Key, Logical, ObjectId, Timespec, Uuid};
+use super::{Bytes, Generation, Key, Logical, ObjectId, Timespec, Uuid};
 use zerocopy::FromBytes;
 
 /// Where a tree starts, as its root item or the superblock has it.
@@ -33,7 +33,7 @@ pub struct RootItem {
     /// The root block's level.
     pub level: u8,
     /// Bytes of the tree's own blocks.
-    pub bytes_used: u64,
+    pub bytes_used: Bytes,
     /// The generation of the last snapshot: older blocks may be shared.
     pub last_snapshot: Generation,
     /// The bits of a subvolume that is read-only, or dead: [`Self::is_read_only`].
@@ -94,13 +94,17 @@ impl RootItem {
     }
 
     /// Writes where the tree starts and how much it takes into an item of today's size; the rest stays as it is.
-    pub fn write_root(bytes: &mut [u8], pointer: RootPointer, bytes_used: u64) -> Result<(), Bug> {
+    pub fn write_root(
+        bytes: &mut [u8],
+        pointer: RootPointer,
+        bytes_used: Bytes,
+    ) -> Result<(), Bug> {
         let raw: &mut RawRootItem = whole_mut(bytes)?;
         raw.addr.set(pointer.addr.get());
         raw.level = pointer.level;
         raw.generation.set(pointer.generation.get());
         raw.generation_v2.set(pointer.generation.get());
-        raw.bytes_used.set(bytes_used);
+        raw.bytes_used.set(bytes_used.get());
         Ok(())
     }
 
@@ -152,7 +156,7 @@ impl RootItem {
         raw.root_dir.set(self.root_dir.get());
         raw.addr.set(self.addr.get());
         raw.level = self.level;
-        raw.bytes_used.set(self.bytes_used);
+        raw.bytes_used.set(self.bytes_used.get());
         raw.last_snapshot.set(self.last_snapshot.get());
         raw.flags.set(self.flags);
         raw.refs.set(self.refs);
@@ -222,7 +226,7 @@ impl TryFrom<&RawRootItem> for RootItem {
             root_dir: ObjectId::new(raw.root_dir.get()),
             addr: Logical::new(raw.addr.get()),
             level,
-            bytes_used: raw.bytes_used.get(),
+            bytes_used: raw.bytes_used.into(),
             last_snapshot: Generation::new(raw.last_snapshot.get()),
             flags: raw.flags.get(),
             refs: raw.refs.get(),

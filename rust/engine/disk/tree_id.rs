@@ -36,7 +36,7 @@ impl TreeId {
     pub fn next(self) -> Option<Self> {
         match self.offset.checked_add(1) {
             Some(offset) => Some(Self::new(self.objectid, offset)),
-            None => Some(Self::new(self.objectid.checked_add(1)?, 0)),
+            None => Some(Self::new(self.objectid.next()?, 0)),
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::subvolume::SubvolumesInUse;
 use super::{Data, FileSpace, Inode, Inodes, Names, Subvolume, Subvolumes};
 use crate::btree::Tree;
-use crate::disk::{leaf_area, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
+use crate::disk::{leaf_area, Bytes, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
 use crate::volume::Writes;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -139,14 +139,13 @@ impl FileSystem {
     }
 
     /// Bytes of a sector.
-    pub(super) fn sector_size(&self) -> u64 {
+    pub(super) fn sector_size(&self) -> Bytes {
         self.format.sector_size.into()
     }
 
     /// `bytes` up to whole sectors, or the highest whole sector.
-    pub(super) fn round_up(&self, bytes: u64) -> u64 {
-        let mask = self.sector_size().saturating_sub(1);
-        bytes.saturating_add(mask) & !mask
+    pub(super) fn round_up(&self, bytes: Bytes) -> Bytes {
+        bytes.round_up(self.sector_size())
     }
 
     /// Whether holes go without items.
@@ -165,11 +164,10 @@ impl FileSystem {
     }
 
     /// The most bytes that an inline extent can have in a leaf (C: `BTRFS_MAX_INLINE_DATA_SIZE`).
-    pub(super) fn longest_inline(&self) -> u64 {
+    pub(super) fn longest_inline(&self) -> Bytes {
         let node_size = self.format().node_size;
         let overhead = ITEM_HEAD.saturating_add(InlineExtent::HEAD);
-        let area = u64::from(leaf_area(node_size));
-        area.saturating_sub(u64::try_from(overhead).unwrap_or(u64::MAX))
+        Bytes::from(leaf_area(node_size)).saturating_sub(overhead.into())
     }
 
     fn check_access(&self) -> Result {

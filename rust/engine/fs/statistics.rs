@@ -2,7 +2,7 @@
 //! What statfs shows.
 
 use super::FileSystem;
-use crate::disk::Uuid;
+use crate::disk::{Bytes, Uuid};
 use latch::prelude::*;
 
 /// Space in the file system, in bytes (C: `btrfs_statfs`).
@@ -11,11 +11,11 @@ pub struct Statistics {
     /// Bytes in one block, the sector size.
     pub block_size: u32,
     /// Bytes of all devices.
-    pub total: u64,
+    pub total: Bytes,
     /// What of those is not used.
-    pub free: u64,
+    pub free: Bytes,
     /// Bytes of file data that can still be written.
-    pub available: u64,
+    pub available: Bytes,
     /// The volume's UUID; with the subvolume's id it makes `f_fsid`.
     pub fsid: Uuid,
 }

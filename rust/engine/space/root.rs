@@ -19,7 +19,7 @@ use super::reserve::ByteState;
 use super::write_order::{DataWait, WriteOrder};
 use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
-use crate::disk::{BlockGroupFlags, CompatRo, Generation, Logical};
+use crate::disk::{BlockGroupFlags, Bytes, CompatRo, Generation, Logical};
 use crate::volume::Volume;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -123,7 +123,7 @@ impl Space {
     pub fn reserve(
         &self,
         class: Class,
-        bytes: u64,
+        bytes: Bytes,
         urgency: Urgency,
     ) -> Result<Reservation, Shortage> {
         let promised = Reservation::promised(self.groups.info(class), bytes, urgency);
@@ -175,13 +175,13 @@ impl Space {
 
     /// A reservation of nothing, to merge others into.
     pub fn reserve_nothing(&self, class: Class) -> Reservation {
-        Reservation::new(self.groups.info(class).clone(), 0)
+        Reservation::new(self.groups.info(class).clone(), Bytes::ZERO)
     }
 
     /// Sizes what is kept back for commits and for freeing on a full volume, from the bytes of the extent, checksum,
     /// root, free space and block group trees (`bytes_used` of their root items, together) and how many those are. At
     /// mount and in each commit.
-    pub fn size_global_reserve(&self, tree_bytes: u64, trees: u32) {
+    pub fn size_global_reserve(&self, tree_bytes: Bytes, trees: u32) {
         self.groups.size_global_reserve(tree_bytes, trees);
     }
 
@@ -214,13 +214,18 @@ impl Space {
     ///
     /// `ENOSPC` when every free range is shorter than `min`; `EAGAIN` on sequential zones when a zone would have to be
     /// activated and no more may be: finish some of the writes under way, call [`Self::relieve_zones`], ask again.
-    pub fn allocate_data(&self, from: &Reservation, wanted: u64, min: u64) -> Result<DataExtent> {
+    pub fn allocate_data(
+        &self,
+        from: &Reservation,
+        wanted: Bytes,
+        min: Bytes,
+    ) -> Result<DataExtent> {
         self.allocator.allocate_data(from, wanted, min)
     }
 
     /// Takes a given range, which a log tree refers to: idle becomes reserved. `EEXIST` if a part of it is in use. No tree
     /// block lock is held.
-    pub fn take(&self, addr: Logical, len: u64) -> Result {
+    pub fn take(&self, addr: Logical, len: Bytes) -> Result {
         let _asking = self.reader.asking();
         self.reader.read(&*self.groups.holding(addr.get(), len)?)?;
         self.allocator.take(addr, len)
@@ -228,7 +233,7 @@ impl Space {
 
     /// Gives back what was allocated and never written, and has no extent item: reserved becomes free, or on
     /// sequential zones unusable. For data extents too, whose write never started. Memory only.
-    pub fn release_unwritten(&self, addr: Logical, len: u64) {
+    pub fn release_unwritten(&self, addr: Logical, len: Bytes) {
         self.groups
             .give_back(addr, len, |group| self.data_zones.given_up(group, len));
     }
@@ -237,27 +242,32 @@ impl Space {
     /// nobody else gets them in between. With `ENOSPC` the address has come back and the promise has not. That can be on
     /// sequential zones, where the same bytes cannot be had again, or in a group that is on its way out, when all else
     /// that is free is promised.
-    pub fn take_back_unwritten(&self, addr: Logical, len: u64, to: &Reservation) -> Result {
+    pub fn take_back_unwritten(&self, addr: Logical, len: Bytes, to: &Reservation) -> Result {
         let start = addr.get();
         let group = self.groups.holding(start, len)?;
-        let taken = group.take_back(start, start.saturating_add(len), to);
+        let taken = group.take_back(start, addr.saturating_add(len).get(), to);
         self.data_zones.given_up(&group, len)?;
         taken
     }
 
     /// Does what [`Self::release_unwritten`] does, for a data extent that was written: [`Self::data_written`] has been
     /// told of it.
-    pub fn release_written(&self, addr: Logical, len: u64) {
+    pub fn release_written(&self, addr: Logical, len: Bytes) {
         self.groups.give_back(addr, len, |_| Ok(()));
     }
 
     /// Keeps what `generation` freed until [`Self::unpin`]: reserved becomes pinned. For what was written but has no
     /// extent item: blocks of log trees, blocks that went out before they were dropped, failed data writes. What has
     /// an extent item is pinned by [`Self::note_freed`]. Memory only.
-    pub fn pin(&self, addr: Logical, len: u64, generation: Generation) -> Result {
+    pub fn pin(&self, addr: Logical, len: Bytes, generation: Generation) -> Result {
         let group = self.groups.holding(addr.get(), len)?;
-        self.releases
-            .pin(&group, addr.get(), len, ByteState::Reserved, generation)
+        self.releases.pin(
+            &group,
+            addr.get(),
+            len.get(),
+            ByteState::Reserved,
+            generation,
+        )
     }
 
     /// Makes free what was pinned by `generation` and those before; on sequential zones unusable, and groups that hold
@@ -298,7 +308,7 @@ impl Space {
     }
 
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.
-    pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
+    pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
         let group = self.groups.holding(addr.get(), len)?;
         self.writeout
             .note(&group, (addr, len), Change::Allocated, || {
@@ -307,12 +317,12 @@ impl Space {
     }
 
     /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.
-    pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
+    pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
         let group = self.groups.holding(addr.get(), len)?;
         let (start, generation) = (addr.get(), txn.generation());
         self.writeout.note(&group, (addr, len), Change::Freed, || {
             self.releases
-                .pin(&group, start, len, ByteState::Used, generation)
+                .pin(&group, start, len.get(), ByteState::Used, generation)
         })
     }
 

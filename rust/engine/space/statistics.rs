@@ -6,7 +6,7 @@ use super::groups::group::Allocation;
 use super::groups::unread::NextGroup;
 use super::reserve::{Tally, Totals};
 use super::{Class, Space};
-use crate::disk::{Bug, Flaw, Logical};
+use crate::disk::{Bug, Bytes, Flaw, Logical};
 use crate::volume::copies_of;
 use latch::prelude::*;
 
@@ -14,19 +14,19 @@ use latch::prelude::*;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassStatistics {
     /// Bytes in all block groups.
-    pub total: u64,
+    pub total: Bytes,
     /// Bytes in extents that have an item.
-    pub used: u64,
+    pub used: Bytes,
     /// Bytes in extents that have no item yet.
-    pub reserved: u64,
+    pub reserved: Bytes,
     /// Bytes freed by a transaction that is not durable.
-    pub pinned: u64,
+    pub pinned: Bytes,
     /// Bytes promised and not allocated, with the global reserve.
-    pub promised: u64,
+    pub promised: Bytes,
     /// Bytes in superblock copies and in groups that are closed.
-    pub read_only: u64,
+    pub read_only: Bytes,
     /// Bytes on zones that have to be reset first.
-    pub unusable: u64,
+    pub unusable: Bytes,
 }
 
 /// What statfs and the space ioctls tell.
@@ -39,17 +39,17 @@ pub struct Statistics {
     /// The chunk tree.
     pub system: ClassStatistics,
     /// What the global reserve, which is kept back for commits, should hold.
-    pub global_size: u64,
+    pub global_size: Bytes,
     /// What the global reserve holds: a part of the metadata's `promised`.
-    pub global_held: u64,
+    pub global_held: Bytes,
     /// Bytes in extents of all classes: the superblock's `bytes_used`.
-    pub bytes_used: u64,
+    pub bytes_used: Bytes,
     /// Bytes of all devices.
-    pub device_total: u64,
+    pub device_total: Bytes,
     /// Bytes of the devices that hold nothing, every copy counted.
-    pub device_free: u64,
+    pub device_free: Bytes,
     /// Bytes of file data that can still be written (`f_bavail`).
-    pub available: u64,
+    pub available: Bytes,
 }
 
 impl From<&Totals> for ClassStatistics {
@@ -78,7 +78,7 @@ impl Space {
             (Class::Metadata, &metadata),
             (Class::System, &system),
         ];
-        let device_used = used.iter().fold(0u64, |sum, &(class, totals)| {
+        let device_used = used.iter().fold(Bytes::ZERO, |sum, &(class, totals)| {
             let tally = totals.tally;
             let held = tally.total.saturating_sub(tally.free_in_all());
             sum.saturating_add(held.saturating_mul(copies_of(self.groups.profile(class))))
@@ -95,7 +95,7 @@ impl Space {
             system: (&system).into(),
             global_size: metadata.global.size,
             global_held: metadata.global.held,
-            bytes_used: used.iter().fold(0, |sum: u64, (_, totals)| {
+            bytes_used: used.iter().fold(Bytes::ZERO, |sum, (_, totals)| {
                 sum.saturating_add(totals.tally.used)
             }),
             device_total,
@@ -105,15 +105,15 @@ impl Space {
     }
 
     /// Bytes in extents of all classes: the superblock's `bytes_used`.
-    pub fn used(&self) -> u64 {
-        Class::ALL.iter().fold(0, |sum: u64, &class| {
+    pub fn used(&self) -> Bytes {
+        Class::ALL.iter().fold(Bytes::ZERO, |sum, &class| {
             sum.saturating_add(self.groups.info(class).lock().tally.used)
         })
     }
 
     /// Gives every free range to `each`, ascending within a group, with the group's lock held: it must not come back
     /// here. Reads where all groups are free. For tests.
-    pub fn each_free(&self, mut each: impl FnMut(Logical, u64)) {
+    pub fn each_free(&self, mut each: impl FnMut(Logical, Bytes)) {
         for class in Class::ALL {
             // What cannot be read is not free.
             while self.read_next(class) == Ok(NextGroup::Read) {}
@@ -125,10 +125,10 @@ impl Space {
                 _ if body.allocation == Allocation::Closed => {}
                 FreeSpace::Anywhere(ranges) => {
                     for (start, end) in ranges.iter() {
-                        each(Logical::new(start), end.saturating_sub(start));
+                        each(Logical::new(start), Bytes::new(end.saturating_sub(start)));
                     }
                 }
-                FreeSpace::Append(appending) if appending.free() > 0 => {
+                FreeSpace::Append(appending) if appending.free() > Bytes::ZERO => {
                     each(appending.end_of_allocated(), appending.free())
                 }
                 FreeSpace::Append(_) | FreeSpace::Unread(_) | FreeSpace::GivenUp => {}
@@ -146,11 +146,15 @@ impl Space {
                 let free = if body.allocation == Allocation::Open {
                     body.free_space.free()
                 } else {
-                    0
+                    Bytes::ZERO
                 };
                 if body.tally.free() != free {
                     let found = body.tally.free();
-                    let flaw = Flaw::new("tally differs from the free ranges", found, free);
+                    let flaw = Flaw::new(
+                        "tally differs from the free ranges",
+                        found.get(),
+                        free.get(),
+                    );
                     return Err(group.broken(flaw));
                 }
                 sum.add(&body.tally);
@@ -158,14 +162,14 @@ impl Space {
             let totals = *self.groups.info(class).lock();
             if sum != totals.tally {
                 let bug = Bug::new("totals of a class are not the sum of its groups");
-                return Err(bug.of(totals.tally.total).report());
+                return Err(bug.of(totals.tally.total.get()).report());
             }
         }
         Ok(())
     }
 
     /// Bytes promised to reservations that are alive, without the global reserve. Zero when all were dropped.
-    pub fn promised(&self, class: Class) -> u64 {
+    pub fn promised(&self, class: Class) -> Bytes {
         let totals = *self.groups.info(class).lock();
         totals.promised.saturating_sub(totals.global.held)
     }

@@ -7,7 +7,9 @@ use super::shared::Shared;
 use super::transaction::Transaction;
 use super::Roots;
 use crate::btree::{Allocate, Tree};
-use crate::disk::{BlockGroupFlags, ChunkItem, DevExtent, DevItem, Flaw, Key, ObjectId, Physical};
+use crate::disk::{
+    BlockGroupFlags, Bytes, ChunkItem, DevExtent, DevItem, Flaw, Key, ObjectId, Physical,
+};
 use crate::map::insert_in_order;
 use crate::space::{Class, Removal, Space};
 use crate::volume::{Chunk, DeviceRange, Stripe};
@@ -169,19 +171,19 @@ impl Shared {
         &self,
         context: &Context<'_>,
         chunk: &Chunk,
-        change: fn(u64, u64) -> Option<u64>,
+        change: fn(Bytes, Bytes) -> Option<Bytes>,
     ) -> Result {
         let len = chunk.stripe_len()?;
         for stripe in chunk.stripes.iter() {
             let key = DevItem::key(stripe.devid);
             let chunks = self.trees.chunk();
-            let used = chunks.update(context, &key, |bytes| -> Result<u64> {
+            let used = chunks.update(context, &key, |bytes| -> Result<Bytes> {
                 let broken = |flaw: Flaw| flaw.in_item(chunks.id(), &key).report();
                 let mut item = DevItem::parse(bytes).map_err(broken)?;
                 let used = item.bytes_used;
                 item.bytes_used = change(used, len).ok_or_else(|| {
                     let what = "device's bytes in chunks do not fit a chunk";
-                    broken(Flaw::new(what, used, len))
+                    broken(Flaw::new(what, used.get(), len.get()))
                 })?;
                 item.write_to(bytes)?;
                 Ok(item.bytes_used)

@@ -5,7 +5,7 @@ use super::refs::{Change, Extent, Queued};
 use super::shared::Shared;
 use super::transaction::Transaction;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
-use crate::disk::{Generation, Key, Logical, ObjectId, Reference, TreeId};
+use crate::disk::{Bytes, Generation, Key, Logical, ObjectId, Reference, TreeId};
 use crate::space::{BlockClass, Reservation};
 use latch::prelude::*;
 
@@ -143,7 +143,7 @@ impl<T: Joined> Allocate for T {
     ) -> Result<Logical> {
         let context = self.context();
         context.shared.check_alive()?;
-        let node_size = u64::from(context.shared.store.node_size());
+        let node_size = Bytes::from(context.shared.store.node_size());
         let address = context
             .shared
             .space
@@ -165,7 +165,7 @@ impl<T: Joined> Allocate for T {
 
     fn release_block(&self, addr: Logical, level: u8, tree: TreeId, holder: Holder) -> Result {
         let context = self.context();
-        let node_size = u64::from(context.shared.store.node_size());
+        let node_size = Bytes::from(context.shared.store.node_size());
         if tree.objectid == ObjectId::TREE_LOG {
             return context.pin_block(addr);
         }

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use super::transaction::Transaction;
 use super::Units;
 use crate::btree::DataRef;
+use crate::disk::Bytes;
 use crate::space::{Class, Reservation, Space, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -137,11 +138,10 @@ impl Handle {
     }
 
     /// Bytes to be set aside for the references that are queued now.
-    fn wanted(&self) -> u64 {
+    fn wanted(&self) -> Bytes {
         let references = self.transaction.queue.lock().len() as u64;
-        references
-            .saturating_mul(BLOCKS_PER_REFERENCE)
-            .saturating_mul(self.shared.store.node_size().into())
+        let blocks = references.saturating_mul(BLOCKS_PER_REFERENCE);
+        Bytes::from(self.shared.store.node_size()).saturating_mul(blocks)
     }
 
     /// Leaves to the committer what the queued references may need and gives back the rest.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Ranges of addresses, ascending, neighbours merged.
 
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -18,7 +18,7 @@ impl Ranges {
     }
 
     /// Adds `len` bytes at `start`. What is there already may be added again.
-    pub(super) fn add(&mut self, start: Logical, len: u64) -> Result {
+    pub(super) fn add(&mut self, start: Logical, len: Bytes) -> Result {
         let end = start.saturating_add(len);
         if let Some((_, last)) = self.map.floor_mut(&start) {
             if *last >= start {
@@ -38,7 +38,7 @@ impl Ranges {
         while let Some(end) = self.map.floor(&start).map(|(_, end)| *end) {
             let behind = self
                 .map
-                .ceiling(&start.saturating_add(1))
+                .ceiling(&start.saturating_add(Bytes::new(1)))
                 .map(|(next, last)| (*next, *last));
             let Some((next, last)) = behind.filter(|(next, _)| *next <= end) else {
                 return;
@@ -51,7 +51,7 @@ impl Ranges {
     }
 
     /// The first range that starts at or behind `from`, as start and length.
-    pub(super) fn first_from(&self, from: Logical) -> Option<(Logical, u64)> {
+    pub(super) fn first_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
         let (start, end) = self.map.ceiling(&from)?;
         Some((*start, end.checked_since(*start)?))
     }
@@ -70,13 +70,13 @@ mod tests {
             for _ in 0..60 {
                 seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
                 let (start, len) = ((seed >> 33) % 40, 1 + (seed >> 50) % 3);
-                ranges.add(Logical::new(start), len).unwrap();
+                ranges.add(Logical::new(start), Bytes::new(len)).unwrap();
                 model.extend(start..start + len);
                 let mut found = BTreeSet::new();
                 let (mut from, mut end) = (Logical::new(0), None);
                 while let Some((start, len)) = ranges.first_from(from) {
                     assert!(end < Some(start.get()), "neighbours are merged");
-                    found.extend(start.get()..start.get() + len);
+                    found.extend(start.get()..start.get() + len.get());
                     from = start.saturating_add(len);
                     end = Some(from.get());
                 }

@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::{Handle, OpenTree, Units};
 use crate::btree::{Standing, Tree};
 use crate::disk::{
-    ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
+    Bytes, ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
 };
 use crate::space::{Reclaim, Remains, Sparse, Urgency};
 use core::ops::ControlFlow;
@@ -120,7 +120,9 @@ fn each_block(
                     return Ok(ControlFlow::Break(()));
                 }
             }
-            from = blocks.last().map(|last| last.addr.saturating_add(1));
+            from = blocks
+                .last()
+                .map(|last| last.addr.saturating_add(Bytes::new(1)));
             Ok(ControlFlow::Continue(()))
         })?;
         if flow.is_break() {

@@ -7,7 +7,9 @@
 
 use super::transaction::Touched;
 use crate::btree::{Allocate, Store, Tree};
-use crate::disk::{Flaw, Generation, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId};
+use crate::disk::{
+    Bytes, Flaw, Generation, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId,
+};
 use crate::registry::{Registered, Registry};
 use core::ops::Deref;
 use kernel::sync::Arc;
@@ -148,10 +150,10 @@ impl OpenTrees {
     }
 
     /// Bytes of the blocks of a tree by its root item; zero if there is none.
-    pub(super) fn used(&self, id: ObjectId) -> Result<u64> {
+    pub(super) fn used(&self, id: ObjectId) -> Result<Bytes> {
         Ok(self
             .look_up(id.into())?
-            .map_or(0, |(_, item)| item.bytes_used))
+            .map_or(Bytes::ZERO, |(_, item)| item.bytes_used))
     }
 
     /// Writes where a tree is now into its root item. Nobody changes the tree.
@@ -194,9 +196,9 @@ fn write_root(
     broken: impl Fn(Flaw) -> Error,
 ) -> Result<Option<[u8; RootItem::SIZE]>> {
     let item = RootItem::parse(bytes).map_err(&broken)?;
-    let used = item.bytes_used.saturating_add_signed(touched.used);
+    let used = item.bytes_used.get().saturating_add_signed(touched.used);
     let write = |bytes: &mut [u8]| -> Result {
-        RootItem::write_root(bytes, pointer, used)?;
+        RootItem::write_root(bytes, pointer, Bytes::new(used))?;
         if let Some(time) = touched.inodes {
             RootItem::write_changed(bytes, generation, time)?;
         }

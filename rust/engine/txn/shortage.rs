@@ -8,7 +8,7 @@ use super::join::Waited;
 use super::reclaim::{reclaim, Outcome};
 use super::shared::Shared;
 use super::Units;
-use crate::disk::ObjectId;
+use crate::disk::{Bytes, ObjectId};
 use crate::space::{Class, NextGroup, Reclaim, Reservation, Shortage, Space, Urgency};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -38,7 +38,7 @@ enum Promise {
 }
 
 /// Promises bytes; has it read where they are free as long as that helps.
-fn promise(shared: &Shared, class: Class, bytes: u64, urgency: Urgency) -> Result<Promise> {
+fn promise(shared: &Shared, class: Class, bytes: Bytes, urgency: Urgency) -> Result<Promise> {
     if urgency != Urgency::Ordinary {
         // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
         shared.read_free(Space::read_wanted)?;
@@ -154,7 +154,7 @@ struct Tried([u32; REMEDIES.len()]);
 pub(super) fn reserve(
     shared: &Arc<Shared>,
     class: Class,
-    bytes: u64,
+    bytes: Bytes,
     urgency: Urgency,
 ) -> Result<Reservation> {
     if urgency == Urgency::Freeing {
@@ -284,12 +284,12 @@ fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Resu
 impl Shared {
     /// Tells how much commits may need, from how large their trees are now.
     pub(super) fn size_global_reserve(&self) -> Result {
-        let mut bytes = 0u64;
+        let mut bytes = Bytes::ZERO;
         let mut trees = 1u32;
         for id in COMMIT_TREES {
             let used = self.trees.used(id)?;
             bytes = bytes.saturating_add(used);
-            trees = trees.saturating_add(u32::from(used > 0));
+            trees = trees.saturating_add(u32::from(used > Bytes::ZERO));
         }
         self.space.size_global_reserve(bytes, trees);
         Ok(())

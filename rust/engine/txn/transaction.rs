@@ -4,7 +4,7 @@
 use super::deferred::Deferred;
 use super::ranges::Ranges;
 use super::refs::Queue;
-use crate::disk::{Generation, Logical, Timespec, TreeId};
+use crate::disk::{Bytes, Generation, Logical, Timespec, TreeId};
 use crate::map::OrdMap;
 use crate::space::Reservation;
 use crate::volume::Chunk;
@@ -64,7 +64,7 @@ pub(super) struct ChunkChanges {
     /// System chunks to enter.
     pub(super) system_added: KVec<Arc<Chunk>>,
     /// Bytes in chunks of each device on which they changed.
-    pub(super) device_used: OrdMap<u64, u64>,
+    pub(super) device_used: OrdMap<u64, Bytes>,
     /// Chunks without items.
     pub(super) removed: KVec<Arc<Chunk>>,
 }
@@ -104,22 +104,22 @@ impl Transaction {
     }
 
     /// A block of `tree` was allocated.
-    pub(super) fn note_block(&self, tree: TreeId, addr: Logical, node_size: u64) -> Result {
+    pub(super) fn note_block(&self, tree: TreeId, addr: Logical, node_size: Bytes) -> Result {
         self.changed.store(true, Ordering::Release);
         let mut record = self.record.lock();
         record.blocks.add(addr, node_size)?;
-        record.touch(tree, i64::try_from(node_size).unwrap_or(0), None)
+        record.touch(tree, i64::try_from(node_size.get()).unwrap_or(0), None)
     }
 
     /// [`Self::note_block`] was told of a block that there will not be.
-    pub(super) fn forget_block(&self, tree: TreeId, node_size: u64) {
+    pub(super) fn forget_block(&self, tree: TreeId, node_size: Bytes) {
         // The tree's entry is there: nothing is allocated.
         let _ = self.note_release(tree, node_size);
     }
 
     /// A block was dropped by `tree`.
-    pub(super) fn note_release(&self, tree: TreeId, node_size: u64) -> Result {
-        let used = i64::try_from(node_size).unwrap_or(0).saturating_neg();
+    pub(super) fn note_release(&self, tree: TreeId, node_size: Bytes) -> Result {
+        let used = i64::try_from(node_size.get()).unwrap_or(0).saturating_neg();
         self.record.lock().touch(tree, used, None)
     }
 
@@ -146,7 +146,7 @@ impl Transaction {
 
     /// The first range of the blocks it allocated at or behind `from`. For walking them: the lock is not kept, as
     /// tree block locks come before it.
-    pub(super) fn block_range_from(&self, from: Logical) -> Option<(Logical, u64)> {
+    pub(super) fn block_range_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
         self.record.lock().blocks.first_from(from)
     }
 }

@@ -12,7 +12,7 @@ use super::transaction::Transaction;
 use super::{mount, shortage};
 use super::{Counters, Handle, OpenTree, Options, Trim, Units};
 use crate::btree::{DataRef, Store, Tree};
-use crate::disk::{Generation, Logical, ObjectId, RootItem, TreeId};
+use crate::disk::{Bytes, Generation, Logical, ObjectId, RootItem, TreeId};
 use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
@@ -126,13 +126,13 @@ impl Transactions {
 
     /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May make a chunk or commit: no
     /// handle may be held. `ENOSPC`.
-    pub fn reserve_data(&self, bytes: u64) -> Result<Reservation> {
+    pub fn reserve_data(&self, bytes: Bytes) -> Result<Reservation> {
         self.shared.check_writable()?;
         shortage::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
     }
 
     /// Reserves space for file data and for metadata if that is to be had without waiting: `EAGAIN` otherwise.
-    pub fn try_reserve(&self, data: u64, metadata: Units) -> Result<(Reservation, Reservation)> {
+    pub fn try_reserve(&self, data: Bytes, metadata: Units) -> Result<(Reservation, Reservation)> {
         self.shared.check_writable()?;
         let space = &self.shared.space;
         let now = |class, bytes| {

@@ -2,13 +2,13 @@
 //! Telling devices what is unused, on demand: fstrim(8).
 
 use super::shared::Shared;
-use crate::disk::ObjectId;
+use crate::disk::{Bytes, ObjectId, Physical};
 use crate::space::Trim;
 use latch::prelude::*;
 use latch::NofsScope;
 
 /// Bytes outside of chunks that are kept from becoming one at a time: so long does who makes a chunk wait, or a freeze.
-const PIECE: u64 = 128 << 20;
+const PIECE: Bytes = Bytes::new(128 << 20);
 
 impl Shared {
     /// See [`super::Transactions::trim`].
@@ -32,18 +32,18 @@ impl Shared {
 
     fn trim_unused(&self, devid: u64, call: &mut Trim<'_>) -> Result {
         let tree = self.trees.required(ObjectId::DEV_TREE)?;
-        let mut from = 0;
+        let mut from = Physical::new(0);
         loop {
             (call.go_on)()?;
             // No chunk is made there meanwhile.
             let mut leaving = self.leaving.lock();
             let used = self.taken(&tree, devid, &mut leaving)?;
-            let Some((start, len)) = self.volume.unused_from(devid, used, from, call.least)? else {
+            let Some(hole) = self.volume.unused_from(devid, used, from, call.least)? else {
                 return Ok(());
             };
-            let len = len.min(PIECE);
-            self.volume.discard(devid, start, len);
-            from = start.saturating_add(len).get();
+            let len = hole.len.min(PIECE);
+            self.volume.discard(devid, hole.start, len);
+            from = hole.start.saturating_add(len);
             call.count(len);
         }
     }

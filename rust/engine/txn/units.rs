@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How much a change may grow the trees.
+use crate::disk::Bytes;
 
 /// Tree levels a descent can pass (C: `BTRFS_MAX_LEVEL`).
 const LEVELS: u64 = 8;
@@ -47,11 +48,10 @@ impl Units {
     }
 
     /// Bytes of metadata to reserve, with blocks of `node_size` bytes.
-    pub const fn bytes(self, node_size: u32) -> u64 {
+    pub const fn bytes(self, node_size: u32) -> Bytes {
         let inserts = (self.inserts as u64).saturating_mul(2 * LEVELS);
         let updates = (self.updates as u64).saturating_mul(LEVELS);
-        inserts
-            .saturating_add(updates)
-            .saturating_mul(node_size as u64)
+        let blocks = inserts.saturating_add(updates);
+        Bytes::new(node_size as u64).saturating_mul(blocks)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::roots::OpenTrees;
 use crate::btree::Tree;
-use crate::disk::{DevExtent, DevItem, Flaw, Key, Kind, Logical, ObjectId, Physical, Place};
+use crate::disk::{Bytes, DevExtent, DevItem, Flaw, Key, Kind, Logical, ObjectId, Physical, Place};
 use crate::volume::{Chunk, Volume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -14,7 +14,7 @@ use latch::prelude::*;
 /// How much of a device may be used, as its item has it.
 struct Size {
     devid: u64,
-    bytes: u64,
+    bytes: Bytes,
 }
 
 /// What the superblock says of the sizes of the volume's devices.
@@ -23,7 +23,7 @@ pub(super) enum InSuperblock {
     /// What it says now: bytes of all devices, and of each, by which chunks are planned.
     Current,
     /// What one of its backups says: bytes of all devices, which may have had other sizes then.
-    Backup(u64),
+    Backup(Bytes),
 }
 
 /// Compares the device items with the devices that were given, and with what the superblock says of them.
@@ -39,9 +39,9 @@ pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: InSuperblo
     }
     let total = sizes
         .iter()
-        .fold(0u64, |sum, size| sum.saturating_add(size.bytes));
+        .fold(Bytes::ZERO, |sum, size| sum.saturating_add(size.bytes));
     let given = volume.device_ids().filter_map(|id| volume.device(id));
-    let given = given.fold(0u64, |sum, device| sum.saturating_add(device.size()));
+    let given = given.fold(Bytes::ZERO, |sum, device| sum.saturating_add(device.size()));
     if total > given {
         pr_err!("the devices have {given} bytes, the volume was made for {total}\n");
         return Err(EINVAL);
@@ -65,10 +65,10 @@ pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: InSuperblo
 /// Compares a device item with what the superblock says of its device. Where they differ, chunks would be made where the item
 /// denies that there is anything, or nothing could be committed any more.
 fn device(volume: &Volume, chunk_tree: &Tree, size: &Size) -> Result {
-    let bytes = volume.device_bytes(size.devid).unwrap_or(0);
+    let bytes = volume.device_bytes(size.devid).unwrap_or(Bytes::ZERO);
     if bytes != size.bytes {
         let what = "superblock has another size of its device";
-        let flaw = Flaw::new(what, bytes, size.bytes);
+        let flaw = Flaw::new(what, bytes.get(), size.bytes.get());
         return Err(flaw.at(Place::Tree(chunk_tree.id())).report());
     }
     Ok(())
@@ -102,8 +102,13 @@ pub(super) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Result {
             let extent = DevExtent::parse(&key, bytes).map_err(flawed)?;
             let devid = key.objectid.get();
             let size = sizes.iter().find(|size| size.devid == devid);
-            check_extent(volume, devid, &extent, size.map_or(0, |size| size.bytes))
-                .map_err(flawed)?;
+            check_extent(
+                volume,
+                devid,
+                &extent,
+                size.map_or(Bytes::ZERO, |size| size.bytes),
+            )
+            .map_err(flawed)?;
             if before.0 == devid && extent.start < before.1 {
                 let what = "device extent overlaps another";
                 let flaw = Flaw::new(what, extent.start.get(), before.1.get());
@@ -131,7 +136,7 @@ pub(super) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Result {
 }
 
 /// An extent is what its chunk has there, and within its device.
-fn check_extent(volume: &Volume, devid: u64, extent: &DevExtent, size: u64) -> Result<(), Flaw> {
+fn check_extent(volume: &Volume, devid: u64, extent: &DevExtent, size: Bytes) -> Result<(), Flaw> {
     let chunk = volume.chunk_from(extent.chunk);
     let chunk = chunk.filter(|chunk| chunk.logical == extent.chunk);
     let Some(chunk) = chunk else {
@@ -147,14 +152,18 @@ fn check_extent(volume: &Volume, devid: u64, extent: &DevExtent, size: u64) -> R
         let what = "device extent is not where its chunk is";
         return Err(Flaw::new(what, extent.start.get(), first));
     }
-    let len = chunk.stripe_len().unwrap_or(0);
+    let len = chunk.stripe_len().unwrap_or(Bytes::ZERO);
     if extent.len != len {
         let what = "device extent is not as long as its chunk";
-        return Err(Flaw::new(what, extent.len, len));
+        return Err(Flaw::new(what, extent.len.get(), len.get()));
     }
-    let end = extent.start.saturating_add(extent.len).get();
-    match end > size {
-        true => Err(Flaw::new("device extent goes beyond its device", end, size)),
+    let end = extent.start.saturating_add(extent.len);
+    match end > Physical::after(size) {
+        true => Err(Flaw::new(
+            "device extent goes beyond its device",
+            end.get(),
+            size.get(),
+        )),
         false => Ok(()),
     }
 }

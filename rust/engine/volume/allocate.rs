@@ -2,7 +2,9 @@
 //! Where a new chunk goes, and how long it gets. Pure functions of what is in use.
 
 use super::profile::Profile;
-use crate::disk::{BlockGroupFlags, Physical, DEVICE_RESERVED, STRIPE_LEN, SUPERBLOCK_PLACES};
+use crate::disk::{
+    BlockGroupFlags, Bytes, Physical, DEVICE_RESERVED, STRIPE_LEN, SUPERBLOCK_PLACES,
+};
 use latch::prelude::*;
 
 /// A range of a device that a chunk uses, as DEV_EXTENT items have them.
@@ -11,43 +13,54 @@ pub struct DeviceRange {
     /// The first byte.
     pub start: Physical,
     /// Bytes.
-    pub len: u64,
+    pub len: Bytes,
 }
 
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+impl DeviceRange {
+    /// The first byte behind it.
+    pub const fn end(&self) -> Physical {
+        self.start.saturating_add(self.len)
+    }
+}
+
+const MIB: Bytes = Bytes::new(1 << 20);
+const GIB: Bytes = Bytes::new(1 << 30);
 
 /// The length a chunk of this type should have on a regular volume (C: `calc_chunk_size`, and the limits in
 /// `init_alloc_chunk_ctl_policy_regular`): a tenth of the volume at most.
-fn wanted_len(flags: BlockGroupFlags, total_bytes: u64) -> u64 {
+fn wanted_len(flags: BlockGroupFlags, total_bytes: Bytes) -> Bytes {
     let by_type = if flags.contains(BlockGroupFlags::DATA) {
-        10 * GIB
+        GIB.saturating_mul(10)
     } else if flags.contains(BlockGroupFlags::SYSTEM) {
-        32 * MIB
-    } else if total_bytes > 50 * GIB {
+        MIB.saturating_mul(32)
+    } else if total_bytes > GIB.saturating_mul(50) {
         GIB
     } else {
-        256 * MIB
+        MIB.saturating_mul(256)
     };
-    by_type.min(total_bytes / 10)
+    by_type.min(total_bytes.divided_by(10))
 }
 
 /// Finds room for a chunk on a regular device: where its copies begin, and how long each is. `ENOSPC`.
 pub(super) fn plan_regular(
     flags: BlockGroupFlags,
-    total_bytes: u64,
+    total_bytes: Bytes,
     used: &[DeviceRange],
 ) -> Result<DeviceRange> {
     let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
     let limit = wanted_len(flags, total_bytes);
     let most = limit.min(GIB).saturating_mul(copies);
-    let hole = find_hole(used, DEVICE_RESERVED, total_bytes, most);
-    let mut len = hole.len.min(most).checked_div(copies).unwrap_or(0);
+    let hole = find_hole(used, DEVICE_RESERVED, Physical::after(total_bytes), most);
+    let mut len = hole.len.min(most).divided_by(copies);
     if len > limit {
-        len = len.min(limit.checked_next_multiple_of(16 * MIB).unwrap_or(limit));
+        len = len.min(
+            limit
+                .checked_round_up(MIB.saturating_mul(16))
+                .unwrap_or(limit),
+        );
     }
-    let len = len.min(GIB) / STRIPE_LEN * STRIPE_LEN;
-    if len == 0 {
+    let len = len.min(GIB).round_down(STRIPE_LEN);
+    if len.is_zero() {
         return Err(ENOSPC);
     }
     Ok(DeviceRange {
@@ -57,10 +70,10 @@ pub(super) fn plan_regular(
 }
 
 /// The first hole of `wanted` bytes between `start` and `end`, or the largest. `used` ascends.
-fn find_hole(used: &[DeviceRange], start: u64, end: u64, wanted: u64) -> DeviceRange {
+fn find_hole(used: &[DeviceRange], start: Physical, end: Physical, wanted: Bytes) -> DeviceRange {
     let mut best = DeviceRange {
-        start: Physical::new(start),
-        len: 0,
+        start,
+        len: Bytes::ZERO,
     };
     for hole in Holes::new(used, start, end) {
         if hole.len > best.len {
@@ -83,9 +96,9 @@ const SUPERBLOCK_RANGES: [DeviceRange; SUPERBLOCK_PLACES.len()] = {
     ]
 };
 
-const fn superblock_range(place: u64) -> DeviceRange {
+const fn superblock_range(place: Physical) -> DeviceRange {
     DeviceRange {
-        start: Physical::new(place),
+        start: place,
         len: STRIPE_LEN,
     }
 }
@@ -94,28 +107,25 @@ const fn superblock_range(place: u64) -> DeviceRange {
 /// `used` is ascending.
 pub(super) fn unused_from(
     used: &[DeviceRange],
-    from: u64,
-    total_bytes: u64,
-    least: u64,
+    from: Physical,
+    end: Physical,
+    least: Bytes,
 ) -> Option<DeviceRange> {
-    Holes::new(used, from.max(DEVICE_RESERVED), total_bytes)
-        .flat_map(|hole| {
-            let end = hole.start.saturating_add(hole.len);
-            Holes::new(&SUPERBLOCK_RANGES, hole.start.get(), end.get())
-        })
+    Holes::new(used, from.max(DEVICE_RESERVED), end)
+        .flat_map(|hole| Holes::new(&SUPERBLOCK_RANGES, hole.start, hole.end()))
         .find(|hole| hole.len >= least)
 }
 
 /// The holes between used ranges.
 pub(super) struct Holes<'a> {
     used: core::slice::Iter<'a, DeviceRange>,
-    at: u64,
-    end: u64,
+    at: Physical,
+    end: Physical,
 }
 
 impl<'a> Holes<'a> {
     /// The holes between `start` and `end`.
-    pub(super) fn new(used: &'a [DeviceRange], start: u64, end: u64) -> Self {
+    pub(super) fn new(used: &'a [DeviceRange], start: Physical, end: Physical) -> Self {
         Self {
             used: used.iter(),
             at: start,
@@ -131,16 +141,13 @@ impl Iterator for Holes<'_> {
         while self.at < self.end {
             let start = self.at;
             let (next, behind) = match self.used.next() {
-                Some(used) => (used.start.get(), used.start.saturating_add(used.len).get()),
+                Some(used) => (used.start, used.end()),
                 None => (self.end, self.end),
             };
             self.at = self.at.max(behind);
-            let len = next.min(self.end).saturating_sub(start);
-            if len > 0 {
-                return Some(DeviceRange {
-                    start: Physical::new(start),
-                    len,
-                });
+            let len = next.min(self.end).saturating_since(start);
+            if !len.is_zero() {
+                return Some(DeviceRange { start, len });
             }
         }
         None

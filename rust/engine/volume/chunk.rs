@@ -2,7 +2,7 @@
 //! A chunk, and where a range of it lies.
 
 use super::profile::Profile;
-use crate::disk::{BlockGroupFlags, ChunkItem, Logical, NewChunk, Physical, Stripe};
+use crate::disk::{BlockGroupFlags, Bytes, ChunkItem, Logical, NewChunk, Physical, Stripe};
 use latch::prelude::*;
 
 /// The most copies that a profile has.
@@ -16,7 +16,7 @@ pub struct Chunk {
     /// Its address.
     pub logical: Logical,
     /// Its bytes, in the logical space and in each copy.
-    pub len: u64,
+    pub len: Bytes,
     /// What it holds and how.
     pub flags: BlockGroupFlags,
     /// Where each copy begins. Two for DUP.
@@ -49,7 +49,7 @@ impl Chunk {
     }
 
     /// Bytes of each stripe on its device. `EOPNOTSUPP` where the profile is not supported.
-    pub fn stripe_len(&self) -> Result<u64> {
+    pub fn stripe_len(&self) -> Result<Bytes> {
         let profile = Profile::of(self.flags).ok_or(EOPNOTSUPP)?;
         Ok(profile.stripe_len(self.len))
     }
@@ -88,7 +88,7 @@ pub struct Mapping {
     /// The chunk that has it.
     pub chunk: Logical,
     /// Bytes from the address on that lie in one piece, at most what was asked for.
-    pub len: u64,
+    pub len: Bytes,
     copies: [Place; MAX_COPIES],
     count: usize,
 }
@@ -99,7 +99,7 @@ impl Mapping {
         self.copies.get(..self.count).unwrap_or(&[])
     }
 
-    pub(super) fn new(chunk: Logical, len: u64) -> Self {
+    pub(super) fn new(chunk: Logical, len: Bytes) -> Self {
         Self {
             chunk,
             len,

@@ -6,7 +6,7 @@ use super::members::Members;
 use super::profile::Profile;
 use super::{Chunk, Mapping, Place, Stripe, Volume};
 use crate::disk::{
-    self, BlockGroupFlags, Corrupt, Flaw, Logical, Physical, MAX_CHUNK_END, STRIPE_LEN,
+    self, BlockGroupFlags, Bytes, Corrupt, Flaw, Logical, Physical, MAX_CHUNK_END, STRIPE_LEN,
     SUPERBLOCK_PLACES,
 };
 use crate::map::{insert_in_order, OrdMap};
@@ -35,10 +35,10 @@ impl ChunkMap {
         let overlaps = before.is_some_and(|before| before.end() > chunk.logical)
             || after.is_some_and(|after| after.logical < chunk.end());
         if overlaps {
-            let free = after.map_or(0, |after| {
-                after.logical.get().saturating_sub(chunk.logical.get())
+            let free = after.map_or(Bytes::ZERO, |after| {
+                after.logical.saturating_since(chunk.logical)
             });
-            let flaw = Flaw::new("chunk overlaps another", chunk.len, free);
+            let flaw = Flaw::new("chunk overlaps another", chunk.len.get(), free.get());
             return Err(flaw.at(disk::Place::Chunk(chunk.logical)).report());
         }
         let chunk = Arc::new(chunk, GFP_NOFAIL)?;
@@ -69,7 +69,7 @@ impl ChunkMap {
     }
 
     /// Where a range lies on these devices.
-    pub(super) fn map(&self, addr: Logical, len: u64, members: &Members) -> Option<Mapping> {
+    pub(super) fn map(&self, addr: Logical, len: Bytes, members: &Members) -> Option<Mapping> {
         let chunk = self.find(addr)?;
         let offset = addr.checked_since(chunk.logical)?;
         let len = len.min(chunk.len.checked_sub(offset)?);
@@ -123,9 +123,9 @@ impl Volume {
             };
             let len = profile.stripe_len(chunk.len);
             let (end, size) = (stripe.at.saturating_add(len), member.device.size());
-            if end.get() > size {
+            if end > Physical::after(size) {
                 let what = "chunk goes beyond its device";
-                return Err(broken(Flaw::new(what, end.get(), size)));
+                return Err(broken(Flaw::new(what, end.get(), size.get())));
             }
         }
         Ok(())
@@ -162,34 +162,34 @@ impl Volume {
     }
 
     /// Where `len` bytes at `addr` lie. Where no chunk has them, who asks for them is corrupt.
-    pub fn map(&self, addr: Logical, len: u64) -> Result<Mapping> {
+    pub fn map(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
         self.find(addr, len).ok_or_else(|| no_chunk(addr).report())
     }
 
     /// Where `len` bytes at `addr` lie, if a chunk has them. For an address that may have been given up since it was
     /// looked up, and its chunk with it: that is no corruption.
-    pub fn find(&self, addr: Logical, len: u64) -> Option<Mapping> {
+    pub fn find(&self, addr: Logical, len: Bytes) -> Option<Mapping> {
         self.chunks.read().map(addr, len, &self.members)
     }
 
     /// The ranges of a chunk under superblock copies: never allocated (C: `exclude_super_stripes`). They ascend and
     /// do not overlap.
-    pub fn superblock_ranges(&self, chunk: &Chunk) -> Result<KVec<(Logical, u64)>> {
-        let mut ranges: KVec<(Logical, u64)> = KVec::new();
+    pub fn superblock_ranges(&self, chunk: &Chunk) -> Result<KVec<(Logical, Bytes)>> {
+        let mut ranges: KVec<(Logical, Bytes)> = KVec::new();
         // An old mkfs made chunks there.
         let [first, ..] = SUPERBLOCK_PLACES;
-        if let Some(len) = first
-            .checked_sub(chunk.logical.get())
-            .filter(|&len| len > 0)
+        if let Some(len) = Logical::new(first.get())
+            .checked_since(chunk.logical)
+            .filter(|len| !len.is_zero())
         {
             insert_in_order(&mut ranges, (chunk.logical, len.min(chunk.len)))?;
         }
         for &place in self.members.hal(chunk).superblock_places() {
             for stripe in chunk.stripes.iter() {
-                let Some(offset) = Physical::new(place).checked_since(stripe.at) else {
+                let Some(offset) = place.checked_since(stripe.at) else {
                     continue;
                 };
-                if let Some(rest) = chunk.len.checked_sub(offset).filter(|&rest| rest > 0) {
+                if let Some(rest) = chunk.len.checked_sub(offset).filter(|rest| !rest.is_zero()) {
                     let start = chunk.logical.saturating_add(offset);
                     insert_in_order(&mut ranges, (start, rest.min(STRIPE_LEN)))?;
                 }
@@ -200,7 +200,7 @@ impl Volume {
         for &(start, len) in ranges.iter() {
             let start = start.max(end);
             end = start.saturating_add(len).max(end);
-            if let Some(len) = end.checked_since(start).filter(|&len| len > 0) {
+            if let Some(len) = end.checked_since(start).filter(|len| !len.is_zero()) {
                 apart.push((start, len), GFP_NOFAIL)?;
             }
         }
@@ -208,23 +208,27 @@ impl Volume {
     }
 
     /// The first range of at least `least` bytes at or behind `from` of a device that no chunk uses and no superblock
-    /// stands in: where it starts, and its bytes. `used` as for [`Self::plan_chunk`]. Not for zones.
+    /// stands in. `used` as for [`Self::plan_chunk`]. Not for zones.
     pub fn unused_from(
         &self,
         devid: u64,
         used: &[DeviceRange],
-        from: u64,
-        least: u64,
-    ) -> Result<Option<(Physical, u64)>> {
+        from: Physical,
+        least: Bytes,
+    ) -> Result<Option<DeviceRange>> {
         let member = self.members.find(devid).ok_or(ENODEV)?;
         let usable = self.device_bytes(devid).ok_or(ENODEV)?;
         let end = member.device.size().min(usable);
-        let hole = allocate::unused_from(used, from, end, least);
-        Ok(hole.map(|hole| (hole.start, hole.len)))
+        Ok(allocate::unused_from(
+            used,
+            from,
+            Physical::after(end),
+            least,
+        ))
     }
 
     /// Tells a device that a range of it is unused. A hint: errors do not matter.
-    pub fn discard(&self, devid: u64, at: Physical, len: u64) {
+    pub fn discard(&self, devid: u64, at: Physical, len: Bytes) {
         if let Some(member) = self.members.find(devid) {
             let _ = member.device.discard(at, len);
         }
@@ -246,14 +250,14 @@ impl Volume {
         let DeviceRange { start, len } = member.hal.plan(flags, used)?;
         let logical = self.chunks.read().end();
         let end = logical.checked_add(profile.chunk_len(len));
-        if end.is_none_or(|end| end.get() > MAX_CHUNK_END) {
+        if end.is_none_or(|end| end > MAX_CHUNK_END) {
             return Err(ENOSPC);
         }
         let mut stripes = KVec::new();
         for copy in 0..profile.copies() {
             let stripe = Stripe {
                 devid,
-                at: start.saturating_add(copy.saturating_mul(len)),
+                at: start.saturating_add(len.saturating_mul(copy)),
                 dev_uuid: member.uuid,
             };
             stripes.push(stripe, GFP_NOFAIL)?;

@@ -2,7 +2,7 @@
 //! File data that the engine reads itself: the free space cache. All other data are the matter of the kernel edge.
 
 use super::{Place, Volume};
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use latch::prelude::*;
 
 impl Volume {
@@ -11,7 +11,7 @@ impl Volume {
         let (mut at, mut rest) = (addr, buf);
         while !rest.is_empty() {
             let len = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let mapping = self.map(at, len)?;
+            let mapping = self.map(at, Bytes::new(len))?;
             let piece = usize::try_from(mapping.len).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at_mut(piece.min(rest.len()));
             let mut read =

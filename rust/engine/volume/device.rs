@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the engine asks of a block device.
 
-use crate::disk::Physical;
+use crate::disk::{Bytes, Physical};
 use latch::prelude::*;
 
 /// The smallest unit of device IO here, in bytes. Offsets and lengths are multiples of it.
-pub const SECTOR: u64 = 4096;
+pub const SECTOR: Bytes = Bytes::new(4096);
 
 /// What a zone takes and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct Zone {
     /// Where the zone starts.
     pub start: Physical,
     /// From this zone's start to the next zone's.
-    pub len: u64,
+    pub len: Bytes,
     /// What it can hold: at most `len`.
-    pub capacity: u64,
+    pub capacity: Bytes,
     /// Where the next write goes. Without meaning for conventional and full zones.
     pub write_pointer: Physical,
     /// Conventional or sequential.
@@ -50,13 +50,13 @@ pub struct Zone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneGeometry {
     /// Bytes from one zone's start to the next; a power of two.
-    pub zone_size: u64,
+    pub zone_size: Bytes,
     /// How many zones there are.
     pub zones: u64,
     /// How many zones may be active at once; `None` is no limit. The lower of the device's open and active limits.
     pub max_active: Option<u32>,
     /// The longest zone append, in bytes.
-    pub max_append: u64,
+    pub max_append: Bytes,
 }
 
 /// What a sequential zone is told.
@@ -76,7 +76,7 @@ pub enum ZoneAction {
 /// bios from the mappings that [`super::Volume`] gives. This trait serves superblocks, mount and the zones.
 pub trait Device: Send + Sync {
     /// Bytes on the device.
-    fn size(&self) -> u64;
+    fn size(&self) -> Bytes;
 
     /// The device's zones, or `None` for a device without.
     fn zones(&self) -> Option<ZoneGeometry>;
@@ -99,7 +99,7 @@ pub trait Device: Send + Sync {
     fn flush(&self) -> Result;
 
     /// Tells the device that a range is unused. A hint: errors are the caller's to ignore.
-    fn discard(&self, at: Physical, len: u64) -> Result;
+    fn discard(&self, at: Physical, len: Bytes) -> Result;
 
     /// Reports `count` zones from the one that starts at `first`, in order. `EOPNOTSUPP` without zones.
     fn report_zones(

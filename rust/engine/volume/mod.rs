@@ -51,7 +51,7 @@ pub use target::Target;
 pub use writes::Writes;
 
 use crate::disk::{
-    Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,
+    Bytes, Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,
 };
 use chunk_map::ChunkMap;
 use device::Device;
@@ -85,7 +85,7 @@ pub struct GroupZones {
     /// At least one of the zones is sequential.
     pub sequential: bool,
     /// Bytes that can be allocated; the rest of the group's length is unusable.
-    pub capacity: u64,
+    pub capacity: Bytes,
     /// Where the next allocation goes, from the group's start: the write pointer, or what the trees say on
     /// conventional zones.
     pub alloc_offset: ZoneOffset,
@@ -140,14 +140,14 @@ impl Volume {
     }
 
     /// Bytes of all devices that may be used (C: `total_rw_bytes`).
-    pub fn total_bytes(&self) -> u64 {
+    pub fn total_bytes(&self) -> Bytes {
         let superblock = self.superblock.lock();
         let bytes = superblock.devices.iter().map(|device| device.total_bytes);
-        bytes.fold(0, u64::saturating_add)
+        bytes.fold(Bytes::ZERO, Bytes::saturating_add)
     }
 
     /// Bytes of a device that may be used, as its superblock says.
-    pub fn device_bytes(&self, devid: u64) -> Option<u64> {
+    pub fn device_bytes(&self, devid: u64) -> Option<Bytes> {
         let superblock = self.superblock.lock();
         superblock.device(devid).map(|device| device.total_bytes)
     }
@@ -172,7 +172,7 @@ impl Volume {
     }
 
     /// Changes in memory what the superblocks of a device say of its bytes in chunks.
-    pub fn set_device_used(&self, devid: u64, used: u64) {
+    pub fn set_device_used(&self, devid: u64, used: Bytes) {
         self.superblock.lock().set_device_used(devid, used);
     }
 

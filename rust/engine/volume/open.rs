@@ -9,7 +9,8 @@ use super::superblock::{find, join, InMemory, Places, Writer};
 use super::writes::State;
 use super::{Chunk, Options, Volume, Writes};
 use crate::disk::{
-    Checksums, CompatRo, DevItem, Flaw, Incompat, Logical, Place, Superblock, SUPERBLOCK_PLACES,
+    Bytes, Checksums, CompatRo, DevItem, Flaw, Incompat, Logical, Place, Superblock,
+    SUPERBLOCK_PLACES,
 };
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -107,7 +108,7 @@ fn members(devices: KVec<Arc<dyn Device>>, superblock: &InMemory) -> Result<Memb
 
 /// Whether this code can use the volume on this device.
 fn check_device(device: &dyn Device, item: &DevItem, superblock: &Superblock) -> Result {
-    if u64::from(superblock.sector_size) != SECTOR {
+    if Bytes::from(superblock.sector_size) != SECTOR {
         pr_err!(
             "sectors of {} bytes are not supported\n",
             superblock.sector_size

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How a chunk's bytes are kept on devices.
 
-use crate::disk::{BlockGroupFlags, Physical, Stripe};
+use crate::disk::{BlockGroupFlags, Bytes, Physical, Stripe};
 
 /// A profile that is supported. Both keep whole copies of a chunk, each on one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,14 @@ impl Profile {
     }
 
     /// Bytes of each stripe of a chunk of this length.
-    pub(super) const fn stripe_len(self, chunk_len: u64) -> u64 {
+    pub(super) const fn stripe_len(self, chunk_len: Bytes) -> Bytes {
         match self {
             Self::Single | Self::Dup => chunk_len,
         }
     }
 
     /// How long a chunk is whose stripes have this length.
-    pub(super) const fn chunk_len(self, stripe_len: u64) -> u64 {
+    pub(super) const fn chunk_len(self, stripe_len: Bytes) -> Bytes {
         match self {
             Self::Single | Self::Dup => stripe_len,
         }
@@ -48,7 +48,7 @@ impl Profile {
     pub(super) fn copies_at(
         self,
         stripes: &[Stripe],
-        offset: u64,
+        offset: Bytes,
     ) -> impl Iterator<Item = (u64, Option<Physical>)> + '_ {
         match self {
             Self::Single | Self::Dup => stripes

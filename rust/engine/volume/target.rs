@@ -2,7 +2,7 @@
 //! Where new data goes. On sequential zones the device decides at which address, and the volume says which that is.
 
 use super::{no_chunk, Chunk, Place, Volume};
-use crate::disk::{self, Bug, Flaw, Logical, Physical};
+use crate::disk::{self, Bug, Bytes, Flaw, Logical, Physical};
 use latch::prelude::*;
 
 /// Where new data goes.
@@ -16,7 +16,7 @@ pub enum Target {
 
 impl Volume {
     /// Where the `len` bytes of a new extent at `addr` go. The data are kept once: see [`Self::check_data_copies`].
-    pub fn target(&self, addr: Logical, len: u64) -> Result<Target> {
+    pub fn target(&self, addr: Logical, len: Bytes) -> Result<Target> {
         let place = self.place(addr, len)?;
         let chunk = self.chunk(addr)?;
         Ok(match self.is_sequential(&chunk) {
@@ -26,7 +26,7 @@ impl Volume {
     }
 
     /// The address of `len` bytes for `addr` that an append to their zone put at `at` of the device.
-    pub fn appended_at(&self, addr: Logical, len: u64, at: Physical) -> Result<Logical> {
+    pub fn appended_at(&self, addr: Logical, len: Bytes, at: Physical) -> Result<Logical> {
         let chunk = self.chunk(addr)?;
         let zone = self.zone(&chunk)?;
         let offset = at.checked_since(zone.at);
@@ -47,14 +47,14 @@ impl Volume {
     }
 
     /// Where all of a range is, in its first copy.
-    fn place(&self, addr: Logical, len: u64) -> Result<Place> {
+    fn place(&self, addr: Logical, len: Bytes) -> Result<Place> {
         /// A chunk without stripes passes no gate.
         const NO_COPY: Bug = Bug::new("a mapped range has no copy");
         let mapping = self
             .find(addr, len)
             .ok_or_else(|| no_chunk(addr).report())?;
         if mapping.len < len {
-            let flaw = Flaw::new("data do not lie in one piece", mapping.len, len);
+            let flaw = Flaw::new("data do not lie in one piece", mapping.len.get(), len.get());
             return Err(flaw.at(disk::Place::Extent(addr)).report());
         }
         Ok(*mapping.copies().first().ok_or(NO_COPY)?)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Arithmetic with zones.
 
+use crate::disk::{Bytes, Physical};
 use core::num::NonZeroU64;
 
 /// Bytes in a zone: a power of two.
@@ -9,35 +10,35 @@ pub(super) struct ZoneSize(NonZeroU64);
 
 impl ZoneSize {
     /// `None` when it is no power of two.
-    pub(super) fn new(bytes: u64) -> Option<Self> {
-        NonZeroU64::new(bytes)
+    pub(super) fn new(bytes: Bytes) -> Option<Self> {
+        NonZeroU64::new(bytes.get())
             .filter(|bytes| bytes.is_power_of_two())
             .map(Self)
     }
 
     /// The size in bytes.
-    pub(super) fn get(self) -> u64 {
-        self.0.get()
+    pub(super) fn get(self) -> Bytes {
+        Bytes::new(self.0.get())
     }
 
     /// The number of the zone that holds an address.
-    pub(super) fn number(self, at: u64) -> u64 {
-        at / self.0
+    pub(super) fn number(self, at: Physical) -> u64 {
+        at.get() / self.0
     }
 
     /// How many zones begin below an address: the number of the first that begins there or behind.
-    pub(super) fn number_above(self, at: u64) -> u64 {
+    pub(super) fn number_above(self, at: Physical) -> u64 {
         self.number(at)
             .saturating_add(u64::from(!self.is_start(at)))
     }
 
     /// Where the zone with a number starts.
-    pub(super) fn start(self, number: u64) -> u64 {
-        number.saturating_mul(self.get())
+    pub(super) fn start(self, number: u64) -> Physical {
+        Physical::after(self.get().saturating_mul(number))
     }
 
     /// Whether a zone starts at an address.
-    pub(super) fn is_start(self, at: u64) -> bool {
-        at % self.0 == 0
+    pub(super) fn is_start(self, at: Physical) -> bool {
+        at.get() % self.0 == 0
     }
 }

@@ -2,7 +2,7 @@
 //! The volume's zones, by the chunks above them.
 
 use super::{device, Activation, Chunk, DeviceRange, GroupZones, Volume, Writes};
-use crate::disk::{BlockGroupFlags, Logical, ZoneOffset};
+use crate::disk::{BlockGroupFlags, Bytes, Logical, ZoneOffset};
 use latch::prelude::*;
 
 impl Volume {
@@ -15,14 +15,14 @@ impl Volume {
     }
 
     /// Bytes in a zone, the same on all devices; `None` on regular volumes, and on emulated zones until they are set.
-    pub fn zone_size(&self) -> Option<u64> {
+    pub fn zone_size(&self) -> Option<Bytes> {
         self.members
             .iter()
             .find_map(|member| member.hal.zone_size())
     }
 
     /// Bytes that a sequential zone holds; `None` as for [`Self::zone_size`]. Conventional ones may hold more.
-    pub fn zone_capacity(&self) -> Option<u64> {
+    pub fn zone_capacity(&self) -> Option<Bytes> {
         let members = self.members.iter();
         members
             .filter_map(|member| member.hal.zone_capacity())
@@ -30,7 +30,7 @@ impl Volume {
     }
 
     /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
-    pub fn max_extent_len(&self) -> u64 {
+    pub fn max_extent_len(&self) -> Bytes {
         let members = self.members.iter();
         let longest = members.map(|member| member.hal.max_extent_len());
         longest.min().unwrap_or(device::SECTOR)
@@ -45,7 +45,7 @@ impl Volume {
 
     /// Zoned flag on a device without zones: sets the size of the zones to emulate, from the first DEV_EXTENT's
     /// length. Called once, after the device tree can be read and before block groups are loaded.
-    pub fn set_emulated_zone_size(&self, size: u64) -> Result {
+    pub fn set_emulated_zone_size(&self, size: Bytes) -> Result {
         for member in self.members.iter() {
             member.hal.set_emulated_zone_size(size)?;
         }
@@ -74,10 +74,10 @@ impl Volume {
     }
 
     /// What is allocated in a chunk is a multiple of this, in bytes.
-    pub(super) fn unit(&self, chunk: &Chunk) -> u64 {
+    pub(super) fn unit(&self, chunk: &Chunk) -> Bytes {
         match chunk.flags.contains(BlockGroupFlags::DATA) {
             true => device::SECTOR,
-            false => u64::from(self.format().node_size),
+            false => Bytes::from(self.format().node_size),
         }
     }
 

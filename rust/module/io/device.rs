@@ -4,7 +4,7 @@
 
 use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
 use crate::linux::{BlockDevice, FolioBytes, WriteKind};
-use engine::disk::Physical;
+use engine::disk::{Bytes, Physical};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
 use engine::volume::Volume;
 use kernel::sync::Arc;
@@ -61,15 +61,15 @@ impl Disk {
                 room.copy_from_slice(piece);
             }
             self.device.write(kind, pos.get(), &bounce, piece.len())?;
-            pos = pos.saturating_add(piece.len() as u64);
+            pos = pos.saturating_add(piece.len().into());
         }
         Ok(())
     }
 }
 
 impl Device for Disk {
-    fn size(&self) -> u64 {
-        self.device.size()
+    fn size(&self) -> Bytes {
+        Bytes::new(self.device.size())
     }
 
     fn zones(&self) -> Option<ZoneGeometry> {
@@ -83,10 +83,10 @@ impl Device for Disk {
             (open, active) => Some(open.min(active)),
         };
         Some(ZoneGeometry {
-            zone_size: self.device.zone_size(),
+            zone_size: Bytes::new(self.device.zone_size()),
             zones: self.device.zone_count().into(),
             max_active,
-            max_append: self.device.max_zone_append(),
+            max_append: Bytes::new(self.device.max_zone_append()),
         })
     }
 
@@ -102,7 +102,7 @@ impl Device for Disk {
             if let Some(read) = bounce.as_slice().get(..piece.len()) {
                 piece.copy_from_slice(read);
             }
-            pos = pos.saturating_add(piece.len() as u64);
+            pos = pos.saturating_add(piece.len().into());
         }
         Ok(())
     }
@@ -119,8 +119,8 @@ impl Device for Disk {
         self.device.flush()
     }
 
-    fn discard(&self, at: Physical, len: u64) -> Result {
-        self.device.discard(at.get(), len)
+    fn discard(&self, at: Physical, len: Bytes) -> Result {
+        self.device.discard(at.get(), len.get())
     }
 
     fn report_zones(
@@ -151,8 +151,8 @@ impl Device for Disk {
 fn zone_of(zone: &ZoneReport) -> Zone {
     Zone {
         start: Physical::new(zone.start),
-        len: zone.len,
-        capacity: zone.capacity,
+        len: Bytes::new(zone.len),
+        capacity: Bytes::new(zone.capacity),
         write_pointer: Physical::new(zone.write_pointer),
         kind: match zone.is_conventional {
             true => ZoneKind::Conventional,

@@ -11,7 +11,7 @@ use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};
 use crate::linux::iomap::{audit, FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
-use engine::disk::{FileType, InodeFlags};
+use engine::disk::{Bytes, FileType, InodeFlags};
 use engine::fs::{Attributes as Stored, Changes, Times};
 use latch::prelude::*;
 
@@ -33,9 +33,10 @@ impl Attributes for Rbtrfs {
             attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
             block_size: mount.sector_size(),
             bytes: match inode.payload::<FileIo<Node>>() {
-                Some(file) => file.bytes(u64::try_from(inode.size()).unwrap_or(0)),
+                Some(file) => file.bytes(Bytes::new(u64::try_from(inode.size()).unwrap_or(0))),
                 None => attributes.nbytes,
-            },
+            }
+            .get(),
         })
     }
 

@@ -6,7 +6,7 @@ use super::mount::mount_of;
 use super::{node, Rbtrfs};
 use crate::linux::file::{fiemap_flags as flags, Extents, Found, Piece};
 use crate::linux::Inode;
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Compressed, CompressedData, MappingKind};
 use engine::txn::Sharing;
 use latch::prelude::*;
@@ -14,11 +14,11 @@ use latch::prelude::*;
 impl Extents for Rbtrfs {
     fn find(inode: &Inode, pos: u64, end: u64) -> Result<Found> {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let max_len = end.saturating_sub(pos);
+        let max_len = Bytes::new(end.saturating_sub(pos));
         let data = mount.fs().data();
         let found = data.report(&this.inode, FileOffset::new(pos), max_len)?;
-        let next = pos.saturating_add(found.mapping.len);
-        let len = found.mapping.len;
+        let len = found.mapping.len.get();
+        let next = pos.saturating_add(len);
         let (address, kind) = match found.mapping.kind {
             MappingKind::Hole => return Ok(Found::HoleUntil(next)),
             // In whole blocks, as C has it.

@@ -9,14 +9,14 @@ use crate::io::data::FileIo;
 use crate::linux::file::{Fallocate, Hole};
 use crate::linux::{file, Inode};
 use core::ops::Range;
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use latch::prelude::*;
 
 /// Sets a file's size. What can be refused is refused before a page is cut. The caller holds the inode's lock.
 pub(super) fn resize(inode: &Inode, size: i64) -> Result {
     let (mount, this) = (mount_of(inode)?, node(inode)?);
     let changing = Changing([(inode, this)]);
-    let new_size = u64::try_from(size).map_err(|_| EINVAL)?;
+    let new_size = Bytes::new(u64::try_from(size).map_err(|_| EINVAL)?);
     let old_size = inode.size();
     let truncation = mount
         .fs()
@@ -26,7 +26,7 @@ pub(super) fn resize(inode: &Inode, size: i64) -> Result {
         let result = truncation.run(&changing);
         if result.is_err() && size < old_size {
             // The pages are cut: what can be read is what the trees have left.
-            let left = i64::try_from(this.inode.attributes().size).unwrap_or(i64::MAX);
+            let left = i64::try_from(this.inode.attributes().size.get()).unwrap_or(i64::MAX);
             inode.set_size(left.min(old_size).max(size));
         }
         result
@@ -44,8 +44,8 @@ impl Fallocate for Rbtrfs {
     fn allocate(inode: &Inode, range: Range<u64>) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let changing = Changing([(inode, this)]);
-        let len = range.end.saturating_sub(range.start);
         let start = FileOffset::new(range.start);
+        let len = FileOffset::new(range.end).saturating_since(start);
         let space = mount.fs().file_space();
         let result = file::allocate::<FileIo<Node>>(inode, range, || {
             space.preallocate(&this.inode, start, len, None, &changing)

@@ -78,7 +78,7 @@ impl Node {
 /// The size that the VFS shows. That of a directory may be any number: old drivers let it fall below zero, and nothing
 /// goes by it.
 pub(super) fn shown_size(attributes: &Attributes) -> i64 {
-    i64::try_from(attributes.size).unwrap_or(i64::MAX)
+    i64::try_from(attributes.size.get()).unwrap_or(i64::MAX)
 }
 
 /// What the VFS's inode shows of these attributes.
@@ -88,7 +88,7 @@ pub(super) fn mirror_of(attributes: &Attributes) -> Mirror {
         uid: attributes.uid,
         gid: attributes.gid,
         nlink: attributes.nlink,
-        nbytes: attributes.nbytes,
+        nbytes: attributes.nbytes.get(),
         generation: attributes.generation.get() as u32,
         version: attributes.sequence,
         flags: vfs_flags(attributes.flags),

@@ -5,7 +5,7 @@ use super::{ENTRIES, GENERATION, PAGE, PAGE_LEN, SUM, WINDOW, WINDOW_SECTORS};
 use crate::disk::corrupt::{ensure, ensure_max, Flaw};
 use crate::disk::item::size64;
 use crate::disk::raw::RawCacheEntry;
-use crate::disk::{CacheHeader, Logical};
+use crate::disk::{Bytes, CacheHeader, Logical};
 
 /// No group as long as this has a cache: its checksums would not leave room in the first page.
 const TOO_LONG: u64 = 16 << 30;
@@ -27,7 +27,7 @@ impl CacheBounds {
     /// For the group of `len` bytes at `start`. `None` for one that has no cache.
     pub fn new(start: Logical, len: u64, sector_size: u32) -> Option<Self> {
         let page = PAGE_LEN;
-        let end = start.checked_add(len)?.get();
+        let end = start.checked_add(Bytes::new(len))?.get();
         let whole = (start.get() | len) & page.wrapping_sub(1) == 0;
         let has_one = whole && len > 0 && len < TOO_LONG && u64::from(sector_size) == page;
         has_one.then_some(Self {

@@ -147,13 +147,16 @@ pub(super) fn file_extent(item: &Item<'_>) -> Result<(), Flaw> {
         }
         FileExtent::Regular(extent) => {
             item.check_generation(extent.generation)?;
-            item.check_aligned("file extent's ram_bytes are not aligned", extent.ram_bytes)?;
+            item.check_aligned(
+                "file extent's ram_bytes are not aligned",
+                extent.ram_bytes.get(),
+            )?;
             item.check_aligned("extent's address is not aligned", extent.disk_addr.get())?;
-            item.check_aligned("extent's length is not aligned", extent.disk_len)?;
-            item.check_aligned("position in the extent is not aligned", extent.offset)?;
-            item.check_aligned("file extent's length is not aligned", extent.len)?;
-            let end = position.saturating_add(extent.len);
-            ensure_max("file extent goes beyond all files", end, MAX_FILE_END)?;
+            item.check_aligned("extent's length is not aligned", extent.disk_len.get())?;
+            item.check_aligned("position in the extent is not aligned", extent.offset.get())?;
+            item.check_aligned("file extent's length is not aligned", extent.len.get())?;
+            let end = position.saturating_add(extent.len.get());
+            ensure_max("file extent goes beyond all files", end, MAX_FILE_END.get())?;
         }
     }
     match item.sibling() {
@@ -168,12 +171,11 @@ pub(super) fn file_extent(item: &Item<'_>) -> Result<(), Flaw> {
 /// Where a file extent, which was checked before, ends in its file.
 fn file_extent_end(position: u64, data: &[u8], sector_size: u32) -> u64 {
     match FileExtent::parse(data) {
-        Ok(FileExtent::Regular(extent)) => position.saturating_add(extent.len),
+        Ok(FileExtent::Regular(extent)) => position.saturating_add(extent.len.get()),
         Ok(FileExtent::Inline(extent)) => extent
             .ram_bytes
-            .checked_next_multiple_of(sector_size.into())
-            .unwrap_or(u64::MAX)
-            .saturating_add(position),
+            .checked_round_up(sector_size.into())
+            .map_or(u64::MAX, |len| position.saturating_add(len.get())),
         Err(_) => u64::MAX,
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn chunk(item: &Item<'_>) -> Result<(), Flaw> {
     chunk.check_place(&item.key, item.format.sector_size)?;
     match item.sibling() {
         Some((before, data)) => {
-            let len = ChunkItem::parse(data).map_or(u64::MAX, |chunk| chunk.len);
+            let len = ChunkItem::parse(data).map_or(u64::MAX, |chunk| chunk.len.get());
             let end = before.offset.saturating_add(len);
             ensure_max("chunk overlaps the one before", end, item.key.offset)
         }
@@ -55,10 +55,10 @@ pub(super) fn device_extent(item: &Item<'_>) -> Result<(), Flaw> {
     let extent = DevExtent::parse(&item.key, item.data)?;
     item.check_aligned("device extent is not aligned", item.key.offset)?;
     item.check_aligned("device extent's chunk is not aligned", extent.chunk.get())?;
-    item.check_aligned("device extent's length is not aligned", extent.len)?;
+    item.check_aligned("device extent's length is not aligned", extent.len.get())?;
     match item.sibling() {
         Some((before, data)) => {
-            let len = DevExtent::parse(&before, data).map_or(u64::MAX, |extent| extent.len);
+            let len = DevExtent::parse(&before, data).map_or(u64::MAX, |extent| extent.len.get());
             let end = before.offset.saturating_add(len);
             ensure_max(
                 "device extent overlaps the one before",

@@ -2,7 +2,7 @@
 //! Where the trees were after the last commits.
 
 use crate::disk::raw::RawRootBackup;
-use crate::disk::{Generation, Logical, RootPointer};
+use crate::disk::{Bytes, Generation, Logical, RootPointer};
 
 /// Where the trees were after one of the last four commits (C: `struct btrfs_root_backup`). A tree that was not there
 /// is at address zero.
@@ -21,9 +21,9 @@ pub struct RootBackup {
     /// The checksum tree.
     pub checksum: RootPointer,
     /// As the superblock had it.
-    pub total_bytes: u64,
+    pub total_bytes: Bytes,
     /// As the superblock had it.
-    pub bytes_used: u64,
+    pub bytes_used: Bytes,
     /// As the superblock had it.
     pub num_devices: u64,
 }
@@ -73,8 +73,8 @@ impl From<&RawRootBackup> for RootBackup {
                 raw.csum_root_level,
                 raw.csum_root_generation.get(),
             ),
-            total_bytes: raw.total_bytes.get(),
-            bytes_used: raw.bytes_used.get(),
+            total_bytes: raw.total_bytes.into(),
+            bytes_used: raw.bytes_used.into(),
             num_devices: raw.num_devices.get(),
         }
     }

@@ -3,7 +3,9 @@
 
 use super::{RootBackup, Superblock, SuperblockError, SystemChunks};
 use crate::disk::raw::RawSuperblock;
-use crate::disk::{ChecksumKind, Checksums, DevItem, Flaw, Generation, Logical, NewChunk};
+use crate::disk::{
+    ChecksumKind, Checksums, DevItem, Flaw, Generation, Logical, NewChunk, Physical,
+};
 use core::mem::MaybeUninit;
 use latch::prelude::{KBox, Result as KernelResult, GFP_NOFAIL};
 use zerocopy::{FromZeros, IntoBytes};
@@ -41,7 +43,7 @@ impl SuperblockBytes {
     /// See [`Superblock::check`].
     pub fn check(
         &self,
-        place: u64,
+        place: Physical,
         checksums: &dyn Checksums,
     ) -> Result<Superblock, SuperblockError> {
         Superblock::check(&self.0, place, checksums)
@@ -53,7 +55,7 @@ impl SuperblockBytes {
     }
 
     /// Makes them ready to go out as the copy that belongs at `place`.
-    pub fn seal(&mut self, place: u64, kind: ChecksumKind, checksums: &dyn Checksums) {
+    pub fn seal(&mut self, place: Physical, kind: ChecksumKind, checksums: &dyn Checksums) {
         self.0.seal(place, kind, checksums);
     }
 
@@ -103,8 +105,8 @@ impl SuperblockBytes {
             .set(superblock.chunk_root_generation.get());
         raw.log_root.set(superblock.log_root.get());
         raw.log_root_level = superblock.log_root_level;
-        raw.total_bytes.set(superblock.total_bytes);
-        raw.bytes_used.set(superblock.bytes_used);
+        raw.total_bytes.set(superblock.total_bytes.get());
+        raw.bytes_used.set(superblock.bytes_used.get());
         raw.num_devices.set(superblock.num_devices);
         raw.compat_ro_flags.set(superblock.compat_ro.get());
         raw.cache_generation.set(superblock.cache_generation);

@@ -25,19 +25,27 @@ use super::ids::{MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
 use super::item::size64;
 use super::raw::RawSuperblock;
 use super::{
-    check_seal, seal, BlockGroupFlags, ChecksumKind, Checksums, CompatRo, DevItem, Format,
-    Generation, Incompat, Logical, RootPointer, SuperFlags, Uuid,
+    check_seal, seal, BlockGroupFlags, Bytes, ChecksumKind, Checksums, CompatRo, DevItem, Format,
+    Generation, Incompat, Logical, Physical, RootPointer, SuperFlags, Uuid,
 };
 use zerocopy::IntoBytes;
 
 /// Bytes of a superblock (C: `BTRFS_SUPER_INFO_SIZE`).
-pub const SUPERBLOCK_SIZE: u64 = 4096;
+pub const SUPERBLOCK_SIZE: Bytes = Bytes::new(4096);
 /// `_BHRfS_M`.
 pub const SUPERBLOCK_MAGIC: u64 = 0x4d5f_5366_5248_425f;
 /// Where the copies stand: 64 KiB, 64 MiB, 256 GiB (C: `btrfs_sb_offset`). On zoned devices these are names only.
-pub const SUPERBLOCK_PLACES: [u64; 3] = [1 << 16, 1 << 26, 1 << 38];
+pub const SUPERBLOCK_PLACES: [Physical; 3] = places([1 << 16, 1 << 26, 1 << 38]);
 /// Where the logs of the copies are on zoned devices: at the start, 512 GiB, 4 TiB (C: `BTRFS_SB_LOG_*_OFFSET`).
-pub const SUPERBLOCK_LOG_PLACES: [u64; 3] = [0, 1 << 39, 1 << 42];
+pub const SUPERBLOCK_LOG_PLACES: [Physical; 3] = places([0, 1 << 39, 1 << 42]);
+
+const fn places([first, second, third]: [u64; 3]) -> [Physical; 3] {
+    [
+        Physical::new(first),
+        Physical::new(second),
+        Physical::new(third),
+    ]
+}
 
 /// What the superblocks of all devices say alike, checked (C: `struct btrfs_super_block`). Which device one stands on is
 /// what [`SuperblockBytes::device`] says.
@@ -66,9 +74,9 @@ pub struct Superblock {
     /// Level of the log root tree.
     pub log_root_level: u8,
     /// Bytes of all devices.
-    pub total_bytes: u64,
+    pub total_bytes: Bytes,
     /// Bytes in extents.
-    pub bytes_used: u64,
+    pub bytes_used: Bytes,
     /// How many devices.
     pub num_devices: u64,
     /// Bytes of a sector.
@@ -91,7 +99,7 @@ impl Superblock {
     /// Checks a superblock that was read, of the copy that belongs at `place`: magic, checksum, every member.
     pub fn check(
         raw: &RawSuperblock,
-        place: u64,
+        place: Physical,
         checksums: &dyn Checksums,
     ) -> Result<Superblock, SuperblockError> {
         if raw.magic.get() != SUPERBLOCK_MAGIC {
@@ -103,7 +111,12 @@ impl Superblock {
             return Err(SuperblockError::NoChecksum(kind));
         }
         check_seal(raw.as_bytes(), kind, checksums).map_err(corrupt)?;
-        ensure_eq("superblock is for another place", raw.addr.get(), place).map_err(corrupt)?;
+        ensure_eq(
+            "superblock is for another place",
+            raw.addr.get(),
+            place.get(),
+        )
+        .map_err(corrupt)?;
         Self::check_to_write(raw)
     }
 
@@ -121,7 +134,7 @@ impl Superblock {
         if !state.is_empty() {
             return Err(SuperblockError::UnsupportedState(state));
         }
-        let place = raw.addr.get();
+        let place = Physical::new(raw.addr.get());
         let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Place::Superblock(place)));
         let superblock = Self::from_raw(raw).map_err(corrupt)?;
         superblock.check_sizes(raw).map_err(corrupt)?;
@@ -176,8 +189,8 @@ impl Superblock {
             chunk_root_generation: Generation::new(raw.chunk_root_generation.get()),
             log_root: Logical::new(raw.log_root.get()),
             log_root_level: raw.log_root_level,
-            total_bytes: raw.total_bytes.get(),
-            bytes_used: raw.bytes_used.get(),
+            total_bytes: Bytes::new(raw.total_bytes.get()),
+            bytes_used: Bytes::new(raw.bytes_used.get()),
             num_devices: raw.num_devices.get(),
             sector_size: raw.sector_size.get(),
             node_size: raw.node_size.get(),
@@ -218,12 +231,12 @@ impl Superblock {
             stripe.into(),
             sector.into(),
         )?;
-        let least = u64::from(node).saturating_mul(6);
+        let least = Bytes::from(node).saturating_mul(6);
         ensure(
             self.bytes_used >= least,
             "too few bytes are used",
-            self.bytes_used,
-            least,
+            self.bytes_used.get(),
+            least.get(),
         )
     }
 
@@ -285,8 +298,8 @@ impl RawSuperblock {
     }
 
     /// Makes it ready to go out as the copy that belongs at `place`: its address, the flag and the checksum.
-    pub fn seal(&mut self, place: u64, kind: ChecksumKind, checksums: &dyn Checksums) {
-        self.addr.set(place);
+    pub fn seal(&mut self, place: Physical, kind: ChecksumKind, checksums: &dyn Checksums) {
+        self.addr.set(place.get());
         self.flags.set(
             SuperFlags::new(self.flags.get())
                 .with(SuperFlags::WRITTEN)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every reported flaw and every bug is one line with its place, what was found and what was expected.
 
-use crate::disk::{Bug, Corrupt, Flaw, Key, Kind, Logical, ObjectId, Place, TreeId};
+use crate::disk::{Bug, Corrupt, Flaw, Key, Kind, Logical, ObjectId, Physical, Place, TreeId};
 use kernel::print::Capture;
 use latch::prelude::*;
 
@@ -36,7 +36,10 @@ fn a_flaw_is_reported_once_with_its_place() {
             FLAW.at(Place::Inode(tree, ObjectId::new(257))),
             "inode 257 of tree 5",
         ),
-        (FLAW.at(Place::Superblock(65536)), "superblock 65536"),
+        (
+            FLAW.at(Place::Superblock(Physical::new(65536))),
+            "superblock 65536",
+        ),
         (FLAW.at(Place::Chunk(addr)), "chunk 30408704"),
         (FLAW.at(Place::BlockGroup(addr)), "block group 30408704"),
         (FLAW.at(Place::Extent(addr)), "extent 30408704"),

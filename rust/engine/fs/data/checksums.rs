@@ -3,7 +3,7 @@
 
 use super::Data;
 use crate::btree::{Allocate, Cursor, Reach, Sought, Tree, Writer};
-use crate::disk::{leaf_area, Bug, InodeFlags, Key, Kind, Logical, ObjectId, ITEM_HEAD};
+use crate::disk::{leaf_area, Bug, Bytes, InodeFlags, Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use crate::fs::{items, Inode};
 use core::cmp::Ordering;
 use latch::prelude::*;
@@ -64,12 +64,17 @@ impl SectorSums {
 }
 
 /// The key of the sums from this address on.
-fn key(logical: u64) -> Key {
+fn key(logical: Logical) -> Key {
     Key {
         objectid: ObjectId::EXTENT_CSUM,
         kind: Kind::EXTENT_CSUM,
-        offset: logical,
+        offset: logical.get(),
     }
+}
+
+/// Where the data begin that an item at this key has sums of.
+const fn start_of(key: &Key) -> Logical {
+    Logical::new(key.offset)
 }
 
 /// Whether the item at this key has sums.
@@ -84,7 +89,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         logical: Logical,
-        len: u64,
+        len: Bytes,
     ) -> Result<Option<SectorSums>> {
         self.checksums_within(inode, logical, len, Reach::Device)
     }
@@ -94,20 +99,19 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         logical: Logical,
-        len: u64,
+        len: Bytes,
         reach: Reach,
     ) -> Result<Option<SectorSums>> {
         if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
             return Ok(None);
         }
         let sector_size = self.fs.sector_size();
-        let sectors = usize::try_from(len.checked_div(sector_size).unwrap_or(0))?;
+        let sectors = usize::try_from(len.count(sector_size))?;
         let mut sums = SectorSums::new(self.fs.format().checksum.size(), sectors)?;
-        let start = logical.get();
-        let end = start.saturating_add(len);
+        let end = logical.saturating_add(len);
         let mut cursor = Cursor::reaching(self.fs.checksum_tree(), reach);
-        if cursor.seek_floor(&key(start))? == Sought::Missing {
-            cursor.seek(&key(start))?;
+        if cursor.seek_floor(&key(logical))? == Sought::Missing {
+            cursor.seek(&key(logical))?;
         }
         while let Some((found, item)) = cursor.item() {
             // Nor is anything read that is none and behind them all.
@@ -115,10 +119,10 @@ impl Data<'_> {
                 break;
             }
             if is_sums(&found) {
-                let skip = start.saturating_sub(found.offset).checked_div(sector_size);
-                let sector = found.offset.saturating_sub(start).checked_div(sector_size);
-                let skip = usize::try_from(skip.unwrap_or(0))?;
-                sums.take(usize::try_from(sector.unwrap_or(0))?, item, skip);
+                let start = start_of(&found);
+                let skip = logical.saturating_since(start).count(sector_size);
+                let sector = start.saturating_since(logical).count(sector_size);
+                sums.take(usize::try_from(sector)?, item, usize::try_from(skip)?);
             }
             cursor.next()?;
         }
@@ -138,7 +142,7 @@ impl Data<'_> {
             sector: self.fs.sector_size(),
             longest: longest(self.fs.format().node_size, self.fs.format().checksum.size()),
         };
-        let mut at = logical.get();
+        let mut at = logical;
         let mut rest = sums;
         while !rest.is_empty() {
             let taken = insert_some(self.fs.checksum_tree(), txn, &layout, at, rest)?;
@@ -154,18 +158,16 @@ struct Layout {
     /// Bytes of a sum.
     size: usize,
     /// Bytes of data for each.
-    sector: u64,
+    sector: Bytes,
     /// Bytes of the longest item.
     longest: usize,
 }
 
 impl Layout {
     /// Bytes of data that these bytes of sums are for.
-    fn covers(&self, bytes: usize) -> u64 {
-        let sums = bytes.checked_div(self.size).unwrap_or(0);
-        u64::try_from(sums)
-            .unwrap_or(u64::MAX)
-            .saturating_mul(self.sector)
+    fn covers(&self, bytes: usize) -> Bytes {
+        let sums = Bytes::from(bytes).count(self.size.into());
+        self.sector.saturating_mul(sums)
     }
 
     /// The whole sums in so many bytes, in bytes.
@@ -174,17 +176,16 @@ impl Layout {
     }
 
     /// Those of `sums`, for the data from `at` on, that are of data before the item at `next`, if that has sums.
-    fn until<'s>(&self, next: Option<Key>, at: u64, sums: &'s [u8]) -> &'s [u8] {
+    fn until<'s>(&self, next: Option<Key>, at: Logical, sums: &'s [u8]) -> &'s [u8] {
         let next = next.filter(is_sums);
-        let free = next.map_or(u64::MAX, |next| next.offset.saturating_sub(at));
+        let free = next.map_or(Bytes::MAX, |next| start_of(&next).saturating_since(at));
         let len = self.bytes_for(free).min(sums.len());
         sums.get(..len).unwrap_or(sums)
     }
 
     /// Bytes of the sums for so much data.
-    fn bytes_for(&self, data: u64) -> usize {
-        let sums = data.checked_div(self.sector).unwrap_or(0);
-        usize::try_from(sums)
+    fn bytes_for(&self, data: Bytes) -> usize {
+        usize::try_from(data.count(self.sector))
             .unwrap_or(usize::MAX)
             .saturating_mul(self.size)
     }
@@ -208,7 +209,7 @@ fn insert_some(
     tree: &Tree,
     txn: &dyn Allocate,
     layout: &Layout,
-    at: u64,
+    at: Logical,
     sums: &[u8],
 ) -> Result<usize> {
     let mut writer = Writer::new(tree, txn);
@@ -234,14 +235,14 @@ fn insert_some(
 
 /// Puts some of `sums` into the item that the writer stands at, the last one that begins at `at` or before. Gives how
 /// many bytes: none, if that item neither has sums of what is at `at` nor ends there.
-fn put_here(writer: &mut Writer<'_>, layout: &Layout, at: u64, sums: &[u8]) -> Result<usize> {
+fn put_here(writer: &mut Writer<'_>, layout: &Layout, at: Logical, sums: &[u8]) -> Result<usize> {
     let room = writer.room_here()?;
     let (before, item) = items::here(writer)?;
     if !is_sums(&before) {
         return Ok(0);
     }
     let used = item.len();
-    let skip = layout.bytes_for(at.saturating_sub(before.offset));
+    let skip = layout.bytes_for(at.saturating_since(start_of(&before)));
     // Whoever removes sums next to these must not get between reading the item and making it longer.
     let longest = used.saturating_add(room).min(layout.longest.max(used));
     let end = match skip.cmp(&used) {

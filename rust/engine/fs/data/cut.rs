@@ -6,13 +6,15 @@ use super::extents::{
     counted, end_of, is_extent_of, len, parse, reference, round_up, start_of, LAST,
 };
 use crate::btree::{Allocate, Sought, Writer};
-use crate::disk::{Compression, FileExtent, FileOffset, Flaw, InlineExtent, Key, RegularExtent};
+use crate::disk::{
+    Bytes, Compression, FileExtent, FileOffset, Flaw, InlineExtent, Key, RegularExtent,
+};
 use crate::fs::{items, Inode};
 use core::ops::Range;
 use latch::prelude::*;
 
 /// The rest of a piece behind its first `cut` bytes.
-fn behind(piece: &RegularExtent, cut: u64) -> RegularExtent {
+fn behind(piece: &RegularExtent, cut: Bytes) -> RegularExtent {
     let offset = piece.offset.saturating_add(cut);
     RegularExtent {
         offset,
@@ -37,7 +39,7 @@ fn seek(writer: &mut Writer<'_>, inode: &Inode, at: FileOffset) -> Result {
 /// What [`drop_range`] did.
 pub(in crate::fs) struct Dropped {
     /// Bytes that no longer count as the file's (`nbytes`).
-    pub bytes: u64,
+    pub bytes: Bytes,
     /// The range is done up to here.
     pub reached: FileOffset,
 }
@@ -62,7 +64,7 @@ pub(super) fn drop_items(
     limit: usize,
 ) -> Result<Dropped> {
     seek(writer, inode, range.start)?;
-    let (mut bytes, mut items) = (0_u64, 0_usize);
+    let (mut bytes, mut items) = (Bytes::ZERO, 0_usize);
     while let Some((key, item)) = writer.item()? {
         if !is_extent_of(&key, inode) || start_of(&key) >= range.end {
             break;
@@ -98,13 +100,13 @@ pub(in crate::fs) fn drop_tail(
     inode: &Inode,
     txn: &dyn Allocate,
     size: FileOffset,
-    sector: u64,
+    sector: Bytes,
     limit: usize,
 ) -> Result<Dropped> {
     let mut writer = Writer::new(inode.subvolume().tree(), txn);
     let last = inode.extent_key(LAST);
     let kept = round_up(size, sector);
-    let (mut bytes, mut reached) = (0_u64, LAST);
+    let (mut bytes, mut reached) = (Bytes::ZERO, LAST);
     for _ in 0..limit {
         if writer.seek_floor(&last)? == Sought::Missing {
             return Ok(Dropped {
@@ -142,13 +144,13 @@ fn cut_last(
     inode: &Inode,
     key: Key,
     ends: Range<FileOffset>,
-) -> Result<u64> {
+) -> Result<Bytes> {
     let (_, item) = items::here(writer)?;
     let extent = parse(inode, &key, item)?;
     let end = start_of(&key).saturating_add(len(&extent));
     let inline = match extent {
         FileExtent::Inline(inline) => inline,
-        FileExtent::Regular(_) if end <= ends.end => return Ok(0),
+        FileExtent::Regular(_) if end <= ends.end => return Ok(Bytes::ZERO),
         FileExtent::Regular(_) => {
             let bytes = counted(&extent, end.saturating_since(ends.end));
             cut(writer, inode, key, ends.end..end)?;
@@ -158,7 +160,7 @@ fn cut_last(
     let len = ends.start.saturating_since(start_of(&key));
     let ram_bytes = inline.ram_bytes;
     if len >= ram_bytes {
-        return Ok(0);
+        return Ok(Bytes::ZERO);
     }
     if inline.compression != Compression::None {
         return Err(EOPNOTSUPP);
@@ -211,9 +213,13 @@ fn cut(writer: &mut Writer<'_>, inode: &Inode, key: Key, range: Range<FileOffset
 
 /// Who changes a file has asked before ([`Data::check_inline`](super::Data)).
 #[cold]
-fn uncuttable(inode: &Inode, key: &Key, bytes: u64) -> Error {
+fn uncuttable(inode: &Inode, key: &Key, bytes: Bytes) -> Error {
     let what = "inline extent grew longer than it was found to be";
-    items::report(inode.subvolume().tree(), key, Flaw::new(what, bytes, 0))
+    items::report(
+        inode.subvolume().tree(),
+        key,
+        Flaw::new(what, bytes.get(), 0),
+    )
 }
 
 /// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The
@@ -223,14 +229,14 @@ pub(in crate::fs) fn replace(
     txn: &dyn Allocate,
     at: FileOffset,
     piece: &RegularExtent,
-) -> Result<u64> {
+) -> Result<Bytes> {
     let end = at.checked_add(piece.len).ok_or(EFBIG)?;
     let key = inode.extent_key(at);
     let mut writer = Writer::new(inode.subvolume().tree(), txn);
     if let Some(old) = same_place(&mut writer, inode, &key, piece)? {
         piece.write_to(items::here_mut(&mut writer)?)?;
         if old.is_hole() {
-            return Ok(0);
+            return Ok(Bytes::ZERO);
         }
         txn.release_data(&reference(inode, at, &old))?;
         return Ok(old.len);

@@ -3,8 +3,8 @@
 
 use crate::btree::{Allocate, DataRef, Holder};
 use crate::disk::{
-    Compression, ExtentState, FileExtent, FileOffset, Flaw, InlineExtent, Key, Kind, Logical,
-    RegularExtent,
+    Bytes, Compression, ExtentState, FileExtent, FileOffset, Flaw, InlineExtent, Key, Kind,
+    Logical, RegularExtent,
 };
 use crate::fs::{items, Inode};
 use crate::space::DataExtent;
@@ -14,7 +14,7 @@ use latch::prelude::*;
 pub(super) const LAST: FileOffset = FileOffset::new(u64::MAX);
 
 /// Bytes of the file from the item's position on.
-pub(super) fn len(extent: &FileExtent<'_>) -> u64 {
+pub(super) fn len(extent: &FileExtent<'_>) -> Bytes {
     match extent {
         FileExtent::Inline(inline) => inline.ram_bytes,
         FileExtent::Regular(piece) => piece.len,
@@ -22,16 +22,16 @@ pub(super) fn len(extent: &FileExtent<'_>) -> u64 {
 }
 
 /// What of `len` bytes of an item counts as the file's use of space (`nbytes`).
-pub(super) fn counted(extent: &FileExtent<'_>, len: u64) -> u64 {
+pub(super) fn counted(extent: &FileExtent<'_>, len: Bytes) -> Bytes {
     match extent {
-        FileExtent::Regular(piece) if piece.is_hole() => 0,
+        FileExtent::Regular(piece) if piece.is_hole() => Bytes::ZERO,
         _ => len,
     }
 }
 
 /// Bytes of a file that are in an extent as they are: not packed, they are as many as it has on disk. All else tells the
 /// two lengths apart.
-pub(in crate::fs) const fn plain_len(extent: DataExtent) -> u64 {
+pub(in crate::fs) const fn plain_len(extent: DataExtent) -> Bytes {
     extent.len
 }
 
@@ -40,7 +40,7 @@ pub(in crate::fs) fn whole(
     txn: &dyn Allocate,
     state: ExtentState,
     extent: DataExtent,
-    ram_len: u64,
+    ram_len: Bytes,
 ) -> RegularExtent {
     RegularExtent {
         generation: txn.generation(),
@@ -49,21 +49,21 @@ pub(in crate::fs) fn whole(
         ram_bytes: ram_len,
         disk_addr: extent.logical,
         disk_len: extent.len,
-        offset: 0,
+        offset: Bytes::ZERO,
         len: ram_len,
     }
 }
 
 /// A hole, as a piece of a file.
-pub(in crate::fs) fn hole(txn: &dyn Allocate, len: u64) -> RegularExtent {
+pub(in crate::fs) fn hole(txn: &dyn Allocate, len: Bytes) -> RegularExtent {
     RegularExtent {
         generation: txn.generation(),
         state: ExtentState::Written,
         compression: Compression::None,
         ram_bytes: len,
         disk_addr: Logical::new(0),
-        disk_len: 0,
-        offset: 0,
+        disk_len: Bytes::ZERO,
+        offset: Bytes::ZERO,
         len,
     }
 }
@@ -77,7 +77,7 @@ pub(in crate::fs) fn reference(inode: &Inode, at: FileOffset, piece: &RegularExt
         holder: Holder::Tree(root),
         root,
         inode: inode.number(),
-        offset: piece.extent_start(at.get()),
+        offset: piece.extent_start(at),
     }
 }
 
@@ -85,7 +85,7 @@ pub(in crate::fs) fn reference(inode: &Inode, at: FileOffset, piece: &RegularExt
 pub(in crate::fs) fn inline<'a>(txn: &dyn Allocate, data: &'a [u8]) -> Result<InlineExtent<'a>> {
     Ok(InlineExtent {
         generation: txn.generation(),
-        ram_bytes: u64::try_from(data.len())?,
+        ram_bytes: data.len().into(),
         compression: Compression::None,
         data,
     })
@@ -105,7 +105,7 @@ pub(super) fn start_of(key: &Key) -> FileOffset {
 pub(super) fn end_of(inode: &Inode, key: &Key, extent: &FileExtent<'_>) -> Result<FileOffset> {
     let len = len(extent);
     start_of(key).checked_add(len).ok_or_else(|| {
-        let flaw = Flaw::new("file extent goes beyond all positions", len, u64::MAX);
+        let flaw = Flaw::new("file extent goes beyond all positions", len.get(), u64::MAX);
         items::report(inode.subvolume().tree(), key, flaw)
     })
 }
@@ -116,9 +116,8 @@ pub(super) fn is_extent_of(key: &Key, inode: &Inode) -> bool {
 }
 
 /// The first end of a sector at `at` or behind it.
-pub(super) fn round_up(at: FileOffset, sector: u64) -> FileOffset {
-    let mask = sector.saturating_sub(1);
-    FileOffset::new(at.get().saturating_add(mask) & !mask)
+pub(super) fn round_up(at: FileOffset, sector: Bytes) -> FileOffset {
+    FileOffset::after(at.before().round_up(sector))
 }
 
 /// Inserts an item at `at` of the file, where there is none. The references are the caller's.

@@ -5,7 +5,7 @@ use super::cut::replace;
 use super::extents::{hole, is_extent_of, len, parse, round_up, start_of, LAST};
 use super::Data;
 use crate::btree::{Allocate, Reach};
-use crate::disk::{FileOffset, InodeFlags};
+use crate::disk::{Bytes, FileOffset, InodeFlags};
 use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
 use crate::txn::Units;
@@ -29,7 +29,7 @@ impl Data<'_> {
             return Ok(());
         }
         let sector = self.fs.sector_size();
-        let mut at = FileOffset::new(self.fs.round_up(inode.attributes().size));
+        let mut at = FileOffset::after(self.fs.round_up(inode.attributes().size));
         while at < start && self.gap_held(inode, at)?.end < start {
             let handle = self.fs.start(inode.subvolume(), batch_units())?;
             let _extents = inode.lock_extents();
@@ -48,7 +48,7 @@ impl Data<'_> {
         let attributes = inode.attributes();
         // Only preallocated pieces stand behind the end of a file, and several gaps between them.
         let uncovers = attributes.flags.contains(InodeFlags::PREALLOC)
-            && end > FileOffset::new(self.fs.round_up(attributes.size));
+            && end > FileOffset::after(self.fs.round_up(attributes.size));
         match reach {
             _ if !uncovers => Ok(()),
             Reach::Device => self.fill_most_before(inode, end),
@@ -68,7 +68,7 @@ pub(in crate::fs) fn fill_gaps(
     inode: &Inode,
     txn: &dyn Allocate,
     range: Range<FileOffset>,
-    sector: u64,
+    sector: Bytes,
     most: usize,
 ) -> Result<FileOffset> {
     let (mut at, mut filled) = (range.start, 0_usize);
@@ -87,7 +87,7 @@ pub(in crate::fs) fn fill_gaps(
 }
 
 /// The first range at or behind `at` that no item covers, up to the item behind it. Empty only at the end of all.
-fn gap(inode: &Inode, at: FileOffset, sector: u64) -> Result<Range<FileOffset>> {
+fn gap(inode: &Inode, at: FileOffset, sector: Bytes) -> Result<Range<FileOffset>> {
     let tree = inode.subvolume().tree();
     let mut start = at;
     let floor = tree.floor(&inode.extent_key(at), |key, item| {

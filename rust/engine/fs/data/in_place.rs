@@ -12,7 +12,9 @@ use super::report::piece_at;
 use super::{cut, extents};
 use super::{Data, MappingKind, WriteKind};
 use crate::btree::Allocate;
-use crate::disk::{Bug, ExtentState, FileOffset, Incompat, InodeFlags, Logical, RegularExtent};
+use crate::disk::{
+    Bug, Bytes, ExtentState, FileOffset, Incompat, InodeFlags, Logical, RegularExtent,
+};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
 use crate::space::Class;
@@ -32,7 +34,7 @@ pub struct WrittenInPlace {
     /// One checksum for each sector, back to back; empty for files without.
     pub checksums: KVVec<u8>,
     /// The file's size is raised to this if it is smaller.
-    pub new_size: u64,
+    pub new_size: Bytes,
     /// What entering it takes; what it has for data is given back.
     pub reservation: WriteReservation,
 }
@@ -43,7 +45,7 @@ pub struct InPlace {
     /// Where the first byte goes.
     pub logical: Logical,
     /// How many bytes there are.
-    pub len: u64,
+    pub len: Bytes,
 }
 
 /// What is to become of bytes that are about to be dirty, as far as one answer goes.
@@ -52,7 +54,7 @@ pub struct Placed {
     /// What.
     pub kind: WriteKind,
     /// How many bytes there are of this kind; at most what was asked for, and not always all.
-    pub len: u64,
+    pub len: Bytes,
 }
 
 /// How many pieces of a file [`Data::place`] looks at.
@@ -61,7 +63,7 @@ const MOST_PIECES: u32 = 64;
 impl Data<'_> {
     /// What is to become of bytes at `offset`, for at most `max_len` of them. The answer may be old at once: who promises
     /// space by it asks [`Self::is_in_place`] when nobody can write there any more.
-    pub fn place(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Placed> {
+    pub fn place(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Placed> {
         if !self.may_have_space(inode) {
             let kind = WriteKind::Cow;
             return Ok(Placed { kind, len: max_len });
@@ -69,7 +71,7 @@ impl Data<'_> {
         let mut all = self.place_one(inode, offset, max_len)?;
         for _ in 1..MOST_PIECES {
             let left = max_len.saturating_sub(all.len);
-            if left == 0 {
+            if left == Bytes::ZERO {
                 break;
             }
             let next = self.place_one(inode, offset.saturating_add(all.len), left)?;
@@ -83,7 +85,7 @@ impl Data<'_> {
 
     /// Answers as [`Self::place`] does, and for all of them, for a caller that must not wait: `EAGAIN` where the answer is not
     /// in memory, and where some of the bytes may be written in place.
-    pub fn place_cached(&self, inode: &Inode, offset: FileOffset, len: u64) -> Result<Placed> {
+    pub fn place_cached(&self, inode: &Inode, offset: FileOffset, len: Bytes) -> Result<Placed> {
         let (mut at, end) = (offset, offset.saturating_add(len));
         while self.may_have_space(inode) && at < end {
             let found = self.map_cached(inode, at, end.saturating_since(at))?;
@@ -104,7 +106,7 @@ impl Data<'_> {
     }
 
     /// What is to become of the bytes of one piece of a file.
-    fn place_one(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Placed> {
+    fn place_one(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Placed> {
         let found = self.map(inode, offset, max_len)?;
         let mut placed = Placed {
             kind: WriteKind::Cow,
@@ -141,7 +143,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        max_len: u64,
+        max_len: Bytes,
     ) -> Result<Option<InPlace>> {
         self.fs.check_writable(inode.subvolume())?;
         let txns = self.fs.transactions();

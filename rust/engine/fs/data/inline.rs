@@ -31,7 +31,7 @@ impl Data<'_> {
             match first.transpose()? {
                 Some(FileExtent::Inline(inline)) if inline.ram_bytes > sector => {
                     let what = "inline extent is longer than a sector";
-                    let flaw = Flaw::new(what, inline.ram_bytes, sector);
+                    let flaw = Flaw::new(what, inline.ram_bytes.get(), sector.get());
                     return Err(items::report(tree, &key, flaw));
                 }
                 _ => {}

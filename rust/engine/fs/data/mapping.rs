@@ -5,7 +5,7 @@ use super::extents::{is_extent_of, parse, start_of, LAST};
 use super::Data;
 use crate::btree::{Cursor, Reach, Sought};
 use crate::disk::{
-    Bug, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Logical,
+    Bug, Bytes, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Logical,
     RegularExtent,
 };
 use crate::fs::Inode;
@@ -17,7 +17,7 @@ pub struct Mapping {
     /// Where the piece begins: the position asked for.
     pub offset: FileOffset,
     /// How far the answer holds; at least 1, at most what was asked for. May reach beyond the end of the file.
-    pub len: u64,
+    pub len: Bytes,
     /// What is there.
     pub kind: MappingKind,
 }
@@ -49,9 +49,9 @@ pub struct Compressed {
     /// The algorithm.
     pub algorithm: Compression,
     /// Bytes of the whole extent once unpacked.
-    pub ram_len: u64,
+    pub ram_len: Bytes,
     /// The position asked for, in the unpacked extent.
-    pub offset: u64,
+    pub offset: Bytes,
     /// The packed bytes.
     pub data: CompressedData,
 }
@@ -66,7 +66,7 @@ pub enum CompressedData {
         /// The extent's address.
         logical: Logical,
         /// Its length there.
-        disk_len: u64,
+        disk_len: Bytes,
     },
 }
 
@@ -80,7 +80,7 @@ pub(super) struct Found {
 /// What a search found around a position.
 enum Around {
     /// An item that covers the position: how many bytes from there on, and what they are.
-    Covered(u64, MappingKind, Option<(Key, RegularExtent)>),
+    Covered(Bytes, MappingKind, Option<(Key, RegularExtent)>),
     /// None does, up to this position.
     Gap(FileOffset),
 }
@@ -88,13 +88,13 @@ enum Around {
 impl Data<'_> {
     /// What is at `offset`, for at most `max_len` bytes: one tree search. A write of the same bytes must not be finished
     /// meanwhile; one of other bytes may.
-    pub fn map(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
+    pub fn map(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Mapping> {
         let _extents = inode.hold_extents();
         self.map_held(inode, offset, max_len)
     }
 
     /// Answers as [`Self::map`] does, for a caller that must not wait: `EAGAIN` where the answer is not in memory.
-    pub fn map_cached(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Mapping> {
+    pub fn map_cached(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Mapping> {
         let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
         let found = self.find_within(inode, offset, max_len, Reach::Cache)?;
         Ok(found.mapping)
@@ -105,7 +105,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        max_len: u64,
+        max_len: Bytes,
     ) -> Result<Mapping> {
         Ok(self.find_held(inode, offset, max_len)?.mapping)
     }
@@ -115,7 +115,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        max_len: u64,
+        max_len: Bytes,
     ) -> Result<Found> {
         self.find_within(inode, offset, max_len, Reach::Device)
     }
@@ -124,10 +124,12 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        max_len: u64,
+        max_len: Bytes,
         reach: Reach,
     ) -> Result<Found> {
-        let max_len = max_len.min(LAST.saturating_since(offset)).max(1);
+        let max_len = max_len
+            .min(LAST.saturating_since(offset))
+            .max(Bytes::new(1));
         let (len, kind, piece) = match self.look_around(inode, offset, reach)? {
             Around::Covered(len, kind, piece) => (len, kind, piece),
             Around::Gap(end) => (end.saturating_since(offset), MappingKind::Hole, None),
@@ -165,7 +167,11 @@ impl Data<'_> {
     }
 
     /// What an item says of a position `within` bytes behind its own, or `None` if it ends before.
-    fn cover(&self, extent: &FileExtent<'_>, within: u64) -> Result<Option<(u64, MappingKind)>> {
+    fn cover(
+        &self,
+        extent: &FileExtent<'_>,
+        within: Bytes,
+    ) -> Result<Option<(Bytes, MappingKind)>> {
         let len = match extent {
             FileExtent::Inline(inline) => self.fs.round_up(inline.ram_bytes),
             FileExtent::Regular(piece) => piece.len,
@@ -181,7 +187,7 @@ impl Data<'_> {
     }
 }
 
-fn inline(extent: &InlineExtent<'_>, within: u64) -> Result<MappingKind> {
+fn inline(extent: &InlineExtent<'_>, within: Bytes) -> Result<MappingKind> {
     let mut bytes = KVec::new();
     if extent.compression != Compression::None {
         bytes.extend_from_slice(extent.data, GFP_KERNEL)?;
@@ -198,7 +204,7 @@ fn inline(extent: &InlineExtent<'_>, within: u64) -> Result<MappingKind> {
 }
 
 /// A piece was parsed, so all of it has addresses.
-fn regular(piece: &RegularExtent, within: u64) -> MappingKind {
+fn regular(piece: &RegularExtent, within: Bytes) -> MappingKind {
     match (piece.address_of(within), piece.state) {
         (Some(logical), ExtentState::Written) => MappingKind::Data { logical },
         (Some(logical), ExtentState::Preallocated) => MappingKind::Prealloc { logical },

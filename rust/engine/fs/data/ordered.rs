@@ -6,7 +6,7 @@
 
 use super::Data;
 use super::{cut, extents};
-use crate::disk::{ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
+use crate::disk::{Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
 use crate::space::{DataExtent, DataWait, Relief, Space};
@@ -41,7 +41,7 @@ impl NewExtent {
     }
 
     /// Bytes of a file that it takes as they are.
-    pub fn plain_len(&self) -> u64 {
+    pub fn plain_len(&self) -> Bytes {
         extents::plain_len(self.extent)
     }
 
@@ -91,13 +91,13 @@ pub struct OrderedExtent {
     /// Where in the file; a multiple of the sector size.
     pub offset: FileOffset,
     /// Bytes of the file that it has, whole sectors: the last is padded with zeroes.
-    pub ram_len: u64,
+    pub ram_len: Bytes,
     /// Where on the volume, and how long there.
     pub extent: NewExtent,
     /// One checksum for each sector on the volume, back to back; empty for files without.
     pub checksums: KVVec<u8>,
     /// The file's size is raised to this if it is smaller: the end of the bytes the user wrote in this piece.
-    pub new_size: u64,
+    pub new_size: Bytes,
     /// What entering it takes.
     pub reservation: WriteReservation,
 }
@@ -108,7 +108,7 @@ impl Data<'_> {
     pub fn allocate_write(
         &self,
         reservation: &mut WriteReservation,
-        len: u64,
+        len: Bytes,
     ) -> Result<NewExtent> {
         let space = self.fs.transactions().space();
         let mut idle = false;
@@ -137,7 +137,7 @@ impl Data<'_> {
     pub fn try_allocate_write(
         &self,
         reservation: &mut WriteReservation,
-        len: u64,
+        len: Bytes,
     ) -> Result<NewExtent> {
         self.fs.transactions().volume().check_sending()?;
         let space = self.fs.transactions().space();

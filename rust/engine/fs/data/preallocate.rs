@@ -4,7 +4,9 @@
 use super::FileSpace;
 use super::{cut, extents};
 use crate::btree::Reach;
-use crate::disk::{ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
+use crate::disk::{
+    Bytes, ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END,
+};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Now};
 use crate::space::{Class, DataExtent, Reservation};
@@ -21,14 +23,12 @@ impl FileSpace<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        len: u64,
-        new_size: Option<u64>,
+        len: Bytes,
+        new_size: Option<Bytes>,
         now: impl Now,
     ) -> Result {
         self.check_preallocate(inode)?;
-        let end = offset
-            .checked_add(len)
-            .filter(|end| end.get() <= MAX_FILE_END);
+        let end = offset.checked_add(len).filter(|end| end <= &MAX_FILE_END);
         let end = end.ok_or(EFBIG)?;
         self.fs.data().check_inline(inode, Reach::Device)?;
         let holes = self.holes(inode, offset..end)?;
@@ -41,7 +41,7 @@ impl FileSpace<'_> {
                 MappingKind::Hole => self.fill_hole(inode, at, found.len, &data)?,
                 _ => found.len,
             };
-            at = at.saturating_add(done.max(1));
+            at = at.saturating_add(done.max(Bytes::new(1)));
         }
         if let Some(size) = new_size {
             self.fill_most_before(inode, size)?;
@@ -63,7 +63,7 @@ impl FileSpace<'_> {
     }
 
     /// Promises `bytes`. In steps, as a single promise may need no more than a few new chunks.
-    fn reserve_all(&self, bytes: u64) -> Result<Reservation> {
+    fn reserve_all(&self, bytes: Bytes) -> Result<Reservation> {
         let txns = self.fs.transactions();
         let is_too_much = || bytes > txns.space().statistics().available;
         if is_too_much() {
@@ -81,8 +81,8 @@ impl FileSpace<'_> {
     }
 
     /// How many bytes of `range` are in holes.
-    fn holes(&self, inode: &Inode, range: Range<FileOffset>) -> Result<u64> {
-        let (mut at, mut bytes) = (range.start, 0_u64);
+    fn holes(&self, inode: &Inode, range: Range<FileOffset>) -> Result<Bytes> {
+        let (mut at, mut bytes) = (range.start, Bytes::ZERO);
         while at < range.end {
             let wanted = range.end.saturating_since(at);
             let found = self.fs.data().map(inode, at, wanted)?;
@@ -99,9 +99,9 @@ impl FileSpace<'_> {
         &self,
         inode: &Inode,
         at: FileOffset,
-        len: u64,
+        len: Bytes,
         data: &Reservation,
-    ) -> Result<u64> {
+    ) -> Result<Bytes> {
         let units = Units::inserts(3).and(Units::updates(1));
         let handle = self.fs.start(inode.subvolume(), units)?;
         let _extents = inode.lock_extents();
@@ -111,7 +111,7 @@ impl FileSpace<'_> {
             return Ok(found.len);
         }
         let len = found.len.min(data.bytes());
-        if len == 0 {
+        if len == Bytes::ZERO {
             // Holes were made meanwhile.
             return Err(ENOSPC);
         }
@@ -121,7 +121,7 @@ impl FileSpace<'_> {
         Ok(extents::plain_len(extent))
     }
 
-    fn allocate_prealloc(&self, data: &Reservation, len: u64) -> Result<DataExtent> {
+    fn allocate_prealloc(&self, data: &Reservation, len: Bytes) -> Result<DataExtent> {
         self.fs
             .transactions()
             .space()
@@ -148,8 +148,8 @@ impl FileSpace<'_> {
 
     /// Gives most of the holes items that a new size will uncover, where they must have some: [`Self::raise_size`] has to pay
     /// for one.
-    pub(in crate::fs) fn fill_most_before(&self, inode: &Inode, new_size: u64) -> Result {
-        let end = FileOffset::new(self.fs.round_up(new_size));
+    pub(in crate::fs) fn fill_most_before(&self, inode: &Inode, new_size: Bytes) -> Result {
+        let end = FileOffset::after(self.fs.round_up(new_size));
         self.fs.data().fill_most_before(inode, end)
     }
 
@@ -158,18 +158,18 @@ impl FileSpace<'_> {
         &self,
         handle: &Handle,
         inode: &Inode,
-        new_size: Option<u64>,
+        new_size: Option<Bytes>,
         now: &dyn Now,
     ) -> Result {
         if let Some(new_size) = new_size {
             self.fs.data().fill_hole_before(
                 handle,
                 inode,
-                FileOffset::new(self.fs.round_up(new_size)),
+                FileOffset::after(self.fs.round_up(new_size)),
             )?;
         }
         inode.change(handle, |attributes| {
-            attributes.size = attributes.size.max(new_size.unwrap_or(0));
+            attributes.size = attributes.size.max(new_size.unwrap_or(Bytes::ZERO));
             attributes.touch_contents(now.of(inode));
         })
     }

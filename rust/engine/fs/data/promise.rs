@@ -5,6 +5,7 @@
 //! promise: who takes one keeps new promises away ([`Subvolume::promise_no_more`]), writes out what is dirty, and waits
 //! until [`Subvolume::promised`] says that none is left.
 
+use crate::disk::Bytes;
 use crate::fs::Subvolume;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use latch::prelude::*;
@@ -21,7 +22,7 @@ pub(in crate::fs) struct Promises {
 /// So many bytes of a subvolume's files are promised to be written in place, until this is dropped.
 pub(in crate::fs) struct Promise {
     subvolume: Subvolume,
-    bytes: u64,
+    bytes: Bytes,
 }
 
 /// While this lives no byte of a subvolume is promised to be written in place.
@@ -30,7 +31,7 @@ pub struct NoPromises(Subvolume);
 
 impl Subvolume {
     /// Promises `bytes`; `None` while somebody keeps promises away.
-    pub(in crate::fs) fn promise(&self, bytes: u64) -> Option<Promise> {
+    pub(in crate::fs) fn promise(&self, bytes: Bytes) -> Option<Promise> {
         let promise = Promise::new(self, bytes);
         // In this order, as the other side closes first and counts then: one of both sees the other.
         match self.promises().closed.load(Ordering::SeqCst) {
@@ -51,8 +52,8 @@ impl Subvolume {
     }
 
     /// How many bytes are promised to be written in place.
-    pub fn promised(&self) -> u64 {
-        self.promises().bytes.load(Ordering::SeqCst)
+    pub fn promised(&self) -> Bytes {
+        Bytes::new(self.promises().bytes.load(Ordering::SeqCst))
     }
 }
 
@@ -63,11 +64,11 @@ impl Drop for NoPromises {
 }
 
 impl Promise {
-    fn new(subvolume: &Subvolume, bytes: u64) -> Self {
+    fn new(subvolume: &Subvolume, bytes: Bytes) -> Self {
         subvolume
             .promises()
             .bytes
-            .fetch_add(bytes, Ordering::SeqCst);
+            .fetch_add(bytes.get(), Ordering::SeqCst);
         Self {
             subvolume: subvolume.clone(),
             bytes,
@@ -75,7 +76,7 @@ impl Promise {
     }
 
     /// Cuts off `bytes`; `EINVAL` where it is for fewer.
-    fn split(&mut self, bytes: u64) -> Result<Self> {
+    fn split(&mut self, bytes: Bytes) -> Result<Self> {
         let left = self.bytes.checked_sub(bytes).ok_or(EINVAL)?;
         let part = Self {
             subvolume: self.subvolume.clone(),
@@ -94,14 +95,14 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         let promises = self.subvolume.promises();
-        promises.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+        promises.bytes.fetch_sub(self.bytes.get(), Ordering::SeqCst);
     }
 }
 
 /// Cuts `bytes` off what may be a promise. `EINVAL` where it is for fewer.
-pub(super) fn split(promise: &mut Option<Promise>, bytes: u64) -> Result<Option<Promise>> {
+pub(super) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Result<Option<Promise>> {
     match (bytes, promise) {
-        (0, _) => Ok(None),
+        (Bytes::ZERO, _) => Ok(None),
         (_, Some(promise)) => promise.split(bytes).map(Some),
         (_, None) => Err(EINVAL),
     }

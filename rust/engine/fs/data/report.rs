@@ -5,7 +5,7 @@ use super::extents::{self, end_of, is_extent_of, parse, start_of};
 use super::mapping::{Found, Mapping};
 use super::Data;
 use crate::btree::{Cursor, Sought};
-use crate::disk::{FileExtent, FileOffset, Key, RegularExtent};
+use crate::disk::{Bytes, FileExtent, FileOffset, Key, RegularExtent};
 use crate::fs::Inode;
 use crate::txn::Sharing;
 use latch::prelude::*;
@@ -21,7 +21,7 @@ pub struct Reported {
 
 impl Data<'_> {
     /// What is at `offset`, as [`Self::map`] says it, and whose it is.
-    pub fn report(&self, inode: &Inode, offset: FileOffset, max_len: u64) -> Result<Reported> {
+    pub fn report(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Reported> {
         let txns = self.fs.transactions();
         let handle = match txns.attach() {
             // Nobody changes anything any more.

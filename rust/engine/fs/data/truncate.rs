@@ -5,7 +5,7 @@ use super::cut::{self, Dropped};
 use super::extents;
 use super::FileSpace;
 use crate::btree::Reach;
-use crate::disk::{FileOffset, MAX_FILE_END, MAX_NODE_SIZE};
+use crate::disk::{Bytes, FileOffset, MAX_FILE_END, MAX_NODE_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Compressed, CompressedData, Inode, MappingKind, Now};
 use crate::space::Reservation;
@@ -36,7 +36,7 @@ fn batch_units() -> Units {
 pub struct Truncation<'a> {
     space: FileSpace<'a>,
     inode: &'a Inode,
-    size: u64,
+    size: Bytes,
     reservation: Reservation,
 }
 
@@ -97,12 +97,12 @@ impl Punch<'_> {
 
 impl<'a> FileSpace<'a> {
     /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`; `EOPNOTSUPP` to cut within a compressed inline extent.
-    pub fn ask_truncate(&self, inode: &'a Inode, size: u64) -> Result<Truncation<'a>> {
-        if i64::try_from(size).is_err() {
+    pub fn ask_truncate(&self, inode: &'a Inode, size: Bytes) -> Result<Truncation<'a>> {
+        if i64::try_from(size.get()).is_err() {
             return Err(EFBIG);
         }
         self.fs.check_writable(inode.subvolume())?;
-        if size > 0 {
+        if size > Bytes::ZERO {
             self.fs.data().check_inline(inode, Reach::Device)?;
         }
         let reservation = if size > inode.attributes().size {
@@ -122,12 +122,12 @@ impl<'a> FileSpace<'a> {
     }
 
     /// Asks for a new size and sets it; see [`Truncation::run`].
-    pub fn truncate(&self, inode: &Inode, new_size: u64, now: impl Now) -> Result {
+    pub fn truncate(&self, inode: &Inode, new_size: Bytes, now: impl Now) -> Result {
         self.fs.file_space().ask_truncate(inode, new_size)?.run(now)
     }
 
     /// Removes all behind `new_size`, also where the size is that already.
-    fn shrink(&self, inode: &Inode, new_size: u64, now: &dyn Now) -> Result {
+    fn shrink(&self, inode: &Inode, new_size: Bytes, now: &dyn Now) -> Result {
         self.check_cut(inode, new_size)?;
         loop {
             let handle = self.fs.start_freeing(inode.subvolume(), batch_units())?;
@@ -142,7 +142,7 @@ impl<'a> FileSpace<'a> {
         &self,
         handle: Handle,
         inode: &Inode,
-        new_size: u64,
+        new_size: Bytes,
         now: &dyn Now,
     ) -> Result<Batch> {
         let _extents = inode.lock_extents();
@@ -150,11 +150,16 @@ impl<'a> FileSpace<'a> {
     }
 
     /// `EOPNOTSUPP` where the new end is within bytes that are packed in the tree.
-    fn check_cut(&self, inode: &Inode, new_size: u64) -> Result {
-        if new_size == 0 || new_size >= u64::from(MAX_NODE_SIZE) {
+    fn check_cut(&self, inode: &Inode, new_size: Bytes) -> Result {
+        if new_size == Bytes::ZERO || new_size >= Bytes::from(MAX_NODE_SIZE) {
             return Ok(());
         }
-        match self.fs.data().map(inode, FileOffset::new(0), 1)?.kind {
+        match self
+            .fs
+            .data()
+            .map(inode, FileOffset::new(0), Bytes::new(1))?
+            .kind
+        {
             MappingKind::Compressed(Compressed {
                 data: CompressedData::Inline(_),
                 ram_len,
@@ -169,15 +174,15 @@ impl<'a> FileSpace<'a> {
         &self,
         handle: &Handle,
         inode: &Inode,
-        new_size: u64,
+        new_size: Bytes,
         now: &dyn Now,
     ) -> Result<Batch> {
-        let (sector, end) = (self.fs.sector_size(), FileOffset::new(new_size));
+        let (sector, end) = (self.fs.sector_size(), FileOffset::after(new_size));
         let dropped = cut::drop_tail(inode, handle, end, sector, BATCH)?;
         let done = dropped.reached <= end;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
-            attributes.size = attributes.size.min(dropped.reached.max(end).get());
+            attributes.size = attributes.size.min(dropped.reached.max(end).before());
             if done {
                 attributes.touch_contents(now.of(inode));
             }
@@ -190,7 +195,7 @@ impl<'a> FileSpace<'a> {
 
     /// Asks for a hole of `range`, whole sectors. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`.
     pub fn ask_punch(&self, inode: &'a Inode, range: Range<FileOffset>) -> Result<Punch<'a>> {
-        if range.end.get() > MAX_FILE_END {
+        if range.end > MAX_FILE_END {
             return Err(EFBIG);
         }
         self.fs.check_writable(inode.subvolume())?;
@@ -204,7 +209,13 @@ impl<'a> FileSpace<'a> {
     }
 
     /// Asks for a hole and makes it; see [`Punch::run`].
-    pub fn punch_hole(&self, inode: &Inode, offset: FileOffset, len: u64, now: impl Now) -> Result {
+    pub fn punch_hole(
+        &self,
+        inode: &Inode,
+        offset: FileOffset,
+        len: Bytes,
+        now: impl Now,
+    ) -> Result {
         let end = offset.checked_add(len).ok_or(EFBIG)?;
         let space = self.fs.file_space();
         space.ask_punch(inode, offset..end)?.run(now)
@@ -222,7 +233,7 @@ impl<'a> FileSpace<'a> {
         let Dropped { bytes, reached } = cut::drop_range(inode, handle, range, BATCH)?;
         // Beyond the end of the file a hole needs no item.
         let size = self.fs.round_up(inode.attributes().size);
-        let hole_end = reached.min(FileOffset::new(size));
+        let hole_end = reached.min(FileOffset::after(size));
         if !self.fs.has_implicit_holes() && hole_end > start {
             let piece = extents::hole(handle, hole_end.saturating_since(start));
             extents::insert(inode, handle, start, &piece)?;

@@ -5,7 +5,7 @@ use super::promise::{self, Promise};
 use super::Data;
 use super::{cut, extents, gaps};
 use crate::btree::{Allocate, Reach};
-use crate::disk::{FileOffset, MAX_FILE_END};
+use crate::disk::{Bytes, FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::Inode;
 use crate::space::{Class, Reservation};
@@ -13,14 +13,14 @@ use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
 /// Bytes of data for which one finished extent is expected, when space is not in pieces.
-const EXTENT_EXPECTED: u64 = 16 * 1024 * 1024;
+const EXTENT_EXPECTED: Bytes = Bytes::new(16 * 1024 * 1024);
 
 /// Space promised to dirty bytes of a file: the data's, and the metadata's for finishing. Dropping it gives it back.
 pub struct WriteReservation {
     pub(in crate::fs) data: Reservation,
     pub(in crate::fs) metadata: Reservation,
     /// The bytes that the metadata is for, allocated or not.
-    covers: u64,
+    covers: Bytes,
     cost: WriteCost,
     /// Those of them that go to preallocated space.
     promise: Option<Promise>,
@@ -29,13 +29,13 @@ pub struct WriteReservation {
 impl WriteReservation {
     /// Takes what `len` of its bytes have that go to new extents: as much of the data as is not allocated yet, and a share of
     /// the metadata. `EINVAL` if it is for fewer bytes.
-    pub fn split(&mut self, len: u64) -> Result<WriteReservation> {
-        self.split_kinds(len, 0)
+    pub fn split(&mut self, len: Bytes) -> Result<WriteReservation> {
+        self.split_kinds(len, Bytes::ZERO)
     }
 
     /// Takes what `len` of its bytes have, `in_place` of which go to preallocated space. `EINVAL`, with nothing changed, if it
     /// is for fewer bytes.
-    pub fn split_kinds(&mut self, len: u64, in_place: u64) -> Result<WriteReservation> {
+    pub fn split_kinds(&mut self, len: Bytes, in_place: Bytes) -> Result<WriteReservation> {
         let covers = self.covers.checked_sub(len).ok_or(EINVAL)?;
         let share = share(self.metadata.bytes(), len, self.covers);
         let data = len.saturating_sub(in_place).min(self.data.bytes());
@@ -83,7 +83,7 @@ impl WriteReservation {
     }
 
     /// Data bytes not allocated yet.
-    pub fn data_len(&self) -> u64 {
+    pub fn data_len(&self) -> Bytes {
         self.data.bytes()
     }
 }
@@ -91,43 +91,36 @@ impl WriteReservation {
 /// What the metadata of finished data costs on a volume.
 #[derive(Clone, Copy)]
 struct WriteCost {
-    sector_size: u64,
-    sum_size: u64,
+    sector_size: Bytes,
+    sum_size: Bytes,
     node_size: u32,
 }
 
 impl WriteCost {
     /// For a run of `len` bytes. For each extent: its item with the one it splits off an older one, and the inode; and
     /// the checksums.
-    fn units(&self, len: u64) -> Units {
-        let extents = len
-            .checked_div(EXTENT_EXPECTED)
-            .unwrap_or(0)
-            .saturating_add(1);
-        let leaves = len
-            .checked_div(self.sector_size)
-            .unwrap_or(0)
-            .saturating_mul(self.sum_size)
-            .checked_div(u64::from(self.node_size / 2))
-            .unwrap_or(0);
+    fn units(&self, len: Bytes) -> Units {
+        let extents = len.count(EXTENT_EXPECTED).saturating_add(1);
+        let sums = self.sum_size.saturating_mul(len.count(self.sector_size));
+        let leaves = sums.count(Bytes::from(self.node_size / 2));
         let inserts = extents.saturating_mul(2).saturating_add(leaves);
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Units::inserts(count(inserts)).and(Units::updates(count(extents)))
     }
 
     /// The bytes of metadata that a run of `len` bytes needs.
-    fn of(&self, len: u64) -> u64 {
+    fn of(&self, len: Bytes) -> Bytes {
         self.units(len).bytes(self.node_size)
     }
 }
 
 /// The part of `all` that `len` of `total` gets, rounded down. No `u128`: dividing one panics in the kernel.
-fn share(all: u64, len: u64, total: u64) -> u64 {
-    let (Some(each), Some(rest)) = (all.checked_div(total), all.checked_rem(total)) else {
-        return 0;
-    };
-    let rest = rest.saturating_mul(len).checked_div(total).unwrap_or(0);
-    each.saturating_mul(len).saturating_add(rest).min(all)
+fn share(all: Bytes, len: Bytes, total: Bytes) -> Bytes {
+    let rest = all.saturating_sub(all.round_down(total));
+    let rest = rest.saturating_mul(len.get()).count(total);
+    len.saturating_mul(all.count(total))
+        .saturating_add(Bytes::new(rest))
+        .min(all)
 }
 
 impl Data<'_> {
@@ -138,7 +131,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        len: u64,
+        len: Bytes,
     ) -> Result<WriteReservation> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
         let data = self.fs.transactions().reserve_data(len)?;
@@ -160,7 +153,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        len: u64,
+        len: Bytes,
     ) -> Result<WriteReservation> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
         let cost = self.write_cost();
@@ -182,7 +175,7 @@ impl Data<'_> {
         &self,
         inode: &Inode,
         offset: FileOffset,
-        len: u64,
+        len: Bytes,
     ) -> Result<WriteReservation> {
         self.prepare_write(inode, offset, len, Reach::Cache)?;
         let cost = self.write_cost();
@@ -197,20 +190,20 @@ impl Data<'_> {
     }
 
     /// Looks whether a write is possible, and gives the holes that it uncovers items: whoever finishes it can pay for one.
-    fn prepare_write(&self, inode: &Inode, offset: FileOffset, len: u64, reach: Reach) -> Result {
+    fn prepare_write(&self, inode: &Inode, offset: FileOffset, len: Bytes, reach: Reach) -> Result {
         self.fs.check_writable(inode.subvolume())?;
-        let end = offset.get().checked_add(len).ok_or(EFBIG)?;
+        let end = offset.checked_add(len).ok_or(EFBIG)?;
         if end > MAX_FILE_END {
             return Err(EFBIG);
         }
         self.check_inline(inode, reach)?;
-        self.prepare_growth(inode, FileOffset::new(end), reach)
+        self.prepare_growth(inode, end, reach)
     }
 
     fn write_cost(&self) -> WriteCost {
         WriteCost {
             sector_size: self.fs.sector_size(),
-            sum_size: u64::try_from(self.fs.format().checksum.size()).unwrap_or(u64::MAX),
+            sum_size: self.fs.format().checksum.size().into(),
             node_size: self.fs.format().node_size,
         }
     }
@@ -225,7 +218,7 @@ impl Data<'_> {
         if self.fs.has_implicit_holes() {
             return Ok(());
         }
-        let end = FileOffset::new(self.fs.round_up(inode.attributes().size));
+        let end = FileOffset::after(self.fs.round_up(inode.attributes().size));
         if end >= start {
             return Ok(());
         }
@@ -242,10 +235,10 @@ impl Data<'_> {
         bytes: &[u8],
         reservation: WriteReservation,
     ) -> Result<Option<WriteReservation>> {
-        let len = u64::try_from(bytes.len())?;
-        let limit = u64::from(self.fs.max_inline()).min(self.fs.longest_inline());
-        let limit = limit.min(self.fs.sector_size().saturating_sub(1));
-        if len == 0 || len > limit || inode.attributes().size > len {
+        let len = Bytes::from(bytes.len());
+        let limit = Bytes::from(self.fs.max_inline()).min(self.fs.longest_inline());
+        let fits = len <= limit && len < self.fs.sector_size();
+        if len.is_zero() || !fits || inode.attributes().size > len {
             return Ok(Some(reservation));
         }
         let handle = self.fs.transactions().join_with(reservation.metadata)?;
@@ -254,7 +247,7 @@ impl Data<'_> {
         Ok(None)
     }
 
-    fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: u64) -> Result {
+    fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: Bytes) -> Result {
         let start = FileOffset::new(0);
         let sector = start.saturating_add(self.fs.sector_size());
         let dropped = cut::drop_range(inode, handle, start..sector, usize::MAX)?;

@@ -3,7 +3,7 @@
 
 use super::{orphans, xattr};
 use crate::btree::{Allocate, Writer};
-use crate::disk::{self, FileOffset, FileType, InodeFlags, InodeItem, InodeRef, Kind};
+use crate::disk::{self, Bytes, FileOffset, FileType, InodeFlags, InodeItem, InodeRef, Kind};
 use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
@@ -145,13 +145,12 @@ impl Names<'_> {
     fn check_new(&self, new: &New<'_>) -> Result {
         new.file_type()?;
         if let NewKind::Symlink(target) = new.kind {
-            let longest = self
-                .fs
-                .longest_inline()
-                .min(self.fs.sector_size().saturating_sub(1));
-            let len = u64::try_from(target.len())?;
-            if len == 0 || len > longest {
-                return Err(if len == 0 { ENOENT } else { ENAMETOOLONG });
+            let len = Bytes::from(target.len());
+            if len.is_zero() {
+                return Err(ENOENT);
+            }
+            if len > self.fs.longest_inline() || len >= self.fs.sector_size() {
+                return Err(ENAMETOOLONG);
             }
         }
         let limit = xattr::max_len(self.fs.format().node_size);
@@ -189,7 +188,7 @@ impl Names<'_> {
         };
         match new.kind {
             NewKind::Symlink(target) => {
-                attributes.size = u64::try_from(target.len())?;
+                attributes.size = target.len().into();
                 attributes.nbytes = attributes.size;
             }
             NewKind::Device(rdev) => attributes.rdev = rdev,

@@ -69,7 +69,7 @@ impl Inodes<'_> {
         }
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
-            attributes.size = attributes.size.min(dropped.reached.get());
+            attributes.size = attributes.size.min(dropped.reached.before());
         })?;
         Ok(Rest::Some)
     }
@@ -87,7 +87,7 @@ impl Inodes<'_> {
         while let Some(number) = orphans::first(subvolume.tree(), from)? {
             self.clean_orphan(subvolume, number)?;
             count = count.saturating_add(1);
-            match number.checked_add(1) {
+            match number.next() {
                 Some(next) => from = next.get(),
                 None => break,
             }

@@ -28,7 +28,7 @@ pub use now::Now;
 pub use xattr::XattrMode;
 
 use crate::btree::Allocate;
-use crate::disk::{FileOffset, Flaw, InodeItem, Key, Kind, ObjectId, Place};
+use crate::disk::{Bytes, FileOffset, Flaw, InodeItem, Key, Kind, ObjectId, Place};
 use crate::fs::names::entries;
 use crate::fs::{items, Attributes, FileSystem, Subvolume};
 use crate::txn::{Handle, Units};
@@ -241,7 +241,7 @@ impl Inode {
     pub(in crate::fs) fn change_names(
         &self,
         txn: &dyn Allocate,
-        change: impl FnOnce(u64) -> u64,
+        change: impl FnOnce(Bytes) -> Bytes,
         now: &dyn Now,
     ) -> Result {
         self.change(txn, |attributes| {

@@ -2,7 +2,9 @@
 //! Extended attributes and symbolic link targets.
 
 use crate::btree::{Allocate, Tree};
-use crate::disk::{self, leaf_area, name_hash, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD};
+use crate::disk::{
+    self, leaf_area, name_hash, Bytes, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD,
+};
 use crate::disk::{FileOffset, FileType, Generation, Key, Kind, ObjectId, MAX_NAME_LEN};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{items, Attributes, Changes, Inode, Inodes, MappingKind, Now};
@@ -255,7 +257,7 @@ impl Inodes<'_> {
         match self
             .fs
             .data()
-            .map(inode, FileOffset::new(0), u64::MAX)?
+            .map(inode, FileOffset::new(0), Bytes::MAX)?
             .kind
         {
             MappingKind::Inline(mut target) if !target.is_empty() => {

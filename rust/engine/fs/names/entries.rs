@@ -2,7 +2,9 @@
 //! Directory entries as items: `DIR_ITEM` by the name's hash, `DIR_INDEX` by the order they were made in.
 
 use crate::btree::{Allocate, Sought, Tree, Writer};
-use crate::disk::{self, name_hash, DirEntries, DirEntry, FileType, Flaw, Key, Kind, ObjectId};
+use crate::disk::{
+    self, name_hash, Bytes, DirEntries, DirEntry, FileType, Flaw, Key, Kind, ObjectId,
+};
 use crate::disk::{DIR_FIRST_INDEX, MAX_NAME_LEN};
 use crate::fs::items;
 use core::ops::ControlFlow;
@@ -193,29 +195,27 @@ pub(in crate::fs) fn is_empty(tree: &Tree, dir: ObjectId) -> Result<bool> {
 }
 
 /// A directory's size with one name more.
-pub(in crate::fs) fn grown(size: u64, name: &[u8]) -> u64 {
+pub(in crate::fs) fn grown(size: Bytes, name: &[u8]) -> Bytes {
     counted(size).saturating_add(doubled(name)).min(MOST)
 }
 
 /// A directory's size with one name less.
-pub(in crate::fs) fn shrunk(size: u64, name: &[u8]) -> u64 {
+pub(in crate::fs) fn shrunk(size: Bytes, name: &[u8]) -> Bytes {
     counted(size).saturating_sub(doubled(name))
 }
 
 /// What C takes for the largest size: it reads the number as a signed one.
-const MOST: u64 = i64::MAX.unsigned_abs();
+const MOST: Bytes = Bytes::new(i64::MAX.unsigned_abs());
 
 /// What a directory's size counts. One that old drivers let fall below zero counts nothing: C takes a directory for empty by
 /// its size alone, so none that has names may stay there.
-fn counted(size: u64) -> u64 {
+fn counted(size: Bytes) -> Bytes {
     match size <= MOST {
         true => size,
-        false => 0,
+        false => Bytes::ZERO,
     }
 }
 
-fn doubled(name: &[u8]) -> u64 {
-    u64::try_from(name.len())
-        .unwrap_or(u64::MAX)
-        .saturating_mul(2)
+fn doubled(name: &[u8]) -> Bytes {
+    Bytes::from(name.len()).saturating_mul(2)
 }

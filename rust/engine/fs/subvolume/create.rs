@@ -6,7 +6,9 @@
 
 use super::{place, Subvolume, Subvolumes};
 use crate::btree::{Allocate, Tree, Writer};
-use crate::disk::{self, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Kind, ObjectId};
+use crate::disk::{
+    self, Bytes, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Kind, ObjectId,
+};
 use crate::disk::{Place, RootExtension, RootItem, RootRef, Uuid, UuidItem};
 use crate::fs::filesystem::or_abort;
 use crate::fs::names::entries::{self, NewEntry};
@@ -68,7 +70,7 @@ impl Subvolumes<'_> {
     /// errors as of [`Self::create`].
     pub fn snapshot(&self, source: &Subvolume, new: &NewSubvolume<'_>) -> Result<ObjectId> {
         let _none_new = source.promise_no_more();
-        if source.promised() > 0 {
+        if source.promised() > Bytes::ZERO {
             return Err(EBUSY);
         }
         let (handle, making) = self.begin(new)?;
@@ -146,7 +148,7 @@ impl AtCommit for Snapshot {
             extension.ctransid = of_source.ctransid;
             extension.ctime = of_source.ctime;
         }
-        let node_size = u64::from(making.root_tree.store().node_size());
+        let node_size = Bytes::from(making.root_tree.store().node_size());
         let item = RootItem {
             generation: root.generation,
             addr: root.addr,
@@ -176,7 +178,7 @@ impl Making {
             addr: root.addr,
             level: root.level,
             // The commit adds the block.
-            bytes_used: 0,
+            bytes_used: Bytes::ZERO,
             last_snapshot: Generation::new(0),
             flags: 0,
             refs: 1,

@@ -3,7 +3,7 @@
 
 use super::policy::FreeSpace;
 use super::ranges::Wish;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical, ZoneOffset};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
 use crate::space::groups::set::GroupSet;
@@ -22,12 +22,12 @@ pub struct DataExtent {
     /// same group it really went.
     pub logical: Logical,
     /// The length of the range, in bytes: on disk, where packed data take less than in their file.
-    pub len: u64,
+    pub len: Bytes,
 }
 
 /// Tree blocks are allocated where this many bytes are free in one piece, if there is such a place: those of one
 /// transaction then lie next to each other and go out in long writes.
-const CLUSTER: u64 = 1 << 20;
+const CLUSTER: Bytes = Bytes::new(1 << 20);
 
 /// Where the last allocation of a kind was; [`NOWHERE`] before the first.
 struct Cursors {
@@ -146,11 +146,11 @@ impl Allocator {
     pub(in crate::space) fn allocate_data(
         &self,
         from: &Reservation,
-        wanted: u64,
-        min: u64,
+        wanted: Bytes,
+        min: Bytes,
     ) -> Result<DataExtent> {
         let sector = self.groups.sector_size;
-        let whole = |bytes: u64| bytes.checked_next_multiple_of(sector).ok_or(EINVAL);
+        let whole = |bytes: Bytes| bytes.checked_round_up(sector).ok_or(EINVAL);
         let min = whole(min.max(sector))?;
         let wanted = whole(wanted)?.max(min);
         let groups = self.groups.read();
@@ -162,14 +162,14 @@ impl Allocator {
                 wanted,
                 min: asked,
                 align: sector,
-                cluster: 0,
+                cluster: Bytes::ZERO,
             };
             if let Some((start, end)) =
                 self.search(&groups, Class::Data, cursor, wish, from, |_| true)?
             {
                 return Ok(DataExtent {
                     logical: Logical::new(start),
-                    len: end.saturating_sub(start),
+                    len: Bytes::new(end.saturating_sub(start)),
                 });
             }
             if asked == min {
@@ -178,7 +178,7 @@ impl Allocator {
             // What is longest now; less if that was there before, behind zones that cannot be activated.
             asked = match info.longest_of_all() {
                 longest if longest < asked => longest,
-                _ => whole(asked / 4)?,
+                _ => whole(asked.divided_by(4))?,
             };
             asked = asked.max(min);
         }
@@ -187,9 +187,9 @@ impl Allocator {
     }
 
     /// See [`crate::space::Space::take`].
-    pub(in crate::space) fn take(&self, addr: Logical, len: u64) -> Result {
+    pub(in crate::space) fn take(&self, addr: Logical, len: Bytes) -> Result {
         let group = self.groups.holding(addr.get(), len)?;
-        group.take_at(addr.get(), addr.get().saturating_add(len))
+        group.take_at(addr.get(), addr.saturating_add(len).get())
     }
 
     /// Finds in a group of a class what was promised, wherever that moves while one group is looked at after the other.
@@ -250,7 +250,7 @@ impl Allocator {
         groups: &'g GroupSet,
         class: Class,
         offer: Offer,
-        len: u64,
+        len: Bytes,
         starts: Range<u64>,
     ) -> impl Iterator<Item = &'g Arc<Group>> {
         let (info, mut from) = (self.groups.info(class), starts.start);
@@ -301,5 +301,5 @@ impl Allocator {
 
 /// Whether a group lies on sequential zones and nothing was allocated there since their reset.
 fn is_fresh(body: &Body) -> bool {
-    matches!(&body.free_space, FreeSpace::Append(appending) if appending.offset.get() == 0)
+    matches!(&body.free_space, FreeSpace::Append(appending) if appending.offset == ZoneOffset::default())
 }

@@ -3,8 +3,8 @@
 
 use super::abandoned::Abandoned;
 use super::changes::{Change, Changes};
-use super::ranges::{round_down, FreeRanges, Wish};
-use crate::disk::{Flaw, Logical, Place, ZoneOffset};
+use super::ranges::{FreeRanges, Wish};
+use crate::disk::{Bytes, Flaw, Logical, Place, ZoneOffset};
 use latch::prelude::*;
 
 /// The free bytes of one block group.
@@ -27,7 +27,7 @@ pub(in crate::space) struct Appending {
     /// Where the next allocation starts.
     pub(in crate::space) offset: ZoneOffset,
     /// What the zones hold; at most the group's length.
-    pub(in crate::space) capacity: u64,
+    pub(in crate::space) capacity: Bytes,
     /// What was allocated and will not be written, but by the write order.
     pub(in crate::space) abandoned: Abandoned,
 }
@@ -35,26 +35,26 @@ pub(in crate::space) struct Appending {
 impl Appending {
     /// Where the next allocation starts.
     pub(in crate::space) fn end_of_allocated(&self) -> Logical {
-        self.start.saturating_add(self.offset.get())
+        self.start.saturating_add(self.offset.before())
     }
 
     /// Where the last block ends that will be written: there is none in what was allocated behind it.
     pub(in crate::space) fn end_of_blocks(&self) -> Logical {
         self.start
-            .saturating_add(self.abandoned.trim(self.offset).get())
+            .saturating_add(self.abandoned.trim(self.offset).before())
     }
 
     /// No block will stand at `addr`.
     pub(in crate::space) fn abandon(&mut self, addr: Logical) {
         if let Some(offset) = addr.checked_since(self.start) {
-            self.abandoned.note(ZoneOffset::new(offset));
+            self.abandoned.note(ZoneOffset::after(offset));
         }
     }
 
     /// Whether [`Self::abandon`] was told so.
     pub(in crate::space) fn is_abandoned(&self, addr: Logical) -> bool {
         addr.checked_since(self.start)
-            .is_some_and(|offset| self.abandoned.contains(ZoneOffset::new(offset)))
+            .is_some_and(|offset| self.abandoned.contains(ZoneOffset::after(offset)))
     }
 
     /// The zones are empty.
@@ -64,14 +64,14 @@ impl Appending {
     }
 
     /// Bytes that can still be allocated.
-    pub(in crate::space) fn free(&self) -> u64 {
-        self.capacity.saturating_sub(self.offset.get())
+    pub(in crate::space) fn free(&self) -> Bytes {
+        self.capacity.saturating_sub(self.offset.before())
     }
 
     fn take(&mut self, wish: Wish) -> Option<(u64, u64)> {
         let len = self.free().min(wish.wanted);
-        let len = round_down(len, wish.align);
-        if len == 0 || len < wish.min {
+        let len = len.round_down(wish.align);
+        if len.is_zero() || len < wish.min {
             return None;
         }
         let start = self.end_of_allocated();
@@ -95,16 +95,16 @@ pub(in crate::space) enum Idle {
 
 impl FreeSpace {
     /// Bytes that can be allocated now.
-    pub(in crate::space) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> Bytes {
         match self {
-            FreeSpace::Anywhere(ranges) => ranges.free(),
-            FreeSpace::Unread(_) | FreeSpace::GivenUp => 0,
+            FreeSpace::Anywhere(ranges) => Bytes::new(ranges.free()),
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => Bytes::ZERO,
             FreeSpace::Append(appending) => appending.free(),
         }
     }
 
     /// What fits into a group of `len` bytes: less, where zones hold less than they are long.
-    pub(in crate::space) fn capacity(&self, len: u64) -> u64 {
+    pub(in crate::space) fn capacity(&self, len: Bytes) -> Bytes {
         match self {
             FreeSpace::Anywhere(_) | FreeSpace::Unread(_) | FreeSpace::GivenUp => len,
             FreeSpace::Append(appending) => appending.capacity,
@@ -112,10 +112,10 @@ impl FreeSpace {
     }
 
     /// No allocation can be longer than this.
-    pub(in crate::space) fn largest(&self) -> u64 {
+    pub(in crate::space) fn largest(&self) -> Bytes {
         match self {
-            FreeSpace::Anywhere(ranges) => ranges.largest(),
-            FreeSpace::Unread(_) | FreeSpace::GivenUp => 0,
+            FreeSpace::Anywhere(ranges) => Bytes::new(ranges.largest()),
+            FreeSpace::Unread(_) | FreeSpace::GivenUp => Bytes::ZERO,
             FreeSpace::Append(appending) => appending.free(),
         }
     }

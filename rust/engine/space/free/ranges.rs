@@ -2,7 +2,7 @@
 //! The free ranges of a block group that can be written anywhere.
 
 use super::sectors::Sectors;
-use crate::disk::{Flaw, Logical, Place};
+use crate::disk::{Bytes, Flaw, Logical, Place};
 use kernel::alloc::Flags;
 use latch::prelude::*;
 
@@ -24,13 +24,13 @@ pub(in crate::space) struct FreeRanges {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::space) struct Wish {
     /// Bytes wanted.
-    pub(in crate::space) wanted: u64,
+    pub(in crate::space) wanted: Bytes,
     /// Fewer bytes than this are no use.
-    pub(in crate::space) min: u64,
+    pub(in crate::space) min: Bytes,
     /// Both ends are multiples of this.
-    pub(in crate::space) align: u64,
+    pub(in crate::space) align: Bytes,
     /// A start that is not right behind the cursor should have this many free bytes, if such a place exists.
-    pub(in crate::space) cluster: u64,
+    pub(in crate::space) cluster: Bytes,
 }
 
 /// A range, `[start, end)`.
@@ -167,28 +167,29 @@ impl FreeRanges {
 
     /// Where `wish` is met, and with how many bytes.
     fn find(&self, wish: Wish) -> Option<Span> {
-        let wanted = round_down(wish.wanted, wish.align);
+        let wanted = wish.wanted.round_down(wish.align).get();
+        let align = wish.align.get();
         let follows = |&cursor: &u64| {
-            cursor.checked_rem(wish.align) == Some(0)
+            cursor.checked_rem(align) == Some(0)
                 && self.is_free(cursor, cursor.saturating_add(wanted))
         };
         if let Some(cursor) = self.cursor.filter(follows).filter(|_| wanted > 0) {
             return Some((cursor, wanted));
         }
-        for len in [wish.cluster.max(wanted), wanted] {
-            if let Some(start) = self.first_of(len, wish.align) {
+        for len in [wish.cluster.get().max(wanted), wanted] {
+            if let Some(start) = self.first_of(len, align) {
                 return Some((start, wanted));
             }
         }
-        let min = wish.min.max(wish.align);
-        let shorter = wanted.saturating_sub(wish.align);
-        let mut len = round_down(self.largest(), wish.align).min(shorter);
+        let min = wish.min.get().max(align);
+        let shorter = wanted.saturating_sub(align);
+        let mut len = round_down(self.largest(), align).min(shorter);
         while len >= min {
             // Twice at most: a shorter one fits wherever the longest range begins.
-            if let Some(start) = self.first_of(len, wish.align) {
+            if let Some(start) = self.first_of(len, align) {
                 return Some((start, len));
             }
-            len = len.saturating_sub(wish.align);
+            len = len.saturating_sub(align);
         }
         None
     }

@@ -3,7 +3,7 @@
 
 use super::policy::FreeSpace;
 use super::ranges::round_down;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
 use crate::space::groups::unread::Reader;
@@ -33,16 +33,16 @@ pub struct Trim<'a> {
     /// Addresses: what is free in the block groups there is told of.
     pub range: Range<u64>,
     /// Pieces of less are left out.
-    pub least: u64,
+    pub least: Bytes,
     /// Asked between pieces: an error ends it.
     pub go_on: &'a dyn Fn() -> Result,
     /// How many bytes the devices were told of.
-    pub trimmed: u64,
+    pub trimmed: Bytes,
 }
 
 impl Trim<'_> {
     /// The devices were told of so many bytes more.
-    pub fn count(&mut self, bytes: u64) {
+    pub fn count(&mut self, bytes: Bytes) {
         self.trimmed = self.trimmed.saturating_add(bytes);
     }
 }
@@ -53,11 +53,11 @@ pub(in crate::space) type Lost<'a> = &'a dyn Fn(Error);
 
 /// Bytes that are kept from being allocated at a time. Little of the metadata: more of that may be promised than is
 /// free, and a commit must find what it needs.
-const fn piece(class: Class) -> u64 {
-    match class {
+const fn piece(class: Class) -> Bytes {
+    Bytes::new(match class {
         Class::Data => 16 << 20,
         Class::Metadata | Class::System => 256 << 10,
-    }
+    })
 }
 
 /// Ranges that may wait; more are forgotten.
@@ -205,7 +205,7 @@ impl Trims {
             let from = at.max(group.start().get());
             match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {
-                    if last.saturating_sub(first) >= call.least {
+                    if Bytes::new(last.saturating_sub(first)) >= call.least {
                         call.count(self.trim(first, last, call.go_on)?);
                     }
                     at = last;
@@ -219,8 +219,8 @@ impl Trims {
     /// Tells the devices of what is free in `[start, end)`: how many bytes that was. What is being trimmed is allocated
     /// meanwhile; the bytes are reserved first, so that nobody misses them who was promised some. Nothing is free in a group
     /// that is not read.
-    fn trim(&self, start: u64, end: u64, go_on: &dyn Fn() -> Result) -> Result<u64> {
-        let (mut at, mut trimmed) = (start, 0_u64);
+    fn trim(&self, start: u64, end: u64, go_on: &dyn Fn() -> Result) -> Result<Bytes> {
+        let (mut at, mut trimmed) = (start, Bytes::ZERO);
         while at < end {
             go_on()?;
             let group = self
@@ -230,7 +230,7 @@ impl Trims {
                 .cloned();
             let Some(group) = group else { break };
             let until = end.min(group.end());
-            let bytes = until.saturating_sub(at).min(piece(group.class()));
+            let bytes = Bytes::new(until.saturating_sub(at)).min(piece(group.class()));
             let Ok(reservation) =
                 Reservation::promised(group.space_info(), bytes, Urgency::Ordinary)
             else {
@@ -243,7 +243,7 @@ impl Trims {
             };
             self.discard_range(from, to);
             group.give_back(from, to, ByteState::Reserved)?;
-            trimmed = trimmed.saturating_add(to.saturating_sub(from));
+            trimmed = trimmed.saturating_add(Bytes::new(to.saturating_sub(from)));
             at = to;
         }
         Ok(trimmed)
@@ -266,7 +266,7 @@ impl Trims {
             let Ok(mapping) = self
                 .groups
                 .volume
-                .map(Logical::new(at), end.saturating_sub(at))
+                .map(Logical::new(at), Bytes::new(end.saturating_sub(at)))
             else {
                 return;
             };
@@ -275,10 +275,10 @@ impl Trims {
                     let _ = device.discard(place.at, mapping.len);
                 }
             }
-            if mapping.len == 0 {
+            if mapping.len == Bytes::ZERO {
                 return;
             }
-            at = at.saturating_add(mapping.len);
+            at = at.saturating_add(mapping.len.get());
         }
     }
 }
@@ -305,9 +305,9 @@ impl Group {
         let Some((first, last)) = ranges.first_in(start, end) else {
             return Ok(None);
         };
-        let last = last.min(first.saturating_add(from.bytes()));
+        let last = last.min(first.saturating_add(from.bytes().get()));
         ranges.remove(first, last)?;
-        let len = last.saturating_sub(first);
+        let len = Bytes::new(last.saturating_sub(first));
         self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         let drawn = from.draw_for(self.space_info(), len);
         self.space_info().allocated(len, drawn)?;

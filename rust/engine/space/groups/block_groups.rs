@@ -3,7 +3,7 @@
 
 use super::group::Group;
 use super::set::GroupSet;
-use crate::disk::{Flaw, Logical, Place};
+use crate::disk::{Bytes, Flaw, Logical, Place};
 use crate::space::free::policy::FreeSpace;
 use crate::space::reserve::{ByteState, PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
@@ -18,8 +18,8 @@ use latch::{Rank, RwLock, RwLockReadGuard};
 pub(in crate::space) struct BlockGroups {
     pub(in crate::space) volume: Arc<Volume>,
     pub(in crate::space) write_order: Arc<WriteOrder>,
-    pub(in crate::space) node_size: u64,
-    pub(in crate::space) sector_size: u64,
+    pub(in crate::space) node_size: Bytes,
+    pub(in crate::space) sector_size: Bytes,
     /// A transaction has begun since the last one became durable: its commit may free space that is not even pinned
     /// yet, by delayed references.
     pub(in crate::space) commit_may_free: AtomicBool,
@@ -58,14 +58,14 @@ impl BlockGroups {
     }
 
     /// Bytes of the groups of which it is known where they are free, and may be anywhere.
-    pub(in crate::space) fn known(&self) -> u64 {
-        Class::ALL.iter().fold(0, |sum: u64, &class| {
+    pub(in crate::space) fn known(&self) -> Bytes {
+        Class::ALL.iter().fold(Bytes::ZERO, |sum, &class| {
             sum.saturating_add(self.info(class).lock().known)
         })
     }
 
     /// Bytes in which a class is allocated.
-    pub(in crate::space) fn granularity_of(&self, class: Class) -> u64 {
+    pub(in crate::space) fn granularity_of(&self, class: Class) -> Bytes {
         match class {
             Class::Data => self.sector_size,
             Class::Metadata | Class::System => self.node_size,
@@ -73,9 +73,9 @@ impl BlockGroups {
     }
 
     /// The group that holds all of `[start, start + len)`. Where none does, the extent is corrupt.
-    pub(in crate::space) fn holding(&self, start: u64, len: u64) -> Result<Arc<Group>> {
+    pub(in crate::space) fn holding(&self, start: u64, len: Bytes) -> Result<Arc<Group>> {
         let group = start
-            .checked_add(len)
+            .checked_add(len.get())
             .and_then(|end| self.read().holding(start, end).cloned());
         group.ok_or_else(|| {
             let flaw = Flaw::missing("extent lies in no block group");
@@ -88,7 +88,7 @@ impl BlockGroups {
     pub(in crate::space) fn give_back(
         &self,
         addr: Logical,
-        len: u64,
+        len: Bytes,
         rest: impl FnOnce(&Group) -> Result,
     ) {
         let (start, end) = (addr.get(), addr.saturating_add(len).get());

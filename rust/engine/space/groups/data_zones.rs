@@ -3,6 +3,7 @@
 
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
+use crate::disk::Bytes;
 use crate::space::write_order::{DataProgress, DataWait, Ending};
 use crate::space::{Class, DataExtent};
 use kernel::sync::Arc;
@@ -41,7 +42,7 @@ impl DataZones {
             self.groups
                 .read()
                 .of(Class::Data)
-                .any(|group| group.lock().under_way > 0)
+                .any(|group| group.lock().under_way > Bytes::ZERO)
         })
     }
 
@@ -59,7 +60,7 @@ impl DataZones {
     }
 
     /// Tells that an extent of `len` bytes of a group will not be written any more.
-    pub(in crate::space) fn given_up(&self, group: &Group, len: u64) -> Result {
+    pub(in crate::space) fn given_up(&self, group: &Group, len: Bytes) -> Result {
         if group.class() != Class::Data || !self.groups.volume.has_sequential_zones() {
             return Ok(());
         }
@@ -75,13 +76,13 @@ impl DataZones {
     fn release_full_zones(&self, group: &Group, mut body: MutexGuard<'_, Body>) -> Result {
         let full = body
             .appending()
-            .is_some_and(|appending| appending.free() == 0);
-        if !full || !body.active || body.under_way > 0 {
+            .is_some_and(|appending| appending.free() == Bytes::ZERO);
+        if !full || !body.active || body.under_way > Bytes::ZERO {
             return Ok(());
         }
         body.active = false;
         group.publish(&mut body)?;
-        let is_short = body.unwritten > 0 || body.ending == Ending::Short;
+        let is_short = body.unwritten > Bytes::ZERO || body.ending == Ending::Short;
         drop(body);
         if is_short {
             return self.groups.volume.finish_zones(group.chunk());
@@ -120,9 +121,9 @@ impl DataZones {
 
 /// Whether a group holds active zones for nothing.
 fn is_spent(body: &Body) -> bool {
-    let idle = body.active && body.under_way == 0;
+    let idle = body.active && body.under_way == Bytes::ZERO;
     let closed = body.allocation == Allocation::Closed;
     body.as_appending().is_some_and(|appending| {
-        idle && appending.offset.get() > 0 && (closed || appending.free() == 0)
+        idle && appending.offset.get() > 0 && (closed || appending.free() == Bytes::ZERO)
     })
 }

@@ -2,7 +2,7 @@
 //! One block group: its bytes by state, and where they are free.
 
 use super::items::Items;
-use crate::disk::{Flaw, Logical, Place};
+use crate::disk::{Bytes, Flaw, Logical, Place};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::Wish;
 use crate::space::reserve::{ByteState, GroupIndex, Offered, Return, SpaceInfo, Tally, Withdrawal};
@@ -30,15 +30,15 @@ pub(in crate::space) struct Body {
     /// Whether the zones hold active resources, or need none. For data: the write order activates those of metadata.
     pub(in crate::space) active: bool,
     /// File data whose IO has begun or may begin and has not ended, on sequential zones.
-    pub(in crate::space) under_way: u64,
+    pub(in crate::space) under_way: Bytes,
     /// File data that was given up before it was written: the zones are not full by themselves.
-    pub(in crate::space) unwritten: u64,
+    pub(in crate::space) unwritten: Bytes,
     /// What is left of the zones behind the last byte that can be allocated.
     pub(in crate::space) ending: Ending,
     /// Bytes that were still in use when an attempt to empty the group ended.
-    pub(in crate::space) in_use_when_tried: u64,
+    pub(in crate::space) in_use_when_tried: Bytes,
     /// Bytes of superblock copies, which are read-only for ever.
-    pub(in crate::space) superblocks: u64,
+    pub(in crate::space) superblocks: Bytes,
     /// What the index of the class knows.
     pub(in crate::space) offered: Offered,
 }
@@ -47,7 +47,7 @@ impl Body {
     /// Whether nothing is in the group.
     pub(in crate::space) fn is_unused(&self) -> bool {
         let tally = self.tally;
-        tally.used == 0 && tally.reserved == 0 && tally.pinned == 0
+        tally.used == Bytes::ZERO && tally.reserved == Bytes::ZERO && tally.pinned == Bytes::ZERO
     }
 
     /// The allocation state, on sequential zones.
@@ -88,7 +88,7 @@ pub(in crate::space) struct Group {
     class: Class,
     space_info: Arc<SpaceInfo>,
     /// How much can be in it: less than it is long, where zones hold less.
-    capacity: u64,
+    capacity: Bytes,
     body: Mutex<Body>,
     /// What the trees have of this group, and what they lack.
     pub(in crate::space) items: Mutex<Items>,
@@ -129,17 +129,17 @@ impl Group {
         self.chunk.logical
     }
 
-    pub(in crate::space) fn len(&self) -> u64 {
+    pub(in crate::space) fn len(&self) -> Bytes {
         self.chunk.len
     }
 
     /// How much can be in it.
-    pub(in crate::space) fn capacity(&self) -> u64 {
+    pub(in crate::space) fn capacity(&self) -> Bytes {
         self.capacity
     }
 
     /// Bytes that the chunk takes on its devices.
-    pub(in crate::space) fn device_bytes(&self) -> u64 {
+    pub(in crate::space) fn device_bytes(&self) -> Bytes {
         let stripes = u64::try_from(self.chunk.stripes.len()).unwrap_or(1);
         self.chunk.len.saturating_mul(stripes)
     }
@@ -177,7 +177,7 @@ impl Group {
         let Some((start, end)) = body.free_space.take(wish)? else {
             return Ok(None);
         };
-        let len = end.saturating_sub(start);
+        let len = Bytes::new(end.saturating_sub(start));
         self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         if self.class == Class::Data && matches!(body.free_space, FreeSpace::Append(_)) {
             body.under_way = body.under_way.saturating_add(len);
@@ -194,7 +194,7 @@ impl Group {
         let from = body.state_of(idle);
         self.shift(
             &mut body,
-            end.saturating_sub(start),
+            Bytes::new(end.saturating_sub(start)),
             from,
             ByteState::Reserved,
         )
@@ -205,7 +205,7 @@ impl Group {
         let mut body = self.body.lock();
         let idle = body.free_space.give_back(start, end)?;
         let to = body.state_of(idle);
-        self.shift(&mut body, end.saturating_sub(start), from, to)
+        self.shift(&mut body, Bytes::new(end.saturating_sub(start)), from, to)
     }
 
     /// The reverse of [`Self::allocate`], for what was not written: address and promise come back as one. `ENOSPC`: the
@@ -214,7 +214,7 @@ impl Group {
         let mut body = self.body.lock();
         let idle = body.free_space.give_back(start, end)?;
         let state = body.state_of(idle);
-        let len = end.saturating_sub(start);
+        let len = Bytes::new(end.saturating_sub(start));
         self.count(&mut body, len, ByteState::Reserved, state)?;
         match self.space_info.give_back_promised(len, state)? {
             Return::Promised => {
@@ -229,7 +229,7 @@ impl Group {
     pub(in crate::space) fn keep(&self, start: u64, end: u64, from: ByteState) -> Result {
         let mut body = self.body.lock();
         body.free_space.keep(start, end)?;
-        let len = end.saturating_sub(start);
+        let len = Bytes::new(end.saturating_sub(start));
         if from == ByteState::Used && matches!(body.free_space, FreeSpace::GivenUp) {
             self.count_used(&mut body, len)?;
         }
@@ -238,11 +238,11 @@ impl Group {
 
     /// Counts `len` bytes of a group that was given up as used, which have an extent item. Its item may have said less: then
     /// they were taken for unused, which are read-only there.
-    fn count_used(&self, body: &mut Body, len: u64) -> Result {
+    fn count_used(&self, body: &mut Body, len: Bytes) -> Result {
         let missing = len.saturating_sub(body.tally.used);
         let missing = missing.min(body.tally.read_only);
         match missing {
-            0 => Ok(()),
+            Bytes::ZERO => Ok(()),
             missing => self.shift(body, missing, ByteState::ReadOnly, ByteState::Used),
         }
     }
@@ -250,7 +250,7 @@ impl Group {
     /// Moves bytes from one state to another where no address becomes free or is taken.
     pub(in crate::space) fn move_bytes(
         &self,
-        bytes: u64,
+        bytes: Bytes,
         from: ByteState,
         to: ByteState,
     ) -> Result {
@@ -311,11 +311,14 @@ impl Group {
     fn offer(&self, body: &Body) -> Offered {
         let largest = match body.allocation {
             Allocation::Open => body.free_space.largest(),
-            Allocation::Closed => 0,
+            Allocation::Closed => Bytes::ZERO,
         };
         // Whether metadata's zones are active is the matter of the write order.
         let is_ready = body.active || self.class != Class::Data;
-        let (ready, asleep) = if is_ready { (largest, 0) } else { (0, largest) };
+        let (ready, asleep) = match is_ready {
+            true => (largest, Bytes::ZERO),
+            false => (Bytes::ZERO, largest),
+        };
         Offered {
             ready,
             asleep,
@@ -329,7 +332,7 @@ impl Group {
     pub(in crate::space) fn shift(
         &self,
         body: &mut Body,
-        bytes: u64,
+        bytes: Bytes,
         from: ByteState,
         to: ByteState,
     ) -> Result {
@@ -343,7 +346,7 @@ impl Group {
     pub(in crate::space) fn count(
         &self,
         body: &mut Body,
-        bytes: u64,
+        bytes: Bytes,
         from: ByteState,
         to: ByteState,
     ) -> Result {
@@ -355,7 +358,7 @@ impl Group {
     pub(in crate::space) fn turn(
         &self,
         body: &mut Body,
-        bytes: u64,
+        bytes: Bytes,
         from: ByteState,
         to: ByteState,
     ) -> Result {

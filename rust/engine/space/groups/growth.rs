@@ -2,23 +2,22 @@
 //! What chunks could still be added to a class, and when one should be.
 
 use super::block_groups::BlockGroups;
-use crate::disk::{BlockGroupFlags, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
-use crate::space::free::ranges::round_down;
+use crate::disk::{BlockGroupFlags, Bytes, Physical, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
 use crate::space::reserve::Growth;
 use crate::space::Class;
 use crate::volume::copies_of;
 
 /// Devices with less than this left, for one copy, are full.
-const SMALLEST_CHUNK: u64 = 1 << 20;
+const SMALLEST_CHUNK: Bytes = Bytes::new(1 << 20);
 /// The largest data chunk (C: `BTRFS_MAX_DATA_CHUNK_SIZE` is 10 GiB; mkfs and C allocate 1 GiB on usual volumes).
-const DATA_CHUNK: u64 = 1 << 30;
+const DATA_CHUNK: Bytes = Bytes::new(1 << 30);
 
 impl BlockGroups {
     /// See [`crate::space::Space::chunk_wanted`].
     pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
         [Class::System, Class::Metadata].into_iter().find(|&class| {
             let totals = self.info(class).lock();
-            totals.growth.next_chunk > 0 && totals.wants_chunk(class)
+            totals.growth.next_chunk > Bytes::ZERO && totals.wants_chunk(class)
         })
     }
 
@@ -52,67 +51,70 @@ impl BlockGroups {
             .saturating_sub(taken)
             .saturating_sub(self.never_in_chunks());
         let zone_size = self.volume.zone_size();
-        let step = zone_size.unwrap_or(SMALLEST_CHUNK).max(1);
+        let step = zone_size.unwrap_or(SMALLEST_CHUNK);
         for class in Class::ALL {
-            let bytes = left
-                .checked_div(copies_of(self.profile(class)))
-                .unwrap_or(0);
-            let chunks = bytes.checked_div(step).unwrap_or(0);
-            let bytes = chunks.saturating_mul(self.capacity_of(class, step));
+            let bytes = left.divided_by(copies_of(self.profile(class)));
+            let bytes = self
+                .capacity_of(class, step)
+                .saturating_mul(bytes.count(step));
             let growth = Growth {
                 bytes,
                 next_chunk: bytes.min(DATA_CHUNK),
-                data_chunk: zone_size.unwrap_or(DATA_CHUNK.min(total / 10)),
+                data_chunk: zone_size.unwrap_or(DATA_CHUNK.min(total.divided_by(10))),
             };
             self.info(class).set_growth(growth);
         }
     }
 
     /// Bytes of the devices that chunks never take: for superblocks.
-    fn never_in_chunks(&self) -> u64 {
+    fn never_in_chunks(&self) -> Bytes {
         let zone_size = self.volume.zone_size();
         let of_device = |devid| match (zone_size, self.volume.device_bytes(devid)) {
-            (None, _) => DEVICE_RESERVED,
+            (None, _) => DEVICE_RESERVED.before(),
             (Some(zone_size), bytes) => {
-                let bytes = bytes.unwrap_or(0);
+                let end = Physical::after(bytes.unwrap_or(Bytes::ZERO));
                 let places = SUPERBLOCK_LOG_PLACES.iter();
-                let logs = places.filter(|&&place| place < bytes);
-                logs.fold(0u64, |sum, _| {
+                let logs = places.filter(|&&place| place < end);
+                logs.fold(Bytes::ZERO, |sum, _| {
                     sum.saturating_add(zone_size.saturating_mul(2))
                 })
             }
         };
         let devices = self.volume.device_ids().map(of_device);
-        devices.fold(0, u64::saturating_add)
+        devices.fold(Bytes::ZERO, Bytes::saturating_add)
     }
 
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
-    pub(in crate::space) fn capacity_of(&self, class: Class, len: u64) -> u64 {
+    pub(in crate::space) fn capacity_of(&self, class: Class, len: Bytes) -> Bytes {
         let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
-        round_down(capacity, self.granularity_of(class))
+        capacity.round_down(self.granularity_of(class))
     }
 
     /// See [`crate::space::Space::size_global_reserve`].
-    pub(in crate::space) fn size_global_reserve(&self, tree_bytes: u64, trees: u32) {
-        const MIN: u64 = 16 << 20;
-        const MAX: u64 = 512 << 20;
+    pub(in crate::space) fn size_global_reserve(&self, tree_bytes: Bytes, trees: u32) {
+        const MIN: Bytes = Bytes::new(16 << 20);
+        const MAX: Bytes = Bytes::new(512 << 20);
         /// New blocks and splits on each level of one path.
         const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
         let space_info = self.info(Class::Metadata);
         let growth = space_info.lock().growth.bytes;
-        let paths = u64::from(trees).saturating_mul(PATH.saturating_mul(self.node_size));
+        let paths = self
+            .node_size
+            .saturating_mul(PATH.saturating_mul(trees.into()));
         // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
         let group = match self.volume.zone_size() {
             Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
-            None => 0,
+            None => Bytes::ZERO,
         };
         let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
         let all = self
             .read()
             .capacity(Class::Metadata)
-            .saturating_add(growth / 2);
+            .saturating_add(growth.divided_by(2));
         // A tiny volume must have something left for its files; but a group must fill up and another be emptied.
-        let affordable = (all / 4).max(group.saturating_mul(2).min(all / 2));
+        let affordable = all
+            .divided_by(4)
+            .max(group.saturating_mul(2).min(all.divided_by(2)));
         space_info.resize_global(size.min(affordable));
     }
 }

@@ -2,7 +2,7 @@
 //! What the trees have of a block group, and what they lack.
 
 use crate::btree::{Allocate, Tree};
-use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Key, Kind};
+use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Bytes, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use crate::space::free::ranges::FreeRanges;
@@ -22,13 +22,13 @@ pub(in crate::space) struct Items {
 impl Items {
     pub(in crate::space) fn new(
         start: u64,
-        len: u64,
+        len: Bytes,
         flags: BlockGroupFlags,
-        used: u64,
+        used: Bytes,
         free_space: GroupOnDisk,
     ) -> Self {
         Self {
-            key: Key::new(start, Kind::BLOCK_GROUP_ITEM, len),
+            key: Key::new(start, Kind::BLOCK_GROUP_ITEM, len.get()),
             item: BlockGroupItem { used, flags },
             free_space,
         }
@@ -94,7 +94,7 @@ impl Items {
         txn: &dyn Allocate,
         groups: &Tree,
         free_space: &OnDisk,
-        used: u64,
+        used: Bytes,
     ) -> Result {
         free_space.write(txn, &mut self.free_space)?;
         if used == self.item.used {
@@ -105,7 +105,7 @@ impl Items {
 
     // A frame of its own, which is gone when the free space tree is written.
     #[inline(never)]
-    fn write_used(&mut self, txn: &dyn Allocate, groups: &Tree, used: u64) -> Result {
+    fn write_used(&mut self, txn: &dyn Allocate, groups: &Tree, used: Bytes) -> Result {
         let item = BlockGroupItem { used, ..self.item };
         groups
             .update(txn, &self.key, |bytes| item.write_to(bytes))?

@@ -10,7 +10,7 @@ use super::items::Items;
 use super::make::{class_of, leave_unread, new_body, use_ranges};
 use super::zones::join_write_order;
 use crate::btree::Tree;
-use crate::disk::{BlockGroupItem, Flaw, Key, Kind, Logical, Place, ZoneOffset};
+use crate::disk::{BlockGroupItem, Bytes, Flaw, Key, Kind, Logical, Place, ZoneOffset};
 use crate::map::OrdMap;
 use crate::space::free::cache::Caches;
 use crate::space::free::on_disk::OnDisk;
@@ -38,7 +38,7 @@ enum Derived {
 struct Loading {
     chunk: Arc<Chunk>,
     class: Class,
-    used: u64,
+    used: Bytes,
     body: Body,
     /// What is free, where the extent tree has to tell it.
     derived: Derived,
@@ -124,7 +124,7 @@ impl Loader<'_> {
     /// Groups of tree blocks were given up: where those had no other place, nothing can be written.
     #[cold]
     fn check_places(&self, error: Error) -> Result {
-        let has_free = |class| self.groups.info(class).lock().tally.free_in_all() > 0;
+        let has_free = |class| self.groups.info(class).lock().tally.free_in_all() > Bytes::ZERO;
         if has_free(Class::Metadata) && has_free(Class::System) {
             return Ok(());
         }
@@ -154,7 +154,7 @@ impl Loader<'_> {
     #[inline(never)]
     fn read_group(&self, chunk: Arc<Chunk>) -> Result<Loading> {
         let start = chunk.logical.get();
-        let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, chunk.len);
+        let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, chunk.len.get());
         let item = self
             .items
             .get(&key, |bytes| BlockGroupItem::parse(&key, bytes))?
@@ -194,14 +194,14 @@ impl Loader<'_> {
     }
 
     #[inline(never)]
-    fn begin_deriving(&self, chunk: &Chunk, used: u64) -> Result<Derived> {
+    fn begin_deriving(&self, chunk: &Chunk, used: Bytes) -> Result<Derived> {
         let unused = chunk.len.saturating_sub(used);
         let read = |caches: &Caches| caches.read(&self.groups.volume, chunk, unused);
         if let Some(ranges) = self.caches.and_then(read) {
             return Ok(Derived::Cached(KBox::new(ranges, GFP_KERNEL)?));
         }
         let (start, sector_size) = (chunk.logical.get(), self.groups.sector_size);
-        let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
+        let ranges = FreeRanges::new(start, chunk.len.get(), sector_size.get(), GFP_KERNEL)?;
         Ok(Derived::Ranges(KBox::new(ranges, GFP_KERNEL)?))
     }
 
@@ -225,8 +225,14 @@ impl Loader<'_> {
                 body.tally.read_only = unused;
             }
             (Derived::Contradiction(error), _) => given_up = Some(error),
-            (Derived::Ranges(ranges) | Derived::Cached(ranges), _) if ranges.free() != unused => {
-                let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
+            (Derived::Ranges(ranges) | Derived::Cached(ranges), _)
+                if ranges.free() != unused.get() =>
+            {
+                let flaw = Flaw::new(
+                    "free ranges are not what is unused",
+                    ranges.free(),
+                    unused.get(),
+                );
                 given_up = Some(broken(start, flaw));
             }
             (Derived::Ranges(ranges) | Derived::Cached(ranges), _) => use_ranges(
@@ -236,7 +242,11 @@ impl Loader<'_> {
                 KBox::into_inner(ranges),
             )?,
             (Derived::Nothing, FreeSpace::Unread(_)) if used > len => {
-                let flaw = Flaw::new("more is used than the block group holds", used, len);
+                let flaw = Flaw::new(
+                    "more is used than the block group holds",
+                    used.get(),
+                    len.get(),
+                );
                 return Err(broken(start, flaw));
             }
             (Derived::Nothing, FreeSpace::Unread(_)) => {
@@ -249,7 +259,7 @@ impl Loader<'_> {
         }
         let free_space = self
             .free_space
-            .group((start, start.saturating_add(len)), None);
+            .group((start, start.saturating_add(len.get())), None);
         let items = Items::new(start, len, chunk.flags, used, free_space);
         let space_info = self.groups.info(class).clone();
         let group = Group::new(chunk, class, space_info, body, items)?;
@@ -324,20 +334,20 @@ fn give_up(start: u64, body: &mut Body, error: Error) {
 }
 
 /// The range of an extent item, by its key.
-pub(super) fn extent(key: Key, node_size: u64) -> Option<(u64, u64)> {
+pub(super) fn extent(key: Key, node_size: Bytes) -> Option<(u64, u64)> {
     let start = key.objectid.get();
     let len = match key.kind {
         Kind::EXTENT_ITEM => key.offset,
-        Kind::METADATA_ITEM => node_size,
+        Kind::METADATA_ITEM => node_size.get(),
         _ => return None,
     };
     Some((start, start.saturating_add(len)))
 }
 
 /// Where the last extent of a group ends, from the group's start.
-fn last_allocated(extents: &Tree, chunk: &Chunk, node_size: u64) -> Result<ZoneOffset> {
+fn last_allocated(extents: &Tree, chunk: &Chunk, node_size: Bytes) -> Result<ZoneOffset> {
     let start = chunk.logical.get();
-    let last = start.saturating_add(chunk.len).saturating_sub(1);
+    let last = start.saturating_add(chunk.len.get()).saturating_sub(1);
     // The last item before the end belongs to the last extent, or to the group itself; the extent's own item may
     // stand before its references.
     let found = extents.floor(&Key::new(last, Kind::new(u8::MAX), u64::MAX), |key, _| key)?;

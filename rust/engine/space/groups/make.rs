@@ -4,12 +4,12 @@
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
-use crate::disk::{BlockGroupFlags, Flaw, Logical, Place, ZoneOffset};
+use crate::disk::{BlockGroupFlags, Bytes, Flaw, Logical, Place, ZoneOffset};
 use crate::space::free::abandoned::Abandoned;
 use crate::space::free::changes::Changes;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::{Appending, FreeSpace};
-use crate::space::free::ranges::{round_down, FreeRanges};
+use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Recorded;
 use crate::space::reserve::{Offered, Tally};
 use crate::space::write_order::Ending;
@@ -34,9 +34,10 @@ pub(in crate::space) fn new_group(
     let zones = groups
         .volume
         .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(0)))?;
-    let mut body = new_body(groups, &chunk, Some(zones), class, 0)?;
+    let mut body = new_body(groups, &chunk, Some(zones), class, Bytes::ZERO)?;
     if let FreeSpace::Unread(_) = body.free_space {
-        let mut ranges = FreeRanges::new(first, chunk.len, groups.sector_size, GFP_NOFAIL)?;
+        let mut ranges =
+            FreeRanges::new(first, chunk.len.get(), groups.sector_size.get(), GFP_NOFAIL)?;
         ranges.insert(first, end)?;
         use_ranges(&groups.volume, &chunk, &mut body, ranges)?;
     }
@@ -44,7 +45,7 @@ pub(in crate::space) fn new_group(
         first,
         chunk.len,
         chunk.flags,
-        0,
+        Bytes::ZERO,
         on_disk.group((first, end), Some(Recorded::all_free(first, end))),
     );
     let info = groups.info(class).clone();
@@ -73,7 +74,7 @@ pub(in crate::space) fn new_body(
     chunk: &Chunk,
     zones: Option<GroupZones>,
     class: Class,
-    used: u64,
+    used: Bytes,
 ) -> Result<Body> {
     let tally = Tally {
         total: chunk.len,
@@ -87,45 +88,49 @@ pub(in crate::space) fn new_body(
             free_space,
             allocation: Allocation::Open,
             active: true,
-            under_way: 0,
-            unwritten: 0,
+            under_way: Bytes::ZERO,
+            unwritten: Bytes::ZERO,
             ending: Ending::Full,
-            in_use_when_tried: u64::MAX,
-            superblocks: 0,
+            in_use_when_tried: Bytes::MAX,
+            superblocks: Bytes::ZERO,
             offered: Offered::default(),
         });
     };
     let granularity = groups.granularity_of(class);
     let capacity = zones.capacity.min(chunk.len);
-    let whole = round_down(capacity, granularity);
+    let whole = capacity.round_down(granularity);
     let ending = if whole == zones.capacity {
         Ending::Full
     } else {
         Ending::Short
     };
-    let offset = zones.alloc_offset.get().min(whole);
-    if used > offset {
-        let flaw = Flaw::new("more is used than was written to the zones", used, offset);
+    let written = zones.alloc_offset.before().min(whole);
+    if used > written {
+        let flaw = Flaw::new(
+            "more is used than was written to the zones",
+            used.get(),
+            written.get(),
+        );
         return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
     }
     let lost = chunk.len.saturating_sub(whole);
-    let unusable = lost.saturating_add(offset.saturating_sub(used));
+    let unusable = lost.saturating_add(written.saturating_sub(used));
     let appending = Appending {
         start: chunk.logical,
-        offset: ZoneOffset::new(offset),
+        offset: ZoneOffset::after(written),
         capacity: whole,
-        abandoned: Abandoned::new(class, whole, granularity)?,
+        abandoned: Abandoned::new(class, whole.get(), granularity.get())?,
     };
     Ok(Body {
         tally: Tally { unusable, ..tally },
         free_space: FreeSpace::Append(appending),
         allocation: Allocation::Open,
         active: zones.active,
-        under_way: 0,
-        unwritten: 0,
+        under_way: Bytes::ZERO,
+        unwritten: Bytes::ZERO,
         ending,
-        in_use_when_tried: u64::MAX,
-        superblocks: 0,
+        in_use_when_tried: Bytes::MAX,
+        superblocks: Bytes::ZERO,
         offered: Offered::default(),
     })
 }
@@ -149,11 +154,11 @@ pub(in crate::space) fn exclude_superblocks(
     volume: &Volume,
     chunk: &Chunk,
     ranges: &mut FreeRanges,
-) -> Result<u64> {
-    let mut excluded = 0u64;
+) -> Result<Bytes> {
+    let mut excluded = Bytes::ZERO;
     for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
         let of_this = ranges.exclude(start.get(), start.saturating_add(len).get())?;
-        excluded = excluded.saturating_add(of_this);
+        excluded = excluded.saturating_add(Bytes::new(of_this));
     }
     Ok(excluded)
 }
@@ -161,10 +166,9 @@ pub(in crate::space) fn exclude_superblocks(
 /// Leaves for later to read where the unused bytes of a group are free. What superblock copies take of them is a guess.
 pub(in crate::space) fn leave_unread(volume: &Volume, chunk: &Chunk, body: &mut Body) -> Result {
     let unused = body.tally.free();
-    let end = chunk.logical.saturating_add(chunk.len).get();
+    let end = chunk.end();
     for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
-        let until = start.saturating_add(len).get().min(end);
-        let copy = until.saturating_sub(start.get());
+        let copy = start.saturating_add(len).min(end).saturating_since(start);
         body.superblocks = body.superblocks.saturating_add(copy);
     }
     body.superblocks = body.superblocks.min(unused);

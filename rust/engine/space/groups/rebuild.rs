@@ -9,7 +9,7 @@ use super::block_groups::BlockGroups;
 use super::load::extent;
 use super::writeout::Writeout;
 use crate::btree::{Allocate, Tree};
-use crate::disk::{Key, Kind};
+use crate::disk::{Bytes, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -44,7 +44,7 @@ impl BlockGroups {
 }
 
 /// What has extent items in a group.
-fn used_in(extents: &Tree, (start, end): (u64, u64), node_size: u64) -> Result<Changes> {
+fn used_in(extents: &Tree, (start, end): (u64, u64), node_size: Bytes) -> Result<Changes> {
     let mut used = Changes::new();
     let first = Key::new(start, Kind::new(0), 0);
     let last = Key::new(end.saturating_sub(1), Kind::new(u8::MAX), u64::MAX);

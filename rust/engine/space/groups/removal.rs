@@ -156,7 +156,7 @@ impl Body {
     fn is_all_free(&self) -> bool {
         match &self.free_space {
             FreeSpace::Anywhere(ranges) => {
-                ranges.free().saturating_add(self.superblocks) == self.tally.total
+                ranges.free().saturating_add(self.superblocks.get()) == self.tally.total.get()
             }
             FreeSpace::Unread(_) | FreeSpace::GivenUp => false,
             // Only the count tells it there.

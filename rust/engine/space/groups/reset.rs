@@ -3,7 +3,7 @@
 
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
-use crate::disk::{Bug, Logical};
+use crate::disk::{Bug, Bytes, Logical};
 use crate::space::reserve::ByteState;
 use crate::space::write_order::Closing;
 use crate::space::Class;
@@ -50,12 +50,12 @@ impl BlockGroups {
             let bug = Bug::new("zones of a group were reset that has none");
             return Err(bug.of(start.get()).report());
         };
-        let consumed = zones.offset.get();
+        let consumed = zones.offset.before();
         zones.restart();
-        body.under_way = 0;
-        body.unwritten = 0;
+        body.under_way = Bytes::ZERO;
+        body.unwritten = Bytes::ZERO;
         body.active = false;
-        body.in_use_when_tried = u64::MAX;
+        body.in_use_when_tried = Bytes::MAX;
         group.shift(
             &mut body,
             consumed,
@@ -84,8 +84,10 @@ impl Body {
     pub(in crate::space) fn is_worth_reset(&self, short: bool) -> bool {
         let empty = self.is_unused() && self.allocation == Allocation::Open;
         self.as_appending().is_some_and(|appending| {
-            let consumed = appending.offset.get();
-            empty && consumed > 0 && (short || consumed >= appending.capacity / 2)
+            let consumed = appending.offset.before();
+            empty
+                && consumed > Bytes::ZERO
+                && (short || consumed >= appending.capacity.divided_by(2))
         })
     }
 }

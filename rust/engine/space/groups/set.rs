@@ -2,6 +2,7 @@
 //! The set of block groups, by address and by class.
 
 use super::group::Group;
+use crate::disk::Bytes;
 use crate::map::OrdMap;
 use crate::space::reserve::PerClass;
 use crate::space::Class;
@@ -13,9 +14,9 @@ pub(in crate::space) struct GroupSet {
     all: OrdMap<u64, Arc<Group>>,
     by_class: PerClass<OrdMap<u64, Arc<Group>>>,
     /// How much can be in the groups of a class.
-    capacity: PerClass<u64>,
+    capacity: PerClass<Bytes>,
     /// What all chunks take on their devices.
-    device_bytes: u64,
+    device_bytes: Bytes,
 }
 
 impl GroupSet {
@@ -23,8 +24,8 @@ impl GroupSet {
         Ok(Self {
             all: OrdMap::new(),
             by_class: PerClass::try_new(|_| Ok(OrdMap::new()))?,
-            capacity: PerClass::try_new(|_| Ok(0))?,
-            device_bytes: 0,
+            capacity: PerClass::try_new(|_| Ok(Bytes::ZERO))?,
+            device_bytes: Bytes::ZERO,
         })
     }
 
@@ -76,12 +77,12 @@ impl GroupSet {
     }
 
     /// How much can be in all groups of a class.
-    pub(in crate::space) fn capacity(&self, class: Class) -> u64 {
+    pub(in crate::space) fn capacity(&self, class: Class) -> Bytes {
         *self.capacity.get(class)
     }
 
     /// Bytes that all chunks take on their devices.
-    pub(in crate::space) fn device_bytes(&self) -> u64 {
+    pub(in crate::space) fn device_bytes(&self) -> Bytes {
         self.device_bytes
     }
 

@@ -4,7 +4,7 @@
 
 use super::block_groups::BlockGroups;
 use super::group::{Body, Group};
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::free::policy::FreeSpace;
 use crate::space::Class;
 use kernel::sync::Arc;
@@ -57,14 +57,14 @@ impl Sparse {
             body.in_use_when_tried = used;
         }
         match used {
-            0 => Remains::Nothing,
+            Bytes::ZERO => Remains::Nothing,
             _ => Remains::Some,
         }
     }
 }
 
 fn is_full(body: &Body) -> bool {
-    matches!(&body.free_space, FreeSpace::Append(appending) if appending.free() == 0)
+    matches!(&body.free_space, FreeSpace::Append(appending) if appending.free().is_zero())
 }
 
 impl BlockGroups {
@@ -85,9 +85,14 @@ impl BlockGroups {
             .free_in_all()
             .saturating_add(totals.growth.bytes);
         // An eighth is for commits; copying a block copies some of those above it, and what describes it.
-        let affordable = totals.global.held.saturating_sub(totals.global.size / 8) / 4 * 3;
-        let mut best: Option<(u64, Arc<Group>)> = None;
-        let (mut dead, mut from) = (0u64, 0);
+        let affordable = totals
+            .global
+            .held
+            .saturating_sub(totals.global.size.divided_by(8))
+            .divided_by(4)
+            .saturating_mul(3);
+        let mut best: Option<(Bytes, Arc<Group>)> = None;
+        let (mut dead, mut from) = (Bytes::ZERO, 0);
         while let Some(group) = self.next_in(class, from) {
             from = group.end();
             let found = {
@@ -99,8 +104,8 @@ impl BlockGroups {
                 continue;
             };
             let worth = match when {
-                Reclaim::Soon => used <= capacity / 4,
-                Reclaim::Now => used <= affordable.min(capacity / 4 * 3),
+                Reclaim::Soon => used <= capacity.divided_by(4),
+                Reclaim::Now => used <= affordable.min(capacity.divided_by(4).saturating_mul(3)),
             };
             let least = best.as_ref().is_none_or(|(least, _)| used < *least);
             if worth && least && self.write_order.is_quiet(group.start()) {
@@ -113,19 +118,21 @@ impl BlockGroups {
 }
 
 /// Bytes that a reset would make free: not those by which the zones hold less than they are long.
-pub(super) fn dead_in(body: &Body, len: u64) -> u64 {
+pub(super) fn dead_in(body: &Body, len: Bytes) -> Bytes {
     let never = len.saturating_sub(body.free_space.capacity(len));
     body.tally.unusable.saturating_sub(never)
 }
 
 /// Bytes in use, and what the zones hold, of a group that is full and was not tried as it is.
-fn in_use(body: &Body) -> Option<(u64, u64)> {
+fn in_use(body: &Body) -> Option<(Bytes, Bytes)> {
     let FreeSpace::Append(appending) = &body.free_space else {
         return None;
     };
     let used = body.tally.used;
     // To try costs reading all that is in use, which must not come again with each block that goes.
     let tried = body.in_use_when_tried;
-    let eligible = used > 0 && used < tried.saturating_sub(tried / 4) && appending.free() == 0;
+    let eligible = used > Bytes::ZERO
+        && used < tried.saturating_sub(tried.divided_by(4))
+        && appending.free().is_zero();
     eligible.then_some((used, appending.capacity))
 }

@@ -8,7 +8,7 @@ use super::block_groups::BlockGroups;
 use super::group::{Allocation, Group};
 use super::items::Items;
 use super::make::exclude_superblocks;
-use crate::disk::{Bug, Flaw, Logical};
+use crate::disk::{Bug, Bytes, Flaw, Logical};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
@@ -23,16 +23,16 @@ use latch::prelude::*;
 use latch::NofsScope;
 
 /// When it is known of groups of more bytes where they are free, some of it is forgotten: at worst 40 KiB for a GiB.
-const MOST_KNOWN: u64 = 1 << 40;
+const MOST_KNOWN: Bytes = Bytes::new(1 << 40);
 /// Bytes of a group that take a page at most, with the smallest sectors.
-const WINDOW: u64 = 128 << 20;
+const WINDOW: Bytes = Bytes::new(128 << 20);
 /// Groups that are looked at in turn when something is to be forgotten.
 const LOOKS: usize = 1024;
 /// What is free in a group that claims to be longer is not read: it takes memory by its length. No chunk is made that is nearly as
 /// long (C: 10 GiB).
-const LONGEST: u64 = 64 << 30;
+const LONGEST: Bytes = Bytes::new(64 << 30);
 /// The committer's thread reads on until so many bytes of file data can be allocated.
-const AHEAD: u64 = 1 << 30;
+const AHEAD: Bytes = Bytes::new(1 << 30);
 
 /// Reads where groups are free.
 pub(in crate::space) struct Reader {
@@ -85,7 +85,7 @@ impl Reader {
     /// The group of a class of which most is unread, if any may be read.
     fn next(&self, class: Class) -> Option<Arc<Group>> {
         let info = self.groups.info(class);
-        if info.lock().readable(class) == 0 {
+        if info.lock().readable(class) == Bytes::ZERO {
             return None;
         }
         let best = info.index().best(Offer::Unread)?;
@@ -170,7 +170,7 @@ impl Reader {
         group.give_up_unread()?;
         let left = group.space_info().lock().tally.free_in_all();
         match group.class() {
-            Class::Metadata if left == 0 => Err(error),
+            Class::Metadata if left == Bytes::ZERO => Err(error),
             _ => Ok(()),
         }
     }
@@ -182,7 +182,7 @@ impl Reader {
         if group.len() > LONGEST {
             return Err(Unreadable::Group(EFBIG));
         }
-        let ranges = FreeRanges::new(start, group.len(), sector_size, GFP_NOFAIL);
+        let ranges = FreeRanges::new(start, group.len().get(), sector_size.get(), GFP_NOFAIL);
         let mut ranges = ranges.map_err(Unreadable::Group)?;
         items.read_free(&self.on_disk, &mut ranges)?;
         Ok(ranges)
@@ -207,7 +207,7 @@ impl Reader {
         if is_asking || !self.on_disk.has_all() {
             return 0;
         }
-        let mut forgotten = 0u64;
+        let mut forgotten = Bytes::ZERO;
         for _ in 0..most {
             let hand = self.hand.load(Ordering::Relaxed);
             let Some(groups) = self.groups.try_read() else {
@@ -219,7 +219,7 @@ impl Reader {
             self.hand.store(after, Ordering::Relaxed);
             if let Some(group) = next {
                 // An error has been logged; the group stays as it is.
-                let of_it = group.forget(&self.asking).unwrap_or(0);
+                let of_it = group.forget(&self.asking).unwrap_or(Bytes::ZERO);
                 forgotten = forgotten.saturating_add(of_it);
             }
         }
@@ -235,8 +235,8 @@ impl Reader {
 }
 
 /// The pages that it takes at most to know where so many bytes of groups are free.
-fn pages(known: u64) -> usize {
-    usize::try_from(known.div_ceil(WINDOW)).unwrap_or(usize::MAX)
+fn pages(known: Bytes) -> usize {
+    usize::try_from(known.round_up(WINDOW).count(WINDOW)).unwrap_or(usize::MAX)
 }
 
 impl Group {
@@ -255,8 +255,12 @@ impl Group {
             return Ok(());
         }
         let unused = body.tally.total.saturating_sub(body.tally.used);
-        if ranges.free() != unused {
-            let flaw = Flaw::new("free ranges are not what is unused", ranges.free(), unused);
+        if ranges.free() != unused.get() {
+            let flaw = Flaw::new(
+                "free ranges are not what is unused",
+                ranges.free(),
+                unused.get(),
+            );
             return Err(self.broken(flaw));
         }
         if let FreeSpace::Unread(kept) = &body.free_space {
@@ -278,8 +282,12 @@ impl Group {
         self.shift(&mut body, fewer, ByteState::ReadOnly, ByteState::Unread)?;
         self.shift(&mut body, more, ByteState::Unread, ByteState::ReadOnly)?;
         let unread = body.tally.unread;
-        if ranges.free() != unread {
-            let flaw = Flaw::new("tally differs from the free ranges", unread, ranges.free());
+        if ranges.free() != unread.get() {
+            let flaw = Flaw::new(
+                "tally differs from the free ranges",
+                unread.get(),
+                ranges.free(),
+            );
             return Err(self.broken(flaw));
         }
         body.free_space = FreeSpace::Anywhere(ranges);
@@ -301,26 +309,26 @@ impl Group {
 
     /// Forgets where the group is free, unless something is under way there, or it was promised, or somebody is `asking` or
     /// has one of the locks; of how many bytes.
-    fn forget(&self, asking: &AtomicU64) -> Result<u64> {
+    fn forget(&self, asking: &AtomicU64) -> Result<Bytes> {
         let Some(mut body) = self.try_lock() else {
-            return Ok(0);
+            return Ok(Bytes::ZERO);
         };
         // Under the lock: who asks from now on finds that the group is forgotten, and reads it.
         if asking.load(Ordering::Relaxed) > 0 {
-            return Ok(0);
+            return Ok(Bytes::ZERO);
         }
         let tally = body.tally;
-        let idle = tally.reserved == 0 && tally.pinned == 0;
+        let idle = tally.reserved == Bytes::ZERO && tally.pinned == Bytes::ZERO;
         let is_known = matches!(body.free_space, FreeSpace::Anywhere(_));
         if !idle || !is_known || body.allocation == Allocation::Closed {
-            return Ok(0);
+            return Ok(Bytes::ZERO);
         }
         // Index and class change at once, as ever.
         let Some(mut index) = self.space_info().try_index() else {
-            return Ok(0);
+            return Ok(Bytes::ZERO);
         };
         if self.space_info().try_forget(tally.free(), self.len())? == Withdrawal::Refused {
-            return Ok(0);
+            return Ok(Bytes::ZERO);
         }
         body.free_space = FreeSpace::Unread(Changes::new());
         self.turn(&mut body, tally.free(), ByteState::Free, ByteState::Unread)?;

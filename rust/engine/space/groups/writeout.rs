@@ -13,7 +13,7 @@ use super::make::new_group;
 use super::unread::Reader;
 use super::zones::join_write_order;
 use crate::btree::{Allocate, Tree};
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::OnDisk;
 use kernel::sync::Arc;
@@ -51,7 +51,7 @@ impl Writeout {
     pub(in crate::space) fn note(
         &self,
         group: &Group,
-        (start, len): (Logical, u64),
+        (start, len): (Logical, Bytes),
         change: Change,
         count: impl FnOnce() -> Result,
     ) -> Result {

@@ -2,7 +2,7 @@
 //! What the write order asks of block groups and of the volume that their zones belong to.
 
 use super::group::{Allocation, Body, Group};
-use crate::disk::{Logical, ZoneOffset};
+use crate::disk::{Bytes, Logical, ZoneOffset};
 use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::reserve::{ByteState, Withdrawal};
 use crate::space::write_order::{
@@ -78,7 +78,7 @@ impl Group {
             return Err(EINVAL);
         };
         let rest = appending.free();
-        appending.offset = ZoneOffset::new(appending.capacity);
+        appending.offset = ZoneOffset::after(appending.capacity);
         self.shift(body, rest, from, ByteState::Unusable)
     }
 }
@@ -111,7 +111,7 @@ impl OrderedGroup for Group {
 }
 
 impl DataGroup for Group {
-    fn spare(&self) -> Option<u64> {
+    fn spare(&self) -> Option<Bytes> {
         let mut body = self.lock();
         let left = idle_rest(&mut body)?;
         (body.allocation == Allocation::Closed || self.space_info().can_lose(left)).then_some(left)
@@ -119,7 +119,7 @@ impl DataGroup for Group {
 
     fn is_busy(&self) -> bool {
         let body = self.lock();
-        body.active && body.under_way > 0
+        body.active && body.under_way > Bytes::ZERO
     }
 
     fn give_up(&self) -> Result<Closing> {
@@ -139,7 +139,7 @@ impl DataGroup for Group {
             self.space_info().shift(left, from, ByteState::Unusable)?;
         }
         if let Some(appending) = body.appending() {
-            appending.offset = ZoneOffset::new(appending.capacity);
+            appending.offset = ZoneOffset::after(appending.capacity);
         }
         body.active = false;
         self.publish(&mut body)?;
@@ -148,8 +148,8 @@ impl DataGroup for Group {
 }
 
 /// What is left in a data group that holds active zones to which nothing is on its way.
-fn idle_rest(body: &mut Body) -> Option<u64> {
-    let idle = body.active && body.under_way == 0;
+fn idle_rest(body: &mut Body) -> Option<Bytes> {
+    let idle = body.active && body.under_way == Bytes::ZERO;
     let zones = body.appending()?;
     (idle && zones.offset.get() > 0).then(|| zones.free())
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The groups of a class by what can be had from each, so that nobody looks at all of them.
 
+use crate::disk::Bytes;
 use crate::map::{insert_in_order, OrdMap};
 use latch::prelude::*;
 
@@ -19,11 +20,11 @@ pub(in crate::space) enum Offer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::space) struct Offered {
     /// The longest piece that can be written at once.
-    pub(in crate::space) ready: u64,
+    pub(in crate::space) ready: Bytes,
     /// The longest piece in zones that must be activated first.
-    pub(in crate::space) asleep: u64,
+    pub(in crate::space) asleep: Bytes,
     /// What is free in a group of which was not read yet where.
-    pub(in crate::space) unread: u64,
+    pub(in crate::space) unread: Bytes,
     /// Whether nothing is in the group.
     pub(in crate::space) unused: bool,
 }
@@ -94,7 +95,7 @@ impl GroupIndex {
     }
 
     /// The first group at or behind `from` that offers a piece of `len` bytes.
-    pub(in crate::space) fn offering(&self, offer: Offer, from: u64, len: u64) -> Option<u64> {
+    pub(in crate::space) fn offering(&self, offer: Offer, from: u64, len: Bytes) -> Option<u64> {
         let slot = self.first_slot(from);
         let found = self.of(offer).first_from(slot, len)?;
         self.starts.get(found).copied()
@@ -107,14 +108,14 @@ impl GroupIndex {
     }
 
     /// The longest piece that any group offers.
-    pub(in crate::space) fn longest(&self, offer: Offer) -> u64 {
+    pub(in crate::space) fn longest(&self, offer: Offer) -> Bytes {
         self.of(offer).highest()
     }
 
     /// The first of the groups that offer most.
     pub(in crate::space) fn best(&self, offer: Offer) -> Option<u64> {
         let most = self.longest(offer);
-        (most > 0).then(|| self.offering(offer, 0, most))?
+        (most > Bytes::ZERO).then(|| self.offering(offer, 0, most))?
     }
 
     /// The first group at or behind `from` in which there is nothing.
@@ -153,10 +154,10 @@ impl GroupIndex {
     }
 }
 
-/// A number for each slot, and the higher of each two above them, up to the highest of all.
+/// A length for each slot, and the higher of each two above them, up to the highest of all.
 struct Maxima {
     /// The one at 1 is the highest; below the one at `n` are those at `2n` and `2n + 1`. The second half is the slots.
-    tree: KVVec<u64>,
+    tree: KVVec<Bytes>,
 }
 
 impl Maxima {
@@ -168,8 +169,8 @@ impl Maxima {
         self.tree.len() / 2
     }
 
-    fn highest(&self) -> u64 {
-        self.tree.get(1).copied().unwrap_or(0)
+    fn highest(&self) -> Bytes {
+        self.tree.get(1).copied().unwrap_or_default()
     }
 
     /// Makes room for a slot among the first `used`, those behind it move up. New slots nearly always come last.
@@ -177,16 +178,16 @@ impl Maxima {
         let slots = self.slots();
         if used >= slots {
             let more = slots.saturating_mul(2).max(8);
-            let mut tree = KVVec::from_elem(0u64, more.saturating_mul(2), GFP_NOFAIL)?;
+            let mut tree = KVVec::from_elem(Bytes::ZERO, more.saturating_mul(2), GFP_NOFAIL)?;
             let mut old = self.tree.iter().skip(slots);
             for place in tree.iter_mut().skip(more) {
-                *place = old.next().copied().unwrap_or(0);
+                *place = old.next().copied().unwrap_or_default();
             }
             self.tree = tree;
         } else if slot == used {
             return Ok(());
         }
-        let mut carried = 0;
+        let mut carried = Bytes::ZERO;
         for place in self.values(slot) {
             carried = core::mem::replace(place, carried);
         }
@@ -196,7 +197,7 @@ impl Maxima {
 
     /// Takes a slot out; those behind it move down.
     fn remove(&mut self, slot: usize) {
-        let mut carried = 0;
+        let mut carried = Bytes::ZERO;
         for place in self.values(slot).rev() {
             carried = core::mem::replace(place, carried);
         }
@@ -204,7 +205,7 @@ impl Maxima {
     }
 
     /// The numbers from a slot on.
-    fn values(&mut self, slot: usize) -> impl DoubleEndedIterator<Item = &mut u64> {
+    fn values(&mut self, slot: usize) -> impl DoubleEndedIterator<Item = &mut Bytes> {
         let first = self.slots().saturating_add(slot);
         self.tree.iter_mut().skip(first)
     }
@@ -215,7 +216,7 @@ impl Maxima {
         }
     }
 
-    fn renew(&mut self, at: usize) -> Option<u64> {
+    fn renew(&mut self, at: usize) -> Option<Bytes> {
         let left = *self.tree.get(at.checked_mul(2)?)?;
         let right = *self.tree.get(at.checked_mul(2)?.checked_add(1)?)?;
         let place = self.tree.get_mut(at)?;
@@ -223,12 +224,12 @@ impl Maxima {
         Some(*place)
     }
 
-    fn at(&self, slot: usize) -> u64 {
+    fn at(&self, slot: usize) -> Bytes {
         let at = self.slots().saturating_add(slot);
-        self.tree.get(at).copied().unwrap_or(0)
+        self.tree.get(at).copied().unwrap_or_default()
     }
 
-    fn set(&mut self, slot: usize, value: u64) {
+    fn set(&mut self, slot: usize, value: Bytes) {
         let mut at = self.slots().saturating_add(slot);
         match self.tree.get_mut(at) {
             Some(place) if *place != value => *place = value,
@@ -241,7 +242,7 @@ impl Maxima {
     }
 
     /// The first slot from `slot` on with at least `least`.
-    fn first_from(&self, slot: usize, least: u64) -> Option<usize> {
+    fn first_from(&self, slot: usize, least: Bytes) -> Option<usize> {
         let slots = self.slots();
         let holds = |at: usize| self.tree.get(at).is_some_and(|&value| value >= least);
         let mut at = slots.checked_add(slot).filter(|_| slot < slots)?;

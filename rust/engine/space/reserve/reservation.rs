@@ -4,6 +4,7 @@
 use super::class::Class;
 use super::demand::{Shortage, Urgency};
 use super::space_info::SpaceInfo;
+use crate::disk::Bytes;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 
@@ -16,17 +17,17 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    pub(in crate::space) fn new(space_info: Arc<SpaceInfo>, bytes: u64) -> Self {
+    pub(in crate::space) fn new(space_info: Arc<SpaceInfo>, bytes: Bytes) -> Self {
         Self {
             space_info,
-            bytes: AtomicU64::new(bytes),
+            bytes: AtomicU64::new(bytes.get()),
         }
     }
 
     /// Promises `bytes`, or tells what would help.
     pub(in crate::space) fn promised(
         space_info: &Arc<SpaceInfo>,
-        bytes: u64,
+        bytes: Bytes,
         urgency: Urgency,
     ) -> Result<Self, Shortage> {
         space_info.promise(bytes, urgency)?;
@@ -34,8 +35,8 @@ impl Reservation {
     }
 
     /// What is left, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    pub fn bytes(&self) -> Bytes {
+        Bytes::new(self.bytes.load(Ordering::Relaxed))
     }
 
     /// What the bytes are for.
@@ -44,11 +45,11 @@ impl Reservation {
     }
 
     /// Parts `bytes` off; `None` when it has fewer.
-    pub fn split(&self, bytes: u64) -> Option<Reservation> {
+    pub fn split(&self, bytes: Bytes) -> Option<Reservation> {
         let part = self
             .bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(bytes)
+                left.checked_sub(bytes.get())
             });
         part.ok()
             .map(|_| Reservation::new(self.space_info.clone(), bytes))
@@ -63,38 +64,38 @@ impl Reservation {
     }
 
     /// Gives `bytes`, or all that is left, back to where they were promised from.
-    pub fn give_back(&self, bytes: u64) {
+    pub fn give_back(&self, bytes: Bytes) {
         self.space_info.unpromise(self.draw(bytes));
     }
 
     /// Takes up to `bytes` out for an allocation from `space_info`; nothing if the bytes were promised from another.
-    pub(in crate::space) fn draw_for(&self, space_info: &Arc<SpaceInfo>, bytes: u64) -> u64 {
+    pub(in crate::space) fn draw_for(&self, space_info: &Arc<SpaceInfo>, bytes: Bytes) -> Bytes {
         if Arc::ptr_eq(&self.space_info, space_info) {
             self.draw(bytes)
         } else {
-            0
+            Bytes::ZERO
         }
     }
 
     /// Takes in `bytes` that `space_info` has promised, if this was promised from the same; gives them back if not.
-    pub(in crate::space) fn take_in(&self, space_info: &Arc<SpaceInfo>, bytes: u64) {
+    pub(in crate::space) fn take_in(&self, space_info: &Arc<SpaceInfo>, bytes: Bytes) {
         self.merge(Reservation::new(space_info.clone(), bytes));
     }
 
     /// Takes up to `bytes` out; the caller accounts for them.
-    fn draw(&self, bytes: u64) -> u64 {
+    fn draw(&self, bytes: Bytes) -> Bytes {
         let drawn = self
             .bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                Some(left.saturating_sub(bytes))
+                Some(left.saturating_sub(bytes.get()))
             });
-        drawn.map_or(0, |before| before.min(bytes))
+        drawn.map_or(Bytes::ZERO, |before| Bytes::new(before.min(bytes.get())))
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.space_info
-            .unpromise(self.bytes.swap(0, Ordering::Relaxed));
+            .unpromise(Bytes::new(self.bytes.swap(0, Ordering::Relaxed)));
     }
 }

@@ -5,7 +5,7 @@ use super::demand::{Return, Withdrawal};
 use super::index::{GroupIndex, Offer};
 use super::tally::{ByteState, Tally};
 use super::totals::{Growth, Spare, Totals};
-use crate::disk::{Bug, Flaw};
+use crate::disk::{Bug, Bytes, Flaw};
 use crate::space::{Class, Shortage, Urgency};
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
@@ -45,12 +45,12 @@ impl SpaceInfo {
     }
 
     /// The longest piece that can be had from any group.
-    pub(in crate::space) fn longest(&self, offer: Offer) -> u64 {
+    pub(in crate::space) fn longest(&self, offer: Offer) -> Bytes {
         self.index.lock().longest(offer)
     }
 
     /// The longest piece of any group, whether its zones are active or not.
-    pub(in crate::space) fn longest_of_all(&self) -> u64 {
+    pub(in crate::space) fn longest_of_all(&self) -> Bytes {
         let index = self.index.lock();
         index
             .longest(Offer::Ready)
@@ -63,7 +63,7 @@ impl SpaceInfo {
     }
 
     /// Promises bytes, or tells what would help.
-    pub(in crate::space) fn promise(&self, bytes: u64, urgency: Urgency) -> Result<(), Shortage> {
+    pub(in crate::space) fn promise(&self, bytes: Bytes, urgency: Urgency) -> Result<(), Shortage> {
         let mut totals = self.totals.lock();
         totals.promise(self.class, bytes, urgency).ok_or_else(|| {
             let shortage = totals.shortage(self.class, bytes, urgency);
@@ -74,12 +74,12 @@ impl SpaceInfo {
     }
 
     /// Whether nobody was promised `bytes` of what is free.
-    pub(in crate::space) fn can_lose(&self, bytes: u64) -> bool {
+    pub(in crate::space) fn can_lose(&self, bytes: Bytes) -> bool {
         self.totals.lock().can_lose(bytes)
     }
 
     /// Makes free bytes unusable, unless they were promised.
-    pub(in crate::space) fn lose(&self, bytes: u64) -> Result<Withdrawal> {
+    pub(in crate::space) fn lose(&self, bytes: Bytes) -> Result<Withdrawal> {
         let mut totals = self.totals.lock();
         if !totals.can_lose(bytes) {
             return Ok(Withdrawal::Refused);
@@ -93,7 +93,7 @@ impl SpaceInfo {
 
     /// It is not known any more where a group of `bytes` is free, of which `free` cannot be allocated now. Unless that was
     /// promised, or somebody has the lock.
-    pub(in crate::space) fn try_forget(&self, free: u64, bytes: u64) -> Result<Withdrawal> {
+    pub(in crate::space) fn try_forget(&self, free: Bytes, bytes: Bytes) -> Result<Withdrawal> {
         let Some(mut totals) = self.totals.try_lock() else {
             return Ok(Withdrawal::Refused);
         };
@@ -109,25 +109,25 @@ impl SpaceInfo {
     }
 
     /// Bytes of the groups of which it is known where they are free. `None` where somebody has the lock.
-    pub(in crate::space) fn try_known(&self) -> Option<u64> {
+    pub(in crate::space) fn try_known(&self) -> Option<Bytes> {
         self.totals.try_lock().map(|totals| totals.known)
     }
 
     /// It became known where a group of `bytes` is free.
-    pub(in crate::space) fn note_known(&self, bytes: u64) {
+    pub(in crate::space) fn note_known(&self, bytes: Bytes) {
         let mut totals = self.totals.lock();
         totals.known = totals.known.saturating_add(bytes);
     }
 
     /// It is not known any more where a group of `bytes` is free.
-    pub(in crate::space) fn note_forgotten(&self, bytes: u64) {
+    pub(in crate::space) fn note_forgotten(&self, bytes: Bytes) {
         let mut totals = self.totals.lock();
         totals.known = totals.known.saturating_sub(bytes);
     }
 
     /// What is free in a group with this tally becomes read-only if the class does without it. `dead` as in
     /// [`Totals::can_spare`].
-    pub(in crate::space) fn give_up_spare(&self, group: &Tally, dead: u64) -> Result<Withdrawal> {
+    pub(in crate::space) fn give_up_spare(&self, group: &Tally, dead: Bytes) -> Result<Withdrawal> {
         let mut totals = self.totals.lock();
         if totals.can_spare(self.class, group, dead) != Spare::Yes {
             return Ok(Withdrawal::Refused);
@@ -140,7 +140,7 @@ impl SpaceInfo {
     }
 
     /// Free bytes become read-only for a while, unless what was promised needs them.
-    pub(in crate::space) fn lend(&self, bytes: u64) -> Withdrawal {
+    pub(in crate::space) fn lend(&self, bytes: Bytes) -> Withdrawal {
         self.totals.lock().lend(self.class, bytes)
     }
 
@@ -150,8 +150,8 @@ impl SpaceInfo {
     }
 
     /// Takes a promise back.
-    pub(in crate::space) fn unpromise(&self, bytes: u64) {
-        if bytes == 0 {
+    pub(in crate::space) fn unpromise(&self, bytes: Bytes) {
+        if bytes == Bytes::ZERO {
             return;
         }
         let mut totals = self.totals.lock();
@@ -161,7 +161,7 @@ impl SpaceInfo {
 
     /// A promise becomes an allocation: `drawn` of its `bytes` come from a reservation, the rest from the global
     /// reserve as far as that goes.
-    pub(in crate::space) fn allocated(&self, bytes: u64, drawn: u64) -> Result {
+    pub(in crate::space) fn allocated(&self, bytes: Bytes, drawn: Bytes) -> Result {
         let mut totals = self.totals.lock();
         totals
             .tally
@@ -175,7 +175,11 @@ impl SpaceInfo {
 
     /// An allocation that was not written becomes `to`, and its bytes are promised to who had them, with nobody coming in
     /// between. On sequential zones the same bytes cannot be had again, and others may be promised.
-    pub(in crate::space) fn give_back_promised(&self, bytes: u64, to: ByteState) -> Result<Return> {
+    pub(in crate::space) fn give_back_promised(
+        &self,
+        bytes: Bytes,
+        to: ByteState,
+    ) -> Result<Return> {
         let mut totals = self.totals.lock();
         totals
             .tally
@@ -197,7 +201,7 @@ impl SpaceInfo {
     }
 
     /// Moves bytes from one state to another.
-    pub(in crate::space) fn shift(&self, bytes: u64, from: ByteState, to: ByteState) -> Result {
+    pub(in crate::space) fn shift(&self, bytes: Bytes, from: ByteState, to: ByteState) -> Result {
         let mut totals = self.totals.lock();
         totals.tally.shift(bytes, from, to).map_err(differs)?;
         if to == ByteState::Free {
@@ -226,7 +230,7 @@ impl SpaceInfo {
     }
 
     /// Gives the global reserve a new size.
-    pub(in crate::space) fn resize_global(&self, size: u64) {
+    pub(in crate::space) fn resize_global(&self, size: Bytes) {
         self.totals.lock().resize_global(self.class, size);
     }
 }

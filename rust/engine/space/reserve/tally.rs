@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Bytes of a block group or a class, by the state they are in.
 
-use crate::disk::Flaw;
+use crate::disk::{Bytes, Flaw};
 
 /// The state of a byte of a block group. See the picture in [`crate::space`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +40,18 @@ impl ByteState {
 /// Bytes by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::space) struct Tally {
-    pub(in crate::space) total: u64,
-    pub(in crate::space) unread: u64,
-    pub(in crate::space) reserved: u64,
-    pub(in crate::space) used: u64,
-    pub(in crate::space) pinned: u64,
-    pub(in crate::space) unusable: u64,
-    pub(in crate::space) read_only: u64,
+    pub(in crate::space) total: Bytes,
+    pub(in crate::space) unread: Bytes,
+    pub(in crate::space) reserved: Bytes,
+    pub(in crate::space) used: Bytes,
+    pub(in crate::space) pinned: Bytes,
+    pub(in crate::space) unusable: Bytes,
+    pub(in crate::space) read_only: Bytes,
 }
 
 impl Tally {
     /// Bytes that can be allocated.
-    pub(in crate::space) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> Bytes {
         let taken = [
             self.unread,
             self.reserved,
@@ -66,24 +66,28 @@ impl Tally {
     }
 
     /// Bytes that belong to nothing, whether it is known where they are or not.
-    pub(in crate::space) fn free_in_all(&self) -> u64 {
+    pub(in crate::space) fn free_in_all(&self) -> Bytes {
         self.free().saturating_add(self.unread)
     }
 
     /// Moves bytes from one state to another. The tally is wrong, and stays as it is, if there are not as many.
     pub(in crate::space) fn shift(
         &mut self,
-        bytes: u64,
+        bytes: Bytes,
         from: ByteState,
         to: ByteState,
     ) -> Result<(), Flaw> {
         let (had, has) = (self.of(from), self.of(to));
         let left = had
             .checked_sub(bytes)
-            .ok_or_else(|| Flaw::new(from.runs_short(), bytes, had))?;
-        let more = has
-            .checked_add(bytes)
-            .ok_or_else(|| Flaw::new("more bytes change state than can be counted", bytes, has))?;
+            .ok_or_else(|| Flaw::new(from.runs_short(), bytes.get(), had.get()))?;
+        let more = has.checked_add(bytes).ok_or_else(|| {
+            Flaw::new(
+                "more bytes change state than can be counted",
+                bytes.get(),
+                has.get(),
+            )
+        })?;
         if from == to {
             return Ok(());
         }
@@ -94,15 +98,15 @@ impl Tally {
 
     /// Adds another's bytes: a group joins a class.
     pub(in crate::space) fn add(&mut self, other: &Tally) {
-        self.combine(other, u64::saturating_add);
+        self.combine(other, Bytes::saturating_add);
     }
 
     /// Takes another's bytes off: a group leaves a class.
     pub(in crate::space) fn subtract(&mut self, other: &Tally) {
-        self.combine(other, u64::saturating_sub);
+        self.combine(other, Bytes::saturating_sub);
     }
 
-    fn combine(&mut self, other: &Tally, with: impl Fn(u64, u64) -> u64) {
+    fn combine(&mut self, other: &Tally, with: impl Fn(Bytes, Bytes) -> Bytes) {
         self.total = with(self.total, other.total);
         self.unread = with(self.unread, other.unread);
         self.reserved = with(self.reserved, other.reserved);
@@ -112,7 +116,7 @@ impl Tally {
         self.read_only = with(self.read_only, other.read_only);
     }
 
-    fn of(&self, state: ByteState) -> u64 {
+    fn of(&self, state: ByteState) -> Bytes {
         match state {
             ByteState::Free => self.free(),
             ByteState::Unread => self.unread,
@@ -124,7 +128,7 @@ impl Tally {
         }
     }
 
-    fn set(&mut self, state: ByteState, bytes: u64) {
+    fn set(&mut self, state: ByteState, bytes: Bytes) {
         match state {
             ByteState::Free => {}
             ByteState::Unread => self.unread = bytes,

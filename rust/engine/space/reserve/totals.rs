@@ -3,26 +3,27 @@
 
 use super::demand::Withdrawal;
 use super::tally::{ByteState, Tally};
+use crate::disk::Bytes;
 use crate::space::{Class, Shortage, Urgency};
 
 /// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::space) struct GlobalReserve {
     /// The bytes that it should hold.
-    pub(in crate::space) size: u64,
+    pub(in crate::space) size: Bytes,
     /// The bytes that it holds: a part of [`Totals::promised`].
-    pub(in crate::space) held: u64,
+    pub(in crate::space) held: Bytes,
 }
 
 /// What the devices could add to a class.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::space) struct Growth {
     /// Bytes of new chunks of the class's profile.
-    pub(in crate::space) bytes: u64,
+    pub(in crate::space) bytes: Bytes,
     /// Bytes of the next one of them; zero when the devices are full.
-    pub(in crate::space) next_chunk: u64,
+    pub(in crate::space) next_chunk: Bytes,
     /// Bytes that the next data chunk would take from these.
-    pub(in crate::space) data_chunk: u64,
+    pub(in crate::space) data_chunk: Bytes,
 }
 
 /// The books of one class.
@@ -31,13 +32,13 @@ pub(in crate::space) struct Totals {
     /// The bytes of all groups of the class, by state.
     pub(in crate::space) tally: Tally,
     /// Bytes promised and not allocated (C: `bytes_may_use`), with the global reserve.
-    pub(in crate::space) promised: u64,
+    pub(in crate::space) promised: Bytes,
     /// What is kept back. Only metadata has some.
     pub(in crate::space) global: GlobalReserve,
     /// What chunks could still be allocated.
     pub(in crate::space) growth: Growth,
     /// Bytes of the groups of which it is known where they are free, and may be anywhere.
-    pub(in crate::space) known: u64,
+    pub(in crate::space) known: Bytes,
     /// Whether a reservation was refused since the last commit.
     pub(in crate::space) pressed: bool,
 }
@@ -57,57 +58,57 @@ pub(in crate::space) enum Spare {
 /// blocks and eight splits for each item.
 const WORST_CASE: u64 = 8;
 /// Free bytes for the chunk tree below which it gets a chunk.
-const SYSTEM_MARGIN: u64 = 1 << 20;
+const SYSTEM_MARGIN: Bytes = Bytes::new(1 << 20);
 /// Free bytes for metadata, beyond what is needed at worst, below which it gets a chunk.
-const METADATA_MARGIN: u64 = 16 << 20;
+const METADATA_MARGIN: Bytes = Bytes::new(16 << 20);
 
 /// When it is known of so many bytes of groups of tree blocks where they are free, which none of them is ever forgotten for, no
 /// more of them are read: at worst 40 KiB for a GiB.
-const MOST_OF_TREE_BLOCKS: u64 = 1 << 40;
+const MOST_OF_TREE_BLOCKS: Bytes = Bytes::new(1 << 40);
 
 impl Totals {
     /// Free bytes that can be read where they are.
-    pub(in crate::space) fn readable(&self, class: Class) -> u64 {
+    pub(in crate::space) fn readable(&self, class: Class) -> Bytes {
         match class {
-            Class::Metadata | Class::System if self.known >= MOST_OF_TREE_BLOCKS => 0,
+            Class::Metadata | Class::System if self.known >= MOST_OF_TREE_BLOCKS => Bytes::ZERO,
             Class::Data | Class::Metadata | Class::System => self.tally.unread,
         }
     }
 
     /// Promises that groups and chunks to come may hold beyond what is free now. Data is used to the last byte and is
     /// promised only where it can lie; and nothing is promised like this that could be read.
-    fn overcommit(&self, class: Class) -> u64 {
+    fn overcommit(&self, class: Class) -> Bytes {
         match class {
-            Class::Data => 0,
-            Class::Metadata | Class::System if self.readable(class) > 0 => 0,
+            Class::Data => Bytes::ZERO,
+            Class::Metadata | Class::System if self.readable(class) > Bytes::ZERO => Bytes::ZERO,
             Class::Metadata | Class::System => self
                 .growth
                 .bytes
                 .saturating_sub(self.growth.data_chunk)
-                .wrapping_shr(1),
+                .divided_by(2),
         }
     }
 
     /// Free bytes without which blocks might run out before a chunk can be added: the global reserve in full, and
     /// what the handles' promises can come to.
-    fn floor(&self, promised: u64) -> u64 {
+    fn floor(&self, promised: Bytes) -> Bytes {
         self.global.held.saturating_add(self.used_of(promised))
     }
 
     /// What the handles' promises can come to.
-    fn used_of(&self, promised: u64) -> u64 {
+    fn used_of(&self, promised: Bytes) -> Bytes {
         let others = promised.saturating_sub(self.global.held);
-        others.checked_div(WORST_CASE).unwrap_or(others)
+        others.divided_by(WORST_CASE)
     }
 
-    fn fits(&self, class: Class, promised: u64) -> bool {
+    fn fits(&self, class: Class, promised: Bytes) -> bool {
         let free = self.tally.free();
         promised <= free
             || (promised <= free.saturating_add(self.overcommit(class))
                 && self.floor(promised) <= free)
     }
 
-    pub(super) fn promise(&mut self, class: Class, bytes: u64, urgency: Urgency) -> Option<()> {
+    pub(super) fn promise(&mut self, class: Class, bytes: Bytes, urgency: Urgency) -> Option<()> {
         let promised = self.promised.checked_add(bytes)?;
         if self.fits(class, promised) {
             self.promised = promised;
@@ -118,7 +119,7 @@ impl Totals {
             Urgency::Freeing => self
                 .global
                 .held
-                .saturating_sub(self.global.size.wrapping_shr(3)),
+                .saturating_sub(self.global.size.divided_by(8)),
             Urgency::Commit => self.global.held,
         };
         if spare < bytes && urgency == Urgency::Freeing {
@@ -130,28 +131,28 @@ impl Totals {
         Some(())
     }
 
-    pub(super) fn shortage(&self, class: Class, bytes: u64, urgency: Urgency) -> Shortage {
+    pub(super) fn shortage(&self, class: Class, bytes: Bytes, urgency: Urgency) -> Shortage {
         if self.reading_helps(class, bytes, urgency) {
             return Shortage::Unread(class);
         }
-        if self.growth.next_chunk > 0 {
+        if self.growth.next_chunk > Bytes::ZERO {
             return Shortage::NeedChunk(class);
         }
         let needed = self.promised.saturating_add(bytes);
         let (free, pinned) = (self.tally.free_in_all(), self.tally.pinned);
-        if pinned > 0 && needed <= free.saturating_add(pinned) {
+        if pinned > Bytes::ZERO && needed <= free.saturating_add(pinned) {
             return Shortage::NeedCommit;
         }
         Shortage::Full
     }
 
     /// Whether the promise could be given if it were known of all groups where they are free.
-    fn reading_helps(&self, class: Class, bytes: u64, urgency: Urgency) -> bool {
-        if self.readable(class) == 0 {
+    fn reading_helps(&self, class: Class, bytes: Bytes, urgency: Urgency) -> bool {
+        if self.readable(class) == Bytes::ZERO {
             return false;
         }
         let mut read = *self;
-        read.tally.unread = 0;
+        read.tally.unread = Bytes::ZERO;
         read.fill_global(class);
         read.promise(class, bytes, urgency).is_some()
     }
@@ -162,9 +163,9 @@ impl Totals {
         let needed = match class {
             Class::Data => return false,
             Class::Metadata => self.floor(self.promised).saturating_add(self.margin()),
-            Class::System => SYSTEM_MARGIN.min(self.tally.total / 2),
+            Class::System => SYSTEM_MARGIN.min(self.tally.total.divided_by(2)),
         };
-        self.readable(class) == 0 && self.tally.free() < needed
+        self.readable(class) == Bytes::ZERO && self.tally.free() < needed
     }
 
     /// Whether so little is known to be free that more, which there is, should be read before it is asked for. That the
@@ -179,23 +180,25 @@ impl Totals {
                     .saturating_add(used)
                     .saturating_add(self.margin())
             }
-            Class::System => SYSTEM_MARGIN.min(self.tally.total / 2),
+            Class::System => SYSTEM_MARGIN.min(self.tally.total.divided_by(2)),
         };
-        self.readable(class) > 0 && self.tally.free() < needed
+        self.readable(class) > Bytes::ZERO && self.tally.free() < needed
     }
 
-    fn margin(&self) -> u64 {
-        METADATA_MARGIN.min(self.tally.total / 8)
+    fn margin(&self) -> Bytes {
+        METADATA_MARGIN.min(self.tally.total.divided_by(8))
     }
 
     /// Whether the class does without a group with this tally, and would not want a chunk then. If zones are reset with it
     /// that brings `dead` bytes back.
-    pub(in crate::space) fn can_spare(&self, class: Class, group: &Tally, dead: u64) -> Spare {
+    pub(in crate::space) fn can_spare(&self, class: Class, group: &Tally, dead: Bytes) -> Spare {
         let mut rest = *self;
         rest.tally.subtract(group);
-        let least = self.promised.max((rest.tally.total / 8).min(group.total));
+        let least = self
+            .promised
+            .max(rest.tally.total.divided_by(8).min(group.total));
         // What is dead comes back by it, whatever is made next.
-        let would_return = dead == 0 && rest.wants_chunk(class);
+        let would_return = dead == Bytes::ZERO && rest.wants_chunk(class);
         if rest.tally.free_in_all() < least || would_return {
             return Spare::No;
         }
@@ -206,13 +209,13 @@ impl Totals {
     }
 
     /// Whether `bytes` of what is free were promised to nobody.
-    pub(super) fn can_lose(&self, bytes: u64) -> bool {
+    pub(super) fn can_lose(&self, bytes: Bytes) -> bool {
         self.promised.saturating_add(bytes) <= self.tally.free()
     }
 
     /// Keeps free bytes from everybody for a while, if what was promised can do without them. The global
     /// reserve, which is filled up again when they come back, may lack them meanwhile.
-    pub(super) fn lend(&mut self, class: Class, bytes: u64) -> Withdrawal {
+    pub(super) fn lend(&mut self, class: Class, bytes: Bytes) -> Withdrawal {
         let mut rest = *self;
         if rest
             .tally
@@ -248,12 +251,12 @@ impl Totals {
     }
 
     /// Takes promised bytes back: `bytes` are not needed any more.
-    pub(super) fn unpromise(&mut self, bytes: u64) {
+    pub(super) fn unpromise(&mut self, bytes: Bytes) {
         self.promised = self.promised.saturating_sub(bytes);
     }
 
     /// Gives the global reserve a new size.
-    pub(super) fn resize_global(&mut self, class: Class, size: u64) {
+    pub(super) fn resize_global(&mut self, class: Class, size: Bytes) {
         self.global.size = size;
         let surplus = self.global.held.saturating_sub(size);
         self.global.held = self.global.held.saturating_sub(surplus);

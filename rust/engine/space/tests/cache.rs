@@ -3,7 +3,7 @@
 
 use super::runs;
 use crate::disk::{
-    CacheBounds, CacheHeader, ChecksumKind, Checksums, Digest, Generation, Logical, ObjectId,
+    Bytes, CacheBounds, CacheHeader, ChecksumKind, Checksums, Digest, Generation, Logical, ObjectId,
 };
 use crate::space::free::cache::{self, Known};
 use crate::space::free::ranges::FreeRanges;
@@ -63,8 +63,8 @@ impl Group {
         group
     }
 
-    fn copies(&self) -> [(Logical, u64); 1] {
-        [(Logical::new(self.start + COPY), COPY_LEN)]
+    fn copies(&self) -> [(Logical, Bytes); 1] {
+        [(Logical::new(self.start + COPY), Bytes::new(COPY_LEN))]
     }
 
     fn write(&mut self, generation: u64) {
@@ -73,7 +73,7 @@ impl Group {
             ranges.insert(start, end).unwrap();
         }
         for (start, len) in self.copies() {
-            ranges.remove(start.get(), start.get() + len).unwrap();
+            ranges.remove(start.get(), start.get() + len.get()).unwrap();
         }
         let by = (ObjectId::new(300), Generation::new(generation));
         let of = bounds(self.start, self.len);
@@ -89,7 +89,7 @@ impl Group {
         let mut ranges = FreeRanges::new(self.start, self.len, SECTOR, GFP_KERNEL).unwrap();
         let copies = self.copies();
         let known = Known {
-            unused: self.unused(),
+            unused: Bytes::new(self.unused()),
             superblocks: &copies,
         };
         let of = bounds(self.start, self.len);

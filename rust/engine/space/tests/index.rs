@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+use crate::disk::Bytes;
 use crate::space::reserve::{GroupIndex, Offer, Offered};
 use random::Random;
 use std::collections::BTreeMap;
@@ -16,18 +17,18 @@ fn agree(random: &mut Random, index: &GroupIndex, model: &BTreeMap<u64, Offered>
     for (offer, of) in [
         (
             Offer::Ready,
-            (|offered| offered.ready) as fn(&Offered) -> u64,
+            (|offered| offered.ready.get()) as fn(&Offered) -> u64,
         ),
-        (Offer::Asleep, |offered| offered.asleep),
-        (Offer::Unread, |offered| offered.unread),
+        (Offer::Asleep, |offered| offered.asleep.get()),
+        (Offer::Unread, |offered| offered.unread.get()),
     ] {
         assert_eq!(
-            index.offering(offer, from, least),
+            index.offering(offer, from, Bytes::new(least)),
             first(&|offered| of(offered) >= least)
         );
         assert_eq!(
             index.longest(offer),
-            model.values().map(of).max().unwrap_or(0)
+            Bytes::new(model.values().map(of).max().unwrap_or(0))
         );
     }
     assert_eq!(index.unused_from(from), first(&|offered| offered.unused));
@@ -57,9 +58,9 @@ fn the_index_finds_what_a_look_at_all_groups_finds() {
                 }
                 _ => {
                     let offered = Offered {
-                        ready: random.below(40),
-                        asleep: random.below(40),
-                        unread: random.below(40),
+                        ready: Bytes::new(random.below(40)),
+                        asleep: Bytes::new(random.below(40)),
+                        unread: Bytes::new(random.below(40)),
                         unused: random.one_in(4),
                     };
                     index.set(start, offered).unwrap();

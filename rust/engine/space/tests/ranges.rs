@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::runs;
+use crate::disk::Bytes;
 use crate::space::free::ranges::{FreeRanges, Wish};
 use latch::prelude::*;
 use random::Random;
@@ -106,10 +107,10 @@ impl Both {
         });
         let longest = longest.max().unwrap_or(0);
         let wish = Wish {
-            wanted,
-            min,
-            align,
-            cluster,
+            wanted: Bytes::new(wanted),
+            min: Bytes::new(min),
+            align: Bytes::new(align),
+            cluster: Bytes::new(cluster),
         };
         let expected = (align == UNIT).then(|| self.place(&free, wish));
         let Some((start, end)) = self.ranges.take(wish).unwrap() else {
@@ -143,12 +144,12 @@ impl Both {
             Iterator::chain(pieces(cursor), pieces(0)).find(fits)
         };
         let here = pieces(cursor).next().filter(|&(start, end)| {
-            self.cursor.is_some() && start == cursor && end - start >= wish.wanted
+            self.cursor.is_some() && start == cursor && end - start >= wish.wanted.get()
         });
         let longest = free.iter().map(|(s, e)| e - s).max().unwrap_or(0);
         let place = here
-            .or_else(|| first_of(wish.cluster.max(wish.wanted)))
-            .or_else(|| first_of(wish.wanted))
+            .or_else(|| first_of(wish.cluster.max(wish.wanted).get()))
+            .or_else(|| first_of(wish.wanted.get()))
             .or_else(|| first_of(longest));
         place.map_or(0, |(start, _)| start)
     }
@@ -230,10 +231,10 @@ fn blocks_of_one_transaction_are_neighbours() {
     }
     ranges.insert(BASE + (1 << 23), BASE + (1 << 24)).unwrap();
     let wish = Wish {
-        wanted: 16384,
-        min: 16384,
-        align: 16384,
-        cluster: 1 << 20,
+        wanted: Bytes::new(16384),
+        min: Bytes::new(16384),
+        align: Bytes::new(16384),
+        cluster: Bytes::new(1 << 20),
     };
     let taken: vec::Vec<_> = (0..32)
         .map(|_| ranges.take(wish).unwrap().unwrap())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use crate::disk::Flaw;
+use crate::disk::{Bytes, Flaw};
 use crate::space::reserve::{ByteState, Growth, SpaceInfo, Tally, Withdrawal};
 use crate::space::{Class, Reservation, Shortage, Urgency};
 use kernel::sync::Arc;
@@ -13,7 +13,7 @@ const NODE: u64 = 16384;
 fn space_info(class: Class, total: u64) -> Arc<SpaceInfo> {
     let space_info = Arc::new(SpaceInfo::new(class).unwrap(), GFP_KERNEL).unwrap();
     space_info.add(&Tally {
-        total,
+        total: Bytes::new(total),
         ..Tally::default()
     });
     space_info
@@ -25,8 +25,8 @@ fn reserve(
     urgency: Urgency,
 ) -> Result<Reservation, Shortage> {
     space_info
-        .promise(bytes, urgency)
-        .map(|()| Reservation::new(space_info.clone(), bytes))
+        .promise(Bytes::new(bytes), urgency)
+        .map(|()| Reservation::new(space_info.clone(), Bytes::new(bytes)))
 }
 
 #[test]
@@ -38,24 +38,24 @@ fn what_is_dropped_comes_back() {
         reserve(&space_info, 1, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
-    let part = first.split(4096).unwrap();
-    assert!(first.split(1 << 19).is_none());
+    let part = first.split(Bytes::new(4096)).unwrap();
+    assert!(first.split(Bytes::new(1 << 19)).is_none());
     second.merge(part);
-    assert_eq!(second.bytes(), (1 << 19) + 4096);
-    second.give_back(4096);
-    assert_eq!(space_info.lock().promised, (1 << 20) - 4096);
+    assert_eq!(second.bytes(), Bytes::new((1 << 19) + 4096));
+    second.give_back(Bytes::new(4096));
+    assert_eq!(space_info.lock().promised, Bytes::new((1 << 20) - 4096));
     drop(first);
     drop(second);
-    assert_eq!(space_info.lock().promised, 0);
+    assert_eq!(space_info.lock().promised, Bytes::ZERO);
 }
 
 #[test]
 fn data_is_never_promised_beyond_what_is_free() {
     let space_info = space_info(Class::Data, 1 << 20);
     space_info.set_growth(Growth {
-        bytes: 1 << 30,
-        next_chunk: 1 << 30,
-        data_chunk: 1 << 30,
+        bytes: Bytes::new(1 << 30),
+        next_chunk: Bytes::new(1 << 30),
+        data_chunk: Bytes::new(1 << 30),
     });
     assert!(reserve(&space_info, 1 << 20, Urgency::Ordinary).is_ok());
     let shortage = reserve(&space_info, (1 << 20) + 1, Urgency::Ordinary).err();
@@ -70,9 +70,9 @@ fn metadata_is_overcommitted_only_while_chunks_can_come() {
         Some(Shortage::Full)
     );
     space_info.set_growth(Growth {
-        bytes: 1 << 30,
-        next_chunk: 256 << 20,
-        data_chunk: 100 << 20,
+        bytes: Bytes::new(1 << 30),
+        next_chunk: Bytes::new(256 << 20),
+        data_chunk: Bytes::new(100 << 20),
     });
     let held = reserve(&space_info, 50 << 20, Urgency::Ordinary).unwrap();
     // An eighth of what is promised must be there to allocate from.
@@ -84,8 +84,8 @@ fn metadata_is_overcommitted_only_while_chunks_can_come() {
 #[test]
 fn freeing_and_commits_draw_on_the_global_reserve() {
     let space_info = space_info(Class::Metadata, 32 << 20);
-    space_info.resize_global(16 << 20);
-    assert_eq!(space_info.lock().global.held, 16 << 20);
+    space_info.resize_global(Bytes::new(16 << 20));
+    assert_eq!(space_info.lock().global.held, Bytes::new(16 << 20));
     let all = reserve(&space_info, 16 << 20, Urgency::Ordinary).unwrap();
     assert_eq!(
         reserve(&space_info, NODE, Urgency::Ordinary).err(),
@@ -95,43 +95,50 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
     // The last eighth is for the commit.
     assert!(reserve(&space_info, NODE, Urgency::Freeing).is_err());
     let commit = reserve(&space_info, 2 << 20, Urgency::Commit).unwrap();
-    assert_eq!(space_info.lock().global.held, 0);
+    assert_eq!(space_info.lock().global.held, Bytes::ZERO);
     drop((freeing, commit));
-    assert_eq!(space_info.lock().global.held, 16 << 20);
+    assert_eq!(space_info.lock().global.held, Bytes::new(16 << 20));
     drop(all);
-    assert_eq!(space_info.lock().promised, 16 << 20);
+    assert_eq!(space_info.lock().promised, Bytes::new(16 << 20));
 }
 
 /// What is lent comes back, and the global reserve fills up again; what was promised to others is never lent.
 #[test]
 fn what_is_lent_is_promised_to_nobody() {
     let space_info = space_info(Class::Metadata, 32 << 20);
-    space_info.resize_global(16 << 20);
+    space_info.resize_global(Bytes::new(16 << 20));
     let others = reserve(&space_info, 10 << 20, Urgency::Ordinary).unwrap();
-    assert_eq!(space_info.lend((22 << 20) + 1), Withdrawal::Refused);
-    assert_eq!(space_info.lock().global.held, 16 << 20);
-    assert_eq!(space_info.lend(22 << 20), Withdrawal::Done);
-    assert_eq!(space_info.lock().global.held, 0);
+    assert_eq!(
+        space_info.lend(Bytes::new((22 << 20) + 1)),
+        Withdrawal::Refused
+    );
+    assert_eq!(space_info.lock().global.held, Bytes::new(16 << 20));
+    assert_eq!(space_info.lend(Bytes::new(22 << 20)), Withdrawal::Done);
+    assert_eq!(space_info.lock().global.held, Bytes::ZERO);
     assert!(reserve(&space_info, 1, Urgency::Freeing).is_err());
     let (read_only, free) = (ByteState::ReadOnly, ByteState::Free);
-    space_info.shift(22 << 20, read_only, free).unwrap();
-    assert_eq!(space_info.lock().global.held, 16 << 20);
+    space_info
+        .shift(Bytes::new(22 << 20), read_only, free)
+        .unwrap();
+    assert_eq!(space_info.lock().global.held, Bytes::new(16 << 20));
     drop(others);
-    assert_eq!(space_info.lock().promised, 16 << 20);
+    assert_eq!(space_info.lock().promised, Bytes::new(16 << 20));
 }
 
 #[test]
 fn what_is_unread_is_asked_for_where_it_suffices() {
     let space_info = space_info(Class::Data, 1 << 20);
     let (free, unread) = (ByteState::Free, ByteState::Unread);
-    space_info.shift(1 << 19, free, unread).unwrap();
+    space_info.shift(Bytes::new(1 << 19), free, unread).unwrap();
     let ask = |bytes| reserve(&space_info, bytes, Urgency::Ordinary).err();
     assert_eq!(ask(1 << 19), None);
     assert_eq!(ask(1 << 20), Some(Shortage::Unread(Class::Data)));
     assert!(!space_info.is_pressed(), "there is enough");
     assert_eq!(ask((1 << 20) + 1), Some(Shortage::Full));
     assert!(space_info.is_pressed());
-    space_info.shift(1 << 19, free, ByteState::Pinned).unwrap();
+    space_info
+        .shift(Bytes::new(1 << 19), free, ByteState::Pinned)
+        .unwrap();
     assert_eq!(ask(1 << 20), Some(Shortage::NeedCommit));
 }
 
@@ -140,13 +147,13 @@ fn what_is_unread_is_asked_for_where_it_suffices() {
 fn no_more_is_asked_for_when_much_is_known() {
     let space_info = space_info(Class::Metadata, 1 << 30);
     let (free, unread) = (ByteState::Free, ByteState::Unread);
-    space_info.shift(1 << 30, free, unread).unwrap();
+    space_info.shift(Bytes::new(1 << 30), free, unread).unwrap();
     let ask = || reserve(&space_info, NODE, Urgency::Ordinary).err();
-    space_info.note_known((1 << 40) - 1);
+    space_info.note_known(Bytes::new((1 << 40) - 1));
     assert_eq!(ask(), Some(Shortage::Unread(Class::Metadata)));
-    space_info.note_known(1);
+    space_info.note_known(Bytes::new(1));
     assert_eq!(ask(), Some(Shortage::Full));
-    space_info.note_forgotten(1);
+    space_info.note_forgotten(Bytes::new(1));
     assert_eq!(ask(), Some(Shortage::Unread(Class::Metadata)));
 }
 
@@ -155,16 +162,20 @@ fn no_more_is_asked_for_when_much_is_known() {
 fn metadata_is_not_overcommitted_before_it_is_read() {
     let space_info = space_info(Class::Metadata, 64 << 20);
     let (free, unread) = (ByteState::Free, ByteState::Unread);
-    space_info.shift(60 << 20, free, unread).unwrap();
+    space_info
+        .shift(Bytes::new(60 << 20), free, unread)
+        .unwrap();
     space_info.set_growth(Growth {
-        bytes: 1 << 30,
-        next_chunk: 256 << 20,
-        data_chunk: 100 << 20,
+        bytes: Bytes::new(1 << 30),
+        next_chunk: Bytes::new(256 << 20),
+        data_chunk: Bytes::new(100 << 20),
     });
     let ask = |bytes| reserve(&space_info, bytes, Urgency::Ordinary).err();
     assert_eq!(ask(4 << 20), None);
     assert_eq!(ask(8 << 20), Some(Shortage::Unread(Class::Metadata)));
-    space_info.shift(60 << 20, unread, free).unwrap();
+    space_info
+        .shift(Bytes::new(60 << 20), unread, free)
+        .unwrap();
     assert_eq!(ask(100 << 20), None);
 }
 
@@ -173,13 +184,19 @@ fn metadata_is_not_overcommitted_before_it_is_read() {
 fn what_was_drawn_on_the_global_reserve_is_read_again() {
     let space_info = space_info(Class::Metadata, 256 << 20);
     let (free, unread) = (ByteState::Free, ByteState::Unread);
-    space_info.shift(206 << 20, free, unread).unwrap();
-    space_info.resize_global(32 << 20);
+    space_info
+        .shift(Bytes::new(206 << 20), free, unread)
+        .unwrap();
+    space_info.resize_global(Bytes::new(32 << 20));
     let wants = || space_info.lock().wants_reading(Class::Metadata);
     assert!(!wants());
-    space_info.allocated(30 << 20, 0).unwrap();
+    space_info
+        .allocated(Bytes::new(30 << 20), Bytes::ZERO)
+        .unwrap();
     assert!(wants());
-    space_info.shift(30 << 20, unread, free).unwrap();
+    space_info
+        .shift(Bytes::new(30 << 20), unread, free)
+        .unwrap();
     assert!(!wants());
 }
 
@@ -188,8 +205,10 @@ fn what_was_drawn_on_the_global_reserve_is_read_again() {
 fn what_is_unread_fills_the_global_reserve_first() {
     let space_info = space_info(Class::Metadata, 16 << 20);
     let (free, unread) = (ByteState::Free, ByteState::Unread);
-    space_info.shift(16 << 20, free, unread).unwrap();
-    space_info.resize_global(16 << 20);
+    space_info
+        .shift(Bytes::new(16 << 20), free, unread)
+        .unwrap();
+    space_info.resize_global(Bytes::new(16 << 20));
     let ask = |urgency| reserve(&space_info, NODE, urgency).err();
     assert_eq!(ask(Urgency::Ordinary), Some(Shortage::Full));
     let unread = Some(Shortage::Unread(Class::Metadata));
@@ -200,14 +219,14 @@ fn what_is_unread_fills_the_global_reserve_first() {
 fn pinned_bytes_ask_for_a_commit() {
     let space_info = space_info(Class::Data, 1 << 20);
     space_info
-        .shift(1 << 20, ByteState::Free, ByteState::Used)
+        .shift(Bytes::new(1 << 20), ByteState::Free, ByteState::Used)
         .unwrap();
     assert_eq!(
         reserve(&space_info, 4096, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
     space_info
-        .shift(8192, ByteState::Used, ByteState::Pinned)
+        .shift(Bytes::new(8192), ByteState::Used, ByteState::Pinned)
         .unwrap();
     assert_eq!(
         reserve(&space_info, 8192, Urgency::Ordinary).err(),
@@ -222,29 +241,29 @@ fn pinned_bytes_ask_for_a_commit() {
 #[test]
 fn the_books_refuse_to_go_negative() {
     let mut tally = Tally {
-        total: 100,
-        used: 40,
+        total: Bytes::new(100),
+        used: Bytes::new(40),
         ..Tally::default()
     };
     assert_eq!(
-        tally.shift(41, ByteState::Used, ByteState::Pinned),
+        tally.shift(Bytes::new(41), ByteState::Used, ByteState::Pinned),
         Err(Flaw::new("more bytes are freed than are used", 41, 40))
     );
     assert_eq!(
-        tally.shift(61, ByteState::Free, ByteState::Reserved),
+        tally.shift(Bytes::new(61), ByteState::Free, ByteState::Reserved),
         Err(Flaw::new("more bytes are taken than are free", 61, 60))
     );
     tally
-        .shift(60, ByteState::Free, ByteState::Reserved)
+        .shift(Bytes::new(60), ByteState::Free, ByteState::Reserved)
         .unwrap();
-    assert_eq!((tally.free(), tally.reserved), (0, 60));
+    assert_eq!((tally.free().get(), tally.reserved.get()), (0, 60));
 }
 
 /// Threads reserve, split, merge, allocate and drop; in the end nothing is promised but the global reserve.
 #[test]
 fn threads_leak_nothing() {
     let space_info = space_info(Class::Metadata, 64 << 20);
-    space_info.resize_global(16 << 20);
+    space_info.resize_global(Bytes::new(16 << 20));
     std::thread::scope(|scope| {
         for seed in 0..4 {
             let space_info = space_info.clone();
@@ -265,18 +284,23 @@ fn threads_leak_nothing() {
                         )),
                         2 => drop(held.pop()),
                         3 => {
-                            if let Some(part) =
-                                held.last().and_then(|last: &Reservation| last.split(NODE))
+                            if let Some(part) = held
+                                .last()
+                                .and_then(|last: &Reservation| last.split(Bytes::new(NODE)))
                             {
                                 held.push(part);
                             }
                         }
                         _ => {
                             if let Some(last) = held.last() {
-                                let drawn = last.draw_for(&space_info, NODE);
-                                if space_info.allocated(NODE, drawn).is_ok() {
+                                let drawn = last.draw_for(&space_info, Bytes::new(NODE));
+                                if space_info.allocated(Bytes::new(NODE), drawn).is_ok() {
                                     space_info
-                                        .shift(NODE, ByteState::Reserved, ByteState::Free)
+                                        .shift(
+                                            Bytes::new(NODE),
+                                            ByteState::Reserved,
+                                            ByteState::Free,
+                                        )
                                         .unwrap();
                                 } else {
                                     drop(Reservation::new(space_info.clone(), drawn));
@@ -292,7 +316,7 @@ fn threads_leak_nothing() {
     assert_eq!(
         totals.tally,
         Tally {
-            total: 64 << 20,
+            total: Bytes::new(64 << 20),
             ..Tally::default()
         }
     );

@@ -5,7 +5,7 @@ use crate::btree::{
     Allocate, BlockBytes, BlockInfo, BlockRef, BlockRefs, DataRef, Expected, Holder, Identity,
     Store, Tree, WriteMode,
 };
-use crate::disk::{Generation, Key, Logical, ObjectId, TreeId, Uuid};
+use crate::disk::{Bytes, Generation, Key, Logical, ObjectId, TreeId, Uuid};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -17,9 +17,9 @@ use std::vec;
 
 const NODE: u32 = 4096;
 
-struct Bytes(KVec<u8>);
+struct Block(KVec<u8>);
 
-impl BlockBytes for Bytes {
+impl BlockBytes for Block {
     fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -56,7 +56,7 @@ impl Store for Memory {
 
     fn create(&self, info: BlockInfo) -> Result<BlockRef> {
         let bytes = KVec::from_elem(0, NODE as usize, GFP_KERNEL)?;
-        let bytes: KBox<dyn BlockBytes> = KBox::new(Bytes(bytes), GFP_KERNEL)?;
+        let bytes: KBox<dyn BlockBytes> = KBox::new(Block(bytes), GFP_KERNEL)?;
         let block = Latched::shared(info, bytes)?;
         self.0
             .lock()
@@ -69,15 +69,15 @@ impl Store for Memory {
 
     fn forget(&self, _block: &BlockRef) {}
 
-    fn write(&self, _start: Logical, _len: u64, _mode: WriteMode) -> Result {
+    fn write(&self, _start: Logical, _len: Bytes, _mode: WriteMode) -> Result {
         Ok(())
     }
 
-    fn wait(&self, _start: Logical, _len: u64) -> Result {
+    fn wait(&self, _start: Logical, _len: Bytes) -> Result {
         Ok(())
     }
 
-    fn discard(&self, _start: Logical, _len: u64) {}
+    fn discard(&self, _start: Logical, _len: Bytes) {}
 }
 
 /// A transaction without end that takes one address after the other.

@@ -5,7 +5,7 @@ use super::group::{InFlight, Progress, ZoneState};
 use super::hold::Holders;
 use super::{Groups, Sequential};
 use crate::btree::WriteMode;
-use crate::disk::{Bug, Flaw, Logical};
+use crate::disk::{Bug, Bytes, Flaw, Logical};
 use crate::volume::Activation;
 use latch::prelude::*;
 use latch::MutexGuard;
@@ -39,7 +39,7 @@ pub enum Admission<'a> {
         /// Where the range starts.
         start: Logical,
         /// Its bytes.
-        len: u64,
+        len: Bytes,
     },
     /// Drop the guard, call [`super::WriteOrder::await_data`], take another turn and ask again.
     AwaitData(u64),
@@ -84,7 +84,7 @@ impl WriteToken<'_> {
 pub(super) enum Verdict {
     Ready,
     Wait,
-    Drain(Logical, u64),
+    Drain(Logical, Bytes),
     AwaitData(u64),
 }
 
@@ -101,7 +101,7 @@ impl<'g> WriteTurn<'g> {
 
     /// The next range behind `from` that should be written before all others: groups that hold active zones. The rest
     /// follows in the order of addresses. Without zones there is none.
-    pub fn active_after(&self, from: Option<Logical>) -> Option<(Logical, u64)> {
+    pub fn active_after(&self, from: Option<Logical>) -> Option<(Logical, Bytes)> {
         let (_, state) = self.sequential.as_ref()?;
         let first = from.map_or(0, |from| from.get().saturating_add(1));
         let mut groups = state
@@ -115,7 +115,7 @@ impl<'g> WriteTurn<'g> {
 
     /// Whether the dirty block at `addr` may be written. Errors are the device's, or mean that the block must not
     /// exist: the caller aborts the transaction.
-    pub fn admit(&mut self, addr: Logical, len: u64, mode: WriteMode) -> Result<Admission<'_>> {
+    pub fn admit(&mut self, addr: Logical, len: Bytes, mode: WriteMode) -> Result<Admission<'_>> {
         if self.holders.keeps_back(mode) {
             return Ok(Admission::refused(mode));
         }

@@ -10,7 +10,7 @@
 use super::admit::Verdict;
 use super::group::{Closing, DataGroup, Progress, WritePointer, ZoneState};
 use super::{Groups, Sequential, Share};
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::Class;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -85,7 +85,7 @@ impl Sequential {
     /// Finishes the group of tree blocks with the least left of which all was sent, if its class keeps another.
     fn metadata_gives_way(&self, state: &mut Groups, for_group: u64) -> Result<GaveWay> {
         let mut busy = None;
-        let mut least: Option<(u64, u64)> = None;
+        let mut least: Option<(Bytes, u64)> = None;
         for (&start, progress) in state.groups.iter() {
             let is_kept = start == for_group || !state.has_other(start, progress, for_group);
             if is_kept || progress.zone_state != ZoneState::Active || !progress.is_sent() {
@@ -127,7 +127,7 @@ impl Groups {
     fn has_other(&self, start: u64, group: &Progress, for_group: u64) -> bool {
         self.groups.iter().any(|(&other, progress)| {
             let can_be_written = other == for_group
-                || (progress.zone_state == ZoneState::Active && progress.left() > 0);
+                || (progress.zone_state == ZoneState::Active && progress.left() > Bytes::ZERO);
             other != start && progress.class == group.class && can_be_written
         })
     }

@@ -2,7 +2,7 @@
 //! How far a block group has been written.
 
 use super::{Ending, NewGroup};
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::Class;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -34,7 +34,7 @@ pub(in crate::space) trait OrderedGroup: Send + Sync {
 pub(in crate::space) trait DataGroup: Send + Sync {
     /// What is left to allocate in it, if it holds active zones, nothing is on its way to them, and what is left was
     /// promised to nobody.
-    fn spare(&self) -> Option<u64>;
+    fn spare(&self) -> Option<Bytes>;
 
     /// Whether writes to its active zones are under way.
     fn is_busy(&self) -> bool;
@@ -75,7 +75,7 @@ pub(super) enum ZoneState {
 pub(super) struct Progress {
     pub(super) class: Class,
     pub(super) start: Logical,
-    pub(super) len: u64,
+    pub(super) len: Bytes,
     pub(super) capacity_end: Logical,
     pub(super) ending: Ending,
     pub(super) pointer: WritePointer,
@@ -112,9 +112,11 @@ impl Progress {
     }
 
     /// Bytes that were not sent.
-    pub(super) fn left(&self) -> u64 {
+    pub(super) fn left(&self) -> Bytes {
         let pointer = self.pointer.get();
-        self.capacity_end.checked_since(pointer).unwrap_or(0)
+        self.capacity_end
+            .checked_since(pointer)
+            .unwrap_or(Bytes::ZERO)
     }
 
     /// Whether writes are under way.

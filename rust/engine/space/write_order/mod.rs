@@ -57,7 +57,7 @@ pub use statistics::WriteOrderStatistics;
 pub(in crate::space) use group::{Closing, DataGroup, OrderedGroup};
 pub(in crate::space) use progress::DataProgress;
 
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::map::OrdMap;
 use crate::space::Class;
 use crate::volume::Activation;
@@ -100,9 +100,9 @@ pub(in crate::space) struct NewGroup {
     /// The address of the group.
     pub(in crate::space) start: Logical,
     /// The bytes of the group in the logical space.
-    pub(in crate::space) len: u64,
+    pub(in crate::space) len: Bytes,
     /// What its zones hold in whole blocks.
-    pub(in crate::space) capacity: u64,
+    pub(in crate::space) capacity: Bytes,
     /// What is left behind these.
     pub(in crate::space) ending: Ending,
     /// The address that the device's write pointer stands at.

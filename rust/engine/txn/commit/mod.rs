@@ -6,7 +6,7 @@
 mod superblock;
 
 use crate::btree::WriteMode;
-use crate::disk::{Bug, Generation, Key, Logical, ObjectId, TreeId};
+use crate::disk::{Bug, Bytes, Generation, Key, Logical, ObjectId, TreeId};
 use crate::txn::context::Context;
 use crate::txn::deferred::Deferred;
 use crate::txn::join::{Joining, Next, Phase};
@@ -82,7 +82,7 @@ impl Shared {
         self.close(times)?;
         self.run_deferred(&context)?;
         let superblock = self.finish(&context)?;
-        transaction.reservation.give_back(u64::MAX);
+        transaction.reservation.give_back(Bytes::MAX);
         self.joining.lock().unblock();
         times.unblocked = self.now_ns();
         self.moved.notify_all();
@@ -237,11 +237,11 @@ impl Shared {
 }
 
 /// Gives the ranges of the transaction's blocks to `each`, ascending.
-fn each_range(transaction: &Transaction, each: impl Fn(Logical, u64) -> Result) -> Result {
+fn each_range(transaction: &Transaction, each: impl Fn(Logical, Bytes) -> Result) -> Result {
     let mut from = Logical::new(0);
     while let Some((start, len)) = transaction.block_range_from(from) {
         each(start, len)?;
-        from = start.saturating_add(len.max(1));
+        from = start.saturating_add(len.max(Bytes::new(1)));
     }
     Ok(())
 }

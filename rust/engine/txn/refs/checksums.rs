@@ -7,7 +7,7 @@
 
 use super::layout::Layout;
 use crate::btree::{Allocate, Sought, Tree, Writer};
-use crate::disk::{Bug, Key, Kind, Logical, ObjectId, ITEM_HEAD};
+use crate::disk::{Bug, Bytes, Key, Kind, Logical, ObjectId, ITEM_HEAD};
 use latch::prelude::*;
 
 const NO_ITEM: Bug = Bug::new("an item of checksums is gone from under its writer");
@@ -17,8 +17,8 @@ const NO_CHECKSUMS: Bug = Bug::new("a checksum has no bytes");
 /// Which addresses an item has checksums of.
 #[derive(Clone, Copy)]
 struct Span {
-    start: u64,
-    end: u64,
+    start: Logical,
+    end: Logical,
 }
 
 /// Removes the checksums of `len` bytes at `addr`, as far as there are any.
@@ -27,11 +27,11 @@ pub(super) fn delete(
     txn: &dyn Allocate,
     layout: &Layout,
     addr: Logical,
-    len: u64,
+    len: Bytes,
 ) -> Result {
     let gone = Span {
-        start: addr.get(),
-        end: addr.saturating_add(len).get(),
+        start: addr,
+        end: addr.saturating_add(len),
     };
     let mut writer = Writer::new(tree, txn);
     if cut_before(&mut writer, layout, gone)? == Left::Nothing {
@@ -98,7 +98,7 @@ fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<Le
 
 /// Cuts the range out of the middle of an item whose leaf has no room for another one. It is let go of meanwhile: what is
 /// behind the range stands in an item of its own before it goes from this one, so that whoever reads finds it.
-fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: u64, gone: Span) -> Result {
+fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: Logical, gone: Span) -> Result {
     let mut copied = gone.end;
     loop {
         let here = span_here(writer, layout)?.filter(|here| here.start == start);
@@ -115,7 +115,7 @@ fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: u64, gone: Span) ->
     }
 }
 
-fn insert(writer: &mut Writer<'_>, addr: u64, sums: &[u8]) -> Result {
+fn insert(writer: &mut Writer<'_>, addr: Logical, sums: &[u8]) -> Result {
     let room = writer.insert_here(&key(addr), sums.len())?;
     if room.len() != sums.len() {
         return Err(OTHER_LENGTH.into());
@@ -144,24 +144,22 @@ fn span_here(writer: &mut Writer<'_>, layout: &Layout) -> Result<Option<Span>> {
     let sectors = (bytes.len() as u64)
         .checked_div(layout.checksum_len as u64)
         .ok_or(NO_CHECKSUMS)?;
-    let len = sectors.saturating_mul(layout.sector_size.into());
+    let start = Logical::new(found.offset);
+    let len = Bytes::from(layout.sector_size).saturating_mul(sectors);
     Ok(Some(Span {
-        start: found.offset,
-        end: found.offset.saturating_add(len),
+        start,
+        end: start.saturating_add(len),
     }))
 }
 
 /// Bytes that the checksums of the addresses from `start` to `end` take.
-fn bytes_for(layout: &Layout, start: u64, end: u64) -> usize {
-    let sectors = end
-        .saturating_sub(start)
-        .checked_div(layout.sector_size.into())
-        .unwrap_or(0);
+fn bytes_for(layout: &Layout, start: Logical, end: Logical) -> usize {
+    let sectors = end.saturating_since(start).count(layout.sector_size.into());
     usize::try_from(sectors)
         .unwrap_or(usize::MAX)
         .saturating_mul(layout.checksum_len)
 }
 
-fn key(addr: u64) -> Key {
-    Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, addr)
+fn key(addr: Logical) -> Key {
+    Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, addr.get())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What waits for one extent.
 
-use crate::disk::{Flaw, Key, Logical, Place, Reference};
+use crate::disk::{Bytes, Flaw, Key, Logical, Place, Reference};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -11,7 +11,7 @@ pub(in crate::txn) enum Extent {
     /// A tree block of this level.
     Block { level: u8 },
     /// Data of this many bytes.
-    Data { len: u64 },
+    Data { len: Bytes },
 }
 
 impl Extent {
@@ -19,7 +19,7 @@ impl Extent {
     fn measure(self) -> u64 {
         match self {
             Self::Block { level } => level.into(),
-            Self::Data { len } => len,
+            Self::Data { len } => len.get(),
         }
     }
 }

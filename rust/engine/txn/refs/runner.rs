@@ -7,7 +7,9 @@ use super::item::{Edit, Record};
 use super::keyed::Keyed;
 use super::layout::{Layout, Metadata};
 use crate::btree::{Allocate, BlockRefs, Sought, Tree, Writer};
-use crate::disk::{Bug, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place, Reference};
+use crate::disk::{
+    Bug, Bytes, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place, Reference,
+};
 use crate::space::Space;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -174,7 +176,7 @@ impl Runner {
         self.space.note_freed(txn, addr, self.len(extent))
     }
 
-    fn delete_checksums(&self, txn: &dyn Allocate, addr: Logical, len: u64) -> Result {
+    fn delete_checksums(&self, txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
         checksums::delete(&self.checksums, txn, &self.layout, addr, len)
     }
 
@@ -183,7 +185,7 @@ impl Runner {
     fn keys(&self, addr: Logical, extent: Extent) -> [Key; 2] {
         [
             self.key(addr, extent),
-            Key::new(addr.get(), Kind::EXTENT_ITEM, self.len(extent)),
+            Key::new(addr.get(), Kind::EXTENT_ITEM, self.len(extent).get()),
         ]
     }
 
@@ -210,11 +212,11 @@ impl Runner {
             Extent::Block { level } if self.layout.metadata == Metadata::Skinny => {
                 Key::new(addr.get(), Kind::METADATA_ITEM, level.into())
             }
-            _ => Key::new(addr.get(), Kind::EXTENT_ITEM, self.len(extent)),
+            _ => Key::new(addr.get(), Kind::EXTENT_ITEM, self.len(extent).get()),
         }
     }
 
-    fn len(&self, extent: Extent) -> u64 {
+    fn len(&self, extent: Extent) -> Bytes {
         match extent {
             Extent::Block { .. } => self.layout.node_size.into(),
             Extent::Data { len } => len,

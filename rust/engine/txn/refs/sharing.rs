@@ -50,7 +50,7 @@ impl Runner {
     /// of others.
     pub(in crate::txn) fn known_data_refs(&self, held: Held<'_>) -> Result<Option<DataRefs>> {
         let (addr, len) = (held.data.addr, held.data.len);
-        let key = Key::new(addr.get(), Kind::EXTENT_ITEM, len);
+        let key = Key::new(addr.get(), Kind::EXTENT_ITEM, len.get());
         let found = self.extents.get(&key, |bytes| held.count(bytes))?;
         found.transpose().map_err(|flaw| broken(addr, flaw))
     }

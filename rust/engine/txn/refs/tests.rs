@@ -4,7 +4,9 @@
 use super::head::{Change, Counts, Extent};
 use super::item::{Edit, Record};
 use super::queue::{Queue, Queued};
-use crate::disk::{ExtentFlags, Generation, InlineRef, Key, Kind, Logical, ObjectId, Reference};
+use crate::disk::{
+    Bytes, ExtentFlags, Generation, InlineRef, Key, Kind, Logical, ObjectId, Reference,
+};
 use kernel::print::Capture;
 use latch::prelude::*;
 use random::Random;
@@ -198,7 +200,9 @@ fn many_references_of_one_extent_wait_and_cancel_out() {
         inode: ObjectId::new(257),
         offset: n * 4096,
     };
-    let extent = Extent::Data { len: 4096 };
+    let extent = Extent::Data {
+        len: Bytes::new(4096),
+    };
     let mut all = |change| {
         for n in 0..MANY {
             queue.change(ADDR, extent, reference(n), change).unwrap();
@@ -240,7 +244,9 @@ fn opposite_changes_meet_in_the_queue() {
     assert_eq!(change(BLOCK, first, Change::Drop), vanished);
     assert_eq!(queue.len(), 0);
 
-    let data = Extent::Data { len: 4096 };
+    let data = Extent::Data {
+        len: Bytes::new(4096),
+    };
     let file = Reference::Data {
         root: ObjectId::new(5),
         inode: ObjectId::new(257),
@@ -308,7 +314,9 @@ fn nothing_cancels_out_unseen() {
                 dropped: one.1,
             };
             count(&mut put_in, addr, reference, one);
-            let data = Extent::Data { len: 4096 };
+            let data = Extent::Data {
+                len: Bytes::new(4096),
+            };
             match queue.change(addr, data, reference, change).unwrap() {
                 Queued::Waiting => {}
                 Queued::Cancelled(counts) | Queued::Vanished(counts) => {

@@ -13,7 +13,7 @@ pub(super) use regular::Regular;
 pub(super) use zoned::Zoned;
 
 use super::{Activation, Chunk, DeviceRange, GroupZones, Writes};
-use crate::disk::{BlockGroupFlags, ZoneOffset};
+use crate::disk::{BlockGroupFlags, Bytes, Physical, ZoneOffset};
 use latch::prelude::*;
 
 /// The rules for the chunks of one device.
@@ -22,22 +22,22 @@ pub(super) trait Hal: Send + Sync {
     fn has_sequential_zones(&self) -> bool;
 
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
-    fn zone_size(&self) -> Option<u64>;
+    fn zone_size(&self) -> Option<Bytes>;
 
     /// See [`super::Volume::zone_capacity`].
-    fn zone_capacity(&self) -> Option<u64>;
+    fn zone_capacity(&self) -> Option<Bytes>;
 
     /// See [`super::Volume::lacks_zone_size`].
     fn lacks_zone_size(&self) -> bool;
 
     /// See [`super::Volume::set_emulated_zone_size`].
-    fn set_emulated_zone_size(&self, size: u64) -> Result;
+    fn set_emulated_zone_size(&self, size: Bytes) -> Result;
 
     /// The longest data write, in bytes.
-    fn max_extent_len(&self) -> u64;
+    fn max_extent_len(&self) -> Bytes;
 
     /// Places on the device that chunks may cover but must not use.
-    fn superblock_places(&self) -> &'static [u64];
+    fn superblock_places(&self) -> &'static [Physical];
 
     /// A chunk was mapped: its range of the device is in use. It is corrupt where it cannot lie there.
     fn claim(&self, chunk: &Chunk) -> Result;
@@ -49,13 +49,13 @@ pub(super) trait Hal: Send + Sync {
     fn load(
         &self,
         chunk: &Chunk,
-        unit: u64,
+        unit: Bytes,
         writes: Writes,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones>;
 
     /// Does what [`Self::load`] left for later; see [`super::Volume::begin_writing`].
-    fn begin_writing(&self, chunk: &Chunk, unit: u64) -> Result;
+    fn begin_writing(&self, chunk: &Chunk, unit: Bytes) -> Result;
 
     /// See [`super::Volume::activate_zones`].
     fn activate(&self, chunk: &Chunk) -> Activation;

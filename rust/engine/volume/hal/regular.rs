@@ -2,7 +2,9 @@
 //! Volumes without zones: every byte can be written at any time.
 
 use super::Hal;
-use crate::disk::{BlockGroupFlags, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES};
+use crate::disk::{
+    BlockGroupFlags, Bytes, Physical, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES,
+};
 use crate::volume::allocate::plan_regular;
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use latch::prelude::*;
@@ -10,7 +12,7 @@ use latch::prelude::*;
 /// A device of a regular volume.
 pub(in crate::volume) struct Regular {
     /// Bytes that may be used.
-    pub(in crate::volume) total_bytes: u64,
+    pub(in crate::volume) total_bytes: Bytes,
 }
 
 impl Hal for Regular {
@@ -18,11 +20,11 @@ impl Hal for Regular {
         false
     }
 
-    fn zone_size(&self) -> Option<u64> {
+    fn zone_size(&self) -> Option<Bytes> {
         None
     }
 
-    fn zone_capacity(&self) -> Option<u64> {
+    fn zone_capacity(&self) -> Option<Bytes> {
         None
     }
 
@@ -30,15 +32,15 @@ impl Hal for Regular {
         false
     }
 
-    fn set_emulated_zone_size(&self, _: u64) -> Result {
+    fn set_emulated_zone_size(&self, _: Bytes) -> Result {
         Err(EINVAL)
     }
 
-    fn max_extent_len(&self) -> u64 {
+    fn max_extent_len(&self) -> Bytes {
         MAX_EXTENT_SIZE
     }
 
-    fn superblock_places(&self) -> &'static [u64] {
+    fn superblock_places(&self) -> &'static [Physical] {
         &SUPERBLOCK_PLACES
     }
 
@@ -53,7 +55,7 @@ impl Hal for Regular {
     fn load(
         &self,
         chunk: &Chunk,
-        _unit: u64,
+        _unit: Bytes,
         _writes: Writes,
         _last: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
@@ -65,7 +67,7 @@ impl Hal for Regular {
         })
     }
 
-    fn begin_writing(&self, _: &Chunk, _: u64) -> Result {
+    fn begin_writing(&self, _: &Chunk, _: Bytes) -> Result {
         Ok(())
     }
 

@@ -10,7 +10,7 @@ pub(super) use log::LogPlaces;
 use super::chunk::Chunk;
 use super::device::{Device, ZoneGeometry};
 use crate::disk::{
-    ChecksumKind, Checksums, DevItem, Physical, Place, Superblock, SuperblockBytes,
+    Bytes, ChecksumKind, Checksums, DevItem, Physical, Place, Superblock, SuperblockBytes,
     SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 use crate::volume::zone_size::ZoneSize;
@@ -47,8 +47,10 @@ impl Places {
             Self::Log(log) => log.newest(device, copy),
             Self::Fixed => {
                 let place = SUPERBLOCK_PLACES.get(copy).copied();
-                let fits = |place: &u64| place.saturating_add(SUPERBLOCK_SIZE) <= device.size();
-                match place.filter(fits).map(Physical::new) {
+                let fits = |place: &Physical| {
+                    place.saturating_add(SUPERBLOCK_SIZE) <= Physical::after(device.size())
+                };
+                match place.filter(fits) {
                     Some(at) => Ok(Newest::alone(log::read(device, at)?)),
                     None => Ok(Newest::default()),
                 }
@@ -61,7 +63,7 @@ impl Places {
         &mut self,
         device: &dyn Device,
         copy: usize,
-        limit: u64,
+        limit: Bytes,
         bytes: &[u8],
         durability: Durability,
     ) -> Result<Written> {
@@ -69,8 +71,10 @@ impl Places {
             Self::Log(log) => log,
             Self::Fixed => {
                 let place = SUPERBLOCK_PLACES.get(copy).copied();
-                let fits = |place: &u64| place.saturating_add(SUPERBLOCK_SIZE) < limit;
-                let Some(place) = place.filter(fits).map(Physical::new) else {
+                let fits = |place: &Physical| {
+                    place.saturating_add(SUPERBLOCK_SIZE) < Physical::after(limit)
+                };
+                let Some(place) = place.filter(fits) else {
                     return Ok(Written::Nowhere);
                 };
                 durability.write(device, place, bytes)?;
@@ -192,7 +196,7 @@ impl InMemory {
     }
 
     /// Changes how many bytes of a device are in chunks.
-    pub(super) fn set_device_used(&mut self, devid: u64, used: u64) {
+    pub(super) fn set_device_used(&mut self, devid: u64, used: Bytes) {
         let mut devices = self.devices.iter_mut();
         if let Some(device) = devices.find(|device| device.devid == devid) {
             device.bytes_used = used;
@@ -302,7 +306,7 @@ struct CopyWriter<'a> {
     device: &'a dyn Device,
     places: &'a mut Places,
     /// Bytes of the device that may be used.
-    limit: u64,
+    limit: Bytes,
     kind: ChecksumKind,
     checksums: &'a dyn Checksums,
 }

@@ -4,7 +4,7 @@
 
 use super::FileIo;
 use core::sync::atomic::Ordering;
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::MappingKind;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
@@ -15,15 +15,15 @@ const MAX_LOOKUPS: u32 = 1000;
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// Bytes of data in whole sectors, those included that are dirty or on their way: of those that are dirty, only what
-    /// takes a hole's place counts. `size` is the file's, in bytes.
-    pub(crate) fn bytes(&self, size: u64) -> u64 {
+    /// takes a hole's place counts. `size` is the file's.
+    pub(crate) fn bytes(&self, size: Bytes) -> Bytes {
         let _nofs = NofsScope::enter();
         // In this order: what is finished in between counts twice rather than not at all.
         let new = self.new_bytes();
-        let under_way = self.under_way.load(Ordering::Acquire);
+        let under_way = Bytes::new(self.under_way.load(Ordering::Acquire));
         let stored = self.inode.attributes().nbytes;
-        let stored = stored.checked_next_multiple_of(SECTOR).unwrap_or(stored);
-        let size = size.checked_next_multiple_of(SECTOR).unwrap_or(size);
+        let stored = stored.checked_round_up(SECTOR).unwrap_or(stored);
+        let size = size.checked_round_up(SECTOR).unwrap_or(size);
         let most = size.max(stored);
         stored
             .saturating_add(new)
@@ -32,9 +32,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// Delayed bytes where the trees have a hole.
-    fn new_bytes(&self) -> u64 {
+    fn new_bytes(&self) -> Bytes {
         let (mut at, mut lookups) = (FileOffset::new(0), 0u32);
-        let mut new = 0u64;
+        let mut new = Bytes::ZERO;
         while let Some((start, end)) = self.delalloc.next_range(at) {
             let len = end.saturating_since(start);
             lookups = lookups.saturating_add(1);
@@ -43,7 +43,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 false => self.path.fs.data().map(&self.inode, start, len),
             };
             let (step, is_new) = match found {
-                Ok(found) => (found.len.max(1), matches!(found.kind, MappingKind::Hole)),
+                Ok(found) => (
+                    found.len.max(Bytes::new(1)),
+                    matches!(found.kind, MappingKind::Hole),
+                ),
                 Err(_) => (len, true),
             };
             let step = step.min(len);

@@ -8,7 +8,7 @@ use crate::linux::iomap::WriteEnd;
 use crate::linux::Sector;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -24,7 +24,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             }
         };
         let result = end.result.and_then(|()| self.finish(write, end.sector));
-        self.under_way.fetch_sub(len, Ordering::Relaxed);
+        self.under_way.fetch_sub(len.get(), Ordering::Relaxed);
         result.inspect_err(|error| self.report(pos, len, *error))
     }
 
@@ -43,7 +43,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// One line for bytes that are lost.
-    pub(super) fn report(&self, pos: FileOffset, len: u64, error: Error) {
+    pub(super) fn report(&self, pos: FileOffset, len: Bytes, error: Error) {
         self.path.tally.failed.fetch_add(1, Ordering::Relaxed);
         pr_err!(
             "inode {} of tree {}: bytes {pos} to {} could not be written: {error:?}\n",

@@ -7,7 +7,7 @@ use super::{FileIo, TakenSpace};
 use crate::linux::iomap::{Goal, Patience, Scope, Taken};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Allowance, Placed, WriteKind, WriteReservation};
 use latch::prelude::*;
 use latch::NofsScope;
@@ -22,7 +22,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         patience: Patience,
     ) -> Result<FileOffset> {
         let Range { start, end } = range;
-        if self.delalloc.uncovered(start, end) == 0 {
+        if self.delalloc.uncovered(start, end).is_zero() {
             return Ok(end);
         }
         let _nofs = NofsScope::enter();
@@ -36,7 +36,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             allowance.make_ready()?;
             let missing = self.delalloc.missing(kind, start, end);
             let lacking = missing.saturating_sub(allowance.bytes());
-            if lacking == 0 {
+            if lacking.is_zero() {
                 return Ok(end);
             }
             if let Some(reservation) = self.reserve_space(start, lacking, kind, patience)? {
@@ -51,7 +51,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn reserve_space(
         &self,
         pos: FileOffset,
-        len: u64,
+        len: Bytes,
         kind: WriteKind,
         patience: Patience,
     ) -> Result<Option<WriteReservation>> {
@@ -105,7 +105,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if !self.delalloc.can_cover(allowance, start, end) {
             return false;
         }
-        if allowance.kind() == WriteKind::Cow || self.delalloc.uncovered(start, end) == 0 {
+        if allowance.kind() == WriteKind::Cow || self.delalloc.uncovered(start, end).is_zero() {
             return true;
         }
         let _nofs = NofsScope::enter();
@@ -135,7 +135,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         match self.delalloc.take(start, end)? {
             Some(delayed) => {
                 let len = delayed.end.saturating_since(start);
-                self.under_way.fetch_add(len, Ordering::Relaxed);
+                self.under_way.fetch_add(len.get(), Ordering::Relaxed);
                 taken.add(delayed.reservation);
                 Ok(Taken::Until(delayed.end.get(), goal(delayed.kind)))
             }

@@ -7,13 +7,13 @@
 //! that fails is repeated on memory of ours before anybody is told.
 
 use super::delay::goal;
-use super::{Check, FileIo, TakenSpace};
+use super::{Check, FileIo, TakenSpace, SECTOR_SIZE};
 use crate::linux::iomap::direct::{DirectData, DirectRead};
 use crate::linux::iomap::{Extent, Goal, Ioend, Patience, Scope, Source};
 use crate::linux::memory::MemoryMut;
 use crate::linux::Sector;
 use core::sync::atomic::Ordering;
-use engine::disk::{FileOffset, InodeFlags, Logical};
+use engine::disk::{Bytes, FileOffset, InodeFlags, Logical};
 use engine::fs::{Placed, WriteKind};
 use engine::volume::device::SECTOR;
 use kernel::sync::Arc;
@@ -41,7 +41,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     ) -> Result<(u64, Goal)> {
         let _nofs = NofsScope::enter();
         let start = FileOffset::new(pos);
-        let end = start.saturating_add(len);
+        let end = start.saturating_add(Bytes::new(len));
         loop {
             let Placed { kind, len } = self.place(start, end, Scope::Front, patience)?;
             let Some(reservation) = self.reserve_space(start, len, kind, patience)? else {
@@ -51,7 +51,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
             // Nobody else writes there, and no snapshot is made, now that space is promised.
             if kind == WriteKind::Cow || self.path.fs.data().is_in_place(&self.inode, range)? {
                 space.add(reservation);
-                return Ok((len, goal(kind)));
+                return Ok((len.get(), goal(kind)));
             }
         }
     }
@@ -61,7 +61,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     }
 
     fn forget_behind(&self, size: u64) -> Result {
-        let attributes = self.inode.attributes();
+        let (attributes, size) = (self.inode.attributes(), Bytes::new(size));
         if attributes.size <= size {
             return Ok(());
         }
@@ -75,13 +75,13 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     }
 
     fn stored_size(&self) -> u64 {
-        self.inode.attributes().size
+        self.inode.attributes().size.get()
     }
 
     fn find(&self, pos: u64, len: u64, patience: Patience) -> Result<(Extent, Option<Arc<Check>>)> {
         let pos = FileOffset::new(pos);
         let reuses = self.reuses();
-        let extent = self.look_up(pos, len, patience)?;
+        let extent = self.look_up(pos, Bytes::new(len), patience)?;
         let Source::Mapped(logical) = extent.source else {
             return Ok((extent, None));
         };
@@ -89,14 +89,14 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         let check = Check {
             pos,
             logical,
-            sums: self.sums(logical, extent.len, patience)?,
+            sums: self.sums(logical, Bytes::new(extent.len), patience)?,
             reuses,
         };
         Ok((extent, Some(Arc::new(check, GFP_KERNEL)?)))
     }
 
     fn read_direct(&self, bio: DirectRead<Self>) {
-        match self.locate(Logical::new(bio.logical()), bio.len()) {
+        match self.locate(Logical::new(bio.logical()), Bytes::new(bio.len())) {
             Some((device, at)) => bio.submit(device, Sector::of(at.get())),
             None => bio.read_again(),
         }
@@ -104,13 +104,13 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
 
     fn verify_direct(&self, check: &Check, pos: u64, bytes: MemoryMut<'_>) -> Result {
         let pos = FileOffset::new(pos);
-        let is_there = self.is_still_there(check, pos, bytes.len() as u64)?;
+        let is_there = self.is_still_there(check, pos, bytes.len().into())?;
         if is_there && check.sums.is_none() {
             return Ok(());
         }
         each_sector(pos, bytes, |at, bytes| {
             let index =
-                usize::try_from(at.saturating_since(check.pos) / SECTOR).map_err(|_| EIO)?;
+                usize::try_from(at.saturating_since(check.pos).count(SECTOR)).map_err(|_| EIO)?;
             match is_there && self.matches(check.sums.as_ref(), index, bytes.as_memory()) {
                 true => Ok(()),
                 false => self.reread(at, bytes),
@@ -129,7 +129,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Reads the sector at `pos` of the file again, into memory of ours, and gives it to the user.
     fn reread(&self, pos: FileOffset, bytes: MemoryMut<'_>) -> Result {
         self.path.tally.reread.fetch_add(1, Ordering::Relaxed);
-        let mut copy = KVec::from_elem(0, SECTOR as usize, GFP_KERNEL)?;
+        let mut copy = KVec::from_elem(0, SECTOR_SIZE, GFP_KERNEL)?;
         self.read_blocks(pos, &mut copy)?;
         bytes.copy_from(&copy);
         Ok(())
@@ -144,7 +144,7 @@ fn each_sector(
 ) -> Result {
     let mut rest = bytes;
     while rest.len() > 0 {
-        let (sector, behind) = rest.split_at(SECTOR as usize);
+        let (sector, behind) = rest.split_at(SECTOR_SIZE);
         each(pos, sector)?;
         pos = pos.saturating_add(SECTOR);
         rest = behind;

@@ -7,11 +7,10 @@
 //! given up for others since the look-up is anybody told.
 
 use super::place::NO_DEVICE;
-use super::FileIo;
+use super::{FileIo, SECTOR_SIZE};
 use crate::linux::iomap::{Extent, Joins, Patience, Source};
-use engine::disk::{Bug, Corrupt, FileOffset, Logical};
+use engine::disk::{Bug, Bytes, Corrupt, FileOffset, Logical};
 use engine::fs::{Mapping, MappingKind};
-use engine::volume::device::SECTOR;
 use engine::volume::no_chunk;
 use latch::prelude::*;
 
@@ -53,7 +52,12 @@ impl From<Corrupt> for Unread {
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// What is at `pos`, for at most `len` bytes.
-    pub(super) fn look_up(&self, pos: FileOffset, len: u64, patience: Patience) -> Result<Extent> {
+    pub(super) fn look_up(
+        &self,
+        pos: FileOffset,
+        len: Bytes,
+        patience: Patience,
+    ) -> Result<Extent> {
         self.until_steady(|| self.look_up_once(pos, len, patience))
     }
 
@@ -99,7 +103,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         Err(EIO)
     }
 
-    fn look_up_once(&self, pos: FileOffset, len: u64, patience: Patience) -> Looked<Extent> {
+    fn look_up_once(&self, pos: FileOffset, len: Bytes, patience: Patience) -> Looked<Extent> {
         let data = self.path.fs.data();
         let found = match patience {
             Patience::Waits => data.map(&self.inode, pos, len)?,
@@ -112,7 +116,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn as_extent(&self, pos: FileOffset, found: Mapping) -> Looked<Extent> {
         let mut extent = Extent {
             pos: pos.get(),
-            len: found.len,
+            len: found.len.get(),
             source: Source::Hole,
             joins: Joins::Previous,
         };
@@ -122,7 +126,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             MappingKind::Data { logical } => {
                 let place = self.path.volume.find(logical, found.len);
                 let place = place.ok_or_else(|| no_chunk(logical))?;
-                extent.len = place.len;
+                extent.len = place.len.get();
                 extent.source = Source::Mapped(logical.get());
                 if place.chunk == logical {
                     extent.joins = Joins::Nothing;
@@ -144,7 +148,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let mut rest = bytes;
         let mut at = pos;
         while !rest.is_empty() {
-            let extent = self.look_up_once(at, rest.len() as u64, Patience::Waits)?;
+            let extent = self.look_up_once(at, rest.len().into(), Patience::Waits)?;
             let run = usize::try_from(extent.len)
                 .unwrap_or(rest.len())
                 .min(rest.len());
@@ -158,7 +162,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 }
                 Source::Mapped(logical) => self.read_data(at, Logical::new(logical), part)?,
             }
-            at = at.saturating_add(run as u64);
+            at = at.saturating_add(run.into());
             rest = behind;
         }
         Ok(())
@@ -166,8 +170,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Reads whole sectors from the first copy of them that is good.
     fn read_data(&self, pos: FileOffset, logical: Logical, bytes: &mut [u8]) -> Looked<()> {
-        let sums = self.sums(logical, bytes.len() as u64, Patience::Waits)?;
-        let mapping = self.path.volume.find(logical, bytes.len() as u64);
+        let sums = self.sums(logical, bytes.len().into(), Patience::Waits)?;
+        let mapping = self.path.volume.find(logical, bytes.len().into());
         let mapping = mapping.ok_or_else(|| no_chunk(logical))?;
         let mut unread = Unread::Unreadable(pos, logical);
         for place in mapping.copies() {
@@ -175,7 +179,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             if device.read(place.at, bytes).is_err() {
                 continue;
             }
-            let mut sectors = bytes.chunks(SECTOR as usize).enumerate();
+            let mut sectors = bytes.chunks(SECTOR_SIZE).enumerate();
             if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector.into())) {
                 return Ok(());
             }

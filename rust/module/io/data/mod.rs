@@ -28,8 +28,9 @@ use crate::linux::iomap::{
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
 use core::sync::atomic::AtomicU64;
-use engine::disk::{FileOffset, InodeFlags, Logical};
+use engine::disk::{Bytes, FileOffset, InodeFlags, Logical};
 use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, Short, WriteReservation};
+use engine::volume::device::SECTOR;
 use engine::volume::Volume;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -45,6 +46,9 @@ mod send;
 mod verify;
 
 pub(crate) use send::{TakenSpace, Write};
+
+/// Bytes of a sector, as of memory.
+const SECTOR_SIZE: usize = SECTOR.get() as usize;
 
 /// What the files of a mount share.
 pub(crate) struct DataPath {
@@ -128,7 +132,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 impl<N> Drop for FileIo<N> {
     fn drop(&mut self) {
         let left = self.delalloc.bytes();
-        if left > 0 {
+        if left > Bytes::ZERO {
             // Truncation gave up the last folio before.
             pr_warn!(
                 "inode {}: space for {left} bytes was kept that nobody was to write\n",
@@ -177,9 +181,9 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     }
 
     fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
-        let extent = self.look_up(FileOffset::new(pos), len, patience)?;
+        let extent = self.look_up(FileOffset::new(pos), Bytes::new(len), patience)?;
         if let (Patience::None, Source::Mapped(logical)) = (patience, &extent.source) {
-            self.sums(Logical::new(*logical), extent.len, patience)?;
+            self.sums(Logical::new(*logical), Bytes::new(extent.len), patience)?;
         }
         Ok(extent)
     }
@@ -230,6 +234,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     fn uncovered(&self, start: u64, end: u64) -> u64 {
         self.delalloc
             .uncovered(FileOffset::new(start), FileOffset::new(end))
+            .get()
     }
 
     fn punch(&self, start: u64, end: u64) {

@@ -5,7 +5,7 @@
 use super::FileIo;
 use crate::linux::iomap::ioend::{Append, Destination};
 use crate::linux::{BlockDevice, Sector};
-use engine::disk::{Bug, Logical, Physical};
+use engine::disk::{Bug, Bytes, Logical, Physical};
 use engine::space::DataExtent;
 use engine::volume::Target;
 use kernel::sync::Arc;
@@ -20,7 +20,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn locate(
         &self,
         logical: Logical,
-        len: u64,
+        len: Bytes,
     ) -> Option<(&Arc<BlockDevice>, Physical)> {
         let mapping = self.path.volume.find(logical, len)?;
         if mapping.len < len {

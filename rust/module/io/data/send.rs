@@ -6,7 +6,7 @@
 //! still have the space they were promised. From an address on, an error costs the piece in hand and what is behind it,
 //! no more; the address and the promise it was drawn from come back as one.
 
-use super::FileIo;
+use super::{FileIo, SECTOR_SIZE};
 use crate::io::checksums::digest;
 use crate::linux::iomap::ioend::{
     Append, CopyRoom, Destination, Envelope, Ioend, Pins, Still, MAX_COPY,
@@ -14,7 +14,7 @@ use crate::linux::iomap::ioend::{
 use crate::linux::iomap::{put_off, FileData, Goal, Patience};
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
-use engine::disk::{Bug, FileOffset};
+use engine::disk::{Bug, Bytes, FileOffset};
 use engine::fs::{InPlace, NewExtent, OrderedExtent, WriteReservation, WrittenInPlace};
 use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
@@ -36,14 +36,15 @@ impl TakenSpace {
 
     /// Takes out that of all of `ioend`.
     fn split<T: FileData>(&mut self, ioend: &Ioend<T>) -> Result<WriteReservation> {
-        split(self.0.as_mut().ok_or(EIO)?, ioend.len(), ioend.goal())
+        let len = Bytes::new(ioend.len());
+        split(self.0.as_mut().ok_or(EIO)?, len, ioend.goal())
     }
 }
 
 /// Takes out what `len` bytes have that go to `goal`.
-fn split(space: &mut WriteReservation, len: u64, goal: Goal) -> Result<WriteReservation> {
+fn split(space: &mut WriteReservation, len: Bytes, goal: Goal) -> Result<WriteReservation> {
     let in_place = match goal {
-        Goal::New => 0,
+        Goal::New => Bytes::ZERO,
         Goal::Unwritten => len,
     };
     space.split_kinds(len, in_place)
@@ -73,7 +74,7 @@ impl Address {
     }
 
     /// Bytes of the file that go there.
-    fn plain_len(&self) -> u64 {
+    fn plain_len(&self) -> Bytes {
         match self {
             Self::New(extent) => extent.plain_len(),
             Self::Own(extent) => extent.len,
@@ -109,7 +110,7 @@ struct Unsent<N: Send + Sync + 'static> {
 struct Place<'a, N: Send + Sync + 'static> {
     address: Address,
     /// Bytes of the file that go there.
-    ram_len: u64,
+    ram_len: Bytes,
     reservation: WriteReservation,
     destination: Destination,
     device: &'a BlockDevice,
@@ -171,7 +172,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// The bytes of `ioend` are lost.
     fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
         self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
-        self.report(FileOffset::new(ioend.pos()), ioend.len(), error);
+        self.report(FileOffset::new(ioend.pos()), Bytes::new(ioend.len()), error);
         ioend.fail(error);
         error
     }
@@ -184,7 +185,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
         let start = FileOffset::new(ioend.pos());
-        let end = start.saturating_add(ioend.len());
+        let end = start.saturating_add(Bytes::new(ioend.len()));
         ioend.dirty_again();
         self.delay_again(start, end, reservation, ioend.goal());
         put_off(self);
@@ -200,12 +201,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if has_place
             || ioend.pos() != 0
             || size > u64::from(self.path.fs.max_inline())
-            || ioend.len() > SECTOR
+            || ioend.len() > SECTOR.get()
         {
             return Ok(Some(Parcel { ioend, reservation }));
         }
         let mut bytes = KVec::new();
-        if let Err(error) = bytes.resize(SECTOR as usize, 0, GFP_KERNEL) {
+        if let Err(error) = bytes.resize(SECTOR_SIZE, 0, GFP_KERNEL) {
             return Err(self.put_off_unsent(Unsent {
                 parcel: Parcel { ioend, reservation },
                 error: error.into(),
@@ -239,7 +240,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Ok(place) => place,
             Err(error) => return Err(Unsent { parcel, error }),
         };
-        let (front, rest) = match parcel.ioend.split(place.ram_len, place.append) {
+        let (front, rest) = match parcel.ioend.split(place.ram_len.get(), place.append) {
             Ok(Some(front)) => (front, Some(parcel)),
             Ok(None) => (parcel.ioend, None),
             // It waits for memory: no lack of that is an error here.
@@ -289,12 +290,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// All the memory that a piece of `ioend` takes, and how long the piece may be: shorter where memory is short.
-    fn find_memory(&self, ioend: &Ioend<Self>) -> Result<(Memory<N>, u64)> {
+    fn find_memory(&self, ioend: &Ioend<Self>) -> Result<(Memory<N>, Bytes)> {
         let envelope = Envelope::new()?;
         let pins = ioend.pins();
         let wanted = self.piece_len(ioend, pins)?;
         let (copy, wanted) = ioend.room_for_copy(pins, wanted)?;
-        let (checksums, wanted) = self.room_for_checksums(wanted)?;
+        let (checksums, wanted) = self.room_for_checksums(Bytes::new(wanted))?;
         let memory = Memory {
             checksums,
             copy,
@@ -307,7 +308,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn find_address(
         &self,
         reservation: &mut WriteReservation,
-        wanted: u64,
+        wanted: Bytes,
         patience: Patience,
     ) -> Result<(Address, (Destination, &BlockDevice, Append))> {
         let address = Address::New(match patience {
@@ -324,7 +325,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn find_unwritten(
         &self,
         ioend: &Ioend<Self>,
-        wanted: u64,
+        wanted: Bytes,
     ) -> Result<(Address, (Destination, &BlockDevice, Append))> {
         let pos = FileOffset::new(ioend.pos());
         let found = self
@@ -340,29 +341,31 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// How much of `ioend` one piece may have.
     fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<u64> {
-        let mut max = self.path.volume.max_extent_len();
+        let mut max = self.path.volume.max_extent_len().get();
         if pins == Pins::Some {
             max = max.min(MAX_COPY);
         }
         // What an append cannot take must not be allocated: whether it is one is known only then.
         match self.path.volume.has_sequential_zones() {
-            true => ioend.append_len(ioend.len().min(max), SECTOR),
+            true => ioend.append_len(ioend.len().min(max), SECTOR.get()),
             false => Ok(ioend.len().min(max)),
         }
     }
 
     /// Room for the checksums of `wanted` bytes, or of fewer where there is no such memory.
-    fn room_for_checksums(&self, wanted: u64) -> Result<(KVVec<u8>, u64)> {
+    fn room_for_checksums(&self, wanted: Bytes) -> Result<(KVVec<u8>, Bytes)> {
         let mut wanted = wanted;
         if !self.has_checksums() {
             return Ok((KVVec::new(), wanted));
         }
         let size = self.path.volume.format().checksum.size();
         loop {
-            let sectors = usize::try_from(wanted / SECTOR).map_err(|_| EFBIG)?;
+            let sectors = usize::try_from(wanted.count(SECTOR)).map_err(|_| EFBIG)?;
             match KVVec::with_capacity(sectors.saturating_mul(size), GFP_KERNEL) {
                 Ok(room) => return Ok((room, wanted)),
-                Err(_) if wanted > SECTOR => wanted = (wanted / 2 / SECTOR).max(1) * SECTOR,
+                Err(_) if wanted > SECTOR => {
+                    wanted = wanted.divided_by(2).round_down(SECTOR).max(SECTOR)
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -376,7 +379,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         let offset = FileOffset::new(still.ioend().pos());
         let checksums = self.checksums_of(&still, memory.checksums);
-        let new_size = still.ioend().user_end();
+        let new_size = Bytes::new(still.ioend().user_end());
         let reservation = place.reservation;
         let write = match place.address {
             Address::New(extent) => {
@@ -408,7 +411,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         let kind = self.path.volume.format().checksum;
         still.memory(&mut |part| {
-            for sector in part.chunks(SECTOR as usize) {
+            for sector in part.chunks(SECTOR_SIZE) {
                 let digest = digest(kind, sector);
                 // It fits: the pieces of a bio are whole sectors.
                 let sum = digest.get(..kind.size()).unwrap_or(&digest);

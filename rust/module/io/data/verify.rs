@@ -2,13 +2,13 @@
 
 //! What was read is compared with its checksums; another copy serves where one is damaged.
 
-use super::{Check, FileIo};
+use super::{Check, FileIo, SECTOR_SIZE};
 use crate::io::checksums::digest;
 use crate::linux::iomap::{Patience, ReadBio, Source};
 use crate::linux::memory::Memory;
 use crate::linux::Sector;
 use engine::btree::Reach;
-use engine::disk::{FileOffset, Logical};
+use engine::disk::{Bytes, FileOffset, Logical};
 use engine::fs::SectorSums;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
@@ -26,7 +26,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn sums(
         &self,
         logical: Logical,
-        len: u64,
+        len: Bytes,
         patience: Patience,
     ) -> Result<Option<SectorSums>> {
         self.path
@@ -37,14 +37,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Sends a read on its way, with the checksums that it must have.
     pub(super) fn send_read(&self, bio: ReadBio<Self>, patience: Patience) {
-        let logical = Logical::new(bio.logical());
+        let (logical, len) = (Logical::new(bio.logical()), Bytes::new(bio.len()));
         let check = |sums| Check {
             pos: FileOffset::new(bio.pos()),
             logical,
             sums,
             reuses: bio.age(),
         };
-        let check = match self.sums(logical, bio.len(), patience) {
+        let check = match self.sums(logical, len, patience) {
             Ok(sums) => check(sums),
             // Readahead found them in memory, and now their block is locked. That is no error, of which those who watch the
             // file system would hear: a worker may wait.
@@ -54,7 +54,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             }
             Err(error) => return bio.fail(error),
         };
-        match self.locate(logical, bio.len()) {
+        match self.locate(logical, len) {
             Some((device, at)) => bio.submit(device, Sector::of(at.get()), check),
             None => bio.read_again(check),
         }
@@ -63,13 +63,13 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Checks the bytes read for `pos`, and reads those again that are wrong.
     pub(super) fn verify_read(&self, check: &Check, pos: FileOffset, bytes: &mut [u8]) -> Result {
         // Else the checksums may be those of another file as well.
-        if !self.is_still_there(check, pos, bytes.len() as u64)? {
+        if !self.is_still_there(check, pos, bytes.len().into())? {
             return self.read_blocks(pos, bytes);
         }
         let offset = pos.saturating_since(check.pos);
-        let mut index = usize::try_from(offset / SECTOR).map_err(|_| EIO)?;
+        let mut index = usize::try_from(offset.count(SECTOR)).map_err(|_| EIO)?;
         let mut at = pos;
-        for sector in bytes.chunks_mut(SECTOR as usize) {
+        for sector in bytes.chunks_mut(SECTOR_SIZE) {
             if !self.matches(check.sums.as_ref(), index, (&*sector).into()) {
                 // Another copy may be good, or the file has been rewritten since it was mapped.
                 self.read_blocks(at, sector)?;
@@ -87,7 +87,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Whether what was read was the file's all the time since it was looked up: nobody keeps a file from being written
     /// over, and the old extent from being used by another one after a commit, while it is read.
-    pub(super) fn is_still_there(&self, check: &Check, pos: FileOffset, len: u64) -> Result<bool> {
+    pub(super) fn is_still_there(
+        &self,
+        check: &Check,
+        pos: FileOffset,
+        len: Bytes,
+    ) -> Result<bool> {
         if self.reuses() == check.reuses {
             return Ok(true);
         }
@@ -99,7 +104,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let reuses = self.reuses();
         // An address that went to another file takes two commits to come back.
         Ok(reuses == check.reuses.wrapping_add(1)
-            && now.len >= len
+            && now.len >= len.get()
             && matches!(now.source, Source::Mapped(at) if at == logical))
     }
 

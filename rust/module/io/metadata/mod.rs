@@ -25,7 +25,7 @@ use crate::linux::metadata_pages::{BlockFolio, Keeper, MetadataPages, Missing, P
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
 use core::sync::atomic::AtomicU64;
 use engine::btree::{BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
-use engine::disk::{BlockContext, Flaw, Generation, Header, Logical, Uuid};
+use engine::disk::{BlockContext, Bytes, Flaw, Generation, Header, Logical, Uuid};
 use engine::space::WriteOrder;
 use engine::txn::Witness;
 use engine::volume::Volume;
@@ -108,10 +108,11 @@ impl MetadataCache {
     pub(crate) fn show_failure(&self) {
         self.pages.inode().super_block().show_failure();
     }
+}
 
-    fn end(&self, start: Logical, len: u64) -> u64 {
-        start.get().saturating_add(len).saturating_sub(1)
-    }
+/// The last byte of a range, as the page cache names ranges.
+fn last(start: Logical, len: Bytes) -> u64 {
+    start.saturating_add(len).get().saturating_sub(1)
 }
 
 impl Common {
@@ -231,24 +232,19 @@ impl Store for MetadataCache {
         }
     }
 
-    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
+    fn write(&self, start: Logical, len: Bytes, mode: WriteMode) -> Result {
         let _nofs = NofsScope::enter();
         let mut limit = i64::MAX;
-        self.shared.write(
-            &self.pages,
-            start.get(),
-            self.end(start, len),
-            mode,
-            &mut limit,
-        )
+        self.shared
+            .write(&self.pages, start.get(), last(start, len), mode, &mut limit)
     }
 
-    fn wait(&self, start: Logical, len: u64) -> Result {
-        self.pages.wait(start.get(), self.end(start, len))
+    fn wait(&self, start: Logical, len: Bytes) -> Result {
+        self.pages.wait(start.get(), last(start, len))
     }
 
-    fn discard(&self, start: Logical, len: u64) {
-        self.pages.truncate(start.get(), self.end(start, len));
+    fn discard(&self, start: Logical, len: Bytes) {
+        self.pages.truncate(start.get(), last(start, len));
     }
 }
 
@@ -264,8 +260,7 @@ impl Common {
             let Some(mut bytes) = folio.bytes() else {
                 // Somebody still holds the block that was here: leave its memory to it.
                 drop(folio);
-                let len = u64::from(self.node_size);
-                pages.truncate(pos, pos.saturating_add(len).saturating_sub(1));
+                pages.truncate(pos, last(addr, self.node_size.into()));
                 continue;
             };
             bytes.as_mut_slice().fill(0);

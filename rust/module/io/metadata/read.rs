@@ -2,11 +2,11 @@
 
 //! Blocks from the devices.
 
-use super::Common;
+use super::{last, Common};
 use crate::linux::metadata_pages::{Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
 use engine::btree::{BlockInfo, BlockRef, Expected};
-use engine::disk::{check_block, Corrupt, Flaw, Logical};
+use engine::disk::{check_block, Bytes, Corrupt, Flaw, Logical};
 use engine::volume::{Mapping, Place, Writes};
 use latch::prelude::*;
 use latch::NofsScope;
@@ -29,11 +29,7 @@ impl Common {
             let Some(mut bytes) = folio.bytes() else {
                 // A block that left the index while somebody holds it.
                 drop(folio);
-                let end = addr
-                    .get()
-                    .saturating_add(u64::from(self.node_size))
-                    .saturating_sub(1);
-                pages.truncate(addr.get(), end);
+                pages.truncate(addr.get(), last(addr, self.node_size.into()));
                 continue;
             };
             let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));
@@ -130,10 +126,14 @@ impl Common {
 
     /// Where a block lies, in one piece.
     pub(super) fn map(&self, addr: Logical) -> Result<Mapping> {
-        let len = u64::from(self.node_size);
+        let len = Bytes::from(self.node_size);
         let mapping = self.volume.map(addr, len)?;
         if mapping.len < len {
-            let flaw = Flaw::new("block does not lie in one piece", mapping.len, len);
+            let flaw = Flaw::new(
+                "block does not lie in one piece",
+                mapping.len.get(),
+                len.get(),
+            );
             return Err(flaw.in_block(addr).report());
         }
         Ok(mapping)

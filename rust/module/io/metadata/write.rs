@@ -6,13 +6,13 @@
 //! the trees copy it before they change it. Nothing here waits during a turn, except for latches,
 //! whose holders wait for neither turn nor commit.
 
-use super::Common;
+use super::{last, Common};
 use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::Pages;
 use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
-use engine::disk::{Corrupt, Logical};
+use engine::disk::{Bytes, Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
 use engine::volume::Mapping;
 use kernel::sync::aref::ARef;
@@ -58,7 +58,7 @@ impl Drop for Flight {
 /// Blocks that will go out as one request for each copy. All memory is there before the first is added.
 struct Batch {
     start: Logical,
-    len: u64,
+    len: Bytes,
     flight: UniqueArc<Flight>,
     kind: WriteKind,
 }
@@ -70,7 +70,7 @@ enum Outcome {
     /// It is left for later, or was clean.
     Left,
     /// The writes in a range must complete first.
-    Drain(Logical, u64),
+    Drain(Logical, Bytes),
     /// A data write must end first.
     AwaitData(u64),
 }
@@ -94,7 +94,7 @@ impl Common {
             // A statement of its own: the guard must be gone before the next is taken.
             let next = order.take_turn().active_after(active);
             let Some((group, len)) = next else { break };
-            let last = group.get().saturating_add(len).saturating_sub(1);
+            let last = last(group, len);
             if group.get() <= end && last >= start {
                 self.write_range(
                     pages,
@@ -153,8 +153,7 @@ impl Common {
                 Ok(Outcome::Drain(start, len)) => {
                     self.submit(batch.take());
                     drop(guard);
-                    let end = start.get().saturating_add(len).saturating_sub(1);
-                    pages.wait_keeping_errors(start.get(), end);
+                    pages.wait_keeping_errors(start.get(), last(start, len));
                     guard = self.take_turn(order)?;
                 }
                 Ok(Outcome::AwaitData(seen)) => {
@@ -299,7 +298,7 @@ impl Common {
 
     /// Whether every copy of the batch goes on for one more block.
     fn adjoins(&self, batch: &Batch) -> Result<bool> {
-        if batch.len == 0 {
+        if batch.len.is_zero() {
             return Ok(true);
         }
         let len = batch.len.saturating_add(self.node_size.into());
@@ -308,7 +307,7 @@ impl Common {
 
     /// Sends a batch, one request for each copy.
     fn submit(&self, batch: Option<Batch>) {
-        let Some(mut batch) = batch.filter(|batch| batch.len > 0) else {
+        let Some(mut batch) = batch.filter(|batch| !batch.len.is_zero()) else {
             return;
         };
         let mapping = self.volume.map(batch.start, batch.len);
@@ -361,7 +360,7 @@ impl Batch {
         };
         Ok(Self {
             start,
-            len: 0,
+            len: Bytes::ZERO,
             flight: UniqueArc::new(flight, GFP_NOFAIL)?,
             kind: match mode {
                 WriteMode::Background => WriteKind::Background,
@@ -375,7 +374,7 @@ impl Batch {
     }
 
     /// Adds a block; there is room.
-    fn push(&mut self, folio: Writeback, in_flight: InFlight, len: u64) {
+    fn push(&mut self, folio: Writeback, in_flight: InFlight, len: Bytes) {
         let flight = &mut *self.flight;
         if let Err(no_room) = flight.folios.push_within_capacity(folio) {
             no_room.0.lost();

@@ -5,6 +5,7 @@
 use crate::linux::ioctl::Call;
 use crate::vfs::mount::mount_of;
 use core::cell::Cell;
+use engine::disk::Bytes;
 use engine::txn::Trim;
 use latch::prelude::*;
 
@@ -30,7 +31,7 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
     let held = Cell::new(Some(call.want_write()?));
     let mut trim = Trim {
         range: start..start.saturating_add(len),
-        least: least.max(device.discard_granularity()),
+        least: Bytes::new(least.max(device.discard_granularity())),
         // Who wants to freeze the file system or the machine does not wait for more than a piece.
         go_on: &|| {
             held.set(None);
@@ -38,9 +39,9 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
             held.set(Some(call.want_write()?));
             Ok(())
         },
-        trimmed: 0,
+        trimmed: Bytes::ZERO,
     };
     let result = mount.fs().transactions().trim(&mut trim);
-    call.write(&[start, trim.trimmed, trim.least])?;
+    call.write(&[start, trim.trimmed.get(), trim.least.get()])?;
     result
 }

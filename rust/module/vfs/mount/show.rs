@@ -8,7 +8,7 @@ use crate::linux::seq::ShownOptions;
 use crate::linux::Inode;
 use crate::vfs::node::node;
 use crate::vfs::settings::space_cache;
-use engine::disk::ObjectId;
+use engine::disk::{Bytes, ObjectId};
 use latch::prelude::*;
 
 impl Mount {
@@ -36,16 +36,16 @@ impl Mount {
     /// What statfs shows, by the subvolume of `root`; the place of an absent one belongs to none, and counts as the volume's top.
     pub(super) fn statistics(&self, root: &Inode) -> Result<Statfs> {
         let shown = self.fs.statistics()?;
-        let block = u64::from(shown.block_size.max(1));
+        let block = Bytes::from(shown.block_size);
         let top = ObjectId::FS_TREE;
         let id = node(root)
             .map_or(top, |node| node.subvolume.subvolume.id())
             .get();
         Ok(Statfs {
             block_size: shown.block_size,
-            blocks: shown.total / block,
-            free: shown.free / block,
-            available: shown.available / block,
+            blocks: shown.total.count(block),
+            free: shown.free.count(block),
+            available: shown.available.count(block),
             fsid: fsid(&self.volume().superblock().fsid.0, id),
         })
     }

@@ -71,7 +71,7 @@ impl Mount {
         let mut next = Some(ObjectId::new(0));
         while let Some(view) = next.and_then(|from| self.views.ceiling(&from)) {
             self.clean_orphans(&view.subvolume);
-            next = view.key().checked_add(1);
+            next = view.key().next();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::mount::{Access, Mounted, FILE, NOW};
 use crate::random::Random;
 use core::ops::ControlFlow;
 use engine::btree::{Cursor, Tree};
-use engine::disk::{Key, Kind, ObjectId};
+use engine::disk::{Bytes, Key, Kind, ObjectId};
 use engine::fs::{Changes, Target, XattrMode};
 use kernel::alloc::inject;
 use kernel::prelude::{Error, Result, ENOENT, EUCLEAN};
@@ -234,7 +234,9 @@ fn change_file(mounted: &Mounted, found: &Found, random: &mut Random) -> Result 
     let done = match random.below(5) {
         0 if child.attributes().is_directory() => fs.names().rmdir(&dir, name, &child, NOW),
         0 | 1 => fs.names().unlink(&dir, name, &child, NOW),
-        2 => fs.file_space().truncate(&child, random.below(10_000), NOW),
+        2 => fs
+            .file_space()
+            .truncate(&child, Bytes::new(random.below(10_000)), NOW),
         3 => fs
             .inodes()
             .set_xattr(&child, b"user.fuzz", &[1; 500], XattrMode::Any, NOW),

@@ -5,7 +5,7 @@ use crate::checksums::HostChecksums;
 use crate::device::{self, Image, SimDevice};
 use crate::store::{HostStore, OnVolume};
 use engine::btree::Store;
-use engine::disk::{Checksums, Logical};
+use engine::disk::{Bytes, Checksums, Logical};
 use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
 use engine::space::Space;
 use engine::txn::{self, Transactions};
@@ -192,8 +192,8 @@ impl Mounted {
         let mut at = addr;
         let mut rest = buf;
         while !rest.is_empty() {
-            let mapping = self.volume.map(at, rest.len() as u64)?;
-            let (now, later) = rest.split_at_mut(mapping.len as usize);
+            let mapping = self.volume.map(at, Bytes::from(rest.len()))?;
+            let (now, later) = rest.split_at_mut(mapping.len.get() as usize);
             let read = |place: &volume::Place| self.device(place.devid)?.read(place.at, now);
             let mut results = mapping.copies().iter().map(read);
             results.find(Result::is_ok).unwrap_or(Err(EIO))?;
@@ -208,8 +208,8 @@ impl Mounted {
         let mut at = addr;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let mapping = self.volume.map(at, rest.len() as u64)?;
-            let (now, later) = rest.split_at(mapping.len as usize);
+            let mapping = self.volume.map(at, Bytes::from(rest.len()))?;
+            let (now, later) = rest.split_at(mapping.len.get() as usize);
             for place in mapping.copies() {
                 self.device(place.devid)?.write(place.at, now)?;
             }
@@ -223,7 +223,7 @@ impl Mounted {
 /// The ranges that are free, `[start, end)`, ascending. Reads where all groups are free.
 pub fn free_ranges(space: &Space) -> Vec<(u64, u64)> {
     let mut ranges = Vec::new();
-    space.each_free(|start, len| ranges.push((start.get(), start.get() + len)));
+    space.each_free(|start, len| ranges.push((start.get(), start.get() + len.get())));
     ranges.sort_unstable();
     ranges
 }

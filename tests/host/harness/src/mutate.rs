@@ -44,7 +44,7 @@ impl Subject {
         let superblock = tools::newest_superblock(&image);
         Self {
             walked: walk(&tools::as_file(&image)),
-            superblock: superblock.map_or(SUPERBLOCK_PLACES[0], |(place, _)| place),
+            superblock: superblock.map_or(SUPERBLOCK_PLACES[0].get(), |(place, _)| place),
             image,
         }
     }

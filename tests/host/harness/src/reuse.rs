@@ -8,7 +8,7 @@
 use crate::device::{Change, Image, Recorder, PAGE};
 use crate::tools;
 use crate::walker::{walk, Walked};
-use engine::disk::{ChunkItem, Kind, ObjectId, SUPERBLOCK_PLACES};
+use engine::disk::{ChunkItem, Kind, ObjectId, Physical, SUPERBLOCK_PLACES};
 use engine::volume::device::{ZoneAction, ZoneKind};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -142,7 +142,7 @@ impl Chunks {
         let chunk = |(key, bytes): &(engine::disk::Key, Vec<u8>)| {
             let item = ChunkItem::parse(&bytes[..]).expect("a chunk");
             let stripes = item.stripes().map(|stripe| stripe.at.get()).collect();
-            (key.offset, (item.len, stripes))
+            (key.offset, (item.len.get(), stripes))
         };
         Self(items.iter().map(chunk).collect())
     }
@@ -200,7 +200,7 @@ impl Watch {
                 self.led.generation
             ));
         }
-        let is_superblock = SUPERBLOCK_PLACES.contains(&range.start);
+        let is_superblock = SUPERBLOCK_PLACES.contains(&Physical::new(range.start));
         if matches!(change, Change::Write { .. }) && !is_superblock {
             self.watched.retaken += self.left.take(&range);
             self.written.push(range);
@@ -268,5 +268,5 @@ impl Watch {
 fn zone_len(image: &Image, start: u64) -> u64 {
     let zone = image.zones.as_ref().expect("zones").at(start);
     assert_eq!(zone.kind, ZoneKind::Sequential);
-    zone.len
+    zone.len.get()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reserved blocks as values that are counted from outside.
 
+use engine::disk::Bytes;
 use engine::fs::Divisible;
 use kernel::prelude::*;
 use std::cell::Cell;
@@ -51,13 +52,16 @@ impl Divisible for Token {
         self.in_place += std::mem::take(&mut other.in_place);
     }
 
-    fn split(&mut self, len: u64, in_place: u64) -> Result<Self> {
-        let blocks = self.blocks.checked_sub(len - in_place).ok_or(ENOSPC)?;
-        self.in_place = self.in_place.checked_sub(in_place).ok_or(ENOSPC)?;
+    fn split(&mut self, len: Bytes, in_place: Bytes) -> Result<Self> {
+        let blocks = self
+            .blocks
+            .checked_sub(len.get() - in_place.get())
+            .ok_or(ENOSPC)?;
+        self.in_place = self.in_place.checked_sub(in_place.get()).ok_or(ENOSPC)?;
         self.blocks = blocks;
         Ok(Token {
-            blocks: len - in_place,
-            in_place,
+            blocks: len.get() - in_place.get(),
+            in_place: in_place.get(),
             outstanding: self.outstanding.clone(),
         })
     }

@@ -205,7 +205,7 @@ pub fn as_file(image: &Image) -> Image {
     };
     let zone_size = zones.geometry().zone_size;
     if let Some((_, superblock)) = newest_superblock(image) {
-        file.pages.clear(0, 2 * zone_size);
+        file.pages.clear(0, 2 * zone_size.get());
         file.pages.write(SUPERBLOCK, &superblock);
     }
     file
@@ -225,7 +225,7 @@ pub fn edit_superblock(image: &mut Image, change: impl FnOnce(&mut RawSuperblock
 pub fn newest_superblock(image: &Image) -> Option<(u64, [u8; PAGE])> {
     const MAGIC: &[u8] = b"_BHRfS_M";
     let zone_size = image.zones.as_ref()?.geometry().zone_size;
-    let end = image.pages.end_of_data(0, 2 * zone_size);
+    let end = image.pages.end_of_data(0, 2 * zone_size.get());
     let pages = image.pages.written().take_while(|(at, _)| *at < end);
     let superblocks = pages.filter(|(_, page)| &page[64..72] == MAGIC);
     let generation =

@@ -56,7 +56,7 @@ impl Walked {
 /// Walks an image without zones.
 pub fn walk(image: &Image) -> Walked {
     let mut sector = vec![0; 4096];
-    image.pages.read(SUPERBLOCK_PLACES[0], &mut sector);
+    image.pages.read(SUPERBLOCK_PLACES[0].get(), &mut sector);
     let raw = RawSuperblock::ref_from_bytes(&sector).expect("4096 bytes");
     let superblock =
         Superblock::check(raw, SUPERBLOCK_PLACES[0], &HostChecksums).expect("a superblock");
@@ -92,7 +92,7 @@ pub fn walk(image: &Image) -> Walked {
 impl Walked {
     fn add_chunk(&mut self, addr: u64, chunk: &ChunkItem<'_>) {
         let first = chunk.stripes().next().expect("a stripe");
-        self.chunks.insert(addr, (chunk.len, first.at.get()));
+        self.chunks.insert(addr, (chunk.len.get(), first.at.get()));
     }
 
     /// All items of this kind in a tree that was walked.

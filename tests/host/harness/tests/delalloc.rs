@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
 
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Allowance, Delalloc, WriteKind};
 use harness::random::Random;
 use harness::token::Token;
@@ -57,13 +57,13 @@ impl Run {
             for end in start..=BLOCKS {
                 let missing = self.count(start, end, |kind| kind.is_none());
                 let found = self.ranges.uncovered(pos(start), pos(end));
-                assert_eq!(found, missing, "[{start}, {end})");
+                assert_eq!(found, Bytes::new(missing), "[{start}, {end})");
             }
         }
         let with_space = self.count(0, BLOCKS, |kind| kind == Some(WriteKind::Cow));
         assert_eq!(self.outstanding.get(), with_space + outside);
         let covered = self.count(0, BLOCKS, |kind| kind.is_some());
-        assert_eq!(self.ranges.bytes(), covered);
+        assert_eq!(self.ranges.bytes(), Bytes::new(covered));
     }
 
     fn cover(&mut self, start: u64, end: u64, kind: WriteKind) {
@@ -73,26 +73,29 @@ impl Run {
             (_, WriteKind::Cow) => new,
             (_, WriteKind::InPlace) => self.count(start, end, |is| is != Some(WriteKind::InPlace)),
         };
-        assert_eq!(self.ranges.missing(kind, pos(start), pos(end)), missing);
+        assert_eq!(
+            self.ranges.missing(kind, pos(start), pos(end)),
+            Bytes::new(missing)
+        );
         let has_space = u64::from(kind == WriteKind::Cow);
         let mut allowance = Allowance::default();
         allowance.set_kind(kind);
         allowance.make_ready().unwrap();
         if missing > 0 {
-            allowance.add(self.token(kind, missing - 1), missing - 1);
+            allowance.add(self.token(kind, missing - 1), Bytes::new(missing - 1));
             let can = self.ranges.can_cover(&allowance, pos(start), pos(end));
             assert!(!can);
             let covered = self.ranges.cover(&mut allowance, pos(start), pos(end));
             assert!(covered.is_err());
             self.check_with(has_space * (missing - 1));
         }
-        allowance.add(self.token(kind, 4), 4);
+        allowance.add(self.token(kind, 4), Bytes::new(4));
         let can = self.ranges.can_cover(&allowance, pos(start), pos(end));
         assert!(can);
         let covered = self.ranges.cover(&mut allowance, pos(start), pos(end));
         covered.unwrap();
         let rest = missing.max(1) - 1 + 4 - missing;
-        assert_eq!(allowance.bytes(), rest);
+        assert_eq!(allowance.bytes(), Bytes::new(rest));
         for block in &mut self.model[start as usize..end as usize] {
             // Where nothing was missing all stays as it was.
             match (missing, kind) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The simulated devices do to their contents what they say.
 
-use engine::disk::Physical;
+use engine::disk::{Bytes, Physical};
 use engine::volume::device::{Device, ZoneAction, ZoneCondition};
 use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
@@ -64,18 +64,18 @@ fn zones_refuse() {
     let device = zoned();
     let zone = |n: u64| Physical::new(n * MIB);
     device
-        .write(zone(0).saturating_add(8192), &page(1))
+        .write(zone(0).saturating_add(Bytes::new(8192)), &page(1))
         .unwrap();
     device.write(zone(1), &page(1)).unwrap();
     device.write(zone(2), &page(1)).unwrap();
     assert_eq!(device.violations().len(), 0);
     for bad in [
         device.write(zone(1), &page(1)),
-        device.write(zone(1).saturating_add(8192), &page(1)),
+        device.write(zone(1).saturating_add(Bytes::new(8192)), &page(1)),
         device.write(zone(3), &page(1)),
         device.manage_zone(zone(3), ZoneAction::Open),
         device.manage_zone(zone(0), ZoneAction::Reset),
-        device.write(zone(7).saturating_add(MIB), &page(1)),
+        device.write(zone(7).saturating_add(Bytes::new(MIB)), &page(1)),
     ] {
         assert_eq!(bad, Err(EIO));
     }
@@ -83,11 +83,11 @@ fn zones_refuse() {
     device.manage_zone(zone(1), ZoneAction::Finish).unwrap();
     for block in 0..128 {
         device
-            .write(zone(3).saturating_add(block * 4096), &page(1))
+            .write(zone(3).saturating_add(Bytes::new(block * 4096)), &page(1))
             .unwrap();
     }
     assert_eq!(
-        device.write(zone(3).saturating_add(MIB / 2), &page(1)),
+        device.write(zone(3).saturating_add(Bytes::new(MIB / 2)), &page(1)),
         Err(EIO)
     );
     let mut conditions = std::vec::Vec::new();
@@ -102,7 +102,7 @@ fn zones_refuse() {
     assert_eq!(read(&device.image(), MIB), 0);
     assert_eq!(
         device.append(zone(2), &page(9)),
-        Ok(zone(2).saturating_add(4096))
+        Ok(zone(2).saturating_add(Bytes::new(4096)))
     );
 }
 

@@ -3,10 +3,10 @@
 
 use engine::disk::raw::*;
 use engine::disk::{
-    check_seal, crc32c, data_ref_hash, extref_hash, name_hash, seal, BlockGroupFlags, ChecksumKind,
-    Checksums, Compression, DirEntries, DirEntry, ExtentState, FileExtent, FileType, Generation,
-    Incompat, InlineExtent, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, Node, ObjectId,
-    RegularExtent, Target, Timespec, Uuid,
+    check_seal, crc32c, data_ref_hash, extref_hash, name_hash, seal, BlockGroupFlags, Bytes,
+    ChecksumKind, Checksums, Compression, DirEntries, DirEntry, ExtentState, FileExtent, FileType,
+    Generation, Incompat, InlineExtent, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, Node,
+    ObjectId, RegularExtent, Target, Timespec, Uuid,
 };
 use harness::checksums::HostChecksums;
 use harness::random::Random;
@@ -143,8 +143,8 @@ fn items_go_there_and_back() {
     let inode = InodeItem {
         generation: Generation::new(7),
         transid: Generation::new(8),
-        size: 9,
-        nbytes: 10,
+        size: Bytes::new(9),
+        nbytes: Bytes::new(10),
         block_group: 0,
         nlink: 1,
         uid: 11,
@@ -172,11 +172,11 @@ fn items_go_there_and_back() {
         generation: Generation::new(3),
         state: ExtentState::Written,
         compression: Compression::Zstd,
-        ram_bytes: 131_072,
+        ram_bytes: Bytes::new(131_072),
         disk_addr: Logical::new(1 << 30),
-        disk_len: 4096,
-        offset: 8192,
-        len: 4096,
+        disk_len: Bytes::new(4096),
+        offset: Bytes::new(8192),
+        len: Bytes::new(4096),
     };
     let raw = RawFileExtent::from(&extent);
     assert_eq!(
@@ -186,7 +186,7 @@ fn items_go_there_and_back() {
     let data = b"hello";
     let inline = InlineExtent {
         generation: Generation::new(3),
-        ram_bytes: 5,
+        ram_bytes: Bytes::new(5),
         compression: Compression::None,
         data,
     };

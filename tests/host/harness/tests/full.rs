@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Full volumes: ENOSPC comes in time, `rm` always works, and all space comes back.
 
-use engine::disk::{BlockGroupFlags, Kind as NodeKind, ObjectId};
+use engine::disk::{BlockGroupFlags, Bytes, Kind as NodeKind, ObjectId};
 use engine::space::{Class, Statistics};
 use engine::volume::device::ZoneCondition;
 use harness::device::zones::ZoneLayout;
@@ -120,7 +120,10 @@ impl Filler {
         let space = mounted.txns.space().clone();
         let images = mounted.unmount().unwrap();
         space.audit().unwrap();
-        assert_eq!(Class::ALL.map(|class| space.promised(class)), [0; 3]);
+        assert_eq!(
+            Class::ALL.map(|class| space.promised(class)),
+            [Bytes::ZERO; 3]
+        );
         tools::check(&images[0]).unwrap();
     }
 }
@@ -173,7 +176,7 @@ fn a_full_zoned_volume_can_be_emptied_and_filled_again() {
             ..tools::zone_layout(16 * MIB)
         };
         let mut filler = Filler::mount(tools::mkfs_zoned(26, &[], layout));
-        let told = filler.statistics().available;
+        let told = filler.statistics().available.get();
         let first = filler.fill(3 * MIB);
         assert!(
             first > 100 * MIB,
@@ -230,7 +233,10 @@ fn a_group_on_a_conventional_zone_is_not_what_others_hold() {
         filler.sync();
     }
     let found = filler.statistics();
-    assert!(found.metadata.total <= 2 * tools::ZONE_SIZE, "{found:?}");
+    assert!(
+        found.metadata.total <= Bytes::new(2 * tools::ZONE_SIZE),
+        "{found:?}"
+    );
     filler.finish();
 }
 
@@ -272,8 +278,8 @@ fn fill_zones_with_metadata(zones: u64, options: &[&str], max_active: Option<u32
         }
     }
     let full = filler.statistics().metadata;
-    let fits = full.total / tools::ZONE_SIZE * 4 * MIB;
-    assert!(full.used > fits / 32, "{options:?}: {full:?}");
+    let fits = full.total.get() / tools::ZONE_SIZE * 4 * MIB;
+    assert!(full.used > Bytes::new(fits / 32), "{options:?}: {full:?}");
     remove_one_by_one(&mut filler, &mut random);
     filler.finish();
 }

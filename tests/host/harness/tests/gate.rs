@@ -263,7 +263,9 @@ fn no_mutation_of_a_block_trips_it() {
 fn no_mutation_of_a_superblock_trips_it() {
     let image = tools::mkfs(256 << 20, &[]);
     let mut good = RawSuperblock::new_zeroed();
-    image.pages.read(SUPERBLOCK_PLACES[0], good.as_mut_bytes());
+    image
+        .pages
+        .read(SUPERBLOCK_PLACES[0].get(), good.as_mut_bytes());
     Superblock::check(&good, SUPERBLOCK_PLACES[0], &HostChecksums).unwrap();
     let mut random = Random::new(3);
     let (mut taken, mut refused) = (0, std::collections::BTreeSet::new());

@@ -3,7 +3,7 @@
 //! item back, whatever its members are.
 
 use engine::disk::{
-    keyed_ref, BlockGroupFlags, BlockGroupItem, ChunkItem, Compression, DevExtent, DevItem,
+    keyed_ref, BlockGroupFlags, BlockGroupItem, Bytes, ChunkItem, Compression, DevExtent, DevItem,
     DirEntries, DirEntry, ExtentFlags, ExtentHead, ExtentItem, ExtentState, FileExtent, FileRef,
     FileType, FreeSpaceForm, FreeSpaceInfo, Generation, InlineExtent, InlineRef, InodeExtref,
     InodeExtrefs, InodeFlags, InodeItem, InodeRef, InodeRefs, Key, Kind, Logical, NewChunk,
@@ -60,8 +60,8 @@ fn inodes() {
         let item = InodeItem {
             generation: generation(random),
             transid: generation(random),
-            size: random.next() >> 1,
-            nbytes: random.next(),
+            size: Bytes::new(random.next() >> 1),
+            nbytes: Bytes::new(random.next()),
             block_group: random.next(),
             nlink: random.next() as u32,
             uid: random.next() as u32,
@@ -165,11 +165,11 @@ fn file_extents() {
             generation: generation(random),
             state: *random.choose(&[ExtentState::Written, ExtentState::Preallocated]),
             compression: Compression::None,
-            ram_bytes: random.next(),
+            ram_bytes: Bytes::new(random.next()),
             disk_addr: Logical::new(random.below(1 << 50)),
-            disk_len: offset + len,
-            offset,
-            len,
+            disk_len: Bytes::new(offset + len),
+            offset: Bytes::new(offset),
+            len: Bytes::new(len),
         };
         let mut bytes = dirty(random, RegularExtent::SIZE);
         extent.write_to(&mut bytes).unwrap();
@@ -179,7 +179,7 @@ fn file_extents() {
         let data = name(random);
         let inline = InlineExtent {
             generation: generation(random),
-            ram_bytes: data.len() as u64,
+            ram_bytes: Bytes::from(data.len()),
             compression: Compression::None,
             data: &data,
         };
@@ -199,7 +199,7 @@ fn roots() {
         item.root_dir = subvolume(random);
         item.addr = Logical::new(random.next());
         item.level = random.below(8) as u8;
-        item.bytes_used = random.next();
+        item.bytes_used = Bytes::new(random.next());
         item.last_snapshot = generation(random);
         item.flags = random.below(2);
         item.refs = random.next() as u32;
@@ -239,7 +239,7 @@ fn chunks_and_devices() {
         });
         let mirrored = random.one_in(2);
         let chunk = NewChunk {
-            len: random.next(),
+            len: Bytes::new(random.next()),
             flags: if mirrored {
                 BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP)
             } else {
@@ -260,8 +260,8 @@ fn chunks_and_devices() {
         let total_bytes = random.next();
         let device = DevItem {
             devid: 1 + random.below(9),
-            total_bytes,
-            bytes_used: random.below(total_bytes.max(1)),
+            total_bytes: Bytes::new(total_bytes),
+            bytes_used: Bytes::new(random.below(total_bytes.max(1))),
             uuid: uuid(random),
             fsid: uuid(random),
         };
@@ -271,7 +271,7 @@ fn chunks_and_devices() {
 
         let extent = DevExtent {
             start: Physical::new(random.next() >> 1),
-            len: 1 + (random.next() >> 2),
+            len: Bytes::new(1 + (random.next() >> 2)),
             chunk: Logical::new(random.next()),
         };
         let key = Key::new(1, Kind::DEV_EXTENT, extent.start.get());
@@ -286,7 +286,7 @@ fn groups_and_free_space() {
     each(7, |random| {
         let key = Key::new(random.next() >> 1, Kind::BLOCK_GROUP_ITEM, 1 << 30);
         let group = BlockGroupItem {
-            used: random.below(1 << 30),
+            used: Bytes::new(random.below(1 << 30)),
             flags: *random.choose(&[
                 BlockGroupFlags::DATA,
                 BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP),

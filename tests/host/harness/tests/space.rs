@@ -2,7 +2,7 @@
 //! Block groups and free space on images of mkfs.btrfs: as loaded, and kept through histories.
 
 use engine::disk::raw::RawBlockGroup;
-use engine::disk::{BlockGroupFlags, Generation, Key, Kind, Logical, ObjectId};
+use engine::disk::{BlockGroupFlags, Bytes, Generation, Key, Kind, Logical, ObjectId};
 use engine::space::{BlockClass, Class, NextGroup, Statistics, Urgency};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
@@ -136,10 +136,14 @@ fn agree(statistics: &Statistics, truth: &Truth) {
             (total + (end - start), used + u)
         });
         let found = class(statistics, kind);
-        assert_eq!((found.total, found.used), (total, used), "{kind:?}");
+        assert_eq!(
+            (found.total.get(), found.used.get()),
+            (total, used),
+            "{kind:?}"
+        );
     }
     let used: u64 = truth.groups.values().map(|(_, _, used)| used).sum();
-    assert_eq!(statistics.bytes_used, used);
+    assert_eq!(statistics.bytes_used, Bytes::new(used));
 }
 
 const FORMATS: &[&[&str]] = &[
@@ -181,11 +185,15 @@ fn histories_keep_the_books() {
         let images = mounted.unmount().unwrap();
         space.audit().unwrap();
         for class in Class::ALL {
-            assert_eq!(space.promised(class), 0, "{class:?} is promised to nobody");
+            assert_eq!(
+                space.promised(class),
+                Bytes::ZERO,
+                "{class:?} is promised to nobody"
+            );
         }
         let truth = truth(&images[0]);
         agree(&space.statistics(), &truth);
-        assert_eq!(space.statistics().metadata.pinned, 0);
+        assert_eq!(space.statistics().metadata.pinned, Bytes::ZERO);
         tools::check(&images[0]).unwrap();
         assert_eq!(
             free_ranges(&space),
@@ -212,7 +220,11 @@ fn histories_on_zones_keep_the_books() {
         let images = mounted.unmount().unwrap();
         space.audit().unwrap();
         for class in Class::ALL {
-            assert_eq!(space.promised(class), 0, "{class:?} is promised to nobody");
+            assert_eq!(
+                space.promised(class),
+                Bytes::ZERO,
+                "{class:?} is promised to nobody"
+            );
         }
         tools::check(&images[0]).unwrap();
         agree(&space.statistics(), &truth(&tools::as_file(&images[0])));
@@ -312,7 +324,7 @@ fn a_group_that_contradicts_itself_is_left_alone() {
     assert_eq!(space.read_next(Class::Data), Ok(NextGroup::None));
     space.audit().unwrap();
     let after = space.statistics().data;
-    assert_eq!(after.read_only, after.total - after.used);
+    assert_eq!(after.read_only, after.total.saturating_sub(after.used));
     assert!(space.statistics().available < before.available);
 }
 
@@ -323,17 +335,23 @@ fn data_can_be_allocated_to_the_last_sector() {
     let space = mounted.txns.space().clone();
     let before = free_ranges(mounted.txns.space());
     let statistics = space.statistics().data;
-    let bytes = statistics.total - statistics.used - statistics.read_only;
+    let bytes = statistics.total.get() - statistics.used.get() - statistics.read_only.get();
     let reservation = space
-        .reserve(Class::Data, bytes, Urgency::Ordinary)
+        .reserve(Class::Data, Bytes::new(bytes), Urgency::Ordinary)
         .unwrap();
-    assert!(space.reserve(Class::Data, 4096, Urgency::Ordinary).is_err());
+    assert!(space
+        .reserve(Class::Data, Bytes::new(4096), Urgency::Ordinary)
+        .is_err());
     let mut random = Random::new(1);
     let mut extents = Vec::new();
-    while reservation.bytes() > 0 {
+    while reservation.bytes() > Bytes::ZERO {
         let wanted = 4096 * (1 + random.below(256));
         let extent = space
-            .allocate_data(&reservation, wanted.min(reservation.bytes()), 4096)
+            .allocate_data(
+                &reservation,
+                Bytes::new(wanted.min(reservation.bytes().get())),
+                Bytes::new(4096),
+            )
             .unwrap();
         extents.push(extent);
         if random.one_in(3) {
@@ -348,7 +366,7 @@ fn data_can_be_allocated_to_the_last_sector() {
         space.audit().unwrap();
     }
     assert_eq!(
-        space.allocate_data(&reservation, 4096, 4096),
+        space.allocate_data(&reservation, Bytes::new(4096), Bytes::new(4096)),
         Err(kernel::prelude::ENOSPC)
     );
     extents.sort_unstable_by_key(|extent| extent.logical);
@@ -360,13 +378,17 @@ fn data_can_be_allocated_to_the_last_sector() {
         .for_each(|extent| space.release_unwritten(extent.logical, extent.len));
     drop(reservation);
     assert_eq!(free_ranges(mounted.txns.space()), before);
-    assert_eq!(space.promised(Class::Data), 0);
-    assert!(space.take(Logical::new(before[0].0), 4096).is_ok());
+    assert_eq!(space.promised(Class::Data), Bytes::ZERO);
+    assert!(space
+        .take(Logical::new(before[0].0), Bytes::new(4096))
+        .is_ok());
     assert!(
-        space.take(Logical::new(before[0].0), 4096).is_err(),
+        space
+            .take(Logical::new(before[0].0), Bytes::new(4096))
+            .is_err(),
         "it is taken"
     );
-    space.release_unwritten(Logical::new(before[0].0), 4096);
+    space.release_unwritten(Logical::new(before[0].0), Bytes::new(4096));
     space.audit().unwrap();
 }
 
@@ -400,13 +422,17 @@ fn threads_share_space() {
                     let (start, len) = match random.below(2) {
                         0 => {
                             let len = 4096 * (1 + random.below(8));
-                            let from = space.reserve(Class::Data, len, Urgency::Ordinary).unwrap();
-                            let extent = space.allocate_data(&from, len, 4096).unwrap();
-                            (extent.logical, extent.len)
+                            let from = space
+                                .reserve(Class::Data, Bytes::new(len), Urgency::Ordinary)
+                                .unwrap();
+                            let extent = space
+                                .allocate_data(&from, Bytes::new(len), Bytes::new(4096))
+                                .unwrap();
+                            (extent.logical, extent.len.get())
                         }
                         _ => {
                             let from = space
-                                .reserve(Class::Metadata, 16384, Urgency::Commit)
+                                .reserve(Class::Metadata, Bytes::new(16384), Urgency::Commit)
                                 .unwrap();
                             let class = [BlockClass::Metadata, BlockClass::TreeLog]
                                 [random.below(2) as usize];
@@ -428,8 +454,10 @@ fn threads_share_space() {
                     // Whoever gets it next may be faster than this thread.
                     taken.lock().unwrap().remove(&start.get());
                     match random.below(3) {
-                        0 => space.pin(start, len, Generation::new(round)).unwrap(),
-                        _ => space.release_unwritten(start, len),
+                        0 => space
+                            .pin(start, Bytes::new(len), Generation::new(round))
+                            .unwrap(),
+                        _ => space.release_unwritten(start, Bytes::new(len)),
                     }
                     if random.one_in(8) {
                         space.unpin(Generation::new(round)).unwrap();
@@ -437,7 +465,7 @@ fn threads_share_space() {
                 }
                 for (start, len) in held {
                     taken.lock().unwrap().remove(&start.get());
-                    space.release_unwritten(start, len);
+                    space.release_unwritten(start, Bytes::new(len));
                 }
             });
         }
@@ -455,7 +483,7 @@ fn log_trees_have_a_group_of_their_own() {
     let space = mounted.txns.space().clone();
     // Make the volume add metadata groups.
     while space
-        .reserve(Class::Metadata, 40 * MIB, Urgency::Ordinary)
+        .reserve(Class::Metadata, Bytes::new(40 * MIB), Urgency::Ordinary)
         .is_err()
     {
         mounted
@@ -464,7 +492,7 @@ fn log_trees_have_a_group_of_their_own() {
             .unwrap();
     }
     let from = space
-        .reserve(Class::Metadata, MIB, Urgency::Commit)
+        .reserve(Class::Metadata, Bytes::new(MIB), Urgency::Commit)
         .unwrap();
     let group = |addr: Logical| mounted.volume.chunk(addr).unwrap().logical;
     let mut last = [Logical::new(0); 2];

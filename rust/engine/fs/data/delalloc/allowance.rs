@@ -3,7 +3,7 @@
 
 use super::covered::{Covered, RangeSpare};
 use super::{Divisible, WriteKind};
-use crate::disk::FileOffset;
+use crate::disk::{Bytes, FileOffset};
 use crate::map::Spare;
 use latch::prelude::*;
 
@@ -11,8 +11,8 @@ use latch::prelude::*;
 pub struct Allowance<R> {
     reservation: Option<R>,
     /// Bytes that it can cover, by what is to become of them.
-    cow: u64,
-    in_place: u64,
+    cow: Bytes,
+    in_place: Bytes,
     /// What is to become of the bytes that it covers next.
     kind: WriteKind,
     pub(super) spare: Option<RangeSpare<R>>,
@@ -23,8 +23,8 @@ impl<R> Default for Allowance<R> {
     fn default() -> Self {
         Self {
             reservation: None,
-            cow: 0,
-            in_place: 0,
+            cow: Bytes::ZERO,
+            in_place: Bytes::ZERO,
             kind: WriteKind::Cow,
             spare: None,
             mark: None,
@@ -44,7 +44,7 @@ impl<R: Divisible> Allowance<R> {
     }
 
     /// Bytes of its kind that it can still cover.
-    pub fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> Bytes {
         match self.kind {
             WriteKind::Cow => self.cow,
             WriteKind::InPlace => self.in_place,
@@ -52,7 +52,7 @@ impl<R: Divisible> Allowance<R> {
     }
 
     /// Takes in a reservation for `bytes` bytes of its kind.
-    pub fn add(&mut self, reservation: R, bytes: u64) {
+    pub fn add(&mut self, reservation: R, bytes: Bytes) {
         self.count(|own| own.saturating_add(bytes));
         match &mut self.reservation {
             Some(own) => own.merge(reservation),
@@ -73,7 +73,7 @@ impl<R: Divisible> Allowance<R> {
     }
 
     /// Whether it has memory and space for `bytes` more.
-    pub(super) fn suffices(&self, bytes: u64) -> bool {
+    pub(super) fn suffices(&self, bytes: Bytes) -> bool {
         let is_ready = match self.kind {
             WriteKind::Cow => self.spare.is_some(),
             WriteKind::InPlace => self.spare.is_some() && self.mark.is_some(),
@@ -82,12 +82,12 @@ impl<R: Divisible> Allowance<R> {
     }
 
     /// Cuts off what `bytes` bytes of its kind need. `None`, with nothing changed: it has less.
-    pub(super) fn split(&mut self, bytes: u64) -> Option<R> {
+    pub(super) fn split(&mut self, bytes: Bytes) -> Option<R> {
         if !self.suffices(bytes) {
             return None;
         }
         let in_place = match self.kind {
-            WriteKind::Cow => 0,
+            WriteKind::Cow => Bytes::ZERO,
             WriteKind::InPlace => bytes,
         };
         let share = self.reservation.as_mut()?.split(bytes, in_place).ok()?;
@@ -95,7 +95,7 @@ impl<R: Divisible> Allowance<R> {
         Some(share)
     }
 
-    fn count(&mut self, change: impl FnOnce(u64) -> u64) {
+    fn count(&mut self, change: impl FnOnce(Bytes) -> Bytes) {
         let own = match self.kind {
             WriteKind::Cow => &mut self.cow,
             WriteKind::InPlace => &mut self.in_place,
@@ -112,10 +112,10 @@ impl WriteKind {
         delayed: &Covered<R>,
         in_place: &Covered<()>,
         (start, end): (FileOffset, FileOffset),
-    ) -> u64 {
+    ) -> Bytes {
         let missing = delayed.uncovered(start, end);
         match self {
-            Self::InPlace if missing > 0 => in_place.uncovered(start, end),
+            Self::InPlace if missing > Bytes::ZERO => in_place.uncovered(start, end),
             _ => missing,
         }
     }

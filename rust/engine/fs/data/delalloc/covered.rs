@@ -2,7 +2,7 @@
 //! Ranges of a file, and what each holds.
 
 use super::Divisible;
-use crate::disk::FileOffset;
+use crate::disk::{Bytes, FileOffset};
 use crate::map::{OrdMap, Spare};
 use latch::prelude::*;
 
@@ -54,15 +54,15 @@ impl<R: Divisible> Covered<R> {
     }
 
     /// How many bytes of `[start, end)` are in no range.
-    pub(super) fn uncovered(&self, start: FileOffset, end: FileOffset) -> u64 {
+    pub(super) fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes {
         let mut at = start;
         if let Some((_, range)) = self.map.floor(&start) {
             at = at.max(range.end);
         }
         if at >= end {
-            return 0;
+            return Bytes::ZERO;
         }
-        let mut missing = 0u64;
+        let mut missing = Bytes::ZERO;
         for (&next, range) in self.map.range_from(&start) {
             if next >= end || at >= end {
                 break;
@@ -111,7 +111,7 @@ impl<R: Divisible> Covered<R> {
         loop {
             let next = self
                 .map
-                .ceiling(&base.saturating_add(1))
+                .ceiling(&base.saturating_add(Bytes::new(1)))
                 .map(|(&start, _)| start);
             let Some(next) = next.filter(|&start| start <= end) else {
                 return;
@@ -152,7 +152,7 @@ impl<R: Divisible> Covered<R> {
         spare: Option<RangeSpare<R>>,
         start: FileOffset,
         end: FileOffset,
-        in_place: impl Fn(FileOffset, FileOffset) -> u64,
+        in_place: impl Fn(FileOffset, FileOffset) -> Bytes,
     ) -> Result<Option<R>> {
         let Some((base, last)) = self.around(start) else {
             return Ok(None);
@@ -198,7 +198,7 @@ impl<R: Divisible> Covered<R> {
 fn divide<R: Divisible>(
     whole: &mut R,
     (start, end, last): (FileOffset, FileOffset, FileOffset),
-    in_place: impl Fn(FileOffset, FileOffset) -> u64,
+    in_place: impl Fn(FileOffset, FileOffset) -> Bytes,
 ) -> Result<(R, Option<R>)> {
     let taken = whole.split(end.saturating_since(start), in_place(start, end))?;
     if end >= last {

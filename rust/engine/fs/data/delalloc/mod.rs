@@ -22,7 +22,7 @@ mod covered;
 
 pub use allowance::Allowance;
 
-use crate::disk::FileOffset;
+use crate::disk::{Bytes, FileOffset};
 use crate::fs::WriteReservation;
 use covered::Covered;
 use latch::prelude::*;
@@ -42,7 +42,7 @@ pub trait Divisible: Sized + Unpin {
     /// Takes in what `other` holds.
     fn merge(&mut self, other: Self);
     /// Cuts off the share of `len` bytes of data, `in_place` of which need no space of their own.
-    fn split(&mut self, len: u64, in_place: u64) -> Result<Self>;
+    fn split(&mut self, len: Bytes, in_place: Bytes) -> Result<Self>;
 }
 
 impl Divisible for WriteReservation {
@@ -50,7 +50,7 @@ impl Divisible for WriteReservation {
         WriteReservation::merge(self, other);
     }
 
-    fn split(&mut self, len: u64, in_place: u64) -> Result<Self> {
+    fn split(&mut self, len: Bytes, in_place: Bytes) -> Result<Self> {
         WriteReservation::split_kinds(self, len, in_place)
     }
 }
@@ -59,7 +59,7 @@ impl Divisible for WriteReservation {
 impl Divisible for () {
     fn merge(&mut self, (): Self) {}
 
-    fn split(&mut self, _len: u64, _in_place: u64) -> Result<Self> {
+    fn split(&mut self, _len: Bytes, _in_place: Bytes) -> Result<Self> {
         Ok(())
     }
 }
@@ -88,7 +88,7 @@ struct Ranges<R> {
     /// What of them goes to preallocated space.
     in_place: Covered<()>,
     /// The sum of the ranges' lengths.
-    bytes: u64,
+    bytes: Bytes,
 }
 
 impl<R: Divisible> Delalloc<R> {
@@ -97,7 +97,7 @@ impl<R: Divisible> Delalloc<R> {
         let ranges = Ranges {
             delayed: Covered::new(),
             in_place: Covered::new(),
-            bytes: 0,
+            bytes: Bytes::ZERO,
         };
         Ok(Self {
             ranges: Mutex::new(ranges, Rank::Delalloc)?,
@@ -105,18 +105,18 @@ impl<R: Divisible> Delalloc<R> {
     }
 
     /// How many bytes are delayed.
-    pub fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> Bytes {
         self.ranges.lock().bytes
     }
 
     /// How many bytes of `[start, end)` are not delayed. The answer holds while the folios there are locked.
-    pub fn uncovered(&self, start: FileOffset, end: FileOffset) -> u64 {
+    pub fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes {
         self.ranges.lock().delayed.uncovered(start, end)
     }
 
     /// How many bytes [`Self::cover`] of `[start, end)` takes for this kind. The answer holds while the folios there are
     /// locked.
-    pub fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> u64 {
+    pub fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> Bytes {
         self.ranges.lock().missing(kind, start, end)
     }
 
@@ -126,7 +126,7 @@ impl<R: Divisible> Delalloc<R> {
             return true;
         }
         let missing = self.missing(allowance.kind(), start, end);
-        missing == 0 || allowance.suffices(missing)
+        missing == Bytes::ZERO || allowance.suffices(missing)
     }
 
     /// Makes all of `[start, end)` delayed, with space from `allowance` for what was not. The folio there is locked,
@@ -140,7 +140,7 @@ impl<R: Divisible> Delalloc<R> {
     ) -> core::result::Result<(), Short> {
         let mut ranges = self.ranges.lock();
         let missing = ranges.missing(allowance.kind(), start, end);
-        if missing == 0 {
+        if missing == Bytes::ZERO {
             return Ok(());
         }
         let share = allowance.split(missing).ok_or(Short)?;
@@ -152,7 +152,7 @@ impl<R: Divisible> Delalloc<R> {
         if let (WriteKind::InPlace, Some(mark)) = (allowance.kind(), allowance.mark.take()) {
             allowance.mark = ranges.in_place.add(mark, start, end, ());
             let held = ranges.delayed.held_around(start);
-            drop(held.map(|held| held.split(missing.saturating_sub(new), 0)));
+            drop(held.map(|held| held.split(missing.saturating_sub(new), Bytes::ZERO)));
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl<R: Divisible> Delalloc<R> {
 }
 
 impl<R: Divisible> Ranges<R> {
-    fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> u64 {
+    fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> Bytes {
         kind.missing(&self.delayed, &self.in_place, (start, end))
     }
 
@@ -228,7 +228,7 @@ impl<R: Divisible> Ranges<R> {
                 .saturating_sub(in_place.uncovered(from, to))
         };
         let taken = delayed.cut(spare, start, end, promised)?;
-        in_place.cut(mark, start, end, |_, _| 0)?;
+        in_place.cut(mark, start, end, |_, _| Bytes::ZERO)?;
         Ok(taken)
     }
 }

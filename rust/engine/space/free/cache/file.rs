@@ -5,8 +5,8 @@ use super::doubt::Doubt;
 use super::owner;
 use crate::btree::{Allocate, DataRef, Holder, Tree};
 use crate::disk::{
-    CacheHeader, Compression, ExtentState, FileExtent, FileType, Flaw, InodeItem, Key, Kind,
-    Logical, ObjectId, RegularExtent,
+    Bytes, CacheHeader, Compression, ExtentState, FileExtent, FileOffset, FileType, Flaw,
+    InodeItem, Key, Kind, Logical, ObjectId, RegularExtent,
 };
 use crate::volume::Volume;
 use core::ops::ControlFlow;
@@ -74,7 +74,7 @@ impl CacheFile {
     }
 
     /// Where the file's bytes are, piece after piece, all of them as they were written and in block groups of data.
-    pub(super) fn places(&self, volume: &Volume) -> Result<KVec<(Logical, u64)>, Doubt> {
+    pub(super) fn places(&self, volume: &Volume) -> Result<KVec<(Logical, Bytes)>, Doubt> {
         let mut places = KVec::new();
         let mut at = 0;
         for (&(offset, extent), data) in self.pieces.iter().zip(self.extents()) {
@@ -83,17 +83,17 @@ impl CacheFile {
                 && offset == at
                 && extent.offset.saturating_add(extent.len) <= extent.disk_len;
             let what = "a cache file is not in whole pieces";
-            let place = extent.address_of(0).filter(|_| is_plain);
+            let place = extent.address_of(Bytes::ZERO).filter(|_| is_plain);
             let place = place.ok_or(Flaw::new(what, offset, at))?;
             let nowhere = Flaw::new("a cache file is not in a block group of data", at, 0);
             owner::group_of(volume, &data).ok_or(nowhere)?;
             let noted = places.push((place, extent.len), GFP_NOFAIL);
             noted.map_err(Error::from)?;
-            at = at.saturating_add(extent.len);
+            at = at.saturating_add(extent.len.get());
         }
-        match at >= self.inode.size {
+        match at >= self.inode.size.get() {
             true => Ok(places),
-            false => Err(Flaw::new("a cache file is too short", at, self.inode.size).into()),
+            false => Err(Flaw::new("a cache file is too short", at, self.inode.size.get()).into()),
         }
     }
 
@@ -105,7 +105,7 @@ impl CacheFile {
             holder: Holder::Tree(ObjectId::ROOT_TREE),
             root: ObjectId::ROOT_TREE,
             inode: self.number,
-            offset: extent.extent_start(offset),
+            offset: extent.extent_start(FileOffset::new(offset)),
         })
     }
 

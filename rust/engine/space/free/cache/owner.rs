@@ -4,7 +4,7 @@
 use super::doubt::Doubt;
 use crate::btree::{DataRef, Tree};
 use crate::disk::{
-    BlockGroupFlags, ExtentFlags, ExtentItem, Flaw, InlineRef, Key, Kind, Reference,
+    BlockGroupFlags, Bytes, ExtentFlags, ExtentItem, Flaw, InlineRef, Key, Kind, Reference,
 };
 use crate::volume::Volume;
 use latch::prelude::*;
@@ -15,17 +15,25 @@ const MOST_STEPS: u32 = 16;
 /// Checks that an extent is in a block group of data, overlaps no other, and is referenced by this file once and by nothing else.
 pub(super) fn check(extents: &Tree, volume: &Volume, data: &DataRef) -> Result<(), Doubt> {
     let (addr, len) = (data.addr.get(), data.len);
-    let nowhere = Flaw::new("a cache file is not in a block group of data", addr, len);
+    let nowhere = Flaw::new(
+        "a cache file is not in a block group of data",
+        addr,
+        len.get(),
+    );
     let group = group_of(volume, data).ok_or(nowhere)?;
-    let last = addr.saturating_add(len).saturating_sub(1);
-    let item = Key::new(addr, Kind::EXTENT_ITEM, len);
+    let last = addr.saturating_add(len.get()).saturating_sub(1);
+    let item = Key::new(addr, Kind::EXTENT_ITEM, len.get());
     let is_own = extents.get(&item, |bytes| is_only(bytes, data.reference()))?;
-    let others = Flaw::new("a cache file's extent has other references", addr, len);
+    let others = Flaw::new(
+        "a cache file's extent has other references",
+        addr,
+        len.get(),
+    );
     is_own.filter(|own| *own).ok_or(others)?;
     let behind = extents.floor(&last_at(last), |key, _| key.objectid.get())?;
     match behind == Some(addr) && !is_reached(extents, group, addr)? {
         true => Ok(()),
-        false => Err(Flaw::new("a cache file's extent overlaps another", addr, len).into()),
+        false => Err(Flaw::new("a cache file's extent overlaps another", addr, len.get()).into()),
     }
 }
 
@@ -36,7 +44,7 @@ pub(super) fn group_of(volume: &Volume, data: &DataRef) -> Option<u64> {
     let end = data.addr.checked_add(data.len)?;
     let fits = chunk.logical == mapping.chunk && end <= chunk.logical.checked_add(chunk.len)?;
     let is_data = chunk.flags.contains(BlockGroupFlags::DATA);
-    (fits && is_data && data.len > 0).then_some(chunk.logical.get())
+    (fits && is_data && data.len > Bytes::ZERO).then_some(chunk.logical.get())
 }
 
 /// Whether an extent of the group before `addr` reaches beyond it. Between them only references and the group's own item may be.

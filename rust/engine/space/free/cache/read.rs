@@ -5,7 +5,7 @@ use super::doubt::Doubt;
 use super::file::CacheFile;
 use super::set::{self, Known};
 use crate::btree::Tree;
-use crate::disk::{CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
+use crate::disk::{Bytes, CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
 use crate::space::free::ranges::FreeRanges;
 use crate::volume::{Chunk, Volume};
 use kernel::sync::Arc;
@@ -29,7 +29,7 @@ impl Caches {
         &self,
         volume: &Volume,
         chunk: &Chunk,
-        unused: u64,
+        unused: Bytes,
     ) -> Option<FreeRanges> {
         let start = chunk.logical;
         match self.try_read(volume, chunk, unused) {
@@ -52,10 +52,10 @@ impl Caches {
         &self,
         volume: &Volume,
         chunk: &Chunk,
-        unused: u64,
+        unused: Bytes,
     ) -> Result<Option<FreeRanges>, Doubt> {
         let (start, sector_size) = (chunk.logical, volume.format().sector_size);
-        let bounds = CacheBounds::new(start, chunk.len, sector_size);
+        let bounds = CacheBounds::new(start, chunk.len.get(), sector_size);
         let Some((bounds, header)) = bounds.zip(self.header(start)?) else {
             return Ok(None);
         };
@@ -66,8 +66,12 @@ impl Caches {
             unused,
             superblocks: &superblocks,
         };
-        let mut ranges =
-            FreeRanges::new(start.get(), chunk.len, u64::from(sector_size), GFP_KERNEL)?;
+        let mut ranges = FreeRanges::new(
+            start.get(),
+            chunk.len.get(),
+            u64::from(sector_size),
+            GFP_KERNEL,
+        )?;
         let checksums = volume.checksums();
         set::read(bounds, &header, &bytes, known, checksums, &mut ranges)??;
         Ok(Some(ranges))
@@ -99,7 +103,7 @@ impl Caches {
         check(of_inode == of, what, of_inode, of)?;
         let (len, expected) = (inode.size, bounds.file_len());
         let what = "cache file has a wrong length";
-        check(len == expected, what, len, expected)?;
+        check(len == Bytes::new(expected), what, len.get(), expected)?;
         let (flags, in_place) = (
             inode.flags.get(),
             InodeFlags::NODATACOW.with(InodeFlags::NODATASUM),

@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 use crate::disk::{write_cache, Generation, ObjectId};
-use crate::disk::{CacheBounds, CacheFile, CacheHeader, Checksums, Flaw, Logical};
+use crate::disk::{Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Flaw, Logical};
 use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 
@@ -11,9 +11,9 @@ use latch::prelude::*;
 #[derive(Clone, Copy)]
 pub(in crate::space) struct Known<'a> {
     /// What has no extent item: so many bytes.
-    pub(in crate::space) unused: u64,
+    pub(in crate::space) unused: Bytes,
     /// Where superblock copies are, of which a cache says nothing.
-    pub(in crate::space) superblocks: &'a [(Logical, u64)],
+    pub(in crate::space) superblocks: &'a [(Logical, Bytes)],
 }
 
 /// Puts into `ranges`, which are empty and of the group, all that has no extent item, by the group's cache. The flaw is why
@@ -31,11 +31,11 @@ pub(in crate::space) fn read(
         Err(flaw) => return Ok(Err(flaw)),
     };
     let copies = known.superblocks.iter();
-    let in_copies = copies.fold(0u64, |sum, &(_, len)| sum.saturating_add(len));
+    let in_copies = copies.fold(Bytes::ZERO, |sum, &(_, len)| sum.saturating_add(len));
     let expected = known.unused.saturating_sub(in_copies);
-    if file.free() != expected {
+    if file.free() != expected.get() {
         let what = "cache has a wrong amount of free space";
-        return Ok(Err(Flaw::new(what, file.free(), expected)));
+        return Ok(Err(Flaw::new(what, file.free(), expected.get())));
     }
     let filled = fill(&file, known, ranges);
     match filled {

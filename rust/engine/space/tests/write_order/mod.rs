@@ -5,7 +5,7 @@ mod model;
 mod threads;
 
 use crate::btree::WriteMode;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::write_order::{Admission, Share, WriteOrder};
 use crate::space::Class;
 use core::sync::atomic::Ordering;
@@ -115,7 +115,7 @@ fn an_address_without_a_block_is_no_hole() {
     let fill = |addr: u64| {
         let mut guard = order.take_turn();
         match guard
-            .admit(Logical::new(addr), NODE, WriteMode::Commit)
+            .admit(Logical::new(addr), Bytes::new(NODE), WriteMode::Commit)
             .unwrap()
         {
             Admission::Fill { at, token } => {
@@ -280,7 +280,7 @@ fn an_unsent_block_keeps_its_zone() {
     assert_eq!(admit(&order, next, WriteMode::Commit), Ok("hole"));
     assert_eq!(
         order.take_turn().active_after(None),
-        Some((Logical::new(0), ZONE))
+        Some((Logical::new(0), Bytes::new(ZONE)))
     );
     drop(send(&order, &device, unsent));
     device.complete(unsent);

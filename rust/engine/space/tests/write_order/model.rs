@@ -2,7 +2,7 @@
 //! A model of a zoned device, and of who allocates on it.
 
 use crate::btree::WriteMode;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::write_order::{
     Admission, Closing, DataGroup, Ending, InFlight, NewGroup, OrderedGroup, Share, WriteOrder,
     Zones,
@@ -217,8 +217,8 @@ pub(super) fn add(order: &WriteOrder, group: &Arc<Allocator>, class: Class) {
         .add(NewGroup {
             class,
             start,
-            len: ZONE,
-            capacity: ZONE,
+            len: Bytes::new(ZONE),
+            capacity: Bytes::new(ZONE),
             ending: Ending::Full,
             written_to: start,
             active: false,
@@ -258,9 +258,9 @@ impl Data {
 }
 
 impl DataGroup for Data {
-    fn spare(&self) -> Option<u64> {
+    fn spare(&self) -> Option<Bytes> {
         let is_idle = self.is_active() && self.under_way.load(Ordering::Relaxed) == 0;
-        (is_idle && !self.is_promised.load(Ordering::Relaxed)).then_some(self.left)
+        (is_idle && !self.is_promised.load(Ordering::Relaxed)).then_some(Bytes::new(self.left))
     }
 
     fn is_busy(&self) -> bool {
@@ -291,7 +291,7 @@ pub(super) fn setup(
 
 pub(super) fn admit(order: &WriteOrder, addr: u64, mode: WriteMode) -> Result<&'static str> {
     let mut guard = order.take_turn();
-    let admission = guard.admit(Logical::new(addr), NODE, mode)?;
+    let admission = guard.admit(Logical::new(addr), Bytes::new(NODE), mode)?;
     Ok(match admission {
         Admission::Write(_) => "write",
         Admission::Fill { .. } => "fill",
@@ -306,7 +306,7 @@ pub(super) fn admit(order: &WriteOrder, addr: u64, mode: WriteMode) -> Result<&'
 pub(super) fn send(order: &WriteOrder, device: &Device, addr: u64) -> InFlight {
     let mut guard = order.take_turn();
     match guard
-        .admit(Logical::new(addr), NODE, WriteMode::Commit)
+        .admit(Logical::new(addr), Bytes::new(NODE), WriteMode::Commit)
         .unwrap()
     {
         Admission::Write(token) => {

@@ -3,7 +3,7 @@
 
 use super::model::*;
 use crate::btree::WriteMode;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::write_order::{Admission, InFlight, WriteOrder};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::sync::Arc;
@@ -47,7 +47,7 @@ impl Load {
         let mut guard = self.order.take_turn();
         let mut from = None;
         while let Some((start, len)) = guard.active_after(from) {
-            guard = self.write_range(guard, start.get(), len, mode)?;
+            guard = self.write_range(guard, start.get(), len.get(), mode)?;
             from = Some(start);
         }
         drop(self.write_range(guard, 0, u64::MAX, mode)?);
@@ -71,7 +71,7 @@ impl Load {
                 .next()
                 .copied();
             let Some(addr) = next else { return Ok(guard) };
-            match guard.admit(Logical::new(addr), NODE, mode)? {
+            match guard.admit(Logical::new(addr), Bytes::new(NODE), mode)? {
                 Admission::Write(token) => {
                     self.dirty.lock().unwrap().remove(&addr);
                     let in_flight = token.submitting();
@@ -88,7 +88,7 @@ impl Load {
                 Admission::AwaitData(_) => panic!("there is no data"),
                 Admission::Drain { start, len } => {
                     drop(guard);
-                    self.wait(start.get(), len);
+                    self.wait(start.get(), len.get());
                     guard = self.order.take_turn();
                 }
             }

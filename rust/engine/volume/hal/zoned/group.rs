@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A block group's state, from those of its zones.
 
-use crate::disk::{Flaw, Place, ZoneOffset};
+use crate::disk::{Bytes, Flaw, Place, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::{Chunk, GroupZones};
 use latch::prelude::*;
@@ -12,11 +12,11 @@ pub(super) struct Uneven {
     /// The stripe that is written the least.
     pub(super) shorter: usize,
     /// How far that is.
-    pub(super) least: u64,
+    pub(super) least: Bytes,
     /// The stripe that is written the most.
     pub(super) longer: usize,
     /// How far that is.
-    pub(super) most: u64,
+    pub(super) most: Bytes,
 }
 
 /// What the zones of a group say together.
@@ -26,7 +26,7 @@ pub(super) struct GroupLoad {
     pub(super) active: bool,
     unusable: bool,
     /// The least that a zone can hold.
-    capacity: u64,
+    capacity: Bytes,
     /// The sequential zone that is written the least, and the one that is the most.
     written: Option<Uneven>,
     stripes: usize,
@@ -39,7 +39,7 @@ impl Default for GroupLoad {
             conventional: false,
             active: false,
             unusable: false,
-            capacity: u64::MAX,
+            capacity: Bytes::MAX,
             written: None,
             stripes: 0,
         }
@@ -58,7 +58,7 @@ impl GroupLoad {
         }
         self.sequential = true;
         let written = match zone.condition {
-            ZoneCondition::Empty => 0,
+            ZoneCondition::Empty => Bytes::ZERO,
             ZoneCondition::Full => zone.capacity,
             ZoneCondition::Unusable => {
                 self.unusable = true;
@@ -68,7 +68,7 @@ impl GroupLoad {
                 self.active = true;
                 zone.write_pointer
                     .checked_since(zone.start)
-                    .unwrap_or(u64::MAX)
+                    .unwrap_or(Bytes::MAX)
             }
         };
         let known = self.written.get_or_insert(Uneven {
@@ -87,17 +87,17 @@ impl GroupLoad {
 
     /// Sequential zones that are written to different points, or not to a multiple of `unit`, and the point to which
     /// they must be written so that they can go on together.
-    pub(super) fn uneven(&self, unit: u64) -> Option<(Uneven, u64)> {
+    pub(super) fn uneven(&self, unit: Bytes) -> Option<(Uneven, Bytes)> {
         let written = self
             .written
             .filter(|_| !self.unusable && !self.conventional)?;
-        let goal = written.most.checked_next_multiple_of(unit)?;
+        let goal = written.most.checked_round_up(unit)?;
         let goal = goal.min(self.capacity);
         (written.least < goal && written.most <= goal).then_some((written, goal))
     }
 
     /// What it will be when its zones were evened out to `goal`.
-    pub(super) fn expect(&mut self, goal: u64) {
+    pub(super) fn expect(&mut self, goal: Bytes) {
         if let Some(written) = &mut self.written {
             (written.least, written.most) = (goal, goal);
         }
@@ -115,7 +115,7 @@ impl GroupLoad {
         let full = GroupZones {
             sequential: self.sequential,
             capacity: self.capacity,
-            alloc_offset: ZoneOffset::new(self.capacity),
+            alloc_offset: ZoneOffset::after(self.capacity),
             active: false,
         };
         if self.unusable {
@@ -126,12 +126,12 @@ impl GroupLoad {
             return Ok(full);
         }
         let last = if self.conventional {
-            Some(last_allocated()?.get())
+            Some(last_allocated()?)
         } else {
             None
         };
         let Some(Uneven { least, most, .. }) = self.written else {
-            let alloc_offset = ZoneOffset::new(last.unwrap_or(0));
+            let alloc_offset = last.unwrap_or_default();
             return Ok(GroupZones {
                 alloc_offset,
                 active: true,
@@ -140,7 +140,7 @@ impl GroupLoad {
         };
         // On a conventional zone the trees tell how far it is written; the other's pointer may be further, when the
         // last extents were freed.
-        let behind = last.is_some_and(|last| last > least);
+        let behind = last.is_some_and(|last| last.before() > least);
         if least != most || behind {
             pr_warn!(
                 "block group {}: its zones are written to {} and {}\n",
@@ -153,13 +153,13 @@ impl GroupLoad {
         if most > self.capacity {
             let flaw = Flaw::new(
                 "zones are written beyond what they hold",
-                most,
-                self.capacity,
+                most.get(),
+                self.capacity.get(),
             );
             return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
         }
         Ok(GroupZones {
-            alloc_offset: ZoneOffset::new(most),
+            alloc_offset: ZoneOffset::after(most),
             active: self.active,
             ..full
         })

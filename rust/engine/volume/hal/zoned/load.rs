@@ -3,7 +3,7 @@
 
 use super::group::{GroupLoad, Uneven};
 use super::{Postponed, States, Zoned};
-use crate::disk::{Bug, Physical, ZoneOffset};
+use crate::disk::{Bug, Bytes, Physical, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
 use crate::volume::{Chunk, GroupZones, Writes};
@@ -19,7 +19,7 @@ impl Zoned {
     pub(super) fn load_group(
         &self,
         chunk: &Chunk,
-        unit: u64,
+        unit: Bytes,
         writes: Writes,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
@@ -39,7 +39,7 @@ impl Zoned {
         let loaded = group.state(chunk, last_allocated)?;
         let unlimited =
             self.with_zones(|state, _| Ok(state.zones.as_ref().is_some_and(States::is_unlimited)))?;
-        let has_room = loaded.alloc_offset.get() < loaded.capacity;
+        let has_room = loaded.alloc_offset.before() < loaded.capacity;
         let active = loaded.active || (unlimited && has_room);
         if group.active {
             self.with_zones(|state, _| {
@@ -60,7 +60,7 @@ impl Zoned {
     }
 
     /// Does for a group what was left for later. Done once more it changes nothing.
-    pub(super) fn catch_up(&self, chunk: &Chunk, unit: u64) -> Result {
+    pub(super) fn catch_up(&self, chunk: &Chunk, unit: Bytes) -> Result {
         let is_postponed = |what| {
             let state = self.state.lock();
             state.postponed.contains(&(chunk.logical, what))
@@ -162,7 +162,7 @@ impl Zoned {
     /// The power was cut between the writes of two copies, or in the middle of a tree block: brings the shorter one up
     /// to the longer and fills both up to `goal`. What is copied belongs to no committed transaction (that waits for
     /// both), but without it the group could not be written on.
-    fn even_out(&self, chunk: &Chunk, uneven: Uneven, goal: u64) -> Result {
+    fn even_out(&self, chunk: &Chunk, uneven: Uneven, goal: Bytes) -> Result {
         let (Some(from), Some(to)) = (
             chunk.stripes.get(uneven.longer),
             chunk.stripes.get(uneven.shorter),
@@ -186,7 +186,7 @@ impl Zoned {
             let piece = buffer.get_mut(..len).ok_or(EINVAL)?;
             self.device.read(from.at.saturating_add(at), piece)?;
             self.device.write(to.at.saturating_add(at), piece)?;
-            at = at.saturating_add(u64::try_from(len)?);
+            at = at.saturating_add(Bytes::from(len));
         }
         buffer.fill(0);
         let rest = usize::try_from(goal.saturating_sub(most))?;

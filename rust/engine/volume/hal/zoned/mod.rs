@@ -18,7 +18,7 @@ mod states;
 
 use super::Hal;
 use crate::disk::{
-    BlockGroupFlags, DevItem, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE,
+    BlockGroupFlags, Bytes, DevItem, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE,
 };
 use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
@@ -34,7 +34,7 @@ use place::covers_superblock;
 use states::{InUse, States, ZoneState};
 
 /// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
-const ZONE_SIZES: core::ops::RangeInclusive<u64> = 1 << 22..=1 << 33;
+const ZONE_SIZES: core::ops::RangeInclusive<Bytes> = Bytes::new(1 << 22)..=Bytes::new(1 << 33);
 
 /// A device of a zoned volume.
 pub(in crate::volume) struct Zoned {
@@ -42,7 +42,7 @@ pub(in crate::volume) struct Zoned {
     devid: u64,
     geometry: Option<ZoneGeometry>,
     /// Bytes that may be used.
-    total_bytes: u64,
+    total_bytes: Bytes,
     /// Zero until an emulated size is known.
     zone_size: AtomicU64,
     state: Mutex<State>,
@@ -101,13 +101,13 @@ impl Zoned {
             devid: item.devid,
             geometry,
             total_bytes: item.total_bytes,
-            zone_size: AtomicU64::new(geometry.map_or(0, |geometry| geometry.zone_size)),
+            zone_size: AtomicU64::new(geometry.map_or(0, |geometry| geometry.zone_size.get())),
             state: Mutex::new(state, Rank::Zones)?,
         })
     }
 
     fn size(&self) -> Option<ZoneSize> {
-        ZoneSize::new(self.zone_size.load(Ordering::Acquire))
+        ZoneSize::new(Bytes::new(self.zone_size.load(Ordering::Acquire)))
     }
 
     /// Runs with the states of the zones, once they are known.
@@ -159,7 +159,7 @@ impl Zoned {
     }
 }
 
-fn check_zone_size(size: u64) -> Result<ZoneSize> {
+fn check_zone_size(size: Bytes) -> Result<ZoneSize> {
     let supported = ZoneSize::new(size).filter(|_| ZONE_SIZES.contains(&size));
     if supported.is_none() {
         pr_err!("zones of {} bytes are not supported\n", size);
@@ -172,11 +172,11 @@ impl Hal for Zoned {
         true
     }
 
-    fn zone_size(&self) -> Option<u64> {
+    fn zone_size(&self) -> Option<Bytes> {
         self.size().map(ZoneSize::get)
     }
 
-    fn zone_capacity(&self) -> Option<u64> {
+    fn zone_capacity(&self) -> Option<Bytes> {
         self.state.lock().zones.as_ref()?.capacity()
     }
 
@@ -184,24 +184,24 @@ impl Hal for Zoned {
         self.size().is_none()
     }
 
-    fn set_emulated_zone_size(&self, size: u64) -> Result {
+    fn set_emulated_zone_size(&self, size: Bytes) -> Result {
         if self.geometry.is_some() {
             return Err(EINVAL);
         }
         let zone_size = check_zone_size(size)?;
         self.state.lock().zones = Some(States::emulated(zone_size, self.device.size())?);
-        self.zone_size.store(size, Ordering::Release);
+        self.zone_size.store(size.get(), Ordering::Release);
         Ok(())
     }
 
-    fn max_extent_len(&self) -> u64 {
+    fn max_extent_len(&self) -> Bytes {
         let append = self
             .geometry
             .map_or(MAX_EXTENT_SIZE, |geometry| geometry.max_append);
-        (append.min(MAX_EXTENT_SIZE) / SECTOR).saturating_mul(SECTOR)
+        append.min(MAX_EXTENT_SIZE).round_down(SECTOR)
     }
 
-    fn superblock_places(&self) -> &'static [u64] {
+    fn superblock_places(&self) -> &'static [Physical] {
         // Chunks keep away from them altogether.
         &[]
     }
@@ -215,16 +215,16 @@ impl Hal for Zoned {
         let zones = state.zones.as_mut().ok_or(EINVAL)?;
         let places = LogPlaces::new(zone_size, zones.count());
         for stripe in chunk.stripes.iter() {
-            let number = zone_size.number(stripe.at.get());
-            let aligned = zone_size.is_start(stripe.at.get()) && chunk.len == zone_size.get();
+            let number = zone_size.number(stripe.at);
+            let aligned = zone_size.is_start(stripe.at) && chunk.len == zone_size.get();
             if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
-                let (at, size) = (stripe.at.get(), zone_size.get());
+                let (at, size) = (stripe.at.get(), zone_size.get().get());
                 let flaw = Flaw::new("stripe is not one zone for chunks", at, size);
                 return Err(flaw.at(Place::Chunk(chunk.logical)).report());
             }
             // Such a device has its superblocks in the places that one without zones has them in.
             if self.geometry.is_none() && covers_superblock(number, 1, zone_size) {
-                let (at, size) = (stripe.at.get(), zone_size.get());
+                let (at, size) = (stripe.at.get(), zone_size.get().get());
                 let flaw = Flaw::new("zone of a chunk has a superblock copy", at, size);
                 return Err(flaw.at(Place::Chunk(chunk.logical)).report());
             }
@@ -246,7 +246,7 @@ impl Hal for Zoned {
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange> {
         let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
         let len = self.zone_size().ok_or(EINVAL)?;
-        for hole in Holes::new(used, 0, self.total_bytes) {
+        for hole in Holes::new(used, Physical::new(0), Physical::after(self.total_bytes)) {
             if let Some(start) = self.find_zones(&hole, copies)? {
                 return Ok(DeviceRange { start, len });
             }
@@ -257,14 +257,14 @@ impl Hal for Zoned {
     fn load(
         &self,
         chunk: &Chunk,
-        unit: u64,
+        unit: Bytes,
         writes: Writes,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
         self.load_group(chunk, unit, writes, last_allocated)
     }
 
-    fn begin_writing(&self, chunk: &Chunk, unit: u64) -> Result {
+    fn begin_writing(&self, chunk: &Chunk, unit: Bytes) -> Result {
         self.catch_up(chunk, unit)
     }
 

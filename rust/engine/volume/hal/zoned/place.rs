@@ -15,8 +15,8 @@ impl Zoned {
     pub(super) fn find_zones(&self, hole: &DeviceRange, count: u64) -> Result<Option<Physical>> {
         self.with_zones(|state, zone_size| {
             let zones = state.zones.as_ref().ok_or(EINVAL)?;
-            let first = zone_size.number_above(hole.start.get());
-            let end = zone_size.number(hole.start.saturating_add(hole.len).get());
+            let first = zone_size.number_above(hole.start);
+            let end = zone_size.number(hole.end());
             let places = LogPlaces::new(zone_size, zones.count());
             let mut number = first;
             while number.saturating_add(count) <= end.min(zones.count()) {
@@ -24,7 +24,7 @@ impl Zoned {
                     && !covers_superblock(number, count, zone_size)
                     && is_free_run(zones, number, count)
                 {
-                    return Ok(Some(Physical::new(zone_size.start(number))));
+                    return Ok(Some(zone_size.start(number)));
                 }
                 number = number.saturating_add(1);
             }
@@ -36,9 +36,9 @@ impl Zoned {
     pub(super) fn reset_all_stray(&self, used: &[DeviceRange]) -> Result<u64> {
         let zone_size = self.size().ok_or(EINVAL)?;
         let mut count = 0u64;
-        for hole in Holes::new(used, 0, self.total_bytes) {
-            let end = zone_size.number(hole.start.saturating_add(hole.len).get());
-            for number in zone_size.number_above(hole.start.get())..end {
+        for hole in Holes::new(used, Physical::new(0), Physical::after(self.total_bytes)) {
+            let end = zone_size.number(hole.end());
+            for number in zone_size.number_above(hole.start)..end {
                 if self.is_stray(number, zone_size)? {
                     self.reset_stray_zone(number, zone_size)?;
                     count = count.saturating_add(1);
@@ -61,7 +61,7 @@ impl Zoned {
     }
 
     fn reset_stray_zone(&self, number: u64, zone_size: ZoneSize) -> Result {
-        let at = Physical::new(zone_size.start(number));
+        let at = zone_size.start(number);
         self.device.manage_zone(at, ZoneAction::Reset)?;
         self.with_zones(|state, _| {
             if let Some(zones) = &mut state.zones {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is known of every zone of a device, and the budget of active ones.
 
-use crate::disk::{BlockGroupFlags, Physical};
+use crate::disk::{BlockGroupFlags, Bytes, Physical};
 use crate::volume::device::{Device, Zone, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR};
 use crate::volume::profile::copies_of;
 use crate::volume::zone_size::ZoneSize;
@@ -38,7 +38,7 @@ impl ZoneState {
         let sequential = zone.kind == ZoneKind::Sequential;
         let is = |condition| sequential && zone.condition == condition;
         Self {
-            capacity: u32::try_from(zone.capacity / SECTOR).unwrap_or(u32::MAX),
+            capacity: u32::try_from(zone.capacity.count(SECTOR)).unwrap_or(u32::MAX),
             sequential,
             empty: is(ZoneCondition::Empty),
             claimed: false,
@@ -48,8 +48,8 @@ impl ZoneState {
     }
 
     /// What it can hold, in bytes.
-    pub(super) fn capacity(&self) -> u64 {
-        u64::from(self.capacity).saturating_mul(SECTOR)
+    pub(super) fn capacity(&self) -> Bytes {
+        SECTOR.saturating_mul(self.capacity.into())
     }
 }
 
@@ -97,10 +97,10 @@ pub(super) struct States {
 
 impl States {
     /// Conventional zones, for a device without any.
-    pub(super) fn emulated(zone_size: ZoneSize, device_size: u64) -> Result<Self> {
-        let count = usize::try_from(zone_size.number_above(device_size))?;
+    pub(super) fn emulated(zone_size: ZoneSize, device_size: Bytes) -> Result<Self> {
+        let count = usize::try_from(zone_size.number_above(Physical::after(device_size)))?;
         let zone = ZoneState {
-            capacity: u32::try_from(zone_size.get() / SECTOR)?,
+            capacity: u32::try_from(zone_size.get().count(SECTOR))?,
             sequential: false,
             empty: false,
             claimed: false,
@@ -135,7 +135,7 @@ impl States {
         while first < geometry.zones {
             let count = BATCH.min(geometry.zones.saturating_sub(first));
             let start = zone_size.start(first);
-            device.report_zones(Physical::new(start), count, &mut |zone| {
+            device.report_zones(start, count, &mut |zone| {
                 zones.push(ZoneState::new(&zone), GFP_KERNEL)?;
                 Ok(())
             })?;
@@ -170,14 +170,14 @@ impl States {
     }
 
     /// What a zone can hold, in bytes: the first sequential one, or any if there is none.
-    pub(super) fn capacity(&self) -> Option<u64> {
+    pub(super) fn capacity(&self) -> Option<Bytes> {
         let usable = |zone: &&ZoneState| zone.sequential && !zone.unusable;
         let zone = self.zones.iter().find(usable).or(self.zones.first());
         zone.map(ZoneState::capacity)
     }
 
     fn index(&self, at: Physical) -> Option<usize> {
-        usize::try_from(self.zone_size.number(at.get())).ok()
+        usize::try_from(self.zone_size.number(at)).ok()
     }
 
     /// The zone that holds an address.

@@ -11,7 +11,9 @@
 
 mod pair;
 
-use crate::disk::{Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE};
+use crate::disk::{
+    Bytes, Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE,
+};
 use crate::volume::device::Device;
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
@@ -125,7 +127,7 @@ impl SuperblockLog {
             return Ok(None);
         };
         if known.is_none() {
-            let start = Physical::new(self.places.zone_size.start(first));
+            let start = self.places.zone_size.start(first);
             *known = Some(Pair::report(device, start)?);
         }
         Ok(*known)
@@ -140,7 +142,7 @@ impl SuperblockLog {
             return Ok(Newest::alone(read(device, at)?));
         }
         let (newest, cut_off) = newest_of(device, &pair)?;
-        if cut_off > 0 && newest.superblock.is_some() {
+        if !cut_off.is_zero() && newest.superblock.is_some() {
             pr_warn!("superblock copy {}: the newest was cut off while it was written, the one before it is taken\n", copy);
         }
         Ok(newest)
@@ -193,7 +195,7 @@ fn fill_up(device: &dyn Device, zone: &mut LogZone) -> Result {
 }
 
 /// Finds the newest superblock of a log that was not cut off, and how many bytes of such as were are behind it.
-fn newest_of(device: &dyn Device, pair: &Pair) -> Result<(Newest, u64)> {
+fn newest_of(device: &dyn Device, pair: &Pair) -> Result<(Newest, Bytes)> {
     let number = pair.next(|pair| newer_zone(device, pair))?;
     let (zone, other) = (pair.zone(number)?, pair.zone(usize::from(number == 0))?);
     let here = Tail::of(device, zone)?;
@@ -234,7 +236,7 @@ struct Tail {
     /// The last superblock that was written as a whole.
     whole: Option<KBox<SuperblockBytes>>,
     /// Bytes behind it: superblocks that were cut off, all but perhaps the last filled up.
-    cut_off: u64,
+    cut_off: Bytes,
 }
 
 impl Tail {
@@ -243,14 +245,14 @@ impl Tail {
         let mut whole = None;
         while whole.is_none() && end > zone.start() {
             let at = end.saturating_sub(SUPERBLOCK_SIZE);
-            let bytes = read(device, Physical::new(at))?;
+            let bytes = read(device, at)?;
             if bytes.is_filled_up() {
                 end = at;
             } else {
                 whole = Some(bytes);
             }
         }
-        let cut_off = zone.reached().saturating_sub(end);
+        let cut_off = zone.reached().saturating_since(end);
         Ok(Self { whole, cut_off })
     }
 }

@@ -2,7 +2,7 @@
 //! The two zones of a log: how far they are written, and which of them the log goes on in.
 
 use super::{Durability, LOG_ZONES};
-use crate::disk::{Flaw, Physical, Place, SUPERBLOCK_SIZE};
+use crate::disk::{Bytes, Flaw, Physical, Place, SUPERBLOCK_SIZE};
 use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use latch::prelude::*;
 
@@ -63,7 +63,7 @@ impl Pair {
             (true, false) => Ok(1),
             (false, full) if full || second.0.condition == ZoneCondition::Empty => Ok(0),
             _ => {
-                let at = Place::Superblock(first.0.start.get());
+                let at = Place::Superblock(first.0.start);
                 let flaw = Flaw::new("both zones of a superblock log are in use", 2, 1);
                 Err(flaw.at(at).report())
             }
@@ -78,13 +78,13 @@ pub(super) struct LogZone(Zone);
 
 impl LogZone {
     /// Where the zone begins.
-    pub(super) fn start(&self) -> u64 {
-        self.0.start.get()
+    pub(super) fn start(&self) -> Physical {
+        self.0.start
     }
 
     /// Where the last whole place ends.
-    pub(super) fn end(&self) -> u64 {
-        round_down(self.0.start.saturating_add(self.0.capacity).get())
+    pub(super) fn end(&self) -> Physical {
+        round_down(self.0.start.saturating_add(self.0.capacity))
     }
 
     /// Whether no superblock fits any more. One that was cut off does: it is written again, or filled up.
@@ -97,24 +97,24 @@ impl LogZone {
     }
 
     /// Where what was written ends.
-    pub(super) fn reached(&self) -> u64 {
+    pub(super) fn reached(&self) -> Physical {
         match self.0.condition {
             ZoneCondition::Empty => self.start(),
             ZoneCondition::Full => self.end(),
-            ZoneCondition::Active | ZoneCondition::Unusable => self.0.write_pointer.get(),
+            ZoneCondition::Active | ZoneCondition::Unusable => self.0.write_pointer,
         }
     }
 
     /// Where the last place ends that was written as a whole.
-    pub(super) fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> Physical {
         round_down(self.reached())
     }
 
     /// What of a place is written that comes behind whole ones, and was cut off; 0 where there is no such.
-    pub(super) fn cut_off(&self) -> u64 {
+    pub(super) fn cut_off(&self) -> Bytes {
         match self.is_full() || self.written() == self.start() {
-            true => 0,
-            false => self.reached().saturating_sub(self.written()),
+            true => Bytes::ZERO,
+            false => self.reached().saturating_since(self.written()),
         }
     }
 
@@ -139,7 +139,7 @@ impl LogZone {
         durability.write(device, self.0.write_pointer, bytes)?;
         let zone = &mut self.0;
         zone.condition = ZoneCondition::Active;
-        zone.write_pointer = zone.write_pointer.saturating_add(bytes.len() as u64);
+        zone.write_pointer = zone.write_pointer.saturating_add(Bytes::from(bytes.len()));
         if self.is_full() {
             let zone = &mut self.0;
             // A zone whose last byte was written is full by itself.
@@ -152,6 +152,6 @@ impl LogZone {
     }
 }
 
-fn round_down(at: u64) -> u64 {
-    at.saturating_sub(at % SUPERBLOCK_SIZE)
+fn round_down(at: Physical) -> Physical {
+    Physical::after(at.before().round_down(SUPERBLOCK_SIZE))
 }

@@ -78,7 +78,7 @@ impl Image {
                 let zones = self.zones.as_mut().ok_or("zone management without zones")?;
                 zones.manage(*start, *action)?;
                 if *action == ZoneAction::Reset {
-                    self.pages.clear(*start, zones.at(*start).len);
+                    self.pages.clear(*start, zones.at(*start).len.get());
                 }
             }
         }

@@ -17,7 +17,7 @@ pub use media::{Change, Fate, Image, Media};
 pub use pages::{Pages, PAGE};
 pub use recording::{Event, Recorder, Replay, User};
 
-use engine::disk::Physical;
+use engine::disk::{Bytes, Physical};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneGeometry};
 use faults::{Faults, Request};
 use kernel::prelude::*;
@@ -110,7 +110,7 @@ impl SimDevice {
         };
         if self
             .geometry
-            .is_some_and(|geometry| data.len() as u64 > geometry.max_append)
+            .is_some_and(|geometry| data.len() as u64 > geometry.max_append.get())
         {
             return self
                 .state()
@@ -171,8 +171,8 @@ fn describe(change: &Change) -> String {
 }
 
 impl Device for SimDevice {
-    fn size(&self) -> u64 {
-        self.size
+    fn size(&self) -> Bytes {
+        Bytes::new(self.size)
     }
 
     fn zones(&self) -> Option<ZoneGeometry> {
@@ -224,10 +224,13 @@ impl Device for SimDevice {
         Ok(())
     }
 
-    fn discard(&self, at: Physical, len: u64) -> Result {
+    fn discard(&self, at: Physical, len: Bytes) -> Result {
         let mut state = self.state();
-        self.check(&mut state, Request::Write, at.get(), len)?;
-        state.change(Change::Discard { at: at.get(), len })
+        self.check(&mut state, Request::Write, at.get(), len.get())?;
+        state.change(Change::Discard {
+            at: at.get(),
+            len: len.get(),
+        })
     }
 
     fn report_zones(

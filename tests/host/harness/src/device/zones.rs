@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The zones of a simulated device and what they refuse.
 
-use engine::disk::Physical;
+use engine::disk::{Bytes, Physical};
 use engine::volume::device::{Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
 
 /// What the zones of a device are like.
@@ -45,11 +45,11 @@ impl Zones {
         let sequential = number >= layout.conventional;
         Zone {
             start,
-            len: layout.zone_size,
+            len: Bytes::new(layout.zone_size),
             capacity: if sequential {
-                layout.capacity
+                Bytes::new(layout.capacity)
             } else {
-                layout.zone_size
+                Bytes::new(layout.zone_size)
             },
             write_pointer: start,
             kind: if sequential {
@@ -64,10 +64,10 @@ impl Zones {
     /// What the device says of its zones.
     pub fn geometry(&self) -> ZoneGeometry {
         ZoneGeometry {
-            zone_size: self.layout.zone_size,
+            zone_size: Bytes::new(self.layout.zone_size),
             zones: self.zones.len() as u64,
             max_active: self.layout.max_active,
-            max_append: 128 << 10,
+            max_append: Bytes::new(128 << 10),
         }
     }
 
@@ -104,7 +104,7 @@ impl Zones {
         zone.write_pointer = Physical::new(zone.start.get() + written);
         zone.condition = match written {
             0 => ZoneCondition::Empty,
-            _ if written >= zone.capacity => ZoneCondition::Full,
+            _ if written >= zone.capacity.get() => ZoneCondition::Full,
             _ => ZoneCondition::Active,
         };
     }
@@ -112,7 +112,7 @@ impl Zones {
     /// Makes a zone that is not full smaller than the others.
     pub fn shrink(&mut self, start: u64, capacity: u64) {
         assert!(capacity % self.layout.block == 0);
-        self.at_mut(start).capacity = capacity;
+        self.at_mut(start).capacity = Bytes::new(capacity);
     }
 
     /// From now on as many zones may be active as are.
@@ -144,7 +144,7 @@ impl Zones {
     /// Accounts for a write, or refuses it.
     pub fn write(&mut self, at: u64, len: u64) -> Result<(), Refusal> {
         let zone = *self.at(at);
-        if at + len > zone.start.get() + zone.len {
+        if at + len > zone.start.get() + zone.len.get() {
             return Err("write across zones");
         }
         match (zone.kind, zone.condition) {
@@ -159,13 +159,13 @@ impl Zones {
         if at != zone.write_pointer.get() {
             return Err("write not at the write pointer");
         }
-        if at + len > zone.start.get() + zone.capacity {
+        if at + len > zone.start.get() + zone.capacity.get() {
             return Err("write beyond the zone's capacity");
         }
         self.activate(at)?;
         let zone = self.at_mut(at);
         zone.write_pointer = Physical::new(at + len);
-        if at + len == zone.start.get() + zone.capacity {
+        if at + len == zone.start.get() + zone.capacity.get() {
             zone.condition = ZoneCondition::Full;
         }
         Ok(())

@@ -4,7 +4,7 @@
 use super::contents::Contents;
 use crate::checksums::HostChecksums;
 use crate::mount::Mounted;
-use engine::disk::{Checksums, FileOffset};
+use engine::disk::{Bytes, Checksums, FileOffset};
 use engine::fs::{Inode, MappingKind};
 use kernel::prelude::*;
 
@@ -33,12 +33,12 @@ pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Re
     let end = offset + buf.len() as u64;
     while at < end {
         let sector = align_down(at);
-        let mapping =
-            mounted
-                .fs
-                .data()
-                .map(inode, FileOffset::new(sector), align_up(end) - sector)?;
-        if mapping.offset.get() != sector || mapping.len == 0 {
+        let mapping = mounted.fs.data().map(
+            inode,
+            FileOffset::new(sector),
+            Bytes::new(align_up(end) - sector),
+        )?;
+        if mapping.offset.get() != sector || mapping.len == Bytes::ZERO {
             pr_err!(
                 "a mapping of {} bytes at {} for {}\n",
                 mapping.len,
@@ -47,7 +47,7 @@ pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Re
             );
             return Err(EUCLEAN);
         }
-        let stop = end.min(sector + mapping.len);
+        let stop = end.min(sector + mapping.len.get());
         let out = &mut buf[(at - offset) as usize..(stop - offset) as usize];
         let skip = (at - sector) as usize;
         match mapping.kind {
@@ -68,7 +68,7 @@ pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Re
         }
         at = stop;
     }
-    let size = inode.attributes().size;
+    let size = inode.attributes().size.get();
     if end > size {
         let from = size.saturating_sub(offset).min(buf.len() as u64) as usize;
         buf[from..].fill(0);
@@ -85,7 +85,7 @@ fn verify(
     let Some(sums) = mounted
         .fs
         .data()
-        .checksums(inode, logical, sectors.len() as u64)?
+        .checksums(inode, logical, Bytes::from(sectors.len()))?
     else {
         return Ok(());
     };
@@ -106,26 +106,27 @@ fn verify(
 
 /// All bytes of a file; its holes are not read.
 pub fn contents(mounted: &Mounted, inode: &Inode) -> Result<Contents> {
-    let size = inode.attributes().size;
+    let size = inode.attributes().size.get();
     let mut contents = Contents::default();
     contents.grow(size);
     let mut at = 0;
     while at < size {
-        let mapping = mounted
-            .fs
-            .data()
-            .map(inode, FileOffset::new(at), align_up(size) - at)?;
-        let len = mapping.len.min(size - at);
+        let mapping =
+            mounted
+                .fs
+                .data()
+                .map(inode, FileOffset::new(at), Bytes::new(align_up(size) - at))?;
+        let len = mapping.len.min(Bytes::new(size - at));
         if !matches!(
             mapping.kind,
             MappingKind::Hole | MappingKind::Prealloc { .. }
         ) {
-            let mut bytes = std::vec![0; len.min(1 << 20) as usize];
+            let mut bytes = std::vec![0; len.min(Bytes::new(1 << 20)).get() as usize];
             read(mounted, inode, at, &mut bytes)?;
             contents.write(at, &bytes);
             at += bytes.len() as u64;
         } else {
-            at += len.max(1);
+            at += len.get().max(1);
         }
         at = align_up(at);
     }

@@ -14,7 +14,7 @@ pub use volume::OnVolume;
 
 use crate::checksums::HostChecksums;
 use engine::btree::{BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
-use engine::disk::{check_block, BlockContext, Corrupt, Logical};
+use engine::disk::{check_block, BlockContext, Bytes, Corrupt, Logical};
 use engine::space::{InFlight, WriteOrder};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -280,8 +280,8 @@ impl<B: Backing> Store for HostStore<B> {
         }
     }
 
-    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
-        let all = start.get()..start.get().saturating_add(len);
+    fn write(&self, start: Logical, len: Bytes, mode: WriteMode) -> Result {
+        let all = start.get()..start.get().saturating_add(len.get());
         for group in self.active_groups() {
             let both = all.start.max(group.start)..all.end.min(group.end);
             if !both.is_empty() {
@@ -291,8 +291,8 @@ impl<B: Backing> Store for HostStore<B> {
         self.send_range(all, mode)
     }
 
-    fn wait(&self, start: Logical, len: u64) -> Result {
-        let range = start.get()..start.get().saturating_add(len);
+    fn wait(&self, start: Logical, len: Bytes) -> Result {
+        let range = start.get()..start.get().saturating_add(len.get());
         self.complete(range.clone());
         let mut state = self.state();
         let error = state
@@ -304,10 +304,10 @@ impl<B: Backing> Store for HostStore<B> {
         error.map_or(Ok(()), Err)
     }
 
-    fn discard(&self, start: Logical, len: u64) {
+    fn discard(&self, start: Logical, len: Bytes) {
         // What is on its way arrives before the range is used again.
         self.submit_all();
-        let range = start.get()..start.get().saturating_add(len);
+        let range = start.get()..start.get().saturating_add(len.get());
         self.state().blocks.retain(|addr, _| !range.contains(addr));
     }
 }

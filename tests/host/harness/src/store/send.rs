@@ -3,7 +3,7 @@
 
 use super::{Backing, HostStore, Sent, State, QUEUE};
 use engine::btree::{seal, BlockInfo, BlockRef, Expected, WriteMode};
-use engine::disk::{Corrupt, Logical};
+use engine::disk::{Bytes, Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteTurn};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -56,7 +56,7 @@ impl<B: Backing> HostStore<B> {
         let len = guard.bytes().len();
         let token = match order {
             None => None,
-            Some(order) => match order.admit(info.addr, len as u64, mode)? {
+            Some(order) => match order.admit(info.addr, Bytes::new(len as u64), mode)? {
                 Admission::Write(token) => Some(token),
                 Admission::Fill { at, token } => {
                     self.fill(at, len, token.submitting());
@@ -64,7 +64,7 @@ impl<B: Backing> HostStore<B> {
                 }
                 Admission::Skip => return Ok(Outcome::Passed),
                 Admission::Hole => return Err(EAGAIN),
-                Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
+                Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len.get())),
                 Admission::AwaitData(seen) => return Ok(Outcome::AwaitData(seen)),
             },
         };
@@ -160,7 +160,7 @@ impl<B: Backing> HostStore<B> {
         let mut groups = std::vec::Vec::new();
         let mut after = None;
         while let Some((start, len)) = order.active_after(after) {
-            groups.push(start.get()..start.get().saturating_add(len));
+            groups.push(start.get()..start.get().saturating_add(len.get()));
             after = Some(start);
         }
         groups

@@ -3,7 +3,7 @@
 
 use super::Backing;
 use engine::btree::Identity;
-use engine::disk::{Format, Generation, Logical, Physical, Uuid};
+use engine::disk::{Bytes, Format, Generation, Logical, Physical, Uuid};
 use engine::volume::device::Device;
 use engine::volume::Volume;
 use kernel::prelude::*;
@@ -60,8 +60,8 @@ impl Backing for OnVolume {
     }
 
     fn places(&self, addr: Logical, len: u64) -> Result<std::vec::Vec<(u64, Physical)>> {
-        let mapping = self.volume.map(addr, len)?;
-        if mapping.len < len {
+        let mapping = self.volume.map(addr, Bytes::new(len))?;
+        if mapping.len < Bytes::new(len) {
             pr_err!("block {addr} crosses the border of a chunk\n");
             return Err(EUCLEAN);
         }

@@ -4,7 +4,7 @@
 use crate::ledger::Ledger;
 use crate::shape::{self, walk};
 use engine::btree::{BlockRef, RootPointer, Store, Tree, WriteMode};
-use engine::disk::{Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, Key, Kind, Logical, ObjectId};
 use harness::random::Random;
 use harness::store::{Flat, HostStore};
 use kernel::prelude::GFP_KERNEL;
@@ -61,7 +61,11 @@ impl Fixture {
     /// Writes all that is dirty in the store, as a background writer may at any time.
     pub(crate) fn write_back(&self) {
         self.store
-            .write(Logical::new(0), EVERYTHING, WriteMode::Background)
+            .write(
+                Logical::new(0),
+                Bytes::new(EVERYTHING),
+                WriteMode::Background,
+            )
             .unwrap();
     }
 
@@ -97,9 +101,11 @@ impl Fixture {
             );
         }
         self.store
-            .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
+            .write(Logical::new(0), Bytes::new(EVERYTHING), WriteMode::Commit)
             .unwrap();
-        self.store.wait(Logical::new(0), EVERYTHING).unwrap();
+        self.store
+            .wait(Logical::new(0), Bytes::new(EVERYTHING))
+            .unwrap();
         assert_eq!(self.host.dirty(), 0);
         let on_disk: Arc<dyn Store> =
             Arc::new(HostStore::new(self.host.backing().clone()), GFP_KERNEL).unwrap();
@@ -117,7 +123,8 @@ impl Fixture {
         self.committed = Some((root, self.model.clone()));
         let node_size = u64::from(self.store.node_size());
         for addr in self.ledger.commit() {
-            self.store.discard(Logical::new(addr), node_size);
+            self.store
+                .discard(Logical::new(addr), Bytes::new(node_size));
         }
         if self.random.one_in(2) {
             self.reopen();

@@ -85,7 +85,7 @@ impl Ledger {
         // Holders by parent do not record the root's view of the file.
         let entry = (
             data.addr.get(),
-            data.len,
+            data.len.get(),
             data.holder,
             data.inode.get(),
             data.offset,

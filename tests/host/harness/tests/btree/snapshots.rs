@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::shape::{self, walk};
 use engine::btree::{Allocate, DataRef, Holder, RootPointer, Store, Tree, WriteMode};
 use engine::disk::raw::{RawFileExtent, RawFileExtentHead, RawFileExtentTail, RawInodeItem};
-use engine::disk::{Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, Key, Kind, Logical, ObjectId};
 use harness::random::Random;
 use harness::store::{Flat, HostStore};
 use kernel::prelude::{EEXIST, GFP_KERNEL};
@@ -121,9 +121,11 @@ impl Forest {
     fn commit(&mut self) {
         self.check();
         self.store
-            .write(Logical::new(0), EVERYTHING, WriteMode::Commit)
+            .write(Logical::new(0), Bytes::new(EVERYTHING), WriteMode::Commit)
             .unwrap();
-        self.store.wait(Logical::new(0), EVERYTHING).unwrap();
+        self.store
+            .wait(Logical::new(0), Bytes::new(EVERYTHING))
+            .unwrap();
         let on_disk = HostStore::new(self.host.backing().clone());
         for (id, root, items) in &self.committed {
             assert!(
@@ -140,7 +142,7 @@ impl Forest {
         };
         self.committed = self.subvolumes.iter().map(state).collect();
         for addr in self.ledger.commit() {
-            self.store.discard(Logical::new(addr), 4096);
+            self.store.discard(Logical::new(addr), Bytes::new(4096));
         }
         self.host.shrink();
     }
@@ -166,7 +168,7 @@ fn data_ref(root: ObjectId, key: &Key, item: &[u8]) -> DataRef {
     let number = |at: usize| u64::from_le_bytes(item[at..at + 8].try_into().unwrap());
     DataRef {
         addr: Logical::new(number(21)),
-        len: number(29),
+        len: Bytes::new(number(29)),
         holder: Holder::Tree(root),
         root,
         inode: key.objectid,
@@ -183,7 +185,11 @@ fn run(seed: u64, snapshots: usize) {
                 if forest.random.one_in(40) {
                     forest
                         .store
-                        .write(Logical::new(0), EVERYTHING, WriteMode::Background)
+                        .write(
+                            Logical::new(0),
+                            Bytes::new(EVERYTHING),
+                            WriteMode::Background,
+                        )
                         .unwrap();
                 }
             }

@@ -2,7 +2,7 @@
 //! Power cuts: what a commit made durable is there, and orphans go at the next mount.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{FileOffset, Key, Kind, ObjectId};
+use engine::disk::{Bytes, FileOffset, Key, Kind, ObjectId};
 use engine::fs::{MappingKind, New};
 use engine::txn::Units;
 use harness::mount::{FILE, NOW};
@@ -61,7 +61,7 @@ fn an_open_file_without_a_name_goes_after_a_crash() {
     }
     assert_eq!(orphans(&player), 0);
     player.txns().commit().unwrap();
-    assert_eq!(player.txns().space().statistics().data.used, 0);
+    assert_eq!(player.txns().space().statistics().data.used, Bytes::ZERO);
     tools::check(&player.unmount()).unwrap();
 }
 
@@ -74,7 +74,7 @@ fn a_note_of_a_file_that_has_a_name_goes_alone() {
     let space = player.fs.file_space();
     let behind = FileOffset::new(8 * SECTOR);
     space
-        .preallocate(&inode, behind, 4 * SECTOR, None, NOW)
+        .preallocate(&inode, behind, Bytes::new(4 * SECTOR), None, NOW)
         .unwrap();
     let number = inode.number();
     let key = Key::new(ObjectId::ORPHAN.get(), Kind::ORPHAN_ITEM, number.get());
@@ -86,8 +86,12 @@ fn a_note_of_a_file_that_has_a_name_goes_alone() {
     let player = cut(player, 1);
     assert_eq!(orphans(&player), 0);
     let inode = player.fs.inodes().get(&player.top, number).unwrap();
-    assert_eq!(inode.attributes().nbytes, 5 * SECTOR);
-    let piece = player.fs.data().map(&inode, behind, SECTOR).unwrap();
+    assert_eq!(inode.attributes().nbytes, Bytes::new(5 * SECTOR));
+    let piece = player
+        .fs
+        .data()
+        .map(&inode, behind, Bytes::new(SECTOR))
+        .unwrap();
     assert!(matches!(piece.kind, MappingKind::Prealloc { .. }));
     drop(inode);
     tools::check(&player.unmount()).unwrap();
@@ -140,7 +144,7 @@ fn a_truncate_is_cut() {
             shared
                 .fs
                 .file_space()
-                .truncate(&inode, 10 * SECTOR, NOW)
+                .truncate(&inode, Bytes::new(10 * SECTOR), NOW)
                 .unwrap();
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
@@ -150,7 +154,7 @@ fn a_truncate_is_cut() {
             tools::check(&image).unwrap();
             let player = Files::mount(image);
             let inode = player.fs.inodes().get(&player.top, number).unwrap();
-            let size = inode.attributes().size;
+            let size = inode.attributes().size.get();
             assert!((10 * SECTOR..=600 * SECTOR).contains(&size) && size % SECTOR == 0);
             for n in [0, 5, 9, size / SECTOR - 1] {
                 assert_eq!(player.read(&inode, n * SECTOR, 1).unwrap(), [n as u8]);
@@ -158,9 +162,12 @@ fn a_truncate_is_cut() {
             let behind = player
                 .fs
                 .data()
-                .map(&inode, FileOffset::new(size), 1 << 30)
+                .map(&inode, FileOffset::new(size), Bytes::new(1 << 30))
                 .unwrap();
-            assert!(matches!(behind.kind, engine::fs::MappingKind::Hole) && behind.len == 1 << 30);
+            assert!(
+                matches!(behind.kind, engine::fs::MappingKind::Hole)
+                    && behind.len == Bytes::new(1 << 30)
+            );
         }
     }
 }
@@ -190,7 +197,7 @@ fn what_was_synced_is_there() {
         for n in kept {
             let number = entries[format!("f{n}").as_bytes()];
             let inode = player.fs.inodes().get(&player.top, number).unwrap();
-            assert_eq!(inode.attributes().size, 5000 * (n + 1));
+            assert_eq!(inode.attributes().size, Bytes::new(5000 * (n + 1)));
             let all = player.read(&inode, 0, 5000 * (n + 1)).unwrap();
             assert!(all.iter().all(|byte| *byte == n as u8));
         }

@@ -3,7 +3,7 @@
 
 use crate::files::{Files, SECTOR};
 use engine::btree::Reach;
-use engine::disk::{FileOffset, Key, Kind};
+use engine::disk::{Bytes, FileOffset, Key, Kind};
 use engine::fs::{Inode, MappingKind};
 use harness::mount::NOW;
 use harness::tools;
@@ -21,18 +21,26 @@ fn small_files_live_in_the_tree() {
         player
             .fs
             .data()
-            .map(&inode, FileOffset::new(0), 10)
+            .map(&inode, FileOffset::new(0), Bytes::new(10))
             .unwrap()
             .kind
     };
     assert!(matches!(kind(&player), MappingKind::Inline(_)));
-    assert_eq!(inode.attributes().nbytes, 2048);
-    player.fs.file_space().truncate(&inode, 100, NOW).unwrap();
+    assert_eq!(inode.attributes().nbytes, Bytes::new(2048));
+    player
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::new(100), NOW)
+        .unwrap();
     assert_eq!(
         (inode.attributes().nbytes, inode.attributes().size),
-        (100, 100)
+        (Bytes::new(100), Bytes::new(100))
     );
-    player.fs.file_space().truncate(&inode, 9000, NOW).unwrap();
+    player
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::new(9000), NOW)
+        .unwrap();
     assert_eq!(
         player.read(&inode, 50, 100).unwrap(),
         [[1; 50], [0; 50]].concat()
@@ -41,7 +49,7 @@ fn small_files_live_in_the_tree() {
     assert!(matches!(kind(&player), MappingKind::Data { .. }));
     assert_eq!(
         (inode.attributes().nbytes, inode.attributes().size),
-        (SECTOR, 9000)
+        (Bytes::new(SECTOR), Bytes::new(9000))
     );
     drop(inode);
     tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
@@ -67,19 +75,30 @@ fn who_must_not_wait_is_told_what_is_in_memory() {
         player
             .fs
             .data()
-            .checksums_within(&inode, logical, SECTOR, reach)
+            .checksums_within(&inode, logical, Bytes::new(SECTOR), reach)
     };
     player.mounted.store.shrink();
     assert_eq!(
-        player.fs.data().map_cached(&inode, at, SECTOR).unwrap_err(),
+        player
+            .fs
+            .data()
+            .map_cached(&inode, at, Bytes::new(SECTOR))
+            .unwrap_err(),
         EAGAIN
     );
-    let found = logical(player.fs.data().map(&inode, at, SECTOR).unwrap().kind);
+    let found = logical(
+        player
+            .fs
+            .data()
+            .map(&inode, at, Bytes::new(SECTOR))
+            .unwrap()
+            .kind,
+    );
     let cached = logical(
         player
             .fs
             .data()
-            .map_cached(&inode, at, SECTOR)
+            .map_cached(&inode, at, Bytes::new(SECTOR))
             .unwrap()
             .kind,
     );
@@ -112,10 +131,16 @@ fn an_extent_is_cut_in_many_places() {
         player
             .fs
             .file_space()
-            .preallocate(&inode, FileOffset::new(0), 64 * SECTOR, None, NOW)
+            .preallocate(
+                &inode,
+                FileOffset::new(0),
+                Bytes::new(64 * SECTOR),
+                None,
+                NOW,
+            )
             .unwrap();
-        assert_eq!(inode.attributes().nbytes, 64 * SECTOR);
-        assert_eq!(inode.attributes().size, 0);
+        assert_eq!(inode.attributes().nbytes, Bytes::new(64 * SECTOR));
+        assert_eq!(inode.attributes().size, Bytes::ZERO);
         player
             .write(&inode, 0, &vec![9; 64 * SECTOR as usize])
             .unwrap();
@@ -129,13 +154,13 @@ fn an_extent_is_cut_in_many_places() {
             player
                 .fs
                 .file_space()
-                .punch_hole(&inode, at, 2 * SECTOR, NOW)
+                .punch_hole(&inode, at, Bytes::new(2 * SECTOR), NOW)
                 .unwrap();
         }
         player
             .fs
             .file_space()
-            .truncate(&inode, 33 * SECTOR, NOW)
+            .truncate(&inode, Bytes::new(33 * SECTOR), NOW)
             .unwrap();
         let byte = |n: u64| match (n % 9, n % 3) {
             (2 | 3, _) => 0,
@@ -148,8 +173,12 @@ fn an_extent_is_cut_in_many_places() {
         }
         player.txns().commit().unwrap();
         tools::check_with(&player.image(), &["--check-data-csum"]).unwrap();
-        player.fs.file_space().truncate(&inode, 0, NOW).unwrap();
-        assert_eq!(inode.attributes().nbytes, 0);
+        player
+            .fs
+            .file_space()
+            .truncate(&inode, Bytes::ZERO, NOW)
+            .unwrap();
+        assert_eq!(inode.attributes().nbytes, Bytes::ZERO);
         drop(inode);
         tools::check(&player.unmount()).unwrap();
     }
@@ -168,20 +197,23 @@ fn a_long_file_goes_in_batches() {
     player
         .fs
         .file_space()
-        .truncate(&inode, 1500 * SECTOR + 1, NOW)
+        .truncate(&inode, Bytes::new(1500 * SECTOR + 1), NOW)
         .unwrap();
-    assert_eq!(inode.attributes().nbytes, 501 * SECTOR);
+    assert_eq!(inode.attributes().nbytes, Bytes::new(501 * SECTOR));
     player
         .fs
         .file_space()
-        .punch_hole(&inode, FileOffset::new(0), 1400 * SECTOR, NOW)
+        .punch_hole(&inode, FileOffset::new(0), Bytes::new(1400 * SECTOR), NOW)
         .unwrap();
     let root = player.root.clone();
     player.fs.names().unlink(&root, b"f", &inode, NOW).unwrap();
     player.fs.inodes().evict(&inode).unwrap();
     player.txns().commit().unwrap();
     let after = player.txns().space().statistics().data.used;
-    assert_eq!(before - after, before.min(1000 * SECTOR));
+    assert_eq!(
+        before.get() - after.get(),
+        before.min(Bytes::new(1000 * SECTOR)).get()
+    );
     drop((inode, root));
     tools::check(&player.unmount()).unwrap();
 }
@@ -195,7 +227,9 @@ fn scattered(player: &Files) -> Arc<Inode> {
     for n in 0..PIECES {
         let at = FileOffset::new((2 * n + 1) * SECTOR);
         let space = player.fs.file_space();
-        space.preallocate(&inode, at, SECTOR, None, NOW).unwrap();
+        space
+            .preallocate(&inode, at, Bytes::new(SECTOR), None, NOW)
+            .unwrap();
     }
     assert_eq!(extent_items(player, &inode), PIECES);
     inode
@@ -220,11 +254,21 @@ fn many_holes_get_items_before_the_size_is_raised() {
     let inode = scattered(&player);
     let items = || extent_items(&player, &inode);
     let size = (2 * PIECES + 8) * SECTOR;
-    let asked = player.fs.file_space().ask_truncate(&inode, size).unwrap();
-    assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, 0));
+    let asked = player
+        .fs
+        .file_space()
+        .ask_truncate(&inode, Bytes::new(size))
+        .unwrap();
+    assert_eq!(
+        (items(), inode.attributes().size.get()),
+        (2 * PIECES + 1, 0)
+    );
     player.txns().commit().unwrap();
     asked.run(NOW).unwrap();
-    assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, size));
+    assert_eq!(
+        (items(), inode.attributes().size.get()),
+        (2 * PIECES + 1, size)
+    );
     drop(inode);
     tools::check(&player.unmount()).unwrap();
 }
@@ -239,22 +283,28 @@ fn many_holes_get_items_before_a_write_behind_them() {
     let data = player.fs.data();
     let piece = FileOffset::new((2 * (PIECES / 2) + 1) * SECTOR);
     let far = (2 * PIECES + 8) * SECTOR;
-    let refused = data.try_reserve_write(&inode, FileOffset::new(far), SECTOR);
+    let refused = data.try_reserve_write(&inode, FileOffset::new(far), Bytes::new(SECTOR));
     assert_eq!((refused.err(), items()), (Some(EAGAIN), PIECES));
-    drop(data.reserve_in_place(&inode, piece, SECTOR).unwrap());
+    drop(
+        data.reserve_in_place(&inode, piece, Bytes::new(SECTOR))
+            .unwrap(),
+    );
     let before = PIECES + PIECES / 2 + 1;
-    assert_eq!((items(), inode.attributes().size), (before, 0));
+    assert_eq!((items(), inode.attributes().size.get()), (before, 0));
     player.txns().commit().unwrap();
     tools::check(&player.image()).unwrap();
-    let reservation = data.reserve_write(&inode, FileOffset::new(far), SECTOR);
+    let reservation = data.reserve_write(&inode, FileOffset::new(far), Bytes::new(SECTOR));
     let reservation = reservation.unwrap();
-    assert_eq!((items(), inode.attributes().size), (2 * PIECES + 1, 0));
+    assert_eq!(
+        (items(), inode.attributes().size.get()),
+        (2 * PIECES + 1, 0)
+    );
     let bytes = [7; SECTOR as usize];
     player
         .write_reserved(&inode, far, &bytes, far + SECTOR, reservation)
         .unwrap();
     assert_eq!(items(), 2 * PIECES + 2);
-    assert_eq!(inode.attributes().size, far + SECTOR);
+    assert_eq!(inode.attributes().size, Bytes::new(far + SECTOR));
     drop(inode);
     tools::check(&player.unmount()).unwrap();
 }
@@ -269,24 +319,24 @@ fn missing_checksums_are_told() {
     let MappingKind::Data { logical } = player
         .fs
         .data()
-        .map(&inode, FileOffset::new(0), 1)
+        .map(&inode, FileOffset::new(0), Bytes::new(1))
         .unwrap()
         .kind
     else {
         panic!();
     };
-    let end = logical.checked_add(1 << 40).unwrap();
+    let end = logical.checked_add(Bytes::new(1 << 40)).unwrap();
     let sums = player
         .fs
         .data()
-        .checksums(&inode, logical, SECTOR)
+        .checksums(&inode, logical, Bytes::new(SECTOR))
         .unwrap()
         .unwrap();
     assert!(sums.get(0).is_some() && sums.get(1).is_none());
     let sums = player
         .fs
         .data()
-        .checksums(&inode, end, 2 * SECTOR)
+        .checksums(&inode, end, Bytes::new(2 * SECTOR))
         .unwrap()
         .unwrap();
     assert!(sums.get(0).is_none() && sums.get(1).is_none());
@@ -316,7 +366,10 @@ fn writes_end_at_the_same_time() {
             });
         }
     });
-    let total: u64 = inodes.iter().map(|inode| inode.attributes().nbytes).sum();
+    let total: u64 = inodes
+        .iter()
+        .map(|inode| inode.attributes().nbytes.get())
+        .sum();
     assert_eq!(total, 480 * SECTOR);
     drop(inodes);
     tools::check_with(&player.unmount(), &["--check-data-csum"]).unwrap();
@@ -357,11 +410,17 @@ fn checksums_can_always_be_read(going: Going) {
         write(&stays, n * SECTOR, n);
     }
     player.txns().commit().unwrap();
-    let count = stays.attributes().size / SECTOR;
+    let count = stays.attributes().size.get() / SECTOR;
     let places: std::vec::Vec<_> = (0..count)
         .map(|n| {
             let at = FileOffset::new(n * SECTOR);
-            match player.fs.data().map(&stays, at, 1).unwrap().kind {
+            match player
+                .fs
+                .data()
+                .map(&stays, at, Bytes::new(1))
+                .unwrap()
+                .kind
+            {
                 MappingKind::Data { logical } => logical,
                 other => panic!("{other:?} in sector {n}"),
             }
@@ -371,7 +430,7 @@ fn checksums_can_always_be_read(going: Going) {
         let sums = player
             .fs
             .data()
-            .checksums(&stays, places[n as usize], SECTOR);
+            .checksums(&stays, places[n as usize], Bytes::new(SECTOR));
         sums.unwrap().unwrap().get(0).map(<[u8]>::to_vec)
     };
     let wanted: std::vec::Vec<_> = (0..count).map(|n| sum(n).unwrap()).collect();

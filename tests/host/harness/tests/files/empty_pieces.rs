@@ -2,7 +2,7 @@
 //! File extents of no bytes: what old kernels left of a hole that they had no space to punch.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{Compression, FileExtent, Generation, Key, Logical, RegularExtent};
+use engine::disk::{Bytes, Compression, FileExtent, Generation, Key, Logical, RegularExtent};
 use engine::disk::{ExtentState, FileOffset, Kind};
 use engine::fs::Inode;
 use engine::txn::Units;
@@ -18,11 +18,11 @@ fn leave_empty(player: &Files, inode: &Inode, sector: u64) {
         generation: Generation::new(1),
         state: ExtentState::Written,
         compression: Compression::None,
-        ram_bytes: 0,
+        ram_bytes: Bytes::ZERO,
         disk_addr: Logical::new(0),
-        disk_len: 0,
-        offset: 0,
-        len: 0,
+        disk_len: Bytes::ZERO,
+        offset: Bytes::ZERO,
+        len: Bytes::ZERO,
     };
     let mut bytes = [0; RegularExtent::SIZE];
     piece.write_to(&mut bytes).unwrap();
@@ -42,7 +42,8 @@ fn empty_items(player: &Files, inode: &Inode) -> usize {
     let key = |offset| Key::new(number, Kind::EXTENT_DATA, offset);
     let scanned = tree.scan(key(0)..=key(u64::MAX), |_, bytes| {
         let extent = FileExtent::parse(bytes).unwrap();
-        count += usize::from(matches!(extent, FileExtent::Regular(piece) if piece.len == 0));
+        count +=
+            usize::from(matches!(extent, FileExtent::Regular(piece) if piece.len == Bytes::ZERO));
         Ok(std::ops::ControlFlow::Continue(()))
     });
     scanned.unwrap();
@@ -98,7 +99,7 @@ fn a_write_over_them_removes_them() {
             .write_sectors(&inode, 2 * SECTOR, &data, 5 * SECTOR)
             .unwrap();
         assert_eq!(sectors(&player, &inode, 8), [7, 7, 9, 9, 9, 7, 7, 0]);
-        assert_eq!(inode.attributes().nbytes, 7 * SECTOR);
+        assert_eq!(inode.attributes().nbytes, Bytes::new(7 * SECTOR));
         is_well(player, inode);
     });
 }
@@ -108,10 +109,10 @@ fn a_hole_over_them_removes_them() {
     both(|player, inode| {
         let space = player.fs.file_space();
         space
-            .punch_hole(&inode, FileOffset::new(SECTOR), 5 * SECTOR, NOW)
+            .punch_hole(&inode, FileOffset::new(SECTOR), Bytes::new(5 * SECTOR), NOW)
             .unwrap();
         assert_eq!(sectors(&player, &inode, 8), [7, 0, 0, 0, 0, 0, 7, 0]);
-        assert_eq!(inode.attributes().nbytes, 2 * SECTOR);
+        assert_eq!(inode.attributes().nbytes, Bytes::new(2 * SECTOR));
         is_well(player, inode);
     });
 }
@@ -122,7 +123,7 @@ fn space_that_is_given_before_replaces_them() {
         let space = player.fs.file_space();
         let at = FileOffset::new(0);
         space
-            .preallocate(&inode, at, 8 * SECTOR, None, NOW)
+            .preallocate(&inode, at, Bytes::new(8 * SECTOR), None, NOW)
             .unwrap();
         assert_eq!(sectors(&player, &inode, 8), [7, 7, 0, 0, 0, 7, 7, 0]);
         is_well(player, inode);
@@ -134,15 +135,15 @@ fn space_that_is_given_before_replaces_them() {
 fn a_file_is_cut_and_made_longer_over_them() {
     both(|player, inode| {
         let space = player.fs.file_space();
-        space.truncate(&inode, SECTOR, NOW).unwrap();
+        space.truncate(&inode, Bytes::new(SECTOR), NOW).unwrap();
         assert_eq!(empty_items(&player, &inode), 0);
         leave_empty(&player, &inode, 1);
         leave_empty(&player, &inode, 3);
-        space.truncate(&inode, 6 * SECTOR, NOW).unwrap();
+        space.truncate(&inode, Bytes::new(6 * SECTOR), NOW).unwrap();
         assert_eq!(sectors(&player, &inode, 8), [7, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(inode.attributes().nbytes, SECTOR);
+        assert_eq!(inode.attributes().nbytes, Bytes::new(SECTOR));
         space
-            .punch_hole(&inode, FileOffset::new(SECTOR), 5 * SECTOR, NOW)
+            .punch_hole(&inode, FileOffset::new(SECTOR), Bytes::new(5 * SECTOR), NOW)
             .unwrap();
         is_well(player, inode);
     });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Files of a mounted volume, used as the kernel edge would: one inode object for each, data by whole sectors.
 
-use engine::disk::{Checksums, FileOffset, InodeFlags, Logical, ObjectId};
+use engine::disk::{Bytes, Checksums, FileOffset, InodeFlags, Logical, ObjectId};
 use engine::fs::{
     FileSystem, Inode, MappingKind, OrderedExtent, Subvolume, Target, Times, WriteReservation,
 };
@@ -76,23 +76,30 @@ impl Files {
         while (out.len() as u64) < len {
             let at = at + out.len() as u64;
             let wanted = len - out.len() as u64;
-            let found = self.fs.data().map(inode, FileOffset::new(at), wanted)?;
-            assert!(found.len > 0 && found.len <= wanted && found.offset.get() == at);
+            let found = self
+                .fs
+                .data()
+                .map(inode, FileOffset::new(at), Bytes::new(wanted))?;
+            assert!(
+                found.len > Bytes::ZERO
+                    && found.len <= Bytes::new(wanted)
+                    && found.offset.get() == at
+            );
             match found.kind {
                 MappingKind::Hole | MappingKind::Prealloc { .. } => {
-                    out.resize(out.len() + found.len as usize, 0);
+                    out.resize(out.len() + found.len.get() as usize, 0);
                 }
                 MappingKind::Inline(data) => {
-                    let end = out.len() + found.len as usize;
-                    out.extend(data.iter().take(found.len as usize));
+                    let end = out.len() + found.len.get() as usize;
+                    out.extend(data.iter().take(found.len.get() as usize));
                     out.resize(end, 0);
                 }
                 MappingKind::Data { logical } => {
                     let first = at % SECTOR;
                     let start = logical.get() - first;
-                    let sectors = (first + found.len).div_ceil(SECTOR);
+                    let sectors = (first + found.len.get()).div_ceil(SECTOR);
                     let data = self.read_extent(inode, start, sectors * SECTOR)?;
-                    out.extend(&data[first as usize..][..found.len as usize]);
+                    out.extend(&data[first as usize..][..found.len.get() as usize]);
                 }
                 MappingKind::Compressed(_) => return Err(EOPNOTSUPP),
             }
@@ -105,7 +112,7 @@ impl Files {
         let mut data = vec![0; len as usize];
         self.mounted.read_data(logical, &mut data)?;
         let kind = self.mounted.volume.format().checksum;
-        if let Some(sums) = self.fs.data().checksums(inode, logical, len)? {
+        if let Some(sums) = self.fs.data().checksums(inode, logical, Bytes::new(len))? {
             for (n, sector) in data.chunks(SECTOR as usize).enumerate() {
                 let digest = HostChecksums.digest(kind, sector);
                 assert_eq!(
@@ -124,16 +131,18 @@ impl Files {
         let start = offset / SECTOR * SECTOR;
         let mut sectors = self.read(inode, start, end.next_multiple_of(SECTOR) - start)?;
         let size = inode.attributes().size;
-        let known = size.saturating_sub(start).min(sectors.len() as u64);
-        sectors[known as usize..].fill(0);
+        let known = size
+            .saturating_sub(Bytes::new(start))
+            .min(Bytes::from(sectors.len()));
+        sectors[known.get() as usize..].fill(0);
         sectors[(offset - start) as usize..][..data.len()].copy_from_slice(data);
-        let size = size.max(end);
-        if start == 0 && size <= sectors.len() as u64 {
-            let reservation = self
-                .fs
-                .data()
-                .reserve_write(inode, FileOffset::new(0), SECTOR)?;
-            let bytes = &sectors[..size as usize];
+        let size = size.max(Bytes::new(end));
+        if start == 0 && size <= Bytes::from(sectors.len()) {
+            let reservation =
+                self.fs
+                    .data()
+                    .reserve_write(inode, FileOffset::new(0), Bytes::new(SECTOR))?;
+            let bytes = &sectors[..size.get() as usize];
             if self
                 .fs
                 .data()
@@ -155,10 +164,10 @@ impl Files {
         end: u64,
     ) -> Result {
         let len = sectors.len() as u64;
-        let reservation = self
-            .fs
-            .data()
-            .reserve_write(inode, FileOffset::new(start), len)?;
+        let reservation =
+            self.fs
+                .data()
+                .reserve_write(inode, FileOffset::new(start), Bytes::new(len))?;
         self.write_reserved(inode, start, sectors, end, reservation)
     }
 
@@ -186,7 +195,7 @@ impl Files {
                 ctime: Some(NOW),
                 ..Times::default()
             });
-            done += ordered.extent.get().len;
+            done += ordered.extent.get().len.get();
             self.fs.data().finish_ordered(inode, ordered)?;
         }
         Ok(())
@@ -202,15 +211,22 @@ impl Files {
         reservation: &mut WriteReservation,
     ) -> Result<OrderedExtent> {
         let wanted = sectors.len() as u64;
-        let mut piece = reservation.split(wanted)?;
+        let mut piece = reservation.split(Bytes::new(wanted))?;
         let order = self.mounted.data_order.lock().unwrap();
-        let new = self.fs.data().allocate_write(&mut piece, wanted)?;
+        let new = self
+            .fs
+            .data()
+            .allocate_write(&mut piece, Bytes::new(wanted))?;
         let extent = new.get();
-        assert!(extent.len > 0 && extent.len <= wanted && extent.len % SECTOR == 0);
-        if extent.len < wanted {
-            reservation.merge(piece.split(wanted - extent.len)?);
+        assert!(
+            extent.len > Bytes::ZERO
+                && extent.len <= Bytes::new(wanted)
+                && extent.len.get() % SECTOR == 0
+        );
+        if extent.len < Bytes::new(wanted) {
+            reservation.merge(piece.split(Bytes::new(wanted - extent.len.get()))?);
         }
-        let data = &sectors[..extent.len as usize];
+        let data = &sectors[..extent.len.get() as usize];
         self.mounted.write_data(extent.logical, data)?;
         drop(order);
         Ok(OrderedExtent {
@@ -218,7 +234,7 @@ impl Files {
             offset: FileOffset::new(start),
             extent: new,
             checksums: self.sums(inode, data)?,
-            new_size: end.min(start + extent.len),
+            new_size: Bytes::new(end.min(start + extent.len.get())),
             reservation: piece,
         })
     }

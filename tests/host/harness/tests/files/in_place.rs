@@ -2,7 +2,7 @@
 //! Preallocated space is written to where it is, piece by piece, until others have it too.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{FileOffset, ObjectId, Uuid};
+use engine::disk::{Bytes, FileOffset, ObjectId, Uuid};
 use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, Placed, WriteKind, WrittenInPlace};
 use harness::mount::NOW;
 use harness::random::Random;
@@ -21,9 +21,9 @@ fn pos(sector: u64) -> FileOffset {
 fn preallocated(files: &Files) -> Arc<Inode> {
     let inode = files.file(b"f");
     let space = files.fs.file_space();
-    let size = Some(SECTORS * SECTOR);
+    let size = Bytes::new(SECTORS * SECTOR);
     space
-        .preallocate(&inode, pos(0), SECTORS * SECTOR, size, NOW)
+        .preallocate(&inode, pos(0), size, Some(size), NOW)
         .unwrap();
     inode
 }
@@ -32,10 +32,12 @@ fn preallocated(files: &Files) -> Arc<Inode> {
 fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64> {
     let data = files.fs.data();
     let wanted = bytes.len() as u64;
-    let InPlace { logical, len } = data.find_in_place(inode, pos(sector), wanted).unwrap()?;
+    let InPlace { logical, len } = data
+        .find_in_place(inode, pos(sector), Bytes::new(wanted))
+        .unwrap()?;
     let found = data.map(inode, pos(sector), len).unwrap();
     assert!(matches!(found.kind, MappingKind::Prealloc { logical: at } if at == logical));
-    let bytes = &bytes[..len as usize];
+    let bytes = &bytes[..len.get() as usize];
     files.mounted.write_data(logical, bytes).unwrap();
     let reservation = data.reserve_write(inode, pos(sector), len).unwrap();
     let end = pos(sector).checked_add(len).unwrap();
@@ -43,18 +45,18 @@ fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64>
         range: pos(sector)..end,
         logical,
         checksums: files.sums(inode, bytes).unwrap(),
-        new_size: end.get(),
+        new_size: end.before(),
         reservation,
     };
     data.finish_in_place(inode, written).unwrap();
     let found = data.map(inode, pos(sector), len).unwrap();
     assert!(matches!(found.kind, MappingKind::Data { logical: at } if at == logical));
-    Some(len / SECTOR)
+    Some(len.get() / SECTOR)
 }
 
 fn used(files: &Files) -> u64 {
     files.txns().commit().unwrap();
-    files.txns().space().statistics().data.used
+    files.txns().space().statistics().data.used.get()
 }
 
 fn history(options: &[&str], seed: u64) {
@@ -83,7 +85,7 @@ fn history(options: &[&str], seed: u64) {
             assert_eq!(used(&files), before);
         }
     }
-    assert_eq!(inode.attributes().nbytes, SECTORS * SECTOR);
+    assert_eq!(inode.attributes().nbytes, Bytes::new(SECTORS * SECTOR));
     assert_eq!(used(&files), before);
     drop(inode);
     let files = Files::mount(files.unmount());
@@ -124,34 +126,48 @@ fn on_a_full_volume_it_is_there() {
     let data = files.fs.data();
     let mut taken = Vec::new();
     for len in [MIB, SECTOR] {
-        while let Ok(reservation) = files.txns().reserve_data(len) {
+        while let Ok(reservation) = files.txns().reserve_data(Bytes::new(len)) {
             taken.push(reservation);
         }
     }
-    assert!(data.reserve_write(&inode, pos(0), SECTOR).is_err());
+    assert!(data
+        .reserve_write(&inode, pos(0), Bytes::new(SECTOR))
+        .is_err());
     let all = SECTORS * SECTOR;
-    let placed = data.place(&inode, pos(0), all).unwrap();
+    let placed = data.place(&inode, pos(0), Bytes::new(all)).unwrap();
     let kind = WriteKind::InPlace;
-    assert_eq!(placed, Placed { kind, len: all });
-    let mut reservation = data.reserve_in_place(&inode, pos(0), all).unwrap();
-    assert_eq!(files.top.promised(), all);
+    assert_eq!(
+        placed,
+        Placed {
+            kind,
+            len: Bytes::new(all)
+        }
+    );
+    let mut reservation = data
+        .reserve_in_place(&inode, pos(0), Bytes::new(all))
+        .unwrap();
+    assert_eq!(files.top.promised(), Bytes::new(all));
     for sector in 0..SECTORS {
         let bytes = [sector as u8; SECTOR as usize];
-        let at = data.find_in_place(&inode, pos(sector), SECTOR).unwrap();
+        let at = data
+            .find_in_place(&inode, pos(sector), Bytes::new(SECTOR))
+            .unwrap();
         let logical = at.unwrap().logical;
         files.mounted.write_data(logical, &bytes).unwrap();
         let written = WrittenInPlace {
             range: pos(sector)..pos(sector + 1),
             logical,
             checksums: files.sums(&inode, &bytes).unwrap(),
-            new_size: 0,
-            reservation: reservation.split_kinds(SECTOR, SECTOR).unwrap(),
+            new_size: Bytes::ZERO,
+            reservation: reservation
+                .split_kinds(Bytes::new(SECTOR), Bytes::new(SECTOR))
+                .unwrap(),
         };
         data.finish_in_place(&inode, written).unwrap();
     }
     drop(reservation);
-    assert_eq!(files.top.promised(), 0);
-    let placed = data.place(&inode, pos(0), all).unwrap();
+    assert_eq!(files.top.promised(), Bytes::ZERO);
+    let placed = data.place(&inode, pos(0), Bytes::new(all)).unwrap();
     assert_eq!(placed.kind, WriteKind::Cow);
     drop((taken, inode));
     let files = Files::mount(files.unmount());
@@ -175,21 +191,27 @@ fn a_snapshot_waits_for_promises() {
         now: NOW,
     };
     let snapshot = || files.fs.subvolumes().snapshot(&files.top, &place);
-    let mut promised = data.reserve_in_place(&inode, pos(0), 4 * SECTOR).unwrap();
-    let part = promised.split_kinds(SECTOR, SECTOR).unwrap();
+    let mut promised = data
+        .reserve_in_place(&inode, pos(0), Bytes::new(4 * SECTOR))
+        .unwrap();
+    let part = promised
+        .split_kinds(Bytes::new(SECTOR), Bytes::new(SECTOR))
+        .unwrap();
     drop(promised);
     assert_eq!(snapshot(), Err(EBUSY));
     let closed = files.top.promise_no_more();
-    let refused = data.reserve_in_place(&inode, pos(8), SECTOR).err();
+    let refused = data
+        .reserve_in_place(&inode, pos(8), Bytes::new(SECTOR))
+        .err();
     assert_eq!(refused, Some(EAGAIN));
-    let placed = data.place(&inode, pos(8), SECTOR).unwrap();
+    let placed = data.place(&inode, pos(8), Bytes::new(SECTOR)).unwrap();
     assert_eq!(placed.kind, WriteKind::Cow);
     drop(closed);
     assert!(data.is_in_place(&inode, pos(0)..pos(SECTORS)).unwrap());
     drop(part);
     snapshot().unwrap();
     assert!(!data.is_in_place(&inode, pos(0)..pos(1)).unwrap());
-    let placed = data.place(&inode, pos(8), SECTOR).unwrap();
+    let placed = data.place(&inode, pos(8), Bytes::new(SECTOR)).unwrap();
     assert_eq!(placed.kind, WriteKind::Cow);
     drop(inode);
     tools::check(&files.unmount()).unwrap();
@@ -213,11 +235,17 @@ fn a_snapshot_ends_it() {
         now: NOW,
     };
     files.fs.subvolumes().snapshot(&files.top, &place).unwrap();
-    let in_place = files.fs.data().find_in_place(&inode, pos(9), SECTOR);
+    let in_place = files
+        .fs
+        .data()
+        .find_in_place(&inode, pos(9), Bytes::new(SECTOR));
     assert_eq!(in_place.unwrap(), None, "in the file");
     let copy = files.fs.subvolumes().get(ObjectId::new(256)).unwrap();
     let theirs = files.fs.inodes().get(&copy, inode.number()).unwrap();
-    let in_place = files.fs.data().find_in_place(&theirs, pos(9), SECTOR);
+    let in_place = files
+        .fs
+        .data()
+        .find_in_place(&theirs, pos(9), Bytes::new(SECTOR));
     assert_eq!(in_place.unwrap(), None, "in the snapshot");
     let found: Vec<u8> = files.read(&theirs, 3 * SECTOR, SECTOR).unwrap();
     assert!(found.iter().all(|byte| *byte == 7));

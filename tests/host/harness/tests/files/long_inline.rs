@@ -2,7 +2,7 @@
 //! Inline extents that are longer than a sector: what would have to cut them is refused, and nothing has changed.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{FileOffset, Kind};
+use engine::disk::{Bytes, FileOffset, Kind};
 use engine::fs::Inode;
 use harness::device::Image;
 use harness::mount::NOW;
@@ -73,12 +73,14 @@ fn changes(files: &Files, inode: &Inode) -> [Result; 6] {
     let (data, space) = (files.fs.data(), files.fs.file_space());
     let (start, second) = (FileOffset::new(0), FileOffset::new(SECTOR));
     [
-        space.punch_hole(inode, start, SECTOR, NOW),
-        space.truncate(inode, 5000, NOW),
-        space.truncate(inode, 50, NOW),
-        space.preallocate(inode, second, SECTOR, None, NOW),
-        data.reserve_write(inode, start, SECTOR).map(drop),
-        data.try_reserve_write(inode, second, SECTOR).map(drop),
+        space.punch_hole(inode, start, Bytes::new(SECTOR), NOW),
+        space.truncate(inode, Bytes::new(5000), NOW),
+        space.truncate(inode, Bytes::new(50), NOW),
+        space.preallocate(inode, second, Bytes::new(SECTOR), None, NOW),
+        data.reserve_write(inode, start, Bytes::new(SECTOR))
+            .map(drop),
+        data.try_reserve_write(inode, second, Bytes::new(SECTOR))
+            .map(drop),
     ]
 }
 
@@ -94,7 +96,11 @@ fn a_long_inline_extent_is_not_cut() {
     assert_eq!(lines.iter().filter(told).count(), 6, "{lines:?}");
     assert_eq!(inode.attributes(), before);
     assert_eq!(files.txns().is_aborted(), None);
-    files.fs.file_space().truncate(&inode, 0, NOW).unwrap();
+    files
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::ZERO, NOW)
+        .unwrap();
     files.txns().commit().unwrap();
     drop(inode);
     tools::check(&files.unmount()).unwrap();

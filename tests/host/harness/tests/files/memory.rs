@@ -3,7 +3,7 @@
 //! And memory that is given back.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Inode, Rename, RenameMode, Side, XattrMode};
 use harness::kinds::DeviceKind;
 use harness::mount::{self, Access, Mounted};
@@ -23,7 +23,7 @@ fn seen(files: &Files, inode: &Inode) -> impl PartialEq + core::fmt::Debug {
         files.root.attributes(),
         files.entries(&files.root).unwrap(),
         inode.attributes(),
-        files.read(inode, 0, size).unwrap(),
+        files.read(inode, 0, size.get()).unwrap(),
         files
             .fs
             .inodes()
@@ -118,14 +118,17 @@ fn without_memory_nothing_changes() {
         });
         run("report", &mut || {
             let start = FileOffset::new(0);
-            fs.data().report(&inode, start, SECTOR).map(drop)
+            fs.data()
+                .report(&inode, start, Bytes::new(SECTOR))
+                .map(drop)
         });
         run("punch", &mut || {
             let second = FileOffset::new(SECTOR);
-            fs.file_space().punch_hole(&inode, second, SECTOR, NOW)
+            fs.file_space()
+                .punch_hole(&inode, second, Bytes::new(SECTOR), NOW)
         });
         run("truncate", &mut || {
-            fs.file_space().truncate(&inode, 10, NOW)
+            fs.file_space().truncate(&inode, Bytes::new(10), NOW)
         });
         if n % 8 == 7 {
             run("commit", &mut || files.txns().commit());
@@ -152,7 +155,7 @@ fn a_promise_is_kept_without_memory() {
             let mut space = files
                 .fs
                 .data()
-                .reserve_write(&inode, at, 40 * SECTOR)
+                .reserve_write(&inode, at, Bytes::new(40 * SECTOR))
                 .unwrap();
             let written = files
                 .to_device(&inode, 0, &data, 40 * SECTOR, &mut space)
@@ -163,7 +166,10 @@ fn a_promise_is_kept_without_memory() {
             files.fs.data().finish_ordered(&inode, written).unwrap();
             files.txns().commit().unwrap();
             drop(injection);
-            assert_eq!(files.read(&inode, 0, len).unwrap(), data[..len as usize]);
+            assert_eq!(
+                files.read(&inode, 0, len.get()).unwrap(),
+                data[..len.get() as usize]
+            );
         }
         let image = files.unmount();
         tools::check_with(&image, &["--check-data-csum"]).unwrap();
@@ -184,16 +190,23 @@ fn a_volume_is_shut_down_without_memory() {
     assert_eq!(files.txns().is_aborted(), Some(EIO));
     let start = FileOffset::new(0);
     let refused = [
-        files.fs.file_space().punch_hole(&inode, start, SECTOR, NOW),
+        files
+            .fs
+            .file_space()
+            .punch_hole(&inode, start, Bytes::new(SECTOR), NOW),
         files
             .fs
             .data()
-            .reserve_write(&inode, start, SECTOR)
+            .reserve_write(&inode, start, Bytes::new(SECTOR))
             .map(drop),
     ];
     assert_eq!(refused, [Err(EROFS); 2]);
     assert_eq!(files.read(&inode, 0, SECTOR).unwrap(), [7; SECTOR as usize]);
-    files.fs.data().report(&inode, start, SECTOR).unwrap();
+    files
+        .fs
+        .data()
+        .report(&inode, start, Bytes::new(SECTOR))
+        .unwrap();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::files::Files;
 use crate::subvolumes::{named, TOPMOST};
-use engine::disk::{crc32c, name_hash, InodeItem, Key, Kind, ObjectId};
+use engine::disk::{crc32c, name_hash, Bytes, InodeItem, Key, Kind, ObjectId};
 use engine::fs::{Inode, New, NewKind, Rename, RenameMode, Side, Target, XattrMode};
 use engine::txn::Units;
 use harness::mount::{DIRECTORY, FILE, NOW};
@@ -44,7 +44,7 @@ fn names_are_checked() {
         Err(EEXIST)
     );
     assert_eq!(fs.names().unlink(&root, b"other", &inode, NOW), Err(ENOENT));
-    assert_eq!(root.attributes().size, 510);
+    assert_eq!(root.attributes().size, Bytes::new(510));
     let dir = fs.names().create(&root, b"dir", &DIRECTORY).unwrap();
     assert_eq!(fs.names().link(&root, b"dir2", &dir, NOW), Err(EPERM));
     fs.names().create(&dir, b"a", &FILE).unwrap();
@@ -407,7 +407,7 @@ fn a_directory_with_names_has_a_size_above_zero() {
         let handle = player.txns().start(Units::updates(1)).unwrap();
         let updated = tree.update(&handle, &key, |bytes| {
             let mut item = InodeItem::parse(bytes).unwrap();
-            item.size = by.wrapping_neg();
+            item.size = Bytes::new(by.wrapping_neg());
             item.write_to(bytes).unwrap();
         });
         updated.unwrap();
@@ -424,9 +424,9 @@ fn a_directory_with_names_has_a_size_above_zero() {
         let (number, top) = (key.objectid, &player.top);
         let dir = player.fs.inodes().get(top, number).unwrap();
         names.create(&dir, b"0123456789", &FILE).unwrap();
-        assert_eq!(size(&player, &key), 20, "{by}");
+        assert_eq!(size(&player, &key), Bytes::new(20), "{by}");
         names.create(&dir, b"a", &FILE).unwrap();
-        assert_eq!(size(&player, &key), 22, "{by}");
+        assert_eq!(size(&player, &key), Bytes::new(22), "{by}");
     }
     // Nor does a name that goes leave it there.
     let (player, key) = below_zero(1000);
@@ -437,5 +437,5 @@ fn a_directory_with_names_has_a_size_above_zero() {
     };
     let old = player.fs.inodes().get(&player.top, old).unwrap();
     names.unlink(&dir, b"old", &old, NOW).unwrap();
-    assert_eq!(size(&player, &key), 0);
+    assert_eq!(size(&player, &key), Bytes::ZERO);
 }

@@ -2,7 +2,7 @@
 //! What users ask of any file system besides names and data: ways back to a name, flags, properties, the label, trimming.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{InodeFlags, ObjectId};
+use engine::disk::{Bytes, InodeFlags, ObjectId};
 use engine::fs::{
     Attributes, Changes, Compression, Inode, New, NewKind, NewSubvolume, Time, Times, Topmost,
     XattrMode,
@@ -265,12 +265,12 @@ fn trimming_takes_only_what_is_unused() {
     let trim_all = |least: u64, go_on: &dyn Fn() -> Result| {
         let mut trim = Trim {
             range: 0..u64::MAX,
-            least,
+            least: Bytes::new(least),
             go_on,
-            trimmed: 0,
+            trimmed: Bytes::ZERO,
         };
         let result = player.txns().trim(&mut trim);
-        (result, trim.trimmed)
+        (result, trim.trimmed.get())
     };
     let trim = |least| {
         let (result, trimmed) = trim_all(least, &|| Ok(()));

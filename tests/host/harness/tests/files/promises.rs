@@ -2,7 +2,7 @@
 //! Space that was promised is there at writeback, and comes back from a write that did not come about.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Inode, Time, Times, WriteReservation};
 use engine::space::Reservation;
 use engine::txn::Units;
@@ -29,7 +29,7 @@ fn narrow_zones(max_active: u32) -> Image {
 }
 
 fn reserved(files: &Files) -> u64 {
-    files.txns().space().statistics().data.reserved
+    files.txns().space().statistics().data.reserved.get()
 }
 
 /// Whatever comes between an address and the end of its write fails: the space is not lost until the next mount.
@@ -42,11 +42,15 @@ fn an_address_without_a_write_is_given_back() {
         let available = files.txns().space().statistics().available;
         for _ in 0..3 {
             let offset = FileOffset::new(0);
-            let mut reservation = files.fs.data().reserve_write(&inode, offset, len).unwrap();
+            let mut reservation = files
+                .fs
+                .data()
+                .reserve_write(&inode, offset, Bytes::new(len))
+                .unwrap();
             let extent = files
                 .fs
                 .data()
-                .allocate_write(&mut reservation, len)
+                .allocate_write(&mut reservation, Bytes::new(len))
                 .unwrap();
             assert_eq!(reserved(&files), len);
             drop((extent, reservation));
@@ -70,7 +74,7 @@ fn a_write_that_cannot_be_finished_is_given_back() {
     let mut reservation = files
         .fs
         .data()
-        .reserve_write(&inode, FileOffset::new(0), len)
+        .reserve_write(&inode, FileOffset::new(0), Bytes::new(len))
         .unwrap();
     let written = files
         .to_device(&inode, 0, &data, len, &mut reservation)
@@ -93,7 +97,7 @@ fn fsync_succeeds_when_metadata_is_full() {
     let reserved = files
         .fs
         .data()
-        .reserve_write(&inode, FileOffset::new(0), len);
+        .reserve_write(&inode, FileOffset::new(0), Bytes::new(len));
     let mut reservation = reserved.unwrap();
     let written = files.to_device(&inode, 0, &data, len, &mut reservation);
     let entered = files.fs.data().finish_ordered(&inode, written.unwrap());
@@ -182,12 +186,12 @@ fn after_an_abort_data_gets_no_address() {
     let inode = files.file(b"f");
     files.txns().commit().unwrap();
     let data = files.fs.data();
-    let reserved = data.reserve_write(&inode, FileOffset::new(0), 4 * SECTOR);
+    let reserved = data.reserve_write(&inode, FileOffset::new(0), Bytes::new(4 * SECTOR));
     let mut reservation = reserved.unwrap();
     files.txns().abort(EUCLEAN);
-    let given = data.allocate_write(&mut reservation, 4 * SECTOR);
+    let given = data.allocate_write(&mut reservation, Bytes::new(4 * SECTOR));
     assert_eq!(given.err(), Some(EROFS));
-    let given = data.try_allocate_write(&mut reservation, 4 * SECTOR);
+    let given = data.try_allocate_write(&mut reservation, Bytes::new(4 * SECTOR));
     assert_eq!(given.err(), Some(EROFS));
 }
 
@@ -206,15 +210,15 @@ fn preallocation_of_more_than_is_free_uses_nothing() {
     };
     let preallocate = |len| space.preallocate(&inode, FileOffset::new(0), len, None, NOW);
     let before = used();
-    assert_eq!(preallocate(1024 * MIB), Err(ENOSPC));
+    assert_eq!(preallocate(Bytes::new(1024 * MIB)), Err(ENOSPC));
     assert_eq!((used(), reserved(&files)), (before, 0));
-    assert_eq!(inode.attributes().nbytes, SECTOR);
-    preallocate(64 * MIB).unwrap();
-    assert_eq!(used(), before + 64 * MIB - SECTOR);
-    assert_eq!(inode.attributes().nbytes, 64 * MIB);
+    assert_eq!(inode.attributes().nbytes, Bytes::new(SECTOR));
+    preallocate(Bytes::new(64 * MIB)).unwrap();
+    assert_eq!(used(), Bytes::new(before.get() + 64 * MIB - SECTOR));
+    assert_eq!(inode.attributes().nbytes, Bytes::new(64 * MIB));
     assert_eq!(reserved(&files), 0);
-    assert_eq!(preallocate(64 * MIB), Ok(()));
-    assert_eq!(used(), before + 64 * MIB - SECTOR);
+    assert_eq!(preallocate(Bytes::new(64 * MIB)), Ok(()));
+    assert_eq!(used(), Bytes::new(before.get() + 64 * MIB - SECTOR));
     drop(inode);
     tools::check(&files.unmount()).unwrap();
 }
@@ -225,7 +229,11 @@ fn reserve_all(files: &Files, piece: u64) -> Vec<(Arc<Inode>, WriteReservation)>
     loop {
         let inode = files.file(format!("f{}", all.len()).as_bytes());
         let offset = FileOffset::new(0);
-        match files.fs.data().reserve_write(&inode, offset, piece) {
+        match files
+            .fs
+            .data()
+            .reserve_write(&inode, offset, Bytes::new(piece))
+        {
             Ok(reservation) => all.push((inode, reservation)),
             Err(error) => {
                 assert_eq!(error, ENOSPC);
@@ -246,7 +254,7 @@ fn spare(files: &Files) -> u64 {
         data.unusable,
         data.promised,
     ];
-    data.total - taken.iter().sum::<u64>()
+    data.total.get() - taken.iter().map(|bytes| bytes.get()).sum::<u64>()
 }
 
 /// Reserves all there is, the last bytes for `inode`.
@@ -261,14 +269,14 @@ fn reserve_to_the_end(
         let last = files
             .fs
             .data()
-            .reserve_write(inode, FileOffset::new(0), rest);
+            .reserve_write(inode, FileOffset::new(0), Bytes::new(rest));
         all.push((inode.clone(), last.unwrap()));
     }
     assert!(all.len() > 5 && spare(files) == 0);
     let refused = files
         .fs
         .data()
-        .reserve_write(inode, FileOffset::new(0), SECTOR);
+        .reserve_write(inode, FileOffset::new(0), Bytes::new(SECTOR));
     assert_eq!(refused.err(), Some(ENOSPC));
     all
 }
@@ -282,16 +290,21 @@ fn an_address_taken_back_leaves_its_promise() {
     let mut all = reserve_to_the_end(&files, &other, 3 * MIB);
     for (_, reservation) in &mut all {
         let all = reservation.data_len();
-        for wanted in [SECTOR, all, (5 * SECTOR).min(all)] {
-            let mut part = reservation.split(wanted).unwrap();
-            let extent = files.fs.data().allocate_write(&mut part, wanted).unwrap();
-            assert_eq!(reserved(&files), extent.get().len);
-            extent.take_back(&mut part).unwrap();
-            assert_eq!((reserved(&files), part.data_len()), (0, wanted));
-            let refused = files
+        for wanted in [SECTOR, all.get(), (5 * SECTOR).min(all.get())] {
+            let mut part = reservation.split(Bytes::new(wanted)).unwrap();
+            let extent = files
                 .fs
                 .data()
-                .reserve_write(&other, FileOffset::new(0), SECTOR);
+                .allocate_write(&mut part, Bytes::new(wanted))
+                .unwrap();
+            assert_eq!(reserved(&files), extent.get().len.get());
+            extent.take_back(&mut part).unwrap();
+            assert_eq!((reserved(&files), part.data_len().get()), (0, wanted));
+            let refused =
+                files
+                    .fs
+                    .data()
+                    .reserve_write(&other, FileOffset::new(0), Bytes::new(SECTOR));
             assert_eq!((refused.err(), spare(&files)), (Some(ENOSPC), 0));
             reservation.merge(part);
         }
@@ -300,9 +313,9 @@ fn an_address_taken_back_leaves_its_promise() {
     }
     for (inode, reservation) in all {
         let len = reservation.data_len();
-        let data = vec![3; len as usize];
+        let data = vec![3; len.get() as usize];
         files
-            .write_reserved(&inode, 0, &data, len, reservation)
+            .write_reserved(&inode, 0, &data, len.get(), reservation)
             .unwrap();
     }
     drop(other);
@@ -318,28 +331,32 @@ fn a_zone_takes_no_address_back() {
     let other = files.file(b"other");
     let space = files.txns().space();
     let offset = FileOffset::new(0);
-    let mut reservation = files.fs.data().reserve_write(&inode, offset, MIB).unwrap();
+    let mut reservation = files
+        .fs
+        .data()
+        .reserve_write(&inode, offset, Bytes::new(MIB))
+        .unwrap();
     let before = space.statistics().data;
     for _ in 0..3 {
         let extent = files
             .fs
             .data()
-            .allocate_write(&mut reservation, MIB)
+            .allocate_write(&mut reservation, Bytes::new(MIB))
             .unwrap();
         extent.take_back(&mut reservation).unwrap();
-        assert_eq!((reserved(&files), reservation.data_len()), (0, MIB));
+        assert_eq!((reserved(&files), reservation.data_len().get()), (0, MIB));
     }
     let after = space.statistics().data;
     assert_eq!(after.promised, before.promised);
-    assert_eq!(after.unusable, before.unusable + 3 * MIB);
+    assert_eq!(after.unusable, Bytes::new(before.unusable.get() + 3 * MIB));
     let all = reserve_to_the_end(&files, &other, MIB);
     let extent = files
         .fs
         .data()
-        .allocate_write(&mut reservation, MIB)
+        .allocate_write(&mut reservation, Bytes::new(MIB))
         .unwrap();
     assert_eq!(extent.take_back(&mut reservation), Err(ENOSPC));
-    assert_eq!((reserved(&files), reservation.data_len()), (0, 0));
+    assert_eq!((reserved(&files), reservation.data_len().get()), (0, 0));
     space.audit().unwrap();
     drop((inode, other, reservation, all));
     tools::check(&files.unmount()).unwrap();
@@ -389,26 +406,26 @@ fn a_granted_truncation_finds_its_space() {
     files.txns().commit().unwrap();
     let before = inode.attributes();
     let ask = |size| files.fs.file_space().ask_truncate(&inode, size);
-    drop(ask(0).unwrap());
-    assert_eq!(ask(u64::MAX).err(), Some(EFBIG));
-    let (shorter, longer) = (ask(100).unwrap(), ask(MIB).unwrap());
+    drop(ask(Bytes::ZERO).unwrap());
+    assert_eq!(ask(Bytes::MAX).err(), Some(EFBIG));
+    let (shorter, longer) = (ask(Bytes::new(100)).unwrap(), ask(Bytes::new(MIB)).unwrap());
     let mut taken = Vec::new();
     while let Ok(reservation) = files.txns().reserve(Units::inserts(4)) {
         taken.push(reservation);
     }
     assert!(taken.len() > 10);
-    assert_eq!(ask(MIB).err(), Some(ENOSPC));
+    assert_eq!(ask(Bytes::new(MIB)).err(), Some(ENOSPC));
     assert_eq!(inode.attributes(), before);
     longer.run(NOW).unwrap();
-    assert_eq!(inode.attributes().size, MIB);
+    assert_eq!(inode.attributes().size, Bytes::new(MIB));
     shorter.run(NOW).unwrap();
-    assert_eq!(inode.attributes().size, 100);
+    assert_eq!(inode.attributes().size, Bytes::new(100));
     drop(taken);
-    let granted = ask(50).unwrap();
+    let granted = ask(Bytes::new(50)).unwrap();
     let before = inode.attributes();
     files.txns().abort(EIO);
     assert_eq!(granted.run(NOW), Err(EROFS));
-    assert_eq!(ask(50).err(), Some(EROFS));
+    assert_eq!(ask(Bytes::new(50)).err(), Some(EROFS));
     assert_eq!(inode.attributes(), before);
     // What was never committed is told each time.
     assert_eq!(files.fs.sync(&inode), Err(EROFS));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When a subvolume says that it changed: with each inode of it that is made or written, and with nothing else, as with C.
 
-use engine::disk::{Generation, Key, Kind, ObjectId, RootExtension, RootItem, Timespec, Uuid};
+use engine::disk::{
+    Bytes, Generation, Key, Kind, ObjectId, RootExtension, RootItem, Timespec, Uuid,
+};
 use engine::fs::{Changes, Inode, NewSubvolume, Times, Topmost, XattrMode};
 use engine::txn::{Access, Clock, Options, Units};
 use harness::device::Image;
@@ -111,7 +113,11 @@ fn a_subvolume_changes_with_its_inodes() {
         });
         fs.inodes().write_attributes(&file).unwrap();
     });
-    changed(&|| fs.file_space().truncate(&file, 4096, NOW).unwrap());
+    changed(&|| {
+        fs.file_space()
+            .truncate(&file, Bytes::new(4096), NOW)
+            .unwrap()
+    });
     changed(&|| fs.names().unlink(top, b"link", &file, NOW).unwrap());
 }
 

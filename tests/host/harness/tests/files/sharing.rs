@@ -2,7 +2,7 @@
 //! Extents and tree blocks that several subvolumes share, and extents that were compressed by others.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{FileOffset, ObjectId, Uuid};
+use engine::disk::{Bytes, FileOffset, ObjectId, Uuid};
 use engine::fs::{Inode, MappingKind, NewSubvolume, Subvolume, Target, Topmost};
 use engine::txn::Sharing;
 use harness::device::Image;
@@ -59,7 +59,11 @@ fn an_extent_is_told_to_be_shared() {
     }
     let is_shared = |files: &Files, inode: &Inode, at: u64| {
         let at = FileOffset::new(at * SECTOR);
-        let found = files.fs.data().report(inode, at, SECTOR).unwrap();
+        let found = files
+            .fs
+            .data()
+            .report(inode, at, Bytes::new(SECTOR))
+            .unwrap();
         found.sharing == Sharing::Shared
     };
     assert!(!is_shared(&files, &inode, 0), "as it is written");
@@ -112,7 +116,11 @@ fn a_subvolume_is_made() {
     let data = [5; 3 * SECTOR as usize];
     files.write_sectors(&inode, 0, &data, 3 * SECTOR).unwrap();
     let copy = subvolumes.snapshot(&made, &named(&files, "copy")).unwrap();
-    files.fs.file_space().truncate(&inode, 0, NOW).unwrap();
+    files
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::ZERO, NOW)
+        .unwrap();
     drop((inode, root, made));
     let image = files.unmount();
     tools::check_with(&image, &["--check-data-csum"]).unwrap();
@@ -153,7 +161,7 @@ impl Side {
     fn check(&self, files: &Files) {
         for (name, contents) in &self.contents {
             let inode = self.inode(files, name);
-            assert_eq!(inode.attributes().size, contents.len() as u64);
+            assert_eq!(inode.attributes().size, Bytes::from(contents.len()));
             let found = files.read(&inode, 0, contents.len() as u64).unwrap();
             assert!(found == *contents, "{}", name.escape_ascii());
         }
@@ -178,12 +186,16 @@ impl Side {
                 files
                     .fs
                     .file_space()
-                    .punch_hole(&inode, FileOffset::new(at), len, NOW)
+                    .punch_hole(&inode, FileOffset::new(at), Bytes::new(len), NOW)
                     .unwrap();
                 contents[at as usize..][..len as usize].fill(0);
             }
             6 => {
-                files.fs.file_space().truncate(&inode, at, NOW).unwrap();
+                files
+                    .fs
+                    .file_space()
+                    .truncate(&inode, Bytes::new(at), NOW)
+                    .unwrap();
                 contents.truncate(at as usize);
             }
             7 if names.len() > 4 => {
@@ -286,7 +298,7 @@ fn compressed_extents_are_cut() {
         let kind = files
             .fs
             .data()
-            .map(&inode, FileOffset::new(5 * SECTOR), 1)
+            .map(&inode, FileOffset::new(5 * SECTOR), Bytes::new(1))
             .unwrap()
             .kind;
         assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");
@@ -297,14 +309,19 @@ fn compressed_extents_are_cut() {
         files
             .fs
             .file_space()
-            .punch_hole(&inode, FileOffset::new(30 * SECTOR), 5 * SECTOR, NOW)
+            .punch_hole(
+                &inode,
+                FileOffset::new(30 * SECTOR),
+                Bytes::new(5 * SECTOR),
+                NOW,
+            )
             .unwrap();
         files
             .fs
             .file_space()
-            .truncate(&inode, 77 * SECTOR, NOW)
+            .truncate(&inode, Bytes::new(77 * SECTOR), NOW)
             .unwrap();
-        assert_eq!(inode.attributes().nbytes, 72 * SECTOR);
+        assert_eq!(inode.attributes().nbytes, Bytes::new(72 * SECTOR));
         drop(inode);
         let image = files.unmount();
         tools::check_with(&image, &["--check-data-csum"]).unwrap();
@@ -346,22 +363,37 @@ fn what_is_packed_in_the_tree_is_not_cut() {
     let kind = files
         .fs
         .data()
-        .map(&inode, FileOffset::new(0), 1)
+        .map(&inode, FileOffset::new(0), Bytes::new(1))
         .unwrap()
         .kind;
     assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");
     assert_eq!(
-        files.fs.file_space().truncate(&inode, 1000, NOW),
+        files
+            .fs
+            .file_space()
+            .truncate(&inode, Bytes::new(1000), NOW),
         Err(EOPNOTSUPP)
     );
     assert_eq!(files.txns().is_aborted(), None);
-    files.fs.file_space().truncate(&inode, 3000, NOW).unwrap();
-    files.fs.file_space().truncate(&inode, 2000, NOW).unwrap();
+    files
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::new(3000), NOW)
+        .unwrap();
+    files
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::new(2000), NOW)
+        .unwrap();
     files
         .write_sectors(&inode, 0, &[1; SECTOR as usize], 10)
         .unwrap();
-    files.fs.file_space().truncate(&inode, 1000, NOW).unwrap();
-    assert_eq!(inode.attributes().nbytes, SECTOR);
+    files
+        .fs
+        .file_space()
+        .truncate(&inode, Bytes::new(1000), NOW)
+        .unwrap();
+    assert_eq!(inode.attributes().nbytes, Bytes::new(SECTOR));
     drop(inode);
     tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
 }

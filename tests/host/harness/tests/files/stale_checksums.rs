@@ -2,7 +2,7 @@
 //! Checksums of data that is gone, as the log replay of old kernels left them: new data comes to lie there.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{FileOffset, Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, FileOffset, Key, Kind, Logical, ObjectId};
 use engine::fs::{Inode, MappingKind};
 use engine::txn::Units;
 use harness::tools;
@@ -13,7 +13,11 @@ const MIB: u64 = 1 << 20;
 const SUM: usize = 4;
 
 fn address(player: &Files, inode: &Inode, at: u64) -> Logical {
-    match player.fs.data().map(inode, FileOffset::new(at), 1) {
+    match player
+        .fs
+        .data()
+        .map(inode, FileOffset::new(at), Bytes::new(1))
+    {
         Ok(found) => match found.kind {
             MappingKind::Data { logical } => logical,
             other => panic!("{other:?} at {at}"),
@@ -50,12 +54,12 @@ fn overwrite(player: Files, range: Range<u64>) {
         let mut reservation = player
             .fs
             .data()
-            .reserve_write(&inode, FileOffset::new(end), PIECE)
+            .reserve_write(&inode, FileOffset::new(end), Bytes::new(PIECE))
             .unwrap();
         let ordered = player
             .to_device(&inode, end, &data, end + PIECE, &mut reservation)
             .unwrap();
-        assert_eq!(ordered.extent.get().len, PIECE);
+        assert_eq!(ordered.extent.get().len, Bytes::new(PIECE));
         let first = *first.get_or_insert(ordered.extent.get().logical.get());
         assert_eq!(ordered.extent.get().logical.get(), first + end);
         player.fs.data().finish_ordered(&inode, ordered).unwrap();
@@ -83,7 +87,7 @@ fn overwritten(node_size: &str, stale_sectors: u64, others: Others) {
         player
             .fs
             .file_space()
-            .truncate(&inode, 0, harness::mount::NOW)
+            .truncate(&inode, Bytes::ZERO, harness::mount::NOW)
             .unwrap();
     }
     drop(inode);
@@ -132,7 +136,10 @@ fn what_is_behind_all_checksums_is_not_read() {
     player.mounted.store.shrink();
     let before = player.mounted.store.counters().reads;
     let logical = address(&player, &inode, 0);
-    let sums = player.fs.data().checksums(&inode, logical, 16 * SECTOR);
+    let sums = player
+        .fs
+        .data()
+        .checksums(&inode, logical, Bytes::new(16 * SECTOR));
     assert!(sums.unwrap().unwrap().get(15).is_some());
     assert!(player.mounted.store.counters().reads < before + 10);
 }

@@ -3,7 +3,7 @@
 
 use crate::files::Files;
 use engine::btree::Allocate;
-use engine::disk::{Key, Kind, ObjectId, RootItem, Uuid};
+use engine::disk::{Bytes, Key, Kind, ObjectId, RootItem, Uuid};
 use engine::fs::{Inode, NewSubvolume, Rename, RenameMode, Side, Target, Topmost};
 use engine::txn::Units;
 use harness::mount::{DIRECTORY, FILE, NOW};
@@ -334,7 +334,7 @@ fn a_snapshot_counts_the_blocks_of_its_source() {
         .unwrap();
     let (source, _) = root_item(&files, files.top.id());
     let (copy, _) = root_item(&files, snapshot);
-    assert!(source.bytes_used > 20 * 4096);
-    assert!(copy.bytes_used.abs_diff(source.bytes_used) <= 2 * 4096);
+    assert!(source.bytes_used > Bytes::new(20 * 4096));
+    assert!(copy.bytes_used.get().abs_diff(source.bytes_used.get()) <= 2 * 4096);
     tools::check(&files.unmount()).unwrap();
 }

@@ -2,7 +2,7 @@
 //! The moment of a change: it is asked with the attributes locked, where nothing can be refused any more.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{FileOffset, InodeFlags};
+use engine::disk::{Bytes, FileOffset, InodeFlags};
 use engine::fs::{Compression, Inode, New, Now, Rename, RenameMode, Side, Time, Times, XattrMode};
 use harness::mount::{DIRECTORY, FILE};
 use harness::tools;
@@ -84,13 +84,19 @@ fn the_moment_is_asked_at_the_change() {
         let (clear, set) = (InodeFlags::NONE, InodeFlags::NODUMP);
         inodes.set_flags(&f, clear, set, Compression::Kept, &clock)
     });
-    shown(&clock, &f, || space.truncate(&f, 9 * SECTOR, &clock));
-    shown(&clock, &f, || space.truncate(&f, 8 * SECTOR, &clock));
+    shown(&clock, &f, || {
+        space.truncate(&f, Bytes::new(9 * SECTOR), &clock)
+    });
+    shown(&clock, &f, || {
+        space.truncate(&f, Bytes::new(8 * SECTOR), &clock)
+    });
     let at = FileOffset::new(SECTOR);
     shown(&clock, &f, || {
-        space.preallocate(&f, at, SECTOR, None, &clock)
+        space.preallocate(&f, at, Bytes::new(SECTOR), None, &clock)
     });
-    shown(&clock, &f, || space.punch_hole(&f, at, SECTOR, &clock));
+    shown(&clock, &f, || {
+        space.punch_hole(&f, at, Bytes::new(SECTOR), &clock)
+    });
     drop((f, g));
     tools::check(&files.unmount()).unwrap();
 }
@@ -117,9 +123,9 @@ fn what_is_refused_asks_for_no_time() {
         names.rmdir(dir, b"nothing", &sub, &clock),
         inodes.remove_xattr(&f, b"user.a", &clock),
         inodes.set_xattr(&f, b"user.a", b"b", XattrMode::Replace, &clock),
-        space.truncate(&f, beyond, &clock),
-        space.punch_hole(&f, far, SECTOR, &clock),
-        space.preallocate(&f, far, SECTOR, None, &clock),
+        space.truncate(&f, Bytes::new(beyond), &clock),
+        space.punch_hole(&f, far, Bytes::new(SECTOR), &clock),
+        space.preallocate(&f, far, Bytes::new(SECTOR), None, &clock),
     ];
     for (number, result) in refused.iter().enumerate() {
         assert!(result.is_err(), "{number}");
@@ -154,7 +160,9 @@ fn times_do_not_go_back() {
                         0 => fs
                             .inodes()
                             .set_xattr(f, b"user.a", b"b", XattrMode::Any, clock),
-                        1 => fs.file_space().truncate(f, round % 5 * SECTOR, clock),
+                        1 => fs
+                            .file_space()
+                            .truncate(f, Bytes::new(round % 5 * SECTOR), clock),
                         _ => f.note_times_by(|| {
                             let ctime = Some(clock.tick());
                             Ok(Times {

@@ -9,7 +9,7 @@ mod model;
 mod steps;
 mod sync;
 
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Allowance, Delalloc, WriteKind};
 use harness::random::Random;
 use harness::token::Token;
@@ -93,10 +93,10 @@ impl World {
         allowance.make_ready().unwrap();
         let missing = self.delalloc.missing(kind, pos(start), pos(end));
         let lacking = missing.saturating_sub(allowance.bytes());
-        if lacking > 0 {
+        if lacking > Bytes::ZERO {
             let token = match kind {
-                WriteKind::Cow => Token::new(lacking, &self.outstanding),
-                WriteKind::InPlace => Token::in_place(lacking, &self.outstanding),
+                WriteKind::Cow => Token::new(lacking.get(), &self.outstanding),
+                WriteKind::InPlace => Token::in_place(lacking.get(), &self.outstanding),
             };
             allowance.add(token, lacking);
         }
@@ -107,7 +107,7 @@ impl World {
         self.delalloc.can_cover(allowance, pos(start), pos(end))
             && (allowance.kind() == WriteKind::Cow
                 || self.plant == Plant::TrustThePlace
-                || self.delalloc.uncovered(pos(start), pos(end)) == 0
+                || self.delalloc.uncovered(pos(start), pos(end)) == Bytes::ZERO
                 || self.is_unwritten(start, end))
     }
 
@@ -408,7 +408,7 @@ impl World {
         let punched: Vec<u64> = self.punched().collect();
         for (index, block) in self.blocks.iter().enumerate() {
             let at = index as u64;
-            let is_delayed = self.delalloc.uncovered(pos(at), pos(at + 1)) == 0;
+            let is_delayed = self.delalloc.uncovered(pos(at), pos(at + 1)) == Bytes::ZERO;
             if is_delayed {
                 assert!(block.dirty, "block {at} has space and is clean");
                 assert!(at < self.size, "block {at} has space behind the end");
@@ -436,7 +436,7 @@ impl World {
             assert!(as_it_must, "block {at} on the disk");
         }
         self.check();
-        assert_eq!(self.delalloc.bytes(), 0, "space is left");
+        assert_eq!(self.delalloc.bytes(), Bytes::ZERO, "space is left");
         assert_eq!(self.outstanding.get(), 0, "a reservation is left");
     }
 }

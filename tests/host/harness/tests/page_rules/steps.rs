@@ -2,6 +2,7 @@
 //! The steps of tasks.
 
 use super::{blocks_of, pos, Contents, Plant, Task, Tree, World, FOLIO};
+use engine::disk::Bytes;
 use engine::fs::{Allowance, WriteKind};
 use harness::token::Token;
 use std::collections::BTreeMap;
@@ -62,8 +63,9 @@ impl World {
             } => {
                 let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
                 let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
-                let done =
-                    end <= start || !is_dirty || self.delalloc.uncovered(pos(start), pos(end)) == 0;
+                let done = end <= start
+                    || !is_dirty
+                    || self.delalloc.uncovered(pos(start), pos(end)) == Bytes::ZERO;
                 if reserved && done {
                     self.mending.retain(|&other| other != folio);
                     return None;
@@ -130,7 +132,7 @@ impl World {
         let (start, end) = (blocks[0], blocks[0] + blocks.len() as u64);
         let mut allowance = Allowance::default();
         allowance.set_kind(kind);
-        allowance.add(space, blocks.len() as u64);
+        allowance.add(space, Bytes::from(blocks.len()));
         allowance.make_ready().unwrap();
         self.cover(&mut allowance, start, end);
         self.put_offs += 1;

@@ -3,7 +3,7 @@
 
 use crate::fixture::*;
 use engine::disk::raw::*;
-use engine::disk::{Key, Kind, Uuid};
+use engine::disk::{Bytes, Key, Kind, Uuid};
 use zerocopy::{FromZeros, IntoBytes};
 
 fn group(start: u64, len: u64, flags: u64) -> Item {
@@ -67,7 +67,7 @@ fn block_groups() {
 
 fn chunk(addr: u64, len: u64, flags: u64, stripes: u16) -> Item {
     let raw = RawChunk::new(
-        len,
+        Bytes::new(len),
         engine::disk::BlockGroupFlags::new(flags),
         4096,
         stripes,

@@ -9,7 +9,8 @@ use crate::mounting::edit;
 use core::ops::ControlFlow;
 use engine::disk::raw::RawBalance;
 use engine::disk::{
-    BlockGroupFlags, BlockGroupItem, DevExtent, DevItem, Key, Kind, ObjectId, Physical, RootItem,
+    BlockGroupFlags, BlockGroupItem, Bytes, DevExtent, DevItem, Key, Kind, ObjectId, Physical,
+    RootItem,
 };
 use engine::fs::{FileSystem, Target};
 use engine::txn::{Access, Handle, Options, Roots, Units};
@@ -104,7 +105,7 @@ fn a_device_extent_of_no_chunk() {
         let size = image.pages.size();
         let image = rewritten(image, |mounted, handle| {
             let (key, extent) = first_extent(mounted);
-            let start = Physical::new(size - extent.len);
+            let start = Physical::new(size - extent.len.get());
             let stray = DevExtent { start, ..extent };
             let key = DevExtent::key(key.objectid.get(), start);
             insert(
@@ -124,7 +125,7 @@ fn a_device_extent_that_names_another_chunk() {
     for image in images() {
         let image = rewritten(image, |mounted, handle| {
             let (key, mut extent) = first_extent(mounted);
-            extent.chunk = extent.chunk.saturating_add(4096);
+            extent.chunk = extent.chunk.saturating_add(Bytes::new(4096));
             let tree = mounted.txns.required_tree(ObjectId::DEV_TREE).unwrap();
             tree.replace(handle, &key, &extent_bytes(&extent)).unwrap();
         });
@@ -137,7 +138,7 @@ fn a_device_extent_of_another_length() {
     for image in images() {
         let image = rewritten(image, |mounted, handle| {
             let (key, mut extent) = first_extent(mounted);
-            extent.len -= 65536;
+            extent.len = extent.len.saturating_sub(Bytes::new(65536));
             let tree = mounted.txns.required_tree(ObjectId::DEV_TREE).unwrap();
             tree.replace(handle, &key, &extent_bytes(&extent)).unwrap();
         });
@@ -176,7 +177,7 @@ fn a_superblock_that_has_another_size_of_the_device() {
                 let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
                 let shrunk = chunks.update(handle, &DevItem::key(1), |bytes| {
                     let mut item = DevItem::parse(bytes).unwrap();
-                    item.total_bytes -= MIB;
+                    item.total_bytes = item.total_bytes.saturating_sub(Bytes::new(MIB));
                     item.write_to(bytes).unwrap();
                 });
                 shrunk.unwrap();
@@ -252,7 +253,7 @@ fn a_block_group_without_its_chunk() {
                 let start = if behind { 1 << 50 } else { 0 };
                 let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, MIB);
                 let mut item = BlockGroupItem::parse(&data, &bytes).unwrap();
-                item.used = 0;
+                item.used = Bytes::ZERO;
                 let mut bytes = vec![0; BlockGroupItem::SIZE];
                 item.write_to(&mut bytes).unwrap();
                 insert(mounted, handle, tree, &key, &bytes);
@@ -458,7 +459,7 @@ fn with_wrong_use(flags: BlockGroupFlags) -> Image {
         |mounted, handle| {
             let (tree, key, bytes) = group_of(mounted, flags);
             let mut item = BlockGroupItem::parse(&key, &bytes).unwrap();
-            item.used += 4096;
+            item.used = item.used.saturating_add(Bytes::new(4096));
             let mut bytes = vec![0; BlockGroupItem::SIZE];
             item.write_to(&mut bytes).unwrap();
             let tree = mounted.txns.required_tree(tree).unwrap();
@@ -469,11 +470,13 @@ fn with_wrong_use(flags: BlockGroupFlags) -> Image {
 
 /// Where new data go.
 fn place_of_data(mounted: &Layers) -> u64 {
-    let reservation = mounted.txns.reserve_data(4096).unwrap();
+    let reservation = mounted.txns.reserve_data(Bytes::new(4096)).unwrap();
     let space = mounted.txns.space();
-    let extent = space.allocate_data(&reservation, 4096, 4096).unwrap();
+    let extent = space
+        .allocate_data(&reservation, Bytes::new(4096), Bytes::new(4096))
+        .unwrap();
     let at = extent.logical.get();
-    space.release_unwritten(extent.logical, 4096);
+    space.release_unwritten(extent.logical, Bytes::new(4096));
     at
 }
 

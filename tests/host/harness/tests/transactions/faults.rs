@@ -5,7 +5,7 @@ use crate::files::Files;
 use crate::hooked::mount_hooked;
 use crate::mounted::{mount, unmount, zoned_image};
 use engine::btree::{Store, WriteMode};
-use engine::disk::{Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, Key, Kind, Logical, ObjectId};
 use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Image, Recorder};
@@ -91,10 +91,10 @@ fn nothing_is_sent_after_an_abort() {
         assert!(mounted.txns.commit().is_err());
         assert!(mounted.store.dirty() > 0);
         for mode in [WriteMode::Background, WriteMode::Integrity] {
-            let sent = mounted.store.write(Logical::new(0), u64::MAX, mode);
+            let sent = mounted.store.write(Logical::new(0), Bytes::MAX, mode);
             assert_eq!(sent, Err(EROFS));
         }
-        mounted.store.wait(Logical::new(0), u64::MAX).unwrap();
+        mounted.store.wait(Logical::new(0), Bytes::MAX).unwrap();
         assert!(mounted.device().image().pages == before.pages);
         drop(files);
         assert!(mounted.txns.close().is_err());

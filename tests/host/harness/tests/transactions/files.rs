@@ -6,7 +6,7 @@ use engine::disk::raw::{
     RawDirItem, RawFileExtent, RawFileExtentHead, RawFileExtentTail, RawInodeItem, RawInodeRef,
     RawKey,
 };
-use engine::disk::{name_hash, FileType, Key, Kind, Logical, ObjectId, Uuid};
+use engine::disk::{name_hash, Bytes, FileType, Key, Kind, Logical, ObjectId, Uuid};
 use engine::fs;
 use engine::space::{DataExtent, Relief};
 use engine::txn::{Handle, OpenTree, Transactions, Units};
@@ -27,7 +27,7 @@ pub(crate) struct File {
     pub inode: u64,
     pub name: String,
     index: u64,
-    pub extents: Vec<(Logical, u64)>,
+    pub extents: Vec<(Logical, Bytes)>,
 }
 
 /// The files of the top level subvolume.
@@ -116,11 +116,11 @@ impl<'a> Files<'a> {
         for (n, (&(addr, len), key)) in file.extents.iter().zip(&keys[4..]).enumerate() {
             if n >= left {
                 self.tree.remove(handle, key)?;
-                handle.release_data(&self.data_ref(file, addr, len, offset))?;
+                handle.release_data(&self.data_ref(file, addr, len.get(), offset))?;
             }
-            offset += len;
+            offset += len.get();
         }
-        let size = file.extents[..left].iter().map(|(_, len)| len).sum();
+        let size = file.extents[..left].iter().map(|(_, len)| len.get()).sum();
         self.tree.update(handle, &keys[0], |bytes| {
             let inode = RawInodeItem::mut_from_bytes(bytes).unwrap();
             inode.size.set(size);
@@ -142,7 +142,7 @@ impl<'a> Files<'a> {
         found > 0
     }
 
-    fn name(&self, name: &str, extents: Vec<(Logical, u64)>) -> File {
+    fn name(&self, name: &str, extents: Vec<(Logical, Bytes)>) -> File {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         File {
             inode: ROOT_DIR + index,
@@ -152,13 +152,13 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn allocate(&self, len: u64, piece: u64) -> Result<Vec<(Logical, u64)>> {
+    fn allocate(&self, len: u64, piece: u64) -> Result<Vec<(Logical, Bytes)>> {
         let mut extents = Vec::new();
         let mut left = len;
         while left > 0 {
             match self.allocate_one(left.min(piece)) {
                 Ok(extent) => {
-                    left -= extent.len;
+                    left -= extent.len.get();
                     extents.push((extent.logical, extent.len));
                 }
                 Err(error) => {
@@ -172,22 +172,22 @@ impl<'a> Files<'a> {
 
     /// Gives back what [`Self::allocate`] found. On zones it was written: to say that it was not would take it for
     /// another's that is on its way, whose zone may be finished then before that write arrives.
-    fn give_back(&self, extents: &[(Logical, u64)]) {
+    fn give_back(&self, extents: &[(Logical, Bytes)]) {
         for &(addr, len) in extents {
             self.txns.space().release_written(addr, len);
         }
     }
 
     fn allocate_one(&self, wanted: u64) -> Result<DataExtent> {
-        let reservation = self.txns.reserve_data(wanted)?;
+        let reservation = self.txns.reserve_data(Bytes::new(wanted))?;
         let space = self.txns.space();
         if !self.txns.volume().has_sequential_zones() {
-            return space.allocate_data(&reservation, wanted, SECTOR);
+            return space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(SECTOR));
         }
         // Zones are written in the order of allocation.
         let _in_order = self.in_order.lock().unwrap();
         let extent = loop {
-            match space.allocate_data(&reservation, wanted, SECTOR) {
+            match space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(SECTOR)) {
                 Err(error) if error == EAGAIN => {
                     // What was allocated from the active zones becomes extents with items.
                     if space.relieve_zones()? == Relief::None {
@@ -200,14 +200,14 @@ impl<'a> Files<'a> {
         let volume = self.txns.volume();
         for place in volume.map(extent.logical, extent.len)?.copies() {
             let device = volume.device(place.devid).unwrap();
-            device.write(place.at, &vec![0; extent.len as usize])?;
+            device.write(place.at, &vec![0; extent.len.get() as usize])?;
         }
         space.data_written(extent)?;
         Ok(extent)
     }
 
     fn enter(&self, handle: &Handle, file: &File, share: Share) -> Result {
-        let len: u64 = file.extents.iter().map(|(_, len)| len).sum();
+        let len: u64 = file.extents.iter().map(|(_, len)| len.get()).sum();
         let mut inode = RawInodeItem::new_zeroed();
         inode.generation.set(handle.generation().get());
         inode.transid.set(handle.generation().get());
@@ -236,17 +236,17 @@ impl<'a> Files<'a> {
         self.grow_root(handle, 2 * file.name.len() as i64)?;
         let mut offset = 0;
         for (&(addr, len), key) in file.extents.iter().zip(&keys[4..]) {
-            let extent = file_extent(handle, addr, len);
+            let extent = file_extent(handle, addr, len.get());
             self.tree.insert(handle, key, extent.as_bytes())?;
-            let data = self.data_ref(file, addr, len, offset);
+            let data = self.data_ref(file, addr, len.get(), offset);
             match share {
                 Share::New => {
                     handle.add_data(&data)?;
-                    self.insert_checksums(handle, addr, len)?;
+                    self.insert_checksums(handle, addr, len.get())?;
                 }
                 Share::Known => handle.share_data(&data)?,
             }
-            offset += len;
+            offset += len.get();
         }
         Ok(())
     }
@@ -259,8 +259,8 @@ impl<'a> Files<'a> {
         self.grow_root(handle, -2 * file.name.len() as i64)?;
         let mut offset = 0;
         for &(addr, len) in &file.extents {
-            handle.release_data(&self.data_ref(file, addr, len, offset))?;
-            offset += len;
+            handle.release_data(&self.data_ref(file, addr, len.get(), offset))?;
+            offset += len.get();
         }
         Ok(())
     }
@@ -268,7 +268,7 @@ impl<'a> Files<'a> {
     fn data_ref(&self, file: &File, addr: Logical, len: u64, offset: u64) -> DataRef {
         DataRef {
             addr,
-            len,
+            len: Bytes::new(len),
             holder: Holder::Tree(self.tree.owner()),
             root: self.tree.owner(),
             inode: ObjectId::new(file.inode),
@@ -346,7 +346,7 @@ fn file_keys(file: &File) -> Vec<Key> {
     let mut offset = 0;
     for (_, len) in &file.extents {
         keys.push(Key::new(file.inode, Kind::EXTENT_DATA, offset));
-        offset += len;
+        offset += len.get();
     }
     keys
 }

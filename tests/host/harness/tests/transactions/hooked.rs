@@ -4,7 +4,7 @@
 
 use crate::mounted::mount_over;
 use engine::btree::{BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
-use engine::disk::Logical;
+use engine::disk::{Bytes, Logical};
 use engine::txn::{Access, Options};
 use harness::device::Image;
 use harness::mount::Layers;
@@ -69,7 +69,7 @@ impl Store for Hooked {
         self.store.forget(block);
     }
 
-    fn write(&self, start: Logical, len: u64, mode: WriteMode) -> Result {
+    fn write(&self, start: Logical, len: Bytes, mode: WriteMode) -> Result {
         if mode == WriteMode::Commit {
             let hook = self.hook.lock().unwrap().take();
             hook.into_iter().for_each(|hook| hook());
@@ -77,11 +77,11 @@ impl Store for Hooked {
         self.store.write(start, len, mode)
     }
 
-    fn wait(&self, start: Logical, len: u64) -> Result {
+    fn wait(&self, start: Logical, len: Bytes) -> Result {
         self.store.wait(start, len)
     }
 
-    fn discard(&self, start: Logical, len: u64) {
+    fn discard(&self, start: Logical, len: Bytes) {
         self.store.discard(start, len);
     }
 }
@@ -102,8 +102,11 @@ impl Hooked {
     fn flush(&self) {
         let everything = (Logical::new(0), u64::MAX);
         let flush = || {
-            self.store
-                .write(everything.0, everything.1, WriteMode::Background)
+            self.store.write(
+                everything.0,
+                Bytes::new(everything.1),
+                WriteMode::Background,
+            )
         };
         std::thread::scope(|scope| scope.spawn(flush).join().unwrap()).unwrap();
     }

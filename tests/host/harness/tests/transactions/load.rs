@@ -4,7 +4,7 @@
 use crate::files::{File, Files};
 use crate::mounted::{mount, unmount, zoned_image};
 use engine::btree::{Store, WriteMode};
-use engine::disk::Logical;
+use engine::disk::{Bytes, Logical};
 use harness::device::Image;
 use harness::mount::Layers;
 use harness::random::Random;
@@ -44,7 +44,11 @@ fn press(mounted: &Layers, done: &AtomicBool) {
         let everything = (Logical::new(0), u64::MAX);
         let store = &mounted.store;
         store
-            .write(everything.0, everything.1, WriteMode::Background)
+            .write(
+                everything.0,
+                Bytes::new(everything.1),
+                WriteMode::Background,
+            )
             .unwrap();
         store.shrink();
         mounted.txns.maintain().unwrap();

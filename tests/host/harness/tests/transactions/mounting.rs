@@ -4,7 +4,7 @@
 use crate::files::Files;
 use crate::mounted::{mount, mount_with, unmount};
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{seal, ChecksumKind, ObjectId, SuperblockBytes};
+use engine::disk::{seal, Bytes, ChecksumKind, ObjectId, SuperblockBytes};
 use engine::fs::Changes;
 use engine::txn::{Access, LogTree, Options, Roots, Units};
 use engine::volume::Writes;
@@ -47,7 +47,10 @@ fn a_read_only_mount_starts_nothing_and_writes_nothing() {
         mounted.txns.start_freeing(Units::updates(1)).err(),
         Some(EROFS)
     );
-    assert_eq!(mounted.txns.reserve_data(4096).err(), Some(EROFS));
+    assert_eq!(
+        mounted.txns.reserve_data(Bytes::new(4096)).err(),
+        Some(EROFS)
+    );
     assert!(mounted.txns.tree(ObjectId::FS_TREE).is_ok());
     assert_eq!(mounted.txns.tree(ObjectId::new(300)).err(), Some(ENOENT));
     mounted.txns.maintain().unwrap();
@@ -122,7 +125,13 @@ fn a_zoned_volume_without_its_device_tree_is_not_written() {
     let mounted = mount_with(image, options(Access::ReadOnly)).unwrap();
     let root = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
     let root = root.root_pointer().addr;
-    let at = mounted.txns.volume().map(root, 4096).unwrap().copies()[0].at;
+    let at = mounted
+        .txns
+        .volume()
+        .map(root, Bytes::new(4096))
+        .unwrap()
+        .copies()[0]
+        .at;
     let mut image = unmount(mounted);
     image.pages.write(at.get(), &[0x55; 4096]);
     let refused = mount_with(image, options(Access::ReadWrite));
@@ -172,7 +181,7 @@ fn backup_roots_are_tried_when_asked_for() {
     mounted.txns.commit().unwrap();
     let volume = mounted.txns.volume().clone();
     let root = volume.superblock().root;
-    let at = volume.map(root, 4096).unwrap().copies()[0].at;
+    let at = volume.map(root, Bytes::new(4096)).unwrap().copies()[0].at;
     let mut image = unmount(mounted);
     image.pages.write(at.get(), &[0x55; 4096]);
 

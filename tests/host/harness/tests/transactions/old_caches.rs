@@ -5,7 +5,7 @@ use engine::btree::{DataRef, Holder, Tree};
 use engine::disk::edit::leaf;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
-    write_cache, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState, FileExtent,
+    write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState, FileExtent,
     Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, RegularExtent,
 };
 use engine::txn::{Handle, Units};
@@ -92,8 +92,8 @@ impl CacheItems {
             inode: InodeItem {
                 nlink: 1,
                 mode: 0o100600,
-                nbytes: 65536,
-                size: 65536,
+                nbytes: Bytes::new(65536),
+                size: Bytes::new(65536),
                 flags: InodeFlags::NODATACOW.with(InodeFlags::NODATASUM),
                 ..InodeItem::default()
             },
@@ -101,11 +101,11 @@ impl CacheItems {
                 generation: Generation::new(1),
                 state: ExtentState::Written,
                 compression: Compression::None,
-                ram_bytes: 65536,
+                ram_bytes: Bytes::new(65536),
                 disk_addr,
-                disk_len: 65536,
-                offset: 0,
-                len: 65536,
+                disk_len: Bytes::new(65536),
+                offset: Bytes::ZERO,
+                len: Bytes::new(65536),
             },
         }
     }
@@ -137,7 +137,7 @@ impl CacheItems {
 fn reference(inode: ObjectId, addr: Logical) -> DataRef {
     DataRef {
         addr,
-        len: 65536,
+        len: Bytes::new(65536),
         holder: Holder::Tree(ObjectId::ROOT_TREE),
         root: ObjectId::ROOT_TREE,
         inode,
@@ -163,7 +163,7 @@ pub(crate) fn with_strays(
     let starts: Vec<u64> = groups.chain((0..strays).map(|n| n * 4096)).collect();
     let mounted = mount(image).unwrap();
     let bytes = starts.len() as u64 * 65536;
-    let reservation = mounted.txns.reserve_data(bytes).unwrap();
+    let reservation = mounted.txns.reserve_data(Bytes::new(bytes)).unwrap();
     let handle = mounted
         .txns
         .start(Units::inserts(200 + 4 * strays as u32))
@@ -172,7 +172,9 @@ pub(crate) fn with_strays(
     let mut all = Vec::new();
     for (number, &start) in starts.iter().enumerate() {
         let space = mounted.txns.space();
-        let extent = space.allocate_data(&reservation, 65536, 65536).unwrap();
+        let extent = space
+            .allocate_data(&reservation, Bytes::new(65536), Bytes::new(65536))
+            .unwrap();
         let items = CacheItems::new(FIRST_INODE + number as u64, extent.logical);
         let data = reference(items.header.inode, extent.logical);
         handle.add_data(&data).unwrap();

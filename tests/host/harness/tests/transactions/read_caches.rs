@@ -3,8 +3,8 @@
 
 use crate::old_caches::{believed, change_items, groups, headers, tell, with_caches, Group};
 use engine::disk::{
-    CacheHeader, ExtentState, FileExtent, FileExtent::Regular, FileType, Generation, InodeFlags,
-    InodeItem, Key, Kind, Logical, ObjectId,
+    Bytes, CacheHeader, ExtentState, FileExtent, FileExtent::Regular, FileType, Generation,
+    InodeFlags, InodeItem, Key, Kind, Logical, ObjectId,
 };
 use engine::txn::{Access, FreeSpace, Options};
 use engine::volume::Writes;
@@ -154,7 +154,9 @@ const DAMAGES: [Damage; 13] = [
         change_inodes(image, |inode| inode.generation = Generation::new(1));
     }),
     ("wrong length", |image| {
-        change_inodes(image, |inode| inode.size += 4096);
+        change_inodes(image, |inode| {
+            inode.size = inode.size.saturating_add(Bytes::new(4096))
+        });
     }),
     ("not written in place", |image| {
         change_inodes(image, |inode| inode.flags = InodeFlags::NODATASUM);

@@ -6,7 +6,7 @@ use crate::files::{File, Files};
 use crate::hooked::{mount_hooked, Hooked};
 use crate::mounted::{unmount, zoned_image};
 use engine::btree::Tree;
-use engine::disk::{Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, Key, Kind, Logical, ObjectId};
 use engine::space::{DataExtent, Reservation};
 use engine::txn::{Handle, Transactions, Units};
 use harness::device::{Image, Recorder};
@@ -67,14 +67,16 @@ impl Watch {
 }
 
 /// Writes where a file's extents are, as writeback does. On zones they are written as they are allocated.
-fn write(txns: &Transactions, extents: &[(Logical, u64)]) {
+fn write(txns: &Transactions, extents: &[(Logical, Bytes)]) {
     if txns.volume().has_sequential_zones() {
         return;
     }
     for &(addr, len) in extents {
         for place in txns.volume().map(addr, len).unwrap().copies() {
             let device = txns.volume().device(place.devid).unwrap();
-            device.write(place.at, &vec![7; len as usize]).unwrap();
+            device
+                .write(place.at, &vec![7; len.get() as usize])
+                .unwrap();
         }
     }
 }
@@ -87,10 +89,13 @@ fn fill(files: &Files<'_>, len: u64) -> Vec<File> {
 
 /// Takes space for data if there is some, and waits for none.
 fn take_now(txns: &Transactions, len: u64) {
-    let Ok((data, _)) = txns.try_reserve(len, Units::inserts(4)) else {
+    let Ok((data, _)) = txns.try_reserve(Bytes::new(len), Units::inserts(4)) else {
         return;
     };
-    if let Ok(extent) = txns.space().allocate_data(&data, len, 4096) {
+    if let Ok(extent) = txns
+        .space()
+        .allocate_data(&data, Bytes::new(len), Bytes::new(4096))
+    {
         write(txns, &[(extent.logical, extent.len)]);
         txns.space().release_unwritten(extent.logical, extent.len);
     }
@@ -190,11 +195,14 @@ fn data_on_zones() {
 fn take_patiently(txns: &Arc<Transactions>, len: u64) -> JoinHandle<Vec<DataExtent>> {
     let txns = txns.clone();
     let task = std::thread::spawn(move || {
-        let now = || txns.try_reserve(len, Units::inserts(4)).ok();
+        let now = || txns.try_reserve(Bytes::new(len), Units::inserts(4)).ok();
         let mut reserved: Vec<Reservation> = std::iter::from_fn(now).map(|both| both.0).collect();
-        reserved.push(txns.reserve_data(len).unwrap());
+        reserved.push(txns.reserve_data(Bytes::new(len)).unwrap());
         let take = |from: &Reservation| {
-            let extent = txns.space().allocate_data(from, len, 4096).unwrap();
+            let extent = txns
+                .space()
+                .allocate_data(from, Bytes::new(len), Bytes::new(4096))
+                .unwrap();
             write(&txns, &[(extent.logical, extent.len)]);
             extent
         };

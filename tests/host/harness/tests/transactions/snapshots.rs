@@ -89,7 +89,7 @@ fn snapshots_of_deep_trees() {
 
 /// What is left in use of metadata.
 fn metadata_used(mounted: &Layers) -> u64 {
-    mounted.txns.space().statistics().metadata.used
+    mounted.txns.space().statistics().metadata.used.get()
 }
 
 /// Commits fill zones that are emptied again, while a few names come and go in a tree of which a snapshot has all

@@ -3,6 +3,7 @@
 
 use crate::files::{File, Files};
 use crate::mounted::{mount, unmount, zoned_image};
+use engine::disk::Bytes;
 use harness::device::Image;
 use harness::mount::Layers;
 use harness::random::Random;
@@ -58,12 +59,12 @@ fn a_chunk_is_made_without_a_look_at_the_others() {
     let mounted = mount(image).unwrap();
     let mut promised = Vec::new();
     for _ in 0..1000 {
-        promised.push(mounted.txns.reserve_data(GIB).unwrap());
+        promised.push(mounted.txns.reserve_data(Bytes::new(GIB)).unwrap());
     }
     mounted.txns.commit().unwrap();
     mounted.store.shrink();
     let before = mounted.store.counters().reads;
-    promised.push(mounted.txns.reserve_data(GIB).unwrap());
+    promised.push(mounted.txns.reserve_data(Bytes::new(GIB)).unwrap());
     let reads = mounted.store.counters().reads - before;
     assert!(reads < 16, "{reads} blocks were read");
     drop(promised);
@@ -222,7 +223,7 @@ fn zones_that_were_promised_are_not_reset() {
     mounted.txns.commit().unwrap();
     let mut promised = Vec::new();
     for bytes in [MIB, 4096] {
-        while let Ok(more) = mounted.txns.reserve_data(bytes) {
+        while let Ok(more) = mounted.txns.reserve_data(Bytes::new(bytes)) {
             promised.push(more);
         }
     }
@@ -233,7 +234,11 @@ fn zones_that_were_promised_are_not_reset() {
     promised.clear();
     files.create("name", 0, MIB).unwrap();
     mounted.txns.commit().unwrap();
-    assert_eq!(dead - unusable(), 3 * MIB, "when it was promised no more");
+    assert_eq!(
+        dead.get() - unusable().get(),
+        3 * MIB,
+        "when it was promised no more"
+    );
     drop(files);
     tools::check(&unmount(mounted)).unwrap();
 }

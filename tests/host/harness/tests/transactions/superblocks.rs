@@ -5,7 +5,7 @@ use crate::files::Files;
 use crate::hooked::{mount_hooked, Flusher};
 use crate::mounted::{mount, unmount, zoned_image};
 use engine::btree::{Store, WriteMode};
-use engine::disk::{BlockGroupFlags, Key, Kind, Logical, ObjectId};
+use engine::disk::{BlockGroupFlags, Bytes, Key, Kind, Logical, ObjectId};
 use engine::txn::{Transactions, Units};
 use engine::volume::{Chunk, Volume};
 use harness::device::zones::ZoneLayout;
@@ -118,7 +118,7 @@ fn use_up_system_group(txns: &Transactions, store: &HostStore<OnVolume>) {
             return;
         }
         store
-            .write(Logical::new(0), u64::MAX, WriteMode::Background)
+            .write(Logical::new(0), Bytes::MAX, WriteMode::Background)
             .unwrap();
     }
     panic!("no system chunk was made");

@@ -3,7 +3,7 @@
 
 mod trim;
 
-use engine::disk::{BlockGroupItem, Key, Kind, Logical, ObjectId};
+use engine::disk::{BlockGroupItem, Bytes, Key, Kind, Logical, ObjectId};
 use engine::space::{BlockClass, Class, NextGroup, Shortage, Space, Urgency};
 use engine::txn::{Handle, Units};
 use harness::device::faults::{Extent, Faults, Request};
@@ -25,16 +25,22 @@ fn free_space_is_read_when_it_is_needed() {
     let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
     let mut promised = Vec::new();
     for _ in 0..5 {
-        promised.push(mounted.txns.reserve_data(48 * MIB).unwrap());
+        promised.push(mounted.txns.reserve_data(Bytes::new(48 * MIB)).unwrap());
     }
     let space = mounted.txns.space().clone();
     let held: Vec<_> = promised
         .iter()
-        .map(|reservation| space.allocate_data(reservation, MIB, MIB).unwrap())
+        .map(|reservation| {
+            space
+                .allocate_data(reservation, Bytes::new(MIB), Bytes::new(MIB))
+                .unwrap()
+        })
         .collect();
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
     for extent in &held {
-        space.note_allocated(&handle, extent.logical, MIB).unwrap();
+        space
+            .note_allocated(&handle, extent.logical, Bytes::new(MIB))
+            .unwrap();
     }
     drop((handle, promised));
     let images = mounted.unmount().unwrap();
@@ -43,17 +49,21 @@ fn free_space_is_read_when_it_is_needed() {
     let space = mounted.txns.space().clone();
     let before = space.statistics();
     assert!(
-        before.available > 200 * MIB,
+        before.available > Bytes::new(200 * MIB),
         "it counts as free all the same"
     );
-    let ask = || space.reserve(Class::Data, MIB, Urgency::Ordinary).err();
+    let ask = || {
+        space
+            .reserve(Class::Data, Bytes::new(MIB), Urgency::Ordinary)
+            .err()
+    };
     assert_eq!(ask(), Some(Shortage::Unread(Class::Data)));
     // One group holds so much, all of them hold all.
-    drop(mounted.txns.reserve_data(MIB).unwrap());
+    drop(mounted.txns.reserve_data(Bytes::new(MIB)).unwrap());
     assert_eq!(ask(), None);
-    let all = space.reserve(Class::Data, 200 * MIB, Urgency::Ordinary);
+    let all = space.reserve(Class::Data, Bytes::new(200 * MIB), Urgency::Ordinary);
     assert_eq!(all.err(), Some(Shortage::Unread(Class::Data)));
-    assert!(mounted.txns.reserve_data(200 * MIB).is_ok());
+    assert!(mounted.txns.reserve_data(Bytes::new(200 * MIB)).is_ok());
     assert_eq!(space.statistics().available, before.available);
     space.audit().unwrap();
 }
@@ -64,8 +74,10 @@ fn free_space_is_read_when_it_is_needed() {
 fn what_was_freed_unread_waits_for_the_commit() {
     let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
     let space = mounted.txns.space().clone();
-    let reservation = mounted.txns.reserve_data(8 * MIB).unwrap();
-    let extent = space.allocate_data(&reservation, 4 * MIB, 4 * MIB).unwrap();
+    let reservation = mounted.txns.reserve_data(Bytes::new(8 * MIB)).unwrap();
+    let extent = space
+        .allocate_data(&reservation, Bytes::new(4 * MIB), Bytes::new(4 * MIB))
+        .unwrap();
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
     space
         .note_allocated(&handle, extent.logical, extent.len)
@@ -88,9 +100,11 @@ fn what_was_freed_unread_waits_for_the_commit() {
 
     space.forget(64);
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    let second = extent.logical.saturating_add(MIB);
-    space.note_freed(&handle, extent.logical, MIB).unwrap();
-    space.note_freed(&handle, second, MIB).unwrap();
+    let second = extent.logical.saturating_add(Bytes::new(MIB));
+    space
+        .note_freed(&handle, extent.logical, Bytes::new(MIB))
+        .unwrap();
+    space.note_freed(&handle, second, Bytes::new(MIB)).unwrap();
     space.audit().unwrap();
     assert!(!is_free(&space, extent.logical), "it waits for the commit");
     assert!(!is_free(&space, second));
@@ -102,8 +116,8 @@ fn what_was_freed_unread_waits_for_the_commit() {
     // And when it is read only after the commit.
     space.forget(64);
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    let third = second.saturating_add(MIB);
-    space.note_freed(&handle, third, MIB).unwrap();
+    let third = second.saturating_add(Bytes::new(MIB));
+    space.note_freed(&handle, third, Bytes::new(MIB)).unwrap();
     commit(handle);
     assert!(is_free(&space, third));
     space.audit().unwrap();
@@ -116,14 +130,18 @@ fn with_groups(gib: u64) -> Image {
     let space = mounted.txns.space();
     let mut promised = Vec::new();
     for _ in 0..gib {
-        promised.push(mounted.txns.reserve_data(GIB).unwrap());
+        promised.push(mounted.txns.reserve_data(Bytes::new(GIB)).unwrap());
     }
     for reservation in &promised {
         let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-        let extent = space.allocate_data(reservation, GIB, GIB / 2).unwrap();
-        space.note_allocated(&handle, extent.logical, MIB).unwrap();
-        let rest = extent.logical.saturating_add(MIB);
-        space.release_unwritten(rest, extent.len - MIB);
+        let extent = space
+            .allocate_data(reservation, Bytes::new(GIB), Bytes::new(GIB / 2))
+            .unwrap();
+        space
+            .note_allocated(&handle, extent.logical, Bytes::new(MIB))
+            .unwrap();
+        let rest = extent.logical.saturating_add(Bytes::new(MIB));
+        space.release_unwritten(rest, Bytes::new(extent.len.get() - MIB));
     }
     drop(promised);
     let mut images = mounted.unmount().unwrap();
@@ -139,21 +157,25 @@ fn more_can_be_promised_than_is_known() {
     let space = mounted.txns.space();
     let now = |bytes| space.reserve(Class::Data, bytes, Urgency::Ordinary).err();
     let unread = Some(Shortage::Unread(Class::Data));
-    let more_than_all = mounted.txns.reserve_data(1200 * GIB);
+    let more_than_all = mounted.txns.reserve_data(Bytes::new(1200 * GIB));
     assert_eq!(more_than_all.err(), Some(ENOSPC));
-    let promised = mounted.txns.reserve_data(1080 * GIB).unwrap();
+    let promised = mounted.txns.reserve_data(Bytes::new(1080 * GIB)).unwrap();
     for _ in 0..3 {
         mounted.txns.maintain().unwrap();
     }
     space.audit().unwrap();
     drop(promised);
-    assert_eq!(now(1080 * GIB), None, "what is promised is not forgotten");
+    assert_eq!(
+        now(Bytes::new(1080 * GIB)),
+        None,
+        "what is promised is not forgotten"
+    );
     for _ in 0..3 {
         mounted.txns.maintain().unwrap();
     }
     space.audit().unwrap();
-    assert_eq!(now(1030 * GIB), unread);
-    assert_eq!(now(1000 * GIB), None);
+    assert_eq!(now(Bytes::new(1030 * GIB)), unread);
+    assert_eq!(now(Bytes::new(1000 * GIB)), None);
 }
 
 /// Who removes groups to relieve a shortage changes trees, and is perhaps the first to do so: he needs to know where
@@ -162,14 +184,14 @@ fn more_can_be_promised_than_is_known() {
 fn who_removes_groups_first_knows_where_tree_blocks_lie() {
     let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
     let mut promised = Vec::new();
-    while let Ok(reservation) = mounted.txns.reserve_data(8 * MIB) {
+    while let Ok(reservation) = mounted.txns.reserve_data(Bytes::new(8 * MIB)) {
         promised.push(reservation);
     }
     drop(promised);
     let images = mounted.unmount().unwrap();
     let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
     let log = Capture::new();
-    let refused = mounted.txns.reserve_data(GIB).err();
+    let refused = mounted.txns.reserve_data(Bytes::new(GIB)).err();
     assert_eq!(mounted.txns.is_aborted(), None, "{:?}", log.lines());
     assert_eq!(refused, Some(ENOSPC));
     let images = mounted.unmount().unwrap();
@@ -208,7 +230,12 @@ fn set_used(mounted: &Mounted, group: Logical, used: u64) {
     let (key, handle) = (key.unwrap(), mounted.txns.start(Units::inserts(1)).unwrap());
     let updated = tree.update(&handle, &key, |bytes| {
         let item = BlockGroupItem::parse(&key, bytes).unwrap();
-        BlockGroupItem { used, ..item }.write_to(bytes).unwrap();
+        BlockGroupItem {
+            used: Bytes::new(used),
+            ..item
+        }
+        .write_to(bytes)
+        .unwrap();
     });
     updated.unwrap();
     handle.commit().unwrap();
@@ -217,16 +244,18 @@ fn set_used(mounted: &Mounted, group: Logical, used: u64) {
 /// A volume with groups of file data, each with an extent at its start; these.
 fn with_extents() -> (Mounted, Vec<Logical>) {
     let mounted = Mounted::mount(vec![tools::mkfs(512 * MIB, &[])], Access::ReadWrite).unwrap();
-    let promised = [(); 5].map(|()| mounted.txns.reserve_data(48 * MIB).unwrap());
+    let promised = [(); 5].map(|()| mounted.txns.reserve_data(Bytes::new(48 * MIB)).unwrap());
     let space = mounted.txns.space().clone();
     let extents = promised.each_ref().map(|reservation| {
-        let extent = space.allocate_data(reservation, 40 * MIB, 40 * MIB);
+        let extent = space.allocate_data(reservation, Bytes::new(40 * MIB), Bytes::new(40 * MIB));
         extent.unwrap().logical
     });
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
     for &start in &extents {
-        space.note_allocated(&handle, start, MIB).unwrap();
-        space.release_unwritten(start.saturating_add(MIB), 39 * MIB);
+        space
+            .note_allocated(&handle, start, Bytes::new(MIB))
+            .unwrap();
+        space.release_unwritten(start.saturating_add(Bytes::new(MIB)), Bytes::new(39 * MIB));
     }
     drop((handle, promised));
     mounted.txns.commit().unwrap();
@@ -278,11 +307,13 @@ fn a_group_that_was_given_up_is_not_read_again() {
     while space.read_next(Class::Data).unwrap() == NextGroup::Read {}
     assert_eq!(said(), 1);
     let lost = space.statistics().data.read_only;
-    assert!(lost >= liar.len - 2 * MIB);
+    assert!(lost >= Bytes::new(liar.len.get() - 2 * MIB));
     for place in [0, 1] {
         let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-        let start = extents[2].saturating_add(place * MIB / 2);
-        space.note_freed(&handle, start, MIB / 2).unwrap();
+        let start = extents[2].saturating_add(Bytes::new(place * MIB / 2));
+        space
+            .note_freed(&handle, start, Bytes::new(MIB / 2))
+            .unwrap();
         commit(&mounted, handle);
         space.audit().unwrap();
         assert_eq!(space.read_next(Class::Data), Ok(NextGroup::None));
@@ -290,11 +321,17 @@ fn a_group_that_was_given_up_is_not_read_again() {
     }
     assert_eq!(said(), 1, "{:?}", log.lines());
     let data = space.statistics().data;
-    assert_eq!((data.read_only, data.pinned), (lost + MIB, 0));
+    assert_eq!(
+        (data.read_only.get(), data.pinned.get()),
+        (lost.get() + MIB, 0)
+    );
     space.audit().unwrap();
     let images = mounted.unmount().unwrap();
     let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
-    assert_eq!(mounted.txns.space().statistics().data.used, 5 * MIB);
+    assert_eq!(
+        mounted.txns.space().statistics().data.used,
+        Bytes::new(5 * MIB)
+    );
 }
 
 /// There may be more in it than its item says is used: all of that can be freed.
@@ -309,21 +346,26 @@ fn what_a_group_that_was_given_up_does_not_count_can_be_freed() {
     while space.read_next(Class::Data).unwrap() == NextGroup::Read {}
     assert!(log.contains("stays unused"), "{:?}", log.lines());
     let used = space.statistics().data.used;
-    assert_eq!(used, 4 * MIB + MIB / 4);
+    assert_eq!(used, Bytes::new(4 * MIB + MIB / 4));
     for place in [0, 1] {
         let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-        let start = extents[2].saturating_add(place * MIB / 2);
-        space.note_freed(&handle, start, MIB / 2).unwrap();
+        let start = extents[2].saturating_add(Bytes::new(place * MIB / 2));
+        space
+            .note_freed(&handle, start, Bytes::new(MIB / 2))
+            .unwrap();
         space.audit().unwrap();
         commit(&mounted, handle);
         space.audit().unwrap();
     }
     let data = space.statistics().data;
-    assert_eq!((data.used, data.pinned), (4 * MIB, 0));
+    assert_eq!((data.used.get(), data.pinned.get()), (4 * MIB, 0));
     assert!(data.read_only >= liar.len);
     let images = mounted.unmount().unwrap();
     let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
-    assert_eq!(mounted.txns.space().statistics().data.used, 4 * MIB);
+    assert_eq!(
+        mounted.txns.space().statistics().data.used,
+        Bytes::new(4 * MIB)
+    );
 }
 
 /// Whoever wants memory has forgotten what can be read again, with whatever locks; and nothing that was promised.
@@ -331,7 +373,7 @@ fn what_a_group_that_was_given_up_does_not_count_can_be_freed() {
 fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
     let mounted = Mounted::mount(vec![with_groups(300)], Access::ReadWrite).unwrap();
     let space = mounted.txns.space();
-    let promised = mounted.txns.reserve_data(20 * GIB).unwrap();
+    let promised = mounted.txns.reserve_data(Bytes::new(20 * GIB)).unwrap();
     let known = free_ranges(space);
     let before = space.forgettable();
     assert!(before >= 20 * 8, "{before} pages");
@@ -339,7 +381,9 @@ fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
     space.forget(1000);
     space.audit().unwrap();
     for _ in 0..20 {
-        let extent = space.allocate_data(&promised, 16 * MIB, 16 * MIB).unwrap();
+        let extent = space
+            .allocate_data(&promised, Bytes::new(16 * MIB), Bytes::new(16 * MIB))
+            .unwrap();
         assert_eq!(space.forget(0), 0);
         space.release_unwritten(extent.logical, extent.len);
     }
@@ -348,7 +392,7 @@ fn what_is_forgotten_for_want_of_memory_can_be_read_again() {
     assert_eq!(space.forgettable(), 0);
     assert_eq!(space.forgotten(), before);
     space.audit().unwrap();
-    let promised = mounted.txns.reserve_data(20 * GIB).unwrap();
+    let promised = mounted.txns.reserve_data(Bytes::new(20 * GIB)).unwrap();
     assert_eq!(free_ranges(space).len(), known.len());
     drop(promised);
     mounted.unmount().unwrap();
@@ -379,7 +423,7 @@ fn a_free_space_tree_that_cannot_be_read_is_no_want_of_space() {
         mounted.device().faults(failing);
         let log = Capture::new();
         let refused = match class {
-            Class::Data => mounted.txns.reserve_data(MIB).err(),
+            Class::Data => mounted.txns.reserve_data(Bytes::new(MIB)).err(),
             _ => mounted.txns.start(Units::inserts(1)).err(),
         };
         assert_eq!(refused, Some(EIO), "{class:?}: {:?}", log.lines());
@@ -445,18 +489,22 @@ fn the_empty_group_that_was_read_can_be_spared() {
     let empty = mounted.volume.chunk(extents[2]).unwrap().logical;
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
     let space = mounted.txns.space().clone();
-    space.note_freed(&handle, extents[2], MIB).unwrap();
+    space
+        .note_freed(&handle, extents[2], Bytes::new(MIB))
+        .unwrap();
     commit(&mounted, handle);
     let images = mounted.unmount().unwrap();
 
     let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
-    let promised = mounted.txns.reserve_data(48 * MIB).unwrap();
+    let promised = mounted.txns.reserve_data(Bytes::new(48 * MIB)).unwrap();
     let space = mounted.txns.space();
     let next = || space.next_unused().unwrap();
     let removals: Vec<_> = std::iter::from_fn(next).collect();
     assert!(removals.iter().any(|removal| removal.start() == empty));
-    while promised.bytes() > 0 {
-        space.allocate_data(&promised, 48 * MIB, 4096).unwrap();
+    while promised.bytes() > Bytes::ZERO {
+        space
+            .allocate_data(&promised, Bytes::new(48 * MIB), Bytes::new(4096))
+            .unwrap();
     }
     drop(removals);
     space.audit().unwrap();
@@ -476,19 +524,28 @@ fn writing_groups_reads_where_tree_blocks_can_lie() {
 
     let mounted = Mounted::mount(images, Access::ReadWrite).unwrap();
     let space = mounted.txns.space();
-    let data = mounted.txns.reserve_data(MIB).unwrap();
+    let data = mounted.txns.reserve_data(Bytes::new(MIB)).unwrap();
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    let extent = space.allocate_data(&data, MIB, MIB).unwrap();
-    space.note_allocated(&handle, extent.logical, MIB).unwrap();
+    let extent = space
+        .allocate_data(&data, Bytes::new(MIB), Bytes::new(MIB))
+        .unwrap();
+    space
+        .note_allocated(&handle, extent.logical, Bytes::new(MIB))
+        .unwrap();
     let ask = |bytes| {
         space
             .reserve(Class::Metadata, bytes, Urgency::Ordinary)
             .err()
     };
     let all = metadata(&mounted);
-    let free = all.total - all.used - all.reserved - all.pinned - all.read_only - all.promised;
+    let free = all.total.get()
+        - all.used.get()
+        - all.reserved.get()
+        - all.pinned.get()
+        - all.read_only.get()
+        - all.promised.get();
     let unread = Some(Shortage::Unread(Class::Metadata));
-    assert_eq!(ask(free - MIB), unread);
+    assert_eq!(ask(Bytes::new(free - MIB)), unread);
     // All but a few blocks of what is known.
     let nothing = space.reserve_nothing(Class::Metadata);
     let near = Logical::new(0);

@@ -3,6 +3,7 @@
 //! Devices are told what is free where that has to be read first.
 
 use super::{commit, with_extents, without_a_place, MIB};
+use engine::disk::Bytes;
 use engine::space::{Class, Discard, Trim, Urgency};
 use engine::txn::{Options, Units};
 use harness::mount::{devices, Access, Mounted};
@@ -13,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 fn trim(mounted: &Mounted, go_on: &dyn Fn() -> Result) -> Result<u64> {
     let mut trim = Trim {
         range: 0..u64::MAX,
-        least: 0,
+        least: Bytes::ZERO,
         go_on,
-        trimmed: 0,
+        trimmed: Bytes::ZERO,
     };
     mounted.txns.trim(&mut trim)?;
-    Ok(trim.trimmed)
+    Ok(trim.trimmed.get())
 }
 
 /// Where fstrim is the first to read that the only group of tree blocks contradicts itself, the volume becomes read-only; but
@@ -81,13 +82,15 @@ fn freed_ranges_do_not_have_all_groups_read() {
     let space = mounted.txns.space().clone();
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
     for &start in &extents[..4] {
-        space.note_freed(&handle, start, MIB / 2).unwrap();
+        space
+            .note_freed(&handle, start, Bytes::new(MIB / 2))
+            .unwrap();
     }
     commit(&mounted, handle);
     let known = || {
         let promised = |mib: &u64| {
             space
-                .reserve(Class::Data, mib * MIB, Urgency::Ordinary)
+                .reserve(Class::Data, Bytes::new(mib * MIB), Urgency::Ordinary)
                 .is_ok()
         };
         (0..400).rev().find(promised).unwrap()

@@ -2,7 +2,7 @@
 //! Images of `mkfs.btrfs`, and volumes opened on them.
 
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Superblock};
+use engine::disk::{ChunkItem, DevExtent, Kind, Logical, ObjectId, Physical, Superblock};
 use engine::volume::device::Device;
 use engine::volume::{Chunk, Copies, DeviceRange, Options, Volume, Writes};
 use harness::checksums::HostChecksums;
@@ -97,7 +97,7 @@ pub(crate) fn zoned_image_of(block: u64) -> (Image, Walked) {
 pub(crate) fn superblock_at(image: &Image, at: u64, place: u64) -> Option<Superblock> {
     let mut raw = RawSuperblock::new_zeroed();
     image.pages.read(at, raw.as_mut_bytes());
-    Superblock::check(&raw, place, &HostChecksums).ok()
+    Superblock::check(&raw, Physical::new(place), &HostChecksums).ok()
 }
 
 /// What a volume asks for when it resets stray zones.

@@ -3,7 +3,7 @@
 
 use crate::fixture::*;
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{ChecksumKind, Physical, Uuid, SUPERBLOCK_PLACES};
+use engine::disk::{Bytes, ChecksumKind, Physical, Uuid, SUPERBLOCK_PLACES};
 use engine::volume::device::Device;
 use engine::volume::Volume;
 use harness::checksums::HostChecksums;
@@ -24,10 +24,10 @@ const ELSEWHERE: u64 = 512 << 20;
 fn change(image: &mut Image, change: impl Fn(&mut RawSuperblock)) {
     for &place in &SUPERBLOCK_PLACES[..2] {
         let mut raw = RawSuperblock::new_zeroed();
-        image.pages.read(place, raw.as_mut_bytes());
+        image.pages.read(place.get(), raw.as_mut_bytes());
         change(&mut raw);
         raw.seal(place, ChecksumKind::Crc32c, &HostChecksums);
-        image.pages.write(place, raw.as_bytes());
+        image.pages.write(place.get(), raw.as_bytes());
     }
 }
 
@@ -41,8 +41,8 @@ fn pair() -> [Image; 2] {
     let mut second = Image::new(SIZE, None);
     for &place in &SUPERBLOCK_PLACES[..2] {
         let mut bytes = [0; 4096];
-        first.pages.read(place, &mut bytes);
-        second.pages.write(place, &bytes);
+        first.pages.read(place.get(), &mut bytes);
+        second.pages.write(place.get(), &bytes);
     }
     change(&mut second, |raw| {
         raw.dev_item.devid.set(2);
@@ -78,19 +78,19 @@ fn a_superblock_goes_to_every_device_with_the_item_of_its_own() {
     let devices = pair().map(device);
     let volume = open_all(&devices).unwrap();
     assert_eq!(volume.devices(), 2);
-    assert_eq!(volume.total_bytes(), 2 * SIZE);
+    assert_eq!(volume.total_bytes(), Bytes::new(2 * SIZE));
     let next = volume.superblock().generation.next();
     volume.update_superblock(|superblock| superblock.generation = next);
-    volume.set_device_used(1, 1 << 20);
-    volume.set_device_used(2, 2 << 20);
+    volume.set_device_used(1, Bytes::new(1 << 20));
+    volume.set_device_used(2, Bytes::new(2 << 20));
     let image = volume.take_superblock().unwrap();
-    volume.set_device_used(2, 3 << 20);
+    volume.set_device_used(2, Bytes::new(3 << 20));
     volume.write_superblocks(image).unwrap();
     for (device, devid) in devices.iter().zip(1u64..) {
         assert_eq!(device.violations(), Vec::<String>::new());
         for &place in &SUPERBLOCK_PLACES[..2] {
             let expected = (next.get(), devid, devid << 20);
-            assert_eq!(says(&device.image(), place), expected);
+            assert_eq!(says(&device.image(), place.get()), expected);
         }
         let cut = device.after_power_cut(&mut Random::new(1));
         assert_eq!(says(&cut, 65536).0, next.get(), "it was durable on return");

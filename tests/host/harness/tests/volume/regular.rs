@@ -4,7 +4,7 @@
 use crate::fixture::*;
 use engine::disk::raw::{RawSuperblock, HEADER_WRITTEN};
 use engine::disk::{
-    check_block, BlockContext, BlockGroupFlags, Header, Logical, Physical, SUPERBLOCK_PLACES,
+    check_block, BlockContext, BlockGroupFlags, Bytes, Header, Logical, Physical, SUPERBLOCK_PLACES,
 };
 use engine::volume::device::Device;
 use engine::volume::{Chunk, DeviceRange, Stripe, Volume, Writes};
@@ -35,8 +35,10 @@ fn every_copy_of_every_block_is_where_the_map_says() {
         let volume = open_whole(&device, &walked);
         let mut copies = 0;
         for block in &walked.blocks {
-            let mapping = volume.map(block.addr, block.bytes.len() as u64).unwrap();
-            assert_eq!(mapping.len, block.bytes.len() as u64);
+            let mapping = volume
+                .map(block.addr, Bytes::from(block.bytes.len()))
+                .unwrap();
+            assert_eq!(mapping.len, Bytes::from(block.bytes.len()));
             for place in mapping.copies() {
                 let mut bytes = vec![0; block.bytes.len()];
                 volume
@@ -75,7 +77,10 @@ fn a_mapping_ends_with_its_chunk() {
     let volume = open_whole(&device(image), &walked);
     let (&start, &(len, _)) = walked.chunks.iter().next().unwrap();
     let last = Logical::new(start + len - 4096);
-    assert_eq!(volume.map(last, 1 << 20).unwrap().len, 4096);
+    assert_eq!(
+        volume.map(last, Bytes::new(1 << 20)).unwrap().len,
+        Bytes::new(4096)
+    );
     let mut at = Logical::new(0);
     let mut found = Vec::new();
     while let Some(chunk) = volume.chunk_from(at) {
@@ -83,10 +88,10 @@ fn a_mapping_ends_with_its_chunk() {
         at = chunk.end();
     }
     assert_eq!(found, walked.chunks.keys().copied().collect::<Vec<_>>());
-    assert_eq!(volume.map(at, 4096).unwrap_err(), EUCLEAN);
-    assert!(volume.find(at, 4096).is_none());
+    assert_eq!(volume.map(at, Bytes::new(4096)).unwrap_err(), EUCLEAN);
+    assert!(volume.find(at, Bytes::new(4096)).is_none());
     assert_eq!(
-        volume.map(Logical::new(u64::MAX), u64::MAX).unwrap_err(),
+        volume.map(Logical::new(u64::MAX), Bytes::MAX).unwrap_err(),
         EUCLEAN
     );
 }
@@ -150,7 +155,9 @@ fn superblocks_go_to_all_places() {
     let now = device.image();
     for place in &SUPERBLOCK_PLACES[..2] {
         assert_eq!(
-            superblock_at(&now, *place, *place).unwrap().generation,
+            superblock_at(&now, (*place).get(), (*place).get())
+                .unwrap()
+                .generation,
             next
         );
     }
@@ -198,7 +205,7 @@ fn a_failing_primary_is_an_error_and_a_failing_mirror_is_not() {
     device.faults(|faults| {
         faults.fail_range(
             Request::Write,
-            SUPERBLOCK_PLACES[1]..SUPERBLOCK_PLACES[1] + 4096,
+            SUPERBLOCK_PLACES[1].get()..SUPERBLOCK_PLACES[1].get() + 4096,
         )
     });
     write_superblocks(&volume).unwrap();
@@ -233,7 +240,11 @@ fn unsupported_features_are_refused_or_read_only() {
             let mut raw = RawSuperblock::new_zeroed();
             image.pages.read(65536, raw.as_mut_bytes());
             change(&mut raw);
-            raw.seal(65536, engine::disk::ChecksumKind::Crc32c, &HostChecksums);
+            raw.seal(
+                Physical::new(65536),
+                engine::disk::ChecksumKind::Crc32c,
+                &HostChecksums,
+            );
             image.pages.write(65536, raw.as_bytes());
         });
     };
@@ -277,7 +288,7 @@ fn system_chunks_are_listed_until_there_is_no_room() {
     let known = volume.chunk_from(Logical::new(0)).unwrap();
     let mut new = Vec::new();
     loop {
-        let logical = Logical::new((1 << 40) + new.len() as u64 * known.len);
+        let logical = Logical::new((1 << 40) + new.len() as u64 * known.len.get());
         let mut stripes = KVec::new();
         stripes
             .extend_from_slice(&known.stripes, GFP_KERNEL)
@@ -335,7 +346,7 @@ fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
                 Ok(chunk) => chunk,
                 Err(error) => break assert_eq!(error, ENOSPC),
             };
-            first.get_or_insert(chunk.len);
+            first.get_or_insert(chunk.len.get());
             for stripe in chunk.stripes.iter() {
                 used.push(DeviceRange {
                     start: stripe.at,
@@ -343,15 +354,13 @@ fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
                 });
             }
             used.sort();
-            assert!(used
-                .windows(2)
-                .all(|w| w[0].start.get() + w[0].len <= w[1].start.get()));
+            assert!(used.windows(2).all(|w| w[0].end() <= w[1].start));
             assert!(used[0].start.get() >= 1 << 20);
-            assert!(used.last().unwrap().start.get() + used.last().unwrap().len <= size);
+            assert!(used.last().unwrap().start.get() + used.last().unwrap().len.get() <= size);
             volume.add_chunk(chunk).unwrap();
         }
         assert_eq!(first, Some(expected), "{size} {flags:?}");
-        let sum: u64 = used.iter().map(|range| range.len).sum();
+        let sum: u64 = used.iter().map(|range| range.len.get()).sum();
         assert!(
             size - (1 << 20) - sum < 4 * 65536,
             "{} bytes are left",
@@ -368,7 +377,7 @@ fn no_chunk_is_made_behind_the_last_address() {
     let volume = open_whole(&device(image), &walked);
     let planned = |volume: &Volume| volume.plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked));
     let mut last = planned(&volume).unwrap();
-    last.len = 64 << 10;
+    last.len = Bytes::new(64 << 10);
     last.logical = Logical::new((1 << 63) - (2 << 20));
     volume.add_chunk(last).unwrap();
     assert_eq!(planned(&volume).err(), Some(ENOSPC));
@@ -399,7 +408,7 @@ fn superblocks_in_chunks_are_excluded() {
                 .copies()
                 .iter()
                 .any(|place| place.at.get() == 64 << 20));
-            assert_eq!(len, 65536);
+            assert_eq!(len, Bytes::new(65536));
             excluded += 1;
         }
     }

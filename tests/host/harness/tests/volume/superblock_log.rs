@@ -120,14 +120,15 @@ fn mounted_at_by_c(image: &Image) -> Option<u64> {
     let zones = image.zones.as_ref().unwrap();
     let both = [*zones.at(0), *zones.at(tools::ZONE_SIZE)];
     let page = PAGE as u64;
-    let end = |zone: &Zone| zone.start.get() + zone.capacity;
+    let end = |zone: &Zone| zone.start.get() + zone.capacity.get();
     let last = |zone: &Zone| end(zone) / page * page - page;
     let is_full = |zone: &Zone| {
         zone.condition == ZoneCondition::Full
             || zone.condition != ZoneCondition::Empty && zone.write_pointer.get() + page > end(zone)
     };
     let empty = both.map(|zone| zone.condition == ZoneCondition::Empty);
-    let generation = |at| superblock_at(image, at, SUPERBLOCK_PLACES[0]).map(|s| s.generation);
+    let generation =
+        |at| superblock_at(image, at, SUPERBLOCK_PLACES[0].get()).map(|s| s.generation);
     let at = match both.each_ref().map(is_full) {
         [true, true] => match generation(last(&both[0])) > generation(last(&both[1])) {
             true => both[1].start.get(),

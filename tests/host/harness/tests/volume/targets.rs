@@ -2,7 +2,7 @@
 //! Where new data goes.
 
 use crate::fixture::*;
-use engine::disk::{BlockGroupFlags, Logical, Physical};
+use engine::disk::{BlockGroupFlags, Bytes, Logical, Physical};
 use engine::volume::{Chunk, Place, Target, Volume};
 use harness::tools;
 use harness::walker::walk;
@@ -34,10 +34,15 @@ fn data_goes_where_its_address_is() {
     let volume = open_whole(&device(image), &walked);
     let chunk = data_chunk(&volume);
     let addr = Logical::new(chunk.logical.get() + 12288);
-    let target = volume.target(addr, 8192).unwrap();
+    let target = volume.target(addr, Bytes::new(8192)).unwrap();
     assert_eq!(target, Target::At(behind(chunk.stripes[0].at, 12288)));
     assert_eq!(volume.target(addr, chunk.len).unwrap_err(), EUCLEAN);
-    assert_eq!(volume.target(Logical::new(0), 4096).unwrap_err(), EUCLEAN);
+    assert_eq!(
+        volume
+            .target(Logical::new(0), Bytes::new(4096))
+            .unwrap_err(),
+        EUCLEAN
+    );
 }
 
 #[test]
@@ -47,13 +52,13 @@ fn on_sequential_zones_data_is_appended() {
     let chunk = data_chunk(&volume);
     let zone = chunk.stripes[0].at;
     let addr = Logical::new(chunk.logical.get() + 12288);
-    let target = volume.target(addr, 8192).unwrap();
+    let target = volume.target(addr, Bytes::new(8192)).unwrap();
     assert_eq!(target, Target::Append(behind(zone, 0)));
     // The device tells where it went: anywhere in the zone, and nowhere else.
     let appended = |at: u64, len| volume.appended_at(addr, len, Physical::new(at));
-    let last = chunk.len - 8192;
+    let last = chunk.len.get() - 8192;
     for offset in [0, 4096, last] {
-        let went = appended(zone.get() + offset, 8192).unwrap();
+        let went = appended(zone.get() + offset, Bytes::new(8192)).unwrap();
         assert_eq!(went.get(), chunk.logical.get() + offset);
     }
     for (at, len) in [
@@ -61,6 +66,6 @@ fn on_sequential_zones_data_is_appended() {
         (zone.get() + last + 4096, 8192),
         (zone.get() + last, u64::MAX),
     ] {
-        assert_eq!(appended(at, len).unwrap_err(), EIO);
+        assert_eq!(appended(at, Bytes::new(len)).unwrap_err(), EIO);
     }
 }

@@ -2,7 +2,7 @@
 //! The superblock log, groups and their zones, active zones.
 
 use crate::fixture::*;
-use engine::disk::{BlockGroupFlags, Generation, Logical, Physical, ZoneOffset};
+use engine::disk::{BlockGroupFlags, Bytes, Generation, Logical, Physical, ZoneOffset};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition};
 use engine::volume::{
     Activation, Chunk, Copies, DeviceRange, GroupZones, Options, Stripe, Volume, Writes,
@@ -150,7 +150,7 @@ fn groups_load_from_their_zones() {
         assert_eq!(chunk.stripes.len(), 2, "mkfs makes metadata DUP");
         let group = load(&volume, &chunk);
         assert!(group.sequential && group.active);
-        assert_eq!(group.capacity, 8 << 20);
+        assert_eq!(group.capacity, Bytes::new(8 << 20));
         // The pointer is behind every block that is there.
         let end = walked
             .blocks
@@ -289,7 +289,7 @@ fn a_copy_that_was_never_written_is_evened_out() {
     copy.extend_from_slice(&stripes, GFP_KERNEL).unwrap();
     let chunk = Chunk {
         logical,
-        len: tools::ZONE_SIZE,
+        len: Bytes::new(tools::ZONE_SIZE),
         flags,
         stripes: copy,
     };
@@ -324,7 +324,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
     };
     let mut planned = 0;
     while let Ok(chunk) = volume.plan_chunk(flags, 1, &used) {
-        assert_eq!(chunk.len, tools::ZONE_SIZE);
+        assert_eq!(chunk.len, Bytes::new(tools::ZONE_SIZE));
         for stripe in chunk.stripes.iter() {
             assert!(stripe.at.get() >= 2 * tools::ZONE_SIZE && stripe.at.get() != stray);
             used.push(DeviceRange {
@@ -337,14 +337,12 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
         planned += 1;
     }
     assert!(planned >= 3);
-    assert!(used
-        .windows(2)
-        .all(|w| w[0].start.get() + w[0].len <= w[1].start.get()));
+    assert!(used.windows(2).all(|w| w[0].end() <= w[1].start));
     // Now it is.
     assert_eq!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap(), 1);
     assert_eq!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap(), 0);
     let single = volume.plan_chunk(BlockGroupFlags::DATA, 1, &used).unwrap();
-    assert_eq!(single.len, tools::ZONE_SIZE);
+    assert_eq!(single.len, Bytes::new(tools::ZONE_SIZE));
     assert_eq!(device.violations(), Vec::<String>::new());
 }
 
@@ -352,7 +350,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
 fn data_leaves_active_zones_for_metadata() {
     let (device, walked) = limited(32, 12);
     // A zone that a removed chunk left behind.
-    let stray = Physical::new(device.size() - tools::ZONE_SIZE);
+    let stray = Physical::new(device.size().get() - tools::ZONE_SIZE);
     device.write(stray, &[1; 4096]).unwrap();
     let volume = open_whole(&device, &walked);
     let mut used = used(&walked);
@@ -442,14 +440,14 @@ fn emulated_zones_are_conventional() {
     let walked = walk(&image);
     let device = device(image);
     let volume = open_whole(&device, &walked);
-    assert_eq!(volume.zone_size(), Some(tools::ZONE_SIZE));
+    assert_eq!(volume.zone_size(), Some(Bytes::new(tools::ZONE_SIZE)));
     let chunk = group_of(&volume, BlockGroupFlags::METADATA);
     let group = volume
         .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(1 << 20)))
         .unwrap();
     let expected = GroupZones {
         sequential: false,
-        capacity: tools::ZONE_SIZE,
+        capacity: Bytes::new(tools::ZONE_SIZE),
         alloc_offset: ZoneOffset::new(1 << 20),
         active: true,
     };
@@ -492,7 +490,7 @@ fn an_emulated_zone_with_a_superblock_is_no_chunks() {
             .unwrap();
         Chunk {
             logical: Logical::new(1 << 50),
-            len: tools::ZONE_SIZE,
+            len: Bytes::new(tools::ZONE_SIZE),
             flags: BlockGroupFlags::DATA,
             stripes,
         }
@@ -506,12 +504,13 @@ fn an_emulated_zone_with_a_superblock_is_no_chunks() {
     let before = open(&device, READ_WRITE).unwrap();
     before.add_chunk(chunk(place)).unwrap();
     assert_eq!(
-        before.set_emulated_zone_size(tools::ZONE_SIZE),
+        before.set_emulated_zone_size(Bytes::new(tools::ZONE_SIZE)),
         Err(EUCLEAN)
     );
     let good = open(&device, READ_WRITE).unwrap();
     good.add_chunk(chunk(place + tools::ZONE_SIZE)).unwrap();
-    good.set_emulated_zone_size(tools::ZONE_SIZE).unwrap();
+    good.set_emulated_zone_size(Bytes::new(tools::ZONE_SIZE))
+        .unwrap();
 }
 
 #[test]
@@ -532,7 +531,7 @@ fn a_zone_gone_bad_makes_its_group_read_only() {
     let group = load(&volume, &chunk);
     assert_eq!(
         (group.alloc_offset.get(), group.active),
-        (group.capacity, false)
+        (group.capacity.get(), false)
     );
 }
 

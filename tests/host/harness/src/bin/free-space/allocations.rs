@@ -2,7 +2,7 @@
 //! The time that an allocation takes where free space is in small pieces.
 
 use crate::{memory, micros};
-use engine::disk::Logical;
+use engine::disk::{Bytes, Logical};
 use engine::space::Reservation;
 use harness::mount::{Access, Mounted};
 use harness::tools;
@@ -18,7 +18,7 @@ fn filled(gib: u64) -> (Mounted, Vec<Reservation>) {
     let mut promised = Vec::new();
     // The last of it is in smaller chunks.
     for size in [GIB, GIB / 16, 1 << 20] {
-        while let Ok(more) = mounted.txns.reserve_data(size) {
+        while let Ok(more) = mounted.txns.reserve_data(Bytes::new(size)) {
             promised.push(more);
         }
     }
@@ -32,9 +32,9 @@ pub(crate) fn measure(gib: u64, piece: u64) {
     let before = memory::in_use();
     let mut taken = Vec::new();
     for reservation in &promised {
-        while reservation.bytes() >= piece {
-            let wanted = reservation.bytes().min(GIB / 8);
-            let Ok(extent) = space.allocate_data(reservation, wanted, piece) else {
+        while reservation.bytes() >= Bytes::new(piece) {
+            let wanted = reservation.bytes().min(Bytes::new(GIB / 8));
+            let Ok(extent) = space.allocate_data(reservation, wanted, Bytes::new(piece)) else {
                 break;
             };
             taken.push(extent);
@@ -44,9 +44,9 @@ pub(crate) fn measure(gib: u64, piece: u64) {
     let mut pieces = 0u64;
     for extent in taken {
         let start = extent.logical.get();
-        for at in (start..start + extent.len).step_by(2 * piece as usize) {
-            let len = piece.min(start + extent.len - at);
-            space.release_unwritten(Logical::new(at), len);
+        for at in (start..start + extent.len.get()).step_by(2 * piece as usize) {
+            let len = piece.min(start + extent.len.get() - at);
+            space.release_unwritten(Logical::new(at), Bytes::new(len));
             pieces += 1;
         }
     }
@@ -58,9 +58,13 @@ pub(crate) fn measure(gib: u64, piece: u64) {
     for wanted in [4 << 10, 16 << 10, 64 << 10, 96 << 10, 1 << 20, 128 << 20] {
         let mut times: Vec<u128> = (0..ROUNDS)
             .map(|_| {
-                let reservation = mounted.txns.reserve_data(wanted).expect("space");
+                let reservation = mounted
+                    .txns
+                    .reserve_data(Bytes::new(wanted))
+                    .expect("space");
                 let begun = Instant::now();
-                let extent = space.allocate_data(&reservation, wanted, 4096);
+                let extent =
+                    space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(4096));
                 let time = begun.elapsed().as_nanos();
                 let extent = extent.expect("an extent");
                 space.release_unwritten(extent.logical, extent.len);

@@ -2,6 +2,7 @@
 //! Time and memory of mounts.
 
 use crate::{memory, micros};
+use engine::disk::Bytes;
 use engine::txn::Units;
 use harness::device::Image;
 use harness::mount::{devices, Access, Mounted};
@@ -36,12 +37,12 @@ pub(crate) fn mount(path: &Path) {
     let memory = memory::in_use().saturating_sub(before);
     println!("    mounted in {}, {memory} KiB", micros(time));
     let begun = memory::busy();
-    let data = mounted.txns.reserve_data(4096).expect("space");
+    let data = mounted.txns.reserve_data(Bytes::new(4096)).expect("space");
     drop(mounted.txns.start(Units::inserts(1)).expect("a handle"));
     mounted
         .txns
         .space()
-        .allocate_data(&data, 4096, 4096)
+        .allocate_data(&data, Bytes::new(4096), Bytes::new(4096))
         .expect("an extent");
     let time = memory::busy() - begun;
     let memory = memory::in_use().saturating_sub(before);
@@ -55,21 +56,21 @@ pub(crate) fn many_groups(options: &[&str]) {
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
     let mut promised = Vec::new();
     for _ in 0..10_000 {
-        promised.push(mounted.txns.reserve_data(GIB).expect("a chunk"));
+        promised.push(mounted.txns.reserve_data(Bytes::new(GIB)).expect("a chunk"));
     }
     // An extent in each: what is empty would be removed.
     for reservation in &promised {
         let handle = mounted.txns.start(Units::inserts(1)).expect("a handle");
         let space = mounted.txns.space();
         let extent = space
-            .allocate_data(reservation, GIB, GIB / 2)
+            .allocate_data(reservation, Bytes::new(GIB), Bytes::new(GIB / 2))
             .expect("an extent");
         space
             .note_allocated(&handle, extent.logical, extent.len)
             .expect("room");
-        let rest = extent.len / 2;
+        let rest = extent.len.get() / 2;
         space
-            .note_freed(&handle, extent.logical, rest)
+            .note_freed(&handle, extent.logical, Bytes::new(rest))
             .expect("room");
     }
     drop(promised);
@@ -83,18 +84,21 @@ pub(crate) fn fragmented(gib: u64) {
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
     let space = mounted.txns.space();
     for _ in 0..gib - 4 {
-        let reservation = mounted.txns.reserve_data(GIB).expect("a chunk");
+        let reservation = mounted.txns.reserve_data(Bytes::new(GIB)).expect("a chunk");
         let handle = mounted.txns.start(Units::inserts(1)).expect("a handle");
-        while reservation.bytes() >= 2 * PIECE {
+        while reservation.bytes() >= Bytes::new(2 * PIECE) {
             let wanted = reservation.bytes();
-            let Ok(extent) = space.allocate_data(&reservation, wanted, 2 * PIECE) else {
+            let Ok(extent) = space.allocate_data(&reservation, wanted, Bytes::new(2 * PIECE))
+            else {
                 break;
             };
             let (start, end) = (extent.logical, extent.logical.saturating_add(extent.len));
             let mut at = start;
-            while at.saturating_add(2 * PIECE) <= end {
-                space.note_allocated(&handle, at, PIECE).expect("room");
-                at = at.saturating_add(2 * PIECE);
+            while at.saturating_add(Bytes::new(2 * PIECE)) <= end {
+                space
+                    .note_allocated(&handle, at, Bytes::new(PIECE))
+                    .expect("room");
+                at = at.saturating_add(Bytes::new(2 * PIECE));
             }
         }
         drop(handle);

@@ -5,7 +5,7 @@ use super::adapt;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
     check_block, seal, seal_block, BlockContext, ChecksumKind, Format, Generation, Header,
-    Superblock, SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES,
+    Physical, Superblock, SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES,
 };
 use harness::checksums::HostChecksums;
 use harness::device::{Image, PAGE};
@@ -61,7 +61,7 @@ impl Blocks {
         let mut adapted = image.clone();
         let mut known = None;
         for place in SUPERBLOCK_PLACES {
-            if place + PAGE as u64 <= image.pages.size() {
+            if place.get() + PAGE as u64 <= image.pages.size() {
                 known = known.or(self.superblock(&mut adapted, place));
             }
         }
@@ -70,16 +70,16 @@ impl Blocks {
         };
         for (at, _) in image.pages.written() {
             let fits = at + u64::from(format.node_size) <= image.pages.size();
-            if fits && !SUPERBLOCK_PLACES.contains(&at) {
+            if fits && !SUPERBLOCK_PLACES.contains(&Physical::new(at)) {
                 self.block(image, &mut adapted, at, (&format, generation));
             }
         }
         adapted
     }
 
-    fn superblock(&mut self, adapted: &mut Image, place: u64) -> Option<(Format, Generation)> {
+    fn superblock(&mut self, adapted: &mut Image, place: Physical) -> Option<(Format, Generation)> {
         let mut raw = RawSuperblock::new_zeroed();
-        adapted.pages.read(place, raw.as_mut_bytes());
+        adapted.pages.read(place.get(), raw.as_mut_bytes());
         let taken = Superblock::check(&raw, place, &HostChecksums).is_ok();
         adapt::superblock(&mut raw);
         let kind = ChecksumKind::try_from(raw.csum_type.get()).unwrap_or(ChecksumKind::Crc32c);
@@ -87,7 +87,7 @@ impl Blocks {
         let superblock = Superblock::check(&raw, place, &HostChecksums).ok();
         self.superblocks.add(taken, superblock.is_some());
         if raw.magic.get() == SUPERBLOCK_MAGIC {
-            adapted.pages.write(place, raw.as_bytes());
+            adapted.pages.write(place.get(), raw.as_bytes());
         }
         let superblock = superblock?;
         Some((superblock.format(), superblock.generation))

@@ -4,7 +4,7 @@
 use super::super::op::Id;
 use super::super::reader::{checksums, read};
 use super::Driver;
-use engine::disk::FileOffset;
+use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Changes, InPlace, Inode, MappingKind, NewExtent, OrderedExtent, Times};
 use engine::fs::{WriteKind, WriteReservation, WrittenInPlace};
 use engine::space::DataExtent;
@@ -40,13 +40,19 @@ impl Driver {
     pub(super) fn write(&mut self, inode: &Arc<Inode>, offset: u64, data: &[u8]) -> Result {
         let end = offset + data.len() as u64;
         let size = inode.attributes().size;
-        if offset > align_up(size) {
+        if offset > align_up(size.get()) {
             self.settle_tail(inode)?;
-        } else if offset > size {
+        } else if offset > size.get() {
             // The write below covers the tail.
-            return self.write_extended(inode, size, offset, data);
+            return self.write_extended(inode, size.get(), offset, data);
         }
-        self.write_sectors(inode, offset, data, size.max(end), Form::Any)
+        self.write_sectors(
+            inode,
+            offset,
+            data,
+            size.max(Bytes::new(end)).get(),
+            Form::Any,
+        )
     }
 
     /// Writes with the gap between the size and `offset` filled.
@@ -67,23 +73,23 @@ impl Driver {
     /// For when the file is about to grow.
     pub(super) fn settle_tail(&mut self, inode: &Arc<Inode>) -> Result {
         let size = inode.attributes().size;
-        if size % SECTOR == 0 {
+        if size.get() % SECTOR == 0 {
             return Ok(());
         }
-        let start = align_down(size);
+        let start = align_down(size.get());
         if matches!(
             self.mounted
                 .fs
                 .data()
-                .map(inode, FileOffset::new(start), SECTOR)?
+                .map(inode, FileOffset::new(start), Bytes::new(SECTOR))?
                 .kind,
             MappingKind::Hole
         ) {
             return Ok(());
         }
-        let mut tail = std::vec![0; (size - start) as usize];
+        let mut tail = std::vec![0; (size.get() - start) as usize];
         self.read(inode, start, &mut tail)?;
-        self.write_sectors(inode, start, &tail, size, Form::Regular)
+        self.write_sectors(inode, start, &tail, size.get(), Form::Regular)
     }
 
     /// Writes the sectors that `data` touches; the file's size is `new_size` when all is done.
@@ -106,11 +112,11 @@ impl Driver {
             self.read(inode, start + last as u64, &mut bytes[last..])?;
         }
         bytes[within..within + data.len()].copy_from_slice(data);
-        let mut reservation =
-            self.mounted
-                .fs
-                .data()
-                .reserve_write(inode, FileOffset::new(start), end - start)?;
+        let mut reservation = self.mounted.fs.data().reserve_write(
+            inode,
+            FileOffset::new(start),
+            Bytes::new(end - start),
+        )?;
         if form == Form::Any && start == 0 && new_size <= MAX_INLINE {
             let all = &bytes[..new_size as usize];
             match self
@@ -155,18 +161,18 @@ impl Driver {
             }
             let extent = self.place(&mut reservation, rest)?;
             let len = extent.get().len;
-            let (now, later) = rest.split_at(len as usize);
-            let for_later = reservation.split(later.len() as u64)?;
+            let (now, later) = rest.split_at(len.get() as usize);
+            let for_later = reservation.split(Bytes::from(later.len()))?;
             let mut sums = KVVec::new();
             sums.extend_from_slice(&checksums(&self.mounted, now), GFP_KERNEL)?;
             let offset = FileOffset::new(at);
-            let new_size = new_size.min(at + len);
+            let new_size = new_size.min(at + len.get());
             let ordered = OrderedExtent {
                 ram_len: len,
                 offset,
                 extent,
                 checksums: sums,
-                new_size,
+                new_size: Bytes::new(new_size),
                 reservation,
             };
             inode.note_times(&Times {
@@ -176,7 +182,7 @@ impl Driver {
             });
             self.mounted.fs.data().finish_ordered(inode, ordered)?;
             reservation = for_later;
-            at += len;
+            at += len.get();
             rest = later;
         }
         Ok(())
@@ -193,13 +199,13 @@ impl Driver {
     ) -> Result<u64> {
         let fs = &self.mounted.fs;
         let start = FileOffset::new(at);
-        let placed = fs.data().place(inode, start, bytes.len() as u64)?;
+        let placed = fs.data().place(inode, start, Bytes::from(bytes.len()))?;
         if placed.kind == WriteKind::Cow {
             return Ok(0);
         }
         let space = fs.data().find_in_place(inode, start, placed.len)?;
         let InPlace { logical, len } = space.ok_or(EIO)?;
-        let bytes = &bytes[..len as usize];
+        let bytes = &bytes[..len.get() as usize];
         self.mounted.write_data(logical, bytes)?;
         let mut sums = KVVec::new();
         sums.extend_from_slice(&checksums(&self.mounted, bytes), GFP_KERNEL)?;
@@ -209,37 +215,40 @@ impl Driver {
             ..Times::default()
         });
         let written = WrittenInPlace {
-            range: start..FileOffset::new(at + len),
+            range: start..FileOffset::new(at + len.get()),
             logical,
             checksums: sums,
-            new_size: new_size.min(at + len),
+            new_size: Bytes::new(new_size.min(at + len.get())),
             reservation: reservation.split(len)?,
         };
         fs.data().finish_in_place(inode, written)?;
-        Ok(len)
+        Ok(len.get())
     }
 
     /// Puts the first of `bytes` on the devices; where and how many.
     fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
         let fs = &self.mounted.fs;
         let _order = self.mounted.data_order.lock().unwrap();
-        let extent = fs.data().allocate_write(reservation, bytes.len() as u64)?;
+        let extent = fs
+            .data()
+            .allocate_write(reservation, Bytes::from(bytes.len()))?;
         let DataExtent { logical, len } = extent.get();
-        self.mounted.write_data(logical, &bytes[..len as usize])?;
+        self.mounted
+            .write_data(logical, &bytes[..len.get() as usize])?;
         Ok(extent)
     }
 
     pub(super) fn truncate(&mut self, id: Id, size: u64) -> Result {
         let inode = self.inode(id)?;
         let old = inode.attributes().size;
-        if size > old {
+        if size > old.get() {
             self.settle_tail(&inode)?;
         }
         self.mounted
             .fs
             .file_space()
-            .truncate(&inode, size, self.now)?;
-        if size < old {
+            .truncate(&inode, Bytes::new(size), self.now)?;
+        if size < old.get() {
             self.settle_tail(&inode)?;
         }
         Ok(())
@@ -254,19 +263,19 @@ impl Driver {
             self.mounted.fs.file_space().punch_hole(
                 &inode,
                 FileOffset::new(first),
-                last - first,
+                Bytes::new(last - first),
                 self.now,
             )?;
         }
         // Partial sectors at both ends, or one.
         for (from, to) in [(offset, first.min(end)), (last.max(offset), end)] {
-            let to = to.min(size);
+            let to = to.min(size.get());
             if from < to && !(from == offset && to <= from) {
                 self.write_sectors(
                     &inode,
                     from,
                     &std::vec![0; (to - from) as usize],
-                    size,
+                    size.get(),
                     Form::Any,
                 )?;
             }
@@ -281,12 +290,12 @@ impl Driver {
         let inode = self.inode(id)?;
         let (start, end) = (align_down(offset), align_up(offset + len));
         self.settle_tail(&inode)?;
-        let new_size = (offset + len > inode.attributes().size).then_some(offset + len);
+        let new_size = (offset + len > inode.attributes().size.get()).then_some(offset + len);
         self.mounted.fs.file_space().preallocate(
             &inode,
             FileOffset::new(start),
-            end - start,
-            new_size,
+            Bytes::new(end - start),
+            new_size.map(Bytes::new),
             self.now,
         )
     }
