@@ -20,7 +20,7 @@ const CHUNK_UNITS: Units = Units::inserts(8);
 /// How often space is asked for in all. Others may be faster each time.
 const fn attempts(urgency: Urgency) -> u32 {
     match urgency {
-        Urgency::Ordinary => 12,
+        Urgency::Ordinary | Urgency::Promised => 12,
         // Who frees space does not give up easily.
         Urgency::Freeing | Urgency::Commit => 100,
     }
@@ -193,7 +193,7 @@ impl Tried {
     ) -> Result<Effect> {
         for (rule, tried) in REMEDIES.iter().zip(&mut self.0) {
             let most = match urgency {
-                Urgency::Ordinary => rule.most,
+                Urgency::Ordinary | Urgency::Promised => rule.most,
                 Urgency::Freeing | Urgency::Commit => rule.most_freeing,
             };
             if !(rule.applies)(shortage) || *tried >= most {

@@ -124,6 +124,12 @@ impl Transactions {
         self.reserve_metadata(units, Urgency::Freeing)
     }
 
+    /// Reserves as [`Self::reserve`] does, and may draw on a part of the global reserve: for what was promised to need no
+    /// space that is not there.
+    pub fn reserve_promised(&self, units: Units) -> Result<Reservation> {
+        self.reserve_metadata(units, Urgency::Promised)
+    }
+
     /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May make a chunk or commit: no
     /// handle may be held. `ENOSPC`.
     pub fn reserve_data(&self, bytes: Bytes) -> Result<Reservation> {

@@ -158,7 +158,7 @@ impl Data<'_> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
         let cost = self.write_cost();
         // Waits, perhaps for a commit with which a snapshot is made: so before the promise.
-        let metadata = self.fs.transactions().reserve(cost.units(len))?;
+        let metadata = self.fs.transactions().reserve_promised(cost.units(len))?;
         let promise = inode.subvolume().promise(len).ok_or(EAGAIN)?;
         Ok(WriteReservation {
             data: self.fs.transactions().space().reserve_nothing(Class::Data),

@@ -8,6 +8,9 @@ use super::class::Class;
 pub enum Urgency {
     /// The caller can fail with ENOSPC.
     Ordinary,
+    /// The caller writes to space that its file was given, which was promised to be there for it: it may draw on the first
+    /// half of the global reserve.
+    Promised,
     /// The caller gives space back (unlink, truncate, orphans), and may draw on the global reserve.
     Freeing,
     /// A commit cannot do without the bytes: it is never refused.

@@ -114,15 +114,14 @@ impl Totals {
             self.promised = promised;
             return Some(());
         }
+        let GlobalReserve { size, held } = self.global;
         let spare = match urgency {
             Urgency::Ordinary => return None,
-            Urgency::Freeing => self
-                .global
-                .held
-                .saturating_sub(self.global.size.divided_by(8)),
-            Urgency::Commit => self.global.held,
+            Urgency::Promised => held.saturating_sub(size.divided_by(2)),
+            Urgency::Freeing => held.saturating_sub(size.divided_by(8)),
+            Urgency::Commit => held,
         };
-        if spare < bytes && urgency == Urgency::Freeing {
+        if spare < bytes && urgency != Urgency::Commit {
             return None;
         }
         let drawn = spare.min(bytes);

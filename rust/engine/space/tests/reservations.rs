@@ -91,6 +91,10 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
         reserve(&space_info, NODE, Urgency::Ordinary).err(),
         Some(Shortage::Full)
     );
+    // The first half is for what was promised before, too.
+    let promised = reserve(&space_info, 8 << 20, Urgency::Promised).unwrap();
+    assert!(reserve(&space_info, NODE, Urgency::Promised).is_err());
+    drop(promised);
     let freeing = reserve(&space_info, 14 << 20, Urgency::Freeing).unwrap();
     // The last eighth is for the commit.
     assert!(reserve(&space_info, NODE, Urgency::Freeing).is_err());
@@ -271,9 +275,10 @@ fn threads_leak_nothing() {
                 let mut random = Random::new(seed);
                 let mut held = vec::Vec::new();
                 for _ in 0..3000 {
-                    let urgency = match random.below(3) {
+                    let urgency = match random.below(4) {
                         0 => Urgency::Ordinary,
                         1 => Urgency::Freeing,
+                        2 => Urgency::Promised,
                         _ => Urgency::Commit,
                     };
                     match random.below(5) {
