@@ -2,8 +2,9 @@
 //! Writing to preallocated space where it is.
 //!
 //! Bytes that go there have their address before they are written, and need no other. [`Data::find_in_place`] says where; when
-//! the device has them, [`Data::finish_in_place`] makes the piece a written one, cut out of the unwritten one around it. In
-//! between the file's items say that nothing is there, and so they do after a crash.
+//! the device has them, [`Data::finish_in_place`] makes the piece a written one, cut out of the unwritten one around it, and
+//! joins it with the written ones beside it. In between the file's items say that nothing is there, and so they do after a
+//! crash.
 //!
 //! A snapshot that is made in between has the extent, too, and reads zeroes: its item stays an unwritten one, and from then on
 //! both write elsewhere. Who has promised bytes no other space keeps snapshots away as long (`promise`).
@@ -13,7 +14,7 @@ use super::{cut, extents};
 use super::{Data, MappingKind, WriteKind};
 use crate::btree::Allocate;
 use crate::disk::{
-    Bug, Bytes, ExtentState, FileOffset, Incompat, InodeFlags, Logical, RegularExtent,
+    Bug, Bytes, ExtentState, FileOffset, Incompat, InodeFlags, Key, Logical, RegularExtent,
 };
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
@@ -183,14 +184,15 @@ impl Data<'_> {
             state: ExtentState::Written,
             ..piece
         };
+        let (at, joined) = join(inode, start, piece)?;
         // First: the extent must not lose its last reference in between.
-        handle.share_data(&extents::reference(inode, start, &piece))?;
-        let dropped = cut::replace(inode, handle, start, &piece)?;
+        handle.share_data(&extents::reference(inode, at, &joined))?;
+        let dropped = cut::replace(inode, handle, at, &joined)?;
         self.insert_checksums(handle, written.logical, &written.checksums)?;
         self.fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             let nbytes = attributes.nbytes.saturating_sub(dropped);
-            attributes.nbytes = nbytes.saturating_add(piece.len);
+            attributes.nbytes = nbytes.saturating_add(joined.len);
             attributes.size = attributes.size.max(written.new_size);
         })
     }
@@ -220,4 +222,46 @@ fn unwritten(inode: &Inode, written: &WrittenInPlace) -> Result<RegularExtent> {
         len,
         ..piece
     })
+}
+
+/// `piece` at `start` together with the written pieces on both sides that have the bytes of the same extent before and behind
+/// its own; and where they begin. Else a file that is written in small steps, in whatever order, had an item for each of them.
+fn join(
+    inode: &Inode,
+    start: FileOffset,
+    piece: RegularExtent,
+) -> Result<(FileOffset, RegularExtent)> {
+    let (mut at, mut joined) = (start, piece);
+    let before = match start.get().checked_sub(1) {
+        Some(before) => piece_at(inode, FileOffset::new(before))?,
+        None => None,
+    };
+    if let Some((left_at, left)) = beside(inode, &before, (start, &piece)) {
+        at = left_at;
+        joined.offset = left.offset;
+        joined.len = joined.len.saturating_add(left.len);
+    }
+    let behind = piece_at(inode, start.saturating_add(piece.len))?;
+    if let Some((_, right)) = beside(inode, &behind, (start, &piece)) {
+        joined.len = joined.len.saturating_add(right.len);
+    }
+    Ok((at, joined))
+}
+
+/// The neighbour `found` of `piece`, if it can be one with it: written bytes of its extent, that the file has in the same
+/// order. One that a snapshot may have stays apart: a joined piece counts as younger than that.
+fn beside<'a>(
+    inode: &Inode,
+    found: &'a Option<(Key, RegularExtent)>,
+    (start, piece): (FileOffset, &RegularExtent),
+) -> Option<(FileOffset, &'a RegularExtent)> {
+    let (key, other) = found.as_ref()?;
+    let at = extents::start_of(key);
+    let is_same = other.state == ExtentState::Written
+        && other.compression == piece.compression
+        && (other.disk_addr, other.disk_len) == (piece.disk_addr, piece.disk_len)
+        && other.ram_bytes == piece.ram_bytes
+        && other.extent_start(at) == piece.extent_start(start)
+        && other.generation > inode.subvolume().tree().last_snapshot();
+    is_same.then_some((at, other))
 }

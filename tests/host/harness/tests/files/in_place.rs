@@ -2,6 +2,7 @@
 //! Preallocated space is written to where it is, piece by piece, until others have it too.
 
 use crate::files::{Files, SECTOR};
+use crate::promises::take_all_metadata;
 use engine::disk::{Bytes, FileOffset, ObjectId, Uuid};
 use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, Placed, WriteKind, WrittenInPlace};
 use harness::mount::NOW;
@@ -14,7 +15,7 @@ use std::vec::Vec;
 const MIB: u64 = 1 << 20;
 const SECTORS: u64 = 40;
 
-fn pos(sector: u64) -> FileOffset {
+pub(crate) fn pos(sector: u64) -> FileOffset {
     FileOffset::new(sector * SECTOR)
 }
 
@@ -29,17 +30,31 @@ fn preallocated(files: &Files) -> Arc<Inode> {
 }
 
 /// Writes sectors in place as far as one piece goes; how many.
-fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64> {
+pub(crate) fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64> {
     let data = files.fs.data();
     let wanted = bytes.len() as u64;
-    let InPlace { logical, len } = data
+    let place = data
         .find_in_place(inode, pos(sector), Bytes::new(wanted))
         .unwrap()?;
-    let found = data.map(inode, pos(sector), len).unwrap();
-    assert!(matches!(found.kind, MappingKind::Prealloc { logical: at } if at == logical));
+    let found = data.map(inode, pos(sector), place.len).unwrap();
+    assert!(matches!(found.kind, MappingKind::Prealloc { logical: at } if at == place.logical));
+    Some(write_to(files, inode, sector, bytes, place, || ()))
+}
+
+/// Writes sectors to `place`; how many. What `before_end` gives lives until that is in the file.
+pub(crate) fn write_to<T>(
+    files: &Files,
+    inode: &Inode,
+    sector: u64,
+    bytes: &[u8],
+    place: InPlace,
+    before_end: impl FnOnce() -> T,
+) -> u64 {
+    let data = files.fs.data();
+    let InPlace { logical, len } = place;
     let bytes = &bytes[..len.get() as usize];
     files.mounted.write_data(logical, bytes).unwrap();
-    let reservation = data.reserve_write(inode, pos(sector), len).unwrap();
+    let reservation = data.reserve_in_place(inode, pos(sector), len).unwrap();
     let end = pos(sector).checked_add(len).unwrap();
     let written = WrittenInPlace {
         range: pos(sector)..end,
@@ -48,13 +63,31 @@ fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64>
         new_size: end.before(),
         reservation,
     };
+    let until_end = before_end();
     data.finish_in_place(inode, written).unwrap();
+    drop(until_end);
     let found = data.map(inode, pos(sector), len).unwrap();
     assert!(matches!(found.kind, MappingKind::Data { logical: at } if at == logical));
-    Some(len.get() / SECTOR)
+    len.get() / SECTOR
 }
 
-fn used(files: &Files) -> u64 {
+/// How many items the file has for its first sectors.
+pub(crate) fn items(files: &Files, inode: &Inode, sectors: u64) -> usize {
+    let (mut at, mut count) = (pos(0), 0);
+    while at < pos(sectors) {
+        let left = pos(sectors).saturating_since(at);
+        at = at.saturating_add(files.fs.data().map(inode, at, left).unwrap().len);
+        count += 1;
+    }
+    count
+}
+
+/// The runs of equal sectors.
+fn runs(written: &[bool]) -> usize {
+    1 + written.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+pub(crate) fn used(files: &Files) -> u64 {
     files.txns().commit().unwrap();
     files.txns().space().statistics().data.used.get()
 }
@@ -81,6 +114,8 @@ fn history(options: &[&str], seed: u64) {
         written[start as usize..(start + free) as usize].fill(true);
         let found = files.read(&inode, 0, SECTORS * SECTOR).unwrap();
         assert!(found == truth, "after step {step}");
+        let count = items(&files, &inode, SECTORS);
+        assert_eq!(count, runs(&written), "items after step {step}");
         if random.one_in(10) {
             assert_eq!(used(&files), before);
         }
@@ -101,7 +136,7 @@ fn history(options: &[&str], seed: u64) {
     tools::check(&files.unmount()).unwrap();
 }
 
-fn found(files: &Files, name: &[u8]) -> Arc<Inode> {
+pub(crate) fn found(files: &Files, name: &[u8]) -> Arc<Inode> {
     match files.fs.names().lookup(&files.root, name).unwrap() {
         Some(engine::fs::Target::Inode(number, _)) => {
             files.fs.inodes().get(&files.top, number).unwrap()
@@ -116,6 +151,58 @@ fn pieces_become_written_where_they_are() {
         history(&[], seed);
         history(&["-O", "^no-holes"], seed);
     }
+}
+
+/// Numbers below this, each once.
+fn in_any_order(end: u64) -> impl Iterator<Item = u64> {
+    let mut order: Vec<u64> = (0..end).collect();
+    let mut random = Random::new(1);
+    for last in (1..order.len()).rev() {
+        order.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    order.into_iter()
+}
+
+/// Sectors written in any order, in extents of several lengths: at the end there is an item for each extent, and in between
+/// none that could be one with another.
+#[test]
+fn small_steps_leave_no_more_items_than_extents() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = files.file(b"f");
+    let space = files.fs.file_space();
+    let lens = [700, 1, 30, 269];
+    let mut sectors = 0;
+    for len in lens {
+        let size = Some(Bytes::new((sectors + len) * SECTOR));
+        space
+            .preallocate(&inode, pos(sectors), Bytes::new(len * SECTOR), size, NOW)
+            .unwrap();
+        sectors += len;
+    }
+    let mut written = vec![false; sectors as usize];
+    for (step, sector) in in_any_order(sectors).enumerate() {
+        let bytes = [sector as u8; SECTOR as usize];
+        assert_eq!(write(&files, &inode, sector, &bytes), Some(1));
+        written[sector as usize] = true;
+        if step % 100 == 0 {
+            let (mut first, mut expected) = (0, 0);
+            for len in lens {
+                let extent = first as usize..(first + len) as usize;
+                expected += runs(&written[extent]);
+                first += len;
+            }
+            assert_eq!(items(&files, &inode, sectors), expected, "step {step}");
+        }
+    }
+    assert_eq!(items(&files, &inode, sectors), lens.len());
+    assert_eq!(inode.attributes().nbytes, Bytes::new(sectors * SECTOR));
+    drop(inode);
+    let files = Files::mount(files.unmount());
+    tools::check_with(&files.image(), &["--check-data-csum"]).unwrap();
+    let inode = found(&files, b"f");
+    let bytes = files.read(&inode, 0, sectors * SECTOR).unwrap();
+    let is_right = |(at, byte): (usize, &u8)| *byte == (at / SECTOR as usize) as u8;
+    assert!(bytes.iter().enumerate().all(is_right));
 }
 
 /// Whatever else takes all there is: what was given before can be written.
@@ -178,6 +265,37 @@ fn on_a_full_volume_it_is_there() {
     assert!(bytes.iter().enumerate().all(is_right));
 }
 
+/// All metadata is promised to others: what was given before can be written in the smallest steps, and removed.
+#[test]
+fn when_metadata_is_full_it_can_be_written() {
+    const MANY: u64 = 600;
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let root = files.root.clone();
+    let inode = files.file(b"f");
+    let (space, size) = (files.fs.file_space(), Bytes::new(MANY * SECTOR));
+    space
+        .preallocate(&inode, pos(0), size, Some(size), NOW)
+        .unwrap();
+    let taken = take_all_metadata(&files);
+    for (step, sector) in in_any_order(MANY).enumerate() {
+        let refused = files
+            .fs
+            .data()
+            .reserve_write(&inode, pos(sector), Bytes::new(SECTOR));
+        assert_eq!(refused.err(), Some(ENOSPC));
+        let bytes = [sector as u8; SECTOR as usize];
+        assert_eq!(write(&files, &inode, sector, &bytes), Some(1));
+        if step % 50 == 0 {
+            files.txns().commit().unwrap();
+        }
+    }
+    assert_eq!(items(&files, &inode, MANY), 1);
+    files.fs.names().unlink(&root, b"f", &inode, NOW).unwrap();
+    files.fs.inodes().evict(&inode).unwrap();
+    drop((taken, inode, root));
+    tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
 /// What is promised so keeps snapshots away, and who takes one keeps promises away.
 #[test]
 fn a_snapshot_waits_for_promises() {
@@ -228,6 +346,11 @@ fn a_snapshot_ends_it() {
     }
     let inode = preallocated(&files);
     assert_eq!(write(&files, &inode, 3, &[7; SECTOR as usize]), Some(1));
+    let on_its_way = files
+        .fs
+        .data()
+        .find_in_place(&inode, pos(2), Bytes::new(SECTOR));
+    let on_its_way = on_its_way.unwrap().unwrap();
     let place = NewSubvolume {
         dir: &files.root,
         name: b"snapshot",
@@ -240,6 +363,12 @@ fn a_snapshot_ends_it() {
         .data()
         .find_in_place(&inode, pos(9), Bytes::new(SECTOR));
     assert_eq!(in_place.unwrap(), None, "in the file");
+    // What was on its way has arrived, beside what the snapshot has, too: that stays as old as it is.
+    assert_eq!(
+        write_to(&files, &inode, 2, &[8; SECTOR as usize], on_its_way, || ()),
+        1
+    );
+    assert_eq!(items(&files, &inode, SECTORS), 4);
     let copy = files.fs.subvolumes().get(ObjectId::new(256)).unwrap();
     let theirs = files.fs.inodes().get(&copy, inode.number()).unwrap();
     let in_place = files

@@ -155,7 +155,7 @@ fn fsync_does_not_fail_for_times() {
 }
 
 /// Promises all metadata there is to nobody.
-fn take_all_metadata(files: &Files) -> Vec<Reservation> {
+pub(crate) fn take_all_metadata(files: &Files) -> Vec<Reservation> {
     let mut taken = Vec::new();
     for units in [Units::inserts(64), Units::updates(1)] {
         while let Ok(more) = files.txns().reserve(units) {
