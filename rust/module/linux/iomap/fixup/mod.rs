@@ -145,16 +145,40 @@ enum Mended {
     NothingToDo,
 }
 
+/// As long as this lives nobody cuts the file or makes a hole in it: what the trees have unwritten stays. Who does so may
+/// wait for a worker, hence it is never waited for.
+struct CutsKeptOut<'a>(&'a Inode);
+
+impl<'a> CutsKeptOut<'a> {
+    fn try_of(inode: &'a Inode) -> Option<Self> {
+        // SAFETY: An inode keeps its mapping; `drop` lets the lock go.
+        let locked = unsafe { bindings::filemap_invalidate_trylock_shared(inode.mapping()) };
+        (locked != 0).then_some(Self(inode))
+    }
+}
+
+impl Drop for CutsKeptOut<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `try_of` took the lock in this task.
+        unsafe { bindings::filemap_invalidate_unlock_shared(self.0.mapping()) };
+    }
+}
+
 /// Gives a folio's dirty blocks the space that they lack.
 fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
+    let kept_out = CutsKeptOut::try_of(inode);
+    let scope = match kept_out {
+        Some(_) => Scope::Whole,
+        // The trees may lose in a moment what they have there: a hole is being punched, and the folio was pinned.
+        None => Scope::WholeNew,
+    };
     loop {
         let range = pos..pos.saturating_add(folio.size() as u64);
         // No space for what the folio has behind the end of the file.
         let end = inside_file(inode, range).end;
         with_space(inode, || {
-            // The trees may lose in a moment what they have there: a hole is being punched, and the folio was pinned.
-            file.reserve(&mut allowance, pos, end, Scope::WholeNew, Patience::Waits)
+            file.reserve(&mut allowance, pos, end, scope, Patience::Waits)
         })?;
         let locked = LockedFolio::lock(folio.into());
         let tried = mend_locked(file, inode, &locked, &mut allowance);
@@ -197,6 +221,9 @@ fn mend_locked<T: FileData>(
         from = run.end;
         if file.uncovered(run.start, run.end) == 0 {
             continue;
+        }
+        if !file.can_cover(allowance, run.start, run.end) {
+            return Tried::Short;
         }
         // Which of its blocks are dirty is not for us to know: all become so.
         // But not those behind the end: a writer who makes the file longer has cleaned there (`growth`) already.

@@ -211,6 +211,7 @@ impl World {
                 folio,
                 allowance: Allowance::default(),
                 reserved: false,
+                keeps_out: false,
             });
         }
         result
@@ -227,6 +228,9 @@ impl World {
 
     fn truncate(&mut self, size: u64) {
         // Waits for writeback of what it cuts.
+        if self.is_kept_out() {
+            return;
+        }
         if (size / FOLIO..FOLIOS).any(|folio| self.is_under_writeback(folio)) {
             return;
         }
@@ -253,6 +257,20 @@ impl World {
         self.plant != Plant::LetFaultsIn && self.punched().next().is_some()
     }
 
+    /// Whether a worker keeps out who cuts or makes a hole (`invalidate_lock`).
+    fn is_kept_out(&self) -> bool {
+        let keeps_out = |task: &Task| {
+            matches!(
+                task,
+                Task::Mend {
+                    keeps_out: true,
+                    ..
+                }
+            )
+        };
+        self.tasks.iter().any(keeps_out)
+    }
+
     /// Blocks that are out of the cache, and not out of the trees.
     fn punched(&self) -> impl Iterator<Item = u64> + '_ {
         self.tasks.iter().flat_map(|task| match task {
@@ -264,6 +282,9 @@ impl World {
     /// The first half of a hole; the inode is locked. A folio that is dirty elsewhere stays, with zeroes.
     fn punch(&mut self, start: u64, end: u64) {
         let mut folios = start / FOLIO..end.div_ceil(FOLIO);
+        if self.is_kept_out() {
+            return;
+        }
         let waits = self.plant != Plant::PunchUnderWay;
         if waits && folios.any(|folio| self.is_under_writeback(folio)) {
             return;
@@ -363,6 +384,8 @@ impl World {
                 None
             }
             9 if self.random.one_in(2) => {
+                // Of whole folios: stores and workers rely on nothing less.
+                let (start, end) = (start / FOLIO * FOLIO, end.next_multiple_of(FOLIO));
                 self.allocate(start, end);
                 None
             }

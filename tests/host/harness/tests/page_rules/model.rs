@@ -81,6 +81,8 @@ pub(super) enum Task {
         folio: u64,
         allowance: Allowance<Token>,
         reserved: bool,
+        /// Nobody cuts or makes a hole meanwhile.
+        keeps_out: bool,
     },
     /// A write on its way: it will end, well or not.
     UnderWay {

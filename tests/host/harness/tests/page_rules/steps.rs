@@ -60,6 +60,7 @@ impl World {
                 folio,
                 mut allowance,
                 reserved,
+                keeps_out,
             } => {
                 let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
                 let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
@@ -72,17 +73,28 @@ impl World {
                 }
                 let can = self.can_cover(&allowance, start, end.max(start));
                 if !reserved || !can || self.is_under_writeback(folio) {
-                    self.reserve_to_mend(&mut allowance, start, end.max(start));
+                    // Unwritten space stays only where nobody is about to cut.
+                    let is_planted = self.plant == Plant::MendInPlace;
+                    let may = !reserved && self.punched().next().is_none();
+                    let keeps_out = !is_planted && (keeps_out || may);
+                    match keeps_out || is_planted {
+                        true => self.reserve(&mut allowance, start, end.max(start)),
+                        false => {
+                            let cow = WriteKind::Cow;
+                            self.reserve_for(cow, &mut allowance, start, end.max(start));
+                        }
+                    }
                     return Some(Task::Mend {
                         folio,
                         allowance,
                         reserved: true,
+                        keeps_out,
                     });
                 }
                 // What is not in the cache holds nothing.
                 for block in start..end {
                     if self.blocks[block as usize].cached.is_some() {
-                        self.reserve_to_mend(&mut allowance, block, block + 1);
+                        allowance.make_ready().unwrap();
                         self.cover(&mut allowance, block, block + 1);
                         self.blocks[block as usize].dirty = true;
                     }
@@ -136,14 +148,6 @@ impl World {
         allowance.make_ready().unwrap();
         self.cover(&mut allowance, start, end);
         self.put_offs += 1;
-    }
-
-    /// What unwritten space there is may be about to go: the inode is not locked.
-    fn reserve_to_mend(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
-        match self.plant {
-            Plant::MendInPlace => self.reserve(allowance, start, end),
-            _ => self.reserve_for(WriteKind::Cow, allowance, start, end),
-        }
     }
 
     fn write(&mut self, task: Task) -> Option<Task> {
