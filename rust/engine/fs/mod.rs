@@ -30,7 +30,7 @@ pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
     Allowance, Compressed, CompressedData, Data, Delalloc, Delayed, Divisible, FileSpace, InPlace,
     Mapping, MappingKind, NewExtent, NoPromises, OrderedExtent, Placed, Punch, Reported,
-    SectorSums, Short, Truncation, WriteKind, WriteReservation, WrittenInPlace,
+    SectorSums, Short, Truncation, WriteKind, WriteReservation, WrittenInPlace, Zeroing,
 };
 pub use filesystem::{FileSystem, Options};
 pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Now, Times, XattrMode};

@@ -75,6 +75,26 @@ impl Fallocate for Rbtrfs {
         result
     }
 
+    fn zero(inode: &Inode, hole: &Hole, range: Range<u64>) -> Result {
+        match Self::check_allocate(inode) {
+            Err(error) if error == EOPNOTSUPP => return Self::punch(inode, hole),
+            checked => checked?,
+        }
+        let (mount, this) = (mount_of(inode)?, node(inode)?);
+        let changing = Changing([(inode, this)]);
+        let touched = FileOffset::new(range.start)..FileOffset::new(range.end);
+        let whole = hole.whole().unwrap_or(range.start..range.start);
+        let whole = FileOffset::new(whole.start)..FileOffset::new(whole.end);
+        let space = mount.fs().file_space();
+        let result = file::allocate::<FileIo<Node>>(inode, range, || {
+            let granted = space.ask_zero(&this.inode, whole, touched)?;
+            file::punch::<FileIo<Node>>(inode, hole, || granted.run(&changing))
+        });
+        changing.show();
+        mount.throttle();
+        result
+    }
+
     fn resize(inode: &Inode, size: i64) -> Result {
         resize(inode, size)
     }

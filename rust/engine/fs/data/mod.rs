@@ -15,6 +15,7 @@
 //! | `inline`      | that an inline extent has no more than a sector                                  |
 //! | `truncate`    | cutting files and making holes                                                   |
 //! | `preallocate` | giving a file space before it is written                                         |
+//! | `unwritten`   | taking bytes out of a file and leaving it its space                              |
 //! | `in_place`    | writing to such space where it is                                               |
 //! | `promise`     | what a snapshot waits for: bytes that have no other space                        |
 
@@ -31,6 +32,7 @@ mod preallocate;
 mod promise;
 mod report;
 mod truncate;
+mod unwritten;
 mod write;
 
 pub use checksums::SectorSums;
@@ -42,6 +44,7 @@ pub use promise::NoPromises;
 pub(super) use promise::Promises;
 pub use report::Reported;
 pub use truncate::{Punch, Truncation};
+pub use unwritten::Zeroing;
 pub use write::WriteReservation;
 
 use super::FileSystem;

@@ -27,15 +27,37 @@ impl FileSpace<'_> {
         new_size: Option<Bytes>,
         now: impl Now,
     ) -> Result {
+        let end = offset.checked_add(len).ok_or(EFBIG)?;
+        self.ask_preallocate(inode, end)?;
+        let nothing = self.fs.transactions().space().reserve_nothing(Class::Data);
+        self.fill(inode, offset..end, nothing, new_size, &now)
+    }
+
+    /// What may refuse to give a file space up to `end`.
+    pub(super) fn ask_preallocate(&self, inode: &Inode, end: FileOffset) -> Result {
         self.check_preallocate(inode)?;
-        let end = offset.checked_add(len).filter(|end| end <= &MAX_FILE_END);
-        let end = end.ok_or(EFBIG)?;
-        self.fs.data().check_inline(inode, Reach::Device)?;
-        let holes = self.holes(inode, offset..end)?;
-        let data = self.reserve_all(holes)?;
-        let mut at = offset;
-        while at < end {
-            let wanted = end.saturating_since(at).min(MAX_EXTENT_SIZE);
+        if end > MAX_FILE_END {
+            return Err(EFBIG);
+        }
+        self.fs.data().check_inline(inode, Reach::Device)
+    }
+
+    /// Fills all holes of `range` as [`Self::preallocate`] does, with `data` and what it lacks.
+    pub(super) fn fill(
+        &self,
+        inode: &Inode,
+        range: Range<FileOffset>,
+        data: Reservation,
+        new_size: Option<Bytes>,
+        now: &dyn Now,
+    ) -> Result {
+        let holes = self.count(inode, range.clone(), |kind| {
+            matches!(kind, MappingKind::Hole)
+        })?;
+        data.merge(self.reserve_all(holes.saturating_sub(data.bytes()))?);
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = range.end.saturating_since(at).min(MAX_EXTENT_SIZE);
             let found = self.fs.data().map(inode, at, wanted)?;
             let done = match found.kind {
                 MappingKind::Hole => self.fill_hole(inode, at, found.len, &data)?,
@@ -50,7 +72,7 @@ impl FileSpace<'_> {
             .fs
             .start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
         let _extents = inode.lock_extents();
-        let done = self.raise_size(&handle, inode, new_size, &now);
+        let done = self.raise_size(&handle, inode, new_size, now);
         or_abort(&handle, done)
     }
 
@@ -63,7 +85,7 @@ impl FileSpace<'_> {
     }
 
     /// Promises `bytes`. In steps, as a single promise may need no more than a few new chunks.
-    fn reserve_all(&self, bytes: Bytes) -> Result<Reservation> {
+    pub(super) fn reserve_all(&self, bytes: Bytes) -> Result<Reservation> {
         let txns = self.fs.transactions();
         let is_too_much = || bytes > txns.space().statistics().available;
         if is_too_much() {
@@ -80,13 +102,18 @@ impl FileSpace<'_> {
         Ok(all)
     }
 
-    /// How many bytes of `range` are in holes.
-    fn holes(&self, inode: &Inode, range: Range<FileOffset>) -> Result<Bytes> {
+    /// How many bytes of `range` are of a kind.
+    pub(super) fn count(
+        &self,
+        inode: &Inode,
+        range: Range<FileOffset>,
+        is_counted: impl Fn(&MappingKind) -> bool,
+    ) -> Result<Bytes> {
         let (mut at, mut bytes) = (range.start, Bytes::ZERO);
         while at < range.end {
             let wanted = range.end.saturating_since(at);
             let found = self.fs.data().map(inode, at, wanted)?;
-            if matches!(found.kind, MappingKind::Hole) {
+            if is_counted(&found.kind) {
                 bytes = bytes.saturating_add(found.len);
             }
             at = at.saturating_add(found.len);

@@ -71,7 +71,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         self.path
             .fs
             .file_space()
-            .truncate(&self.inode, size, attributes.mtime)
+            .forget_growth(&self.inode, size, attributes.mtime)
     }
 
     fn stored_size(&self) -> u64 {

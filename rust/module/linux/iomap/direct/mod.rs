@@ -43,7 +43,8 @@ pub(crate) trait DirectData: FileData {
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. What cannot be sent ends
     /// with the error.
     fn send_direct(&self, ioend: Ioend<Self>, space: &mut Self::Taken, patience: Patience);
-    /// The write that began behind or at `size`, the end of the file, has failed: what of it is in the file goes.
+    /// The write that began behind or at `size`, the end of the file, has failed: what of it is in the file goes. Space
+    /// that the file was given there and that was not written to stays.
     fn forget_behind(&self, size: u64) -> Result;
     /// The file's size in the trees, in bytes.
     fn stored_size(&self) -> u64;

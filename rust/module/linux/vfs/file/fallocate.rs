@@ -69,6 +69,9 @@ pub(crate) trait Fallocate: 'static {
     fn allocate(inode: &Inode, range: Range<u64>) -> Result;
     /// Makes `hole` one. The inode is locked, and no direct request is under way.
     fn punch(inode: &Inode, hole: &Hole) -> Result;
+    /// Makes `hole` read as zeroes, and gives the file space in all of `range`, the blocks that it touches, where files can
+    /// be given space. The inode is locked, and no direct request is under way.
+    fn zero(inode: &Inode, hole: &Hole, range: Range<u64>) -> Result;
     /// Changes the size; the limits were checked. The inode is locked, and no direct request is under way.
     fn resize(inode: &Inode, size: i64) -> Result;
 }
@@ -183,16 +186,13 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         // SAFETY: The VFS lends the file, whose inode is locked.
         to_result(unsafe { b::file_modified(file) })?;
         let nofs = NofsScope::enter();
-        match mode {
-            Mode::Allocate(_) => {
-                let (start, end) = Blocks::of(inode).touched(offset as u64, len as u64);
-                with_space(inode, || T::allocate(inode, start..end))?;
-            }
-            Mode::Punch | Mode::Zero(_) => {
-                let hole = Hole::of(inode, offset as u64..end as u64);
-                with_space(inode, || T::punch(inode, &hole))?;
-            }
-        }
+        let hole = Hole::of(inode, offset as u64..end as u64);
+        let (first, last) = Blocks::of(inode).touched(offset as u64, len as u64);
+        with_space(inode, || match mode {
+            Mode::Allocate(_) => T::allocate(inode, first..last),
+            Mode::Punch => T::punch(inode, &hole),
+            Mode::Zero(_) => T::zero(inode, &hole, first..last),
+        })?;
         if grows {
             with_space(inode, || T::resize(inode, end))?;
         }

@@ -20,3 +20,4 @@ mod subvolume_names;
 mod subvolumes;
 mod tasks;
 mod times;
+mod unwritten;

@@ -2,7 +2,7 @@
 
 //! Holes are punched into files, and ranges zeroed, in every place of what may be large folios, from dirty, written and
 //! cold pages, with stores to a mapping before and after: no race, every combination. What is in no hole is there, and a
-//! hole takes no space.
+//! hole takes no space; what is zeroed has all its space where there is such a thing.
 
 use super::emptied;
 use crate::mapping::Mapping;
@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Options {
     /// A folder of the file system.
     dir: PathBuf,
+    /// A range that is zeroed has all its space, as on ordinary disks.
+    #[arg(long)]
+    zeroed_is_given: bool,
 }
 
 /// Before the hole.
@@ -125,7 +128,7 @@ fn long_hole(path: &Path) -> Result<()> {
         call: Call::Punch,
         after: After::Nothing,
     };
-    let mut known = Known::sparse(path, &case)?;
+    let mut known = Known::sparse(path, &case, false)?;
     for extent in 0..EXTENTS {
         known.write(2 * extent * BLOCK, BLOCK)?;
     }
@@ -148,7 +151,8 @@ fn run_some(options: &Options, before: Before, cases: &[Case]) -> Result<usize> 
     let mut files = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let path = options.dir.join(format!("hole{number}"));
-        files.push((case, Known::new(&path, case)?));
+        let gives = options.zeroed_is_given && case.call != Call::Punch;
+        files.push((case, Known::new(&path, case, gives)?));
     }
     let Some((_, first)) = files.first() else {
         return Ok(0);
@@ -186,16 +190,18 @@ struct Known {
     version: u64,
     /// Which blocks were given up and not written since.
     holes: Vec<bool>,
+    /// What is made zeroes is given all its space.
+    gives: bool,
 }
 
 impl Known {
-    fn new(path: &Path, case: &Case) -> Result<Self> {
-        let mut known = Self::sparse(path, case)?;
+    fn new(path: &Path, case: &Case, gives: bool) -> Result<Self> {
+        let mut known = Self::sparse(path, case, gives)?;
         known.write(0, case.size)?;
         Ok(known)
     }
 
-    fn sparse(path: &Path, case: &Case) -> Result<Self> {
+    fn sparse(path: &Path, case: &Case, gives: bool) -> Result<Self> {
         let file = emptied(path)?;
         let mapping = Mapping::shared(&file, case.size)?;
         Ok(Self {
@@ -204,6 +210,7 @@ impl Known {
             bytes: Vec::new(),
             version: 0,
             holes: Vec::new(),
+            gives,
         })
     }
 
@@ -248,11 +255,18 @@ impl Known {
         }
         if call == Call::Zero && end > self.bytes.len() {
             self.bytes.resize(end, 0);
-            self.holes.resize(end.div_ceil(BLOCK), true);
+            let blocks = self.holes.len().max(end.div_ceil(BLOCK));
+            self.holes.resize(blocks, true);
         }
         let size = self.bytes.len();
         let inside = end.min(size).max(begin.min(size));
         self.bytes[begin.min(size)..inside].fill(0);
+        if self.gives {
+            let last = end.div_ceil(BLOCK);
+            self.holes.resize(self.holes.len().max(last), true);
+            self.holes[begin / BLOCK..last].fill(false);
+            return Ok(());
+        }
         let last = match end >= size {
             true => self.holes.len(),
             false => end / BLOCK,
@@ -284,7 +298,8 @@ impl Known {
         let end = offset + bytes.len();
         self.bytes.resize(self.bytes.len().max(end), 0);
         self.bytes[offset..end].copy_from_slice(bytes);
-        self.holes.resize(self.bytes.len().div_ceil(BLOCK), true);
+        let blocks = self.bytes.len().div_ceil(BLOCK);
+        self.holes.resize(self.holes.len().max(blocks), true);
         self.holes[offset / BLOCK..end.div_ceil(BLOCK)].fill(false);
     }
 

@@ -62,6 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let more = fill(&emptied(&options.dir.join("rest"))?, BLOCK)?;
     println!("{taken} and {more} bytes fill the volume");
     for (number, given) in files.iter_mut().enumerate() {
+        // What has its space keeps it.
+        given.allocate(libc::FALLOC_FL_ZERO_RANGE)?;
         given
             .write_all(number as u64)
             .with_context(|| format!("{:?}", given.way))?;
@@ -91,27 +93,28 @@ impl Given {
         let file = emptied(&path)?;
         let mut open = File::options();
         let direct = open.write(true).custom_flags(libc::O_DIRECT).open(&path)?;
-        // SAFETY: plain numbers.
-        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as i64) };
-        ensure!(
-            result == 0,
-            "fallocate: {}",
-            std::io::Error::last_os_error()
-        );
-        let metadata = file.metadata()?;
-        ensure!(
-            metadata.len() == len as u64,
-            "it is {} bytes",
-            metadata.len()
-        );
-        let taken = metadata.blocks() * 512;
-        ensure!(taken == len as u64, "it takes {taken} bytes");
-        Ok(Self {
+        let given = Self {
             way,
             file,
             direct,
             bytes: vec![0; len],
-        })
+        };
+        given.allocate(0)?;
+        Ok(given)
+    }
+
+    /// Has the file given space, all of it, in this way.
+    fn allocate(&self, mode: i32) -> Result<()> {
+        let len = self.bytes.len() as u64;
+        // SAFETY: plain numbers.
+        let result = unsafe { libc::fallocate(self.file.as_raw_fd(), mode, 0, len as i64) };
+        let error = std::io::Error::last_os_error();
+        ensure!(result == 0, "fallocate: {error}");
+        let metadata = self.file.metadata()?;
+        ensure!(metadata.len() == len, "it is {} bytes", metadata.len());
+        let taken = metadata.blocks() * 512;
+        ensure!(taken == len, "it takes {taken} bytes");
+        Ok(())
     }
 
     /// Writes all of it, in pieces that follow in no order.
