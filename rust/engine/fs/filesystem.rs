@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file system: its transactions, its parameters, and the way to its parts.
+//! The file system: its transactions and its parameters. Its parts are handed out where they stand.
 
 use super::subvolume::SubvolumesInUse;
-use super::{Data, FileSpace, Inode, Inodes, Names, Subvolume, Subvolumes};
+use super::Subvolume;
 use crate::btree::Tree;
 use crate::disk::{leaf_area, Bytes, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
@@ -61,46 +61,6 @@ impl FileSystem {
             txns,
         };
         Ok(Arc::new(fs, GFP_KERNEL)?)
-    }
-
-    /// Names: directories and what stands in them.
-    pub fn names(&self) -> Names<'_> {
-        Names { fs: self }
-    }
-
-    /// Inodes: attributes, and what becomes of them.
-    pub fn inodes(&self) -> Inodes<'_> {
-        Inodes { fs: self }
-    }
-
-    /// What files contain: reading and writing.
-    pub fn data(&self) -> Data<'_> {
-        Data { fs: self }
-    }
-
-    /// The space that files have: sizes, holes, preallocation.
-    pub fn file_space(&self) -> FileSpace<'_> {
-        FileSpace { fs: self }
-    }
-
-    /// Subvolumes: which there are, and new ones.
-    pub fn subvolumes(&self) -> Subvolumes<'_> {
-        Subvolumes { fs: self }
-    }
-
-    /// Makes all finished changes of the inode durable (fsync). Data must have been written before.
-    ///
-    /// What is in the transaction already needs no space to become durable. `ENOSPC` for times that only noted what is
-    /// durable now would say that bytes are lost: they stay in memory, for the next change or fsync.
-    pub fn sync(&self, inode: &Inode) -> Result {
-        let written = self.inodes().sync_attributes(inode);
-        if inode.attributes().transid > self.txns.committed() {
-            self.txns.commit()?;
-        }
-        match written {
-            Err(error) if error == ENOSPC => Ok(()),
-            written => written,
-        }
     }
 
     /// Changes the volume's label; durable on return. `EROFS`, `ENOSPC`.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! L6: inodes, directories, file extents and subvolumes as operations on trees, without the VFS.
 //!
-//! | module       | what it has                                                              |
-//! |--------------|--------------------------------------------------------------------------|
+//! | module       | what it has                                                               |
+//! |--------------|---------------------------------------------------------------------------|
+//! | `items`      | items of trees as typed values: names, notes, places                      |
+//! | `subvolume`  | a subvolume in use: a tree with inodes                                    |
 //! | `filesystem` | the root of the layer: transactions, parameters, subvolumes in use        |
-//! | `inode`      | inodes: attributes, making, removing, extended attributes                 |
-//! | `items`      | items of trees as typed values, several records in one                    |
-//! | `names`      | directories, links, renaming                                             |
-//! | `data`       | file data: mapping, writing, cutting, checksums                          |
-//! | `subvolume`  | trees with inodes, and their paths                                       |
-//! | `statistics` | what statfs shows                                                        |
+//! | `inode`      | an inode in use: its attributes                                           |
+//! | `data`       | file data: mapping, writing, cutting, checksums                           |
+//! | `inodes`     | what is done to inodes: reading, removing, extended attributes            |
+//! | `names`      | making inodes; directories, links, renaming                               |
+//! | `subvolumes` | finding and making subvolumes, and their paths                            |
+//! | `statistics` | what statfs shows                                                         |
+//!
+//! Each uses only those above it.
 //!
 //! [`FileSystem`] is the root and hands out its parts, whose methods stand in the folders of their subject.
 //! [`Subvolume`] is a tree with inodes, [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
@@ -21,19 +25,24 @@
 mod data;
 mod filesystem;
 mod inode;
+mod inodes;
 mod items;
 mod names;
 mod statistics;
 mod subvolume;
+mod subvolumes;
 
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
     Allowance, Compressed, CompressedData, Data, Delalloc, Delayed, Divisible, FileSpace, InPlace,
-    Mapping, MappingKind, NewExtent, NoPromises, OrderedExtent, Placed, Punch, Reported,
-    SectorSums, Short, Truncation, WriteKind, WriteReservation, WrittenInPlace, Zeroing,
+    Mapping, MappingKind, NewExtent, OrderedExtent, Placed, Punch, Reported, SectorSums, Short,
+    Truncation, WriteKind, WriteReservation, WrittenInPlace, Zeroing,
 };
 pub use filesystem::{FileSystem, Options};
-pub use inode::{Changes, Compression, Inode, Inodes, New, NewKind, Now, Times, XattrMode};
-pub use names::{Entry, Names, Rename, RenameMode, Side, Target};
+pub use inode::{Changes, Inode, New, NewKind, Now, Times};
+pub use inodes::{Compression, Inodes, XattrMode};
+pub use items::entries::Target;
+pub use names::{Entry, Names, Rename, RenameMode, Side};
 pub use statistics::Statistics;
-pub use subvolume::{NewSubvolume, Subvolume, SubvolumePlace, Subvolumes, Topmost};
+pub use subvolume::{NoPromises, Subvolume};
+pub use subvolumes::{NewSubvolume, SubvolumePlace, Subvolumes, Topmost};

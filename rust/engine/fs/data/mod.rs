@@ -17,7 +17,6 @@
 //! | `preallocate` | giving a file space before it is written                                         |
 //! | `unwritten`   | taking bytes out of a file and leaving it its space                              |
 //! | `in_place`    | writing to such space where it is                                               |
-//! | `promise`     | what a snapshot waits for: bytes that have no other space                        |
 
 mod checksums;
 pub(super) mod cut;
@@ -29,7 +28,6 @@ mod inline;
 mod mapping;
 mod ordered;
 mod preallocate;
-mod promise;
 mod report;
 mod truncate;
 mod unwritten;
@@ -40,14 +38,24 @@ pub use delalloc::{Allowance, Delalloc, Delayed, Divisible, Short, WriteKind};
 pub use in_place::{InPlace, Placed, WrittenInPlace};
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
-pub use promise::NoPromises;
-pub(super) use promise::Promises;
 pub use report::Reported;
 pub use truncate::{Punch, Truncation};
 pub use unwritten::Zeroing;
 pub use write::WriteReservation;
 
 use super::FileSystem;
+
+impl FileSystem {
+    /// What files contain: reading and writing.
+    pub fn data(&self) -> Data<'_> {
+        Data { fs: self }
+    }
+
+    /// The space that files have: sizes, holes, preallocation.
+    pub fn file_space(&self) -> FileSpace<'_> {
+        FileSpace { fs: self }
+    }
+}
 
 /// What the files of a file system contain.
 #[derive(Clone, Copy)]

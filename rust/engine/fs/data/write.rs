@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
-use super::promise::{self, Promise};
 use super::Data;
 use super::{cut, extents, gaps};
 use crate::btree::{Allocate, Reach};
 use crate::disk::{Bytes, FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
+use crate::fs::subvolume::{self, Promise};
 use crate::fs::Inode;
 use crate::space::{Class, Reservation};
 use crate::txn::{Handle, Units};
@@ -39,7 +39,7 @@ impl WriteReservation {
         let covers = self.covers.checked_sub(len).ok_or(EINVAL)?;
         let share = share(self.metadata.bytes(), len, self.covers);
         let data = len.saturating_sub(in_place).min(self.data.bytes());
-        let promise = promise::split(&mut self.promise, in_place)?;
+        let promise = subvolume::split(&mut self.promise, in_place)?;
         let (data, metadata) = match (self.data.split(data), self.metadata.split(share)) {
             (Some(data), Some(metadata)) => (data, metadata),
             (data, metadata) => {
@@ -49,7 +49,7 @@ impl WriteReservation {
                 if let Some(metadata) = metadata {
                     self.metadata.merge(metadata);
                 }
-                promise::merge(&mut self.promise, promise);
+                subvolume::merge(&mut self.promise, promise);
                 return Err(EINVAL);
             }
         };
@@ -67,7 +67,7 @@ impl WriteReservation {
     pub fn merge(&mut self, other: WriteReservation) {
         self.data.merge(other.data);
         self.metadata.merge(other.metadata);
-        promise::merge(&mut self.promise, other.promise);
+        subvolume::merge(&mut self.promise, other.promise);
         self.covers = self.covers.saturating_add(other.covers);
         self.metadata.give_back(
             self.metadata

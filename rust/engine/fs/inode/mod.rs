@@ -1,37 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An inode in use: its attributes as they go to disk.
 //!
-//! | module       | what it has                                                       |
-//! |--------------|-------------------------------------------------------------------|
-//! | `attributes` | the attributes, and what may be changed of them                    |
-//! | `create`     | making inodes, with a name or without                              |
-//! | `flags`      | an inode's flags, and the property that names its compression        |
-//! | `now`        | the moment of a change                                             |
-//! | `evict`      | removing inodes that have no name, now or after a crash            |
-//! | `orphans`    | the notes by which a mount finds inodes without names               |
-//! | `refs`       | an inode's names as items beside it                                |
-//! | `xattr`      | extended attributes and symbolic link targets                       |
+//! | module       | what it has                                     |
+//! |--------------|-------------------------------------------------|
+//! | `attributes` | the attributes, and what may be changed of them |
+//! | `new`        | what an inode is to be that is not made yet     |
+//! | `now`        | the moment of a change                          |
 
 mod attributes;
-mod create;
-mod evict;
-mod flags;
+mod new;
 mod now;
-pub(super) mod orphans;
-pub(super) mod refs;
-mod xattr;
 
 pub use attributes::{Changes, Times};
-pub use create::{New, NewKind};
-pub use flags::Compression;
+pub(super) use new::Xattr;
+pub use new::{New, NewKind};
 pub use now::Now;
-pub use xattr::XattrMode;
 
 use crate::btree::Allocate;
-use crate::disk::{Bytes, FileOffset, Flaw, InodeItem, Key, Kind, ObjectId, Place};
-use crate::fs::names::entries;
-use crate::fs::{items, Attributes, FileSystem, Subvolume};
-use crate::txn::{Handle, Units};
+use crate::disk::{Bytes, FileOffset, Key, Kind, ObjectId};
+use crate::fs::items::entries;
+use crate::fs::{Attributes, Subvolume};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -113,7 +101,7 @@ impl Inode {
     }
 
     /// Shows the attributes while nobody changes them: who keeps a copy for others to see writes it in here, and in what is
-    /// passed to [`Self::note_times_by`] and [`Inodes::set_attributes_by`], so that no older one comes after a newer.
+    /// passed to [`Self::note_times_by`] and [`super::Inodes::set_attributes_by`], so that no older one comes after a newer.
     pub fn show(&self, show: impl FnOnce(&Attributes)) {
         show(&self.state.lock().attributes);
     }
@@ -123,7 +111,7 @@ impl Inode {
         self.number == self.subvolume.root_directory()
     }
 
-    /// Notes times in memory; they go out with the next change or by [`Inodes::write_attributes`].
+    /// Notes times in memory; they go out with the next change or by [`super::Inodes::write_attributes`].
     pub fn note_times(&self, times: &Times) {
         self.state.lock().note(times);
     }
@@ -166,6 +154,11 @@ impl Inode {
     /// No inline extent is longer than a sector.
     pub(in crate::fs) fn note_short_inline(&self) {
         self.has_short_inline.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the attributes are newer than the inode item.
+    pub(in crate::fs) fn is_noted(&self) -> bool {
+        self.state.lock().dirty
     }
 
     /// The inode item's key.
@@ -248,88 +241,5 @@ impl Inode {
             attributes.size = change(attributes.size);
             attributes.touch_contents(now.of(self));
         })
-    }
-}
-
-/// What is said of an inode that is not there.
-#[cold]
-fn missing(subvolume: &Subvolume, number: ObjectId) -> Error {
-    if number != subvolume.root_directory() {
-        return ESTALE;
-    }
-    let flaw = Flaw::missing("topmost directory of a subvolume is missing");
-    flaw.at(Place::Inode(subvolume.id(), number)).report()
-}
-
-/// The inodes of a file system.
-#[derive(Clone, Copy)]
-pub struct Inodes<'a> {
-    pub(super) fs: &'a FileSystem,
-}
-
-impl Inodes<'_> {
-    /// Reads an inode. `ESTALE` where there is none; the top of a subvolume is always there. The caller sees to it that it makes no second object.
-    pub fn get(&self, subvolume: &Subvolume, number: ObjectId) -> Result<Arc<Inode>> {
-        let key = Key::new(number.get(), Kind::INODE_ITEM, 0);
-        let attributes = items::get(subvolume.tree(), &key, InodeItem::parse)?;
-        let attributes = attributes.ok_or_else(|| missing(subvolume, number))?;
-        Inode::new(subvolume, number, attributes)
-    }
-
-    /// The inode of the subvolume's topmost directory.
-    pub fn root(&self, subvolume: &Subvolume) -> Result<Arc<Inode>> {
-        self.get(subvolume, subvolume.root_directory())
-    }
-
-    /// The number of the directory that `inode` is in, for NFS; of several one. `None` for the top of a subvolume and
-    /// for an inode without names.
-    pub fn parent(&self, inode: &Inode) -> Result<Option<ObjectId>> {
-        if inode.is_subvolume_root() {
-            return Ok(None);
-        }
-        refs::parent(inode.subvolume().tree(), inode.number())
-    }
-
-    /// Changes attributes and writes them, in one transaction. `EROFS`, `ENOSPC`.
-    pub fn set_attributes(&self, inode: &Inode, changes: &Changes) -> Result {
-        self.set_attributes_by(inode, |_| *changes)
-    }
-
-    /// As [`Self::set_attributes`], with what `changes` says while nobody else changes the attributes. It is asked at most
-    /// once, and not where space or the right to write is missing.
-    pub fn set_attributes_by(
-        &self,
-        inode: &Inode,
-        changes: impl FnOnce(&Attributes) -> Changes,
-    ) -> Result {
-        let handle = self.fs.start(inode.subvolume(), Units::updates(1))?;
-        inode.change_by(&handle, changes)
-    }
-
-    /// Writes what [`Inode::note_times`] left in memory; nothing if nothing was left. Where there is no space they stay there:
-    /// `ENOSPC`.
-    pub fn write_attributes(&self, inode: &Inode) -> Result {
-        self.write_noted(inode, FileSystem::start)
-    }
-
-    /// As [`Self::write_attributes`], for an fsync: a change of one item that is there may draw on the global reserve, as
-    /// what gives space back does. Times that nobody waits for must not: they would use up what removing needs.
-    pub(super) fn sync_attributes(&self, inode: &Inode) -> Result {
-        self.write_noted(inode, FileSystem::start_freeing)
-    }
-
-    fn write_noted(
-        &self,
-        inode: &Inode,
-        start: impl FnOnce(&FileSystem, &Subvolume, Units) -> Result<Handle>,
-    ) -> Result {
-        if !inode.state.lock().dirty {
-            return Ok(());
-        }
-        let handle = start(self.fs, inode.subvolume(), Units::updates(1));
-        if handle.as_ref().err() == Some(&ENOSPC) {
-            pr_warn!("no space for the times of inode {}\n", inode.number());
-        }
-        inode.change(&handle?, |_| ())
     }
 }

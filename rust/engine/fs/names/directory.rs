@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Looking into directories.
 
-use super::entries::{self, Target};
 use super::Names;
 use crate::disk::{DirEntries, Flaw, Key, Kind, ObjectId, DIR_FIRST_INDEX};
-use crate::fs::inode::refs;
-use crate::fs::{items, Inode, Subvolume};
+use crate::fs::items::entries;
+use crate::fs::items::refs;
+use crate::fs::{items, Inode, Subvolume, Target};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 

@@ -3,30 +3,36 @@
 //!
 //! | module      | what it has                                                        |
 //! |-------------|--------------------------------------------------------------------|
+//! | `create`    | making inodes, with a name or without                              |
 //! | `directory` | looking a name up, and showing all entries of a directory          |
-//! | `entries`   | directory entries as items: by the name's hash and by index        |
 //! | `rename`    | moving a name, replacing what it meets, exchanging two              |
 //!
 //! Here are giving one more name to an inode and taking one away. The names that stand beside an inode are in
-//! `inode::refs`.
+//! `items::refs`.
 
+mod create;
 mod directory;
-pub(super) mod entries;
 mod rename;
 
 pub use directory::Entry;
-pub use entries::Target;
 pub use rename::{Rename, RenameMode, Side};
 
 use crate::disk::{self, FileType, Flaw, ObjectId, Place, RootRef, MAX_LINKS};
 use crate::fs::filesystem::or_abort;
-use crate::fs::inode::orphans;
-use crate::fs::inode::refs::{self, Name};
-use crate::fs::subvolume::place;
-use crate::fs::{FileSystem, Inode, Now};
+use crate::fs::items::entries::{self, NewEntry};
+use crate::fs::items::orphans;
+use crate::fs::items::place;
+use crate::fs::items::refs::{self, Name};
+use crate::fs::{FileSystem, Inode, Now, Target};
 use crate::txn::{Handle, Units};
-use entries::NewEntry;
 use latch::prelude::*;
+
+impl FileSystem {
+    /// Names: directories and what stands in them.
+    pub fn names(&self) -> Names<'_> {
+        Names { fs: self }
+    }
+}
 
 /// The names in a file system.
 #[derive(Clone, Copy)]

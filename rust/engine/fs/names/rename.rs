@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Renaming.
 
-use super::entries;
 use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
+use crate::fs::items::entries;
 use crate::fs::{Inode, New, Now};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;

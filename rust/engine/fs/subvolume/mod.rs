@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A subvolume: a tree with inodes, entered at its root directory.
 //!
-//! | module   | what it has                              |
-//! |----------|------------------------------------------|
-//! | `create` | making subvolumes, empty or as snapshots |
-//! | `path`   | from a subvolume back to its path        |
-//! | `place`  | the name that leads to a subvolume       |
+//! `promise`: what a snapshot waits for, bytes that have no other space than their preallocated.
 
-mod create;
-mod path;
-pub(in crate::fs) mod place;
+mod promise;
 
-pub use create::{NewSubvolume, Topmost};
-pub use path::SubvolumePlace;
+pub use promise::NoPromises;
+use promise::Promises;
+pub(in crate::fs) use promise::{merge, split, Promise};
 
-use super::data::Promises;
-use super::names::entries;
-use super::{FileSystem, Target};
 use crate::btree::Tree;
 use crate::disk::{Flaw, Key, Kind, ObjectId, Place};
 use crate::map::OrdMap;
 use crate::registry::{Registered, Registry};
-use crate::txn::OpenTree;
+use crate::txn::{OpenTree, Transactions};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
@@ -74,7 +66,7 @@ impl Subvolume {
     }
 
     /// What snapshots of it wait for.
-    pub(in crate::fs) fn promises(&self) -> &Promises {
+    fn promises(&self) -> &Promises {
         &self.0.promises
     }
 
@@ -139,12 +131,26 @@ impl SubvolumesInUse {
             ids: Numbers::new(Rank::NextSubvolume)?,
         })
     }
-}
 
-/// The subvolumes of a file system.
-#[derive(Clone, Copy)]
-pub struct Subvolumes<'a> {
-    pub(super) fs: &'a FileSystem,
+    /// The subvolume with this id. `ENOENT` for one that is not there or is being deleted.
+    pub(super) fn get(&self, txns: &Transactions, id: ObjectId) -> Result<Subvolume> {
+        if !id.is_subvolume() {
+            return Err(ENOENT);
+        }
+        let open = |numbers: &mut OrdMap<_, _>| open(txns, id, numbers);
+        let found = self.by_id.get_or_make(id, &self.opening, open);
+        found.map(Subvolume)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Takes an id for a new one. `ENOSPC` after the last.
+    pub(super) fn take_id(&self, root_tree: &Tree) -> Result<ObjectId> {
+        self.ids.take(root_tree)
+    }
 }
 
 /// The number of a subvolume's topmost directory: the same in all of them, whatever the root item of the topmost one says
@@ -159,88 +165,27 @@ fn top_of(id: ObjectId, named: ObjectId) -> Result<ObjectId> {
     Err(flaw.at(Place::Tree(id.into())).report())
 }
 
-impl Subvolumes<'_> {
-    /// The subvolume that is mounted when no other is named.
-    pub fn default(&self) -> Result<Subvolume> {
-        let found = entries::find(self.fs.root_tree(), ObjectId::ROOT_TREE_DIR, b"default")?;
-        let id = match found {
-            Some(Target::Subvolume(id)) => id,
-            _ => ObjectId::FS_TREE,
-        };
-        self.required(id, "default subvolume is missing")
-    }
-
-    /// The subvolume that all others are reached from, which no volume does without.
-    pub fn topmost(&self) -> Result<Subvolume> {
-        self.required(ObjectId::FS_TREE, "topmost subvolume is missing")
-    }
-
-    /// A subvolume that has to be there: to whoever mounts, `ENOENT` would be about the device.
-    fn required(&self, id: ObjectId, missing: &'static str) -> Result<Subvolume> {
-        self.get(id).map_err(|error| match error == ENOENT {
-            true => {
-                let flaw = Flaw::missing(missing);
-                flaw.at(Place::Tree(id.into())).report()
-            }
-            false => error,
-        })
-    }
-
-    /// The subvolume with this id. `ENOENT` for one that is not there or is being deleted.
-    pub fn get(&self, id: ObjectId) -> Result<Subvolume> {
-        if !id.is_subvolume() {
-            return Err(ENOENT);
+/// Reads a subvolume into memory.
+fn open(
+    txns: &Transactions,
+    id: ObjectId,
+    numbers: &mut OrdMap<ObjectId, Arc<Numbers>>,
+) -> Result<InUse> {
+    let root_item = txns.root_item(id)?;
+    let inode_numbers = match numbers.get(&id) {
+        Some(known) => known.clone(),
+        None => {
+            let new = Arc::new(Numbers::new(Rank::NextInode)?, GFP_KERNEL)?;
+            numbers.insert(id, new.clone())?;
+            new
         }
-        let in_use = &self.fs.in_use;
-        let open = |numbers: &mut OrdMap<_, _>| self.open(id, numbers);
-        let found = in_use.by_id.get_or_make(id, &in_use.opening, open);
-        found.map(Subvolume)
-    }
-
-    fn open(&self, id: ObjectId, numbers: &mut OrdMap<ObjectId, Arc<Numbers>>) -> Result<InUse> {
-        let txns = self.fs.transactions();
-        let root_item = txns.root_item(id)?;
-        let inode_numbers = match numbers.get(&id) {
-            Some(known) => known.clone(),
-            None => {
-                let new = Arc::new(Numbers::new(Rank::NextInode)?, GFP_KERNEL)?;
-                numbers.insert(id, new.clone())?;
-                new
-            }
-        };
-        Ok(InUse {
-            tree: txns.tree(id)?,
-            root_directory: top_of(id, root_item.root_dir)?,
-            read_only: root_item.is_read_only(),
-            inode_numbers,
-            orphans: Mutex::new(false, Rank::Orphans)?,
-            promises: Promises::default(),
-        })
-    }
-
-    /// Whether there is a subvolume with this id that is not being deleted.
-    pub(in crate::fs) fn is_referenced(&self, id: ObjectId) -> Result<bool> {
-        match self.fs.transactions().root_item(id) {
-            Ok(_) => Ok(true),
-            Err(error) if error == ENOENT => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// How many are in memory.
-    pub fn in_use(&self) -> usize {
-        self.fs.in_use.by_id.len()
-    }
-
-    /// Whether `child` has its place at this name of this directory, rather than where the snapshot was taken from.
-    pub(in crate::fs) fn is_placed(
-        &self,
-        parent: &Subvolume,
-        dir: ObjectId,
-        name: &[u8],
-        child: ObjectId,
-    ) -> Result<bool> {
-        let found = place::index(self.fs.root_tree(), (parent.id(), child), dir, name)?;
-        Ok(found.is_some())
-    }
+    };
+    Ok(InUse {
+        tree: txns.tree(id)?,
+        root_directory: top_of(id, root_item.root_dir)?,
+        read_only: root_item.is_read_only(),
+        inode_numbers,
+        orphans: Mutex::new(false, Rank::Orphans)?,
+        promises: Promises::default(),
+    })
 }

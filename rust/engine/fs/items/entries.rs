@@ -42,7 +42,7 @@ fn index_key(dir: ObjectId, index: u64) -> Key {
 }
 
 /// What a directory entry names, as far as the entry itself tells.
-pub(super) fn target(entry: &DirEntry<'_>) -> Result<Target, Flaw> {
+pub(in crate::fs) fn target(entry: &DirEntry<'_>) -> Result<Target, Flaw> {
     match entry.target {
         disk::Target::Inode(number) => Ok(Target::Inode(number, entry.kind)),
         disk::Target::Subvolume(id) => Ok(Target::Subvolume(id)),

@@ -5,14 +5,14 @@
 //! promise: who takes one keeps new promises away ([`Subvolume::promise_no_more`]), writes out what is dirty, and waits
 //! until [`Subvolume::promised`] says that none is left.
 
+use super::Subvolume;
 use crate::disk::Bytes;
-use crate::fs::Subvolume;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use latch::prelude::*;
 
 /// The promises of a subvolume.
 #[derive(Default)]
-pub(in crate::fs) struct Promises {
+pub(super) struct Promises {
     /// The bytes of all.
     bytes: AtomicU64,
     /// How many keep new ones away.
@@ -100,7 +100,7 @@ impl Drop for Promise {
 }
 
 /// Cuts `bytes` off what may be a promise. `EINVAL` where it is for fewer.
-pub(super) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Result<Option<Promise>> {
+pub(in crate::fs) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Result<Option<Promise>> {
     match (bytes, promise) {
         (Bytes::ZERO, _) => Ok(None),
         (_, Some(promise)) => promise.split(bytes).map(Some),
@@ -109,7 +109,7 @@ pub(super) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Result<Optio
 }
 
 /// Joins two of what may be promises.
-pub(super) fn merge(promise: &mut Option<Promise>, other: Option<Promise>) {
+pub(in crate::fs) fn merge(promise: &mut Option<Promise>, other: Option<Promise>) {
     match (promise, other) {
         (Some(own), Some(other)) => own.merge(other),
         (own @ None, other) => *own = other,

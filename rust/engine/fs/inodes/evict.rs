@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Removing inodes that have no name, now or after a crash.
 
-use super::orphans;
 use crate::disk::{FileOffset, Kind, ObjectId};
 use crate::fs::data::cut;
 use crate::fs::filesystem::or_abort;
+use crate::fs::items::orphans;
 use crate::fs::{Inode, Inodes, Subvolume};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;

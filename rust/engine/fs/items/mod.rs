@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Items of trees as typed values: what breaks the format is reported with its place, once; and items that hold several
 //! records back to back: names whose hashes collide, names of one inode in one directory.
+//!
+//! | module    | what it has                                          |
+//! |-----------|------------------------------------------------------|
+//! | `entries` | the items of a name in its directory                 |
+//! | `refs`    | an inode's names as items beside it                  |
+//! | `orphans` | the notes by which a mount finds inodes without names |
+//! | `place`   | the name that leads to a subvolume                   |
+
+pub(super) mod entries;
+pub(super) mod orphans;
+pub(super) mod place;
+pub(super) mod refs;
 
 use crate::btree::{Allocate, Sought, Tree, Writer};
 use crate::disk::{leaf_area, Bug, DirEntries, DirEntry, Flaw, Key, ITEM_HEAD};
@@ -10,24 +22,24 @@ use latch::prelude::*;
 
 /// Reports a flaw of the item at `key`.
 #[cold]
-pub(super) fn report(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
+pub(in crate::fs) fn report(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
     flaw.in_item(tree.id(), key).report()
 }
 
 /// What makes an error of a flaw of the item at `key`, for `map_err`.
-pub(super) fn flawed<'a>(tree: &'a Tree, key: &'a Key) -> impl Fn(Flaw) -> Error + 'a {
+pub(in crate::fs) fn flawed<'a>(tree: &'a Tree, key: &'a Key) -> impl Fn(Flaw) -> Error + 'a {
     move |flaw| report(tree, key, flaw)
 }
 
 /// Bytes of an item, to keep.
-pub(super) fn copied(bytes: &[u8]) -> Result<KVec<u8>> {
+pub(in crate::fs) fn copied(bytes: &[u8]) -> Result<KVec<u8>> {
     let mut copy = KVec::new();
     copy.extend_from_slice(bytes, GFP_KERNEL)?;
     Ok(copy)
 }
 
 /// What `parse` makes of the item at `key`; `None` if there is none.
-pub(super) fn get<R>(
+pub(in crate::fs) fn get<R>(
     tree: &Tree,
     key: &Key,
     parse: impl FnOnce(&[u8]) -> Result<R, Flaw>,
@@ -40,18 +52,20 @@ pub(super) fn get<R>(
 const NOWHERE: Bug = Bug::new("writer stands at no item");
 
 /// The item that `writer` was moved to.
-pub(super) fn here<'w>(writer: &'w mut Writer<'_>) -> Result<(Key, &'w [u8])> {
+pub(in crate::fs) fn here<'w>(writer: &'w mut Writer<'_>) -> Result<(Key, &'w [u8])> {
     Ok(writer.item()?.ok_or(NOWHERE)?)
 }
 
 /// The bytes of the item that `writer` was moved to, to change in place.
-pub(super) fn here_mut<'w>(writer: &'w mut Writer<'_>) -> Result<&'w mut [u8]> {
+pub(in crate::fs) fn here_mut<'w>(writer: &'w mut Writer<'_>) -> Result<&'w mut [u8]> {
     let (_, item) = writer.item_mut()?.ok_or(NOWHERE)?;
     Ok(item)
 }
 
 /// The records of an item, first to last.
-pub(super) trait Records<'a>: Iterator<Item = Result<Self::Record, Flaw>> {
+pub(in crate::fs) trait Records<'a>:
+    Iterator<Item = Result<Self::Record, Flaw>>
+{
     /// One of them.
     type Record;
 
@@ -84,7 +98,7 @@ impl<'a> Records<'a> for InodeExtrefs<'a> {
 }
 
 /// The first of `records` that `wanted` makes something of: what that is.
-pub(super) fn find<'a, T: Records<'a>, R>(
+pub(in crate::fs) fn find<'a, T: Records<'a>, R>(
     records: T,
     wanted: impl FnMut(&T::Record) -> Option<R>,
 ) -> Result<Option<R>, Flaw> {
@@ -92,7 +106,7 @@ pub(super) fn find<'a, T: Records<'a>, R>(
 }
 
 /// The first of `records` that `wanted` makes something of: its place in the item, and what that is.
-pub(super) fn locate<'a, T: Records<'a>, R>(
+pub(in crate::fs) fn locate<'a, T: Records<'a>, R>(
     mut records: T,
     mut wanted: impl FnMut(&T::Record) -> Option<R>,
 ) -> Result<Option<(Range<usize>, R)>, Flaw> {
@@ -110,14 +124,14 @@ pub(super) fn locate<'a, T: Records<'a>, R>(
 }
 
 /// Whether a record of `len` bytes more fits into the item that has `used` bytes now (C: `EOVERFLOW`).
-pub(super) fn fits(node_size: u32, used: usize, len: usize) -> bool {
+pub(in crate::fs) fn fits(node_size: u32, used: usize, len: usize) -> bool {
     let limit = usize::try_from(leaf_area(node_size)).unwrap_or(0);
     used.saturating_add(len).saturating_add(ITEM_HEAD) <= limit
 }
 
 /// Adds a record of `len` bytes to the item at `key`, or makes the item. `fill` gets zeros to write over. `EOVERFLOW`
 /// when no leaf can hold the item: nothing was changed then.
-pub(super) fn append(
+pub(in crate::fs) fn append(
     tree: &Tree,
     txn: &dyn Allocate,
     key: &Key,
@@ -139,7 +153,7 @@ pub(super) fn append(
 
 /// Takes the record that `find` points at out of the item at `key`, and the item with its last one. Gives what `find`
 /// says of it, or `None` if there is none: nothing was changed then.
-pub(super) fn remove<R>(
+pub(in crate::fs) fn remove<R>(
     tree: &Tree,
     txn: &dyn Allocate,
     key: &Key,

@@ -4,15 +4,16 @@
 //!
 //! A snapshot is made inside the commit: nobody has a handle there, so it holds no change by half.
 
-use super::{place, Subvolume, Subvolumes};
+use super::Subvolumes;
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{
     self, Bytes, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Kind, ObjectId,
 };
 use crate::disk::{Place, RootExtension, RootItem, RootRef, Uuid, UuidItem};
 use crate::fs::filesystem::or_abort;
-use crate::fs::names::entries::{self, NewEntry};
-use crate::fs::{items, Inode, Time};
+use crate::fs::items::entries::{self, NewEntry};
+use crate::fs::items::place;
+use crate::fs::{items, Inode, Subvolume, Time};
 use crate::txn::{AtCommit, Handle, OpenTree, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -107,7 +108,7 @@ impl Subvolumes<'_> {
 
     /// Takes an id. `ENOSPC` after the last.
     fn take_id(&self) -> Result<ObjectId> {
-        let id = self.fs.in_use.ids.take(self.fs.root_tree())?;
+        let id = self.fs.in_use.take_id(self.fs.root_tree())?;
         if id.is_subvolume() {
             Ok(id)
         } else {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An inode's flags, and the property in which it names its compression.
 
-use super::create::Xattr;
-use super::{xattr, Inode, Inodes, NewKind, XattrMode};
+use super::{xattr, Inodes, XattrMode};
 use crate::disk::InodeFlags;
 use crate::fs::filesystem::or_abort;
-use crate::fs::Now;
+use crate::fs::inode::Xattr;
+use crate::fs::{Inode, NewKind, Now};
 use crate::txn::Units;
 use latch::prelude::*;
 
@@ -132,7 +132,7 @@ impl Inodes<'_> {
 
     /// The property that a new inode with `flags` gets from its directory: the attribute's name and value (C:
     /// `btrfs_inode_inherit_props`).
-    pub(super) fn inherited_property(
+    pub(in crate::fs) fn inherited_property(
         &self,
         dir: &Inode,
         kind: NewKind<'_>,
