@@ -122,25 +122,31 @@ unsafe fn super_of<T: FileSystem>(
     fc: *mut b::fs_context,
     asked: &Asked<'_, T::Options>,
 ) -> Result<(Locked, Turn)> {
-    // SAFETY: By the function's contract; the source is null or a string.
+    let mut dev = 0;
+    // SAFETY: The context is this task's alone; its source is null or a string of its own.
     unsafe {
         if (*fc).source.is_null() {
             return Err(EINVAL);
         }
-        let mut dev = 0;
         to_result(b::lookup_bdev((*fc).source, &mut dev))?;
         (*fc).sb_flags |= b::SB_NOSEC;
-        // INVARIANT: Both are given to the caller.
-        let sb = Locked(from_err_ptr(b::sget_dev(fc.cast(), dev))?);
-        if !(*sb.0).s_root.is_null() {
-            return Ok((sb, Turn::Further));
-        }
+    }
+    // SAFETY: The context names the type of file system, which makes super blocks of devices.
+    let sb = from_err_ptr(unsafe { b::sget_dev(fc.cast(), dev) })?;
+    // INVARIANT: It comes locked, with a reference, and both are given to the caller.
+    let sb = Locked(sb);
+    // SAFETY: Who has the lock may ask whether it has a root.
+    if unsafe { !(*sb.0).s_root.is_null() } {
+        return Ok((sb, Turn::Further));
+    }
+    // SAFETY: Without a root it is new, and whoever has its lock fills it. The context is as above.
+    unsafe {
         let flags = (*fc).sb_flags as c_int;
         to_result(b::setup_bdev_super(sb.0, flags, fc.cast()))?;
         fill_super::<T>(sb.0, asked)?;
         (*sb.0).s_flags |= b::SB_ACTIVE as c_ulong;
-        Ok((sb, Turn::First))
     }
+    Ok((sb, Turn::First))
 }
 
 /// Makes the super block of an earlier mount writable, if it is not and this one asks for it.

@@ -32,7 +32,7 @@ use crate::linux::options::MountLog;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::Parameters;
 use crate::linux::{BlockDevice, Inode, SuperBlock};
-use engine::disk::{Incompat, ObjectId};
+use engine::disk::ObjectId;
 use engine::fs;
 use engine::registry::Registry;
 use engine::txn::Transactions;
@@ -87,11 +87,6 @@ impl Mount {
     /// The volume that is mounted.
     pub(crate) fn volume(&self) -> &Volume {
         self.fs.transactions().volume()
-    }
-
-    /// Whether file data are never overwritten in place, whatever a file says.
-    pub(super) fn is_zoned(&self) -> bool {
-        self.volume().format().incompat.contains(Incompat::ZONED)
     }
 
     /// Bytes in a sector.
