@@ -87,6 +87,7 @@ fn in_superblock(flaw: Flaw) -> Error {
 }
 
 /// The devices, with what the superblocks say of them.
+#[inline(never)]
 fn members(devices: KVec<Arc<dyn Device>>, superblock: &InMemory) -> Result<Members> {
     let mut first = None;
     let mut others = KVec::new();
