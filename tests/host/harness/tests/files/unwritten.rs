@@ -211,7 +211,7 @@ fn without_memory_no_byte_changes() {
     let space = files.fs.file_space();
     for n in 0..6_u64 {
         let inode = files.file(format!("f{n}").as_bytes());
-        let mut run = |what: &str, expected: &[Has], call: &mut dyn FnMut() -> Result| {
+        let run = |what: &str, expected: &[Has], call: &mut dyn FnMut() -> Result| {
             for nth in 0.. {
                 files.mounted.store.shrink();
                 let injection = inject::fail_nth(nth);

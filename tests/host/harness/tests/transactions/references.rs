@@ -18,7 +18,7 @@ fn reference_of(file: &File) -> DataRef {
     let (addr, len) = file.extents[0];
     DataRef {
         addr,
-        len: len,
+        len,
         holder: Holder::Tree(TREE),
         root: TREE,
         inode: ObjectId::new(file.inode),

@@ -160,7 +160,10 @@ fn the_newest_superblock_of_all_devices_is_taken() {
 fn devices_that_are_not_one_volume_are_refused() {
     let [first, second] = pair().map(device);
     assert_eq!(open_all(&[]).err(), Some(EINVAL));
-    assert_eq!(open_all(&[first.clone()]).err(), Some(EOPNOTSUPP));
+    assert_eq!(
+        open_all(std::slice::from_ref(&first)).err(),
+        Some(EOPNOTSUPP)
+    );
     let twice = [first.clone(), first.clone()];
     assert_eq!(open_all(&twice).err(), Some(EINVAL));
     let [other, _] = pair().map(device);
