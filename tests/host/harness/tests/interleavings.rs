@@ -3,7 +3,7 @@
 //! is who joins which transaction, who leads a commit, and what is written ahead, in the background and by whom.
 
 use engine::btree::{Store, WriteMode};
-use engine::disk::{Key, Logical, ObjectId};
+use engine::disk::{Bytes, Key, Logical, ObjectId};
 use engine::fs::Inode;
 use engine::space::{Class, NextGroup, Urgency};
 use engine::txn::Units;
@@ -18,6 +18,8 @@ use shuttle::{thread, Config, Runner};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const MIB: u64 = 1 << 20;
+/// How long the extents are.
+const LEN: Bytes = Bytes::new(MIB);
 /// The tasks that change files.
 const TASKS: usize = 3;
 /// Files that each of them makes.
@@ -64,7 +66,7 @@ fn has(mounted: &Mounted, task: usize, number: usize) -> bool {
 /// What runs beside: writeback of tree blocks, and the periodic work.
 fn press(mounted: &Mounted) {
     for _ in 0..2 {
-        let (start, len) = (Logical::new(0), u64::MAX);
+        let (start, len) = (Logical::new(0), Bytes::MAX);
         mounted
             .store
             .write(start, len, WriteMode::Background)
@@ -114,11 +116,11 @@ fn once(image: &Image) {
 fn forget_and_read(image: &Image) {
     let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
     let space = mounted.txns.space().clone();
-    let reservation = mounted.txns.reserve_data(MIB).unwrap();
-    let freed = space.allocate_data(&reservation, MIB, MIB).unwrap();
+    let reservation = mounted.txns.reserve_data(LEN).unwrap();
+    let freed = space.allocate_data(&reservation, LEN, LEN).unwrap();
     let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
     let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    space.note_allocated(&handle, freed.logical, MIB).unwrap();
+    space.note_allocated(&handle, freed.logical, LEN).unwrap();
     tree.rewrite(&handle, &Key::MIN).unwrap();
     handle.commit().unwrap();
     drop(reservation);
@@ -130,9 +132,10 @@ fn forget_and_read(image: &Image) {
         thread::spawn(move || {
             let space = mounted.txns.space();
             let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-            let half = freed.logical.saturating_add(MIB / 2);
-            space.note_freed(&handle, freed.logical, MIB / 2).unwrap();
-            space.note_freed(&handle, half, MIB / 2).unwrap();
+            let half = LEN.divided_by(2);
+            let second = freed.logical.saturating_add(half);
+            space.note_freed(&handle, freed.logical, half).unwrap();
+            space.note_freed(&handle, second, half).unwrap();
             tree.rewrite(&handle, &Key::MIN).unwrap();
             committing.store(true, Ordering::SeqCst);
             handle.commit().unwrap();
@@ -153,13 +156,13 @@ fn forget_and_read(image: &Image) {
             let space = mounted.txns.space();
             let mut extents = Vec::new();
             for _ in 0..2 {
-                let reservation = mounted.txns.reserve_data(MIB).unwrap();
-                let extent = space.allocate_data(&reservation, MIB, MIB).unwrap();
+                let reservation = mounted.txns.reserve_data(LEN).unwrap();
+                let extent = space.allocate_data(&reservation, LEN, LEN).unwrap();
                 let early = !committing.load(Ordering::SeqCst);
                 assert!(!early || extent.logical != freed.logical);
                 let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-                space.note_allocated(&handle, extent.logical, MIB).unwrap();
-                extents.push((extent.logical.get(), extent.logical.get() + MIB));
+                space.note_allocated(&handle, extent.logical, LEN).unwrap();
+                extents.push((extent.logical, extent.logical.saturating_add(LEN)));
             }
             extents
         })
@@ -172,24 +175,27 @@ fn forget_and_read(image: &Image) {
     taken.dedup();
     assert_eq!(taken.len(), 2, "nothing is allocated twice");
     space.audit().unwrap();
-    let mut found = 0;
+    let mut found = Bytes::ZERO;
     space.each_free(|start, len| {
-        let (start, end) = (start.get(), start.get() + len);
+        let end = start.saturating_add(len);
         assert!(taken.iter().all(|&(from, to)| end <= from || to <= start));
-        found += len;
+        found = found.saturating_add(len);
     });
     space.audit().unwrap();
     let after = space.statistics().data;
     assert_eq!(after.read_only, before.read_only, "all of it could be read");
-    assert_eq!((after.used, after.pinned), (before.used + MIB, 0));
-    assert!(found > 0);
+    assert_eq!(
+        (after.used, after.pinned),
+        (before.used.saturating_add(LEN), Bytes::ZERO)
+    );
+    assert!(!found.is_zero());
 }
 
 /// Reads where empty groups are free while they are closed, as those are that are to be removed, and opened again:
 /// nothing is wrong with them.
 fn close_and_read(image: &Image) {
     let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
-    let promised = [(); 2].map(|()| mounted.txns.reserve_data(8 * MIB).unwrap());
+    let promised = [(); 2].map(|()| mounted.txns.reserve_data(LEN.saturating_mul(8)).unwrap());
     drop(promised);
     let space = mounted.txns.space().clone();
     space.forget(16);
@@ -212,9 +218,9 @@ fn close_and_read(image: &Image) {
 /// Allocates what was promised, while another takes what is free and gives back what was not: it is now in the one group
 /// and now in the other.
 fn allocate_what_moves(image: &Image) {
-    const SECTOR: u64 = 4096;
+    const SECTOR: Bytes = Bytes::new(4096);
     let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
-    let promised = [(); 2].map(|()| mounted.txns.reserve_data(8 * MIB).unwrap());
+    let promised = [(); 2].map(|()| mounted.txns.reserve_data(LEN.saturating_mul(8)).unwrap());
     drop(promised);
     let space = mounted.txns.space().clone();
     let data = space.statistics().data;
@@ -223,9 +229,13 @@ fn allocate_what_moves(image: &Image) {
             .reserve(Class::Data, bytes, Urgency::Ordinary)
             .unwrap()
     };
-    let all = promise(data.total - data.used - data.read_only);
+    let all = promise(
+        data.total
+            .saturating_sub(data.used)
+            .saturating_sub(data.read_only),
+    );
     let mut extents = Vec::new();
-    while all.bytes() > 0 {
+    while !all.bytes().is_zero() {
         extents.push(space.allocate_data(&all, all.bytes(), SECTOR).unwrap());
     }
     let (first, last) = (extents[0], extents[extents.len() - 1]);
