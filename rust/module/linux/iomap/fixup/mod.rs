@@ -153,7 +153,7 @@ impl<'a> CutsKeptOut<'a> {
     fn try_of(inode: &'a Inode) -> Option<Self> {
         // SAFETY: An inode keeps its mapping; `drop` lets the lock go.
         let locked = unsafe { bindings::filemap_invalidate_trylock_shared(inode.mapping()) };
-        (locked != 0).then_some(Self(inode))
+        (locked != 0).then(|| Self(inode))
     }
 }
 
