@@ -3,8 +3,8 @@
 //! What is at a position of a file, and its bytes: looked up again where that became old meanwhile.
 //!
 //! Nobody keeps a file from being written over while it is read. After a commit the old address may be another file's,
-//! or its chunk may be gone. So an address that turns out to be no good says nothing by itself: only if nothing was
-//! given up for others since the look-up is anybody told.
+//! or its chunk may be gone. Its checksums go even before. So an address that turns out to be no good says nothing by
+//! itself: only if the file still has it, and nothing was given up for others since the look-up, is anybody told.
 
 use super::place::NO_DEVICE;
 use super::{FileIo, SECTOR_SIZE};
@@ -17,16 +17,23 @@ use latch::prelude::*;
 /// How often a read begins again because what it looked up was freed and used again before it ended.
 const ATTEMPTS: u32 = 64;
 
+/// Bytes of a file, and where the look-up said that they are.
+struct Piece {
+    pos: FileOffset,
+    logical: Logical,
+    len: Bytes,
+}
+
 /// Why something was not found or read. Nothing of it has been logged but errors.
 enum Unread {
     /// An error that has had its line, or needs none.
     Failed(Error),
     /// The file says what cannot be.
     Corrupt(Corrupt),
-    /// No copy of what is at this position of the file, and at this address, has the right checksum.
-    Damaged(FileOffset, Logical),
-    /// The devices fail to read any copy of that.
-    Unreadable(FileOffset, Logical),
+    /// No copy of this has the right checksum.
+    Damaged(Piece),
+    /// The devices fail to read any copy of this.
+    Unreadable(Piece),
 }
 
 /// What came of a look that may have been at old addresses.
@@ -68,13 +75,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Logs why something was not read, and gives the error for the caller.
     fn tell(&self, unread: Unread) -> Error {
-        let (pos, logical, what) = match unread {
+        let (Piece { pos, logical, .. }, what) = match unread {
             Unread::Failed(error) => return error,
             Unread::Corrupt(corrupt) => return corrupt.report(),
-            Unread::Damaged(pos, logical) => {
-                (pos, logical, "is damaged: no copy has the right checksum")
-            }
-            Unread::Unreadable(pos, logical) => (pos, logical, "cannot be read from the device"),
+            Unread::Damaged(piece) => (piece, "is damaged: no copy has the right checksum"),
+            Unread::Unreadable(piece) => (piece, "cannot be read from the device"),
         };
         pr_err!(
             "inode {} of tree {}: data at file offset {pos} (logical {logical}) {what}\n",
@@ -84,14 +89,18 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         EIO
     }
 
-    /// Does `read`; once more if what it looked up may have become another file's meanwhile.
+    /// Does `read`; once more if what it looked up was written over meanwhile, or may have become another file's.
     fn until_steady<T>(&self, mut read: impl FnMut() -> Looked<T>) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let reuses = self.reuses();
             let result = read();
             // That somebody would have to wait says nothing of the data.
             let would_wait = matches!(result, Err(Unread::Failed(error)) if error == EAGAIN);
-            if would_wait || self.reuses() == reuses {
+            let is_current = match &result {
+                Err(Unread::Damaged(piece) | Unread::Unreadable(piece)) => self.still_has(piece),
+                _ => true,
+            };
+            if would_wait || (is_current && self.reuses() == reuses) {
                 return result.map_err(|unread| self.tell(unread));
             }
         }
@@ -101,6 +110,13 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             self.inode.subvolume().id()
         );
         Err(EIO)
+    }
+
+    /// Whether the file has all of a piece where it was found, or it cannot be told.
+    fn still_has(&self, piece: &Piece) -> bool {
+        let &Piece { pos, logical, len } = piece;
+        let now = self.look_up_once(pos, len, Patience::Waits);
+        now.map_or(true, |now| is_all_at(&now, logical, len))
     }
 
     fn look_up_once(&self, pos: FileOffset, len: Bytes, patience: Patience) -> Looked<Extent> {
@@ -170,10 +186,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Reads whole sectors from the first copy of them that is good.
     fn read_data(&self, pos: FileOffset, logical: Logical, bytes: &mut [u8]) -> Looked<()> {
-        let sums = self.sums(logical, bytes.len().into(), Patience::Waits)?;
-        let mapping = self.path.volume.find(logical, bytes.len().into());
+        let len = bytes.len().into();
+        let sums = self.sums(logical, len, Patience::Waits)?;
+        let mapping = self.path.volume.find(logical, len);
         let mapping = mapping.ok_or_else(|| no_chunk(logical))?;
-        let mut unread = Unread::Unreadable(pos, logical);
+        let piece = Piece { pos, logical, len };
+        let mut is_read = false;
         for place in mapping.copies() {
             let device = self.path.volume.device(place.devid).ok_or(NO_DEVICE)?;
             if device.read(place.at, bytes).is_err() {
@@ -183,8 +201,16 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             if sectors.all(|(index, sector)| self.matches(sums.as_ref(), index, sector.into())) {
                 return Ok(());
             }
-            unread = Unread::Damaged(pos, logical);
+            is_read = true;
         }
-        Err(unread)
+        Err(match is_read {
+            true => Unread::Damaged(piece),
+            false => Unread::Unreadable(piece),
+        })
     }
+}
+
+/// Whether what was found is `len` bytes at `logical`.
+pub(super) fn is_all_at(found: &Extent, logical: Logical, len: Bytes) -> bool {
+    found.len >= len.get() && matches!(found.source, Source::Mapped(at) if at == logical.get())
 }

@@ -2,9 +2,10 @@
 
 //! What was read is compared with its checksums; another copy serves where one is damaged.
 
+use super::look::is_all_at;
 use super::{Check, FileIo, SECTOR_SIZE};
 use crate::io::checksums::digest;
-use crate::linux::iomap::{Patience, ReadBio, Source};
+use crate::linux::iomap::{Patience, ReadBio};
 use crate::linux::memory::Memory;
 use crate::linux::Sector;
 use engine::btree::Reach;
@@ -98,14 +99,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         let logical = check
             .logical
-            .saturating_add(pos.saturating_since(check.pos))
-            .get();
+            .saturating_add(pos.saturating_since(check.pos));
         let now = self.look_up(pos, len, Patience::Waits)?;
         let reuses = self.reuses();
         // An address that went to another file takes two commits to come back.
-        Ok(reuses == check.reuses.wrapping_add(1)
-            && now.len >= len.get()
-            && matches!(now.source, Source::Mapped(at) if at == logical))
+        Ok(reuses == check.reuses.wrapping_add(1) && is_all_at(&now, logical, len))
     }
 
     /// Whether `sector` is what `sums` says of the sector with this index; no checksum at all is a yes.
