@@ -107,11 +107,6 @@ impl Bytes {
             None => Self::MAX.round_down(unit),
         }
     }
-
-    /// Whether it is whole pieces of `unit`.
-    pub const fn is_multiple_of(self, unit: Self) -> bool {
-        self.round_down(unit).0 == self.0
-    }
 }
 
 impl From<u32> for Bytes {

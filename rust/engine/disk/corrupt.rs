@@ -232,7 +232,7 @@ impl From<Bug> for Error {
 
 /// `Ok` when `holds`, else the flaw.
 #[inline(always)]
-pub(super) fn ensure(
+pub(crate) fn ensure(
     holds: bool,
     what: &'static str,
     found: u64,

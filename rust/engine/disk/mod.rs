@@ -79,6 +79,7 @@ pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
 };
 pub use chunk::{ChunkItem, NewChunk, Stripe};
+pub(crate) use corrupt::ensure;
 pub use corrupt::{Bug, Corrupt, Flaw, Place};
 pub use device::{DevExtent, DevItem};
 pub use directory::{DirEntries, DirEntry, Target};

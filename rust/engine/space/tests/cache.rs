@@ -5,7 +5,7 @@ use super::runs;
 use crate::disk::{
     Bytes, CacheBounds, CacheHeader, ChecksumKind, Checksums, Digest, Generation, Logical, ObjectId,
 };
-use crate::space::free::cache::{self, Known};
+use crate::space::free::cache::{self, Doubt, Known};
 use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 use random::Random;
@@ -94,8 +94,11 @@ impl Group {
         };
         let of = bounds(self.start, self.len);
         let (header, bytes) = (&self.header, &self.bytes[..]);
-        let read = cache::read(of, header, bytes, known, &Crc32c, &mut ranges).unwrap();
-        read.ok()?;
+        match cache::read(of, header, bytes, known, &Crc32c, &mut ranges) {
+            Ok(()) => {}
+            Err(Doubt::Flaw(_)) => return None,
+            Err(Doubt::Failed(error)) => panic!("{error:?}"),
+        }
         let mut free = vec![false; self.free.len()];
         for (start, end) in ranges.iter() {
             let sector = |at: u64| ((at - self.start) / SECTOR) as usize;

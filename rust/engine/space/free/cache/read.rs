@@ -5,7 +5,7 @@ use super::doubt::Doubt;
 use super::file::CacheFile;
 use super::set::{self, Known};
 use crate::btree::Tree;
-use crate::disk::{Bytes, CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
+use crate::disk::{ensure, Bytes, CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
 use crate::space::free::ranges::FreeRanges;
 use crate::volume::{Chunk, Volume};
 use kernel::sync::Arc;
@@ -73,7 +73,7 @@ impl Caches {
             GFP_KERNEL,
         )?;
         let checksums = volume.checksums();
-        set::read(bounds, &header, &bytes, known, checksums, &mut ranges)??;
+        set::read(bounds, &header, &bytes, known, checksums, &mut ranges)?;
         Ok(Some(ranges))
     }
 
@@ -96,28 +96,21 @@ impl Caches {
         let file = CacheFile::find(&self.root, header)?.ok_or(none)?;
         let (inode, of) = (file.inode(), header.generation.get());
         let newest = volume.superblock().generation.get();
-        check(of > 0, "cache was not written to its end", of, 1)?;
-        check(of <= newest, "cache is of the future", of, newest)?;
+        ensure(of > 0, "cache was not written to its end", of, 1)?;
+        ensure(of <= newest, "cache is of the future", of, newest)?;
         let of_inode = inode.generation.get();
         let what = "cache's inode is of another generation";
-        check(of_inode == of, what, of_inode, of)?;
+        ensure(of_inode == of, what, of_inode, of)?;
         let (len, expected) = (inode.size, bounds.file_len());
         let what = "cache file has a wrong length";
-        check(len == Bytes::new(expected), what, len.get(), expected)?;
+        ensure(len == Bytes::new(expected), what, len.get(), expected)?;
         let (flags, in_place) = (
             inode.flags.get(),
             InodeFlags::NODATACOW.with(InodeFlags::NODATASUM),
         );
         let what = "cache file is not written in place";
-        check(inode.flags.contains(in_place), what, flags, in_place.get())?;
+        ensure(inode.flags.contains(in_place), what, flags, in_place.get())?;
         Ok(file)
-    }
-}
-
-fn check(holds: bool, what: &'static str, found: u64, expected: u64) -> Result<(), Doubt> {
-    match holds {
-        true => Ok(()),
-        false => Err(Flaw::new(what, found, expected).into()),
     }
 }
 

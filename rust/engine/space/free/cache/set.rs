@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a free space cache says is free, as a set.
 
+use super::doubt::Doubt;
+use crate::disk::{ensure, Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Logical};
 #[cfg(test)]
 use crate::disk::{write_cache, Generation, ObjectId};
-use crate::disk::{Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Flaw, Logical};
 use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 
@@ -16,8 +17,8 @@ pub(in crate::space) struct Known<'a> {
     pub(in crate::space) superblocks: &'a [(Logical, Bytes)],
 }
 
-/// Puts into `ranges`, which are empty and of the group, all that has no extent item, by the group's cache. The flaw is why
-/// the cache is not to be believed: `ranges` are worth nothing then.
+/// Puts into `ranges`, which are empty and of the group, all that has no extent item, by the group's cache. Where
+/// the cache is not believed, `ranges` are worth nothing.
 pub(in crate::space) fn read(
     bounds: CacheBounds,
     header: &CacheHeader,
@@ -25,37 +26,15 @@ pub(in crate::space) fn read(
     known: Known<'_>,
     checksums: &dyn Checksums,
     ranges: &mut FreeRanges,
-) -> Result<Result<(), Flaw>> {
-    let file = match CacheFile::check(bounds, header, bytes, checksums) {
-        Ok(file) => file,
-        Err(flaw) => return Ok(Err(flaw)),
-    };
+) -> Result<(), Doubt> {
+    let file = CacheFile::check(bounds, header, bytes, checksums)?;
     let copies = known.superblocks.iter();
     let in_copies = copies.fold(Bytes::ZERO, |sum, &(_, len)| sum.saturating_add(len));
     let expected = known.unused.saturating_sub(in_copies);
-    if file.free() != expected.get() {
-        let what = "cache has a wrong amount of free space";
-        return Ok(Err(Flaw::new(what, file.free(), expected.get())));
-    }
-    let filled = fill(&file, known, ranges);
-    match filled {
-        Ok(()) => Ok(Ok(())),
-        Err(Doubt::Flaw(flaw)) => Ok(Err(flaw)),
-        Err(Doubt::Error(error)) => Err(error),
-    }
-}
-
-/// Why a set was not filled.
-enum Doubt {
-    Flaw(Flaw),
-    Error(Error),
-}
-
-fn fill(file: &CacheFile<'_>, known: Known<'_>, ranges: &mut FreeRanges) -> Result<(), Doubt> {
-    let mut insert = |start, end| match ranges.try_insert(start, end) {
-        Ok(inserted) => inserted.map_err(Doubt::Flaw),
-        Err(error) => Err(Doubt::Error(error)),
-    };
+    let what = "cache has a wrong amount of free space";
+    let is_right = file.free() == expected.get();
+    ensure(is_right, what, file.free(), expected.get())?;
+    let mut insert = |start, end| -> Result<(), Doubt> { Ok(ranges.try_insert(start, end)??) };
     file.each(&mut insert)?;
     for &(start, len) in known.superblocks {
         insert(start.get(), start.saturating_add(len).get())?;
