@@ -51,9 +51,7 @@ impl FileSpace<'_> {
         new_size: Option<Bytes>,
         now: &dyn Now,
     ) -> Result {
-        let holes = self.count(inode, range.clone(), |kind| {
-            matches!(kind, MappingKind::Hole)
-        })?;
+        let holes = self.holes(inode, range.clone())?;
         data.merge(self.reserve_all(holes.saturating_sub(data.bytes()))?);
         let mut at = range.start;
         while at < range.end {
@@ -100,6 +98,11 @@ impl FileSpace<'_> {
             all.merge(txns.reserve_data(step)?);
         }
         Ok(all)
+    }
+
+    /// How many bytes of `range` are in holes.
+    pub(super) fn holes(&self, inode: &Inode, range: Range<FileOffset>) -> Result<Bytes> {
+        self.count(inode, range, |kind| matches!(kind, MappingKind::Hole))
     }
 
     /// How many bytes of `range` are of a kind.

@@ -45,9 +45,7 @@ impl<'a> FileSpace<'a> {
         touched: Range<FileOffset>,
     ) -> Result<Zeroing<'a>> {
         self.ask_preallocate(inode, touched.end)?;
-        let holes = self.count(inode, touched.clone(), |kind| {
-            matches!(kind, MappingKind::Hole)
-        })?;
+        let holes = self.holes(inode, touched.clone())?;
         let written = self.count(inode, whole.clone(), is_written)?;
         let data = self.reserve_all(holes.saturating_add(written))?;
         let first = match self.next_written(inode, whole.clone())? {

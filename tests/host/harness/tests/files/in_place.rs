@@ -19,10 +19,11 @@ pub(crate) fn pos(sector: u64) -> FileOffset {
     FileOffset::new(sector * SECTOR)
 }
 
-fn preallocated(files: &Files) -> Arc<Inode> {
+/// A file of so many sectors, all of them given and none written.
+pub(crate) fn preallocated(files: &Files, sectors: u64) -> Arc<Inode> {
     let inode = files.file(b"f");
     let space = files.fs.file_space();
-    let size = Bytes::new(SECTORS * SECTOR);
+    let size = Bytes::new(sectors * SECTOR);
     space
         .preallocate(&inode, pos(0), size, Some(size), NOW)
         .unwrap();
@@ -94,7 +95,7 @@ pub(crate) fn used(files: &Files) -> u64 {
 
 fn history(options: &[&str], seed: u64) {
     let files = Files::mount(tools::mkfs(256 * MIB, options));
-    let inode = preallocated(&files);
+    let inode = preallocated(&files, SECTORS);
     let before = used(&files);
     let mut random = Random::new(seed);
     let mut truth = vec![0u8; (SECTORS * SECTOR) as usize];
@@ -209,7 +210,7 @@ fn small_steps_leave_no_more_items_than_extents() {
 #[test]
 fn on_a_full_volume_it_is_there() {
     let files = Files::mount(tools::mkfs(256 * MIB, &[]));
-    let inode = preallocated(&files);
+    let inode = preallocated(&files, SECTORS);
     let data = files.fs.data();
     let mut taken = Vec::new();
     for len in [MIB, SECTOR] {
@@ -300,7 +301,7 @@ fn when_metadata_is_full_it_can_be_written() {
 #[test]
 fn a_snapshot_waits_for_promises() {
     let files = Files::mount(tools::mkfs(256 * MIB, &[]));
-    let inode = preallocated(&files);
+    let inode = preallocated(&files, SECTORS);
     let data = files.fs.data();
     let place = NewSubvolume {
         dir: &files.root,
@@ -344,7 +345,7 @@ fn a_snapshot_ends_it() {
     for n in 0..300 {
         files.file(format!("other{n}").as_bytes());
     }
-    let inode = preallocated(&files);
+    let inode = preallocated(&files, SECTORS);
     assert_eq!(write(&files, &inode, 3, &[7; SECTOR as usize]), Some(1));
     let on_its_way = files
         .fs

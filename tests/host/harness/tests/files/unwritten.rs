@@ -2,7 +2,7 @@
 //! Bytes are taken out of a file, and the space that it was given stays.
 
 use crate::files::{Files, SECTOR};
-use crate::in_place::{found, items, pos, used, write, write_to};
+use crate::in_place::{found, items, pos, preallocated, used, write, write_to};
 use engine::disk::Bytes;
 use engine::fs::{Inode, MappingKind};
 use harness::mount::NOW;
@@ -131,12 +131,8 @@ fn ranges_are_zeroed_and_keep_their_space() {
 #[test]
 fn zeroing_on_a_full_volume() {
     let files = Files::mount(tools::mkfs(256 * MIB, &[]));
-    let inode = files.file(b"f");
+    let inode = preallocated(&files, SECTORS);
     let space = files.fs.file_space();
-    let size = Bytes::new(SECTORS * SECTOR);
-    space
-        .preallocate(&inode, pos(0), size, Some(size), NOW)
-        .unwrap();
     write(&files, &inode, 9, &[7; SECTOR as usize]).unwrap();
     let mut taken = Vec::new();
     for len in [MIB, SECTOR].map(Bytes::new) {
