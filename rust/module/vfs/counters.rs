@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a mount did so far, in `/sys/kernel/debug/rbtrfs-DEVICE/counters`.
+//! What a mount did so far, and what its block groups hold now, in `/sys/kernel/debug/rbtrfs-DEVICE/counters`.
 
 use crate::io::data::DataPath;
 use crate::linux::debugfs::{Text, TextFile};
 use crate::linux::SuperBlock;
 use core::sync::atomic::{AtomicU64, Ordering};
+use engine::space::ClassStatistics;
 use engine::txn::Transactions;
 use kernel::fmt;
 use kernel::str::CString;
@@ -74,6 +75,26 @@ impl Text for Source {
         for (name, count) in shown {
             writeln!(f, "{name} {}", count.load(Ordering::Relaxed))?;
         }
-        Ok(())
+        let space = self.transactions.space().statistics();
+        write_class(f, "data", &space.data)?;
+        write_class(f, "metadata", &space.metadata)?;
+        write_class(f, "system", &space.system)
     }
+}
+
+/// Writes the bytes of a class of block groups, a line for each kind, as C's `/sys/fs/btrfs/UUID/allocation` names them.
+fn write_class(f: &mut fmt::Formatter<'_>, name: &str, class: &ClassStatistics) -> fmt::Result {
+    let shown = [
+        ("total_bytes", class.total),
+        ("bytes_used", class.used),
+        ("bytes_reserved", class.reserved),
+        ("bytes_pinned", class.pinned),
+        ("bytes_may_use", class.promised),
+        ("bytes_readonly", class.read_only),
+        ("bytes_zone_unusable", class.unusable),
+    ];
+    for (what, bytes) in shown {
+        writeln!(f, "{name}_{what} {}", bytes.get())?;
+    }
+    Ok(())
 }
