@@ -130,9 +130,10 @@ check_volume() {
     btrfs check --check-data-csum "$1" || fail "btrfs check refuses $1"
 }
 
-# checksums DIR: one line for each file below it, in a fixed order.
+# checksums DIR: one line for each file below it, in a fixed order. Nobody forges files here, and an emulated
+# processor takes fifteen times as long for SHA-256 as for MD5.
 checksums() {
-    (cd "$1" && find . -type f -print0 | sort -z | xargs -0 -r sha256sum)
+    (cd "$1" && find . -type f -print0 | sort -z | xargs -0 -r md5sum)
 }
 
 # listing DIR: name, type, mode, owner, links, size, target and mtime of all in it.
