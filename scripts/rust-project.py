@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """rust-project.py KERNEL_JSON SYSROOT TOP BUILD: the kernel's rust-project.json
-seen from outside the sysroot, and this module's three crates, on stdout."""
+seen from outside the sysroot, and this module's four crates, on stdout."""
 
 import json
 import os
@@ -49,7 +49,8 @@ def add(name, root, *needs):
     )
 
 
+add("units", "rust/units/lib.rs")
 add("latch", "rust/latch/lib.rs")
-add("engine", "rust/engine/lib.rs", "latch")
-add("rbtrfs", "rust/module/main.rs", "latch", "engine")
+add("engine", "rust/engine/lib.rs", "units", "latch")
+add("rbtrfs", "rust/module/main.rs", "units", "latch", "engine")
 json.dump(project, sys.stdout, indent=4)

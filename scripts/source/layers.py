@@ -10,11 +10,12 @@ from rust import Crate
 
 # Of each crate: its layers, lowest first, and the crates that it may name.
 CRATES = {
+    "rust/units": ([], {"kernel"}),
     "rust/latch": ([], {"kernel"}),
-    "rust/engine": (["map", "registry", "disk", "volume", "btree", "space", "txn", "fs"], {"kernel", "latch"}),
-    "rust/module": (["linux", "io", "vfs"], {"kernel", "latch", "engine"}),
+    "rust/engine": (["map", "registry", "disk", "volume", "btree", "space", "txn", "fs"], {"kernel", "units", "latch"}),
+    "rust/module": (["linux", "io", "vfs"], {"kernel", "units", "latch", "engine"}),
 }
-OURS = {"latch", "engine", "rbtrfs"}
+OURS = {"units", "latch", "engine", "rbtrfs"}
 RAW = re.compile("Raw[A-Z]\\w*")
 PRELUDE = {("kernel", "prelude"), ("kernel", "error", "code")}
 

@@ -48,7 +48,7 @@ def complaints(module):
 
 
 def main(root):
-    crates = [Crate(root / name) for name in ("rust/latch", "rust/engine", "rust/module") if (root / name).exists()]
+    crates = [Crate(root / name) for name in ("rust/units", "rust/latch", "rust/engine", "rust/module") if (root / name).exists()]
     lines = [] if crates else [f"{root}: no crate of ours"]
     for crate in crates:
         for module in crate.modules.values():

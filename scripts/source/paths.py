@@ -9,7 +9,7 @@ from rust import tokens
 
 # A path: at least a folder or a name of these kinds. C's own files are in the kernel.
 PATH = re.compile(r"(?<![\w/.~$}*:-])(?:[\w*-][\w.*-]*/)*[\w.*-]*[\w*-](?:\.(?:rs|md|sh|py|toml)\b|/(?![\w{$<(*]))?")
-OURS = ("rust/latch", "rust/engine", "rust/module", "scripts/", "tests/", "Documentation/")
+OURS = ("rust/units", "rust/latch", "rust/engine", "rust/module", "scripts/", "tests/", "Documentation/")
 # What is not here: the kernel's sources, a library's, xfstests and btrfs-progs, what a build or a test makes.
 FOREIGN = (
     *("include/", "Documentation/filesystems", "rust/macros", "fs/btrfs", "fs/iomap", "rust/kernel", "core/src", "tests/generic", "tests/btrfs"),

@@ -8,7 +8,7 @@
 //!
 //! | file          | what it has                                                        |
 //! |---------------|--------------------------------------------------------------------|
-//! | `units`, `bytes`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
+//! | `numbers`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
 //! | `inode`, `inode_ref`, `directory`, `file_extent` | items of files, as typed values to read and write |
@@ -31,7 +31,6 @@
 
 mod block;
 mod block_group;
-mod bytes;
 mod cache_file;
 mod cache_header;
 mod check;
@@ -52,6 +51,7 @@ mod inode;
 mod inode_ref;
 mod item;
 mod key;
+mod numbers;
 mod quota;
 #[cfg(not(feature = "raw"))]
 mod raw;
@@ -66,12 +66,10 @@ mod superblock;
 #[cfg(test)]
 mod tests;
 mod tree_id;
-mod units;
 mod uuid;
 
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
 pub use block_group::BlockGroupItem;
-pub use bytes::Bytes;
 pub use cache_file::{write_cache, CacheBounds, CacheFile};
 pub use cache_header::CacheHeader;
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
@@ -93,6 +91,7 @@ pub use ids::*;
 pub use inode::{InodeItem, Timespec};
 pub use inode_ref::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
 pub use key::{Key, Kind};
+pub use numbers::{Generation, ObjectId};
 pub use quota::QuotaStatus;
 pub use raw::FREE_SPACE_BITMAP_SIZE;
 pub use reference::Reference;
@@ -104,5 +103,5 @@ pub use superblock::{
     SUPERBLOCK_MAGIC, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 pub use tree_id::TreeId;
-pub use units::{FileOffset, Generation, Logical, ObjectId, Physical, ZoneOffset};
+pub use units::{Bytes, FileOffset, Logical, Physical, ZoneOffset};
 pub use uuid::Uuid;
