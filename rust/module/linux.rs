@@ -7,6 +7,7 @@
 //! | [`bindings`]       | C's declarations: those of the kernel crate, and those that it leaves out    |
 //! | [`mm`]             | `folio` and its bytes                                                        |
 //! | [`lib`]            | `kthread`, `workqueue_struct`, `seq_file`, debugfs, the clock, checksums     |
+//! | [`loff`]           | positions and lengths in files as C has them (`loff_t`)                      |
 //! | [`block`]          | `block_device`, zones, `bio`                                                 |
 //! | [`object`]         | `super_block`, `inode`, `dentry`, and what hangs on them                     |
 //! | [`vfs`]            | the tables of calls that the VFS makes                                       |
@@ -21,6 +22,7 @@ pub(crate) mod bindings;
 pub(crate) mod block;
 pub(crate) mod iomap;
 mod lib;
+mod loff;
 pub(crate) mod metadata_pages;
 mod mm;
 mod object;

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from debts import Debts
-from rust import Crate
+from rust import Crate, closing
 
 # Of each crate: its layers, lowest first, and the crates that it may name.
 CRATES = {
@@ -17,6 +17,8 @@ CRATES = {
 }
 OURS = {"units", "latch", "engine", "rbtrfs"}
 RAW = re.compile("Raw[A-Z]\\w*")
+# What a function may not call a bare number.
+PLACES = {"addr", "address", "at", "pos", "start", "end", "logical", "physical", "len", "length", "size"}
 PRELUDE = {("kernel", "prelude"), ("kernel", "error", "code")}
 
 
@@ -118,9 +120,38 @@ def layered(report, crate):
             report.say(module, 1, f"bytes become types in disk/: {raw(module)} times Raw..")
 
 
+def bare(module):
+    """(line, function, argument) for each address and length that a function takes as a number; C's callbacks must."""
+    for i, token in enumerate(module.code[:-2]):
+        name = module.code[i + 1]
+        if token.text != "fn" or name.kind != "word" or module.code[i - 1].kind == "string":
+            continue
+        start = next(j for j in range(i, len(module.code)) if module.code[j].text == "(")
+        for j in range(start, closing(module.code, start) - 2):
+            word, mark, kind = module.code[j : j + 3]
+            if word.text in PLACES and mark.text == ":" and kind.text == "u64":
+                yield word.line, name.text, word.text
+
+
+def unitless(report, name, crate, debts):
+    """Complain of addresses and lengths that are bare numbers, and count the files that are known for them."""
+    known = 0
+    for module in crate.modules.values():
+        if module.test or name == "rust/units" or module.path[:1] == ("disk",):
+            continue
+        place, folder = "/".join((name,) + module.path[:1]), "".join(module.path[1:2])
+        found = list(bare(module))
+        if found and debts.covers_names("bare", place, [folder]):
+            known += 1
+            continue
+        for line, function, what in found:
+            report.say(module, line, f"{function} takes {what} as u64, not as an address or Bytes of the crate units")
+    return known
+
+
 def main(root):
     report, debts = Report(root), Debts(root)
-    found = []
+    found, known = [], 0
     for name, (layers, allowed) in CRATES.items():
         if not (root / name).exists():
             continue
@@ -130,16 +161,17 @@ def main(root):
         foreign(report, name, allowed, crate)
         layered(report, crate)
         arrows(report, crate, layers)
+        known += unitless(report, name, crate, debts)
         found += [(name, folder, group) for folder, group in circles(crate)]
     for name, folder, group in found:
         place, members = "/".join((name,) + folder), " ".join(group)
         print(f"circle {place}: {members}")
         if not debts.covers_names("circle", place, group):
             report.lines.append(f"{place}: these need each other, open the circle: {members}")
-    print(*debts.paid_names("circle"), sep="\n")
+    print(*debts.paid_names("circle"), *debts.paid_names("bare"), sep="\n")
     if not any((root / name).exists() for name in CRATES):
         report.lines.append(f"{root}: no crate of ours")
-    print(f"{len(found)} circles of files")
+    print(f"{len(found)} circles of files, {known} files that take addresses or lengths as bare numbers")
     print(*report.lines, sep="\n")
     return 1 if report.lines else 0
 

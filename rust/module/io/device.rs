@@ -60,7 +60,7 @@ impl Disk {
             if let Some(room) = bounce.as_mut_slice().get_mut(..piece.len()) {
                 room.copy_from_slice(piece);
             }
-            self.device.write(kind, pos.get(), &bounce, piece.len())?;
+            self.device.write(kind, pos, &bounce, piece.len())?;
             pos = pos.saturating_add(piece.len().into());
         }
         Ok(())
@@ -69,7 +69,7 @@ impl Disk {
 
 impl Device for Disk {
     fn size(&self) -> Bytes {
-        Bytes::new(self.device.size())
+        self.device.size()
     }
 
     fn zones(&self) -> Option<ZoneGeometry> {
@@ -83,10 +83,10 @@ impl Device for Disk {
             (open, active) => Some(open.min(active)),
         };
         Some(ZoneGeometry {
-            zone_size: Bytes::new(self.device.zone_size()),
+            zone_size: self.device.zone_size(),
             zones: self.device.zone_count().into(),
             max_active,
-            max_append: Bytes::new(self.device.max_zone_append()),
+            max_append: self.device.max_zone_append(),
         })
     }
 
@@ -98,7 +98,7 @@ impl Device for Disk {
         let mut bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks_mut(BOUNCE) {
-            self.device.read(pos.get(), &mut bounce, piece.len())?;
+            self.device.read(pos, &mut bounce, piece.len())?;
             if let Some(read) = bounce.as_slice().get(..piece.len()) {
                 piece.copy_from_slice(read);
             }
@@ -120,7 +120,7 @@ impl Device for Disk {
     }
 
     fn discard(&self, at: Physical, len: Bytes) -> Result {
-        self.device.discard(at.get(), len.get())
+        self.device.discard(at, len)
     }
 
     fn report_zones(
@@ -134,7 +134,7 @@ impl Device for Disk {
         }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.device
-            .report_zones(first.get(), count, &mut |zone| each(zone_of(zone)))
+            .report_zones(first, count, &mut |zone| each(zone_of(zone)))
     }
 
     fn manage_zone(&self, start: Physical, action: ZoneAction) -> Result {
@@ -144,16 +144,16 @@ impl Device for Disk {
             ZoneAction::Open => ZoneOperation::Open,
         };
         self.device
-            .manage_zone(operation, start.get(), self.device.zone_size())
+            .manage_zone(operation, start, self.device.zone_size())
     }
 }
 
 fn zone_of(zone: &ZoneReport) -> Zone {
     Zone {
-        start: Physical::new(zone.start),
-        len: Bytes::new(zone.len),
-        capacity: Bytes::new(zone.capacity),
-        write_pointer: Physical::new(zone.write_pointer),
+        start: zone.start,
+        len: zone.len,
+        capacity: zone.capacity,
+        write_pointer: zone.write_pointer,
         kind: match zone.is_conventional {
             true => ZoneKind::Conventional,
             false => ZoneKind::Sequential,

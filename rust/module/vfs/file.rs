@@ -41,11 +41,11 @@ impl Fallocate for Rbtrfs {
         mount.fs().file_space().check_preallocate(&this.inode)
     }
 
-    fn allocate(inode: &Inode, range: Range<u64>) -> Result {
+    fn allocate(inode: &Inode, range: Range<FileOffset>) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let changing = Changing([(inode, this)]);
-        let start = FileOffset::new(range.start);
-        let len = FileOffset::new(range.end).saturating_since(start);
+        let start = range.start;
+        let len = range.end.saturating_since(start);
         let space = mount.fs().file_space();
         let result = file::allocate::<FileIo<Node>>(inode, range, || {
             space.preallocate(&this.inode, start, len, None, &changing)
@@ -60,10 +60,7 @@ impl Fallocate for Rbtrfs {
         let changing = Changing([(inode, this)]);
         let space = mount.fs().file_space();
         let granted = match hole.whole() {
-            Some(whole) => {
-                let range = FileOffset::new(whole.start)..FileOffset::new(whole.end);
-                Some(space.ask_punch(&this.inode, range)?)
-            }
+            Some(whole) => Some(space.ask_punch(&this.inode, whole)?),
             None => None,
         };
         let result = file::punch::<FileIo<Node>>(inode, hole, || match granted {
@@ -75,16 +72,15 @@ impl Fallocate for Rbtrfs {
         result
     }
 
-    fn zero(inode: &Inode, hole: &Hole, range: Range<u64>) -> Result {
+    fn zero(inode: &Inode, hole: &Hole, range: Range<FileOffset>) -> Result {
         match Self::check_allocate(inode) {
             Err(error) if error == EOPNOTSUPP => return Self::punch(inode, hole),
             checked => checked?,
         }
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let changing = Changing([(inode, this)]);
-        let touched = FileOffset::new(range.start)..FileOffset::new(range.end);
+        let touched = range.clone();
         let whole = hole.whole().unwrap_or(range.start..range.start);
-        let whole = FileOffset::new(whole.start)..FileOffset::new(whole.end);
         let space = mount.fs().file_space();
         let result = file::allocate::<FileIo<Node>>(inode, range, || {
             let granted = space.ask_zero(&this.inode, whole, touched)?;

@@ -137,12 +137,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 let len = delayed.end.saturating_since(start);
                 self.under_way.fetch_add(len.get(), Ordering::Relaxed);
                 taken.add(delayed.reservation);
-                Ok(Taken::Until(delayed.end.get(), goal(delayed.kind)))
+                Ok(Taken::Until(delayed.end, goal(delayed.kind)))
             }
             None => {
                 let next = self.delalloc.next_range(start);
                 let until = next.map_or(end, |(next, _)| next.min(end));
-                Ok(Taken::NothingUntil(until.get()))
+                Ok(Taken::NothingUntil(until))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::linux::iomap::{Extent, Goal, Ioend, Patience, Scope, Source};
 use crate::linux::memory::MemoryMut;
 use crate::linux::Sector;
 use core::sync::atomic::Ordering;
-use engine::disk::{Bytes, FileOffset, InodeFlags, Logical};
+use engine::disk::{Bytes, FileOffset, InodeFlags};
 use engine::fs::{Placed, WriteKind};
 use engine::volume::device::SECTOR;
 use kernel::sync::Arc;
@@ -35,13 +35,12 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
     fn reserve_direct(
         &self,
         space: &mut TakenSpace,
-        pos: u64,
-        len: u64,
+        pos: FileOffset,
+        len: Bytes,
         patience: Patience,
-    ) -> Result<(u64, Goal)> {
+    ) -> Result<(Bytes, Goal)> {
         let _nofs = NofsScope::enter();
-        let start = FileOffset::new(pos);
-        let end = start.saturating_add(Bytes::new(len));
+        let (start, end) = (pos, pos.saturating_add(len));
         loop {
             let Placed { kind, len } = self.place(start, end, Scope::Front, patience)?;
             let Some(reservation) = self.reserve_space(start, len, kind, patience)? else {
@@ -51,7 +50,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
             // Nobody else writes there, and no snapshot is made, now that space is promised.
             if kind == WriteKind::Cow || self.path.fs.data().is_in_place(&self.inode, range)? {
                 space.add(reservation);
-                return Ok((len.get(), goal(kind)));
+                return Ok((len, goal(kind)));
             }
         }
     }
@@ -60,8 +59,8 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         self.send_pieces(ioend, space, patience);
     }
 
-    fn forget_behind(&self, size: u64) -> Result {
-        let (attributes, size) = (self.inode.attributes(), Bytes::new(size));
+    fn forget_behind(&self, size: Bytes) -> Result {
+        let attributes = self.inode.attributes();
         if attributes.size <= size {
             return Ok(());
         }
@@ -74,36 +73,38 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
             .forget_growth(&self.inode, size, attributes.mtime)
     }
 
-    fn stored_size(&self) -> u64 {
-        self.inode.attributes().size.get()
+    fn stored_size(&self) -> Bytes {
+        self.inode.attributes().size
     }
 
-    fn find(&self, pos: u64, len: u64, patience: Patience) -> Result<(Extent, Option<Arc<Check>>)> {
-        let pos = FileOffset::new(pos);
+    fn find(
+        &self,
+        pos: FileOffset,
+        len: Bytes,
+        patience: Patience,
+    ) -> Result<(Extent, Option<Arc<Check>>)> {
         let reuses = self.reuses();
-        let extent = self.look_up(pos, Bytes::new(len), patience)?;
+        let extent = self.look_up(pos, len, patience)?;
         let Source::Mapped(logical) = extent.source else {
             return Ok((extent, None));
         };
-        let logical = Logical::new(logical);
         let check = Check {
             pos,
             logical,
-            sums: self.sums(logical, Bytes::new(extent.len), patience)?,
+            sums: self.sums(logical, extent.len, patience)?,
             reuses,
         };
         Ok((extent, Some(Arc::new(check, GFP_KERNEL)?)))
     }
 
     fn read_direct(&self, bio: DirectRead<Self>) {
-        match self.locate(Logical::new(bio.logical()), Bytes::new(bio.len())) {
-            Some((device, at)) => bio.submit(device, Sector::of(at.get())),
+        match self.locate(bio.logical(), bio.len()) {
+            Some((device, at)) => bio.submit(device, Sector::of(at)),
             None => bio.read_again(),
         }
     }
 
-    fn verify_direct(&self, check: &Check, pos: u64, bytes: MemoryMut<'_>) -> Result {
-        let pos = FileOffset::new(pos);
+    fn verify_direct(&self, check: &Check, pos: FileOffset, bytes: MemoryMut<'_>) -> Result {
         let is_there = self.is_still_there(check, pos, bytes.len().into())?;
         if is_there && check.sums.is_none() {
             return Ok(());
@@ -118,10 +119,8 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         })
     }
 
-    fn reread_direct(&self, pos: u64, bytes: MemoryMut<'_>) -> Result {
-        each_sector(FileOffset::new(pos), bytes, |at, bytes| {
-            self.reread(at, bytes)
-        })
+    fn reread_direct(&self, pos: FileOffset, bytes: MemoryMut<'_>) -> Result {
+        each_sector(pos, bytes, |at, bytes| self.reread(at, bytes))
     }
 }
 

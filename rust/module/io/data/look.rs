@@ -131,8 +131,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// What was found at `pos`, as far as one device goes.
     fn as_extent(&self, pos: FileOffset, found: Mapping) -> Looked<Extent> {
         let mut extent = Extent {
-            pos: pos.get(),
-            len: found.len.get(),
+            pos,
+            len: found.len,
             source: Source::Hole,
             joins: Joins::Previous,
         };
@@ -142,8 +142,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             MappingKind::Data { logical } => {
                 let place = self.path.volume.find(logical, found.len);
                 let place = place.ok_or_else(|| no_chunk(logical))?;
-                extent.len = place.len.get();
-                extent.source = Source::Mapped(logical.get());
+                extent.len = place.len;
+                extent.source = Source::Mapped(logical);
                 if place.chunk == logical {
                     extent.joins = Joins::Nothing;
                 }
@@ -176,7 +176,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                     head.copy_from_slice(data.get(..head.len()).ok_or(EIO)?);
                     tail.fill(0);
                 }
-                Source::Mapped(logical) => self.read_data(at, Logical::new(logical), part)?,
+                Source::Mapped(logical) => self.read_data(at, logical, part)?,
             }
             at = at.saturating_add(run.into());
             rest = behind;
@@ -212,5 +212,5 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
 /// Whether what was found is `len` bytes at `logical`.
 pub(super) fn is_all_at(found: &Extent, logical: Logical, len: Bytes) -> bool {
-    found.len >= len.get() && matches!(found.source, Source::Mapped(at) if at == logical.get())
+    found.len >= len && matches!(found.source, Source::Mapped(at) if at == logical)
 }

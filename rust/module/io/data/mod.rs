@@ -180,10 +180,10 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         &self.tail
     }
 
-    fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent> {
-        let extent = self.look_up(FileOffset::new(pos), Bytes::new(len), patience)?;
+    fn map(&self, pos: FileOffset, len: Bytes, patience: Patience) -> Result<Extent> {
+        let extent = self.look_up(pos, len, patience)?;
         if let (Patience::None, Source::Mapped(logical)) = (patience, &extent.source) {
-            self.sums(Logical::new(*logical), Bytes::new(extent.len), patience)?;
+            self.sums(*logical, extent.len, patience)?;
         }
         Ok(extent)
     }
@@ -196,12 +196,12 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         self.reuses()
     }
 
-    fn verify(&self, check: &Check, pos: u64, bytes: &mut [u8]) -> Result {
-        self.verify_read(check, FileOffset::new(pos), bytes)
+    fn verify(&self, check: &Check, pos: FileOffset, bytes: &mut [u8]) -> Result {
+        self.verify_read(check, pos, bytes)
     }
 
-    fn read_now(&self, pos: u64, bytes: &mut [u8]) -> Result {
-        self.read_blocks(FileOffset::new(pos), bytes)
+    fn read_now(&self, pos: FileOffset, bytes: &mut [u8]) -> Result {
+        self.read_blocks(pos, bytes)
     }
 
     fn writer(&self) -> &Mutex<Self::Allowance> {
@@ -211,38 +211,34 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     fn reserve(
         &self,
         allowance: &mut Self::Allowance,
-        start: u64,
-        end: u64,
+        start: FileOffset,
+        end: FileOffset,
         scope: Scope,
         patience: Patience,
-    ) -> Result<u64> {
-        let range = FileOffset::new(start)..FileOffset::new(end);
-        let reached = self.reserve_missing(allowance, range, scope, patience)?;
-        Ok(reached.get())
+    ) -> Result<FileOffset> {
+        self.reserve_missing(allowance, start..end, scope, patience)
     }
 
-    fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool {
-        self.is_enough(allowance, FileOffset::new(start)..FileOffset::new(end))
+    fn can_cover(&self, allowance: &Self::Allowance, start: FileOffset, end: FileOffset) -> bool {
+        self.is_enough(allowance, start..end)
     }
 
-    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result {
+    fn cover(&self, allowance: &mut Self::Allowance, start: FileOffset, end: FileOffset) -> Result {
         self.delalloc
-            .cover(allowance, FileOffset::new(start), FileOffset::new(end))
+            .cover(allowance, start, end)
             .map_err(|Short| EAGAIN)
     }
 
-    fn uncovered(&self, start: u64, end: u64) -> u64 {
-        self.delalloc
-            .uncovered(FileOffset::new(start), FileOffset::new(end))
-            .get()
+    fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes {
+        self.delalloc.uncovered(start, end)
     }
 
-    fn punch(&self, start: u64, end: u64) {
-        self.give_up(FileOffset::new(start), FileOffset::new(end));
+    fn punch(&self, start: FileOffset, end: FileOffset) {
+        self.give_up(start, end);
     }
 
-    fn take(&self, taken: &mut TakenSpace, start: u64, end: u64) -> Result<Taken> {
-        self.take_delayed(taken, FileOffset::new(start), FileOffset::new(end))
+    fn take(&self, taken: &mut TakenSpace, start: FileOffset, end: FileOffset) -> Result<Taken> {
+        self.take_delayed(taken, start, end)
     }
 
     fn send(&self, ioend: Ioend<Self>, taken: &mut TakenSpace) -> Result {

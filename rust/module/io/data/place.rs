@@ -38,16 +38,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     ) -> Result<(Destination, &Arc<BlockDevice>, Append)> {
         let target = self.path.volume.target(extent.logical, extent.len)?;
         let (destination, place, append) = match target {
-            Target::At(place) => (
-                Destination::At(Sector::of(place.at.get())),
-                place,
-                Append::No,
-            ),
-            Target::Append(zone) => (
-                Destination::Append(Sector::of(zone.at.get())),
-                zone,
-                Append::Yes,
-            ),
+            Target::At(place) => (Destination::At(Sector::of(place.at)), place, Append::No),
+            Target::Append(zone) => (Destination::Append(Sector::of(zone.at)), zone, Append::Yes),
         };
         let device = self.path.devices.get(place.devid).ok_or(NO_DEVICE)?;
         Ok((destination, device, append))
@@ -55,7 +47,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Where a zone append went.
     pub(super) fn appended_at(&self, extent: DataExtent, sector: Sector) -> Result<Logical> {
-        let at = Physical::new(sector.byte()?);
+        let at = sector.byte()?;
         let volume = &self.path.volume;
         volume.appended_at(extent.logical, extent.len, at)
     }

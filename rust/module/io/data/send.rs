@@ -36,8 +36,7 @@ impl TakenSpace {
 
     /// Takes out that of all of `ioend`.
     fn split<T: FileData>(&mut self, ioend: &Ioend<T>) -> Result<WriteReservation> {
-        let len = Bytes::new(ioend.len());
-        split(self.0.as_mut().ok_or(EIO)?, len, ioend.goal())
+        split(self.0.as_mut().ok_or(EIO)?, ioend.len(), ioend.goal())
     }
 }
 
@@ -155,13 +154,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Ok(reservation) => reservation,
             Err(error) => return ioend.fail(error),
         };
-        self.under_way.fetch_add(ioend.len(), Ordering::Relaxed);
+        self.under_way
+            .fetch_add(ioend.len().get(), Ordering::Relaxed);
         let mut next = Some(Parcel { ioend, reservation });
         while let Some(parcel) = next {
             next = match self.send_piece(parcel, patience) {
                 Ok(rest) => rest,
                 Err(Unsent { parcel, error }) => {
-                    let len = parcel.ioend.len();
+                    let len = parcel.ioend.len().get();
                     self.under_way.fetch_sub(len, Ordering::Relaxed);
                     return parcel.ioend.fail(error);
                 }
@@ -171,8 +171,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// The bytes of `ioend` are lost.
     fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
-        self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
-        self.report(FileOffset::new(ioend.pos()), Bytes::new(ioend.len()), error);
+        self.under_way
+            .fetch_sub(ioend.len().get(), Ordering::Relaxed);
+        self.report(ioend.pos(), ioend.len(), error);
         ioend.fail(error);
         error
     }
@@ -183,9 +184,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if unsent.error != ENOMEM {
             return self.lose(ioend, unsent.error);
         }
-        self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
-        let start = FileOffset::new(ioend.pos());
-        let end = start.saturating_add(Bytes::new(ioend.len()));
+        self.under_way
+            .fetch_sub(ioend.len().get(), Ordering::Relaxed);
+        let start = ioend.pos();
+        let end = start.saturating_add(ioend.len());
         ioend.dirty_again();
         self.delay_again(start, end, reservation, ioend.goal());
         put_off(self);
@@ -196,12 +198,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Puts the bytes of a small file into the tree instead of an extent. Gives back what it did not do.
     fn send_inline(&self, parcel: Parcel<N>) -> Result<Option<Parcel<N>>> {
         let Parcel { ioend, reservation } = parcel;
-        let size = ioend.user_end();
+        let size = ioend.user_end().before();
         let has_place = ioend.goal() == Goal::Unwritten;
         if has_place
-            || ioend.pos() != 0
-            || size > u64::from(self.path.fs.max_inline())
-            || ioend.len() > SECTOR.get()
+            || ioend.pos() != FileOffset::new(0)
+            || size > self.path.fs.max_inline().into()
+            || ioend.len() > SECTOR
         {
             return Ok(Some(Parcel { ioend, reservation }));
         }
@@ -221,7 +223,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .write_inline(&self.inode, &bytes, reservation)
         {
             Ok(None) => {
-                self.under_way.fetch_sub(ioend.len(), Ordering::Relaxed);
+                self.under_way
+                    .fetch_sub(ioend.len().get(), Ordering::Relaxed);
                 ioend.end();
                 Ok(None)
             }
@@ -240,7 +243,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Ok(place) => place,
             Err(error) => return Err(Unsent { parcel, error }),
         };
-        let (front, rest) = match parcel.ioend.split(place.ram_len.get(), place.append) {
+        let (front, rest) = match parcel.ioend.split(place.ram_len, place.append) {
             Ok(Some(front)) => (front, Some(parcel)),
             Ok(None) => (parcel.ioend, None),
             // It waits for memory: no lack of that is an error here.
@@ -295,7 +298,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let pins = ioend.pins();
         let wanted = self.piece_len(ioend, pins)?;
         let (copy, wanted) = ioend.room_for_copy(pins, wanted)?;
-        let (checksums, wanted) = self.room_for_checksums(Bytes::new(wanted))?;
+        let (checksums, wanted) = self.room_for_checksums(wanted)?;
         let memory = Memory {
             checksums,
             copy,
@@ -327,7 +330,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         ioend: &Ioend<Self>,
         wanted: Bytes,
     ) -> Result<(Address, (Destination, &BlockDevice, Append))> {
-        let pos = FileOffset::new(ioend.pos());
+        let pos = ioend.pos();
         let found = self
             .path
             .fs
@@ -340,14 +343,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     /// How much of `ioend` one piece may have.
-    fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<u64> {
-        let mut max = self.path.volume.max_extent_len().get();
+    fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<Bytes> {
+        let mut max = self.path.volume.max_extent_len();
         if pins == Pins::Some {
             max = max.min(MAX_COPY);
         }
         // What an append cannot take must not be allocated: whether it is one is known only then.
         match self.path.volume.has_sequential_zones() {
-            true => ioend.append_len(ioend.len().min(max), SECTOR.get()),
+            true => ioend.append_len(ioend.len().min(max), SECTOR),
             false => Ok(ioend.len().min(max)),
         }
     }
@@ -377,9 +380,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if still.is_copy() {
             self.path.tally.copied.fetch_add(1, Ordering::Relaxed);
         }
-        let offset = FileOffset::new(still.ioend().pos());
+        let offset = still.ioend().pos();
         let checksums = self.checksums_of(&still, memory.checksums);
-        let new_size = Bytes::new(still.ioend().user_end());
+        let new_size = still.ioend().user_end().before();
         let reservation = place.reservation;
         let write = match place.address {
             Address::New(extent) => {

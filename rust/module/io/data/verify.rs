@@ -38,9 +38,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// Sends a read on its way, with the checksums that it must have.
     pub(super) fn send_read(&self, bio: ReadBio<Self>, patience: Patience) {
-        let (logical, len) = (Logical::new(bio.logical()), Bytes::new(bio.len()));
+        let (logical, len) = (bio.logical(), bio.len());
         let check = |sums| Check {
-            pos: FileOffset::new(bio.pos()),
+            pos: bio.pos(),
             logical,
             sums,
             reuses: bio.age(),
@@ -56,7 +56,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Err(error) => return bio.fail(error),
         };
         match self.locate(logical, len) {
-            Some((device, at)) => bio.submit(device, Sector::of(at.get()), check),
+            Some((device, at)) => bio.submit(device, Sector::of(at), check),
             None => bio.read_again(check),
         }
     }

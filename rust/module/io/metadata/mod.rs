@@ -111,8 +111,8 @@ impl MetadataCache {
 }
 
 /// The last byte of a range, as the page cache names ranges.
-fn last(start: Logical, len: Bytes) -> u64 {
-    start.saturating_add(len).get().saturating_sub(1)
+fn last(start: Logical, len: Bytes) -> Logical {
+    start.saturating_add(len).saturating_sub(Bytes::new(1))
 }
 
 impl Common {
@@ -146,7 +146,7 @@ impl Common {
 }
 
 impl Keeper for Common {
-    fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result {
+    fn write_some(&self, pages: &Pages, start: Logical, end: Logical, limit: &mut i64) -> Result {
         let _nofs = NofsScope::enter();
         if self.volume.check_sending().is_err() {
             return self.give_up(pages, start, end, limit);
@@ -154,16 +154,15 @@ impl Keeper for Common {
         self.write(pages, start, end, WriteMode::Background, limit)
     }
 
-    fn release(&self, pos: u64) -> Release {
-        let addr = Logical::new(pos);
+    fn release(&self, addr: Logical) -> Release {
         match self.is_given_up(addr) {
             true => Release::InUse,
             false => self.index.release(addr),
         }
     }
 
-    fn invalidate(&self, pos: u64) {
-        drop(self.index.remove(Logical::new(pos)));
+    fn invalidate(&self, addr: Logical) {
+        drop(self.index.remove(addr));
     }
 }
 
@@ -213,7 +212,7 @@ impl Store for MetadataCache {
     }
 
     fn mark_dirty(&self, block: &BlockRef) {
-        if let Some(folio) = self.pages.cached(block.meta().addr.get()) {
+        if let Some(folio) = self.pages.cached(block.meta().addr) {
             folio.mark_dirty();
         }
     }
@@ -227,7 +226,7 @@ impl Store for MetadataCache {
         {
             return;
         }
-        if let Some(folio) = self.pages.cached(addr.get()) {
+        if let Some(folio) = self.pages.cached(addr) {
             LockedFolio::lock(folio).cancel_dirty();
         }
     }
@@ -236,31 +235,30 @@ impl Store for MetadataCache {
         let _nofs = NofsScope::enter();
         let mut limit = i64::MAX;
         self.shared
-            .write(&self.pages, start.get(), last(start, len), mode, &mut limit)
+            .write(&self.pages, start, last(start, len), mode, &mut limit)
     }
 
     fn wait(&self, start: Logical, len: Bytes) -> Result {
-        self.pages.wait(start.get(), last(start, len))
+        self.pages.wait(start, last(start, len))
     }
 
     fn discard(&self, start: Logical, len: Bytes) {
-        self.pages.truncate(start.get(), last(start, len));
+        self.pages.truncate(start, last(start, len));
     }
 }
 
 impl Common {
     /// A locked folio of zeros for `addr`, clean. What was cached there is replaced.
     fn blank(&self, pages: &Pages, addr: Logical) -> Result<(BlockFolio, FolioBytes)> {
-        let pos = addr.get();
         self.check_place(addr)?;
         loop {
-            let folio = pages.folio(pos, Missing::Create)?;
+            let folio = pages.folio(addr, Missing::Create)?;
             folio.wait_writeback();
             drop(self.index.remove(addr));
             let Some(mut bytes) = folio.bytes() else {
                 // Somebody still holds the block that was here: leave its memory to it.
                 drop(folio);
-                pages.truncate(pos, last(addr, self.node_size.into()));
+                pages.truncate(addr, last(addr, self.node_size.into()));
                 continue;
             };
             bytes.as_mut_slice().fill(0);

@@ -22,14 +22,14 @@ impl Common {
         let _nofs = NofsScope::enter();
         self.check_place(addr)?;
         loop {
-            let folio = pages.folio(addr.get(), Missing::Create)?;
+            let folio = pages.folio(addr, Missing::Create)?;
             if let Some(block) = self.index.get(addr) {
                 return Ok(block);
             }
             let Some(mut bytes) = folio.bytes() else {
                 // A block that left the index while somebody holds it.
                 drop(folio);
-                pages.truncate(addr.get(), last(addr, self.node_size.into()));
+                pages.truncate(addr, last(addr, self.node_size.into()));
                 continue;
             };
             let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));
@@ -65,7 +65,7 @@ impl Common {
             let Some(device) = self.devices.get(place.devid) else {
                 continue;
             };
-            result = device.read(place.at.get(), bytes, len);
+            result = device.read(place.at, bytes, len);
             if result.is_err() {
                 pr_err!(
                     "tree block {addr}: copy {} cannot be read\n",
@@ -102,7 +102,7 @@ impl Common {
             let Some(device) = self.devices.get(place.devid) else {
                 continue;
             };
-            let result = device.write(WriteKind::Sync, place.at.get(), bytes, bytes.len());
+            let result = device.write(WriteKind::Sync, place.at, bytes, bytes.len());
             match result {
                 Ok(()) => pr_warn!("tree block {addr}: repaired the copy at {}\n", place.at),
                 Err(_) => pr_err!("tree block {addr}: the copy at {} stays bad\n", place.at),
@@ -114,14 +114,14 @@ impl Common {
     pub(super) fn read_ahead(&self, pages: &Pages, addr: Logical) -> Result {
         let _nofs = NofsScope::enter();
         self.check_place(addr)?;
-        let folio = pages.folio(addr.get(), Missing::TryCreate)?;
+        let folio = pages.folio(addr, Missing::TryCreate)?;
         if folio.is_uptodate() {
             return Ok(());
         }
         let mapping = self.map(addr)?;
         let place = mapping.copies().first().ok_or(EIO)?;
         let device = self.devices.get(place.devid).ok_or(EIO)?;
-        folio.read_ahead(device, place.at.get())
+        folio.read_ahead(device, place.at)
     }
 
     /// Where a block lies, in one piece.

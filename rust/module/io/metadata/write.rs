@@ -8,7 +8,7 @@
 
 use super::{last, Common};
 use crate::linux::bio::{self, Completion, Plug};
-use crate::linux::metadata_pages::Pages;
+use crate::linux::metadata_pages::{address_of, Pages};
 use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
@@ -80,8 +80,8 @@ impl Common {
     pub(super) fn write(
         &self,
         pages: &Pages,
-        start: u64,
-        end: u64,
+        start: Logical,
+        end: Logical,
         mode: WriteMode,
         limit: &mut i64,
     ) -> Result {
@@ -95,15 +95,8 @@ impl Common {
             let next = order.take_turn().active_after(active);
             let Some((group, len)) = next else { break };
             let last = last(group, len);
-            if group.get() <= end && last >= start {
-                self.write_range(
-                    pages,
-                    order,
-                    start.max(group.get()),
-                    end.min(last),
-                    mode,
-                    limit,
-                )?;
+            if group <= end && last >= start {
+                self.write_range(pages, order, start.max(group), end.min(last), mode, limit)?;
             }
             active = Some(group);
         }
@@ -114,8 +107,8 @@ impl Common {
         &self,
         pages: &Pages,
         order: &WriteOrder,
-        start: u64,
-        end: u64,
+        start: Logical,
+        end: Logical,
         mode: WriteMode,
         limit: &mut i64,
     ) -> Result {
@@ -123,7 +116,7 @@ impl Common {
         while from <= end && *limit > 0 {
             let dirty = pages.dirty(from, end)?;
             let Some(last) = dirty.last() else { break };
-            let next = position(last).saturating_add(last.size() as u64);
+            let next = address_of(last).saturating_add(last.size().into());
             self.write_folios(pages, order, &dirty, mode, limit)?;
             from = next;
         }
@@ -153,7 +146,7 @@ impl Common {
                 Ok(Outcome::Drain(start, len)) => {
                     self.submit(batch.take());
                     drop(guard);
-                    pages.wait_keeping_errors(start.get(), last(start, len));
+                    pages.wait_keeping_errors(start, last(start, len));
                     guard = self.take_turn(order)?;
                 }
                 Ok(Outcome::AwaitData(seen)) => {
@@ -183,14 +176,20 @@ impl Common {
 
     /// After an abort: takes the marks off dirty blocks, so that nobody waits for memory that never becomes clean. The blocks
     /// are kept until the unmount.
-    pub(super) fn give_up(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result {
+    pub(super) fn give_up(
+        &self,
+        pages: &Pages,
+        start: Logical,
+        end: Logical,
+        limit: &mut i64,
+    ) -> Result {
         let mut from = start;
         while from <= end && *limit > 0 {
             let dirty = pages.dirty(from, end)?;
             let Some(last) = dirty.last() else { break };
-            from = position(last).saturating_add(last.size() as u64);
+            from = address_of(last).saturating_add(last.size().into());
             for folio in &dirty {
-                if let Some(block) = self.index.get(Logical::new(position(folio))) {
+                if let Some(block) = self.index.get(address_of(folio)) {
                     let generation = block.meta().generation.get();
                     self.unsent_from.fetch_min(generation, Ordering::Relaxed);
                 }
@@ -219,7 +218,7 @@ impl Common {
         folio: &ARef<Folio>,
         mode: WriteMode,
     ) -> Result<Outcome> {
-        let addr = Logical::new(position(folio));
+        let addr = address_of(folio);
         let Some(block) = self.index.get(addr) else {
             return Ok(Outcome::Left);
         };
@@ -326,7 +325,7 @@ impl Common {
                 Flight::complete(flight.clone(), Err(EIO));
                 continue;
             };
-            device.send(kind, place.at.get(), flight.clone());
+            device.send(kind, place.at, flight.clone());
         }
     }
 }
@@ -344,10 +343,6 @@ fn start_writeback(folio: &ARef<Folio>) -> Option<Writeback> {
 
 fn pages_of(folio: &Folio) -> i64 {
     (folio.size() / kernel::page::PAGE_SIZE) as i64
-}
-
-fn position(folio: &Folio) -> u64 {
-    u64::try_from(folio.pos()).unwrap_or(0)
 }
 
 impl Batch {

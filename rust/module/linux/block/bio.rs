@@ -11,6 +11,7 @@ use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use units::Physical;
 
 /// How a write of metadata goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,17 +61,17 @@ unsafe impl Send for Bio {}
 
 impl Bio {
     /// A read of metadata from byte `at` of the device.
-    pub(in crate::linux) fn read(device: &BlockDevice, at: u64, segments: usize) -> Self {
+    pub(in crate::linux) fn read(device: &BlockDevice, at: Physical, segments: usize) -> Self {
         Self::new(device, b::req_op_REQ_OP_READ | b::REQ_META, at, segments)
     }
 
     /// A write of metadata to byte `at` of the device.
-    fn write(device: &BlockDevice, kind: WriteKind, at: u64, segments: usize) -> Self {
+    fn write(device: &BlockDevice, kind: WriteKind, at: Physical, segments: usize) -> Self {
         Self::new(device, kind.flags(), at, segments)
     }
 
     /// A request with room for `segments` pieces of memory, of which 256 are the most. Waits for memory, does not fail.
-    fn new(device: &BlockDevice, flags: b::blk_opf_t, at: u64, segments: usize) -> Self {
+    fn new(device: &BlockDevice, flags: b::blk_opf_t, at: Physical, segments: usize) -> Self {
         let segments = segments.clamp(1, 256) as u16;
         let pool = addr_of_mut!(b::fs_bio_set);
         // SAFETY: The device is open; `fs_bio_set` is the kernel's pool for file systems.
@@ -132,7 +133,7 @@ impl Drop for Bio {
 
 impl BlockDevice {
     /// Reads `len` bytes of metadata from byte `at` of the device and waits.
-    pub(crate) fn read(&self, at: u64, into: &mut FolioBytes, len: usize) -> Result {
+    pub(crate) fn read(&self, at: Physical, into: &mut FolioBytes, len: usize) -> Result {
         let mut bio = Bio::read(self, at, 1);
         // SAFETY: The bytes are borrowed until the request is done.
         unsafe { bio.add_folio(into.folio(), len.min(into.len()), 0) }?;
@@ -140,7 +141,13 @@ impl BlockDevice {
     }
 
     /// Writes the first `len` bytes to byte `at` of the device and waits.
-    pub(crate) fn write(&self, kind: WriteKind, at: u64, from: &FolioBytes, len: usize) -> Result {
+    pub(crate) fn write(
+        &self,
+        kind: WriteKind,
+        at: Physical,
+        from: &FolioBytes,
+        len: usize,
+    ) -> Result {
         let mut bio = Bio::write(self, kind, at, 1);
         // SAFETY: The bytes are borrowed until the request is done, which only reads them.
         unsafe { bio.add_folio(from.folio(), len.min(from.len()), 0) }?;
@@ -148,7 +155,7 @@ impl BlockDevice {
     }
 
     /// Sends the folios of `flight` to byte `at` of the device as one request. The flight is told of its end.
-    pub(crate) fn send<F: Flight>(&self, kind: WriteKind, at: u64, flight: Arc<F>) {
+    pub(crate) fn send<F: Flight>(&self, kind: WriteKind, at: Physical, flight: Arc<F>) {
         let mut bio = Bio::write(self, kind, at, flight.folios().len());
         let filled = flight.folios().iter().try_for_each(|folio| {
             // SAFETY: The request owns the flight until it is done. What the flight lends through a shared reference, it keeps

@@ -12,6 +12,7 @@ use kernel::ffi::{c_int, c_uint, c_void};
 use kernel::fs::File;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
+use units::{Bytes, Physical};
 
 /// An open block device.
 ///
@@ -50,9 +51,10 @@ impl BlockDevice {
     }
 
     /// Bytes on the device.
-    pub(crate) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> Bytes {
         // SAFETY: The device is open.
-        u64::try_from(unsafe { b::bdev_nr_bytes(self.inner) }).unwrap_or(0)
+        let size = unsafe { b::bdev_nr_bytes(self.inner) };
+        u64::try_from(size).map_or(Bytes::ZERO, Bytes::new)
     }
 
     /// Whether the device takes no writes.
@@ -73,10 +75,10 @@ impl BlockDevice {
         unsafe { b::bdev_max_discard_sectors(self.inner) > 0 }
     }
 
-    /// A range that is shorter is not worth a discard, in bytes.
-    pub(crate) fn discard_granularity(&self) -> u64 {
+    /// A range that is shorter is not worth a discard.
+    pub(crate) fn discard_granularity(&self) -> Bytes {
         // SAFETY: The device is open.
-        u64::from(unsafe { b::bdev_discard_granularity(self.inner) })
+        Bytes::from(unsafe { b::bdev_discard_granularity(self.inner) })
     }
 
     /// Whether the device has moving parts.
@@ -86,7 +88,7 @@ impl BlockDevice {
     }
 
     /// Tells the device that a range is unused; whole sectors.
-    pub(crate) fn discard(&self, at: u64, len: u64) -> Result {
+    pub(crate) fn discard(&self, at: Physical, len: Bytes) -> Result {
         let (first, count) = (Sector::of(at).get(), Sector::count(len));
         // SAFETY: The device is open.
         to_result(unsafe { b::blkdev_issue_discard(self.inner, first, count, b::GFP_NOFS) })
@@ -98,8 +100,8 @@ impl BlockDevice {
         unsafe { b::bdev_is_zoned(self.inner) }
     }
 
-    /// Bytes from one zone to the next.
-    pub(crate) fn zone_size(&self) -> u64 {
+    /// The distance from one zone to the next.
+    pub(crate) fn zone_size(&self) -> Bytes {
         // SAFETY: The device is open.
         Sector::bytes(unsafe { b::bdev_zone_sectors(self.inner) })
     }
@@ -121,8 +123,8 @@ impl BlockDevice {
         }
     }
 
-    /// The longest zone append in bytes.
-    pub(crate) fn max_zone_append(&self) -> u64 {
+    /// The longest zone append.
+    pub(crate) fn max_zone_append(&self) -> Bytes {
         // SAFETY: The device is open.
         Sector::bytes(unsafe { b::bdev_max_zone_append_sectors(self.inner) }.into())
     }
@@ -130,7 +132,7 @@ impl BlockDevice {
     /// Shows `count` zones from the one at byte `first` to `each`, in order, until it fails.
     pub(crate) fn report_zones(
         &self,
-        first: u64,
+        first: Physical,
         count: u32,
         each: &mut dyn FnMut(&ZoneReport) -> Result,
     ) -> Result {
@@ -147,7 +149,12 @@ impl BlockDevice {
     }
 
     /// Changes the state of the zones in `[start, start + len)`.
-    pub(crate) fn manage_zone(&self, operation: ZoneOperation, start: u64, len: u64) -> Result {
+    pub(crate) fn manage_zone(
+        &self,
+        operation: ZoneOperation,
+        start: Physical,
+        len: Bytes,
+    ) -> Result {
         let operation = match operation {
             ZoneOperation::Reset => b::req_op_REQ_OP_ZONE_RESET,
             ZoneOperation::Finish => b::req_op_REQ_OP_ZONE_FINISH,
@@ -171,17 +178,17 @@ pub(crate) enum ZoneOperation {
     Open,
 }
 
-/// A zone as the device reports it, in bytes (C: `struct blk_zone`).
+/// A zone as the device reports it (C: `struct blk_zone`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ZoneReport {
     /// Where it starts.
-    pub(crate) start: u64,
+    pub(crate) start: Physical,
     /// From its start to the next zone.
-    pub(crate) len: u64,
+    pub(crate) len: Bytes,
     /// What it holds.
-    pub(crate) capacity: u64,
+    pub(crate) capacity: Bytes,
     /// Where the next write goes.
-    pub(crate) write_pointer: u64,
+    pub(crate) write_pointer: Physical,
     /// It takes writes anywhere.
     pub(crate) is_conventional: bool,
     /// Its condition.
@@ -210,10 +217,10 @@ unsafe extern "C" fn show_zone(zone: *mut b::blk_zone, _index: c_uint, data: *mu
         )
     };
     let report = ZoneReport {
-        start: Sector::bytes(zone.start),
+        start: Physical::after(Sector::bytes(zone.start)),
         len: Sector::bytes(zone.len),
         capacity: Sector::bytes(zone.capacity),
-        write_pointer: Sector::bytes(zone.wp),
+        write_pointer: Physical::after(Sector::bytes(zone.wp)),
         is_conventional: u32::from(zone.type_) == b::blk_zone_type_BLK_ZONE_TYPE_CONVENTIONAL,
         condition: match u32::from(zone.cond) {
             b::blk_zone_cond_BLK_ZONE_COND_EMPTY => Condition::Empty,

@@ -29,7 +29,7 @@ pub(crate) fn audit<T: FileData>(inode: &Inode) {
     each_folio(inode, |folio| {
         // Behind the end a truncation is at work: it gives up what writeback has passed over.
         let Range { start, end } = inside_file(inode, range_of(folio));
-        if !folio.is_dirty() && file.uncovered(start, end) != end.saturating_sub(start) {
+        if !folio.is_dirty() && file.uncovered(start, end) != end.saturating_since(start) {
             wrong = wrong.saturating_add(1);
         }
     });

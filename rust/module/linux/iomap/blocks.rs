@@ -5,9 +5,11 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/iomap.h`
 
 use super::bindings;
+use crate::linux::loff::loff;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
 use kernel::sync::aref::ARef;
+use units::{Bytes, FileOffset};
 
 /// The blocks of an inode.
 #[derive(Clone, Copy)]
@@ -23,8 +25,8 @@ impl Blocks {
         }
     }
 
-    pub(super) fn size(self) -> u64 {
-        self.mask.wrapping_add(1)
+    pub(super) fn size(self) -> Bytes {
+        Bytes::new(self.mask.wrapping_add(1))
     }
 
     /// Whether a multiple of the size of blocks has these bits.
@@ -33,25 +35,25 @@ impl Blocks {
     }
 
     /// How many bytes are behind `pos` in its block.
-    pub(in crate::linux) fn tail_of(self, pos: u64) -> u64 {
-        pos.wrapping_neg() & self.mask
+    pub(in crate::linux) fn tail_of(self, pos: FileOffset) -> Bytes {
+        Bytes::new(pos.get().wrapping_neg() & self.mask)
     }
 
-    pub(super) fn round_down(self, pos: u64) -> u64 {
-        pos & !self.mask
+    pub(super) fn round_down(self, pos: FileOffset) -> FileOffset {
+        FileOffset::new(pos.get() & !self.mask)
     }
 
-    pub(in crate::linux) fn round_up(self, pos: u64) -> u64 {
-        self.round_down(pos.saturating_add(self.mask))
+    pub(in crate::linux) fn round_up(self, pos: FileOffset) -> FileOffset {
+        self.round_down(pos.saturating_add(Bytes::new(self.mask)))
     }
 
-    /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end, in bytes.
-    pub(in crate::linux) fn touched(self, pos: u64, len: u64) -> (u64, u64) {
+    /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end.
+    pub(in crate::linux) fn touched(self, pos: FileOffset, len: Bytes) -> (FileOffset, FileOffset) {
         (self.round_down(pos), self.round_up(pos.saturating_add(len)))
     }
 
     /// Those that lie in `[pos, pos + len)` as a whole; not ascending if there is none.
-    pub(in crate::linux) fn whole(self, pos: u64, len: u64) -> (u64, u64) {
+    pub(in crate::linux) fn whole(self, pos: FileOffset, len: Bytes) -> (FileOffset, FileOffset) {
         (self.round_up(pos), self.round_down(pos.saturating_add(len)))
     }
 }
@@ -67,14 +69,14 @@ pub(super) unsafe fn inode_of(folio: &Folio) -> &Inode {
 }
 
 /// The bytes of its file that a folio has. A guess, if nothing keeps the folio from being split.
-pub(super) fn range_of(folio: &Folio) -> Range<u64> {
-    let start = folio.pos() as u64;
-    start..start.saturating_add(folio.size() as u64)
+pub(super) fn range_of(folio: &Folio) -> Range<FileOffset> {
+    let start = folio.pos();
+    start..start.saturating_add(folio.size().into())
 }
 
 /// How many bytes of `folio` are before the file position `end`.
-pub(super) fn bytes_before(folio: &Folio, end: u64) -> usize {
-    let (size, before) = (folio.size(), end.saturating_sub(folio.pos() as u64));
+pub(super) fn bytes_before(folio: &Folio, end: FileOffset) -> usize {
+    let (size, before) = (folio.size(), end.saturating_since(folio.pos()));
     usize::try_from(before).unwrap_or(size).min(size)
 }
 
@@ -84,22 +86,23 @@ pub(in crate::linux) fn page_of(pos: i64) -> usize {
 }
 
 /// The folio that the page cache has at the file position `pos`. It may be split or go at any time: who locks it looks again.
-pub(super) fn cached_at(inode: &Inode, pos: u64) -> Option<ARef<Folio>> {
+pub(super) fn cached_at(inode: &Inode, pos: FileOffset) -> Option<ARef<Folio>> {
     // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(pos as i64)) };
+    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(loff(pos))) };
     // SAFETY: The page cache gave a reference.
     unsafe { Folio::found(found) }.ok()
 }
 
 /// Whether a folio with bytes of `[start, end)` is on its way to the device.
-pub(super) fn is_under_writeback(inode: &Inode, start: u64, end: u64) -> bool {
+pub(super) fn is_under_writeback(inode: &Inode, start: FileOffset, end: FileOffset) -> bool {
     // SAFETY: An inode keeps its mapping.
     if !unsafe { bindings::mapping_tagged(inode.mapping(), bindings::PAGECACHE_TAG_WRITEBACK) } {
         return false;
     }
     let mut pos = start;
     while pos < end {
-        let next_page = (pos | (bindings::PAGE_SIZE as u64 - 1)).saturating_add(1);
+        let next_page = FileOffset::new(pos.get() | (bindings::PAGE_SIZE as u64 - 1));
+        let next_page = next_page.saturating_add(Bytes::new(1));
         pos = match cached_at(inode, pos) {
             Some(folio) if folio.is_writeback() => return true,
             Some(folio) => range_of(&folio).end.max(next_page),
@@ -110,8 +113,8 @@ pub(super) fn is_under_writeback(inode: &Inode, start: u64, end: u64) -> bool {
 }
 
 /// What of `range`, the bytes of a folio, the file has: it ends with the block of the file's last byte.
-pub(super) fn inside_file(inode: &Inode, range: Range<u64>) -> Range<u64> {
-    let end = Blocks::of(inode).round_up(inode.size() as u64);
+pub(super) fn inside_file(inode: &Inode, range: Range<FileOffset>) -> Range<FileOffset> {
+    let end = Blocks::of(inode).round_up(inode.end());
     range.start..end.min(range.end).max(range.start)
 }
 
@@ -124,15 +127,15 @@ pub(super) fn inside_file(inode: &Inode, range: Range<u64>) -> Range<u64> {
 pub(super) unsafe fn next_up_to_date(
     folio: &LockedFolio,
     blocks: Blocks,
-    range: Range<u64>,
-) -> Option<Range<u64>> {
-    let start = folio.pos() as u64;
+    range: Range<FileOffset>,
+) -> Option<Range<FileOffset>> {
+    let start = folio.pos();
     let size = blocks.size();
-    let is_up_to_date = |pos: u64| {
-        let offset = pos.saturating_sub(start) as usize;
+    let is_up_to_date = |pos: FileOffset| {
+        let offset = pos.saturating_since(start).get() as usize;
         folio.is_uptodate()
             // SAFETY: By the function's contract iomap has the folio's private word, and keeps that under its lock.
-            || unsafe { bindings::iomap_is_partially_uptodate(folio.as_ptr(), offset, size as usize) }
+            || unsafe { bindings::iomap_is_partially_uptodate(folio.as_ptr(), offset, size.get() as usize) }
     };
     let mut first = range.start;
     while first < range.end && !is_up_to_date(first) {
@@ -164,7 +167,7 @@ pub(super) unsafe fn mark_all_dirty(folio: &Folio) {
 /// # Safety
 ///
 /// `folio` is of a file of this driver.
-pub(super) unsafe fn clean_behind(folio: &LockedFolio, end: u64) {
+pub(super) unsafe fn clean_behind(folio: &LockedFolio, end: FileOffset) {
     let (size, inside) = (folio.size(), bytes_before(folio, end));
     if inside > 0 && inside < size {
         // SAFETY: By the function's contract, and locked. A part of it is no invalidation: iomap only clears its marks.
@@ -177,8 +180,8 @@ pub(super) unsafe fn clean_behind(folio: &LockedFolio, end: u64) {
 /// # Safety
 ///
 /// `folio` has the range; nobody else uses these bytes for as long as they are borrowed.
-pub(super) unsafe fn bytes_at(folio: &Folio, pos: u64, len: usize) -> (usize, &mut [u8]) {
-    let offset = pos.saturating_sub(folio.pos() as u64) as usize;
+pub(super) unsafe fn bytes_at(folio: &Folio, pos: FileOffset, len: usize) -> (usize, &mut [u8]) {
+    let offset = pos.saturating_since(folio.pos()).get() as usize;
     // SAFETY: By the function's contract.
     let bytes = unsafe { core::slice::from_raw_parts_mut(folio.address().add(offset), len) };
     (offset, bytes)

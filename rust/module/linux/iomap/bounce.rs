@@ -8,12 +8,13 @@ use super::bindings;
 use crate::linux::memory::Memory;
 use crate::linux::FolioBytes;
 use latch::prelude::*;
+use units::Bytes;
 
 /// The largest folio of a copy, in pages by its logarithm: what the allocator has when memory is in pieces.
 const MAX_ORDER: u32 = 3;
 
 /// The most bytes that one copy is made of.
-pub(crate) const MAX_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: Bytes = Bytes::new(1 << 20);
 
 /// A copy of a bio's bytes, or room for one, with a bio of its own.
 ///
@@ -37,7 +38,7 @@ impl Bounce {
     /// # Safety
     ///
     /// `like` is a bio of the caller's, not in flight.
-    pub(super) unsafe fn new(like: *mut bindings::bio, len: u64) -> Result<Self> {
+    pub(super) unsafe fn new(like: *mut bindings::bio, len: Bytes) -> Result<Self> {
         let folios = alloc_folios(len.min(MAX_BYTES))?;
         let count = u16::try_from(folios.len()).map_err(|_| EFBIG)?;
         // SAFETY: By the caller's promise.
@@ -56,10 +57,11 @@ impl Bounce {
     }
 
     /// How many bytes there is room for.
-    pub(super) fn room(&self) -> u64 {
-        self.folios
-            .iter()
-            .fold(0, |sum: u64, folio| sum.saturating_add(folio.len() as u64))
+    pub(super) fn room(&self) -> Bytes {
+        let folios = self.folios.iter();
+        folios.fold(Bytes::ZERO, |sum, folio| {
+            sum.saturating_add(folio.len().into())
+        })
     }
 
     /// Copies the next bytes. What there is no room for is left out.
@@ -119,7 +121,7 @@ impl Drop for Bounce {
 }
 
 /// Folios for `len` bytes; fewer where memory ends, but one.
-fn alloc_folios(len: u64) -> Result<KVec<FolioBytes>> {
+fn alloc_folios(len: Bytes) -> Result<KVec<FolioBytes>> {
     let mut left = usize::try_from(len).map_err(|_| EFBIG)?;
     let mut folios = KVec::new();
     while left > 0 {

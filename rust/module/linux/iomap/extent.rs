@@ -5,9 +5,11 @@
 //! C header: `include/linux/iomap.h` (`struct iomap`)
 
 use super::bindings;
+use crate::linux::loff::loff;
 use crate::linux::BlockDevice;
 use core::{mem, ptr};
 use latch::prelude::*;
+use units::{Bytes, FileOffset, Logical};
 
 /// What stands at a place of a file.
 pub(crate) enum Source {
@@ -16,7 +18,7 @@ pub(crate) enum Source {
     /// These bytes, then zeroes up to the end of the block.
     Inline(KVec<u8>),
     /// Bytes at this logical address.
-    Mapped(u64),
+    Mapped(Logical),
 }
 
 /// Whether a mapping may be read in one bio with what stands before it.
@@ -30,10 +32,10 @@ pub(crate) enum Joins {
 
 /// A piece of a file: `[pos, pos + len)`.
 pub(crate) struct Extent {
-    /// Where it begins, in bytes; a block boundary at or before what was asked for.
-    pub(crate) pos: u64,
-    /// How far it goes, in bytes.
-    pub(crate) len: u64,
+    /// Where it begins: a block boundary at or before what was asked for.
+    pub(crate) pos: FileOffset,
+    /// How far it goes.
+    pub(crate) len: Bytes,
     /// What is there.
     pub(crate) source: Source,
     /// Whether it can share a bio with its predecessor.
@@ -46,8 +48,8 @@ pub(super) fn describe(
     device: &BlockDevice,
     extent: Extent,
 ) -> Result {
-    iomap.offset = extent.pos as bindings::loff_t;
-    iomap.length = extent.len;
+    iomap.offset = loff(extent.pos);
+    iomap.length = extent.len.get();
     iomap.bdev = device.as_ptr();
     iomap.flags = match extent.joins {
         Joins::Nothing => bindings::IOMAP_F_PRIVATE as u16,
@@ -58,7 +60,7 @@ pub(super) fn describe(
         Source::Hole => iomap.type_ = bindings::IOMAP_HOLE as u16,
         Source::Mapped(logical) => {
             iomap.type_ = bindings::IOMAP_MAPPED as u16;
-            iomap.addr = logical;
+            iomap.addr = logical.get();
         }
         // Not iomap's inline type: that one demands that the file ends with the inline bytes.
         Source::Inline(bytes) => {
@@ -73,12 +75,12 @@ pub(super) fn describe(
 pub(super) fn describe_unplaced(
     iomap: &mut bindings::iomap,
     device: &BlockDevice,
-    start: u64,
-    end: u64,
+    start: FileOffset,
+    end: FileOffset,
     kind: u32,
 ) {
-    iomap.offset = start as bindings::loff_t;
-    iomap.length = end.saturating_sub(start);
+    iomap.offset = loff(start);
+    iomap.length = end.saturating_since(start).get();
     iomap.bdev = device.as_ptr();
     iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
     iomap.type_ = kind as u16;

@@ -9,6 +9,7 @@ use super::{
     Tables,
 };
 use crate::linux::enospc::with_space;
+use crate::linux::loff::{bytes, position};
 use crate::linux::{Folio, Inode};
 use core::ops::Range;
 use core::ptr;
@@ -92,7 +93,7 @@ pub(super) unsafe extern "C" fn begin<T: FileData>(
         // SAFETY: iomap keeps the inode for the call, and lends a mapping for us to fill.
         let (inode, iomap) = unsafe { (Inode::borrow(inode), &mut *iomap) };
         let file = of::<T>(inode)?;
-        let (start, end) = Blocks::of(inode).touched(pos as u64, length as u64);
+        let (start, end) = Blocks::of(inode).touched(position(pos), bytes(length));
         // What is on its way to unwritten space is not there any more when it has arrived. iomap waits for that next anyway.
         fault.folio.wait_writeback();
         if !file.can_cover(&fault.allowance, start, end) {

@@ -43,7 +43,7 @@ pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
     if !inode.has_pages() {
         return false;
     }
-    cached_at(inode, inode.size() as u64).is_some_and(|folio| goes_on(inode, &folio))
+    cached_at(inode, inode.end()).is_some_and(|folio| goes_on(inode, &folio))
 }
 
 /// The folio that goes on behind the block with the end of the file, locked. Most files have none, and those that grow by
@@ -62,9 +62,9 @@ fn lock_across(inode: &Inode) -> Option<LockedFolio> {
 /// Whether `folio`, which has the end of the file, begins before it and goes on behind its block. Without its lock the
 /// answer is a guess.
 fn goes_on(inode: &Inode, folio: &Folio) -> bool {
-    let size = inode.size() as u64;
+    let end = inode.end();
     let range = range_of(folio);
-    range.start < size && Blocks::of(inode).round_up(size) < range.end
+    range.start < end && Blocks::of(inode).round_up(end) < range.end
 }
 
 /// Zeroes what the folio has behind the end of the file, and takes the dirty marks off its blocks there.
@@ -79,7 +79,7 @@ unsafe fn clear<T: FileData>(inode: &Inode, folio: &LockedFolio) {
     if unsafe { bindings::folio_mkclean(folio.as_ptr()) } != 0 {
         folio.mark_dirty();
     }
-    let inside = bytes_before(folio, inode.size() as u64);
+    let inside = bytes_before(folio, inode.end());
     let behind = folio.size().saturating_sub(inside);
     // SAFETY: These bytes are the folio's. User space may store to them, hence no reference to them.
     unsafe { ptr::write_bytes(folio.address().add(inside), 0, behind) };

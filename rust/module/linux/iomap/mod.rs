@@ -31,12 +31,14 @@
 //!
 //! Here: what a file must offer, the tables.
 
+use crate::linux::loff::loff;
 use crate::linux::{bindings, BlockDevice, Inode, Sector};
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;
 use latch::prelude::*;
 use latch::Mutex;
+use units::{Bytes, FileOffset};
 
 pub(crate) mod audit;
 mod blocks;
@@ -104,9 +106,9 @@ pub(crate) enum Scope {
 /// What [`FileData::take`] found at a position.
 pub(crate) enum Taken {
     /// Delayed blocks up to this position, now the caller's to write.
-    Until(u64, Goal),
+    Until(FileOffset, Goal),
     /// Up to this position nothing is delayed: whatever is dirty there was dirtied behind the file system's back.
-    NothingUntil(u64),
+    NothingUntil(FileOffset),
 }
 
 /// A file whose data iomap moves.
@@ -143,13 +145,13 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     fn age_of_addresses(&self) -> u64;
     /// What is at `pos`, for at most `len` bytes. Without patience: `EAGAIN` where this, or what [`Self::read`] needs for
     /// it, is not in memory.
-    fn map(&self, pos: u64, len: u64, patience: Patience) -> Result<Extent>;
+    fn map(&self, pos: FileOffset, len: Bytes, patience: Patience) -> Result<Extent>;
     /// Sends a read on its way.
     fn read(&self, bio: ReadBio<Self>, patience: Patience);
     /// Checks, and may mend, the bytes read for `pos`. In a worker.
-    fn verify(&self, read: &Self::Read, pos: u64, bytes: &mut [u8]) -> Result;
+    fn verify(&self, read: &Self::Read, pos: FileOffset, bytes: &mut [u8]) -> Result;
     /// Reads and checks `bytes` at `pos`, whole blocks.
-    fn read_now(&self, pos: u64, bytes: &mut [u8]) -> Result;
+    fn read_now(&self, pos: FileOffset, bytes: &mut [u8]) -> Result;
 
     /// The allowance of the task that writes: it has the inode locked. Never held across another call.
     fn writer(&self) -> &Mutex<Self::Allowance>;
@@ -158,26 +160,26 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     fn reserve(
         &self,
         allowance: &mut Self::Allowance,
-        start: u64,
-        end: u64,
+        start: FileOffset,
+        end: FileOffset,
         scope: Scope,
         patience: Patience,
-    ) -> Result<u64>;
+    ) -> Result<FileOffset>;
     /// Whether `allowance` is large enough for `[start, end)` now, and where it is for is still there. Their folio is locked,
     /// and not under writeback.
-    fn can_cover(&self, allowance: &Self::Allowance, start: u64, end: u64) -> bool;
+    fn can_cover(&self, allowance: &Self::Allowance, start: FileOffset, end: FileOffset) -> bool;
     /// Makes the blocks of `[start, end)` delayed. Their folio is locked, and dirty or about to be. `EAGAIN`, with
     /// nothing changed: `allowance` is too small.
-    fn cover(&self, allowance: &mut Self::Allowance, start: u64, end: u64) -> Result;
+    fn cover(&self, allowance: &mut Self::Allowance, start: FileOffset, end: FileOffset) -> Result;
     /// How many bytes of `[start, end)` are not delayed.
-    fn uncovered(&self, start: u64, end: u64) -> u64;
+    fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes;
     /// Gives up the delayed blocks in `[start, end)`: their folio is locked and no longer dirty there, or there is none and
     /// none can become dirty.
-    fn punch(&self, start: u64, end: u64);
+    fn punch(&self, start: FileOffset, end: FileOffset);
 
     /// Takes what is delayed from `start` on, at most up to `end`. The folio there is locked. An error leaves all as it
     /// was.
-    fn take(&self, taken: &mut Self::Taken, start: u64, end: u64) -> Result<Taken>;
+    fn take(&self, taken: &mut Self::Taken, start: FileOffset, end: FileOffset) -> Result<Taken>;
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. `ENOMEM`: what was not
     /// sent is dirty again. After other errors it is lost, and the file's next fsync says so.
     fn send(&self, ioend: Ioend<Self>, taken: &mut Self::Taken) -> Result;
@@ -278,16 +280,16 @@ impl<T: FileData> Tables<T> {
     /// Gives up what is delayed from `end` on, a block boundary at or behind the end of the file. Most of it went with its
     /// folios, but writeback cleans a folio behind the end without writing it, and who evicts it then tells nobody. The
     /// inode is locked; its folios behind `end` are gone and stay away.
-    pub(crate) fn give_up_behind(inode: &Inode, end: u64) {
+    pub(crate) fn give_up_behind(inode: &Inode, end: FileOffset) {
         if let Ok(file) = of::<T>(inode) {
-            file.punch(end, u64::MAX);
+            file.punch(end, FileOffset::new(u64::MAX));
         }
     }
 
     /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes. The inode is locked exclusively.
-    pub(crate) fn zero_range(inode: &Inode, pos: u64, len: u64) -> Result {
+    pub(crate) fn zero_range(inode: &Inode, pos: FileOffset, len: Bytes) -> Result {
         let (ops, folio_ops, private) = (Self::WRITE, Self::WRITE_FOLIO, ptr::null_mut());
-        let (at, pos, len) = (inode.as_ptr(), pos as i64, len as i64);
+        let (at, pos, len) = (inode.as_ptr(), loff(pos), len.get() as i64);
         let mut zeroed = false;
         of::<T>(inode)?;
         // SAFETY: The inode is alive and of `T`; the tables live forever, and `zeroed` outlives the call.

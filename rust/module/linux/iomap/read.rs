@@ -9,6 +9,7 @@ use super::{
     bindings, bytes_at, describe, forget, inline_bytes, inode_of, of, range_of, FileData, Patience,
     ReadBio, Tables,
 };
+use crate::linux::loff::{bytes, position};
 use crate::linux::noio::NoioScope;
 use crate::linux::{Folio, Inode};
 use core::cell::Cell;
@@ -17,6 +18,7 @@ use kernel::container_of;
 use kernel::error::from_result;
 use kernel::ffi;
 use latch::prelude::*;
+use units::FileOffset;
 
 pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     inode: *mut bindings::inode,
@@ -37,12 +39,12 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
         let file = of::<T>(inode)?;
         // Before the look-up: what happens in between must be noticed.
         let age = file.age_of_addresses();
-        let (pos, mut len) = (pos as u64, length as u64);
+        let (pos, mut len) = (position(pos), bytes(length));
         if patience.is_some() {
             let end = pos.saturating_add(len);
             let free = file.direct_ranges().free_until(&(pos..end));
-            len = free.saturating_sub(pos);
-            if len == 0 {
+            len = free.saturating_since(pos);
+            if len.is_zero() {
                 return Err(EAGAIN);
             }
         }
@@ -210,7 +212,14 @@ unsafe extern "C" fn read_folio_range<T: FileData>(
         let skip = pos.saturating_sub(iomap.offset) as usize;
         let bytes = bytes.get(skip..).unwrap_or(&[]);
         // SAFETY: iomap reads these bytes of its locked folio, which are nobody else's until then.
-        unsafe { copy_inline(bytes, Folio::borrow((*context).cur_folio), pos as u64, len) };
+        unsafe {
+            copy_inline(
+                bytes,
+                Folio::borrow((*context).cur_folio),
+                position(pos),
+                len,
+            )
+        };
         return 0;
     }
     let is_alone = u32::from(iomap.flags) & bindings::IOMAP_F_PRIVATE != 0;
@@ -227,7 +236,7 @@ unsafe extern "C" fn read_folio_range<T: FileData>(
 /// # Safety
 ///
 /// `folio` is locked by a read, and has the range, which nobody else uses until its read is finished.
-unsafe fn copy_inline(data: &[u8], folio: &Folio, pos: u64, len: usize) {
+unsafe fn copy_inline(data: &[u8], folio: &Folio, pos: FileOffset, len: usize) {
     // SAFETY: By the function's contract.
     let (offset, bytes) = unsafe { bytes_at(folio, pos, len) };
     let (head, tail) = bytes.split_at_mut(data.len().min(len));
@@ -253,7 +262,7 @@ unsafe extern "C" fn submit_read<T: FileData>(
     }
     // A bio is of one mapping: this is called at the end of each.
     let (pos, age) = (
-        context.read_ctx_file_offset as u64,
+        position(context.read_ctx_file_offset),
         iter.iomap.validity_cookie,
     );
     // SAFETY: `read_ctx` is the bio that iomap built for locked folios of this inode, and hands over.

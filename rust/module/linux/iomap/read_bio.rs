@@ -17,6 +17,7 @@ use core::mem::ManuallyDrop;
 use core::pin::Pin;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
+use units::{Bytes, FileOffset, Logical};
 
 /// A read that iomap built; its sector is a logical address.
 ///
@@ -26,7 +27,7 @@ use latch::prelude::*;
 pub(crate) struct ReadBio<T: FileData> {
     bio: *mut bindings::bio,
     inode: *mut bindings::inode,
-    pos: u64,
+    pos: FileOffset,
     age: u64,
     _file: core::marker::PhantomData<T>,
 }
@@ -38,7 +39,7 @@ impl<T: FileData> ReadBio<T> {
     pub(super) unsafe fn new(
         bio: *mut bindings::bio,
         inode: *mut bindings::inode,
-        pos: u64,
+        pos: FileOffset,
         age: u64,
     ) -> Self {
         // INVARIANT: By the caller's promise.
@@ -52,7 +53,7 @@ impl<T: FileData> ReadBio<T> {
     }
 
     /// The file position of the first byte.
-    pub(crate) fn pos(&self) -> u64 {
+    pub(crate) fn pos(&self) -> FileOffset {
         self.pos
     }
 
@@ -62,13 +63,13 @@ impl<T: FileData> ReadBio<T> {
     }
 
     /// The logical address of the first byte.
-    pub(crate) fn logical(&self) -> u64 {
-        Sector::bytes(self.iter().bi_sector)
+    pub(crate) fn logical(&self) -> Logical {
+        Logical::after(Sector::bytes(self.iter().bi_sector))
     }
 
     /// Bytes to read.
-    pub(crate) fn len(&self) -> u64 {
-        u64::from(self.iter().bi_size)
+    pub(crate) fn len(&self) -> Bytes {
+        Bytes::from(self.iter().bi_size)
     }
 
     fn iter(&self) -> bindings::bvec_iter {
@@ -147,7 +148,7 @@ struct ReadDone<T: FileData> {
     work: Work<ReadDone<T>>,
     bio: *mut bindings::bio,
     inode: *mut bindings::inode,
-    pos: u64,
+    pos: FileOffset,
     read: T::Read,
 }
 
@@ -182,13 +183,14 @@ impl<T: FileData> WorkItem for ReadDone<T> {
             // The device gave nothing: another copy may do.
             Err(_) => file.read_now(pos, bytes),
         };
-        let block = Blocks::of(inode).size() as usize;
+        let block = Blocks::of(inode).size().get() as usize;
         let mut pos = this.pos;
         let mut each = |part: Segment| {
-            let check = |offset, bytes: &mut [u8]| check(pos.saturating_add(offset as u64), bytes);
+            let check =
+                |offset: usize, bytes: &mut [u8]| check(pos.saturating_add(offset.into()), bytes);
             // SAFETY: The read has come from the device; its memory is nobody else's until it is finished.
             unsafe { finish(&part, block, check) };
-            pos = pos.saturating_add(part.len as u64);
+            pos = pos.saturating_add(part.len.into());
         };
         // SAFETY: The bio is ours and whole; its folios are locked by the read, and the last is told of when all is done.
         unsafe {

@@ -10,10 +10,12 @@
 //! C header: `include/linux/pagemap.h`
 
 use super::{bindings, bytes_before, of, page_of, settle, Blocks, FileData, Patience, Tables};
+use crate::linux::loff::loff;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
+use units::{Bytes, FileOffset};
 
 /// Whether the device is known to have only zeroes behind the end of a file. Who changes it has the inode locked
 /// exclusively, or is a direct request that such a one waits for.
@@ -41,49 +43,49 @@ impl<T: FileData> Tables<T> {
     /// would have to wait and must not.
     ///
     /// The inode is locked exclusively, and no direct request that makes the file longer is under way.
-    pub(crate) fn prepare_growth(inode: &Inode, start: u64, patience: Patience) -> Result {
-        let size = inode.size() as u64;
+    pub(crate) fn prepare_growth(inode: &Inode, start: FileOffset, patience: Patience) -> Result {
+        let end = inode.end();
         let tail = of::<T>(inode)?.tail();
-        let (is_gap, is_cut) = (start > size, Blocks::of(inode).tail_of(size) != 0);
+        let (is_gap, is_cut) = (start > end, !Blocks::of(inode).tail_of(end).is_zero());
         let is_zero = !is_cut || tail.is_zero.load(Ordering::Acquire);
         if (is_gap || !is_zero) && patience == Patience::None {
             return Err(EAGAIN);
         }
-        if !is_zero && !is_clean_and_zero(inode, size) {
-            Self::zero_tail(inode, size)?;
-            settle::<T>(inode, size as i64, size as i64)?;
+        if !is_zero && !is_clean_and_zero(inode, end) {
+            Self::zero_tail(inode, end)?;
+            settle::<T>(inode, loff(end), loff(end))?;
         } else if is_gap {
             // A mapping may have stored there since.
-            Self::zero_tail(inode, size)?;
+            Self::zero_tail(inode, end)?;
         }
         tail.is_zero.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// To be called before a file is cut to `size`: the block that is cut keeps its head, and its tail is to be zero. The
+    /// To be called before a file is cut at `end`: the block that is cut keeps its head, and its tail is to be zero. The
     /// inode is locked, and nobody stores through a mapping until the size is lower.
-    pub(crate) fn cut_tail(inode: &Inode, size: u64) -> Result {
+    pub(crate) fn cut_tail(inode: &Inode, end: FileOffset) -> Result {
         of::<T>(inode)?.tail().forget();
-        Self::zero_tail(inode, size)
+        Self::zero_tail(inode, end)
     }
 
-    /// Zeroes what is behind `size` in its block, in the page cache.
-    fn zero_tail(inode: &Inode, size: u64) -> Result {
-        match Blocks::of(inode).tail_of(size) {
-            0 => Ok(()),
-            tail => Self::zero_range(inode, size, tail),
+    /// Zeroes what is behind `end` in its block, in the page cache.
+    fn zero_tail(inode: &Inode, end: FileOffset) -> Result {
+        match Blocks::of(inode).tail_of(end) {
+            Bytes::ZERO => Ok(()),
+            tail => Self::zero_range(inode, end, tail),
         }
     }
 }
 
-/// Whether the page cache has the block with the end of the file, `size`, as the device has it, and nothing but zeroes
+/// Whether the page cache has the block with the end of the file, `end`, as the device has it, and nothing but zeroes
 /// behind the end. It is read if it is not there. An error is for who reads it next. A block whose write failed is clean as
 /// well, and the device has what was there before: of a file that lost writes nothing is believed.
-fn is_clean_and_zero(inode: &Inode, size: u64) -> bool {
+fn is_clean_and_zero(inode: &Inode, end: FileOffset) -> bool {
     if inode.has_lost_writes() {
         return false;
     }
-    let (mapping, page) = (inode.mapping(), page_of(size as i64));
+    let (mapping, page) = (inode.mapping(), page_of(loff(end)));
     // SAFETY: An inode keeps its mapping, by whose own function the page is read.
     let found = unsafe { bindings::read_cache_folio(mapping, page, None, ptr::null_mut()) };
     // SAFETY: The page cache gave a reference.
@@ -95,8 +97,9 @@ fn is_clean_and_zero(inode: &Inode, size: u64) -> bool {
     if !is_there || folio.is_dirty() || folio.is_writeback() {
         return false;
     }
-    let start = bytes_before(&folio, size);
-    let tail = (Blocks::of(inode).tail_of(size) as usize).min(folio.size().saturating_sub(start));
+    let start = bytes_before(&folio, end);
+    let tail =
+        (Blocks::of(inode).tail_of(end).get() as usize).min(folio.size().saturating_sub(start));
     // SAFETY: The folio has these bytes. It is C that looks at them: user space may store to them meanwhile.
     unsafe { bindings::memchr_inv(folio.address().add(start).cast(), 0, tail) }.is_null()
 }

@@ -12,15 +12,17 @@ use super::{
     of, Blocks, FileData, Patience, Scope, Source,
 };
 use crate::linux::enospc::write_out_all;
+use crate::linux::loff::{bytes, loff, position};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::sync::atomic::Ordering;
 use kernel::error::from_result;
 use kernel::ffi;
 use latch::prelude::*;
 use latch::NofsScope;
+use units::{Bytes, FileOffset};
 
-/// How much one call reserves for at the most, in bytes: as much as iomap writes before it asks again.
-const MAX_DELAY: u64 = 4 << 20;
+/// How much one call reserves for at the most: as much as iomap writes before it asks again.
+const MAX_DELAY: Bytes = Bytes::new(4 << 20);
 
 pub(super) unsafe extern "C" fn write_begin<T: FileData>(
     inode: *mut bindings::inode,
@@ -34,7 +36,7 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         // SAFETY: iomap keeps the inode for the call, and lends two mappings for us to fill.
         let (inode, iomap, srcmap) = unsafe { (Inode::borrow(inode), &mut *iomap, &mut *srcmap) };
         let (file, blocks) = (of::<T>(inode)?, Blocks::of(inode));
-        let (start, mut end) = blocks.touched(pos as u64, (length as u64).min(MAX_DELAY));
+        let (start, mut end) = blocks.touched(position(pos), bytes(length).min(MAX_DELAY));
         if file.direct_ranges().free_until(&(start..end)) < end {
             if Patience::of(flags) == Patience::None {
                 return Err(EAGAIN);
@@ -48,7 +50,7 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
             return Err(EAGAIN);
         }
         if flags & bindings::IOMAP_ZERO != 0 && !is_busy(inode, start, end) {
-            let extent = file.map(start, end.saturating_sub(start), Patience::Waits)?;
+            let extent = file.map(start, end.saturating_since(start), Patience::Waits)?;
             end = end.min(blocks.touched(extent.pos, extent.len).1);
             if matches!(extent.source, Source::Hole) {
                 describe(iomap, file.block_device(), extent)?;
@@ -66,8 +68,8 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
 }
 
 /// Whether a folio of `[start, end)` is dirty, under writeback or locked: the trees may not know yet what is there.
-fn is_busy(inode: &Inode, start: u64, end: u64) -> bool {
-    let (first, last) = (start as i64, end.saturating_sub(1) as i64);
+fn is_busy(inode: &Inode, start: FileOffset, end: FileOffset) -> bool {
+    let (first, last) = (loff(start), loff(end.saturating_sub(Bytes::new(1))));
     // SAFETY: An inode keeps its mapping.
     unsafe { bindings::filemap_range_has_writeback(inode.mapping(), first, last) }
 }
@@ -77,10 +79,10 @@ fn is_busy(inode: &Inode, start: u64, end: u64) -> bool {
 fn reserve<T: FileData>(
     file: &T,
     inode: &Inode,
-    start: u64,
-    end: u64,
+    start: FileOffset,
+    end: FileOffset,
     patience: Patience,
-) -> Result<u64> {
+) -> Result<FileOffset> {
     let block = Blocks::of(inode).size();
     let mut allowance = core::mem::take(&mut *file.writer().lock());
     let mut end = end;
@@ -90,10 +92,10 @@ fn reserve<T: FileData>(
         write_out_all(inode.super_block());
         result = file.reserve(&mut allowance, start, end, scope, patience);
         // Then for less: to wait once more would not help but for the last block.
-        while result.is_err() && end.saturating_sub(start) > block {
-            let half = end.saturating_sub(start) / 2;
-            end = start.saturating_add((half & !(block - 1)).max(block));
-            let patience = match end.saturating_sub(start) > block {
+        while result.is_err() && end.saturating_since(start) > block {
+            let half = end.saturating_since(start).divided_by(2);
+            end = start.saturating_add(half.round_down(block).max(block));
+            let patience = match end.saturating_since(start) > block {
                 true => Patience::None,
                 false => Patience::Waits,
             };
@@ -120,9 +122,13 @@ pub(super) unsafe extern "C" fn can_write<T: FileData>(
     // SAFETY: iomap lends its inode and the mapping that `write_begin` filled.
     let (inode, iomap) = unsafe { (Inode::borrow(inode), &*iomap) };
     of::<T>(inode).is_ok_and(|file| {
-        let start = iomap.offset as u64;
+        let start = position(iomap.offset);
         let allowance = file.writer().lock();
-        file.can_cover(&allowance, start, start.saturating_add(iomap.length))
+        file.can_cover(
+            &allowance,
+            start,
+            start.saturating_add(Bytes::new(iomap.length)),
+        )
     })
 }
 
@@ -136,7 +142,7 @@ pub(super) unsafe extern "C" fn put_folio<T: FileData>(
     // SAFETY: iomap keeps the inode for the call.
     let inode = unsafe { Inode::borrow(inode) };
     if let (Ok(file), 1..) = (of::<T>(inode), copied) {
-        let (start, end) = Blocks::of(inode).touched(pos as u64, u64::from(copied));
+        let (start, end) = Blocks::of(inode).touched(position(pos), Bytes::from(copied));
         // `can_write` has seen to it that there is enough: else the blocks would get their space as those that
         // were dirtied behind our back.
         let _ = file.cover(&mut file.writer().lock(), start, end);
@@ -158,8 +164,8 @@ pub(super) unsafe extern "C" fn read_folio_range_now<T: FileData>(
         // SAFETY: iomap keeps the inode that its iterator is over, and the folio, for the call.
         let (inode, folio) = unsafe { (Inode::borrow((*iter).inode), Folio::borrow(folio)) };
         // SAFETY: The folio is locked and has `[pos, pos + len)`, which is not up to date: nobody reads or maps it.
-        let (_, bytes) = unsafe { bytes_at(folio, pos as u64, len) };
-        of::<T>(inode)?.read_now(pos as u64, bytes).map(|()| 0)
+        let (_, bytes) = unsafe { bytes_at(folio, position(pos), len) };
+        of::<T>(inode)?.read_now(position(pos), bytes).map(|()| 0)
     })
 }
 
@@ -195,8 +201,8 @@ pub(super) unsafe extern "C" fn invalidate_folio<T: FileData>(
     // SAFETY: As above: it is in its mapping until its lock is given up.
     let inode = unsafe { inode_of(&locked) };
     // Only whole blocks are given up: a block that is cut keeps its dirty head.
-    let start = (locked.pos() as u64).saturating_add(offset as u64);
-    let (first, last) = Blocks::of(inode).whole(start, len as u64);
+    let start = locked.pos().saturating_add(offset.into());
+    let (first, last) = Blocks::of(inode).whole(start, len.into());
     if let (Ok(file), true) = (of::<T>(inode), first < last) {
         file.punch(first, last);
     }

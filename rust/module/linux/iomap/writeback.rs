@@ -9,12 +9,14 @@ use super::{
     bindings, describe_unplaced, fixup, mark_all_dirty, next_up_to_date, of, Blocks, FileData,
     Ioend, Tables, Taken,
 };
+use crate::linux::loff::loff;
 use crate::linux::{Inode, LockedFolio};
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 use kernel::error::{from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
+use units::FileOffset;
 
 /// Why a folio stays dirty that writeback has in hand.
 enum Left {
@@ -113,7 +115,7 @@ impl<'a, T: FileData> Writeback<'a, T> {
     }
 
     /// Takes what is delayed from `pos` on, at most up to `end`, to be sent with what was taken before.
-    fn take(&self, pos: u64, end: u64) -> Result<Taken> {
+    fn take(&self, pos: FileOffset, end: FileOffset) -> Result<Taken> {
         let mut taken = self.taken.take();
         let result = self.file.take(&mut taken, pos, end);
         self.taken.set(taken);
@@ -122,7 +124,7 @@ impl<'a, T: FileData> Writeback<'a, T> {
 
     /// Blocks from `pos` up to `until` are not delayed: if there is anything in them, somebody has dirtied them behind the
     /// file system's back.
-    fn leave_out(&self, folio: &LockedFolio, pos: u64, until: u64) {
+    fn leave_out(&self, folio: &LockedFolio, pos: FileOffset, until: FileOffset) {
         let blocks = Blocks::of(self.inode);
         // SAFETY: The folio is of the file under writeback.
         if unsafe { next_up_to_date(folio, blocks, pos..until) }.is_some() {
@@ -204,14 +206,15 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     }
     // SAFETY: Between its calls iomap leaves the mapping to us.
     let iomap = unsafe { &mut (*context).iomap };
-    let end = pos.saturating_add(u64::from(len));
+    let pos = FileOffset::new(pos);
+    let end = pos.saturating_add(len.into());
     let until = match this.take(pos, end) {
         Ok(Taken::Until(until, goal)) => {
             // iomap joins only bytes of one kind.
             let kind = goal.iomap_type(bindings::IOMAP_MAPPED);
             describe_unplaced(iomap, this.file.block_device(), pos, until, kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
-            let (pos, end) = (pos as bindings::loff_t, end_pos as bindings::loff_t);
+            let (pos, end) = (loff(pos), end_pos as bindings::loff_t);
             // SAFETY: iomap passes its own context and the folio it is writing back.
             return unsafe { bindings::iomap_add_to_ioend(context, folio, pos, end, len) };
         }
@@ -227,7 +230,7 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     };
     // Not written now.
     iomap.type_ = bindings::IOMAP_HOLE as u16;
-    until.saturating_sub(pos) as isize
+    until.saturating_since(pos).get() as isize
 }
 
 /// Never fails: iomap would drop what it has in hand. The error is told when all is done.

@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/writeback.h`
 
-use super::{Keeper, Pages, Release};
+use super::{address_of, Keeper, Pages, Release};
 use crate::linux::bindings as b;
 use crate::linux::mm::FolioBytes;
 use crate::linux::{private, Folio};
@@ -13,6 +13,7 @@ use kernel::error::from_result;
 use kernel::ffi::c_int;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use units::Logical;
 
 pub(super) struct Table<O>(PhantomData<O>);
 
@@ -57,7 +58,7 @@ unsafe extern "C" fn writepages<O: Keeper>(
         0 => (control.range_start, control.range_end),
         _ => (0, i64::MAX),
     };
-    let at = |pos: i64| u64::try_from(pos).unwrap_or(0);
+    let at = |pos: i64| Logical::new(u64::try_from(pos).unwrap_or(0));
     let mut limit = control.nr_to_write as i64;
     let result = keeper.write_some(pages, at(start), at(end), &mut limit);
     control.nr_to_write = limit as isize;
@@ -69,12 +70,12 @@ unsafe extern "C" fn writepages<O: Keeper>(
 /// # Safety
 ///
 /// `folio` is in a mapping with the table of `O`, and locked by the caller for `'a`: it stays there.
-unsafe fn lent<'a, O: Keeper>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a Folio, u64) {
+unsafe fn lent<'a, O: Keeper>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a Folio, Logical) {
     // SAFETY: By the function's contract: its mapping has a reference.
     let folio = unsafe { Folio::borrow(folio) };
     // SAFETY: By the function's contract.
     let keeper = unsafe { keeper::<O>(folio.mapping()) };
-    (keeper, folio, u64::try_from(folio.pos()).unwrap_or(0))
+    (keeper, folio, address_of(folio))
 }
 
 unsafe extern "C" fn release_folio<O: Keeper>(folio: *mut b::folio, _gfp: b::gfp_t) -> bool {

@@ -20,6 +20,7 @@ use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 use latch::prelude::*;
+use units::Logical;
 
 mod callbacks;
 mod read_ahead;
@@ -41,11 +42,11 @@ pub(crate) enum Release {
 /// Who keeps metadata in the pages.
 pub(crate) trait Keeper: Send + Sync + 'static {
     /// Dirty folios in `[start, end]` should go out; `limit` counts pages down. Not waited for.
-    fn write_some(&self, pages: &Pages, start: u64, end: u64, limit: &mut i64) -> Result;
+    fn write_some(&self, pages: &Pages, start: Logical, end: Logical, limit: &mut i64) -> Result;
     /// The clean folio at `pos` is wanted back. The folio is locked; no sleeping.
-    fn release(&self, pos: u64) -> Release;
+    fn release(&self, pos: Logical) -> Release;
     /// The folio at `pos` goes, whoever uses it.
-    fn invalidate(&self, pos: u64);
+    fn invalidate(&self, pos: Logical);
 }
 
 /// The inode that owns the pages. Dropping it drops them.
@@ -134,7 +135,7 @@ impl Pages {
     }
 
     /// The locked folio for the block at `pos`, which must be a multiple of its size.
-    pub(crate) fn folio(&self, pos: u64, missing: Missing) -> Result<BlockFolio> {
+    pub(crate) fn folio(&self, pos: Logical, missing: Missing) -> Result<BlockFolio> {
         let (flags, gfp) = match missing {
             Missing::Create => (
                 b::FGP_LOCK | b::FGP_CREAT | b::FGP_ACCESSED,
@@ -142,7 +143,7 @@ impl Pages {
             ),
             Missing::TryCreate => (b::FGP_LOCK | b::FGP_CREAT | b::FGP_NOWAIT, b::GFP_NOWAIT),
         };
-        let index = usize::try_from(pos >> PAGE_SHIFT).map_err(|_| EFBIG)?;
+        let index = usize::try_from(pos.get() >> PAGE_SHIFT).map_err(|_| EFBIG)?;
         // SAFETY: The mapping is alive.
         let found = unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) };
         // SAFETY: The page cache gave a reference.
@@ -154,8 +155,8 @@ impl Pages {
     }
 
     /// The folio for the block at `pos`, if it is cached.
-    pub(crate) fn cached(&self, pos: u64) -> Option<ARef<Folio>> {
-        let index = usize::try_from(pos >> PAGE_SHIFT).ok()?;
+    pub(crate) fn cached(&self, pos: Logical) -> Option<ARef<Folio>> {
+        let index = usize::try_from(pos.get() >> PAGE_SHIFT).ok()?;
         // SAFETY: The mapping is alive.
         let found = unsafe { b::filemap_get_folio(self.mapping(), index) };
         // SAFETY: The page cache gave a reference.
@@ -163,8 +164,8 @@ impl Pages {
     }
 
     /// The first dirty folios that begin in `[start, end]`, ascending, up to a batch.
-    pub(crate) fn dirty(&self, start: u64, end: u64) -> Result<KVec<ARef<Folio>>> {
-        let index = |pos: u64| usize::try_from(pos >> PAGE_SHIFT).unwrap_or(usize::MAX);
+    pub(crate) fn dirty(&self, start: Logical, end: Logical) -> Result<KVec<ARef<Folio>>> {
+        let index = |pos: Logical| usize::try_from(pos.get() >> PAGE_SHIFT).unwrap_or(usize::MAX);
         let mut found = KVec::with_capacity(31, GFP_NOFAIL)?;
         let mut batch = KBox::<b::folio_batch>::new(pin_init::zeroed(), GFP_NOFAIL)?;
         let (mut from, end) = (index(start), index(end));
@@ -188,13 +189,13 @@ impl Pages {
 
     /// Waits for the folios in `[start, end]` that are on their way; the error if one failed since the
     /// last call.
-    pub(crate) fn wait(&self, start: u64, end: u64) -> Result {
+    pub(crate) fn wait(&self, start: Logical, end: Logical) -> Result {
         // SAFETY: The mapping is alive.
         to_result(unsafe { b::filemap_fdatawait_range(self.mapping(), offset(start), offset(end)) })
     }
 
     /// As [`Self::wait`], and leaves errors for it.
-    pub(crate) fn wait_keeping_errors(&self, start: u64, end: u64) {
+    pub(crate) fn wait_keeping_errors(&self, start: Logical, end: Logical) {
         // SAFETY: The mapping is alive.
         unsafe {
             b::filemap_fdatawait_range_keep_errors(self.mapping(), offset(start), offset(end))
@@ -202,9 +203,9 @@ impl Pages {
     }
 
     /// Drops the folios in `[start, end]`, dirty or not, after waiting for those on their way.
-    pub(crate) fn truncate(&self, start: u64, end: u64) {
+    pub(crate) fn truncate(&self, start: Logical, end: Logical) {
         // SAFETY: The mapping is alive.
-        unsafe { b::truncate_inode_pages_range(self.mapping(), offset(start), end) };
+        unsafe { b::truncate_inode_pages_range(self.mapping(), offset(start), end.get()) };
     }
 
     /// Slows the caller down when there is too much dirty memory. No locks may be held.
@@ -220,6 +221,11 @@ impl Pages {
     }
 }
 
-fn offset(pos: u64) -> i64 {
-    i64::try_from(pos).unwrap_or(i64::MAX)
+/// The logical address of the block that a folio has.
+pub(crate) fn address_of(folio: &Folio) -> Logical {
+    Logical::after(folio.pos().before())
+}
+
+fn offset(pos: Logical) -> i64 {
+    i64::try_from(pos.get()).unwrap_or(i64::MAX)
 }

@@ -8,6 +8,7 @@ use crate::linux::BlockDevice;
 use core::ops::Deref;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use units::Physical;
 
 /// The locked folio of a tree block.
 ///
@@ -33,7 +34,7 @@ impl BlockFolio {
 
     /// Starts reading the whole folio from byte `at` of the device. The lock is let go when that is done; the folio is up to
     /// date then if it went well. Nothing is read where the bytes are lent.
-    pub(crate) fn read_ahead(self, device: &BlockDevice, at: u64) -> Result {
+    pub(crate) fn read_ahead(self, device: &BlockDevice, at: Physical) -> Result {
         let Some(bytes) = self.bytes() else {
             return Ok(());
         };

@@ -5,12 +5,14 @@
 //! C header: `include/linux/mm_types.h`, `include/linux/pagemap.h`
 
 use crate::linux::bindings as b;
+use crate::linux::loff::position;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::AtomicUsize;
 use kernel::error::from_err_ptr;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
 use latch::prelude::*;
+use units::FileOffset;
 
 /// A `struct folio`.
 ///
@@ -84,10 +86,10 @@ impl Folio {
         unsafe { b::folio_size(self.as_ptr()) }
     }
 
-    /// Its place in the file, in bytes. Stable while it is locked.
-    pub(crate) fn pos(&self) -> i64 {
+    /// Its place in the file. Stable while it is locked.
+    pub(crate) fn pos(&self) -> FileOffset {
         // SAFETY: The folio is alive.
-        unsafe { b::folio_pos(self.as_ptr()) }
+        position(unsafe { b::folio_pos(self.as_ptr()) })
     }
 
     /// Whether the contents are those of the file.

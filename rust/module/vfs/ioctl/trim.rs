@@ -31,7 +31,7 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
     let held = Cell::new(Some(call.want_write()?));
     let mut trim = Trim {
         range: start..start.saturating_add(len),
-        least: Bytes::new(least.max(device.discard_granularity())),
+        least: Bytes::new(least).max(device.discard_granularity()),
         // Who wants to freeze the file system or the machine does not wait for more than a piece.
         go_on: &|| {
             held.set(None);

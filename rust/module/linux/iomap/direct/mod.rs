@@ -15,6 +15,7 @@ use crate::linux::memory::MemoryMut;
 use crate::linux::Inode;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use units::{Bytes, FileOffset};
 
 mod ranges;
 mod read;
@@ -36,34 +37,34 @@ pub(crate) trait DirectData: FileData {
     fn reserve_direct(
         &self,
         space: &mut Self::Taken,
-        pos: u64,
-        len: u64,
+        pos: FileOffset,
+        len: Bytes,
         patience: Patience,
-    ) -> Result<(u64, Goal)>;
+    ) -> Result<(Bytes, Goal)>;
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. What cannot be sent ends
     /// with the error.
     fn send_direct(&self, ioend: Ioend<Self>, space: &mut Self::Taken, patience: Patience);
-    /// The write that began behind or at `size`, the end of the file, has failed: what of it is in the file goes. Space
+    /// The write that began behind or at `size`, which is the file's, has failed: what of it is in the file goes. Space
     /// that the file was given there and that was not written to stays.
-    fn forget_behind(&self, size: u64) -> Result;
-    /// The file's size in the trees, in bytes.
-    fn stored_size(&self) -> u64;
+    fn forget_behind(&self, size: Bytes) -> Result;
+    /// The file's size in the trees.
+    fn stored_size(&self) -> Bytes;
     /// What checking a read takes.
     type Check: Send + Sync + 'static;
     /// What is at `pos`, for at most `len` bytes, and for bytes on a device what checking them takes.
     fn find(
         &self,
-        pos: u64,
-        len: u64,
+        pos: FileOffset,
+        len: Bytes,
         patience: Patience,
     ) -> Result<(Extent, Option<Arc<Self::Check>>)>;
     /// Sends a read on its way.
     fn read_direct(&self, bio: DirectRead<Self>);
     /// Checks the bytes read for `pos`, in memory that its owner may change or use again meanwhile, and mends them where
     /// they are wrong. In a worker.
-    fn verify_direct(&self, check: &Self::Check, pos: u64, bytes: MemoryMut<'_>) -> Result;
+    fn verify_direct(&self, check: &Self::Check, pos: FileOffset, bytes: MemoryMut<'_>) -> Result;
     /// The device did not give the bytes for `pos`: another copy may. In a worker.
-    fn reread_direct(&self, pos: u64, bytes: MemoryMut<'_>) -> Result;
+    fn reread_direct(&self, pos: FileOffset, bytes: MemoryMut<'_>) -> Result;
 }
 
 /// Whether position and memory of a request are whole blocks of the file system; others go through the page cache.

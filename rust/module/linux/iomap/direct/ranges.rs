@@ -16,6 +16,7 @@ use core::ops::Range;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
+use units::FileOffset;
 
 /// The byte ranges of one file that direct writes are under way to, and those that they are kept out of.
 pub(crate) struct DirectRanges {
@@ -24,7 +25,7 @@ pub(crate) struct DirectRanges {
 }
 
 struct Entries {
-    ranges: RBTree<Entrant, Range<u64>>,
+    ranges: RBTree<Entrant, Range<FileOffset>>,
     /// The number of those who kept writes out, in all.
     fills: u64,
 }
@@ -77,7 +78,7 @@ impl DirectRanges {
     pub(super) fn enter(
         &self,
         write: Entrant,
-        range: Range<u64>,
+        range: Range<FileOffset>,
         overlaps: Overlaps,
         patience: Patience,
     ) -> Result<Entered<'_>> {
@@ -107,7 +108,10 @@ impl DirectRanges {
 
     /// Keeps writes out of `range` until the value is dropped, and waits for those under way there. The caller holds no
     /// folio's lock. `ENOMEM`.
-    pub(in crate::linux::iomap) fn keep_out(&self, range: &Range<u64>) -> Result<Entered<'_>> {
+    pub(in crate::linux::iomap) fn keep_out(
+        &self,
+        range: &Range<FileOffset>,
+    ) -> Result<Entered<'_>> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut entries = self.entries.lock();
         entries.fills = entries.fills.wrapping_add(1);
@@ -120,7 +124,7 @@ impl DirectRanges {
     }
 
     /// The end of the longest part at the beginning of `range` that no write is under way to.
-    pub(in crate::linux::iomap) fn free_until(&self, range: &Range<u64>) -> u64 {
+    pub(in crate::linux::iomap) fn free_until(&self, range: &Range<FileOffset>) -> FileOffset {
         let entries = self.entries.lock();
         let mut end = range.end;
         for (entrant, entry) in entries.ranges.iter() {
@@ -149,18 +153,18 @@ impl Drop for DirectRanges {
 
 impl Entries {
     /// Whether anybody is in `range`.
-    fn has_any(&self, range: &Range<u64>) -> bool {
+    fn has_any(&self, range: &Range<FileOffset>) -> bool {
         self.ranges.iter().any(|(_, entry)| meets(entry, range))
     }
 
     /// Whether somebody is in `range` whom `entrant` must wait for.
-    fn exclude(&self, entrant: Entrant, range: &Range<u64>) -> bool {
+    fn exclude(&self, entrant: Entrant, range: &Range<FileOffset>) -> bool {
         let mut others = self.ranges.iter();
         others.any(|(other, entry)| entrant.excludes(*other) && meets(entry, range))
     }
 }
 
-fn meets(one: &Range<u64>, other: &Range<u64>) -> bool {
+fn meets(one: &Range<FileOffset>, other: &Range<FileOffset>) -> bool {
     one.start < other.end && other.start < one.end
 }
 

@@ -7,6 +7,7 @@ use crate::linux::bio::result_of;
 use crate::linux::iomap::segments::segments;
 use crate::linux::iomap::sent::{Destination, Done, Ready};
 use crate::linux::iomap::{describe, of, Patience, Source};
+use crate::linux::loff::{bytes, position};
 use crate::linux::memory::MemoryMut;
 use crate::linux::{BlockDevice, Inode, Sector};
 use core::pin::Pin;
@@ -16,9 +17,10 @@ use kernel::ffi;
 use kernel::sync::Arc;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
+use units::{Bytes, FileOffset, Logical};
 
-/// The most that one mapping is for, in bytes: its checksums are one allocation.
-const MAX_READ: u64 = 1 << 20;
+/// The most that one mapping is for: its checksums are one allocation.
+const MAX_READ: Bytes = Bytes::new(1 << 20);
 
 struct Ops<T>(core::marker::PhantomData<T>);
 
@@ -66,9 +68,10 @@ unsafe extern "C" fn begin<T: DirectData>(
         let (inode, iomap) = unsafe { (Inode::borrow(inode), &mut *iomap) };
         let file = of::<T>(inode)?;
         let patience = Patience::of(flags);
-        let (extent, check) = file.find(pos as u64, (length as u64).min(MAX_READ), patience)?;
+        let len = bytes(length);
+        let (extent, check) = file.find(position(pos), len.min(MAX_READ), patience)?;
         // Part of what was asked for would be all that the caller gets.
-        if patience == Patience::None && extent.len < length as u64 {
+        if patience == Patience::None && extent.len < len {
             return Err(EAGAIN);
         }
         if let Source::Inline(_) = extent.source {
@@ -112,7 +115,7 @@ unsafe extern "C" fn submit<T: DirectData>(
     let (iter, inode) = unsafe { (&*iter, Inode::borrow((*iter).inode)) };
     let check = iter.iomap.private.cast::<T::Check>().cast_const();
     // SAFETY: `begin` filled the mapping, and the bio is ours from here.
-    let bio = unsafe { DirectRead::new(bio, iter.inode, pos as u64, clone(check)) };
+    let bio = unsafe { DirectRead::new(bio, iter.inode, position(pos), clone(check)) };
     match of::<T>(inode) {
         Ok(file) => file.read_direct(bio),
         Err(error) => bio.fail(error),
@@ -141,7 +144,7 @@ unsafe fn clone<C>(at: *const C) -> Option<Arc<C>> {
 pub(crate) struct DirectRead<T: DirectData> {
     bio: *mut bindings::bio,
     inode: *mut bindings::inode,
-    pos: u64,
+    pos: FileOffset,
     check: Option<Arc<T::Check>>,
 }
 
@@ -152,7 +155,7 @@ impl<T: DirectData> DirectRead<T> {
     unsafe fn new(
         bio: *mut bindings::bio,
         inode: *mut bindings::inode,
-        pos: u64,
+        pos: FileOffset,
         check: Option<Arc<T::Check>>,
     ) -> Self {
         // INVARIANT: By the caller's promise.
@@ -165,13 +168,13 @@ impl<T: DirectData> DirectRead<T> {
     }
 
     /// The logical address of the first byte.
-    pub(crate) fn logical(&self) -> u64 {
-        Sector::bytes(self.iter().bi_sector)
+    pub(crate) fn logical(&self) -> Logical {
+        Logical::after(Sector::bytes(self.iter().bi_sector))
     }
 
     /// Bytes to read: whole blocks.
-    pub(crate) fn len(&self) -> u64 {
-        u64::from(self.iter().bi_size)
+    pub(crate) fn len(&self) -> Bytes {
+        Bytes::from(self.iter().bi_size)
     }
 
     fn iter(&self) -> bindings::bvec_iter {
@@ -268,7 +271,7 @@ struct ReadDone<T: DirectData> {
     work: Work<ReadDone<T>>,
     bio: *mut bindings::bio,
     inode: *mut bindings::inode,
-    pos: u64,
+    pos: FileOffset,
     index: usize,
     skip: usize,
     len: usize,
@@ -301,10 +304,10 @@ impl<T: DirectData> WorkItem for ReadDone<T> {
         // SAFETY: The bio has completed and is ours.
         let status = result_of(unsafe { (*bio).bi_status });
         let mut result = Ok(());
-        let mut offset = 0u64;
+        let mut offset = Bytes::ZERO;
         let mut each = |bytes: MemoryMut<'_>| {
             let pos = this.pos.saturating_add(offset);
-            let len = bytes.len() as u64;
+            let len = Bytes::from(bytes.len());
             let checked = file.and_then(|file| match status {
                 Ok(()) => file.verify_direct(&this.check, pos, bytes),
                 Err(_) => file.reread_direct(pos, bytes),

@@ -7,6 +7,7 @@ use super::ranges::{Entrant, Overlaps};
 use super::{bindings, DirectData};
 use crate::linux::enospc::with_space;
 use crate::linux::iomap::{describe_unplaced, of, page_of, settle, Ioend, Patience};
+use crate::linux::loff::{bytes, position};
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use core::ptr;
@@ -14,12 +15,13 @@ use core::sync::atomic::{AtomicI64, Ordering};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
+use units::Bytes;
 
-/// The most that is promised space at once, in bytes.
-const MAX_WRITE: u64 = 16 << 20;
+/// The most that is promised space at once.
+const MAX_WRITE: Bytes = Bytes::new(16 << 20);
 
 /// The most that a request may ask for which must not wait: it is one bio, so that it cannot be done in part.
-const MAX_NOWAIT: u64 = 512 << 10;
+const MAX_NOWAIT: Bytes = Bytes::new(512 << 10);
 
 /// How often a folio may be made dirty again while it is being dropped.
 const DROP_ATTEMPTS: u32 = 8;
@@ -77,7 +79,7 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     // SAFETY: By the caller's promise: an open file keeps its inode.
     let file = of::<T>(unsafe { Inode::borrow(bindings::file_inode((*iocb).ki_filp)) })?;
     // SAFETY: By the caller's promise.
-    let (start, len) = unsafe { ((*iocb).ki_pos as u64, bindings::iov_iter_count(from) as u64) };
+    let (start, len) = unsafe { (position((*iocb).ki_pos), bindings::iov_iter_count(from)) };
     let mut flags = bindings::IOMAP_DIO_PARTIAL | bindings::IOMAP_DIO_FSBLOCK_ALIGNED;
     // The user's memory is copied also where it may change: to pin it would take `mmap_lock`, which a fault that waits
     // for this range may hold.
@@ -85,7 +87,7 @@ pub(in crate::linux) unsafe fn direct_write<T: DirectData>(
     if file.needs_stable_writes() || unsafe { bindings::user_backed_iter(from) } {
         flags |= bindings::IOMAP_DIO_BOUNCE;
     }
-    let range = start..start.saturating_add(len);
+    let range = start..start.saturating_add(len.into());
     let overlaps = match file.excludes_overlaps() {
         true => Overlaps::Excluded,
         false => Overlaps::Allowed,
@@ -138,9 +140,10 @@ unsafe extern "C" fn begin<T: DirectData>(
         let (inode, write, iomap) =
             unsafe { (Inode::borrow(inode), request::<T>(iomap), &mut *iomap) };
         let file = of::<T>(inode)?;
-        let (start, len) = (pos as u64, (length as u64).min(MAX_WRITE));
+        let (start, asked) = (position(pos), bytes(length));
+        let len = asked.min(MAX_WRITE);
         let reserved = match write.patience {
-            Patience::None if length as u64 > MAX_NOWAIT => Err(EAGAIN),
+            Patience::None if asked > MAX_NOWAIT => Err(EAGAIN),
             Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),
             // The inode's lock is none that writeback takes.
             Patience::Waits => with_space(inode, || {
@@ -222,7 +225,7 @@ unsafe extern "C" fn end_io<T: DirectData>(
             if size > 0 && end > old {
                 // SAFETY: As above.
                 match unsafe { (*iocb).ki_complete } {
-                    None => file.forget_behind(old as u64)?,
+                    None => file.forget_behind(bytes(old))?,
                     // Others may have gone on behind it: the file is as long as what of it is there.
                     Some(_) => raise_size(inode, file.stored_size()),
                 }
@@ -230,7 +233,7 @@ unsafe extern "C" fn end_io<T: DirectData>(
             return to_result(error).map(|()| 0);
         }
         if size > 0 {
-            raise_size(inode, end as u64);
+            raise_size(inode, bytes(end));
             drop_cached::<T>(inode, pos, end.saturating_sub(1));
         }
         Ok(0)
@@ -238,8 +241,8 @@ unsafe extern "C" fn end_io<T: DirectData>(
 }
 
 /// Makes the inode's size at least `size`. Who else writes its size waits for direct requests first.
-fn raise_size(inode: &Inode, size: u64) {
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
+fn raise_size(inode: &Inode, size: Bytes) {
+    let size = i64::try_from(size.get()).unwrap_or(i64::MAX);
     // SAFETY: The inode is alive. On 64 bits, where alone the module is built, `i_size_write` is such a store as well.
     let field = unsafe { AtomicI64::from_ptr(ptr::addr_of_mut!((*inode.as_ptr()).i_size)) };
     field.fetch_max(size, Ordering::Release);

@@ -37,6 +37,7 @@ use kernel::sync::aref::ARef;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
 use latch::NofsScope;
+use units::FileOffset;
 use waiting::Vacancy;
 
 /// A place where folios are to be seen to.
@@ -45,7 +46,7 @@ struct Item<T: FileData> {
     #[pin]
     work: Work<Item<T>>,
     inode: ARef<Inode>,
-    pos: u64,
+    pos: FileOffset,
     _file: core::marker::PhantomData<T>,
 }
 
@@ -58,7 +59,7 @@ impl_has_work! {
 pub(super) fn queue<T: FileData>(file: &T, inode: &Inode, folio: &LockedFolio) -> Result {
     // A folio is locked, and others may be under writeback and not sent yet.
     let _nofs = NofsScope::enter();
-    let pos = folio.pos() as u64;
+    let pos = folio.pos();
     // The folio's lock keeps others from making a place here meanwhile.
     if let Some(folio) = file.fixups().put(pos, ARef::from(&**folio)) {
         if file.fixup_tally().is_closed() {
@@ -78,7 +79,12 @@ pub(crate) fn put_off<T: FileData>(file: &T) {
     file.fixup_tally().put_off();
 }
 
-fn send_worker<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: ARef<Folio>) -> Result {
+fn send_worker<T: FileData>(
+    file: &T,
+    inode: &Inode,
+    pos: FileOffset,
+    folio: ARef<Folio>,
+) -> Result {
     let vacancy = Vacancy::new()?;
     let room = KBox::<Item<T>>::new_uninit(GFP_KERNEL)?;
     // From here on nothing fails: the last reference to an inode must not be given back with a folio locked.
@@ -165,7 +171,7 @@ impl Drop for CutsKeptOut<'_> {
 }
 
 /// Gives a folio's dirty blocks the space that they lack.
-fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result<Mended> {
+fn mend<T: FileData>(file: &T, inode: &Inode, pos: FileOffset, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
     let kept_out = CutsKeptOut::try_of(inode);
     let scope = match kept_out {
@@ -174,7 +180,7 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: u64, folio: &Folio) -> Result
         None => Scope::WholeNew,
     };
     loop {
-        let range = pos..pos.saturating_add(folio.size() as u64);
+        let range = pos..pos.saturating_add(folio.size().into());
         // No space for what the folio has behind the end of the file.
         let end = inside_file(inode, range).end;
         with_space(inode, || {
@@ -219,7 +225,7 @@ fn mend_locked<T: FileData>(
     // SAFETY: The folio is of this file, as was just seen.
     while let Some(run) = unsafe { next_up_to_date(folio, blocks, from..end) } {
         from = run.end;
-        if file.uncovered(run.start, run.end) == 0 {
+        if file.uncovered(run.start, run.end).is_zero() {
             continue;
         }
         if !file.can_cover(allowance, run.start, run.end) {

@@ -13,6 +13,7 @@ use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
+use units::FileOffset;
 
 /// A file's folios that wait for a worker, by position.
 pub(crate) struct Fixups {
@@ -22,7 +23,7 @@ pub(crate) struct Fixups {
 }
 
 struct Waiting {
-    places: RBTree<u64, Place>,
+    places: RBTree<FileOffset, Place>,
     /// The tickets of all places: whose is smallest waits longest.
     tickets: RBTree<u64, ()>,
     next_ticket: u64,
@@ -38,7 +39,7 @@ struct Place {
 
 /// Memory for a place.
 pub(super) struct Vacancy {
-    place: RBTreeNodeReservation<u64, Place>,
+    place: RBTreeNodeReservation<FileOffset, Place>,
     ticket: RBTreeNodeReservation<u64, ()>,
 }
 
@@ -73,7 +74,7 @@ impl Fixups {
     }
 
     /// Puts a folio down at its place. Without one it is given back: [`Self::open`] makes one.
-    pub(super) fn put(&self, pos: u64, folio: ARef<Folio>) -> Option<ARef<Folio>> {
+    pub(super) fn put(&self, pos: FileOffset, folio: ARef<Folio>) -> Option<ARef<Folio>> {
         let mut waiting = self.waiting.lock();
         match waiting.places.get_mut(&pos) {
             // The one before was cut away, or is the same.
@@ -88,7 +89,7 @@ impl Fixups {
     /// Makes a place, puts the folio down there, and lets `enqueue` send a worker before anybody can wait for it.
     pub(super) fn open(
         &self,
-        pos: u64,
+        pos: FileOffset,
         folio: ARef<Folio>,
         vacancy: Vacancy,
         enqueue: impl FnOnce(),
@@ -106,7 +107,7 @@ impl Fixups {
     }
 
     /// Takes up the folio at a place. If none was put down since the last time, the place is given up.
-    pub(super) fn take_up(&self, pos: u64) -> Option<ARef<Folio>> {
+    pub(super) fn take_up(&self, pos: FileOffset) -> Option<ARef<Folio>> {
         let mut waiting = self.waiting.lock();
         let place = waiting.places.get_mut(&pos)?;
         let (ticket, folio) = (place.ticket, place.folio.take());
@@ -175,8 +176,9 @@ pub(crate) enum WrittenOut {
 }
 
 impl Waiting {
-    fn has_before(&self, end: u64) -> bool {
-        self.tickets.keys().next().is_some_and(|first| *first < end)
+    fn has_before(&self, ticket: u64) -> bool {
+        let first = self.tickets.keys().next();
+        first.is_some_and(|first| *first < ticket)
     }
 }
 

@@ -15,11 +15,13 @@
 pub(crate) use super::bounce::MAX_BYTES as MAX_COPY;
 use super::segments::{segments, Segment};
 use super::{bindings, mark_all_dirty, FileData, Goal};
+use crate::linux::loff::position;
 use crate::linux::memory::Memory;
 use crate::linux::{Folio, Sector};
 use core::mem::ManuallyDrop;
 use core::ptr;
 use latch::prelude::*;
+use units::{Bytes, FileOffset};
 
 mod end;
 mod still;
@@ -82,9 +84,9 @@ impl<T: FileData> Ioend<T> {
     }
 
     /// The file position of the first byte.
-    pub(crate) fn pos(&self) -> u64 {
+    pub(crate) fn pos(&self) -> FileOffset {
         // SAFETY: The ioend is ours.
-        unsafe { (*self.ioend).io_offset as u64 }
+        position(unsafe { (*self.ioend).io_offset })
     }
 
     /// Where the bytes go.
@@ -98,15 +100,15 @@ impl<T: FileData> Ioend<T> {
     }
 
     /// Bytes to write: whole blocks.
-    pub(crate) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> Bytes {
         // SAFETY: The ioend is ours.
-        u64::from(unsafe { (*self.ioend).io_bio.bi_iter.bi_size })
+        Bytes::from(unsafe { (*self.ioend).io_bio.bi_iter.bi_size })
     }
 
     /// The end of what the user wrote: at most `pos + len`, the end of file when the writeback began.
-    pub(crate) fn user_end(&self) -> u64 {
+    pub(crate) fn user_end(&self) -> FileOffset {
         // SAFETY: The ioend is ours.
-        let size = unsafe { (*self.ioend).io_size as u64 };
+        let size = Bytes::new(unsafe { (*self.ioend).io_size as u64 });
         self.pos().saturating_add(size.min(self.len()))
     }
 
@@ -132,9 +134,9 @@ impl<T: FileData> Ioend<T> {
     }
 
     /// How many of the first `max` bytes one zone append takes: the device limits its bytes and its pieces of memory.
-    /// Whole blocks of `block` bytes.
-    pub(crate) fn append_len(&self, max: u64, block: u64) -> Result<u64> {
-        let max = u32::try_from(max).unwrap_or(u32::MAX);
+    /// Whole blocks of `block`.
+    pub(crate) fn append_len(&self, max: Bytes, block: Bytes) -> Result<Bytes> {
+        let max = u32::try_from(max.get()).unwrap_or(u32::MAX);
         let mut segments = 0;
         // SAFETY: The bio is ours, and has its device since iomap made it.
         let sectors = unsafe {
@@ -146,17 +148,16 @@ impl<T: FileData> Ioend<T> {
             Ok(0) => self.len(), // no split is needed
             Ok(sectors) => Sector::bytes(sectors),
         };
-        bytes
-            .checked_div(block)
-            .map(|blocks| blocks.saturating_mul(block))
-            .filter(|bytes| *bytes > 0)
-            .ok_or(EIO)
+        match bytes.round_down(block) {
+            Bytes::ZERO => Err(EIO),
+            bytes => Ok(bytes),
+        }
     }
 
     /// Splits off the first `max` bytes, or fewer where `append` and the device's limits for zone append ask for it.
     /// `None`: all of it is within the limits.
-    pub(crate) fn split(&mut self, max: u64, append: Append) -> Result<Option<Ioend<T>>> {
-        let max = u32::try_from(max).unwrap_or(u32::MAX);
+    pub(crate) fn split(&mut self, max: Bytes, append: Append) -> Result<Option<Ioend<T>>> {
+        let max = u32::try_from(max.get()).unwrap_or(u32::MAX);
         // SAFETY: The ioend is ours, and still a plain write as the function asks.
         let front = unsafe { bindings::iomap_split_ioend(self.ioend, max, append == Append::Yes) };
         let front = kernel::error::from_err_ptr(front)?;

@@ -19,11 +19,12 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
+use units::Bytes;
 
 impl<T: FileData> Ioend<T> {
     /// Allocates what [`Self::hold_still`] takes for the first `len` bytes or, where memory is short, for fewer; tells for
     /// how many. `ENOMEM`.
-    pub(crate) fn room_for_copy(&self, pins: Pins, len: u64) -> Result<(CopyRoom, u64)> {
+    pub(crate) fn room_for_copy(&self, pins: Pins, len: Bytes) -> Result<(CopyRoom, Bytes)> {
         if pins == Pins::None {
             return Ok((CopyRoom(None), len));
         }

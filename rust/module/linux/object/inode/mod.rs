@@ -15,9 +15,11 @@
 
 use super::{private, SuperBlock};
 use crate::linux::bindings as b;
+use crate::linux::loff::position;
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
+use units::FileOffset;
 
 mod find;
 mod mirror;
@@ -171,6 +173,11 @@ impl Inode {
     pub(crate) fn size(&self) -> i64 {
         // SAFETY: The inode is alive.
         unsafe { b::i_size_read(self.as_ptr()) }
+    }
+
+    /// The position behind the last byte of the file.
+    pub(crate) fn end(&self) -> FileOffset {
+        position(self.size())
     }
 
     /// Sets the number of bytes in the file. The caller holds the inode's lock or has it alone.

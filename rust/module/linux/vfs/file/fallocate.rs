@@ -13,12 +13,17 @@ use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
 use crate::linux::enospc::with_space;
 use crate::linux::iomap::{settle, Blocks, FileData, Tables};
+use crate::linux::loff::{bytes, loff, position};
 use crate::linux::Inode;
 use core::ops::Range;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long};
 use latch::prelude::*;
 use latch::NofsScope;
+use units::{Bytes, FileOffset};
+
+/// A range without a byte.
+const NOTHING: Range<FileOffset> = FileOffset::new(0)..FileOffset::new(0);
 
 /// Whether a call may make the file longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,12 +71,12 @@ pub(crate) trait Fallocate: 'static {
     fn check_allocate(inode: &Inode) -> Result;
     /// Gives the file space where it has none in `range`, whole blocks. The inode is locked, and no direct request is under
     /// way.
-    fn allocate(inode: &Inode, range: Range<u64>) -> Result;
+    fn allocate(inode: &Inode, range: Range<FileOffset>) -> Result;
     /// Makes `hole` one. The inode is locked, and no direct request is under way.
     fn punch(inode: &Inode, hole: &Hole) -> Result;
     /// Makes `hole` read as zeroes, and gives the file space in all of `range`, the blocks that it touches, where files can
     /// be given space. The inode is locked, and no direct request is under way.
-    fn zero(inode: &Inode, hole: &Hole, range: Range<u64>) -> Result;
+    fn zero(inode: &Inode, hole: &Hole, range: Range<FileOffset>) -> Result;
     /// Changes the size; the limits were checked. The inode is locked, and no direct request is under way.
     fn resize(inode: &Inode, size: i64) -> Result;
 }
@@ -79,34 +84,35 @@ pub(crate) trait Fallocate: 'static {
 /// A range of a file that is to read as zeroes, by blocks.
 pub(crate) struct Hole {
     /// Parts of blocks that the file keeps.
-    cut: [Range<u64>; 2],
+    cut: [Range<FileOffset>; 2],
     /// Whole blocks, which the file loses. May be empty.
-    whole: Range<u64>,
+    whole: Range<FileOffset>,
 }
 
 impl Hole {
     /// `range` of the file. Its last block is whole where the file ends in it: nothing is behind its end.
-    fn of(inode: &Inode, range: Range<u64>) -> Self {
-        let (blocks, size) = (Blocks::of(inode), inode.size() as u64);
-        let (first, mut last) = blocks.whole(range.start, range.end.saturating_sub(range.start));
-        if range.end >= size {
-            last = last.max(blocks.round_up(size));
+    fn of(inode: &Inode, range: Range<FileOffset>) -> Self {
+        let (blocks, end) = (Blocks::of(inode), inode.end());
+        let (first, mut last) = blocks.whole(range.start, range.end.saturating_since(range.start));
+        if range.end >= end {
+            last = last.max(blocks.round_up(end));
         }
-        let inside = |start: u64, end: u64| start..end.min(range.end).min(size).max(start);
+        let inside =
+            |start: FileOffset, to: FileOffset| start..to.min(range.end).min(end).max(start);
         match first < last {
             true => Self {
                 cut: [inside(range.start, first), inside(last, range.end)],
                 whole: first..last,
             },
             false => Self {
-                cut: [inside(range.start, range.end), 0..0],
-                whole: 0..0,
+                cut: [inside(range.start, range.end), NOTHING],
+                whole: NOTHING,
             },
         }
     }
 
     /// The whole blocks, if there are any.
-    pub(crate) fn whole(&self) -> Option<Range<u64>> {
+    pub(crate) fn whole(&self) -> Option<Range<FileOffset>> {
         (!self.whole.is_empty()).then(|| self.whole.clone())
     }
 }
@@ -120,18 +126,18 @@ pub(crate) fn punch<T: FileData>(
 ) -> Result {
     let _kept_out = FaultsKeptOut::of(inode);
     for part in hole.cut.iter().filter(|part| !part.is_empty()) {
-        let len = part.end.saturating_sub(part.start);
+        let len = part.end.saturating_since(part.start);
         Tables::<T>::zero_range(inode, part.start, len)?;
     }
     let Some(whole) = hole.whole() else {
         return store();
     };
-    let last = whole.end.saturating_sub(1) as i64;
+    let (start, last) = (loff(whole.start), last_of(&whole));
     // What was written there first makes the file as long as it is. Where the hole is only begun, old bytes do not come
     // back. And a dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
-    settle::<T>(inode, whole.start as i64, last)?;
+    settle::<T>(inode, start, last)?;
     // SAFETY: The inode is alive, and nobody brings these pages back before its lock and its mapping's are let go.
-    unsafe { b::truncate_pagecache_range(inode.as_ptr(), whole.start as i64, last) };
+    unsafe { b::truncate_pagecache_range(inode.as_ptr(), start, last) };
     store()
 }
 
@@ -139,12 +145,16 @@ pub(crate) fn punch<T: FileData>(
 /// The inode is locked, and no direct request is under way.
 pub(crate) fn allocate<T: FileData>(
     inode: &Inode,
-    range: Range<u64>,
+    range: Range<FileOffset>,
     store: impl FnOnce() -> Result,
 ) -> Result {
-    let last = range.end.saturating_sub(1);
-    settle::<T>(inode, range.start as i64, last as i64)?;
+    settle::<T>(inode, loff(range.start), last_of(&range))?;
     store()
+}
+
+/// The last byte of a range, as C names ranges.
+fn last_of(range: &Range<FileOffset>) -> i64 {
+    loff(range.end.saturating_sub(Bytes::new(1)))
 }
 
 /// What is asked to be durable: an `O_DSYNC` descriptor, or a file that is `+S`, as for a write. No lock is held.
@@ -186,8 +196,8 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         // SAFETY: The VFS lends the file, whose inode is locked.
         to_result(unsafe { b::file_modified(file) })?;
         let nofs = NofsScope::enter();
-        let hole = Hole::of(inode, offset as u64..end as u64);
-        let (first, last) = Blocks::of(inode).touched(offset as u64, len as u64);
+        let hole = Hole::of(inode, position(offset)..position(end));
+        let (first, last) = Blocks::of(inode).touched(position(offset), bytes(len));
         with_space(inode, || match mode {
             Mode::Allocate(_) => T::allocate(inode, first..last),
             Mode::Punch => T::punch(inode, &hole),

@@ -13,6 +13,7 @@ use kernel::error::{from_result, to_result};
 use kernel::ffi::c_int;
 use latch::prelude::*;
 use latch::NofsScope;
+use units::{Bytes, FileOffset, Logical};
 
 /// `FIEMAP_EXTENT_*`.
 pub(crate) mod flags {
@@ -31,17 +32,17 @@ pub(crate) mod flags {
 #[derive(Clone, Copy)]
 pub(crate) struct Piece {
     /// Where in the file.
-    pub(crate) pos: u64,
-    /// Bytes of it.
-    pub(crate) len: u64,
+    pub(crate) pos: FileOffset,
+    /// How long it is.
+    pub(crate) len: Bytes,
     /// Its logical address; zero for what is in the tree.
-    pub(crate) address: u64,
+    pub(crate) address: Logical,
     /// Of [`flags`].
     pub(crate) flags: u32,
 }
 
 impl Piece {
-    fn end(&self) -> u64 {
+    fn end(&self) -> FileOffset {
         self.pos.saturating_add(self.len)
     }
 
@@ -59,15 +60,15 @@ impl Piece {
 /// What is at a position.
 pub(crate) enum Found {
     /// No byte, up to this position.
-    HoleUntil(u64),
+    HoleUntil(FileOffset),
     /// A piece; what is next begins at the second member.
-    Piece(Piece, u64),
+    Piece(Piece, FileOffset),
 }
 
 /// Files whose extents can be told.
 pub(crate) trait Extents: 'static {
     /// What is at `pos`, as far as `end`.
-    fn find(inode: &Inode, pos: u64, end: u64) -> Result<Found>;
+    fn find(inode: &Inode, pos: FileOffset, end: FileOffset) -> Result<Found>;
 }
 
 /// The answer as far as it has come.
@@ -104,10 +105,9 @@ impl Answer<'_> {
             return Ok(Room::Left);
         };
         let flags = piece.flags | more_flags;
+        let (pos, address, len) = (piece.pos.get(), piece.address.get(), piece.len.get());
         // SAFETY: The VFS lends the answer, with the user's memory in it.
-        let told = unsafe {
-            b::fiemap_fill_next_extent(self.info, piece.pos, piece.address, piece.len, flags)
-        };
+        let told = unsafe { b::fiemap_fill_next_extent(self.info, pos, address, len, flags) };
         to_result(told)?;
         Ok(match told {
             0 => Room::Left,
@@ -131,14 +131,18 @@ pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
         let (inode, info) = unsafe { (Inode::borrow(inode), &mut *info) };
         write_out::<D>(inode, 0, i64::MAX)?;
         let answer = Answer { info, last: None };
-        answer_all::<T>(inode, answer, start, start.saturating_add(len))?;
+        let range = Blocks::of(inode).touched(FileOffset::new(start), Bytes::new(len));
+        answer_all::<T>(inode, answer, range)?;
         Ok(0)
     })
 }
 
-fn answer_all<T: Extents>(inode: &Inode, mut answer: Answer<'_>, start: u64, end: u64) -> Result {
-    let blocks = Blocks::of(inode);
-    let (mut at, end) = blocks.touched(start, end.saturating_sub(start));
+fn answer_all<T: Extents>(
+    inode: &Inode,
+    mut answer: Answer<'_>,
+    range: (FileOffset, FileOffset),
+) -> Result {
+    let (mut at, end) = range;
     while at < end {
         may_go_on()?;
         match find::<T>(inode, at, end)? {
@@ -160,11 +164,11 @@ fn answer_all<T: Extents>(inode: &Inode, mut answer: Answer<'_>, start: u64, end
 }
 
 /// Whether there is a piece at `at` or behind it.
-fn has_more<T: Extents>(inode: &Inode, at: u64) -> Result<bool> {
+fn has_more<T: Extents>(inode: &Inode, at: FileOffset) -> Result<bool> {
     let mut at = at;
-    while i64::try_from(at).is_ok() {
+    while i64::try_from(at.get()).is_ok() {
         may_go_on()?;
-        match find::<T>(inode, at, u64::MAX)? {
+        match find::<T>(inode, at, FileOffset::new(u64::MAX))? {
             Found::HoleUntil(next) => at = next,
             Found::Piece(..) => return Ok(true),
         }
@@ -172,7 +176,7 @@ fn has_more<T: Extents>(inode: &Inode, at: u64) -> Result<bool> {
     Ok(false)
 }
 
-fn find<T: Extents>(inode: &Inode, at: u64, end: u64) -> Result<Found> {
+fn find<T: Extents>(inode: &Inode, at: FileOffset, end: FileOffset) -> Result<Found> {
     let _nofs = NofsScope::enter();
     T::find(inode, at, end)
 }

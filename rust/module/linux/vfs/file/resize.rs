@@ -5,6 +5,7 @@
 use super::lock::FaultsKeptOut;
 use crate::linux::bindings as b;
 use crate::linux::iomap::{Blocks, FileData, Patience, Tables};
+use crate::linux::loff::position;
 use crate::linux::Inode;
 use latch::prelude::*;
 
@@ -25,7 +26,7 @@ pub(crate) fn resize<T: FileData>(
 }
 
 fn extend<T: FileData>(inode: &Inode, size: i64, store: impl FnOnce() -> Result) -> Result {
-    Tables::<T>::prepare_growth(inode, size as u64, Patience::Waits)?;
+    Tables::<T>::prepare_growth(inode, position(size), Patience::Waits)?;
     store()?;
     Tables::<T>::clear_behind_end(inode, || inode.set_size(size));
     // SAFETY: The inode is alive, and its lock lets this task alone change its size.
@@ -34,9 +35,10 @@ fn extend<T: FileData>(inode: &Inode, size: i64, store: impl FnOnce() -> Result)
 }
 
 fn cut<T: FileData>(inode: &Inode, size: i64, store: impl FnOnce() -> Result) -> Result {
-    let end = (size as u64).saturating_add(Blocks::of(inode).tail_of(size as u64));
+    let new_end = position(size);
+    let end = new_end.saturating_add(Blocks::of(inode).tail_of(new_end));
     let kept_out = FaultsKeptOut::of(inode);
-    Tables::<T>::cut_tail(inode, size as u64)?;
+    Tables::<T>::cut_tail(inode, new_end)?;
     // SAFETY: The inode is alive, and its lock lets this task alone change its size.
     unsafe { b::truncate_setsize(inode.as_ptr(), size) };
     Tables::<T>::give_up_behind(inode, end);

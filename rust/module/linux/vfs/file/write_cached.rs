@@ -7,6 +7,7 @@ use super::request::{Ends, Request};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
 use crate::linux::iomap::{page_of, settle, Tables};
+use crate::linux::loff::position;
 use kernel::error::to_result;
 use latch::prelude::*;
 
@@ -44,7 +45,7 @@ fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize
     let (inode, start) = (request.inode(), request.position());
     if request.ends() == Ends::BehindEnd {
         request.wait_for_growth()?;
-        Tables::<T>::prepare_growth(inode, start as u64, request.patience)?;
+        Tables::<T>::prepare_growth(inode, position(start), request.patience)?;
         if start > inode.size() {
             Tables::<T>::clear_behind_end(inode, || ());
         }

@@ -1,0 +1,2 @@
+use crate::disk::Key;
+pub struct Inode(Key);
