@@ -227,7 +227,7 @@ impl Shared {
         for chunk in removed.iter() {
             self.store.discard(chunk.logical, chunk.len);
             self.volume.remove_chunk(chunk.logical);
-            if let Err(error) = self.volume.reset_zones(chunk) {
+            if let Err(error) = self.volume.zones().reset(chunk) {
                 let errno = error.to_errno();
                 pr_warn!(
                     "removed chunk {}: its zones cannot be reset ({}), they stay unused\n",
@@ -256,7 +256,7 @@ impl Shared {
                 ranges.and_then(|tree| self.device_ranges(&tree, devid, &self.leaving.lock()));
             ranges.inspect_err(|error| listed = Err(*error))
         };
-        let reset = self.volume.reset_stray_zones(&mut used);
+        let reset = self.volume.zones().reset_stray(&mut used);
         listed?;
         match reset {
             Ok(0) => (),

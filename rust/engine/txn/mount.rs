@@ -43,7 +43,7 @@ pub(super) fn open(
     let trees = open_trees(&volume, &store, &options)?;
     set_zone_size(&volume, &trees)?;
     if volume.writes().is_possible() {
-        volume.check_active_zones()?;
+        volume.zones().check_active()?;
         verify::balance(&volume, trees.root())?;
         tell_leftovers(&trees)?;
     }
@@ -178,7 +178,7 @@ fn map_chunks(volume: &Volume, tree: &Tree) -> Result {
 
 /// On a device without zones those of a zoned volume are as long as any of its device extents.
 fn set_zone_size(volume: &Volume, trees: &OpenTrees) -> Result {
-    if !volume.lacks_zone_size() {
+    if !volume.zones().lack_size() {
         return Ok(());
     }
     let tree = trees.required(ObjectId::DEV_TREE)?;
@@ -190,7 +190,7 @@ fn set_zone_size(volume: &Volume, trees: &OpenTrees) -> Result {
         let flaw = Flaw::missing("device tree has no extent");
         flaw.at(Place::Tree(ObjectId::DEV_TREE.into())).report()
     })??;
-    volume.set_emulated_zone_size(extent.len)
+    volume.zones().set_emulated_size(extent.len)
 }
 
 /// Tells what is in the trees and not kept up to date here.

@@ -5,7 +5,16 @@ use super::{device, Activation, Chunk, DeviceRange, GroupZones, Volume, Writes};
 use crate::disk::{BlockGroupFlags, Bytes, Logical, ZoneOffset};
 use latch::prelude::*;
 
+/// What block groups and the mount ask of zones and do to them: [`Volume::zones`]. Where there are none, nothing is done.
+#[derive(Clone, Copy)]
+pub struct Zones<'a>(&'a Volume);
+
 impl Volume {
+    /// The zones, to be asked and commanded.
+    pub fn zones(&self) -> Zones<'_> {
+        Zones(self)
+    }
+
     /// Whether there may be zones that must be written from their start to their end: on volumes with the feature, by
     /// which a regular device has emulated ones.
     pub fn has_sequential_zones(&self) -> bool {
@@ -36,41 +45,14 @@ impl Volume {
         longest.min().unwrap_or(device::SECTOR)
     }
 
-    /// Whether [`Self::set_emulated_zone_size`] is to be called: zones are emulated whose size is not known yet.
-    pub fn lacks_zone_size(&self) -> bool {
-        self.members
-            .iter()
-            .any(|member| member.hal.lacks_zone_size())
+    /// Whether any zone of a group is sequential: tree blocks go there in the order of their addresses.
+    pub fn is_ordered(&self, chunk: &Chunk) -> bool {
+        self.members.hal(chunk).is_ordered(chunk)
     }
 
-    /// Zoned flag on a device without zones: sets the size of the zones to emulate, from the first DEV_EXTENT's
-    /// length. Called once, after the device tree can be read and before block groups are loaded.
-    pub fn set_emulated_zone_size(&self, size: Bytes) -> Result {
-        for member in self.members.iter() {
-            member.hal.set_emulated_zone_size(size)?;
-        }
-        // Chunks that were added before could not be compared with zones.
-        let mut next = self.chunk_from(Logical::new(0));
-        while let Some(chunk) = next {
-            self.members.hal(&chunk).claim(&chunk)?;
-            next = self.chunk_from(chunk.end());
-        }
-        Ok(())
-    }
-
-    /// What the zones below a chunk say. `last_allocated` tells the end of the highest extent in the group, from the
-    /// group's start, and is only called when a zone is conventional.
-    ///
-    /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed; with
-    /// [`Writes::Later`] the answer is as if they were, and [`Self::begin_writing`] does it.
-    pub fn load_group_zones(
-        &self,
-        chunk: &Chunk,
-        last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
-    ) -> Result<GroupZones> {
-        self.members
-            .hal(chunk)
-            .load(chunk, self.unit(chunk), self.writes(), last_allocated)
+    /// Whether all zones of a group are sequential (zone append works).
+    pub fn is_sequential(&self, chunk: &Chunk) -> bool {
+        self.members.hal(chunk).is_sequential(chunk)
     }
 
     /// What is allocated in a chunk is a multiple of this, in bytes.
@@ -80,36 +62,78 @@ impl Volume {
             false => Bytes::from(self.format().node_size),
         }
     }
+}
 
-    /// Takes active resources for a group's zones. Regular volumes: always active.
-    pub fn activate_zones(&self, chunk: &Chunk) -> Result<Activation> {
-        Ok(self.members.hal(chunk).activate(chunk))
+impl Zones<'_> {
+    /// Whether [`Self::set_emulated_size`] is to be called: zones are emulated whose size is not known yet.
+    pub fn lack_size(&self) -> bool {
+        self.0
+            .members
+            .iter()
+            .any(|member| member.hal.lacks_zone_size())
     }
 
-    /// Whether [`Self::activate_zones`] would succeed for a new group of this kind.
+    /// Zoned flag on a device without zones: sets the size of the zones to emulate, from the first DEV_EXTENT's
+    /// length. Called once, after the device tree can be read and before block groups are loaded.
+    pub fn set_emulated_size(&self, size: Bytes) -> Result {
+        for member in self.0.members.iter() {
+            member.hal.set_emulated_zone_size(size)?;
+        }
+        // Chunks that were added before could not be compared with zones.
+        let mut next = self.0.chunk_from(Logical::new(0));
+        while let Some(chunk) = next {
+            self.0.members.hal(&chunk).claim(&chunk)?;
+            next = self.0.chunk_from(chunk.end());
+        }
+        Ok(())
+    }
+
+    /// What the zones below a chunk say. `last_allocated` tells the end of the highest extent in the group, from the
+    /// group's start, and is only called when a zone is conventional.
+    ///
+    /// Zones whose copies differ in length after a power cut are evened out first, if the volume may be changed; with
+    /// [`Writes::Later`] the answer is as if they were, and [`Volume::begin_writing`] does it.
+    pub fn load(
+        &self,
+        chunk: &Chunk,
+        last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
+    ) -> Result<GroupZones> {
+        self.0
+            .members
+            .hal(chunk)
+            .load(chunk, self.0.unit(chunk), self.0.writes(), last_allocated)
+    }
+
+    /// Takes active resources for a group's zones. Regular volumes: always active.
+    pub fn activate(&self, chunk: &Chunk) -> Result<Activation> {
+        Ok(self.0.members.hal(chunk).activate(chunk))
+    }
+
+    /// Whether [`Self::activate`] would succeed for a new group of this kind.
     pub fn can_activate(&self, flags: BlockGroupFlags) -> bool {
-        self.members
+        self.0
+            .members
             .iter()
             .any(|member| member.hal.can_activate(flags))
     }
 
-    /// Whether [`Self::activate_zones`] would succeed and leave all that a commit may need: one group each for
+    /// Whether [`Self::activate`] would succeed and leave all that a commit may need: one group each for
     /// metadata, log trees and system chunks.
-    pub fn has_spare_zones(&self, chunk: &Chunk) -> bool {
-        self.members.hal(chunk).has_spare(chunk)
+    pub fn has_spare(&self, chunk: &Chunk) -> bool {
+        self.0.members.hal(chunk).has_spare(chunk)
     }
 
     /// Whether the active zones that a group of metadata or system asks for are of those that are kept for them.
-    pub fn owes_zones(&self, chunk: &Chunk) -> bool {
-        self.members.hal(chunk).owes(chunk)
+    pub fn owes(&self, chunk: &Chunk) -> bool {
+        self.0.members.hal(chunk).owes(chunk)
     }
 
     /// `EINVAL`, with one line in the log, where the device lets fewer zones be active than writing takes. Asked when all
-    /// chunks are mapped; with [`Writes::Later`], [`Self::begin_writing`] asks.
-    pub fn check_active_zones(&self) -> Result {
-        match self.writes() {
+    /// chunks are mapped; with [`Writes::Later`], [`Volume::begin_writing`] asks.
+    pub fn check_active(&self) -> Result {
+        match self.0.writes() {
             Writes::Now => {
-                let mut members = self.members.iter();
+                let mut members = self.0.members.iter();
                 members.try_for_each(|member| member.hal.check_active())
             }
             _ => Ok(()),
@@ -117,42 +141,32 @@ impl Volume {
     }
 
     /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
-    pub fn finish_zones(&self, chunk: &Chunk) -> Result {
-        self.members.hal(chunk).finish(chunk)
+    pub fn finish(&self, chunk: &Chunk) -> Result {
+        self.0.members.hal(chunk).finish(chunk)
     }
 
     /// A group was written to its last byte: its zones are full and their resources free without a command.
-    pub fn zones_filled(&self, chunk: &Chunk) {
-        self.members.hal(chunk).filled(chunk);
+    pub fn filled(&self, chunk: &Chunk) {
+        self.0.members.hal(chunk).filled(chunk);
     }
 
     /// Resets a group's zones: all contents are gone. The chunk's removal must be durable.
-    pub fn reset_zones(&self, chunk: &Chunk) -> Result {
-        self.members.hal(chunk).reset(chunk)
+    pub fn reset(&self, chunk: &Chunk) -> Result {
+        self.0.members.hal(chunk).reset(chunk)
     }
 
     /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the
-    /// reset. Before the first write, with the superblock's own roots. `used` gives what [`Self::plan_chunk`] is given
+    /// reset. Before the first write, with the superblock's own roots. `used` gives what [`Volume::plan_chunk`] is given
     /// of a device; it is called where there are zones. How many there were.
-    pub fn reset_stray_zones(
+    pub fn reset_stray(
         &self,
         used: &mut dyn FnMut(u64) -> Result<KVVec<DeviceRange>>,
     ) -> Result<u64> {
         let mut count = 0u64;
-        for member in self.members.iter() {
+        for member in self.0.members.iter() {
             let reset = member.hal.reset_stray(&mut || used(member.devid))?;
             count = count.saturating_add(reset);
         }
         Ok(count)
-    }
-
-    /// Whether any zone of a group is sequential: tree blocks go there in the order of their addresses.
-    pub fn is_ordered(&self, chunk: &Chunk) -> bool {
-        self.members.hal(chunk).is_ordered(chunk)
-    }
-
-    /// Whether all zones of a group are sequential (zone append works).
-    pub fn is_sequential(&self, chunk: &Chunk) -> bool {
-        self.members.hal(chunk).is_sequential(chunk)
     }
 }

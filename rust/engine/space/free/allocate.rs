@@ -267,7 +267,7 @@ impl Allocator {
     fn wakes(&self, group: &Group) -> Result<bool> {
         let mut body = group.lock();
         if !body.active {
-            body.active = self.groups.volume.activate_zones(group.chunk())? == Activation::Active;
+            body.active = self.groups.volume.zones().activate(group.chunk())? == Activation::Active;
             group.publish(&mut body)?;
         }
         Ok(body.active)

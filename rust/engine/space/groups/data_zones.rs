@@ -85,9 +85,9 @@ impl DataZones {
         let is_short = body.unwritten > Bytes::ZERO || body.ending == Ending::Short;
         drop(body);
         if is_short {
-            return self.groups.volume.finish_zones(group.chunk());
+            return self.groups.volume.zones().finish(group.chunk());
         }
-        self.groups.volume.zones_filled(group.chunk());
+        self.groups.volume.zones().filled(group.chunk());
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl DataZones {
             body.active = false;
             group.publish(&mut body)?;
         }
-        self.groups.volume.finish_zones(group.chunk())?;
+        self.groups.volume.zones().finish(group.chunk())?;
         Ok(Relief::Given)
     }
 

@@ -171,7 +171,7 @@ impl Loader<'_> {
         }
         let class = class_of(&chunk)?;
         let zones = match self.writable {
-            true => Some(self.groups.volume.load_group_zones(&chunk, &mut || {
+            true => Some(self.groups.volume.zones().load(&chunk, &mut || {
                 last_allocated(self.extents, &chunk, self.groups.node_size)
             })?),
             false => None,

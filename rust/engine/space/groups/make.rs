@@ -33,7 +33,8 @@ pub(in crate::space) fn new_group(
     );
     let zones = groups
         .volume
-        .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(0)))?;
+        .zones()
+        .load(&chunk, &mut || Ok(ZoneOffset::new(0)))?;
     let mut body = new_body(groups, &chunk, Some(zones), class, Bytes::ZERO)?;
     if let FreeSpace::Unread(_) = body.free_space {
         let mut ranges =

@@ -34,7 +34,7 @@ impl BlockGroups {
             return Ok(());
         }
         let reset = match group.class() {
-            Class::Data => self.volume.reset_zones(group.chunk()),
+            Class::Data => self.volume.zones().reset(group.chunk()),
             Class::Metadata | Class::System => self.write_order.reset(start),
         };
         if let Err(error) = reset {

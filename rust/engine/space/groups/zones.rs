@@ -19,12 +19,12 @@ struct VolumeZones(Arc<Volume>);
 impl Zones for VolumeZones {
     fn activate(&self, group: Logical) -> Result<Activation> {
         let chunk = self.0.chunk(group)?;
-        self.0.activate_zones(&chunk)
+        self.0.zones().activate(&chunk)
     }
 
     fn share(&self, group: Logical) -> Share {
         let chunk = self.0.chunk(group);
-        match chunk.is_ok_and(|chunk| self.0.owes_zones(&chunk)) {
+        match chunk.is_ok_and(|chunk| self.0.zones().owes(&chunk)) {
             true => Share::Owed,
             false => Share::Held,
         }
@@ -32,23 +32,23 @@ impl Zones for VolumeZones {
 
     fn has_spare(&self, group: Logical) -> bool {
         let chunk = self.0.chunk(group);
-        chunk.is_ok_and(|chunk| self.0.has_spare_zones(&chunk))
+        chunk.is_ok_and(|chunk| self.0.zones().has_spare(&chunk))
     }
 
     fn finish(&self, group: Logical) -> Result {
         let chunk = self.0.chunk(group)?;
-        self.0.finish_zones(&chunk)
+        self.0.zones().finish(&chunk)
     }
 
     fn filled(&self, group: Logical) {
         if let Ok(chunk) = self.0.chunk(group) {
-            self.0.zones_filled(&chunk);
+            self.0.zones().filled(&chunk);
         }
     }
 
     fn reset(&self, group: Logical) -> Result {
         let chunk = self.0.chunk(group)?;
-        self.0.reset_zones(&chunk)
+        self.0.zones().reset(&chunk)
     }
 }
 

@@ -27,10 +27,10 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::zone_capacity`].
     fn zone_capacity(&self) -> Option<Bytes>;
 
-    /// See [`super::Volume::lacks_zone_size`].
+    /// See [`super::Zones::lack_size`].
     fn lacks_zone_size(&self) -> bool;
 
-    /// See [`super::Volume::set_emulated_zone_size`].
+    /// See [`super::Zones::set_emulated_size`].
     fn set_emulated_zone_size(&self, size: Bytes) -> Result;
 
     /// The longest data write, in bytes.
@@ -45,7 +45,7 @@ pub(super) trait Hal: Send + Sync {
     /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange>;
 
-    /// See [`super::Volume::load_group_zones`]. What is allocated there is a multiple of `unit` bytes.
+    /// See [`super::Zones::load`]. What is allocated there is a multiple of `unit` bytes.
     fn load(
         &self,
         chunk: &Chunk,
@@ -57,31 +57,31 @@ pub(super) trait Hal: Send + Sync {
     /// Does what [`Self::load`] left for later; see [`super::Volume::begin_writing`].
     fn begin_writing(&self, chunk: &Chunk, unit: Bytes) -> Result;
 
-    /// See [`super::Volume::activate_zones`].
+    /// See [`super::Zones::activate`].
     fn activate(&self, chunk: &Chunk) -> Activation;
 
-    /// See [`super::Volume::can_activate`].
+    /// See [`super::Zones::can_activate`].
     fn can_activate(&self, flags: BlockGroupFlags) -> bool;
 
-    /// See [`super::Volume::has_spare_zones`].
+    /// See [`super::Zones::has_spare`].
     fn has_spare(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::Volume::owes_zones`].
+    /// See [`super::Zones::owes`].
     fn owes(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::Volume::check_active_zones`].
+    /// See [`super::Zones::check_active`].
     fn check_active(&self) -> Result;
 
-    /// See [`super::Volume::finish_zones`].
+    /// See [`super::Zones::finish`].
     fn finish(&self, chunk: &Chunk) -> Result;
 
-    /// See [`super::Volume::zones_filled`].
+    /// See [`super::Zones::filled`].
     fn filled(&self, chunk: &Chunk);
 
-    /// See [`super::Volume::reset_zones`].
+    /// See [`super::Zones::reset`].
     fn reset(&self, chunk: &Chunk) -> Result;
 
-    /// See [`super::Volume::reset_stray_zones`].
+    /// See [`super::Zones::reset_stray`].
     fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64>;
 
     /// See [`super::Volume::is_ordered`].

@@ -61,8 +61,11 @@ pub(crate) fn open_whole_with(
             .add_chunk(Chunk::from_item(Logical::new(key.offset), &item).unwrap())
             .unwrap();
     }
-    if volume.lacks_zone_size() {
-        volume.set_emulated_zone_size(used(walked)[0].len).unwrap();
+    if volume.zones().lack_size() {
+        volume
+            .zones()
+            .set_emulated_size(used(walked)[0].len)
+            .unwrap();
     }
     volume
 }

@@ -107,7 +107,8 @@ fn group_of(volume: &Volume, flags: BlockGroupFlags) -> Arc<Chunk> {
 
 fn load(volume: &Volume, chunk: &Chunk) -> GroupZones {
     volume
-        .load_group_zones(chunk, &mut || panic!("no zone is conventional"))
+        .zones()
+        .load(chunk, &mut || panic!("no zone is conventional"))
         .unwrap()
 }
 
@@ -277,7 +278,7 @@ fn a_copy_that_was_never_written_is_evened_out() {
     let volume = open_whole(&device, &walked);
     let mut used = used(&walked);
     used.sort();
-    volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap();
+    volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap();
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
     let plan = volume.plan_chunk(flags, 1, &used).unwrap();
     let (logical, stripes) = (plan.logical, [plan.stripes[0], plan.stripes[1]]);
@@ -311,7 +312,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
     let mut used = used(&walked);
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
     // A zone that holds something is not taken.
-    volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap();
+    volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap();
     let is_free = |at: &u64| used.iter().all(|range| range.start.get() != *at);
     let stray = (4..16)
         .map(|number| number * tools::ZONE_SIZE)
@@ -339,8 +340,14 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
     assert!(planned >= 3);
     assert!(used.windows(2).all(|w| w[0].end() <= w[1].start));
     // Now it is.
-    assert_eq!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap(), 1);
-    assert_eq!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap(), 0);
+    assert_eq!(
+        volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap(),
+        1
+    );
+    assert_eq!(
+        volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap(),
+        0
+    );
     let single = volume.plan_chunk(BlockGroupFlags::DATA, 1, &used).unwrap();
     assert_eq!(single.len, Bytes::new(tools::ZONE_SIZE));
     assert_eq!(device.violations(), Vec::<String>::new());
@@ -356,16 +363,16 @@ fn data_leaves_active_zones_for_metadata() {
     let mut used = used(&walked);
     // As mount does: stray zones are reset and all groups loaded. Two of metadata, two of system are active, and the
     // log's zone.
-    assert!(volume.reset_stray_zones(&mut |_| in_use(&used)).unwrap() > 0);
+    assert!(volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap() > 0);
     load_all(&volume);
     let mut chunk = |flags| make_chunk(&volume, flags, &mut used);
     let mut data = vec![group_of(&volume, BlockGroupFlags::DATA)];
-    while volume.can_activate(BlockGroupFlags::DATA) {
+    while volume.zones().can_activate(BlockGroupFlags::DATA) {
         if data.len() > 12 {
             panic!("no limit");
         }
         let next = data.last().unwrap().clone();
-        assert_eq!(volume.activate_zones(&next).unwrap(), Activation::Active);
+        assert_eq!(volume.zones().activate(&next).unwrap(), Activation::Active);
         device.write(next.stripes[0].at, &[1; 4096]).unwrap();
         data.push(chunk(BlockGroupFlags::DATA));
     }
@@ -373,13 +380,13 @@ fn data_leaves_active_zones_for_metadata() {
     assert_eq!(data.len() - 1, 12 - 1 - 4 - 2);
     let unused = data.pop().unwrap();
     assert_eq!(
-        volume.activate_zones(&unused).unwrap(),
+        volume.zones().activate(&unused).unwrap(),
         Activation::NoBudget
     );
     // Metadata may take what data could not.
     let metadata = chunk(BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP));
     assert_eq!(
-        volume.activate_zones(&metadata).unwrap(),
+        volume.zones().activate(&metadata).unwrap(),
         Activation::Active
     );
     for stripe in metadata.stripes.iter() {
@@ -387,8 +394,11 @@ fn data_leaves_active_zones_for_metadata() {
     }
     assert_eq!(device.image().zones.unwrap().active(), 12);
     // Finishing gives one back, filling another, resetting a third.
-    volume.finish_zones(&data[0]).unwrap();
-    assert_eq!(volume.activate_zones(&unused).unwrap(), Activation::Active);
+    volume.zones().finish(&data[0]).unwrap();
+    assert_eq!(
+        volume.zones().activate(&unused).unwrap(),
+        Activation::Active
+    );
     device.write(unused.stripes[0].at, &[1; 4096]).unwrap();
     device
         .write(
@@ -396,9 +406,9 @@ fn data_leaves_active_zones_for_metadata() {
             &vec![3; (8 << 20) - 4096],
         )
         .unwrap();
-    volume.zones_filled(&unused);
-    assert!(volume.can_activate(BlockGroupFlags::DATA));
-    volume.reset_zones(&data[1]).unwrap();
+    volume.zones().filled(&unused);
+    assert!(volume.zones().can_activate(BlockGroupFlags::DATA));
+    volume.zones().reset(&data[1]).unwrap();
     assert_eq!(
         device
             .image()
@@ -411,7 +421,7 @@ fn data_leaves_active_zones_for_metadata() {
     assert_eq!(device.violations(), Vec::<String>::new());
     // Whoever mounts next sees the same.
     let again = open_whole(&device, &walked);
-    assert!(again.can_activate(BlockGroupFlags::METADATA));
+    assert!(again.zones().can_activate(BlockGroupFlags::METADATA));
 }
 
 #[test]
@@ -423,15 +433,15 @@ fn metadata_leaves_a_zone_for_data() {
     let data = group_of(&volume, BlockGroupFlags::DATA);
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
     let mut groups = 0;
-    while volume.can_activate(flags) {
+    while volume.zones().can_activate(flags) {
         assert!(groups < 12, "no limit");
         let chunk = make_chunk(&volume, flags, &mut used);
-        assert_eq!(volume.activate_zones(&chunk).unwrap(), Activation::Active);
+        assert_eq!(volume.zones().activate(&chunk).unwrap(), Activation::Active);
         groups += 1;
     }
     // 13 less 1 for the log and 4 in use: eight are left, and the last group would leave none.
     assert_eq!(groups, 3);
-    assert_eq!(volume.activate_zones(&data).unwrap(), Activation::Active);
+    assert_eq!(volume.zones().activate(&data).unwrap(), Activation::Active);
 }
 
 #[test]
@@ -443,7 +453,8 @@ fn emulated_zones_are_conventional() {
     assert_eq!(volume.zone_size(), Some(Bytes::new(tools::ZONE_SIZE)));
     let chunk = group_of(&volume, BlockGroupFlags::METADATA);
     let group = volume
-        .load_group_zones(&chunk, &mut || Ok(ZoneOffset::new(1 << 20)))
+        .zones()
+        .load(&chunk, &mut || Ok(ZoneOffset::new(1 << 20)))
         .unwrap();
     let expected = GroupZones {
         sequential: false,
@@ -453,8 +464,8 @@ fn emulated_zones_are_conventional() {
     };
     assert_eq!(group, expected);
     assert!(!volume.is_sequential(&chunk));
-    volume.finish_zones(&chunk).unwrap();
-    volume.reset_zones(&chunk).unwrap();
+    volume.zones().finish(&chunk).unwrap();
+    volume.zones().reset(&chunk).unwrap();
     write_superblocks(&volume).unwrap();
     assert!(device
         .manage_zone(Physical::new(0), ZoneAction::Reset)
@@ -504,12 +515,15 @@ fn an_emulated_zone_with_a_superblock_is_no_chunks() {
     let before = open(&device, READ_WRITE).unwrap();
     before.add_chunk(chunk(place)).unwrap();
     assert_eq!(
-        before.set_emulated_zone_size(Bytes::new(tools::ZONE_SIZE)),
+        before
+            .zones()
+            .set_emulated_size(Bytes::new(tools::ZONE_SIZE)),
         Err(EUCLEAN)
     );
     let good = open(&device, READ_WRITE).unwrap();
     good.add_chunk(chunk(place + tools::ZONE_SIZE)).unwrap();
-    good.set_emulated_zone_size(Bytes::new(tools::ZONE_SIZE))
+    good.zones()
+        .set_emulated_size(Bytes::new(tools::ZONE_SIZE))
         .unwrap();
 }
 
