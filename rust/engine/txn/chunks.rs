@@ -30,59 +30,70 @@ impl Context<'_> {
         let Some(class) = self.shared().space.chunk_wanted() else {
             return Ok(());
         };
-        match self.shared().make_chunk(self, class, before) {
+        match self.shared().chunks().make(self, class, before) {
             Err(error) if error == ENOSPC => Ok(()),
             made => made,
         }
     }
 }
 
+/// The chunks of a mounted volume: [`Shared::chunks`].
+#[derive(Clone, Copy)]
+pub(super) struct Chunks<'a>(&'a Shared);
+
 impl Shared {
+    /// The chunks, to be made and removed.
+    pub(super) fn chunks(&self) -> Chunks<'_> {
+        Chunks(self)
+    }
+
     /// To be asked before it is tried whether space suffices.
     pub(super) fn chunks_made(&self) -> Made {
         Made(self.chunks_made.load(Ordering::Acquire))
     }
+}
 
+impl Chunks<'_> {
     /// Makes a chunk, unless one was made since `before`. `ENOSPC` when the device has no room for it; the
     /// transaction is as before then.
-    pub(super) fn make_chunk(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
-        let mut leaving = self.leaving.lock();
-        if self.chunks_made() != before {
+    pub(super) fn make(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
+        let mut leaving = self.0.leaving.lock();
+        if self.0.chunks_made() != before {
             return Ok(());
         }
-        self.read_free(Space::read_wanted)?;
+        self.0.read_free(Space::read_wanted)?;
         // The chunk item may split blocks of the chunk tree.
-        if class != Class::System && self.space.chunk_wanted() == Some(Class::System) {
+        if class != Class::System && self.0.space.chunk_wanted() == Some(Class::System) {
             self.make_one(context, &mut leaving, Class::System)?;
         }
         self.make_one(context, &mut leaving, class)
     }
 
     fn make_one(&self, context: &Context<'_>, leaving: &mut Leaving, class: Class) -> Result {
-        let device = self.trees.required(ObjectId::DEV_TREE)?;
-        let flags = self.space.new_chunk_flags(class);
+        let device = self.0.trees.required(ObjectId::DEV_TREE)?;
+        let flags = self.0.space.new_chunk_flags(class);
         let planned = self.plan(&device, leaving, flags).inspect_err(|error| {
             if *error == ENOSPC {
-                self.space.chunk_refused(class);
+                self.0.space.chunk_refused(class);
             }
         })?;
         let taken = leaving.take(&planned);
         let made = taken.and_then(|()| self.record(context, &device, planned));
         match made {
             Ok(()) => {
-                self.chunks_made.fetch_add(1, Ordering::Release);
+                self.0.chunks_made.fetch_add(1, Ordering::Release);
             }
             // Some of its items may be there.
-            Err(error) => self.abort(error),
+            Err(error) => self.0.abort(error),
         }
         made
     }
 
     /// Plans a chunk on the first device that has room for it.
     fn plan(&self, device: &Tree, leaving: &mut Leaving, flags: BlockGroupFlags) -> Result<Chunk> {
-        for devid in self.volume.device_ids() {
+        for devid in self.0.volume.device_ids() {
             let used = self.taken(device, devid, leaving)?;
-            match self.volume.plan_chunk(flags, devid, used) {
+            match self.0.volume.plan_chunk(flags, devid, used) {
                 Err(error) if error == ENOSPC => {}
                 planned => return planned,
             }
@@ -92,8 +103,8 @@ impl Shared {
 
     fn record(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {
         // Usable before its items are inserted: those of the chunk tree may find no other place.
-        let chunk = self.volume.add_chunk(planned)?;
-        self.space.add_group(context, chunk.logical)?;
+        let chunk = self.0.volume.add_chunk(planned)?;
+        self.0.space.add_group(context, chunk.logical)?;
         let stripe_len = chunk.stripe_len()?;
         for stripe in chunk.stripes.iter() {
             let extent = DevExtent {
@@ -106,9 +117,9 @@ impl Shared {
                 extent.write_to(bytes)
             })??;
         }
-        let item = chunk.item(self.volume.format().sector_size);
+        let item = chunk.item(self.0.volume.format().sector_size);
         let key = ChunkItem::key(chunk.logical);
-        let chunks = self.trees.chunk();
+        let chunks = self.0.trees.chunk();
         chunks.insert_with(context, &key, item.encoded_len(), |bytes| {
             item.write_to(bytes)
         })??;
@@ -176,7 +187,7 @@ impl Shared {
         let len = chunk.stripe_len()?;
         for stripe in chunk.stripes.iter() {
             let key = DevItem::key(stripe.devid);
-            let chunks = self.trees.chunk();
+            let chunks = self.0.trees.chunk();
             let used = chunks.update(context, &key, |bytes| -> Result<Bytes> {
                 let broken = |flaw: Flaw| flaw.in_item(chunks.id(), &key).report();
                 let mut item = DevItem::parse(bytes).map_err(broken)?;
@@ -195,15 +206,16 @@ impl Shared {
     }
 
     /// Removes the items of an empty block group and its chunk. After an error the transaction must be aborted.
-    pub(super) fn remove_chunk(&self, context: &Context<'_>, removal: Removal) -> Result {
+    pub(super) fn remove(&self, context: &Context<'_>, removal: Removal) -> Result {
         let chunk = removal.chunk().clone();
-        let device = self.trees.required(ObjectId::DEV_TREE)?;
-        let mut leaving = self.leaving.lock();
+        let device = self.0.trees.required(ObjectId::DEV_TREE)?;
+        let mut leaving = self.0.leaving.lock();
         leaving.push(context.generation(), chunk.clone())?;
         for stripe in chunk.stripes.iter() {
             device.remove(context, &dev_extent_key(stripe))?;
         }
-        self.trees
+        self.0
+            .trees
             .chunk()
             .remove(context, &ChunkItem::key(chunk.logical))?;
         self.change_device_used(context, &chunk, |used, len| used.checked_sub(len))?;
@@ -223,11 +235,11 @@ impl Shared {
         if removed.is_empty() {
             return Ok(());
         }
-        let mut leaving = self.leaving.lock();
+        let mut leaving = self.0.leaving.lock();
         for chunk in removed.iter() {
-            self.store.discard(chunk.logical, chunk.len);
-            self.volume.remove_chunk(chunk.logical);
-            if let Err(error) = self.volume.zones().reset(chunk) {
+            self.0.store.discard(chunk.logical, chunk.len);
+            self.0.volume.remove_chunk(chunk.logical);
+            if let Err(error) = self.0.volume.zones().reset(chunk) {
                 let errno = error.to_errno();
                 pr_warn!(
                     "removed chunk {}: its zones cannot be reset ({}), they stay unused\n",
@@ -239,24 +251,24 @@ impl Shared {
         }
         leaving.forget(transaction.generation);
         // A chunk that found no place before may find one now.
-        self.space.ranges_freed();
+        self.0.space.ranges_freed();
         Ok(())
     }
 
     /// At mount, with the superblock's own roots: resets zones that were to be reset when the power was cut.
     pub(super) fn reset_stray_zones(&self) -> Result {
-        if self.roots != Roots::Current {
+        if self.0.roots != Roots::Current {
             return Ok(());
         }
         // What the device tree says must be known; that a zone cannot be reset is its loss alone.
         let mut listed = Ok(());
         let mut used = |devid| {
-            let ranges = self.trees.required(ObjectId::DEV_TREE);
+            let ranges = self.0.trees.required(ObjectId::DEV_TREE);
             let ranges =
-                ranges.and_then(|tree| self.device_ranges(&tree, devid, &self.leaving.lock()));
+                ranges.and_then(|tree| self.device_ranges(&tree, devid, &self.0.leaving.lock()));
             ranges.inspect_err(|error| listed = Err(*error))
         };
-        let reset = self.volume.zones().reset_stray(&mut used);
+        let reset = self.0.volume.zones().reset_stray(&mut used);
         listed?;
         match reset {
             Ok(0) => (),

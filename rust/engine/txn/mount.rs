@@ -85,7 +85,7 @@ pub(super) fn open(
         witness: options.witness,
     };
     if shared.volume.writes() == Writes::Now {
-        shared.reset_stray_zones()?;
+        shared.chunks().reset_stray_zones()?;
     }
     shared.size_global_reserve()?;
     Ok(Arc::new(shared, GFP_KERNEL)?)

@@ -81,7 +81,8 @@ impl Shared {
 
     /// The first write may follow.
     pub(super) fn begin_writing(&self) -> Result {
-        self.volume.begin_writing(|| self.reset_stray_zones())
+        self.volume
+            .begin_writing(|| self.chunks().reset_stray_zones())
     }
 
     /// Enters the running transaction, or begins one.

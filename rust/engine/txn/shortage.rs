@@ -245,7 +245,7 @@ impl Remedy {
 /// Makes a chunk, unless one was made since `before`.
 fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect> {
     let made = in_handle(shared, |handle| {
-        shared.make_chunk(&handle.context(), class, before)
+        shared.chunks().make(&handle.context(), class, before)
     });
     match made {
         Err(error) if error == ENOSPC => Ok(Effect::Nothing),
@@ -268,7 +268,7 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     let mut removed = 0usize;
     while let Some(removal) = shared.read_free(Space::next_unused)? {
         in_handle(shared, |handle| {
-            let done = shared.remove_chunk(&handle.context(), removal);
+            let done = shared.chunks().remove(&handle.context(), removal);
             done.inspect_err(|error| handle.abort(*error))
         })?;
         removed = removed.saturating_add(1);

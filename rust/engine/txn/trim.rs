@@ -37,7 +37,7 @@ impl Shared {
             (call.go_on)()?;
             // No chunk is made there meanwhile.
             let mut leaving = self.leaving.lock();
-            let used = self.taken(&tree, devid, &mut leaving)?;
+            let used = self.chunks().taken(&tree, devid, &mut leaving)?;
             let Some(hole) = self.volume.unused_from(devid, used, from, call.least)? else {
                 return Ok(());
             };

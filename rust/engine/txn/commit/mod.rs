@@ -199,7 +199,7 @@ impl Shared {
         let freed = self
             .space
             .unpin(transaction.generation)
-            .and_then(|()| self.finish_removals(transaction));
+            .and_then(|()| self.chunks().finish_removals(transaction));
         let mut joining = self.joining.lock();
         joining.committed = transaction.generation;
         joining.unblocked = None;
