@@ -146,9 +146,9 @@ impl Data<'_> {
         offset: FileOffset,
         max_len: Bytes,
     ) -> Result<Option<InPlace>> {
-        self.fs.check_writable(inode.subvolume())?;
         let txns = self.fs.transactions();
-        // Nothing is changed: no space, and no wait where somebody waits for the end of a write.
+        // Nothing is changed: no space, and no wait where somebody waits for the end of a write. Nor is it asked whether the
+        // volume may be written: what was promised before it was made read-only goes to its place.
         let handle = txns.join_with(txns.space().reserve_nothing(Class::Metadata))?;
         let _extents = inode.hold_extents();
         let Some((key, piece)) = piece_at(inode, offset)? else {

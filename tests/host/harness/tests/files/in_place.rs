@@ -382,3 +382,33 @@ fn a_snapshot_ends_it() {
     drop((inode, theirs, copy));
     tools::check(&files.unmount()).unwrap();
 }
+
+/// What was promised while the volume might be written goes to its place after it was made read-only by force.
+#[test]
+fn a_paused_volume_takes_what_was_promised() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let inode = preallocated(&files, SECTORS);
+    let data = files.fs.data();
+    let len = Bytes::new(SECTOR);
+    let reservation = data.reserve_in_place(&inode, pos(3), len).unwrap();
+    files.mounted.volume.pause_writing();
+    assert_eq!(
+        data.reserve_in_place(&inode, pos(4), len).err(),
+        Some(EROFS)
+    );
+    let place = data.find_in_place(&inode, pos(3), len).unwrap().unwrap();
+    let bytes = [7; SECTOR as usize];
+    files.mounted.write_data(place.logical, &bytes).unwrap();
+    let written = WrittenInPlace {
+        range: pos(3)..pos(4),
+        logical: place.logical,
+        checksums: files.sums(&inode, &bytes).unwrap(),
+        new_size: pos(4).before(),
+        reservation,
+    };
+    data.finish_in_place(&inode, written).unwrap();
+    files.txns().commit().unwrap();
+    assert_eq!(files.read(&inode, 3 * SECTOR, SECTOR).unwrap(), bytes);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
+}
