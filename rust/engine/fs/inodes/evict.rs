@@ -74,15 +74,29 @@ impl Inodes<'_> {
         Ok(Rest::Some)
     }
 
-    /// Finishes what a crash cut: removes inodes without names, and notes of those that have some. Call it before a
-    /// subvolume is used for writing; it does its work once. Returns how many it treated.
+    /// Finishes what a crash cut: removes inodes without names, and notes of those that have some. It does its work once,
+    /// where the subvolume may be written, and before the first inode in it is made without a name or loses its last: that
+    /// one may be open.
+    /// Returns how many it treated.
     pub fn clean_orphans(&self, subvolume: &Subvolume) -> Result<u64> {
-        let mut done = subvolume.lock_orphans();
-        if *done || self.fs.check_writable(subvolume).is_err() {
+        if self.fs.check_writable(subvolume).is_err() {
             return Ok(0);
         }
-        // Once only, whatever comes of it: later an inode without a name may be one that somebody has open.
-        *done = true;
+        subvolume.clean_orphans_once(|| self.clean_all(subvolume))
+    }
+
+    /// As [`Self::clean_orphans`], for whoever does something else: an error is logged, and the rest left to the next mount.
+    /// `EROFS` where the subvolume may not be written.
+    pub fn try_clean_orphans(&self, subvolume: &Subvolume) -> Result {
+        self.fs.check_writable(subvolume)?;
+        if let Err(error) = self.clean_orphans(subvolume) {
+            let tree = subvolume.id();
+            pr_warn!("tree {tree}: orphans cannot be cleaned: {error:?}\n");
+        }
+        Ok(())
+    }
+
+    fn clean_all(&self, subvolume: &Subvolume) -> Result<u64> {
         let (mut from, mut count) = (0, 0_u64);
         while let Some(number) = orphans::first(subvolume.tree(), from)? {
             self.clean_orphan(subvolume, number)?;

@@ -14,9 +14,10 @@ use crate::disk::{Flaw, Key, Kind, ObjectId, Place};
 use crate::map::OrdMap;
 use crate::registry::{Registered, Registry};
 use crate::txn::{OpenTree, Transactions};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, MutexGuard, Rank};
+use latch::{Mutex, Rank};
 
 /// A subvolume in use. It is in memory as long as there is one of these, and all of one subvolume share what is known of it.
 #[derive(Clone)]
@@ -28,8 +29,10 @@ struct InUse {
     root_directory: ObjectId,
     read_only: bool,
     inode_numbers: Arc<Numbers>,
-    /// Whether [`super::Inodes::clean_orphans`] did its work. Held while it does.
-    orphans: Mutex<bool>,
+    /// Held while [`super::Inodes::clean_orphans`] does its work.
+    orphans: Mutex<()>,
+    /// Whether it has: from then on an inode without a name may be one that somebody has open.
+    orphans_cleaned: AtomicBool,
     /// Bytes that are to be written where their preallocated space is.
     promises: Promises,
 }
@@ -70,9 +73,21 @@ impl Subvolume {
         &self.0.promises
     }
 
-    /// Waits until nobody cleans orphans, and tells whether somebody did.
-    pub(in crate::fs) fn lock_orphans(&self) -> MutexGuard<'_, bool> {
-        self.0.orphans.lock()
+    /// Calls `clean` if nobody did before, whatever came of it, and returns when it is through.
+    pub(in crate::fs) fn clean_orphans_once(
+        &self,
+        clean: impl FnOnce() -> Result<u64>,
+    ) -> Result<u64> {
+        if self.0.orphans_cleaned.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        let _cleaning = self.0.orphans.lock();
+        if self.0.orphans_cleaned.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        let count = clean();
+        self.0.orphans_cleaned.store(true, Ordering::Release);
+        count
     }
 }
 
@@ -185,7 +200,8 @@ fn open(
         root_directory: top_of(id, root_item.root_dir)?,
         read_only: root_item.is_read_only(),
         inode_numbers,
-        orphans: Mutex::new(false, Rank::Orphans)?,
+        orphans: Mutex::new((), Rank::Orphans)?,
+        orphans_cleaned: AtomicBool::new(false),
         promises: Promises::default(),
     })
 }

@@ -42,35 +42,20 @@ impl Mount {
         if let Some(view) = self.views.get(&id) {
             return Ok(view);
         }
-        let clean = |subvolume: &Subvolume| {
-            let unfrozen = sb.hold_unfrozen();
-            unfrozen.map(|_unfrozen| self.clean_orphans(subvolume))
-        };
-        let cleaned = clean(&subvolume);
+        // A frozen volume's orphans are cleaned by the thaw, or before an inode of the subvolume loses its last name.
+        if let Some(_unfrozen) = sb.hold_unfrozen() {
+            // One that may not be written has no use for it.
+            let _ = self.fs.inodes().try_clean_orphans(&subvolume);
+        }
         let device = self.devices.of(id)?;
-        let view = self.views.add(id, SubvolumeView { subvolume, device })?;
-        if cleaned.is_none() {
-            // A thaw that did not see the view has passed, or one will find it.
-            clean(&view.subvolume);
-        }
-        Ok(view)
-    }
-
-    /// Finishes what a crash cut, if the volume may be written.
-    fn clean_orphans(&self, subvolume: &Subvolume) {
-        if let Err(error) = self.fs.inodes().clean_orphans(subvolume) {
-            pr_warn!(
-                "tree {}: orphans cannot be cleaned: {error:?}\n",
-                subvolume.id()
-            );
-        }
+        self.views.add(id, SubvolumeView { subvolume, device })
     }
 
     /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written.
     pub(super) fn clean_all_orphans(&self) {
         let mut next = Some(ObjectId::new(0));
         while let Some(view) = next.and_then(|from| self.views.ceiling(&from)) {
-            self.clean_orphans(&view.subvolume);
+            let _ = self.fs.inodes().try_clean_orphans(&view.subvolume);
             next = view.key().next();
         }
     }

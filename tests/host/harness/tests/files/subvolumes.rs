@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which subvolumes are in memory, and what a snapshot holds that is taken while others change its source.
 
-use crate::files::Files;
+use crate::files::{Files, SECTOR};
 use engine::btree::Allocate;
 use engine::disk::{Bytes, Key, Kind, ObjectId, RootItem, Uuid};
 use engine::fs::{Inode, NewSubvolume, Rename, RenameMode, Side, Target, Topmost};
@@ -336,5 +336,51 @@ fn a_snapshot_counts_the_blocks_of_its_source() {
     let (copy, _) = root_item(&files, snapshot);
     assert!(source.bytes_used > Bytes::new(20 * 4096));
     assert!(copy.bytes_used.get().abs_diff(source.bytes_used.get()) <= 2 * 4096);
+    tools::check(&files.unmount()).unwrap();
+}
+
+/// Orphans are what a crash left: an inode that has no name because of what was done since is none of them, and may be open,
+/// however late they are cleaned.
+#[test]
+fn an_open_file_is_no_orphan_of_a_crash() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let names = files.fs.names();
+    let by_unlink = |root: &Arc<Inode>| {
+        let inode = names.create(root, b"file", &FILE).unwrap();
+        names.unlink(root, b"file", &inode, NOW).unwrap();
+        inode
+    };
+    let by_rename = |root: &Arc<Inode>| {
+        let inode = names.create(root, b"file", &FILE).unwrap();
+        let moved = names.create(root, b"other", &FILE).unwrap();
+        let side = |name| Side { dir: root, name };
+        let rename = Rename {
+            from: side(b"other"),
+            to: side(b"file"),
+            moved: &moved,
+            mode: RenameMode::Move {
+                replaced: Some(&inode),
+                whiteout: None,
+            },
+            now: &NOW,
+        };
+        names.rename(&rename).unwrap();
+        inode
+    };
+    let unnamed = |root: &Arc<Inode>| names.create_unnamed(root, &FILE).unwrap();
+    type Way<'a> = &'a dyn Fn(&Arc<Inode>) -> Arc<Inode>;
+    for (number, way) in (1..).zip([&by_unlink as Way<'_>, &by_rename, &unnamed]) {
+        // Nobody has cleaned this one.
+        let name = [b'0' + number];
+        let place = named(&files, &name, number);
+        let id = files.fs.subvolumes().create(&place, &TOPMOST).unwrap();
+        let subvolume = files.fs.subvolumes().get(id).unwrap();
+        let inode = way(&files.fs.inodes().root(&subvolume).unwrap());
+        files.write(&inode, 0, &[7; SECTOR as usize]).unwrap();
+        assert_eq!(files.fs.inodes().clean_orphans(&subvolume), Ok(0));
+        assert_eq!(files.read(&inode, 0, 1).unwrap(), [7], "{number}");
+        files.write(&inode, 0, &[8; SECTOR as usize]).unwrap();
+        files.fs.inodes().evict(&inode).unwrap();
+    }
     tools::check(&files.unmount()).unwrap();
 }
