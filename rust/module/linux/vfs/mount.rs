@@ -131,8 +131,9 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// The device is gone. It may be frozen.
     fn shutdown(sb: &SuperBlock);
 
-    /// The last user is going, all that was dirty is written: no work may keep an inode any more.
-    fn drain(&self);
+    /// The last user is going, and what the kernel writes out of its own accord is written. Writes out the rest; afterwards no
+    /// work keeps an inode. `s_umount` is held.
+    fn drain(&self, sb: &SuperBlock);
 
     /// The last user is gone: end all work. The value is dropped afterwards.
     fn close(&self);

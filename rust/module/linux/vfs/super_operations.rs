@@ -227,7 +227,7 @@ pub(super) unsafe extern "C" fn kill_super<T: FileSystem>(sb: *mut b::super_bloc
         } else if let Some(fs) = this.payload::<T>() {
             // An error was told to whoever waits for one; nobody does here.
             b::sync_filesystem(sb);
-            fs.drain();
+            fs.drain(this);
         }
         b::kill_block_super(sb);
     }

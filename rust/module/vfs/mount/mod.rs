@@ -190,9 +190,8 @@ impl FileSystem for Mount {
         }
     }
 
-    fn drain(&self) {
-        self.data_path.tally.fixups.close();
-        self.data_path.fixup_queue.flush();
+    fn drain(&self, sb: &SuperBlock) {
+        self.drain_all(sb);
     }
 
     fn close(&self) {

@@ -54,6 +54,19 @@ impl Mount {
         }
     }
 
+    /// Writes out what the kernel leaves: all that is dirty where the super block is read-only, as after a remount by force. No
+    /// work keeps an inode afterwards.
+    pub(super) fn drain_all(&self, sb: &SuperBlock) {
+        if sb.is_read_only() && !self.has_failed() {
+            sb.write_out();
+            if let Err(error) = self.settle(sb) {
+                pr_warn!("{}: not all is written: {error:?}\n", sb.name());
+            }
+        }
+        self.data_path.tally.fixups.close();
+        self.data_path.fixup_queue.flush();
+    }
+
     /// Ends all work. No inode and no call is left.
     pub(super) fn end(&self) {
         self.committer.stop();
