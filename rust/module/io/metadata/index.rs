@@ -58,8 +58,8 @@ impl Index {
         shard.get_ref().lock().remove(slot)
     }
 
-    /// Takes the block at `addr` out if nobody uses it.
-    pub(super) fn release(&self, addr: Logical) -> Release {
+    /// Takes the block at `addr` out if nobody uses it and it is clean.
+    pub(super) fn release(&self, addr: Logical, is_clean: impl Fn() -> bool) -> Release {
         let Some((shard, slot)) = self.place(addr) else {
             return Release::Free;
         };
@@ -69,6 +69,10 @@ impl Index {
         };
         // New references are made under this lock alone, or from one that exists.
         if block.references() != 2 {
+            return Release::InUse;
+        }
+        // Who had it a moment ago has made it dirty before he let go of it.
+        if !is_clean() {
             return Release::InUse;
         }
         let indexed = guard.remove(slot);

@@ -154,10 +154,10 @@ impl Keeper for Common {
         self.write(pages, start, end, WriteMode::Background, limit)
     }
 
-    fn release(&self, addr: Logical) -> Release {
+    fn release(&self, addr: Logical, is_clean: impl Fn() -> bool) -> Release {
         match self.is_given_up(addr) {
             true => Release::InUse,
-            false => self.index.release(addr),
+            false => self.index.release(addr, is_clean),
         }
     }
 

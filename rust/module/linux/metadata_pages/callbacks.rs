@@ -81,10 +81,11 @@ unsafe fn lent<'a, O: Keeper>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a 
 unsafe extern "C" fn release_folio<O: Keeper>(folio: *mut b::folio, _gfp: b::gfp_t) -> bool {
     // SAFETY: The kernel lends a folio of a mapping with this table, locked.
     let (keeper, folio, pos) = unsafe { lent::<O>(folio) };
-    if folio.is_dirty() || folio.is_writeback() {
+    let is_clean = || !folio.is_dirty() && !folio.is_writeback();
+    if !is_clean() {
         return false;
     }
-    match keeper.map_or(Release::Free, |keeper| keeper.release(pos)) {
+    match keeper.map_or(Release::Free, |keeper| keeper.release(pos, is_clean)) {
         // SAFETY: No path leads to folios of such a mapping, and their private words are for this.
         Release::Free => unsafe { !FolioBytes::are_lent(folio) },
         Release::InUse => false,

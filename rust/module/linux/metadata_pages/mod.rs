@@ -43,8 +43,9 @@ pub(crate) enum Release {
 pub(crate) trait Keeper: Send + Sync + 'static {
     /// Dirty folios in `[start, end]` should go out; `limit` counts pages down. Not waited for.
     fn write_some(&self, pages: &Pages, start: Logical, end: Logical, limit: &mut i64) -> Result;
-    /// The clean folio at `pos` is wanted back. The folio is locked; no sleeping.
-    fn release(&self, pos: Logical) -> Release;
+    /// The folio at `pos` is wanted back. `is_clean` tells whether it is, which it was: who had its block may have made it
+    /// dirty since. The folio is locked; no sleeping.
+    fn release(&self, pos: Logical, is_clean: impl Fn() -> bool) -> Release;
     /// The folio at `pos` goes, whoever uses it.
     fn invalidate(&self, pos: Logical);
 }
