@@ -76,8 +76,7 @@ impl Inodes<'_> {
 
     /// Finishes what a crash cut: removes inodes without names, and notes of those that have some. It does its work once,
     /// where the subvolume may be written, and before the first inode in it is made without a name or loses its last: that
-    /// one may be open.
-    /// Returns how many it treated.
+    /// one may be open. Returns how many it treated.
     pub fn clean_orphans(&self, subvolume: &Subvolume) -> Result<u64> {
         if self.fs.check_writable(subvolume).is_err() {
             return Ok(0);
@@ -89,7 +88,7 @@ impl Inodes<'_> {
     /// `EROFS` where the subvolume may not be written.
     pub fn try_clean_orphans(&self, subvolume: &Subvolume) -> Result {
         self.fs.check_writable(subvolume)?;
-        if let Err(error) = self.clean_orphans(subvolume) {
+        if let Err(error) = subvolume.clean_orphans_once(|| self.clean_all(subvolume)) {
             let tree = subvolume.id();
             pr_warn!("tree {tree}: orphans cannot be cleaned: {error:?}\n");
         }
