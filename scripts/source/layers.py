@@ -120,32 +120,41 @@ def layered(report, crate):
             report.say(module, 1, f"bytes become types in disk/: {raw(module)} times Raw..")
 
 
+def parameters(code, i):
+    """Where the parameters open of the function whose name stands at `i`: behind its generics, which may have brackets, too."""
+    depth, i = 0, i + 1
+    while i < len(code) - 1 and (depth or code[i].text != "("):
+        depth += {"<": 1, ">": -1}.get(code[i].text, 0)
+        i += 1
+    return i
+
+
 def bare(module):
-    """(line, function, argument) for each address and length that a function takes as a number; C's callbacks must."""
+    """(line, function, arguments) for each that takes addresses or lengths as numbers; C's callbacks must."""
     for i, token in enumerate(module.code[:-2]):
         name = module.code[i + 1]
         if token.text != "fn" or name.kind != "word" or module.code[i - 1].kind == "string":
             continue
-        start = next(j for j in range(i, len(module.code)) if module.code[j].text == "(")
+        start, found = parameters(module.code, i + 1), []
         for j in range(start, closing(module.code, start) - 2):
             word, mark, kind = module.code[j : j + 3]
             if word.text in PLACES and mark.text == ":" and kind.text == "u64":
-                yield word.line, name.text, word.text
+                found.append(word)
+        if found:
+            yield found[0].line, name.text, " and ".join(word.text for word in found)
 
 
 def unitless(report, name, crate, debts):
-    """Complain of addresses and lengths that are bare numbers, and count the files that are known for them."""
+    """Complain of addresses and lengths that are bare numbers, and count the functions that are known for them."""
     known = 0
     for module in crate.modules.values():
         if module.test or name == "rust/units" or module.path[:1] == ("disk",):
             continue
-        place, folder = "/".join((name,) + module.path[:1]), "".join(module.path[1:2])
-        found = list(bare(module))
-        if found and debts.covers_names("bare", place, [folder]):
-            known += 1
-            continue
-        for line, function, what in found:
-            report.say(module, line, f"{function} takes {what} as u64, not as an address or Bytes of the crate units")
+        for line, function, what in bare(module):
+            if debts.covers_names("bare", module.file.relative_to(report.root), [function]):
+                known += 1
+            else:
+                report.say(module, line, f"{function} takes {what} as u64, not as an address or Bytes of the crate units")
     return known
 
 
@@ -171,7 +180,7 @@ def main(root):
     print(*debts.paid_names("circle"), *debts.paid_names("bare"), sep="\n")
     if not any((root / name).exists() for name in CRATES):
         report.lines.append(f"{root}: no crate of ours")
-    print(f"{len(found)} circles of files, {known} files that take addresses or lengths as bare numbers")
+    print(f"{len(found)} circles of files, {known} functions that take addresses or lengths as bare numbers")
     print(*report.lines, sep="\n")
     return 1 if report.lines else 0
 
