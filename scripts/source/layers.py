@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from debts import Debts
-from rust import Crate, closing
+from rust import Crate, closing, path
 
 # Of each crate: its layers, lowest first, and the crates that it may name.
 CRATES = {
@@ -19,6 +19,9 @@ OURS = {"units", "latch", "engine", "rbtrfs"}
 RAW = re.compile("Raw[A-Z]\\w*")
 # What a function may not call a bare number.
 PLACES = {"addr", "address", "at", "pos", "start", "end", "logical", "physical", "len", "length", "size"}
+NUMBERS = {"u64", "i64", "loff_t"}
+# Where numbers become addresses and lengths.
+MAKERS = {("rust/engine", "disk"), ("rust/module", "linux", "loff")}
 PRELUDE = {("kernel", "prelude"), ("kernel", "error", "code")}
 
 
@@ -130,31 +133,33 @@ def parameters(code, i):
 
 
 def bare(module):
-    """(line, function, arguments) for each that takes addresses or lengths as numbers; C's callbacks must."""
+    """(line, function, [argument as type]) for each that takes addresses or lengths as numbers; C's callbacks must."""
     for i, token in enumerate(module.code[:-2]):
         name = module.code[i + 1]
         if token.text != "fn" or name.kind != "word" or module.code[i - 1].kind == "string":
             continue
         start, found = parameters(module.code, i + 1), []
         for j in range(start, closing(module.code, start) - 2):
-            word, mark, kind = module.code[j : j + 3]
-            if word.text in PLACES and mark.text == ":" and kind.text == "u64":
-                found.append(word)
+            word, mark = module.code[j : j + 2]
+            kind = path(module.code, j + 2)[0][-1]
+            if word.text in PLACES and mark.text == ":" and kind in NUMBERS:
+                found.append((word.line, f"{word.text} as {kind}"))
         if found:
-            yield found[0].line, name.text, " and ".join(word.text for word in found)
+            yield found[0][0], name.text, [what for _, what in found]
 
 
 def unitless(report, name, crate, debts):
     """Complain of addresses and lengths that are bare numbers, and count the functions that are known for them."""
     known = 0
     for module in crate.modules.values():
-        if module.test or name == "rust/units" or module.path[:1] == ("disk",):
+        if module.test or name == "rust/units" or MAKERS & {(name,) + module.path[:1], (name,) + module.path[:2]}:
             continue
         for line, function, what in bare(module):
             if debts.covers_names("bare", module.file.relative_to(report.root), [function]):
                 known += 1
             else:
-                report.say(module, line, f"{function} takes {what} as u64, not as an address or Bytes of the crate units")
+                what = " and ".join(what)
+                report.say(module, line, f"{function} takes {what}, not as an address or Bytes of the crate units")
     return known
 
 

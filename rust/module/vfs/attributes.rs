@@ -33,10 +33,9 @@ impl Attributes for Rbtrfs {
             attributes_mask: pairs.iter().fold(0, |sum, (_, shown)| sum | shown),
             block_size: mount.sector_size(),
             bytes: match inode.payload::<FileIo<Node>>() {
-                Some(file) => file.bytes(Bytes::new(u64::try_from(inode.size()).unwrap_or(0))),
+                Some(file) => file.bytes(inode.size()),
                 None => attributes.nbytes,
-            }
-            .get(),
+            },
         })
     }
 
@@ -83,7 +82,7 @@ impl Attributes for Rbtrfs {
         mount.fs().sync(&this.inode)
     }
 
-    fn resize(inode: &Inode, size: i64) -> Result {
+    fn resize(inode: &Inode, size: Bytes) -> Result {
         super::file::resize(inode, size)
     }
 

@@ -13,20 +13,17 @@ use engine::disk::{Bytes, FileOffset};
 use latch::prelude::*;
 
 /// Sets a file's size. What can be refused is refused before a page is cut. The caller holds the inode's lock.
-pub(super) fn resize(inode: &Inode, size: i64) -> Result {
+pub(super) fn resize(inode: &Inode, size: Bytes) -> Result {
     let (mount, this) = (mount_of(inode)?, node(inode)?);
     let changing = Changing([(inode, this)]);
-    let new_size = Bytes::new(u64::try_from(size).map_err(|_| EINVAL)?);
     let old_size = inode.size();
-    let truncation = mount
-        .fs()
-        .file_space()
-        .ask_truncate(&this.inode, new_size)?;
+    let space = mount.fs().file_space();
+    let truncation = space.ask_truncate(&this.inode, size)?;
     let result = file::resize::<FileIo<Node>>(inode, size, || {
         let result = truncation.run(&changing);
         if result.is_err() && size < old_size {
             // The pages are cut: what can be read is what the trees have left.
-            let left = i64::try_from(this.inode.attributes().size.get()).unwrap_or(i64::MAX);
+            let left = this.inode.attributes().size;
             inode.set_size(left.min(old_size).max(size));
         }
         result
@@ -91,7 +88,7 @@ impl Fallocate for Rbtrfs {
         result
     }
 
-    fn resize(inode: &Inode, size: i64) -> Result {
+    fn resize(inode: &Inode, size: Bytes) -> Result {
         resize(inode, size)
     }
 }

@@ -56,7 +56,7 @@ impl Flagged for Rbtrfs {
         let mut compression = Compression::Kept;
         if scope == Scope::All {
             change.set(InodeFlags::DIRSYNC, asked & fl::DIRSYNC != 0);
-            let has_data = is_file && inode.size() != 0;
+            let has_data = is_file && !inode.size().is_zero();
             let checksums = mount.fs().makes_checksums();
             change.set_nodatacow(asked & fl::NODATACOW != 0, is_file, has_data, checksums);
             compression = change.set_compression(asked);

@@ -69,16 +69,10 @@ impl Node {
         self.inode.show(|attributes| {
             inode.mirror(&mirror_of(attributes));
             if !attributes.is_regular() {
-                inode.set_size(shown_size(attributes));
+                inode.set_size(attributes.size);
             }
         });
     }
-}
-
-/// The size that the VFS shows. That of a directory may be any number: old drivers let it fall below zero, and nothing
-/// goes by it.
-pub(super) fn shown_size(attributes: &Attributes) -> i64 {
-    i64::try_from(attributes.size.get()).unwrap_or(i64::MAX)
 }
 
 /// What the VFS's inode shows of these attributes.
@@ -88,7 +82,7 @@ pub(super) fn mirror_of(attributes: &Attributes) -> Mirror {
         uid: attributes.uid,
         gid: attributes.gid,
         nlink: attributes.nlink,
-        nbytes: attributes.nbytes.get(),
+        nbytes: attributes.nbytes,
         generation: attributes.generation.get() as u32,
         version: attributes.sequence,
         flags: vfs_flags(attributes.flags),

@@ -5,7 +5,6 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/iomap.h`
 
 use super::bindings;
-use crate::linux::loff::loff;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
 use kernel::sync::aref::ARef;
@@ -81,14 +80,20 @@ pub(super) fn bytes_before(folio: &Folio, end: FileOffset) -> usize {
 }
 
 /// The number of the page that has the byte at the file position `pos`.
-pub(in crate::linux) fn page_of(pos: i64) -> usize {
-    pos as usize >> bindings::PAGE_SHIFT
+pub(super) fn page_of(pos: FileOffset) -> usize {
+    pos.get() as usize >> bindings::PAGE_SHIFT
+}
+
+/// The numbers of the pages that have the first and the last byte of `range`, which is not empty.
+pub(in crate::linux) fn pages_of(range: &Range<FileOffset>) -> (usize, usize) {
+    let last = range.end.saturating_sub(Bytes::new(1));
+    (page_of(range.start), page_of(last))
 }
 
 /// The folio that the page cache has at the file position `pos`. It may be split or go at any time: who locks it looks again.
 pub(super) fn cached_at(inode: &Inode, pos: FileOffset) -> Option<ARef<Folio>> {
     // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(loff(pos))) };
+    let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(pos)) };
     // SAFETY: The page cache gave a reference.
     unsafe { Folio::found(found) }.ok()
 }

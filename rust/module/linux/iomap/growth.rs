@@ -53,7 +53,7 @@ fn lock_across(inode: &Inode) -> Option<LockedFolio> {
         return None;
     }
     // SAFETY: An inode keeps its mapping.
-    let found = unsafe { bindings::filemap_lock_folio(inode.mapping(), page_of(inode.size())) };
+    let found = unsafe { bindings::filemap_lock_folio(inode.mapping(), page_of(inode.end())) };
     // SAFETY: The page cache gave a reference, and left its lock to us.
     let folio = unsafe { LockedFolio::from_locked(Folio::found(found).ok()?) };
     goes_on(inode, &folio).then_some(folio)

@@ -31,7 +31,7 @@
 //!
 //! Here: what a file must offer, the tables.
 
-use crate::linux::loff::loff;
+use crate::linux::loff::{length, loff};
 use crate::linux::{bindings, BlockDevice, Inode, Sector};
 use core::marker::PhantomData;
 use core::ptr;
@@ -60,13 +60,14 @@ mod writeback;
 
 use blocks::{
     bytes_at, bytes_before, cached_at, clean_behind, inode_of, inside_file, is_under_writeback,
-    mark_all_dirty, next_up_to_date, range_of,
+    mark_all_dirty, next_up_to_date, page_of, range_of,
 };
-pub(in crate::linux) use blocks::{page_of, Blocks};
+pub(in crate::linux) use blocks::{pages_of, Blocks};
 use direct::DirectRanges;
 use extent::{describe, describe_unplaced, forget, inline_bytes};
 pub(crate) use extent::{Extent, Joins, Source};
-pub(crate) use fixup::{put_off, settle, write_out, Fixups, Tally, WrittenOut};
+pub(crate) use fixup::{put_off, Fixups, Tally, WrittenOut};
+pub(in crate::linux) use fixup::{settle, write_out};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;
@@ -289,7 +290,7 @@ impl<T: FileData> Tables<T> {
     /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes. The inode is locked exclusively.
     pub(crate) fn zero_range(inode: &Inode, pos: FileOffset, len: Bytes) -> Result {
         let (ops, folio_ops, private) = (Self::WRITE, Self::WRITE_FOLIO, ptr::null_mut());
-        let (at, pos, len) = (inode.as_ptr(), loff(pos), len.get() as i64);
+        let (at, pos, len) = (inode.as_ptr(), loff(pos), length(len));
         let mut zeroed = false;
         of::<T>(inode)?;
         // SAFETY: The inode is alive and of `T`; the tables live forever, and `zeroed` outlives the call.

@@ -10,7 +10,6 @@
 //! C header: `include/linux/pagemap.h`
 
 use super::{bindings, bytes_before, of, page_of, settle, Blocks, FileData, Patience, Tables};
-use crate::linux::loff::loff;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +52,7 @@ impl<T: FileData> Tables<T> {
         }
         if !is_zero && !is_clean_and_zero(inode, end) {
             Self::zero_tail(inode, end)?;
-            settle::<T>(inode, loff(end), loff(end))?;
+            settle::<T>(inode, &(end..end.saturating_add(Bytes::new(1))))?;
         } else if is_gap {
             // A mapping may have stored there since.
             Self::zero_tail(inode, end)?;
@@ -85,7 +84,7 @@ fn is_clean_and_zero(inode: &Inode, end: FileOffset) -> bool {
     if inode.has_lost_writes() {
         return false;
     }
-    let (mapping, page) = (inode.mapping(), page_of(loff(end)));
+    let (mapping, page) = (inode.mapping(), page_of(end));
     // SAFETY: An inode keeps its mapping, by whose own function the page is read.
     let found = unsafe { bindings::read_cache_folio(mapping, page, None, ptr::null_mut()) };
     // SAFETY: The page cache gave a reference.

@@ -12,7 +12,7 @@ use super::{
     of, Blocks, FileData, Patience, Scope, Source,
 };
 use crate::linux::enospc::write_out_all;
-use crate::linux::loff::{bytes, loff, position};
+use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::sync::atomic::Ordering;
 use kernel::error::from_result;
@@ -69,7 +69,7 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
 
 /// Whether a folio of `[start, end)` is dirty, under writeback or locked: the trees may not know yet what is there.
 fn is_busy(inode: &Inode, start: FileOffset, end: FileOffset) -> bool {
-    let (first, last) = (loff(start), loff(end.saturating_sub(Bytes::new(1))));
+    let (first, last) = first_and_last(&(start..end));
     // SAFETY: An inode keeps its mapping.
     unsafe { bindings::filemap_range_has_writeback(inode.mapping(), first, last) }
 }

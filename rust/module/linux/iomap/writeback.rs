@@ -214,7 +214,7 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
             let kind = goal.iomap_type(bindings::IOMAP_MAPPED);
             describe_unplaced(iomap, this.file.block_device(), pos, until, kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
-            let (pos, end) = (loff(pos), end_pos as bindings::loff_t);
+            let (pos, end) = (loff(pos), loff(FileOffset::new(end_pos)));
             // SAFETY: iomap passes its own context and the folio it is writing back.
             return unsafe { bindings::iomap_add_to_ioend(context, folio, pos, end, len) };
         }

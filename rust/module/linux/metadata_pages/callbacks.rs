@@ -6,6 +6,7 @@
 
 use super::{address_of, Keeper, Pages, Release};
 use crate::linux::bindings as b;
+use crate::linux::loff::bytes;
 use crate::linux::mm::FolioBytes;
 use crate::linux::{private, Folio};
 use core::marker::PhantomData;
@@ -56,9 +57,9 @@ unsafe extern "C" fn writepages<O: Keeper>(
     }
     let (start, end) = match control.range_cyclic() {
         0 => (control.range_start, control.range_end),
-        _ => (0, i64::MAX),
+        _ => (0, b::loff_t::MAX),
     };
-    let at = |pos: i64| Logical::new(u64::try_from(pos).unwrap_or(0));
+    let at = |pos| Logical::after(bytes(pos));
     let mut limit = control.nr_to_write as i64;
     let result = keeper.write_some(pages, at(start), at(end), &mut limit);
     control.nr_to_write = limit as isize;

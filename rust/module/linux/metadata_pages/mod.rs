@@ -13,6 +13,7 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/writeback.h`
 
 use crate::linux::bindings as b;
+use crate::linux::loff::loff;
 use crate::linux::{private, Folio, Inode, LockedFolio, SuperBlock};
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
@@ -20,7 +21,7 @@ use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 use latch::prelude::*;
-use units::Logical;
+use units::{FileOffset, Logical};
 
 mod callbacks;
 mod read_ahead;
@@ -106,7 +107,7 @@ impl MetadataPages {
             // A number that no search can ask for.
             (*inode).i_ino = 1;
             b::set_nlink(inode, 1);
-            b::i_size_write(inode, i64::MAX);
+            b::i_size_write(inode, b::loff_t::MAX);
         }
         let mapping = this.mapping();
         // SAFETY: Nobody else uses the mapping yet; the table is static.
@@ -227,6 +228,7 @@ pub(crate) fn address_of(folio: &Folio) -> Logical {
     Logical::after(folio.pos().before())
 }
 
-fn offset(pos: Logical) -> i64 {
-    i64::try_from(pos.get()).unwrap_or(i64::MAX)
+/// Where the block at a logical address stands in the mapping, as C has it.
+fn offset(addr: Logical) -> b::loff_t {
+    loff(FileOffset::after(addr.before()))
 }

@@ -6,6 +6,7 @@
 
 use super::private;
 use crate::linux::bindings as b;
+use crate::linux::loff::length;
 use core::any::Any;
 use core::ptr::addr_of_mut;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use kernel::ffi::c_ulong;
 use kernel::types::{NotThreadSafe, Opaque};
 use latch::prelude::*;
 use latch::{Rank, Rounds};
+use units::Bytes;
 
 /// A `struct super_block` of this driver.
 ///
@@ -46,7 +48,7 @@ pub(crate) struct Parameters {
     /// Bytes in a block.
     pub(crate) block_size: u32,
     /// The longest file.
-    pub(crate) max_size: i64,
+    pub(crate) max_size: Bytes,
     /// What statfs and `file` know it by.
     pub(crate) magic: u32,
     /// The volume's UUID.
@@ -165,7 +167,7 @@ impl SuperBlock {
         unsafe {
             (*sb).s_blocksize = block_size as c_ulong;
             (*sb).s_blocksize_bits = block_size.trailing_zeros() as u8;
-            (*sb).s_maxbytes = parameters.max_size;
+            (*sb).s_maxbytes = length(parameters.max_size);
             (*sb).s_magic = parameters.magic as c_ulong;
             (*sb).s_time_gran = 1;
         }

@@ -9,11 +9,13 @@ use crate::linux::bindings as b;
 use crate::linux::enospc::with_space;
 use crate::linux::inode::Timespec;
 use crate::linux::iomap::Patience;
+use crate::linux::loff::bytes;
 use crate::linux::Inode;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_char, c_int, c_long, c_uint};
 use latch::prelude::*;
 use latch::NofsScope;
+use units::Bytes;
 
 /// What getattr adds to the VFS inode's attributes (C: `struct kstat`).
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +33,7 @@ pub(crate) struct StatExtra {
     /// Bytes in a block.
     pub(crate) block_size: u32,
     /// Bytes of data, those included that are not on disk yet.
-    pub(crate) bytes: u64,
+    pub(crate) bytes: Bytes,
 }
 
 impl StatExtra {
@@ -39,7 +41,7 @@ impl StatExtra {
     fn fill(&self, stat: &mut b::kstat, mode: u32) {
         stat.dev = self.device;
         stat.blksize = self.block_size;
-        stat.blocks = self.bytes.div_ceil(512);
+        stat.blocks = self.bytes.get().div_ceil(512);
         stat.subvol = self.subvolume;
         stat.result_mask |= b::STATX_BTIME | b::STATX_SUBVOL;
         stat.btime.tv_sec = self.btime.sec;
@@ -125,7 +127,7 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     fn sync(inode: &Inode) -> Result;
     /// Changes the size; the VFS has checked permissions and limits. After an error the VFS inode is as the disk will
     /// be.
-    fn resize(inode: &Inode, size: i64) -> Result;
+    fn resize(inode: &Inode, size: Bytes) -> Result;
     /// Changes the VFS inode by `change`, while nobody else changes its attributes, and stores what changed. After an error
     /// the VFS inode agrees with the disk.
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result;
@@ -182,7 +184,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
         // SAFETY: The VFS lends all for the call.
         to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
         // SAFETY: As above; after `setattr_prepare` it is only read.
-        let (valid, size) = unsafe { ((*change).ia_valid, (*change).ia_size) };
+        let (valid, size) = unsafe { ((*change).ia_valid, bytes((*change).ia_size)) };
         let _nofs = NofsScope::enter();
         if valid & b::ATTR_SIZE != 0 {
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {

@@ -6,7 +6,7 @@ use super::Mount;
 use crate::io::data::FileIo;
 use crate::linux::inode::{Found, Made, NewInode};
 use crate::linux::{Inode, SuperBlock};
-use crate::vfs::node::{key, mirror_of, node, shown_size, Node, ViewInUse};
+use crate::vfs::node::{key, mirror_of, node, Node, ViewInUse};
 use crate::vfs::Rbtrfs;
 use engine::disk::{FileType, Flaw, ObjectId, Place};
 use engine::fs::Subvolume;
@@ -78,7 +78,8 @@ impl Mount {
                 new.set_special::<Rbtrfs>(attributes.mode, rdev);
             }
         }
-        new.set_size(shown_size(&attributes));
+        // That of a directory may be any number: old drivers let it fall below zero, and nothing goes by it.
+        new.set_size(attributes.size);
         new.mirror_first(&mirror_of(&attributes));
         match kind {
             FileType::Regular => {

@@ -32,7 +32,7 @@ use crate::linux::options::MountLog;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::Parameters;
 use crate::linux::{BlockDevice, Inode, SuperBlock};
-use engine::disk::ObjectId;
+use engine::disk::{Bytes, ObjectId};
 use engine::fs;
 use engine::registry::Registry;
 use engine::txn::Transactions;
@@ -125,7 +125,7 @@ impl FileSystem for Mount {
     fn parameters(&self) -> Parameters {
         Parameters {
             block_size: self.sector_size(),
-            max_size: i64::MAX,
+            max_size: Bytes::MAX,
             magic: MAGIC,
             uuid: self.volume().superblock().fsid.0,
         }

@@ -75,9 +75,9 @@ pub(crate) trait DirectData: FileData {
 pub(in crate::linux) unsafe fn is_aligned(
     inode: &Inode,
     iter: *const bindings::iov_iter,
-    pos: i64,
+    pos: FileOffset,
 ) -> bool {
     // SAFETY: By the function's contract.
     let memory = unsafe { bindings::iov_iter_alignment(iter) };
-    Blocks::of(inode).divide(pos as u64 | memory as u64)
+    Blocks::of(inode).divide(pos.get() | memory as u64)
 }

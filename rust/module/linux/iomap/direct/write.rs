@@ -6,16 +6,17 @@
 use super::ranges::{Entrant, Overlaps};
 use super::{bindings, DirectData};
 use crate::linux::enospc::with_space;
-use crate::linux::iomap::{describe_unplaced, of, page_of, settle, Ioend, Patience};
-use crate::linux::loff::{bytes, position};
+use crate::linux::iomap::{describe_unplaced, of, pages_of, settle, Ioend, Patience};
+use crate::linux::loff::{bytes, length, position};
 use crate::linux::Inode;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicI64, Ordering};
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi;
 use latch::prelude::*;
-use units::Bytes;
+use units::{Bytes, FileOffset};
 
 /// The most that is promised space at once.
 const MAX_WRITE: Bytes = Bytes::new(16 << 20);
@@ -48,12 +49,12 @@ pub(in crate::linux) struct DirectWrite<T: DirectData> {
     /// Whether it may wait.
     patience: Patience,
     /// Where the request began.
-    start: bindings::loff_t,
+    start: FileOffset,
 }
 
 impl<T: DirectData> DirectWrite<T> {
     /// For a request that begins at `start`.
-    pub(in crate::linux) fn new(start: bindings::loff_t, patience: Patience) -> Self {
+    pub(in crate::linux) fn new(start: FileOffset, patience: Patience) -> Self {
         Self {
             space: T::Taken::default(),
             patience,
@@ -152,7 +153,7 @@ unsafe extern "C" fn begin<T: DirectData>(
         };
         let (len, goal) = match reserved {
             // Some of the request is under way: that must not become an error. The page cache has the last word.
-            Err(error) if error == ENOSPC && pos > write.start => return Ok(ENOTBLK.to_errno()),
+            Err(error) if error == ENOSPC && start > write.start => return Ok(ENOTBLK.to_errno()),
             reserved => reserved?,
         };
         let end = start.saturating_add(len);
@@ -216,25 +217,25 @@ unsafe extern "C" fn end_io<T: DirectData>(
         // SAFETY: iomap lends the request's iocb, whose file keeps its inode.
         let (inode, pos) = unsafe {
             let inode = bindings::file_inode((*iocb).ki_filp);
-            (Inode::borrow(inode), (*iocb).ki_pos)
+            (Inode::borrow(inode), position((*iocb).ki_pos))
         };
         let (file, old) = (of::<T>(inode)?, inode.size());
         let _entered = file.direct_ranges().entered(Entrant::write(iocb));
-        let end = pos.saturating_add(size as bindings::loff_t);
+        let range = pos..pos.saturating_add(usize::try_from(size).unwrap_or(0).into());
         if error != 0 {
-            if size > 0 && end > old {
+            if !range.is_empty() && range.end.before() > old {
                 // SAFETY: As above.
                 match unsafe { (*iocb).ki_complete } {
-                    None => file.forget_behind(bytes(old))?,
+                    None => file.forget_behind(old)?,
                     // Others may have gone on behind it: the file is as long as what of it is there.
                     Some(_) => raise_size(inode, file.stored_size()),
                 }
             }
             return to_result(error).map(|()| 0);
         }
-        if size > 0 {
-            raise_size(inode, bytes(end));
-            drop_cached::<T>(inode, pos, end.saturating_sub(1));
+        if !range.is_empty() {
+            raise_size(inode, range.end.before());
+            drop_cached::<T>(inode, &range);
         }
         Ok(0)
     })
@@ -242,25 +243,22 @@ unsafe extern "C" fn end_io<T: DirectData>(
 
 /// Makes the inode's size at least `size`. Who else writes its size waits for direct requests first.
 fn raise_size(inode: &Inode, size: Bytes) {
-    let size = i64::try_from(size.get()).unwrap_or(i64::MAX);
     // SAFETY: The inode is alive. On 64 bits, where alone the module is built, `i_size_write` is such a store as well.
     let field = unsafe { AtomicI64::from_ptr(ptr::addr_of_mut!((*inode.as_ptr()).i_size)) };
-    field.fetch_max(size, Ordering::Release);
+    field.fetch_max(length(size), Ordering::Release);
 }
 
-/// Drops the folios that the page cache has of `[first, last]`: none of these bytes is up to date there, but a large folio
-/// may be dirty elsewhere, and is written first. iomap does the same afterwards and once, and blames the application where
-/// it fails. The caller holds no lock that writeback takes.
-fn drop_cached<T: DirectData>(inode: &Inode, first: i64, last: i64) {
-    let (first_page, last_page) = (page_of(first), page_of(last));
+/// Drops the folios that the page cache has of `range`: none of these bytes is up to date there, but a large folio may be
+/// dirty elsewhere, and is written first. iomap does the same afterwards and once, and blames the application where it
+/// fails. The caller holds no lock that writeback takes.
+fn drop_cached<T: DirectData>(inode: &Inode, range: &Range<FileOffset>) {
+    let (first, last) = pages_of(range);
     let drop = || {
         // SAFETY: An inode keeps its mapping.
-        to_result(unsafe {
-            bindings::invalidate_inode_pages2_range(inode.mapping(), first_page, last_page)
-        })
+        to_result(unsafe { bindings::invalidate_inode_pages2_range(inode.mapping(), first, last) })
     };
     for _ in 0..DROP_ATTEMPTS {
-        if !inode.has_pages() || drop().is_ok() || settle::<T>(inode, first, last).is_err() {
+        if !inode.has_pages() || drop().is_ok() || settle::<T>(inode, range).is_err() {
             return;
         }
     }

@@ -28,7 +28,9 @@ use super::{
     FileData, Patience, Scope,
 };
 use crate::linux::enospc::with_space;
+use crate::linux::loff::first_and_last;
 use crate::linux::{Folio, Inode, LockedFolio};
+use core::ops::Range;
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -246,21 +248,25 @@ fn mend_locked<T: FileData>(
     Tried::Done(mended)
 }
 
-/// Writes out what is dirty in `[start, end]` of an inode and waits until it is on the device: also what was dirtied
-/// behind the file system's back. The caller holds no folio's lock. Not for who only reads: it waits for a thaw.
-pub(crate) fn settle<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result {
-    let write = || write_and_wait(inode, start, end);
+/// Writes out what is dirty in `range` of an inode and waits until it is on the device: also what was dirtied behind the
+/// file system's back. The caller holds no folio's lock. Not for who only reads: it waits for a thaw.
+pub(in crate::linux) fn settle<T: FileData>(inode: &Inode, range: &Range<FileOffset>) -> Result {
+    let write = || write_and_wait(inode, range);
     of::<T>(inode)?.fixups().settle(write)
 }
 
-/// Writes out what is dirty in `[start, end]` and waits for it, for who only reads: what was dirtied behind the file system's
-/// back may be left. The caller holds no folio's lock.
-pub(crate) fn write_out<T: FileData>(inode: &Inode, start: i64, end: i64) -> Result<WrittenOut> {
-    let write = || write_and_wait(inode, start, end);
+/// Writes out what is dirty in `range` of an inode and waits for it, for who only reads: what was dirtied behind the file
+/// system's back may be left. The caller holds no folio's lock.
+pub(in crate::linux) fn write_out<T: FileData>(
+    inode: &Inode,
+    range: &Range<FileOffset>,
+) -> Result<WrittenOut> {
+    let write = || write_and_wait(inode, range);
     of::<T>(inode)?.fixups().write_out(write)
 }
 
-fn write_and_wait(inode: &Inode, start: i64, end: i64) -> Result {
+fn write_and_wait(inode: &Inode, range: &Range<FileOffset>) -> Result {
+    let (first, last) = first_and_last(range);
     // SAFETY: An inode keeps its mapping.
-    to_result(unsafe { bindings::filemap_write_and_wait_range(inode.mapping(), start, end) })
+    to_result(unsafe { bindings::filemap_write_and_wait_range(inode.mapping(), first, last) })
 }

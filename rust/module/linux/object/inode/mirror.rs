@@ -8,7 +8,9 @@
 
 use super::{Inode, NewInode};
 use crate::linux::bindings as b;
+use crate::linux::loff::length;
 use kernel::ffi::c_long;
+use units::Bytes;
 
 /// `S_*`: what the VFS is to mind with an inode.
 pub(crate) mod flags {
@@ -56,7 +58,7 @@ pub(crate) struct Mirror {
     /// Names.
     pub(crate) nlink: u32,
     /// Bytes of data.
-    pub(crate) nbytes: u64,
+    pub(crate) nbytes: Bytes,
     /// Generation, for NFS handles.
     pub(crate) generation: u32,
     /// Change counter.
@@ -117,7 +119,7 @@ impl Inode {
             }
             b::inode_set_atime(inode, from.atime.sec, nanoseconds(from.atime));
             b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
-            b::inode_set_bytes(inode, i64::try_from(from.nbytes).unwrap_or(i64::MAX));
+            b::inode_set_bytes(inode, length(from.nbytes));
         }
     }
 

@@ -15,11 +15,11 @@
 
 use super::{private, SuperBlock};
 use crate::linux::bindings as b;
-use crate::linux::loff::position;
+use crate::linux::loff::{bytes, length};
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
-use units::FileOffset;
+use units::{Bytes, FileOffset};
 
 mod find;
 mod mirror;
@@ -170,20 +170,20 @@ impl Inode {
     }
 
     /// Bytes in the file.
-    pub(crate) fn size(&self) -> i64 {
+    pub(crate) fn size(&self) -> Bytes {
         // SAFETY: The inode is alive.
-        unsafe { b::i_size_read(self.as_ptr()) }
+        bytes(unsafe { b::i_size_read(self.as_ptr()) })
     }
 
     /// The position behind the last byte of the file.
     pub(crate) fn end(&self) -> FileOffset {
-        position(self.size())
+        FileOffset::after(self.size())
     }
 
     /// Sets the number of bytes in the file. The caller holds the inode's lock or has it alone.
-    pub(crate) fn set_size(&self, size: i64) {
+    pub(crate) fn set_size(&self, size: Bytes) {
         // SAFETY: The inode is alive.
-        unsafe { b::i_size_write(self.as_ptr(), size) };
+        unsafe { b::i_size_write(self.as_ptr(), length(size)) };
     }
 
     /// Whether it is a directory.

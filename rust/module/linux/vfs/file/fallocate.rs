@@ -13,7 +13,7 @@ use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
 use crate::linux::enospc::with_space;
 use crate::linux::iomap::{settle, Blocks, FileData, Tables};
-use crate::linux::loff::{bytes, loff, position};
+use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::Inode;
 use core::ops::Range;
 use kernel::error::{from_result, to_result};
@@ -78,7 +78,7 @@ pub(crate) trait Fallocate: 'static {
     /// be given space. The inode is locked, and no direct request is under way.
     fn zero(inode: &Inode, hole: &Hole, range: Range<FileOffset>) -> Result;
     /// Changes the size; the limits were checked. The inode is locked, and no direct request is under way.
-    fn resize(inode: &Inode, size: i64) -> Result;
+    fn resize(inode: &Inode, size: Bytes) -> Result;
 }
 
 /// A range of a file that is to read as zeroes, by blocks.
@@ -132,12 +132,12 @@ pub(crate) fn punch<T: FileData>(
     let Some(whole) = hole.whole() else {
         return store();
     };
-    let (start, last) = (loff(whole.start), last_of(&whole));
     // What was written there first makes the file as long as it is. Where the hole is only begun, old bytes do not come
     // back. And a dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
-    settle::<T>(inode, start, last)?;
+    settle::<T>(inode, &whole)?;
+    let (first, last) = first_and_last(&whole);
     // SAFETY: The inode is alive, and nobody brings these pages back before its lock and its mapping's are let go.
-    unsafe { b::truncate_pagecache_range(inode.as_ptr(), start, last) };
+    unsafe { b::truncate_pagecache_range(inode.as_ptr(), first, last) };
     store()
 }
 
@@ -148,29 +148,25 @@ pub(crate) fn allocate<T: FileData>(
     range: Range<FileOffset>,
     store: impl FnOnce() -> Result,
 ) -> Result {
-    settle::<T>(inode, loff(range.start), last_of(&range))?;
+    settle::<T>(inode, &range)?;
     store()
 }
 
-/// The last byte of a range, as C names ranges.
-fn last_of(range: &Range<FileOffset>) -> i64 {
-    loff(range.end.saturating_sub(Bytes::new(1)))
-}
-
-/// What is asked to be durable: an `O_DSYNC` descriptor, or a file that is `+S`, as for a write. No lock is held.
+/// Makes `range` durable where that is asked for: by an `O_DSYNC` descriptor, or by a file that is `+S`, as for a write. No
+/// lock is held.
 ///
 /// # Safety
 ///
 /// The VFS lends the file.
-unsafe fn sync_if_asked(file: *mut b::file, offset: i64, len: i64) -> Result {
+unsafe fn sync_if_asked(file: *mut b::file, range: &Range<FileOffset>) -> Result {
     // SAFETY: By the function's contract.
     let (flags, inode) = unsafe { ((*file).f_flags, Inode::borrow(b::file_inode(file))) };
     if flags & b::O_DSYNC == 0 && !inode.is_sync() {
         return Ok(());
     }
-    let last = offset.saturating_add(len).saturating_sub(1);
+    let (first, last) = first_and_last(range);
     // SAFETY: By the function's contract, with no lock held that fsync takes.
-    to_result(unsafe { b::vfs_fsync_range(file, offset, last, 0) })
+    to_result(unsafe { b::vfs_fsync_range(file, first, last, 0) })
 }
 
 pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
@@ -184,11 +180,12 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         // SAFETY: The VFS lends an open file, which keeps its inode.
         let inode = unsafe { Inode::borrow(b::file_inode(file)) };
         let end = offset.checked_add(len).ok_or(EFBIG)?;
+        let range = position(offset)..position(end);
         if let Mode::Allocate(_) = mode {
             T::check_allocate(inode)?;
         }
         let alone = Alone::with(inode);
-        let grows = mode.growth() == Growth::UpToRange && end > inode.size();
+        let grows = mode.growth() == Growth::UpToRange && range.end > inode.end();
         if grows {
             // SAFETY: The inode is alive, and locked.
             to_result(unsafe { b::inode_newsize_ok(inode.as_ptr(), end) })?;
@@ -196,18 +193,18 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         // SAFETY: The VFS lends the file, whose inode is locked.
         to_result(unsafe { b::file_modified(file) })?;
         let nofs = NofsScope::enter();
-        let hole = Hole::of(inode, position(offset)..position(end));
-        let (first, last) = Blocks::of(inode).touched(position(offset), bytes(len));
+        let hole = Hole::of(inode, range.clone());
+        let (first, last) = Blocks::of(inode).touched(range.start, bytes(len));
         with_space(inode, || match mode {
             Mode::Allocate(_) => T::allocate(inode, first..last),
             Mode::Punch => T::punch(inode, &hole),
             Mode::Zero(_) => T::zero(inode, &hole, first..last),
         })?;
         if grows {
-            with_space(inode, || T::resize(inode, end))?;
+            with_space(inode, || T::resize(inode, range.end.before()))?;
         }
         drop((nofs, alone));
         // SAFETY: The VFS lends the file.
-        unsafe { sync_if_asked(file, offset, len) }.map(|()| 0)
+        unsafe { sync_if_asked(file, &range) }.map(|()| 0)
     })
 }

@@ -8,6 +8,7 @@
 
 use crate::linux::bindings as b;
 use crate::linux::iomap::{write_out, Blocks, FileData};
+use crate::linux::loff::WHOLE_FILE;
 use crate::linux::Inode;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::c_int;
@@ -129,7 +130,7 @@ pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
         to_result(unsafe { b::fiemap_prep(inode, info, start, &mut len, 0) })?;
         // SAFETY: As above.
         let (inode, info) = unsafe { (Inode::borrow(inode), &mut *info) };
-        write_out::<D>(inode, 0, i64::MAX)?;
+        write_out::<D>(inode, &WHOLE_FILE)?;
         let answer = Answer { info, last: None };
         let range = Blocks::of(inode).touched(FileOffset::new(start), Bytes::new(len));
         answer_all::<T>(inode, answer, range)?;

@@ -26,6 +26,7 @@ use crate::linux::bindings as b;
 use crate::linux::inode::NewInode;
 use crate::linux::iomap::direct::DirectData;
 use crate::linux::iomap::{write_out, FileData, Tables, WrittenOut};
+use crate::linux::loff::WHOLE_FILE;
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
@@ -122,7 +123,7 @@ unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence
     // SAFETY: An open file keeps its inode.
     let inode = unsafe { Inode::borrow(b::file_inode(file)) };
     // The trees know only what was written back.
-    let table = match write_out::<T>(inode, 0, i64::MAX) {
+    let table = match write_out::<T>(inode, &WHOLE_FILE) {
         Ok(WrittenOut::All) => Tables::<T>::READ,
         Ok(WrittenOut::Partly) => Tables::<T>::SEEK_CACHED,
         Err(error) => return error.to_errno().into(),

@@ -25,7 +25,7 @@ pub(super) unsafe extern "C" fn read_iter<T: DirectData>(
     };
     // What is no whole block or stands in the trees comes from the cache; so does what memory could not be found for, and
     // what the device does not have.
-    if request.left() == 0 || request.position() >= request.inode().size() {
+    if request.left() == 0 || request.position() >= request.inode().end() {
         return done as isize;
     }
     read_cached(&request, done as isize)

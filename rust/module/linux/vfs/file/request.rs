@@ -7,9 +7,12 @@
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{is_aligned, DirectData};
 use crate::linux::iomap::{settle, write_out, Patience, WrittenOut};
+use crate::linux::loff::{loff, position};
 use crate::linux::Inode;
 use core::marker::PhantomData;
+use core::ops::Range;
 use latch::prelude::*;
+use units::FileOffset;
 
 /// What a `read_iter` or `write_iter` call is about.
 ///
@@ -80,15 +83,15 @@ impl<T> Request<T> {
     }
 
     /// Where in the file it goes on.
-    pub(super) fn position(&self) -> i64 {
+    pub(super) fn position(&self) -> FileOffset {
         // SAFETY: By the type invariant.
-        unsafe { (*self.iocb).ki_pos }
+        position(unsafe { (*self.iocb).ki_pos })
     }
 
     /// Its position is `start` again: what went behind that does not count.
-    pub(super) fn go_back(&self, start: i64) {
+    pub(super) fn go_back(&self, start: FileOffset) {
         // SAFETY: By the type invariant.
-        unsafe { (*self.iocb).ki_pos = start };
+        unsafe { (*self.iocb).ki_pos = loff(start) };
     }
 
     /// How many bytes are left.
@@ -103,10 +106,15 @@ impl<T> Request<T> {
         unsafe { is_aligned(self.inode(), self.iter, self.position()) }
     }
 
+    /// The bytes of the file that are left.
+    fn range(&self) -> Range<FileOffset> {
+        let start = self.position();
+        start..start.saturating_add(self.left().into())
+    }
+
     /// Where what is left ends.
     pub(super) fn ends(&self) -> Ends {
-        let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
-        match self.position().saturating_add(left) > self.inode().size() {
+        match self.range().end > self.inode().end() {
             true => Ends::BehindEnd,
             false => Ends::WithinFile,
         }
@@ -119,7 +127,7 @@ impl<T: DirectData> Request<T> {
     /// to iomap to find dirty folios.
     pub(super) fn settle_cached(&self) -> Result {
         match self.cached_range() {
-            Some((start, last)) => settle::<T>(self.inode(), start, last),
+            Some(range) => settle::<T>(self.inode(), &range),
             None => Ok(()),
         }
     }
@@ -128,18 +136,14 @@ impl<T: DirectData> Request<T> {
     /// page cache may be left with newer bytes.
     pub(super) fn write_cached_out(&self) -> Result<WrittenOut> {
         match self.cached_range() {
-            Some((start, last)) => write_out::<T>(self.inode(), start, last),
+            Some(range) => write_out::<T>(self.inode(), &range),
             None => Ok(WrittenOut::All),
         }
     }
 
-    /// First and last byte of the request, if the page cache is to be asked.
-    fn cached_range(&self) -> Option<(i64, i64)> {
-        if !self.inode().has_pages() || self.patience == Patience::None {
-            return None;
-        }
-        let start = self.position();
-        let left = i64::try_from(self.left()).unwrap_or(i64::MAX);
-        Some((start, start.saturating_add(left).saturating_sub(1)))
+    /// The bytes of the request, if the page cache is to be asked.
+    fn cached_range(&self) -> Option<Range<FileOffset>> {
+        let is_asked = self.inode().has_pages() && self.patience == Patience::Waits;
+        is_asked.then(|| self.range())
     }
 }

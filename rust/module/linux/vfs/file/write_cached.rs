@@ -6,8 +6,7 @@ use super::lock::{Locked, Mode};
 use super::request::{Ends, Request};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
-use crate::linux::iomap::{page_of, settle, Tables};
-use crate::linux::loff::position;
+use crate::linux::iomap::{pages_of, settle, Tables};
 use kernel::error::to_result;
 use latch::prelude::*;
 
@@ -45,8 +44,8 @@ fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize
     let (inode, start) = (request.inode(), request.position());
     if request.ends() == Ends::BehindEnd {
         request.wait_for_growth()?;
-        Tables::<T>::prepare_growth(inode, position(start), request.patience)?;
-        if start > inode.size() {
+        Tables::<T>::prepare_growth(inode, start, request.patience)?;
+        if start > inode.end() {
             Tables::<T>::clear_behind_end(inode, || ());
         }
     }
@@ -64,11 +63,11 @@ pub(super) fn write_through_cache<T: DirectData>(locked: Locked<'_, T>) -> Resul
     let written = write_rest_into_cache(&locked)?;
     drop(locked);
     if written > 0 {
-        let last = request.position().saturating_sub(1);
-        settle::<T>(request.inode(), start, last).inspect_err(|_| request.go_back(start))?;
-        let mapping = request.inode().mapping();
+        let range = start..request.position();
+        settle::<T>(request.inode(), &range).inspect_err(|_| request.go_back(start))?;
+        let (mapping, (first, last)) = (request.inode().mapping(), pages_of(&range));
         // SAFETY: An inode keeps its mapping.
-        unsafe { b::invalidate_mapping_pages(mapping, page_of(start), page_of(last)) };
+        unsafe { b::invalidate_mapping_pages(mapping, first, last) };
     }
     Ok(written)
 }

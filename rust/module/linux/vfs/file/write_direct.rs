@@ -8,7 +8,6 @@ use super::write_cached::{check, note_change, write_through_cache};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::{direct_write, DirectData, DirectWrite};
 use crate::linux::iomap::{is_folio_across_end, Blocks, Patience, Tables};
-use crate::linux::loff::position;
 use latch::prelude::*;
 
 /// A write past the page cache; what cannot go that way goes into the cache, and is on the device on return as well.
@@ -79,7 +78,7 @@ fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
     // Whether what is behind the end must be seen to.
     let is_cut = || {
         let end = inode.end();
-        let is_gap = position(request.position()) > end;
+        let is_gap = request.position() > end;
         !Blocks::of(inode).tail_of(end).is_zero() || (is_gap && is_folio_across_end(inode))
     };
     // SAFETY: The request is still ours.
@@ -91,8 +90,7 @@ fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
     request.may_wait()?;
     request.wait_for_growth()?;
     if is_cut() {
-        let start = position(request.position());
-        Tables::<T>::prepare_growth(inode, start, request.patience)?;
+        Tables::<T>::prepare_growth(inode, request.position(), request.patience)?;
         Tables::<T>::clear_behind_end(inode, || ());
     }
     Ok(())

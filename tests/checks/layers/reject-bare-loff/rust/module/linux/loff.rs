@@ -1,0 +1,1 @@
+pub(crate) const fn position(pos: loff_t) -> FileOffset {}
