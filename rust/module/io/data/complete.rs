@@ -24,7 +24,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             }
         };
         let result = end.result.and_then(|()| self.finish(write, end.sector));
-        self.under_way.fetch_sub(len.get(), Ordering::Relaxed);
+        self.under_way.ended(len);
         result.inspect_err(|error| self.report(pos, len, *error))
     }
 

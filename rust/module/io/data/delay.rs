@@ -6,7 +6,6 @@ use super::verify::reach;
 use super::{FileIo, TakenSpace};
 use crate::linux::iomap::{Goal, Patience, Scope, Taken};
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Allowance, Placed, WriteKind, WriteReservation};
 use latch::prelude::*;
@@ -135,7 +134,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         match self.delalloc.take(start, end)? {
             Some(delayed) => {
                 let len = delayed.end.saturating_since(start);
-                self.under_way.fetch_add(len.get(), Ordering::Relaxed);
+                self.under_way.began(len);
                 taken.add(delayed.reservation);
                 Ok(Taken::Until(delayed.end, goal(delayed.kind)))
             }

@@ -45,6 +45,7 @@ mod place;
 mod send;
 mod verify;
 
+use blocks::UnderWay;
 pub(crate) use send::{TakenSpace, Write};
 
 /// Bytes of a sector, as of memory.
@@ -90,8 +91,7 @@ pub(crate) struct FileIo<N> {
     fixups: Fixups,
     direct_ranges: DirectRanges,
     tail: Tail,
-    /// Bytes that writeback has taken and that are in no tree yet.
-    under_way: AtomicU64,
+    under_way: UnderWay,
 }
 
 /// What is known of an extent before it is read.
@@ -116,7 +116,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             fixups: Fixups::new()?,
             direct_ranges: DirectRanges::new()?,
             tail: Tail::unknown(),
-            under_way: AtomicU64::new(0),
+            under_way: UnderWay::default(),
         })
     }
 

@@ -154,15 +154,13 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Ok(reservation) => reservation,
             Err(error) => return ioend.fail(error),
         };
-        self.under_way
-            .fetch_add(ioend.len().get(), Ordering::Relaxed);
+        self.under_way.began(ioend.len());
         let mut next = Some(Parcel { ioend, reservation });
         while let Some(parcel) = next {
             next = match self.send_piece(parcel, patience) {
                 Ok(rest) => rest,
                 Err(Unsent { parcel, error }) => {
-                    let len = parcel.ioend.len().get();
-                    self.under_way.fetch_sub(len, Ordering::Relaxed);
+                    self.under_way.ended(parcel.ioend.len());
                     return parcel.ioend.fail(error);
                 }
             };
@@ -171,8 +169,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// The bytes of `ioend` are lost.
     fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
-        self.under_way
-            .fetch_sub(ioend.len().get(), Ordering::Relaxed);
+        self.under_way.ended(ioend.len());
         self.report(ioend.pos(), ioend.len(), error);
         ioend.fail(error);
         error
@@ -184,8 +181,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if unsent.error != ENOMEM {
             return self.lose(ioend, unsent.error);
         }
-        self.under_way
-            .fetch_sub(ioend.len().get(), Ordering::Relaxed);
+        self.under_way.ended(ioend.len());
         let start = ioend.pos();
         let end = start.saturating_add(ioend.len());
         ioend.dirty_again();
@@ -223,8 +219,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .write_inline(&self.inode, &bytes, reservation)
         {
             Ok(None) => {
-                self.under_way
-                    .fetch_sub(ioend.len().get(), Ordering::Relaxed);
+                self.under_way.ended(ioend.len());
                 ioend.end();
                 Ok(None)
             }
