@@ -19,7 +19,7 @@
 //! | `target`      | where new data goes: to a place, or to the end of what a zone has                 |
 //! | `allocate`    | where new chunks go                                                               |
 //! | `writes`      | whether the volume may be written: states and transitions                         |
-//! | `zones`       | what block groups and the mount ask of zones and do to them: [`Zones`]            |
+//! | `zones`       | what block groups and the mount ask of zones and do to them: [`ZoneManagement`]   |
 //! | `zone_size`   | arithmetic with zones                                                             |
 //! | `hal/`        | what regular and zoned volumes do differently                                     |
 //!
@@ -49,7 +49,7 @@ pub use profile::copies_of;
 pub use superblock::SuperblockImage;
 pub use target::Target;
 pub use writes::Writes;
-pub use zones::Zones;
+pub use zones::ZoneManagement;
 
 use crate::disk::{
     Bytes, Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,

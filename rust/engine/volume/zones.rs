@@ -7,12 +7,12 @@ use latch::prelude::*;
 
 /// What block groups and the mount ask of zones and do to them: [`Volume::zones`]. Where there are none, nothing is done.
 #[derive(Clone, Copy)]
-pub struct Zones<'a>(&'a Volume);
+pub struct ZoneManagement<'a>(&'a Volume);
 
 impl Volume {
     /// The zones, to be asked and commanded.
-    pub fn zones(&self) -> Zones<'_> {
-        Zones(self)
+    pub fn zones(&self) -> ZoneManagement<'_> {
+        ZoneManagement(self)
     }
 
     /// Whether there may be zones that must be written from their start to their end: on volumes with the feature, by
@@ -64,7 +64,7 @@ impl Volume {
     }
 }
 
-impl Zones<'_> {
+impl ZoneManagement<'_> {
     /// Whether [`Self::set_emulated_size`] is to be called: zones are emulated whose size is not known yet.
     pub fn lack_size(&self) -> bool {
         self.0

@@ -20,7 +20,7 @@ use latch::prelude::*;
 /// An empty group on its way out: nothing is allocated from it any more. Dropped, it is usable again.
 ///
 /// txn removes the DEV_EXTENTs and the chunk item and calls [`Removal::delete_items`] in the same transaction; when
-/// that is durable the zones are reset ([`crate::volume::Zones::reset`]) and the chunk leaves the map.
+/// that is durable the zones are reset ([`crate::volume::ZoneManagement::reset`]) and the chunk leaves the map.
 pub struct Removal {
     groups: Arc<BlockGroups>,
     allocator: Arc<Allocator>,

@@ -27,10 +27,10 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::zone_capacity`].
     fn zone_capacity(&self) -> Option<Bytes>;
 
-    /// See [`super::Zones::lack_size`].
+    /// See [`super::ZoneManagement::lack_size`].
     fn lacks_zone_size(&self) -> bool;
 
-    /// See [`super::Zones::set_emulated_size`].
+    /// See [`super::ZoneManagement::set_emulated_size`].
     fn set_emulated_zone_size(&self, size: Bytes) -> Result;
 
     /// The longest data write, in bytes.
@@ -45,7 +45,7 @@ pub(super) trait Hal: Send + Sync {
     /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange>;
 
-    /// See [`super::Zones::load`]. What is allocated there is a multiple of `unit` bytes.
+    /// See [`super::ZoneManagement::load`]. What is allocated there is a multiple of `unit` bytes.
     fn load(
         &self,
         chunk: &Chunk,
@@ -57,31 +57,31 @@ pub(super) trait Hal: Send + Sync {
     /// Does what [`Self::load`] left for later; see [`super::Volume::begin_writing`].
     fn begin_writing(&self, chunk: &Chunk, unit: Bytes) -> Result;
 
-    /// See [`super::Zones::activate`].
+    /// See [`super::ZoneManagement::activate`].
     fn activate(&self, chunk: &Chunk) -> Activation;
 
-    /// See [`super::Zones::can_activate`].
+    /// See [`super::ZoneManagement::can_activate`].
     fn can_activate(&self, flags: BlockGroupFlags) -> bool;
 
-    /// See [`super::Zones::has_spare`].
+    /// See [`super::ZoneManagement::has_spare`].
     fn has_spare(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::Zones::owes`].
+    /// See [`super::ZoneManagement::owes`].
     fn owes(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::Zones::check_active`].
+    /// See [`super::ZoneManagement::check_active`].
     fn check_active(&self) -> Result;
 
-    /// See [`super::Zones::finish`].
+    /// See [`super::ZoneManagement::finish`].
     fn finish(&self, chunk: &Chunk) -> Result;
 
-    /// See [`super::Zones::filled`].
+    /// See [`super::ZoneManagement::filled`].
     fn filled(&self, chunk: &Chunk);
 
-    /// See [`super::Zones::reset`].
+    /// See [`super::ZoneManagement::reset`].
     fn reset(&self, chunk: &Chunk) -> Result;
 
-    /// See [`super::Zones::reset_stray`].
+    /// See [`super::ZoneManagement::reset_stray`].
     fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64>;
 
     /// See [`super::Volume::is_ordered`].

@@ -15,7 +15,7 @@ const NO_ZONE: Bug = Bug::new("a chunk that was mapped is in no zone");
 const COPY_UNIT: usize = 64 * 1024;
 
 impl Zoned {
-    /// See [`crate::volume::Zones::load`].
+    /// See [`crate::volume::ZoneManagement::load`].
     pub(super) fn load_group(
         &self,
         chunk: &Chunk,

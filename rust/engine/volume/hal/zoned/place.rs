@@ -32,7 +32,7 @@ impl Zoned {
         })
     }
 
-    /// See [`crate::volume::Zones::reset_stray`].
+    /// See [`crate::volume::ZoneManagement::reset_stray`].
     pub(super) fn reset_all_stray(&self, used: &[DeviceRange]) -> Result<u64> {
         let zone_size = self.size().ok_or(EINVAL)?;
         let mut count = 0u64;
