@@ -18,8 +18,8 @@ impl Extents for Rbtrfs {
     fn find(inode: &Inode, pos: FileOffset, end: FileOffset) -> Result<Found> {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let max_len = end.saturating_since(pos);
-        let data = mount.fs().data();
-        let found = data.report(&this.inode, pos, max_len)?;
+        let mappings = mount.fs().mappings();
+        let found = mappings.report(&this.inode, pos, max_len)?;
         let len = found.mapping.len;
         let next = pos.saturating_add(len);
         let (address, kind) = match found.mapping.kind {

@@ -88,8 +88,9 @@ impl Data<'_> {
     /// in memory, and where some of the bytes may be written in place.
     pub fn place_cached(&self, inode: &Inode, offset: FileOffset, len: Bytes) -> Result<Placed> {
         let (mut at, end) = (offset, offset.saturating_add(len));
+        let mappings = self.fs.mappings();
         while self.may_have_space(inode) && at < end {
-            let found = self.map_cached(inode, at, end.saturating_since(at))?;
+            let found = mappings.find_cached(inode, at, end.saturating_since(at))?;
             if let MappingKind::Prealloc { .. } = found.kind {
                 return Err(EAGAIN);
             }
@@ -108,7 +109,7 @@ impl Data<'_> {
 
     /// What is to become of the bytes of one piece of a file.
     fn place_one(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Placed> {
-        let found = self.map(inode, offset, max_len)?;
+        let found = self.fs.mappings().find(inode, offset, max_len)?;
         let mut placed = Placed {
             kind: WriteKind::Cow,
             len: found.len,

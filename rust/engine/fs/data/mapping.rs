@@ -2,7 +2,7 @@
 //! Where a file's bytes are.
 
 use super::extents::{is_extent_of, parse, start_of, LAST};
-use super::Data;
+use super::Mappings;
 use crate::btree::{Cursor, Reach, Sought};
 use crate::disk::{
     Bug, Bytes, Compression, ExtentState, FileExtent, FileOffset, InlineExtent, Key, Logical,
@@ -85,42 +85,39 @@ enum Around {
     Gap(FileOffset),
 }
 
-impl Data<'_> {
+impl Mappings<'_> {
     /// What is at `offset`, for at most `max_len` bytes: one tree search. A write of the same bytes must not be finished
     /// meanwhile; one of other bytes may.
-    pub fn map(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Mapping> {
+    pub fn find(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Mapping> {
         let _extents = inode.hold_extents();
-        self.map_held(inode, offset, max_len)
+        self.find_held(inode, offset, max_len)
     }
 
-    /// Answers as [`Self::map`] does, for a caller that must not wait: `EAGAIN` where the answer is not in memory.
-    pub fn map_cached(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Mapping> {
-        let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
-        let found = self.find_within(inode, offset, max_len, Reach::Cache)?;
-        Ok(found.mapping)
-    }
-
-    /// Answers as [`Self::map`] does. The caller holds the extents lock.
-    pub(in crate::fs) fn map_held(
+    /// Answers as [`Self::find`] does, for a caller that must not wait: `EAGAIN` where the answer is not in memory.
+    pub fn find_cached(
         &self,
         inode: &Inode,
         offset: FileOffset,
         max_len: Bytes,
     ) -> Result<Mapping> {
-        Ok(self.find_held(inode, offset, max_len)?.mapping)
+        let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
+        let found = self.find_within(inode, offset, max_len, Reach::Cache)?;
+        Ok(found.mapping)
     }
 
-    /// Answers as [`Self::map_held`] does, with the piece.
-    pub(super) fn find_held(
+    /// Answers as [`Self::find`] does. The caller holds the extents lock.
+    pub(in crate::fs) fn find_held(
         &self,
         inode: &Inode,
         offset: FileOffset,
         max_len: Bytes,
-    ) -> Result<Found> {
-        self.find_within(inode, offset, max_len, Reach::Device)
+    ) -> Result<Mapping> {
+        let found = self.find_within(inode, offset, max_len, Reach::Device)?;
+        Ok(found.mapping)
     }
 
-    fn find_within(
+    /// Answers as [`Self::find_held`] does, with the piece. `EAGAIN` where that is out of reach.
+    pub(super) fn find_within(
         &self,
         inode: &Inode,
         offset: FileOffset,

@@ -3,7 +3,7 @@
 //!
 //! | module        | what it has                                                                     |
 //! |---------------|---------------------------------------------------------------------------------|
-//! | `mapping`     | where a file's bytes are                                                        |
+//! | `mapping`     | where a file's bytes are: [`Mappings`]                                          |
 //! | `report`      | the same for fiemap                                                             |
 //! | `delalloc`    | which bytes are dirty without an address, and the space kept for them            |
 //! | `write`       | the promise of space before bytes become dirty; small files in the tree          |
@@ -46,7 +46,12 @@ pub use write::WriteReservation;
 use super::FileSystem;
 
 impl FileSystem {
-    /// What files contain: reading and writing.
+    /// Where the bytes of files are.
+    pub fn mappings(&self) -> Mappings<'_> {
+        Mappings { fs: self }
+    }
+
+    /// What files contain: how it gets to where it is, and its checksums.
     pub fn data(&self) -> Data<'_> {
         Data { fs: self }
     }
@@ -55,6 +60,12 @@ impl FileSystem {
     pub fn file_space(&self) -> FileSpace<'_> {
         FileSpace { fs: self }
     }
+}
+
+/// Where the bytes of a file system's files are.
+#[derive(Clone, Copy)]
+pub struct Mappings<'a> {
+    pub(super) fs: &'a FileSystem,
 }
 
 /// What the files of a file system contain.

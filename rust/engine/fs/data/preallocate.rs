@@ -56,7 +56,7 @@ impl FileSpace<'_> {
         let mut at = range.start;
         while at < range.end {
             let wanted = range.end.saturating_since(at).min(MAX_EXTENT_SIZE);
-            let found = self.fs.data().map(inode, at, wanted)?;
+            let found = self.fs.mappings().find(inode, at, wanted)?;
             let done = match found.kind {
                 MappingKind::Hole => self.fill_hole(inode, at, found.len, &data)?,
                 _ => found.len,
@@ -115,7 +115,7 @@ impl FileSpace<'_> {
         let (mut at, mut bytes) = (range.start, Bytes::ZERO);
         while at < range.end {
             let wanted = range.end.saturating_since(at);
-            let found = self.fs.data().map(inode, at, wanted)?;
+            let found = self.fs.mappings().find(inode, at, wanted)?;
             if is_counted(&found.kind) {
                 bytes = bytes.saturating_add(found.len);
             }
@@ -136,7 +136,7 @@ impl FileSpace<'_> {
         let handle = self.fs.start(inode.subvolume(), units)?;
         let _extents = inode.lock_extents();
         // A write may have been finished here since.
-        let found = self.fs.data().map_held(inode, at, len)?;
+        let found = self.fs.mappings().find_held(inode, at, len)?;
         if !matches!(found.kind, MappingKind::Hole) {
             return Ok(found.len);
         }

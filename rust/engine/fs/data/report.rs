@@ -3,8 +3,8 @@
 
 use super::extents::{self, end_of, is_extent_of, parse, start_of};
 use super::mapping::{Found, Mapping};
-use super::Data;
-use crate::btree::{Cursor, Sought};
+use super::Mappings;
+use crate::btree::{Cursor, Reach, Sought};
 use crate::disk::{Bytes, FileExtent, FileOffset, Key, RegularExtent};
 use crate::fs::Inode;
 use crate::txn::Sharing;
@@ -19,8 +19,8 @@ pub struct Reported {
     pub sharing: Sharing,
 }
 
-impl Data<'_> {
-    /// What is at `offset`, as [`Self::map`] says it, and whose it is.
+impl Mappings<'_> {
+    /// What is at `offset`, as [`Self::find`] says it, and whose it is.
     pub fn report(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Reported> {
         let txns = self.fs.transactions();
         let handle = match txns.attach() {
@@ -29,7 +29,7 @@ impl Data<'_> {
             attached => attached?,
         };
         let _extents = inode.hold_extents();
-        let Found { mapping, piece } = self.find_held(inode, offset, max_len)?;
+        let Found { mapping, piece } = self.find_within(inode, offset, max_len, Reach::Device)?;
         let sharing = match piece {
             Some((key, piece)) if !piece.is_hole() => {
                 let way = inode.subvolume().tree().shareable_way(&key)?;

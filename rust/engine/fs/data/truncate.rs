@@ -156,8 +156,8 @@ impl<'a> FileSpace<'a> {
         }
         match self
             .fs
-            .data()
-            .map(inode, FileOffset::new(0), Bytes::new(1))?
+            .mappings()
+            .find(inode, FileOffset::new(0), Bytes::new(1))?
             .kind
         {
             MappingKind::Compressed(Compressed {

@@ -98,7 +98,7 @@ impl<'a> FileSpace<'a> {
         let (mut at, mut start) = (range.start, None);
         while at < range.end {
             let wanted = range.end.saturating_since(at);
-            let found = self.fs.data().map(inode, at, wanted)?;
+            let found = self.fs.mappings().find(inode, at, wanted)?;
             match found.kind {
                 MappingKind::Prealloc { .. } if start.is_some() => break,
                 MappingKind::Prealloc { .. } | MappingKind::Hole => {}

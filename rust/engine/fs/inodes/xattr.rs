@@ -256,8 +256,8 @@ impl Inodes<'_> {
         }
         match self
             .fs
-            .data()
-            .map(inode, FileOffset::new(0), Bytes::MAX)?
+            .mappings()
+            .find(inode, FileOffset::new(0), Bytes::MAX)?
             .kind
         {
             MappingKind::Inline(mut target) if !target.is_empty() => {

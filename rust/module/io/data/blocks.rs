@@ -60,7 +60,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             lookups = lookups.saturating_add(1);
             let found = match lookups > MAX_LOOKUPS {
                 true => Err(E2BIG),
-                false => self.path.fs.data().map(&self.inode, start, len),
+                false => self.path.fs.mappings().find(&self.inode, start, len),
             };
             let (step, is_new) = match found {
                 Ok(found) => (

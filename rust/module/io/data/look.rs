@@ -120,10 +120,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     fn look_up_once(&self, pos: FileOffset, len: Bytes, patience: Patience) -> Looked<Extent> {
-        let data = self.path.fs.data();
+        let mappings = self.path.fs.mappings();
         let found = match patience {
-            Patience::Waits => data.map(&self.inode, pos, len)?,
-            Patience::None => data.map_cached(&self.inode, pos, len)?,
+            Patience::Waits => mappings.find(&self.inode, pos, len)?,
+            Patience::None => mappings.find_cached(&self.inode, pos, len)?,
         };
         self.as_extent(pos, found)
     }

@@ -33,7 +33,7 @@ pub fn read(mounted: &Mounted, inode: &Inode, offset: u64, buf: &mut [u8]) -> Re
     let end = offset + buf.len() as u64;
     while at < end {
         let sector = align_down(at);
-        let mapping = mounted.fs.data().map(
+        let mapping = mounted.fs.mappings().find(
             inode,
             FileOffset::new(sector),
             Bytes::new(align_up(end) - sector),
@@ -111,11 +111,11 @@ pub fn contents(mounted: &Mounted, inode: &Inode) -> Result<Contents> {
     contents.grow(size);
     let mut at = 0;
     while at < size {
-        let mapping =
-            mounted
-                .fs
-                .data()
-                .map(inode, FileOffset::new(at), Bytes::new(align_up(size) - at))?;
+        let mapping = mounted.fs.mappings().find(
+            inode,
+            FileOffset::new(at),
+            Bytes::new(align_up(size) - at),
+        )?;
         let len = mapping.len.min(Bytes::new(size - at));
         if !matches!(
             mapping.kind,

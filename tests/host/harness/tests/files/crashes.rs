@@ -89,8 +89,8 @@ fn a_note_of_a_file_that_has_a_name_goes_alone() {
     assert_eq!(inode.attributes().nbytes, Bytes::new(5 * SECTOR));
     let piece = player
         .fs
-        .data()
-        .map(&inode, behind, Bytes::new(SECTOR))
+        .mappings()
+        .find(&inode, behind, Bytes::new(SECTOR))
         .unwrap();
     assert!(matches!(piece.kind, MappingKind::Prealloc { .. }));
     drop(inode);
@@ -161,8 +161,8 @@ fn a_truncate_is_cut() {
             }
             let behind = player
                 .fs
-                .data()
-                .map(&inode, FileOffset::new(size), Bytes::new(1 << 30))
+                .mappings()
+                .find(&inode, FileOffset::new(size), Bytes::new(1 << 30))
                 .unwrap();
             assert!(
                 matches!(behind.kind, engine::fs::MappingKind::Hole)

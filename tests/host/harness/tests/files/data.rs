@@ -20,8 +20,8 @@ fn small_files_live_in_the_tree() {
     let kind = |player: &Files| {
         player
             .fs
-            .data()
-            .map(&inode, FileOffset::new(0), Bytes::new(10))
+            .mappings()
+            .find(&inode, FileOffset::new(0), Bytes::new(10))
             .unwrap()
             .kind
     };
@@ -81,24 +81,24 @@ fn who_must_not_wait_is_told_what_is_in_memory() {
     assert_eq!(
         player
             .fs
-            .data()
-            .map_cached(&inode, at, Bytes::new(SECTOR))
+            .mappings()
+            .find_cached(&inode, at, Bytes::new(SECTOR))
             .unwrap_err(),
         EAGAIN
     );
     let found = logical(
         player
             .fs
-            .data()
-            .map(&inode, at, Bytes::new(SECTOR))
+            .mappings()
+            .find(&inode, at, Bytes::new(SECTOR))
             .unwrap()
             .kind,
     );
     let cached = logical(
         player
             .fs
-            .data()
-            .map_cached(&inode, at, Bytes::new(SECTOR))
+            .mappings()
+            .find_cached(&inode, at, Bytes::new(SECTOR))
             .unwrap()
             .kind,
     );
@@ -318,8 +318,8 @@ fn missing_checksums_are_told() {
         .unwrap();
     let MappingKind::Data { logical } = player
         .fs
-        .data()
-        .map(&inode, FileOffset::new(0), Bytes::new(1))
+        .mappings()
+        .find(&inode, FileOffset::new(0), Bytes::new(1))
         .unwrap()
         .kind
     else {
@@ -416,8 +416,8 @@ fn checksums_can_always_be_read(going: Going) {
             let at = FileOffset::new(n * SECTOR);
             match player
                 .fs
-                .data()
-                .map(&stays, at, Bytes::new(1))
+                .mappings()
+                .find(&stays, at, Bytes::new(1))
                 .unwrap()
                 .kind
             {

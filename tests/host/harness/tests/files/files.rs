@@ -78,8 +78,8 @@ impl Files {
             let wanted = len - out.len() as u64;
             let found = self
                 .fs
-                .data()
-                .map(inode, FileOffset::new(at), Bytes::new(wanted))?;
+                .mappings()
+                .find(inode, FileOffset::new(at), Bytes::new(wanted))?;
             assert!(
                 found.len > Bytes::ZERO
                     && found.len <= Bytes::new(wanted)

@@ -37,7 +37,11 @@ pub(crate) fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> 
     let place = data
         .find_in_place(inode, pos(sector), Bytes::new(wanted))
         .unwrap()?;
-    let found = data.map(inode, pos(sector), place.len).unwrap();
+    let found = files
+        .fs
+        .mappings()
+        .find(inode, pos(sector), place.len)
+        .unwrap();
     assert!(matches!(found.kind, MappingKind::Prealloc { logical: at } if at == place.logical));
     Some(write_to(files, inode, sector, bytes, place, || ()))
 }
@@ -67,7 +71,7 @@ pub(crate) fn write_to<T>(
     let until_end = before_end();
     data.finish_in_place(inode, written).unwrap();
     drop(until_end);
-    let found = data.map(inode, pos(sector), len).unwrap();
+    let found = files.fs.mappings().find(inode, pos(sector), len).unwrap();
     assert!(matches!(found.kind, MappingKind::Data { logical: at } if at == logical));
     len.get() / SECTOR
 }
@@ -77,7 +81,7 @@ pub(crate) fn items(files: &Files, inode: &Inode, sectors: u64) -> usize {
     let (mut at, mut count) = (pos(0), 0);
     while at < pos(sectors) {
         let left = pos(sectors).saturating_since(at);
-        at = at.saturating_add(files.fs.data().map(inode, at, left).unwrap().len);
+        at = at.saturating_add(files.fs.mappings().find(inode, at, left).unwrap().len);
         count += 1;
     }
     count

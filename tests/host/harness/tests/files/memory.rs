@@ -118,7 +118,7 @@ fn without_memory_nothing_changes() {
         });
         run("report", &mut || {
             let start = FileOffset::new(0);
-            fs.data()
+            fs.mappings()
                 .report(&inode, start, Bytes::new(SECTOR))
                 .map(drop)
         });
@@ -204,7 +204,7 @@ fn a_volume_is_shut_down_without_memory() {
     assert_eq!(files.read(&inode, 0, SECTOR).unwrap(), [7; SECTOR as usize]);
     files
         .fs
-        .data()
+        .mappings()
         .report(&inode, start, Bytes::new(SECTOR))
         .unwrap();
 }

@@ -61,7 +61,7 @@ fn an_extent_is_told_to_be_shared() {
         let at = FileOffset::new(at * SECTOR);
         let found = files
             .fs
-            .data()
+            .mappings()
             .report(inode, at, Bytes::new(SECTOR))
             .unwrap();
         found.sharing == Sharing::Shared
@@ -297,8 +297,8 @@ fn compressed_extents_are_cut() {
         let inode = files.fs.inodes().get(&files.top, number).unwrap();
         let kind = files
             .fs
-            .data()
-            .map(&inode, FileOffset::new(5 * SECTOR), Bytes::new(1))
+            .mappings()
+            .find(&inode, FileOffset::new(5 * SECTOR), Bytes::new(1))
             .unwrap()
             .kind;
         assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");
@@ -362,8 +362,8 @@ fn what_is_packed_in_the_tree_is_not_cut() {
     let inode = files.fs.inodes().get(&files.top, number).unwrap();
     let kind = files
         .fs
-        .data()
-        .map(&inode, FileOffset::new(0), Bytes::new(1))
+        .mappings()
+        .find(&inode, FileOffset::new(0), Bytes::new(1))
         .unwrap()
         .kind;
     assert!(matches!(kind, MappingKind::Compressed(_)), "{kind:?}");

@@ -15,8 +15,8 @@ const SUM: usize = 4;
 fn address(player: &Files, inode: &Inode, at: u64) -> Logical {
     match player
         .fs
-        .data()
-        .map(inode, FileOffset::new(at), Bytes::new(1))
+        .mappings()
+        .find(inode, FileOffset::new(at), Bytes::new(1))
     {
         Ok(found) => match found.kind {
             MappingKind::Data { logical } => logical,

@@ -28,8 +28,8 @@ fn look(files: &Files, inode: &Inode) -> Vec<Has> {
     let at = |sector: u64| {
         let found = files
             .fs
-            .data()
-            .map(inode, pos(sector), Bytes::new(1))
+            .mappings()
+            .find(inode, pos(sector), Bytes::new(1))
             .unwrap();
         let sector = &bytes[(sector * SECTOR) as usize..][..SECTOR as usize];
         assert!(sector.iter().all(|byte| *byte == sector[0]));

@@ -80,8 +80,8 @@ impl Driver {
         if matches!(
             self.mounted
                 .fs
-                .data()
-                .map(inode, FileOffset::new(start), Bytes::new(SECTOR))?
+                .mappings()
+                .find(inode, FileOffset::new(start), Bytes::new(SECTOR))?
                 .kind,
             MappingKind::Hole
         ) {
