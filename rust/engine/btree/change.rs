@@ -61,7 +61,8 @@ impl Tree {
     /// Removes an item. `ENOENT` if there is none.
     pub fn remove(&self, txn: &dyn Allocate, key: &Key) -> Result {
         let mut path = Path::new(self, txn);
-        path.remove(key)
+        path.seek_to_remove(key)?;
+        path.remove_sought()
     }
 
     /// Removes the first items from `first` to `last` (both included), at most `limit`; gives how many those were.
@@ -122,8 +123,8 @@ impl Path<'_> {
         self.release_after(result)
     }
 
-    /// Removes an item and keeps the leaf locked, and that alone, if it is still there.
-    pub(super) fn remove(&mut self, key: &Key) -> Result {
+    /// Locks what removing an item needs, and lets go of what was locked before: meanwhile others may change the item.
+    pub(super) fn seek_to_remove(&mut self, key: &Key) -> Result {
         self.seek(
             key,
             &Aim::Remove {
@@ -135,6 +136,11 @@ impl Path<'_> {
             self.release();
             return Err(ENOENT);
         }
+        Ok(())
+    }
+
+    /// Removes the item that was sought to be removed and keeps the leaf locked, and that alone, if it is still there.
+    pub(super) fn remove_sought(&mut self) -> Result {
         let slot = self.leaf()?.slot;
         let result = self.remove_items(slot..slot.saturating_add(1));
         self.release_after(result)

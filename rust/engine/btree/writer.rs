@@ -117,7 +117,8 @@ impl<'a> Writer<'a> {
         self.path.item_mut()
     }
 
-    /// Removes the item it stands at and moves to the one after. `ENOENT` past the end.
+    /// Removes the item it stands at and moves to the one after. `ENOENT` past the end. `EAGAIN`: it has got another
+    /// length meanwhile and stays; the writer stands nowhere.
     pub fn remove_here(&mut self) -> Result {
         let key = self.key()?;
         let step = self.path.leaf()?;
@@ -126,9 +127,15 @@ impl<'a> Writer<'a> {
         if slots.start > 0 && left >= leaf::sparse(bytes) {
             return self.path.remove_items(slots);
         }
+        let len = self.path.item_mut()?.len();
         // For a moment nothing is locked: what goes with the leaf is found again by its key.
         self.before = Some(key);
-        self.path.remove(&key)?;
+        self.path.seek_to_remove(&key)?;
+        if self.path.item_mut()?.len() != len {
+            self.release();
+            return Err(EAGAIN);
+        }
+        self.path.remove_sought()?;
         if self.path.step(0).is_some() {
             self.before = None;
         }

@@ -2,8 +2,8 @@
 //! Joining, commits and the write order under a scheduler that decides at every lock which task goes on: what is searched
 //! is who joins which transaction, who leads a commit, and what is written ahead, in the background and by whom.
 
-use engine::btree::{Store, WriteMode};
-use engine::disk::{Bytes, Key, Logical, ObjectId};
+use engine::btree::{Sought, Store, WriteMode, Writer};
+use engine::disk::{Bytes, Key, Kind, Logical, ObjectId};
 use engine::fs::Inode;
 use engine::space::{Class, NextGroup, Urgency};
 use engine::txn::Units;
@@ -11,6 +11,7 @@ use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::mount::{Access, Mounted, DIRECTORY, FILE};
 use harness::tools;
+use kernel::prelude::EAGAIN;
 use kernel::print::Capture;
 use kernel::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -264,6 +265,51 @@ fn allocate_what_moves(image: &Image) {
     space.audit().unwrap();
 }
 
+/// One makes an item of checksums longer, as data behind it is written; another removes it, as what it was made for is
+/// gone. It goes as it was when its remover saw it: what was put into it later stays.
+fn remove_what_was_seen(image: &Image) {
+    const CHANGES: usize = 3;
+    const SUM: usize = 4;
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let tree = mounted.txns.tree(ObjectId::CSUM_TREE).unwrap();
+    let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, 1 << 30);
+    let mounted = std::sync::Arc::new(mounted);
+    let remover = {
+        let (mounted, tree) = (mounted.clone(), tree.clone());
+        thread::spawn(move || {
+            let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+            let mut writer = Writer::new(&tree, &handle);
+            let mut removed = 0;
+            for _ in 0..CHANGES {
+                if writer.seek(&key).unwrap() == Sought::Found {
+                    let seen = writer.item().unwrap().unwrap().1.len();
+                    match writer.remove_here() {
+                        Ok(()) => removed += seen,
+                        Err(error) => assert_eq!(error, EAGAIN),
+                    }
+                }
+                writer.release();
+            }
+            removed
+        })
+    };
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let mut writer = Writer::new(&tree, &handle);
+    for _ in 0..CHANGES {
+        match writer.seek(&key).unwrap() {
+            Sought::Found => {
+                let len = writer.item().unwrap().unwrap().1.len();
+                writer.resize_here(len + SUM).unwrap();
+            }
+            Sought::Missing => drop(writer.insert_here(&key, SUM).unwrap()),
+        }
+        writer.release();
+    }
+    let removed = remover.join().unwrap();
+    let left = tree.get(&key, <[u8]>::len).unwrap().unwrap_or(0);
+    assert_eq!(removed + left, CHANGES * SUM);
+}
+
 fn search(image: Image) {
     search_in(image, once, TRIES);
 }
@@ -289,6 +335,15 @@ fn where_groups_are_free_is_read_while_it_changes() {
 #[test]
 fn groups_are_closed_while_they_are_read() {
     search_in(tools::mkfs(256 * MIB, &[]), close_and_read, 10 * TRIES);
+}
+
+#[test]
+fn an_item_is_removed_as_it_was_seen() {
+    search_in(
+        tools::mkfs(256 * MIB, &[]),
+        remove_what_was_seen,
+        10 * TRIES,
+    );
 }
 
 #[test]
