@@ -58,7 +58,7 @@ pub use groups::data_zones::Relief;
 pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Remains, Sparse};
 pub use groups::unread::NextGroup;
-pub use reserve::{BlockClass, Class, Reservation, Shortage, Urgency};
+pub use reserve::{Awaited, BlockClass, Class, Reservation, Shortage, Urgency};
 pub use root::{Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{

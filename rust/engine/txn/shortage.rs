@@ -150,7 +150,8 @@ const COMMIT_TREES: [ObjectId; 6] = [
 #[derive(Default)]
 struct Tried([u32; REMEDIES.len()]);
 
-/// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`.
+/// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`; `EBUSY` where others
+/// that write in place have what there is.
 pub(super) fn reserve(
     shared: &Arc<Shared>,
     class: Class,
@@ -171,6 +172,7 @@ pub(super) fn reserve(
         let before = shared.chunks_made();
         let shortage = match promise(shared, class, bytes, urgency)? {
             Promise::Given(reservation) => return Ok(reservation),
+            Promise::Short(Shortage::Others) => return Err(EBUSY),
             Promise::Short(shortage) => shortage,
         };
         match tried.relieve(shared, shortage, before, urgency)? {
@@ -223,7 +225,9 @@ impl Remedy {
         match self {
             Self::MakeChunk => match shortage {
                 Shortage::NeedChunk(class) => make_chunk(shared, class, before),
-                Shortage::NeedCommit | Shortage::Full | Shortage::Unread(_) => Ok(Effect::Nothing),
+                Shortage::NeedCommit | Shortage::Others | Shortage::Full | Shortage::Unread(_) => {
+                    Ok(Effect::Nothing)
+                }
             },
             Self::RunRefs => run_refs(shared).map(|()| Effect::Helped),
             Self::Commit => shared.commit().map(|()| Effect::Helped),

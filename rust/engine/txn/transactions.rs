@@ -125,7 +125,8 @@ impl Transactions {
     }
 
     /// Reserves as [`Self::reserve`] does, and may draw on a part of the global reserve: for what was promised to need no
-    /// space that is not there.
+    /// space that is not there. `EBUSY`: others of that kind have all there is. Ask again when some have ended; who waits
+    /// for that has no such promise itself, and nothing that they wait for.
     pub fn reserve_promised(&self, units: Units) -> Result<Reservation> {
         self.reserve_metadata(units, Urgency::Promised)
     }

@@ -22,7 +22,7 @@ pub struct WriteReservation {
     /// The bytes that the metadata is for, allocated or not.
     covers: Bytes,
     cost: WriteCost,
-    /// Those of them that go to preallocated space.
+    /// Those of them that go to preallocated space. Behind the metadata: who waits for its end finds that given back.
     promise: Option<Promise>,
 }
 
@@ -147,8 +147,9 @@ impl Data<'_> {
     }
 
     /// Promises what dirtying `[offset, offset + len)` takes that [`Self::place`] says can be written in place: space for
-    /// metadata. `EAGAIN` while a snapshot is being made: ask for the place again. Errors else as of
-    /// [`Self::reserve_write`].
+    /// metadata. `EAGAIN` while a snapshot is being made: ask for the place again. `EBUSY` while others have what there is
+    /// for writing in place: ask again when some have ended. Who waits for that has no such promise himself, and nothing
+    /// that they wait for. Errors else as of [`Self::reserve_write`].
     pub fn reserve_in_place(
         &self,
         inode: &Inode,
@@ -158,8 +159,9 @@ impl Data<'_> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
         let cost = self.write_cost();
         // Waits, perhaps for a commit with which a snapshot is made: so before the promise.
-        let metadata = self.fs.transactions().reserve_promised(cost.units(len))?;
-        let promise = inode.subvolume().promise(len).ok_or(EAGAIN)?;
+        let mut metadata = self.fs.transactions().reserve_promised(cost.units(len))?;
+        let awaited = metadata.take_awaited();
+        let promise = inode.subvolume().promise(len, awaited).ok_or(EAGAIN)?;
         Ok(WriteReservation {
             data: self.fs.transactions().space().reserve_nothing(Class::Data),
             metadata,

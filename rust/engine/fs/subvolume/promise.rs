@@ -7,6 +7,7 @@
 
 use super::Subvolume;
 use crate::disk::Bytes;
+use crate::space::Awaited;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use latch::prelude::*;
 
@@ -23,6 +24,8 @@ pub(super) struct Promises {
 pub(in crate::fs) struct Promise {
     subvolume: Subvolume,
     bytes: Bytes,
+    /// What else is waited for: the metadata that goes with it.
+    awaited: Option<Awaited>,
 }
 
 /// While this lives no byte of a subvolume is promised to be written in place.
@@ -31,8 +34,8 @@ pub struct NoPromises(Subvolume);
 
 impl Subvolume {
     /// Promises `bytes`; `None` while somebody keeps promises away.
-    pub(in crate::fs) fn promise(&self, bytes: Bytes) -> Option<Promise> {
-        let promise = Promise::new(self, bytes);
+    pub(in crate::fs) fn promise(&self, bytes: Bytes, awaited: Option<Awaited>) -> Option<Promise> {
+        let promise = Promise::new(self, bytes, awaited);
         // In this order, as the other side closes first and counts then: one of both sees the other.
         match self.promises().closed.load(Ordering::SeqCst) {
             0 => Some(promise),
@@ -64,7 +67,7 @@ impl Drop for NoPromises {
 }
 
 impl Promise {
-    fn new(subvolume: &Subvolume, bytes: Bytes) -> Self {
+    fn new(subvolume: &Subvolume, bytes: Bytes, awaited: Option<Awaited>) -> Self {
         subvolume
             .promises()
             .bytes
@@ -72,6 +75,7 @@ impl Promise {
         Self {
             subvolume: subvolume.clone(),
             bytes,
+            awaited,
         }
     }
 
@@ -81,6 +85,7 @@ impl Promise {
         let part = Self {
             subvolume: self.subvolume.clone(),
             bytes,
+            awaited: self.awaited.clone(),
         };
         self.bytes = left;
         Ok(part)

@@ -45,6 +45,9 @@ pub enum Shortage {
     Unread(Class),
     /// A chunk of this class can be allocated: do so, then ask again.
     NeedChunk(Class),
+    /// Others were promised bytes with the same right to them ([`Urgency::Promised`]), and give them back when they have
+    /// written: ask again when some have.
+    Others,
     /// Freed bytes wait for the running transaction: commit, then ask again.
     NeedCommit,
     /// Neither a chunk nor a commit would help: ENOSPC.

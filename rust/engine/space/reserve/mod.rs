@@ -21,7 +21,7 @@ mod totals;
 
 pub use class::{BlockClass, Class};
 pub use demand::{Shortage, Urgency};
-pub use reservation::Reservation;
+pub use reservation::{Awaited, Reservation};
 
 pub(in crate::space) use class::PerClass;
 pub(in crate::space) use demand::{Return, Withdrawal};

@@ -14,6 +14,29 @@ use kernel::sync::Arc;
 pub struct Reservation {
     space_info: Arc<SpaceInfo>,
     bytes: AtomicU64,
+    awaited: Option<Awaited>,
+}
+
+/// A promise with [`Urgency::Promised`], as long as it, or a part of it, is there: who is refused such a promise meanwhile
+/// waits ([`Shortage::Others`]).
+pub struct Awaited {
+    space_info: Arc<SpaceInfo>,
+}
+
+impl Clone for Awaited {
+    fn clone(&self) -> Self {
+        let mut totals = self.space_info.lock();
+        totals.awaited = totals.awaited.saturating_add(1);
+        let space_info = self.space_info.clone();
+        Self { space_info }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let mut totals = self.space_info.lock();
+        totals.awaited = totals.awaited.saturating_sub(1);
+    }
 }
 
 impl Reservation {
@@ -21,6 +44,7 @@ impl Reservation {
         Self {
             space_info,
             bytes: AtomicU64::new(bytes.get()),
+            awaited: None,
         }
     }
 
@@ -31,7 +55,16 @@ impl Reservation {
         urgency: Urgency,
     ) -> Result<Self, Shortage> {
         space_info.promise(bytes, urgency)?;
-        Ok(Self::new(space_info.clone(), bytes))
+        let mut promised = Self::new(space_info.clone(), bytes);
+        promised.awaited = (urgency == Urgency::Promised).then(|| Awaited {
+            space_info: space_info.clone(),
+        });
+        Ok(promised)
+    }
+
+    /// What others wait for, to be kept as long as any of the bytes is.
+    pub fn take_awaited(&mut self) -> Option<Awaited> {
+        self.awaited.take()
     }
 
     /// What is left, in bytes.

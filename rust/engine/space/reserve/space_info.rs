@@ -62,15 +62,19 @@ impl SpaceInfo {
         self.index.lock().risen()
     }
 
-    /// Promises bytes, or tells what would help.
+    /// Promises bytes, or tells what would help. With [`Urgency::Promised`] there is one [`Awaited`](super::Awaited) more.
     pub(in crate::space) fn promise(&self, bytes: Bytes, urgency: Urgency) -> Result<(), Shortage> {
         let mut totals = self.totals.lock();
-        totals.promise(self.class, bytes, urgency).ok_or_else(|| {
+        if totals.promise(self.class, bytes, urgency).is_none() {
             let shortage = totals.shortage(self.class, bytes, urgency);
             // What is there and only has to be read presses nobody.
             totals.pressed |= !matches!(shortage, Shortage::Unread(_));
-            shortage
-        })
+            return Err(shortage);
+        }
+        if urgency == Urgency::Promised {
+            totals.awaited = totals.awaited.saturating_add(1);
+        }
+        Ok(())
     }
 
     /// Whether nobody was promised `bytes` of what is free.

@@ -35,6 +35,8 @@ pub(in crate::space) struct Totals {
     pub(in crate::space) promised: Bytes,
     /// What is kept back. Only metadata has some.
     pub(in crate::space) global: GlobalReserve,
+    /// How many [`Awaited`](super::Awaited) there are.
+    pub(in crate::space) awaited: u64,
     /// What chunks could still be allocated.
     pub(in crate::space) growth: Growth,
     /// Bytes of the groups of which it is known where they are free, and may be anywhere.
@@ -136,6 +138,9 @@ impl Totals {
         }
         if self.growth.next_chunk > Bytes::ZERO {
             return Shortage::NeedChunk(class);
+        }
+        if urgency == Urgency::Promised && self.awaited > 0 {
+            return Shortage::Others;
         }
         let needed = self.promised.saturating_add(bytes);
         let (free, pinned) = (self.tally.free_in_all(), self.tally.pinned);

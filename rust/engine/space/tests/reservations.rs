@@ -24,9 +24,7 @@ fn reserve(
     bytes: u64,
     urgency: Urgency,
 ) -> Result<Reservation, Shortage> {
-    space_info
-        .promise(Bytes::new(bytes), urgency)
-        .map(|()| Reservation::new(space_info.clone(), Bytes::new(bytes)))
+    Reservation::promised(space_info, Bytes::new(bytes), urgency)
 }
 
 #[test]

@@ -56,7 +56,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     ) -> Result<Option<WriteReservation>> {
         let data = self.path.fs.data();
         let reserved = match (kind, patience) {
-            (WriteKind::InPlace, _) => data.reserve_in_place(&self.inode, pos, len),
+            (WriteKind::InPlace, Patience::Waits) => data.reserve_in_place(&self.inode, pos, len),
+            (WriteKind::InPlace, Patience::None) => return Err(EAGAIN),
             (WriteKind::Cow, Patience::Waits) => data.reserve_write(&self.inode, pos, len),
             (WriteKind::Cow, Patience::None) => data.try_reserve_write(&self.inode, pos, len),
         };

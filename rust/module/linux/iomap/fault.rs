@@ -8,7 +8,7 @@ use super::{
     bindings, describe_unplaced, inside_file, of, range_of, Blocks, FileData, Patience, Scope,
     Tables,
 };
-use crate::linux::enospc::with_space;
+use crate::linux::enospc::{await_turn, with_space};
 use crate::linux::loff::{bytes, position};
 use crate::linux::{Folio, Inode};
 use core::ops::Range;
@@ -45,10 +45,8 @@ impl<T: FileData> Tables<T> {
         };
         loop {
             if let Err(error) = reserve(&mut fault, inode) {
-                return match error {
-                    ENOMEM => bindings::vm_fault_reason_VM_FAULT_OOM,
-                    _ => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
-                };
+                drop(fault);
+                return refused(inode, error);
             }
             fault.is_short = false;
             let private = ptr::addr_of_mut!(fault).cast();
@@ -59,6 +57,17 @@ impl<T: FileData> Tables<T> {
             }
             return answer;
         }
+    }
+}
+
+/// What becomes of a fault that has no space, and nothing of it any more.
+fn refused(inode: &Inode, error: Error) -> bindings::vm_fault_t {
+    match error {
+        ENOMEM => bindings::vm_fault_reason_VM_FAULT_OOM,
+        // Others that write in place have what there is. On their way to the device they may need what this fault has
+        // locked: it comes again, so that they have it in between.
+        EBUSY if await_turn(inode).is_ok() => bindings::vm_fault_reason_VM_FAULT_NOPAGE,
+        _ => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
     }
 }
 

@@ -157,7 +157,8 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     /// The allowance of the task that writes: it has the inode locked. Never held across another call.
     fn writer(&self) -> &Mutex<Self::Allowance>;
     /// Makes `allowance` large enough for the blocks of `[start, end)`, block aligned, that are not delayed; tells how far
-    /// that goes. No folio is locked. `ENOSPC` comes from here and from nowhere later.
+    /// that goes. No folio is locked. `ENOSPC` comes from here and from nowhere later. `EBUSY`: others have what there is for
+    /// writing in place; ask again in turn with them, with nothing left in `allowance`.
     fn reserve(
         &self,
         allowance: &mut Self::Allowance,

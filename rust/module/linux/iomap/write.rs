@@ -11,7 +11,7 @@ use super::{
     bindings, bytes_at, describe, describe_unplaced, inode_of, is_under_writeback, mark_all_dirty,
     of, Blocks, FileData, Patience, Scope, Source,
 };
-use crate::linux::enospc::write_out_all;
+use crate::linux::enospc::{in_turn, write_out_all};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::sync::atomic::Ordering;
@@ -57,7 +57,12 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
                 return Ok(0);
             }
         }
-        let end = reserve(file, inode, start, end, Patience::of(flags))?;
+        let reserve = || reserve(file, inode, start, end, Patience::of(flags));
+        let end = match flags & bindings::IOMAP_ZERO {
+            0 => in_turn(inode, reserve)?,
+            // Who zeroes may have faults kept out, and asks again without.
+            _ => reserve()?,
+        };
         // What stands there already is found by `read_folio_range_now`, which looks for itself: the address does not matter.
         let device = file.block_device();
         describe_unplaced(iomap, device, start, end, bindings::IOMAP_DELALLOC);
@@ -75,7 +80,8 @@ fn is_busy(inode: &Inode, start: FileOffset, end: FileOffset) -> bool {
 }
 
 /// Makes the writer's allowance large enough for `[start, end)`, or for a part of it where space is short or others of it go
-/// elsewhere; gives the end of that. This task has the inode locked, and no folio.
+/// elsewhere; gives the end of that. This task has the inode locked, and no folio. `EBUSY`: others have what there is for
+/// writing in place, and the writer nothing.
 fn reserve<T: FileData>(
     file: &T,
     inode: &Inode,
@@ -92,7 +98,7 @@ fn reserve<T: FileData>(
         write_out_all(inode.super_block());
         result = file.reserve(&mut allowance, start, end, scope, patience);
         // Then for less: to wait once more would not help but for the last block.
-        while result.is_err() && end.saturating_since(start) > block {
+        while result.is_err() && result != Err(EBUSY) && end.saturating_since(start) > block {
             let half = end.saturating_since(start).divided_by(2);
             end = start.saturating_add(half.round_down(block).max(block));
             let patience = match end.saturating_since(start) > block {
@@ -101,6 +107,9 @@ fn reserve<T: FileData>(
             };
             result = file.reserve(&mut allowance, start, end, scope, patience);
         }
+    }
+    if result == Err(EBUSY) {
+        allowance = T::Allowance::default();
     }
     *file.writer().lock() = allowance;
     result

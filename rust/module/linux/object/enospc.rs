@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Space by writing out: finished data takes less than was promised to dirty data.
+//! Space by writing out, and by waiting for others: finished data takes less than was promised to dirty data.
 //!
-//! On a full volume many tasks come here at once, and share what is written out.
+//! On a full volume many tasks come here at once, and share what is written out. Who writes to space that his file was given
+//! takes turns with others that do so ([`in_turn`]).
 
 use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
 use core::ptr::addr_of_mut;
+use kernel::ffi::c_long;
 use latch::prelude::*;
 
 /// Calls `change`, and once more if there was no space: after all dirty data was written out. The caller holds no
@@ -39,5 +41,42 @@ pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
     };
     if let Some(write_outs) = sb.write_outs() {
         write_outs.share(write_out);
+    }
+}
+
+/// For how many jiffies a turn lasts.
+const TURN: c_long = 3;
+
+/// How many turns one waits at the most: some minutes. All others end by themselves but those who fetch a user's memory,
+/// which may be in the hands of whoever waits.
+const MOST_TURNS: u32 = 10_000;
+
+/// Calls `change`, and again while it is refused as others that write in place have what there is (`EBUSY`); in the end
+/// `ENOSPC`. When it says so, `change` leaves no such promise behind, nor anything locked that others take on their way to
+/// the device: what a fault takes, a folio, a range that direct writes have entered.
+pub(in crate::linux) fn in_turn<R>(
+    inode: &Inode,
+    mut change: impl FnMut() -> Result<R>,
+) -> Result<R> {
+    for _ in 0..MOST_TURNS {
+        match change() {
+            Err(error) if error == EBUSY => await_turn(inode)?,
+            result => return result,
+        }
+    }
+    Err(ENOSPC)
+}
+
+/// Gives others a moment to give back what they were promised. `EINTR` for who is to be killed.
+pub(in crate::linux) fn await_turn(inode: &Inode) -> Result {
+    // What is dirty is not on its way by itself.
+    write_out_all(inode.super_block());
+    // SAFETY: Nothing that must not sleep is under way, by the callers' promise.
+    unsafe {
+        b::schedule_timeout_killable(TURN);
+        match b::rbtrfs_is_killed() {
+            true => Err(EINTR),
+            false => Ok(()),
+        }
     }
 }

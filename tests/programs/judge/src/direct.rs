@@ -12,6 +12,7 @@ mod grow;
 mod itself;
 mod mixed;
 mod nowait;
+mod scattered;
 mod scribble;
 mod shapes;
 mod stale;
@@ -47,6 +48,8 @@ enum Judge {
     Mixed(mixed::Options),
     /// Calls that must not wait.
     Nowait(nowait::Options),
+    /// Many small writes at once to preallocated space of a full volume.
+    Scattered(scattered::Options),
     /// Buffers that change while they are read into or written from.
     Scribble(scribble::Options),
     /// Requests of all sizes, places and pieces of memory, compared with a model.
@@ -68,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Judge::Itself(options) => itself::run(options),
         Judge::Mixed(options) => mixed::run(options),
         Judge::Nowait(options) => nowait::run(options),
+        Judge::Scattered(options) => scattered::run(options),
         Judge::Scribble(options) => scribble::run(options),
         Judge::Shapes(options) => shapes::run(options),
         Judge::Stale(options) => stale::run(options),

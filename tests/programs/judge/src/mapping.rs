@@ -84,6 +84,12 @@ impl Mapping {
         done(unsafe { libc::mprotect(self.at(offset).cast(), len, libc::PROT_NONE) })
     }
 
+    /// Has pages come into memory one by one.
+    pub(crate) fn expect_random(&self) -> Result<()> {
+        // SAFETY: the mapping's own address and length.
+        done(unsafe { libc::madvise(self.address.cast(), self.len, libc::MADV_RANDOM) })
+    }
+
     /// Forgets the pages: anonymous ones are missing again, those of files are mapped anew.
     pub(crate) fn forget(&self) -> Result<()> {
         self.forget_part(0, self.len)

@@ -33,7 +33,7 @@ pub(crate) trait DirectData: FileData {
     /// Whether two writes must not be under way to the same block: one of them might go to unwritten space.
     fn excludes_overlaps(&self) -> bool;
     /// Promises space for writing `[pos, pos + len)`, whole blocks: in `space`. Tells how many of them it is for, and where
-    /// they go. `ENOSPC` comes from here and from nowhere later.
+    /// they go. `ENOSPC` comes from here and from nowhere later; `EBUSY` as of [`FileData::reserve`].
     fn reserve_direct(
         &self,
         space: &mut Self::Taken,

@@ -65,7 +65,8 @@ impl<T: DirectData> DirectWrite<T> {
 
 /// Writes `from` at the position of `iocb`; `done` bytes of the request have been written before. Memory that is not there
 /// is not fetched. Null: there is nothing to do. Else a request that `iomap_dio_complete` must be called for, or
-/// `EIOCBQUEUED`: it is under way, and `iocb` not ours.
+/// `EIOCBQUEUED`: it is under way, and `iocb` not ours. `EBUSY`, perhaps when it is completed: nothing was sent, as others
+/// that write in place have what there is.
 ///
 /// # Safety
 ///
@@ -153,7 +154,7 @@ unsafe extern "C" fn begin<T: DirectData>(
         };
         let (len, goal) = match reserved {
             // Some of the request is under way: that must not become an error. The page cache has the last word.
-            Err(error) if error == ENOSPC && start > write.start => return Ok(ENOTBLK.to_errno()),
+            Err(ENOSPC | EBUSY) if start > write.start => return Ok(ENOTBLK.to_errno()),
             reserved => reserved?,
         };
         let end = start.saturating_add(len);

@@ -27,7 +27,7 @@ use super::{
     bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
     FileData, Patience, Scope,
 };
-use crate::linux::enospc::with_space;
+use crate::linux::enospc::{in_turn, with_space};
 use crate::linux::loff::first_and_last;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
@@ -120,7 +120,8 @@ impl<T: FileData> WorkItem for Item<T> {
         // Finding space may change the volume.
         let unfrozen = this.inode.super_block().wait_unfrozen();
         while let Some(folio) = file.fixups().take_up(this.pos) {
-            this.note(file, mend(file, &this.inode, this.pos, &folio));
+            let mended = in_turn(&this.inode, || mend(file, &this.inode, this.pos, &folio));
+            this.note(file, mended);
         }
         drop(unfrozen);
         // The inode may go with the item.
@@ -172,7 +173,7 @@ impl Drop for CutsKeptOut<'_> {
     }
 }
 
-/// Gives a folio's dirty blocks the space that they lack.
+/// Gives a folio's dirty blocks the space that they lack. `EBUSY`: others have what there is for writing in place.
 fn mend<T: FileData>(file: &T, inode: &Inode, pos: FileOffset, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
     let kept_out = CutsKeptOut::try_of(inode);

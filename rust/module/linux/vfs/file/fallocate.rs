@@ -11,7 +11,7 @@
 
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
-use crate::linux::enospc::with_space;
+use crate::linux::enospc::{in_turn, with_space};
 use crate::linux::iomap::{settle, Blocks, FileData, Tables};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::Inode;
@@ -195,11 +195,12 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         let nofs = NofsScope::enter();
         let hole = Hole::of(inode, range.clone());
         let (first, last) = Blocks::of(inode).touched(range.start, bytes(len));
-        with_space(inode, || match mode {
+        let mut change = || match mode {
             Mode::Allocate(_) => T::allocate(inode, first..last),
             Mode::Punch => T::punch(inode, &hole),
             Mode::Zero(_) => T::zero(inode, &hole, first..last),
-        })?;
+        };
+        in_turn(inode, || with_space(inode, &mut change))?;
         if grows {
             with_space(inode, || T::resize(inode, range.end.before()))?;
         }

@@ -6,6 +6,7 @@ use super::lock::{Locked, Mode};
 use super::request::{Ends, Request};
 use super::write_cached::{check, note_change, write_through_cache};
 use crate::linux::bindings as b;
+use crate::linux::enospc::in_turn;
 use crate::linux::iomap::direct::{direct_write, DirectData, DirectWrite};
 use crate::linux::iomap::{is_folio_across_end, Blocks, Patience, Tables};
 use latch::prelude::*;
@@ -102,17 +103,10 @@ fn submit<T: DirectData>(request: &Locked<'_, T>, written: &mut usize) -> Result
     let mut write = DirectWrite::<T>::new(request.position(), request.patience);
     let mut left = 0;
     loop {
-        // SAFETY: The arguments of a `write_iter` call on a file of `T`, whose inode is locked, exclusively if the file grows.
-        let sent = unsafe { direct_write(request.iocb, request.iter, &mut write, *written) };
-        let result = match sent {
-            Ok(dio) if dio.is_null() => 0,
-            // SAFETY: `dio` was returned for this request, which did not go on without us.
-            Ok(dio) => unsafe { complete(request.iocb, dio) },
-            Err(error) => error.to_errno() as isize,
-        };
-        *written = usize::try_from(result).unwrap_or(0).max(*written);
-        if result < 0 && result != EFAULT.to_errno() as isize {
-            return Err(Error::from_errno(result as i32));
+        // The range is left in between, and the inode's lock is none that others need.
+        match in_turn(request.inode(), || send(request, &mut write, *written)) {
+            Err(error) if error == EFAULT => {}
+            sent => *written = sent?.max(*written),
         }
         let before = core::mem::replace(&mut left, request.left());
         if left == 0 {
@@ -125,6 +119,22 @@ fn submit<T: DirectData>(request: &Locked<'_, T>, written: &mut usize) -> Result
         // SAFETY: The request is still ours.
         unsafe { b::fault_in_iov_iter_readable(request.iter, left) };
     }
+}
+
+/// Sends what can be sent at once; how much is done. Errors as of [`direct_write`].
+fn send<T: DirectData>(
+    request: &Locked<'_, T>,
+    write: &mut DirectWrite<T>,
+    written: usize,
+) -> Result<usize> {
+    // SAFETY: The arguments of a `write_iter` call on a file of `T`, whose inode is locked, exclusively if the file grows.
+    let dio = unsafe { direct_write(request.iocb, request.iter, write, written) }?;
+    if dio.is_null() {
+        return Ok(0);
+    }
+    // SAFETY: `dio` was returned for this request, which did not go on without us.
+    let result = unsafe { complete(request.iocb, dio) };
+    usize::try_from(result).map_err(|_| Error::from_errno(result as i32))
 }
 
 /// Completes a part of a request for its caller, who syncs in the end.

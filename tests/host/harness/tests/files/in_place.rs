@@ -5,6 +5,7 @@ use crate::files::{Files, SECTOR};
 use crate::promises::take_all_metadata;
 use engine::disk::{Bytes, FileOffset, ObjectId, Uuid};
 use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, Placed, WriteKind, WrittenInPlace};
+use engine::txn::Units;
 use harness::mount::NOW;
 use harness::random::Random;
 use harness::tools;
@@ -298,6 +299,93 @@ fn when_metadata_is_full_it_can_be_written() {
     files.fs.names().unlink(&root, b"f", &inode, NOW).unwrap();
     files.fs.inodes().evict(&inode).unwrap();
     drop((taken, inode, root));
+    tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+/// All metadata is promised to others, and what the global reserve has for this to many small writes: who comes then is told
+/// that they will give it back, and is refused only when none is left that could.
+#[test]
+fn who_is_refused_hears_of_others_that_will_end() {
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = preallocated(&files, 256);
+    let taken = take_all_metadata(&files);
+    let data = files.fs.data();
+    let ask = |sector| data.reserve_in_place(&inode, pos(sector), Bytes::new(SECTOR));
+    let (mut promised, mut sector) = (Vec::new(), 0);
+    let refused = loop {
+        match ask(sector) {
+            Ok(reservation) => promised.push(reservation),
+            Err(error) => break error,
+        }
+        sector += 2;
+    };
+    assert!(promised.len() > 3 && promised.len() < 64);
+    assert_eq!(refused, EBUSY);
+    // A part of one that is still there is one as well.
+    let mut last = promised.pop().unwrap();
+    let len = Bytes::new(SECTOR);
+    promised.clear();
+    let part = last.split_kinds(len, len).unwrap();
+    drop(last);
+    let mut freed = Vec::new();
+    while let Ok(more) = files.txns().reserve_freeing(Units::updates(1)) {
+        freed.push(more);
+    }
+    assert_eq!(ask(0).err(), Some(EBUSY));
+    drop(part);
+    while let Ok(more) = files.txns().reserve_freeing(Units::updates(1)) {
+        freed.push(more);
+    }
+    assert_eq!(ask(0).err(), Some(ENOSPC));
+    drop((freed, taken, inode));
+    tools::check(&files.unmount()).unwrap();
+}
+
+/// Many tasks write so at once, each a block here and a block there: each has its turn, and none is refused.
+#[test]
+fn many_at_once_are_not_refused() {
+    const TASKS: u64 = 32;
+    const EACH: u64 = 20;
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = preallocated(&files, 2 * TASKS * EACH);
+    let taken = take_all_metadata(&files);
+    let write_next = |sector| {
+        let data = files.fs.data();
+        let len = Bytes::new(SECTOR);
+        let reservation = loop {
+            match data.reserve_in_place(&inode, pos(sector), len) {
+                Err(error) if error == EBUSY => std::thread::yield_now(),
+                reserved => break reserved.unwrap(),
+            }
+        };
+        let place = data.find_in_place(&inode, pos(sector), len).unwrap();
+        let logical = place.unwrap().logical;
+        let bytes = [sector as u8; SECTOR as usize];
+        files.mounted.write_data(logical, &bytes).unwrap();
+        let written = WrittenInPlace {
+            range: pos(sector)..pos(sector + 1),
+            logical,
+            checksums: files.sums(&inode, &bytes).unwrap(),
+            new_size: Bytes::ZERO,
+            reservation,
+        };
+        data.finish_in_place(&inode, written).unwrap();
+    };
+    let write_next = &write_next;
+    std::thread::scope(|scope| {
+        for task in 0..TASKS {
+            scope.spawn(move || {
+                for step in 0..EACH {
+                    write_next(2 * (task + TASKS * step));
+                }
+            });
+        }
+    });
+    assert_eq!(
+        items(&files, &inode, 2 * TASKS * EACH),
+        2 * (TASKS * EACH) as usize
+    );
+    drop((taken, inode));
     tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
 }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::thread;
 
 mod grown;
-pub(super) mod when_full;
+pub(crate) mod when_full;
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -45,7 +45,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// Writes until there is no space, in pieces of `len` bytes and then in blocks; how many bytes found space.
-pub(in crate::faults) fn fill(file: &File, len: usize) -> Result<u64> {
+pub(crate) fn fill(file: &File, len: usize) -> Result<u64> {
     let bytes = vec![7; len];
     let mut end = 0;
     for len in [len, BLOCK as usize] {
