@@ -2,6 +2,7 @@
 //! Running delayed references: from the queue to the trees, between other changes.
 
 use super::context::Context;
+use crate::disk::{Bytes, Logical};
 use latch::prelude::*;
 
 /// After how many heads it is asked whether metadata needs a chunk.
@@ -12,8 +13,9 @@ const HEADS_PER_CHUNK_CHECK: usize = 64;
 pub(super) enum Limit {
     /// This many heads, and none while another task runs some.
     Few(usize),
-    /// This many heads.
-    Many(usize),
+    /// All that wait, each address once, in ascending order. What one queues lower waits on: copies of tree blocks
+    /// are many, and kept what waits at high addresses from its turn if they were counted.
+    Pass,
     /// Until it is empty.
     All,
 }
@@ -22,22 +24,26 @@ impl Context<'_> {
     /// Runs heads from the queue. No tree block lock is held by the caller.
     pub(super) fn run_refs(&self, limit: Limit) -> Result {
         let mut left = match limit {
-            Limit::Few(count) | Limit::Many(count) => count,
-            Limit::All => usize::MAX,
+            Limit::Few(count) => count,
+            Limit::Pass | Limit::All => usize::MAX,
         };
+        let mut from = Logical::new(0);
         while left > 0 {
             let locked = match limit {
                 Limit::Few(_) => self.shared().runner.try_lock(),
-                Limit::Many(_) | Limit::All => Some(self.shared().runner.lock()),
+                Limit::Pass | Limit::All => Some(self.shared().runner.lock()),
             };
             let Some(runner) = locked else {
                 return Ok(());
             };
             self.shared().check_alive()?;
-            let popped = self.transaction().queue.lock().pop();
+            let popped = self.transaction().queue.lock().pop_from(from);
             let Some((addr, head)) = popped else {
                 return Ok(());
             };
+            if limit == Limit::Pass {
+                from = addr.saturating_add(Bytes::new(1));
+            }
             let applied = runner.run(self, addr, &head);
             drop(runner);
             self.or_abort(applied)?;

@@ -92,11 +92,12 @@ impl Shared {
 
     /// Does in advance what would be done with everybody waiting.
     fn prepare(&self, context: &Context<'_>) -> Result {
-        // Others go on adding: what is there now is enough.
-        context.run_refs(Limit::Many(context.queued()))?;
+        // Others go on adding: what is there now is enough, and what it copies.
+        context.run_refs(Limit::Pass)?;
         context.make_wanted_chunk()?;
+        context.run_refs(Limit::Pass)?;
         self.space.write_dirty_groups(context)?;
-        context.run_refs(Limit::Many(context.queued()))
+        context.run_refs(Limit::Pass)
     }
 
     /// Waits for the previous transaction to be durable, then until nobody is in this one.

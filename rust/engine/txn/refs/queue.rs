@@ -140,11 +140,11 @@ impl Queue {
         self.heads.get(&addr)
     }
 
-    /// Takes the head with the lowest address.
-    pub(in crate::txn) fn pop(&mut self) -> Option<(Logical, Head)> {
-        let popped = self.heads.pop_first();
-        let weight = popped.as_ref().map_or(0, |(_, head)| head.weight());
-        self.weight = self.weight.saturating_sub(weight);
-        popped
+    /// Takes the head with the lowest address that is not below `from`.
+    pub(in crate::txn) fn pop_from(&mut self, from: Logical) -> Option<(Logical, Head)> {
+        let addr = self.heads.ceiling(&from).map(|(&addr, _)| addr)?;
+        let head = self.heads.remove(&addr)?;
+        self.weight = self.weight.saturating_sub(head.weight());
+        Some((addr, head))
     }
 }

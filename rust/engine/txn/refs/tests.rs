@@ -212,7 +212,7 @@ fn many_references_of_one_extent_wait_and_cancel_out() {
     };
     assert_eq!(all(Change::Drop), (MANY, -(MANY as i64)));
     assert_eq!(all(Change::Add), (0, 0));
-    assert!(queue.pop().is_none());
+    assert!(queue.pop_from(Logical::new(0)).is_none());
     assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
 
@@ -290,7 +290,7 @@ fn nothing_cancels_out_unseen() {
         let (mut queue, mut put_in, mut seen) = (Queue::new(), Ledger::new(), Ledger::new());
         for _ in 0..400 {
             if random.one_in(20) {
-                if let Some((addr, head)) = queue.pop() {
+                if let Some((addr, head)) = queue.pop_from(Logical::new(0)) {
                     for (reference, counts) in head.changes.iter() {
                         assert_ne!(counts.net(), 0);
                         met += counts.met();
@@ -326,7 +326,7 @@ fn nothing_cancels_out_unseen() {
                 }
             }
         }
-        while let Some((addr, head)) = queue.pop() {
+        while let Some((addr, head)) = queue.pop_from(Logical::new(0)) {
             for (reference, counts) in head.changes.iter() {
                 count(&mut seen, addr, reference, counts);
             }
