@@ -75,8 +75,6 @@ ranks! {
     InodeState = c"rbtrfs_inode_state",
     /// The next inode number of a subvolume.
     NextInode = c"rbtrfs_next_inode",
-    /// The id of the next subvolume.
-    NextSubvolume = c"rbtrfs_next_subvolume",
     /// Reading a subvolume into memory, one at a time.
     SubvolumeOpening = c"rbtrfs_subvolume_opening",
     /// Making and removing chunks, and the device ranges that are not free yet.
@@ -91,6 +89,8 @@ ranks! {
     RefsRunner = c"rbtrfs_delayed_ref_runner",
     /// What the trees have of a block group and what they lack.
     BlockGroupItems = c"rbtrfs_block_group_items",
+    /// Which file of a free space cache is whose, while one is taken over or dropped.
+    CacheFiles = c"rbtrfs_cache_files",
     /// A block of a tree that no snapshot shares: those of extents, chunks, devices, checksums, free space and roots.
     MetadataTree = c"rbtrfs_metadata_tree",
     /// Where a tree has its root.

@@ -100,6 +100,9 @@ pub trait Allocate {
     /// Records that the block's children are now referenced by the block's address.
     fn set_full_backref(&self, addr: Logical, level: u8) -> Result;
 
+    /// Queues the first reference to a data extent, whose item then enters the extent tree.
+    fn add_data(&self, data: &DataRef) -> Result;
+
     /// Adds a reference to a data extent.
     fn share_data(&self, data: &DataRef) -> Result;
 

@@ -19,7 +19,7 @@
 //! [`Subvolume`] is a tree with inodes, [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
-//! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` > `NextSubvolume` >
+//! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` >
 //! `SubvolumeOpening` > `FileTree` > `Subvolumes`; of two inodes never both. See `Documentation/fs.md`.
 
 mod data;

@@ -19,6 +19,7 @@
 //! |---------------|-------------------------------------------------------------------------------------|
 //! | `free`        | which bytes of a group are free, and how bytes leave and come back                   |
 //! | `groups`      | block groups: their set, their items in the trees, how they come and go              |
+//! | `numbers`     | the numbers of the tree of trees                                                     |
 //! | `reserve`     | promises: where ENOSPC is decided                                                    |
 //! | `root`        | the face of the layer, [`Space`]: what the layers above call                         |
 //! | `statistics`  | space in numbers                                                                     |
@@ -37,12 +38,13 @@
 //! Below: `volume` (chunks, zones), `btree` (the trees that record all this). Above: `txn`, which calls here when
 //! references change and when it commits. Design: `Documentation/space.md`, `Documentation/metadata-io.md`.
 //!
-//! Lock order: `WriteOrder` > `FileTree` > `BlockGroupItems` > `MetadataTree` > `DataProgress` > `BlockGroups` >
+//! Lock order: `WriteOrder` > `FileTree` > `BlockGroupItems` > `CacheFiles` > `MetadataTree` > `DataProgress` > `BlockGroups` >
 //! `BlockGroup` > `GroupIndex` > `Pinned` > `DirtyBlockGroups` > `WaitingTrims` > `SpaceTotals` > `ChunkMap`. Calls marked "memory only" may
 //! be made under tree block locks; the others want none held.
 
 mod free;
 mod groups;
+mod numbers;
 mod reserve;
 mod root;
 mod statistics;
@@ -52,6 +54,7 @@ mod write_order;
 
 pub use free::allocate::DataExtent;
 pub use free::block_address::BlockAddress;
+pub use free::cache::Keeping;
 pub(crate) use free::cache::{CacheFile, Doubt};
 pub use free::trim::{Discard, Trim};
 pub use groups::data_zones::Relief;
@@ -59,7 +62,7 @@ pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Remains, Sparse};
 pub use groups::unread::NextGroup;
 pub use reserve::{Awaited, BlockClass, Class, Reservation, Shortage, Urgency};
-pub use root::{Options, Space, Trees};
+pub use root::{Caches, Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{
     Admission, DataWait, Hold, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,

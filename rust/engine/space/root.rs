@@ -3,7 +3,7 @@
 
 use super::free::allocate::{Allocator, DataExtent};
 use super::free::block_address::BlockAddress;
-use super::free::cache::Caches;
+use super::free::cache::{Keeper, Keeping, Stored};
 use super::free::changes::Change;
 use super::free::on_disk::{Kept, OnDisk};
 use super::free::release::Releases;
@@ -15,16 +15,18 @@ use super::groups::removal::Removal;
 use super::groups::sparse::{Reclaim, Sparse};
 use super::groups::unread::{Asking, NextGroup, Reader};
 use super::groups::writeout::Writeout;
+use super::numbers::Numbers;
 use super::reserve::ByteState;
 use super::write_order::{DataWait, WriteOrder};
 use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
-use crate::disk::{BlockGroupFlags, Bytes, CompatRo, Generation, Logical};
+use crate::disk::{BlockGroupFlags, Bytes, CompatRo, Generation, Logical, ObjectId};
 use crate::volume::Volume;
 use core::ops::ControlFlow;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
+use latch::{Mutex, Rank};
 
 /// The trees that describe space. All are those of the running transaction.
 pub struct Trees {
@@ -34,8 +36,20 @@ pub struct Trees {
     pub block_groups: Arc<Tree>,
     /// The free space tree, if the volume has one.
     pub free_space: Option<Arc<Tree>>,
-    /// The tree of trees, if the free space caches that it leads to are believed.
-    pub caches: Option<Arc<Tree>>,
+    /// The tree of trees.
+    pub root: Arc<Tree>,
+}
+
+/// What becomes of free space caches (v1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caches {
+    /// None is read, and none is written.
+    #[default]
+    NotKept,
+    /// They are read where they are right, and kept so.
+    Believed,
+    /// None is read; new ones are written when those that are there are gone ([`Space::keep_caches`]).
+    MadeAnew,
 }
 
 /// What the mount asked for.
@@ -46,6 +60,8 @@ pub struct Options {
     /// The order in which the block cache writes: [`WriteOrder::for_volume`]. It is `None` when there is no cache that
     /// writes, or when the cache takes [`Space::write_order`] before it writes anything.
     pub write_order: Option<Arc<WriteOrder>>,
+    /// What becomes of caches: none beside a free space tree, nor on sequential zones.
+    pub caches: Caches,
 }
 
 /// Block groups, free space, pinned ranges, reservations and the order of metadata writes of a volume.
@@ -59,6 +75,7 @@ pub struct Space {
     trims: Trims,
     writeout: Arc<Writeout>,
     data_zones: DataZones,
+    numbers: Arc<Numbers>,
 }
 
 impl Space {
@@ -80,24 +97,40 @@ impl Space {
             true => Kept::none(),
             false => Kept::all(),
         };
+        let groups = Arc::new(BlockGroups::new(volume.clone(), order)?, GFP_KERNEL)?;
+        let allocator = Arc::new(Allocator::new(groups.clone()), GFP_KERNEL)?;
+        let numbers = Arc::new(Numbers::new(), GFP_KERNEL)?;
         let tree = trees.free_space.filter(|_| has_tree);
-        let free_space = OnDisk::new(tree, sector_size, kept);
+        let free_space = match options.caches {
+            Caches::NotKept => OnDisk::new(tree, sector_size, kept),
+            Caches::Believed | Caches::MadeAnew => OnDisk::Caches(Keeper {
+                volume,
+                root: trees.root.clone(),
+                extents: trees.extent.clone(),
+                allocator: allocator.clone(),
+                numbers: numbers.clone(),
+                files: Mutex::new((), Rank::CacheFiles)?,
+                on: AtomicBool::new(false),
+            }),
+        };
         // What it says is not believed; the extent tree knows.
         let believed = match is_stale {
             true => &OnDisk::Nowhere,
             false => &free_space,
         };
-        let caches = trees.caches.map(Caches::new);
-        let groups = Arc::new(BlockGroups::new(volume, order)?, GFP_KERNEL)?;
+        let reader = match options.caches {
+            Caches::Believed => Stored::of(trees.root, &groups.volume),
+            Caches::NotKept | Caches::MadeAnew => None,
+        };
         let loader = Loader {
             groups: &groups,
             items: &trees.block_groups,
             free_space: believed,
             extents: &trees.extent,
-            caches: caches.as_ref(),
+            caches: reader.as_ref(),
             writable,
         };
-        loader.load()?;
+        let doubted = loader.load()?;
         let free_space = Arc::new(free_space, GFP_KERNEL)?;
         let reader = Reader::new(groups.clone(), free_space.clone());
         let reader = Arc::new(reader, GFP_KERNEL)?;
@@ -108,14 +141,18 @@ impl Space {
             reader.clone(),
         )?;
         let space = Self {
-            allocator: Arc::new(Allocator::new(groups.clone()), GFP_KERNEL)?,
+            allocator,
             releases: Releases::new(groups.clone())?,
             trims: Trims::new(groups.clone(), reader.clone(), options.discard)?,
             reader,
             writeout: Arc::new(writeout, GFP_KERNEL)?,
             data_zones: DataZones::new(groups.clone())?,
             groups,
+            numbers,
         };
+        if let Some(doubted) = doubted {
+            space.writeout.believe_caches(&doubted)?;
+        }
         Ok(Arc::new(space, GFP_KERNEL)?)
     }
 
@@ -350,6 +387,33 @@ impl Space {
     /// is left for the next call. No tree block lock is held. After an error the transaction must be aborted.
     pub fn write_dirty_groups(&self, txn: &dyn Allocate) -> Result<usize> {
         self.writeout.write_dirty(txn)
+    }
+
+    /// Whether free space caches are kept right, as the superblock is to say by its `cache_generation`.
+    pub fn keeping_caches(&self) -> Keeping {
+        self.writeout.keeping_caches()
+    }
+
+    /// All caches that were there are gone: from now on each group gets one, if caches are to be kept.
+    pub fn keep_caches(&self) -> Result {
+        self.writeout.keep_caches()
+    }
+
+    /// No cache is written any more, by nobody when this returns. No tree block lock is held.
+    pub fn stop_caches(&self) {
+        self.writeout.stop_caches();
+    }
+
+    /// Writes the caches that are behind now, each once, but `most`; gives how many groups had a turn. They are void before, and
+    /// stay so where that fails, as do all others that are behind, until the next call.
+    /// Talks to devices; no tree block lock is held. After an error the transaction must be aborted.
+    pub fn write_caches(&self, txn: &dyn Allocate, most: usize) -> Result<usize> {
+        self.writeout.write_caches(txn, most)
+    }
+
+    /// Takes a number of the tree of trees, for a subvolume. `ENOSPC` after the last.
+    pub fn take_number(&self, root: &Tree) -> Result<ObjectId> {
+        self.numbers.take(root)
     }
 
     /// The class that should get a chunk now, before anyone runs short; `None` also when the devices are full. Asked

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Free space caches (v1), which nobody here keeps up to date, are dropped before anything else is changed.
+//! Free space caches (v1) that are not kept up to date are dropped before anything else is changed.
 //!
 //! One that is left behind would be believed some day: C takes what is behind for void in memory alone, and then lets
 //! the superblock's `cache_generation` catch up in a commit that touched no cache but those of the groups that it changed.
@@ -13,8 +13,8 @@ use super::join::Joiner;
 use super::shared::Shared;
 use super::{shortage, Units};
 use crate::btree::Tree;
-use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical, ObjectId};
-use crate::space::{CacheFile, Class, Doubt, Urgency};
+use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical, ObjectId, Superblock};
+use crate::space::{CacheFile, Class, Doubt, Keeping, Urgency};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -24,21 +24,35 @@ const CACHES: u32 = 16;
 
 /// Says in the superblock in memory that there are no caches, if some are to be dropped: before anything can be committed.
 pub(super) fn disown(shared: &Shared) {
-    if is_on(shared) && are_there(shared) {
+    if !are_kept(shared) && is_on(shared) && are_there(shared) {
         turn_off(shared);
     }
 }
 
-/// Drops the caches that are there. Where there are none, C may go on to make some.
+/// Drops the caches that are there, unless they are right and kept so. Where there are none left new ones are kept, or C may
+/// go on to make some.
 pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
-    match are_there(shared) {
-        true => drop_all(shared),
-        false => Ok(()),
+    if are_kept(shared) {
+        return Ok(());
     }
+    if are_there(shared) {
+        drop_all(shared)?;
+    }
+    if !shared.volume.writes().runs_transactions() || are_there(shared) {
+        return Ok(());
+    }
+    shared.space.keep_caches()?;
+    if are_kept(shared) && !is_on(shared) {
+        // Said at once: a mount after a power cut is to know it, too. What mkfs.btrfs has; the commit says its own.
+        say(shared, u64::MAX)?;
+        return shared.commit();
+    }
+    Ok(())
 }
 
 /// Drops all caches, and says that there shall be none (C: `nospace_cache`).
 pub(super) fn give_up(shared: &Arc<Shared>) -> Result {
+    shared.space.stop_caches();
     match is_on(shared) || are_there(shared) {
         true => drop_all(shared),
         false => Ok(()),
@@ -56,11 +70,16 @@ fn drop_all(shared: &Arc<Shared>) -> Result {
         Err(error) if shared.check_alive().is_ok() => {
             let errno = error.to_errno();
             pr_warn!("the free space cache v1 cannot be cleaned ({errno}): never mount with space_cache=v1\n");
-            write_off(shared)?;
+            say(shared, 0)?;
         }
         dropped => dropped?,
     }
     shared.commit()
+}
+
+/// Whether caches are kept right.
+fn are_kept(shared: &Shared) -> bool {
+    shared.space.keeping_caches() == Keeping::Now
 }
 
 /// Whether the superblock says that there are caches, or shall be.
@@ -74,15 +93,19 @@ fn are_there(shared: &Shared) -> bool {
 }
 
 fn turn_off(shared: &Shared) {
-    let none = |superblock: &mut crate::disk::Superblock| superblock.cache_generation = 0;
-    shared.volume.update_superblock(none);
+    set_generation(shared, 0);
 }
 
-/// Has the next commit say that there are none. It needs no space.
-fn write_off(shared: &Arc<Shared>) -> Result {
+fn set_generation(shared: &Shared, generation: u64) {
+    let set = |superblock: &mut Superblock| superblock.cache_generation = generation;
+    shared.volume.update_superblock(set);
+}
+
+/// Has the next commit say whether there are some. It needs no space.
+fn say(shared: &Arc<Shared>, generation: u64) -> Result {
     let nothing = shared.space.reserve_nothing(Class::Metadata);
     let handle = Handle::enter(shared, Joiner::Starter, nothing)?;
-    turn_off(shared);
+    set_generation(shared, generation);
     handle.note_superblock();
     Ok(())
 }
@@ -117,8 +140,11 @@ fn void_all(shared: &Arc<Shared>) -> Result {
     handle.note_superblock();
     let mut next = first_header(root)?;
     while let Some((key, _)) = next {
-        let voided = root.update(&handle, &key, void);
-        let voided = voided.and_then(|written| Ok(written?));
+        let voided = match root.update(&handle, &key, void) {
+            // Its group was just removed, and took it along.
+            Err(error) if error == ENOENT => Ok(()),
+            voided => voided.and_then(|written| Ok(written?)),
+        };
         voided.inspect_err(|error| handle.abort(*error))?;
         next = match key.successor() {
             Some(behind) => header_from(root, &behind)?,
@@ -179,13 +205,7 @@ fn removable(shared: &Shared, header: &CacheHeader) -> Result<Option<CacheFile>,
 /// Says that of the cache at `key` the header alone goes.
 fn tell_stays(doubt: &Doubt, key: &Key) {
     let group = key.offset;
-    match doubt {
-        Doubt::Flaw(flaw) => pr_warn!("the cache file of block group {group} stays: {flaw}\n"),
-        Doubt::Failed(error) => {
-            let errno = error.to_errno();
-            pr_warn!("the cache file of block group {group} stays: it cannot be read ({errno})\n");
-        }
-    }
+    pr_warn!("the cache file of block group {group} stays: {doubt}\n");
 }
 
 /// Removes a header and what is to go with it.

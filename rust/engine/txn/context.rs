@@ -53,14 +53,6 @@ impl<'a> Context<'a> {
         self.transaction.queue.lock().len()
     }
 
-    /// Queues the first reference of new data.
-    pub(super) fn add_data(&self, data: &DataRef) -> Result {
-        self.shared.check_alive()?;
-        let extent = Extent::Data { len: data.len };
-        let first = Change::New(Key::MIN);
-        self.change(data.addr, extent, data.reference(), first)
-    }
-
     /// Queues a change; what is lost of it would reach the disk as a wrong count.
     fn change(
         &self,
@@ -208,6 +200,14 @@ impl<T: Joined> Allocate for T {
             .lock()
             .set_full_backref(addr, level);
         context.or_abort(queued)
+    }
+
+    fn add_data(&self, data: &DataRef) -> Result {
+        let context = self.context();
+        context.shared.check_alive()?;
+        let extent = Extent::Data { len: data.len };
+        let first = Change::New(Key::MIN);
+        context.change(data.addr, extent, data.reference(), first)
     }
 
     fn share_data(&self, data: &DataRef) -> Result {

@@ -71,7 +71,7 @@ pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
 pub use deferred::AtCommit;
 pub use handle::Handle;
-pub use options::{Access, FreeSpace, LogTree, Options, Roots, Witness};
+pub use options::{Access, CacheWish, FreeSpace, LogTree, Options, Roots, Witness};
 pub use roots::OpenTree;
 pub use sharing::Sharing;
 pub use transactions::Transactions;

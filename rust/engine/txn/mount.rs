@@ -7,13 +7,13 @@ use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
 use super::verify::{self, broken, InSuperblock};
-use super::{Access, Counters, FreeSpace, LogTree, Options, Roots};
+use super::{Access, CacheWish, Counters, FreeSpace, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
 use crate::disk::{
     ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
     Physical, Place, RootPointer, SuperblockBytes,
 };
-use crate::space::{self, Space};
+use crate::space::{self, Caches, Space};
 use crate::volume::{Chunk, Volume, Writes};
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU64;
@@ -56,9 +56,14 @@ pub(super) fn open(
         extent: extents.clone(),
         block_groups,
         free_space: free_space_tree(&volume, &trees)?,
-        caches: are_caches_right(&volume, &options).then(|| trees.root().clone()),
+        root: trees.root().clone(),
     };
-    let space = Space::load(volume.clone(), of_space, space_options(&options))?;
+    let space_options = space::Options {
+        discard: options.discard,
+        write_order: options.write_order.clone(),
+        caches: caches(&volume, &options),
+    };
+    let space = Space::load(volume.clone(), of_space, space_options)?;
     let runner = Runner {
         extents,
         checksums,
@@ -230,13 +235,6 @@ fn layout(volume: &Volume, store: &Arc<dyn Store>) -> Layout {
     }
 }
 
-fn space_options(options: &Options) -> space::Options {
-    space::Options {
-        discard: options.discard,
-        write_order: options.write_order.clone(),
-    }
-}
-
 fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> Result<Arc<Tree>> {
     match volume
         .format()
@@ -265,13 +263,27 @@ fn doubt_free_space(volume: &Volume) -> Result {
     Ok(())
 }
 
-/// Whether the superblock says that the free space caches are right, and nobody doubts it. Each has yet to be looked at.
-fn are_caches_right(volume: &Volume, options: &Options) -> bool {
-    let superblock = volume.superblock();
-    let zoned = volume.format().incompat.contains(Incompat::ZONED);
-    let has_tree = superblock.compat_ro.contains(CompatRo::FREE_SPACE_TREE);
+/// Whether free space caches are kept, and whether those that are there are believed, until each has been looked at.
+fn caches(volume: &Volume, options: &Options) -> Caches {
+    let (superblock, format) = (volume.superblock(), volume.format());
+    let trees = CompatRo::FREE_SPACE_TREE.with(CompatRo::BLOCK_GROUP_TREE);
+    let has_tree = superblock.compat_ro.common(trees) != CompatRo::NONE;
+    let can_be =
+        !has_tree && !format.incompat.contains(Incompat::ZONED) && format.sector_size == 4096;
+    let is_wanted = match options.caches {
+        CacheWish::AsFound => superblock.cache_generation != 0,
+        CacheWish::Kept => true,
+        CacheWish::Dropped => false,
+    };
     let is_current = superblock.cache_generation == superblock.generation.get();
-    is_current && !has_tree && !zoned && options.free_space == FreeSpace::Believed
+    match (
+        can_be && is_wanted && volume.writes().is_possible(),
+        is_current,
+    ) {
+        (false, _) => Caches::NotKept,
+        (true, true) if options.free_space == FreeSpace::Believed => Caches::Believed,
+        (true, _) => Caches::MadeAnew,
+    }
 }
 
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {

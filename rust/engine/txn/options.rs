@@ -43,6 +43,18 @@ pub enum FreeSpace {
     Doubted,
 }
 
+/// Whether free space caches (v1) are kept, where they can be: without a free space tree or a block group tree, on a device
+/// without sequential zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheWish {
+    /// As the superblock says: where it has a `cache_generation` (C: no option).
+    AsFound,
+    /// They are (C, up to 7.0: `space_cache=v1`).
+    Kept,
+    /// They are not; what is there goes with the first write.
+    Dropped,
+}
+
 /// Who is told, once, that a transaction was aborted: the mount is read-only from then on.
 pub trait Witness: Send + Sync {
     /// The first transaction was aborted, by this error. Any lock of this driver may be held.
@@ -60,6 +72,8 @@ pub struct Options {
     pub roots: Roots,
     /// Whether the free space tree is believed.
     pub free_space: FreeSpace,
+    /// Whether free space caches are kept.
+    pub caches: CacheWish,
     /// Whether devices are told of freed ranges, at first.
     pub discard: Discard,
     /// Tells the time for the counters and for [`super::Transactions::commit_if_older`].
@@ -78,6 +92,7 @@ impl Options {
             log_tree: LogTree::Refuse,
             roots: Roots::Current,
             free_space: FreeSpace::Believed,
+            caches: CacheWish::AsFound,
             discard: Discard::Never,
             clock: None,
             witness: None,

@@ -8,13 +8,18 @@ use latch::prelude::*;
 /// After how many heads it is asked whether metadata needs a chunk.
 const HEADS_PER_CHUNK_CHECK: usize = 64;
 
+/// How many heads a pass runs for each reference that waited: what that copies, at most eight blocks, is two heads for
+/// each, and so again.
+const HEADS_IN_PASS: usize = 32;
+
 /// How much of the queue to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     /// This many heads, and none while another task runs some.
     Few(usize),
     /// All that wait, each address once, in ascending order. What one queues lower waits on: copies of tree blocks
-    /// are many, and kept what waits at high addresses from its turn if they were counted.
+    /// are many, and kept what waits at high addresses from its turn if they were counted. Others go on adding ahead of it: it
+    /// ends after [`HEADS_IN_PASS`] for each that waited.
     Pass,
     /// Until it is empty.
     All,
@@ -25,7 +30,8 @@ impl Context<'_> {
     pub(super) fn run_refs(&self, limit: Limit) -> Result {
         let mut left = match limit {
             Limit::Few(count) => count,
-            Limit::Pass | Limit::All => usize::MAX,
+            Limit::Pass => self.queued().saturating_mul(HEADS_IN_PASS),
+            Limit::All => usize::MAX,
         };
         let mut from = Logical::new(0);
         while left > 0 {

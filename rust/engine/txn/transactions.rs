@@ -13,7 +13,7 @@ use super::{mount, shortage};
 use super::{Counters, Handle, OpenTree, Options, Trim, Units};
 use crate::btree::{DataRef, Store, Tree};
 use crate::disk::{Bytes, Generation, Logical, ObjectId, RootItem, TreeId};
-use crate::space::{Class, Reclaim, Reservation, Space, Urgency};
+use crate::space::{Class, Keeping, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -44,7 +44,7 @@ impl Transactions {
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
 
-    /// Makes a free space tree that is not valid anew, drops free space caches, and commits; without effect where all is as
+    /// Makes a free space tree that is not valid anew, drops free space caches that are not right or not wanted, and commits; without effect where all is as
     /// it should be, and where nothing may be written. To be called before anything else is changed, once the block cache
     /// can write.
     pub fn settle_free_space(&self) -> Result {
@@ -64,6 +64,26 @@ impl Transactions {
     /// nothing may be written. The caller holds no handle.
     pub fn give_up_caches(&self) -> Result {
         caches::give_up(&self.shared)
+    }
+
+    /// Whether free space caches can be kept: `EINVAL` where the mount began without. To be asked by whoever changes more than
+    /// that, before.
+    pub fn check_keeper(&self) -> Result {
+        match self.shared.space.keeping_caches() {
+            Keeping::Now | Keeping::NotNow => Ok(()),
+            Keeping::Never => Err(EINVAL),
+        }
+    }
+
+    /// Keeps free space caches (C, up to 7.0: `space_cache=v1`), new ones where it did not before. `EINVAL` as
+    /// [`Self::check_keeper`], and where those of before cannot be dropped. The caller holds no handle.
+    pub fn take_up_caches(&self) -> Result {
+        self.check_keeper()?;
+        caches::drop_stale(&self.shared)?;
+        match self.shared.space.keeping_caches() {
+            Keeping::Now => Ok(()),
+            Keeping::NotNow | Keeping::Never => Err(EINVAL),
+        }
     }
 
     /// Files will change: does what [`crate::volume::Writes::Later`] left for now, and marks what is not kept up to date

@@ -49,7 +49,7 @@ pub(crate) struct MountOptions {
 pub(crate) enum SpaceCacheWord {
     /// `space_cache=v2`: in a tree.
     Tree,
-    /// `space_cache`, `space_cache=v1`: in files. As in C that is not done any more, and means the same as the next.
+    /// `space_cache`, `space_cache=v1`: in files.
     Old,
     /// `nospace_cache`.
     None,

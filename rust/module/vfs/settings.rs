@@ -7,7 +7,7 @@ use super::options::{MountOptions, SpaceCacheWord};
 use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
-use engine::disk::CompatRo;
+use engine::disk::{CompatRo, Incompat};
 use engine::txn::Discard;
 use engine::volume::Volume;
 use latch::prelude::*;
@@ -103,10 +103,9 @@ impl Settings {
         !self.flags.contains(Flags::NO_DATASUM)
     }
 
-    /// Whether the volume is to have no free space cache from the first write on, where a remount says `word` last.
-    pub(super) fn gives_up_caches(&self, word: Option<SpaceCacheWord>) -> bool {
-        let word = word.or(self.space_cache);
-        matches!(word, Some(SpaceCacheWord::Old | SpaceCacheWord::None))
+    /// What was said last of how free space is kept, where a remount says `word`.
+    pub(super) fn space_cache(&self, word: Option<SpaceCacheWord>) -> Option<SpaceCacheWord> {
+        word.or(self.space_cache)
     }
 
     /// Shows all but the subvolume, in C's order.
@@ -195,13 +194,17 @@ pub(super) fn facts(volume: &Volume) -> Facts {
     }
 }
 
+fn is_zoned(volume: &Volume) -> bool {
+    volume.format().incompat.contains(Incompat::ZONED)
+}
+
 fn has_free_space_tree(volume: &Volume) -> bool {
     let features = volume.format().compat_ro;
     features.contains(CompatRo::FREE_SPACE_TREE)
 }
 
-/// A free space tree that is there is kept up to date, whatever is asked for, and none is made. What C says of the old
-/// cache is said as well.
+/// A free space tree that is there is kept up to date, whatever is asked for, and none is made. Caches cannot be written to
+/// sequential zones.
 pub(super) fn check_space_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
     let word = asked.options.space_cache;
     match (word, has_free_space_tree(volume)) {
@@ -217,9 +220,12 @@ pub(super) fn check_space_cache(volume: &Volume, asked: &Asked<'_, MountOptions>
             ));
             return Err(EINVAL);
         }
-        (Some(SpaceCacheWord::Old), false) => asked.log.warn(fmt!(
-            "v1 space cache is deprecated, falling back to no space cache"
-        )),
+        (Some(SpaceCacheWord::Old), false) if is_zoned(volume) => {
+            asked
+                .log
+                .error(fmt!("zoned: space cache v1 is not supported"));
+            return Err(EINVAL);
+        }
         _ => {}
     }
     Ok(())
@@ -236,7 +242,7 @@ pub(super) fn check_clear_cache(volume: &Volume, asked: &Asked<'_, MountOptions>
     Ok(())
 }
 
-/// As C shows it: the old cache, which is not used here and goes with the first write, is what C will use.
+/// As C shows it.
 pub(super) fn space_cache(volume: &Volume) -> SpaceCache {
     let old = || volume.superblock().cache_generation;
     match has_free_space_tree(volume) {

@@ -133,8 +133,6 @@ pub(super) struct SubvolumesInUse {
     /// numbers of all that were in use: what a subvolume gave out and lost again in one transaction, its tree does not
     /// tell, and file handles do.
     opening: Mutex<OrdMap<ObjectId, Arc<Numbers>>>,
-    /// The ids for new ones.
-    ids: Numbers,
 }
 
 impl SubvolumesInUse {
@@ -143,7 +141,6 @@ impl SubvolumesInUse {
         Ok(Self {
             by_id: Registry::new(Rank::Subvolumes, |_| true)?,
             opening: Mutex::new(OrdMap::new(), Rank::SubvolumeOpening)?,
-            ids: Numbers::new(Rank::NextSubvolume)?,
         })
     }
 
@@ -160,11 +157,6 @@ impl SubvolumesInUse {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
-    }
-
-    /// Takes an id for a new one. `ENOSPC` after the last.
-    pub(super) fn take_id(&self, root_tree: &Tree) -> Result<ObjectId> {
-        self.ids.take(root_tree)
     }
 }
 

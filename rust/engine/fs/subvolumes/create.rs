@@ -108,7 +108,11 @@ impl Subvolumes<'_> {
 
     /// Takes an id. `ENOSPC` after the last.
     fn take_id(&self) -> Result<ObjectId> {
-        let id = self.fs.in_use.take_id(self.fs.root_tree())?;
+        let id = self
+            .fs
+            .transactions()
+            .space()
+            .take_number(self.fs.root_tree())?;
         if id.is_subvolume() {
             Ok(id)
         } else {

@@ -7,7 +7,7 @@ use crate::disk::{Bytes, Logical, ZoneOffset};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
 use crate::space::groups::set::GroupSet;
-use crate::space::reserve::Offer;
+use crate::space::reserve::{Offer, SpaceInfo};
 use crate::space::{BlockClass, Class, Reservation};
 use crate::volume::Activation;
 use core::ops::Range;
@@ -75,6 +75,11 @@ impl Allocator {
                 log: AtomicU64::new(NOWHERE),
             },
         }
+    }
+
+    /// The space info of a class.
+    pub(in crate::space) fn info(&self, class: Class) -> &Arc<SpaceInfo> {
+        self.groups.info(class)
     }
 
     /// The log trees leave a group, if it is theirs.
@@ -184,6 +189,33 @@ impl Allocator {
         }
         let waiting = info.longest(Offer::Asleep) >= min;
         Err(if waiting { EAGAIN } else { ENOSPC })
+    }
+
+    /// A data extent of `len` bytes for the cache of a group: of one of data in it, or the file would keep another from being
+    /// given back. Those of other groups lie as low as can be.
+    pub(in crate::space) fn allocate_cache(
+        &self,
+        of: &Group,
+        from: &Reservation,
+        len: Bytes,
+    ) -> Result<Option<DataExtent>> {
+        let wish = Wish {
+            wanted: len,
+            min: len,
+            align: self.groups.sector_size,
+            cluster: Bytes::ZERO,
+        };
+        let found = match of.class() {
+            Class::Data => of.allocate(wish, from)?,
+            Class::Metadata | Class::System => {
+                let (groups, lowest) = (self.groups.read(), AtomicU64::new(0));
+                self.search(&groups, Class::Data, &lowest, wish, from, |_| true)?
+            }
+        };
+        Ok(found.map(|(start, _)| DataExtent {
+            logical: Logical::new(start),
+            len,
+        }))
     }
 
     /// See [`crate::space::Space::take`].

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where the disk has what is free, for the next mount.
 
+use super::cache::{Cache, Keeper};
 use super::changes::{Change, Changes};
 use super::ranges::FreeRanges;
 use super::tree::{FreeSpaceTree, Recorded, Unreadable};
 use crate::btree::{Allocate, Tree};
+use crate::disk::{Bytes, Logical, Place};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -14,6 +16,8 @@ use latch::prelude::*;
 pub(in crate::space) enum OnDisk {
     /// The free space tree has it, of the groups that are kept in it.
     Tree(FreeSpaceTree, Kept),
+    /// A cache of each group has it, or is void. All of it is in memory from the mount on.
+    Caches(Keeper),
     /// Nothing has it: a mount reads the whole extent tree.
     Nowhere,
 }
@@ -29,6 +33,8 @@ pub(in crate::space) struct Kept {
 pub(in crate::space) enum GroupOnDisk {
     /// The group's part of the free space tree.
     Tree(Part),
+    /// The group's cache.
+    Cache(KBox<Cache>),
     /// Nothing is kept.
     Nowhere,
 }
@@ -51,6 +57,32 @@ impl OnDisk {
         })
     }
 
+    /// What is to be kept of the group `[start, end)` that is not in a tree: `free` is what has no extent item, and is no
+    /// superblock copy.
+    pub(in crate::space) fn cached(
+        &self,
+        span: (u64, u64),
+        sector_size: Bytes,
+        free: &FreeRanges,
+        superblocks: Bytes,
+    ) -> Result<GroupOnDisk> {
+        match self {
+            Self::Caches(_) => {
+                let cache = Cache::new(span, sector_size, free, superblocks)?;
+                Ok(GroupOnDisk::Cache(KBox::new(cache, GFP_NOFAIL)?))
+            }
+            Self::Tree(..) | Self::Nowhere => Ok(GroupOnDisk::Nowhere),
+        }
+    }
+
+    /// Who keeps caches.
+    pub(in crate::space) fn keeper(&self) -> Option<&Keeper> {
+        match self {
+            Self::Caches(keeper) => Some(keeper),
+            Self::Tree(..) | Self::Nowhere => None,
+        }
+    }
+
     /// What is to be kept of the group `[start, end)`, of which the disk has `recorded`, if that is known.
     pub(in crate::space) fn group(
         &self,
@@ -63,7 +95,7 @@ impl OnDisk {
                 recorded,
                 changes: Changes::new(),
             }),
-            Self::Tree(..) | Self::Nowhere => GroupOnDisk::Nowhere,
+            Self::Tree(..) | Self::Caches(_) | Self::Nowhere => GroupOnDisk::Nowhere,
         }
     }
 
@@ -82,7 +114,7 @@ impl OnDisk {
     pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
         match self {
             Self::Tree(tree, _) => tree.clear(txn),
-            Self::Nowhere => Ok(ControlFlow::Break(())),
+            Self::Caches(_) | Self::Nowhere => Ok(ControlFlow::Break(())),
         }
     }
 
@@ -90,7 +122,7 @@ impl OnDisk {
     pub(in crate::space) fn next_to_keep(&self) -> u64 {
         match self {
             Self::Tree(_, kept) => kept.before.load(Ordering::Acquire),
-            Self::Nowhere => u64::MAX,
+            Self::Caches(_) | Self::Nowhere => u64::MAX,
         }
     }
 
@@ -123,13 +155,13 @@ impl OnDisk {
     }
 
     /// Removes what is kept of a group, which is empty.
-    pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &mut GroupOnDisk) -> Result {
-        match (self, group) {
+    pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: GroupOnDisk) -> Result {
+        match (self, &group) {
             (Self::Tree(tree, _), GroupOnDisk::Tree(part)) => {
-                part.changes = Changes::new();
                 let (start, end) = part.span;
                 tree.remove_group(txn, &Recorded::all_free(start, end))
             }
+            (Self::Caches(keeper), GroupOnDisk::Cache(cache)) => keeper.remove(txn, cache),
             _ => Ok(()),
         }
     }
@@ -141,6 +173,8 @@ impl OnDisk {
                 let recorded = tree.recorded(part.span, &mut part.recorded)?;
                 tree.write(txn, recorded, &mut part.changes)
             }
+            // The pages are written when the trees are: `Writeout::write_caches`.
+            (Self::Caches(keeper), GroupOnDisk::Cache(cache)) => keeper.void(txn, cache),
             _ => Ok(()),
         }
     }
@@ -199,6 +233,13 @@ impl GroupOnDisk {
     pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
         match self {
             Self::Tree(part) => part.changes.note(start, end, change),
+            Self::Cache(cache) => match change {
+                Change::Freed => cache.freed(start, end),
+                Change::Allocated => cache.allocated(start, end).map_err(|_| {
+                    let place = Place::Extent(Logical::new(start));
+                    change.contradicted(start).at(place).report()
+                }),
+            },
             Self::Nowhere => Ok(()),
         }
     }

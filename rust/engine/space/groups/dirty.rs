@@ -15,7 +15,16 @@ enum State {
     Redirtied,
 }
 
-/// The groups that the trees are behind of. The one place that knows a group's [`State`].
+/// What a group is when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The disk has all.
+    Clean,
+    /// It changed meanwhile.
+    Dirty,
+}
+
+/// The groups that the trees, or the caches, are behind of. The one place that knows a group's [`State`].
 pub(super) struct DirtyGroups {
     groups: OrdMap<u64, State>,
 }
@@ -51,11 +60,17 @@ impl DirtyGroups {
         Some(start)
     }
 
-    /// The group was written.
-    pub(super) fn end(&mut self, start: u64) {
+    /// The group was written. What it is now.
+    pub(super) fn end(&mut self, start: u64) -> Ended {
         match self.groups.get_mut(&start) {
-            Some(state) if *state == State::Redirtied => *state = State::Dirty,
-            _ => drop(self.groups.remove(&start)),
+            Some(state) if *state == State::Redirtied => {
+                *state = State::Dirty;
+                Ended::Dirty
+            }
+            _ => {
+                self.groups.remove(&start);
+                Ended::Clean
+            }
         }
     }
 

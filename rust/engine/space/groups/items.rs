@@ -3,6 +3,7 @@
 
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Bytes, Key, Kind};
+use crate::space::free::cache::Cache;
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use crate::space::free::ranges::FreeRanges;
@@ -13,8 +14,8 @@ use latch::prelude::*;
 pub(in crate::space) struct Items {
     /// Where the BLOCK_GROUP_ITEM is.
     key: Key,
-    /// The BLOCK_GROUP_ITEM.
-    item: BlockGroupItem,
+    /// The BLOCK_GROUP_ITEM, until the group is removed.
+    item: Option<BlockGroupItem>,
     /// What the disk has of the group's free space.
     free_space: GroupOnDisk,
 }
@@ -29,7 +30,7 @@ impl Items {
     ) -> Self {
         Self {
             key: Key::new(start, Kind::BLOCK_GROUP_ITEM, len.get()),
-            item: BlockGroupItem { used, flags },
+            item: Some(BlockGroupItem { used, flags }),
             free_space,
         }
     }
@@ -61,6 +62,14 @@ impl Items {
         Ok(())
     }
 
+    /// The group's cache, if one is kept and the group is there.
+    pub(in crate::space) fn cache(&mut self) -> Option<&mut Cache> {
+        match &mut self.free_space {
+            GroupOnDisk::Cache(cache) => Some(cache),
+            GroupOnDisk::Tree(_) | GroupOnDisk::Nowhere => None,
+        }
+    }
+
     /// Writes a new group's items.
     pub(in crate::space) fn insert(
         &self,
@@ -68,7 +77,7 @@ impl Items {
         groups: &Tree,
         free_space: &OnDisk,
     ) -> Result {
-        let item = self.item;
+        let item = self.item.ok_or(ENOENT)?;
         groups
             .insert_with(txn, &self.key, BlockGroupItem::SIZE, |bytes| {
                 item.write_to(bytes)
@@ -77,7 +86,7 @@ impl Items {
         free_space.insert(txn, &self.free_space)
     }
 
-    /// Removes all items of the group.
+    /// Removes all items of the group. Who found it before finds nothing to write any more.
     pub(in crate::space) fn remove(
         &mut self,
         txn: &dyn Allocate,
@@ -85,7 +94,9 @@ impl Items {
         free_space: &OnDisk,
     ) -> Result {
         groups.remove(txn, &self.key)?;
-        free_space.remove(txn, &mut self.free_space)
+        self.item = None;
+        let kept = core::mem::replace(&mut self.free_space, GroupOnDisk::Nowhere);
+        free_space.remove(txn, kept)
     }
 
     /// Brings the trees up to date; `used` is what the group's item should say.
@@ -97,20 +108,21 @@ impl Items {
         used: Bytes,
     ) -> Result {
         free_space.write(txn, &mut self.free_space)?;
-        if used == self.item.used {
-            return Ok(());
+        match self.item {
+            Some(item) if item.used != used => {
+                self.write_item(txn, groups, BlockGroupItem { used, ..item })
+            }
+            Some(_) | None => Ok(()),
         }
-        self.write_used(txn, groups, used)
     }
 
     // A frame of its own, which is gone when the free space tree is written.
     #[inline(never)]
-    fn write_used(&mut self, txn: &dyn Allocate, groups: &Tree, used: Bytes) -> Result {
-        let item = BlockGroupItem { used, ..self.item };
+    fn write_item(&mut self, txn: &dyn Allocate, groups: &Tree, item: BlockGroupItem) -> Result {
         groups
             .update(txn, &self.key, |bytes| item.write_to(bytes))?
             .map_err(Bug::report)?;
-        self.item = item;
+        self.item = Some(item);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::zones::join_write_order;
 use crate::btree::Tree;
 use crate::disk::{BlockGroupItem, Bytes, Flaw, Key, Kind, Logical, Place, ZoneOffset};
 use crate::map::OrdMap;
-use crate::space::free::cache::Caches;
+use crate::space::free::cache::Stored;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
@@ -96,29 +96,36 @@ pub(in crate::space) struct Loader<'a> {
     /// The extent tree.
     pub(in crate::space) extents: &'a Tree,
     /// The caches, if they are believed: what they say is not looked for in the extent tree.
-    pub(in crate::space) caches: Option<&'a Caches>,
+    pub(in crate::space) caches: Option<&'a Stored>,
     /// The volume may be written: its free space is read, too.
     pub(in crate::space) writable: bool,
 }
 
 impl Loader<'_> {
-    /// Reads all block groups.
-    pub(in crate::space) fn load(&self) -> Result {
+    /// Reads all block groups. Gives those whose caches are not right, unless no cache of any group may be believed.
+    pub(in crate::space) fn load(&self) -> Result<Option<KVVec<u64>>> {
         let mut loadings = self.read_groups()?;
         if self.writable {
             match self.free_space {
                 OnDisk::Tree(..) => {}
-                OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
+                OnDisk::Caches(_) | OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
             }
         }
+        let mut doubted = self.caches.map(|_| KVVec::new());
         let mut given_up = None;
-        while let Some((_, loading)) = loadings.pop_first() {
+        while let Some((start, loading)) = loadings.pop_first() {
             let class = loading.class;
+            if let Some(doubted) = doubted.as_mut().filter(|_| !loading.is_cached()) {
+                doubted.push(start, GFP_KERNEL)?;
+            }
             let error = self.finish(loading)?;
+            // Nothing is known that its cache could be compared with.
+            doubted = doubted.filter(|_| error.is_none());
             given_up = given_up.or(error.filter(|_| class != Class::Data));
         }
         self.groups.refresh_growth();
-        given_up.map_or(Ok(()), |error| self.check_places(error))
+        given_up.map_or(Ok(()), |error| self.check_places(error))?;
+        Ok(doubted)
     }
 
     /// Groups of tree blocks were given up: where those had no other place, nothing can be written.
@@ -178,7 +185,7 @@ impl Loader<'_> {
         };
         let body = new_body(self.groups, &chunk, zones, class, used)?;
         let derived = match (self.free_space, &body.free_space) {
-            (OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
+            (OnDisk::Caches(_) | OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
                 self.begin_deriving(&chunk, used)?
             }
             _ => Derived::Nothing,
@@ -196,7 +203,7 @@ impl Loader<'_> {
     #[inline(never)]
     fn begin_deriving(&self, chunk: &Chunk, used: Bytes) -> Result<Derived> {
         let unused = chunk.len.saturating_sub(used);
-        let read = |caches: &Caches| caches.read(&self.groups.volume, chunk, unused);
+        let read = |caches: &Stored| caches.read(&self.groups.volume, chunk, unused);
         if let Some(ranges) = self.caches.and_then(read) {
             return Ok(Derived::Cached(KBox::new(ranges, GFP_KERNEL)?));
         }
@@ -257,9 +264,15 @@ impl Loader<'_> {
         if let Some(error) = given_up {
             give_up(start, &mut body, error);
         }
-        let free_space = self
-            .free_space
-            .group((start, start.saturating_add(len.get())), None);
+        let span = (start, start.saturating_add(len.get()));
+        let free_space = match &body.free_space {
+            FreeSpace::Anywhere(ranges) => {
+                let sector_size = self.groups.sector_size;
+                let on_disk = self.free_space;
+                on_disk.cached(span, sector_size, ranges, body.superblocks)?
+            }
+            _ => self.free_space.group(span, None),
+        };
         let items = Items::new(start, len, chunk.flags, used, free_space);
         let space_info = self.groups.info(class).clone();
         let group = Group::new(chunk, class, space_info, body, items)?;

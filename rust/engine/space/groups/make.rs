@@ -42,13 +42,14 @@ pub(in crate::space) fn new_group(
         ranges.insert(first, end)?;
         use_ranges(&groups.volume, &chunk, &mut body, ranges)?;
     }
-    let items = Items::new(
-        first,
-        chunk.len,
-        chunk.flags,
-        Bytes::ZERO,
-        on_disk.group((first, end), Some(Recorded::all_free(first, end))),
-    );
+    let span = (first, end);
+    let free_space = match &body.free_space {
+        FreeSpace::Anywhere(ranges) if on_disk.keeper().is_some() => {
+            on_disk.cached(span, groups.sector_size, ranges, body.superblocks)?
+        }
+        _ => on_disk.group(span, Some(Recorded::all_free(first, end))),
+    };
+    let items = Items::new(first, chunk.len, chunk.flags, Bytes::ZERO, free_space);
     let info = groups.info(class).clone();
     let group = Group::new(chunk, class, info, body, items)?;
     Ok(Arc::new(group, GFP_NOFAIL)?)

@@ -4,6 +4,7 @@
 //! | module         | what it is                                                                    |
 //! |----------------|-------------------------------------------------------------------------------|
 //! | `block_groups` | all block groups of a volume, and the space infos of their classes            |
+//! | `caches`       | writing the free space caches of groups                                       |
 //! | `data_zones`   | the active zones of groups of file data                                       |
 //! | `dirty`        | the groups that the trees are behind of                                       |
 //! | `group`        | one block group: its bytes by state, and where they are free                  |
@@ -21,6 +22,7 @@
 //! | `zones`        | what the write order asks of groups and of the volume                         |
 
 pub(in crate::space) mod block_groups;
+mod caches;
 pub(in crate::space) mod data_zones;
 mod dirty;
 pub(in crate::space) mod group;

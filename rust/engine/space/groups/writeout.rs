@@ -22,12 +22,14 @@ use latch::{Mutex, Rank};
 
 /// What the trees have of the block groups, and which of these they are behind of.
 pub(in crate::space) struct Writeout {
-    groups: Arc<BlockGroups>,
+    pub(super) groups: Arc<BlockGroups>,
     /// Where the BLOCK_GROUP_ITEMs are.
     tree: Arc<Tree>,
     free_space: Arc<OnDisk>,
     reader: Arc<Reader>,
     dirty: Mutex<DirtyGroups>,
+    /// Whose caches are behind.
+    pub(super) caches: Mutex<DirtyGroups>,
 }
 
 impl Writeout {
@@ -43,6 +45,7 @@ impl Writeout {
             free_space,
             reader,
             dirty: Mutex::new(DirtyGroups::new(), Rank::DirtyBlockGroups)?,
+            caches: Mutex::new(DirtyGroups::new(), Rank::DirtyBlockGroups)?,
         })
     }
 
@@ -60,6 +63,7 @@ impl Writeout {
         count()?;
         items.note(start, end, change)?;
         drop(items);
+        self.note_cache(group)?;
         self.dirty.lock().dirty(group.start().get())
     }
 
@@ -72,12 +76,14 @@ impl Writeout {
         let items = group.items.lock();
         self.groups.add(&group)?;
         self.groups.refresh_growth();
-        items.insert(txn, &self.tree, &self.free_space)
+        items.insert(txn, &self.tree, &self.free_space)?;
+        self.note_cache(&group)
     }
 
     /// Deletes the items of a group that others cannot find any more.
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &Group) -> Result {
         self.dirty.lock().forget(group.start().get());
+        self.caches.lock().forget(group.start().get());
         group.items.lock().remove(txn, &self.tree, &self.free_space)
     }
 
@@ -117,7 +123,7 @@ impl Writeout {
             let result = read.and_then(|()| self.write_group(txn, start));
             let mut writeouts = self.dirty.lock();
             match result {
-                Ok(()) => writeouts.end(start),
+                Ok(()) => drop(writeouts.end(start)),
                 Err(error) => {
                     writeouts.fail(start);
                     return Err(error);

@@ -121,6 +121,10 @@ impl Allocate for Txn {
         Ok(())
     }
 
+    fn add_data(&self, _: &DataRef) -> Result {
+        Ok(())
+    }
+
     fn share_data(&self, _: &DataRef) -> Result {
         Ok(())
     }

@@ -22,6 +22,17 @@ use latch::{MutexGuard, NofsScope};
 /// were not copied before, and needs the more rounds the deeper the trees are. Four are normal.
 const MAX_ROUNDS: u32 = 64;
 
+/// Of how many groups the free space caches are written while others may still join, in each of two turns. A commit waits for the
+/// device with each.
+const CACHES_AHEAD: usize = 64;
+
+/// Of how many in each round with everybody waiting.
+const CACHES_A_ROUND: usize = 8;
+
+/// How often the free space caches are written with everybody waiting. Two are normal: the first makes files and copies the
+/// leaves of their items.
+const CACHE_ROUNDS: u32 = 4;
+
 /// What a committer measures.
 struct Times {
     begun: u64,
@@ -97,6 +108,12 @@ impl Shared {
         context.make_wanted_chunk()?;
         context.run_refs(Limit::Pass)?;
         self.space.write_dirty_groups(context)?;
+        // Those that have no file get one; its item is what their caches are written with.
+        if self.space.write_caches(context, CACHES_AHEAD)? > 0 {
+            context.run_refs(Limit::Pass)?;
+            self.space.write_dirty_groups(context)?;
+            self.space.write_caches(context, CACHES_AHEAD)?;
+        }
         context.run_refs(Limit::Pass)
     }
 
@@ -140,6 +157,7 @@ impl Shared {
     /// Brings all trees that describe other trees up to date, and makes the superblock. Nobody else is in.
     fn finish(&self, context: &Context<'_>) -> Result<SuperblockImage> {
         let _hold = self.space.write_order().hold();
+        let mut cache_rounds = CACHE_ROUNDS;
         for _ in 0..MAX_ROUNDS {
             context.make_wanted_chunk()?;
             context.run_refs(Limit::All)?;
@@ -147,6 +165,11 @@ impl Shared {
             let groups = self.space.write_dirty_groups(context)?;
             let quiet = roots == 0 && groups == 0 && !self.space.has_dirty_groups();
             if !quiet || context.queued() > 0 {
+                continue;
+            }
+            // Last, as they say what all that was before has left free. What changes in turn is void.
+            if cache_rounds > 0 && self.space.write_caches(context, CACHES_A_ROUND)? > 0 {
+                cache_rounds = cache_rounds.saturating_sub(1);
                 continue;
             }
             let root = self.trees.root();

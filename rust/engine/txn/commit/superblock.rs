@@ -2,6 +2,7 @@
 //! What a commit puts into the superblock.
 
 use crate::disk::{Generation, Logical, ObjectId, RootBackup, RootPointer, Superblock};
+use crate::space::Keeping;
 use crate::txn::shared::Shared;
 use crate::txn::transaction::Transaction;
 use crate::volume::SuperblockImage;
@@ -22,6 +23,12 @@ pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<Superbl
         superblock.log_root = Logical::new(0);
         superblock.log_root_level = 0;
         superblock.bytes_used = backup.bytes_used;
+        match shared.space.keeping_caches() {
+            Keeping::Now => superblock.cache_generation = transaction.generation.get(),
+            // Before they are dropped, too: of groups that changed since they are not kept they are wrong.
+            Keeping::NotNow => superblock.cache_generation = 0,
+            Keeping::Never => {}
+        }
         keep_uuid_tree_in_step(superblock, transaction.generation);
     });
     shared.volume.push_backup(&backup);

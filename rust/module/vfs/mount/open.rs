@@ -15,12 +15,13 @@ use crate::linux::{BlockDevice, SuperBlock};
 use crate::vfs::committer::Committer;
 use crate::vfs::counters::CounterFile;
 use crate::vfs::memory::Memory;
+use crate::vfs::options::SpaceCacheWord;
 use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
 use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
 use engine::fs;
 use engine::registry::Registry;
-use engine::txn::{self, FreeSpace, LogTree, Roots, Transactions, Witness};
+use engine::txn::{self, CacheWish, FreeSpace, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume, Writes};
 use kernel::sync::Arc;
@@ -129,6 +130,11 @@ fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     if options.tries_backup_roots {
         txn_options.roots = Roots::OrBackup;
     }
+    txn_options.caches = match options.space_cache {
+        Some(SpaceCacheWord::Old) => CacheWish::Kept,
+        Some(SpaceCacheWord::None) => CacheWish::Dropped,
+        Some(SpaceCacheWord::Tree) | None => CacheWish::AsFound,
+    };
     if options.clears_cache {
         txn_options.free_space = FreeSpace::Doubted;
     }

@@ -17,6 +17,12 @@ impl Mount {
     pub(super) fn remount(&self, sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         check_rescue(asked)?;
         check_space_cache(self.volume(), asked)?;
+        if let (Access::ReadWrite, Some(SpaceCacheWord::Old)) =
+            (asked.access, asked.options.space_cache)
+        {
+            // Before anything becomes writable.
+            self.transactions().check_keeper()?;
+        }
         match (asked.access, sb.is_read_only()) {
             (Access::ReadWrite, true) => {
                 check_clear_cache(self.volume(), asked)?;
@@ -26,7 +32,7 @@ impl Mount {
             _ => {}
         }
         if asked.access == Access::ReadWrite {
-            self.give_up_caches(asked.options.space_cache)?;
+            self.keep_as_asked(asked.options.space_cache)?;
         }
         // Last, as it cannot fail: a remount that does leaves the options as they were.
         self.set_options(asked.options);
@@ -55,7 +61,7 @@ impl Mount {
             schedule: self.schedule.clone(),
         })?;
         self.transactions().begin_writing()?;
-        self.give_up_caches(None)?;
+        self.keep_as_asked(None)?;
         self.clean_all_orphans();
         if self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
@@ -66,11 +72,12 @@ impl Mount {
     }
 
     /// Where no free space cache is wanted, there is none from the first write on. `word` is what a remount says.
-    fn give_up_caches(&self, word: Option<SpaceCacheWord>) -> Result {
-        let gives_up = self.settings.lock().gives_up_caches(word);
-        match gives_up {
-            true => self.transactions().give_up_caches(),
-            false => Ok(()),
+    fn keep_as_asked(&self, word: Option<SpaceCacheWord>) -> Result {
+        let said = self.settings.lock().space_cache(word);
+        match said {
+            Some(SpaceCacheWord::None) => self.transactions().give_up_caches(),
+            Some(SpaceCacheWord::Old) if word.is_some() => self.transactions().take_up_caches(),
+            Some(SpaceCacheWord::Old | SpaceCacheWord::Tree) | None => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! Why a cache is not believed.
 
 use crate::disk::Flaw;
+use kernel::fmt;
 use latch::prelude::*;
 
 /// Why a cache, or its file, is not believed.
@@ -10,6 +11,15 @@ pub(crate) enum Doubt {
     Flaw(Flaw),
     /// It could not be looked at.
     Failed(Error),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flaw(flaw) => flaw.fmt(f),
+            Self::Failed(error) => write!(f, "it cannot be read ({})", error.to_errno()),
+        }
+    }
 }
 
 impl From<Flaw> for Doubt {

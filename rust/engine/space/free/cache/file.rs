@@ -62,6 +62,13 @@ impl CacheFile {
         &self.inode
     }
 
+    /// Whether it may be of the block group at `start`, by its inode. Whoever writes a cache notes that there, C but for its next
+    /// change of the inode: there is zero from then on.
+    pub(super) fn is_of(&self, start: Logical) -> bool {
+        let noted = self.inode.block_group;
+        noted == 0 || noted == start.get()
+    }
+
     /// Removes the file.
     pub(crate) fn remove(&self, root: &Tree, txn: &dyn Allocate) -> Result {
         for data in self.extents() {

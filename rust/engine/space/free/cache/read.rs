@@ -8,18 +8,28 @@ use crate::btree::Tree;
 use crate::disk::{ensure, Bytes, CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
 use crate::space::free::ranges::FreeRanges;
 use crate::volume::{Chunk, Volume};
+use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// The caches of a volume that says that they are right.
-pub(in crate::space) struct Caches {
+pub(in crate::space) struct Stored {
     root: Arc<Tree>,
 }
 
-impl Caches {
-    /// With the tree that leads to them.
-    pub(in crate::space) fn new(root: Arc<Tree>) -> Self {
-        Self { root }
+impl Stored {
+    /// With the tree that leads to them. `None` where not all headers can be read, or one is of no group: they cannot be kept
+    /// one by one then, and who drops all finds them by their keys.
+    pub(in crate::space) fn of(root: Arc<Tree>, volume: &Volume) -> Option<Self> {
+        let key = |start| CacheHeader::key(Logical::new(start));
+        let scanned = root.scan(key(0)..=key(u64::MAX), |key, _| {
+            let start = Logical::new(key.offset);
+            match volume.chunk_from(start) {
+                Some(chunk) if chunk.logical == start => Ok(ControlFlow::Continue(())),
+                _ => Err(ENOENT),
+            }
+        });
+        scanned.ok().map(|()| Self { root })
     }
 
     /// What of a group of which so many bytes are `unused` has no extent item, by its cache. `None` where there is no cache, or
@@ -60,6 +70,11 @@ impl Caches {
             return Ok(None);
         };
         let file = self.file(volume, &bounds, &header)?;
+        let (of, what) = (
+            file.inode().block_group,
+            "cache's inode is of another block group",
+        );
+        ensure(file.is_of(start), what, of, start.get())?;
         let bytes = read_pages(volume, &file, &bounds, &header)?;
         let superblocks = volume.superblock_ranges(chunk)?;
         let known = Known {

@@ -2,9 +2,10 @@
 //! What a free space cache says is free, as a set.
 
 use super::doubt::Doubt;
-use crate::disk::{ensure, Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Logical};
-#[cfg(test)]
-use crate::disk::{write_cache, Generation, ObjectId};
+use crate::disk::{
+    ensure, write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Generation,
+    Logical, ObjectId,
+};
 use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 
@@ -43,7 +44,6 @@ pub(in crate::space) fn read(
 }
 
 /// Writes the cache file of a group, all of `ranges` but superblock copies, and gives its item.
-#[cfg(test)]
 pub(in crate::space) fn write(
     bounds: CacheBounds,
     written_by: (ObjectId, Generation),

@@ -21,6 +21,7 @@ use engine::disk::{Bytes, Physical};
 use engine::volume::device::{Device, Zone, ZoneAction, ZoneGeometry};
 use faults::{Faults, Request};
 use kernel::prelude::*;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 /// A simulated device.
@@ -29,7 +30,14 @@ pub struct SimDevice {
     geometry: Option<ZoneGeometry>,
     read_only: bool,
     state: Mutex<State>,
+    hook: Mutex<Option<Hook>>,
 }
+
+/// What is done before a write to one of some ranges.
+type Hook = (
+    std::vec::Vec<Range<u64>>,
+    std::boxed::Box<dyn FnOnce() + Send>,
+);
 
 struct State {
     media: Media,
@@ -60,6 +68,7 @@ impl SimDevice {
                 recorder: None,
                 violations: std::vec::Vec::new(),
             }),
+            hook: Mutex::default(),
         }
     }
 
@@ -85,6 +94,25 @@ impl SimDevice {
     /// Plans faults.
     pub fn faults<R>(&self, plan: impl FnOnce(&mut Faults) -> R) -> R {
         plan(&mut self.state().faults)
+    }
+
+    /// Calls somebody before the next write that touches one of `ranges`. Whoever writes waits.
+    pub fn before_write(
+        &self,
+        ranges: std::vec::Vec<Range<u64>>,
+        call: impl FnOnce() + Send + 'static,
+    ) {
+        *self.hook.lock().unwrap() = Some((ranges, std::boxed::Box::new(call)));
+    }
+
+    fn call_before(&self, start: u64, end: u64) {
+        let touches = |range: &Range<u64>| range.start < end && start < range.end;
+        let due = |(ranges, _): &mut Hook| ranges.iter().any(touches);
+        // Not locked while it is called: it may write, too.
+        let hook = self.hook.lock().unwrap().take_if(due);
+        if let Some((_, call)) = hook {
+            call();
+        }
     }
 
     /// Changes what the device holds behind everyone's back.
@@ -191,6 +219,7 @@ impl Device for SimDevice {
     }
 
     fn write(&self, at: Physical, buf: &[u8]) -> Result {
+        self.call_before(at.get(), at.get() + buf.len() as u64);
         let mut state = self.state();
         self.check(&mut state, Request::Write, at.get(), buf.len() as u64)?;
         state.change(Change::Write {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Free space caches (v1) that C left are gone with the first write, so that C never believes one that has become wrong.
+//! Free space caches (v1) that are not to be kept are gone with the first write, so that C never believes one that has become wrong.
 
 use crate::files::{File, Files};
-use crate::mounted::{mount, mount_with, unmount};
+use crate::mounted::{mount_with, unmount};
 use crate::old_caches::{
-    as_c_catches_up, believed, extents_of_caches, headers, with_caches, with_strays, CacheItems,
-    FIRST_INODE,
+    as_c_catches_up, believed, dropping, extents_of_caches, headers, with_caches, with_strays,
+    CacheItems, FIRST_INODE,
 };
 use engine::btree::Tree;
 use engine::disk::{CompatRo, Key, Kind, Leaf, Logical, ObjectId};
@@ -15,11 +15,16 @@ use harness::mount::{devices, Layers};
 use harness::random::Random;
 use harness::tools;
 use harness::walker::{walk, Found};
+use kernel::prelude::Result;
 use kernel::print::Capture;
 use std::vec::Vec;
 
 const MIB: u64 = 1 << 20;
 const OLD_FORMAT: &[&str] = &["-O", "^free-space-tree,^block-group-tree", "-m", "single"];
+
+fn mount(image: Image) -> Result<Layers> {
+    mount_with(image, dropping())
+}
 
 fn volume() -> (Image, File) {
     let mounted = mount(tools::mkfs(256 * MIB, OLD_FORMAT)).unwrap();
@@ -124,7 +129,7 @@ fn the_power_is_cut_while_caches_are_dropped() {
     let devices = devices(vec![image.clone()]).unwrap();
     let recorder = Recorder::default();
     devices[0].record(&recorder, 0);
-    drop(Layers::mount(devices, Options::new(Access::ReadWrite), Ok).unwrap());
+    drop(Layers::mount(devices, dropping(), Ok).unwrap());
     let mut replay = recorder.replay(vec![image]);
     let (mut random, mut cuts, mut half_way) = (Random::new(3), 0, 0);
     while replay.step() {
@@ -154,7 +159,7 @@ fn none_are_left_behind(image: Image) {
     let devices = devices(vec![image.clone()]).unwrap();
     let recorder = Recorder::default();
     devices[0].record(&recorder, 0);
-    drop(Layers::mount(devices, Options::new(Access::ReadWrite), Ok).unwrap());
+    drop(Layers::mount(devices, dropping(), Ok).unwrap());
     let mut replay = recorder.replay(vec![image]);
     let (mut random, mut changed) = (Random::new(3), 0);
     while replay.step() {
@@ -331,16 +336,18 @@ fn headers_that_cannot_be_read_stop_no_mount() {
     let at = walked.place(block.unwrap().addr);
     let mut image = image;
     image.pages.write(at, &[0x5a; 4096]);
-    let log = Capture::new();
-    let mounted = mount(image).unwrap();
-    assert!(log.contains("cannot be cleaned"), "{:?}", log.lines());
-    let files = Files::new(&mounted.txns);
-    files.create("new", 65536, 65536).unwrap();
-    drop(files);
-    let mut image = unmount(mounted);
-    let mut found = u64::MAX;
-    tools::edit_superblock(&mut image, |raw| found = raw.cache_generation.get());
-    assert_eq!(found, 0);
+    for options in [dropping(), Options::new(Access::ReadWrite)] {
+        let log = Capture::new();
+        let mounted = mount_with(image.clone(), options).unwrap();
+        assert!(log.contains("cannot be cleaned"), "{:?}", log.lines());
+        let files = Files::new(&mounted.txns);
+        files.create("new", 65536, 65536).unwrap();
+        drop(files);
+        let mut image = unmount(mounted);
+        let mut found = u64::MAX;
+        tools::edit_superblock(&mut image, |raw| found = raw.cache_generation.get());
+        assert_eq!(found, 0);
+    }
 }
 
 /// What is left of caches beside a free space tree goes as well.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transactions over images of `mkfs.btrfs`, with `btrfs check` as the judge.
 
+mod cache_bounds;
 mod caches;
 mod contradictions;
 mod faults;
 mod files;
 mod hooked;
+mod kept_caches;
 mod load;
 mod mounted;
 mod mounting;

@@ -8,7 +8,7 @@ use engine::disk::{
     write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState, FileExtent,
     Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, RegularExtent,
 };
-use engine::txn::{Handle, Units};
+use engine::txn::{Access, CacheWish, Handle, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::Image;
 use harness::tools;
@@ -16,7 +16,14 @@ use harness::walker::{walk, Walked};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use crate::mounted::{mount, unmount};
+use crate::mounted::{mount_with, unmount};
+
+/// The options of a mount that is to have no caches.
+pub(crate) fn dropping() -> Options {
+    let mut options = Options::new(Access::ReadWrite);
+    options.caches = CacheWish::Dropped;
+    options
+}
 
 /// The inode of the first cache.
 pub(crate) const FIRST_INODE: u64 = 1000;
@@ -161,7 +168,7 @@ pub(crate) fn with_strays(
 ) -> Image {
     let groups = groups(&walk(&image)).into_iter().map(|group| group.start);
     let starts: Vec<u64> = groups.chain((0..strays).map(|n| n * 4096)).collect();
-    let mounted = mount(image).unwrap();
+    let mounted = mount_with(image, dropping()).unwrap();
     let bytes = starts.len() as u64 * 65536;
     let reservation = mounted.txns.reserve_data(Bytes::new(bytes)).unwrap();
     let handle = mounted
@@ -265,7 +272,7 @@ pub(crate) fn extents_of_caches(walked: &Walked) -> Vec<u64> {
 }
 
 /// By the address of the group: what leads to pages that have data.
-fn files(walked: &Walked) -> BTreeMap<u64, (CacheHeader, InodeItem, RegularExtent)> {
+pub(crate) fn files(walked: &Walked) -> BTreeMap<u64, (CacheHeader, InodeItem, RegularExtent)> {
     let root = ObjectId::ROOT_TREE;
     let inodes = walked.items(root, Kind::INODE_ITEM).into_iter();
     let inodes: BTreeMap<_, _> = inodes.map(|(key, item)| (key.objectid, item)).collect();

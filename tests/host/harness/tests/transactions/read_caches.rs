@@ -42,12 +42,12 @@ fn free_of(image: &Image, options: Options) -> (Vec<(u64, u64)>, Vec<String>) {
     (free, lines)
 }
 
-fn found(image: &Image) -> (Vec<(u64, u64)>, Vec<String>) {
+pub(crate) fn found(image: &Image) -> (Vec<(u64, u64)>, Vec<String>) {
     free_of(image, Options::new(Access::ReadWrite))
 }
 
 /// The same, by the extent tree alone.
-fn derived(image: &Image) -> Vec<(u64, u64)> {
+pub(crate) fn derived(image: &Image) -> Vec<(u64, u64)> {
     let mut image = image.clone();
     tools::edit_superblock(&mut image, |raw| raw.cache_generation.set(0));
     found(&image).0
@@ -137,7 +137,7 @@ fn change_extents(image: &mut Image, change: impl Fn(&mut engine::disk::RegularE
 
 type Damage = (&'static str, fn(&mut Image));
 
-const DAMAGES: [Damage; 13] = [
+const DAMAGES: [Damage; 14] = [
     ("not written to its end", |image| {
         change_headers(image, |header| header.generation = Generation::new(0));
     }),
@@ -148,6 +148,9 @@ const DAMAGES: [Damage; 13] = [
     }),
     ("inode is of another generation", |image| {
         change_inodes(image, |inode| inode.generation = Generation::new(0));
+    }),
+    ("inode is of another block group", |image| {
+        change_inodes(image, |inode| inode.block_group = 1);
     }),
     ("pages are of another generation", |image| {
         change_headers(image, |header| header.generation = Generation::new(1));

@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Keeping a block group's cache on disk: its file, and when it is void.
+
+use super::doubt::Doubt;
+use super::file::CacheFile;
+use super::set;
+use crate::btree::{Allocate, DataRef, Holder, Tree};
+use crate::disk::{
+    ensure, Bug, Bytes, CacheBounds, CacheHeader, Compression, ExtentState, Flaw, Generation,
+    InodeFlags, InodeItem, Key, Kind, Logical, ObjectId, RegularExtent,
+};
+use crate::space::free::allocate::{Allocator, DataExtent};
+use crate::space::free::ranges::FreeRanges;
+use crate::space::groups::group::Group;
+use crate::space::numbers::Numbers;
+use crate::space::{Class, Reservation, Urgency};
+use crate::volume::Volume;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::sync::Arc;
+use latch::prelude::*;
+use latch::Mutex;
+
+/// What C gives the inode of a cache. Its data are checked by sums of their own.
+const FLAGS: InodeFlags = InodeFlags::NOCOMPRESS
+    .with(InodeFlags::PREALLOC)
+    .with(InodeFlags::NODATASUM)
+    .with(InodeFlags::NODATACOW);
+
+/// Whether free space caches are kept right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Not by this mount, whatever a remount asks for.
+    Never,
+    /// Not now: what changes is not made void, so none may be believed.
+    NotNow,
+    /// They are: each is void or right.
+    Now,
+}
+
+/// Keeps caches.
+pub(in crate::space) struct Keeper {
+    pub(in crate::space) volume: Arc<Volume>,
+    /// What leads to caches.
+    pub(in crate::space) root: Arc<Tree>,
+    pub(in crate::space) extents: Arc<Tree>,
+    pub(in crate::space) allocator: Arc<Allocator>,
+    pub(in crate::space) numbers: Arc<Numbers>,
+    /// Held while a file is found to be a group's: headers of two may lead to one.
+    pub(in crate::space) files: Mutex<()>,
+    /// Whether the superblock says that those which are not void are right.
+    pub(in crate::space) on: AtomicBool,
+}
+
+/// What is kept of one group.
+pub(in crate::space) struct Cache {
+    start: Logical,
+    /// What a cache says, of a group that is worth one.
+    kept: Option<Kept>,
+    file: File,
+    standing: Standing,
+}
+
+struct Kept {
+    bounds: CacheBounds,
+    /// All that has no extent item, but for superblock copies.
+    free: FreeRanges,
+    /// Bytes of those.
+    superblocks: Bytes,
+}
+
+/// Whether what the tree says of a cache would be believed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is void, or there is none.
+    Void,
+    /// It may be.
+    Valid,
+}
+
+/// The file of a cache.
+enum File {
+    /// Nobody looked for one yet, or it could not be told; its header is void then, and none is made.
+    Unknown,
+    /// There is none.
+    None,
+    /// It has a place that is its own.
+    Here(Place),
+    /// It is not one to write to. Its header is void, and goes when the cache is to be written, with the file if that is the
+    /// cache's own.
+    Bad,
+}
+
+/// Where a cache is written.
+struct Place {
+    inode: ObjectId,
+    pieces: KVec<(Logical, Bytes)>,
+}
+
+/// What is to be written of a group's cache.
+pub(in crate::space) enum Begun {
+    /// Its pages.
+    Pages(Pages),
+    /// The file was made, or is gone: groups have to change first.
+    Changed,
+    /// Nothing.
+    Nothing,
+}
+
+/// Pages on their way to the device.
+pub(in crate::space) struct Pages {
+    /// The group's address.
+    pub(in crate::space) start: Logical,
+    header: CacheHeader,
+    bytes: KVVec<u8>,
+    pieces: KVec<(Logical, usize)>,
+    /// What became of them.
+    pub(in crate::space) sent: Result,
+}
+
+impl Pages {
+    /// Writes them, in place.
+    pub(in crate::space) fn send(&mut self, volume: &Volume) {
+        let mut rest = self.bytes.get(..).unwrap_or(&[]);
+        for &(addr, len) in self.pieces.iter() {
+            let (now, later) = rest.split_at(len.min(rest.len()));
+            self.sent = self.sent.and_then(|()| volume.write_data(addr, now));
+            rest = later;
+        }
+    }
+}
+
+impl Cache {
+    /// For a group, of which `free` is free and all else has an extent item or a superblock copy.
+    pub(in crate::space) fn new(
+        span: (u64, u64),
+        sector_size: Bytes,
+        free: &FreeRanges,
+        superblocks: Bytes,
+    ) -> Result<Self> {
+        let (start, len) = (Logical::new(span.0), span.1.saturating_sub(span.0));
+        let bounds = CacheBounds::new(start, len, u32::try_from(sector_size.get()).unwrap_or(0));
+        // A file of the group at zero could not be told from one that is nobody's, see `CacheFile::is_of`.
+        let bounds = bounds.filter(|_| start > Logical::new(0));
+        let kept = match bounds.filter(CacheBounds::is_worth_it) {
+            None => None,
+            Some(bounds) => {
+                let mut copy = FreeRanges::new(span.0, len, sector_size.get(), GFP_NOFAIL)?;
+                free.iter()
+                    .try_for_each(|(from, to)| copy.insert(from, to))?;
+                Some(Kept {
+                    bounds,
+                    free: copy,
+                    superblocks,
+                })
+            }
+        };
+        Ok(Self {
+            start,
+            kept,
+            file: File::Unknown,
+            standing: Standing::Valid,
+        })
+    }
+
+    /// Others may remove what the tree has of it.
+    pub(in crate::space) fn forget_file(&mut self) {
+        self.file = File::Unknown;
+        self.standing = Standing::Valid;
+    }
+
+    /// The length of its file; none without one.
+    fn file_len(&self) -> Bytes {
+        let File::Here(place) = &self.file else {
+            return Bytes::ZERO;
+        };
+        let lens = place.pieces.iter().map(|&(_, len)| len);
+        lens.fold(Bytes::ZERO, Bytes::saturating_add)
+    }
+
+    /// Whether its file may stay where it is. That of a group of data keeps another from being given back where it is in it, so
+    /// it goes when its own has room.
+    fn stays(&self, group: &Group) -> bool {
+        match (&self.file, &self.kept) {
+            (File::Bad, _) => false,
+            (File::Here(_), Some(kept)) => {
+                let is_near =
+                    group.class() != Class::Data || self.bytes_in(group) == self.file_len();
+                is_near || group.lock().free_space.largest() < Bytes::new(kept.bounds.file_len())
+            }
+            _ => true,
+        }
+    }
+
+    /// How many bytes of its file are in a group.
+    fn bytes_in(&self, group: &Group) -> Bytes {
+        let File::Here(place) = &self.file else {
+            return Bytes::ZERO;
+        };
+        let inside = |&&(addr, len): &&(Logical, Bytes)| {
+            group.contains(addr.get(), addr.saturating_add(len).get())
+        };
+        let pieces = place.pieces.iter().filter(inside);
+        pieces.fold(Bytes::ZERO, |sum, &(_, len)| sum.saturating_add(len))
+    }
+
+    /// A range has no extent item any more.
+    pub(in crate::space) fn freed(&mut self, from: u64, to: u64) -> Result {
+        match &mut self.kept {
+            Some(kept) => kept.free.insert(from, to),
+            None => Ok(()),
+        }
+    }
+
+    /// A range has an extent item now. `EEXIST` if it had.
+    pub(in crate::space) fn allocated(&mut self, from: u64, to: u64) -> Result {
+        match &mut self.kept {
+            Some(kept) => kept.free.remove(from, to),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Keeper {
+    /// Whether the superblock says that caches are right.
+    pub(in crate::space) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    /// Makes a group's cache void, if it is not.
+    pub(in crate::space) fn void(&self, txn: &dyn Allocate, cache: &mut Cache) -> Result {
+        if cache.standing == Standing::Void || !self.is_on() {
+            return Ok(());
+        }
+        let _files = self.files.lock();
+        if let File::Unknown = cache.file {
+            cache.file = self.adopt(txn, cache)?;
+        }
+        if let File::Here(place) = &cache.file {
+            let never = Generation::new(0);
+            self.stamp_inode(txn, cache.start, place.inode, never)?;
+            self.update_header(txn, cache.start, |header| header.generation = never)?;
+        }
+        cache.standing = Standing::Void;
+        Ok(())
+    }
+
+    /// Makes the pages of a group of which so many bytes of the `total` are `used`; the cache is void from now on. [`Begun::Nothing`]
+    /// where there is to be none. Where caches are not kept any more that is so for all: what the tree has of them is others' to remove.
+    pub(in crate::space) fn begin(
+        &self,
+        txn: &dyn Allocate,
+        group: &Group,
+        cache: &mut Cache,
+        (total, used): (Bytes, Bytes),
+    ) -> Result<Begun> {
+        if !self.is_on() {
+            return Ok(Begun::Nothing);
+        }
+        self.void(txn, cache)?;
+        let is_alone = used.is_zero() || used == cache.bytes_in(group);
+        let otherwise = match cache.stays(group) && !is_alone {
+            true => Begun::Nothing,
+            false => self.drop_file(txn, cache)?,
+        };
+        let Some(kept) = cache.kept.as_ref().filter(|_| !is_alone) else {
+            return Ok(otherwise);
+        };
+        let free = Bytes::new(kept.free.free());
+        let unused = total.saturating_sub(used);
+        if free.is_zero() || free.saturating_add(kept.superblocks) != unused {
+            return Ok(otherwise);
+        }
+        if let File::None = cache.file {
+            cache.file = self.create(txn, group, &kept.bounds)?;
+            if let File::Here(_) = cache.file {
+                return Ok(Begun::Changed);
+            }
+            return Ok(otherwise);
+        }
+        let File::Here(place) = &cache.file else {
+            return Ok(Begun::Nothing);
+        };
+        let by = (place.inode, txn.generation());
+        let checksums = self.volume.checksums();
+        let filled = fill(cache.start, place, kept, by, checksums).unwrap_or(None);
+        Ok(filled.map_or(Begun::Nothing, Begun::Pages))
+    }
+
+    /// Drops the file, if there is one. Which changes another group, so only who is counted does it: file after file, each in the
+    /// group of the next, could go in one commit else.
+    fn drop_file(&self, txn: &dyn Allocate, cache: &mut Cache) -> Result<Begun> {
+        if let File::None | File::Unknown = cache.file {
+            return Ok(Begun::Nothing);
+        }
+        let _files = self.files.lock();
+        self.drop_old(txn, cache)?;
+        cache.file = File::None;
+        Ok(Begun::Changed)
+    }
+
+    /// What was sent is on the device and nothing has changed since: the cache is right.
+    pub(in crate::space) fn end(
+        &self,
+        txn: &dyn Allocate,
+        cache: &mut Cache,
+        pages: &Pages,
+    ) -> Result {
+        let is_there =
+            matches!(&cache.file, File::Here(place) if place.inode == pages.header.inode);
+        if !is_there || !self.is_on() {
+            return Ok(());
+        }
+        cache.standing = Standing::Valid;
+        self.stamp_inode(
+            txn,
+            cache.start,
+            pages.header.inode,
+            pages.header.generation,
+        )?;
+        self.update_header(txn, cache.start, |header| *header = pages.header)
+    }
+
+    /// Removes the cache of a group that goes.
+    pub(in crate::space) fn remove(&self, txn: &dyn Allocate, cache: &Cache) -> Result {
+        if !self.is_on() {
+            return Ok(());
+        }
+        let _files = self.files.lock();
+        self.drop_old(txn, cache)
+    }
+
+    /// Finds the file of a cache that somebody else made. The header of one that is not to be written to is void from now on, and
+    /// so it is where that cannot be told, as of what cannot be read.
+    fn adopt(&self, txn: &dyn Allocate, cache: &Cache) -> Result<File> {
+        let key = CacheHeader::key(cache.start);
+        let header = match self.root.get(&key, CacheHeader::parse)? {
+            None => return Ok(File::None),
+            Some(Ok(header)) => header,
+            Some(Err(_)) => {
+                self.root.remove(txn, &key)?;
+                return Ok(File::None);
+            }
+        };
+        match self.place_of(cache, &header) {
+            Ok(pieces) => {
+                let inode = header.inode;
+                Ok(File::Here(Place { inode, pieces }))
+            }
+            Err(doubt) => {
+                let void = |header: &mut CacheHeader| header.generation = Generation::new(0);
+                self.update_header(txn, cache.start, void)?;
+                Ok(match doubt {
+                    Doubt::Flaw(_) => File::Bad,
+                    Doubt::Failed(_) => File::Unknown,
+                })
+            }
+        }
+    }
+
+    /// Where the file of a group's header is, if it is one to write to.
+    fn place_of(
+        &self,
+        cache: &Cache,
+        header: &CacheHeader,
+    ) -> Result<KVec<(Logical, Bytes)>, Doubt> {
+        let none = || Flaw::missing("there is no cache file to write to");
+        let kept = cache.kept.as_ref().ok_or_else(none)?;
+        let file = CacheFile::find(&self.root, header)?.ok_or_else(none)?;
+        let inode = file.inode();
+        let in_place = InodeFlags::NODATASUM.with(InodeFlags::NODATACOW);
+        let fits = inode.size == Bytes::new(kept.bounds.file_len())
+            && inode.flags.contains(in_place)
+            && file.is_of(cache.start);
+        ensure(fits, "a cache file is not as this group's", 1, 0)?;
+        file.check_owner(&self.extents, &self.volume)?;
+        file.places(&self.volume)
+    }
+
+    /// Removes the header of a group, and the file if that is its own. One that cannot be looked at stays.
+    fn drop_old(&self, txn: &dyn Allocate, cache: &Cache) -> Result {
+        let key = CacheHeader::key(cache.start);
+        let Some(header) = self.root.get(&key, CacheHeader::parse)? else {
+            return Ok(());
+        };
+        let file = header
+            .map_err(Doubt::from)
+            .and_then(|header| self.removable(cache, &header));
+        self.root.remove(txn, &key)?;
+        match file {
+            Ok(Some(file)) => file.remove(&self.root, txn),
+            Ok(None) => Ok(()),
+            Err(doubt) => {
+                let group = cache.start;
+                pr_warn!("the cache file of block group {group} stays: {doubt}\n");
+                Ok(())
+            }
+        }
+    }
+
+    /// The file that a group's header leads to, if there is one and it is the cache's own.
+    fn removable(&self, cache: &Cache, header: &CacheHeader) -> Result<Option<CacheFile>, Doubt> {
+        let Some(file) = CacheFile::find(&self.root, header)? else {
+            return Ok(None);
+        };
+        // That was found out before. Of a new file the extent tree does not tell yet.
+        let is_known = matches!(&cache.file, File::Here(place) if place.inode == header.inode);
+        if !is_known {
+            file.check_owner(&self.extents, &self.volume)?;
+        }
+        let (noted, start) = (file.inode().block_group, cache.start);
+        ensure(file.is_of(start), "it is another's", noted, start.get())?;
+        Ok(Some(file))
+    }
+
+    /// Makes the file of a group, in one piece, and a void header. [`File::None`] where there is no space or no number for one.
+    fn create(&self, txn: &dyn Allocate, group: &Group, bounds: &CacheBounds) -> Result<File> {
+        let start = group.start();
+        let len = Bytes::new(bounds.file_len());
+        let inode = match self.numbers.take(&self.root) {
+            Err(error) if error == ENOSPC => return Ok(File::None),
+            taken => taken?,
+        };
+        let Some(extent) = self.allocate(group, len)? else {
+            return Ok(File::None);
+        };
+        let mut pieces = KVec::new();
+        pieces.push((extent.logical, len), GFP_NOFAIL)?;
+        self.insert_inode(txn, inode, start, len)?;
+        self.insert_extent(txn, inode, extent)?;
+        let header = CacheHeader {
+            inode,
+            generation: Generation::new(0),
+            entries: 0,
+            bitmaps: 0,
+        };
+        let key = CacheHeader::key(start);
+        let written = self
+            .root
+            .insert_with(txn, &key, CacheHeader::SIZE, |bytes| header.write_to(bytes));
+        written?.map_err(Bug::report)?;
+        Ok(File::Here(Place { inode, pieces }))
+    }
+
+    fn allocate(&self, group: &Group, len: Bytes) -> Result<Option<DataExtent>> {
+        let info = self.allocator.info(Class::Data);
+        match Reservation::promised(info, len, Urgency::Ordinary) {
+            Ok(promised) => self.allocator.allocate_cache(group, &promised, len),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn insert_inode(
+        &self,
+        txn: &dyn Allocate,
+        inode: ObjectId,
+        group: Logical,
+        len: Bytes,
+    ) -> Result {
+        let item = InodeItem {
+            generation: Generation::new(0),
+            transid: txn.generation(),
+            size: len,
+            nbytes: len,
+            block_group: group.get(),
+            nlink: 1,
+            mode: 0o100600,
+            flags: FLAGS,
+            ..InodeItem::default()
+        };
+        let key = Key::new(inode.get(), Kind::INODE_ITEM, 0);
+        let written = self
+            .root
+            .insert_with(txn, &key, InodeItem::SIZE, |bytes| item.write_to(bytes));
+        written?.map_err(Bug::report)
+    }
+
+    fn insert_extent(&self, txn: &dyn Allocate, inode: ObjectId, extent: DataExtent) -> Result {
+        let item = RegularExtent {
+            generation: txn.generation(),
+            state: ExtentState::Written,
+            compression: Compression::None,
+            ram_bytes: extent.len,
+            disk_addr: extent.logical,
+            disk_len: extent.len,
+            offset: Bytes::ZERO,
+            len: extent.len,
+        };
+        let key = Key::new(inode.get(), Kind::EXTENT_DATA, 0);
+        let written = self
+            .root
+            .insert_with(txn, &key, RegularExtent::SIZE, |bytes| item.write_to(bytes));
+        written?.map_err(Bug::report)?;
+        txn.add_data(&DataRef {
+            addr: extent.logical,
+            len: extent.len,
+            holder: Holder::Tree(ObjectId::ROOT_TREE),
+            root: ObjectId::ROOT_TREE,
+            inode,
+            offset: 0,
+        })
+    }
+
+    /// Gives the inode of a group's cache a generation, and makes it that of no other group.
+    fn stamp_inode(
+        &self,
+        txn: &dyn Allocate,
+        group: Logical,
+        inode: ObjectId,
+        generation: Generation,
+    ) -> Result {
+        let key = Key::new(inode.get(), Kind::INODE_ITEM, 0);
+        self.root.update(txn, &key, |bytes| -> Result {
+            let broken = |flaw: crate::disk::Flaw| flaw.in_item(self.root.id(), &key).report();
+            let mut item = InodeItem::parse(bytes).map_err(broken)?;
+            item.generation = generation;
+            item.block_group = group.get();
+            item.transid = txn.generation();
+            Ok(item.write_to(bytes)?)
+        })?
+    }
+
+    fn update_header(
+        &self,
+        txn: &dyn Allocate,
+        group: Logical,
+        change: impl FnOnce(&mut CacheHeader),
+    ) -> Result {
+        let key = CacheHeader::key(group);
+        self.root.update(txn, &key, |bytes| -> Result {
+            let broken = |flaw: crate::disk::Flaw| flaw.in_item(self.root.id(), &key).report();
+            let mut header = CacheHeader::parse(bytes).map_err(broken)?;
+            change(&mut header);
+            Ok(header.write_to(bytes)?)
+        })?
+    }
+}
+
+/// Fills the pages of a cache that have something. An error is that of memory alone: there is no cache then.
+fn fill(
+    start: Logical,
+    place: &Place,
+    kept: &Kept,
+    by: (ObjectId, Generation),
+    checksums: &dyn crate::disk::Checksums,
+) -> Result<Option<Pages>> {
+    let len = usize::try_from(kept.bounds.file_len()).map_err(|_| EFBIG)?;
+    let mut bytes = KVVec::from_elem(0u8, len, GFP_KERNEL)?;
+    let header = set::write(kept.bounds, by, &kept.free, &mut bytes, checksums)?;
+    let Ok(used) = kept.bounds.used_len(&header) else {
+        return Ok(None);
+    };
+    let mut left = usize::try_from(used).map_err(|_| EFBIG)?;
+    let mut pieces = KVec::new();
+    for &(addr, len) in place.pieces.iter() {
+        let len = usize::try_from(len.get()).unwrap_or(usize::MAX).min(left);
+        left = left.saturating_sub(len);
+        if len > 0 {
+            pieces.push((addr, len), GFP_KERNEL)?;
+        }
+    }
+    Ok(Some(Pages {
+        start,
+        header,
+        bytes,
+        pieces,
+        sent: Ok(()),
+    }))
+}
