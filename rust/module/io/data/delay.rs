@@ -118,7 +118,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn give_up(&self, start: FileOffset, end: FileOffset) {
         let _nofs = NofsScope::enter();
         if self.delalloc.punch(start, end).is_err() {
-            // Out of memory for cutting a range in two: its space stays until the file is written or goes.
+            // Who waits for memory gets it. If not, the space stays until the file is written or goes.
             pr_warn!("inode {}: delayed space kept\n", self.inode.number());
         }
     }

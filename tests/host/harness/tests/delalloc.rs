@@ -139,13 +139,12 @@ fn history(seed: u64, failing: bool) {
     for _ in 0..200 {
         let start = random.below(BLOCKS);
         let end = start + 1 + random.below(BLOCKS - start);
-        let injection = (failing && random.one_in(3)).then(|| inject::fail_nth(random.below(2)));
+        let _injection = (failing && random.one_in(3)).then(|| inject::fail_nth(random.below(2)));
         match random.below(4) {
             0 => run.cover(start, end, WriteKind::Cow),
             1 => run.cover(start, end, WriteKind::InPlace),
             2 => run.take(start, end),
             _ => {
-                drop(injection);
                 run.ranges.punch(pos(start), pos(end)).unwrap();
                 run.model[start as usize..end as usize].fill(None);
             }

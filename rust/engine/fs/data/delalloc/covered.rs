@@ -4,6 +4,7 @@
 use super::Divisible;
 use crate::disk::{Bytes, FileOffset};
 use crate::map::{OrdMap, Spare};
+use kernel::alloc::Flags;
 use latch::prelude::*;
 
 /// Memory for one more range.
@@ -138,9 +139,10 @@ impl<R: Divisible> Covered<R> {
         &self,
         start: FileOffset,
         end: FileOffset,
+        flags: Flags,
     ) -> Result<Option<RangeSpare<R>>> {
         Ok(match self.around(start) {
-            Some((base, last)) if base < start && end < last => Some(Spare::new(GFP_KERNEL)?),
+            Some((base, last)) if base < start && end < last => Some(Spare::new(flags)?),
             _ => None,
         })
     }

@@ -25,6 +25,7 @@ pub use allowance::Allowance;
 use crate::disk::{Bytes, FileOffset};
 use crate::fs::WriteReservation;
 use covered::Covered;
+use kernel::alloc::Flags;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
 
@@ -161,6 +162,15 @@ impl<R: Divisible> Delalloc<R> {
     /// reservation: the caller will write it. `None` when the byte at `start` is not delayed. `ENOMEM`, with nothing
     /// changed, only where what is before and what is behind both stay.
     pub fn take(&self, start: FileOffset, end: FileOffset) -> Result<Option<Delayed<R>>> {
+        self.take_with(start, end, GFP_KERNEL)
+    }
+
+    fn take_with(
+        &self,
+        start: FileOffset,
+        end: FileOffset,
+        flags: Flags,
+    ) -> Result<Option<Delayed<R>>> {
         let mut ranges = self.ranges.lock();
         let Some((_, last)) = ranges.delayed.around(start) else {
             return Ok(None);
@@ -170,7 +180,7 @@ impl<R: Divisible> Delalloc<R> {
         if end <= start {
             return Ok(None);
         }
-        let taken = ranges.cut(start, end)?;
+        let taken = ranges.cut(start, end, flags)?;
         ranges.bytes = ranges.bytes.saturating_sub(end.saturating_since(start));
         Ok(taken.map(|reservation| Delayed {
             end,
@@ -179,11 +189,12 @@ impl<R: Divisible> Delalloc<R> {
         }))
     }
 
-    /// Gives up what is delayed in `[start, end)`: the bytes are gone. `ENOMEM`, with the rest still delayed.
+    /// Gives up what is delayed in `[start, end)`: the bytes are gone. It waits for the memory that this takes: what is
+    /// promised a place in the file must not be promised it any longer than the file has that.
     pub fn punch(&self, start: FileOffset, end: FileOffset) -> Result {
         let mut at = start;
         while at < end {
-            if let Some(delayed) = self.take(at, end)? {
+            if let Some(delayed) = self.take_with(at, end, GFP_NOFAIL)? {
                 at = delayed.end;
                 continue;
             }
@@ -217,12 +228,12 @@ impl<R: Divisible> Ranges<R> {
     }
 
     /// Cuts `[start, end)`, all of which is of one range and of one kind, out of both. Nothing has changed when this fails.
-    fn cut(&mut self, start: FileOffset, end: FileOffset) -> Result<Option<R>> {
+    fn cut(&mut self, start: FileOffset, end: FileOffset, flags: Flags) -> Result<Option<R>> {
         let Self {
             delayed, in_place, ..
         } = self;
-        let spare = delayed.spare_for_cut(start, end)?;
-        let mark = in_place.spare_for_cut(start, end)?;
+        let spare = delayed.spare_for_cut(start, end, flags)?;
+        let mark = in_place.spare_for_cut(start, end, flags)?;
         let promised = |from: FileOffset, to: FileOffset| {
             to.saturating_since(from)
                 .saturating_sub(in_place.uncovered(from, to))
