@@ -81,7 +81,7 @@ impl Places {
                 return Ok(Written::There);
             }
         };
-        log.write(device, copy, bytes, durability)
+        log.write(device, copy, limit, bytes, durability)
     }
 }
 

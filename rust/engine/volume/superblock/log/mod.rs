@@ -41,6 +41,12 @@ impl LogPlaces {
         (number.saturating_add(LOG_ZONES) <= self.zones).then_some(number)
     }
 
+    /// Where a log ends, on the device as large as it is.
+    fn end(&self, copy: usize) -> Option<Physical> {
+        let first = self.first(copy)?;
+        Some(self.zone_size.start(first.saturating_add(LOG_ZONES)))
+    }
+
     /// How many logs there are.
     pub(in crate::volume) fn count(&self) -> u64 {
         (0..SUPERBLOCK_LOG_PLACES.len())
@@ -70,7 +76,7 @@ pub(in crate::volume) struct SuperblockLog {
 pub(super) enum Written {
     /// It is at its place.
     There,
-    /// The device is too small to have a place for it.
+    /// What may be used of the device is too small to have a place for it.
     Nowhere,
 }
 
@@ -148,14 +154,20 @@ impl SuperblockLog {
         Ok(newest)
     }
 
-    /// Writes a superblock as the newest of a copy's log, if the device has one.
+    /// Writes a superblock as the newest of a copy's log, if there is one in the `limit` bytes of the device that may be
+    /// used. What is behind is somebody else's, or nobody's any more.
     pub(super) fn write(
         &mut self,
         device: &dyn Device,
         copy: usize,
+        limit: Bytes,
         bytes: &[u8],
         durability: Durability,
     ) -> Result<Written> {
+        let end = self.places.end(copy);
+        if end.is_none_or(|end| end > Physical::after(limit)) {
+            return Ok(Written::Nowhere);
+        }
         let Some(mut pair) = self.pair(device, copy)? else {
             return Ok(Written::Nowhere);
         };

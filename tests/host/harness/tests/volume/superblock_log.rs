@@ -2,7 +2,7 @@
 //! The superblock log when a write is cut off inside of a superblock, and when the newest superblock is damaged.
 
 use crate::fixture::*;
-use engine::disk::{Generation, SUPERBLOCK_PLACES};
+use engine::disk::{Generation, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_PLACES};
 use engine::volume::device::{Zone, ZoneCondition};
 use harness::device::{Change, Image, Recorder, SimDevice, PAGE};
 use harness::tools;
@@ -253,5 +253,30 @@ fn a_damaged_superblock_below_one_that_was_cut_off_is_refused() {
             assert!(mounted_at(&torn).is_err());
         }
         image = recorded.image;
+    }
+}
+
+/// Zones behind the end of the file system are not its own, also where a larger one would have a superblock log: what is in
+/// them stays, though they are full and a log would begin anew.
+#[test]
+fn a_log_behind_the_end_of_the_file_system_is_left_alone() {
+    const CAPACITY: u64 = 8 << 20;
+    const OTHER: [u8; PAGE] = [0xaa; PAGE];
+    let second = SUPERBLOCK_LOG_PLACES[1].get();
+    let size = second + 4 * tools::ZONE_SIZE;
+    let flat = tools::mkfs(size, &["-O", "zoned", "-b", "4G"]);
+    let mut image = tools::as_zoned(flat, tools::zone_layout(CAPACITY));
+    for zone in [second, second + tools::ZONE_SIZE] {
+        image.zones.as_mut().unwrap().preset(zone, CAPACITY);
+        image.pages.write(zone + CAPACITY - PAGE as u64, &OTHER);
+    }
+    let device = device(image);
+    let committed = commit(&device);
+    let image = device.image();
+    assert_eq!(mounted_at(&image), Ok(committed));
+    for zone in [second, second + tools::ZONE_SIZE] {
+        let mut found = [0; PAGE];
+        image.pages.read(zone + CAPACITY - PAGE as u64, &mut found);
+        assert_eq!(found, OTHER);
     }
 }
