@@ -56,13 +56,12 @@ impl Fallocate for Rbtrfs {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let changing = Changing([(inode, this)]);
         let space = mount.fs().file_space();
-        let granted = match hole.whole() {
-            Some(whole) => Some(space.ask_punch(&this.inode, whole)?),
-            None => None,
-        };
-        let result = file::punch::<FileIo<Node>>(inode, hole, || match granted {
-            Some(granted) => granted.run(&changing),
-            None => Ok(()),
+        let (whole, changing) = (hole.whole(), &changing);
+        let asked = whole.clone().unwrap_or_default();
+        let result = file::punch::<FileIo<Node>, _>(inode, hole, &asked, || {
+            let granted = whole.map(|whole| space.ask_punch(&this.inode, whole));
+            let granted = granted.transpose()?;
+            Ok(move || granted.map_or(Ok(()), |granted| granted.run(changing)))
         });
         changing.show();
         mount.throttle();
@@ -76,12 +75,11 @@ impl Fallocate for Rbtrfs {
         }
         let (mount, this) = (mount_of(inode)?, node(inode)?);
         let changing = Changing([(inode, this)]);
-        let touched = range.clone();
         let whole = hole.whole().unwrap_or(range.start..range.start);
-        let space = mount.fs().file_space();
-        let result = file::allocate::<FileIo<Node>>(inode, range, || {
-            let granted = space.ask_zero(&this.inode, whole, touched)?;
-            file::punch::<FileIo<Node>>(inode, hole, || granted.run(&changing))
+        let (space, changing) = (mount.fs().file_space(), &changing);
+        let result = file::punch::<FileIo<Node>, _>(inode, hole, &range.clone(), || {
+            let granted = space.ask_zero(&this.inode, whole, range)?;
+            Ok(move || granted.run(changing))
         });
         changing.show();
         mount.throttle();

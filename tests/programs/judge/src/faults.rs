@@ -14,6 +14,7 @@ pub(crate) mod put_off;
 pub(crate) mod space;
 pub(crate) mod starved;
 pub(crate) mod truncate;
+pub(crate) mod zeroed;
 
 use std::fs::File;
 use std::io::Result;

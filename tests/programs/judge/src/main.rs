@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use faults::{
     append, changing, copies, holes, overwrite, partial, pinned, preallocated, put_off, space,
-    starved, truncate,
+    starved, truncate, zeroed,
 };
 
 #[derive(Parser)]
@@ -60,6 +60,8 @@ enum Judge {
     Starved(starved::Options),
     /// Files cut in the middle of a folio, which grow again.
     Truncate(truncate::Options),
+    /// On a full volume, a file that is zeroed beside a store keeps its space.
+    Zeroed(zeroed::Options),
 }
 
 fn main() -> Result<()> {
@@ -79,5 +81,6 @@ fn main() -> Result<()> {
         Judge::Space(options) => space::run(&options),
         Judge::Starved(options) => starved::run(&options),
         Judge::Truncate(options) => truncate::run(&options),
+        Judge::Zeroed(options) => zeroed::run(&options),
     }
 }

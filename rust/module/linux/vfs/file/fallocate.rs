@@ -117,14 +117,19 @@ impl Hole {
     }
 }
 
-/// Makes `hole` one in the page cache, around `store`, which does so in the trees and was asked before whether it will.
-/// The inode is locked, and no direct request is under way.
-pub(crate) fn punch<T: FileData>(
+/// Makes `hole` one in the page cache and then, by what `ask` gives, in the trees. `ask` is called before anything is changed,
+/// and when nothing that is unwritten in `asked` can be written any more. The inode is locked, and no direct request is under
+/// way.
+pub(crate) fn punch<T: FileData, S: FnOnce() -> Result>(
     inode: &Inode,
     hole: &Hole,
-    store: impl FnOnce() -> Result,
+    asked: &Range<FileOffset>,
+    ask: impl FnOnce() -> Result<S>,
 ) -> Result {
     let _kept_out = FaultsKeptOut::of(inode);
+    // What is delayed has space of its own, and takes what was given before.
+    settle::<T>(inode, asked)?;
+    let store = ask()?;
     for part in hole.cut.iter().filter(|part| !part.is_empty()) {
         let len = part.end.saturating_since(part.start);
         Tables::<T>::zero_range(inode, part.start, len)?;
