@@ -53,6 +53,8 @@ ranks! {
     InvalidateLock = c"mapping.invalidate_lock",
     /// A range of a file that a direct write has entered, until that ends. A place that is waited for.
     DirectRange = c"direct_range",
+    /// Cutting a file, and making holes in it, against the workers that give its dirty blocks space.
+    Cuts = c"rbtrfs_cuts",
     /// Whose turn it is to write out everything, where there was no space.
     WriteOut = c"rbtrfs_write_out",
     /// The lock of a folio of file data, and its writeback.

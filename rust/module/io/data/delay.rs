@@ -78,7 +78,6 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let (data, len) = (self.path.fs.data(), end.saturating_since(start));
         let whole = |kind| Ok(Placed { kind, len });
         match (scope, patience) {
-            (Scope::WholeNew, _) => return whole(WriteKind::Cow),
             (_, Patience::None) => return data.place_cached(&self.inode, start, len),
             (Scope::Front, Patience::Waits) => return data.place(&self.inode, start, len),
             (Scope::Whole, Patience::Waits) => {}

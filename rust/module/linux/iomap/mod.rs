@@ -66,8 +66,8 @@ pub(in crate::linux) use blocks::{pages_of, Blocks};
 use direct::DirectRanges;
 use extent::{describe, describe_unplaced, forget, inline_bytes};
 pub(crate) use extent::{Extent, Joins, Source};
+pub(in crate::linux) use fixup::{keep_workers_out, settle, write_out};
 pub(crate) use fixup::{put_off, Fixups, Tally, WrittenOut};
-pub(in crate::linux) use fixup::{settle, write_out};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
 pub(crate) use patience::Patience;
@@ -100,8 +100,6 @@ pub(crate) enum Scope {
     Front,
     /// All of it: to a new place, unless all goes to unwritten space.
     Whole,
-    /// All of it, to a new place.
-    WholeNew,
 }
 
 /// What [`FileData::take`] found at a position.

@@ -38,7 +38,7 @@ use kernel::error::to_result;
 use kernel::sync::aref::ARef;
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
-use latch::NofsScope;
+use latch::{NofsScope, RwLockWriteGuard};
 use units::FileOffset;
 use waiting::Vacancy;
 
@@ -154,40 +154,16 @@ enum Mended {
     NothingToDo,
 }
 
-/// As long as this lives nobody cuts the file or makes a hole in it: what the trees have unwritten stays. Who does so may
-/// wait for a worker, hence it is never waited for.
-struct CutsKeptOut<'a>(&'a Inode);
-
-impl<'a> CutsKeptOut<'a> {
-    fn try_of(inode: &'a Inode) -> Option<Self> {
-        // SAFETY: An inode keeps its mapping; `drop` lets the lock go.
-        let locked = unsafe { bindings::filemap_invalidate_trylock_shared(inode.mapping()) };
-        (locked != 0).then(|| Self(inode))
-    }
-}
-
-impl Drop for CutsKeptOut<'_> {
-    fn drop(&mut self) {
-        // SAFETY: `try_of` took the lock in this task.
-        unsafe { bindings::filemap_invalidate_unlock_shared(self.0.mapping()) };
-    }
-}
-
 /// Gives a folio's dirty blocks the space that they lack. `EBUSY`: others have what there is for writing in place.
 fn mend<T: FileData>(file: &T, inode: &Inode, pos: FileOffset, folio: &Folio) -> Result<Mended> {
     let mut allowance = T::Allowance::default();
-    let kept_out = CutsKeptOut::try_of(inode);
-    let scope = match kept_out {
-        Some(_) => Scope::Whole,
-        // The trees may lose in a moment what they have there: a hole is being punched, and the folio was pinned.
-        None => Scope::WholeNew,
-    };
+    let _kept_out = file.fixups().keep_cuts_out();
     loop {
         let range = pos..pos.saturating_add(folio.size().into());
         // No space for what the folio has behind the end of the file.
         let end = inside_file(inode, range).end;
         with_space(inode, || {
-            file.reserve(&mut allowance, pos, end, scope, Patience::Waits)
+            file.reserve(&mut allowance, pos, end, Scope::Whole, Patience::Waits)
         })?;
         let locked = LockedFolio::lock(folio.into());
         let tried = mend_locked(file, inode, &locked, &mut allowance);
@@ -247,6 +223,14 @@ fn mend_locked<T: FileData>(
         mended = Mended::Yes;
     }
     Tried::Done(mended)
+}
+
+/// Keeps workers from relying on unwritten space that `inode` is about to lose, for as long as the guard lives: no folio is
+/// locked then, and no worker is waited for meanwhile.
+pub(in crate::linux) fn keep_workers_out<T: FileData>(
+    inode: &Inode,
+) -> Result<RwLockWriteGuard<'_, ()>> {
+    Ok(of::<T>(inode)?.fixups().keep_workers_out())
 }
 
 /// Writes out what is dirty in `range` of an inode and waits until it is on the device: also what was dirtied behind the

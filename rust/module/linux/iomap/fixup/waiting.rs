@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
-use latch::{Condvar, Mutex, Rank};
+use latch::{Condvar, Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use units::FileOffset;
 
 /// A file's folios that wait for a worker, by position.
@@ -20,6 +20,9 @@ pub(crate) struct Fixups {
     waiting: Mutex<Waiting>,
     one_done: Condvar,
     put_offs: PutOffs,
+    /// Held for reading by a worker from its look at what the trees have until that is relied on, for writing by who takes it
+    /// away. Who has it for writing waits for no worker.
+    cuts: RwLock<()>,
 }
 
 struct Waiting {
@@ -65,7 +68,19 @@ impl Fixups {
             waiting: Mutex::new(waiting, Rank::Fixups)?,
             one_done: Condvar::new(Rank::Fixups)?,
             put_offs: PutOffs::default(),
+            cuts: RwLock::new((), Rank::Cuts)?,
         })
+    }
+
+    /// Keeps workers from relying on unwritten space that the file is about to lose. No folio is locked, and no worker is
+    /// waited for while this lives.
+    pub(super) fn keep_workers_out(&self) -> RwLockWriteGuard<'_, ()> {
+        self.cuts.write()
+    }
+
+    /// Keeps out who cuts the file or makes a hole in it: what the trees have unwritten stays. No folio is locked.
+    pub(super) fn keep_cuts_out(&self) -> RwLockReadGuard<'_, ()> {
+        self.cuts.read()
     }
 
     /// Of the file.

@@ -12,7 +12,7 @@
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
 use crate::linux::enospc::{in_turn, with_space};
-use crate::linux::iomap::{settle, Blocks, FileData, Tables};
+use crate::linux::iomap::{keep_workers_out, settle, Blocks, FileData, Tables};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::Inode;
 use core::ops::Range;
@@ -141,6 +141,7 @@ pub(crate) fn punch<T: FileData, S: FnOnce() -> Result>(
     // back. And a dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
     settle::<T>(inode, &whole)?;
     let (first, last) = first_and_last(&whole);
+    let _workers = keep_workers_out::<T>(inode)?;
     // SAFETY: The inode is alive, and nobody brings these pages back before its lock and its mapping's are let go.
     unsafe { b::truncate_pagecache_range(inode.as_ptr(), first, last) };
     store()

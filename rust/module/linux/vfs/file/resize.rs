@@ -4,7 +4,7 @@
 
 use super::lock::FaultsKeptOut;
 use crate::linux::bindings as b;
-use crate::linux::iomap::{Blocks, FileData, Patience, Tables};
+use crate::linux::iomap::{keep_workers_out, Blocks, FileData, Patience, Tables};
 use crate::linux::loff::length;
 use crate::linux::Inode;
 use latch::prelude::*;
@@ -40,9 +40,10 @@ fn cut<T: FileData>(inode: &Inode, size: Bytes, store: impl FnOnce() -> Result) 
     let end = new_end.saturating_add(Blocks::of(inode).tail_of(new_end));
     let kept_out = FaultsKeptOut::of(inode);
     Tables::<T>::cut_tail(inode, new_end)?;
+    let workers = keep_workers_out::<T>(inode)?;
     // SAFETY: The inode is alive, and its lock lets this task alone change its size.
     unsafe { b::truncate_setsize(inode.as_ptr(), length(size)) };
     Tables::<T>::give_up_behind(inode, end);
-    drop(kept_out);
+    drop((workers, kept_out));
     store()
 }

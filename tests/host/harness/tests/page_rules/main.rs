@@ -490,6 +490,30 @@ fn no_block_is_lost() {
     harness::random::seeds(0..400).for_each(|seed| history(seed, Plant::Nothing));
 }
 
+/// A folio over unwritten space waits for a worker while a hole is made beside it: it is given no other space, of which a
+/// full volume has none.
+#[test]
+fn a_worker_takes_what_is_there_beside_a_hole() {
+    let mut world = World::new(1, Plant::Nothing);
+    world.memory_fails = false;
+    world.allocate(0, FOLIO);
+    for block in 0..FOLIO {
+        world.load(block);
+    }
+    world.pin_dirty(0);
+    let _ = world.write_back(0);
+    world.punch(FOLIO, 2 * FOLIO);
+    let is_mend = |task: &Task| matches!(task, Task::Mend { .. });
+    for _ in 0..3 {
+        let at = world.tasks.iter().position(is_mend).unwrap();
+        let mend = world.tasks.remove(at);
+        let next = world.step(mend);
+        world.tasks.extend(next);
+        assert_eq!(world.outstanding.get(), 0, "new space");
+    }
+    world.finish();
+}
+
 /// Each of these is found, and soon.
 #[test]
 fn planted_faults_are_found() {

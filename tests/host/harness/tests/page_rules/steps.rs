@@ -56,11 +56,15 @@ impl World {
                 self.change(block, 0);
                 None
             }
+            // Unwritten space stays only where nobody is about to cut.
+            Task::Mend {
+                keeps_out: false, ..
+            } if self.plant != Plant::MendInPlace && self.punched().next().is_some() => Some(task),
             Task::Mend {
                 folio,
                 mut allowance,
                 reserved,
-                keeps_out,
+                ..
             } => {
                 let (start, end) = (folio * FOLIO, (folio * FOLIO + FOLIO).min(self.size));
                 let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
@@ -73,22 +77,12 @@ impl World {
                 }
                 let can = self.can_cover(&allowance, start, end.max(start));
                 if !reserved || !can || self.is_under_writeback(folio) {
-                    // Unwritten space stays only where nobody is about to cut.
-                    let is_planted = self.plant == Plant::MendInPlace;
-                    let may = !reserved && self.punched().next().is_none();
-                    let keeps_out = !is_planted && (keeps_out || may);
-                    match keeps_out || is_planted {
-                        true => self.reserve(&mut allowance, start, end.max(start)),
-                        false => {
-                            let cow = WriteKind::Cow;
-                            self.reserve_for(cow, &mut allowance, start, end.max(start));
-                        }
-                    }
+                    self.reserve(&mut allowance, start, end.max(start));
                     return Some(Task::Mend {
                         folio,
                         allowance,
                         reserved: true,
-                        keeps_out,
+                        keeps_out: self.plant != Plant::MendInPlace,
                     });
                 }
                 // What is not in the cache holds nothing.
