@@ -54,8 +54,9 @@ mod write_order;
 
 pub use free::allocate::DataExtent;
 pub use free::block_address::BlockAddress;
+pub(crate) use free::cache::CacheFile;
 pub use free::cache::Keeping;
-pub(crate) use free::cache::{CacheFile, Doubt};
+pub(crate) use free::doubt::Doubt;
 pub use free::trim::{Discard, Trim};
 pub use groups::data_zones::Relief;
 pub use groups::removal::Removal;

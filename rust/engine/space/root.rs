@@ -264,7 +264,7 @@ impl Space {
     /// block lock is held.
     pub fn take(&self, addr: Logical, len: Bytes) -> Result {
         let _asking = self.reader.asking();
-        self.reader.read(&*self.groups.holding(addr.get(), len)?)?;
+        self.reader.read(&*self.groups.holding(addr, len)?)?;
         self.allocator.take(addr, len)
     }
 
@@ -280,9 +280,8 @@ impl Space {
     /// sequential zones, where the same bytes cannot be had again, or in a group that is on its way out, when all else
     /// that is free is promised.
     pub fn take_back_unwritten(&self, addr: Logical, len: Bytes, to: &Reservation) -> Result {
-        let start = addr.get();
-        let group = self.groups.holding(start, len)?;
-        let taken = group.take_back(start, addr.saturating_add(len).get(), to);
+        let group = self.groups.holding(addr, len)?;
+        let taken = group.take_back(addr, addr.saturating_add(len), to);
         self.data_zones.given_up(&group, len)?;
         taken
     }
@@ -297,14 +296,9 @@ impl Space {
     /// extent item: blocks of log trees, blocks that went out before they were dropped, failed data writes. What has
     /// an extent item is pinned by [`Self::note_freed`]. Memory only.
     pub fn pin(&self, addr: Logical, len: Bytes, generation: Generation) -> Result {
-        let group = self.groups.holding(addr.get(), len)?;
-        self.releases.pin(
-            &group,
-            addr.get(),
-            len.get(),
-            ByteState::Reserved,
-            generation,
-        )
+        let group = self.groups.holding(addr, len)?;
+        self.releases
+            .pin(&group, addr, len, ByteState::Reserved, generation)
     }
 
     /// Makes free what was pinned by `generation` and those before; on sequential zones unusable, and groups that hold
@@ -346,7 +340,7 @@ impl Space {
 
     /// The extent item for a range was inserted: reserved becomes used. No tree block lock is held.
     pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
-        let group = self.groups.holding(addr.get(), len)?;
+        let group = self.groups.holding(addr, len)?;
         self.writeout
             .note(&group, (addr, len), Change::Allocated, || {
                 group.move_bytes(len, ByteState::Reserved, ByteState::Used)
@@ -355,11 +349,11 @@ impl Space {
 
     /// The extent item for a range was removed: used becomes pinned, by itself. No tree block lock is held.
     pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
-        let group = self.groups.holding(addr.get(), len)?;
-        let (start, generation) = (addr.get(), txn.generation());
+        let group = self.groups.holding(addr, len)?;
+        let generation = txn.generation();
         self.writeout.note(&group, (addr, len), Change::Freed, || {
             self.releases
-                .pin(&group, start, len.get(), ByteState::Used, generation)
+                .pin(&group, addr, len, ByteState::Used, generation)
         })
     }
 

@@ -125,7 +125,7 @@ impl Space {
                 _ if body.allocation == Allocation::Closed => {}
                 FreeSpace::Anywhere(ranges) => {
                     for (start, end) in ranges.iter() {
-                        each(Logical::new(start), Bytes::new(end.saturating_sub(start)));
+                        each(start, end.saturating_since(start));
                     }
                 }
                 FreeSpace::Append(appending) if appending.free() > Bytes::ZERO => {

@@ -43,6 +43,9 @@ struct Cursors {
 
 /// No group starts here.
 const NOWHERE: u64 = u64::MAX;
+/// The first address and the one behind all.
+const ZERO: Logical = Logical::new(0);
+const END: Logical = Logical::new(u64::MAX);
 
 impl Cursors {
     /// Whether `start` is the group of the log trees.
@@ -90,7 +93,7 @@ impl Allocator {
     /// Tells that no block will stand at `addr`, which stays allocated.
     pub(in crate::space) fn abandon_block(&self, addr: Logical) {
         // An error has been logged: an address without a group is corruption that others meet as well.
-        if let Ok(group) = self.groups.holding(addr.get(), self.groups.node_size) {
+        if let Ok(group) = self.groups.holding(addr, self.groups.node_size) {
             group.abandon(addr);
         }
     }
@@ -123,13 +126,13 @@ impl Allocator {
         };
         if cursor.load(Ordering::Relaxed) == NOWHERE {
             let first = groups
-                .holding(near.get(), near.get().saturating_add(1))
+                .holding(near, near.saturating_add(Bytes::new(1)))
                 .map(|group| group.start().get());
             cursor.store(first.unwrap_or(0), Ordering::Relaxed);
         }
         if class == BlockClass::TreeLog && self.groups.volume.has_sequential_zones() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
-                return Ok(Logical::new(start));
+                return Ok(start);
             }
         }
         let mut found = self.search(&groups, class.class(), cursor, wish, from, |group| {
@@ -139,7 +142,7 @@ impl Allocator {
             found = self.search(&groups, class.class(), cursor, wish, from, |_| true)?;
         }
         match found {
-            Some((start, _)) => Ok(Logical::new(start)),
+            Some((start, _)) => Ok(start),
             None => {
                 pr_err!("no space for a {} block\n", class.class());
                 Err(ENOSPC)
@@ -173,8 +176,8 @@ impl Allocator {
                 self.search(&groups, Class::Data, cursor, wish, from, |_| true)?
             {
                 return Ok(DataExtent {
-                    logical: Logical::new(start),
-                    len: Bytes::new(end.saturating_sub(start)),
+                    logical: start,
+                    len: end.saturating_since(start),
                 });
             }
             if asked == min {
@@ -213,15 +216,15 @@ impl Allocator {
             }
         };
         Ok(found.map(|(start, _)| DataExtent {
-            logical: Logical::new(start),
+            logical: start,
             len,
         }))
     }
 
     /// See [`crate::space::Space::take`].
     pub(in crate::space) fn take(&self, addr: Logical, len: Bytes) -> Result {
-        let group = self.groups.holding(addr.get(), len)?;
-        group.take_at(addr.get(), addr.saturating_add(len).get())
+        let group = self.groups.holding(addr, len)?;
+        group.take_at(addr, addr.saturating_add(len))
     }
 
     /// Finds in a group of a class what was promised, wherever that moves while one group is looked at after the other.
@@ -233,7 +236,7 @@ impl Allocator {
         wish: Wish,
         from: &Reservation,
         accept: impl Fn(&Group) -> bool,
-    ) -> Result<Option<(u64, u64)>> {
+    ) -> Result<Option<(Logical, Logical)>> {
         let info = self.groups.info(class);
         loop {
             let risen = info.risen();
@@ -255,14 +258,14 @@ impl Allocator {
         wish: Wish,
         from: &Reservation,
         accept: &impl Fn(&Group) -> bool,
-    ) -> Result<Option<(u64, u64)>> {
+    ) -> Result<Option<(Logical, Logical)>> {
         let first = match cursor.load(Ordering::Relaxed) {
-            NOWHERE => 0,
-            first => first,
+            NOWHERE => ZERO,
+            first => Logical::new(first),
         };
         for offer in [Offer::Ready, Offer::Asleep] {
             let offering = |start, end| self.offering(groups, class, offer, wish.min, start..end);
-            let around = Iterator::chain(offering(first, u64::MAX), offering(0, first));
+            let around = Iterator::chain(offering(first, END), offering(ZERO, first));
             for group in around.filter(|group| accept(group)) {
                 if offer == Offer::Asleep && !self.wakes(group)? {
                     continue;
@@ -283,16 +286,16 @@ impl Allocator {
         class: Class,
         offer: Offer,
         len: Bytes,
-        starts: Range<u64>,
+        starts: Range<Logical>,
     ) -> impl Iterator<Item = &'g Arc<Group>> {
         let (info, mut from) = (self.groups.info(class), starts.start);
         let found = core::iter::from_fn(move || {
             let found = info.index().offering(offer, from, len)?;
-            from = found.saturating_add(1);
+            from = found.saturating_add(Bytes::new(1));
             (found < starts.end).then_some(found)
         });
         // One that is being removed may be known to the index still.
-        found.filter_map(|start| groups.holding(start, start.saturating_add(1)))
+        found.filter_map(|start| groups.holding(start, start.saturating_add(Bytes::new(1))))
     }
 
     /// Activates the zones of a group of file data; whether it can be written now.
@@ -311,15 +314,15 @@ impl Allocator {
         groups: &GroupSet,
         wish: Wish,
         from: &Reservation,
-    ) -> Result<Option<u64>> {
-        let current = self.cursors.log.load(Ordering::Relaxed);
-        if let Some(group) = groups.holding(current, current.saturating_add(1)) {
+    ) -> Result<Option<Logical>> {
+        let current = Logical::new(self.cursors.log.load(Ordering::Relaxed));
+        if let Some(group) = groups.holding(current, current.saturating_add(Bytes::new(1))) {
             if let Some((start, _)) = group.allocate(wish, from)? {
                 return Ok(Some(start));
             }
         }
-        let in_use = self.cursors.metadata.load(Ordering::Relaxed);
-        let fresh = |group: &&Arc<Group>| group.start().get() != in_use && is_fresh(&group.lock());
+        let in_use = Logical::new(self.cursors.metadata.load(Ordering::Relaxed));
+        let fresh = |group: &&Arc<Group>| group.start() != in_use && is_fresh(&group.lock());
         let Some(group) = groups.of(Class::Metadata).find(fresh) else {
             self.cursors.log.store(NOWHERE, Ordering::Relaxed);
             return Ok(None);

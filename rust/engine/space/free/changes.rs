@@ -17,10 +17,10 @@ pub(in crate::space) enum Change {
 impl Change {
     /// The flaw of a change to a range that was so already, at `addr`.
     #[cold]
-    pub(in crate::space) fn contradicted(self, addr: u64) -> Flaw {
+    pub(in crate::space) fn contradicted(self, addr: Logical) -> Flaw {
         match self {
-            Change::Allocated => Flaw::new("extent takes what is not free", addr, 0),
-            Change::Freed => Flaw::new("extent frees what is free", addr, 0),
+            Change::Allocated => Flaw::new("extent takes what is not free", addr.get(), 0),
+            Change::Freed => Flaw::new("extent frees what is free", addr.get(), 0),
         }
     }
 }
@@ -30,7 +30,7 @@ impl Change {
 /// The tree is told once for each commit and not once for each extent: neighbours become one change, and what was
 /// allocated and freed in the same transaction becomes none.
 pub(in crate::space) struct Changes {
-    by_start: OrdMap<u64, (u64, Change)>,
+    by_start: OrdMap<Logical, (Logical, Change)>,
 }
 
 impl Changes {
@@ -50,14 +50,14 @@ impl Changes {
     }
 
     /// The changes, ascending.
-    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (u64, u64, Change)> + '_ {
+    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (Logical, Logical, Change)> + '_ {
         self.by_start
             .iter()
             .map(|(&start, &(end, change))| (start, end, change))
     }
 
     /// The first change by address.
-    pub(in crate::space) fn pop_first(&mut self) -> Option<(u64, u64, Change)> {
+    pub(in crate::space) fn pop_first(&mut self) -> Option<(Logical, Logical, Change)> {
         self.by_start
             .pop_first()
             .map(|(start, (end, change))| (start, end, change))
@@ -65,11 +65,16 @@ impl Changes {
 
     /// Notes a change of `[start, end)`. A change back cancels. `EUCLEAN` if the same change is noted already for a
     /// part of it: an extent was allocated or freed twice.
-    pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+    pub(in crate::space) fn note(
+        &mut self,
+        start: Logical,
+        end: Logical,
+        change: Change,
+    ) -> Result {
         let mut at = start;
         while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {
             if other == change {
-                let place = Place::Extent(Logical::new(start));
+                let place = Place::Extent(start);
                 return Err(change.contradicted(other_start).at(place).report());
             }
             self.cut(
@@ -91,7 +96,7 @@ impl Changes {
     }
 
     /// The first noted range that ends behind `at` and starts before `end`.
-    fn next_overlap(&self, at: u64, end: u64) -> Option<(u64, u64, Change)> {
+    fn next_overlap(&self, at: Logical, end: Logical) -> Option<(Logical, Logical, Change)> {
         let before = self
             .by_start
             .floor(&at)
@@ -101,7 +106,14 @@ impl Changes {
     }
 
     /// Takes `[from, to)` out of the noted range `[start, end)`.
-    fn cut(&mut self, start: u64, end: u64, from: u64, to: u64, change: Change) -> Result {
+    fn cut(
+        &mut self,
+        start: Logical,
+        end: Logical,
+        from: Logical,
+        to: Logical,
+        change: Change,
+    ) -> Result {
         if to < end {
             self.by_start.insert(to, (end, change))?;
         }
@@ -113,7 +125,7 @@ impl Changes {
     }
 
     /// Adds a range that overlaps none, joined with its neighbours of the same kind.
-    fn add(&mut self, start: u64, end: u64, change: Change) -> Result {
+    fn add(&mut self, start: Logical, end: Logical, change: Change) -> Result {
         let mut end = end;
         if let Some(&(next_end, next)) = self.by_start.get(&end) {
             if next == change {

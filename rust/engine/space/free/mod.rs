@@ -8,6 +8,7 @@
 //! | `block_address` | an address on its way to a tree block                                        |
 //! | `cache`         | the free space cache (v1) of a block group                                   |
 //! | `changes`       | what the free space tree has not been told yet                               |
+//! | `doubt`         | why what the disk says is free is not believed                               |
 //! | `on_disk`       | where the disk has what is free, for the next mount                          |
 //! | `pinned`        | long lists of ranges, and those that wait for a commit                       |
 //! | `policy`        | where in a group bytes are free: anywhere, or behind the last allocation     |
@@ -24,6 +25,7 @@ pub(in crate::space) mod allocate;
 pub(in crate::space) mod block_address;
 pub(in crate::space) mod cache;
 pub(in crate::space) mod changes;
+pub(crate) mod doubt;
 pub(in crate::space) mod on_disk;
 pub(in crate::space) mod pinned;
 pub(in crate::space) mod policy;

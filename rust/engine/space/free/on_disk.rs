@@ -12,6 +12,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
+/// The address behind all groups.
+const BEHIND_ALL: Logical = Logical::new(u64::MAX);
+
 /// Where a volume keeps what is free in its block groups.
 pub(in crate::space) enum OnDisk {
     /// The free space tree has it, of the groups that are kept in it.
@@ -42,7 +45,7 @@ pub(in crate::space) enum GroupOnDisk {
 /// What the free space tree has of one block group.
 pub(in crate::space) struct Part {
     /// The group's first byte and the first one behind it.
-    span: (u64, u64),
+    span: (Logical, Logical),
     /// What the tree says of it, once that was read.
     recorded: Option<Recorded>,
     /// What happened since it was written.
@@ -61,7 +64,7 @@ impl OnDisk {
     /// superblock copy.
     pub(in crate::space) fn cached(
         &self,
-        span: (u64, u64),
+        span: (Logical, Logical),
         sector_size: Bytes,
         free: &FreeRanges,
         superblocks: Bytes,
@@ -86,7 +89,7 @@ impl OnDisk {
     /// What is to be kept of the group `[start, end)`, of which the disk has `recorded`, if that is known.
     pub(in crate::space) fn group(
         &self,
-        span: (u64, u64),
+        span: (Logical, Logical),
         recorded: Option<Recorded>,
     ) -> GroupOnDisk {
         match self {
@@ -119,22 +122,22 @@ impl OnDisk {
     }
 
     /// Where the first group begins, or a later one, of which nothing is kept and should be.
-    pub(in crate::space) fn next_to_keep(&self) -> u64 {
+    pub(in crate::space) fn next_to_keep(&self) -> Logical {
         match self {
-            Self::Tree(_, kept) => kept.before.load(Ordering::Acquire),
-            Self::Caches(_) | Self::Nowhere => u64::MAX,
+            Self::Tree(_, kept) => Logical::new(kept.before.load(Ordering::Acquire)),
+            Self::Caches(_) | Self::Nowhere => BEHIND_ALL,
         }
     }
 
     /// Whether what is free in all groups can be read again.
     pub(in crate::space) fn has_all(&self) -> bool {
-        matches!(self, Self::Tree(..)) && self.next_to_keep() == u64::MAX
+        matches!(self, Self::Tree(..)) && self.next_to_keep() == BEHIND_ALL
     }
 
     /// All groups are kept from now on.
     pub(in crate::space) fn keep_all(&self) {
         if let Self::Tree(_, kept) = self {
-            kept.until(u64::MAX);
+            kept.until(BEHIND_ALL);
         }
     }
 
@@ -143,7 +146,7 @@ impl OnDisk {
     pub(in crate::space) fn keep(
         &self,
         txn: &dyn Allocate,
-        (start, end): (u64, u64),
+        (start, end): (Logical, Logical),
         used: Changes,
     ) -> Result<GroupOnDisk> {
         let Self::Tree(tree, kept) = self else {
@@ -218,25 +221,30 @@ impl Kept {
         }
     }
 
-    fn until(&self, end: u64) {
-        self.before.store(end, Ordering::Release);
+    fn until(&self, end: Logical) {
+        self.before.store(end.get(), Ordering::Release);
     }
 
     /// Whether the group that begins at `start` is.
-    fn has(&self, start: u64) -> bool {
-        start < self.before.load(Ordering::Acquire)
+    fn has(&self, start: Logical) -> bool {
+        start.get() < self.before.load(Ordering::Acquire)
     }
 }
 
 impl GroupOnDisk {
     /// Notes a change that the disk lacks.
-    pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+    pub(in crate::space) fn note(
+        &mut self,
+        start: Logical,
+        end: Logical,
+        change: Change,
+    ) -> Result {
         match self {
             Self::Tree(part) => part.changes.note(start, end, change),
             Self::Cache(cache) => match change {
                 Change::Freed => cache.freed(start, end),
                 Change::Allocated => cache.allocated(start, end).map_err(|_| {
-                    let place = Place::Extent(Logical::new(start));
+                    let place = Place::Extent(start);
                     change.contradicted(start).at(place).report()
                 }),
             },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Long lists of ranges in small allocations, and the ranges that wait for a commit.
 
-use crate::disk::Generation;
+use crate::disk::{Generation, Logical};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -10,7 +10,7 @@ const CHUNK: usize = 256;
 
 /// A list of ranges `(start, end)` in the order they came. Grows without copying and without large allocations.
 pub(in crate::space) struct Spans {
-    chunks: OrdMap<usize, KVec<(u64, u64)>>,
+    chunks: OrdMap<usize, KVec<(Logical, Logical)>>,
     count: usize,
 }
 
@@ -23,7 +23,7 @@ impl Spans {
     }
 
     /// Adds a range; one that continues the last is joined with it.
-    pub(in crate::space) fn push(&mut self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn push(&mut self, start: Logical, end: Logical) -> Result {
         if let Some(last) = self.last_chunk().and_then(|chunk| chunk.last_mut()) {
             if last.1 == start {
                 last.1 = end;
@@ -46,12 +46,12 @@ impl Spans {
         Ok(())
     }
 
-    fn last_chunk(&mut self) -> Option<&mut KVec<(u64, u64)>> {
+    fn last_chunk(&mut self) -> Option<&mut KVec<(Logical, Logical)>> {
         self.chunks.floor_mut(&usize::MAX).map(|(_, chunk)| chunk)
     }
 
     /// Takes the range that came last.
-    pub(in crate::space) fn pop(&mut self) -> Option<(u64, u64)> {
+    pub(in crate::space) fn pop(&mut self) -> Option<(Logical, Logical)> {
         loop {
             let chunk = self.last_chunk()?;
             if let Some(span) = chunk.pop() {
@@ -71,7 +71,7 @@ impl Spans {
         self.count == 0
     }
 
-    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (Logical, Logical)> + '_ {
         self.chunks.values().flat_map(|chunk| chunk.iter().copied())
     }
 }
@@ -92,8 +92,8 @@ impl Pins {
     pub(in crate::space) fn push(
         &mut self,
         generation: Generation,
-        start: u64,
-        end: u64,
+        start: Logical,
+        end: Logical,
     ) -> Result {
         if !self.sets.contains_key(&generation) {
             self.sets.insert(generation, Spans::new())?;

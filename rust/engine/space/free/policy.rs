@@ -68,7 +68,7 @@ impl Appending {
         self.capacity.saturating_sub(self.offset.before())
     }
 
-    fn take(&mut self, wish: Wish) -> Option<(u64, u64)> {
+    fn take(&mut self, wish: Wish) -> Option<(Logical, Logical)> {
         let len = self.free().min(wish.wanted);
         let len = len.round_down(wish.align);
         if len.is_zero() || len < wish.min {
@@ -76,7 +76,7 @@ impl Appending {
         }
         let start = self.end_of_allocated();
         self.offset = self.offset.saturating_add(len);
-        Some((start.get(), self.end_of_allocated().get()))
+        Some((start, self.end_of_allocated()))
     }
 }
 
@@ -97,7 +97,7 @@ impl FreeSpace {
     /// Bytes that can be allocated now.
     pub(in crate::space) fn free(&self) -> Bytes {
         match self {
-            FreeSpace::Anywhere(ranges) => Bytes::new(ranges.free()),
+            FreeSpace::Anywhere(ranges) => ranges.free(),
             FreeSpace::Unread(_) | FreeSpace::GivenUp => Bytes::ZERO,
             FreeSpace::Append(appending) => appending.free(),
         }
@@ -114,14 +114,14 @@ impl FreeSpace {
     /// No allocation can be longer than this.
     pub(in crate::space) fn largest(&self) -> Bytes {
         match self {
-            FreeSpace::Anywhere(ranges) => Bytes::new(ranges.largest()),
+            FreeSpace::Anywhere(ranges) => ranges.largest(),
             FreeSpace::Unread(_) | FreeSpace::GivenUp => Bytes::ZERO,
             FreeSpace::Append(appending) => appending.free(),
         }
     }
 
     /// Takes a range; `None` if nothing fits.
-    pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<(u64, u64)>> {
+    pub(in crate::space) fn take(&mut self, wish: Wish) -> Result<Option<(Logical, Logical)>> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.take(wish),
             FreeSpace::Unread(_) | FreeSpace::GivenUp => Ok(None),
@@ -131,11 +131,11 @@ impl FreeSpace {
 
     /// Takes `[start, end)` and tells what it was; `EEXIST` if it is not idle. On sequential zones that is a range
     /// before the write pointer, written by the mount that crashed: it belongs to whoever finds it referenced.
-    pub(in crate::space) fn take_at(&mut self, start: u64, end: u64) -> Result<Idle> {
+    pub(in crate::space) fn take_at(&mut self, start: Logical, end: Logical) -> Result<Idle> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.remove(start, end).map(|()| Idle::Free),
             FreeSpace::Unread(_) | FreeSpace::GivenUp => Err(EEXIST),
-            FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
+            FreeSpace::Append(appending) if end <= appending.end_of_allocated() => {
                 Ok(Idle::Unusable)
             }
             FreeSpace::Append(_) => Err(EEXIST),
@@ -143,7 +143,7 @@ impl FreeSpace {
     }
 
     /// Keeps `[start, end)`, which has no extent item any more, from being free until it is given back.
-    pub(in crate::space) fn keep(&mut self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn keep(&mut self, start: Logical, end: Logical) -> Result {
         match self {
             FreeSpace::Unread(kept) => kept.note(start, end, Change::Allocated),
             FreeSpace::Anywhere(_) | FreeSpace::GivenUp | FreeSpace::Append(_) => Ok(()),
@@ -151,18 +151,19 @@ impl FreeSpace {
     }
 
     /// Gives `[start, end)` back and tells what it is now. `EUCLEAN` if it was free.
-    pub(in crate::space) fn give_back(&mut self, start: u64, end: u64) -> Result<Idle> {
+    pub(in crate::space) fn give_back(&mut self, start: Logical, end: Logical) -> Result<Idle> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
             FreeSpace::Unread(kept) => kept.note(start, end, Change::Freed).map(|()| Idle::Unread),
             FreeSpace::GivenUp => Ok(Idle::Lost),
-            FreeSpace::Append(appending) if end <= appending.end_of_allocated().get() => {
+            FreeSpace::Append(appending) if end <= appending.end_of_allocated() => {
                 Ok(Idle::Unusable)
             }
             FreeSpace::Append(appending) => {
-                let allocated = appending.end_of_allocated().get();
-                let flaw = Flaw::new("range becomes free that was not allocated", end, allocated);
-                Err(flaw.at(Place::Extent(Logical::new(start))).report())
+                let allocated = appending.end_of_allocated();
+                let what = "range becomes free that was not allocated";
+                let flaw = Flaw::new(what, end.get(), allocated.get());
+                Err(flaw.at(Place::Extent(start)).report())
             }
         }
     }

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The free ranges of a block group that can be written anywhere.
 
+use super::doubt::Doubt;
 use super::sectors::Sectors;
 use crate::disk::{Bytes, Flaw, Logical, Place};
 use kernel::alloc::Flags;
 use latch::prelude::*;
 
-/// Disjoint free ranges of a group, never two that touch. Addresses and lengths in bytes, whole sectors.
+/// Disjoint free ranges of a group, never two that touch, of whole sectors.
 ///
 /// Every call takes logarithmic time. Memory is taken only where a window of the group becomes mixed, a page and a bit
 /// for each.
 pub(in crate::space) struct FreeRanges {
-    start: u64,
-    len: u64,
+    start: Logical,
+    len: Bytes,
     sector_bits: u32,
     sectors: Sectors,
-    free: u64,
+    free: Bytes,
     /// Where the last range taken ended: the next search starts here, so that what is allocated together lies together.
-    cursor: Option<u64>,
+    cursor: Option<Logical>,
 }
 
 /// What a search wants.
@@ -34,34 +35,29 @@ pub(in crate::space) struct Wish {
 }
 
 /// A range, `[start, end)`.
-type Span = (u64, u64);
-
-/// `value` rounded down to a multiple of `align`.
-pub(in crate::space) fn round_down(value: u64, align: u64) -> u64 {
-    value.saturating_sub(value.checked_rem(align).unwrap_or(0))
-}
+pub(in crate::space) type Span = (Logical, Logical);
 
 impl FreeRanges {
     /// For the group `[start, start + len)`, nothing of which is free yet. What is left of a sector at its end never is.
     pub(in crate::space) fn new(
-        start: u64,
-        len: u64,
-        sector_size: u64,
+        start: Logical,
+        len: Bytes,
+        sector_size: Bytes,
         flags: Flags,
     ) -> Result<Self> {
-        let sector_bits = sector_size.checked_ilog2().ok_or(EINVAL)?;
+        let sector_bits = sector_size.get().checked_ilog2().ok_or(EINVAL)?;
         Ok(Self {
             start,
             len,
             sector_bits,
-            sectors: Sectors::new(len.wrapping_shr(sector_bits), flags)?,
-            free: 0,
+            sectors: Sectors::new(len.get().wrapping_shr(sector_bits), flags)?,
+            free: Bytes::ZERO,
             cursor: None,
         })
     }
 
     /// Free bytes in all ranges.
-    pub(in crate::space) fn free(&self) -> u64 {
+    pub(in crate::space) fn free(&self) -> Bytes {
         self.free
     }
 
@@ -82,12 +78,12 @@ impl FreeRanges {
     }
 
     /// The longest range is so long.
-    pub(in crate::space) fn largest(&self) -> u64 {
+    pub(in crate::space) fn largest(&self) -> Bytes {
         self.bytes(self.sectors.longest())
     }
 
     /// The first free piece of `[start, end)`.
-    pub(in crate::space) fn first_in(&self, start: u64, end: u64) -> Option<Span> {
+    pub(in crate::space) fn first_in(&self, start: Logical, end: Logical) -> Option<Span> {
         let (first, last) = self.next_from(start)?;
         let piece = (first, last.min(end));
         (piece.0 < piece.1).then_some(piece)
@@ -95,42 +91,39 @@ impl FreeRanges {
 
     /// Makes `[start, end)` free. `EUCLEAN` if a part of it is free already, or no whole sectors of the group; nothing
     /// is changed then.
-    pub(in crate::space) fn insert(&mut self, start: u64, end: u64) -> Result {
-        let inserted = self.try_insert(start, end)?;
-        inserted.map_err(|flaw| flaw.at(Place::Extent(Logical::new(start))).report())
+    pub(in crate::space) fn insert(&mut self, start: Logical, end: Logical) -> Result {
+        self.try_insert(start, end).map_err(|doubt| match doubt {
+            Doubt::Flaw(flaw) => flaw.at(Place::Extent(start)).report(),
+            Doubt::Failed(error) => error,
+        })
     }
 
     /// Does what [`Self::insert`] does, and tells what is wrong instead of reporting it.
     pub(in crate::space) fn try_insert(
         &mut self,
-        start: u64,
-        end: u64,
-    ) -> Result<Result<(), Flaw>> {
+        start: Logical,
+        end: Logical,
+    ) -> Result<(), Doubt> {
         if start >= end {
-            return Err(EINVAL);
+            return Err(EINVAL.into());
         }
-        let Some((from, to)) = self.sectors_of(start, end) else {
-            return Ok(Err(Flaw::new(
-                "range becomes free that is not in whole sectors of its group",
-                start,
-                end,
-            )));
-        };
+        let (from, to) = self.sectors_of(start, end).ok_or(Flaw::new(
+            "range becomes free that is not in whole sectors of its group",
+            start.get(),
+            end.get(),
+        ))?;
         if !self.sectors.all(from, to, false) {
             let other = self.next_from(start).map_or(start, |(other, _)| other);
-            return Ok(Err(Flaw::new(
-                "range becomes free that is free",
-                other,
-                end,
-            )));
+            let what = "range becomes free that is free";
+            return Err(Flaw::new(what, other.get(), end.get()).into());
         }
         self.sectors.set(from, to, true)?;
-        self.free = self.free.saturating_add(end.saturating_sub(start));
-        Ok(Ok(()))
+        self.free = self.free.saturating_add(end.saturating_since(start));
+        Ok(())
     }
 
     /// Makes `[start, end)` not free. `EEXIST` if a part of it is not free now; nothing is changed then.
-    pub(in crate::space) fn remove(&mut self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn remove(&mut self, start: Logical, end: Logical) -> Result {
         if start >= end {
             return Err(EINVAL);
         }
@@ -139,16 +132,16 @@ impl FreeRanges {
             return Err(EEXIST);
         }
         self.sectors.set(from, to, false)?;
-        self.free = self.free.saturating_sub(end.saturating_sub(start));
+        self.free = self.free.saturating_sub(end.saturating_since(start));
         Ok(())
     }
 
     /// Makes all of `[start, end)` not free, whatever of it is free now; gives how much that was.
-    pub(in crate::space) fn exclude(&mut self, start: u64, end: u64) -> Result<u64> {
-        let mut excluded = 0u64;
+    pub(in crate::space) fn exclude(&mut self, start: Logical, end: Logical) -> Result<Bytes> {
+        let mut excluded = Bytes::ZERO;
         while let Some((from, to)) = self.first_in(start, end) {
             self.remove(from, to)?;
-            excluded = excluded.saturating_add(to.saturating_sub(from));
+            excluded = excluded.saturating_add(to.saturating_since(from));
         }
         Ok(excluded)
     }
@@ -166,24 +159,24 @@ impl FreeRanges {
     }
 
     /// Where `wish` is met, and with how many bytes.
-    fn find(&self, wish: Wish) -> Option<Span> {
-        let wanted = wish.wanted.round_down(wish.align).get();
-        let align = wish.align.get();
-        let follows = |&cursor: &u64| {
-            cursor.checked_rem(align) == Some(0)
+    fn find(&self, wish: Wish) -> Option<(Logical, Bytes)> {
+        let align = wish.align;
+        let wanted = wish.wanted.round_down(align);
+        let follows = |&cursor: &Logical| {
+            cursor.get().checked_rem(align.get()) == Some(0)
                 && self.is_free(cursor, cursor.saturating_add(wanted))
         };
-        if let Some(cursor) = self.cursor.filter(follows).filter(|_| wanted > 0) {
+        if let Some(cursor) = self.cursor.filter(follows).filter(|_| !wanted.is_zero()) {
             return Some((cursor, wanted));
         }
-        for len in [wish.cluster.get().max(wanted), wanted] {
+        for len in [wish.cluster.max(wanted), wanted] {
             if let Some(start) = self.first_of(len, align) {
                 return Some((start, wanted));
             }
         }
-        let min = wish.min.get().max(align);
+        let min = wish.min.max(align);
         let shorter = wanted.saturating_sub(align);
-        let mut len = round_down(self.largest(), align).min(shorter);
+        let mut len = self.largest().round_down(align).min(shorter);
         while len >= min {
             // Twice at most: a shorter one fits wherever the longest range begins.
             if let Some(start) = self.first_of(len, align) {
@@ -195,31 +188,30 @@ impl FreeRanges {
     }
 
     /// The first aligned place from the cursor on, going round, with `len` free bytes.
-    fn first_of(&self, len: u64, align: u64) -> Option<u64> {
-        if len > self.largest() || len == 0 {
+    fn first_of(&self, len: Bytes, align: Bytes) -> Option<Logical> {
+        if len > self.largest() || len.is_zero() {
             return None;
         }
-        let round = |find: &dyn Fn(u64) -> Option<u64>| {
+        let round = |find: &dyn Fn(Logical) -> Option<Logical>| {
             let behind = self.cursor.and_then(find);
             behind.or_else(|| find(self.start))
         };
-        let start = round(&|from| self.run_from(from, len))?.checked_next_multiple_of(align)?;
+        let start = align_up(round(&|from| self.run_from(from, len))?, align)?;
         if self.is_free(start, start.saturating_add(len)) {
             return Some(start);
         }
         // Ranges need not be aligned. In one that is longer by as much an aligned place is found wherever it begins.
-        let sector = 1u64.wrapping_shl(self.sector_bits);
-        let longer = len.saturating_add(align.saturating_sub(sector));
-        round(&|from| self.run_from(from, longer)?.checked_next_multiple_of(align))
+        let longer = len.saturating_add(align.saturating_sub(self.bytes(1)));
+        round(&|from| align_up(self.run_from(from, longer)?, align))
             .or_else(|| round(&|from| self.first_aligned(from, len, align)))
     }
 
     /// Tries range by range. What was always allocated in aligned pieces never comes to that.
-    fn first_aligned(&self, from: u64, len: u64, align: u64) -> Option<u64> {
+    fn first_aligned(&self, from: Logical, len: Bytes, align: Bytes) -> Option<Logical> {
         let mut from = from;
         loop {
             let found = self.run_from(from, len)?;
-            let start = found.checked_next_multiple_of(align)?;
+            let start = align_up(found, align)?;
             if self.is_free(start, start.saturating_add(len)) {
                 return Some(start);
             }
@@ -228,51 +220,49 @@ impl FreeRanges {
     }
 
     /// Where `len` free bytes begin, at `from` or behind.
-    fn run_from(&self, from: u64, len: u64) -> Option<u64> {
-        let sector = 1u64.wrapping_shl(self.sector_bits);
-        let need = len
-            .checked_next_multiple_of(sector)?
-            .wrapping_shr(self.sector_bits);
-        let from = from
-            .checked_sub(self.start)?
-            .checked_next_multiple_of(sector)?;
-        let found = self
-            .sectors
-            .first_run(from.wrapping_shr(self.sector_bits), need)?;
+    fn run_from(&self, from: Logical, len: Bytes) -> Option<Logical> {
+        let sector = self.bytes(1);
+        let need = self.sectors_in(len.checked_round_up(sector)?);
+        let from = from.checked_since(self.start)?.checked_round_up(sector)?;
+        let found = self.sectors.first_run(self.sectors_in(from), need)?;
         Some(self.address(found))
     }
 
     /// The first range that ends behind `at`, from there on.
-    fn next_from(&self, at: u64) -> Option<Span> {
-        let start = self.run_from(at.max(self.start), 1)?;
-        let first = start
-            .checked_sub(self.start)?
-            .wrapping_shr(self.sector_bits);
+    fn next_from(&self, at: Logical) -> Option<Span> {
+        let start = self.run_from(at.max(self.start), Bytes::new(1))?;
+        let first = self.sectors_in(start.checked_since(self.start)?);
         Some((start, self.address(self.sectors.run_end(first))))
     }
 
-    fn is_free(&self, start: u64, end: u64) -> bool {
+    fn is_free(&self, start: Logical, end: Logical) -> bool {
         let sectors = self.sectors_of(start, end);
         sectors.is_some_and(|(from, to)| self.sectors.all(from, to, true))
     }
 
     /// The sectors of `[start, end)`, if those are whole sectors of the group.
-    fn sectors_of(&self, start: u64, end: u64) -> Option<Span> {
-        let (from, to) = (start.checked_sub(self.start)?, end.checked_sub(self.start)?);
-        let whole = (from | to) & 1u64.wrapping_shl(self.sector_bits).wrapping_sub(1) == 0;
-        (whole && to <= self.len).then(|| {
-            (
-                from.wrapping_shr(self.sector_bits),
-                to.wrapping_shr(self.sector_bits),
-            )
-        })
+    fn sectors_of(&self, start: Logical, end: Logical) -> Option<(u64, u64)> {
+        let from = start.checked_since(self.start)?;
+        let to = end.checked_since(self.start)?;
+        let sector = self.bytes(1);
+        let is_whole = from.round_down(sector) == from && to.round_down(sector) == to;
+        (is_whole && to <= self.len).then(|| (self.sectors_in(from), self.sectors_in(to)))
     }
 
-    fn address(&self, sector: u64) -> u64 {
+    fn address(&self, sector: u64) -> Logical {
         self.start.saturating_add(self.bytes(sector))
     }
 
-    fn bytes(&self, sectors: u64) -> u64 {
-        sectors.wrapping_shl(self.sector_bits)
+    fn bytes(&self, sectors: u64) -> Bytes {
+        Bytes::new(sectors.wrapping_shl(self.sector_bits))
     }
+
+    fn sectors_in(&self, bytes: Bytes) -> u64 {
+        bytes.get().wrapping_shr(self.sector_bits)
+    }
+}
+
+/// The first multiple of `align` at `at` or behind.
+fn align_up(at: Logical, align: Bytes) -> Option<Logical> {
+    at.before().checked_round_up(align).map(Logical::after)
 }

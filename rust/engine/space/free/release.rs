@@ -3,7 +3,7 @@
 
 use super::pinned::{Pins, Spans};
 use super::trim::{Discard, Trims};
-use crate::disk::{Bug, Generation};
+use crate::disk::{Bug, Bytes, Generation, Logical};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::Group;
 use crate::space::reserve::ByteState;
@@ -38,8 +38,8 @@ impl Releases {
     pub(in crate::space) fn pin(
         &self,
         group: &Group,
-        start: u64,
-        len: u64,
+        start: Logical,
+        len: Bytes,
         from: ByteState,
         generation: Generation,
     ) -> Result {
@@ -75,11 +75,11 @@ impl Releases {
             let found = self
                 .groups
                 .read()
-                .holding(start, start.saturating_add(1))
+                .holding(start, start.saturating_add(Bytes::new(1)))
                 .cloned();
             let group = found.or(last.take()).ok_or_else(|| {
                 Bug::new("pinned range lies in no block group")
-                    .of(start)
+                    .of(start.get())
                     .report()
             })?;
             let cut = end.min(group.end());

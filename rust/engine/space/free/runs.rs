@@ -24,9 +24,9 @@ impl Runs {
     pub(super) const NONE: Self = Self::used(0);
 
     /// A piece in which nothing is free.
-    pub(super) const fn used(len: u64) -> Self {
+    pub(super) const fn used(sectors: u64) -> Self {
         Self {
-            len,
+            len: sectors,
             front: 0,
             longest: 0,
             back: 0,
@@ -34,12 +34,12 @@ impl Runs {
     }
 
     /// A piece that is free.
-    pub(super) const fn free(len: u64) -> Self {
+    pub(super) const fn free(sectors: u64) -> Self {
         Self {
-            len,
-            front: len,
-            longest: len,
-            back: len,
+            len: sectors,
+            front: sectors,
+            longest: sectors,
+            back: sectors,
         }
     }
 

@@ -158,9 +158,9 @@ impl Sectors {
         self.search(self.top, 0, &mut search)
     }
 
-    /// Where the run ends that `start` is in.
-    pub(super) fn run_end(&self, start: u64) -> u64 {
-        let mut at = start;
+    /// Where the run ends that `sector` is in.
+    pub(super) fn run_end(&self, sector: u64) -> u64 {
+        let mut at = sector;
         loop {
             let window = self.window(at / WINDOW);
             let (Some(window), in_window) = (window, at % WINDOW) else {
@@ -262,9 +262,9 @@ impl Sectors {
     }
 }
 
-/// The number of the window that `at` is in, where it starts, and where `to` or the window ends, from its start.
-fn within(at: u64, to: u64) -> (u64, u64, u64) {
-    let index = at / WINDOW;
+/// The number of the window that `sector` is in, where it starts, and where `to` or the window ends, from its start.
+fn within(sector: u64, to: u64) -> (u64, u64, u64) {
+    let index = sector / WINDOW;
     let base = index.saturating_mul(WINDOW);
     (index, base, to.saturating_sub(base).min(WINDOW))
 }

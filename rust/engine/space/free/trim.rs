@@ -2,7 +2,7 @@
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
 use super::policy::FreeSpace;
-use super::ranges::round_down;
+use super::ranges::Span;
 use crate::disk::{Bytes, Logical};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
@@ -31,7 +31,7 @@ pub enum Discard {
 /// What fstrim(8) asks for, and what came of it so far.
 pub struct Trim<'a> {
     /// Addresses: what is free in the block groups there is told of.
-    pub range: Range<u64>,
+    pub range: Range<Logical>,
     /// Pieces of less are left out.
     pub least: Bytes,
     /// Asked between pieces: an error ends it.
@@ -80,7 +80,7 @@ pub(in crate::space) struct Trims {
     reader: Arc<Reader>,
     mode: AtomicU8,
     /// Ranges that were freed, `[start, end)`, in no order. A leaf lock.
-    waiting: Mutex<KVec<(u64, u64)>>,
+    waiting: Mutex<KVec<Span>>,
 }
 
 impl Trims {
@@ -117,7 +117,7 @@ impl Trims {
     }
 
     /// `[start, end)` has become free. A hint: without memory it is forgotten.
-    pub(in crate::space) fn note(&self, start: u64, end: u64) {
+    pub(in crate::space) fn note(&self, start: Logical, end: Logical) {
         if self.discard() != Discard::Later {
             return;
         }
@@ -155,11 +155,16 @@ impl Trims {
 
     /// When the devices can be told of a range. For the sake of those that wait one group is `read` at a time, and none that
     /// would have to be forgotten again.
-    fn turn_of(&self, start: u64, read: &mut Option<Arc<Group>>, lost: Lost<'_>) -> Result<Turn> {
+    fn turn_of(
+        &self,
+        start: Logical,
+        read: &mut Option<Arc<Group>>,
+        lost: Lost<'_>,
+    ) -> Result<Turn> {
         let group = self
             .groups
             .read()
-            .holding(start, start.saturating_add(1))
+            .holding(start, start.saturating_add(Bytes::new(1)))
             .cloned();
         Ok(match group {
             None => Turn::Never,
@@ -175,7 +180,7 @@ impl Trims {
     }
 
     /// Lets ranges wait until the others had their turn.
-    fn put_off(&self, mut later: KVec<(u64, u64)>) {
+    fn put_off(&self, mut later: KVec<Span>) {
         if later.is_empty() {
             return;
         }
@@ -188,9 +193,10 @@ impl Trims {
     /// See [`crate::space::Space::trim_free`].
     pub(in crate::space) fn trim_free(&self, call: &mut Trim<'_>, lost: Lost<'_>) -> Result {
         // Whole sectors: the caller's range may end anywhere.
-        let sector = u64::from(self.groups.volume.format().sector_size);
-        let end = round_down(call.range.end, sector);
-        let Some(mut at) = call.range.start.checked_next_multiple_of(sector) else {
+        let sector = self.groups.sector_size;
+        let end = Logical::after(call.range.end.before().round_down(sector));
+        let first = call.range.start.before().checked_round_up(sector);
+        let Some(mut at) = first.map(Logical::after) else {
             return Ok(());
         };
         while at < end {
@@ -202,10 +208,10 @@ impl Trims {
             // Until the devices are told of the piece: what is forgotten meanwhile would be passed over.
             let _asking = self.reader.asking();
             self.reader.read(&group).inspect_err(|error| lost(*error))?;
-            let from = at.max(group.start().get());
+            let from = at.max(group.start());
             match group.free_in(from, end.min(group.end())) {
                 Some((first, last)) => {
-                    if Bytes::new(last.saturating_sub(first)) >= call.least {
+                    if last.saturating_since(first) >= call.least {
                         call.count(self.trim(first, last, call.go_on)?);
                     }
                     at = last;
@@ -219,18 +225,18 @@ impl Trims {
     /// Tells the devices of what is free in `[start, end)`: how many bytes that was. What is being trimmed is allocated
     /// meanwhile; the bytes are reserved first, so that nobody misses them who was promised some. Nothing is free in a group
     /// that is not read.
-    fn trim(&self, start: u64, end: u64, go_on: &dyn Fn() -> Result) -> Result<Bytes> {
+    fn trim(&self, start: Logical, end: Logical, go_on: &dyn Fn() -> Result) -> Result<Bytes> {
         let (mut at, mut trimmed) = (start, Bytes::ZERO);
         while at < end {
             go_on()?;
             let group = self
                 .groups
                 .read()
-                .holding(at, at.saturating_add(1))
+                .holding(at, at.saturating_add(Bytes::new(1)))
                 .cloned();
             let Some(group) = group else { break };
             let until = end.min(group.end());
-            let bytes = Bytes::new(until.saturating_sub(at)).min(piece(group.class()));
+            let bytes = until.saturating_since(at).min(piece(group.class()));
             let Ok(reservation) =
                 Reservation::promised(group.space_info(), bytes, Urgency::Ordinary)
             else {
@@ -243,31 +249,22 @@ impl Trims {
             };
             self.discard_range(from, to);
             group.give_back(from, to, ByteState::Reserved)?;
-            trimmed = trimmed.saturating_add(Bytes::new(to.saturating_sub(from)));
+            trimmed = trimmed.saturating_add(to.saturating_since(from));
             at = to;
         }
         Ok(trimmed)
     }
 
     /// Tells the devices that a range is unused. A hint: errors do not matter.
-    pub(in crate::space) fn discard_range(&self, start: u64, end: u64) {
+    pub(in crate::space) fn discard_range(&self, start: Logical, end: Logical) {
         let mut at = start;
         while at < end {
             // Sequential zones are reset instead.
             let sequential = |chunk: Arc<Chunk>| self.groups.volume.is_sequential(&chunk);
-            if self
-                .groups
-                .volume
-                .chunk(Logical::new(at))
-                .is_ok_and(sequential)
-            {
+            if self.groups.volume.chunk(at).is_ok_and(sequential) {
                 return;
             }
-            let Ok(mapping) = self
-                .groups
-                .volume
-                .map(Logical::new(at), Bytes::new(end.saturating_sub(at)))
-            else {
+            let Ok(mapping) = self.groups.volume.map(at, end.saturating_since(at)) else {
                 return;
             };
             for place in mapping.copies() {
@@ -278,14 +275,14 @@ impl Trims {
             if mapping.len == Bytes::ZERO {
                 return;
             }
-            at = at.saturating_add(mapping.len.get());
+            at = at.saturating_add(mapping.len);
         }
     }
 }
 
 impl Group {
     /// The first free piece of `[start, end)` that could be taken.
-    fn free_in(&self, start: u64, end: u64) -> Option<(u64, u64)> {
+    fn free_in(&self, start: Logical, end: Logical) -> Option<Span> {
         let body = self.lock();
         match (&body.free_space, body.allocation) {
             (FreeSpace::Anywhere(ranges), Allocation::Open) => ranges.first_in(start, end),
@@ -294,7 +291,7 @@ impl Group {
     }
 
     /// Takes the first free piece of `[start, end)` that `from` pays for: free becomes reserved.
-    fn take_free(&self, start: u64, end: u64, from: &Reservation) -> Result<Option<(u64, u64)>> {
+    fn take_free(&self, start: Logical, end: Logical, from: &Reservation) -> Result<Option<Span>> {
         let mut body = self.lock();
         if body.allocation == Allocation::Closed {
             return Ok(None);
@@ -305,9 +302,9 @@ impl Group {
         let Some((first, last)) = ranges.first_in(start, end) else {
             return Ok(None);
         };
-        let last = last.min(first.saturating_add(from.bytes().get()));
+        let last = last.min(first.saturating_add(from.bytes()));
         ranges.remove(first, last)?;
-        let len = Bytes::new(last.saturating_sub(first));
+        let len = last.saturating_since(first);
         self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         let drawn = from.draw_for(self.space_info(), len);
         self.space_info().allocated(len, drawn)?;

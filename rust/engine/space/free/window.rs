@@ -120,9 +120,9 @@ impl Piece {
         }
     }
 
-    fn runs(self, len: u64) -> Runs {
+    fn runs(self, sectors: u64) -> Runs {
         Runs {
-            len,
+            len: sectors,
             front: self.front.into(),
             longest: self.longest.into(),
             back: self.back.into(),

@@ -73,13 +73,13 @@ impl BlockGroups {
     }
 
     /// The group that holds all of `[start, start + len)`. Where none does, the extent is corrupt.
-    pub(in crate::space) fn holding(&self, start: u64, len: Bytes) -> Result<Arc<Group>> {
+    pub(in crate::space) fn holding(&self, start: Logical, len: Bytes) -> Result<Arc<Group>> {
         let group = start
-            .checked_add(len.get())
+            .checked_add(len)
             .and_then(|end| self.read().holding(start, end).cloned());
         group.ok_or_else(|| {
             let flaw = Flaw::missing("extent lies in no block group");
-            flaw.at(Place::Extent(Logical::new(start))).report()
+            flaw.at(Place::Extent(start)).report()
         })
     }
 
@@ -91,7 +91,7 @@ impl BlockGroups {
         len: Bytes,
         rest: impl FnOnce(&Group) -> Result,
     ) {
-        let (start, end) = (addr.get(), addr.saturating_add(len).get());
+        let (start, end) = (addr, addr.saturating_add(len));
         let given = self.holding(start, len).and_then(|group| {
             group.give_back(start, end, ByteState::Reserved)?;
             rest(&group)
@@ -103,22 +103,21 @@ impl BlockGroups {
 
     /// The group that starts at `start`.
     pub(in crate::space) fn at(&self, start: Logical) -> Option<Arc<Group>> {
-        let start = start.get();
         self.read()
-            .holding(start, start.checked_add(1)?)
-            .filter(|group| group.start().get() == start)
+            .holding(start, start.checked_add(Bytes::new(1))?)
+            .filter(|group| group.start() == start)
             .cloned()
     }
 
     /// The first group of a class at or behind `from`.
-    pub(in crate::space) fn next_in(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+    pub(in crate::space) fn next_in(&self, class: Class, from: Logical) -> Option<Arc<Group>> {
         self.read().next_of(class, from).cloned()
     }
 
     /// The first group of a class at or behind `from` in which there is nothing.
-    pub(in crate::space) fn next_unused(&self, class: Class, from: u64) -> Option<Arc<Group>> {
+    pub(in crate::space) fn next_unused(&self, class: Class, from: Logical) -> Option<Arc<Group>> {
         let start = self.info(class).index().unused_from(from)?;
-        self.at(Logical::new(start))
+        self.at(start)
     }
 
     /// Makes a group known to all; the write order knows it.
@@ -128,7 +127,7 @@ impl BlockGroups {
         // Before others find it: its bytes are counted once.
         let mut body = group.lock();
         drop(set);
-        group.space_info().index().insert(group.start().get())?;
+        group.space_info().index().insert(group.start())?;
         group.publish(&mut body)?;
         group.space_info().add(&body.tally);
         if let FreeSpace::Anywhere(_) = body.free_space {
@@ -140,8 +139,8 @@ impl BlockGroups {
     /// Takes a group out of the set and its bytes out of its class. `EBUSY` while blocks of it are on their way.
     pub(in crate::space) fn remove(&self, group: &Group) -> Result {
         self.write_order.remove(group.start())?;
-        self.set.write().remove(group.start().get());
-        group.space_info().index().remove(group.start().get());
+        self.set.write().remove(group.start());
+        group.space_info().index().remove(group.start());
         let body = group.lock();
         group.space_info().subtract(&body.tally);
         if let FreeSpace::Anywhere(_) = body.free_space {

@@ -9,7 +9,7 @@ use super::dirty::Ended;
 use super::group::Group;
 use super::writeout::Writeout;
 use crate::btree::Allocate;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::free::cache::{Begun, Keeper, Keeping, Pages};
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
@@ -37,7 +37,7 @@ impl Writeout {
         let mut caches = self.caches.lock();
         groups
             .iter()
-            .try_for_each(|group| caches.dirty(group.start().get()))?;
+            .try_for_each(|group| caches.dirty(group.start()))?;
         keeper.on.store(true, Ordering::Release);
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Writeout {
         };
         keeper.on.store(false, Ordering::Release);
         // Who has just asked has a group's items locked.
-        let mut from = 0;
+        let mut from = Logical::new(0);
         loop {
             let next = self.groups.read().reaching_beyond(from).cloned();
             let Some(group) = next else { return };
@@ -63,13 +63,13 @@ impl Writeout {
     /// A group's cache, if any is kept, is behind.
     pub(super) fn note_cache(&self, group: &Group) -> Result {
         match self.on_disk().keeper() {
-            Some(_) => self.caches.lock().dirty(group.start().get()),
+            Some(_) => self.caches.lock().dirty(group.start()),
             None => Ok(()),
         }
     }
 
     /// The caches that are there are right, but for those of the groups that begin at `doubted`.
-    pub(in crate::space) fn believe_caches(&self, doubted: &[u64]) -> Result {
+    pub(in crate::space) fn believe_caches(&self, doubted: &[Logical]) -> Result {
         if let Some(keeper) = self.on_disk().keeper() {
             let mut caches = self.caches.lock();
             doubted.iter().try_for_each(|&start| caches.dirty(start))?;
@@ -84,15 +84,15 @@ impl Writeout {
         let Some(keeper) = self.on_disk().keeper().filter(|keeper| keeper.is_on()) else {
             return Ok(0);
         };
-        let (mut from, mut count, mut turns) = (0, 0usize, 0usize);
+        let (mut from, mut count, mut turns) = (Logical::new(0), 0usize, 0usize);
         loop {
             let mut batch = KVec::with_capacity(BATCH, GFP_NOFAIL)?;
             while batch.len() < BATCH && count < most {
                 let next = self.caches.lock().begin(from);
                 let Some(start) = next else { break };
-                from = start.saturating_add(1);
+                from = start.saturating_add(Bytes::new(1));
                 turns = turns.saturating_add(1);
-                match self.begin_cache(txn, keeper, Logical::new(start))? {
+                match self.begin_cache(txn, keeper, start)? {
                     Begun::Pages(pages) => {
                         count = count.saturating_add(1);
                         batch.push(pages, GFP_NOFAIL)?;
@@ -134,7 +134,7 @@ impl Writeout {
             return Ok(());
         };
         let mut items = group.items.lock();
-        let ended = self.caches.lock().end(start.get());
+        let ended = self.caches.lock().end(start);
         match (pages.sent, items.cache()) {
             (Ok(()), Some(cache)) if ended == Ended::Clean => keeper.end(txn, cache, pages),
             (Err(error), _) => {

@@ -51,7 +51,7 @@ impl DataZones {
         if !self.groups.volume.has_sequential_zones() {
             return Ok(());
         }
-        let group = self.groups.holding(extent.logical.get(), extent.len)?;
+        let group = self.groups.holding(extent.logical, extent.len)?;
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(extent.len);
         let released = self.release_full_zones(&group, body);

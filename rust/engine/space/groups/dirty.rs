@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The groups that the trees are behind of.
 
+use crate::disk::Logical;
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -26,7 +27,7 @@ pub(super) enum Ended {
 
 /// The groups that the trees, or the caches, are behind of. The one place that knows a group's [`State`].
 pub(super) struct DirtyGroups {
-    groups: OrdMap<u64, State>,
+    groups: OrdMap<Logical, State>,
 }
 
 impl DirtyGroups {
@@ -41,7 +42,7 @@ impl DirtyGroups {
     }
 
     /// The group that starts at `start` changed.
-    pub(super) fn dirty(&mut self, start: u64) -> Result {
+    pub(super) fn dirty(&mut self, start: Logical) -> Result {
         match self.groups.get_mut(&start) {
             None => drop(self.groups.insert(start, State::Dirty)?),
             Some(State::Dirty | State::Redirtied) => {}
@@ -51,8 +52,8 @@ impl DirtyGroups {
     }
 
     /// The first dirty group at or behind `from`, which is being written from now on.
-    pub(super) fn begin(&mut self, from: u64) -> Option<u64> {
-        let dirty = |(&start, &state): (&u64, &State)| (state == State::Dirty).then_some(start);
+    pub(super) fn begin(&mut self, from: Logical) -> Option<Logical> {
+        let dirty = |(&start, &state): (&Logical, &State)| (state == State::Dirty).then_some(start);
         let start = self.groups.range_from(&from).find_map(dirty)?;
         if let Some(state) = self.groups.get_mut(&start) {
             *state = State::Writing;
@@ -61,7 +62,7 @@ impl DirtyGroups {
     }
 
     /// The group was written. What it is now.
-    pub(super) fn end(&mut self, start: u64) -> Ended {
+    pub(super) fn end(&mut self, start: Logical) -> Ended {
         match self.groups.get_mut(&start) {
             Some(state) if *state == State::Redirtied => {
                 *state = State::Dirty;
@@ -75,14 +76,14 @@ impl DirtyGroups {
     }
 
     /// The group could not be written.
-    pub(super) fn fail(&mut self, start: u64) {
+    pub(super) fn fail(&mut self, start: Logical) {
         if let Some(state) = self.groups.get_mut(&start) {
             *state = State::Dirty;
         }
     }
 
     /// The group is gone.
-    pub(super) fn forget(&mut self, start: u64) {
+    pub(super) fn forget(&mut self, start: Logical) {
         self.groups.remove(&start);
     }
 }

@@ -4,7 +4,7 @@
 use super::items::Items;
 use crate::disk::{Bytes, Flaw, Logical, Place};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
-use crate::space::free::ranges::Wish;
+use crate::space::free::ranges::{Span, Wish};
 use crate::space::reserve::{ByteState, GroupIndex, Offered, Return, SpaceInfo, Tally, Withdrawal};
 use crate::space::write_order::{Closing, Ending};
 use crate::space::{Class, Reservation};
@@ -145,13 +145,13 @@ impl Group {
     }
 
     /// Where the group ends.
-    pub(in crate::space) fn end(&self) -> u64 {
-        self.start().saturating_add(self.len()).get()
+    pub(in crate::space) fn end(&self) -> Logical {
+        self.start().saturating_add(self.len())
     }
 
     /// Whether `[start, end)` lies in the group.
-    pub(in crate::space) fn contains(&self, start: u64, end: u64) -> bool {
-        self.start().get() <= start && start < end && end <= self.end()
+    pub(in crate::space) fn contains(&self, start: Logical, end: Logical) -> bool {
+        self.start() <= start && start < end && end <= self.end()
     }
 
     /// What changes of the group.
@@ -169,7 +169,7 @@ impl Group {
         &self,
         wish: Wish,
         from: &Reservation,
-    ) -> Result<Option<(u64, u64)>> {
+    ) -> Result<Option<Span>> {
         let mut body = self.body.lock();
         if body.allocation == Allocation::Closed {
             return Ok(None);
@@ -177,7 +177,7 @@ impl Group {
         let Some((start, end)) = body.free_space.take(wish)? else {
             return Ok(None);
         };
-        let len = Bytes::new(end.saturating_sub(start));
+        let len = end.saturating_since(start);
         self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
         if self.class == Class::Data && matches!(body.free_space, FreeSpace::Append(_)) {
             body.under_way = body.under_way.saturating_add(len);
@@ -188,33 +188,43 @@ impl Group {
     }
 
     /// Takes `[start, end)`, which a log tree refers to: idle becomes reserved. `EEXIST` if it is not idle.
-    pub(in crate::space) fn take_at(&self, start: u64, end: u64) -> Result {
+    pub(in crate::space) fn take_at(&self, start: Logical, end: Logical) -> Result {
         let mut body = self.body.lock();
         let idle = body.free_space.take_at(start, end)?;
         let from = body.state_of(idle);
         self.shift(
             &mut body,
-            Bytes::new(end.saturating_sub(start)),
+            end.saturating_since(start),
             from,
             ByteState::Reserved,
         )
     }
 
     /// Gives `[start, end)` back: reserved or pinned becomes free, or unusable on sequential zones.
-    pub(in crate::space) fn give_back(&self, start: u64, end: u64, from: ByteState) -> Result {
+    pub(in crate::space) fn give_back(
+        &self,
+        start: Logical,
+        end: Logical,
+        from: ByteState,
+    ) -> Result {
         let mut body = self.body.lock();
         let idle = body.free_space.give_back(start, end)?;
         let to = body.state_of(idle);
-        self.shift(&mut body, Bytes::new(end.saturating_sub(start)), from, to)
+        self.shift(&mut body, end.saturating_since(start), from, to)
     }
 
     /// The reverse of [`Self::allocate`], for what was not written: address and promise come back as one. `ENOSPC`: the
     /// address has come back, and all that is free is promised to others.
-    pub(in crate::space) fn take_back(&self, start: u64, end: u64, to: &Reservation) -> Result {
+    pub(in crate::space) fn take_back(
+        &self,
+        start: Logical,
+        end: Logical,
+        to: &Reservation,
+    ) -> Result {
         let mut body = self.body.lock();
         let idle = body.free_space.give_back(start, end)?;
         let state = body.state_of(idle);
-        let len = Bytes::new(end.saturating_sub(start));
+        let len = end.saturating_since(start);
         self.count(&mut body, len, ByteState::Reserved, state)?;
         match self.space_info.give_back_promised(len, state)? {
             Return::Promised => {
@@ -226,10 +236,10 @@ impl Group {
     }
 
     /// Keeps `[start, end)`, of the state `from`, until it is given back: it becomes pinned.
-    pub(in crate::space) fn keep(&self, start: u64, end: u64, from: ByteState) -> Result {
+    pub(in crate::space) fn keep(&self, start: Logical, end: Logical, from: ByteState) -> Result {
         let mut body = self.body.lock();
         body.free_space.keep(start, end)?;
-        let len = Bytes::new(end.saturating_sub(start));
+        let len = end.saturating_since(start);
         if from == ByteState::Used && matches!(body.free_space, FreeSpace::GivenUp) {
             self.count_used(&mut body, len)?;
         }
@@ -302,7 +312,7 @@ impl Group {
     pub(in crate::space) fn renew(&self, index: &mut GroupIndex, body: &mut Body) -> Result {
         let offered = self.offer(body);
         if offered != body.offered {
-            index.set(self.start().get(), offered)?;
+            index.set(self.start(), offered)?;
             body.offered = offered;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! What the trees have of a block group, and what they lack.
 
 use crate::btree::{Allocate, Tree};
-use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Bytes, Key, Kind};
+use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Bytes, Key, Kind, Logical};
 use crate::space::free::cache::Cache;
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
@@ -22,21 +22,26 @@ pub(in crate::space) struct Items {
 
 impl Items {
     pub(in crate::space) fn new(
-        start: u64,
+        start: Logical,
         len: Bytes,
         flags: BlockGroupFlags,
         used: Bytes,
         free_space: GroupOnDisk,
     ) -> Self {
         Self {
-            key: Key::new(start, Kind::BLOCK_GROUP_ITEM, len.get()),
+            key: Key::new(start.get(), Kind::BLOCK_GROUP_ITEM, len.get()),
             item: Some(BlockGroupItem { used, flags }),
             free_space,
         }
     }
 
     /// Notes that a range's extent item came or went.
-    pub(in crate::space) fn note(&mut self, start: u64, end: u64, change: Change) -> Result {
+    pub(in crate::space) fn note(
+        &mut self,
+        start: Logical,
+        end: Logical,
+        change: Change,
+    ) -> Result {
         self.free_space.note(start, end, change)
     }
 
@@ -56,8 +61,9 @@ impl Items {
         free_space: &OnDisk,
         used: Changes,
     ) -> Result {
-        let start = self.key.objectid.get();
-        let span = (start, start.saturating_add(self.key.offset));
+        let start = Logical::new(self.key.objectid.get());
+        let len = Bytes::new(self.key.offset);
+        let span = (start, start.saturating_add(len));
         self.free_space = free_space.keep(txn, span, used)?;
         Ok(())
     }

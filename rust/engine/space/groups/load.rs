@@ -43,22 +43,22 @@ struct Loading {
     /// What is free, where the extent tree has to tell it.
     derived: Derived,
     /// Where the last extent that was seen ends, where the whole extent tree is read.
-    seen_to: u64,
+    seen_to: Logical,
 }
 
 impl Loading {
-    fn start(&self) -> u64 {
-        self.chunk.logical.get()
+    fn start(&self) -> Logical {
+        self.chunk.logical
     }
 
-    fn end(&self) -> u64 {
-        self.chunk.logical.saturating_add(self.chunk.len).get()
+    fn end(&self) -> Logical {
+        self.chunk.end()
     }
 }
 
 impl Loading {
     /// The next extent is `[start, end)`: before it is free space, as far as the write pointer does not tell that.
-    fn see(&mut self, start: u64, end: u64) -> Result {
+    fn see(&mut self, start: Logical, end: Logical) -> Result {
         if let Derived::Ranges(ranges) = &mut self.derived {
             if self.seen_to < start {
                 ranges.insert(self.seen_to, start)?;
@@ -74,16 +74,15 @@ impl Loading {
 
     /// The extent at `addr` overlaps another of the group, or goes beyond its end.
     #[cold]
-    fn contradict(&mut self, addr: u64) {
+    fn contradict(&mut self, addr: Logical) {
         if let Derived::Ranges(_) | Derived::Cached(_) = self.derived {
             let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
-            self.derived =
-                Derived::Contradiction(flaw.at(Place::Extent(Logical::new(addr))).report());
+            self.derived = Derived::Contradiction(flaw.at(Place::Extent(addr)).report());
         }
     }
 }
 
-type Loadings = OrdMap<u64, Loading>;
+type Loadings = OrdMap<Logical, Loading>;
 
 /// What is read at mount, and where it goes.
 pub(in crate::space) struct Loader<'a> {
@@ -103,7 +102,7 @@ pub(in crate::space) struct Loader<'a> {
 
 impl Loader<'_> {
     /// Reads all block groups. Gives those whose caches are not right, unless no cache of any group may be believed.
-    pub(in crate::space) fn load(&self) -> Result<Option<KVVec<u64>>> {
+    pub(in crate::space) fn load(&self) -> Result<Option<KVVec<Logical>>> {
         let mut loadings = self.read_groups()?;
         if self.writable {
             match self.free_space {
@@ -160,8 +159,8 @@ impl Loader<'_> {
 
     #[inline(never)]
     fn read_group(&self, chunk: Arc<Chunk>) -> Result<Loading> {
-        let start = chunk.logical.get();
-        let key = Key::new(start, Kind::BLOCK_GROUP_ITEM, chunk.len.get());
+        let start = chunk.logical;
+        let key = Key::new(start.get(), Kind::BLOCK_GROUP_ITEM, chunk.len.get());
         let item = self
             .items
             .get(&key, |bytes| BlockGroupItem::parse(&key, bytes))?
@@ -207,8 +206,8 @@ impl Loader<'_> {
         if let Some(ranges) = self.caches.and_then(read) {
             return Ok(Derived::Cached(KBox::new(ranges, GFP_KERNEL)?));
         }
-        let (start, sector_size) = (chunk.logical.get(), self.groups.sector_size);
-        let ranges = FreeRanges::new(start, chunk.len.get(), sector_size.get(), GFP_KERNEL)?;
+        let (start, sector_size) = (chunk.logical, self.groups.sector_size);
+        let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
         Ok(Derived::Ranges(KBox::new(ranges, GFP_KERNEL)?))
     }
 
@@ -223,7 +222,7 @@ impl Loader<'_> {
             derived,
             seen_to: _,
         } = loading;
-        let (start, len) = (chunk.logical.get(), chunk.len);
+        let (start, len) = (chunk.logical, chunk.len);
         let unused = len.saturating_sub(used);
         let mut given_up = None;
         match (derived, &body.free_space) {
@@ -232,12 +231,10 @@ impl Loader<'_> {
                 body.tally.read_only = unused;
             }
             (Derived::Contradiction(error), _) => given_up = Some(error),
-            (Derived::Ranges(ranges) | Derived::Cached(ranges), _)
-                if ranges.free() != unused.get() =>
-            {
+            (Derived::Ranges(ranges) | Derived::Cached(ranges), _) if ranges.free() != unused => {
                 let flaw = Flaw::new(
                     "free ranges are not what is unused",
-                    ranges.free(),
+                    ranges.free().get(),
                     unused.get(),
                 );
                 given_up = Some(broken(start, flaw));
@@ -264,7 +261,7 @@ impl Loader<'_> {
         if let Some(error) = given_up {
             give_up(start, &mut body, error);
         }
-        let span = (start, start.saturating_add(len.get()));
+        let span = (start, start.saturating_add(len));
         let free_space = match &body.free_space {
             FreeSpace::Anywhere(ranges) => {
                 let sector_size = self.groups.sector_size;
@@ -285,11 +282,11 @@ impl Loader<'_> {
     /// Free space as what the extent tree has no item for, but for groups of which a cache has told it.
     #[inline(never)]
     fn derive_free_space(&self, loadings: &mut Loadings) -> Result {
-        let mut from = Some(0);
+        let mut from = Some(Logical::new(0));
         while let Some(at) = from {
             let mut behind = loadings.range_from(&at).map(|(_, loading)| loading);
             let cached = behind.find(|loading| loading.is_cached());
-            let until = cached.map_or(u64::MAX, Loading::start);
+            let until = cached.map_or(Logical::new(u64::MAX), Loading::start);
             from = cached.map(Loading::end);
             if at < until {
                 self.scan_extents(loadings, at, until)?;
@@ -303,9 +300,9 @@ impl Loader<'_> {
     }
 
     /// Sees the extents that begin in `[from, until)`.
-    fn scan_extents(&self, loadings: &mut Loadings, from: u64, until: u64) -> Result {
-        let first = Key::new(from, Kind::new(0), 0);
-        let last = Key::new(until.saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
+    fn scan_extents(&self, loadings: &mut Loadings, from: Logical, until: Logical) -> Result {
+        let first = Key::new(from.get(), Kind::new(0), 0);
+        let last = Key::new(until.get().saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
         let node_size = self.groups.node_size;
         self.extents.scan(first..=last, |key, _| {
             if let Some((start, end)) = extent(key, node_size) {
@@ -317,11 +314,11 @@ impl Loader<'_> {
 }
 
 /// The extent tree has `[start, end)` behind all that was seen.
-fn see(loadings: &mut Loadings, start: u64, end: u64) -> Result {
+fn see(loadings: &mut Loadings, start: Logical, end: Logical) -> Result {
     let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
     let Some(loading) = loading.filter(|loading| start < loading.end()) else {
         let flaw = Flaw::missing("extent lies in no block group");
-        return Err(flaw.at(Place::Extent(Logical::new(start))).report());
+        return Err(flaw.at(Place::Extent(start)).report());
     };
     if loading.seen_to <= start && end <= loading.end() {
         return loading.see(start, end);
@@ -340,18 +337,18 @@ fn see(loadings: &mut Loadings, start: u64, end: u64) -> Result {
 
 /// What is said of where a group is free contradicts itself: what is unused stays so.
 #[cold]
-fn give_up(start: u64, body: &mut Body, error: Error) {
+fn give_up(start: Logical, body: &mut Body, error: Error) {
     pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
     body.tally.read_only = body.tally.free();
     body.free_space = FreeSpace::GivenUp;
 }
 
 /// The range of an extent item, by its key.
-pub(super) fn extent(key: Key, node_size: Bytes) -> Option<(u64, u64)> {
-    let start = key.objectid.get();
+pub(super) fn extent(key: Key, node_size: Bytes) -> Option<(Logical, Logical)> {
+    let start = Logical::new(key.objectid.get());
     let len = match key.kind {
-        Kind::EXTENT_ITEM => key.offset,
-        Kind::METADATA_ITEM => node_size.get(),
+        Kind::EXTENT_ITEM => Bytes::new(key.offset),
+        Kind::METADATA_ITEM => node_size,
         _ => return None,
     };
     Some((start, start.saturating_add(len)))
@@ -359,26 +356,25 @@ pub(super) fn extent(key: Key, node_size: Bytes) -> Option<(u64, u64)> {
 
 /// Where the last extent of a group ends, from the group's start.
 fn last_allocated(extents: &Tree, chunk: &Chunk, node_size: Bytes) -> Result<ZoneOffset> {
-    let start = chunk.logical.get();
-    let last = start.saturating_add(chunk.len.get()).saturating_sub(1);
+    let start = chunk.logical;
+    let last = chunk.end().get().saturating_sub(1);
     // The last item before the end belongs to the last extent, or to the group itself; the extent's own item may
     // stand before its references.
     let found = extents.floor(&Key::new(last, Kind::new(u8::MAX), u64::MAX), |key, _| key)?;
-    let Some(found) = found.filter(|key| key.objectid.get() >= start) else {
+    let Some(found) = found.filter(|key| key.objectid.get() >= start.get()) else {
         return Ok(ZoneOffset::new(0));
     };
     let key = Key::new(found.objectid.get(), Kind::METADATA_ITEM, u64::MAX);
     let item = extents.floor(&key, |key, _| key)?;
     let end = item
-        .filter(|key| key.objectid.get() >= start)
+        .filter(|key| key.objectid.get() >= start.get())
         .and_then(|key| extent(key, node_size));
-    Ok(ZoneOffset::new(
-        end.map_or(0, |(_, end)| end.saturating_sub(start)),
-    ))
+    let offset = end.map_or(Bytes::ZERO, |(_, end)| end.saturating_since(start));
+    Ok(ZoneOffset::after(offset))
 }
 
 /// Reports what contradicts itself in the block group at `start`.
 #[cold]
-fn broken(start: u64, flaw: Flaw) -> Error {
-    flaw.at(Place::BlockGroup(Logical::new(start))).report()
+fn broken(start: Logical, flaw: Flaw) -> Error {
+    flaw.at(Place::BlockGroup(start)).report()
 }

@@ -27,18 +27,14 @@ pub(in crate::space) fn new_group(
 ) -> Result<Arc<Group>> {
     let chunk = groups.volume.chunk(start)?;
     let class = class_of(&chunk)?;
-    let (first, end) = (
-        chunk.logical.get(),
-        chunk.logical.saturating_add(chunk.len).get(),
-    );
+    let (first, end) = (chunk.logical, chunk.end());
     let zones = groups
         .volume
         .zones()
         .load(&chunk, &mut || Ok(ZoneOffset::new(0)))?;
     let mut body = new_body(groups, &chunk, Some(zones), class, Bytes::ZERO)?;
     if let FreeSpace::Unread(_) = body.free_space {
-        let mut ranges =
-            FreeRanges::new(first, chunk.len.get(), groups.sector_size.get(), GFP_NOFAIL)?;
+        let mut ranges = FreeRanges::new(first, chunk.len, groups.sector_size, GFP_NOFAIL)?;
         ranges.insert(first, end)?;
         use_ranges(&groups.volume, &chunk, &mut body, ranges)?;
     }
@@ -159,8 +155,8 @@ pub(in crate::space) fn exclude_superblocks(
 ) -> Result<Bytes> {
     let mut excluded = Bytes::ZERO;
     for &(start, len) in volume.superblock_ranges(chunk)?.iter() {
-        let of_this = ranges.exclude(start.get(), start.saturating_add(len).get())?;
-        excluded = excluded.saturating_add(Bytes::new(of_this));
+        let of_this = ranges.exclude(start, start.saturating_add(len))?;
+        excluded = excluded.saturating_add(of_this);
     }
     Ok(excluded)
 }

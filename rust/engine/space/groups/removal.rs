@@ -7,7 +7,7 @@ use super::sparse::dead_in;
 use super::unread::{NextGroup, Reader};
 use super::writeout::Writeout;
 use crate::btree::Allocate;
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use crate::space::free::allocate::Allocator;
 use crate::space::free::policy::FreeSpace;
 use crate::space::reserve::Spare;
@@ -95,9 +95,9 @@ impl BlockGroups {
             if self.read().count(class) < 2 {
                 continue;
             }
-            let mut from = 0;
+            let mut from = Logical::new(0);
             while let Some(group) = self.next_unused(class, from) {
-                from = group.start().get().saturating_add(1);
+                from = group.start().saturating_add(Bytes::new(1));
                 if !self.write_order.is_quiet(group.start()) || !spares(reader, &group)? {
                     continue;
                 }
@@ -156,7 +156,7 @@ impl Body {
     fn is_all_free(&self) -> bool {
         match &self.free_space {
             FreeSpace::Anywhere(ranges) => {
-                ranges.free().saturating_add(self.superblocks.get()) == self.tally.total.get()
+                ranges.free().saturating_add(self.superblocks) == self.tally.total
             }
             FreeSpace::Unread(_) | FreeSpace::GivenUp => false,
             // Only the count tells it there.

@@ -17,9 +17,9 @@ impl BlockGroups {
             return Ok(());
         }
         for class in Class::ALL {
-            let mut from = 0;
+            let mut from = Logical::new(0);
             while let Some(group) = self.next_unused(class, from) {
-                from = group.start().get().saturating_add(1);
+                from = group.start().saturating_add(Bytes::new(1));
                 self.reset(&group, on_reset)?;
             }
         }

@@ -2,7 +2,7 @@
 //! The set of block groups, by address and by class.
 
 use super::group::Group;
-use crate::disk::Bytes;
+use crate::disk::{Bytes, Logical};
 use crate::map::OrdMap;
 use crate::space::reserve::PerClass;
 use crate::space::Class;
@@ -11,8 +11,8 @@ use latch::prelude::*;
 
 /// The set of block groups. Under a lock that is taken before any group's.
 pub(in crate::space) struct GroupSet {
-    all: OrdMap<u64, Arc<Group>>,
-    by_class: PerClass<OrdMap<u64, Arc<Group>>>,
+    all: OrdMap<Logical, Arc<Group>>,
+    by_class: PerClass<OrdMap<Logical, Arc<Group>>>,
     /// How much can be in the groups of a class.
     capacity: PerClass<Bytes>,
     /// What all chunks take on their devices.
@@ -31,7 +31,7 @@ impl GroupSet {
 
     /// Adds a group. Nothing is changed after an error.
     pub(in crate::space) fn insert(&mut self, group: Arc<Group>) -> Result {
-        let start = group.start().get();
+        let start = group.start();
         if self.all.contains_key(&start) {
             return Err(EEXIST);
         }
@@ -48,7 +48,7 @@ impl GroupSet {
     }
 
     /// Takes a group out.
-    pub(in crate::space) fn remove(&mut self, start: u64) -> Option<Arc<Group>> {
+    pub(in crate::space) fn remove(&mut self, start: Logical) -> Option<Arc<Group>> {
         let group = self.all.remove(&start)?;
         self.by_class.get_mut(group.class()).remove(&start);
         let capacity = self.capacity.get_mut(group.class());
@@ -58,14 +58,14 @@ impl GroupSet {
     }
 
     /// The group that holds all of `[start, end)`.
-    pub(in crate::space) fn holding(&self, start: u64, end: u64) -> Option<&Arc<Group>> {
+    pub(in crate::space) fn holding(&self, start: Logical, end: Logical) -> Option<&Arc<Group>> {
         let (_, group) = self.all.floor(&start)?;
         group.contains(start, end).then_some(group)
     }
 
     /// The first group that ends behind an address.
-    pub(in crate::space) fn reaching_beyond(&self, address: u64) -> Option<&Arc<Group>> {
-        match self.holding(address, address.saturating_add(1)) {
+    pub(in crate::space) fn reaching_beyond(&self, address: Logical) -> Option<&Arc<Group>> {
+        match self.holding(address, address.saturating_add(Bytes::new(1))) {
             Some(group) => Some(group),
             None => self.all.ceiling(&address).map(|(_, group)| group),
         }
@@ -97,7 +97,7 @@ impl GroupSet {
     }
 
     /// The first group of a class at or behind `from`.
-    pub(in crate::space) fn next_of(&self, class: Class, from: u64) -> Option<&Arc<Group>> {
+    pub(in crate::space) fn next_of(&self, class: Class, from: Logical) -> Option<&Arc<Group>> {
         self.by_class
             .get(class)
             .ceiling(&from)

@@ -39,7 +39,7 @@ impl Sparse {
 
     /// Where it ends.
     pub fn end(&self) -> Logical {
-        Logical::new(self.0.end())
+        self.0.end()
     }
 
     /// Whether it is still as it was found: nobody else emptied it, and nothing new is there.
@@ -92,7 +92,7 @@ impl BlockGroups {
             .divided_by(4)
             .saturating_mul(3);
         let mut best: Option<(Bytes, Arc<Group>)> = None;
-        let (mut dead, mut from) = (Bytes::ZERO, 0);
+        let (mut dead, mut from) = (Bytes::ZERO, Logical::new(0));
         while let Some(group) = self.next_in(class, from) {
             from = group.end();
             let found = {

@@ -89,7 +89,7 @@ impl Reader {
             return None;
         }
         let best = info.index().best(Offer::Unread)?;
-        self.groups.at(Logical::new(best))
+        self.groups.at(best)
     }
 
     /// Reads where the group of a class is free of which most is unread.
@@ -178,11 +178,11 @@ impl Reader {
     // Transactions do not fail for want of memory, and it may be one that needs this.
     #[inline(never)]
     fn ranges(&self, group: &Group, items: &mut Items) -> Result<FreeRanges, Unreadable> {
-        let (start, sector_size) = (group.start().get(), self.groups.sector_size);
+        let (start, sector_size) = (group.start(), self.groups.sector_size);
         if group.len() > LONGEST {
             return Err(Unreadable::Group(EFBIG));
         }
-        let ranges = FreeRanges::new(start, group.len().get(), sector_size.get(), GFP_NOFAIL);
+        let ranges = FreeRanges::new(start, group.len(), sector_size, GFP_NOFAIL);
         let mut ranges = ranges.map_err(Unreadable::Group)?;
         items.read_free(&self.on_disk, &mut ranges)?;
         Ok(ranges)
@@ -209,13 +209,13 @@ impl Reader {
         }
         let mut forgotten = Bytes::ZERO;
         for _ in 0..most {
-            let hand = self.hand.load(Ordering::Relaxed);
+            let hand = Logical::new(self.hand.load(Ordering::Relaxed));
             let Some(groups) = self.groups.try_read() else {
                 break;
             };
             let next = groups.next_of(Class::Data, hand).cloned();
             drop(groups);
-            let after = next.as_ref().map_or(0, |group| group.end());
+            let after = next.as_ref().map_or(0, |group| group.end().get());
             self.hand.store(after, Ordering::Relaxed);
             if let Some(group) = next {
                 // An error has been logged; the group stays as it is.
@@ -255,10 +255,10 @@ impl Group {
             return Ok(());
         }
         let unused = body.tally.total.saturating_sub(body.tally.used);
-        if ranges.free() != unused.get() {
+        if ranges.free() != unused {
             let flaw = Flaw::new(
                 "free ranges are not what is unused",
-                ranges.free(),
+                ranges.free().get(),
                 unused.get(),
             );
             return Err(self.broken(flaw));
@@ -268,7 +268,7 @@ impl Group {
                 let kept = change == Change::Allocated && ranges.remove(start, end).is_ok();
                 if !kept {
                     let bug = Bug::new("what is kept from being free is not what is pinned");
-                    return Err(bug.of(start).report());
+                    return Err(bug.of(start.get()).report());
                 }
             }
         }
@@ -282,11 +282,11 @@ impl Group {
         self.shift(&mut body, fewer, ByteState::ReadOnly, ByteState::Unread)?;
         self.shift(&mut body, more, ByteState::Unread, ByteState::ReadOnly)?;
         let unread = body.tally.unread;
-        if ranges.free() != unread.get() {
+        if ranges.free() != unread {
             let flaw = Flaw::new(
                 "tally differs from the free ranges",
                 unread.get(),
-                ranges.free(),
+                ranges.free().get(),
             );
             return Err(self.broken(flaw));
         }

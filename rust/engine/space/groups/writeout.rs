@@ -58,13 +58,13 @@ impl Writeout {
         change: Change,
         count: impl FnOnce() -> Result,
     ) -> Result {
-        let (start, end) = (start.get(), start.saturating_add(len).get());
+        let (start, end) = (start, start.saturating_add(len));
         let mut items = group.items.lock();
         count()?;
         items.note(start, end, change)?;
         drop(items);
         self.note_cache(group)?;
-        self.dirty.lock().dirty(group.start().get())
+        self.dirty.lock().dirty(group.start())
     }
 
     /// Makes the group of the new chunk at `start`, usable at once, and inserts its items.
@@ -82,8 +82,8 @@ impl Writeout {
 
     /// Deletes the items of a group that others cannot find any more.
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &Group) -> Result {
-        self.dirty.lock().forget(group.start().get());
-        self.caches.lock().forget(group.start().get());
+        self.dirty.lock().forget(group.start());
+        self.caches.lock().forget(group.start());
         group.items.lock().remove(txn, &self.tree, &self.free_space)
     }
 
@@ -111,7 +111,7 @@ impl Writeout {
 
     /// See [`crate::space::Space::write_dirty_groups`].
     pub(in crate::space) fn write_dirty(&self, txn: &dyn Allocate) -> Result<usize> {
-        let mut from = 0;
+        let mut from = Logical::new(0);
         let mut written = 0usize;
         loop {
             let next = self.dirty.lock().begin(from);
@@ -130,12 +130,12 @@ impl Writeout {
                 }
             }
             written = written.saturating_add(1);
-            from = start.saturating_add(1);
+            from = start.saturating_add(Bytes::new(1));
         }
     }
 
-    fn write_group(&self, txn: &dyn Allocate, start: u64) -> Result {
-        let Some(group) = self.groups.at(Logical::new(start)) else {
+    fn write_group(&self, txn: &dyn Allocate, start: Logical) -> Result {
+        let Some(group) = self.groups.at(start) else {
             return Ok(());
         };
         let mut items = group.items.lock();

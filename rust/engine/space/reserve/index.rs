@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The groups of a class by what can be had from each, so that nobody looks at all of them.
 
-use crate::disk::Bytes;
+use crate::disk::{Bytes, Logical};
 use crate::map::{insert_in_order, OrdMap};
 use latch::prelude::*;
 
@@ -32,11 +32,11 @@ pub(in crate::space) struct Offered {
 /// The groups of a class, by address.
 pub(in crate::space) struct GroupIndex {
     /// Ascending; a slot each.
-    starts: KVVec<u64>,
+    starts: KVVec<Logical>,
     ready: Maxima,
     asleep: Maxima,
     unread: Maxima,
-    unused: OrdMap<u64, ()>,
+    unused: OrdMap<Logical, ()>,
     /// How often a group came to offer a longer piece than before.
     risen: u64,
 }
@@ -54,7 +54,7 @@ impl GroupIndex {
     }
 
     /// A group joins, which offers nothing yet.
-    pub(in crate::space) fn insert(&mut self, start: u64) -> Result {
+    pub(in crate::space) fn insert(&mut self, start: Logical) -> Result {
         let Err(slot) = self.slot_of(start) else {
             return Ok(());
         };
@@ -65,7 +65,7 @@ impl GroupIndex {
     }
 
     /// A group leaves.
-    pub(in crate::space) fn remove(&mut self, start: u64) {
+    pub(in crate::space) fn remove(&mut self, start: Logical) {
         let Ok(slot) = self.slot_of(start) else {
             return;
         };
@@ -77,7 +77,7 @@ impl GroupIndex {
     }
 
     /// What a group offers from now on. Without effect when it is not a member.
-    pub(in crate::space) fn set(&mut self, start: u64, offered: Offered) -> Result {
+    pub(in crate::space) fn set(&mut self, start: Logical, offered: Offered) -> Result {
         let Ok(slot) = self.slot_of(start) else {
             return Ok(());
         };
@@ -95,7 +95,12 @@ impl GroupIndex {
     }
 
     /// The first group at or behind `from` that offers a piece of `len` bytes.
-    pub(in crate::space) fn offering(&self, offer: Offer, from: u64, len: Bytes) -> Option<u64> {
+    pub(in crate::space) fn offering(
+        &self,
+        offer: Offer,
+        from: Logical,
+        len: Bytes,
+    ) -> Option<Logical> {
         let slot = self.first_slot(from);
         let found = self.of(offer).first_from(slot, len)?;
         self.starts.get(found).copied()
@@ -113,18 +118,18 @@ impl GroupIndex {
     }
 
     /// The first of the groups that offer most.
-    pub(in crate::space) fn best(&self, offer: Offer) -> Option<u64> {
+    pub(in crate::space) fn best(&self, offer: Offer) -> Option<Logical> {
         let most = self.longest(offer);
-        (most > Bytes::ZERO).then(|| self.offering(offer, 0, most))?
+        (most > Bytes::ZERO).then(|| self.offering(offer, Logical::new(0), most))?
     }
 
     /// The first group at or behind `from` in which there is nothing.
-    pub(in crate::space) fn unused_from(&self, from: u64) -> Option<u64> {
+    pub(in crate::space) fn unused_from(&self, from: Logical) -> Option<Logical> {
         self.unused.ceiling(&from).map(|(&start, ())| start)
     }
 
     /// The slot of a group, or else the one that it would have.
-    fn slot_of(&self, start: u64) -> Result<usize, usize> {
+    fn slot_of(&self, start: Logical) -> Result<usize, usize> {
         let slot = self.first_slot(start);
         match self.starts.get(slot) {
             Some(&found) if found == start => Ok(slot),
@@ -133,7 +138,7 @@ impl GroupIndex {
     }
 
     /// The slot of the first group at or behind `from`. The library's search can panic, as far as the compiler sees.
-    fn first_slot(&self, from: u64) -> usize {
+    fn first_slot(&self, from: Logical) -> usize {
         let (mut low, mut high) = (0usize, self.starts.len());
         while low < high {
             let middle = low.midpoint(high);

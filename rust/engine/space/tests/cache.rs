@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The free space cache against a bit for each sector, and against everything that a disk could have instead.
 
-use super::runs;
+use super::{at, numbers, runs};
 use crate::disk::{
     Bytes, CacheBounds, CacheHeader, ChecksumKind, Checksums, Digest, Generation, Logical, ObjectId,
 };
-use crate::space::free::cache::{self, Doubt, Known};
+use crate::space::free::cache::{self, Known};
+use crate::space::free::doubt::Doubt;
 use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 use random::Random;
@@ -46,6 +47,10 @@ fn bounds(start: u64, len: u64) -> CacheBounds {
     CacheBounds::new(Logical::new(start), len, 4096).unwrap()
 }
 
+fn free_ranges(start: u64, len: u64) -> FreeRanges {
+    FreeRanges::new(at(start), Bytes::new(len), Bytes::new(SECTOR), GFP_KERNEL).unwrap()
+}
+
 fn sectors_of_copy() -> core::ops::Range<usize> {
     (COPY / SECTOR) as usize..((COPY + COPY_LEN) / SECTOR) as usize
 }
@@ -68,12 +73,12 @@ impl Group {
     }
 
     fn write(&mut self, generation: u64) {
-        let mut ranges = FreeRanges::new(self.start, self.len, SECTOR, GFP_KERNEL).unwrap();
+        let mut ranges = free_ranges(self.start, self.len);
         for (start, end) in runs(&self.free, self.start, SECTOR) {
-            ranges.insert(start, end).unwrap();
+            ranges.insert(at(start), at(end)).unwrap();
         }
         for (start, len) in self.copies() {
-            ranges.remove(start.get(), start.get() + len.get()).unwrap();
+            ranges.remove(start, start.saturating_add(len)).unwrap();
         }
         let by = (ObjectId::new(300), Generation::new(generation));
         let of = bounds(self.start, self.len);
@@ -86,7 +91,7 @@ impl Group {
 
     /// What is read from the cache: the sectors that have no extent item, or nothing.
     fn read(&self) -> Option<Vec<bool>> {
-        let mut ranges = FreeRanges::new(self.start, self.len, SECTOR, GFP_KERNEL).unwrap();
+        let mut ranges = free_ranges(self.start, self.len);
         let copies = self.copies();
         let known = Known {
             unused: Bytes::new(self.unused()),
@@ -100,7 +105,7 @@ impl Group {
             Err(Doubt::Failed(error)) => panic!("{error:?}"),
         }
         let mut free = vec![false; self.free.len()];
-        for (start, end) in ranges.iter() {
+        for (start, end) in ranges.iter().map(numbers) {
             let sector = |at: u64| ((at - self.start) / SECTOR) as usize;
             free[sector(start)..sector(end)].fill(true);
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+use super::{at, numbers};
 use crate::space::free::changes::{Change, Changes};
 use latch::prelude::*;
 use random::Random;
@@ -26,12 +27,15 @@ fn what_is_left_to_tell_is_the_difference() {
             if now[start..end].iter().any(|&used| used != now[start]) {
                 continue;
             }
-            changes.note(start as u64, end as u64, change).unwrap();
+            changes
+                .note(at(start as u64), at(end as u64), change)
+                .unwrap();
             now[start..end].fill(change == Change::Allocated);
         }
         let mut told = before.clone();
         let mut last = None;
         while let Some((start, end, change)) = changes.pop_first() {
+            let (start, end) = numbers((start, end));
             assert!(last.is_none_or(|(last_end, last_change)| {
                 last_end < start || last_end == start && last_change != change
             }));
@@ -52,11 +56,17 @@ fn what_is_left_to_tell_is_the_difference() {
 #[test]
 fn the_same_twice_is_an_error() {
     let mut changes = Changes::new();
-    changes.note(10, 20, Change::Allocated).unwrap();
-    assert_eq!(changes.note(19, 21, Change::Allocated), Err(EUCLEAN));
-    assert_eq!(changes.note(5, 11, Change::Allocated), Err(EUCLEAN));
-    changes.note(12, 14, Change::Freed).unwrap();
-    changes.note(12, 14, Change::Allocated).unwrap();
-    assert_eq!(changes.pop_first(), Some((10, 20, Change::Allocated)));
+    changes.note(at(10), at(20), Change::Allocated).unwrap();
+    assert_eq!(
+        changes.note(at(19), at(21), Change::Allocated),
+        Err(EUCLEAN)
+    );
+    assert_eq!(changes.note(at(5), at(11), Change::Allocated), Err(EUCLEAN));
+    changes.note(at(12), at(14), Change::Freed).unwrap();
+    changes.note(at(12), at(14), Change::Allocated).unwrap();
+    assert_eq!(
+        changes.pop_first(),
+        Some((at(10), at(20), Change::Allocated))
+    );
     assert!(changes.is_empty());
 }

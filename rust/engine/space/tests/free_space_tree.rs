@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::runs;
 use super::trees::{free_space_tree, items, Txn};
+use super::{at, numbers, runs};
 use crate::disk::{FreeSpaceForm, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::tree::{FreeSpaceTree, Recorded};
@@ -14,6 +14,10 @@ const SECTOR: u64 = 4096;
 const SECTORS: usize = 2048 * 2 + 600;
 const START: u64 = 1 << 30;
 const END: u64 = START + SECTORS as u64 * SECTOR;
+
+fn all_free(start: u64, end: u64) -> Recorded {
+    Recorded::all_free(at(start), at(end))
+}
 
 struct Group {
     txn: Txn,
@@ -28,11 +32,11 @@ impl Group {
     fn new() -> Self {
         let txn = Txn::new();
         let tree = FreeSpaceTree::new(free_space_tree(&txn), SECTOR as u32);
-        let recorded = Recorded::all_free(START, END);
+        let recorded = all_free(START, END);
         // Neighbours, which nothing may touch.
-        tree.add_group(&txn, &Recorded::all_free(START - (1 << 20), START))
+        tree.add_group(&txn, &all_free(START - (1 << 20), START))
             .unwrap();
-        tree.add_group(&txn, &Recorded::all_free(END, END + (1 << 20)))
+        tree.add_group(&txn, &all_free(END, END + (1 << 20)))
             .unwrap();
         tree.add_group(&txn, &recorded).unwrap();
         Self {
@@ -55,8 +59,10 @@ impl Group {
         } else {
             Change::Freed
         };
-        let at = |sector: usize| START + sector as u64 * SECTOR;
-        self.changes.note(at(start), at(end), change).unwrap();
+        let sector = |sector: usize| at(START + sector as u64 * SECTOR);
+        self.changes
+            .note(sector(start), sector(end), change)
+            .unwrap();
         self.free[start..end].fill(!free);
     }
 
@@ -71,11 +77,15 @@ impl Group {
     /// The tree has what the model has, in the form it names, counted right; and the neighbours are as they were.
     fn agree(&self) {
         let expected = runs(&self.free, START, SECTOR);
-        let read = |span: (u64, u64)| {
+        let read = |(start, end): (u64, u64)| {
             let mut found: vec::Vec<(u64, u64)> = vec::Vec::new();
             let mut known = None;
-            let recorded = *self.tree.recorded(span, &mut known).unwrap();
+            let recorded = *self
+                .tree
+                .recorded((at(start), at(end)), &mut known)
+                .unwrap();
             let read = self.tree.read(&recorded, &mut |start, end| {
+                let (start, end) = numbers((start, end));
                 match found.last_mut() {
                     Some(last) if last.1 == start => last.1 = end,
                     _ => found.push((start, end)),
@@ -169,13 +179,15 @@ fn bitmaps_become_extents_again() {
     let txn = Txn::new();
     let tree = FreeSpaceTree::new(free_space_tree(&txn), SECTOR as u32);
     let end = START + (256 << 20);
-    let mut recorded = Recorded::all_free(START, end);
+    let mut recorded = all_free(START, end);
     tree.add_group(&txn, &recorded).unwrap();
     // 32 bitmaps * 281 / 25 = 359 ranges.
     let mut changes = Changes::new();
     for index in 0..360 {
-        let at = START + index * 16 * SECTOR + SECTOR;
-        changes.note(at, at + SECTOR, Change::Allocated).unwrap();
+        let start = START + index * 16 * SECTOR + SECTOR;
+        changes
+            .note(at(start), at(start + SECTOR), Change::Allocated)
+            .unwrap();
     }
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
     assert_eq!(
@@ -183,16 +195,20 @@ fn bitmaps_become_extents_again() {
         (361, FreeSpaceForm::Bitmaps)
     );
     for index in 0..102 {
-        let at = START + index * 16 * SECTOR + SECTOR;
-        changes.note(at, at + SECTOR, Change::Freed).unwrap();
+        let start = START + index * 16 * SECTOR + SECTOR;
+        changes
+            .note(at(start), at(start + SECTOR), Change::Freed)
+            .unwrap();
     }
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
     assert_eq!(
         (recorded.extent_count, recorded.form),
         (259, FreeSpaceForm::Bitmaps)
     );
-    let at = START + 102 * 16 * SECTOR + SECTOR;
-    changes.note(at, at + SECTOR, Change::Freed).unwrap();
+    let start = START + 102 * 16 * SECTOR + SECTOR;
+    changes
+        .note(at(start), at(start + SECTOR), Change::Freed)
+        .unwrap();
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
     assert_eq!(
         (recorded.extent_count, recorded.form),
@@ -213,9 +229,11 @@ fn what_contradicts_the_tree_is_refused() {
         group.toggle(10, 5);
         group.write();
         for (start, change) in [(12, Change::Allocated), (30, Change::Freed)] {
-            let at = START + start * SECTOR;
+            let start = START + start * SECTOR;
             let mut changes = Changes::new();
-            changes.note(at, at + 4 * SECTOR, change).unwrap();
+            changes
+                .note(at(start), at(start + 4 * SECTOR), change)
+                .unwrap();
             let mut recorded = group.recorded;
             let _quiet = kernel::print::Capture::new();
             assert_eq!(

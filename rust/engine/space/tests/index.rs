@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+use super::at;
 use crate::disk::Bytes;
 use crate::space::reserve::{GroupIndex, Offer, Offered};
 use random::Random;
@@ -12,7 +13,7 @@ fn agree(random: &mut Random, index: &GroupIndex, model: &BTreeMap<u64, Offered>
     let first = |holds: &dyn Fn(&Offered) -> bool| {
         behind()
             .find(|(_, offered)| holds(offered))
-            .map(|(&start, _)| start)
+            .map(|(&start, _)| at(start))
     };
     for (offer, of) in [
         (
@@ -23,7 +24,7 @@ fn agree(random: &mut Random, index: &GroupIndex, model: &BTreeMap<u64, Offered>
         (Offer::Unread, |offered| offered.unread.get()),
     ] {
         assert_eq!(
-            index.offering(offer, from, Bytes::new(least)),
+            index.offering(offer, at(from), Bytes::new(least)),
             first(&|offered| of(offered) >= least)
         );
         assert_eq!(
@@ -31,7 +32,10 @@ fn agree(random: &mut Random, index: &GroupIndex, model: &BTreeMap<u64, Offered>
             Bytes::new(model.values().map(of).max().unwrap_or(0))
         );
     }
-    assert_eq!(index.unused_from(from), first(&|offered| offered.unused));
+    assert_eq!(
+        index.unused_from(at(from)),
+        first(&|offered| offered.unused)
+    );
 }
 
 #[test]
@@ -49,11 +53,11 @@ fn the_index_finds_what_a_look_at_all_groups_finds() {
                         true => start,
                         false => model.keys().last().map_or(0, |last| last + 1),
                     };
-                    index.insert(start).unwrap();
+                    index.insert(at(start)).unwrap();
                     model.entry(start).or_default();
                 }
                 2 if random.one_in(2) => {
-                    index.remove(start);
+                    index.remove(at(start));
                     model.remove(&start);
                 }
                 _ => {
@@ -63,7 +67,7 @@ fn the_index_finds_what_a_look_at_all_groups_finds() {
                         unread: Bytes::new(random.below(40)),
                         unused: random.one_in(4),
                     };
-                    index.set(start, offered).unwrap();
+                    index.set(at(start), offered).unwrap();
                     if let Some(known) = model.get_mut(&start) {
                         *known = offered;
                     }

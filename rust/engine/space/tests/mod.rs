@@ -10,6 +10,18 @@ mod reservations;
 mod trees;
 mod write_order;
 
+use crate::disk::Logical;
+
+/// An address of a model, which computes with numbers.
+pub(super) const fn at(address: u64) -> Logical {
+    Logical::new(address)
+}
+
+/// A range as a model has it.
+pub(super) fn numbers((start, end): (Logical, Logical)) -> (u64, u64) {
+    (start.get(), end.get())
+}
+
 /// The runs of `true` in a bitmap, in units of `unit` from `base`.
 pub(super) fn runs(bits: &[bool], base: u64, unit: u64) -> std::vec::Vec<(u64, u64)> {
     let mut found = std::vec::Vec::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::runs;
+use super::{at, numbers, runs};
 use crate::disk::Bytes;
 use crate::space::free::ranges::{FreeRanges, Wish};
 use latch::prelude::*;
@@ -11,6 +11,11 @@ const UNIT: u64 = 4096;
 const BASE: u64 = 1 << 30;
 /// Sectors in a window.
 const WINDOW: usize = 1 << 15;
+
+/// The ranges of the group at [`BASE`].
+fn free_ranges(len: u64) -> FreeRanges {
+    FreeRanges::new(at(BASE), Bytes::new(len), Bytes::new(UNIT), GFP_KERNEL).unwrap()
+}
 
 /// A group's ranges, and the same as bits.
 struct Both {
@@ -24,7 +29,7 @@ impl Both {
     fn new(sectors: usize) -> Self {
         let len = sectors as u64 * UNIT;
         Self {
-            ranges: FreeRanges::new(BASE, len, UNIT, GFP_KERNEL).unwrap(),
+            ranges: free_ranges(len),
             bits: vec![false; sectors],
             cursor: None,
         }
@@ -45,18 +50,21 @@ impl Both {
 
     fn agree(&self) {
         let expected = runs(&self.bits, BASE, UNIT);
-        assert_eq!(self.ranges.iter().collect::<vec::Vec<_>>(), expected);
         assert_eq!(
-            self.ranges.free(),
+            self.ranges.iter().map(numbers).collect::<vec::Vec<_>>(),
+            expected
+        );
+        assert_eq!(
+            self.ranges.free().get(),
             expected.iter().map(|(s, e)| e - s).sum::<u64>()
         );
         let longest = expected.iter().map(|(s, e)| e - s).max().unwrap_or(0);
-        assert_eq!(self.ranges.largest(), longest);
+        assert_eq!(self.ranges.largest().get(), longest);
     }
 
     fn step(&mut self, random: &mut Random) {
         let (start, end) = self.span(random);
-        let (from, to) = (addr(start), addr(end));
+        let (from, to) = (at(addr(start)), at(addr(end)));
         let bits = &mut self.bits[start..end];
         match random.below(4) {
             0 => {
@@ -77,14 +85,14 @@ impl Both {
             }
             2 if random.one_in(4) => {
                 let free = bits.iter().filter(|bit| **bit).count() as u64;
-                assert_eq!(self.ranges.exclude(from, to), Ok(free * UNIT));
+                assert_eq!(self.ranges.exclude(from, to), Ok(Bytes::new(free * UNIT)));
                 bits.fill(false);
             }
             2 => {
                 let first = bits.iter().position(|bit| *bit);
                 let expected = first.map(|first| {
                     let len = bits[first..].iter().take_while(|bit| **bit).count();
-                    (addr(start + first), addr(start + first + len))
+                    (at(addr(start + first)), at(addr(start + first + len)))
                 });
                 assert_eq!(self.ranges.first_in(from, to), expected);
             }
@@ -113,7 +121,7 @@ impl Both {
             cluster: Bytes::new(cluster),
         };
         let expected = (align == UNIT).then(|| self.place(&free, wish));
-        let Some((start, end)) = self.ranges.take(wish).unwrap() else {
+        let Some((start, end)) = self.ranges.take(wish).unwrap().map(numbers) else {
             assert!(longest < min, "{longest} bytes are free, {min} were enough");
             return;
         };
@@ -171,7 +179,7 @@ fn any_history_agrees_with_a_bitmap() {
             let mut random = Random::new(seed);
             let mut both = Both::new(sectors);
             if random.one_in(2) {
-                both.ranges.insert(BASE, addr(sectors)).unwrap();
+                both.ranges.insert(at(BASE), at(addr(sectors))).unwrap();
                 both.bits.fill(true);
             }
             for _ in 0..steps {
@@ -184,7 +192,7 @@ fn any_history_agrees_with_a_bitmap() {
 
 #[test]
 fn what_is_not_of_the_group_is_refused() {
-    let mut ranges = FreeRanges::new(BASE, 10 * UNIT + 100, UNIT, GFP_KERNEL).unwrap();
+    let mut ranges = free_ranges(10 * UNIT + 100);
     for (start, end) in [
         (BASE - UNIT, BASE + UNIT),
         (BASE, BASE + 11 * UNIT),
@@ -192,44 +200,47 @@ fn what_is_not_of_the_group_is_refused() {
         (BASE, BASE + 10 * UNIT + 100),
         (0, u64::MAX),
     ] {
-        assert_eq!(ranges.insert(start, end), Err(EUCLEAN));
-        assert_eq!(ranges.remove(start, end), Err(EEXIST));
+        assert_eq!(ranges.insert(at(start), at(end)), Err(EUCLEAN));
+        assert_eq!(ranges.remove(at(start), at(end)), Err(EEXIST));
     }
-    assert_eq!((ranges.free(), ranges.largest()), (0, 0));
-    ranges.insert(BASE, BASE + 10 * UNIT).unwrap();
-    assert_eq!(ranges.largest(), 10 * UNIT);
+    assert_eq!(
+        (ranges.free(), ranges.largest()),
+        (Bytes::ZERO, Bytes::ZERO)
+    );
+    ranges.insert(at(BASE), at(BASE + 10 * UNIT)).unwrap();
+    assert_eq!(ranges.largest().get(), 10 * UNIT);
 }
 
 /// A page and a bit for 128 MiB, however small the pieces are, and nothing where all is the same.
 #[test]
 fn memory_is_bounded_by_the_length_of_the_group() {
     let gib = 8 * WINDOW as u64 * UNIT;
-    let mut ranges = FreeRanges::new(BASE, gib, UNIT, GFP_KERNEL).unwrap();
+    let mut ranges = free_ranges(gib);
     let empty = ranges.memory();
-    for at in (0..gib).step_by(2 * UNIT as usize) {
-        ranges.insert(BASE + at, BASE + at + UNIT).unwrap();
+    for start in (BASE..BASE + gib).step_by(2 * UNIT as usize) {
+        ranges.insert(at(start), at(start + UNIT)).unwrap();
     }
     assert!(ranges.memory() < 40 << 10, "{} bytes", ranges.memory());
-    for at in (0..gib).step_by(2 * UNIT as usize) {
+    for start in (BASE..BASE + gib).step_by(2 * UNIT as usize) {
         ranges
-            .insert(BASE + at + UNIT, BASE + at + 2 * UNIT)
+            .insert(at(start + UNIT), at(start + 2 * UNIT))
             .unwrap();
     }
     assert_eq!(ranges.memory(), empty);
     assert!(empty < 1 << 10, "{empty} bytes");
-    assert_eq!(ranges.largest(), gib);
+    assert_eq!(ranges.largest().get(), gib);
 }
 
 #[test]
 fn blocks_of_one_transaction_are_neighbours() {
-    let mut ranges = FreeRanges::new(BASE, 1 << 30, UNIT, GFP_KERNEL).unwrap();
+    let mut ranges = free_ranges(1 << 30);
     // Single free nodes, and behind them a long range.
     for index in 0..64 {
-        ranges
-            .insert(BASE + index * 65536, BASE + index * 65536 + 16384)
-            .unwrap();
+        let start = BASE + index * 65536;
+        ranges.insert(at(start), at(start + 16384)).unwrap();
     }
-    ranges.insert(BASE + (1 << 23), BASE + (1 << 24)).unwrap();
+    let long = at(BASE + (1 << 23));
+    ranges.insert(long, at(BASE + (1 << 24))).unwrap();
     let wish = Wish {
         wanted: Bytes::new(16384),
         min: Bytes::new(16384),
@@ -239,13 +250,13 @@ fn blocks_of_one_transaction_are_neighbours() {
     let taken: vec::Vec<_> = (0..32)
         .map(|_| ranges.take(wish).unwrap().unwrap())
         .collect();
-    assert_eq!(taken[0].0, BASE + (1 << 23));
+    assert_eq!(taken[0].0, long);
     assert!(taken.windows(2).all(|pair| pair[0].1 == pair[1].0));
 }
 
 #[test]
 fn without_memory_nothing_changes() {
     let _failing = kernel::alloc::inject::fail_nth(0);
-    let ranges = FreeRanges::new(BASE, 1 << 40, UNIT, GFP_KERNEL);
+    let ranges = FreeRanges::new(at(BASE), Bytes::new(1 << 40), Bytes::new(UNIT), GFP_KERNEL);
     assert!(ranges.is_err_and(|error| error == ENOMEM));
 }

@@ -87,7 +87,7 @@ impl Sequential {
         let mut busy = None;
         let mut least: Option<(Bytes, u64)> = None;
         for (&start, progress) in state.groups.iter() {
-            let is_kept = start == for_group || !state.has_other(start, progress, for_group);
+            let is_kept = start == for_group || !state.has_other(progress, for_group);
             if is_kept || progress.zone_state != ZoneState::Active || !progress.is_sent() {
                 continue;
             }
@@ -124,11 +124,11 @@ impl Groups {
     }
 
     /// Whether the class of a group has another one that can be written, or will be when `for_group` can.
-    fn has_other(&self, start: u64, group: &Progress, for_group: u64) -> bool {
+    fn has_other(&self, group: &Progress, for_group: u64) -> bool {
         self.groups.iter().any(|(&other, progress)| {
             let can_be_written = other == for_group
                 || (progress.zone_state == ZoneState::Active && progress.left() > Bytes::ZERO);
-            other != start && progress.class == group.class && can_be_written
+            progress.start != group.start && progress.class == group.class && can_be_written
         })
     }
 }

@@ -5,7 +5,7 @@
 use crate::linux::ioctl::Call;
 use crate::vfs::mount::mount_of;
 use core::cell::Cell;
-use engine::disk::Bytes;
+use engine::disk::{Bytes, Logical};
 use engine::txn::Trim;
 use latch::prelude::*;
 
@@ -30,7 +30,7 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
     }
     let held = Cell::new(Some(call.want_write()?));
     let mut trim = Trim {
-        range: start..start.saturating_add(len),
+        range: Logical::new(start)..Logical::new(start.saturating_add(len)),
         least: Bytes::new(least).max(device.discard_granularity()),
         // Who wants to freeze the file system or the machine does not wait for more than a piece.
         go_on: &|| {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The file of a free space cache: an inode without a name, and its extents.
 
-use super::doubt::Doubt;
 use super::owner;
 use crate::btree::{Allocate, DataRef, Holder, Tree};
 use crate::disk::{
     Bytes, CacheHeader, Compression, ExtentState, FileExtent, FileOffset, FileType, Flaw,
     InodeItem, Key, Kind, Logical, ObjectId, RegularExtent,
 };
+use crate::space::free::doubt::Doubt;
 use crate::volume::Volume;
 use core::ops::ControlFlow;
 use latch::prelude::*;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Keeping a block group's cache on disk: its file, and when it is void.
 
-use super::doubt::Doubt;
 use super::file::CacheFile;
 use super::set;
 use crate::btree::{Allocate, DataRef, Holder, Tree};
@@ -10,6 +9,7 @@ use crate::disk::{
     InodeFlags, InodeItem, Key, Kind, Logical, ObjectId, RegularExtent,
 };
 use crate::space::free::allocate::{Allocator, DataExtent};
+use crate::space::free::doubt::Doubt;
 use crate::space::free::ranges::FreeRanges;
 use crate::space::groups::group::Group;
 use crate::space::numbers::Numbers;
@@ -132,19 +132,23 @@ impl Pages {
 impl Cache {
     /// For a group, of which `free` is free and all else has an extent item or a superblock copy.
     pub(in crate::space) fn new(
-        span: (u64, u64),
+        span: (Logical, Logical),
         sector_size: Bytes,
         free: &FreeRanges,
         superblocks: Bytes,
     ) -> Result<Self> {
-        let (start, len) = (Logical::new(span.0), span.1.saturating_sub(span.0));
-        let bounds = CacheBounds::new(start, len, u32::try_from(sector_size.get()).unwrap_or(0));
+        let (start, len) = (span.0, span.1.saturating_since(span.0));
+        let bounds = CacheBounds::new(
+            start,
+            len.get(),
+            u32::try_from(sector_size.get()).unwrap_or(0),
+        );
         // A file of the group at zero could not be told from one that is nobody's, see `CacheFile::is_of`.
         let bounds = bounds.filter(|_| start > Logical::new(0));
         let kept = match bounds.filter(CacheBounds::is_worth_it) {
             None => None,
             Some(bounds) => {
-                let mut copy = FreeRanges::new(span.0, len, sector_size.get(), GFP_NOFAIL)?;
+                let mut copy = FreeRanges::new(start, len, sector_size, GFP_NOFAIL)?;
                 free.iter()
                     .try_for_each(|(from, to)| copy.insert(from, to))?;
                 Some(Kept {
@@ -196,15 +200,14 @@ impl Cache {
         let File::Here(place) = &self.file else {
             return Bytes::ZERO;
         };
-        let inside = |&&(addr, len): &&(Logical, Bytes)| {
-            group.contains(addr.get(), addr.saturating_add(len).get())
-        };
+        let inside =
+            |&&(addr, len): &&(Logical, Bytes)| group.contains(addr, addr.saturating_add(len));
         let pieces = place.pieces.iter().filter(inside);
         pieces.fold(Bytes::ZERO, |sum, &(_, len)| sum.saturating_add(len))
     }
 
     /// A range has no extent item any more.
-    pub(in crate::space) fn freed(&mut self, from: u64, to: u64) -> Result {
+    pub(in crate::space) fn freed(&mut self, from: Logical, to: Logical) -> Result {
         match &mut self.kept {
             Some(kept) => kept.free.insert(from, to),
             None => Ok(()),
@@ -212,7 +215,7 @@ impl Cache {
     }
 
     /// A range has an extent item now. `EEXIST` if it had.
-    pub(in crate::space) fn allocated(&mut self, from: u64, to: u64) -> Result {
+    pub(in crate::space) fn allocated(&mut self, from: Logical, to: Logical) -> Result {
         match &mut self.kept {
             Some(kept) => kept.free.remove(from, to),
             None => Ok(()),
@@ -265,7 +268,7 @@ impl Keeper {
         let Some(kept) = cache.kept.as_ref().filter(|_| !is_alone) else {
             return Ok(otherwise);
         };
-        let free = Bytes::new(kept.free.free());
+        let free = kept.free.free();
         let unused = total.saturating_sub(used);
         if free.is_zero() || free.saturating_add(kept.superblocks) != unused {
             return Ok(otherwise);

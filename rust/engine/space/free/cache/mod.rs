@@ -3,21 +3,18 @@
 //!
 //! | module  | what it has                                             |
 //! |---------|---------------------------------------------------------|
-//! | `doubt` | why a cache is not believed                              |
 //! | `file`  | the inode and the extents of a cache                    |
 //! | `keep`  | keeping the cache of a group on disk                     |
 //! | `owner` | whether an extent is a cache's alone                    |
 //! | `read`  | from a group to what its cache says is free             |
 //! | `set`   | what the pages of a cache say, as a set                 |
 
-mod doubt;
 mod file;
 mod keep;
 mod owner;
 mod read;
 mod set;
 
-pub(crate) use doubt::Doubt;
 pub(crate) use file::CacheFile;
 pub use keep::Keeping;
 pub(in crate::space) use keep::{Begun, Cache, Keeper, Pages};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a block group to what its cache says is free.
 
-use super::doubt::Doubt;
 use super::file::CacheFile;
 use super::set::{self, Known};
 use crate::btree::Tree;
 use crate::disk::{ensure, Bytes, CacheBounds, CacheHeader, Flaw, InodeFlags, Logical};
+use crate::space::free::doubt::Doubt;
 use crate::space::free::ranges::FreeRanges;
 use crate::volume::{Chunk, Volume};
 use core::ops::ControlFlow;
@@ -81,12 +81,7 @@ impl Stored {
             unused,
             superblocks: &superblocks,
         };
-        let mut ranges = FreeRanges::new(
-            start.get(),
-            chunk.len.get(),
-            u64::from(sector_size),
-            GFP_KERNEL,
-        )?;
+        let mut ranges = FreeRanges::new(start, chunk.len, sector_size.into(), GFP_KERNEL)?;
         let checksums = volume.checksums();
         set::read(bounds, &header, &bytes, known, checksums, &mut ranges)?;
         Ok(Some(ranges))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a free space cache says is free, as a set.
 
-use super::doubt::Doubt;
 use crate::disk::{
     ensure, write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Generation,
     Logical, ObjectId,
 };
+use crate::space::free::doubt::Doubt;
 use crate::space::free::ranges::FreeRanges;
 use latch::prelude::*;
 
@@ -35,10 +35,9 @@ pub(in crate::space) fn read(
     let what = "cache has a wrong amount of free space";
     let is_right = file.free() == expected.get();
     ensure(is_right, what, file.free(), expected.get())?;
-    let mut insert = |start, end| -> Result<(), Doubt> { Ok(ranges.try_insert(start, end)??) };
-    file.each(&mut insert)?;
+    file.each(|start, end| ranges.try_insert(Logical::new(start), Logical::new(end)))?;
     for &(start, len) in known.superblocks {
-        insert(start.get(), start.saturating_add(len).get())?;
+        ranges.try_insert(start, start.saturating_add(len))?;
     }
     Ok(())
 }
@@ -51,6 +50,9 @@ pub(in crate::space) fn write(
     bytes: &mut [u8],
     checksums: &dyn Checksums,
 ) -> Result<CacheHeader> {
-    let free = |from, to| ranges.first_in(from, to);
+    let free = |from, to| {
+        let (first, last) = ranges.first_in(Logical::new(from), Logical::new(to))?;
+        Some((first.get(), last.get()))
+    };
     Ok(write_cache(bounds, written_by, &free, bytes, checksums)?)
 }

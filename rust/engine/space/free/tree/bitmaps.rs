@@ -3,23 +3,23 @@
 
 use super::Recorded;
 use crate::btree::{Sought, Writer};
-use crate::disk::{Bug, Flaw, Key, Kind};
+use crate::disk::{Bug, Bytes, Flaw, Key, Kind, Logical};
 use crate::space::free::changes::Change;
 use latch::prelude::*;
 
 /// A bitmap item: the bytes of the volume it covers, and how many each of its bits stands for.
 #[derive(Clone, Copy)]
 pub(super) struct Bitmap {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) sector_size: u64,
+    pub(super) start: Logical,
+    pub(super) end: Logical,
+    pub(super) sector_size: Bytes,
 }
 
 impl Bitmap {
     /// What an item with this key covers; `None` if that makes no sense.
-    pub(super) fn of(key: Key, sector_size: u64) -> Option<Self> {
-        let start = key.objectid.get();
-        let end = start.checked_add(key.offset)?;
+    pub(super) fn of(key: Key, sector_size: Bytes) -> Option<Self> {
+        let start = Logical::new(key.objectid.get());
+        let end = start.checked_add(Bytes::new(key.offset))?;
         (key.kind == Kind::FREE_SPACE_BITMAP && start < end).then_some(Self {
             start,
             end,
@@ -30,9 +30,8 @@ impl Bitmap {
     /// Bits in use.
     pub(super) fn bits(&self) -> u64 {
         self.end
-            .saturating_sub(self.start)
-            .checked_div(self.sector_size)
-            .unwrap_or(0)
+            .saturating_since(self.start)
+            .count(self.sector_size)
     }
 
     /// Bytes of the item.
@@ -54,23 +53,27 @@ impl Bitmap {
     }
 
     /// The address that a bit stands for.
-    fn address(&self, bit: u64) -> u64 {
+    fn address(&self, bit: u64) -> Logical {
         self.start
-            .saturating_add(bit.saturating_mul(self.sector_size))
+            .saturating_add(self.sector_size.saturating_mul(bit))
     }
 
-    fn bit(&self, at: u64) -> u64 {
-        at.saturating_sub(self.start)
-            .checked_div(self.sector_size)
-            .unwrap_or(0)
+    fn bit(&self, at: Logical) -> u64 {
+        at.saturating_since(self.start).count(self.sector_size)
     }
 
-    fn is_set(&self, bytes: &[u8], at: u64) -> bool {
+    fn is_set(&self, bytes: &[u8], at: Logical) -> bool {
         is_set(bytes, self.bit(at))
     }
 
     /// Sets or clears the bits of `[start, end)`, which may reach beyond the bitmap; an error if one was so already.
-    fn change(&self, bytes: &mut [u8], start: u64, end: u64, change: Change) -> Result<(), Flaw> {
+    fn change(
+        &self,
+        bytes: &mut [u8],
+        start: Logical,
+        end: Logical,
+        change: Change,
+    ) -> Result<(), Flaw> {
         self.check_size(bytes)?;
         let first = self.bit(start.max(self.start));
         let last = self.bit(end.min(self.end));
@@ -89,7 +92,7 @@ impl Bitmap {
     }
 
     /// Marks `[start, end)` free in a bitmap that is being built.
-    pub(super) fn fill(&self, bytes: &mut [u8], start: u64, end: u64) -> Result<(), Flaw> {
+    pub(super) fn fill(&self, bytes: &mut [u8], start: Logical, end: Logical) -> Result<(), Flaw> {
         self.change(bytes, start, end, Change::Freed)
     }
 
@@ -97,7 +100,7 @@ impl Bitmap {
     pub(super) fn each_free(
         &self,
         bytes: &[u8],
-        each: &mut dyn FnMut(u64, u64) -> Result,
+        each: &mut dyn FnMut(Logical, Logical) -> Result,
     ) -> Result {
         let mut first = None;
         for bit in 0..self.bits() {
@@ -129,8 +132,13 @@ fn is_set(bytes: &[u8], bit: u64) -> bool {
 }
 
 /// Moves to the bitmap that covers `at`.
-fn seek(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) -> Result<Bitmap> {
-    let found = writer.seek_floor(&Key::new(at, Kind::FREE_SPACE_BITMAP, u64::MAX))?;
+fn seek(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    sector_size: Bytes,
+    at: Logical,
+) -> Result<Bitmap> {
+    let found = writer.seek_floor(&Key::new(at.get(), Kind::FREE_SPACE_BITMAP, u64::MAX))?;
     let key = writer
         .item()?
         .map(|(key, _)| key)
@@ -157,8 +165,8 @@ fn lost() -> Error {
 pub(super) fn change(
     writer: &mut Writer<'_>,
     group: &Recorded,
-    sector_size: u64,
-    (start, end): (u64, u64),
+    sector_size: Bytes,
+    (start, end): (Logical, Logical),
     change: Change,
 ) -> Result<i32> {
     let free_before = group.start < start
@@ -185,7 +193,12 @@ pub(super) fn change(
     })
 }
 
-fn is_free(writer: &mut Writer<'_>, group: &Recorded, sector_size: u64, at: u64) -> Result<bool> {
+fn is_free(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    sector_size: Bytes,
+    at: Logical,
+) -> Result<bool> {
     let bitmap = seek(writer, group, sector_size, at)?;
     let (_, bytes) = writer.item()?.ok_or_else(lost)?;
     Ok(bitmap.is_set(bytes, at))

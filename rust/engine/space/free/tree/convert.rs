@@ -4,7 +4,7 @@
 use super::bitmaps::Bitmap;
 use super::{remove_all, FreeSpaceTree, Recorded};
 use crate::btree::Allocate;
-use crate::disk::{Flaw, FreeSpaceForm, Key, Kind};
+use crate::disk::{Bytes, Flaw, FreeSpaceForm, Key, Kind, Logical};
 use crate::space::free::pinned::Spans;
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -29,7 +29,8 @@ impl FreeSpaceTree {
                 end,
                 sector_size: self.sector_size(),
             };
-            let key = Key::new(start, Kind::FREE_SPACE_BITMAP, end.saturating_sub(start));
+            let len = end.saturating_since(start);
+            let key = Key::new(start.get(), Kind::FREE_SPACE_BITMAP, len.get());
             let size = usize::try_from(bitmap.size()).map_err(|_| EINVAL)?;
             self.tree()
                 .insert_with(txn, &key, size, |bytes| -> Result<(), Flaw> {
@@ -56,7 +57,8 @@ impl FreeSpaceTree {
         let (first, last) = recorded.range_keys();
         remove_all(self.tree(), txn, &first, &last)?;
         for (start, end) in spans.iter() {
-            let key = Key::new(start, Kind::FREE_SPACE_EXTENT, end.saturating_sub(start));
+            let len = end.saturating_since(start);
+            let key = Key::new(start.get(), Kind::FREE_SPACE_EXTENT, len.get());
             self.tree().insert(txn, &key, &[])?;
         }
         recorded.form = FreeSpaceForm::Extents;
@@ -73,8 +75,8 @@ impl FreeSpaceTree {
                     bitmap.each_free(bytes, &mut |start, end| spans.push(start, end))?;
                 }
                 (Kind::FREE_SPACE_EXTENT, _) => {
-                    let start = key.objectid.get();
-                    spans.push(start, start.saturating_add(key.offset))?;
+                    let start = Logical::new(key.objectid.get());
+                    spans.push(start, start.saturating_add(Bytes::new(key.offset)))?;
                 }
                 (kind, _) => {
                     let kind = kind.get().into();

@@ -3,29 +3,34 @@
 
 use super::Recorded;
 use crate::btree::{Sought, Writer};
-use crate::disk::{Flaw, Key, Kind};
+use crate::disk::{Bytes, Flaw, Key, Kind, Logical};
 use crate::space::free::changes::Change;
 use latch::prelude::*;
 
-fn key(start: u64, end: u64) -> Key {
-    Key::new(start, Kind::FREE_SPACE_EXTENT, end.saturating_sub(start))
+fn key(start: Logical, end: Logical) -> Key {
+    let len = end.saturating_since(start);
+    Key::new(start.get(), Kind::FREE_SPACE_EXTENT, len.get())
 }
 
 /// The free range that starts at or before `at`, which the writer then stands at.
-fn at_or_before(writer: &mut Writer<'_>, group: &Recorded, at: u64) -> Result<Option<(u64, u64)>> {
-    let last = Key::new(at, Kind::FREE_SPACE_EXTENT, u64::MAX);
+fn at_or_before(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    at: Logical,
+) -> Result<Option<(Logical, Logical)>> {
+    let last = Key::new(at.get(), Kind::FREE_SPACE_EXTENT, u64::MAX);
     if writer.seek_floor(&last)? == Sought::Missing {
         return Ok(None);
     }
     let Some((found, _)) = writer.item()? else {
         return Ok(None);
     };
-    let start = found.objectid.get();
+    let start = Logical::new(found.objectid.get());
     if found.kind != Kind::FREE_SPACE_EXTENT || start < group.start {
         return Ok(None);
     }
     let end = start
-        .checked_add(found.offset)
+        .checked_add(Bytes::new(found.offset))
         .filter(|&end| start < end && end <= group.end);
     let end = end.ok_or_else(|| leaves(group, &found))?;
     Ok(Some((start, end)))
@@ -35,8 +40,8 @@ fn at_or_before(writer: &mut Writer<'_>, group: &Recorded, at: u64) -> Result<Op
 pub(super) fn remove(
     writer: &mut Writer<'_>,
     group: &Recorded,
-    start: u64,
-    end: u64,
+    start: Logical,
+    end: Logical,
 ) -> Result<i32> {
     let found = at_or_before(writer, group, start)?.filter(|&(_, last)| end <= last);
     let (first, last) = found.ok_or_else(|| group.broken(Change::Allocated.contradicted(start)))?;
@@ -53,7 +58,12 @@ pub(super) fn remove(
 }
 
 /// `[start, end)` is free now. Gives by how much the number of ranges grew.
-pub(super) fn add(writer: &mut Writer<'_>, group: &Recorded, start: u64, end: u64) -> Result<i32> {
+pub(super) fn add(
+    writer: &mut Writer<'_>,
+    group: &Recorded,
+    start: Logical,
+    end: Logical,
+) -> Result<i32> {
     let left = at_or_before(writer, group, start)?;
     if left.is_some_and(|(_, left_end)| left_end > start) {
         return Err(group.broken(Change::Freed.contradicted(start)));
@@ -79,14 +89,14 @@ pub(super) fn add(writer: &mut Writer<'_>, group: &Recorded, start: u64, end: u6
 fn following(
     writer: &mut Writer<'_>,
     group: &Recorded,
-    start: u64,
-    end: u64,
-) -> Result<Option<u64>> {
-    writer.seek(&Key::new(start, Kind::FREE_SPACE_EXTENT, 0))?;
+    start: Logical,
+    end: Logical,
+) -> Result<Option<Logical>> {
+    writer.seek(&Key::new(start.get(), Kind::FREE_SPACE_EXTENT, 0))?;
     let Some((found, _)) = writer.item()? else {
         return Ok(None);
     };
-    let next = found.objectid.get();
+    let next = Logical::new(found.objectid.get());
     if found.kind != Kind::FREE_SPACE_EXTENT || next > end || next >= group.end {
         return Ok(None);
     }
@@ -94,7 +104,7 @@ fn following(
         return Err(group.broken(Change::Freed.contradicted(start)));
     }
     let next_end = next
-        .checked_add(found.offset)
+        .checked_add(Bytes::new(found.offset))
         .filter(|&next_end| next_end <= group.end);
     next_end.map(Some).ok_or_else(|| leaves(group, &found))
 }
@@ -106,6 +116,6 @@ fn leaves(group: &Recorded, key: &Key) -> Error {
     group.broken(Flaw::new(
         "free space leaves its block group",
         end,
-        group.end,
+        group.end.get(),
     ))
 }

@@ -25,8 +25,8 @@ pub(in crate::space) use read::Unreadable;
 use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{
-    Bug, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Place, FREE_SPACE_BITMAP_SIZE,
-    ITEM_HEAD,
+    Bug, Bytes, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Place,
+    FREE_SPACE_BITMAP_SIZE, ITEM_HEAD,
 };
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
@@ -43,9 +43,9 @@ const HYSTERESIS: u64 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) struct Recorded {
     /// The group's first byte.
-    pub(in crate::space) start: u64,
+    pub(in crate::space) start: Logical,
     /// The first byte behind it.
-    pub(in crate::space) end: u64,
+    pub(in crate::space) end: Logical,
     /// How its free ranges are kept.
     pub(in crate::space) form: FreeSpaceForm,
     /// How many there are.
@@ -54,7 +54,7 @@ pub(in crate::space) struct Recorded {
 
 impl Recorded {
     /// A group that is free from start to end.
-    pub(in crate::space) fn all_free(start: u64, end: u64) -> Self {
+    pub(in crate::space) fn all_free(start: Logical, end: Logical) -> Self {
         Self {
             start,
             end,
@@ -63,22 +63,22 @@ impl Recorded {
         }
     }
 
+    fn len(&self) -> Bytes {
+        self.end.saturating_since(self.start)
+    }
+
     /// The key of the FREE_SPACE_INFO item.
     pub(in crate::space) fn info_key(&self) -> Key {
-        Key::new(
-            self.start,
-            Kind::FREE_SPACE_INFO,
-            self.end.saturating_sub(self.start),
-        )
+        Key::new(self.start.get(), Kind::FREE_SPACE_INFO, self.len().get())
     }
 
     /// The first key and the last that the group's ranges can have.
     fn range_keys(&self) -> (Key, Key) {
-        let first = Key::new(self.start, Kind::FREE_SPACE_EXTENT, 0);
+        let first = Key::new(self.start.get(), Kind::FREE_SPACE_EXTENT, 0);
         (
             first,
             Key::new(
-                self.end.saturating_sub(1),
+                self.end.get().saturating_sub(1),
                 Kind::FREE_SPACE_BITMAP,
                 u64::MAX,
             ),
@@ -104,15 +104,14 @@ impl Recorded {
     /// Reports that the tree contradicts what is known of the group.
     #[cold]
     pub(in crate::space) fn broken(&self, flaw: Flaw) -> Error {
-        flaw.at(Place::BlockGroup(Logical::new(self.start)))
-            .report()
+        flaw.at(Place::BlockGroup(self.start)).report()
     }
 }
 
 /// The free space tree of a volume.
 pub(in crate::space) struct FreeSpaceTree {
     tree: Arc<Tree>,
-    sector_size: u64,
+    sector_size: Bytes,
 }
 
 impl FreeSpaceTree {
@@ -127,7 +126,7 @@ impl FreeSpaceTree {
         &self.tree
     }
 
-    fn sector_size(&self) -> u64 {
+    fn sector_size(&self) -> Bytes {
         self.sector_size
     }
 
@@ -148,10 +147,13 @@ impl FreeSpaceTree {
                 info.write_to(bytes)
             })?
             .map_err(Bug::report)?;
-        let len = recorded.end.saturating_sub(recorded.start);
         self.tree.insert(
             txn,
-            &Key::new(recorded.start, Kind::FREE_SPACE_EXTENT, len),
+            &Key::new(
+                recorded.start.get(),
+                Kind::FREE_SPACE_EXTENT,
+                recorded.len().get(),
+            ),
             &[],
         )
     }
@@ -161,7 +163,7 @@ impl FreeSpaceTree {
     pub(in crate::space) fn add_group_without(
         &self,
         txn: &dyn Allocate,
-        (start, end): (u64, u64),
+        (start, end): (Logical, Logical),
         mut used: Changes,
     ) -> Result<Recorded> {
         let mut recorded = Recorded::all_free(start, end);
@@ -245,19 +247,15 @@ impl FreeSpaceTree {
 
     /// More ranges than this take more space as extents than as bitmaps.
     fn bitmap_threshold(&self, recorded: &Recorded) -> u64 {
-        let covered = self.bitmap_range().max(1);
-        let len = recorded.end.saturating_sub(recorded.start);
-        let bitmaps = len
-            .saturating_add(covered.saturating_sub(1))
-            .checked_div(covered)
-            .unwrap_or(0);
+        let covered = self.bitmap_range();
+        let bitmaps = recorded.len().round_up(covered).count(covered);
         let bytes =
             bitmaps.saturating_mul(HEAD_BYTES.saturating_add(FREE_SPACE_BITMAP_SIZE as u64));
         bytes.checked_div(HEAD_BYTES).unwrap_or(0)
     }
 
     /// Bytes that a bitmap covers, at most.
-    fn bitmap_range(&self) -> u64 {
+    fn bitmap_range(&self) -> Bytes {
         self.sector_size.saturating_mul(BITMAP_BITS)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::bitmaps::Bitmap;
 use super::{FreeSpaceTree, Recorded};
-use crate::disk::{Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind};
+use crate::disk::{Bytes, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
@@ -34,7 +34,7 @@ impl FreeSpaceTree {
     /// What the tree says of the group `[start, end)`, read if it is not known.
     pub(in crate::space) fn recorded<'a>(
         &self,
-        (start, end): (u64, u64),
+        (start, end): (Logical, Logical),
         known: &'a mut Option<Recorded>,
     ) -> Result<&'a mut Recorded, Unreadable> {
         let recorded = match known.take() {
@@ -64,12 +64,12 @@ impl FreeSpaceTree {
     pub(in crate::space) fn read(
         &self,
         group: &Recorded,
-        each: &mut dyn FnMut(u64, u64) -> Result,
+        each: &mut dyn FnMut(Logical, Logical) -> Result,
     ) -> Result<(), Unreadable> {
         let (first, last) = group.range_keys();
         let mut contradiction = None;
-        let (mut count, mut seen_to) = (0u32, u64::MAX);
-        let mut one = |start: u64, end: u64| {
+        let (mut count, mut seen_to) = (0u32, Logical::new(u64::MAX));
+        let mut one = |start: Logical, end: Logical| {
             count = count.saturating_add(u32::from(start != seen_to));
             seen_to = end;
             each(start, end)
@@ -97,7 +97,7 @@ impl FreeSpaceTree {
         &self,
         group: &Recorded,
         (key, bytes): (Key, &[u8]),
-        each: &mut dyn FnMut(u64, u64) -> Result,
+        each: &mut dyn FnMut(Logical, Logical) -> Result,
     ) -> Result {
         let stray = |flaw: Flaw| flaw.in_item(self.tree().id(), &key).report();
         match free(group, key, bytes, self.sector_size()).map_err(stray)? {
@@ -110,20 +110,20 @@ impl FreeSpaceTree {
 /// An item with free ranges of a group.
 enum Free {
     /// One range.
-    Extent(u64, u64),
+    Extent(Logical, Logical),
     /// A bit for each sector.
     Bitmap(Bitmap),
 }
 
 /// What an item of `group` says, if it belongs there.
-fn free(group: &Recorded, key: Key, bytes: &[u8], sector_size: u64) -> Result<Free, Flaw> {
-    let start = key.objectid.get();
-    let end = start.saturating_add(key.offset);
+fn free(group: &Recorded, key: Key, bytes: &[u8], sector_size: Bytes) -> Result<Free, Flaw> {
+    let start = Logical::new(key.objectid.get());
+    let end = start.saturating_add(Bytes::new(key.offset));
     if start >= end || start < group.start || end > group.end {
         return Err(Flaw::new(
             "free space leaves its block group",
-            end,
-            group.end,
+            end.get(),
+            group.end.get(),
         ));
     }
     match (key.kind, group.form) {

@@ -2,7 +2,7 @@
 //! What users ask of any file system besides names and data: ways back to a name, flags, properties, the label, trimming.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{Bytes, InodeFlags, ObjectId};
+use engine::disk::{Bytes, InodeFlags, Logical, ObjectId};
 use engine::fs::{
     Attributes, Changes, Compression, Inode, New, NewKind, NewSubvolume, Time, Times, Topmost,
     XattrMode,
@@ -264,7 +264,7 @@ fn trimming_takes_only_what_is_unused() {
     player.fs.inodes().evict(&gone).unwrap();
     let trim_all = |least: u64, go_on: &dyn Fn() -> Result| {
         let mut trim = Trim {
-            range: 0..u64::MAX,
+            range: Logical::new(0)..Logical::new(u64::MAX),
             least: Bytes::new(least),
             go_on,
             trimmed: Bytes::ZERO,

@@ -4,7 +4,7 @@
 use crate::files::Files;
 use crate::kept_caches::{are_right, fill, groups_with_files, many_groups, not_void, pages};
 use crate::mounted::{mount, unmount};
-use crate::old_caches::{believed, change_items, files as cache_files, groups, headers, Group};
+use crate::old_caches::{change_items, files as cache_files, groups, headers, Group};
 use engine::disk::{CacheHeader, InodeItem, Key, Kind, ObjectId};
 use engine::txn::Units;
 use harness::device::faults::Request;

@@ -3,7 +3,7 @@
 //! Devices are told what is free where that has to be read first.
 
 use super::{commit, with_extents, without_a_place, MIB};
-use engine::disk::Bytes;
+use engine::disk::{Bytes, Logical};
 use engine::space::{Class, Discard, Trim, Urgency};
 use engine::txn::{Options, Units};
 use harness::mount::{devices, Access, Mounted};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// All of fstrim: how many bytes it says.
 fn trim(mounted: &Mounted, go_on: &dyn Fn() -> Result) -> Result<u64> {
     let mut trim = Trim {
-        range: 0..u64::MAX,
+        range: Logical::new(0)..Logical::new(u64::MAX),
         least: Bytes::ZERO,
         go_on,
         trimmed: Bytes::ZERO,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why a cache is not believed.
+//! Why what the disk says is free is not believed.
 
 use crate::disk::Flaw;
 use kernel::fmt;
 use latch::prelude::*;
 
-/// Why a cache, or its file, is not believed.
+/// Why a cache, its file, or a range that is said to be free is not believed.
 pub(crate) enum Doubt {
-    /// It is not what a cache has.
+    /// It is not what it should be.
     Flaw(Flaw),
     /// It could not be looked at.
     Failed(Error),
