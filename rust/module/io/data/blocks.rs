@@ -3,6 +3,7 @@
 //! How many bytes a file takes (`st_blocks`): a file whose data is not written yet must not look like one hole.
 
 use super::FileIo;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use engine::disk::{Bytes, FileOffset};
 use engine::fs::MappingKind;
@@ -55,7 +56,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     fn new_bytes(&self) -> Bytes {
         let (mut at, mut lookups) = (FileOffset::new(0), 0u32);
         let mut new = Bytes::ZERO;
-        while let Some((start, end)) = self.delalloc.next_range(at) {
+        while let Some(Range { start, end }) = self.delalloc.next_range(at) {
             let len = end.saturating_since(start);
             lookups = lookups.saturating_add(1);
             let found = match lookups > MAX_LOOKUPS {

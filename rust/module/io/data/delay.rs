@@ -16,24 +16,23 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn reserve_missing(
         &self,
         allowance: &mut Allowance<WriteReservation>,
-        range: Range<FileOffset>,
+        range: &Range<FileOffset>,
         scope: Scope,
         patience: Patience,
     ) -> Result<FileOffset> {
-        let Range { start, end } = range;
-        if self.delalloc.uncovered(start, end).is_zero() {
-            return Ok(end);
+        if self.delalloc.uncovered(range).is_zero() {
+            return Ok(range.end);
         }
         let _nofs = NofsScope::enter();
         loop {
-            let Placed { kind, len } = self.place(start, end, scope, patience)?;
-            let end = start.saturating_add(len);
+            let Placed { kind, len } = self.place(range, scope, patience)?;
+            let (start, end) = (range.start, range.start.saturating_add(len));
             // Also where there is space left over from before.
             let data = self.path.fs.data();
             data.prepare_growth(&self.inode, end, reach(patience))?;
             allowance.set_kind(kind);
             allowance.make_ready()?;
-            let missing = self.delalloc.missing(kind, start, end);
+            let missing = self.delalloc.missing(kind, &(start..end));
             let lacking = missing.saturating_sub(allowance.bytes());
             if lacking.is_zero() {
                 return Ok(end);
@@ -67,14 +66,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
     }
 
-    /// What is to become of bytes from `start` on, at most up to `end`.
+    /// What is to become of the bytes at the start of `range`.
     pub(super) fn place(
         &self,
-        start: FileOffset,
-        end: FileOffset,
+        range: &Range<FileOffset>,
         scope: Scope,
         patience: Patience,
     ) -> Result<Placed> {
+        let (start, end) = (range.start, range.end);
         let (data, len) = (self.path.fs.data(), end.saturating_since(start));
         let whole = |kind| Ok(Placed { kind, len });
         match (scope, patience) {
@@ -98,49 +97,48 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn is_enough(
         &self,
         allowance: &Allowance<WriteReservation>,
-        range: Range<FileOffset>,
+        range: &Range<FileOffset>,
     ) -> bool {
-        let Range { start, end } = range;
-        if !self.delalloc.can_cover(allowance, start, end) {
+        if !self.delalloc.can_cover(allowance, range) {
             return false;
         }
-        if allowance.kind() == WriteKind::Cow || self.delalloc.uncovered(start, end).is_zero() {
+        if allowance.kind() == WriteKind::Cow || self.delalloc.uncovered(range).is_zero() {
             return true;
         }
         let _nofs = NofsScope::enter();
         // Who asks for space next is told of an error.
         let data = self.path.fs.data();
-        data.is_in_place(&self.inode, range).unwrap_or(false)
+        data.is_in_place(&self.inode, range.clone())
+            .unwrap_or(false)
     }
 
-    /// Gives up what is delayed in `[start, end)`.
-    pub(super) fn give_up(&self, start: FileOffset, end: FileOffset) {
+    /// Gives up what is delayed in `range`.
+    pub(super) fn give_up(&self, range: &Range<FileOffset>) {
         let _nofs = NofsScope::enter();
-        if self.delalloc.punch(start, end).is_err() {
+        if self.delalloc.punch(range).is_err() {
             // Who waits for memory gets it. If not, the space stays until the file is written or goes.
             pr_warn!("inode {}: delayed space kept\n", self.inode.number());
         }
     }
 
-    /// Takes what is delayed from `start` on for writing.
+    /// Takes what is delayed at the start of `range` for writing.
     pub(super) fn take_delayed(
         &self,
         taken: &mut TakenSpace,
-        start: FileOffset,
-        end: FileOffset,
+        range: &Range<FileOffset>,
     ) -> Result<Taken> {
         // A folio is locked, and reclaim may punch other files.
         let _nofs = NofsScope::enter();
-        match self.delalloc.take(start, end)? {
+        match self.delalloc.take(range)? {
             Some(delayed) => {
-                let len = delayed.end.saturating_since(start);
+                let len = delayed.end.saturating_since(range.start);
                 self.under_way.began(len);
                 taken.add(delayed.reservation);
                 Ok(Taken::Until(delayed.end, goal(delayed.kind)))
             }
             None => {
-                let next = self.delalloc.next_range(start);
-                let until = next.map_or(end, |(next, _)| next.min(end));
+                let next = self.delalloc.next_range(range.start);
+                let until = next.map_or(range.end, |next| next.start.min(range.end));
                 Ok(Taken::NothingUntil(until))
             }
         }
@@ -149,8 +147,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Makes bytes that were taken delayed again: they could not be sent.
     pub(super) fn delay_again(
         &self,
-        start: FileOffset,
-        end: FileOffset,
+        range: &Range<FileOffset>,
         reservation: WriteReservation,
         goal: Goal,
     ) {
@@ -159,9 +156,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Goal::New => WriteKind::Cow,
             Goal::Unwritten => WriteKind::InPlace,
         });
-        allowance.add(reservation, end.saturating_since(start));
+        allowance.add(reservation, range.end.saturating_since(range.start));
         if allowance.make_ready().is_ok() {
-            let _ = self.delalloc.cover(&mut allowance, start, end);
+            let _ = self.delalloc.cover(&mut allowance, range);
         }
     }
 }

@@ -40,13 +40,13 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
         patience: Patience,
     ) -> Result<(Bytes, Goal)> {
         let _nofs = NofsScope::enter();
-        let (start, end) = (pos, pos.saturating_add(len));
+        let wanted = pos..pos.saturating_add(len);
         loop {
-            let Placed { kind, len } = self.place(start, end, Scope::Front, patience)?;
-            let Some(reservation) = self.reserve_space(start, len, kind, patience)? else {
+            let Placed { kind, len } = self.place(&wanted, Scope::Front, patience)?;
+            let Some(reservation) = self.reserve_space(pos, len, kind, patience)? else {
                 continue;
             };
-            let range = start..start.saturating_add(len);
+            let range = pos..pos.saturating_add(len);
             // Nobody else writes there, and no snapshot is made, now that space is promised.
             if kind == WriteKind::Cow || self.path.fs.data().is_in_place(&self.inode, range)? {
                 space.add(reservation);

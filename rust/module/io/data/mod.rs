@@ -27,6 +27,7 @@ use crate::linux::iomap::{
 };
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{self, BlockDevice};
+use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 use engine::disk::{Bytes, FileOffset, InodeFlags, Logical};
 use engine::fs::{Allowance, Delalloc, FileSystem, Inode, SectorSums, Short, WriteReservation};
@@ -211,34 +212,32 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
     fn reserve(
         &self,
         allowance: &mut Self::Allowance,
-        start: FileOffset,
-        end: FileOffset,
+        range: &Range<FileOffset>,
         scope: Scope,
         patience: Patience,
     ) -> Result<FileOffset> {
-        self.reserve_missing(allowance, start..end, scope, patience)
+        self.reserve_missing(allowance, range, scope, patience)
     }
 
-    fn can_cover(&self, allowance: &Self::Allowance, start: FileOffset, end: FileOffset) -> bool {
-        self.is_enough(allowance, start..end)
+    fn can_cover(&self, allowance: &Self::Allowance, range: &Range<FileOffset>) -> bool {
+        self.is_enough(allowance, range)
     }
 
-    fn cover(&self, allowance: &mut Self::Allowance, start: FileOffset, end: FileOffset) -> Result {
-        self.delalloc
-            .cover(allowance, start, end)
-            .map_err(|Short| EAGAIN)
+    fn cover(&self, allowance: &mut Self::Allowance, range: &Range<FileOffset>) -> Result {
+        let covered = self.delalloc.cover(allowance, range);
+        covered.map_err(|Short| EAGAIN)
     }
 
-    fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes {
-        self.delalloc.uncovered(start, end)
+    fn uncovered(&self, range: &Range<FileOffset>) -> Bytes {
+        self.delalloc.uncovered(range)
     }
 
-    fn punch(&self, start: FileOffset, end: FileOffset) {
-        self.give_up(start, end);
+    fn punch(&self, range: &Range<FileOffset>) {
+        self.give_up(range);
     }
 
-    fn take(&self, taken: &mut TakenSpace, start: FileOffset, end: FileOffset) -> Result<Taken> {
-        self.take_delayed(taken, start, end)
+    fn take(&self, taken: &mut TakenSpace, range: &Range<FileOffset>) -> Result<Taken> {
+        self.take_delayed(taken, range)
     }
 
     fn send(&self, ioend: Ioend<Self>, taken: &mut TakenSpace) -> Result {

@@ -183,9 +183,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         self.under_way.ended(ioend.len());
         let start = ioend.pos();
-        let end = start.saturating_add(ioend.len());
+        let range = start..start.saturating_add(ioend.len());
         ioend.dirty_again();
-        self.delay_again(start, end, reservation, ioend.goal());
+        self.delay_again(&range, reservation, ioend.goal());
         put_off(self);
         ioend.end();
         unsent.error

@@ -6,7 +6,6 @@
 
 use super::{bindings, inside_file, of, range_of, FileData};
 use crate::linux::{Folio, Inode, LockedFolio};
-use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
 
@@ -28,8 +27,9 @@ pub(crate) fn audit<T: FileData>(inode: &Inode) {
     let mut wrong = 0u64;
     each_folio(inode, |folio| {
         // Behind the end a truncation is at work: it gives up what writeback has passed over.
-        let Range { start, end } = inside_file(inode, range_of(folio));
-        if !folio.is_dirty() && file.uncovered(start, end) != end.saturating_since(start) {
+        let range = inside_file(inode, range_of(folio));
+        let len = range.end.saturating_since(range.start);
+        if !folio.is_dirty() && file.uncovered(&range) != len {
             wrong = wrong.saturating_add(1);
         }
     });

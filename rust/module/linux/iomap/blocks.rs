@@ -47,13 +47,13 @@ impl Blocks {
     }
 
     /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end.
-    pub(in crate::linux) fn touched(self, pos: FileOffset, len: Bytes) -> (FileOffset, FileOffset) {
-        (self.round_down(pos), self.round_up(pos.saturating_add(len)))
+    pub(in crate::linux) fn touched(self, pos: FileOffset, len: Bytes) -> Range<FileOffset> {
+        self.round_down(pos)..self.round_up(pos.saturating_add(len))
     }
 
-    /// Those that lie in `[pos, pos + len)` as a whole; not ascending if there is none.
-    pub(in crate::linux) fn whole(self, pos: FileOffset, len: Bytes) -> (FileOffset, FileOffset) {
-        (self.round_up(pos), self.round_down(pos.saturating_add(len)))
+    /// Those that lie in `[pos, pos + len)` as a whole; the range does not ascend if there is none.
+    pub(in crate::linux) fn whole(self, pos: FileOffset, len: Bytes) -> Range<FileOffset> {
+        self.round_up(pos)..self.round_down(pos.saturating_add(len))
     }
 }
 
@@ -98,14 +98,14 @@ pub(super) fn cached_at(inode: &Inode, pos: FileOffset) -> Option<ARef<Folio>> {
     unsafe { Folio::found(found) }.ok()
 }
 
-/// Whether a folio with bytes of `[start, end)` is on its way to the device.
-pub(super) fn is_under_writeback(inode: &Inode, start: FileOffset, end: FileOffset) -> bool {
+/// Whether a folio with bytes of `range` is on its way to the device.
+pub(super) fn is_under_writeback(inode: &Inode, range: &Range<FileOffset>) -> bool {
     // SAFETY: An inode keeps its mapping.
     if !unsafe { bindings::mapping_tagged(inode.mapping(), bindings::PAGECACHE_TAG_WRITEBACK) } {
         return false;
     }
-    let mut pos = start;
-    while pos < end {
+    let mut pos = range.start;
+    while pos < range.end {
         let next_page = FileOffset::new(pos.get() | (bindings::PAGE_SIZE as u64 - 1));
         let next_page = next_page.saturating_add(Bytes::new(1));
         pos = match cached_at(inode, pos) {

@@ -7,6 +7,7 @@
 use super::bindings;
 use crate::linux::loff::loff;
 use crate::linux::BlockDevice;
+use core::ops::Range;
 use core::{mem, ptr};
 use latch::prelude::*;
 use units::{Bytes, FileOffset, Logical};
@@ -75,12 +76,11 @@ pub(super) fn describe(
 pub(super) fn describe_unplaced(
     iomap: &mut bindings::iomap,
     device: &BlockDevice,
-    start: FileOffset,
-    end: FileOffset,
+    range: &Range<FileOffset>,
     kind: u32,
 ) {
-    iomap.offset = loff(start);
-    iomap.length = end.saturating_since(start).get();
+    iomap.offset = loff(range.start);
+    iomap.length = range.end.saturating_since(range.start).get();
     iomap.bdev = device.as_ptr();
     iomap.addr = bindings::IOMAP_NULL_ADDR as u64;
     iomap.type_ = kind as u16;

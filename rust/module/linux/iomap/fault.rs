@@ -11,7 +11,6 @@ use super::{
 use crate::linux::enospc::{await_turn, with_space};
 use crate::linux::loff::{bytes, position};
 use crate::linux::{Folio, Inode};
-use core::ops::Range;
 use core::ptr;
 use kernel::error::from_result;
 use kernel::ffi;
@@ -75,11 +74,11 @@ fn refused(inode: &Inode, error: Error) -> bindings::vm_fault_t {
 /// holds no folio's lock.
 fn reserve<T: FileData>(fault: &mut Fault<'_, T>, inode: &Inode) -> Result {
     let file = of::<T>(inode)?;
-    let Range { start, end } = inside_file(inode, range_of(fault.folio));
+    let range = inside_file(inode, range_of(fault.folio));
     let scope = Scope::Whole;
     with_space(inode, || {
         let allowance = &mut fault.allowance;
-        file.reserve(allowance, start, end, scope, Patience::Waits)
+        file.reserve(allowance, &range, scope, Patience::Waits)
     })?;
     Ok(())
 }
@@ -102,19 +101,19 @@ pub(super) unsafe extern "C" fn begin<T: FileData>(
         // SAFETY: iomap keeps the inode for the call, and lends a mapping for us to fill.
         let (inode, iomap) = unsafe { (Inode::borrow(inode), &mut *iomap) };
         let file = of::<T>(inode)?;
-        let (start, end) = Blocks::of(inode).touched(position(pos), bytes(length));
+        let range = Blocks::of(inode).touched(position(pos), bytes(length));
         // What is on its way to unwritten space is not there any more when it has arrived. iomap waits for that next anyway.
         fault.folio.wait_writeback();
-        if !file.can_cover(&fault.allowance, start, end) {
+        if !file.can_cover(&fault.allowance, &range) {
             fault.is_short = true;
             return Err(EAGAIN);
         }
-        if let Err(short) = file.cover(&mut fault.allowance, start, end) {
+        if let Err(short) = file.cover(&mut fault.allowance, &range) {
             fault.is_short = true;
             return Err(short);
         }
         let kind = bindings::IOMAP_DELALLOC;
-        describe_unplaced(iomap, file.block_device(), start, end, kind);
+        describe_unplaced(iomap, file.block_device(), &range, kind);
         Ok(0)
     })
 }

@@ -31,9 +31,10 @@
 //!
 //! Here: what a file must offer, the tables.
 
-use crate::linux::loff::{length, loff};
+use crate::linux::loff::{length, loff, WHOLE_FILE};
 use crate::linux::{bindings, BlockDevice, Inode, Sector};
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
 use latch::prelude::*;
@@ -154,32 +155,30 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
 
     /// The allowance of the task that writes: it has the inode locked. Never held across another call.
     fn writer(&self) -> &Mutex<Self::Allowance>;
-    /// Makes `allowance` large enough for the blocks of `[start, end)`, block aligned, that are not delayed; tells how far
-    /// that goes. No folio is locked. `ENOSPC` comes from here and from nowhere later. `EBUSY`: others have what there is for
-    /// writing in place; ask again in turn with them, with nothing left in `allowance`.
+    /// Makes `allowance` large enough for the blocks of `range`, block aligned, that are not delayed; tells how far that goes.
+    /// No folio is locked. `ENOSPC` comes from here and from nowhere later. `EBUSY`: others have what there is for writing in
+    /// place; ask again in turn with them, with nothing left in `allowance`.
     fn reserve(
         &self,
         allowance: &mut Self::Allowance,
-        start: FileOffset,
-        end: FileOffset,
+        range: &Range<FileOffset>,
         scope: Scope,
         patience: Patience,
     ) -> Result<FileOffset>;
-    /// Whether `allowance` is large enough for `[start, end)` now, and where it is for is still there. Their folio is locked,
-    /// and not under writeback.
-    fn can_cover(&self, allowance: &Self::Allowance, start: FileOffset, end: FileOffset) -> bool;
-    /// Makes the blocks of `[start, end)` delayed. Their folio is locked, and dirty or about to be. `EAGAIN`, with
-    /// nothing changed: `allowance` is too small.
-    fn cover(&self, allowance: &mut Self::Allowance, start: FileOffset, end: FileOffset) -> Result;
-    /// How many bytes of `[start, end)` are not delayed.
-    fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes;
-    /// Gives up the delayed blocks in `[start, end)`: their folio is locked and no longer dirty there, or there is none and
-    /// none can become dirty.
-    fn punch(&self, start: FileOffset, end: FileOffset);
+    /// Whether `allowance` is large enough for `range` now, and the space that it is for is still there. The folio there is
+    /// locked, and not under writeback.
+    fn can_cover(&self, allowance: &Self::Allowance, range: &Range<FileOffset>) -> bool;
+    /// Makes the blocks of `range` delayed. The folio there is locked, and dirty or about to be. `EAGAIN`, with nothing
+    /// changed: `allowance` is too small.
+    fn cover(&self, allowance: &mut Self::Allowance, range: &Range<FileOffset>) -> Result;
+    /// How many bytes of `range` are not delayed.
+    fn uncovered(&self, range: &Range<FileOffset>) -> Bytes;
+    /// Gives up the delayed blocks in `range`: their folio is locked and no longer dirty there, or there is none and none can
+    /// become dirty.
+    fn punch(&self, range: &Range<FileOffset>);
 
-    /// Takes what is delayed from `start` on, at most up to `end`. The folio there is locked. An error leaves all as it
-    /// was.
-    fn take(&self, taken: &mut Self::Taken, start: FileOffset, end: FileOffset) -> Result<Taken>;
+    /// Takes what is delayed at the start of `range`. The folio there is locked. An error leaves all as it was.
+    fn take(&self, taken: &mut Self::Taken, range: &Range<FileOffset>) -> Result<Taken>;
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. `ENOMEM`: what was not
     /// sent is dirty again. After other errors it is lost, and the file's next fsync says so.
     fn send(&self, ioend: Ioend<Self>, taken: &mut Self::Taken) -> Result;
@@ -282,7 +281,7 @@ impl<T: FileData> Tables<T> {
     /// inode is locked; its folios behind `end` are gone and stay away.
     pub(crate) fn give_up_behind(inode: &Inode, end: FileOffset) {
         if let Ok(file) = of::<T>(inode) {
-            file.punch(end, FileOffset::new(u64::MAX));
+            file.punch(&(end..WHOLE_FILE.end));
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::linux::enospc::{in_turn, write_out_all};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::{Folio, Inode, LockedFolio};
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use kernel::error::from_result;
 use kernel::ffi;
@@ -36,8 +37,8 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         // SAFETY: iomap keeps the inode for the call, and lends two mappings for us to fill.
         let (inode, iomap, srcmap) = unsafe { (Inode::borrow(inode), &mut *iomap, &mut *srcmap) };
         let (file, blocks) = (of::<T>(inode)?, Blocks::of(inode));
-        let (start, mut end) = blocks.touched(position(pos), bytes(length).min(MAX_DELAY));
-        if file.direct_ranges().free_until(&(start..end)) < end {
+        let mut range = blocks.touched(position(pos), bytes(length).min(MAX_DELAY));
+        if file.direct_ranges().free_until(&range) < range.end {
             if Patience::of(flags) == Patience::None {
                 return Err(EAGAIN);
             }
@@ -46,66 +47,67 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
             inode.wait_direct();
         }
         // iomap waits for that whatever the flags say: a folio's bytes hold still until they are on the device.
-        if Patience::of(flags) == Patience::None && is_under_writeback(inode, start, end) {
+        if Patience::of(flags) == Patience::None && is_under_writeback(inode, &range) {
             return Err(EAGAIN);
         }
-        if flags & bindings::IOMAP_ZERO != 0 && !is_busy(inode, start, end) {
-            let extent = file.map(start, end.saturating_since(start), Patience::Waits)?;
-            end = end.min(blocks.touched(extent.pos, extent.len).1);
+        if flags & bindings::IOMAP_ZERO != 0 && !is_busy(inode, &range) {
+            let len = range.end.saturating_since(range.start);
+            let extent = file.map(range.start, len, Patience::Waits)?;
+            range.end = range.end.min(blocks.touched(extent.pos, extent.len).end);
             if matches!(extent.source, Source::Hole) {
                 describe(iomap, file.block_device(), extent)?;
                 return Ok(0);
             }
         }
-        let reserve = || reserve(file, inode, start, end, Patience::of(flags));
-        let end = match flags & bindings::IOMAP_ZERO {
+        let reserve = || reserve(file, inode, &range, Patience::of(flags));
+        range.end = match flags & bindings::IOMAP_ZERO {
             0 => in_turn(inode, reserve)?,
             // Who zeroes may have faults kept out, and asks again without.
             _ => reserve()?,
         };
         // What stands there already is found by `read_folio_range_now`, which looks for itself: the address does not matter.
         let device = file.block_device();
-        describe_unplaced(iomap, device, start, end, bindings::IOMAP_DELALLOC);
-        describe_unplaced(srcmap, device, start, end, bindings::IOMAP_MAPPED);
+        describe_unplaced(iomap, device, &range, bindings::IOMAP_DELALLOC);
+        describe_unplaced(srcmap, device, &range, bindings::IOMAP_MAPPED);
         srcmap.addr = 0;
         Ok(0)
     })
 }
 
-/// Whether a folio of `[start, end)` is dirty, under writeback or locked: the trees may not know yet what is there.
-fn is_busy(inode: &Inode, start: FileOffset, end: FileOffset) -> bool {
-    let (first, last) = first_and_last(&(start..end));
+/// Whether a folio of `range` is dirty, under writeback or locked: the trees may not know yet what is there.
+fn is_busy(inode: &Inode, range: &Range<FileOffset>) -> bool {
+    let (first, last) = first_and_last(range);
     // SAFETY: An inode keeps its mapping.
     unsafe { bindings::filemap_range_has_writeback(inode.mapping(), first, last) }
 }
 
-/// Makes the writer's allowance large enough for `[start, end)`, or for a part of it where space is short or others of it go
+/// Makes the writer's allowance large enough for `range`, or for a part of it where space is short or others of it go
 /// elsewhere; gives the end of that. This task has the inode locked, and no folio. `EBUSY`: others have what there is for
 /// writing in place, and the writer nothing.
 fn reserve<T: FileData>(
     file: &T,
     inode: &Inode,
-    start: FileOffset,
-    end: FileOffset,
+    range: &Range<FileOffset>,
     patience: Patience,
 ) -> Result<FileOffset> {
     let block = Blocks::of(inode).size();
     let mut allowance = core::mem::take(&mut *file.writer().lock());
-    let mut end = end;
+    let mut range = range.clone();
     let scope = Scope::Front;
-    let mut result = file.reserve(&mut allowance, start, end, scope, patience);
+    let mut result = file.reserve(&mut allowance, &range, scope, patience);
     if result == Err(ENOSPC) && patience == Patience::Waits {
         write_out_all(inode.super_block());
-        result = file.reserve(&mut allowance, start, end, scope, patience);
+        result = file.reserve(&mut allowance, &range, scope, patience);
         // Then for less: to wait once more would not help but for the last block.
-        while result.is_err() && result != Err(EBUSY) && end.saturating_since(start) > block {
-            let half = end.saturating_since(start).divided_by(2);
-            end = start.saturating_add(half.round_down(block).max(block));
-            let patience = match end.saturating_since(start) > block {
+        let mut len = range.end.saturating_since(range.start);
+        while result.is_err() && result != Err(EBUSY) && len > block {
+            len = len.divided_by(2).round_down(block).max(block);
+            range.end = range.start.saturating_add(len);
+            let patience = match len > block {
                 true => Patience::None,
                 false => Patience::Waits,
             };
-            result = file.reserve(&mut allowance, start, end, scope, patience);
+            result = file.reserve(&mut allowance, &range, scope, patience);
         }
     }
     if result == Err(EBUSY) {
@@ -132,12 +134,8 @@ pub(super) unsafe extern "C" fn can_write<T: FileData>(
     let (inode, iomap) = unsafe { (Inode::borrow(inode), &*iomap) };
     of::<T>(inode).is_ok_and(|file| {
         let start = position(iomap.offset);
-        let allowance = file.writer().lock();
-        file.can_cover(
-            &allowance,
-            start,
-            start.saturating_add(Bytes::new(iomap.length)),
-        )
+        let range = start..start.saturating_add(Bytes::new(iomap.length));
+        file.can_cover(&file.writer().lock(), &range)
     })
 }
 
@@ -151,10 +149,10 @@ pub(super) unsafe extern "C" fn put_folio<T: FileData>(
     // SAFETY: iomap keeps the inode for the call.
     let inode = unsafe { Inode::borrow(inode) };
     if let (Ok(file), 1..) = (of::<T>(inode), copied) {
-        let (start, end) = Blocks::of(inode).touched(position(pos), Bytes::from(copied));
+        let range = Blocks::of(inode).touched(position(pos), Bytes::from(copied));
         // `can_write` has seen to it that there is enough: else the blocks would get their space as those that
         // were dirtied behind our back.
-        let _ = file.cover(&mut file.writer().lock(), start, end);
+        let _ = file.cover(&mut file.writer().lock(), &range);
     }
     // SAFETY: iomap leaves us the lock that it took, and its reference, to give up.
     unsafe {
@@ -211,8 +209,8 @@ pub(super) unsafe extern "C" fn invalidate_folio<T: FileData>(
     let inode = unsafe { inode_of(&locked) };
     // Only whole blocks are given up: a block that is cut keeps its dirty head.
     let start = locked.pos().saturating_add(offset.into());
-    let (first, last) = Blocks::of(inode).whole(start, len.into());
-    if let (Ok(file), true) = (of::<T>(inode), first < last) {
-        file.punch(first, last);
+    let range = Blocks::of(inode).whole(start, len.into());
+    if let (Ok(file), false) = (of::<T>(inode), range.is_empty()) {
+        file.punch(&range);
     }
 }

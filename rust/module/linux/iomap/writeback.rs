@@ -12,6 +12,7 @@ use super::{
 use crate::linux::loff::loff;
 use crate::linux::{Inode, LockedFolio};
 use core::cell::{Cell, UnsafeCell};
+use core::ops::Range;
 use core::ptr;
 use kernel::error::{from_result, to_result};
 use kernel::ffi;
@@ -114,10 +115,10 @@ impl<'a, T: FileData> Writeback<'a, T> {
         }
     }
 
-    /// Takes what is delayed from `pos` on, at most up to `end`, to be sent with what was taken before.
-    fn take(&self, pos: FileOffset, end: FileOffset) -> Result<Taken> {
+    /// Takes what is delayed at the start of `range`, to be sent with what was taken before.
+    fn take(&self, range: &Range<FileOffset>) -> Result<Taken> {
         let mut taken = self.taken.take();
-        let result = self.file.take(&mut taken, pos, end);
+        let result = self.file.take(&mut taken, range);
         self.taken.set(taken);
         result
     }
@@ -208,11 +209,11 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     let iomap = unsafe { &mut (*context).iomap };
     let pos = FileOffset::new(pos);
     let end = pos.saturating_add(len.into());
-    let until = match this.take(pos, end) {
+    let until = match this.take(&(pos..end)) {
         Ok(Taken::Until(until, goal)) => {
             // iomap joins only bytes of one kind.
             let kind = goal.iomap_type(bindings::IOMAP_MAPPED);
-            describe_unplaced(iomap, this.file.block_device(), pos, until, kind);
+            describe_unplaced(iomap, this.file.block_device(), &(pos..until), kind);
             iomap.flags = bindings::IOMAP_F_ANON_WRITE as u16;
             let (pos, end) = (loff(pos), loff(FileOffset::new(end_pos)));
             // SAFETY: iomap passes its own context and the folio it is writing back.

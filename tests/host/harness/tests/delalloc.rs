@@ -56,7 +56,7 @@ impl Run {
         for start in 0..BLOCKS {
             for end in start..=BLOCKS {
                 let missing = self.count(start, end, |kind| kind.is_none());
-                let found = self.ranges.uncovered(pos(start), pos(end));
+                let found = self.ranges.uncovered(&(pos(start)..pos(end)));
                 assert_eq!(found, Bytes::new(missing), "[{start}, {end})");
             }
         }
@@ -74,7 +74,7 @@ impl Run {
             (_, WriteKind::InPlace) => self.count(start, end, |is| is != Some(WriteKind::InPlace)),
         };
         assert_eq!(
-            self.ranges.missing(kind, pos(start), pos(end)),
+            self.ranges.missing(kind, &(pos(start)..pos(end))),
             Bytes::new(missing)
         );
         let has_space = u64::from(kind == WriteKind::Cow);
@@ -83,16 +83,16 @@ impl Run {
         allowance.make_ready().unwrap();
         if missing > 0 {
             allowance.add(self.token(kind, missing - 1), Bytes::new(missing - 1));
-            let can = self.ranges.can_cover(&allowance, pos(start), pos(end));
+            let can = self.ranges.can_cover(&allowance, &(pos(start)..pos(end)));
             assert!(!can);
-            let covered = self.ranges.cover(&mut allowance, pos(start), pos(end));
+            let covered = self.ranges.cover(&mut allowance, &(pos(start)..pos(end)));
             assert!(covered.is_err());
             self.check_with(has_space * (missing - 1));
         }
         allowance.add(self.token(kind, 4), Bytes::new(4));
-        let can = self.ranges.can_cover(&allowance, pos(start), pos(end));
+        let can = self.ranges.can_cover(&allowance, &(pos(start)..pos(end)));
         assert!(can);
-        let covered = self.ranges.cover(&mut allowance, pos(start), pos(end));
+        let covered = self.ranges.cover(&mut allowance, &(pos(start)..pos(end)));
         covered.unwrap();
         let rest = missing.max(1) - 1 + 4 - missing;
         assert_eq!(allowance.bytes(), Bytes::new(rest));
@@ -115,7 +115,7 @@ impl Run {
             .iter()
             .take_while(|found| found.is_some() && **found == kind)
             .count() as u64;
-        let Ok(taken) = self.ranges.take(pos(start), pos(end)) else {
+        let Ok(taken) = self.ranges.take(&(pos(start)..pos(end))) else {
             return; // out of memory: nothing has changed
         };
         let taken = taken.map(|taken| {
@@ -145,13 +145,13 @@ fn history(seed: u64, failing: bool) {
             1 => run.cover(start, end, WriteKind::InPlace),
             2 => run.take(start, end),
             _ => {
-                run.ranges.punch(pos(start), pos(end)).unwrap();
+                run.ranges.punch(&(pos(start)..pos(end))).unwrap();
                 run.model[start as usize..end as usize].fill(None);
             }
         }
         run.check();
     }
-    run.ranges.punch(pos(0), pos(BLOCKS)).unwrap();
+    run.ranges.punch(&(pos(0)..pos(BLOCKS))).unwrap();
     assert_eq!(run.outstanding.get(), 0);
 }
 

@@ -24,6 +24,7 @@ pub use allowance::Allowance;
 
 use crate::disk::{Bytes, FileOffset};
 use crate::fs::WriteReservation;
+use core::ops::Range;
 use covered::Covered;
 use kernel::alloc::Flags;
 use latch::prelude::*;
@@ -110,35 +111,34 @@ impl<R: Divisible> Delalloc<R> {
         self.ranges.lock().bytes
     }
 
-    /// How many bytes of `[start, end)` are not delayed. The answer holds while the folios there are locked.
-    pub fn uncovered(&self, start: FileOffset, end: FileOffset) -> Bytes {
-        self.ranges.lock().delayed.uncovered(start, end)
+    /// How many bytes of `range` are not delayed. The answer holds while the folios there are locked.
+    pub fn uncovered(&self, range: &Range<FileOffset>) -> Bytes {
+        self.ranges.lock().delayed.uncovered(range.start, range.end)
     }
 
-    /// How many bytes [`Self::cover`] of `[start, end)` takes for this kind. The answer holds while the folios there are
-    /// locked.
-    pub fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> Bytes {
-        self.ranges.lock().missing(kind, start, end)
+    /// How many bytes [`Self::cover`] of `range` takes for this kind. The answer holds while the folios there are locked.
+    pub fn missing(&self, kind: WriteKind, range: &Range<FileOffset>) -> Bytes {
+        self.ranges.lock().missing(kind, range.start, range.end)
     }
 
-    /// Whether [`Self::cover`] of `[start, end)`, or of a part of it, will succeed while the folio there is locked.
-    pub fn can_cover(&self, allowance: &Allowance<R>, start: FileOffset, end: FileOffset) -> bool {
-        if allowance.suffices(end.saturating_since(start)) {
+    /// Whether [`Self::cover`] of `range`, or of a part of it, will succeed while the folio there is locked.
+    pub fn can_cover(&self, allowance: &Allowance<R>, range: &Range<FileOffset>) -> bool {
+        if allowance.suffices(range.end.saturating_since(range.start)) {
             return true;
         }
-        let missing = self.missing(allowance.kind(), start, end);
+        let missing = self.missing(allowance.kind(), range);
         missing == Bytes::ZERO || allowance.suffices(missing)
     }
 
-    /// Makes all of `[start, end)` delayed, with space from `allowance` for what was not. The folio there is locked,
+    /// Makes all of `range` delayed, with space from `allowance` for what was not. The folio there is locked,
     /// and is dirty when its lock is given up. What the allowance is for in place is, all of it: what was to be written
     /// elsewhere is not any more, and gives that space back.
     pub fn cover(
         &self,
         allowance: &mut Allowance<R>,
-        start: FileOffset,
-        end: FileOffset,
+        range: &Range<FileOffset>,
     ) -> core::result::Result<(), Short> {
+        let (start, end) = (range.start, range.end);
         let mut ranges = self.ranges.lock();
         let missing = ranges.missing(allowance.kind(), start, end);
         if missing == Bytes::ZERO {
@@ -158,19 +158,15 @@ impl<R: Divisible> Delalloc<R> {
         Ok(())
     }
 
-    /// Takes the delayed range that starts at `start`, at most up to `end` and as far as it is of one kind, with its
-    /// reservation: the caller will write it. `None` when the byte at `start` is not delayed. `ENOMEM`, with nothing
-    /// changed, only where what is before and what is behind both stay.
-    pub fn take(&self, start: FileOffset, end: FileOffset) -> Result<Option<Delayed<R>>> {
-        self.take_with(start, end, GFP_KERNEL)
+    /// Takes what is delayed at the start of `range`, as far as it is of one kind, with its reservation: the caller will
+    /// write it. `None` when the first byte is not delayed. `ENOMEM`, with nothing changed, only where what is before and
+    /// what is behind both stay.
+    pub fn take(&self, range: &Range<FileOffset>) -> Result<Option<Delayed<R>>> {
+        self.take_with(range, GFP_KERNEL)
     }
 
-    fn take_with(
-        &self,
-        start: FileOffset,
-        end: FileOffset,
-        flags: Flags,
-    ) -> Result<Option<Delayed<R>>> {
+    fn take_with(&self, range: &Range<FileOffset>, flags: Flags) -> Result<Option<Delayed<R>>> {
+        let (start, end) = (range.start, range.end);
         let mut ranges = self.ranges.lock();
         let Some((_, last)) = ranges.delayed.around(start) else {
             return Ok(None);
@@ -189,17 +185,17 @@ impl<R: Divisible> Delalloc<R> {
         }))
     }
 
-    /// Gives up what is delayed in `[start, end)`: the bytes are gone. It waits for the memory that this takes: what is
-    /// promised a place in the file must not be promised it any longer than the file has that.
-    pub fn punch(&self, start: FileOffset, end: FileOffset) -> Result {
-        let mut at = start;
+    /// Gives up what is delayed in `range`: the bytes are gone. It waits for the memory that this takes: what is promised a
+    /// place in the file must not be promised it any longer than the file has that.
+    pub fn punch(&self, range: &Range<FileOffset>) -> Result {
+        let (mut at, end) = (range.start, range.end);
         while at < end {
-            if let Some(delayed) = self.take_with(at, end, GFP_NOFAIL)? {
+            if let Some(delayed) = self.take_with(&(at..end), GFP_NOFAIL)? {
                 at = delayed.end;
                 continue;
             }
             match self.next_range(at) {
-                Some((next, _)) => at = next,
+                Some(next) => at = next.start,
                 None => break,
             }
         }
@@ -207,8 +203,9 @@ impl<R: Divisible> Delalloc<R> {
     }
 
     /// The first delayed range, or what is left of it, at `after` or behind it.
-    pub fn next_range(&self, after: FileOffset) -> Option<(FileOffset, FileOffset)> {
-        self.ranges.lock().delayed.next(after)
+    pub fn next_range(&self, after: FileOffset) -> Option<Range<FileOffset>> {
+        let (start, end) = self.ranges.lock().delayed.next(after)?;
+        Some(start..end)
     }
 }
 

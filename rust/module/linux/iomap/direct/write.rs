@@ -157,9 +157,9 @@ unsafe extern "C" fn begin<T: DirectData>(
             Err(ENOSPC | EBUSY) if start > write.start => return Ok(ENOTBLK.to_errno()),
             reserved => reserved?,
         };
-        let end = start.saturating_add(len);
+        let range = start..start.saturating_add(len);
         let kind = goal.iomap_type(bindings::IOMAP_MAPPED);
-        describe_unplaced(iomap, file.block_device(), start, end, kind);
+        describe_unplaced(iomap, file.block_device(), &range, kind);
         // No address yet. Metadata are to be committed before the write is durable, and to be changed when it ends.
         iomap.flags = (bindings::IOMAP_F_ANON_WRITE
             | bindings::IOMAP_F_DIRTY

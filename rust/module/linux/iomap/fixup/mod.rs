@@ -159,11 +159,10 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: FileOffset, folio: &Folio) ->
     let mut allowance = T::Allowance::default();
     let _kept_out = file.fixups().keep_cuts_out();
     loop {
-        let range = pos..pos.saturating_add(folio.size().into());
         // No space for what the folio has behind the end of the file.
-        let end = inside_file(inode, range).end;
+        let range = inside_file(inode, pos..pos.saturating_add(folio.size().into()));
         with_space(inode, || {
-            file.reserve(&mut allowance, pos, end, Scope::Whole, Patience::Waits)
+            file.reserve(&mut allowance, &range, Scope::Whole, Patience::Waits)
         })?;
         let locked = LockedFolio::lock(folio.into());
         let tried = mend_locked(file, inode, &locked, &mut allowance);
@@ -204,10 +203,10 @@ fn mend_locked<T: FileData>(
     // SAFETY: The folio is of this file, as was just seen.
     while let Some(run) = unsafe { next_up_to_date(folio, blocks, from..end) } {
         from = run.end;
-        if file.uncovered(run.start, run.end).is_zero() {
+        if file.uncovered(&run).is_zero() {
             continue;
         }
-        if !file.can_cover(allowance, run.start, run.end) {
+        if !file.can_cover(allowance, &run) {
             return Tried::Short;
         }
         // Which of its blocks are dirty is not for us to know: all become so.
@@ -217,7 +216,7 @@ fn mend_locked<T: FileData>(
             mark_all_dirty(folio);
             clean_behind(folio, end);
         }
-        if file.cover(allowance, run.start, run.end).is_err() {
+        if file.cover(allowance, &run).is_err() {
             return Tried::Short;
         }
         mended = Mended::Yes;

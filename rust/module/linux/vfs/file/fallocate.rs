@@ -93,18 +93,21 @@ impl Hole {
     /// `range` of the file. Its last block is whole where the file ends in it: nothing is behind its end.
     fn of(inode: &Inode, range: Range<FileOffset>) -> Self {
         let (blocks, end) = (Blocks::of(inode), inode.end());
-        let (first, mut last) = blocks.whole(range.start, range.end.saturating_since(range.start));
+        let mut whole = blocks.whole(range.start, range.end.saturating_since(range.start));
         if range.end >= end {
-            last = last.max(blocks.round_up(end));
+            whole.end = whole.end.max(blocks.round_up(end));
         }
         let inside =
             |start: FileOffset, to: FileOffset| start..to.min(range.end).min(end).max(start);
-        match first < last {
-            true => Self {
-                cut: [inside(range.start, first), inside(last, range.end)],
-                whole: first..last,
-            },
+        match whole.is_empty() {
             false => Self {
+                cut: [
+                    inside(range.start, whole.start),
+                    inside(whole.end, range.end),
+                ],
+                whole,
+            },
+            true => Self {
                 cut: [inside(range.start, range.end), NOTHING],
                 whole: NOTHING,
             },
@@ -200,11 +203,11 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         to_result(unsafe { b::file_modified(file) })?;
         let nofs = NofsScope::enter();
         let hole = Hole::of(inode, range.clone());
-        let (first, last) = Blocks::of(inode).touched(range.start, bytes(len));
+        let touched = Blocks::of(inode).touched(range.start, bytes(len));
         let mut change = || match mode {
-            Mode::Allocate(_) => T::allocate(inode, first..last),
+            Mode::Allocate(_) => T::allocate(inode, touched.clone()),
             Mode::Punch => T::punch(inode, &hole),
-            Mode::Zero(_) => T::zero(inode, &hole, first..last),
+            Mode::Zero(_) => T::zero(inode, &hole, touched.clone()),
         };
         in_turn(inode, || with_space(inode, &mut change))?;
         if grows {

@@ -10,6 +10,7 @@ use crate::linux::bindings as b;
 use crate::linux::iomap::{write_out, Blocks, FileData};
 use crate::linux::loff::WHOLE_FILE;
 use crate::linux::Inode;
+use core::ops::Range;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::c_int;
 use latch::prelude::*;
@@ -141,9 +142,9 @@ pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
 fn answer_all<T: Extents>(
     inode: &Inode,
     mut answer: Answer<'_>,
-    range: (FileOffset, FileOffset),
+    range: Range<FileOffset>,
 ) -> Result {
-    let (mut at, end) = range;
+    let (mut at, end) = (range.start, range.end);
     while at < end {
         may_go_on()?;
         match find::<T>(inode, at, end)? {

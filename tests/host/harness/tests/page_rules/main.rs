@@ -72,7 +72,7 @@ impl World {
     }
 
     fn cover(&self, allowance: &mut Allowance<Token>, start: u64, end: u64) {
-        let covered = self.delalloc.cover(allowance, pos(start), pos(end));
+        let covered = self.delalloc.cover(allowance, &(pos(start)..pos(end)));
         covered.unwrap();
     }
 
@@ -91,7 +91,7 @@ impl World {
     fn reserve_for(&self, kind: WriteKind, allowance: &mut Allowance<Token>, start: u64, end: u64) {
         allowance.set_kind(kind);
         allowance.make_ready().unwrap();
-        let missing = self.delalloc.missing(kind, pos(start), pos(end));
+        let missing = self.delalloc.missing(kind, &(pos(start)..pos(end)));
         let lacking = missing.saturating_sub(allowance.bytes());
         if lacking > Bytes::ZERO {
             let token = match kind {
@@ -104,10 +104,10 @@ impl World {
 
     /// Whether an allowance is enough, and what it is for in place is there. With the folio locked.
     fn can_cover(&self, allowance: &Allowance<Token>, start: u64, end: u64) -> bool {
-        self.delalloc.can_cover(allowance, pos(start), pos(end))
+        self.delalloc.can_cover(allowance, &(pos(start)..pos(end)))
             && (allowance.kind() == WriteKind::Cow
                 || self.plant == Plant::TrustThePlace
-                || self.delalloc.uncovered(pos(start), pos(end)) == Bytes::ZERO
+                || self.delalloc.uncovered(&(pos(start)..pos(end))) == Bytes::ZERO
                 || self.is_unwritten(start, end))
     }
 
@@ -173,7 +173,7 @@ impl World {
                 .count() as u64;
             let fails = self.memory_fails && self.random.one_in(8);
             let injection = fails.then(|| inject::fail_nth(0));
-            let taken = self.delalloc.take(pos(at), pos(at + run));
+            let taken = self.delalloc.take(&(pos(at)..pos(at + run)));
             drop(injection);
             match taken {
                 Ok(Some(delayed)) => {
@@ -247,7 +247,7 @@ impl World {
             self.forget(at);
         }
         if self.plant != Plant::KeepSpace {
-            self.delalloc.punch(pos(size), pos(BLOCKS)).unwrap();
+            self.delalloc.punch(&(pos(size)..pos(BLOCKS))).unwrap();
         }
         self.size = size;
     }
@@ -304,7 +304,7 @@ impl World {
             self.forget(at);
             // Under the lock of the folio.
             if self.plant != Plant::KeepSpaceOfHole {
-                self.delalloc.punch(pos(block), pos(block + 1)).unwrap();
+                self.delalloc.punch(&(pos(block)..pos(block + 1))).unwrap();
             }
         }
         self.tasks.push(Task::Punch { start, end });
@@ -431,7 +431,7 @@ impl World {
         let punched: Vec<u64> = self.punched().collect();
         for (index, block) in self.blocks.iter().enumerate() {
             let at = index as u64;
-            let is_delayed = self.delalloc.uncovered(pos(at), pos(at + 1)) == Bytes::ZERO;
+            let is_delayed = self.delalloc.uncovered(&(pos(at)..pos(at + 1))) == Bytes::ZERO;
             if is_delayed {
                 assert!(block.dirty, "block {at} has space and is clean");
                 assert!(at < self.size, "block {at} has space behind the end");

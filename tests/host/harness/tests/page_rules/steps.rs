@@ -70,7 +70,7 @@ impl World {
                 let is_dirty = blocks_of(folio).any(|block| self.blocks[block as usize].dirty);
                 let done = end <= start
                     || !is_dirty
-                    || self.delalloc.uncovered(pos(start), pos(end)) == Bytes::ZERO;
+                    || self.delalloc.uncovered(&(pos(start)..pos(end))) == Bytes::ZERO;
                 if reserved && done {
                     self.mending.retain(|&other| other != folio);
                     return None;
