@@ -23,6 +23,7 @@ mod write;
 use crate::io::device::Devices;
 use crate::linux::metadata_pages::{BlockFolio, Keeper, MetadataPages, Missing, Pages, Release};
 use crate::linux::{FolioBytes, LockedFolio, SuperBlock};
+use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 use engine::btree::{BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
 use engine::disk::{BlockContext, Bytes, Flaw, Generation, Header, Logical, Uuid};
@@ -110,9 +111,9 @@ impl MetadataCache {
     }
 }
 
-/// The last byte of a range, as the page cache names ranges.
-fn last(start: Logical, len: Bytes) -> Logical {
-    start.saturating_add(len).saturating_sub(Bytes::new(1))
+/// The addresses of `len` bytes.
+fn addresses(start: Logical, len: Bytes) -> Range<Logical> {
+    start..start.saturating_add(len)
 }
 
 impl Common {
@@ -146,12 +147,12 @@ impl Common {
 }
 
 impl Keeper for Common {
-    fn write_some(&self, pages: &Pages, start: Logical, end: Logical, limit: &mut i64) -> Result {
+    fn write_some(&self, pages: &Pages, range: &Range<Logical>, limit: &mut i64) -> Result {
         let _nofs = NofsScope::enter();
         if self.volume.check_sending().is_err() {
-            return self.give_up(pages, start, end, limit);
+            return self.give_up(pages, range, limit);
         }
-        self.write(pages, start, end, WriteMode::Background, limit)
+        self.write(pages, range, WriteMode::Background, limit)
     }
 
     fn release(&self, addr: Logical, is_clean: impl Fn() -> bool) -> Release {
@@ -235,15 +236,15 @@ impl Store for MetadataCache {
         let _nofs = NofsScope::enter();
         let mut limit = i64::MAX;
         self.shared
-            .write(&self.pages, start, last(start, len), mode, &mut limit)
+            .write(&self.pages, &addresses(start, len), mode, &mut limit)
     }
 
     fn wait(&self, start: Logical, len: Bytes) -> Result {
-        self.pages.wait(start, last(start, len))
+        self.pages.wait(&addresses(start, len))
     }
 
     fn discard(&self, start: Logical, len: Bytes) {
-        self.pages.truncate(start, last(start, len));
+        self.pages.truncate(&addresses(start, len));
     }
 }
 
@@ -258,7 +259,7 @@ impl Common {
             let Some(mut bytes) = folio.bytes() else {
                 // Somebody still holds the block that was here: leave its memory to it.
                 drop(folio);
-                pages.truncate(addr, last(addr, self.node_size.into()));
+                pages.truncate(&addresses(addr, self.node_size.into()));
                 continue;
             };
             bytes.as_mut_slice().fill(0);

@@ -2,7 +2,7 @@
 
 //! Blocks from the devices.
 
-use super::{last, Common};
+use super::{addresses, Common};
 use crate::linux::metadata_pages::{Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
 use engine::btree::{BlockInfo, BlockRef, Expected};
@@ -29,7 +29,7 @@ impl Common {
             let Some(mut bytes) = folio.bytes() else {
                 // A block that left the index while somebody holds it.
                 drop(folio);
-                pages.truncate(addr, last(addr, self.node_size.into()));
+                pages.truncate(&addresses(addr, self.node_size.into()));
                 continue;
             };
             let check = |bytes: &[u8]| check_block(bytes, &self.context(addr, Some(expected)));

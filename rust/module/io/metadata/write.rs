@@ -6,10 +6,11 @@
 //! the trees copy it before they change it. Nothing here waits during a turn, except for latches,
 //! whose holders wait for neither turn nor commit.
 
-use super::{last, Common};
+use super::{addresses, Common};
 use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::{address_of, Pages};
 use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
 use engine::disk::{Bytes, Corrupt, Logical};
@@ -76,12 +77,11 @@ enum Outcome {
 }
 
 impl Common {
-    /// Writes the dirty blocks in `[start, end]` until `limit` pages are used up.
+    /// Writes the dirty blocks in `range` until `limit` pages are used up.
     pub(super) fn write(
         &self,
         pages: &Pages,
-        start: Logical,
-        end: Logical,
+        range: &Range<Logical>,
         mode: WriteMode,
         limit: &mut i64,
     ) -> Result {
@@ -94,27 +94,25 @@ impl Common {
             // A statement of its own: the guard must be gone before the next is taken.
             let next = order.take_turn().active_after(active);
             let Some((group, len)) = next else { break };
-            let last = last(group, len);
-            if group <= end && last >= start {
-                self.write_range(pages, order, start.max(group), end.min(last), mode, limit)?;
-            }
+            let end = group.saturating_add(len).min(range.end);
+            let of_group = range.start.max(group)..end;
+            self.write_range(pages, order, &of_group, mode, limit)?;
             active = Some(group);
         }
-        self.write_range(pages, order, start, end, mode, limit)
+        self.write_range(pages, order, range, mode, limit)
     }
 
     fn write_range(
         &self,
         pages: &Pages,
         order: &WriteOrder,
-        start: Logical,
-        end: Logical,
+        range: &Range<Logical>,
         mode: WriteMode,
         limit: &mut i64,
     ) -> Result {
-        let mut from = start;
-        while from <= end && *limit > 0 {
-            let dirty = pages.dirty(from, end)?;
+        let mut from = range.start;
+        while from < range.end && *limit > 0 {
+            let dirty = pages.dirty(&(from..range.end))?;
             let Some(last) = dirty.last() else { break };
             let next = address_of(last).saturating_add(last.size().into());
             self.write_folios(pages, order, &dirty, mode, limit)?;
@@ -146,7 +144,7 @@ impl Common {
                 Ok(Outcome::Drain(start, len)) => {
                     self.submit(batch.take());
                     drop(guard);
-                    pages.wait_keeping_errors(start, last(start, len));
+                    pages.wait_keeping_errors(&addresses(start, len));
                     guard = self.take_turn(order)?;
                 }
                 Ok(Outcome::AwaitData(seen)) => {
@@ -176,16 +174,10 @@ impl Common {
 
     /// After an abort: takes the marks off dirty blocks, so that nobody waits for memory that never becomes clean. The blocks
     /// are kept until the unmount.
-    pub(super) fn give_up(
-        &self,
-        pages: &Pages,
-        start: Logical,
-        end: Logical,
-        limit: &mut i64,
-    ) -> Result {
-        let mut from = start;
-        while from <= end && *limit > 0 {
-            let dirty = pages.dirty(from, end)?;
+    pub(super) fn give_up(&self, pages: &Pages, range: &Range<Logical>, limit: &mut i64) -> Result {
+        let mut from = range.start;
+        while from < range.end && *limit > 0 {
+            let dirty = pages.dirty(&(from..range.end))?;
             let Some(last) = dirty.last() else { break };
             from = address_of(last).saturating_add(last.size().into());
             for folio in &dirty {

@@ -14,7 +14,7 @@ use kernel::error::from_result;
 use kernel::ffi::c_int;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use units::Logical;
+use units::{Bytes, Logical};
 
 pub(super) struct Table<O>(PhantomData<O>);
 
@@ -55,13 +55,14 @@ unsafe extern "C" fn writepages<O: Keeper>(
     if control.for_kupdate() != 0 || control.sync_mode != b::writeback_sync_modes_WB_SYNC_NONE {
         return 0;
     }
-    let (start, end) = match control.range_cyclic() {
+    let (first, last) = match control.range_cyclic() {
         0 => (control.range_start, control.range_end),
         _ => (0, b::loff_t::MAX),
     };
     let at = |pos| Logical::after(bytes(pos));
+    let range = at(first)..at(last).saturating_add(Bytes::new(1));
     let mut limit = control.nr_to_write as i64;
-    let result = keeper.write_some(pages, at(start), at(end), &mut limit);
+    let result = keeper.write_some(pages, &range, &mut limit);
     control.nr_to_write = limit as isize;
     from_result(|| result.map(|()| 0))
 }
@@ -81,12 +82,12 @@ unsafe fn lent<'a, O: Keeper>(folio: *mut b::folio) -> (Option<&'a Arc<O>>, &'a 
 
 unsafe extern "C" fn release_folio<O: Keeper>(folio: *mut b::folio, _gfp: b::gfp_t) -> bool {
     // SAFETY: The kernel lends a folio of a mapping with this table, locked.
-    let (keeper, folio, pos) = unsafe { lent::<O>(folio) };
+    let (keeper, folio, addr) = unsafe { lent::<O>(folio) };
     let is_clean = || !folio.is_dirty() && !folio.is_writeback();
     if !is_clean() {
         return false;
     }
-    match keeper.map_or(Release::Free, |keeper| keeper.release(pos, is_clean)) {
+    match keeper.map_or(Release::Free, |keeper| keeper.release(addr, is_clean)) {
         // SAFETY: No path leads to folios of such a mapping, and their private words are for this.
         Release::Free => unsafe { !FolioBytes::are_lent(folio) },
         Release::InUse => false,
@@ -95,9 +96,9 @@ unsafe extern "C" fn release_folio<O: Keeper>(folio: *mut b::folio, _gfp: b::gfp
 
 unsafe extern "C" fn invalidate_folio<O: Keeper>(folio: *mut b::folio, _from: usize, _len: usize) {
     // SAFETY: The kernel lends a folio of a mapping with this table, locked.
-    let (keeper, _, pos) = unsafe { lent::<O>(folio) };
+    let (keeper, _, addr) = unsafe { lent::<O>(folio) };
     if let Some(keeper) = keeper {
-        keeper.invalidate(pos);
+        keeper.invalidate(addr);
     }
 }
 

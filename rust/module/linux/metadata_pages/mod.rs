@@ -13,15 +13,16 @@
 //! C headers: `include/linux/pagemap.h`, `include/linux/writeback.h`
 
 use crate::linux::bindings as b;
-use crate::linux::loff::loff;
+use crate::linux::loff::first_and_last;
 use crate::linux::{private, Folio, Inode, LockedFolio, SuperBlock};
+use core::ops::Range;
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 use latch::prelude::*;
-use units::{FileOffset, Logical};
+use units::{Bytes, FileOffset, Logical};
 
 mod callbacks;
 mod read_ahead;
@@ -42,13 +43,13 @@ pub(crate) enum Release {
 
 /// Who keeps metadata in the pages.
 pub(crate) trait Keeper: Send + Sync + 'static {
-    /// Dirty folios in `[start, end]` should go out; `limit` counts pages down. Not waited for.
-    fn write_some(&self, pages: &Pages, start: Logical, end: Logical, limit: &mut i64) -> Result;
-    /// The folio at `pos` is wanted back. `is_clean` tells whether it is, which it was: who had its block may have made it
+    /// Dirty folios in `range` should go out, without being waited for; `limit` counts pages down.
+    fn write_some(&self, pages: &Pages, range: &Range<Logical>, limit: &mut i64) -> Result;
+    /// The folio at `addr` is wanted back. `is_clean` tells whether it is, which it was: who had its block may have made it
     /// dirty since. The folio is locked; no sleeping.
-    fn release(&self, pos: Logical, is_clean: impl Fn() -> bool) -> Release;
-    /// The folio at `pos` goes, whoever uses it.
-    fn invalidate(&self, pos: Logical);
+    fn release(&self, addr: Logical, is_clean: impl Fn() -> bool) -> Release;
+    /// The folio at `addr` goes, whoever uses it.
+    fn invalidate(&self, addr: Logical);
 }
 
 /// The inode that owns the pages. Dropping it drops them.
@@ -136,8 +137,8 @@ impl Pages {
         self.inner.get()
     }
 
-    /// The locked folio for the block at `pos`, which must be a multiple of its size.
-    pub(crate) fn folio(&self, pos: Logical, missing: Missing) -> Result<BlockFolio> {
+    /// The locked folio for the block at `addr`, which must be a multiple of its size.
+    pub(crate) fn folio(&self, addr: Logical, missing: Missing) -> Result<BlockFolio> {
         let (flags, gfp) = match missing {
             Missing::Create => (
                 b::FGP_LOCK | b::FGP_CREAT | b::FGP_ACCESSED,
@@ -145,7 +146,7 @@ impl Pages {
             ),
             Missing::TryCreate => (b::FGP_LOCK | b::FGP_CREAT | b::FGP_NOWAIT, b::GFP_NOWAIT),
         };
-        let index = usize::try_from(pos.get() >> PAGE_SHIFT).map_err(|_| EFBIG)?;
+        let index = usize::try_from(addr.get() >> PAGE_SHIFT).map_err(|_| EFBIG)?;
         // SAFETY: The mapping is alive.
         let found = unsafe { b::__filemap_get_folio(self.mapping(), index, flags, gfp) };
         // SAFETY: The page cache gave a reference.
@@ -156,26 +157,27 @@ impl Pages {
         Ok(BlockFolio(folio))
     }
 
-    /// The folio for the block at `pos`, if it is cached.
-    pub(crate) fn cached(&self, pos: Logical) -> Option<ARef<Folio>> {
-        let index = usize::try_from(pos.get() >> PAGE_SHIFT).ok()?;
+    /// The folio for the block at `addr`, if it is cached.
+    pub(crate) fn cached(&self, addr: Logical) -> Option<ARef<Folio>> {
+        let index = usize::try_from(addr.get() >> PAGE_SHIFT).ok()?;
         // SAFETY: The mapping is alive.
         let found = unsafe { b::filemap_get_folio(self.mapping(), index) };
         // SAFETY: The page cache gave a reference.
         unsafe { Folio::found(found) }.ok()
     }
 
-    /// The first dirty folios that begin in `[start, end]`, ascending, up to a batch.
-    pub(crate) fn dirty(&self, start: Logical, end: Logical) -> Result<KVec<ARef<Folio>>> {
-        let index = |pos: Logical| usize::try_from(pos.get() >> PAGE_SHIFT).unwrap_or(usize::MAX);
+    /// The first dirty folios that begin in `range`, ascending, up to a batch.
+    pub(crate) fn dirty(&self, range: &Range<Logical>) -> Result<KVec<ARef<Folio>>> {
+        let index = |addr: Logical| usize::try_from(addr.get() >> PAGE_SHIFT).unwrap_or(usize::MAX);
         let mut found = KVec::with_capacity(31, GFP_NOFAIL)?;
         let mut batch = KBox::<b::folio_batch>::new(pin_init::zeroed(), GFP_NOFAIL)?;
-        let (mut from, end) = (index(start), index(end));
+        let last = range.end.saturating_sub(Bytes::new(1));
+        let (mut from, last) = (index(range.start), index(last));
         let (mapping, tag) = (self.mapping(), b::PAGECACHE_TAG_DIRTY);
         // SAFETY: The mapping is alive; the batch is ours and gives its references up below.
         unsafe {
             b::folio_batch_init(&mut *batch);
-            b::filemap_get_folios_tag(mapping, &mut from, end, tag, &mut *batch);
+            b::filemap_get_folios_tag(mapping, &mut from, last, tag, &mut *batch);
         }
         let taken = batch.folios.iter().take(usize::from(batch.nr));
         for folio in taken {
@@ -189,25 +191,25 @@ impl Pages {
         Ok(found)
     }
 
-    /// Waits for the folios in `[start, end]` that are on their way; the error if one failed since the
-    /// last call.
-    pub(crate) fn wait(&self, start: Logical, end: Logical) -> Result {
+    /// Waits for the folios in `range` that are on their way; the error if one failed since the last call.
+    pub(crate) fn wait(&self, range: &Range<Logical>) -> Result {
+        let (first, last) = offsets(range);
         // SAFETY: The mapping is alive.
-        to_result(unsafe { b::filemap_fdatawait_range(self.mapping(), offset(start), offset(end)) })
+        to_result(unsafe { b::filemap_fdatawait_range(self.mapping(), first, last) })
     }
 
-    /// As [`Self::wait`], and leaves errors for it.
-    pub(crate) fn wait_keeping_errors(&self, start: Logical, end: Logical) {
+    /// Waits as [`Self::wait`] does, and leaves errors for that.
+    pub(crate) fn wait_keeping_errors(&self, range: &Range<Logical>) {
+        let (first, last) = offsets(range);
         // SAFETY: The mapping is alive.
-        unsafe {
-            b::filemap_fdatawait_range_keep_errors(self.mapping(), offset(start), offset(end))
-        };
+        unsafe { b::filemap_fdatawait_range_keep_errors(self.mapping(), first, last) };
     }
 
-    /// Drops the folios in `[start, end]`, dirty or not, after waiting for those on their way.
-    pub(crate) fn truncate(&self, start: Logical, end: Logical) {
+    /// Drops the folios in `range`, dirty or not, after waiting for those on their way.
+    pub(crate) fn truncate(&self, range: &Range<Logical>) {
+        let (first, last) = offsets(range);
         // SAFETY: The mapping is alive.
-        unsafe { b::truncate_inode_pages_range(self.mapping(), offset(start), end.get()) };
+        unsafe { b::truncate_inode_pages_range(self.mapping(), first, last as u64) };
     }
 
     /// Slows the caller down when there is too much dirty memory. No locks may be held.
@@ -228,7 +230,8 @@ pub(crate) fn address_of(folio: &Folio) -> Logical {
     Logical::after(folio.pos().before())
 }
 
-/// Where the block at a logical address stands in the mapping, as C has it.
-fn offset(addr: Logical) -> b::loff_t {
-    loff(FileOffset::after(addr.before()))
+/// Where the first and the last byte of `range` stand in the mapping, as C has it.
+fn offsets(range: &Range<Logical>) -> (b::loff_t, b::loff_t) {
+    let at = |addr: Logical| FileOffset::after(addr.before());
+    first_and_last(&(at(range.start)..at(range.end)))
 }
