@@ -73,7 +73,7 @@ impl Flagged for Rbtrfs {
     }
 }
 
-/// As C shows them (`btrfs_inode_flags_to_fsflags`).
+/// The flags of chattr(1) that C shows for these (`btrfs_inode_flags_to_fsflags`).
 fn shown(flags: InodeFlags) -> u32 {
     let others = [
         (InodeFlags::DIRSYNC, fl::DIRSYNC),

@@ -242,7 +242,7 @@ pub(super) fn check_clear_cache(volume: &Volume, asked: &Asked<'_, MountOptions>
     Ok(())
 }
 
-/// As C shows it.
+/// The free space cache that C would show for the volume.
 pub(super) fn space_cache(volume: &Volume) -> SpaceCache {
     let old = || volume.superblock().cache_generation;
     match has_free_space_tree(volume) {

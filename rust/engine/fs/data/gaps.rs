@@ -39,8 +39,8 @@ impl Data<'_> {
         Ok(())
     }
 
-    /// To be called before space is promised for a write that ends at `end`: where holes must have items, those that it uncovers
-    /// get theirs, but for the last, which whoever finishes the write pays for. `EAGAIN` for who must not wait.
+    /// To be called before space is promised for a write that ends at `end`: where holes must have items, those that it
+    /// uncovers get theirs, but for the last, which whoever finishes the write pays for. `EAGAIN` for who must not wait.
     pub fn prepare_growth(&self, inode: &Inode, end: FileOffset, reach: Reach) -> Result {
         if self.fs.has_implicit_holes() {
             return Ok(());

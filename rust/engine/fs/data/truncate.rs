@@ -96,7 +96,8 @@ impl Punch<'_> {
 }
 
 impl<'a> FileSpace<'a> {
-    /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`; `EOPNOTSUPP` to cut within a compressed inline extent.
+    /// Asks for a new size of a file. `EFBIG`, `EROFS`, `ENOSPC`, `EUCLEAN`; `EOPNOTSUPP` to cut within a compressed inline
+    /// extent.
     pub fn ask_truncate(&self, inode: &'a Inode, size: Bytes) -> Result<Truncation<'a>> {
         if i64::try_from(size.get()).is_err() {
             return Err(EFBIG);

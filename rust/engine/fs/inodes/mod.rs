@@ -60,7 +60,8 @@ pub struct Inodes<'a> {
 }
 
 impl Inodes<'_> {
-    /// Reads an inode. `ESTALE` where there is none; the top of a subvolume is always there. The caller sees to it that it makes no second object.
+    /// Reads an inode. `ESTALE` where there is none; the top of a subvolume is always there. The caller sees to it that it
+    /// makes no second object.
     pub fn get(&self, subvolume: &Subvolume, number: ObjectId) -> Result<Arc<Inode>> {
         let key = Key::new(number.get(), Kind::INODE_ITEM, 0);
         let attributes = items::get(subvolume.tree(), &key, InodeItem::parse)?;

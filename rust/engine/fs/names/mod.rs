@@ -73,7 +73,8 @@ impl Names<'_> {
         or_abort(&handle, linked)
     }
 
-    /// Takes a name away. With its last name the inode becomes an orphan: [`Inodes::evict`](super::Inodes::evict) it when unused.
+    /// Takes a name away. With its last name the inode becomes an orphan: [`Inodes::evict`](super::Inodes::evict) it when
+    /// unused.
     pub fn unlink(&self, dir: &Inode, name: &[u8], inode: &Inode, now: impl Now) -> Result {
         entries::check_name(name)?;
         check_same_subvolume(dir, inode)?;
@@ -174,8 +175,8 @@ impl Names<'_> {
         dir.change_names(handle, |size| entries::grown(size, name), now)
     }
 
-    /// Removes an entry, the record of it beside the inode or the subvolume, and updates the directory. `ENOENT` before anything was
-    /// changed; any later error gives the transaction up.
+    /// Removes an entry, the record of it beside the inode or the subvolume, and updates the directory. `ENOENT` before
+    /// anything was changed; any later error gives the transaction up.
     pub(in crate::fs) fn remove_entry(
         &self,
         handle: &Handle,

@@ -70,7 +70,7 @@ pub(crate) struct DataPath {
 /// What became of the data of a mount's files.
 #[derive(Default)]
 pub(crate) struct DataTally {
-    /// Of folios dirtied behind the file system's back, and of writes that were put off.
+    /// Folios that were dirtied behind the file system's back, and writes that were put off.
     pub(crate) fixups: Tally,
     /// Writes that went out as a copy, because somebody had their pages pinned.
     pub(crate) copied: AtomicU64,

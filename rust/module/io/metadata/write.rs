@@ -194,7 +194,8 @@ impl Common {
         Ok(())
     }
 
-    /// Whether the block at an address was given up, or may have been. The folio is locked, so that it is not given up meanwhile.
+    /// Whether the block at an address was given up, or may have been. The folio is locked, so that it is not given up
+    /// meanwhile.
     pub(super) fn is_given_up(&self, addr: Logical) -> bool {
         let from = self.unsent_from.load(Ordering::Relaxed);
         let block = (from != u64::MAX).then(|| self.index.get(addr)).flatten();

@@ -83,7 +83,7 @@ fn reserve<T: FileData>(fault: &mut Fault<'_, T>, inode: &Inode) -> Result {
     Ok(())
 }
 
-/// With the folio locked: the blocks up to the end of the file become delayed; iomap marks them dirty next.
+/// Makes the blocks of the locked folio delayed, up to the end of the file; iomap marks them dirty next.
 pub(super) unsafe extern "C" fn begin<T: FileData>(
     inode: *mut bindings::inode,
     pos: bindings::loff_t,

@@ -195,7 +195,7 @@ fn of<T: FileData>(inode: &Inode) -> Result<&T> {
 pub(crate) struct WriteEnd {
     /// The first sector on the device: for zone appends, where the device put it.
     pub(crate) sector: Sector,
-    /// Of the IO.
+    /// What the device answered.
     pub(crate) result: Result,
 }
 

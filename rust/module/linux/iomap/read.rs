@@ -62,7 +62,7 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     })
 }
 
-/// As [`read_begin`], but a hole is one only where the page cache has nothing either.
+/// Fills a mapping as [`read_begin`] does, but a hole is one only where the page cache has nothing either.
 pub(super) unsafe extern "C" fn seek_begin<T: FileData>(
     inode: *mut bindings::inode,
     pos: bindings::loff_t,
@@ -97,7 +97,7 @@ impl Request {
         }
     }
 
-    /// As iomap carries it.
+    /// The request as iomap carries it.
     fn private(&self) -> *mut ffi::c_void {
         ptr::from_ref(self).cast_mut().cast()
     }

@@ -125,7 +125,7 @@ pub(super) fn done<T: FileData>(inode: &Inode) {
     }
 }
 
-/// With the folio locked: whether what was reserved is still enough. If not, iomap asks for a mapping again.
+/// Whether what was reserved is still enough, with the folio locked. If not, iomap asks for a mapping again.
 pub(super) unsafe extern "C" fn can_write<T: FileData>(
     inode: *mut bindings::inode,
     iomap: *const bindings::iomap,
@@ -139,7 +139,7 @@ pub(super) unsafe extern "C" fn can_write<T: FileData>(
     })
 }
 
-/// With the folio locked and dirty: its new blocks become delayed, then the folio is given back.
+/// Makes the new blocks of a folio delayed, which is locked and dirty, and gives it back.
 pub(super) unsafe extern "C" fn put_folio<T: FileData>(
     inode: *mut bindings::inode,
     pos: bindings::loff_t,

@@ -45,7 +45,7 @@ struct Writeback<'a, T: FileData> {
     file: &'a T,
     /// Space of the ranges taken and not sent yet.
     taken: Cell<T::Taken>,
-    /// Of the folio in hand.
+    /// Who sees to the folio in hand.
     care: Cell<Care>,
     /// The first error that cost or kept anything.
     result: Cell<Result>,

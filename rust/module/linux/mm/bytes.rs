@@ -61,7 +61,7 @@ impl FolioBytes {
     ///
     /// # Safety
     ///
-    /// As for [`Self::take`].
+    /// The contract of [`Self::take`].
     pub(in crate::linux) unsafe fn are_lent(folio: &Folio) -> bool {
         // SAFETY: By the function's contract.
         unsafe { folio.private_word() }.load(Ordering::Acquire) != 0

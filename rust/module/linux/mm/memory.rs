@@ -17,7 +17,7 @@ pub(crate) struct Memory<'a> {
     _lent: PhantomData<&'a [u8]>,
 }
 
-/// As [`Memory`], to be written to as well: the buffer of a read.
+/// [`Memory`] that may be written to as well: the buffer of a read.
 ///
 /// # Invariants
 ///

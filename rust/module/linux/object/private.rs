@@ -64,7 +64,7 @@ pub(in crate::linux) unsafe fn get<'a, T: Send + Sync + 'static>(at: *mut c_void
 ///
 /// # Safety
 ///
-/// As [`get`], and nobody else uses the value for `'a`.
+/// The contract of [`get`]; besides, nobody else uses the value for `'a`.
 pub(in crate::linux) unsafe fn get_mut<'a, T: Send + Sync + 'static>(
     at: *mut c_void,
 ) -> Option<&'a mut T> {

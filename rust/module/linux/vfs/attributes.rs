@@ -139,7 +139,7 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
         acl: Option<&[u8]>,
         change: &dyn Fn() -> Changed,
     ) -> Result;
-    /// Like [`Self::store`], of times that are stored later. Nothing is noted where `change` fails.
+    /// Changes the VFS inode as [`Self::store`] does, for times that are stored later. Nothing is noted where `change` fails.
     fn note_times(
         inode: &Inode,
         patience: Patience,

@@ -33,7 +33,8 @@ impl Mount {
         }
     }
 
-    /// What statfs shows, by the subvolume of `root`; the place of an absent one belongs to none, and counts as the volume's top.
+    /// What statfs shows, by the subvolume of `root`; the place of an absent one belongs to none, and counts as the volume's
+    /// top.
     pub(super) fn statistics(&self, root: &Inode) -> Result<Statfs> {
         let shown = self.fs.statistics()?;
         let block = Bytes::from(shown.block_size);
@@ -51,7 +52,7 @@ impl Mount {
     }
 }
 
-/// As C mixes the UUID and the subvolume's id.
+/// The UUID and the subvolume's id, mixed as C does.
 fn fsid(uuid: &[u8; 16], id: u64) -> [u32; 2] {
     let mut words = [0; 4];
     for (word, bytes) in words.iter_mut().zip(uuid.chunks_exact(4)) {

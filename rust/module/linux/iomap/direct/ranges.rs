@@ -73,8 +73,8 @@ impl DirectRanges {
         })
     }
 
-    /// Enters `range` for a direct write, as soon as it is not kept out, and nobody is there whom it must not overlap, until the value is dropped or
-    /// [`Entered::goes_on`]. `EAGAIN`, `ENOMEM`.
+    /// Enters `range` for a direct write, as soon as it is not kept out, and nobody is there whom it must not overlap, until
+    /// the value is dropped or [`Entered::goes_on`]. `EAGAIN`, `ENOMEM`.
     pub(super) fn enter(
         &self,
         write: Entrant,

@@ -14,9 +14,9 @@
 //! dirty and queues an item. The item's worker reserves first, then locks the folio and looks again. A writer that
 //! reserves for such a block, and truncation, cancel the item by that alone.
 //!
-//! An item keeps the inode, and its place ([`Fixups`]) the folio. [`settle`] is what fsync and its like wait by. An item
-//! waits until the volume is not frozen, and so does who waits for it; who only reads does not wait ([`write_out`]). A thaw needs `s_umount`: whoever holds that waits
-//! only where the volume is not frozen, which cannot change meanwhile.
+//! An item keeps the inode, and its place ([`Fixups`]) the folio. [`settle`] is what fsync and its like wait by. An item waits
+//! until the volume is not frozen, and so does who waits for it; who only reads does not wait ([`write_out`]). A thaw needs
+//! `s_umount`: whoever holds that waits only where the volume is not frozen, which cannot change meanwhile.
 
 mod put_offs;
 mod waiting;

@@ -83,7 +83,7 @@ impl Fixups {
         self.cuts.read()
     }
 
-    /// Of the file.
+    /// How often bytes of the file were put off.
     pub(super) fn put_offs(&self) -> &PutOffs {
         &self.put_offs
     }
@@ -238,7 +238,7 @@ impl Tally {
         self.put_offs.note();
     }
 
-    /// Of the mount's files.
+    /// How often bytes of all files of the mount were put off.
     pub(crate) fn put_offs(&self) -> &PutOffs {
         &self.put_offs
     }

@@ -70,7 +70,7 @@ unsafe fn end_direct(ioend: *mut bindings::iomap_ioend, error: i32) {
 ///
 /// # Safety
 ///
-/// As of [`end_direct`].
+/// The contract of [`end_direct`].
 unsafe fn into_parent(ioend: *mut bindings::iomap_ioend) -> *mut bindings::iomap_ioend {
     // SAFETY: By the caller's promise.
     let parent = unsafe { (*ioend).io_parent };

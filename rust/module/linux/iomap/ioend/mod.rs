@@ -122,7 +122,7 @@ impl<T: FileData> Ioend<T> {
 
     /// # Safety
     ///
-    /// As of [`segments`]; all pages of an ioend stay allocated until its writeback ends.
+    /// The contract of [`segments`]; all pages of an ioend stay allocated until its writeback ends.
     unsafe fn segments(&self, each: &mut dyn FnMut(Segment)) {
         let bio = self.bio();
         // SAFETY: By the caller's promise; what was done of the bio is skipped.

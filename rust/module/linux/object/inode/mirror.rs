@@ -150,8 +150,8 @@ impl Inode {
 }
 
 impl NewInode {
-    /// As [`Inode::mirror`], for the first time: somebody may have seen the change counter when the inode was in memory
-    /// before.
+    /// Copies attributes as [`Inode::mirror`] does, for the first time: somebody may have seen the change counter when the
+    /// inode was in memory before.
     pub(crate) fn mirror_first(&mut self, from: &Mirror) {
         // SAFETY: Nobody else has the inode.
         unsafe { b::inode_set_iversion_queried(self.as_ptr(), from.version) };

@@ -3,8 +3,9 @@
 //! fiemap: which extents a file has, and where.
 //!
 //! C header: `include/linux/fiemap.h`. What is dirty is written out first, whether or not the caller asks for it: so every
-//! extent has its address. Where that would have to wait for a thaw, the answer is what the trees have. No lock is held while the answer is copied to the user's memory, which may be a mapping of the
-//! file: a file that changes meanwhile may be reported as it never was, as by any two calls.
+//! extent has its address. Where that would have to wait for a thaw, the answer is what the trees have. No lock is held while
+//! the answer is copied to the user's memory, which may be a mapping of the file: a file that changes meanwhile may be reported
+//! as it never was, as by any two calls.
 
 use crate::linux::bindings as b;
 use crate::linux::iomap::{write_out, Blocks, FileData};
