@@ -32,7 +32,7 @@ pub(crate) use block::{bio, BlockDevice, Sector, WriteKind};
 pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, Folio, FolioBytes, LockedFolio, Writeback};
-pub(crate) use object::{dentry, inode, owner, super_block, Inode, SuperBlock};
+pub(crate) use object::{dentry, inode, owner, super_block, Held, Inode, SuperBlock};
 use object::{enospc, private};
 use vfs::acl;
 pub(crate) use vfs::{

@@ -7,7 +7,6 @@
 
 use super::{Inode, SuperBlock};
 use crate::linux::bindings as b;
-use core::ptr::addr_of_mut;
 use kernel::ffi::c_long;
 use latch::prelude::*;
 
@@ -28,19 +27,9 @@ pub(in crate::linux) fn with_space<R>(
 
 /// Writes out all dirty data of the file system and waits for it. The caller holds nothing that writeback takes.
 pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
-    let write_out = || {
-        let at = sb.as_ptr();
-        // SAFETY: The super block is alive. An unmount under way has the lock, and leaves nothing to wait for.
-        unsafe {
-            let lock = addr_of_mut!((*at).s_umount);
-            if b::down_read_trylock(lock) != 0 {
-                sb.write_out();
-                b::up_read(lock);
-            }
-        }
-    };
     if let Some(write_outs) = sb.write_outs() {
-        write_outs.share(write_out);
+        // An unmount under way has the lock, and leaves nothing to wait for.
+        write_outs.share(|| sb.try_hold(|held| held.write_out()));
     }
 }
 

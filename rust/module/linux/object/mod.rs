@@ -5,6 +5,7 @@
 //! | module          | what is in it                                               |
 //! |-----------------|-------------------------------------------------------------|
 //! | [`super_block`] | `super_block`, and holding off a freeze                     |
+//! | `held`          | a `super_block` whose `s_umount` is held                    |
 //! | [`inode`]       | `inode`: found, made, mirrored                              |
 //! | [`dentry`]      | `dentry`                                                    |
 //! | [`owner`]       | who owns a new inode                                        |
@@ -15,10 +16,12 @@
 pub(crate) mod dentry;
 pub(in crate::linux) mod enospc;
 mod failure;
+mod held;
 pub(crate) mod inode;
 pub(crate) mod owner;
 pub(in crate::linux) mod private;
 pub(crate) mod super_block;
 
+pub(crate) use held::Held;
 pub(crate) use inode::Inode;
 pub(crate) use super_block::SuperBlock;

@@ -142,12 +142,6 @@ impl SuperBlock {
         self.flags().load(Ordering::Relaxed) & b::SB_POSIXACL as c_ulong != 0
     }
 
-    /// Writes out all dirty data and waits for it. Called where `s_umount` is held: sync, freeze, unmount, want of space.
-    pub(crate) fn write_out(&self) {
-        // SAFETY: The super block is alive and, as the caller promises, will not be shut down meanwhile.
-        unsafe { b::sync_inodes_sb(self.as_ptr()) };
-    }
-
     /// Writes out all that there is, and calls `done` while everybody is held off who would write more: as a freeze. No
     /// lock may be held, and nothing that a freeze waits for.
     pub(crate) fn write_through(&self, done: impl FnOnce()) -> Result {
@@ -207,19 +201,12 @@ impl SuperBlock {
     /// freeze or unmount it. To freeze one that is read-only holds nobody off ([`Self::hold_unfrozen`]), and so this asks
     /// for `s_umount`. No lock may be held.
     pub(crate) fn while_unfrozen(&self, work: impl FnOnce()) {
-        let at = self.as_ptr();
-        // SAFETY: The super block is alive, and with it the lock.
-        let lock = unsafe { addr_of_mut!((*at).s_umount) };
-        // SAFETY: As above.
-        if unsafe { b::down_read_trylock(lock) } == 0 {
-            return;
-        }
-        // SAFETY: What the lock guards is read under it.
-        if u32::from(unsafe { (*at).s_writers.frozen }) == b::SB_UNFROZEN {
-            work();
-        }
-        // SAFETY: It was taken above.
-        unsafe { b::up_read(lock) };
+        self.try_hold(|held| {
+            // SAFETY: What the lock guards is read under it.
+            if u32::from(unsafe { (*held.as_ptr()).s_writers.frozen }) == b::SB_UNFROZEN {
+                work();
+            }
+        });
     }
 
     /// Keeps the file system from being frozen as [`Self::hold_unfrozen`] does, but waits until it is thawed. A thaw needs

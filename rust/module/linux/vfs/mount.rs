@@ -9,7 +9,7 @@ use crate::linux::bindings as b;
 use crate::linux::private;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::Parameters;
-use crate::linux::{BlockDevice, Inode, SuperBlock};
+use crate::linux::{BlockDevice, Held, Inode, SuperBlock};
 use kernel::ffi::c_uint;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
@@ -121,7 +121,7 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     fn statfs(&self, root: &Inode) -> Result<Statfs>;
 
     /// Makes all that completed before the call durable; `wait` is false when it may be left to a later call.
-    fn sync(sb: &SuperBlock, wait: bool) -> Result;
+    fn sync(sb: Held<'_>, wait: bool) -> Result;
 
     /// Forbids and allows changes (C: `freeze_fs`, `unfreeze_fs`).
     fn freeze(sb: &SuperBlock) -> Result;
@@ -132,8 +132,8 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     fn shutdown(sb: &SuperBlock);
 
     /// The last user is going, and what the kernel writes out of its own accord is written. Writes out the rest; afterwards no
-    /// work keeps an inode. `s_umount` is held.
-    fn drain(&self, sb: &SuperBlock);
+    /// work keeps an inode.
+    fn drain(&self, sb: Held<'_>);
 
     /// The last user is gone: end all work. The value is dropped afterwards.
     fn close(&self);

@@ -8,7 +8,7 @@ use super::mount::{Asked, FileSystem};
 use crate::linux::bindings as b;
 use crate::linux::private;
 use crate::linux::seq::ShownOptions;
-use crate::linux::{BlockDevice, Inode, SuperBlock};
+use crate::linux::{BlockDevice, Held, Inode, SuperBlock};
 use core::marker::PhantomData;
 use core::ptr::addr_of_mut;
 use kernel::error::{from_result, to_result};
@@ -89,8 +89,8 @@ unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut b::super_block) {
 }
 
 unsafe extern "C" fn sync_fs<T: FileSystem>(sb: *mut b::super_block, wait: c_int) -> c_int {
-    // SAFETY: The VFS lends a super block of ours.
-    let sb = unsafe { SuperBlock::borrow(sb) };
+    // SAFETY: The VFS lends a super block of ours, with `s_umount` held.
+    let sb = unsafe { Held::new(SuperBlock::borrow(sb)) };
     from_result(|| T::sync(sb, wait != 0).map(|()| 0))
 }
 
@@ -227,7 +227,7 @@ pub(super) unsafe extern "C" fn kill_super<T: FileSystem>(sb: *mut b::super_bloc
         } else if let Some(fs) = this.payload::<T>() {
             // An error was told to whoever waits for one; nobody does here.
             b::sync_filesystem(sb);
-            fs.drain(this);
+            fs.drain(Held::new(this));
         }
         b::kill_block_super(sb);
     }

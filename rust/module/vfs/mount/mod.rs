@@ -31,7 +31,7 @@ use crate::linux::mount::{Asked, FileSystem, Statfs};
 use crate::linux::options::MountLog;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::Parameters;
-use crate::linux::{BlockDevice, Inode, SuperBlock};
+use crate::linux::{BlockDevice, Held, Inode, SuperBlock};
 use engine::disk::{Bytes, ObjectId};
 use engine::fs;
 use engine::registry::Registry;
@@ -170,8 +170,8 @@ impl FileSystem for Mount {
         self.statistics(root)
     }
 
-    fn sync(sb: &SuperBlock, wait: bool) -> Result {
-        mount(sb)?.sync_all(sb, wait)
+    fn sync(sb: Held<'_>, wait: bool) -> Result {
+        mount(&sb)?.sync_all(sb, wait)
     }
 
     fn freeze(sb: &SuperBlock) -> Result {
@@ -190,7 +190,7 @@ impl FileSystem for Mount {
         }
     }
 
-    fn drain(&self, sb: &SuperBlock) {
+    fn drain(&self, sb: Held<'_>) {
         self.drain_all(sb);
     }
 

@@ -3,12 +3,12 @@
 //! What makes the whole volume durable: sync, freezing, and the end of a mount.
 
 use super::Mount;
-use crate::linux::SuperBlock;
+use crate::linux::{Held, SuperBlock};
 use latch::prelude::*;
 
 impl Mount {
     /// sync(2) and syncfs. `wait` is false in the first of their two turns, which leaves all to the second.
-    pub(super) fn sync_all(&self, sb: &SuperBlock, wait: bool) -> Result {
+    pub(super) fn sync_all(&self, sb: Held<'_>, wait: bool) -> Result {
         if self.has_failed() {
             return Err(EROFS);
         }
@@ -21,9 +21,9 @@ impl Mount {
 
     /// Writes out what was dirtied behind our back, which whoever called has left out: the workers find space for it.
     ///
-    /// They wait while the volume is frozen, and a thaw waits for the caller, who holds `s_umount`. So it is `EAGAIN`
-    /// then, and what there is stays dirty. Where the volume is not frozen, the same lock keeps it so.
-    fn settle(&self, sb: &SuperBlock) -> Result {
+    /// They wait while the volume is frozen, and a thaw waits for the caller, who has it held. So it is `EAGAIN` then, and what
+    /// there is stays dirty. Where the volume is not frozen, it stays so as long as it is held.
+    fn settle(&self, sb: Held<'_>) -> Result {
         let path = &self.data_path;
         path.tally.fixups.settle(|| {
             drop(sb.hold_unfrozen().ok_or(EAGAIN)?);
@@ -56,7 +56,7 @@ impl Mount {
 
     /// Writes out what the kernel leaves: all that is dirty where the super block is read-only, as after a remount by force. No
     /// work keeps an inode afterwards.
-    pub(super) fn drain_all(&self, sb: &SuperBlock) {
+    pub(super) fn drain_all(&self, sb: Held<'_>) {
         if sb.is_read_only() && !self.has_failed() {
             sb.write_out();
             if let Err(error) = self.settle(sb) {
