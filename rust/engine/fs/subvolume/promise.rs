@@ -108,6 +108,10 @@ impl Drop for Promise {
 pub(in crate::fs) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Result<Option<Promise>> {
     match (bytes, promise) {
         (Bytes::ZERO, _) => Ok(None),
+        // What is left would be for nothing, and others would wait for it.
+        (_, promise @ Some(_)) if promise.as_ref().is_some_and(|whole| whole.bytes == bytes) => {
+            Ok(promise.take())
+        }
         (_, Some(promise)) => promise.split(bytes).map(Some),
         (_, None) => Err(EINVAL),
     }

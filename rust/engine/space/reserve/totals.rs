@@ -139,13 +139,13 @@ impl Totals {
         if self.growth.next_chunk > Bytes::ZERO {
             return Shortage::NeedChunk(class);
         }
-        if urgency == Urgency::Promised && self.awaited > 0 {
-            return Shortage::Others;
-        }
         let needed = self.promised.saturating_add(bytes);
         let (free, pinned) = (self.tally.free_in_all(), self.tally.pinned);
         if pinned > Bytes::ZERO && needed <= free.saturating_add(pinned) {
             return Shortage::NeedCommit;
+        }
+        if urgency == Urgency::Promised && self.awaited > 0 {
+            return Shortage::Others;
         }
         Shortage::Full
     }

@@ -10,7 +10,7 @@
 //! C header: `include/linux/pagemap.h`
 
 use super::{bindings, bytes_before, of, page_of, settle, Blocks, FileData, Patience, Tables};
-use crate::linux::enospc::in_turn;
+use crate::linux::enospc::{in_turn, Persistence};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -52,11 +52,11 @@ impl<T: FileData> Tables<T> {
             return Err(EAGAIN);
         }
         if !is_zero && !is_clean_and_zero(inode, end) {
-            in_turn(inode, || Self::zero_tail(inode, end))?;
+            in_turn(inode, Persistence::Patient, || Self::zero_tail(inode, end))?;
             settle::<T>(inode, &(end..end.saturating_add(Bytes::new(1))))?;
         } else if is_gap {
             // A mapping may have stored there since.
-            in_turn(inode, || Self::zero_tail(inode, end))?;
+            in_turn(inode, Persistence::Patient, || Self::zero_tail(inode, end))?;
         }
         tail.is_zero.store(true, Ordering::Release);
         Ok(())

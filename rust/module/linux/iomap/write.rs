@@ -11,7 +11,7 @@ use super::{
     bindings, bytes_at, describe, describe_unplaced, inode_of, is_under_writeback, mark_all_dirty,
     of, Blocks, FileData, Patience, Scope, Source,
 };
-use crate::linux::enospc::{in_turn, write_out_all};
+use crate::linux::enospc::{in_turn, write_out_all, Persistence};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
@@ -61,7 +61,7 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         }
         let reserve = || reserve(file, inode, &range, Patience::of(flags));
         range.end = match flags & bindings::IOMAP_ZERO {
-            0 => in_turn(inode, reserve)?,
+            0 => in_turn(inode, Persistence::Patient, reserve)?,
             // Who zeroes may have faults kept out, and asks again without.
             _ => reserve()?,
         };

@@ -36,18 +36,35 @@ pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
 /// For how many jiffies a turn lasts.
 const TURN: c_long = 3;
 
-/// How many turns one waits at the most: some minutes. All others end by themselves but those who fetch a user's memory,
-/// which may be in the hands of whoever waits.
-const MOST_TURNS: u32 = 10_000;
+/// How long one waits for a turn.
+#[derive(Clone, Copy)]
+pub(in crate::linux) enum Persistence {
+    /// Minutes at the most. All others end by themselves but those who fetch a user's memory, which may be in the hands of
+    /// whoever waits.
+    Patient,
+    /// A second. Whoever freezes or unmounts waits for this one, and nobody writes out for others meanwhile; so does who
+    /// keeps faults out, for which others wait that have such promises.
+    Awaited,
+}
+
+impl Persistence {
+    fn turns(self) -> u32 {
+        match self {
+            Self::Patient => 10_000,
+            Self::Awaited => 80,
+        }
+    }
+}
 
 /// Calls `change`, and again while it is refused as others that write in place have what there is (`EBUSY`); in the end
 /// `ENOSPC`. When it says so, `change` leaves no such promise behind, nor anything locked that others take on their way to
 /// the device: what a fault takes, a folio, a range that direct writes have entered.
 pub(in crate::linux) fn in_turn<R>(
     inode: &Inode,
+    persistence: Persistence,
     mut change: impl FnMut() -> Result<R>,
 ) -> Result<R> {
-    for _ in 0..MOST_TURNS {
+    for _ in 0..persistence.turns() {
         match change() {
             Err(error) if error == EBUSY => await_turn(inode)?,
             result => return result,

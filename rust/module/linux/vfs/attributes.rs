@@ -6,7 +6,7 @@
 
 use super::xattr::room;
 use crate::linux::bindings as b;
-use crate::linux::enospc::{in_turn, with_space};
+use crate::linux::enospc::{in_turn, with_space, Persistence};
 use crate::linux::inode::Timespec;
 use crate::linux::iomap::Patience;
 use crate::linux::loff::bytes;
@@ -190,7 +190,9 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
             if size != inode.size() || valid & b::ATTR_MTIME != 0 {
                 // Direct requests under way began with the size as it was, and none begins with the inode locked.
                 inode.wait_direct();
-                in_turn(inode, || with_space(inode, || T::resize(inode, size)))?;
+                in_turn(inode, Persistence::Patient, || {
+                    with_space(inode, || T::resize(inode, size))
+                })?;
             }
         }
         let copy = || {

@@ -4,7 +4,6 @@
 use super::Divisible;
 use crate::disk::{Bytes, FileOffset};
 use crate::map::{OrdMap, Spare};
-use kernel::alloc::Flags;
 use latch::prelude::*;
 
 /// Memory for one more range.
@@ -133,16 +132,19 @@ impl<R: Divisible> Covered<R> {
         range.held.as_mut()
     }
 
-    /// The memory that [`Self::cut`] of `[start, end)`, all of which is within one range, takes. That of the range itself
-    /// serves for what is left behind the cut, unless something is left before it. `ENOMEM`.
+    /// The memory that [`Self::cut`] of `[start, end)`, all of which is within one range, takes: `spare` where there is one.
+    /// That of the range itself serves for what is left behind the cut, unless something is left before it. `ENOMEM`.
     pub(super) fn spare_for_cut(
         &self,
         start: FileOffset,
         end: FileOffset,
-        flags: Flags,
+        spare: Option<RangeSpare<R>>,
     ) -> Result<Option<RangeSpare<R>>> {
-        Ok(match self.around(start) {
-            Some((base, last)) if base < start && end < last => Some(Spare::new(flags)?),
+        Ok(match (self.around(start), spare) {
+            (Some((base, last)), spare) if base < start && end < last => match spare {
+                None => Some(Spare::new(GFP_KERNEL)?),
+                spare => spare,
+            },
             _ => None,
         })
     }

@@ -24,9 +24,9 @@ pub use allowance::Allowance;
 
 use crate::disk::{Bytes, FileOffset};
 use crate::fs::WriteReservation;
+use crate::map::Spare;
 use core::ops::Range;
-use covered::Covered;
-use kernel::alloc::Flags;
+use covered::{Covered, RangeSpare};
 use latch::prelude::*;
 use latch::{Mutex, Rank};
 
@@ -162,10 +162,15 @@ impl<R: Divisible> Delalloc<R> {
     /// write it. `None` when the first byte is not delayed. `ENOMEM`, with nothing changed, only where what is before and
     /// what is behind both stay.
     pub fn take(&self, range: &Range<FileOffset>) -> Result<Option<Delayed<R>>> {
-        self.take_with(range, GFP_KERNEL)
+        self.take_with(range, None)
     }
 
-    fn take_with(&self, range: &Range<FileOffset>, flags: Flags) -> Result<Option<Delayed<R>>> {
+    /// As [`Self::take`]; it does not fail with memory at hand.
+    fn take_with(
+        &self,
+        range: &Range<FileOffset>,
+        memory: Option<CutMemory<R>>,
+    ) -> Result<Option<Delayed<R>>> {
         let (start, end) = (range.start, range.end);
         let mut ranges = self.ranges.lock();
         let Some((_, last)) = ranges.delayed.around(start) else {
@@ -176,7 +181,7 @@ impl<R: Divisible> Delalloc<R> {
         if end <= start {
             return Ok(None);
         }
-        let taken = ranges.cut(start, end, flags)?;
+        let taken = ranges.cut(start, end, memory)?;
         ranges.bytes = ranges.bytes.saturating_sub(end.saturating_since(start));
         Ok(taken.map(|reservation| Delayed {
             end,
@@ -188,16 +193,21 @@ impl<R: Divisible> Delalloc<R> {
     /// Gives up what is delayed in `range`: the bytes are gone. It waits for the memory that this takes: what is promised a
     /// place in the file must not be promised it any longer than the file has that.
     pub fn punch(&self, range: &Range<FileOffset>) -> Result {
-        let (mut at, end) = (range.start, range.end);
+        let (mut at, end, mut memory) = (range.start, range.end, None);
         while at < end {
-            if let Some(delayed) = self.take_with(&(at..end), GFP_NOFAIL)? {
-                at = delayed.end;
-                continue;
-            }
-            match self.next_range(at) {
-                Some(next) => at = next.start,
-                None => break,
-            }
+            at = match self.take_with(&(at..end), memory.take()) {
+                Ok(Some(delayed)) => delayed.end,
+                Ok(None) => match self.next_range(at) {
+                    Some(next) => next.start,
+                    None => break,
+                },
+                // Not under the lock: writeback of the file takes it, and may be what gives memory back.
+                Err(error) if error == ENOMEM => {
+                    memory = Some((Spare::new(GFP_NOFAIL)?, Spare::new(GFP_NOFAIL)?));
+                    at
+                }
+                Err(error) => return Err(error),
+            };
         }
         Ok(())
     }
@@ -208,6 +218,9 @@ impl<R: Divisible> Delalloc<R> {
         Some(start..end)
     }
 }
+
+/// Memory for cutting a range and a mark in two.
+type CutMemory<R> = (RangeSpare<R>, RangeSpare<()>);
 
 impl<R: Divisible> Ranges<R> {
     fn missing(&self, kind: WriteKind, start: FileOffset, end: FileOffset) -> Bytes {
@@ -225,12 +238,18 @@ impl<R: Divisible> Ranges<R> {
     }
 
     /// Cuts `[start, end)`, all of which is of one range and of one kind, out of both. Nothing has changed when this fails.
-    fn cut(&mut self, start: FileOffset, end: FileOffset, flags: Flags) -> Result<Option<R>> {
+    fn cut(
+        &mut self,
+        start: FileOffset,
+        end: FileOffset,
+        memory: Option<CutMemory<R>>,
+    ) -> Result<Option<R>> {
         let Self {
             delayed, in_place, ..
         } = self;
-        let spare = delayed.spare_for_cut(start, end, flags)?;
-        let mark = in_place.spare_for_cut(start, end, flags)?;
+        let (spare, mark) = memory.unzip();
+        let spare = delayed.spare_for_cut(start, end, spare)?;
+        let mark = in_place.spare_for_cut(start, end, mark)?;
         let promised = |from: FileOffset, to: FileOffset| {
             to.saturating_since(from)
                 .saturating_sub(in_place.uncovered(from, to))

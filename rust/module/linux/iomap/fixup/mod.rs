@@ -27,7 +27,7 @@ use super::{
     bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
     FileData, Patience, Scope,
 };
-use crate::linux::enospc::{in_turn, with_space};
+use crate::linux::enospc::{in_turn, with_space, Persistence};
 use crate::linux::loff::first_and_last;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
@@ -120,7 +120,9 @@ impl<T: FileData> WorkItem for Item<T> {
         // Finding space may change the volume.
         let unfrozen = this.inode.super_block().wait_unfrozen();
         while let Some(folio) = file.fixups().take_up(this.pos) {
-            let mended = in_turn(&this.inode, || mend(file, &this.inode, this.pos, &folio));
+            let mended = in_turn(&this.inode, Persistence::Awaited, || {
+                mend(file, &this.inode, this.pos, &folio)
+            });
             this.note(file, mended);
         }
         drop(unfrozen);
@@ -250,6 +252,10 @@ pub(in crate::linux) fn write_out<T: FileData>(
 }
 
 fn write_and_wait(inode: &Inode, range: &Range<FileOffset>) -> Result {
+    // C has no words for it: what ends before it begins is all of a file, or its first byte.
+    if range.is_empty() {
+        return Ok(());
+    }
     let (first, last) = first_and_last(range);
     // SAFETY: An inode keeps its mapping.
     to_result(unsafe { bindings::filemap_write_and_wait_range(inode.mapping(), first, last) })

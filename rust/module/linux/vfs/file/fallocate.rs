@@ -11,7 +11,7 @@
 
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
-use crate::linux::enospc::{in_turn, with_space};
+use crate::linux::enospc::{in_turn, with_space, Persistence};
 use crate::linux::iomap::{keep_workers_out, settle, Blocks, FileData, Tables};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::Inode;
@@ -131,7 +131,9 @@ pub(crate) fn punch<T: FileData, S: FnOnce() -> Result>(
 ) -> Result {
     let _kept_out = FaultsKeptOut::of(inode);
     // What is delayed has space of its own, and takes what was given before.
-    settle::<T>(inode, asked)?;
+    if !asked.is_empty() {
+        settle::<T>(inode, asked)?;
+    }
     let store = ask()?;
     for part in hole.cut.iter().filter(|part| !part.is_empty()) {
         let len = part.end.saturating_since(part.start);
@@ -209,7 +211,9 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
             Mode::Punch => T::punch(inode, &hole),
             Mode::Zero(_) => T::zero(inode, &hole, touched.clone()),
         };
-        in_turn(inode, || with_space(inode, &mut change))?;
+        in_turn(inode, Persistence::Patient, || {
+            with_space(inode, &mut change)
+        })?;
         if grows {
             with_space(inode, || T::resize(inode, range.end.before()))?;
         }

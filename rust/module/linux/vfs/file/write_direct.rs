@@ -6,7 +6,7 @@ use super::lock::{Locked, Mode};
 use super::request::{Ends, Request};
 use super::write_cached::{check, note_change, write_through_cache};
 use crate::linux::bindings as b;
-use crate::linux::enospc::in_turn;
+use crate::linux::enospc::{in_turn, Persistence};
 use crate::linux::iomap::direct::{direct_write, DirectData, DirectWrite};
 use crate::linux::iomap::{is_folio_across_end, Blocks, Patience, Tables};
 use latch::prelude::*;
@@ -103,8 +103,16 @@ fn submit<T: DirectData>(request: &Locked<'_, T>, written: &mut usize) -> Result
     let mut write = DirectWrite::<T>::new(request.position(), request.patience);
     let mut left = 0;
     loop {
+        let whole = request.left();
+        // Once a part was sent the word is the device's, and it has failed.
+        let refused = |error| match error == EBUSY && request.left() != whole {
+            true => EIO,
+            false => error,
+        };
         // The range is left in between, and the inode's lock is none that others need.
-        match in_turn(request.inode(), || send(request, &mut write, *written)) {
+        match in_turn(request.inode(), Persistence::Patient, || {
+            send(request, &mut write, *written).map_err(refused)
+        }) {
             Err(error) if error == EFAULT => {}
             sent => *written = sent?.max(*written),
         }

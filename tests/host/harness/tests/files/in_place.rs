@@ -321,12 +321,11 @@ fn who_is_refused_hears_of_others_that_will_end() {
     };
     assert!(promised.len() > 3 && promised.len() < 64);
     assert_eq!(refused, EBUSY);
-    // A part of one that is still there is one as well.
-    let mut last = promised.pop().unwrap();
+    // A part of one that is still there is one as well, and what is left of it for nothing is none.
+    let mut spent = promised.pop().unwrap();
     let len = Bytes::new(SECTOR);
     promised.clear();
-    let part = last.split_kinds(len, len).unwrap();
-    drop(last);
+    let part = spent.split_kinds(len, len).unwrap();
     let mut freed = Vec::new();
     while let Ok(more) = files.txns().reserve_freeing(Units::updates(1)) {
         freed.push(more);
@@ -337,7 +336,7 @@ fn who_is_refused_hears_of_others_that_will_end() {
         freed.push(more);
     }
     assert_eq!(ask(0).err(), Some(ENOSPC));
-    drop((freed, taken, inode));
+    drop((spent, freed, taken, inode));
     tools::check(&files.unmount()).unwrap();
 }
 
