@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -69,7 +70,7 @@ fn allocate(file: &File, mode: i32) -> Result<()> {
 /// Zeroes all of `file` beside one store to it, and beside somebody who takes what comes free, behind `end` of `rest`.
 fn zero_beside(file: &File, rest: &File, end: u64) -> Result<Result<()>> {
     let mapping = Mapping::shared(file, LEN)?;
-    let (from, mut to) = io::pipe()?;
+    let (from, mut to) = UnixStream::pair()?;
     to.write_all(&[1; 8])?;
     let (delay, block) = {
         let mut random = rand::rng();
