@@ -4,6 +4,7 @@
 use super::bugs::NO_ITEM;
 use super::descend::{removable, Aim};
 use super::path::Path;
+use super::plan::Demand;
 use super::tree::Tree;
 use super::Allocate;
 use crate::disk::edit::leaf;
@@ -111,6 +112,21 @@ impl Path<'_> {
 
     /// Gives an item another length and keeps its leaf locked, and that alone.
     pub(super) fn resize(&mut self, key: &Key, len: usize) -> Result {
+        self.seek_to_resize(key, len)?;
+        let result = self.resize_item(len);
+        self.release_after(result)
+    }
+
+    /// Makes room in an item's leaf for as many bytes as it has fewer than `len`, and keeps the leaf locked, and that alone.
+    pub(super) fn make_room_for(&mut self, key: &Key, len: usize) -> Result {
+        self.seek_to_resize(key, len)?;
+        let by = len.saturating_sub(self.item_mut()?.len());
+        let result = self.make_room(Demand::Growth { by });
+        self.release_after(result)
+    }
+
+    /// Locks what giving an item another length needs, and lets go of what was locked before.
+    fn seek_to_resize(&mut self, key: &Key, len: usize) -> Result {
         if len > self.tree.max_item() {
             return Err(EOVERFLOW);
         }
@@ -119,8 +135,7 @@ impl Path<'_> {
             self.release();
             return Err(ENOENT);
         }
-        let result = self.resize_item(len);
-        self.release_after(result)
+        Ok(())
     }
 
     /// Locks what removing an item needs, and lets go of what was locked before: meanwhile others may change the item.

@@ -151,6 +151,15 @@ impl<'a> Writer<'a> {
         Ok(Leaf::new(self.path.leaf()?.guard.bytes()).free_space())
     }
 
+    /// Makes the leaf one that has room for `by` bytes more, with the item it stands at in it. For a moment nothing is locked:
+    /// others may change the item, and what it has got longer by is counted as room. `ENOENT` if it is gone, `EOVERFLOW` if
+    /// no leaf has so much room beside it.
+    pub fn make_room_here(&mut self, by: usize) -> Result {
+        let key = self.key()?;
+        let len = self.path.item_mut()?.len().saturating_add(by);
+        self.path.make_room_for(&key, len)
+    }
+
     /// A key behind the item it stands at with no item in between, in the next leaf where need be: what is inserted stays
     /// before it. `None` if there is no item behind.
     pub fn bound_here(&mut self) -> Result<Option<Key>> {

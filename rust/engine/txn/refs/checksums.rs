@@ -69,49 +69,37 @@ enum Left {
     Items,
 }
 
-/// Cuts the item that begins before the range and reaches into it.
+/// Cuts the item that begins before the range and reaches into it. What is behind the range gets an item of its own, with
+/// the leaf locked from reading it: nobody sees one without the other, nor changes what was read.
 fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<Left> {
     if writer.seek_floor(&key(gone.start))? == Sought::Missing {
         return Ok(Left::Items);
     }
-    let Some(span) = span_here(writer, layout)? else {
-        return Ok(Left::Items);
-    };
-    if span.start >= gone.start || span.end <= gone.start {
-        return Ok(Left::Items);
-    }
-    if span.end <= gone.end {
-        writer.resize_here(bytes_for(layout, span.start, gone.start))?;
-        return Ok(Left::Items);
-    }
-    let freed = bytes_for(layout, gone.start, gone.end).saturating_add(writer.room_here()?);
-    match freed >= ITEM_HEAD {
-        true => {
+    loop {
+        let Some(span) = span_here(writer, layout)? else {
+            return Ok(Left::Items);
+        };
+        if span.start >= gone.start || span.end <= gone.start {
+            return Ok(Left::Items);
+        }
+        if span.end <= gone.end {
+            writer.resize_here(bytes_for(layout, span.start, gone.start))?;
+            return Ok(Left::Items);
+        }
+        let room = writer.room_here()?;
+        let freed = bytes_for(layout, gone.start, gone.end).saturating_add(room);
+        let Some(lacking) = ITEM_HEAD.checked_sub(freed).filter(|lacking| *lacking > 0) else {
             let tail = copy_from(writer, bytes_for(layout, span.start, gone.end))?;
             writer.resize_here(bytes_for(layout, span.start, gone.start))?;
             insert(writer, gone.end, &tail)?;
+            return Ok(Left::Nothing);
+        };
+        // Others may make the item longer meanwhile, and have the room again.
+        match writer.make_room_here(room.saturating_add(lacking)) {
+            // Nobody makes items that leave no room for a second one. Sums of what is gone do no harm.
+            Err(error) if error == EOVERFLOW => return Ok(Left::Nothing),
+            made => made?,
         }
-        false => copy_out(writer, layout, span.start, gone)?,
-    }
-    Ok(Left::Nothing)
-}
-
-/// Cuts the range out of the middle of an item whose leaf has no room for another one. It is let go of meanwhile: what is
-/// behind the range stands in an item of its own before it goes from this one, so that whoever reads finds it.
-fn copy_out(writer: &mut Writer<'_>, layout: &Layout, start: Logical, gone: Span) -> Result {
-    let mut copied = gone.end;
-    loop {
-        let here = span_here(writer, layout)?.filter(|here| here.start == start);
-        let end = here.ok_or(NO_ITEM)?.end;
-        // It may have got longer.
-        if end <= copied {
-            writer.resize_here(bytes_for(layout, start, gone.start))?;
-            return Ok(());
-        }
-        let tail = copy_from(writer, bytes_for(layout, start, copied))?;
-        insert(writer, copied, &tail)?;
-        copied = end;
-        writer.seek(&key(start))?;
     }
 }
 
