@@ -202,8 +202,10 @@ impl World {
                 }
             }
         }
-        for block in blocks_of(folio) {
-            self.blocks[block as usize].dirty = left || result.is_err();
+        // Blocks that are not in the cache hold nothing, however they are marked.
+        for block in blocks_of(folio).map(|block| block as usize) {
+            let is_cached = self.blocks[block].cached.is_some();
+            self.blocks[block].dirty = is_cached && (left || result.is_err());
         }
         if left && !self.mending.contains(&folio) {
             self.mending.push(folio);
