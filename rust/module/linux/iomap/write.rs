@@ -42,6 +42,8 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
             if Patience::of(flags) == Patience::None {
                 return Err(EAGAIN);
             }
+            // What is left from the last mapping may be what they, or who mends a folio for them, wait for.
+            done::<T>(inode);
             // The inode is locked, so that no direct request begins. That those under way have dropped what the cache had
             // of their ranges comes after they left them.
             inode.wait_direct();
