@@ -3,15 +3,15 @@
 //! is who joins which transaction, who leads a commit, and what is written ahead, in the background and by whom.
 
 use engine::btree::{Sought, Store, WriteMode, Writer};
-use engine::disk::{Bytes, Key, Kind, Logical, ObjectId};
-use engine::fs::Inode;
+use engine::disk::{Bytes, FileOffset, Key, Kind, Logical, ObjectId};
+use engine::fs::{Inode, OrderedExtent};
 use engine::space::{Class, NextGroup, Urgency};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
-use harness::mount::{Access, Mounted, DIRECTORY, FILE};
+use harness::mount::{Access, Mounted, DIRECTORY, FILE, NOW};
 use harness::tools;
-use kernel::prelude::EAGAIN;
+use kernel::prelude::{KVVec, EAGAIN, GFP_KERNEL};
 use kernel::print::Capture;
 use kernel::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const MIB: u64 = 1 << 20;
 /// How long the extents are.
 const LEN: Bytes = Bytes::new(MIB);
+/// Bytes of a sector, and of its checksum.
+const SECTOR: u64 = 4096;
+const SUM: usize = 4;
 /// The tasks that change files.
 const TASKS: usize = 3;
 /// Files that each of them makes.
@@ -219,7 +222,7 @@ fn close_and_read(image: &Image) {
 /// Allocates what was promised, while another takes what is free and gives back what was not: it is now in the one group
 /// and now in the other.
 fn allocate_what_moves(image: &Image) {
-    const SECTOR: Bytes = Bytes::new(4096);
+    const PIECE: Bytes = Bytes::new(SECTOR);
     let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
     let promised = [(); 2].map(|()| mounted.txns.reserve_data(LEN.saturating_mul(8)).unwrap());
     drop(promised);
@@ -237,26 +240,26 @@ fn allocate_what_moves(image: &Image) {
     );
     let mut extents = Vec::new();
     while !all.bytes().is_zero() {
-        extents.push(space.allocate_data(&all, all.bytes(), SECTOR).unwrap());
+        extents.push(space.allocate_data(&all, all.bytes(), PIECE).unwrap());
     }
     let (first, last) = (extents[0], extents[extents.len() - 1]);
-    space.release_unwritten(first.logical, SECTOR);
-    let promised = promise(SECTOR);
+    space.release_unwritten(first.logical, PIECE);
+    let promised = promise(PIECE);
     let allocate = {
         let space = space.clone();
         thread::spawn(move || {
             for _ in 0..8 {
-                let extent = space.allocate_data(&promised, SECTOR, SECTOR).unwrap();
+                let extent = space.allocate_data(&promised, PIECE, PIECE).unwrap();
                 space
-                    .take_back_unwritten(extent.logical, SECTOR, &promised)
+                    .take_back_unwritten(extent.logical, PIECE, &promised)
                     .unwrap();
             }
         })
     };
     let (mut held, mut other) = (last.logical, first.logical);
     for _ in 0..16 {
-        space.release_unwritten(held, SECTOR);
-        while space.take(other, SECTOR).is_err() {
+        space.release_unwritten(held, PIECE);
+        while space.take(other, PIECE).is_err() {
             core::mem::swap(&mut held, &mut other);
         }
         core::mem::swap(&mut held, &mut other);
@@ -269,7 +272,6 @@ fn allocate_what_moves(image: &Image) {
 /// gone. It goes as it was when its remover saw it: what was put into it later stays.
 fn remove_what_was_seen(image: &Image) {
     const CHANGES: usize = 3;
-    const SUM: usize = 4;
     let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
     let tree = mounted.txns.tree(ObjectId::CSUM_TREE).unwrap();
     let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, 1 << 30);
@@ -310,6 +312,78 @@ fn remove_what_was_seen(image: &Image) {
     assert_eq!(removed + left, CHANGES * SUM);
 }
 
+/// Data of one file, with room for more: each piece lies behind the one before on the volume.
+fn written(mounted: &Mounted, name: &[u8], sectors: u64) -> (Arc<Inode>, OrderedExtent) {
+    let root = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
+    let inode = mounted.fs.names().create(&root, name, &FILE).unwrap();
+    let (data, len) = (mounted.fs.data(), Bytes::new(sectors * SECTOR));
+    let mut reservation = data.reserve_write(&inode, FileOffset::new(0), len).unwrap();
+    let extent = data.allocate_write(&mut reservation, len).unwrap();
+    let mut checksums = KVVec::new();
+    for _ in 0..sectors {
+        checksums
+            .extend_from_slice(&[name[0]; SUM], GFP_KERNEL)
+            .unwrap();
+    }
+    let ordered = OrderedExtent {
+        ram_len: len,
+        offset: FileOffset::new(0),
+        extent,
+        checksums,
+        new_size: len,
+        reservation,
+    };
+    (inode, ordered)
+}
+
+/// Checksums as the log replay of old kernels left them.
+fn leave_stale(mounted: &Mounted, start: Logical, sectors: usize) {
+    let tree = mounted.txns.tree(ObjectId::CSUM_TREE).unwrap();
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, start.get());
+    tree.insert(&handle, &key, &vec![0xee; sectors * SUM])
+        .unwrap();
+}
+
+/// A file goes while what lies behind it is written, over stale checksums in an item that fills its leaf: where the range
+/// is cut out of the item, the new ones stay.
+fn write_over_stale_sums(image: &Image) {
+    /// The longest item that a leaf of 4 KiB has beside one of a sector.
+    const LONGEST: usize = 985;
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let data = mounted.fs.data();
+    let (before, ordered) = written(&mounted, b"b", 16);
+    let end = ordered.extent.get().logical.saturating_add(ordered.ram_len);
+    data.finish_ordered(&before, ordered).unwrap();
+    // The item of what is before is another one.
+    let start = end.saturating_add(Bytes::new(SECTOR));
+    leave_stale(&mounted, start, LONGEST);
+    leave_stale(&mounted, start.saturating_add(Bytes::new(64 * MIB)), 1);
+    let (kept, ordered) = written(&mounted, b"k", 8);
+    data.finish_ordered(&kept, ordered).unwrap();
+    let (gone, ordered) = written(&mounted, b"g", 1);
+    let at = ordered.extent.get().logical;
+    data.finish_ordered(&gone, ordered).unwrap();
+    mounted.txns.commit().unwrap();
+    let (new, ordered) = written(&mounted, b"n", 1);
+    let logical = ordered.extent.get().logical;
+    assert_eq!(logical, at.saturating_add(Bytes::new(SECTOR)));
+    let mounted = std::sync::Arc::new(mounted);
+    let cut = {
+        let mounted = mounted.clone();
+        thread::spawn(move || {
+            let space = mounted.fs.file_space();
+            space.truncate(&gone, Bytes::ZERO, NOW).unwrap();
+            mounted.txns.commit().unwrap();
+        })
+    };
+    mounted.fs.data().finish_ordered(&new, ordered).unwrap();
+    cut.join().unwrap();
+    let len = Bytes::new(SECTOR);
+    let found = mounted.fs.data().checksums(&new, logical, len).unwrap();
+    assert_eq!(found.unwrap().get(0), Some(&[b'n'; SUM][..]));
+}
+
 fn search(image: Image) {
     search_in(image, once, TRIES);
 }
@@ -342,6 +416,15 @@ fn an_item_is_removed_as_it_was_seen() {
     search_in(
         tools::mkfs(256 * MIB, &[]),
         remove_what_was_seen,
+        10 * TRIES,
+    );
+}
+
+#[test]
+fn new_sums_stay_where_others_go() {
+    search_in(
+        tools::mkfs(256 * MIB, &["-n", "4096"]),
+        write_over_stale_sums,
         10 * TRIES,
     );
 }
