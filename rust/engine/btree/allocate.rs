@@ -100,7 +100,8 @@ pub trait Allocate {
     /// Records that the block's children are now referenced by the block's address.
     fn set_full_backref(&self, addr: Logical, level: u8) -> Result;
 
-    /// Queues the first reference to a data extent, whose item then enters the extent tree.
+    /// Queues the first reference to a data extent that space handed out: its item enters the extent tree. Further references
+    /// are [`Self::share_data`].
     fn add_data(&self, data: &DataRef) -> Result;
 
     /// Adds a reference to a data extent.

@@ -8,7 +8,6 @@ use super::run_refs::Limit;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::Units;
-use crate::btree::{Allocate, DataRef};
 use crate::disk::Bytes;
 use crate::space::{Class, Reservation, Space, Urgency};
 use kernel::sync::Arc;
@@ -82,12 +81,6 @@ impl Handle {
             joiner: Joiner::Starter,
             _inside: inside,
         }))
-    }
-
-    /// Queues the first reference to a data extent that [`crate::space::Space`] handed out: its item enters the
-    /// extent tree. Further references are [`crate::btree::Allocate::share_data`].
-    pub fn add_data(&self, data: &DataRef) -> Result {
-        <Context<'_> as Allocate>::add_data(&self.context(), data)
     }
 
     /// The superblock in memory was changed, which the commit writes even if no tree does.

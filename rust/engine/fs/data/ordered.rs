@@ -6,6 +6,7 @@
 
 use super::Data;
 use super::{cut, extents};
+use crate::btree::Allocate;
 use crate::disk::{Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};

@@ -3,7 +3,7 @@
 
 use super::FileSpace;
 use super::{cut, extents};
-use crate::btree::Reach;
+use crate::btree::{Allocate, Reach};
 use crate::disk::{
     Bytes, ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END,
 };

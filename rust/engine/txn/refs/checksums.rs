@@ -88,12 +88,13 @@ fn cut_before(writer: &mut Writer<'_>, layout: &Layout, gone: Span) -> Result<Le
         }
         let room = writer.room_here()?;
         let freed = bytes_for(layout, gone.start, gone.end).saturating_add(room);
-        let Some(lacking) = ITEM_HEAD.checked_sub(freed).filter(|lacking| *lacking > 0) else {
+        if freed >= ITEM_HEAD {
             let tail = copy_from(writer, bytes_for(layout, span.start, gone.end))?;
             writer.resize_here(bytes_for(layout, span.start, gone.start))?;
             insert(writer, gone.end, &tail)?;
             return Ok(Left::Nothing);
-        };
+        }
+        let lacking = ITEM_HEAD.saturating_sub(freed);
         // Others may make the item longer meanwhile, and have the room again.
         match writer.make_room_here(room.saturating_add(lacking)) {
             // Nobody makes items that leave no room for a second one. Sums of what is gone do no harm.

@@ -140,13 +140,13 @@ impl<R: Divisible> Covered<R> {
         end: FileOffset,
         spare: Option<RangeSpare<R>>,
     ) -> Result<Option<RangeSpare<R>>> {
-        Ok(match (self.around(start), spare) {
-            (Some((base, last)), spare) if base < start && end < last => match spare {
-                None => Some(Spare::new(GFP_KERNEL)?),
-                spare => spare,
-            },
-            _ => None,
-        })
+        match self.around(start) {
+            Some((base, last)) if base < start && end < last => {
+                let spare = spare.map_or_else(|| Spare::new(GFP_KERNEL), Ok);
+                spare.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Cuts `[start, end)` out of the one range that has all of it. `in_place` tells how many bytes of a range are promised

@@ -237,6 +237,10 @@ pub(in crate::linux) fn keep_workers_out<T: FileData>(
 /// Writes out what is dirty in `range` of an inode and waits until it is on the device: also what was dirtied behind the
 /// file system's back. The caller holds no folio's lock. Not for who only reads: it waits for a thaw.
 pub(in crate::linux) fn settle<T: FileData>(inode: &Inode, range: &Range<FileOffset>) -> Result {
+    // For nothing no worker is waited for.
+    if range.is_empty() {
+        return Ok(());
+    }
     let write = || write_and_wait(inode, range);
     of::<T>(inode)?.fixups().settle(write)
 }

@@ -131,9 +131,7 @@ pub(crate) fn punch<T: FileData, S: FnOnce() -> Result>(
 ) -> Result {
     let _kept_out = FaultsKeptOut::of(inode);
     // What is delayed has space of its own, and takes what was given before.
-    if !asked.is_empty() {
-        settle::<T>(inode, asked)?;
-    }
+    settle::<T>(inode, asked)?;
     let store = ask()?;
     for part in hole.cut.iter().filter(|part| !part.is_empty()) {
         let len = part.end.saturating_since(part.start);
