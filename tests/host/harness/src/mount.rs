@@ -5,10 +5,10 @@ use crate::checksums::HostChecksums;
 use crate::device::{self, Image, SimDevice};
 use crate::store::{HostStore, OnVolume};
 use engine::btree::Store;
-use engine::disk::{Bytes, Checksums, Logical};
+use engine::disk::{Checksums, Key, Kind, Logical, ObjectId};
 use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
 use engine::space::Space;
-use engine::txn::{self, Transactions};
+use engine::txn::{self, Transactions, Units};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume, Writes};
 use kernel::prelude::*;
@@ -183,40 +183,24 @@ impl Mounted {
         self.layers.unmount()
     }
 
-    fn device(&self, devid: u64) -> Result<&Arc<dyn Device>> {
-        self.volume.device(devid).ok_or(ENODEV)
-    }
-
     /// Reads data, whole sectors, from any copy.
     pub fn read_data(&self, addr: Logical, buf: &mut [u8]) -> Result {
-        let mut at = addr;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let mapping = self.volume.map(at, Bytes::from(rest.len()))?;
-            let (now, later) = rest.split_at_mut(mapping.len.get() as usize);
-            let read = |place: &volume::Place| self.device(place.devid)?.read(place.at, now);
-            let mut results = mapping.copies().iter().map(read);
-            results.find(Result::is_ok).unwrap_or(Err(EIO))?;
-            at = at.saturating_add(mapping.len);
-            rest = later;
-        }
-        Ok(())
+        self.volume.read_data(addr, buf)
     }
 
     /// Writes data, whole sectors, to all copies.
     pub fn write_data(&self, addr: Logical, bytes: &[u8]) -> Result {
-        let mut at = addr;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let mapping = self.volume.map(at, Bytes::from(rest.len()))?;
-            let (now, later) = rest.split_at(mapping.len.get() as usize);
-            for place in mapping.copies() {
-                self.device(place.devid)?.write(place.at, now)?;
-            }
-            at = at.saturating_add(mapping.len);
-            rest = later;
-        }
-        Ok(())
+        self.volume.write_data(addr, bytes)
+    }
+
+    /// Leaves checksums of so many sectors from `start` on, none of them right, as the log replay of old kernels did.
+    pub fn leave_stale_sums(&self, start: Logical, sectors: usize) {
+        let tree = self.txns.required_tree(ObjectId::CSUM_TREE).unwrap();
+        let handle = self.txns.start(Units::inserts(1)).unwrap();
+        let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, start.get());
+        let sum = self.volume.format().checksum.size();
+        tree.insert(&handle, &key, &vec![0xee; sectors * sum])
+            .unwrap();
     }
 }
 

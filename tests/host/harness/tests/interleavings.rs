@@ -336,15 +336,6 @@ fn written(mounted: &Mounted, name: &[u8], sectors: u64) -> (Arc<Inode>, Ordered
     (inode, ordered)
 }
 
-/// Checksums as the log replay of old kernels left them.
-fn leave_stale(mounted: &Mounted, start: Logical, sectors: usize) {
-    let tree = mounted.txns.tree(ObjectId::CSUM_TREE).unwrap();
-    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
-    let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, start.get());
-    tree.insert(&handle, &key, &vec![0xee; sectors * SUM])
-        .unwrap();
-}
-
 /// A file goes while what lies behind it is written, over stale checksums in an item that fills its leaf: where the range
 /// is cut out of the item, the new ones stay.
 fn write_over_stale_sums(image: &Image) {
@@ -357,8 +348,8 @@ fn write_over_stale_sums(image: &Image) {
     data.finish_ordered(&before, ordered).unwrap();
     // The item of what is before is another one.
     let start = end.saturating_add(Bytes::new(SECTOR));
-    leave_stale(&mounted, start, LONGEST);
-    leave_stale(&mounted, start.saturating_add(Bytes::new(64 * MIB)), 1);
+    mounted.leave_stale_sums(start, LONGEST);
+    mounted.leave_stale_sums(start.saturating_add(Bytes::new(64 * MIB)), 1);
     let (kept, ordered) = written(&mounted, b"k", 8);
     data.finish_ordered(&kept, ordered).unwrap();
     let (gone, ordered) = written(&mounted, b"g", 1);

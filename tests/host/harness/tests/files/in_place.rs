@@ -4,7 +4,9 @@
 use crate::files::{Files, SECTOR};
 use crate::promises::take_all_metadata;
 use engine::disk::{Bytes, FileOffset, ObjectId, Uuid};
-use engine::fs::{InPlace, Inode, MappingKind, NewSubvolume, Placed, WriteKind, WrittenInPlace};
+use engine::fs::{
+    InPlace, Inode, MappingKind, NewSubvolume, Placed, WriteKind, WriteReservation, WrittenInPlace,
+};
 use engine::txn::Units;
 use harness::mount::NOW;
 use harness::random::Random;
@@ -45,6 +47,28 @@ pub(crate) fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> 
         .unwrap();
     assert!(matches!(found.kind, MappingKind::Prealloc { logical: at } if at == place.logical));
     Some(write_to(files, inode, sector, bytes, place, || ()))
+}
+
+/// Writes a sector full of `byte` in place, with space that was promised.
+fn write_promised(
+    files: &Files,
+    inode: &Inode,
+    sector: u64,
+    byte: u8,
+    reservation: WriteReservation,
+) {
+    let (data, bytes) = (files.fs.data(), [byte; SECTOR as usize]);
+    let place = data.find_in_place(inode, pos(sector), Bytes::new(SECTOR));
+    let logical = place.unwrap().unwrap().logical;
+    files.mounted.write_data(logical, &bytes).unwrap();
+    let written = WrittenInPlace {
+        range: pos(sector)..pos(sector + 1),
+        logical,
+        checksums: files.sums(inode, &bytes).unwrap(),
+        new_size: Bytes::ZERO,
+        reservation,
+    };
+    data.finish_in_place(inode, written).unwrap();
 }
 
 /// Writes sectors to `place`; how many. What `before_end` gives lives until that is in the file.
@@ -241,22 +265,9 @@ fn on_a_full_volume_it_is_there() {
         .unwrap();
     assert_eq!(files.top.promised(), Bytes::new(all));
     for sector in 0..SECTORS {
-        let bytes = [sector as u8; SECTOR as usize];
-        let at = data
-            .find_in_place(&inode, pos(sector), Bytes::new(SECTOR))
-            .unwrap();
-        let logical = at.unwrap().logical;
-        files.mounted.write_data(logical, &bytes).unwrap();
-        let written = WrittenInPlace {
-            range: pos(sector)..pos(sector + 1),
-            logical,
-            checksums: files.sums(&inode, &bytes).unwrap(),
-            new_size: Bytes::ZERO,
-            reservation: reservation
-                .split_kinds(Bytes::new(SECTOR), Bytes::new(SECTOR))
-                .unwrap(),
-        };
-        data.finish_in_place(&inode, written).unwrap();
+        let len = Bytes::new(SECTOR);
+        let part = reservation.split_kinds(len, len).unwrap();
+        write_promised(&files, &inode, sector, sector as u8, part);
     }
     drop(reservation);
     assert_eq!(files.top.promised(), Bytes::ZERO);
@@ -357,18 +368,7 @@ fn many_at_once_are_not_refused() {
                 reserved => break reserved.unwrap(),
             }
         };
-        let place = data.find_in_place(&inode, pos(sector), len).unwrap();
-        let logical = place.unwrap().logical;
-        let bytes = [sector as u8; SECTOR as usize];
-        files.mounted.write_data(logical, &bytes).unwrap();
-        let written = WrittenInPlace {
-            range: pos(sector)..pos(sector + 1),
-            logical,
-            checksums: files.sums(&inode, &bytes).unwrap(),
-            new_size: Bytes::ZERO,
-            reservation,
-        };
-        data.finish_in_place(&inode, written).unwrap();
+        write_promised(&files, &inode, sector, sector as u8, reservation);
     };
     let write_next = &write_next;
     std::thread::scope(|scope| {
@@ -487,18 +487,9 @@ fn a_paused_volume_takes_what_was_promised() {
         data.reserve_in_place(&inode, pos(4), len).err(),
         Some(EROFS)
     );
-    let place = data.find_in_place(&inode, pos(3), len).unwrap().unwrap();
-    let bytes = [7; SECTOR as usize];
-    files.mounted.write_data(place.logical, &bytes).unwrap();
-    let written = WrittenInPlace {
-        range: pos(3)..pos(4),
-        logical: place.logical,
-        checksums: files.sums(&inode, &bytes).unwrap(),
-        new_size: pos(4).before(),
-        reservation,
-    };
-    data.finish_in_place(&inode, written).unwrap();
+    write_promised(&files, &inode, 3, 7, reservation);
     files.txns().commit().unwrap();
+    let bytes = [7; SECTOR as usize];
     assert_eq!(files.read(&inode, 3 * SECTOR, SECTOR).unwrap(), bytes);
     drop(inode);
     tools::check(&files.unmount()).unwrap();

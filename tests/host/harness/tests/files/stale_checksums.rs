@@ -9,8 +9,6 @@ use harness::tools;
 use std::ops::Range;
 
 const MIB: u64 = 1 << 20;
-/// Bytes of a checksum of crc32c.
-const SUM: usize = 4;
 
 fn address(player: &Files, inode: &Inode, at: u64) -> Logical {
     match player
@@ -33,15 +31,6 @@ fn next_address(player: &Files, inode: &Inode) -> u64 {
         .write_sectors(inode, 0, &[1; LEN as usize], LEN)
         .unwrap();
     address(player, inode, LEN - SECTOR).get() + SECTOR
-}
-
-/// Checksums of the sectors from `start` on, none of them right.
-fn leave_stale(player: &Files, start: u64, sectors: usize) {
-    let tree = player.txns().required_tree(ObjectId::CSUM_TREE).unwrap();
-    let handle = player.txns().start(Units::inserts(1)).unwrap();
-    let key = Key::new(ObjectId::EXTENT_CSUM.get(), Kind::EXTENT_CSUM, start);
-    let sums = vec![0xee; sectors * SUM];
-    tree.insert(&handle, &key, &sums).unwrap();
 }
 
 /// Writes 64 KiB at a time, until `range` of the volume has new data. They are what is read, also after a mount.
@@ -92,7 +81,9 @@ fn overwritten(node_size: &str, stale_sectors: u64, others: Others) {
     }
     drop(inode);
     player.txns().commit().unwrap();
-    leave_stale(&player, start, stale_sectors as usize);
+    player
+        .mounted
+        .leave_stale_sums(Logical::new(start), stale_sectors as usize);
     overwrite(player, start..start + stale_sectors * SECTOR);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Free space caches as C leaves them, and as C believes them.
 
-use engine::btree::{DataRef, Holder, Tree};
+use engine::btree::{Allocate, DataRef, Holder, Tree};
 use engine::disk::edit::leaf;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
