@@ -66,11 +66,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let counts = Counts::default();
     let until = Until::seconds(options.seconds);
+    // Each tries what the file system can do, which changes bytes: before anybody works, or fails.
+    let workers = (1..=options.tasks)
+        .map(|task| Worker::new(options, task, &files, &source, &counts))
+        .collect::<Result<Vec<_>>>()?;
     options.fail(options.percent)?;
     let worked = thread::scope(|scope| {
         let mut threads = company(options, scope, &until, &files);
-        for task in 1..=options.tasks {
-            let mut worker = Worker::new(options, task, &files, &source, &counts)?;
+        for mut worker in workers {
             threads.push(until.repeat(scope, move || worker.work()));
         }
         rounds(threads)
