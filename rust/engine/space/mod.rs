@@ -58,6 +58,7 @@ pub(crate) use free::cache::CacheFile;
 pub use free::cache::Keeping;
 pub(crate) use free::doubt::Doubt;
 pub use free::trim::{Discard, Trim};
+pub use groups::caches::CacheTurn;
 pub use groups::data_zones::Relief;
 pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Remains, Sparse};

@@ -9,6 +9,7 @@ use super::free::on_disk::{Kept, OnDisk};
 use super::free::release::Releases;
 use super::free::trim::{Discard, Lost, Trim, Trims};
 use super::groups::block_groups::BlockGroups;
+use super::groups::caches::CacheTurn;
 use super::groups::data_zones::{DataZones, Relief};
 use super::groups::load::Loader;
 use super::groups::removal::Removal;
@@ -398,10 +399,10 @@ impl Space {
         self.writeout.stop_caches();
     }
 
-    /// Writes the caches that are behind now, each once, but `most`; gives how many groups had a turn. They are void before, and
+    /// Writes the caches that are behind now, each once, and no more than `most`; gives how many groups had a turn. They are void before, and
     /// stay so where that fails, as do all others that are behind, until the next call.
     /// Talks to devices; no tree block lock is held. After an error the transaction must be aborted.
-    pub fn write_caches(&self, txn: &dyn Allocate, most: usize) -> Result<usize> {
+    pub fn write_caches(&self, txn: &dyn Allocate, most: CacheTurn) -> Result<usize> {
         self.writeout.write_caches(txn, most)
     }
 

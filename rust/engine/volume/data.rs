@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! File data that the engine reads and writes itself: the free space cache. All other data are the matter of the kernel edge.
 
+use super::device::BegunWrite;
 use super::{Mapping, Place, Volume};
 use crate::disk::{Bytes, Logical};
 use core::ops::Range;
@@ -18,14 +19,20 @@ impl Volume {
         })
     }
 
-    /// Writes whole sectors at `addr`, to all copies. Durable after the next flush.
-    pub fn write_data(&self, addr: Logical, bytes: &[u8]) -> Result {
+    /// Begins to write whole sectors at `addr`, to all copies. What was begun is in `begun` whatever came of the rest. Durable
+    /// after it was waited for and the next flush.
+    pub fn begin_write_data<'a>(
+        &'a self,
+        addr: Logical,
+        bytes: &[u8],
+        begun: &mut KVec<KBox<dyn BegunWrite + 'a>>,
+    ) -> Result {
         self.check_sending()?;
         self.each_piece(addr, bytes.len(), |mapping, part| {
             let now = bytes.get(part).ok_or(EIO)?;
             for place in mapping.copies() {
                 let device = self.device(place.devid).ok_or(ENODEV)?;
-                device.write(place.at, now)?;
+                begun.push(device.begin_write(place.at, now)?, GFP_KERNEL)?;
             }
             Ok(())
         })

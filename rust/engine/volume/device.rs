@@ -70,10 +70,18 @@ pub enum ZoneAction {
     Open,
 }
 
+/// A write that was begun. It has ended when it was waited for, which dropping it does, too: whoever has the place next is never
+/// written over.
+pub trait BegunWrite {
+    /// Waits until it is complete, and tells what came of it; durable only after [`Device::flush`].
+    fn wait(&self) -> Result;
+}
+
 /// A block device.
 ///
-/// All calls are synchronous and may sleep. Bulk IO does not go through here: the kernel edge submits its own
-/// bios from the mappings that [`super::Volume`] gives. This trait serves superblocks, mount and the zones.
+/// All calls may sleep, and all but [`Self::begin_write`] are synchronous. Bulk IO does not go through here: the kernel edge
+/// submits its own bios from the mappings that [`super::Volume`] gives. This trait serves superblocks, mount, the zones and the
+/// free space cache.
 pub trait Device: Send + Sync {
     /// Bytes on the device.
     fn size(&self) -> Bytes;
@@ -90,6 +98,10 @@ pub trait Device: Send + Sync {
     /// Writes `buf` at `at`; durable only after [`Self::flush`]. Where a zone's write pointer is at no multiple of
     /// [`SECTOR`] for the device's blocks are smaller, this may go from there to such a multiple.
     fn write(&self, at: Physical, buf: &[u8]) -> Result;
+
+    /// Begins to write `buf`, of which it keeps a copy, at `at`, which is in no sequential zone. What is begun and not waited for
+    /// completes in any order. `ENOMEM`.
+    fn begin_write(&self, at: Physical, buf: &[u8]) -> Result<KBox<dyn BegunWrite + '_>>;
 
     /// Writes `buf` at `at` with a flush before and forced unit access: durable on return, and so is all that
     /// had completed before the call.

@@ -2,10 +2,12 @@
 
 //! A block device as the engine sees it: superblocks, mount, zones.
 
-use crate::linux::block::{Condition, ZoneOperation, ZoneReport};
+use crate::linux::block::{Condition, SentWrite, ZoneOperation, ZoneReport};
 use crate::linux::{BlockDevice, FolioBytes, WriteKind};
 use engine::disk::{Bytes, Physical};
-use engine::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind};
+use engine::volume::device::{
+    BegunWrite, Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind,
+};
 use engine::volume::Volume;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -67,6 +69,16 @@ impl Disk {
     }
 }
 
+/// The pieces of a write that was begun.
+struct SentPieces(KVec<SentWrite>);
+
+impl BegunWrite for SentPieces {
+    fn wait(&self) -> Result {
+        let pieces = self.0.iter().map(SentWrite::wait);
+        pieces.fold(Ok(()), Result::and)
+    }
+}
+
 impl Device for Disk {
     fn size(&self) -> Bytes {
         self.device.size()
@@ -109,6 +121,23 @@ impl Device for Disk {
 
     fn write(&self, at: Physical, buf: &[u8]) -> Result {
         self.write_pieces(WriteKind::Sync, at, buf)
+    }
+
+    fn begin_write(&self, at: Physical, buf: &[u8]) -> Result<KBox<dyn BegunWrite + '_>> {
+        let mut sent = SentPieces(KVec::new());
+        let mut pos = at;
+        for piece in buf.chunks(BOUNCE) {
+            let pages = piece.len().div_ceil(kernel::page::PAGE_SIZE);
+            let mut bytes = FolioBytes::alloc(pages.next_power_of_two().trailing_zeros())?;
+            if let Some(room) = bytes.as_mut_slice().get_mut(..piece.len()) {
+                room.copy_from_slice(piece);
+            }
+            let device = &self.device;
+            let write = device.begin_write(WriteKind::Sync, pos, bytes, piece.len())?;
+            sent.0.push(write, GFP_KERNEL)?;
+            pos = pos.saturating_add(piece.len().into());
+        }
+        Ok(KBox::new(sent, GFP_KERNEL)?)
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {

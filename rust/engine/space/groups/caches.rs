@@ -3,19 +3,47 @@
 //!
 //! A cache is void from when the trees are told that its group changed until its pages, written in between, are on the device
 //! and the group has not changed since. Which groups are behind, and whether one changed while it was written, is known to
-//! the same kind of map as for the items. Whatever fails leaves a cache void, and no error.
+//! the same kind of map as for the items. The pages of many groups are under way together, and are waited for when all were sent.
+//! Whatever fails leaves a cache void, and no error.
 
 use super::dirty::Ended;
 use super::group::Group;
 use super::writeout::Writeout;
 use crate::btree::Allocate;
 use crate::disk::{Bytes, Logical};
-use crate::space::free::cache::{Begun, Keeper, Keeping, Pages};
+use crate::space::free::cache::{Begun, Files, Keeper, Keeping, Sent};
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
 
-/// Caches of which the pages are in memory at once. One after the other is sent, and waited for.
-const BATCH: usize = 16;
+/// No more is sent when so many bytes are under way: the queue of a device holds about as many pages.
+const UNDER_WAY: usize = 1 << 20;
+
+/// How much is done of the caches that are behind.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheTurn {
+    /// How often pages that are under way are waited for.
+    pub waits: usize,
+    /// How many files are made or go; groups change by it.
+    pub files: usize,
+}
+
+/// How far a turn is.
+struct Progress {
+    left: CacheTurn,
+    /// The groups behind had none.
+    from: Logical,
+    /// How many had one.
+    groups: usize,
+}
+
+impl Progress {
+    fn files(&self) -> Files {
+        match self.left.files {
+            0 => Files::Stay,
+            _ => Files::Change,
+        }
+    }
+}
 
 impl Writeout {
     /// See [`crate::space::Space::keeping_caches`].
@@ -78,65 +106,91 @@ impl Writeout {
         Ok(())
     }
 
-    /// Writes the caches that are behind now, each once, but `most`, from the lowest address on. How many groups had a turn, whether
-    /// they got one or not: their items may have changed.
-    pub(in crate::space) fn write_caches(&self, txn: &dyn Allocate, most: usize) -> Result<usize> {
+    /// Writes the caches that are behind now, each once, from the lowest address on, and no more than `most`. How many groups had a
+    /// turn, whether they got one or not: their items may have changed.
+    pub(in crate::space) fn write_caches(
+        &self,
+        txn: &dyn Allocate,
+        most: CacheTurn,
+    ) -> Result<usize> {
+        let mut turn = Progress {
+            left: most,
+            from: Logical::new(0),
+            groups: 0,
+        };
         let Some(keeper) = self.on_disk().keeper().filter(|keeper| keeper.is_on()) else {
             return Ok(0);
         };
-        let (mut from, mut count, mut turns) = (Logical::new(0), 0usize, 0usize);
-        loop {
-            let mut batch = KVec::with_capacity(BATCH, GFP_NOFAIL)?;
-            while batch.len() < BATCH && count < most {
-                let next = self.caches.lock().begin(from);
-                let Some(start) = next else { break };
-                from = start.saturating_add(Bytes::new(1));
-                turns = turns.saturating_add(1);
-                match self.begin_cache(txn, keeper, start)? {
-                    Begun::Pages(pages) => {
-                        count = count.saturating_add(1);
-                        batch.push(pages, GFP_NOFAIL)?;
-                    }
-                    Begun::Changed => {
-                        count = count.saturating_add(1);
-                        self.caches.lock().fail(start);
-                    }
-                    Begun::Nothing => drop(self.caches.lock().end(start)),
-                }
+        for _ in 0..most.waits {
+            let sent = self.send_caches(txn, keeper, &mut turn)?;
+            if sent.is_empty() {
+                break;
             }
-            if batch.is_empty() {
-                return Ok(turns);
-            }
-            for pages in batch.iter_mut() {
-                pages.send(&keeper.volume);
-            }
-            for pages in batch.iter() {
-                self.end_cache(txn, keeper, pages)?;
+            for cache in sent.iter() {
+                self.end_cache(txn, keeper, cache)?;
             }
         }
+        Ok(turn.groups)
     }
 
-    fn begin_cache(&self, txn: &dyn Allocate, keeper: &Keeper, start: Logical) -> Result<Begun> {
+    /// Sends the pages of one group after the other, until enough are under way, or no memory is left to remember more.
+    fn send_caches<'a>(
+        &self,
+        txn: &dyn Allocate,
+        keeper: &'a Keeper,
+        turn: &mut Progress,
+    ) -> Result<KVVec<Sent<'a>>> {
+        let (mut sent, mut under_way) = (KVVec::new(), 0usize);
+        while under_way < UNDER_WAY && sent.reserve(1, GFP_KERNEL).is_ok() {
+            let next = self.caches.lock().begin(turn.from);
+            let Some(start) = next else { break };
+            turn.from = start.saturating_add(Bytes::new(1));
+            turn.groups = turn.groups.saturating_add(1);
+            match self.begin_cache(txn, keeper, start, turn.files())? {
+                Begun::Pages(pages) => {
+                    under_way = under_way.saturating_add(pages.len());
+                    sent.push(pages.send(&keeper.volume), GFP_NOFAIL)?;
+                }
+                Begun::Changed => {
+                    turn.left.files = turn.left.files.saturating_sub(1);
+                    self.caches.lock().fail(start);
+                }
+                Begun::Later => self.caches.lock().fail(start),
+                Begun::Nothing => drop(self.caches.lock().end(start)),
+            }
+        }
+        Ok(sent)
+    }
+
+    fn begin_cache(
+        &self,
+        txn: &dyn Allocate,
+        keeper: &Keeper,
+        start: Logical,
+        files: Files,
+    ) -> Result<Begun> {
         let Some(group) = self.groups.at(start) else {
             return Ok(Begun::Nothing);
         };
         let mut items = group.items.lock();
         let tally = group.lock().tally;
         match items.cache() {
-            Some(cache) => keeper.begin(txn, &group, cache, (tally.total, tally.used)),
+            Some(cache) => keeper.begin(txn, &group, cache, (tally.total, tally.used), files),
             None => Ok(Begun::Nothing),
         }
     }
 
-    fn end_cache(&self, txn: &dyn Allocate, keeper: &Keeper, pages: &Pages) -> Result {
-        let start = pages.start;
+    /// Waits for the pages of a cache; if they are there and the group is as it was, the cache is right.
+    fn end_cache(&self, txn: &dyn Allocate, keeper: &Keeper, sent: &Sent<'_>) -> Result {
+        let written = sent.wait();
+        let start = sent.start;
         let Some(group) = self.groups.at(start) else {
             return Ok(());
         };
         let mut items = group.items.lock();
         let ended = self.caches.lock().end(start);
-        match (pages.sent, items.cache()) {
-            (Ok(()), Some(cache)) if ended == Ended::Clean => keeper.end(txn, cache, pages),
+        match (written, items.cache()) {
+            (Ok(()), Some(cache)) if ended == Ended::Clean => keeper.end(txn, cache, sent.header),
             (Err(error), _) => {
                 let errno = error.to_errno();
                 pr_debug!("block group {start}: its cache cannot be written ({errno})\n");

@@ -22,7 +22,7 @@
 //! | `zones`        | what the write order asks of groups and of the volume                         |
 
 pub(in crate::space) mod block_groups;
-mod caches;
+pub(in crate::space) mod caches;
 pub(in crate::space) mod data_zones;
 mod dirty;
 pub(in crate::space) mod group;

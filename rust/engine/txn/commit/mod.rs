@@ -7,6 +7,7 @@ mod superblock;
 
 use crate::btree::WriteMode;
 use crate::disk::{Bug, Bytes, Generation, Key, Logical, ObjectId, TreeId};
+use crate::space::CacheTurn;
 use crate::txn::context::Context;
 use crate::txn::deferred::Deferred;
 use crate::txn::join::{Joining, Next, Phase};
@@ -22,12 +23,15 @@ use latch::{MutexGuard, NofsScope};
 /// were not copied before, and needs the more rounds the deeper the trees are. Four are normal.
 const MAX_ROUNDS: u32 = 64;
 
-/// Of how many groups the free space caches are written while others may still join, in each of two turns. A commit waits for the
-/// device with each.
-const CACHES_AHEAD: usize = 64;
+/// The free space caches that are written while others may still join, in each of two turns: all that have files. To make files
+/// changes groups, and takes space of the reserve.
+const CACHES_AHEAD: CacheTurn = CacheTurn {
+    waits: usize::MAX,
+    files: 64,
+};
 
-/// Of how many in each round with everybody waiting.
-const CACHES_A_ROUND: usize = 8;
+/// Those that are written in each round with everybody waiting: what can be waited for at once.
+const CACHES_A_ROUND: CacheTurn = CacheTurn { waits: 1, files: 8 };
 
 /// How often the free space caches are written with everybody waiting. Two are normal: the first makes files and copies the
 /// leaves of their items.

@@ -66,7 +66,12 @@ impl Bio {
     }
 
     /// A write of metadata to byte `at` of the device.
-    fn write(device: &BlockDevice, kind: WriteKind, at: Physical, segments: usize) -> Self {
+    pub(super) fn write(
+        device: &BlockDevice,
+        kind: WriteKind,
+        at: Physical,
+        segments: usize,
+    ) -> Self {
         Self::new(device, kind.flags(), at, segments)
     }
 

@@ -7,11 +7,14 @@
 //! | [`device`] | `block_device`, zones, flushing          |
 //! | [`bio`]    | `bio`: reads and writes; `blk_plug`      |
 //! | [`sector`] | where bios begin                         |
+//! | [`sent`]   | writes that are waited for later         |
 
 pub(crate) mod bio;
 mod device;
 mod sector;
+mod sent;
 
 pub(crate) use bio::WriteKind;
 pub(crate) use device::{BlockDevice, Condition, ZoneOperation, ZoneReport};
 pub(crate) use sector::Sector;
+pub(crate) use sent::SentWrite;

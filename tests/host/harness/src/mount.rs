@@ -5,7 +5,7 @@ use crate::checksums::HostChecksums;
 use crate::device::{self, Image, SimDevice};
 use crate::store::{HostStore, OnVolume};
 use engine::btree::Store;
-use engine::disk::{Checksums, Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, Checksums, Key, Kind, Logical, ObjectId};
 use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
 use engine::space::Space;
 use engine::txn::{self, Transactions, Units};
@@ -190,7 +190,20 @@ impl Mounted {
 
     /// Writes data, whole sectors, to all copies.
     pub fn write_data(&self, addr: Logical, bytes: &[u8]) -> Result {
-        self.volume.write_data(addr, bytes)
+        self.volume.check_sending()?;
+        let (mut at, mut rest) = (addr, bytes);
+        while !rest.is_empty() {
+            let mapping = self.volume.map(at, Bytes::from(rest.len()))?;
+            let (now, later) = rest.split_at(rest.len().min(mapping.len.get() as usize));
+            for place in mapping.copies() {
+                self.volume
+                    .device(place.devid)
+                    .ok_or(ENODEV)?
+                    .write(place.at, now)?;
+            }
+            (at, rest) = (at.saturating_add(mapping.len), later);
+        }
+        Ok(())
     }
 
     /// Leaves checksums of so many sectors from `start` on, none of them right, as the log replay of old kernels did.

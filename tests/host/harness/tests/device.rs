@@ -5,7 +5,7 @@ use engine::disk::{Bytes, Physical};
 use engine::volume::device::{Device, ZoneAction, ZoneCondition};
 use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
-use harness::device::{Access, Image, Recorder, SimDevice};
+use harness::device::{Access, Image, Pace, Recorder, SimDevice};
 use harness::random::Random;
 use kernel::prelude::{EIO, GFP_KERNEL};
 use std::collections::HashSet;
@@ -188,4 +188,62 @@ fn a_recording_cuts_anywhere() {
     }
     assert!(cuts > 16);
     assert!(replay.live()[0].pages == device.image().pages);
+}
+
+/// What was begun is there when it was waited for, in any order, and durable after the next flush; dropping it waits.
+#[test]
+fn begun_writes_are_there_when_they_were_waited_for() {
+    let at = |number: u64| Physical::new(number * 4096);
+    for seed in 0..50 {
+        let device = SimDevice::new(Image::new(8 * MIB, None), Access::ReadWrite);
+        device.set_pace(Pace::AnyOrder(Random::new(seed)));
+        device.faults(|faults| faults.fail_range(Request::Write, 8192..12288));
+        let begin = |number| {
+            device
+                .begin_write(at(number), &page(number as u8 + 1))
+                .unwrap()
+        };
+        let mut writes: Vec<_> = (0..8).map(begin).collect();
+        assert_eq!(writes[2].wait(), Err(EIO));
+        assert_eq!(writes[5].wait(), Ok(()));
+        assert_eq!(writes[5].wait(), Ok(()));
+        device.flush().unwrap();
+        writes.truncate(7);
+        assert_eq!(read(&device.image(), 7 * 4096), 8);
+        let cut = device.after_power_cut(&mut Random::new(seed));
+        assert_eq!(read(&cut, 5 * 4096), 6);
+        drop(writes);
+        assert_eq!(device.under_way(), 0);
+        device.flush().unwrap();
+        let cut = device.after_power_cut(&mut Random::new(seed));
+        let there = [1, 2, 0, 4, 5, 6, 7, 8];
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|number| read(&cut, number * 4096)),
+            there
+        );
+        assert_eq!(device.violations(), Vec::<String>::new());
+    }
+}
+
+/// With a queue that takes the time of one write, many cost one wait; and no two may be of one place.
+#[test]
+fn begun_writes_take_the_time_of_one() {
+    let device = SimDevice::new(Image::new(8 * MIB, None), Access::ReadWrite);
+    device.set_pace(Pace::Together);
+    let begin = |number: u64| device.begin_write(Physical::new(number * 4096), &page(1));
+    let writes: Vec<_> = (0..100).map(|number| begin(number).unwrap()).collect();
+    assert_eq!(device.under_way(), 100);
+    assert_eq!(read(&device.image(), 4096), 0);
+    device.flush().unwrap();
+    let kept = |seed| read(&device.after_power_cut(&mut Random::new(seed)), 4096);
+    let kept: HashSet<_> = (0..50).map(kept).collect();
+    assert_eq!(kept, HashSet::from([0, 1]), "at risk");
+    writes.iter().for_each(|write| write.wait().unwrap());
+    let begun = device.begun();
+    assert_eq!((begun.writes, begun.most, begun.waits), (100, 100, 1));
+    assert_eq!(read(&device.image(), 4096), 1);
+    let first = begin(0).unwrap();
+    assert_eq!(begin(0).err(), Some(EIO));
+    drop(first);
+    assert_eq!(device.violations().len(), 1);
 }

@@ -2,6 +2,7 @@
 //! Keeping a block group's cache on disk: its file, and when it is void.
 
 use super::file::CacheFile;
+use super::sending::Pages;
 use super::set;
 use crate::btree::{Allocate, DataRef, Holder, Tree};
 use crate::disk::{
@@ -102,31 +103,19 @@ pub(in crate::space) enum Begun {
     Pages(Pages),
     /// The file was made, or is gone: groups have to change first.
     Changed,
+    /// It would be, had not enough been: it is another turn's.
+    Later,
     /// Nothing.
     Nothing,
 }
 
-/// Pages on their way to the device.
-pub(in crate::space) struct Pages {
-    /// The group's address.
-    pub(in crate::space) start: Logical,
-    header: CacheHeader,
-    bytes: KVVec<u8>,
-    pieces: KVec<(Logical, usize)>,
-    /// What became of them.
-    pub(in crate::space) sent: Result,
-}
-
-impl Pages {
-    /// Writes them, in place.
-    pub(in crate::space) fn send(&mut self, volume: &Volume) {
-        let mut rest = self.bytes.get(..).unwrap_or(&[]);
-        for &(addr, len) in self.pieces.iter() {
-            let (now, later) = rest.split_at(len.min(rest.len()));
-            self.sent = self.sent.and_then(|()| volume.write_data(addr, now));
-            rest = later;
-        }
-    }
+/// What may become of the file of a cache that is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::space) enum Files {
+    /// It may be made, or go.
+    Change,
+    /// It is as it is.
+    Stay,
 }
 
 impl Cache {
@@ -248,13 +237,14 @@ impl Keeper {
     }
 
     /// Makes the pages of a group of which so many bytes of the `total` are `used`; the cache is void from now on. [`Begun::Nothing`]
-    /// where there is to be none. Where caches are not kept any more that is so for all: what the tree has of them is others' to remove.
+    /// where there is to be none, and [`Begun::Later`] where `files` keeps it from what it needs. Where caches are not kept any more that is so for all: what the tree has of them is others' to remove.
     pub(in crate::space) fn begin(
         &self,
         txn: &dyn Allocate,
         group: &Group,
         cache: &mut Cache,
         (total, used): (Bytes, Bytes),
+        files: Files,
     ) -> Result<Begun> {
         if !self.is_on() {
             return Ok(Begun::Nothing);
@@ -263,8 +253,11 @@ impl Keeper {
         let is_alone = used.is_zero() || used == cache.bytes_in(group);
         let otherwise = match cache.stays(group) && !is_alone {
             true => Begun::Nothing,
-            false => self.drop_file(txn, cache)?,
+            false => self.drop_file(txn, cache, files)?,
         };
+        if let Begun::Later = otherwise {
+            return Ok(otherwise);
+        }
         let Some(kept) = cache.kept.as_ref().filter(|_| !is_alone) else {
             return Ok(otherwise);
         };
@@ -274,6 +267,9 @@ impl Keeper {
             return Ok(otherwise);
         }
         if let File::None = cache.file {
+            if files == Files::Stay {
+                return Ok(Begun::Later);
+            }
             cache.file = self.create(txn, group, &kept.bounds)?;
             if let File::Here(_) = cache.file {
                 return Ok(Begun::Changed);
@@ -291,9 +287,12 @@ impl Keeper {
 
     /// Drops the file, if there is one. Which changes another group, so only who is counted does it: file after file, each in the
     /// group of the next, could go in one commit else.
-    fn drop_file(&self, txn: &dyn Allocate, cache: &mut Cache) -> Result<Begun> {
+    fn drop_file(&self, txn: &dyn Allocate, cache: &mut Cache, files: Files) -> Result<Begun> {
         if let File::None | File::Unknown = cache.file {
             return Ok(Begun::Nothing);
+        }
+        if files == Files::Stay {
+            return Ok(Begun::Later);
         }
         let _files = self.files.lock();
         self.drop_old(txn, cache)?;
@@ -306,21 +305,15 @@ impl Keeper {
         &self,
         txn: &dyn Allocate,
         cache: &mut Cache,
-        pages: &Pages,
+        sent: CacheHeader,
     ) -> Result {
-        let is_there =
-            matches!(&cache.file, File::Here(place) if place.inode == pages.header.inode);
+        let is_there = matches!(&cache.file, File::Here(place) if place.inode == sent.inode);
         if !is_there || !self.is_on() {
             return Ok(());
         }
         cache.standing = Standing::Valid;
-        self.stamp_inode(
-            txn,
-            cache.start,
-            pages.header.inode,
-            pages.header.generation,
-        )?;
-        self.update_header(txn, cache.start, |header| *header = pages.header)
+        self.stamp_inode(txn, cache.start, sent.inode, sent.generation)?;
+        self.update_header(txn, cache.start, |header| *header = sent)
     }
 
     /// Removes the cache of a group that goes.
@@ -566,6 +559,5 @@ fn fill(
         header,
         bytes,
         pieces,
-        sent: Ok(()),
     }))
 }

@@ -248,10 +248,20 @@ impl Media {
 }
 
 impl Change {
-    fn at(&self) -> u64 {
+    /// Where it is.
+    pub(super) fn at(&self) -> u64 {
         match *self {
             Self::Write { at, .. } | Self::Discard { at, .. } => at,
             Self::Manage { start, .. } => start,
+        }
+    }
+
+    /// How many bytes are written or discarded.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Write { data, .. } => data.len() as u64,
+            Self::Discard { len, .. } => *len,
+            Self::Manage { .. } => 0,
         }
     }
 

@@ -11,18 +11,21 @@ pub mod faults;
 mod media;
 mod pages;
 mod recording;
+mod under_way;
 pub mod zones;
 
 pub use media::{Change, Fate, Image, Media};
 pub use pages::{Pages, PAGE};
 pub use recording::{Event, Recorder, Replay, User};
+pub use under_way::{Begun, Pace};
 
 use engine::disk::{Bytes, Physical};
-use engine::volume::device::{Device, Zone, ZoneAction, ZoneGeometry};
+use engine::volume::device::{BegunWrite, Device, Zone, ZoneAction, ZoneGeometry};
 use faults::{Faults, Request};
 use kernel::prelude::*;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
+use under_way::UnderWay;
 
 /// A simulated device.
 pub struct SimDevice {
@@ -43,6 +46,7 @@ struct State {
     media: Media,
     faults: Faults,
     recorder: Option<(Recorder, usize)>,
+    under_way: UnderWay,
     violations: std::vec::Vec<String>,
 }
 
@@ -66,6 +70,7 @@ impl SimDevice {
                 media: Media::new(image),
                 faults: Faults::default(),
                 recorder: None,
+                under_way: UnderWay::default(),
                 violations: std::vec::Vec::new(),
             }),
             hook: Mutex::default(),
@@ -83,7 +88,12 @@ impl SimDevice {
 
     /// What the device would hold after a power cut now.
     pub fn after_power_cut(&self, random: &mut crate::random::Random) -> Image {
-        self.state().media.after_power_cut(random)
+        let state = self.state();
+        let mut media = state.media.clone();
+        for change in state.under_way.changes() {
+            media.apply(change.clone()).expect("it was looked at");
+        }
+        media.after_power_cut(random)
     }
 
     /// How many changes are not durable.
@@ -226,6 +236,11 @@ impl Device for SimDevice {
             at: at.get(),
             data: buf.into(),
         })
+    }
+
+    fn begin_write(&self, at: Physical, buf: &[u8]) -> Result<KBox<dyn BegunWrite + '_>> {
+        self.call_before(at.get(), at.get() + buf.len() as u64);
+        self.begin(at.get(), buf)
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {

@@ -2,75 +2,18 @@
 //! How many free space caches a commit writes.
 
 use crate::files::Files;
-use crate::kept_caches::{are_right, fill, groups_with_files, many_groups, not_void, pages};
+use crate::kept_caches::{are_right, groups_with_files, many_groups};
 use crate::mounted::{mount, unmount};
-use crate::old_caches::{change_items, files as cache_files, groups, headers, Group};
-use engine::disk::{CacheHeader, InodeItem, Key, Kind, ObjectId};
+use crate::old_caches::{change_items, files as cache_files, groups, Group};
+use engine::disk::{InodeItem, Key, Kind, ObjectId};
+use engine::space::CacheTurn;
 use engine::txn::Units;
-use harness::device::faults::Request;
-use harness::device::Image;
+use harness::device::{Image, Pace};
 use harness::tools;
 use harness::walker::walk;
 use std::vec::Vec;
 
-/// A commit writes so many caches while others may join, and some when nobody may: the others are void until the next ones.
-#[test]
-fn a_commit_writes_the_caches_of_so_many_groups() {
-    let (image, all) = groups_with_files(180);
-    assert!(all.len() > 170, "{}", all.len());
-    let mounted = mount(image).unwrap();
-    let files = Files::new(&mounted.txns);
-    all.iter().for_each(|file| files.remove(file).unwrap());
-    drop(files);
-    mounted.txns.commit().unwrap();
-    let image = mounted.device().image();
-    are_right(&image, 0);
-    let written = written_now(&image);
-    // Groups of tree blocks have several turns, and so have those that get a file.
-    assert!((129..=160).contains(&written), "{written}");
-    mounted.txns.commit().unwrap();
-    let image = unmount(mounted);
-    are_right(&image, 160);
-    tools::check(&image).unwrap();
-}
-
-/// While others may join the caches of what changed before are written, wherever it is; and few while everybody waits.
-#[test]
-fn a_commit_writes_few_caches_while_others_wait() {
-    let (image, all) = groups_with_files(180);
-    let mounted = mount(image.clone()).unwrap();
-    let (txns, mut rest) = (mounted.txns.clone(), all);
-    let first = rest.pop().unwrap();
-    Files::new(&mounted.txns).remove(&first).unwrap();
-    mounted.device().before_write(pages(&image), move || {
-        let files = Files::new(&txns);
-        rest.iter().for_each(|file| files.remove(file).unwrap());
-    });
-    mounted.txns.commit().unwrap();
-    let image = mounted.device().image();
-    are_right(&image, 1);
-    let walked = walk(&image);
-    let void = headers(&walked).len() - not_void(&walked);
-    assert!(void >= 10, "{void}");
-    fill(&mounted, "next", 1);
-    let image = unmount(mounted);
-    are_right(&image, 50);
-    tools::check(&image).unwrap();
-}
-
-/// How many caches are of the superblock's generation.
-fn written_now(image: &Image) -> usize {
-    let walked = walk(image);
-    let headers = walked.items(ObjectId::ROOT_TREE, Kind::CACHE_HEADER);
-    let now = walked.superblock.generation;
-    let is_of_now = |bytes: &[u8]| CacheHeader::parse(bytes).unwrap().generation == now;
-    let of_caches = headers
-        .iter()
-        .filter(|(key, bytes)| key.objectid == ObjectId::FREE_SPACE && is_of_now(bytes));
-    of_caches.count()
-}
-
-/// Caches are written of as many groups as is asked for.
+/// Caches are written and waited for as often as is asked for.
 #[test]
 fn so_many_caches_are_written_and_no_more() {
     let (image, all) = many_groups();
@@ -82,18 +25,15 @@ fn so_many_caches_are_written_and_no_more() {
     let handle = mounted.txns.start(Units::inserts(50)).unwrap();
     let space = mounted.txns.space();
     space.write_dirty_groups(&handle).unwrap();
-    let written = || {
-        mounted
-            .device()
-            .faults(|faults| faults.seen(Request::Write))
+    mounted.device().set_pace(Pace::Together);
+    let write = |waits, files| {
+        let turn = CacheTurn { waits, files };
+        space.write_caches(&handle, turn).unwrap();
+        mounted.device().begun()
     };
-    let before = written();
-    space.write_caches(&handle, 0).unwrap();
-    assert_eq!(written(), before);
-    space.write_caches(&handle, 1).unwrap();
-    assert_eq!(written(), before + 1);
-    space.write_caches(&handle, 100).unwrap();
-    assert!(written() > before + 1);
+    assert_eq!(write(0, 64).writes, 0);
+    let begun = write(1, 0);
+    assert!(begun.writes > 50 && begun.waits == 1, "{begun:?}");
     drop(handle);
     let image = unmount(mounted);
     are_right(&image, 1);

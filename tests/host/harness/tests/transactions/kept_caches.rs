@@ -10,7 +10,7 @@ use engine::disk::{Bytes, CacheHeader, FileExtent, InodeItem, Key, Kind, ObjectI
 use engine::space::DataExtent;
 use engine::txn::{Access, CacheWish, Options, Units};
 use harness::device::faults::Request;
-use harness::device::{Fate, Image, Recorder};
+use harness::device::{Fate, Image, Pace, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
 use harness::tools;
@@ -231,6 +231,12 @@ pub(crate) fn many_groups() -> (Image, Vec<File>) {
 
 /// A volume with a file in each of at least so many groups of a GiB, and these.
 pub(crate) fn groups_with_files(count: u64) -> (Image, Vec<File>) {
+    let (image, [files, _]) = groups_with_two_files(count);
+    (image, files)
+}
+
+/// A volume with two files in each of at least so many groups of a GiB: one of each, and the others.
+pub(crate) fn groups_with_two_files(count: u64) -> (Image, [Vec<File>; 2]) {
     let mounted = mount(tools::mkfs((count + 14) << 30, OLD_FORMAT)).unwrap();
     let files = Files::new(&mounted.txns);
     let mut all: Vec<File> = Vec::new();
@@ -253,16 +259,19 @@ pub(crate) fn groups_with_files(count: u64) -> (Image, Vec<File>) {
         .iter()
         .map(|group| group.start)
         .collect();
-    // The second of each group: something stays in it.
-    let mut seen = BTreeMap::new();
-    all.retain(|file| {
+    // The second and the third of each group: something stays in it.
+    let mut of_groups: BTreeMap<_, Vec<File>> = BTreeMap::new();
+    for file in all {
         let at = file.extents[0].0.get();
-        let of_group = seen.entry(starts.partition_point(|&start| start <= at));
-        let count = of_group.or_insert(0);
-        *count += 1;
-        *count == 2
-    });
-    (image, all)
+        let group = starts.partition_point(|&start| start <= at);
+        of_groups.entry(group).or_default().push(file);
+    }
+    let nth = |n: usize| {
+        of_groups
+            .values()
+            .filter_map(move |files| files.get(n).cloned())
+    };
+    (image, [1, 2].map(|n| nth(n).collect()))
 }
 
 /// The power is cut at every write of a commit that changes more than 50 groups: no cache that is wrong is believed.
@@ -272,6 +281,7 @@ fn power_may_go_at_any_write_of_many_caches() {
     assert!(all.len() >= 50, "{}", all.len());
     are_right(&image, 50);
     let devices = devices(vec![image.clone()]).unwrap();
+    devices[0].set_pace(Pace::AnyOrder(Random::new(3)));
     let recorder = Recorder::default();
     devices[0].record(&recorder, 0);
     let mounted = Layers::mount(devices, Options::new(Access::ReadWrite), Ok).unwrap();
@@ -483,11 +493,13 @@ fn caches_that_cannot_be_written_are_void() {
 #[test]
 fn a_commit_needs_no_memory_for_caches() {
     let mounted = mount(volume()).unwrap();
+    mounted.device().set_pace(Pace::AnyOrder(Random::new(5)));
     for seed in 0..8 {
         let all = fill(&mounted, &format!("a{seed}"), 10);
         let failing = inject::fail_randomly(seed, 2);
         mounted.txns.commit().unwrap();
         drop(failing);
+        assert_eq!(mounted.device().under_way(), 0);
         are_right(&mounted.device().image(), 0);
         let files = Files::new(&mounted.txns);
         all.iter().for_each(|file| files.remove(file).unwrap());

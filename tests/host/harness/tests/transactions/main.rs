@@ -3,6 +3,7 @@
 
 mod cache_bounds;
 mod caches;
+mod caches_under_way;
 mod contradictions;
 mod faults;
 mod files;

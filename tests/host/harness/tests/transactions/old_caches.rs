@@ -6,7 +6,8 @@ use engine::disk::edit::leaf;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
     write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState, FileExtent,
-    Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, RegularExtent,
+    Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, Physical, RegularExtent,
+    SUPERBLOCK_PLACES,
 };
 use engine::txn::{Access, CacheWish, Handle, Options, Units};
 use harness::checksums::HostChecksums;
@@ -27,7 +28,6 @@ pub(crate) fn dropping() -> Options {
 
 /// The inode of the first cache.
 pub(crate) const FIRST_INODE: u64 = 1000;
-const SUPERBLOCK_COPY: u64 = 64 << 20;
 
 /// A block group, and what of it has no extent item and is no superblock copy.
 pub(crate) struct Group {
@@ -63,9 +63,9 @@ pub(crate) fn groups(walked: &Walked) -> Vec<Group> {
             .copied()
             .filter(|(at, _)| (start..start + len).contains(at))
             .collect();
-        if (place..place + len).contains(&SUPERBLOCK_COPY) {
-            inside.push((start + (SUPERBLOCK_COPY - place), 64 << 10));
-        }
+        let copies = SUPERBLOCK_PLACES.map(Physical::get).into_iter();
+        let copies = copies.filter(|copy| (place..place + len).contains(copy));
+        inside.extend(copies.map(|copy| (start + (copy - place), 64 << 10)));
         inside.push((start + len, 0));
         inside.sort_unstable();
         let (mut free, mut end) = (Vec::new(), start);
