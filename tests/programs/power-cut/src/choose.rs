@@ -3,7 +3,8 @@
 
 use crate::log::Event;
 use crate::replay::Fate;
-use crate::workload::{Combination, Durability};
+use crate::workload::{Access, Combination, Durability};
+use anyhow::{Context, Result};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{rngs::SmallRng, RngExt};
 
@@ -16,38 +17,31 @@ pub(crate) struct Cut {
     pub after: Option<Combination>,
 }
 
-/// Two of three cuts are right after an acknowledgement, so that all combinations have their turn; the others anywhere.
+/// Three of four cuts are right after an acknowledgement, so that all combinations have their turn; the others anywhere.
 /// In the order of the recording.
-pub(crate) fn choose(events: &[Event], cuts: usize, random: &mut SmallRng) -> Vec<Cut> {
+pub(crate) fn choose(events: &[Event], cuts: usize, random: &mut SmallRng) -> Result<Vec<Cut>> {
     let combinations = in_turn(random);
-    let mut turns = combinations.iter().cycle();
-    let mut chosen: Vec<Cut> = (0..cuts)
-        .map(|number| match number % 3 {
-            0 => anywhere(events, random),
-            _ => turns
-                .next()
-                .and_then(|&combination| after(events, combination, random))
-                .unwrap_or_else(|| anywhere(events, random)),
-        })
-        .collect();
+    let mut chosen: Vec<Cut> = (0..cuts / 4).map(|_| anywhere(events, random)).collect();
+    for &combination in combinations.iter().cycle().take(cuts - cuts / 4) {
+        let cut = after(events, combination, random);
+        chosen.push(cut.with_context(|| format!("nobody was told of a write: {combination:?}"))?);
+    }
     chosen.sort_by_key(|cut| cut.at);
-    chosen
+    Ok(chosen)
 }
 
-/// All combinations in a random order, but first by each interface and each flag that makes a write durable, at each
-/// place, either direct or buffered.
+/// Each interface with each flag that makes a write durable at each place, by direct IO; the same through the page cache;
+/// then all others in a random order.
 fn in_turn(random: &mut SmallRng) -> Vec<Combination> {
+    let flags = [Durability::ODsync, Durability::OSync, Durability::RwfDsync];
     let mut all = Combination::all();
     all.shuffle(random);
-    let flags = [Durability::ODsync, Durability::OSync, Durability::RwfDsync];
-    let mut seen = Vec::new();
-    let (first, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| {
-        let kind = (it.interface, it.durability, it.target);
-        let new = flags.contains(&it.durability) && !seen.contains(&kind);
-        seen.extend(new.then_some(kind));
-        new
+    all.sort_by_key(|it| match (flags.contains(&it.durability), it.access) {
+        (true, Access::Direct) => 0,
+        (true, Access::Buffered) => 1,
+        (false, _) => 2,
     });
-    [first, rest].concat()
+    all
 }
 
 fn anywhere(events: &[Event], random: &mut SmallRng) -> Cut {
@@ -74,4 +68,49 @@ fn after(events: &[Event], combination: Combination, random: &mut SmallRng) -> O
         fate: *fates.choose(random)?,
         after: Some(combination),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Interface, Target};
+    use rand::SeedableRng;
+    use std::collections::HashSet;
+
+    fn acknowledged(by: Combination) -> Event {
+        Event::Acknowledged {
+            writes: Vec::new(),
+            by: Some(by),
+        }
+    }
+
+    #[test]
+    fn direct_writes_have_their_turn_in_36_cuts_and_buffered_ones_in_72() {
+        let events: Vec<Event> = Combination::all().into_iter().map(acknowledged).collect();
+        for (cuts, cells) in [(36, 27), (72, 54)] {
+            let chosen = choose(&events, cuts, &mut SmallRng::seed_from_u64(1)).unwrap();
+            let met: HashSet<Combination> = chosen.iter().filter_map(|cut| cut.after).collect();
+            assert_eq!((chosen.len(), met.len()), (cuts, cells));
+            let is_cell = |it: &Combination| {
+                matches!(
+                    it.durability,
+                    Durability::ODsync | Durability::OSync | Durability::RwfDsync
+                ) && (cells == 54 || it.access == Access::Direct)
+            };
+            assert!(met.iter().all(is_cell));
+        }
+    }
+
+    #[test]
+    fn a_combination_of_which_nobody_was_told_is_an_error() {
+        let missing = Combination {
+            interface: Interface::Aio,
+            durability: Durability::OSync,
+            target: Target::Hole,
+            access: Access::Direct,
+        };
+        let all = Combination::all().into_iter().filter(|it| *it != missing);
+        let events: Vec<Event> = all.map(acknowledged).collect();
+        assert!(choose(&events, 36, &mut SmallRng::seed_from_u64(1)).is_err());
+    }
 }

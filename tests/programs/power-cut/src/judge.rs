@@ -9,11 +9,12 @@ use crate::mount::{self, Mounted};
 use crate::record::Recording;
 use crate::replay::{Fate, Replay};
 use crate::ublk::{Device, Geometry};
-use crate::workload::Files;
+use crate::workload::{Combination, Files};
 use crate::Options;
 use anyhow::{bail, ensure, Context, Result};
 use nix::mount::MsFlags;
 use rand::rngs::SmallRng;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What `btrfs check` says when the copies of a block group do not end at the same place.
@@ -27,7 +28,7 @@ pub(crate) struct Judge {
     pub cuts: usize,
     pub failures: usize,
     /// Cuts right after an acknowledgement, files looked at, and volatile changes.
-    acknowledged: usize,
+    acknowledged: HashMap<Combination, usize>,
     files: usize,
     at_risk: usize,
     /// What `btrfs check` cannot open before the mount.
@@ -44,7 +45,7 @@ impl Judge {
             c_every: options.c_every,
             cuts: 0,
             failures: 0,
-            acknowledged: 0,
+            acknowledged: HashMap::new(),
             files: 0,
             at_risk: 0,
             uneven: 0,
@@ -62,14 +63,16 @@ impl Judge {
         let mut expectation = Expectation::default();
         let mut events = recording.events.iter();
         let mut now = 0;
-        for cut in choose(&recording.events, cuts, random) {
+        for cut in choose(&recording.events, cuts, random)? {
             for event in events.by_ref().take(cut.at - now) {
                 replay.step(event);
                 expectation.step(event);
             }
             now = cut.at;
             self.cuts += 1;
-            self.acknowledged += usize::from(cut.after.is_some());
+            if let Some(combination) = cut.after {
+                *self.acknowledged.entry(combination).or_default() += 1;
+            }
             self.files += expectation.len();
             self.at_risk += replay.at_risk();
             let image = replay.cut(cut.fate, random);
@@ -164,7 +167,8 @@ impl Judge {
             at_risk,
             ..
         } = self;
-        format!("{cuts} power cuts, {acknowledged} right after an acknowledgement; {files} files judged, {at_risk} changes at risk")
+        let (after, by) = (acknowledged.values().sum::<usize>(), acknowledged.len());
+        format!("{cuts} power cuts, {after} right after an acknowledgement, of {by} combinations; {files} files judged, {at_risk} changes at risk")
     }
 }
 

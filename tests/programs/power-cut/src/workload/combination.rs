@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Which calls write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Interface {
     Blocking,
     Aio,
@@ -12,7 +12,7 @@ pub(crate) enum Interface {
 }
 
 /// What makes it durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Durability {
     ODsync,
     OSync,
@@ -25,7 +25,7 @@ pub(crate) enum Durability {
 }
 
 /// What is written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     /// Data that is there and durable.
     Overwrite,
@@ -35,13 +35,13 @@ pub(crate) enum Target {
     Hole,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Access {
     Direct,
     Buffered,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Combination {
     pub interface: Interface,
     pub durability: Durability,

@@ -8,7 +8,9 @@ mod engine;
 mod uring;
 mod worker;
 
-pub(crate) use combination::{Combination, Durability, Interface};
+#[cfg(test)]
+pub(crate) use combination::Target;
+pub(crate) use combination::{Access, Combination, Durability, Interface};
 pub(crate) use worker::{Files, Worker};
 
 /// Some units of a file are written. Versions of a unit ascend.
