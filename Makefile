@@ -48,7 +48,9 @@ uml-test: ## guest tests on a kernel that is a program of this machine: quick
 xfstests: ## those of XFSTESTS=FOLDER, compared with C btrfs: GROUP="rw aio" DEVICE=zoned
 	@scripts/xfstests
 long-test: ## round trips of the kernel's sources between rbtrfs and C btrfs
-	@scripts/guest-test 'long/*'
+	@scripts/guest-test 'long/linux_*'
+failing: ## allocations fail under the hammer and in every fsync: on the debug kernel (HAMMER_SECONDS=300)
+	@scripts/debug-test 'long/failing_*'
 stress: ## five minutes of writers on each kind of zoned device (STRESS_KINDS="*zone_size=4*")
 	@STRESS_SECONDS=300 scripts/guest-test zoned_stress
 hammer: ## half an hour of many tasks on a few files whose every byte is known, per kind of disk
@@ -65,4 +67,4 @@ bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* f
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install uninstall clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test stress hammer fsx power-cut stress-ng bench help xfstests
+.PHONY: all install uninstall clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench help xfstests
