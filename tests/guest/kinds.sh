@@ -8,20 +8,39 @@
 # by btrfs check and by what C btrfs reads of it.
 # shellcheck disable=SC2154 # ktap.sh has it
 on_each_kind() {
-    local size=$1
-    shift
     for kind in ${KINDS:-regular zoned}; do
-        echo "=== $kind"
-        make_volume "$size"
-        "$@"
-        remember "$scratch" kinds
-        umount "$scratch"
-        check_volume "$disk"
-        mount_c "$disk" "$scratch" -o ro
-        same "$scratch" kinds
-        umount "$scratch"
+        on_this_kind "$@"
         drop_disks
     done
+}
+
+# on_all_kinds SIZE COMMAND...: the same on all kinds at the same time, each with a $scratch of its own.
+on_all_kinds() {
+    local pid pids=() failed=
+    for kind in ${KINDS:-regular zoned}; do
+        (
+            scratch=$scratch/$kind
+            on_this_kind "$@"
+        ) &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || failed=1
+    done
+    [ -z "$failed" ] || fail "not on all kinds"
+    drop_disks
+}
+
+on_this_kind() { # size command...
+    echo "=== $kind"
+    make_volume "$1"
+    "${@:2}"
+    remember "$scratch" "$kind"
+    umount "$scratch"
+    check_volume "$disk"
+    mount_c "$disk" "$scratch" -o ro
+    same "$scratch" "$kind"
+    umount "$scratch"
 }
 
 make_volume() { # size
