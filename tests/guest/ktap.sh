@@ -107,6 +107,18 @@ superblock() {
     dd if="$1" bs=4096 skip=16 count=1 iflag=direct status=none
 }
 
+# data_of DISK: FIRST-LAST, in sectors, of what file data may go to: its chunks, and all behind the last chunk.
+data_of() {
+    btrfs inspect-internal dump-tree -t chunk "$1" | awk -v all="$(blockdev --getsz "$1")" '
+        /length .* type/ { len = $2 / 512; data = /type DATA/ }
+        /stripe [0-9]* devid/ {
+            first = $6 / 512
+            if (data) print first "-" first + len - 1
+            if (first + len > end) end = first + len
+        }
+        END { print end "-" all - 1 }'
+}
+
 # writes DISK: requests that changed something on the device so far.
 writes() {
     awk '{ print $5 + $12 }' "/sys/block/${1##*/}/stat"

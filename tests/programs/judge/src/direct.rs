@@ -5,6 +5,7 @@
 mod append;
 mod cold;
 mod cut;
+mod durable;
 mod engine;
 mod errors;
 mod full;
@@ -36,6 +37,8 @@ enum Judge {
     Cold(cold::Options),
     /// The file is cut and grows while it is written.
     Cut(cut::Options),
+    /// Writes that are to be durable before they count.
+    Durable(durable::Options),
     /// The device fails in the middle of requests.
     Errors(errors::Options),
     /// The volume runs full in the middle of requests.
@@ -65,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Judge::Append(options) => append::run(options),
         Judge::Cold(options) => cold::run(options),
         Judge::Cut(options) => cut::run(options),
+        Judge::Durable(options) => durable::run(options),
         Judge::Errors(options) => errors::run(options),
         Judge::Full(options) => full::run(options),
         Judge::Grow(options) => grow::run(options),

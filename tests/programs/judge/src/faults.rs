@@ -5,6 +5,7 @@
 pub(crate) mod append;
 pub(crate) mod changing;
 pub(crate) mod copies;
+pub(crate) mod errors;
 pub(crate) mod holes;
 pub(crate) mod overwrite;
 pub(crate) mod partial;

@@ -4,6 +4,7 @@
 //! and fails if a byte is not what it must be.
 
 mod beside;
+mod device;
 mod direct;
 mod faults;
 mod hammer;
@@ -17,8 +18,8 @@ mod source;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use faults::{
-    append, changing, copies, holes, overwrite, partial, pinned, preallocated, put_off, space,
-    starved, truncate, zeroed,
+    append, changing, copies, errors, holes, overwrite, partial, pinned, preallocated, put_off,
+    space, starved, truncate, zeroed,
 };
 
 #[derive(Parser)]
@@ -38,6 +39,8 @@ enum Judge {
     Copies(copies::Options),
     /// Direct IO.
     Direct(direct::Options),
+    /// The device fails in the middle of what is written out.
+    Errors(errors::Options),
     /// All that can be done to files, by many tasks, with every byte known.
     Hammer(hammer::Options),
     /// Holes punched, and ranges zeroed, in every place and state.
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         Judge::Changing(options) => changing::run(&options),
         Judge::Copies(options) => copies::run(&options),
         Judge::Direct(options) => direct::run(&options),
+        Judge::Errors(options) => errors::run(&options),
         Judge::Hammer(options) => hammer::run(&options),
         Judge::Holes(options) => holes::run(&options),
         Judge::Hog(options) => pressure::run(&options),

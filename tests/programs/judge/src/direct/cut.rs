@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file that is cut and made longer while tasks write and read it directly. What stands behind
-//! the cut is gone; what is found is zeroes or what somebody wrote there.
+//! A file that is cut and made longer while tasks write and read it directly, some of them with
+//! `O_DSYNC` or `RWF_DSYNC`. What stands behind the cut is gone; what is found is zeroes or what somebody wrote there.
 
-use super::transfer::{open, open_direct, read, write, BLOCK};
+use super::engine::{By, Engine, Request, Sync, Way};
+use super::transfer::{open, open_direct, read, BLOCK};
 use crate::beside::{rounds, Until};
 use crate::mapping::Mapping;
 use crate::{pattern, settle};
@@ -22,11 +23,22 @@ pub(super) struct Options {
 const SIZE: usize = 1 << 20;
 const LEN: usize = 8 * BLOCK;
 
+const WRITERS: [(By, Sync); 4] = [
+    (By::Call, Sync::None),
+    (By::Call, Sync::OSync),
+    (By::Aio, Sync::ODsync),
+    (By::Ring, Sync::RwfDsync),
+];
+
 pub(super) fn run(options: &Options) -> Result<()> {
     let path = options.dir.join("cut");
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let until = Until::seconds(options.seconds);
-    let memory = [Mapping::anonymous(LEN)?, Mapping::anonymous(LEN)?];
+    let mut writers = Vec::new();
+    for (by, sync) in WRITERS {
+        let file = open_direct(&path, sync.of_file())?;
+        writers.push((by, sync, file, Mapping::anonymous(LEN)?));
+    }
     let found = Mapping::anonymous(LEN)?;
     let done = thread::scope(|scope| {
         let (mut turn, file) = (0usize, &file);
@@ -35,13 +47,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
             file.set_len([SIZE, SIZE / 3, 5000, SIZE / 2 + 77][turn % 4] as u64)?;
             Ok(())
         })];
-        for memory in &memory {
-            let (mut turn, direct) = (0usize, &direct);
+        for (by, sync, direct, memory) in &writers {
+            let (mut turn, mut engine) = (0usize, Engine::new(*by, memory)?);
             threads.push(until.repeat(scope, move || {
                 turn += 1;
                 let pos = turn * 5 * BLOCK % (SIZE - LEN) / BLOCK * BLOCK;
                 memory.store(0, &pattern::bytes(1, 1, pos as u64, LEN));
-                let done = write(direct, memory, 0, LEN, pos as u64, 0)?;
+                let request = Request::new(Way::Write, pos, vec![(0, LEN)]).durable(*sync);
+                let done = engine.one(direct, &request)??;
                 ensure!(done == LEN, "{done} of {LEN} bytes written");
                 Ok(())
             }));

@@ -30,6 +30,36 @@ pub(super) enum By {
     Fixed,
 }
 
+/// What makes a write durable before it counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sync {
+    None,
+    ODsync,
+    OSync,
+    RwfDsync,
+    RwfSync,
+}
+
+impl Sync {
+    /// What open(2) is told.
+    pub(super) fn of_file(self) -> i32 {
+        match self {
+            Self::ODsync => libc::O_DSYNC,
+            Self::OSync => libc::O_SYNC,
+            _ => 0,
+        }
+    }
+
+    /// What each write is told.
+    fn of_write(self) -> i32 {
+        match self {
+            Self::RwfDsync => libc::RWF_DSYNC,
+            Self::RwfSync => libc::RWF_SYNC,
+            _ => 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Read,
@@ -43,9 +73,23 @@ pub(super) struct Request {
     pub pos: u64,
     /// Begin and length of each piece.
     pub pieces: Vec<(usize, usize)>,
+    pub sync: Sync,
 }
 
 impl Request {
+    pub(super) fn new(way: Way, pos: usize, pieces: Vec<(usize, usize)>) -> Self {
+        Self {
+            way,
+            pos: pos as u64,
+            pieces,
+            sync: Sync::None,
+        }
+    }
+
+    pub(super) fn durable(self, sync: Sync) -> Self {
+        Self { sync, ..self }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.pieces.iter().map(|(_, len)| len).sum()
     }
@@ -136,7 +180,7 @@ fn by_call(file: &File, request: &Request, vectors: &[libc::iovec]) -> IoResult<
     let done = unsafe {
         match request.way {
             Way::Read => libc::preadv2(fd, vectors.as_ptr(), count, pos, 0),
-            Way::Write => libc::pwritev2(fd, vectors.as_ptr(), count, pos, 0),
+            Way::Write => libc::pwritev2(fd, vectors.as_ptr(), count, pos, request.sync.of_write()),
         }
     };
     usize::try_from(done).map_err(|_| Error::last_os_error())
@@ -161,6 +205,7 @@ fn by_ring(
             (By::Fixed, Way::Write, [one]) => {
                 opcode::WriteFixed::new(fd, one.iov_base.cast(), one.iov_len as u32, 0)
                     .offset(request.pos)
+                    .rw_flags(request.sync.of_write())
                     .build()
             }
             (_, Way::Read, _) => opcode::Readv::new(fd, at, count)
@@ -168,6 +213,7 @@ fn by_ring(
                 .build(),
             (_, Way::Write, _) => opcode::Writev::new(fd, at, count)
                 .offset(request.pos)
+                .rw_flags(request.sync.of_write())
                 .build(),
         };
         let entry = match by {
@@ -251,6 +297,7 @@ impl Aio {
             .zip(requests.iter().zip(vectors))
             .map(|(number, (request, vectors))| Iocb {
                 data: number,
+                rw_flags: request.sync.of_write() as u32,
                 opcode: match request.way {
                     Way::Read => PREADV,
                     Way::Write => PWRITEV,

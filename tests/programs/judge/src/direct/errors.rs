@@ -6,6 +6,7 @@
 
 use super::engine::{By, Engine, Request, Way};
 use super::transfer::{open, open_direct, BLOCK};
+use crate::device::Device;
 use crate::mapping::Mapping;
 use crate::{pattern, settle};
 use anyhow::{bail, ensure, Context, Result};
@@ -17,15 +18,8 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(super) struct Options {
     dir: PathBuf,
-    /// Takes `+FIRST-LAST` and `-FIRST-LAST`, in sectors.
-    #[arg(long)]
-    badblocks: PathBuf,
-    /// FIRST-LAST: sectors where file data may go.
-    #[arg(long)]
-    data: Vec<String>,
-    /// Sectors from one bad block to the next.
-    #[arg(long, default_value_t = 3072)]
-    step: u64,
+    #[command(flatten)]
+    device: Device,
     #[arg(long, value_delimiter = ',', default_value = "call,aio,ring")]
     by: Vec<By>,
     /// Any write that fails may leave the file longer, as with C btrfs.
@@ -48,62 +42,23 @@ enum Case {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
-    let device = Device { options };
     let mut failed = 0;
     for by in &options.by {
         for case in [Case::Overwrite, Case::Hole, Case::Grow, Case::Behind] {
             let name = format!("errors-{by:?}-{case:?}");
-            failed += writes(options, &device, *by, case, &name).context(name)?;
+            failed += writes(options, *by, case, &name).context(name)?;
         }
         let name = format!("errors-{by:?}-read");
-        failed += reads(options, &device, *by, &name).context(name)?;
+        failed += reads(options, *by, &name).context(name)?;
     }
     ensure!(failed > 0, "no request failed");
     println!("{failed} requests failed");
     Ok(())
 }
 
-struct Device<'a> {
-    options: &'a Options,
-}
-
-impl Device<'_> {
-    fn each(&self, sign: char) -> Result<()> {
-        // The kernel has room for so many.
-        for at in self.places()?.iter().take(500) {
-            let range = format!("{sign}{at}-{}", at + 7);
-            fs::write(&self.options.badblocks, range).context("badblocks")?;
-        }
-        Ok(())
-    }
-
-    fn places(&self) -> Result<Vec<u64>> {
-        let mut places = Vec::new();
-        for range in &self.options.data {
-            let (first, last) = range.split_once('-').context("FIRST-LAST")?;
-            let (first, last) = (first.parse::<u64>()?, last.parse::<u64>()?);
-            let step = self.options.step;
-            places.extend((first + step / 2..last.saturating_sub(8)).step_by(step as usize));
-        }
-        Ok(places)
-    }
-
-    fn spoil(&self) -> Result<()> {
-        self.each('+')
-    }
-
-    fn mend(&self) -> Result<()> {
-        self.each('-')
-    }
-}
-
 fn batch(way: Way, start: usize, len: usize) -> Vec<Request> {
     (0..BATCH)
-        .map(|number| Request {
-            way,
-            pos: (start + number * len) as u64,
-            pieces: vec![(number * len, len)],
-        })
+        .map(|number| Request::new(way, start + number * len, vec![(number * len, len)]))
         .collect()
 }
 
@@ -116,7 +71,7 @@ fn is_error(result: &io::Result<usize>, len: usize) -> Result<bool> {
     }
 }
 
-fn writes(options: &Options, device: &Device<'_>, by: By, case: Case, name: &str) -> Result<u64> {
+fn writes(options: &Options, by: By, case: Case, name: &str) -> Result<u64> {
     let path = options.dir.join(name);
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let memory = Mapping::anonymous(SIZE)?;
@@ -125,18 +80,14 @@ fn writes(options: &Options, device: &Device<'_>, by: By, case: Case, name: &str
     let requests = match case {
         Case::Overwrite | Case::Hole => batch(Way::Write, 0, LEN),
         Case::Behind => batch(Way::Write, SIZE, LEN),
-        Case::Grow => vec![Request {
-            way: Way::Write,
-            pos: (SIZE / 2) as u64,
-            pieces: vec![(0, SIZE)],
-        }],
+        Case::Grow => vec![Request::new(Way::Write, SIZE / 2, vec![(0, SIZE)])],
     };
     let start = requests[0].pos as usize;
     memory.store(0, &pattern::bytes(1, 2, start as u64, SIZE));
-    device.spoil()?;
+    options.device.spoil()?;
     let results = engine.run(&direct, &requests)?;
     let size = file.metadata()?.len() as usize;
-    device.mend()?;
+    options.device.mend()?;
     let mut failed = 0;
     for (request, result) in requests.iter().zip(&results) {
         failed += u64::from(is_error(result, request.len())?);
@@ -238,7 +189,7 @@ fn judge(
     Ok(())
 }
 
-fn reads(options: &Options, device: &Device<'_>, by: By, name: &str) -> Result<u64> {
+fn reads(options: &Options, by: By, name: &str) -> Result<u64> {
     let path = options.dir.join(name);
     let (file, direct) = (open(&path)?, open_direct(&path, 0)?);
     let memory = Mapping::anonymous(SIZE)?;
@@ -248,9 +199,9 @@ fn reads(options: &Options, device: &Device<'_>, by: By, name: &str) -> Result<u
     for len in [LEN, LEN / 16] {
         memory.store(0, &vec![0; SIZE]);
         let requests = batch(Way::Read, LEN / 2, len);
-        device.spoil()?;
+        options.device.spoil()?;
         let results = engine.run(&direct, &requests)?;
-        device.mend()?;
+        options.device.mend()?;
         for (request, result) in requests.iter().zip(&results).filter(|_| true) {
             if is_error(result, len.min(SIZE - request.pos as usize))? {
                 failed += 1;

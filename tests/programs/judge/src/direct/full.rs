@@ -108,11 +108,7 @@ fn request(
     pos: usize,
     len: usize,
 ) -> Result<io::Result<usize>> {
-    let request = Request {
-        way: Way::Write,
-        pos: pos as u64,
-        pieces: vec![(0, len)],
-    };
+    let request = Request::new(Way::Write, pos, vec![(0, len)]);
     engine.one(file, &request)
 }
 

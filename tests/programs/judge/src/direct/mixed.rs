@@ -4,7 +4,9 @@
 //! folios, and in the same extents. Nobody sees another version of his own blocks than the last
 //! that he wrote, by whatever way he reads, and no fsync fails.
 
-use super::transfer::{open, open_direct, read, write, BLOCK};
+use super::engine::Way::Write;
+use super::engine::{By, Engine, Request, Sync};
+use super::transfer::{open, open_direct, open_with, read, BLOCK};
 use crate::beside::{rounds, Until};
 use crate::mapping::Mapping;
 use crate::{pattern, settle};
@@ -34,19 +36,24 @@ enum Way {
     Mapped,
 }
 
-const WAYS: [Way; 6] = [
-    Way::Direct,
-    Way::Buffered,
-    Way::Direct,
-    Way::Mapped,
-    Way::Direct,
-    Way::Buffered,
+/// Some have each write durable before it counts, through a descriptor of their own.
+const WAYS: [(Way, By, Sync); 6] = [
+    (Way::Direct, By::Call, Sync::None),
+    (Way::Buffered, By::Call, Sync::None),
+    (Way::Direct, By::Aio, Sync::ODsync),
+    (Way::Mapped, By::Call, Sync::None),
+    (Way::Direct, By::Ring, Sync::RwfDsync),
+    (Way::Buffered, By::Ring, Sync::RwfSync),
 ];
 
 /// Who writes all blocks whose numbers leave the rest `number`, and knows their versions.
 struct Writer<'a> {
     number: usize,
     way: Way,
+    by: By,
+    sync: Sync,
+    /// What it writes through.
+    file: File,
     versions: Vec<u64>,
     memory: Mapping,
     files: &'a Files,
@@ -74,10 +81,17 @@ pub(super) fn run(options: &Options) -> Result<()> {
         size,
     };
     let mut writers = Vec::new();
-    for (number, way) in WAYS.into_iter().enumerate() {
+    for (number, (way, by, sync)) in WAYS.into_iter().enumerate() {
+        let flags = match way {
+            Way::Direct => libc::O_DIRECT,
+            _ => 0,
+        };
         writers.push(Writer {
             number,
             way,
+            by,
+            sync,
+            file: open_with(&path, flags | sync.of_file())?,
             versions: vec![0; options.blocks],
             memory: Mapping::anonymous(BLOCK)?,
             files: &files,
@@ -122,11 +136,8 @@ impl Writer<'_> {
             Way::Mapped => self.files.mapping.store(pos, &bytes),
             Way::Direct | Way::Buffered => {
                 self.memory.store(0, &bytes);
-                let file = match self.way {
-                    Way::Direct => &self.files.direct,
-                    _ => &self.files.file,
-                };
-                let done = write(file, &self.memory, 0, BLOCK, pos as u64, 0)?;
+                let request = Request::new(Write, pos, vec![(0, BLOCK)]).durable(self.sync);
+                let done = Engine::new(self.by, &self.memory)?.one(&self.file, &request)??;
                 ensure!(done == BLOCK, "{done} bytes written");
             }
         }

@@ -195,11 +195,7 @@ impl Given {
         for batch in places.chunks(BATCH) {
             let request = |(slot, &pos): (usize, &usize)| {
                 memory.store(slot * BLOCK, &self.bytes(pos));
-                Request {
-                    way: Way::Write,
-                    pos: pos as u64,
-                    pieces: vec![(slot * BLOCK, BLOCK)],
-                }
+                Request::new(Way::Write, pos, vec![(slot * BLOCK, BLOCK)])
             };
             let requests: Vec<Request> = batch.iter().enumerate().map(request).collect();
             for result in engine.run(&direct, &requests)? {

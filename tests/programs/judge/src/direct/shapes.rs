@@ -71,11 +71,7 @@ fn long(options: &Options, by: By) -> Result<()> {
         memory.forget_part(absent, LONG - absent)?;
         wanted[absent..].fill(0);
     }
-    let request = Request {
-        way: Way::Write,
-        pos: 0,
-        pieces: vec![(0, LONG)],
-    };
+    let request = Request::new(Way::Write, 0, vec![(0, LONG)]);
     let done = engine.one(&file, &request)??;
     ensure!(done == LONG, "{done} of {LONG} bytes");
     settle::evict(&file)?;
@@ -181,7 +177,7 @@ impl Judge {
         pieces: Vec<(usize, usize)>,
     ) -> Result<(Request, usize)> {
         let pos = pos as u64;
-        let request = Request { way, pos, pieces };
+        let request = Request::new(way, pos as usize, pieces);
         let done = self
             .engine
             .one(&self.direct, &request)?

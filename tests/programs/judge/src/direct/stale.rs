@@ -83,11 +83,7 @@ fn beside(
     let mapping = Mapping::shared(file, BLOCKS * BLOCK)?;
     let room = Mapping::anonymous(BLOCK)?;
     room.store(0, &change(wanted, DIRECT));
-    let request = Request {
-        way: Way::Write,
-        pos: (DIRECT * BLOCK) as u64,
-        pieces: vec![(0, BLOCK)],
-    };
+    let request = Request::new(Way::Write, DIRECT * BLOCK, vec![(0, BLOCK)]);
     thread::scope(|scope| {
         // The inode's lock is not held by requests that go on.
         let writer = scope.spawn(|| Engine::new(By::Ring, &room)?.one(direct, &request));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Direct reads and writes that are under way all the time, while others freeze, unmount and remount: no request fails,
-//! and each read finds what was written last. Whoever is killed in the middle leaves blocks that are whole.
+//! and each read finds what was written last; every other batch of writes is to be durable. Whoever is killed in the middle leaves blocks that are whole.
 
-use super::engine::{By, Engine, Request, Way};
+use super::engine::{By, Engine, Request, Sync, Way};
 use super::transfer::{open, open_direct, BLOCK};
 use crate::beside::Until;
 use crate::mapping::Mapping;
@@ -50,10 +50,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
 fn batch(way: Way, round: u64) -> Vec<Request> {
     let first = round as usize * 5;
     (0..BATCH)
-        .map(|number| Request {
-            way,
-            pos: ((first + number * 3) % PLACES * LEN) as u64,
-            pieces: vec![(number * LEN, LEN)],
+        .map(|number| {
+            Request::new(
+                way,
+                (first + number * 3) % PLACES * LEN,
+                vec![(number * LEN, LEN)],
+            )
         })
         .collect()
 }
@@ -76,7 +78,13 @@ fn mixed(options: &Options, path: &Path) -> Result<()> {
     let mut round = 0;
     while until.goes_on() {
         round += 1;
-        let writes = batch(Way::Write, round);
+        let mut writes = batch(Way::Write, round);
+        if round % 2 == 0 {
+            writes = writes
+                .into_iter()
+                .map(|it| it.durable(Sync::RwfDsync))
+                .collect();
+        }
         for write in &writes {
             let bytes = pattern::bytes(1, round, write.pos, LEN);
             memory.store(write.pieces[0].0, &bytes);

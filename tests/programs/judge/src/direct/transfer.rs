@@ -14,12 +14,17 @@ pub(super) const BLOCK: usize = 4096;
 
 /// Opens a file for direct IO with more flags of open(2); makes it if there is none.
 pub(super) fn open_direct(path: &Path, flags: i32) -> Result<File> {
+    open_with(path, libc::O_DIRECT | flags)
+}
+
+/// Opens a file with these flags of open(2); makes it if there is none.
+pub(super) fn open_with(path: &Path, flags: i32) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .custom_flags(libc::O_DIRECT | flags)
+        .custom_flags(flags)
         .open(path)
 }
 
@@ -30,12 +35,7 @@ pub(super) fn open_append(path: &Path) -> Result<File> {
 
 /// A file for all other ways.
 pub(super) fn open(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    open_with(path, 0)
 }
 
 /// preadv2(2) into `memory`.
