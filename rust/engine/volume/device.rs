@@ -79,9 +79,9 @@ pub trait BegunWrite {
 
 /// A block device.
 ///
-/// All calls may sleep, and all but [`Self::begin_write`] are synchronous. Bulk IO does not go through here: the kernel edge
-/// submits its own bios from the mappings that [`super::Volume`] gives. This trait serves superblocks, mount, the zones and the
-/// free space cache.
+/// All calls may sleep, and all but [`Self::begin_write`] are synchronous. What users read and write does not go through here: the
+/// kernel edge submits its own bios from the mappings that [`super::Volume`] gives. This trait serves superblocks, mount, the zones,
+/// the free space cache, and data that moves from one zone to another.
 pub trait Device: Send + Sync {
     /// Bytes on the device.
     fn size(&self) -> Bytes;
@@ -102,6 +102,10 @@ pub trait Device: Send + Sync {
     /// Begins to write `buf`, of which it keeps a copy, at `at`, which is in no sequential zone. What is begun and not waited for
     /// completes in any order. `ENOMEM`.
     fn begin_write(&self, at: Physical, buf: &[u8]) -> Result<KBox<dyn BegunWrite + '_>>;
+
+    /// Writes `buf`, of no more than [`ZoneGeometry::max_append`], where the write pointer of the sequential zone is that starts
+    /// at `zone`; tells where that was.
+    fn append(&self, zone: Physical, buf: &[u8]) -> Result<Physical>;
 
     /// Writes `buf` at `at` with a flush before and forced unit access: durable on return, and so is all that
     /// had completed before the call.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where new data goes. On sequential zones the device decides at which address, and the volume says which that is.
+//! Where new data goes, and moving data there. On sequential zones the device decides at which address, and the volume says
+//! which that is.
 
-use super::{no_chunk, Chunk, Place, Volume};
+use super::{Chunk, Mapping, Place, Volume};
 use crate::disk::{self, Bug, Bytes, Flaw, Logical, Physical};
 use latch::prelude::*;
 
@@ -14,6 +15,9 @@ pub enum Target {
     Append(Place),
 }
 
+/// A mount opens all devices that its chunks name.
+const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
+
 impl Volume {
     /// Where the `len` bytes of a new extent at `addr` go. The data are kept once: see [`Self::check_data_copies`].
     pub fn target(&self, addr: Logical, len: Bytes) -> Result<Target> {
@@ -23,6 +27,31 @@ impl Volume {
             true => Target::Append(self.zone(&chunk)?),
             false => Target::At(place),
         })
+    }
+
+    /// Reads what is at `addr`, from the first copy that is `good`. `EIO` where none is.
+    pub fn read_good(&self, addr: Logical, buf: &mut [u8], good: &dyn Fn(&[u8]) -> bool) -> Result {
+        let mapping = self.in_one_piece(addr, Bytes::from(buf.len()))?;
+        for place in mapping.copies() {
+            let device = self.device(place.devid).ok_or(NO_DEVICE)?;
+            if device.read(place.at, buf).is_ok() && good(buf) {
+                return Ok(());
+            }
+        }
+        Err(EIO)
+    }
+
+    /// Writes the data of a new extent at `addr`; where they are then.
+    pub fn write_extent(&self, addr: Logical, buf: &[u8]) -> Result<Logical> {
+        let len = Bytes::from(buf.len());
+        let device = |place: &Place| self.device(place.devid).ok_or(NO_DEVICE);
+        match self.target(addr, len)? {
+            Target::At(place) => device(&place)?.write(place.at, buf).map(|()| addr),
+            Target::Append(zone) => {
+                let at = device(&zone)?.append(zone.at, buf)?;
+                self.appended_at(addr, len, at)
+            }
+        }
     }
 
     /// The address of `len` bytes for `addr` that an append to their zone put at `at` of the device.
@@ -50,13 +79,17 @@ impl Volume {
     fn place(&self, addr: Logical, len: Bytes) -> Result<Place> {
         /// A chunk without stripes passes no gate.
         const NO_COPY: Bug = Bug::new("a mapped range has no copy");
-        let mapping = self
-            .find(addr, len)
-            .ok_or_else(|| no_chunk(addr).report())?;
+        let mapping = self.in_one_piece(addr, len)?;
+        Ok(*mapping.copies().first().ok_or(NO_COPY)?)
+    }
+
+    /// Where the copies of a range are, each in one piece.
+    fn in_one_piece(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
+        let mapping = self.map(addr, len)?;
         if mapping.len < len {
             let flaw = Flaw::new("data do not lie in one piece", mapping.len.get(), len.get());
             return Err(flaw.at(disk::Place::Extent(addr)).report());
         }
-        Ok(*mapping.copies().first().ok_or(NO_COPY)?)
+        Ok(mapping)
     }
 }

@@ -17,6 +17,10 @@ use latch::{Mutex, Rank};
 const BOUNCE: usize = 16384;
 const BOUNCE_ORDER: u32 = 2;
 
+/// Bytes of the pieces that an append is made of: as many as can be had in one piece of memory without trouble.
+const PIECE: usize = 32768;
+const PIECE_ORDER: u32 = 3;
+
 /// The open devices of a volume, by their ids.
 pub(crate) struct Devices(KVec<(u64, Arc<BlockDevice>)>);
 
@@ -98,7 +102,7 @@ impl Device for Disk {
             zone_size: self.device.zone_size(),
             zones: self.device.zone_count().into(),
             max_active,
-            max_append: self.device.max_zone_append(),
+            max_append: self.device.max_zone_append(Bytes::of_memory(PIECE)),
         })
     }
 
@@ -138,6 +142,18 @@ impl Device for Disk {
             pos = pos.saturating_add(piece.len().into());
         }
         Ok(KBox::new(sent, GFP_KERNEL)?)
+    }
+
+    fn append(&self, zone: Physical, buf: &[u8]) -> Result<Physical> {
+        let mut pieces = KVec::new();
+        for part in buf.chunks(PIECE) {
+            let mut piece = FolioBytes::alloc(PIECE_ORDER)?;
+            if let Some(room) = piece.as_mut_slice().get_mut(..part.len()) {
+                room.copy_from_slice(part);
+            }
+            pieces.push(piece, GFP_KERNEL)?;
+        }
+        self.device.append(zone, &pieces, buf.len())
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {

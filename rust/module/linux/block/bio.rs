@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/bio.h`
 
+use super::device::MOST_SEGMENTS;
 use super::{BlockDevice, Sector};
 use crate::linux::bindings as b;
 use crate::linux::{Folio, FolioBytes, Writeback};
@@ -75,9 +76,9 @@ impl Bio {
         Self::new(device, kind.flags(), at, segments)
     }
 
-    /// A request with room for `segments` pieces of memory, of which 256 are the most. Waits for memory, does not fail.
+    /// A request with room for `segments` pieces of memory, of which [`MOST_SEGMENTS`] are the most. Waits for memory, does not fail.
     fn new(device: &BlockDevice, flags: b::blk_opf_t, at: Physical, segments: usize) -> Self {
-        let segments = segments.clamp(1, 256) as u16;
+        let segments = segments.clamp(1, MOST_SEGMENTS.into()) as u16;
         let pool = addr_of_mut!(b::fs_bio_set);
         // SAFETY: The device is open; `fs_bio_set` is the kernel's pool for file systems.
         let bio =
@@ -114,6 +115,14 @@ impl Bio {
     fn submit_wait(self) -> Result {
         // SAFETY: The bio is not submitted; it is ours again when the call returns.
         to_result(unsafe { b::submit_bio_wait(self.inner.as_ptr()) })
+    }
+
+    /// Sends the request, an append, and waits; the sector at which the zone has the data.
+    fn append_wait(self) -> Result<Sector> {
+        let bio = self.inner.as_ptr();
+        // SAFETY: The bio is not submitted; it is ours again when the call returns, and then says where the data went.
+        let (result, sector) = unsafe { (b::submit_bio_wait(bio), (*bio).bi_iter.bi_sector) };
+        to_result(result).map(|()| Sector::new(sector))
     }
 
     /// Sends the request; `owner` is told of its end, perhaps before this returns.
@@ -157,6 +166,26 @@ impl BlockDevice {
         // SAFETY: The bytes are borrowed until the request is done, which only reads them.
         unsafe { bio.add_folio(from.folio(), len.min(from.len()), 0) }?;
         bio.submit_wait()
+    }
+
+    /// Appends the first `len` bytes of `pieces` to the zone that begins at `zone`, as one request, and waits; where they
+    /// are then.
+    pub(crate) fn append(
+        &self,
+        zone: Physical,
+        pieces: &[FolioBytes],
+        len: usize,
+    ) -> Result<Physical> {
+        let flags = b::req_op_REQ_OP_ZONE_APPEND | b::REQ_SYNC;
+        let mut bio = Bio::new(self, flags, zone, pieces.len());
+        let mut left = len;
+        for piece in pieces {
+            let part = left.min(piece.len());
+            // SAFETY: The bytes are borrowed until the request is done, which only reads them.
+            unsafe { bio.add_folio(piece.folio(), part, 0) }?;
+            left = left.saturating_sub(part);
+        }
+        bio.append_wait()?.byte()
     }
 
     /// Sends the folios of `flight` to byte `at` of the device as one request. The flight is told of its end.

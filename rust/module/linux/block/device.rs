@@ -14,6 +14,9 @@ use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use units::{Bytes, Physical};
 
+/// The most pieces of memory that a request has (C: `BIO_MAX_VECS`).
+pub(super) const MOST_SEGMENTS: u16 = 256;
+
 /// An open block device.
 ///
 /// # Invariants
@@ -123,10 +126,17 @@ impl BlockDevice {
         }
     }
 
-    /// The longest zone append.
-    pub(crate) fn max_zone_append(&self) -> Bytes {
-        // SAFETY: The device is open.
-        Sector::bytes(unsafe { b::bdev_max_zone_append_sectors(self.inner) }.into())
+    /// The longest zone append, from memory in pieces as long as `piece`: the device limits these, too, and no append can be split.
+    pub(crate) fn max_zone_append(&self, piece: Bytes) -> Bytes {
+        // SAFETY: The device is open, and so has its limits.
+        let (sectors, segments, segment) = unsafe {
+            let limits = b::bdev_limits(self.inner);
+            let sectors = b::bdev_max_zone_append_sectors(self.inner);
+            (sectors, (*limits).max_segments, (*limits).max_segment_size)
+        };
+        let piece = piece.min(Bytes::new(segment.into()));
+        let in_pieces = piece.saturating_mul(segments.min(MOST_SEGMENTS).into());
+        Sector::bytes(sectors.into()).min(in_pieces)
     }
 
     /// Shows `count` zones from the one at byte `first` to `each`, in order, until it fails.

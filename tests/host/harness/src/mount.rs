@@ -6,11 +6,11 @@ use crate::device::{self, Image, SimDevice};
 use crate::store::{HostStore, OnVolume};
 use engine::btree::Store;
 use engine::disk::{Bytes, Checksums, Key, Kind, Logical, ObjectId};
-use engine::fs::{self, FileSystem, New, NewKind, Subvolume, Time};
+use engine::fs::{self, FileSystem, New, NewExtent, NewKind, Subvolume, Time};
 use engine::space::Space;
 use engine::txn::{self, Transactions, Units};
 use engine::volume::device::Device;
-use engine::volume::{self, Volume, Writes};
+use engine::volume::{self, Target, Volume, Writes};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
@@ -37,9 +37,6 @@ pub struct Mounted {
     pub fs: Arc<FileSystem>,
     /// The top of the files.
     pub subvolume: Subvolume,
-    /// Held from the allocation of file data to the end of its write: on sequential zones data goes where the write
-    /// pointer is, and here nobody appends.
-    pub data_order: std::sync::Mutex<()>,
 }
 
 impl std::ops::Deref for Mounted {
@@ -174,7 +171,6 @@ impl Mounted {
             layers,
             fs,
             subvolume,
-            data_order: std::sync::Mutex::new(()),
         })
     }
 
@@ -186,6 +182,16 @@ impl Mounted {
     /// Reads data, whole sectors, from any copy.
     pub fn read_data(&self, addr: Logical, buf: &mut [u8]) -> Result {
         self.volume.read_data(addr, buf)
+    }
+
+    /// Writes the data of a new extent: appended on sequential zones, else to all copies.
+    pub fn put_data(&self, extent: &mut NewExtent, bytes: &[u8]) -> Result {
+        let logical = extent.get().logical;
+        match self.volume.target(logical, Bytes::from(bytes.len()))? {
+            Target::Append(_) => extent.move_to(self.volume.write_extent(logical, bytes)?),
+            Target::At(_) => self.write_data(logical, bytes)?,
+        }
+        Ok(())
     }
 
     /// Writes data, whole sectors, to all copies.

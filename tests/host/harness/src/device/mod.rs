@@ -140,25 +140,6 @@ impl SimDevice {
         self.state().violations.clone()
     }
 
-    /// Appends to the sequential zone that starts at `zone`; where the data went.
-    pub fn append(&self, zone: Physical, data: &[u8]) -> Result<Physical> {
-        let at = match &self.state().media.live().zones {
-            Some(zones) => zones.at(zone.get()).write_pointer,
-            None => return Err(EOPNOTSUPP),
-        };
-        if self
-            .geometry
-            .is_some_and(|geometry| data.len() as u64 > geometry.max_append.get())
-        {
-            return self
-                .state()
-                .violation(format!("append of {} bytes", data.len()))
-                .map(|()| at);
-        }
-        self.write(at, data)?;
-        Ok(at)
-    }
-
     fn check(&self, state: &mut State, request: Request, at: u64, len: u64) -> Result {
         let inside = at.checked_add(len).is_some_and(|end| end <= self.size);
         let unit = match (request, &state.media.live().zones) {
@@ -241,6 +222,28 @@ impl Device for SimDevice {
     fn begin_write(&self, at: Physical, buf: &[u8]) -> Result<KBox<dyn BegunWrite + '_>> {
         self.call_before(at.get(), at.get() + buf.len() as u64);
         self.begin(at.get(), buf)
+    }
+
+    fn append(&self, zone: Physical, buf: &[u8]) -> Result<Physical> {
+        let mut state = self.state();
+        let at = match &state.media.live().zones {
+            Some(zones) => zones.at(zone.get()).write_pointer,
+            None => return Err(EOPNOTSUPP),
+        };
+        let most = self
+            .geometry
+            .map_or(0, |geometry| geometry.max_append.get());
+        if buf.len() as u64 > most {
+            return state
+                .violation(format!("append of {} bytes", buf.len()))
+                .map(|()| at);
+        }
+        self.check(&mut state, Request::Write, at.get(), buf.len() as u64)?;
+        state.change(Change::Write {
+            at: at.get(),
+            data: buf.into(),
+        })?;
+        Ok(at)
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {

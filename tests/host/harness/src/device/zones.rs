@@ -67,7 +67,7 @@ impl Zones {
             zone_size: Bytes::new(self.layout.zone_size),
             zones: self.zones.len() as u64,
             max_active: self.layout.max_active,
-            max_append: Bytes::new(128 << 10),
+            max_append: Bytes::new(1 << 20),
         }
     }
 

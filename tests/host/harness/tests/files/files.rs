@@ -210,10 +210,10 @@ impl Files {
         end: u64,
         reservation: &mut WriteReservation,
     ) -> Result<OrderedExtent> {
-        let wanted = sectors.len() as u64;
+        let most = self.mounted.volume.max_extent_len().get();
+        let wanted = (sectors.len() as u64).min(most);
         let mut piece = reservation.split(Bytes::new(wanted))?;
-        let order = self.mounted.data_order.lock().unwrap();
-        let new = self
+        let mut new = self
             .fs
             .data()
             .allocate_write(&mut piece, Bytes::new(wanted))?;
@@ -227,8 +227,7 @@ impl Files {
             reservation.merge(piece.split(Bytes::new(wanted - extent.len.get()))?);
         }
         let data = &sectors[..extent.len.get() as usize];
-        self.mounted.write_data(extent.logical, data)?;
-        drop(order);
+        self.mounted.put_data(&mut new, data)?;
         Ok(OrderedExtent {
             ram_len: extent.len,
             offset: FileOffset::new(start),

@@ -7,7 +7,6 @@ use super::Driver;
 use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Changes, InPlace, Inode, MappingKind, NewExtent, OrderedExtent, Times};
 use engine::fs::{WriteKind, WriteReservation, WrittenInPlace};
-use engine::space::DataExtent;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -228,13 +227,10 @@ impl Driver {
     /// Puts the first of `bytes` on the devices; where and how many.
     fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
         let fs = &self.mounted.fs;
-        let _order = self.mounted.data_order.lock().unwrap();
-        let extent = fs
-            .data()
-            .allocate_write(reservation, Bytes::from(bytes.len()))?;
-        let DataExtent { logical, len } = extent.get();
-        self.mounted
-            .write_data(logical, &bytes[..len.get() as usize])?;
+        let wanted = Bytes::from(bytes.len()).min(self.mounted.volume.max_extent_len());
+        let mut extent = fs.data().allocate_write(reservation, wanted)?;
+        let len = extent.get().len.get() as usize;
+        self.mounted.put_data(&mut extent, &bytes[..len])?;
         Ok(extent)
     }
 
