@@ -69,9 +69,11 @@ ranks! {
     Delalloc = c"rbtrfs_delalloc",
     /// Cleaning the orphans of a subvolume, once.
     Orphans = c"rbtrfs_orphans",
+    /// Moving file data out of block groups, one group at a time.
+    Relocation = c"rbtrfs_relocation",
     /// A handle, which its transaction waits for before it commits. A place, and one for each task.
     Transaction = c"rbtrfs_transaction",
-    /// `Inode::extents`: the file extent items of an inode, while they are rearranged. Of two inodes as a pair.
+    /// The file extent items of an inode, while they are rearranged. Of two inodes as a pair.
     InodeExtents = c"rbtrfs_inode_extents",
     /// The attributes of an inode. Of one inode at a time.
     InodeState = c"rbtrfs_inode_state",
@@ -105,6 +107,8 @@ ranks! {
     SubvolumeDevices = c"rbtrfs_subvolume_devices",
     /// The subvolumes in use.
     Subvolumes = c"rbtrfs_subvolumes",
+    /// Which inodes of a subvolume have a lock of their extents in memory.
+    ExtentLocks = c"rbtrfs_extent_locks",
     /// The trees that are open.
     OpenTrees = c"rbtrfs_open_trees",
     /// The references that wait to be applied.

@@ -19,11 +19,12 @@ pub use now::Now;
 use crate::btree::Allocate;
 use crate::disk::{Bytes, FileOffset, Key, Kind, ObjectId};
 use crate::fs::items::entries;
+use crate::fs::subvolume::ExtentsLock;
 use crate::fs::{Attributes, Subvolume};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use latch::{Mutex, Rank, RwLockReadGuard, RwLockWriteGuard};
 
 /// An inode in use. The VFS keeps one per inode number and subvolume; the engine keeps no table.
 ///
@@ -31,9 +32,8 @@ use latch::{Mutex, Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub struct Inode {
     subvolume: Subvolume,
     number: ObjectId,
-    /// Held for writing while the file's extent items are rearranged, and for reading by who must not see that half
-    /// done. Outside `state`.
-    extents: RwLock<()>,
+    /// Outside `state`.
+    extents: ExtentsLock,
     state: Mutex<State>,
     /// It was looked at, and no inline extent is longer than a sector. None becomes so.
     has_short_inline: AtomicBool,
@@ -78,7 +78,7 @@ impl Inode {
         let inode = Inode {
             subvolume: subvolume.clone(),
             number,
-            extents: RwLock::new((), Rank::InodeExtents)?,
+            extents: subvolume.extents_of(number)?,
             state: Mutex::new(state, Rank::InodeState)?,
             has_short_inline: AtomicBool::new(false),
         };

@@ -17,11 +17,15 @@ use crate::txn::{OpenTree, Transactions};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, Rank};
+use latch::{Mutex, Rank, RwLock};
 
 /// A subvolume in use. It is in memory as long as there is one of these, and all of one subvolume share what is known of it.
 #[derive(Clone)]
 pub struct Subvolume(Registered<ObjectId, InUse>);
+
+/// The lock of an inode's file extent items: held for writing while they are rearranged, and for reading by who must not see
+/// that half done. It is one as long as somebody has it, so whoever moves a file's data needs no inode in memory.
+pub(in crate::fs) type ExtentsLock = Registered<ObjectId, RwLock<()>>;
 
 /// What is known of a subvolume in use.
 struct InUse {
@@ -29,6 +33,7 @@ struct InUse {
     root_directory: ObjectId,
     read_only: bool,
     inode_numbers: Arc<Numbers>,
+    extent_locks: Registry<ObjectId, RwLock<()>>,
     /// Held while [`super::Inodes::clean_orphans`] does its work.
     orphans: Mutex<()>,
     /// Whether it has: from then on an inode without a name may be one that somebody has open.
@@ -66,6 +71,15 @@ impl Subvolume {
     /// Takes a number for a new inode. `ENOSPC` after the last.
     pub(in crate::fs) fn take_inode_number(&self) -> Result<ObjectId> {
         self.0.inode_numbers.take(self.tree())
+    }
+
+    /// The lock of the extents of the inode with this number.
+    pub(in crate::fs) fn extents_of(&self, number: ObjectId) -> Result<ExtentsLock> {
+        let locks = &self.0.extent_locks;
+        match locks.get(&number) {
+            Some(lock) => Ok(lock),
+            None => locks.add(number, RwLock::new((), Rank::InodeExtents)?),
+        }
     }
 
     /// What snapshots of it wait for.
@@ -192,6 +206,7 @@ fn open(
         root_directory: top_of(id, root_item.root_dir)?,
         read_only: root_item.is_read_only(),
         inode_numbers,
+        extent_locks: Registry::new(Rank::ExtentLocks, |_| true)?,
         orphans: Mutex::new((), Rank::Orphans)?,
         orphans_cleaned: AtomicBool::new(false),
         promises: Promises::default(),
