@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The file system: its transactions and its parameters. Its parts are handed out where they stand.
 
+use super::progress::Progress;
 use super::subvolume::SubvolumesInUse;
 use super::Subvolume;
 use crate::btree::Tree;
@@ -46,6 +47,8 @@ pub struct FileSystem {
     checksums: AtomicBool,
     /// The subvolumes in use.
     pub(super) in_use: SubvolumesInUse,
+    /// How far data has been moved out of block groups.
+    pub(super) moved: Progress,
 }
 
 impl FileSystem {
@@ -58,6 +61,7 @@ impl FileSystem {
             max_inline: AtomicU32::new(options.max_inline),
             checksums: AtomicBool::new(options.checksums),
             in_use: SubvolumesInUse::new()?,
+            moved: Progress::new()?,
             txns,
         };
         Ok(Arc::new(fs, GFP_KERNEL)?)
@@ -149,7 +153,7 @@ impl FileSystem {
     /// Starts a change of a subvolume.
     pub(super) fn start(&self, subvolume: &Subvolume, units: Units) -> Result<Handle> {
         self.check_writable(subvolume)?;
-        self.txns.start(units)
+        self.with_room(|txns| txns.start(units))
     }
 
     /// Starts a change that gives space back.

@@ -5,21 +5,23 @@
 //! |--------------|---------------------------------------------------------------------------|
 //! | `items`      | items of trees as typed values: names, notes, places                      |
 //! | `subvolume`  | a subvolume in use: a tree with inodes                                    |
+//! | `progress`   | what was moved out of block groups, and whose turn it is                   |
 //! | `filesystem` | the root of the layer: transactions, parameters, subvolumes in use        |
 //! | `inode`      | an inode in use: its attributes                                           |
 //! | `data`       | file data: mapping, writing, cutting, checksums                           |
 //! | `inodes`     | what is done to inodes: reading, removing, extended attributes            |
 //! | `names`      | making inodes; directories, links, renaming                               |
 //! | `subvolumes` | finding and making subvolumes, and their paths                            |
+//! | `relocation` | moving data out of block groups whose zones are to be written again        |
 //! | `statistics` | what statfs shows                                                         |
 //!
-//! Each uses only those above it.
+//! Each uses only those above it. But for one thing: whoever starts a change may have to wait until `relocation` made room for it.
 //!
 //! [`FileSystem`] is the root and hands out its parts, whose methods stand in the folders of their subject.
 //! [`Subvolume`] is a tree with inodes, [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
-//! Lock order: `Delalloc` > `Orphans` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` >
+//! Lock order: `Delalloc` > `Orphans` > `Relocation` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` >
 //! `SubvolumeOpening` > `FileTree` > `Subvolumes`; of two inodes never both. See `Documentation/fs.md`.
 
 mod data;
@@ -28,6 +30,8 @@ mod inode;
 mod inodes;
 mod items;
 mod names;
+mod progress;
+mod relocation;
 mod statistics;
 mod subvolume;
 mod subvolumes;
@@ -43,6 +47,8 @@ pub use inode::{Changes, Inode, New, NewKind, Now, Times};
 pub use inodes::{Compression, Inodes, XattrMode};
 pub use items::entries::Target;
 pub use names::{Entry, Names, Rename, RenameMode, Side};
+pub use progress::Moved;
+pub use relocation::{Relocated, Relocation};
 pub use statistics::Statistics;
 pub use subvolume::{NoPromises, Subvolume};
 pub use subvolumes::{NewSubvolume, SubvolumePlace, Subvolumes, Topmost};

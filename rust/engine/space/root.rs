@@ -450,6 +450,12 @@ impl Space {
         self.groups.next_sparse(when)
     }
 
+    /// The group of file data of which most is dead, of those that are worth emptying. Nothing is written there any more: may talk
+    /// to the device.
+    pub fn next_sparse_data(&self, when: Reclaim) -> Result<Option<Sparse>> {
+        self.groups.next_sparse_data(when)
+    }
+
     /// How many data writes have ended: to be asked before an allocation that [`Self::await_data`] may follow.
     pub fn data_ended(&self) -> u64 {
         self.data_zones.ended()

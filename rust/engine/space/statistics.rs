@@ -88,7 +88,8 @@ impl Space {
             .tally
             .free_in_all()
             .saturating_add(data.growth.bytes)
-            .saturating_sub(data.promised);
+            .saturating_sub(data.promised)
+            .saturating_sub(data.global.size.saturating_sub(data.global.held));
         Statistics {
             data: (&data).into(),
             metadata: (&metadata).into(),

@@ -184,6 +184,25 @@ pub(super) fn reserve(
     Err(ENOSPC)
 }
 
+/// Promises bytes that are free, or that the next chunk has. The caller holds no handle. `ENOSPC`.
+pub(super) fn reserve_now(
+    shared: &Arc<Shared>,
+    class: Class,
+    bytes: Bytes,
+    urgency: Urgency,
+) -> Result<Reservation> {
+    loop {
+        let before = shared.chunks_made();
+        let shortage = match promise(shared, class, bytes, urgency)? {
+            Promise::Given(reservation) => return Ok(reservation),
+            Promise::Short(shortage) => shortage,
+        };
+        if Remedy::MakeChunk.apply(shared, shortage, before)? == Effect::Nothing {
+            return Err(ENOSPC);
+        }
+    }
+}
+
 impl Tried {
     /// Tries one remedy after the other until one helped.
     fn relieve(

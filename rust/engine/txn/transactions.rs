@@ -158,6 +158,13 @@ impl Transactions {
         shortage::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
     }
 
+    /// Reserves space for file data that is there, or in a chunk that can be made: `ENOSPC` at once. With
+    /// [`Urgency::Freeing`] what is kept back on sequential zones can be had, to empty others.
+    pub fn reserve_data_now(&self, bytes: Bytes, urgency: Urgency) -> Result<Reservation> {
+        self.shared.check_writable()?;
+        shortage::reserve_now(&self.shared, Class::Data, bytes, urgency)
+    }
+
     /// Reserves space for file data and for metadata if that is to be had without waiting: `EAGAIN` otherwise.
     pub fn try_reserve(&self, data: Bytes, metadata: Units) -> Result<(Reservation, Reservation)> {
         self.shared.check_writable()?;
@@ -185,6 +192,12 @@ impl Transactions {
         way: &[(Logical, u8)],
     ) -> Result<Sharing> {
         sharing(&self.shared, handle, data, way)
+    }
+
+    /// Runs the delayed references of the running transaction, if there is one: the extent tree has what was queued before the
+    /// call. The caller holds no handle.
+    pub fn run_references(&self) -> Result {
+        run_refs(&self.shared)
     }
 
     /// Makes durable all that completed before the call; waits for a commit in flight. Nothing is written when

@@ -47,6 +47,19 @@ impl SectorSums {
         self.sums.get(start..start.checked_add(self.size)?)
     }
 
+    /// The sums that the disk has, as runs of neighbours: the first sector of each, and its sums back to back.
+    pub(in crate::fs) fn runs(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut from = 0_usize;
+        core::iter::from_fn(move || {
+            let is_there = |at: &usize| self.present.get(*at).is_some_and(|present| *present);
+            let first = (from..self.sectors()).find(is_there)?;
+            let end = (first..self.sectors()).find(|at| !is_there(at));
+            from = end.unwrap_or(self.sectors());
+            let bytes = first.checked_mul(self.size)?..from.checked_mul(self.size)?;
+            Some((first, self.sums.get(bytes)?))
+        })
+    }
+
     /// Takes the sums from `item` for sectors from `sector` on; `skip` of its sums come before those.
     fn take(&mut self, sector: usize, item: &[u8], skip: usize) {
         let from = item.get(skip.saturating_mul(self.size)..).unwrap_or(&[]);
@@ -102,9 +115,19 @@ impl Data<'_> {
         len: Bytes,
         reach: Reach,
     ) -> Result<Option<SectorSums>> {
-        if inode.attributes().flags.contains(InodeFlags::NODATASUM) {
-            return Ok(None);
+        match inode.attributes().flags.contains(InodeFlags::NODATASUM) {
+            true => Ok(None),
+            false => self.sums_of(logical, len, reach).map(Some),
         }
+    }
+
+    /// What the checksum tree has of `[logical, logical + len)`, whole sectors.
+    pub(in crate::fs) fn sums_of(
+        &self,
+        logical: Logical,
+        len: Bytes,
+        reach: Reach,
+    ) -> Result<SectorSums> {
         let sector_size = self.fs.sector_size();
         let sectors = usize::try_from(len.count(sector_size))?;
         let mut sums = SectorSums::new(self.fs.format().checksum.size(), sectors)?;
@@ -126,7 +149,7 @@ impl Data<'_> {
             }
             cursor.next()?;
         }
-        Ok(Some(sums))
+        Ok(sums)
     }
 
     /// Inserts the sums of newly written data. The range was just allocated, but may have sums of data that is gone, as

@@ -10,7 +10,7 @@ use crate::btree::Allocate;
 use crate::disk::{Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
-use crate::space::{DataExtent, DataWait, Relief, Space};
+use crate::space::{DataExtent, DataWait, Relief, Reservation, Space};
 use crate::txn::Handle;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -63,13 +63,13 @@ impl NewExtent {
     }
 
     /// It has reached the device.
-    fn written(&mut self) -> Result {
+    pub(in crate::fs) fn written(&mut self) -> Result {
         self.progress = Progress::Written;
         self.space.data_written(self.extent)
     }
 
     /// A transaction is going to enter it, or to be given up.
-    fn keep(mut self) -> DataExtent {
+    pub(in crate::fs) fn keep(mut self) -> DataExtent {
         self.progress = Progress::Kept;
         self.extent
     }
@@ -111,11 +111,22 @@ impl Data<'_> {
         reservation: &mut WriteReservation,
         len: Bytes,
     ) -> Result<NewExtent> {
+        self.allocate(&reservation.data, len, self.fs.sector_size())
+    }
+
+    /// Takes an address for up to `len` bytes and no fewer than `min`, drawn from `from`. `ENOSPC` where no free range is as
+    /// long; else as [`Self::allocate_write`].
+    pub(in crate::fs) fn allocate(
+        &self,
+        from: &Reservation,
+        len: Bytes,
+        min: Bytes,
+    ) -> Result<NewExtent> {
         let space = self.fs.transactions().space();
         let mut idle = false;
         loop {
             let seen = space.data_ended();
-            match self.try_allocate_write(reservation, len) {
+            match self.try_allocate(from, len, min) {
                 // The device allows no more active zones until one is full.
                 Err(error) if error == EAGAIN => {
                     if space.relieve_zones()? == Relief::Given
@@ -140,10 +151,13 @@ impl Data<'_> {
         reservation: &mut WriteReservation,
         len: Bytes,
     ) -> Result<NewExtent> {
+        self.try_allocate(&reservation.data, len, self.fs.sector_size())
+    }
+
+    fn try_allocate(&self, from: &Reservation, len: Bytes, min: Bytes) -> Result<NewExtent> {
         self.fs.transactions().volume().check_sending()?;
         let space = self.fs.transactions().space();
-        let wanted = len.min(MAX_EXTENT_SIZE);
-        let extent = space.allocate_data(&reservation.data, wanted, self.fs.sector_size())?;
+        let extent = space.allocate_data(from, len.min(MAX_EXTENT_SIZE), min)?;
         Ok(NewExtent {
             extent,
             space: space.clone(),

@@ -8,7 +8,7 @@ use crate::disk::{Bytes, FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::subvolume::{self, Promise};
 use crate::fs::Inode;
-use crate::space::{Class, Reservation};
+use crate::space::{Class, Reservation, Urgency};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
@@ -134,9 +134,9 @@ impl Data<'_> {
         len: Bytes,
     ) -> Result<WriteReservation> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
-        let data = self.fs.transactions().reserve_data(len)?;
+        let data = self.reserve_data(len)?;
         let cost = self.write_cost();
-        let metadata = self.fs.transactions().reserve(cost.units(len))?;
+        let metadata = self.fs.with_room(|txns| txns.reserve(cost.units(len)))?;
         Ok(WriteReservation {
             data,
             metadata,
@@ -144,6 +144,18 @@ impl Data<'_> {
             cost,
             promise: None,
         })
+    }
+
+    /// Promises `len` bytes of data. Where there is no space, zones are emptied of which a part is dead.
+    fn reserve_data(&self, len: Bytes) -> Result<Reservation> {
+        let txns = self.fs.transactions();
+        match txns.reserve_data(len) {
+            Err(error) if error == ENOSPC => {
+                let ask = || txns.reserve_data_now(len, Urgency::Ordinary);
+                self.fs.relocation().make_room(ask)
+            }
+            reserved => reserved,
+        }
     }
 
     /// Promises what dirtying `[offset, offset + len)` takes that [`Self::place`] says can be written in place: space for

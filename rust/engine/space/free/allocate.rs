@@ -164,7 +164,11 @@ impl Allocator {
         let groups = self.groups.read();
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
-        let mut asked = wanted;
+        // What zones that are written have left goes first: no other is begun for it, and none is left with a rest.
+        let mut asked = match self.groups.volume.has_sequential_zones() {
+            true => info.longest(Offer::Ready).clamp(min, wanted),
+            false => wanted,
+        };
         loop {
             let wish = Wish {
                 wanted,

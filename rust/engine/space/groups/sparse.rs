@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Groups of tree blocks on sequential zones in which little is left: what is there is worth copying elsewhere, for
-//! the zones then can be written again.
+//! Groups on sequential zones in which little is left: what is there is worth copying elsewhere, for the zones then can be
+//! written again.
 
 use super::block_groups::BlockGroups;
 use super::group::{Body, Group};
 use crate::disk::{Bytes, Logical};
 use crate::space::free::policy::FreeSpace;
+use crate::space::write_order::{Closing, DataGroup};
 use crate::space::Class;
 use kernel::sync::Arc;
+use latch::prelude::*;
 
 /// When groups are to be emptied, which is how badly zones are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub enum Reclaim {
     Now,
 }
 
-/// A full group that is to be emptied (C: `btrfs_reclaim_bgs`). Its blocks stay where they are until whoever has this
-/// rewrites them.
+/// A full group that is to be emptied (C: `btrfs_reclaim_bgs`). What is in it stays where it is until whoever has this moves
+/// it.
 pub struct Sparse(Arc<Group>);
 
 /// What is in use of a group when all was rewritten that can be.
@@ -98,7 +100,7 @@ impl BlockGroups {
             let found = {
                 let body = group.lock();
                 dead = dead.saturating_add(dead_in(&body, group.len()));
-                in_use(&body)
+                in_use(&body, Bytes::ZERO)
             };
             let Some((used, capacity)) = found else {
                 continue;
@@ -115,6 +117,71 @@ impl BlockGroups {
         let enough = when == Reclaim::Soon && dead <= left;
         best.filter(|_| !enough).map(|(_, group)| Sparse(group))
     }
+
+    /// See [`crate::space::Space::next_sparse_data`].
+    pub(in crate::space) fn next_sparse_data(&self, when: Reclaim) -> Result<Option<Sparse>> {
+        if !self.volume.has_sequential_zones() {
+            return Ok(None);
+        }
+        let Some(group) = self.sparsest_data(when) else {
+            return Ok(None);
+        };
+        Ok(match self.close_rest(&group)? {
+            Closing::Closed => Some(Sparse(group)),
+            // It was promised since, or somebody writes there now.
+            Closing::Refused => None,
+        })
+    }
+
+    /// Gives up what is left of the zones of a group that is to be emptied.
+    fn close_rest(&self, group: &Group) -> Result<Closing> {
+        if is_full(&group.lock()) {
+            return Ok(Closing::Closed);
+        }
+        let closing = group.give_up()?;
+        if closing == Closing::Closed {
+            self.volume.zones().finish(group.chunk())?;
+        }
+        Ok(closing)
+    }
+
+    fn sparsest_data(&self, when: Reclaim) -> Option<Arc<Group>> {
+        let totals = *self.info(Class::Data).lock();
+        let growth = totals.growth.bytes;
+        let all = self.read().capacity(Class::Data).saturating_add(growth);
+        let left = totals.tally.free_in_all().saturating_add(growth);
+        let least = least_dead(when, left, all)?;
+        let movable = totals.movable();
+        let mut best: Option<(Bytes, Arc<Group>)> = None;
+        let mut from = Logical::new(0);
+        while let Some(group) = self.next_in(Class::Data, from) {
+            from = group.end();
+            let Some((used, capacity)) = in_use_of_data(&group) else {
+                continue;
+            };
+            let dead = capacity.saturating_sub(used);
+            let worth =
+                used <= movable && dead.saturating_mul(SHARES) >= capacity.saturating_mul(least);
+            if worth && best.as_ref().is_none_or(|(most, _)| dead > *most) {
+                best = Some((dead, group));
+            }
+        }
+        best.map(|(_, group)| group)
+    }
+}
+
+/// Parts that a group of file data is counted in.
+const SHARES: u64 = 64;
+
+/// How many [`SHARES`] of a group of file data have to be dead for it to be worth emptying, where `left` of `all` bytes can
+/// still be written. `None`: that is enough. The less there is, the more is written to gain some.
+fn least_dead(when: Reclaim, left: Bytes, all: Bytes) -> Option<u64> {
+    match when {
+        Reclaim::Now => Some(SHARES / 16),
+        Reclaim::Soon if left < all.divided_by(8) => Some(SHARES / 4),
+        Reclaim::Soon if left < all.divided_by(4) => Some(SHARES / 2),
+        Reclaim::Soon => None,
+    }
 }
 
 /// Bytes that a reset would make free: not those by which the zones hold less than they are long.
@@ -123,16 +190,26 @@ pub(super) fn dead_in(body: &Body, len: Bytes) -> Bytes {
     body.tally.unusable.saturating_sub(never)
 }
 
-/// Bytes in use, and what the zones hold, of a group that is full and was not tried as it is.
-fn in_use(body: &Body) -> Option<(Bytes, Bytes)> {
-    let FreeSpace::Append(appending) = &body.free_space else {
-        return None;
-    };
+/// Bytes in use, and what the zones hold, of a group that is full but for a `rest`, and was not tried as it is.
+fn in_use(body: &Body, rest: Bytes) -> Option<(Bytes, Bytes)> {
+    let appending = body.as_appending()?;
     let used = body.tally.used;
     // To try costs reading all that is in use, which must not come again with each block that goes.
     let tried = body.in_use_when_tried;
     let eligible = used > Bytes::ZERO
         && used < tried.saturating_sub(tried.divided_by(4))
-        && appending.free().is_zero();
+        && appending.free() <= rest;
     eligible.then_some((used, appending.capacity))
+}
+
+/// The same of a group of file data, if the trees know all that is in it. Pieces do not end where zones do: a short rest does
+/// not count, if nobody was promised that.
+fn in_use_of_data(group: &Group) -> Option<(Bytes, Bytes)> {
+    let found = {
+        let body = group.lock();
+        let is_known = body.under_way.is_zero() && body.tally.reserved.is_zero();
+        let rest = body.as_appending()?.capacity.divided_by(SHARES);
+        in_use(&body, rest).filter(|_| is_known)?
+    };
+    (is_full(&group.lock()) || group.spare().is_some()).then_some(found)
 }

@@ -129,7 +129,7 @@ impl DataGroup for Group {
         };
         // Between asking and this nobody else may be promised it.
         if body.allocation == Allocation::Open
-            && self.space_info().lose(left)? == Withdrawal::Refused
+            && self.space_info().lose(left) == Withdrawal::Refused
         {
             return Ok(Closing::Refused);
         }

@@ -77,22 +77,15 @@ impl SpaceInfo {
         Ok(())
     }
 
-    /// Whether nobody was promised `bytes` of what is free.
+    /// Whether no user was promised `bytes` of what is free.
     pub(in crate::space) fn can_lose(&self, bytes: Bytes) -> bool {
-        self.totals.lock().can_lose(bytes)
+        let mut totals = *self.totals.lock();
+        totals.lose(bytes) == Withdrawal::Done
     }
 
-    /// Makes free bytes unusable, unless they were promised.
-    pub(in crate::space) fn lose(&self, bytes: Bytes) -> Result<Withdrawal> {
-        let mut totals = self.totals.lock();
-        if !totals.can_lose(bytes) {
-            return Ok(Withdrawal::Refused);
-        }
-        totals
-            .tally
-            .shift(bytes, ByteState::Free, ByteState::Unusable)
-            .map_err(differs)?;
-        Ok(Withdrawal::Done)
+    /// Makes free bytes unusable, unless they were promised to a user.
+    pub(in crate::space) fn lose(&self, bytes: Bytes) -> Withdrawal {
+        self.totals.lock().lose(bytes)
     }
 
     /// It is not known any more where a group of `bytes` is free, of which `free` cannot be allocated now. Unless that was

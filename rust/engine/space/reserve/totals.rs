@@ -6,7 +6,8 @@ use super::tally::{ByteState, Tally};
 use crate::disk::Bytes;
 use crate::space::{Class, Shortage, Urgency};
 
-/// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`).
+/// What is kept back for commits and for freeing on a full volume (C: `global_block_rsv`). Of file data on sequential zones:
+/// for moving data, which empties other zones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::space) struct GlobalReserve {
     /// The bytes that it should hold.
@@ -33,7 +34,7 @@ pub(in crate::space) struct Totals {
     pub(in crate::space) tally: Tally,
     /// Bytes promised and not allocated (C: `bytes_may_use`), with the global reserve.
     pub(in crate::space) promised: Bytes,
-    /// What is kept back. Only metadata has some.
+    /// What is kept back.
     pub(in crate::space) global: GlobalReserve,
     /// How many [`Awaited`](super::Awaited) there are.
     pub(in crate::space) awaited: u64,
@@ -118,6 +119,10 @@ impl Totals {
         }
         let GlobalReserve { size, held } = self.global;
         let spare = match urgency {
+            // The next chunk makes up for it: none is made before it is needed.
+            Urgency::Ordinary if class == Class::Data && self.growth.bytes >= self.global.size => {
+                self.global.held
+            }
             Urgency::Ordinary => return None,
             Urgency::Promised => held.saturating_sub(size.divided_by(2)),
             Urgency::Freeing => held.saturating_sub(size.divided_by(8)),
@@ -215,6 +220,35 @@ impl Totals {
     /// Whether `bytes` of what is free were promised to nobody.
     pub(super) fn can_lose(&self, bytes: Bytes) -> bool {
         self.promised.saturating_add(bytes) <= self.tally.free()
+    }
+
+    /// Takes `bytes` of what is free from file data, and from what is kept back there where all else is promised: to move data
+    /// can wait.
+    pub(super) fn lose(&mut self, bytes: Bytes) -> Withdrawal {
+        let mut rest = *self;
+        let missing = rest.promised.saturating_add(bytes);
+        let missing = missing.saturating_sub(rest.tally.free());
+        if missing > rest.global.held
+            || rest
+                .tally
+                .shift(bytes, ByteState::Free, ByteState::Unusable)
+                .is_err()
+        {
+            return Withdrawal::Refused;
+        }
+        rest.global.held = rest.global.held.saturating_sub(missing);
+        rest.unpromise(missing);
+        *self = rest;
+        Withdrawal::Done
+    }
+
+    /// Bytes of file data that can be written elsewhere to empty a zone: what nobody was promised, and most of what is kept
+    /// back for that.
+    pub(in crate::space) fn movable(&self) -> Bytes {
+        let others = self.promised.saturating_sub(self.global.held);
+        let free = self.tally.free().saturating_sub(others);
+        let all = free.saturating_add(self.growth.bytes);
+        all.saturating_sub(self.global.size.divided_by(8))
     }
 
     /// Keeps free bytes from everybody for a while, if what was promised can do without them. The global

@@ -2,6 +2,8 @@
 //! Several users at once, and commits under way all the time: nobody waits for ever, nobody sees another's files, and a
 //! power cut leaves each of them a state that was.
 
+use engine::fs::Moved;
+use engine::space::Reclaim;
 use engine::txn::Counters;
 use harness::device::{Image, Recorder, User};
 use harness::history::{
@@ -81,11 +83,16 @@ fn work(driver: Driver, recorder: &Recorder, seed: u64, profile: Profile, steps:
 fn disturb(mounted: &Mounted, stop: &AtomicBool) {
     let mut random = Random::new(1);
     while !stop.load(Ordering::Relaxed) {
-        match random.below(5) {
+        match random.below(6) {
             0 => mounted.txns.commit().expect("commit"),
             1 => mounted.txns.commit_if_older(0).expect("commit"),
             2 => mounted.txns.maintain().expect("maintain"),
             3 => drop(mounted.txns.space().forget(8)),
+            4 => {
+                let relocation = mounted.fs.relocation();
+                let done = relocation.go_on(Reclaim::Now, &|| true);
+                done.expect("relocation");
+            }
             _ => mounted.store.shrink(),
         }
         std::thread::sleep(Duration::from_millis(random.below(8)));
@@ -106,8 +113,8 @@ fn watch(done: &Arc<AtomicBool>) {
     });
 }
 
-/// What commits cost in it.
-fn run(base: Image, seed: u64, kind: Profile, steps: u64, cuts: u64) -> Counters {
+/// What commits cost in it, and what data was moved.
+fn run(base: Image, seed: u64, kind: Profile, steps: u64, cuts: u64) -> (Counters, Moved) {
     let mounted = Arc::new(Mounted::mount(vec![base], Access::ReadWrite).unwrap());
     let name = |user: User| format!("user {user}").into_bytes();
     let drivers: Vec<Driver> = (0..USERS)
@@ -150,7 +157,7 @@ fn run(base: Image, seed: u64, kind: Profile, steps: u64, cuts: u64) -> Counters
             .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     }
     assert_eq!(mounted.violations(), Vec::<String>::new());
-    let counters = mounted.txns.counters();
+    let counters = (mounted.txns.counters(), mounted.fs.relocation().moved());
     let mounted = Arc::try_unwrap(mounted).ok().expect("the only user");
     let images = mounted.unmount().unwrap();
     tools::check_with(&images[0], &["--check-data-csum"])
@@ -223,9 +230,11 @@ fn on_zones() {
 fn on_zones_that_must_be_emptied() {
     let image = tools::mkfs_zoned(18, &[], tools::zone_layout(4 << 20));
     let profile = Profile::MIXED.for_zones();
-    let emptied = random::seeds(30..33).map(|seed| {
-        let counters = run(image.clone(), seed, profile, 700, 30);
-        counters.groups_emptied
-    });
-    assert!(emptied.sum::<u64>() > 0);
+    let (mut emptied, mut moved) = (0, 0);
+    for seed in random::seeds(30..33) {
+        let (counters, data) = run(image.clone(), seed, profile, 700, 30);
+        emptied += counters.groups_emptied;
+        moved += data.bytes;
+    }
+    assert!(emptied > 0 && moved > 0, "{emptied} {moved}");
 }

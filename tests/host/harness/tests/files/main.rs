@@ -13,6 +13,7 @@ mod memory;
 mod names;
 mod posix;
 mod promises;
+mod relocated;
 mod root_times;
 mod sharing;
 mod stale_checksums;

@@ -4,6 +4,7 @@
 use crate::files::{File, Files};
 use crate::mounted::{mount, unmount, zoned_image};
 use engine::disk::Bytes;
+use engine::space::Urgency;
 use harness::device::Image;
 use harness::mount::Layers;
 use harness::random::Random;
@@ -226,6 +227,10 @@ fn zones_that_were_promised_are_not_reset() {
         while let Ok(more) = mounted.txns.reserve_data(Bytes::new(bytes)) {
             promised.push(more);
         }
+    }
+    // What is kept back to move data may be lent for a reset.
+    while let Ok(more) = (mounted.txns).reserve_data_now(Bytes::new(4096), Urgency::Freeing) {
+        promised.push(more);
     }
     files.remove(&file).unwrap();
     let unusable = || mounted.txns.space().statistics().data.unusable;

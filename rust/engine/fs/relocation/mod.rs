@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Moving file data out of block groups on sequential zones of which a part is dead, so that these can be written again.
+//!
+//! | module    | what it has                                                          |
+//! |-----------|----------------------------------------------------------------------|
+//! | `extents` | the data extents of a group, and who refers to them                   |
+//! | `pieces`  | the items of a file that refer to an extent                           |
+//! | `moving`  | moving one extent: data, checksums, and all that refers to it          |
+//!
+//! Which group is worth it says [`crate::space::Space::next_sparse_data`]. What is moved is freed like anything else: the old
+//! bytes stay until the commit is durable, and the zones are reset behind it. See `Documentation/relocation.md`.
+
+mod extents;
+mod moving;
+mod pieces;
+
+use super::progress::{Moved, Vetted};
+use super::FileSystem;
+use crate::btree::Tree;
+use crate::disk::{Logical, ObjectId};
+use crate::space::{Reclaim, Remains, Sparse};
+use crate::txn::{Transactions, Units};
+use core::sync::atomic::Ordering;
+use extents::InUse;
+use latch::prelude::*;
+use latch::MutexGuard;
+use moving::{Fate, Found};
+
+/// Extents that are looked at with one handle.
+const BATCH: u32 = 32;
+/// How many groups are emptied for one promise: others may be faster each time.
+const MOST_GROUPS: u32 = 16;
+
+/// What became of a wish to empty a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relocated {
+    /// One is empty: its zones are free after the next commit.
+    Emptied,
+    /// There is more to do, later: time, space or memory ran out, or somebody else is at it.
+    Later,
+    /// No group is worth it, or none of those can be emptied.
+    Nothing,
+}
+
+/// How far a walk through a group came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    /// To its end.
+    Done,
+    /// Not as far: time ran out.
+    Interrupted,
+    /// To an extent that stays where it is.
+    Stopped(Logical),
+}
+
+impl FileSystem {
+    /// Moving data out of block groups.
+    pub fn relocation(&self) -> Relocation<'_> {
+        Relocation { fs: self }
+    }
+
+    /// Asks for metadata. Where there is no space, zones of file data are emptied that it may have then.
+    pub(super) fn with_room<R>(&self, ask: impl Fn(&Transactions) -> Result<R>) -> Result<R> {
+        let txns = self.transactions();
+        match ask(txns) {
+            Err(error) if error == ENOSPC => self.relocation().make_room(|| ask(txns)),
+            answered => answered,
+        }
+    }
+}
+
+/// Moving data out of the block groups of a file system.
+#[derive(Clone, Copy)]
+pub struct Relocation<'a> {
+    pub(super) fs: &'a FileSystem,
+}
+
+impl Relocation<'_> {
+    /// Goes on emptying the group that is most worth it while it is `in_time`. For the edge's timer. No handle may be held.
+    pub fn go_on(&self, when: Reclaim, in_time: &dyn Fn() -> bool) -> Result<Relocated> {
+        match self.fs.moved.turn.try_lock() {
+            Some(mut turn) => self.empty_next(&mut turn, when, in_time),
+            None => Ok(Relocated::Later),
+        }
+    }
+
+    /// What was moved so far.
+    pub fn moved(&self) -> Moved {
+        Moved {
+            groups: self.fs.moved.groups.load(Ordering::Relaxed),
+            bytes: self.fs.moved.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Calls `ask`, which was refused for want of space, once more for each group that was emptied, until it is not.
+    pub(super) fn make_room<R>(&self, mut ask: impl FnMut() -> Result<R>) -> Result<R> {
+        let txns = self.fs.transactions();
+        if !txns.volume().has_sequential_zones() {
+            return Err(ENOSPC);
+        }
+        let mut turn = self.fs.moved.turn.lock();
+        for _ in 0..MOST_GROUPS {
+            // Whoever had the turn before may have made enough.
+            match ask() {
+                Err(error) if error == ENOSPC => {}
+                answered => return answered,
+            }
+            if self.empty_next(&mut turn, Reclaim::Now, &|| true)? != Relocated::Emptied {
+                return Err(ENOSPC);
+            }
+            txns.commit()?;
+        }
+        ask()
+    }
+
+    fn empty_next(
+        &self,
+        turn: &mut MutexGuard<'_, Vetted>,
+        when: Reclaim,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Relocated> {
+        let space = self.fs.transactions().space();
+        while let Some(sparse) = space.next_sparse_data(when)? {
+            match self.empty(turn, &sparse, in_time) {
+                Ok(Walk::Done) => {}
+                Ok(Walk::Interrupted) => return Ok(Relocated::Later),
+                Ok(Walk::Stopped(at)) => self.tell(&sparse, at),
+                Err(error) if [ENOSPC, ENOMEM, EAGAIN].contains(&error) => {
+                    return Ok(Relocated::Later);
+                }
+                Err(error) => {
+                    self.fs.transactions().volume().check_sending()?;
+                    let start = sparse.start();
+                    pr_warn!("block group {start}: data cannot be moved ({error:?})\n");
+                }
+            }
+            if sparse.tried() == Remains::Nothing {
+                self.fs.moved.groups.fetch_add(1, Ordering::Relaxed);
+                return Ok(Relocated::Emptied);
+            }
+        }
+        Ok(Relocated::Nothing)
+    }
+
+    /// Moves all that is in a group, if all of it can be moved: less would take space and free none.
+    fn empty(
+        &self,
+        vetted: &mut Vetted,
+        sparse: &Sparse,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Walk> {
+        let txns = self.fs.transactions();
+        let extents = txns.required_tree(ObjectId::EXTENT_TREE)?;
+        // So that the extent tree has all that is in the group.
+        txns.run_references()?;
+        if vetted.group != sparse.start() {
+            vetted.group = sparse.start();
+            vetted.until = sparse.start();
+        }
+        let walk = self.vet(&extents, &mut vetted.until, sparse, in_time)?;
+        if walk != Walk::Done {
+            return Ok(walk);
+        }
+        let walk = self.move_all(&extents, sparse, in_time)?;
+        txns.run_references()?;
+        Ok(walk)
+    }
+
+    /// Looks whether all that is in the group from `until` on can be moved.
+    fn vet(
+        &self,
+        extents: &Tree,
+        until: &mut Logical,
+        sparse: &Sparse,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Walk> {
+        while *until < sparse.end() {
+            if !in_time() {
+                return Ok(Walk::Interrupted);
+            }
+            let handle = self.fs.transactions().start(Units::NONE)?;
+            for _ in 0..BATCH {
+                let Some(in_use) = InUse::first(extents, *until, sparse.end())? else {
+                    *until = sparse.end();
+                    break;
+                };
+                if matches!(self.holders(&handle, &in_use)?, Found::Others) {
+                    return Ok(Walk::Stopped(in_use.extent.logical));
+                }
+                *until = in_use.end();
+            }
+        }
+        Ok(Walk::Done)
+    }
+
+    fn move_all(
+        &self,
+        extents: &Tree,
+        sparse: &Sparse,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Walk> {
+        let mut buf = KVVec::new();
+        let mut from = sparse.start();
+        while sparse.is_full() {
+            let Some(in_use) = InUse::first(extents, from, sparse.end())? else {
+                break;
+            };
+            if !in_time() {
+                return Ok(Walk::Interrupted);
+            }
+            match self.move_extent(extents, &in_use, &mut buf)? {
+                Fate::Moved(bytes) => {
+                    self.fs
+                        .moved
+                        .bytes
+                        .fetch_add(bytes.get(), Ordering::Relaxed);
+                }
+                Fate::Gone => {}
+                Fate::Stays => return Ok(Walk::Stopped(in_use.extent.logical)),
+            }
+            from = in_use.end();
+        }
+        Ok(Walk::Done)
+    }
+
+    /// Says once for a mount that a group keeps its zones.
+    fn tell(&self, sparse: &Sparse, at: Logical) {
+        if self.fs.moved.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let start = sparse.start();
+        pr_warn!(
+            "block group {start}: keeps its zones, as others have the data at {at}: a snapshot, perhaps\n"
+        );
+    }
+}

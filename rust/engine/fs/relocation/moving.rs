@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Moving one extent: its data, its checksums, and all that refers to it, in one transaction.
+
+use super::extents::{Holders, InUse};
+use super::pieces::{Held, Pieces};
+use super::Relocation;
+use crate::btree::{Reach, Tree};
+use crate::disk::{Bytes, FileRef, Logical};
+use crate::fs::filesystem::or_abort;
+use crate::fs::subvolume::ExtentsLock;
+use crate::fs::{NewExtent, SectorSums, Subvolume};
+use crate::space::{DataExtent, Urgency};
+use crate::txn::{Handle, Units};
+use latch::prelude::*;
+
+/// What became of an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is elsewhere; so many bytes were written.
+    Moved(Bytes),
+    /// Nobody refers to it any more.
+    Gone,
+    /// It cannot be moved.
+    Stays,
+}
+
+/// A file that refers to the extent, and the lock of its extents.
+pub(super) struct Holder {
+    subvolume: Subvolume,
+    file: FileRef,
+    lock: ExtentsLock,
+}
+
+impl Holder {
+    fn held(&self, extent: DataExtent) -> Held<'_> {
+        Held {
+            tree: self.subvolume.tree(),
+            file: &self.file,
+            extent,
+        }
+    }
+}
+
+/// The holders of an extent.
+pub(super) enum Found {
+    /// All of them; none: nobody refers to it any more.
+    All(KVec<Holder>),
+    /// It cannot be moved: some cannot be followed, or it is too long to be written in one piece.
+    Others,
+}
+
+impl Relocation<'_> {
+    /// Moves an extent. An error but an abort has changed nothing.
+    ///
+    /// All of it is done with one handle, from finding who refers to the extent to the change of the last item: as long as
+    /// that is held, no zone is reset in which something was freed since, so what is read is what the items mean.
+    pub(super) fn move_extent(
+        &self,
+        extents: &Tree,
+        seen: &InUse,
+        buf: &mut KVVec<u8>,
+    ) -> Result<Fate> {
+        let DataExtent { logical, len } = seen.extent;
+        let Some(items) = seen.items() else {
+            return Ok(Fate::Stays);
+        };
+        if len > self.longest() {
+            return Ok(Fate::Stays);
+        }
+        buf.resize(usize::try_from(len.get())?, 0, GFP_KERNEL)?;
+        let txns = self.fs.transactions();
+        let space = txns.reserve_data_now(len, Urgency::Freeing)?;
+        let handle = txns.start_freeing(self.units(len, items))?;
+        let now = InUse::first(extents, logical, logical.saturating_add(Bytes::new(1)))?;
+        let Some(now) = now.filter(|now| now.extent == seen.extent) else {
+            return Ok(Fate::Gone);
+        };
+        if now.items().is_none_or(|now| now > items) {
+            return Ok(Fate::Stays);
+        }
+        let holders = match self.holders(&handle, &now)? {
+            Found::All(holders) if holders.is_empty() => return Ok(Fate::Gone),
+            Found::All(holders) => holders,
+            Found::Others => return Ok(Fate::Stays),
+        };
+        let sums = self.read(seen.extent, buf)?;
+        let mut new = self.fs.data().allocate(&space, len, len)?;
+        new.move_to(txns.volume().write_extent(new.get().logical, buf)?);
+        new.written()?;
+        or_abort(
+            &handle,
+            self.enter(&handle, &holders, seen.extent, new, &sums),
+        )
+    }
+
+    /// The longest extent that can be written in one piece.
+    fn longest(&self) -> Bytes {
+        self.fs.transactions().volume().max_extent_len()
+    }
+
+    /// What moving an extent changes: the checksums, and the items, which are close together.
+    fn units(&self, len: Bytes, items: u32) -> Units {
+        let sector = self.fs.sector_size();
+        let size = u64::try_from(self.fs.format().checksum.size()).unwrap_or(u64::MAX);
+        let half_leaf = u64::from(self.fs.format().node_size / 2);
+        let sums = len.count(sector).saturating_mul(size);
+        let leaves = u32::try_from(sums.checked_div(half_leaf).unwrap_or(0)).unwrap_or(u32::MAX);
+        Units::inserts(leaves.saturating_add(2))
+            .and(Units::updates(items.min(8).saturating_add(items / 8)))
+    }
+
+    /// Who refers to the extent now, if it can be moved.
+    pub(super) fn holders(&self, handle: &Handle, in_use: &InUse) -> Result<Found> {
+        let Holders::Files(files) = &in_use.holders else {
+            return Ok(Found::Others);
+        };
+        if in_use.extent.len > self.longest() {
+            return Ok(Found::Others);
+        }
+        let mut holders = KVec::new();
+        for file in files {
+            let subvolume = match self.fs.subvolumes().get(file.root) {
+                // Half deleted.
+                Err(error) if error == ENOENT => return Ok(Found::Others),
+                found => found?,
+            };
+            let lock = subvolume.extents_of(file.inode)?;
+            let file = *file;
+            let holder = Holder {
+                subvolume,
+                file,
+                lock,
+            };
+            match holder.held(in_use.extent).look(handle)? {
+                Pieces::None => {}
+                Pieces::Own => holders.push(holder, GFP_NOFAIL)?,
+                Pieces::Shared => return Ok(Found::Others),
+            }
+        }
+        Ok(Found::All(holders))
+    }
+
+    /// Reads the data, as far as there are checksums only what they are of.
+    fn read(&self, extent: DataExtent, buf: &mut [u8]) -> Result<SectorSums> {
+        let DataExtent { logical, len } = extent;
+        let sums = self.fs.data().sums_of(logical, len, Reach::Device)?;
+        let volume = self.fs.transactions().volume();
+        let kind = self.fs.format().checksum;
+        let matches = |(index, sector): (usize, &[u8])| {
+            let digest = volume.checksums().digest(kind, sector);
+            let sum = digest.get(..kind.size());
+            sums.get(index).is_none_or(|wanted| Some(wanted) == sum)
+        };
+        let sector = usize::try_from(self.fs.sector_size().get())?;
+        volume.read_good(logical, buf, &|bytes| {
+            bytes.chunks(sector).enumerate().all(matches)
+        })?;
+        Ok(sums)
+    }
+
+    /// Enters the new place for the old one wherever that still is. Who looks a new address up finds its checksums: those go in
+    /// before the first file is let go.
+    fn enter(
+        &self,
+        handle: &Handle,
+        holders: &[Holder],
+        old: DataExtent,
+        new: NewExtent,
+        sums: &SectorSums,
+    ) -> Result<Fate> {
+        let to = new.get();
+        let (mut new, mut lacks_sums) = (Some(new), true);
+        for holder in holders {
+            let _extents = holder.lock.write();
+            holder.held(old).replace(handle, to, &mut new)?;
+            if new.is_none() && core::mem::take(&mut lacks_sums) {
+                self.insert_sums(handle, to.logical, sums)?;
+            }
+        }
+        Ok(match new {
+            Some(_) => Fate::Gone,
+            None => Fate::Moved(to.len),
+        })
+    }
+
+    fn insert_sums(&self, handle: &Handle, logical: Logical, sums: &SectorSums) -> Result {
+        for (sector, run) in sums.runs() {
+            let within = self.fs.sector_size().saturating_mul(u64::try_from(sector)?);
+            let at = logical.saturating_add(within);
+            self.fs.data().insert_checksums(handle, at, run)?;
+        }
+        Ok(())
+    }
+}

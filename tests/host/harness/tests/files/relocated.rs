@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Data that others refer to as well moves out of a zone for all of them, or stays.
+
+use crate::files::{Files, SECTOR};
+use engine::btree::{Allocate, DataRef, Holder};
+use engine::disk::{
+    Bytes, FileExtent, FileOffset, Key, Kind, Logical, ObjectId, RegularExtent, Uuid,
+};
+use engine::fs::{Inode, MappingKind, NewSubvolume, Relocated};
+use engine::space::Reclaim;
+use engine::txn::Units;
+use harness::mount::NOW;
+use harness::random::Random;
+use harness::tools;
+use kernel::sync::Arc;
+use std::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes that a zone holds.
+const ZONE: u64 = 4 * MIB;
+
+fn mount() -> Files {
+    Files::mount(tools::mkfs_zoned(
+        20,
+        &["-m", "single"],
+        tools::zone_layout(ZONE),
+    ))
+}
+
+/// A file with more than a zone of noise, every second MiB of which, an extent, was punched out again; and its contents.
+fn file_with_holes(files: &Files) -> (Arc<Inode>, Vec<u8>) {
+    let inode = files.file(b"f");
+    let mut bytes = std::vec![0; (ZONE + MIB) as usize];
+    Random::new(9).fill(&mut bytes);
+    files.write(&inode, 0, &bytes).unwrap();
+    for at in (0..ZONE + MIB).step_by(2 * MIB as usize) {
+        let (start, len) = (FileOffset::new(at), MIB);
+        let space = files.fs.file_space();
+        space
+            .punch_hole(&inode, start, Bytes::new(len), NOW)
+            .unwrap();
+        bytes[at as usize..(at + len) as usize].fill(0);
+    }
+    files.txns().commit().unwrap();
+    (inode, bytes)
+}
+
+fn place_of(files: &Files, inode: &Inode, at: u64) -> Logical {
+    let found = files
+        .fs
+        .mappings()
+        .find(inode, FileOffset::new(at), Bytes::new(SECTOR));
+    match found.unwrap().kind {
+        MappingKind::Data { logical } => logical,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn relocate(files: &Files) -> Relocated {
+    let relocation = files.fs.relocation();
+    let done = relocation.go_on(Reclaim::Now, &|| true).unwrap();
+    files.txns().commit().unwrap();
+    files.txns().space().audit().unwrap();
+    done
+}
+
+fn snapshot(files: &Files) -> ObjectId {
+    let place = NewSubvolume {
+        dir: &files.root,
+        name: b"snapshot",
+        uuid: Uuid([7; 16]),
+        now: NOW,
+    };
+    files.fs.subvolumes().snapshot(&files.top, &place).unwrap()
+}
+
+/// The file as a snapshot has it.
+fn in_snapshot(files: &Files, id: ObjectId, inode: &Inode) -> Arc<Inode> {
+    let copy = files.fs.subvolumes().get(id).unwrap();
+    files.fs.inodes().get(&copy, inode.number()).unwrap()
+}
+
+/// Both have leaves of their own, and one extent: it moves once.
+#[test]
+fn a_snapshot_with_leaves_of_its_own_moves_along() {
+    let files = mount();
+    let (inode, bytes) = file_with_holes(&files);
+    let id = snapshot(&files);
+    let theirs = in_snapshot(&files, id, &inode);
+    let used = files.txns().space().statistics().data.used;
+    let (size, at) = (bytes.len() as u64, MIB);
+    let was = place_of(&files, &inode, at);
+    assert_eq!(relocate(&files), Relocated::Emptied);
+    let is = place_of(&files, &inode, at);
+    assert_ne!(was, is);
+    assert_eq!(place_of(&files, &theirs, at), is);
+    assert_eq!(files.txns().space().statistics().data.used, used);
+    for inode in [&inode, &theirs] {
+        assert!(files.read(inode, 0, size).unwrap() == bytes);
+    }
+    drop((inode, theirs));
+    let image = files.unmount();
+    tools::check_with(&image, &["--check-data-csum"]).unwrap();
+}
+
+/// The leaves are one for both: the group keeps its zone, and all stays where it is.
+#[test]
+fn what_is_in_a_shared_leaf_stays() {
+    let files = mount();
+    for n in 0..300 {
+        files.file(format!("other{n}").as_bytes());
+    }
+    let (inode, bytes) = file_with_holes(&files);
+    let id = snapshot(&files);
+    let at = MIB;
+    let was = place_of(&files, &inode, at);
+    assert_eq!(relocate(&files), Relocated::Nothing);
+    assert_eq!(relocate(&files), Relocated::Nothing);
+    assert_eq!(place_of(&files, &inode, at), was);
+    assert_eq!(files.fs.relocation().moved().bytes, 0);
+    let theirs = in_snapshot(&files, id, &inode);
+    assert!(files.read(&theirs, 0, bytes.len() as u64).unwrap() == bytes);
+    drop((inode, theirs));
+    tools::check(&files.unmount()).unwrap();
+}
+
+/// What an item of the file says at `at`, and the reference it makes.
+fn item_at(files: &Files, inode: &Inode, at: u64) -> (Key, RegularExtent) {
+    let key = Key::new(inode.number().get(), Kind::EXTENT_DATA, at);
+    let parse = |bytes: &[u8]| match FileExtent::parse(bytes).unwrap() {
+        FileExtent::Regular(piece) => piece,
+        other => panic!("{other:?}"),
+    };
+    (key, files.top.tree().get(&key, parse).unwrap().unwrap())
+}
+
+/// Clones that begin before the extent does, in the middle of it, and twice in one file, as others make them.
+#[test]
+fn clones_move_along() {
+    let files = mount();
+    let (inode, bytes) = file_with_holes(&files);
+    let at = MIB;
+    let (_, piece) = item_at(&files, &inode, at);
+    let mut made = Vec::new();
+    for n in 0..40 {
+        let other = files.file(format!("clone{n}").as_bytes());
+        // Of twenty clones on the references have items of their own.
+        let skip = SECTOR * (n % 4);
+        let places: &[u64] = if n % 2 == 0 { &[0] } else { &[0, 5 * MIB] };
+        let handle = files.txns().start(Units::inserts(4)).unwrap();
+        for start in places {
+            let cloned = RegularExtent {
+                offset: piece.offset.saturating_add(Bytes::new(skip)),
+                len: piece.len.saturating_sub(Bytes::new(skip)),
+                ..piece
+            };
+            let key = Key::new(other.number().get(), Kind::EXTENT_DATA, *start);
+            let tree = files.top.tree();
+            let fill = |item: &mut [u8]| cloned.write_to(item);
+            tree.insert_with(&handle, &key, RegularExtent::SIZE, fill)
+                .unwrap()
+                .unwrap();
+            let reference = DataRef {
+                addr: cloned.disk_addr,
+                len: cloned.disk_len,
+                holder: Holder::Tree(files.top.id()),
+                root: files.top.id(),
+                inode: other.number(),
+                offset: cloned.extent_start(FileOffset::new(*start)),
+            };
+            handle.share_data(&reference).unwrap();
+        }
+        drop(handle);
+        made.push((other, places.len() as u64, skip));
+    }
+    files.txns().commit().unwrap();
+    let was = place_of(&files, &inode, at);
+    assert_eq!(relocate(&files), Relocated::Emptied);
+    let is = place_of(&files, &inode, at);
+    assert_ne!(was, is);
+    for (other, places, skip) in &made {
+        let last = (*places - 1) * 5 * MIB;
+        for start in [0, last] {
+            assert_eq!(
+                place_of(&files, other, start),
+                is.saturating_add(Bytes::new(*skip))
+            );
+        }
+    }
+    assert!(files.read(&inode, 0, bytes.len() as u64).unwrap() == bytes);
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Data moves out of zones of which a part is dead, and stays what it is.
+
+use engine::disk::{Bytes, FileOffset, Logical};
+use engine::fs::{MappingKind, Relocated, Target};
+use engine::space::Reclaim;
+use harness::device::faults::{Extent, Request};
+use harness::device::zones::ZoneLayout;
+use harness::device::{Fate, Image, Recorder};
+use harness::history::{compare_files, Driver, Id, Kind, Model, Op, Open, Place, ROOT};
+use harness::mount::{Access, Mounted};
+use harness::random::{self, Random};
+use harness::reuse::watch;
+use harness::tools;
+use kernel::alloc::inject;
+use kernel::prelude::*;
+
+const MIB: u64 = 1 << 20;
+
+/// A volume and what must be in it.
+struct Rig {
+    driver: Driver,
+    model: Model,
+    next: Id,
+    files: std::vec::Vec<Id>,
+}
+
+fn place(id: Id) -> Place {
+    Place {
+        dir: ROOT,
+        name: format!("file {id}").into_bytes(),
+    }
+}
+
+impl Rig {
+    fn mount(image: Image) -> Self {
+        let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+        Self {
+            driver: Driver::start(mounted).unwrap(),
+            model: Model::default(),
+            next: ROOT + 1,
+            files: vec![],
+        }
+    }
+
+    /// Does a step that may be refused for want of space, before it changed anything.
+    fn try_apply(&mut self, op: &Op) -> Result {
+        let now = self.model.now() + 1;
+        let done = self.driver.apply(op, now);
+        if done.is_ok() {
+            self.model.apply(op).unwrap();
+        }
+        done
+    }
+
+    fn apply(&mut self, op: &Op) {
+        self.try_apply(op).unwrap_or_else(|error| {
+            let space = self.driver.mounted().txns.space().statistics();
+            panic!("{op:?}: {error:?} {space:?}")
+        });
+    }
+
+    /// Makes a file; whether there was space for all of it. A part of one goes again.
+    fn make(&mut self, size: u64) -> bool {
+        let id = self.next;
+        self.next += 1;
+        self.apply(&Op::Create {
+            id,
+            at: place(id),
+            kind: Kind::File,
+            mode: 0o644,
+        });
+        let write = Op::Write {
+            id,
+            offset: 0,
+            len: size,
+            seed: id,
+        };
+        match self.try_apply(&write) {
+            Ok(()) => {
+                self.files.push(id);
+                true
+            }
+            Err(error) => {
+                assert_eq!(error, ENOSPC);
+                self.remove(id);
+                false
+            }
+        }
+    }
+
+    fn remove(&mut self, id: Id) {
+        self.apply(&Op::Unlink {
+            at: place(id),
+            open: Open::No,
+        });
+    }
+
+    /// Fills the volume; how many bytes went in.
+    fn fill(&mut self, size: u64) -> u64 {
+        let mut bytes = 0;
+        while self.make(size) {
+            bytes += size;
+        }
+        bytes
+    }
+
+    fn remove_every_second(&mut self) {
+        let files = std::mem::take(&mut self.files);
+        for pair in files.chunks(2) {
+            self.remove(pair[0]);
+            self.files.extend(&pair[1..]);
+        }
+    }
+
+    /// Makes files of a quarter of a MiB, and takes parts of them away: zones with holes of all kinds.
+    fn scatter(&mut self, files: u64, random: &mut Random) {
+        for _ in 0..files {
+            assert!(self.make(MIB / 4));
+        }
+        for id in self.files.clone() {
+            self.thin(id, random);
+        }
+        self.apply(&Op::Sync);
+    }
+
+    /// Takes something of a file away, or writes over it.
+    fn thin(&mut self, id: Id, random: &mut Random) {
+        let (offset, len) = (random.below(MIB / 4), 1 + random.below(MIB / 8));
+        match random.below(6) {
+            0 => self.apply(&Op::Truncate { id, size: offset }),
+            1 => {
+                let seed = random.next();
+                self.apply(&Op::Write {
+                    id,
+                    offset,
+                    len: len / 8 + 1,
+                    seed,
+                });
+            }
+            2 => {}
+            3 => {
+                self.files.retain(|file| *file != id);
+                self.remove(id);
+            }
+            _ => self.apply(&Op::PunchHole { id, offset, len }),
+        }
+    }
+
+    /// Empties groups while there is one that is worth it.
+    fn relocate(&self) -> Relocated {
+        let mounted = self.driver.mounted();
+        loop {
+            let done = mounted
+                .fs
+                .relocation()
+                .go_on(Reclaim::Now, &|| true)
+                .unwrap();
+            if done != Relocated::Emptied {
+                return done;
+            }
+            mounted.txns.commit().unwrap();
+        }
+    }
+
+    /// Where a file's first data are.
+    fn place_of(&self, id: Id) -> Logical {
+        let mounted = self.driver.mounted();
+        let top = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
+        let found = mounted.fs.names().lookup(&top, &place(id).name).unwrap();
+        let Some(Target::Inode(number, _)) = found else {
+            panic!("file {id} is gone");
+        };
+        let inode = mounted.fs.inodes().get(&mounted.subvolume, number).unwrap();
+        let mut at = FileOffset::new(0);
+        loop {
+            let found = mounted.fs.mappings();
+            let found = found.find(&inode, at, Bytes::new(4096)).unwrap();
+            match found.kind {
+                MappingKind::Data { logical } => return logical,
+                _ => at = at.saturating_add(found.len),
+            }
+        }
+    }
+
+    fn moved(&self) -> engine::fs::Moved {
+        self.driver.mounted().fs.relocation().moved()
+    }
+
+    fn check(&self) {
+        compare_files(self.driver.mounted(), &self.model).unwrap();
+        self.driver.mounted().txns.space().audit().unwrap();
+    }
+
+    fn finish(self) -> Image {
+        self.check();
+        let mounted = self.driver.finish();
+        let violations = mounted.violations();
+        assert!(violations.is_empty(), "{violations:?}");
+        let image = mounted.unmount().unwrap().remove(0);
+        tools::check_with(&image, &["--check-data-csum"]).unwrap();
+        image
+    }
+}
+
+fn zones(count: u64, capacity: u64, max_active: Option<u32>) -> Image {
+    let layout = ZoneLayout {
+        max_active,
+        ..tools::zone_layout(capacity)
+    };
+    tools::mkfs_zoned(count, &["-m", "single"], layout)
+}
+
+/// Every second file goes from a full volume, and as many fit again.
+#[test]
+fn half_empty_zones_are_written_again() {
+    for max_active in [None, Some(8)] {
+        let mut rig = Rig::mount(zones(32, 8 * MIB, max_active));
+        let first = rig.fill(3 * MIB / 2);
+        assert!(first > 50 * MIB, "{first}");
+        for round in 0..6 {
+            rig.remove_every_second();
+            let again = rig.fill(3 * MIB / 2);
+            let moved = rig.moved();
+            assert!(
+                again > first * 2 / 5,
+                "{round}: {again} of {first}, {moved:?}"
+            );
+        }
+        assert!(rig.moved().groups > 10, "{:?}", rig.moved());
+        rig.finish();
+    }
+}
+
+/// What was punched, cut and written over stays what it is, move after move.
+#[test]
+fn files_stay_what_they_are() {
+    for seed in random::seeds(0..3) {
+        let mut random = Random::new(seed);
+        let max_active = [None, Some(8), Some(12)][seed as usize % 3];
+        let mut rig = Rig::mount(zones(32, 4 * MIB, max_active));
+        for round in 0..6 {
+            rig.scatter(60, &mut random);
+            rig.relocate();
+            rig.check();
+            if round % 2 == 1 {
+                rig.apply(&Op::Remount);
+                rig.check();
+            }
+            let files = std::mem::take(&mut rig.files);
+            for id in files {
+                match random.below(4) {
+                    0 => rig.files.push(id),
+                    _ => rig.remove(id),
+                }
+            }
+        }
+        rig.finish();
+    }
+}
+
+/// Whatever a power cut leaves of a relocation: all is there, nothing is wrong, and nothing that the last superblock leads to
+/// was written over before.
+#[test]
+fn a_power_cut_at_every_write_loses_nothing() {
+    let mut random = Random::new(3);
+    let mut rig = Rig::mount(zones(20, 4 * MIB, Some(8)));
+    rig.scatter(40, &mut random);
+    rig.driver.mounted().txns.commit().unwrap();
+    let base = rig.driver.mounted().device().image();
+    let recorder = Recorder::default();
+    rig.driver.mounted().device().record(&recorder, 0);
+    rig.relocate();
+    let moved = rig.moved();
+    assert!(moved.groups >= 1, "{moved:?}");
+    let mut replay = recorder.replay(vec![base.clone()]);
+    let mut cuts = 0;
+    while replay.step() {
+        if !replay.is_after_change() {
+            continue;
+        }
+        for fate in Fate::ALL {
+            let image = replay.power_cut_with(fate, &mut random).remove(0);
+            // The device says of each cut whether anything of it is worth a look by others.
+            if cuts % 4 == 0 {
+                tools::check_with(&image, &["--check-data-csum"]).unwrap();
+            }
+            let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+            compare_files(&mounted, &rig.model).unwrap();
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 100, "{cuts}");
+    rig.apply(&Op::Sync);
+    watch(base, &recorder).unwrap();
+    rig.finish();
+}
+
+/// Memory that runs out ends a relocation and changes nothing.
+#[test]
+fn without_memory_data_stays_where_it_is() {
+    let mut random = Random::new(5);
+    let mut rig = Rig::mount(zones(20, 4 * MIB, None));
+    rig.scatter(40, &mut random);
+    let mut refused = 0;
+    for n in 0.. {
+        let mounted = rig.driver.mounted();
+        mounted.store.shrink();
+        let injection = inject::fail_nth(n);
+        let done = mounted.fs.relocation().go_on(Reclaim::Now, &|| true);
+        drop(injection);
+        assert_eq!(mounted.txns.is_aborted(), None, "{n}: {done:?}");
+        refused += u64::from(done == Ok(Relocated::Later));
+        if done == Ok(Relocated::Nothing) {
+            break;
+        }
+        if n % 16 == 0 {
+            rig.check();
+        }
+    }
+    assert!(refused > 3, "{refused}");
+    rig.finish();
+}
+
+/// A write that fails costs the zone that room, and a read that fails leaves the data where they are. Neither ends the mount.
+#[test]
+fn a_device_that_fails_keeps_the_old_data() {
+    for request in [Request::Write, Request::Read] {
+        for n in 0..12 {
+            let mut random = Random::new(n);
+            let mut rig = Rig::mount(zones(20, 4 * MIB, None));
+            rig.scatter(30, &mut random);
+            let mounted = rig.driver.mounted();
+            let device = mounted.device();
+            device.faults(|faults| faults.fail_nth(request, n, Extent::Once));
+            let done = mounted.fs.relocation().go_on(Reclaim::Now, &|| true);
+            device.faults(|faults| faults.heal());
+            assert!(done.is_ok(), "{request:?} {n}: {done:?}");
+            assert_eq!(mounted.txns.is_aborted(), None);
+            rig.relocate();
+            rig.finish();
+        }
+    }
+}
+
+/// Data with a wrong checksum does not get a right one by being moved: it stays, and its group with it.
+#[test]
+fn damaged_data_is_not_moved() {
+    let mut rig = Rig::mount(zones(20, 4 * MIB, None));
+    rig.scatter(40, &mut Random::new(5));
+    rig.files.truncate(3);
+    let places: std::vec::Vec<_> = rig.files.iter().map(|id| rig.place_of(*id)).collect();
+    let mounted = rig.driver.mounted();
+    let at = mounted
+        .volume
+        .map(places[0], Bytes::new(4096))
+        .unwrap()
+        .copies()[0]
+        .at
+        .get();
+    mounted
+        .device()
+        .damage(|image| image.pages.write(at, &[0xaa; 4096]));
+    rig.relocate();
+    let mounted = rig.driver.mounted();
+    assert_eq!(mounted.txns.is_aborted(), None);
+    assert_eq!(rig.place_of(rig.files[0]), places[0]);
+    assert!(rig.moved().bytes > 0);
+    let mut page = [0; 4096];
+    mounted.read_data(places[0], &mut page).unwrap();
+    assert_eq!(page, [0xaa; 4096]);
+    mounted.txns.commit().unwrap();
+    tools::check(&mounted.device().image()).unwrap();
+}
