@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The thread that commits now and then.
+//! The thread that commits now and then, and moves data out of zones of which much is dead.
 //!
 //! A mount has it from the first time on that files may be changed. A freeze parks it: who thaws may not fail, and to make
 //! a thread can. A remount to read-only leaves it, because what was begun ends later.
 
 use crate::io::metadata::MetadataCache;
 use crate::linux::thread::{Body, Parked, Stop, Thread};
+use crate::linux::time::monotonic_ns;
 use core::sync::atomic::{AtomicU32, Ordering};
-use engine::txn::Transactions;
+use engine::fs::{FileSystem, Relocated};
+use engine::space::Reclaim;
 use engine::volume::Writes;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -16,6 +18,9 @@ use latch::{Mutex, NofsScope, Rank};
 
 /// How often the thread looks, in milliseconds.
 const LOOK: u32 = 1000;
+
+/// For how long, in nanoseconds, data is moved each time: as long can a commit be late, and others have the device for the rest.
+const MOVING: u64 = 200_000_000;
 
 /// When to commit.
 pub(super) struct Schedule {
@@ -25,7 +30,7 @@ pub(super) struct Schedule {
 
 /// What the thread works on.
 pub(super) struct Work {
-    pub(super) transactions: Arc<Transactions>,
+    pub(super) fs: Arc<FileSystem>,
     pub(super) cache: Arc<MetadataCache>,
     pub(super) schedule: Arc<Schedule>,
 }
@@ -89,7 +94,7 @@ impl Body for Work {
         while !stop.is_requested() {
             stop.sleep(LOOK);
             if !stop.is_requested() {
-                self.look();
+                self.look(stop);
             }
         }
     }
@@ -97,22 +102,34 @@ impl Body for Work {
 
 impl Work {
     /// An error aborts the transaction, which says so itself.
-    fn look(&self) {
+    fn look(&self, stop: &Stop) {
+        let transactions = self.fs.transactions();
         let seconds = self.schedule.interval.load(Ordering::Relaxed);
         let age = u64::from(seconds).saturating_mul(1_000_000_000);
-        match self.transactions.volume().writes() {
+        match transactions.volume().writes() {
             Writes::Now => {
                 // First: maintenance takes as long as devices take.
-                let _ = self.transactions.commit_if_older(age);
-                let _ = self.transactions.maintain();
+                let _ = transactions.commit_if_older(age);
+                let _ = transactions.maintain();
+                self.move_data(stop);
             }
             // Read-only by now, by force perhaps: files that were being written end in a transaction all the same. Whoever
             // looks at the device does not expect that: it is not put off.
             Writes::Paused => self.cache.while_unfrozen(|| {
-                let _ = self.transactions.commit_if_older(0);
+                let _ = transactions.commit_if_older(0);
             }),
             Writes::Aborted => self.cache.show_failure(),
             Writes::Never | Writes::Later => {}
         }
+    }
+    /// Writes what is left of zones elsewhere where space runs short.
+    fn move_data(&self, stop: &Stop) {
+        let until = monotonic_ns().saturating_add(MOVING);
+        let in_time = || monotonic_ns() < until && !stop.is_requested();
+        let relocation = self.fs.relocation();
+        while matches!(
+            relocation.go_on(Reclaim::Soon, &in_time),
+            Ok(Relocated::Emptied)
+        ) {}
     }
 }

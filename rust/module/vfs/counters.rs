@@ -6,8 +6,8 @@ use crate::io::data::DataPath;
 use crate::linux::debugfs::{Text, TextFile};
 use crate::linux::SuperBlock;
 use core::sync::atomic::{AtomicU64, Ordering};
+use engine::fs::FileSystem;
 use engine::space::ClassStatistics;
-use engine::txn::Transactions;
 use kernel::fmt;
 use kernel::str::CString;
 use kernel::sync::Arc;
@@ -19,19 +19,15 @@ pub(super) struct CounterFile {
 }
 
 struct Source {
-    transactions: Arc<Transactions>,
+    fs: Arc<FileSystem>,
     data: Arc<DataPath>,
 }
 
 impl CounterFile {
     /// Shows the counters of a mount.
-    pub(super) fn new(
-        sb: &SuperBlock,
-        transactions: Arc<Transactions>,
-        data: Arc<DataPath>,
-    ) -> Result<Self> {
+    pub(super) fn new(sb: &SuperBlock, fs: Arc<FileSystem>, data: Arc<DataPath>) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("rbtrfs-{}", sb.name()))?;
-        let source = Source { transactions, data };
+        let source = Source { fs, data };
         let file = TextFile::new(&name, c"counters", source)?;
         Ok(Self { _file: file })
     }
@@ -39,7 +35,8 @@ impl CounterFile {
 
 impl Text for Source {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let commits = self.transactions.counters();
+        let transactions = self.fs.transactions();
+        let commits = transactions.counters();
         writeln!(f, "commits {}", commits.commits)?;
         writeln!(f, "commit_last_ns {}", commits.last_commit_ns)?;
         writeln!(f, "commit_critical_last_ns {}", commits.last_critical_ns)?;
@@ -51,9 +48,12 @@ impl Text for Source {
         writeln!(f, "refs_run {}", commits.refs_run)?;
         writeln!(f, "refs_cancelled {}", commits.refs_cancelled)?;
         writeln!(f, "groups_emptied {}", commits.groups_emptied)?;
-        let forgotten = self.transactions.space().forgotten();
+        let moved = self.fs.relocation().moved();
+        writeln!(f, "data_groups_emptied {}", moved.groups)?;
+        writeln!(f, "data_bytes_moved {}", moved.bytes)?;
+        let forgotten = transactions.space().forgotten();
         writeln!(f, "free_space_pages_forgotten {forgotten}")?;
-        let order = self.transactions.space().write_order().statistics();
+        let order = transactions.space().write_order().statistics();
         writeln!(f, "gate_holes {}", order.holes)?;
         writeln!(f, "gate_skips {}", order.skips)?;
         writeln!(f, "gate_again {}", order.again)?;
@@ -75,7 +75,7 @@ impl Text for Source {
         for (name, count) in shown {
             writeln!(f, "{name} {}", count.load(Ordering::Relaxed))?;
         }
-        let space = self.transactions.space().statistics();
+        let space = transactions.space().statistics();
         write_class(f, "data", &space.data)?;
         write_class(f, "metadata", &space.metadata)?;
         write_class(f, "system", &space.system)

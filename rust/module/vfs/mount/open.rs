@@ -53,7 +53,7 @@ pub(super) fn open(
         tally: DataTally::default(),
     };
     let data_path = Arc::new(data_path, GFP_KERNEL)?;
-    let counters = CounterFile::new(sb, fs.transactions().clone(), data_path.clone())?;
+    let counters = CounterFile::new(sb, fs.clone(), data_path.clone())?;
     let memory = Memory::new(sb, fs.transactions().clone())?;
     let schedule = Schedule {
         interval: AtomicU32::new(settings.commit_interval),

@@ -56,7 +56,7 @@ impl Mount {
         self.transactions().settle_free_space()?;
         // Before the rest, as it can fail: then nothing has become writable.
         self.committer.start(Work {
-            transactions: self.transactions().clone(),
+            fs: self.fs.clone(),
             cache: self.cache.clone(),
             schedule: self.schedule.clone(),
         })?;
