@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Moving one extent: its data, its checksums, and all that refers to it, in one transaction.
 
-use super::extents::{Holders, InUse};
+use super::extents::{reference, Holders, InUse};
 use super::pieces::{Held, Pieces};
 use super::Relocation;
-use crate::btree::{Reach, Tree};
+use crate::btree::{Allocate, Reach, Tree};
 use crate::disk::{Bytes, FileRef, Logical};
-use crate::fs::filesystem::or_abort;
 use crate::fs::subvolume::ExtentsLock;
 use crate::fs::{NewExtent, SectorSums, Subvolume};
 use crate::space::{DataExtent, Urgency};
@@ -50,7 +49,7 @@ pub(super) enum Found {
 }
 
 impl Relocation<'_> {
-    /// Moves an extent. An error but an abort has changed nothing.
+    /// Moves an extent. After an error but an abort it may be in both places, each of them in use.
     ///
     /// All of it is done with one handle, from finding who refers to the extent to the change of the last item: as long as
     /// that is held, no zone is reset in which something was freed since, so what is read is what the items mean.
@@ -87,10 +86,7 @@ impl Relocation<'_> {
         let mut new = self.fs.data().allocate(&space, len, len)?;
         new.move_to(txns.volume().write_extent(new.get().logical, buf)?);
         new.written()?;
-        or_abort(
-            &handle,
-            self.enter(&handle, &holders, seen.extent, new, &sums),
-        )
+        self.enter(&handle, &holders, seen.extent, new, &sums)
     }
 
     /// The longest extent that can be written in one piece.
@@ -158,8 +154,10 @@ impl Relocation<'_> {
         Ok(sums)
     }
 
-    /// Enters the new place for the old one wherever that still is. Who looks a new address up finds its checksums: those go in
-    /// before the first file is let go.
+    /// Enters the new place for the old one wherever that still is.
+    ///
+    /// A reference of our own keeps the new place as long as that takes: what others do to a file that was let go of must not take
+    /// it away before the next file has it.
     fn enter(
         &self,
         handle: &Handle,
@@ -168,18 +166,34 @@ impl Relocation<'_> {
         new: NewExtent,
         sums: &SectorSums,
     ) -> Result<Fate> {
-        let to = new.get();
-        let (mut new, mut lacks_sums) = (Some(new), true);
+        let Some(first) = holders.first() else {
+            return Ok(Fate::Gone);
+        };
+        let ours = reference(&first.file, new.get());
+        handle.add_data(&ours)?;
+        let entered = self.enter_held(handle, holders, old, new.keep(), sums);
+        handle.release_data(&ours)?;
+        entered
+    }
+
+    /// Who looks a new address up finds its checksums: those go in before any item has it.
+    fn enter_held(
+        &self,
+        handle: &Handle,
+        holders: &[Holder],
+        old: DataExtent,
+        to: DataExtent,
+        sums: &SectorSums,
+    ) -> Result<Fate> {
+        self.insert_sums(handle, to.logical, sums)?;
+        let mut replaced = 0_u32;
         for holder in holders {
             let _extents = holder.lock.write();
-            holder.held(old).replace(handle, to, &mut new)?;
-            if new.is_none() && core::mem::take(&mut lacks_sums) {
-                self.insert_sums(handle, to.logical, sums)?;
-            }
+            replaced = replaced.saturating_add(holder.held(old).replace(handle, to)?);
         }
-        Ok(match new {
-            Some(_) => Fate::Gone,
-            None => Fate::Moved(to.len),
+        Ok(match replaced {
+            0 => Fate::Gone,
+            _ => Fate::Moved(to.len),
         })
     }
 

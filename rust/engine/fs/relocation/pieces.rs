@@ -6,7 +6,8 @@ use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{
     FileExtent, FileOffset, FileRef, Key, Kind, RegularExtent, MAX_COMPRESSED_RANGE,
 };
-use crate::fs::{items, NewExtent};
+use crate::fs::filesystem::or_abort;
+use crate::fs::items;
 use crate::space::DataExtent;
 use crate::txn::Handle;
 use core::ops::{ControlFlow, RangeInclusive};
@@ -72,7 +73,7 @@ impl Held<'_> {
         let Some(keys) = self.keys() else {
             return Ok(Pieces::None);
         };
-        let mut found = KVec::new();
+        let mut found = KVVec::new();
         self.tree.scan(keys, |key, item| {
             if self.piece(&key, item)?.is_some() {
                 found.push(key, GFP_NOFAIL)?;
@@ -92,19 +93,14 @@ impl Held<'_> {
         })
     }
 
-    /// Makes the items refer to the new place, all that still refer to the old one. Each loses its reference to that and gets one
-    /// to the new place, which is [kept](NewExtent::keep) with the first. The extents of the inode are locked; after an error the
-    /// transaction must be aborted.
-    pub(super) fn replace(
-        &self,
-        handle: &Handle,
-        to: DataExtent,
-        new: &mut Option<NewExtent>,
-    ) -> Result {
+    /// Makes the items refer to the new place, all that still refer to the old one; how many. Each loses its reference to that and
+    /// gets one to the new place, to which the caller has one meanwhile. The extents of the inode are locked. After an error but an
+    /// abort some items refer to the old place still.
+    pub(super) fn replace(&self, handle: &Handle, to: DataExtent) -> Result<u32> {
         let Some(keys) = self.keys() else {
-            return Ok(());
+            return Ok(0);
         };
-        let (was, is) = (reference(self.file, self.extent), reference(self.file, to));
+        let mut replaced = 0_u32;
         let mut writer = Writer::new(self.tree, handle);
         writer.seek(keys.start())?;
         while let Some((key, item)) = writer.item()? {
@@ -112,22 +108,28 @@ impl Held<'_> {
                 break;
             }
             if let Some(piece) = self.piece(&key, item)? {
-                let moved = RegularExtent {
-                    disk_addr: to.logical,
-                    ..piece
-                };
-                moved.write_to(items::here_mut(&mut writer)?)?;
-                match new.take() {
-                    Some(new) => {
-                        new.keep();
-                        handle.add_data(&is)?;
-                    }
-                    None => handle.share_data(&is)?,
-                }
-                handle.release_data(&was)?;
+                or_abort(handle, self.redirect(handle, &mut writer, &piece, to))?;
+                replaced = replaced.saturating_add(1);
             }
             writer.next()?;
         }
-        Ok(())
+        Ok(replaced)
+    }
+
+    /// Makes the item that the writer stands at refer to the new place.
+    fn redirect(
+        &self,
+        handle: &Handle,
+        writer: &mut Writer<'_>,
+        piece: &RegularExtent,
+        to: DataExtent,
+    ) -> Result {
+        let moved = RegularExtent {
+            disk_addr: to.logical,
+            ..*piece
+        };
+        moved.write_to(items::here_mut(writer)?)?;
+        handle.share_data(&reference(self.file, to))?;
+        handle.release_data(&reference(self.file, self.extent))
     }
 }

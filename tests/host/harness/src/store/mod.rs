@@ -14,7 +14,7 @@ pub use volume::OnVolume;
 
 use crate::checksums::HostChecksums;
 use engine::btree::{BlockBytes, BlockInfo, BlockRef, Expected, Identity, Store, WriteMode};
-use engine::disk::{check_block, BlockContext, Bytes, Corrupt, Logical};
+use engine::disk::{check_block, BlockContext, Bytes, Corrupt, Logical, ObjectId};
 use engine::space::{InFlight, WriteOrder};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -35,6 +35,15 @@ pub struct HostStore<B> {
     state: Mutex<State>,
     // Not the space, whose trees hold this store.
     order: OnceLock<Arc<WriteOrder>>,
+    hook: Mutex<Option<Hook>>,
+}
+
+/// What a test does when a tree looks a block up.
+struct Hook {
+    owner: ObjectId,
+    // Look-ups before the one.
+    left: u64,
+    work: std::boxed::Box<dyn FnOnce() + Send>,
 }
 
 #[derive(Default)]
@@ -93,12 +102,41 @@ impl<B: Backing> HostStore<B> {
             backing,
             state: Mutex::default(),
             order: OnceLock::new(),
+            hook: Mutex::default(),
         }
     }
 
     /// From now on blocks pass `order`.
     pub fn attach(&self, order: Arc<WriteOrder>) {
         assert!(self.order.set(order).is_ok(), "a store is attached once");
+    }
+
+    /// Another task does some work while the tree with this id looks a block up, the `n`th time from now on, counted from 0.
+    pub fn hook(&self, owner: ObjectId, n: u64, work: impl FnOnce() + Send + 'static) {
+        *self.hook.lock().unwrap() = Some(Hook {
+            owner,
+            left: n,
+            work: std::boxed::Box::new(work),
+        });
+    }
+
+    /// Takes the hook out; whether it was waiting still.
+    pub fn unhook(&self) -> bool {
+        self.hook.lock().unwrap().take().is_some()
+    }
+
+    fn call_hook(&self, owner: Option<ObjectId>) {
+        let mut waiting = self.hook.lock().unwrap();
+        let Some(hook) = waiting.as_mut().filter(|hook| Some(hook.owner) == owner) else {
+            return;
+        };
+        if hook.left > 0 {
+            hook.left -= 1;
+            return;
+        }
+        let work = waiting.take().unwrap().work;
+        drop(waiting);
+        std::thread::spawn(work).join().unwrap();
     }
 
     /// What the store reads from and writes to.
@@ -200,6 +238,7 @@ impl<B: Backing> Store for HostStore<B> {
     }
 
     fn read(&self, addr: Logical, expected: &Expected) -> Result<BlockRef> {
+        self.call_hook(expected.owner);
         if let Some(cached) = self.state().blocks.get(&addr.get()) {
             return Ok(cached.block.clone());
         }

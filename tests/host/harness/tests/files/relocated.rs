@@ -6,9 +6,10 @@ use engine::btree::{Allocate, DataRef, Holder};
 use engine::disk::{
     Bytes, FileExtent, FileOffset, Key, Kind, Logical, ObjectId, RegularExtent, Uuid,
 };
-use engine::fs::{Inode, MappingKind, NewSubvolume, Relocated};
+use engine::fs::{Inode, MappingKind, NewSubvolume, Relocated, Target, Times};
 use engine::space::Reclaim;
 use engine::txn::Units;
+use harness::device::Image;
 use harness::mount::NOW;
 use harness::random::Random;
 use harness::tools;
@@ -102,6 +103,77 @@ fn a_snapshot_with_leaves_of_its_own_moves_along() {
     drop((inode, theirs));
     let image = files.unmount();
     tools::check_with(&image, &["--check-data-csum"]).unwrap();
+}
+
+/// A file and its copy in a snapshot that has leaves of its own, in trees of more than one block; and the contents of both.
+fn file_and_copy() -> (Image, ObjectId, Vec<u8>) {
+    let files = mount();
+    for n in 0..120 {
+        files.file(format!("other{n}").as_bytes());
+    }
+    let (inode, bytes) = file_with_holes(&files);
+    let id = snapshot(&files);
+    let theirs = in_snapshot(&files, id, &inode);
+    theirs.note_times(&Times {
+        mtime: Some(NOW),
+        ..Times::default()
+    });
+    files.fs.inodes().write_attributes(&theirs).unwrap();
+    drop((inode, theirs));
+    (files.unmount(), id, bytes)
+}
+
+/// Whenever the tree of one looks for a block, the other's data are written over and the references are counted: what moved for
+/// one alone stays, and so do the references of the other.
+#[test]
+fn who_writes_over_it_in_between_loses_nothing() {
+    let (image, id, bytes) = file_and_copy();
+    for looks_first in [0, 1] {
+        for n in 0.. {
+            if ends_after_overwriting(&image, (id, looks_first, n), &bytes) {
+                assert!(n > 4, "{n}");
+                break;
+            }
+        }
+    }
+}
+
+/// Whether the relocation ended before the `n`th look of that tree.
+fn ends_after_overwriting(
+    image: &Image,
+    (id, looks_first, n): (ObjectId, usize, u64),
+    bytes: &[u8],
+) -> bool {
+    let files = std::sync::Arc::new(Files::mount(image.clone()));
+    let found = files.fs.names().lookup(&files.root, b"f").unwrap();
+    let Some(Target::Inode(number, _)) = found else {
+        panic!("{found:?}");
+    };
+    let ours = files.fs.inodes().get(&files.top, number).unwrap();
+    let both = [&ours, &in_snapshot(&files, id, &ours)].map(Arc::clone);
+    let (looks, written) = (&both[looks_first], &both[1 - looks_first]);
+    let changed = std::vec![n as u8; MIB as usize];
+    let work = {
+        let (files, written, changed) = (files.clone(), written.clone(), changed.clone());
+        move || {
+            files.write(&written, MIB, &changed).unwrap();
+            files.txns().run_references().unwrap();
+        }
+    };
+    files.mounted.store.hook(looks.subvolume().id(), n, work);
+    relocate(&files);
+    let has_ended = files.mounted.store.unhook();
+    let size = bytes.len() as u64;
+    assert!(files.read(looks, 0, size).unwrap() == bytes, "{n}");
+    let mut expected = bytes.to_vec();
+    if !has_ended {
+        expected[MIB as usize..2 * MIB as usize].copy_from_slice(&changed);
+    }
+    assert!(files.read(written, 0, size).unwrap() == expected, "{n}");
+    drop((ours, both));
+    let image = std::sync::Arc::into_inner(files).unwrap().unmount();
+    tools::check_with(&image, &["--check-data-csum"]).unwrap();
+    has_ended
 }
 
 /// The leaves are one for both: the group keeps its zone, and all stays where it is.
