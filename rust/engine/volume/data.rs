@@ -1,19 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-//! File data that the engine reads and writes itself: the free space cache. All other data are the matter of the kernel edge.
+//! File data that the engine reads and writes itself: the free space cache, and what it moves. All other data are the matter of
+//! the kernel edge.
 
 use super::device::BegunWrite;
+use super::target::NO_DEVICE;
 use super::{Mapping, Place, Volume};
 use crate::disk::{Bytes, Logical};
 use core::ops::Range;
 use latch::prelude::*;
 
 impl Volume {
+    /// Reads what is at `addr`, from the first copy that is `good`. `EIO` where none is.
+    pub fn read_good(&self, addr: Logical, buf: &mut [u8], good: &dyn Fn(&[u8]) -> bool) -> Result {
+        let mapping = self.in_one_piece(addr, Bytes::from(buf.len()))?;
+        for place in mapping.copies() {
+            let device = self.device(place.devid).ok_or(NO_DEVICE)?;
+            if device.read(place.at, buf).is_ok() && good(buf) {
+                return Ok(());
+            }
+        }
+        Err(EIO)
+    }
+
     /// Reads whole sectors at `addr`, of any copy that can be read.
     pub fn read_data(&self, addr: Logical, buf: &mut [u8]) -> Result {
         self.each_piece(addr, buf.len(), |mapping, part| {
             let now = buf.get_mut(part).ok_or(EIO)?;
-            let mut read =
-                |place: &Place| self.device(place.devid).ok_or(ENODEV)?.read(place.at, now);
+            let mut read = |place: &Place| {
+                self.device(place.devid)
+                    .ok_or(NO_DEVICE)?
+                    .read(place.at, now)
+            };
             let mut copies = mapping.copies().iter();
             copies.find_map(|place| read(place).ok()).ok_or(EIO)
         })
@@ -31,7 +48,7 @@ impl Volume {
         self.each_piece(addr, bytes.len(), |mapping, part| {
             let now = bytes.get(part).ok_or(EIO)?;
             for place in mapping.copies() {
-                let device = self.device(place.devid).ok_or(ENODEV)?;
+                let device = self.device(place.devid).ok_or(NO_DEVICE)?;
                 begun.push(device.begin_write(place.at, now)?, GFP_KERNEL)?;
             }
             Ok(())

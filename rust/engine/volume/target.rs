@@ -16,7 +16,7 @@ pub enum Target {
 }
 
 /// A mount opens all devices that its chunks name.
-const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
+pub(super) const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
 
 impl Volume {
     /// Where the `len` bytes of a new extent at `addr` go. The data are kept once: see [`Self::check_data_copies`].
@@ -27,18 +27,6 @@ impl Volume {
             true => Target::Append(self.zone(&chunk)?),
             false => Target::At(place),
         })
-    }
-
-    /// Reads what is at `addr`, from the first copy that is `good`. `EIO` where none is.
-    pub fn read_good(&self, addr: Logical, buf: &mut [u8], good: &dyn Fn(&[u8]) -> bool) -> Result {
-        let mapping = self.in_one_piece(addr, Bytes::from(buf.len()))?;
-        for place in mapping.copies() {
-            let device = self.device(place.devid).ok_or(NO_DEVICE)?;
-            if device.read(place.at, buf).is_ok() && good(buf) {
-                return Ok(());
-            }
-        }
-        Err(EIO)
     }
 
     /// Writes the data of a new extent at `addr`; where they are then.
@@ -84,7 +72,7 @@ impl Volume {
     }
 
     /// Where the copies of a range are, each in one piece.
-    fn in_one_piece(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
+    pub(super) fn in_one_piece(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
         let mapping = self.map(addr, len)?;
         if mapping.len < len {
             let flaw = Flaw::new("data do not lie in one piece", mapping.len.get(), len.get());
