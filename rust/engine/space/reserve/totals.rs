@@ -119,10 +119,6 @@ impl Totals {
         }
         let GlobalReserve { size, held } = self.global;
         let spare = match urgency {
-            // The next chunk makes up for it: none is made before it is needed.
-            Urgency::Ordinary if class == Class::Data && self.growth.bytes >= self.global.size => {
-                self.global.held
-            }
             Urgency::Ordinary => return None,
             Urgency::Promised => held.saturating_sub(size.divided_by(2)),
             Urgency::Freeing => held.saturating_sub(size.divided_by(8)),
@@ -222,13 +218,14 @@ impl Totals {
         self.promised.saturating_add(bytes) <= self.tally.free()
     }
 
-    /// Takes `bytes` of what is free from file data, and from what is kept back there where all else is promised: to move data
-    /// can wait.
+    /// Takes `bytes` of what is free from file data, and a little from what is kept back there where all else is promised.
     pub(super) fn lose(&mut self, bytes: Bytes) -> Withdrawal {
         let mut rest = *self;
         let missing = rest.promised.saturating_add(bytes);
         let missing = missing.saturating_sub(rest.tally.free());
-        if missing > rest.global.held
+        // More of it would leave no place to move a group to.
+        let spare = rest.global.held.min(rest.global.size.divided_by(8));
+        if missing > spare
             || rest
                 .tally
                 .shift(bytes, ByteState::Free, ByteState::Unusable)
@@ -243,12 +240,11 @@ impl Totals {
     }
 
     /// Bytes of file data that can be written elsewhere to empty a zone: what nobody was promised, and most of what is kept
-    /// back for that.
+    /// back for that. Chunks to come do not count: they may be tree blocks' before.
     pub(in crate::space) fn movable(&self) -> Bytes {
         let others = self.promised.saturating_sub(self.global.held);
         let free = self.tally.free().saturating_sub(others);
-        let all = free.saturating_add(self.growth.bytes);
-        all.saturating_sub(self.global.size.divided_by(8))
+        free.saturating_sub(self.global.size.divided_by(8))
     }
 
     /// Keeps free bytes from everybody for a while, if what was promised can do without them. The global

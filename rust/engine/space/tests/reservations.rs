@@ -104,6 +104,20 @@ fn freeing_and_commits_draw_on_the_global_reserve() {
     assert_eq!(space_info.lock().promised, Bytes::new(16 << 20));
 }
 
+/// What is kept back of file data is there, and not only could be: a chunk of tree blocks may come first.
+#[test]
+fn what_is_kept_back_of_data_is_free() {
+    let space_info = space_info(Class::Data, 16 << 20);
+    space_info.resize_global(Bytes::new(16 << 20));
+    space_info.set_growth(Growth {
+        bytes: Bytes::new(64 << 20),
+        next_chunk: Bytes::new(16 << 20),
+        data_chunk: Bytes::new(16 << 20),
+    });
+    let shortage = reserve(&space_info, 1 << 20, Urgency::Ordinary).err();
+    assert_eq!(shortage, Some(Shortage::NeedChunk(Class::Data)));
+}
+
 /// What is lent comes back, and the global reserve fills up again; what was promised to others is never lent.
 #[test]
 fn what_is_lent_is_promised_to_nobody() {
