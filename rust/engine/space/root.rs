@@ -450,10 +450,14 @@ impl Space {
         self.groups.next_sparse(when)
     }
 
-    /// The group of file data of which most is dead, of those that are worth emptying. Nothing is written there any more: may talk
-    /// to the device.
-    pub fn next_sparse_data(&self, when: Reclaim) -> Result<Option<Sparse>> {
-        self.groups.next_sparse_data(when)
+    /// The group of file data of which most is dead, of those that are worth emptying and were not `passed` over. Nothing is
+    /// written there any more: may talk to the device. Groups of which that cannot be are passed over.
+    pub fn next_sparse_data(
+        &self,
+        when: Reclaim,
+        passed: &mut KVVec<Logical>,
+    ) -> Result<Option<Sparse>> {
+        self.groups.next_sparse_data(when, passed)
     }
 
     /// How many data writes have ended: to be asked before an allocation that [`Self::await_data`] may follow.

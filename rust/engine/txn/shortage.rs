@@ -276,6 +276,14 @@ fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect
     }
 }
 
+/// Makes a chunk for file data. `ENOSPC`.
+pub(super) fn make_data_chunk(shared: &Arc<Shared>) -> Result {
+    match make_chunk(shared, Class::Data, shared.chunks_made())? {
+        Effect::Nothing => Err(ENOSPC),
+        Effect::Helped | Effect::OthersWentOn => Ok(()),
+    }
+}
+
 /// Makes the chunk that should be made before anybody runs short, if there is one and the device has room for it.
 pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
     let before = shared.chunks_made();

@@ -165,6 +165,11 @@ impl Transactions {
         shortage::reserve_now(&self.shared, Class::Data, bytes, urgency)
     }
 
+    /// Makes a chunk for file data: what is free may be in pieces that are too short. No handle may be held. `ENOSPC`.
+    pub fn make_data_chunk(&self) -> Result {
+        shortage::make_data_chunk(&self.shared)
+    }
+
     /// Reserves space for file data and for metadata if that is to be had without waiting: `EAGAIN` otherwise.
     pub fn try_reserve(&self, data: Bytes, metadata: Units) -> Result<(Reservation, Reservation)> {
         self.shared.check_writable()?;

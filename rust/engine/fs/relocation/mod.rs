@@ -18,8 +18,8 @@ use super::progress::{Moved, Vetted};
 use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Logical, ObjectId};
-use crate::space::{Reclaim, Remains, Sparse};
-use crate::txn::{Transactions, Units};
+use crate::space::{Class, Reclaim, Remains, Sparse};
+use crate::txn::Transactions;
 use core::sync::atomic::Ordering;
 use extents::InUse;
 use latch::prelude::*;
@@ -120,13 +120,18 @@ impl Relocation<'_> {
         in_time: &dyn Fn() -> bool,
     ) -> Result<Relocated> {
         let space = self.fs.transactions().space();
-        while let Some(sparse) = space.next_sparse_data(when)? {
+        let (mut passed, mut otherwise) = (KVVec::new(), Relocated::Nothing);
+        while let Some(sparse) = space.next_sparse_data(when, &mut passed)? {
             match self.empty(turn, &sparse, in_time) {
                 Ok(Walk::Done) => {}
                 Ok(Walk::Interrupted) => return Ok(Relocated::Later),
                 Ok(Walk::Stopped(at)) => self.tell(&sparse, at),
-                Err(error) if [ENOSPC, ENOMEM, EAGAIN].contains(&error) => {
-                    return Ok(Relocated::Later);
+                Err(error) if error == ENOMEM => return Ok(Relocated::Later),
+                // What is in another may need less, or shorter pieces.
+                Err(error) if [ENOSPC, EAGAIN].contains(&error) => {
+                    passed.push(sparse.start(), GFP_NOFAIL)?;
+                    otherwise = Relocated::Later;
+                    continue;
                 }
                 Err(error) => {
                     self.fs.transactions().volume().check_sending()?;
@@ -139,7 +144,7 @@ impl Relocation<'_> {
                 return Ok(Relocated::Emptied);
             }
         }
-        Ok(Relocated::Nothing)
+        Ok(otherwise)
     }
 
     /// Moves all that is in a group, if all of it can be moved: less would take space and free none.
@@ -174,11 +179,13 @@ impl Relocation<'_> {
         sparse: &Sparse,
         in_time: &dyn Fn() -> bool,
     ) -> Result<Walk> {
+        let txns = self.fs.transactions();
         while *until < sparse.end() {
             if !in_time() {
                 return Ok(Walk::Interrupted);
             }
-            let handle = self.fs.transactions().start(Units::NONE)?;
+            // Nothing is changed: no space, which is short just now.
+            let handle = txns.join_with(txns.space().reserve_nothing(Class::Metadata))?;
             for _ in 0..BATCH {
                 let Some(in_use) = InUse::first(extents, *until, sparse.end())? else {
                     *until = sparse.end();
@@ -216,6 +223,10 @@ impl Relocation<'_> {
                         .fetch_add(bytes.get(), Ordering::Relaxed);
                 }
                 Fate::Gone => {}
+                Fate::NoPlace => {
+                    self.fs.transactions().make_data_chunk()?;
+                    continue;
+                }
                 Fate::Stays => return Ok(Walk::Stopped(in_use.extent.logical)),
             }
             from = in_use.end();

@@ -19,6 +19,8 @@ pub(super) enum Fate {
     Moved(Bytes),
     /// Nobody refers to it any more.
     Gone,
+    /// What is free is in pieces that are too short.
+    NoPlace,
     /// It cannot be moved.
     Stays,
 }
@@ -83,7 +85,10 @@ impl Relocation<'_> {
             Found::Others => return Ok(Fate::Stays),
         };
         let sums = self.read(seen.extent, buf)?;
-        let mut new = self.fs.data().allocate(&space, len, len)?;
+        let mut new = match self.fs.data().allocate(&space, len, len) {
+            Err(error) if error == ENOSPC => return Ok(Fate::NoPlace),
+            new => new?,
+        };
         new.move_to(txns.volume().write_extent(new.get().logical, buf)?);
         new.written()?;
         self.enter(&handle, &holders, seen.extent, new, &sums)
@@ -94,7 +99,8 @@ impl Relocation<'_> {
         self.fs.transactions().volume().max_extent_len()
     }
 
-    /// What moving an extent changes: the checksums, and the items, which are close together.
+    /// What moving an extent changes: the checksums, and the items. Those of one holder are close together; each may have a tree
+    /// of its own.
     fn units(&self, len: Bytes, items: u32) -> Units {
         let sector = self.fs.sector_size();
         let size = u64::try_from(self.fs.format().checksum.size()).unwrap_or(u64::MAX);
@@ -102,7 +108,7 @@ impl Relocation<'_> {
         let sums = len.count(sector).saturating_mul(size);
         let leaves = u32::try_from(sums.checked_div(half_leaf).unwrap_or(0)).unwrap_or(u32::MAX);
         Units::inserts(leaves.saturating_add(2))
-            .and(Units::updates(items.min(8).saturating_add(items / 8)))
+            .and(Units::updates(items.min(64).saturating_add(items / 8)))
     }
 
     /// Who refers to the extent now, if it can be moved.

@@ -119,18 +119,22 @@ impl BlockGroups {
     }
 
     /// See [`crate::space::Space::next_sparse_data`].
-    pub(in crate::space) fn next_sparse_data(&self, when: Reclaim) -> Result<Option<Sparse>> {
+    pub(in crate::space) fn next_sparse_data(
+        &self,
+        when: Reclaim,
+        passed: &mut KVVec<Logical>,
+    ) -> Result<Option<Sparse>> {
         if !self.volume.has_sequential_zones() {
             return Ok(None);
         }
-        let Some(group) = self.sparsest_data(when) else {
-            return Ok(None);
-        };
-        Ok(match self.close_rest(&group)? {
-            Closing::Closed => Some(Sparse(group)),
-            // It was promised since, or somebody writes there now.
-            Closing::Refused => None,
-        })
+        while let Some(group) = self.sparsest_data(when, passed) {
+            match self.close_rest(&group)? {
+                Closing::Closed => return Ok(Some(Sparse(group))),
+                // It was promised since, or somebody writes there now.
+                Closing::Refused => passed.push(group.start(), GFP_NOFAIL)?,
+            }
+        }
+        Ok(None)
     }
 
     /// Gives up what is left of the zones of a group that is to be emptied.
@@ -145,7 +149,7 @@ impl BlockGroups {
         Ok(closing)
     }
 
-    fn sparsest_data(&self, when: Reclaim) -> Option<Arc<Group>> {
+    fn sparsest_data(&self, when: Reclaim, passed: &[Logical]) -> Option<Arc<Group>> {
         let totals = *self.info(Class::Data).lock();
         let growth = totals.growth.bytes;
         let all = self.read().capacity(Class::Data).saturating_add(growth);
@@ -156,6 +160,9 @@ impl BlockGroups {
         let mut from = Logical::new(0);
         while let Some(group) = self.next_in(Class::Data, from) {
             from = group.end();
+            if passed.contains(&group.start()) {
+                continue;
+            }
             let Some((used, capacity)) = in_use_of_data(&group) else {
                 continue;
             };

@@ -214,17 +214,18 @@ fn zones(count: u64, capacity: u64, max_active: Option<u32>) -> Image {
 /// Every second file goes from a full volume, and as many fit again.
 #[test]
 fn half_empty_zones_are_written_again() {
-    for max_active in [None, Some(8)] {
-        let mut rig = Rig::mount(zones(32, 8 * MIB, max_active));
-        let first = rig.fill(3 * MIB / 2);
-        assert!(first > 50 * MIB, "{first}");
+    for (zone, max_active) in [(8, None), (8, Some(8)), (16, None)] {
+        let mut rig = Rig::mount(zones(32, zone * MIB, max_active));
+        let size = 3 * zone * MIB / 16;
+        let first = rig.fill(size);
+        assert!(first > 32 * zone * MIB / 5, "{first}");
         for round in 0..6 {
             rig.remove_every_second();
-            let again = rig.fill(3 * MIB / 2);
+            let again = rig.fill(size);
             let moved = rig.moved();
             assert!(
                 again > first * 2 / 5,
-                "{round}: {again} of {first}, {moved:?}"
+                "{zone} {round}: {again} of {first}, {moved:?}"
             );
         }
         assert!(rig.moved().groups > 10, "{:?}", rig.moved());
