@@ -23,29 +23,43 @@ pub(super) struct Progress {
     pub(super) groups: AtomicU64,
     /// Bytes that were written elsewhere.
     pub(super) bytes: AtomicU64,
+    /// Snapshots that were made: what was a file's alone may not be so since.
+    pub(super) snapshots: AtomicU64,
     /// It was said that something cannot be moved.
     pub(super) told: AtomicBool,
 }
 
-/// The group that was looked at last, and up to where all that is in it can be moved.
+/// Up to where all that is in the group can be moved that was looked at last.
 pub(super) struct Vetted {
-    /// Where the group starts.
-    pub(super) group: Logical,
+    /// What that is true of; `None`: of none.
+    pub(super) of: Option<Seen>,
     /// Where what was not looked at begins.
     pub(super) until: Logical,
+}
+
+/// A group as it was when it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Where it starts.
+    pub(super) group: Logical,
+    /// How often its zones had been reset.
+    pub(super) resets: u64,
+    /// How many snapshots had been made.
+    pub(super) snapshots: u64,
 }
 
 impl Progress {
     /// Nothing was moved.
     pub(super) fn new() -> Result<Self> {
         let nowhere = Vetted {
-            group: Logical::new(u64::MAX),
-            until: Logical::new(u64::MAX),
+            of: None,
+            until: Logical::new(0),
         };
         Ok(Self {
             turn: Mutex::new(nowhere, Rank::Relocation)?,
             groups: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            snapshots: AtomicU64::new(0),
             told: AtomicBool::new(false),
         })
     }

@@ -14,7 +14,7 @@ mod extents;
 mod moving;
 mod pieces;
 
-use super::progress::{Moved, Vetted};
+use super::progress::{Moved, Seen, Vetted};
 use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Logical, ObjectId};
@@ -139,6 +139,7 @@ impl Relocation<'_> {
                     pr_warn!("block group {start}: data cannot be moved ({error:?})\n");
                 }
             }
+            turn.of = None;
             if sparse.tried() == Remains::Nothing {
                 self.fs.moved.groups.fetch_add(1, Ordering::Relaxed);
                 return Ok(Relocated::Emptied);
@@ -158,8 +159,13 @@ impl Relocation<'_> {
         let extents = txns.required_tree(ObjectId::EXTENT_TREE)?;
         // So that the extent tree has all that is in the group.
         txns.run_references()?;
-        if vetted.group != sparse.start() {
-            vetted.group = sparse.start();
+        let now = Some(Seen {
+            group: sparse.start(),
+            resets: sparse.resets(),
+            snapshots: self.fs.moved.snapshots.load(Ordering::Relaxed),
+        });
+        if vetted.of != now {
+            vetted.of = now;
             vetted.until = sparse.start();
         }
         let walk = self.vet(&extents, &mut vetted.until, sparse, in_time)?;

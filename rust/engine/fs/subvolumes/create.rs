@@ -15,6 +15,7 @@ use crate::fs::items::entries::{self, NewEntry};
 use crate::fs::items::place;
 use crate::fs::{items, Inode, Subvolume, Time};
 use crate::txn::{AtCommit, Handle, OpenTree, Units};
+use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -78,6 +79,7 @@ impl Subvolumes<'_> {
         let id = making.id;
         let source = source.clone();
         handle.commit_with(KBox::new(Snapshot { source, making }, GFP_NOFAIL)?)?;
+        self.fs.moved.snapshots.fetch_add(1, Ordering::Relaxed);
         Ok(id)
     }
 

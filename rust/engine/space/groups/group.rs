@@ -37,6 +37,8 @@ pub(in crate::space) struct Body {
     pub(in crate::space) ending: Ending,
     /// Bytes that were still in use when an attempt to empty the group ended.
     pub(in crate::space) in_use_when_tried: Bytes,
+    /// How often the zones were reset.
+    pub(in crate::space) resets: u64,
     /// Bytes of superblock copies, which are read-only for ever.
     pub(in crate::space) superblocks: Bytes,
     /// What the index of the class knows.

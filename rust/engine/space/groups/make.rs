@@ -90,6 +90,7 @@ pub(in crate::space) fn new_body(
             unwritten: Bytes::ZERO,
             ending: Ending::Full,
             in_use_when_tried: Bytes::MAX,
+            resets: 0,
             superblocks: Bytes::ZERO,
             offered: Offered::default(),
         });
@@ -128,6 +129,7 @@ pub(in crate::space) fn new_body(
         unwritten: Bytes::ZERO,
         ending,
         in_use_when_tried: Bytes::MAX,
+        resets: 0,
         superblocks: Bytes::ZERO,
         offered: Offered::default(),
     })

@@ -56,6 +56,7 @@ impl BlockGroups {
         body.unwritten = Bytes::ZERO;
         body.active = false;
         body.in_use_when_tried = Bytes::MAX;
+        body.resets = body.resets.saturating_add(1);
         group.shift(
             &mut body,
             consumed,

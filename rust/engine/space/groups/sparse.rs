@@ -44,6 +44,11 @@ impl Sparse {
         self.0.end()
     }
 
+    /// How often its zones were reset: what was known of the group before that is over.
+    pub fn resets(&self) -> u64 {
+        self.0.lock().resets
+    }
+
     /// Whether it is still as it was found: nobody else emptied it, and nothing new is there.
     pub fn is_full(&self) -> bool {
         is_full(&self.0.lock())
