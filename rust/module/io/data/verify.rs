@@ -97,6 +97,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if self.reuses() == check.reuses {
             return Ok(true);
         }
+        // Data may have moved away and back at once, and been read in between, when the zone was empty.
+        if self.path.volume.has_sequential_zones() {
+            return Ok(false);
+        }
         let logical = check
             .logical
             .saturating_add(pos.saturating_since(check.pos));
