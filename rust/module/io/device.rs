@@ -58,6 +58,19 @@ impl Disk {
         })
     }
 
+    /// Reads by way of `room`, as much at a time as that has.
+    fn read_through(&self, room: &mut FolioBytes, at: Physical, buf: &mut [u8]) -> Result {
+        let mut pos = at;
+        for piece in buf.chunks_mut(room.len().max(1)) {
+            self.device.read(pos, room, piece.len())?;
+            if let Some(read) = room.as_slice().get(..piece.len()) {
+                piece.copy_from_slice(read);
+            }
+            pos = pos.saturating_add(piece.len().into());
+        }
+        Ok(())
+    }
+
     /// Writes piece by piece, in order; every piece is complete before the next.
     fn write_pieces(&self, kind: WriteKind, at: Physical, buf: &[u8]) -> Result {
         let mut bounce = self.bounce.lock();
@@ -111,16 +124,13 @@ impl Device for Disk {
     }
 
     fn read(&self, at: Physical, buf: &mut [u8]) -> Result {
-        let mut bounce = self.bounce.lock();
-        let mut pos = at;
-        for piece in buf.chunks_mut(BOUNCE) {
-            self.device.read(pos, &mut bounce, piece.len())?;
-            if let Some(read) = bounce.as_slice().get(..piece.len()) {
-                piece.copy_from_slice(read);
+        // Who reads much does not keep others from their superblocks, if there is memory.
+        if buf.len() > BOUNCE {
+            if let Ok(mut room) = FolioBytes::alloc(PIECE_ORDER) {
+                return self.read_through(&mut room, at, buf);
             }
-            pos = pos.saturating_add(piece.len().into());
         }
-        Ok(())
+        self.read_through(&mut self.bounce.lock(), at, buf)
     }
 
     fn write(&self, at: Physical, buf: &[u8]) -> Result {
