@@ -23,6 +23,13 @@ impl Volume {
             .any(|member| member.hal.has_sequential_zones())
     }
 
+    /// Whether a device has zones, and does not only emulate some: where there are none, all can be written anywhere.
+    pub fn has_zoned_devices(&self) -> bool {
+        self.members
+            .iter()
+            .any(|member| member.hal.is_zoned_device())
+    }
+
     /// Bytes in a zone, the same on all devices; `None` on regular volumes, and on emulated zones until they are set.
     pub fn zone_size(&self) -> Option<Bytes> {
         self.members

@@ -165,7 +165,7 @@ impl Allocator {
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
         // What zones that are written have left goes first: no other is begun for it, and none is left with a rest.
-        let mut asked = match self.groups.volume.has_sequential_zones() {
+        let mut asked = match self.groups.volume.has_zoned_devices() {
             true => info.longest(Offer::Ready).clamp(min, wanted),
             false => wanted,
         };

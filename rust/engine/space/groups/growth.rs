@@ -95,7 +95,7 @@ impl BlockGroups {
         let Some(zone_size) = self.volume.zone_size() else {
             return;
         };
-        if !self.volume.has_sequential_zones() {
+        if !self.volume.has_zoned_devices() {
             return;
         }
         let space_info = self.info(Class::Data);

@@ -21,6 +21,9 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::Volume::has_sequential_zones`].
     fn has_sequential_zones(&self) -> bool;
 
+    /// See [`super::Volume::has_zoned_devices`].
+    fn is_zoned_device(&self) -> bool;
+
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
     fn zone_size(&self) -> Option<Bytes>;
 

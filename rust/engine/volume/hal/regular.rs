@@ -20,6 +20,10 @@ impl Hal for Regular {
         false
     }
 
+    fn is_zoned_device(&self) -> bool {
+        false
+    }
+
     fn zone_size(&self) -> Option<Bytes> {
         None
     }

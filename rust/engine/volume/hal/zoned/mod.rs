@@ -172,6 +172,10 @@ impl Hal for Zoned {
         true
     }
 
+    fn is_zoned_device(&self) -> bool {
+        self.geometry.is_some()
+    }
+
     fn zone_size(&self) -> Option<Bytes> {
         self.size().map(ZoneSize::get)
     }
