@@ -122,14 +122,15 @@ impl Work {
             Writes::Never | Writes::Later => {}
         }
     }
+
     /// Writes what is left of zones elsewhere where space runs short.
     fn move_data(&self, stop: &Stop) {
         let until = monotonic_ns().saturating_add(MOVING);
         let in_time = || monotonic_ns() < until && !stop.is_requested();
         let relocation = self.fs.relocation();
-        while matches!(
-            relocation.go_on(Reclaim::Soon, &in_time),
-            Ok(Relocated::Emptied)
-        ) {}
+        // The commit gives back what the next group needs.
+        while relocation.go_on(Reclaim::Soon, &in_time) == Ok(Relocated::Emptied)
+            && self.fs.transactions().commit().is_ok()
+        {}
     }
 }

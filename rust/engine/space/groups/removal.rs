@@ -92,7 +92,8 @@ impl BlockGroups {
     /// read, and what cannot be read stays.
     fn close_unused(&self, reader: &Reader) -> Result<Option<Arc<Group>>> {
         for class in [Class::Data, Class::Metadata] {
-            if self.read().count(class) < 2 {
+            let is_wanted = class == Class::Data && !self.may_lose_data_zones();
+            if is_wanted || self.read().count(class) < 2 {
                 continue;
             }
             let mut from = Logical::new(0);

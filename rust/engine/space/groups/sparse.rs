@@ -129,21 +129,26 @@ impl BlockGroups {
         when: Reclaim,
         passed: &mut KVVec<Logical>,
     ) -> Result<Option<Sparse>> {
-        if !self.volume.has_sequential_zones() {
+        if !self.volume.has_zoned_devices() {
             return Ok(None);
         }
         while let Some(group) = self.sparsest_data(when, passed) {
-            match self.close_rest(&group)? {
-                Closing::Closed => return Ok(Some(Sparse(group))),
+            match self.close_rest(&group) {
+                Ok(Closing::Closed) => return Ok(Some(Sparse(group))),
                 // It was promised since, or somebody writes there now.
-                Closing::Refused => passed.push(group.start(), GFP_NOFAIL)?,
+                Ok(Closing::Refused) => {}
+                Err(error) => {
+                    let start = group.start();
+                    pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
+                }
             }
+            passed.push(group.start(), GFP_NOFAIL)?;
         }
         Ok(None)
     }
 
-    /// Gives up what is left of the zones of a group that is to be emptied.
-    fn close_rest(&self, group: &Group) -> Result<Closing> {
+    /// Gives up what is left of the zones of a group, unless that was promised.
+    pub(super) fn close_rest(&self, group: &Group) -> Result<Closing> {
         if is_full(&group.lock()) {
             return Ok(Closing::Closed);
         }
@@ -154,13 +159,32 @@ impl BlockGroups {
         Ok(closing)
     }
 
-    fn sparsest_data(&self, when: Reclaim, passed: &[Logical]) -> Option<Arc<Group>> {
+    /// Whether empty zones of file data may become others': unless tree blocks lack some, only where there is so much that none
+    /// has to be emptied for file data soon.
+    pub(super) fn may_lose_data_zones(&self) -> bool {
+        let tree_blocks = [Class::Metadata, Class::System];
+        let is_short = || {
+            tree_blocks
+                .iter()
+                .any(|&class| self.info(class).is_pressed())
+        };
+        !self.volume.has_zoned_devices()
+            || is_short()
+            || self.least_dead_of_data(Reclaim::Soon).is_none()
+    }
+
+    /// See [`least_dead`].
+    fn least_dead_of_data(&self, when: Reclaim) -> Option<u64> {
         let totals = *self.info(Class::Data).lock();
         let growth = totals.growth.bytes;
         let all = self.read().capacity(Class::Data).saturating_add(growth);
         let left = totals.tally.free_in_all().saturating_add(growth);
-        let least = least_dead(when, left, all)?;
-        let movable = totals.movable();
+        least_dead(when, left, all)
+    }
+
+    fn sparsest_data(&self, when: Reclaim, passed: &[Logical]) -> Option<Arc<Group>> {
+        let least = self.least_dead_of_data(when)?;
+        let movable = self.info(Class::Data).lock().movable();
         let mut best: Option<(Bytes, Arc<Group>)> = None;
         let mut from = Logical::new(0);
         while let Some(group) = self.next_in(Class::Data, from) {
