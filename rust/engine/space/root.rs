@@ -485,4 +485,10 @@ impl Space {
     pub fn relieve_zones(&self) -> Result<Relief> {
         self.data_zones.relieve()
     }
+
+    /// Gives back the zones of the data group with the least left, if that was promised to no user: what is free there is
+    /// lost until they are reset. May talk to the device.
+    pub fn give_up_data_zone(&self) -> Result<Relief> {
+        self.data_zones.give_up_one()
+    }
 }

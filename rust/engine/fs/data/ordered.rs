@@ -111,27 +111,14 @@ impl Data<'_> {
         reservation: &mut WriteReservation,
         len: Bytes,
     ) -> Result<NewExtent> {
-        self.allocate(&reservation.data, len, self.fs.sector_size())
-    }
-
-    /// Takes an address for up to `len` bytes and no fewer than `min`, drawn from `from`. `ENOSPC` where no free range is as
-    /// long; else as [`Self::allocate_write`].
-    pub(in crate::fs) fn allocate(
-        &self,
-        from: &Reservation,
-        len: Bytes,
-        min: Bytes,
-    ) -> Result<NewExtent> {
         let space = self.fs.transactions().space();
         let mut idle = false;
         loop {
             let seen = space.data_ended();
-            match self.try_allocate(from, len, min) {
+            match self.try_allocate_write(reservation, len) {
                 // The device allows no more active zones until one is full.
                 Err(error) if error == EAGAIN => {
-                    if space.relieve_zones()? == Relief::Given
-                        || space.await_data(seen) == DataWait::OneEnded
-                    {
+                    if self.await_zone(seen)? == Relief::Given {
                         continue;
                     }
                     // The last write may have ended in between.
@@ -144,6 +131,15 @@ impl Data<'_> {
         }
     }
 
+    /// Waits for a zone that need not be active any more, since when `seen` data writes had ended. No handle may be held.
+    pub(in crate::fs) fn await_zone(&self, seen: u64) -> Result<Relief> {
+        let space = self.fs.transactions().space();
+        if space.relieve_zones()? == Relief::Given || space.await_data(seen) == DataWait::OneEnded {
+            return Ok(Relief::Given);
+        }
+        Ok(Relief::None)
+    }
+
     /// Takes an address as [`Self::allocate_write`] does, for a caller that must not wait: `EAGAIN` where the device allows
     /// no more active zones until one is full.
     pub fn try_allocate_write(
@@ -154,7 +150,14 @@ impl Data<'_> {
         self.try_allocate(&reservation.data, len, self.fs.sector_size())
     }
 
-    fn try_allocate(&self, from: &Reservation, len: Bytes, min: Bytes) -> Result<NewExtent> {
+    /// Takes an address for up to `len` bytes and no fewer than `min`, drawn from `from`, as [`Self::try_allocate_write`] does.
+    /// `ENOSPC` where no free range is as long.
+    pub(in crate::fs) fn try_allocate(
+        &self,
+        from: &Reservation,
+        len: Bytes,
+        min: Bytes,
+    ) -> Result<NewExtent> {
         self.fs.transactions().volume().check_sending()?;
         let space = self.fs.transactions().space();
         let extent = space.allocate_data(from, len.min(MAX_EXTENT_SIZE), min)?;

@@ -18,7 +18,7 @@ use super::progress::{Moved, Seen, Vetted};
 use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Logical, ObjectId};
-use crate::space::{Class, Reclaim, Remains, Sparse};
+use crate::space::{Class, Reclaim, Relief, Remains, Sparse};
 use crate::txn::Transactions;
 use core::sync::atomic::Ordering;
 use extents::InUse;
@@ -95,7 +95,7 @@ impl Relocation<'_> {
     /// Calls `ask`, which was refused for want of space, once more for each group that was emptied, until it is not.
     pub(super) fn make_room<R>(&self, mut ask: impl FnMut() -> Result<R>) -> Result<R> {
         let txns = self.fs.transactions();
-        if !txns.volume().has_sequential_zones() {
+        if !txns.volume().has_zoned_devices() {
             return Err(ENOSPC);
         }
         let mut turn = self.fs.moved.turn.lock();
@@ -233,11 +233,29 @@ impl Relocation<'_> {
                     self.fs.transactions().make_data_chunk()?;
                     continue;
                 }
+                Fate::NoZone(ended) => {
+                    self.make_zone_active(ended)?;
+                    continue;
+                }
                 Fate::Stays => return Ok(Walk::Stopped(in_use.extent.logical)),
             }
             from = in_use.end();
         }
         Ok(Walk::Done)
+    }
+
+    /// Sees to it that another zone can be active, since when `ended` data writes had ended: waits for one more, or gives up
+    /// what a zone has left, which is too short for what is moved. `EAGAIN` where none can be given up.
+    fn make_zone_active(&self, ended: u64) -> Result {
+        let space = self.fs.transactions().space();
+        let relief = match self.fs.data().await_zone(ended)? {
+            Relief::Given => Relief::Given,
+            Relief::None => space.give_up_data_zone()?,
+        };
+        match relief {
+            Relief::Given => Ok(()),
+            Relief::None => Err(EAGAIN),
+        }
     }
 
     /// Says once for a mount that a group keeps its zones.

@@ -21,6 +21,8 @@ pub(super) enum Fate {
     Gone,
     /// What is free is in pieces that are too short.
     NoPlace,
+    /// There is a place in zones that may not be active before others are full; so many data writes had ended.
+    NoZone(u64),
     /// It cannot be moved.
     Stays,
 }
@@ -85,8 +87,11 @@ impl Relocation<'_> {
             Found::Others => return Ok(Fate::Stays),
         };
         let sums = self.read(seen.extent, buf)?;
-        let mut new = match self.fs.data().allocate(&space, len, len) {
+        // Nobody waits for others' writes with a handle: to be entered they may wait for a commit, which waits for it.
+        let ended = txns.space().data_ended();
+        let mut new = match self.fs.data().try_allocate(&space, len, len) {
             Err(error) if error == ENOSPC => return Ok(Fate::NoPlace),
+            Err(error) if error == EAGAIN => return Ok(Fate::NoZone(ended)),
             new => new?,
         };
         new.move_to(txns.volume().write_extent(new.get().logical, buf)?);

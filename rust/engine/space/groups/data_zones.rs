@@ -4,7 +4,7 @@
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use crate::disk::Bytes;
-use crate::space::write_order::{DataProgress, DataWait, Ending};
+use crate::space::write_order::{Closing, DataGroup, DataProgress, DataWait, Ending};
 use crate::space::{Class, DataExtent};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -107,6 +107,25 @@ impl DataZones {
         }
         self.groups.volume.zones().finish(group.chunk())?;
         Ok(Relief::Given)
+    }
+
+    /// See [`crate::space::Space::give_up_data_zone`].
+    pub(in crate::space) fn give_up_one(&self) -> Result<Relief> {
+        let least = {
+            let groups = self.groups.read();
+            let idle = groups
+                .of(Class::Data)
+                .filter_map(|group| Some((group.spare()?, group)));
+            idle.min_by_key(|(left, _)| *left)
+                .map(|(_, group)| group.clone())
+        };
+        let Some(group) = least else {
+            return Ok(Relief::None);
+        };
+        Ok(match self.groups.close_rest(&group)? {
+            Closing::Closed => Relief::Given,
+            Closing::Refused => Relief::None,
+        })
     }
 
     fn spent_group(&self) -> Option<Arc<Group>> {
