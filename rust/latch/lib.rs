@@ -15,6 +15,7 @@
 //! | `place`     | what has a place in that order and is no lock               |
 //! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
 //! | `nofs`      | allocations that must not enter a file system               |
+//! | `killed`    | whether the task that waits is to end                       |
 //! | `log`       | errors and warnings that do not flood the log               |
 //! | `listening` | [`Listening`]: what a task has logged itself                |
 //! | `prelude`   | what every file of the other crates has in scope            |
@@ -34,6 +35,7 @@
 //! Since all others stand on this crate, it has their [`prelude`] too.
 
 mod class;
+mod killed;
 mod latched;
 mod listening;
 mod log;
@@ -48,6 +50,7 @@ mod rounds;
 mod rwlock;
 mod semaphore;
 
+pub use killed::is_killed;
 pub use latched::{Latched, LatchedRef, ReadGuard, WriteGuard};
 pub use listening::Listening;
 pub use mutex::{Condvar, Mutex, MutexGuard};

@@ -17,13 +17,13 @@ mod pieces;
 use super::progress::{Moved, Seen, Vetted};
 use super::FileSystem;
 use crate::btree::Tree;
-use crate::disk::{Logical, ObjectId};
+use crate::disk::{Bytes, Logical, ObjectId};
 use crate::space::{Class, Reclaim, Relief, Remains, Sparse};
 use crate::txn::Transactions;
 use core::sync::atomic::Ordering;
 use extents::InUse;
 use latch::prelude::*;
-use latch::MutexGuard;
+use latch::{is_killed, MutexGuard};
 use moving::{Fate, Found};
 
 /// Extents that are looked at with one handle.
@@ -98,14 +98,23 @@ impl Relocation<'_> {
         if !txns.volume().has_zoned_devices() {
             return Err(ENOSPC);
         }
-        let mut turn = self.fs.moved.turn.lock();
         for _ in 0..MOST_GROUPS {
+            // Others may go on between two groups: nobody waits for more than one of each.
+            let mut turn = self.fs.moved.turn.lock();
             // Whoever had the turn before may have made enough.
             match ask() {
                 Err(error) if error == ENOSPC => {}
                 answered => return answered,
             }
-            if self.empty_next(&mut turn, Reclaim::Now, &|| true)? != Relocated::Emptied {
+            if is_killed() {
+                return Err(EINTR);
+            }
+            // What was removed just now is dead once the extent tree has it.
+            txns.run_references()?;
+            let done = self.empty_next(&mut turn, Reclaim::Now, &|| !is_killed())?;
+            // Others may have emptied a zone, or removed all that it had.
+            let is_freed = txns.space().statistics().data.pinned > Bytes::ZERO;
+            if done != Relocated::Emptied && !is_freed {
                 return Err(ENOSPC);
             }
             txns.commit()?;

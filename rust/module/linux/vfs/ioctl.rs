@@ -61,8 +61,7 @@ impl Call<'_> {
     /// Between two pieces of long work: lets the task be frozen, where the whole machine or its control group is. `EINTR`
     /// for a task that is about to die. No lock may be held.
     pub(crate) fn pause(&self) -> Result {
-        // SAFETY: It asks of the calling task.
-        if unsafe { b::rbtrfs_is_killed() } {
+        if latch::is_killed() {
             return Err(EINTR);
         }
         // SAFETY: It is about the calling task, which may sleep here.

@@ -14,6 +14,7 @@
 //!     Latched::write(&LatchedRef, Nesting)  -> WriteGuard<M, T>      the same
 //!     Latched::try_read(&LatchedRef) -> Option<ReadGuard<M, T>>
 //!     Latched::try_write(&LatchedRef) -> Option<WriteGuard<M, T>>
+//! is_killed() -> bool                                   kill(bool): for tests
 //! NofsScope::enter() -> NofsScope                           until dropped
 //! Rounds::new(rank) -> Result<Rounds>                      share(work): the module's own
 //! Place::take(rank) -> Place                               until dropped
@@ -25,6 +26,7 @@
 //! reading.
 
 mod condvar;
+mod killed;
 mod latched;
 pub mod lockdep;
 mod mutex;
@@ -42,6 +44,7 @@ mod rounds;
 mod rwlock;
 
 pub use condvar::Condvar;
+pub use killed::{is_killed, kill};
 pub use latched::{Latched, LatchedRef, ReadGuard, WriteGuard};
 pub use mutex::{Mutex, MutexGuard};
 pub use nesting::{Nesting, Side, TreeKind};

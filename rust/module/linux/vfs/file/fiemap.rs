@@ -186,8 +186,7 @@ fn find<T: Extents>(inode: &Inode, at: FileOffset, end: FileOffset) -> Result<Fo
 
 /// A file may have very many extents.
 fn may_go_on() -> Result {
-    // SAFETY: It asks of the calling task.
-    match unsafe { b::rbtrfs_is_killed() } {
+    match latch::is_killed() {
         true => Err(EINTR),
         false => Ok(()),
     }
