@@ -153,7 +153,7 @@ impl FileSystem {
     /// Starts a change of a subvolume.
     pub(super) fn start(&self, subvolume: &Subvolume, units: Units) -> Result<Handle> {
         self.check_writable(subvolume)?;
-        self.with_room(|txns| txns.start(units))
+        self.txns.start(units)
     }
 
     /// Starts a change that gives space back.

@@ -136,7 +136,7 @@ impl Data<'_> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
         let data = self.reserve_data(len)?;
         let cost = self.write_cost();
-        let metadata = self.fs.with_room(|txns| txns.reserve(cost.units(len)))?;
+        let metadata = self.fs.transactions().reserve(cost.units(len))?;
         Ok(WriteReservation {
             data,
             metadata,

@@ -19,7 +19,6 @@ use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Bytes, Logical, ObjectId};
 use crate::space::{Class, Reclaim, Relief, Remains, Sparse};
-use crate::txn::Transactions;
 use core::sync::atomic::Ordering;
 use extents::InUse;
 use latch::prelude::*;
@@ -57,15 +56,6 @@ impl FileSystem {
     /// Moving data out of block groups.
     pub fn relocation(&self) -> Relocation<'_> {
         Relocation { fs: self }
-    }
-
-    /// Asks for metadata. Where there is no space, zones of file data are emptied that it may have then.
-    pub(super) fn with_room<R>(&self, ask: impl Fn(&Transactions) -> Result<R>) -> Result<R> {
-        let txns = self.transactions();
-        match ask(txns) {
-            Err(error) if error == ENOSPC => self.relocation().make_room(|| ask(txns)),
-            answered => answered,
-        }
     }
 }
 
