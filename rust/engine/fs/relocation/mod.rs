@@ -30,6 +30,9 @@ const BATCH: u32 = 32;
 /// How many groups are emptied for one promise: others may be faster each time.
 const MOST_GROUPS: u32 = 16;
 
+/// How often others may be faster at changing an extent. What still has more items then than the extent tree counts is damaged.
+const MOST_CHANGES: u32 = 8;
+
 /// What became of a wish to empty a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relocated {
@@ -212,7 +215,7 @@ impl Relocation<'_> {
         in_time: &dyn Fn() -> bool,
     ) -> Result<Walk> {
         let mut buf = KVVec::new();
-        let mut from = sparse.start();
+        let (mut from, mut changes) = (sparse.start(), 0_u32);
         while sparse.is_full() {
             let Some(in_use) = InUse::first(extents, from, sparse.end())? else {
                 break;
@@ -228,6 +231,11 @@ impl Relocation<'_> {
                         .fetch_add(bytes.get(), Ordering::Relaxed);
                 }
                 Fate::Gone => {}
+                Fate::Changed if changes < MOST_CHANGES => {
+                    changes = changes.saturating_add(1);
+                    self.fs.transactions().run_references()?;
+                    continue;
+                }
                 Fate::NoPlace => {
                     self.fs.transactions().make_data_chunk()?;
                     continue;
@@ -236,9 +244,9 @@ impl Relocation<'_> {
                     self.make_zone_active(ended)?;
                     continue;
                 }
-                Fate::Stays => return Ok(Walk::Stopped(in_use.extent.logical)),
+                Fate::Stays | Fate::Changed => return Ok(Walk::Stopped(in_use.extent.logical)),
             }
-            from = in_use.end();
+            (from, changes) = (in_use.end(), 0);
         }
         Ok(Walk::Done)
     }
@@ -264,7 +272,7 @@ impl Relocation<'_> {
         }
         let start = sparse.start();
         pr_warn!(
-            "block group {start}: keeps its zones, as others have the data at {at}: a snapshot, perhaps\n"
+            "block group {start}: keeps its zones, as the data at {at} cannot be moved: a snapshot has them, perhaps\n"
         );
     }
 }

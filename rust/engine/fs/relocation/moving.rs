@@ -19,6 +19,8 @@ pub(super) enum Fate {
     Moved(Bytes),
     /// Nobody refers to it any more.
     Gone,
+    /// It has more holders than it was seen to have, or than are counted.
+    Changed,
     /// What is free is in pieces that are too short.
     NoPlace,
     /// There is a place in zones that may not be active before others are full; so many data writes had ended.
@@ -48,6 +50,8 @@ impl Holder {
 pub(super) enum Found {
     /// All of them; none: nobody refers to it any more.
     All(KVec<Holder>),
+    /// Files have more items than the extent tree counts: it will, if references are queued, and is wrong otherwise.
+    Uncounted,
     /// It cannot be moved: some cannot be followed, or it is too long to be written in one piece.
     Others,
 }
@@ -79,11 +83,12 @@ impl Relocation<'_> {
             return Ok(Fate::Gone);
         };
         if now.items().is_none_or(|now| now > items) {
-            return Ok(Fate::Stays);
+            return Ok(Fate::Changed);
         }
         let holders = match self.holders(&handle, &now)? {
             Found::All(holders) if holders.is_empty() => return Ok(Fate::Gone),
             Found::All(holders) => holders,
+            Found::Uncounted => return Ok(Fate::Changed),
             Found::Others => return Ok(Fate::Stays),
         };
         let sums = self.read(seen.extent, buf)?;
@@ -124,7 +129,7 @@ impl Relocation<'_> {
         if in_use.extent.len > self.longest() {
             return Ok(Found::Others);
         }
-        let mut holders = KVec::new();
+        let (mut holders, mut is_counted) = (KVec::new(), true);
         for file in files {
             let subvolume = match self.fs.subvolumes().get(file.root) {
                 // Half deleted.
@@ -140,11 +145,17 @@ impl Relocation<'_> {
             };
             match holder.held(in_use.extent).look(handle)? {
                 Pieces::None => {}
-                Pieces::Own => holders.push(holder, GFP_NOFAIL)?,
+                Pieces::Own(count) => {
+                    is_counted &= u32::try_from(count).is_ok_and(|count| count <= file.count);
+                    holders.push(holder, GFP_NOFAIL)?;
+                }
                 Pieces::Shared => return Ok(Found::Others),
             }
         }
-        Ok(Found::All(holders))
+        Ok(match is_counted {
+            true => Found::All(holders),
+            false => Found::Uncounted,
+        })
     }
 
     /// Reads the data, as far as there are checksums only what they are of.
@@ -160,7 +171,7 @@ impl Relocation<'_> {
         };
         let sector = usize::try_from(self.fs.sector_size().get())?;
         volume.read_good(logical, buf, &|bytes| {
-            bytes.chunks(sector).enumerate().all(matches)
+            bytes.chunks(sector.max(1)).enumerate().all(matches)
         })?;
         Ok(sums)
     }

@@ -18,8 +18,8 @@ use latch::prelude::*;
 pub(super) enum Pieces {
     /// There is none (any more).
     None,
-    /// They are in leaves that the file's tree alone has.
-    Own,
+    /// So many are in leaves that the file's tree alone has.
+    Own(usize),
     /// A snapshot has some of the leaves, too.
     Shared,
 }
@@ -87,9 +87,9 @@ impl Held<'_> {
                 }
             }
         }
-        Ok(match found.is_empty() {
-            true => Pieces::None,
-            false => Pieces::Own,
+        Ok(match found.len() {
+            0 => Pieces::None,
+            count => Pieces::Own(count),
         })
     }
 

@@ -98,11 +98,17 @@ impl Rig {
 
     /// Fills the volume; how many bytes went in.
     fn fill(&mut self, size: u64) -> u64 {
-        let mut bytes = 0;
+        self.fill_beside(size, |_, _| {})
+    }
+
+    /// The same, with something else to be done after each file.
+    fn fill_beside(&mut self, size: u64, each: impl Fn(&Mounted, u64)) -> u64 {
+        let mut files = 0;
         while self.make(size) {
-            bytes += size;
+            files += 1;
+            each(self.driver.mounted(), files);
         }
-        bytes
+        files * size
     }
 
     fn remove_every_second(&mut self) {
@@ -231,6 +237,77 @@ fn half_empty_zones_are_written_again() {
         assert!(rig.moved().groups > 10, "{:?}", rig.moved());
         rig.finish();
     }
+}
+
+/// The same beside a thread that does what it can once a second. Empty zones do not go from file data to tree blocks.
+#[test]
+fn the_thread_keeps_no_zone_from_files() {
+    let mut rig = Rig::mount(zones(32, 16 * MIB, None));
+    let size = 3 * MIB;
+    let look = |mounted: &Mounted, file: u64| {
+        if file % 3 == 0 {
+            mounted.txns.maintain().unwrap();
+            let relocation = mounted.fs.relocation();
+            while relocation.go_on(Reclaim::Soon, &|| true).unwrap() == Relocated::Emptied {
+                mounted.txns.commit().unwrap();
+            }
+        }
+        if file % 5 == 0 {
+            mounted.txns.commit().unwrap();
+        }
+    };
+    let first = rig.fill_beside(size, look);
+    for round in 0..5 {
+        rig.remove_every_second();
+        let again = rig.fill_beside(size, look);
+        let space = rig.driver.mounted().txns.space().statistics();
+        let moved = rig.moved();
+        assert!(
+            again >= first * 9 / 20,
+            "{round}: {again} of {first}, {moved:?} {space:?}"
+        );
+    }
+    rig.finish();
+}
+
+/// A device without zones can be written anywhere: nothing has to move there, and nothing is kept back for that.
+#[test]
+fn where_zones_are_emulated_nothing_is_kept_back() {
+    let image = tools::mkfs(4096 * MIB, &["-O", "zoned", "-m", "single"]);
+    let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
+    assert!(mounted.volume.has_sequential_zones());
+    let data = mounted.txns.space().statistics().data;
+    assert_eq!(data.promised, Bytes::ZERO);
+}
+
+/// Who waits for space and is killed does not go on moving what others have.
+#[test]
+fn who_is_killed_gives_up() {
+    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
+    rig.fill(MIB);
+    rig.remove_every_second();
+    rig.apply(&Op::Sync);
+    let moved = rig.moved();
+    let id = rig.files[0];
+    let write = |offset| Op::Write {
+        id,
+        offset,
+        len: 8 * MIB,
+        seed: id,
+    };
+    latch::kill(true);
+    let mut offset = MIB;
+    let refused = loop {
+        match rig.try_apply(&write(offset)) {
+            Ok(()) => offset += 8 * MIB,
+            Err(error) => break error,
+        }
+    };
+    latch::kill(false);
+    assert_eq!((refused, rig.moved()), (EINTR, moved));
+    rig.apply(&write(offset));
+    assert!(rig.moved().groups > moved.groups);
+    rig.finish();
 }
 
 /// What was punched, cut and written over stays what it is, move after move.

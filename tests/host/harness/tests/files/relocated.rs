@@ -4,7 +4,8 @@
 use crate::files::{Files, SECTOR};
 use engine::btree::{Allocate, DataRef, Holder};
 use engine::disk::{
-    Bytes, FileExtent, FileOffset, Key, Kind, Logical, ObjectId, RegularExtent, Uuid,
+    Bytes, Compression, ExtentState, FileExtent, FileOffset, Key, Kind, Logical, ObjectId,
+    RegularExtent, Uuid,
 };
 use engine::fs::{Inode, MappingKind, NewSubvolume, Relocated, Target, Times};
 use engine::space::Reclaim;
@@ -261,4 +262,126 @@ fn clones_move_along() {
         }
     }
     assert!(files.read(&inode, 0, bytes.len() as u64).unwrap() == bytes);
+}
+
+/// Puts pieces in place of the one at the front of a file. All are of its extent, as seen from where the file begins.
+fn replace_piece(files: &Files, inode: &Inode, pieces: &[(u64, RegularExtent)]) {
+    let (first, whole) = item_at(files, inode, 0);
+    let tree = files.top.tree();
+    let handle = files.txns().start(Units::inserts(4)).unwrap();
+    tree.remove(&handle, &first).unwrap();
+    for (n, (at, piece)) in pieces.iter().enumerate() {
+        let key = Key::new(inode.number().get(), Kind::EXTENT_DATA, *at);
+        let fill = |item: &mut [u8]| piece.write_to(item);
+        tree.insert_with(&handle, &key, RegularExtent::SIZE, fill)
+            .unwrap()
+            .unwrap();
+        if n > 0 {
+            let reference = DataRef {
+                addr: whole.disk_addr,
+                len: whole.disk_len,
+                holder: Holder::Tree(files.top.id()),
+                root: files.top.id(),
+                inode: inode.number(),
+                offset: 0,
+            };
+            handle.share_data(&reference).unwrap();
+        }
+    }
+}
+
+/// What others make: packed pieces, behind what the extent is long on the disk, and preallocated space. The bytes move as they are,
+/// and so do the items.
+#[test]
+fn packed_and_preallocated_pieces_move_as_they_are() {
+    const LEN: u64 = 8 * SECTOR;
+    let files = mount();
+    let mut noise = [0; LEN as usize];
+    Random::new(4).fill(&mut noise);
+    let packed = files.file(b"packed");
+    files.write_sectors(&packed, 0, &noise, LEN).unwrap();
+    files.fs.set_file_options(files.fs.max_inline(), false);
+    let reserved = files.file(b"reserved");
+    files.write_sectors(&reserved, 0, &noise, LEN).unwrap();
+    files.fs.set_file_options(files.fs.max_inline(), true);
+    let (file, bytes) = file_with_holes(&files);
+
+    let granted = files.fs.file_space().ask_truncate(&packed, Bytes::new(MIB));
+    granted.unwrap().run(NOW).unwrap();
+    let (_, whole) = item_at(&files, &packed, 0);
+    assert_eq!(whole.disk_len, Bytes::new(LEN));
+    let starts = [16 * SECTOR, 24 * SECTOR];
+    let pieces = starts.map(|at| {
+        let piece = RegularExtent {
+            compression: Compression::Zstd,
+            ram_bytes: Bytes::new(32 * SECTOR),
+            offset: Bytes::new(at),
+            len: Bytes::new(LEN / 2),
+            ..whole
+        };
+        (at, piece)
+    });
+    replace_piece(&files, &packed, &pieces);
+    let (_, whole) = item_at(&files, &reserved, 0);
+    assert_eq!(whole.disk_len, Bytes::new(LEN));
+    let space = RegularExtent {
+        state: ExtentState::Preallocated,
+        ..whole
+    };
+    replace_piece(&files, &reserved, &[(0, space)]);
+    files.txns().commit().unwrap();
+
+    while relocate(&files) == Relocated::Emptied {}
+    let moved = |inode: &Inode, at: u64, was: RegularExtent| {
+        let (_, is) = item_at(&files, inode, at);
+        assert_ne!(is.disk_addr, was.disk_addr);
+        let as_it_was = RegularExtent {
+            disk_addr: was.disk_addr,
+            ..is
+        };
+        assert_eq!(as_it_was, was);
+        let mut found = [0; LEN as usize];
+        files.mounted.read_data(is.disk_addr, &mut found).unwrap();
+        assert!(found == noise);
+    };
+    for (at, piece) in pieces {
+        moved(&packed, at, piece);
+    }
+    moved(&reserved, 0, space);
+    assert!(files.read(&reserved, 0, LEN).unwrap() == [0; LEN as usize]);
+    assert!(files.read(&file, 0, bytes.len() as u64).unwrap() == bytes);
+    drop((packed, reserved, file));
+    tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+/// The extent tree counts one item and the file has two: to move them would drop a reference that is not there. They stay, and the
+/// volume can be written still.
+#[test]
+fn what_has_more_items_than_are_counted_stays() {
+    let files = mount();
+    let (inode, _) = file_with_holes(&files);
+    let at = MIB;
+    let (key, whole) = item_at(&files, &inode, at);
+    let half = Bytes::new(whole.len.get() / 2);
+    let tree = files.top.tree();
+    let handle = files.txns().start(Units::inserts(4)).unwrap();
+    tree.remove(&handle, &key).unwrap();
+    for skip in [Bytes::ZERO, half] {
+        let piece = RegularExtent {
+            offset: whole.offset.saturating_add(skip),
+            len: half,
+            ..whole
+        };
+        let key = Key::new(inode.number().get(), Kind::EXTENT_DATA, at + skip.get());
+        let fill = |item: &mut [u8]| piece.write_to(item);
+        tree.insert_with(&handle, &key, RegularExtent::SIZE, fill)
+            .unwrap()
+            .unwrap();
+    }
+    drop(handle);
+    files.txns().commit().unwrap();
+    let was = place_of(&files, &inode, at);
+    while relocate(&files) == Relocated::Emptied {}
+    assert_eq!(files.txns().is_aborted(), None);
+    assert_eq!(place_of(&files, &inode, at), was);
 }
