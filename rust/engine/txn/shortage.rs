@@ -159,12 +159,8 @@ pub(super) fn reserve(
     urgency: Urgency,
 ) -> Result<Reservation> {
     if urgency == Urgency::Freeing {
-        if let Promise::Given(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
+        if let Some(reservation) = spare_global(shared, class, bytes)? {
             return Ok(reservation);
-        }
-        // On zones nothing that is freed can be used at once: fill the global reserve before drawing on it.
-        if reclaim(shared, Reclaim::Now)? == Outcome::Emptied {
-            shared.commit()?;
         }
     }
     let mut tried = Tried::default();
@@ -182,6 +178,27 @@ pub(super) fn reserve(
         }
     }
     Err(ENOSPC)
+}
+
+/// Promises bytes without drawing on the global reserve, if so many are free. If not, fills that: on zones nothing that is freed
+/// can be used at once.
+fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Option<Reservation>> {
+    if let Promise::Given(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
+        return Ok(Some(reservation));
+    }
+    if reclaim(shared, Reclaim::Now)? == Outcome::Emptied {
+        shared.commit()?;
+    }
+    Ok(None)
+}
+
+/// Promises metadata for what frees space and can be put off: waits for nobody to give something back. The caller holds no
+/// handle. `ENOSPC`.
+pub(super) fn reserve_freeing_now(shared: &Arc<Shared>, bytes: Bytes) -> Result<Reservation> {
+    match spare_global(shared, Class::Metadata, bytes)? {
+        Some(reservation) => Ok(reservation),
+        None => reserve_now(shared, Class::Metadata, bytes, Urgency::Freeing),
+    }
 }
 
 /// Promises bytes that are free, or that the next chunk has. The caller holds no handle. `ENOSPC`.

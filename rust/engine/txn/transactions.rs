@@ -127,6 +127,15 @@ impl Transactions {
         Handle::enter(&self.shared, Joiner::Starter, reservation)
     }
 
+    /// Joins as [`Self::start_freeing`] does, for what can be put off: waits for nobody to give something back.
+    pub fn start_freeing_now(&self, units: Units) -> Result<Handle> {
+        self.shared.check_writable()?;
+        shortage::make_wanted_chunk(&self.shared)?;
+        let bytes = units.bytes(self.shared.store.node_size());
+        let reservation = shortage::reserve_freeing_now(&self.shared, bytes)?;
+        Handle::enter(&self.shared, Joiner::Starter, reservation)
+    }
+
     /// Joins with metadata that was reserved before: for completions. Never `ENOSPC`, and lets itself in where
     /// [`Self::start`] already waits for a commit that has yet to wait for its handles.
     pub fn join_with(&self, reservation: Reservation) -> Result<Handle> {

@@ -77,7 +77,7 @@ impl Relocation<'_> {
         buf.resize(usize::try_from(len.get())?, 0, GFP_KERNEL)?;
         let txns = self.fs.transactions();
         let space = txns.reserve_data_now(len, Urgency::Freeing)?;
-        let handle = txns.start_freeing(self.units(len, items))?;
+        let handle = txns.start_freeing_now(self.units(len, items))?;
         let now = InUse::first(extents, logical, logical.saturating_add(Bytes::new(1)))?;
         let Some(now) = now.filter(|now| now.extent == seen.extent) else {
             return Ok(Fate::Gone);

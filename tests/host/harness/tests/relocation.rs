@@ -3,7 +3,8 @@
 
 use engine::disk::{Bytes, FileOffset, Logical};
 use engine::fs::{MappingKind, Relocated, Target};
-use engine::space::Reclaim;
+use engine::space::{Class, Reclaim};
+use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
 use harness::device::{Fate, Image, Recorder};
@@ -307,6 +308,38 @@ fn who_is_killed_gives_up() {
     assert_eq!((refused, rig.moved()), (EINTR, moved));
     rig.apply(&write(offset));
     assert!(rig.moved().groups > moved.groups);
+    rig.finish();
+}
+
+/// Where metadata is short, too, moving is put off: nobody's handle is waited for, while others wait for who moves.
+#[test]
+fn without_metadata_nobody_is_waited_for() {
+    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
+    rig.fill(MIB);
+    rig.remove_every_second();
+    rig.apply(&Op::Sync);
+    let mounted = rig.driver.mounted();
+    let (txns, space) = (&mounted.txns, mounted.txns.space());
+    let mut all = std::vec![];
+    while let Ok(some) = txns.reserve_freeing(Units::updates(1)) {
+        all.push(some);
+    }
+    let handle = txns
+        .join_with(space.reserve_nothing(Class::Metadata))
+        .unwrap();
+    let done = std::thread::scope(|scope| {
+        let (done, is_done) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            let relocation = mounted.fs.relocation();
+            let _ = done.send(relocation.go_on(Reclaim::Now, &|| true));
+        });
+        let done = is_done.recv_timeout(std::time::Duration::from_secs(30));
+        drop((handle, all));
+        done
+    });
+    assert_eq!(done, Ok(Ok(Relocated::Later)));
+    rig.relocate();
+    assert!(rig.moved().groups > 0);
     rig.finish();
 }
 
