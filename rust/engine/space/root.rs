@@ -317,10 +317,15 @@ impl Space {
         unpinned
     }
 
-    /// How often addresses that were freed have become free to be used again. Who looked up an address, read there, and
-    /// finds this number unchanged has read what was meant; [`Self::unpin`] changes it before it does anything.
+    /// How often addresses of file data that were freed have become free to be used again: by a commit, and on sequential zones
+    /// by their reset. Who looked up an address, read there, and finds this number unchanged has read what was meant.
     pub fn reuses(&self) -> u64 {
-        self.releases.reuses()
+        self.groups.reuses()
+    }
+
+    /// The places of removed chunks on the devices are about to be free for others.
+    pub fn chunks_leave(&self) {
+        self.groups.count_reuse();
     }
 
     /// Changes whether devices are told of what is freed from now on.

@@ -235,6 +235,7 @@ impl Chunks<'_> {
         if removed.is_empty() {
             return Ok(());
         }
+        self.0.space.chunks_leave();
         let mut leaving = self.0.leaving.lock();
         for chunk in removed.iter() {
             self.0.store.discard(chunk.logical, chunk.len);

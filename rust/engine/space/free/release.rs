@@ -7,7 +7,7 @@ use crate::disk::{Bug, Bytes, Generation, Logical};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::Group;
 use crate::space::reserve::ByteState;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -16,8 +16,6 @@ use latch::{Mutex, Rank};
 pub(in crate::space) struct Releases {
     groups: Arc<BlockGroups>,
     pins: Mutex<Pins>,
-    /// Calls of [`Self::unpin`].
-    reuses: AtomicU64,
 }
 
 impl Releases {
@@ -25,13 +23,7 @@ impl Releases {
         Ok(Self {
             groups,
             pins: Mutex::new(Pins::new(), Rank::Pinned)?,
-            reuses: AtomicU64::new(0),
         })
-    }
-
-    /// How often addresses that were freed have become free to be used again.
-    pub(in crate::space) fn reuses(&self) -> u64 {
-        self.reuses.load(Ordering::Acquire)
     }
 
     /// Keeps a range of a group, the bytes of which are in the state `from`, until [`Self::unpin`].
@@ -52,8 +44,10 @@ impl Releases {
     /// could not be freed is still pinned and waits for the next call.
     pub(in crate::space) fn unpin(&self, generation: Generation, trims: &Trims) -> Result {
         self.groups.commit_may_free.store(false, Ordering::Relaxed);
-        // Before any address can be allocated again.
-        self.reuses.fetch_add(1, Ordering::AcqRel);
+        // On devices with zones what can be allocated again is counted where it is known.
+        if !self.groups.volume.has_zoned_devices() {
+            self.groups.count_reuse();
+        }
         let mut result = Ok(());
         loop {
             let set = self.pins.lock().pop(generation);
@@ -85,6 +79,9 @@ impl Releases {
             let cut = end.min(group.end());
             if cut < end {
                 spans.push(cut, end)?;
+            }
+            if group.is_rewritten_in_place() && self.groups.volume.has_zoned_devices() {
+                self.groups.count_reuse();
             }
             if trims.discard() == Discard::AtUnpin {
                 trims.discard_range(start, cut);

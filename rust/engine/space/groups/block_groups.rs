@@ -9,7 +9,7 @@ use crate::space::reserve::{ByteState, PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
 use crate::space::Class;
 use crate::volume::Volume;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Rank, RwLock, RwLockReadGuard};
@@ -23,6 +23,8 @@ pub(in crate::space) struct BlockGroups {
     /// A transaction has begun since the last one became durable: its commit may free space that is not even pinned
     /// yet, by delayed references.
     pub(in crate::space) commit_may_free: AtomicBool,
+    /// How often addresses of file data, or their place on a device, became free to be used again.
+    reuses: AtomicU64,
     space_infos: PerClass<Arc<SpaceInfo>>,
     set: RwLock<GroupSet>,
 }
@@ -34,12 +36,23 @@ impl BlockGroups {
             node_size: volume.format().node_size.into(),
             sector_size: volume.format().sector_size.into(),
             commit_may_free: AtomicBool::new(false),
+            reuses: AtomicU64::new(0),
             space_infos: PerClass::try_new(|class| {
                 Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)
             })?,
             set: RwLock::new(GroupSet::new()?, Rank::BlockGroups)?,
             volume,
         })
+    }
+
+    /// See [`crate::space::Space::reuses`].
+    pub(in crate::space) fn reuses(&self) -> u64 {
+        self.reuses.load(Ordering::Acquire)
+    }
+
+    /// To be called before any of what was freed can be used again.
+    pub(in crate::space) fn count_reuse(&self) {
+        self.reuses.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The set of groups, which does not change meanwhile.

@@ -156,6 +156,11 @@ impl Group {
         self.start() <= start && start < end && end <= self.end()
     }
 
+    /// Whether file data is here the addresses of which can be had again before a zone is reset.
+    pub(in crate::space) fn is_rewritten_in_place(&self) -> bool {
+        self.class == Class::Data && self.lock().as_appending().is_none()
+    }
+
     /// What changes of the group.
     pub(in crate::space) fn lock(&self) -> MutexGuard<'_, Body> {
         self.body.lock()

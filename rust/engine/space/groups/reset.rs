@@ -34,7 +34,10 @@ impl BlockGroups {
             return Ok(());
         }
         let reset = match group.class() {
-            Class::Data => self.volume.zones().reset(group.chunk()),
+            Class::Data => {
+                self.count_reuse();
+                self.volume.zones().reset(group.chunk())
+            }
             Class::Metadata | Class::System => self.write_order.reset(start),
         };
         if let Err(error) = reset {

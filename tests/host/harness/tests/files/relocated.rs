@@ -198,6 +198,21 @@ fn what_is_in_a_shared_leaf_stays() {
     tools::check(&files.unmount()).unwrap();
 }
 
+/// Who reads needs to read again only what may be another's by now.
+#[test]
+fn on_zones_addresses_are_used_again_behind_a_reset_alone() {
+    let files = mount();
+    let (inode, _) = file_with_holes(&files);
+    let reuses = files.txns().space().reuses();
+    files.write(&inode, MIB, &[1; SECTOR as usize]).unwrap();
+    files.txns().commit().unwrap();
+    assert_eq!(files.txns().space().reuses(), reuses);
+    assert_eq!(relocate(&files), Relocated::Emptied);
+    assert!(files.txns().space().reuses() > reuses);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
+}
+
 /// What an item of the file says at `at`, and the reference it makes.
 fn item_at(files: &Files, inode: &Inode, at: u64) -> (Key, RegularExtent) {
     let key = Key::new(inode.number().get(), Kind::EXTENT_DATA, at);
