@@ -44,6 +44,7 @@ impl Releases {
     /// could not be freed is still pinned and waits for the next call.
     pub(in crate::space) fn unpin(&self, generation: Generation, trims: &Trims) -> Result {
         self.groups.commit_may_free.store(false, Ordering::Relaxed);
+        self.groups.commits.fetch_add(1, Ordering::Relaxed);
         // On devices with zones what can be allocated again is counted where it is known.
         if !self.groups.volume.has_zoned_devices() {
             self.groups.count_reuse();

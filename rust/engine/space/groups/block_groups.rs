@@ -23,6 +23,8 @@ pub(in crate::space) struct BlockGroups {
     /// A transaction has begun since the last one became durable: its commit may free space that is not even pinned
     /// yet, by delayed references.
     pub(in crate::space) commit_may_free: AtomicBool,
+    /// How many transactions became durable.
+    pub(in crate::space) commits: AtomicU64,
     /// How often addresses of file data, or their place on a device, became free to be used again.
     reuses: AtomicU64,
     space_infos: PerClass<Arc<SpaceInfo>>,
@@ -36,6 +38,7 @@ impl BlockGroups {
             node_size: volume.format().node_size.into(),
             sector_size: volume.format().sector_size.into(),
             commit_may_free: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
             reuses: AtomicU64::new(0),
             space_infos: PerClass::try_new(|class| {
                 Ok(Arc::new(SpaceInfo::new(class)?, GFP_KERNEL)?)

@@ -22,6 +22,15 @@ pub(in crate::space) enum Allocation {
     Closed,
 }
 
+/// How an attempt to empty a group ended.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::space) struct Tried {
+    /// Bytes that were still in use.
+    pub(in crate::space) in_use: Bytes,
+    /// How many transactions had become durable when it began.
+    pub(in crate::space) commits: u64,
+}
+
 /// What changes in a group, under its lock.
 pub(in crate::space) struct Body {
     pub(in crate::space) tally: Tally,
@@ -35,8 +44,8 @@ pub(in crate::space) struct Body {
     pub(in crate::space) unwritten: Bytes,
     /// What is left of the zones behind the last byte that can be allocated.
     pub(in crate::space) ending: Ending,
-    /// Bytes that were still in use when an attempt to empty the group ended.
-    pub(in crate::space) in_use_when_tried: Bytes,
+    /// How an attempt to empty the group ended, since its zones were reset.
+    pub(in crate::space) tried: Option<Tried>,
     /// How often the zones were reset.
     pub(in crate::space) resets: u64,
     /// Bytes of superblock copies, which are read-only for ever.

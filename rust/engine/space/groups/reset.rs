@@ -58,7 +58,7 @@ impl BlockGroups {
         body.under_way = Bytes::ZERO;
         body.unwritten = Bytes::ZERO;
         body.active = false;
-        body.in_use_when_tried = Bytes::MAX;
+        body.tried = None;
         body.resets = body.resets.saturating_add(1);
         group.shift(
             &mut body,

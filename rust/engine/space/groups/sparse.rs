@@ -3,11 +3,12 @@
 //! written again.
 
 use super::block_groups::BlockGroups;
-use super::group::{Body, Group};
+use super::group::{Body, Group, Tried};
 use crate::disk::{Bytes, Logical};
 use crate::space::free::policy::FreeSpace;
 use crate::space::write_order::{Closing, DataGroup};
 use crate::space::Class;
+use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -22,7 +23,11 @@ pub enum Reclaim {
 
 /// A full group that is to be emptied (C: `btrfs_reclaim_bgs`). What is in it stays where it is until whoever has this moves
 /// it.
-pub struct Sparse(Arc<Group>);
+pub struct Sparse {
+    group: Arc<Group>,
+    /// How many transactions had become durable when it was found.
+    commits: u64,
+}
 
 /// What is in use of a group when all was rewritten that can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,32 +41,35 @@ pub enum Remains {
 impl Sparse {
     /// Where the group starts.
     pub fn start(&self) -> Logical {
-        self.0.start()
+        self.group.start()
     }
 
     /// Where it ends.
     pub fn end(&self) -> Logical {
-        self.0.end()
+        self.group.end()
     }
 
     /// How often its zones were reset: what was known of the group before that is over.
     pub fn resets(&self) -> u64 {
-        self.0.lock().resets
+        self.group.lock().resets
     }
 
     /// Whether it is still as it was found: nobody else emptied it, and nothing new is there.
     pub fn is_full(&self) -> bool {
-        is_full(&self.0.lock())
+        is_full(&self.group.lock())
     }
 
     /// All its blocks were rewritten that can be. What is in use still, as by a snapshot or because it cannot be read, stays:
-    /// the group is not tried again before much less of it is in use.
+    /// the group is not tried again before much less of it is in use, or the reason may have gone.
     pub fn tried(self) -> Remains {
-        let mut body = self.0.lock();
+        let mut body = self.group.lock();
         let used = body.tally.used;
         // Unless the zones were reset meanwhile.
         if is_full(&body) {
-            body.in_use_when_tried = used;
+            body.tried = Some(Tried {
+                in_use: used,
+                commits: self.commits,
+            });
         }
         match used {
             Bytes::ZERO => Remains::Nothing,
@@ -98,6 +106,7 @@ impl BlockGroups {
             .saturating_sub(totals.global.size.divided_by(8))
             .divided_by(4)
             .saturating_mul(3);
+        let commits = self.commits.load(Ordering::Relaxed);
         let mut best: Option<(Bytes, Arc<Group>)> = None;
         let (mut dead, mut from) = (Bytes::ZERO, Logical::new(0));
         while let Some(group) = self.next_in(class, from) {
@@ -105,7 +114,7 @@ impl BlockGroups {
             let found = {
                 let body = group.lock();
                 dead = dead.saturating_add(dead_in(&body, group.len()));
-                in_use(&body, Bytes::ZERO)
+                in_use(&body, Bytes::ZERO, when, commits)
             };
             let Some((used, capacity)) = found else {
                 continue;
@@ -120,7 +129,8 @@ impl BlockGroups {
             }
         }
         let enough = when == Reclaim::Soon && dead <= left;
-        best.filter(|_| !enough).map(|(_, group)| Sparse(group))
+        best.filter(|_| !enough)
+            .map(|(_, group)| Sparse { group, commits })
     }
 
     /// See [`crate::space::Space::next_sparse_data`].
@@ -132,9 +142,10 @@ impl BlockGroups {
         if !self.volume.has_zoned_devices() {
             return Ok(None);
         }
-        while let Some(group) = self.sparsest_data(when, passed) {
+        let commits = self.commits.load(Ordering::Relaxed);
+        while let Some(group) = self.sparsest_data(when, commits, passed) {
             match self.close_rest(&group) {
-                Ok(Closing::Closed) => return Ok(Some(Sparse(group))),
+                Ok(Closing::Closed) => return Ok(Some(Sparse { group, commits })),
                 // It was promised since, or somebody writes there now.
                 Ok(Closing::Refused) => {}
                 Err(error) => {
@@ -182,7 +193,7 @@ impl BlockGroups {
         least_dead(when, left, all)
     }
 
-    fn sparsest_data(&self, when: Reclaim, passed: &[Logical]) -> Option<Arc<Group>> {
+    fn sparsest_data(&self, when: Reclaim, commits: u64, passed: &[Logical]) -> Option<Arc<Group>> {
         let least = self.least_dead_of_data(when)?;
         let movable = self.info(Class::Data).lock().movable();
         let mut best: Option<(Bytes, Arc<Group>)> = None;
@@ -192,7 +203,7 @@ impl BlockGroups {
             if passed.contains(&group.start()) {
                 continue;
             }
-            let Some((used, capacity)) = in_use_of_data(&group) else {
+            let Some((used, capacity)) = in_use_of_data(&group, when, commits) else {
                 continue;
             };
             let dead = capacity.saturating_sub(used);
@@ -226,26 +237,32 @@ pub(super) fn dead_in(body: &Body, len: Bytes) -> Bytes {
     body.tally.unusable.saturating_sub(never)
 }
 
+/// Behind how many commits a group that was tried is looked at again, where somebody is about to be refused: what kept it, as a
+/// leaf that a snapshot had, too, or a read that failed once, may be over with as much of it in use.
+const LOOK_AGAIN: u64 = 16;
+
 /// Bytes in use, and what the zones hold, of a group that is full but for a `rest`, and was not tried as it is.
-fn in_use(body: &Body, rest: Bytes) -> Option<(Bytes, Bytes)> {
+fn in_use(body: &Body, rest: Bytes, when: Reclaim, commits: u64) -> Option<(Bytes, Bytes)> {
     let appending = body.as_appending()?;
     let used = body.tally.used;
     // To try costs reading all that is in use, which must not come again with each block that goes.
-    let tried = body.in_use_when_tried;
-    let eligible = used > Bytes::ZERO
-        && used < tried.saturating_sub(tried.divided_by(4))
-        && appending.free() <= rest;
+    let is_news = body.tried.is_none_or(|tried| {
+        let is_long_ago = commits.saturating_sub(tried.commits) >= LOOK_AGAIN;
+        used < tried.in_use.saturating_sub(tried.in_use.divided_by(4))
+            || (when == Reclaim::Now && is_long_ago)
+    });
+    let eligible = used > Bytes::ZERO && is_news && appending.free() <= rest;
     eligible.then_some((used, appending.capacity))
 }
 
 /// The same of a group of file data, if the trees know all that is in it. Pieces do not end where zones do: a short rest does
 /// not count, if nobody was promised that.
-fn in_use_of_data(group: &Group) -> Option<(Bytes, Bytes)> {
+fn in_use_of_data(group: &Group, when: Reclaim, commits: u64) -> Option<(Bytes, Bytes)> {
     let found = {
         let body = group.lock();
         let is_known = body.under_way.is_zero() && body.tally.reserved.is_zero();
         let rest = body.as_appending()?.capacity.divided_by(SHARES);
-        in_use(&body, rest).filter(|_| is_known)?
+        in_use(&body, rest, when, commits).filter(|_| is_known)?
     };
     (is_full(&group.lock()) || group.spare().is_some()).then_some(found)
 }
