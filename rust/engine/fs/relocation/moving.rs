@@ -129,7 +129,8 @@ impl Relocation<'_> {
         if in_use.extent.len > self.longest() {
             return Ok(Found::Others);
         }
-        let (mut holders, mut is_counted) = (KVec::new(), true);
+        let mut holders = KVec::with_capacity(files.len(), GFP_NOFAIL)?;
+        let mut is_counted = true;
         for file in files {
             let subvolume = match self.fs.subvolumes().get(file.root) {
                 // Half deleted.
@@ -147,7 +148,7 @@ impl Relocation<'_> {
                 Pieces::None => {}
                 Pieces::Own(count) => {
                     is_counted &= u32::try_from(count).is_ok_and(|count| count <= file.count);
-                    holders.push(holder, GFP_NOFAIL)?;
+                    holders.push_within_capacity(holder).map_err(|_| ENOMEM)?;
                 }
                 Pieces::Shared => return Ok(Found::Others),
             }
