@@ -65,6 +65,8 @@ impl Releases {
 
     fn unpin_spans(&self, spans: &mut Spans, trims: &Trims) -> Result {
         let mut last: Option<Arc<Group>> = None;
+        // Whether it was told that addresses come back: once for all of them.
+        let mut is_counted = !self.groups.volume.has_zoned_devices();
         while let Some((start, end)) = spans.pop() {
             // Neighbours in the list may belong to neighbouring groups.
             let found = self
@@ -81,8 +83,9 @@ impl Releases {
             if cut < end {
                 spans.push(cut, end)?;
             }
-            if group.is_rewritten_in_place() && self.groups.volume.has_zoned_devices() {
+            if !is_counted && group.is_rewritten_in_place() {
                 self.groups.count_reuse();
+                is_counted = true;
             }
             if trims.discard() == Discard::AtUnpin {
                 trims.discard_range(start, cut);

@@ -7,6 +7,7 @@ use crate::disk::{Bug, Bytes, Logical};
 use crate::space::reserve::ByteState;
 use crate::space::write_order::Closing;
 use crate::space::Class;
+use core::cell::Cell;
 use latch::prelude::*;
 
 impl BlockGroups {
@@ -16,17 +17,19 @@ impl BlockGroups {
         if !self.volume.has_sequential_zones() {
             return Ok(());
         }
+        // Whether it was told that addresses of data come back.
+        let counted = Cell::new(false);
         for class in Class::ALL {
             let mut from = Logical::new(0);
             while let Some(group) = self.next_unused(class, from) {
                 from = group.start().saturating_add(Bytes::new(1));
-                self.reset(&group, on_reset)?;
+                self.reset(&group, on_reset, &counted)?;
             }
         }
         Ok(())
     }
 
-    fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical)) -> Result {
+    fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical), counted: &Cell<bool>) -> Result {
         let start = group.start();
         if !self.write_order.is_quiet(start)
             || self.close_if_worth_reset(group)? == Closing::Refused
@@ -35,7 +38,10 @@ impl BlockGroups {
         }
         let reset = match group.class() {
             Class::Data => {
-                self.count_reuse();
+                // All that this call resets is free since before it began: one count tells of all of it.
+                if !counted.replace(true) {
+                    self.count_reuse();
+                }
                 self.volume.zones().reset(group.chunk())
             }
             Class::Metadata | Class::System => self.write_order.reset(start),
