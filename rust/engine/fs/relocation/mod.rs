@@ -19,6 +19,7 @@ use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Bytes, Logical, ObjectId};
 use crate::space::{Class, Reclaim, Relief, Remains, Sparse};
+use crate::volume::Writes;
 use core::sync::atomic::Ordering;
 use extents::InUse;
 use latch::prelude::*;
@@ -27,7 +28,8 @@ use moving::{Fate, Found};
 
 /// Extents that are looked at with one handle.
 const BATCH: u32 = 32;
-/// How many groups are emptied for one promise: others may be faster each time.
+/// How many groups are emptied for one promise, as others may be faster each time; and how many that cannot be emptied are
+/// looked at before one that can: the next call goes on behind them.
 const MOST_GROUPS: u32 = 16;
 
 /// How often others may be faster at changing an extent. What still has more items then than the extent tree counts is damaged.
@@ -91,6 +93,8 @@ impl Relocation<'_> {
         if !txns.volume().has_zoned_devices() {
             return Err(ENOSPC);
         }
+        let may_write = || txns.volume().writes() == Writes::Now;
+        let mut is_committed = false;
         for _ in 0..MOST_GROUPS {
             // Others may go on between two groups: nobody waits for more than one of each.
             let mut turn = self.fs.moved.turn.lock();
@@ -102,13 +106,19 @@ impl Relocation<'_> {
             if is_killed() {
                 return Err(EINTR);
             }
+            // A remount by force keeps nobody out: what goes on behind it is what was begun, and this is more.
+            if !may_write() {
+                return Err(EROFS);
+            }
             // What was removed just now is dead once the extent tree has it.
             txns.run_references()?;
-            let done = self.empty_next(&mut turn, Reclaim::Now, &|| !is_killed())?;
-            // Others may have emptied a zone, or removed all that it had.
-            let is_freed = txns.space().statistics().data.pinned > Bytes::ZERO;
-            if done != Relocated::Emptied && !is_freed {
-                return Err(ENOSPC);
+            let done = self.empty_next(&mut turn, Reclaim::Now, &|| may_write() && !is_killed())?;
+            if done != Relocated::Emptied {
+                // Others may have emptied a zone, or removed all that it had: that is waited for once.
+                let is_freed = txns.space().statistics().data.pinned > Bytes::ZERO;
+                if !is_freed || core::mem::replace(&mut is_committed, true) {
+                    return Err(ENOSPC);
+                }
             }
             txns.commit()?;
         }
@@ -123,7 +133,10 @@ impl Relocation<'_> {
     ) -> Result<Relocated> {
         let space = self.fs.transactions().space();
         let (mut passed, mut otherwise) = (KVVec::new(), Relocated::Nothing);
-        while let Some(sparse) = space.next_sparse_data(when, &mut passed)? {
+        for _ in 0..MOST_GROUPS {
+            let Some(sparse) = space.next_sparse_data(when, &mut passed)? else {
+                break;
+            };
             match self.empty(turn, &sparse, in_time) {
                 Ok(Walk::Done) => {}
                 Ok(Walk::Interrupted) => return Ok(Relocated::Later),

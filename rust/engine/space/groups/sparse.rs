@@ -114,7 +114,7 @@ impl BlockGroups {
             let found = {
                 let body = group.lock();
                 dead = dead.saturating_add(dead_in(&body, group.len()));
-                in_use(&body, Bytes::ZERO, when, commits)
+                in_use(&body, Bytes::ZERO, None)
             };
             let Some((used, capacity)) = found else {
                 continue;
@@ -239,17 +239,18 @@ pub(super) fn dead_in(body: &Body, len: Bytes) -> Bytes {
 
 /// Behind how many commits a group that was tried is looked at again, where somebody is about to be refused: what kept it, as a
 /// leaf that a snapshot had, too, or a read that failed once, may be over with as much of it in use.
-const LOOK_AGAIN: u64 = 16;
+const LOOK_AGAIN: u64 = 64;
 
-/// Bytes in use, and what the zones hold, of a group that is full but for a `rest`, and was not tried as it is.
-fn in_use(body: &Body, rest: Bytes, when: Reclaim, commits: u64) -> Option<(Bytes, Bytes)> {
+/// Bytes in use, and what the zones hold, of a group that is full but for a `rest`, and was not tried as it is, or so long ago
+/// that it is worth another look behind as many `commits` as there were.
+fn in_use(body: &Body, rest: Bytes, commits: Option<u64>) -> Option<(Bytes, Bytes)> {
     let appending = body.as_appending()?;
     let used = body.tally.used;
     // To try costs reading all that is in use, which must not come again with each block that goes.
     let is_news = body.tried.is_none_or(|tried| {
-        let is_long_ago = commits.saturating_sub(tried.commits) >= LOOK_AGAIN;
+        let is_long_ago = |commits: u64| commits.saturating_sub(tried.commits) >= LOOK_AGAIN;
         used < tried.in_use.saturating_sub(tried.in_use.divided_by(4))
-            || (when == Reclaim::Now && is_long_ago)
+            || commits.is_some_and(is_long_ago)
     });
     let eligible = used > Bytes::ZERO && is_news && appending.free() <= rest;
     eligible.then_some((used, appending.capacity))
@@ -262,7 +263,7 @@ fn in_use_of_data(group: &Group, when: Reclaim, commits: u64) -> Option<(Bytes, 
         let body = group.lock();
         let is_known = body.under_way.is_zero() && body.tally.reserved.is_zero();
         let rest = body.as_appending()?.capacity.divided_by(SHARES);
-        in_use(&body, rest, when, commits).filter(|_| is_known)?
+        in_use(&body, rest, (when == Reclaim::Now).then_some(commits)).filter(|_| is_known)?
     };
     (is_full(&group.lock()) || group.spare().is_some()).then_some(found)
 }
