@@ -18,7 +18,7 @@ use super::progress::{Moved, Seen, Vetted};
 use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Bytes, Logical, ObjectId};
-use crate::space::{Class, Reclaim, Relief, Remains, Sparse};
+use crate::space::{Class, Reclaim, Relief, Remains, Sparse, Urgency};
 use crate::volume::Writes;
 use core::sync::atomic::Ordering;
 use extents::InUse;
@@ -227,6 +227,9 @@ impl Relocation<'_> {
         sparse: &Sparse,
         in_time: &dyn Fn() -> bool,
     ) -> Result<Walk> {
+        // For all of it, at once: a group of which a part stays has cost space and frees none.
+        let txns = self.fs.transactions();
+        let space = txns.reserve_data_now(sparse.used(), Urgency::Freeing)?;
         let mut buf = KVVec::new();
         let (mut from, mut changes) = (sparse.start(), 0_u32);
         while sparse.is_full() {
@@ -236,7 +239,7 @@ impl Relocation<'_> {
             if !in_time() {
                 return Ok(Walk::Interrupted);
             }
-            match self.move_extent(extents, &in_use, &mut buf)? {
+            match self.move_extent(extents, &in_use, &space, &mut buf)? {
                 Fate::Moved(bytes) => {
                     self.fs
                         .moved
@@ -246,11 +249,11 @@ impl Relocation<'_> {
                 Fate::Gone => {}
                 Fate::Changed if changes < MOST_CHANGES => {
                     changes = changes.saturating_add(1);
-                    self.fs.transactions().run_references()?;
+                    txns.run_references()?;
                     continue;
                 }
                 Fate::NoPlace => {
-                    self.fs.transactions().make_data_chunk()?;
+                    txns.make_data_chunk()?;
                     continue;
                 }
                 Fate::NoZone(ended) => {

@@ -8,7 +8,7 @@ use crate::btree::{Allocate, Reach, Tree};
 use crate::disk::{Bytes, FileRef, Logical};
 use crate::fs::subvolume::ExtentsLock;
 use crate::fs::{NewExtent, SectorSums, Subvolume};
-use crate::space::{DataExtent, Urgency};
+use crate::space::{DataExtent, Reservation};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
@@ -57,7 +57,7 @@ pub(super) enum Found {
 }
 
 impl Relocation<'_> {
-    /// Moves an extent. After an error but an abort it may be in both places, each of them in use.
+    /// Moves an extent to space drawn from `space`. After an error but an abort it may be in both places, each of them in use.
     ///
     /// All of it is done with one handle, from finding who refers to the extent to the change of the last item: as long as
     /// that is held, no zone is reset in which something was freed since, so what is read is what the items mean.
@@ -65,6 +65,7 @@ impl Relocation<'_> {
         &self,
         extents: &Tree,
         seen: &InUse,
+        space: &Reservation,
         buf: &mut KVVec<u8>,
     ) -> Result<Fate> {
         let DataExtent { logical, len } = seen.extent;
@@ -76,7 +77,6 @@ impl Relocation<'_> {
         }
         buf.resize(usize::try_from(len.get())?, 0, GFP_KERNEL)?;
         let txns = self.fs.transactions();
-        let space = txns.reserve_data_now(len, Urgency::Freeing)?;
         let handle = txns.start_freeing_now(self.units(len, items))?;
         let now = InUse::first(extents, logical, logical.saturating_add(Bytes::new(1)))?;
         let Some(now) = now.filter(|now| now.extent == seen.extent) else {
@@ -94,7 +94,7 @@ impl Relocation<'_> {
         let sums = self.read(seen.extent, buf)?;
         // Nobody waits for others' writes with a handle: to be entered they may wait for a commit, which waits for it.
         let ended = txns.space().data_ended();
-        let mut new = match self.fs.data().try_allocate(&space, len, len) {
+        let mut new = match self.fs.data().try_allocate(space, len, len) {
             Err(error) if error == ENOSPC => return Ok(Fate::NoPlace),
             Err(error) if error == EAGAIN => return Ok(Fate::NoZone(ended)),
             new => new?,

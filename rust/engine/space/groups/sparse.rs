@@ -49,6 +49,11 @@ impl Sparse {
         self.group.end()
     }
 
+    /// Bytes in use: no more of them come.
+    pub fn used(&self) -> Bytes {
+        self.group.lock().tally.used
+    }
+
     /// How often its zones were reset: what was known of the group before that is over.
     pub fn resets(&self) -> u64 {
         self.group.lock().resets

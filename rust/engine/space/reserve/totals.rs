@@ -124,10 +124,12 @@ impl Totals {
             Urgency::Freeing => held.saturating_sub(size.divided_by(8)),
             Urgency::Commit => held,
         };
-        if spare < bytes && urgency != Urgency::Commit {
+        let loose = self.tally.free().saturating_sub(self.promised);
+        let missing = bytes.saturating_sub(loose);
+        if spare < missing && urgency != Urgency::Commit {
             return None;
         }
-        let drawn = spare.min(bytes);
+        let drawn = spare.min(missing);
         self.global.held = self.global.held.saturating_sub(drawn);
         self.promised = self.promised.saturating_add(bytes.saturating_sub(drawn));
         Some(())
@@ -224,7 +226,8 @@ impl Totals {
         let missing = rest.promised.saturating_add(bytes);
         let missing = missing.saturating_sub(rest.tally.free());
         // More of it would leave no place to move a group to.
-        let spare = rest.global.held.min(rest.global.size.divided_by(8));
+        let GlobalReserve { size, held } = rest.global;
+        let spare = held.saturating_sub(size.saturating_sub(size.divided_by(8)));
         if missing > spare
             || rest
                 .tally
@@ -233,7 +236,7 @@ impl Totals {
         {
             return Withdrawal::Refused;
         }
-        rest.global.held = rest.global.held.saturating_sub(missing);
+        rest.global.held = held.saturating_sub(missing);
         rest.unpromise(missing);
         *self = rest;
         Withdrawal::Done

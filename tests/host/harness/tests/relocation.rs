@@ -3,7 +3,7 @@
 
 use engine::disk::{Bytes, FileOffset, Logical};
 use engine::fs::{MappingKind, Relocated, Target};
-use engine::space::{Class, Reclaim};
+use engine::space::{Class, Reclaim, Urgency};
 use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
@@ -341,6 +341,47 @@ fn without_metadata_nobody_is_waited_for() {
     rig.relocate();
     assert!(rig.moved().groups > 0);
     rig.finish();
+}
+
+/// Who takes all the space there is while a group is emptied does not get what the rest of the group needs.
+#[test]
+fn a_group_is_emptied_or_left_alone() {
+    for max_active in [None, Some(8)] {
+        let mut rig = Rig::mount(zones(20, 8 * MIB, max_active));
+        let left = |rig: &Rig| rig.driver.mounted().txns.space().statistics().available;
+        while left(&rig) > Bytes::new(2 * MIB) {
+            assert!(rig.make(MIB / 4));
+        }
+        let files = std::mem::take(&mut rig.files);
+        for (index, id) in files.into_iter().enumerate() {
+            match index % 16 {
+                0 => rig.remove(id),
+                _ => rig.files.push(id),
+            }
+        }
+        rig.apply(&Op::Sync);
+        let mounted = rig.driver.mounted();
+        let taken = std::cell::RefCell::new(std::vec![]);
+        let asked = std::cell::Cell::new(0);
+        let take_all = || {
+            while rig.moved().bytes > 0 {
+                asked.set(asked.get() + 1);
+                match mounted
+                    .txns
+                    .reserve_data_now(Bytes::new(4096), Urgency::Ordinary)
+                {
+                    Ok(some) => taken.borrow_mut().push(some),
+                    Err(_) => break,
+                }
+            }
+            true
+        };
+        let done = mounted.fs.relocation().go_on(Reclaim::Now, &take_all);
+        assert_eq!(done, Ok(Relocated::Emptied), "{:?}", rig.moved());
+        assert!(asked.get() > 8, "{asked:?}");
+        drop(taken);
+        rig.finish();
+    }
 }
 
 /// What was punched, cut and written over stays what it is, move after move.
