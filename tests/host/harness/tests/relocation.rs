@@ -97,6 +97,20 @@ impl Rig {
         });
     }
 
+    /// Writes to the first file until that is refused.
+    fn write_until_refused(&mut self) -> Error {
+        let id = self.files[0];
+        let write = |offset| Op::Write {
+            id,
+            offset,
+            len: 8 * MIB,
+            seed: id,
+        };
+        let offsets = (1..).map(|index| index * 8 * MIB);
+        let mut refused = offsets.map(|offset| self.try_apply(&write(offset)).err());
+        refused.find_map(|refused| refused).unwrap()
+    }
+
     /// Fills the volume; how many bytes went in.
     fn fill(&mut self, size: u64) -> u64 {
         self.fill_beside(size, |_, _| {})
@@ -289,24 +303,11 @@ fn who_is_killed_gives_up() {
     rig.remove_every_second();
     rig.apply(&Op::Sync);
     let moved = rig.moved();
-    let id = rig.files[0];
-    let write = |offset| Op::Write {
-        id,
-        offset,
-        len: 8 * MIB,
-        seed: id,
-    };
     latch::kill(true);
-    let mut offset = MIB;
-    let refused = loop {
-        match rig.try_apply(&write(offset)) {
-            Ok(()) => offset += 8 * MIB,
-            Err(error) => break error,
-        }
-    };
+    let refused = rig.write_until_refused();
     latch::kill(false);
     assert_eq!((refused, rig.moved()), (EINTR, moved));
-    rig.apply(&write(offset));
+    assert!(rig.make(8 * MIB));
     assert!(rig.moved().groups > moved.groups);
     rig.finish();
 }
@@ -340,6 +341,25 @@ fn without_metadata_nobody_is_waited_for() {
     assert_eq!(done, Ok(Ok(Relocated::Later)));
     rig.relocate();
     assert!(rig.moved().groups > 0);
+    rig.finish();
+}
+
+/// A remount by force keeps nobody out: who is refused behind it is refused, and what others have stays where it is.
+#[test]
+fn a_paused_volume_moves_nothing_for_a_write() {
+    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
+    rig.fill(MIB);
+    rig.remove_every_second();
+    rig.apply(&Op::Sync);
+    let moved = rig.moved();
+    rig.driver.mounted().volume.pause_writing();
+    let refused = rig.write_until_refused();
+    assert_eq!((refused, rig.moved()), (EROFS, moved));
+    rig.driver
+        .mounted()
+        .volume
+        .begin_writing(|| Ok(()))
+        .unwrap();
     rig.finish();
 }
 

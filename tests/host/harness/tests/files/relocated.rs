@@ -37,15 +37,17 @@ fn file_with_holes(files: &Files) -> (Arc<Inode>, Vec<u8>) {
     Random::new(9).fill(&mut bytes);
     files.write(&inode, 0, &bytes).unwrap();
     for at in (0..ZONE + MIB).step_by(2 * MIB as usize) {
-        let (start, len) = (FileOffset::new(at), MIB);
-        let space = files.fs.file_space();
-        space
-            .punch_hole(&inode, start, Bytes::new(len), NOW)
-            .unwrap();
-        bytes[at as usize..(at + len) as usize].fill(0);
+        punch(files, &inode, at, MIB);
+        bytes[at as usize..(at + MIB) as usize].fill(0);
     }
     files.txns().commit().unwrap();
     (inode, bytes)
+}
+
+fn punch(files: &Files, inode: &Inode, at: u64, len: u64) {
+    let space = files.fs.file_space();
+    let (start, len) = (FileOffset::new(at), Bytes::new(len));
+    space.punch_hole(inode, start, len, NOW).unwrap();
 }
 
 fn place_of(files: &Files, inode: &Inode, at: u64) -> Logical {
@@ -227,6 +229,55 @@ fn what_is_shared_no_more_moves_some_commits_later() {
     }
     drop((inode, theirs));
     tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+/// Who is refused looks at so many groups that stay, and the next who is goes on behind them.
+#[test]
+fn one_that_can_be_emptied_is_found_behind_many_that_cannot() {
+    const GROUPS: u64 = 40;
+    let files = Files::mount(tools::mkfs_zoned(
+        64,
+        &["-m", "single"],
+        tools::zone_layout(ZONE),
+    ));
+    for n in 0..300 {
+        files.file(format!("first{n}").as_bytes());
+    }
+    let stays = files.file(b"stays");
+    let noise = std::vec![7; ZONE as usize];
+    for group in 0..GROUPS {
+        files.write(&stays, group * ZONE, &noise).unwrap();
+    }
+    for group in 0..GROUPS {
+        punch(&files, &stays, group * ZONE, ZONE / 2);
+    }
+    files.txns().commit().unwrap();
+    snapshot(&files);
+    // In a leaf of its own, and with less that is dead.
+    for n in 0..120 {
+        files.file(format!("other{n}").as_bytes());
+    }
+    let moves = files.file(b"moves");
+    files.write(&moves, 0, &noise).unwrap();
+    punch(&files, &moves, 0, ZONE / 4);
+    files.txns().commit().unwrap();
+    let mut looked = std::vec![];
+    let ends = std::iter::repeat_with(|| {
+        let groups = std::cell::Cell::new(0);
+        let look = || {
+            groups.set(groups.get() + 1);
+            true
+        };
+        let done = files.fs.relocation().go_on(Reclaim::Now, &look).unwrap();
+        looked.push(groups.get());
+        done
+    });
+    let ends: Vec<_> = ends.take(3).collect();
+    let (nothing, emptied) = (Relocated::Nothing, Relocated::Emptied);
+    assert_eq!(ends, [nothing, nothing, emptied]);
+    assert_eq!(looked[..2], [16, 16]);
+    drop((stays, moves));
+    tools::check(&files.unmount()).unwrap();
 }
 
 /// Who reads needs to read again only what may be another's by now.
