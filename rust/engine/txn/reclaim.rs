@@ -7,7 +7,7 @@
 
 use super::handle::{run_refs, with_handle};
 use super::shared::Shared;
-use super::{Handle, OpenTree, Units};
+use super::{Handle, Units};
 use crate::btree::{Standing, Tree};
 use crate::disk::{
     Bytes, ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
@@ -185,31 +185,40 @@ fn holder(item: &ExtentItem<'_>) -> Result<Option<ObjectId>, Flaw> {
 
 /// Whether the block leaves its address when its tree is rewritten, or has left it, freed in this transaction.
 fn may_move(shared: &Shared, handle: &Handle, block: &InUse) -> Result<bool> {
-    let found = find(shared, handle, block)?;
-    Ok(!matches!(found, None | Some((_, _, Standing::Shared))))
+    let standing = in_tree(shared, block, |tree| {
+        stand(tree, handle, block).map(|(_, standing)| standing)
+    })?;
+    Ok(!matches!(standing, None | Some(Standing::Shared)))
 }
 
 fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
-    match find(shared, handle, block)? {
-        Some((tree, key, Standing::Alone)) => tree.rewrite(handle, &key),
+    let rewritten = in_tree(shared, block, |tree| match stand(tree, handle, block)? {
+        (key, Standing::Alone) => tree.rewrite(handle, &key),
         _ => Ok(()),
+    });
+    rewritten.map(|_| ())
+}
+
+/// Does `work` with the tree that has a block; `None` if the tree is not alone, or half deleted.
+fn in_tree<R>(
+    shared: &Shared,
+    block: &InUse,
+    work: impl FnOnce(&Tree) -> Result<R>,
+) -> Result<Option<R>> {
+    match block.tree {
+        None => Ok(None),
+        // It has no root item.
+        Some(ObjectId::ROOT_TREE) => work(shared.trees.root()).map(Some),
+        Some(id) => {
+            let tree = shared.trees.get_optional(id)?;
+            tree.map(|tree| work(&tree)).transpose()
+        }
     }
 }
 
-/// The tree that has a block, a key on its way, and how it stands there; `None` if the tree is not alone, or half
-/// deleted.
-fn find(
-    shared: &Shared,
-    handle: &Handle,
-    block: &InUse,
-) -> Result<Option<(OpenTree, Key, Standing)>> {
-    let Some(tree) = block.tree else {
-        return Ok(None);
-    };
-    let Some(tree) = shared.trees.get_optional(tree)? else {
-        return Ok(None);
-    };
+/// How a block stands in a tree, and a key on its way.
+fn stand(tree: &Tree, handle: &Handle, block: &InUse) -> Result<(Key, Standing)> {
     let key = tree.way_to(block.addr, block.level, block.generation)?;
     let standing = tree.standing(handle, &key, block.addr)?;
-    Ok(Some((tree, key, standing)))
+    Ok((key, standing))
 }

@@ -87,18 +87,53 @@ fn is_full(body: &Body) -> bool {
     matches!(&body.free_space, FreeSpace::Append(appending) if appending.free().is_zero())
 }
 
+/// What a group of tree blocks that is worth it may have left to be written.
+#[derive(Clone, Copy)]
+enum Rest {
+    /// Nothing: it is full.
+    None,
+    /// Less than is dead in it. Where all else that is free is promised, this is what tree blocks end for.
+    Short,
+}
+
+impl Rest {
+    fn of(self, body: &Body) -> Bytes {
+        match (self, body.as_appending()) {
+            (Self::Short, Some(zones)) => {
+                zones.capacity.saturating_sub(body.tally.used).divided_by(2)
+            }
+            _ => Bytes::ZERO,
+        }
+    }
+}
+
 impl BlockGroups {
     /// See [`crate::space::Space::next_sparse`].
     pub(in crate::space) fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
         if !self.volume.has_sequential_zones() {
             return None;
         }
-        [Class::Metadata, Class::System]
-            .into_iter()
-            .find_map(|class| self.sparsest(class, when))
+        let classes = [Class::Metadata, Class::System];
+        let sparsest = |rest| {
+            classes
+                .iter()
+                .find_map(|&class| self.sparsest(class, when, rest))
+        };
+        sparsest(Rest::None).or_else(|| {
+            let ending = sparsest(Rest::Short).filter(|_| when == Reclaim::Now)?;
+            match self.write_order.give_up(ending.start()) {
+                Ok(Closing::Closed) => Some(ending),
+                Ok(Closing::Refused) => None,
+                Err(error) => {
+                    let start = ending.start();
+                    pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
+                    None
+                }
+            }
+        })
     }
 
-    fn sparsest(&self, class: Class, when: Reclaim) -> Option<Sparse> {
+    fn sparsest(&self, class: Class, when: Reclaim, rest: Rest) -> Option<Sparse> {
         let totals = *self.info(class).lock();
         let left = totals
             .tally
@@ -119,7 +154,7 @@ impl BlockGroups {
             let found = {
                 let body = group.lock();
                 dead = dead.saturating_add(dead_in(&body, group.len()));
-                in_use(&body, Bytes::ZERO, None)
+                in_use(&body, rest.of(&body), None)
             };
             let Some((used, capacity)) = found else {
                 continue;

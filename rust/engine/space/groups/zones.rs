@@ -81,6 +81,27 @@ impl Group {
         appending.offset = ZoneOffset::after(appending.capacity);
         self.shift(body, rest, from, ByteState::Unusable)
     }
+
+    /// Gives up what is `left` of the zones, which are to be finished then, unless that was promised.
+    fn give_up_unpromised(&self, body: &mut Body, left: Bytes) -> Result<Closing> {
+        // Between asking and this nobody else may be promised it.
+        if body.allocation == Allocation::Open
+            && self.space_info().lose(left) == Withdrawal::Refused
+        {
+            return Ok(Closing::Refused);
+        }
+        let from = body.state_of(Idle::Free);
+        self.count(body, left, from, ByteState::Unusable)?;
+        if body.allocation == Allocation::Closed {
+            self.space_info().shift(left, from, ByteState::Unusable)?;
+        }
+        if let Some(appending) = body.appending() {
+            appending.offset = ZoneOffset::after(appending.capacity);
+        }
+        body.active = false;
+        self.publish(body)?;
+        Ok(Closing::Closed)
+    }
 }
 
 impl OrderedGroup for Group {
@@ -99,15 +120,26 @@ impl OrderedGroup for Group {
 
     fn close_at(&self, pointer: Logical) -> Result<Closing> {
         let mut body = self.lock();
-        if body
-            .appending()
-            .is_none_or(|appending| appending.end_of_blocks() > pointer)
-        {
+        if rest_behind(&mut body, pointer).is_none() {
             return Ok(Closing::Refused);
         }
         self.give_up_rest(&mut body)?;
         Ok(Closing::Closed)
     }
+
+    fn give_up_at(&self, pointer: Logical) -> Result<Closing> {
+        let mut body = self.lock();
+        match rest_behind(&mut body, pointer) {
+            Some(left) => self.give_up_unpromised(&mut body, left),
+            None => Ok(Closing::Refused),
+        }
+    }
+}
+
+/// What is left of the zones, if no block will be written behind `pointer`.
+fn rest_behind(body: &mut Body, pointer: Logical) -> Option<Bytes> {
+    let zones = body.appending()?;
+    (zones.end_of_blocks() <= pointer).then(|| zones.free())
 }
 
 impl DataGroup for Group {
@@ -127,23 +159,7 @@ impl DataGroup for Group {
         let Some(left) = idle_rest(&mut body) else {
             return Ok(Closing::Refused);
         };
-        // Between asking and this nobody else may be promised it.
-        if body.allocation == Allocation::Open
-            && self.space_info().lose(left) == Withdrawal::Refused
-        {
-            return Ok(Closing::Refused);
-        }
-        let from = body.state_of(Idle::Free);
-        self.count(&mut body, left, from, ByteState::Unusable)?;
-        if body.allocation == Allocation::Closed {
-            self.space_info().shift(left, from, ByteState::Unusable)?;
-        }
-        if let Some(appending) = body.appending() {
-            appending.offset = ZoneOffset::after(appending.capacity);
-        }
-        body.active = false;
-        self.publish(&mut body)?;
-        Ok(Closing::Closed)
+        self.give_up_unpromised(&mut body, left)
     }
 }
 

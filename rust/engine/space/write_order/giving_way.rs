@@ -9,7 +9,7 @@
 
 use super::admit::Verdict;
 use super::group::{Closing, DataGroup, Progress, WritePointer, ZoneState};
-use super::{Groups, Sequential, Share};
+use super::{Groups, Sequential, Share, WriteOrder};
 use crate::disk::{Bytes, Logical};
 use crate::space::Class;
 use kernel::sync::Arc;
@@ -102,15 +102,56 @@ impl Sequential {
         }
         if let Some(progress) = least.and_then(|(_, start)| state.groups.get_mut(&start)) {
             if progress.group.close_at(progress.pointer.get())? == Closing::Closed {
-                self.zones.finish(progress.start)?;
-                progress.zone_state = ZoneState::Finished;
-                progress.pointer = WritePointer::at(progress.capacity_end);
-                self.counters.finish();
+                self.finish(progress)?;
                 self.counters.force();
                 return Ok(GaveWay::Yes);
             }
         }
         Ok(busy.map_or(GaveWay::No, GaveWay::Waits))
+    }
+
+    /// Finishes the zones of a group that was closed.
+    fn finish(&self, progress: &mut Progress) -> Result {
+        self.zones.finish(progress.start)?;
+        progress.zone_state = ZoneState::Finished;
+        progress.pointer = WritePointer::at(progress.capacity_end);
+        self.counters.finish();
+        Ok(())
+    }
+}
+
+impl WriteOrder {
+    /// Gives up what a group of tree blocks has left, if nothing of it is unsent or under way, its class has another that can be
+    /// written, and what is left was promised to nobody.
+    pub(in crate::space) fn give_up(&self, start: Logical) -> Result<Closing> {
+        let Some(sequential) = &self.sequential else {
+            return Ok(Closing::Refused);
+        };
+        let mut state = sequential.state.lock();
+        sequential.reap(&mut state);
+        let quiet =
+            |progress: &&Progress| progress.zone_state == ZoneState::Active && progress.is_quiet();
+        let Some(class) = state
+            .groups
+            .get(&start.get())
+            .filter(quiet)
+            .map(|it| it.class)
+        else {
+            return Ok(Closing::Refused);
+        };
+        let is_other =
+            |it: &Progress| it.start != start && it.class == class && it.left() > Bytes::ZERO;
+        if !state.groups.values().any(is_other) {
+            return Ok(Closing::Refused);
+        }
+        let Some(progress) = state.groups.get_mut(&start.get()) else {
+            return Ok(Closing::Refused);
+        };
+        let closing = progress.group.give_up_at(progress.pointer.get())?;
+        if closing == Closing::Closed {
+            sequential.finish(progress)?;
+        }
+        Ok(closing)
     }
 }
 

@@ -28,6 +28,9 @@ pub(in crate::space) trait OrderedGroup: Send + Sync {
 
     /// Ends allocation for good if no block will be written behind `pointer`.
     fn close_at(&self, pointer: Logical) -> Result<Closing>;
+
+    /// The same, if what is left was promised to nobody.
+    fn give_up_at(&self, pointer: Logical) -> Result<Closing>;
 }
 
 /// A data group that holds active zones or may do so, as the write order sees it.

@@ -285,6 +285,31 @@ fn the_thread_keeps_no_zone_from_files() {
     rig.finish();
 }
 
+/// On a volume that is full tree blocks do not end while a group of them is dead but for a little, be a rest of it unwritten.
+#[test]
+fn tree_blocks_do_not_end_before_their_zones() {
+    let mut rig = Rig::mount(zones(12, 64 * MIB, None));
+    rig.fill(16 * MIB);
+    rig.remove_every_second();
+    rig.apply(&Op::Sync);
+    let promised = Units::updates(16);
+    for _ in 0..600 {
+        let txns = &rig.driver.mounted().txns;
+        // As much as some tasks have at a time.
+        let others: std::vec::Vec<_> = (0..3).map(|_| txns.reserve(promised)).collect();
+        if let Some(refused) = others.iter().find_map(|handle| handle.as_ref().err()) {
+            let space = txns.space().statistics();
+            panic!("{refused:?} {space:?}");
+        }
+        drop(others);
+        assert!(rig.make(4096));
+        let id = rig.files.pop().unwrap();
+        rig.remove(id);
+        rig.apply(&Op::Sync);
+    }
+    rig.finish();
+}
+
 /// A device without zones can be written anywhere: nothing has to move there, and nothing is kept back for that.
 #[test]
 fn where_zones_are_emulated_nothing_is_kept_back() {

@@ -209,6 +209,10 @@ impl OrderedGroup for Allocator {
         self.end.store(self.start + ZONE, Ordering::Relaxed);
         Ok(Closing::Closed)
     }
+
+    fn give_up_at(&self, pointer: Logical) -> Result<Closing> {
+        self.close_at(pointer)
+    }
 }
 
 pub(super) fn add(order: &WriteOrder, group: &Arc<Allocator>, class: Class) {
