@@ -36,6 +36,8 @@ pub(in crate::space) struct Totals {
     pub(in crate::space) promised: Bytes,
     /// What is kept back.
     pub(in crate::space) global: GlobalReserve,
+    /// Bytes of the group that is being written on sequential zones: what is dead there comes back when it is full.
+    pub(in crate::space) dying: Bytes,
     /// How many [`Awaited`](super::Awaited) there are.
     pub(in crate::space) awaited: u64,
     /// What chunks could still be allocated.
@@ -169,7 +171,10 @@ impl Totals {
     pub(in crate::space) fn wants_chunk(&self, class: Class) -> bool {
         let needed = match class {
             Class::Data => return false,
-            Class::Metadata => self.floor(self.promised).saturating_add(self.margin()),
+            Class::Metadata => self
+                .floor(self.promised)
+                .saturating_add(self.margin())
+                .saturating_add(self.dying),
             Class::System => SYSTEM_MARGIN.min(self.tally.total.divided_by(2)),
         };
         self.readable(class) == Bytes::ZERO && self.tally.free() < needed

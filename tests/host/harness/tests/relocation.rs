@@ -285,29 +285,35 @@ fn the_thread_keeps_no_zone_from_files() {
     rig.finish();
 }
 
-/// On a volume that is full tree blocks do not end while a group of them is dead but for a little, be a rest of it unwritten.
+/// On a volume that is full tree blocks do not end while a group of them is dead but for a little, be a rest of it unwritten;
+/// `tasks` have as much promised as they may.
 #[test]
 fn tree_blocks_do_not_end_before_their_zones() {
-    let mut rig = Rig::mount(zones(12, 64 * MIB, None));
-    rig.fill(16 * MIB);
-    rig.remove_every_second();
-    rig.apply(&Op::Sync);
-    let promised = Units::updates(16);
-    for _ in 0..600 {
-        let txns = &rig.driver.mounted().txns;
-        // As much as some tasks have at a time.
-        let others: std::vec::Vec<_> = (0..3).map(|_| txns.reserve(promised)).collect();
-        if let Some(refused) = others.iter().find_map(|handle| handle.as_ref().err()) {
-            let space = txns.space().statistics();
-            panic!("{refused:?} {space:?}");
-        }
-        drop(others);
-        assert!(rig.make(4096));
-        let id = rig.files.pop().unwrap();
-        rig.remove(id);
+    for (count, zone, size, tasks) in [(12, 64, 16, 3), (16, 16, 3, 5)] {
+        let mut rig = Rig::mount(zones(count, zone * MIB, None));
+        rig.fill(size * MIB);
+        let space = rig.driver.mounted().txns.space().statistics();
+        let groups = space.metadata.total.count(Bytes::new(256 * MIB));
+        // Behind what is kept back and what may be dead there is something left for tasks.
+        let least = space.global_size.get() + zone * MIB + zone * MIB / 4;
+        assert!(groups * zone * MIB >= least, "{groups} {space:?}");
+        rig.remove_every_second();
         rig.apply(&Op::Sync);
+        for _ in 0..500 {
+            let txns = &rig.driver.mounted().txns;
+            let others = (0..tasks).map(|_| txns.reserve(Units::updates(16)));
+            let others: std::vec::Vec<_> = others.collect();
+            if let Some(refused) = others.iter().find_map(|promise| promise.as_ref().err()) {
+                panic!("{refused:?} {:?}", txns.space().statistics());
+            }
+            drop(others);
+            assert!(rig.make(4096));
+            let id = rig.files.pop().unwrap();
+            rig.remove(id);
+            rig.apply(&Op::Sync);
+        }
+        rig.finish();
     }
-    rig.finish();
 }
 
 /// A device without zones can be written anywhere: nothing has to move there, and nothing is kept back for that.

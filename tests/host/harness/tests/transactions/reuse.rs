@@ -165,7 +165,7 @@ fn blocks_of_a_full_volume() {
 /// Zones are reset when nothing in them is in use; all of one is freed while a commit is on its way.
 #[test]
 fn data_on_zones() {
-    let watch = Watch::mount(zoned_image(15, 16 * MIB));
+    let watch = Watch::mount(zoned_image(16, 16 * MIB));
     let files = Files::new(watch.txns());
     for round in 0..6 {
         let make = |number| {
