@@ -455,6 +455,12 @@ impl Space {
         self.groups.next_sparse(when)
     }
 
+    /// Ends what can still be written of a group of [`Self::next_sparse`], all of which can be rewritten. `ENOSPC` where that was
+    /// promised, or is being written. May talk to the device.
+    pub fn close_sparse(&self, sparse: &Sparse) -> Result {
+        self.groups.close_sparse(sparse)
+    }
+
     /// The group of file data of which most is dead, of those that are worth emptying and were not `passed` over. Nothing is
     /// written there any more: may talk to the device. Groups of which that cannot be are passed over.
     pub fn next_sparse_data(

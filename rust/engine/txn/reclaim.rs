@@ -97,6 +97,7 @@ fn rewrite_all(shared: &Arc<Shared>, sparse: &Sparse) -> Result {
     if all_may_move.is_break() {
         return Ok(());
     }
+    shared.space.close_sparse(sparse)?;
     let rewritten = each_block(shared, sparse, |handle, block| {
         rewrite(shared, handle, block).map(ControlFlow::Continue)
     });
@@ -111,7 +112,7 @@ fn each_block(
 ) -> Result<ControlFlow<()>> {
     let extents = shared.trees.required(ObjectId::EXTENT_TREE)?;
     let mut from = Some(sparse.start());
-    while let Some(start) = from.filter(|_| sparse.is_full()) {
+    while let Some(start) = from.filter(|_| sparse.is_as_found()) {
         // In one handle: before it ends the group's zones are not reset, and what was found can be read.
         let flow = with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
             let blocks = in_use(&extents, start, sparse.end())?;

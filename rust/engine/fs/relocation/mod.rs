@@ -232,7 +232,7 @@ impl Relocation<'_> {
         let space = txns.reserve_data_now(sparse.used(), Urgency::Freeing)?;
         let mut buf = KVVec::new();
         let (mut from, mut changes) = (sparse.start(), 0_u32);
-        while sparse.is_full() {
+        while sparse.is_as_found() {
             let Some(in_use) = InUse::first(extents, from, sparse.end())? else {
                 break;
             };

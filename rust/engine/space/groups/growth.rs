@@ -132,6 +132,8 @@ impl BlockGroups {
             .divided_by(4)
             .max(group.saturating_mul(2).min(all.divided_by(2)));
         space_info.resize_global(size.min(affordable));
-        space_info.lock().dying = group;
+        if self.volume.has_zoned_devices() {
+            space_info.lock().dying = group;
+        }
     }
 }

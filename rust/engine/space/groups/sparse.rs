@@ -21,10 +21,12 @@ pub enum Reclaim {
     Now,
 }
 
-/// A full group that is to be emptied (C: `btrfs_reclaim_bgs`). What is in it stays where it is until whoever has this moves
-/// it.
+/// A group that is to be emptied (C: `btrfs_reclaim_bgs`), full but for a short rest. What is in it stays where it is until
+/// whoever has this moves it.
 pub struct Sparse {
     group: Arc<Group>,
+    /// How often its zones had been reset.
+    resets: u64,
     /// How many transactions had become durable when it was found.
     commits: u64,
 }
@@ -39,6 +41,15 @@ pub enum Remains {
 }
 
 impl Sparse {
+    fn new(group: Arc<Group>, commits: u64) -> Self {
+        let resets = group.lock().resets;
+        Self {
+            group,
+            resets,
+            commits,
+        }
+    }
+
     /// Where the group starts.
     pub fn start(&self) -> Logical {
         self.group.start()
@@ -59,9 +70,9 @@ impl Sparse {
         self.group.lock().resets
     }
 
-    /// Whether it is still as it was found: nobody else emptied it, and nothing new is there.
-    pub fn is_full(&self) -> bool {
-        is_full(&self.group.lock())
+    /// Whether its zones are still those that were found: nobody else emptied it, and had them written anew.
+    pub fn is_as_found(&self) -> bool {
+        self.resets() == self.resets
     }
 
     /// All its blocks were rewritten that can be. What is in use still, as by a snapshot or because it cannot be read, stays:
@@ -69,8 +80,7 @@ impl Sparse {
     pub fn tried(self) -> Remains {
         let mut body = self.group.lock();
         let used = body.tally.used;
-        // Unless the zones were reset meanwhile.
-        if is_full(&body) {
+        if body.resets == self.resets {
             body.tried = Some(Tried {
                 in_use: used,
                 commits: self.commits,
@@ -88,11 +98,11 @@ fn is_full(body: &Body) -> bool {
 }
 
 /// What a group of tree blocks that is worth it may have left to be written.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
     /// Nothing: it is full.
     None,
-    /// Less than is dead in it. Where all else that is free is promised, this is what tree blocks end for.
+    /// Less than is dead in it, where the class was refused something: all else that is free may be promised.
     Short,
 }
 
@@ -119,33 +129,42 @@ impl BlockGroups {
                 .iter()
                 .find_map(|&class| self.sparsest(class, when, rest))
         };
-        sparsest(Rest::None).or_else(|| {
-            let ending = sparsest(Rest::Short).filter(|_| when == Reclaim::Now)?;
-            match self.write_order.give_up(ending.start()) {
-                Ok(Closing::Closed) => Some(ending),
-                Ok(Closing::Refused) => None,
-                Err(error) => {
-                    let start = ending.start();
-                    pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
-                    None
-                }
-            }
-        })
+        let found = sparsest(Rest::None);
+        match when {
+            Reclaim::Soon => found,
+            Reclaim::Now => found.or_else(|| sparsest(Rest::Short)),
+        }
+    }
+
+    /// See [`crate::space::Space::close_sparse`].
+    pub(in crate::space) fn close_sparse(&self, sparse: &Sparse) -> Result {
+        if is_full(&sparse.group.lock()) {
+            return Ok(());
+        }
+        match self.write_order.give_up(sparse.start())? {
+            Closing::Closed => Ok(()),
+            Closing::Refused => Err(ENOSPC),
+        }
     }
 
     fn sparsest(&self, class: Class, when: Reclaim, rest: Rest) -> Option<Sparse> {
         let totals = *self.info(class).lock();
+        if rest == Rest::Short && !totals.pressed {
+            return None;
+        }
         let left = totals
             .tally
             .free_in_all()
             .saturating_add(totals.growth.bytes);
         // An eighth is for commits; copying a block copies some of those above it, and what describes it.
-        let affordable = totals
-            .global
-            .held
-            .saturating_sub(totals.global.size.divided_by(8))
-            .divided_by(4)
-            .saturating_mul(3);
+        let kept = totals.global.size.divided_by(8);
+        // Another may go with the rest.
+        let kept = match rest {
+            Rest::None => kept,
+            Rest::Short => kept.saturating_mul(2),
+        };
+        let affordable = totals.global.held.saturating_sub(kept);
+        let affordable = affordable.divided_by(4).saturating_mul(3);
         let commits = self.commits.load(Ordering::Relaxed);
         let mut best: Option<(Bytes, Arc<Group>)> = None;
         let (mut dead, mut from) = (Bytes::ZERO, Logical::new(0));
@@ -170,7 +189,7 @@ impl BlockGroups {
         }
         let enough = when == Reclaim::Soon && dead <= left;
         best.filter(|_| !enough)
-            .map(|(_, group)| Sparse { group, commits })
+            .map(|(_, group)| Sparse::new(group, commits))
     }
 
     /// See [`crate::space::Space::next_sparse_data`].
@@ -185,7 +204,7 @@ impl BlockGroups {
         let commits = self.commits.load(Ordering::Relaxed);
         while let Some(group) = self.sparsest_data(when, commits, passed) {
             match self.close_rest(&group) {
-                Ok(Closing::Closed) => return Ok(Some(Sparse { group, commits })),
+                Ok(Closing::Closed) => return Ok(Some(Sparse::new(group, commits))),
                 // It was promised since, or somebody writes there now.
                 Ok(Closing::Refused) => {}
                 Err(error) => {

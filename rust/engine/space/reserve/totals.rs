@@ -169,12 +169,22 @@ impl Totals {
     /// Whether a chunk should be added before it is asked for: little is free, and there is nothing to be read. Data gets
     /// one when it is asked for.
     pub(in crate::space) fn wants_chunk(&self, class: Class) -> bool {
+        // Of a tiny volume files need the zones more.
+        let dying = match self.growth.bytes >= self.dying.saturating_mul(2) {
+            true => self.dying,
+            false => Bytes::ZERO,
+        };
+        self.is_little(class, dying)
+    }
+
+    /// Whether little is free, `dying` bytes of which may be dead by and by, and there is nothing to be read.
+    fn is_little(&self, class: Class, dying: Bytes) -> bool {
         let needed = match class {
             Class::Data => return false,
             Class::Metadata => self
                 .floor(self.promised)
                 .saturating_add(self.margin())
-                .saturating_add(self.dying),
+                .saturating_add(dying),
             Class::System => SYSTEM_MARGIN.min(self.tally.total.divided_by(2)),
         };
         self.readable(class) == Bytes::ZERO && self.tally.free() < needed
@@ -210,7 +220,7 @@ impl Totals {
             .promised
             .max(rest.tally.total.divided_by(8).min(group.total));
         // What is dead comes back by it, whatever is made next.
-        let would_return = dead == Bytes::ZERO && rest.wants_chunk(class);
+        let would_return = dead == Bytes::ZERO && rest.is_little(class, self.dying);
         if rest.tally.free_in_all() < least || would_return {
             return Spare::No;
         }
@@ -225,14 +235,14 @@ impl Totals {
         self.promised.saturating_add(bytes) <= self.tally.free()
     }
 
-    /// Takes `bytes` of what is free from file data, and a little from what is kept back there where all else is promised.
+    /// Takes `bytes` of what is free, and a little from what is kept back where all else is promised.
     pub(super) fn lose(&mut self, bytes: Bytes) -> Withdrawal {
         let mut rest = *self;
         let missing = rest.promised.saturating_add(bytes);
         let missing = missing.saturating_sub(rest.tally.free());
         // More of it would leave no place to move a group to.
         let GlobalReserve { size, held } = rest.global;
-        let spare = held.saturating_sub(size.saturating_sub(size.divided_by(8)));
+        let spare = held.min(size.divided_by(8));
         if missing > spare
             || rest
                 .tally

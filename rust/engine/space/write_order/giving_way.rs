@@ -8,7 +8,7 @@
 //! tree could not even enter a new chunk.
 
 use super::admit::Verdict;
-use super::group::{Closing, DataGroup, Progress, WritePointer, ZoneState};
+use super::group::{Closing, DataGroup, Progress, ZoneState};
 use super::{Groups, Sequential, Share, WriteOrder};
 use crate::disk::{Bytes, Logical};
 use crate::space::Class;
@@ -113,8 +113,7 @@ impl Sequential {
     /// Finishes the zones of a group that was closed.
     fn finish(&self, progress: &mut Progress) -> Result {
         self.zones.finish(progress.start)?;
-        progress.zone_state = ZoneState::Finished;
-        progress.pointer = WritePointer::at(progress.capacity_end);
+        progress.close();
         self.counters.finish();
         Ok(())
     }
@@ -149,7 +148,11 @@ impl WriteOrder {
         };
         let closing = progress.group.give_up_at(progress.pointer.get())?;
         if closing == Closing::Closed {
-            sequential.finish(progress)?;
+            if let Err(error) = sequential.finish(progress) {
+                // Nothing is written there any more: it holds an active zone until it is reset.
+                pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
+                progress.close();
+            }
         }
         Ok(closing)
     }

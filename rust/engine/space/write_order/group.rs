@@ -137,6 +137,12 @@ impl Progress {
         self.is_sent() && !self.is_busy()
     }
 
+    /// Nothing is written to the zones before they are reset.
+    pub(super) fn close(&mut self) {
+        self.zone_state = ZoneState::Finished;
+        self.pointer = WritePointer::at(self.capacity_end);
+    }
+
     /// Moves the pointer over a block that is about to be submitted.
     pub(super) fn submit(&mut self, end: Logical) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

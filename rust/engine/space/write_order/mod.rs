@@ -276,8 +276,7 @@ impl WriteOrder {
             if !progress.is_quiet() {
                 return Err(EBUSY);
             }
-            progress.zone_state = ZoneState::Finished;
-            progress.pointer = WritePointer::at(progress.capacity_end);
+            progress.close();
         }
         sequential.zones.reset(start)?;
         // The device is not asked where its pointer is: it could be frozen, and a reset leaves no doubt.

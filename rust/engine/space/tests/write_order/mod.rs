@@ -6,7 +6,7 @@ mod threads;
 
 use crate::btree::WriteMode;
 use crate::disk::{Bytes, Logical};
-use crate::space::write_order::{Admission, Share, WriteOrder};
+use crate::space::write_order::{Admission, Closing, Share, WriteOrder};
 use crate::space::Class;
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
@@ -266,6 +266,36 @@ fn metadata_gives_way_where_it_holds_its_share() {
     drop(send(&order, &device, groups[1].allocate().unwrap()));
     assert!(data.is_active());
     assert_eq!(groups[0].allocate(), None, "it gave way");
+}
+
+/// A rest is given up where all was sent and has completed and the class has another group; also where the zone is worn, which
+/// then can be reset all the same.
+#[test]
+fn a_rest_is_given_up() {
+    for worn in [u64::MAX, 0] {
+        let (device, order, groups) = setup(2, 2);
+        device.worn.store(worn, Ordering::Relaxed);
+        let start = Logical::new(0);
+        let addr = groups[0].allocate().unwrap();
+        assert_eq!(order.give_up(start), Ok(Closing::Refused), "it is unsent");
+        let in_flight = send(&order, &device, addr);
+        assert_eq!(
+            order.give_up(start),
+            Ok(Closing::Refused),
+            "it is under way"
+        );
+        device.complete(addr);
+        drop(in_flight);
+        assert_eq!(order.give_up(start), Ok(Closing::Closed));
+        assert_eq!(groups[0].allocate(), None, "what is given up takes nothing");
+        assert!(order.is_quiet(start));
+        order.reset(start).unwrap();
+    }
+    let (device, order, groups) = setup(1, 1);
+    drop(send(&order, &device, groups[0].allocate().unwrap()));
+    device.complete(0);
+    let only = order.give_up(Logical::new(0));
+    assert_eq!(only, Ok(Closing::Refused), "its class has no other");
 }
 
 /// C1: the old zone cannot give way while a block allocated there was not sent.
