@@ -142,7 +142,8 @@ impl Device for Disk {
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
             let pages = piece.len().div_ceil(kernel::page::PAGE_SIZE);
-            let mut bytes = FolioBytes::alloc(pages.next_power_of_two().trailing_zeros())?;
+            let pages = pages.checked_next_power_of_two().ok_or(ENOMEM)?;
+            let mut bytes = FolioBytes::alloc(pages.trailing_zeros())?;
             if let Some(room) = bytes.as_mut_slice().get_mut(..piece.len()) {
                 room.copy_from_slice(piece);
             }

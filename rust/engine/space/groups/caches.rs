@@ -17,6 +17,8 @@ use latch::prelude::*;
 
 /// No more is sent when so many bytes are under way: the queue of a device holds about as many pages.
 const UNDER_WAY: usize = 1 << 20;
+/// Nor when so many caches are, which have a page at least.
+const MOST_UNDER_WAY: usize = 256;
 
 /// How much is done of the caches that are behind.
 #[derive(Clone, Copy, Debug)]
@@ -133,15 +135,18 @@ impl Writeout {
         Ok(turn.groups)
     }
 
-    /// Sends the pages of one group after the other, until enough are under way, or no memory is left to remember more.
+    /// Sends the pages of one group after the other, until enough are under way; of none where no memory is left to remember them.
     fn send_caches<'a>(
         &self,
         txn: &dyn Allocate,
         keeper: &'a Keeper,
         turn: &mut Progress,
     ) -> Result<KVVec<Sent<'a>>> {
-        let (mut sent, mut under_way) = (KVVec::new(), 0usize);
-        while under_way < UNDER_WAY && sent.reserve(1, GFP_KERNEL).is_ok() {
+        let Ok(mut sent) = KVVec::with_capacity(MOST_UNDER_WAY, GFP_KERNEL) else {
+            return Ok(KVVec::new());
+        };
+        let mut under_way = 0usize;
+        while under_way < UNDER_WAY && sent.len() < MOST_UNDER_WAY {
             let next = self.caches.lock().begin(turn.from);
             let Some(start) = next else { break };
             turn.from = start.saturating_add(Bytes::new(1));
@@ -149,7 +154,8 @@ impl Writeout {
             match self.begin_cache(txn, keeper, start, turn.files())? {
                 Begun::Pages(pages) => {
                     under_way = under_way.saturating_add(pages.len());
-                    sent.push(pages.send(&keeper.volume), GFP_NOFAIL)?;
+                    let pages = pages.send(&keeper.volume);
+                    sent.push_within_capacity(pages).map_err(|_| ENOMEM)?;
                 }
                 Begun::Changed => {
                     turn.left.files = turn.left.files.saturating_sub(1);
