@@ -17,7 +17,8 @@
 //!
 //! | module        | what it is                                                                          |
 //! |---------------|-------------------------------------------------------------------------------------|
-//! | `free`        | which bytes of a group are free, and how bytes leave and come back                   |
+//! | `allocation`  | how bytes leave groups and come back                                                 |
+//! | `free`        | which bytes of a group are free, in memory and on the disk                           |
 //! | `groups`      | block groups: their set, their items in the trees, how they come and go              |
 //! | `numbers`     | the numbers of the tree of trees                                                     |
 //! | `reserve`     | promises: where ENOSPC is decided                                                    |
@@ -42,6 +43,7 @@
 //! `BlockGroup` > `GroupIndex` > `Pinned` > `DirtyBlockGroups` > `WaitingTrims` > `SpaceTotals` > `ChunkMap`. Calls marked "memory only" may
 //! be made under tree block locks; the others want none held.
 
+mod allocation;
 mod free;
 mod groups;
 mod numbers;
@@ -52,15 +54,15 @@ mod statistics;
 mod tests;
 mod write_order;
 
-pub use free::allocate::DataExtent;
-pub use free::block_address::BlockAddress;
+pub use allocation::block_address::BlockAddress;
+pub use allocation::removal::Removal;
+pub use allocation::trim::{Discard, Trim};
 pub(crate) use free::cache::CacheFile;
 pub use free::cache::Keeping;
+pub use free::data_extent::DataExtent;
 pub(crate) use free::doubt::Doubt;
-pub use free::trim::{Discard, Trim};
 pub use groups::caches::CacheTurn;
 pub use groups::data_zones::Relief;
-pub use groups::removal::Removal;
 pub use groups::sparse::{Reclaim, Remains, Sparse};
 pub use groups::unread::NextGroup;
 pub use reserve::{Awaited, BlockClass, Class, Reservation, Shortage, Urgency};

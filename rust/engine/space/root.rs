@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The face of the layer: what the layers above call. Each call goes to the part that does it.
 
-use super::free::allocate::{Allocator, DataExtent};
-use super::free::block_address::BlockAddress;
+use super::allocation::allocate::Allocator;
+use super::allocation::block_address::BlockAddress;
+use super::allocation::release::Releases;
+use super::allocation::removal::Removal;
+use super::allocation::trim::{Discard, Lost, Trim, Trims};
 use super::free::cache::{Keeper, Keeping, Stored};
 use super::free::changes::Change;
+use super::free::data_extent::DataExtent;
 use super::free::on_disk::{Kept, OnDisk};
-use super::free::release::Releases;
-use super::free::trim::{Discard, Lost, Trim, Trims};
 use super::groups::block_groups::BlockGroups;
 use super::groups::caches::CacheTurn;
 use super::groups::data_zones::{DataZones, Relief};
+use super::groups::group::Group;
 use super::groups::load::Loader;
-use super::groups::removal::Removal;
 use super::groups::sparse::{Reclaim, Sparse};
 use super::groups::unread::{Asking, NextGroup, Reader};
 use super::groups::writeout::Writeout;
@@ -108,7 +110,6 @@ impl Space {
                 volume,
                 root: trees.root.clone(),
                 extents: trees.extent.clone(),
-                allocator: allocator.clone(),
                 numbers: numbers.clone(),
                 files: Mutex::new((), Rank::CacheFiles)?,
                 on: AtomicBool::new(false),
@@ -408,7 +409,8 @@ impl Space {
     /// stay so where that fails, as do all others that are behind, until the next call.
     /// Talks to devices; no tree block lock is held. After an error the transaction must be aborted.
     pub fn write_caches(&self, txn: &dyn Allocate, most: CacheTurn) -> Result<usize> {
-        self.writeout.write_caches(txn, most)
+        let find = |group: &Group, len| self.allocator.allocate_cache(group, len);
+        self.writeout.write_caches(txn, most, &find)
     }
 
     /// Takes a number of the tree of trees, for a subvolume. `ENOSPC` after the last.

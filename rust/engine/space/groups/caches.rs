@@ -11,9 +11,13 @@ use super::group::Group;
 use super::writeout::Writeout;
 use crate::btree::Allocate;
 use crate::disk::{Bytes, Logical};
-use crate::space::free::cache::{Begun, Files, Keeper, Keeping, Sent};
+use crate::space::free::cache::{Begun, Files, Keeper, Keeping, Measured, Sent};
+use crate::space::DataExtent;
 use core::sync::atomic::Ordering;
 use latch::prelude::*;
+
+/// Finds so many bytes of file data for the cache of a group. `None` where there is no space.
+type FindFor<'a> = &'a dyn Fn(&Group, Bytes) -> Result<Option<DataExtent>>;
 
 /// No more is sent when so many bytes are under way: the queue of a device holds about as many pages.
 const UNDER_WAY: usize = 1 << 20;
@@ -30,15 +34,16 @@ pub struct CacheTurn {
 }
 
 /// How far a turn is.
-struct Progress {
+struct Progress<'a> {
     left: CacheTurn,
+    find: FindFor<'a>,
     /// The groups behind had none.
     from: Logical,
     /// How many had one.
     groups: usize,
 }
 
-impl Progress {
+impl Progress<'_> {
     fn files(&self) -> Files {
         match self.left.files {
             0 => Files::Stay,
@@ -114,9 +119,11 @@ impl Writeout {
         &self,
         txn: &dyn Allocate,
         most: CacheTurn,
+        find: FindFor<'_>,
     ) -> Result<usize> {
         let mut turn = Progress {
             left: most,
+            find,
             from: Logical::new(0),
             groups: 0,
         };
@@ -140,7 +147,7 @@ impl Writeout {
         &self,
         txn: &dyn Allocate,
         keeper: &'a Keeper,
-        turn: &mut Progress,
+        turn: &mut Progress<'_>,
     ) -> Result<KVVec<Sent<'a>>> {
         let Ok(mut sent) = KVVec::with_capacity(MOST_UNDER_WAY, GFP_KERNEL) else {
             return Ok(KVVec::new());
@@ -151,7 +158,7 @@ impl Writeout {
             let Some(start) = next else { break };
             turn.from = start.saturating_add(Bytes::new(1));
             turn.groups = turn.groups.saturating_add(1);
-            match self.begin_cache(txn, keeper, start, turn.files())? {
+            match self.begin_cache(txn, keeper, start, turn)? {
                 Begun::Pages(pages) => {
                     under_way = under_way.saturating_add(pages.len());
                     let pages = pages.send(&keeper.volume);
@@ -173,15 +180,24 @@ impl Writeout {
         txn: &dyn Allocate,
         keeper: &Keeper,
         start: Logical,
-        files: Files,
+        turn: &Progress<'_>,
     ) -> Result<Begun> {
         let Some(group) = self.groups.at(start) else {
             return Ok(Begun::Nothing);
         };
         let mut items = group.items.lock();
-        let tally = group.lock().tally;
+        let measured = {
+            let body = group.lock();
+            Measured {
+                class: group.class(),
+                total: body.tally.total,
+                used: body.tally.used,
+                longest: body.free_space.largest(),
+            }
+        };
+        let find = |len| (turn.find)(&group, len);
         match items.cache() {
-            Some(cache) => keeper.begin(txn, &group, cache, (tally.total, tally.used), files),
+            Some(cache) => keeper.begin(txn, cache, &measured, turn.files(), &find),
             None => Ok(Begun::Nothing),
         }
     }

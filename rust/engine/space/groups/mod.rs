@@ -13,7 +13,6 @@
 //! | `load`         | reading the groups at mount                                                   |
 //! | `make`         | the state that a group begins with                                            |
 //! | `rebuild`      | a free space tree that is not valid, made anew                                |
-//! | `removal`      | an empty group on its way out                                                 |
 //! | `reset`        | emptying the zones of groups in which nothing is left                         |
 //! | `set`          | the set of block groups, by address and by class                              |
 //! | `sparse`       | full groups on sequential zones of which little is in use                     |
@@ -31,7 +30,6 @@ pub(in crate::space) mod items;
 pub(in crate::space) mod load;
 pub(in crate::space) mod make;
 mod rebuild;
-pub(in crate::space) mod removal;
 mod reset;
 pub(in crate::space) mod set;
 pub(in crate::space) mod sparse;

@@ -231,7 +231,7 @@ impl BlockGroups {
 
     /// Whether empty zones of file data may become others': unless tree blocks lack some, only where there is so much that none
     /// has to be emptied for file data soon.
-    pub(super) fn may_lose_data_zones(&self) -> bool {
+    pub(in crate::space) fn may_lose_data_zones(&self) -> bool {
         let tree_blocks = [Class::Metadata, Class::System];
         let is_short = || {
             tree_blocks
@@ -291,7 +291,7 @@ fn least_dead(when: Reclaim, left: Bytes, all: Bytes) -> Option<u64> {
 }
 
 /// Bytes that a reset would make free: not those by which the zones hold less than they are long.
-pub(super) fn dead_in(body: &Body, len: Bytes) -> Bytes {
+pub(in crate::space) fn dead_in(body: &Body, len: Bytes) -> Bytes {
     let never = len.saturating_sub(body.free_space.capacity(len));
     body.tally.unusable.saturating_sub(never)
 }

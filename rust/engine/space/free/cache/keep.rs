@@ -9,12 +9,11 @@ use crate::disk::{
     ensure, Bug, Bytes, CacheBounds, CacheHeader, Compression, ExtentState, Flaw, Generation,
     InodeFlags, InodeItem, Key, Kind, Logical, ObjectId, RegularExtent,
 };
-use crate::space::free::allocate::{Allocator, DataExtent};
+use crate::space::free::data_extent::DataExtent;
 use crate::space::free::doubt::Doubt;
 use crate::space::free::ranges::FreeRanges;
-use crate::space::groups::group::Group;
 use crate::space::numbers::Numbers;
-use crate::space::{Class, Reservation, Urgency};
+use crate::space::Class;
 use crate::volume::Volume;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
@@ -44,7 +43,6 @@ pub(in crate::space) struct Keeper {
     /// What leads to caches.
     pub(in crate::space) root: Arc<Tree>,
     pub(in crate::space) extents: Arc<Tree>,
-    pub(in crate::space) allocator: Arc<Allocator>,
     pub(in crate::space) numbers: Arc<Numbers>,
     /// Held while a file is found to be a group's: headers of two may lead to one.
     pub(in crate::space) files: Mutex<()>,
@@ -52,9 +50,24 @@ pub(in crate::space) struct Keeper {
     pub(in crate::space) on: AtomicBool,
 }
 
+/// What a block group has when its cache is written.
+pub(in crate::space) struct Measured {
+    pub(in crate::space) class: Class,
+    pub(in crate::space) total: Bytes,
+    pub(in crate::space) used: Bytes,
+    /// In the longest piece that is free.
+    pub(in crate::space) longest: Bytes,
+}
+
+/// Finds an extent of so many bytes for the file of a group's cache. `None` where there is no space.
+pub(in crate::space) type FindSpace<'a> = &'a dyn Fn(Bytes) -> Result<Option<DataExtent>>;
+
 /// What is kept of one group.
 pub(in crate::space) struct Cache {
+    /// The group's first byte.
     start: Logical,
+    /// The first byte behind it.
+    end: Logical,
     /// What a cache says, of a group that is worth one.
     kept: Option<Kept>,
     file: File,
@@ -149,6 +162,7 @@ impl Cache {
         };
         Ok(Self {
             start,
+            end: span.1,
             kept,
             file: File::Unknown,
             standing: Standing::Valid,
@@ -172,25 +186,25 @@ impl Cache {
 
     /// Whether its file may stay where it is. That of a group of data keeps another from being given back where it is in it, so
     /// it goes when its own has room.
-    fn stays(&self, group: &Group) -> bool {
+    fn stays(&self, group: &Measured) -> bool {
         match (&self.file, &self.kept) {
             (File::Bad, _) => false,
             (File::Here(_), Some(kept)) => {
-                let is_near =
-                    group.class() != Class::Data || self.bytes_in(group) == self.file_len();
-                is_near || group.lock().free_space.largest() < Bytes::new(kept.bounds.file_len())
+                let is_near = group.class != Class::Data || self.bytes_within() == self.file_len();
+                is_near || group.longest < Bytes::new(kept.bounds.file_len())
             }
             _ => true,
         }
     }
 
-    /// How many bytes of its file are in a group.
-    fn bytes_in(&self, group: &Group) -> Bytes {
+    /// How many bytes of its file are in the group that it is of.
+    fn bytes_within(&self) -> Bytes {
         let File::Here(place) = &self.file else {
             return Bytes::ZERO;
         };
-        let inside =
-            |&&(addr, len): &&(Logical, Bytes)| group.contains(addr, addr.saturating_add(len));
+        let inside = |&&(addr, len): &&(Logical, Bytes)| {
+            self.start <= addr && addr.saturating_add(len) <= self.end
+        };
         let pieces = place.pieces.iter().filter(inside);
         pieces.fold(Bytes::ZERO, |sum, &(_, len)| sum.saturating_add(len))
     }
@@ -236,21 +250,22 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the pages of a group of which so many bytes of the `total` are `used`; the cache is void from now on. [`Begun::Nothing`]
-    /// where there is to be none, and [`Begun::Later`] where `files` keeps it from what it needs. Where caches are not kept any more that is so for all: what the tree has of them is others' to remove.
+    /// Makes the pages of a group; the cache is void from now on. [`Begun::Nothing`] where there is to be none, and [`Begun::Later`]
+    /// where `files` keeps it from what it needs. Where caches are not kept any more that is so for all: what the tree has of them is
+    /// others' to remove.
     pub(in crate::space) fn begin(
         &self,
         txn: &dyn Allocate,
-        group: &Group,
         cache: &mut Cache,
-        (total, used): (Bytes, Bytes),
+        group: &Measured,
         files: Files,
+        find: FindSpace<'_>,
     ) -> Result<Begun> {
         if !self.is_on() {
             return Ok(Begun::Nothing);
         }
         self.void(txn, cache)?;
-        let is_alone = used.is_zero() || used == cache.bytes_in(group);
+        let is_alone = group.used.is_zero() || group.used == cache.bytes_within();
         let otherwise = match cache.stays(group) && !is_alone {
             true => Begun::Nothing,
             false => self.drop_file(txn, cache, files)?,
@@ -262,7 +277,7 @@ impl Keeper {
             return Ok(otherwise);
         };
         let free = kept.free.free();
-        let unused = total.saturating_sub(used);
+        let unused = group.total.saturating_sub(group.used);
         if free.is_zero() || free.saturating_add(kept.superblocks) != unused {
             return Ok(otherwise);
         }
@@ -270,7 +285,7 @@ impl Keeper {
             if files == Files::Stay {
                 return Ok(Begun::Later);
             }
-            cache.file = self.create(txn, group, &kept.bounds)?;
+            cache.file = self.create(txn, cache.start, &kept.bounds, find)?;
             if let File::Here(_) = cache.file {
                 return Ok(Begun::Changed);
             }
@@ -409,14 +424,19 @@ impl Keeper {
     }
 
     /// Makes the file of a group, in one piece, and a void header. [`File::None`] where there is no space or no number for one.
-    fn create(&self, txn: &dyn Allocate, group: &Group, bounds: &CacheBounds) -> Result<File> {
-        let start = group.start();
+    fn create(
+        &self,
+        txn: &dyn Allocate,
+        start: Logical,
+        bounds: &CacheBounds,
+        find: FindSpace<'_>,
+    ) -> Result<File> {
         let len = Bytes::new(bounds.file_len());
         let inode = match self.numbers.take(&self.root) {
             Err(error) if error == ENOSPC => return Ok(File::None),
             taken => taken?,
         };
-        let Some(extent) = self.allocate(group, len)? else {
+        let Some(extent) = find(len)? else {
             return Ok(File::None);
         };
         let mut pieces = KVec::new();
@@ -435,14 +455,6 @@ impl Keeper {
             .insert_with(txn, &key, CacheHeader::SIZE, |bytes| header.write_to(bytes));
         written?.map_err(Bug::report)?;
         Ok(File::Here(Place { inode, pieces }))
-    }
-
-    fn allocate(&self, group: &Group, len: Bytes) -> Result<Option<DataExtent>> {
-        let info = self.allocator.info(Class::Data);
-        match Reservation::promised(info, len, Urgency::Ordinary) {
-            Ok(promised) => self.allocator.allocate_cache(group, &promised, len),
-            Err(_) => Ok(None),
-        }
     }
 
     fn insert_inode(

@@ -19,7 +19,7 @@ mod set;
 
 pub(crate) use file::CacheFile;
 pub use keep::Keeping;
-pub(in crate::space) use keep::{Begun, Cache, Files, Keeper};
+pub(in crate::space) use keep::{Begun, Cache, Files, Keeper, Measured};
 pub(in crate::space) use read::Stored;
 pub(in crate::space) use sending::Sent;
 #[cfg(test)]

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
-use super::policy::FreeSpace;
-use super::ranges::Wish;
 use crate::disk::{Bytes, Logical, ZoneOffset};
+use crate::space::free::data_extent::DataExtent;
+use crate::space::free::policy::FreeSpace;
+use crate::space::free::ranges::Wish;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
 use crate::space::groups::set::GroupSet;
-use crate::space::reserve::{Offer, SpaceInfo};
-use crate::space::{BlockClass, Class, Reservation};
+use crate::space::reserve::Offer;
+use crate::space::{BlockClass, Class, Reservation, Urgency};
 use crate::volume::Activation;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-
-/// A newly allocated range for file data, contiguous in the logical space, both ends multiples of the sector size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DataExtent {
-    /// The address of the range. On sequential zones data is written by zone append, and the device tells where in the
-    /// same group it really went.
-    pub logical: Logical,
-    /// The length of the range, in bytes: on disk, where packed data take less than in their file.
-    pub len: Bytes,
-}
 
 /// Tree blocks are allocated where this many bytes are free in one piece, if there is such a place: those of one
 /// transaction then lie next to each other and go out in long writes.
@@ -78,11 +69,6 @@ impl Allocator {
                 log: AtomicU64::new(NOWHERE),
             },
         }
-    }
-
-    /// The space info of a class.
-    pub(in crate::space) fn info(&self, class: Class) -> &Arc<SpaceInfo> {
-        self.groups.info(class)
     }
 
     /// The log trees leave a group, if it is theirs.
@@ -199,13 +185,16 @@ impl Allocator {
     }
 
     /// A data extent of `len` bytes for the cache of a group: of one of data in it, or the file would keep another from being
-    /// given back. Those of other groups lie as low as can be.
+    /// given back. Those of other groups lie as low as can be. `None` where there is no space.
     pub(in crate::space) fn allocate_cache(
         &self,
         of: &Group,
-        from: &Reservation,
         len: Bytes,
     ) -> Result<Option<DataExtent>> {
+        let info = self.groups.info(Class::Data);
+        let Ok(from) = Reservation::promised(info, len, Urgency::Ordinary) else {
+            return Ok(None);
+        };
         let wish = Wish {
             wanted: len,
             min: len,
@@ -213,10 +202,10 @@ impl Allocator {
             cluster: Bytes::ZERO,
         };
         let found = match of.class() {
-            Class::Data => of.allocate(wish, from)?,
+            Class::Data => of.allocate(wish, &from)?,
             Class::Metadata | Class::System => {
                 let (groups, lowest) = (self.groups.read(), AtomicU64::new(0));
-                self.search(&groups, Class::Data, &lowest, wish, from, |_| true)?
+                self.search(&groups, Class::Data, &lowest, wish, &from, |_| true)?
             }
         };
         Ok(found.map(|(start, _)| DataExtent {

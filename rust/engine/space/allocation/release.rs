@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Addresses coming back when the transaction that freed them is durable.
 
-use super::pinned::{Pins, Spans};
 use super::trim::{Discard, Trims};
 use crate::disk::{Bug, Bytes, Generation, Logical};
+use crate::space::free::pinned::{Pins, Spans};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::Group;
 use crate::space::reserve::ByteState;

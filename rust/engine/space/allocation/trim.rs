@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Telling devices what is free: at once when a commit has freed it, or later, in small pieces.
 
-use super::policy::FreeSpace;
-use super::ranges::Span;
 use crate::disk::{Bytes, Logical};
+use crate::space::free::policy::FreeSpace;
+use crate::space::free::ranges::Span;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
 use crate::space::groups::unread::Reader;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An empty group on its way out.
 
-use super::block_groups::BlockGroups;
-use super::group::{Allocation, Body, Group};
-use super::sparse::dead_in;
-use super::unread::{NextGroup, Reader};
-use super::writeout::Writeout;
+use super::allocate::Allocator;
 use crate::btree::Allocate;
 use crate::disk::{Bytes, Logical};
-use crate::space::free::allocate::Allocator;
 use crate::space::free::policy::FreeSpace;
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::{Allocation, Body, Group};
+use crate::space::groups::sparse::dead_in;
+use crate::space::groups::unread::{NextGroup, Reader};
+use crate::space::groups::writeout::Writeout;
 use crate::space::reserve::Spare;
 use crate::space::write_order::Closing;
 use crate::space::Class;
