@@ -71,7 +71,7 @@ impl FileSystem {
     pub fn set_label(&self, label: &[u8]) -> Result {
         self.check_access()?;
         let handle = self.txns.start(Units::updates(1))?;
-        self.txns.volume().set_label(label);
+        self.txns.volume().superblocks().set_label(label);
         handle.note_superblock();
         handle.commit()
     }

@@ -434,7 +434,7 @@ impl Space {
         self.groups.refresh_growth();
     }
 
-    /// The volume found no place for a chunk of this class ([`crate::volume::Volume::plan_chunk`] was `ENOSPC`): do not
+    /// The volume found no place for a chunk of this class ([`crate::volume::Unused::plan_chunk`] was `ENOSPC`): do not
     /// count on one until [`Self::ranges_freed`].
     pub fn chunk_refused(&self, class: Class) {
         self.groups.chunk_refused(class);

@@ -83,7 +83,7 @@ impl Space {
             let held = tally.total.saturating_sub(tally.free_in_all());
             sum.saturating_add(held.saturating_mul(copies_of(self.groups.profile(class))))
         });
-        let device_total = self.groups.volume.total_bytes();
+        let device_total = self.groups.volume.superblocks().total_bytes();
         let writable = data
             .tally
             .free_in_all()

@@ -98,7 +98,7 @@ fn turn_off(shared: &Shared) {
 
 fn set_generation(shared: &Shared, generation: u64) {
     let set = |superblock: &mut Superblock| superblock.cache_generation = generation;
-    shared.volume.update_superblock(set);
+    shared.volume.superblocks().update(set);
 }
 
 /// Has the next commit say whether there are some. It needs no space.

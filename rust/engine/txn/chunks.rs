@@ -93,7 +93,7 @@ impl Chunks<'_> {
     fn plan(&self, device: &Tree, leaving: &mut Leaving, flags: BlockGroupFlags) -> Result<Chunk> {
         for devid in self.0.volume.device_ids() {
             let used = self.taken(device, devid, leaving)?;
-            match self.0.volume.plan_chunk(flags, devid, used) {
+            match self.0.volume.unused().plan_chunk(flags, devid, used) {
                 Err(error) if error == ENOSPC => {}
                 planned => return planned,
             }

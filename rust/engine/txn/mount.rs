@@ -132,7 +132,7 @@ fn open_trees(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Res
     if opened.is_ok() || options.roots == Roots::Current {
         return opened;
     }
-    let mut backups = volume.with_superblock(SuperblockBytes::backups);
+    let mut backups = volume.superblocks().read(SuperblockBytes::backups);
     backups.sort_unstable_by_key(|backup| core::cmp::Reverse(backup.root.generation));
     for backup in backups.iter().filter(|backup| backup.is_used()) {
         pr_warn!(
@@ -256,7 +256,7 @@ fn doubt_free_space(volume: &Volume) -> Result {
         return Err(EINVAL);
     }
     if volume.writes() == Writes::Now {
-        volume.update_superblock(|superblock| {
+        volume.superblocks().update(|superblock| {
             superblock.compat_ro = features.without(CompatRo::FREE_SPACE_TREE_VALID);
         });
     }

@@ -33,7 +33,7 @@ pub(super) fn rebuild_free_space(shared: &Arc<Shared>) -> Result {
         let step = space.rebuild_free_space(handle, &extents)?;
         if step.is_break() {
             // In the same handle: a chunk that is made behind this is kept from the beginning.
-            shared.volume.update_superblock(|superblock| {
+            shared.volume.superblocks().update(|superblock| {
                 superblock.compat_ro = superblock.compat_ro.with(CompatRo::FREE_SPACE_TREE_VALID);
             });
             handle.note_superblock();

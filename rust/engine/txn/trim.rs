@@ -38,11 +38,15 @@ impl Shared {
             // No chunk is made there meanwhile.
             let mut leaving = self.leaving.lock();
             let used = self.chunks().taken(&tree, devid, &mut leaving)?;
-            let Some(hole) = self.volume.unused_from(devid, used, from, call.least)? else {
+            let Some(hole) = self
+                .volume
+                .unused()
+                .next_from(devid, used, from, call.least)?
+            else {
                 return Ok(());
             };
             let len = hole.len.min(PIECE);
-            self.volume.discard(devid, hole.start, len);
+            self.volume.unused().discard(devid, hole.start, len);
             from = hole.start.saturating_add(len);
             call.count(len);
         }

@@ -65,7 +65,10 @@ pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: InSuperblo
 /// Compares a device item with what the superblock says of its device. Where they differ, chunks would be made where the item
 /// denies that there is anything, or nothing could be committed any more.
 fn device(volume: &Volume, chunk_tree: &Tree, size: &Size) -> Result {
-    let bytes = volume.device_bytes(size.devid).unwrap_or(Bytes::ZERO);
+    let bytes = volume
+        .superblocks()
+        .device_bytes(size.devid)
+        .unwrap_or(Bytes::ZERO);
     if bytes != size.bytes {
         let what = "superblock has another size of its device";
         let flaw = Flaw::new(what, bytes.get(), size.bytes.get());

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The map from logical addresses to chunks, and new chunks.
+//! The map from logical addresses to chunks.
 
-use super::allocate::{self, DeviceRange};
 use super::members::Members;
 use super::profile::Profile;
-use super::{Chunk, Mapping, Place, Stripe, Volume};
-use crate::disk::{
-    self, BlockGroupFlags, Bytes, Corrupt, Flaw, Logical, Physical, MAX_CHUNK_END, STRIPE_LEN,
-    SUPERBLOCK_PLACES,
-};
+use super::{Chunk, Mapping, Place, Volume};
+use crate::disk::{self, Bytes, Corrupt, Flaw, Logical, STRIPE_LEN, SUPERBLOCK_PLACES};
 use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -86,49 +82,10 @@ impl ChunkMap {
 impl Volume {
     /// Maps a chunk that the chunk tree has. The one there already from the superblock must be the same.
     pub fn add_chunk(&self, chunk: Chunk) -> Result<Arc<Chunk>> {
-        self.check_chunk(&chunk)?;
+        self.members.check(&chunk)?;
         let chunk = self.chunks.write().insert(chunk)?;
         self.members.hal(&chunk).claim(&chunk)?;
         Ok(chunk)
-    }
-
-    /// Only whole copies on devices of the volume can be mapped.
-    fn check_chunk(&self, chunk: &Chunk) -> Result {
-        let broken = |flaw: Flaw| flaw.at(disk::Place::Chunk(chunk.logical)).report();
-        let Some(profile) = Profile::of(chunk.flags) else {
-            pr_err!(
-                "chunk {}: profile {} is not supported\n",
-                chunk.logical,
-                chunk.flags.profile()
-            );
-            return Err(EOPNOTSUPP);
-        };
-        let copies = profile.copies();
-        if u64::try_from(chunk.stripes.len())? != copies {
-            let found = chunk.stripes.len() as u64;
-            return Err(broken(Flaw::new(
-                "chunk's stripes do not fit its profile",
-                found,
-                copies,
-            )));
-        }
-        for stripe in chunk.stripes.iter() {
-            let Some(member) = self.members.having(stripe) else {
-                let what = "chunk lies on a device that the volume does not have";
-                return Err(broken(Flaw::new(
-                    what,
-                    stripe.devid,
-                    self.members.first.devid,
-                )));
-            };
-            let len = profile.stripe_len(chunk.len);
-            let (end, size) = (stripe.at.saturating_add(len), member.device.size());
-            if end > Physical::after(size) {
-                let what = "chunk goes beyond its device";
-                return Err(broken(Flaw::new(what, end.get(), size.get())));
-            }
-        }
-        Ok(())
     }
 
     /// Forgets a chunk.
@@ -145,20 +102,6 @@ impl Volume {
     /// The first chunk that starts at or behind an address: for walking all of them.
     pub fn chunk_from(&self, addr: Logical) -> Option<Arc<Chunk>> {
         self.chunks.read().from(addr).cloned()
-    }
-
-    /// Asked by who writes file data to one place: `EROFS` with a line in the log, where it is kept in several
-    /// (`mkfs.btrfs -d dup`). Copies that nobody wrote would be left.
-    pub fn check_data_copies(&self) -> Result {
-        let mut next = self.chunk_from(Logical::new(0));
-        while let Some(chunk) = next {
-            if chunk.flags.contains(BlockGroupFlags::DATA) && chunk.stripes.len() > 1 {
-                pr_err!("file data in several copies (DUP) can only be read: use ro\n");
-                return Err(EROFS);
-            }
-            next = self.chunk_from(chunk.end());
-        }
-        Ok(())
     }
 
     /// Where `len` bytes at `addr` lie. Where no chunk has them, who asks for them is corrupt.
@@ -205,69 +148,6 @@ impl Volume {
             }
         }
         Ok(apart)
-    }
-
-    /// The first range of at least `least` bytes at or behind `from` of a device that no chunk uses and no superblock
-    /// stands in. `used` as for [`Self::plan_chunk`]. Not for zones.
-    pub fn unused_from(
-        &self,
-        devid: u64,
-        used: &[DeviceRange],
-        from: Physical,
-        least: Bytes,
-    ) -> Result<Option<DeviceRange>> {
-        let member = self.members.find(devid).ok_or(ENODEV)?;
-        let usable = self.device_bytes(devid).ok_or(ENODEV)?;
-        let end = member.device.size().min(usable);
-        Ok(allocate::unused_from(
-            used,
-            from,
-            Physical::after(end),
-            least,
-        ))
-    }
-
-    /// Tells a device that a range of it is unused. A hint: errors do not matter.
-    pub fn discard(&self, devid: u64, at: Physical, len: Bytes) {
-        if let Some(member) = self.members.find(devid) {
-            let _ = member.device.discard(at, len);
-        }
-    }
-
-    /// Plans a chunk on a device: where, and how long. Changes nothing; on zoned volumes it takes only empty zones.
-    ///
-    /// The caller serialises planning and what follows (chunk mutex), then writes CHUNK_ITEM, DEV_EXTENTs, DEV_ITEM
-    /// and the block group, and calls [`Self::add_chunk`]. `used`: all DEV_EXTENTs of the device, ascending. `ENOSPC`
-    /// when nothing large enough is free.
-    pub fn plan_chunk(
-        &self,
-        flags: BlockGroupFlags,
-        devid: u64,
-        used: &[DeviceRange],
-    ) -> Result<Chunk> {
-        let member = self.members.find(devid).ok_or(ENODEV)?;
-        let profile = Profile::of(flags).ok_or(EOPNOTSUPP)?;
-        let DeviceRange { start, len } = member.hal.plan(flags, used)?;
-        let logical = self.chunks.read().end();
-        let end = logical.checked_add(profile.chunk_len(len));
-        if end.is_none_or(|end| end > MAX_CHUNK_END) {
-            return Err(ENOSPC);
-        }
-        let mut stripes = KVec::new();
-        for copy in 0..profile.copies() {
-            let stripe = Stripe {
-                devid,
-                at: start.saturating_add(len.saturating_mul(copy)),
-                dev_uuid: member.uuid,
-            };
-            stripes.push(stripe, GFP_NOFAIL)?;
-        }
-        Ok(Chunk {
-            logical,
-            len: profile.chunk_len(len),
-            flags,
-            stripes,
-        })
     }
 }
 

@@ -1,20 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
-//! File data that the engine reads and writes itself: the free space cache, and what it moves. All other data are the matter of
-//! the kernel edge.
+//! File data where it is kept. The engine reads and writes little of it itself, the free space cache and what it moves; all other
+//! data are the matter of the kernel edge, which asks where they go. On sequential zones the device decides at which address new
+//! data goes, and the volume says which that is.
 
 use super::device::BegunWrite;
-use super::target::NO_DEVICE;
-use super::{Mapping, Place, Volume};
-use crate::disk::{Bytes, Logical};
+use super::{Chunk, Mapping, Place, Volume};
+use crate::disk::{self, BlockGroupFlags, Bug, Bytes, Flaw, Logical, Physical};
 use core::ops::Range;
 use latch::prelude::*;
 
+/// Where new data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It goes to this place.
+    At(Place),
+    /// It goes to the write pointer of the zone that begins here; the device tells where that was.
+    Append(Place),
+}
+
+/// A mount opens all devices that its chunks name.
+const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
+
+/// The file data of a volume: [`Volume::data`].
+#[derive(Clone, Copy)]
+pub struct DataAccess<'a>(&'a Volume);
+
 impl Volume {
+    /// File data, to be read and written.
+    pub fn data(&self) -> DataAccess<'_> {
+        DataAccess(self)
+    }
+}
+
+impl<'a> DataAccess<'a> {
     /// Reads what is at `addr`, from the first copy that is `good`. `EIO` where none is.
     pub fn read_good(&self, addr: Logical, buf: &mut [u8], good: &dyn Fn(&[u8]) -> bool) -> Result {
         let mapping = self.in_one_piece(addr, Bytes::from(buf.len()))?;
         for place in mapping.copies() {
-            let device = self.device(place.devid).ok_or(NO_DEVICE)?;
+            let device = self.0.device(place.devid).ok_or(NO_DEVICE)?;
             if device.read(place.at, buf).is_ok() && good(buf) {
                 return Ok(());
             }
@@ -23,11 +46,12 @@ impl Volume {
     }
 
     /// Reads whole sectors at `addr`, of any copy that can be read.
-    pub fn read_data(&self, addr: Logical, buf: &mut [u8]) -> Result {
+    pub fn read(&self, addr: Logical, buf: &mut [u8]) -> Result {
         self.each_piece(addr, buf.len(), |mapping, part| {
             let now = buf.get_mut(part).ok_or(EIO)?;
             let mut read = |place: &Place| {
-                self.device(place.devid)
+                self.0
+                    .device(place.devid)
                     .ok_or(NO_DEVICE)?
                     .read(place.at, now)
             };
@@ -38,21 +62,36 @@ impl Volume {
 
     /// Begins to write whole sectors at `addr`, to all copies. What was begun is in `begun` whatever came of the rest. Durable
     /// after it was waited for and the next flush.
-    pub fn begin_write_data<'a>(
-        &'a self,
+    pub fn begin_write(
+        &self,
         addr: Logical,
         bytes: &[u8],
         begun: &mut KVec<KBox<dyn BegunWrite + 'a>>,
     ) -> Result {
-        self.check_sending()?;
+        let volume = self.0;
+        volume.check_sending()?;
         self.each_piece(addr, bytes.len(), |mapping, part| {
             let now = bytes.get(part).ok_or(EIO)?;
             for place in mapping.copies() {
-                let device = self.device(place.devid).ok_or(NO_DEVICE)?;
+                let device = volume.device(place.devid).ok_or(NO_DEVICE)?;
                 begun.push(device.begin_write(place.at, now)?, GFP_KERNEL)?;
             }
             Ok(())
         })
+    }
+
+    /// Asked by who writes file data to one place: `EROFS` with a line in the log, where it is kept in several
+    /// (`mkfs.btrfs -d dup`). Copies that nobody wrote would be left.
+    pub fn check_copies(&self) -> Result {
+        let mut next = self.0.chunk_from(Logical::new(0));
+        while let Some(chunk) = next {
+            if chunk.flags.contains(BlockGroupFlags::DATA) && chunk.stripes.len() > 1 {
+                pr_err!("file data in several copies (DUP) can only be read: use ro\n");
+                return Err(EROFS);
+            }
+            next = self.0.chunk_from(chunk.end());
+        }
+        Ok(())
     }
 
     /// Calls `each` with where each piece of `len` bytes at `addr` is, and which of the bytes it has.
@@ -65,7 +104,7 @@ impl Volume {
         let (mut at, mut done) = (addr, 0usize);
         while done < len {
             let rest = len.saturating_sub(done);
-            let mapping = self.map(at, Bytes::from(rest))?;
+            let mapping = self.0.map(at, Bytes::from(rest))?;
             let piece = usize::try_from(mapping.len).unwrap_or(usize::MAX).min(rest);
             let end = done.saturating_add(piece);
             each(&mapping, done..end)?;
@@ -73,5 +112,67 @@ impl Volume {
             done = end;
         }
         Ok(())
+    }
+
+    /// Where the `len` bytes of a new extent at `addr` go. The data are kept once: see [`Self::check_copies`].
+    pub fn target(&self, addr: Logical, len: Bytes) -> Result<Target> {
+        let place = self.place(addr, len)?;
+        let chunk = self.0.chunk(addr)?;
+        Ok(match self.0.zones().is_sequential(&chunk) {
+            true => Target::Append(self.zone(&chunk)?),
+            false => Target::At(place),
+        })
+    }
+
+    /// Writes the data of a new extent at `addr`; where they are then.
+    pub fn write_extent(&self, addr: Logical, buf: &[u8]) -> Result<Logical> {
+        let len = Bytes::from(buf.len());
+        let device = |place: &Place| self.0.device(place.devid).ok_or(NO_DEVICE);
+        match self.target(addr, len)? {
+            Target::At(place) => device(&place)?.write(place.at, buf).map(|()| addr),
+            Target::Append(zone) => {
+                let at = device(&zone)?.append(zone.at, buf)?;
+                self.appended_at(addr, len, at)
+            }
+        }
+    }
+
+    /// The address of `len` bytes for `addr` that an append to their zone put at `at` of the device.
+    pub fn appended_at(&self, addr: Logical, len: Bytes, at: Physical) -> Result<Logical> {
+        let chunk = self.0.chunk(addr)?;
+        let zone = self.zone(&chunk)?;
+        let offset = at.checked_since(zone.at);
+        let within = offset.filter(|offset| offset.saturating_add(len) <= chunk.len);
+        let Some(offset) = within else {
+            pr_err!(
+                "zone append landed at {at}, outside of its zone at {}\n",
+                zone.at
+            );
+            return Err(EIO);
+        };
+        Ok(chunk.logical.saturating_add(offset))
+    }
+
+    /// Where the zone of a sequential chunk of data begins: a chunk is whole zones, here one.
+    fn zone(&self, chunk: &Chunk) -> Result<Place> {
+        self.place(chunk.logical, chunk.len)
+    }
+
+    /// Where all of a range is, in its first copy.
+    fn place(&self, addr: Logical, len: Bytes) -> Result<Place> {
+        /// A chunk without stripes passes no gate.
+        const NO_COPY: Bug = Bug::new("a mapped range has no copy");
+        let mapping = self.in_one_piece(addr, len)?;
+        Ok(*mapping.copies().first().ok_or(NO_COPY)?)
+    }
+
+    /// Where the copies of a range are, each in one piece.
+    fn in_one_piece(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
+        let mapping = self.0.map(addr, len)?;
+        if mapping.len < len {
+            let flaw = Flaw::new("data do not lie in one piece", mapping.len.get(), len.get());
+            return Err(flaw.at(disk::Place::Extent(addr)).report());
+        }
+        Ok(mapping)
     }
 }

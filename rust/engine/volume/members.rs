@@ -3,8 +3,9 @@
 
 use super::device::Device;
 use super::hal::Hal;
+use super::profile::Profile;
 use super::Chunk;
-use crate::disk::{Stripe, Uuid};
+use crate::disk::{Flaw, Physical, Place, Stripe, Uuid};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -57,6 +58,41 @@ impl Members {
     pub(super) fn having(&self, stripe: &Stripe) -> Option<&Member> {
         self.find(stripe.devid)
             .filter(|member| member.uuid == stripe.dev_uuid)
+    }
+
+    /// Only whole copies on devices of the volume can be mapped.
+    pub(super) fn check(&self, chunk: &Chunk) -> Result {
+        let broken = |flaw: Flaw| flaw.at(Place::Chunk(chunk.logical)).report();
+        let Some(profile) = Profile::of(chunk.flags) else {
+            pr_err!(
+                "chunk {}: profile {} is not supported\n",
+                chunk.logical,
+                chunk.flags.profile()
+            );
+            return Err(EOPNOTSUPP);
+        };
+        let copies = profile.copies();
+        if u64::try_from(chunk.stripes.len())? != copies {
+            let found = chunk.stripes.len() as u64;
+            return Err(broken(Flaw::new(
+                "chunk's stripes do not fit its profile",
+                found,
+                copies,
+            )));
+        }
+        for stripe in chunk.stripes.iter() {
+            let Some(member) = self.having(stripe) else {
+                let what = "chunk lies on a device that the volume does not have";
+                return Err(broken(Flaw::new(what, stripe.devid, self.first.devid)));
+            };
+            let len = profile.stripe_len(chunk.len);
+            let (end, size) = (stripe.at.saturating_add(len), member.device.size());
+            if end > Physical::after(size) {
+                let what = "chunk goes beyond its device";
+                return Err(broken(Flaw::new(what, end.get(), size.get())));
+            }
+        }
+        Ok(())
     }
 
     /// The rules for a chunk, which are those of the device that it lies on: all stripes of the profiles that are

@@ -15,8 +15,8 @@
 //! | `chunk`       | a chunk, and where a range of it lies                                             |
 //! | `profile`     | how a chunk's bytes are kept on devices                                           |
 //! | `chunk_map`   | the map of chunks, and what the volume does with it                               |
-//! | `data`        | the little file data that the engine reads and writes itself                     |
-//! | `target`      | where new data goes: to a place, or to the end of what a zone has                 |
+//! | `data`        | file data where it is kept, and where new data goes: [`DataAccess`]               |
+//! | `unused`      | what of the devices is in no chunk: [`Unused`]                                    |
 //! | `allocate`    | where new chunks go                                                               |
 //! | `writes`      | whether the volume may be written: states and transitions                         |
 //! | `zones`       | what block groups and the mount ask of zones and do to them: [`ZoneManagement`]   |
@@ -36,7 +36,7 @@ mod members;
 mod open;
 mod profile;
 mod superblock;
-mod target;
+mod unused;
 mod writes;
 mod zone_size;
 mod zones;
@@ -45,15 +45,14 @@ pub use crate::disk::Stripe;
 pub use allocate::DeviceRange;
 pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
 pub use chunk_map::no_chunk;
+pub use data::{DataAccess, Target};
 pub use profile::copies_of;
-pub use superblock::SuperblockImage;
-pub use target::Target;
+pub use superblock::{SuperblockImage, Superblocks};
+pub use unused::Unused;
 pub use writes::Writes;
 pub use zones::ZoneManagement;
 
-use crate::disk::{
-    Bytes, Checksums, Format, Logical, RootBackup, Superblock, SuperblockBytes, ZoneOffset,
-};
+use crate::disk::{Bytes, Checksums, Format, Logical, Superblock, ZoneOffset};
 use chunk_map::ChunkMap;
 use device::Device;
 use kernel::sync::Arc;
@@ -140,75 +139,8 @@ impl Volume {
         self.members.iter().map(|member| member.devid)
     }
 
-    /// Bytes of all devices that may be used (C: `total_rw_bytes`).
-    pub fn total_bytes(&self) -> Bytes {
-        let superblock = self.superblock.lock();
-        let bytes = superblock.devices.iter().map(|device| device.total_bytes);
-        bytes.fold(Bytes::ZERO, Bytes::saturating_add)
-    }
-
-    /// Bytes of a device that may be used, as its superblock says.
-    pub fn device_bytes(&self, devid: u64) -> Option<Bytes> {
-        let superblock = self.superblock.lock();
-        superblock.device(devid).map(|device| device.total_bytes)
-    }
-}
-
-/// The superblock.
-impl Volume {
     /// What the superblock in memory says.
     pub fn superblock(&self) -> Superblock {
         self.superblock.lock().checked
-    }
-
-    /// Reads what [`Superblock`] leaves out of the superblock in memory: backups, system chunks.
-    pub fn with_superblock<R>(&self, read: impl FnOnce(&SuperblockBytes) -> R) -> R {
-        read(&self.superblock.lock().bytes)
-    }
-
-    /// Changes the superblock in memory, as far as [`SuperblockBytes::write`] goes. It goes out with the next
-    /// [`Self::take_superblock`].
-    pub fn update_superblock(&self, change: impl FnOnce(&mut Superblock)) {
-        self.superblock.lock().change(change);
-    }
-
-    /// Changes in memory what the superblocks of a device say of its bytes in chunks.
-    pub fn set_device_used(&self, devid: u64, used: Bytes) {
-        self.superblock.lock().set_device_used(devid, used);
-    }
-
-    /// Changes the volume's label in memory, in the same way.
-    pub fn set_label(&self, label: &[u8]) {
-        self.superblock.lock().bytes.set_label(label);
-    }
-
-    /// Puts a backup in the place of the oldest one.
-    pub fn push_backup(&self, backup: &RootBackup) {
-        self.superblock.lock().bytes.push_backup(backup);
-    }
-
-    /// The superblock in memory as it is now, to be written later.
-    pub fn take_superblock(&self) -> Result<SuperblockImage> {
-        let mut image = SuperblockImage::new(self.devices())?;
-        image.copy(&self.superblock.lock())?;
-        Ok(image)
-    }
-
-    /// Writes a superblock to all its places on all devices.
-    ///
-    /// All metadata it leads to must have been written (not necessarily flushed): before the first goes out the devices are
-    /// flushed, and the primary of each is durable on return. An error means that one may not be. Other copies that fail
-    /// are logged.
-    pub fn write_superblocks(&self, image: SuperblockImage) -> Result {
-        self.check_sending()?;
-        let mut writer = self.writer.lock();
-        self.members.flush_others()?;
-        let devices = self.members.iter().map(|member| &*member.device);
-        writer.write(devices, image, &*self.checksums)
-    }
-
-    /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.
-    pub fn add_system_chunk(&self, chunk: &Chunk) -> Result {
-        self.superblock.lock().add_chunk(chunk)
     }
 }

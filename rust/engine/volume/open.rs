@@ -70,7 +70,7 @@ impl Volume {
     /// Maps the chunks that the superblock lists: enough to read the chunk tree.
     #[inline(never)]
     fn add_system_chunks(&self) -> Result {
-        self.with_superblock(|bytes| {
+        self.superblocks().read(|bytes| {
             for chunk in bytes.system_chunks() {
                 let (key, item) = chunk.map_err(in_superblock)?;
                 self.add_chunk(Chunk::from_item(Logical::new(key.offset), &item)?)?;

@@ -123,7 +123,7 @@ impl Volume {
         let mut next = self.chunk_from(Logical::new(0));
         while let Some(chunk) = next {
             let hal = self.members.hal(&chunk);
-            hal.begin_writing(&chunk, self.unit(&chunk))?;
+            hal.begin_writing(&chunk, self.zones().unit(&chunk))?;
             next = self.chunk_from(chunk.end());
         }
         Ok(())

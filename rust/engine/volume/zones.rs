@@ -30,48 +30,49 @@ impl Volume {
             .any(|member| member.hal.is_zoned_device())
     }
 
-    /// Bytes in a zone, the same on all devices; `None` on regular volumes, and on emulated zones until they are set.
-    pub fn zone_size(&self) -> Option<Bytes> {
-        self.members
-            .iter()
-            .find_map(|member| member.hal.zone_size())
-    }
-
-    /// Bytes that a sequential zone holds; `None` as for [`Self::zone_size`]. Conventional ones may hold more.
-    pub fn zone_capacity(&self) -> Option<Bytes> {
-        let members = self.members.iter();
-        members
-            .filter_map(|member| member.hal.zone_capacity())
-            .min()
-    }
-
     /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
     pub fn max_extent_len(&self) -> Bytes {
         let members = self.members.iter();
         let longest = members.map(|member| member.hal.max_extent_len());
         longest.min().unwrap_or(device::SECTOR)
     }
+}
+
+impl ZoneManagement<'_> {
+    /// Bytes in a zone, the same on all devices; `None` on regular volumes, and on emulated zones until they are set.
+    pub fn size(&self) -> Option<Bytes> {
+        self.0
+            .members
+            .iter()
+            .find_map(|member| member.hal.zone_size())
+    }
+
+    /// Bytes that a sequential zone holds; `None` as for [`Self::size`]. Conventional ones may hold more.
+    pub fn capacity(&self) -> Option<Bytes> {
+        let members = self.0.members.iter();
+        members
+            .filter_map(|member| member.hal.zone_capacity())
+            .min()
+    }
 
     /// Whether any zone of a group is sequential: tree blocks go there in the order of their addresses.
     pub fn is_ordered(&self, chunk: &Chunk) -> bool {
-        self.members.hal(chunk).is_ordered(chunk)
+        self.0.members.hal(chunk).is_ordered(chunk)
     }
 
     /// Whether all zones of a group are sequential (zone append works).
     pub fn is_sequential(&self, chunk: &Chunk) -> bool {
-        self.members.hal(chunk).is_sequential(chunk)
+        self.0.members.hal(chunk).is_sequential(chunk)
     }
 
     /// What is allocated in a chunk is a multiple of this, in bytes.
     pub(super) fn unit(&self, chunk: &Chunk) -> Bytes {
         match chunk.flags.contains(BlockGroupFlags::DATA) {
             true => device::SECTOR,
-            false => Bytes::from(self.format().node_size),
+            false => Bytes::from(self.0.format().node_size),
         }
     }
-}
 
-impl ZoneManagement<'_> {
     /// Whether [`Self::set_emulated_size`] is to be called: zones are emulated whose size is not known yet.
     pub fn lack_size(&self) -> bool {
         self.0
@@ -108,7 +109,7 @@ impl ZoneManagement<'_> {
         self.0
             .members
             .hal(chunk)
-            .load(chunk, self.0.unit(chunk), self.0.writes(), last_allocated)
+            .load(chunk, self.unit(chunk), self.0.writes(), last_allocated)
     }
 
     /// Takes active resources for a group's zones. Regular volumes: always active.
@@ -163,7 +164,7 @@ impl ZoneManagement<'_> {
     }
 
     /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the
-    /// reset. Before the first write, with the superblock's own roots. `used` gives what [`Volume::plan_chunk`] is given
+    /// reset. Before the first write, with the superblock's own roots. `used` gives what [`super::Unused::plan_chunk`] is given
     /// of a device; it is called where there are zones. How many there were.
     pub fn reset_stray(
         &self,

@@ -99,7 +99,7 @@ impl Relocation<'_> {
             Err(error) if error == EAGAIN => return Ok(Fate::NoZone(ended)),
             new => new?,
         };
-        new.move_to(txns.volume().write_extent(new.get().logical, buf)?);
+        new.move_to(txns.volume().data().write_extent(new.get().logical, buf)?);
         new.written()?;
         self.enter(&handle, &holders, seen.extent, new, &sums)
     }
@@ -171,7 +171,7 @@ impl Relocation<'_> {
             sums.get(index).is_none_or(|wanted| Some(wanted) == sum)
         };
         let sector = usize::try_from(self.fs.sector_size().get())?;
-        volume.read_good(logical, buf, &|bytes| {
+        volume.data().read_good(logical, buf, &|bytes| {
             bytes.chunks(sector.max(1)).enumerate().all(matches)
         })?;
         Ok(sums)

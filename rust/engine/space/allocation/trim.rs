@@ -260,7 +260,7 @@ impl Trims {
         let mut at = start;
         while at < end {
             // Sequential zones are reset instead.
-            let sequential = |chunk: Arc<Chunk>| self.groups.volume.is_sequential(&chunk);
+            let sequential = |chunk: Arc<Chunk>| self.groups.volume.zones().is_sequential(&chunk);
             if self.groups.volume.chunk(at).is_ok_and(sequential) {
                 return;
             }

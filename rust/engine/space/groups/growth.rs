@@ -46,11 +46,11 @@ impl BlockGroups {
     /// Recounts what the devices could still add to each class.
     pub(in crate::space) fn refresh_growth(&self) {
         let taken = self.read().device_bytes();
-        let total = self.volume.total_bytes();
+        let total = self.volume.superblocks().total_bytes();
         let left = total
             .saturating_sub(taken)
             .saturating_sub(self.never_in_chunks());
-        let zone_size = self.volume.zone_size();
+        let zone_size = self.volume.zones().size();
         let step = zone_size.unwrap_or(SMALLEST_CHUNK);
         for class in Class::ALL {
             let bytes = left.divided_by(copies_of(self.profile(class)));
@@ -68,8 +68,8 @@ impl BlockGroups {
 
     /// Bytes of the devices that chunks never take: for superblocks.
     fn never_in_chunks(&self) -> Bytes {
-        let zone_size = self.volume.zone_size();
-        let of_device = |devid| match (zone_size, self.volume.device_bytes(devid)) {
+        let zone_size = self.volume.zones().size();
+        let of_device = |devid| match (zone_size, self.volume.superblocks().device_bytes(devid)) {
             (None, _) => DEVICE_RESERVED.before(),
             (Some(zone_size), bytes) => {
                 let end = Physical::after(bytes.unwrap_or(Bytes::ZERO));
@@ -86,13 +86,13 @@ impl BlockGroups {
 
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
     pub(in crate::space) fn capacity_of(&self, class: Class, len: Bytes) -> Bytes {
-        let capacity = self.volume.zone_capacity().unwrap_or(len).min(len);
+        let capacity = self.volume.zones().capacity().unwrap_or(len).min(len);
         capacity.round_down(self.granularity_of(class))
     }
 
     /// Keeps back what a group of file data holds on sequential zones, to move data there; of a tiny volume an eighth.
     fn size_data_reserve(&self) {
-        let Some(zone_size) = self.volume.zone_size() else {
+        let Some(zone_size) = self.volume.zones().size() else {
             return;
         };
         if !self.volume.has_zoned_devices() {
@@ -118,7 +118,7 @@ impl BlockGroups {
             .node_size
             .saturating_mul(PATH.saturating_mul(trees.into()));
         // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
-        let group = match self.volume.zone_size() {
+        let group = match self.volume.zones().size() {
             Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
             None => Bytes::ZERO,
         };

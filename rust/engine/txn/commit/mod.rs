@@ -211,7 +211,7 @@ impl Shared {
         self.send(transaction, WriteMode::Commit)?;
         each_range(transaction, |start, len| self.store.wait(start, len))?;
         self.check_alive()?;
-        self.volume.write_superblocks(superblock)
+        self.volume.superblocks().write(superblock)
     }
 
     /// Sends the transaction's blocks, lowest address first.

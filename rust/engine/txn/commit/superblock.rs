@@ -13,7 +13,7 @@ use latch::prelude::*;
 pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<SuperblockImage> {
     let backup = backup(shared)?;
     note_chunks(shared, transaction)?;
-    shared.volume.update_superblock(|superblock| {
+    shared.volume.superblocks().update(|superblock| {
         superblock.generation = transaction.generation;
         superblock.root = backup.root.addr;
         superblock.root_level = backup.root.level;
@@ -31,18 +31,18 @@ pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<Superbl
         }
         keep_uuid_tree_in_step(superblock, transaction.generation);
     });
-    shared.volume.push_backup(&backup);
-    shared.volume.take_superblock()
+    shared.volume.superblocks().push_backup(&backup);
+    shared.volume.superblocks().take()
 }
 
 /// Enters system chunks, and how many bytes of each device are in chunks.
 fn note_chunks(shared: &Shared, transaction: &Transaction) -> Result {
     let changes = transaction.chunks.lock();
     for chunk in changes.system_added.iter() {
-        shared.volume.add_system_chunk(chunk)?;
+        shared.volume.superblocks().add_system_chunk(chunk)?;
     }
     for (&devid, &used) in changes.device_used.iter() {
-        shared.volume.set_device_used(devid, used);
+        shared.volume.superblocks().set_device_used(devid, used);
     }
     Ok(())
 }

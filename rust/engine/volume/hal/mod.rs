@@ -27,7 +27,7 @@ pub(super) trait Hal: Send + Sync {
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
     fn zone_size(&self) -> Option<Bytes>;
 
-    /// See [`super::Volume::zone_capacity`].
+    /// See [`super::ZoneManagement::capacity`].
     fn zone_capacity(&self) -> Option<Bytes>;
 
     /// See [`super::ZoneManagement::lack_size`].
@@ -87,9 +87,9 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::ZoneManagement::reset_stray`].
     fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64>;
 
-    /// See [`super::Volume::is_ordered`].
+    /// See [`super::ZoneManagement::is_ordered`].
     fn is_ordered(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::Volume::is_sequential`].
+    /// See [`super::ZoneManagement::is_sequential`].
     fn is_sequential(&self, chunk: &Chunk) -> bool;
 }

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The superblock: finding it, holding it in memory, writing it to all devices.
 //!
-//! On zoned devices `log` finds and writes the copies: each is a log in a pair of zones.
+//! | module      | what it has                                                               |
+//! |-------------|---------------------------------------------------------------------------|
+//! | `log`       | the copies on zoned devices: each is a log in a pair of zones              |
+//! | `of_volume` | what is asked of the superblocks and done to them: [`Superblocks`]         |
 
 mod log;
+mod of_volume;
 
 pub(super) use log::LogPlaces;
+pub use of_volume::Superblocks;
 
 use super::chunk::Chunk;
 use super::device::{Device, ZoneGeometry};

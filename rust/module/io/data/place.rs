@@ -36,7 +36,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         &self,
         extent: DataExtent,
     ) -> Result<(Destination, &Arc<BlockDevice>, Append)> {
-        let target = self.path.volume.target(extent.logical, extent.len)?;
+        let target = self.path.volume.data().target(extent.logical, extent.len)?;
         let (destination, place, append) = match target {
             Target::At(place) => (Destination::At(Sector::of(place.at)), place, Append::No),
             Target::Append(zone) => (Destination::Append(Sector::of(zone.at)), zone, Append::Yes),
@@ -49,6 +49,6 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn appended_at(&self, extent: DataExtent, sector: Sector) -> Result<Logical> {
         let at = sector.byte()?;
         let volume = &self.path.volume;
-        volume.appended_at(extent.logical, extent.len, at)
+        volume.data().appended_at(extent.logical, extent.len, at)
     }
 }

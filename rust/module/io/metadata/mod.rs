@@ -223,7 +223,7 @@ impl Store for MetadataCache {
         let volume = &self.shared.volume;
         if volume
             .chunk(addr)
-            .is_ok_and(|chunk| volume.is_ordered(&chunk))
+            .is_ok_and(|chunk| volume.zones().is_ordered(&chunk))
         {
             return;
         }

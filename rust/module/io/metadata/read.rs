@@ -91,7 +91,7 @@ impl Common {
             return;
         }
         let chunk = self.volume.chunk(addr);
-        if chunk.map_or(true, |chunk| self.volume.is_ordered(&chunk)) {
+        if chunk.map_or(true, |chunk| self.volume.zones().is_ordered(&chunk)) {
             return;
         }
         let inode = pages.inode();

@@ -52,7 +52,7 @@ impl Mount {
 
     /// Begins what goes on while files may change.
     pub(super) fn begin_writing(&self) -> Result {
-        self.volume().check_data_copies()?;
+        self.volume().data().check_copies()?;
         self.transactions().settle_free_space()?;
         // Before the rest, as it can fail: then nothing has become writable.
         self.committer.start(Work {

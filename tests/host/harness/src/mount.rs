@@ -181,14 +181,18 @@ impl Mounted {
 
     /// Reads data, whole sectors, from any copy.
     pub fn read_data(&self, addr: Logical, buf: &mut [u8]) -> Result {
-        self.volume.read_data(addr, buf)
+        self.volume.data().read(addr, buf)
     }
 
     /// Writes the data of a new extent: appended on sequential zones, else to all copies.
     pub fn put_data(&self, extent: &mut NewExtent, bytes: &[u8]) -> Result {
         let logical = extent.get().logical;
-        match self.volume.target(logical, Bytes::from(bytes.len()))? {
-            Target::Append(_) => extent.move_to(self.volume.write_extent(logical, bytes)?),
+        match self
+            .volume
+            .data()
+            .target(logical, Bytes::from(bytes.len()))?
+        {
+            Target::Append(_) => extent.move_to(self.volume.data().write_extent(logical, bytes)?),
             Target::At(_) => self.write_data(logical, bytes)?,
         }
         Ok(())

@@ -141,7 +141,7 @@ fn read_pages(
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest.len());
         let (now, later) = rest.split_at_mut(len);
         if !now.is_empty() {
-            volume.read_data(addr, now)?;
+            volume.data().read(addr, now)?;
         }
         rest = later;
     }

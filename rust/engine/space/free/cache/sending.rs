@@ -40,7 +40,7 @@ impl Pages {
         let mut rest = self.bytes.get(..).unwrap_or(&[]);
         for &(addr, len) in self.pieces.iter() {
             let (now, later) = rest.split_at(len.min(rest.len()));
-            begun = begun.and_then(|()| volume.begin_write_data(addr, now, &mut writes));
+            begun = begun.and_then(|()| volume.data().begin_write(addr, now, &mut writes));
             rest = later;
         }
         Sent {

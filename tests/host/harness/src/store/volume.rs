@@ -86,6 +86,6 @@ impl Backing for OnVolume {
     fn is_ordered(&self, addr: Logical) -> bool {
         self.volume
             .chunk(addr)
-            .is_ok_and(|chunk| self.volume.is_ordered(&chunk))
+            .is_ok_and(|chunk| self.volume.zones().is_ordered(&chunk))
     }
 }

@@ -233,7 +233,8 @@ fn a_label_is_durable_on_return() {
         let label = player
             .mounted
             .volume
-            .with_superblock(|bytes| bytes.label().to_vec());
+            .superblocks()
+            .read(|bytes| bytes.label().to_vec());
         String::from_utf8(label).unwrap()
     };
     assert_eq!(label(&player), "");

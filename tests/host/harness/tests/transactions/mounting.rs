@@ -220,7 +220,7 @@ fn backup_roots_go_round() {
     }
     let last = mounted.txns.committed().get();
     let volume = mounted.txns.volume();
-    let backups = volume.with_superblock(SuperblockBytes::backups);
+    let backups = volume.superblocks().read(SuperblockBytes::backups);
     let mut kept = backups.map(|backup| backup.root.generation.get());
     kept.sort_unstable();
     assert_eq!(kept, [last - 3, last - 2, last - 1, last]);

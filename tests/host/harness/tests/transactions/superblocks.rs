@@ -20,7 +20,7 @@ const MIB: u64 = 1 << 20;
 
 /// The system chunks in the superblock in memory.
 fn listed(volume: &Volume) -> BTreeSet<u64> {
-    volume.with_superblock(|bytes| {
+    volume.superblocks().read(|bytes| {
         let chunks = bytes.system_chunks();
         chunks.map(|chunk| chunk.unwrap().0.offset).collect()
     })
@@ -51,7 +51,12 @@ fn a_superblock_is_that_of_its_own_transaction() {
         .unwrap();
     let volume = mounted.txns.volume().clone();
     let before = listed(&volume);
-    hooked.hook(move || volume.add_system_chunk(&another(&volume)).unwrap());
+    hooked.hook(move || {
+        volume
+            .superblocks()
+            .add_system_chunk(&another(&volume))
+            .unwrap()
+    });
     mounted.txns.commit().unwrap();
     let committed = mounted.txns.committed();
     let image = mounted.device().after_power_cut(&mut Random::new(1));

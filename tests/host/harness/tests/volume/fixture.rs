@@ -30,7 +30,7 @@ pub(crate) const RESCUE: Options = Options {
 
 /// Writes the superblock as it is in memory now.
 pub(crate) fn write_superblocks(volume: &Volume) -> Result {
-    volume.write_superblocks(volume.take_superblock()?)
+    volume.superblocks().write(volume.superblocks().take()?)
 }
 
 pub(crate) fn device(image: Image) -> Arc<SimDevice> {

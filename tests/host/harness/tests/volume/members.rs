@@ -78,14 +78,16 @@ fn a_superblock_goes_to_every_device_with_the_item_of_its_own() {
     let devices = pair().map(device);
     let volume = open_all(&devices).unwrap();
     assert_eq!(volume.devices(), 2);
-    assert_eq!(volume.total_bytes(), Bytes::new(2 * SIZE));
+    assert_eq!(volume.superblocks().total_bytes(), Bytes::new(2 * SIZE));
     let next = volume.superblock().generation.next();
-    volume.update_superblock(|superblock| superblock.generation = next);
-    volume.set_device_used(1, Bytes::new(1 << 20));
-    volume.set_device_used(2, Bytes::new(2 << 20));
-    let image = volume.take_superblock().unwrap();
-    volume.set_device_used(2, Bytes::new(3 << 20));
-    volume.write_superblocks(image).unwrap();
+    volume
+        .superblocks()
+        .update(|superblock| superblock.generation = next);
+    volume.superblocks().set_device_used(1, Bytes::new(1 << 20));
+    volume.superblocks().set_device_used(2, Bytes::new(2 << 20));
+    let image = volume.superblocks().take().unwrap();
+    volume.superblocks().set_device_used(2, Bytes::new(3 << 20));
+    volume.superblocks().write(image).unwrap();
     for (device, devid) in devices.iter().zip(1u64..) {
         assert_eq!(device.violations(), Vec::<String>::new());
         for &place in &SUPERBLOCK_PLACES[..2] {
@@ -110,7 +112,9 @@ fn all_devices_are_flushed_before_the_first_superblock() {
         device.write(at, &[0x5a; 4096]).unwrap();
     }
     let next = volume.superblock().generation.next();
-    volume.update_superblock(|superblock| superblock.generation = next);
+    volume
+        .superblocks()
+        .update(|superblock| superblock.generation = next);
     write_superblocks(&volume).unwrap();
     let mut replay = recorder.replay(images.to_vec());
     let mut led = 0;

@@ -145,7 +145,9 @@ fn superblocks_go_to_all_places() {
     let device = device(image);
     let volume = open_whole(&device, &walked);
     let next = volume.superblock().generation.next();
-    volume.update_superblock(|superblock| superblock.generation = next);
+    volume
+        .superblocks()
+        .update(|superblock| superblock.generation = next);
     assert_eq!(volume.superblock().generation, next);
     write_superblocks(&volume).unwrap();
     assert_eq!(device.violations(), Vec::<String>::new());
@@ -219,7 +221,9 @@ fn a_broken_superblock_is_not_written() {
     let volume = open(&device, READ_WRITE).unwrap();
     let before = device.image();
     let level = volume.superblock().root_level;
-    volume.update_superblock(|superblock| superblock.root_level = 8);
+    volume
+        .superblocks()
+        .update(|superblock| superblock.root_level = 8);
     assert_eq!(
         volume.superblock().root_level,
         level,
@@ -299,13 +303,13 @@ fn system_chunks_are_listed_until_there_is_no_room() {
             flags: known.flags,
             stripes,
         };
-        match volume.add_system_chunk(&chunk) {
+        match volume.superblocks().add_system_chunk(&chunk) {
             Ok(()) => new.push(logical),
             Err(error) => break assert_eq!(error, EFBIG),
         }
     }
     assert!(new.len() >= 10);
-    let after = volume.with_superblock(|bytes| {
+    let after = volume.superblocks().read(|bytes| {
         let chunks = bytes.system_chunks().map(|chunk| chunk.unwrap().0.offset);
         chunks.collect::<Vec<_>>()
     });
@@ -342,7 +346,7 @@ fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
         let mut used = used(&walked);
         let mut first = None;
         loop {
-            let chunk = match volume.plan_chunk(flags, 1, &used) {
+            let chunk = match volume.unused().plan_chunk(flags, 1, &used) {
                 Ok(chunk) => chunk,
                 Err(error) => break assert_eq!(error, ENOSPC),
             };
@@ -375,7 +379,11 @@ fn no_chunk_is_made_behind_the_last_address() {
     let image = tools::mkfs(1 << 30, &[]);
     let walked = walk(&image);
     let volume = open_whole(&device(image), &walked);
-    let planned = |volume: &Volume| volume.plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked));
+    let planned = |volume: &Volume| {
+        volume
+            .unused()
+            .plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked))
+    };
     let mut last = planned(&volume).unwrap();
     last.len = Bytes::new(64 << 10);
     last.logical = Logical::new((1 << 63) - (2 << 20));
@@ -392,7 +400,7 @@ fn superblocks_in_chunks_are_excluded() {
     let mut at = Logical::new(0);
     let mut excluded = 0;
     // Until the device is full, so that something covers 64 MiB.
-    while let Ok(chunk) = volume.plan_chunk(BlockGroupFlags::DATA, 1, &used) {
+    while let Ok(chunk) = volume.unused().plan_chunk(BlockGroupFlags::DATA, 1, &used) {
         used.push(DeviceRange {
             start: chunk.stripes[0].at,
             len: chunk.len,

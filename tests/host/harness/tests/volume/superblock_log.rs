@@ -40,7 +40,9 @@ fn mounted_at(image: &Image) -> Result<u64> {
 fn commit(device: &Arc<SimDevice>) -> u64 {
     let volume = open(device, READ_WRITE).unwrap();
     let next = volume.superblock().generation.next();
-    volume.update_superblock(|superblock| superblock.generation = next);
+    volume
+        .superblocks()
+        .update(|superblock| superblock.generation = next);
     write_superblocks(&volume).unwrap();
     assert_eq!(device.violations(), Vec::<String>::new());
     next.get()

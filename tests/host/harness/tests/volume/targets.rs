@@ -34,11 +34,12 @@ fn data_goes_where_its_address_is() {
     let volume = open_whole(&device(image), &walked);
     let chunk = data_chunk(&volume);
     let addr = Logical::new(chunk.logical.get() + 12288);
-    let target = volume.target(addr, Bytes::new(8192)).unwrap();
+    let target = volume.data().target(addr, Bytes::new(8192)).unwrap();
     assert_eq!(target, Target::At(behind(chunk.stripes[0].at, 12288)));
-    assert_eq!(volume.target(addr, chunk.len).unwrap_err(), EUCLEAN);
+    assert_eq!(volume.data().target(addr, chunk.len).unwrap_err(), EUCLEAN);
     assert_eq!(
         volume
+            .data()
             .target(Logical::new(0), Bytes::new(4096))
             .unwrap_err(),
         EUCLEAN
@@ -52,10 +53,10 @@ fn on_sequential_zones_data_is_appended() {
     let chunk = data_chunk(&volume);
     let zone = chunk.stripes[0].at;
     let addr = Logical::new(chunk.logical.get() + 12288);
-    let target = volume.target(addr, Bytes::new(8192)).unwrap();
+    let target = volume.data().target(addr, Bytes::new(8192)).unwrap();
     assert_eq!(target, Target::Append(behind(zone, 0)));
     // The device tells where it went: anywhere in the zone, and nowhere else.
-    let appended = |at: u64, len| volume.appended_at(addr, len, Physical::new(at));
+    let appended = |at: u64, len| volume.data().appended_at(addr, len, Physical::new(at));
     let last = chunk.len.get() - 8192;
     for offset in [0, 4096, last] {
         let went = appended(zone.get() + offset, Bytes::new(8192)).unwrap();

@@ -26,7 +26,9 @@ fn the_superblock_log_goes_round() {
     // 8 MiB of 4 KiB superblocks per zone: more than two rounds.
     for step in 1..5000u64 {
         let next = volume.superblock().generation.next();
-        volume.update_superblock(|superblock| superblock.generation = next);
+        volume
+            .superblocks()
+            .update(|superblock| superblock.generation = next);
         write_superblocks(&volume).unwrap();
         if step % 97 == 0 || (2040..2056).contains(&step) || (4090..4104).contains(&step) {
             let cut = device.after_power_cut(&mut Random::new(step));
@@ -61,7 +63,9 @@ fn power_cuts_where_the_log_changes_its_zone(block: u64) {
     // To the last slot of the first zone.
     for _ in 0..2045 {
         let next = volume.superblock().generation.next();
-        volume.update_superblock(|superblock| superblock.generation = next);
+        volume
+            .superblocks()
+            .update(|superblock| superblock.generation = next);
         write_superblocks(&volume).unwrap();
     }
     let recorder = harness::device::Recorder::default();
@@ -70,7 +74,9 @@ fn power_cuts_where_the_log_changes_its_zone(block: u64) {
     let mut done = volume.superblock().generation.get();
     for _ in 0..6 {
         done += 1;
-        volume.update_superblock(|superblock| superblock.generation = Generation::new(done));
+        volume
+            .superblocks()
+            .update(|superblock| superblock.generation = Generation::new(done));
         write_superblocks(&volume).unwrap();
         recorder.promise(done);
     }
@@ -123,7 +129,7 @@ fn load_all(volume: &Volume) {
 
 /// Makes a chunk in zones that are not in `used`, and takes them.
 fn make_chunk(volume: &Volume, flags: BlockGroupFlags, used: &mut Vec<DeviceRange>) -> Arc<Chunk> {
-    let chunk = volume.plan_chunk(flags, 1, used).unwrap();
+    let chunk = volume.unused().plan_chunk(flags, 1, used).unwrap();
     used.extend(chunk.stripes.iter().map(|stripe| DeviceRange {
         start: stripe.at,
         len: chunk.len,
@@ -161,7 +167,7 @@ fn groups_load_from_their_zones() {
             .filter(|end| *end <= chunk.end().get() && *end > chunk.logical.get())
             .max();
         assert!(group.alloc_offset.get() >= end.unwrap() - chunk.logical.get());
-        assert!(volume.is_sequential(&chunk));
+        assert!(volume.zones().is_sequential(&chunk));
     }
     let data = group_of(&volume, BlockGroupFlags::DATA);
     assert_eq!(load(&volume, &data).alloc_offset, ZoneOffset::new(0));
@@ -280,7 +286,7 @@ fn a_copy_that_was_never_written_is_evened_out() {
     used.sort();
     volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap();
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
-    let plan = volume.plan_chunk(flags, 1, &used).unwrap();
+    let plan = volume.unused().plan_chunk(flags, 1, &used).unwrap();
     let (logical, stripes) = (plan.logical, [plan.stripes[0], plan.stripes[1]]);
     let chunk = volume.add_chunk(plan).unwrap();
     assert_eq!(load(&volume, &chunk).alloc_offset, ZoneOffset::new(0));
@@ -324,7 +330,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
         open_whole(&device, &walked)
     };
     let mut planned = 0;
-    while let Ok(chunk) = volume.plan_chunk(flags, 1, &used) {
+    while let Ok(chunk) = volume.unused().plan_chunk(flags, 1, &used) {
         assert_eq!(chunk.len, Bytes::new(tools::ZONE_SIZE));
         for stripe in chunk.stripes.iter() {
             assert!(stripe.at.get() >= 2 * tools::ZONE_SIZE && stripe.at.get() != stray);
@@ -348,7 +354,10 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
         volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap(),
         0
     );
-    let single = volume.plan_chunk(BlockGroupFlags::DATA, 1, &used).unwrap();
+    let single = volume
+        .unused()
+        .plan_chunk(BlockGroupFlags::DATA, 1, &used)
+        .unwrap();
     assert_eq!(single.len, Bytes::new(tools::ZONE_SIZE));
     assert_eq!(device.violations(), Vec::<String>::new());
 }
@@ -450,7 +459,7 @@ fn emulated_zones_are_conventional() {
     let walked = walk(&image);
     let device = device(image);
     let volume = open_whole(&device, &walked);
-    assert_eq!(volume.zone_size(), Some(Bytes::new(tools::ZONE_SIZE)));
+    assert_eq!(volume.zones().size(), Some(Bytes::new(tools::ZONE_SIZE)));
     let chunk = group_of(&volume, BlockGroupFlags::METADATA);
     let group = volume
         .zones()
@@ -463,7 +472,7 @@ fn emulated_zones_are_conventional() {
         active: true,
     };
     assert_eq!(group, expected);
-    assert!(!volume.is_sequential(&chunk));
+    assert!(!volume.zones().is_sequential(&chunk));
     volume.zones().finish(&chunk).unwrap();
     volume.zones().reset(&chunk).unwrap();
     write_superblocks(&volume).unwrap();
@@ -472,6 +481,7 @@ fn emulated_zones_are_conventional() {
         .err()
         .is_some());
     let planned = volume
+        .unused()
         .plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked))
         .unwrap();
     assert_eq!(planned.stripes[0].at.get() % tools::ZONE_SIZE, 0);
@@ -574,8 +584,8 @@ fn a_group_with_one_sequential_zone_is_ordered() {
             let sequential = |at: Physical| at.get() / layout.zone_size >= conventional;
             let mut stripes = chunk.stripes.iter().map(|stripe| sequential(stripe.at));
             let (all, any) = (stripes.clone().all(|is| is), stripes.any(|is| is));
-            assert_eq!(volume.is_sequential(&chunk), all);
-            assert_eq!(volume.is_ordered(&chunk), any);
+            assert_eq!(volume.zones().is_sequential(&chunk), all);
+            assert_eq!(volume.zones().is_ordered(&chunk), any);
             pairs += u64::from(any && !all);
         }
     }
