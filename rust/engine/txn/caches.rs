@@ -45,7 +45,7 @@ pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
     if are_kept(shared) && !is_on(shared) {
         // Said at once: a mount after a power cut is to know it, too. What mkfs.btrfs has; the commit says its own.
         say(shared, u64::MAX)?;
-        return shared.commit();
+        return shared.commits().commit();
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn drop_all(shared: &Arc<Shared>) -> Result {
         }
         dropped => dropped?,
     }
-    shared.commit()
+    shared.commits().commit()
 }
 
 /// Whether caches are kept right.
@@ -186,7 +186,7 @@ fn drop_each(shared: &Arc<Shared>) -> Result {
         drop_one(shared, &key, file)?;
         dropped = dropped.wrapping_add(1);
         if dropped % CACHES == 0 {
-            shared.commit()?;
+            shared.commits().commit()?;
         }
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Handle {
     pub fn commit(self) -> Result {
         let shared = self.shared.clone();
         drop(self);
-        shared.commit()
+        shared.commits().commit()
     }
 
     /// Ends the handle and commits its transaction, and with it what `work` changes once nobody is in it any more. That is

@@ -40,7 +40,7 @@ pub(super) fn rebuild_free_space(shared: &Arc<Shared>) -> Result {
         }
         Ok(step)
     })?;
-    shared.commit()
+    shared.commits().commit()
 }
 
 /// Calls `step` until it says that it is done, each time in a handle that reserves as a removal does: a full volume, too,
@@ -64,7 +64,7 @@ fn in_steps(
         drop(handle);
         steps = steps.wrapping_add(1);
         if steps % STEPS == 0 {
-            shared.commit()?;
+            shared.commits().commit()?;
         }
     }
 }

@@ -187,7 +187,7 @@ fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Opti
         return Ok(Some(reservation));
     }
     if reclaim(shared, Reclaim::Now)? == Outcome::Emptied {
-        shared.commit()?;
+        shared.commits().commit()?;
     }
     Ok(None)
 }
@@ -266,13 +266,13 @@ impl Remedy {
                 }
             },
             Self::RunRefs => run_refs(shared).map(|()| Effect::Helped),
-            Self::Commit => shared.commit().map(|()| Effect::Helped),
+            Self::Commit => shared.commits().commit().map(|()| Effect::Helped),
             Self::RemoveGroups => {
                 if remove_unused(shared)? == 0 && reclaim(shared, Reclaim::Now)? != Outcome::Emptied
                 {
                     return Ok(Effect::Nothing);
                 }
-                shared.commit().map(|()| Effect::Helped)
+                shared.commits().commit().map(|()| Effect::Helped)
             }
             Self::Wait => Ok(match shared.wait_for_leaver() {
                 Waited::ForChange => Effect::OthersWentOn,

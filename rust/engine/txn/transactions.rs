@@ -56,7 +56,7 @@ impl Transactions {
         let settled = rebuilt.and_then(|()| caches::drop_stale(&self.shared));
         settled.inspect_err(|error| {
             self.shared.abort(*error);
-            self.shared.discard_dead();
+            self.shared.commits().discard_dead();
         })
     }
 
@@ -217,7 +217,7 @@ impl Transactions {
     /// Makes durable all that completed before the call; waits for a commit in flight. Nothing is written when
     /// nothing changed. The caller holds no handle.
     pub fn commit(&self) -> Result {
-        self.shared.commit()
+        self.shared.commits().commit()
     }
 
     /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer. Nobody
@@ -231,7 +231,7 @@ impl Transactions {
         let Some(running) = running.filter(|running| old(running)) else {
             return Ok(());
         };
-        self.shared.write_ahead(&running);
+        self.shared.commits().write_ahead(&running);
         self.commit()
     }
 
@@ -260,7 +260,7 @@ impl Transactions {
     pub fn close(&self) -> Result {
         let committed = self.commit();
         if self.is_aborted().is_some() {
-            self.shared.discard_dead();
+            self.shared.commits().discard_dead();
         }
         committed
     }
@@ -277,7 +277,7 @@ impl Transactions {
 
     /// The last transaction whose superblock is durable.
     pub fn committed(&self) -> Generation {
-        self.shared.committed()
+        self.shared.commits().committed()
     }
 
     /// How many trees are open that the tree of trees leads to: those that stay so, and those of subvolumes in use or

@@ -44,19 +44,30 @@ struct Times {
     unblocked: u64,
 }
 
+/// The commits of a mounted volume: [`Shared::commits`].
+#[derive(Clone, Copy)]
+pub(in crate::txn) struct Commits<'a>(&'a Shared);
+
 impl Shared {
+    /// The commits, to be made and asked for.
+    pub(in crate::txn) fn commits(&self) -> Commits<'_> {
+        Commits(self)
+    }
+}
+
+impl Commits<'_> {
     /// Makes durable all that completed before the call. `EROFS` after an abort; who is there when it happens gets its
     /// error.
-    pub(super) fn commit(&self) -> Result {
-        let mut joining = self.joining.lock();
-        self.check_alive()?;
+    pub(in crate::txn) fn commit(&self) -> Result {
+        let mut joining = self.0.joining.lock();
+        self.0.check_alive()?;
         let Some(target) = joining.last_changed() else {
             return Ok(());
         };
         loop {
             match joining.next_step(target)? {
                 Next::Done => return Ok(()),
-                Next::Wait => self.moved.wait(&mut joining),
+                Next::Wait => self.0.moved.wait(&mut joining),
                 Next::Lead(transaction) => {
                     drop(joining);
                     return self.lead(&transaction);
@@ -67,7 +78,7 @@ impl Shared {
 
     /// Sends the running transaction's blocks while everybody goes on changing it. At a hole this ends, and the full
     /// commit that follows does the rest; it also meets every error again.
-    pub(super) fn write_ahead(&self, transaction: &Transaction) {
+    pub(in crate::txn) fn write_ahead(&self, transaction: &Transaction) {
         let _ = self.send(transaction, WriteMode::Integrity);
     }
 
@@ -75,22 +86,22 @@ impl Shared {
     fn lead(&self, transaction: &Arc<Transaction>) -> Result {
         let _nofs = NofsScope::enter();
         let mut times = Times {
-            begun: self.now_ns(),
+            begun: self.0.now_ns(),
             closed: 0,
             unblocked: 0,
         };
         let committed = self.lead_through(transaction, &mut times);
         match committed {
             Ok(()) => self.measure(&times),
-            Err(error) => self.abort(error),
+            Err(error) => self.0.abort(error),
         }
         committed
     }
 
     fn lead_through(&self, transaction: &Arc<Transaction>, times: &mut Times) -> Result {
-        let context = Context::new(self, transaction, &transaction.reservation);
+        let context = Context::new(self.0, transaction, &transaction.reservation);
         self.prepare(&context)?;
-        if self.joining.lock().unblocked.is_some() {
+        if self.0.joining.lock().unblocked.is_some() {
             // The device is still busy with the previous one, and `close` waits for it.
             self.write_ahead(transaction);
         }
@@ -98,9 +109,9 @@ impl Shared {
         self.run_deferred(&context)?;
         let superblock = self.finish(&context)?;
         transaction.reservation.give_back(Bytes::MAX);
-        self.joining.lock().unblock();
-        times.unblocked = self.now_ns();
-        self.moved.notify_all();
+        self.0.joining.lock().unblock();
+        times.unblocked = self.0.now_ns();
+        self.0.moved.notify_all();
         self.write_out(transaction, superblock)?;
         self.complete(transaction)
     }
@@ -111,21 +122,21 @@ impl Shared {
         context.run_refs(Limit::Pass)?;
         context.make_wanted_chunk()?;
         context.run_refs(Limit::Pass)?;
-        self.space.write_dirty_groups(context)?;
+        self.0.space.write_dirty_groups(context)?;
         // Those that have no file get one; its item is what their caches are written with.
-        if self.space.write_caches(context, CACHES_AHEAD)? > 0 {
+        if self.0.space.write_caches(context, CACHES_AHEAD)? > 0 {
             context.run_refs(Limit::Pass)?;
-            self.space.write_dirty_groups(context)?;
-            self.space.write_caches(context, CACHES_AHEAD)?;
+            self.0.space.write_dirty_groups(context)?;
+            self.0.space.write_caches(context, CACHES_AHEAD)?;
         }
         context.run_refs(Limit::Pass)
     }
 
     /// Waits for the previous transaction to be durable, then until nobody is in this one.
     fn close(&self, times: &mut Times) -> Result {
-        let mut joining = self.joining.lock();
+        let mut joining = self.0.joining.lock();
         self.wait_until(&mut joining, |joining| joining.unblocked.is_none())?;
-        times.closed = self.now_ns();
+        times.closed = self.0.now_ns();
         joining.phase = Phase::Closing;
         self.wait_until(&mut joining, |joining| joining.starters == 0)?;
         joining.phase = Phase::Closed;
@@ -141,7 +152,7 @@ impl Shared {
             if let Some(error) = joining.aborted {
                 return Err(error);
             }
-            self.moved.wait(joining);
+            self.0.moved.wait(joining);
         }
         joining.aborted.map_or(Ok(()), Err)
     }
@@ -152,7 +163,7 @@ impl Shared {
         while let Some(Deferred { work, reservation }) = transaction.take_deferred() {
             context.make_wanted_chunk()?;
             self.write_root_items(context)?;
-            work.run(&Context::new(self, transaction, &reservation))?;
+            work.run(&Context::new(self.0, transaction, &reservation))?;
             transaction.reservation.merge(reservation);
         }
         Ok(())
@@ -160,25 +171,25 @@ impl Shared {
 
     /// Brings all trees that describe other trees up to date, and makes the superblock. Nobody else is in.
     fn finish(&self, context: &Context<'_>) -> Result<SuperblockImage> {
-        let _hold = self.space.write_order().hold();
+        let _hold = self.0.space.write_order().hold();
         let mut cache_rounds = CACHE_ROUNDS;
         for _ in 0..MAX_ROUNDS {
             context.make_wanted_chunk()?;
             context.run_refs(Limit::All)?;
             let roots = self.write_root_items(context)?;
-            let groups = self.space.write_dirty_groups(context)?;
-            let quiet = roots == 0 && groups == 0 && !self.space.has_dirty_groups();
+            let groups = self.0.space.write_dirty_groups(context)?;
+            let quiet = roots == 0 && groups == 0 && !self.0.space.has_dirty_groups();
             if !quiet || context.queued() > 0 {
                 continue;
             }
             // Last, as they say what all that was before has left free. What changes in turn is void.
-            if cache_rounds > 0 && self.space.write_caches(context, CACHES_A_ROUND)? > 0 {
+            if cache_rounds > 0 && self.0.space.write_caches(context, CACHES_A_ROUND)? > 0 {
                 cache_rounds = cache_rounds.saturating_sub(1);
                 continue;
             }
-            let root = self.trees.root();
+            let root = self.0.trees.root();
             if root.root_pointer().generation == context.transaction().generation {
-                return superblock::fill(self, context.transaction());
+                return superblock::fill(self.0, context.transaction());
             }
             // Whoever began it failed before anything changed. A superblock's root is of its generation all the same.
             root.rewrite(context, &Key::MIN)?;
@@ -200,7 +211,7 @@ impl Shared {
             ) {
                 continue;
             }
-            self.trees.write_root_item(context, id, touched)?;
+            self.0.trees.write_root_item(context, id, touched)?;
             written = written.saturating_add(1);
         }
         Ok(written)
@@ -209,58 +220,59 @@ impl Shared {
     /// Writes the transaction's blocks, lowest address first, and then the superblocks.
     fn write_out(&self, transaction: &Transaction, superblock: SuperblockImage) -> Result {
         self.send(transaction, WriteMode::Commit)?;
-        each_range(transaction, |start, len| self.store.wait(start, len))?;
-        self.check_alive()?;
-        self.volume.superblocks().write(superblock)
+        each_range(transaction, |start, len| self.0.store.wait(start, len))?;
+        self.0.check_alive()?;
+        self.0.volume.superblocks().write(superblock)
     }
 
     /// Sends the transaction's blocks, lowest address first.
     fn send(&self, transaction: &Transaction, mode: WriteMode) -> Result {
         each_range(transaction, |start, len| {
-            self.check_alive()?;
-            self.store.write(start, len, mode)
+            self.0.check_alive()?;
+            self.0.store.write(start, len, mode)
         })
     }
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.
     fn complete(&self, transaction: &Transaction) -> Result {
         let freed = self
+            .0
             .space
             .unpin(transaction.generation)
-            .and_then(|()| self.chunks().finish_removals(transaction));
-        let mut joining = self.joining.lock();
+            .and_then(|()| self.0.chunks().finish_removals(transaction));
+        let mut joining = self.0.joining.lock();
         joining.committed = transaction.generation;
         joining.unblocked = None;
         drop(joining);
-        self.moved.notify_all();
-        freed.and_then(|()| self.size_global_reserve())
+        self.0.moved.notify_all();
+        freed.and_then(|()| self.0.size_global_reserve())
     }
 
     fn measure(&self, times: &Times) {
         let critical = times.unblocked.saturating_sub(times.closed);
-        let mut counters = self.counters.lock();
+        let mut counters = self.0.counters.lock();
         counters.commits = counters.commits.saturating_add(1);
         counters.last_critical_ns = critical;
         counters.longest_critical_ns = counters.longest_critical_ns.max(critical);
-        counters.last_commit_ns = self.now_ns().saturating_sub(times.begun);
+        counters.last_commit_ns = self.0.now_ns().saturating_sub(times.begun);
     }
 
     /// Drops the blocks of transactions that will never be committed from the cache.
-    pub(super) fn discard_dead(&self) {
-        let mut joining = self.joining.lock();
+    pub(in crate::txn) fn discard_dead(&self) {
+        let mut joining = self.0.joining.lock();
         let dead = [joining.running.take(), joining.unblocked.take()];
         drop(joining);
         for transaction in dead.iter().flatten() {
             let _ = each_range(transaction, |start, len| {
-                self.store.discard(start, len);
+                self.0.store.discard(start, len);
                 Ok(())
             });
         }
     }
 
     /// The last transaction whose superblock is durable.
-    pub(super) fn committed(&self) -> Generation {
-        self.joining.lock().committed
+    pub(in crate::txn) fn committed(&self) -> Generation {
+        self.0.joining.lock().committed
     }
 }
 
