@@ -221,7 +221,7 @@ impl Space {
     /// root, free space and block group trees (`bytes_used` of their root items, together) and how many those are. At
     /// mount and in each commit.
     pub fn size_global_reserve(&self, tree_bytes: Bytes, trees: u32) {
-        self.groups.size_global_reserve(tree_bytes, trees);
+        self.groups.growth().size_global_reserve(tree_bytes, trees);
     }
 
     /// The order of metadata writes on sequential zones.
@@ -421,23 +421,23 @@ impl Space {
     /// The class that should get a chunk now, before anyone runs short; `None` also when the devices are full. Asked
     /// by txn at each start of a handle and between batches of delayed references. Memory only.
     pub fn chunk_wanted(&self) -> Option<Class> {
-        self.groups.chunk_wanted()
+        self.groups.growth().chunk_wanted()
     }
 
     /// Type and profile for a new chunk: those of the newest group of the class.
     pub fn new_chunk_flags(&self, class: Class) -> BlockGroupFlags {
-        self.groups.profile(class)
+        self.groups.growth().profile(class)
     }
 
     /// The device ranges of removed chunks can be used again: their transaction is durable.
     pub fn ranges_freed(&self) {
-        self.groups.refresh_growth();
+        self.groups.growth().refresh();
     }
 
     /// The volume found no place for a chunk of this class ([`crate::volume::Unused::plan_chunk`] was `ENOSPC`): do not
     /// count on one until [`Self::ranges_freed`].
     pub fn chunk_refused(&self, class: Class) {
-        self.groups.chunk_refused(class);
+        self.groups.growth().chunk_refused(class);
     }
 
     /// A chunk was added to the volume's map: makes its block group, usable at once, and inserts its items. `start` is

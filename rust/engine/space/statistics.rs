@@ -81,7 +81,7 @@ impl Space {
         let device_used = used.iter().fold(Bytes::ZERO, |sum, &(class, totals)| {
             let tally = totals.tally;
             let held = tally.total.saturating_sub(tally.free_in_all());
-            sum.saturating_add(held.saturating_mul(copies_of(self.groups.profile(class))))
+            sum.saturating_add(held.saturating_mul(copies_of(self.groups.growth().profile(class))))
         });
         let device_total = self.groups.volume.superblocks().total_bytes();
         let writable = data

@@ -44,7 +44,7 @@ impl Removal {
         allocator: &Arc<Allocator>,
         writeout: &Arc<Writeout>,
     ) -> Result<Option<Removal>> {
-        let group = groups.close_unused(reader)?;
+        let group = close_unused(groups, reader)?;
         Ok(group.map(|group| Removal {
             groups: groups.clone(),
             allocator: allocator.clone(),
@@ -71,7 +71,7 @@ impl Removal {
         self.fate = Fate::Gone;
         self.allocator.forget_log(self.group.start());
         self.writeout.remove(txn, &self.group)?;
-        self.groups.refresh_growth();
+        self.groups.growth().refresh();
         Ok(())
     }
 }
@@ -87,29 +87,27 @@ impl Drop for Removal {
     }
 }
 
-impl BlockGroups {
-    /// Closes a group that is empty and that its class can spare. That its item says so is not enough: where it is free is
-    /// read, and what cannot be read stays.
-    fn close_unused(&self, reader: &Reader) -> Result<Option<Arc<Group>>> {
-        for class in [Class::Data, Class::Metadata] {
-            let is_wanted = class == Class::Data && !self.may_lose_data_zones();
-            if is_wanted || self.read().count(class) < 2 {
+/// Closes a group that is empty and that its class can spare. That its item says so is not enough: where it is free is
+/// read, and what cannot be read stays.
+fn close_unused(groups: &BlockGroups, reader: &Reader) -> Result<Option<Arc<Group>>> {
+    for class in [Class::Data, Class::Metadata] {
+        let is_wanted = class == Class::Data && !groups.may_lose_data_zones();
+        if is_wanted || groups.read().count(class) < 2 {
+            continue;
+        }
+        let mut from = Logical::new(0);
+        while let Some(group) = groups.next_unused(class, from) {
+            from = group.start().saturating_add(Bytes::new(1));
+            if !groups.write_order.is_quiet(group.start()) || !spares(reader, &group)? {
                 continue;
             }
-            let mut from = Logical::new(0);
-            while let Some(group) = self.next_unused(class, from) {
-                from = group.start().saturating_add(Bytes::new(1));
-                if !self.write_order.is_quiet(group.start()) || !spares(reader, &group)? {
-                    continue;
-                }
-                reader.read(&group)?;
-                if group.close_if_unused()? == Closing::Closed {
-                    return Ok(Some(group));
-                }
+            reader.read(&group)?;
+            if close_if_unused(&group)? == Closing::Closed {
+                return Ok(Some(group));
             }
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// Whether nothing is in a group, as far as its bytes are counted, and its class can spare it. Where others that are not read
@@ -117,7 +115,7 @@ impl BlockGroups {
 fn spares(reader: &Reader, group: &Group) -> Result<bool> {
     let _asking = reader.asking();
     loop {
-        match group.spare() {
+        match spare(group) {
             Spare::Yes => return Ok(true),
             Spare::OnceRead if reader.read_next(group.class())? == NextGroup::Read => {}
             Spare::OnceRead | Spare::No => return Ok(false),
@@ -125,43 +123,39 @@ fn spares(reader: &Reader, group: &Group) -> Result<bool> {
     }
 }
 
-impl Group {
-    /// Whether the group is empty and its class can spare it.
-    fn spare(&self) -> Spare {
-        let body = self.lock();
-        match body.is_unused() && body.allocation == Allocation::Open {
-            true => {
-                let dead = dead_in(&body, self.len());
-                let totals = self.space_info().lock();
-                totals.can_spare(self.class(), &body.tally, dead)
-            }
-            false => Spare::No,
+/// Whether the group is empty and its class can spare it.
+fn spare(group: &Group) -> Spare {
+    let body = group.lock();
+    match body.is_unused() && body.allocation == Allocation::Open {
+        true => {
+            let dead = dead_in(&body, group.len());
+            let totals = group.space_info().lock();
+            totals.can_spare(group.class(), &body.tally, dead)
         }
-    }
-
-    /// Closes the group if it is empty, all of it is known to be free, and its class can spare it.
-    /// Nobody is promised anything in between.
-    fn close_if_unused(&self) -> Result<Closing> {
-        let mut body = self.lock();
-        let empty = body.is_unused() && body.is_all_free();
-        if !empty || body.allocation == Allocation::Closed {
-            return Ok(Closing::Refused);
-        }
-        let dead = dead_in(&body, self.len());
-        self.close_where(&mut body, |class, tally| class.give_up_spare(tally, dead))
+        false => Spare::No,
     }
 }
 
-impl Body {
-    /// Whether it is known that no extent is in the group, and not only counted.
-    fn is_all_free(&self) -> bool {
-        match &self.free_space {
-            FreeSpace::Anywhere(ranges) => {
-                ranges.free().saturating_add(self.superblocks) == self.tally.total
-            }
-            FreeSpace::Unread(_) | FreeSpace::GivenUp => false,
-            // Only the count tells it there.
-            FreeSpace::Append(_) => true,
+/// Closes the group if it is empty, all of it is known to be free, and its class can spare it.
+/// Nobody is promised anything in between.
+fn close_if_unused(group: &Group) -> Result<Closing> {
+    let mut body = group.lock();
+    let empty = body.is_unused() && is_all_free(&body);
+    if !empty || body.allocation == Allocation::Closed {
+        return Ok(Closing::Refused);
+    }
+    let dead = dead_in(&body, group.len());
+    group.close_where(&mut body, |class, tally| class.give_up_spare(tally, dead))
+}
+
+/// Whether it is known that no extent is in the group, and not only counted.
+fn is_all_free(body: &Body) -> bool {
+    match &body.free_space {
+        FreeSpace::Anywhere(ranges) => {
+            ranges.free().saturating_add(body.superblocks) == body.tally.total
         }
+        FreeSpace::Unread(_) | FreeSpace::GivenUp => false,
+        // Only the count tells it there.
+        FreeSpace::Append(_) => true,
     }
 }

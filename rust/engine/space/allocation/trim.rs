@@ -209,7 +209,7 @@ impl Trims {
             let _asking = self.reader.asking();
             self.reader.read(&group).inspect_err(|error| lost(*error))?;
             let from = at.max(group.start());
-            match group.free_in(from, end.min(group.end())) {
+            match free_in(&group, from, end.min(group.end())) {
                 Some((first, last)) => {
                     if last.saturating_since(first) >= call.least {
                         call.count(self.trim(first, last, call.go_on)?);
@@ -243,7 +243,7 @@ impl Trims {
                 // Space is short: the next commit frees it again.
                 break;
             };
-            let Some((from, to)) = group.take_free(at, until, &reservation)? else {
+            let Some((from, to)) = take_free(&group, at, until, &reservation)? else {
                 at = until;
                 continue;
             };
@@ -280,34 +280,37 @@ impl Trims {
     }
 }
 
-impl Group {
-    /// The first free piece of `[start, end)` that could be taken.
-    fn free_in(&self, start: Logical, end: Logical) -> Option<Span> {
-        let body = self.lock();
-        match (&body.free_space, body.allocation) {
-            (FreeSpace::Anywhere(ranges), Allocation::Open) => ranges.first_in(start, end),
-            _ => None,
-        }
+/// The first free piece of `[start, end)` in a group that could be taken.
+fn free_in(group: &Group, start: Logical, end: Logical) -> Option<Span> {
+    let body = group.lock();
+    match (&body.free_space, body.allocation) {
+        (FreeSpace::Anywhere(ranges), Allocation::Open) => ranges.first_in(start, end),
+        _ => None,
     }
+}
 
-    /// Takes the first free piece of `[start, end)` that `from` pays for: free becomes reserved.
-    fn take_free(&self, start: Logical, end: Logical, from: &Reservation) -> Result<Option<Span>> {
-        let mut body = self.lock();
-        if body.allocation == Allocation::Closed {
-            return Ok(None);
-        }
-        let FreeSpace::Anywhere(ranges) = &mut body.free_space else {
-            return Ok(None);
-        };
-        let Some((first, last)) = ranges.first_in(start, end) else {
-            return Ok(None);
-        };
-        let last = last.min(first.saturating_add(from.bytes()));
-        ranges.remove(first, last)?;
-        let len = last.saturating_since(first);
-        self.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
-        let drawn = from.draw_for(self.space_info(), len);
-        self.space_info().allocated(len, drawn)?;
-        Ok(Some((first, last)))
+/// Takes the first free piece of `[start, end)` in a group that `from` pays for: free becomes reserved.
+fn take_free(
+    group: &Group,
+    start: Logical,
+    end: Logical,
+    from: &Reservation,
+) -> Result<Option<Span>> {
+    let mut body = group.lock();
+    if body.allocation == Allocation::Closed {
+        return Ok(None);
     }
+    let FreeSpace::Anywhere(ranges) = &mut body.free_space else {
+        return Ok(None);
+    };
+    let Some((first, last)) = ranges.first_in(start, end) else {
+        return Ok(None);
+    };
+    let last = last.min(first.saturating_add(from.bytes()));
+    ranges.remove(first, last)?;
+    let len = last.saturating_since(first);
+    group.count(&mut body, len, ByteState::Free, ByteState::Reserved)?;
+    let drawn = from.draw_for(group.space_info(), len);
+    group.space_info().allocated(len, drawn)?;
+    Ok(Some((first, last)))
 }

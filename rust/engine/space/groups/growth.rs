@@ -12,11 +12,22 @@ const SMALLEST_CHUNK: Bytes = Bytes::new(1 << 20);
 /// The largest data chunk (C: `BTRFS_MAX_DATA_CHUNK_SIZE` is 10 GiB; mkfs and C allocate 1 GiB on usual volumes).
 const DATA_CHUNK: Bytes = Bytes::new(1 << 30);
 
+/// What chunks could be added: [`BlockGroups::growth`].
+#[derive(Clone, Copy)]
+pub(in crate::space) struct ChunkGrowth<'a>(&'a BlockGroups);
+
 impl BlockGroups {
+    /// What chunks could be added, to be asked and counted again.
+    pub(in crate::space) fn growth(&self) -> ChunkGrowth<'_> {
+        ChunkGrowth(self)
+    }
+}
+
+impl ChunkGrowth<'_> {
     /// See [`crate::space::Space::chunk_wanted`].
     pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
         [Class::System, Class::Metadata].into_iter().find(|&class| {
-            let totals = self.info(class).lock();
+            let totals = self.0.info(class).lock();
             totals.growth.next_chunk > Bytes::ZERO && totals.wants_chunk(class)
         })
     }
@@ -25,12 +36,12 @@ impl BlockGroups {
     pub(in crate::space) fn read_wanted(&self) -> Option<Class> {
         [Class::System, Class::Metadata]
             .into_iter()
-            .find(|&class| self.info(class).lock().wants_reading(class))
+            .find(|&class| self.0.info(class).lock().wants_reading(class))
     }
 
     /// Type and profile for a new chunk: those of the newest group of the class.
     pub(in crate::space) fn profile(&self, class: Class) -> BlockGroupFlags {
-        let newest = self.read().newest(class).map(|group| group.chunk().flags);
+        let newest = self.0.read().newest(class).map(|group| group.chunk().flags);
         newest.unwrap_or(match class {
             Class::Data => BlockGroupFlags::DATA,
             Class::Metadata => BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP),
@@ -40,17 +51,17 @@ impl BlockGroups {
 
     /// See [`crate::space::Space::chunk_refused`].
     pub(in crate::space) fn chunk_refused(&self, class: Class) {
-        self.info(class).set_growth(Growth::default());
+        self.0.info(class).set_growth(Growth::default());
     }
 
     /// Recounts what the devices could still add to each class.
-    pub(in crate::space) fn refresh_growth(&self) {
-        let taken = self.read().device_bytes();
-        let total = self.volume.superblocks().total_bytes();
+    pub(in crate::space) fn refresh(&self) {
+        let taken = self.0.read().device_bytes();
+        let total = self.0.volume.superblocks().total_bytes();
         let left = total
             .saturating_sub(taken)
             .saturating_sub(self.never_in_chunks());
-        let zone_size = self.volume.zones().size();
+        let zone_size = self.0.volume.zones().size();
         let step = zone_size.unwrap_or(SMALLEST_CHUNK);
         for class in Class::ALL {
             let bytes = left.divided_by(copies_of(self.profile(class)));
@@ -62,14 +73,14 @@ impl BlockGroups {
                 next_chunk: bytes.min(DATA_CHUNK),
                 data_chunk: zone_size.unwrap_or(DATA_CHUNK.min(total.divided_by(10))),
             };
-            self.info(class).set_growth(growth);
+            self.0.info(class).set_growth(growth);
         }
     }
 
     /// Bytes of the devices that chunks never take: for superblocks.
     fn never_in_chunks(&self) -> Bytes {
-        let zone_size = self.volume.zones().size();
-        let of_device = |devid| match (zone_size, self.volume.superblocks().device_bytes(devid)) {
+        let zone_size = self.0.volume.zones().size();
+        let of_device = |devid| match (zone_size, self.0.volume.superblocks().device_bytes(devid)) {
             (None, _) => DEVICE_RESERVED.before(),
             (Some(zone_size), bytes) => {
                 let end = Physical::after(bytes.unwrap_or(Bytes::ZERO));
@@ -80,27 +91,27 @@ impl BlockGroups {
                 })
             }
         };
-        let devices = self.volume.device_ids().map(of_device);
+        let devices = self.0.volume.device_ids().map(of_device);
         devices.fold(Bytes::ZERO, Bytes::saturating_add)
     }
 
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.
     pub(in crate::space) fn capacity_of(&self, class: Class, len: Bytes) -> Bytes {
-        let capacity = self.volume.zones().capacity().unwrap_or(len).min(len);
-        capacity.round_down(self.granularity_of(class))
+        let capacity = self.0.volume.zones().capacity().unwrap_or(len).min(len);
+        capacity.round_down(self.0.granularity_of(class))
     }
 
     /// Keeps back what a group of file data holds on sequential zones, to move data there; of a tiny volume an eighth.
     fn size_data_reserve(&self) {
-        let Some(zone_size) = self.volume.zones().size() else {
+        let Some(zone_size) = self.0.volume.zones().size() else {
             return;
         };
-        if !self.volume.has_zoned_devices() {
+        if !self.0.volume.has_zoned_devices() {
             return;
         }
-        let space_info = self.info(Class::Data);
+        let space_info = self.0.info(Class::Data);
         let growth = space_info.lock().growth.bytes;
-        let all = self.read().capacity(Class::Data).saturating_add(growth);
+        let all = self.0.read().capacity(Class::Data).saturating_add(growth);
         let group = self.capacity_of(Class::Data, zone_size);
         space_info.resize_global(group.min(all.divided_by(8)));
     }
@@ -112,18 +123,20 @@ impl BlockGroups {
         /// New blocks and splits on each level of one path.
         const PATH: u64 = 2 * crate::disk::MAX_LEVELS as u64;
         self.size_data_reserve();
-        let space_info = self.info(Class::Metadata);
+        let space_info = self.0.info(Class::Metadata);
         let growth = space_info.lock().growth.bytes;
         let paths = self
+            .0
             .node_size
             .saturating_mul(PATH.saturating_mul(trees.into()));
         // On zones, what a group holds: to empty one takes as much, and on a full volume frees the next.
-        let group = match self.volume.zones().size() {
+        let group = match self.0.volume.zones().size() {
             Some(zone_size) => self.capacity_of(Class::Metadata, zone_size),
             None => Bytes::ZERO,
         };
         let size = tree_bytes.max(paths).clamp(MIN, MAX).saturating_add(group);
         let all = self
+            .0
             .read()
             .capacity(Class::Metadata)
             .saturating_add(growth.divided_by(2));
@@ -132,7 +145,7 @@ impl BlockGroups {
             .divided_by(4)
             .max(group.saturating_mul(2).min(all.divided_by(2)));
         space_info.resize_global(size.min(affordable));
-        if self.volume.has_zoned_devices() {
+        if self.0.volume.has_zoned_devices() {
             space_info.lock().dying = group;
         }
     }

@@ -122,7 +122,7 @@ impl Loader<'_> {
             doubted = doubted.filter(|_| error.is_none());
             given_up = given_up.or(error.filter(|_| class != Class::Data));
         }
-        self.groups.refresh_growth();
+        self.groups.growth().refresh();
         given_up.map_or(Ok(()), |error| self.check_places(error))?;
         Ok(doubted)
     }

@@ -103,7 +103,7 @@ impl Reader {
 
     /// Reads where tree blocks can lie, until there is enough of that or no more.
     pub(in crate::space) fn read_wanted(&self) -> Result {
-        while let Some(class) = self.groups.read_wanted() {
+        while let Some(class) = self.groups.growth().read_wanted() {
             if self.read_next(class)? == NextGroup::None {
                 break;
             }

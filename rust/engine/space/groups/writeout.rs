@@ -75,7 +75,7 @@ impl Writeout {
         // Held from before others can find the group until its items exist: they could be asked to change them.
         let items = group.items.lock();
         self.groups.add(&group)?;
-        self.groups.refresh_growth();
+        self.groups.growth().refresh();
         items.insert(txn, &self.tree, &self.free_space)?;
         self.note_cache(&group)
     }
