@@ -39,8 +39,8 @@ mod subvolumes;
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
     Allowance, Compressed, CompressedData, Data, Delalloc, Delayed, Divisible, FileSpace, InPlace,
-    Mapping, MappingKind, Mappings, NewExtent, OrderedExtent, Placed, Punch, Reported, SectorSums,
-    Short, Truncation, WriteKind, WriteReservation, WrittenInPlace, Zeroing,
+    InPlaceWrites, Mapping, MappingKind, Mappings, NewExtent, OrderedExtent, Placed, Punch,
+    Reported, SectorSums, Short, Truncation, WriteKind, WriteReservation, WrittenInPlace, Zeroing,
 };
 pub use filesystem::{FileSystem, Options};
 pub use inode::{Changes, Inode, New, NewKind, Now, Times};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing to preallocated space where it is.
 //!
-//! Bytes that go there have their address before they are written, and need no other. [`Data::find_in_place`] says where; when
-//! the device has them, [`Data::finish_in_place`] makes the piece a written one, cut out of the unwritten one around it, and
+//! Bytes that go there have their address before they are written, and need no other. [`InPlaceWrites::find`] says where; when
+//! the device has them, [`InPlaceWrites::finish`] makes the piece a written one, cut out of the unwritten one around it, and
 //! joins it with the written ones beside it. In between the file's items say that nothing is there, and so they do after a
 //! crash.
 //!
@@ -11,7 +11,7 @@
 
 use super::report::piece_at;
 use super::{cut, extents};
-use super::{Data, MappingKind, WriteKind};
+use super::{InPlaceWrites, MappingKind, WriteKind};
 use crate::btree::Allocate;
 use crate::disk::{
     Bug, Bytes, ExtentState, FileOffset, Incompat, InodeFlags, Key, Logical, RegularExtent,
@@ -30,7 +30,7 @@ const GONE: Bug = Bug::new("space that was written in place is not the file's an
 pub struct WrittenInPlace {
     /// Where in the file, in whole sectors.
     pub range: Range<FileOffset>,
-    /// Where on the volume, as [`Data::find_in_place`] said.
+    /// Where on the volume, as [`InPlaceWrites::find`] said.
     pub logical: Logical,
     /// One checksum for each sector, back to back; empty for files without.
     pub checksums: KVVec<u8>,
@@ -58,12 +58,12 @@ pub struct Placed {
     pub len: Bytes,
 }
 
-/// How many pieces of a file [`Data::place`] looks at.
+/// How many pieces of a file [`InPlaceWrites::place`] looks at.
 const MOST_PIECES: u32 = 64;
 
-impl Data<'_> {
+impl InPlaceWrites<'_> {
     /// What is to become of bytes at `offset`, for at most `max_len` of them. The answer may be old at once: who promises
-    /// space by it asks [`Self::is_in_place`] when nobody can write there any more.
+    /// space by it asks [`Self::is_possible`] when nobody can write there any more.
     pub fn place(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Placed> {
         if !self.may_have_space(inode) {
             let kind = WriteKind::Cow;
@@ -115,7 +115,7 @@ impl Data<'_> {
             len: found.len,
         };
         if let MappingKind::Prealloc { .. } = found.kind {
-            if let Some(space) = self.find_in_place(inode, offset, found.len)? {
+            if let Some(space) = self.find(inode, offset, found.len)? {
                 placed.kind = WriteKind::InPlace;
                 placed.len = space.len;
             }
@@ -125,7 +125,7 @@ impl Data<'_> {
 
     /// Whether all of `range`, of which [`Self::place`] said so, can still be written in place. What is promised so stays so,
     /// as long as nobody else writes to the range or gives it up.
-    pub fn is_in_place(&self, inode: &Inode, range: Range<FileOffset>) -> Result<bool> {
+    pub fn is_possible(&self, inode: &Inode, range: Range<FileOffset>) -> Result<bool> {
         let _extents = inode.hold_extents();
         let mut at = range.start;
         while at < range.end {
@@ -141,7 +141,7 @@ impl Data<'_> {
 
     /// The unwritten space that the file alone has at `offset`, for at most `max_len` bytes; `None` where bytes need another
     /// place. It stays the file's until the caller, who keeps others from giving up the range, has written to it.
-    pub fn find_in_place(
+    pub fn find(
         &self,
         inode: &Inode,
         offset: FileOffset,
@@ -170,14 +170,14 @@ impl Data<'_> {
     }
 
     /// Makes the space that was written to a written piece of the file, in one transaction.
-    pub fn finish_in_place(&self, inode: &Inode, written: WrittenInPlace) -> Result {
+    pub fn finish(&self, inode: &Inode, written: WrittenInPlace) -> Result {
         let metadata = written.reservation.take_metadata()?;
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents();
-        or_abort(&handle, self.record_in_place(&handle, inode, &written))
+        or_abort(&handle, self.record(&handle, inode, &written))
     }
 
-    fn record_in_place(&self, handle: &Handle, inode: &Inode, written: &WrittenInPlace) -> Result {
+    fn record(&self, handle: &Handle, inode: &Inode, written: &WrittenInPlace) -> Result {
         let piece = unwritten(inode, written)?;
         let start = written.range.start;
         let piece = RegularExtent {
@@ -189,8 +189,10 @@ impl Data<'_> {
         // First: the extent must not lose its last reference in between.
         handle.share_data(&extents::reference(inode, at, &joined))?;
         let dropped = cut::replace(inode, handle, at, &joined)?;
-        self.insert_checksums(handle, written.logical, &written.checksums)?;
-        self.fill_hole_before(handle, inode, start)?;
+        self.fs
+            .data()
+            .insert_checksums(handle, written.logical, &written.checksums)?;
+        self.fs.data().fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             let nbytes = attributes.nbytes.saturating_sub(dropped);
             attributes.nbytes = nbytes.saturating_add(joined.len);

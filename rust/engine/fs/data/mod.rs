@@ -16,7 +16,7 @@
 //! | `truncate`    | cutting files and making holes                                                   |
 //! | `preallocate` | giving a file space before it is written                                         |
 //! | `unwritten`   | taking bytes out of a file and leaving it its space                              |
-//! | `in_place`    | writing to such space where it is                                               |
+//! | `in_place`    | writing to such space where it is: [`InPlaceWrites`]                             |
 
 mod checksums;
 pub(super) mod cut;
@@ -56,6 +56,11 @@ impl FileSystem {
         Data { fs: self }
     }
 
+    /// Writing to space that files have before they are written.
+    pub fn in_place(&self) -> InPlaceWrites<'_> {
+        InPlaceWrites { fs: self }
+    }
+
     /// The space that files have: sizes, holes, preallocation.
     pub fn file_space(&self) -> FileSpace<'_> {
         FileSpace { fs: self }
@@ -71,6 +76,12 @@ pub struct Mappings<'a> {
 /// What the files of a file system contain.
 #[derive(Clone, Copy)]
 pub struct Data<'a> {
+    pub(super) fs: &'a FileSystem,
+}
+
+/// Writing to space that the files of a file system have before they are written.
+#[derive(Clone, Copy)]
+pub struct InPlaceWrites<'a> {
     pub(super) fs: &'a FileSystem,
 }
 

@@ -29,16 +29,15 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     fn finish(&self, write: Write, sector: Sector) -> Result {
-        let data = self.path.fs.data();
         match write {
             Write::New(mut ordered, append) => {
                 if append == Append::Yes {
                     let at = self.appended_at(ordered.extent.get(), sector)?;
                     ordered.extent.move_to(at);
                 }
-                data.finish_ordered(&self.inode, ordered)
+                self.path.fs.data().finish_ordered(&self.inode, ordered)
             }
-            Write::InPlace(written) => data.finish_in_place(&self.inode, written),
+            Write::InPlace(written) => self.path.fs.in_place().finish(&self.inode, written),
         }
     }
 

@@ -74,16 +74,16 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         patience: Patience,
     ) -> Result<Placed> {
         let (start, end) = (range.start, range.end);
-        let (data, len) = (self.path.fs.data(), end.saturating_since(start));
+        let (in_place, len) = (self.path.fs.in_place(), end.saturating_since(start));
         let whole = |kind| Ok(Placed { kind, len });
         match (scope, patience) {
-            (_, Patience::None) => return data.place_cached(&self.inode, start, len),
-            (Scope::Front, Patience::Waits) => return data.place(&self.inode, start, len),
+            (_, Patience::None) => return in_place.place_cached(&self.inode, start, len),
+            (Scope::Front, Patience::Waits) => return in_place.place(&self.inode, start, len),
             (Scope::Whole, Patience::Waits) => {}
         }
         let mut at = start;
         while at < end {
-            let next = data.place(&self.inode, at, end.saturating_since(at))?;
+            let next = in_place.place(&self.inode, at, end.saturating_since(at))?;
             if next.kind == WriteKind::Cow {
                 return whole(WriteKind::Cow);
             }
@@ -107,8 +107,9 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
         let _nofs = NofsScope::enter();
         // Who asks for space next is told of an error.
-        let data = self.path.fs.data();
-        data.is_in_place(&self.inode, range.clone())
+        let in_place = self.path.fs.in_place();
+        in_place
+            .is_possible(&self.inode, range.clone())
             .unwrap_or(false)
     }
 

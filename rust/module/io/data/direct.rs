@@ -48,7 +48,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
             };
             let range = pos..pos.saturating_add(len);
             // Nobody else writes there, and no snapshot is made, now that space is promised.
-            if kind == WriteKind::Cow || self.path.fs.data().is_in_place(&self.inode, range)? {
+            if kind == WriteKind::Cow || self.path.fs.in_place().is_possible(&self.inode, range)? {
                 space.add(reservation);
                 return Ok((len, goal(kind)));
             }

@@ -326,11 +326,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         wanted: Bytes,
     ) -> Result<(Address, (Destination, &BlockDevice, Append))> {
         let pos = ioend.pos();
-        let found = self
-            .path
-            .fs
-            .data()
-            .find_in_place(&self.inode, pos, wanted)?;
+        let found = self.path.fs.in_place().find(&self.inode, pos, wanted)?;
         let InPlace { logical, len } = found.ok_or(NOT_UNWRITTEN)?;
         let extent = DataExtent { logical, len };
         let (destination, device, append) = self.destination(extent)?;

@@ -35,10 +35,11 @@ pub(crate) fn preallocated(files: &Files, sectors: u64) -> Arc<Inode> {
 
 /// Writes sectors in place as far as one piece goes; how many.
 pub(crate) fn write(files: &Files, inode: &Inode, sector: u64, bytes: &[u8]) -> Option<u64> {
-    let data = files.fs.data();
     let wanted = bytes.len() as u64;
-    let place = data
-        .find_in_place(inode, pos(sector), Bytes::new(wanted))
+    let place = files
+        .fs
+        .in_place()
+        .find(inode, pos(sector), Bytes::new(wanted))
         .unwrap()?;
     let found = files
         .fs
@@ -57,8 +58,8 @@ fn write_promised(
     byte: u8,
     reservation: WriteReservation,
 ) {
-    let (data, bytes) = (files.fs.data(), [byte; SECTOR as usize]);
-    let place = data.find_in_place(inode, pos(sector), Bytes::new(SECTOR));
+    let (in_place, bytes) = (files.fs.in_place(), [byte; SECTOR as usize]);
+    let place = in_place.find(inode, pos(sector), Bytes::new(SECTOR));
     let logical = place.unwrap().unwrap().logical;
     files.mounted.write_data(logical, &bytes).unwrap();
     let written = WrittenInPlace {
@@ -68,7 +69,7 @@ fn write_promised(
         new_size: Bytes::ZERO,
         reservation,
     };
-    data.finish_in_place(inode, written).unwrap();
+    in_place.finish(inode, written).unwrap();
 }
 
 /// Writes sectors to `place`; how many. What `before_end` gives lives until that is in the file.
@@ -94,7 +95,7 @@ pub(crate) fn write_to<T>(
         reservation,
     };
     let until_end = before_end();
-    data.finish_in_place(inode, written).unwrap();
+    files.fs.in_place().finish(inode, written).unwrap();
     drop(until_end);
     let found = files.fs.mappings().find(inode, pos(sector), len).unwrap();
     assert!(matches!(found.kind, MappingKind::Data { logical: at } if at == logical));
@@ -251,7 +252,11 @@ fn on_a_full_volume_it_is_there() {
         .reserve_write(&inode, pos(0), Bytes::new(SECTOR))
         .is_err());
     let all = SECTORS * SECTOR;
-    let placed = data.place(&inode, pos(0), Bytes::new(all)).unwrap();
+    let placed = files
+        .fs
+        .in_place()
+        .place(&inode, pos(0), Bytes::new(all))
+        .unwrap();
     let kind = WriteKind::InPlace;
     assert_eq!(
         placed,
@@ -271,7 +276,11 @@ fn on_a_full_volume_it_is_there() {
     }
     drop(reservation);
     assert_eq!(files.top.promised(), Bytes::ZERO);
-    let placed = data.place(&inode, pos(0), Bytes::new(all)).unwrap();
+    let placed = files
+        .fs
+        .in_place()
+        .place(&inode, pos(0), Bytes::new(all))
+        .unwrap();
     assert_eq!(placed.kind, WriteKind::Cow);
     drop((taken, inode));
     let files = Files::mount(files.unmount());
@@ -414,14 +423,30 @@ fn a_snapshot_waits_for_promises() {
         .reserve_in_place(&inode, pos(8), Bytes::new(SECTOR))
         .err();
     assert_eq!(refused, Some(EAGAIN));
-    let placed = data.place(&inode, pos(8), Bytes::new(SECTOR)).unwrap();
+    let placed = files
+        .fs
+        .in_place()
+        .place(&inode, pos(8), Bytes::new(SECTOR))
+        .unwrap();
     assert_eq!(placed.kind, WriteKind::Cow);
     drop(closed);
-    assert!(data.is_in_place(&inode, pos(0)..pos(SECTORS)).unwrap());
+    assert!(files
+        .fs
+        .in_place()
+        .is_possible(&inode, pos(0)..pos(SECTORS))
+        .unwrap());
     drop(part);
     snapshot().unwrap();
-    assert!(!data.is_in_place(&inode, pos(0)..pos(1)).unwrap());
-    let placed = data.place(&inode, pos(8), Bytes::new(SECTOR)).unwrap();
+    assert!(!files
+        .fs
+        .in_place()
+        .is_possible(&inode, pos(0)..pos(1))
+        .unwrap());
+    let placed = files
+        .fs
+        .in_place()
+        .place(&inode, pos(8), Bytes::new(SECTOR))
+        .unwrap();
     assert_eq!(placed.kind, WriteKind::Cow);
     drop(inode);
     tools::check(&files.unmount()).unwrap();
@@ -438,10 +463,7 @@ fn a_snapshot_ends_it() {
     }
     let inode = preallocated(&files, SECTORS);
     assert_eq!(write(&files, &inode, 3, &[7; SECTOR as usize]), Some(1));
-    let on_its_way = files
-        .fs
-        .data()
-        .find_in_place(&inode, pos(2), Bytes::new(SECTOR));
+    let on_its_way = files.fs.in_place().find(&inode, pos(2), Bytes::new(SECTOR));
     let on_its_way = on_its_way.unwrap().unwrap();
     let place = NewSubvolume {
         dir: &files.root,
@@ -450,10 +472,7 @@ fn a_snapshot_ends_it() {
         now: NOW,
     };
     files.fs.subvolumes().snapshot(&files.top, &place).unwrap();
-    let in_place = files
-        .fs
-        .data()
-        .find_in_place(&inode, pos(9), Bytes::new(SECTOR));
+    let in_place = files.fs.in_place().find(&inode, pos(9), Bytes::new(SECTOR));
     assert_eq!(in_place.unwrap(), None, "in the file");
     // What was on its way has arrived, beside what the snapshot has, too: that stays as old as it is.
     assert_eq!(
@@ -465,8 +484,8 @@ fn a_snapshot_ends_it() {
     let theirs = files.fs.inodes().get(&copy, inode.number()).unwrap();
     let in_place = files
         .fs
-        .data()
-        .find_in_place(&theirs, pos(9), Bytes::new(SECTOR));
+        .in_place()
+        .find(&theirs, pos(9), Bytes::new(SECTOR));
     assert_eq!(in_place.unwrap(), None, "in the snapshot");
     let found: Vec<u8> = files.read(&theirs, 3 * SECTOR, SECTOR).unwrap();
     assert!(found.iter().all(|byte| *byte == 7));

@@ -230,8 +230,8 @@ fn without_memory_no_byte_changes() {
             truth[sector as usize] = Has::Bytes(9);
             let place = files
                 .fs
-                .data()
-                .find_in_place(&inode, pos(sector), Bytes::new(SECTOR));
+                .in_place()
+                .find(&inode, pos(sector), Bytes::new(SECTOR));
             let place = place.unwrap().unwrap();
             files.mounted.store.shrink();
             // What the device has finds its way into the file without any memory.

@@ -198,11 +198,13 @@ impl Driver {
     ) -> Result<u64> {
         let fs = &self.mounted.fs;
         let start = FileOffset::new(at);
-        let placed = fs.data().place(inode, start, Bytes::from(bytes.len()))?;
+        let placed = fs
+            .in_place()
+            .place(inode, start, Bytes::from(bytes.len()))?;
         if placed.kind == WriteKind::Cow {
             return Ok(0);
         }
-        let space = fs.data().find_in_place(inode, start, placed.len)?;
+        let space = fs.in_place().find(inode, start, placed.len)?;
         let InPlace { logical, len } = space.ok_or(EIO)?;
         let bytes = &bytes[..len.get() as usize];
         self.mounted.write_data(logical, bytes)?;
@@ -220,7 +222,7 @@ impl Driver {
             new_size: Bytes::new(new_size.min(at + len.get())),
             reservation: reservation.split(len)?,
         };
-        fs.data().finish_in_place(inode, written)?;
+        fs.in_place().finish(inode, written)?;
         Ok(len.get())
     }
 
