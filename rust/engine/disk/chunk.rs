@@ -52,7 +52,7 @@ pub struct ChunkItem<'a> {
 pub struct Stripe {
     /// The device, by its number.
     pub devid: u64,
-    /// Where on it.
+    /// Where the stripe begins on the device.
     pub at: Physical,
     /// The device's UUID.
     pub dev_uuid: Uuid,

@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 /// How an extent is compressed (C: `enum btrfs_compression_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// The extent is not compressed.
     None,
     /// zlib.
     Zlib,

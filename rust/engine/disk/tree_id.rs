@@ -14,7 +14,7 @@ use kernel::fmt;
 pub struct TreeId {
     /// The owner that its blocks name.
     pub objectid: ObjectId,
-    /// Which of those of one objectid.
+    /// Which of the trees it is that have this objectid.
     pub offset: u64,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Made(u64);
 
 impl Context<'_> {
     /// Makes the chunk that should be made before blocks run short, from inside the transaction. No tree block lock
-    /// is held by the caller. Not to be able to is no error.
+    /// is held by the caller. Where there is no space for one, none is made, which is no error.
     pub(super) fn make_wanted_chunk(&self) -> Result {
         let before = self.shared().chunks_made();
         self.shared().read_free(Space::read_wanted)?;

@@ -29,9 +29,9 @@ pub(super) enum Joiner {
 /// Whether a task leads the commit of the running transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leader {
-    /// Nobody: the next who wants it committed becomes it.
+    /// No task does: the next that wants the transaction committed will.
     None,
-    /// Somebody does.
+    /// A task leads it.
     Some,
 }
 
@@ -62,9 +62,9 @@ pub(super) struct Joining {
 /// Whether a task may be waiting for a handle to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// By nobody.
+    /// No task waits.
     No,
-    /// By some, who are to be woken.
+    /// Tasks wait, and are to be woken.
     Yes,
 }
 

@@ -36,7 +36,7 @@ pub enum Roots {
 /// Whether a free space tree that says it is valid is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreeSpace {
-    /// It is.
+    /// The tree is believed.
     Believed,
     /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`). `EINVAL` on a volume with
     /// a block group tree, with which C requires a valid one in each superblock.

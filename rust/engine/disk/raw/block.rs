@@ -13,7 +13,7 @@ on_disk! {
         objectid: U64,
         /// What kind of item it is.
         kind: u8,
-        /// Which one among those.
+        /// Which of the items it is that have this objectid and kind.
         offset: U64,
     }
 

@@ -81,7 +81,7 @@ on_disk! {
     RawRaidStride: 16 {
         /// The device.
         devid: U64,
-        /// Where on it.
+        /// Where the piece begins on the device.
         physical: U64,
     }
 

@@ -52,7 +52,7 @@ pub struct InPlace {
 /// What is to become of bytes that are about to be dirty, as far as one answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// What.
+    /// What becomes of them.
     pub kind: WriteKind,
     /// How many bytes there are of this kind; at most what was asked for, and not always all.
     pub len: Bytes,

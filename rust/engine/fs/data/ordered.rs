@@ -27,16 +27,16 @@ pub struct NewExtent {
 /// How far a new extent has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// Not on the device.
+    /// The data are not on the device.
     Allocated,
-    /// On the device, in no tree.
+    /// The data are on the device, and in no tree.
     Written,
     /// Others see to it.
     Kept,
 }
 
 impl NewExtent {
-    /// Where and how long.
+    /// Where the extent is, and how long it is.
     pub fn get(&self) -> DataExtent {
         self.extent
     }

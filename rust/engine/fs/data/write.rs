@@ -22,7 +22,7 @@ pub struct WriteReservation {
     /// The bytes that the metadata is for, allocated or not.
     covers: Bytes,
     cost: WriteCost,
-    /// Those of them that go to preallocated space. Behind the metadata: who waits for its end finds that given back.
+    /// What of the bytes goes to preallocated space. This stands behind the metadata: who waits for its end finds that given back.
     promise: Option<Promise>,
 }
 

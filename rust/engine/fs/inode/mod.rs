@@ -32,10 +32,10 @@ use latch::{Mutex, Rank, RwLockReadGuard, RwLockWriteGuard};
 pub struct Inode {
     subvolume: Subvolume,
     number: ObjectId,
-    /// Outside `state`.
+    /// This lock is taken before that of `state`.
     extents: ExtentsLock,
     state: Mutex<State>,
-    /// It was looked at, and no inline extent is longer than a sector. None becomes so.
+    /// The file was looked at: no inline extent is longer than a sector, and none becomes so.
     has_short_inline: AtomicBool,
 }
 

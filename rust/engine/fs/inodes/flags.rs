@@ -15,9 +15,9 @@ const PROPERTY: &[u8] = b"btrfs.compression";
 /// What becomes of the property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// It stays.
+    /// The property stays.
     Kept,
-    /// There is none.
+    /// There is no property.
     Unnamed,
     /// It names an algorithm: the one that it named, or else C's default, zlib.
     Named,

@@ -315,7 +315,7 @@ fn in_use(body: &Body, rest: Bytes, commits: Option<u64>) -> Option<(Bytes, Byte
     eligible.then_some((used, appending.capacity))
 }
 
-/// The same of a group of file data, if the trees know all that is in it. Pieces do not end where zones do: a short rest does
+/// Gives what [`in_use`] does, of a group of file data, if the trees know all that is in it. Pieces do not end where zones do: a short rest does
 /// not count, if nobody was promised that.
 fn in_use_of_data(group: &Group, when: Reclaim, commits: u64) -> Option<(Bytes, Bytes)> {
     let found = {

@@ -29,7 +29,7 @@ pub(in crate::space) trait OrderedGroup: Send + Sync {
     /// Ends allocation for good if no block will be written behind `pointer`.
     fn close_at(&self, pointer: Logical) -> Result<Closing>;
 
-    /// The same, if what is left was promised to nobody.
+    /// Ends allocation for good, and gives up what is left, if no block will be written behind `pointer` and it was promised to nobody.
     fn give_up_at(&self, pointer: Logical) -> Result<Closing>;
 }
 

@@ -27,7 +27,7 @@ impl Extent {
 /// Whether the extent tree has the extent's item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// It has.
+    /// The extent tree has the item.
     Known,
     /// Allocated in this transaction; the item is to be inserted. The key is a tree block's first.
     New(Key),
@@ -153,9 +153,9 @@ impl Changes {
 
 /// All that is queued for one extent.
 pub(in crate::txn) struct Head {
-    /// What it is.
+    /// The extent.
     pub(super) extent: Extent,
-    /// New or not.
+    /// Whether the extent tree has its item.
     pub(super) origin: Origin,
     /// Set the flag that the block's children are referenced by its address.
     pub(super) full_backref: FullBackref,
@@ -178,7 +178,7 @@ pub(super) enum Leftover {
 pub(super) enum FullBackref {
     /// The flag stays as it is.
     Keep,
-    /// It is set.
+    /// The flag is set.
     Set,
 }
 

@@ -30,7 +30,7 @@ enum Position {
 /// What became of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edit {
-    /// The item has it.
+    /// It was made in the item.
     Done,
     /// It must be made in an item of its own.
     Keyed,

@@ -116,7 +116,7 @@ impl Rig {
         self.fill_beside(size, |_, _| {})
     }
 
-    /// The same, with something else to be done after each file.
+    /// Fills the volume as [`Self::fill`] does, with something else to be done after each file.
     fn fill_beside(&mut self, size: u64, each: impl Fn(&Mounted, u64)) -> u64 {
         let mut files = 0;
         while self.make(size) {
@@ -254,7 +254,7 @@ fn half_empty_zones_are_written_again() {
     }
 }
 
-/// The same beside a thread that does what it can once a second. Empty zones do not go from file data to tree blocks.
+/// Every second file goes from a full volume beside a thread that does what it can once a second. Empty zones do not go from file data to tree blocks.
 #[test]
 fn the_thread_keeps_no_zone_from_files() {
     let mut rig = Rig::mount(zones(32, 16 * MIB, None));

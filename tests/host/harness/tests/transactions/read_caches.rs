@@ -46,7 +46,7 @@ pub(crate) fn found(image: &Image) -> (Vec<(u64, u64)>, Vec<String>) {
     free_of(image, Options::new(Access::ReadWrite))
 }
 
-/// The same, by the extent tree alone.
+/// What is free by the extent tree alone.
 pub(crate) fn derived(image: &Image) -> Vec<(u64, u64)> {
     let mut image = image.clone();
     tools::edit_superblock(&mut image, |raw| raw.cache_generation.set(0));
