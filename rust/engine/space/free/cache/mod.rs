@@ -9,6 +9,7 @@
 //! | `read`    | from a group to what its cache says is free |
 //! | `sending` | its pages on their way to the device        |
 //! | `set`     | what the pages of a cache say, as a set     |
+//! | `state`   | what is known of the cache of a group       |
 
 mod file;
 mod keep;
@@ -16,11 +17,13 @@ mod owner;
 mod read;
 mod sending;
 mod set;
+mod state;
 
 pub(crate) use file::CacheFile;
 pub use keep::Keeping;
-pub(in crate::space) use keep::{Begun, Cache, Files, Keeper, Measured};
+pub(in crate::space) use keep::{Begun, Files, Keeper};
 pub(in crate::space) use read::Stored;
 pub(in crate::space) use sending::Sent;
 #[cfg(test)]
 pub(in crate::space) use set::{read, write, Known};
+pub(in crate::space) use state::{Cache, Measured};
