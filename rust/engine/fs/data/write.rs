@@ -158,10 +158,10 @@ impl Data<'_> {
         }
     }
 
-    /// Promises what dirtying `[offset, offset + len)` takes that [`Self::place`] says can be written in place: space for
-    /// metadata. `EAGAIN` while a snapshot is being made: ask for the place again. `EBUSY` while others have what there is
-    /// for writing in place: ask again when some have ended. Who waits for that has no such promise himself, and nothing
-    /// that they wait for. Errors else as of [`Self::reserve_write`].
+    /// Promises what dirtying `[offset, offset + len)` takes that [`InPlaceWrites::place`](super::InPlaceWrites::place) says can be
+    /// written in place: space for metadata. `EAGAIN` while a snapshot is being made: ask for the place again. `EBUSY` while others
+    /// have what there is for writing in place: ask again when some have ended. Who waits for that has no such promise himself, and
+    /// nothing that they wait for. Errors else as of [`Self::reserve_write`].
     pub fn reserve_in_place(
         &self,
         inode: &Inode,
