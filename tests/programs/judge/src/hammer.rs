@@ -17,7 +17,7 @@ use crate::source::Source;
 use crate::{pattern, pressure, settle};
 use anyhow::{ensure, Context, Result};
 use check::Wrong;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use model::Known;
 use std::fs;
 use std::path::PathBuf;
@@ -55,6 +55,9 @@ pub(crate) struct Options {
     /// Only these acts, and the checks.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<act::Act>,
+    /// What the file system does not do: it must say so.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    missing: Vec<act::Act>,
 }
 
 const PAGE: usize = 4096;
@@ -66,7 +69,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let counts = Counts::default();
     let until = Until::seconds(options.seconds);
-    // Each tries what the file system can do, which changes bytes: before anybody works, or fails.
+    // This tries what the file system can do, which changes bytes: before anybody works, or fails.
+    for act in act::Act::value_variants() {
+        act.expect(&options.missing, &files[0])?;
+    }
     let workers = (1..=options.tasks)
         .map(|task| Worker::new(options, task, &files, &source, &counts))
         .collect::<Result<Vec<_>>>()?;

@@ -380,14 +380,20 @@ fn fallocate(known: &Known, mode: i32, begin: usize, end: usize) -> Result<(), E
     done(unsafe { libc::fallocate(fd, mode, begin, len) })
 }
 
-/// Whether the file system punches holes at all.
-pub(super) fn punches(known: &Known) -> Result<bool> {
-    is_supported(punch(known, 0, 1, libc::FALLOC_FL_PUNCH_HOLE)).context("punch")
-}
-
-/// Whether it gives files space that they have not written.
-pub(super) fn allocates(known: &Known) -> Result<bool> {
-    is_supported(allocate(known, 0, 1)).context("allocate")
+impl Act {
+    /// An error where the file system lacks an act that it is to have, or has one that it is to lack.
+    pub(super) fn expect(self, missing: &[Self], known: &Known) -> Result<()> {
+        let supported = match self {
+            Self::Punch => is_supported(punch(known, 0, 1, libc::FALLOC_FL_PUNCH_HOLE)),
+            Self::Allocate => is_supported(allocate(known, 0, 1)),
+            _ => Ok(true),
+        };
+        match (supported?, missing.contains(&self)) {
+            (true, true) => bail!("{self:?} is missing, as the caller says, but is there"),
+            (false, false) => bail!("{self:?} is not supported"),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn is_supported(result: Result<(), Error>) -> Result<bool, Error> {

@@ -61,12 +61,7 @@ impl<'a> Worker<'a> {
         let acts = Act::value_variants().iter().copied().filter(wanted);
         let mut acts: Vec<_> = acts.map(|act| (act, act.weight())).collect();
         acts.retain(|(act, _)| options.failing.is_empty() || !act.may_raise_a_signal());
-        if !super::act::punches(&files[0])? {
-            acts.retain(|(act, _)| *act != Act::Punch);
-        }
-        if !super::act::allocates(&files[0])? {
-            acts.retain(|(act, _)| *act != Act::Allocate);
-        }
+        acts.retain(|(act, _)| !options.missing.contains(act));
         Ok(Self {
             task,
             failing: !options.failing.is_empty(),
