@@ -25,8 +25,6 @@ pub(crate) enum Call {
     Read,
     /// io_uring, into memory as it is.
     Uring,
-    /// io_uring, into a registered buffer, where the kernel registers such memory.
-    Registered,
 }
 
 impl Source {
@@ -46,8 +44,7 @@ impl Source {
     pub(crate) fn read(&self, call: Call, to: &Mapping, offset: usize, len: usize) -> Result<()> {
         let done = match call {
             Call::Read => self.read_by_call(to, offset, len)?,
-            Call::Uring => self.read_by_ring(to, offset, len, Registering::No)?,
-            Call::Registered => self.read_by_ring(to, offset, len, Registering::Yes)?,
+            Call::Uring => self.read_by_ring(to, offset, len)?,
         };
         ensure!(done == len, "a direct read of {len} bytes gave {done}");
         Ok(())
@@ -62,20 +59,11 @@ impl Source {
             .context("direct read")
     }
 
-    fn read_by_ring(
-        &self,
-        to: &Mapping,
-        offset: usize,
-        len: usize,
-        registering: Registering,
-    ) -> Result<usize> {
+    fn read_by_ring(&self, to: &Mapping, offset: usize, len: usize) -> Result<usize> {
         assert!(len <= self.bytes.len());
         let mut ring = IoUring::new(4)?;
         let fd = types::Fd(self.direct.as_raw_fd());
-        let mut entry = opcode::Read::new(fd, to.at(offset), len as u32).build();
-        if registering == Registering::Yes && register(&ring, to, offset, len)? {
-            entry = opcode::ReadFixed::new(fd, to.at(offset), len as u32, 0).build();
-        }
+        let entry = opcode::Read::new(fd, to.at(offset), len as u32).build();
         // SAFETY: the mapping outlives the request, which is waited for.
         unsafe { ring.submission().push(&entry)? };
         ring.submit_and_wait(1)?;
@@ -86,24 +74,19 @@ impl Source {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Registering {
-    Yes,
-    No,
-}
-
-/// Whether the kernel took the memory: since Linux 6.5 it refuses to pin pages of a file for
-/// long where the file system is to be told of stores.
-fn register(ring: &IoUring, to: &Mapping, offset: usize, len: usize) -> Result<bool> {
+/// An error if io_uring registers a mapping of a file as a buffer: since Linux 6.5 the kernel refuses to pin pages for long
+/// where the file system is to be told of stores. Where it does not, reads into such buffers are to be judged, too.
+pub(crate) fn is_not_registered(mapping: &Mapping) -> Result<()> {
+    let ring = IoUring::new(4)?;
     let vector = libc::iovec {
-        iov_base: to.at(offset).cast(),
-        iov_len: len,
+        iov_base: mapping.at(0).cast(),
+        iov_len: mapping.len(),
     };
     // SAFETY: the mapping outlives the ring.
     match unsafe { ring.submitter().register_buffers(&[vector]) } {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Ok(false),
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+        Ok(()) => bail!("the kernel registers a mapping of a file"),
+        Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
         Err(error) => bail!("register_buffers: {error}"),
     }
 }

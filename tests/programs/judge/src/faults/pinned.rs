@@ -7,12 +7,13 @@ use crate::mapping::Mapping;
 use crate::pattern;
 use crate::pin::Pinned;
 use crate::settle::{self, Settle};
-use crate::source::{Call, Source};
-use anyhow::{ensure, Context, Result};
+use crate::source::{is_not_registered, Call, Source};
+use anyhow::{bail, ensure, Context, Result};
 use clap::{Args, ValueEnum};
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) struct Options {
     dir: PathBuf,
     /// A block device or a file on any file system whose bytes are read by O_DIRECT; a slow one
     /// gives fsync time to clean the pages meanwhile.
-    #[arg(long)]
+    #[arg(long, default_value = "/run/source")]
     source: PathBuf,
     /// Who brings the bytes to the disk.
     #[arg(
@@ -41,9 +42,15 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "writev,short-writev,read,uring,registered"
+        default_value = "writev,short-writev,read,uring"
     )]
     by: Vec<By>,
+    /// Nobody settles. What the files are to hold goes to files of the same names in this folder.
+    #[arg(long)]
+    leave: Option<PathBuf>,
+    /// The volume is full when the pin ends, which fsync tells; once there is room all is well.
+    #[arg(long)]
+    full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,8 +63,6 @@ enum By {
     Read,
     /// An O_DIRECT read into the mapping by io_uring, with fsyncs beside.
     Uring,
-    /// An O_DIRECT read by io_uring into a registered buffer, where the kernel registers it.
-    Registered,
 }
 
 /// What happens to the file after the pages were dirtied.
@@ -76,6 +81,56 @@ const SIZE: usize = 256 << 10;
 const PAGE: usize = 4096;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    match (&options.leave, options.full) {
+        (Some(expected), _) => leave(options, expected),
+        (None, true) => full(&options.dir),
+        (None, false) => settled(options),
+    }
+}
+
+/// Files with dirty pages that nobody asked for.
+fn leave(options: &Options, expected: &Path) -> Result<()> {
+    let source = Source::fill(&options.source, pattern::bytes(200, 1, 0, SIZE))?;
+    for by in &options.by {
+        let name = format!("left-{by:?}");
+        let mut victim = Victim::new(&options.dir.join(&name))?;
+        victim.dirty(&source, *by)?;
+        std::fs::write(expected.join(name), &victim.bytes)?;
+    }
+    Ok(())
+}
+
+/// There is no room for what was stored to pinned pages.
+fn full(dir: &Path) -> Result<()> {
+    let mut victim = Victim::new(&dir.join("pinned"))?;
+    let (offset, filler) = (8 * PAGE, dir.join("filler"));
+    let bytes = pattern::bytes(1, 2, offset as u64, 20 * PAGE);
+    let pinned = Pinned::begin(&victim.mapping, offset, bytes.clone())?;
+    victim.file.sync_all().context("fsync while pinned")?;
+    fill(&filler)?;
+    pinned.finish()?;
+    victim.bytes[offset..offset + bytes.len()].copy_from_slice(&bytes);
+    match victim.file.sync_all() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {}
+        other => bail!("fsync without room: {other:?}"),
+    }
+    std::fs::remove_file(&filler)?;
+    Settle::Sync.settle(&victim.file, &victim.mapping)?;
+    victim.judge()
+}
+
+/// Leaves no block of data.
+fn fill(path: &Path) -> Result<()> {
+    let mut file = File::create(path)?;
+    for len in [1 << 20, PAGE, PAGE] {
+        let piece = vec![1; len];
+        while file.write(&piece).is_ok() {}
+        file.sync_all().context("fsync of what fills the volume")?;
+    }
+    Ok(())
+}
+
+fn settled(options: &Options) -> Result<()> {
     let source = Source::fill(&options.source, pattern::bytes(200, 1, 0, SIZE))?;
     let (mut failed, mut cases) = (0, 0);
     for by in &options.by {
@@ -114,7 +169,7 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(path: &std::path::Path) -> Result<Self> {
+    fn new(path: &Path) -> Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -124,6 +179,7 @@ impl Victim {
         file.write_all_at(&bytes, 0)?;
         file.sync_all().context("the first fsync")?;
         let mapping = Mapping::shared(&file, SIZE)?;
+        is_not_registered(&mapping)?;
         Ok(Self {
             file,
             mapping,
@@ -137,7 +193,6 @@ impl Victim {
             By::ShortWritev => self.stall(8 * PAGE + 100, PAGE),
             By::Read => self.read(source, Call::Read),
             By::Uring => self.read(source, Call::Uring),
-            By::Registered => self.read(source, Call::Registered),
         }
     }
 
