@@ -124,6 +124,10 @@ impl<T: FileData> WorkItem for Item<T> {
                 mend(file, &this.inode, this.pos, &folio)
             });
             this.note(file, mended);
+            if mended.is_err() {
+                file.fixups().give_up(this.pos);
+                break;
+            }
         }
         drop(unfrozen);
         // The inode may go with the item.
@@ -151,6 +155,7 @@ impl<T: FileData> Item<T> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Mended {
     Yes,
     NothingToDo,

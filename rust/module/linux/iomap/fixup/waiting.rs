@@ -124,15 +124,22 @@ impl Fixups {
     /// Takes up the folio at a place. If none was put down since the last time, the place is given up.
     pub(super) fn take_up(&self, pos: FileOffset) -> Option<ARef<Folio>> {
         let mut waiting = self.waiting.lock();
-        let place = waiting.places.get_mut(&pos)?;
-        let (ticket, folio) = (place.ticket, place.folio.take());
+        let folio = waiting.places.get_mut(&pos)?.folio.take();
         if folio.is_none() {
-            waiting.places.remove(&pos);
-            waiting.tickets.remove(&ticket);
-            waiting.ended = waiting.ended.wrapping_add(1);
+            waiting.give_up(pos);
             self.one_done.notify_all();
         }
         folio
+    }
+
+    /// Gives up a place and what was put down there since: there is no space for it, as whoever waits has been told. To look
+    /// for space writes out what is dirty, the same folio too, which is put down again by that: its worker would never end.
+    pub(super) fn give_up(&self, pos: FileOffset) {
+        let mut waiting = self.waiting.lock();
+        let folio = waiting.give_up(pos);
+        self.one_done.notify_all();
+        drop(waiting);
+        drop(folio);
     }
 
     fn ended(&self) -> u64 {
@@ -191,6 +198,13 @@ pub(crate) enum WrittenOut {
 }
 
 impl Waiting {
+    fn give_up(&mut self, pos: FileOffset) -> Option<ARef<Folio>> {
+        let place = self.places.remove(&pos)?;
+        self.tickets.remove(&place.ticket);
+        self.ended = self.ended.wrapping_add(1);
+        place.folio
+    }
+
     fn has_before(&self, ticket: u64) -> bool {
         let first = self.tickets.keys().next();
         first.is_some_and(|first| *first < ticket)
