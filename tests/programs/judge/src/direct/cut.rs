@@ -3,7 +3,7 @@
 //! A file that is cut and made longer while tasks write and read it directly, some of them with
 //! `O_DSYNC` or `RWF_DSYNC`. What stands behind the cut is gone; what is found is zeroes or what somebody wrote there.
 
-use super::engine::{By, Engine, Request, Sync, Way};
+use super::engine::{By, Durability, Engine, Request, Way};
 use super::transfer::{open, open_direct, read, BLOCK};
 use crate::beside::{rounds, Until};
 use crate::mapping::Mapping;
@@ -23,11 +23,11 @@ pub(super) struct Options {
 const SIZE: usize = 1 << 20;
 const LEN: usize = 8 * BLOCK;
 
-const WRITERS: [(By, Sync); 4] = [
-    (By::Call, Sync::None),
-    (By::Call, Sync::OSync),
-    (By::Aio, Sync::ODsync),
-    (By::Ring, Sync::RwfDsync),
+const WRITERS: [(By, Durability); 4] = [
+    (By::Call, Durability::None),
+    (By::Call, Durability::OSync),
+    (By::Aio, Durability::ODsync),
+    (By::Ring, Durability::RwfDsync),
 ];
 
 pub(super) fn run(options: &Options) -> Result<()> {

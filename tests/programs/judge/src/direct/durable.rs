@@ -2,7 +2,7 @@
 
 //! Writes that are to be durable before they count, one after the other, by any engine and with any flag.
 
-use super::engine::{By, Engine, Request, Sync, Way};
+use super::engine::{By, Durability, Engine, Request, Way};
 use super::transfer::{open_with, BLOCK};
 use crate::mapping::Mapping;
 use crate::pattern;
@@ -16,7 +16,7 @@ pub(super) struct Options {
     #[arg(long)]
     by: By,
     #[arg(long)]
-    sync: Sync,
+    sync: Durability,
     #[arg(long, default_value_t = 1)]
     writes: usize,
     /// Through the page cache.

@@ -32,7 +32,7 @@ pub(super) enum By {
 
 /// What makes a write durable before it counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Sync {
+pub(super) enum Durability {
     None,
     ODsync,
     OSync,
@@ -40,7 +40,7 @@ pub(super) enum Sync {
     RwfSync,
 }
 
-impl Sync {
+impl Durability {
     /// What open(2) is told.
     pub(super) fn of_file(self) -> i32 {
         match self {
@@ -73,7 +73,7 @@ pub(super) struct Request {
     pub pos: u64,
     /// Begin and length of each piece.
     pub pieces: Vec<(usize, usize)>,
-    pub sync: Sync,
+    pub sync: Durability,
 }
 
 impl Request {
@@ -82,11 +82,11 @@ impl Request {
             way,
             pos: pos as u64,
             pieces,
-            sync: Sync::None,
+            sync: Durability::None,
         }
     }
 
-    pub(super) fn durable(self, sync: Sync) -> Self {
+    pub(super) fn durable(self, sync: Durability) -> Self {
         Self { sync, ..self }
     }
 

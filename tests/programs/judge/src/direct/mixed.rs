@@ -5,7 +5,7 @@
 //! that he wrote, by whatever way he reads, and no fsync fails.
 
 use super::engine::Way::Write;
-use super::engine::{By, Engine, Request, Sync};
+use super::engine::{By, Durability, Engine, Request};
 use super::transfer::{open, open_direct, open_with, read, BLOCK};
 use crate::beside::{rounds, Until};
 use crate::mapping::Mapping;
@@ -37,13 +37,13 @@ enum Way {
 }
 
 /// Some have each write durable before it counts, through a descriptor of their own.
-const WAYS: [(Way, By, Sync); 6] = [
-    (Way::Direct, By::Call, Sync::None),
-    (Way::Buffered, By::Call, Sync::None),
-    (Way::Direct, By::Aio, Sync::ODsync),
-    (Way::Mapped, By::Call, Sync::None),
-    (Way::Direct, By::Ring, Sync::RwfDsync),
-    (Way::Buffered, By::Ring, Sync::RwfSync),
+const WAYS: [(Way, By, Durability); 6] = [
+    (Way::Direct, By::Call, Durability::None),
+    (Way::Buffered, By::Call, Durability::None),
+    (Way::Direct, By::Aio, Durability::ODsync),
+    (Way::Mapped, By::Call, Durability::None),
+    (Way::Direct, By::Ring, Durability::RwfDsync),
+    (Way::Buffered, By::Ring, Durability::RwfSync),
 ];
 
 /// Who writes all blocks whose numbers leave the rest `number`, and knows their versions.
@@ -51,7 +51,7 @@ struct Writer<'a> {
     number: usize,
     way: Way,
     by: By,
-    sync: Sync,
+    sync: Durability,
     /// What it writes through.
     file: File,
     versions: Vec<u64>,

@@ -3,7 +3,7 @@
 //! Direct reads and writes that are under way all the time, while others freeze, unmount and remount: no request fails,
 //! and each read finds what was written last; every other batch of writes is to be durable. Whoever is killed in the middle leaves blocks that are whole.
 
-use super::engine::{By, Engine, Request, Sync, Way};
+use super::engine::{By, Durability, Engine, Request, Way};
 use super::transfer::{open, open_direct, BLOCK};
 use crate::beside::Until;
 use crate::mapping::Mapping;
@@ -82,7 +82,7 @@ fn mixed(options: &Options, path: &Path) -> Result<()> {
         if round % 2 == 0 {
             writes = writes
                 .into_iter()
-                .map(|it| it.durable(Sync::RwfDsync))
+                .map(|it| it.durable(Durability::RwfDsync))
                 .collect();
         }
         for write in &writes {
