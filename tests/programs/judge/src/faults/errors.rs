@@ -13,6 +13,8 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -27,6 +29,12 @@ pub(crate) struct Options {
 const SIZE: usize = 4 << 20;
 const BLOCK: usize = 4096;
 const PIECE: usize = 64 << 10;
+
+/// How many lines of errors the log takes in [`WINDOW`]: all others are left out.
+const LINES: usize = 100;
+const WINDOW: Duration = Duration::from_millis(5500);
+/// More than a case has.
+const LINES_OF_CASE: usize = 48;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
@@ -61,21 +69,36 @@ impl Layout {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let (mut lost, mut kept) = (0, 0);
+    let (mut lost, mut kept, mut lines) = (0, 0, 0);
     for how in [How::Write, How::Store] {
         for old in [Old::Data, Old::Hole] {
             for layout in [Layout::All, Layout::Pieces] {
+                if lines < LINES_OF_CASE {
+                    thread::sleep(WINDOW);
+                    lines = LINES;
+                }
                 let name = format!("errors-{how:?}-{old:?}-{layout:?}");
                 let case = Case::new(options, options.dir.join(&name), how, old, layout);
-                let blocks = case.and_then(|case| case.run()).context(name.clone())?;
-                println!("{name}: {} blocks lost, {} kept", blocks.0, blocks.1);
-                lost += blocks.0;
-                kept += blocks.1;
+                let case = case.and_then(|case| case.run()).context(name.clone())?;
+                println!("{name}: {} blocks lost, {} kept", case.lost, case.kept);
+                lost += case.lost;
+                kept += case.kept;
+                lines -= case.lines.min(lines);
             }
         }
     }
     ensure!(lost > 0 && kept > 0, "{lost} blocks lost, {kept} kept");
     Ok(())
+}
+
+/// What came of a case.
+struct Told {
+    /// Blocks that were lost.
+    lost: usize,
+    /// Blocks that were written and kept.
+    kept: usize,
+    /// What the log had of them.
+    lines: usize,
 }
 
 struct Case<'a> {
@@ -115,8 +138,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// How many blocks were lost, and how many of those that were written were kept.
-    fn run(&self) -> Result<(usize, usize)> {
+    fn run(&self) -> Result<Told> {
         let other = open(&self.path)?;
         let lines = self.lines()?.len();
         self.write(2)?;
@@ -127,7 +149,7 @@ impl<'a> Case<'a> {
         is_told_once(first, &self.file).context("who wrote")?;
         is_told_once(other.sync_all(), &other).context("who had it open")?;
         open(&self.path)?.sync_all().context("who came later")?;
-        let blocks = self.judge(&told)?;
+        let (lost, kept) = self.judge(&told)?;
         self.write(3)?;
         self.file.sync_all().context("on a device that works")?;
         let mut wanted = self.old.clone();
@@ -136,7 +158,8 @@ impl<'a> Case<'a> {
         }
         settle::holds("in the end", &self.file, &wanted)?;
         fs::remove_file(&self.path)?;
-        Ok(blocks)
+        let lines = told.len();
+        Ok(Told { lost, kept, lines })
     }
 
     fn write(&self, version: u64) -> Result<()> {
