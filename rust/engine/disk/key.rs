@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Keys: the order of everything in a tree.
 
-use super::ObjectId;
+use super::{Logical, ObjectId};
+use core::ops::{Range, RangeInclusive};
 use kernel::fmt;
 
 /// The kind of an item: the middle part of its key (C: `key.type`, `BTRFS_*_KEY`).
@@ -180,6 +181,12 @@ impl Key {
 }
 
 impl Key {
+    /// All keys of items that stand at these addresses. The range is not empty.
+    pub fn at_addresses(range: Range<Logical>) -> RangeInclusive<Key> {
+        let last = range.end.get().saturating_sub(1);
+        Key::new(range.start.get(), Kind::new(0), 0)..=Key::new(last, Kind::new(u8::MAX), u64::MAX)
+    }
+
     /// The key before this one in order, or `None` before the lowest.
     pub fn predecessor(self) -> Option<Key> {
         if let Some(offset) = self.offset.checked_sub(1) {

@@ -136,9 +136,7 @@ fn each_block(
 /// The first blocks in use from `from` to `end`.
 fn in_use(extents: &Tree, from: Logical, end: Logical) -> Result<KVec<InUse>> {
     let mut blocks = KVec::with_capacity(BATCH, GFP_NOFAIL)?;
-    let first = Key::new(from.get(), Kind::new(0), 0);
-    let last = Key::new(end.get().saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
-    extents.scan(first..=last, |key, bytes| {
+    extents.scan(Key::at_addresses(from..end), |key, bytes| {
         if matches!(key.kind, Kind::EXTENT_ITEM | Kind::METADATA_ITEM) {
             blocks.push(InUse::parse(&key, bytes)?, GFP_NOFAIL)?;
         }

@@ -76,13 +76,18 @@ impl Disk {
         let mut bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
-            if let Some(room) = bounce.as_mut_slice().get_mut(..piece.len()) {
-                room.copy_from_slice(piece);
-            }
+            fill(&mut bounce, piece);
             self.device.write(kind, pos, &bounce, piece.len())?;
             pos = pos.saturating_add(piece.len().into());
         }
         Ok(())
+    }
+}
+
+/// Copies `bytes` to the beginning of `room`, which is as long.
+fn fill(room: &mut FolioBytes, bytes: &[u8]) {
+    if let Some(room) = room.as_mut_slice().get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
     }
 }
 
@@ -144,9 +149,7 @@ impl Device for Disk {
             let pages = piece.len().div_ceil(kernel::page::PAGE_SIZE);
             let pages = pages.checked_next_power_of_two().ok_or(ENOMEM)?;
             let mut bytes = FolioBytes::alloc(pages.trailing_zeros())?;
-            if let Some(room) = bytes.as_mut_slice().get_mut(..piece.len()) {
-                room.copy_from_slice(piece);
-            }
+            fill(&mut bytes, piece);
             let device = &self.device;
             let write = device.begin_write(WriteKind::Sync, pos, bytes, piece.len())?;
             sent.0.push(write, GFP_KERNEL)?;
@@ -159,9 +162,7 @@ impl Device for Disk {
         let mut pieces = KVec::new();
         for part in buf.chunks(PIECE) {
             let mut piece = FolioBytes::alloc(PIECE_ORDER)?;
-            if let Some(room) = piece.as_mut_slice().get_mut(..part.len()) {
-                room.copy_from_slice(part);
-            }
+            fill(&mut piece, part);
             pieces.push(piece, GFP_KERNEL)?;
         }
         self.device.append(zone, &pieces, buf.len())

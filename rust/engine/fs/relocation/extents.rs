@@ -32,9 +32,7 @@ impl InUse {
     /// The first extent in use from `from` to `end`. What waits in the queue of references is not seen.
     pub(super) fn first(extents: &Tree, from: Logical, end: Logical) -> Result<Option<Self>> {
         let mut found: Option<Self> = None;
-        let first = Key::new(from.get(), Kind::new(0), 0);
-        let last = Key::new(end.get().saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
-        extents.scan(first..=last, |key, bytes| {
+        extents.scan(Key::at_addresses(from..end), |key, bytes| {
             let broken = |flaw: Flaw| flaw.in_item(ObjectId::EXTENT_TREE, &key).report();
             match (key.kind, &mut found) {
                 (Kind::EXTENT_ITEM | Kind::METADATA_ITEM, Some(_)) => {

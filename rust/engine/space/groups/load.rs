@@ -301,10 +301,8 @@ impl Loader<'_> {
 
     /// Sees the extents that begin in `[from, until)`.
     fn scan_extents(&self, loadings: &mut Loadings, from: Logical, until: Logical) -> Result {
-        let first = Key::new(from.get(), Kind::new(0), 0);
-        let last = Key::new(until.get().saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
         let node_size = self.groups.node_size;
-        self.extents.scan(first..=last, |key, _| {
+        self.extents.scan(Key::at_addresses(from..until), |key, _| {
             if let Some((start, end)) = extent(key, node_size) {
                 see(loadings, start, end)?;
             }

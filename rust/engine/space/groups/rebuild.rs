@@ -9,7 +9,7 @@ use super::block_groups::BlockGroups;
 use super::load::extent;
 use super::writeout::Writeout;
 use crate::btree::{Allocate, Tree};
-use crate::disk::{Bytes, Key, Kind, Logical};
+use crate::disk::{Bytes, Key, Logical};
 use crate::space::free::changes::{Change, Changes};
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -46,9 +46,7 @@ impl BlockGroups {
 /// What has extent items in a group.
 fn used_in(extents: &Tree, (start, end): (Logical, Logical), node_size: Bytes) -> Result<Changes> {
     let mut used = Changes::new();
-    let first = Key::new(start.get(), Kind::new(0), 0);
-    let last = Key::new(end.get().saturating_sub(1), Kind::new(u8::MAX), u64::MAX);
-    extents.scan(first..=last, |key, _| {
+    extents.scan(Key::at_addresses(start..end), |key, _| {
         if let Some((start, end)) = extent(key, node_size) {
             used.note(start, end, Change::Allocated)?;
         }

@@ -187,12 +187,9 @@ impl Mounted {
     /// Writes the data of a new extent: appended on sequential zones, else to all copies.
     pub fn put_data(&self, extent: &mut NewExtent, bytes: &[u8]) -> Result {
         let logical = extent.get().logical;
-        match self
-            .volume
-            .data()
-            .target(logical, Bytes::from(bytes.len()))?
-        {
-            Target::Append(_) => extent.move_to(self.volume.data().write_extent(logical, bytes)?),
+        let data = self.volume.data();
+        match data.target(logical, Bytes::from(bytes.len()))? {
+            Target::Append(_) => extent.move_to(data.write_extent(logical, bytes)?),
             Target::At(_) => self.write_data(logical, bytes)?,
         }
         Ok(())
@@ -200,20 +197,9 @@ impl Mounted {
 
     /// Writes data, whole sectors, to all copies.
     pub fn write_data(&self, addr: Logical, bytes: &[u8]) -> Result {
-        self.volume.check_sending()?;
-        let (mut at, mut rest) = (addr, bytes);
-        while !rest.is_empty() {
-            let mapping = self.volume.map(at, Bytes::from(rest.len()))?;
-            let (now, later) = rest.split_at(rest.len().min(mapping.len.get() as usize));
-            for place in mapping.copies() {
-                self.volume
-                    .device(place.devid)
-                    .ok_or(ENODEV)?
-                    .write(place.at, now)?;
-            }
-            (at, rest) = (at.saturating_add(mapping.len), later);
-        }
-        Ok(())
+        let mut begun = KVec::new();
+        self.volume.data().begin_write(addr, bytes, &mut begun)?;
+        begun.iter().try_for_each(|write| write.wait())
     }
 
     /// Leaves checksums of so many sectors from `start` on, none of them right, as the log replay of old kernels did.

@@ -224,6 +224,15 @@ impl Rig {
     }
 }
 
+/// A volume that was full, and lost every second file.
+fn half_empty() -> Rig {
+    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
+    rig.fill(MIB);
+    rig.remove_every_second();
+    rig.apply(&Op::Sync);
+    rig
+}
+
 fn zones(count: u64, capacity: u64, max_active: Option<u32>) -> Image {
     let layout = ZoneLayout {
         max_active,
@@ -329,10 +338,7 @@ fn where_zones_are_emulated_nothing_is_kept_back() {
 /// Who waits for space and is killed does not go on moving what others have.
 #[test]
 fn who_is_killed_gives_up() {
-    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
-    rig.fill(MIB);
-    rig.remove_every_second();
-    rig.apply(&Op::Sync);
+    let mut rig = half_empty();
     let moved = rig.moved();
     latch::kill(true);
     let refused = rig.write_until_refused();
@@ -346,10 +352,7 @@ fn who_is_killed_gives_up() {
 /// Where metadata is short, too, moving is put off: nobody's handle is waited for, while others wait for who moves.
 #[test]
 fn without_metadata_nobody_is_waited_for() {
-    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
-    rig.fill(MIB);
-    rig.remove_every_second();
-    rig.apply(&Op::Sync);
+    let rig = half_empty();
     let mounted = rig.driver.mounted();
     let (txns, space) = (&mounted.txns, mounted.txns.space());
     let mut all = std::vec![];
@@ -378,10 +381,7 @@ fn without_metadata_nobody_is_waited_for() {
 /// A remount by force keeps nobody out: who is refused behind it is refused, and what others have stays where it is.
 #[test]
 fn a_paused_volume_moves_nothing_for_a_write() {
-    let mut rig = Rig::mount(zones(20, 8 * MIB, None));
-    rig.fill(MIB);
-    rig.remove_every_second();
-    rig.apply(&Op::Sync);
+    let mut rig = half_empty();
     let moved = rig.moved();
     rig.driver.mounted().volume.pause_writing();
     let refused = rig.write_until_refused();

@@ -30,6 +30,13 @@ fn mount() -> Files {
     ))
 }
 
+/// Empty files, so that others are not in one leaf with what else there is.
+fn make_files(files: &Files, name: &str, count: u32) {
+    for n in 0..count {
+        files.file(format!("{name}{n}").as_bytes());
+    }
+}
+
 /// A file with more than a zone of noise, every second MiB of which, an extent, was punched out again; and its contents.
 fn file_with_holes(files: &Files) -> (Arc<Inode>, Vec<u8>) {
     let inode = files.file(b"f");
@@ -111,9 +118,7 @@ fn a_snapshot_with_leaves_of_its_own_moves_along() {
 /// A file and its copy in a snapshot that has leaves of its own, in trees of more than one block; and the contents of both.
 fn file_and_copy() -> (Image, ObjectId, Vec<u8>) {
     let files = mount();
-    for n in 0..120 {
-        files.file(format!("other{n}").as_bytes());
-    }
+    make_files(&files, "other", 120);
     let (inode, bytes) = file_with_holes(&files);
     let id = snapshot(&files);
     let theirs = in_snapshot(&files, id, &inode);
@@ -188,9 +193,7 @@ fn ends_after_overwriting(
 #[test]
 fn what_is_in_a_shared_leaf_stays() {
     let files = mount();
-    for n in 0..300 {
-        files.file(format!("other{n}").as_bytes());
-    }
+    make_files(&files, "other", 300);
     let (inode, bytes) = file_with_holes(&files);
     let id = snapshot(&files);
     let at = MIB;
@@ -209,9 +212,7 @@ fn what_is_in_a_shared_leaf_stays() {
 #[test]
 fn what_is_shared_no_more_moves_some_commits_later() {
     let files = mount();
-    for n in 0..120 {
-        files.file(format!("other{n}").as_bytes());
-    }
+    make_files(&files, "other", 120);
     let (inode, bytes) = file_with_holes(&files);
     let id = snapshot(&files);
     assert_eq!(relocate(&files), Relocated::Nothing);
@@ -240,9 +241,7 @@ fn one_that_can_be_emptied_is_found_behind_many_that_cannot() {
         &["-m", "single"],
         tools::zone_layout(ZONE),
     ));
-    for n in 0..300 {
-        files.file(format!("first{n}").as_bytes());
-    }
+    make_files(&files, "first", 300);
     let stays = files.file(b"stays");
     let noise = std::vec![7; ZONE as usize];
     for group in 0..GROUPS {
@@ -254,9 +253,7 @@ fn one_that_can_be_emptied_is_found_behind_many_that_cannot() {
     files.txns().commit().unwrap();
     snapshot(&files);
     // In a leaf of its own, and with less that is dead.
-    for n in 0..120 {
-        files.file(format!("other{n}").as_bytes());
-    }
+    make_files(&files, "other", 120);
     let moves = files.file(b"moves");
     files.write(&moves, 0, &noise).unwrap();
     punch(&files, &moves, 0, ZONE / 4);

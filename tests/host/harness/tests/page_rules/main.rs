@@ -500,11 +500,9 @@ fn no_block_is_lost() {
     harness::random::seeds(0..400).for_each(|seed| history(seed, Plant::Nothing));
 }
 
-/// A folio over unwritten space waits for a worker while a hole is made beside it: it is given no other space, of which a
-/// full volume has none.
-#[test]
-fn a_worker_takes_what_is_there_beside_a_hole() {
-    let mut world = World::new(1, Plant::Nothing);
+/// The first folio is over unwritten space, was dirtied by nobody's leave, and waits for a worker.
+fn worker_over_unwritten_space(plant: Plant) -> World {
+    let mut world = World::new(1, plant);
     world.memory_fails = false;
     world.allocate(0, FOLIO);
     for block in 0..FOLIO {
@@ -512,6 +510,14 @@ fn a_worker_takes_what_is_there_beside_a_hole() {
     }
     world.pin_dirty(0);
     let _ = world.write_back(0);
+    world
+}
+
+/// A folio over unwritten space waits for a worker while a hole is made beside it: it is given no other space, of which a
+/// full volume has none.
+#[test]
+fn a_worker_takes_what_is_there_beside_a_hole() {
+    let mut world = worker_over_unwritten_space(Plant::Nothing);
     world.punch(FOLIO, 2 * FOLIO);
     for _ in 0..3 {
         world.step_first(|task| matches!(task, Task::Mend { .. }));
@@ -522,14 +528,7 @@ fn a_worker_takes_what_is_there_beside_a_hole() {
 
 /// A worker has a folio over unwritten space of which a hole is about to take a block.
 fn worker_while_a_hole_is_made(plant: Plant) {
-    let mut world = World::new(1, plant);
-    world.memory_fails = false;
-    world.allocate(0, FOLIO);
-    for block in 0..FOLIO {
-        world.load(block);
-    }
-    world.pin_dirty(0);
-    let _ = world.write_back(0);
+    let mut world = worker_over_unwritten_space(plant);
     world.punch(1, 2);
     for _ in 0..3 {
         world.step_first(|task| matches!(task, Task::Mend { .. }));
