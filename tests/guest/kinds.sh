@@ -69,3 +69,16 @@ flusher_as_usual() {
     echo 500 >/proc/sys/vm/dirty_writeback_centisecs
     echo 3000 >/proc/sys/vm/dirty_expire_centisecs
 }
+
+# prepare_hammer KIND SECONDS: what the hammer (tests/programs) needs on such a disk; its command is $hammer.
+prepare_hammer() {
+    local source missing=()
+    source=$(regular_disk size=16 irqmode=2 completion_nsec=5000000)
+    # Space that is passed over in a zone cannot be written later.
+    [ "$1" != zoned ] || missing=(--missing allocate)
+    [ "$driver $1" != "btrfs zoned" ] || missing=(--missing "allocate,punch")
+    cp /results/programs/judge /run/
+    # shellcheck disable=SC2034 # for those who source this
+    hammer=(in_time $(($2 * 2 + 120)) /run/judge hammer --seconds "$2" --source "$source"
+        --seed "${HAMMER_SEED:-$RANDOM}" "${missing[@]}")
+}
