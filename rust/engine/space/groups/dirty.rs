@@ -87,3 +87,56 @@ impl DirtyGroups {
         self.groups.remove(&start);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that a group and its writer may do, in every order: what changed after its write-out began is written once more, and
+    /// the group beside it is nobody's matter.
+    #[test]
+    fn what_changes_meanwhile_is_written_again() {
+        const STEPS: u32 = 5;
+        const LEN: u32 = 8;
+        let (group, beside) = (Logical::new(1), Logical::new(2));
+        for mut history in 0..STEPS.pow(LEN) {
+            let mut groups = DirtyGroups::new();
+            groups.dirty(beside).unwrap();
+            let (mut is_behind, mut is_writing) = (false, false);
+            for _ in 0..LEN {
+                match history % STEPS {
+                    0 => {
+                        groups.dirty(group).unwrap();
+                        is_behind = true;
+                    }
+                    1 => {
+                        let is_due = is_behind && !is_writing;
+                        let found = groups.groups.get(&group).copied();
+                        assert_eq!(found == Some(State::Dirty), is_due);
+                        if is_due {
+                            assert_eq!(groups.begin(Logical::new(0)), Some(group));
+                            (is_behind, is_writing) = (false, true);
+                        }
+                    }
+                    2 if is_writing => {
+                        let ended = [Ended::Clean, Ended::Dirty][usize::from(is_behind)];
+                        assert_eq!(groups.end(group), ended);
+                        is_writing = false;
+                    }
+                    3 if is_writing => {
+                        groups.fail(group);
+                        (is_behind, is_writing) = (true, false);
+                    }
+                    4 => {
+                        groups.forget(group);
+                        (is_behind, is_writing) = (false, false);
+                    }
+                    _ => {}
+                }
+                history /= STEPS;
+            }
+            assert_eq!(groups.groups.get(&group).is_some(), is_behind || is_writing);
+            assert_eq!(groups.begin(beside), Some(beside));
+        }
+    }
+}

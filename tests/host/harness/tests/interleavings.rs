@@ -5,7 +5,7 @@
 use engine::btree::{Sought, Store, WriteMode, Writer};
 use engine::disk::{Bytes, FileOffset, Key, Kind, Logical, ObjectId};
 use engine::fs::{Inode, OrderedExtent};
-use engine::space::{Class, NextGroup, Urgency};
+use engine::space::{Class, NextGroup, Space, Urgency};
 use engine::txn::Units;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -193,6 +193,36 @@ fn forget_and_read(image: &Image) {
         (before.used.saturating_add(LEN), Bytes::ZERO)
     );
     assert!(!found.is_zero());
+}
+
+/// A group changes while its items are written: in the end they say what is used, as it was changed last.
+fn change_what_is_written(image: &Image) {
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let mounted = std::sync::Arc::new(mounted);
+    let space = mounted.txns.space().clone();
+    let reservation = mounted.txns.reserve_data(LEN).unwrap();
+    let extent = space.allocate_data(&reservation, LEN, LEN).unwrap();
+    let change = {
+        let (mounted, space) = (mounted.clone(), space.clone());
+        thread::spawn(move || {
+            let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+            let half = LEN.divided_by(2);
+            for start in [extent.logical, extent.logical.saturating_add(half)] {
+                space.note_allocated(&handle, start, half).unwrap();
+            }
+        })
+    };
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    for _ in 0..2 {
+        space.write_dirty_groups(&handle).unwrap();
+    }
+    change.join().unwrap();
+    let tree = mounted.txns.tree(ObjectId::DEV_TREE).unwrap();
+    tree.rewrite(&handle, &Key::MIN).unwrap();
+    handle.commit().unwrap();
+    let found = Mounted::mount(mounted.images(), Access::ReadOnly).unwrap();
+    let used = |space: &Space| space.statistics().data.used;
+    assert_eq!(used(found.txns.space()), used(&space));
 }
 
 /// Reads where empty groups are free while they are closed, as those are that are to be removed, and opened again:
@@ -395,6 +425,15 @@ fn search_in(image: Image, once: fn(&Image), tries: usize) {
 fn where_groups_are_free_is_read_while_it_changes() {
     // What can go wrong does so between two locks, and needs many steps there.
     search_in(tools::mkfs(256 * MIB, &[]), forget_and_read, 150 * TRIES);
+}
+
+#[test]
+fn groups_change_while_they_are_written() {
+    search_in(
+        tools::mkfs(256 * MIB, &[]),
+        change_what_is_written,
+        10 * TRIES,
+    );
 }
 
 #[test]
