@@ -58,7 +58,7 @@ pub use allocation::block_address::BlockAddress;
 pub use allocation::removal::Removal;
 pub use allocation::trim::{Discard, Trim};
 pub(crate) use free::cache::CacheFile;
-pub use free::cache::Keeping;
+pub use free::cache::{CachesRead, Keeping};
 pub use free::data_extent::DataExtent;
 pub(crate) use free::doubt::Doubt;
 pub use groups::caches::CacheTurn;

@@ -6,7 +6,7 @@ use super::allocation::block_address::BlockAddress;
 use super::allocation::release::Releases;
 use super::allocation::removal::Removal;
 use super::allocation::trim::{Discard, Lost, Trim, Trims};
-use super::free::cache::{Keeper, Keeping, Stored};
+use super::free::cache::{CachesRead, Keeper, Keeping, Stored};
 use super::free::changes::Change;
 use super::free::data_extent::DataExtent;
 use super::free::on_disk::{Kept, OnDisk};
@@ -79,6 +79,7 @@ pub struct Space {
     writeout: Arc<Writeout>,
     data_zones: DataZones,
     numbers: Arc<Numbers>,
+    caches_read: CachesRead,
 }
 
 impl Space {
@@ -120,7 +121,7 @@ impl Space {
             true => &OnDisk::Nowhere,
             false => &free_space,
         };
-        let reader = match options.caches {
+        let caches = match options.caches {
             Caches::Believed => Stored::of(trees.root, &groups.volume),
             Caches::NotKept | Caches::MadeAnew => None,
         };
@@ -129,7 +130,7 @@ impl Space {
             items: &trees.block_groups,
             free_space: believed,
             extents: &trees.extent,
-            caches: reader.as_ref(),
+            caches: caches.as_ref(),
             writable,
         };
         let doubted = loader.load()?;
@@ -151,6 +152,7 @@ impl Space {
             data_zones: DataZones::new(groups.clone())?,
             groups,
             numbers,
+            caches_read: caches.map_or_else(CachesRead::default, |caches| caches.count()),
         };
         if let Some(doubted) = doubted {
             space.writeout.believe_caches(&doubted)?;
@@ -403,6 +405,11 @@ impl Space {
     /// No cache is written any more, by nobody when this returns. No tree block lock is held.
     pub fn stop_caches(&self) {
         self.writeout.stop_caches();
+    }
+
+    /// What the mount made of the caches that it found.
+    pub fn caches_read(&self) -> CachesRead {
+        self.caches_read
     }
 
     /// Writes the caches that are behind now, each once, and no more than `most`; gives how many groups had a turn. They are void before, and

@@ -53,6 +53,9 @@ impl Text for Source {
         writeln!(f, "data_bytes_moved {}", moved.bytes)?;
         let forgotten = transactions.space().forgotten();
         writeln!(f, "free_space_pages_forgotten {forgotten}")?;
+        let caches = transactions.space().caches_read();
+        writeln!(f, "caches_believed {}", caches.believed)?;
+        writeln!(f, "caches_doubted {}", caches.doubted)?;
         let order = transactions.space().write_order().statistics();
         writeln!(f, "gate_holes {}", order.holes)?;
         writeln!(f, "gate_skips {}", order.skips)?;

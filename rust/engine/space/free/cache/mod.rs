@@ -22,6 +22,7 @@ mod state;
 pub(crate) use file::CacheFile;
 pub use keep::Keeping;
 pub(in crate::space) use keep::{Begun, Files, Keeper};
+pub use read::CachesRead;
 pub(in crate::space) use read::Stored;
 pub(in crate::space) use sending::Sent;
 #[cfg(test)]

@@ -9,12 +9,24 @@ use crate::space::free::doubt::Doubt;
 use crate::space::free::ranges::FreeRanges;
 use crate::volume::{Chunk, Volume};
 use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// What a mount made of the caches that it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CachesRead {
+    /// They told where their groups are free.
+    pub believed: u64,
+    /// The extent tree had to, instead.
+    pub doubted: u64,
+}
 
 /// The caches of a volume that says that they are right.
 pub(in crate::space) struct Stored {
     root: Arc<Tree>,
+    believed: AtomicU64,
+    doubted: AtomicU64,
 }
 
 impl Stored {
@@ -29,7 +41,19 @@ impl Stored {
                 _ => Err(ENOENT),
             }
         });
-        scanned.ok().map(|()| Self { root })
+        scanned.ok().map(|()| Self {
+            root,
+            believed: AtomicU64::new(0),
+            doubted: AtomicU64::new(0),
+        })
+    }
+
+    /// What became of those that were read.
+    pub(in crate::space) fn count(&self) -> CachesRead {
+        CachesRead {
+            believed: self.believed.load(Ordering::Relaxed),
+            doubted: self.doubted.load(Ordering::Relaxed),
+        }
     }
 
     /// What of a group of which so many bytes are `unused` has no extent item, by its cache. `None` where there is no cache, or
@@ -42,7 +66,14 @@ impl Stored {
         unused: Bytes,
     ) -> Option<FreeRanges> {
         let start = chunk.logical;
-        match self.try_read(volume, chunk, unused) {
+        let read = self.try_read(volume, chunk, unused);
+        let counter = match &read {
+            Ok(None) => return None,
+            Ok(Some(_)) => &self.believed,
+            Err(_) => &self.doubted,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        match read {
             Ok(ranges) => ranges,
             Err(Doubt::Flaw(flaw)) => {
                 pr_debug!("block group {start}: the extent tree is read: {flaw}\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is free is read from free space caches (v1) that are right, and from the extent tree where one is not.
 
+use crate::mounted::mount;
 use crate::old_caches::{believed, change_items, groups, headers, tell, with_caches, Group};
 use engine::disk::{
     Bytes, CacheHeader, ExtentState, FileExtent, FileExtent::Regular, FileType, Generation,
@@ -39,6 +40,9 @@ fn free_of(image: &Image, options: Options) -> (Vec<(u64, u64)>, Vec<String>) {
     assert!(mounted.device().image().pages == image.pages);
     let mut lines = log.lines();
     lines.retain(|line| line.contains(DOUBT));
+    let read = mounted.txns.space().caches_read();
+    assert_eq!(read.doubted, lines.len() as u64);
+    assert!(read.believed <= headers(&walk(image)).len() as u64);
     (free, lines)
 }
 
@@ -57,6 +61,9 @@ pub(crate) fn derived(image: &Image) -> Vec<(u64, u64)> {
 fn a_right_cache_says_what_the_extent_tree_does() {
     let image = cached();
     assert_eq!(found(&image), (derived(&image), Vec::new()));
+    let mounted = mount(image.clone()).unwrap();
+    let read = mounted.txns.space().caches_read();
+    assert_eq!(read.believed, believed(&image).len() as u64);
 }
 
 /// Of a cache that is right by all that is asked of it nothing is looked up: what it says is believed.
