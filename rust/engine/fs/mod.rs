@@ -38,9 +38,10 @@ mod subvolumes;
 
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
-    Allowance, Compressed, CompressedData, Data, Delalloc, Delayed, Divisible, FileSpace, InPlace,
-    InPlaceWrites, Mapping, MappingKind, Mappings, NewExtent, OrderedExtent, Placed, Punch,
-    Reported, SectorSums, Short, Truncation, WriteKind, WriteReservation, WrittenInPlace, Zeroing,
+    Allowance, Compressed, CompressedData, Data, Delalloc, Delayed, Divisible, Failure, FileSpace,
+    InPlace, InPlaceWrites, Mapping, MappingKind, Mappings, NewExtent, OrderedExtent, Parts,
+    Placed, Punch, Reported, Run, SectorSums, Short, Truncation, WriteKind, WriteReservation,
+    WrittenInPlace, Zeroing,
 };
 pub use filesystem::{FileSystem, Options};
 pub use inode::{Changes, Inode, New, NewKind, Now, Times};

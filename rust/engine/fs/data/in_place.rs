@@ -9,6 +9,7 @@
 //! A snapshot that is made in between has the extent, too, and reads zeroes: its item stays an unwritten one, and from then on
 //! both write elsewhere. Who has promised bytes no other space keeps snapshots away as long (`promise`).
 
+use super::piece::{pass_sums, Piece};
 use super::report::piece_at;
 use super::{cut, extents};
 use super::{InPlaceWrites, MappingKind, WriteKind};
@@ -38,6 +39,39 @@ pub struct WrittenInPlace {
     pub new_size: Bytes,
     /// What entering it takes; what it has for data is given back.
     pub reservation: WriteReservation,
+}
+
+impl WrittenInPlace {
+    /// How many bytes there are.
+    pub fn bytes(&self) -> Bytes {
+        self.range.end.saturating_since(self.range.start)
+    }
+
+    /// The first `len` bytes are lost, whole sectors: their space stays unwritten.
+    pub fn lose_front(&mut self, len: Bytes) -> Result {
+        let promised = self.reservation.split_kinds(len, len)?;
+        self.pass(len);
+        drop(promised);
+        Ok(())
+    }
+
+    /// Its first `len` bytes.
+    fn front(&self, len: Bytes) -> Piece<'_> {
+        Piece::front(
+            &self.checksums,
+            self.range.start,
+            (len, self.bytes()),
+            self.new_size,
+        )
+    }
+
+    /// Its first `len` bytes are not its own any more.
+    fn pass(&mut self, len: Bytes) {
+        let all = self.bytes();
+        pass_sums(&mut self.checksums, len, all);
+        self.range.start = self.range.start.saturating_add(len);
+        self.logical = self.logical.saturating_add(len);
+    }
 }
 
 /// Space to write to.
@@ -171,15 +205,46 @@ impl InPlaceWrites<'_> {
 
     /// Makes the space that was written to a written piece of the file, in one transaction.
     pub fn finish(&self, inode: &Inode, written: WrittenInPlace) -> Result {
-        let metadata = written.reservation.take_metadata()?;
-        let handle = self.fs.transactions().join_with(metadata)?;
-        let _extents = inode.lock_extents();
-        or_abort(&handle, self.record(&handle, inode, &written))
+        let all = Piece {
+            start: written.range.start,
+            len: written.bytes(),
+            checksums: &written.checksums,
+            new_size: written.new_size,
+        };
+        self.enter(inode, (written.logical, &written.reservation), &all)
     }
 
-    fn record(&self, handle: &Handle, inode: &Inode, written: &WrittenInPlace) -> Result {
-        let piece = unwritten(inode, written)?;
-        let start = written.range.start;
+    /// Does what [`Self::finish`] does for the first `len` bytes, whole sectors, which alone are known to be on the device. What is
+    /// left is the rest, also after an error.
+    pub fn finish_front(&self, inode: &Inode, written: &mut WrittenInPlace, len: Bytes) -> Result {
+        let reservation = written.reservation.split_kinds(len, len)?;
+        let front = written.front(len);
+        let entered = self.enter(inode, (written.logical, &reservation), &front);
+        written.pass(len);
+        entered
+    }
+
+    fn enter(
+        &self,
+        inode: &Inode,
+        (logical, reservation): (Logical, &WriteReservation),
+        written: &Piece<'_>,
+    ) -> Result {
+        let metadata = reservation.take_metadata()?;
+        let handle = self.fs.transactions().join_with(metadata)?;
+        let _extents = inode.lock_extents();
+        or_abort(&handle, self.record(&handle, inode, logical, written))
+    }
+
+    fn record(
+        &self,
+        handle: &Handle,
+        inode: &Inode,
+        logical: Logical,
+        written: &Piece<'_>,
+    ) -> Result {
+        let piece = unwritten(inode, logical, written)?;
+        let start = written.start;
         let piece = RegularExtent {
             generation: handle.generation(),
             state: ExtentState::Written,
@@ -191,7 +256,7 @@ impl InPlaceWrites<'_> {
         let dropped = cut::replace(inode, handle, at, &joined)?;
         self.fs
             .data()
-            .insert_checksums(handle, written.logical, &written.checksums)?;
+            .insert_checksums(handle, logical, written.checksums)?;
         self.fs.data().fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             let nbytes = attributes.nbytes.saturating_sub(dropped);
@@ -209,13 +274,12 @@ fn is_own_space(inode: &Inode, piece: &RegularExtent) -> bool {
 }
 
 /// The part of the file's unwritten piece that was written to.
-fn unwritten(inode: &Inode, written: &WrittenInPlace) -> Result<RegularExtent> {
-    let start = written.range.start;
-    let len = written.range.end.saturating_since(start);
+fn unwritten(inode: &Inode, logical: Logical, written: &Piece<'_>) -> Result<RegularExtent> {
+    let (start, len) = (written.start, written.len);
     let (key, piece) = piece_at(inode, start)?.ok_or(GONE)?;
     let within = start.saturating_since(extents::start_of(&key));
     let is_there = piece.state == ExtentState::Preallocated
-        && piece.address_of(within) == Some(written.logical)
+        && piece.address_of(within) == Some(logical)
         && within.saturating_add(len) <= piece.len;
     if !is_there {
         return Err(GONE.report());

@@ -8,6 +8,8 @@
 //! | `delalloc`    | which bytes are dirty without an address, and the space kept for them            |
 //! | `write`       | the promise of space before bytes become dirty; small files in the tree          |
 //! | `ordered`     | data that has an address and is in no tree yet                                   |
+//! | `piece`       | what of a write is entered into the trees at once                                |
+//! | `parts`       | in which parts a write that failed is sent again: [`Parts`]                       |
 //! | `extents`     | file extent items: reading and making them                                       |
 //! | `cut`         | taking a range out of a file                                                    |
 //! | `gaps`        | holes that have items of their own                                              |
@@ -27,6 +29,8 @@ mod in_place;
 mod inline;
 mod mapping;
 mod ordered;
+mod parts;
+mod piece;
 mod preallocate;
 mod report;
 mod truncate;
@@ -38,6 +42,7 @@ pub use delalloc::{Allowance, Delalloc, Delayed, Divisible, Short, WriteKind};
 pub use in_place::{InPlace, Placed, WrittenInPlace};
 pub use mapping::{Compressed, CompressedData, Mapping, MappingKind};
 pub use ordered::{NewExtent, OrderedExtent};
+pub use parts::{Failure, Parts, Run};
 pub use report::Reported;
 pub use truncate::{Punch, Truncation};
 pub use unwritten::Zeroing;

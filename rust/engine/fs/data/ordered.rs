@@ -2,8 +2,10 @@
 //! Ordered extents: data that has an address and is on its way to the device, or there, and is in no tree yet.
 //!
 //! An [`OrderedExtent`] is opened by [`Data::allocate_write`] and the caller's checksums, and closed by
-//! [`Data::finish_ordered`] when the device has the data. Dropped before, it gives address and space back.
+//! [`Data::finish_ordered`] when the device has the data. Dropped before, it gives address and space back. If the device has
+//! only some of it, it is taken apart from the front: [`Data::finish_front`], [`OrderedExtent::lose_front`].
 
+use super::piece::{pass_sums, Piece};
 use super::Data;
 use super::{cut, extents};
 use crate::btree::Allocate;
@@ -62,6 +64,25 @@ impl NewExtent {
             .map_err(|error| if error == ENOMEM { ENOSPC } else { error })
     }
 
+    /// Parts off its first `len` bytes; `EINVAL` if it has fewer.
+    fn split_front(&mut self, len: Bytes) -> Result<NewExtent> {
+        let DataExtent { logical, len: all } = self.extent;
+        let rest = all.checked_sub(len).ok_or(EINVAL)?;
+        let front = NewExtent {
+            space: self.space.clone(),
+            extent: DataExtent { logical, len },
+            progress: self.progress,
+        };
+        self.extent = DataExtent {
+            logical: logical.saturating_add(len),
+            len: rest,
+        };
+        if rest.is_zero() {
+            self.progress = Progress::Kept;
+        }
+        Ok(front)
+    }
+
     /// It has reached the device.
     pub(in crate::fs) fn written(&mut self) -> Result {
         self.progress = Progress::Written;
@@ -101,6 +122,34 @@ pub struct OrderedExtent {
     pub new_size: Bytes,
     /// What entering it takes.
     pub reservation: WriteReservation,
+}
+
+impl OrderedExtent {
+    /// The first `len` bytes are lost, whole sectors: gives their address and space back.
+    pub fn lose_front(&mut self, len: Bytes) -> Result {
+        let reservation = self.reservation.split(len)?;
+        let extent = self.extent.split_front(len)?;
+        self.pass(len);
+        drop((extent, reservation));
+        Ok(())
+    }
+
+    /// Its first `len` bytes.
+    fn front(&self, len: Bytes) -> Piece<'_> {
+        Piece::front(
+            &self.checksums,
+            self.offset,
+            (len, self.ram_len),
+            self.new_size,
+        )
+    }
+
+    /// Its first `len` bytes are not its own any more.
+    fn pass(&mut self, len: Bytes) {
+        pass_sums(&mut self.checksums, len, self.ram_len);
+        self.offset = self.offset.saturating_add(len);
+        self.ram_len = self.ram_len.saturating_sub(len);
+    }
 }
 
 impl Data<'_> {
@@ -171,30 +220,59 @@ impl Data<'_> {
     /// Puts data that is on the device into the file, in one transaction: what stood there before loses its
     /// references, the checksums go in, size and byte count follow. Pieces of one file may be finished at the same
     /// time, if they do not overlap.
-    pub fn finish_ordered(&self, inode: &Inode, mut ordered: OrderedExtent) -> Result {
-        ordered.extent.written()?;
-        let handle = self
-            .fs
-            .transactions()
-            .join_with(ordered.reservation.take_metadata()?)?;
-        let _extents = inode.lock_extents();
-        or_abort(&handle, self.finish_in(&handle, inode, ordered))
+    pub fn finish_ordered(&self, inode: &Inode, ordered: OrderedExtent) -> Result {
+        let all = Piece {
+            start: ordered.offset,
+            len: ordered.ram_len,
+            checksums: &ordered.checksums,
+            new_size: ordered.new_size,
+        };
+        self.enter(inode, (ordered.extent, &ordered.reservation), &all)
     }
 
-    fn finish_in(&self, handle: &Handle, inode: &Inode, ordered: OrderedExtent) -> Result {
-        let extent = ordered.extent.keep();
-        let start = ordered.offset;
-        let piece = extents::whole(handle, ExtentState::Written, extent, ordered.ram_len);
-        let dropped = cut::replace(inode, handle, start, &piece)?;
-        handle.add_data(&extents::reference(inode, start, &piece))?;
-        self.insert_checksums(handle, extent.logical, &ordered.checksums)?;
+    /// Does what [`Self::finish_ordered`] does for the first `len` bytes, whole sectors, which alone are known to be on the device.
+    /// What is left is the rest, also after an error.
+    pub fn finish_front(&self, inode: &Inode, ordered: &mut OrderedExtent, len: Bytes) -> Result {
+        let reservation = ordered.reservation.split(len)?;
+        let extent = ordered.extent.split_front(len)?;
+        let entered = self.enter(inode, (extent, &reservation), &ordered.front(len));
+        ordered.pass(len);
+        entered
+    }
+
+    fn enter(
+        &self,
+        inode: &Inode,
+        (mut extent, reservation): (NewExtent, &WriteReservation),
+        piece: &Piece<'_>,
+    ) -> Result {
+        extent.written()?;
+        let metadata = reservation.take_metadata()?;
+        let handle = self.fs.transactions().join_with(metadata)?;
+        let _extents = inode.lock_extents();
+        or_abort(&handle, self.enter_in(&handle, inode, extent, piece))
+    }
+
+    fn enter_in(
+        &self,
+        handle: &Handle,
+        inode: &Inode,
+        extent: NewExtent,
+        piece: &Piece<'_>,
+    ) -> Result {
+        let extent = extent.keep();
+        let start = piece.start;
+        let whole = extents::whole(handle, ExtentState::Written, extent, piece.len);
+        let dropped = cut::replace(inode, handle, start, &whole)?;
+        handle.add_data(&extents::reference(inode, start, &whole))?;
+        self.insert_checksums(handle, extent.logical, piece.checksums)?;
         self.fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes
                 .nbytes
                 .saturating_sub(dropped)
-                .saturating_add(ordered.ram_len);
-            attributes.size = attributes.size.max(ordered.new_size);
+                .saturating_add(piece.len);
+            attributes.size = attributes.size.max(piece.new_size);
         })
     }
 }

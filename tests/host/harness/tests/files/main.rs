@@ -11,6 +11,7 @@ mod in_place;
 mod long_inline;
 mod memory;
 mod names;
+mod partly_written;
 mod posix;
 mod promises;
 mod relocated;
