@@ -65,7 +65,7 @@ impl Text for Source {
         writeln!(f, "gate_finishes {}", order.finishes)?;
         writeln!(f, "gate_forced {}", order.forced)?;
         let data = &self.data.tally;
-        let shown: [(&str, &AtomicU64); 8] = [
+        let shown: [(&str, &AtomicU64); 9] = [
             ("fixups_queued", &data.fixups.queued),
             ("fixups_mended", &data.fixups.mended),
             ("fixups_cancelled", &data.fixups.cancelled),
@@ -73,6 +73,7 @@ impl Text for Source {
             ("writes_copied", &data.copied),
             ("writes_put_off", data.fixups.put_offs().counter()),
             ("reads_repeated", &data.reread),
+            ("writes_resent", &data.resent),
             ("writes_failed", &data.failed),
         ];
         for (name, count) in shown {

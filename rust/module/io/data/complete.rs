@@ -6,7 +6,6 @@ use super::{FileIo, Write};
 use crate::linux::iomap::ioend::Append;
 use crate::linux::iomap::WriteEnd;
 use crate::linux::Sector;
-use core::ops::Range;
 use core::sync::atomic::Ordering;
 use engine::disk::{Bytes, FileOffset};
 use latch::prelude::*;
@@ -14,18 +13,18 @@ use latch::NofsScope;
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// Closes the ordered extent of a write that has ended, well or not.
-    pub(super) fn complete(&self, write: Write, end: WriteEnd) -> Result {
+    pub(super) fn complete(&self, write: Write, end: &WriteEnd) -> Result {
         let _nofs = NofsScope::enter();
-        let (pos, len) = match &write {
-            Write::New(ordered, _) => (ordered.offset, ordered.ram_len),
-            Write::InPlace(written) => {
-                let Range { start, end } = written.range;
-                (start, end.saturating_since(start))
-            }
+        let (pos, len) = write.range();
+        self.path.hope.note(end.result);
+        let result = match end.result {
+            Ok(()) => self
+                .finish(write, end.sector)
+                .inspect_err(|error| self.report(pos, len, *error)),
+            Err(error) => self.finish_parts(write, error, &end.resend),
         };
-        let result = end.result.and_then(|()| self.finish(write, end.sector));
         self.under_way.ended(len);
-        result.inspect_err(|error| self.report(pos, len, *error))
+        result
     }
 
     fn finish(&self, write: Write, sector: Sector) -> Result {

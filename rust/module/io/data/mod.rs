@@ -9,6 +9,7 @@
 //! | [`delay`]    | space is reserved; with the folio locked, the blocks become delayed | an allowance, then delalloc |
 //! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them      | an ordered extent           |
 //! | [`complete`] | the device has them; extent and checksums go into the trees          | the trees                   |
+//! | [`resend`]   | or has only some of them, and is sent the others again in parts      | the ordered extent          |
 //! | [`verify`]   | they are read, and compared with their checksums                     |                             |
 //! | [`look`]     | what is at a position is looked up, and read again where that was old |                             |
 //! | [`direct`]   | or all of this past the page cache                                   | an ordered extent           |
@@ -43,10 +44,12 @@ mod delay;
 mod direct;
 mod look;
 mod place;
+mod resend;
 mod send;
 mod verify;
 
 use blocks::UnderWay;
+pub(crate) use resend::Hope;
 pub(crate) use send::{TakenSpace, Write};
 
 /// Bytes of a sector, as of memory.
@@ -65,6 +68,8 @@ pub(crate) struct DataPath {
     pub(crate) fixup_queue: OwnedQueue,
     /// What was done.
     pub(crate) tally: DataTally,
+    /// Whether what fails is sent again.
+    pub(crate) hope: Hope,
 }
 
 /// What became of the data of a mount's files.
@@ -76,7 +81,9 @@ pub(crate) struct DataTally {
     pub(crate) copied: AtomicU64,
     /// Sectors of direct reads that were read again.
     pub(crate) reread: AtomicU64,
-    /// Writes that failed.
+    /// Parts of writes that were sent again.
+    pub(crate) resent: AtomicU64,
+    /// Writes, or runs of their parts, that are lost.
     pub(crate) failed: AtomicU64,
 }
 
@@ -244,7 +251,7 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
         self.send_ioend(ioend, taken)
     }
 
-    fn written(&self, write: Write, end: WriteEnd) -> Result {
+    fn written(&self, write: Write, end: &WriteEnd) -> Result {
         self.complete(write, end)
     }
 }

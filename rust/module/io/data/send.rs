@@ -14,7 +14,7 @@ use crate::linux::iomap::ioend::{
 use crate::linux::iomap::{put_off, FileData, Goal, Patience};
 use crate::linux::BlockDevice;
 use core::sync::atomic::Ordering;
-use engine::disk::{Bug, Bytes, FileOffset};
+use engine::disk::{Bug, Bytes, FileOffset, Logical};
 use engine::fs::{InPlace, NewExtent, OrderedExtent, WriteReservation, WrittenInPlace};
 use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
@@ -55,6 +55,32 @@ pub(crate) enum Write {
     New(OrderedExtent, Append),
     /// To unwritten space.
     InPlace(WrittenInPlace),
+}
+
+impl Write {
+    /// Where in the file the bytes are, and how many.
+    pub(super) fn range(&self) -> (FileOffset, Bytes) {
+        match self {
+            Self::New(ordered, _) => (ordered.offset, ordered.ram_len),
+            Self::InPlace(written) => (written.range.start, written.bytes()),
+        }
+    }
+
+    /// Where on the volume they are to be, and whether by an append.
+    pub(super) fn place(&self) -> (Logical, Append) {
+        match self {
+            Self::New(ordered, append) => (ordered.extent.get().logical, *append),
+            Self::InPlace(written) => (written.logical, Append::No),
+        }
+    }
+
+    /// The first `len` bytes are lost.
+    pub(super) fn lose_front(&mut self, len: Bytes) -> Result {
+        match self {
+            Self::New(ordered, _) => ordered.lose_front(len),
+            Self::InPlace(written) => written.lose_front(len),
+        }
+    }
 }
 
 /// The address that bytes go to.

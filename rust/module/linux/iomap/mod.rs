@@ -71,6 +71,7 @@ pub(in crate::linux) use fixup::{keep_workers_out, settle, write_out};
 pub(crate) use fixup::{put_off, Fixups, Tally, WrittenOut};
 pub(crate) use growth::is_folio_across_end;
 pub(crate) use ioend::Ioend;
+use ioend::Resend;
 pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;
 pub(crate) use tail::Tail;
@@ -182,8 +183,8 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. `ENOMEM`: what was not
     /// sent is dirty again. After other errors it is lost, and the file's next fsync says so.
     fn send(&self, ioend: Ioend<Self>, taken: &mut Self::Taken) -> Result;
-    /// A write has ended. In a worker.
-    fn written(&self, write: Self::Write, end: WriteEnd) -> Result;
+    /// A write has ended. In a worker. An error: some of its bytes are lost.
+    fn written(&self, write: Self::Write, end: &WriteEnd) -> Result;
 }
 
 /// The file data behind `inode`.
@@ -197,6 +198,8 @@ pub(crate) struct WriteEnd {
     pub(crate) sector: Sector,
     /// What the device answered.
     pub(crate) result: Result,
+    /// The way to send it again.
+    pub(crate) resend: Resend,
 }
 
 /// The callback tables of `T`.

@@ -6,7 +6,7 @@ use super::subvolumes::SubvolumeDevices;
 use super::{Mount, MountOptions, Schedule};
 use crate::io::checksums::KernelChecksums;
 use crate::io::clock::KernelClock;
-use crate::io::data::{DataPath, DataTally};
+use crate::io::data::{DataPath, DataTally, Hope};
 use crate::io::device::{Devices, Disk};
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, Asked};
@@ -51,6 +51,7 @@ pub(super) fn open(
         queue: OwnedQueue::new(c"rbtrfs-data")?,
         fixup_queue: OwnedQueue::new(c"rbtrfs-fixup")?,
         tally: DataTally::default(),
+        hope: Hope::default(),
     };
     let data_path = Arc::new(data_path, GFP_KERNEL)?;
     let counters = CounterFile::new(sb, fs.clone(), data_path.clone())?;

@@ -8,6 +8,7 @@
 //! | module    | what it has                                                    |
 //! |-----------|----------------------------------------------------------------|
 //! | [`still`] | bytes that nobody changes, on their way to the device          |
+//! | [`resend`] | parts of a write that failed, sent once more                  |
 //! | [`end`]   | the end of writeback, or of a part of a direct request         |
 //!
 //! Here: bytes that have no place yet.
@@ -24,10 +25,12 @@ use latch::prelude::*;
 use units::{Bytes, FileOffset};
 
 mod end;
+mod resend;
 mod still;
 
 pub(crate) use super::sent::Destination;
 use end::{finish, is_direct};
+pub(crate) use resend::Resend;
 pub(crate) use still::{CopyRoom, Envelope, Still};
 
 /// Whether a split must respect the limits of zone append.

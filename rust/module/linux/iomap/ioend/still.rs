@@ -7,7 +7,7 @@
 //! of the bytes needs is in a [`CopyRoom`].
 
 use super::end::finish;
-use super::{Ioend, Pins};
+use super::{Ioend, Pins, Resend};
 use crate::linux::bio::result_of;
 use crate::linux::iomap::bounce::Bounce;
 use crate::linux::iomap::sent::{Destination, Done, Ready};
@@ -16,6 +16,7 @@ use crate::linux::memory::Memory;
 use crate::linux::{bindings, BlockDevice, Inode, Sector};
 use core::mem::MaybeUninit;
 use core::pin::Pin;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use latch::prelude::*;
@@ -84,15 +85,16 @@ impl<T: FileData> Still<T> {
         let (ioend, copy) = (self.ioend.into_raw(), self.copy);
         // A split bio starts where iomap's own bookkeeping says, which must agree for the completion.
         // SAFETY: Both are ours.
-        let private = unsafe {
+        let (private, iter) = unsafe {
             (*ioend).io_sector = destination.sector().get();
-            (*bio).bi_private
+            ((*bio).bi_private, (*bio).bi_iter)
         };
         let Ok(done) = envelope.0.write_pin_init(pin_init!(WriteDone::<T> {
             work <- new_work!("rbtrfs_write"),
             ioend,
             copy,
             private,
+            iter,
             sector: AtomicU64::new(0),
             status: AtomicU8::new(0),
             write,
@@ -131,6 +133,8 @@ struct WriteDone<T: FileData> {
     copy: Option<Bounce>,
     /// What the bio's `bi_private` was: iomap's direct request.
     private: *mut kernel::ffi::c_void,
+    /// What bytes the bio had.
+    iter: bindings::bvec_iter,
     sector: AtomicU64,
     status: AtomicU8,
     write: T::Write,
@@ -164,18 +168,28 @@ impl<T: FileData> WorkItem for WriteDone<T> {
         let ioend = this.ioend;
         // SAFETY: The inode outlives the writeback of its folios, which ends below.
         let file = of::<T>(unsafe { Inode::borrow(this.inode()) });
-        let end = WriteEnd {
-            sector: Sector::new(this.sector.load(Ordering::Relaxed)),
-            result: result_of(this.status.load(Ordering::Relaxed)),
-        };
+        let (sector, status) = (&this.sector, &this.status);
+        let sector = Sector::new(sector.load(Ordering::Relaxed));
+        let result = result_of(status.load(Ordering::Relaxed));
         // SAFETY: Nothing in a `WriteDone` is pinned but the work, which is not queued any more.
         let done = KBox::into_inner(unsafe { Pin::into_inner_unchecked(this) });
+        // SAFETY: The ioend is ours.
+        let own = unsafe { ptr::addr_of_mut!((*ioend).io_bio) };
+        let bio = done.copy.as_ref().map_or(own, Bounce::bio);
+        // SAFETY: The bio is back, and was sent with `iter`. It stays, with its memory, which holds still, until it was seen to what
+        // has ended.
+        let resend = unsafe { Resend::new(bio, done.iter) };
+        let end = WriteEnd {
+            sector,
+            result,
+            resend,
+        };
+        let result = file.and_then(|file| file.written(done.write, &end));
         if done.copy.is_none() {
             // SAFETY: The IO has completed; the ioend is ours.
             unsafe { (*ioend).io_bio.bi_private = done.private };
         }
-        drop(done.copy);
-        let result = file.and_then(|file| file.written(done.write, end));
+        drop((end, done.copy));
         // SAFETY: As above.
         unsafe { finish(ioend, result) }
     }

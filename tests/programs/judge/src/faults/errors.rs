@@ -5,11 +5,14 @@
 
 use crate::device::Device;
 use crate::mapping::Mapping;
+use crate::pin::Pinned;
 use crate::{pattern, settle};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::fs::{self, File, OpenOptions};
+use std::io::Error;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +27,12 @@ pub(crate) struct Options {
     /// The log need not name what is lost: that of C btrfs does not.
     #[arg(long)]
     untold: bool,
+    /// The file system gives no space before it is written.
+    #[arg(long)]
+    no_given: bool,
+    /// No more is lost than the bad blocks.
+    #[arg(long)]
+    exact: bool,
 }
 
 const SIZE: usize = 4 << 20;
@@ -47,6 +56,8 @@ enum How {
 enum Old {
     Data,
     Hole,
+    /// Space that was given and not written.
+    Given,
 }
 
 /// What is written.
@@ -71,7 +82,10 @@ impl Layout {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (mut lost, mut kept, mut lines) = (0, 0, 0);
     for how in [How::Write, How::Store] {
-        for old in [Old::Data, Old::Hole] {
+        for old in [Old::Data, Old::Hole, Old::Given] {
+            if old == Old::Given && options.no_given {
+                continue;
+            }
             for layout in [Layout::All, Layout::Pieces] {
                 if lines < LINES_OF_CASE {
                     thread::sleep(WINDOW);
@@ -88,7 +102,35 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     ensure!(lost > 0 && kept > 0, "{lost} blocks lost, {kept} kept");
+    // C btrfs sends what is pinned as it is.
+    if !options.untold {
+        thread::sleep(WINDOW);
+        pinned(options).context("errors-pinned")?;
+    }
     Ok(())
+}
+
+/// What is pinned is sent as a copy and stays dirty: of what was lost then nothing is in the end.
+fn pinned(options: &Options) -> Result<()> {
+    let path = options.dir.join("errors-pinned");
+    let case = Case::new(options, path, How::Store, Old::Hole, Layout::All)?;
+    let mapping = Mapping::shared(&case.file, SIZE)?;
+    case.write(2)?;
+    let lines = case.lines()?.len();
+    let last = pattern::bytes(1, 3, 0, SIZE);
+    let pinned = Pinned::begin(&mapping, 0, last.clone())?;
+    options.device.spoil()?;
+    let first = case.file.sync_all();
+    options.device.mend()?;
+    let told = case.lines()?.split_off(lines);
+    println!("errors-pinned: {} blocks lost", told.len());
+    ensure!(first.is_err() && !told.is_empty(), "{first:?}");
+    case.is_no_more(&told)?;
+    pinned.finish()?;
+    drop(mapping);
+    case.file.sync_all().context("on a device that works")?;
+    settle::holds("in the end", &case.file, &last)?;
+    Ok(fs::remove_file(&case.path)?)
 }
 
 /// What came of a case.
@@ -120,13 +162,16 @@ impl<'a> Case<'a> {
     ) -> Result<Self> {
         let file = open(&path)?;
         file.set_len(SIZE as u64)?;
-        let old = match old {
-            Old::Data => pattern::bytes(1, 1, 0, SIZE),
-            Old::Hole => vec![0; SIZE],
-        };
-        if old[0] != 0 {
-            file.write_all_at(&old, 0)?;
+        let mut bytes = vec![0; SIZE];
+        match old {
+            Old::Data => {
+                bytes = pattern::bytes(1, 1, 0, SIZE);
+                file.write_all_at(&bytes, 0)?;
+            }
+            Old::Hole => {}
+            Old::Given => allocate(&file)?,
         }
+        let old = bytes;
         file.sync_all()?;
         Ok(Self {
             options,
@@ -202,10 +247,26 @@ impl<'a> Case<'a> {
             kept += usize::from(!is_old);
         }
         for (index, range) in told.iter().enumerate() {
+            // Bad blocks are far from one another.
+            let is_one = range.len() == BLOCK;
+            ensure!(
+                is_one || !self.options.exact,
+                "{range:?} is lost with a block"
+            );
             let twice = told[..index].iter().any(|it| it.contains(&range.start));
             ensure!(!twice, "told twice of byte {}", range.start);
         }
         Ok((lost, kept))
+    }
+
+    /// No more is lost than the bad blocks, which are far from one another.
+    fn is_no_more(&self, told: &[Range<usize>]) -> Result<()> {
+        let more = told.iter().find(|range| range.len() != BLOCK);
+        ensure!(
+            more.is_none() || !self.options.exact,
+            "{more:?} is lost with a block"
+        );
+        Ok(())
     }
 
     /// What the log says that could not be written of this file.
@@ -220,6 +281,13 @@ impl<'a> Case<'a> {
             .map(|line| range_of(line).with_context(|| line.to_string()))
             .collect()
     }
+}
+
+fn allocate(file: &File) -> Result<()> {
+    // SAFETY: The descriptor is open.
+    let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, SIZE as i64) };
+    ensure!(result == 0, "fallocate: {}", Error::last_os_error());
+    Ok(())
 }
 
 /// `... bytes FIRST to END could ...`

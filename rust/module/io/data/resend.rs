@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device has not taken a write: it is sent again in parts, from the worker, and what it has then goes into the trees.
+//!
+//! Its bytes still hold still, as they are under writeback. The parts go to where the whole was to be: what an append failed to
+//! place has no place, and is lost as a whole. A device that fails everything is not asked for long: see [`Hope`].
+
+use super::{FileIo, Write};
+use crate::linux::iomap::ioend::{Append, Resend};
+use crate::linux::time::monotonic_ns;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering};
+use engine::disk::{Bytes, Logical};
+use engine::fs::{Failure, Parts, Run};
+use engine::space::DataExtent;
+use engine::volume::device::SECTOR;
+use latch::prelude::*;
+
+/// So many writes of a mount fail one after the other, and none is sent again until one succeeds.
+const MOST_IN_A_ROW: u32 = 256;
+
+/// For so long parts of a write are sent, in nanoseconds.
+const LONGEST: u64 = 10_000_000_000;
+
+/// Whether there is use in sending again what failed: not where nothing succeeds any more.
+#[derive(Default)]
+pub(crate) struct Hope {
+    failed_in_a_row: AtomicU32,
+}
+
+impl Hope {
+    /// A write has ended.
+    pub(super) fn note(&self, result: Result) {
+        let row = &self.failed_in_a_row;
+        let before = row.load(Ordering::Relaxed);
+        match result {
+            Err(_) => row.store(before.saturating_add(1), Ordering::Relaxed),
+            // All write this: not where it is what it was.
+            Ok(()) if before > 0 => row.store(0, Ordering::Relaxed),
+            Ok(()) => {}
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.failed_in_a_row.load(Ordering::Relaxed) >= MOST_IN_A_ROW
+    }
+}
+
+/// A write that failed, as it was sent.
+struct Failed<'a> {
+    at: Logical,
+    append: Append,
+    error: Error,
+    resend: &'a Resend,
+    /// When it was found to have failed.
+    since: u64,
+}
+
+impl<N: Send + Sync + 'static> FileIo<N> {
+    /// Sends a write again that failed by `error`, in parts, and enters what the device has then. An error if any of it is lost.
+    pub(super) fn finish_parts(&self, mut write: Write, error: Error, resend: &Resend) -> Result {
+        let (mut pos, len) = write.range();
+        let (at, append) = write.place();
+        let failed = Failed {
+            at,
+            append,
+            error,
+            resend,
+            since: monotonic_ns(),
+        };
+        let mut result = Ok(());
+        let mut parts = Parts::of(len, SECTOR);
+        while let Some(run) = parts.next_run(&mut |part| self.send_part(&failed, part)) {
+            let finished = self.finish_run(&mut write, run);
+            if let Err(error) = finished {
+                self.report(pos, run.len, error);
+            }
+            result = result.and(finished);
+            pos = pos.saturating_add(run.len);
+        }
+        result
+    }
+
+    fn finish_run(&self, write: &mut Write, run: Run) -> Result {
+        match (run.result, write) {
+            (Err(error), write) => write.lose_front(run.len).and(Err(error)),
+            (Ok(()), Write::New(ordered, _)) => {
+                let data = self.path.fs.data();
+                data.finish_front(&self.inode, ordered, run.len)
+            }
+            (Ok(()), Write::InPlace(written)) => {
+                let in_place = self.path.fs.in_place();
+                in_place.finish_front(&self.inode, written, run.len)
+            }
+        }
+    }
+
+    fn send_part(&self, failed: &Failed<'_>, part: Range<Bytes>) -> Result<(), Failure> {
+        let is_late = monotonic_ns().saturating_sub(failed.since) > LONGEST;
+        if failed.append == Append::Yes || is_late || self.path.hope.is_lost() {
+            return Err(Failure::All(failed.error));
+        }
+        let all = |_| Failure::All(failed.error);
+        self.path.volume.check_sending().map_err(all)?;
+        let extent = DataExtent {
+            logical: failed.at.saturating_add(part.start),
+            len: part.end.saturating_sub(part.start),
+        };
+        let (destination, device, _) = self.destination(extent).map_err(all)?;
+        let sent = failed.resend.send(device, &destination, &part).map(|_| ());
+        self.path.tally.resent.fetch_add(1, Ordering::Relaxed);
+        self.path.hope.note(sent);
+        sent.map_err(Failure::Part)
+    }
+}
