@@ -98,13 +98,24 @@ impl Handle {
     /// Ends the handle and commits its transaction, and with it what `work` changes once nobody is in it any more. That is
     /// paid from what the handle has reserved. Durable on return.
     pub fn commit_with(self, work: KBox<dyn AtCommit>) -> Result {
-        let rest = self.reservation.split(self.reservation.bytes());
         let deferred = Deferred {
             work,
-            reservation: rest.unwrap_or_else(|| self.shared.space.reserve_nothing(Class::Metadata)),
+            reservation: self.reserved(),
         };
         self.transaction.defer(deferred)?;
         self.commit()
+    }
+
+    /// Takes out what is reserved and was not used, but for what the queued references may need.
+    pub fn take_rest(&self) -> Reservation {
+        self.leave_to_committer();
+        self.reserved()
+    }
+
+    /// Takes out all that is reserved.
+    fn reserved(&self) -> Reservation {
+        let all = self.reservation.split(self.reservation.bytes());
+        all.unwrap_or_else(|| self.shared.space.reserve_nothing(Class::Metadata))
     }
 
     /// Gives up the transaction: the volume becomes read-only and nothing of it reaches a superblock.

@@ -19,7 +19,7 @@ use crate::disk::{
 };
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
-use crate::space::Class;
+use crate::space::{Class, Reservation};
 use crate::txn::{Handle, Sharing};
 use core::ops::Range;
 use latch::prelude::*;
@@ -211,29 +211,35 @@ impl InPlaceWrites<'_> {
             checksums: &written.checksums,
             new_size: written.new_size,
         };
-        self.enter(inode, (written.logical, &written.reservation), &all)
+        let metadata = written.reservation.take_metadata()?;
+        self.enter(inode, (written.logical, metadata), &all)
+            .map(drop)
     }
 
     /// Does what [`Self::finish`] does for the first `len` bytes, whole sectors, which alone are known to be on the device. What is
     /// left is the rest, also after an error.
     pub fn finish_front(&self, inode: &Inode, written: &mut WrittenInPlace, len: Bytes) -> Result {
+        // It has all the metadata there is, as [`Data::finish_front`] has.
+        let metadata = written.reservation.take_metadata()?;
         let reservation = written.reservation.split_kinds(len, len)?;
         let front = written.front(len);
-        let entered = self.enter(inode, (written.logical, &reservation), &front);
+        let entered = self.enter(inode, (written.logical, metadata), &front);
         written.pass(len);
-        entered
+        drop(reservation);
+        entered.map(|rest| written.reservation.add_metadata(rest))
     }
 
+    /// Gives what it did not use of the metadata.
     fn enter(
         &self,
         inode: &Inode,
-        (logical, reservation): (Logical, &WriteReservation),
+        (logical, metadata): (Logical, Reservation),
         written: &Piece<'_>,
-    ) -> Result {
-        let metadata = reservation.take_metadata()?;
+    ) -> Result<Reservation> {
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents();
-        or_abort(&handle, self.record(&handle, inode, logical, written))
+        or_abort(&handle, self.record(&handle, inode, logical, written))?;
+        Ok(handle.take_rest())
     }
 
     fn record(

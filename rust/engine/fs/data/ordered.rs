@@ -227,30 +227,36 @@ impl Data<'_> {
             checksums: &ordered.checksums,
             new_size: ordered.new_size,
         };
-        self.enter(inode, (ordered.extent, &ordered.reservation), &all)
+        let metadata = ordered.reservation.take_metadata()?;
+        self.enter(inode, (ordered.extent, metadata), &all)
+            .map(drop)
     }
 
     /// Does what [`Self::finish_ordered`] does for the first `len` bytes, whole sectors, which alone are known to be on the device.
     /// What is left is the rest, also after an error.
     pub fn finish_front(&self, inode: &Inode, ordered: &mut OrderedExtent, len: Bytes) -> Result {
+        // A piece may cost as much as the whole, be it as short as it is: it has all there is, and leaves the rest.
+        let metadata = ordered.reservation.take_metadata()?;
         let reservation = ordered.reservation.split(len)?;
         let extent = ordered.extent.split_front(len)?;
-        let entered = self.enter(inode, (extent, &reservation), &ordered.front(len));
+        let entered = self.enter(inode, (extent, metadata), &ordered.front(len));
         ordered.pass(len);
-        entered
+        drop(reservation);
+        entered.map(|rest| ordered.reservation.add_metadata(rest))
     }
 
+    /// Gives what it did not use of the metadata.
     fn enter(
         &self,
         inode: &Inode,
-        (mut extent, reservation): (NewExtent, &WriteReservation),
+        (mut extent, metadata): (NewExtent, Reservation),
         piece: &Piece<'_>,
-    ) -> Result {
+    ) -> Result<Reservation> {
         extent.written()?;
-        let metadata = reservation.take_metadata()?;
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents();
-        or_abort(&handle, self.enter_in(&handle, inode, extent, piece))
+        or_abort(&handle, self.enter_in(&handle, inode, extent, piece))?;
+        Ok(handle.take_rest())
     }
 
     fn enter_in(

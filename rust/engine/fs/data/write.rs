@@ -82,6 +82,11 @@ impl WriteReservation {
         self.metadata.split(all).ok_or(EINVAL)
     }
 
+    /// Adds metadata, for all that is still to be entered.
+    pub(in crate::fs) fn add_metadata(&self, metadata: Reservation) {
+        self.metadata.merge(metadata);
+    }
+
     /// Data bytes not allocated yet.
     pub fn data_len(&self) -> Bytes {
         self.data.bytes()

@@ -19,7 +19,7 @@ use latch::prelude::*;
 /// So many writes of a mount fail one after the other, and none is sent again until one succeeds.
 const MOST_IN_A_ROW: u32 = 256;
 
-/// For so long parts of a write are sent, in nanoseconds.
+/// For so long parts of a write may fail, in nanoseconds.
 const LONGEST: u64 = 10_000_000_000;
 
 /// Whether there is use in sending again what failed: not where nothing succeeds any more.
@@ -52,8 +52,8 @@ struct Failed<'a> {
     append: Append,
     error: Error,
     resend: &'a Resend,
-    /// When it was found to have failed.
-    since: u64,
+    /// For how long its parts have failed, in nanoseconds.
+    spent: u64,
 }
 
 impl<N: Send + Sync + 'static> FileIo<N> {
@@ -61,17 +61,21 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn finish_parts(&self, mut write: Write, error: Error, resend: &Resend) -> Result {
         let (mut pos, len) = write.range();
         let (at, append) = write.place();
-        let failed = Failed {
+        let mut failed = Failed {
             at,
             append,
             error,
             resend,
-            since: monotonic_ns(),
+            spent: 0,
         };
         let mut result = Ok(());
         let mut parts = Parts::of(len, SECTOR);
-        while let Some(run) = parts.next_run(&mut |part| self.send_part(&failed, part)) {
-            let finished = self.finish_run(&mut write, run);
+        while let Some(run) = parts.next_run(&mut |part| self.send_part(&mut failed, part)) {
+            let finished = match write.range().0 == pos {
+                true => self.finish_run(&mut write, run),
+                // An error has left it where it was: what is behind is not entered in its place.
+                false => Err(EIO),
+            };
             if let Err(error) = finished {
                 self.report(pos, run.len, error);
             }
@@ -95,9 +99,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
     }
 
-    fn send_part(&self, failed: &Failed<'_>, part: Range<Bytes>) -> Result<(), Failure> {
-        let is_late = monotonic_ns().saturating_sub(failed.since) > LONGEST;
-        if failed.append == Append::Yes || is_late || self.path.hope.is_lost() {
+    fn send_part(&self, failed: &mut Failed<'_>, part: Range<Bytes>) -> Result<(), Failure> {
+        if failed.append == Append::Yes || failed.spent > LONGEST || self.path.hope.is_lost() {
             return Err(Failure::All(failed.error));
         }
         let all = |_| Failure::All(failed.error);
@@ -107,9 +110,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             len: part.end.saturating_sub(part.start),
         };
         let (destination, device, _) = self.destination(extent).map_err(all)?;
+        let begun = monotonic_ns();
         let sent = failed.resend.send(device, &destination, &part).map(|_| ());
         self.path.tally.resent.fetch_add(1, Ordering::Relaxed);
         self.path.hope.note(sent);
+        if sent.is_err() {
+            let took = monotonic_ns().saturating_sub(begun);
+            failed.spent = failed.spent.saturating_add(took);
+        }
         sent.map_err(Failure::Part)
     }
 }

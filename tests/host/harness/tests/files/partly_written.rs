@@ -3,6 +3,7 @@
 
 use crate::files::{Files, SECTOR};
 use crate::in_place::{pos, preallocated};
+use crate::promises::take_all_metadata;
 use engine::disk::{Bytes, InodeFlags};
 use engine::fs::{
     Compression, Failure, InPlace, Inode, MappingKind, OrderedExtent, Parts, Run, WriteReservation,
@@ -253,6 +254,34 @@ fn preallocated_space_is_entered_in_parts() {
         drop(inode);
         tools::check(&files.unmount()).unwrap();
     }
+}
+
+/// Metadata is full, and each part costs a way through the trees of its own: what was promised for the whole pays for it.
+#[test]
+fn parts_leave_the_global_reserve_alone() {
+    let files = Files::mount(tools::mkfs(128 * MIB, &[]));
+    let inode = files.file(b"f");
+    let mut ordered = ordered(&files, &inode);
+    let taken = take_all_metadata(&files);
+    let held = || files.txns().space().statistics().global_held;
+    let reserve = held();
+    let runs = [(1, true), (1, false)].repeat(SECTORS as usize / 2);
+    for (_, is_written) in &runs {
+        let len = Bytes::new(SECTOR);
+        match is_written {
+            true => files
+                .fs
+                .data()
+                .finish_front(&inode, &mut ordered, len)
+                .unwrap(),
+            false => ordered.lose_front(len).unwrap(),
+        }
+        assert_eq!(held(), reserve);
+    }
+    drop((ordered, taken));
+    judge(&files, &inode, &vec![0; (SECTORS * SECTOR) as usize], &runs);
+    drop(inode);
+    tools::check(&files.unmount()).unwrap();
 }
 
 fn in_place(files: &Files, inode: &Inode, reservation: WriteReservation) -> WrittenInPlace {
