@@ -60,8 +60,9 @@ fn read_past_cache<T: DirectData>(request: &Request<T>) -> Result<usize> {
             return Err(Error::from_errno(result as i32));
         }
         let before = core::mem::replace(&mut left, request.left());
-        // Memory that was not there may be there now. Where that brought us no further, the cache is to do it.
-        if result == 0 || left == 0 || left == before {
+        // Memory that was not there may be there now. Where that brought us no further, the cache is to do it; and what is
+        // behind the end of the file as it was, if a request that is under way has made it longer since.
+        if result == 0 || left == 0 || left == before || !request.is_aligned() {
             return Ok(done);
         }
         // SAFETY: The request is still ours: it did not go on without us.

@@ -8,7 +8,7 @@ use super::transfer::{open, open_direct, read, BLOCK};
 use crate::beside::{rounds, Until};
 use crate::mapping::Mapping;
 use crate::{pattern, settle};
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use clap::Args;
 use std::path::PathBuf;
 use std::thread;
@@ -44,8 +44,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         let (mut turn, file) = (0usize, &file);
         let mut threads = vec![until.repeat(scope, move || {
             turn += 1;
-            file.set_len([SIZE, SIZE / 3, 5000, SIZE / 2 + 77][turn % 4] as u64)?;
-            Ok(())
+            let size = [SIZE, SIZE / 3, 5000, SIZE / 2 + 77][turn % 4];
+            let cut = file.set_len(size as u64);
+            cut.with_context(|| format!("cut to {size}"))
         })];
         for (by, sync, direct, memory) in &writers {
             let (mut turn, mut engine) = (0usize, Engine::new(*by, memory)?);
@@ -54,7 +55,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
                 let pos = turn * 5 * BLOCK % (SIZE - LEN) / BLOCK * BLOCK;
                 memory.store(0, &pattern::bytes(1, 1, pos as u64, LEN));
                 let request = Request::new(Way::Write, pos, vec![(0, LEN)]).durable(*sync);
-                let done = engine.one(direct, &request)??;
+                let done = engine.one(direct, &request)?;
+                let done = done.with_context(|| format!("{by:?} {sync:?} at {pos}"))?;
                 ensure!(done == LEN, "{done} of {LEN} bytes written");
                 Ok(())
             }));
@@ -63,7 +65,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
         threads.push(until.repeat(scope, move || {
             turn += 1;
             let pos = turn * 3 * BLOCK % (SIZE - LEN) / BLOCK * BLOCK;
-            let done = read(direct, found, 0, LEN, pos as u64, 0)?;
+            let done = read(direct, found, 0, LEN, pos as u64, 0);
+            let done = done.with_context(|| format!("read at {pos}"))?;
             judge(&found.load(0, done), pos)
         }));
         rounds(threads)
