@@ -3,8 +3,9 @@
 //!
 //! The parts go out one after the other, in order. What is known to fail is halved until a sector is left; behind one that is
 //! lost a part is a sector again, and each that is written makes the next twice as long. So one bad sector of `n` costs about
-//! `2 log n` requests, and each more beside it one. What that may cost in all has a bound (`MOST`), and whoever sends may
-//! say at any time that there is no use in it.
+//! `2 log n` requests, and each more beside it one. Where many are lost in a row the far half of what is left is tried between
+//! them: it is good behind a bad range, and bad where all is. What this may cost has bounds (`MOST`, `MOST_IN_A_ROW`), and
+//! whoever sends may say at any time that there is no use in it.
 
 use crate::disk::Bytes;
 use core::ops::Range;
@@ -12,6 +13,13 @@ use latch::prelude::*;
 
 /// The most parts that one write is sent again in: what is left then is lost.
 const MOST: u32 = 1024;
+
+/// So many sectors are lost in a row, and the far half of what is left is tried: so many, twice as many, and so on.
+const FIRST_LOOK: u32 = 16;
+
+/// So many sectors are lost in a row, and of what is left the far half cannot be written either, nor half of that, and so on: all
+/// of it is lost.
+const MOST_IN_A_ROW: u32 = 256;
 
 /// Why a part was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +44,10 @@ pub struct Parts {
     sector: Bytes,
     at: Bytes,
     end: Bytes,
+    /// How many bytes behind the end have been written.
+    behind: Bytes,
+    /// How many sectors were lost since one was written.
+    row: u32,
     /// What is before this cannot be written as one.
     suspect: Bytes,
     /// How long the next part is where nothing is suspect.
@@ -53,6 +65,8 @@ impl Parts {
             sector,
             at: Bytes::ZERO,
             end: len,
+            behind: Bytes::ZERO,
+            row: 0,
             suspect: len,
             stride: sector,
             left: MOST,
@@ -85,23 +99,73 @@ impl Parts {
         while self.at < self.end {
             let part = self.at..self.at.saturating_add(self.part_len());
             let len = part.end.saturating_sub(part.start);
-            let result = match self.left.checked_sub(1) {
-                Some(left) => {
-                    self.left = left;
-                    send(part.clone())
-                }
-                None => Err(Failure::All(EIO)),
-            };
-            match result {
+            match self.send(part.clone(), send) {
                 Ok(()) => return Some(self.written(len)),
                 Err(Failure::Part(_)) if len > self.sector => self.suspect = part.end,
-                Err(Failure::Part(error)) => return Some(self.lost(len, error)),
-                Err(Failure::All(error)) => {
-                    return Some(self.lost(self.end.saturating_sub(self.at), error))
+                Err(Failure::Part(error)) => {
+                    let lost = self.lost(len, error);
+                    return Some(match self.look_behind(send) {
+                        Ok(()) => lost,
+                        Err(_) => Run {
+                            len: len.saturating_add(self.lost(self.rest(), error).len),
+                            ..lost
+                        },
+                    });
                 }
+                Err(Failure::All(error)) => return Some(self.lost(self.rest(), error)),
             }
         }
-        None
+        let behind = core::mem::replace(&mut self.behind, Bytes::ZERO);
+        (behind > Bytes::ZERO).then_some(Run {
+            len: behind,
+            result: Ok(()),
+        })
+    }
+
+    fn send(
+        &mut self,
+        part: Range<Bytes>,
+        send: &mut dyn FnMut(Range<Bytes>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.left = self.left.checked_sub(1).ok_or(Failure::All(EIO))?;
+        send(part)
+    }
+
+    /// Where it is time for it, tries the far half of what is left. An error where there is no use in going on.
+    fn look_behind(
+        &mut self,
+        send: &mut dyn FnMut(Range<Bytes>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.row < FIRST_LOOK || !self.row.is_power_of_two() {
+            return Ok(());
+        }
+        let mut far = self.half_of(self.rest());
+        while far > Bytes::ZERO {
+            let middle = self.end.saturating_sub(far);
+            match self.send(middle..self.end, send) {
+                Ok(()) => {
+                    self.end = middle;
+                    self.behind = self.behind.saturating_add(far);
+                    self.row = 0;
+                    return Ok(());
+                }
+                Err(Failure::Part(_)) if self.row < MOST_IN_A_ROW => return Ok(()),
+                Err(Failure::Part(_)) => far = self.half_of(far),
+                all => return all,
+            }
+        }
+        match self.row < MOST_IN_A_ROW {
+            true => Ok(()),
+            false => Err(Failure::All(EIO)),
+        }
+    }
+
+    fn half_of(&self, len: Bytes) -> Bytes {
+        len.divided_by(2).round_down(self.sector)
+    }
+
+    fn rest(&self) -> Bytes {
+        self.end.saturating_sub(self.at)
     }
 
     /// How long the next part is.
@@ -109,14 +173,15 @@ impl Parts {
         let suspect = self.suspect.saturating_sub(self.at);
         let len = match suspect {
             Bytes::ZERO => self.stride,
-            suspect => suspect.divided_by(2).round_down(self.sector),
+            suspect => self.half_of(suspect),
         };
-        len.max(self.sector).min(self.end.saturating_sub(self.at))
+        len.max(self.sector).min(self.rest())
     }
 
     fn written(&mut self, len: Bytes) -> Run {
         self.at = self.at.saturating_add(len);
         self.stride = len.saturating_mul(2);
+        self.row = 0;
         let result = Ok(());
         Run { len, result }
     }
@@ -125,6 +190,7 @@ impl Parts {
         self.at = self.at.saturating_add(len);
         self.suspect = self.at;
         self.stride = self.sector;
+        self.row = self.row.saturating_add(1);
         let result = Err(error);
         Run { len, result }
     }

@@ -16,7 +16,7 @@ use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
 
-/// So many writes of a mount fail one after the other, and none is sent again until one succeeds.
+/// So many writes of a mount and parts of them fail one after the other, and no write is sent again until one succeeds.
 const MOST_IN_A_ROW: u32 = 256;
 
 /// For so long parts of a write may fail, in nanoseconds.
@@ -49,11 +49,10 @@ impl Hope {
 /// A write that failed, as it was sent.
 struct Failed<'a> {
     at: Logical,
-    append: Append,
     error: Error,
     resend: &'a Resend,
-    /// For how long its parts have failed, in nanoseconds.
-    spent: u64,
+    /// For how long its parts may still fail, in nanoseconds.
+    patience: u64,
 }
 
 impl<N: Send + Sync + 'static> FileIo<N> {
@@ -61,12 +60,15 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     pub(super) fn finish_parts(&self, mut write: Write, error: Error, resend: &Resend) -> Result {
         let (mut pos, len) = write.range();
         let (at, append) = write.place();
+        let patience = match append == Append::Yes || self.path.hope.is_lost() {
+            true => 0,
+            false => LONGEST,
+        };
         let mut failed = Failed {
             at,
-            append,
             error,
             resend,
-            spent: 0,
+            patience,
         };
         let mut result = Ok(());
         let mut parts = Parts::of(len, SECTOR);
@@ -100,7 +102,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     }
 
     fn send_part(&self, failed: &mut Failed<'_>, part: Range<Bytes>) -> Result<(), Failure> {
-        if failed.append == Append::Yes || failed.spent > LONGEST || self.path.hope.is_lost() {
+        if failed.patience == 0 {
             return Err(Failure::All(failed.error));
         }
         let all = |_| Failure::All(failed.error);
@@ -116,7 +118,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         self.path.hope.note(sent);
         if sent.is_err() {
             let took = monotonic_ns().saturating_sub(begun);
-            failed.spent = failed.spent.saturating_add(took);
+            failed.patience = failed.patience.saturating_sub(took);
         }
         sent.map_err(Failure::Part)
     }
