@@ -185,6 +185,21 @@ fn ordered(files: &Files, inode: &Inode) -> OrderedExtent {
     ordered
 }
 
+/// Enters the sectors at the front, or loses them.
+fn settle_front(
+    files: &Files,
+    inode: &Inode,
+    ordered: &mut OrderedExtent,
+    (sectors, is_written): (u64, bool),
+) {
+    let len = Bytes::new(sectors * SECTOR);
+    let settled = match is_written {
+        true => files.fs.data().finish_front(inode, ordered, len),
+        false => ordered.lose_front(len),
+    };
+    settled.unwrap();
+}
+
 fn file(files: &Files, flags: InodeFlags) -> Arc<Inode> {
     let inode = files.file(b"f");
     let none = InodeFlags::NONE;
@@ -213,16 +228,8 @@ fn an_extent_is_entered_in_parts() {
         }
         let runs = runs(&mut random);
         let mut ordered = ordered(&files, &inode);
-        for (len, is_written) in &runs {
-            let len = Bytes::new(len * SECTOR);
-            match is_written {
-                true => files
-                    .fs
-                    .data()
-                    .finish_front(&inode, &mut ordered, len)
-                    .unwrap(),
-                false => ordered.lose_front(len).unwrap(),
-            }
+        for run in &runs {
+            settle_front(&files, &inode, &mut ordered, *run);
         }
         assert_eq!(ordered.lose_front(Bytes::new(SECTOR)), Err(EINVAL));
         drop(ordered);
@@ -284,16 +291,8 @@ fn parts_leave_the_global_reserve_alone() {
     let held = || files.txns().space().statistics().global_held;
     let reserve = held();
     let runs = [(1, true), (1, false)].repeat(SECTORS as usize / 2);
-    for (_, is_written) in &runs {
-        let len = Bytes::new(SECTOR);
-        match is_written {
-            true => files
-                .fs
-                .data()
-                .finish_front(&inode, &mut ordered, len)
-                .unwrap(),
-            false => ordered.lose_front(len).unwrap(),
-        }
+    for run in &runs {
+        settle_front(&files, &inode, &mut ordered, *run);
         assert_eq!(held(), reserve);
     }
     drop((ordered, taken));

@@ -246,13 +246,8 @@ impl<'a> Case<'a> {
             lost += usize::from(is_old);
             kept += usize::from(!is_old);
         }
+        self.is_no_more(told)?;
         for (index, range) in told.iter().enumerate() {
-            // Bad blocks are far from one another.
-            let is_one = range.len() == BLOCK;
-            ensure!(
-                is_one || !self.options.exact,
-                "{range:?} is lost with a block"
-            );
             let twice = told[..index].iter().any(|it| it.contains(&range.start));
             ensure!(!twice, "told twice of byte {}", range.start);
         }
