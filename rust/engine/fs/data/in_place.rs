@@ -226,20 +226,20 @@ impl InPlaceWrites<'_> {
         let entered = self.enter(inode, (written.logical, metadata), &front);
         written.pass(len);
         drop(reservation);
-        entered.map(|rest| written.reservation.add_metadata(rest))
+        entered.map(|handle| written.reservation.add_metadata(handle.take_rest()))
     }
 
-    /// Gives what it did not use of the metadata.
+    /// Gives the handle in which it was entered, with what that did not use.
     fn enter(
         &self,
         inode: &Inode,
         (logical, metadata): (Logical, Reservation),
         written: &Piece<'_>,
-    ) -> Result<Reservation> {
+    ) -> Result<Handle> {
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents();
         or_abort(&handle, self.record(&handle, inode, logical, written))?;
-        Ok(handle.take_rest())
+        Ok(handle)
     }
 
     fn record(

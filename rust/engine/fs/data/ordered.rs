@@ -242,21 +242,21 @@ impl Data<'_> {
         let entered = self.enter(inode, (extent, metadata), &ordered.front(len));
         ordered.pass(len);
         drop(reservation);
-        entered.map(|rest| ordered.reservation.add_metadata(rest))
+        entered.map(|handle| ordered.reservation.add_metadata(handle.take_rest()))
     }
 
-    /// Gives what it did not use of the metadata.
+    /// Gives the handle in which it was entered, with what that did not use.
     fn enter(
         &self,
         inode: &Inode,
         (mut extent, metadata): (NewExtent, Reservation),
         piece: &Piece<'_>,
-    ) -> Result<Reservation> {
+    ) -> Result<Handle> {
         extent.written()?;
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents();
         or_abort(&handle, self.enter_in(&handle, inode, extent, piece))?;
-        Ok(handle.take_rest())
+        Ok(handle)
     }
 
     fn enter_in(

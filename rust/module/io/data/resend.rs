@@ -6,7 +6,7 @@
 //! place has no place, and is lost as a whole. A device that fails everything is not asked for long: see [`Hope`].
 
 use super::{FileIo, Write};
-use crate::linux::iomap::ioend::{Append, Resend};
+use crate::linux::iomap::ioend::{Destination, Resend};
 use crate::linux::time::monotonic_ns;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -59,13 +59,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     /// Sends a write again that failed by `error`, in parts, and enters what the device has then. An error if any of it is lost.
     pub(super) fn finish_parts(&self, mut write: Write, error: Error, resend: &Resend) -> Result {
         let (mut pos, len) = write.range();
-        let (at, append) = write.place();
-        let patience = match append == Append::Yes || self.path.hope.is_lost() {
+        let patience = match self.path.hope.is_lost() {
             true => 0,
             false => LONGEST,
         };
         let mut failed = Failed {
-            at,
+            at: write.place(),
             error,
             resend,
             patience,
@@ -111,9 +110,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             logical: failed.at.saturating_add(part.start),
             len: part.end.saturating_sub(part.start),
         };
-        let (destination, device, _) = self.destination(extent).map_err(all)?;
+        let (Destination::At(sector), device, _) = self.destination(extent).map_err(all)? else {
+            return Err(Failure::All(failed.error));
+        };
         let begun = monotonic_ns();
-        let sent = failed.resend.send(device, &destination, &part).map(|_| ());
+        let sent = failed.resend.send(device, sector, &part);
         self.path.tally.resent.fetch_add(1, Ordering::Relaxed);
         self.path.hope.note(sent);
         if sent.is_err() {

@@ -66,11 +66,11 @@ impl Write {
         }
     }
 
-    /// Where on the volume they are to be, and whether by an append.
-    pub(super) fn place(&self) -> (Logical, Append) {
+    /// Where on the volume they are to be.
+    pub(super) fn place(&self) -> Logical {
         match self {
-            Self::New(ordered, append) => (ordered.extent.get().logical, *append),
-            Self::InPlace(written) => (written.logical, Append::No),
+            Self::New(ordered, _) => ordered.extent.get().logical,
+            Self::InPlace(written) => written.logical,
         }
     }
 

@@ -37,14 +37,6 @@ impl Destination {
         let (Self::At(sector) | Self::Append(sector)) = *self;
         sector
     }
-
-    /// What the device is asked to do.
-    pub(super) fn operation(&self) -> bindings::blk_opf_t {
-        match self {
-            Self::At(_) => bindings::req_op_REQ_OP_WRITE,
-            Self::Append(_) => bindings::req_op_REQ_OP_ZONE_APPEND,
-        }
-    }
 }
 
 /// A bio that knows what is to be done when it is back.

@@ -5,7 +5,6 @@
 //! C header: `include/linux/bio.h`. A part has a bio on the stack, with the memory of the one that failed: nothing is
 //! allocated, so nothing can fail but the device. Who sends it waits for its end, which needs no worker.
 
-use super::Destination;
 use crate::linux::{bindings, BlockDevice, Sector};
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -17,8 +16,7 @@ use units::Bytes;
 ///
 /// # Invariants
 ///
-/// `bio` is not in flight, and had `iter` when it was sent; it stays as long as this value, and so does its memory, which
-/// nobody changes.
+/// `bio` is not in flight, and had `iter` when it was sent; it stays as long as this value, and so does its memory.
 pub(crate) struct Resend {
     bio: *mut bindings::bio,
     iter: bindings::bvec_iter,
@@ -33,13 +31,8 @@ impl Resend {
         Self { bio, iter }
     }
 
-    /// Sends what of the write is in `part`, whole blocks, and waits for its end: where the device has it.
-    pub(crate) fn send(
-        &self,
-        device: &BlockDevice,
-        destination: &Destination,
-        part: &Range<Bytes>,
-    ) -> Result<Sector> {
+    /// Sends what of the write is in `part`, whole blocks, to `sector`, and waits for its end.
+    pub(crate) fn send(&self, device: &BlockDevice, sector: Sector, part: &Range<Bytes>) -> Result {
         let skip = u32::try_from(part.start.get()).map_err(|_| EFBIG)?;
         let len = u32::try_from(part.end.saturating_sub(part.start).get()).map_err(|_| EFBIG)?;
         if u64::from(self.iter.bi_size) < part.end.get() {
@@ -57,15 +50,14 @@ impl Resend {
                 bindings::GFP_NOFS,
             ))?;
             bindings::bio_set_dev(bio, device.as_ptr());
-            (*bio).bi_opf = destination.operation() | bindings::REQ_SYNC;
+            (*bio).bi_opf = bindings::req_op_REQ_OP_WRITE | bindings::REQ_SYNC;
             (*bio).bi_iter = self.iter;
             bindings::__bio_advance(bio, skip);
             (*bio).bi_iter.bi_size = len;
-            (*bio).bi_iter.bi_sector = destination.sector().get();
+            (*bio).bi_iter.bi_sector = sector.get();
             let sent = to_result(bindings::submit_bio_wait(bio));
-            let sector = Sector::new((*bio).bi_iter.bi_sector);
             bindings::bio_uninit(bio);
-            sent.map(|()| sector)
+            sent
         }
     }
 }

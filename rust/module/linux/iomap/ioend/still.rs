@@ -176,8 +176,7 @@ impl<T: FileData> WorkItem for WriteDone<T> {
         // SAFETY: The ioend is ours.
         let own = unsafe { ptr::addr_of_mut!((*ioend).io_bio) };
         let bio = done.copy.as_ref().map_or(own, Bounce::bio);
-        // SAFETY: The bio is back, and was sent with `iter`. It stays, with its memory, which holds still, until it was seen to what
-        // has ended.
+        // SAFETY: The bio is back, and was sent with `iter`. It and its memory stay until `end` is gone, below.
         let resend = unsafe { Resend::new(bio, done.iter) };
         let end = WriteEnd {
             sector,
