@@ -9,7 +9,7 @@
 # ---- build ------------------------------------------------------------------
 all: ## the module, for the running kernel where that is a Debian 13 one with Rust
 	@scripts/make-module
-install: ## the module, into the running kernel's module tree
+install: ## the module, into the running kernel's module tree; AS_BTRFS=1: for volumes of type btrfs
 	@scripts/make-module --install
 uninstall: ## the module, and what came with it, out of all kernels' module trees
 	@scripts/make-module --uninstall

@@ -66,6 +66,14 @@ impl BlockDevice {
         unsafe { b::bdev_read_only(self.inner) }
     }
 
+    /// Whether the kernel lets nobody else open the device to write it while it is mounted
+    /// (C: `bdev_allow_write_mounted=0`).
+    pub(crate) fn keeps_writers_out(&self) -> bool {
+        // SAFETY: The device is open. Where writers are kept out it is our opening it that made this negative, and
+        // it stays so until the device is closed.
+        unsafe { (*self.inner).bd_writers < 0 }
+    }
+
     /// Makes all completed writes durable.
     pub(crate) fn flush(&self) -> Result {
         // SAFETY: The device is open.

@@ -107,6 +107,12 @@ impl SuperBlock {
         name.to_str().unwrap_or("?")
     }
 
+    /// The type of file system that mounts show.
+    pub(crate) fn kind(&self) -> &CStr {
+        // SAFETY: The super block is alive and keeps its type, whose name does not change.
+        unsafe { CStr::from_char_ptr((*(*self.as_ptr()).s_type).name) }
+    }
+
     /// `SB_*`.
     pub(in crate::linux) fn flags(&self) -> &AtomicUsize {
         // SAFETY: The super block is alive. C, too, sets a bit of the word after an error while others read it.

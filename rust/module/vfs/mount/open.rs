@@ -78,7 +78,18 @@ pub(super) fn open(
         Writes::Now => mount.begin_writing()?,
         _ => sb.set_read_only(),
     }
+    tell_of_tools(sb, &mount.data_path.device);
     Ok(mount)
+}
+
+/// Some tools of btrfs-progs write to a device unless `/proc/mounts` has it with type btrfs.
+fn tell_of_tools(sb: &SuperBlock, device: &BlockDevice) {
+    if sb.kind() != c"btrfs" && !device.keeps_writers_out() {
+        pr_info!(
+            "{}: btrfs-progs does not see that it is mounted: see rbtrfs(5), OTHER PROGRAMS\n",
+            sb.name()
+        );
+    }
 }
 
 /// Opens so that a remount can make a read-only mount writable.
