@@ -13,6 +13,8 @@ install: ## the module, into the running kernel's module tree; AS_BTRFS=1: for v
 	@scripts/make-module --install
 uninstall: ## the module, and what came with it, out of all kernels' module trees
 	@scripts/make-module --uninstall
+deb: ## the Debian package rbtrfs-dkms, in out/deb
+	@scripts/deb
 clean: ## remove what was built (the cache stays)
 	@scripts/clean
 doc: ## the documentation of all crates, private items too, in out/doc
@@ -67,4 +69,4 @@ bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* f
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install uninstall clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench help xfstests
+.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench help xfstests

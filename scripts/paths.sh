@@ -33,9 +33,10 @@ python() { # PROGRAM ARGS...
     "$top/scripts/in-sysroot" python3 -B "$top/scripts/$1" "${@:2}"
 }
 
-# What the sources of this checkout are, for bug reports; nothing without git.
+# What the sources of this checkout are, for bug reports: those of the package have it in a file; nothing without git.
 commit() {
-    git -C "$top" describe --always --dirty --exclude='*' 2>/dev/null || true
+    cat "$top/commit" 2>/dev/null ||
+        git -C "$top" describe --always --dirty --exclude='*' 2>/dev/null || true
 }
 
 say() { printf '[%s] %s\n' "${0##*/}" "$*" >&2; }
