@@ -42,8 +42,9 @@ pub(in crate::linux) enum Persistence {
     /// Minutes at the most. All others end by themselves but those who fetch a user's memory, which may be in the hands of
     /// whoever waits.
     Patient,
-    /// A second. Whoever freezes or unmounts waits for this one, and nobody writes out for others meanwhile; so does who
-    /// keeps faults out, for which others wait that have such promises.
+    /// Some twenty seconds: longer than a device that fails keeps the promise of a write that is sent to it again in parts. Whoever
+    /// freezes or unmounts waits for this one, and nobody writes out for others meanwhile; so does who keeps faults out, for which
+    /// others wait that have such promises.
     Awaited,
 }
 
@@ -51,7 +52,7 @@ impl Persistence {
     fn turns(self) -> u32 {
         match self {
             Self::Patient => 10_000,
-            Self::Awaited => 80,
+            Self::Awaited => 1_700,
         }
     }
 }
