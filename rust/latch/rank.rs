@@ -47,6 +47,10 @@ ranks! {
     Committer = c"rbtrfs_committer",
     /// The file of a mount's counters in debugfs.
     CounterFile = c"rbtrfs_counters",
+    /// Waiting for the data of files that have taken the place of others.
+    ReplacedTurn = c"rbtrfs_replaced_turn",
+    /// Which files have taken the place of others, and are not written out yet.
+    Replaced = c"rbtrfs_replaced",
     /// The memory map of a process, `mmap_lock`: taken by the kernel around page faults.
     MmapLock = c"mmap_lock",
     /// `invalidate_lock` of a file's pages: faults against cutting the file.

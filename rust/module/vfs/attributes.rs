@@ -11,6 +11,7 @@ use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};
 use crate::linux::iomap::{audit, FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 use engine::disk::{Bytes, FileType, InodeFlags};
 use engine::fs::{Attributes as Stored, Changes, Times};
 use latch::prelude::*;
@@ -74,8 +75,17 @@ impl Attributes for Rbtrfs {
         }
     }
 
+    fn closed(inode: &Inode) {
+        if let (Ok(mount), Ok(this)) = (mount_of(inode), node(inode)) {
+            if this.was_emptied.swap(false, Ordering::Relaxed) {
+                mount.replaced().add(inode);
+            }
+        }
+    }
+
     fn sync(inode: &Inode) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
+        mount.replaced().settle();
         if mount.has_failed() && inode.has_lost_writes() {
             return Err(EROFS);
         }

@@ -5,6 +5,7 @@
 //! A mount has it from the first time on that files may be changed. A freeze parks it: who thaws may not fail, and to make
 //! a thread can. A remount to read-only leaves it, because what was begun ends later.
 
+use super::replaced::Replaced;
 use crate::io::metadata::MetadataCache;
 use crate::linux::thread::{Body, Parked, Stop, Thread};
 use crate::linux::time::monotonic_ns;
@@ -33,6 +34,7 @@ pub(super) struct Work {
     pub(super) fs: Arc<FileSystem>,
     pub(super) cache: Arc<MetadataCache>,
     pub(super) schedule: Arc<Schedule>,
+    pub(super) replaced: Arc<Replaced>,
 }
 
 /// The thread of a mount. Calls are serialised by `s_umount`, or nobody else has the mount.
@@ -108,7 +110,8 @@ impl Work {
         let age = u64::from(seconds).saturating_mul(1_000_000_000);
         match transactions.volume().writes() {
             Writes::Now => {
-                // First: maintenance takes as long as devices take.
+                self.replaced.settle();
+                // Before the rest: maintenance takes as long as devices take.
                 let _ = transactions.commit_if_older(age);
                 let _ = transactions.maintain();
                 self.move_data(stop);

@@ -11,7 +11,7 @@ use crate::linux::inode::Made;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ops::ControlFlow;
-use engine::disk::FileType;
+use engine::disk::{Bytes, FileType};
 use engine::fs::{self, New, Now, Rename, RenameMode, Side, Target};
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
@@ -152,6 +152,10 @@ impl Directory for Rbtrfs {
                 whiteout: None,
             },
         };
+        // What is replaced by nothing had nothing to lose.
+        if kind != RenameKind::Exchange && replaced.is_some_and(|last| last.size() > Bytes::ZERO) {
+            mount.replaced().add(moved);
+        }
         let renamed = mount.fs().names().rename(&Rename {
             from: Side {
                 dir: &from_node.inode,

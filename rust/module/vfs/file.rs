@@ -9,6 +9,7 @@ use crate::io::data::FileIo;
 use crate::linux::file::{Fallocate, Hole};
 use crate::linux::{file, Inode};
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 use engine::disk::{Bytes, FileOffset};
 use latch::prelude::*;
 
@@ -29,6 +30,9 @@ pub(super) fn resize(inode: &Inode, size: Bytes) -> Result {
         result
     });
     changing.show();
+    if result.is_ok() && size == Bytes::ZERO && old_size > Bytes::ZERO {
+        this.was_emptied.store(true, Ordering::Relaxed);
+    }
     result
 }
 

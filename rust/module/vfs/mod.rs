@@ -12,6 +12,7 @@
 //! | `node`         | [`Node`]: what an inode owns; attributes mirrored                            |
 //! | `changing`     | what a call changes of inodes: when, and how it is shown                     |
 //! | [`directory`]  | names                                                                        |
+//! | `replaced`     | files whose bytes go out before the names that they have taken               |
 //! | `file`         | sizes and holes of regular files                                             |
 //! | [`attributes`] | stat, setattr                                                                |
 //! | `fileattr`     | the flags of chattr(1)                                                       |
@@ -43,6 +44,7 @@ mod memory;
 mod mount;
 mod node;
 mod options;
+mod replaced;
 mod settings;
 mod shown;
 mod xattr;

@@ -6,6 +6,7 @@ use crate::io::data::FileIo;
 use crate::linux::inode::{InodeKey, Mirror, Timespec};
 use crate::linux::Inode;
 use core::ops::BitOr;
+use core::sync::atomic::AtomicBool;
 use engine::disk::{InodeFlags, ObjectId};
 use engine::fs::{Attributes, Subvolume, Time};
 use engine::registry::Registered;
@@ -18,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) inode: Arc<engine::fs::Inode>,
     /// Its subvolume.
     pub(crate) subvolume: ViewInUse,
+    /// A file was cut to nothing, and nobody who wrote to it has closed it since.
+    pub(crate) was_emptied: AtomicBool,
 }
 
 /// A subvolume with what the VFS shows of it.

@@ -123,6 +123,8 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     fn check_write(inode: &Inode) -> Result;
     /// Lets `write` write out data and wait for it, as often as it takes to have all that was there before the call.
     fn settle(inode: &Inode, write: &dyn Fn() -> Result) -> Result;
+    /// Somebody who could write to it has closed it.
+    fn closed(inode: &Inode);
     /// Makes all that was done to it durable; its data is written.
     fn sync(inode: &Inode) -> Result;
     /// Changes the size; the VFS has checked permissions and limits. After an error the VFS inode is as the disk will

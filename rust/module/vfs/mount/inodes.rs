@@ -8,6 +8,7 @@ use crate::linux::inode::{Found, Made, NewInode};
 use crate::linux::{Inode, SuperBlock};
 use crate::vfs::node::{key, mirror_of, node, Node, ViewInUse};
 use crate::vfs::Rbtrfs;
+use core::sync::atomic::AtomicBool;
 use engine::disk::{FileType, Flaw, ObjectId, Place};
 use engine::fs::Subvolume;
 use kernel::sync::aref::ARef;
@@ -61,6 +62,7 @@ impl Mount {
         let node = Node {
             inode: inode.clone(),
             subvolume: view.clone(),
+            was_emptied: AtomicBool::new(false),
         };
         let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
         let no_type = || {

@@ -23,6 +23,7 @@ use super::counters::CounterFile;
 use super::memory::Memory;
 use super::node::{node, SubvolumeView};
 use super::options::MountOptions;
+use super::replaced::Replaced;
 use super::settings::Settings;
 use super::shown;
 use crate::io::data::DataPath;
@@ -56,6 +57,7 @@ pub(crate) struct Mount {
     /// The device numbers of these, and of those that were in use before.
     devices: SubvolumeDevices,
     schedule: Arc<Schedule>,
+    replaced: Arc<Replaced>,
     committer: Committer,
     counters: Mutex<Option<CounterFile>>,
     /// Goes with the mount.
@@ -87,6 +89,11 @@ impl Mount {
     /// The volume that is mounted.
     pub(crate) fn volume(&self) -> &Volume {
         self.fs.transactions().volume()
+    }
+
+    /// The files that have taken the place of others.
+    pub(super) fn replaced(&self) -> &Replaced {
+        &self.replaced
     }
 
     /// Bytes in a sector.

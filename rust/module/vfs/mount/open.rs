@@ -16,6 +16,7 @@ use crate::vfs::committer::Committer;
 use crate::vfs::counters::CounterFile;
 use crate::vfs::memory::Memory;
 use crate::vfs::options::SpaceCacheWord;
+use crate::vfs::replaced::Replaced;
 use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
 use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
@@ -66,6 +67,7 @@ pub(super) fn open(
         views: Registry::new(Rank::Views, |_| true)?,
         devices: SubvolumeDevices::new()?,
         schedule: Arc::new(schedule, GFP_KERNEL)?,
+        replaced: Arc::new(Replaced::new()?, GFP_KERNEL)?,
         committer: Committer::new()?,
         counters: Mutex::new(Some(counters), Rank::CounterFile)?,
         _memory: memory,

@@ -59,6 +59,7 @@ impl Mount {
             fs: self.fs.clone(),
             cache: self.cache.clone(),
             schedule: self.schedule.clone(),
+            replaced: self.replaced.clone(),
         })?;
         self.transactions().begin_writing()?;
         self.keep_as_asked(None)?;

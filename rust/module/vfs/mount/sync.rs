@@ -16,6 +16,7 @@ impl Mount {
             return Ok(());
         }
         let settled = self.settle(sb);
+        self.replaced.settle();
         self.transactions().commit().and(settled)
     }
 
@@ -63,6 +64,7 @@ impl Mount {
                 pr_warn!("{}: not all is written: {error:?}\n", sb.name());
             }
         }
+        self.replaced.settle();
         self.data_path.tally.fixups.close();
         self.data_path.fixup_queue.flush();
     }

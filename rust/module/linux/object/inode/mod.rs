@@ -121,6 +121,28 @@ impl Inode {
         unsafe { (*self.mapping()).nrpages != 0 }
     }
 
+    /// Whether any of a file's data is dirty or on its way to the device, as far as can be told without a lock.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        // SAFETY: An inode keeps its mapping.
+        unsafe { b::filemap_range_has_writeback(self.mapping(), 0, i64::MAX) }
+    }
+
+    /// Begins to write out what is dirty of a file's data. An error is kept for fsync.
+    pub(crate) fn begin_write_out(&self) {
+        // SAFETY: An inode keeps its mapping.
+        unsafe { b::filemap_flush(self.mapping()) };
+    }
+
+    /// Writes out what is dirty of a file's data, and waits for all that is on its way. An error is kept for fsync. The caller
+    /// holds nothing that writeback takes.
+    pub(crate) fn write_out(&self) {
+        // SAFETY: An inode keeps its mapping.
+        unsafe {
+            b::filemap_fdatawrite(self.mapping());
+            b::filemap_fdatawait_keep_errors(self.mapping());
+        }
+    }
+
     /// How large a block of it is: the logarithm.
     pub(in crate::linux) fn block_bits(&self) -> u32 {
         // SAFETY: The inode is alive; the size of blocks never changes.

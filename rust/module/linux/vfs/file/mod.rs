@@ -61,6 +61,7 @@ impl<T: Attributes + Flagged + Ioctls + Fallocate + Extents, D: DirectData> Tabl
     const FILE: b::file_operations = b::file_operations {
         llseek: Some(llseek::<D>),
         open: Some(open),
+        release: Some(release::<T>),
         read_iter: Some(read::read_iter::<D>),
         write_iter: Some(write::write_iter::<D>),
         splice_read: Some(b::filemap_splice_read),
@@ -111,6 +112,15 @@ unsafe extern "C" fn open(inode: *mut b::inode, file: *mut b::file) -> c_int {
         (*file).f_mode |= (b::FMODE_CAN_ODIRECT | b::FMODE_NOWAIT) as b::fmode_t;
         b::generic_file_open(inode, file)
     }
+}
+
+unsafe extern "C" fn release<T: Attributes>(inode: *mut b::inode, file: *mut b::file) -> c_int {
+    // SAFETY: The VFS lends the last user's file, and with it the inode.
+    let (inode, mode) = unsafe { (Inode::borrow(inode), (*file).f_mode) };
+    if mode & b::FMODE_WRITE as b::fmode_t != 0 {
+        T::closed(inode);
+    }
+    0
 }
 
 unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence: c_int) -> i64 {
