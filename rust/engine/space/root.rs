@@ -464,6 +464,12 @@ impl Space {
         self.groups.next_sparse(when)
     }
 
+    /// Whether a commit may give a class of tree blocks space that this transaction has freed: on sequential zones it makes that dead, but in a
+    /// group of which nothing is in use. Memory only.
+    pub fn commit_frees(&self, class: Class) -> bool {
+        self.groups.commit_frees(class)
+    }
+
     /// Ends what can still be written of a group of [`Self::next_sparse`], all of which can be rewritten. `ENOSPC` where that was
     /// promised, or is being written. May talk to the device.
     pub fn close_sparse(&self, sparse: &Sparse) -> Result {

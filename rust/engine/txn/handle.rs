@@ -178,21 +178,16 @@ pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
     }
 }
 
-/// Runs `work` with a handle, for which nothing but what is known to be free is asked: `ENOSPC` at once. Where tree blocks
-/// can lie is read before: what may be drawn on the global reserve is not refused, and has to be found.
-pub(super) fn with_handle<R>(
-    shared: &Arc<Shared>,
-    units: Units,
-    urgency: Urgency,
-    work: impl FnOnce(&Handle) -> Result<R>,
-) -> Result<R> {
+/// A handle for which nothing but what is known to be free is asked: `ENOSPC` at once. Where tree blocks can lie is read
+/// before: what may be drawn on the global reserve is not refused, and has to be found.
+pub(super) fn enter_now(shared: &Arc<Shared>, units: Units, urgency: Urgency) -> Result<Handle> {
     let bytes = units.bytes(shared.store.node_size());
     shared.read_free(Space::read_wanted)?;
     let reservation = shared
         .space
         .reserve(Class::Metadata, bytes, urgency)
         .map_err(|_| ENOSPC)?;
-    work(&Handle::enter(shared, Joiner::Starter, reservation)?)
+    Handle::enter(shared, Joiner::Starter, reservation)
 }
 
 impl Drop for Handle {

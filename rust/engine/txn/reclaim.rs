@@ -5,7 +5,7 @@
 //! again when all of it is dead, which a single old block prevents. So old blocks are rewritten: copy on write puts
 //! them elsewhere, and no reference needs to be known but the one of the tree they are in.
 
-use super::handle::{run_refs, with_handle};
+use super::handle::{enter_now, run_refs};
 use super::shared::Shared;
 use super::{Handle, Units};
 use crate::btree::{Standing, Tree};
@@ -13,14 +13,13 @@ use crate::disk::{
     Bytes, ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
 };
 use crate::space::{Reclaim, Remains, Sparse, Urgency};
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// Blocks that one handle rewrites.
-const BATCH: usize = 8;
-const BATCH_UNITS: Units = Units::updates(BATCH as u32);
+/// Blocks that one handle rewrites, where there is space for so many.
+const BATCH: u32 = 8;
 
 /// A tree block as the extent tree has it.
 struct InUse {
@@ -35,6 +34,10 @@ struct InUse {
 /// next group is tried. No handle may be held.
 pub(super) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Outcome> {
     let mut outcome = Outcome::Stays;
+    if when == Reclaim::Now {
+        // What is set aside for references comes back, and what they free is known: so more groups are worth it.
+        run_refs(shared)?;
+    }
     while let Some(sparse) = shared.space.next_sparse(when) {
         outcome = empty(shared, sparse)?;
         if outcome == Outcome::Emptied {
@@ -114,33 +117,40 @@ fn each_block(
     let mut from = Some(sparse.start());
     while let Some(start) = from.filter(|_| sparse.is_as_found()) {
         // In one handle: before it ends the group's zones are not reset, and what was found can be read.
-        let flow = with_handle(shared, BATCH_UNITS, Urgency::Freeing, |handle| {
-            let blocks = in_use(&extents, start, sparse.end())?;
-            for block in blocks.iter() {
-                if each(handle, block)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+        let (handle, most) = enter(shared)?;
+        let blocks = in_use(&extents, start..sparse.end(), most as usize)?;
+        for block in blocks.iter() {
+            if each(&handle, block)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
-            from = blocks
-                .last()
-                .map(|last| last.addr.saturating_add(Bytes::new(1)));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        if flow.is_break() {
-            return Ok(flow);
         }
+        from = blocks
+            .last()
+            .map(|last| last.addr.saturating_add(Bytes::new(1)));
     }
     Ok(ControlFlow::Continue(()))
 }
 
-/// The first blocks in use from `from` to `end`.
-fn in_use(extents: &Tree, from: Logical, end: Logical) -> Result<KVec<InUse>> {
-    let mut blocks = KVec::with_capacity(BATCH, GFP_NOFAIL)?;
-    extents.scan(Key::at_addresses(from..end), |key, bytes| {
+/// A handle that may rewrite so many blocks: fewer where little is left, for what it does gives space. `ENOSPC` if not one.
+fn enter(shared: &Arc<Shared>) -> Result<(Handle, u32)> {
+    for most in [BATCH, BATCH / 4, 1] {
+        match enter_now(shared, Units::updates(most), Urgency::Freeing) {
+            // What was set aside for the references of the blocks before comes back.
+            Err(error) if error == ENOSPC => run_refs(shared)?,
+            entered => return Ok((entered?, most)),
+        }
+    }
+    Ok((enter_now(shared, Units::updates(1), Urgency::Freeing)?, 1))
+}
+
+/// The first blocks in use of a range, `most` of them.
+fn in_use(extents: &Tree, range: Range<Logical>, most: usize) -> Result<KVec<InUse>> {
+    let mut blocks = KVec::with_capacity(most, GFP_NOFAIL)?;
+    extents.scan(Key::at_addresses(range), |key, bytes| {
         if matches!(key.kind, Kind::EXTENT_ITEM | Kind::METADATA_ITEM) {
             blocks.push(InUse::parse(&key, bytes)?, GFP_NOFAIL)?;
         }
-        Ok(match blocks.len() < BATCH {
+        Ok(match blocks.len() < most {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
         })

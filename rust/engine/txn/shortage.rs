@@ -3,7 +3,7 @@
 
 use super::chunks::Made;
 use super::context::Joined;
-use super::handle::{run_refs, with_handle, Handle};
+use super::handle::{enter_now, run_refs, Handle};
 use super::join::Waited;
 use super::reclaim::{reclaim, Outcome};
 use super::shared::Shared;
@@ -171,7 +171,7 @@ pub(super) fn reserve(
             Promise::Short(Shortage::Others) => return Err(EBUSY),
             Promise::Short(shortage) => shortage,
         };
-        match tried.relieve(shared, shortage, before, urgency)? {
+        match tried.relieve(shared, class, shortage, before, urgency)? {
             Effect::Helped => {}
             Effect::OthersWentOn => tried.forget_commits(),
             Effect::Nothing => break,
@@ -214,7 +214,7 @@ pub(super) fn reserve_now(
             Promise::Given(reservation) => return Ok(reservation),
             Promise::Short(shortage) => shortage,
         };
-        if Remedy::MakeChunk.apply(shared, shortage, before)? == Effect::Nothing {
+        if Remedy::MakeChunk.apply(shared, class, shortage, before)? == Effect::Nothing {
             return Err(ENOSPC);
         }
     }
@@ -225,6 +225,7 @@ impl Tried {
     fn relieve(
         &mut self,
         shared: &Arc<Shared>,
+        class: Class,
         shortage: Shortage,
         before: Made,
         urgency: Urgency,
@@ -238,7 +239,7 @@ impl Tried {
                 continue;
             }
             *tried = tried.saturating_add(1);
-            let effect = rule.remedy.apply(shared, shortage, before)?;
+            let effect = rule.remedy.apply(shared, class, shortage, before)?;
             if effect != Effect::Nothing {
                 return Ok(effect);
             }
@@ -257,7 +258,13 @@ impl Tried {
 }
 
 impl Remedy {
-    fn apply(self, shared: &Arc<Shared>, shortage: Shortage, before: Made) -> Result<Effect> {
+    fn apply(
+        self,
+        shared: &Arc<Shared>,
+        class: Class,
+        shortage: Shortage,
+        before: Made,
+    ) -> Result<Effect> {
         match self {
             Self::MakeChunk => match shortage {
                 Shortage::NeedChunk(class) => make_chunk(shared, class, before),
@@ -266,6 +273,8 @@ impl Remedy {
                 }
             },
             Self::RunRefs => run_refs(shared).map(|()| Effect::Helped),
+            // On zones it takes space itself.
+            Self::Commit if !commit_frees(shared, class) => Ok(Effect::Nothing),
             Self::Commit => shared.commits().commit().map(|()| Effect::Helped),
             Self::RemoveGroups => {
                 if remove_unused(shared)? == 0 && reclaim(shared, Reclaim::Now)? != Outcome::Emptied
@@ -280,6 +289,13 @@ impl Remedy {
             }),
         }
     }
+}
+
+/// Whether a commit may free something for the class. File data is no concern of it: what a commit takes is tree blocks.
+fn commit_frees(shared: &Shared, class: Class) -> bool {
+    class == Class::Data
+        || shared.leaving.lock().iter().next().is_some()
+        || shared.space.commit_frees(class)
 }
 
 /// Makes a chunk, unless one was made since `before`.
@@ -326,7 +342,7 @@ pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
 
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
 fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Result {
-    with_handle(shared, CHUNK_UNITS, Urgency::Commit, work)
+    work(&enter_now(shared, CHUNK_UNITS, Urgency::Commit)?)
 }
 
 impl Shared {

@@ -6,6 +6,7 @@ use super::block_groups::BlockGroups;
 use super::group::{Body, Group, Tried};
 use crate::disk::{Bytes, Logical};
 use crate::space::free::policy::FreeSpace;
+use crate::space::reserve::Totals;
 use crate::space::write_order::{Closing, DataGroup};
 use crate::space::Class;
 use core::sync::atomic::Ordering;
@@ -93,6 +94,17 @@ impl Sparse {
     }
 }
 
+/// The most that a group may have in use where somebody is about to be refused. The less the global reserve holds, the more: later
+/// it cannot pay for any group, and what is dead stays so.
+fn most_worth(totals: &Totals, capacity: Bytes) -> Bytes {
+    let global = &totals.global;
+    let share = match global.held > global.size.divided_by(4).saturating_mul(3) {
+        true => 4,
+        false => 16,
+    };
+    capacity.saturating_sub(capacity.divided_by(share))
+}
+
 fn is_full(body: &Body) -> bool {
     matches!(&body.free_space, FreeSpace::Append(appending) if appending.free().is_zero())
 }
@@ -134,6 +146,27 @@ impl BlockGroups {
             Reclaim::Soon => found,
             Reclaim::Now => found.or_else(|| sparsest(Rest::Short)),
         }
+    }
+
+    /// See [`crate::space::Space::commit_frees`].
+    pub(in crate::space) fn commit_frees(&self, class: Class) -> bool {
+        let mut from = Logical::new(0);
+        while let Some(group) = self.next_in(class, from) {
+            from = group.end();
+            let body = group.lock();
+            let freed = match &body.free_space {
+                FreeSpace::Append(_) if !body.tally.used.is_zero() => Bytes::ZERO,
+                FreeSpace::Append(_) => {
+                    let dead = dead_in(&body, group.len());
+                    dead.saturating_add(body.tally.pinned)
+                }
+                _ => return true,
+            };
+            if freed > Bytes::ZERO {
+                return true;
+            }
+        }
+        false
     }
 
     /// See [`crate::space::Space::close_sparse`].
@@ -180,7 +213,7 @@ impl BlockGroups {
             };
             let worth = match when {
                 Reclaim::Soon => used <= capacity.divided_by(4),
-                Reclaim::Now => used <= affordable.min(capacity.divided_by(4).saturating_mul(3)),
+                Reclaim::Now => used <= affordable.min(most_worth(&totals, capacity)),
             };
             let least = best.as_ref().is_none_or(|(least, _)| used < *least);
             if worth && least && self.write_order.is_quiet(group.start()) {

@@ -203,6 +203,55 @@ fn a_full_zoned_volume_can_be_emptied_and_filled_again() {
     }
 }
 
+/// Filled to the last byte and emptied, ten times, by files of `size` bytes. Every second one goes in between, and what is
+/// free in pieces is filled as well: of file data, for leaves of a tree that are half empty have no room for new files. All
+/// comes back each time, but for `lost` hundredths that trees may have grown by.
+fn ten_times(image: Image, size: u64, lost: u64) {
+    let mut filler = Filler::mount(image);
+    let mut first = (0, 0);
+    for round in 0..10 {
+        let whole = filler.fill(size);
+        filler.sync();
+        filler.remove(2);
+        filler.sync();
+        let pieces = filler.fill(size / 2);
+        filler.remove(1);
+        filler.sync();
+        if round == 0 {
+            first = (whole, pieces);
+        }
+        let least = |bytes: u64| bytes / 100 * (100 - lost);
+        assert!(
+            whole >= least(first.0) && pieces >= least(first.1),
+            "{round}: {whole} and {pieces} bytes went in, {first:?} at first: {:?}",
+            filler.statistics()
+        );
+    }
+    filler.finish();
+}
+
+#[test]
+fn data_comes_and_goes_ten_times() {
+    ten_times(tools::mkfs(256 * MIB, &[]), 192 << 10, 0);
+}
+
+#[test]
+fn small_files_come_and_go_ten_times() {
+    ten_times(tools::mkfs(128 * MIB, &[]), 1800, 10);
+}
+
+#[test]
+fn data_on_zones_comes_and_goes_ten_times() {
+    let image = tools::mkfs_zoned(26, &[], tools::zone_layout(16 * MIB));
+    ten_times(image, MIB, 0);
+}
+
+#[test]
+fn small_files_on_zones_come_and_go_ten_times() {
+    let image = tools::mkfs_zoned(24, &[], tools::zone_layout(4 * MIB));
+    ten_times(image, 1800, 20);
+}
+
 /// Makes a file of `size` bytes, or overwrites one.
 fn write_file(filler: &mut Filler, id: Id, size: u64) -> Result {
     if !filler.files.contains(&id) {
