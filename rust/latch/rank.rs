@@ -45,8 +45,8 @@ ranks! {
     Settings = c"rbtrfs_settings",
     /// The thread that commits from time to time.
     Committer = c"rbtrfs_committer",
-    /// The file of a mount's counters in debugfs.
-    CounterFile = c"rbtrfs_counters",
+    /// The files that tell of a mount, in debugfs and sysfs.
+    Told = c"rbtrfs_told",
     /// Waiting for the data of files that have taken the place of others.
     ReplacedTurn = c"rbtrfs_replaced_turn",
     /// Which files have taken the place of others, and are not written out yet.

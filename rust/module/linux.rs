@@ -6,7 +6,7 @@
 //! |--------------------|------------------------------------------------------------------------------|
 //! | [`bindings`]       | C's declarations: those of the kernel crate, and those that it leaves out    |
 //! | [`mm`]             | `folio` and its bytes                                                        |
-//! | [`lib`]            | `kthread`, `workqueue_struct`, `seq_file`, debugfs, the clock, checksums     |
+//! | [`lib`]            | `kthread`, `workqueue_struct`, `seq_file`, debugfs, sysfs, clock, checksums  |
 //! | [`loff`]           | positions and lengths in files as C has them (`loff_t`)                      |
 //! | [`block`]          | `block_device`, zones, `bio`                                                 |
 //! | [`object`]         | `super_block`, `inode`, `dentry`, and what hangs on them                     |
@@ -29,7 +29,7 @@ mod object;
 mod vfs;
 
 pub(crate) use block::{bio, BlockDevice, Sector, WriteKind};
-pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, thread, time};
+pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, sysfs, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, Folio, FolioBytes, LockedFolio, Writeback};
 pub(crate) use object::{dentry, inode, owner, super_block, Held, Inode, SuperBlock};

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mounting: from a superblock to open trees.
 
+use super::counters::Costs;
 use super::join::Joining;
 use super::leaving::Leaving;
 use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
 use super::verify::{self, broken, InSuperblock};
-use super::{Access, CacheWish, Counters, FreeSpace, LogTree, Options, Roots};
+use super::{Access, CacheWish, FreeSpace, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
 use crate::disk::{
     ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
@@ -82,7 +83,7 @@ pub(super) fn open(
         joining: Mutex::new(Joining::new(committed), Rank::Joining)?,
         moved: Condvar::new(Rank::Joining)?,
         clock: options.clock,
-        counters: Mutex::new(Counters::default(), Rank::CommitCounters)?,
+        costs: Mutex::new(Costs::default(), Rank::CommitCounters)?,
         refs_run: AtomicU64::new(0),
         refs_cancelled: AtomicU64::new(0),
         groups_emptied: AtomicU64::new(0),

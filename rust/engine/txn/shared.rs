@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What all handles of a mounted volume share.
 
+use super::counters::Costs;
 use super::join::{Awaited, Joiner, Joining, Waited};
 use super::leaving::Leaving;
 use super::refs::{Head, Runner};
 use super::roots::OpenTrees;
 use super::transaction::Transaction;
-use super::{Clock, Counters, Roots, Witness};
+use super::{Clock, Roots, Witness};
 use crate::btree::Store;
 use crate::disk::Timespec;
 use crate::space::{Class, Space};
@@ -30,7 +31,7 @@ pub(super) struct Shared {
     /// Wakes those who wait for a change of `joining`.
     pub(super) moved: Condvar,
     pub(super) clock: Option<Arc<dyn Clock>>,
-    pub(super) counters: Mutex<Counters>,
+    pub(super) costs: Mutex<Costs>,
     pub(super) refs_run: AtomicU64,
     pub(super) refs_cancelled: AtomicU64,
     pub(super) groups_emptied: AtomicU64,

@@ -288,13 +288,18 @@ impl Transactions {
 
     /// What commits cost so far.
     pub fn counters(&self) -> Counters {
-        let counters = *self.shared.counters.lock();
+        let counters = self.shared.costs.lock().counters(self.shared.now_ns());
         Counters {
             refs_run: self.shared.refs_run.load(Ordering::Relaxed),
             refs_cancelled: self.shared.refs_cancelled.load(Ordering::Relaxed),
             groups_emptied: self.shared.groups_emptied.load(Ordering::Relaxed),
             ..counters
         }
+    }
+
+    /// From here on another commit is the longest.
+    pub fn forget_longest_commit(&self) {
+        self.shared.costs.lock().forget_longest();
     }
 
     /// The volume below.

@@ -22,6 +22,7 @@
 //! | `export`       | file handles                                                                 |
 //! | [`committer`]  | the thread that commits now and then                                         |
 //! | [`counters`]   | what a mount did, in debugfs                                                 |
+//! | `sysfs`        | what a volume tells, in `/sys/fs`                                            |
 //! | `memory`       | what is given back when the kernel wants memory                              |
 //!
 //! Below: `io`, `linux`, the engine. The VFS's locks are outermost; nothing here holds one of its own while
@@ -47,6 +48,7 @@ mod options;
 mod replaced;
 mod settings;
 mod shown;
+mod sysfs;
 mod xattr;
 
 pub(crate) use mount::Mount;

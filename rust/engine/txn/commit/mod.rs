@@ -9,6 +9,7 @@ use crate::btree::WriteMode;
 use crate::disk::{Bug, Bytes, Generation, Key, Logical, ObjectId, TreeId};
 use crate::space::CacheTurn;
 use crate::txn::context::Context;
+use crate::txn::counters::Times;
 use crate::txn::deferred::Deferred;
 use crate::txn::join::{Joining, Next, Phase};
 use crate::txn::run_refs::Limit;
@@ -36,13 +37,6 @@ const CACHES_A_ROUND: CacheTurn = CacheTurn { waits: 1, files: 8 };
 /// How often the free space caches are written with everybody waiting. Two are normal: the first makes files and copies the
 /// leaves of their items.
 const CACHE_ROUNDS: u32 = 4;
-
-/// What a committer measures.
-struct Times {
-    begun: u64,
-    closed: u64,
-    unblocked: u64,
-}
 
 /// The commits of a mounted volume: [`Shared::commits`].
 #[derive(Clone, Copy)]
@@ -90,10 +84,14 @@ impl Commits<'_> {
             closed: 0,
             unblocked: 0,
         };
+        self.0.costs.lock().begin(times.begun);
         let committed = self.lead_through(transaction, &mut times);
         match committed {
-            Ok(()) => self.measure(&times),
-            Err(error) => self.0.abort(error),
+            Ok(()) => self.0.costs.lock().end(&times, self.0.now_ns()),
+            Err(error) => {
+                self.0.costs.lock().give_up();
+                self.0.abort(error);
+            }
         }
         committed
     }
@@ -246,15 +244,6 @@ impl Commits<'_> {
         drop(joining);
         self.0.moved.notify_all();
         freed.and_then(|()| self.0.size_global_reserve())
-    }
-
-    fn measure(&self, times: &Times) {
-        let critical = times.unblocked.saturating_sub(times.closed);
-        let mut counters = self.0.counters.lock();
-        counters.commits = counters.commits.saturating_add(1);
-        counters.last_critical_ns = critical;
-        counters.longest_critical_ns = counters.longest_critical_ns.max(critical);
-        counters.last_commit_ns = self.0.now_ns().saturating_sub(times.begun);
     }
 
     /// Drops the blocks of transactions that will never be committed from the cache.

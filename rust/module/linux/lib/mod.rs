@@ -9,6 +9,7 @@
 //! | [`queue`]    | `workqueue_struct`                   |
 //! | [`seq`]      | `seq_file`, for mount options        |
 //! | [`shrinker`] | giving memory back                   |
+//! | [`sysfs`]    | folders in `/sys/fs`                 |
 //! | [`thread`]   | `kthread`                            |
 //! | [`time`]     | the clock                            |
 
@@ -17,5 +18,6 @@ pub(crate) mod debugfs;
 pub(crate) mod queue;
 pub(crate) mod seq;
 pub(crate) mod shrinker;
+pub(crate) mod sysfs;
 pub(crate) mod thread;
 pub(crate) mod time;

@@ -8,6 +8,7 @@ use super::context::init_context;
 use super::mount::FileSystem;
 use super::super_operations::kill_super;
 use crate::linux::bindings as b;
+use crate::linux::sysfs::Root;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
@@ -33,12 +34,12 @@ pub(crate) fn version() -> &'static CStr {
     unsafe { CStr::from_char_ptr(b::rbtrfs_version()) }
 }
 
-/// The registered file system type.
+/// The registered file system type, with its folder in sysfs.
 ///
 /// # Invariants
 ///
 /// `TAKEN` is set, and `SLOT` registered.
-pub(crate) struct Registration(());
+pub(crate) struct Registration(Option<Root>);
 
 impl Registration {
     /// Registers `T` under `name`. `EBUSY` if there is a registration.
@@ -49,6 +50,8 @@ impl Registration {
         if TAKEN.swap(true, Ordering::Acquire) {
             return Err(EBUSY);
         }
+        // Mounts look for it as soon as the type is registered.
+        let root = Root::new(name).inspect_err(|_| TAKEN.store(false, Ordering::Release))?;
         // SAFETY: `TAKEN` makes it ours, and it is not registered yet. It is static and so stays.
         let result = unsafe {
             let kind = &mut *SLOT.0.get();
@@ -66,7 +69,7 @@ impl Registration {
             return Err(error);
         }
         // INVARIANT: Both were done.
-        Ok(Self(()))
+        Ok(Self(Some(root)))
     }
 }
 
@@ -78,6 +81,8 @@ impl Drop for Registration {
             b::unregister_filesystem(SLOT.0.get());
             b::rcu_barrier();
         }
+        // A registration that follows makes another.
+        drop(self.0.take());
         TAKEN.store(false, Ordering::Release);
     }
 }

@@ -26,6 +26,7 @@ use super::options::MountOptions;
 use super::replaced::Replaced;
 use super::settings::Settings;
 use super::shown;
+use super::sysfs::VolumeFolder;
 use crate::io::data::DataPath;
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Asked, FileSystem, Statfs};
@@ -59,10 +60,16 @@ pub(crate) struct Mount {
     schedule: Arc<Schedule>,
     replaced: Arc<Replaced>,
     committer: Committer,
-    counters: Mutex<Option<CounterFile>>,
+    told: Mutex<Option<Told>>,
     /// Goes with the mount.
     _memory: Memory,
     settings: Mutex<Settings>,
+}
+
+/// What tells of the mount, as long as it is kept.
+struct Told {
+    _counters: CounterFile,
+    _folder: Option<VolumeFolder>,
 }
 
 /// The mount that `inode` belongs to.

@@ -3,7 +3,7 @@
 //! From a device to a mounted volume.
 
 use super::subvolumes::SubvolumeDevices;
-use super::{Mount, MountOptions, Schedule};
+use super::{Mount, MountOptions, Schedule, Told};
 use crate::io::checksums::KernelChecksums;
 use crate::io::clock::KernelClock;
 use crate::io::data::{DataPath, DataTally, Hope};
@@ -18,6 +18,7 @@ use crate::vfs::memory::Memory;
 use crate::vfs::options::SpaceCacheWord;
 use crate::vfs::replaced::Replaced;
 use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
+use crate::vfs::sysfs::VolumeFolder;
 use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
 use engine::fs;
@@ -55,7 +56,10 @@ pub(super) fn open(
         hope: Hope::default(),
     };
     let data_path = Arc::new(data_path, GFP_KERNEL)?;
-    let counters = CounterFile::new(sb, fs.clone(), data_path.clone())?;
+    let told = Told {
+        _counters: CounterFile::new(sb, fs.clone(), data_path.clone())?,
+        _folder: folder_of(sb, &fs)?,
+    };
     let memory = Memory::new(sb, fs.transactions().clone())?;
     let schedule = Schedule {
         interval: AtomicU32::new(settings.commit_interval),
@@ -69,7 +73,7 @@ pub(super) fn open(
         schedule: Arc::new(schedule, GFP_KERNEL)?,
         replaced: Arc::new(Replaced::new()?, GFP_KERNEL)?,
         committer: Committer::new()?,
-        counters: Mutex::new(Some(counters), Rank::CounterFile)?,
+        told: Mutex::new(Some(told), Rank::Told)?,
         _memory: memory,
         settings: Mutex::new(settings, Rank::Settings)?,
     };
@@ -91,6 +95,20 @@ fn tell_of_tools(sb: &SuperBlock, device: &BlockDevice) {
             "{}: btrfs-progs does not see that it is mounted: see rbtrfs(5), OTHER PROGRAMS\n",
             sb.name()
         );
+    }
+}
+
+/// The volume's folder in sysfs, but for one that looks like another that is mounted.
+fn folder_of(sb: &SuperBlock, fs: &Arc<fs::FileSystem>) -> Result<Option<VolumeFolder>> {
+    match VolumeFolder::new(fs.clone()) {
+        Err(error) if error == EEXIST => {
+            pr_warn!(
+                "{}: another volume with this UUID is mounted, whose files in /sys/fs stay\n",
+                sb.name()
+            );
+            Ok(None)
+        }
+        made => made.map(Some),
     }
 }
 

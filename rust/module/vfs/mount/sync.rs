@@ -72,8 +72,8 @@ impl Mount {
     /// Ends all work. No inode and no call is left.
     pub(super) fn end(&self) {
         self.committer.stop();
-        let counters = self.counters.lock().take();
-        drop(counters);
+        let told = self.told.lock().take();
+        drop(told);
         // An abort was reported when it happened.
         let was_aborted = self.has_failed();
         match self.transactions().close() {
