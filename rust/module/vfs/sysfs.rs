@@ -64,11 +64,11 @@ fn commit_stats(of: &Source, out: &mut Formatter<'_>) -> fmt::Result {
 }
 
 /// The only thing to say is "0".
-fn forget_longest_commit(of: &Source, words: &str) -> Result {
-    match words.parse() {
-        Ok(0_u64) => of.0.transactions().forget_longest_commit(),
-        _ => return Err(EINVAL),
+fn forget_longest_commit(of: &Source, words: &[u8]) -> Result {
+    if words != b"0" {
+        return Err(EINVAL);
     }
+    of.0.transactions().forget_longest_commit();
     Ok(())
 }
 

@@ -54,7 +54,7 @@ impl Drop for Root {
 pub(crate) struct File<T> {
     attribute: b::attribute,
     show: Show<T>,
-    store: Option<fn(&T, &str) -> Result>,
+    store: Option<fn(&T, &[u8]) -> Result>,
 }
 
 /// Writes what a file shows, a page at the most.
@@ -70,7 +70,7 @@ impl<T> File<T> {
     pub(crate) const fn taking(
         name: &'static CStr,
         show: Show<T>,
-        store: fn(&T, &str) -> Result,
+        store: fn(&T, &[u8]) -> Result,
     ) -> Self {
         Self::new(name, 0o644, show, Some(store))
     }
@@ -79,13 +79,12 @@ impl<T> File<T> {
         name: &'static CStr,
         mode: b::umode_t,
         show: Show<T>,
-        store: Option<fn(&T, &str) -> Result>,
+        store: Option<fn(&T, &[u8]) -> Result>,
     ) -> Self {
-        let attribute = b::attribute {
-            name: name.as_ptr().cast(),
-            mode,
-            ..pin_init::zeroed()
-        };
+        // It has more fields where lockdep is.
+        let mut attribute: b::attribute = pin_init::zeroed();
+        attribute.name = name.as_ptr().cast();
+        attribute.mode = mode;
         Self {
             attribute,
             show,
@@ -236,8 +235,7 @@ fn take<T>(of: &T, file: &File<T>, words: &[u8]) -> Result {
         return Err(EPERM);
     }
     let store = file.store.ok_or(EACCES)?;
-    let words = core::str::from_utf8(words).map_err(|_| EINVAL)?;
-    store(of, words.trim())
+    store(of, words.trim_ascii())
 }
 
 unsafe extern "C" fn release<T: Told>(kobject: *mut b::kobject) {

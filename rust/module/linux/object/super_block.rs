@@ -107,10 +107,10 @@ impl SuperBlock {
         name.to_str().unwrap_or("?")
     }
 
-    /// The type of file system that mounts show.
-    pub(crate) fn kind(&self) -> &CStr {
-        // SAFETY: The super block is alive and keeps its type, whose name does not change.
-        unsafe { CStr::from_char_ptr((*(*self.as_ptr()).s_type).name) }
+    /// Whether this is the type of file system that mounts show.
+    pub(crate) fn is_of_type(&self, name: &CStr) -> bool {
+        // SAFETY: The super block is alive and keeps its type, whose name does not change. Both names end by a zero.
+        unsafe { b::strcmp((*(*self.as_ptr()).s_type).name, name.as_char_ptr()) == 0 }
     }
 
     /// `SB_*`.

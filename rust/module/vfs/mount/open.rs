@@ -90,7 +90,7 @@ pub(super) fn open(
 
 /// Some tools of btrfs-progs write to a device unless `/proc/mounts` has it with type btrfs.
 fn tell_of_tools(sb: &SuperBlock, device: &BlockDevice) {
-    if sb.kind() != c"btrfs" && !device.keeps_writers_out() {
+    if !sb.is_of_type(c"btrfs") && !device.keeps_writers_out() {
         pr_info!(
             "{}: btrfs-progs does not see that it is mounted: see rbtrfs(5), OTHER PROGRAMS\n",
             sb.name()
