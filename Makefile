@@ -45,6 +45,8 @@ guest-test: ## tests/guest in a QEMU guest: TESTS="load disks"
 	@scripts/guest-test $(TESTS)
 debug-test: ## the same under KASAN and lockdep (builds that kernel once)
 	@scripts/debug-test $(TESTS)
+root-test: ## boots a Debian 13 whose root file system is of type rbtrfs
+	@scripts/root-test
 uml-test: ## guest tests on a kernel that is a program of this machine: quick
 	@KVER=uml scripts/guest-test $(TESTS)
 xfstests: ## those of XFSTESTS=FOLDER, compared with C btrfs: GROUP="rw aio" DEVICE=zoned
@@ -71,4 +73,4 @@ bench-commits: ## what commits take after changes in 1 to 1,000 block groups: RO
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench bench-commits help xfstests
+.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test root-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench bench-commits help xfstests
