@@ -55,6 +55,13 @@ impl kernel::Module for Module {
         }
         let registration = Registration::new::<vfs::Mount>(name, module)?;
         pr_info!("loaded, version {}\n", linux::registration::version());
+        let (built_for, runs_on) = (
+            linux::registration::built_for(),
+            linux::registration::runs_on(),
+        );
+        if built_for != runs_on {
+            pr_warn!("built for the kernel {built_for}, but this is {runs_on}: build it anew\n");
+        }
         Ok(Self {
             _registration: registration,
         })

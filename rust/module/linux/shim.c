@@ -15,6 +15,8 @@
 #include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/utsname.h>
+#include <generated/utsversion.h>
 #include "shim.h"
 
 /* For modinfo(8), and what module! of Rust has no word for. */
@@ -23,6 +25,20 @@ MODULE_VERSION(RBTRFS_VERSION);
 const char *rbtrfs_version(void)
 {
 	return RBTRFS_VERSION;
+}
+
+/*
+ * The release says the kernel itself where it loads a module; that of Debian
+ * stays the same from one package to the next, and the version does not.
+ */
+const char *rbtrfs_built_for(void)
+{
+	return UTS_VERSION;
+}
+
+const char *rbtrfs_runs_on(void)
+{
+	return init_utsname()->version;
 }
 
 void rbtrfs_folio_start_writeback(struct folio *folio)
