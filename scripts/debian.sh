@@ -29,13 +29,16 @@ debian_tree() {
     local dir=$1 packages=$2 fresh=$3 mode=root
     shift 3
     [ "$(id -u)" -eq 0 ] || mode=unshare
+    room 2 /var/tmp
     sources >"$dir.sources"
-    # A tar stream in between leaves the tree to whoever calls, root or not.
+    # A tar stream in between leaves the tree to whoever calls, root or not. The tree is made where also a user's other
+    # identities may go, and on a disk. What the tree's apt does later, it does as the one user that it knows.
     # shellcheck disable=SC2016 # $1 is the hook's
-    mmdebstrap --quiet --aptopt='Acquire::Retries "3"' --mode=$mode --format=tar --include="$packages" \
+    TMPDIR=/var/tmp mmdebstrap --quiet --mode=$mode --format=tar --include="$packages" \
+        --aptopt='Acquire::Retries "3"' --aptopt='APT::Sandbox::User "root"' \
         --customize-hook='chroot "$1" apt-get install -y -qq --no-install-recommends \
             -t trixie-backports '"$fresh"' >/dev/null' \
         --skip=cleanup/apt/lists "$@" trixie - - <"$dir.sources" |
-        tar -x -C "$dir" --exclude='./dev/*' --no-same-owner --numeric-owner
+        tar -xp -C "$dir" --exclude='./dev/*' --no-same-owner --numeric-owner
     rm "$dir.sources"
 }
