@@ -55,13 +55,7 @@ impl kernel::Module for Module {
         }
         let registration = Registration::new::<vfs::Mount>(name, module)?;
         pr_info!("loaded, version {}\n", linux::registration::version());
-        let (built_for, runs_on) = (
-            linux::registration::built_for(),
-            linux::registration::runs_on(),
-        );
-        if built_for != runs_on {
-            pr_warn!("built for the kernel {built_for}, but this is {runs_on}: build it anew\n");
-        }
+        linux::registration::compare_kernels();
         Ok(Self {
             _registration: registration,
         })

@@ -31,14 +31,13 @@ const char *rbtrfs_version(void)
  * The release says the kernel itself where it loads a module; that of Debian
  * stays the same from one package to the next, and the version does not.
  */
-const char *rbtrfs_built_for(void)
+void rbtrfs_compare_kernels(void)
 {
-	return UTS_VERSION;
-}
+	const char *version = init_utsname()->version;
 
-const char *rbtrfs_runs_on(void)
-{
-	return init_utsname()->version;
+	if (strcmp(UTS_VERSION, version))
+		pr_warn("rbtrfs: built for the kernel %s, but this is %s: build it anew\n",
+			UTS_VERSION, version);
 }
 
 void rbtrfs_folio_start_writeback(struct folio *folio)

@@ -11,8 +11,7 @@
 #include <linux/pagemap.h>
 
 const char *rbtrfs_version(void);
-const char *rbtrfs_built_for(void);
-const char *rbtrfs_runs_on(void);
+void rbtrfs_compare_kernels(void);
 void rbtrfs_folio_start_writeback(struct folio *folio);
 void *rbtrfs_folio_address(struct folio *folio);
 void rbtrfs_mapping_set_kernel_file(struct address_space *mapping);

@@ -34,16 +34,10 @@ pub(crate) fn version() -> &'static CStr {
     unsafe { CStr::from_char_ptr(b::rbtrfs_version()) }
 }
 
-/// The kernel that this module was built for, in the words of `uname -v`.
-pub(crate) fn built_for() -> &'static CStr {
-    // SAFETY: A string of the module's own, which nobody changes.
-    unsafe { CStr::from_char_ptr(b::rbtrfs_built_for()) }
-}
-
-/// The kernel that it is loaded into, in the same words.
-pub(crate) fn runs_on() -> &'static CStr {
-    // SAFETY: A string of the kernel's, which ends by a zero and which nobody changes after boot.
-    unsafe { CStr::from_char_ptr(b::rbtrfs_runs_on()) }
+/// Warns where this module was built for another kernel than it is loaded into, by the words of `uname -v`.
+pub(crate) fn compare_kernels() {
+    // SAFETY: It reads strings that nobody changes after boot.
+    unsafe { b::rbtrfs_compare_kernels() }
 }
 
 /// The registered file system type, with its folder in sysfs.
