@@ -43,6 +43,8 @@ fuzz-images: ## on this machine: what btrfs-progs keeps of fuzzers: DIR=/folder
 	@scripts/fuzz-images $(DIR)
 guest-test: ## tests/guest in a QEMU guest: TESTS="load disks"
 	@scripts/guest-test $(TESTS)
+bare: ## as root: the first minutes of a new user, in bare trees of Debian 12 and 13 (half an hour)
+	@scripts/bare
 debug-test: ## the same under KASAN and lockdep (builds that kernel once)
 	@scripts/debug-test $(TESTS)
 root-test: ## boots a Debian 13 whose root file system is of type rbtrfs
@@ -73,4 +75,4 @@ bench-commits: ## what commits take after changes in 1 to 1,000 block groups: RO
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit soak fuzz fuzz-images guest-test debug-test root-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench bench-commits help xfstests
+.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit bare soak fuzz fuzz-images guest-test debug-test root-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench bench-commits help xfstests
