@@ -77,13 +77,7 @@ fn generation(of: &Source, out: &mut Formatter<'_>) -> fmt::Result {
 }
 
 fn label(of: &Source, out: &mut Formatter<'_>) -> fmt::Result {
-    let label = of.volume().superblocks().read(|bytes| {
-        // A copy, as nothing is formatted with the lock held: C's limit, with the zeroes behind it.
-        let mut label = [0; 256];
-        let shown = Iterator::zip(label.iter_mut(), bytes.label());
-        shown.for_each(|(to, from)| *to = *from);
-        label
-    });
+    let label = of.volume().superblocks().label();
     let bytes = label.split(|&byte| byte == 0).next().unwrap_or(&[]);
     match core::str::from_utf8(bytes) {
         Ok("") => Ok(()),

@@ -47,6 +47,16 @@ impl Superblocks<'_> {
         self.0.superblock.lock().set_device_used(devid, used);
     }
 
+    /// The volume's label with the zeroes behind it, one at least (C: `BTRFS_LABEL_SIZE`).
+    pub fn label(&self) -> [u8; 256] {
+        let mut label = [0; 256];
+        self.read(|bytes| {
+            let shown = Iterator::zip(label.iter_mut().take(255), bytes.label());
+            shown.for_each(|(to, from)| *to = *from);
+        });
+        label
+    }
+
     /// Changes the volume's label in memory, in the same way.
     pub fn set_label(&self, label: &[u8]) {
         self.0.superblock.lock().bytes.set_label(label);
