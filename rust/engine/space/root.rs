@@ -464,8 +464,8 @@ impl Space {
         self.groups.next_sparse(when)
     }
 
-    /// Whether a commit may give a class of tree blocks space that this transaction has freed: on sequential zones it makes that dead, but in a
-    /// group of which nothing is in use. Memory only.
+    /// Whether a commit may give a class of tree blocks space that this transaction has freed: on sequential zones it makes
+    /// that dead, but in a group of which nothing is in use. Memory only.
     pub fn commit_frees(&self, class: Class) -> bool {
         self.groups.commit_frees(class)
     }

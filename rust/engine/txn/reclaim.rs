@@ -133,14 +133,18 @@ fn each_block(
 
 /// A handle that may rewrite so many blocks: fewer where little is left, for what it does gives space. `ENOSPC` if not one.
 fn enter(shared: &Arc<Shared>) -> Result<(Handle, u32)> {
-    for most in [BATCH, BATCH / 4, 1] {
-        match enter_now(shared, Units::updates(most), Urgency::Freeing) {
-            // What was set aside for the references of the blocks before comes back.
-            Err(error) if error == ENOSPC => run_refs(shared)?,
-            entered => return Ok((entered?, most)),
-        }
+    let ask = |most| {
+        enter_now(shared, Units::updates(most), Urgency::Freeing).map(|handle| (handle, most))
+    };
+    match ask(BATCH) {
+        // What was set aside for the references of the blocks before comes back.
+        Err(error) if error == ENOSPC => run_refs(shared)?,
+        entered => return entered,
     }
-    Ok((enter_now(shared, Units::updates(1), Urgency::Freeing)?, 1))
+    match ask(BATCH / 4) {
+        Err(error) if error == ENOSPC => ask(1),
+        entered => entered,
+    }
 }
 
 /// The first blocks in use of a range, `most` of them.

@@ -6,7 +6,7 @@ use super::block_groups::BlockGroups;
 use super::group::{Body, Group, Tried};
 use crate::disk::{Bytes, Logical};
 use crate::space::free::policy::FreeSpace;
-use crate::space::reserve::Totals;
+use crate::space::reserve::{Tally, Totals};
 use crate::space::write_order::{Closing, DataGroup};
 use crate::space::Class;
 use core::sync::atomic::Ordering;
@@ -154,15 +154,10 @@ impl BlockGroups {
         while let Some(group) = self.next_in(class, from) {
             from = group.end();
             let body = group.lock();
-            let freed = match &body.free_space {
-                FreeSpace::Append(_) if !body.tally.used.is_zero() => Bytes::ZERO,
-                FreeSpace::Append(_) => {
-                    let dead = dead_in(&body, group.len());
-                    dead.saturating_add(body.tally.pinned)
-                }
-                _ => return true,
-            };
-            if freed > Bytes::ZERO {
+            let Tally { used, pinned, .. } = body.tally;
+            let is_appended = body.as_appending().is_some();
+            let freed = dead_in(&body, group.len()).saturating_add(pinned);
+            if !is_appended || used.is_zero() && freed > Bytes::ZERO {
                 return true;
             }
         }
