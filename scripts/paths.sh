@@ -7,7 +7,7 @@
 # checkout and the cache; mmdebstrap works in /var/tmp.
 
 set -euo pipefail
-shopt -s inherit_errexit # or what fails in $(...) is followed by the rest of it
+shopt -s inherit_errexit # or what fails in $(...) is followed by the rest of it, and a failed build by the older module
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rbtrfs
