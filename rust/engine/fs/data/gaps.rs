@@ -32,7 +32,7 @@ impl Data<'_> {
         let mut at = FileOffset::after(self.fs.round_up(inode.attributes().size));
         while at < start && self.gap_held(inode, at)?.end < start {
             let handle = self.fs.start(inode.subvolume(), batch_units())?;
-            let _extents = inode.lock_extents();
+            let _extents = inode.lock_extents()?;
             let filled = fill_gaps(inode, &handle, at..start, sector, BATCH);
             at = or_abort(&handle, filled)?;
         }
@@ -57,7 +57,7 @@ impl Data<'_> {
     }
 
     fn gap_held(&self, inode: &Inode, at: FileOffset) -> Result<Range<FileOffset>> {
-        let _extents = inode.hold_extents();
+        let _extents = inode.hold_extents()?;
         gap(inode, at, self.fs.sector_size())
     }
 }

@@ -160,7 +160,7 @@ impl InPlaceWrites<'_> {
     /// Whether all of `range`, of which [`Self::place`] said so, can still be written in place. What is promised so stays so,
     /// as long as nobody else writes to the range or gives it up.
     pub fn is_possible(&self, inode: &Inode, range: Range<FileOffset>) -> Result<bool> {
-        let _extents = inode.hold_extents();
+        let _extents = inode.hold_extents()?;
         let mut at = range.start;
         while at < range.end {
             match piece_at(inode, at)? {
@@ -185,7 +185,7 @@ impl InPlaceWrites<'_> {
         // Nothing is changed: no space, and no wait where somebody waits for the end of a write. Nor is it asked whether the
         // volume may be written: what was promised before it was made read-only goes to its place.
         let handle = txns.join_with(txns.space().reserve_nothing(Class::Metadata))?;
-        let _extents = inode.hold_extents();
+        let _extents = inode.hold_extents()?;
         let Some((key, piece)) = piece_at(inode, offset)? else {
             return Ok(None);
         };
@@ -237,7 +237,7 @@ impl InPlaceWrites<'_> {
         written: &Piece<'_>,
     ) -> Result<Handle> {
         let handle = self.fs.transactions().join_with(metadata)?;
-        let _extents = inode.lock_extents();
+        let _extents = inode.lock_extents()?;
         or_abort(&handle, self.record(&handle, inode, logical, written))?;
         Ok(handle)
     }

@@ -19,8 +19,8 @@ impl Data<'_> {
             return Ok(());
         }
         let _extents = match reach {
-            Reach::Device => inode.hold_extents(),
-            Reach::Cache => inode.try_hold_extents().ok_or(EAGAIN)?,
+            Reach::Device => inode.hold_extents()?,
+            Reach::Cache => inode.try_hold_extents()?,
         };
         let key = inode.extent_key(FileOffset::new(0));
         let tree = inode.subvolume().tree();

@@ -89,7 +89,7 @@ impl Mappings<'_> {
     /// What is at `offset`, for at most `max_len` bytes: one tree search. A write of the same bytes must not be finished
     /// meanwhile; one of other bytes may.
     pub fn find(&self, inode: &Inode, offset: FileOffset, max_len: Bytes) -> Result<Mapping> {
-        let _extents = inode.hold_extents();
+        let _extents = inode.hold_extents()?;
         self.find_held(inode, offset, max_len)
     }
 
@@ -100,7 +100,7 @@ impl Mappings<'_> {
         offset: FileOffset,
         max_len: Bytes,
     ) -> Result<Mapping> {
-        let _extents = inode.try_hold_extents().ok_or(EAGAIN)?;
+        let _extents = inode.try_hold_extents()?;
         let found = self.find_within(inode, offset, max_len, Reach::Cache)?;
         Ok(found.mapping)
     }

@@ -254,7 +254,7 @@ impl Data<'_> {
     ) -> Result<Handle> {
         extent.written()?;
         let handle = self.fs.transactions().join_with(metadata)?;
-        let _extents = inode.lock_extents();
+        let _extents = inode.lock_extents()?;
         or_abort(&handle, self.enter_in(&handle, inode, extent, piece))?;
         Ok(handle)
     }

@@ -69,7 +69,7 @@ impl FileSpace<'_> {
         let handle = self
             .fs
             .start(inode.subvolume(), Units::inserts(1).and(Units::updates(1)))?;
-        let _extents = inode.lock_extents();
+        let _extents = inode.lock_extents()?;
         let done = self.raise_size(&handle, inode, new_size, now);
         or_abort(&handle, done)
     }
@@ -134,7 +134,7 @@ impl FileSpace<'_> {
     ) -> Result<Bytes> {
         let units = Units::inserts(3).and(Units::updates(1));
         let handle = self.fs.start(inode.subvolume(), units)?;
-        let _extents = inode.lock_extents();
+        let _extents = inode.lock_extents()?;
         // A write may have been finished here since.
         let found = self.fs.mappings().find_held(inode, at, len)?;
         if !matches!(found.kind, MappingKind::Hole) {

@@ -28,7 +28,7 @@ impl Mappings<'_> {
             Err(error) if error == EROFS => None,
             attached => attached?,
         };
-        let _extents = inode.hold_extents();
+        let _extents = inode.hold_extents()?;
         let Found { mapping, piece } = self.find_within(inode, offset, max_len, Reach::Device)?;
         let sharing = match piece {
             Some((key, piece)) if !piece.is_hole() => {

@@ -49,7 +49,7 @@ impl Truncation<'_> {
         let handle = space.fs.transactions().join_with(self.reservation)?;
         // Writes that ended meanwhile may have made the file longer than it was.
         if size > inode.attributes().size {
-            let _extents = inode.lock_extents();
+            let _extents = inode.lock_extents()?;
             return or_abort(&handle, space.raise_size(&handle, inode, Some(size), &now));
         }
         match space.shrink_batch(handle, inode, size, &now)? {
@@ -81,7 +81,7 @@ impl Punch<'_> {
         let mut handle = space.fs.transactions().join_with(reservation)?;
         let mut at = range.start;
         loop {
-            let extents = inode.lock_extents();
+            let extents = inode.lock_extents()?;
             at = or_abort(
                 &handle,
                 space.punch_some(&handle, inode, at..range.end, &now),
@@ -146,7 +146,7 @@ impl<'a> FileSpace<'a> {
         new_size: Bytes,
         now: &dyn Now,
     ) -> Result<Batch> {
-        let _extents = inode.lock_extents();
+        let _extents = inode.lock_extents()?;
         or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))
     }
 

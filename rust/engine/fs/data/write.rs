@@ -261,7 +261,7 @@ impl Data<'_> {
             return Ok(Some(reservation));
         }
         let handle = self.fs.transactions().join_with(reservation.metadata)?;
-        let _extents = inode.lock_extents();
+        let _extents = inode.lock_extents()?;
         or_abort(&handle, self.inline_in(&handle, inode, bytes, len))?;
         Ok(None)
     }

@@ -22,7 +22,7 @@ use crate::fs::items::entries;
 use crate::fs::subvolume::ExtentsLock;
 use crate::fs::{Attributes, Subvolume};
 use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::sync::Arc;
+use kernel::sync::{Arc, SetOnce};
 use latch::prelude::*;
 use latch::{Mutex, Rank, RwLockReadGuard, RwLockWriteGuard};
 
@@ -32,8 +32,8 @@ use latch::{Mutex, Rank, RwLockReadGuard, RwLockWriteGuard};
 pub struct Inode {
     subvolume: Subvolume,
     number: ObjectId,
-    /// This lock is taken before that of `state`.
-    extents: ExtentsLock,
+    /// Made when it is first asked for, with `state` locked: who asks for attributes alone pays nothing for it.
+    extents: SetOnce<ExtentsLock>,
     state: Mutex<State>,
     /// The file was looked at: no inline extent is longer than a sector, and none becomes so.
     has_short_inline: AtomicBool,
@@ -78,7 +78,7 @@ impl Inode {
         let inode = Inode {
             subvolume: subvolume.clone(),
             number,
-            extents: subvolume.extents_of(number)?,
+            extents: SetOnce::new(),
             state: Mutex::new(state, Rank::InodeState)?,
             has_short_inline: AtomicBool::new(false),
         };
@@ -131,19 +131,32 @@ impl Inode {
         Ok(())
     }
 
+    /// The lock of the file's extents, which is taken before that of the attributes.
+    fn extents(&self) -> Result<&ExtentsLock> {
+        if self.extents.as_ref().is_none() {
+            // Who comes second waits for the first, and puts nothing in its place.
+            let _making = self.state.lock();
+            self.extents
+                .populate(self.subvolume.extents_of(self.number)?);
+        }
+        self.extents.as_ref().ok_or(ENOMEM)
+    }
+
     /// Keeps others from rearranging the file's extents, and from looking.
-    pub(in crate::fs) fn lock_extents(&self) -> RwLockWriteGuard<'_, ()> {
-        self.extents.write()
+    pub(in crate::fs) fn lock_extents(&self) -> Result<RwLockWriteGuard<'_, ()>> {
+        Ok(self.extents()?.write())
     }
 
     /// Waits until the file's extents are in order, and keeps them so.
-    pub(in crate::fs) fn hold_extents(&self) -> RwLockReadGuard<'_, ()> {
-        self.extents.read()
+    pub(in crate::fs) fn hold_extents(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        Ok(self.extents()?.read())
     }
 
-    /// Keeps the file's extents in order if they are so now; `None` where one would have to wait for that.
-    pub(in crate::fs) fn try_hold_extents(&self) -> Option<RwLockReadGuard<'_, ()>> {
-        self.extents.try_read()
+    /// Keeps the file's extents in order if they are so now; `EAGAIN` where one would have to wait for that, or for the lock
+    /// to be made.
+    pub(in crate::fs) fn try_hold_extents(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        let lock = self.extents.as_ref().ok_or(EAGAIN)?;
+        lock.try_read().ok_or(EAGAIN)
     }
 
     /// Whether it is known that no inline extent is longer than a sector.

@@ -54,7 +54,7 @@ impl Inodes<'_> {
                 ),
                 started => (started?, BATCH.items),
             };
-            let _extents = inode.lock_extents();
+            let _extents = inode.lock_extents()?;
             if or_abort(&handle, self.evict_some(&handle, inode, items))? == Rest::Nothing {
                 return Ok(());
             }

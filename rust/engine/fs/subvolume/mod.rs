@@ -75,11 +75,8 @@ impl Subvolume {
 
     /// The lock of the extents of the inode with this number.
     pub(in crate::fs) fn extents_of(&self, number: ObjectId) -> Result<ExtentsLock> {
-        let locks = &self.0.extent_locks;
-        match locks.get(&number) {
-            Some(lock) => Ok(lock),
-            None => locks.add(number, RwLock::new((), Rank::InodeExtents)?),
-        }
+        let lock = RwLock::new((), Rank::InodeExtents)?;
+        self.0.extent_locks.add(number, lock)
     }
 
     /// What snapshots of it wait for.

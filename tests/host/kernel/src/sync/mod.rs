@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Shared ownership (kernel: `rust/kernel/sync/arc.rs`).
+//! Shared ownership (kernel: `rust/kernel/sync/arc.rs`), and values that come later.
 
 use crate::alloc::{inject, AllocError, Flags};
 use core::marker::Unsize;
@@ -68,3 +68,29 @@ impl<T: ?Sized + core::fmt::Debug> core::fmt::Debug for Arc<T> {
 impl<T: ?Sized + Unsize<U>, U: ?Sized> CoerceUnsized<Arc<U>> for Arc<T> {}
 impl<T: ?Sized + Unsize<U>, U: ?Sized> DispatchFromDyn<Arc<U>> for Arc<T> {}
 impl<T: ?Sized> LegacyReceiver for Arc<T> {}
+
+/// A place for a value that comes later, and stays (kernel: `rust/kernel/sync/set_once.rs`).
+pub struct SetOnce<T>(std::sync::OnceLock<T>);
+
+impl<T> Default for SetOnce<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> SetOnce<T> {
+    /// An empty place.
+    pub const fn new() -> Self {
+        Self(std::sync::OnceLock::new())
+    }
+
+    /// The value, once it is there.
+    pub fn as_ref(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    /// Puts the value there, and whether it is this one that is there now.
+    pub fn populate(&self, value: T) -> bool {
+        self.0.set(value).is_ok()
+    }
+}
