@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many bytes a file takes (`st_blocks`): a file whose data is not written yet must not look like one hole.
+//! How many bytes a file takes (`st_blocks`), and where it has some that are in no tree yet: a file whose data is not written
+//! must not look like one hole.
 
 use super::FileIo;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
 use engine::disk::{Bytes, FileOffset};
 use engine::fs::MappingKind;
 use engine::volume::device::SECTOR;
@@ -14,26 +14,6 @@ use latch::NofsScope;
 /// How many pieces of delayed ranges are looked up; what is behind them counts as new.
 const MAX_LOOKUPS: u32 = 1000;
 
-/// Bytes of a file that writeback or a direct write has taken and that are in no tree yet.
-#[derive(Default)]
-pub(super) struct UnderWay(AtomicU64);
-
-impl UnderWay {
-    /// They are on their way.
-    pub(super) fn began(&self, len: Bytes) {
-        self.0.fetch_add(len.get(), Ordering::Relaxed);
-    }
-
-    /// They are in the trees, dirty again, or lost.
-    pub(super) fn ended(&self, len: Bytes) {
-        self.0.fetch_sub(len.get(), Ordering::Relaxed);
-    }
-
-    fn bytes(&self) -> Bytes {
-        Bytes::new(self.0.load(Ordering::Acquire))
-    }
-}
-
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// Bytes of data in whole sectors, those included that are dirty or on their way: of those that are dirty, only what
     /// takes a hole's place counts. `size` is the file's.
@@ -41,7 +21,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let _nofs = NofsScope::enter();
         // In this order: what is finished in between counts twice rather than not at all.
         let new = self.new_bytes();
-        let under_way = self.under_way.bytes();
+        let under_way = self.delalloc.under_way();
         let stored = self.inode.attributes().nbytes;
         let stored = stored.checked_round_up(SECTOR).unwrap_or(stored);
         let size = size.checked_round_up(SECTOR).unwrap_or(size);
@@ -50,6 +30,11 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .saturating_add(new)
             .saturating_add(under_way)
             .min(most)
+    }
+
+    /// The first bytes of `range` that are delayed or on their way, as far as they adjoin.
+    pub(crate) fn pending(&self, range: &Range<FileOffset>) -> Option<Range<FileOffset>> {
+        self.delalloc.pending(range)
     }
 
     /// Delayed bytes where the trees have a hole.

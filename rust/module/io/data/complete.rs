@@ -23,7 +23,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 .inspect_err(|error| self.report(pos, len, *error)),
             Err(error) => self.finish_parts(write, error, &end.resend),
         };
-        self.under_way.ended(len);
+        self.ended(pos, len);
         result
     }
 

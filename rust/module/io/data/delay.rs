@@ -132,8 +132,6 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let _nofs = NofsScope::enter();
         match self.delalloc.take(range)? {
             Some(delayed) => {
-                let len = delayed.end.saturating_since(range.start);
-                self.under_way.began(len);
                 taken.add(delayed.reservation);
                 Ok(Taken::Until(delayed.end, goal(delayed.kind)))
             }
@@ -142,6 +140,15 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 let until = next.map_or(range.end, |next| next.start.min(range.end));
                 Ok(Taken::NothingUntil(until))
             }
+        }
+    }
+
+    /// Bytes that were on their way are in the trees, delayed again, or lost.
+    pub(super) fn ended(&self, pos: FileOffset, len: Bytes) {
+        let range = pos..pos.saturating_add(len);
+        if self.delalloc.end(&range).is_err() {
+            // Who waits for memory gets it. If not, they count as bytes of the file until that leaves memory.
+            pr_warn!("inode {}: bytes kept as unwritten\n", self.inode.number());
         }
     }
 
@@ -158,8 +165,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Goal::Unwritten => WriteKind::InPlace,
         });
         allowance.add(reservation, range.end.saturating_since(range.start));
-        if allowance.make_ready().is_ok() {
-            let _ = self.delalloc.cover(&mut allowance, range);
+        let is_ready = allowance.make_ready().is_ok();
+        if !is_ready || self.delalloc.cover(&mut allowance, range).is_err() {
+            // They are dirty all the same, and get their space as those that were dirtied behind our back.
+            self.fixups.suspect();
         }
     }
 }

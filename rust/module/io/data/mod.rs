@@ -48,7 +48,6 @@ mod resend;
 mod send;
 mod verify;
 
-use blocks::UnderWay;
 pub(crate) use resend::Hope;
 pub(crate) use send::{TakenSpace, Write};
 
@@ -99,7 +98,6 @@ pub(crate) struct FileIo<N> {
     fixups: Fixups,
     direct_ranges: DirectRanges,
     tail: Tail,
-    under_way: UnderWay,
 }
 
 /// What is known of an extent before it is read.
@@ -124,7 +122,6 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             fixups: Fixups::new()?,
             direct_ranges: DirectRanges::new()?,
             tail: Tail::unknown(),
-            under_way: UnderWay::default(),
         })
     }
 

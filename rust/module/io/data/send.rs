@@ -180,13 +180,19 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Ok(reservation) => reservation,
             Err(error) => return ioend.fail(error),
         };
-        self.under_way.began(ioend.len());
+        let start = ioend.pos();
+        let begun = self
+            .delalloc
+            .begin(&(start..start.saturating_add(ioend.len())));
+        if let Err(error) = begun {
+            return ioend.fail(error);
+        }
         let mut next = Some(Parcel { ioend, reservation });
         while let Some(parcel) = next {
             next = match self.send_piece(parcel, patience) {
                 Ok(rest) => rest,
                 Err(Unsent { parcel, error }) => {
-                    self.under_way.ended(parcel.ioend.len());
+                    self.ended(parcel.ioend.pos(), parcel.ioend.len());
                     return parcel.ioend.fail(error);
                 }
             };
@@ -195,7 +201,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// The bytes of `ioend` are lost.
     fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
-        self.under_way.ended(ioend.len());
+        self.ended(ioend.pos(), ioend.len());
         self.report(ioend.pos(), ioend.len(), error);
         ioend.fail(error);
         error
@@ -207,11 +213,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         if unsent.error != ENOMEM {
             return self.lose(ioend, unsent.error);
         }
-        self.under_way.ended(ioend.len());
         let start = ioend.pos();
         let range = start..start.saturating_add(ioend.len());
         ioend.dirty_again();
+        // In this order: there is no moment at which they are neither.
         self.delay_again(&range, reservation, ioend.goal());
+        self.ended(start, ioend.len());
         put_off(self);
         ioend.end();
         unsent.error
@@ -245,7 +252,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             .write_inline(&self.inode, &bytes, reservation)
         {
             Ok(None) => {
-                self.under_way.ended(ioend.len());
+                self.ended(ioend.pos(), ioend.len());
                 ioend.end();
                 Ok(None)
             }

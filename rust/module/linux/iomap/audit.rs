@@ -4,8 +4,10 @@
 //!
 //! C header: `include/linux/pagemap.h`
 
-use super::{bindings, inside_file, of, range_of, FileData};
-use crate::linux::{Folio, Inode, LockedFolio};
+use super::{each_folio, inside_file, of, range_of, FileData};
+use crate::linux::loff::WHOLE_FILE;
+use crate::linux::Inode;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use latch::prelude::*;
 
@@ -25,42 +27,19 @@ pub(crate) fn audit<T: FileData>(inode: &Inode) {
     }
     let Ok(file) = of::<T>(inode) else { return };
     let mut wrong = 0u64;
-    each_folio(inode, |folio| {
+    let _ = each_folio(inode, &WHOLE_FILE, |folio| {
         // Behind the end a truncation is at work: it gives up what writeback has passed over.
         let range = inside_file(inode, range_of(folio));
         let len = range.end.saturating_since(range.start);
         if !folio.is_dirty() && file.uncovered(&range) != len {
             wrong = wrong.saturating_add(1);
         }
+        ControlFlow::<()>::Continue(())
     });
     if wrong > 0 {
         pr_err!(
             "audit: inode {}: {wrong} clean folios have space\n",
             inode.number()
         );
-    }
-}
-
-/// Calls `each` for the folios of `inode`, locked and in it.
-fn each_folio(inode: &Inode, mut each: impl FnMut(&LockedFolio)) {
-    let mapping = inode.mapping();
-    let (mut next, mut batch) = (0, pin_init::zeroed());
-    // SAFETY: The batch is ours.
-    unsafe { bindings::folio_batch_init(&mut batch) };
-    loop {
-        // SAFETY: An inode keeps its mapping; the batch is ours, and empty.
-        if unsafe { bindings::filemap_get_folios(mapping, &mut next, usize::MAX, &mut batch) } == 0
-        {
-            return;
-        }
-        for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
-            // SAFETY: The batch has a reference to each of its folios until it is released.
-            let folio = LockedFolio::lock(unsafe { Folio::borrow(folio) }.into());
-            if folio.mapping() == mapping {
-                each(&folio);
-            }
-        }
-        // SAFETY: The batch is ours, and gives its references up.
-        unsafe { bindings::folio_batch_release(&mut batch) };
     }
 }

@@ -6,7 +6,7 @@
 
 use super::bindings;
 use crate::linux::{Folio, Inode, LockedFolio};
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 use kernel::sync::aref::ARef;
 use units::{Bytes, FileOffset};
 
@@ -96,6 +96,39 @@ pub(super) fn cached_at(inode: &Inode, pos: FileOffset) -> Option<ARef<Folio>> {
     let found = unsafe { bindings::filemap_get_folio(inode.mapping(), page_of(pos)) };
     // SAFETY: The page cache gave a reference.
     unsafe { Folio::found(found) }.ok()
+}
+
+/// Calls `each` for the folios of `inode` that have bytes of `range`, in ascending order, each locked and in the file, until
+/// it breaks off. The caller holds no folio's lock.
+pub(super) fn each_folio<B>(
+    inode: &Inode,
+    range: &Range<FileOffset>,
+    mut each: impl FnMut(&LockedFolio) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let mapping = inode.mapping();
+    let ((mut next, last), mut batch) = (pages_of(range), pin_init::zeroed());
+    // SAFETY: The batch is ours.
+    unsafe { bindings::folio_batch_init(&mut batch) };
+    let mut answer = ControlFlow::Continue(());
+    while answer.is_continue() {
+        // SAFETY: An inode keeps its mapping; the batch is ours, and empty.
+        if unsafe { bindings::filemap_get_folios(mapping, &mut next, last, &mut batch) } == 0 {
+            break;
+        }
+        for &folio in batch.folios.iter().take(usize::from(batch.nr)) {
+            // SAFETY: The batch has a reference to each of its folios until it is released.
+            let folio = LockedFolio::lock(unsafe { Folio::borrow(folio) }.into());
+            if folio.mapping() == mapping {
+                answer = each(&folio);
+            }
+            if answer.is_break() {
+                break;
+            }
+        }
+        // SAFETY: The batch is ours, and gives its references up.
+        unsafe { bindings::folio_batch_release(&mut batch) };
+    }
+    answer
 }
 
 /// Whether a folio with bytes of `range` is on its way to the device.

@@ -23,6 +23,7 @@
 //! | [`ioend`]     | a run of bytes under writeback, until writeback of its folios ends             |
 //! | [`bounce`]    | a copy of such a run, where its own memory does not hold still                 |
 //! | [`fixup`]     | folios that were dirtied behind the file system's back                         |
+//! | `stray`       | what such folios have, for who seeks bytes                                     |
 //! | [`direct`]    | between user memory and the device                                             |
 //! | [`patience`]  | whether a call may wait                                                        |
 //! | [`sent`]      | bios on their way to the device                                                |
@@ -55,13 +56,14 @@ mod read;
 pub(crate) mod read_bio;
 mod segments;
 mod sent;
+mod stray;
 mod tail;
 mod write;
 mod writeback;
 
 use blocks::{
-    bytes_at, bytes_before, cached_at, clean_behind, inode_of, inside_file, is_under_writeback,
-    mark_all_dirty, next_up_to_date, page_of, range_of,
+    bytes_at, bytes_before, cached_at, clean_behind, each_folio, inode_of, inside_file,
+    is_under_writeback, mark_all_dirty, next_up_to_date, page_of, range_of,
 };
 pub(in crate::linux) use blocks::{pages_of, Blocks};
 use direct::DirectRanges;
@@ -74,6 +76,7 @@ pub(crate) use ioend::Ioend;
 use ioend::Resend;
 pub(crate) use patience::Patience;
 pub(crate) use read_bio::ReadBio;
+pub(crate) use stray::{first_stray, may_have_strays};
 pub(crate) use tail::Tail;
 
 /// Where the bytes of a write go.
@@ -206,16 +209,9 @@ pub(crate) struct WriteEnd {
 pub(crate) struct Tables<T>(PhantomData<T>);
 
 impl<T: FileData> Tables<T> {
-    /// For reading, and for reports (`SEEK_DATA`, fiemap).
+    /// For reading.
     pub(crate) const READ: &'static bindings::iomap_ops = &bindings::iomap_ops {
         iomap_begin: Some(read::read_begin::<T>),
-        iomap_end: Some(read::end::<T>),
-        iomap_next: None,
-    };
-
-    /// For seeks where the page cache has newer bytes than the trees: it is asked where those have a hole.
-    pub(crate) const SEEK_CACHED: &'static bindings::iomap_ops = &bindings::iomap_ops {
-        iomap_begin: Some(read::seek_begin::<T>),
         iomap_end: Some(read::end::<T>),
         iomap_next: None,
     };
@@ -252,7 +248,7 @@ impl<T: FileData> Tables<T> {
             read_folio: Some(read::read_folio::<T>),
             readahead: Some(read::readahead::<T>),
             writepages: Some(writeback::writepages::<T>),
-            dirty_folio: Some(bindings::iomap_dirty_folio),
+            dirty_folio: Some(stray::dirty_folio::<T>),
             release_folio: Some(write::release_folio),
             invalidate_folio: Some(write::invalidate_folio::<T>),
             migrate_folio: Some(bindings::filemap_migrate_folio),

@@ -29,8 +29,7 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
     _srcmap: *mut bindings::iomap,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: iomap keeps the inode for the call. All of its mappings are those of iterators, of calls from here or
-        // without `private` (seeks).
+        // SAFETY: iomap keeps the inode for the call. All of its mappings are those of iterators, of calls from here.
         let (inode, request) = unsafe {
             let iter = container_of!(iomap, bindings::iomap_iter, iomap);
             (Inode::borrow(inode), request_of(iter))
@@ -60,25 +59,6 @@ pub(super) unsafe extern "C" fn read_begin<T: FileData>(
         iomap.validity_cookie = age;
         Ok(0)
     })
-}
-
-/// Fills a mapping as [`read_begin`] does, but a hole is one only where the page cache has nothing either.
-pub(super) unsafe extern "C" fn seek_begin<T: FileData>(
-    inode: *mut bindings::inode,
-    pos: bindings::loff_t,
-    length: bindings::loff_t,
-    flags: ffi::c_uint,
-    iomap: *mut bindings::iomap,
-    srcmap: *mut bindings::iomap,
-) -> ffi::c_int {
-    // SAFETY: iomap's arguments, as it passed them.
-    let result = unsafe { read_begin::<T>(inode, pos, length, flags, iomap, srcmap) };
-    // SAFETY: iomap lends the mapping, which was filled where there is no error.
-    let iomap = unsafe { &mut *iomap };
-    if result == 0 && u32::from(iomap.type_) == bindings::IOMAP_HOLE {
-        iomap.type_ = bindings::IOMAP_UNWRITTEN as u16;
-    }
-    result
 }
 
 /// What a call from here passes through iomap to those that iomap calls.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover.
+//! Delayed ranges cover what a bitmap says, and hold exactly the reservations of what they cover. What was taken is under way
+//! until that has ended.
 
 use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Allowance, Delalloc, WriteKind};
@@ -17,6 +18,7 @@ type Model = [Option<WriteKind>; BLOCKS as usize];
 struct Run {
     ranges: Delalloc<Token>,
     model: Model,
+    under_way: [bool; BLOCKS as usize],
     /// Blocks with space of their own.
     outstanding: Rc<Cell<u64>>,
 }
@@ -31,6 +33,7 @@ impl Run {
         Self {
             ranges,
             model: [None; BLOCKS as usize],
+            under_way: [false; BLOCKS as usize],
             outstanding: Rc::new(Cell::new(0)),
         }
     }
@@ -64,6 +67,34 @@ impl Run {
         assert_eq!(self.outstanding.get(), with_space + outside);
         let covered = self.count(0, BLOCKS, |kind| kind.is_some());
         assert_eq!(self.ranges.bytes(), Bytes::new(covered));
+        let under_way = self.under_way.iter().filter(|is| **is).count() as u64;
+        assert_eq!(self.ranges.under_way(), Bytes::new(under_way));
+        for start in 0..BLOCKS {
+            for end in [start, (start + 5).min(BLOCKS), BLOCKS] {
+                let found = self.ranges.pending(&(pos(start)..pos(end)));
+                let found = found.map(|found| found.start.get()..found.end.get());
+                assert_eq!(found, self.pending(start, end), "[{start}, {end})");
+            }
+        }
+    }
+
+    /// The first blocks of `[start, end)` that are delayed or under way, and adjoin.
+    fn pending(&self, start: u64, end: u64) -> Option<std::ops::Range<u64>> {
+        let is = |at: &u64| self.model[*at as usize].is_some() || self.under_way[*at as usize];
+        let first = (start..end).find(is)?;
+        let last = (first..end).find(|at| !is(at)).unwrap_or(end);
+        Some(first..last)
+    }
+
+    fn end(&mut self, start: u64, end: u64) {
+        self.ranges.end(&(pos(start)..pos(end))).unwrap();
+        self.under_way[start as usize..end as usize].fill(false);
+    }
+
+    fn begin(&mut self, start: u64, end: u64) {
+        if self.ranges.begin(&(pos(start)..pos(end))).is_ok() {
+            self.under_way[start as usize..end as usize].fill(true);
+        }
     }
 
     fn cover(&mut self, start: u64, end: u64, kind: WriteKind) {
@@ -130,6 +161,7 @@ impl Run {
         });
         assert_eq!(taken, expected);
         self.model[start as usize..(start + run) as usize].fill(None);
+        self.under_way[start as usize..(start + run) as usize].fill(true);
     }
 }
 
@@ -140,7 +172,9 @@ fn history(seed: u64, failing: bool) {
         let start = random.below(BLOCKS);
         let end = start + 1 + random.below(BLOCKS - start);
         let _injection = (failing && random.one_in(3)).then(|| inject::fail_nth(random.below(2)));
-        match random.below(4) {
+        match random.below(6) {
+            4 => run.end(start, end),
+            5 if random.one_in(4) => run.begin(start, end),
             0 => run.cover(start, end, WriteKind::Cow),
             1 => run.cover(start, end, WriteKind::InPlace),
             2 => run.take(start, end),

@@ -16,9 +16,11 @@
 //! |-------------|---------------------------------------------------------|
 //! | `allowance` | space of one task, for blocks that it is about to dirty |
 //! | `covered`   | ranges of a file, and what each holds                   |
+//! | `under_way` | what was taken and is in no tree yet                    |
 
 mod allowance;
 mod covered;
+mod under_way;
 
 pub use allowance::Allowance;
 
@@ -29,6 +31,7 @@ use core::ops::Range;
 use covered::{Covered, RangeSpare};
 use latch::prelude::*;
 use latch::{Mutex, Rank};
+use under_way::UnderWay;
 
 /// What is to become of dirty bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,7 @@ struct Ranges<R> {
     in_place: Covered<()>,
     /// The sum of the ranges' lengths.
     bytes: Bytes,
+    under_way: UnderWay,
 }
 
 impl<R: Divisible> Delalloc<R> {
@@ -100,6 +104,7 @@ impl<R: Divisible> Delalloc<R> {
             delayed: Covered::new(),
             in_place: Covered::new(),
             bytes: Bytes::ZERO,
+            under_way: UnderWay::new(),
         };
         Ok(Self {
             ranges: Mutex::new(ranges, Rank::Delalloc)?,
@@ -159,17 +164,18 @@ impl<R: Divisible> Delalloc<R> {
     }
 
     /// Takes what is delayed at the start of `range`, as far as it is of one kind, with its reservation: the caller will
-    /// write it. `None` when the first byte is not delayed. `ENOMEM`, with nothing changed, only where what is before and
-    /// what is behind both stay.
+    /// write it, and say by [`Self::end`] when that is over. `None` when the first byte is not delayed. `ENOMEM`, with nothing
+    /// changed.
     pub fn take(&self, range: &Range<FileOffset>) -> Result<Option<Delayed<R>>> {
-        self.take_with(range, None)
+        self.take_with(range, None, Some(Spare::new(GFP_KERNEL)?))
     }
 
-    /// As [`Self::take`]; it does not fail with memory at hand.
+    /// As [`Self::take`]; it does not fail with memory at hand. What is taken is under way where there is a spare for that.
     fn take_with(
         &self,
         range: &Range<FileOffset>,
         memory: Option<CutMemory<R>>,
+        under_way: Option<RangeSpare<()>>,
     ) -> Result<Option<Delayed<R>>> {
         let (start, end) = (range.start, range.end);
         let mut ranges = self.ranges.lock();
@@ -183,6 +189,9 @@ impl<R: Divisible> Delalloc<R> {
         }
         let taken = ranges.cut(start, end, memory)?;
         ranges.bytes = ranges.bytes.saturating_sub(end.saturating_since(start));
+        if let Some(spare) = under_way {
+            ranges.under_way.begin(spare, start, end);
+        }
         Ok(taken.map(|reservation| Delayed {
             end,
             kind,
@@ -195,7 +204,7 @@ impl<R: Divisible> Delalloc<R> {
     pub fn punch(&self, range: &Range<FileOffset>) -> Result {
         let (mut at, end, mut memory) = (range.start, range.end, None);
         while at < end {
-            at = match self.take_with(&(at..end), memory.take()) {
+            at = match self.take_with(&(at..end), memory.take(), None) {
                 Ok(Some(delayed)) => delayed.end,
                 Ok(None) => match self.next_range(at) {
                     Some(next) => next.start,

@@ -20,6 +20,8 @@ pub(crate) struct Fixups {
     waiting: Mutex<Waiting>,
     one_done: Condvar,
     put_offs: PutOffs,
+    /// See [`Fixups::suspect`].
+    is_suspect: AtomicBool,
     /// Held for reading by a worker from its look at what the trees have until that is relied on, for writing by who takes it
     /// away. Who has it for writing waits for no worker.
     cuts: RwLock<()>,
@@ -68,8 +70,19 @@ impl Fixups {
             waiting: Mutex::new(waiting, Rank::Fixups)?,
             one_done: Condvar::new(Rank::Fixups)?,
             put_offs: PutOffs::default(),
+            is_suspect: AtomicBool::new(false),
             cuts: RwLock::new((), Rank::Cuts)?,
         })
+    }
+
+    /// From now on folios of the file may be dirty that nobody asked for space for. Said before they are.
+    pub(crate) fn suspect(&self) {
+        self.is_suspect.store(true, Ordering::Release);
+    }
+
+    /// Whether a folio of the file was ever dirtied without its space.
+    pub(in crate::linux) fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Acquire)
     }
 
     /// Keeps workers from relying on unwritten space that the file is about to lose. No folio is locked, and no worker is

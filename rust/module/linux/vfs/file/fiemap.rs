@@ -2,11 +2,11 @@
 
 //! fiemap: which extents a file has, and where.
 //!
-//! C header: `include/linux/fiemap.h`. What is dirty is written out first, whether or not the caller asks for it: so every
-//! extent has its address. Where that would have to wait for a thaw, the answer is what the trees have. No lock is held while
-//! the answer is copied to the user's memory, which may be a mapping of the file: a file that changes meanwhile may be reported
-//! as it never was, as by any two calls.
+//! C header: `include/linux/fiemap.h`. Nothing is written out for it, unless the caller asks (`FIEMAP_FLAG_SYNC`): what has
+//! no address yet is told as that. No lock is held while the answer is copied to the user's memory, which may be a mapping of
+//! the file: a file that changes meanwhile may be reported as it never was, as by any two calls.
 
+use super::extents::{may_go_on, Extents, Found, Piece};
 use crate::linux::bindings as b;
 use crate::linux::iomap::{write_out, Blocks, FileData};
 use crate::linux::loff::WHOLE_FILE;
@@ -16,63 +16,7 @@ use kernel::error::{from_result, to_result};
 use kernel::ffi::c_int;
 use latch::prelude::*;
 use latch::NofsScope;
-use units::{Bytes, FileOffset, Logical};
-
-/// `FIEMAP_EXTENT_*`.
-pub(crate) mod flags {
-    use super::b;
-    /// Within the tree.
-    pub(crate) const INLINE: u32 = b::FIEMAP_EXTENT_DATA_INLINE | b::FIEMAP_EXTENT_NOT_ALIGNED;
-    /// Compressed.
-    pub(crate) const ENCODED: u32 = b::FIEMAP_EXTENT_ENCODED;
-    /// Space that reads as zeroes.
-    pub(crate) const UNWRITTEN: u32 = b::FIEMAP_EXTENT_UNWRITTEN;
-    /// Others have it, too.
-    pub(crate) const SHARED: u32 = b::FIEMAP_EXTENT_SHARED;
-}
-
-/// A piece of a file that is no hole.
-#[derive(Clone, Copy)]
-pub(crate) struct Piece {
-    /// Where in the file.
-    pub(crate) pos: FileOffset,
-    /// How long it is.
-    pub(crate) len: Bytes,
-    /// Its logical address; zero for what is in the tree.
-    pub(crate) address: Logical,
-    /// Of [`flags`].
-    pub(crate) flags: u32,
-}
-
-impl Piece {
-    fn end(&self) -> FileOffset {
-        self.pos.saturating_add(self.len)
-    }
-
-    /// Whether `next` goes on where this ends, in the file and on the volume.
-    fn goes_on_with(&self, next: &Self) -> bool {
-        let address = self.address.checked_add(self.len);
-        let has_address = (self.flags | next.flags) & (flags::INLINE | flags::ENCODED) == 0;
-        has_address
-            && next.pos == self.end()
-            && Some(next.address) == address
-            && next.flags == self.flags
-    }
-}
-
-/// What is at a position.
-pub(crate) enum Found {
-    /// No byte, up to this position.
-    HoleUntil(FileOffset),
-    /// A piece; what is next begins at the second member.
-    Piece(Piece, FileOffset),
-}
-
-/// Files whose extents can be told.
-pub(crate) trait Extents: 'static {
-    /// What is at `pos`, as far as `end`.
-    fn find(inode: &Inode, pos: FileOffset, end: FileOffset) -> Result<Found>;
-}
+use units::{Bytes, FileOffset};
 
 /// The answer as far as it has come.
 struct Answer<'a> {
@@ -132,7 +76,10 @@ pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
         to_result(unsafe { b::fiemap_prep(inode, info, start, &mut len, 0) })?;
         // SAFETY: As above.
         let (inode, info) = unsafe { (Inode::borrow(inode), &mut *info) };
-        write_out::<D>(inode, &WHOLE_FILE)?;
+        if info.fi_flags & b::FIEMAP_FLAG_SYNC != 0 {
+            // Where that would have to wait for a thaw, something may be left.
+            write_out::<D>(inode, &WHOLE_FILE)?;
+        }
         let answer = Answer { info, last: None };
         let range = Blocks::of(inode).touched(FileOffset::new(start), Bytes::new(len));
         answer_all::<T>(inode, answer, range)?;
@@ -182,12 +129,4 @@ fn has_more<T: Extents>(inode: &Inode, at: FileOffset) -> Result<bool> {
 fn find<T: Extents>(inode: &Inode, at: FileOffset, end: FileOffset) -> Result<Found> {
     let _nofs = NofsScope::enter();
     T::find(inode, at, end)
-}
-
-/// A file may have very many extents.
-fn may_go_on() -> Result {
-    match latch::is_killed() {
-        true => Err(EINTR),
-        false => Ok(()),
-    }
 }

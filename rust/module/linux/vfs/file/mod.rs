@@ -15,7 +15,9 @@
 //! | [`mmap`]         | mappings, and stores through them                    |
 //! | `resize`         | a file becomes longer or shorter                     |
 //! | [`fallocate`]    | holes, zeroes, space before it is written            |
+//! | [`extents`]      | where a file has bytes                               |
 //! | [`fiemap`]       | which extents a file has                             |
+//! | [`seek`]         | lseek, to bytes and to holes                         |
 //! | [`lock`]         | the locks of an inode and of its pages as values     |
 
 use super::attributes::Attributes;
@@ -25,14 +27,14 @@ use super::operations::Common;
 use crate::linux::bindings as b;
 use crate::linux::inode::NewInode;
 use crate::linux::iomap::direct::DirectData;
-use crate::linux::iomap::{write_out, FileData, Tables, WrittenOut};
-use crate::linux::loff::WHOLE_FILE;
+use crate::linux::iomap::Tables;
 use crate::linux::Inode;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
-use kernel::ffi::{c_int, c_uint};
+use kernel::ffi::c_int;
 use latch::NofsScope;
 
+mod extents;
 mod fallocate;
 mod fiemap;
 mod lock;
@@ -40,12 +42,13 @@ mod mmap;
 mod read;
 mod request;
 mod resize;
+mod seek;
 mod write;
 mod write_cached;
 mod write_direct;
 
+pub(crate) use extents::{flags as fiemap_flags, Content, Extents, Found, Piece};
 pub(crate) use fallocate::{allocate, punch, Fallocate, Hole};
-pub(crate) use fiemap::{flags as fiemap_flags, Extents, Found, Piece};
 pub(crate) use resize::resize;
 
 /// The calls on open files of `T` with data by `D`.
@@ -59,7 +62,7 @@ impl<T: Attributes + Flagged + Ioctls + Fallocate + Extents, D: DirectData> Tabl
         ..Common::<T>::INODE
     };
     const FILE: b::file_operations = b::file_operations {
-        llseek: Some(llseek::<D>),
+        llseek: Some(seek::llseek::<T>),
         open: Some(open),
         release: Some(release::<T>),
         read_iter: Some(read::read_iter::<D>),
@@ -121,30 +124,6 @@ unsafe extern "C" fn release<T: Attributes>(inode: *mut b::inode, file: *mut b::
         T::closed(inode);
     }
     0
-}
-
-unsafe extern "C" fn llseek<T: FileData>(file: *mut b::file, offset: i64, whence: c_int) -> i64 {
-    let seek = match whence as c_uint {
-        b::SEEK_HOLE => b::iomap_seek_hole,
-        b::SEEK_DATA => b::iomap_seek_data,
-        // SAFETY: The VFS lends the file, its position locked.
-        _ => return unsafe { b::generic_file_llseek(file, offset, whence) },
-    };
-    // SAFETY: An open file keeps its inode.
-    let inode = unsafe { Inode::borrow(b::file_inode(file)) };
-    // The trees know only what was written back.
-    let table = match write_out::<T>(inode, &WHOLE_FILE) {
-        Ok(WrittenOut::All) => Tables::<T>::READ,
-        Ok(WrittenOut::Partly) => Tables::<T>::SEEK_CACHED,
-        Err(error) => return error.to_errno().into(),
-    };
-    // SAFETY: The inode is alive; the table is that of its type.
-    let found = unsafe { seek(inode.as_ptr(), offset, table) };
-    if found < 0 {
-        return found;
-    }
-    // SAFETY: The VFS lends the file, its position locked; an inode keeps its super block.
-    unsafe { b::vfs_setpos(file, found, (*inode.super_block().as_ptr()).s_maxbytes) }
 }
 
 /// fsync of a file or directory: its data, then all else that the file system has of it. It is the one way by which a

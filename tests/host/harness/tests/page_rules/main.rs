@@ -454,7 +454,22 @@ impl World {
                 let cached = block.cached.unwrap_or(self.disk[index]);
                 assert_eq!(cached, self.truth[index], "block {at} as it is read");
             }
+            let is_data = self.truth[index] != Contents::default() && !block.is_lost;
+            assert!(
+                !is_data || self.finds_data(at),
+                "block {at} passes for a hole"
+            );
         }
+    }
+
+    /// Whether who seeks bytes finds some at a block: first what is pending, then the trees; and the folios that were dirtied
+    /// behind the file system's back.
+    fn finds_data(&self, block: u64) -> bool {
+        let is_pending = self.delalloc.pending(&(pos(block)..pos(block + 1)));
+        let asks_folios = self.plant != Plant::SeekPastStrays;
+        is_pending.is_some()
+            || self.trees[block as usize] == Tree::Written
+            || asks_folios && self.blocks[block as usize].dirty
     }
 
     /// No task is left: one sync takes all that is dirty out, and leaves nothing behind.
@@ -470,6 +485,7 @@ impl World {
         }
         self.check();
         assert_eq!(self.delalloc.bytes(), Bytes::ZERO, "space is left");
+        assert_eq!(self.delalloc.under_way(), Bytes::ZERO, "it goes on");
         assert_eq!(self.outstanding.get(), 0, "a reservation is left");
     }
 }
@@ -565,6 +581,8 @@ fn planted_faults_are_found() {
         Plant::PunchUnderWay,
         Plant::TrustThePlace,
         Plant::StoreUnderWay,
+        Plant::EndEarly,
+        Plant::SeekPastStrays,
     ] {
         let found = (0..5000).any(|seed| is_found(|| history(seed, plant)));
         assert!(found, "{plant:?}");

@@ -35,6 +35,10 @@ pub(super) enum Plant {
     StoreUnderWay,
     /// A worker gives a block unwritten space that a hole is about to take.
     MendInPlace,
+    /// What is on its way counts as there before the trees have it.
+    EndEarly,
+    /// Who seeks bytes does not ask the folios that were dirtied behind the file system's back.
+    SeekPastStrays,
 }
 
 /// What the trees have of a block.

@@ -111,6 +111,16 @@ impl World {
                 kind,
             } => {
                 let fails = self.random.one_in(10);
+                let range = pos(blocks[0])..pos(blocks[0] + blocks.len() as u64);
+                if self.plant == Plant::EndEarly && self.random.one_in(2) {
+                    self.delalloc.end(&range).unwrap();
+                    let late = Task::UnderWay {
+                        blocks,
+                        space,
+                        kind,
+                    };
+                    return Some(late);
+                }
                 for block in blocks {
                     let at = block as usize;
                     let written = self.blocks[at].under_way.take().unwrap();
@@ -122,6 +132,7 @@ impl World {
                         self.trees[at] = Tree::Written;
                     }
                 }
+                self.delalloc.end(&range).unwrap();
                 drop(space);
                 None
             }
@@ -141,6 +152,7 @@ impl World {
         allowance.add(space, Bytes::from(blocks.len()));
         allowance.make_ready().unwrap();
         self.cover(&mut allowance, start, end);
+        self.delalloc.end(&(pos(start)..pos(end))).unwrap();
         self.put_offs += 1;
     }
 
