@@ -4,6 +4,7 @@
 
 use super::changing::Changing;
 use super::mount::mount_of;
+use super::node::AbsentSubvolume;
 use super::{node, Rbtrfs};
 use crate::linux::dentry::Dentry;
 use crate::linux::directory::{DirContext, Directory, EntryKind, NewFile, NewKind, RenameKind};
@@ -30,7 +31,11 @@ impl Directory for Rbtrfs {
                 let subvolume = mount.fs().subvolumes().get(id)?;
                 mount.top_of(sb, subvolume).map(Some)
             }
-            Some(Target::EmptyPlace) => sb.empty_directory(EMPTY_PLACE).map(Some),
+            Some(Target::EmptyPlace) => {
+                let shown_in = this.subvolume.clone();
+                let place = AbsentSubvolume { shown_in };
+                sb.empty_directory(EMPTY_PLACE, dir, place).map(Some)
+            }
         }
     }
 
@@ -121,6 +126,9 @@ impl Directory for Rbtrfs {
         let mount = mount_of(from_dir)?;
         let moved = from.inode().ok_or(ENOENT)?;
         let replaced = to.inode();
+        if is_empty_place(to_dir) {
+            return Err(EPERM);
+        }
         // C does not tell the place of a subvolume from the subvolume here, but lets a directory replace it.
         if is_empty_place(moved) || replaced.is_some_and(is_empty_place) {
             return Err(ENOTEMPTY);
@@ -194,7 +202,7 @@ fn change_names(
 
 /// Whether this is the place of an absent subvolume.
 fn is_empty_place(inode: &Inode) -> bool {
-    inode.key().is_none()
+    inode.payload::<AbsentSubvolume>().is_some()
 }
 
 fn new<'a>(file: &NewFile<'a>, now: &'a dyn Now) -> New<'a> {

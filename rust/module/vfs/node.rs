@@ -42,6 +42,20 @@ pub(crate) fn node(inode: &Inode) -> Result<&Node> {
     }
 }
 
+/// What the place of an absent subvolume owns: it has no inode of the engine, so no call that asks for one changes another's.
+pub(crate) struct AbsentSubvolume {
+    /// The subvolume of the directory that it stands in.
+    pub(super) shown_in: ViewInUse,
+}
+
+/// The subvolume that `inode` is shown in.
+pub(super) fn subvolume_of(inode: &Inode) -> Result<&ViewInUse> {
+    match inode.payload::<AbsentSubvolume>() {
+        Some(place) => Ok(&place.shown_in),
+        None => node(inode).map(|node| &node.subvolume),
+    }
+}
+
 /// The engine's notion of a moment.
 pub(super) fn time(time: Timespec) -> Time {
     Time {

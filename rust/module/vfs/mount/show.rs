@@ -6,9 +6,9 @@ use super::Mount;
 use crate::linux::mount::Statfs;
 use crate::linux::seq::ShownOptions;
 use crate::linux::Inode;
-use crate::vfs::node::node;
+use crate::vfs::node::subvolume_of;
 use crate::vfs::settings::space_cache;
-use engine::disk::{Bytes, ObjectId};
+use engine::disk::Bytes;
 use latch::prelude::*;
 
 impl Mount {
@@ -20,8 +20,10 @@ impl Mount {
             root.super_block().has_acls(),
             out,
         );
-        let Ok(node) = node(root) else { return };
-        let id = node.subvolume.subvolume.id();
+        let Ok(view) = subvolume_of(root) else {
+            return;
+        };
+        let id = view.subvolume.id();
         out.number(c"subvolid", id.get());
         let path = self.fs.subvolumes().path(id).and_then(|mut path| {
             path.push(0, GFP_KERNEL)?;
@@ -33,15 +35,11 @@ impl Mount {
         }
     }
 
-    /// What statfs shows, by the subvolume of `root`; the place of an absent one belongs to none, and counts as the volume's
-    /// top.
+    /// What statfs shows, by the subvolume that `root` is shown in.
     pub(super) fn statistics(&self, root: &Inode) -> Result<Statfs> {
         let shown = self.fs.statistics()?;
         let block = Bytes::from(shown.block_size);
-        let top = ObjectId::FS_TREE;
-        let id = node(root)
-            .map_or(top, |node| node.subvolume.subvolume.id())
-            .get();
+        let id = subvolume_of(root)?.subvolume.id().get();
         Ok(Statfs {
             block_size: shown.block_size,
             blocks: shown.total.count(block),

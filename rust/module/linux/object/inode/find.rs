@@ -22,7 +22,7 @@ unsafe extern "C" fn matches(inode: *mut b::inode, search: *mut c_void) -> c_int
         let slot = private::get::<Slot>((*inode).i_private);
         (slot, &*search.cast::<Search>())
     };
-    slot.is_some_and(|slot| slot.key == search.key).into()
+    slot.is_some_and(|slot| slot.key == Some(search.key)).into()
 }
 
 unsafe extern "C" fn adopt(inode: *mut b::inode, search: *mut c_void) -> c_int {
@@ -65,7 +65,7 @@ impl SuperBlock {
         }
         let mut search = Search {
             key,
-            slot: Some(Slot::boxed(key)?),
+            slot: Some(Slot::boxed(Some(key))?),
         };
         let at = core::ptr::from_mut(&mut search).cast();
         // SAFETY: The super block is alive; the callbacks take the `Search`.

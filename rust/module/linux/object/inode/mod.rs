@@ -100,7 +100,7 @@ impl Inode {
 
     /// What it is found by; `None` for an inode that is found by no key.
     pub(crate) fn key(&self) -> Option<InodeKey> {
-        self.slot().map(|slot| slot.key)
+        self.slot()?.key
     }
 
     /// Tells it from others that had its number before.

@@ -2,11 +2,13 @@
 
 //! Inodes that are being made.
 
+use super::slot::Slot;
 use super::Inode;
 use crate::linux::bindings as b;
-use crate::linux::SuperBlock;
+use crate::linux::{private, SuperBlock};
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
+use kernel::ffi::c_long;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 
@@ -103,22 +105,43 @@ pub(crate) enum Made {
 }
 
 impl SuperBlock {
-    /// A new inode for an empty directory that cannot be changed. It is found by no key.
-    pub(crate) fn empty_directory(&self, number: u64) -> Result<ARef<Inode>> {
+    /// A new inode for an empty directory in `dir`, whose owner it shows, which keeps `value`. It has no calls but those of the
+    /// kernel's own simple directories: what is changed of it is changed in memory, until it is looked up again. It is found by
+    /// no key.
+    pub(crate) fn empty_directory<T: Send + Sync + 'static>(
+        &self,
+        number: u64,
+        dir: &Inode,
+        value: T,
+    ) -> Result<ARef<Inode>> {
+        let slot = Slot::boxed(None)?;
         // SAFETY: The super block is alive.
         let inode = unsafe { b::new_inode(self.as_ptr()) };
         if inode.is_null() {
+            // SAFETY: From `private::put`, taken by nobody.
+            unsafe { private::drop_private(slot.as_ptr()) };
             return Err(ENOMEM);
         }
+        let (uid, gid) = dir.owner();
+        let [atime, ..] = dir.times();
         // SAFETY: Nobody else has the inode; the tables are static.
         unsafe {
+            (*inode).i_private = slot.as_ptr();
             (*inode).i_ino = number;
             (*inode).i_mode = (b::S_IFDIR | 0o755) as b::umode_t;
             (*inode).i_op = &b::simple_dir_inode_operations;
+            // The handlers of extended attributes are the super block's.
+            (*inode).i_opflags &= !(b::IOP_XATTR as u16);
             (*inode).__bindgen_anon_3.i_fop = &b::simple_dir_operations;
+            b::i_uid_write(inode, uid);
+            b::i_gid_write(inode, gid);
             b::simple_inode_init_ts(inode);
+            b::inode_set_atime(inode, atime.sec, atime.nsec as c_long);
         }
         // SAFETY: The reference is ours.
-        Ok(unsafe { ARef::from_raw(NonNull::from(Inode::borrow(inode))) })
+        let inode = unsafe { ARef::from_raw(NonNull::from(Inode::borrow(inode))) };
+        // SAFETY: The inode is not published.
+        unsafe { inode.slot().ok_or(EINVAL)?.set_payload(value) }?;
+        Ok(inode)
     }
 }

@@ -23,13 +23,13 @@ impl InodeKey {
     }
 }
 
-/// An inode's key, and what the driver keeps for it.
+/// An inode's key, if it is found by one, and what the driver keeps for it.
 ///
 /// # Invariants
 ///
 /// `payload` is written by the [`NewInode`](super::NewInode) alone and never after it was published.
 pub(super) struct Slot {
-    pub(super) key: InodeKey,
+    pub(super) key: Option<InodeKey>,
     payload: UnsafeCell<Option<NonNull<c_void>>>,
 }
 
@@ -40,7 +40,7 @@ unsafe impl Sync for Slot {}
 
 impl Slot {
     /// That of an inode without a payload, boxed for `i_private`.
-    pub(super) fn boxed(key: InodeKey) -> Result<NonNull<c_void>> {
+    pub(super) fn boxed(key: Option<InodeKey>) -> Result<NonNull<c_void>> {
         private::put(Self {
             key,
             payload: UnsafeCell::new(None),

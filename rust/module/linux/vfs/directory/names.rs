@@ -62,9 +62,16 @@ pub(super) unsafe extern "C" fn lookup<T: Directory>(
     let _nofs = NofsScope::enter();
     match T::lookup(dir, entry.name()) {
         Ok(found) => {
+            let passing = found.clone().filter(|inode| inode.key().is_none());
             let inode = found.map_or(null_mut(), Inode::into_ptr);
             // SAFETY: The dentry is in lookup; C takes over the inode's reference, or null for a name that is not there.
-            unsafe { b::d_splice_alias(inode, dentry) }
+            let spliced = unsafe { b::d_splice_alias(inode, dentry) };
+            // What is found by no key is not kept by its name either, once nobody uses it.
+            if let Some(inode) = passing {
+                // SAFETY: The inode is alive.
+                unsafe { b::d_mark_dontcache(inode.as_ptr()) };
+            }
+            spliced
         }
         Err(error) => error.to_ptr(),
     }
