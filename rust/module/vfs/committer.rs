@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The thread that commits now and then, and moves data out of zones of which much is dead.
+//! The thread that commits now and then, moves data out of zones of which much is dead, and removes what was left of inodes.
 //!
 //! A mount has it from the first time on that files may be changed. A freeze parks it: who thaws may not fail, and to make
 //! a thread can. A remount to read-only leaves it, because what was begun ends later.
@@ -22,6 +22,9 @@ const LOOK: u32 = 1000;
 
 /// For how long, in nanoseconds, data is moved each time: as long can a commit be late, and others have the device for the rest.
 const MOVING: u64 = 200_000_000;
+
+/// How often, in nanoseconds, it is tried to remove what was left of inodes without names, for want of space.
+const CLEANING: u64 = 30_000_000_000;
 
 /// When to commit.
 pub(super) struct Schedule {
@@ -93,10 +96,12 @@ impl Committer {
 impl Body for Work {
     fn run(self, stop: &Stop) {
         let _nofs = NofsScope::enter();
+        let mut cleaned = monotonic_ns();
         while !stop.is_requested() {
             stop.sleep(LOOK);
             if !stop.is_requested() {
                 self.look(stop);
+                self.clean(&mut cleaned);
             }
         }
     }
@@ -123,6 +128,16 @@ impl Work {
             }),
             Writes::Aborted => self.cache.show_failure(),
             Writes::Never | Writes::Later => {}
+        }
+    }
+
+    /// Removes what was left of inodes, if the last time is long ago. What it cannot stays noted.
+    fn clean(&self, last: &mut u64) {
+        let now = monotonic_ns();
+        let is_time = now.saturating_sub(*last) >= CLEANING;
+        if is_time && self.fs.transactions().volume().writes() == Writes::Now {
+            *last = now;
+            let _ = self.fs.inodes().clean_left();
         }
     }
 

@@ -40,12 +40,32 @@ enum Rest {
 }
 
 impl Inodes<'_> {
-    /// Removes an inode without names: data, attributes, orphan item, in batches. A crash or an error in between
-    /// leaves the orphan item for [`Self::clean_orphans`]. `EINVAL` for an inode that has a name.
+    /// Removes an inode without names that nobody has open: data, attributes, orphan item, in batches. A crash in between
+    /// leaves the orphan item for [`Self::clean_orphans`], and an error for [`Self::clean_left`], too. `EINVAL` for an inode that
+    /// has a name.
     pub fn evict(&self, inode: &Inode) -> Result {
         if inode.attributes().nlink != 0 {
             return Err(EINVAL);
         }
+        self.remove(inode).inspect_err(|_| {
+            // Where there is no memory for that, the next mount finds it.
+            let _ = inode.subvolume().note_left(inode.number());
+        })
+    }
+
+    /// Tries once more to remove what [`Self::evict`] has left of inodes, in all subvolumes in use; of the others they are
+    /// orphans, which are cleaned when these are used again. An error: some are left still.
+    pub fn clean_left(&self) -> Result {
+        let (mut from, mut result) = (Some(ObjectId::new(0)), Ok(()));
+        while let Some(subvolume) = from.and_then(|from| self.fs.in_use.ceiling(from)) {
+            let cleaned = subvolume.clean_left(|number| self.clean_orphan(&subvolume, number));
+            result = result.and(cleaned);
+            from = subvolume.id().next();
+        }
+        result
+    }
+
+    fn remove(&self, inode: &Inode) -> Result {
         loop {
             let (handle, items) = match self.fs.start_freeing(inode.subvolume(), BATCH.units) {
                 Err(error) if error == ENOSPC => (
@@ -113,7 +133,7 @@ impl Inodes<'_> {
 
     fn clean_orphan(&self, subvolume: &Subvolume, number: ObjectId) -> Result {
         match self.get(subvolume, number) {
-            Ok(inode) if inode.attributes().nlink == 0 => return self.evict(&inode),
+            Ok(inode) if inode.attributes().nlink == 0 => return self.remove(&inode),
             // The note of a truncate, or of another inode that had the number before: C leaves the inode alone, too.
             Ok(_) => {}
             Err(error) if error == ESTALE => {}
@@ -137,7 +157,11 @@ fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
             return Ok(Rest::Some);
         }
     }
-    tree.remove(handle, &inode.key())?;
+    match tree.remove(handle, &inode.key()) {
+        // Whoever guesses its number by a file handle ends here as well.
+        Err(error) if error == ENOENT => {}
+        removed => removed?,
+    }
     orphans::remove(tree, handle, inode.number())?;
     Ok(Rest::Nothing)
 }

@@ -34,8 +34,9 @@ struct InUse {
     read_only: bool,
     inode_numbers: Arc<Numbers>,
     extent_locks: Registry<ObjectId, RwLock<()>>,
-    /// Held while [`super::Inodes::clean_orphans`] does its work.
-    orphans: Mutex<()>,
+    /// Held while [`super::Inodes::clean_orphans`] does its work. Inodes without names that nobody has open any more, and
+    /// that could not be removed: they are known to be nobody's, as others without names are not.
+    orphans: Mutex<KVec<ObjectId>>,
     /// Whether it has: from then on an inode without a name may be one that somebody has open.
     orphans_cleaned: AtomicBool,
     /// Bytes that are to be written where their preallocated space is.
@@ -99,6 +100,21 @@ impl Subvolume {
         let count = clean();
         self.0.orphans_cleaned.store(true, Ordering::Release);
         count
+    }
+
+    /// An inode without names could not be removed, and nobody has it open.
+    pub(in crate::fs) fn note_left(&self, number: ObjectId) -> Result {
+        Ok(self.0.orphans.lock().push(number, GFP_NOFAIL)?)
+    }
+
+    /// Calls `clean` for those that were noted, until it fails: that one and the others stay noted.
+    pub(in crate::fs) fn clean_left(&self, clean: impl Fn(ObjectId) -> Result) -> Result {
+        let mut left = self.0.orphans.lock();
+        while let Some(&number) = left.last() {
+            clean(number)?;
+            left.pop();
+        }
+        Ok(())
     }
 }
 
@@ -165,6 +181,11 @@ impl SubvolumesInUse {
         found.map(Subvolume)
     }
 
+    /// The one with the lowest id that is `from` or higher.
+    pub(super) fn ceiling(&self, from: ObjectId) -> Option<Subvolume> {
+        self.by_id.ceiling(&from).map(Subvolume)
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
@@ -204,7 +225,7 @@ fn open(
         read_only: root_item.is_read_only(),
         inode_numbers,
         extent_locks: Registry::new(Rank::ExtentLocks, |_| true)?,
-        orphans: Mutex::new((), Rank::Orphans)?,
+        orphans: Mutex::new(KVec::new(), Rank::Orphans)?,
         orphans_cleaned: AtomicBool::new(false),
         promises: Promises::default(),
     })

@@ -226,10 +226,10 @@ impl FileSystem for Mount {
         };
         match mount.fs.inodes().evict(&this.inode) {
             Ok(()) => {}
-            // The orphan item stays; the next mount that may write goes on.
+            // What is left of it is removed when something may be changed again, or by the next mount.
             Err(error) if error == EROFS => {}
             Err(error) => pr_warn!(
-                "inode {} is left to the next mount: {error:?}\n",
+                "inode {} without names is not removed yet: {error:?}\n",
                 inode.number()
             ),
         }

@@ -51,8 +51,11 @@ impl Mount {
         self.views.add(id, SubvolumeView { subvolume, device })
     }
 
-    /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written.
+    /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written. And what was left of
+    /// inodes that nobody has open any more.
     pub(super) fn clean_all_orphans(&self) {
+        // The committer tries it again.
+        let _ = self.fs.inodes().clean_left();
         let mut next = Some(ObjectId::new(0));
         while let Some(view) = next.and_then(|from| self.views.ceiling(&from)) {
             let _ = self.fs.inodes().try_clean_orphans(&view.subvolume);

@@ -9,6 +9,7 @@ use engine::txn::Units;
 use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::random::Random;
 use harness::tools;
+use kernel::prelude::{EROFS, ESTALE};
 use kernel::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
@@ -383,4 +384,44 @@ fn an_open_file_is_no_orphan_of_a_crash() {
         files.fs.inodes().evict(&inode).unwrap();
     }
     tools::check(&files.unmount()).unwrap();
+}
+
+/// An inode without names that leaves memory while nothing may be changed is removed when something may be, and one that is
+/// open stays. Whoever has found it by its number meanwhile ends it as well.
+#[test]
+fn what_an_eviction_has_left_is_removed_later() {
+    let files = Files::mount(tools::mkfs(256 * MIB, &[]));
+    let root = files.fs.inodes().root(&files.mounted.subvolume).unwrap();
+    let inodes = files.fs.inodes();
+    let unnamed = || {
+        let inode = files.fs.names().create_unnamed(&root, &FILE).unwrap();
+        files.write(&inode, 0, &[7; SECTOR as usize]).unwrap();
+        inode
+    };
+    let (left, probed, open) = (unnamed(), unnamed(), unnamed());
+    files.mounted.volume.pause_writing();
+    for gone in [&left, &probed] {
+        assert_eq!(inodes.evict(gone), Err(EROFS));
+    }
+    assert_eq!(inodes.clean_left(), Err(EROFS));
+    let number = left.number();
+    drop(left);
+    files.txns().begin_writing().unwrap();
+    let found = inodes.get(&files.mounted.subvolume, number).unwrap();
+    let again = inodes
+        .get(&files.mounted.subvolume, probed.number())
+        .unwrap();
+    inodes.evict(&again).unwrap();
+    inodes.clean_left().unwrap();
+    assert_eq!(
+        inodes.get(&files.mounted.subvolume, number).err(),
+        Some(ESTALE)
+    );
+    inodes.evict(&found).unwrap();
+    assert_eq!(files.read(&open, 0, 1).unwrap(), [7]);
+    inodes.evict(&open).unwrap();
+    inodes.clean_left().unwrap();
+    drop((root, probed, again, found, open));
+    let image = files.unmount();
+    tools::check(&image).unwrap();
 }
