@@ -145,6 +145,8 @@ ranks! {
     SuperblockWriter = c"rbtrfs_superblock_writer",
     /// The superblock in memory.
     Superblock = c"rbtrfs_superblock",
+    /// Where the disk has what is free.
+    FreeSpaceHome = c"rbtrfs_free_space_home",
     /// Which chunk has which addresses.
     ChunkMap = c"rbtrfs_chunk_map",
     /// The states of a device's zones and who may activate some.

@@ -4,7 +4,7 @@
 use super::lock::{kind, nesting, Writing};
 use super::tree::Tree;
 use super::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
-use crate::disk::edit;
+use crate::disk::edit::{self, count};
 use crate::disk::{Bug, Flaw, Generation, Header, Key, Logical, ObjectId, Place, TreeId};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -12,6 +12,9 @@ use latch::{Latched, Side};
 
 /// A new block was asked for after it was given away.
 const TAKEN: Bug = Bug::new("a new block is used after it was kept");
+
+/// A tree is to go that has items.
+const NOT_EMPTY: Bug = Bug::new("a tree is dropped that has something in it");
 
 /// An address for a new block that is not in the cache yet. Given back when dropped.
 struct Address<'a> {
@@ -177,6 +180,16 @@ impl Tree {
         let tree = Self::with_root(store.clone(), id, root, Generation::new(0))?;
         drop(fresh.keep()?);
         Ok(tree)
+    }
+
+    /// Frees the only block of the tree, in which there is nothing. Nobody uses it any more, or finds it.
+    pub fn drop_empty(&self, txn: &dyn Allocate) -> Result {
+        let (block, level) = self.root();
+        let root = Latched::write(&block, nesting(self.kind(), level, Side::Path));
+        if level > 0 || count(root.bytes()) > 0 {
+            return Err(NOT_EMPTY.report());
+        }
+        self.discard(txn, &root)
     }
 
     /// Takes a new, empty block of this tree.

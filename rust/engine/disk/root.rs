@@ -47,7 +47,7 @@ pub struct RootItem {
 }
 
 /// What newer root items have in addition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RootExtension {
     /// The subvolume's UUID.
     pub uuid: Uuid,

@@ -21,6 +21,7 @@
 //! | `free`        | which bytes of a group are free, in memory and on the disk                           |
 //! | `groups`      | block groups: their set, their items in the trees, how they come and go              |
 //! | `numbers`     | the numbers of the tree of trees                                                     |
+//! | `rebuild`     | making the free space tree, and leaving it, step by step                             |
 //! | `reserve`     | promises: where ENOSPC is decided                                                    |
 //! | `root`        | the face of the layer, [`Space`]: what the layers above call                         |
 //! | `statistics`  | space in numbers                                                                     |
@@ -47,6 +48,7 @@ mod allocation;
 mod free;
 mod groups;
 mod numbers;
+mod rebuild;
 mod reserve;
 mod root;
 mod statistics;
@@ -66,7 +68,7 @@ pub use groups::data_zones::Relief;
 pub use groups::sparse::{Reclaim, Remains, Sparse};
 pub use groups::unread::NextGroup;
 pub use reserve::{Awaited, BlockClass, Class, Reservation, Shortage, Urgency};
-pub use root::{Caches, Options, Space, Trees};
+pub use root::{Caches, Extents, Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{
     Admission, DataWait, Hold, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,

@@ -9,7 +9,7 @@ use super::allocation::trim::{Discard, Lost, Trim, Trims};
 use super::free::cache::{CachesRead, Keeper, Keeping, Stored};
 use super::free::changes::Change;
 use super::free::data_extent::DataExtent;
-use super::free::on_disk::{Kept, OnDisk};
+use super::free::on_disk::{Home, Kept, OnDisk};
 use super::groups::block_groups::BlockGroups;
 use super::groups::caches::CacheTurn;
 use super::groups::data_zones::{DataZones, Relief};
@@ -23,9 +23,8 @@ use super::reserve::ByteState;
 use super::write_order::{DataWait, WriteOrder};
 use super::{BlockClass, Class, Reservation, Shortage, Urgency};
 use crate::btree::{Allocate, Tree};
-use crate::disk::{BlockGroupFlags, Bytes, CompatRo, Generation, Logical, ObjectId};
+use crate::disk::{BlockGroupFlags, Bytes, Generation, Logical, ObjectId};
 use crate::volume::Volume;
-use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -37,7 +36,7 @@ pub struct Trees {
     pub extent: Arc<Tree>,
     /// Where the BLOCK_GROUP_ITEMs are: the block group tree, or the extent tree.
     pub block_groups: Arc<Tree>,
-    /// The free space tree, if the volume has one.
+    /// The free space tree, if it is believed.
     pub free_space: Option<Arc<Tree>>,
     /// The tree of trees.
     pub root: Arc<Tree>,
@@ -55,6 +54,16 @@ pub enum Caches {
     MadeAnew,
 }
 
+/// When the extent tree is read for where groups are free, if nothing else has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extents {
+    /// By the mount.
+    #[default]
+    AtMount,
+    /// Before the first write ([`Space::derive_next`]).
+    Later,
+}
+
 /// What the mount asked for.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -65,6 +74,8 @@ pub struct Options {
     pub write_order: Option<Arc<WriteOrder>>,
     /// What becomes of caches: none beside a free space tree, nor on sequential zones.
     pub caches: Caches,
+    /// When the extent tree is read.
+    pub extents: Extents,
 }
 
 /// Block groups, free space, pinned ranges, reservations and the order of metadata writes of a volume.
@@ -74,9 +85,9 @@ pub struct Space {
     pub(super) groups: Arc<BlockGroups>,
     allocator: Arc<Allocator>,
     releases: Releases,
-    reader: Arc<Reader>,
+    pub(super) reader: Arc<Reader>,
     trims: Trims,
-    writeout: Arc<Writeout>,
+    pub(super) writeout: Arc<Writeout>,
     data_zones: DataZones,
     numbers: Arc<Numbers>,
     caches_read: CachesRead,
@@ -84,30 +95,22 @@ pub struct Space {
 
 impl Space {
     /// Reads all block groups. Where they are free is read when it is needed; but where there is no free space tree, and
-    /// the volume may be written, it is read now, from the caches that are believed and the extent tree. The chunks are all in the volume's map.
-    ///
-    /// A free space tree that is not valid is not looked at. Before anything else is changed, it is to be emptied and made
-    /// anew: [`Self::clear_free_space`], [`Self::rebuild_free_space`].
+    /// the volume may be written, it is read now, from the caches that are believed and the extent tree, unless that is left for
+    /// [`Self::derive_next`]. The chunks are all in the volume's map.
     pub fn load(volume: Arc<Volume>, trees: Trees, options: Options) -> Result<Arc<Space>> {
         let order = match options.write_order {
             Some(order) => order,
             None => WriteOrder::for_volume(&volume)?,
         };
-        let (features, sector_size) = (volume.superblock().compat_ro, volume.format().sector_size);
+        let sector_size = volume.format().sector_size;
         let writable = volume.writes().is_possible();
-        let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
-        let is_stale = features.has_stale_free_space();
-        let kept = match is_stale {
-            true => Kept::none(),
-            false => Kept::all(),
-        };
         let groups = Arc::new(BlockGroups::new(volume.clone(), order)?, GFP_KERNEL)?;
         let allocator = Arc::new(Allocator::new(groups.clone()), GFP_KERNEL)?;
         let numbers = Arc::new(Numbers::new(), GFP_KERNEL)?;
-        let tree = trees.free_space.filter(|_| has_tree);
-        let free_space = match options.caches {
-            Caches::NotKept => OnDisk::new(tree, sector_size, kept),
-            Caches::Believed | Caches::MadeAnew => OnDisk::Caches(Keeper {
+        let on_disk = match (options.caches, trees.free_space) {
+            (Caches::NotKept, Some(tree)) => OnDisk::in_tree(tree, sector_size, Kept::all()),
+            (Caches::NotKept, None) => OnDisk::Nowhere,
+            (Caches::Believed | Caches::MadeAnew, _) => OnDisk::Caches(Keeper {
                 volume,
                 root: trees.root.clone(),
                 extents: trees.extent.clone(),
@@ -116,11 +119,6 @@ impl Space {
                 on: AtomicBool::new(false),
             }),
         };
-        // What it says is not believed; the extent tree knows.
-        let believed = match is_stale {
-            true => &OnDisk::Nowhere,
-            false => &free_space,
-        };
         let caches = match options.caches {
             Caches::Believed => Stored::of(trees.root, &groups.volume),
             Caches::NotKept | Caches::MadeAnew => None,
@@ -128,21 +126,17 @@ impl Space {
         let loader = Loader {
             groups: &groups,
             items: &trees.block_groups,
-            free_space: believed,
+            free_space: &on_disk,
             extents: &trees.extent,
             caches: caches.as_ref(),
             writable,
+            derives: writable && options.extents == Extents::AtMount,
         };
         let doubted = loader.load()?;
-        let free_space = Arc::new(free_space, GFP_KERNEL)?;
-        let reader = Reader::new(groups.clone(), free_space.clone());
+        let home = Arc::new(Home::new(on_disk)?, GFP_KERNEL)?;
+        let reader = Reader::new(groups.clone(), home.clone());
         let reader = Arc::new(reader, GFP_KERNEL)?;
-        let writeout = Writeout::new(
-            groups.clone(),
-            trees.block_groups,
-            free_space,
-            reader.clone(),
-        )?;
+        let writeout = Writeout::new(groups.clone(), trees.block_groups, home, reader.clone())?;
         let space = Self {
             allocator,
             releases: Releases::new(groups.clone())?,
@@ -364,21 +358,6 @@ impl Space {
             self.releases
                 .pin(&group, addr, len, ByteState::Used, generation)
         })
-    }
-
-    /// Removes some of what the disk has of free space and nobody believes; whether to go on.
-    pub fn clear_free_space(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
-        self.groups.clear_free(&self.writeout, txn)
-    }
-
-    /// Makes anew what the disk has of the free space of the next group, by the extent tree; whether to go on: where there is no
-    /// group left the tree is valid. After an error the transaction must be aborted.
-    pub fn rebuild_free_space(
-        &self,
-        txn: &dyn Allocate,
-        extents: &Tree,
-    ) -> Result<ControlFlow<()>> {
-        self.groups.rebuild_free(&self.writeout, txn, extents)
     }
 
     /// Whether a group's items in the trees are behind.

@@ -50,6 +50,12 @@ pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
     Ok(())
 }
 
+/// Caches are not kept right any more, and the superblock in memory says that there are none.
+pub(super) fn stop(shared: &Shared) {
+    shared.space.stop_caches();
+    turn_off(shared);
+}
+
 /// Drops all caches, and says that there shall be none (C: `nospace_cache`).
 pub(super) fn give_up(shared: &Arc<Shared>) -> Result {
     shared.space.stop_caches();

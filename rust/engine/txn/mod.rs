@@ -21,7 +21,7 @@
 //! | `commit/`      | from the running transaction to a superblock                                          |
 //! | `chunks`       | making chunks and removing empty ones                                                 |
 //! | `leaving`      | removed chunks whose device ranges are not free yet, and all ranges that are not      |
-//! | `rebuild`      | a free space tree that is not valid, made anew at mount                               |
+//! | `rebuild`      | the free space tree: made, made anew, given up                                        |
 //! | `caches`       | free space caches, dropped before anything is changed                                 |
 //! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
 //! | `trim`         | telling devices what is unused, on demand                                             |
@@ -71,7 +71,7 @@ pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
 pub use deferred::AtCommit;
 pub use handle::Handle;
-pub use options::{Access, CacheWish, FreeSpace, LogTree, Options, Roots, Witness};
+pub use options::{Access, FreeSpace, Keep, LogTree, Options, Roots, Witness};
 pub use roots::OpenTree;
 pub use sharing::Sharing;
 pub use transactions::Transactions;

@@ -8,13 +8,13 @@ use super::refs::{Layout, Metadata, Runner};
 use super::roots::OpenTrees;
 use super::shared::Shared;
 use super::verify::{self, broken, InSuperblock};
-use super::{Access, CacheWish, FreeSpace, LogTree, Options, Roots};
+use super::{rebuild, Access, FreeSpace, Keep, LogTree, Options, Roots};
 use crate::btree::{Store, Tree};
 use crate::disk::{
     ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
-    Physical, Place, RootPointer, SuperblockBytes,
+    Physical, Place, RootPointer, Superblock, SuperblockBytes,
 };
-use crate::space::{self, Caches, Space};
+use crate::space::{self, Caches, Extents, Space};
 use crate::volume::{Chunk, Volume, Writes};
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU64;
@@ -38,9 +38,7 @@ pub(super) fn open(
     options: Options,
 ) -> Result<Arc<Shared>> {
     choose_writes(&volume, &options)?;
-    if options.free_space == FreeSpace::Doubted {
-        doubt_free_space(&volume)?;
-    }
+    check_free_space(&volume, &options)?;
     let trees = open_trees(&volume, &store, &options)?;
     set_zone_size(&volume, &trees)?;
     if volume.writes().is_possible() {
@@ -63,6 +61,7 @@ pub(super) fn open(
         discard: options.discard,
         write_order: options.write_order.clone(),
         caches: caches(&volume, &options),
+        extents: when_derived(&volume),
     };
     let space = Space::load(volume.clone(), of_space, space_options)?;
     let runner = Runner {
@@ -88,6 +87,7 @@ pub(super) fn open(
         refs_cancelled: AtomicU64::new(0),
         groups_emptied: AtomicU64::new(0),
         roots: options.roots,
+        keep: options.keep,
         witness: options.witness,
     };
     if shared.volume.writes() == Writes::Now {
@@ -247,34 +247,42 @@ fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> 
     }
 }
 
-/// Has who writes from the mount on take the free space tree for one that is not valid. Until the first commit that is so in
-/// memory alone.
-fn doubt_free_space(volume: &Volume) -> Result {
+/// A free space tree that is believed stays. Of one that is not, who writes from the mount on takes no notice.
+fn check_free_space(volume: &Volume, options: &Options) -> Result {
     let features = volume.superblock().compat_ro;
-    if features.contains(CompatRo::BLOCK_GROUP_TREE) {
-        // After a power cut before it is made anew C would not mount the volume at all.
-        pr_err!("clear_cache: cannot disable free space tree with block-group-tree feature\n");
-        return Err(EINVAL);
+    let stays = matches!(options.keep, Keep::AsFound | Keep::InTree);
+    match options.free_space {
+        FreeSpace::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(()),
+        FreeSpace::Believed => Err(rebuild::cannot_go()),
+        FreeSpace::Doubted => {
+            let doubted = rebuild::doubt(features, options.keep)?;
+            if volume.writes() == Writes::Now {
+                let set = |superblock: &mut Superblock| superblock.compat_ro = doubted;
+                volume.superblocks().update(set);
+            }
+            Ok(())
+        }
     }
-    if volume.writes() == Writes::Now {
-        volume.superblocks().update(|superblock| {
-            superblock.compat_ro = features.without(CompatRo::FREE_SPACE_TREE_VALID);
-        });
-    }
-    Ok(())
 }
 
-/// Whether free space caches are kept, and whether those that are there are believed, until each has been looked at.
+/// Whether free space caches are kept, and whether those that are there are believed, until each has been looked at. A tree that is
+/// made or goes makes no difference until writing begins.
 fn caches(volume: &Volume, options: &Options) -> Caches {
     let (superblock, format) = (volume.superblock(), volume.format());
-    let trees = CompatRo::FREE_SPACE_TREE.with(CompatRo::BLOCK_GROUP_TREE);
-    let has_tree = superblock.compat_ro.common(trees) != CompatRo::NONE;
-    let can_be =
-        !has_tree && !format.incompat.contains(Incompat::ZONED) && format.sector_size == 4096;
-    let is_wanted = match options.caches {
-        CacheWish::AsFound => superblock.cache_generation != 0,
-        CacheWish::Kept => true,
-        CacheWish::Dropped => false,
+    let features = superblock.compat_ro;
+    let has_tree = match (volume.writes(), options.keep) {
+        (Writes::Now, Keep::InTree) => true,
+        (Writes::Now, Keep::InCaches) => false,
+        _ => features.contains(CompatRo::FREE_SPACE_TREE),
+    };
+    let can_be = !has_tree
+        && !features.contains(CompatRo::BLOCK_GROUP_TREE)
+        && !format.incompat.contains(Incompat::ZONED)
+        && format.sector_size == 4096;
+    let is_wanted = match options.keep {
+        Keep::AsFound | Keep::InTree => superblock.cache_generation != 0,
+        Keep::InCaches => true,
+        Keep::Nowhere => false,
     };
     let is_current = superblock.cache_generation == superblock.generation.get();
     match (
@@ -289,10 +297,18 @@ fn caches(volume: &Volume, options: &Options) -> Caches {
 
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {
     let features = volume.superblock().compat_ro;
-    // One that is not valid is made anew by who writes.
-    let is_used = !features.has_stale_free_space() || volume.writes().is_possible();
-    match features.contains(CompatRo::FREE_SPACE_TREE) && is_used {
+    // One that is not valid is made anew, or given up, by who writes.
+    match features.contains(CompatRo::FREE_SPACE_TREE) && !features.has_stale_free_space() {
         true => trees.required(ObjectId::FREE_SPACE_TREE).map(Some),
         false => Ok(None),
+    }
+}
+
+/// Where a free space tree is not valid, who only reads does not need to know what is free.
+fn when_derived(volume: &Volume) -> Extents {
+    let is_stale = volume.superblock().compat_ro.has_stale_free_space();
+    match is_stale && volume.writes() == Writes::Later {
+        true => Extents::Later,
+        false => Extents::AtMount,
     }
 }

@@ -43,16 +43,20 @@ pub enum FreeSpace {
     Doubted,
 }
 
-/// Whether free space caches (v1) are kept, where they can be: without a free space tree or a block group tree, on a device
-/// without sequential zones.
+/// Where the volume is to keep what is free. Another way than that of before is made so before the first write.
+///
+/// A free space tree goes only where it is not believed ([`FreeSpace::Doubted`]), as with C: `EINVAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheWish {
-    /// As the superblock says: where it has a `cache_generation` (C: no option).
+pub enum Keep {
+    /// Where the superblock says: in its free space tree, or in caches, where it has a `cache_generation` (C: no option).
     AsFound,
-    /// They are (C, up to 7.0: `space_cache=v1`).
-    Kept,
-    /// They are not; what is there goes with the first write.
-    Dropped,
+    /// In a free space tree (C: `space_cache=v2`).
+    InTree,
+    /// In caches (v1), where these can be: without a block group tree, on a device without sequential zones (C, up to 7.0:
+    /// `space_cache=v1`).
+    InCaches,
+    /// In neither; caches that are there go with the first write (C: `nospace_cache`).
+    Nowhere,
 }
 
 /// Who is told, once, that a transaction was aborted: the mount is read-only from then on.
@@ -72,8 +76,8 @@ pub struct Options {
     pub roots: Roots,
     /// Whether the free space tree is believed.
     pub free_space: FreeSpace,
-    /// Whether free space caches are kept.
-    pub caches: CacheWish,
+    /// Where the volume is to keep what is free.
+    pub keep: Keep,
     /// Whether devices are told of freed ranges, at first.
     pub discard: Discard,
     /// Tells the time for the counters and for [`super::Transactions::commit_if_older`].
@@ -92,7 +96,7 @@ impl Options {
             log_tree: LogTree::Refuse,
             roots: Roots::Current,
             free_space: FreeSpace::Believed,
-            caches: CacheWish::AsFound,
+            keep: Keep::AsFound,
             discard: Discard::Never,
             clock: None,
             witness: None,

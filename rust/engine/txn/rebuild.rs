@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A free space tree that is not valid is made anew before anything else is changed.
+//! The free space tree before anything else is changed: one that is wanted is made, one that is not valid made anew, and one
+//! that is not wanted given up.
 //!
-//! The superblock says that it is valid in the commit that ends this. When the power is cut before, it is begun again.
+//! It takes many transactions. The superblock says that the tree is not valid in the first, and that it is, or that there is none,
+//! in the last: when the power is cut in between, whoever mounts next makes the tree anew from the extent tree, as C does.
 
+use super::caches;
+use super::context::Joined;
 use super::handle::Handle;
 use super::join::Joiner;
 use super::shared::Shared;
 use super::shortage;
-use super::Units;
-use crate::disk::{CompatRo, ObjectId};
+use super::{Keep, Units};
+use crate::btree::Tree;
+use crate::disk::{
+    Bytes, CompatRo, Generation, Key, Kind, Logical, ObjectId, RootExtension, RootItem, Superblock,
+};
 use crate::space::{Class, Urgency};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
@@ -19,18 +26,151 @@ use latch::prelude::*;
 const STEP_UNITS: Units = Units::inserts(4);
 /// Steps of one transaction. What one frees can be used behind its commit.
 const STEPS: u32 = 16;
+/// Items that one step removes.
+const ITEMS: usize = 1024;
 
-/// Makes the free space tree anew, if there is one that is not valid.
-pub(super) fn rebuild_free_space(shared: &Arc<Shared>) -> Result {
-    let features = shared.volume.superblock().compat_ro;
-    if !features.has_stale_free_space() || !shared.volume.writes().runs_transactions() {
-        return Ok(());
+/// What is to be done with the free space tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// It is right, or there is none and none is wanted.
+    Nothing,
+    /// There is none, and one is wanted.
+    Make,
+    /// It is not valid.
+    MakeAnew,
+    /// It is not believed, and not wanted.
+    GiveUp,
+}
+
+impl Task {
+    /// What is to be done where this is wanted. `EINVAL` where a tree that is valid would have to go.
+    pub(super) fn of(shared: &Shared, keep: Keep) -> Result<Self> {
+        let features = shared.volume.superblock().compat_ro;
+        let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
+        let is_stale = features.has_stale_free_space();
+        Ok(match keep {
+            Keep::InTree if !has_tree => Self::Make,
+            Keep::InCaches | Keep::Nowhere if is_stale => Self::GiveUp,
+            Keep::InCaches | Keep::Nowhere if has_tree => return Err(cannot_go()),
+            _ if is_stale => Self::MakeAnew,
+            _ => Self::Nothing,
+        })
     }
-    pr_info!("the free space tree is not valid: it is made anew\n");
-    let (space, extents) = (&shared.space, shared.trees.required(ObjectId::EXTENT_TREE)?);
-    in_steps(shared, |handle| space.clear_free_space(handle))?;
+
+    /// Has it known where all groups are free, by the extent tree: nothing is changed. What is known must not be forgotten until the
+    /// task is done.
+    pub(super) fn prepare(self, shared: &Shared) -> Result {
+        if self == Self::Nothing {
+            return Ok(());
+        }
+        if let (Self::Make, Some(start)) = (self, shared.space.first_given_up()) {
+            pr_err!("failed to create free space tree: block group {start} contradicts itself\n");
+            return Err(EUCLEAN);
+        }
+        let mut next = Some(Logical::new(0));
+        while let Some(from) = next {
+            // With the runner locked the extent tree and what was noted of it stand still.
+            let runner = shared.runner.lock();
+            next = shared.space.derive_next(&runner.extents, from)?;
+        }
+        Ok(())
+    }
+
+    /// Does it, and commits. `ENOSPC` where there is no space for the tree, which is gone again then, and nothing is to be committed.
+    pub(super) fn perform(self, shared: &Arc<Shared>) -> Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Make => {
+                pr_info!("creating free space tree\n");
+                let made = begin(shared).and_then(|()| fill(shared));
+                made.or_else(|error| go_back(shared, error))
+            }
+            Self::MakeAnew => {
+                pr_info!("rebuilding free space tree\n");
+                fill(shared).or_else(|error| go_back(shared, error))
+            }
+            Self::GiveUp => {
+                pr_info!("disabling free space tree\n");
+                give_up(shared)
+            }
+        }
+    }
+}
+
+/// Has the free space tree taken for one that is not valid by whoever writes next; in memory alone, until the first commit.
+pub(super) fn doubt(features: CompatRo, keep: Keep) -> Result<CompatRo> {
+    if features.contains(CompatRo::BLOCK_GROUP_TREE) {
+        // After a power cut before it is made anew C would not mount the volume at all.
+        match keep {
+            Keep::AsFound | Keep::InTree => pr_err!(
+                "clear_cache: cannot disable free space tree with block-group-tree feature\n"
+            ),
+            Keep::InCaches | Keep::Nowhere => {
+                pr_err!("cannot disable free-space-tree with block-group-tree feature\n");
+            }
+        }
+        return Err(EINVAL);
+    }
+    Ok(features.without(CompatRo::FREE_SPACE_TREE_VALID))
+}
+
+/// A tree that is believed stays (C: `btrfs_check_options`).
+#[cold]
+pub(super) fn cannot_go() -> Error {
+    pr_err!("cannot disable free-space-tree\n");
+    EINVAL
+}
+
+/// Begins a tree, which is not valid.
+fn begin(shared: &Arc<Shared>) -> Result {
+    // What is not kept right from now on is void in the first superblock.
+    caches::stop(shared);
+    let handle = start(shared, Units::inserts(2))?;
+    let begun = insert(shared, &handle);
+    begun.inspect_err(|error| handle.abort(*error))?;
+    shared.volume.superblocks().update(|superblock| {
+        superblock.compat_ro = without_tree(superblock).with(CompatRo::FREE_SPACE_TREE);
+    });
+    handle.note_superblock();
+    Ok(())
+}
+
+/// Makes a tree without items, and its root item.
+fn insert(shared: &Shared, handle: &Handle) -> Result {
+    let tree = Tree::create(shared.store.clone(), ObjectId::FREE_SPACE_TREE, handle)?;
+    let root = tree.root_pointer();
+    let never = Generation::new(0);
+    let item = RootItem {
+        generation: root.generation,
+        root_dir: ObjectId::new(0),
+        addr: root.addr,
+        level: root.level,
+        // The commit adds the block.
+        bytes_used: Bytes::ZERO,
+        last_snapshot: never,
+        flags: 0,
+        refs: 1,
+        drop_progress: None,
+        extended: Some(RootExtension::default()),
+    };
+    let mut bytes = [0; RootItem::SIZE];
+    item.write_to(&mut bytes)?;
+    let key = Key::new(ObjectId::FREE_SPACE_TREE.get(), Kind::ROOT_ITEM, 0);
+    shared.trees.root().insert(handle, &key, &bytes)
+}
+
+/// Makes the tree what it should be, whatever is in it.
+fn fill(shared: &Arc<Shared>) -> Result {
+    let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
+    {
+        let _chunks_stay = shared.leaving.lock();
+        shared.space.begin_tree(tree.clone())?;
+    }
+    in_steps(shared, |handle| clear(&tree, handle))?;
     in_steps(shared, |handle| {
-        let step = space.rebuild_free_space(handle, &extents)?;
+        let _chunks_stay = shared.leaving.lock();
+        let runner = shared.runner.lock();
+        let step = shared.space.rebuild_free_space(handle, &runner.extents)?;
         if step.is_break() {
             // In the same handle: a chunk that is made behind this is kept from the beginning.
             shared.volume.superblocks().update(|superblock| {
@@ -43,18 +183,72 @@ pub(super) fn rebuild_free_space(shared: &Arc<Shared>) -> Result {
     shared.commits().commit()
 }
 
+/// There is no space for the tree. With a part of it no mount that writes would get further: there is none again.
+#[cold]
+fn go_back(shared: &Arc<Shared>, error: Error) -> Result {
+    let errno = error.to_errno();
+    pr_err!("failed to create free space tree ({errno})\n");
+    let features = shared.volume.superblock().compat_ro;
+    let may_go = features.has_stale_free_space() && !features.contains(CompatRo::BLOCK_GROUP_TREE);
+    if error == ENOSPC && may_go && shared.check_alive().is_ok() {
+        give_up(shared)?;
+    }
+    Err(error)
+}
+
+/// Removes the tree, which is not valid.
+fn give_up(shared: &Arc<Shared>) -> Result {
+    {
+        let _chunks_stay = shared.leaving.lock();
+        shared.space.leave_tree()?;
+    }
+    let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
+    in_steps(shared, |handle| clear(&tree, handle))?;
+    let handle = start(shared, Units::updates(2))?;
+    let removed = remove(shared, &handle, &tree);
+    removed.inspect_err(|error| handle.abort(*error))?;
+    drop(handle);
+    shared.commits().commit()
+}
+
+/// Removes the tree, in which there is nothing, and says so in the superblock.
+fn remove(shared: &Shared, handle: &Handle, tree: &Tree) -> Result {
+    let (key, _) = shared.trees.root_item(tree.id())?;
+    tree.drop_empty(handle)?;
+    shared.trees.root().remove(handle, &key)?;
+    handle.context().transaction().forget_tree(tree.id());
+    shared.trees.close(tree.id())?;
+    shared
+        .volume
+        .superblocks()
+        .update(|superblock| superblock.compat_ro = without_tree(superblock));
+    handle.note_superblock();
+    Ok(())
+}
+
+fn without_tree(superblock: &Superblock) -> CompatRo {
+    let of_tree = CompatRo::FREE_SPACE_TREE.with(CompatRo::FREE_SPACE_TREE_VALID);
+    superblock.compat_ro.without(of_tree)
+}
+
+/// Removes some of all items of the tree; whether to go on.
+fn clear(tree: &Tree, handle: &Handle) -> Result<ControlFlow<()>> {
+    let removed = tree.remove_range(handle, &Key::MIN, &Key::MAX, ITEMS)?;
+    Ok(match removed == ITEMS {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    })
+}
+
 /// Calls `step` until it says that it is done, each time in a handle that reserves as a removal does: a full volume, too,
-/// has to become one from which something can be removed.
+/// has to become one from which something can be removed. After `ENOSPC` what was done is whole.
 fn in_steps(
     shared: &Arc<Shared>,
     mut step: impl FnMut(&Handle) -> Result<ControlFlow<()>>,
 ) -> Result {
     let mut steps = 0u32;
     loop {
-        shortage::make_wanted_chunk(shared)?;
-        let bytes = STEP_UNITS.bytes(shared.store.node_size());
-        let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
-        let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+        let handle = start(shared, STEP_UNITS)?;
         if step(&handle)
             .inspect_err(|error| handle.abort(*error))?
             .is_break()
@@ -67,4 +261,11 @@ fn in_steps(
             shared.commits().commit()?;
         }
     }
+}
+
+fn start(shared: &Arc<Shared>, units: Units) -> Result<Handle> {
+    shortage::make_wanted_chunk(shared)?;
+    let bytes = units.bytes(shared.store.node_size());
+    let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
+    Handle::enter(shared, Joiner::Starter, reservation)
 }

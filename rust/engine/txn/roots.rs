@@ -12,6 +12,7 @@ use crate::disk::{
 };
 use crate::registry::{Registered, Registry};
 use core::ops::Deref;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -30,13 +31,15 @@ pub(super) struct OpenTrees {
 struct Opened {
     tree: Arc<Tree>,
     root_item: Key,
+    /// There is no such tree any more.
+    is_gone: AtomicBool,
 }
 
 impl Opened {
     /// Whether the tree may be closed when nobody uses it.
     fn may_go(&self) -> bool {
         let is_one_of_many = self.tree.owner().is_subvolume() || self.tree.id().offset != 0;
-        is_one_of_many && !self.tree.is_ahead()
+        self.is_gone.load(Ordering::Relaxed) || (is_one_of_many && !self.tree.is_ahead())
     }
 }
 
@@ -96,7 +99,11 @@ impl OpenTrees {
     fn open_now(&self, id: TreeId) -> Result<Opened> {
         let (root_item, item) = self.root_item(id)?;
         let tree = Tree::open(self.store.clone(), id, item.pointer(), item.last_snapshot)?;
-        Ok(Opened { tree, root_item })
+        Ok(Opened {
+            tree,
+            root_item,
+            is_gone: AtomicBool::new(false),
+        })
     }
 
     /// The root item of `id`, and where it is. `ENOENT` if it has none or is half deleted.
@@ -120,6 +127,12 @@ impl OpenTrees {
             flaw.at(Place::Tree(id.into())).report()
         })?;
         Ok(found.to_arc())
+    }
+
+    /// Closes a tree that has no root item any more, and that nobody uses.
+    pub(super) fn close(&self, id: TreeId) -> Result {
+        self.get(id)?.0.is_gone.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Finds a tree that the format may do without.
@@ -167,7 +180,9 @@ impl OpenTrees {
         let open = self
             .get(id)
             .inspect_err(|_| pr_err!("tree {} changed and has no root item\n", id))?;
-        let Opened { tree, root_item } = &*open.0;
+        let Opened {
+            tree, root_item, ..
+        } = &*open.0;
         let pointer = tree.root_pointer();
         let written = self.root.update(txn, root_item, |bytes| {
             let broken = |flaw| self.broken(root_item, flaw);

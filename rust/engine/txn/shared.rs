@@ -7,7 +7,7 @@ use super::leaving::Leaving;
 use super::refs::{Head, Runner};
 use super::roots::OpenTrees;
 use super::transaction::Transaction;
-use super::{Clock, Roots, Witness};
+use super::{Clock, Keep, Roots, Witness};
 use crate::btree::Store;
 use crate::disk::Timespec;
 use crate::space::{Class, Space};
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     pub(super) groups_emptied: AtomicU64,
     /// What it was opened with.
     pub(super) roots: Roots,
+    pub(super) keep: Keep,
     pub(super) witness: Option<Arc<dyn Witness>>,
 }
 

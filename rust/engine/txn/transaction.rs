@@ -123,6 +123,11 @@ impl Transaction {
         self.record.lock().touch(tree, used, None)
     }
 
+    /// A tree is gone, and its root item: that is not to be brought up to date.
+    pub(super) fn forget_tree(&self, tree: TreeId) {
+        self.record.lock().trees.remove(&tree);
+    }
+
     /// An inode of `tree` was written.
     pub(super) fn note_inode(&self, tree: TreeId, now: Timespec) -> Result {
         self.record.lock().touch(tree, 0, Some(now))

@@ -4,15 +4,15 @@
 use super::caches;
 use super::handle::run_refs;
 use super::join::Joiner;
-use super::rebuild::rebuild_free_space;
+use super::rebuild::{self, Task};
 use super::reclaim::reclaim;
 use super::shared::Shared;
 use super::sharing::{sharing, Sharing};
 use super::transaction::Transaction;
 use super::{mount, shortage};
-use super::{Counters, Handle, OpenTree, Options, Trim, Units};
+use super::{Counters, Handle, Keep, OpenTree, Options, Trim, Units};
 use crate::btree::{DataRef, Store, Tree};
-use crate::disk::{Bytes, Generation, Logical, ObjectId, RootItem, TreeId};
+use crate::disk::{Bytes, CompatRo, Generation, Logical, ObjectId, RootItem, Superblock, TreeId};
 use crate::space::{Class, Keeping, Reclaim, Reservation, Space, Urgency};
 use crate::volume::Volume;
 use core::sync::atomic::Ordering;
@@ -44,20 +44,48 @@ impl Transactions {
         Ok(Arc::new(Transactions { shared }, GFP_KERNEL)?)
     }
 
-    /// Makes a free space tree that is not valid anew, drops free space caches that are not right or not wanted, and commits; without effect where all is as
+    /// Makes a free space tree that is wanted, or that is not valid, gives up one that is not wanted, drops free space caches that are
+    /// not right or not wanted, and commits; without effect where all is as
     /// it should be, and where nothing may be written. To be called before anything else is changed, once the block cache
-    /// can write.
+    /// can write. After an error nothing can be written any more; after `ENOSPC` it can, and all is whole.
     pub fn settle_free_space(&self) -> Result {
-        if self.shared.volume.writes().runs_transactions() {
-            // Before all else: making a free space tree anew commits, and so may finding space.
-            caches::disown(&self.shared);
+        if !self.shared.volume.writes().runs_transactions() {
+            return Ok(());
         }
-        let rebuilt = rebuild_free_space(&self.shared);
-        let settled = rebuilt.and_then(|()| caches::drop_stale(&self.shared));
-        settled.inspect_err(|error| {
-            self.shared.abort(*error);
-            self.shared.commits().discard_dead();
+        let _known = self.shared.space.asking();
+        let task = Task::of(&self.shared, self.shared.keep)?;
+        task.prepare(&self.shared)?;
+        // Before all else: making a free space tree commits, and so may finding space.
+        caches::disown(&self.shared);
+        self.perform(task)?;
+        caches::drop_stale(&self.shared).inspect_err(|error| self.give_up(*error))
+    }
+
+    /// After an error the transaction is aborted, unless there was no space, which leaves nothing half done.
+    fn perform(&self, task: Task) -> Result {
+        task.perform(&self.shared).inspect_err(|error| {
+            let is_whole = *error == ENOSPC && self.shared.commits().commit().is_ok();
+            if !is_whole {
+                self.give_up(*error);
+            }
         })
+    }
+
+    fn give_up(&self, error: Error) {
+        self.shared.abort(error);
+        self.shared.commits().discard_dead();
+    }
+
+    /// Has the free space tree, if there is one, made anew by whoever writes next, or given up where it is not wanted (C: `clear_cache`). For
+    /// a volume that is not written now. `EINVAL` on one with a block group tree, with which C requires a valid one in each superblock.
+    pub fn doubt_free_space(&self, keep: Keep) -> Result {
+        let features = self.shared.volume.superblock().compat_ro;
+        if features.contains(CompatRo::FREE_SPACE_TREE) {
+            let doubted = rebuild::doubt(features, keep)?;
+            let set = |superblock: &mut Superblock| superblock.compat_ro = doubted;
+            self.shared.volume.superblocks().update(set);
+        }
+        Ok(())
     }
 
     /// Drops free space caches, and says that there shall be none (C: `nospace_cache`). Durable on return; without effect where
@@ -86,12 +114,19 @@ impl Transactions {
         }
     }
 
-    /// Files will change: does what [`crate::volume::Writes::Later`] left for now, and marks what is not kept up to date
-    /// here. Calls are serialised by the caller. `EROFS` where nothing can be changed.
-    pub fn begin_writing(&self) -> Result {
+    /// Files will change: does what [`crate::volume::Writes::Later`] left for now, has free space kept as is wanted, and marks what is not
+    /// kept up to date here. Calls are serialised by the caller. `EROFS` where nothing can be changed; `EINVAL` as [`Keep`] has it.
+    pub fn begin_writing(&self, keep: Keep) -> Result {
+        if !self.shared.volume.writes().is_possible() {
+            return Err(EROFS);
+        }
+        let _known = self.shared.space.asking();
+        let task = Task::of(&self.shared, keep)?;
+        task.prepare(&self.shared)?;
         caches::disown(&self.shared);
         self.shared.begin_writing()?;
-        let dropped = caches::drop_stale(&self.shared);
+        let settled = self.perform(task);
+        let dropped = settled.and_then(|()| caches::drop_stale(&self.shared));
         let marked = dropped.and_then(|()| self.mark_quotas());
         marked.inspect_err(|_| self.shared.volume.pause_writing())
     }

@@ -145,10 +145,6 @@ fn choose_writes(devices: &[Arc<dyn Device>], superblock: &Superblock, asked: Wr
         pr_warn!("read-only, because of features: {}\n", unknown);
         return Writes::Never;
     }
-    if asked == Writes::Later && superblock.compat_ro.has_stale_free_space() {
-        // Free space is not known, and not needed by who only reads.
-        return Writes::Never;
-    }
     asked
 }
 

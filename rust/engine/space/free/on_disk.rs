@@ -7,10 +7,10 @@ use super::ranges::FreeRanges;
 use super::tree::{FreeSpaceTree, Recorded, Unreadable};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Logical, Place};
-use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
+use latch::{Rank, RwLock};
 
 /// The address behind all groups.
 const BEHIND_ALL: Logical = Logical::new(u64::MAX);
@@ -23,6 +23,31 @@ pub(in crate::space) enum OnDisk {
     Caches(Keeper),
     /// Nothing has it: a mount reads the whole extent tree.
     Nowhere,
+}
+
+/// Which [`OnDisk`] it is now. It changes before a mount's first write, when the volume is to keep its free space in another
+/// way: then nothing is behind, or what is does not matter any more.
+pub(in crate::space) struct Home(RwLock<Arc<OnDisk>>);
+
+impl Home {
+    pub(in crate::space) fn new(on_disk: OnDisk) -> Result<Self> {
+        let now = Arc::new(on_disk, GFP_NOFAIL)?;
+        Ok(Self(RwLock::new(now, Rank::FreeSpaceHome)?))
+    }
+
+    /// Which it is. Who asks with a group's items locked, or with chunks, finds what holds as long as those are.
+    pub(in crate::space) fn now(&self) -> Arc<OnDisk> {
+        self.0.read().clone()
+    }
+
+    /// Which it is, unless it is just changing. It waits for nobody.
+    pub(in crate::space) fn try_now(&self) -> Option<Arc<OnDisk>> {
+        Some(self.0.try_read()?.clone())
+    }
+
+    pub(in crate::space) fn move_to(&self, on_disk: Arc<OnDisk>) {
+        *self.0.write() = on_disk;
+    }
 }
 
 /// Which groups are kept in a free space tree: all, or while it is made anew those before the one whose turn is next. Of the
@@ -53,11 +78,9 @@ pub(in crate::space) struct Part {
 }
 
 impl OnDisk {
-    /// A volume's free space, in `tree` if there is one.
-    pub(in crate::space) fn new(tree: Option<Arc<Tree>>, sector_size: u32, kept: Kept) -> Self {
-        tree.map_or(Self::Nowhere, |tree| {
-            Self::Tree(FreeSpaceTree::new(tree, sector_size), kept)
-        })
+    /// In `tree`, of the groups that are `kept`.
+    pub(in crate::space) fn in_tree(tree: Arc<Tree>, sector_size: u32, kept: Kept) -> Self {
+        Self::Tree(FreeSpaceTree::new(tree, sector_size), kept)
     }
 
     /// What is to be kept of the group `[start, end)` that is not in a tree: `free` is what has no extent item, and is no
@@ -110,14 +133,6 @@ impl OnDisk {
                 None => Ok(()),
             },
             _ => Ok(()),
-        }
-    }
-
-    /// Removes some of what is kept, of which nothing is to be believed; whether to go on.
-    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
-        match self {
-            Self::Tree(tree, _) => tree.clear(txn),
-            Self::Caches(_) | Self::Nowhere => Ok(ControlFlow::Break(())),
         }
     }
 

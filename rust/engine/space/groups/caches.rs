@@ -65,7 +65,8 @@ impl Writeout {
     /// There is no cache from before, and no file of one is known, as none is looked for while caches are not kept: each group
     /// gets one.
     pub(in crate::space) fn keep_caches(&self) -> Result {
-        let Some(keeper) = self.on_disk().keeper() else {
+        let on_disk = self.on_disk();
+        let Some(keeper) = on_disk.keeper() else {
             return Ok(());
         };
         let groups = self.groups.read();
@@ -79,7 +80,8 @@ impl Writeout {
 
     /// No cache is written any more; which is so for all groups when this returns.
     pub(in crate::space) fn stop_caches(&self) {
-        let Some(keeper) = self.on_disk().keeper() else {
+        let on_disk = self.on_disk();
+        let Some(keeper) = on_disk.keeper() else {
             return;
         };
         keeper.on.store(false, Ordering::Release);
@@ -105,7 +107,8 @@ impl Writeout {
 
     /// The caches that are there are right, but for those of the groups that begin at `doubted`.
     pub(in crate::space) fn believe_caches(&self, doubted: &[Logical]) -> Result {
-        if let Some(keeper) = self.on_disk().keeper() {
+        let on_disk = self.on_disk();
+        if let Some(keeper) = on_disk.keeper() {
             let mut caches = self.caches.lock();
             doubted.iter().try_for_each(|&start| caches.dirty(start))?;
             keeper.on.store(true, Ordering::Release);
@@ -127,7 +130,8 @@ impl Writeout {
             from: Logical::new(0),
             groups: 0,
         };
-        let Some(keeper) = self.on_disk().keeper().filter(|keeper| keeper.is_on()) else {
+        let on_disk = self.on_disk();
+        let Some(keeper) = on_disk.keeper().filter(|keeper| keeper.is_on()) else {
             return Ok(0);
         };
         for _ in 0..most.waits {

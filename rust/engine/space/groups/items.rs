@@ -54,6 +54,11 @@ impl Items {
         free_space.read(&mut self.free_space, ranges)
     }
 
+    /// Nothing is kept of the group's free space from now on.
+    pub(in crate::space) fn leave_disk(&mut self) {
+        self.free_space = GroupOnDisk::Nowhere;
+    }
+
     /// Begins to keep the group's free space on disk: all but what `used` has as allocated.
     pub(in crate::space) fn keep_free(
         &mut self,

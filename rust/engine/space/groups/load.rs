@@ -98,13 +98,15 @@ pub(in crate::space) struct Loader<'a> {
     pub(in crate::space) caches: Option<&'a Stored>,
     /// The volume may be written: its free space is read, too.
     pub(in crate::space) writable: bool,
+    /// What is free is read from the extent tree where nothing else has it.
+    pub(in crate::space) derives: bool,
 }
 
 impl Loader<'_> {
     /// Reads all block groups. Gives those whose caches are not right, unless no cache of any group may be believed.
     pub(in crate::space) fn load(&self) -> Result<Option<KVVec<Logical>>> {
         let mut loadings = self.read_groups()?;
-        if self.writable {
+        if self.derives {
             match self.free_space {
                 OnDisk::Tree(..) => {}
                 OnDisk::Caches(_) | OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
@@ -184,7 +186,7 @@ impl Loader<'_> {
         };
         let body = new_body(self.groups, &chunk, zones, class, used)?;
         let derived = match (self.free_space, &body.free_space) {
-            (OnDisk::Caches(_) | OnDisk::Nowhere, FreeSpace::Unread(_)) if self.writable => {
+            (OnDisk::Caches(_) | OnDisk::Nowhere, FreeSpace::Unread(_)) if self.derives => {
                 self.begin_deriving(&chunk, used)?
             }
             _ => Derived::Nothing,

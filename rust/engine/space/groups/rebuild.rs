@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Making a free space tree that is not valid anew, group by group, from the extent tree (C: `rebuild_free_space_tree`).
+//! Making a free space tree, group by group, from the extent tree (C: `populate_free_space_tree`), and leaving one.
 //!
-//! Meanwhile the volume is in use by nobody but who does this: its own blocks come and go between the groups, and chunks do.
+//! Blocks come and go meanwhile, and chunks do, between the steps: while one of them looks at a group, nobody changes the extent
+//! tree, or which groups there are.
 //! What happens in a group that is done is noted as ever; in one that is not, it is found in the extent tree when its turn
 //! comes, by address. Chunks that are made meanwhile lie behind all others, or where one was that is done.
 
@@ -11,17 +12,21 @@ use super::writeout::Writeout;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Key, Logical};
 use crate::space::free::changes::{Change, Changes};
+use crate::space::free::on_disk::{Kept, OnDisk};
+use crate::space::free::policy::FreeSpace;
 use core::ops::ControlFlow;
+use kernel::sync::Arc;
 use latch::prelude::*;
 
 impl BlockGroups {
-    /// Removes some of what the disk has of free space; whether to go on.
-    pub(in crate::space) fn clear_free(
-        &self,
-        writeout: &Writeout,
-        txn: &dyn Allocate,
-    ) -> Result<ControlFlow<()>> {
-        writeout.on_disk().clear(txn)
+    /// The first group of which it cannot be told where it is free.
+    pub(in crate::space) fn first_given_up(&self) -> Option<Logical> {
+        let groups = self.read();
+        let given_up = groups.iter().find(|group| {
+            let body = group.lock();
+            matches!(body.free_space, FreeSpace::GivenUp)
+        });
+        given_up.map(|group| group.start())
     }
 
     /// Begins to keep on disk what is free in the next group of which nothing is kept; whether to go on. Those that are made
@@ -40,6 +45,22 @@ impl BlockGroups {
         let span = (group.start(), group.end());
         writeout.keep_free(txn, &group, || used_in(extents, span, self.node_size))?;
         Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl Writeout {
+    /// Free space is kept in `tree` from now on, of which nothing is believed: of no group yet.
+    pub(in crate::space) fn begin_tree(&self, tree: Arc<Tree>) -> Result {
+        let sector_size = self.groups.volume.format().sector_size;
+        self.move_to(OnDisk::in_tree(tree, sector_size, Kept::none()))
+    }
+
+    /// Free space is not kept in a tree any more.
+    pub(in crate::space) fn leave_tree(&self) -> Result {
+        match &*self.on_disk() {
+            OnDisk::Tree(..) => self.move_to(OnDisk::Nowhere),
+            OnDisk::Caches(_) | OnDisk::Nowhere => Ok(()),
+        }
     }
 }
 

@@ -7,16 +7,19 @@
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Group};
 use super::items::Items;
+use super::load::extent;
 use super::make::exclude_superblocks;
-use crate::disk::{Bug, Bytes, Flaw, Logical};
+use crate::btree::Tree;
+use crate::disk::{Bug, Bytes, Flaw, Key, Logical, Place};
 use crate::space::free::changes::{Change, Changes};
-use crate::space::free::on_disk::OnDisk;
+use crate::space::free::on_disk::Home;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Unreadable;
 use crate::space::reserve::{ByteState, Offer, Withdrawal};
 use crate::space::Class;
 use crate::volume::Writes;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -37,7 +40,7 @@ const AHEAD: Bytes = Bytes::new(1 << 30);
 /// Reads where groups are free.
 pub(in crate::space) struct Reader {
     groups: Arc<BlockGroups>,
-    on_disk: Arc<OnDisk>,
+    home: Arc<Home>,
     /// Where to look next for a group to be forgotten.
     hand: AtomicU64,
     /// How many are reading what they will be promised then.
@@ -55,6 +58,9 @@ pub enum NextGroup {
     None,
 }
 
+/// Puts what is free in a group, whose items are locked, into ranges that are empty.
+type Source<'a> = &'a dyn Fn(&mut Items, &mut FreeRanges) -> Result<(), Unreadable>;
+
 /// Keeps all that is known until who asks for space has read enough to be promised it.
 pub struct Asking<'a>(&'a AtomicU64);
 
@@ -65,10 +71,10 @@ impl Drop for Asking<'_> {
 }
 
 impl Reader {
-    pub(in crate::space) fn new(groups: Arc<BlockGroups>, on_disk: Arc<OnDisk>) -> Self {
+    pub(in crate::space) fn new(groups: Arc<BlockGroups>, home: Arc<Home>) -> Self {
         Self {
             groups,
-            on_disk,
+            home,
             hand: AtomicU64::new(0),
             asking: AtomicU64::new(0),
             forgotten: AtomicUsize::new(0),
@@ -142,6 +148,34 @@ impl Reader {
     /// the next mount, and is not read again. An error is that of the tree, or tree blocks have no place left: nothing
     /// can be written any more.
     pub(in crate::space) fn read(&self, group: &Group) -> Result {
+        self.read_in(group, &|items, ranges| {
+            items.read_free(&self.home.now(), ranges)
+        })
+    }
+
+    /// Reads in the extent tree where the first group at or behind `from` is free of which that is not known; gives where that
+    /// ends, or `None` if there is none. Nobody changes the extent tree meanwhile, and what was changed before was noted.
+    pub(in crate::space) fn derive_next(
+        &self,
+        extents: &Tree,
+        from: Logical,
+    ) -> Result<Option<Logical>> {
+        let mut from = from;
+        loop {
+            let next = self.groups.read().reaching_beyond(from).cloned();
+            let Some(group) = next else { return Ok(None) };
+            from = group.end();
+            if group.is_unread() {
+                let node_size = self.groups.node_size;
+                self.read_in(&group, &|_, ranges| {
+                    all_without_extents(extents, (group.start(), group.end()), node_size, ranges)
+                })?;
+                return Ok(Some(from));
+            }
+        }
+    }
+
+    fn read_in(&self, group: &Group, read: Source<'_>) -> Result {
         let _nofs = NofsScope::enter();
         // Held from before the tree is read until the group is used as it was read: what comes and goes is noted under it.
         let mut items = group.items.lock();
@@ -152,7 +186,7 @@ impl Reader {
             // What was noted may have left for a tree that does not have it.
             return Err(EROFS);
         }
-        let read = self.ranges(group, &mut items);
+        let read = self.ranges(group, &mut items, read);
         let known = read.and_then(|ranges| {
             let known = group.know(&self.groups, ranges);
             known.map_err(Unreadable::Group)
@@ -177,24 +211,34 @@ impl Reader {
 
     // Transactions do not fail for want of memory, and it may be one that needs this.
     #[inline(never)]
-    fn ranges(&self, group: &Group, items: &mut Items) -> Result<FreeRanges, Unreadable> {
+    fn ranges(
+        &self,
+        group: &Group,
+        items: &mut Items,
+        read: Source<'_>,
+    ) -> Result<FreeRanges, Unreadable> {
         let (start, sector_size) = (group.start(), self.groups.sector_size);
         if group.len() > LONGEST {
             return Err(Unreadable::Group(EFBIG));
         }
         let ranges = FreeRanges::new(start, group.len(), sector_size, GFP_NOFAIL);
         let mut ranges = ranges.map_err(Unreadable::Group)?;
-        items.read_free(&self.on_disk, &mut ranges)?;
+        read(items, &mut ranges)?;
         Ok(ranges)
     }
 
     /// About how many pages [`Self::forget`] could give back, at most. It waits for nobody.
     pub(in crate::space) fn forgettable(&self) -> usize {
-        let known = match self.on_disk.has_all() {
+        let known = match self.can_be_read_again() {
             true => self.groups.info(Class::Data).try_known(),
             false => None,
         };
         known.map_or(0, pages)
+    }
+
+    /// Whether all that is forgotten can be read again. It waits for nobody.
+    fn can_be_read_again(&self) -> bool {
+        self.home.try_now().is_some_and(|on_disk| on_disk.has_all())
     }
 
     /// Forgets where groups of file data are free in which nothing is under way, and which is promised to nobody. Looks at
@@ -204,7 +248,7 @@ impl Reader {
     /// It waits for nobody and takes no memory: whoever wants memory calls it, with whatever locks.
     pub(in crate::space) fn forget(&self, most: usize) -> usize {
         let is_asking = self.asking.load(Ordering::Relaxed) > 0;
-        if is_asking || !self.on_disk.has_all() {
+        if is_asking || !self.can_be_read_again() {
             return 0;
         }
         let mut forgotten = Bytes::ZERO;
@@ -231,6 +275,36 @@ impl Reader {
     /// How many pages [`Self::forget`] gave back so far.
     pub(in crate::space) fn forgotten(&self) -> usize {
         self.forgotten.load(Ordering::Relaxed)
+    }
+}
+
+/// Puts what has no extent item in `[start, end)` into `ranges`, which are empty.
+fn all_without_extents(
+    extents: &Tree,
+    (start, end): (Logical, Logical),
+    node_size: Bytes,
+    ranges: &mut FreeRanges,
+) -> Result<(), Unreadable> {
+    ranges.insert(start, end).map_err(Unreadable::Group)?;
+    let mut contradicts = None;
+    extents.scan(Key::at_addresses(start..end), |key, _| {
+        let Some((start, end)) = extent(key, node_size) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        match ranges.remove(start, end) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            Err(_) => {
+                contradicts = Some(start);
+                Ok(ControlFlow::Break(()))
+            }
+        }
+    })?;
+    match contradicts {
+        None => Ok(()),
+        Some(addr) => {
+            let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
+            Err(Unreadable::Group(flaw.at(Place::Extent(addr)).report()))
+        }
     }
 }
 

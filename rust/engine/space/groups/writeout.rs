@@ -15,7 +15,7 @@ use super::zones::join_write_order;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Logical};
 use crate::space::free::changes::{Change, Changes};
-use crate::space::free::on_disk::OnDisk;
+use crate::space::free::on_disk::{Home, OnDisk};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -25,7 +25,7 @@ pub(in crate::space) struct Writeout {
     pub(super) groups: Arc<BlockGroups>,
     /// Where the BLOCK_GROUP_ITEMs are.
     tree: Arc<Tree>,
-    free_space: Arc<OnDisk>,
+    home: Arc<Home>,
     reader: Arc<Reader>,
     dirty: Mutex<DirtyGroups>,
     /// Whose caches are behind.
@@ -36,13 +36,13 @@ impl Writeout {
     pub(in crate::space) fn new(
         groups: Arc<BlockGroups>,
         tree: Arc<Tree>,
-        free_space: Arc<OnDisk>,
+        home: Arc<Home>,
         reader: Arc<Reader>,
     ) -> Result<Self> {
         Ok(Self {
             groups,
             tree,
-            free_space,
+            home,
             reader,
             dirty: Mutex::new(DirtyGroups::new(), Rank::DirtyBlockGroups)?,
             caches: Mutex::new(DirtyGroups::new(), Rank::DirtyBlockGroups)?,
@@ -69,14 +69,15 @@ impl Writeout {
 
     /// Makes the group of the new chunk at `start`, usable at once, and inserts its items.
     pub(in crate::space) fn add(&self, txn: &dyn Allocate, start: Logical) -> Result {
-        let group = new_group(&self.groups, &self.free_space, start)?;
+        let on_disk = self.on_disk();
+        let group = new_group(&self.groups, &on_disk, start)?;
         // Before the items are locked: who has the right to write waits for tree blocks, and who has those for items.
         join_write_order(&self.groups.write_order, &group)?;
         // Held from before others can find the group until its items exist: they could be asked to change them.
         let items = group.items.lock();
         self.groups.add(&group)?;
         self.groups.growth().refresh();
-        items.insert(txn, &self.tree, &self.free_space)?;
+        items.insert(txn, &self.tree, &on_disk)?;
         self.note_cache(&group)
     }
 
@@ -84,12 +85,26 @@ impl Writeout {
     pub(in crate::space) fn remove(&self, txn: &dyn Allocate, group: &Group) -> Result {
         self.dirty.lock().forget(group.start());
         self.caches.lock().forget(group.start());
-        group.items.lock().remove(txn, &self.tree, &self.free_space)
+        let mut items = group.items.lock();
+        items.remove(txn, &self.tree, &self.on_disk())
     }
 
     /// What the disk has of free space.
-    pub(super) fn on_disk(&self) -> &OnDisk {
-        &self.free_space
+    pub(super) fn on_disk(&self) -> Arc<OnDisk> {
+        self.home.now()
+    }
+
+    /// Free space is kept in another way from now on, and of no group yet. Nobody makes or removes chunks meanwhile.
+    pub(super) fn move_to(&self, on_disk: OnDisk) -> Result {
+        self.home.move_to(Arc::new(on_disk, GFP_NOFAIL)?);
+        // Who has asked before has a group's items locked.
+        let mut from = Logical::new(0);
+        loop {
+            let next = self.groups.read().reaching_beyond(from).cloned();
+            let Some(group) = next else { return Ok(()) };
+            group.items.lock().leave_disk();
+            from = group.end();
+        }
     }
 
     /// Begins to keep a group's free space on disk, by the extents that `used` finds.
@@ -101,7 +116,7 @@ impl Writeout {
     ) -> Result {
         // Held while the extents are looked at: what comes and goes is noted under it.
         let mut items = group.items.lock();
-        items.keep_free(txn, &self.free_space, used()?)
+        items.keep_free(txn, &self.on_disk(), used()?)
     }
 
     /// Whether a group's items in the trees are behind.
@@ -140,6 +155,6 @@ impl Writeout {
         };
         let mut items = group.items.lock();
         let used = group.lock().tally.used;
-        items.write(txn, &self.tree, &self.free_space, used)
+        items.write(txn, &self.tree, &self.on_disk(), used)
     }
 }

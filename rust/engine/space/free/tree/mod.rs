@@ -28,7 +28,6 @@ use crate::disk::{
     Bug, Bytes, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Place,
     FREE_SPACE_BITMAP_SIZE, ITEM_HEAD,
 };
-use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -128,15 +127,6 @@ impl FreeSpaceTree {
 
     fn sector_size(&self) -> Bytes {
         self.sector_size
-    }
-
-    /// Removes some of all items; whether to go on.
-    pub(in crate::space) fn clear(&self, txn: &dyn Allocate) -> Result<ControlFlow<()>> {
-        let removed = self.tree.remove_range(txn, &Key::MIN, &Key::MAX, BATCH)?;
-        Ok(match removed == BATCH {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        })
     }
 
     /// Writes the items of a new group, all of it free.

@@ -13,7 +13,7 @@ use engine::disk::{
     RootItem,
 };
 use engine::fs::{FileSystem, Target};
-use engine::txn::{Access, Handle, Options, Roots, Units};
+use engine::txn::{Access, Handle, Keep, Options, Roots, Units};
 use engine::volume::Writes;
 use harness::device::Image;
 use harness::mount::{devices, Layers, Mounted};
@@ -345,7 +345,11 @@ fn an_interrupted_relocation_can_only_be_read() {
     for (writes, access) in reads {
         let devices = devices(vec![image.clone()]).unwrap();
         let mounted = Layers::mount_opened(devices, writes, Options::new(access), Ok).unwrap();
-        assert_eq!(mounted.txns.begin_writing(), Err(EROFS), "{writes:?}");
+        assert_eq!(
+            mounted.txns.begin_writing(Keep::AsFound),
+            Err(EROFS),
+            "{writes:?}"
+        );
     }
 }
 
@@ -517,7 +521,7 @@ fn is_only_read(image: Image, line: &str) {
     let devices = devices(vec![image]).unwrap();
     let options = Options::new(Access::ReadWrite);
     let mounted = Layers::mount_opened(devices, Writes::Later, options, Ok).unwrap();
-    assert_eq!(mounted.txns.begin_writing(), Err(EROFS));
+    assert_eq!(mounted.txns.begin_writing(Keep::AsFound), Err(EROFS));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::old_caches::{as_c_catches_up, believed, change_items, groups, headers
 use crate::read_caches::{derived, found};
 use engine::disk::{Bytes, CacheHeader, FileExtent, InodeItem, Key, Kind, ObjectId};
 use engine::space::DataExtent;
-use engine::txn::{Access, CacheWish, Options, Units};
+use engine::txn::{Access, Keep, Options, Units};
 use harness::device::faults::Request;
 use harness::device::{Fate, Image, Pace, Recorder};
 use harness::mount::{devices, Layers};
@@ -132,7 +132,7 @@ fn who_wishes_caches_gets_them_and_who_does_not_has_none() {
     assert_eq!(headers(&walk(&none)), []);
     assert_eq!(walk(&none).superblock.cache_generation, 0);
     let mut options = Options::new(Access::ReadWrite);
-    options.caches = CacheWish::Kept;
+    options.keep = Keep::InCaches;
     let mounted = mount_with(image, options.clone()).unwrap();
     fill(&mounted, "a", 30);
     mounted.txns.commit().unwrap();
@@ -151,11 +151,9 @@ fn who_wishes_caches_gets_them_and_who_does_not_has_none() {
     assert_eq!(walk(&image).superblock.cache_generation, 0);
     tools::check(&image).unwrap();
     // Not beside a tree.
-    let mounted = mount_with(
-        tools::mkfs(4096 * MIB, &["-O", "^block-group-tree"]),
-        options,
-    );
-    let mounted = mounted.unwrap();
+    let image = tools::mkfs(4096 * MIB, &["-O", "^block-group-tree"]);
+    assert_eq!(mount_with(image.clone(), options).err(), Some(EINVAL));
+    let mounted = mount(image).unwrap();
     assert_eq!(mounted.txns.check_keeper(), Err(EINVAL));
     assert_eq!(mounted.txns.take_up_caches(), Err(EINVAL));
     fill(&mounted, "a", 30);

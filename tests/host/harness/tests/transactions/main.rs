@@ -5,6 +5,7 @@ mod cache_bounds;
 mod caches;
 mod caches_under_way;
 mod contradictions;
+mod conversion;
 mod faults;
 mod files;
 mod hooked;

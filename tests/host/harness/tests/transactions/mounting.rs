@@ -6,7 +6,7 @@ use crate::mounted::{mount, mount_with, unmount};
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{seal, Bytes, ChecksumKind, ObjectId, SuperblockBytes};
 use engine::fs::Changes;
-use engine::txn::{Access, LogTree, Options, Roots, Units};
+use engine::txn::{Access, Keep, LogTree, Options, Roots, Units};
 use engine::volume::Writes;
 use harness::checksums::HostChecksums;
 use harness::device::zones::ZoneLayout;
@@ -66,7 +66,7 @@ fn options_forbid_what_the_volume_allows() {
         let mounted = mount_for(image.clone(), writes, Access::ReadOnly).unwrap();
         assert_eq!(mounted.txns.volume().writes(), Writes::Never);
         assert_eq!(mounted.txns.start(Units::inserts(1)).err(), Some(EROFS));
-        assert_eq!(mounted.txns.begin_writing(), Err(EROFS));
+        assert_eq!(mounted.txns.begin_writing(Keep::AsFound), Err(EROFS));
         assert!(unmount(mounted).pages == image.pages);
     }
 }
@@ -90,7 +90,7 @@ fn a_paused_volume_finishes_what_was_begun() {
     assert_eq!(give_to(2), Err(EROFS));
     mounted.txns.commit().unwrap();
     assert_ne!(mounted.txns.committed(), before);
-    mounted.txns.begin_writing().unwrap();
+    mounted.txns.begin_writing(Keep::AsFound).unwrap();
     give_to(2).unwrap();
 }
 
@@ -203,7 +203,7 @@ fn backup_roots_are_tried_when_asked_for() {
         let mounted = Layers::mount_opened(devices, writes, tries.clone(), Ok);
         assert_eq!(mounted.as_ref().err(), error.as_ref(), "{writes:?}");
         if let Ok(mounted) = mounted {
-            assert_eq!(mounted.txns.begin_writing(), Err(EROFS));
+            assert_eq!(mounted.txns.begin_writing(Keep::AsFound), Err(EROFS));
             assert!(unmount(mounted).pages == image.pages);
         }
     }
@@ -237,7 +237,7 @@ fn quotas_are_marked_before_the_first_change() {
     };
     assert!(!is_marked(&image));
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
-    mounted.txns.begin_writing().unwrap();
+    mounted.txns.begin_writing(Keep::AsFound).unwrap();
     let root = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
     mounted.fs.names().create(&root, b"file", &FILE).unwrap();
     drop(root);
@@ -247,7 +247,7 @@ fn quotas_are_marked_before_the_first_change() {
     // And once is enough.
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).unwrap();
     let before = mounted.txns.committed();
-    mounted.txns.begin_writing().unwrap();
+    mounted.txns.begin_writing(Keep::AsFound).unwrap();
     mounted.txns.commit().unwrap();
     assert_eq!(mounted.txns.committed(), before);
 }

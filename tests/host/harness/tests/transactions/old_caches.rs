@@ -9,7 +9,7 @@ use engine::disk::{
     Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, Physical, RegularExtent,
     SUPERBLOCK_PLACES,
 };
-use engine::txn::{Access, CacheWish, Handle, Options, Units};
+use engine::txn::{Access, Handle, Keep, Options, Units};
 use harness::checksums::HostChecksums;
 use harness::device::Image;
 use harness::tools;
@@ -22,7 +22,7 @@ use crate::mounted::{mount_with, unmount};
 /// The options of a mount that is to have no caches.
 pub(crate) fn dropping() -> Options {
     let mut options = Options::new(Access::ReadWrite);
-    options.caches = CacheWish::Dropped;
+    options.keep = Keep::Nowhere;
     options
 }
 

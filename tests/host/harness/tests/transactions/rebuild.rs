@@ -95,7 +95,11 @@ fn is_made_anew(image: Image) {
     assert!(unmount(mounted).pages == image.pages);
     let log = Capture::new();
     let mounted = mount(image).unwrap();
-    assert!(log.contains("made anew"), "{:?}", log.lines());
+    assert!(
+        log.contains("rebuilding free space tree"),
+        "{:?}",
+        log.lines()
+    );
     let rebuilt = mounted.device().after_power_cut(&mut Random::new(1));
     assert!(is_valid(&rebuilt));
     tools::check(&rebuilt).unwrap();

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Making the free space tree anew, beginning one, and leaving one: the steps of it, which `txn` does one after the other.
+//!
+//! Nothing of the tree is believed before the last step, and other changes of the volume go on between them.
+
+use super::root::Space;
+use crate::btree::{Allocate, Tree};
+use crate::disk::Logical;
+use core::ops::ControlFlow;
+use kernel::sync::Arc;
+use latch::prelude::*;
+
+impl Space {
+    /// A block group that contradicts itself, so that no tree can have what is free there.
+    pub fn first_given_up(&self) -> Option<Logical> {
+        self.groups.first_given_up()
+    }
+
+    /// Reads in the extent tree where the first group at or behind `from` is free of which that is not known; gives where that
+    /// ends, or `None` if there is none. Nobody changes the extent tree meanwhile: no reference is applied. Nothing that is known may
+    /// be forgotten until it can be read again, see [`Self::asking`].
+    pub fn derive_next(&self, extents: &Tree, from: Logical) -> Result<Option<Logical>> {
+        self.reader.derive_next(extents, from)
+    }
+
+    /// From now on `tree` is to have what is free; until it is made no group is in it. Where all groups are free is known. Nobody makes
+    /// or removes chunks meanwhile.
+    pub fn begin_tree(&self, tree: Arc<Tree>) -> Result {
+        self.writeout.begin_tree(tree)
+    }
+
+    /// No tree has what is free from now on. Else as [`Self::begin_tree`].
+    pub fn leave_tree(&self) -> Result {
+        self.writeout.leave_tree()
+    }
+
+    /// Makes what the tree has of the free space of the next group, by the extent tree; whether to go on: where there is no
+    /// group left the tree is right. Nobody changes the extent tree, nor makes or removes chunks, meanwhile. After an error the transaction
+    /// must be aborted.
+    pub fn rebuild_free_space(
+        &self,
+        txn: &dyn Allocate,
+        extents: &Tree,
+    ) -> Result<ControlFlow<()>> {
+        self.groups.rebuild_free(&self.writeout, txn, extents)
+    }
+}

@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Between a free space tree, caches (v1) and neither: before the first write of a mount, or of a remount. `btrfs check` compares a
+//! tree that is valid, and caches, with the extent tree.
+
+use crate::files::{File, Files};
+use crate::kept_caches::are_right;
+use crate::mounted::{mount, mount_with, unmount};
+use crate::old_caches::{as_c_catches_up, believed, with_caches};
+use engine::disk::raw::RawSuperblock;
+use engine::disk::{CompatRo, Incompat};
+use engine::txn::{Access, FreeSpace, Keep, Options};
+use engine::volume::Writes;
+use harness::device::faults::{Extent, Request};
+use harness::device::zones::ZoneLayout;
+use harness::device::{Fate, Image, Recorder};
+use harness::mount::{devices, free_ranges, Layers};
+use harness::random::Random;
+use harness::tools;
+use kernel::alloc::inject;
+use kernel::prelude::{EINVAL, EIO, ENOMEM, ENOSPC, EROFS};
+use kernel::print::Capture;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::vec::Vec;
+use zerocopy::FromZeros;
+
+const MIB: u64 = 1 << 20;
+const OLD_FORMAT: &[&str] = &["-O", "^free-space-tree,^block-group-tree", "-m", "single"];
+const WITH_TREE: &[&str] = &["-O", "^block-group-tree", "-m", "single"];
+const OF_TREE: u64 = CompatRo::FREE_SPACE_TREE.get() | CompatRo::FREE_SPACE_TREE_VALID.get();
+
+fn options(keep: Keep) -> Options {
+    let mut options = Options::new(Access::ReadWrite);
+    options.keep = keep;
+    options
+}
+
+/// The options of a mount that believes no free space tree.
+fn doubting(keep: Keep) -> Options {
+    let mut options = options(keep);
+    options.free_space = FreeSpace::Doubted;
+    options
+}
+
+fn superblock(image: &Image) -> RawSuperblock {
+    let mut raw = RawSuperblock::new_zeroed();
+    tools::edit_superblock(&mut image.clone(), |found| raw = *found);
+    raw
+}
+
+/// What the superblock says of a free space tree.
+fn features(image: &Image) -> u64 {
+    superblock(image).compat_ro_flags.get() & OF_TREE
+}
+
+fn root_tree(image: &Image) -> String {
+    tools::dump_tree(image, &["-t", "root"]).unwrap()
+}
+
+fn without_word(mut image: Image) -> Image {
+    tools::edit_superblock(&mut image, |raw| raw.cache_generation.set(0));
+    image
+}
+
+/// A volume with files, every second of them removed again.
+fn used(image: Image) -> (Image, Vec<File>) {
+    let mounted = mount(image).unwrap();
+    let files = Files::new(&mounted.txns);
+    let make = |number| files.create(&format!("file{number}"), 16384, 4096).unwrap();
+    let all: Vec<File> = (0..600).map(make).collect();
+    mounted.txns.commit().unwrap();
+    let (kept, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| file.inode % 2 == 0);
+    gone.iter().for_each(|file| files.remove(file).unwrap());
+    drop(files);
+    (unmount(mounted), kept)
+}
+
+/// There is a tree, it is right, and there are no caches.
+fn has_tree(image: &Image) {
+    assert_eq!(features(image), OF_TREE);
+    let roots = root_tree(image);
+    assert!(roots.contains("(FREE_SPACE_TREE ROOT_ITEM"));
+    assert!(!roots.contains("(FREE_SPACE UNTYPED"));
+    assert_eq!(superblock(image).cache_generation.get(), 0);
+    tools::check(image).unwrap();
+}
+
+/// There is no tree, nothing of one, and all is well.
+fn has_no_tree(image: &Image) {
+    assert_eq!(features(image), 0);
+    assert!(!root_tree(image).contains("(FREE_SPACE_TREE ROOT_ITEM"));
+    tools::check(image).unwrap();
+}
+
+/// All of `kept` is there; every second goes, and something else comes.
+fn goes_on(mounted: Layers, kept: &[File]) -> Image {
+    let files = Files::new(&mounted.txns);
+    assert!(kept.iter().all(|file| files.has(file)));
+    let gone = kept.iter().step_by(2);
+    gone.for_each(|file| files.remove(file).unwrap());
+    files.create("another", 3 * MIB, MIB).unwrap();
+    drop(files);
+    unmount(mounted)
+}
+
+/// The next mount has nothing to do, and finds free what this one does.
+fn stays(image: &Image) {
+    let log = Capture::new();
+    let mounted = mount(image.clone()).unwrap();
+    let found = free_ranges(mounted.txns.space());
+    let next = unmount(mounted);
+    assert_eq!(log.lines(), Vec::<String>::new());
+    tools::check(&next).unwrap();
+    // By the extent tree alone.
+    let mut bare = image.clone();
+    tools::edit_superblock(&mut bare, |raw| {
+        let features = raw.compat_ro_flags.get();
+        raw.compat_ro_flags.set(features & !OF_TREE);
+        raw.cache_generation.set(0);
+    });
+    let devices = devices(vec![bare]).unwrap();
+    let later = Options::new(Access::ReadWrite);
+    let mounted = Layers::mount_opened(devices, Writes::Later, later, Ok).unwrap();
+    assert!(found == free_ranges(mounted.txns.space()));
+}
+
+fn sources() -> Vec<Image> {
+    let old = || tools::mkfs(256 * MIB, OLD_FORMAT);
+    let small_nodes = ["-n", "4096", OLD_FORMAT[0], OLD_FORMAT[1]];
+    vec![
+        old(),
+        without_word(old()),
+        with_caches(old(), |_, _, _| {}),
+        tools::mkfs(256 * MIB, &small_nodes),
+    ]
+}
+
+/// With so many zones, and a tree that nothing else needs.
+fn zoned(zones: u64, capacity: u64) -> Image {
+    let layout = ZoneLayout {
+        max_active: Some(14),
+        ..tools::zone_layout(capacity)
+    };
+    let options = ["-m", "single", "-d", "single", "-O", "^block-group-tree"];
+    tools::mkfs_zoned(zones, &options, layout)
+}
+
+fn zoned_without(zones: u64, capacity: u64) -> Image {
+    let mounted = mount_with(zoned(zones, capacity), doubting(Keep::Nowhere)).unwrap();
+    unmount(mounted)
+}
+
+#[test]
+fn a_tree_is_made_where_it_is_wanted() {
+    for image in sources() {
+        let (image, kept) = used(image);
+        let log = Capture::new();
+        let mounted = mount_with(image, options(Keep::InTree)).unwrap();
+        assert!(
+            log.contains("creating free space tree"),
+            "{:?}",
+            log.lines()
+        );
+        has_tree(&mounted.device().after_power_cut(&mut Random::new(1)));
+        let image = goes_on(mounted, &kept);
+        has_tree(&image);
+        stays(&image);
+        // It is wanted, and there.
+        let log = Capture::new();
+        let mounted = mount_with(image.clone(), options(Keep::InTree)).unwrap();
+        assert!(unmount(mounted).pages == image.pages);
+        assert_eq!(log.lines(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_tree_is_given_up_where_it_is_not_believed_and_not_wanted() {
+    for extra in [&["-n", "16384"], &["-n", "4096"]] {
+        let image = tools::mkfs(256 * MIB, &[WITH_TREE, extra].concat());
+        let (image, kept) = used(image);
+        let log = Capture::new();
+        let mounted = mount_with(image, doubting(Keep::Nowhere)).unwrap();
+        assert!(
+            log.contains("disabling free space tree"),
+            "{:?}",
+            log.lines()
+        );
+        has_no_tree(&mounted.device().after_power_cut(&mut Random::new(1)));
+        let image = goes_on(mounted, &kept);
+        has_no_tree(&image);
+        assert_eq!(superblock(&image).cache_generation.get(), 0);
+        stays(&image);
+    }
+}
+
+/// On zones, too, both ways.
+#[test]
+fn a_zoned_volume_goes_there_and_back() {
+    let (image, kept) = used(zoned_without(12, 64 * MIB));
+    has_no_tree(&image);
+    let mounted = mount_with(image, options(Keep::InTree)).unwrap();
+    let image = goes_on(mounted, &kept);
+    has_tree(&image);
+    stays(&image);
+    let image = unmount(mount_with(image, doubting(Keep::Nowhere)).unwrap());
+    has_no_tree(&image);
+    stays(&image);
+}
+
+#[test]
+fn caches_take_the_place_of_a_tree() {
+    let image = tools::mkfs(4096 * MIB, WITH_TREE);
+    let (image, kept) = used(image);
+    let mounted = mount_with(image, doubting(Keep::InCaches)).unwrap();
+    has_no_tree(&mounted.device().after_power_cut(&mut Random::new(1)));
+    let image = goes_on(mounted, &kept);
+    has_no_tree(&image);
+    are_right(&image, 1);
+    let image = unmount(mount_with(image, options(Keep::InTree)).unwrap());
+    has_tree(&image);
+}
+
+#[test]
+fn a_tree_that_is_believed_stays() {
+    let image = tools::mkfs(256 * MIB, WITH_TREE);
+    for keep in [Keep::Nowhere, Keep::InCaches] {
+        let log = Capture::new();
+        let mounted = mount_with(image.clone(), options(keep));
+        assert_eq!(mounted.err(), Some(EINVAL));
+        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+        assert!(log.contains("cannot disable free-space-tree"));
+    }
+}
+
+#[test]
+fn a_tree_stays_that_a_block_group_tree_needs() {
+    let image = tools::mkfs(256 * MIB, &["-O", "block-group-tree"]);
+    for keep in [Keep::Nowhere, Keep::InCaches] {
+        let log = Capture::new();
+        let mounted = mount_with(image.clone(), doubting(keep));
+        assert_eq!(mounted.err(), Some(EINVAL));
+        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+        assert!(log.contains("with block-group-tree feature"));
+    }
+}
+
+fn mount_to_write_later(image: Image, options: Options) -> Layers {
+    let devices = devices(vec![image]).unwrap();
+    Layers::mount_opened(devices, Writes::Later, options, Ok).unwrap()
+}
+
+/// What a mount that only reads was asked for is done when it becomes writable, and what that asks for.
+#[test]
+fn who_writes_later_makes_it_later() {
+    for image in sources() {
+        let (image, kept) = used(image);
+        let mounted = mount_to_write_later(image.clone(), options(Keep::InTree));
+        assert!(mounted.device().image().pages == image.pages);
+        mounted.txns.begin_writing(Keep::InTree).unwrap();
+        has_tree(&mounted.device().after_power_cut(&mut Random::new(1)));
+        let image = goes_on(mounted, &kept);
+        has_tree(&image);
+        stays(&image);
+    }
+}
+
+#[test]
+fn who_writes_later_gives_it_up_later() {
+    let (image, kept) = used(tools::mkfs(256 * MIB, WITH_TREE));
+    for wanted in [doubting(Keep::Nowhere), options(Keep::AsFound)] {
+        let mounted = mount_to_write_later(image.clone(), wanted);
+        assert_eq!(mounted.txns.begin_writing(Keep::Nowhere), Err(EINVAL));
+        mounted.txns.doubt_free_space(Keep::Nowhere).unwrap();
+        assert!(mounted.device().image().pages == image.pages);
+        mounted.txns.begin_writing(Keep::Nowhere).unwrap();
+        let image = goes_on(mounted, &kept);
+        has_no_tree(&image);
+        stays(&image);
+    }
+}
+
+/// A tree that is not valid, or not believed any more, is made anew by a mount that becomes writable.
+#[test]
+fn who_writes_later_makes_it_anew_later() {
+    let (image, kept) = used(tools::mkfs(256 * MIB, WITH_TREE));
+    let mut stale = image.clone();
+    tools::edit_superblock(&mut stale, |raw| {
+        raw.compat_ro_flags.set(CompatRo::FREE_SPACE_TREE.get());
+    });
+    for (image, is_stale) in [(image, false), (stale, true)] {
+        let log = Capture::new();
+        let mounted = mount_to_write_later(image.clone(), options(Keep::AsFound));
+        if !is_stale {
+            mounted.txns.doubt_free_space(Keep::AsFound).unwrap();
+        }
+        assert!(mounted.device().image().pages == image.pages);
+        mounted.txns.begin_writing(Keep::AsFound).unwrap();
+        assert!(
+            log.contains("rebuilding free space tree"),
+            "{:?}",
+            log.lines()
+        );
+        let image = goes_on(mounted, &kept);
+        has_tree(&image);
+        stays(&image);
+    }
+}
+
+/// A mount goes there and back as often as it becomes writable.
+#[test]
+fn a_remount_changes_it_again_and_again() {
+    let (image, kept) = used(tools::mkfs(256 * MIB, OLD_FORMAT));
+    let mounted = mount(image).unwrap();
+    let txns = &mounted.txns;
+    let files = Files::new(txns);
+    for round in 0..3 {
+        for keep in [Keep::InTree, Keep::Nowhere] {
+            mounted.volume.pause_writing();
+            txns.commit().unwrap();
+            if keep == Keep::Nowhere {
+                txns.doubt_free_space(keep).unwrap();
+            }
+            txns.begin_writing(keep).unwrap();
+            files
+                .create(&format!("{keep:?}{round}"), MIB, 65536)
+                .unwrap();
+            files
+                .remove(&kept[2 * round + usize::from(keep == Keep::InTree)])
+                .unwrap();
+            let image = mounted.device().image();
+            match keep {
+                Keep::InTree => has_tree(&image),
+                _ => has_no_tree(&image),
+            }
+            txns.commit().unwrap();
+            txns.maintain().unwrap();
+        }
+    }
+    drop(files);
+    let image = unmount(mounted);
+    has_no_tree(&image);
+    stays(&image);
+}
+
+/// What is still written after a remount that was forced goes on while the tree is made, made anew, or given up.
+#[test]
+fn others_change_the_volume_meanwhile() {
+    for seed in 0..4 {
+        let (image, kept) = used(tools::mkfs(512 * MIB, OLD_FORMAT));
+        let mounted = mount(image).unwrap();
+        let txns = &mounted.txns;
+        let files = Files::new(txns);
+        for keep in [Keep::InTree, Keep::AsFound, Keep::Nowhere] {
+            mounted.volume.pause_writing();
+            let ended = AtomicBool::new(false);
+            let work = |user: usize| {
+                let mut random = Random::new(seed * 10 + user as u64);
+                let mut mine = Vec::new();
+                for number in 0.. {
+                    if ended.load(Ordering::Relaxed) && number > 20 {
+                        break;
+                    }
+                    let name = format!("{keep:?}{user}.{number}");
+                    mine.push(files.create(&name, 12 * 4096, 8192).unwrap());
+                    if random.below(2) == 0 {
+                        let at = random.below(mine.len() as u64) as usize;
+                        files.remove(&mine.swap_remove(at)).unwrap();
+                    }
+                    if random.below(8) == 0 {
+                        txns.commit().unwrap();
+                    }
+                    if random.below(8) == 0 {
+                        txns.maintain().unwrap();
+                    }
+                }
+            };
+            std::thread::scope(|scope| {
+                for user in 0..2 {
+                    scope.spawn(move || work(user));
+                }
+                if keep != Keep::InTree {
+                    txns.doubt_free_space(keep).unwrap();
+                }
+                txns.begin_writing(keep).unwrap();
+                ended.store(true, Ordering::Relaxed);
+            });
+            txns.commit().unwrap();
+            let image = mounted.device().image();
+            match keep {
+                Keep::InTree | Keep::AsFound => has_tree(&image),
+                _ => has_no_tree(&image),
+            }
+        }
+        assert!(kept.iter().all(|file| files.has(file)));
+        drop(files);
+        stays(&unmount(mounted));
+    }
+}
+
+/// A conversion: the volume, and the options of the mount.
+fn conversions() -> Vec<(Image, Options)> {
+    let old = tools::mkfs(128 * MIB, OLD_FORMAT);
+    let cached = with_caches(used(old.clone()).0, |_, _, _| {});
+    let none = without_word(used(old).0);
+    let tree = used(tools::mkfs(128 * MIB, WITH_TREE)).0;
+    vec![
+        (cached, options(Keep::InTree)),
+        (none, options(Keep::InTree)),
+        (tree.clone(), doubting(Keep::Nowhere)),
+        (tree.clone(), doubting(Keep::InCaches)),
+        (tree, doubting(Keep::AsFound)),
+    ]
+}
+
+/// Those that take more than one transaction, as there are many block groups.
+fn long_ones() -> [(Image, Options); 2] {
+    let (none, _) = full(zoned_without(40, 8 * MIB));
+    let (tree, _) = full(zoned(40, 8 * MIB));
+    [
+        (none, options(Keep::InTree)),
+        (tree, doubting(Keep::AsFound)),
+    ]
+}
+
+/// What is on the disk is believed by nobody, or right.
+fn is_whole(image: &Image) {
+    let features = features(image);
+    if features & CompatRo::FREE_SPACE_TREE.get() == 0 {
+        assert_eq!(features, 0);
+    }
+    if features != CompatRo::FREE_SPACE_TREE.get() {
+        tools::check(image).unwrap();
+    }
+    if superblock(image).incompat_flags.get() & Incompat::ZONED.get() != 0 {
+        return;
+    }
+    let mut seen_by_c = image.clone();
+    as_c_catches_up(&mut seen_by_c);
+    assert!(believed(&seen_by_c).iter().all(|(_, right)| *right));
+}
+
+/// Wherever the power is cut the volume is as it was, as it is wanted, or has a tree that is not valid, and the next mount goes on.
+#[test]
+fn the_power_is_cut_meanwhile() {
+    let all = conversions().into_iter().chain(long_ones());
+    let mut all_half_way = 0;
+    for (image, wanted) in all {
+        let devices = devices(vec![image.clone()]).unwrap();
+        let recorder = Recorder::default();
+        devices[0].record(&recorder, 0);
+        drop(Layers::mount(devices, wanted.clone(), Ok).unwrap());
+        let mut replay = recorder.replay(vec![image.clone()]);
+        let (mut random, mut cuts, mut half_way) = (Random::new(3), 0, 0);
+        while replay.step() {
+            if !replay.is_after_change() {
+                continue;
+            }
+            let fate = *random.choose(&Fate::ALL);
+            let cut = replay.power_cut_with(fate, &mut random).remove(0);
+            is_whole(&cut);
+            half_way += usize::from(features(&cut) == CompatRo::FREE_SPACE_TREE.get());
+            let found = unmount(mount(cut.clone()).unwrap());
+            is_whole(&found);
+            assert_ne!(features(&found), CompatRo::FREE_SPACE_TREE.get());
+            // Asked for again it is done. Where there is no tree any more there is none to be believed.
+            let again = unmount(mount_with(cut, wanted.clone()).unwrap());
+            is_whole(&again);
+            match wanted.keep {
+                Keep::InTree | Keep::AsFound => has_tree(&again),
+                Keep::InCaches | Keep::Nowhere => has_no_tree(&again),
+            }
+            cuts += 1;
+        }
+        assert!(cuts > 2, "{cuts}");
+        all_half_way += half_way;
+    }
+    assert!(all_half_way > 5, "{all_half_way}");
+}
+
+/// The device fails at any write, or flush: the volume stays one that can be mounted.
+#[test]
+fn a_device_fails_meanwhile() {
+    for (image, wanted) in conversions() {
+        for request in [Request::Write, Request::Flush] {
+            for n in 0.. {
+                let devices = devices(vec![image.clone()]).unwrap();
+                let device = devices[0].clone();
+                device.faults(|faults| faults.fail_nth(request, n, Extent::FromThen));
+                let mounted = Layers::mount(devices, wanted.clone(), Ok);
+                let untouched = device.faults(|faults| faults.seen(request)) <= n;
+                match mounted {
+                    Err(error) => assert!(error == EIO || error == EROFS, "{error:?}"),
+                    Ok(_) => assert!(untouched || n > 0),
+                }
+                let left = device.image();
+                is_whole(&left);
+                is_whole(&unmount(mount(left).unwrap()));
+                if untouched {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_fails_meanwhile() {
+    for (image, wanted) in conversions() {
+        let run = || mount_with(image.clone(), wanted.clone());
+        let (mounted, spent) = inject::counted(|| run().unwrap());
+        drop(mounted);
+        let every = (spent.calls / 150).max(1);
+        for n in (0..spent.calls).step_by(every as usize) {
+            let devices = devices(vec![image.clone()]).unwrap();
+            let device = devices[0].clone();
+            let failing = inject::fail_nth(n);
+            let mounted = Layers::mount(devices, wanted.clone(), Ok);
+            drop(failing);
+            if let Err(error) = mounted {
+                assert_eq!(error, ENOMEM);
+            }
+            let left = device.image();
+            is_whole(&left);
+            is_whole(&unmount(mount(left).unwrap()));
+        }
+    }
+}
+
+/// A volume that is full of data and of metadata, and the files in it.
+fn full(image: Image) -> (Image, Vec<File>) {
+    let mounted = mount(image).unwrap();
+    let files = Files::new(&mounted.txns);
+    let fill = |name: &str, len| {
+        let mut made = Vec::new();
+        loop {
+            match files.create(&format!("{name}{}", made.len()), len, MIB) {
+                Ok(file) => made.push(file),
+                Err(error) if error == ENOSPC => return made,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    let mut all = fill("data", 2 * MIB);
+    all.extend(fill(&"name".repeat(50), 0));
+    mounted.txns.commit().unwrap();
+    drop(files);
+    (unmount(mounted), all)
+}
+
+/// On a full volume the tree is made from what is kept back, or refused and the volume as it was.
+#[test]
+fn a_full_volume_gets_a_tree_or_stays_as_it_was() {
+    let mut made = 0;
+    for image in [
+        tools::mkfs(128 * MIB, OLD_FORMAT),
+        tools::mkfs(256 * MIB, &[OLD_FORMAT, &["-n", "65536"]].concat()),
+        zoned_without(24, 16 * MIB),
+    ] {
+        let (image, all) = full(image);
+        let mounted = mount_with(image.clone(), options(Keep::InTree));
+        let image = match mounted {
+            Ok(mounted) => {
+                made += 1;
+                has_tree(&mounted.device().image());
+                unmount(mounted)
+            }
+            Err(error) => {
+                assert_eq!(error, ENOSPC);
+                image
+            }
+        };
+        let mounted = mount(image).unwrap();
+        let files = Files::new(&mounted.txns);
+        all.iter()
+            .step_by(7)
+            .for_each(|file| files.remove(file).unwrap());
+        drop(files);
+        tools::check(&unmount(mounted)).unwrap();
+    }
+    assert!(made > 1, "{made}");
+}
+
+#[test]
+fn a_full_volume_gives_its_tree_up() {
+    for image in [tools::mkfs(128 * MIB, WITH_TREE), zoned(24, 16 * MIB)] {
+        let (image, all) = full(image);
+        let mounted = mount_with(image, doubting(Keep::Nowhere)).unwrap();
+        has_no_tree(&mounted.device().image());
+        let files = Files::new(&mounted.txns);
+        all.iter()
+            .step_by(7)
+            .for_each(|file| files.remove(file).unwrap());
+        drop(files);
+        tools::check(&unmount(mounted)).unwrap();
+    }
+}
