@@ -14,7 +14,7 @@ use super::{Counters, Handle, Keep, OpenTree, Options, Trim, Units};
 use crate::btree::{DataRef, Store, Tree};
 use crate::disk::{Bytes, CompatRo, Generation, Logical, ObjectId, RootItem, Superblock, TreeId};
 use crate::space::{Class, Keeping, Reclaim, Reservation, Space, Urgency};
-use crate::volume::Volume;
+use crate::volume::{Volume, Writes};
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -46,10 +46,10 @@ impl Transactions {
 
     /// Makes a free space tree that is wanted, or that is not valid, gives up one that is not wanted, drops free space caches that are
     /// not right or not wanted, and commits; without effect where all is as
-    /// it should be, and where nothing may be written. To be called before anything else is changed, once the block cache
+    /// it should be, and where nothing may be written yet. To be called before anything else is changed, once the block cache
     /// can write. After an error nothing can be written any more; after `ENOSPC` it can, and all is whole.
     pub fn settle_free_space(&self) -> Result {
-        if !self.shared.volume.writes().runs_transactions() {
+        if self.shared.volume.writes() != Writes::Now {
             return Ok(());
         }
         let _known = self.shared.space.asking();

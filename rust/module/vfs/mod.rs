@@ -9,6 +9,7 @@
 //! | [`flags`]      | those of them that are on or off                                             |
 //! | [`settings`]   | the options in force, as `/proc/mounts` shows them                           |
 //! | [`shown`]      | the directory that a mount shows: `subvol=`, `subvolid=`                     |
+//! | `space_cache`  | where free space is kept: what words change, and what is refused             |
 //! | `node`         | [`Node`]: what an inode owns; attributes mirrored                            |
 //! | `changing`     | what a call changes of inodes: when, and how it is shown                     |
 //! | [`directory`]  | names                                                                        |
@@ -48,6 +49,7 @@ mod options;
 mod replaced;
 mod settings;
 mod shown;
+mod space_cache;
 mod sysfs;
 mod xattr;
 

@@ -4,10 +4,10 @@
 
 use super::flags::Flags;
 use super::options::{MountOptions, SpaceCacheWord};
+use super::space_cache::SpaceCache;
 use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
-use engine::disk::{CompatRo, Incompat};
 use engine::txn::Discard;
 use engine::volume::Volume;
 use latch::prelude::*;
@@ -32,17 +32,6 @@ pub(super) struct Settings {
     ignores_log: bool,
     tries_backup_roots: bool,
     space_cache: Option<SpaceCacheWord>,
-}
-
-/// How the volume keeps its free space.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum SpaceCache {
-    /// In the free space tree.
-    Tree,
-    /// In files, the way before that.
-    Old,
-    /// Not.
-    None,
 }
 
 /// What the volume says to some words.
@@ -96,6 +85,11 @@ impl Settings {
             pr_info!("discard=async has no meaning on a zoned volume and is ignored\n");
             self.discard = Discard::Never;
         }
+    }
+
+    /// What is said from now on of how free space is kept.
+    pub(super) fn say_space_cache(&mut self, word: Option<SpaceCacheWord>) {
+        self.space_cache = word;
     }
 
     /// Whether new files have checksums.
@@ -191,64 +185,6 @@ pub(super) fn facts(volume: &Volume) -> Facts {
     Facts {
         is_zoned: volume.has_sequential_zones(),
         sector_size: volume.format().sector_size,
-    }
-}
-
-fn is_zoned(volume: &Volume) -> bool {
-    volume.format().incompat.contains(Incompat::ZONED)
-}
-
-fn has_free_space_tree(volume: &Volume) -> bool {
-    let features = volume.format().compat_ro;
-    features.contains(CompatRo::FREE_SPACE_TREE)
-}
-
-/// A free space tree that is there is kept up to date, whatever is asked for, and none is made. Caches cannot be written to
-/// sequential zones.
-pub(super) fn check_space_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
-    let word = asked.options.space_cache;
-    match (word, has_free_space_tree(volume)) {
-        (Some(SpaceCacheWord::Old | SpaceCacheWord::None), true) => {
-            asked.log.error(fmt!(
-                "the free space tree cannot be given up: mount with space_cache=v2"
-            ));
-            return Err(EINVAL);
-        }
-        (Some(SpaceCacheWord::Tree), false) if asked.access == Access::ReadWrite => {
-            asked.log.error(fmt!(
-                "a free space tree cannot be made: let C btrfs mount with space_cache=v2"
-            ));
-            return Err(EINVAL);
-        }
-        (Some(SpaceCacheWord::Old), false) if is_zoned(volume) => {
-            asked
-                .log
-                .error(fmt!("zoned: space cache v1 is not supported"));
-            return Err(EINVAL);
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The free space tree is made anew by a mount alone, before anything else is changed.
-pub(super) fn check_clear_cache(volume: &Volume, asked: &Asked<'_, MountOptions>) -> Result {
-    if asked.options.clears_cache && has_free_space_tree(volume) {
-        asked.log.error(fmt!(
-            "clear_cache makes the free space tree anew at a mount that writes, not later"
-        ));
-        return Err(EINVAL);
-    }
-    Ok(())
-}
-
-/// The free space cache that C would show for the volume.
-pub(super) fn space_cache(volume: &Volume) -> SpaceCache {
-    let old = || volume.superblock().cache_generation;
-    match has_free_space_tree(volume) {
-        true => SpaceCache::Tree,
-        false if old() != 0 => SpaceCache::Old,
-        false => SpaceCache::None,
     }
 }
 

@@ -15,15 +15,15 @@ use crate::linux::{BlockDevice, SuperBlock};
 use crate::vfs::committer::Committer;
 use crate::vfs::counters::CounterFile;
 use crate::vfs::memory::Memory;
-use crate::vfs::options::SpaceCacheWord;
 use crate::vfs::replaced::Replaced;
-use crate::vfs::settings::{check_rescue, check_space_cache, facts, Settings};
+use crate::vfs::settings::{check_rescue, facts, Settings};
+use crate::vfs::space_cache::{self, Belief};
 use crate::vfs::sysfs::VolumeFolder;
 use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
 use engine::fs;
 use engine::registry::Registry;
-use engine::txn::{self, CacheWish, FreeSpace, LogTree, Roots, Transactions, Witness};
+use engine::txn::{self, FreeSpace, LogTree, Roots, Transactions, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume, Writes};
 use kernel::sync::Arc;
@@ -41,7 +41,8 @@ pub(super) fn open(
     let volume = open_volume(opened, asked.access)?;
     let devices = Devices::new(&volume, opened)?;
     let cache = MetadataCache::new(sb, volume.clone(), devices.clone())?;
-    check_space_cache(&volume, asked)?;
+    let word = asked.options.space_cache;
+    space_cache::check(&volume, word, Belief::of(asked.options), &asked.log)?;
     check_rescue(asked)?;
     let settings = Settings::new(asked.options, facts(&volume), &device);
     let fs = open_files(&volume, &cache, &settings, asked)?;
@@ -81,7 +82,7 @@ pub(super) fn open(
     let order = mount.transactions().space().write_order();
     mount.cache.set_write_order(order);
     match volume.writes() {
-        Writes::Now => mount.begin_writing()?,
+        Writes::Now => mount.begin_writing(word)?,
         _ => sb.set_read_only(),
     }
     tell_of_tools(sb, &mount.data_path.device);
@@ -162,11 +163,7 @@ fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     if options.tries_backup_roots {
         txn_options.roots = Roots::OrBackup;
     }
-    txn_options.caches = match options.space_cache {
-        Some(SpaceCacheWord::Old) => CacheWish::Kept,
-        Some(SpaceCacheWord::None) => CacheWish::Dropped,
-        Some(SpaceCacheWord::Tree) | None => CacheWish::AsFound,
-    };
+    txn_options.keep = space_cache::keep(options.space_cache);
     if options.clears_cache {
         txn_options.free_space = FreeSpace::Doubted;
     }

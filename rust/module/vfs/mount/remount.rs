@@ -8,50 +8,81 @@ use crate::linux::options::MountLog;
 use crate::linux::SuperBlock;
 use crate::vfs::committer::Work;
 use crate::vfs::options::SpaceCacheWord;
-use crate::vfs::settings::{check_clear_cache, check_rescue, check_space_cache, facts};
+use crate::vfs::settings::{check_rescue, facts};
+use crate::vfs::space_cache::{self, Belief};
 use core::sync::atomic::Ordering;
+use engine::txn::Keep;
 use latch::prelude::*;
+use latch::Listening;
 
 impl Mount {
     /// Takes over options and access of a remount.
     pub(super) fn remount(&self, sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         check_rescue(asked)?;
-        check_space_cache(self.volume(), asked)?;
-        if let (Access::ReadWrite, Some(SpaceCacheWord::Old)) =
-            (asked.access, asked.options.space_cache)
-        {
+        let before = *self.settings.lock();
+        let was_read_only = sb.is_read_only();
+        let word = space_cache::of_remount(self.volume(), &before, asked, was_read_only)?;
+        // What is not listened to changes nothing.
+        let said = asked
+            .options
+            .space_cache
+            .filter(|_| word == asked.options.space_cache);
+        if let (Access::ReadWrite, Some(SpaceCacheWord::Old)) = (asked.access, said) {
             // Before anything becomes writable.
             self.transactions().check_keeper()?;
         }
-        match (asked.access, sb.is_read_only()) {
+        match (asked.access, was_read_only) {
             (Access::ReadWrite, true) => {
-                check_clear_cache(self.volume(), asked)?;
-                self.become_writable(&asked.log)?;
+                self.go_on_writing(word, Belief::of(asked.options), &asked.log)?;
             }
             (Access::ReadOnly, false) => self.end_writing()?,
             _ => {}
         }
         if asked.access == Access::ReadWrite {
-            self.keep_as_asked(asked.options.space_cache)?;
+            self.keep_as_asked(said)?;
         }
         // Last, as it cannot fail: a remount that does leaves the options as they were.
-        self.set_options(asked.options);
+        self.set_options(asked.options, word);
         Ok(())
     }
 
-    /// A read-only super block is to become writable.
+    /// A read-only super block is to become writable, by another mount of it.
     pub(super) fn become_writable(&self, log: &MountLog<'_>) -> Result {
+        let word = self.settings.lock().space_cache(None);
+        space_cache::check(self.volume(), word, Belief::Believed, log)?;
+        self.go_on_writing(word, Belief::Believed, log)
+    }
+
+    fn go_on_writing(
+        &self,
+        word: Option<SpaceCacheWord>,
+        belief: Belief,
+        log: &MountLog<'_>,
+    ) -> Result {
         if !self.volume().writes().is_possible() {
             log.error(fmt!(
                 "the volume cannot be made writable without mounting it anew"
             ));
             return Err(EROFS);
         }
-        self.begin_writing()
+        // What the engine refuses it logs.
+        let listening = Listening::begin();
+        let doubted = match belief {
+            Belief::Cleared => self
+                .transactions()
+                .doubt_free_space(space_cache::keep(word)),
+            Belief::Believed => Ok(()),
+        };
+        let begun = doubted.and_then(|()| self.begin_writing(word));
+        begun.inspect_err(|_| {
+            if let Some(line) = listening.heard() {
+                log.repeat(line);
+            }
+        })
     }
 
-    /// Begins what goes on while files may change.
-    pub(super) fn begin_writing(&self) -> Result {
+    /// Begins what goes on while files may change; `word` is what was said of how free space is kept.
+    pub(super) fn begin_writing(&self, word: Option<SpaceCacheWord>) -> Result {
         self.volume().data().check_copies()?;
         self.transactions().settle_free_space()?;
         // Before the rest, as it can fail: then nothing has become writable.
@@ -61,8 +92,13 @@ impl Mount {
             schedule: self.schedule.clone(),
             replaced: self.replaced.clone(),
         })?;
-        self.transactions().begin_writing()?;
-        self.keep_as_asked(None)?;
+        self.committer.pause();
+        let begun = self.transactions().begin_writing(space_cache::keep(word));
+        self.committer.go_on();
+        begun?;
+        if word == Some(SpaceCacheWord::None) {
+            self.transactions().give_up_caches()?;
+        }
         self.clean_all_orphans();
         if self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
@@ -72,13 +108,12 @@ impl Mount {
         Ok(())
     }
 
-    /// Where no free space cache is wanted, there is none from the first write on. `word` is what a remount says.
-    fn keep_as_asked(&self, word: Option<SpaceCacheWord>) -> Result {
-        let said = self.settings.lock().space_cache(word);
+    /// Where a remount says that no free space cache is wanted, there is none from then on.
+    fn keep_as_asked(&self, said: Option<SpaceCacheWord>) -> Result {
         match said {
             Some(SpaceCacheWord::None) => self.transactions().give_up_caches(),
-            Some(SpaceCacheWord::Old) if word.is_some() => self.transactions().take_up_caches(),
-            Some(SpaceCacheWord::Old | SpaceCacheWord::Tree) | None => Ok(()),
+            Some(SpaceCacheWord::Old) => self.transactions().take_up_caches(),
+            Some(SpaceCacheWord::Tree) | None => Ok(()),
         }
     }
 
@@ -92,15 +127,16 @@ impl Mount {
         self.committer.go_on();
         committed.inspect_err(|_| {
             // Where it was aborted, that stays so.
-            let _ = self.transactions().begin_writing();
+            let _ = self.transactions().begin_writing(Keep::AsFound);
         })
     }
 
     /// Takes over what a remount says.
-    fn set_options(&self, options: &MountOptions) {
+    fn set_options(&self, options: &MountOptions, word: Option<SpaceCacheWord>) {
         let settings = {
             let mut settings = self.settings.lock();
             settings.change(options, facts(self.volume()));
+            settings.say_space_cache(word);
             *settings
         };
         self.schedule

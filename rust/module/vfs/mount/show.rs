@@ -7,7 +7,7 @@ use crate::linux::mount::Statfs;
 use crate::linux::seq::ShownOptions;
 use crate::linux::Inode;
 use crate::vfs::node::subvolume_of;
-use crate::vfs::settings::space_cache;
+use crate::vfs::space_cache::space_cache;
 use engine::disk::Bytes;
 use latch::prelude::*;
 

@@ -15,7 +15,7 @@ use harness::mount::{devices, Layers};
 use harness::random::Random;
 use harness::tools;
 use harness::walker::{walk, Found};
-use kernel::prelude::{Result, EINVAL};
+use kernel::prelude::{Result, EINVAL, EUCLEAN};
 use kernel::print::Capture;
 use std::vec::Vec;
 
@@ -153,13 +153,13 @@ fn the_power_is_cut_while_caches_are_dropped() {
 }
 
 /// Wherever the power is cut in a mount, the volume as it was or one of no caches is left.
-fn none_are_left_behind(image: Image) {
+fn none_are_left_behind(image: Image, options: Options) {
     let before = walk(&image).superblock;
     assert_ne!(before.cache_generation, 0);
     let devices = devices(vec![image.clone()]).unwrap();
     let recorder = Recorder::default();
     devices[0].record(&recorder, 0);
-    drop(Layers::mount(devices, dropping(), Ok).unwrap());
+    drop(Layers::mount(devices, options, Ok).unwrap());
     let mut replay = recorder.replay(vec![image]);
     let (mut random, mut changed) = (Random::new(3), 0);
     while replay.step() {
@@ -186,7 +186,7 @@ fn no_commit_comes_before_caches_are_void_beside_a_stale_tree() {
         let stale = CompatRo::FREE_SPACE_TREE_VALID.get();
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !stale);
     });
-    none_are_left_behind(image);
+    none_are_left_behind(image, Options::new(Access::ReadWrite));
 }
 
 /// To void so many caches needs more metadata than there is, and no chunk can be made before an empty block group is gone.
@@ -206,7 +206,7 @@ fn no_commit_comes_before_caches_are_void_for_want_of_space() {
             items.insert_header(root, txn, number * 64);
         }
     });
-    none_are_left_behind(image);
+    none_are_left_behind(image, dropping());
 }
 
 /// A change of the root tree that no driver makes, how often a line says that a file stays, and what it says.
@@ -309,10 +309,10 @@ fn with_overlap() -> (Image, u64) {
 fn an_extent_that_overlaps_another_stays() {
     let (image, extent) = with_overlap();
     let log = Capture::new();
-    let mounted = mount(image);
+    let mounted = mount_with(image, Options::new(Access::ReadWrite));
     let line = format!("a cache file's extent overlaps another, found {extent} ");
     assert!(log.contains(&line), "{:?}", log.lines());
-    assert_eq!(mounted.err(), Some(kernel::prelude::EUCLEAN));
+    assert_eq!(mounted.err(), Some(EUCLEAN));
 }
 
 /// A header whose leaf cannot be read is not found, so C is told to look at none.
@@ -378,7 +378,8 @@ fn a_doubted_tree_is_made_anew() {
     let rebuilt = unmount(mounted);
     tools::check(&rebuilt).unwrap();
     let log = Capture::new();
-    tools::check(&unmount(mount(rebuilt).unwrap())).unwrap();
+    let as_found = Options::new(Access::ReadWrite);
+    tools::check(&unmount(mount_with(rebuilt, as_found).unwrap())).unwrap();
     assert_eq!(log.lines(), Vec::<String>::new());
     options.access = Access::ReadOnly;
     assert!(unmount(mount_with(image.clone(), options).unwrap()).pages == image.pages);

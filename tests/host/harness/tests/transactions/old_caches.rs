@@ -5,9 +5,9 @@ use engine::btree::{Allocate, DataRef, Holder, Tree};
 use engine::disk::edit::leaf;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
-    write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Compression, ExtentState, FileExtent,
-    Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, Physical, RegularExtent,
-    SUPERBLOCK_PLACES,
+    write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, CompatRo, Compression, ExtentState,
+    FileExtent, Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, Physical,
+    RegularExtent, SUPERBLOCK_PLACES,
 };
 use engine::txn::{Access, Handle, Keep, Options, Units};
 use harness::checksums::HostChecksums;
@@ -168,7 +168,13 @@ pub(crate) fn with_strays(
 ) -> Image {
     let groups = groups(&walk(&image)).into_iter().map(|group| group.start);
     let starts: Vec<u64> = groups.chain((0..strays).map(|n| n * 4096)).collect();
-    let mounted = mount_with(image, dropping()).unwrap();
+    // Beside a tree there are none anyway.
+    let features = walk(&image).superblock.compat_ro;
+    let options = match features.contains(CompatRo::FREE_SPACE_TREE) {
+        true => Options::new(Access::ReadWrite),
+        false => dropping(),
+    };
+    let mounted = mount_with(image, options).unwrap();
     let bytes = starts.len() as u64 * 65536;
     let reservation = mounted.txns.reserve_data(Bytes::new(bytes)).unwrap();
     let handle = mounted
