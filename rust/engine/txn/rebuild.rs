@@ -14,7 +14,8 @@ use super::shortage;
 use super::{Keep, Units};
 use crate::btree::Tree;
 use crate::disk::{
-    Bytes, CompatRo, Generation, Key, Kind, Logical, ObjectId, RootExtension, RootItem, Superblock,
+    Bytes, CompatRo, Flaw, Generation, Key, Kind, Logical, ObjectId, Place, RootExtension,
+    RootItem, Superblock,
 };
 use crate::space::{Class, Urgency};
 use core::ops::ControlFlow;
@@ -64,8 +65,8 @@ impl Task {
             return Ok(());
         }
         if let (Self::Make, Some(start)) = (self, shared.space.first_given_up()) {
-            pr_err!("failed to create free space tree: block group {start} contradicts itself\n");
-            return Err(EUCLEAN);
+            let what = "no free space tree can be made: block group contradicts itself";
+            return Err(Flaw::missing(what).at(Place::BlockGroup(start)).report());
         }
         let mut next = Some(Logical::new(0));
         while let Some(from) = next {

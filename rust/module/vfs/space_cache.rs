@@ -3,7 +3,6 @@
 //! Where the volume keeps what is free: what the words of a mount and of a remount change, and what is refused, in C's words.
 
 use super::options::{MountOptions, SpaceCacheWord};
-use super::settings::Settings;
 use crate::linux::mount::{Access, Asked};
 use crate::linux::options::MountLog;
 use engine::disk::{CompatRo, Incompat};
@@ -103,15 +102,14 @@ pub(super) fn check(
     }
 }
 
-/// What counts after a remount: its word, or what was said before. A tree is made, or goes, only where the mount becomes writable;
+/// What counts after a remount, of which `word` is said, by it or before. A tree is made, or goes, only where the mount becomes writable;
 /// else a word for that is told so, and forgotten (C: `btrfs_reconfigure`).
 pub(super) fn of_remount(
     volume: &Volume,
-    before: &Settings,
+    word: Option<SpaceCacheWord>,
     asked: &Asked<'_, MountOptions>,
     was_read_only: bool,
 ) -> Result<Option<SpaceCacheWord>> {
-    let word = before.space_cache(asked.options.space_cache);
     check(volume, word, Belief::of(asked.options), &asked.log)?;
     let has_tree = has_tree(volume);
     let wants_tree = word.map_or(has_tree, |word| word == SpaceCacheWord::Tree);

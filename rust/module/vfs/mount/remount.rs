@@ -11,7 +11,7 @@ use crate::vfs::options::SpaceCacheWord;
 use crate::vfs::settings::{check_rescue, facts};
 use crate::vfs::space_cache::{self, Belief};
 use core::sync::atomic::Ordering;
-use engine::txn::Keep;
+use engine::txn::{Keep, Transactions};
 use latch::prelude::*;
 use latch::Listening;
 
@@ -19,9 +19,9 @@ impl Mount {
     /// Takes over options and access of a remount.
     pub(super) fn remount(&self, sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         check_rescue(asked)?;
-        let before = *self.settings.lock();
         let was_read_only = sb.is_read_only();
-        let word = space_cache::of_remount(self.volume(), &before, asked, was_read_only)?;
+        let word = self.settings.lock().space_cache(asked.options.space_cache);
+        let word = space_cache::of_remount(self.volume(), word, asked, was_read_only)?;
         // What is not listened to changes nothing.
         let said = asked
             .options
@@ -39,7 +39,7 @@ impl Mount {
             _ => {}
         }
         if asked.access == Access::ReadWrite {
-            self.keep_as_asked(said)?;
+            keep_as_asked(self.transactions(), said)?;
         }
         // Last, as it cannot fail: a remount that does leaves the options as they were.
         self.set_options(asked.options, word);
@@ -108,15 +108,6 @@ impl Mount {
         Ok(())
     }
 
-    /// Where a remount says that no free space cache is wanted, there is none from then on.
-    fn keep_as_asked(&self, said: Option<SpaceCacheWord>) -> Result {
-        match said {
-            Some(SpaceCacheWord::None) => self.transactions().give_up_caches(),
-            Some(SpaceCacheWord::Old) => self.transactions().take_up_caches(),
-            Some(SpaceCacheWord::Tree) | None => Ok(()),
-        }
-    }
-
     /// The committer stays: what files are still writing, where the remount is forced, becomes a transaction later. What it
     /// does by itself ends before the commit.
     fn end_writing(&self) -> Result {
@@ -145,5 +136,14 @@ impl Mount {
         self.fs
             .set_file_options(settings.max_inline, settings.makes_checksums());
         self.transactions().space().set_discard(settings.discard);
+    }
+}
+
+/// Where a remount says that no free space cache is wanted, there is none from then on.
+fn keep_as_asked(transactions: &Transactions, said: Option<SpaceCacheWord>) -> Result {
+    match said {
+        Some(SpaceCacheWord::None) => transactions.give_up_caches(),
+        Some(SpaceCacheWord::Old) => transactions.take_up_caches(),
+        Some(SpaceCacheWord::Tree) | None => Ok(()),
     }
 }
