@@ -19,7 +19,7 @@ use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::{EINVAL, EIO, ENOMEM, ENOSPC, EROFS};
 use kernel::print::Capture;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::vec::Vec;
 use zerocopy::FromZeros;
 
@@ -341,59 +341,82 @@ fn a_remount_changes_it_again_and_again() {
     stays(&image);
 }
 
-/// What is still written after a remount that was forced goes on while the tree is made, made anew, or given up.
+/// What is still written after a remount that was forced goes on while the tree is made, made anew, and given up.
 #[test]
 fn others_change_the_volume_meanwhile() {
     for seed in 0..4 {
-        let (image, kept) = used(tools::mkfs(512 * MIB, OLD_FORMAT));
-        let mounted = mount(image).unwrap();
-        let txns = &mounted.txns;
-        let files = Files::new(txns);
-        for keep in [Keep::InTree, Keep::AsFound, Keep::Nowhere] {
-            mounted.volume.pause_writing();
-            let ended = AtomicBool::new(false);
-            let work = |user: usize| {
-                let mut random = Random::new(seed * 10 + user as u64);
-                let mut mine = Vec::new();
-                for number in 0.. {
-                    if ended.load(Ordering::Relaxed) && number > 20 {
-                        break;
-                    }
-                    let name = format!("{keep:?}{user}.{number}");
-                    mine.push(files.create(&name, 12 * 4096, 8192).unwrap());
-                    if random.below(2) == 0 {
-                        let at = random.below(mine.len() as u64) as usize;
-                        files.remove(&mine.swap_remove(at)).unwrap();
-                    }
-                    if random.below(8) == 0 {
-                        txns.commit().unwrap();
-                    }
-                    if random.below(8) == 0 {
-                        txns.maintain().unwrap();
-                    }
-                }
-            };
-            std::thread::scope(|scope| {
-                for user in 0..2 {
-                    scope.spawn(move || work(user));
-                }
-                if keep != Keep::InTree {
-                    txns.doubt_free_space(keep).unwrap();
-                }
-                txns.begin_writing(keep).unwrap();
-                ended.store(true, Ordering::Relaxed);
-            });
-            txns.commit().unwrap();
-            let image = mounted.device().image();
-            match keep {
-                Keep::InTree | Keep::AsFound => has_tree(&image),
-                _ => has_no_tree(&image),
-            }
-        }
-        assert!(kept.iter().all(|file| files.has(file)));
-        drop(files);
-        stays(&unmount(mounted));
+        others_change(tools::mkfs(512 * MIB, OLD_FORMAT), seed);
     }
+}
+
+/// With so many block groups that commits come between.
+#[test]
+fn others_change_a_volume_of_many_groups_meanwhile() {
+    for seed in 0..4 {
+        let mounted = mount(zoned_without(60, 8 * MIB)).unwrap();
+        let files = Files::new(&mounted.txns);
+        let fill = |number| files.create(&format!("fill{number}"), 2 * MIB, 65536);
+        (0..120).for_each(|number| drop(fill(number).unwrap()));
+        drop(files);
+        others_change(unmount(mounted), seed);
+    }
+}
+
+fn others_change(image: Image, seed: u64) {
+    let (image, kept) = used(image);
+    let mounted = mount(image).unwrap();
+    let txns = &mounted.txns;
+    let files = Files::new(txns);
+    for keep in [Keep::InTree, Keep::AsFound, Keep::Nowhere] {
+        mounted.volume.pause_writing();
+        if keep != Keep::InTree {
+            txns.doubt_free_space(keep).unwrap();
+        }
+        let (begun, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = |user: usize| {
+            let mut random = Random::new(seed * 10 + user as u64);
+            let mut mine = Vec::new();
+            for number in 0.. {
+                begun.fetch_add(1, Ordering::Relaxed);
+                if ended.load(Ordering::Relaxed) {
+                    break;
+                }
+                let name = format!("{keep:?}{user}.{number}");
+                mine.push(files.create(&name, 12 * 4096, 8192).unwrap());
+                if mine.len() > 3 {
+                    let at = random.below(mine.len() as u64) as usize;
+                    files.remove(&mine.swap_remove(at)).unwrap();
+                }
+                if random.below(8) == 0 {
+                    txns.commit().unwrap();
+                }
+                if random.below(8) == 0 {
+                    txns.maintain().unwrap();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let work = &work;
+            for user in 0..2 {
+                scope.spawn(move || work(user));
+            }
+            while begun.load(Ordering::Relaxed) < 8 {
+                std::thread::yield_now();
+            }
+            let done = txns.begin_writing(keep);
+            ended.store(true, Ordering::Relaxed);
+            done.unwrap();
+        });
+        txns.commit().unwrap();
+        let image = mounted.device().image();
+        match keep {
+            Keep::InTree | Keep::AsFound => has_tree(&image),
+            _ => has_no_tree(&image),
+        }
+    }
+    assert!(kept.iter().all(|file| files.has(file)));
+    drop(files);
+    stays(&unmount(mounted));
 }
 
 /// A conversion: the volume, and the options of the mount.
