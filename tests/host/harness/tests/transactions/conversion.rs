@@ -5,50 +5,49 @@
 use crate::files::{File, Files};
 use crate::kept_caches::are_right;
 use crate::mounted::{mount, mount_with, unmount};
-use crate::old_caches::{as_c_catches_up, believed, with_caches};
+use crate::old_caches::with_caches;
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{CompatRo, Incompat};
+use engine::disk::CompatRo;
 use engine::txn::{Access, FreeSpace, Keep, Options};
 use engine::volume::Writes;
-use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
-use harness::device::{Fate, Image, Recorder};
+use harness::device::Image;
 use harness::mount::{devices, free_ranges, Layers};
 use harness::random::Random;
 use harness::tools;
-use kernel::alloc::inject;
-use kernel::prelude::{EINVAL, EIO, ENOMEM, ENOSPC, EROFS};
+use kernel::prelude::{EINVAL, ENOSPC};
 use kernel::print::Capture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::vec::Vec;
 use zerocopy::FromZeros;
 
-const MIB: u64 = 1 << 20;
-const OLD_FORMAT: &[&str] = &["-O", "^free-space-tree,^block-group-tree", "-m", "single"];
-const WITH_TREE: &[&str] = &["-O", "^block-group-tree", "-m", "single"];
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const OLD_FORMAT: &[&str] =
+    &["-O", "^free-space-tree,^block-group-tree", "-m", "single"];
+pub(crate) const WITH_TREE: &[&str] = &["-O", "^block-group-tree", "-m", "single"];
 const OF_TREE: u64 = CompatRo::FREE_SPACE_TREE.get() | CompatRo::FREE_SPACE_TREE_VALID.get();
 
-fn options(keep: Keep) -> Options {
+pub(crate) fn options(keep: Keep) -> Options {
     let mut options = Options::new(Access::ReadWrite);
     options.keep = keep;
     options
 }
 
 /// The options of a mount that believes no free space tree.
-fn doubting(keep: Keep) -> Options {
+pub(crate) fn doubting(keep: Keep) -> Options {
     let mut options = options(keep);
     options.free_space = FreeSpace::Doubted;
     options
 }
 
-fn superblock(image: &Image) -> RawSuperblock {
+pub(crate) fn superblock(image: &Image) -> RawSuperblock {
     let mut raw = RawSuperblock::new_zeroed();
     tools::edit_superblock(&mut image.clone(), |found| raw = *found);
     raw
 }
 
 /// What the superblock says of a free space tree.
-fn features(image: &Image) -> u64 {
+pub(crate) fn features(image: &Image) -> u64 {
     superblock(image).compat_ro_flags.get() & OF_TREE
 }
 
@@ -56,13 +55,13 @@ fn root_tree(image: &Image) -> String {
     tools::dump_tree(image, &["-t", "root"]).unwrap()
 }
 
-fn without_word(mut image: Image) -> Image {
+pub(crate) fn without_word(mut image: Image) -> Image {
     tools::edit_superblock(&mut image, |raw| raw.cache_generation.set(0));
     image
 }
 
 /// A volume with files, every second of them removed again.
-fn used(image: Image) -> (Image, Vec<File>) {
+pub(crate) fn used(image: Image) -> (Image, Vec<File>) {
     let mounted = mount(image).unwrap();
     let files = Files::new(&mounted.txns);
     let make = |number| files.create(&format!("file{number}"), 16384, 4096).unwrap();
@@ -75,7 +74,7 @@ fn used(image: Image) -> (Image, Vec<File>) {
 }
 
 /// There is a tree, it is right, and there are no caches.
-fn has_tree(image: &Image) {
+pub(crate) fn has_tree(image: &Image) {
     assert_eq!(features(image), OF_TREE);
     let roots = root_tree(image);
     assert!(roots.contains("(FREE_SPACE_TREE ROOT_ITEM"));
@@ -85,7 +84,7 @@ fn has_tree(image: &Image) {
 }
 
 /// There is no tree, nothing of one, and all is well.
-fn has_no_tree(image: &Image) {
+pub(crate) fn has_no_tree(image: &Image) {
     assert_eq!(features(image), 0);
     assert!(!root_tree(image).contains("(FREE_SPACE_TREE ROOT_ITEM"));
     tools::check(image).unwrap();
@@ -135,7 +134,7 @@ fn sources() -> Vec<Image> {
 }
 
 /// With so many zones, and a tree that nothing else needs.
-fn zoned(zones: u64, capacity: u64) -> Image {
+pub(crate) fn zoned(zones: u64, capacity: u64) -> Image {
     let layout = ZoneLayout {
         max_active: Some(14),
         ..tools::zone_layout(capacity)
@@ -144,7 +143,7 @@ fn zoned(zones: u64, capacity: u64) -> Image {
     tools::mkfs_zoned(zones, &options, layout)
 }
 
-fn zoned_without(zones: u64, capacity: u64) -> Image {
+pub(crate) fn zoned_without(zones: u64, capacity: u64) -> Image {
     let mounted = mount_with(zoned(zones, capacity), doubting(Keep::Nowhere)).unwrap();
     unmount(mounted)
 }
@@ -419,137 +418,8 @@ fn others_change(image: Image, seed: u64) {
     stays(&unmount(mounted));
 }
 
-/// A conversion: the volume, and the options of the mount.
-fn conversions() -> Vec<(Image, Options)> {
-    let old = tools::mkfs(128 * MIB, OLD_FORMAT);
-    let cached = with_caches(used(old.clone()).0, |_, _, _| {});
-    let none = without_word(used(old).0);
-    let tree = used(tools::mkfs(128 * MIB, WITH_TREE)).0;
-    vec![
-        (cached, options(Keep::InTree)),
-        (none, options(Keep::InTree)),
-        (tree.clone(), doubting(Keep::Nowhere)),
-        (tree.clone(), doubting(Keep::InCaches)),
-        (tree, doubting(Keep::AsFound)),
-    ]
-}
-
-/// Those that take more than one transaction, as there are many block groups.
-fn long_ones() -> [(Image, Options); 2] {
-    let (none, _) = full(zoned_without(40, 8 * MIB));
-    let (tree, _) = full(zoned(40, 8 * MIB));
-    [
-        (none, options(Keep::InTree)),
-        (tree, doubting(Keep::AsFound)),
-    ]
-}
-
-/// What is on the disk is believed by nobody, or right.
-fn is_whole(image: &Image) {
-    let features = features(image);
-    if features & CompatRo::FREE_SPACE_TREE.get() == 0 {
-        assert_eq!(features, 0);
-    }
-    if features != CompatRo::FREE_SPACE_TREE.get() {
-        tools::check(image).unwrap();
-    }
-    if superblock(image).incompat_flags.get() & Incompat::ZONED.get() != 0 {
-        return;
-    }
-    let mut seen_by_c = image.clone();
-    as_c_catches_up(&mut seen_by_c);
-    assert!(believed(&seen_by_c).iter().all(|(_, right)| *right));
-}
-
-/// Wherever the power is cut the volume is as it was, as it is wanted, or has a tree that is not valid, and the next mount goes on.
-#[test]
-fn the_power_is_cut_meanwhile() {
-    let all = conversions().into_iter().chain(long_ones());
-    let mut all_half_way = 0;
-    for (image, wanted) in all {
-        let devices = devices(vec![image.clone()]).unwrap();
-        let recorder = Recorder::default();
-        devices[0].record(&recorder, 0);
-        drop(Layers::mount(devices, wanted.clone(), Ok).unwrap());
-        let mut replay = recorder.replay(vec![image.clone()]);
-        let (mut random, mut cuts, mut half_way) = (Random::new(3), 0, 0);
-        while replay.step() {
-            if !replay.is_after_change() {
-                continue;
-            }
-            let fate = *random.choose(&Fate::ALL);
-            let cut = replay.power_cut_with(fate, &mut random).remove(0);
-            is_whole(&cut);
-            half_way += usize::from(features(&cut) == CompatRo::FREE_SPACE_TREE.get());
-            let found = unmount(mount(cut.clone()).unwrap());
-            is_whole(&found);
-            assert_ne!(features(&found), CompatRo::FREE_SPACE_TREE.get());
-            // Asked for again it is done. Where there is no tree any more there is none to be believed.
-            let again = unmount(mount_with(cut, wanted.clone()).unwrap());
-            is_whole(&again);
-            match wanted.keep {
-                Keep::InTree | Keep::AsFound => has_tree(&again),
-                Keep::InCaches | Keep::Nowhere => has_no_tree(&again),
-            }
-            cuts += 1;
-        }
-        assert!(cuts > 2, "{cuts}");
-        all_half_way += half_way;
-    }
-    assert!(all_half_way > 5, "{all_half_way}");
-}
-
-/// The device fails at any write, or flush: the volume stays one that can be mounted.
-#[test]
-fn a_device_fails_meanwhile() {
-    for (image, wanted) in conversions() {
-        for request in [Request::Write, Request::Flush] {
-            for n in 0.. {
-                let devices = devices(vec![image.clone()]).unwrap();
-                let device = devices[0].clone();
-                device.faults(|faults| faults.fail_nth(request, n, Extent::FromThen));
-                let mounted = Layers::mount(devices, wanted.clone(), Ok);
-                let untouched = device.faults(|faults| faults.seen(request)) <= n;
-                match mounted {
-                    Err(error) => assert!(error == EIO || error == EROFS, "{error:?}"),
-                    Ok(_) => assert!(untouched || n > 0),
-                }
-                let left = device.image();
-                is_whole(&left);
-                is_whole(&unmount(mount(left).unwrap()));
-                if untouched {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn memory_fails_meanwhile() {
-    for (image, wanted) in conversions() {
-        let run = || mount_with(image.clone(), wanted.clone());
-        let (mounted, spent) = inject::counted(|| run().unwrap());
-        drop(mounted);
-        let every = (spent.calls / 150).max(1);
-        for n in (0..spent.calls).step_by(every as usize) {
-            let devices = devices(vec![image.clone()]).unwrap();
-            let device = devices[0].clone();
-            let failing = inject::fail_nth(n);
-            let mounted = Layers::mount(devices, wanted.clone(), Ok);
-            drop(failing);
-            if let Err(error) = mounted {
-                assert_eq!(error, ENOMEM);
-            }
-            let left = device.image();
-            is_whole(&left);
-            is_whole(&unmount(mount(left).unwrap()));
-        }
-    }
-}
-
 /// A volume that is full of data and of metadata, and the files in it.
-fn full(image: Image) -> (Image, Vec<File>) {
+pub(crate) fn full(image: Image) -> (Image, Vec<File>) {
     let mounted = mount(image).unwrap();
     let files = Files::new(&mounted.txns);
     let fill = |name: &str, len| {

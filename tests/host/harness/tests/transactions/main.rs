@@ -6,6 +6,7 @@ mod caches;
 mod caches_under_way;
 mod contradictions;
 mod conversion;
+mod conversion_faults;
 mod faults;
 mod files;
 mod hooked;
