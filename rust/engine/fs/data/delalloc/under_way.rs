@@ -30,7 +30,7 @@ impl UnderWay {
     pub(super) fn begin(&mut self, spare: RangeSpare<()>, start: FileOffset, end: FileOffset) {
         let new = self.ranges.uncovered(start, end);
         self.bytes = self.bytes.saturating_add(new);
-        drop(self.ranges.add(spare, start, end, ()));
+        let _unused = self.ranges.add(spare, start, end, ());
     }
 
     /// The first bytes of `[start, end)` are not under way any more, as far as the answer. Nothing has changed when this fails.
