@@ -134,12 +134,16 @@ impl Inode {
     /// The lock of the file's extents, which is taken before that of the attributes.
     fn extents(&self) -> Result<&ExtentsLock> {
         if self.extents.as_ref().is_none() {
-            // Who comes second waits for the first, and puts nothing in its place.
-            let _making = self.state.lock();
-            self.extents
-                .populate(self.subvolume.extents_of(self.number)?);
+            self.make_extents(&self.state.lock())?;
         }
         self.extents.as_ref().ok_or(ENOMEM)
+    }
+
+    /// Makes that lock. Who comes second with the attributes locked puts nothing in its place.
+    fn make_extents(&self, _making: &State) -> Result {
+        let lock = self.subvolume.extents_of(self.number)?;
+        self.extents.populate(lock);
+        Ok(())
     }
 
     /// Keeps others from rearranging the file's extents, and from looking.
@@ -152,11 +156,14 @@ impl Inode {
         Ok(self.extents()?.read())
     }
 
-    /// Keeps the file's extents in order if they are so now; `EAGAIN` where one would have to wait for that, or for the lock
-    /// to be made.
+    /// Keeps the file's extents in order if they are so now; `EAGAIN` where one would have to wait for that.
     pub(in crate::fs) fn try_hold_extents(&self) -> Result<RwLockReadGuard<'_, ()>> {
-        let lock = self.extents.as_ref().ok_or(EAGAIN)?;
-        lock.try_read().ok_or(EAGAIN)
+        if self.extents.as_ref().is_none() {
+            // Who never waits would never have one, if others had to make it.
+            let making = self.state.try_lock().ok_or(EAGAIN)?;
+            self.make_extents(&making)?;
+        }
+        self.extents()?.try_read().ok_or(EAGAIN)
     }
 
     /// Whether it is known that no inline extent is longer than a sector.
