@@ -161,6 +161,12 @@ impl FileSystem {
         self.check_writable(subvolume)?;
         self.txns.start_freeing(units)
     }
+
+    /// Starts one that can be put off: it waits for nobody to give something back.
+    pub(super) fn start_freeing_now(&self, subvolume: &Subvolume, units: Units) -> Result<Handle> {
+        self.check_writable(subvolume)?;
+        self.txns.start_freeing_now(units)
+    }
 }
 
 /// Passes `result` on; an error also gives the transaction up, because some of the items that belong together may be

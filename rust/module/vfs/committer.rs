@@ -20,8 +20,9 @@ use latch::{Mutex, NofsScope, Rank};
 /// How often the thread looks, in milliseconds.
 const LOOK: u32 = 1000;
 
-/// For how long, in nanoseconds, data is moved each time: as long can a commit be late, and others have the device for the rest.
-const MOVING: u64 = 200_000_000;
+/// For how long, in nanoseconds, the thread does what may take long each time: as long can a commit be late, and others have the
+/// device for the rest.
+const TURN: u64 = 200_000_000;
 
 /// How often, in nanoseconds, it is tried to remove what was left of inodes without names, for want of space.
 const CLEANING: u64 = 30_000_000_000;
@@ -101,7 +102,7 @@ impl Body for Work {
             stop.sleep(LOOK);
             if !stop.is_requested() {
                 self.look(stop);
-                self.clean(&mut cleaned);
+                self.clean(&mut cleaned, stop);
             }
         }
     }
@@ -132,23 +133,31 @@ impl Work {
     }
 
     /// Removes what was left of inodes, if the last time is long ago. What it cannot stays noted.
-    fn clean(&self, last: &mut u64) {
+    fn clean(&self, last: &mut u64, stop: &Stop) {
         let now = monotonic_ns();
         let is_time = now.saturating_sub(*last) >= CLEANING;
         if is_time && self.fs.transactions().volume().writes() == Writes::Now {
-            *last = now;
-            let _ = self.fs.inodes().clean_left();
+            let cleaned = self.fs.inodes().clean_left(&in_time(stop));
+            // What wants nothing but time goes on at once.
+            if cleaned != Err(EAGAIN) {
+                *last = now;
+            }
         }
     }
 
     /// Writes what is left of zones elsewhere where space runs short.
     fn move_data(&self, stop: &Stop) {
-        let until = monotonic_ns().saturating_add(MOVING);
-        let in_time = || monotonic_ns() < until && !stop.is_requested();
+        let in_time = in_time(stop);
         let relocation = self.fs.relocation();
         // The commit gives back what the next group needs.
         while relocation.go_on(Reclaim::Soon, &in_time) == Ok(Relocated::Emptied)
             && self.fs.transactions().commit().is_ok()
         {}
     }
+}
+
+/// Whether the turn that begins now goes on.
+fn in_time(stop: &Stop) -> impl Fn() -> bool + '_ {
+    let until = monotonic_ns().saturating_add(TURN);
+    move || monotonic_ns() < until && !stop.is_requested()
 }

@@ -5,9 +5,11 @@ use crate::disk::{FileOffset, Kind, ObjectId};
 use crate::fs::data::cut;
 use crate::fs::filesystem::or_abort;
 use crate::fs::items::orphans;
+use crate::fs::subvolume::Left;
 use crate::fs::{Inode, Inodes, Subvolume};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
+use latch::NofsScope;
 
 /// Where a file begins.
 const START: FileOffset = FileOffset::new(0);
@@ -39,6 +41,15 @@ enum Rest {
     Some,
 }
 
+/// How an inode is removed.
+#[derive(Clone, Copy)]
+enum Pace<'a> {
+    /// To the end; waits for others to give space back.
+    Through,
+    /// As long as this says so, and waiting for nobody.
+    While(&'a dyn Fn() -> bool),
+}
+
 impl Inodes<'_> {
     /// Removes an inode without names that nobody has open: data, attributes, orphan item, in batches. A crash in between
     /// leaves the orphan item for [`Self::clean_orphans`], and an error for [`Self::clean_left`], too. `EINVAL` for an inode that
@@ -47,31 +58,44 @@ impl Inodes<'_> {
         if inode.attributes().nlink != 0 {
             return Err(EINVAL);
         }
-        self.remove(inode).inspect_err(|_| {
-            // Where there is no memory for that, the next mount finds it.
-            let _ = inode.subvolume().note_left(inode.number());
-        })
+        self.remove(inode, Pace::Through)
+            .inspect_err(|_| inode.subvolume().note_left(inode.number()))
     }
 
-    /// Tries once more to remove what [`Self::evict`] has left of inodes, in all subvolumes in use; of the others they are
-    /// orphans, which are cleaned when these are used again. An error: some are left still.
-    pub fn clean_left(&self) -> Result {
+    /// Tries once more to remove what was left of inodes that nobody has open, in all subvolumes in use, as long as `go_on`
+    /// says so; of the others they are orphans, which are cleaned when these are used again. It waits for nobody to give
+    /// space back. An error: some are left still, and one of them for this reason.
+    pub fn clean_left(&self, go_on: &dyn Fn() -> bool) -> Result {
+        let _nofs = NofsScope::enter();
         let (mut from, mut result) = (Some(ObjectId::new(0)), Ok(()));
         while let Some(subvolume) = from.and_then(|from| self.fs.in_use.ceiling(from)) {
-            let cleaned = subvolume.clean_left(|number| self.clean_orphan(&subvolume, number));
-            result = result.and(cleaned);
+            // Nobody waits for the list meanwhile, and one that cannot be removed keeps no other from it.
+            for number in subvolume.take_left() {
+                let cleaned = match result {
+                    Err(error) if ends_all(error) => Err(error),
+                    _ => self.clean_orphan(&subvolume, number, Pace::While(go_on)),
+                };
+                if cleaned.is_err() {
+                    subvolume.note_left(number);
+                    result = cleaned;
+                }
+            }
             from = subvolume.id().next();
         }
         result
     }
 
-    fn remove(&self, inode: &Inode) -> Result {
+    fn remove(&self, inode: &Inode, pace: Pace<'_>) -> Result {
         loop {
-            let (handle, items) = match self.fs.start_freeing(inode.subvolume(), BATCH.units) {
-                Err(error) if error == ENOSPC => (
-                    self.fs.start_freeing(inode.subvolume(), LITTLE.units)?,
-                    LITTLE.items,
-                ),
+            let start = |units| match pace {
+                Pace::Through => self.fs.start_freeing(inode.subvolume(), units),
+                Pace::While(go_on) if go_on() => {
+                    self.fs.start_freeing_now(inode.subvolume(), units)
+                }
+                Pace::While(_) => Err(EAGAIN),
+            };
+            let (handle, items) = match start(BATCH.units) {
+                Err(error) if error == ENOSPC => (start(LITTLE.units)?, LITTLE.items),
                 started => (started?, BATCH.items),
             };
             let _extents = inode.lock_extents()?;
@@ -101,25 +125,35 @@ impl Inodes<'_> {
         if self.fs.check_writable(subvolume).is_err() {
             return Ok(0);
         }
-        subvolume.clean_orphans_once(|| self.clean_all(subvolume))
+        subvolume.clean_orphans_once(|left| self.clean_all(subvolume, left))
     }
 
-    /// As [`Self::clean_orphans`], for whoever does something else: an error is logged, and the rest left to the next mount.
+    /// As [`Self::clean_orphans`], for whoever does something else: an error is logged, and the rest left to [`Self::clean_left`].
     /// `EROFS` where the subvolume may not be written.
     pub fn try_clean_orphans(&self, subvolume: &Subvolume) -> Result {
         self.fs.check_writable(subvolume)?;
-        if let Err(error) = subvolume.clean_orphans_once(|| self.clean_all(subvolume)) {
+        if let Err(error) = subvolume.clean_orphans_once(|left| self.clean_all(subvolume, left)) {
             let tree = subvolume.id();
             pr_warn!("tree {tree}: orphans cannot be cleaned: {error:?}\n");
         }
         Ok(())
     }
 
-    fn clean_all(&self, subvolume: &Subvolume) -> Result<u64> {
-        let (mut from, mut count) = (0, 0_u64);
+    /// Those that stay come to what is `left`: none is open yet. After `ENOSPC` and the like no other is tried.
+    fn clean_all(&self, subvolume: &Subvolume, left: &mut Left) -> Result<u64> {
+        let (mut from, mut count, mut result) = (0, 0_u64, Ok(()));
         while let Some(number) = orphans::first(subvolume.tree(), from)? {
-            self.clean_orphan(subvolume, number)?;
-            count = count.saturating_add(1);
+            let cleaned = match result {
+                Err(error) if ends_all(error) => Err(error),
+                _ => self.clean_orphan(subvolume, number, Pace::Through),
+            };
+            match cleaned {
+                Ok(()) => count = count.saturating_add(1),
+                Err(_) => {
+                    left.note(number);
+                    result = cleaned;
+                }
+            }
             match number.next() {
                 Some(next) => from = next.get(),
                 None => break,
@@ -128,12 +162,12 @@ impl Inodes<'_> {
         if count > 0 {
             pr_info!("tree {}: cleaned {count} orphans\n", subvolume.id());
         }
-        Ok(count)
+        result.map(|()| count)
     }
 
-    fn clean_orphan(&self, subvolume: &Subvolume, number: ObjectId) -> Result {
+    fn clean_orphan(&self, subvolume: &Subvolume, number: ObjectId, pace: Pace<'_>) -> Result {
         match self.get(subvolume, number) {
-            Ok(inode) if inode.attributes().nlink == 0 => return self.remove(&inode),
+            Ok(inode) if inode.attributes().nlink == 0 => return self.remove(&inode, pace),
             // The note of a truncate, or of another inode that had the number before: C leaves the inode alone, too.
             Ok(_) => {}
             Err(error) if error == ESTALE => {}
@@ -142,6 +176,11 @@ impl Inodes<'_> {
         let handle = self.fs.start_freeing(subvolume, Units::updates(1))?;
         orphans::remove(subvolume.tree(), &handle, number)
     }
+}
+
+/// Whether what one inode was not removed for keeps all others, too.
+fn ends_all(error: Error) -> bool {
+    [ENOSPC, EROFS, EAGAIN].contains(&error)
 }
 
 /// Removes what is left of an inode without data, the inode item and the orphan item last.
@@ -157,11 +196,7 @@ fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
             return Ok(Rest::Some);
         }
     }
-    match tree.remove(handle, &inode.key()) {
-        // Whoever guesses its number by a file handle ends here as well.
-        Err(error) if error == ENOENT => {}
-        removed => removed?,
-    }
+    tree.remove(handle, &inode.key())?;
     orphans::remove(tree, handle, inode.number())?;
     Ok(Rest::Nothing)
 }

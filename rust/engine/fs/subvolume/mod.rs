@@ -36,7 +36,7 @@ struct InUse {
     extent_locks: Registry<ObjectId, RwLock<()>>,
     /// Held while [`super::Inodes::clean_orphans`] does its work. Inodes without names that nobody has open any more, and
     /// that could not be removed: they are known to be nobody's, as others without names are not.
-    orphans: Mutex<KVec<ObjectId>>,
+    orphans: Mutex<Left>,
     /// Whether it has: from then on an inode without a name may be one that somebody has open.
     orphans_cleaned: AtomicBool,
     /// Bytes that are to be written where their preallocated space is.
@@ -88,33 +88,44 @@ impl Subvolume {
     /// Calls `clean` if nobody did before, whatever came of it, and returns when it is through.
     pub(in crate::fs) fn clean_orphans_once(
         &self,
-        clean: impl FnOnce() -> Result<u64>,
+        clean: impl FnOnce(&mut Left) -> Result<u64>,
     ) -> Result<u64> {
         if self.0.orphans_cleaned.load(Ordering::Acquire) {
             return Ok(0);
         }
-        let _cleaning = self.0.orphans.lock();
+        let mut left = self.0.orphans.lock();
         if self.0.orphans_cleaned.load(Ordering::Acquire) {
             return Ok(0);
         }
-        let count = clean();
+        let count = clean(&mut left);
         self.0.orphans_cleaned.store(true, Ordering::Release);
         count
     }
 
     /// An inode without names could not be removed, and nobody has it open.
-    pub(in crate::fs) fn note_left(&self, number: ObjectId) -> Result {
-        Ok(self.0.orphans.lock().push(number, GFP_NOFAIL)?)
+    pub(in crate::fs) fn note_left(&self, number: ObjectId) {
+        self.0.orphans.lock().note(number);
     }
 
-    /// Calls `clean` for those that were noted, until it fails: that one and the others stay noted.
-    pub(in crate::fs) fn clean_left(&self, clean: impl Fn(ObjectId) -> Result) -> Result {
-        let mut left = self.0.orphans.lock();
-        while let Some(&number) = left.last() {
-            clean(number)?;
-            left.pop();
+    /// Those that were noted, which are not any more.
+    pub(in crate::fs) fn take_left(&self) -> KVVec<ObjectId> {
+        core::mem::take(&mut self.0.orphans.lock().0)
+    }
+}
+
+/// Inodes without names that nobody has open, and that could not be removed.
+#[derive(Default)]
+pub(in crate::fs) struct Left(KVVec<ObjectId>);
+
+impl Left {
+    /// The most that are kept in mind: those of a volume that holds more are left to the next mount.
+    const MOST: usize = 1 << 16;
+
+    /// One more. Where there is no memory for that it is left to the next mount, too.
+    pub(in crate::fs) fn note(&mut self, number: ObjectId) {
+        if self.0.len() < Self::MOST {
+            let _ = self.0.push(number, GFP_KERNEL);
         }
-        Ok(())
     }
 }
 
@@ -225,7 +236,7 @@ fn open(
         read_only: root_item.is_read_only(),
         inode_numbers,
         extent_locks: Registry::new(Rank::ExtentLocks, |_| true)?,
-        orphans: Mutex::new(KVec::new(), Rank::Orphans)?,
+        orphans: Mutex::new(Left::default(), Rank::Orphans)?,
         orphans_cleaned: AtomicBool::new(false),
         promises: Promises::default(),
     })

@@ -3,6 +3,7 @@
 //! The subvolumes in use: what the VFS shows of each, and their orphans.
 
 use super::Mount;
+use crate::linux::time::monotonic_ns;
 use crate::linux::super_block::AnonymousDevice;
 use crate::linux::SuperBlock;
 use crate::vfs::node::{SubvolumeView, ViewInUse};
@@ -11,6 +12,9 @@ use engine::fs::Subvolume;
 use engine::map::OrdMap;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
+
+/// How long who makes a volume writable waits for what was left of inodes to be removed, in nanoseconds.
+const CLEANING: u64 = 1_000_000_000;
 
 /// The device numbers that the VFS shows for subvolumes. They stay until the end of the mount: by them programs tell
 /// files apart whose inodes are not in memory any more.
@@ -54,8 +58,9 @@ impl Mount {
     /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written. And what was left of
     /// inodes that nobody has open any more.
     pub(super) fn clean_all_orphans(&self) {
-        // The committer tries it again.
-        let _ = self.fs.inodes().clean_left();
+        // The committer goes on with it.
+        let until = monotonic_ns().saturating_add(CLEANING);
+        let _ = self.fs.inodes().clean_left(&|| monotonic_ns() < until);
         let mut next = Some(ObjectId::new(0));
         while let Some(view) = next.and_then(|from| self.views.ceiling(&from)) {
             let _ = self.fs.inodes().try_clean_orphans(&view.subvolume);

@@ -5,12 +5,13 @@ use crate::files::{Files, SECTOR};
 use engine::btree::Allocate;
 use engine::disk::{Bytes, Key, Kind, ObjectId, RootItem, Uuid};
 use engine::fs::{Inode, NewSubvolume, Rename, RenameMode, Side, Target, Topmost};
-use engine::txn::Units;
+use engine::txn::{Keep, Units};
 use harness::mount::{DIRECTORY, FILE, NOW};
 use harness::random::Random;
 use harness::tools;
-use kernel::prelude::{EROFS, ESTALE};
+use kernel::prelude::{EAGAIN, EROFS, ESTALE};
 use kernel::sync::Arc;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 use std::vec::Vec;
@@ -386,8 +387,8 @@ fn an_open_file_is_no_orphan_of_a_crash() {
     tools::check(&files.unmount()).unwrap();
 }
 
-/// An inode without names that leaves memory while nothing may be changed is removed when something may be, and one that is
-/// open stays. Whoever has found it by its number meanwhile ends it as well.
+/// An inode without names that leaves memory while nothing may be changed is removed when something may be, as far as there
+/// is time, and one that is open stays.
 #[test]
 fn what_an_eviction_has_left_is_removed_later() {
     let files = Files::mount(tools::mkfs(256 * MIB, &[]));
@@ -398,30 +399,42 @@ fn what_an_eviction_has_left_is_removed_later() {
         files.write(&inode, 0, &[7; SECTOR as usize]).unwrap();
         inode
     };
-    let (left, probed, open) = (unnamed(), unnamed(), unnamed());
+    let (left, large, open) = (unnamed(), unnamed(), unnamed());
+    // More items than one batch removes.
+    for index in 1..200 {
+        files
+            .write(&large, 2 * index * SECTOR, &[7; SECTOR as usize])
+            .unwrap();
+    }
     files.mounted.volume.pause_writing();
-    for gone in [&left, &probed] {
+    for gone in [&left, &large] {
         assert_eq!(inodes.evict(gone), Err(EROFS));
     }
-    assert_eq!(inodes.clean_left(), Err(EROFS));
-    let number = left.number();
-    drop(left);
-    files.txns().begin_writing().unwrap();
-    let found = inodes.get(&files.mounted.subvolume, number).unwrap();
-    let again = inodes
-        .get(&files.mounted.subvolume, probed.number())
-        .unwrap();
-    inodes.evict(&again).unwrap();
-    inodes.clean_left().unwrap();
-    assert_eq!(
-        inodes.get(&files.mounted.subvolume, number).err(),
-        Some(ESTALE)
-    );
-    inodes.evict(&found).unwrap();
+    assert_eq!(inodes.clean_left(&|| true), Err(EROFS));
+    let numbers = [left.number(), large.number()];
+    drop((left, large));
+    files.txns().begin_writing(Keep::AsFound).unwrap();
+    let there = || {
+        numbers.map(|number| {
+            let found = inodes.get(&files.mounted.subvolume, number);
+            found.map(|inode| inode.attributes().nbytes)
+        })
+    };
+    let before = there();
+    assert_eq!(inodes.clean_left(&|| false), Err(EAGAIN));
+    assert_eq!(there(), before);
+    // Time for two batches: of the one it is all.
+    let turns = Cell::new(0);
+    let twice = || turns.replace(turns.get() + 1) < 2;
+    assert_eq!(inodes.clean_left(&twice), Err(EAGAIN));
+    let (after, [_, whole]) = (there(), before);
+    assert_eq!(after[0], Err(ESTALE));
+    assert!(after[1].unwrap() < whole.unwrap(), "{after:?}");
+    inodes.clean_left(&|| true).unwrap();
+    assert_eq!(there(), [Err(ESTALE); 2]);
     assert_eq!(files.read(&open, 0, 1).unwrap(), [7]);
     inodes.evict(&open).unwrap();
-    inodes.clean_left().unwrap();
-    drop((root, probed, again, found, open));
+    drop((root, open));
     let image = files.unmount();
     tools::check(&image).unwrap();
 }
