@@ -7,6 +7,7 @@
 //! the file: a file that changes meanwhile may be reported as it never was, as by any two calls.
 
 use super::extents::{may_go_on, Extents, Found, Piece};
+use super::lock::Steady;
 use crate::linux::bindings as b;
 use crate::linux::iomap::{write_out, Blocks, FileData};
 use crate::linux::loff::WHOLE_FILE;
@@ -128,5 +129,7 @@ fn has_more<T: Extents>(inode: &Inode, at: FileOffset) -> Result<bool> {
 
 fn find<T: Extents>(inode: &Inode, at: FileOffset, end: FileOffset) -> Result<Found> {
     let _nofs = NofsScope::enter();
+    // As in lseek.
+    let _steady = Steady::wait(inode);
     T::find(inode, at, end)
 }

@@ -20,6 +20,30 @@ pub(super) enum Mode {
     Exclusive,
 }
 
+/// An inode that nobody writes to, cuts or lengthens, but through a mapping.
+///
+/// # Invariants
+///
+/// The inode is locked by this value, shared.
+pub(super) struct Steady<'i>(&'i Inode);
+
+impl<'i> Steady<'i> {
+    /// Waits for who writes.
+    pub(super) fn wait(inode: &'i Inode) -> Self {
+        // SAFETY: The inode is alive while it is borrowed.
+        unsafe { b::inode_lock_shared(inode.as_ptr()) };
+        // INVARIANT: Just locked.
+        Self(inode)
+    }
+}
+
+impl Drop for Steady<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant, and the inode is borrowed.
+        unsafe { b::inode_unlock_shared(self.0.as_ptr()) };
+    }
+}
+
 /// A request whose inode is locked, for as long as its contents change, or must not be cut.
 ///
 /// # Invariants

@@ -2,10 +2,11 @@
 
 //! lseek, to bytes and to holes.
 //!
-//! C header: `include/linux/fs.h`. Nothing is written out for it, and no lock is held: of what others change meanwhile it says
-//! what was there before, or what is afterwards.
+//! C header: `include/linux/fs.h`. Nothing is written out for it, and the inode is locked from step to step alone: of what others
+//! change meanwhile it says what was there before, or what is afterwards.
 
 use super::extents::{may_go_on, Content, Extents};
+use super::lock::Steady;
 use crate::linux::bindings as b;
 use crate::linux::loff::{loff, position};
 use crate::linux::Inode;
@@ -53,7 +54,11 @@ fn seek<T: Extents>(inode: &Inode, from: FileOffset, wanted: Content) -> Result<
     let _nofs = NofsScope::enter();
     while at < end {
         may_go_on()?;
-        let (content, until) = T::look(inode, at, end)?;
+        let (content, until) = {
+            // What write(2) has copied is dirty for nobody yet, and may be read.
+            let _steady = Steady::wait(inode);
+            T::look(inode, at, end)?
+        };
         if content == wanted {
             return Ok(at);
         }
