@@ -29,13 +29,13 @@ pub(super) fn disown(shared: &Shared) {
     }
 }
 
-/// Drops the caches that are there, unless they are right and kept so. Where there are none left new ones are kept, or C may
+/// Drops the caches that are there, or said to be, unless they are right and kept so. Where there are none left new ones are kept, or C may
 /// go on to make some.
 pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
     if are_kept(shared) {
         return Ok(());
     }
-    if are_there(shared) {
+    if are_there(shared) || is_on_in_vain(shared) {
         drop_all(shared)?;
     }
     if !shared.volume.writes().runs_transactions() || are_there(shared) {
@@ -91,6 +91,11 @@ fn are_kept(shared: &Shared) -> bool {
 /// Whether the superblock says that there are caches, or shall be.
 fn is_on(shared: &Shared) -> bool {
     shared.volume.superblock().cache_generation != 0
+}
+
+/// Whether the superblock says so where there can be none.
+fn is_on_in_vain(shared: &Shared) -> bool {
+    is_on(shared) && !shared.volume.superblock().has_caches()
 }
 
 /// Whether the volume has caches, or may have: what cannot be read is nobody's reason to believe them.

@@ -23,17 +23,15 @@ pub(super) enum SpaceCache {
 
 /// The free space cache that C would show for the volume.
 pub(super) fn space_cache(volume: &Volume) -> SpaceCache {
-    if has_caches(volume) {
-        return SpaceCache::Old;
-    }
-    match has_tree(volume) {
-        true => SpaceCache::Tree,
-        false => SpaceCache::None,
+    match (has_tree(volume), has_caches(volume)) {
+        (true, _) => SpaceCache::Tree,
+        (false, true) => SpaceCache::Old,
+        (false, false) => SpaceCache::None,
     }
 }
 
 fn has_caches(volume: &Volume) -> bool {
-    volume.superblock().cache_generation != 0
+    volume.superblock().has_caches()
 }
 
 fn has_tree(volume: &Volume) -> bool {

@@ -174,6 +174,15 @@ impl Superblock {
         }
     }
 
+    /// Whether it says that there are free space caches (v1), or shall be. Its number says so where there can be none, too: beside
+    /// a free space tree, or what needs one.
+    pub const fn has_caches(&self) -> bool {
+        let has_tree = self.compat_ro.contains(CompatRo::FREE_SPACE_TREE)
+            || self.compat_ro.contains(CompatRo::BLOCK_GROUP_TREE)
+            || self.incompat.contains(Incompat::ZONED);
+        !has_tree && self.cache_generation != 0
+    }
+
     fn from_raw(raw: &RawSuperblock) -> Result<Self, Flaw> {
         let incompat = Incompat::new(raw.incompat_flags.get());
         let differs = incompat.contains(Incompat::METADATA_UUID);

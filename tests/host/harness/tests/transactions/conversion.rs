@@ -171,6 +171,30 @@ fn a_tree_is_made_where_it_is_wanted() {
     }
 }
 
+/// Caches that cannot be there are not said to be, by a mount that writes: `btrfs check --clear-space-cache v1` leaves such a
+/// superblock beside a tree.
+#[test]
+fn a_number_of_caches_goes_where_there_can_be_none() {
+    for mut image in [
+        tools::mkfs(256 * MIB, WITH_TREE),
+        tools::mkfs(256 * MIB, &["-O", "block-group-tree"]),
+        zoned_without(12, 64 * MIB),
+    ] {
+        tools::edit_superblock(&mut image, |raw| raw.cache_generation.set(u64::MAX));
+        let generation = |mounted: &Layers| {
+            assert!(!mounted.volume.superblock().has_caches());
+            let left = mounted.device().after_power_cut(&mut Random::new(1));
+            superblock(&left).cache_generation.get()
+        };
+        assert_eq!(generation(&mount(image.clone()).unwrap()), 0);
+        let mounted = mount_to_write_later(image, options(Keep::AsFound));
+        assert_eq!(generation(&mounted), u64::MAX);
+        mounted.txns.begin_writing(Keep::AsFound).unwrap();
+        assert_eq!(generation(&mounted), 0);
+        tools::check(&unmount(mounted)).unwrap();
+    }
+}
+
 #[test]
 fn a_tree_is_given_up_where_it_is_not_believed_and_not_wanted() {
     for extra in [&["-n", "16384"], &["-n", "4096"]] {
