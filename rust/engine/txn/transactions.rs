@@ -57,8 +57,11 @@ impl Transactions {
         task.prepare(&self.shared)?;
         // Before all else: making a free space tree commits, and so may finding space.
         caches::disown(&self.shared);
-        self.perform(task)?;
-        caches::drop_stale(&self.shared).inspect_err(|error| self.give_up(*error))
+        let settled = self.perform(task).and_then(|()| {
+            caches::drop_stale(&self.shared).inspect_err(|error| self.shared.abort(*error))
+        });
+        // The mount ends with the error. One that goes on reads what was made of the trees.
+        settled.inspect_err(|_| self.discard_dead())
     }
 
     /// After an error the transaction is aborted, unless there was no space, which leaves nothing half done.
@@ -66,14 +69,16 @@ impl Transactions {
         task.perform(&self.shared).inspect_err(|error| {
             let is_whole = *error == ENOSPC && self.shared.commits().commit().is_ok();
             if !is_whole {
-                self.give_up(*error);
+                self.shared.abort(*error);
             }
         })
     }
 
-    fn give_up(&self, error: Error) {
-        self.shared.abort(error);
-        self.shared.commits().discard_dead();
+    /// Drops the blocks of an aborted transaction, if there is one.
+    fn discard_dead(&self) {
+        if self.is_aborted().is_some() {
+            self.shared.commits().discard_dead();
+        }
     }
 
     /// Has the free space tree, if there is one, made anew by whoever writes next, or given up where it is not wanted (C: `clear_cache`). For
@@ -294,9 +299,7 @@ impl Transactions {
     /// The last commit before unmount; drops the blocks of an aborted transaction. No handle may be alive.
     pub fn close(&self) -> Result {
         let committed = self.commit();
-        if self.is_aborted().is_some() {
-            self.shared.commits().discard_dead();
-        }
+        self.discard_dead();
         committed
     }
 

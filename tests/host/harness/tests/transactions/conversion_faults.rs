@@ -5,10 +5,13 @@ use crate::conversion::{
     doubting, features, full, has_no_tree, has_tree, options, superblock, used, without_word,
     zoned, zoned_without, MIB, OLD_FORMAT, WITH_TREE,
 };
+use crate::files::Files;
 use crate::mounted::{mount, mount_with, unmount};
 use crate::old_caches::{as_c_catches_up, believed, with_caches};
-use engine::disk::{CompatRo, Incompat};
+use core::ops::ControlFlow;
+use engine::disk::{CompatRo, Incompat, Key, ObjectId};
 use engine::txn::{Keep, Options};
+use engine::volume::Writes;
 use harness::device::faults::{Extent, Request};
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
@@ -122,6 +125,44 @@ fn a_device_fails_meanwhile() {
             }
         }
     }
+}
+
+/// A mount that a remount could not make writable goes on, and finds what the dead transaction has made of the trees.
+#[test]
+fn who_reads_goes_on_when_a_remount_fails() {
+    // With a tree of trees of more than its root.
+    let format = [OLD_FORMAT, &["-n", "4096"]].concat();
+    let (image, kept) = used(tools::mkfs(128 * MIB, &format));
+    let image = with_caches(image, |_, _, _| {});
+    let mut failed = 0;
+    for n in 0.. {
+        let devices = devices(vec![image.clone()]).unwrap();
+        let device = devices[0].clone();
+        let as_found = options(Keep::AsFound);
+        let mounted = Layers::mount_opened(devices, Writes::Later, as_found, Ok).unwrap();
+        device.faults(|faults| faults.fail_nth(Request::Write, n, Extent::FromThen));
+        if mounted.txns.begin_writing(Keep::InTree).is_ok() {
+            break;
+        }
+        failed += 1;
+        let trees = mounted.txns.required_tree(ObjectId::ROOT_TREE).unwrap();
+        assert!(trees.root_pointer().level > 0);
+        let mut items = 0;
+        let count = |_, _: &[u8]| {
+            items += 1;
+            Ok(ControlFlow::Continue(()))
+        };
+        trees.scan(Key::MIN..=Key::MAX, count).unwrap();
+        assert!(items > 5, "{items}");
+        let files = Files::new(&mounted.txns);
+        assert!(kept.iter().all(|file| files.has(file)));
+        drop(files);
+        assert_eq!(mounted.txns.close(), Err(EROFS));
+        let left = device.image();
+        is_whole(&left);
+        is_whole(&unmount(mount(left).unwrap()));
+    }
+    assert!(failed > 2, "{failed}");
 }
 
 #[test]
