@@ -44,18 +44,44 @@ pub(super) enum Task {
 }
 
 impl Task {
-    /// What is to be done where this is wanted. `EINVAL` where a tree that is valid would have to go.
+    /// What is to be done where this is wanted. `EINVAL` where a tree that is valid would have to go; `EUCLEAN` where what is to be done
+    /// with is not the tree that the superblock tells of.
     pub(super) fn of(shared: &Shared, keep: Keep) -> Result<Self> {
         let features = shared.volume.superblock().compat_ro;
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let is_stale = features.has_stale_free_space();
-        Ok(match keep {
+        let task = match keep {
             Keep::InTree if !has_tree => Self::Make,
             Keep::InCaches | Keep::Nowhere if is_stale => Self::GiveUp,
             Keep::InCaches | Keep::Nowhere if has_tree => return Err(cannot_go()),
             _ if is_stale => Self::MakeAnew,
             _ => Self::Nothing,
-        })
+        };
+        match task {
+            Self::Nothing => Ok(task),
+            Self::Make | Self::MakeAnew | Self::GiveUp => task.by_root_item(shared),
+        }
+    }
+
+    /// The task, by where the tree's root item is, if there is one. One that is not where it belongs is not the tree's: nothing is done with it.
+    fn by_root_item(self, shared: &Shared) -> Result<Self> {
+        let roots = shared.trees.root();
+        let found = shared.trees.key_of(ObjectId::FREE_SPACE_TREE.into())?;
+        match (found, self) {
+            (None, Self::MakeAnew) => Ok(Self::Make),
+            (None, task) => Ok(task),
+            (Some(key), _) if key.offset != 0 => {
+                let what = "root item of free space tree is not at offset 0";
+                Err(Flaw::new(what, key.offset, 0)
+                    .in_item(roots.id(), &key)
+                    .report())
+            }
+            (Some(key), Self::Make) => {
+                let what = "superblock knows of no free space tree: root item";
+                Err(Flaw::new(what, 1, 0).in_item(roots.id(), &key).report())
+            }
+            (Some(_), task) => Ok(task),
+        }
     }
 
     /// Has it known where all groups are free, by the extent tree: nothing is changed. What is known must not be forgotten until the
@@ -203,22 +229,27 @@ fn give_up(shared: &Arc<Shared>) -> Result {
         let _chunks_stay = shared.leaving.lock();
         shared.space.leave_tree()?;
     }
-    let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
-    in_steps(shared, |handle| clear(&tree, handle))?;
+    let tree = shared.trees.get_optional(ObjectId::FREE_SPACE_TREE)?;
+    let tree = tree.map(|tree| tree.to_arc());
+    if let Some(tree) = &tree {
+        in_steps(shared, |handle| clear(tree, handle))?;
+    }
     let handle = start(shared, Units::updates(2))?;
-    let removed = remove(shared, &handle, &tree);
+    let removed = remove(shared, &handle, tree.as_deref());
     removed.inspect_err(|error| handle.abort(*error))?;
     drop(handle);
     shared.commits().commit()
 }
 
-/// Removes the tree, in which there is nothing, and says so in the superblock.
-fn remove(shared: &Shared, handle: &Handle, tree: &Tree) -> Result {
-    let (key, _) = shared.trees.root_item(tree.id())?;
-    tree.drop_empty(handle)?;
-    shared.trees.root().remove(handle, &key)?;
-    handle.context().transaction().forget_tree(tree.id());
-    shared.trees.close(tree.id())?;
+/// Removes the tree, in which there is nothing, if there is one, and says so in the superblock.
+fn remove(shared: &Shared, handle: &Handle, tree: Option<&Tree>) -> Result {
+    if let Some(tree) = tree {
+        let (key, _) = shared.trees.root_item(tree.id())?;
+        tree.drop_empty(handle)?;
+        shared.trees.root().remove(handle, &key)?;
+        handle.context().transaction().forget_tree(tree.id());
+        shared.trees.close(tree.id())?;
+    }
     shared
         .volume
         .superblocks()

@@ -114,6 +114,11 @@ impl OpenTrees {
         found.filter(|(_, item)| is_whole(item)).ok_or(ENOENT)
     }
 
+    /// Where the root item of `id` is, if there is one: of several the one with the highest offset.
+    pub(super) fn key_of(&self, id: TreeId) -> Result<Option<Key>> {
+        Ok(self.look_up(id)?.map(|(key, _)| key))
+    }
+
     /// Finds a tree that no volume does without, and that stays open. Where there is none the volume is corrupt, and the log
     /// says which tree is missing: to the caller `ENOENT` would mean a file.
     pub(super) fn required(&self, id: ObjectId) -> Result<Arc<Tree>> {
