@@ -116,7 +116,7 @@ impl OnDisk {
         recorded: Option<Recorded>,
     ) -> GroupOnDisk {
         match self {
-            Self::Tree(_, kept) if kept.has(span.0) => GroupOnDisk::Tree(Part {
+            Self::Tree(_, kept) if kept.has(span) => GroupOnDisk::Tree(Part {
                 span,
                 recorded,
                 changes: Changes::new(),
@@ -240,9 +240,10 @@ impl Kept {
         self.before.store(end.get(), Ordering::Release);
     }
 
-    /// Whether the group that begins at `start` is.
-    fn has(&self, start: Logical) -> bool {
-        start.get() < self.before.load(Ordering::Acquire)
+    /// Whether the group `[start, end)` is. A chunk may be made over where several were that are done: one that reaches beyond
+    /// them has its turn.
+    fn has(&self, (_, end): (Logical, Logical)) -> bool {
+        end.get() <= self.before.load(Ordering::Acquire)
     }
 }
 
@@ -265,5 +266,25 @@ impl GroupOnDisk {
             },
             Self::Nowhere => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_kept_when_all_of_it_had_its_turn() {
+        let kept = Kept::none();
+        let has = |start, end| kept.has((Logical::new(start), Logical::new(end)));
+        assert!(!has(0, 100));
+        kept.until(Logical::new(200));
+        assert!(has(0, 100) && has(100, 200));
+        // Made where one was that is done, and beyond.
+        assert!(!has(100, 300) && !has(200, 300));
+        kept.until(Logical::new(300));
+        assert!(has(100, 300));
+        kept.until(BEHIND_ALL);
+        assert!(has(100, u64::MAX));
     }
 }
