@@ -34,9 +34,14 @@ impl Space {
         self.writeout.leave_tree()
     }
 
+    /// Whether a tree has what is free in all groups, and is kept right.
+    pub fn has_all_in_tree(&self) -> bool {
+        self.writeout.has_all_in_tree()
+    }
+
     /// Makes what the tree has of the free space of the next group, by the extent tree; whether to go on: where there is no
-    /// group left the tree is right. Nobody changes the extent tree, nor makes or removes chunks, meanwhile. After an error the transaction
-    /// must be aborted.
+    /// group left the tree is right. Nobody changes the extent tree, nor makes or removes chunks, meanwhile. After `ENOSPC` the
+    /// tree must not be believed before it is begun anew, after any other error the transaction must be aborted.
     pub fn rebuild_free_space(
         &self,
         txn: &dyn Allocate,

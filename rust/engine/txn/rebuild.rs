@@ -17,16 +17,34 @@ use crate::disk::{
     Bytes, CompatRo, Flaw, Generation, Key, Kind, Logical, ObjectId, Place, RootExtension,
     RootItem, Superblock,
 };
-use crate::space::{Class, Urgency};
+use crate::space::{Class, Reservation, Urgency};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// What is reserved for one step. What it takes beyond, where free space is in many pieces, comes from the global
+/// How it goes on. What a step takes beyond what it reserves, where free space is in many pieces, comes from the global
 /// reserve, which each commit fills up again.
-const STEP_UNITS: Units = Units::inserts(4);
-/// Steps of one transaction. What one frees can be used behind its commit.
-const STEPS: u32 = 16;
+#[derive(Clone, Copy)]
+struct Pace {
+    /// What is reserved for one step.
+    units: Units,
+    urgency: Urgency,
+    /// Steps of one transaction. What one frees can be used behind its commit.
+    steps: u32,
+}
+
+/// As a removal: a full volume, too, has to become one from which something can be removed.
+const USUAL: Pace = Pace {
+    units: Units::inserts(4),
+    urgency: Urgency::Freeing,
+    steps: 16,
+};
+/// Where that was refused: little is asked for, and not refused.
+const SPARING: Pace = Pace {
+    units: Units::updates(1),
+    urgency: Urgency::Commit,
+    steps: 1,
+};
 /// Items that one step removes.
 const ITEMS: usize = 1024;
 
@@ -109,16 +127,20 @@ impl Task {
             Self::Nothing => Ok(()),
             Self::Make => {
                 pr_info!("creating free space tree\n");
-                let made = begin(shared).and_then(|()| fill(shared));
+                let made = begin(shared).and_then(|()| fill(shared, None));
                 made.or_else(|error| go_back(shared, error))
             }
             Self::MakeAnew => {
                 pr_info!("rebuilding free space tree\n");
-                fill(shared).or_else(|error| go_back(shared, error))
+                let made = first(shared).and_then(|first| fill(shared, Some(first)));
+                made.or_else(|error| go_back(shared, error))
             }
             Self::GiveUp => {
                 pr_info!("disabling free space tree\n");
-                give_up(shared)
+                give_up(shared, USUAL).or_else(|error| match is_short(shared, error) {
+                    true => give_up_sparingly(shared),
+                    false => Err(error),
+                })
             }
         }
     }
@@ -148,11 +170,25 @@ pub(super) fn cannot_go() -> Error {
     EINVAL
 }
 
+/// Reserves for the first step of what makes the tree anew. Where that is refused nothing was changed, and a tree that is still kept is
+/// right.
+fn first(shared: &Arc<Shared>) -> Result<Reservation> {
+    reserve(shared, USUAL.units, USUAL.urgency).inspect_err(|_| {
+        if shared.space.has_all_in_tree() {
+            shared.volume.superblocks().update(|superblock| {
+                superblock.compat_ro = superblock.compat_ro.with(CompatRo::FREE_SPACE_TREE_VALID);
+            });
+        }
+    })
+}
+
 /// Begins a tree, which is not valid.
 fn begin(shared: &Arc<Shared>) -> Result {
+    // First, as it may be refused: then nothing was changed.
+    let reservation = reserve(shared, USUAL.units, USUAL.urgency)?;
     // What is not kept right from now on is void in the first superblock.
     caches::stop(shared);
-    let handle = start(shared, Units::inserts(2))?;
+    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
     let begun = insert(shared, &handle);
     begun.inspect_err(|error| handle.abort(*error))?;
     shared.volume.superblocks().update(|superblock| {
@@ -186,15 +222,15 @@ fn insert(shared: &Shared, handle: &Handle) -> Result {
     shared.trees.root().insert(handle, &key, &bytes)
 }
 
-/// Makes the tree what it should be, whatever is in it.
-fn fill(shared: &Arc<Shared>) -> Result {
+/// Makes the tree what it should be, whatever is in it; `first` is reserved for the first step.
+fn fill(shared: &Arc<Shared>, first: Option<Reservation>) -> Result {
     let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
     {
         let _chunks_stay = shared.leaving.lock();
         shared.space.begin_tree(tree.clone())?;
     }
-    in_steps(shared, |handle| clear(&tree, handle))?;
-    in_steps(shared, |handle| {
+    in_steps(shared, USUAL, first, |handle| clear(&tree, handle))?;
+    in_steps(shared, USUAL, None, |handle| {
         let _chunks_stay = shared.leaving.lock();
         let runner = shared.runner.lock();
         let step = shared.space.rebuild_free_space(handle, &runner.extents)?;
@@ -217,14 +253,27 @@ fn go_back(shared: &Arc<Shared>, error: Error) -> Result {
     pr_err!("failed to create free space tree ({errno})\n");
     let features = shared.volume.superblock().compat_ro;
     let may_go = features.has_stale_free_space() && !features.contains(CompatRo::BLOCK_GROUP_TREE);
-    if error == ENOSPC && may_go && shared.check_alive().is_ok() {
-        give_up(shared)?;
+    if may_go && is_short(shared, error) {
+        give_up_sparingly(shared)?;
     }
     Err(error)
 }
 
+/// Whether there was no space, and nothing else went wrong.
+fn is_short(shared: &Shared, error: Error) -> bool {
+    error == ENOSPC && shared.check_alive().is_ok()
+}
+
+/// Removes the tree, which is not valid, where there was no space to do more.
+#[cold]
+fn give_up_sparingly(shared: &Arc<Shared>) -> Result {
+    // What was done has freed blocks, which can be used then, and has drawn on the global reserve, which is filled up.
+    shared.commits().commit()?;
+    give_up(shared, SPARING)
+}
+
 /// Removes the tree, which is not valid.
-fn give_up(shared: &Arc<Shared>) -> Result {
+fn give_up(shared: &Arc<Shared>, pace: Pace) -> Result {
     {
         let _chunks_stay = shared.leaving.lock();
         shared.space.leave_tree()?;
@@ -232,9 +281,10 @@ fn give_up(shared: &Arc<Shared>) -> Result {
     let tree = shared.trees.get_optional(ObjectId::FREE_SPACE_TREE)?;
     let tree = tree.map(|tree| tree.to_arc());
     if let Some(tree) = &tree {
-        in_steps(shared, |handle| clear(tree, handle))?;
+        in_steps(shared, pace, None, |handle| clear(tree, handle))?;
     }
-    let handle = start(shared, Units::updates(2))?;
+    let reservation = reserve(shared, Units::updates(2), pace.urgency)?;
+    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
     let removed = remove(shared, &handle, tree.as_deref());
     removed.inspect_err(|error| handle.abort(*error))?;
     drop(handle);
@@ -272,32 +322,40 @@ fn clear(tree: &Tree, handle: &Handle) -> Result<ControlFlow<()>> {
     })
 }
 
-/// Calls `step` until it says that it is done, each time in a handle that reserves as a removal does: a full volume, too,
-/// has to become one from which something can be removed. After `ENOSPC` what was done is whole.
+/// Calls `step` until it says that it is done, each time in a handle of its own; for the first there may be something reserved. After
+/// `ENOSPC` all trees are whole, and what is in this one nobody believes.
 fn in_steps(
     shared: &Arc<Shared>,
+    pace: Pace,
+    mut first: Option<Reservation>,
     mut step: impl FnMut(&Handle) -> Result<ControlFlow<()>>,
 ) -> Result {
     let mut steps = 0u32;
     loop {
-        let handle = start(shared, STEP_UNITS)?;
-        if step(&handle)
-            .inspect_err(|error| handle.abort(*error))?
-            .is_break()
-        {
+        let reservation = match first.take() {
+            Some(reservation) => reservation,
+            None => reserve(shared, pace.units, pace.urgency)?,
+        };
+        let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+        let done = step(&handle).inspect_err(|error| {
+            if *error != ENOSPC {
+                handle.abort(*error);
+            }
+        })?;
+        if done.is_break() {
             return Ok(());
         }
         drop(handle);
-        steps = steps.wrapping_add(1);
-        if steps % STEPS == 0 {
+        steps = steps.saturating_add(1);
+        if steps >= pace.steps {
+            steps = 0;
             shared.commits().commit()?;
         }
     }
 }
 
-fn start(shared: &Arc<Shared>, units: Units) -> Result<Handle> {
+fn reserve(shared: &Arc<Shared>, units: Units, urgency: Urgency) -> Result<Reservation> {
     shortage::make_wanted_chunk(shared)?;
     let bytes = units.bytes(shared.store.node_size());
-    let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
-    Handle::enter(shared, Joiner::Starter, reservation)
+    shortage::reserve(shared, Class::Metadata, bytes, urgency)
 }

@@ -55,6 +55,11 @@ impl Writeout {
         self.move_to(OnDisk::in_tree(tree, sector_size, Kept::none()))
     }
 
+    /// Whether a tree has what is free in all groups.
+    pub(in crate::space) fn has_all_in_tree(&self) -> bool {
+        self.on_disk().has_all()
+    }
+
     /// Free space is not kept in a tree any more.
     pub(in crate::space) fn leave_tree(&self) -> Result {
         match &*self.on_disk() {

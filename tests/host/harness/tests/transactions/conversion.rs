@@ -473,19 +473,20 @@ fn a_full_volume_gets_a_tree_or_stays_as_it_was() {
         zoned_without(24, 16 * MIB),
     ] {
         let (image, all) = full(image);
-        let mounted = mount_with(image.clone(), options(Keep::InTree));
-        let image = match mounted {
+        let devices = devices(vec![image]).unwrap();
+        let device = devices[0].clone();
+        match Layers::mount(devices, options(Keep::InTree), Ok) {
             Ok(mounted) => {
                 made += 1;
                 has_tree(&mounted.device().image());
-                unmount(mounted)
+                unmount(mounted);
             }
             Err(error) => {
                 assert_eq!(error, ENOSPC);
-                image
+                has_no_tree(&device.image());
             }
-        };
-        let mounted = mount(image).unwrap();
+        }
+        let mounted = mount(device.image()).unwrap();
         let files = Files::new(&mounted.txns);
         all.iter()
             .step_by(7)
