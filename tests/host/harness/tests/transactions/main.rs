@@ -10,6 +10,7 @@ mod conversion_faults;
 mod conversion_shortage;
 mod faults;
 mod files;
+mod free_space_root;
 mod hooked;
 mod kept_caches;
 mod load;
