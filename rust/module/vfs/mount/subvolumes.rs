@@ -3,8 +3,8 @@
 //! The subvolumes in use: what the VFS shows of each, and their orphans.
 
 use super::Mount;
-use crate::linux::time::monotonic_ns;
 use crate::linux::super_block::AnonymousDevice;
+use crate::linux::time::monotonic_ns;
 use crate::linux::SuperBlock;
 use crate::vfs::node::{SubvolumeView, ViewInUse};
 use engine::disk::ObjectId;
