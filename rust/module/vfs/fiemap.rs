@@ -2,8 +2,8 @@
 
 //! Where regular files have bytes: the engine's mappings, and what is not in the trees yet, in the words of the VFS.
 //!
-//! The order is what makes the answer right, without a lock: first what is dirty or on its way, then the trees. Bytes are on
-//! their way until the trees have them, so what is not found there first is found here.
+//! The caller keeps write(2) out, and nobody else: the order is what makes the answer right. First what is dirty or on its
+//! way, then the trees. Bytes are on their way until the trees have them, so what is not found there first is found here.
 
 use super::mount::mount_of;
 use super::{node, Node, Rbtrfs};

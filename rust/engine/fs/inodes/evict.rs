@@ -71,10 +71,7 @@ impl Inodes<'_> {
         while let Some(subvolume) = from.and_then(|from| self.fs.in_use.ceiling(from)) {
             // Nobody waits for the list meanwhile, and one that cannot be removed keeps no other from it.
             for number in subvolume.take_left() {
-                let cleaned = match result {
-                    Err(error) if ends_all(error) => Err(error),
-                    _ => self.clean_orphan(&subvolume, number, Pace::While(go_on)),
-                };
+                let cleaned = self.clean_next(result, &subvolume, number, Pace::While(go_on));
                 if cleaned.is_err() {
                     subvolume.note_left(number);
                     result = cleaned;
@@ -143,10 +140,7 @@ impl Inodes<'_> {
     fn clean_all(&self, subvolume: &Subvolume, left: &mut Left) -> Result<u64> {
         let (mut from, mut count, mut result) = (0, 0_u64, Ok(()));
         while let Some(number) = orphans::first(subvolume.tree(), from)? {
-            let cleaned = match result {
-                Err(error) if ends_all(error) => Err(error),
-                _ => self.clean_orphan(subvolume, number, Pace::Through),
-            };
+            let cleaned = self.clean_next(result, subvolume, number, Pace::Through);
             match cleaned {
                 Ok(()) => count = count.saturating_add(1),
                 Err(_) => {
@@ -165,6 +159,20 @@ impl Inodes<'_> {
         result.map(|()| count)
     }
 
+    /// Cleans an orphan, unless what those before came to keeps all others, too: then it is that again.
+    fn clean_next(
+        &self,
+        before: Result,
+        subvolume: &Subvolume,
+        number: ObjectId,
+        pace: Pace<'_>,
+    ) -> Result {
+        match before {
+            Err(error) if [ENOSPC, EROFS, EAGAIN].contains(&error) => Err(error),
+            _ => self.clean_orphan(subvolume, number, pace),
+        }
+    }
+
     fn clean_orphan(&self, subvolume: &Subvolume, number: ObjectId, pace: Pace<'_>) -> Result {
         match self.get(subvolume, number) {
             Ok(inode) if inode.attributes().nlink == 0 => return self.remove(&inode, pace),
@@ -176,11 +184,6 @@ impl Inodes<'_> {
         let handle = self.fs.start_freeing(subvolume, Units::updates(1))?;
         orphans::remove(subvolume.tree(), &handle, number)
     }
-}
-
-/// Whether what one inode was not removed for keeps all others, too.
-fn ends_all(error: Error) -> bool {
-    [ENOSPC, EROFS, EAGAIN].contains(&error)
 }
 
 /// Removes what is left of an inode without data, the inode item and the orphan item last.
