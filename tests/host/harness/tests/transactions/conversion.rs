@@ -60,6 +60,12 @@ pub(crate) fn without_word(mut image: Image) -> Image {
     image
 }
 
+/// The log has such a line.
+#[track_caller]
+fn tells(log: &Capture, line: &str) {
+    assert!(log.contains(line), "{:?}", log.lines());
+}
+
 /// A volume with files, every second of them removed again.
 pub(crate) fn used(image: Image) -> (Image, Vec<File>) {
     let mounted = mount(image).unwrap();
@@ -154,11 +160,7 @@ fn a_tree_is_made_where_it_is_wanted() {
         let (image, kept) = used(image);
         let log = Capture::new();
         let mounted = mount_with(image, options(Keep::InTree)).unwrap();
-        assert!(
-            log.contains("creating free space tree"),
-            "{:?}",
-            log.lines()
-        );
+        tells(&log, "creating free space tree");
         has_tree(&mounted.device().after_power_cut(&mut Random::new(1)));
         let image = goes_on(mounted, &kept);
         has_tree(&image);
@@ -202,11 +204,7 @@ fn a_tree_is_given_up_where_it_is_not_believed_and_not_wanted() {
         let (image, kept) = used(image);
         let log = Capture::new();
         let mounted = mount_with(image, doubting(Keep::Nowhere)).unwrap();
-        assert!(
-            log.contains("disabling free space tree"),
-            "{:?}",
-            log.lines()
-        );
+        tells(&log, "disabling free space tree");
         has_no_tree(&mounted.device().after_power_cut(&mut Random::new(1)));
         let image = goes_on(mounted, &kept);
         has_no_tree(&image);
@@ -317,11 +315,7 @@ fn who_writes_later_makes_it_anew_later() {
         }
         assert!(mounted.device().image().pages == image.pages);
         mounted.txns.begin_writing(Keep::AsFound).unwrap();
-        assert!(
-            log.contains("rebuilding free space tree"),
-            "{:?}",
-            log.lines()
-        );
+        tells(&log, "rebuilding free space tree");
         let image = goes_on(mounted, &kept);
         has_tree(&image);
         stays(&image);

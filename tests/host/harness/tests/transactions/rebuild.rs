@@ -2,9 +2,9 @@
 //! A free space tree that is not valid is made anew by a mount that writes, whatever it says. `btrfs check` compares it with
 //! the extent tree.
 
+use crate::conversion::{features, used};
 use crate::files::{File, Files};
 use crate::mounted::{mount, mount_with, unmount, zoned_image};
-use engine::disk::raw::RawSuperblock;
 use engine::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ObjectId};
 use engine::txn::{Access, Options, Units};
 use harness::device::{Fate, Image, Recorder};
@@ -14,30 +14,18 @@ use harness::tools;
 use kernel::prelude::ENOSPC;
 use kernel::print::Capture;
 use std::vec::Vec;
-use zerocopy::FromZeros;
 
 const MIB: u64 = 1 << 20;
 const VALID: u64 = CompatRo::FREE_SPACE_TREE_VALID.get();
 
 fn is_valid(image: &Image) -> bool {
-    let mut raw = RawSuperblock::new_zeroed();
-    tools::edit_superblock(&mut image.clone(), |found| raw = *found);
-    raw.compat_ro_flags.get() & VALID != 0
+    features(image) & VALID != 0
 }
 
 /// A volume with files, every second of them removed again; its free space tree lacks some of what it should have, says
 /// something else of the rest, and is not valid.
 fn stale(image: Image) -> (Image, Vec<File>) {
-    let mounted = mount(image).unwrap();
-    let files = Files::new(&mounted.txns);
-    let make = |number| files.create(&format!("file{number}"), 16384, 4096).unwrap();
-    let all: Vec<File> = (0..600).map(make).collect();
-    mounted.txns.commit().unwrap();
-    let (kept, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| file.inode % 2 == 0);
-    gone.iter().for_each(|file| files.remove(file).unwrap());
-    mounted.txns.commit().unwrap();
-    drop(files);
-    let mut image = unmount(mounted);
+    let (mut image, kept) = used(image);
     tools::edit_superblock(&mut image, |raw| {
         let features = raw.compat_ro_flags.get();
         raw.compat_ro_flags.set(features & !VALID);
