@@ -69,10 +69,12 @@ power-cut: ## a thousand power cuts under the module, half of them on either kin
 	@CUTS=$(or $(CUTS),1000) scripts/guest-test power_cut
 bench: ## fio and files on rbtrfs, btrfs, XFS or f2fs: ROUNDS=5 JOBS="direct-* fsync" KINDS=zoned BASE=commit
 	@scripts/bench
+bench-free-space: ## mounts and allocations where free space is in small pieces: COUNTED=1
+	@scripts/bench --free-space
 bench-commits: ## what commits take after changes in 1 to 1,000 block groups: ROUNDS=3 BASE=commit
 	@scripts/bench --commits
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit bare soak fuzz fuzz-images guest-test debug-test root-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench bench-commits help xfstests
+.PHONY: all install uninstall deb clean doc rust-analyzer run shell test check unit bare soak fuzz fuzz-images guest-test debug-test root-test uml-test long-test failing stress hammer fsx power-cut stress-ng bench bench-commits bench-free-space help xfstests

@@ -9,7 +9,8 @@ mod memory;
 mod mounts;
 
 use clap::Parser;
-use std::path::PathBuf;
+use harness::device::Image;
+use std::path::{Path, PathBuf};
 
 /// What free space costs.
 #[derive(Parser)]
@@ -20,6 +21,9 @@ struct Arguments {
     /// Mounts the volume in this file, and nothing else.
     #[arg(long)]
     mount: Option<PathBuf>,
+    /// Leaves the volumes as files in this folder, for a guest to mount, and measures nothing.
+    #[arg(long)]
+    save: Option<PathBuf>,
     /// Only mounts.
     #[arg(long)]
     mounts: bool,
@@ -33,6 +37,9 @@ fn main() {
     if let Some(path) = arguments.mount {
         return mounts::mount(&path);
     }
+    if let Some(folder) = arguments.save {
+        return save(&folder);
+    }
     if !arguments.mounts {
         for (gib, piece) in [(5, 64), (44, 64), (500, 64), (5, 4), (44, 4)] {
             if gib <= arguments.most {
@@ -41,10 +48,35 @@ fn main() {
         }
     }
     if !arguments.allocations {
-        mounts::many_groups(&[]);
-        mounts::many_groups(&["-O", "^block-group-tree"]);
-        mounts::fragmented(466);
+        mounts::tell("10,000 block groups", &mounts::many_groups(&[]));
+        let plain = mounts::many_groups(&["-O", "^block-group-tree"]);
+        mounts::tell("10,000 block groups in the extent tree", &plain);
+        let hostile = mounts::fragmented(466, 64 << 10);
+        mounts::tell("466 GiB, every other 64 KiB of it free", &hostile);
     }
+}
+
+/// Saves each volume under what it is called in the figures: GiB and KiB of its free pieces, or what else it is.
+fn save(folder: &Path) {
+    let save = |name: &str, image: Image| {
+        println!("{name}");
+        image.pages.save(&folder.join(name)).expect("a file");
+    };
+    for gib in [5, 44, 500] {
+        save(&format!("gib{gib}-whole"), mounts::whole(gib));
+        for piece in [64, 4] {
+            save(
+                &format!("gib{gib}-{piece}"),
+                mounts::fragmented(gib, piece << 10),
+            );
+        }
+    }
+    save("hostile", mounts::fragmented(466, 64 << 10));
+    save("groups", mounts::many_groups(&[]));
+    save(
+        "groups-no-tree",
+        mounts::many_groups(&["-O", "^block-group-tree"]),
+    );
 }
 
 /// Nanoseconds as microseconds.

@@ -3,6 +3,7 @@
 
 use crate::{memory, micros};
 use engine::disk::Bytes;
+use engine::space::Reservation;
 use engine::txn::Units;
 use harness::device::Image;
 use harness::mount::{devices, Access, Mounted};
@@ -11,11 +12,10 @@ use std::path::Path;
 use std::process::Command;
 
 const GIB: u64 = 1 << 30;
-/// Free pieces of the fragmented volume.
-const PIECE: u64 = 64 << 10;
 
 /// Mounts in a process of its own, which has no memory to use again.
-fn mount_elsewhere(image: &Image) {
+pub(crate) fn tell(volume: &str, image: &Image) {
+    println!("{volume}:");
     let file = tools::Scratch::new();
     image.pages.save(file.path()).expect("a file");
     let program = std::env::current_exe().expect("this program");
@@ -50,7 +50,7 @@ pub(crate) fn mount(path: &Path) {
 }
 
 /// A volume with 10,000 block groups.
-pub(crate) fn many_groups(options: &[&str]) {
+pub(crate) fn many_groups(options: &[&str]) -> Image {
     let options = [&["-m", "single"], options].concat();
     let image = tools::mkfs(10_020 * GIB, &options);
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
@@ -74,37 +74,51 @@ pub(crate) fn many_groups(options: &[&str]) {
             .expect("room");
     }
     drop(promised);
-    println!("10,000 block groups {options:?}:");
-    mount_elsewhere(&mounted.unmount().expect("a commit")[0]);
+    unmount(mounted)
 }
 
-/// A volume every other 64 KiB of which are free, as its free space tree says.
-pub(crate) fn fragmented(gib: u64) {
-    let image = tools::mkfs(gib * GIB, &["-m", "single"]);
-    let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
-    let space = mounted.txns.space();
-    for _ in 0..gib - 4 {
-        let reservation = mounted.txns.reserve_data(Bytes::new(GIB)).expect("a chunk");
-        let handle = mounted.txns.start(Units::inserts(1)).expect("a handle");
-        while reservation.bytes() >= Bytes::new(2 * PIECE) {
-            let wanted = reservation.bytes();
-            let Ok(extent) = space.allocate_data(&reservation, wanted, Bytes::new(2 * PIECE))
-            else {
-                break;
-            };
-            let (start, end) = (extent.logical, extent.logical.saturating_add(extent.len));
-            let mut at = start;
-            while at.saturating_add(Bytes::new(2 * PIECE)) <= end {
-                space
-                    .note_allocated(&handle, at, Bytes::new(PIECE))
-                    .expect("room");
-                at = at.saturating_add(Bytes::new(2 * PIECE));
-            }
-        }
-        drop(handle);
+/// A new volume.
+pub(crate) fn whole(gib: u64) -> Image {
+    tools::mkfs(gib * GIB, &["-m", "single"])
+}
+
+/// A volume every other `piece` bytes of which are free, as its free space tree says.
+pub(crate) fn fragmented(gib: u64, piece: u64) -> Image {
+    let mounted = Mounted::mount(vec![whole(gib)], Access::ReadWrite).expect("a volume");
+    // Room for metadata stays.
+    for _ in 0..gib - gib.div_ceil(100).min(4) {
+        let Ok(reservation) = mounted.txns.reserve_data(Bytes::new(GIB)) else {
+            break;
+        };
+        take_every_other(&mounted, &reservation, piece);
         drop(reservation);
         mounted.txns.commit().expect("a commit");
     }
-    println!("{gib} GiB, every other 64 KiB of it free:");
-    mount_elsewhere(&mounted.unmount().expect("a commit")[0]);
+    unmount(mounted)
+}
+
+/// Uses every other `piece` bytes of what was promised.
+fn take_every_other(mounted: &Mounted, reservation: &Reservation, piece: u64) {
+    let space = mounted.txns.space();
+    let piece = Bytes::new(piece);
+    let both = piece.saturating_add(piece);
+    while reservation.bytes() >= both {
+        // As many as one handle may change.
+        let handle = mounted.txns.start(Units::inserts(1)).expect("a handle");
+        let wanted = reservation.bytes().min(Bytes::new(GIB / 8));
+        let Ok(extent) = space.allocate_data(reservation, wanted, both) else {
+            break;
+        };
+        let end = extent.logical.saturating_add(extent.len);
+        let mut at = extent.logical;
+        while at.saturating_add(both) <= end {
+            space.note_allocated(&handle, at, piece).expect("room");
+            at = at.saturating_add(both);
+        }
+    }
+}
+
+fn unmount(mounted: Mounted) -> Image {
+    let mut images = mounted.unmount().expect("a commit");
+    images.pop().expect("a device")
 }
