@@ -11,7 +11,6 @@
 //! | `class`     | what lockdep is told of a lock                              |
 //! | `rank`      | the order of all locks, the one list of it                  |
 //! | `nesting`   | which blocks of trees a task may hold together              |
-//! | `pair`      | two locks of one rank                                       |
 //! | `place`     | what has a place in that order and is no lock               |
 //! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
 //! | `nofs`      | allocations that must not enter a file system               |
@@ -42,7 +41,6 @@ mod log;
 mod mutex;
 mod nesting;
 mod nofs;
-mod pair;
 mod place;
 pub mod prelude;
 mod rank;

@@ -4,10 +4,9 @@
 //!
 //! A lock is made with its [`Rank`], and with nothing else. A task that holds a lock waits only for locks of later
 //! ranks. Two locks of one rank are held at once only where they are blocks of one tree, see
-//! [`Nesting`](crate::Nesting), or of a rank that comes in [pairs](Rank::comes_in_pairs) and taken by
-//! [`RwLock::write_two`](crate::RwLock::write_two), which knows their order. To try a lock is always allowed. Lockdep
-//! has a class for each rank; the host's tests refuse every acquisition against the list where it happens. Pages and
-//! other comments quote this list, and `scripts/check-locks` compares.
+//! [`Nesting`](crate::Nesting). To try a lock is always allowed. Lockdep has a class for each rank; the host's tests
+//! refuse every acquisition against the list where it happens. Pages and other comments quote this list, and
+//! `scripts/check-locks` compares.
 
 use core::ffi::CStr;
 
@@ -77,7 +76,8 @@ ranks! {
     Relocation = c"rbtrfs_relocation",
     /// A handle, which its transaction waits for before it commits. A place, and one for each task.
     Transaction = c"rbtrfs_transaction",
-    /// The file extent items of an inode, while they are rearranged. Of two inodes as a pair.
+    /// The file extent items of an inode, while they are rearranged. Of one inode at a time: what several files have of
+    /// one extent is counted in the extent tree, so the items of each file are changed by themselves.
     InodeExtents = c"rbtrfs_inode_extents",
     /// The attributes of an inode. Of one inode at a time.
     InodeState = c"rbtrfs_inode_state",
@@ -153,12 +153,4 @@ ranks! {
     Zones = c"rbtrfs_zones",
     /// The pages that a superblock goes through.
     Bounce = c"rbtrfs_bounce",
-}
-
-impl Rank {
-    /// Whether a task may hold two locks of this rank, taken as a pair: who moves extents from one file to another
-    /// rearranges the items of both.
-    pub const fn comes_in_pairs(self) -> bool {
-        matches!(self, Self::InodeExtents)
-    }
 }

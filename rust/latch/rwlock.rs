@@ -51,21 +51,6 @@ impl<T> RwLock<T> {
         })
     }
 
-    /// Where the lock is: the same as long as it is there.
-    pub(crate) fn address(&self) -> usize {
-        core::ptr::from_ref(&*self.lock).addr()
-    }
-
-    /// Waits until nobody else holds the lock, which is the second of a pair.
-    pub(crate) fn write_second(&self) -> RwLockWriteGuard<'_, T> {
-        self.lock.down_write_second();
-        // INVARIANT: The lock was just taken for writing.
-        RwLockWriteGuard {
-            lock: self,
-            _not_send: NotThreadSafe,
-        }
-    }
-
     /// Waits until nobody else holds the lock.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.lock.down_write();

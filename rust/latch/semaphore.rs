@@ -83,10 +83,6 @@ impl Semaphore {
         self.down_write();
     }
 
-    pub(crate) fn down_write_second(&self) {
-        self.down_write();
-    }
-
     pub(crate) fn set_class(&self, _nesting: Nesting) {}
 }
 
@@ -129,13 +125,6 @@ mod lockdep {
         pub(crate) fn down_write_nested(&self, nesting: Nesting) {
             // SAFETY: The semaphore is initialised by the type invariant.
             unsafe { bindings::down_write_nested(self.inner.get(), i32::from(nesting.side as u8)) };
-        }
-
-        /// Takes a semaphore while another of its class is held.
-        pub(crate) fn down_write_second(&self) {
-            const SECOND: i32 = bindings::SINGLE_DEPTH_NESTING as i32;
-            // SAFETY: The semaphore is initialised by the type invariant.
-            unsafe { bindings::down_write_nested(self.inner.get(), SECOND) };
         }
 
         /// Gives the lock the class of its tree and level; called before its first use.

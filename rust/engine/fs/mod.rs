@@ -22,7 +22,7 @@
 //! above is the kernel edge, which holds the VFS's locks and does pages and bios.
 //!
 //! Lock order: `Delalloc` > `Orphans` > `Relocation` > `Transaction` > `InodeExtents` > `InodeState` > `NextInode` >
-//! `SubvolumeOpening` > `FileTree` > `Subvolumes`; of two inodes never both. See `Documentation/fs.md`.
+//! `SubvolumeOpening` > `FileTree` > `Subvolumes`. See `Documentation/fs.md`.
 
 mod data;
 mod filesystem;

@@ -6,8 +6,7 @@
 //! Rank                                                      the module's own: the list of all locks
 //! Mutex::new(value, rank) -> Result<Mutex<T>>              lock() -> MutexGuard<'_, T>, try_lock() -> Option<_>
 //! RwLock::new(value, rank) -> Result<RwLock<T>>            read() -> RwLockReadGuard<'_, T>, try_read() -> Option<_>,
-//!                                                           write() -> RwLockWriteGuard<'_, T>,
-//!                                                           write_two(&RwLock, &RwLock) -> one guard or two
+//!                                                           write() -> RwLockWriteGuard<'_, T>
 //! Condvar::new(rank) -> Result<Condvar>                    wait(&mut MutexGuard<'_, T>), notify_one(), notify_all()
 //! Latched::shared(meta, value) -> Result<LatchedRef<M, T>>  meta() -> &M, is_same(&LatchedRef, &LatchedRef)
 //!     Latched::read(&LatchedRef, Nesting) -> ReadGuard<M, T>          owns a reference; guard.latched() -> &LatchedRef
@@ -33,8 +32,6 @@ mod mutex;
 #[path = "../../../../rust/latch/nesting.rs"]
 mod nesting;
 mod nofs;
-#[path = "../../../../rust/latch/pair.rs"]
-mod pair;
 mod place;
 #[path = "../../../../rust/latch/rank.rs"]
 mod rank;

@@ -11,8 +11,6 @@ use std::cell::RefCell;
 pub(crate) enum Standing {
     /// At its rank.
     Rank(Rank),
-    /// At its rank, as the second of a pair whose first has the lower address.
-    Second(Rank),
     /// Among the blocks of a tree.
     Block(Nesting),
     /// At a tree block that was taken without waiting: of which tree is not told.
@@ -22,7 +20,7 @@ pub(crate) enum Standing {
 impl Standing {
     fn rank(self) -> Rank {
         match self {
-            Self::Rank(rank) | Self::Second(rank) => rank,
+            Self::Rank(rank) => rank,
             Self::Block(nesting) => nesting.tree.rank(),
             Self::TriedBlock => Rank::FileTree,
         }
@@ -44,7 +42,6 @@ impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rank(rank) => write!(f, "{rank:?}"),
-            Self::Second(rank) => write!(f, "{rank:?} (the second of a pair)"),
             Self::Block(at) => write!(f, "{:?} ({at:?})", at.tree.rank()),
             Self::TriedBlock => write!(f, "a tree block"),
         }
@@ -68,13 +65,7 @@ pub(crate) fn check(at: Standing, lock: usize) {
             if held.lock == lock {
                 panic!("lock order: {at} taken twice by one task");
             }
-            let is_first = match (held.at, at) {
-                (Standing::Rank(first), Standing::Second(second)) => {
-                    first == second && second.comes_in_pairs() && held.lock < lock
-                }
-                _ => false,
-            };
-            if !is_first && !held.at.precedes(at) {
+            if !held.at.precedes(at) {
                 panic!("lock order: {at} taken under {}", held.at);
             }
         }

@@ -35,7 +35,7 @@ impl<T> RwLock<T> {
         })
     }
 
-    pub(crate) fn address(&self) -> usize {
+    fn address(&self) -> usize {
         core::ptr::from_ref(&*self.lock).addr()
     }
 
@@ -57,23 +57,12 @@ impl<T> RwLock<T> {
     /// Takes the lock for writing.
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.write_at(self.standing())
-    }
-
-    #[track_caller]
-    fn write_at(&self, at: Standing) -> RwLockWriteGuard<'_, T> {
-        lockdep::check(at, self.address());
+        lockdep::check(self.standing(), self.address());
         let inner = self.lock.write();
         RwLockWriteGuard {
             inner,
-            _token: lockdep::taken(at, self.address()),
+            _token: lockdep::taken(self.standing(), self.address()),
         }
-    }
-
-    /// Takes the lock for writing under the first of a pair. Public for a test: `write_two` is what others use.
-    #[track_caller]
-    pub fn write_second(&self) -> RwLockWriteGuard<'_, T> {
-        self.write_at(Standing::Second(self.rank))
     }
 
     /// Takes the lock for reading if no writer has it.

@@ -87,51 +87,21 @@ fn two_of_a_rank_panic() {
 }
 
 #[test]
-fn two_of_a_pair_are_taken_in_their_order_alone() {
-    let make = |rank| RwLock::new(1, rank).unwrap();
-    let (one, other) = (make(Rank::InodeExtents), make(Rank::InodeExtents));
-    for (one, other) in [(&one, &other), (&other, &one)] {
-        let both = RwLock::write_two(one, other);
-        assert!(both.1.is_some());
-        assert_eq!(lockdep::held(), 2);
-        // What comes later may follow, and no third.
-        let later = Mutex::new(1, Rank::InodeState).unwrap();
-        drop(later.lock());
-        let text = panics(|| drop(make(Rank::InodeExtents).write()));
-        assert!(text.contains("InodeExtents taken under"), "{text}");
-    }
-    // A file and itself.
-    let both = RwLock::write_two(&one, &one);
-    assert!(both.1.is_none());
-    drop(both);
-    // One after the other, whichever is first: nobody knows who else does it the other way round.
-    for (one, other) in [(&one, &other), (&other, &one)] {
+fn the_extents_of_two_inodes_are_never_held_at_once() {
+    let make = || RwLock::new(1, Rank::InodeExtents).unwrap();
+    let (one, other) = (make(), make());
+    // Whichever is first: nobody knows who else does it the other way round.
+    for (first, second) in [(&one, &other), (&other, &one)] {
         let text = panics(|| {
-            let _one = one.write();
-            let _other = other.write();
+            let _first = first.write();
+            let _second = second.write();
         });
         assert!(
             text.contains("InodeExtents taken under InodeExtents"),
             "{text}"
         );
     }
-    // The order itself: one of the two ways is wrong.
-    let is_refused = |one: &RwLock<i32>, other: &RwLock<i32>| {
-        let taken = catch_unwind(AssertUnwindSafe(|| {
-            let _one = one.write();
-            let _other = other.write_second();
-        }));
-        taken.is_err()
-    };
-    assert_ne!(is_refused(&one, &other), is_refused(&other, &one));
     assert_eq!(lockdep::held(), 0);
-    // Other ranks have no pairs.
-    let (one, other) = (make(Rank::BlockGroups), make(Rank::BlockGroups));
-    let text = panics(|| drop(RwLock::write_two(&one, &other)));
-    assert!(
-        text.contains("(the second of a pair) taken under BlockGroups"),
-        "{text}"
-    );
 }
 
 #[test]
