@@ -277,7 +277,7 @@ fn caches(volume: &Volume, options: &Options) -> Caches {
     };
     let can_be = !has_tree
         && !features.contains(CompatRo::BLOCK_GROUP_TREE)
-        && !format.incompat.contains(Incompat::ZONED)
+        && volume.rules().rewrites_in_place()
         && format.sector_size == 4096;
     let is_wanted = match options.keep {
         Keep::AsFound | Keep::InTree => superblock.cache_generation != 0,

@@ -20,6 +20,7 @@
 //! | `allocate`    | where new chunks go                                                               |
 //! | `writes`      | whether the volume may be written: states and transitions                         |
 //! | `zones`       | what block groups and the mount ask of zones and do to them: [`ZoneManagement`]   |
+//! | `rules`       | what a volume allows by its kind: [`Rules`]                                       |
 //! | `zone_size`   | arithmetic with zones                                                             |
 //! | `hal/`        | what regular and zoned volumes do differently                                     |
 //!
@@ -35,6 +36,7 @@ mod hal;
 mod members;
 mod open;
 mod profile;
+mod rules;
 mod superblock;
 mod unused;
 mod writes;
@@ -47,6 +49,7 @@ pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
 pub use chunk_map::no_chunk;
 pub use data::{DataAccess, Target};
 pub use profile::copies_of;
+pub use rules::Rules;
 pub use superblock::{SuperblockImage, Superblocks};
 pub use unused::Unused;
 pub use writes::Writes;

@@ -14,28 +14,6 @@ impl Volume {
     pub fn zones(&self) -> ZoneManagement<'_> {
         ZoneManagement(self)
     }
-
-    /// Whether there may be zones that must be written from their start to their end: on volumes with the feature, by
-    /// which a regular device has emulated ones.
-    pub fn has_sequential_zones(&self) -> bool {
-        self.members
-            .iter()
-            .any(|member| member.hal.has_sequential_zones())
-    }
-
-    /// Whether a device has zones, and does not only emulate some: where there are none, all can be written anywhere.
-    pub fn has_zoned_devices(&self) -> bool {
-        self.members
-            .iter()
-            .any(|member| member.hal.is_zoned_device())
-    }
-
-    /// The longest data write, in bytes: an ordered extent of a zoned volume fits a zone append.
-    pub fn max_extent_len(&self) -> Bytes {
-        let members = self.members.iter();
-        let longest = members.map(|member| member.hal.max_extent_len());
-        longest.min().unwrap_or(device::SECTOR)
-    }
 }
 
 impl ZoneManagement<'_> {

@@ -46,7 +46,7 @@ impl Flagged for Rbtrfs {
             false => asked,
         };
         check(shown(attributes.flags), asked)?;
-        if mount.volume().has_sequential_zones() && asked & fl::NODATACOW != 0 {
+        if !mount.volume().rules().rewrites_in_place() && asked & fl::NODATACOW != 0 {
             return Err(EPERM);
         }
         let mut change = Change::default();

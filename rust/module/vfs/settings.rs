@@ -37,8 +37,8 @@ pub(super) struct Settings {
 /// What the volume says to some words.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
-    /// The volume is zoned.
-    pub(super) is_zoned: bool,
+    /// Freed space comes back by resets, so there is no range to tell the device of.
+    pub(super) reuses_by_reset: bool,
     /// The longest that a file in the tree may be.
     pub(super) sector_size: u32,
 }
@@ -52,7 +52,7 @@ impl Settings {
             max_inline: MAX_INLINE.min(facts.sector_size),
             thread_pool: None,
             metadata_ratio: 0,
-            discard: match device.takes_discards() && !facts.is_zoned {
+            discard: match device.takes_discards() && !facts.reuses_by_reset {
                 true => Discard::Later,
                 false => Discard::Never,
             },
@@ -81,7 +81,7 @@ impl Settings {
         self.metadata_ratio = options.metadata_ratio.unwrap_or(self.metadata_ratio);
         self.space_cache = options.space_cache.or(self.space_cache);
         self.discard = options.discard.unwrap_or(self.discard);
-        if self.discard == Discard::Later && facts.is_zoned {
+        if self.discard == Discard::Later && facts.reuses_by_reset {
             pr_info!("discard=async has no meaning on a zoned volume and is ignored\n");
             self.discard = Discard::Never;
         }
@@ -183,7 +183,7 @@ pub(super) fn check_rescue(asked: &Asked<'_, MountOptions>) -> Result {
 /// What `volume` says to them.
 pub(super) fn facts(volume: &Volume) -> Facts {
     Facts {
-        is_zoned: volume.has_sequential_zones(),
+        reuses_by_reset: volume.rules().reuses_by_reset(),
         sector_size: volume.format().sector_size,
     }
 }

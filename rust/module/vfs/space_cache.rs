@@ -5,7 +5,7 @@
 use super::options::{MountOptions, SpaceCacheWord};
 use crate::linux::mount::{Access, Asked};
 use crate::linux::options::MountLog;
-use engine::disk::{CompatRo, Incompat};
+use engine::disk::CompatRo;
 use engine::txn::Keep;
 use engine::volume::Volume;
 use latch::prelude::*;
@@ -89,8 +89,7 @@ pub(super) fn check(
             "cannot disable free-space-tree with block-group-tree feature"
         ));
     }
-    let is_zoned = format.incompat.contains(Incompat::ZONED);
-    let is_refused = is_zoned && word == Some(SpaceCacheWord::Old);
+    let is_refused = !volume.rules().rewrites_in_place() && word == Some(SpaceCacheWord::Old);
     if is_refused {
         log.error(fmt!("zoned: space cache v1 is not supported"));
     }

@@ -14,9 +14,7 @@ use super::report::piece_at;
 use super::{cut, extents};
 use super::{InPlaceWrites, MappingKind, WriteKind};
 use crate::btree::Allocate;
-use crate::disk::{
-    Bug, Bytes, ExtentState, FileOffset, Incompat, InodeFlags, Key, Logical, RegularExtent,
-};
+use crate::disk::{Bug, Bytes, ExtentState, FileOffset, InodeFlags, Key, Logical, RegularExtent};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
 use crate::space::{Class, Reservation};
@@ -136,7 +134,7 @@ impl InPlaceWrites<'_> {
 
     /// Whether a file may have space to be written in place at all.
     fn may_have_space(&self, inode: &Inode) -> bool {
-        !self.fs.format().incompat.contains(Incompat::ZONED)
+        self.fs.transactions().volume().rules().rewrites_in_place()
             && inode.attributes().flags.contains(InodeFlags::PREALLOC)
             && !inode.subvolume().promises_nothing()
     }

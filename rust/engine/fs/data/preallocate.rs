@@ -4,9 +4,7 @@
 use super::FileSpace;
 use super::{cut, extents};
 use crate::btree::{Allocate, Reach};
-use crate::disk::{
-    Bytes, ExtentState, FileOffset, Incompat, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END,
-};
+use crate::disk::{Bytes, ExtentState, FileOffset, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Now};
 use crate::space::{Class, DataExtent, Reservation};
@@ -76,9 +74,9 @@ impl FileSpace<'_> {
 
     /// Whether a file can be given space before it is written at all: `EOPNOTSUPP`, `EROFS`.
     pub fn check_preallocate(&self, inode: &Inode) -> Result {
-        match self.fs.format().incompat.contains(Incompat::ZONED) {
-            true => Err(EOPNOTSUPP),
-            false => self.fs.check_writable(inode.subvolume()),
+        match self.fs.transactions().volume().rules().rewrites_in_place() {
+            true => self.fs.check_writable(inode.subvolume()),
+            false => Err(EOPNOTSUPP),
         }
     }
 

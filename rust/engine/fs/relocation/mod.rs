@@ -90,7 +90,7 @@ impl Relocation<'_> {
     /// Calls `ask`, which was refused for want of space, once more for each group that was emptied, until it is not.
     pub(super) fn make_room<R>(&self, mut ask: impl FnMut() -> Result<R>) -> Result<R> {
         let txns = self.fs.transactions();
-        if !txns.volume().has_zoned_devices() {
+        if !txns.volume().rules().frees_whole_groups() {
             return Err(ENOSPC);
         }
         let may_write = || txns.volume().writes() == Writes::Now;

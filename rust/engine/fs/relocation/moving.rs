@@ -106,7 +106,7 @@ impl Relocation<'_> {
 
     /// The longest extent that can be written in one piece.
     fn longest(&self) -> Bytes {
-        self.fs.transactions().volume().max_extent_len()
+        self.fs.transactions().volume().rules().max_extent_len()
     }
 
     /// What moving an extent changes: the checksums, and the items. Those of one holder are close together; each may have a tree

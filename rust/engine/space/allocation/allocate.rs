@@ -116,7 +116,7 @@ impl Allocator {
                 .map(|group| group.start().get());
             cursor.store(first.unwrap_or(0), Ordering::Relaxed);
         }
-        if class == BlockClass::TreeLog && self.groups.volume.has_sequential_zones() {
+        if class == BlockClass::TreeLog && self.groups.volume.rules().writes_in_order() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
                 return Ok(start);
             }
@@ -151,7 +151,7 @@ impl Allocator {
         let cursor = &self.cursors.data;
         let info = self.groups.info(Class::Data);
         // What zones that are written have left goes first: no other is begun for it, and none is left with a rest.
-        let mut asked = match self.groups.volume.has_zoned_devices() {
+        let mut asked = match self.groups.volume.rules().fills_begun_groups() {
             true => info.longest(Offer::Ready).clamp(min, wanted),
             false => wanted,
         };

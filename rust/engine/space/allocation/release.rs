@@ -45,8 +45,8 @@ impl Releases {
     pub(in crate::space) fn unpin(&self, generation: Generation, trims: &Trims) -> Result {
         self.groups.commit_may_free.store(false, Ordering::Relaxed);
         self.groups.commits.fetch_add(1, Ordering::Relaxed);
-        // On devices with zones what can be allocated again is counted where it is known.
-        if !self.groups.volume.has_zoned_devices() {
+        // Where that frees nothing yet, what can be allocated again is counted where it is known.
+        if !self.groups.volume.rules().frees_whole_groups() {
             self.groups.count_reuse();
         }
         let mut result = Ok(());
@@ -66,7 +66,7 @@ impl Releases {
     fn unpin_spans(&self, spans: &mut Spans, trims: &Trims) -> Result {
         let mut last: Option<Arc<Group>> = None;
         // Whether it was told that addresses come back: once for all of them.
-        let mut is_counted = !self.groups.volume.has_zoned_devices();
+        let mut is_counted = !self.groups.volume.rules().frees_whole_groups();
         while let Some((start, end)) = spans.pop() {
             // Neighbours in the list may belong to neighbouring groups.
             let found = self

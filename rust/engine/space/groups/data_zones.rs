@@ -48,7 +48,7 @@ impl DataZones {
 
     /// See [`crate::space::Space::data_written`].
     pub(in crate::space) fn written(&self, extent: DataExtent) -> Result {
-        if !self.groups.volume.has_sequential_zones() {
+        if !self.groups.volume.rules().writes_in_order() {
             return Ok(());
         }
         let group = self.groups.holding(extent.logical, extent.len)?;
@@ -61,7 +61,7 @@ impl DataZones {
 
     /// Tells that an extent of `len` bytes of a group will not be written any more.
     pub(in crate::space) fn given_up(&self, group: &Group, len: Bytes) -> Result {
-        if group.class() != Class::Data || !self.groups.volume.has_sequential_zones() {
+        if group.class() != Class::Data || !self.groups.volume.rules().writes_in_order() {
             return Ok(());
         }
         let mut body = group.lock();

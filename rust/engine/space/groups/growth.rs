@@ -106,7 +106,7 @@ impl ChunkGrowth<'_> {
         let Some(zone_size) = self.0.volume.zones().size() else {
             return;
         };
-        if !self.0.volume.has_zoned_devices() {
+        if !self.0.volume.rules().frees_whole_groups() {
             return;
         }
         let space_info = self.0.info(Class::Data);
@@ -145,7 +145,7 @@ impl ChunkGrowth<'_> {
             .divided_by(4)
             .max(group.saturating_mul(2).min(all.divided_by(2)));
         space_info.resize_global(size.min(affordable));
-        if self.0.volume.has_zoned_devices() {
+        if self.0.volume.rules().frees_whole_groups() {
             space_info.lock().dying = group;
         }
     }

@@ -14,7 +14,7 @@ impl BlockGroups {
     /// Empties the zones of groups in which nothing is left: they can be written again from their start. `on_reset` is
     /// told of each.
     pub(in crate::space) fn reset_empty(&self, on_reset: &dyn Fn(Logical)) -> Result {
-        if !self.volume.has_sequential_zones() {
+        if !self.volume.rules().reuses_by_reset() {
             return Ok(());
         }
         // Whether it was told that addresses of data come back.

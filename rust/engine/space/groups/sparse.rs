@@ -132,7 +132,7 @@ impl Rest {
 impl BlockGroups {
     /// See [`crate::space::Space::next_sparse`].
     pub(in crate::space) fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
-        if !self.volume.has_sequential_zones() {
+        if !self.volume.rules().reuses_by_reset() {
             return None;
         }
         let classes = [Class::Metadata, Class::System];
@@ -226,7 +226,7 @@ impl BlockGroups {
         when: Reclaim,
         passed: &mut KVVec<Logical>,
     ) -> Result<Option<Sparse>> {
-        if !self.volume.has_zoned_devices() {
+        if !self.volume.rules().frees_whole_groups() {
             return Ok(None);
         }
         let commits = self.commits.load(Ordering::Relaxed);
@@ -266,7 +266,7 @@ impl BlockGroups {
                 .iter()
                 .any(|&class| self.info(class).is_pressed())
         };
-        !self.volume.has_zoned_devices()
+        !self.volume.rules().frees_whole_groups()
             || is_short()
             || self.least_dead_of_data(Reclaim::Soon).is_none()
     }

@@ -55,7 +55,7 @@ impl Zones for VolumeZones {
 impl WriteOrder {
     /// The order for a volume's metadata, to be given to its block cache and to [`crate::space::Options`].
     pub fn for_volume(volume: &Arc<Volume>) -> Result<Arc<Self>> {
-        let order = match volume.has_sequential_zones() {
+        let order = match volume.rules().writes_in_order() {
             true => Self::sequential(Arc::new(VolumeZones(volume.clone()), GFP_KERNEL)?)?,
             false => Self::none(),
         };

@@ -18,11 +18,20 @@ use latch::prelude::*;
 
 /// The rules for the chunks of one device.
 pub(super) trait Hal: Send + Sync {
-    /// See [`super::Volume::has_sequential_zones`].
-    fn has_sequential_zones(&self) -> bool;
+    /// See [`super::Rules::rewrites_in_place`].
+    fn rewrites_in_place(&self) -> bool;
 
-    /// See [`super::Volume::has_zoned_devices`].
-    fn is_zoned_device(&self) -> bool;
+    /// See [`super::Rules::writes_in_order`].
+    fn writes_in_order(&self) -> bool;
+
+    /// See [`super::Rules::reuses_by_reset`].
+    fn reuses_by_reset(&self) -> bool;
+
+    /// See [`super::Rules::frees_whole_groups`].
+    fn frees_whole_groups(&self) -> bool;
+
+    /// See [`super::Rules::fills_begun_groups`].
+    fn fills_begun_groups(&self) -> bool;
 
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
     fn zone_size(&self) -> Option<Bytes>;
@@ -36,7 +45,7 @@ pub(super) trait Hal: Send + Sync {
     /// See [`super::ZoneManagement::set_emulated_size`].
     fn set_emulated_zone_size(&self, size: Bytes) -> Result;
 
-    /// The longest data write, in bytes.
+    /// See [`super::Rules::max_extent_len`].
     fn max_extent_len(&self) -> Bytes;
 
     /// Places on the device that chunks may cover but must not use.

@@ -16,11 +16,23 @@ pub(in crate::volume) struct Regular {
 }
 
 impl Hal for Regular {
-    fn has_sequential_zones(&self) -> bool {
+    fn rewrites_in_place(&self) -> bool {
+        true
+    }
+
+    fn writes_in_order(&self) -> bool {
         false
     }
 
-    fn is_zoned_device(&self) -> bool {
+    fn reuses_by_reset(&self) -> bool {
+        false
+    }
+
+    fn frees_whole_groups(&self) -> bool {
+        false
+    }
+
+    fn fills_begun_groups(&self) -> bool {
         false
     }
 

@@ -368,12 +368,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// How much of `ioend` one piece may have.
     fn piece_len(&self, ioend: &Ioend<Self>, pins: Pins) -> Result<Bytes> {
-        let mut max = self.path.volume.max_extent_len();
+        let mut max = self.path.volume.rules().max_extent_len();
         if pins == Pins::Some {
             max = max.min(MAX_COPY);
         }
         // What an append cannot take must not be allocated: whether it is one is known only then.
-        match self.path.volume.has_sequential_zones() {
+        match self.path.volume.rules().writes_in_order() {
             true => ioend.append_len(ioend.len().min(max), SECTOR),
             false => Ok(ioend.len().min(max)),
         }

@@ -98,7 +98,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             return Ok(true);
         }
         // Data may have moved away and back at once, and been read in between, when the zone was empty.
-        if self.path.volume.has_zoned_devices() {
+        if self.path.volume.rules().frees_whole_groups() {
             return Ok(false);
         }
         let logical = check

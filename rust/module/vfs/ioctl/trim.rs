@@ -20,8 +20,7 @@ pub(super) fn trim(call: &Call<'_>) -> Result {
     call.require_admin()?;
     let mount = mount_of(call.inode())?;
     let device = &mount.data_path().device;
-    // There, zones are reset.
-    if mount.volume().has_sequential_zones() || !device.takes_discards() {
+    if mount.volume().rules().reuses_by_reset() || !device.takes_discards() {
         return Err(EOPNOTSUPP);
     }
     let [start, len, least]: Range = call.read()?;

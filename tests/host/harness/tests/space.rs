@@ -248,7 +248,7 @@ fn play_with(
     steps: usize,
     mut and_then: impl FnMut(usize, &Mounted),
 ) -> Mounted {
-    let zoned = mounted.volume.has_sequential_zones();
+    let zoned = mounted.volume.rules().writes_in_order();
     let mut driver = Driver::start(mounted).unwrap();
     let mut model = Model::default();
     let mut generator = Generator::new(seed, Profile::DATA);

@@ -168,11 +168,24 @@ fn check_zone_size(size: Bytes) -> Result<ZoneSize> {
 }
 
 impl Hal for Zoned {
-    fn has_sequential_zones(&self) -> bool {
+    fn rewrites_in_place(&self) -> bool {
+        false
+    }
+
+    fn writes_in_order(&self) -> bool {
         true
     }
 
-    fn is_zoned_device(&self) -> bool {
+    fn reuses_by_reset(&self) -> bool {
+        true
+    }
+
+    // Emulated zones can be written anywhere, and as many at a time as one likes.
+    fn frees_whole_groups(&self) -> bool {
+        self.geometry.is_some()
+    }
+
+    fn fills_begun_groups(&self) -> bool {
         self.geometry.is_some()
     }
 

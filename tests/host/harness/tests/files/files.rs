@@ -210,7 +210,7 @@ impl Files {
         end: u64,
         reservation: &mut WriteReservation,
     ) -> Result<OrderedExtent> {
-        let most = self.mounted.volume.max_extent_len().get();
+        let most = self.mounted.volume.rules().max_extent_len().get();
         let wanted = (sectors.len() as u64).min(most);
         let mut piece = reservation.split(Bytes::new(wanted))?;
         let mut new = self

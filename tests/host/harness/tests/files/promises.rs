@@ -56,7 +56,7 @@ fn an_address_without_a_write_is_given_back() {
             drop((extent, reservation));
             assert_eq!(reserved(&files), 0);
         }
-        if !files.mounted.volume.has_sequential_zones() {
+        if !files.mounted.volume.rules().writes_in_order() {
             assert_eq!(files.txns().space().statistics().available, available);
         }
         drop(inode);

@@ -181,7 +181,7 @@ impl<'a> Files<'a> {
     fn allocate_one(&self, wanted: u64) -> Result<DataExtent> {
         let reservation = self.txns.reserve_data(Bytes::new(wanted))?;
         let space = self.txns.space();
-        if !self.txns.volume().has_sequential_zones() {
+        if !self.txns.volume().rules().writes_in_order() {
             return space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(SECTOR));
         }
         // Zones are written in the order of allocation.

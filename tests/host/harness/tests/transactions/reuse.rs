@@ -68,7 +68,7 @@ impl Watch {
 
 /// Writes where a file's extents are, as writeback does. On zones they are written as they are allocated.
 fn write(txns: &Transactions, extents: &[(Logical, Bytes)]) {
-    if txns.volume().has_sequential_zones() {
+    if txns.volume().rules().writes_in_order() {
         return;
     }
     for &(addr, len) in extents {

@@ -229,7 +229,7 @@ impl Driver {
     /// Puts the first of `bytes` on the devices; where and how many.
     fn place(&self, reservation: &mut WriteReservation, bytes: &[u8]) -> Result<NewExtent> {
         let fs = &self.mounted.fs;
-        let wanted = Bytes::from(bytes.len()).min(self.mounted.volume.max_extent_len());
+        let wanted = Bytes::from(bytes.len()).min(self.mounted.volume.rules().max_extent_len());
         let mut extent = fs.data().allocate_write(reservation, wanted)?;
         let len = extent.get().len.get() as usize;
         self.mounted.put_data(&mut extent, &bytes[..len])?;
