@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The rules of check-errors, which tells them."""
 
+import re
 import sys
 from pathlib import Path
 
-from rust import code, judge
+from rust import code, judge, tokens
 
 REPORTED = "rust/engine/disk/corrupt.rs"
 # The constant itself.
@@ -25,8 +26,41 @@ def compared(all_, i):
     return any(behind.startswith(mark) for mark in ("=>", ")=>", "|"))
 
 
+# Where a mistake of ours is a Bug: not in C's callbacks, which answer what C does.
+TOLD = ("rust/engine/", "rust/module/io/")
+SILENT = ("EIO", "EINVAL")
+
+
+def silent(name, text):
+    """(line, what) for each error of this code that has neither a line in the log nor a promise to whoever calls."""
+    if not name.startswith(TOLD) or is_test(name) or name == REPORTED:
+        return
+    # What was said since the last function began, and the words above it.
+    above, promised, is_told, imported = "", "", False, False
+    all_ = tokens(text)
+    plain = [token for token in all_ if token.kind != "comment"]
+    at = 0
+    for token in all_:
+        if token.kind == "comment":
+            above += token.text
+            continue
+        i, at = at, at + 1
+        if token.text == "use":
+            imported = True
+        elif token.text == "fn":
+            promised, is_told = above, False
+        elif token.text in (";", "{", "}"):
+            imported, above = imported and token.text != ";", ""
+        elif re.fullmatch(r"pr_\w+|report", token.text):
+            is_told = True
+        elif token.text in SILENT and not (imported or is_told or compared(plain, i)):
+            if f"`{token.text}`" not in promised:
+                yield token.line, f"{token.text} without a reason: a Bug, a line in the log, or a promise of the function"
+
+
 def complaints(name, text):
     """(line, what) for each rule that a file breaks."""
+    yield from silent(name, text)
     all_, imported = code(text), False
     for i, token in enumerate(all_):
         if token.text == "use":

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changing a tree in batches.
 
-use super::bugs::NO_ITEM;
+use super::bugs::{NO_ITEM, OUT_OF_ORDER};
 use super::descend::Aim;
 use super::path::Path;
 use super::search::Sought;
@@ -184,7 +184,7 @@ impl<'a> Writer<'a> {
         self.path.item_mut()
     }
 
-    /// Gives the item it stands at another key, which must lie between its neighbours' keys (`EINVAL`).
+    /// Gives the item it stands at another key, which lies between its neighbours' keys.
     pub fn rekey_here(&mut self, key: &Key) -> Result {
         let old = self.key()?;
         if self.path.lower().is_some_and(|lower| *key < lower) {
@@ -201,14 +201,14 @@ impl<'a> Writer<'a> {
         }
         let result = match self.path.may_rekey(key)? {
             true => self.path.rekey_item(key),
-            false => Err(EINVAL),
+            false => Err(OUT_OF_ORDER.report()),
         };
         self.path.release_above(0);
         result
     }
 
     /// Cuts `skip` bytes off the front of the item it stands at and gives the rest another key, behind its own and before
-    /// the next item's (`EINVAL`). Nobody sees one without the other. `EAGAIN`: the item has become another meanwhile.
+    /// the next item's. Nobody sees one without the other. `EAGAIN`: the item has become another meanwhile.
     pub fn cut_front_here(&mut self, skip: usize, key: &Key) -> Result {
         let old = self.key()?;
         let behind = self.path.upper().is_some_and(|upper| *key >= upper);
@@ -226,7 +226,7 @@ impl<'a> Writer<'a> {
 
     fn cut_front(&mut self, skip: usize, key: &Key) -> Result {
         if !self.path.may_rekey(key)? {
-            return Err(EINVAL);
+            return Err(OUT_OF_ORDER.report());
         }
         let bytes = self.path.item_mut()?;
         let left = bytes.len().saturating_sub(skip);
@@ -243,7 +243,7 @@ impl<'a> Writer<'a> {
         let (tree, txn) = (self.path.tree, self.path.txn);
         if tree.ceiling(key, |found, _| found)? != Some(*old) {
             self.seek(old)?;
-            return Err(EINVAL);
+            return Err(OUT_OF_ORDER.report());
         }
         let copy = |bytes: &[u8]| -> Result<KVVec<u8>> {
             let mut copy = KVVec::with_capacity(bytes.len(), GFP_NOFAIL)?;

@@ -4,7 +4,7 @@
 //! data goes, and the volume says which that is.
 
 use super::device::BegunWrite;
-use super::{Chunk, Mapping, Place, Volume};
+use super::{Chunk, Mapping, Place, Volume, NO_COPY, NO_DEVICE};
 use crate::disk::{self, BlockGroupFlags, Bug, Bytes, Flaw, Logical, Physical};
 use core::ops::Range;
 use latch::prelude::*;
@@ -18,8 +18,8 @@ pub enum Target {
     Append(Place),
 }
 
-/// A mount opens all devices that its chunks name.
-const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
+/// The pieces of a range are within it.
+const OUTSIDE: Bug = Bug::new("a piece of a range lies outside of it");
 
 /// The file data of a volume: [`Volume::data`].
 #[derive(Clone, Copy)]
@@ -42,21 +42,23 @@ impl<'a> DataAccess<'a> {
                 return Ok(());
             }
         }
+        pr_err!("no copy of the data at {addr} can be read and is good\n");
         Err(EIO)
     }
 
     /// Reads whole sectors at `addr`, of any copy that can be read.
     pub fn read(&self, addr: Logical, buf: &mut [u8]) -> Result {
         self.each_piece(addr, buf.len(), |mapping, part| {
-            let now = buf.get_mut(part).ok_or(EIO)?;
-            let mut read = |place: &Place| {
-                self.0
-                    .device(place.devid)
-                    .ok_or(NO_DEVICE)?
-                    .read(place.at, now)
-            };
-            let mut copies = mapping.copies().iter();
-            copies.find_map(|place| read(place).ok()).ok_or(EIO)
+            let now = buf.get_mut(part).ok_or(OUTSIDE)?;
+            let mut failed = None;
+            for place in mapping.copies() {
+                let device = self.0.device(place.devid).ok_or(NO_DEVICE)?;
+                match device.read(place.at, now) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            Err(failed.unwrap_or_else(|| NO_COPY.report()))
         })
     }
 
@@ -71,7 +73,7 @@ impl<'a> DataAccess<'a> {
         let volume = self.0;
         volume.check_sending()?;
         self.each_piece(addr, bytes.len(), |mapping, part| {
-            let now = bytes.get(part).ok_or(EIO)?;
+            let now = bytes.get(part).ok_or(OUTSIDE)?;
             for place in mapping.copies() {
                 let device = volume.device(place.devid).ok_or(NO_DEVICE)?;
                 begun.push(device.begin_write(place.at, now)?, GFP_KERNEL)?;
@@ -160,8 +162,6 @@ impl<'a> DataAccess<'a> {
 
     /// Where all of a range is, in its first copy.
     fn place(&self, addr: Logical, len: Bytes) -> Result<Place> {
-        /// A chunk without stripes passes no gate.
-        const NO_COPY: Bug = Bug::new("a mapped range has no copy");
         let mapping = self.in_one_piece(addr, len)?;
         Ok(*mapping.copies().first().ok_or(NO_COPY)?)
     }

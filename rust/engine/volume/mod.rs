@@ -55,7 +55,7 @@ pub use unused::Unused;
 pub use writes::Writes;
 pub use zones::ZoneManagement;
 
-use crate::disk::{Bytes, Checksums, Format, Logical, Superblock, ZoneOffset};
+use crate::disk::{Bug, Bytes, Checksums, Format, Logical, Superblock, ZoneOffset};
 use chunk_map::ChunkMap;
 use device::Device;
 use kernel::sync::Arc;
@@ -63,6 +63,12 @@ use latch::prelude::*;
 use latch::{Mutex, RwLock};
 use members::Members;
 use superblock::{InMemory, Writer};
+
+/// A mount opens all devices that its chunks and trees name.
+pub const NO_DEVICE: Bug = Bug::new("a range is on a device that is not open");
+
+/// A chunk without stripes passes no gate.
+pub const NO_COPY: Bug = Bug::new("a mapped range has no copy");
 
 /// Which superblock copies `open` looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::hal::{Hal, Regular, Zoned};
 use super::members::{Member, Members};
 use super::superblock::{find, join, InMemory, Places, Writer};
 use super::writes::State;
-use super::{Chunk, Options, Volume, Writes};
+use super::{Chunk, Options, Volume, Writes, NO_DEVICE};
 use crate::disk::{
     Bytes, Checksums, CompatRo, DevItem, Flaw, Incompat, Logical, Place, Superblock,
     SUPERBLOCK_PLACES,
@@ -103,7 +103,7 @@ fn members(devices: KVec<Arc<dyn Device>>, superblock: &InMemory) -> Result<Memb
             Some(_) => others.push(member, GFP_KERNEL)?,
         }
     }
-    let first = first.ok_or(EINVAL)?;
+    let first = first.ok_or(NO_DEVICE)?;
     Ok(Members { first, others })
 }
 

@@ -3,7 +3,7 @@
 
 use super::allocate::{self, DeviceRange};
 use super::profile::Profile;
-use super::{Chunk, Stripe, Volume};
+use super::{Chunk, Stripe, Volume, NO_DEVICE};
 use crate::disk::{BlockGroupFlags, Bytes, Physical, MAX_CHUNK_END};
 use latch::prelude::*;
 
@@ -28,8 +28,9 @@ impl Unused<'_> {
         from: Physical,
         least: Bytes,
     ) -> Result<Option<DeviceRange>> {
-        let member = self.0.members.find(devid).ok_or(ENODEV)?;
-        let usable = self.0.superblocks().device_bytes(devid).ok_or(ENODEV)?;
+        let member = self.0.members.find(devid).ok_or(NO_DEVICE)?;
+        let usable = self.0.superblocks().device_bytes(devid);
+        let usable = usable.ok_or(NO_DEVICE)?;
         let end = member.device.size().min(usable);
         Ok(allocate::unused_from(
             used,
@@ -57,7 +58,7 @@ impl Unused<'_> {
         devid: u64,
         used: &[DeviceRange],
     ) -> Result<Chunk> {
-        let member = self.0.members.find(devid).ok_or(ENODEV)?;
+        let member = self.0.members.find(devid).ok_or(NO_DEVICE)?;
         let profile = Profile::of(flags).ok_or(EOPNOTSUPP)?;
         let DeviceRange { start, len } = member.hal.plan(flags, used)?;
         let logical = self.0.chunks.read().end();

@@ -3,6 +3,10 @@
 
 use crate::disk::{Bytes, Physical};
 use core::num::NonZeroU64;
+use latch::prelude::*;
+
+/// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
+const ZONE_SIZES: core::ops::RangeInclusive<Bytes> = Bytes::new(1 << 22)..=Bytes::new(1 << 33);
 
 /// Bytes in a zone: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,4 +45,13 @@ impl ZoneSize {
     pub(super) fn is_start(self, at: Physical) -> bool {
         at.get() % self.0 == 0
     }
+}
+
+/// The size of a device's zones, if it is one that is supported; else it is told.
+pub(super) fn check_zone_size(size: Bytes) -> Result<ZoneSize> {
+    let supported = ZoneSize::new(size).filter(|_| ZONE_SIZES.contains(&size));
+    if supported.is_none() {
+        pr_err!("zones of {} bytes are not supported\n", size);
+    }
+    supported.ok_or(EINVAL)
 }

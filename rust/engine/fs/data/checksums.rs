@@ -23,7 +23,7 @@ impl SectorSums {
     /// Room for `sectors` sums, none there yet.
     fn new(size: usize, sectors: usize) -> Result<Self> {
         let mut sums = KVec::new();
-        sums.resize(size.checked_mul(sectors).ok_or(EINVAL)?, 0, GFP_KERNEL)?;
+        sums.resize(size.checked_mul(sectors).ok_or(ENOMEM)?, 0, GFP_KERNEL)?;
         let mut present = KVec::new();
         present.resize(sectors, false, GFP_KERNEL)?;
         Ok(Self {

@@ -9,13 +9,16 @@ use super::piece::{pass_sums, Piece};
 use super::Data;
 use super::{cut, extents};
 use crate::btree::Allocate;
-use crate::disk::{Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
+use crate::disk::{Bug, Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
 use crate::space::{DataExtent, DataWait, Relief, Reservation, Space};
 use crate::txn::Handle;
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// Who parts off the front of an extent asks for bytes that it has.
+const SHORTER: Bug = Bug::new("more is parted off a new extent than it has");
 
 /// Where data is going to be written. Dropped, it is given back: the IO failed or never began, or its end could not be
 /// entered; none is under way any more.
@@ -64,10 +67,10 @@ impl NewExtent {
             .map_err(|error| if error == ENOMEM { ENOSPC } else { error })
     }
 
-    /// Parts off its first `len` bytes; `EINVAL` if it has fewer.
+    /// Parts off its first `len` bytes. It has as many.
     fn split_front(&mut self, len: Bytes) -> Result<NewExtent> {
         let DataExtent { logical, len: all } = self.extent;
-        let rest = all.checked_sub(len).ok_or(EINVAL)?;
+        let rest = all.checked_sub(len).ok_or(SHORTER)?;
         let front = NewExtent {
             space: self.space.clone(),
             extent: DataExtent { logical, len },

@@ -122,6 +122,7 @@ impl Parts {
         })
     }
 
+    /// Sends a part, of as many as are tried: behind them all of the rest fails, by `EIO` as if the device had said so.
     fn send(
         &mut self,
         part: Range<Bytes>,
@@ -131,7 +132,8 @@ impl Parts {
         send(part)
     }
 
-    /// Where it is time for it, tries the far half of what is left. An error where there is no use in going on.
+    /// Where it is time for it, tries the far half of what is left. `EIO`, as the device has said of each part, where there is
+    /// no use in going on.
     fn look_behind(
         &mut self,
         send: &mut dyn FnMut(Range<Bytes>) -> Result<(), Failure>,

@@ -4,7 +4,7 @@
 use super::Data;
 use super::{cut, extents, gaps};
 use crate::btree::{Allocate, Reach};
-use crate::disk::{Bytes, FileOffset, MAX_FILE_END};
+use crate::disk::{Bug, Bytes, FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::subvolume::{self, Promise};
 use crate::fs::Inode;
@@ -14,6 +14,9 @@ use latch::prelude::*;
 
 /// Bytes of data for which one finished extent is expected, when space is not in pieces.
 const EXTENT_EXPECTED: Bytes = Bytes::new(16 * 1024 * 1024);
+
+/// Who splits a reservation asks for bytes that it is for.
+const FEWER: Bug = Bug::new("a write reservation is for fewer bytes than are taken from it");
 
 /// Space promised to dirty bytes of a file: the data's, and the metadata's for finishing. Dropping it gives it back.
 pub struct WriteReservation {
@@ -28,15 +31,15 @@ pub struct WriteReservation {
 
 impl WriteReservation {
     /// Takes what `len` of its bytes have that go to new extents: as much of the data as is not allocated yet, and a share of
-    /// the metadata. `EINVAL` if it is for fewer bytes.
+    /// the metadata. It is for as many bytes at least.
     pub fn split(&mut self, len: Bytes) -> Result<WriteReservation> {
         self.split_kinds(len, Bytes::ZERO)
     }
 
-    /// Takes what `len` of its bytes have, `in_place` of which go to preallocated space. `EINVAL`, with nothing changed, if it
-    /// is for fewer bytes.
+    /// Takes what `len` of its bytes have, `in_place` of which go to preallocated space. It is for as many at least; else
+    /// nothing is changed.
     pub fn split_kinds(&mut self, len: Bytes, in_place: Bytes) -> Result<WriteReservation> {
-        let covers = self.covers.checked_sub(len).ok_or(EINVAL)?;
+        let covers = self.covers.checked_sub(len).ok_or(FEWER)?;
         let share = share(self.metadata.bytes(), len, self.covers);
         let data = len.saturating_sub(in_place).min(self.data.bytes());
         let promise = subvolume::split(&mut self.promise, in_place)?;
@@ -50,7 +53,7 @@ impl WriteReservation {
                     self.metadata.merge(metadata);
                 }
                 subvolume::merge(&mut self.promise, promise);
-                return Err(EINVAL);
+                return Err(FEWER.report());
             }
         };
         self.covers = covers;
@@ -79,7 +82,7 @@ impl WriteReservation {
     /// Takes all that is for metadata out.
     pub(in crate::fs) fn take_metadata(&self) -> Result<Reservation> {
         let all = self.metadata.bytes();
-        self.metadata.split(all).ok_or(EINVAL)
+        Ok(self.metadata.split(all).ok_or(FEWER)?)
     }
 
     /// Adds metadata, for all that is still to be entered.

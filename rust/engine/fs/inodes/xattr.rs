@@ -249,7 +249,7 @@ impl Inodes<'_> {
         }
     }
 
-    /// The target of a symbolic link.
+    /// The target of a symbolic link. `EINVAL` for an inode that is none.
     pub fn read_link(&self, inode: &Inode) -> Result<KVec<u8>> {
         if inode.attributes().file_type() != Some(FileType::Symlink) {
             return Err(EINVAL);

@@ -6,10 +6,13 @@
 //! until [`Subvolume::promised`] says that none is left.
 
 use super::Subvolume;
-use crate::disk::Bytes;
+use crate::disk::{Bug, Bytes};
 use crate::space::Awaited;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use latch::prelude::*;
+
+/// Who cuts a promise asks for bytes that it is for.
+const FEWER: Bug = Bug::new("a promise is for fewer bytes than are cut off it");
 
 /// The promises of a subvolume.
 #[derive(Default)]
@@ -79,9 +82,9 @@ impl Promise {
         }
     }
 
-    /// Cuts off `bytes`; `EINVAL` where it is for fewer.
+    /// Cuts off `bytes`. It is for as many.
     fn split(&mut self, bytes: Bytes) -> Result<Self> {
-        let left = self.bytes.checked_sub(bytes).ok_or(EINVAL)?;
+        let left = self.bytes.checked_sub(bytes).ok_or(FEWER)?;
         let part = Self {
             subvolume: self.subvolume.clone(),
             bytes,
@@ -104,7 +107,7 @@ impl Drop for Promise {
     }
 }
 
-/// Cuts `bytes` off what may be a promise. `EINVAL` where it is for fewer.
+/// Cuts `bytes` off what may be a promise, if there are any. It is for as many.
 pub(in crate::fs) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Result<Option<Promise>> {
     match (bytes, promise) {
         (Bytes::ZERO, _) => Ok(None),
@@ -113,7 +116,7 @@ pub(in crate::fs) fn split(promise: &mut Option<Promise>, bytes: Bytes) -> Resul
             Ok(promise.take())
         }
         (_, Some(promise)) => promise.split(bytes).map(Some),
-        (_, None) => Err(EINVAL),
+        (_, None) => Err(FEWER.report()),
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Addresses: for tree blocks, for file data, and for what a log tree refers to.
 
-use crate::disk::{Bytes, Logical, ZoneOffset};
+use crate::disk::{Bug, Bytes, Logical, ZoneOffset};
 use crate::space::free::data_extent::DataExtent;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::Wish;
@@ -15,6 +15,9 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// Who writes asks for what a file can have.
+const TOO_MUCH: Bug = Bug::new("more data is to be allocated than there are addresses");
 
 /// Tree blocks are allocated where this many bytes are free in one piece, if there is such a place: those of one
 /// transaction then lie next to each other and go out in long writes.
@@ -144,7 +147,7 @@ impl Allocator {
         min: Bytes,
     ) -> Result<DataExtent> {
         let sector = self.groups.sector_size;
-        let whole = |bytes: Bytes| bytes.checked_round_up(sector).ok_or(EINVAL);
+        let whole = |bytes: Bytes| bytes.checked_round_up(sector).ok_or(TOO_MUCH);
         let min = whole(min.max(sector))?;
         let wanted = whole(wanted)?.max(min);
         let groups = self.groups.read();

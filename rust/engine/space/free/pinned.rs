@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Long lists of ranges in small allocations, and the ranges that wait for a commit.
 
-use crate::disk::{Generation, Logical};
+use crate::disk::{Bug, Generation, Logical};
 use crate::map::OrdMap;
 use latch::prelude::*;
+
+/// A chunk of the list is made where the last is full, and a list where a transaction has none.
+const NO_ROOM: Bug = Bug::new("a pinned range has no place");
 
 /// Ranges in one allocation: a page of them.
 const CHUNK: usize = 256;
@@ -38,10 +41,9 @@ impl Spans {
             let chunk = KVec::with_capacity(CHUNK, GFP_NOFAIL)?;
             self.chunks.insert(number, chunk)?;
         }
-        let chunk = self.last_chunk().ok_or(ENOMEM)?;
-        chunk
-            .push_within_capacity((start, end))
-            .map_err(|_| ENOMEM)?;
+        let chunk = self.last_chunk().ok_or(NO_ROOM)?;
+        let pushed = chunk.push_within_capacity((start, end));
+        pushed.map_err(|_| NO_ROOM)?;
         self.count = self.count.saturating_add(1);
         Ok(())
     }
@@ -100,7 +102,7 @@ impl Pins {
         }
         self.sets
             .get_mut(&generation)
-            .ok_or(ENOMEM)?
+            .ok_or(NO_ROOM)?
             .push(start, end)
     }
 

@@ -3,9 +3,14 @@
 
 use super::doubt::Doubt;
 use super::sectors::Sectors;
-use crate::disk::{Bytes, Flaw, Logical, Place};
+use crate::disk::{Bug, Bytes, Flaw, Logical, Place};
 use kernel::alloc::Flags;
 use latch::prelude::*;
+
+/// The gate takes no other size of sectors.
+const NO_SECTOR: Bug = Bug::new("sectors have no bytes");
+/// What becomes free or is taken has passed the gate, or was asked for by this code.
+const EMPTY: Bug = Bug::new("a range ends where it begins or before");
 
 /// Disjoint free ranges of a group, never two that touch, of whole sectors.
 ///
@@ -45,7 +50,7 @@ impl FreeRanges {
         sector_size: Bytes,
         flags: Flags,
     ) -> Result<Self> {
-        let sector_bits = sector_size.get().checked_ilog2().ok_or(EINVAL)?;
+        let sector_bits = sector_size.get().checked_ilog2().ok_or(NO_SECTOR)?;
         Ok(Self {
             start,
             len,
@@ -105,7 +110,7 @@ impl FreeRanges {
         end: Logical,
     ) -> Result<(), Doubt> {
         if start >= end {
-            return Err(EINVAL.into());
+            return Err(EMPTY.report().into());
         }
         let (from, to) = self.sectors_of(start, end).ok_or(Flaw::new(
             "range becomes free that is not in whole sectors of its group",
@@ -125,7 +130,7 @@ impl FreeRanges {
     /// Makes `[start, end)` not free. `EEXIST` if a part of it is not free now; nothing is changed then.
     pub(in crate::space) fn remove(&mut self, start: Logical, end: Logical) -> Result {
         if start >= end {
-            return Err(EINVAL);
+            return Err(EMPTY.report());
         }
         let (from, to) = self.sectors_of(start, end).ok_or(EEXIST)?;
         if !self.sectors.all(from, to, true) {

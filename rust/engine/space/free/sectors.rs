@@ -3,11 +3,15 @@
 
 use super::runs::{Runs, WORD};
 use super::window::{Window, FAN, FAN_BITS, WINDOW, WINDOW_LEVEL};
+use crate::disk::Bug;
 use kernel::alloc::Flags;
 use latch::prelude::*;
 
 /// Levels of windows and above: enough for all addresses.
 const ROWS: usize = 14;
+
+/// A range is cut to its group before its sectors are counted.
+const OUTSIDE: Bug = Bug::new("sectors lie outside of their group");
 
 /// The free sectors of a group, counted from its start.
 ///
@@ -139,7 +143,7 @@ impl Sectors {
             let window = usize::try_from(index).ok();
             let window = window.and_then(|index| self.windows.get_mut(index));
             window
-                .ok_or(EINVAL)?
+                .ok_or(OUTSIDE)?
                 .set(at.saturating_sub(base), end, free)?;
             at = base.saturating_add(end);
         }

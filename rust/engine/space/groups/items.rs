@@ -10,6 +10,8 @@ use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Unreadable;
 use latch::prelude::*;
 
+const REMOVED: Bug = Bug::new("items of a block group are written that was removed");
+
 /// A block group's items: its BLOCK_GROUP_ITEM and, with that feature, its part of the free space tree.
 pub(in crate::space) struct Items {
     /// Where the BLOCK_GROUP_ITEM is.
@@ -88,7 +90,7 @@ impl Items {
         groups: &Tree,
         free_space: &OnDisk,
     ) -> Result {
-        let item = self.item.ok_or(ENOENT)?;
+        let item = self.item.ok_or(REMOVED)?;
         groups
             .insert_with(txn, &self.key, BlockGroupItem::SIZE, |bytes| {
                 item.write_to(bytes)

@@ -2,7 +2,7 @@
 //! What the write order asks of block groups and of the volume that their zones belong to.
 
 use super::group::{Allocation, Body, Group};
-use crate::disk::{Bytes, Logical, ZoneOffset};
+use crate::disk::{Bug, Bytes, Logical, ZoneOffset};
 use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::reserve::{ByteState, Withdrawal};
 use crate::space::write_order::{
@@ -75,7 +75,8 @@ impl Group {
     pub(in crate::space) fn give_up_rest(&self, body: &mut Body) -> Result {
         let from = body.state_of(Idle::Free);
         let Some(appending) = body.appending() else {
-            return Err(EINVAL);
+            let bug = Bug::new("the rest of a group is given up that has no zones");
+            return Err(bug.of(self.start().get()).report());
         };
         let rest = appending.free();
         appending.offset = ZoneOffset::after(appending.capacity);

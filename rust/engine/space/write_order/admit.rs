@@ -3,7 +3,7 @@
 
 use super::group::{InFlight, Progress, ZoneState};
 use super::hold::Holders;
-use super::{Groups, Sequential};
+use super::{Groups, Sequential, NOT_ORDERED};
 use crate::btree::WriteMode;
 use crate::disk::{Bug, Bytes, Flaw, Logical};
 use crate::volume::Activation;
@@ -215,9 +215,7 @@ impl Sequential {
     /// Makes the zones of `group` writable, at the cost of another group's if the device's budget is spent.
     fn prepare(&self, state: &mut Groups, group: u64) -> Result<Verdict> {
         let Some(progress) = state.groups.get(&group) else {
-            return Err(Bug::new("block group is not in the write order")
-                .of(group)
-                .report());
+            return Err(NOT_ORDERED.of(group).report());
         };
         match progress.zone_state {
             ZoneState::Active => return Ok(Verdict::Ready),

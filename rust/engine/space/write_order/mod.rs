@@ -57,7 +57,7 @@ pub use statistics::WriteOrderStatistics;
 pub(in crate::space) use group::{Closing, DataGroup, OrderedGroup};
 pub(in crate::space) use progress::DataProgress;
 
-use crate::disk::{Bytes, Logical};
+use crate::disk::{Bug, Bytes, Logical};
 use crate::map::OrdMap;
 use crate::space::Class;
 use crate::volume::Activation;
@@ -67,6 +67,9 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
 use statistics::Counters;
+
+/// Blocks come from groups that were added, and only such are emptied.
+const NOT_ORDERED: Bug = Bug::new("block group is not in the write order");
 
 /// The zones below block groups, by the groups' addresses.
 pub trait Zones: Send + Sync {
@@ -272,7 +275,8 @@ impl WriteOrder {
         {
             let mut state = sequential.state.lock();
             sequential.reap(&mut state);
-            let progress = state.groups.get_mut(&start.get()).ok_or(ENOENT)?;
+            let progress = state.groups.get_mut(&start.get());
+            let progress = progress.ok_or(NOT_ORDERED.of(start.get()))?;
             if !progress.is_quiet() {
                 return Err(EBUSY);
             }

@@ -39,6 +39,8 @@ pub(super) enum Edit {
 /// Said of a reference that is to be dropped.
 pub(super) const MISSING: &str = "reference to be dropped is missing";
 const NO_ROOM: Bug = Bug::new("an extent item is longer than its room");
+/// What is said where an extent has more references of one kind than an item counts.
+pub(super) const TOO_MANY: &str = "extent has more references of one kind than are counted";
 
 impl Record {
     /// A new extent without references.
@@ -146,7 +148,9 @@ impl Record {
     pub(super) fn add(&mut self, reference: Reference, count: u32, node_size: u32) -> Result<Edit> {
         match self.find(reference) {
             Position::At(at, old) => {
-                let new = old.checked_add(count).ok_or(EOVERFLOW)?;
+                let flaw = || Flaw::new(TOO_MANY, old.into(), u32::MAX.into());
+                let new = old.checked_add(count);
+                let new = new.ok_or_else(|| self.wrong(reference, flaw()))?;
                 self.set_count(at, reference, new)?;
             }
             Position::Before(at) => {

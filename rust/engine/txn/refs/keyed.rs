@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! References that have items of their own, after the extent's item.
 
-use super::item::MISSING;
+use super::item::{MISSING, TOO_MANY};
 use crate::btree::{Allocate, Tree};
 use crate::disk::{keyed_ref, Flaw, InlineRef, Key, Logical, Place, Reference};
 use core::ops::ControlFlow;
@@ -31,7 +31,10 @@ impl Keyed<'_> {
         match self.find(reference)? {
             Position::Free(key) => self.insert(&key, reference, count),
             Position::At(key, old) => {
-                self.set_count(&key, reference, old.checked_add(count).ok_or(EOVERFLOW)?)
+                let new = old.checked_add(count);
+                let flaw = || Flaw::new(TOO_MANY, old.into(), u32::MAX.into());
+                let new = new.ok_or_else(|| self.wrong(reference, flaw()))?;
+                self.set_count(&key, reference, new)
             }
         }
     }

@@ -13,8 +13,11 @@ pub(super) use regular::Regular;
 pub(super) use zoned::Zoned;
 
 use super::{Activation, Chunk, DeviceRange, GroupZones, Writes};
-use crate::disk::{BlockGroupFlags, Bytes, Physical, ZoneOffset};
+use crate::disk::{BlockGroupFlags, Bug, Bytes, Physical, ZoneOffset};
 use latch::prelude::*;
+
+/// A size of zones is set where zones are emulated and have none.
+const SIZED: Bug = Bug::new("a device is told how large its zones are that knows");
 
 /// The rules for the chunks of one device.
 pub(super) trait Hal: Send + Sync {

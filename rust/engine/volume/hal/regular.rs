@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Volumes without zones: every byte can be written at any time.
 
-use super::Hal;
+use super::{Hal, SIZED};
 use crate::disk::{
     BlockGroupFlags, Bytes, Physical, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES,
 };
@@ -49,7 +49,7 @@ impl Hal for Regular {
     }
 
     fn set_emulated_zone_size(&self, _: Bytes) -> Result {
-        Err(EINVAL)
+        Err(SIZED.report())
     }
 
     fn max_extent_len(&self) -> Bytes {

@@ -18,7 +18,7 @@ use crate::disk::{
     Bytes, ChecksumKind, Checksums, DevItem, Physical, Place, Superblock, SuperblockBytes,
     SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
-use crate::volume::zone_size::ZoneSize;
+use crate::volume::zone_size::check_zone_size;
 use crate::volume::Copies;
 use latch::prelude::*;
 use log::{Durability, Newest, SuperblockLog, Written};
@@ -39,7 +39,7 @@ impl Places {
             Some(ZoneGeometry {
                 zone_size, zones, ..
             }) => {
-                let zone_size = ZoneSize::new(zone_size).ok_or(EINVAL)?;
+                let zone_size = check_zone_size(zone_size)?;
                 let log = SuperblockLog::new(zone_size, zones);
                 Ok(Self::Log(KBox::new(log, GFP_KERNEL)?))
             }
@@ -90,7 +90,7 @@ impl Places {
     }
 }
 
-/// Finds the newest good superblock of a device.
+/// Finds the newest good superblock of a device. `EINVAL` where it has no place for one.
 #[inline(never)]
 pub(super) fn find(
     device: &dyn Device,
@@ -335,7 +335,10 @@ impl CopyWriter<'_> {
             Written::There => Ok(()),
             // Only the primary is needed.
             Written::Nowhere if copy > 0 => Ok(()),
-            Written::Nowhere => Err(EIO),
+            Written::Nowhere => {
+                pr_err!("device is too small for a superblock at {place}\n");
+                Err(EIO)
+            }
         }
     }
 }

@@ -110,8 +110,7 @@ impl<N: Send + Sync + 'static> DirectData for FileIo<N> {
             return Ok(());
         }
         each_sector(pos, bytes, |at, bytes| {
-            let index =
-                usize::try_from(at.saturating_since(check.pos).count(SECTOR)).map_err(|_| EIO)?;
+            let index = usize::try_from(at.saturating_since(check.pos).count(SECTOR))?;
             match is_there && self.matches(check.sums.as_ref(), index, bytes.as_memory()) {
                 true => Ok(()),
                 false => self.reread(at, bytes),

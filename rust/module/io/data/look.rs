@@ -6,16 +6,18 @@
 //! or its chunk may be gone. Its checksums go even before. So an address that turns out to be no good says nothing by
 //! itself: only if the file still has it, and nothing was given up for others since the look-up, is anybody told.
 
-use super::place::NO_DEVICE;
 use super::{FileIo, SECTOR_SIZE};
 use crate::linux::iomap::{Extent, Joins, Patience, Source};
 use engine::disk::{Bug, Bytes, Corrupt, FileOffset, Logical};
 use engine::fs::{Mapping, MappingKind};
-use engine::volume::no_chunk;
+use engine::volume::{no_chunk, NO_DEVICE};
 use latch::prelude::*;
 
 /// How often a read begins again because what it looked up was freed and used again before it ended.
 const ATTEMPTS: u32 = 64;
+
+/// A run of what is read is cut to what is wanted.
+const OUTSIDE: Bug = Bug::new("a run of a file goes beyond the bytes that are read");
 
 /// Bytes of a file, and where the look-up said that they are.
 struct Piece {
@@ -168,12 +170,12 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             let run = usize::try_from(extent.len)
                 .unwrap_or(rest.len())
                 .min(rest.len());
-            let (part, behind) = rest.split_at_mut_checked(run).ok_or(EIO)?;
+            let (part, behind) = rest.split_at_mut_checked(run).ok_or(OUTSIDE)?;
             match extent.source {
                 Source::Hole => part.fill(0),
                 Source::Inline(data) => {
                     let (head, tail) = part.split_at_mut(data.len().min(run));
-                    head.copy_from_slice(data.get(..head.len()).ok_or(EIO)?);
+                    head.copy_from_slice(data.get(..head.len()).ok_or(OUTSIDE)?);
                     tail.fill(0);
                 }
                 Source::Mapped(logical) => self.read_data(at, logical, part)?,

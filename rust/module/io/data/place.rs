@@ -5,14 +5,11 @@
 use super::FileIo;
 use crate::linux::iomap::ioend::{Append, Destination};
 use crate::linux::{BlockDevice, Sector};
-use engine::disk::{Bug, Bytes, Logical, Physical};
+use engine::disk::{Bytes, Logical, Physical};
 use engine::space::DataExtent;
-use engine::volume::Target;
+use engine::volume::{Target, NO_DEVICE};
 use kernel::sync::Arc;
 use latch::prelude::*;
-
-/// A mount opens all devices that its chunks name.
-pub(super) const NO_DEVICE: Bug = Bug::new("a mapped range is on a device that is not open");
 
 impl<N: Send + Sync + 'static> FileIo<N> {
     /// The device that has the first copy of a logical range, and where it has it. `None` where that is not one place:

@@ -10,7 +10,7 @@ use crate::linux::iomap::ioend::{Destination, Resend};
 use crate::linux::time::monotonic_ns;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
-use engine::disk::{Bytes, Logical};
+use engine::disk::{Bug, Bytes, Logical};
 use engine::fs::{Failure, Parts, Run};
 use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
@@ -18,6 +18,8 @@ use latch::prelude::*;
 
 /// So many writes of a mount and parts of them fail one after the other, and no write is sent again until one succeeds.
 const MOST_IN_A_ROW: u32 = 256;
+
+const LEFT: Bug = Bug::new("what was sent again is entered at another place");
 
 /// For so long parts of a write may fail, in nanoseconds.
 const LONGEST: u64 = 10_000_000_000;
@@ -75,7 +77,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             let finished = match write.range().0 == pos {
                 true => self.finish_run(&mut write, run),
                 // An error has left it where it was: what is behind is not entered in its place.
-                false => Err(EIO),
+                false => result.and_then(|()| Err(LEFT.report())),
             };
             if let Err(error) = finished {
                 self.report(pos, run.len, error);

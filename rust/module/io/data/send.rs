@@ -21,6 +21,9 @@ use engine::volume::device::SECTOR;
 use latch::prelude::*;
 use latch::NofsScope;
 
+/// What is under writeback was delayed before, and its space taken with it.
+const NO_SPACE: Bug = Bug::new("bytes are sent whose space was not taken");
+
 /// Space of ranges that a run of writeback has taken and not sent.
 #[derive(Default)]
 pub(crate) struct TakenSpace(Option<WriteReservation>);
@@ -36,7 +39,7 @@ impl TakenSpace {
 
     /// Takes out that of all of `ioend`.
     fn split<T: FileData>(&mut self, ioend: &Ioend<T>) -> Result<WriteReservation> {
-        split(self.0.as_mut().ok_or(EIO)?, ioend.len(), ioend.goal())
+        split(self.0.as_mut().ok_or(NO_SPACE)?, ioend.len(), ioend.goal())
     }
 }
 

@@ -68,7 +68,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             return self.read_blocks(pos, bytes);
         }
         let offset = pos.saturating_since(check.pos);
-        let mut index = usize::try_from(offset.count(SECTOR)).map_err(|_| EIO)?;
+        let mut index = usize::try_from(offset.count(SECTOR))?;
         let mut at = pos;
         for sector in bytes.chunks_mut(SECTOR_SIZE) {
             if !self.matches(check.sums.as_ref(), index, (&*sector).into()) {

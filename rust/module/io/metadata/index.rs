@@ -4,12 +4,15 @@
 
 use crate::linux::metadata_pages::Release;
 use engine::btree::BlockRef;
-use engine::disk::Logical;
+use engine::disk::{Bug, Logical};
 use kernel::xarray::{AllocKind, XArray};
 use latch::prelude::*;
 
 /// How many locks the addresses are spread over; a power of two.
 const SHARDS: usize = 64;
+
+/// The gate takes no address that cannot be counted in blocks.
+const NO_PLACE: Bug = Bug::new("a tree block has an address beyond those of the index");
 
 /// The blocks in memory, by address. Each lookup takes one spin lock of many, for moments.
 pub(super) struct Index {
@@ -46,7 +49,7 @@ impl Index {
 
     /// Adds a block where there is none. The caller has the folio locked, so nobody else adds one.
     pub(super) fn insert(&self, addr: Logical, block: BlockRef) -> Result {
-        let (shard, slot) = self.place(addr).ok_or(EINVAL)?;
+        let (shard, slot) = self.place(addr).ok_or(NO_PLACE)?;
         let old = shard.get_ref().lock().store(slot, block, GFP_NOFAIL);
         drop(old.map_err(Error::from)?);
         Ok(())

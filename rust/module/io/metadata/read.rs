@@ -7,7 +7,7 @@ use crate::linux::metadata_pages::{Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
 use engine::btree::{BlockInfo, BlockRef, Expected};
 use engine::disk::{check_block, Bytes, Corrupt, Flaw, Logical};
-use engine::volume::{Mapping, Place, Writes};
+use engine::volume::{Mapping, Place, Writes, NO_COPY, NO_DEVICE};
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -60,27 +60,23 @@ impl Common {
     ) -> Result {
         let mapping = self.map(addr)?;
         let len = bytes.len();
-        let mut result = Err(EIO);
+        let mut failed = None;
         for (index, place) in mapping.copies().iter().enumerate() {
-            let Some(device) = self.devices.get(place.devid) else {
-                continue;
-            };
-            result = device.read(place.at, bytes, len);
-            if result.is_err() {
-                pr_err!(
-                    "tree block {addr}: copy {} cannot be read\n",
-                    index.saturating_add(1)
-                );
-            } else {
-                result = check(bytes.as_slice());
-            }
-            if result.is_ok() {
-                let bad = mapping.copies().get(..index).unwrap_or(&[]);
-                self.repair(pages, bytes, addr, bad);
-                break;
+            let device = self.devices.get(place.devid).ok_or(NO_DEVICE)?;
+            let read = device.read(place.at, bytes, len).inspect_err(|_| {
+                let number = index.saturating_add(1);
+                pr_err!("tree block {addr}: copy {number} cannot be read\n");
+            });
+            match read.and_then(|()| check(bytes.as_slice())) {
+                Ok(()) => {
+                    let bad = mapping.copies().get(..index).unwrap_or(&[]);
+                    self.repair(pages, bytes, addr, bad);
+                    return Ok(());
+                }
+                Err(error) => failed = Some(error),
             }
         }
-        result
+        Err(failed.unwrap_or_else(|| NO_COPY.report()))
     }
 
     /// Writes a good block over bad copies, where a place can be written again and the volume is not frozen. Not while
@@ -119,8 +115,8 @@ impl Common {
             return Ok(());
         }
         let mapping = self.map(addr)?;
-        let place = mapping.copies().first().ok_or(EIO)?;
-        let device = self.devices.get(place.devid).ok_or(EIO)?;
+        let place = mapping.copies().first().ok_or(NO_COPY)?;
+        let device = self.devices.get(place.devid).ok_or(NO_DEVICE)?;
         folio.read_ahead(device, place.at)
     }
 

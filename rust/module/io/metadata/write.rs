@@ -13,9 +13,9 @@ use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
-use engine::disk::{Bytes, Corrupt, Logical};
+use engine::disk::{Bug, Bytes, Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
-use engine::volume::Mapping;
+use engine::volume::{Mapping, NO_DEVICE};
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, UniqueArc};
 use latch::prelude::*;
@@ -23,6 +23,8 @@ use latch::{Latched, Nesting, Side, TreeKind, WriteGuard};
 
 /// Blocks in one request at most: 1 MiB of the usual size.
 const BATCH: usize = 64;
+
+const NO_BATCH: Bug = Bug::new("a batch is gone that takes one more block");
 
 /// Blocks that lie behind one another, on their way. Their writeback ends when the last copy is done.
 struct Flight {
@@ -282,10 +284,11 @@ impl Common {
             None => false,
         };
         if !fits {
+            let next = Batch::new(addr, mode)?;
             self.submit(batch.take());
-            *batch = Some(Batch::new(addr, mode)?);
+            return Ok(batch.insert(next));
         }
-        batch.as_mut().ok_or(EIO)
+        Ok(batch.as_mut().ok_or(NO_BATCH)?)
     }
 
     /// Whether every copy of the batch goes on for one more block.
@@ -315,7 +318,7 @@ impl Common {
     fn submit_copies(&self, mapping: &Mapping, flight: &Arc<Flight>, kind: WriteKind) {
         for place in mapping.copies() {
             let Some(device) = self.devices.get(place.devid) else {
-                Flight::complete(flight.clone(), Err(EIO));
+                Flight::complete(flight.clone(), Err(NO_DEVICE.report()));
                 continue;
             };
             device.send(kind, place.at, flight.clone());

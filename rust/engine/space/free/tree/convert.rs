@@ -31,7 +31,7 @@ impl FreeSpaceTree {
             };
             let len = end.saturating_since(start);
             let key = Key::new(start.get(), Kind::FREE_SPACE_BITMAP, len.get());
-            let size = usize::try_from(bitmap.size()).map_err(|_| EINVAL)?;
+            let size = usize::try_from(bitmap.size())?;
             self.tree()
                 .insert_with(txn, &key, size, |bytes| -> Result<(), Flaw> {
                     while let Some((from, to)) = next.filter(|&(from, _)| from < end) {

@@ -2,7 +2,7 @@
 //! Loading a block group: what its zones say, and evening out copies that a power cut left different.
 
 use super::group::{GroupLoad, Uneven};
-use super::{Postponed, States, Zoned};
+use super::{Postponed, States, Zoned, UNKNOWN};
 use crate::disk::{Bug, Bytes, Physical, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::hal::Hal;
@@ -10,6 +10,9 @@ use crate::volume::{Chunk, GroupZones, Writes};
 use latch::prelude::*;
 
 const NO_ZONE: Bug = Bug::new("a chunk that was mapped is in no zone");
+
+const NO_COPY: Bug = Bug::new("copies of a chunk differ that it does not have");
+const TOO_LONG: Bug = Bug::new("copies of a chunk are evened out by more than fits the buffer");
 
 /// Bytes to copy at a time.
 const COPY_UNIT: usize = 64 * 1024;
@@ -97,7 +100,7 @@ impl Zoned {
     /// Counts a chunk's zones as active.
     fn take_active(&self, chunk: &Chunk) -> Result {
         self.with_zones(|state, _| {
-            let zones = state.zones.as_mut().ok_or(EINVAL)?;
+            let zones = state.zones.as_mut().ok_or(UNKNOWN)?;
             chunk
                 .stripes
                 .iter()
@@ -138,7 +141,10 @@ impl Zoned {
             found = Some(zone);
             Ok(())
         })?;
-        found.filter(|zone| zone.start == at).ok_or(EIO)
+        found.filter(|zone| zone.start == at).ok_or_else(|| {
+            pr_err!("device {}: no zone begins at {at}\n", self.devid);
+            EIO
+        })
     }
 
     /// What the zones of a chunk say now; the account of active ones follows.
@@ -148,7 +154,7 @@ impl Zoned {
             let zone = self.zone(stripe.at)?;
             group.add(&zone);
             self.with_zones(|state, _| {
-                let zones = state.zones.as_mut().ok_or(EINVAL)?;
+                let zones = state.zones.as_mut().ok_or(UNKNOWN)?;
                 match zone.condition {
                     ZoneCondition::Active => zones.activate(stripe.at),
                     _ => zones.deactivate(stripe.at),
@@ -167,7 +173,7 @@ impl Zoned {
             chunk.stripes.get(uneven.longer),
             chunk.stripes.get(uneven.shorter),
         ) else {
-            return Ok(());
+            return Err(NO_COPY.report());
         };
         let start = chunk.logical.get();
         let (least, most) = (uneven.least, uneven.most);
@@ -183,14 +189,14 @@ impl Zoned {
         let mut at = least;
         while at < most {
             let len = usize::try_from(most.saturating_sub(at))?.min(COPY_UNIT);
-            let piece = buffer.get_mut(..len).ok_or(EINVAL)?;
+            let piece = buffer.get_mut(..len).ok_or(TOO_LONG)?;
             self.device.read(from.at.saturating_add(at), piece)?;
             self.device.write(to.at.saturating_add(at), piece)?;
             at = at.saturating_add(Bytes::from(len));
         }
         buffer.fill(0);
         let rest = usize::try_from(goal.saturating_sub(most))?;
-        let rest = buffer.get(..rest).ok_or(EINVAL)?;
+        let rest = buffer.get(..rest).ok_or(TOO_LONG)?;
         for stripe in chunk.stripes.iter().filter(|_| !rest.is_empty()) {
             self.device.write(stripe.at.saturating_add(most), rest)?;
         }

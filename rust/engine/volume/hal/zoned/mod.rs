@@ -16,15 +16,16 @@ mod load;
 mod place;
 mod states;
 
-use super::Hal;
+use super::{Hal, SIZED};
 use crate::disk::{
-    BlockGroupFlags, Bytes, DevItem, Flaw, Logical, Physical, Place, ZoneOffset, MAX_EXTENT_SIZE,
+    BlockGroupFlags, Bug, Bytes, DevItem, Flaw, Logical, Physical, Place, ZoneOffset,
+    MAX_EXTENT_SIZE,
 };
 use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
 use crate::volume::profile::{copies_of, Profile};
 use crate::volume::superblock::LogPlaces;
-use crate::volume::zone_size::ZoneSize;
+use crate::volume::zone_size::{check_zone_size, ZoneSize};
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -33,8 +34,8 @@ use latch::{Mutex, Rank};
 use place::covers_superblock;
 use states::{InUse, States, ZoneState};
 
-/// Zones from 4 MiB to 8 GiB are known to exist (C: `BTRFS_MIN_ZONE_SIZE`, `BTRFS_MAX_ZONE_SIZE`).
-const ZONE_SIZES: core::ops::RangeInclusive<Bytes> = Bytes::new(1 << 22)..=Bytes::new(1 << 33);
+/// Whoever needs zones comes after a mount has read them, or has said how large those are that it emulates.
+const UNKNOWN: Bug = Bug::new("zones are used before they are known");
 
 /// A device of a zoned volume.
 pub(in crate::volume) struct Zoned {
@@ -112,7 +113,7 @@ impl Zoned {
 
     /// Runs with the states of the zones, once they are known.
     fn with_zones<R>(&self, run: impl FnOnce(&mut State, ZoneSize) -> Result<R>) -> Result<R> {
-        let zone_size = self.size().ok_or(EINVAL)?;
+        let zone_size = self.size().ok_or(UNKNOWN)?;
         run(&mut self.state.lock(), zone_size)
     }
 
@@ -159,14 +160,6 @@ impl Zoned {
     }
 }
 
-fn check_zone_size(size: Bytes) -> Result<ZoneSize> {
-    let supported = ZoneSize::new(size).filter(|_| ZONE_SIZES.contains(&size));
-    if supported.is_none() {
-        pr_err!("zones of {} bytes are not supported\n", size);
-    }
-    supported.ok_or(EINVAL)
-}
-
 impl Hal for Zoned {
     fn rewrites_in_place(&self) -> bool {
         false
@@ -203,7 +196,7 @@ impl Hal for Zoned {
 
     fn set_emulated_zone_size(&self, size: Bytes) -> Result {
         if self.geometry.is_some() {
-            return Err(EINVAL);
+            return Err(SIZED.report());
         }
         let zone_size = check_zone_size(size)?;
         self.state.lock().zones = Some(States::emulated(zone_size, self.device.size())?);
@@ -229,7 +222,7 @@ impl Hal for Zoned {
         };
         let mut state = self.state.lock();
         let state = &mut *state;
-        let zones = state.zones.as_mut().ok_or(EINVAL)?;
+        let zones = state.zones.as_mut().ok_or(UNKNOWN)?;
         let places = LogPlaces::new(zone_size, zones.count());
         for stripe in chunk.stripes.iter() {
             let number = zone_size.number(stripe.at);
@@ -262,7 +255,7 @@ impl Hal for Zoned {
 
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange> {
         let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
-        let len = self.zone_size().ok_or(EINVAL)?;
+        let len = self.zone_size().ok_or(UNKNOWN)?;
         for hole in Holes::new(used, Physical::new(0), Physical::after(self.total_bytes)) {
             if let Some(start) = self.find_zones(&hole, copies)? {
                 return Ok(DeviceRange { start, len });
@@ -335,7 +328,7 @@ impl Hal for Zoned {
             return Ok(());
         };
         let needed = self.with_zones(|state, _| {
-            let zones = state.zones.as_ref().ok_or(EINVAL)?;
+            let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
             Ok(zones.needed())
         })?;
         if u64::from(limit) < needed {

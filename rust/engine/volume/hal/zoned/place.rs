@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which zones a new chunk can have, and zones that nobody has.
 
-use super::{States, Zoned};
+use super::{States, Zoned, UNKNOWN};
 use crate::disk::{Physical, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
 use crate::volume::allocate::Holes;
 use crate::volume::device::ZoneAction;
@@ -14,7 +14,7 @@ impl Zoned {
     /// The first run of `count` zones inside a hole that a chunk may use.
     pub(super) fn find_zones(&self, hole: &DeviceRange, count: u64) -> Result<Option<Physical>> {
         self.with_zones(|state, zone_size| {
-            let zones = state.zones.as_ref().ok_or(EINVAL)?;
+            let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
             let first = zone_size.number_above(hole.start);
             let end = zone_size.number(hole.end());
             let places = LogPlaces::new(zone_size, zones.count());
@@ -34,7 +34,7 @@ impl Zoned {
 
     /// See [`crate::volume::ZoneManagement::reset_stray`].
     pub(super) fn reset_all_stray(&self, used: &[DeviceRange]) -> Result<u64> {
-        let zone_size = self.size().ok_or(EINVAL)?;
+        let zone_size = self.size().ok_or(UNKNOWN)?;
         let mut count = 0u64;
         for hole in Holes::new(used, Physical::new(0), Physical::after(self.total_bytes)) {
             let end = zone_size.number(hole.end());
@@ -51,7 +51,7 @@ impl Zoned {
     /// Whether a zone holds something that no chunk has.
     fn is_stray(&self, number: u64, zone_size: ZoneSize) -> Result<bool> {
         self.with_zones(|state, _| {
-            let zones = state.zones.as_ref().ok_or(EINVAL)?;
+            let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
             let places = LogPlaces::new(zone_size, zones.count());
             let written = zones.number(number).is_some_and(|zone| {
                 zone.sequential && !zone.empty && !zone.claimed && !zone.unusable

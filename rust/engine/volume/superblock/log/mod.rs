@@ -12,12 +12,15 @@
 mod pair;
 
 use crate::disk::{
-    Bytes, Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE,
+    Bug, Bytes, Generation, Physical, SuperblockBytes, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_SIZE,
 };
 use crate::volume::device::Device;
 use crate::volume::zone_size::ZoneSize;
 use latch::prelude::*;
-use pair::{LogZone, Pair};
+use pair::{LogZone, Pair, ZoneNumber};
+
+/// What was cut off is the rest of a place.
+const TOO_FAR: Bug = Bug::new("more of a superblock was written than it has");
 
 /// Zones in a log.
 const LOG_ZONES: u64 = 2;
@@ -191,7 +194,7 @@ fn append(device: &dyn Device, pair: &mut Pair, bytes: &[u8], durability: Durabi
         fill_up(device, zone)?;
     }
     let number = pair.next(|pair| newer_zone(device, pair))?;
-    let zone = pair.zone_mut(number)?;
+    let zone = pair.zone_mut(number);
     zone.make_room(device)?;
     zone.append(device, bytes, durability)
 }
@@ -202,14 +205,14 @@ fn fill_up(device: &dyn Device, zone: &mut LogZone) -> Result {
         return Ok(());
     };
     let filler = SuperblockBytes::filler()?;
-    let rest = filler.as_bytes().get(there..).ok_or(EINVAL)?;
+    let rest = filler.as_bytes().get(there..).ok_or(TOO_FAR)?;
     zone.append(device, rest, Durability::Later)
 }
 
 /// Finds the newest superblock of a log that was not cut off, and how many bytes of such as were are behind it.
 fn newest_of(device: &dyn Device, pair: &Pair) -> Result<(Newest, Bytes)> {
     let number = pair.next(|pair| newer_zone(device, pair))?;
-    let (zone, other) = (pair.zone(number)?, pair.zone(usize::from(number == 0))?);
+    let (zone, other) = (pair.zone(number), pair.zone(number.other()));
     let here = Tail::of(device, zone)?;
     if !zone.is_full() && here.whole.is_some() {
         let newest = Newest {
@@ -234,12 +237,17 @@ fn newest_of(device: &dyn Device, pair: &Pair) -> Result<(Newest, Bytes)> {
 }
 
 /// Of two full zones, the one whose last superblock is newer.
-fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<usize> {
+fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<ZoneNumber> {
     let generation = |number| -> Result<Option<Generation>> {
-        let last = Tail::of(device, pair.zone(number)?)?.whole;
+        let last = Tail::of(device, pair.zone(number))?.whole;
         Ok(last.map(|superblock| superblock.generation()))
     };
-    Ok(usize::from(generation(1)? >= generation(0)?))
+    Ok(
+        match generation(ZoneNumber::Second)? >= generation(ZoneNumber::First)? {
+            true => ZoneNumber::Second,
+            false => ZoneNumber::First,
+        },
+    )
 }
 
 /// What a zone of a log ends with.

@@ -6,6 +6,25 @@ use crate::disk::{Bytes, Flaw, Physical, Place, SUPERBLOCK_SIZE};
 use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use latch::prelude::*;
 
+/// Which of the two zones of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ZoneNumber {
+    /// The one that begins where the log does.
+    First,
+    /// The one behind it.
+    Second,
+}
+
+impl ZoneNumber {
+    /// The one beside it.
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
 /// A log's two zones, as they are now.
 #[derive(Clone, Copy)]
 pub(super) struct Pair([LogZone; 2]);
@@ -23,18 +42,29 @@ impl Pair {
         })?;
         match zones {
             (Some(first), Some(second)) => Ok(Self([first, second])),
-            _ => Err(EIO),
+            _ => {
+                pr_err!("device reports fewer than two zones of a superblock log, at {start}\n");
+                Err(EIO)
+            }
         }
     }
 
     /// The zone with this number.
-    pub(super) fn zone(&self, number: usize) -> Result<&LogZone> {
-        self.0.get(number).ok_or(EINVAL)
+    pub(super) fn zone(&self, number: ZoneNumber) -> &LogZone {
+        let [first, second] = &self.0;
+        match number {
+            ZoneNumber::First => first,
+            ZoneNumber::Second => second,
+        }
     }
 
     /// The zone with this number, to be changed.
-    pub(super) fn zone_mut(&mut self, number: usize) -> Result<&mut LogZone> {
-        self.0.get_mut(number).ok_or(EINVAL)
+    pub(super) fn zone_mut(&mut self, number: ZoneNumber) -> &mut LogZone {
+        let [first, second] = &mut self.0;
+        match number {
+            ZoneNumber::First => first,
+            ZoneNumber::Second => second,
+        }
     }
 
     /// Both, in order.
@@ -56,12 +86,17 @@ impl Pair {
     /// | 0 full, 1 not full | zone 1                                          |
     /// | both full  | the older zone, from its start                          |
     /// | otherwise  | nobody writes like that                                 |
-    pub(super) fn next(&self, newer: impl FnOnce(&Self) -> Result<usize>) -> Result<usize> {
+    pub(super) fn next(
+        &self,
+        newer: impl FnOnce(&Self) -> Result<ZoneNumber>,
+    ) -> Result<ZoneNumber> {
         let [first, second] = &self.0;
         match (first.is_full(), second.is_full()) {
-            (true, true) => Ok(usize::from(newer(self)? == 0)),
-            (true, false) => Ok(1),
-            (false, full) if full || second.0.condition == ZoneCondition::Empty => Ok(0),
+            (true, true) => newer(self).map(ZoneNumber::other),
+            (true, false) => Ok(ZoneNumber::Second),
+            (false, full) if full || second.0.condition == ZoneCondition::Empty => {
+                Ok(ZoneNumber::First)
+            }
             _ => {
                 let at = Place::Superblock(first.0.start);
                 let flaw = Flaw::new("both zones of a superblock log are in use", 2, 1);

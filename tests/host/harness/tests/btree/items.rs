@@ -5,7 +5,7 @@ use crate::fixture::Fixture;
 use core::ops::ControlFlow;
 use engine::btree::{Cursor, Sought, Writer};
 use engine::disk::{Key, Kind, ObjectId};
-use kernel::prelude::{EEXIST, EINVAL, ENOENT, EOVERFLOW};
+use kernel::prelude::{EEXIST, EIO, ENOENT, EOVERFLOW};
 
 /// One random operation, on the tree and on the model.
 pub(crate) fn operate(fixture: &mut Fixture, span: u64, most: usize) {
@@ -201,7 +201,7 @@ fn rekey(writer: &mut Writer<'_>, model: &mut Model, at: &mut Key) {
     let before = model.range(..old).next_back().map(|(key, _)| *key);
     if let Some(before) = before {
         assert_eq!(writer.item().unwrap().map(|(key, _)| key), Some(old));
-        assert_eq!(writer.rekey_here(&before), Err(EINVAL));
+        assert_eq!(writer.rekey_here(&before), Err(EIO));
     }
     let lower = Key {
         offset: old.offset.saturating_sub(1),

@@ -231,7 +231,7 @@ fn an_extent_is_entered_in_parts() {
         for run in &runs {
             settle_front(&files, &inode, &mut ordered, *run);
         }
-        assert_eq!(ordered.lose_front(Bytes::new(SECTOR)), Err(EINVAL));
+        assert_eq!(ordered.lose_front(Bytes::new(SECTOR)), Err(EIO));
         drop(ordered);
         judge(&files, &inode, &old, &runs);
         drop(inode);

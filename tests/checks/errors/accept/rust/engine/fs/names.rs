@@ -10,3 +10,16 @@ fn name(error: Error) -> bool {
         other => other == EUCLEAN && text.len() > 1,
     }
 }
+
+/// Takes what a user says. `EINVAL` for nothing.
+pub fn take(said: &[u8]) -> Result<u8> {
+    said.first().copied().ok_or(EINVAL)
+}
+
+/// Reads what a device has.
+pub fn ask(device: &dyn Device) -> Result<u8> {
+    device.first().ok_or_else(|| {
+        pr_err!("device has nothing\n");
+        EIO
+    })
+}
