@@ -10,16 +10,16 @@ pub const MAX_COPIES: usize = 4;
 
 /// A chunk: a range of the logical space and where it lies.
 ///
-/// Kept as one or several whole copies: striped chunks are not mapped.
+/// Where a byte of it is in the stripes, its profile says.
 #[derive(Debug)]
 pub struct Chunk {
     /// Its address.
     pub logical: Logical,
-    /// Its bytes, in the logical space and in each copy.
+    /// Its bytes in the logical space.
     pub len: Bytes,
     /// What it holds and how.
     pub flags: BlockGroupFlags,
-    /// Where each copy begins. Two for DUP.
+    /// Where its stripes begin.
     pub stripes: KVec<Stripe>,
 }
 
@@ -52,6 +52,13 @@ impl Chunk {
     pub fn stripe_len(&self) -> Result<Bytes> {
         let profile = Profile::of(self.flags).ok_or(EOPNOTSUPP)?;
         Ok(profile.stripe_len(self.len))
+    }
+
+    /// Its stripes on one device.
+    pub(super) fn stripes_on(&self, devid: u64) -> impl Iterator<Item = &Stripe> + Clone {
+        self.stripes
+            .iter()
+            .filter(move |stripe| stripe.devid == devid)
     }
 
     /// The first address behind it.
@@ -91,6 +98,7 @@ pub struct Mapping {
     pub len: Bytes,
     copies: [Place; MAX_COPIES],
     count: usize,
+    may_fail: u64,
 }
 
 impl Mapping {
@@ -99,10 +107,16 @@ impl Mapping {
         self.copies.get(..self.count).unwrap_or(&[])
     }
 
-    pub(super) fn new(chunk: Logical, len: Bytes) -> Self {
+    /// How many of the copies may fail: a write of more is lost.
+    pub fn may_fail(&self) -> u64 {
+        self.may_fail
+    }
+
+    pub(super) fn new(chunk: Logical, len: Bytes, profile: Profile) -> Self {
         Self {
             chunk,
             len,
+            may_fail: profile.may_fail(),
             copies: [Place::default(); MAX_COPIES],
             count: 0,
         }

@@ -2,8 +2,8 @@
 //! The map from logical addresses to chunks.
 
 use super::members::Members;
-use super::profile::Profile;
-use super::{Chunk, Mapping, Place, Volume};
+use super::profile::{InStripe, Profile};
+use super::{Chunk, Mapping, Place, Volume, NO_DEVICE};
 use crate::disk::{self, Bytes, Corrupt, Flaw, Logical, STRIPE_LEN, SUPERBLOCK_PLACES};
 use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
@@ -69,11 +69,13 @@ impl ChunkMap {
         let chunk = self.find(addr)?;
         let offset = addr.checked_since(chunk.logical)?;
         let len = len.min(chunk.len.checked_sub(offset)?);
-        let mut mapping = Mapping::new(chunk.logical, len);
         let profile = Profile::of(chunk.flags)?;
-        for (devid, at) in profile.copies_at(&chunk.stripes, offset) {
-            members.find(devid)?;
-            mapping.push(Place { devid, at: at? });
+        let mut mapping = Mapping::new(chunk.logical, len, profile);
+        for InStripe { stripe, offset } in profile.copies_at(offset) {
+            let stripe = chunk.stripes.get(stripe)?;
+            let devid = members.find(stripe.devid)?.devid;
+            let at = stripe.at.checked_add(offset)?;
+            mapping.push(Place { devid, at });
         }
         (!mapping.copies().is_empty()).then_some(mapping)
     }
@@ -84,7 +86,9 @@ impl Volume {
     pub fn add_chunk(&self, chunk: Chunk) -> Result<Arc<Chunk>> {
         self.members.check(&chunk)?;
         let chunk = self.chunks.write().insert(chunk)?;
-        self.members.hal(&chunk).claim(&chunk)?;
+        for hal in self.members.hals(&chunk) {
+            hal.claim(&chunk)?;
+        }
         Ok(chunk)
     }
 
@@ -127,8 +131,9 @@ impl Volume {
         {
             insert_in_order(&mut ranges, (chunk.logical, len.min(chunk.len)))?;
         }
-        for &place in self.members.hal(chunk).superblock_places() {
-            for stripe in chunk.stripes.iter() {
+        for stripe in chunk.stripes.iter() {
+            let member = self.members.having(stripe).ok_or(NO_DEVICE)?;
+            for &place in member.hal.superblock_places() {
                 let Some(offset) = place.checked_since(stripe.at) else {
                     continue;
                 };

@@ -71,14 +71,10 @@ impl Members {
             );
             return Err(EOPNOTSUPP);
         };
-        let copies = profile.copies();
-        if u64::try_from(chunk.stripes.len())? != copies {
-            let found = chunk.stripes.len() as u64;
-            return Err(broken(Flaw::new(
-                "chunk's stripes do not fit its profile",
-                found,
-                copies,
-            )));
+        let found = u64::try_from(chunk.stripes.len())?;
+        if found != profile.stripes() {
+            let what = "chunk's stripes do not fit its profile";
+            return Err(broken(Flaw::new(what, found, profile.stripes())));
         }
         for stripe in chunk.stripes.iter() {
             let Some(member) = self.having(stripe) else {
@@ -95,11 +91,9 @@ impl Members {
         Ok(())
     }
 
-    /// The rules for a chunk, which are those of the device that it lies on: all stripes of the profiles that are
-    /// supported are on one. A chunk that is mapped lies on a device of the volume.
-    pub(super) fn hal(&self, chunk: &Chunk) -> &dyn Hal {
-        let first = chunk.stripes.first();
-        let member = first.and_then(|stripe| self.having(stripe));
-        &*member.unwrap_or(&self.first).hal
+    /// The rules of each device that a chunk lies on. One that is mapped lies on devices of the volume.
+    pub(super) fn hals<'a>(&'a self, chunk: &'a Chunk) -> impl Iterator<Item = &'a dyn Hal> {
+        let has = |member: &&Member| chunk.stripes_on(member.devid).next().is_some();
+        self.iter().filter(has).map(|member| &*member.hal)
     }
 }

@@ -102,6 +102,18 @@ pub struct GroupZones {
     pub active: bool,
 }
 
+impl GroupZones {
+    /// What these zones and others say of the group that lies on both.
+    fn with(self, others: Self) -> Self {
+        Self {
+            sequential: self.sequential || others.sequential,
+            capacity: self.capacity.min(others.capacity),
+            alloc_offset: self.alloc_offset.max(others.alloc_offset),
+            active: self.active && others.active,
+        }
+    }
+}
+
 /// Whether a block group's zones could be made active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {

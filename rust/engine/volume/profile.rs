@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How a chunk's bytes are kept on devices.
 
-use crate::disk::{BlockGroupFlags, Bytes, Physical, Stripe};
+use crate::disk::{BlockGroupFlags, Bytes};
 
 /// A profile that is supported. Both keep whole copies of a chunk, each on one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,15 @@ pub(super) enum Profile {
     Single,
     /// Two copies on one device.
     Dup,
+}
+
+/// A byte of a chunk in one of its stripes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InStripe {
+    /// Which of the chunk's stripes.
+    pub(super) stripe: usize,
+    /// Where it is in that.
+    pub(super) offset: Bytes,
 }
 
 impl Profile {
@@ -22,12 +31,24 @@ impl Profile {
         }
     }
 
-    /// How many stripes a chunk has on one device. Each is a whole copy.
+    /// How many copies of each byte there are.
     pub(super) const fn copies(self) -> u64 {
         match self {
             Self::Single => 1,
             Self::Dup => 2,
         }
+    }
+
+    /// How many stripes a chunk has.
+    pub(super) const fn stripes(self) -> u64 {
+        match self {
+            Self::Single | Self::Dup => self.copies(),
+        }
+    }
+
+    /// How many copies of a byte may fail without its being lost.
+    pub(super) const fn may_fail(self) -> u64 {
+        self.copies().saturating_sub(1)
     }
 
     /// Bytes of each stripe of a chunk of this length.
@@ -44,17 +65,13 @@ impl Profile {
         }
     }
 
-    /// Where each copy of a chunk's byte is: the device's id, and the address there.
-    pub(super) fn copies_at(
-        self,
-        stripes: &[Stripe],
-        offset: Bytes,
-    ) -> impl Iterator<Item = (u64, Option<Physical>)> + '_ {
-        match self {
-            Self::Single | Self::Dup => stripes
-                .iter()
-                .map(move |stripe| (stripe.devid, stripe.at.checked_add(offset))),
-        }
+    /// Where each copy of a chunk's byte is.
+    pub(super) fn copies_at(self, offset: Bytes) -> impl Iterator<Item = InStripe> {
+        let stripes = match self {
+            Self::Single => 0..1,
+            Self::Dup => 0..2,
+        };
+        stripes.map(move |stripe| InStripe { stripe, offset })
     }
 }
 

@@ -122,8 +122,9 @@ impl Volume {
         }
         let mut next = self.chunk_from(Logical::new(0));
         while let Some(chunk) = next {
-            let hal = self.members.hal(&chunk);
-            hal.begin_writing(&chunk, self.zones().unit(&chunk))?;
+            for hal in self.members.hals(&chunk) {
+                hal.begin_writing(&chunk, self.zones().unit(&chunk))?;
+            }
             next = self.chunk_from(chunk.end());
         }
         Ok(())

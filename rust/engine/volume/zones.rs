@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The volume's zones, by the chunks above them.
 
-use super::{device, Activation, Chunk, DeviceRange, GroupZones, Volume, Writes};
+use super::hal::Hal;
+use super::{device, Activation, Chunk, DeviceRange, GroupZones, Volume, Writes, NO_DEVICE};
 use crate::disk::{BlockGroupFlags, Bytes, Logical, ZoneOffset};
 use latch::prelude::*;
 
@@ -16,7 +17,12 @@ impl Volume {
     }
 }
 
-impl ZoneManagement<'_> {
+impl<'a> ZoneManagement<'a> {
+    /// The rules of each device that a chunk lies on.
+    fn hals(&self, chunk: &'a Chunk) -> impl Iterator<Item = &'a dyn Hal> {
+        self.0.members.hals(chunk)
+    }
+
     /// Bytes in a zone, the same on all devices; `None` on regular volumes, and on emulated zones until they are set.
     pub fn size(&self) -> Option<Bytes> {
         self.0
@@ -35,12 +41,12 @@ impl ZoneManagement<'_> {
 
     /// Whether any zone of a group is sequential: tree blocks go there in the order of their addresses.
     pub fn is_ordered(&self, chunk: &Chunk) -> bool {
-        self.0.members.hal(chunk).is_ordered(chunk)
+        self.hals(chunk).any(|hal| hal.is_ordered(chunk))
     }
 
     /// Whether all zones of a group are sequential (zone append works).
     pub fn is_sequential(&self, chunk: &Chunk) -> bool {
-        self.0.members.hal(chunk).is_sequential(chunk)
+        self.hals(chunk).all(|hal| hal.is_sequential(chunk))
     }
 
     /// What is allocated in a chunk is a multiple of this, in bytes.
@@ -68,7 +74,9 @@ impl ZoneManagement<'_> {
         // Chunks that were added before could not be compared with zones.
         let mut next = self.0.chunk_from(Logical::new(0));
         while let Some(chunk) = next {
-            self.0.members.hal(&chunk).claim(&chunk)?;
+            for hal in self.hals(&chunk) {
+                hal.claim(&chunk)?;
+            }
             next = self.0.chunk_from(chunk.end());
         }
         Ok(())
@@ -84,15 +92,25 @@ impl ZoneManagement<'_> {
         chunk: &Chunk,
         last_allocated: &mut dyn FnMut() -> Result<ZoneOffset>,
     ) -> Result<GroupZones> {
-        self.0
-            .members
-            .hal(chunk)
-            .load(chunk, self.unit(chunk), self.0.writes(), last_allocated)
+        let (unit, writes) = (self.unit(chunk), self.0.writes());
+        let mut loaded: Option<GroupZones> = None;
+        for hal in self.hals(chunk) {
+            let more = hal.load(chunk, unit, writes, last_allocated)?;
+            loaded = Some(loaded.map_or(more, |some| some.with(more)));
+        }
+        Ok(loaded.ok_or(NO_DEVICE)?)
     }
 
     /// Takes active resources for a group's zones. Regular volumes: always active.
     pub fn activate(&self, chunk: &Chunk) -> Result<Activation> {
-        Ok(self.0.members.hal(chunk).activate(chunk))
+        // Zones that are active already cost nothing when this is tried again.
+        let mut hals = self.hals(chunk);
+        Ok(
+            match hals.all(|hal| hal.activate(chunk) == Activation::Active) {
+                true => Activation::Active,
+                false => Activation::NoBudget,
+            },
+        )
     }
 
     /// Whether [`Self::activate`] would succeed for a new group of this kind.
@@ -106,12 +124,12 @@ impl ZoneManagement<'_> {
     /// Whether [`Self::activate`] would succeed and leave all that a commit may need: one group each for
     /// metadata, log trees and system chunks.
     pub fn has_spare(&self, chunk: &Chunk) -> bool {
-        self.0.members.hal(chunk).has_spare(chunk)
+        self.hals(chunk).all(|hal| hal.has_spare(chunk))
     }
 
     /// Whether the active zones that a group of metadata or system asks for are of those that are kept for them.
     pub fn owes(&self, chunk: &Chunk) -> bool {
-        self.0.members.hal(chunk).owes(chunk)
+        self.hals(chunk).any(|hal| hal.owes(chunk))
     }
 
     /// `EINVAL`, with one line in the log, where the device lets fewer zones be active than writing takes. Asked when all
@@ -128,17 +146,17 @@ impl ZoneManagement<'_> {
 
     /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
     pub fn finish(&self, chunk: &Chunk) -> Result {
-        self.0.members.hal(chunk).finish(chunk)
+        self.hals(chunk).try_for_each(|hal| hal.finish(chunk))
     }
 
     /// A group was written to its last byte: its zones are full and their resources free without a command.
     pub fn filled(&self, chunk: &Chunk) {
-        self.0.members.hal(chunk).filled(chunk);
+        self.hals(chunk).for_each(|hal| hal.filled(chunk));
     }
 
     /// Resets a group's zones: all contents are gone. The chunk's removal must be durable.
     pub fn reset(&self, chunk: &Chunk) -> Result {
-        self.0.members.hal(chunk).reset(chunk)
+        self.hals(chunk).try_for_each(|hal| hal.reset(chunk))
     }
 
     /// Resets zones that hold something and belong to no chunk: a power cut came between a chunk's removal and the

@@ -11,7 +11,7 @@ use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::{address_of, Pages};
 use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
 use core::ops::Range;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
 use engine::disk::{Bug, Bytes, Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
@@ -29,9 +29,10 @@ const NO_BATCH: Bug = Bug::new("a batch is gone that takes one more block");
 /// Blocks that lie behind one another, on their way. Their writeback ends when the last copy is done.
 struct Flight {
     folios: KVec<Writeback>,
-    copies: usize,
+    /// How many of the copies may fail.
+    may_fail: u64,
     /// How many of the copies could not be written.
-    failed: AtomicUsize,
+    failed: AtomicU64,
     /// Ends after the writeback.
     in_flight: KVec<InFlight>,
 }
@@ -52,7 +53,7 @@ impl bio::Flight for Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if *self.failed.get_mut() >= self.copies {
+        if *self.failed.get_mut() > self.may_fail {
             self.folios.iter().for_each(Writeback::lost);
         }
     }
@@ -306,8 +307,7 @@ impl Common {
             return;
         };
         let mapping = self.volume.map(batch.start, batch.len);
-        let copies = mapping.as_ref().map_or(1, |mapping| mapping.copies().len());
-        batch.flight.copies = copies;
+        batch.flight.may_fail = mapping.as_ref().map_or(0, Mapping::may_fail);
         let flight = batch.flight.into();
         match mapping {
             Ok(mapping) => self.submit_copies(&mapping, &flight, batch.kind),
@@ -345,8 +345,8 @@ impl Batch {
     fn new(start: Logical, mode: WriteMode) -> Result<Self> {
         let flight = Flight {
             folios: KVec::with_capacity(BATCH, GFP_NOFAIL)?,
-            copies: 0,
-            failed: AtomicUsize::new(0),
+            may_fail: 0,
+            failed: AtomicU64::new(0),
             in_flight: KVec::with_capacity(BATCH, GFP_NOFAIL)?,
         };
         Ok(Self {

@@ -46,7 +46,7 @@ impl Zoned {
         let active = loaded.active || (unlimited && has_room);
         if group.active {
             self.with_zones(|state, _| {
-                let count = u64::try_from(chunk.stripes.len())?;
+                let count = u64::try_from(self.stripes(chunk).count())?;
                 state.in_use.add(chunk.flags, count);
                 Ok(())
             })?;
@@ -101,9 +101,7 @@ impl Zoned {
     fn take_active(&self, chunk: &Chunk) -> Result {
         self.with_zones(|state, _| {
             let zones = state.zones.as_mut().ok_or(UNKNOWN)?;
-            chunk
-                .stripes
-                .iter()
+            self.stripes(chunk)
                 .for_each(|stripe| zones.activate(stripe.at));
             Ok(())
         })
@@ -150,7 +148,7 @@ impl Zoned {
     /// What the zones of a chunk say now; the account of active ones follows.
     fn read_zones(&self, chunk: &Chunk) -> Result<GroupLoad> {
         let mut group = GroupLoad::default();
-        for stripe in chunk.stripes.iter() {
+        for stripe in self.stripes(chunk) {
             let zone = self.zone(stripe.at)?;
             group.add(&zone);
             self.with_zones(|state, _| {
@@ -170,8 +168,8 @@ impl Zoned {
     /// both), but without it the group could not be written on.
     fn even_out(&self, chunk: &Chunk, uneven: Uneven, goal: Bytes) -> Result {
         let (Some(from), Some(to)) = (
-            chunk.stripes.get(uneven.longer),
-            chunk.stripes.get(uneven.shorter),
+            self.stripes(chunk).nth(uneven.longer),
+            self.stripes(chunk).nth(uneven.shorter),
         ) else {
             return Err(NO_COPY.report());
         };
@@ -197,7 +195,7 @@ impl Zoned {
         buffer.fill(0);
         let rest = usize::try_from(goal.saturating_sub(most))?;
         let rest = buffer.get(..rest).ok_or(TOO_LONG)?;
-        for stripe in chunk.stripes.iter().filter(|_| !rest.is_empty()) {
+        for stripe in self.stripes(chunk).filter(|_| !rest.is_empty()) {
             self.device.write(stripe.at.saturating_add(most), rest)?;
         }
         Ok(())

@@ -18,7 +18,7 @@ mod states;
 
 use super::{Hal, SIZED};
 use crate::disk::{
-    BlockGroupFlags, Bug, Bytes, DevItem, Flaw, Logical, Physical, Place, ZoneOffset,
+    BlockGroupFlags, Bug, Bytes, DevItem, Flaw, Logical, Physical, Place, Stripe, ZoneOffset,
     MAX_EXTENT_SIZE,
 };
 use crate::volume::allocate::Holes;
@@ -117,6 +117,11 @@ impl Zoned {
         run(&mut self.state.lock(), zone_size)
     }
 
+    /// The stripes of a chunk that are zones of this device.
+    fn stripes<'a>(&self, chunk: &'a Chunk) -> impl Iterator<Item = &'a Stripe> + Clone {
+        chunk.stripes_on(self.devid)
+    }
+
     /// Whether what is known of the zone at an address fits.
     fn zone_is(&self, at: Physical, fits: impl FnOnce(&ZoneState) -> bool) -> bool {
         let state = self.state.lock();
@@ -133,9 +138,8 @@ impl Zoned {
 
     /// Runs a command on every sequential zone of a chunk, except those that take none any more.
     fn manage(&self, chunk: &Chunk, action: ZoneAction) -> Result {
-        for stripe in chunk
-            .stripes
-            .iter()
+        for stripe in self
+            .stripes(chunk)
             .filter(|stripe| self.is_manageable(stripe.at))
         {
             self.device.manage_zone(stripe.at, action)?;
@@ -150,7 +154,7 @@ impl Zoned {
         let Some(zones) = &mut state.zones else {
             return;
         };
-        for stripe in chunk.stripes.iter() {
+        for stripe in self.stripes(chunk) {
             let active = zones.at(stripe.at).is_some_and(|zone| zone.active);
             if active {
                 state.in_use.remove_one(chunk.flags);
@@ -224,7 +228,7 @@ impl Hal for Zoned {
         let state = &mut *state;
         let zones = state.zones.as_mut().ok_or(UNKNOWN)?;
         let places = LogPlaces::new(zone_size, zones.count());
-        for stripe in chunk.stripes.iter() {
+        for stripe in self.stripes(chunk) {
             let number = zone_size.number(stripe.at);
             let aligned = zone_size.is_start(stripe.at) && chunk.len == zone_size.get();
             if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
@@ -289,12 +293,12 @@ impl Hal for Zoned {
                 .at(at)
                 .is_some_and(|zone| zone.sequential && !zone.active)
         };
-        let idle = chunk.stripes.iter().filter(|stripe| idle(zones, stripe.at));
+        let idle = self.stripes(chunk).filter(|stripe| idle(zones, stripe.at));
         let needed = idle.fold(0u64, |count, _| count.saturating_add(1));
         if !zones.can_activate(chunk.flags, needed, &state.in_use) {
             return Activation::NoBudget;
         }
-        for stripe in chunk.stripes.iter() {
+        for stripe in self.stripes(chunk) {
             zones.activate(stripe.at);
         }
         state.in_use.add(chunk.flags, needed);
@@ -358,7 +362,7 @@ impl Hal for Zoned {
         self.deactivate(chunk);
         let mut state = self.state.lock();
         if let Some(zones) = &mut state.zones {
-            for stripe in chunk.stripes.iter() {
+            for stripe in self.stripes(chunk) {
                 zones.emptied(stripe.at);
             }
         }
@@ -370,15 +374,12 @@ impl Hal for Zoned {
     }
 
     fn is_ordered(&self, chunk: &Chunk) -> bool {
-        let mut stripes = chunk.stripes.iter();
+        let mut stripes = self.stripes(chunk);
         stripes.any(|stripe| self.zone_is(stripe.at, |zone| zone.sequential))
     }
 
     fn is_sequential(&self, chunk: &Chunk) -> bool {
-        !chunk.stripes.is_empty()
-            && chunk
-                .stripes
-                .iter()
-                .all(|stripe| self.zone_is(stripe.at, |zone| zone.sequential))
+        let mut stripes = self.stripes(chunk);
+        stripes.all(|stripe| self.zone_is(stripe.at, |zone| zone.sequential))
     }
 }
