@@ -15,7 +15,7 @@
 //! | `relocation` | moving data out of block groups whose zones are to be written again        |
 //! | `statistics` | what statfs shows                                                         |
 //!
-//! Each uses only those above it. But for one thing: whoever starts a change may have to wait until `relocation` made room for it.
+//! Each uses only those above it.
 //!
 //! [`FileSystem`] is the root and hands out its parts, whose methods stand in the folders of their subject.
 //! [`Subvolume`] is a tree with inodes, [`Inode`] one of them with the attributes that go to disk. Below are `txn` (handles, open trees) and `btree`;

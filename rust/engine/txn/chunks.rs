@@ -256,6 +256,11 @@ impl Chunks<'_> {
         Ok(())
     }
 
+    /// The first write may follow.
+    pub(super) fn begin_writing(&self) -> Result {
+        self.0.volume.begin_writing(|| self.reset_stray_zones())
+    }
+
     /// At mount, with the superblock's own roots: resets zones that were to be reset when the power was cut.
     pub(super) fn reset_stray_zones(&self) -> Result {
         if self.0.roots != Roots::Current {

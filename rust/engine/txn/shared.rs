@@ -81,12 +81,6 @@ impl Shared {
         read(&self.space).inspect_err(|error| self.abort(*error))
     }
 
-    /// The first write may follow.
-    pub(super) fn begin_writing(&self) -> Result {
-        self.volume
-            .begin_writing(|| self.chunks().reset_stray_zones())
-    }
-
     /// Enters the running transaction, or begins one.
     pub(super) fn join(&self, joiner: Joiner) -> Result<Arc<Transaction>> {
         let mut joining = self.joining.lock();

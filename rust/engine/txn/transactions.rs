@@ -129,7 +129,7 @@ impl Transactions {
         let task = Task::of(&self.shared, keep)?;
         task.prepare(&self.shared)?;
         caches::disown(&self.shared);
-        self.shared.begin_writing()?;
+        self.shared.chunks().begin_writing()?;
         let settled = self.perform(task);
         let dropped = settled.and_then(|()| caches::drop_stale(&self.shared));
         let marked = dropped.and_then(|()| self.mark_quotas());

@@ -8,7 +8,7 @@ use crate::disk::{Bug, Bytes, FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;
 use crate::fs::subvolume::{self, Promise};
 use crate::fs::Inode;
-use crate::space::{Class, Reservation, Urgency};
+use crate::space::{Class, Reservation};
 use crate::txn::{Handle, Units};
 use latch::prelude::*;
 
@@ -132,17 +132,16 @@ fn share(all: Bytes, len: Bytes, total: Bytes) -> Bytes {
 }
 
 impl Data<'_> {
-    /// Promises space for dirtying `[offset, offset + len)`, whole sectors. `ENOSPC` comes from here and from nowhere
-    /// later: write dirty data out and ask again before you believe it, for finished data needs less than promised.
-    /// `EROFS`, `EFBIG`, `EUCLEAN`.
-    pub fn reserve_write(
+    /// Promises what [`Self::reserve_write`] says, with the data's space as `reserve` gives it.
+    pub(in crate::fs) fn reserve_write_of(
         &self,
         inode: &Inode,
         offset: FileOffset,
         len: Bytes,
+        reserve: impl FnOnce() -> Result<Reservation>,
     ) -> Result<WriteReservation> {
         self.prepare_write(inode, offset, len, Reach::Device)?;
-        let data = self.reserve_data(len)?;
+        let data = reserve()?;
         let cost = self.write_cost();
         let metadata = self.fs.transactions().reserve(cost.units(len))?;
         Ok(WriteReservation {
@@ -152,18 +151,6 @@ impl Data<'_> {
             cost,
             promise: None,
         })
-    }
-
-    /// Promises `len` bytes of data. Where there is no space, zones are emptied of which a part is dead.
-    fn reserve_data(&self, len: Bytes) -> Result<Reservation> {
-        let txns = self.fs.transactions();
-        match txns.reserve_data(len) {
-            Err(error) if error == ENOSPC => {
-                let ask = || txns.reserve_data_now(len, Urgency::Ordinary);
-                self.fs.relocation().make_room(ask)
-            }
-            reserved => reserved,
-        }
     }
 
     /// Promises what dirtying `[offset, offset + len)` takes that [`InPlaceWrites::place`](super::InPlaceWrites::place) says can be

@@ -6,6 +6,7 @@
 //! | `extents` | the data extents of a group, and who refers to them                   |
 //! | `pieces`  | the items of a file that refer to an extent                           |
 //! | `moving`  | moving one extent: data, checksums, and all that refers to it          |
+//! | `room`    | promising space for new data, for which some may have to move           |
 //!
 //! Which group is worth it says [`crate::space::Space::next_sparse_data`]. What is moved is freed like anything else: the old
 //! bytes stay until the commit is durable, and the zones are reset behind it. See `Documentation/relocation.md`.
@@ -13,6 +14,7 @@
 mod extents;
 mod moving;
 mod pieces;
+mod room;
 
 use super::progress::{Moved, Seen, Vetted};
 use super::FileSystem;
