@@ -4,30 +4,18 @@
 //! | module         | what it has                                                                          |
 //! |----------------|--------------------------------------------------------------------------------------|
 //! | `transactions` | [`Transactions`]: all of this as the layers above see it                              |
-//! | `mount`        | from a superblock to open trees                                                       |
-//! | `verify`       | what a mount does not believe: items that contradict each other                       |
 //! | `options`      | how to open                                                                           |
+//! | `mount/`       | from a superblock to open trees, and what a mount does not believe                    |
 //! | `roots`        | the open trees ([`OpenTree`]) and their root items                                    |
+//! | `transaction/` | one transaction: what it has changed so far, and what it leaves to its commit         |
 //! | `join`         | who may join the running transaction, and who waits for whom                          |
-//! | `handle`       | [`Handle`]: the right to change trees                                                 |
+//! | `handles/`     | [`Handle`], the right to change trees, and what all handles share                     |
 //! | `units`        | how much a change may grow the trees                                                  |
-//! | `shortage`     | from a shortage to space: chunks, commits, removal of empty block groups              |
-//! | `transaction`  | one transaction: what it has changed so far                                           |
-//! | `shared`       | what all handles of a mounted volume share                                            |
 //! | `refs/`        | delayed references: who references which extent                                       |
-//! | `context`      | a transaction as the trees see it                                                     |
-//! | `run_refs`     | running delayed references: from the queue to the trees                               |
-//! | `deferred`     | [`AtCommit`]: what is left to a commit, because it must see no change by half         |
 //! | `commit/`      | from the running transaction to a superblock                                          |
-//! | `chunks`       | making chunks and removing empty ones                                                 |
-//! | `leaving`      | removed chunks whose device ranges are not free yet, and all ranges that are not      |
-//! | `rebuild`      | the free space tree: made, made anew, given up                                        |
-//! | `caches`       | free space caches, dropped before anything is changed                                 |
-//! | `reclaim`      | emptying block groups whose zones hold little that is in use                          |
-//! | `trim`         | telling devices what is unused, on demand                                             |
+//! | `shortage/`    | from a shortage to space: chunks, emptied block groups, what devices are told         |
+//! | `free_space/`  | free space caches and trees, made or given up before anything else is changed         |
 //! | `quotas`       | counts that are not kept are marked as wrong                                          |
-//! | `ranges`       | ranges of addresses, ascending, neighbours merged                                     |
-//! | `sharing`      | whether a data extent is one file's alone                                             |
 //! | `counters`     | what commits cost                                                                     |
 //!
 //! Below: `volume` (superblock, chunk map), `btree` (the trees, which see a transaction as [`Allocate`]) and `space`
@@ -40,39 +28,27 @@
 //!
 //! [`Allocate`]: crate::btree::Allocate
 
-mod caches;
-mod chunks;
 mod commit;
-mod context;
 mod counters;
-mod deferred;
-mod handle;
+mod free_space;
+mod handles;
 mod join;
-mod leaving;
 mod mount;
 mod options;
 mod quotas;
-mod ranges;
-mod rebuild;
-mod reclaim;
 mod refs;
 mod roots;
-mod run_refs;
-mod shared;
-mod sharing;
 mod shortage;
 mod transaction;
 mod transactions;
-mod trim;
 mod units;
-mod verify;
 
 pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
-pub use deferred::AtCommit;
-pub use handle::Handle;
+pub use handles::handle::Handle;
+pub use handles::sharing::Sharing;
 pub use options::{Access, FreeSpace, Keep, LogTree, Options, Roots, Witness};
 pub use roots::OpenTree;
-pub use sharing::Sharing;
+pub use transaction::deferred::AtCommit;
 pub use transactions::Transactions;
 pub use units::Units;

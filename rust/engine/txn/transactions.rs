@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The mounted volume as the layers above see it.
 
-use super::caches;
-use super::handle::run_refs;
+use super::free_space::caches;
+use super::free_space::rebuild::{self, Task};
+use super::handles::handle::run_refs;
+use super::handles::shared::Shared;
+use super::handles::sharing::{sharing, Sharing};
 use super::join::Joiner;
-use super::rebuild::{self, Task};
-use super::reclaim::reclaim;
-use super::shared::Shared;
-use super::sharing::{sharing, Sharing};
+use super::shortage::reclaim::reclaim;
 use super::transaction::Transaction;
 use super::{mount, shortage};
 use super::{Counters, Handle, Keep, OpenTree, Options, Trim, Units};

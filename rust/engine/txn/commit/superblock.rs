@@ -3,7 +3,7 @@
 
 use crate::disk::{Generation, Logical, ObjectId, RootBackup, RootPointer, Superblock};
 use crate::space::Keeping;
-use crate::txn::shared::Shared;
+use crate::txn::handles::shared::Shared;
 use crate::txn::transaction::Transaction;
 use crate::volume::SuperblockImage;
 use latch::prelude::*;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making chunks and removing empty ones.
 
-use super::context::Context;
-use super::leaving::Leaving;
-use super::shared::Shared;
-use super::transaction::Transaction;
-use super::Roots;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{
     BlockGroupFlags, Bytes, ChunkItem, DevExtent, DevItem, Flaw, Key, ObjectId, Physical,
 };
 use crate::map::insert_in_order;
 use crate::space::{Class, Removal, Space};
+use crate::txn::handles::context::Context;
+use crate::txn::handles::leaving::Leaving;
+use crate::txn::handles::shared::Shared;
+use crate::txn::transaction::Transaction;
+use crate::txn::Roots;
 use crate::volume::{Chunk, DeviceRange, Stripe};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -19,12 +19,12 @@ use latch::prelude::*;
 
 /// How many chunks had been made when somebody found that one is missing: who waited for another's makes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Made(u64);
+pub(in crate::txn) struct Made(u64);
 
 impl Context<'_> {
     /// Makes the chunk that should be made before blocks run short, from inside the transaction. No tree block lock
     /// is held by the caller. Where there is no space for one, none is made, which is no error.
-    pub(super) fn make_wanted_chunk(&self) -> Result {
+    pub(in crate::txn) fn make_wanted_chunk(&self) -> Result {
         let before = self.shared().chunks_made();
         self.shared().read_free(Space::read_wanted)?;
         let Some(class) = self.shared().space.chunk_wanted() else {
@@ -39,16 +39,16 @@ impl Context<'_> {
 
 /// The chunks of a mounted volume: [`Shared::chunks`].
 #[derive(Clone, Copy)]
-pub(super) struct Chunks<'a>(&'a Shared);
+pub(in crate::txn) struct Chunks<'a>(&'a Shared);
 
 impl Shared {
     /// The chunks, to be made and removed.
-    pub(super) fn chunks(&self) -> Chunks<'_> {
+    pub(in crate::txn) fn chunks(&self) -> Chunks<'_> {
         Chunks(self)
     }
 
     /// To be asked before it is tried whether space suffices.
-    pub(super) fn chunks_made(&self) -> Made {
+    pub(in crate::txn) fn chunks_made(&self) -> Made {
         Made(self.chunks_made.load(Ordering::Acquire))
     }
 }
@@ -56,7 +56,7 @@ impl Shared {
 impl Chunks<'_> {
     /// Makes a chunk, unless one was made since `before`. `ENOSPC` when the device has no room for it; the
     /// transaction is as before then.
-    pub(super) fn make(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
+    pub(in crate::txn) fn make(&self, context: &Context<'_>, class: Class, before: Made) -> Result {
         let mut leaving = self.0.leaving.lock();
         if self.0.chunks_made() != before {
             return Ok(());
@@ -136,7 +136,7 @@ impl Chunks<'_> {
     }
 
     /// The ranges of a device at which no chunk can be made, ascending.
-    pub(super) fn taken<'a>(
+    pub(in crate::txn) fn taken<'a>(
         &self,
         device: &Tree,
         devid: u64,
@@ -206,7 +206,7 @@ impl Chunks<'_> {
     }
 
     /// Removes the items of an empty block group and its chunk. After an error the transaction must be aborted.
-    pub(super) fn remove(&self, context: &Context<'_>, removal: Removal) -> Result {
+    pub(in crate::txn) fn remove(&self, context: &Context<'_>, removal: Removal) -> Result {
         let chunk = removal.chunk().clone();
         let device = self.0.trees.required(ObjectId::DEV_TREE)?;
         let mut leaving = self.0.leaving.lock();
@@ -230,7 +230,7 @@ impl Chunks<'_> {
     }
 
     /// The superblock without the removed chunks is durable: their zones and device ranges are free.
-    pub(super) fn finish_removals(&self, transaction: &Transaction) -> Result {
+    pub(in crate::txn) fn finish_removals(&self, transaction: &Transaction) -> Result {
         let removed = core::mem::take(&mut transaction.chunks.lock().removed);
         if removed.is_empty() {
             return Ok(());
@@ -257,12 +257,12 @@ impl Chunks<'_> {
     }
 
     /// The first write may follow.
-    pub(super) fn begin_writing(&self) -> Result {
+    pub(in crate::txn) fn begin_writing(&self) -> Result {
         self.0.volume.begin_writing(|| self.reset_stray_zones())
     }
 
     /// At mount, with the superblock's own roots: resets zones that were to be reset when the power was cut.
-    pub(super) fn reset_stray_zones(&self) -> Result {
+    pub(in crate::txn) fn reset_stray_zones(&self) -> Result {
         if self.0.roots != Roots::Current {
             return Ok(());
         }

@@ -8,13 +8,13 @@
 //!
 //! A cache is a hint: whatever is wrong with one, the volume is used.
 
-use super::handle::Handle;
-use super::join::Joiner;
-use super::shared::Shared;
-use super::{shortage, Units};
 use crate::btree::Tree;
 use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical, ObjectId, Superblock};
 use crate::space::{CacheFile, Class, Doubt, Keeping, Urgency};
+use crate::txn::handles::handle::Handle;
+use crate::txn::handles::shared::Shared;
+use crate::txn::join::Joiner;
+use crate::txn::{shortage, Units};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -23,7 +23,7 @@ use latch::prelude::*;
 const CACHES: u32 = 16;
 
 /// Says in the superblock in memory that there are no caches, if some are to be dropped: before anything can be committed.
-pub(super) fn disown(shared: &Shared) {
+pub(in crate::txn) fn disown(shared: &Shared) {
     if !are_kept(shared) && is_on(shared) && are_there(shared) {
         turn_off(shared);
     }
@@ -31,7 +31,7 @@ pub(super) fn disown(shared: &Shared) {
 
 /// Drops the caches that are there, or said to be, unless they are right and kept so. Where there are none left new ones are kept, or C may
 /// go on to make some.
-pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn drop_stale(shared: &Arc<Shared>) -> Result {
     if are_kept(shared) {
         return Ok(());
     }
@@ -51,13 +51,13 @@ pub(super) fn drop_stale(shared: &Arc<Shared>) -> Result {
 }
 
 /// Caches are not kept right any more, and the superblock in memory says that there are none.
-pub(super) fn stop(shared: &Shared) {
+pub(in crate::txn) fn stop(shared: &Shared) {
     shared.space.stop_caches();
     turn_off(shared);
 }
 
 /// Drops all caches, and says that there shall be none (C: `nospace_cache`).
-pub(super) fn give_up(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn give_up(shared: &Arc<Shared>) -> Result {
     shared.space.stop_caches();
     match is_on(shared) || are_there(shared) {
         true => drop_all(shared),

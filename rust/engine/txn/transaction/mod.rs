@@ -1,32 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One transaction: what it has changed so far.
+//!
+//! | module     | what it has                                                                 |
+//! |------------|-----------------------------------------------------------------------------|
+//! | `deferred` | what is left to a commit, because it must see no change by half             |
+//! | `ranges`   | ranges of addresses, ascending, neighbours merged                           |
 
-use super::deferred::Deferred;
-use super::ranges::Ranges;
-use super::refs::Queue;
+pub(super) mod deferred;
+mod ranges;
+
 use crate::disk::{Bytes, Generation, Logical, Timespec, TreeId};
 use crate::map::OrdMap;
 use crate::space::Reservation;
+use crate::txn::refs::Queue;
 use crate::volume::Chunk;
 use core::sync::atomic::{AtomicBool, Ordering};
+use deferred::Deferred;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
+use ranges::Ranges;
 
 /// A transaction from its first handle to its superblock.
-pub(super) struct Transaction {
+pub(in crate::txn) struct Transaction {
     /// Its number.
-    pub(super) generation: Generation,
+    pub(in crate::txn) generation: Generation,
     /// When it began, by the options' clock.
-    pub(super) started_ns: u64,
+    pub(in crate::txn) started_ns: u64,
     /// References to be applied.
-    pub(super) queue: Mutex<Queue>,
+    pub(in crate::txn) queue: Mutex<Queue>,
     /// What its committer pays from: rests of handles, and behind them the global reserve.
-    pub(super) reservation: Reservation,
+    pub(in crate::txn) reservation: Reservation,
     /// Blocks and trees.
     record: Mutex<Record>,
     /// Chunks.
-    pub(super) chunks: Mutex<ChunkChanges>,
+    pub(in crate::txn) chunks: Mutex<ChunkChanges>,
     changed: AtomicBool,
 }
 
@@ -39,18 +47,18 @@ struct Record {
 
 /// A changed tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Touched {
+pub(in crate::txn) struct Touched {
     /// By how much its blocks' bytes changed since its root item was written last.
-    pub(super) used: i64,
+    pub(in crate::txn) used: i64,
     /// When one of its inodes was written last, if one was since then.
-    pub(super) inodes: Option<Timespec>,
+    pub(in crate::txn) inodes: Option<Timespec>,
     /// Its root item is to be looked at.
-    pub(super) freshness: Freshness,
+    pub(in crate::txn) freshness: Freshness,
 }
 
 /// Whether a root item is behind its tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Freshness {
+pub(in crate::txn) enum Freshness {
     /// Nothing changed since it was written.
     #[default]
     Written,
@@ -60,18 +68,18 @@ pub(super) enum Freshness {
 
 /// System chunks for the superblock, and chunks whose device ranges are free after the commit.
 #[derive(Default)]
-pub(super) struct ChunkChanges {
+pub(in crate::txn) struct ChunkChanges {
     /// System chunks to enter.
-    pub(super) system_added: KVec<Arc<Chunk>>,
+    pub(in crate::txn) system_added: KVec<Arc<Chunk>>,
     /// Bytes in chunks of each device on which they changed.
-    pub(super) device_used: OrdMap<u64, Bytes>,
+    pub(in crate::txn) device_used: OrdMap<u64, Bytes>,
     /// Chunks without items.
-    pub(super) removed: KVec<Arc<Chunk>>,
+    pub(in crate::txn) removed: KVec<Arc<Chunk>>,
 }
 
 impl Transaction {
     /// A transaction without changes.
-    pub(super) fn new(
+    pub(in crate::txn) fn new(
         generation: Generation,
         started_ns: u64,
         reservation: Reservation,
@@ -94,17 +102,22 @@ impl Transaction {
     }
 
     /// There is something to commit, though no tree changed.
-    pub(super) fn note_superblock(&self) {
+    pub(in crate::txn) fn note_superblock(&self) {
         self.changed.store(true, Ordering::Release);
     }
 
     /// Whether any tree changed.
-    pub(super) fn is_changed(&self) -> bool {
+    pub(in crate::txn) fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }
 
     /// A block of `tree` was allocated.
-    pub(super) fn note_block(&self, tree: TreeId, addr: Logical, node_size: Bytes) -> Result {
+    pub(in crate::txn) fn note_block(
+        &self,
+        tree: TreeId,
+        addr: Logical,
+        node_size: Bytes,
+    ) -> Result {
         self.changed.store(true, Ordering::Release);
         let mut record = self.record.lock();
         record.blocks.add(addr, node_size)?;
@@ -112,46 +125,46 @@ impl Transaction {
     }
 
     /// [`Self::note_block`] was told of a block that there will not be.
-    pub(super) fn forget_block(&self, tree: TreeId, node_size: Bytes) {
+    pub(in crate::txn) fn forget_block(&self, tree: TreeId, node_size: Bytes) {
         // The tree's entry is there: nothing is allocated.
         let _ = self.note_release(tree, node_size);
     }
 
     /// A block was dropped by `tree`.
-    pub(super) fn note_release(&self, tree: TreeId, node_size: Bytes) -> Result {
+    pub(in crate::txn) fn note_release(&self, tree: TreeId, node_size: Bytes) -> Result {
         let used = i64::try_from(node_size.get()).unwrap_or(0).saturating_neg();
         self.record.lock().touch(tree, used, None)
     }
 
     /// A tree is gone, and its root item: that is not to be brought up to date.
-    pub(super) fn forget_tree(&self, tree: TreeId) {
+    pub(in crate::txn) fn forget_tree(&self, tree: TreeId) {
         self.record.lock().trees.remove(&tree);
     }
 
     /// An inode of `tree` was written.
-    pub(super) fn note_inode(&self, tree: TreeId, now: Timespec) -> Result {
+    pub(in crate::txn) fn note_inode(&self, tree: TreeId, now: Timespec) -> Result {
         self.record.lock().touch(tree, 0, Some(now))
     }
 
     /// Takes a tree whose root item is behind, starting after `after`.
-    pub(super) fn take_stale(&self, after: TreeId) -> Option<(TreeId, Touched)> {
+    pub(in crate::txn) fn take_stale(&self, after: TreeId) -> Option<(TreeId, Touched)> {
         self.record.lock().take_stale(after)
     }
 
     /// Leaves a change to the commit.
-    pub(super) fn defer(&self, deferred: Deferred) -> Result {
+    pub(in crate::txn) fn defer(&self, deferred: Deferred) -> Result {
         self.changed.store(true, Ordering::Release);
         Ok(self.record.lock().deferred.push(deferred, GFP_NOFAIL)?)
     }
 
     /// Takes a change that was left to the commit.
-    pub(super) fn take_deferred(&self) -> Option<Deferred> {
+    pub(in crate::txn) fn take_deferred(&self) -> Option<Deferred> {
         self.record.lock().deferred.pop()
     }
 
     /// The first range of the blocks it allocated at or behind `from`. For walking them: the lock is not kept, as
     /// tree block locks come before it.
-    pub(super) fn block_range_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
+    pub(in crate::txn) fn block_range_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
         self.record.lock().blocks.first_from(from)
     }
 }

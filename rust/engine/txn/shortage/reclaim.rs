@@ -5,14 +5,14 @@
 //! again when all of it is dead, which a single old block prevents. So old blocks are rewritten: copy on write puts
 //! them elsewhere, and no reference needs to be known but the one of the tree they are in.
 
-use super::handle::{enter_now, run_refs};
-use super::shared::Shared;
-use super::{Handle, Units};
 use crate::btree::{Standing, Tree};
 use crate::disk::{
     Bytes, ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
 };
 use crate::space::{Reclaim, Remains, Sparse, Urgency};
+use crate::txn::handles::handle::{enter_now, run_refs};
+use crate::txn::handles::shared::Shared;
+use crate::txn::{Handle, Units};
 use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
@@ -32,7 +32,7 @@ struct InUse {
 
 /// Rewrites the blocks of a group that is worth it. Blocks that a snapshot has, too, stay: when zones are needed now, the
 /// next group is tried. No handle may be held.
-pub(super) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Outcome> {
+pub(in crate::txn) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Outcome> {
     let mut outcome = Outcome::Stays;
     if when == Reclaim::Now {
         // What is set aside for references comes back, and what they free is known: so more groups are worth it.
@@ -52,7 +52,7 @@ pub(super) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Outcome> {
 
 /// What became of the last group that was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::txn) enum Outcome {
     /// Nothing is in use: its zones are free after the next commit.
     Emptied,
     /// Something is, and cannot be moved, or no group was worth it. The group is not chosen again as it is.

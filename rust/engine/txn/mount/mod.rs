@@ -1,26 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mounting: from a superblock to open trees.
+//!
+//! `verify`: what a mount does not believe, items that contradict each other.
 
-use super::counters::Costs;
-use super::join::Joining;
-use super::leaving::Leaving;
-use super::refs::{Layout, Metadata, Runner};
-use super::roots::OpenTrees;
-use super::shared::Shared;
-use super::verify::{self, broken, InSuperblock};
-use super::{rebuild, Access, FreeSpace, Keep, LogTree, Options, Roots};
+mod verify;
+
 use crate::btree::{Store, Tree};
 use crate::disk::{
     ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
     Physical, Place, RootPointer, Superblock, SuperblockBytes,
 };
 use crate::space::{self, Caches, Extents, Space};
+use crate::txn::counters::Costs;
+use crate::txn::free_space::rebuild;
+use crate::txn::handles::leaving::Leaving;
+use crate::txn::handles::shared::Shared;
+use crate::txn::join::Joining;
+use crate::txn::refs::{Layout, Metadata, Runner};
+use crate::txn::roots::OpenTrees;
+use crate::txn::{Access, FreeSpace, Keep, LogTree, Options, Roots};
 use crate::volume::{Chunk, Volume, Writes};
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU64;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
+use verify::{broken, InSuperblock};
 
 /// Where the two trees are that no root item leads to.
 #[derive(Clone, Copy)]
@@ -32,7 +37,7 @@ struct Entrance {
 }
 
 /// Opens all that a mounted volume needs.
-pub(super) fn open(
+pub(in crate::txn) fn open(
     volume: Arc<Volume>,
     store: Arc<dyn Store>,
     options: Options,

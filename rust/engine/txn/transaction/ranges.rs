@@ -6,19 +6,19 @@ use crate::map::OrdMap;
 use latch::prelude::*;
 
 /// A set of addresses as ranges.
-pub(super) struct Ranges {
+pub(in crate::txn) struct Ranges {
     /// Start to end.
     map: OrdMap<Logical, Logical>,
 }
 
 impl Ranges {
     /// Makes a set of no addresses.
-    pub(super) fn new() -> Self {
+    pub(in crate::txn) fn new() -> Self {
         Self { map: OrdMap::new() }
     }
 
     /// Adds `len` bytes at `start`. What is there already may be added again.
-    pub(super) fn add(&mut self, start: Logical, len: Bytes) -> Result {
+    pub(in crate::txn) fn add(&mut self, start: Logical, len: Bytes) -> Result {
         let end = start.saturating_add(len);
         if let Some((_, last)) = self.map.floor_mut(&start) {
             if *last >= start {
@@ -51,7 +51,7 @@ impl Ranges {
     }
 
     /// The first range that starts at or behind `from`, as start and length.
-    pub(super) fn first_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
+    pub(in crate::txn) fn first_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
         let (start, end) = self.map.ceiling(&from)?;
         Some((*start, end.checked_since(*start)?))
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A transaction as the trees see it.
 
-use super::refs::{Change, Extent, Queued};
 use super::shared::Shared;
-use super::transaction::Transaction;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Bytes, Generation, Key, Logical, ObjectId, Reference, TreeId};
 use crate::space::{BlockClass, Reservation};
+use crate::txn::refs::{Change, Extent, Queued};
+use crate::txn::transaction::Transaction;
 use latch::prelude::*;
 
 /// Who may change trees in a transaction: the owner of a handle, or the committer. All of them are [`Allocate`] to the
@@ -26,7 +26,7 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Makes one for the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
-    pub(super) fn new(
+    pub(in crate::txn) fn new(
         shared: &'a Shared,
         transaction: &'a Transaction,
         from: &'a Reservation,
@@ -39,17 +39,17 @@ impl<'a> Context<'a> {
     }
 
     /// What all handles share.
-    pub(super) fn shared(&self) -> &Shared {
+    pub(in crate::txn) fn shared(&self) -> &Shared {
         self.shared
     }
 
     /// The transaction that the changes belong to.
-    pub(super) fn transaction(&self) -> &Transaction {
+    pub(in crate::txn) fn transaction(&self) -> &Transaction {
         self.transaction
     }
 
     /// How many references wait.
-    pub(super) fn queued(&self) -> usize {
+    pub(in crate::txn) fn queued(&self) -> usize {
         self.transaction.queue.lock().len()
     }
 
@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
     }
 
     /// Gives the transaction up where something of it was lost.
-    pub(super) fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
+    pub(in crate::txn) fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result {
             self.shared.abort(*error);
         }

@@ -14,7 +14,7 @@ const HEADS_IN_PASS: usize = 32;
 
 /// How much of the queue to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(in crate::txn) enum Limit {
     /// This many heads, and none while another task runs some.
     Few(usize),
     /// All that wait, each address once, in ascending order. What one queues lower waits on: copies of tree blocks
@@ -27,7 +27,7 @@ pub(super) enum Limit {
 
 impl Context<'_> {
     /// Runs heads from the queue. No tree block lock is held by the caller.
-    pub(super) fn run_refs(&self, limit: Limit) -> Result {
+    pub(in crate::txn) fn run_refs(&self, limit: Limit) -> Result {
         let mut left = match limit {
             Limit::Few(count) => count,
             Limit::Pass => self.queued().saturating_mul(HEADS_IN_PASS),

@@ -8,7 +8,7 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// The chunks that were removed in transactions that are not durable yet, and where on the devices no chunk can be made.
-pub(super) struct Leaving {
+pub(in crate::txn) struct Leaving {
     chunks: KVVec<(Generation, Arc<Chunk>)>,
     /// The ranges of each device that were asked for that chunks have, those that leave among them; ascending.
     taken: OrdMap<u64, KVVec<DeviceRange>>,
@@ -16,7 +16,7 @@ pub(super) struct Leaving {
 
 impl Leaving {
     /// What leaves when a volume is mounted: nothing.
-    pub(super) fn new() -> Self {
+    pub(in crate::txn) fn new() -> Self {
         Self {
             chunks: KVVec::new(),
             taken: OrdMap::new(),
@@ -24,7 +24,7 @@ impl Leaving {
     }
 
     /// The ranges of a device at which no chunk can be made, ascending. The first time `read` tells those.
-    pub(super) fn taken(
+    pub(in crate::txn) fn taken(
         &mut self,
         devid: u64,
         read: impl FnOnce(&Self) -> Result<KVVec<DeviceRange>>,
@@ -37,7 +37,7 @@ impl Leaving {
     }
 
     /// A chunk is made: it takes its ranges.
-    pub(super) fn take(&mut self, chunk: &Chunk) -> Result {
+    pub(in crate::txn) fn take(&mut self, chunk: &Chunk) -> Result {
         let len = chunk.stripe_len()?;
         for stripe in chunk.stripes.iter() {
             if let Some(ranges) = self.taken.get_mut(&stripe.devid) {
@@ -62,18 +62,18 @@ impl Leaving {
     }
 
     /// Enters a chunk that `generation` removes.
-    pub(super) fn push(&mut self, generation: Generation, chunk: Arc<Chunk>) -> Result {
+    pub(in crate::txn) fn push(&mut self, generation: Generation, chunk: Arc<Chunk>) -> Result {
         self.chunks.push((generation, chunk), GFP_NOFAIL)?;
         Ok(())
     }
 
     /// Gives all of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Chunk>> {
+    pub(in crate::txn) fn iter(&self) -> impl Iterator<Item = &Arc<Chunk>> {
         self.chunks.iter().map(|(_, chunk)| chunk)
     }
 
     /// The transaction is durable: what it removed is gone.
-    pub(super) fn forget(&mut self, committed: Generation) {
+    pub(in crate::txn) fn forget(&mut self, committed: Generation) {
         let is_gone = |(generation, _): &(Generation, Arc<Chunk>)| *generation <= committed;
         while let Some(at) = self.chunks.iter().position(is_gone) {
             let Some(last) = self.chunks.pop() else {
@@ -88,7 +88,7 @@ impl Leaving {
     }
 
     /// A removed chunk's device ranges are not to be used before the next mount.
-    pub(super) fn keep(&mut self, logical: Logical) {
+    pub(in crate::txn) fn keep(&mut self, logical: Logical) {
         for (generation, chunk) in self.chunks.iter_mut() {
             if chunk.logical == logical {
                 *generation = Generation::new(u64::MAX);

@@ -6,18 +6,18 @@
 //! in the last: when the power is cut in between, whoever mounts next makes the tree anew from the extent tree, as C does.
 
 use super::caches;
-use super::context::Joined;
-use super::handle::Handle;
-use super::join::Joiner;
-use super::shared::Shared;
-use super::shortage;
-use super::{Keep, Units};
 use crate::btree::Tree;
 use crate::disk::{
     Bytes, CompatRo, Flaw, Generation, Key, Kind, Logical, ObjectId, Place, RootExtension,
     RootItem, Superblock,
 };
 use crate::space::{Class, Reservation, Urgency};
+use crate::txn::handles::context::Joined;
+use crate::txn::handles::handle::Handle;
+use crate::txn::handles::shared::Shared;
+use crate::txn::join::Joiner;
+use crate::txn::shortage;
+use crate::txn::{Keep, Units};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -50,7 +50,7 @@ const ITEMS: usize = 1024;
 
 /// What is to be done with the free space tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(in crate::txn) enum Task {
     /// It is right, or there is none and none is wanted.
     Nothing,
     /// There is none, and one is wanted.
@@ -64,7 +64,7 @@ pub(super) enum Task {
 impl Task {
     /// What is to be done where this is wanted. `EINVAL` where a tree that is valid would have to go; `EUCLEAN` where what is to be done
     /// with is not the tree that the superblock tells of.
-    pub(super) fn of(shared: &Shared, keep: Keep) -> Result<Self> {
+    pub(in crate::txn) fn of(shared: &Shared, keep: Keep) -> Result<Self> {
         let features = shared.volume.superblock().compat_ro;
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let is_stale = features.has_stale_free_space();
@@ -104,7 +104,7 @@ impl Task {
 
     /// Has it known where all groups are free, by the extent tree: nothing is changed. What is known must not be forgotten until the
     /// task is done.
-    pub(super) fn prepare(self, shared: &Shared) -> Result {
+    pub(in crate::txn) fn prepare(self, shared: &Shared) -> Result {
         if self == Self::Nothing {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl Task {
     }
 
     /// Does it, and commits. `ENOSPC` where there is no space for the tree, which is gone again then, and nothing is to be committed.
-    pub(super) fn perform(self, shared: &Arc<Shared>) -> Result {
+    pub(in crate::txn) fn perform(self, shared: &Arc<Shared>) -> Result {
         match self {
             Self::Nothing => Ok(()),
             Self::Make => {
@@ -147,7 +147,7 @@ impl Task {
 }
 
 /// Has the free space tree taken for one that is not valid by whoever writes next; in memory alone, until the first commit.
-pub(super) fn doubt(features: CompatRo, keep: Keep) -> Result<CompatRo> {
+pub(in crate::txn) fn doubt(features: CompatRo, keep: Keep) -> Result<CompatRo> {
     if features.contains(CompatRo::BLOCK_GROUP_TREE) {
         // After a power cut before it is made anew C would not mount the volume at all.
         match keep {
@@ -165,7 +165,7 @@ pub(super) fn doubt(features: CompatRo, keep: Keep) -> Result<CompatRo> {
 
 /// A tree that is believed stays (C: `btrfs_check_options`).
 #[cold]
-pub(super) fn cannot_go() -> Error {
+pub(in crate::txn) fn cannot_go() -> Error {
     pr_err!("cannot disable free-space-tree\n");
     EINVAL
 }

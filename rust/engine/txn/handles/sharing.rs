@@ -2,11 +2,11 @@
 //! Whether a data extent is one file's alone.
 
 use super::context::Joined;
-use super::refs::Held;
 use super::shared::Shared;
-use super::Handle;
 use crate::btree::DataRef;
 use crate::disk::Logical;
+use crate::txn::refs::Held;
+use crate::txn::Handle;
 use latch::prelude::*;
 
 /// Whether others have an extent, too.
@@ -21,7 +21,7 @@ pub enum Sharing {
 /// Whether others than the file that `data` stands for have its extent. `way` are the blocks on the way to the item that
 /// other trees may have: who has one of them has the extent. `handle` is of the running transaction, if there is one. The
 /// answer is old when the caller's lock of the item ends; blocks of the way that went meanwhile say nothing.
-pub(super) fn sharing(
+pub(in crate::txn) fn sharing(
     shared: &Shared,
     handle: Option<&Handle>,
     data: &DataRef,

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What all handles of a mounted volume share.
 
-use super::counters::Costs;
-use super::join::{Awaited, Joiner, Joining, Waited};
 use super::leaving::Leaving;
-use super::refs::{Head, Runner};
-use super::roots::OpenTrees;
-use super::transaction::Transaction;
-use super::{Clock, Keep, Roots, Witness};
 use crate::btree::Store;
 use crate::disk::Timespec;
 use crate::space::{Class, Space};
+use crate::txn::counters::Costs;
+use crate::txn::join::{Awaited, Joiner, Joining, Waited};
+use crate::txn::refs::{Head, Runner};
+use crate::txn::roots::OpenTrees;
+use crate::txn::transaction::Transaction;
+use crate::txn::{Clock, Keep, Roots, Witness};
 use crate::volume::{Volume, Writes};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -18,32 +18,32 @@ use latch::prelude::*;
 use latch::{Condvar, Mutex};
 
 /// The state of a mounted volume below its handles.
-pub(super) struct Shared {
-    pub(super) volume: Arc<Volume>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) space: Arc<Space>,
-    pub(super) trees: OpenTrees,
-    pub(super) runner: Mutex<Runner>,
+pub(in crate::txn) struct Shared {
+    pub(in crate::txn) volume: Arc<Volume>,
+    pub(in crate::txn) store: Arc<dyn Store>,
+    pub(in crate::txn) space: Arc<Space>,
+    pub(in crate::txn) trees: OpenTrees,
+    pub(in crate::txn) runner: Mutex<Runner>,
     /// Its lock serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
-    pub(super) leaving: Mutex<Leaving>,
-    pub(super) chunks_made: AtomicU64,
-    pub(super) joining: Mutex<Joining>,
+    pub(in crate::txn) leaving: Mutex<Leaving>,
+    pub(in crate::txn) chunks_made: AtomicU64,
+    pub(in crate::txn) joining: Mutex<Joining>,
     /// Wakes those who wait for a change of `joining`.
-    pub(super) moved: Condvar,
-    pub(super) clock: Option<Arc<dyn Clock>>,
-    pub(super) costs: Mutex<Costs>,
-    pub(super) refs_run: AtomicU64,
-    pub(super) refs_cancelled: AtomicU64,
-    pub(super) groups_emptied: AtomicU64,
+    pub(in crate::txn) moved: Condvar,
+    pub(in crate::txn) clock: Option<Arc<dyn Clock>>,
+    pub(in crate::txn) costs: Mutex<Costs>,
+    pub(in crate::txn) refs_run: AtomicU64,
+    pub(in crate::txn) refs_cancelled: AtomicU64,
+    pub(in crate::txn) groups_emptied: AtomicU64,
     /// What it was opened with.
-    pub(super) roots: Roots,
-    pub(super) keep: Keep,
-    pub(super) witness: Option<Arc<dyn Witness>>,
+    pub(in crate::txn) roots: Roots,
+    pub(in crate::txn) keep: Keep,
+    pub(in crate::txn) witness: Option<Arc<dyn Witness>>,
 }
 
 impl Shared {
     /// `EROFS` after an abort.
-    pub(super) fn check_alive(&self) -> Result {
+    pub(in crate::txn) fn check_alive(&self) -> Result {
         match self.volume.writes() {
             Writes::Aborted => Err(EROFS),
             _ => Ok(()),
@@ -51,12 +51,12 @@ impl Shared {
     }
 
     /// `EROFS` where nothing can be changed.
-    pub(super) fn check_writable(&self) -> Result {
+    pub(in crate::txn) fn check_writable(&self) -> Result {
         self.volume.check_sending()
     }
 
     /// Makes the volume read-only for good: no superblock is written from here on. The first error is kept.
-    pub(super) fn abort(&self, error: Error) {
+    pub(in crate::txn) fn abort(&self, error: Error) {
         let mut joining = self.joining.lock();
         let is_first = joining.aborted.is_none();
         if is_first {
@@ -77,12 +77,12 @@ impl Shared {
 
     /// Has it read where groups are free. Where that fails the volume becomes read-only, and for that reason: what the trees
     /// say of free space could not be changed either.
-    pub(super) fn read_free<T>(&self, read: impl FnOnce(&Space) -> Result<T>) -> Result<T> {
+    pub(in crate::txn) fn read_free<T>(&self, read: impl FnOnce(&Space) -> Result<T>) -> Result<T> {
         read(&self.space).inspect_err(|error| self.abort(*error))
     }
 
     /// Enters the running transaction, or begins one.
-    pub(super) fn join(&self, joiner: Joiner) -> Result<Arc<Transaction>> {
+    pub(in crate::txn) fn join(&self, joiner: Joiner) -> Result<Arc<Transaction>> {
         let mut joining = self.joining.lock();
         loop {
             self.check_writable()?;
@@ -100,7 +100,7 @@ impl Shared {
     }
 
     /// Enters the running transaction if there is one and it takes starters, or waits until it does.
-    pub(super) fn attach(&self) -> Result<Option<Arc<Transaction>>> {
+    pub(in crate::txn) fn attach(&self) -> Result<Option<Arc<Transaction>>> {
         let mut joining = self.joining.lock();
         loop {
             self.check_writable()?;
@@ -125,7 +125,7 @@ impl Shared {
     }
 
     /// Leaves the transaction.
-    pub(super) fn leave(&self, joiner: Joiner) {
+    pub(in crate::txn) fn leave(&self, joiner: Joiner) {
         let awaited = self.joining.lock().leave(joiner);
         if awaited == Awaited::Yes {
             self.moved.notify_all();
@@ -133,7 +133,7 @@ impl Shared {
     }
 
     /// Waits until a handle ends, if there is one. The caller has none.
-    pub(super) fn wait_for_leaver(&self) -> Waited {
+    pub(in crate::txn) fn wait_for_leaver(&self) -> Waited {
         let mut joining = self.joining.lock();
         if joining.starters == 0 && joining.completions == 0 {
             return Waited::ForNobody;
@@ -145,24 +145,24 @@ impl Shared {
     }
 
     /// The time, or zero without a clock.
-    pub(super) fn now_ns(&self) -> u64 {
+    pub(in crate::txn) fn now_ns(&self) -> u64 {
         self.clock.as_ref().map_or(0, |clock| clock.now_ns())
     }
 
     /// The time of day, or zero without a clock.
-    pub(super) fn real_time(&self) -> Timespec {
+    pub(in crate::txn) fn real_time(&self) -> Timespec {
         let clock = self.clock.as_ref();
         clock.map_or_else(Timespec::default, |clock| clock.real_time())
     }
 
     /// A head went from the queue to the trees.
-    pub(super) fn count_run(&self, head: &Head) {
+    pub(in crate::txn) fn count_run(&self, head: &Head) {
         self.refs_run.fetch_add(1, Ordering::Relaxed);
         self.count_cancelled(head.met());
     }
 
     /// So many additions of a reference met a drop of it.
-    pub(super) fn count_cancelled(&self, met: u32) {
+    pub(in crate::txn) fn count_cancelled(&self, met: u32) {
         self.refs_cancelled.fetch_add(met.into(), Ordering::Relaxed);
     }
 }

@@ -2,14 +2,14 @@
 //! The right to change trees.
 
 use super::context::{Context, Joined};
-use super::deferred::{AtCommit, Deferred};
-use super::join::Joiner;
 use super::run_refs::Limit;
 use super::shared::Shared;
-use super::transaction::Transaction;
-use super::Units;
 use crate::disk::Bytes;
 use crate::space::{Class, Reservation, Space, Urgency};
+use crate::txn::join::Joiner;
+use crate::txn::transaction::deferred::{AtCommit, Deferred};
+use crate::txn::transaction::Transaction;
+use crate::txn::Units;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{NofsScope, Place, Rank};
@@ -52,7 +52,7 @@ pub struct Handle {
 
 impl Handle {
     /// Joins the running transaction as `joiner`, or begins one.
-    pub(super) fn enter(
+    pub(in crate::txn) fn enter(
         shared: &Arc<Shared>,
         joiner: Joiner,
         reservation: Reservation,
@@ -69,7 +69,7 @@ impl Handle {
     }
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
-    pub(super) fn attach(shared: &Arc<Shared>) -> Result<Option<Self>> {
+    pub(in crate::txn) fn attach(shared: &Arc<Shared>) -> Result<Option<Self>> {
         let inside = InTransaction::begin();
         let Some(transaction) = shared.attach()? else {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Handle {
     }
 
     /// Runs delayed references, paid by the transaction, and gives back what those had set aside.
-    pub(super) fn run_refs(&self, limit: Limit) -> Result {
+    pub(in crate::txn) fn run_refs(&self, limit: Limit) -> Result {
         let run = Context::new(
             &self.shared,
             &self.transaction,
@@ -171,7 +171,7 @@ impl Handle {
 }
 
 /// Runs the delayed references of the running transaction, if there is one; waits for those that another task runs.
-pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn run_refs(shared: &Arc<Shared>) -> Result {
     match Handle::attach(shared)? {
         Some(handle) => handle.run_refs(Limit::All),
         None => Ok(()),
@@ -180,7 +180,11 @@ pub(super) fn run_refs(shared: &Arc<Shared>) -> Result {
 
 /// A handle for which nothing but what is known to be free is asked: `ENOSPC` at once. Where tree blocks can lie is read
 /// before: what may be drawn on the global reserve is not refused, and has to be found.
-pub(super) fn enter_now(shared: &Arc<Shared>, units: Units, urgency: Urgency) -> Result<Handle> {
+pub(in crate::txn) fn enter_now(
+    shared: &Arc<Shared>,
+    units: Units,
+    urgency: Urgency,
+) -> Result<Handle> {
     let bytes = units.bytes(shared.store.node_size());
     shared.read_free(Space::read_wanted)?;
     let reservation = shared

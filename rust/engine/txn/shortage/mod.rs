@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a shortage to space: chunks, commits, removal of empty block groups.
+//!
+//! | module    | what it has                                                     |
+//! |-----------|-----------------------------------------------------------------|
+//! | `chunks`  | making chunks and removing empty ones                           |
+//! | `reclaim` | emptying block groups whose zones hold little that is in use    |
+//! | `trim`    | telling devices what is unused, on demand                       |
 
-use super::chunks::Made;
-use super::context::Joined;
-use super::handle::{enter_now, run_refs, Handle};
-use super::join::Waited;
-use super::reclaim::{reclaim, Outcome};
-use super::shared::Shared;
-use super::Units;
+pub(super) mod chunks;
+pub(super) mod reclaim;
+mod trim;
+
 use crate::disk::{Bytes, ObjectId};
 use crate::space::{Class, NextGroup, Reclaim, Reservation, Shortage, Space, Urgency};
+use crate::txn::handles::context::Joined;
+use crate::txn::handles::handle::{enter_now, run_refs, Handle};
+use crate::txn::handles::shared::Shared;
+use crate::txn::join::Waited;
+use crate::txn::Units;
+use chunks::Made;
 use kernel::sync::Arc;
 use latch::prelude::*;
+use reclaim::{reclaim, Outcome};
 
 /// What making or removing a chunk changes in metadata: device extents, device items, block group, free space. The
 /// chunk tree's own blocks come from system groups.
@@ -152,7 +162,7 @@ struct Tried([u32; REMEDIES.len()]);
 
 /// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`; `EBUSY` where others
 /// that write in place have what there is.
-pub(super) fn reserve(
+pub(in crate::txn) fn reserve(
     shared: &Arc<Shared>,
     class: Class,
     bytes: Bytes,
@@ -194,7 +204,10 @@ fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Opti
 
 /// Promises metadata for what frees space and can be put off: waits for nobody to give something back. The caller holds no
 /// handle. `ENOSPC`.
-pub(super) fn reserve_freeing_now(shared: &Arc<Shared>, bytes: Bytes) -> Result<Reservation> {
+pub(in crate::txn) fn reserve_freeing_now(
+    shared: &Arc<Shared>,
+    bytes: Bytes,
+) -> Result<Reservation> {
     match spare_global(shared, Class::Metadata, bytes)? {
         Some(reservation) => Ok(reservation),
         None => reserve_now(shared, Class::Metadata, bytes, Urgency::Freeing),
@@ -202,7 +215,7 @@ pub(super) fn reserve_freeing_now(shared: &Arc<Shared>, bytes: Bytes) -> Result<
 }
 
 /// Promises bytes that are free, or that the next chunk has. The caller holds no handle. `ENOSPC`.
-pub(super) fn reserve_now(
+pub(in crate::txn) fn reserve_now(
     shared: &Arc<Shared>,
     class: Class,
     bytes: Bytes,
@@ -310,7 +323,7 @@ fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect
 }
 
 /// Makes a chunk for file data. `ENOSPC`.
-pub(super) fn make_data_chunk(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn make_data_chunk(shared: &Arc<Shared>) -> Result {
     match make_chunk(shared, Class::Data, shared.chunks_made())? {
         Effect::Nothing => Err(ENOSPC),
         Effect::Helped | Effect::OthersWentOn => Ok(()),
@@ -318,7 +331,7 @@ pub(super) fn make_data_chunk(shared: &Arc<Shared>) -> Result {
 }
 
 /// Makes the chunk that should be made before anybody runs short, if there is one and the device has room for it.
-pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
     let before = shared.chunks_made();
     shared.read_free(Space::read_wanted)?;
     match shared.space.chunk_wanted() {
@@ -328,7 +341,7 @@ pub(super) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
 }
 
 /// Removes empty block groups; how many.
-pub(super) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
+pub(in crate::txn) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     let mut removed = 0usize;
     while let Some(removal) = shared.read_free(Space::next_unused)? {
         in_handle(shared, |handle| {
@@ -347,7 +360,7 @@ fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Resu
 
 impl Shared {
     /// Tells how much commits may need, from how large their trees are now.
-    pub(super) fn size_global_reserve(&self) -> Result {
+    pub(in crate::txn) fn size_global_reserve(&self) -> Result {
         let mut bytes = Bytes::ZERO;
         let mut trees = 1u32;
         for id in COMMIT_TREES {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Telling devices what is unused, on demand: fstrim(8).
 
-use super::shared::Shared;
 use crate::disk::{Bytes, ObjectId, Physical};
 use crate::space::Trim;
+use crate::txn::handles::shared::Shared;
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -11,8 +11,8 @@ use latch::NofsScope;
 const PIECE: Bytes = Bytes::new(128 << 20);
 
 impl Shared {
-    /// See [`super::Transactions::trim`].
-    pub(super) fn trim(&self, call: &mut Trim<'_>) -> Result {
+    /// See [`crate::txn::Transactions::trim`].
+    pub(in crate::txn) fn trim(&self, call: &mut Trim<'_>) -> Result {
         self.check_writable()?;
         // Memory is taken with groups and device ranges locked, which an inode that is evicted for it may need.
         let _nofs = NofsScope::enter();
@@ -24,7 +24,7 @@ impl Shared {
     }
 
     /// Tells the devices of some of what became free a while ago.
-    pub(super) fn trim_waiting(&self, most: usize, until: u64) -> Result {
+    pub(in crate::txn) fn trim_waiting(&self, most: usize, until: u64) -> Result {
         let in_time = || self.now_ns() < until;
         let lost = |error| self.abort(error);
         self.space.trim_waiting(most, &in_time, &lost)

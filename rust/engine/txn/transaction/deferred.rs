@@ -14,9 +14,9 @@ pub trait AtCommit: Send + Sync {
 }
 
 /// Such a change, waiting for the commit, and what it is paid from.
-pub(super) struct Deferred {
+pub(in crate::txn) struct Deferred {
     /// The change.
-    pub(super) work: KBox<dyn AtCommit>,
+    pub(in crate::txn) work: KBox<dyn AtCommit>,
     /// What its handle had reserved.
-    pub(super) reservation: Reservation,
+    pub(in crate::txn) reservation: Reservation,
 }

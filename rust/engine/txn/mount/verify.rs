@@ -4,9 +4,9 @@
 //! Who makes a chunk looks for room among the device extents, and who writes goes by the chunks. Where they differ, the
 //! next chunk is laid over what another holds. One pass over the device tree compares them (C: `btrfs_verify_dev_extents`).
 
-use super::roots::OpenTrees;
 use crate::btree::Tree;
 use crate::disk::{Bytes, DevExtent, DevItem, Flaw, Key, Kind, Logical, ObjectId, Physical, Place};
+use crate::txn::roots::OpenTrees;
 use crate::volume::{Chunk, Volume};
 use core::ops::ControlFlow;
 use latch::prelude::*;
@@ -19,7 +19,7 @@ struct Size {
 
 /// What the superblock says of the sizes of the volume's devices.
 #[derive(Clone, Copy)]
-pub(super) enum InSuperblock {
+pub(in crate::txn) enum InSuperblock {
     /// What it says now: bytes of all devices, and of each, by which chunks are planned.
     Current,
     /// What one of its backups says: bytes of all devices, which may have had other sizes then.
@@ -27,7 +27,11 @@ pub(super) enum InSuperblock {
 }
 
 /// Compares the device items with the devices that were given, and with what the superblock says of them.
-pub(super) fn devices(volume: &Volume, chunk_tree: &Tree, superblock: InSuperblock) -> Result {
+pub(in crate::txn) fn devices(
+    volume: &Volume,
+    chunk_tree: &Tree,
+    superblock: InSuperblock,
+) -> Result {
     let sizes = read_sizes(chunk_tree)?;
     let given = volume.devices();
     if sizes.len() != given {
@@ -89,7 +93,7 @@ fn read_sizes(chunk_tree: &Tree) -> Result<KVec<Size>> {
 }
 
 /// Compares all device extents with all chunks.
-pub(super) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Result {
+pub(in crate::txn) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Result {
     let sizes = read_sizes(trees.chunk())?;
     let tree = trees.required(ObjectId::DEV_TREE)?;
     let mut found = 0u64;
@@ -195,7 +199,7 @@ fn name_missing(volume: &Volume, tree: &Tree, sums: Flaw) -> Error {
 
 /// Nothing of the block groups' tree lies outside of chunks: what would be there is not looked at again. That each
 /// chunk has a block group is seen when it is loaded.
-pub(super) fn block_groups(volume: &Volume, tree: &Tree) -> Result {
+pub(in crate::txn) fn block_groups(volume: &Volume, tree: &Tree) -> Result {
     let mut from = Logical::new(0);
     each_chunk(volume, |chunk| {
         check_gap(tree, from, chunk.logical)?;
@@ -237,7 +241,7 @@ fn each_chunk(volume: &Volume, mut each: impl FnMut(&Chunk) -> Result) -> Result
 
 /// A balance that C has begun is left as it is, paused (C: `skip_balance`). One that was interrupted while it moved
 /// something has trees that share blocks with those of subvolumes in a way of their own: C merges them.
-pub(super) fn balance(volume: &Volume, root: &Tree) -> Result {
+pub(in crate::txn) fn balance(volume: &Volume, root: &Tree) -> Result {
     let paused = Key::new(ObjectId::BALANCE.get(), Kind::TEMPORARY_ITEM, 0);
     if root.get(&paused, |_| ())?.is_some() {
         pr_warn!("a balance is paused and stays so, as with skip_balance: C btrfs can resume or cancel it\n");
@@ -260,6 +264,6 @@ pub(super) fn balance(volume: &Volume, root: &Tree) -> Result {
 
 /// An item that passed the gate and that its parser does not take.
 #[cold]
-pub(super) fn broken(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
+pub(in crate::txn) fn broken(tree: &Tree, key: &Key, flaw: Flaw) -> Error {
     flaw.in_item(tree.id(), key).report()
 }
