@@ -2,7 +2,7 @@
 //! Extents.
 
 use super::corrupt::{ensure, Bug, Flaw};
-use super::ids::MAX_LEVELS;
+use super::ids::{HIGHEST_LEVEL, MAX_LEVELS};
 use super::item::{front, put_front};
 use super::raw::{RawExtentItem, RawTreeBlockInfo};
 use super::{ExtentFlags, Generation, InlineRefs, Key, Kind};
@@ -39,7 +39,7 @@ impl<'a> ExtentItem<'a> {
             level < MAX_LEVELS,
             "block's level is too high",
             level.into(),
-            7,
+            HIGHEST_LEVEL.into(),
         )?;
         let inline_refs = InlineRefs::new(rest, flags);
         Ok(Self {

@@ -5,6 +5,8 @@ use super::{Bytes, FileOffset, Logical, ObjectId, Physical};
 
 /// How many levels a tree may have; levels are numbered from 0, the leaves (C: `BTRFS_MAX_LEVEL`).
 pub const MAX_LEVELS: u8 = 8;
+/// The level of the highest root there can be; leaves have 0.
+pub const HIGHEST_LEVEL: u8 = MAX_LEVELS - 1;
 /// The longest name of a directory entry, in bytes (C: `BTRFS_NAME_LEN`).
 pub const MAX_NAME_LEN: usize = 255;
 /// The most names an inode may have (C: `BTRFS_LINK_MAX`).

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Numbers of the format that must not be mixed up.
 
+/// Bits in a word of a bitmap: each stands for a sector.
+pub const WORD: u64 = 64;
+
 units::unit!(
     /// The number of the transaction that wrote something (C: `transid`).
     Generation

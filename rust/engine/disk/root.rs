@@ -2,7 +2,7 @@
 //! Trees.
 
 use super::corrupt::{ensure, Bug, Flaw};
-use super::ids::MAX_LEVELS;
+use super::ids::{HIGHEST_LEVEL, MAX_LEVELS};
 use super::item::{len64, whole_mut};
 use super::raw::{
     RawRootItem, INODE_ROOT_ITEM_INIT, OLD_ROOT_ITEM_SIZE, ROOT_DEAD, ROOT_READ_ONLY,
@@ -196,13 +196,13 @@ impl TryFrom<&RawRootItem> for RootItem {
             level < MAX_LEVELS,
             "root's level is too high",
             level.into(),
-            7,
+            HIGHEST_LEVEL.into(),
         )?;
         ensure(
             drop_level < MAX_LEVELS,
             "root's drop level is too high",
             drop_level.into(),
-            7,
+            HIGHEST_LEVEL.into(),
         )?;
         let progress = raw.drop_progress.get();
         let dropping = progress.objectid.get() != 0;

@@ -12,10 +12,13 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
+/// How many bytes of a file are kept in the tree at most where nothing else is said (C: `BTRFS_DEFAULT_MAX_INLINE`).
+pub const MAX_INLINE: u32 = 2048;
+
 /// Mount options that concern files.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Files up to this many bytes are kept in the tree (C: `max_inline`, 2048).
+    /// Files up to this many bytes are kept in the tree (C: `max_inline`).
     pub max_inline: u32,
     /// New files have checksums (C: `datasum`).
     pub checksums: bool,
@@ -31,7 +34,7 @@ impl Options {
     /// Makes the options that C has where none are given.
     pub const fn new() -> Self {
         Self {
-            max_inline: 2048,
+            max_inline: MAX_INLINE,
             checksums: true,
         }
     }

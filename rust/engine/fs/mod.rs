@@ -43,7 +43,7 @@ pub use data::{
     Placed, Punch, Reported, Run, SectorSums, Short, Truncation, WriteKind, WriteReservation,
     WrittenInPlace, Zeroing,
 };
-pub use filesystem::{FileSystem, Options};
+pub use filesystem::{FileSystem, Options, MAX_INLINE};
 pub use inode::{Changes, Inode, New, NewKind, Now, Times};
 pub use inodes::{Compression, Inodes, XattrMode};
 pub use items::entries::Target;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How much a change may grow the trees.
-use crate::disk::Bytes;
+use crate::disk::{Bytes, MAX_LEVELS};
 
-/// Tree levels a descent can pass (C: `BTRFS_MAX_LEVEL`).
-const LEVELS: u64 = 8;
+/// Tree levels a descent can pass.
+const LEVELS: u64 = MAX_LEVELS as u64;
 
 /// Items a handle may touch, each in a leaf of its own at worst: what a handle reserves metadata for.
 ///

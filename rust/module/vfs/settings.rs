@@ -8,14 +8,13 @@ use super::space_cache::SpaceCache;
 use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
+use engine::fs::MAX_INLINE;
 use engine::txn::Discard;
 use engine::volume::Volume;
 use latch::prelude::*;
 
 /// Seconds between commits (C: `BTRFS_DEFAULT_COMMIT_INTERVAL`).
 const COMMIT_INTERVAL: u32 = 30;
-/// C: `BTRFS_DEFAULT_MAX_INLINE`.
-const MAX_INLINE: u32 = 2048;
 
 /// The options in force.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,7 @@
 
 use super::{Page, WINDOW_SECTORS};
 use crate::disk::corrupt::{ensure_eq, Flaw};
-
-/// Bits in a word.
-const WORD: u64 = 64;
+use crate::disk::numbers::WORD;
 
 /// The word that has the bits from `index * 64` on.
 fn word(page: &Page, index: u64) -> u64 {

@@ -5,7 +5,7 @@ use super::item::{Item, Occasion};
 use super::{check_item, BlockContext};
 use crate::disk::block::{leaf_area, max_pointers};
 use crate::disk::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Corrupt, Flaw};
-use crate::disk::ids::MAX_LEVELS;
+use crate::disk::ids::{HIGHEST_LEVEL, MAX_LEVELS};
 use crate::disk::item::{len64, size64};
 use crate::disk::raw::{RawItem, HEADER_BACKREF_REVISION, HEADER_RELOC, HEADER_WRITTEN};
 use crate::disk::{Header, Key, Leaf, Node, ObjectId, HEADER_SIZE};
@@ -56,7 +56,7 @@ fn check_header(
         header.level < MAX_LEVELS,
         "block's level is too high",
         header.level.into(),
-        7,
+        HIGHEST_LEVEL.into(),
     )?;
     if let Some(level) = context.level {
         ensure_eq("block has another level", header.level.into(), level.into())?;

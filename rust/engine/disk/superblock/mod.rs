@@ -21,7 +21,7 @@ pub use error::SuperblockError;
 pub use system_chunks::SystemChunks;
 
 use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Flaw, Place};
-use super::ids::{MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
+use super::ids::{HIGHEST_LEVEL, MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
 use super::item::size64;
 use super::raw::RawSuperblock;
 use super::{
@@ -259,7 +259,7 @@ impl Superblock {
                 level < MAX_LEVELS,
                 "root's level is too high",
                 level.into(),
-                7,
+                HIGHEST_LEVEL.into(),
             )?;
             ensure_aligned(
                 "root's address is not aligned",

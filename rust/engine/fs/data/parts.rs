@@ -4,7 +4,7 @@
 //! The parts go out one after the other, in order. What is known to fail is halved until a sector is left; behind one that is
 //! lost a part is a sector again, and each that is written makes the next twice as long. So one bad sector of `n` costs about
 //! `2 log n` requests, and each more beside it one. Where many are lost in a row the far half of what is left is tried between
-//! them: it is good behind a bad range, and bad where all is. What this may cost has bounds (`MOST`, `MOST_IN_A_ROW`), and
+//! them: it is good behind a bad range, and bad where all is. What this may cost has bounds (`MOST`, `MOST_SECTORS_IN_A_ROW`), and
 //! whoever sends may say at any time that there is no use in it.
 
 use crate::disk::Bytes;
@@ -19,7 +19,7 @@ const FIRST_LOOK: u32 = 16;
 
 /// So many sectors are lost in a row, and of what is left the far half cannot be written either, nor half of that, and so on: all
 /// of it is lost.
-const MOST_IN_A_ROW: u32 = 256;
+const MOST_SECTORS_IN_A_ROW: u32 = 256;
 
 /// Why a part was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,12 +151,12 @@ impl Parts {
                     self.row = 0;
                     return Ok(());
                 }
-                Err(Failure::Part(_)) if self.row < MOST_IN_A_ROW => return Ok(()),
+                Err(Failure::Part(_)) if self.row < MOST_SECTORS_IN_A_ROW => return Ok(()),
                 Err(Failure::Part(_)) => far = self.half_of(far),
                 all => return all,
             }
         }
-        match self.row < MOST_IN_A_ROW {
+        match self.row < MOST_SECTORS_IN_A_ROW {
             true => Ok(()),
             false => Err(Failure::All(EIO)),
         }

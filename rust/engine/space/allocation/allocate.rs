@@ -263,7 +263,7 @@ impl Allocator {
             let offering = |start, end| self.offering(groups, class, offer, wish.min, start..end);
             let around = Iterator::chain(offering(first, END), offering(ZERO, first));
             for group in around.filter(|group| accept(group)) {
-                if offer == Offer::Asleep && !self.wakes(group)? {
+                if offer == Offer::Asleep && self.wake(group)? == Activation::NoBudget {
                     continue;
                 }
                 if let Some(span) = group.allocate(wish, from)? {
@@ -294,14 +294,16 @@ impl Allocator {
         found.filter_map(|start| groups.holding(start, start.saturating_add(Bytes::new(1))))
     }
 
-    /// Activates the zones of a group of file data; whether it can be written now.
-    fn wakes(&self, group: &Group) -> Result<bool> {
+    /// Activates the zones of a group of file data, which can be written then.
+    fn wake(&self, group: &Group) -> Result<Activation> {
         let mut body = group.lock();
-        if !body.active {
-            body.active = self.groups.volume.zones().activate(group.chunk())? == Activation::Active;
-            group.publish(&mut body)?;
+        if body.active {
+            return Ok(Activation::Active);
         }
-        Ok(body.active)
+        let activation = self.groups.volume.zones().activate(group.chunk())?;
+        body.active = activation == Activation::Active;
+        group.publish(&mut body)?;
+        Ok(activation)
     }
 
     /// A block from the log trees' own group on sequential zones; `None` where there is no such group.

@@ -2,6 +2,7 @@
 //! The free ranges of a block group that can be written anywhere.
 
 use super::doubt::Doubt;
+use super::runs::SectorState;
 use super::sectors::Sectors;
 use crate::disk::{Bug, Bytes, Flaw, Logical, Place};
 use kernel::alloc::Flags;
@@ -117,12 +118,12 @@ impl FreeRanges {
             start.get(),
             end.get(),
         ))?;
-        if !self.sectors.all(from, to, false) {
+        if !self.sectors.all(from, to, SectorState::Used) {
             let other = self.next_from(start).map_or(start, |(other, _)| other);
             let what = "range becomes free that is free";
             return Err(Flaw::new(what, other.get(), end.get()).into());
         }
-        self.sectors.set(from, to, true)?;
+        self.sectors.set(from, to, SectorState::Free)?;
         self.free = self.free.saturating_add(end.saturating_since(start));
         Ok(())
     }
@@ -133,10 +134,10 @@ impl FreeRanges {
             return Err(EMPTY.report());
         }
         let (from, to) = self.sectors_of(start, end).ok_or(EEXIST)?;
-        if !self.sectors.all(from, to, true) {
+        if !self.sectors.all(from, to, SectorState::Free) {
             return Err(EEXIST);
         }
-        self.sectors.set(from, to, false)?;
+        self.sectors.set(from, to, SectorState::Used)?;
         self.free = self.free.saturating_sub(end.saturating_since(start));
         Ok(())
     }
@@ -242,7 +243,7 @@ impl FreeRanges {
 
     fn is_free(&self, start: Logical, end: Logical) -> bool {
         let sectors = self.sectors_of(start, end);
-        sectors.is_some_and(|(from, to)| self.sectors.all(from, to, true))
+        sectors.is_some_and(|(from, to)| self.sectors.all(from, to, SectorState::Free))
     }
 
     /// The sectors of `[start, end)`, if those are whole sectors of the group.

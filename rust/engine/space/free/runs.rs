@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What has to be known of a piece of the address space to find free sectors that lie together.
 
-/// Sectors in a word of a bitmap.
-pub(super) const WORD: u64 = 64;
+use crate::disk::WORD;
+
+/// What a sector is to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SectorState {
+    /// It can be allocated.
+    Free,
+    /// It is in use, or beyond the group.
+    Used,
+}
 
 /// The free runs of a piece of a group: as long as they are at its ends, and the longest. In sectors.
 ///

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which sectors of a group are free, as a tree over windows that finds a run of any length.
 
-use super::runs::{Runs, WORD};
+use super::runs::{Runs, SectorState};
 use super::window::{Window, FAN, FAN_BITS, WINDOW, WINDOW_LEVEL};
-use crate::disk::Bug;
+use crate::disk::{Bug, WORD};
 use kernel::alloc::Flags;
 use latch::prelude::*;
 
@@ -119,14 +119,14 @@ impl Sectors {
         bitmaps.saturating_add(windows).saturating_add(runs)
     }
 
-    /// Whether all sectors from `from` on and before `to` are free, or none is.
-    pub(super) fn all(&self, from: u64, to: u64, free: bool) -> bool {
+    /// Whether all sectors from `from` on and before `to` are in a state.
+    pub(super) fn all(&self, from: u64, to: u64, state: SectorState) -> bool {
         let mut at = from;
         while at < to {
             let (index, base, end) = within(at, to);
             let all = self
                 .window(index)
-                .is_some_and(|window| window.all(at.saturating_sub(base), end, free));
+                .is_some_and(|window| window.all(at.saturating_sub(base), end, state));
             if !all {
                 return false;
             }
@@ -135,8 +135,8 @@ impl Sectors {
         true
     }
 
-    /// Makes the sectors from `from` on and before `to` free, or used.
-    pub(super) fn set(&mut self, from: u64, to: u64, free: bool) -> Result {
+    /// Changes the state of the sectors from `from` on and before `to`.
+    pub(super) fn set(&mut self, from: u64, to: u64, state: SectorState) -> Result {
         let mut at = from;
         while at < to {
             let (index, base, end) = within(at, to);
@@ -144,7 +144,7 @@ impl Sectors {
             let window = window.and_then(|index| self.windows.get_mut(index));
             window
                 .ok_or(OUTSIDE)?
-                .set(at.saturating_sub(base), end, free)?;
+                .set(at.saturating_sub(base), end, state)?;
             at = base.saturating_add(end);
         }
         self.renew(from / WINDOW, to.saturating_sub(1) / WINDOW);

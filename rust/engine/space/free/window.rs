@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A window of a group: as many sectors as a bitmap of one page has bits.
 
-use super::runs::{mask, Runs, WORD};
+use super::runs::{mask, Runs, SectorState};
+use crate::disk::WORD;
 use latch::prelude::*;
 
 /// Pieces in the piece above them, as a binary logarithm and as a number.
@@ -56,37 +57,41 @@ impl Window {
         }
     }
 
-    /// Whether all sectors from `from` on and before `to` are free, or none is.
-    pub(super) fn all(&self, from: u64, to: u64, free: bool) -> bool {
+    /// Whether all sectors from `from` on and before `to` are in a state.
+    pub(super) fn all(&self, from: u64, to: u64, state: SectorState) -> bool {
         match self {
-            Self::Used => !free,
-            Self::Free => free,
-            Self::Mixed(bitmap) => bitmap.all(from, to, free),
+            Self::Used => state == SectorState::Used,
+            Self::Free => state == SectorState::Free,
+            Self::Mixed(bitmap) => bitmap.all(from, to, state),
         }
     }
 
-    /// Makes the sectors from `from` on and before `to` free, or used. Takes memory where part of a window becomes
+    /// Changes the state of the sectors from `from` on and before `to`. Takes memory where part of a window becomes
     /// different from the rest, and gives it back where all is the same again.
-    pub(super) fn set(&mut self, from: u64, to: u64, free: bool) -> Result {
-        let whole = |free| match free {
-            true => Self::Free,
-            false => Self::Used,
+    pub(super) fn set(&mut self, from: u64, to: u64, state: SectorState) -> Result {
+        let whole = match state {
+            SectorState::Free => Self::Free,
+            SectorState::Used => Self::Used,
         };
         if from == 0 && to >= WINDOW {
-            *self = whole(free);
+            *self = whole;
             return Ok(());
         }
-        match self {
-            Self::Used if free => *self = Self::Mixed(Bitmap::new(false)?),
-            Self::Free if !free => *self = Self::Mixed(Bitmap::new(true)?),
-            Self::Used | Self::Free => return Ok(()),
-            Self::Mixed(_) => {}
+        match (&*self, state) {
+            (Self::Used, SectorState::Free) => {
+                *self = Self::Mixed(Bitmap::new(SectorState::Used)?);
+            }
+            (Self::Free, SectorState::Used) => {
+                *self = Self::Mixed(Bitmap::new(SectorState::Free)?);
+            }
+            (Self::Used | Self::Free, _) => return Ok(()),
+            (Self::Mixed(_), _) => {}
         }
         if let Self::Mixed(bitmap) = self {
-            bitmap.set(from, to, free);
+            bitmap.set(from, to, state);
             let runs = bitmap.runs();
             if runs.longest == 0 || runs.is_free() {
-                *self = whole(free);
+                *self = whole;
             }
         }
         Ok(())
@@ -141,10 +146,10 @@ impl Bitmap {
     #[cfg(test)]
     const MEMORY: usize = WORDS * size_of::<u64>() + (FIRST + SECOND) * size_of::<Piece>();
 
-    fn new(free: bool) -> Result<Self> {
-        let (word, runs) = match free {
-            true => (u64::MAX, Runs::free as fn(u64) -> Runs),
-            false => (0, Runs::used as fn(u64) -> Runs),
+    fn new(state: SectorState) -> Result<Self> {
+        let (word, runs) = match state {
+            SectorState::Free => (u64::MAX, Runs::free as fn(u64) -> Runs),
+            SectorState::Used => (0, Runs::used as fn(u64) -> Runs),
         };
         let (first, second) = (runs(WORD * FAN), runs(WORD * FAN * FAN));
         let mut pieces = KVec::from_elem(Piece::of(first), FIRST + SECOND, GFP_NOFAIL)?;
@@ -179,8 +184,11 @@ impl Bitmap {
         (0..SECOND as u64).fold(Runs::NONE, |runs, index| runs.join(self.piece(2, index)))
     }
 
-    fn all(&self, from: u64, to: u64, free: bool) -> bool {
-        let expected = if free { u64::MAX } else { 0 };
+    fn all(&self, from: u64, to: u64, state: SectorState) -> bool {
+        let expected = match state {
+            SectorState::Free => u64::MAX,
+            SectorState::Used => 0,
+        };
         let mut at = from;
         while at < to {
             let word = at / WORD;
@@ -193,7 +201,7 @@ impl Bitmap {
         true
     }
 
-    fn set(&mut self, from: u64, to: u64, free: bool) {
+    fn set(&mut self, from: u64, to: u64, state: SectorState) {
         let mut at = from;
         while at < to {
             let index = at / WORD;
@@ -201,9 +209,9 @@ impl Bitmap {
             let word = usize::try_from(index)
                 .ok()
                 .and_then(|at| self.words.get_mut(at));
-            match (word, free) {
-                (Some(word), true) => *word |= bits,
-                (Some(word), false) => *word &= !bits,
+            match (word, state) {
+                (Some(word), SectorState::Free) => *word |= bits,
+                (Some(word), SectorState::Used) => *word &= !bits,
                 (None, _) => return,
             }
             at = index.wrapping_add(1).wrapping_mul(WORD);

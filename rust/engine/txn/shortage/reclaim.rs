@@ -8,6 +8,7 @@
 use crate::btree::{Standing, Tree};
 use crate::disk::{
     Bytes, ExtentFlags, ExtentItem, Flaw, Generation, InlineRef, Key, Kind, Logical, ObjectId,
+    HIGHEST_LEVEL,
 };
 use crate::space::{Reclaim, Remains, Sparse, Urgency};
 use crate::txn::handles::handle::{enter_now, run_refs};
@@ -172,8 +173,13 @@ impl InUse {
         }
         let level = match item.block_info {
             Some((_, level)) => level,
-            None => u8::try_from(key.offset)
-                .map_err(|_| broken(Flaw::new("block's level is too high", key.offset, 7)))?,
+            None => u8::try_from(key.offset).map_err(|_| {
+                broken(Flaw::new(
+                    "block's level is too high",
+                    key.offset,
+                    HIGHEST_LEVEL.into(),
+                ))
+            })?,
         };
         Ok(Self {
             addr: Logical::new(key.objectid.get()),

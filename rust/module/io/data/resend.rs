@@ -17,7 +17,7 @@ use engine::volume::device::SECTOR;
 use latch::prelude::*;
 
 /// So many writes of a mount and parts of them fail one after the other, and no write is sent again until one succeeds.
-const MOST_IN_A_ROW: u32 = 256;
+const MOST_WRITES_IN_A_ROW: u32 = 256;
 
 const LEFT: Bug = Bug::new("what was sent again is entered at another place");
 
@@ -44,7 +44,7 @@ impl Hope {
     }
 
     fn is_lost(&self) -> bool {
-        self.failed_in_a_row.load(Ordering::Relaxed) >= MOST_IN_A_ROW
+        self.failed_in_a_row.load(Ordering::Relaxed) >= MOST_WRITES_IN_A_ROW
     }
 }
 
