@@ -99,7 +99,7 @@ impl Attributes for Rbtrfs {
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result {
         change_shown(inode, |fs, this, _| {
             let changes = |before: &Stored| changes(before, change());
-            fs.inodes().set_attributes_by(this, changes)
+            fs.inodes().set_attributes(this, changes)
         })
     }
 

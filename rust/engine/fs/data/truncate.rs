@@ -209,19 +209,6 @@ impl<'a> FileSpace<'a> {
         })
     }
 
-    /// Asks for a hole and makes it; see [`Punch::run`].
-    pub fn punch_hole(
-        &self,
-        inode: &Inode,
-        offset: FileOffset,
-        len: Bytes,
-        now: impl Now,
-    ) -> Result {
-        let end = offset.checked_add(len).ok_or(EFBIG)?;
-        let space = self.fs.file_space();
-        space.ask_punch(inode, offset..end)?.run(now)
-    }
-
     /// One batch; how far it came.
     fn punch_some(
         &self,

@@ -101,7 +101,7 @@ impl Inode {
     }
 
     /// Shows the attributes while nobody changes them: who keeps a copy for others to see writes it in here, and in what is
-    /// passed to [`Self::note_times_by`] and [`super::Inodes::set_attributes_by`], so that no older one comes after a newer.
+    /// passed to [`Self::note_times_by`] and [`super::Inodes::set_attributes`], so that no older one comes after a newer.
     pub fn show(&self, show: impl FnOnce(&Attributes)) {
         show(&self.state.lock().attributes);
     }

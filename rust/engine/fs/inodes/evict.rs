@@ -116,18 +116,10 @@ impl Inodes<'_> {
     }
 
     /// Finishes what a crash cut: removes inodes without names, and notes of those that have some. It does its work once,
-    /// where the subvolume may be written, and before the first inode in it is made without a name or loses its last: that
-    /// one may be open. Returns how many it treated.
-    pub fn clean_orphans(&self, subvolume: &Subvolume) -> Result<u64> {
-        if self.fs.check_writable(subvolume).is_err() {
-            return Ok(0);
-        }
-        subvolume.clean_orphans_once(|left| self.clean_all(subvolume, left))
-    }
-
-    /// As [`Self::clean_orphans`], for whoever does something else: an error is logged, and the rest left to [`Self::clean_left`].
-    /// `EROFS` where the subvolume may not be written.
-    pub fn try_clean_orphans(&self, subvolume: &Subvolume) -> Result {
+    /// before the first inode in the subvolume is made without a name or loses its last: that one may be open. Whoever calls
+    /// does something else: an error is logged, and the rest left to [`Self::clean_left`]. `EROFS` where the subvolume may not
+    /// be written.
+    pub fn clean_orphans(&self, subvolume: &Subvolume) -> Result {
         self.fs.check_writable(subvolume)?;
         if let Err(error) = subvolume.clean_orphans_once(|left| self.clean_all(subvolume, left)) {
             let tree = subvolume.id();
@@ -137,7 +129,7 @@ impl Inodes<'_> {
     }
 
     /// Those that stay come to what is `left`: none is open yet. After `ENOSPC` and the like no other is tried.
-    fn clean_all(&self, subvolume: &Subvolume, left: &mut Left) -> Result<u64> {
+    fn clean_all(&self, subvolume: &Subvolume, left: &mut Left) -> Result {
         let (mut from, mut count, mut result) = (0, 0_u64, Ok(()));
         while let Some(number) = orphans::first(subvolume.tree(), from)? {
             let cleaned = self.clean_next(result, subvolume, number, Pace::Through);
@@ -156,7 +148,7 @@ impl Inodes<'_> {
         if count > 0 {
             pr_info!("tree {}: cleaned {count} orphans\n", subvolume.id());
         }
-        result.map(|()| count)
+        result
     }
 
     /// Cleans an orphan, unless what those before came to keeps all others, too: then it is that again.

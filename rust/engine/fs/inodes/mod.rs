@@ -83,14 +83,9 @@ impl Inodes<'_> {
         refs::parent(inode.subvolume().tree(), inode.number())
     }
 
-    /// Changes attributes and writes them, in one transaction. `EROFS`, `ENOSPC`.
-    pub fn set_attributes(&self, inode: &Inode, changes: &Changes) -> Result {
-        self.set_attributes_by(inode, |_| *changes)
-    }
-
-    /// As [`Self::set_attributes`], with what `changes` says while nobody else changes the attributes. It is asked at most
-    /// once, and not where space or the right to write is missing.
-    pub fn set_attributes_by(
+    /// Changes attributes by what `changes` says while nobody else changes them, and writes them, in one transaction. It is
+    /// asked at most once, and not where space or the right to write is missing: `EROFS`, `ENOSPC`.
+    pub fn set_attributes(
         &self,
         inode: &Inode,
         changes: impl FnOnce(&Attributes) -> Changes,

@@ -219,7 +219,7 @@ impl Inodes<'_> {
     }
 
     /// Sets an ACL, which is an extended attribute, or takes it away, with the attributes that say the same, in one
-    /// transaction: a mode alone may allow what the ACL forbade. `changes` is asked as in [`Self::set_attributes_by`]. That
+    /// transaction: a mode alone may allow what the ACL forbade. `changes` is asked as in [`Self::set_attributes`]. That
     /// there is no ACL to be taken away is no error. `ENOSPC`, `ERANGE`, `EROFS`.
     pub fn set_acl(
         &self,

@@ -60,7 +60,7 @@ impl Names<'_> {
     /// Makes an inode without a name, to be linked or evicted (`O_TMPFILE`).
     pub fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Arc<Inode>> {
         self.check_new(new)?;
-        self.fs.inodes().try_clean_orphans(dir.subvolume())?;
+        self.fs.inodes().clean_orphans(dir.subvolume())?;
         // Nobody has the directory locked: what it hands down is read once.
         let flags = self.inherited_flags(dir, new);
         let handle = self.fs.start(dir.subvolume(), new.units_with(flags))?;

@@ -78,7 +78,7 @@ impl Names<'_> {
     pub fn unlink(&self, dir: &Inode, name: &[u8], inode: &Inode, now: impl Now) -> Result {
         entries::check_name(name)?;
         check_same_subvolume(dir, inode)?;
-        self.fs.inodes().try_clean_orphans(dir.subvolume())?;
+        self.fs.inodes().clean_orphans(dir.subvolume())?;
         let handle = self.fs.start_freeing(dir.subvolume(), unlink_units())?;
         self.remove_entry(&handle, dir, name, inode, &now)?;
         let unlinked = self.drop_link(&handle, inode, &now);

@@ -80,7 +80,7 @@ impl Names<'_> {
         } = *rename;
         if let Some(replaced) = replaced {
             check_replaceable(&to, moved, replaced)?;
-            self.fs.inodes().try_clean_orphans(to.dir.subvolume())?;
+            self.fs.inodes().clean_orphans(to.dir.subvolume())?;
         }
         let units = move_units(replaced, whiteout).and(place_units(moved));
         let handle = self.fs.start(from.dir.subvolume(), units)?;

@@ -88,18 +88,18 @@ impl Subvolume {
     /// Calls `clean` if nobody did before, whatever came of it, and returns when it is through.
     pub(in crate::fs) fn clean_orphans_once(
         &self,
-        clean: impl FnOnce(&mut Left) -> Result<u64>,
-    ) -> Result<u64> {
+        clean: impl FnOnce(&mut Left) -> Result,
+    ) -> Result {
         if self.0.orphans_cleaned.load(Ordering::Acquire) {
-            return Ok(0);
+            return Ok(());
         }
         let mut left = self.0.orphans.lock();
         if self.0.orphans_cleaned.load(Ordering::Acquire) {
-            return Ok(0);
+            return Ok(());
         }
-        let count = clean(&mut left);
+        let cleaned = clean(&mut left);
         self.0.orphans_cleaned.store(true, Ordering::Release);
-        count
+        cleaned
     }
 
     /// An inode without names could not be removed, and nobody has it open.

@@ -49,7 +49,7 @@ impl Mount {
         // A frozen volume's orphans are cleaned by the thaw, or before an inode of the subvolume loses its last name.
         if let Some(_unfrozen) = sb.hold_unfrozen() {
             // One that may not be written has no use for it.
-            let _ = self.fs.inodes().try_clean_orphans(&subvolume);
+            let _ = self.fs.inodes().clean_orphans(&subvolume);
         }
         let device = self.devices.of(id)?;
         self.views.add(id, SubvolumeView { subvolume, device })
@@ -63,7 +63,7 @@ impl Mount {
         let _ = self.fs.inodes().clean_left(&|| monotonic_ns() < until);
         let mut next = Some(ObjectId::new(0));
         while let Some(view) = next.and_then(|from| self.views.ceiling(&from)) {
-            let _ = self.fs.inodes().try_clean_orphans(&view.subvolume);
+            let _ = self.fs.inodes().clean_orphans(&view.subvolume);
             next = view.key().next();
         }
     }

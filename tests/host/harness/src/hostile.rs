@@ -245,7 +245,7 @@ fn change_file(mounted: &Mounted, found: &Found, random: &mut Random) -> Result 
                 mtime: Some(NOW),
                 ..Changes::default()
             };
-            fs.inodes().set_attributes(&child, &changes)
+            fs.inodes().set_attributes(&child, |_| changes)
         }
     };
     if child.attributes().nlink == 0 {

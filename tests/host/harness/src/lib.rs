@@ -12,6 +12,7 @@
 //! | [`mount`]      | a mounted volume: all layers of the engine                                               |
 //! | [`reuse`]      | what was taken before the superblock that frees it was durable                          |
 //! | [`worn`]       | zoned volumes whose zones are worth emptying                                             |
+//! | [`punch`]      | holes in files, in one call                                                              |
 //! | [`mutate`]     | images with damage that checksums do not tell                                           |
 //! | [`subjects`]   | file systems to be mutated                                                              |
 //! | [`hostile`]    | looks at images that may hold anything                                                   |
@@ -25,6 +26,7 @@ pub mod hostile;
 pub mod kinds;
 pub mod mount;
 pub mod mutate;
+pub mod punch;
 pub use random;
 pub mod reuse;
 pub mod store;

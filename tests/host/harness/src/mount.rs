@@ -165,7 +165,8 @@ impl Mounted {
         let fs = FileSystem::open(layers.txns.clone(), fs::Options::new())?;
         let subvolume = fs.subvolumes().default()?;
         if access == Access::ReadWrite {
-            fs.inodes().clean_orphans(&subvolume)?;
+            // As at the edge: a subvolume that may not be written keeps its orphans.
+            let _ = fs.inodes().clean_orphans(&subvolume);
         }
         Ok(Self {
             layers,

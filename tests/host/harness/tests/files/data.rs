@@ -6,6 +6,7 @@ use engine::btree::Reach;
 use engine::disk::{Bytes, FileOffset, Key, Kind};
 use engine::fs::{Inode, MappingKind};
 use harness::mount::NOW;
+use harness::punch::PunchHole;
 use harness::tools;
 use kernel::prelude::*;
 use kernel::sync::Arc;

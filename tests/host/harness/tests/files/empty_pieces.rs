@@ -7,6 +7,7 @@ use engine::disk::{ExtentState, FileOffset, Kind};
 use engine::fs::Inode;
 use engine::txn::Units;
 use harness::mount::NOW;
+use harness::punch::PunchHole;
 use harness::tools;
 use kernel::sync::Arc;
 

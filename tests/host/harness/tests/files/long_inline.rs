@@ -6,6 +6,7 @@ use engine::disk::{Bytes, FileOffset, Kind};
 use engine::fs::Inode;
 use harness::device::Image;
 use harness::mount::NOW;
+use harness::punch::PunchHole;
 use harness::tools;
 use harness::walker::walk;
 use kernel::prelude::*;

@@ -8,6 +8,7 @@ use engine::fs::{Inode, Rename, RenameMode, Side, XattrMode};
 use harness::kinds::DeviceKind;
 use harness::mount::{self, Access, Mounted};
 use harness::mount::{FILE, NOW};
+use harness::punch::PunchHole;
 use harness::tools;
 use kernel::alloc::inject;
 use kernel::prelude::*;

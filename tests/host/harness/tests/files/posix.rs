@@ -322,7 +322,7 @@ fn what_is_noted_is_what_was_shown() {
         sequence: Some(before.sequence + 1),
         ..Changes::default()
     };
-    inodes.set_attributes_by(&file, count_on).unwrap();
+    inodes.set_attributes(&file, count_on).unwrap();
     let kept = file.attributes();
     assert_eq!((kept.sequence, kept.ctime, kept.atime), (8, LATER, LATER));
     let number = file.number();

@@ -12,6 +12,7 @@ use engine::space::Reclaim;
 use engine::txn::Units;
 use harness::device::Image;
 use harness::mount::NOW;
+use harness::punch::PunchHole;
 use harness::random::Random;
 use harness::tools;
 use kernel::sync::Arc;

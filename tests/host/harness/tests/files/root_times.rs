@@ -98,7 +98,7 @@ fn a_subvolume_changes_with_its_inodes() {
         mode: Some(0o100600),
         ..Changes::default()
     };
-    changed(&|| fs.inodes().set_attributes(&file, &mode).unwrap());
+    changed(&|| fs.inodes().set_attributes(&file, |_| mode).unwrap());
     changed(&|| {
         let set = fs
             .inodes()

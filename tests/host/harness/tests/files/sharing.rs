@@ -8,6 +8,7 @@ use engine::txn::Sharing;
 use harness::device::Image;
 use harness::history::{Kind as FileKind, Model, Op, Place, ROOT};
 use harness::mount::{FILE, NOW};
+use harness::punch::PunchHole;
 use harness::random::Random;
 use harness::tools;
 use kernel::prelude::*;

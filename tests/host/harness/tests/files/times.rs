@@ -5,6 +5,7 @@ use crate::files::{Files, SECTOR};
 use engine::disk::{Bytes, FileOffset, InodeFlags};
 use engine::fs::{Compression, Inode, New, Now, Rename, RenameMode, Side, Time, Times, XattrMode};
 use harness::mount::{DIRECTORY, FILE};
+use harness::punch::PunchHole;
 use harness::tools;
 use kernel::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

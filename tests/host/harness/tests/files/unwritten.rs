@@ -6,6 +6,7 @@ use crate::in_place::{found, items, pos, preallocated, used, write, write_to};
 use engine::disk::Bytes;
 use engine::fs::{Inode, MappingKind};
 use harness::mount::NOW;
+use harness::punch::PunchHole;
 use harness::random::Random;
 use harness::tools;
 use kernel::alloc::inject;

@@ -82,7 +82,7 @@ fn a_paused_volume_finishes_what_was_begun() {
             gid: Some(gid),
             ..Changes::default()
         };
-        mounted.fs.inodes().set_attributes(&root, &changes)
+        mounted.fs.inodes().set_attributes(&root, |_| changes)
     };
     give_to(1).unwrap();
     let before = mounted.txns.committed();

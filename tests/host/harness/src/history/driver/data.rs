@@ -4,6 +4,7 @@
 use super::super::op::Id;
 use super::super::reader::{checksums, read};
 use super::Driver;
+use crate::punch::PunchHole;
 use engine::disk::{Bytes, FileOffset};
 use engine::fs::{Changes, InPlace, Inode, MappingKind, NewExtent, OrderedExtent, Times};
 use engine::fs::{WriteKind, WriteReservation, WrittenInPlace};
@@ -138,7 +139,7 @@ impl Driver {
             ctime: Some(self.now),
             ..Changes::default()
         };
-        self.mounted.fs.inodes().set_attributes(inode, &changes)
+        self.mounted.fs.inodes().set_attributes(inode, |_| changes)
     }
 
     fn write_extents(

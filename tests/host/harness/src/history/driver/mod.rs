@@ -68,7 +68,7 @@ impl Driver {
             ctime: zero,
             ..Changes::default()
         };
-        self.mounted.fs.inodes().set_attributes(&root, &changes)
+        self.mounted.fs.inodes().set_attributes(&root, |_| changes)
     }
 
     /// The volume.
@@ -230,7 +230,7 @@ impl Driver {
                     ctime: Some(self.now),
                     ..Changes::default()
                 };
-                self.mounted.fs.inodes().set_attributes(&inode, &changes)
+                self.mounted.fs.inodes().set_attributes(&inode, |_| changes)
             }
             Op::Sync => self.mounted.txns.commit(),
             Op::Fsync { id } => {
