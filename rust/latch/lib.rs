@@ -15,7 +15,7 @@
 //! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
 //! | `nofs`      | allocations that must not enter a file system               |
 //! | `killed`    | whether the task that waits is to end                       |
-//! | `log`       | errors and warnings that do not flood the log               |
+//! | `log`       | lines that do not flood the log                             |
 //! | `listening` | [`Listening`]: what a task has logged itself                |
 //! | `prelude`   | what every file of the other crates has in scope            |
 //!
@@ -62,7 +62,7 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[doc(hidden)]
 pub use kernel;
 #[doc(hidden)]
-pub use log::{log_error, may_log_warning};
+pub use log::{log_debug, log_error, may_log_warning};
 
 #[doc(hidden)]
 const __LOG_PREFIX: &[u8] = b"rbtrfs\0";

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors and warnings that do not flood the log, whatever is on the disk: at most 100 of each in five seconds. The
-//! kernel then tells how many there would have been. `pr_crit!` is not limited.
+//! Errors, warnings and lines for who debugs, which do not flood the log, whatever is on the disk: at most 100 of each in five
+//! seconds. The kernel then tells how many there would have been. `pr_crit!` is not limited.
+//!
+//! `pr_debug!` of the kernel crate is nothing in a kernel without debug assertions, such as the stock one. This one is there: C's
+//! could be switched on.
 //!
 //! C header: `include/linux/ratelimit.h`
 
@@ -12,6 +15,7 @@ use kernel::fmt;
 extern "C" {
     fn rbtrfs_may_log_error() -> bool;
     fn rbtrfs_may_log_warning() -> bool;
+    fn rbtrfs_may_log_debug() -> bool;
 }
 
 /// Logs an error, unless there were too many lately, and tells it to the task, if that listens. In any context.
@@ -29,6 +33,15 @@ pub fn may_log_warning() -> bool {
     unsafe { rbtrfs_may_log_warning() }
 }
 
+/// Logs a line for who debugs, unless there were too many lately. In any context.
+#[cold]
+pub fn log_debug(message: fmt::Arguments<'_>) {
+    // SAFETY: As above.
+    if unsafe { rbtrfs_may_log_debug() } {
+        kernel::print_macro!(kernel::print::format_strings::DEBUG, false, "{}", message);
+    }
+}
+
 /// Logs an error, unless there were too many lately.
 #[macro_export]
 macro_rules! pr_err {
@@ -44,5 +57,13 @@ macro_rules! pr_warn {
         if $crate::may_log_warning() {
             $crate::kernel::pr_warn!($($message)*)
         }
+    };
+}
+
+/// Logs a line for who debugs, unless there were too many lately.
+#[macro_export]
+macro_rules! pr_debug {
+    ($($message:tt)*) => {
+        $crate::log_debug($crate::kernel::prelude::fmt!($($message)*))
     };
 }

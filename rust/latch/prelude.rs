@@ -9,7 +9,7 @@ use core::mem::transmute;
 use kernel::alloc::Flags;
 use kernel::bindings;
 
-pub use crate::{pr_err, pr_warn};
+pub use crate::{pr_debug, pr_err, pr_warn};
 pub use kernel::prelude::*;
 
 /// `GFP_KERNEL | __GFP_NOFAIL`, which the kernel crate leaves out: the allocation waits until there is memory. For all

@@ -108,6 +108,13 @@ bool rbtrfs_may_log_warning(void)
 	return __ratelimit(&limit);
 }
 
+bool rbtrfs_may_log_debug(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, 100);
+
+	return __ratelimit(&limit);
+}
+
 void rbtrfs_get_task(struct task_struct *task)
 {
 	get_task_struct(task);

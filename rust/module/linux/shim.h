@@ -21,6 +21,7 @@ bool rbtrfs_is_killed(void);
 void rbtrfs_try_to_freeze(void);
 bool rbtrfs_may_log_error(void);
 bool rbtrfs_may_log_warning(void);
+bool rbtrfs_may_log_debug(void);
 void rbtrfs_get_task(struct task_struct *task);
 void rbtrfs_kthread_sleep(long timeout);
 struct folio *rbtrfs_page_folio(struct page *page);
