@@ -289,15 +289,27 @@ fn caches(volume: &Volume, options: &Options) -> Caches {
         Keep::InCaches => true,
         Keep::Nowhere => false,
     };
-    let is_current = superblock.cache_generation == superblock.generation.get();
-    match (
-        can_be && is_wanted && volume.writes().is_possible(),
-        is_current,
-    ) {
-        (false, _) => Caches::NotKept,
-        (true, true) if options.free_space == FreeSpace::Believed => Caches::Believed,
-        (true, _) => Caches::MadeAnew,
+    if !can_be || !is_wanted || !volume.writes().is_possible() {
+        return Caches::NotKept;
     }
+    match options.free_space {
+        FreeSpace::Doubted => Caches::MadeAnew,
+        FreeSpace::Believed => believed(&superblock),
+    }
+}
+
+/// Whether the superblock lets caches be believed: those that are behind it are not.
+fn believed(superblock: &Superblock) -> Caches {
+    let (of_caches, now) = (superblock.cache_generation, superblock.generation.get());
+    if of_caches == now {
+        return Caches::Believed;
+    }
+    if of_caches != 0 {
+        let what = "the superblock has another generation of them";
+        let flaw = Flaw::new(what, of_caches, now);
+        pr_debug!("no free space cache is believed: {flaw}\n");
+    }
+    Caches::MadeAnew
 }
 
 fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree>>> {

@@ -33,19 +33,17 @@ impl Stored {
     /// With the tree that leads to them. `None` where not all headers can be read, or one is of no group: they cannot be kept
     /// one by one then, and who drops all finds them by their keys.
     pub(in crate::space) fn of(root: Arc<Tree>, volume: &Volume) -> Option<Self> {
-        let key = |start| CacheHeader::key(Logical::new(start));
-        let scanned = root.scan(key(0)..=key(u64::MAX), |key, _| {
-            let start = Logical::new(key.offset);
-            match volume.chunk_from(start) {
-                Some(chunk) if chunk.logical == start => Ok(ControlFlow::Continue(())),
-                _ => Err(ENOENT),
+        match check_headers(&root, volume) {
+            Ok(()) => Some(Self {
+                root,
+                believed: AtomicU64::new(0),
+                doubted: AtomicU64::new(0),
+            }),
+            Err(doubt) => {
+                pr_debug!("no free space cache is believed: {doubt}\n");
+                None
             }
-        });
-        scanned.ok().map(|()| Self {
-            root,
-            believed: AtomicU64::new(0),
-            doubted: AtomicU64::new(0),
-        })
+        }
     }
 
     /// What became of those that were read.
@@ -152,6 +150,25 @@ impl Stored {
         let what = "cache file is not written in place";
         ensure(inode.flags.contains(in_place), what, flags, in_place.get())?;
         Ok(file)
+    }
+}
+
+/// Checks that all headers can be read, and are of block groups that are there.
+fn check_headers(root: &Tree, volume: &Volume) -> Result<(), Doubt> {
+    let key = |start| CacheHeader::key(Logical::new(start));
+    let mut stray = None;
+    root.scan(key(0)..=key(u64::MAX), |key, _| {
+        let start = Logical::new(key.offset);
+        let chunk = volume.chunk_from(start);
+        if chunk.is_some_and(|chunk| chunk.logical == start) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        stray = Some(key.offset);
+        Ok(ControlFlow::Break(()))
+    })?;
+    match stray {
+        None => Ok(()),
+        Some(start) => Err(Flaw::new("cache header is of no block group", start, 0).into()),
     }
 }
 

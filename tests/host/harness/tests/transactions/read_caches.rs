@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is free is read from free space caches (v1) that are right, and from the extent tree where one is not.
 
-use crate::mounted::mount;
-use crate::old_caches::{believed, change_items, groups, headers, tell, with_caches, Group};
+use crate::files::Files;
+use crate::mounted::{mount, mount_with, unmount};
+use crate::old_caches::{
+    believed, change_items, dropping, groups, headers, tell, with_caches, with_strays, Group,
+};
 use engine::disk::{
     Bytes, CacheHeader, ExtentState, FileExtent, FileExtent::Regular, FileType, Generation,
     InodeFlags, InodeItem, Key, Kind, Logical, ObjectId,
@@ -97,6 +100,45 @@ fn nothing_is_believed_beside_another_generation() {
     let mut options = Options::new(Access::ReadWrite);
     options.free_space = FreeSpace::Doubted;
     assert_eq!(free_of(&image, options).0, right);
+}
+
+/// What a mount that is going to write says of caches that are not looked at one by one.
+fn said_of_all(image: &Image, options: Options) -> Vec<String> {
+    let log = Capture::new();
+    let devices = devices(vec![image.clone()]).unwrap();
+    drop(Layers::mount_opened(devices, Writes::Later, options, Ok).unwrap());
+    let mut lines = log.lines();
+    lines.retain(|line| line.contains("debug: no free space cache is believed: "));
+    lines
+}
+
+/// Where no cache is looked at, one line says why.
+#[test]
+fn why_none_is_looked_at_is_said() {
+    let read_write = || Options::new(Access::ReadWrite);
+    let image = cached();
+    assert_eq!(said_of_all(&image, read_write()), Vec::<String>::new());
+    let generation = walk(&image).superblock.generation.get();
+
+    let mut stale = image.clone();
+    tools::edit_superblock(&mut stale, |raw| raw.cache_generation.set(generation - 1));
+    let lines = said_of_all(&stale, read_write());
+    let found = format!("({:#x}), expected {generation}", generation - 1);
+    assert!(lines.len() == 1 && lines[0].contains(&found), "{lines:?}");
+
+    // Who asked for it need not be told, and who keeps none neither.
+    let mut doubting = read_write();
+    doubting.free_space = FreeSpace::Doubted;
+    assert_eq!(said_of_all(&stale, doubting), Vec::<String>::new());
+    assert_eq!(said_of_all(&stale, dropping()), Vec::<String>::new());
+    let mut none = image.clone();
+    tools::edit_superblock(&mut none, |raw| raw.cache_generation.set(0));
+    assert_eq!(said_of_all(&none, read_write()), Vec::<String>::new());
+
+    let strays = with_strays(tools::mkfs(512 * MIB, OLD_FORMAT), 1, |_, _, _| {});
+    let lines = said_of_all(&strays, read_write());
+    let of_none = |lines: &[String]| lines.len() == 1 && lines[0].contains("of no block group");
+    assert!(of_none(&lines), "{lines:?}");
 }
 
 /// The last group's cache says that what is not free is.
@@ -221,6 +263,38 @@ fn every_doubt_leads_to_the_extent_tree() {
             "{what}: {lines:?}"
         );
         assert_eq!(lines.len(), count, "{what}: {lines:?}");
+    }
+}
+
+/// A header of a wrong size costs its own cache, and nothing else of the leaf that it is in.
+#[test]
+fn a_header_of_a_wrong_size_costs_its_cache() {
+    let base = tools::mkfs(512 * MIB, OLD_FORMAT);
+    let last = groups(&walk(&base)).pop().unwrap().start;
+    for size in [1, CacheHeader::SIZE - 1, CacheHeader::SIZE + 1] {
+        let image = with_caches(base.clone(), |root, handle, _| {
+            let key = CacheHeader::key(Logical::new(last));
+            root.remove(handle, &key).unwrap();
+            root.insert(handle, &key, &vec![1; size]).unwrap();
+        });
+        let (free, lines) = found(&image);
+        assert_eq!(free, derived(&image));
+        let one = lines.len() == 1 && lines[0].contains("wrong size");
+        assert!(one, "{size}: {lines:?}");
+        assert_eq!(headers(&walk(&image)).len(), believed(&image).len() + 1);
+
+        // It is made anew, or goes.
+        let mounted = mount(image.clone()).unwrap();
+        let files = Files::new(&mounted.txns);
+        files.create("new", 65536, 65536).unwrap();
+        drop(files);
+        let kept = unmount(mounted);
+        tools::check(&kept).unwrap();
+        assert_eq!(found(&kept), (derived(&kept), Vec::new()));
+        let mounted = mount_with(image, dropping()).unwrap();
+        let dropped = unmount(mounted);
+        tools::check(&dropped).unwrap();
+        assert_eq!(headers(&walk(&dropped)).len(), 0);
     }
 }
 
