@@ -3,10 +3,10 @@
 
 use super::item::{Item, Occasion};
 use crate::disk::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
-use crate::disk::item::{ensure_empty, len64, size64, whole};
-use crate::disk::raw::{RawCacheHeader, FREE_SPACE_BITMAP_SIZE};
+use crate::disk::item::{ensure_empty, len64, size64};
+use crate::disk::raw::FREE_SPACE_BITMAP_SIZE;
 use crate::disk::{
-    BlockGroupItem, ChunkItem, DevExtent, DevItem, FreeSpaceForm, FreeSpaceInfo, Kind, ObjectId,
+    BlockGroupItem, ChunkItem, DevExtent, DevItem, FreeSpaceForm, FreeSpaceInfo, Kind,
 };
 
 pub(super) fn block_group(item: &Item<'_>) -> Result<(), Flaw> {
@@ -157,14 +157,4 @@ pub(super) fn free_space(item: &Item<'_>) -> Result<(), Flaw> {
         item.key.kind.get().into(),
         199,
     )
-}
-
-/// The header of a free space cache (v1): kind 0, under an objectid of its own. The cache is a hint: whether its numbers
-/// make sense is asked where it is read, and no reason to refuse the block.
-pub(super) fn cache_header(item: &Item<'_>) -> Result<(), Flaw> {
-    if item.key.objectid != ObjectId::FREE_SPACE {
-        return Ok(());
-    }
-    let _: &RawCacheHeader = whole(item.data, "free space cache header has a wrong size")?;
-    Ok(())
 }
