@@ -167,6 +167,44 @@ fn a_device_extent_beyond_its_device() {
     refused(&image, EUCLEAN, "device extent goes beyond its device");
 }
 
+/// A device more than was given, or one less, whatever the superblock says of their number.
+#[test]
+fn another_number_of_device_items() {
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
+        let bytes = chunks
+            .get(&DevItem::key(1), |bytes| bytes.to_vec())
+            .unwrap();
+        let mut bytes = bytes.unwrap();
+        let mut item = DevItem::parse(&bytes).unwrap();
+        item.devid = 2;
+        item.write_to(&mut bytes).unwrap();
+        chunks.insert(handle, &DevItem::key(2), &bytes).unwrap();
+    });
+    refused(&image, ENXIO, "the volume has 2 devices, 1 were given");
+    let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+        remove(mounted, handle, ObjectId::CHUNK_TREE, &DevItem::key(1));
+    });
+    refused(&image, ENXIO, "the volume has 0 devices, 1 were given");
+}
+
+/// What lies there would be read from, and written to, another device.
+#[test]
+fn a_chunk_on_a_device_that_is_not_there() {
+    // Where the one stripe of the item has the number of its device, and its UUID.
+    for at in [48, 64] {
+        let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
+            let (_, group, _) = data_group(mounted);
+            let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
+            let key = Key::new(256, Kind::CHUNK_ITEM, group.objectid.get());
+            let moved = chunks.update(handle, &key, |bytes| bytes[at] ^= 2);
+            moved.unwrap();
+        });
+        let line = "chunk lies on a device that the volume does not have";
+        refused(&image, EUCLEAN, line);
+    }
+}
+
 /// A chunk would be made where the item denies that there is a device, or none at all.
 #[test]
 fn a_superblock_that_has_another_size_of_the_device() {
