@@ -67,6 +67,11 @@ impl FreeRanges {
         self.free
     }
 
+    /// How many pages of memory are in use, about.
+    pub(in crate::space) fn bitmaps(&self) -> usize {
+        self.sectors.bitmaps()
+    }
+
     /// Bytes of memory that are in use.
     #[cfg(test)]
     pub(in crate::space) fn memory(&self) -> usize {

@@ -26,6 +26,8 @@ pub(super) struct Sectors {
     rows: [usize; ROWS],
     /// The level of the one piece.
     top: u32,
+    /// How many windows have a bitmap.
+    bitmaps: usize,
 }
 
 /// A search for the first run that is long enough.
@@ -99,6 +101,7 @@ impl Sectors {
             runs: KVVec::from_elem(Runs::NONE, total, flags)?,
             rows,
             top,
+            bitmaps: 0,
         };
         sectors.renew(0, count.saturating_sub(1) / WINDOW);
         Ok(sectors)
@@ -107,6 +110,11 @@ impl Sectors {
     /// How long the longest run is.
     pub(super) fn longest(&self) -> u64 {
         self.piece(self.top, 0).longest
+    }
+
+    /// How many pages of memory are in use, about: those of bitmaps.
+    pub(super) fn bitmaps(&self) -> usize {
+        self.bitmaps
     }
 
     /// Bytes of memory that are in use.
@@ -142,9 +150,11 @@ impl Sectors {
             let (index, base, end) = within(at, to);
             let window = usize::try_from(index).ok();
             let window = window.and_then(|index| self.windows.get_mut(index));
-            window
-                .ok_or(OUTSIDE)?
-                .set(at.saturating_sub(base), end, state)?;
+            let window = window.ok_or(OUTSIDE)?;
+            let before = usize::from(window.is_mixed());
+            window.set(at.saturating_sub(base), end, state)?;
+            let others = self.bitmaps.saturating_sub(before);
+            self.bitmaps = others.saturating_add(usize::from(window.is_mixed()));
             at = base.saturating_add(end);
         }
         self.renew(from / WINDOW, to.saturating_sub(1) / WINDOW);

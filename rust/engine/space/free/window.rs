@@ -97,6 +97,11 @@ impl Window {
         Ok(())
     }
 
+    /// Whether it has a bitmap.
+    pub(super) fn is_mixed(&self) -> bool {
+        matches!(self, Self::Mixed(_))
+    }
+
     /// Bytes of memory beside the window itself.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {

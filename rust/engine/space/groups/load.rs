@@ -5,6 +5,7 @@
 //! read here, all of it and before anything can change.
 
 use super::block_groups::BlockGroups;
+use super::budget::{tell_unused, Budget, LONGEST};
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
 use super::make::{class_of, leave_unread, new_body, use_ranges};
@@ -30,8 +31,8 @@ enum Derived {
     Ranges(KBox<FreeRanges>),
     /// Nothing more: the group's cache has told what is free.
     Cached(KBox<FreeRanges>),
-    /// It contradicts itself, which was reported: nothing there is used.
-    Contradiction(Error),
+    /// Nothing there is used: it contradicts itself, which was reported, or it would take too much memory to know more.
+    GivenUp(Error),
 }
 
 /// A group that is being read.
@@ -58,13 +59,19 @@ impl Loading {
 
 impl Loading {
     /// The next extent is `[start, end)`: before it is free space, as far as the write pointer does not tell that.
-    fn see(&mut self, start: Logical, end: Logical) -> Result {
-        if let Derived::Ranges(ranges) = &mut self.derived {
-            if self.seen_to < start {
-                ranges.insert(self.seen_to, start)?;
-            }
+    fn see(&mut self, start: Logical, end: Logical, budget: &mut Budget) -> Result {
+        let before = core::mem::replace(&mut self.seen_to, end);
+        let Derived::Ranges(ranges) = &mut self.derived else {
+            return Ok(());
+        };
+        if before >= start {
+            return Ok(());
         }
-        self.seen_to = end;
+        let seen = budget.change(self.class, ranges, |ranges| ranges.insert(before, start));
+        match seen {
+            Err(error) if error == EFBIG => self.derived = Derived::GivenUp(error),
+            seen => seen?,
+        }
         Ok(())
     }
 
@@ -77,7 +84,7 @@ impl Loading {
     fn contradict(&mut self, addr: Logical) {
         if let Derived::Ranges(_) | Derived::Cached(_) = self.derived {
             let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
-            self.derived = Derived::Contradiction(flaw.at(Place::Extent(addr)).report());
+            self.derived = Derived::GivenUp(flaw.at(Place::Extent(addr)).report());
         }
     }
 }
@@ -105,11 +112,14 @@ pub(in crate::space) struct Loader<'a> {
 impl Loader<'_> {
     /// Reads all block groups. Gives those whose caches are not right, unless no cache of any group may be believed.
     pub(in crate::space) fn load(&self) -> Result<Option<KVVec<Logical>>> {
-        let mut loadings = self.read_groups()?;
+        let mut budget = Budget::new();
+        let mut loadings = self.read_groups(&mut budget)?;
         if self.derives {
             match self.free_space {
                 OnDisk::Tree(..) => {}
-                OnDisk::Caches(_) | OnDisk::Nowhere => self.derive_free_space(&mut loadings)?,
+                OnDisk::Caches(_) | OnDisk::Nowhere => {
+                    self.derive_free_space(&mut loadings, &mut budget)?;
+                }
             }
         }
         let mut doubted = self.caches.map(|_| KVVec::new());
@@ -146,12 +156,12 @@ impl Loader<'_> {
 
     // What is read of one group is large, and in frames that are gone before the trees are walked.
     #[inline(never)]
-    fn read_groups(&self) -> Result<Loadings> {
+    fn read_groups(&self, budget: &mut Budget) -> Result<Loadings> {
         let mut loadings = Loadings::new();
         let mut from = Logical::new(0);
         while let Some(chunk) = self.groups.volume.chunk_from(from) {
             let end = chunk.logical.checked_add(chunk.len);
-            let loading = self.read_group(chunk)?;
+            let loading = self.read_group(chunk, budget)?;
             loadings.insert(loading.start(), loading)?;
             let Some(end) = end else { break };
             from = end;
@@ -160,7 +170,7 @@ impl Loader<'_> {
     }
 
     #[inline(never)]
-    fn read_group(&self, chunk: Arc<Chunk>) -> Result<Loading> {
+    fn read_group(&self, chunk: Arc<Chunk>, budget: &mut Budget) -> Result<Loading> {
         let start = chunk.logical;
         let key = Key::new(start.get(), Kind::BLOCK_GROUP_ITEM, chunk.len.get());
         let item = self
@@ -187,7 +197,7 @@ impl Loader<'_> {
         let body = new_body(self.groups, &chunk, zones, class, used)?;
         let derived = match (self.free_space, &body.free_space) {
             (OnDisk::Caches(_) | OnDisk::Nowhere, FreeSpace::Unread(_)) if self.derives => {
-                self.begin_deriving(&chunk, used)?
+                self.begin_deriving((&chunk, class), used, budget)?
             }
             _ => Derived::Nothing,
         };
@@ -202,11 +212,22 @@ impl Loader<'_> {
     }
 
     #[inline(never)]
-    fn begin_deriving(&self, chunk: &Chunk, used: Bytes) -> Result<Derived> {
+    fn begin_deriving(
+        &self,
+        (chunk, class): (&Chunk, Class),
+        used: Bytes,
+        budget: &mut Budget,
+    ) -> Result<Derived> {
+        if chunk.len > LONGEST {
+            return Ok(Derived::GivenUp(EFBIG));
+        }
         let unused = chunk.len.saturating_sub(used);
         let read = |caches: &Stored| caches.read(&self.groups.volume, chunk, unused);
         if let Some(ranges) = self.caches.and_then(read) {
-            return Ok(Derived::Cached(KBox::new(ranges, GFP_KERNEL)?));
+            return match budget.take(class, &ranges) {
+                Ok(()) => Ok(Derived::Cached(KBox::new(ranges, GFP_KERNEL)?)),
+                Err(error) => Ok(Derived::GivenUp(error)),
+            };
         }
         let (start, sector_size) = (chunk.logical, self.groups.sector_size);
         let ranges = FreeRanges::new(start, chunk.len, sector_size, GFP_KERNEL)?;
@@ -232,7 +253,7 @@ impl Loader<'_> {
                 body.allocation = Allocation::Closed;
                 body.tally.read_only = unused;
             }
-            (Derived::Contradiction(error), _) => given_up = Some(error),
+            (Derived::GivenUp(error), _) => given_up = Some(error),
             (Derived::Ranges(ranges) | Derived::Cached(ranges), _) if ranges.free() != unused => {
                 let flaw = Flaw::new(
                     "free ranges are not what is unused",
@@ -283,7 +304,7 @@ impl Loader<'_> {
 
     /// Free space as what the extent tree has no item for, but for groups of which a cache has told it.
     #[inline(never)]
-    fn derive_free_space(&self, loadings: &mut Loadings) -> Result {
+    fn derive_free_space(&self, loadings: &mut Loadings, budget: &mut Budget) -> Result {
         let mut from = Some(Logical::new(0));
         while let Some(at) = from {
             let mut behind = loadings.range_from(&at).map(|(_, loading)| loading);
@@ -291,22 +312,27 @@ impl Loader<'_> {
             let until = cached.map_or(Logical::new(u64::MAX), Loading::start);
             from = cached.map(Loading::end);
             if at < until {
-                self.scan_extents(loadings, at, until)?;
+                self.scan_extents((loadings, budget), at, until)?;
             }
         }
         for (_, loading) in loadings.iter_mut() {
             let end = loading.end();
-            loading.see(end, end)?;
+            loading.see(end, end, budget)?;
         }
         Ok(())
     }
 
     /// Sees the extents that begin in `[from, until)`.
-    fn scan_extents(&self, loadings: &mut Loadings, from: Logical, until: Logical) -> Result {
+    fn scan_extents(
+        &self,
+        (loadings, budget): (&mut Loadings, &mut Budget),
+        from: Logical,
+        until: Logical,
+    ) -> Result {
         let node_size = self.groups.node_size;
         self.extents.scan(Key::at_addresses(from..until), |key, _| {
             if let Some((start, end)) = extent(key, node_size) {
-                see(loadings, start, end)?;
+                see((loadings, budget), start, end)?;
             }
             Ok(ControlFlow::Continue(()))
         })
@@ -314,14 +340,14 @@ impl Loader<'_> {
 }
 
 /// The extent tree has `[start, end)` behind all that was seen.
-fn see(loadings: &mut Loadings, start: Logical, end: Logical) -> Result {
+fn see((loadings, budget): (&mut Loadings, &mut Budget), start: Logical, end: Logical) -> Result {
     let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
     let Some(loading) = loading.filter(|loading| start < loading.end()) else {
         let flaw = Flaw::missing("extent lies in no block group");
         return Err(flaw.at(Place::Extent(start)).report());
     };
     if loading.seen_to <= start && end <= loading.end() {
-        return loading.see(start, end);
+        return loading.see(start, end, budget);
     }
     loading.contradict(start);
     let mut next = loading.end();
@@ -335,10 +361,10 @@ fn see(loadings: &mut Loadings, start: Logical, end: Logical) -> Result {
     Ok(())
 }
 
-/// What is said of where a group is free contradicts itself: what is unused stays so.
+/// What is said of where a group is free contradicts itself, or is too much: what is unused stays so.
 #[cold]
 fn give_up(start: Logical, body: &mut Body, error: Error) {
-    pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
+    tell_unused(start, error);
     body.tally.read_only = body.tally.free();
     body.free_space = FreeSpace::GivenUp;
 }

@@ -4,6 +4,7 @@
 //! | module         | what it is                                                                    |
 //! |----------------|-------------------------------------------------------------------------------|
 //! | `block_groups` | all block groups of a volume, and the space infos of their classes            |
+//! | `budget`       | how much memory may tell where groups are free                                |
 //! | `caches`       | writing the free space caches of groups                                       |
 //! | `data_zones`   | the active zones of groups of file data                                       |
 //! | `dirty`        | the groups that the trees are behind of                                       |
@@ -21,6 +22,7 @@
 //! | `zones`        | what the write order asks of groups and of the volume                         |
 
 pub(in crate::space) mod block_groups;
+mod budget;
 pub(in crate::space) mod caches;
 pub(in crate::space) mod data_zones;
 mod dirty;

@@ -5,6 +5,7 @@
 //! free where it was read. Who finds nothing to be promised reads a group and asks again ([`super::super::Shortage::Unread`]).
 
 use super::block_groups::BlockGroups;
+use super::budget::{tell_unused, LONGEST};
 use super::group::{Allocation, Group};
 use super::items::Items;
 use super::load::extent;
@@ -31,9 +32,6 @@ const MOST_KNOWN: Bytes = Bytes::new(1 << 40);
 const WINDOW: Bytes = Bytes::new(128 << 20);
 /// Groups that are looked at in turn when something is to be forgotten.
 const LOOKS: usize = 1024;
-/// What is free in a group that claims to be longer is not read: it takes memory by its length. No chunk is made that is nearly as
-/// long (C: 10 GiB).
-const LONGEST: Bytes = Bytes::new(64 << 30);
 /// The committer's thread reads on until so many bytes of file data can be allocated.
 const AHEAD: Bytes = Bytes::new(1 << 30);
 
@@ -200,7 +198,7 @@ impl Reader {
     /// Gives a group up. An error where tree blocks had no other place.
     fn give_up(&self, group: &Group, error: Error) -> Result {
         let start = group.start();
-        pr_warn!("block group {start}: what is free there stays unused: {error:?}\n");
+        tell_unused(start, error);
         group.give_up_unread()?;
         let left = group.space_info().lock().tally.free_in_all();
         match group.class() {

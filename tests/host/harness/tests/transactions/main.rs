@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transactions over images of `mkfs.btrfs`, with `btrfs check` as the judge.
 
+mod bounds_without_tree;
 mod cache_bounds;
 mod caches;
 mod caches_under_way;
