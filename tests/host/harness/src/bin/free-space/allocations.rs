@@ -4,6 +4,7 @@
 use crate::{memory, micros};
 use engine::disk::{Bytes, Logical};
 use engine::space::Reservation;
+use engine::txn::Transactions;
 use harness::mount::{Access, Mounted};
 use harness::tools;
 use std::time::Instant;
@@ -56,22 +57,7 @@ pub(crate) fn measure(gib: u64, piece: u64) {
         piece >> 10
     );
     for wanted in [4 << 10, 16 << 10, 64 << 10, 96 << 10, 1 << 20, 128 << 20] {
-        let mut times: Vec<u128> = (0..ROUNDS)
-            .map(|_| {
-                let reservation = mounted
-                    .txns
-                    .reserve_data(Bytes::new(wanted))
-                    .expect("space");
-                let begun = Instant::now();
-                let extent =
-                    space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(4096));
-                let time = begun.elapsed().as_nanos();
-                let extent = extent.expect("an extent");
-                space.release_unwritten(extent.logical, extent.len);
-                time
-            })
-            .collect();
-        times.sort_unstable();
+        let times = sorted_times(&mounted.txns, wanted);
         println!(
             "    {:>6} KiB wanted: median {}, 99 of 100 {}",
             wanted >> 10,
@@ -79,4 +65,27 @@ pub(crate) fn measure(gib: u64, piece: u64) {
             micros(times[ROUNDS / 100 * 99]),
         );
     }
+}
+
+/// The median of many allocations of data.
+pub(crate) fn median(txns: &Transactions, wanted: u64) -> u128 {
+    let times = sorted_times(txns, wanted);
+    times[times.len() / 2]
+}
+
+/// What each of many allocations takes, which are given back at once.
+fn sorted_times(txns: &Transactions, wanted: u64) -> Vec<u128> {
+    let space = txns.space();
+    let time = |_| {
+        let reservation = txns.reserve_data(Bytes::new(wanted)).expect("space");
+        let begun = Instant::now();
+        let extent = space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(4096));
+        let time = begun.elapsed().as_nanos();
+        let extent = extent.expect("an extent");
+        space.release_unwritten(extent.logical, extent.len);
+        time
+    };
+    let mut times: Vec<u128> = (0..ROUNDS).map(time).collect();
+    times.sort_unstable();
+    times
 }

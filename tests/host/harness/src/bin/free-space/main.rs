@@ -5,8 +5,10 @@
 //! runs it.
 
 mod allocations;
+mod growth;
 mod memory;
 mod mounts;
+mod worn;
 
 use clap::Parser;
 use harness::device::Image;
@@ -30,6 +32,12 @@ struct Arguments {
     /// Only allocations.
     #[arg(long)]
     allocations: bool,
+    /// Only volumes that were filled and emptied ten times.
+    #[arg(long)]
+    worn: bool,
+    /// Only what grows with the number of block groups.
+    #[arg(long)]
+    growth: bool,
 }
 
 fn main() {
@@ -40,8 +48,14 @@ fn main() {
     if let Some(folder) = arguments.save {
         return save(&folder);
     }
+    if arguments.worn {
+        return worn::all();
+    }
+    if arguments.growth {
+        return [200, 1000, 10_000].into_iter().for_each(growth::measure);
+    }
     if !arguments.mounts {
-        for (gib, piece) in [(5, 64), (44, 64), (500, 64), (5, 4), (44, 4)] {
+        for (gib, piece) in [(5, 64), (44, 64), (500, 64), (5, 4), (44, 4), (500, 4)] {
             if gib <= arguments.most {
                 allocations::measure(gib, piece << 10);
             }

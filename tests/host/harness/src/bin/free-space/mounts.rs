@@ -51,11 +51,16 @@ pub(crate) fn mount(path: &Path) {
 
 /// A volume with 10,000 block groups.
 pub(crate) fn many_groups(options: &[&str]) -> Image {
+    unmount(with_groups(10_000, 0, options))
+}
+
+/// A volume with so many block groups of data, and room for `more`.
+pub(crate) fn with_groups(groups: u64, more: u64, options: &[&str]) -> Mounted {
     let options = [&["-m", "single"], options].concat();
-    let image = tools::mkfs(10_020 * GIB, &options);
+    let image = tools::mkfs((groups + more + 20) * GIB, &options);
     let mounted = Mounted::mount(vec![image], Access::ReadWrite).expect("a volume");
     let mut promised = Vec::new();
-    for _ in 0..10_000 {
+    for _ in 0..groups {
         promised.push(mounted.txns.reserve_data(Bytes::new(GIB)).expect("a chunk"));
     }
     // An extent in each: what is empty would be removed.
@@ -74,7 +79,7 @@ pub(crate) fn many_groups(options: &[&str]) -> Image {
             .expect("room");
     }
     drop(promised);
-    unmount(mounted)
+    mounted
 }
 
 /// A new volume.
@@ -118,7 +123,7 @@ fn take_every_other(mounted: &Mounted, reservation: &Reservation, piece: u64) {
     }
 }
 
-fn unmount(mounted: Mounted) -> Image {
+pub(crate) fn unmount(mounted: Mounted) -> Image {
     let mut images = mounted.unmount().expect("a commit");
     images.pop().expect("a device")
 }
