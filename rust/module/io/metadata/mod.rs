@@ -213,9 +213,7 @@ impl Store for MetadataCache {
     }
 
     fn mark_dirty(&self, block: &BlockRef) {
-        if let Some(folio) = self.pages.cached(block.meta().addr) {
-            folio.mark_dirty();
-        }
+        self.pages.mark_dirty(block.meta().addr);
     }
 
     fn forget(&self, block: &BlockRef) {

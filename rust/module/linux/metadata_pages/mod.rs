@@ -166,6 +166,15 @@ impl Pages {
         unsafe { Folio::found(found) }.ok()
     }
 
+    /// Marks the block at `addr` as to go to the device, if it is cached.
+    pub(crate) fn mark_dirty(&self, addr: Logical) {
+        if let Some(folio) = self.cached(addr) {
+            // SAFETY: The folio is referenced, and its mapping, this one, is alive. C asks under the mapping's lock whether
+            // the folio is still there.
+            unsafe { b::folio_mark_dirty(folio.as_ptr()) };
+        }
+    }
+
     /// The first dirty folios that begin in `range`, ascending, up to a batch.
     pub(crate) fn dirty(&self, range: &Range<Logical>) -> Result<KVec<ARef<Folio>>> {
         let index = |addr: Logical| usize::try_from(addr.get() >> PAGE_SHIFT).unwrap_or(usize::MAX);

@@ -122,12 +122,6 @@ impl Folio {
         unsafe { b::folio_test_writeback(self.as_ptr()) }
     }
 
-    /// Marks the contents as to go to the device.
-    pub(crate) fn mark_dirty(&self) {
-        // SAFETY: The folio is alive.
-        unsafe { b::folio_mark_dirty(self.as_ptr()) };
-    }
-
     /// Waits until the contents are no longer on their way to the device.
     pub(crate) fn wait_writeback(&self) {
         // SAFETY: The folio is alive.

@@ -76,6 +76,12 @@ impl LockedFolio {
         unsafe { b::folio_clear_uptodate(self.as_ptr()) };
     }
 
+    /// Marks the contents as to go to the device.
+    pub(in crate::linux) fn mark_dirty(&self) {
+        // SAFETY: The folio is alive and locked: it stays in its mapping, whose counts change.
+        unsafe { b::folio_mark_dirty(self.as_ptr()) };
+    }
+
     /// Takes the dirty mark off a folio that is not to be written.
     pub(crate) fn cancel_dirty(&self) {
         // SAFETY: The folio is alive and locked: it stays in its mapping, whose counts change.
