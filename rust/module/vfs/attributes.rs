@@ -8,6 +8,7 @@ use super::node::{paired, time, timespec};
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::attributes::{stat_flags, Attributes, Changed, StatExtra};
+use crate::linux::inode::LockedInode;
 use crate::linux::iomap::{audit, FileData, Patience};
 use crate::linux::Inode;
 use core::ops::ControlFlow;
@@ -92,7 +93,7 @@ impl Attributes for Rbtrfs {
         mount.fs().sync(&this.inode)
     }
 
-    fn resize(inode: &Inode, size: Bytes) -> Result {
+    fn resize(inode: LockedInode<'_>, size: Bytes) -> Result {
         super::file::resize(inode, size)
     }
 

@@ -7,16 +7,17 @@ use super::mount::mount_of;
 use super::{node, Node, Rbtrfs};
 use crate::io::data::FileIo;
 use crate::linux::file::{Fallocate, Hole};
+use crate::linux::inode::LockedInode;
 use crate::linux::{file, Inode};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use engine::disk::{Bytes, FileOffset};
 use latch::prelude::*;
 
-/// Sets a file's size. What can be refused is refused before a page is cut. The caller holds the inode's lock.
-pub(super) fn resize(inode: &Inode, size: Bytes) -> Result {
-    let (mount, this) = (mount_of(inode)?, node(inode)?);
-    let changing = Changing([(inode, this)]);
+/// Sets a file's size. What can be refused is refused before a page is cut.
+pub(super) fn resize(inode: LockedInode<'_>, size: Bytes) -> Result {
+    let (mount, this) = (mount_of(&inode)?, node(&inode)?);
+    let changing = Changing([(&*inode, this)]);
     let old_size = inode.size();
     let space = mount.fs().file_space();
     let truncation = space.ask_truncate(&this.inode, size)?;
@@ -42,9 +43,9 @@ impl Fallocate for Rbtrfs {
         mount.fs().file_space().check_preallocate(&this.inode)
     }
 
-    fn allocate(inode: &Inode, range: Range<FileOffset>) -> Result {
-        let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let changing = Changing([(inode, this)]);
+    fn allocate(inode: LockedInode<'_>, range: Range<FileOffset>) -> Result {
+        let (mount, this) = (mount_of(&inode)?, node(&inode)?);
+        let changing = Changing([(&*inode, this)]);
         let start = range.start;
         let len = range.end.saturating_since(start);
         let space = mount.fs().file_space();
@@ -56,9 +57,9 @@ impl Fallocate for Rbtrfs {
         result
     }
 
-    fn punch(inode: &Inode, hole: &Hole) -> Result {
-        let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let changing = Changing([(inode, this)]);
+    fn punch(inode: LockedInode<'_>, hole: &Hole) -> Result {
+        let (mount, this) = (mount_of(&inode)?, node(&inode)?);
+        let changing = Changing([(&*inode, this)]);
         let space = mount.fs().file_space();
         let (whole, changing) = (hole.whole(), &changing);
         let asked = whole.clone().unwrap_or_default();
@@ -72,13 +73,13 @@ impl Fallocate for Rbtrfs {
         result
     }
 
-    fn zero(inode: &Inode, hole: &Hole, range: Range<FileOffset>) -> Result {
-        match Self::check_allocate(inode) {
+    fn zero(inode: LockedInode<'_>, hole: &Hole, range: Range<FileOffset>) -> Result {
+        match Self::check_allocate(&inode) {
             Err(error) if error == EOPNOTSUPP => return Self::punch(inode, hole),
             checked => checked?,
         }
-        let (mount, this) = (mount_of(inode)?, node(inode)?);
-        let changing = Changing([(inode, this)]);
+        let (mount, this) = (mount_of(&inode)?, node(&inode)?);
+        let changing = Changing([(&*inode, this)]);
         let whole = hole.whole().unwrap_or(range.start..range.start);
         let (space, changing) = (mount.fs().file_space(), &changing);
         let result = file::punch::<FileIo<Node>, _>(inode, hole, &range.clone(), || {
@@ -90,7 +91,7 @@ impl Fallocate for Rbtrfs {
         result
     }
 
-    fn resize(inode: &Inode, size: Bytes) -> Result {
+    fn resize(inode: LockedInode<'_>, size: Bytes) -> Result {
         resize(inode, size)
     }
 }

@@ -7,6 +7,7 @@ use super::mount::mount_of;
 use super::node::paired;
 use super::{node, Rbtrfs};
 use crate::linux::fileattr::{flags as fl, Flagged, Scope};
+use crate::linux::inode::LockedInode;
 use crate::linux::Inode;
 use engine::disk::{FileType, InodeFlags};
 use engine::fs::Compression;
@@ -37,8 +38,8 @@ impl Flagged for Rbtrfs {
         Ok(shown(node(inode)?.inode.attributes().flags))
     }
 
-    fn set_flags(inode: &Inode, asked: u32, scope: Scope) -> Result {
-        let (mount, this) = (mount_of(inode)?, node(inode)?);
+    fn set_flags(inode: LockedInode<'_>, asked: u32, scope: Scope) -> Result {
+        let (mount, this) = (mount_of(&inode)?, node(&inode)?);
         let attributes = this.inode.attributes();
         let is_file = attributes.file_type() == Some(FileType::Regular);
         let asked = match is_file {
@@ -67,7 +68,7 @@ impl Flagged for Rbtrfs {
             }
         }
         let (set, clear) = (change.on, change.off);
-        change_shown(inode, |fs, this, now| {
+        change_shown(&inode, |fs, this, now| {
             fs.inodes().set_flags(this, clear, set, compression, now)
         })
     }

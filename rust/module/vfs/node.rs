@@ -3,7 +3,7 @@
 //! What an inode owns, and how the VFS's inode mirrors the engine's.
 
 use crate::io::data::FileIo;
-use crate::linux::inode::{InodeKey, Mirror, Timespec};
+use crate::linux::inode::{InodeKey, Mirror, Mirrored, Timespec};
 use crate::linux::Inode;
 use core::ops::BitOr;
 use core::sync::atomic::AtomicBool;
@@ -81,14 +81,15 @@ pub(super) fn key(view: &SubvolumeView, number: ObjectId) -> InodeKey {
 }
 
 impl Node {
-    /// Makes the VFS's inode agree with the engine's. The size of a regular file is the VFS's own matter.
+    /// Makes the VFS's inode agree with the engine's.
     pub(crate) fn refresh(&self, inode: &Inode) {
-        self.inode.show(|attributes| {
-            inode.mirror(&mirror_of(attributes));
-            if !attributes.is_regular() {
-                inode.set_size(attributes.size);
-            }
-        });
+        inode.mirror(self);
+    }
+}
+
+impl Mirrored for Node {
+    fn show(&self, show: &mut dyn FnMut(&Mirror)) {
+        self.inode.show(|attributes| show(&mirror_of(attributes)));
     }
 }
 
@@ -100,6 +101,7 @@ pub(super) fn mirror_of(attributes: &Attributes) -> Mirror {
         gid: attributes.gid,
         nlink: attributes.nlink,
         nbytes: attributes.nbytes,
+        size: (!attributes.is_regular()).then_some(attributes.size),
         generation: attributes.generation.get() as u32,
         version: attributes.sequence,
         flags: vfs_flags(attributes.flags),

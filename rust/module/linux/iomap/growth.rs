@@ -13,6 +13,7 @@
 use super::{
     bindings, bytes_before, cached_at, page_of, range_of, write, Blocks, FileData, Tables,
 };
+use crate::linux::inode::LockedInode;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 
@@ -21,24 +22,24 @@ impl<T: FileData> Tables<T> {
     /// size iomap raises later, passes an empty `raise`: a store to the folio in between, through a mapping, may leave
     /// zeroes where the file could have a hole, and no more.
     ///
-    /// The caller has the inode locked exclusively, with no direct write under way that makes it longer, and holds no
-    /// folio's lock. `raise` takes none, and does not wait.
-    pub(crate) fn clear_behind_end(inode: &Inode, raise: impl FnOnce()) {
-        match lock_across(inode) {
+    /// No direct write that makes the file longer is under way, and the caller holds no folio's lock. `raise` takes none, and
+    /// does not wait.
+    pub(crate) fn clear_behind_end(inode: LockedInode<'_>, raise: impl FnOnce()) {
+        match lock_across(&inode) {
             None => raise(),
             Some(folio) => {
                 // Its bytes hold still until then, and so do their checksums.
                 folio.wait_writeback();
                 // SAFETY: The folio is of `inode`, goes on behind its end, and writeback of it begins under its lock only.
-                unsafe { clear::<T>(inode, &folio) };
+                unsafe { clear::<T>(&inode, &folio) };
                 raise();
             }
         }
     }
 }
 
-/// Whether the page cache has a folio that goes on behind the block with the end of the file. The caller has the inode
-/// locked.
+/// Whether the page cache has a folio that goes on behind the block with the end of the file. Without the inode's lock the
+/// answer is a guess.
 pub(crate) fn is_folio_across_end(inode: &Inode) -> bool {
     if !inode.has_pages() {
         return false;

@@ -32,6 +32,7 @@
 //!
 //! Here: what a file must offer, the tables.
 
+use crate::linux::inode::LockedInode;
 use crate::linux::loff::{length, loff, WHOLE_FILE};
 use crate::linux::{bindings, BlockDevice, Inode, Sector};
 use core::marker::PhantomData;
@@ -277,24 +278,24 @@ impl<T: FileData> Tables<T> {
 
     /// Gives up what is delayed from `end` on, a block boundary at or behind the end of the file. Most of it went with its
     /// folios, but writeback cleans a folio behind the end without writing it, and who evicts it then tells nobody. The
-    /// inode is locked; its folios behind `end` are gone and stay away.
-    pub(crate) fn give_up_behind(inode: &Inode, end: FileOffset) {
-        if let Ok(file) = of::<T>(inode) {
+    /// folios of the inode behind `end` are gone and stay away.
+    pub(crate) fn give_up_behind(inode: LockedInode<'_>, end: FileOffset) {
+        if let Ok(file) = of::<T>(&inode) {
             file.punch(&(end..WHOLE_FILE.end));
         }
     }
 
-    /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes. The inode is locked exclusively.
-    pub(crate) fn zero_range(inode: &Inode, pos: FileOffset, len: Bytes) -> Result {
+    /// Zeroes `[pos, pos + len)` in the page cache, except where the file has holes.
+    pub(crate) fn zero_range(inode: LockedInode<'_>, pos: FileOffset, len: Bytes) -> Result {
         let (ops, folio_ops, private) = (Self::WRITE, Self::WRITE_FOLIO, ptr::null_mut());
         let (at, pos, len) = (inode.as_ptr(), loff(pos), length(len));
         let mut zeroed = false;
-        of::<T>(inode)?;
-        // SAFETY: The inode is alive and of `T`; the tables live forever, and `zeroed` outlives the call.
+        of::<T>(&inode)?;
+        // SAFETY: The inode is locked, and a file of `T`; the tables live forever, and `zeroed` outlives the call.
         let result = to_result(unsafe {
             bindings::iomap_zero_range(at, pos, len, &mut zeroed, ops, folio_ops, private)
         });
-        write::done::<T>(inode);
+        write::done::<T>(&inode);
         result
     }
 }

@@ -11,6 +11,7 @@
 
 use super::{bindings, bytes_before, of, page_of, settle, Blocks, FileData, Patience, Tables};
 use crate::linux::enospc::{in_turn, Persistence};
+use crate::linux::inode::LockedInode;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -42,36 +43,40 @@ impl<T: FileData> Tables<T> {
     /// nor after a power cut. `start` is where the new bytes begin; what is in between reads as zeroes. `EAGAIN` for who
     /// would have to wait and must not.
     ///
-    /// The inode is locked exclusively, and no direct request that makes the file longer is under way.
-    pub(crate) fn prepare_growth(inode: &Inode, start: FileOffset, patience: Patience) -> Result {
+    /// No direct request that makes the file longer is under way.
+    pub(crate) fn prepare_growth(
+        inode: LockedInode<'_>,
+        start: FileOffset,
+        patience: Patience,
+    ) -> Result {
         let end = inode.end();
-        let tail = of::<T>(inode)?.tail();
-        let (is_gap, is_cut) = (start > end, !Blocks::of(inode).tail_of(end).is_zero());
+        let tail = of::<T>(&inode)?.tail();
+        let (is_gap, is_cut) = (start > end, !Blocks::of(&inode).tail_of(end).is_zero());
         let is_zero = !is_cut || tail.is_zero.load(Ordering::Acquire);
         if (is_gap || !is_zero) && patience == Patience::None {
             return Err(EAGAIN);
         }
-        if !is_zero && !is_clean_and_zero(inode, end) {
-            in_turn(inode, Persistence::Patient, || Self::zero_tail(inode, end))?;
-            settle::<T>(inode, &(end..end.saturating_add(Bytes::new(1))))?;
+        if !is_zero && !is_clean_and_zero(&inode, end) {
+            in_turn(&inode, Persistence::Patient, || Self::zero_tail(inode, end))?;
+            settle::<T>(&inode, &(end..end.saturating_add(Bytes::new(1))))?;
         } else if is_gap {
             // A mapping may have stored there since.
-            in_turn(inode, Persistence::Patient, || Self::zero_tail(inode, end))?;
+            in_turn(&inode, Persistence::Patient, || Self::zero_tail(inode, end))?;
         }
         tail.is_zero.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// To be called before a file is cut at `end`: the block that is cut keeps its head, and its tail is to be zero. The
-    /// inode is locked, and nobody stores through a mapping until the size is lower.
-    pub(crate) fn cut_tail(inode: &Inode, end: FileOffset) -> Result {
-        of::<T>(inode)?.tail().forget();
+    /// To be called before a file is cut at `end`: the block that is cut keeps its head, and its tail is to be zero. Nobody
+    /// stores through a mapping until the size is lower.
+    pub(crate) fn cut_tail(inode: LockedInode<'_>, end: FileOffset) -> Result {
+        of::<T>(&inode)?.tail().forget();
         Self::zero_tail(inode, end)
     }
 
     /// Zeroes what is behind `end` in its block, in the page cache.
-    fn zero_tail(inode: &Inode, end: FileOffset) -> Result {
-        match Blocks::of(inode).tail_of(end) {
+    fn zero_tail(inode: LockedInode<'_>, end: FileOffset) -> Result {
+        match Blocks::of(&inode).tail_of(end) {
             Bytes::ZERO => Ok(()),
             tail => Self::zero_range(inode, end, tail),
         }

@@ -9,6 +9,7 @@ use super::attributes::{Attributes, Changed};
 use super::xattr::Xattrs;
 use crate::linux::bindings as b;
 use crate::linux::enospc::with_space;
+use crate::linux::inode::LockedInode;
 use crate::linux::owner::Owner;
 use crate::linux::Inode;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
@@ -172,8 +173,8 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
 ) -> c_int {
     from_result(|| {
         let _nofs = NofsScope::enter();
-        // SAFETY: The VFS lends all, the inode locked.
-        let inode = unsafe { Inode::borrow((*dentry).d_inode) };
+        // SAFETY: The VFS lends all, the inode locked by it.
+        let inode = unsafe { LockedInode::new(Inode::borrow((*dentry).d_inode)) };
         let mut acl: *mut b::posix_acl = acl.cast();
         let mut mode = inode.mode() as b::umode_t;
         if !acl.is_null() && u32::try_from(kind) == Ok(b::ACL_TYPE_ACCESS) {
@@ -185,15 +186,15 @@ pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
         let change = || {
             inode.set_mode(mode.into());
             inode.set_changed_now();
-            Changed::mode_of(inode)
+            Changed::mode_of(&inode)
         };
         let bytes = match acl.is_null() {
             true => None,
             // SAFETY: Lent by the VFS.
             false => Some(unsafe { bytes_of(acl) }?),
         };
-        with_space(inode, || {
-            T::store_acl(inode, name_of(kind)?, bytes.as_deref(), &change)
+        with_space(&inode, || {
+            T::store_acl(&inode, name_of(kind)?, bytes.as_deref(), &change)
         })?;
         // SAFETY: As above.
         unsafe { b::set_cached_acl(inode.as_ptr(), kind, acl) };

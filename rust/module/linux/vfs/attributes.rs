@@ -7,7 +7,7 @@
 use super::xattr::room;
 use crate::linux::bindings as b;
 use crate::linux::enospc::{in_turn, with_space, Persistence};
-use crate::linux::inode::Timespec;
+use crate::linux::inode::{LockedInode, Timespec};
 use crate::linux::iomap::Patience;
 use crate::linux::loff::bytes;
 use crate::linux::Inode;
@@ -129,7 +129,7 @@ pub(crate) trait Attributes: super::xattr::Xattrs {
     fn sync(inode: &Inode) -> Result;
     /// Changes the size; the VFS has checked permissions and limits. After an error the VFS inode is as the disk will
     /// be.
-    fn resize(inode: &Inode, size: Bytes) -> Result;
+    fn resize(inode: LockedInode<'_>, size: Bytes) -> Result;
     /// Changes the VFS inode by `change`, while nobody else changes its attributes, and stores what changed. After an error
     /// the VFS inode agrees with the disk.
     fn store(inode: &Inode, change: &dyn Fn() -> Changed) -> Result;
@@ -180,8 +180,9 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
     change: *mut b::iattr,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: The VFS lends the dentry for the call, with a reference to its inode, which is locked.
-        let inode = unsafe { Inode::borrow((*dentry).d_inode) };
+        // SAFETY: The VFS lends the dentry for the call, with a reference to its inode, which it has locked.
+        let locked = unsafe { LockedInode::new(Inode::borrow((*dentry).d_inode)) };
+        let inode = &*locked;
         T::check_change(inode)?;
         // SAFETY: The VFS lends all for the call.
         to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
@@ -193,7 +194,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
                 // Direct requests under way began with the size as it was, and none begins with the inode locked.
                 inode.wait_direct();
                 in_turn(inode, Persistence::Patient, || {
-                    with_space(inode, || T::resize(inode, size))
+                    with_space(inode, || T::resize(locked, size))
                 })?;
             }
         }

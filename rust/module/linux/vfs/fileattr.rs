@@ -7,6 +7,7 @@
 use super::attributes::Attributes;
 use crate::linux::bindings as b;
 use crate::linux::enospc::with_space;
+use crate::linux::inode::LockedInode;
 use crate::linux::Inode;
 use kernel::error::from_result;
 use kernel::ffi::c_int;
@@ -51,8 +52,8 @@ pub(crate) enum Scope {
 pub(crate) trait Flagged: 'static {
     /// The inode's flags.
     fn flags(inode: &Inode) -> Result<u32>;
-    /// Changes them; the inode is locked. The VFS inode shows them afterwards.
-    fn set_flags(inode: &Inode, flags: u32, scope: Scope) -> Result;
+    /// Changes them. The VFS inode shows them afterwards.
+    fn set_flags(inode: LockedInode<'_>, flags: u32, scope: Scope) -> Result;
 }
 
 /// The call `fileattr_get` of directories and files.
@@ -77,9 +78,9 @@ pub(super) unsafe extern "C" fn set<T: Flagged + Attributes>(
 ) -> c_int {
     let asked: *const b::file_kattr = asked.cast();
     from_result(|| {
-        // SAFETY: The VFS lends a dentry, which keeps its inode, locked.
-        let inode = unsafe { Inode::borrow((*dentry).d_inode) };
-        T::check_change(inode)?;
+        // SAFETY: The VFS lends a dentry, which keeps its inode, and has locked that.
+        let inode = unsafe { LockedInode::new(Inode::borrow((*dentry).d_inode)) };
+        T::check_change(&inode)?;
         // SAFETY: The VFS lends the structure.
         if unsafe { b::fileattr_has_fsx(asked) } {
             return Err(EOPNOTSUPP);
@@ -93,6 +94,6 @@ pub(super) unsafe extern "C" fn set<T: Flagged + Attributes>(
         // One under way may be making an empty file longer, with or without checksums as the flags were when it began.
         inode.wait_direct();
         let _nofs = NofsScope::enter();
-        with_space(inode, || T::set_flags(inode, flags, scope)).map(|()| 0)
+        with_space(&inode, || T::set_flags(inode, flags, scope)).map(|()| 0)
     })
 }

@@ -17,6 +17,7 @@ use super::super_operations::fill_super;
 use crate::linux::bindings as b;
 use crate::linux::{Inode, SuperBlock};
 use core::ptr::{addr_of_mut, null_mut};
+use core::sync::atomic::Ordering;
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::ffi::{c_int, c_ulong};
 use latch::prelude::*;
@@ -29,6 +30,18 @@ use latch::prelude::*;
 struct Locked(*mut b::super_block);
 
 impl Locked {
+    /// The super block.
+    fn super_block(&self) -> &SuperBlock {
+        // SAFETY: By the type invariant the reference keeps it.
+        unsafe { SuperBlock::borrow(self.0) }
+    }
+
+    /// Shows it as writable, once the volume is.
+    fn set_writable(&self) {
+        let flags = self.super_block().flags();
+        flags.fetch_and(!(b::SB_RDONLY as c_ulong), Ordering::Relaxed);
+    }
+
     /// Gives up the lock and keeps the reference.
     fn unlock(self) -> Active {
         let sb = core::mem::ManuallyDrop::new(self).0;
@@ -74,8 +87,7 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
             let sb = super_of::<T>(fc, &asked)?;
             (asked, sb)
         };
-        // SAFETY: The reference keeps the super block.
-        let path = T::shown_path(unsafe { SuperBlock::borrow(sb.0) }, &asked)?;
+        let path = T::shown_path(sb.super_block(), &asked)?;
         // SAFETY: The super block has a root.
         let whole = unsafe { mount_whole(fc, sb.unlock()) }?;
         // SAFETY: It takes the mount over; `KVec` gives a path that ends in a zero byte. What is returned is a dentry of
@@ -155,8 +167,7 @@ unsafe fn super_of<T: FileSystem>(
 ///
 /// `sb` is of the file system type of `T` and has a root.
 unsafe fn make_writable<T: FileSystem>(sb: &Locked, asked: &Asked<'_, T::Options>) -> Result {
-    // SAFETY: The reference keeps the super block.
-    let this = unsafe { SuperBlock::borrow(sb.0) };
+    let this = sb.super_block();
     if asked.access == Access::ReadOnly || !this.is_read_only() {
         return Ok(());
     }
@@ -171,7 +182,7 @@ unsafe fn make_writable<T: FileSystem>(sb: &Locked, asked: &Asked<'_, T::Options
     }
     // Nobody changes a file before what a crash left behind is cleaned: what is deleted while it is open looks the same.
     T::make_writable(this, &asked.log)?;
-    this.set_writable();
+    sb.set_writable();
     // A transaction that was aborted in between has made it read-only already.
     this.remind_of_failure();
     Ok(())

@@ -6,8 +6,10 @@
 
 use super::mount::{Asked, FileSystem};
 use crate::linux::bindings as b;
+use crate::linux::inode::DyingInode;
 use crate::linux::private;
 use crate::linux::seq::ShownOptions;
+use crate::linux::super_block::NewSuperBlock;
 use crate::linux::{BlockDevice, Held, Inode, SuperBlock};
 use core::marker::PhantomData;
 use core::ptr::addr_of_mut;
@@ -63,15 +65,15 @@ unsafe extern "C" fn write_inode<T: FileSystem>(
 }
 
 unsafe extern "C" fn evict_inode<T: FileSystem>(inode: *mut b::inode) {
-    // SAFETY: The VFS lends an inode of ours, which nobody else has.
-    let inode = unsafe { Inode::borrow(inode) };
-    inode.truncate_final();
+    // SAFETY: The VFS lends an inode of ours, which nobody else has, for this call.
+    let inode = unsafe { DyingInode::new(Inode::borrow(inode)) };
+    inode.truncate();
     // Only then is anything written: no other waits for a file system that is frozen.
     if inode.nlink() == 0 {
         let _nofs = NofsScope::enter();
         // The VFS orders this behind all that its callers have.
         let unfrozen = inode.super_block().wait_unfrozen();
-        T::evict(inode);
+        T::evict(&inode);
         drop(unfrozen);
     }
     inode.clear();
@@ -169,30 +171,23 @@ pub(super) unsafe fn fill_super<T: FileSystem>(
 ) -> Result {
     // SAFETY: By the function's contract.
     let device = unsafe { BlockDevice::of_super(sb) };
-    // SAFETY: The super block is new; the tables are static.
-    let this = unsafe {
+    // SAFETY: The super block is new, and this task's alone; the tables are static.
+    let mut this = unsafe {
         (*sb).s_op = &Table::<T>::SUPER;
         (*sb).s_xattr = super::xattr::Table::<T::Xattrs>::handlers().cast();
         (*sb).s_export_op = core::ptr::from_ref(super::export::Table::<T::Xattrs>::EXPORT).cast();
-        SuperBlock::borrow(sb)
+        NewSuperBlock::new(SuperBlock::borrow(sb))
     };
     // SAFETY: The super block is new and has no inodes.
     unsafe { own_bdi(sb) }?;
-    let fs = T::open(this, device, asked)?;
+    let fs = T::open(&this, device, asked)?;
     this.set_parameters(&fs.parameters());
     if T::wants_acls(asked.options).unwrap_or(true) {
         this.set_acls();
     }
     this.set_payload(fs)?;
-    let root = T::top(this)?;
-    // SAFETY: It takes the inode's reference over.
-    let root = unsafe { b::d_make_root(Inode::into_ptr(root)) };
-    if root.is_null() {
-        return Err(ENOMEM);
-    }
-    // SAFETY: The super block is new.
-    unsafe { (*sb).s_root = root };
-    Ok(())
+    let root = T::top(&this)?;
+    this.set_root(root)
 }
 
 /// What is read ahead at least, in bytes: a request of that size keeps a drive busy while the one before is checked.

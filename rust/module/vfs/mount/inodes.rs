@@ -81,8 +81,7 @@ impl Mount {
             }
         }
         // That of a directory may be any number: old drivers let it fall below zero, and nothing goes by it.
-        new.set_size(attributes.size);
-        new.mirror_first(&mirror_of(&attributes));
+        new.mirror_first(&mirror_of(&attributes), attributes.size);
         match kind {
             FileType::Regular => {
                 new.set_payload(FileIo::new(self.data_path().clone(), inode, node)?)?;

@@ -2,9 +2,10 @@
 
 //! Attributes as the VFS shows them.
 //!
-//! The VFS's inode has a copy of them, which is read without locks. It is written by [`Inode::mirror`] and by the calls that
-//! [`Attributes`](crate::linux::attributes::Attributes) takes closures for, all while nobody else changes the attributes of
-//! that inode: so neither a copy nor a time is overwritten by an older one.
+//! The VFS's inode has a copy of them, which is read without locks. It is written by [`Inode::mirror`], which asks for the
+//! lock that guards them ([`Mirrored`]), and by the calls that [`Attributes`](crate::linux::attributes::Attributes) takes
+//! closures for, all while nobody else changes the attributes of that inode: so neither a copy nor a time is overwritten
+//! by an older one.
 
 use super::{Inode, NewInode};
 use crate::linux::bindings as b;
@@ -59,6 +60,8 @@ pub(crate) struct Mirror {
     pub(crate) nlink: u32,
     /// Bytes of data.
     pub(crate) nbytes: Bytes,
+    /// Bytes in it; `None` for a regular file, whose size is the VFS's own matter.
+    pub(crate) size: Option<Bytes>,
     /// Generation, for NFS handles.
     pub(crate) generation: u32,
     /// Change counter.
@@ -71,6 +74,12 @@ pub(crate) struct Mirror {
     pub(crate) mtime: Timespec,
     /// Last change of attributes.
     pub(crate) ctime: Timespec,
+}
+
+/// What the file system itself has of an inode: the attributes, and the lock that guards them.
+pub(crate) trait Mirrored {
+    /// Calls `show` with the attributes, once, while nobody else changes them: neither here nor in the VFS's inode.
+    fn show(&self, show: &mut dyn FnMut(&Mirror));
 }
 
 impl Inode {
@@ -94,12 +103,23 @@ impl Inode {
         Timespec::from(unsafe { b::current_time(self.as_ptr()) })
     }
 
-    /// Copies attributes into the VFS inode; size and payload are left alone. The caller keeps others from changing the
-    /// attributes meanwhile.
-    pub(crate) fn mirror(&self, from: &Mirror) {
+    /// Copies the attributes of `own`, which is what the file system has of this inode, into the VFS's.
+    pub(crate) fn mirror(&self, own: &impl Mirrored) {
+        own.show(&mut |attributes| {
+            // SAFETY: While it is shown its attributes nobody else changes the inode's.
+            unsafe { self.copy(attributes) };
+        });
+    }
+
+    /// Copies attributes into the VFS inode.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else changes the inode's attributes meanwhile.
+    unsafe fn copy(&self, from: &Mirror) {
         let inode = self.as_ptr();
-        self.set_mode(from.mode);
-        // SAFETY: The inode is alive; the fields are read without locks everywhere.
+        self.write_mode(from.mode);
+        // SAFETY: By the function's contract; the fields are read without locks everywhere.
         unsafe {
             b::i_uid_write(inode, from.uid);
             b::i_gid_write(inode, from.gid);
@@ -121,12 +141,9 @@ impl Inode {
             b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
             b::inode_set_bytes(inode, length(from.nbytes));
         }
-    }
-
-    /// Sets the time of the last change to now. Called in a closure of `Attributes::store`.
-    pub(in crate::linux) fn set_changed_now(&self) {
-        // SAFETY: The inode is alive.
-        unsafe { b::inode_set_ctime_current(self.as_ptr()) };
+        if let Some(size) = from.size {
+            self.write_size(size);
+        }
     }
 
     /// The change counter.
@@ -150,12 +167,15 @@ impl Inode {
 }
 
 impl NewInode {
-    /// Copies attributes as [`Inode::mirror`] does, for the first time: somebody may have seen the change counter when the
-    /// inode was in memory before.
-    pub(crate) fn mirror_first(&mut self, from: &Mirror) {
+    /// Copies attributes for the first time, with the `size`, whatever the inode is: somebody may have seen the change
+    /// counter when the inode was in memory before.
+    pub(crate) fn mirror_first(&mut self, from: &Mirror, size: Bytes) {
+        self.write_size(size);
         // SAFETY: Nobody else has the inode.
-        unsafe { b::inode_set_iversion_queried(self.as_ptr(), from.version) };
-        self.mirror(from);
+        unsafe {
+            b::inode_set_iversion_queried(self.as_ptr(), from.version);
+            self.copy(from);
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! |------------|--------------------------------------------------------|
 //! | [`find`]   | inodes by their keys                                   |
 //! | [`new`]    | inodes that are being made                             |
+//! | [`locked`] | inodes whose lock a task holds                         |
+//! | [`dying`]  | inodes that leave memory                               |
 //! | [`mirror`] | attributes as the VFS shows them                       |
 //! | [`slot`]   | what hangs on `i_private`                              |
 //!
@@ -21,13 +23,17 @@ use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
 use units::{Bytes, FileOffset};
 
+mod dying;
 mod find;
+mod locked;
 mod mirror;
 mod new;
 mod slot;
 
+pub(in crate::linux) use dying::DyingInode;
 pub(crate) use find::Found;
-pub(crate) use mirror::{flags, Mirror, Timespec};
+pub(crate) use locked::LockedInode;
+pub(crate) use mirror::{flags, Mirror, Mirrored, Timespec};
 pub(crate) use new::{Made, NewInode};
 pub(crate) use slot::InodeKey;
 use slot::Slot;
@@ -149,7 +155,7 @@ impl Inode {
         u32::from(unsafe { (*self.as_ptr()).i_blkbits })
     }
 
-    /// Waits until no direct request is under way to it. The caller's lock keeps others from beginning.
+    /// Waits until no direct request is under way to it. Others may have begun then, where no lock keeps them from it.
     pub(in crate::linux) fn wait_direct(&self) {
         // SAFETY: The inode is alive.
         unsafe { b::inode_dio_wait(self.as_ptr()) };
@@ -185,8 +191,8 @@ impl Inode {
         unsafe { (*self.as_ptr()).__bindgen_anon_1.i_nlink }
     }
 
-    /// Sets type and permissions in memory; the caller holds the inode's lock.
-    pub(in crate::linux) fn set_mode(&self, mode: u32) {
+    /// Writes type and permissions, for who may change the inode.
+    fn write_mode(&self, mode: u32) {
         // SAFETY: The inode is alive; the mode is read without locks everywhere.
         unsafe { (*self.as_ptr()).i_mode = mode as b::umode_t };
     }
@@ -202,9 +208,9 @@ impl Inode {
         FileOffset::after(self.size())
     }
 
-    /// Sets the number of bytes in the file. The caller holds the inode's lock or has it alone.
-    pub(crate) fn set_size(&self, size: Bytes) {
-        // SAFETY: The inode is alive.
+    /// Writes the number of bytes in the file, for who may change the inode.
+    fn write_size(&self, size: Bytes) {
+        // SAFETY: The inode is alive; the size is read without locks everywhere.
         unsafe { b::i_size_write(self.as_ptr(), length(size)) };
     }
 
@@ -231,17 +237,5 @@ impl Inode {
             ((*inode).i_flags, (*(*inode).i_sb).s_flags)
         };
         inode & of_inode != 0 || sb as u32 & of_super != 0
-    }
-
-    /// Drops all pages of an inode that leaves memory, after waiting for those under IO.
-    pub(in crate::linux) fn truncate_final(&self) {
-        // SAFETY: Called from `evict_inode`, where nobody else has the inode.
-        unsafe { b::truncate_inode_pages_final(addr_of_mut!((*self.as_ptr()).i_data)) };
-    }
-
-    /// The last step of an inode that leaves memory.
-    pub(in crate::linux) fn clear(&self) {
-        // SAFETY: Called from `evict_inode`, where nobody else has the inode.
-        unsafe { b::clear_inode(self.as_ptr()) };
     }
 }

@@ -12,6 +12,7 @@
 use super::lock::{Alone, FaultsKeptOut};
 use crate::linux::bindings as b;
 use crate::linux::enospc::{in_turn, with_space, Persistence};
+use crate::linux::inode::LockedInode;
 use crate::linux::iomap::{keep_workers_out, settle, Blocks, FileData, Tables};
 use crate::linux::loff::{bytes, first_and_last, position};
 use crate::linux::Inode;
@@ -69,16 +70,15 @@ impl Mode {
 pub(crate) trait Fallocate: 'static {
     /// Whether files can be given space before it is written.
     fn check_allocate(inode: &Inode) -> Result;
-    /// Gives the file space where it has none in `range`, whole blocks. The inode is locked, and no direct request is under
-    /// way.
-    fn allocate(inode: &Inode, range: Range<FileOffset>) -> Result;
-    /// Makes `hole` one. The inode is locked, and no direct request is under way.
-    fn punch(inode: &Inode, hole: &Hole) -> Result;
+    /// Gives the file space where it has none in `range`, whole blocks. No direct request is under way.
+    fn allocate(inode: LockedInode<'_>, range: Range<FileOffset>) -> Result;
+    /// Makes `hole` one. No direct request is under way.
+    fn punch(inode: LockedInode<'_>, hole: &Hole) -> Result;
     /// Makes `hole` read as zeroes, and gives the file space in all of `range`, the blocks that it touches, where files can
-    /// be given space. The inode is locked, and no direct request is under way.
-    fn zero(inode: &Inode, hole: &Hole, range: Range<FileOffset>) -> Result;
-    /// Changes the size; the limits were checked. The inode is locked, and no direct request is under way.
-    fn resize(inode: &Inode, size: Bytes) -> Result;
+    /// be given space. No direct request is under way.
+    fn zero(inode: LockedInode<'_>, hole: &Hole, range: Range<FileOffset>) -> Result;
+    /// Changes the size; the limits were checked. No direct request is under way.
+    fn resize(inode: LockedInode<'_>, size: Bytes) -> Result;
 }
 
 /// A range of a file that is to read as zeroes, by blocks.
@@ -121,17 +121,16 @@ impl Hole {
 }
 
 /// Makes `hole` one in the page cache and then, by what `ask` gives, in the trees. `ask` is called before anything is changed,
-/// and when nothing that is unwritten in `asked` can be written any more. The inode is locked, and no direct request is under
-/// way.
+/// and when nothing that is unwritten in `asked` can be written any more. No direct request is under way.
 pub(crate) fn punch<T: FileData, S: FnOnce() -> Result>(
-    inode: &Inode,
+    inode: LockedInode<'_>,
     hole: &Hole,
     asked: &Range<FileOffset>,
     ask: impl FnOnce() -> Result<S>,
 ) -> Result {
-    let _kept_out = FaultsKeptOut::of(inode);
+    let _kept_out = FaultsKeptOut::of(&inode);
     // What is delayed has space of its own, and takes what was given before.
-    settle::<T>(inode, asked)?;
+    settle::<T>(&inode, asked)?;
     let store = ask()?;
     for part in hole.cut.iter().filter(|part| !part.is_empty()) {
         let len = part.end.saturating_since(part.start);
@@ -142,22 +141,22 @@ pub(crate) fn punch<T: FileData, S: FnOnce() -> Result>(
     };
     // What was written there first makes the file as long as it is. Where the hole is only begun, old bytes do not come
     // back. And a dirty folio is not split: its mappings would mark all of it dirty again, and the hole would be filled.
-    settle::<T>(inode, &whole)?;
+    settle::<T>(&inode, &whole)?;
     let (first, last) = first_and_last(&whole);
-    let _workers = keep_workers_out::<T>(inode)?;
-    // SAFETY: The inode is alive, and nobody brings these pages back before its lock and its mapping's are let go.
+    let _workers = keep_workers_out::<T>(&inode)?;
+    // SAFETY: The inode is locked, and nobody brings these pages back before its lock and its mapping's are let go.
     unsafe { b::truncate_pagecache_range(inode.as_ptr(), first, last) };
     store()
 }
 
 /// Writes out what is dirty in `range`, as it is to have space of its own, and calls `store`, which finds space for the rest.
-/// The inode is locked, and no direct request is under way.
+/// No direct request is under way.
 pub(crate) fn allocate<T: FileData>(
-    inode: &Inode,
+    inode: LockedInode<'_>,
     range: Range<FileOffset>,
     store: impl FnOnce() -> Result,
 ) -> Result {
-    settle::<T>(inode, &range)?;
+    settle::<T>(&inode, &range)?;
     store()
 }
 
@@ -194,6 +193,7 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
             T::check_allocate(inode)?;
         }
         let alone = Alone::with(inode);
+        let locked = alone.locked_inode();
         let grows = mode.growth() == Growth::UpToRange && range.end > inode.end();
         if grows {
             // SAFETY: The inode is alive, and locked.
@@ -205,15 +205,15 @@ pub(super) unsafe extern "C" fn fallocate<T: Fallocate>(
         let hole = Hole::of(inode, range.clone());
         let touched = Blocks::of(inode).touched(range.start, bytes(len));
         let mut change = || match mode {
-            Mode::Allocate(_) => T::allocate(inode, touched.clone()),
-            Mode::Punch => T::punch(inode, &hole),
-            Mode::Zero(_) => T::zero(inode, &hole, touched.clone()),
+            Mode::Allocate(_) => T::allocate(locked, touched.clone()),
+            Mode::Punch => T::punch(locked, &hole),
+            Mode::Zero(_) => T::zero(locked, &hole, touched.clone()),
         };
         in_turn(inode, Persistence::Patient, || {
             with_space(inode, &mut change)
         })?;
         if grows {
-            with_space(inode, || T::resize(inode, range.end.before()))?;
+            with_space(inode, || T::resize(locked, range.end.before()))?;
         }
         drop((nofs, alone));
         // SAFETY: The VFS lends the file.

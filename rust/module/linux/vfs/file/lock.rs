@@ -4,6 +4,7 @@
 
 use super::request::Request;
 use crate::linux::bindings as b;
+use crate::linux::inode::LockedInode;
 use crate::linux::iomap::Patience;
 use crate::linux::Inode;
 use core::ops::Deref;
@@ -100,14 +101,24 @@ impl<'r, T> Locked<'r, T> {
         self.request
     }
 
-    /// The lock for this task alone. A shared one is let go in between.
-    pub(super) fn into_exclusive(self) -> Self {
+    /// The inode, where this task alone has it.
+    pub(super) fn alone(&self) -> Option<LockedInode<'_>> {
         match self.mode {
-            Mode::Exclusive => self,
+            Mode::Shared => None,
+            // SAFETY: The type invariant: it is locked exclusively, and by this value.
+            Mode::Exclusive => Some(unsafe { LockedInode::new(self.inode()) }),
+        }
+    }
+
+    /// The lock for this task alone. A shared one is let go in between.
+    pub(super) fn into_exclusive(self) -> Exclusive<'r, T> {
+        // INVARIANT: In both cases.
+        match self.mode {
+            Mode::Exclusive => Exclusive(self),
             Mode::Shared => {
                 let request = self.request;
                 drop(self);
-                Self::new(request, Mode::Exclusive)
+                Exclusive(Self::new(request, Mode::Exclusive))
             }
         }
     }
@@ -150,14 +161,35 @@ impl<T> Drop for Locked<'_, T> {
     }
 }
 
+/// A request whose inode nobody else has locked.
+///
+/// # Invariants
+///
+/// The mode is exclusive.
+pub(super) struct Exclusive<'r, T>(Locked<'r, T>);
+
+impl<T> Exclusive<'_, T> {
+    /// The inode, as long as it is locked.
+    pub(super) fn locked_inode(&self) -> LockedInode<'_> {
+        // SAFETY: The type invariants: it is locked exclusively, and by this value.
+        unsafe { LockedInode::new(self.inode()) }
+    }
+}
+
+impl<'r, T> Deref for Exclusive<'r, T> {
+    type Target = Locked<'r, T>;
+
+    fn deref(&self) -> &Locked<'r, T> {
+        &self.0
+    }
+}
+
 /// An inode that is locked exclusively by a call that is no request.
 ///
 /// # Invariants
 ///
 /// The inode is locked by this value.
-pub(super) struct Alone<'a> {
-    inode: &'a Inode,
-}
+pub(super) struct Alone<'a>(&'a Inode);
 
 impl<'a> Alone<'a> {
     /// Waits for the lock, and until no direct request is under way.
@@ -166,14 +198,20 @@ impl<'a> Alone<'a> {
         unsafe { b::inode_lock(inode.as_ptr()) };
         inode.wait_direct();
         // INVARIANT: Just locked.
-        Self { inode }
+        Self(inode)
+    }
+
+    /// The inode, as long as it is locked.
+    pub(super) fn locked_inode(&self) -> LockedInode<'_> {
+        // SAFETY: The type invariant.
+        unsafe { LockedInode::new(self.0) }
     }
 }
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
         // SAFETY: The type invariant.
-        unsafe { b::inode_unlock(self.inode.as_ptr()) };
+        unsafe { b::inode_unlock(self.0.as_ptr()) };
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! Writing into the page cache.
 
-use super::lock::{Locked, Mode};
+use super::lock::{Exclusive, Locked, Mode};
 use super::request::{Ends, Request};
 use crate::linux::bindings as b;
 use crate::linux::iomap::direct::DirectData;
@@ -12,7 +12,7 @@ use latch::prelude::*;
 
 /// A write into the page cache.
 pub(super) fn write_into_cache<T: DirectData>(request: &Request<T>) -> Result<usize> {
-    let locked = request.lock(Mode::Exclusive)?;
+    let locked = request.lock(Mode::Exclusive)?.into_exclusive();
     if check(&locked)? == 0 {
         return Ok(0);
     }
@@ -39,9 +39,9 @@ fn answer(result: isize) -> Result<usize> {
     usize::try_from(result).map_err(|_| Error::from_errno(result as i32))
 }
 
-/// Writes what is left of a request that passed [`check`] into the page cache. The lock is exclusive.
-fn write_rest_into_cache<T: DirectData>(request: &Locked<'_, T>) -> Result<usize> {
-    let (inode, start) = (request.inode(), request.position());
+/// Writes what is left of a request that passed [`check`] into the page cache.
+fn write_rest_into_cache<T: DirectData>(request: &Exclusive<'_, T>) -> Result<usize> {
+    let (inode, start) = (request.locked_inode(), request.position());
     if request.ends() == Ends::BehindEnd {
         request.wait_for_growth()?;
         Tables::<T>::prepare_growth(inode, start, request.patience)?;

@@ -72,15 +72,15 @@ fn lock_checked<T>(request: &Request<T>) -> Result<Option<Locked<'_, T>>> {
 /// Before a direct request makes the file longer. Requests in whole blocks behind one another, the usual case, go on side
 /// by side; who is waited for by its caller is alone, so that its failure can be undone.
 fn prepare_growth<T: DirectData>(request: &Locked<'_, T>) -> Result {
-    if request.ends() == Ends::WithinFile {
+    let (Ends::BehindEnd, Some(inode)) = (request.ends(), request.alone()) else {
+        // Whoever has the inode together with others makes it no longer.
         return Ok(());
-    }
-    let inode = request.inode();
+    };
     // Whether what is behind the end must be seen to.
     let is_cut = || {
         let end = inode.end();
         let is_gap = request.position() > end;
-        !Blocks::of(inode).tail_of(end).is_zero() || (is_gap && is_folio_across_end(inode))
+        !Blocks::of(&inode).tail_of(end).is_zero() || (is_gap && is_folio_across_end(&inode))
     };
     // SAFETY: The request is still ours.
     let goes_on_alone = unsafe { (*request.iocb).ki_complete.is_some() };
