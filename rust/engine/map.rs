@@ -118,13 +118,13 @@ impl<K: Ord + Copy, V> OrdMap<K, V> {
         self.entry(&self.ceiling_key(key)?)
     }
 
-    /// As [`Self::floor`], to change.
+    /// Finds what [`Self::floor`] finds, for who changes it.
     pub fn floor_mut(&mut self, key: &K) -> Option<(&K, &mut V)> {
         let key = self.floor_key(key)?;
         self.entry_mut(&key)
     }
 
-    /// As [`Self::ceiling`], to change.
+    /// Finds what [`Self::ceiling`] finds, for who changes it.
     pub fn ceiling_mut(&mut self, key: &K) -> Option<(&K, &mut V)> {
         let key = self.ceiling_key(key)?;
         self.entry_mut(&key)

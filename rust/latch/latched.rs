@@ -108,7 +108,7 @@ unsafe impl<M: 'static, T: 'static> ForeignOwnable for LatchedRef<M, T> {
 const NONE: u8 = 0;
 /// One is doing so.
 const COMING: u8 = 1;
-/// It has.
+/// A task has named it.
 const KNOWN: u8 = 2;
 
 impl<M, T> Latched<M, T> {

@@ -14,19 +14,19 @@ pub enum TreeKind {
     Chunk,
     /// References to extents.
     Extent,
-    /// Device extents.
+    /// The tree of device extents.
     Device,
-    /// A subvolume.
+    /// The tree of a subvolume.
     Files,
-    /// Data checksums.
+    /// The tree of data checksums.
     Checksums,
-    /// Quota groups.
+    /// The tree of quota groups.
     Quota,
     /// Subvolumes by UUID.
     Uuid,
-    /// Free space.
+    /// The tree of free space.
     FreeSpace,
-    /// Block groups.
+    /// The tree of block groups.
     BlockGroups,
     /// A log tree.
     Log,
@@ -74,7 +74,7 @@ pub struct Nesting {
     pub tree: TreeKind,
     /// Its height above the leaves.
     pub level: u8,
-    /// Its role.
+    /// The role of the block.
     pub side: Side,
 }
 

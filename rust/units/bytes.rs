@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Lengths.
+//! Lengths of ranges and of files.
 
 use kernel::fmt;
 use zerocopy::little_endian::U64;
@@ -13,18 +13,18 @@ use zerocopy::little_endian::U64;
 pub struct Bytes(u64);
 
 impl Bytes {
-    /// None.
+    /// The length without a byte.
     pub const ZERO: Self = Self(0);
     /// The most that can be said.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// As many bytes.
+    /// Makes a length of so many bytes.
     #[inline]
     pub const fn new(count: u64) -> Self {
         Self(count)
     }
 
-    /// As many bytes as something has in memory.
+    /// Makes the length of something in memory.
     #[inline]
     pub const fn of_memory(size: usize) -> Self {
         // Lossless: no target of this code has more than 64 bits.
@@ -98,7 +98,7 @@ impl Bytes {
         }
     }
 
-    /// As much of it as is whole pieces of `unit`.
+    /// What of it is whole pieces of `unit`.
     #[inline]
     pub const fn round_down(self, unit: Self) -> Self {
         unit.saturating_mul(self.count(unit))
@@ -137,7 +137,7 @@ impl From<usize> for Bytes {
     }
 }
 
-/// As the format has a length.
+/// Makes a length of what the format has.
 impl From<U64> for Bytes {
     #[inline]
     fn from(raw: U64) -> Self {

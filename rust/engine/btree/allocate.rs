@@ -44,7 +44,7 @@ pub struct DataRef {
     pub holder: Holder,
     /// The tree that owns the item now; recorded for `Holder::Tree`.
     pub root: ObjectId,
-    /// The file.
+    /// The inode of the file.
     pub inode: ObjectId,
     /// The file position minus the position in the extent (wrapping, as the format has it).
     pub offset: u64,

@@ -193,7 +193,7 @@ impl Aim {
 /// What must be locked besides the leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// Nothing.
+    /// Nothing else must be locked.
     Leaf,
     /// The parent, to split or to merge the leaf.
     Parent,

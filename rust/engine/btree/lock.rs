@@ -14,9 +14,9 @@ pub(super) type Writing = WriteGuard<BlockInfo, KBox<dyn BlockBytes>>;
 
 /// A block latched in either way.
 pub(super) enum Held {
-    /// For reading.
+    /// The block is locked for reading.
     Read(Reading),
-    /// For writing.
+    /// The block is locked for writing.
     Write(Writing),
 }
 
@@ -25,12 +25,12 @@ pub(super) enum Held {
 pub(super) enum Mode {
     /// With other readers.
     Read,
-    /// Alone.
+    /// The task has the block alone.
     Write,
 }
 
 impl Held {
-    /// Locks `block`.
+    /// Locks `block` in this mode.
     pub(super) fn lock(block: &BlockRef, mode: Mode, nesting: Nesting) -> Self {
         match mode {
             Mode::Read => Self::Read(Latched::read(block, nesting)),

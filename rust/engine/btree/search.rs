@@ -22,7 +22,7 @@ pub enum Sought {
 
 /// A leaf locked for reading, and between which keys the tree keeps what belongs into it.
 pub(super) struct Found {
-    /// The leaf.
+    /// The leaf that was found.
     pub(super) leaf: Reading,
     /// The leaf's parent and the leaf's slot in it; `None` if the leaf is the root.
     pub(super) parent: Option<(Reading, usize)>,

@@ -12,7 +12,7 @@
 //! | shared, owned, plain   | the copy takes them over; each: add one of the block, and flag it               |
 //! | shared, else           | each: add one of the tree                                                       |
 //!
-//! (C: `update_ref_for_cow`.)
+//! C has this in `update_ref_for_cow`.
 
 use super::bugs::NO_CHILD;
 use super::lock::Writing;

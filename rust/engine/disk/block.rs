@@ -201,7 +201,7 @@ impl RawItem {
 pub struct Child {
     /// Its first key, or one below that.
     pub key: Key,
-    /// Its address.
+    /// Where the block stands.
     pub addr: Logical,
     /// The generation in its header.
     pub generation: Generation,

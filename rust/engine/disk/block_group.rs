@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Block groups.
+//! Block groups and their items.
 
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::item::{put, whole};

@@ -16,7 +16,7 @@ pub enum ChecksumKind {
     Crc32c,
     /// xxHash64, eight bytes.
     XxHash64,
-    /// SHA-256.
+    /// The algorithm is SHA-256.
     Sha256,
     /// BLAKE2b with 256 bits.
     Blake2b,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Chunks.
+//! Chunks and their items.
 
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::{MAX_CHUNK_END, STRIPE_LEN};

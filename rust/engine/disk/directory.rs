@@ -11,7 +11,7 @@ use super::{FileType, Generation, Key, Kind, ObjectId};
 pub enum Target {
     /// An inode of the same tree.
     Inode(ObjectId),
-    /// A subvolume.
+    /// A subvolume, by the id of its tree.
     Subvolume(ObjectId),
     /// Nothing: the entry is an extended attribute.
     Attribute,

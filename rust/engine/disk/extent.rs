@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Extents.
+//! Extents and their items.
 
 use super::corrupt::{ensure, Bug, Flaw};
 use super::ids::{HIGHEST_LEVEL, MAX_LEVELS};

@@ -11,9 +11,9 @@ use zerocopy::little_endian::U64;
 /// A file's reference to a data extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileRef {
-    /// The tree.
+    /// The tree that has the reference.
     pub root: ObjectId,
-    /// The inode.
+    /// The inode that has the reference.
     pub inode: ObjectId,
     /// File position minus position in the extent; wraps below zero.
     pub offset: u64,

@@ -16,7 +16,7 @@ macro_rules! flags {
 
         impl $type {
             $($(#[$doc])* pub const $name: $type = $type(1 << $bit);)*
-            /// No bit.
+            /// The set without a bit.
             pub const NONE: $type = $type(0);
 
             /// Gives the number its meaning.
@@ -110,15 +110,15 @@ flags! {
     METADATA_UUID = 10;
     /// RAID1 with three or four copies.
     RAID1C34 = 11;
-    /// Sequential zones.
+    /// The volume has sequential zones.
     ZONED = 12;
     /// Extent tree version 2.
     EXTENT_TREE_V2 = 13;
     /// RAID stripe tree.
     RAID_STRIPE_TREE = 14;
-    /// Simple quotas.
+    /// The volume counts by simple quotas.
     SIMPLE_QUOTA = 16;
-    /// Remap tree.
+    /// The volume has a remap tree.
     REMAP_TREE = 17;
 }
 

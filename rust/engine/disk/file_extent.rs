@@ -13,11 +13,11 @@ use zerocopy::FromBytes;
 pub enum Compression {
     /// The extent is not compressed.
     None,
-    /// zlib.
+    /// The bytes are compressed by zlib.
     Zlib,
     /// LZO, in the format's own framing.
     Lzo,
-    /// Zstandard.
+    /// The bytes are compressed by Zstandard.
     Zstd,
 }
 
@@ -74,7 +74,7 @@ pub struct InlineExtent<'a> {
     pub ram_bytes: Bytes,
     /// How the data are compressed.
     pub compression: Compression,
-    /// The data.
+    /// The bytes as they are stored.
     pub data: &'a [u8],
 }
 

@@ -7,13 +7,13 @@ use kernel::fmt;
 flags! {
     /// What a chunk holds and how it is kept (C: `BTRFS_BLOCK_GROUP_*`).
     BlockGroupFlags(u64):
-    /// File data.
+    /// The group is for file data.
     DATA = 0;
     /// The chunk tree.
     SYSTEM = 1;
-    /// Tree blocks.
+    /// The group is for tree blocks.
     METADATA = 2;
-    /// Striped.
+    /// Its bytes are striped over devices.
     RAID0 = 3;
     /// Two copies on two devices.
     RAID1 = 4;
@@ -25,11 +25,11 @@ flags! {
     RAID5 = 7;
     /// Striped with two parities.
     RAID6 = 8;
-    /// Three copies.
+    /// Its bytes have three copies.
     RAID1C3 = 9;
-    /// Four copies.
+    /// Its bytes have four copies.
     RAID1C4 = 10;
-    /// Moved elsewhere.
+    /// Its bytes were moved elsewhere.
     REMAPPED = 11;
     /// The remap tree.
     METADATA_REMAP = 12;
@@ -59,13 +59,13 @@ flags! {
     NODATASUM = 0;
     /// The file's data are overwritten in place.
     NODATACOW = 1;
-    /// Unused.
+    /// No file has this bit now.
     READONLY = 2;
     /// Do not compress.
     NOCOMPRESS = 3;
     /// Has preallocated extents.
     PREALLOC = 4;
-    /// Write synchronously.
+    /// Each change is written synchronously.
     SYNC = 5;
     /// Cannot be changed.
     IMMUTABLE = 6;
@@ -77,11 +77,11 @@ flags! {
     NOATIME = 9;
     /// Change directory entries synchronously.
     DIRSYNC = 10;
-    /// Compress.
+    /// New data is to be compressed.
     COMPRESS = 11;
     /// In a root item: flags and byte limit are initialised.
     ROOT_ITEM_INIT = 31;
-    /// Under fs-verity.
+    /// The file is under fs-verity.
     VERITY = 32;
 }
 
@@ -95,7 +95,7 @@ impl InodeFlags {
 flags! {
     /// What an extent is (C: `BTRFS_EXTENT_FLAG_*`, `BTRFS_BLOCK_FLAG_*`).
     ExtentFlags(u64):
-    /// File data.
+    /// The extent has file data.
     DATA = 0;
     /// A tree block.
     TREE_BLOCK = 1;
@@ -108,7 +108,7 @@ flags! {
     SuperFlags(u64):
     /// Written: always set.
     WRITTEN = 0;
-    /// Unused here.
+    /// This bit is unused here.
     RELOC = 1;
     /// An error was met.
     ERROR = 2;
@@ -142,7 +142,7 @@ impl SuperFlags {
 /// The type of a directory entry (C: `BTRFS_FT_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
-    /// A file.
+    /// The name is a file's.
     Regular = 1,
     /// A directory or subvolume.
     Directory = 2,
@@ -152,7 +152,7 @@ pub enum FileType {
     BlockDevice = 4,
     /// A named pipe.
     Fifo = 5,
-    /// A socket.
+    /// The name is a socket's.
     Socket = 6,
     /// A symbolic link.
     Symlink = 7,

@@ -59,7 +59,7 @@ ids! {
     ROOT_TREE_DIR = 6;
     /// Checksums of data.
     CSUM_TREE = 7;
-    /// Quotas.
+    /// The tree of quotas.
     QUOTA_TREE = 8;
     /// Subvolumes by UUID.
     UUID_TREE = 9;
@@ -69,7 +69,7 @@ ids! {
     BLOCK_GROUP_TREE = 11;
     /// RAID stripe tree.
     RAID_STRIPE_TREE = 12;
-    /// Remap tree.
+    /// The tree of remapped ranges.
     REMAP_TREE = 13;
     /// Device statistics, in the device tree.
     DEV_STATS = 0;

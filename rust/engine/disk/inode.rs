@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Inodes.
+//! Inodes and their items.
 
 use super::corrupt::{ensure, ensure_max, Bug, Flaw};
 use super::item::{whole, whole_mut};
@@ -49,25 +49,25 @@ pub struct InodeItem {
     pub block_group: u64,
     /// Names. A directory has one, or none when it is being removed.
     pub nlink: u32,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
     /// Permissions, and the type, which is a valid one.
     pub mode: u32,
     /// Device number of a device node.
     pub rdev: u64,
-    /// Properties.
+    /// The properties of the inode.
     pub flags: InodeFlags,
-    /// Change counter.
+    /// The counter of its changes.
     pub sequence: u64,
-    /// Last access.
+    /// When it was read last.
     pub atime: Timespec,
     /// Last change of the inode.
     pub ctime: Timespec,
     /// Last change of the contents.
     pub mtime: Timespec,
-    /// Creation.
+    /// When it was made.
     pub otime: Timespec,
 }
 

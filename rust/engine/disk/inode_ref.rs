@@ -11,7 +11,7 @@ use super::ObjectId;
 pub struct InodeRef<'a> {
     /// The entry's index in the directory.
     pub index: u64,
-    /// The name.
+    /// The name of the inode.
     pub name: &'a [u8],
 }
 
@@ -71,11 +71,11 @@ impl<'a> Iterator for InodeRefs<'a> {
 /// A name of an inode with its directory (C: `struct btrfs_inode_extref`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InodeExtref<'a> {
-    /// The directory.
+    /// The directory that has the name.
     pub parent: ObjectId,
     /// The entry's index in it.
     pub index: u64,
-    /// The name.
+    /// The name of the inode.
     pub name: &'a [u8],
 }
 

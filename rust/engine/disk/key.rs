@@ -49,7 +49,7 @@ kinds! {
     INODE_EXTREF = 13;
     /// An extended attribute.
     XATTR_ITEM = 24;
-    /// fs-verity descriptor.
+    /// The item describes a file under fs-verity.
     VERITY_DESC_ITEM = 36;
     /// fs-verity Merkle tree.
     VERITY_MERKLE_ITEM = 37;
@@ -67,7 +67,7 @@ kinds! {
     EXTENT_DATA = 108;
     /// Checksums of data.
     EXTENT_CSUM = 128;
-    /// A tree.
+    /// The item has a tree's root.
     ROOT_ITEM = 132;
     /// A subvolume's place, seen from the subvolume.
     ROOT_BACKREF = 144;
@@ -97,25 +97,25 @@ kinds! {
     FREE_SPACE_BITMAP = 200;
     /// A range of a device that a chunk uses.
     DEV_EXTENT = 204;
-    /// A device.
+    /// The item describes a device.
     DEV_ITEM = 216;
     /// A chunk: where a logical range lies.
     CHUNK_ITEM = 228;
     /// RAID stripe tree entry.
     RAID_STRIPE = 230;
-    /// Remap tree.
+    /// The item is of the remap tree.
     IDENTITY_REMAP = 234;
-    /// Remap tree.
+    /// The item is of the remap tree.
     REMAP = 235;
-    /// Remap tree.
+    /// The item is of the remap tree.
     REMAP_BACKREF = 236;
-    /// Quota state.
+    /// The item has the state of quotas.
     QGROUP_STATUS = 240;
-    /// Quota use.
+    /// The item has what a quota group uses.
     QGROUP_INFO = 242;
-    /// Quota limit.
+    /// The item has a limit of a quota group.
     QGROUP_LIMIT = 244;
-    /// Quota relation.
+    /// The item relates two quota groups.
     QGROUP_RELATION = 246;
     /// Something temporary (balance state).
     TEMPORARY_ITEM = 248;

@@ -13,9 +13,9 @@ pub enum Reference {
     SharedBlock(Logical),
     /// Data, by a file.
     Data {
-        /// The tree.
+        /// The tree that has the reference.
         root: ObjectId,
-        /// The inode.
+        /// The inode that has the reference.
         inode: ObjectId,
         /// File position minus position in the extent; wraps below zero.
         offset: u64,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Trees.
+//! Trees and their root items.
 
 use super::corrupt::{ensure, Bug, Flaw};
 use super::ids::{HIGHEST_LEVEL, MAX_LEVELS};
@@ -65,11 +65,11 @@ pub struct RootExtension {
     pub rtransid: Generation,
     /// When an inode was written last.
     pub ctime: Timespec,
-    /// Created.
+    /// When it was made.
     pub otime: Timespec,
-    /// Sent.
+    /// When it was sent.
     pub stime: Timespec,
-    /// Received.
+    /// When it was received.
     pub rtime: Timespec,
 }
 

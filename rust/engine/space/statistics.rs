@@ -32,9 +32,9 @@ pub struct ClassStatistics {
 /// What statfs and the space ioctls tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// File data.
+    /// The bytes for file data.
     pub data: ClassStatistics,
-    /// Tree blocks.
+    /// The bytes for tree blocks.
     pub metadata: ClassStatistics,
     /// The chunk tree.
     pub system: ClassStatistics,

@@ -23,9 +23,9 @@ pub struct Counters {
     pub longest_critical_ns: u64,
     /// From the start of the last commit to its superblock being durable.
     pub last_commit_ns: u64,
-    /// The same of the longest commit, since the mount or [`forget_longest_commit`](super::Transactions::forget_longest_commit).
+    /// How long the longest commit took until that, since the mount or [`forget_longest_commit`](super::Transactions::forget_longest_commit).
     pub longest_commit_ns: u64,
-    /// The same of all commits.
+    /// How long all commits took until that, together.
     pub all_commits_ns: u64,
     /// For how long the commit under way has been at work; zero without one.
     pub current_commit_ns: u64,
@@ -51,7 +51,7 @@ pub(super) struct Times {
     pub(super) begun: u64,
     /// From then on nobody could join.
     pub(super) closed: u64,
-    /// Until then.
+    /// How long it took until then.
     pub(super) unblocked: u64,
 }
 

@@ -9,15 +9,15 @@ use latch::prelude::*;
 /// How far the running transaction is on its way to its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Everybody joins.
+    /// Everybody joins the transaction.
     Open,
     /// Completions join; others wait for the next transaction.
     Closing,
-    /// Nobody joins.
+    /// Nobody joins the transaction.
     Closed,
 }
 
-/// Who joins.
+/// Who wants to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joiner {
     /// A new operation.
@@ -81,7 +81,7 @@ pub(super) enum Waited {
 pub(super) enum Next {
     /// Nothing any more.
     Done,
-    /// Wait.
+    /// Whoever asks has to wait.
     Wait,
     /// Lead the commit.
     Lead(Arc<Transaction>),

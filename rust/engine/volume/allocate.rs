@@ -12,7 +12,7 @@ use latch::prelude::*;
 pub struct DeviceRange {
     /// The first byte.
     pub start: Physical,
-    /// Bytes.
+    /// How many bytes it has.
     pub len: Bytes,
 }
 

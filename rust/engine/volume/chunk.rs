@@ -13,7 +13,7 @@ pub const MAX_COPIES: usize = 4;
 /// Where a byte of it is in the stripes, its profile says.
 #[derive(Debug)]
 pub struct Chunk {
-    /// Its address.
+    /// Where it begins in the address space.
     pub logical: Logical,
     /// Its bytes in the logical space.
     pub len: Bytes,

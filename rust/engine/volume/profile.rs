@@ -6,7 +6,7 @@ use crate::disk::{BlockGroupFlags, Bytes};
 /// A profile that is supported. Both keep whole copies of a chunk, each on one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
-    /// One copy.
+    /// There is one copy.
     Single,
     /// Two copies on one device.
     Dup,

@@ -32,7 +32,7 @@ pub enum Writes {
     Never,
     /// From [`Volume::begin_writing`] on; until then it is read as by who writes later.
     Later,
-    /// Yes.
+    /// It is written to at once.
     Now,
     /// It was, and may be again; what was begun is finished.
     Paused,

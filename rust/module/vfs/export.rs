@@ -24,11 +24,11 @@ use kernel::ffi::c_int;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
 
-/// C: `FILEID_BTRFS_WITHOUT_PARENT`.
+/// The type that C calls `FILEID_BTRFS_WITHOUT_PARENT`.
 const ALONE: c_int = 0x4d;
-/// C: `FILEID_BTRFS_WITH_PARENT`.
+/// The type that C calls `FILEID_BTRFS_WITH_PARENT`.
 const WITH_PARENT: c_int = 0x4e;
-/// C: `FILEID_BTRFS_WITH_PARENT_ROOT`.
+/// The type that C calls `FILEID_BTRFS_WITH_PARENT_ROOT`.
 const WITH_FOREIGN_PARENT: c_int = 0x4f;
 
 /// Which inode is meant.

@@ -9,21 +9,21 @@ pub(super) struct Flags(u16);
 impl Flags {
     /// None of them.
     pub(super) const NONE: Self = Self(0);
-    /// `nodatasum`.
+    /// The word is `nodatasum`.
     pub(super) const NO_DATASUM: Self = Self(1);
-    /// `nossd`.
+    /// The word is `nossd`.
     pub(super) const NO_SSD: Self = Self(1 << 1);
     /// `ssd`, or the device has no moving parts.
     pub(super) const SSD: Self = Self(1 << 2);
-    /// `ssd_spread`.
+    /// The word is `ssd_spread`.
     pub(super) const SSD_SPREAD: Self = Self(1 << 3);
-    /// `notreelog`.
+    /// The word is `notreelog`.
     pub(super) const NO_TREELOG: Self = Self(1 << 4);
-    /// `user_subvol_rm_allowed`.
+    /// The word is `user_subvol_rm_allowed`.
     pub(super) const USER_SUBVOL_RM_ALLOWED: Self = Self(1 << 5);
-    /// `enospc_debug`.
+    /// The word is `enospc_debug`.
     pub(super) const ENOSPC_DEBUG: Self = Self(1 << 6);
-    /// `skip_balance`.
+    /// The word is `skip_balance`.
     pub(super) const SKIP_BALANCE: Self = Self(1 << 7);
 
     /// These and others.

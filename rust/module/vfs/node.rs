@@ -17,7 +17,7 @@ use latch::prelude::*;
 pub(crate) struct Node {
     /// The engine's inode: the truth for what goes to disk.
     pub(crate) inode: Arc<engine::fs::Inode>,
-    /// Its subvolume.
+    /// The subvolume that it is in.
     pub(crate) subvolume: ViewInUse,
     /// A file was cut to nothing, and nobody who wrote to it has closed it since.
     pub(crate) was_emptied: AtomicBool,
@@ -27,7 +27,7 @@ pub(crate) struct Node {
 pub(crate) struct SubvolumeView {
     /// The engine's subvolume.
     pub(crate) subvolume: Subvolume,
-    /// Its `st_dev`.
+    /// The `st_dev` of its inodes.
     pub(crate) device: u32,
 }
 

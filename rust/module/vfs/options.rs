@@ -32,15 +32,15 @@ pub(crate) struct MountOptions {
     pub(super) discard: Option<Discard>,
     /// Words without a value.
     pub(super) flags: FlagChange,
-    /// `rescue=nologreplay`, `norecovery`.
+    /// Whether `rescue=nologreplay` or `norecovery` was said.
     pub(crate) ignores_log: bool,
     /// `space_cache`, `space_cache=v1`, `space_cache=v2`, `nospace_cache`.
     pub(crate) space_cache: Option<SpaceCacheWord>,
     /// `clear_cache`: what the volume has of free space is made anew.
     pub(crate) clears_cache: bool,
-    /// `acl`, `noacl`.
+    /// Whether `acl` or `noacl` was said.
     pub(crate) acls: Option<bool>,
-    /// `rescue=usebackuproot`.
+    /// Whether `rescue=usebackuproot` was said.
     pub(crate) tries_backup_roots: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum SpaceCacheWord {
     Tree,
     /// `space_cache`, `space_cache=v1`: in files.
     Old,
-    /// `nospace_cache`.
+    /// The word is `nospace_cache`.
     None,
 }
 

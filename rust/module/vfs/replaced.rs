@@ -26,7 +26,7 @@ pub(super) struct Replaced {
 }
 
 impl Replaced {
-    /// None yet.
+    /// Makes the list without a file.
     pub(super) fn new() -> Result<Self> {
         let files = KVec::with_capacity(MOST, GFP_KERNEL)?;
         Ok(Self {

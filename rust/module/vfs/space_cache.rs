@@ -17,7 +17,7 @@ pub(super) enum SpaceCache {
     Tree,
     /// In files, the way before that.
     Old,
-    /// Not.
+    /// No cache is kept.
     None,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn keep(word: Option<SpaceCacheWord>) -> Keep {
 /// Whether what the volume has of free space is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Belief {
-    /// It is.
+    /// The cache is believed.
     Believed,
     /// `clear_cache`: it is made anew.
     Cleared,

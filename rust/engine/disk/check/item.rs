@@ -28,9 +28,9 @@ pub(super) struct Item<'a> {
     pub(super) owner: ObjectId,
     /// No generation is newer.
     pub(super) newest: Generation,
-    /// Its key.
+    /// The key of the item.
     pub(super) key: Key,
-    /// Its bytes.
+    /// The bytes of the item.
     pub(super) data: &'a [u8],
     /// Key and bytes of the item before it, in this leaf.
     pub(super) previous: Option<(Key, &'a [u8])>,

@@ -42,9 +42,9 @@ pub struct Format {
     pub checksum: ChecksumKind,
     /// The UUID in block headers.
     pub metadata_uuid: Uuid,
-    /// Features.
+    /// The incompatible features of the volume.
     pub incompat: Incompat,
-    /// Features.
+    /// The features that only a writer must know.
     pub compat_ro: CompatRo,
 }
 

@@ -91,7 +91,7 @@ impl RawHeader {
         RawHeader::ref_from_prefix(block).ok()
     }
 
-    /// As [`Self::split`], to change.
+    /// Does what [`Self::split`] does, for who changes the block.
     pub fn split_mut(block: &mut [u8]) -> Option<(&mut RawHeader, &mut [u8])> {
         RawHeader::mut_from_prefix(block).ok()
     }

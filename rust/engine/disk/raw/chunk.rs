@@ -8,29 +8,29 @@ use zerocopy::little_endian::{U16, U32, U64};
 on_disk! {
     /// A device (C: `btrfs_dev_item`).
     RawDevItem: 98 {
-        /// Its number.
+        /// The id of the device.
         devid: U64,
         /// Bytes that may be used.
         total_bytes: U64,
         /// Bytes in chunks.
         bytes_used: U64,
-        /// Unused.
+        /// This field is unused.
         io_align: U32,
-        /// Unused.
+        /// This field is unused.
         io_width: U32,
         /// The file system's sector size.
         sector_size: U32,
-        /// Unused.
+        /// This field is unused.
         kind: U64,
-        /// Unused.
+        /// This field is unused.
         generation: U64,
-        /// Unused.
+        /// This field is unused.
         start_offset: U64,
-        /// Unused.
+        /// This field is unused.
         dev_group: U32,
-        /// Unused.
+        /// This field is unused.
         seek_speed: u8,
-        /// Unused.
+        /// This field is unused.
         bandwidth: u8,
         /// The device's UUID.
         uuid: Uuid,
@@ -40,7 +40,7 @@ on_disk! {
 
     /// Where one copy or part of a chunk lies (C: `btrfs_stripe`).
     RawStripe: 32 {
-        /// The device.
+        /// The id of the device.
         devid: U64,
         /// The first byte there.
         offset: U64,
@@ -54,7 +54,7 @@ on_disk! {
         len: U64,
         /// The extent tree's id.
         owner: U64,
-        /// [`crate::disk::STRIPE_LEN`].
+        /// Always [`crate::disk::STRIPE_LEN`] in bytes.
         stripe_len: U64,
         /// Block group flags.
         flags: U64,

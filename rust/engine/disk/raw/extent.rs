@@ -20,7 +20,7 @@ on_disk! {
     RawTreeBlockInfo: 18 {
         /// The block's first key.
         key: RawKey,
-        /// Its level.
+        /// The level of the block.
         level: u8,
     }
 
@@ -36,9 +36,9 @@ on_disk! {
     /// A file's reference to data, inline after one kind byte or an item of its own
     /// (C: `btrfs_extent_data_ref`).
     RawDataRef: 28 {
-        /// The tree.
+        /// The tree that has the reference.
         root: U64,
-        /// The inode.
+        /// The inode that has the reference.
         inode: U64,
         /// File position minus position in the extent, wrapping.
         offset: U64,

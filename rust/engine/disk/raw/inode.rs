@@ -9,7 +9,7 @@ on_disk! {
     RawTimespec: 12 {
         /// Seconds since 1970, signed.
         sec: I64,
-        /// Nanoseconds within.
+        /// The nanoseconds within the second.
         nsec: U32,
     }
 
@@ -25,29 +25,29 @@ on_disk! {
         nbytes: U64,
         /// An allocation hint.
         block_group: U64,
-        /// Names.
+        /// The number of names.
         nlink: U32,
-        /// Owner.
+        /// The owner's user id.
         uid: U32,
-        /// Group.
+        /// The owner's group id.
         gid: U32,
         /// Type and permissions.
         mode: U32,
         /// Device number of a device node, as the kernel has it (`dev_t`).
         rdev: U64,
-        /// Inode flags.
+        /// The flags of the inode.
         flags: U64,
-        /// Change counter.
+        /// The counter of its changes.
         sequence: U64,
         /// For the future.
         reserved: [U64; 4],
-        /// Last access.
+        /// When it was read last.
         atime: RawTimespec,
         /// Last change of the inode.
         ctime: RawTimespec,
         /// Last change of the contents.
         mtime: RawTimespec,
-        /// Creation.
+        /// When it was made.
         otime: RawTimespec,
     }
 
@@ -61,7 +61,7 @@ on_disk! {
 
     /// A name of an inode, with its directory; the name follows (C: `btrfs_inode_extref`).
     RawInodeExtref: 18 {
-        /// The directory.
+        /// The directory that has the name.
         parent: U64,
         /// The entry's index in it.
         index: U64,
@@ -97,9 +97,9 @@ on_disk! {
         ram_bytes: U64,
         /// How it is compressed.
         compression: u8,
-        /// Unused.
+        /// This field is unused.
         encryption: u8,
-        /// Unused.
+        /// This field is unused.
         other_encoding: U16,
         /// Inline, regular or preallocated.
         kind: u8,
@@ -131,7 +131,7 @@ on_disk! {
         size: U64,
         /// For the future.
         reserved: [U64; 2],
-        /// Unused.
+        /// This field is unused.
         encryption: u8,
     }
 }

@@ -15,9 +15,9 @@ on_disk! {
     RawDevReplace: 72 {
         /// The device to leave.
         source: U64,
-        /// Progress.
+        /// How far it has come.
         cursor_left: U64,
-        /// Progress.
+        /// How far it has come.
         cursor_right: U64,
         /// Whether the source is read from.
         reading_mode: U64,
@@ -27,9 +27,9 @@ on_disk! {
         time_started: U64,
         /// Seconds since 1970.
         time_stopped: U64,
-        /// Errors.
+        /// The number of failed writes.
         write_errors: U64,
-        /// Errors.
+        /// The number of failed reads.
         read_errors: U64,
     }
 
@@ -37,9 +37,9 @@ on_disk! {
     RawBalanceArgs: 136 {
         /// Profiles to touch.
         profiles: U64,
-        /// Use filter.
+        /// The filter by what is used.
         usage: U64,
-        /// Device filter.
+        /// The filter by the device.
         devid: U64,
         /// Device range filter.
         pstart: U64,
@@ -65,11 +65,11 @@ on_disk! {
 
     /// An interrupted balance (C: `btrfs_balance_item`).
     RawBalance: 448 {
-        /// Which types.
+        /// Which types are balanced.
         flags: U64,
-        /// For data.
+        /// What is asked for data.
         data: RawBalanceArgs,
-        /// For metadata.
+        /// What is asked for metadata.
         metadata: RawBalanceArgs,
         /// For system chunks.
         system: RawBalanceArgs,
@@ -79,7 +79,7 @@ on_disk! {
 
     /// RAID stripe tree: a piece of an extent on a device (C: `btrfs_raid_stride`).
     RawRaidStride: 16 {
-        /// The device.
+        /// The id of the device.
         devid: U64,
         /// Where the piece begins on the device.
         physical: U64,
@@ -87,7 +87,7 @@ on_disk! {
 
     /// Where a chunk moved, or from (C: `btrfs_remap_item`).
     RawRemap: 8 {
-        /// The address.
+        /// The address of the range.
         addr: U64,
     }
 }

@@ -7,7 +7,7 @@ use zerocopy::little_endian::U64;
 on_disk! {
     /// The state of quotas (C: `btrfs_qgroup_status_item`, without `enable_gen`).
     RawQgroupStatus: 32 {
-        /// 1.
+        /// The version is 1.
         version: U64,
         /// The last transaction that kept them.
         generation: U64,
@@ -21,11 +21,11 @@ on_disk! {
     RawQgroupInfo: 40 {
         /// The last transaction that changed it.
         generation: U64,
-        /// Referenced bytes.
+        /// The bytes that are referenced.
         referenced: U64,
         /// Referenced bytes, compressed.
         referenced_compressed: U64,
-        /// Exclusive bytes.
+        /// The bytes that nobody else references.
         exclusive: U64,
         /// Exclusive bytes, compressed.
         exclusive_compressed: U64,
@@ -39,9 +39,9 @@ on_disk! {
         max_referenced: U64,
         /// Most exclusive bytes.
         max_exclusive: U64,
-        /// Unused.
+        /// This field is unused.
         reserved_referenced: U64,
-        /// Unused.
+        /// This field is unused.
         reserved_exclusive: U64,
     }
 }

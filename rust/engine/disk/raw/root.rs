@@ -16,13 +16,13 @@ on_disk! {
         root_dir: U64,
         /// The root block.
         addr: U64,
-        /// Unused.
+        /// This field is unused.
         byte_limit: U64,
         /// Bytes of the tree's own blocks.
         bytes_used: U64,
         /// The generation of the last snapshot of this tree.
         last_snapshot: U64,
-        /// [`ROOT_READ_ONLY`], [`ROOT_DEAD`].
+        /// The flags [`ROOT_READ_ONLY`] and [`ROOT_DEAD`].
         flags: U64,
         /// Zero when the subvolume is to be dropped.
         refs: U32,
@@ -44,17 +44,17 @@ on_disk! {
         ctransid: U64,
         /// The transaction that created it.
         otransid: U64,
-        /// Sent.
+        /// The transaction in which it was sent.
         stransid: U64,
-        /// Received.
+        /// The transaction in which it was received.
         rtransid: U64,
-        /// Changed.
+        /// When it was changed.
         ctime: RawTimespec,
-        /// Created.
+        /// When it was made.
         otime: RawTimespec,
-        /// Sent.
+        /// When it was sent.
         stime: RawTimespec,
-        /// Received.
+        /// When it was received.
         rtime: RawTimespec,
         /// For the future.
         reserved: [U64; 8],

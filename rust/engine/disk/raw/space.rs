@@ -19,7 +19,7 @@ on_disk! {
     RawFreeSpaceInfo: 8 {
         /// How many free ranges there are.
         extent_count: U32,
-        /// [`FREE_SPACE_BITMAPS`].
+        /// The flag [`FREE_SPACE_BITMAPS`], if any.
         flags: U32,
     }
 
@@ -40,7 +40,7 @@ on_disk! {
     RawCacheEntry: 17 {
         /// The free range, or the start of the bitmap's range.
         offset: U64,
-        /// Free bytes.
+        /// The number of free bytes.
         bytes: U64,
         /// 1 for a range, 2 for a bitmap (C: `BTRFS_FREE_SPACE_EXTENT`, `BTRFS_FREE_SPACE_BITMAP`).
         kind: u8,

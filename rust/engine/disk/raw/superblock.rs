@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The superblock.
+//! The superblock, byte for byte.
 
 use super::{on_disk, RawDevItem};
 use crate::disk::Uuid;
@@ -10,33 +10,33 @@ on_disk! {
     RawRootBackup: 168 {
         /// Root of the tree of trees.
         tree_root: U64,
-        /// Its generation.
+        /// The generation of that root.
         tree_root_generation: U64,
         /// Root of the chunk tree.
         chunk_root: U64,
-        /// Its generation.
+        /// The generation of that root.
         chunk_root_generation: U64,
         /// Root of the extent tree.
         extent_root: U64,
-        /// Its generation.
+        /// The generation of that root.
         extent_root_generation: U64,
         /// Root of the top level subvolume.
         fs_root: U64,
-        /// Its generation.
+        /// The generation of that root.
         fs_root_generation: U64,
         /// Root of the device tree.
         dev_root: U64,
-        /// Its generation.
+        /// The generation of that root.
         dev_root_generation: U64,
         /// Root of the checksum tree.
         csum_root: U64,
-        /// Its generation.
+        /// The generation of that root.
         csum_root_generation: U64,
-        /// As in the superblock.
+        /// What the superblock had there.
         total_bytes: U64,
-        /// As in the superblock.
+        /// What the superblock had there.
         bytes_used: U64,
-        /// As in the superblock.
+        /// What the superblock had there.
         num_devices: U64,
         /// For the future.
         unused_64: [U64; 4],
@@ -64,9 +64,9 @@ on_disk! {
         fsid: Uuid,
         /// Where this copy stands on its device (the mirror's place, also on zoned devices).
         addr: U64,
-        /// See [`crate::disk::SuperFlags`].
+        /// The bits of [`crate::disk::SuperFlags`].
         flags: U64,
-        /// `_BHRfS_M`.
+        /// The bytes `_BHRfS_M`, as a number.
         magic: U64,
         /// The last committed transaction.
         generation: U64,
@@ -76,13 +76,13 @@ on_disk! {
         chunk_root: U64,
         /// Root block of the log root tree, or zero.
         log_root: U64,
-        /// Never used.
+        /// This field was never used.
         unused_log_root_transid: U64,
         /// Bytes of all devices.
         total_bytes: U64,
         /// Bytes in extents.
         bytes_used: U64,
-        /// 6.
+        /// The number is always 6.
         root_dir_objectid: U64,
         /// How many devices.
         num_devices: U64,
@@ -124,11 +124,11 @@ on_disk! {
         metadata_uuid: Uuid,
         /// Extent tree v2.
         nr_global_roots: U64,
-        /// Remap tree.
+        /// The root of the remap tree.
         remap_root: U64,
-        /// Remap tree.
+        /// The generation of that root.
         remap_root_generation: U64,
-        /// Remap tree.
+        /// The level of that root.
         remap_root_level: u8,
         /// For the future.
         reserved: [u8; 199],

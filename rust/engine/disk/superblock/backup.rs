@@ -20,11 +20,11 @@ pub struct RootBackup {
     pub device: RootPointer,
     /// The checksum tree.
     pub checksum: RootPointer,
-    /// As the superblock had it.
+    /// What the superblock had there.
     pub total_bytes: Bytes,
-    /// As the superblock had it.
+    /// What the superblock had there.
     pub bytes_used: Bytes,
-    /// As the superblock had it.
+    /// What the superblock had there.
     pub num_devices: u64,
 }
 

@@ -40,7 +40,7 @@ impl SuperblockBytes {
         Generation::new(self.0.generation.get())
     }
 
-    /// See [`Superblock::check`].
+    /// Does what [`Superblock::check`] says.
     pub fn check(
         &self,
         place: Physical,
@@ -49,7 +49,7 @@ impl SuperblockBytes {
         Superblock::check(&self.0, place, checksums)
     }
 
-    /// See [`Superblock::check_to_write`].
+    /// Does what [`Superblock::check_to_write`] says.
     pub fn check_to_write(&self) -> Result<Superblock, SuperblockError> {
         Superblock::check_to_write(&self.0)
     }

@@ -32,7 +32,7 @@ use zerocopy::IntoBytes;
 
 /// Bytes of a superblock (C: `BTRFS_SUPER_INFO_SIZE`).
 pub const SUPERBLOCK_SIZE: Bytes = Bytes::new(4096);
-/// `_BHRfS_M`.
+/// The bytes `_BHRfS_M`, as a number.
 pub const SUPERBLOCK_MAGIC: u64 = 0x4d5f_5366_5248_425f;
 /// Where the copies stand: 64 KiB, 64 MiB, 256 GiB (C: `btrfs_sb_offset`). On zoned devices these are names only.
 pub const SUPERBLOCK_PLACES: [Physical; 3] = places([1 << 16, 1 << 26, 1 << 38]);
@@ -55,7 +55,7 @@ pub struct Superblock {
     pub fsid: Uuid,
     /// The UUID in tree blocks; mostly the same.
     pub metadata_uuid: Uuid,
-    /// Flags.
+    /// The flags of the volume.
     pub flags: SuperFlags,
     /// The last committed transaction.
     pub generation: Generation,

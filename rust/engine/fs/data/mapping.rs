@@ -39,14 +39,14 @@ pub enum MappingKind {
         /// Where the position asked for is.
         logical: Logical,
     },
-    /// Compressed bytes.
+    /// The bytes are compressed.
     Compressed(Compressed),
 }
 
 /// A piece of a compressed extent.
 #[derive(Debug)]
 pub struct Compressed {
-    /// The algorithm.
+    /// The algorithm that compressed them.
     pub algorithm: Compression,
     /// Bytes of the whole extent once unpacked.
     pub ram_len: Bytes,

@@ -50,11 +50,11 @@ impl InodeItem {
 pub struct Changes {
     /// Type and permission bits; the type must not change.
     pub mode: Option<u32>,
-    /// Owner.
+    /// The owner's user id.
     pub uid: Option<u32>,
-    /// Group.
+    /// The owner's group id.
     pub gid: Option<u32>,
-    /// Last access.
+    /// When it was read last.
     pub atime: Option<Time>,
     /// Last change of contents.
     pub mtime: Option<Time>,
@@ -64,14 +64,14 @@ pub struct Changes {
     pub otime: Option<Time>,
     /// Change counter: it never goes back, a lower one is passed over.
     pub sequence: Option<u64>,
-    /// Inode flags.
+    /// The flags of the inode.
     pub flags: Option<InodeFlags>,
 }
 
 /// Times and change counter, noted in memory until the next change of the inode goes out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
-    /// Last access.
+    /// When it was read last.
     pub atime: Option<Time>,
     /// Last change of contents.
     pub mtime: Option<Time>,

@@ -116,7 +116,7 @@ impl Inode {
         self.state.lock().note(times);
     }
 
-    /// As [`Self::note_times`], with what `times` says while nobody else changes the attributes. After an error nothing
+    /// Notes times as [`Self::note_times`] does, with what `times` says while nobody else changes the attributes. After an error nothing
     /// is noted.
     pub fn note_times_by(&self, times: impl FnOnce() -> Result<Times>) -> Result {
         let mut state = self.state.lock();
@@ -124,7 +124,7 @@ impl Inode {
         Ok(())
     }
 
-    /// As [`Self::note_times_by`]; `EAGAIN` where others are at the attributes.
+    /// Does what [`Self::note_times_by`] does; `EAGAIN` where others are at the attributes.
     pub fn try_note_times_by(&self, times: impl FnOnce() -> Result<Times>) -> Result {
         let mut state = self.state.try_lock().ok_or(EAGAIN)?;
         state.note(&times()?);
@@ -222,7 +222,7 @@ impl Inode {
         Ok(result)
     }
 
-    /// As [`Self::change`], what `changes` says of the attributes as they are.
+    /// Changes as [`Self::change`] does what `changes` says of the attributes as they are.
     pub(in crate::fs) fn change_by(
         &self,
         txn: &dyn Allocate,

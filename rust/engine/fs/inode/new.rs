@@ -19,7 +19,7 @@ pub enum NewKind<'a> {
     Device(u64),
     /// A named pipe.
     Fifo,
-    /// A socket.
+    /// The inode is a socket.
     Socket,
 }
 
@@ -30,9 +30,9 @@ pub struct New<'a> {
     pub kind: NewKind<'a>,
     /// Type and permission bits.
     pub mode: u32,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
     /// All four times, and the directory's mtime and ctime.
     pub now: &'a dyn Now,

@@ -46,7 +46,7 @@ enum Rest {
 enum Pace<'a> {
     /// To the end; waits for others to give space back.
     Through,
-    /// As long as this says so, and waiting for nobody.
+    /// It goes on as long as this says so, and waits for nobody.
     While(&'a dyn Fn() -> bool),
 }
 

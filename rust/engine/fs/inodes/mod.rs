@@ -100,7 +100,7 @@ impl Inodes<'_> {
         self.write_noted(inode, FileSystem::start)
     }
 
-    /// As [`Self::write_attributes`], for an fsync: a change of one item that is there may draw on the global reserve, as
+    /// Does what [`Self::write_attributes`] does, for an fsync: a change of one item that is there may draw on the global reserve, as
     /// what gives space back does. Times that nobody waits for must not: they would use up what removing needs.
     fn sync_attributes(&self, inode: &Inode) -> Result {
         self.write_noted(inode, FileSystem::start_freeing)

@@ -81,9 +81,9 @@ pub(in crate::fs) fn check_room(tree: &Tree, dir: ObjectId, name: &[u8]) -> Resu
 
 /// A new entry.
 pub(in crate::fs) struct NewEntry<'a> {
-    /// The directory.
+    /// The directory that has the entry.
     pub dir: ObjectId,
-    /// The name.
+    /// The name of the entry.
     pub name: &'a [u8],
     /// The directory's index for it.
     pub index: u64,

@@ -11,9 +11,9 @@ use latch::prelude::*;
 /// One name of an inode.
 #[derive(Clone, Copy)]
 pub(in crate::fs) struct Name<'a> {
-    /// The inode.
+    /// The inode that has the name.
     pub inode: ObjectId,
-    /// The directory.
+    /// The directory that has the name.
     pub dir: ObjectId,
     /// The name in it.
     pub name: &'a [u8],

@@ -12,7 +12,7 @@ use latch::prelude::*;
 /// A directory entry as [`Names::read_dir`] shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// The name.
+    /// The name of the entry.
     pub name: &'a [u8],
     /// The entry's own position, 2 or more: to go on after it, pass this plus 1.
     pub position: u64,

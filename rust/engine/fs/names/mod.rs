@@ -266,7 +266,7 @@ pub(in crate::fs) fn check_same_subvolume(dir: &Inode, inode: &Inode) -> Result 
     }
 }
 
-/// `ENOTDIR`, `ENOTEMPTY`.
+/// Refuses what is no directory (`ENOTDIR`), or not an empty one (`ENOTEMPTY`).
 pub(in crate::fs) fn check_empty_directory(inode: &Inode) -> Result {
     if !inode.attributes().is_directory() {
         return Err(ENOTDIR);

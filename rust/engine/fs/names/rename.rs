@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Renaming.
+//! Renaming and exchanging names.
 
 use super::{check_empty_directory, check_same_subvolume, unlink_units, Names};
 use crate::fs::filesystem::or_abort;
@@ -11,7 +11,7 @@ use latch::prelude::*;
 /// One end of a rename.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
-    /// The directory.
+    /// The directory that has the name.
     pub dir: &'a Inode,
     /// The name in it.
     pub name: &'a [u8],
@@ -32,7 +32,7 @@ pub enum RenameMode<'a> {
     Exchange(&'a Inode),
 }
 
-/// A rename.
+/// What a rename asks for.
 #[derive(Clone, Copy)]
 pub struct Rename<'a> {
     /// The old name.

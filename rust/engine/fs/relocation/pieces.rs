@@ -27,11 +27,11 @@ pub(super) enum Pieces {
 /// A file's reference to an extent, in the file's tree.
 #[derive(Clone, Copy)]
 pub(super) struct Held<'a> {
-    /// The tree.
+    /// The tree of the file.
     pub(super) tree: &'a Tree,
-    /// The reference.
+    /// The reference that the file has.
     pub(super) file: &'a FileRef,
-    /// The extent.
+    /// The extent that is moved.
     pub(super) extent: DataExtent,
 }
 

@@ -37,9 +37,9 @@ pub struct NewSubvolume<'a> {
 pub struct Topmost {
     /// Type, which is that of a directory, and permission bits.
     pub mode: u32,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
 }
 

@@ -55,7 +55,7 @@ impl Cursors {
     }
 }
 
-/// Chooses addresses.
+/// What chooses the addresses of new extents.
 pub(in crate::space) struct Allocator {
     groups: Arc<BlockGroups>,
     cursors: Cursors,
@@ -139,7 +139,7 @@ impl Allocator {
         }
     }
 
-    /// See [`crate::space::Space::allocate_data`].
+    /// Does what [`crate::space::Space::allocate_data`] says.
     pub(in crate::space) fn allocate_data(
         &self,
         from: &Reservation,
@@ -217,7 +217,7 @@ impl Allocator {
         }))
     }
 
-    /// See [`crate::space::Space::take`].
+    /// Does what [`crate::space::Space::take`] says.
     pub(in crate::space) fn take(&self, addr: Logical, len: Bytes) -> Result {
         let group = self.groups.holding(addr, len)?;
         group.take_at(addr, addr.saturating_add(len))

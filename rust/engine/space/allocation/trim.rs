@@ -127,7 +127,7 @@ impl Trims {
         }
     }
 
-    /// See [`crate::space::Space::trim_waiting`].
+    /// Does what [`crate::space::Space::trim_waiting`] says.
     pub(in crate::space) fn trim_waiting(
         &self,
         most: usize,
@@ -190,7 +190,7 @@ impl Trims {
         *waiting = later;
     }
 
-    /// See [`crate::space::Space::trim_free`].
+    /// Does what [`crate::space::Space::trim_free`] says.
     pub(in crate::space) fn trim_free(&self, call: &mut Trim<'_>, lost: Lost<'_>) -> Result {
         // Whole sectors: the caller's range may end anywhere.
         let sector = self.groups.sector_size;

@@ -30,7 +30,7 @@ pub(in crate::space) struct FreeRanges {
 /// What a search wants.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::space) struct Wish {
-    /// Bytes wanted.
+    /// How many bytes are wanted.
     pub(in crate::space) wanted: Bytes,
     /// Fewer bytes than this are no use.
     pub(in crate::space) min: Bytes,

@@ -48,7 +48,7 @@ impl BlockGroups {
         })
     }
 
-    /// See [`crate::space::Space::reuses`].
+    /// Does what [`crate::space::Space::reuses`] says.
     pub(in crate::space) fn reuses(&self) -> u64 {
         self.reuses.load(Ordering::Acquire)
     }

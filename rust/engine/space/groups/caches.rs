@@ -21,7 +21,7 @@ type FindFor<'a> = &'a dyn Fn(&Group, Bytes) -> Result<Option<DataExtent>>;
 
 /// No more is sent when so many bytes are under way: the queue of a device holds about as many pages.
 const UNDER_WAY: usize = 1 << 20;
-/// Nor when so many caches are, which have a page at least.
+/// No more is sent when so many caches are under way, which have a page at least.
 const MOST_UNDER_WAY: usize = 256;
 
 /// How much is done of the caches that are behind.
@@ -53,7 +53,7 @@ impl Progress<'_> {
 }
 
 impl Writeout {
-    /// See [`crate::space::Space::keeping_caches`].
+    /// Does what [`crate::space::Space::keeping_caches`] says.
     pub(in crate::space) fn keeping_caches(&self) -> Keeping {
         match self.on_disk().keeper().map(Keeper::is_on) {
             None => Keeping::Never,

@@ -31,12 +31,12 @@ impl DataZones {
         Ok(Self { groups, progress })
     }
 
-    /// See [`crate::space::Space::data_ended`].
+    /// Does what [`crate::space::Space::data_ended`] says.
     pub(in crate::space) fn ended(&self) -> u64 {
         self.progress.ended()
     }
 
-    /// See [`crate::space::Space::await_data`].
+    /// Does what [`crate::space::Space::await_data`] says.
     pub(in crate::space) fn wait(&self, seen: u64) -> DataWait {
         self.progress.await_while(seen, || {
             self.groups
@@ -46,7 +46,7 @@ impl DataZones {
         })
     }
 
-    /// See [`crate::space::Space::data_written`].
+    /// Does what [`crate::space::Space::data_written`] says.
     pub(in crate::space) fn written(&self, extent: DataExtent) -> Result {
         if !self.groups.volume.rules().writes_in_order() {
             return Ok(());
@@ -91,7 +91,7 @@ impl DataZones {
         Ok(())
     }
 
-    /// See [`crate::space::Space::relieve_zones`].
+    /// Does what [`crate::space::Space::relieve_zones`] says.
     pub(in crate::space) fn relieve(&self) -> Result<Relief> {
         let Some(group) = self.spent_group() else {
             return Ok(Relief::None);
@@ -109,7 +109,7 @@ impl DataZones {
         Ok(Relief::Given)
     }
 
-    /// See [`crate::space::Space::give_up_data_zone`].
+    /// Does what [`crate::space::Space::give_up_data_zone`] says.
     pub(in crate::space) fn give_up_one(&self) -> Result<Relief> {
         let least = {
             let groups = self.groups.read();

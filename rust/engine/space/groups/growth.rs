@@ -24,7 +24,7 @@ impl BlockGroups {
 }
 
 impl ChunkGrowth<'_> {
-    /// See [`crate::space::Space::chunk_wanted`].
+    /// Does what [`crate::space::Space::chunk_wanted`] says.
     pub(in crate::space) fn chunk_wanted(&self) -> Option<Class> {
         [Class::System, Class::Metadata].into_iter().find(|&class| {
             let totals = self.0.info(class).lock();
@@ -49,7 +49,7 @@ impl ChunkGrowth<'_> {
         })
     }
 
-    /// See [`crate::space::Space::chunk_refused`].
+    /// Does what [`crate::space::Space::chunk_refused`] says.
     pub(in crate::space) fn chunk_refused(&self, class: Class) {
         self.0.info(class).set_growth(Growth::default());
     }
@@ -116,7 +116,7 @@ impl ChunkGrowth<'_> {
         space_info.resize_global(group.min(all.divided_by(8)));
     }
 
-    /// See [`crate::space::Space::size_global_reserve`].
+    /// Does what [`crate::space::Space::size_global_reserve`] says.
     pub(in crate::space) fn size_global_reserve(&self, tree_bytes: Bytes, trees: u32) {
         const MIN: Bytes = Bytes::new(16 << 20);
         const MAX: Bytes = Bytes::new(512 << 20);

@@ -95,7 +95,7 @@ type Loadings = OrdMap<Logical, Loading>;
 pub(in crate::space) struct Loader<'a> {
     /// Where the groups go.
     pub(in crate::space) groups: &'a BlockGroups,
-    /// The BLOCK_GROUP_ITEMs.
+    /// The tree with the block group items.
     pub(in crate::space) items: &'a Tree,
     /// What the disk has of free space.
     pub(in crate::space) free_space: &'a OnDisk,

@@ -35,7 +35,7 @@ pub struct Sparse {
 /// What is in use of a group when all was rewritten that can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remains {
-    /// Nothing is.
+    /// There is nothing to reclaim.
     Nothing,
     /// Some of it.
     Some,
@@ -130,7 +130,7 @@ impl Rest {
 }
 
 impl BlockGroups {
-    /// See [`crate::space::Space::next_sparse`].
+    /// Does what [`crate::space::Space::next_sparse`] says.
     pub(in crate::space) fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
         if !self.volume.rules().reuses_by_reset() {
             return None;
@@ -148,7 +148,7 @@ impl BlockGroups {
         }
     }
 
-    /// See [`crate::space::Space::commit_frees`].
+    /// Does what [`crate::space::Space::commit_frees`] says.
     pub(in crate::space) fn commit_frees(&self, class: Class) -> bool {
         let mut from = Logical::new(0);
         while let Some(group) = self.next_in(class, from) {
@@ -164,7 +164,7 @@ impl BlockGroups {
         false
     }
 
-    /// See [`crate::space::Space::close_sparse`].
+    /// Does what [`crate::space::Space::close_sparse`] says.
     pub(in crate::space) fn close_sparse(&self, sparse: &Sparse) -> Result {
         if is_full(&sparse.group.lock()) {
             return Ok(());
@@ -220,7 +220,7 @@ impl BlockGroups {
             .map(|(_, group)| Sparse::new(group, commits))
     }
 
-    /// See [`crate::space::Space::next_sparse_data`].
+    /// Does what [`crate::space::Space::next_sparse_data`] says.
     pub(in crate::space) fn next_sparse_data(
         &self,
         when: Reclaim,
@@ -271,7 +271,7 @@ impl BlockGroups {
             || self.least_dead_of_data(Reclaim::Soon).is_none()
     }
 
-    /// See [`least_dead`].
+    /// How much must be dead, by [`least_dead`].
     fn least_dead_of_data(&self, when: Reclaim) -> Option<u64> {
         let totals = *self.info(Class::Data).lock();
         let growth = totals.growth.bytes;

@@ -124,7 +124,7 @@ impl Writeout {
         !self.dirty.lock().is_empty()
     }
 
-    /// See [`crate::space::Space::write_dirty_groups`].
+    /// Does what [`crate::space::Space::write_dirty_groups`] says.
     pub(in crate::space) fn write_dirty(&self, txn: &dyn Allocate) -> Result<usize> {
         let mut from = Logical::new(0);
         let mut written = 0usize;

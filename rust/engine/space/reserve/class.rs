@@ -7,7 +7,7 @@ use latch::prelude::*;
 /// What a chunk holds (C: `BTRFS_BLOCK_GROUP_TYPE_MASK`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// File contents.
+    /// The contents of files.
     Data,
     /// Tree blocks, except those of the chunk tree.
     Metadata,
@@ -16,7 +16,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All classes.
+    /// The classes in order.
     pub const ALL: [Class; 3] = [Class::Data, Class::Metadata, Class::System];
 }
 

@@ -21,7 +21,7 @@ pub enum Urgency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "nothing was taken where it is refused"]
 pub(in crate::space) enum Withdrawal {
-    /// They were.
+    /// The bytes were found.
     Done,
     /// They were not: they are promised already, or the class cannot do without.
     Refused,
@@ -31,7 +31,7 @@ pub(in crate::space) enum Withdrawal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the bytes may be promised to others"]
 pub(in crate::space) enum Return {
-    /// They are.
+    /// The bytes are promised.
     Promised,
     /// All that is free is promised to others.
     Lost,

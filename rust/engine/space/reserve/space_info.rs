@@ -57,7 +57,7 @@ impl SpaceInfo {
             .max(index.longest(Offer::Asleep))
     }
 
-    /// See [`GroupIndex::risen`].
+    /// The count of [`GroupIndex::risen`].
     pub(in crate::space) fn risen(&self) -> u64 {
         self.index.lock().risen()
     }

@@ -38,7 +38,7 @@ pub enum Admission<'a> {
     Drain {
         /// Where the range starts.
         start: Logical,
-        /// Its bytes.
+        /// How many bytes it has.
         len: Bytes,
     },
     /// Drop the guard, call [`super::WriteOrder::await_data`], take another turn and ask again.

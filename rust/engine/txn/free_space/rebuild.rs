@@ -33,7 +33,7 @@ struct Pace {
     steps: u32,
 }
 
-/// As a removal: a full volume, too, has to become one from which something can be removed.
+/// It may draw on what removals do: a full volume, too, has to become one from which something can be removed.
 const USUAL: Pace = Pace {
     units: Units::inserts(4),
     urgency: Urgency::Freeing,

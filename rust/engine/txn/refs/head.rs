@@ -153,13 +153,13 @@ impl Changes {
 
 /// All that is queued for one extent.
 pub(in crate::txn) struct Head {
-    /// The extent.
+    /// The extent that is referred to.
     pub(super) extent: Extent,
     /// Whether the extent tree has its item.
     pub(super) origin: Origin,
     /// Set the flag that the block's children are referenced by its address.
     pub(super) full_backref: FullBackref,
-    /// The references.
+    /// The references that come and go.
     pub(super) changes: Changes,
 }
 

@@ -133,7 +133,7 @@ impl Record {
         Ok(())
     }
 
-    /// Sets flags.
+    /// Sets flags of the extent.
     pub(super) fn add_flags(&mut self, flags: ExtentFlags) {
         self.head.flags = self.head.flags.with(flags);
     }

@@ -11,9 +11,9 @@ use latch::prelude::*;
 pub(super) struct Keyed<'a> {
     /// The extent tree.
     pub(super) tree: &'a Tree,
-    /// The transaction.
+    /// The transaction that changes the tree.
     pub(super) txn: &'a dyn Allocate,
-    /// The extent.
+    /// Where the extent is.
     pub(super) addr: Logical,
 }
 

@@ -17,7 +17,7 @@ pub(in crate::txn) struct Layout {
 /// How new tree blocks are kept in the extent tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::txn) enum Metadata {
-    /// METADATA_ITEM.
+    /// The item is a METADATA_ITEM.
     Skinny,
     /// EXTENT_ITEM with the first key.
     Full,

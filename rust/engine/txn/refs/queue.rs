@@ -10,7 +10,7 @@ use latch::prelude::*;
 /// What became of a change. Whoever queued it is told of all that the queue forgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::txn) enum Queued {
-    /// It waits.
+    /// The head waits to be applied.
     Waiting,
     /// Its reference has been added as often as dropped, and is forgotten.
     Cancelled(Counts),

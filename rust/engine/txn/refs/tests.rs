@@ -189,7 +189,7 @@ const ONCE: Counts = Counts {
     dropped: 1,
 };
 
-/// As many pieces of one file have one extent: looking through those that wait for each of them would take minutes.
+/// Many pieces of one file have one extent, so looking through those that wait for each of them would take minutes.
 #[test]
 fn many_references_of_one_extent_wait_and_cancel_out() {
     const MANY: u64 = 200_000;

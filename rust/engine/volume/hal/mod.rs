@@ -39,13 +39,13 @@ pub(super) trait Hal: Send + Sync {
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
     fn zone_size(&self) -> Option<Bytes>;
 
-    /// See [`super::ZoneManagement::capacity`].
+    /// Does what [`super::ZoneManagement::capacity`] says.
     fn zone_capacity(&self) -> Option<Bytes>;
 
-    /// See [`super::ZoneManagement::lack_size`].
+    /// Does what [`super::ZoneManagement::lack_size`] says.
     fn lacks_zone_size(&self) -> bool;
 
-    /// See [`super::ZoneManagement::set_emulated_size`].
+    /// Does what [`super::ZoneManagement::set_emulated_size`] says.
     fn set_emulated_zone_size(&self, size: Bytes) -> Result;
 
     /// See [`super::Rules::max_extent_len`].
@@ -72,36 +72,36 @@ pub(super) trait Hal: Send + Sync {
     /// Does what [`Self::load`] left for later; see [`super::Volume::begin_writing`].
     fn begin_writing(&self, chunk: &Chunk, unit: Bytes) -> Result;
 
-    /// See [`super::ZoneManagement::activate`].
+    /// Does what [`super::ZoneManagement::activate`] says.
     fn activate(&self, chunk: &Chunk) -> Activation;
 
-    /// See [`super::ZoneManagement::can_activate`].
+    /// Does what [`super::ZoneManagement::can_activate`] says.
     fn can_activate(&self, flags: BlockGroupFlags) -> bool;
 
-    /// See [`super::ZoneManagement::has_spare`].
+    /// Does what [`super::ZoneManagement::has_spare`] says.
     fn has_spare(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::ZoneManagement::owes`].
+    /// Does what [`super::ZoneManagement::owes`] says.
     fn owes(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::ZoneManagement::check_active`].
+    /// Does what [`super::ZoneManagement::check_active`] says.
     fn check_active(&self) -> Result;
 
-    /// See [`super::ZoneManagement::finish`].
+    /// Does what [`super::ZoneManagement::finish`] says.
     fn finish(&self, chunk: &Chunk) -> Result;
 
-    /// See [`super::ZoneManagement::filled`].
+    /// Does what [`super::ZoneManagement::filled`] says.
     fn filled(&self, chunk: &Chunk);
 
-    /// See [`super::ZoneManagement::reset`].
+    /// Does what [`super::ZoneManagement::reset`] says.
     fn reset(&self, chunk: &Chunk) -> Result;
 
-    /// See [`super::ZoneManagement::reset_stray`].
+    /// Does what [`super::ZoneManagement::reset_stray`] says.
     fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64>;
 
-    /// See [`super::ZoneManagement::is_ordered`].
+    /// Does what [`super::ZoneManagement::is_ordered`] says.
     fn is_ordered(&self, chunk: &Chunk) -> bool;
 
-    /// See [`super::ZoneManagement::is_sequential`].
+    /// Does what [`super::ZoneManagement::is_sequential`] says.
     fn is_sequential(&self, chunk: &Chunk) -> bool;
 }

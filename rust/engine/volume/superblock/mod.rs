@@ -25,7 +25,7 @@ use log::{Durability, Newest, SuperblockLog, Written};
 
 /// How a device keeps superblock copies.
 pub(super) enum Places {
-    /// At [`SUPERBLOCK_PLACES`].
+    /// The copies are at [`SUPERBLOCK_PLACES`].
     Fixed,
     /// In pairs of zones.
     Log(KBox<SuperblockLog>),

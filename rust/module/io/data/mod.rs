@@ -93,7 +93,7 @@ pub(crate) struct FileIo<N> {
     path: Arc<DataPath>,
     inode: Arc<Inode>,
     delalloc: Delalloc<WriteReservation>,
-    /// See [`FileData::writer`].
+    /// The allowance that [`FileData::writer`] lends.
     writer: Mutex<Allowance<WriteReservation>>,
     fixups: Fixups,
     direct_ranges: DirectRanges,

@@ -93,7 +93,7 @@ impl Bio {
         Self { inner }
     }
 
-    /// Adds a piece of a folio; `EIO` if the request is full.
+    /// Adds the first `len` bytes of a folio; `EIO` if the request is full.
     ///
     /// # Safety
     ///
@@ -238,7 +238,7 @@ struct PlugSlot {
 }
 
 impl Plug {
-    /// Starts collecting.
+    /// Starts to collect the requests of this task.
     pub(crate) fn start() -> Result<Self> {
         let init = pin_init!(PlugSlot {
             // SAFETY: The slot stays in place until `blk_finish_plug`.

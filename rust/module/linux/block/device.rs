@@ -209,14 +209,14 @@ pub(crate) struct ZoneReport {
     pub(crate) write_pointer: Physical,
     /// It takes writes anywhere.
     pub(crate) is_conventional: bool,
-    /// Its condition.
+    /// The condition of the zone.
     pub(crate) condition: Condition,
 }
 
 /// A zone's condition, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// Nothing written.
+    /// Nothing is written in it.
     Empty,
     /// Open or closed.
     Active,

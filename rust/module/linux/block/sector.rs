@@ -33,7 +33,7 @@ impl Sector {
         Bytes::new(count.saturating_mul(1 << Self::SHIFT))
     }
 
-    /// As bios have it.
+    /// The number as bios have it.
     pub(in crate::linux) const fn get(self) -> u64 {
         self.0
     }

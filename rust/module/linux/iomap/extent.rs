@@ -14,7 +14,7 @@ use units::{Bytes, FileOffset, Logical};
 
 /// What stands at a place of a file.
 pub(crate) enum Source {
-    /// Nothing: zeroes.
+    /// Nothing stands there, and it reads as zeroes.
     Hole,
     /// These bytes, then zeroes up to the end of the block.
     Inline(KVec<u8>),
@@ -25,7 +25,7 @@ pub(crate) enum Source {
 /// Whether a mapping may be read in one bio with what stands before it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joins {
-    /// It may.
+    /// It may be joined with the one before.
     Previous,
     /// A chunk begins here: the devices' addresses are others.
     Nothing,

@@ -102,7 +102,7 @@ impl Goal {
 /// How much of a range is to get space, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// As much at its front as goes to one kind of place.
+    /// The part at its front that goes to one kind of place.
     Front,
     /// All of it: to a new place, unless all goes to unwritten space.
     Whole,
@@ -210,7 +210,7 @@ pub(crate) struct WriteEnd {
 pub(crate) struct Tables<T>(PhantomData<T>);
 
 impl<T: FileData> Tables<T> {
-    /// For reading.
+    /// The table for reading.
     pub(crate) const READ: &'static bindings::iomap_ops = &bindings::iomap_ops {
         iomap_begin: Some(read::read_begin::<T>),
         iomap_end: Some(read::end::<T>),

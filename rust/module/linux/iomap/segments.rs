@@ -10,13 +10,13 @@ use kernel::page::PAGE_SIZE;
 
 /// A run of a bio's bytes within one folio.
 pub(super) struct Segment {
-    /// The folio.
+    /// The folio that has the bytes.
     pub(super) folio: *mut bindings::folio,
     /// Where in it, in bytes.
     pub(super) offset: usize,
     /// Where the kernel sees it.
     pub(super) at: *mut u8,
-    /// Bytes.
+    /// How many bytes there are.
     pub(super) len: usize,
 }
 

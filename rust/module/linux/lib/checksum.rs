@@ -20,7 +20,7 @@ pub(crate) fn xxh64(bytes: Memory<'_>) -> u64 {
     unsafe { b::xxh64(bytes.as_ptr().cast(), bytes.len(), 0) }
 }
 
-/// SHA-256.
+/// The SHA-256 of the bytes.
 pub(crate) fn sha256(bytes: Memory<'_>) -> [u8; 32] {
     let mut out = [0; 32];
     // SAFETY: The memory is valid for its length, `out` has 32 bytes.

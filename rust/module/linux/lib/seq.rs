@@ -35,7 +35,7 @@ impl ShownOptions<'_> {
         }
     }
 
-    /// A word.
+    /// Shows a word.
     pub(crate) fn flag(&self, name: &CStr) {
         // SAFETY: The type invariant; the name ends by a zero.
         unsafe { b::seq_show_option(self.inner, name.as_ptr().cast(), null()) };

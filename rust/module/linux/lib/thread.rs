@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel threads.
+//! Threads of the kernel.
 //!
 //! C header: `include/linux/kthread.h`
 

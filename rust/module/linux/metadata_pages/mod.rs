@@ -37,7 +37,7 @@ const PAGE_SHIFT: u32 = kernel::page::PAGE_SHIFT as u32;
 pub(crate) enum Release {
     /// Nobody uses what is in it.
     Free,
-    /// Somebody does.
+    /// Somebody uses what is in it.
     InUse,
 }
 
@@ -86,7 +86,7 @@ impl core::ops::Deref for MetadataPages {
 /// What `MetadataPages::folio` does where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// Makes one.
+    /// A folio is made.
     Create,
     /// Makes one if that needs no waiting, neither for memory nor for a lock.
     TryCreate,

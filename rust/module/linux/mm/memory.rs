@@ -41,7 +41,7 @@ impl<'a> MemoryMut<'a> {
         }
     }
 
-    /// Bytes.
+    /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -102,7 +102,7 @@ impl<'a> Memory<'a> {
         self.at
     }
 
-    /// Bytes.
+    /// How many bytes there are.
     pub(crate) fn len(self) -> usize {
         self.len
     }

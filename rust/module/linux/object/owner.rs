@@ -11,9 +11,9 @@ use crate::linux::bindings as b;
 pub(crate) struct Owner {
     /// Type and permissions, with the set-group-id bit of the directory.
     pub(crate) mode: u32,
-    /// Owner.
+    /// The owner's user id.
     pub(crate) uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub(crate) gid: u32,
 }
 

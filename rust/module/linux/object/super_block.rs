@@ -40,7 +40,7 @@ pub(in crate::linux) struct Slot {
     /// First, for it goes first.
     payload: KBox<dyn Any + Send + Sync>,
     write_outs: Rounds,
-    /// See [`SuperBlock::set_failed`].
+    /// Whether [`SuperBlock::set_failed`] was called.
     pub(in crate::linux) has_failed: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl SuperBlock {
         unsafe { b::strcmp((*(*self.as_ptr()).s_type).name, name.as_char_ptr()) == 0 }
     }
 
-    /// `SB_*`.
+    /// The flags `SB_*` of the super block.
     pub(in crate::linux) fn flags(&self) -> &AtomicUsize {
         // SAFETY: The super block is alive. C, too, sets a bit of the word after an error while others read it.
         unsafe { AtomicUsize::from_ptr(addr_of_mut!((*self.as_ptr()).s_flags)) }

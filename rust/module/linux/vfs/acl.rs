@@ -120,7 +120,7 @@ impl Inherited {
     }
 }
 
-/// `inode_operations.get_inode_acl`.
+/// The call `inode_operations.get_inode_acl` of all inodes.
 pub(super) unsafe extern "C" fn get<T: Xattrs>(
     inode: *mut b::inode,
     kind: c_int,
@@ -164,7 +164,7 @@ fn value_of<T: Xattrs>(inode: &Inode, name: &[u8]) -> Result<KVec<u8>> {
     }
 }
 
-/// `inode_operations.set_acl`.
+/// The call `inode_operations.set_acl` of all inodes.
 pub(super) unsafe extern "C" fn set<T: Attributes + Xattrs>(
     idmap: *mut b::mnt_idmap,
     dentry: *mut b::dentry,

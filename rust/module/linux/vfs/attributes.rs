@@ -22,9 +22,9 @@ use units::Bytes;
 pub(crate) struct StatExtra {
     /// The device number of the subvolume.
     pub(crate) device: u32,
-    /// The subvolume.
+    /// The id of the subvolume.
     pub(crate) subvolume: u64,
-    /// Creation.
+    /// When it was made.
     pub(crate) btime: Timespec,
     /// `STATX_ATTR_*` that are set.
     pub(crate) attributes: u64,
@@ -57,16 +57,16 @@ impl StatExtra {
     }
 }
 
-/// `STATX_ATTR_*`.
+/// The bits `STATX_ATTR_*` of stat.
 pub(crate) mod stat_flags {
     use super::b;
     /// Cannot be changed.
     pub(crate) const IMMUTABLE: u64 = b::STATX_ATTR_IMMUTABLE as u64;
     /// Only appended to.
     pub(crate) const APPEND: u64 = b::STATX_ATTR_APPEND as u64;
-    /// Not to be dumped.
+    /// The inode is not to be dumped.
     pub(crate) const NODUMP: u64 = b::STATX_ATTR_NODUMP as u64;
-    /// Compressed.
+    /// The data is compressed.
     pub(crate) const COMPRESSED: u64 = b::STATX_ATTR_COMPRESSED as u64;
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Changed {
     pub(crate) mode: Option<u32>,
     /// Owner and group, as stored on disk.
     pub(crate) owner: Option<(u32, u32)>,
-    /// Last access.
+    /// When it was read last.
     pub(crate) atime: Option<Timespec>,
     /// Last change of contents.
     pub(crate) mtime: Option<Timespec>,

@@ -14,10 +14,10 @@ use kernel::ffi::c_int;
 use latch::prelude::*;
 use latch::NofsScope;
 
-/// `FS_*_FL`.
+/// The bits `FS_*_FL` of chattr(1).
 pub(crate) mod flags {
     use super::b;
-    /// Compressed.
+    /// New data is to be compressed.
     pub(crate) const COMPRESS: u32 = b::FS_COMPR_FL;
     /// Writes are synchronous.
     pub(crate) const SYNC: u32 = b::FS_SYNC_FL;
@@ -29,11 +29,11 @@ pub(crate) mod flags {
     pub(crate) const NODUMP: u32 = b::FS_NODUMP_FL;
     /// Reading leaves the time of access alone.
     pub(crate) const NOATIME: u32 = b::FS_NOATIME_FL;
-    /// Not compressed.
+    /// New data is not to be compressed.
     pub(crate) const NOCOMPRESS: u32 = b::FS_NOCOMP_FL;
     /// Changes of the directory are synchronous.
     pub(crate) const DIRSYNC: u32 = b::FS_DIRSYNC_FL;
-    /// Under fs-verity.
+    /// The file is under fs-verity.
     pub(crate) const VERITY: u32 = b::FS_VERITY_FL;
     /// Overwritten in place.
     pub(crate) const NODATACOW: u32 = b::FS_NOCOW_FL;
@@ -42,7 +42,7 @@ pub(crate) mod flags {
 /// Which flags a call speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// All.
+    /// All of them are meant.
     All,
     /// Those for which `FS_IOC_FSSETXATTR` has names; of the others it says what they are.
     Common,

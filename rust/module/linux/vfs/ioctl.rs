@@ -16,7 +16,7 @@ use kernel::types::NotThreadSafe;
 use kernel::uaccess::{UserPtr, UserSlice};
 use latch::prelude::*;
 
-/// One call.
+/// What one call asks.
 ///
 /// # Invariants
 ///
@@ -86,7 +86,7 @@ impl Call<'_> {
         self.user(size_of::<T>())?.reader().read()
     }
 
-    /// Answers. `EFAULT`.
+    /// Writes the answer to the caller's memory. `EFAULT` where that is not there.
     pub(crate) fn write<T: AsBytes>(&self, answer: &T) -> Result {
         self.user(size_of::<T>())?.writer().write(answer)
     }

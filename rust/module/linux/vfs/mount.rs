@@ -17,9 +17,9 @@ use latch::prelude::*;
 /// Whether a mount may change the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// `ro`.
+    /// The mount is `ro`.
     ReadOnly,
-    /// `rw`.
+    /// The mount is `rw`.
     ReadWrite,
 }
 
@@ -35,7 +35,7 @@ impl Access {
 
 /// What one mount call asks for.
 pub(crate) struct Asked<'a, O> {
-    /// The options.
+    /// The options of the call.
     pub(crate) options: &'a O,
     /// `ro` or `rw`.
     pub(crate) access: Access,
@@ -125,7 +125,7 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
 
     /// Forbids and allows changes (C: `freeze_fs`, `unfreeze_fs`).
     fn freeze(sb: &SuperBlock) -> Result;
-    /// See [`Self::freeze`].
+    /// Allows the changes that [`Self::freeze`] forbade.
     fn thaw(sb: &SuperBlock) -> Result;
 
     /// The device is gone. It may be frozen.

@@ -22,7 +22,7 @@ pub(crate) struct Parameter<O> {
 
 /// The kind of value that follows an option's name, and the function that takes it over.
 pub(crate) enum Kind<O> {
-    /// None.
+    /// The word has no value.
     Flag(fn(&mut O)),
     /// A number, decimal, octal or hexadecimal.
     U32(fn(&mut O, u32, &Given<'_>) -> Result),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Symbolic links.
+//! Symbolic links and their targets.
 //!
 //! C header: `include/linux/fs.h`
 

@@ -79,7 +79,7 @@ pub struct Delayed<R> {
     pub end: FileOffset,
     /// What is to become of it.
     pub kind: WriteKind,
-    /// Its space.
+    /// The space that it was promised.
     pub reservation: R,
 }
 
@@ -170,7 +170,7 @@ impl<R: Divisible> Delalloc<R> {
         self.take_with(range, None, Some(Spare::new(GFP_KERNEL)?))
     }
 
-    /// As [`Self::take`]; it does not fail with memory at hand. What is taken is under way where there is a spare for that.
+    /// Does what [`Self::take`] does; it does not fail with memory at hand. What is taken is under way where there is a spare for that.
     fn take_with(
         &self,
         range: &Range<FileOffset>,

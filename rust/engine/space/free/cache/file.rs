@@ -57,7 +57,7 @@ impl CacheFile {
         self.items
     }
 
-    /// Its inode.
+    /// The file's inode item.
     pub(super) fn inode(&self) -> &InodeItem {
         &self.inode
     }

@@ -36,7 +36,7 @@ pub enum Keeping {
     Now,
 }
 
-/// Keeps caches.
+/// What keeps the free space caches.
 pub(in crate::space) struct Keeper {
     pub(in crate::space) volume: Arc<Volume>,
     /// What leads to caches.
@@ -54,13 +54,13 @@ pub(in crate::space) type FindSpace<'a> = &'a dyn Fn(Bytes) -> Result<Option<Dat
 
 /// What is to be written of a group's cache.
 pub(in crate::space) enum Begun {
-    /// Its pages.
+    /// The pages of the new cache.
     Pages(Pages),
     /// The file was made, or is gone: groups have to change first.
     Changed,
     /// It would be, had not enough been: it is another turn's.
     Later,
-    /// Nothing.
+    /// There is nothing to write.
     Nothing,
 }
 

@@ -18,7 +18,7 @@ struct Load {
     device: Arc<Device>,
     order: WriteOrder,
     groups: vec::Vec<Arc<Allocator>>,
-    /// Dirty blocks.
+    /// The blocks that are dirty.
     dirty: Mutex<BTreeSet<u64>>,
     /// Blocks under way, until the completer drops them.
     under_way: Mutex<vec::Vec<(u64, InFlight)>>,
@@ -42,7 +42,7 @@ impl Load {
         self.dirty.lock().unwrap().insert(addr);
     }
 
-    /// As a store writes: the active zones first, then all, ascending.
+    /// Writes as a store does: the active zones first, then all, ascending.
     fn write(&self, mode: WriteMode) -> Result {
         let mut guard = self.order.take_turn();
         let mut from = None;

@@ -18,7 +18,7 @@ const TOO_LONG: Bug = Bug::new("copies of a chunk are evened out by more than fi
 const COPY_UNIT: usize = 64 * 1024;
 
 impl Zoned {
-    /// See [`crate::volume::ZoneManagement::load`].
+    /// Does what [`crate::volume::ZoneManagement::load`] says.
     pub(super) fn load_group(
         &self,
         chunk: &Chunk,

@@ -66,7 +66,7 @@ struct State {
 enum Postponed {
     /// Evening out its zones.
     EvenOut,
-    /// Finishing them.
+    /// The zones are being finished.
     Finish,
 }
 

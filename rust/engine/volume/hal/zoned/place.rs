@@ -32,7 +32,7 @@ impl Zoned {
         })
     }
 
-    /// See [`crate::volume::ZoneManagement::reset_stray`].
+    /// Does what [`crate::volume::ZoneManagement::reset_stray`] says.
     pub(super) fn reset_all_stray(&self, used: &[DeviceRange]) -> Result<u64> {
         let zone_size = self.size().ok_or(UNKNOWN)?;
         let mut count = 0u64;

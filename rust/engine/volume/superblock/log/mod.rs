@@ -106,7 +106,7 @@ impl Newest {
 /// Whether a write must be durable on return, with all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// On return.
+    /// It takes effect before the call returns.
     Now,
     /// With the next flush.
     Later,

@@ -20,7 +20,7 @@ pub(crate) struct Fixups {
     waiting: Mutex<Waiting>,
     one_done: Condvar,
     put_offs: PutOffs,
-    /// See [`Fixups::suspect`].
+    /// Whether [`Fixups::suspect`] was called.
     is_suspect: AtomicBool,
     /// Held for reading by a worker from its look at what the trees have until that is relied on, for writing by who takes it
     /// away. Who has it for writing waits for no worker.
@@ -204,7 +204,7 @@ impl Fixups {
 /// What of a range is on the device for somebody who only looks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WrittenOut {
-    /// All.
+    /// All of it is there.
     All,
     /// The page cache has newer bytes, of which the trees know nothing: they were dirtied behind the file system's back.
     Partly,
@@ -227,7 +227,7 @@ impl Waiting {
 /// What became of the folios of a mount so far.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// Queued.
+    /// How many were queued.
     pub(crate) queued: AtomicU64,
     /// Space was found: the folio goes out with the next writeback.
     pub(crate) mended: AtomicU64,

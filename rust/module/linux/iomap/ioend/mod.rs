@@ -36,7 +36,7 @@ pub(crate) use still::{CopyRoom, Envelope, Still};
 /// Whether a split must respect the limits of zone append.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Append {
-    /// It must.
+    /// It must respect them.
     Yes,
     /// It need not.
     No,
@@ -45,9 +45,9 @@ pub(crate) enum Append {
 /// Whether pages of a write were pinned when it was asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pins {
-    /// One was.
+    /// One of them was.
     Some,
-    /// None was.
+    /// None of them was.
     None,
 }
 

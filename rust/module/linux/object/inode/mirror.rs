@@ -56,7 +56,7 @@ pub(crate) struct Mirror {
     pub(crate) uid: u32,
     /// Group, as stored on disk.
     pub(crate) gid: u32,
-    /// Names.
+    /// The number of names.
     pub(crate) nlink: u32,
     /// Bytes of data.
     pub(crate) nbytes: Bytes,
@@ -64,11 +64,11 @@ pub(crate) struct Mirror {
     pub(crate) size: Option<Bytes>,
     /// Generation, for NFS handles.
     pub(crate) generation: u32,
-    /// Change counter.
+    /// The counter of its changes.
     pub(crate) version: u64,
-    /// `S_*` flags.
+    /// The `S_*` flags of the inode.
     pub(crate) flags: u32,
-    /// Last access.
+    /// When it was read last.
     pub(crate) atime: Timespec,
     /// Last change of contents.
     pub(crate) mtime: Timespec,

@@ -161,7 +161,7 @@ impl Inode {
         unsafe { b::inode_dio_wait(self.as_ptr()) };
     }
 
-    /// Its number.
+    /// The number of the inode.
     pub(crate) fn number(&self) -> u64 {
         // SAFETY: The inode is alive; the number never changes.
         unsafe { (*self.as_ptr()).i_ino }

@@ -11,7 +11,7 @@ use latch::prelude::*;
 /// What an inode is found by: the subvolume's id and the number in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InodeKey {
-    /// The subvolume.
+    /// The id of the subvolume.
     pub(crate) subvolume: u64,
     /// The inode's number there.
     pub(crate) number: u64,

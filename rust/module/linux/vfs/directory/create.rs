@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! New inodes.
+//! How inodes are made.
 
 use super::{end, Directory, NAME_MAX};
 use crate::linux::acl;
@@ -21,7 +21,7 @@ use latch::NofsScope;
 pub(crate) enum NewKind<'a> {
     /// A regular file.
     File,
-    /// A directory.
+    /// The inode is a directory.
     Directory,
     /// A symbolic link to this target.
     Symlink(&'a [u8]),
@@ -32,9 +32,9 @@ pub(crate) enum NewKind<'a> {
 /// An inode to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewFile<'a> {
-    /// What kind.
+    /// What kind of inode it is.
     pub(crate) kind: NewKind<'a>,
-    /// Whose.
+    /// Who owns the inode.
     pub(crate) owner: Owner,
     /// Extended attributes that it is born with.
     pub(crate) xattrs: &'a [(&'a [u8], &'a [u8])],

@@ -40,7 +40,7 @@ use latch::prelude::*;
 /// The longest name, in bytes.
 const NAME_MAX: usize = b::NAME_MAX as usize;
 
-/// Directories.
+/// What a file system does with directories.
 pub(crate) trait Directory: 'static {
     /// Finds a name.
     fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<ARef<Inode>>>;

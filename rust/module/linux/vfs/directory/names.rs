@@ -20,7 +20,7 @@ use latch::NofsScope;
 pub(crate) enum RenameKind {
     /// Replaces what is there.
     Replace,
-    /// Swaps (`RENAME_EXCHANGE`).
+    /// The two names are swapped (`RENAME_EXCHANGE`).
     Exchange,
     /// Replaces what is there, and leaves a whiteout behind (`RENAME_WHITEOUT`).
     Whiteout,

@@ -9,12 +9,12 @@ use crate::linux::Inode;
 use latch::prelude::*;
 use units::{Bytes, FileOffset, Logical};
 
-/// `FIEMAP_EXTENT_*`.
+/// The bits `FIEMAP_EXTENT_*` of an extent.
 pub(crate) mod flags {
     use super::b;
     /// Within the tree.
     pub(crate) const INLINE: u32 = b::FIEMAP_EXTENT_DATA_INLINE | b::FIEMAP_EXTENT_NOT_ALIGNED;
-    /// Compressed.
+    /// The bytes are compressed.
     pub(crate) const ENCODED: u32 = b::FIEMAP_EXTENT_ENCODED;
     /// Space that reads as zeroes.
     pub(crate) const UNWRITTEN: u32 = b::FIEMAP_EXTENT_UNWRITTEN;
@@ -33,7 +33,7 @@ pub(crate) struct Piece {
     pub(crate) len: Bytes,
     /// Its logical address; zero for what has none.
     pub(crate) address: Logical,
-    /// Of [`flags`].
+    /// The bits of [`flags`] that are set.
     pub(crate) flags: u32,
 }
 

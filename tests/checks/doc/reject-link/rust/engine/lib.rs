@@ -1,4 +1,4 @@
-//! What a [`Item`] is.
+//! What a [`Item`] of a tree is.
 
-/// A key.
+/// A key of a tree.
 pub struct Key;

@@ -1,4 +1,4 @@
-//! What a [`Key`] is.
+//! What a [`Key`] of a tree is.
 
 
 pub struct Key;

@@ -1,0 +1,4 @@
+//! What a [`Key`] of a tree is.
+
+/// Keys.
+pub struct Key;
