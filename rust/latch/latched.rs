@@ -106,7 +106,7 @@ unsafe impl<M: 'static, T: 'static> ForeignOwnable for LatchedRef<M, T> {
 
 /// No task has named the lock's class.
 const NONE: u8 = 0;
-/// One is doing so.
+/// A task is naming it.
 const COMING: u8 = 1;
 /// A task has named it.
 const KNOWN: u8 = 2;

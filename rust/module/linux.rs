@@ -15,7 +15,7 @@
 //! | [`metadata_pages`] | the `address_space` of tree blocks                                           |
 //!
 //! Each file names its C header. A type that wraps a C object states its invariants; methods mirror C's
-//! names without the prefix. Nothing here knows what btrfs is. The folders are for readers of this layer; what
+//! names without the prefix. Nothing here knows the format or the engine. The folders are for readers of this layer; what
 //! the layers above use has one name, `linux::` and the module.
 
 pub(crate) mod bindings;
@@ -33,7 +33,7 @@ pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, sysfs, thread, tim
 use mm::noio;
 pub(crate) use mm::{memory, Folio, FolioBytes, LockedFolio, Writeback};
 pub(crate) use object::{dentry, inode, owner, super_block, Held, Inode, SuperBlock};
-use object::{enospc, private};
+use object::{enospc, private, NewSuperBlock};
 use vfs::acl;
 pub(crate) use vfs::{
     attributes, directory, export, file, fileattr, ioctl, mount, options, registration, xattr,

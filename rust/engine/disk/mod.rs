@@ -4,7 +4,8 @@
 //! Bytes become types here and nowhere else. `raw` has the structures byte for byte, private to this folder; the typed
 //! values beside it are made by parsers that check every member, and write themselves back; [`check_block`] is the gate
 //! that every tree block passes, and [`Superblock`] the one for superblocks. Sizes, addresses and counts from the disk
-//! are only ever computed with checked or saturating arithmetic, and no slice is indexed.
+//! are only ever computed with checked or saturating arithmetic, and no slice is indexed by one of them: only the tables of
+//! a checksum, which the compiler makes, are indexed at all.
 //!
 //! | file          | what it has                                                        |
 //! |---------------|--------------------------------------------------------------------|

@@ -6,6 +6,7 @@
 //! |-----------------|-------------------------------------------------------------|
 //! | [`super_block`] | `super_block`, and holding off a freeze                     |
 //! | `held`          | a `super_block` whose `s_umount` is held                    |
+//! | `filling`       | a `super_block` that is being filled                        |
 //! | [`inode`]       | `inode`: found, made, mirrored                              |
 //! | [`dentry`]      | `dentry`                                                    |
 //! | [`owner`]       | who owns a new inode                                        |
@@ -16,12 +17,14 @@
 pub(crate) mod dentry;
 pub(in crate::linux) mod enospc;
 mod failure;
+mod filling;
 mod held;
 pub(crate) mod inode;
 pub(crate) mod owner;
 pub(in crate::linux) mod private;
 pub(crate) mod super_block;
 
+pub(in crate::linux) use filling::NewSuperBlock;
 pub(crate) use held::Held;
 pub(crate) use inode::Inode;
 pub(crate) use super_block::SuperBlock;
