@@ -16,6 +16,11 @@ FOREIGN = (
     *("tests/fuzz-tests", "out/", "kernel/", "xfstests/", "detail/", "fio/"),
 )
 
+# A link of a page, but those to a place of the same page.
+LINK = re.compile(r"\[([^\]]+)\]\(([^)#\s]+)[^)]*\)")
+# A link's text that names one thing of the code, perhaps with the path to it.
+TYPE = re.compile(r"`(?:\w+::)*(\w+)`")
+
 # A name of the code: it has an underscore, or capitals inside or before small letters.
 CODE = re.compile(r"[A-Za-z_][\w:]*(?:\(\))?")
 NAME = re.compile(r"[A-Z]?[a-z0-9]+[A-Z]\w*|\w+_\w+|[A-Z][a-z]\w*")
@@ -63,6 +68,26 @@ def exists(root, all_, file, word):
     return not word.startswith(OURS) and any(pattern.search(one) for one in all_)
 
 
+def links(file, text):
+    """(line, what, where) for each link of a page into this tree: its text, and the file that it leads to."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for what, where in LINK.findall(line) if file.suffix == ".md" else ():
+            if "://" not in where:
+                yield number, what, (file.parent / where).resolve()
+
+
+def misled(what, where):
+    """What is wrong with a link; None if it leads to what it says."""
+    if not where.exists():
+        return f"the link of {what} leads nowhere"
+    name = TYPE.fullmatch(what)
+    if name and where.suffix == ".rs":
+        defined = rf"\b(struct|enum|trait|type|union|fn|mod|const|static) {name.group(1)}\b"
+        if not re.search(defined, where.read_text()):
+            return f"{where.name}, where the link of {what} leads, does not define it"
+    return None
+
+
 def unknown(words, known):
     """The names in a piece of code on a page that nothing has."""
     if CODE.fullmatch(words):
@@ -83,6 +108,11 @@ def main(root, listed):
         full = root / file
         if file.suffix not in (".md", ".rs", ".sh", "") or not full.is_file() or full.is_symlink():
             continue
+        for line, what, where in links(full, full.read_text(errors="replace")):
+            wrong = misled(what, where)
+            if wrong:
+                print(f"{file}:{line}: {wrong}")
+                bad = True
         for line, words in prose(file, full.read_text(errors="replace")):
             for word in names(words):
                 if not exists(root, all_, full, word):
