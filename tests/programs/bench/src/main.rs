@@ -3,6 +3,8 @@
 //! What `make bench` is made of: jobs done in a guest by rbtrfs and by others in turn, and tables of
 //! what came out.
 
+mod commits;
+mod estimate;
 mod files;
 mod fio;
 mod jobs;
@@ -29,6 +31,8 @@ enum Part {
     Run(rounds::Options),
     /// Makes tables and a summary of the figures
     Table(table::Options),
+    /// Makes a table of what commits cost
+    Commits(commits::Options),
 }
 
 fn main() -> Result<()> {
@@ -43,5 +47,6 @@ fn main() -> Result<()> {
         }
         Part::Run(options) => rounds::run(&options),
         Part::Table(options) => table::run(&options),
+        Part::Commits(options) => commits::run(&options),
     }
 }
