@@ -17,7 +17,7 @@ use crate::txn::{OpenTree, Transactions};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Mutex, Rank, RwLock};
+use latch::{Mutex, NofsScope, Rank, RwLock};
 
 /// A subvolume in use. It is in memory as long as there is one of these, and all of one subvolume share what is known of it.
 #[derive(Clone)]
@@ -93,6 +93,8 @@ impl Subvolume {
         if self.0.orphans_cleaned.load(Ordering::Acquire) {
             return Ok(());
         }
+        // Whoever is evicted for memory is noted with the same lock.
+        let _nofs = NofsScope::enter();
         let mut left = self.0.orphans.lock();
         if self.0.orphans_cleaned.load(Ordering::Acquire) {
             return Ok(());
@@ -104,6 +106,8 @@ impl Subvolume {
 
     /// An inode without names could not be removed, and nobody has it open.
     pub(in crate::fs) fn note_left(&self, number: ObjectId) {
+        // To find memory must not evict an inode, which would be noted here, too.
+        let _nofs = NofsScope::enter();
         self.0.orphans.lock().note(number);
     }
 
