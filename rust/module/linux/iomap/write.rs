@@ -152,9 +152,11 @@ pub(super) unsafe extern "C" fn put_folio<T: FileData>(
     let inode = unsafe { Inode::borrow(inode) };
     if let (Ok(file), 1..) = (of::<T>(inode), copied) {
         let range = Blocks::of(inode).touched(position(pos), Bytes::from(copied));
-        // `can_write` has seen to it that there is enough: else the blocks would get their space as those that
-        // were dirtied behind our back.
-        let _ = file.cover(&mut file.writer().lock(), &range);
+        // `can_write` has seen to it that there is enough: else the blocks get their space as those that were dirtied
+        // behind our back, and who seeks data has to look for them.
+        if file.cover(&mut file.writer().lock(), &range).is_err() {
+            file.fixups().suspect();
+        }
     }
     // SAFETY: iomap leaves us the lock that it took, and its reference, to give up.
     unsafe {
