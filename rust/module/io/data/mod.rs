@@ -136,13 +136,14 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
 impl<N> Drop for FileIo<N> {
     fn drop(&mut self) {
-        let left = self.delalloc.bytes();
+        // Truncation gave up the last folio before, and waited for writeback.
+        let (number, left) = (self.inode.number(), self.delalloc.bytes());
         if left > Bytes::ZERO {
-            // Truncation gave up the last folio before.
-            pr_warn!(
-                "inode {}: space for {left} bytes was kept that nobody was to write\n",
-                self.inode.number()
-            );
+            pr_warn!("inode {number}: space for {left} bytes was kept that nobody was to write\n");
+        }
+        let under_way = self.delalloc.under_way();
+        if under_way > Bytes::ZERO {
+            pr_warn!("inode {number}: {under_way} bytes are under way that nobody sends\n");
         }
     }
 }
@@ -246,6 +247,10 @@ impl<N: Send + Sync + 'static> FileData for FileIo<N> {
 
     fn send(&self, ioend: Ioend<Self>, taken: &mut TakenSpace) -> Result {
         self.send_ioend(ioend, taken)
+    }
+
+    fn lost(&self, range: &Range<FileOffset>, error: Error) {
+        self.lose_range(range, error);
     }
 
     fn written(&self, write: Write, end: &WriteEnd) -> Result {

@@ -13,6 +13,7 @@ use crate::linux::iomap::ioend::{
 };
 use crate::linux::iomap::{put_off, FileData, Goal, Patience};
 use crate::linux::BlockDevice;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use engine::disk::{Bug, Bytes, FileOffset, Logical};
 use engine::fs::{InPlace, NewExtent, OrderedExtent, WriteReservation, WrittenInPlace};
@@ -204,10 +205,16 @@ impl<N: Send + Sync + 'static> FileIo<N> {
 
     /// The bytes of `ioend` are lost.
     fn lose(&self, ioend: Ioend<Self>, error: Error) -> Error {
-        self.ended(ioend.pos(), ioend.len());
-        self.report(ioend.pos(), ioend.len(), error);
+        self.lose_range(&ioend.range(), error);
         ioend.fail(error);
         error
+    }
+
+    /// The bytes of `range`, which were under way, are lost.
+    pub(super) fn lose_range(&self, range: &Range<FileOffset>, error: Error) {
+        let len = range.end.saturating_since(range.start);
+        self.ended(range.start, len);
+        self.report(range.start, len, error);
     }
 
     /// Memory comes back: then the bytes are sent once more. Nothing else does.

@@ -187,6 +187,9 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     /// Finds a place for `ioend`'s bytes and sends them there, in as many pieces as it takes. `ENOMEM`: what was not
     /// sent is dirty again. After other errors it is lost, and the file's next fsync says so.
     fn send(&self, ioend: Ioend<Self>, taken: &mut Self::Taken) -> Result;
+    /// Bytes that were taken, or that a direct request has begun to send, are not sent and are lost. An ioend says so that is
+    /// given up as a whole.
+    fn lost(&self, range: &Range<FileOffset>, error: Error);
     /// A write has ended. In a worker. An error: some of its bytes are lost.
     fn written(&self, write: Self::Write, end: &WriteEnd) -> Result;
 }

@@ -146,6 +146,7 @@ impl<'a, T: FileData> Writeback<'a, T> {
         let sent = match so_far {
             Ok(()) => self.file.send(ioend, &mut taken),
             Err(error) => {
+                self.file.lost(&ioend.range(), error);
                 ioend.fail(error);
                 Err(error)
             }

@@ -15,11 +15,12 @@
 
 pub(crate) use super::bounce::MAX_BYTES as MAX_COPY;
 use super::segments::{segments, Segment};
-use super::{bindings, mark_all_dirty, FileData, Goal};
+use super::{bindings, mark_all_dirty, of, FileData, Goal};
 use crate::linux::loff::position;
 use crate::linux::memory::Memory;
-use crate::linux::{Folio, Sector};
+use crate::linux::{Folio, Inode, Sector};
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::ptr;
 use latch::prelude::*;
 use units::{Bytes, FileOffset};
@@ -106,6 +107,12 @@ impl<T: FileData> Ioend<T> {
     pub(crate) fn len(&self) -> Bytes {
         // SAFETY: The ioend is ours.
         Bytes::from(unsafe { (*self.ioend).io_bio.bi_iter.bi_size })
+    }
+
+    /// Where in the file the bytes to write are.
+    pub(crate) fn range(&self) -> Range<FileOffset> {
+        let start = self.pos();
+        start..start.saturating_add(self.len())
     }
 
     /// The end of what the user wrote: at most `pos + len`, the end of file when the writeback began.
@@ -212,6 +219,10 @@ impl<T: FileData> Ioend<T> {
 
 impl<T: FileData> Drop for Ioend<T> {
     fn drop(&mut self) {
+        // SAFETY: The inode outlives the writeback of its folios, and a direct request to it, which ends below.
+        if let Ok(file) = of::<T>(unsafe { Inode::borrow((*self.ioend).io_inode) }) {
+            file.lost(&self.range(), EIO);
+        }
         // SAFETY: The ioend is ours and was not sent: its folios must leave writeback.
         unsafe { finish(self.ioend, Err(EIO)) }
     }
