@@ -22,7 +22,7 @@ pub(crate) struct MountOptions {
     pub(crate) shown_id: Option<ObjectId>,
     /// `commit=`: seconds; zero is the default.
     pub(crate) commit_interval: Option<u32>,
-    /// `max_inline=`: bytes.
+    /// What `max_inline=` says, in bytes.
     pub(super) max_inline: Option<u32>,
     /// `thread_pool=`: nothing but shown.
     pub(super) thread_pool: Option<u32>,

@@ -11,7 +11,7 @@ use latch::NofsScope;
 const PIECE: Bytes = Bytes::new(128 << 20);
 
 impl Shared {
-    /// See [`crate::txn::Transactions::trim`].
+    /// Does what [`crate::txn::Transactions::trim`] says.
     pub(in crate::txn) fn trim(&self, call: &mut Trim<'_>) -> Result {
         self.check_writable()?;
         // Memory is taken with groups and device ranges locked, which an inode that is evicted for it may need.

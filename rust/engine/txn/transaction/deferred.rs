@@ -15,7 +15,7 @@ pub trait AtCommit: Send + Sync {
 
 /// Such a change, waiting for the commit, and what it is paid from.
 pub(in crate::txn) struct Deferred {
-    /// The change.
+    /// The change that is to be made.
     pub(in crate::txn) work: KBox<dyn AtCommit>,
     /// What its handle had reserved.
     pub(in crate::txn) reservation: Reservation,

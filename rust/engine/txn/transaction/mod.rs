@@ -23,7 +23,7 @@ use ranges::Ranges;
 
 /// A transaction from its first handle to its superblock.
 pub(in crate::txn) struct Transaction {
-    /// Its number.
+    /// The number of the transaction.
     pub(in crate::txn) generation: Generation,
     /// When it began, by the options' clock.
     pub(in crate::txn) started_ns: u64,
@@ -33,7 +33,7 @@ pub(in crate::txn) struct Transaction {
     pub(in crate::txn) reservation: Reservation,
     /// Blocks and trees.
     record: Mutex<Record>,
-    /// Chunks.
+    /// The chunks that it made and removed.
     pub(in crate::txn) chunks: Mutex<ChunkChanges>,
     changed: AtomicBool,
 }

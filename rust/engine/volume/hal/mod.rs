@@ -21,19 +21,19 @@ const SIZED: Bug = Bug::new("a device is told how large its zones are that knows
 
 /// The rules for the chunks of one device.
 pub(super) trait Hal: Send + Sync {
-    /// See [`super::Rules::rewrites_in_place`].
+    /// Does what [`super::Rules::rewrites_in_place`] says.
     fn rewrites_in_place(&self) -> bool;
 
-    /// See [`super::Rules::writes_in_order`].
+    /// Does what [`super::Rules::writes_in_order`] says.
     fn writes_in_order(&self) -> bool;
 
-    /// See [`super::Rules::reuses_by_reset`].
+    /// Does what [`super::Rules::reuses_by_reset`] says.
     fn reuses_by_reset(&self) -> bool;
 
-    /// See [`super::Rules::frees_whole_groups`].
+    /// Does what [`super::Rules::frees_whole_groups`] says.
     fn frees_whole_groups(&self) -> bool;
 
-    /// See [`super::Rules::fills_begun_groups`].
+    /// Does what [`super::Rules::fills_begun_groups`] says.
     fn fills_begun_groups(&self) -> bool;
 
     /// Bytes in a zone; `None` on regular volumes and while an emulated size is not known.
@@ -48,7 +48,7 @@ pub(super) trait Hal: Send + Sync {
     /// Does what [`super::ZoneManagement::set_emulated_size`] says.
     fn set_emulated_zone_size(&self, size: Bytes) -> Result;
 
-    /// See [`super::Rules::max_extent_len`].
+    /// Does what [`super::Rules::max_extent_len`] says.
     fn max_extent_len(&self) -> Bytes;
 
     /// Places on the device that chunks may cover but must not use.
