@@ -167,7 +167,7 @@ impl Data<'_> {
         let mut idle = false;
         loop {
             let seen = space.data_ended();
-            match self.try_allocate_write(reservation, len) {
+            match self.try_allocate(&reservation.data, len, self.fs.sector_size()) {
                 // The device allows no more active zones until one is full.
                 Err(error) if error == EAGAIN => {
                     if self.await_zone(seen)? == Relief::Given {
@@ -192,14 +192,17 @@ impl Data<'_> {
         Ok(Relief::None)
     }
 
-    /// Takes an address as [`Self::allocate_write`] does, for a caller that must not wait: `EAGAIN` where the device allows
-    /// no more active zones until one is full.
+    /// Takes an address for all of `len` bytes, for a caller that must not wait. `EAGAIN`, and nothing was taken, where that is not
+    /// to be had in one piece, or not before a zone is given back: [`Self::allocate_write`] can do it.
     pub fn try_allocate_write(
         &self,
         reservation: &mut WriteReservation,
         len: Bytes,
     ) -> Result<NewExtent> {
-        self.try_allocate(&reservation.data, len, self.fs.sector_size())
+        match self.try_allocate(&reservation.data, len, len) {
+            Err(error) if error == ENOSPC => Err(EAGAIN),
+            allocated => allocated,
+        }
     }
 
     /// Takes an address for up to `len` bytes and no fewer than `min`, drawn from `from`, as [`Self::try_allocate_write`] does.

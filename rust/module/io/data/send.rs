@@ -53,6 +53,15 @@ fn split(space: &mut WriteReservation, len: Bytes, goal: Goal) -> Result<WriteRe
     space.split_kinds(len, in_place)
 }
 
+/// What is told of bytes that are lost. `EAGAIN` means that nothing was done, and io_uring does all of a direct request once more
+/// then, behind what an append has reached: so that is for who must not wait, and for others `EIO`.
+fn final_error(error: Error, patience: Patience) -> Error {
+    match patience {
+        Patience::Waits if error == EAGAIN => EIO,
+        _ => error,
+    }
+}
+
 /// What finishing a write takes.
 pub(crate) enum Write {
     /// To a new extent.
@@ -172,7 +181,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         Ok(())
     }
 
-    /// Sends all of a direct request's `ioend`, whose space is in `taken`. An error is its caller's to hear of.
+    /// Sends all of a direct request's `ioend`, whose space is in `taken`. An error is its caller's to hear of: `EAGAIN` only where
+    /// nothing was sent.
     pub(super) fn send_pieces(
         &self,
         ioend: Ioend<Self>,
@@ -192,14 +202,17 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             return ioend.fail(error);
         }
         let mut next = Some(Parcel { ioend, reservation });
+        let mut patience = patience;
         while let Some(parcel) = next {
             next = match self.send_piece(parcel, patience) {
                 Ok(rest) => rest,
                 Err(Unsent { parcel, error }) => {
                     self.ended(parcel.ioend.pos(), parcel.ioend.len());
-                    return parcel.ioend.fail(error);
+                    return parcel.ioend.fail(final_error(error, patience));
                 }
             };
+            // Some of it is on its way: that cannot be refused any more.
+            patience = Patience::Waits;
         }
     }
 

@@ -21,7 +21,8 @@ use units::{Bytes, FileOffset};
 /// The most that is promised space at once.
 const MAX_WRITE: Bytes = Bytes::new(16 << 20);
 
-/// The most that a request may ask for which must not wait: it is one bio, so that it cannot be done in part.
+/// The most that a request may ask for which must not wait: as a rule it is one bio, with one address. Where it is not, it waits for
+/// the rest, since what was begun cannot be refused: see [`DirectWrite::patience_at`].
 const MAX_NOWAIT: Bytes = Bytes::new(512 << 10);
 
 /// How often a folio may be made dirty again while it is being dropped.
@@ -59,6 +60,15 @@ impl<T: DirectData> DirectWrite<T> {
             space: T::Taken::default(),
             patience,
             start,
+        }
+    }
+
+    /// Whether it may wait for what begins at `pos`. Behind its start some of it is on its way, and an `EAGAIN` would have all of it
+    /// done again: then it does.
+    fn patience_at(&self, pos: FileOffset) -> Patience {
+        match pos > self.start {
+            true => Patience::Waits,
+            false => self.patience,
         }
     }
 }
@@ -144,7 +154,7 @@ unsafe extern "C" fn begin<T: DirectData>(
         let file = of::<T>(inode)?;
         let (start, asked) = (position(pos), bytes(length));
         let len = asked.min(MAX_WRITE);
-        let reserved = match write.patience {
+        let reserved = match write.patience_at(start) {
             Patience::None if asked > MAX_NOWAIT => Err(EAGAIN),
             Patience::None => file.reserve_direct(&mut write.space, start, len, Patience::None),
             // The inode's lock is none that writeback takes.
@@ -201,7 +211,10 @@ unsafe extern "C" fn submit<T: DirectData>(
         (Inode::borrow((*iter).inode), write)
     };
     match of::<T>(inode) {
-        Ok(file) => file.send_direct(ioend, &mut write.space, write.patience),
+        Ok(file) => {
+            let patience = write.patience_at(ioend.pos());
+            file.send_direct(ioend, &mut write.space, patience)
+        }
         Err(error) => ioend.fail(error),
     }
 }

@@ -363,6 +363,41 @@ fn a_zone_takes_no_address_back() {
     tools::check(&files.unmount()).unwrap();
 }
 
+/// Who must not wait for a zone gets an address for all of his bytes, or none: of less he would send a part, and be refused the
+/// rest. What zones have left that is shorter stays for others.
+#[test]
+fn who_must_not_wait_gets_all_or_nothing() {
+    const PIECE: u64 = 512 << 10;
+    let files = Files::mount(narrow_zones(8));
+    let inode = files.file(b"f");
+    let data = files.fs.data();
+    let mut promised = data
+        .reserve_write(&inode, FileOffset::new(0), Bytes::new(80 * MIB))
+        .unwrap();
+    let mut take = |len| {
+        let mut part = promised.split(Bytes::new(len)).unwrap();
+        let extent = data.try_allocate_write(&mut part, Bytes::new(len));
+        extent.map(|extent| {
+            assert_eq!(extent.get().len, Bytes::new(len));
+            (extent, part)
+        })
+    };
+    // The first zone is left with less than a piece.
+    let mut held = vec![take(64 << 10).unwrap()];
+    let refused = loop {
+        match take(PIECE) {
+            Ok(one) => held.push(one),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, EAGAIN);
+    let all: u64 = held.iter().map(|(extent, _)| extent.get().len.get()).sum();
+    assert_eq!(reserved(&files), all);
+    held.push(take(PIECE - (64 << 10)).unwrap());
+    drop((held, promised, inode));
+    tools::check(&files.unmount()).unwrap();
+}
+
 /// Zones are given up in the midst of writes, as tasks do that met a device without active zones to give.
 #[test]
 fn what_is_promised_is_not_given_up() {
