@@ -64,7 +64,7 @@ pub use free::cache::{CachesRead, Keeping};
 pub use free::data_extent::DataExtent;
 pub(crate) use free::doubt::Doubt;
 pub use groups::caches::CacheTurn;
-pub use groups::data_zones::Relief;
+pub use groups::finishing::Relief;
 pub use groups::sparse::{Reclaim, Remains, Sparse};
 pub use groups::unread::NextGroup;
 pub use reserve::{Awaited, BlockClass, Class, Reservation, Shortage, Urgency};

@@ -157,27 +157,22 @@ impl OrderedExtent {
 
 impl Data<'_> {
     /// Takes an address for up to `len` bytes, whole sectors; may be shorter. Call again for the rest. `EROFS` after an abort:
-    /// an address that is free by trees that are wrong may be somebody's.
+    /// an address that is free by trees that are wrong may be somebody's. `EAGAIN`: the device allows no more active zones, and
+    /// none is about to be given back.
     pub fn allocate_write(
         &self,
         reservation: &mut WriteReservation,
         len: Bytes,
     ) -> Result<NewExtent> {
         let space = self.fs.transactions().space();
-        let mut idle = false;
         loop {
             let seen = space.data_ended();
             match self.try_allocate(&reservation.data, len, self.fs.sector_size()) {
                 // The device allows no more active zones until one is full.
-                Err(error) if error == EAGAIN => {
-                    if self.await_zone(seen)? == Relief::Given {
-                        continue;
-                    }
-                    // The last write may have ended in between.
-                    if core::mem::replace(&mut idle, true) {
-                        return Err(error);
-                    }
-                }
+                Err(error) if error == EAGAIN => match self.await_zone(seen)? {
+                    Relief::Given => {}
+                    Relief::None => return Err(error),
+                },
                 allocated => return allocated,
             }
         }

@@ -2,22 +2,14 @@
 //! The active zones of groups of file data: when they are given back, and waiting for that.
 
 use super::block_groups::BlockGroups;
+use super::finishing::{close_rest, finish_zones, GivenUp, Relief};
 use super::group::{Allocation, Body, Group};
 use crate::disk::Bytes;
-use crate::space::write_order::{Closing, DataGroup, DataProgress, DataWait, Ending};
+use crate::space::write_order::{DataGroup, DataProgress, DataWait, Ending};
 use crate::space::{Class, DataExtent};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::MutexGuard;
-
-/// Whether active zones were given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relief {
-    /// Those of one group were.
-    Given,
-    /// No group held any for nothing.
-    None,
-}
 
 /// The active zones of the data groups.
 pub(in crate::space) struct DataZones {
@@ -52,11 +44,10 @@ impl DataZones {
             return Ok(());
         }
         let group = self.groups.holding(extent.logical, extent.len)?;
+        let _giving = self.progress.giving();
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(extent.len);
-        let released = self.release_full_zones(&group, body);
-        self.progress.advance();
-        released
+        self.release_full_zones(&group, body)
     }
 
     /// Tells that an extent of `len` bytes of a group will not be written any more.
@@ -64,12 +55,11 @@ impl DataZones {
         if group.class() != Class::Data || !self.groups.volume.rules().writes_in_order() {
             return Ok(());
         }
+        let _giving = self.progress.giving();
         let mut body = group.lock();
         body.under_way = body.under_way.saturating_sub(len);
         body.unwritten = body.unwritten.saturating_add(len);
-        let released = self.release_full_zones(group, body);
-        self.progress.advance();
-        released
+        self.release_full_zones(group, body)
     }
 
     /// Gives the zones of a data group back if they are full and nothing is under way there.
@@ -84,48 +74,57 @@ impl DataZones {
         group.publish(&mut body)?;
         let is_short = body.unwritten > Bytes::ZERO || body.ending == Ending::Short;
         drop(body);
-        if is_short {
-            return self.groups.volume.zones().finish(group.chunk());
+        match is_short {
+            // What was written is on the device, whatever becomes of the zones.
+            true => {
+                finish_zones(&self.groups, group);
+            }
+            false => self.groups.volume.zones().filled(group.chunk()),
         }
-        self.groups.volume.zones().filled(group.chunk());
         Ok(())
     }
 
     /// Does what [`crate::space::Space::relieve_zones`] says.
     pub(in crate::space) fn relieve(&self) -> Result<Relief> {
-        let Some(group) = self.spent_group() else {
-            return Ok(Relief::None);
-        };
-        {
-            let mut body = group.lock();
-            if !is_spent(&body) {
-                return Ok(Relief::None);
+        while let Some(group) = self.spent_group() {
+            let _giving = self.progress.giving();
+            {
+                let mut body = group.lock();
+                if !is_spent(&body) {
+                    return Ok(Relief::None);
+                }
+                group.give_up_rest(&mut body)?;
+                body.active = false;
+                group.publish(&mut body)?;
             }
-            group.give_up_rest(&mut body)?;
-            body.active = false;
-            group.publish(&mut body)?;
+            if finish_zones(&self.groups, &group) == Relief::Given {
+                return Ok(Relief::Given);
+            }
         }
-        self.groups.volume.zones().finish(group.chunk())?;
-        Ok(Relief::Given)
+        Ok(Relief::None)
     }
 
     /// Does what [`crate::space::Space::give_up_data_zone`] says.
     pub(in crate::space) fn give_up_one(&self) -> Result<Relief> {
-        let least = {
-            let groups = self.groups.read();
-            let idle = groups
-                .of(Class::Data)
-                .filter_map(|group| Some((group.spare()?, group)));
-            idle.min_by_key(|(left, _)| *left)
-                .map(|(_, group)| group.clone())
-        };
-        let Some(group) = least else {
-            return Ok(Relief::None);
-        };
-        Ok(match self.groups.close_rest(&group)? {
-            Closing::Closed => Relief::Given,
-            Closing::Refused => Relief::None,
-        })
+        while let Some(group) = self.least_idle() {
+            match close_rest(&self.groups, &group)? {
+                GivenUp::Finished => return Ok(Relief::Given),
+                GivenUp::Refused => return Ok(Relief::None),
+                // It is idle no more, and the next one is asked.
+                GivenUp::Unfinished => {}
+            }
+        }
+        Ok(Relief::None)
+    }
+
+    /// The group with the least left that nothing is on its way to, and that was promised to no user.
+    fn least_idle(&self) -> Option<Arc<Group>> {
+        let groups = self.groups.read();
+        let idle = groups
+            .of(Class::Data)
+            .filter_map(|group| Some((group.spare()?, group)));
+        let least = idle.min_by_key(|(left, _)| *left);
+        least.map(|(_, group)| group.clone())
     }
 
     fn spent_group(&self) -> Option<Arc<Group>> {

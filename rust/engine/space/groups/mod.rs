@@ -8,6 +8,7 @@
 //! | `caches`       | writing the free space caches of groups                                       |
 //! | `data_zones`   | the active zones of groups of file data                                       |
 //! | `dirty`        | the groups that the trees are behind of                                       |
+//! | `finishing`    | finishing zones of which something is left                                    |
 //! | `group`        | one block group: its bytes by state, and where they are free                  |
 //! | `growth`       | what chunks could still be added, and when one should be                      |
 //! | `items`        | what the trees have of a group, what they lack                                |
@@ -26,6 +27,7 @@ mod budget;
 pub(in crate::space) mod caches;
 pub(in crate::space) mod data_zones;
 mod dirty;
+pub(in crate::space) mod finishing;
 pub(in crate::space) mod group;
 pub(in crate::space) mod growth;
 pub(in crate::space) mod items;

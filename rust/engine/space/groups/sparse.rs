@@ -3,9 +3,9 @@
 //! written again.
 
 use super::block_groups::BlockGroups;
+use super::finishing::{close_rest, is_full, GivenUp};
 use super::group::{Body, Group, Tried};
 use crate::disk::{Bytes, Logical};
-use crate::space::free::policy::FreeSpace;
 use crate::space::reserve::{Tally, Totals};
 use crate::space::write_order::{Closing, DataGroup};
 use crate::space::Class;
@@ -103,10 +103,6 @@ fn most_worth(totals: &Totals, capacity: Bytes) -> Bytes {
         false => 16,
     };
     capacity.saturating_sub(capacity.divided_by(share))
-}
-
-fn is_full(body: &Body) -> bool {
-    matches!(&body.free_space, FreeSpace::Append(appending) if appending.free().is_zero())
 }
 
 /// What a group of tree blocks that is worth it may have left to be written.
@@ -231,30 +227,20 @@ impl BlockGroups {
         }
         let commits = self.commits.load(Ordering::Relaxed);
         while let Some(group) = self.sparsest_data(when, commits, passed) {
-            match self.close_rest(&group) {
-                Ok(Closing::Closed) => return Ok(Some(Sparse::new(group, commits))),
+            match close_rest(self, &group) {
+                Ok(GivenUp::Finished) => return Ok(Some(Sparse::new(group, commits))),
                 // It was promised since, or somebody writes there now.
-                Ok(Closing::Refused) => {}
+                Ok(GivenUp::Refused) => {}
+                // Its zones are not to be had, empty or not.
+                Ok(GivenUp::Unfinished) => {}
                 Err(error) => {
                     let start = group.start();
-                    pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
+                    pr_warn!("block group {start}: the rest cannot be given up: {error:?}\n");
                 }
             }
             passed.push(group.start(), GFP_NOFAIL)?;
         }
         Ok(None)
-    }
-
-    /// Gives up what is left of the zones of a group, unless that was promised.
-    pub(super) fn close_rest(&self, group: &Group) -> Result<Closing> {
-        if is_full(&group.lock()) {
-            return Ok(Closing::Closed);
-        }
-        let closing = group.give_up()?;
-        if closing == Closing::Closed {
-            self.volume.zones().finish(group.chunk())?;
-        }
-        Ok(closing)
     }
 
     /// Whether empty zones of file data may become others': unless tree blocks lack some, only where there is so much that none

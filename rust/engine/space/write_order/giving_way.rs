@@ -62,6 +62,7 @@ impl Sequential {
         // Before the groups are asked: a write that ends in between is not waited for.
         let seen = self.data.ended();
         while let Some((start, group)) = state.least_data() {
+            let _giving = self.data.giving();
             if group.give_up()? == Closing::Refused {
                 break;
             }

@@ -24,7 +24,7 @@
 //! | `giving_way` | which group gives its active zones up when there are too few                       |
 //! | `group`      | how far a group has been written, and what the order asks of groups                |
 //! | `hold`       | keeping all but the commit from sending while the commit still changes blocks      |
-//! | `progress`   | waiting for data writes to end                                                     |
+//! | `progress`   | waiting for zones of data to be given back                                         |
 //! | `statistics` | what is counted                                                                    |
 //!
 //! | type              | what it is                                                                    |
@@ -55,7 +55,7 @@ pub use progress::DataWait;
 pub use statistics::WriteOrderStatistics;
 
 pub(in crate::space) use group::{Closing, DataGroup, OrderedGroup};
-pub(in crate::space) use progress::DataProgress;
+pub(in crate::space) use progress::{DataProgress, Giving};
 
 use crate::disk::{Bug, Bytes, Logical};
 use crate::map::OrdMap;
@@ -207,6 +207,11 @@ impl WriteOrder {
             Some(sequential) => Ok(sequential.data.clone()),
             None => Ok(Arc::new(DataProgress::new()?, GFP_NOFAIL)?),
         }
+    }
+
+    /// Zones of data may be about to be given back. `None` where nobody waits for zones.
+    pub(in crate::space) fn giving(&self) -> Option<Giving<'_>> {
+        Some(self.sequential.as_ref()?.data.giving())
     }
 
     /// After [`Admission::AwaitData`]: waits until a data write has ended. No turn may be held.

@@ -24,7 +24,7 @@ use engine::volume::device::{BegunWrite, Device, Zone, ZoneAction, ZoneGeometry}
 use faults::{Faults, Request};
 use kernel::prelude::*;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use under_way::UnderWay;
 
 /// A simulated device.
@@ -34,6 +34,7 @@ pub struct SimDevice {
     read_only: bool,
     state: Mutex<State>,
     hook: Mutex<Option<Hook>>,
+    zone_hook: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 /// What is done before a write to one of some ranges.
@@ -74,6 +75,7 @@ impl SimDevice {
                 violations: std::vec::Vec::new(),
             }),
             hook: Mutex::default(),
+            zone_hook: Mutex::default(),
         }
     }
 
@@ -113,6 +115,11 @@ impl SimDevice {
         call: impl FnOnce() + Send + 'static,
     ) {
         *self.hook.lock().unwrap() = Some((ranges, std::boxed::Box::new(call)));
+    }
+
+    /// Calls somebody before each zone that is finished or reset. Whoever does that waits.
+    pub fn before_zone_commands(&self, call: impl Fn() + Send + Sync + 'static) {
+        *self.zone_hook.lock().unwrap() = Some(Arc::new(call));
     }
 
     fn call_before(&self, start: u64, end: u64) {
@@ -302,6 +309,11 @@ impl Device for SimDevice {
     }
 
     fn manage_zone(&self, start: Physical, action: ZoneAction) -> Result {
+        // Not locked while it is called.
+        let hook = self.zone_hook.lock().unwrap().clone();
+        if let Some(call) = hook {
+            call();
+        }
         let mut state = self.state();
         self.check(&mut state, Request::Manage, start.get(), 0)?;
         state.change(Change::Manage {

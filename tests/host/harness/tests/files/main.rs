@@ -23,3 +23,4 @@ mod subvolumes;
 mod tasks;
 mod times;
 mod unwritten;
+mod zones_given_back;
