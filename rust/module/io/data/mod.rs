@@ -10,6 +10,7 @@
 //! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them      | an ordered extent           |
 //! | [`complete`] | the device has them; extent and checksums go into the trees          | the trees                   |
 //! | [`resend`]   | or has only some of them, and is sent the others again in parts      | the ordered extent          |
+//! | [`refusals`] | or there is no zone for them yet: for how long they are put off      | delalloc, again             |
 //! | [`verify`]   | they are read, and compared with their checksums                     |                             |
 //! | [`look`]     | what is at a position is looked up, and read again where that was old |                             |
 //! | [`direct`]   | or all of this past the page cache                                   | an ordered extent           |
@@ -44,10 +45,12 @@ mod delay;
 mod direct;
 mod look;
 mod place;
+mod refusals;
 mod resend;
 mod send;
 mod verify;
 
+pub(crate) use refusals::Refusals;
 pub(crate) use resend::Hope;
 pub(crate) use send::{TakenSpace, Write};
 
@@ -69,6 +72,8 @@ pub(crate) struct DataPath {
     pub(crate) tally: DataTally,
     /// Whether what fails is sent again.
     pub(crate) hope: Hope,
+    /// How writeback fares that is refused a zone.
+    pub(crate) refusals: Refusals,
 }
 
 /// What became of the data of a mount's files.

@@ -3,9 +3,11 @@
 //! From bytes under writeback to ordered extents and requests.
 //!
 //! What needs memory comes first, while nothing is lost by giving up: then the bytes are delayed and dirty again, and
-//! still have the space they were promised. From an address on, an error costs the piece in hand and what is behind it,
-//! no more; the address and the promise it was drawn from come back as one.
+//! still have the space they were promised. So they are where there is no zone yet that an address could be in. From an
+//! address on, an error costs the piece in hand and what is behind it, no more; the address and the promise it was drawn
+//! from come back as one.
 
+use super::refusals::Prospect;
 use super::{FileIo, SECTOR_SIZE};
 use crate::io::checksums::digest;
 use crate::linux::iomap::ioend::{
@@ -230,11 +232,16 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         self.report(range.start, len, error);
     }
 
-    /// Memory comes back: then the bytes are sent once more. Nothing else does.
+    /// Memory comes back, and so does a zone: then the bytes are sent once more. Nothing else does.
     fn put_off_unsent(&self, unsent: Unsent<N>) -> Error {
         let Parcel { ioend, reservation } = unsent.parcel;
-        if unsent.error != ENOMEM {
-            return self.lose(ioend, unsent.error);
+        let passes = match unsent.error {
+            ENOMEM => true,
+            EAGAIN => self.path.refusals.note() == Prospect::Fair,
+            _ => false,
+        };
+        if !passes {
+            return self.lose(ioend, final_error(unsent.error, Patience::Waits));
         }
         let start = ioend.pos();
         let range = start..start.saturating_add(ioend.len());
@@ -244,7 +251,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         self.ended(start, ioend.len());
         put_off(self);
         ioend.end();
-        unsent.error
+        // What the kernel tries again after.
+        ENOMEM
     }
 
     /// Puts the bytes of a small file into the tree instead of an extent. Gives back what it did not do.
@@ -369,6 +377,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
             Patience::Waits => self.path.fs.data().allocate_write(reservation, wanted),
             Patience::None => self.path.fs.data().try_allocate_write(reservation, wanted),
         }?);
+        self.path.refusals.end();
         match self.destination(address.get()) {
             Ok((destination, device, append)) => Ok((address, (destination, device, append))),
             Err(error) => Err(address.take_back(reservation, error)),

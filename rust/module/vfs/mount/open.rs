@@ -6,7 +6,7 @@ use super::subvolumes::SubvolumeDevices;
 use super::{Mount, MountOptions, Schedule, Told};
 use crate::io::checksums::KernelChecksums;
 use crate::io::clock::KernelClock;
-use crate::io::data::{DataPath, DataTally, Hope};
+use crate::io::data::{DataPath, DataTally, Hope, Refusals};
 use crate::io::device::{Devices, Disk};
 use crate::io::metadata::MetadataCache;
 use crate::linux::mount::{Access, Asked};
@@ -55,6 +55,7 @@ pub(super) fn open(
         fixup_queue: OwnedQueue::new(c"rbtrfs-fixup")?,
         tally: DataTally::default(),
         hope: Hope::default(),
+        refusals: Refusals::default(),
     };
     let data_path = Arc::new(data_path, GFP_KERNEL)?;
     let told = Told {

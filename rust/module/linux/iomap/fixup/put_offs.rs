@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes that were put off, as there was no memory to send them.
+//! Bytes that were put off, as there was no memory to send them, or no zone yet to send them to.
 //!
 //! Writeback takes the dirty mark off a folio before it knows whether it can send its bytes. An fsync that comes by then
-//! passes the folio over and waits for the end of its writeback. Only the run that lacked memory hears of it, and that may be
+//! passes the folio over and waits for the end of its writeback. Only the run that was to send them hears of it, and that may be
 //! one that nobody repeats. So whoever waits looks whether anything was put off meanwhile, and writes again.
 
 use core::sync::atomic::{AtomicU64, Ordering};
