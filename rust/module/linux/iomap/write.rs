@@ -52,7 +52,9 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         if Patience::of(flags) == Patience::None && is_under_writeback(inode, &range) {
             return Err(EAGAIN);
         }
-        if flags & bindings::IOMAP_ZERO != 0 && !is_busy(inode, &range) {
+        // A block whose write was lost is not busy, and has bytes that the trees know nothing of.
+        let is_known = !is_busy(inode, &range) && !inode.has_lost_writes();
+        if flags & bindings::IOMAP_ZERO != 0 && is_known {
             let len = range.end.saturating_since(range.start);
             let extent = file.map(range.start, len, Patience::Waits)?;
             range.end = range.end.min(blocks.touched(extent.pos, extent.len).end);
