@@ -260,9 +260,17 @@ impl Transactions {
         self.shared.commits().commit()
     }
 
-    /// Commits when the running transaction is older than `age_ns` by the options' clock. For the edge's timer. Nobody
-    /// waits for such a commit: most of it goes out before others are kept from joining or from committing.
-    pub fn commit_if_older(&self, age_ns: u64) -> Result {
+    /// Commits as [`Self::commit`] does, behind file data that what is committed counts on. If it falls to the caller to make the
+    /// commit, `data` is called, to wait for data to be entered: with everybody joining, and once more when operations cannot join
+    /// any more, and the ends of writes still can. What is entered then is in the commit. Nothing that `data` waits for may wait
+    /// for a new operation to begin.
+    pub fn commit_behind(&self, data: &dyn Fn()) -> Result {
+        self.shared.commits().commit_behind(data)
+    }
+
+    /// Commits when the running transaction is older than `age_ns` by the options' clock, as [`Self::commit_behind`] does. For the
+    /// edge's timer. Nobody waits for such a commit: most of it goes out before others are kept from joining or from committing.
+    pub fn commit_if_older(&self, age_ns: u64, data: &dyn Fn()) -> Result {
         let running = self.shared.joining.lock().running.clone();
         let old = |running: &Transaction| {
             let age = self.shared.now_ns().saturating_sub(running.started_ns);
@@ -272,7 +280,7 @@ impl Transactions {
             return Ok(());
         };
         self.shared.commits().write_ahead(&running);
-        self.commit()
+        self.commit_behind(data)
     }
 
     /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups

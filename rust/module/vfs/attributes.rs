@@ -86,11 +86,18 @@ impl Attributes for Rbtrfs {
 
     fn sync(inode: &Inode) -> Result {
         let (mount, this) = (mount_of(inode)?, node(inode)?);
-        mount.replaced().settle();
+        mount.replaced().write_out();
         if mount.has_failed() && inode.has_lost_writes() {
             return Err(EROFS);
         }
-        mount.fs().sync(&this.inode)
+        let synced = mount
+            .fs()
+            .sync_behind(&this.inode, &|| mount.replaced().write_out());
+        // Who has no lock may wait for the thaw that comes in between.
+        if inode.super_block().hold_unfrozen().is_some() {
+            mount.replaced().let_go();
+        }
+        synced
     }
 
     fn resize(inode: LockedInode<'_>, size: Bytes) -> Result {

@@ -116,16 +116,18 @@ impl Work {
         let age = u64::from(seconds).saturating_mul(1_000_000_000);
         match transactions.volume().writes() {
             Writes::Now => {
-                self.replaced.settle();
+                self.replaced.write_out();
                 // Before the rest: maintenance takes as long as devices take.
-                let _ = transactions.commit_if_older(age);
+                let _ = transactions.commit_if_older(age, &|| self.replaced.write_out());
+                // A freeze waits for this thread, which must not wait for a thaw.
+                self.cache.while_unfrozen(|| self.replaced.let_go());
                 let _ = transactions.maintain();
                 self.move_data(stop);
             }
             // Read-only by now, by force perhaps: files that were being written end in a transaction all the same. Whoever
             // looks at the device does not expect that: it is not put off.
             Writes::Paused => self.cache.while_unfrozen(|| {
-                let _ = transactions.commit_if_older(0);
+                let _ = transactions.commit_if_older(0, &|| ());
             }),
             Writes::Aborted => self.cache.show_failure(),
             Writes::Never | Writes::Later => {}
@@ -145,13 +147,18 @@ impl Work {
         }
     }
 
+    fn commit(&self) -> Result {
+        let data = || self.replaced.write_out();
+        self.fs.transactions().commit_behind(&data)
+    }
+
     /// Writes what is left of zones elsewhere where space runs short.
     fn move_data(&self, stop: &Stop) {
         let in_time = in_time(stop);
         let relocation = self.fs.relocation();
         // The commit gives back what the next group needs.
         while relocation.go_on(Reclaim::Soon, &in_time) == Ok(Relocated::Emptied)
-            && self.fs.transactions().commit().is_ok()
+            && self.commit().is_ok()
         {}
     }
 }

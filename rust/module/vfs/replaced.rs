@@ -4,7 +4,12 @@
 //!
 //! Whoever does that without a sync counts on the old bytes or the new ones after a power cut. But a rename and a cut are durable
 //! with the next commit, whoever asks for it, and bytes only when they were written out: so that begins at once (C: `filemap_flush`
-//! in `btrfs_rename` and at the close), and a commit that is asked for, or is made unasked, waits for it first.
+//! in `btrfs_rename` and at the close), and a commit that is asked for, or is made unasked, waits for it: before it, with everybody
+//! changing files, and once more when no name can join it any more, for what has come meanwhile
+//! ([`engine::txn::Transactions::commit_behind`]).
+//!
+//! To wait for a file is one thing, to let go of it another: the last reference to one without a name removes it, which takes a
+//! transaction, and waits for a thaw. Who waits for bytes can wait for neither.
 
 use crate::linux::Inode;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -19,16 +24,34 @@ const MOST: usize = 256;
 pub(super) struct Replaced {
     /// Held by who waits for them, so that others do, too.
     turn: Mutex<()>,
-    /// With room for [`MOST`].
-    files: Mutex<KVec<ARef<Inode>>>,
-    /// Those in `files`, and the one that is waited for.
+    files: Mutex<Files>,
+    /// Those that were not waited for to the end.
     left: AtomicUsize,
+}
+
+/// A file's place in the order in which they came.
+type Ticket = u64;
+
+struct Files {
+    /// The oldest first; with room for [`MOST`].
+    kept: KVec<Kept>,
+    next: Ticket,
+}
+
+struct Kept {
+    file: ARef<Inode>,
+    ticket: Ticket,
+    /// Whether its bytes were waited for.
+    is_written: bool,
 }
 
 impl Replaced {
     /// Makes the list without a file.
     pub(super) fn new() -> Result<Self> {
-        let files = KVec::with_capacity(MOST, GFP_KERNEL)?;
+        let files = Files {
+            kept: KVec::with_capacity(MOST, GFP_KERNEL)?,
+            next: 0,
+        };
         Ok(Self {
             turn: Mutex::new((), Rank::ReplacedTurn)?,
             files: Mutex::new(files, Rank::Replaced)?,
@@ -43,31 +66,78 @@ impl Replaced {
         }
         file.begin_write_out();
         self.left.fetch_add(1, Ordering::AcqRel);
-        let kept = self.files.lock().push_within_capacity(file.into());
-        if kept.is_err() {
+        if self.files.lock().keep(file).is_err() {
             file.write_out();
             self.forget_one();
         }
     }
 
-    /// Waits until all are written out. The caller holds nothing that writeback takes, and no lock of an inode.
-    pub(super) fn settle(&self) {
+    /// Waits until all that there are now are written out, the oldest first, and keeps them. The caller holds nothing that writeback
+    /// takes, and no lock of an inode.
+    pub(super) fn write_out(&self) {
         if self.left.load(Ordering::Acquire) == 0 {
             return;
         }
         let _turn = self.turn.lock();
         // Those that come meanwhile are for the next one who asks.
-        for _ in 0..MOST {
-            let Some(file) = self.files.lock().pop() else {
+        let end = self.files.lock().next;
+        loop {
+            let Some((file, ticket)) = self.files.lock().first_before(end) else {
                 return;
             };
             file.write_out();
+            // Not the last reference: it is let go of only when it counts as written.
             drop(file);
+            self.files.lock().note_written(ticket);
             self.forget_one();
+        }
+    }
+
+    /// Lets go of those that were written out. The caller holds nothing that the removal of a file takes, and waits for a thaw if
+    /// one is needed for that.
+    pub(super) fn let_go(&self) {
+        loop {
+            let Some(file) = self.files.lock().take_written() else {
+                return;
+            };
+            drop(file);
         }
     }
 
     fn forget_one(&self) {
         self.left.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Files {
+    /// An error where there is no room.
+    fn keep(&mut self, file: &Inode) -> Result {
+        let kept = Kept {
+            file: file.into(),
+            ticket: self.next,
+            is_written: false,
+        };
+        self.kept.push_within_capacity(kept).map_err(|_| ENOSPC)?;
+        self.next = self.next.wrapping_add(1);
+        Ok(())
+    }
+
+    /// The oldest that is to be waited for, of those before `end`.
+    fn first_before(&self, end: Ticket) -> Option<(ARef<Inode>, Ticket)> {
+        let mut waiting = self.kept.iter().filter(|kept| !kept.is_written);
+        let first = waiting.find(|kept| kept.ticket < end)?;
+        Some((first.file.clone(), first.ticket))
+    }
+
+    fn note_written(&mut self, ticket: Ticket) {
+        let mut all = self.kept.iter_mut();
+        if let Some(kept) = all.find(|kept| kept.ticket == ticket) {
+            kept.is_written = true;
+        }
+    }
+
+    fn take_written(&mut self) -> Option<ARef<Inode>> {
+        let at = self.kept.iter().position(|kept| kept.is_written)?;
+        self.kept.remove(at).ok().map(|kept| kept.file)
     }
 }

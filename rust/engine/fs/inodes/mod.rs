@@ -42,9 +42,14 @@ impl FileSystem {
     /// What is in the transaction already needs no space to become durable. `ENOSPC` for times that only noted what is
     /// durable now would say that bytes are lost: they stay in memory, for the next change or fsync.
     pub fn sync(&self, inode: &Inode) -> Result {
+        self.sync_behind(inode, &|| ())
+    }
+
+    /// Does what [`Self::sync`] does; `data` is what [`crate::txn::Transactions::commit_behind`] takes.
+    pub fn sync_behind(&self, inode: &Inode, data: &dyn Fn()) -> Result {
         let written = self.inodes().sync_attributes(inode);
         if inode.attributes().transid > self.transactions().committed() {
-            self.transactions().commit()?;
+            self.transactions().commit_behind(data)?;
         }
         match written {
             Err(error) if error == ENOSPC => Ok(()),

@@ -53,6 +53,11 @@ impl Commits<'_> {
     /// Makes durable all that completed before the call. `EROFS` after an abort; who is there when it happens gets its
     /// error.
     pub(in crate::txn) fn commit(&self) -> Result {
+        self.commit_behind(&|| ())
+    }
+
+    /// See [`crate::txn::Transactions::commit_behind`].
+    pub(in crate::txn) fn commit_behind(&self, data: &dyn Fn()) -> Result {
         let mut joining = self.0.joining.lock();
         self.0.check_alive()?;
         let Some(target) = joining.last_changed() else {
@@ -64,7 +69,7 @@ impl Commits<'_> {
                 Next::Wait => self.0.moved.wait(&mut joining),
                 Next::Lead(transaction) => {
                     drop(joining);
-                    return self.lead(&transaction);
+                    return self.lead(&transaction, data);
                 }
             }
         }
@@ -77,7 +82,7 @@ impl Commits<'_> {
     }
 
     /// Commits the running transaction. The caller was made its leader.
-    fn lead(&self, transaction: &Arc<Transaction>) -> Result {
+    fn lead(&self, transaction: &Arc<Transaction>, data: &dyn Fn()) -> Result {
         let _nofs = NofsScope::enter();
         let mut times = Times {
             begun: self.0.now_ns(),
@@ -85,7 +90,7 @@ impl Commits<'_> {
             unblocked: 0,
         };
         self.0.costs.lock().begin(times.begun);
-        let committed = self.lead_through(transaction, &mut times);
+        let committed = self.lead_through(transaction, data, &mut times);
         match committed {
             Ok(()) => self.0.costs.lock().end(&times, self.0.now_ns()),
             Err(error) => {
@@ -96,14 +101,19 @@ impl Commits<'_> {
         committed
     }
 
-    fn lead_through(&self, transaction: &Arc<Transaction>, times: &mut Times) -> Result {
+    fn lead_through(
+        &self,
+        transaction: &Arc<Transaction>,
+        data: &dyn Fn(),
+        times: &mut Times,
+    ) -> Result {
         let context = Context::new(self.0, transaction, &transaction.reservation);
         self.prepare(&context)?;
         if self.0.joining.lock().unblocked.is_some() {
             // The device is still busy with the previous one, and `close` waits for it.
             self.write_ahead(transaction);
         }
-        self.close(times)?;
+        self.close(data, times)?;
         self.run_deferred(&context)?;
         let superblock = self.finish(&context)?;
         transaction.reservation.give_back(Bytes::MAX);
@@ -130,13 +140,21 @@ impl Commits<'_> {
         context.run_refs(Limit::Pass)
     }
 
-    /// Waits for the previous transaction to be durable, then until nobody is in this one.
-    fn close(&self, times: &mut Times) -> Result {
+    /// Waits for the previous transaction to be durable, then until nobody is in this one; `data` is called in between.
+    fn close(&self, data: &dyn Fn(), times: &mut Times) -> Result {
         let mut joining = self.0.joining.lock();
         self.wait_until(&mut joining, |joining| joining.unblocked.is_none())?;
+        drop(joining);
+        // Most of it, while nobody is kept waiting.
+        data();
+        let mut joining = self.0.joining.lock();
         times.closed = self.0.now_ns();
         joining.phase = Phase::Closing;
         self.wait_until(&mut joining, |joining| joining.starters == 0)?;
+        drop(joining);
+        // What counts on data is in the transaction by now, all of it, and its data can be yet.
+        data();
+        let mut joining = self.0.joining.lock();
         joining.phase = Phase::Closed;
         self.wait_until(&mut joining, |joining| joining.completions == 0)
     }

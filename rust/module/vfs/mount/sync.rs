@@ -16,8 +16,14 @@ impl Mount {
             return Ok(());
         }
         let settled = self.settle(sb);
-        self.replaced.settle();
-        self.transactions().commit().and(settled)
+        let data = || self.replaced.write_out();
+        data();
+        let committed = self.transactions().commit_behind(&data);
+        // Where it is not frozen it stays so as long as it is held.
+        if sb.hold_unfrozen().is_some() {
+            self.replaced.let_go();
+        }
+        committed.and(settled)
     }
 
     /// Writes out what was dirtied behind our back, which whoever called has left out: the workers find space for it.
@@ -64,7 +70,8 @@ impl Mount {
                 pr_warn!("{}: not all is written: {error:?}\n", sb.name());
             }
         }
-        self.replaced.settle();
+        self.replaced.write_out();
+        self.replaced.let_go();
         self.data_path.tally.fixups.close();
         self.data_path.fixup_queue.flush();
     }

@@ -76,7 +76,7 @@ fn press(mounted: &Mounted) {
             .write(start, len, WriteMode::Background)
             .unwrap();
         mounted.store.shrink();
-        mounted.txns.commit_if_older(0).unwrap();
+        mounted.txns.commit_if_older(0, &|| ()).unwrap();
         mounted.txns.maintain().unwrap();
     }
 }

@@ -85,7 +85,7 @@ fn disturb(mounted: &Mounted, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match random.below(6) {
             0 => mounted.txns.commit().expect("commit"),
-            1 => mounted.txns.commit_if_older(0).expect("commit"),
+            1 => mounted.txns.commit_if_older(0, &|| ()).expect("commit"),
             2 => mounted.txns.maintain().expect("maintain"),
             3 => drop(mounted.txns.space().forget(8)),
             4 => {

@@ -254,6 +254,7 @@ impl Device for SimDevice {
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {
+        self.call_before(at.get(), at.get() + buf.len() as u64);
         let mut state = self.state();
         self.check(&mut state, Request::Flush, 0, 0)?;
         state.media.flush();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Files and directories over images of `mkfs.btrfs`, with `btrfs check` as the judge.
 
+mod behind_data;
 mod crashes;
 mod data;
 mod empty_pieces;

@@ -163,15 +163,15 @@ fn an_idle_commit_writes_nothing() {
     mounted.txns.commit().unwrap();
     drop(mounted.txns.start(engine::txn::Units::inserts(3)).unwrap());
     mounted.txns.commit().unwrap();
-    mounted.txns.commit_if_older(0).unwrap();
+    mounted.txns.commit_if_older(0, &|| ()).unwrap();
     assert_eq!(mounted.txns.counters().commits, 0);
     assert!(mounted.device().image().pages == before.pages);
     let committed = mounted.txns.committed();
     let files = Files::new(&mounted.txns);
     files.create("one", 4096, 4096).unwrap();
-    mounted.txns.commit_if_older(u64::MAX).unwrap();
+    mounted.txns.commit_if_older(u64::MAX, &|| ()).unwrap();
     assert_eq!(mounted.txns.committed(), committed);
-    mounted.txns.commit_if_older(0).unwrap();
+    mounted.txns.commit_if_older(0, &|| ()).unwrap();
     mounted.txns.commit().unwrap();
     assert_eq!(mounted.txns.committed(), committed.next());
     assert_eq!(mounted.txns.counters().commits, 1);
