@@ -124,7 +124,7 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     fn sync(sb: Held<'_>, wait: bool) -> Result;
 
     /// Forbids and allows changes (C: `freeze_fs`, `unfreeze_fs`).
-    fn freeze(sb: &SuperBlock) -> Result;
+    fn freeze(sb: Held<'_>) -> Result;
     /// Allows the changes that [`Self::freeze`] forbade.
     fn thaw(sb: &SuperBlock) -> Result;
 

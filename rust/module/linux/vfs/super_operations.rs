@@ -96,8 +96,8 @@ unsafe extern "C" fn sync_fs<T: FileSystem>(sb: *mut b::super_block, wait: c_int
 }
 
 unsafe extern "C" fn freeze_fs<T: FileSystem>(sb: *mut b::super_block) -> c_int {
-    // SAFETY: The VFS lends a super block of ours.
-    let sb = unsafe { SuperBlock::borrow(sb) };
+    // SAFETY: The VFS lends a super block of ours, with `s_umount` held.
+    let sb = unsafe { Held::new(SuperBlock::borrow(sb)) };
     from_result(|| T::freeze(sb).map(|()| 0))
 }
 

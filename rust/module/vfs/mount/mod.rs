@@ -188,8 +188,8 @@ impl FileSystem for Mount {
         mount(&sb)?.sync_all(sb, wait)
     }
 
-    fn freeze(sb: &SuperBlock) -> Result {
-        mount(sb)?.become_frozen()
+    fn freeze(sb: Held<'_>) -> Result {
+        mount(&sb)?.become_frozen(sb)
     }
 
     fn thaw(sb: &SuperBlock) -> Result {

@@ -42,8 +42,12 @@ impl Mount {
 
     /// The VFS holds off whoever changes something; the committer waits, and the last commit is made. Where that fails
     /// nothing is frozen: the VFS does not let writers go on when it thaws what became read-only before.
-    pub(super) fn become_frozen(&self) -> Result {
+    ///
+    /// The VFS has written out what was dirty before it held off those who work for others. What they have found space for since
+    /// is written now: there is nothing left that whoever writes out could send while the volume is frozen.
+    pub(super) fn become_frozen(&self, sb: Held<'_>) -> Result {
         self.committer.pause();
+        sb.write_out();
         let committed = self.transactions().commit();
         let frozen = match self.has_failed() {
             true => Err(EROFS),
