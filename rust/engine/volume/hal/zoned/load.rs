@@ -46,7 +46,9 @@ impl Zoned {
         let active = loaded.active || (unlimited && has_room);
         if group.active {
             self.with_zones(|state, _| {
-                let count = u64::try_from(self.stripes(chunk).count())?;
+                let count = self
+                    .stripes(chunk)
+                    .fold(0u64, |count, _| count.saturating_add(1));
                 state.in_use.add(chunk.flags, count);
                 Ok(())
             })?;
