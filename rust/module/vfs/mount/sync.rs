@@ -46,8 +46,8 @@ impl Mount {
     /// The VFS has written out what was dirty before it held off those who work for others. What they have found space for since
     /// is written now: there is nothing left that whoever writes out could send while the volume is frozen.
     pub(super) fn become_frozen(&self, sb: Held<'_>) -> Result {
-        self.committer.pause();
         sb.write_out();
+        self.committer.pause();
         let committed = self.transactions().commit();
         let frozen = match self.has_failed() {
             true => Err(EROFS),
