@@ -14,7 +14,7 @@ use latch::prelude::*;
 pub(super) const LONGEST: Bytes = Bytes::new(64 << 30);
 /// Windows of groups of file data of which not all is free or used: 4 TiB in small pieces, at worst 160 MiB.
 const DATA: usize = 32 << 10;
-/// The same of tree blocks: 1 TiB, as much as is read of a free space tree.
+/// Windows of groups of tree blocks of which not all is free or used: 1 TiB of them, as much as is read of a free space tree.
 const TREE_BLOCKS: usize = 8 << 10;
 
 /// How many bitmaps a mount may still make for what it reads in the extent tree.

@@ -56,7 +56,7 @@ impl Commits<'_> {
         self.commit_behind(&|| ())
     }
 
-    /// See [`crate::txn::Transactions::commit_behind`].
+    /// Does what [`crate::txn::Transactions::commit_behind`] says.
     pub(in crate::txn) fn commit_behind(&self, data: &dyn Fn()) -> Result {
         let mut joining = self.0.joining.lock();
         self.0.check_alive()?;

@@ -25,9 +25,9 @@ pub(crate) struct Refusals {
 /// Whether there is use in asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prospect {
-    /// There is.
+    /// A zone may come.
     Fair,
-    /// There is none.
+    /// Too many writes waited too long for one.
     Lost,
 }
 

@@ -69,7 +69,8 @@ fn a_name_that_joins_late_has_its_data() {
     let new = files.file(b"new");
     let ((begun, has_begun), (go, may_go)) = (channel(), channel::<()>());
     let device = files.mounted.device();
-    device.before_write(vec![SUPERBLOCK..SUPERBLOCK + SECTOR], move || {
+    let superblock = SUPERBLOCK..SUPERBLOCK + SECTOR;
+    device.before_write(vec![superblock], move || {
         begun.send(()).unwrap();
         may_go.recv().unwrap();
     });
