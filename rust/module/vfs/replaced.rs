@@ -29,20 +29,11 @@ pub(super) struct Replaced {
     left: AtomicUsize,
 }
 
-/// A file's place in the order in which they came.
-type Ticket = u64;
-
 struct Files {
     /// The oldest first; with room for [`MOST`].
-    kept: KVec<Kept>,
-    next: Ticket,
-}
-
-struct Kept {
-    file: ARef<Inode>,
-    ticket: Ticket,
-    /// Whether its bytes were waited for.
-    is_written: bool,
+    kept: KVec<ARef<Inode>>,
+    /// The bytes of so many, the oldest, were waited for.
+    written: usize,
 }
 
 impl Replaced {
@@ -50,7 +41,7 @@ impl Replaced {
     pub(super) fn new() -> Result<Self> {
         let files = Files {
             kept: KVec::with_capacity(MOST, GFP_KERNEL)?,
-            next: 0,
+            written: 0,
         };
         Ok(Self {
             turn: Mutex::new((), Rank::ReplacedTurn)?,
@@ -80,15 +71,15 @@ impl Replaced {
         }
         let _turn = self.turn.lock();
         // Those that come meanwhile are for the next one who asks.
-        let end = self.files.lock().next;
-        loop {
-            let Some((file, ticket)) = self.files.lock().first_before(end) else {
+        let waiting = self.files.lock().waiting();
+        for _ in 0..waiting {
+            let Some(file) = self.files.lock().oldest_waiting() else {
                 return;
             };
             file.write_out();
             // Not the last reference: it is let go of only when it counts as written.
             drop(file);
-            self.files.lock().note_written(ticket);
+            self.files.lock().note_written();
             self.forget_one();
         }
     }
@@ -112,32 +103,26 @@ impl Replaced {
 impl Files {
     /// An error where there is no room.
     fn keep(&mut self, file: &Inode) -> Result {
-        let kept = Kept {
-            file: file.into(),
-            ticket: self.next,
-            is_written: false,
-        };
-        self.kept.push_within_capacity(kept).map_err(|_| ENOSPC)?;
-        self.next = self.next.wrapping_add(1);
-        Ok(())
+        let kept = self.kept.push_within_capacity(file.into());
+        kept.map_err(|_| ENOSPC)
     }
 
-    /// The oldest that is to be waited for, of those before `end`.
-    fn first_before(&self, end: Ticket) -> Option<(ARef<Inode>, Ticket)> {
-        let mut waiting = self.kept.iter().filter(|kept| !kept.is_written);
-        let first = waiting.find(|kept| kept.ticket < end)?;
-        Some((first.file.clone(), first.ticket))
+    /// How many are to be waited for.
+    fn waiting(&self) -> usize {
+        self.kept.len().saturating_sub(self.written)
     }
 
-    fn note_written(&mut self, ticket: Ticket) {
-        let mut all = self.kept.iter_mut();
-        if let Some(kept) = all.find(|kept| kept.ticket == ticket) {
-            kept.is_written = true;
-        }
+    fn oldest_waiting(&self) -> Option<ARef<Inode>> {
+        self.kept.get(self.written).cloned()
+    }
+
+    /// The oldest that was waited for is written. Others may have been let go of meanwhile, which came before it.
+    fn note_written(&mut self) {
+        self.written = self.written.saturating_add(1);
     }
 
     fn take_written(&mut self) -> Option<ARef<Inode>> {
-        let at = self.kept.iter().position(|kept| kept.is_written)?;
-        self.kept.remove(at).ok().map(|kept| kept.file)
+        self.written = self.written.checked_sub(1)?;
+        self.kept.remove(0).ok()
     }
 }
