@@ -108,12 +108,13 @@ def main(root, listed):
         full = root / file
         if file.suffix not in (".md", ".rs", ".sh", "") or not full.is_file() or full.is_symlink():
             continue
-        for line, what, where in links(full, full.read_text(errors="replace")):
+        text = full.read_text(errors="replace")
+        for line, what, where in links(full, text):
             wrong = misled(what, where)
             if wrong:
                 print(f"{file}:{line}: {wrong}")
                 bad = True
-        for line, words in prose(file, full.read_text(errors="replace")):
+        for line, words in prose(file, text):
             for word in names(words):
                 if not exists(root, all_, full, word):
                     print(f"{file}:{line}: there is no {word}")
