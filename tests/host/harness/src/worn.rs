@@ -2,7 +2,7 @@
 //! Zoned volumes after many commits: little of what is in the zones of metadata is in use, and emptying some is worth it.
 
 use crate::device::Image;
-use crate::history::{Driver, Kind, Op, Place, ROOT};
+use crate::history::{Driver, Op};
 use crate::mount::{Access, Mounted};
 use crate::random::Random;
 use crate::tools;
@@ -33,25 +33,10 @@ pub fn image(options: &[&str]) -> Image {
 }
 
 fn make(driver: &mut Driver, id: u64) -> Result {
-    let create = Op::Create {
-        id,
-        at: Place {
-            dir: ROOT,
-            name: format!("file {id}").into_bytes(),
-        },
-        kind: Kind::File,
-        mode: 0o644,
-    };
-    driver.apply(&create, 1)?;
+    driver.apply(&Op::create_numbered(id), 1)?;
     write(driver, id)
 }
 
 fn write(driver: &mut Driver, id: u64) -> Result {
-    let write = Op::Write {
-        id,
-        offset: 0,
-        len: 2000,
-        seed: id,
-    };
-    driver.apply(&write, 1)
+    driver.apply(&Op::write(id, 0, 2000), 1)
 }

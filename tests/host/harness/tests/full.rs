@@ -6,7 +6,7 @@ use engine::space::{Class, Statistics};
 use engine::volume::device::ZoneCondition;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
-use harness::history::{Driver, Id, Kind, Op, Open, Place, ROOT};
+use harness::history::{Driver, Id, Op, ROOT};
 use harness::kinds::DeviceKind;
 use harness::mount::{Access, Mounted};
 use harness::random::Random;
@@ -32,37 +32,18 @@ impl Filler {
         }
     }
 
-    fn place(id: Id) -> Place {
-        Place {
-            dir: ROOT,
-            name: format!("file {id}").into_bytes(),
-        }
-    }
-
     fn statistics(&self) -> Statistics {
         self.driver.mounted().txns.space().statistics()
     }
 
     fn create(&mut self, id: Id) -> Result {
-        let create = Op::Create {
-            id,
-            at: Self::place(id),
-            kind: Kind::File,
-            mode: 0o644,
-        };
-        self.driver.apply(&create, 1)?;
+        self.driver.apply(&Op::create_numbered(id), 1)?;
         self.files.push(id);
         Ok(())
     }
 
     fn write(&mut self, id: Id, offset: u64, len: u64) -> Result {
-        let write = Op::Write {
-            id,
-            offset,
-            len,
-            seed: id,
-        };
-        self.driver.apply(&write, 1)
+        self.driver.apply(&Op::write(id, offset, len), 1)
     }
 
     /// Makes files of `size` bytes until there is no space; how many bytes went in.
@@ -99,11 +80,7 @@ impl Filler {
             .partition(|(index, _)| index % nth == 0);
         self.files = kept.into_iter().map(|(_, id)| id).collect();
         for (_, id) in gone {
-            let unlink = Op::Unlink {
-                at: Self::place(id),
-                open: Open::No,
-            };
-            let removed = self.driver.apply(&unlink, 1);
+            let removed = self.driver.apply(&Op::unlink_numbered(id), 1);
             removed.unwrap_or_else(|error| panic!("rm: {error:?} {:?}", self.statistics()));
         }
     }

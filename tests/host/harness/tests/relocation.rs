@@ -8,7 +8,7 @@ use engine::txn::Units;
 use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
 use harness::device::{Fate, Image, Recorder};
-use harness::history::{compare_files, Driver, Id, Kind, Model, Op, Open, Place, ROOT};
+use harness::history::{compare_files, Driver, Id, Model, Op, Place, ROOT};
 use harness::mount::{Access, Mounted};
 use harness::random::{self, Random};
 use harness::reuse::watch;
@@ -24,13 +24,6 @@ struct Rig {
     model: Model,
     next: Id,
     files: std::vec::Vec<Id>,
-}
-
-fn place(id: Id) -> Place {
-    Place {
-        dir: ROOT,
-        name: format!("file {id}").into_bytes(),
-    }
 }
 
 impl Rig {
@@ -65,19 +58,8 @@ impl Rig {
     fn make(&mut self, size: u64) -> bool {
         let id = self.next;
         self.next += 1;
-        self.apply(&Op::Create {
-            id,
-            at: place(id),
-            kind: Kind::File,
-            mode: 0o644,
-        });
-        let write = Op::Write {
-            id,
-            offset: 0,
-            len: size,
-            seed: id,
-        };
-        match self.try_apply(&write) {
+        self.apply(&Op::create_numbered(id));
+        match self.try_apply(&Op::write(id, 0, size)) {
             Ok(()) => {
                 self.files.push(id);
                 true
@@ -91,21 +73,13 @@ impl Rig {
     }
 
     fn remove(&mut self, id: Id) {
-        self.apply(&Op::Unlink {
-            at: place(id),
-            open: Open::No,
-        });
+        self.apply(&Op::unlink_numbered(id));
     }
 
     /// Writes to the first file until that is refused.
     fn write_until_refused(&mut self) -> Error {
         let id = self.files[0];
-        let write = |offset| Op::Write {
-            id,
-            offset,
-            len: 8 * MIB,
-            seed: id,
-        };
+        let write = |offset| Op::write(id, offset, 8 * MIB);
         let offsets = (1..).map(|index| index * 8 * MIB);
         let mut refused = offsets.map(|offset| self.try_apply(&write(offset)).err());
         refused.find_map(|refused| refused).unwrap()
@@ -188,7 +162,11 @@ impl Rig {
     fn place_of(&self, id: Id) -> Logical {
         let mounted = self.driver.mounted();
         let top = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
-        let found = mounted.fs.names().lookup(&top, &place(id).name).unwrap();
+        let found = mounted
+            .fs
+            .names()
+            .lookup(&top, &Place::numbered(id).name)
+            .unwrap();
         let Some(Target::Inode(number, _)) = found else {
             panic!("file {id} is gone");
         };

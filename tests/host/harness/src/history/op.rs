@@ -49,6 +49,16 @@ pub struct Place {
     pub name: Name,
 }
 
+impl Place {
+    /// The name in the root directory of a file that is called by its number.
+    pub fn numbered(id: Id) -> Self {
+        Self {
+            dir: ROOT,
+            name: format!("file {id}").into_bytes(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.dir, show(&self.name))
@@ -219,6 +229,34 @@ pub enum Op {
 }
 
 impl Op {
+    /// Makes a regular file, called by its number.
+    pub fn create_numbered(id: Id) -> Self {
+        Self::Create {
+            id,
+            at: Place::numbered(id),
+            kind: Kind::File,
+            mode: 0o644,
+        }
+    }
+
+    /// Takes the name of such a file away, which nobody has open.
+    pub fn unlink_numbered(id: Id) -> Self {
+        Self::Unlink {
+            at: Place::numbered(id),
+            open: Open::No,
+        }
+    }
+
+    /// Writes bytes that the file's number tells.
+    pub fn write(id: Id, offset: u64, len: u64) -> Self {
+        Self::Write {
+            id,
+            offset,
+            len,
+            seed: id,
+        }
+    }
+
     /// The bytes of a [`Self::Write`].
     pub fn bytes(len: u64, seed: u64) -> Vec<u8> {
         Contents::pattern(len, seed)

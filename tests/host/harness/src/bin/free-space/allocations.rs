@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The time that an allocation takes where free space is in small pieces.
 
-use crate::{memory, micros};
+use crate::{memory, micros, sorted_times};
 use engine::disk::{Bytes, Logical};
 use engine::space::Reservation;
 use engine::txn::Transactions;
@@ -57,7 +57,7 @@ pub(crate) fn measure(gib: u64, piece: u64) {
         piece >> 10
     );
     for wanted in [4 << 10, 16 << 10, 64 << 10, 96 << 10, 1 << 20, 128 << 20] {
-        let times = sorted_times(&mounted.txns, wanted);
+        let times = times_of(&mounted.txns, wanted);
         println!(
             "    {:>6} KiB wanted: median {}, 99 of 100 {}",
             wanted >> 10,
@@ -69,23 +69,20 @@ pub(crate) fn measure(gib: u64, piece: u64) {
 
 /// The median of many allocations of data.
 pub(crate) fn median(txns: &Transactions, wanted: u64) -> u128 {
-    let times = sorted_times(txns, wanted);
+    let times = times_of(txns, wanted);
     times[times.len() / 2]
 }
 
 /// What each of many allocations takes, which are given back at once.
-fn sorted_times(txns: &Transactions, wanted: u64) -> Vec<u128> {
+fn times_of(txns: &Transactions, wanted: u64) -> Vec<u128> {
     let space = txns.space();
-    let time = |_| {
+    sorted_times(ROUNDS, || {
         let reservation = txns.reserve_data(Bytes::new(wanted)).expect("space");
         let begun = Instant::now();
         let extent = space.allocate_data(&reservation, Bytes::new(wanted), Bytes::new(4096));
-        let time = begun.elapsed().as_nanos();
+        let time = begun.elapsed();
         let extent = extent.expect("an extent");
         space.release_unwritten(extent.logical, extent.len);
         time
-    };
-    let mut times: Vec<u128> = (0..ROUNDS).map(time).collect();
-    times.sort_unstable();
-    times
+    })
 }

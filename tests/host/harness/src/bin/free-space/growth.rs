@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What grows with the number of block groups: making a chunk, maintenance, a mount.
 
-use crate::{micros, mounts};
+use crate::{micros, mounts, sorted_times};
 use engine::disk::Bytes;
 use std::time::Instant;
 
@@ -10,13 +10,11 @@ const ROUNDS: usize = 15;
 
 /// The median of what `call` takes.
 fn median(mut call: impl FnMut()) -> u128 {
-    let time = |_| {
+    let times = sorted_times(ROUNDS, || {
         let begun = Instant::now();
         call();
-        begun.elapsed().as_nanos()
-    };
-    let mut times: Vec<u128> = (0..ROUNDS).map(time).collect();
-    times.sort_unstable();
+        begun.elapsed()
+    });
     times[ROUNDS / 2]
 }
 

@@ -13,6 +13,10 @@ mod worn;
 use clap::Parser;
 use harness::device::Image;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For `mkfs.btrfs`: block group items are in the extent tree.
+const WITHOUT_GROUP_TREE: &[&str] = &["-O", "^block-group-tree"];
 
 /// What free space costs.
 #[derive(Parser)]
@@ -63,7 +67,7 @@ fn main() {
     }
     if !arguments.allocations {
         mounts::tell("10,000 block groups", &mounts::many_groups(&[]));
-        let plain = mounts::many_groups(&["-O", "^block-group-tree"]);
+        let plain = mounts::many_groups(WITHOUT_GROUP_TREE);
         mounts::tell("10,000 block groups in the extent tree", &plain);
         let hostile = mounts::fragmented(466, 64 << 10);
         mounts::tell("466 GiB, every other 64 KiB of it free", &hostile);
@@ -87,10 +91,14 @@ fn save(folder: &Path) {
     }
     save("hostile", mounts::fragmented(466, 64 << 10));
     save("groups", mounts::many_groups(&[]));
-    save(
-        "groups-no-tree",
-        mounts::many_groups(&["-O", "^block-group-tree"]),
-    );
+    save("groups-no-tree", mounts::many_groups(WITHOUT_GROUP_TREE));
+}
+
+/// The nanoseconds that `call` gives, of so many calls, the shortest first.
+fn sorted_times(rounds: usize, mut call: impl FnMut() -> Duration) -> Vec<u128> {
+    let mut times: Vec<u128> = (0..rounds).map(|_| call().as_nanos()).collect();
+    times.sort_unstable();
+    times
 }
 
 /// Nanoseconds as microseconds.

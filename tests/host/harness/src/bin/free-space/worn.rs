@@ -3,7 +3,7 @@
 
 use crate::{allocations, memory, micros};
 use harness::device::Image;
-use harness::history::{Driver, Id, Kind, Op, Open, Place, ROOT};
+use harness::history::{Driver, Id, Op, ROOT};
 use harness::mount::{Access, Mounted};
 use harness::tools;
 use kernel::prelude::{Result, ENOSPC};
@@ -43,31 +43,12 @@ impl Filled {
         }
     }
 
-    fn place(id: Id) -> Place {
-        Place {
-            dir: ROOT,
-            name: format!("file {id}").into_bytes(),
-        }
-    }
-
     fn make(&mut self, size: u64) -> Result {
         let id = self.next;
         self.next += 1;
-        let create = Op::Create {
-            id,
-            at: Self::place(id),
-            kind: Kind::File,
-            mode: 0o644,
-        };
-        self.driver.apply(&create, 1)?;
+        self.driver.apply(&Op::create_numbered(id), 1)?;
         self.files.push(id);
-        let write = Op::Write {
-            id,
-            offset: 0,
-            len: size,
-            seed: id,
-        };
-        self.driver.apply(&write, 1)
+        self.driver.apply(&Op::write(id, 0, size), 1)
     }
 
     /// Makes files until there is no space.
@@ -94,10 +75,7 @@ impl Filled {
                 self.files.push(id);
                 continue;
             }
-            let unlink = Op::Unlink {
-                at: Self::place(id),
-                open: Open::No,
-            };
+            let unlink = Op::unlink_numbered(id);
             self.driver.apply(&unlink, 1).expect("rm");
         }
         self.sync();
