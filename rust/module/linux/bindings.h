@@ -68,19 +68,12 @@
 #include <linux/uuid.h>
 #include <linux/workqueue.h>
 
-/* checksums, compression */
+/* checksums */
 #include <crypto/blake2b.h>
 #include <crypto/sha2.h>
 #include <linux/crc32.h>
 #include <linux/crc32c.h>
-#include <linux/lzo.h>
 #include <linux/xxhash.h>
-#include <linux/zlib.h>
-#include <linux/zstd.h>
-
-/* btrfs */
-#include <uapi/linux/btrfs.h>
-#include <uapi/linux/btrfs_tree.h>
 
 #include "shim.h"
 
