@@ -65,6 +65,15 @@ pub(super) unsafe fn asked<'a, T: FileSystem>(
     })
 }
 
+/// The two turns that the VFS has of a sync: it asks all file systems to begin, and then each to end (C: `wait` of `sync_fs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyncTurn {
+    /// What takes time is begun.
+    Begins,
+    /// All is durable when it returns.
+    Ends,
+}
+
 /// What statfs shows (C: `struct kstatfs`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Statfs {
@@ -120,8 +129,8 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// What statfs shows.
     fn statfs(&self, root: &Inode) -> Result<Statfs>;
 
-    /// Makes all that completed before the call durable; `wait` is false when it may be left to a later call.
-    fn sync(sb: Held<'_>, wait: bool) -> Result;
+    /// Makes all that completed before the call durable; the first turn may leave that to the second.
+    fn sync(sb: Held<'_>, turn: SyncTurn) -> Result;
 
     /// Forbids and allows changes (C: `freeze_fs`, `unfreeze_fs`).
     fn freeze(sb: Held<'_>) -> Result;

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/fs/super_types.h`
 
-use super::mount::{Asked, FileSystem};
+use super::mount::{Asked, FileSystem, SyncTurn};
 use crate::linux::bindings as b;
 use crate::linux::inode::DyingInode;
 use crate::linux::private;
@@ -92,7 +92,11 @@ unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut b::super_block) {
 unsafe extern "C" fn sync_fs<T: FileSystem>(sb: *mut b::super_block, wait: c_int) -> c_int {
     // SAFETY: The VFS lends a super block of ours, with `s_umount` held.
     let sb = unsafe { Held::new(SuperBlock::borrow(sb)) };
-    from_result(|| T::sync(sb, wait != 0).map(|()| 0))
+    let turn = match wait {
+        0 => SyncTurn::Begins,
+        _ => SyncTurn::Ends,
+    };
+    from_result(|| T::sync(sb, turn).map(|()| 0))
 }
 
 unsafe extern "C" fn freeze_fs<T: FileSystem>(sb: *mut b::super_block) -> c_int {

@@ -29,7 +29,7 @@ use super::shown;
 use super::sysfs::VolumeFolder;
 use crate::io::data::DataPath;
 use crate::io::metadata::MetadataCache;
-use crate::linux::mount::{Asked, FileSystem, Statfs};
+use crate::linux::mount::{Asked, FileSystem, Statfs, SyncTurn};
 use crate::linux::options::MountLog;
 use crate::linux::seq::ShownOptions;
 use crate::linux::super_block::Parameters;
@@ -184,8 +184,8 @@ impl FileSystem for Mount {
         self.statistics(root)
     }
 
-    fn sync(sb: Held<'_>, wait: bool) -> Result {
-        mount(&sb)?.sync_all(sb, wait)
+    fn sync(sb: Held<'_>, turn: SyncTurn) -> Result {
+        mount(&sb)?.sync_all(sb, turn)
     }
 
     fn freeze(sb: Held<'_>) -> Result {

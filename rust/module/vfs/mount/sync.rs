@@ -3,16 +3,17 @@
 //! What makes the whole volume durable: sync, freezing, and the end of a mount.
 
 use super::Mount;
+use crate::linux::mount::SyncTurn;
 use crate::linux::{Held, SuperBlock};
 use latch::prelude::*;
 
 impl Mount {
-    /// sync(2) and syncfs. `wait` is false in the first of their two turns, which leaves all to the second.
-    pub(super) fn sync_all(&self, sb: Held<'_>, wait: bool) -> Result {
+    /// sync(2) and syncfs, which leave all to the second of their two turns.
+    pub(super) fn sync_all(&self, sb: Held<'_>, turn: SyncTurn) -> Result {
         if self.has_failed() {
             return Err(EROFS);
         }
-        if !wait || sb.is_read_only() {
+        if turn == SyncTurn::Begins || sb.is_read_only() {
             return Ok(());
         }
         let settled = self.settle(sb);
