@@ -5,7 +5,7 @@ use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::ids::{MAX_CHUNK_END, STRIPE_LEN};
 use super::item::{front, len64, put_front, put_strings};
 use super::raw::{RawChunk, RawStripe};
-use super::{BlockGroupFlags, Bytes, Key, Kind, Logical, ObjectId, Physical, Uuid};
+use super::{BlockGroupFlags, Bytes, DeviceId, Key, Kind, Logical, ObjectId, Physical, Uuid};
 use zerocopy::FromBytes;
 
 impl BlockGroupFlags {
@@ -51,7 +51,7 @@ pub struct ChunkItem<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stripe {
     /// The device, by its number.
-    pub devid: u64,
+    pub devid: DeviceId,
     /// Where the stripe begins on the device.
     pub at: Physical,
     /// The device's UUID.
@@ -61,7 +61,7 @@ pub struct Stripe {
 impl From<&RawStripe> for Stripe {
     fn from(raw: &RawStripe) -> Self {
         Self {
-            devid: raw.devid.get(),
+            devid: DeviceId::new(raw.devid.get()),
             at: Physical::new(raw.offset.get()),
             dev_uuid: raw.dev_uuid,
         }
@@ -71,7 +71,7 @@ impl From<&RawStripe> for Stripe {
 impl From<&Stripe> for RawStripe {
     fn from(stripe: &Stripe) -> Self {
         Self {
-            devid: stripe.devid.into(),
+            devid: stripe.devid.get().into(),
             offset: stripe.at.get().into(),
             dev_uuid: stripe.dev_uuid,
         }

@@ -4,13 +4,13 @@
 use super::corrupt::{ensure, ensure_eq, ensure_max, Bug, Flaw};
 use super::item::{put, whole, whole_mut};
 use super::raw::{RawDevExtent, RawDevItem};
-use super::{Bytes, Key, Kind, Logical, ObjectId, Physical, Uuid};
+use super::{Bytes, DeviceId, Key, Kind, Logical, ObjectId, Physical, Uuid};
 
 /// A device (C: `struct btrfs_dev_item`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DevItem {
     /// Its number. Not zero.
-    pub devid: u64,
+    pub devid: DeviceId,
     /// Bytes that may be used; zero while it is being removed.
     pub total_bytes: Bytes,
     /// Bytes in chunks.
@@ -27,13 +27,18 @@ impl TryFrom<&RawDevItem> for DevItem {
     /// The members that nobody uses are not judged: tools left all kinds of values there.
     fn try_from(raw: &RawDevItem) -> Result<Self, Flaw> {
         let item = Self {
-            devid: raw.devid.get(),
+            devid: DeviceId::new(raw.devid.get()),
             total_bytes: raw.total_bytes.into(),
             bytes_used: raw.bytes_used.into(),
             uuid: raw.uuid,
             fsid: raw.fsid,
         };
-        ensure(item.devid > 0, "device has no number", item.devid, 1)?;
+        ensure(
+            item.devid.get() > 0,
+            "device has no number",
+            item.devid.get(),
+            1,
+        )?;
         ensure_max(
             "device uses more than it has",
             item.bytes_used.get(),
@@ -55,7 +60,7 @@ impl DevItem {
 
     /// Writes the members where a superblock has the device that it stands on.
     pub(super) fn fill(&self, raw: &mut RawDevItem) {
-        raw.devid.set(self.devid);
+        raw.devid.set(self.devid.get());
         raw.total_bytes.set(self.total_bytes.get());
         raw.bytes_used.set(self.bytes_used.get());
         raw.uuid = self.uuid;
@@ -63,8 +68,8 @@ impl DevItem {
     }
 
     /// The key of a device's item.
-    pub const fn key(devid: u64) -> Key {
-        Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, devid)
+    pub const fn key(devid: DeviceId) -> Key {
+        Key::new(ObjectId::DEV_ITEMS.get(), Kind::DEV_ITEM, devid.get())
     }
 
     /// Reads an item.
@@ -86,8 +91,8 @@ pub struct DevExtent {
 
 impl DevExtent {
     /// The key of the extent that begins at a byte of a device.
-    pub const fn key(devid: u64, start: Physical) -> Key {
-        Key::new(devid, Kind::DEV_EXTENT, start.get())
+    pub const fn key(devid: DeviceId, start: Physical) -> Key {
+        Key::new(devid.get(), Kind::DEV_EXTENT, start.get())
     }
 
     /// Bytes of the item.

@@ -92,7 +92,7 @@ pub use ids::*;
 pub use inode::{InodeItem, Timespec};
 pub use inode_ref::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
 pub use key::{Key, Kind};
-pub use numbers::{Generation, ObjectId, WORD};
+pub use numbers::{DeviceId, Generation, ObjectId, WORD};
 pub use quota::QuotaStatus;
 pub use raw::FREE_SPACE_BITMAP_SIZE;
 pub use reference::Reference;

@@ -13,6 +13,11 @@ units::unit!(
     ObjectId
 );
 
+units::unit!(
+    /// The id that a device has in its volume (C: `devid`).
+    DeviceId
+);
+
 impl ObjectId {
     /// The number after this one; `None` after the last.
     pub const fn next(self) -> Option<Self> {

@@ -8,18 +8,18 @@ use crate::btree::Tree;
 use crate::disk::{leaf_area, Bytes, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
 use crate::volume::Writes;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// How many bytes of a file are kept in the tree at most where nothing else is said (C: `BTRFS_DEFAULT_MAX_INLINE`).
-pub const MAX_INLINE: u32 = 2048;
+pub const MAX_INLINE: Bytes = Bytes::new(2048);
 
 /// Mount options that concern files.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Files up to this many bytes are kept in the tree (C: `max_inline`).
-    pub max_inline: u32,
+    /// Files up to this length are kept in the tree (C: `max_inline`).
+    pub max_inline: Bytes,
     /// New files have checksums (C: `datasum`).
     pub checksums: bool,
 }
@@ -46,7 +46,7 @@ pub struct FileSystem {
     format: Format,
     root_tree: Arc<Tree>,
     checksum_tree: Arc<Tree>,
-    max_inline: AtomicU32,
+    max_inline: AtomicU64,
     checksums: AtomicBool,
     /// The subvolumes in use.
     pub(super) in_use: SubvolumesInUse,
@@ -61,7 +61,7 @@ impl FileSystem {
             format: *txns.volume().format(),
             root_tree: txns.required_tree(ObjectId::ROOT_TREE)?,
             checksum_tree: txns.required_tree(ObjectId::CSUM_TREE)?,
-            max_inline: AtomicU32::new(options.max_inline),
+            max_inline: AtomicU64::new(options.max_inline.get()),
             checksums: AtomicBool::new(options.checksums),
             in_use: SubvolumesInUse::new()?,
             moved: Progress::new()?,
@@ -85,9 +85,10 @@ impl FileSystem {
     }
 
     /// Changes what becomes of new data and new files (remount).
-    pub fn set_file_options(&self, max_inline: u32, checksums: bool) {
+    pub fn set_options(&self, options: &Options) {
+        let max_inline = options.max_inline.get();
         self.max_inline.store(max_inline, Ordering::Relaxed);
-        self.checksums.store(checksums, Ordering::Relaxed);
+        self.checksums.store(options.checksums, Ordering::Relaxed);
     }
 
     /// Where roots are.
@@ -121,8 +122,8 @@ impl FileSystem {
     }
 
     /// Files up to this many bytes are kept in the tree.
-    pub fn max_inline(&self) -> u32 {
-        self.max_inline.load(Ordering::Relaxed)
+    pub fn max_inline(&self) -> Bytes {
+        Bytes::new(self.max_inline.load(Ordering::Relaxed))
     }
 
     /// Whether new files have checksums.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How far data has been moved out of block groups, and whose turn it is to move more.
 
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use latch::prelude::*;
 use latch::{Mutex, Rank};
@@ -11,8 +11,8 @@ use latch::{Mutex, Rank};
 pub struct Moved {
     /// Block groups that were emptied.
     pub groups: u64,
-    /// Bytes that were written elsewhere.
-    pub bytes: u64,
+    /// What was written elsewhere.
+    pub bytes: Bytes,
 }
 
 /// How far data has been moved.

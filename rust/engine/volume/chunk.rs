@@ -2,7 +2,9 @@
 //! A chunk, and where a range of it lies.
 
 use super::profile::Profile;
-use crate::disk::{BlockGroupFlags, Bytes, ChunkItem, Logical, NewChunk, Physical, Stripe};
+use crate::disk::{
+    BlockGroupFlags, Bytes, ChunkItem, DeviceId, Logical, NewChunk, Physical, Stripe,
+};
 use latch::prelude::*;
 
 /// The most copies that a profile has.
@@ -55,7 +57,7 @@ impl Chunk {
     }
 
     /// Its stripes on one device.
-    pub(super) fn stripes_on(&self, devid: u64) -> impl Iterator<Item = &Stripe> + Clone {
+    pub(super) fn stripes_on(&self, devid: DeviceId) -> impl Iterator<Item = &Stripe> + Clone {
         self.stripes
             .iter()
             .filter(move |stripe| stripe.devid == devid)
@@ -84,7 +86,7 @@ impl Chunk {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The device's id.
-    pub devid: u64,
+    pub devid: DeviceId,
     /// The address there.
     pub at: Physical,
 }

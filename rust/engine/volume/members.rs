@@ -5,14 +5,14 @@ use super::device::Device;
 use super::hal::Hal;
 use super::profile::Profile;
 use super::Chunk;
-use crate::disk::{Flaw, Physical, Place, Stripe, Uuid};
+use crate::disk::{DeviceId, Flaw, Physical, Place, Stripe, Uuid};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
 /// A device as a part of the volume.
 pub(super) struct Member {
     pub(super) device: Arc<dyn Device>,
-    pub(super) devid: u64,
+    pub(super) devid: DeviceId,
     pub(super) uuid: Uuid,
     pub(super) hal: KBox<dyn Hal>,
 }
@@ -50,7 +50,7 @@ impl Members {
     }
 
     /// The device with this id.
-    pub(super) fn find(&self, devid: u64) -> Option<&Member> {
+    pub(super) fn find(&self, devid: DeviceId) -> Option<&Member> {
         self.iter().find(|member| member.devid == devid)
     }
 
@@ -79,7 +79,11 @@ impl Members {
         for stripe in chunk.stripes.iter() {
             let Some(member) = self.having(stripe) else {
                 let what = "chunk lies on a device that the volume does not have";
-                return Err(broken(Flaw::new(what, stripe.devid, self.first.devid)));
+                return Err(broken(Flaw::new(
+                    what,
+                    stripe.devid.get(),
+                    self.first.devid.get(),
+                )));
             };
             let len = profile.stripe_len(chunk.len);
             let (end, size) = (stripe.at.saturating_add(len), member.device.size());

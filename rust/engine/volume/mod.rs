@@ -55,7 +55,7 @@ pub use unused::Unused;
 pub use writes::Writes;
 pub use zones::ZoneManagement;
 
-use crate::disk::{Bug, Bytes, Checksums, Format, Logical, Superblock, ZoneOffset};
+use crate::disk::{Bug, Bytes, Checksums, DeviceId, Format, Logical, Superblock, ZoneOffset};
 use chunk_map::ChunkMap;
 use device::Device;
 use kernel::sync::Arc;
@@ -146,7 +146,7 @@ impl Volume {
     }
 
     /// The device with this id (see [`Place`]).
-    pub fn device(&self, devid: u64) -> Option<&Arc<dyn Device>> {
+    pub fn device(&self, devid: DeviceId) -> Option<&Arc<dyn Device>> {
         self.members.find(devid).map(|member| &member.device)
     }
 
@@ -156,7 +156,7 @@ impl Volume {
     }
 
     /// The ids of all devices, in the order in which they were given to [`Self::open`].
-    pub fn device_ids(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn device_ids(&self) -> impl Iterator<Item = DeviceId> + '_ {
         self.members.iter().map(|member| member.devid)
     }
 

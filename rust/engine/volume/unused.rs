@@ -4,7 +4,7 @@
 use super::allocate::{self, DeviceRange};
 use super::profile::Profile;
 use super::{Chunk, Stripe, Volume, NO_DEVICE};
-use crate::disk::{BlockGroupFlags, Bytes, Physical, MAX_CHUNK_END};
+use crate::disk::{BlockGroupFlags, Bytes, DeviceId, Physical, MAX_CHUNK_END};
 use latch::prelude::*;
 
 /// What of the devices is in no chunk: [`Volume::unused`].
@@ -23,7 +23,7 @@ impl Unused<'_> {
     /// stands in. `used` as for [`Self::plan_chunk`]. Not for zones.
     pub fn next_from(
         &self,
-        devid: u64,
+        devid: DeviceId,
         used: &[DeviceRange],
         from: Physical,
         least: Bytes,
@@ -41,7 +41,7 @@ impl Unused<'_> {
     }
 
     /// Tells a device that a range of it is unused. A hint: errors do not matter.
-    pub fn discard(&self, devid: u64, at: Physical, len: Bytes) {
+    pub fn discard(&self, devid: DeviceId, at: Physical, len: Bytes) {
         if let Some(member) = self.0.members.find(devid) {
             let _ = member.device.discard(at, len);
         }
@@ -55,7 +55,7 @@ impl Unused<'_> {
     pub fn plan_chunk(
         &self,
         flags: BlockGroupFlags,
-        devid: u64,
+        devid: DeviceId,
         used: &[DeviceRange],
     ) -> Result<Chunk> {
         let member = self.0.members.find(devid).ok_or(NO_DEVICE)?;

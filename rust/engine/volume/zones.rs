@@ -3,7 +3,7 @@
 
 use super::hal::Hal;
 use super::{device, Activation, Chunk, DeviceRange, GroupZones, Volume, Writes, NO_DEVICE};
-use crate::disk::{BlockGroupFlags, Bytes, Logical, ZoneOffset};
+use crate::disk::{BlockGroupFlags, Bytes, DeviceId, Logical, ZoneOffset};
 use latch::prelude::*;
 
 /// What block groups and the mount ask of zones and do to them: [`Volume::zones`]. Where there are none, nothing is done.
@@ -164,7 +164,7 @@ impl<'a> ZoneManagement<'a> {
     /// of a device; it is called where there are zones. How many there were.
     pub fn reset_stray(
         &self,
-        used: &mut dyn FnMut(u64) -> Result<KVVec<DeviceRange>>,
+        used: &mut dyn FnMut(DeviceId) -> Result<KVVec<DeviceRange>>,
     ) -> Result<u64> {
         let mut count = 0u64;
         for member in self.0.members.iter() {

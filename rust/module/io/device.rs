@@ -4,7 +4,7 @@
 
 use crate::linux::block::{Condition, SentWrite, ZoneOperation, ZoneReport};
 use crate::linux::{BlockDevice, FolioBytes, WriteKind};
-use engine::disk::{Bytes, Physical};
+use engine::disk::{Bytes, DeviceId, Physical};
 use engine::volume::device::{
     BegunWrite, Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind,
 };
@@ -22,7 +22,7 @@ const PIECE: usize = 32768;
 const PIECE_ORDER: u32 = 3;
 
 /// The open devices of a volume, by their ids.
-pub(crate) struct Devices(KVec<(u64, Arc<BlockDevice>)>);
+pub(crate) struct Devices(KVec<(DeviceId, Arc<BlockDevice>)>);
 
 impl Devices {
     /// The devices that `volume` was opened with, in the same order.
@@ -35,7 +35,7 @@ impl Devices {
     }
 
     /// The device with this id.
-    pub(crate) fn get(&self, devid: u64) -> Option<&Arc<BlockDevice>> {
+    pub(crate) fn get(&self, devid: DeviceId) -> Option<&Arc<BlockDevice>> {
         let found = self.0.iter().find(|(id, _)| *id == devid);
         found.map(|(_, device)| device)
     }
@@ -62,7 +62,7 @@ impl Disk {
     fn read_through(&self, room: &mut FolioBytes, at: Physical, buf: &mut [u8]) -> Result {
         let mut pos = at;
         for piece in buf.chunks_mut(room.len().max(1)) {
-            self.device.read(pos, room, piece.len())?;
+            self.device.read(pos, room, piece.len().into())?;
             if let Some(read) = room.as_slice().get(..piece.len()) {
                 piece.copy_from_slice(read);
             }
@@ -77,7 +77,7 @@ impl Disk {
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
             fill(&mut bounce, piece);
-            self.device.write(kind, pos, &bounce, piece.len())?;
+            self.device.write(kind, pos, &bounce, piece.len().into())?;
             pos = pos.saturating_add(piece.len().into());
         }
         Ok(())
@@ -151,7 +151,7 @@ impl Device for Disk {
             let mut bytes = FolioBytes::alloc(pages.trailing_zeros())?;
             fill(&mut bytes, piece);
             let device = &self.device;
-            let write = device.begin_write(WriteKind::Sync, pos, bytes, piece.len())?;
+            let write = device.begin_write(WriteKind::Sync, pos, bytes, piece.len().into())?;
             sent.0.push(write, GFP_KERNEL)?;
             pos = pos.saturating_add(piece.len().into());
         }
@@ -165,7 +165,7 @@ impl Device for Disk {
             fill(&mut piece, part);
             pieces.push(piece, GFP_KERNEL)?;
         }
-        self.device.append(zone, &pieces, buf.len())
+        self.device.append(zone, &pieces, buf.len().into())
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {

@@ -50,7 +50,7 @@ impl Text for Source {
         writeln!(f, "groups_emptied {}", commits.groups_emptied)?;
         let moved = self.fs.relocation().moved();
         writeln!(f, "data_groups_emptied {}", moved.groups)?;
-        writeln!(f, "data_bytes_moved {}", moved.bytes)?;
+        writeln!(f, "data_bytes_moved {}", moved.bytes.get())?;
         let forgotten = transactions.space().forgotten();
         writeln!(f, "free_space_pages_forgotten {forgotten}")?;
         let caches = transactions.space().caches_read();

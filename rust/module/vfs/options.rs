@@ -6,7 +6,7 @@
 
 use super::flags::{FlagChange, Flags};
 use crate::linux::options::{Given, Kind, Options, Parameter};
-use engine::disk::ObjectId;
+use engine::disk::{Bytes, ObjectId};
 use engine::txn::Discard;
 use latch::prelude::*;
 
@@ -22,8 +22,8 @@ pub(crate) struct MountOptions {
     pub(crate) shown_id: Option<ObjectId>,
     /// `commit=`: seconds; zero is the default.
     pub(crate) commit_interval: Option<u32>,
-    /// What `max_inline=` says, in bytes.
-    pub(super) max_inline: Option<u32>,
+    /// What `max_inline=` says.
+    pub(super) max_inline: Option<Bytes>,
     /// `thread_pool=`: nothing but shown.
     pub(super) thread_pool: Option<u32>,
     /// `metadata_ratio=`: nothing but shown.
@@ -195,8 +195,8 @@ impl MountOptions {
         Ok(())
     }
 
-    fn take_max_inline(&mut self, bytes: u64) {
-        self.max_inline = Some(u32::try_from(bytes).unwrap_or(u32::MAX));
+    fn take_max_inline(&mut self, len: Bytes) {
+        self.max_inline = Some(len);
     }
 
     fn take_ratio(&mut self, ratio: u32, _: &Given<'_>) -> Result {

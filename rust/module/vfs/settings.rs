@@ -8,7 +8,8 @@ use super::space_cache::SpaceCache;
 use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
 use crate::linux::BlockDevice;
-use engine::fs::MAX_INLINE;
+use engine::disk::Bytes;
+use engine::fs::{self, MAX_INLINE};
 use engine::txn::Discard;
 use engine::volume::Volume;
 use latch::prelude::*;
@@ -23,7 +24,7 @@ pub(super) struct Settings {
     /// Seconds that a transaction may get old.
     pub(super) commit_interval: u32,
     /// Files up to this many bytes are kept in the tree.
-    pub(super) max_inline: u32,
+    max_inline: Bytes,
     thread_pool: Option<u32>,
     metadata_ratio: u32,
     /// What devices are told of freed ranges.
@@ -39,7 +40,7 @@ pub(super) struct Facts {
     /// Freed space comes back by resets, so there is no range to tell the device of.
     pub(super) reuses_by_reset: bool,
     /// The longest that a file in the tree may be.
-    pub(super) sector_size: u32,
+    pub(super) sector_size: Bytes,
 }
 
 impl Settings {
@@ -75,7 +76,7 @@ impl Settings {
         };
         self.max_inline = options
             .max_inline
-            .map_or(self.max_inline, |bytes| bytes.min(facts.sector_size));
+            .map_or(self.max_inline, |len| len.min(facts.sector_size));
         self.thread_pool = options.thread_pool.or(self.thread_pool);
         self.metadata_ratio = options.metadata_ratio.unwrap_or(self.metadata_ratio);
         self.space_cache = options.space_cache.or(self.space_cache);
@@ -91,9 +92,12 @@ impl Settings {
         self.space_cache = word;
     }
 
-    /// Whether new files have checksums.
-    pub(super) fn makes_checksums(&self) -> bool {
-        !self.flags.contains(Flags::NO_DATASUM)
+    /// What the engine is told of files.
+    pub(super) fn of_files(&self) -> fs::Options {
+        fs::Options {
+            max_inline: self.max_inline,
+            checksums: !self.flags.contains(Flags::NO_DATASUM),
+        }
     }
 
     /// What was said last of how free space is kept, where a remount says `word`.
@@ -105,7 +109,7 @@ impl Settings {
     pub(super) fn show(&self, space_cache: SpaceCache, has_acls: bool, out: &ShownOptions<'_>) {
         self.show_flags(&[(Flags::NO_DATASUM, c"nodatasum")], out);
         if self.max_inline != MAX_INLINE {
-            out.number(c"max_inline", self.max_inline.into());
+            out.number(c"max_inline", self.max_inline.get());
         }
         if let Some(threads) = self
             .thread_pool
@@ -183,7 +187,7 @@ pub(super) fn check_rescue(asked: &Asked<'_, MountOptions>) -> Result {
 pub(super) fn facts(volume: &Volume) -> Facts {
     Facts {
         reuses_by_reset: volume.rules().reuses_by_reset(),
-        sector_size: volume.format().sector_size,
+        sector_size: volume.format().sector_size.into(),
     }
 }
 

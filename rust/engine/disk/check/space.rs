@@ -47,7 +47,7 @@ pub(super) fn device(item: &Item<'_>) -> Result<(), Flaw> {
     ensure_eq(
         "device's key has another number",
         item.key.offset,
-        device.devid,
+        device.devid.get(),
     )
 }
 

@@ -245,7 +245,7 @@ impl Data<'_> {
         reservation: WriteReservation,
     ) -> Result<Option<WriteReservation>> {
         let len = Bytes::from(bytes.len());
-        let limit = Bytes::from(self.fs.max_inline()).min(self.fs.longest_inline());
+        let limit = self.fs.max_inline().min(self.fs.longest_inline());
         let fits = len <= limit && len < self.fs.sector_size();
         if len.is_zero() || !fits || inode.attributes().size > len {
             return Ok(Some(reservation));

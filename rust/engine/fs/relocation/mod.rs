@@ -85,7 +85,7 @@ impl Relocation<'_> {
     pub fn moved(&self) -> Moved {
         Moved {
             groups: self.fs.moved.groups.load(Ordering::Relaxed),
-            bytes: self.fs.moved.bytes.load(Ordering::Relaxed),
+            bytes: Bytes::new(self.fs.moved.bytes.load(Ordering::Relaxed)),
         }
     }
 

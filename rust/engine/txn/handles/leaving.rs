@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Removed chunks whose device ranges are not free yet, and all device ranges that are not.
 
-use crate::disk::{Generation, Logical};
+use crate::disk::{DeviceId, Generation, Logical};
 use crate::map::{insert_in_order, OrdMap};
 use crate::volume::{Chunk, DeviceRange};
 use kernel::sync::Arc;
@@ -11,7 +11,7 @@ use latch::prelude::*;
 pub(in crate::txn) struct Leaving {
     chunks: KVVec<(Generation, Arc<Chunk>)>,
     /// The ranges of each device that were asked for that chunks have, those that leave among them; ascending.
-    taken: OrdMap<u64, KVVec<DeviceRange>>,
+    taken: OrdMap<DeviceId, KVVec<DeviceRange>>,
 }
 
 impl Leaving {
@@ -26,7 +26,7 @@ impl Leaving {
     /// The ranges of a device at which no chunk can be made, ascending. The first time `read` tells those.
     pub(in crate::txn) fn taken(
         &mut self,
-        devid: u64,
+        devid: DeviceId,
         read: impl FnOnce(&Self) -> Result<KVVec<DeviceRange>>,
     ) -> Result<&[DeviceRange]> {
         if self.taken.get(&devid).is_none() {

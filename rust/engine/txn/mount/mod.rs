@@ -7,8 +7,8 @@ mod verify;
 
 use crate::btree::{Store, Tree};
 use crate::disk::{
-    ChunkItem, CompatRo, DevExtent, Flaw, Generation, Incompat, Key, Kind, Logical, ObjectId,
-    Physical, Place, RootPointer, Superblock, SuperblockBytes,
+    ChunkItem, CompatRo, DevExtent, DeviceId, Flaw, Generation, Incompat, Key, Kind, Logical,
+    ObjectId, Physical, Place, RootPointer, Superblock, SuperblockBytes,
 };
 use crate::space::{self, Caches, Extents, Space};
 use crate::txn::counters::Costs;
@@ -193,7 +193,7 @@ fn set_zone_size(volume: &Volume, trees: &OpenTrees) -> Result {
         return Ok(());
     }
     let tree = trees.required(ObjectId::DEV_TREE)?;
-    let first = DevExtent::key(1, Physical::new(0));
+    let first = DevExtent::key(DeviceId::new(1), Physical::new(0));
     let found = tree.ceiling(&first, |key, bytes| {
         DevExtent::parse(&key, bytes).map_err(|flaw| broken(&tree, &key, flaw))
     })?;

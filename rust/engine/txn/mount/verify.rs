@@ -5,7 +5,9 @@
 //! next chunk is laid over what another holds. One pass over the device tree compares them (C: `btrfs_verify_dev_extents`).
 
 use crate::btree::Tree;
-use crate::disk::{Bytes, DevExtent, DevItem, Flaw, Key, Kind, Logical, ObjectId, Physical, Place};
+use crate::disk::{
+    Bytes, DevExtent, DevItem, DeviceId, Flaw, Key, Kind, Logical, ObjectId, Physical, Place,
+};
 use crate::txn::roots::OpenTrees;
 use crate::volume::{Chunk, Volume};
 use core::ops::ControlFlow;
@@ -13,7 +15,7 @@ use latch::prelude::*;
 
 /// How much of a device may be used, as its item has it.
 struct Size {
-    devid: u64,
+    devid: DeviceId,
     bytes: Bytes,
 }
 
@@ -83,12 +85,15 @@ fn device(volume: &Volume, chunk_tree: &Tree, size: &Size) -> Result {
 
 fn read_sizes(chunk_tree: &Tree) -> Result<KVec<Size>> {
     let mut sizes = KVec::new();
-    chunk_tree.scan(DevItem::key(0)..=DevItem::key(u64::MAX), |key, bytes| {
-        let item = DevItem::parse(bytes).map_err(|flaw| broken(chunk_tree, &key, flaw))?;
-        let (devid, bytes) = (item.devid, item.total_bytes);
-        sizes.push(Size { devid, bytes }, GFP_KERNEL)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
+    chunk_tree.scan(
+        DevItem::key(DeviceId::new(0))..=DevItem::key(DeviceId::new(u64::MAX)),
+        |key, bytes| {
+            let item = DevItem::parse(bytes).map_err(|flaw| broken(chunk_tree, &key, flaw))?;
+            let (devid, bytes) = (item.devid, item.total_bytes);
+            sizes.push(Size { devid, bytes }, GFP_KERNEL)?;
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
     Ok(sizes)
 }
 
@@ -97,17 +102,17 @@ pub(in crate::txn) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Resu
     let sizes = read_sizes(trees.chunk())?;
     let tree = trees.required(ObjectId::DEV_TREE)?;
     let mut found = 0u64;
-    let mut before = (0, Physical::new(0));
+    let mut before = (DeviceId::new(0), Physical::new(0));
     // Of device 0 there is nothing but statistics.
     tree.scan(
-        DevExtent::key(1, Physical::new(0))..=Key::MAX,
+        DevExtent::key(DeviceId::new(1), Physical::new(0))..=Key::MAX,
         |key, bytes| {
             if key.kind != Kind::DEV_EXTENT {
                 return Ok(ControlFlow::Continue(()));
             }
             let flawed = |flaw| broken(&tree, &key, flaw);
             let extent = DevExtent::parse(&key, bytes).map_err(flawed)?;
-            let devid = key.objectid.get();
+            let devid = DeviceId::new(key.objectid.get());
             let size = sizes.iter().find(|size| size.devid == devid);
             check_extent(
                 volume,
@@ -143,7 +148,12 @@ pub(in crate::txn) fn device_extents(volume: &Volume, trees: &OpenTrees) -> Resu
 }
 
 /// An extent is what its chunk has there, and within its device.
-fn check_extent(volume: &Volume, devid: u64, extent: &DevExtent, size: Bytes) -> Result<(), Flaw> {
+fn check_extent(
+    volume: &Volume,
+    devid: DeviceId,
+    extent: &DevExtent,
+    size: Bytes,
+) -> Result<(), Flaw> {
     let chunk = volume.chunk_from(extent.chunk);
     let chunk = chunk.filter(|chunk| chunk.logical == extent.chunk);
     let Some(chunk) = chunk else {

@@ -3,7 +3,7 @@
 
 use crate::btree::{Allocate, Tree};
 use crate::disk::{
-    BlockGroupFlags, Bytes, ChunkItem, DevExtent, DevItem, Flaw, Key, ObjectId, Physical,
+    BlockGroupFlags, Bytes, ChunkItem, DevExtent, DevItem, DeviceId, Flaw, Key, ObjectId, Physical,
 };
 use crate::map::insert_in_order;
 use crate::space::{Class, Removal, Space};
@@ -139,7 +139,7 @@ impl Chunks<'_> {
     pub(in crate::txn) fn taken<'a>(
         &self,
         device: &Tree,
-        devid: u64,
+        devid: DeviceId,
         leaving: &'a mut Leaving,
     ) -> Result<&'a [DeviceRange]> {
         leaving.taken(devid, |leaving| self.device_ranges(device, devid, leaving))
@@ -149,7 +149,7 @@ impl Chunks<'_> {
     fn device_ranges(
         &self,
         device: &Tree,
-        devid: u64,
+        devid: DeviceId,
         leaving: &Leaving,
     ) -> Result<KVVec<DeviceRange>> {
         let mut ranges = KVVec::new();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Telling devices what is unused, on demand: fstrim(8).
 
-use crate::disk::{Bytes, ObjectId, Physical};
+use crate::disk::{Bytes, DeviceId, ObjectId, Physical};
 use crate::space::Trim;
 use crate::txn::handles::shared::Shared;
 use latch::prelude::*;
@@ -30,7 +30,7 @@ impl Shared {
         self.space.trim_waiting(most, &in_time, &lost)
     }
 
-    fn trim_unused(&self, devid: u64, call: &mut Trim<'_>) -> Result {
+    fn trim_unused(&self, devid: DeviceId, call: &mut Trim<'_>) -> Result {
         let tree = self.trees.required(ObjectId::DEV_TREE)?;
         let mut from = Physical::new(0);
         loop {

@@ -9,7 +9,7 @@
 pub(super) mod deferred;
 mod ranges;
 
-use crate::disk::{Bytes, Generation, Logical, Timespec, TreeId};
+use crate::disk::{Bytes, DeviceId, Generation, Logical, Timespec, TreeId};
 use crate::map::OrdMap;
 use crate::space::Reservation;
 use crate::txn::refs::Queue;
@@ -72,7 +72,7 @@ pub(in crate::txn) struct ChunkChanges {
     /// System chunks to enter.
     pub(in crate::txn) system_added: KVec<Arc<Chunk>>,
     /// Bytes in chunks of each device on which they changed.
-    pub(in crate::txn) device_used: OrdMap<u64, Bytes>,
+    pub(in crate::txn) device_used: OrdMap<DeviceId, Bytes>,
     /// Chunks without items.
     pub(in crate::txn) removed: KVec<Arc<Chunk>>,
 }

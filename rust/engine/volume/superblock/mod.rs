@@ -15,8 +15,8 @@ pub use of_volume::Superblocks;
 use super::chunk::Chunk;
 use super::device::{Device, ZoneGeometry};
 use crate::disk::{
-    Bytes, ChecksumKind, Checksums, DevItem, Physical, Place, Superblock, SuperblockBytes,
-    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    Bytes, ChecksumKind, Checksums, DevItem, DeviceId, Physical, Place, Superblock,
+    SuperblockBytes, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 use crate::volume::zone_size::check_zone_size;
 use crate::volume::Copies;
@@ -196,12 +196,12 @@ pub(super) fn join(some: KBox<InMemory>, more: KBox<InMemory>) -> Result<KBox<In
 
 impl InMemory {
     /// What the copies of a device say of it.
-    pub(super) fn device(&self, devid: u64) -> Option<&DevItem> {
+    pub(super) fn device(&self, devid: DeviceId) -> Option<&DevItem> {
         self.devices.iter().find(|device| device.devid == devid)
     }
 
     /// Changes how many bytes of a device are in chunks.
-    pub(super) fn set_device_used(&mut self, devid: u64, used: Bytes) {
+    pub(super) fn set_device_used(&mut self, devid: DeviceId, used: Bytes) {
         let mut devices = self.devices.iter_mut();
         if let Some(device) = devices.find(|device| device.devid == devid) {
             device.bytes_used = used;

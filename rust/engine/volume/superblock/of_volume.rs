@@ -2,7 +2,7 @@
 //! What a volume's superblocks say, and how that changes and goes out.
 
 use super::SuperblockImage;
-use crate::disk::{Bytes, RootBackup, Superblock, SuperblockBytes};
+use crate::disk::{Bytes, DeviceId, RootBackup, Superblock, SuperblockBytes};
 use crate::volume::{Chunk, Volume};
 use latch::prelude::*;
 
@@ -26,7 +26,7 @@ impl Superblocks<'_> {
     }
 
     /// Bytes of a device that may be used, as its superblock says.
-    pub fn device_bytes(&self, devid: u64) -> Option<Bytes> {
+    pub fn device_bytes(&self, devid: DeviceId) -> Option<Bytes> {
         let superblock = self.0.superblock.lock();
         superblock.device(devid).map(|device| device.total_bytes)
     }
@@ -43,7 +43,7 @@ impl Superblocks<'_> {
     }
 
     /// Changes in memory what the superblocks of a device say of its bytes in chunks.
-    pub fn set_device_used(&self, devid: u64, used: Bytes) {
+    pub fn set_device_used(&self, devid: DeviceId, used: Bytes) {
         self.0.superblock.lock().set_device_used(devid, used);
     }
 

@@ -262,7 +262,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let has_place = ioend.goal() == Goal::Unwritten;
         if has_place
             || ioend.pos() != FileOffset::new(0)
-            || size > self.path.fs.max_inline().into()
+            || size > self.path.fs.max_inline()
             || ioend.len() > SECTOR
         {
             return Ok(Some(Parcel { ioend, reservation }));

@@ -59,7 +59,7 @@ impl Common {
         check: impl Fn(&[u8]) -> Result,
     ) -> Result {
         let mapping = self.map(addr)?;
-        let len = bytes.len();
+        let len = Bytes::from(bytes.len());
         let mut failed = None;
         for (index, place) in mapping.copies().iter().enumerate() {
             let device = self.devices.get(place.devid).ok_or(NO_DEVICE)?;
@@ -98,7 +98,7 @@ impl Common {
             let Some(device) = self.devices.get(place.devid) else {
                 continue;
             };
-            let result = device.write(WriteKind::Sync, place.at, bytes, bytes.len());
+            let result = device.write(WriteKind::Sync, place.at, bytes, bytes.len().into());
             match result {
                 Ok(()) => pr_warn!("tree block {addr}: repaired the copy at {}\n", place.at),
                 Err(_) => pr_err!("tree block {addr}: the copy at {} stays bad\n", place.at),

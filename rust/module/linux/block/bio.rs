@@ -12,7 +12,7 @@ use core::ptr::{addr_of_mut, NonNull};
 use kernel::error::to_result;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use units::Physical;
+use units::{Bytes, Physical};
 
 /// How a write of metadata goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +98,10 @@ impl Bio {
     /// # Safety
     ///
     /// Until the request is done, or forgotten, the folio is alive, and nobody uses these bytes if they are read into.
-    pub(in crate::linux) unsafe fn add_folio(
-        &mut self,
-        folio: &Folio,
-        len: usize,
-        offset: usize,
-    ) -> Result {
+    pub(in crate::linux) unsafe fn add_folio(&mut self, folio: &Folio, len: Bytes) -> Result {
+        let len = usize::try_from(len)?;
         // SAFETY: The bio is ours and not submitted, and C checks the room; the rest is the function's contract.
-        match unsafe { b::bio_add_folio(self.inner.as_ptr(), folio.as_ptr(), len, offset) } {
+        match unsafe { b::bio_add_folio(self.inner.as_ptr(), folio.as_ptr(), len, 0) } {
             true => Ok(()),
             false => Err(EIO),
         }
@@ -147,10 +143,10 @@ impl Drop for Bio {
 
 impl BlockDevice {
     /// Reads `len` bytes of metadata from byte `at` of the device and waits.
-    pub(crate) fn read(&self, at: Physical, into: &mut FolioBytes, len: usize) -> Result {
+    pub(crate) fn read(&self, at: Physical, into: &mut FolioBytes, len: Bytes) -> Result {
         let mut bio = Bio::read(self, at, 1);
         // SAFETY: The bytes are borrowed until the request is done.
-        unsafe { bio.add_folio(into.folio(), len.min(into.len()), 0) }?;
+        unsafe { bio.add_folio(into.folio(), len.min(into.len().into())) }?;
         bio.submit_wait()
     }
 
@@ -160,11 +156,11 @@ impl BlockDevice {
         kind: WriteKind,
         at: Physical,
         from: &FolioBytes,
-        len: usize,
+        len: Bytes,
     ) -> Result {
         let mut bio = Bio::write(self, kind, at, 1);
         // SAFETY: The bytes are borrowed until the request is done, which only reads them.
-        unsafe { bio.add_folio(from.folio(), len.min(from.len()), 0) }?;
+        unsafe { bio.add_folio(from.folio(), len.min(from.len().into())) }?;
         bio.submit_wait()
     }
 
@@ -174,15 +170,15 @@ impl BlockDevice {
         &self,
         zone: Physical,
         pieces: &[FolioBytes],
-        len: usize,
+        len: Bytes,
     ) -> Result<Physical> {
         let flags = b::req_op_REQ_OP_ZONE_APPEND | b::REQ_SYNC;
         let mut bio = Bio::new(self, flags, zone, pieces.len());
         let mut left = len;
         for piece in pieces {
-            let part = left.min(piece.len());
+            let part = left.min(piece.len().into());
             // SAFETY: The bytes are borrowed until the request is done, which only reads them.
-            unsafe { bio.add_folio(piece.folio(), part, 0) }?;
+            unsafe { bio.add_folio(piece.folio(), part) }?;
             left = left.saturating_sub(part);
         }
         bio.append_wait()?.byte()
@@ -194,7 +190,7 @@ impl BlockDevice {
         let filled = flight.folios().iter().try_for_each(|folio| {
             // SAFETY: The request owns the flight until it is done. What the flight lends through a shared reference, it keeps
             // until it is dropped, for only then can it be changed. The request only reads the folio.
-            unsafe { bio.add_folio(folio, folio.size(), 0) }
+            unsafe { bio.add_folio(folio, folio.size().into()) }
         });
         match filled {
             Ok(()) => bio.submit(flight),

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use kernel::error::to_result;
 use kernel::sync::{Arc, Completion as Done};
 use latch::prelude::*;
-use units::Physical;
+use units::{Bytes, Physical};
 
 /// A write that was sent, with its bytes. Dropping it waits for its end.
 pub(crate) struct SentWrite(Arc<Load>);
@@ -55,7 +55,7 @@ impl BlockDevice {
         kind: WriteKind,
         at: Physical,
         bytes: FolioBytes,
-        len: usize,
+        len: Bytes,
     ) -> Result<SentWrite> {
         let init = pin_init!(Load {
             bytes,
@@ -66,7 +66,7 @@ impl BlockDevice {
         let mut bio = Bio::write(self, kind, at, 1);
         // SAFETY: The request owns the load, which keeps the bytes until it is dropped and lends them to nobody. The request only
         // reads them.
-        unsafe { bio.add_folio(load.bytes.folio(), len.min(load.bytes.len()), 0) }?;
+        unsafe { bio.add_folio(load.bytes.folio(), len.min(load.bytes.len().into())) }?;
         bio.submit(load.clone());
         Ok(SentWrite(load))
     }

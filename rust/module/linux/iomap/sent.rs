@@ -28,7 +28,7 @@ pub(super) trait Done:
     /// The file, which outlives what is to be done.
     fn inode(&self) -> *mut bindings::inode;
     /// Notes where the bio went and how it ended, in interrupt context.
-    fn note(&self, _sector: u64, _status: bindings::blk_status_t) {}
+    fn note(&self, _sector: Sector, _status: bindings::blk_status_t) {}
 }
 
 impl Destination {
@@ -92,7 +92,7 @@ unsafe extern "C" fn end<D: Done>(bio: *mut bindings::bio) {
     let (sector, status) = unsafe { ((*bio).bi_iter.bi_sector, (*bio).bi_status) };
     // SAFETY: As above; `Ready::new` put the value there, pinned, and it is taken once.
     let done = unsafe { Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<D>())) };
-    done.note(sector, status);
+    done.note(Sector::new(sector), status);
     // SAFETY: By the contract of `Ready::new`.
     if let Ok(file) = of::<D::File>(unsafe { Inode::borrow(done.inode()) }) {
         file.queue().enqueue(done);

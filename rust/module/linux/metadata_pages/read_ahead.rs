@@ -40,7 +40,7 @@ impl BlockFolio {
         };
         let mut bio = Bio::read(device, at, 1);
         // SAFETY: The folio and its bytes are this value's, and then the completion's.
-        unsafe { bio.add_folio(&self, self.size(), 0) }?;
+        unsafe { bio.add_folio(&self, self.size().into()) }?;
         let reading = Reading {
             _bytes: bytes,
             folio: self,

@@ -13,6 +13,7 @@ use kernel::ffi::c_char;
 use kernel::fmt;
 use kernel::str::CString;
 use latch::prelude::*;
+use units::Bytes;
 
 /// An option that a file system knows (C: `struct fs_parameter_spec`). One name may stand for a flag and for a value.
 pub(crate) struct Parameter<O> {
@@ -31,7 +32,7 @@ pub(crate) enum Kind<O> {
     /// Any text that is not empty.
     Text(fn(&mut O, &[u8], &Given<'_>) -> Result),
     /// Bytes: a number and a unit (C: `memparse`). What follows them is not minded.
-    Size(fn(&mut O, u64)),
+    Size(fn(&mut O, Bytes)),
     /// None; the option is known and not supported.
     RefusedFlag,
     /// Any text; the option is known and not supported.
@@ -235,7 +236,7 @@ pub(super) unsafe fn parse<O: Options>(
         Kind::Flag(take) => take(options),
         Kind::U32(take) => take(options, u32, &given)?,
         Kind::U64(take) => take(options, u64, &given)?,
-        Kind::Size(take) => take(options, bytes),
+        Kind::Size(take) => take(options, Bytes::new(bytes)),
         Kind::Text(take) => take(options, value.ok_or(EINVAL)?, &given)?,
         Kind::RefusedFlag | Kind::RefusedText => return Err(given.refuse()),
     }

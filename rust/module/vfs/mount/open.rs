@@ -148,10 +148,7 @@ fn open_files(
     txn_options.discard = settings.discard;
     txn_options.witness = Some(witness);
     let txns = Transactions::open(volume.clone(), store, txn_options)?;
-    let mut fs_options = fs::Options::new();
-    fs_options.max_inline = settings.max_inline;
-    fs_options.checksums = settings.makes_checksums();
-    fs::FileSystem::open(txns, fs_options)
+    fs::FileSystem::open(txns, settings.of_files())
 }
 
 fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {

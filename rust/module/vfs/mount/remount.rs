@@ -133,8 +133,7 @@ impl Mount {
         self.schedule
             .interval
             .store(settings.commit_interval, Ordering::Relaxed);
-        self.fs
-            .set_file_options(settings.max_inline, settings.makes_checksums());
+        self.fs.set_options(&settings.of_files());
         self.transactions().space().set_discard(settings.discard);
     }
 }

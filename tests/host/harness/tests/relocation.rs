@@ -393,7 +393,7 @@ fn a_group_is_emptied_or_left_alone() {
         let taken = std::cell::RefCell::new(std::vec![]);
         let asked = std::cell::Cell::new(0);
         let take_all = || {
-            while rig.moved().bytes > 0 {
+            while !rig.moved().bytes.is_zero() {
                 asked.set(asked.get() + 1);
                 match mounted
                     .txns
@@ -546,7 +546,7 @@ fn damaged_data_is_not_moved() {
     let mounted = rig.driver.mounted();
     assert_eq!(mounted.txns.is_aborted(), None);
     assert_eq!(rig.place_of(rig.files[0]), places[0]);
-    assert!(rig.moved().bytes > 0);
+    assert!(!rig.moved().bytes.is_zero());
     let mut page = [0; 4096];
     mounted.read_data(places[0], &mut page).unwrap();
     assert_eq!(page, [0xaa; 4096]);

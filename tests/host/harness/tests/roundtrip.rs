@@ -4,10 +4,10 @@
 
 use engine::disk::{
     keyed_ref, BlockGroupFlags, BlockGroupItem, Bytes, ChunkItem, Compression, DevExtent, DevItem,
-    DirEntries, DirEntry, ExtentFlags, ExtentHead, ExtentItem, ExtentState, FileExtent, FileRef,
-    FileType, FreeSpaceForm, FreeSpaceInfo, Generation, InlineExtent, InlineRef, InodeExtref,
-    InodeExtrefs, InodeFlags, InodeItem, InodeRef, InodeRefs, Key, Kind, Logical, NewChunk,
-    ObjectId, Physical, RegularExtent, RootItem, RootRef, Stripe, Target, Timespec, Uuid,
+    DeviceId, DirEntries, DirEntry, ExtentFlags, ExtentHead, ExtentItem, ExtentState, FileExtent,
+    FileRef, FileType, FreeSpaceForm, FreeSpaceInfo, Generation, InlineExtent, InlineRef,
+    InodeExtref, InodeExtrefs, InodeFlags, InodeItem, InodeRef, InodeRefs, Key, Kind, Logical,
+    NewChunk, ObjectId, Physical, RegularExtent, RootItem, RootRef, Stripe, Target, Timespec, Uuid,
 };
 use harness::random::Random;
 
@@ -233,7 +233,7 @@ fn roots() {
 fn chunks_and_devices() {
     each(6, |random| {
         let stripes = [0, 1].map(|_| Stripe {
-            devid: 1 + random.below(9),
+            devid: DeviceId::new(1 + random.below(9)),
             at: Physical::new(random.next()),
             dev_uuid: uuid(random),
         });
@@ -259,7 +259,7 @@ fn chunks_and_devices() {
 
         let total_bytes = random.next();
         let device = DevItem {
-            devid: 1 + random.below(9),
+            devid: DeviceId::new(1 + random.below(9)),
             total_bytes: Bytes::new(total_bytes),
             bytes_used: Bytes::new(random.below(total_bytes.max(1))),
             uuid: uuid(random),

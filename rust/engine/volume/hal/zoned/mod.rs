@@ -18,8 +18,8 @@ mod states;
 
 use super::{Hal, SIZED};
 use crate::disk::{
-    BlockGroupFlags, Bug, Bytes, DevItem, Flaw, Logical, Physical, Place, Stripe, ZoneOffset,
-    MAX_EXTENT_SIZE,
+    BlockGroupFlags, Bug, Bytes, DevItem, DeviceId, Flaw, Logical, Physical, Place, Stripe,
+    ZoneOffset, MAX_EXTENT_SIZE,
 };
 use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
@@ -40,7 +40,7 @@ const UNKNOWN: Bug = Bug::new("zones are used before they are known");
 /// A device of a zoned volume.
 pub(in crate::volume) struct Zoned {
     device: Arc<dyn Device>,
-    devid: u64,
+    devid: DeviceId,
     geometry: Option<ZoneGeometry>,
     /// Bytes that may be used.
     total_bytes: Bytes,

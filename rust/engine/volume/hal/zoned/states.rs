@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is known of every zone of a device, and the budget of active ones.
 
-use crate::disk::{BlockGroupFlags, Bytes, Physical};
+use crate::disk::{BlockGroupFlags, Bytes, DeviceId, Physical};
 use crate::volume::device::{Device, Zone, ZoneCondition, ZoneGeometry, ZoneKind, SECTOR};
 use crate::volume::profile::copies_of;
 use crate::volume::zone_size::ZoneSize;
@@ -124,7 +124,7 @@ impl States {
     /// one for each log, `logs` in all.
     pub(super) fn report(
         device: &dyn Device,
-        devid: u64,
+        devid: DeviceId,
         geometry: &ZoneGeometry,
         zone_size: ZoneSize,
         logs: u64,

@@ -155,8 +155,8 @@ impl<T: FileData> Done for WriteDone<T> {
         unsafe { (*self.ioend).io_inode }
     }
 
-    fn note(&self, sector: u64, status: bindings::blk_status_t) {
-        self.sector.store(sector, Ordering::Relaxed);
+    fn note(&self, sector: Sector, status: bindings::blk_status_t) {
+        self.sector.store(sector.get(), Ordering::Relaxed);
         self.status.store(status, Ordering::Relaxed);
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::device::{Access, Image, SimDevice};
 use engine::btree::Identity;
-use engine::disk::{ChecksumKind, CompatRo, Format, Generation, Incompat, Logical, Physical, Uuid};
+use engine::disk::{
+    ChecksumKind, CompatRo, DeviceId, Format, Generation, Incompat, Logical, Physical, Uuid,
+};
 use engine::volume::device::Device;
 use kernel::prelude::Result;
 use std::sync::Arc;
@@ -17,9 +19,9 @@ pub trait Backing: Send + Sync {
     /// The newest generation that may be met.
     fn newest(&self) -> Generation;
     /// Where the copies of a block are: device and address.
-    fn places(&self, addr: Logical, len: u64) -> Result<Vec<(u64, Physical)>>;
+    fn places(&self, addr: Logical, len: u64) -> Result<Vec<(DeviceId, Physical)>>;
     /// A device.
-    fn device(&self, devid: u64) -> &dyn Device;
+    fn device(&self, devid: DeviceId) -> &dyn Device;
     /// Whether blocks at the address go out in the order of their addresses.
     fn is_ordered(&self, addr: Logical) -> bool;
 
@@ -29,7 +31,7 @@ pub trait Backing: Send + Sync {
     }
 
     /// Whether a bad copy may be written over.
-    fn may_repair(&self, device: u64, at: Physical) -> bool {
+    fn may_repair(&self, device: DeviceId, at: Physical) -> bool {
         let _ = at;
         let device = self.device(device);
         !device.is_read_only() && device.zones().is_none()
@@ -79,11 +81,11 @@ impl Backing for Flat {
         Generation::new(u64::MAX)
     }
 
-    fn places(&self, addr: Logical, _len: u64) -> Result<Vec<(u64, Physical)>> {
-        Ok(vec![(0, Physical::new(addr.get()))])
+    fn places(&self, addr: Logical, _len: u64) -> Result<Vec<(DeviceId, Physical)>> {
+        Ok(vec![(DeviceId::new(0), Physical::new(addr.get()))])
     }
 
-    fn device(&self, _devid: u64) -> &dyn Device {
+    fn device(&self, _devid: DeviceId) -> &dyn Device {
         &*self.device
     }
 

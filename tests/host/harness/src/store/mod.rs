@@ -212,7 +212,7 @@ impl<B: Backing> HostStore<B> {
         result.map(|()| bytes)
     }
 
-    fn repair(&self, bad: &[(u64, engine::disk::Physical)], good: &[u8]) {
+    fn repair(&self, bad: &[(engine::disk::DeviceId, engine::disk::Physical)], good: &[u8]) {
         for &(device, at) in bad {
             if self.backing.may_repair(device, at)
                 && self.backing.device(device).write(at, good).is_ok()

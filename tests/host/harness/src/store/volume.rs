@@ -3,7 +3,7 @@
 
 use super::Backing;
 use engine::btree::Identity;
-use engine::disk::{Bytes, Format, Generation, Logical, Physical, Uuid};
+use engine::disk::{Bytes, DeviceId, Format, Generation, Logical, Physical, Uuid};
 use engine::volume::device::Device;
 use engine::volume::Volume;
 use kernel::prelude::*;
@@ -59,7 +59,7 @@ impl Backing for OnVolume {
         self.volume.superblock().generation.next()
     }
 
-    fn places(&self, addr: Logical, len: u64) -> Result<std::vec::Vec<(u64, Physical)>> {
+    fn places(&self, addr: Logical, len: u64) -> Result<std::vec::Vec<(DeviceId, Physical)>> {
         let mapping = self.volume.map(addr, Bytes::new(len))?;
         if mapping.len < Bytes::new(len) {
             pr_err!("block {addr} crosses the border of a chunk\n");
@@ -72,7 +72,7 @@ impl Backing for OnVolume {
             .collect())
     }
 
-    fn device(&self, devid: u64) -> &dyn Device {
+    fn device(&self, devid: DeviceId) -> &dyn Device {
         &**self
             .volume
             .device(devid)

@@ -7,7 +7,7 @@ use engine::disk::{
     Bytes, Compression, ExtentState, FileExtent, FileOffset, Key, Kind, Logical, ObjectId,
     RegularExtent, Uuid,
 };
-use engine::fs::{Inode, MappingKind, NewSubvolume, Relocated, Target, Times};
+use engine::fs::{self, Inode, MappingKind, NewSubvolume, Relocated, Target, Times};
 use engine::space::Reclaim;
 use engine::txn::Units;
 use harness::device::Image;
@@ -202,7 +202,7 @@ fn what_is_in_a_shared_leaf_stays() {
     assert_eq!(relocate(&files), Relocated::Nothing);
     assert_eq!(relocate(&files), Relocated::Nothing);
     assert_eq!(place_of(&files, &inode, at), was);
-    assert_eq!(files.fs.relocation().moved().bytes, 0);
+    assert_eq!(files.fs.relocation().moved().bytes, Bytes::ZERO);
     let theirs = in_snapshot(&files, id, &inode);
     assert!(files.read(&theirs, 0, bytes.len() as u64).unwrap() == bytes);
     drop((inode, theirs));
@@ -401,10 +401,12 @@ fn packed_and_preallocated_pieces_move_as_they_are() {
     Random::new(4).fill(&mut noise);
     let packed = files.file(b"packed");
     files.write_sectors(&packed, 0, &noise, LEN).unwrap();
-    files.fs.set_file_options(files.fs.max_inline(), false);
+    let mut options = fs::Options::new();
+    options.checksums = false;
+    files.fs.set_options(&options);
     let reserved = files.file(b"reserved");
     files.write_sectors(&reserved, 0, &noise, LEN).unwrap();
-    files.fs.set_file_options(files.fs.max_inline(), true);
+    files.fs.set_options(&fs::Options::new());
     let (file, bytes) = file_with_holes(&files);
 
     let granted = files.fs.file_space().ask_truncate(&packed, Bytes::new(MIB));

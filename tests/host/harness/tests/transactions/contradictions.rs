@@ -9,8 +9,8 @@ use crate::mounting::edit;
 use core::ops::ControlFlow;
 use engine::disk::raw::RawBalance;
 use engine::disk::{
-    BlockGroupFlags, BlockGroupItem, Bytes, DevExtent, DevItem, Key, Kind, ObjectId, Physical,
-    RootItem,
+    BlockGroupFlags, BlockGroupItem, Bytes, DevExtent, DevItem, DeviceId, Key, Kind, ObjectId,
+    Physical, RootItem,
 };
 use engine::fs::{FileSystem, Target};
 use engine::txn::{Access, Handle, Keep, Options, Roots, Units};
@@ -50,7 +50,7 @@ pub(crate) fn first_of(mounted: &Layers, tree: ObjectId, kind: Kind, from: Key) 
 }
 
 fn first_extent(mounted: &Layers) -> (Key, DevExtent) {
-    let from = DevExtent::key(1, Physical::new(0));
+    let from = DevExtent::key(DeviceId::new(1), Physical::new(0));
     let (key, bytes) = first_of(mounted, ObjectId::DEV_TREE, Kind::DEV_EXTENT, from);
     let extent = DevExtent::parse(&key, &bytes).unwrap();
     (key, extent)
@@ -107,7 +107,7 @@ fn a_device_extent_of_no_chunk() {
             let (key, extent) = first_extent(mounted);
             let start = Physical::new(size - extent.len.get());
             let stray = DevExtent { start, ..extent };
-            let key = DevExtent::key(key.objectid.get(), start);
+            let key = DevExtent::key(DeviceId::new(key.objectid.get()), start);
             insert(
                 mounted,
                 handle,
@@ -151,7 +151,7 @@ fn a_device_extent_of_another_length() {
 fn a_device_extent_beyond_its_device() {
     let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
         let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
-        let key = DevItem::key(1);
+        let key = DevItem::key(DeviceId::new(1));
         let shrunk = chunks.update(handle, &key, |bytes| {
             let mut item = DevItem::parse(bytes).unwrap();
             item.total_bytes = item.bytes_used;
@@ -213,7 +213,7 @@ fn a_superblock_that_has_another_size_of_the_device() {
         if more {
             image = rewritten(image, |mounted, handle| {
                 let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
-                let shrunk = chunks.update(handle, &DevItem::key(1), |bytes| {
+                let shrunk = chunks.update(handle, &DevItem::key(DeviceId::new(1)), |bytes| {
                     let mut item = DevItem::parse(bytes).unwrap();
                     item.total_bytes = item.total_bytes.saturating_sub(Bytes::new(MIB));
                     item.write_to(bytes).unwrap();

@@ -3,7 +3,7 @@
 
 use crate::fixture::*;
 use engine::disk::raw::RawSuperblock;
-use engine::disk::{Bytes, ChecksumKind, Physical, Uuid, SUPERBLOCK_PLACES};
+use engine::disk::{Bytes, ChecksumKind, DeviceId, Physical, Uuid, SUPERBLOCK_PLACES};
 use engine::volume::device::Device;
 use engine::volume::Volume;
 use harness::checksums::HostChecksums;
@@ -156,7 +156,10 @@ fn the_newest_superblock_of_all_devices_is_taken() {
         change(&mut images[lagging], |raw| raw.chunk_root_generation.set(1));
         let volume = open_all(&images.map(device)).unwrap();
         assert_eq!(volume.superblock().generation.get(), newest);
-        assert_eq!(volume.device_ids().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            volume.device_ids().collect::<Vec<_>>(),
+            [1, 2].map(DeviceId::new)
+        );
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::fixture::*;
 use engine::disk::raw::{RawSuperblock, HEADER_WRITTEN};
 use engine::disk::{
-    check_block, BlockContext, BlockGroupFlags, Bytes, Header, Logical, Physical, SUPERBLOCK_PLACES,
+    check_block, BlockContext, BlockGroupFlags, Bytes, DeviceId, Header, Logical, Physical,
+    SUPERBLOCK_PLACES,
 };
 use engine::volume::device::Device;
 use engine::volume::{Chunk, DeviceRange, Stripe, Volume, Writes};
@@ -346,7 +347,7 @@ fn new_chunks_are_as_large_as_c_makes_them_and_overlap_nothing() {
         let mut used = used(&walked);
         let mut first = None;
         loop {
-            let chunk = match volume.unused().plan_chunk(flags, 1, &used) {
+            let chunk = match volume.unused().plan_chunk(flags, DeviceId::new(1), &used) {
                 Ok(chunk) => chunk,
                 Err(error) => break assert_eq!(error, ENOSPC),
             };
@@ -382,7 +383,7 @@ fn no_chunk_is_made_behind_the_last_address() {
     let planned = |volume: &Volume| {
         volume
             .unused()
-            .plan_chunk(BlockGroupFlags::DATA, 1, &used(&walked))
+            .plan_chunk(BlockGroupFlags::DATA, DeviceId::new(1), &used(&walked))
     };
     let mut last = planned(&volume).unwrap();
     last.len = Bytes::new(64 << 10);
@@ -400,7 +401,10 @@ fn superblocks_in_chunks_are_excluded() {
     let mut at = Logical::new(0);
     let mut excluded = 0;
     // Until the device is full, so that something covers 64 MiB.
-    while let Ok(chunk) = volume.unused().plan_chunk(BlockGroupFlags::DATA, 1, &used) {
+    while let Ok(chunk) = volume
+        .unused()
+        .plan_chunk(BlockGroupFlags::DATA, DeviceId::new(1), &used)
+    {
         used.push(DeviceRange {
             start: chunk.stripes[0].at,
             len: chunk.len,

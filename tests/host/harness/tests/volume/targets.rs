@@ -2,7 +2,7 @@
 //! Where new data goes.
 
 use crate::fixture::*;
-use engine::disk::{BlockGroupFlags, Bytes, Logical, Physical};
+use engine::disk::{BlockGroupFlags, Bytes, DeviceId, Logical, Physical};
 use engine::volume::{Chunk, Place, Target, Volume};
 use harness::tools;
 use harness::walker::walk;
@@ -22,7 +22,7 @@ fn data_chunk(volume: &Volume) -> Arc<Chunk> {
 
 fn behind(start: Physical, offset: u64) -> Place {
     Place {
-        devid: 1,
+        devid: DeviceId::new(1),
         at: Physical::new(start.get() + offset),
     }
 }
