@@ -18,7 +18,9 @@ CRATES = {
 OURS = {"units", "latch", "engine", "rbtrfs"}
 RAW = re.compile("Raw[A-Z]\\w*")
 # What a function may not call a bare number.
-PLACES = {"addr", "address", "at", "pos", "start", "end", "logical", "physical", "len", "length", "size"}
+PLACES = {"addr", "address", "at", "pos", "start", "end", "logical", "physical", "len", "length", "size", "bytes", "devid"}
+# Beside these: a third number of a key is not called so, and what a field has may be a difference.
+ARGUMENTS, FIELDS = PLACES | {"offset"}, PLACES | {"sector"}
 NUMBERS = {"u64", "i64", "loff_t"}
 # Where numbers become addresses and lengths.
 MAKERS = {("rust/engine", "disk"), ("rust/module", "linux", "loff")}
@@ -133,23 +135,41 @@ def parameters(code, i):
 
 
 def bare(module):
-    """(line, function, [argument as type]) for each that takes addresses or lengths as numbers; C's callbacks must."""
+    """(line, what it is, [name as type]) for each function that takes addresses, lengths or ids of devices as numbers, which
+    C's callbacks must, and for each structure that has some."""
     for i, token in enumerate(module.code[:-2]):
         name = module.code[i + 1]
-        if token.text != "fn" or name.kind != "word" or module.code[i - 1].kind == "string":
+        if name.kind != "word" or module.code[i - 1].kind == "string":
             continue
-        start, found = parameters(module.code, i + 1), []
-        for j in range(start, closing(module.code, start) - 2):
-            word, mark = module.code[j : j + 2]
-            kind = path(module.code, j + 2)[0][-1]
-            if word.text in PLACES and mark.text == ":" and kind in NUMBERS:
-                found.append((word.line, f"{word.text} as {kind}"))
+        if token.text == "fn":
+            start, places = parameters(module.code, i + 1), ARGUMENTS
+        elif token.text == "struct":
+            start, places = body(module.code, i + 1), FIELDS
+        else:
+            continue
+        found = list(numbers(module.code, start, places)) if start else []
         if found:
             yield found[0][0], name.text, [what for _, what in found]
 
 
+def body(code, i):
+    """Where the members open of the structure whose name stands at `i`; None if they have no names."""
+    while code[i].text not in {"{", "(", ";"}:
+        i += 1
+    return i if code[i].text == "{" else None
+
+
+def numbers(code, start, places):
+    """(line, name as type) for each of these `places` that is a number, among the names that open at `start`."""
+    for j in range(start, closing(code, start) - 2):
+        word, mark = code[j : j + 2]
+        kind = path(code, j + 2)[0][-1]
+        if word.text in places and mark.text == ":" and kind in NUMBERS:
+            yield word.line, f"{word.text} as {kind}"
+
+
 def unitless(report, name, crate, debts):
-    """Complain of addresses and lengths that are bare numbers, and count the functions that are known for them."""
+    """Complain of addresses, lengths and ids that are bare numbers, and count what is known for them."""
     known = 0
     for module in crate.modules.values():
         if module.test or name == "rust/units" or MAKERS & {(name,) + module.path[:1], (name,) + module.path[:2]}:
@@ -159,7 +179,7 @@ def unitless(report, name, crate, debts):
                 known += 1
             else:
                 what = " and ".join(what)
-                report.say(module, line, f"{function} takes {what}, not as an address or Bytes of the crate units")
+                report.say(module, line, f"{function} takes {what}, not as a type of its own")
     return known
 
 

@@ -190,12 +190,12 @@ impl Inode {
         }
     }
 
-    /// The key of one of the inode's items.
-    pub(in crate::fs) fn key_of(&self, kind: Kind, offset: u64) -> Key {
+    /// The key of one of the inode's items; what the third number means is the kind's matter.
+    pub(in crate::fs) fn key_of(&self, kind: Kind, third: u64) -> Key {
         Key {
             objectid: self.number,
             kind,
-            offset,
+            offset: third,
         }
     }
 

@@ -17,8 +17,8 @@ pub(super) enum SectorState {
 /// Those of two neighbours make those of both together, so that a tree of them finds a run of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Runs {
-    /// The piece's length.
-    pub(super) len: u64,
+    /// The sectors of the piece.
+    pub(super) sectors: u64,
     /// How long the run is that begins where the piece does.
     pub(super) front: u64,
     /// How long the longest run is.
@@ -34,7 +34,7 @@ impl Runs {
     /// A piece in which nothing is free.
     pub(super) const fn used(sectors: u64) -> Self {
         Self {
-            len: sectors,
+            sectors,
             front: 0,
             longest: 0,
             back: 0,
@@ -44,7 +44,7 @@ impl Runs {
     /// A piece that is free.
     pub(super) const fn free(sectors: u64) -> Self {
         Self {
-            len: sectors,
+            sectors,
             front: sectors,
             longest: sectors,
             back: sectors,
@@ -54,7 +54,7 @@ impl Runs {
     /// A word with a bit for each free sector, the lowest first.
     pub(super) fn of_word(word: u64) -> Self {
         Self {
-            len: WORD,
+            sectors: WORD,
             front: word.trailing_ones().into(),
             longest: longest_in(word),
             back: word.leading_ones().into(),
@@ -63,22 +63,22 @@ impl Runs {
 
     /// Whether all of the piece is free.
     pub(super) const fn is_free(&self) -> bool {
-        self.longest == self.len
+        self.longest == self.sectors
     }
 
     /// The piece with the one that follows it.
     pub(super) fn join(self, next: Self) -> Self {
         let across = self.back.wrapping_add(next.front);
         let front = match self.is_free() {
-            true => self.len.wrapping_add(next.front),
+            true => self.sectors.wrapping_add(next.front),
             false => self.front,
         };
         let back = match next.is_free() {
-            true => next.len.wrapping_add(self.back),
+            true => next.sectors.wrapping_add(self.back),
             false => next.back,
         };
         Self {
-            len: self.len.wrapping_add(next.len),
+            sectors: self.sectors.wrapping_add(next.sectors),
             front,
             longest: self.longest.max(next.longest).max(across),
             back,

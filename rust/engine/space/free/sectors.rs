@@ -35,7 +35,7 @@ struct Search {
     from: u64,
     need: u64,
     /// Where the run begins that reaches to where the search is, and how long it is.
-    start: u64,
+    first: u64,
     run: u64,
 }
 
@@ -43,16 +43,16 @@ impl Search {
     /// Goes over a piece at `first` from which no run begins that is long enough. The run's start if it becomes so.
     fn pass(&mut self, first: u64, runs: Runs) -> Option<u64> {
         if self.run == 0 {
-            self.start = first;
+            self.first = first;
         }
         if self.run.saturating_add(runs.front) >= self.need {
-            return Some(self.start);
+            return Some(self.first);
         }
         if runs.is_free() {
-            self.run = self.run.saturating_add(runs.len);
+            self.run = self.run.saturating_add(runs.sectors);
         } else {
             self.run = runs.back;
-            self.start = first.saturating_add(runs.len.saturating_sub(runs.back));
+            self.first = first.saturating_add(runs.sectors.saturating_sub(runs.back));
         }
         None
     }
@@ -72,7 +72,7 @@ impl Search {
             if let Some(start) = self.pass(at, runs) {
                 return Some(start);
             }
-            at = at.saturating_add(runs.len.max(1));
+            at = at.saturating_add(runs.sectors.max(1));
         }
         None
     }
@@ -166,7 +166,7 @@ impl Sectors {
         let mut search = Search {
             from,
             need,
-            start: from,
+            first: from,
             run: 0,
         };
         self.search(self.top, 0, &mut search)

@@ -132,7 +132,7 @@ impl Piece {
 
     fn runs(self, sectors: u64) -> Runs {
         Runs {
-            len: sectors,
+            sectors,
             front: self.front.into(),
             longest: self.longest.into(),
             back: self.back.into(),

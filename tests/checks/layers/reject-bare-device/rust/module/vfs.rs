@@ -1,0 +1,2 @@
+use engine::fs::Inode;
+use crate::linux;

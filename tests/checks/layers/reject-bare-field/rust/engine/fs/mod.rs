@@ -1,0 +1,5 @@
+use crate::disk::Key;
+pub struct Inode {
+    key: Key,
+    sector: u64,
+}
