@@ -173,17 +173,17 @@ fn another_number_of_device_items() {
     let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
         let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
         let bytes = chunks
-            .get(&DevItem::key(1), |bytes| bytes.to_vec())
+            .get(&DevItem::key(DeviceId::new(1)), |bytes| bytes.to_vec())
             .unwrap();
         let mut bytes = bytes.unwrap();
         let mut item = DevItem::parse(&bytes).unwrap();
-        item.devid = 2;
+        item.devid = DeviceId::new(2);
         item.write_to(&mut bytes).unwrap();
-        chunks.insert(handle, &DevItem::key(2), &bytes).unwrap();
+        chunks.insert(handle, &DevItem::key(DeviceId::new(2)), &bytes).unwrap();
     });
     refused(&image, ENXIO, "the volume has 2 devices, 1 were given");
     let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
-        remove(mounted, handle, ObjectId::CHUNK_TREE, &DevItem::key(1));
+        remove(mounted, handle, ObjectId::CHUNK_TREE, &DevItem::key(DeviceId::new(1)));
     });
     refused(&image, ENXIO, "the volume has 0 devices, 1 were given");
 }
