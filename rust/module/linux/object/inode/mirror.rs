@@ -10,6 +10,7 @@
 use super::{Inode, NewInode};
 use crate::linux::bindings as b;
 use crate::linux::loff::length;
+use core::ptr::addr_of_mut;
 use kernel::ffi::c_long;
 use units::Bytes;
 
@@ -77,6 +78,9 @@ pub(crate) struct Mirror {
 }
 
 /// What the file system itself has of an inode: the attributes, and the lock that guards them.
+///
+/// The trait is safe, because no memory counts on that lock: who shows attributes without it leaves old ones in the VFS's inode,
+/// and no more, see [`Inode::mirror`].
 pub(crate) trait Mirrored {
     /// Calls `show` with the attributes, once, while nobody else changes them: neither here nor in the VFS's inode.
     fn show(&self, show: &mut dyn FnMut(&Mirror));
@@ -105,28 +109,22 @@ impl Inode {
 
     /// Copies the attributes of `own`, which is what the file system has of this inode, into the VFS's.
     pub(crate) fn mirror(&self, own: &impl Mirrored) {
-        own.show(&mut |attributes| {
-            // SAFETY: While it is shown its attributes nobody else changes the inode's.
-            unsafe { self.copy(attributes) };
-        });
+        own.show(&mut |attributes| self.copy(attributes));
     }
 
-    /// Copies attributes into the VFS inode.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else changes the inode's attributes meanwhile.
-    unsafe fn copy(&self, from: &Mirror) {
+    /// Copies attributes into the VFS inode. Each is a word that C reads and writes whole, and of two copies at once some
+    /// words of either stay: no memory is reached by these words.
+    fn copy(&self, from: &Mirror) {
         let inode = self.as_ptr();
         self.write_mode(from.mode);
-        // SAFETY: By the function's contract; the fields are read without locks everywhere.
+        // SAFETY: The inode is alive; the fields are read and written without locks everywhere.
         unsafe {
             b::i_uid_write(inode, from.uid);
             b::i_gid_write(inode, from.gid);
             if self.nlink() != from.nlink {
                 b::set_nlink(inode, from.nlink);
             }
-            (*inode).i_generation = from.generation;
+            addr_of_mut!((*inode).i_generation).write_volatile(from.generation);
             b::inode_set_max_iversion_raw(inode, from.version << b::I_VERSION_QUERIED_SHIFT);
             b::inode_set_flags(inode, from.flags, flags::ALL);
         }
@@ -172,10 +170,8 @@ impl NewInode {
     pub(crate) fn mirror_first(&mut self, from: &Mirror, size: Bytes) {
         self.write_size(size);
         // SAFETY: Nobody else has the inode.
-        unsafe {
-            b::inode_set_iversion_queried(self.as_ptr(), from.version);
-            self.copy(from);
-        }
+        unsafe { b::inode_set_iversion_queried(self.as_ptr(), from.version) };
+        self.copy(from);
     }
 }
 

@@ -194,7 +194,7 @@ impl Inode {
     /// Writes type and permissions, for who may change the inode.
     fn write_mode(&self, mode: u32) {
         // SAFETY: The inode is alive; the mode is read without locks everywhere.
-        unsafe { (*self.as_ptr()).i_mode = mode as b::umode_t };
+        unsafe { addr_of_mut!((*self.as_ptr()).i_mode).write_volatile(mode as b::umode_t) };
     }
 
     /// Bytes in the file.
