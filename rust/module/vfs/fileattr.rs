@@ -52,14 +52,18 @@ impl Flagged for Rbtrfs {
         }
         let mut change = Change::default();
         for (ours, flag) in PLAIN {
-            change.set(ours, asked & flag != 0);
+            change.set(ours, Wish::of(asked, flag));
         }
         let mut compression = Compression::Kept;
         if scope == Scope::All {
-            change.set(InodeFlags::DIRSYNC, asked & fl::DIRSYNC != 0);
-            let has_data = is_file && !inode.size().is_zero();
-            let checksums = mount.fs().makes_checksums();
-            change.set_nodatacow(asked & fl::NODATACOW != 0, is_file, has_data, checksums);
+            change.set(InodeFlags::DIRSYNC, Wish::of(asked, fl::DIRSYNC));
+            let data = match (is_file, inode.size().is_zero()) {
+                (false, _) => FileData::OfOthers,
+                (true, false) => FileData::Written,
+                (true, true) if mount.fs().makes_checksums() => FileData::Summed,
+                (true, true) => FileData::Unsummed,
+            };
+            change.set_nodatacow(Wish::of(asked, fl::NODATACOW), data);
             compression = change.set_compression(asked);
             let is_named = matches!(compression, Compression::Named);
             let no_sums = InodeFlags::NODATACOW.with(InodeFlags::NODATASUM);
@@ -107,6 +111,36 @@ fn check(old: u32, asked: u32) -> Result {
     }
 }
 
+/// What a flag is asked to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    On,
+    Off,
+}
+
+impl Wish {
+    /// What the word `asked` wishes of `flag`.
+    fn of(asked: u32, flag: u32) -> Self {
+        match asked & flag {
+            0 => Self::Off,
+            _ => Self::On,
+        }
+    }
+}
+
+/// The file data that an inode's flags speak of.
+#[derive(Clone, Copy, Debug)]
+enum FileData {
+    /// The inode is no file: its flags are for the files that are made in it.
+    OfOthers,
+    /// The file has data.
+    Written,
+    /// The file has none yet, and what is written to it gets checksums by the mount's options.
+    Summed,
+    /// The file has none yet, and the mount's options make no checksums.
+    Unsummed,
+}
+
 /// Flags that go on and off.
 struct Change {
     on: InodeFlags,
@@ -123,33 +157,37 @@ impl Default for Change {
 }
 
 impl Change {
-    fn set(&mut self, flag: InodeFlags, is_on: bool) {
-        match is_on {
-            true => self.on = self.on.with(flag),
-            false => self.off = self.off.with(flag),
+    fn set(&mut self, flag: InodeFlags, wish: Wish) {
+        match wish {
+            Wish::On => self.on = self.on.with(flag),
+            Wish::Off => self.off = self.off.with(flag),
         }
     }
 
     /// A file with data stays as it is. What has no data has no checksums to keep either: they come back as the mount
     /// says.
-    fn set_nodatacow(&mut self, is_on: bool, is_file: bool, has_data: bool, checksums: bool) {
-        if has_data {
-            return;
+    fn set_nodatacow(&mut self, wish: Wish, data: FileData) {
+        match (data, wish) {
+            (FileData::Written, _) => return,
+            (FileData::Summed, _) | (FileData::Unsummed, Wish::On) => {
+                self.set(InodeFlags::NODATASUM, wish);
+            }
+            (FileData::Unsummed, Wish::Off) | (FileData::OfOthers, _) => {}
         }
-        self.set(InodeFlags::NODATACOW, is_on);
-        if is_file && (is_on || checksums) {
-            self.set(InodeFlags::NODATASUM, is_on);
-        }
+        self.set(InodeFlags::NODATACOW, wish);
     }
 
     fn set_compression(&mut self, asked: u32) -> Compression {
-        let is_on = asked & fl::COMPRESS != 0;
-        let is_off = asked & fl::NOCOMPRESS != 0;
-        self.set(InodeFlags::COMPRESS, is_on && !is_off);
-        self.set(InodeFlags::NOCOMPRESS, is_off);
-        match is_on && !is_off {
-            true => Compression::Named,
-            false => Compression::Unnamed,
+        let never = Wish::of(asked, fl::NOCOMPRESS);
+        let always = match never {
+            Wish::On => Wish::Off,
+            Wish::Off => Wish::of(asked, fl::COMPRESS),
+        };
+        self.set(InodeFlags::COMPRESS, always);
+        self.set(InodeFlags::NOCOMPRESS, never);
+        match always {
+            Wish::On => Compression::Named,
+            Wish::Off => Compression::Unnamed,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::options::{MountOptions, SpaceCacheWord};
 use super::space_cache::SpaceCache;
 use crate::linux::mount::{Access, Asked};
 use crate::linux::seq::ShownOptions;
-use crate::linux::BlockDevice;
+use crate::linux::{BlockDevice, SuperBlock};
 use engine::disk::Bytes;
 use engine::fs::{self, MAX_INLINE};
 use engine::txn::Discard;
@@ -105,8 +105,8 @@ impl Settings {
         word.or(self.space_cache)
     }
 
-    /// Shows all but the subvolume, in C's order.
-    pub(super) fn show(&self, space_cache: SpaceCache, has_acls: bool, out: &ShownOptions<'_>) {
+    /// Shows all but the subvolume, in C's order; of `sb` is asked whether it minds ACLs.
+    pub(super) fn show(&self, space_cache: SpaceCache, sb: &SuperBlock, out: &ShownOptions<'_>) {
         self.show_flags(&[(Flags::NO_DATASUM, c"nodatasum")], out);
         if self.max_inline != MAX_INLINE {
             out.number(c"max_inline", self.max_inline.get());
@@ -134,7 +134,7 @@ impl Settings {
             Discard::AtUnpin => out.flag(c"discard"),
             Discard::Later => out.value(c"discard", c"async"),
         }
-        if !has_acls {
+        if !sb.has_acls() {
             out.flag(c"noacl");
         }
         match space_cache {

@@ -99,18 +99,18 @@ pub(super) fn check(
     }
 }
 
-/// What counts after a remount, of which `word` is said, by it or before. A tree is made, or goes, only where the mount becomes writable;
+/// What counts after a remount, of which `word` is said, by it or before; `before` it the mount had this access. A tree is made, or goes, only where the mount becomes writable;
 /// else a word for that is told so, and forgotten (C: `btrfs_reconfigure`).
 pub(super) fn of_remount(
     volume: &Volume,
     word: Option<SpaceCacheWord>,
     asked: &Asked<'_, MountOptions>,
-    was_read_only: bool,
+    before: Access,
 ) -> Result<Option<SpaceCacheWord>> {
     check(volume, word, Belief::of(asked.options), &asked.log)?;
     let has_tree = has_tree(volume);
     let wants_tree = word.map_or(has_tree, |word| word == SpaceCacheWord::Tree);
-    let becomes_writable = was_read_only && asked.access == Access::ReadWrite;
+    let becomes_writable = before == Access::ReadOnly && asked.access == Access::ReadWrite;
     if becomes_writable || wants_tree == has_tree {
         return Ok(word);
     }

@@ -18,7 +18,7 @@ impl SuperBlock {
     pub(crate) fn set_failed(&self) {
         self.show_failure();
         if let Some(slot) = self.slot() {
-            slot.has_failed.store(true, Ordering::Release);
+            slot.set_failed();
         }
         // SAFETY: The super block is alive; the word is atomic.
         unsafe { b::errseq_set(addr_of_mut!((*self.as_ptr()).s_wb_err), EROFS.to_errno()) };
@@ -35,8 +35,7 @@ impl SuperBlock {
     /// After a failure, shows it once more: to be called when a file is opened, since who opens one later learns of it by
     /// syncfs as well. The word that has `EROFS` for them may have got another error since, of the data of a file.
     pub(in crate::linux) fn remind_of_failure(&self) {
-        let failed = |slot: &Slot| slot.has_failed.load(Ordering::Acquire);
-        if self.slot().is_some_and(failed) {
+        if self.slot().is_some_and(Slot::has_failed) {
             self.set_failed();
         }
     }

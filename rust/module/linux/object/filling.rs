@@ -37,8 +37,11 @@ impl<'a> NewSuperBlock<'a> {
         if self.slot().is_some() {
             return Err(EBUSY);
         }
-        // No file is there yet whose data could have failed: it is what opening the volume met.
-        let slot = Slot::new(payload, self.noted_error() != 0)?;
+        let slot = Slot::new(payload)?;
+        if self.noted_error() != 0 {
+            // No file is there yet whose data could have failed: it is what opening the volume met.
+            slot.set_failed();
+        }
         // SAFETY: By the type invariant nobody else uses the word.
         unsafe { (*self.as_ptr()).s_fs_info = private::put(slot)?.as_ptr() };
         Ok(())

@@ -38,17 +38,27 @@ pub(in crate::linux) struct Slot {
     payload: KBox<dyn Any + Send + Sync>,
     write_outs: Rounds,
     /// Whether [`SuperBlock::set_failed`] was called.
-    pub(in crate::linux) has_failed: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 impl Slot {
-    /// The slot with `payload`, of a volume that opens whole or `has_failed` already.
-    pub(super) fn new<T: Send + Sync + 'static>(payload: T, has_failed: bool) -> Result<Self> {
+    /// The slot with `payload`, of a volume that has not failed.
+    pub(super) fn new<T: Send + Sync + 'static>(payload: T) -> Result<Self> {
         Ok(Self {
             payload: KBox::new(payload, GFP_KERNEL)?,
             write_outs: Rounds::new(Rank::WriteOut)?,
-            has_failed: AtomicBool::new(has_failed),
+            has_failed: AtomicBool::new(false),
         })
+    }
+
+    /// Notes that the volume has failed.
+    pub(super) fn set_failed(&self) {
+        self.has_failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the volume has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 }
 

@@ -24,6 +24,14 @@ pub(crate) enum Access {
 }
 
 impl Access {
+    /// What a mounted super block allows now.
+    pub(crate) fn of_super(sb: &SuperBlock) -> Self {
+        match sb.is_read_only() {
+            true => Self::ReadOnly,
+            false => Self::ReadWrite,
+        }
+    }
+
     /// What the flags of a super block say.
     fn of(flags: c_uint) -> Self {
         match flags & b::SB_RDONLY {

@@ -19,9 +19,9 @@ impl Mount {
     /// Takes over options and access of a remount.
     pub(super) fn remount(&self, sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         check_rescue(asked)?;
-        let was_read_only = sb.is_read_only();
+        let before = Access::of_super(sb);
         let word = self.settings.lock().space_cache(asked.options.space_cache);
-        let word = space_cache::of_remount(self.volume(), word, asked, was_read_only)?;
+        let word = space_cache::of_remount(self.volume(), word, asked, before)?;
         // What is not listened to changes nothing.
         let said = asked
             .options
@@ -31,11 +31,11 @@ impl Mount {
             // Before anything becomes writable.
             self.transactions().check_keeper()?;
         }
-        match (asked.access, was_read_only) {
-            (Access::ReadWrite, true) => {
+        match (before, asked.access) {
+            (Access::ReadOnly, Access::ReadWrite) => {
                 self.go_on_writing(word, Belief::of(asked.options), &asked.log)?;
             }
-            (Access::ReadOnly, false) => self.end_writing()?,
+            (Access::ReadWrite, Access::ReadOnly) => self.end_writing()?,
             _ => {}
         }
         if asked.access == Access::ReadWrite {

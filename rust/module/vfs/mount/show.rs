@@ -17,7 +17,7 @@ impl Mount {
         let settings = *self.settings.lock();
         settings.show(
             space_cache(self.volume()),
-            root.super_block().has_acls(),
+            root.super_block(),
             out,
         );
         let Ok(view) = subvolume_of(root) else {
