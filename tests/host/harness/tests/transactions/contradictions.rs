@@ -24,6 +24,8 @@ use std::vec::Vec;
 use zerocopy::{FromZeros, IntoBytes};
 
 const MIB: u64 = 1 << 20;
+const DEVICE: DeviceId = DeviceId::new(1);
+const SECOND: DeviceId = DeviceId::new(2);
 
 /// The image with one transaction's worth of changes.
 pub(crate) fn rewritten(image: Image, change: impl FnOnce(&Layers, &Handle)) -> Image {
@@ -50,7 +52,7 @@ pub(crate) fn first_of(mounted: &Layers, tree: ObjectId, kind: Kind, from: Key) 
 }
 
 fn first_extent(mounted: &Layers) -> (Key, DevExtent) {
-    let from = DevExtent::key(DeviceId::new(1), Physical::new(0));
+    let from = DevExtent::key(DEVICE, Physical::new(0));
     let (key, bytes) = first_of(mounted, ObjectId::DEV_TREE, Kind::DEV_EXTENT, from);
     let extent = DevExtent::parse(&key, &bytes).unwrap();
     (key, extent)
@@ -151,7 +153,7 @@ fn a_device_extent_of_another_length() {
 fn a_device_extent_beyond_its_device() {
     let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
         let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
-        let key = DevItem::key(DeviceId::new(1));
+        let key = DevItem::key(DEVICE);
         let shrunk = chunks.update(handle, &key, |bytes| {
             let mut item = DevItem::parse(bytes).unwrap();
             item.total_bytes = item.bytes_used;
@@ -173,17 +175,19 @@ fn another_number_of_device_items() {
     let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
         let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
         let bytes = chunks
-            .get(&DevItem::key(DeviceId::new(1)), |bytes| bytes.to_vec())
+            .get(&DevItem::key(DEVICE), |bytes| bytes.to_vec())
             .unwrap();
         let mut bytes = bytes.unwrap();
         let mut item = DevItem::parse(&bytes).unwrap();
-        item.devid = DeviceId::new(2);
+        item.devid = SECOND;
         item.write_to(&mut bytes).unwrap();
-        chunks.insert(handle, &DevItem::key(DeviceId::new(2)), &bytes).unwrap();
+        chunks
+            .insert(handle, &DevItem::key(SECOND), &bytes)
+            .unwrap();
     });
     refused(&image, ENXIO, "the volume has 2 devices, 1 were given");
     let image = rewritten(tools::mkfs(256 * MIB, &[]), |mounted, handle| {
-        remove(mounted, handle, ObjectId::CHUNK_TREE, &DevItem::key(DeviceId::new(1)));
+        remove(mounted, handle, ObjectId::CHUNK_TREE, &DevItem::key(DEVICE));
     });
     refused(&image, ENXIO, "the volume has 0 devices, 1 were given");
 }
@@ -213,7 +217,7 @@ fn a_superblock_that_has_another_size_of_the_device() {
         if more {
             image = rewritten(image, |mounted, handle| {
                 let chunks = mounted.txns.required_tree(ObjectId::CHUNK_TREE).unwrap();
-                let shrunk = chunks.update(handle, &DevItem::key(DeviceId::new(1)), |bytes| {
+                let shrunk = chunks.update(handle, &DevItem::key(DEVICE), |bytes| {
                     let mut item = DevItem::parse(bytes).unwrap();
                     item.total_bytes = item.total_bytes.saturating_sub(Bytes::new(MIB));
                     item.write_to(bytes).unwrap();
